@@ -1,0 +1,179 @@
+// Package limits holds every size and count of the server in one place.
+//
+// Production values are constants, proven when they compile. Constructors get them as one value, Limits, so
+// that the simulator can hand the same code a log of 32 slots and blocks of 4 KiB. Nothing reads the
+// constants past Production and Development. Values that reach the disk are also written into the
+// superblock at format time; changing one of those is a new format version.
+//
+// Source: design, "Decisions that are costly to change"; consensus, "Checkpoint arithmetic".
+package limits
+
+import "fmt"
+
+// FormatVersion of the data file. A file of another version is refused.
+const FormatVersion = 1
+
+const (
+	sectorBytes       = 4096
+	pageBytes         = 16 << 10
+	blockBytes        = 512 << 10
+	messageBytesMax   = 1 << 20
+	journalSlotsCount = 1024
+	pipelineOpsMax    = 8
+	barOps            = 32
+	slackOps          = 64
+	superblockCopies  = 4
+	superblockBytes   = 24 << 10 // one copy
+	sessionsDefault   = 64
+	sessionsMax       = 1024
+	memtableRowsSeal  = 65536
+	replicasMax       = 6
+	standbysMax       = 6
+)
+
+// HeaderBytes is the size of every message header, of the client protocol and of a prepare.
+const HeaderBytes = 256
+
+// checkpointIntervalOps by the arithmetic of the design, section 4.
+func checkpointIntervalOps(slots, bar, pipeline, slack uint32) uint32 {
+	return slots - bar - bar*((slack+pipeline+bar-1)/bar)
+}
+
+// Each line fails to compile when its claim is false.
+const (
+	_ = uint(journalSlotsCount - 2*pipelineOpsMax)        // the log outlives the pipeline twice over
+	_ = uint(0 - messageBytesMax%sectorBytes)             // a full message is whole sectors
+	_ = uint(0 - blockBytes%pageBytes)                    // a block is whole pages
+	_ = uint(0 - pageBytes%sectorBytes)                   // a page is whole sectors
+	_ = uint(0 - journalSlotsCount&(journalSlotsCount-1)) // slot arithmetic is a mask
+	_ = uint(0 - (journalSlotsCount*HeaderBytes)%sectorBytes)
+)
+
+// Limits is what every constructor gets: Production(), Development(), or what the simulator draws.
+type Limits struct {
+	// Fixed in the superblock at format.
+	SectorBytes       uint32 // unit of direct I/O
+	PageBytes         uint32 // unit of grid reads and of grid checksums
+	BlockBytes        uint32 // unit of grid allocation and repair; the first page is the header page
+	MessageBytesMax   uint32 // header and body; also the size of one log slot
+	JournalSlotsCount uint32 // a power of two
+	BarOps            uint32 // compaction works in generations of one bar: bar of an op = op / BarOps
+	SlackOps          uint32 // ops between a checkpoint's trigger and the op that proves it durable
+	SessionsMax       uint32 // client sessions (format --clients-max)
+	MemtableRowsSeal  uint32 // rows (transfers, accounts, expiries, dead ids) that seal a memtable at a bar's end
+	SuperblockBytes   uint32 // one of the four copies
+	SuperblockCopies  uint32
+	PipelineOpsMax    uint32
+
+	// Of one start, not of the file.
+	RequestBytesMax   uint32 // largest client request, header included: 1 MiB, 32 KiB with --development
+	GroupBytesMax     uint32 // body of a prepare that carries several requests
+	ConnectionsMax    uint32 // client connections: sessions + slack for reconnects
+	CacheGridBytes    uint64 // page cache (--cache-grid)
+	CacheAccountsMax  uint32 // cached accounts (--cache-accounts)
+	StorageBytesMax   uint64 // largest data file (--limit-storage)
+	CompactWorkersMax uint32
+}
+
+// Production returns the limits of a production start with the default caches and 64 sessions.
+func Production() Limits {
+	return Limits{
+		SectorBytes:       sectorBytes,
+		PageBytes:         pageBytes,
+		BlockBytes:        blockBytes,
+		MessageBytesMax:   messageBytesMax,
+		JournalSlotsCount: journalSlotsCount,
+		BarOps:            barOps,
+		SlackOps:          slackOps,
+		SessionsMax:       sessionsDefault,
+		MemtableRowsSeal:  memtableRowsSeal,
+		SuperblockBytes:   superblockBytes,
+		SuperblockCopies:  superblockCopies,
+		PipelineOpsMax:    pipelineOpsMax,
+		RequestBytesMax:   messageBytesMax,
+		GroupBytesMax:     messageBytesMax - HeaderBytes,
+		ConnectionsMax:    sessionsDefault + 32,
+		CacheGridBytes:    1 << 30,
+		CacheAccountsMax:  1 << 20,
+		StorageBytesMax:   16 << 40,
+		CompactWorkersMax: 1,
+	}
+}
+
+// Development returns the limits of `start --development`: small requests, small caches.
+func Development() Limits {
+	l := Production()
+	l.RequestBytesMax = 32 << 10
+	l.GroupBytesMax = 128 << 10
+	l.CacheGridBytes = 32 << 20
+	l.CacheAccountsMax = 1 << 16
+	return l
+}
+
+// CheckpointIntervalOps is the distance between two checkpoint ops: 896 in production.
+func (l *Limits) CheckpointIntervalOps() uint64 {
+	return uint64(checkpointIntervalOps(l.JournalSlotsCount, l.BarOps, l.PipelineOpsMax, l.SlackOps))
+}
+
+// CheckpointAfter returns the checkpoint op that follows checkpoint: CheckpointAfter(0) = 895 in production.
+func (l *Limits) CheckpointAfter(checkpoint uint64) uint64 {
+	if checkpoint == 0 {
+		return l.CheckpointIntervalOps() - 1
+	}
+	return checkpoint + l.CheckpointIntervalOps()
+}
+
+// CheckpointTrigger returns the op at whose end checkpoint is taken: one bar later, when its last flush is installed.
+func (l *Limits) CheckpointTrigger(checkpoint uint64) uint64 { return checkpoint + uint64(l.BarOps) }
+
+// IsCheckpoint tells whether op is a checkpoint op (0 is none).
+func (l *Limits) IsCheckpoint(op uint64) bool {
+	return op > 0 && (op+1)%l.CheckpointIntervalOps() == 0
+}
+
+// IsTrigger tells whether a checkpoint is taken at the end of op.
+func (l *Limits) IsTrigger(op uint64) bool {
+	return op >= uint64(l.BarOps) && l.IsCheckpoint(op-uint64(l.BarOps))
+}
+
+// IsBarEnd tells whether op is the last of its bar.
+func (l *Limits) IsBarEnd(op uint64) bool { return (op+1)%uint64(l.BarOps) == 0 }
+
+// PrepareMax is the highest op that may be prepared while checkpoint is the newest durable one.
+func (l *Limits) PrepareMax(checkpoint uint64) uint64 {
+	return l.CheckpointTrigger(l.CheckpointAfter(checkpoint)) + uint64(l.SlackOps) + uint64(l.PipelineOpsMax)
+}
+
+// BodyBytesMax is the largest body of any message.
+func (l *Limits) BodyBytesMax() uint32 { return l.MessageBytesMax - HeaderBytes }
+
+// Check returns an error that names the first claim that does not hold.
+func (l *Limits) Check() error {
+	slots, bar, pipeline, slack := l.JournalSlotsCount, l.BarOps, l.PipelineOpsMax, l.SlackOps
+	claims := []struct {
+		holds bool
+		what  string
+	}{
+		{l.SectorBytes >= 512 && l.SectorBytes&(l.SectorBytes-1) == 0, "the sector is a power of two of at least 512 bytes"},
+		{l.PageBytes%l.SectorBytes == 0, "a page is whole sectors"},
+		{l.BlockBytes%l.PageBytes == 0 && l.BlockBytes/l.PageBytes >= 4, "a block is at least four whole pages"},
+		{l.MessageBytesMax%l.SectorBytes == 0, "a message is whole sectors"},
+		{slots&(slots-1) == 0, "the number of log slots is a power of two"},
+		{uint64(slots)*HeaderBytes%uint64(l.SectorBytes) == 0, "the log headers are whole sectors"},
+		{slots >= 2*bar+bar*((slack+pipeline+bar-1)/bar), "the log holds two bars beside slack and pipeline"},
+		{l.CheckpointIntervalOps()%uint64(bar) == 0, "checkpoints end bars"},
+		{slack >= pipeline, "slack covers the pipeline"},
+		{l.SessionsMax >= 1 && l.SessionsMax <= sessionsMax, "sessions are 1..1024"},
+		{l.RequestBytesMax >= 4096 && l.RequestBytesMax <= l.MessageBytesMax, "a request fits a message"},
+		{l.GroupBytesMax <= l.BodyBytesMax() && l.GroupBytesMax >= l.RequestBytesMax-HeaderBytes, "a group fits a message and holds a request"},
+		{l.ConnectionsMax >= l.SessionsMax, "every session may have a connection"},
+		{l.MemtableRowsSeal >= 1, "a memtable seals at some row"},
+		{l.SuperblockCopies == superblockCopies, "the superblock has four copies"},
+	}
+	for _, claim := range claims {
+		if !claim.holds {
+			return fmt.Errorf("limits: it does not hold that %s: %+v", claim.what, *l)
+		}
+	}
+	return nil
+}
