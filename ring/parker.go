@@ -32,9 +32,9 @@ type Parker struct {
 
 // NewParker makes the Parker of one thread. Call it at start: it opens a file descriptor.
 func NewParker() (*Parker, error) {
-	// Not EFD_NONBLOCK: a read of such a descriptor through an io_uring fails with EAGAIN instead of waiting.
-	// A write cannot block, as the counter grows by one per park at most.
-	descriptor, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	// Nobody may ever block in a read or a write of it, whoever else emptied it: waiting is ppoll's or io_uring's part
+	// (a read armed in an io_uring waits on such a descriptor, too; seen on Linux 6.18).
+	descriptor, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("eventfd for parking a thread: %w", err)
 	}
@@ -79,8 +79,7 @@ func (p *Parker) WaitPlain(timeoutNs uint64) {
 		return // early or late; the owner looks at its inputs either way
 	}
 	assert.That(err == nil, "ppoll of an open eventfd succeeds")
-	// Readable, and nobody else reads it: this cannot block. A signal may still end it; then the next wait is short.
-	unix.Syscall(unix.SYS_READ, uintptr(p.descriptor), uintptr(unsafe.Pointer(&p.counter)), 8)
+	unix.RawSyscall(unix.SYS_READ, uintptr(p.descriptor), uintptr(unsafe.Pointer(&p.counter)), 8)
 }
 
 // Waker lets producers wake the owner of p.
@@ -112,7 +111,8 @@ func (p *Parker) wake() {
 	}
 	p.wakesCount.Add(1)
 	for {
-		// RawSyscall, since this cannot block, and a producer should not risk its P over a wake.
+		// RawSyscall, since this cannot block, and a producer should not risk its P over a wake. The counter grows by
+		// one per park at most and is far from its end, so the write is never refused.
 		count, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(p.descriptor), uintptr(unsafe.Pointer(&p.one)), 8)
 		if errno == unix.EINTR {
 			continue
