@@ -1,0 +1,210 @@
+package arena
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/assert"
+)
+
+// PageBytes is the alignment that every reservation has at least.
+const PageBytes = 4096
+
+// Options of one reservation; they may be combined.
+type Options uint8
+
+const (
+	// Touch faults all pages in now, so that none is missing when load comes.
+	Touch Options = 1 << iota
+	// HugePages asks for pages of 2 MiB: right for large tables that are used all over, wrong for slots.
+	HugePages
+	// Lock keeps the pages in memory. When that is not permitted, Warnings says so and the server goes on.
+	Lock
+)
+
+// Entry is one line of what was reserved: all reservations of one name.
+type Entry struct {
+	Name  string
+	Bytes uint64 // reserved; touched pages may be fewer
+	Count uint32 // reservations of this name
+}
+
+// Error says which reservation the kernel refused.
+type Error struct {
+	Name  string
+	Bytes uint64
+	Err   error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("cannot reserve %d bytes of memory for %s: %v", e.Bytes, e.Name, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Arena is the list of all reservations of one server (or of one test).
+type Arena struct {
+	mappings []mapping
+	entries  []Entry
+	warnings []string
+}
+
+type mapping struct {
+	address unsafe.Pointer
+	bytes   uintptr
+}
+
+// New returns an arena without memory.
+func New() *Arena { return &Arena{} }
+
+// Bytes reserves size bytes for name, zeroed, at a multiple of alignBytes (a power of two; at least a page is given).
+func (a *Arena) Bytes(size uint64, alignBytes uint64, name string) []byte {
+	return a.BytesWith(size, alignBytes, name, 0)
+}
+
+// BytesWith is Bytes with options.
+func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options Options) []byte {
+	assert.That(alignBytes > 0 && alignBytes&(alignBytes-1) == 0, "an alignment is a power of two")
+	assert.That(size < 1<<46, "a reservation fits the address space")
+	if size == 0 {
+		a.count(name, 0)
+		return nil
+	}
+	rounded := (size + PageBytes - 1) &^ (PageBytes - 1)
+	spare := uint64(0)
+	if options&HugePages != 0 {
+		alignBytes = max(alignBytes, 2<<20)
+	}
+	if alignBytes > PageBytes {
+		spare = alignBytes - PageBytes // so that an aligned address is certain to lie inside
+	}
+	start, err := unix.MmapPtr(-1, 0, nil, uintptr(rounded+spare),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		panic(&Error{Name: name, Bytes: size, Err: err})
+	}
+	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare)})
+	a.count(name, rounded)
+
+	skip := -uintptr(start) & uintptr(alignBytes-1)
+	data := unsafe.Slice((*byte)(unsafe.Add(start, skip)), rounded)
+	a.advise(data, name, options)
+	return data[:size:size]
+}
+
+// advise tells the kernel how data will be used. Nothing here is needed for correctness.
+func (a *Arena) advise(data []byte, name string, options Options) {
+	advice := unix.MADV_NOHUGEPAGE
+	if options&HugePages != 0 {
+		advice = unix.MADV_HUGEPAGE
+	}
+	_ = unix.Madvise(data, advice)             // EINVAL: a kernel without huge pages
+	_ = unix.Madvise(data, unix.MADV_DONTFORK) // a child would copy what the kernel is writing to
+
+	if options&Lock != 0 {
+		// mlock touches the pages as well. MLOCK_ONFAULT leaves that to Touch.
+		flags := unix.MLOCK_ONFAULT
+		if _, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(flags)); errno != 0 {
+			a.warnings = append(a.warnings, fmt.Sprintf(
+				"%d bytes for %s are not locked in memory (%v): raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK; going on without", len(data), name, errno))
+		}
+	}
+	if options&Touch != 0 {
+		if err := unix.Madvise(data, unix.MADV_POPULATE_WRITE); err != nil { // a kernel before 5.14
+			for i := 0; i < len(data); i += PageBytes {
+				data[i] = 0
+			}
+		}
+	}
+}
+
+func (a *Arena) count(name string, size uint64) {
+	for i := range a.entries {
+		if a.entries[i].Name == name {
+			a.entries[i].Bytes += size
+			a.entries[i].Count++
+			return
+		}
+	}
+	a.entries = append(a.entries, Entry{Name: name, Bytes: size, Count: 1})
+}
+
+// Entries returns what was reserved, by name, in the order of first use.
+func (a *Arena) Entries() []Entry { return append([]Entry(nil), a.entries...) }
+
+// BytesTotal is the sum over all names.
+func (a *Arena) BytesTotal() (total uint64) {
+	for i := range a.entries {
+		total += a.entries[i].Bytes
+	}
+	return total
+}
+
+// Warnings returns what was asked for and could not be had, a sentence each.
+func (a *Arena) Warnings() []string { return append([]string(nil), a.warnings...) }
+
+// Table writes one line per name and the total.
+func (a *Arena) Table(w io.Writer) error {
+	for _, entry := range a.entries {
+		if _, err := fmt.Fprintf(w, "%12.1f KiB  %s\n", float64(entry.Bytes)/1024, entry.Name); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%12.1f KiB  reserved in all\n", float64(a.BytesTotal())/1024)
+	return err
+}
+
+// Close gives everything back. No slice of this arena may be used after it, by us or by the kernel.
+func (a *Arena) Close() {
+	for _, m := range a.mappings {
+		err := unix.MunmapPtr(m.address, m.bytes)
+		assert.That(err == nil, "what was mapped can be unmapped")
+	}
+	*a = Arena{}
+}
+
+// Slice reserves count records of T for name, zeroed. T holds no Go pointers: the collector does not look here.
+func Slice[T any](a *Arena, count uint64, name string) []T {
+	return SliceWith[T](a, count, name, 0)
+}
+
+// SliceWith is Slice with options.
+func SliceWith[T any](a *Arena, count uint64, name string, options Options) []T {
+	recordType := reflect.TypeFor[T]()
+	if hasPointers(recordType) {
+		panic("broken assertion: a record in an arena has no pointers: " + recordType.String())
+	}
+	size := uint64(recordType.Size())
+	if count == 0 || size == 0 {
+		a.count(name, 0)
+		return make([]T, count)
+	}
+	assert.That(count <= 1<<46/size, "a reservation fits the address space")
+	data := a.BytesWith(count*size, PageBytes, name, options)
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(data))), count)
+}
+
+// hasPointers tells whether the collector would have to look into a value of t.
+func hasPointers(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,
+		reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
+		return false
+	case reflect.Array:
+		return t.Len() > 0 && hasPointers(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if hasPointers(t.Field(i).Type) {
+				return true
+			}
+		}
+		return false
+	default:
+		return true
+	}
+}

@@ -1,0 +1,191 @@
+package arena
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"unsafe"
+)
+
+// Goal: reservations are zeroed, aligned, writable to the last byte and separate from each other.
+func TestBytes(t *testing.T) {
+	a := New()
+	defer a.Close()
+	cases := []struct {
+		name       string
+		size, want uint64 // want: counted bytes
+		align      uint64
+		options    Options
+	}{
+		{"nothing", 0, 0, 1, 0},
+		{"one byte", 1, PageBytes, 1, 0},
+		{"a page", PageBytes, PageBytes, PageBytes, 0},
+		{"wide alignment", 3 * PageBytes, 3 * PageBytes, 1 << 20, Touch},
+		{"huge", 4 << 20, 4 << 20, PageBytes, HugePages | Touch},
+		{"locked", 64 << 10, 64 << 10, 8, Lock | Touch},
+	}
+	for i, c := range cases {
+		data := a.BytesWith(c.size, c.align, c.name, c.options)
+		if uint64(len(data)) != c.size || cap(data) != len(data) {
+			t.Errorf("%s: len %d cap %d, want %d", c.name, len(data), cap(data), c.size)
+		}
+		if c.size == 0 {
+			continue
+		}
+		if address := uint64(uintptr(unsafe.Pointer(&data[0]))); address%max(c.align, PageBytes) != 0 {
+			t.Errorf("%s: address %#x is not aligned to %d", c.name, address, c.align)
+		}
+		for j, b := range data {
+			if b != 0 {
+				t.Fatalf("%s: byte %d is %d, want 0", c.name, j, b)
+			}
+		}
+		for j := range data {
+			data[j] = byte(i + 1)
+		}
+		if got := a.Entries()[i]; got.Bytes != c.want || got.Name != c.name {
+			t.Errorf("%s: counted %+v, want %d bytes", c.name, got, c.want)
+		}
+	}
+	var table strings.Builder
+	if err := a.Table(&table); err != nil || !strings.Contains(table.String(), "reserved in all") {
+		t.Errorf("table %q, error %v", table.String(), err)
+	}
+}
+
+// Goal: an impossible reservation ends start-up with a sentence, not with a crash somewhere else.
+func TestBytesRefused(t *testing.T) {
+	a := New()
+	defer a.Close()
+	defer func() {
+		err, _ := recover().(error)
+		var refused *Error
+		if !errors.As(err, &refused) || refused.Name != "the moon" {
+			t.Errorf("panic %v, want an *Error for the moon", err)
+		}
+	}()
+	a.Bytes(1<<46-1, 1<<45, "the moon")
+	a.Bytes(1<<46-1, 1<<45, "the moon") // a 47-bit address space holds one of them at most
+	t.Error("a reservation beyond the address space succeeded")
+}
+
+// Goal: typed slices work for records, and types with pointers are refused wherever the pointer hides.
+func TestSlice(t *testing.T) {
+	a := New()
+	defer a.Close()
+	type record struct {
+		ID    [16]byte
+		Count uint64
+		Flags struct{ Bits [3]uint16 }
+	}
+	records := Slice[record](a, 1000, "records")
+	records[999].Count = 7
+	if len(records) != 1000 || records[999].Count != 7 || records[0].Count != 0 {
+		t.Error("a slice of records does not hold what was written")
+	}
+	if len(Slice[record](a, 0, "none")) != 0 {
+		t.Error("an empty slice has records")
+	}
+	refused := map[string]func(){
+		"pointer":   func() { Slice[*int](a, 1, "x") },
+		"string":    func() { Slice[string](a, 1, "x") },
+		"nested":    func() { Slice[struct{ a [2]struct{ b []byte } }](a, 1, "x") },
+		"interface": func() { Slice[any](a, 1, "x") },
+		"function":  func() { Slice[struct{ f func() }](a, 1, "x") },
+	}
+	for name, reserve := range refused {
+		if !panics(reserve) {
+			t.Errorf("%s: a type with pointers was accepted", name)
+		}
+	}
+}
+
+// Goal: the pool gives out every slot once, the last one put first, and refuses what was not given out.
+func TestPool(t *testing.T) {
+	a := New()
+	defer a.Close()
+	p := NewPool(a, 4, PageBytes, "slots")
+	var handles []uint32
+	for {
+		handle, ok := p.Get()
+		if !ok {
+			break
+		}
+		p.Bytes(handle)[PageBytes-1] = byte(handle + 1)
+		handles = append(handles, handle)
+	}
+	if len(handles) != 4 || handles[0] != 0 || handles[3] != 3 || p.FreeCount() != 0 {
+		t.Fatalf("handles %v, free %d", handles, p.FreeCount())
+	}
+	for _, handle := range handles {
+		if p.Bytes(handle)[PageBytes-1] != byte(handle+1) {
+			t.Errorf("slot %d overlaps another", handle)
+		}
+	}
+	p.Put(2)
+	p.Put(1)
+	if handle, _ := p.Get(); handle != 1 {
+		t.Errorf("got slot %d, want the one put last, 1", handle)
+	}
+	if !panics(func() { p.Put(2) }) {
+		t.Error("a slot was put twice")
+	}
+	if !panics(func() { p.Put(4) }) || !panics(func() { p.Bytes(4) }) {
+		t.Error("a handle of nobody was accepted")
+	}
+}
+
+// Goal: against a set as a model, any order of gets and puts keeps the books; and nothing is allocated.
+func TestPoolModel(t *testing.T) {
+	const seed, slots = 1, 37
+	random := rand.New(rand.NewPCG(seed, 0))
+	a := New()
+	defer a.Close()
+	p := NewPool(a, slots, PageBytes, "slots")
+	held := map[uint32]bool{}
+	var order []uint32
+	for range 10_000 {
+		if random.IntN(2) == 0 {
+			handle, ok := p.Get()
+			if ok != (len(held) < slots) || (ok && held[handle]) {
+				t.Fatalf("get: handle %d ok %v while %d are held", handle, ok, len(held))
+			}
+			if ok {
+				held[handle], order = true, append(order, handle)
+			}
+		} else if len(order) > 0 {
+			i := random.IntN(len(order))
+			p.Put(order[i])
+			delete(held, order[i])
+			order[i] = order[len(order)-1]
+			order = order[:len(order)-1]
+		}
+		if int(p.FreeCount()) != slots-len(held) {
+			t.Fatalf("free %d, want %d", p.FreeCount(), slots-len(held))
+		}
+	}
+	for _, handle := range order {
+		p.Put(handle)
+	}
+	if allocs := testing.AllocsPerRun(1000, func() { h, _ := p.Get(); p.Bytes(h)[0]++; p.Put(h) }); allocs != 0 {
+		t.Errorf("the pool allocates %.1f times per use, want 0", allocs)
+	}
+}
+
+func panics(f func()) (panicked bool) {
+	defer func() { panicked = recover() != nil }()
+	f()
+	return false
+}
+
+func BenchmarkPool(b *testing.B) {
+	a := New()
+	defer a.Close()
+	p := NewPool(a, 64, PageBytes, "slots")
+	b.ReportAllocs()
+	for b.Loop() {
+		h, _ := p.Get()
+		p.Put(h)
+	}
+}

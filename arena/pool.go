@@ -1,0 +1,69 @@
+package arena
+
+import "ledger/assert"
+
+// Pool is a fixed number of equal slots, named by handles 0..SlotsCount-1.
+//
+// The free list is last in, first out: a slot that load never needs is never touched and costs no memory. One thread
+// gets and puts; the holder of a handle may be any thread, and Bytes may be called by all of them.
+type Pool struct {
+	memory    []byte
+	slotBytes uint64
+	free      []uint32 // handles, the next one to give out last
+	inUse     []bool   // by handle
+	freeCount uint32
+}
+
+// NewPool reserves slotsCount slots of slotBytes (whole pages, so that every slot is fit for direct I/O).
+func NewPool(a *Arena, slotsCount uint32, slotBytes uint64, name string) *Pool {
+	assert.That(slotsCount > 0, "a pool has slots")
+	assert.That(slotBytes > 0 && slotBytes%PageBytes == 0, "a slot is whole pages")
+	p := &Pool{
+		memory:    a.Bytes(uint64(slotsCount)*slotBytes, PageBytes, name),
+		slotBytes: slotBytes,
+		free:      Slice[uint32](a, uint64(slotsCount), name),
+		inUse:     Slice[bool](a, uint64(slotsCount), name),
+		freeCount: slotsCount,
+	}
+	for i := range p.free {
+		p.free[i] = slotsCount - 1 - uint32(i) // handle 0 is given out first
+	}
+	return p
+}
+
+// Get takes a free slot. Its bytes are what its last holder left there.
+func (p *Pool) Get() (handle uint32, ok bool) {
+	if p.freeCount == 0 {
+		return 0, false
+	}
+	p.freeCount--
+	handle = p.free[p.freeCount]
+	assert.That(!p.inUse[handle], "a slot on the free list is not in use")
+	p.inUse[handle] = true
+	return handle, true
+}
+
+// Put gives a slot back.
+func (p *Pool) Put(handle uint32) {
+	assert.Below(handle, uint32(len(p.inUse)), "a handle of this pool")
+	assert.That(p.inUse[handle], "a slot is given back once")
+	p.inUse[handle] = false
+	p.free[p.freeCount] = handle
+	p.freeCount++
+}
+
+// Bytes returns the whole slot of handle.
+func (p *Pool) Bytes(handle uint32) []byte {
+	assert.Below(handle, uint32(len(p.inUse)), "a handle of this pool")
+	start := uint64(handle) * p.slotBytes
+	return p.memory[start : start+p.slotBytes : start+p.slotBytes]
+}
+
+// FreeCount is the number of slots that Get can still give out.
+func (p *Pool) FreeCount() uint32 { return p.freeCount }
+
+// SlotsCount is the number of slots.
+func (p *Pool) SlotsCount() uint32 { return uint32(len(p.inUse)) }
+
+// SlotBytes is the size of one slot.
+func (p *Pool) SlotBytes() uint64 { return p.slotBytes }
