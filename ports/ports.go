@@ -81,11 +81,15 @@ type NetworkEvent struct {
 // At most one Receive and one Send are outstanding per connection. A Send is complete when all of its bytes are
 // handed to the kernel. A connection beyond the limit is accepted and closed at once, without an event.
 type Network interface {
+	// Connect queues a connection to peer (an address as in NetworkEvent.Peer); NetworkConnected tells how it ended, and
+	// until then the connection may only be closed. ok is false when the limit of connections is reached.
+	Connect(peer [18]byte) (connection ConnectionID, ok bool)
 	// Receive queues one receive of 1..len(buffer) bytes.
 	Receive(connection ConnectionID, buffer []byte)
 	// Send queues buffer.
 	Send(connection ConnectionID, buffer []byte)
-	// Close ends the connection. Outstanding operations are cancelled without events of their own; NetworkClosed follows.
+	// Close ends the connection. Outstanding operations are cancelled without events of their own, events of it that were
+	// not polled yet are dropped, and NetworkClosed follows.
 	Close(connection ConnectionID)
 	// Poll moves up to len(out) events into out and returns how many.
 	Poll(out []NetworkEvent) int
