@@ -1,0 +1,55 @@
+package wire
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Release is a client's or server's release: major (16 bits), minor (8), patch (8). Releases compare as integers.
+type Release uint32
+
+const (
+	// ReleaseClientMin is the oldest client that is served (eviction reason 2 below it).
+	ReleaseClientMin = Release(0<<16 | 16<<8 | 4) // 0.16.4
+	// ReleaseClientMax is the default of the setting for the newest client (eviction reason 3 above it): in effect any.
+	ReleaseClientMax = Release(65535 << 16) // 65535.0.0
+	// ReleaseAnnounced is what a server states in pong_client and eviction. Clients only require that it is not 0; it equals
+	// ReleaseClientMax, so that no client is newer than the server it talks to.
+	ReleaseAnnounced = ReleaseClientMax
+	// ReleaseCurrent is the client release whose protocol this package speaks as a client.
+	ReleaseCurrent = Release(0<<16 | 17<<8 | 9) // 0.17.9
+)
+
+// ReleaseOf returns major.minor.patch.
+func ReleaseOf(major uint16, minor, patch uint8) Release {
+	return Release(uint32(major)<<16 | uint32(minor)<<8 | uint32(patch))
+}
+
+// Parts returns the three numbers of r.
+func (r Release) Parts() (major uint16, minor, patch uint8) {
+	return uint16(r >> 16), uint8(r >> 8), uint8(r)
+}
+
+// String returns major.minor.patch, as in "0.17.9".
+func (r Release) String() string {
+	major, minor, patch := r.Parts()
+	return fmt.Sprintf("%d.%d.%d", major, minor, patch)
+}
+
+// ParseRelease reads "major.minor.patch" with numbers of at most 65535, 255 and 255.
+func ParseRelease(text string) (Release, error) {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		return 0, fmt.Errorf("release %q: want three numbers, as in 0.17.9", text)
+	}
+	var numbers [3]uint64
+	for i, bitsCount := range [3]int{16, 8, 8} {
+		number, err := strconv.ParseUint(parts[i], 10, bitsCount)
+		if err != nil {
+			return 0, fmt.Errorf("release %q: number %d must be 0..%d", text, i+1, 1<<bitsCount-1)
+		}
+		numbers[i] = number
+	}
+	return ReleaseOf(uint16(numbers[0]), uint8(numbers[1]), uint8(numbers[2])), nil
+}
