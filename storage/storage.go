@@ -229,7 +229,8 @@ type CheckpointJob struct {
 // Checkpoint is the root of a state on disk, as the superblock holds it.
 type Checkpoint struct {
 	Op              uint64
-	PrepareChecksum Checksum // of the header of op Op
+	PrepareChecksum Checksum // of the header of op Op; consensus fills it in
+	ParentID        Checksum // id of the checkpoint before this one; consensus fills it in
 	Roots           [TrailersCount]Ref
 	TrailerBytes    [TrailersCount]uint64 // content, without the blocks' headers
 	BlocksHigh      uint64                // highest address ever allocated

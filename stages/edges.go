@@ -1,0 +1,265 @@
+// Package stages holds what the five stages hand to each other: the descriptors that travel on the rings, and the slots
+// they name.
+//
+//	        Message, Sent              Append, Read, Superblock
+//	net  <================> consensus <=======================> journal
+//	        Send, Free             ||    Appended, ReadDone, ...
+//	                   Sequenced,  ||  Committed,
+//	                   Commit, ... ||  CheckpointReady, ...
+//	                             apply <=======================> compact
+//	                                     Generation, Checkpoint
+//
+// A descriptor names a slot; who owns the slot is said at each kind. Every push takes a credit from its edge's budget (Budget...),
+// and rings are at least as long as the budget, so a push never fails. Nothing here allocates.
+//
+// Source: design, section 2.
+package stages
+
+import (
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/ports"
+	"ledger/prepare"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+// Stage names.
+const (
+	Net = iota
+	Consensus
+	Journal
+	Apply
+	Compact
+	Count
+)
+
+// Names of the stages, in order.
+var Names = [Count]string{"net", "consensus", "journal", "apply", "compact"}
+
+// SlotClass separates the slots, so that no class can starve another.
+type SlotClass uint8
+
+const (
+	// SlotClient: one client message as received; net owns the free ones. RequestBytesMax each.
+	SlotClient SlotClass = iota
+	// SlotPrepare: groups, and prepares read from the log; consensus owns the free ones. MessageBytesMax each.
+	SlotPrepare
+	// SlotReply: the replies of one op; consensus owns the free ones. MessageBytesMax each at least.
+	SlotReply
+	SlotClassesCount
+)
+
+// Slot names a message slot: class and handle.
+type Slot uint32
+
+// SlotNone is no slot.
+const SlotNone Slot = ^Slot(0)
+
+const slotClassShift = 28
+
+// SlotOf builds a name.
+func SlotOf(class SlotClass, handle uint32) Slot { return Slot(uint32(class)<<slotClassShift | handle) }
+
+// Class of a slot.
+func (s Slot) Class() SlotClass { return SlotClass(s >> slotClassShift) }
+
+// Handle of a slot within its class.
+func (s Slot) Handle() uint32 { return uint32(s) & (1<<slotClassShift - 1) }
+
+// Slots is the memory of all classes. Reading is free for all; Get and Put belong to the class's owner.
+type Slots struct {
+	Pools [SlotClassesCount]*arena.Pool
+}
+
+// Bytes of a slot.
+func (s *Slots) Bytes(slot Slot) []byte { return s.Pools[slot.Class()].Bytes(slot.Handle()) }
+
+// Get takes a free slot of class, or returns SlotNone.
+func (s *Slots) Get(class SlotClass) Slot {
+	handle, ok := s.Pools[class].Get()
+	if !ok {
+		return SlotNone
+	}
+	return SlotOf(class, handle)
+}
+
+// Put gives a slot back.
+func (s *Slots) Put(slot Slot) {
+	assert.That(slot != SlotNone, "a slot that is freed exists")
+	s.Pools[slot.Class()].Put(slot.Handle())
+}
+
+// NetToConsensusKind of NetToConsensus.
+type NetToConsensusKind uint8
+
+const (
+	// NetMessage: a client message in Slot, frame, checksums, cluster and header rules checked. Consensus owns Slot until it sends
+	// it back with NetFree, or with NetSendFree.
+	NetMessage NetToConsensusKind = iota + 1
+	// NetSent: net has no use for the reply Slot any more (sent, or dropped).
+	NetSent
+)
+
+// NetToConsensus is what net tells consensus.
+type NetToConsensus struct {
+	Kind       NetToConsensusKind
+	BodyHashed bool // BodySum holds the body's BLAKE3 (large bodies: net hashes them right after the AEGIS check)
+	Slot       Slot
+	Bytes      uint32 // of the message
+	Connection ports.ConnectionID
+	BodySum    prepare.Checksum
+}
+
+// ConsensusToNetKind of ConsensusToNet.
+type ConsensusToNetKind uint8
+
+const (
+	// NetSend: send the message at Offset of reply Slot to the client's route; answer NetSent, also when there is no route.
+	NetSend ConsensusToNetKind = iota + 1
+	// NetSendFree: send the message in the client Slot (a pong or an eviction, written over what arrived) and free the slot. With Client
+	// zero it goes to Connection.
+	NetSendFree
+	// NetFree: the client Slot is free.
+	NetFree
+)
+
+// ConsensusToNet is what consensus tells net.
+type ConsensusToNet struct {
+	Kind        ConsensusToNetKind
+	Slot        Slot
+	OffsetBytes uint32
+	Bytes       uint32
+	Connection  ports.ConnectionID
+	Client      wire.U128
+}
+
+// ConsensusToJournalKind of ConsensusToJournal.
+type ConsensusToJournalKind uint8
+
+const (
+	// JournalAppend: make the prepare in Slot durable (its bytes, then its redundant header); answer JournalAppended. The bytes do
+	// not change until then. Bytes behind the prepare up to the sector's end are zeroed by journal.
+	JournalAppend ConsensusToJournalKind = iota + 1
+	// JournalRead: read the prepare of Op into Slot; answer JournalReadDone.
+	JournalRead
+	// JournalSuperblock: write Superblock (it does not change until the answer JournalSuperblockDone).
+	JournalSuperblock
+)
+
+// ConsensusToJournal is what consensus tells journal.
+type ConsensusToJournal struct {
+	Kind       ConsensusToJournalKind
+	Slot       Slot
+	Op         uint64
+	Superblock *Superblock
+}
+
+// JournalToConsensusKind of JournalToConsensus.
+type JournalToConsensusKind uint8
+
+const (
+	JournalAppended JournalToConsensusKind = iota + 1
+	JournalReadDone
+	JournalSuperblockDone
+	// JournalFault: the disk failed or the log is damaged; the replica stops with Fault.
+	JournalFault
+)
+
+// JournalToConsensus is what journal tells consensus.
+type JournalToConsensus struct {
+	Kind  JournalToConsensusKind
+	Slot  Slot
+	Op    uint64
+	Fault *storage.Fault
+}
+
+// ConsensusToApplyKind of ConsensusToApply.
+type ConsensusToApplyKind uint8
+
+const (
+	// ApplySequenced: the prepare in Slot will be committed soon: read ahead what it needs. No answer.
+	ApplySequenced ConsensusToApplyKind = iota + 1
+	// ApplyCommit: execute the prepare in Slot and, if ReplySlot is not SlotNone, build the replies into it; answer
+	// ApplyCommitted. Ops come in order without gaps.
+	ApplyCommit
+	// ApplySessions: the sessions as of the trigger op, for its checkpoint. Apply lends Sessions to compact and returns it with
+	// ApplyCheckpointReady.
+	ApplySessions
+	// ApplyCheckpointDurable: the superblock of checkpoint Op is durable.
+	ApplyCheckpointDurable
+)
+
+// ConsensusToApply is what consensus tells apply.
+type ConsensusToApply struct {
+	Kind      ConsensusToApplyKind
+	Slot      Slot
+	ReplySlot Slot
+	Op        uint64
+	Sessions  *Sessions
+}
+
+// ApplyToConsensusKind of ApplyToConsensus.
+type ApplyToConsensusKind uint8
+
+const (
+	// ApplyCommitted: Op is executed; its prepare slot is not needed any more. Replies lie in its reply slot, in order of the requests,
+	// each at a multiple of ReplyAlignBytes. At a trigger op, consensus answers ApplySessions.
+	ApplyCommitted ApplyToConsensusKind = iota + 1
+	// ApplyCheckpointReady: Checkpoint is on disk and synced; consensus writes the superblock.
+	ApplyCheckpointReady
+	// ApplyFault: damage or a failing disk; the replica stops with Fault.
+	ApplyFault
+)
+
+// ReplyAlignBytes: replies of a group start at multiples of it in their slot.
+const ReplyAlignBytes = 64
+
+// ApplyToConsensus is what apply tells consensus.
+type ApplyToConsensus struct {
+	Kind         ApplyToConsensusKind
+	Op           uint64
+	NextPulseNs  uint64 // ApplyCommitted: the timestamp at which a pulse is due
+	RepliesBytes uint32 // ApplyCommitted: used bytes of the reply slot
+	Checkpoint   *storage.Checkpoint
+	Fault        *storage.Fault
+}
+
+// ApplyToCompact gives compact one generation or one checkpoint; CompactToApply gives it back.
+type ApplyToCompact struct {
+	Generation *storage.Generation
+	Checkpoint *storage.CheckpointJob
+}
+
+// CompactToApply returns what was given, with its results.
+type CompactToApply struct {
+	Generation *storage.Generation
+	Checkpoint *storage.CheckpointJob
+}
+
+// Sessions is the session table as of an op, ready to be written: Chunks concatenated are the trailer's content. The memory is
+// consensus' and does not change until ApplyCheckpointReady.
+type Sessions struct {
+	Op     uint64
+	Chunks [][]byte
+}
+
+// Superblock is the content of the superblock: what a replica must not forget. Source: consensus, 8.4.
+type Superblock struct {
+	Sequence      uint64
+	Cluster       wire.U128
+	Replica       uint8
+	ReplicasCount uint8
+	SessionsMax   uint32
+	View          uint32
+	LogView       uint32
+	CommitMax     uint64 // a hint
+	Checkpoint    storage.Checkpoint
+	Parent        storage.Checksum // checksum of the superblock before this one
+}
+
+// Budgets of the edges: the most descriptors that can be on a ring at once.
+const (
+	BudgetJournalAppends = 8
+	BudgetJournalReads   = 8
+)
