@@ -37,7 +37,7 @@ const (
 	AccountHistory
 	AccountImported
 	AccountClosed
-	accountFlagsUnknown AccountFlags = 0xffff << iota
+	accountFlagsUnknown = ^(AccountFlags(1)<<iota - 1)
 )
 
 // Transfer is one transfer in its wire form: 128 bytes, little-endian. A stored transfer never changes.
@@ -71,7 +71,7 @@ const (
 	TransferClosingDebit
 	TransferClosingCredit
 	TransferImported
-	transferFlagsUnknown TransferFlags = 0xffff << iota
+	transferFlagsUnknown = ^(TransferFlags(1)<<iota - 1)
 )
 
 // PendingStatus of a transfer; zero for a transfer that is not pending.

@@ -1,0 +1,83 @@
+package accounting
+
+import "ledger/assert"
+
+// transferExists compares an event with the transfer that has its id: the first difference decides. Timestamps are never
+// compared, and nothing of accounts or pending statuses is. Source: accounting, 6.1.
+func (m *Machine) transferExists(eventTime uint64, transfer *Transfer, ordinal TransferOrdinal) (TransferStatus, uint64) {
+	existing := &m.existing
+	m.store.TransferRead(ordinal, existing)
+	status := TransferStatusExists
+	switch {
+	case transfer.Flags != existing.Flags:
+		status = TransferStatusExistsWithDifferentFlags
+	case transfer.PendingID != existing.PendingID:
+		status = TransferStatusExistsWithDifferentPendingID
+	case transfer.Timeout != existing.Timeout:
+		status = TransferStatusExistsWithDifferentTimeout
+	case transfer.Flags&transferResolving != 0:
+		status = m.resolvingExists(transfer, existing)
+	default:
+		status = regularExists(transfer, existing)
+	}
+	if status == TransferStatusExists {
+		return status, existing.Timestamp
+	}
+	return status, eventTime
+}
+
+// regularExists goes on behind flags, pending_id and timeout. A balancing transfer stored what it moved, so any amount
+// that is not below that is the same request again.
+func regularExists(transfer, existing *Transfer) TransferStatus {
+	amountDiffers := transfer.Amount != existing.Amount
+	if transfer.Flags&transferBalancing != 0 {
+		amountDiffers = transfer.Amount.Less(existing.Amount)
+	}
+	switch {
+	case transfer.DebitAccountID != existing.DebitAccountID:
+		return TransferStatusExistsWithDifferentDebitAccountID
+	case transfer.CreditAccountID != existing.CreditAccountID:
+		return TransferStatusExistsWithDifferentCreditAccountID
+	case amountDiffers:
+		return TransferStatusExistsWithDifferentAmount
+	case transfer.UserData128 != existing.UserData128:
+		return TransferStatusExistsWithDifferentUserData128
+	case transfer.UserData64 != existing.UserData64:
+		return TransferStatusExistsWithDifferentUserData64
+	case transfer.UserData32 != existing.UserData32:
+		return TransferStatusExistsWithDifferentUserData32
+	case transfer.Ledger != existing.Ledger:
+		return TransferStatusExistsWithDifferentLedger
+	case transfer.Code != existing.Code:
+		return TransferStatusExistsWithDifferentCode
+	}
+	return TransferStatusExists
+}
+
+// resolvingExists does the same for a resolving transfer, where zero (in a post's amount: 2^128-1) stands for what the
+// pending transfer has. So user data that was given, and is not given again, differs.
+func (m *Machine) resolvingExists(transfer, existing *Transfer) TransferStatus {
+	pendingOrdinal, state := m.store.TransferFind(existing.PendingID)
+	assert.That(state == TransferExists, "a transfer that was resolved is still there")
+	pending := &m.pending
+	m.store.TransferRead(pendingOrdinal, pending)
+	switch {
+	case !transfer.DebitAccountID.IsZero() && transfer.DebitAccountID != existing.DebitAccountID:
+		return TransferStatusExistsWithDifferentDebitAccountID
+	case !transfer.CreditAccountID.IsZero() && transfer.CreditAccountID != existing.CreditAccountID:
+		return TransferStatusExistsWithDifferentCreditAccountID
+	case resolvedAmount(transfer, pending) != existing.Amount:
+		return TransferStatusExistsWithDifferentAmount
+	case orElse(transfer.UserData128, pending.UserData128) != existing.UserData128:
+		return TransferStatusExistsWithDifferentUserData128
+	case orElse64(transfer.UserData64, pending.UserData64) != existing.UserData64:
+		return TransferStatusExistsWithDifferentUserData64
+	case orElse32(transfer.UserData32, pending.UserData32) != existing.UserData32:
+		return TransferStatusExistsWithDifferentUserData32
+	case transfer.Ledger != 0 && transfer.Ledger != existing.Ledger:
+		return TransferStatusExistsWithDifferentLedger
+	case transfer.Code != 0 && transfer.Code != existing.Code:
+		return TransferStatusExistsWithDifferentCode
+	}
+	return TransferStatusExists
+}
