@@ -134,6 +134,17 @@ var Trees = [TreesCount]TreeSpec{
 	TreeAccountCode:     {"account_code", 6, 0, EncodingPrefix, false, false},
 }
 
+// OrdinalBytes is the width of the ordinal that ends the keys of a posting tree.
+func (t TreeID) OrdinalBytes() int {
+	if t >= TreeAccountUser128 {
+		return 4
+	}
+	return 5
+}
+
+// MergeRunsMax is how many runs one merge takes: a level that holds as many is merged into the next.
+const MergeRunsMax = 8
+
 // Table is one block of sorted entries, or of packed rows, as the manifest knows it.
 type Table struct {
 	Ref
@@ -188,6 +199,9 @@ type Job struct {
 
 	// Addresses reserved for the outputs, enough for the worst case; output n goes to Addresses[n].
 	Addresses []uint64
+	// Filters is memory for the filters of the outputs, in their order, of a tree that has filters: the job copies each filter there,
+	// so that it need not be read back. nil: not wanted.
+	Filters [][]byte
 
 	// Results.
 	Tables      []Table // outputs in key order; capacity len(Addresses), given by the planner

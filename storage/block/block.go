@@ -1,0 +1,255 @@
+package block
+
+import (
+	"encoding/binary"
+
+	"github.com/zeebo/blake3"
+
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+// Kind of a block. The numbers are on disk.
+type Kind uint8
+
+const (
+	KindTable   Kind = 1 // sorted entries of a tree, or packed rows
+	KindTrailer Kind = 2 // part of a checkpoint's trailer; Tree holds the storage.TrailerKind
+)
+
+const (
+	headerBytes = 128 // of the block header
+	entryBytes  = 44  // checksum 16, first key 24, first entry 4
+
+	atCluster     = 16
+	atAddress     = 32
+	atFormat      = 40
+	atKind        = 42
+	atTree        = 43
+	atEncoding    = 44
+	atFlags       = 45
+	atPagesUsed   = 46
+	atFilterPages = 48
+	atEntries     = 52
+	atContent     = 56
+	atLink        = 64
+	atLinkSum     = 72
+	atKeyMax      = 88
+
+	entryKey   = 16
+	entryFirst = 40
+
+	flagPartial = 1
+)
+
+// Geometry is the sizes of pages and blocks.
+type Geometry struct {
+	PageBytes  uint32
+	BlockBytes uint32
+	PagesMax   uint32 // per block, header page included
+}
+
+// GeometryOf takes the sizes from l.
+func GeometryOf(l limits.Limits) Geometry {
+	g := Geometry{PageBytes: l.PageBytes, BlockBytes: l.BlockBytes, PagesMax: l.BlockBytes / l.PageBytes}
+	assert.AtMost(g.HeaderUsedBytes(), g.PageBytes, "the header of a block fits its page")
+	assert.AtMost(g.PagesMax, 1<<15, "page numbers fit 16 bits")
+	return g
+}
+
+// HeaderUsedBytes is the front part of a header page that can differ from zero.
+func (g *Geometry) HeaderUsedBytes() uint32 { return headerBytes + (g.PagesMax-1)*entryBytes }
+
+// Offset of a page, from the start of the grid zone.
+func (g *Geometry) Offset(address uint64, page uint32) uint64 {
+	assert.That(address > 0, "block addresses start at 1")
+	return (address-1)*uint64(g.BlockBytes) + uint64(page)*uint64(g.PageBytes)
+}
+
+// Checksum is the first 16 bytes of BLAKE3 over data.
+func Checksum(data []byte) storage.Checksum {
+	sum := blake3.Sum256(data)
+	return storage.Checksum(sum[:16])
+}
+
+// HeaderPage is a view of a verified header page; its used front part is enough.
+type HeaderPage []byte
+
+// Address of the block.
+func (h HeaderPage) Address() uint64 { return binary.LittleEndian.Uint64(h[atAddress:]) }
+
+// Checksum of the header page, as the block's Ref holds it.
+func (h HeaderPage) Checksum() storage.Checksum { return storage.Checksum(h[:16]) }
+
+// Kind of the block.
+func (h HeaderPage) Kind() Kind { return Kind(h[atKind]) }
+
+// Tree of a table, or the storage.TrailerKind of a trailer.
+func (h HeaderPage) Tree() storage.TreeID { return storage.TreeID(h[atTree]) }
+
+// Encoding of the data pages.
+func (h HeaderPage) Encoding() storage.Encoding { return storage.Encoding(h[atEncoding]) }
+
+// Partial tells whether this is a row block that the next flush replaces.
+func (h HeaderPage) Partial() bool { return h[atFlags]&flagPartial != 0 }
+
+// PagesUsed counts all pages, the header page included.
+func (h HeaderPage) PagesUsed() uint32 { return uint32(binary.LittleEndian.Uint16(h[atPagesUsed:])) }
+
+// FilterPages counts the filter pages: the last of the used ones.
+func (h HeaderPage) FilterPages() uint32 {
+	return uint32(binary.LittleEndian.Uint16(h[atFilterPages:]))
+}
+
+// DataPages counts the data pages: 1 to DataPages.
+func (h HeaderPage) DataPages() uint32 { return h.PagesUsed() - 1 - h.FilterPages() }
+
+// Entries of all data pages.
+func (h HeaderPage) Entries() uint32 { return binary.LittleEndian.Uint32(h[atEntries:]) }
+
+// ContentBytes of a trailer block.
+func (h HeaderPage) ContentBytes() uint64 { return binary.LittleEndian.Uint64(h[atContent:]) }
+
+// Link is the block before this one in its chain; zero in the first.
+func (h HeaderPage) Link() storage.Ref {
+	return storage.Ref{Address: binary.LittleEndian.Uint64(h[atLink:]), Checksum: storage.Checksum(h[atLinkSum : atLinkSum+16])}
+}
+
+// KeyMax is the last key: a view.
+func (h HeaderPage) KeyMax() *storage.Key { return (*storage.Key)(h[atKeyMax:]) }
+
+// FirstKey of a data page, 1..DataPages: a view.
+func (h HeaderPage) FirstKey(page uint32) *storage.Key {
+	return (*storage.Key)(h.entry(page)[entryKey:])
+}
+
+// FirstEntry is the index in the block of a data page's first entry.
+func (h HeaderPage) FirstEntry(page uint32) uint32 {
+	return binary.LittleEndian.Uint32(h.entry(page)[entryFirst:])
+}
+
+// PageChecksum of page 1..PagesUsed-1.
+func (h HeaderPage) PageChecksum(page uint32) storage.Checksum {
+	return storage.Checksum(h.entry(page)[:16])
+}
+
+func (h HeaderPage) entry(page uint32) []byte {
+	offset := headerBytes + (page-1)*entryBytes
+	return h[offset : offset+entryBytes]
+}
+
+// PageSet notes the first key and the first entry of a data page while a block is being built.
+func (h HeaderPage) PageSet(page uint32, first *storage.Key, firstEntry uint32) {
+	e := h.entry(page)
+	copy(e[entryKey:], first[:])
+	binary.LittleEndian.PutUint32(e[entryFirst:], firstEntry)
+}
+
+// Fields of a block header that the builder knows.
+type Fields struct {
+	Cluster      wire.U128
+	Address      uint64
+	Kind         Kind
+	Tree         storage.TreeID
+	Encoding     storage.Encoding
+	Partial      bool
+	PagesUsed    uint32
+	FilterPages  uint32
+	Entries      uint32
+	ContentBytes uint64
+	Link         storage.Ref
+	KeyMax       storage.Key
+}
+
+// Begin zeroes the header page of a block that is going to be built in buffer.
+func Begin(g *Geometry, buffer []byte) HeaderPage {
+	header := buffer[:g.PageBytes]
+	clear(header)
+	return HeaderPage(header)
+}
+
+// Seal fills the header page of a built block and returns its name. Every used page must be complete, its padding zero.
+func Seal(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
+	assert.That(fields.Address > 0, "block addresses start at 1")
+	assert.AtMost(fields.PagesUsed, g.PagesMax, "pages of a block")
+	assert.That(fields.PagesUsed >= 2, "a block has a data page")
+	assert.Below(fields.FilterPages, fields.PagesUsed-1, "filter pages lie behind a data page")
+	h := HeaderPage(buffer[:g.PageBytes])
+	fields.Cluster.PutBytes(h[atCluster:])
+	binary.LittleEndian.PutUint64(h[atAddress:], fields.Address)
+	binary.LittleEndian.PutUint16(h[atFormat:], limits.FormatVersion)
+	h[atKind], h[atTree], h[atEncoding] = byte(fields.Kind), byte(fields.Tree), byte(fields.Encoding)
+	if fields.Partial {
+		h[atFlags] = flagPartial
+	}
+	binary.LittleEndian.PutUint16(h[atPagesUsed:], uint16(fields.PagesUsed))
+	binary.LittleEndian.PutUint16(h[atFilterPages:], uint16(fields.FilterPages))
+	binary.LittleEndian.PutUint32(h[atEntries:], fields.Entries)
+	binary.LittleEndian.PutUint64(h[atContent:], fields.ContentBytes)
+	binary.LittleEndian.PutUint64(h[atLink:], fields.Link.Address)
+	copy(h[atLinkSum:], fields.Link.Checksum[:])
+	copy(h[atKeyMax:], fields.KeyMax[:])
+	for page := uint32(1); page < fields.PagesUsed; page++ {
+		sum := Checksum(buffer[page*g.PageBytes : (page+1)*g.PageBytes])
+		copy(h.entry(page), sum[:])
+	}
+	sum := Checksum(h[16:])
+	copy(h, sum[:])
+	return storage.Ref{Address: fields.Address, Checksum: sum}
+}
+
+// VerifyHeader checks the whole header page of the block that ref names. It returns what is wrong, or "".
+func VerifyHeader(g *Geometry, page []byte, ref storage.Ref, cluster wire.U128) string {
+	if uint32(len(page)) != g.PageBytes {
+		return "the header page is short"
+	}
+	h := HeaderPage(page)
+	if h.Checksum() != ref.Checksum {
+		return "the header page is of another block"
+	}
+	if Checksum(page[16:]) != ref.Checksum {
+		return "the header page's checksum does not match"
+	}
+	// What follows only fails for a block that our own code built wrongly, or that another version built.
+	switch {
+	case h.Address() != ref.Address:
+		return "the block belongs to another address"
+	case wire.U128FromBytes(h[atCluster:]) != cluster:
+		return "the block belongs to another cluster"
+	case binary.LittleEndian.Uint16(h[atFormat:]) != limits.FormatVersion:
+		return "the block has another format version"
+	case h.PagesUsed() < 2 || h.PagesUsed() > g.PagesMax || h.FilterPages() > h.PagesUsed()-2:
+		return "the block's page counts are impossible"
+	}
+	return ""
+}
+
+// VerifyPage checks a page, 1..PagesUsed-1, against its verified header page. It returns what is wrong, or "".
+func VerifyPage(header HeaderPage, page uint32, data []byte) string {
+	if page == 0 || page >= header.PagesUsed() {
+		return "the page is not used"
+	}
+	if Checksum(data) != header.PageChecksum(page) {
+		return "the page's checksum does not match"
+	}
+	return ""
+}
+
+// VerifyBlock checks all used pages of the block in buffer, which may end behind them.
+func VerifyBlock(g *Geometry, buffer []byte, ref storage.Ref, cluster wire.U128) *storage.Fault {
+	if reason := VerifyHeader(g, buffer[:g.PageBytes], ref, cluster); reason != "" {
+		return &storage.Fault{What: "block", Address: ref.Address, Reason: reason}
+	}
+	header := HeaderPage(buffer[:g.PageBytes])
+	if uint32(len(buffer)) < header.PagesUsed()*g.PageBytes {
+		return &storage.Fault{What: "block", Address: ref.Address, Reason: "the block is short"}
+	}
+	for page := uint32(1); page < header.PagesUsed(); page++ {
+		if reason := VerifyPage(header, page, buffer[page*g.PageBytes:(page+1)*g.PageBytes]); reason != "" {
+			return &storage.Fault{What: "block", Address: ref.Address, Page: page, Reason: reason}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package block
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+var cluster = wire.U128{Lo: 7, Hi: 9}
+
+func geometries() map[string]Geometry {
+	small := limits.Production()
+	small.SectorBytes, small.PageBytes, small.BlockBytes = 512, 512, 4096
+	middle := small
+	middle.PageBytes = 1024
+	return map[string]Geometry{"production": GeometryOf(limits.Production()), "512": GeometryOf(small), "1024": GeometryOf(middle)}
+}
+
+// Any bit that flips in a sealed block is found, and so is a block that stands in another's place.
+func TestVerifyFindsDamage(t *testing.T) {
+	for name, g := range geometries() {
+		rng := rand.New(rand.NewPCG(1, 2))
+		buffer := make([]byte, g.BlockBytes)
+		header := Begin(&g, buffer)
+		pages := g.PagesMax
+		for page := uint32(1); page < pages; page++ {
+			for i := page * g.PageBytes; i < (page+1)*g.PageBytes; i++ {
+				buffer[i] = byte(rng.Uint32())
+			}
+			header.PageSet(page, &storage.Key{byte(page)}, page*10)
+		}
+		fields := Fields{Cluster: cluster, Address: 5, Kind: KindTable, Tree: 3, Encoding: storage.EncodingPlain, PagesUsed: pages,
+			FilterPages: 1, Entries: 99, KeyMax: storage.Key{9}, Partial: true}
+		ref := Seal(&g, buffer, &fields)
+		if fault := VerifyBlock(&g, buffer, ref, cluster); fault != nil {
+			t.Fatalf("%s: sound block: %v", name, fault)
+		}
+		if header.Entries() != 99 || header.Tree() != 3 || header.DataPages() != pages-2 || header.FirstEntry(2) != 20 ||
+			*header.FirstKey(2) != (storage.Key{2}) || *header.KeyMax() != (storage.Key{9}) || !header.Partial() || header.Address() != 5 {
+			t.Fatalf("%s: fields differ", name)
+		}
+		for range 200 {
+			bit := rng.Uint32N(g.BlockBytes * 8)
+			buffer[bit/8] ^= 1 << (bit % 8)
+			if VerifyBlock(&g, buffer, ref, cluster) == nil {
+				t.Fatalf("%s: flipped bit %d is not found", name, bit)
+			}
+			buffer[bit/8] ^= 1 << (bit % 8)
+		}
+		other := ref
+		other.Address++
+		if VerifyBlock(&g, buffer, other, cluster) == nil {
+			t.Fatalf("%s: a misdirected block is not found", name)
+		}
+		if VerifyBlock(&g, buffer, ref, wire.U128{}) == nil {
+			t.Fatalf("%s: a block of another cluster is not found", name)
+		}
+	}
+}
+
+type memoryFile struct{ data []byte }
+
+func (f *memoryFile) ReadAt(buffer []byte, offset uint64) error {
+	clear(buffer)
+	if offset < uint64(len(f.data)) {
+		copy(buffer, f.data[offset:])
+	}
+	return nil
+}
+func (f *memoryFile) WriteAt(buffer []byte, offset uint64) error {
+	copy(f.data[offset:], buffer)
+	return nil
+}
+func (f *memoryFile) SizeBytes() (uint64, error) { return uint64(len(f.data)), nil }
+
+// A trailer of any length comes back as it was written, and a damaged or shortened chain is refused.
+func TestTrailerChain(t *testing.T) {
+	for name, g := range geometries() {
+		rng := rand.New(rand.NewPCG(3, 4))
+		capacity := int(g.TrailerCapacity())
+		for _, length := range []int{0, 1, int(g.PageBytes), capacity - 1, capacity, capacity + 1, 3*capacity + 17} {
+			content := make([]byte, length)
+			for i := range content {
+				content[i] = byte(rng.Uint32())
+			}
+			chunks := [][]byte{nil}
+			for rest := content; len(rest) > 0; {
+				n := min(len(rest), 1+rng.IntN(capacity))
+				chunks = append(chunks, rest[:n])
+				rest = rest[n:]
+			}
+			blocks := int(g.TrailerBlocks(uint64(length)))
+			const gridOffset = 1 << 12
+			file := &memoryFile{data: make([]byte, gridOffset+(blocks*2+2)*int(g.BlockBytes))}
+			walk := NewChunks(chunks)
+			buffer := make([]byte, g.BlockBytes)
+			var root storage.Ref
+			for i := range blocks {
+				ref, used := BuildTrailer(&g, buffer, cluster, storage.TrailerSessions, uint64(i*2+1), root, &walk)
+				_ = file.WriteAt(buffer[:used], gridOffset+g.Offset(ref.Address, 0))
+				root = ref
+			}
+			got := make([]byte, length)
+			visited := 0
+			read := func() *storage.Fault {
+				return ReadChain(file, gridOffset, &g, cluster, storage.TrailerSessions, root, got, buffer, func(uint64) { visited++ })
+			}
+			if fault := read(); fault != nil || !bytes.Equal(got, content) || visited != blocks {
+				t.Fatalf("%s, %d bytes: fault %v, equal %t, visited %d of %d", name, length, fault, bytes.Equal(got, content), visited, blocks)
+			}
+			if length == 0 {
+				continue
+			}
+			file.data[gridOffset+int(g.PageBytes)] ^= 1 // the first block's content
+			if read() == nil {
+				t.Fatalf("%s, %d bytes: damage is not found", name, length)
+			}
+			file.data[gridOffset+int(g.PageBytes)] ^= 1
+			if ReadChain(file, gridOffset, &g, cluster, storage.TrailerManifest, root, got, buffer, nil) == nil {
+				t.Fatalf("%s: another trailer's chain is taken", name)
+			}
+			if blocks > 1 && ReadChain(file, gridOffset, &g, cluster, storage.TrailerSessions, root, got[:length-capacity], buffer, nil) == nil {
+				t.Fatalf("%s: a chain that is too long is taken", name)
+			}
+		}
+	}
+}
+
+// No header page, however mangled, makes the verifiers panic.
+func FuzzVerifyBlock(f *testing.F) {
+	g := geometries()["512"]
+	f.Add(make([]byte, 4096))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		buffer := make([]byte, g.BlockBytes)
+		copy(buffer, data)
+		// Make the checksums right, so that the checks behind them are reached.
+		header := HeaderPage(buffer[:g.PageBytes])
+		sum := Checksum(header[16:])
+		copy(header, sum[:])
+		ref := storage.Ref{Address: header.Address(), Checksum: sum}
+		VerifyBlock(&g, buffer, ref, wire.U128FromBytes(header[atCluster:]))
+	})
+}
+
+func BenchmarkSeal(b *testing.B) {
+	g := GeometryOf(limits.Production())
+	buffer := make([]byte, g.BlockBytes)
+	b.SetBytes(int64(g.BlockBytes))
+	b.ReportAllocs()
+	for b.Loop() {
+		Seal(&g, buffer, &Fields{Address: 1, Kind: KindTable, PagesUsed: g.PagesMax})
+	}
+}
