@@ -168,10 +168,11 @@ const (
 
 // JournalToConsensus is what journal tells consensus.
 type JournalToConsensus struct {
-	Kind  JournalToConsensusKind
-	Slot  Slot
-	Op    uint64
-	Fault *storage.Fault
+	Kind     JournalToConsensusKind
+	Slot     Slot
+	Op       uint64           // JournalSuperblockDone: the sequence
+	Checksum storage.Checksum // JournalSuperblockDone: parent of the next one
+	Fault    *storage.Fault
 }
 
 // ConsensusToApplyKind of ConsensusToApply.

@@ -1,0 +1,46 @@
+package journal
+
+import (
+	"ledger/ports"
+	"ledger/ring"
+	"ledger/stages"
+)
+
+// Driver performs what the stage decides: it pops the ring and the disk's completions and pushes the actions.
+type Driver struct {
+	stage       *Stage
+	disk        ports.Disk
+	in          *ring.SPSC[stages.ConsensusToJournal]
+	out         stages.Sender[stages.JournalToConsensus]
+	requests    [16]stages.ConsensusToJournal
+	completions [32]ports.DiskCompletion
+	actions     Actions
+}
+
+// NewDriver joins a stage, its disk and its rings.
+func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJournal], out stages.Sender[stages.JournalToConsensus]) *Driver {
+	return &Driver{stage: stage, disk: disk, in: in, out: out, actions: NewActions()}
+}
+
+// Turn does one round and says whether anything happened.
+func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
+	d.actions.Reset()
+	completionsCount := d.disk.Poll(d.completions[:])
+	for i := range d.completions[:completionsCount] {
+		d.stage.OnDisk(&d.completions[i], &d.actions)
+	}
+	requestsCount := d.in.Pop(d.requests[:])
+	for i := range d.requests[:requestsCount] {
+		d.stage.OnConsensus(&d.requests[i], &d.actions)
+	}
+	for i := range d.actions.Disk {
+		a := &d.actions.Disk[i]
+		if a.Write {
+			d.disk.Write(a.Tag, a.OffsetBytes, a.Buffer, a.Flags)
+		} else {
+			d.disk.Read(a.Tag, a.OffsetBytes, a.Buffer)
+		}
+	}
+	d.out.Push(d.actions.Consensus)
+	return completionsCount > 0 || requestsCount > 0
+}

@@ -1,0 +1,33 @@
+package datafile
+
+import "ledger/limits"
+
+// Layout is where the zones of a data file begin, in bytes.
+type Layout struct {
+	SuperblockAt uint64
+	HeadersAt    uint64
+	PreparesAt   uint64
+	GridAt       uint64 // also the size of a freshly formatted file
+
+	superblockBytes uint64 // from copy to copy
+	messageBytes    uint64
+}
+
+// NewLayout computes the zones of a file with these limits.
+func NewLayout(l *limits.Limits) Layout {
+	layout := Layout{superblockBytes: uint64(l.SuperblockBytes), messageBytes: uint64(l.MessageBytesMax)}
+	layout.HeadersAt = roundUp(uint64(l.SuperblockCopies)*layout.superblockBytes, uint64(l.SectorBytes))
+	layout.PreparesAt = roundUp(layout.HeadersAt+uint64(l.JournalSlotsCount)*limits.HeaderBytes, uint64(l.SectorBytes))
+	layout.GridAt = roundUp(layout.PreparesAt+uint64(l.JournalSlotsCount)*layout.messageBytes, uint64(l.BlockBytes))
+	return layout
+}
+
+// SuperblockCopyAt is the offset of a copy.
+func (l *Layout) SuperblockCopyAt(copyIndex uint32) uint64 {
+	return l.SuperblockAt + uint64(copyIndex)*l.superblockBytes
+}
+
+// PrepareAt is the offset of a log slot.
+func (l *Layout) PrepareAt(slotIndex uint64) uint64 { return l.PreparesAt + slotIndex*l.messageBytes }
+
+func roundUp(value, unit uint64) uint64 { return (value + unit - 1) / unit * unit }

@@ -1,0 +1,293 @@
+package datafile
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+// SuperblockContentBytes is what of a copy is written and read: the rest of its 24 KiB is reserve. The simulator's
+// sectors are smaller, but whole copies are not: the content is always below one production sector.
+const SuperblockContentBytes = 4096
+
+const (
+	superblockMagic = 0x7265_6764_656c_0001 // "ledger" and a one
+	readQuorum      = 2                     // equal copies that prove a superblock
+	verifyQuorum    = 3                     // copies that must be right after a write
+)
+
+// Offsets in a copy. The checksum covers everything behind the copy's index, so that all copies have the same.
+const (
+	sbChecksum      = 0
+	sbCopy          = 16
+	sbCovered       = 24
+	sbMagic         = 24
+	sbFormatVersion = 32
+	sbReplica       = 36
+	sbReplicasCount = 37
+	sbSequence      = 40
+	sbCluster       = 48
+	sbParent        = 64
+	sbView          = 80
+	sbLogView       = 84
+	sbCommitMax     = 88
+	sbLimits        = 96
+	sbCheckpoint    = 256
+)
+
+// fixedLimits are the sizes that live in the file.
+func fixedLimits(l *limits.Limits) [11]uint32 {
+	return [11]uint32{
+		l.SectorBytes, l.PageBytes, l.BlockBytes, l.MessageBytesMax, l.JournalSlotsCount, l.BarOps, l.SlackOps,
+		l.PipelineOpsMax, l.MemtableRowsSeal, l.SuperblockBytes, l.SuperblockCopies,
+	}
+}
+
+// EncodeSuperblock writes the copy with copyIndex into buffer (SuperblockContentBytes) and returns its checksum, which is the
+// same for all copies.
+func EncodeSuperblock(buffer []byte, s *stages.Superblock, l *limits.Limits, copyIndex uint32) storage.Checksum {
+	b := buffer[:SuperblockContentBytes]
+	clear(b)
+	binary.LittleEndian.PutUint16(b[sbCopy:], uint16(copyIndex))
+	binary.LittleEndian.PutUint64(b[sbMagic:], superblockMagic)
+	binary.LittleEndian.PutUint32(b[sbFormatVersion:], limits.FormatVersion)
+	b[sbReplica], b[sbReplicasCount] = s.Replica, s.ReplicasCount
+	binary.LittleEndian.PutUint64(b[sbSequence:], s.Sequence)
+	s.Cluster.PutBytes(b[sbCluster : sbCluster+16])
+	copy(b[sbParent:], s.Parent[:])
+	binary.LittleEndian.PutUint32(b[sbView:], s.View)
+	binary.LittleEndian.PutUint32(b[sbLogView:], s.LogView)
+	binary.LittleEndian.PutUint64(b[sbCommitMax:], s.CommitMax)
+	at := sbLimits
+	for _, value := range fixedLimits(l) {
+		binary.LittleEndian.PutUint32(b[at:], value)
+		at += 4
+	}
+	binary.LittleEndian.PutUint32(b[at:], s.SessionsMax)
+	EncodeCheckpoint(b[sbCheckpoint:], &s.Checkpoint)
+	sum := prepare.Sum(b[sbCovered:])
+	copy(b[sbChecksum:], sum[:])
+	return storage.Checksum(sum)
+}
+
+// CheckpointBytes is the size of an encoded checkpoint.
+const CheckpointBytes = 8 + 16 + 16 + int(storage.TrailersCount)*(8+16+8) + 4*8
+
+// EncodeCheckpoint writes c into buffer.
+func EncodeCheckpoint(buffer []byte, c *storage.Checkpoint) {
+	b := buffer[:0:CheckpointBytes]
+	b = binary.LittleEndian.AppendUint64(b, c.Op)
+	b = append(b, c.PrepareChecksum[:]...)
+	b = append(b, c.ParentID[:]...)
+	for i := range c.Roots {
+		b = binary.LittleEndian.AppendUint64(b, c.Roots[i].Address)
+		b = append(b, c.Roots[i].Checksum[:]...)
+		b = binary.LittleEndian.AppendUint64(b, c.TrailerBytes[i])
+	}
+	b = binary.LittleEndian.AppendUint64(b, c.BlocksHigh)
+	b = binary.LittleEndian.AppendUint64(b, c.AccountsCount)
+	b = binary.LittleEndian.AppendUint64(b, c.TransfersCount)
+	binary.LittleEndian.AppendUint64(b, c.TimestampLast)
+}
+
+func decodeCheckpoint(b []byte) (c storage.Checkpoint) {
+	next := func() uint64 {
+		value := binary.LittleEndian.Uint64(b)
+		b = b[8:]
+		return value
+	}
+	sum := func() storage.Checksum {
+		value := storage.Checksum(b[:16])
+		b = b[16:]
+		return value
+	}
+	c.Op, c.PrepareChecksum, c.ParentID = next(), sum(), sum()
+	for i := range c.Roots {
+		c.Roots[i].Address, c.Roots[i].Checksum, c.TrailerBytes[i] = next(), sum(), next()
+	}
+	c.BlocksHigh, c.AccountsCount, c.TransfersCount, c.TimestampLast = next(), next(), next(), next()
+	return c
+}
+
+// CheckpointID is the checksum of a checkpoint: equal states have equal ids. Ids form a chain through ParentID.
+func CheckpointID(c *storage.Checkpoint) prepare.Checksum {
+	var buffer [CheckpointBytes]byte
+	EncodeCheckpoint(buffer[:], c)
+	return prepare.Sum(buffer[:])
+}
+
+// copyState is what one copy in the file says.
+type copyState struct {
+	valid     bool
+	copyIndex uint32
+	checksum  storage.Checksum
+	content   stages.Superblock
+	version   uint32
+	sizes     [11]uint32
+}
+
+func decodeCopy(b []byte) (c copyState) {
+	c.checksum = storage.Checksum(b[sbChecksum : sbChecksum+16])
+	if sum := prepare.Sum(b[sbCovered:]); storage.Checksum(sum) != c.checksum ||
+		binary.LittleEndian.Uint64(b[sbMagic:]) != superblockMagic {
+		return copyState{}
+	}
+	c.valid = true
+	c.copyIndex = uint32(binary.LittleEndian.Uint16(b[sbCopy:]))
+	c.version = binary.LittleEndian.Uint32(b[sbFormatVersion:])
+	at := sbLimits
+	for i := range c.sizes {
+		c.sizes[i] = binary.LittleEndian.Uint32(b[at:])
+		at += 4
+	}
+	s := &c.content
+	s.SessionsMax = binary.LittleEndian.Uint32(b[at:])
+	s.Replica, s.ReplicasCount = b[sbReplica], b[sbReplicasCount]
+	s.Sequence = binary.LittleEndian.Uint64(b[sbSequence:])
+	s.Cluster = wire.U128FromBytes(b[sbCluster : sbCluster+16])
+	s.Parent = storage.Checksum(b[sbParent : sbParent+16])
+	s.View = binary.LittleEndian.Uint32(b[sbView:])
+	s.LogView = binary.LittleEndian.Uint32(b[sbLogView:])
+	s.CommitMax = binary.LittleEndian.Uint64(b[sbCommitMax:])
+	s.Checkpoint = decodeCheckpoint(b[sbCheckpoint:])
+	return c
+}
+
+// choose returns the index of a copy that holds the superblock in force, by the rules of consensus 8.4, or why there is none.
+func choose(copies []copyState) (int, error) {
+	validCount := 0
+	for i := range copies {
+		if copies[i].valid {
+			validCount++
+			if copies[i].version != limits.FormatVersion {
+				return 0, fmt.Errorf("the data file has format version %d, this server reads version %d: use a server of that version, or format a new file",
+					copies[i].version, limits.FormatVersion)
+			}
+		}
+	}
+	if validCount == 0 {
+		return 0, fmt.Errorf("no copy of the superblock is readable: the file was never formatted (ledger format), or it is damaged beyond what one replica can repair")
+	}
+	best := -1
+	for i := range copies {
+		if !copies[i].valid {
+			continue
+		}
+		// A copy index counts once: a misdirected write must not make a quorum of one copy.
+		seen, equal := uint32(0), 0
+		for j := range copies {
+			if copies[j].valid && copies[j].checksum == copies[i].checksum && seen&(1<<copies[j].copyIndex) == 0 {
+				seen |= 1 << copies[j].copyIndex
+				equal++
+			}
+		}
+		if equal >= readQuorum && (best < 0 || copies[i].content.Sequence > copies[best].content.Sequence) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return 0, fmt.Errorf("only %d of 4 copies of the superblock are readable and no two agree: the data file is damaged, restore this replica", validCount)
+	}
+	chosen := &copies[best]
+	for i := range copies {
+		c := &copies[i]
+		if !c.valid || c.checksum == chosen.checksum {
+			continue
+		}
+		switch {
+		case c.content.Sequence == chosen.content.Sequence:
+			return 0, fmt.Errorf("two superblocks have sequence %d and differ: the data file was written by two servers at once", c.content.Sequence)
+		case c.content.Sequence > chosen.content.Sequence+1:
+			return 0, fmt.Errorf("a copy of the superblock is %d ahead of the others: the data file is damaged", c.content.Sequence-chosen.content.Sequence)
+		case c.content.Sequence == chosen.content.Sequence+1 && c.content.Parent != chosen.checksum:
+			return 0, fmt.Errorf("the newest copy of the superblock does not continue the others: the data file is damaged")
+		case c.content.Cluster != chosen.content.Cluster || c.content.Replica != chosen.content.Replica:
+			return 0, fmt.Errorf("copies of the superblock belong to different clusters or replicas: the data file is damaged")
+		}
+	}
+	return best, nil
+}
+
+// Opened is a superblock that was read, with its checksum (the parent of the next one).
+type Opened struct {
+	stages.Superblock
+	Checksum storage.Checksum
+}
+
+// OpenSuperblock reads the four copies, chooses the superblock in force, checks that the file has the sizes of l, and
+// rewrites damaged or older copies. scratch is at least SuperblockContentBytes of aligned memory.
+func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened, error) {
+	layout := NewLayout(l)
+	buffer := scratch[:SuperblockContentBytes]
+	var copies [4]copyState
+	for i := range copies {
+		// An unreadable copy is a damaged copy.
+		if err := file.ReadAt(buffer, layout.SuperblockCopyAt(uint32(i))); err == nil {
+			copies[i] = decodeCopy(buffer)
+		}
+	}
+	index, err := choose(copies[:])
+	if err != nil {
+		return nil, err
+	}
+	chosen := &copies[index]
+	names := [11]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy", "superblock copies"}
+	for i, have := range fixedLimits(l) {
+		if chosen.sizes[i] != have {
+			return nil, fmt.Errorf("the data file was formatted with %s = %d, this server uses %d: use the server that formatted it", names[i], chosen.sizes[i], have)
+		}
+	}
+	// First copies that are lost, then those that a later write began: a crash between two repairs leaves a quorum.
+	for _, lost := range [2]bool{true, false} {
+		for i := range copies {
+			c := &copies[i]
+			right := c.valid && c.checksum == chosen.checksum && c.copyIndex == uint32(i)
+			if right || c.valid == lost {
+				continue
+			}
+			EncodeSuperblock(buffer, &chosen.content, l, uint32(i))
+			if err := file.WriteAt(buffer, layout.SuperblockCopyAt(uint32(i))); err != nil {
+				return nil, fmt.Errorf("repairing copy %d of the superblock: %w", i, err)
+			}
+		}
+	}
+	return &Opened{chosen.content, chosen.checksum}, nil
+}
+
+// WriteSuperblock writes all four copies one after another, reads them back, and returns the checksum.
+func WriteSuperblock(file ports.File, l *limits.Limits, s *stages.Superblock, scratch []byte) (storage.Checksum, error) {
+	layout := NewLayout(l)
+	buffer := scratch[:SuperblockContentBytes]
+	var sum storage.Checksum
+	for i := range l.SuperblockCopies {
+		sum = EncodeSuperblock(buffer, s, l, i)
+		if err := file.WriteAt(buffer, layout.SuperblockCopyAt(i)); err != nil {
+			return sum, fmt.Errorf("writing copy %d of the superblock: %w", i, err)
+		}
+	}
+	right := 0
+	for i := range l.SuperblockCopies {
+		if err := file.ReadAt(buffer, layout.SuperblockCopyAt(i)); err == nil && CopyIsRight(buffer, sum, i) {
+			right++
+		}
+	}
+	if right < verifyQuorum {
+		return sum, fmt.Errorf("only %d of 4 copies of the superblock were right after writing them: the disk loses writes", right)
+	}
+	return sum, nil
+}
+
+// CopyIsRight tells whether buffer holds the copy copyIndex of the superblock with checksum sum.
+func CopyIsRight(buffer []byte, sum storage.Checksum, copyIndex uint32) bool {
+	c := decodeCopy(buffer[:SuperblockContentBytes])
+	return c.valid && c.checksum == sum && c.copyIndex == copyIndex
+}
+
+// VerifyQuorum is how many copies must be right after a write.
+const VerifyQuorum = verifyQuorum
