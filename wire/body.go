@@ -2,40 +2,39 @@ package wire
 
 import "encoding/binary"
 
-// measure is what a request's body promises, in 64 bits: 4098 filters with large limits exceed 32.
-type measure struct {
-	eventsCount    uint64 // over all batches
-	replyBytesMax  uint64 // body of the largest reply possible, its trailer included
-	batchesCount   int
-	bodyIsTooLarge bool
+// BodyMeasure is what a valid request body says about its execution.
+type BodyMeasure struct {
+	EventsCount   uint32 // events, ids or filters, over all batches
+	BatchesCount  uint32 // 1 for an operation without trailer, 0 for one without events
+	ReplyBytesMax uint32 // body of the largest reply possible, its trailer included; at most BodyBytesMax
 }
 
-// measureBody checks body by the rules of o and measures it on the way.
-func measureBody(o Operation, body []byte, batchBytesMax uint32) (measure, Fault) {
+// MeasureBody checks body as ValidateBody does, and measures it on the way.
+func MeasureBody(o Operation, body []byte, batchBytesMax uint32) (BodyMeasure, Fault) {
 	row := &operations[o]
 	switch row.class {
 	case ClassControl:
 		return measureControl(o, body)
 	case ClassCreate, ClassLookup, ClassQuery:
 	default:
-		return measure{}, "operation is none of a client"
+		return BodyMeasure{}, "operation is none of a client"
 	}
 	if uint64(len(body)) > uint64(batchBytesMax) {
-		return measure{}, "body is larger than a request may be"
+		return BodyMeasure{}, "body is larger than a request may be"
 	}
 	batches := Batches{payload: body, left: 1, elementBytes: row.eventBytes}
 	if row.multiBatch {
 		var fault Fault
 		if batches, fault = DecodeBatches(body, row.eventBytes); fault != "" {
-			return measure{}, fault
+			return BodyMeasure{}, fault
 		}
 	} else if len(body)%int(row.eventBytes) != 0 {
-		return measure{}, "body is not whole events"
+		return BodyMeasure{}, "body is not whole events"
 	}
 
-	m := measure{batchesCount: batches.left}
+	batchesCount := batches.left
 	eventsMax, rowsMax := uint64(EventsMax(o, batchBytesMax)), uint64(RowsMax(o, batchBytesMax))
-	resultsMax := uint64(0)
+	eventsSum, resultsMax := uint64(0), uint64(0) // 4098 filters with large limits make results of more than 32 bits
 	for {
 		events, ok := batches.Next()
 		if !ok {
@@ -43,43 +42,43 @@ func measureBody(o Operation, body []byte, batchBytesMax uint32) (measure, Fault
 		}
 		eventsCount := uint64(len(events)) / uint64(row.eventBytes)
 		if eventsCount > eventsMax {
-			return measure{}, "batch has too many events"
+			return BodyMeasure{}, "batch has too many events"
 		}
 		if row.class == ClassQuery {
 			if eventsCount != 1 {
-				return measure{}, "batch of a query is not one filter"
+				return BodyMeasure{}, "batch of a query is not one filter"
 			}
 			resultsMax += min(uint64(binary.LittleEndian.Uint32(events[row.limitOffset:])), rowsMax)
 		} else {
 			resultsMax += eventsCount
 		}
-		m.eventsCount += eventsCount
+		eventsSum += eventsCount
 	}
-	m.replyBytesMax = resultsMax * uint64(row.resultBytes)
+	replyBytesMax := resultsMax * uint64(row.resultBytes)
 	if row.multiBatch {
-		m.replyBytesMax += TrailerBytes(row.resultBytes, m.batchesCount)
+		replyBytesMax += TrailerBytes(row.resultBytes, batchesCount)
 	}
-	if m.replyBytesMax > BodyBytesMax {
-		return measure{}, "results may not fit a reply"
+	if replyBytesMax > BodyBytesMax {
+		return BodyMeasure{}, "results may not fit a reply"
 	}
-	return m, ""
+	return BodyMeasure{uint32(eventsSum), uint32(batchesCount), uint32(replyBytesMax)}, ""
 }
 
-// measureControl is measureBody of the operations without events.
-func measureControl(o Operation, body []byte) (measure, Fault) {
+// measureControl is MeasureBody of the operations without events.
+func measureControl(o Operation, body []byte) (BodyMeasure, Fault) {
 	if o == OperationRegister {
 		if len(body) != RegisterBodyBytes {
-			return measure{}, "body of a register is not 256 bytes"
+			return BodyMeasure{}, "body of a register is not 256 bytes"
 		}
 		if !isZero(body) {
-			return measure{}, "body of a register is not 0"
+			return BodyMeasure{}, "body of a register is not 0"
 		}
-		return measure{replyBytesMax: RegisterReplyBytes}, ""
+		return BodyMeasure{ReplyBytesMax: RegisterReplyBytes}, ""
 	}
 	if len(body) != 0 {
-		return measure{}, "operation has no body"
+		return BodyMeasure{}, "operation has no body"
 	}
-	return measure{}, ""
+	return BodyMeasure{}, ""
 }
 
 // ValidateBody tells whether body may enter the log as a request of o: "" if so, else the rule it breaks, and the client
@@ -88,7 +87,7 @@ func measureControl(o Operation, body []byte) (measure, Fault) {
 // batchBytesMax: the largest request body, as told to the client at registration.
 // source:        specification, 5.1; "Accounting", 11.4.
 func ValidateBody(o Operation, body []byte, batchBytesMax uint32) Fault {
-	_, fault := measureBody(o, body, batchBytesMax)
+	_, fault := MeasureBody(o, body, batchBytesMax)
 	return fault
 }
 
@@ -117,11 +116,11 @@ func TimestampDelta(o Operation, body []byte) uint64 {
 // ReplyBodyBytesMax is the size of the largest reply body that a request of o with a valid body can have; at most
 // BodyBytesMax. Requests share a prepare while the sum of these stays within a message.
 func ReplyBodyBytesMax(o Operation, body []byte, batchBytesMax uint32) uint32 {
-	m, fault := measureBody(o, body, batchBytesMax)
+	m, fault := MeasureBody(o, body, batchBytesMax)
 	if fault != "" {
 		return BodyBytesMax // not a valid body: promise nothing
 	}
-	return uint32(m.replyBytesMax)
+	return m.ReplyBytesMax
 }
 
 // RequestLimits is what a server takes from clients.
@@ -146,25 +145,26 @@ func (l *RequestLimits) CheckRelease(release Release) (EvictionReason, Fault) {
 // CheckRequest is the part of admission that needs no session table: what a primary in normal operation does after it
 // has compared views, and before it looks the session up. The message has passed Parser.CheckMessage.
 //
-// returns: EvictionNone, or why the client is to be evicted.
+// returns: the measure of the body and EvictionNone, or why the client is to be evicted.
 // source:  specification, 4.4 steps 2 to 6.
-func (l *RequestLimits) CheckRequest(h *Header, body []byte) (EvictionReason, Fault) {
+func (l *RequestLimits) CheckRequest(h *Header, body []byte) (BodyMeasure, EvictionReason, Fault) {
 	if reason, fault := l.CheckRelease(h.Release()); reason != EvictionNone {
-		return reason, fault
+		return BodyMeasure{}, reason, fault
 	}
 	operation := h.RequestOperation()
 	// A register is no larger than its 256 bytes, even where the limit should be smaller.
 	if uint64(len(body)) > uint64(l.BatchBytesMax) && operation != OperationRegister {
-		return EvictionInvalidBodySize, "body is larger than a request may be"
+		return BodyMeasure{}, EvictionInvalidBodySize, "body is larger than a request may be"
 	}
 	if !operation.IsKnown() {
-		return EvictionInvalidOperation, "operation is none of a client"
+		return BodyMeasure{}, EvictionInvalidOperation, "operation is none of a client"
 	}
 	if operation == OperationRegister && len(body) == 0 {
-		return EvictionInvalidBodySize, "register has no body"
+		return BodyMeasure{}, EvictionInvalidBodySize, "register has no body"
 	}
-	if fault := ValidateBody(operation, body, l.BatchBytesMax); fault != "" {
-		return EvictionInvalidBody, fault
+	measure, fault := MeasureBody(operation, body, l.BatchBytesMax)
+	if fault != "" {
+		return BodyMeasure{}, EvictionInvalidBody, fault
 	}
-	return EvictionNone, ""
+	return measure, EvictionNone, ""
 }

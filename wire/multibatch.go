@@ -46,10 +46,8 @@ func DecodeBatches(body []byte, elementBytes uint32) (Batches, Fault) {
 	}
 	payload, trailer := body[:len(body)-int(trailerBytes)], body[len(body)-int(trailerBytes):]
 	paddingBytes := int(trailerBytes - suffixBytes(batchesCount))
-	for _, b := range trailer[:paddingBytes] {
-		if b != 0xff {
-			return Batches{}, "trailer: padding is not 0xff"
-		}
+	if !isAllOnes(trailer[:paddingBytes]) {
+		return Batches{}, "trailer: padding is not 0xff"
 	}
 	counts := trailer[paddingBytes : len(trailer)-2]
 	elementsCount := uint64(0)
@@ -60,6 +58,19 @@ func DecodeBatches(body []byte, elementBytes uint32) (Batches, Fault) {
 		return Batches{}, "trailer: counts do not add up to the payload"
 	}
 	return Batches{payload: payload, counts: counts, left: batchesCount, elementBytes: elementBytes}, ""
+}
+
+// isAllOnes tells whether all bytes of b are 0xff, eight at a time.
+func isAllOnes(b []byte) bool {
+	all := ^uint64(0)
+	for len(b) >= 8 {
+		all &= binary.LittleEndian.Uint64(b)
+		b = b[8:]
+	}
+	for _, one := range b {
+		all &= uint64(one) | ^uint64(0xff)
+	}
+	return all == ^uint64(0)
 }
 
 // RequestBatches returns the batches of a request body of any operation with events, the operations without trailer
