@@ -1,0 +1,142 @@
+package freeset
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+
+	"ledger/assert"
+)
+
+// The encoding: high, then three bitmaps of ceil(high / 64) words (acquired, waiting for the next bar's end, waiting for this
+// checkpoint), each as groups of a marker word and literal words. A marker: bit 0 the fill bit, 31 bits of fill words, 32 bits
+// of literal words that follow. Fills of one word are literals, so that the encoding is never longer than EncodedBytesMax.
+// What waits for the next checkpoint is empty right after Capture, and what is named is the rest of the acquired.
+
+const (
+	bitmapsEncoded = 3
+	fillWordsMin   = 2
+	fillWordsMax   = 1<<31 - 1
+)
+
+// ErrEncoding: the bytes are not the encoding of a free set that fits.
+var ErrEncoding = errors.New("the free set's encoding is malformed")
+
+// EncodedBytesMax is the most that Encode can write now.
+func (s *Set) EncodedBytesMax() uint64 { return encodedBytesMax(s.high) }
+
+// EncodedBytesLimit is the most that Encode can ever write.
+func (s *Set) EncodedBytesLimit() uint64 { return encodedBytesMax(s.addressesMax) }
+
+func encodedBytesMax(high uint64) uint64 {
+	words := (high + 63) / 64
+	// Each marker but the last stands for two fill words at least, or for the end.
+	return 8 + bitmapsEncoded*8*(words+2)
+}
+
+// Encode writes the set as of Capture into out and returns the length.
+func (s *Set) Encode(out []byte) (encodedBytes int) {
+	assert.That(s.capturing, "the set is encoded for a checkpoint")
+	assert.That(uint64(len(out)) >= s.EncodedBytesMax(), "the encoding fits its buffer")
+	binary.LittleEndian.PutUint64(out, s.high)
+	words, at := s.words(), 8
+	at += encode(s.acquired[:words], out[at:])
+	at += encode(s.bar[:words], out[at:])
+	at += encode(s.this[:words], out[at:])
+	return at
+}
+
+func isFill(word uint64) bool { return word == 0 || word == ^uint64(0) }
+
+// fillLength is how many equal fill words b begins with.
+func fillLength(b bitmap) (length int) {
+	for length < len(b) && length < fillWordsMax && isFill(b[length]) && b[length] == b[0] {
+		length++
+	}
+	return length
+}
+
+func encode(b bitmap, out []byte) (at int) {
+	for len(b) > 0 {
+		fill := fillLength(b)
+		marker := uint64(0)
+		if fill < fillWordsMin {
+			fill = 0
+		} else {
+			marker = b[0]&1 | uint64(fill)<<1
+		}
+		b = b[fill:]
+		literals := 0
+		for literals < len(b) && fillLength(b[literals:min(len(b), literals+fillWordsMin)]) < fillWordsMin {
+			literals++
+		}
+		binary.LittleEndian.PutUint64(out[at:], marker|uint64(literals)<<32)
+		at += 8
+		for _, word := range b[:literals] {
+			binary.LittleEndian.PutUint64(out[at:], word)
+			at += 8
+		}
+		b = b[literals:]
+	}
+	return at
+}
+
+// Decode replaces the set by an encoded one. What Capture had marked is marked again, so the calls that followed it can follow.
+func (s *Set) Decode(encoded []byte) error {
+	if len(encoded) < 8 {
+		return ErrEncoding
+	}
+	high := binary.LittleEndian.Uint64(encoded)
+	if high > s.addressesMax {
+		return ErrEncoding
+	}
+	for _, b := range []bitmap{s.acquired, s.named, s.bar, s.this, s.next} {
+		clear(b[:s.words()])
+	}
+	s.high, s.searchWord, s.acquiredCount, s.waitingCount, s.capturing = high, 0, 0, 0, true
+	words, rest := s.words(), encoded[8:]
+	for _, b := range []bitmap{s.acquired, s.bar, s.this} {
+		var ok bool
+		if rest, ok = decode(b[:words], rest); !ok {
+			return ErrEncoding
+		}
+	}
+	if len(rest) != 0 {
+		return ErrEncoding
+	}
+	for i := range words {
+		if (s.bar[i]|s.this[i])&^s.acquired[i] != 0 || s.bar[i]&s.this[i] != 0 {
+			return ErrEncoding // what waits is acquired, and waits for one thing
+		}
+		s.named[i] = s.acquired[i] &^ (s.bar[i] | s.this[i])
+		s.acquiredCount += uint64(bits.OnesCount64(s.acquired[i]))
+		s.waitingCount += uint64(bits.OnesCount64(s.bar[i] | s.this[i]))
+	}
+	if high%64 != 0 && s.acquired[words-1]>>(high%64) != 0 {
+		return ErrEncoding // nothing lies above the highest address
+	}
+	return nil
+}
+
+func decode(b bitmap, encoded []byte) (rest []byte, ok bool) {
+	for len(b) > 0 {
+		if len(encoded) < 8 {
+			return nil, false
+		}
+		marker := binary.LittleEndian.Uint64(encoded)
+		encoded = encoded[8:]
+		fill, literals := marker>>1&fillWordsMax, marker>>32
+		if fill+literals == 0 || fill+literals > uint64(len(b)) || literals*8 > uint64(len(encoded)) {
+			return nil, false
+		}
+		for i := range fill {
+			b[i] = -(marker & 1)
+		}
+		b = b[fill:]
+		for i := range literals {
+			b[i] = binary.LittleEndian.Uint64(encoded[i*8:])
+		}
+		b, encoded = b[literals:], encoded[literals*8:]
+	}
+	return encoded, true
+}

@@ -1,0 +1,167 @@
+package freeset
+
+import (
+	"math/bits"
+
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/limits"
+)
+
+// Set is the state of all addresses. Bit a-1 of a bitmap stands for address a.
+type Set struct {
+	addressesMax uint64
+	high         uint64 // highest address ever acquired
+	searchWord   uint64 // no word below it has a free bit
+
+	acquired bitmap // in use, or waiting
+	named    bitmap // in use, and some checkpoint names it
+	bar      bitmap // released, never named: free at the next BarEnd
+	this     bitmap // released, named, waiting for the captured checkpoint
+	next     bitmap // released, named, waiting for the checkpoint that is captured next
+
+	acquiredCount uint64 // waiting ones included
+	waitingCount  uint64
+	capturing     bool // a captured checkpoint is not durable yet
+}
+
+type bitmap []uint64
+
+func (b bitmap) has(index uint64) bool { return b[index/64]>>(index%64)&1 != 0 }
+func (b bitmap) set(index uint64)      { b[index/64] |= 1 << (index % 64) }
+func (b bitmap) clear(index uint64)    { b[index/64] &^= 1 << (index % 64) }
+
+// AddressesMax is how many blocks the largest data file holds; the zones before the grid are left out of the account.
+func AddressesMax(l limits.Limits) uint64 { return l.StorageBytesMax / uint64(l.BlockBytes) }
+
+// New returns a set without any acquired address, for addresses 1..addressesMax.
+func New(a *arena.Arena, addressesMax uint64) *Set {
+	assert.That(addressesMax > 0, "a grid has blocks")
+	words := (addressesMax + 63) / 64
+	make := func() bitmap { return arena.Slice[uint64](a, words, "free set") }
+	return &Set{addressesMax: addressesMax, acquired: make(), named: make(), bar: make(), this: make(), next: make()}
+}
+
+// words that can have a bit set.
+func (s *Set) words() uint64 { return (s.high + 63) / 64 }
+
+// Acquire takes the len(out) lowest free addresses, ascending. It returns false and takes none if there are not as many.
+func (s *Set) Acquire(out []uint64) bool {
+	if s.addressesMax-s.acquiredCount < uint64(len(out)) {
+		return false
+	}
+	word := s.searchWord
+	for i := 0; i < len(out); {
+		free := ^s.acquired[word]
+		for free != 0 && i < len(out) {
+			index := word*64 + uint64(bits.TrailingZeros64(free))
+			free &= free - 1
+			assert.Below(index, s.addressesMax, "an address that the count promised")
+			s.acquired.set(index)
+			s.high = max(s.high, index+1)
+			out[i] = index + 1
+			i++
+		}
+		if free == 0 && i < len(out) {
+			word++
+		}
+	}
+	s.searchWord = word
+	s.acquiredCount += uint64(len(out))
+	return true
+}
+
+// GiveBack frees an address that was acquired since the last Capture and never written.
+func (s *Set) GiveBack(address uint64) {
+	index := s.inUse(address)
+	assert.That(!s.named.has(index), "an address that is given back is named by no checkpoint")
+	s.acquired.clear(index)
+	s.acquiredCount--
+	s.searchWord = min(s.searchWord, index/64)
+}
+
+// Release says that nothing needs the block any more, apart from checkpoints that name it and reads under way.
+func (s *Set) Release(address uint64) {
+	index := s.inUse(address)
+	if s.named.has(index) {
+		s.named.clear(index)
+		s.next.set(index)
+	} else {
+		s.bar.set(index)
+	}
+	s.waitingCount++
+}
+
+// inUse asserts that address is acquired and not released, and returns its index.
+func (s *Set) inUse(address uint64) uint64 {
+	assert.That(address > 0, "block addresses start at 1")
+	index := address - 1
+	assert.Below(index, s.high, "an address that was acquired")
+	assert.That(s.acquired.has(index), "a released address is acquired")
+	assert.That(!s.waiting(index), "an address is released once")
+	return index
+}
+
+func (s *Set) waiting(index uint64) bool {
+	return s.bar.has(index) || s.this.has(index) || s.next.has(index)
+}
+
+// BarEnd frees what was released, and named by no checkpoint, before this bar's end. It comes before this bar's releases.
+func (s *Set) BarEnd() { s.free(s.bar) }
+
+// Capture makes all that is acquired and not released named by the checkpoint that is taken now, trailers included, and lets
+// what waits for the next checkpoint wait for this one. Encode follows at once.
+func (s *Set) Capture() {
+	assert.That(!s.capturing, "the checkpoint before is durable when the next is taken")
+	s.capturing = true
+	for i := range s.words() {
+		assert.Equal(s.this[i], 0, "nothing waits for an older checkpoint")
+		s.this[i], s.next[i] = s.next[i], 0
+		s.named[i] = s.acquired[i] &^ (s.bar[i] | s.this[i])
+	}
+}
+
+// Capturing tells whether a captured checkpoint is not durable yet.
+func (s *Set) Capturing() bool { return s.capturing }
+
+// Durable frees what waited for the captured checkpoint. It is called at a fixed op, so all replicas do it alike.
+func (s *Set) Durable() {
+	assert.That(s.capturing, "a checkpoint that becomes durable was captured")
+	s.capturing = false
+	s.free(s.this)
+}
+
+// free makes all addresses of the waiting set free.
+func (s *Set) free(waiting bitmap) {
+	lowest := s.searchWord
+	for i := range s.words() {
+		word := waiting[i]
+		if word == 0 {
+			continue
+		}
+		lowest = min(lowest, i)
+		s.acquired[i] &^= word
+		freed := uint64(bits.OnesCount64(word))
+		s.acquiredCount -= freed
+		s.waitingCount -= freed
+		waiting[i] = 0
+	}
+	s.searchWord = lowest
+}
+
+// High is the highest address ever acquired: the grid's blocks end there.
+func (s *Set) High() uint64 { return s.high }
+
+// AcquiredCount counts the addresses that are not free, those that wait included.
+func (s *Set) AcquiredCount() uint64 { return s.acquiredCount }
+
+// WaitingCount counts the addresses that are released and not free yet.
+func (s *Set) WaitingCount() uint64 { return s.waitingCount }
+
+// FreeCount counts the addresses that Acquire can still give.
+func (s *Set) FreeCount() uint64 { return s.addressesMax - s.acquiredCount }
+
+// IsAcquired tells whether address is in use or waiting.
+func (s *Set) IsAcquired(address uint64) bool {
+	return address > 0 && address <= s.high && s.acquired.has(address-1)
+}
