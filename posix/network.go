@@ -1,0 +1,374 @@
+package posix
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/assert"
+	"ledger/ports"
+	"ledger/ports/fifo"
+)
+
+const (
+	acceptTurnMax    = 16         // connections accepted in one Turn
+	acceptPauseTurns = 64         // after descriptors ran out
+	generationMask   = 1<<24 - 1  // of a connection's life, in an epoll event
+	listenerIndex    = 0xffffffff // in place of a connection's index
+)
+
+type connectionState uint8
+
+const (
+	connectionFree connectionState = iota
+	connectionConnecting
+	connectionOpen
+	connectionClosing // until NetworkClosed has been polled
+)
+
+type connection struct {
+	fd         int
+	generation uint32 // tells an event of this life from one of an earlier
+	state      connectionState
+	receiving  bool // receiveBuffer waits for bytes
+	sending    bool // sendBuffer[sentBytes:] waits for room
+	readable   bool // as far as is known; cleared by the kernel's refusal, set by an edge
+	writable   bool
+	peerClosed bool // the peer sends no more: an end of file follows what can be read
+	queued     bool // in work
+
+	receiveBuffer []byte
+	sendBuffer    []byte
+	sentBytes     int
+}
+
+// Network is ports.Network over non-blocking sockets, registered edge-triggered once in their life.
+type Network struct {
+	thread      *Thread
+	port        uint32
+	listenerFd  int
+	connections []connection
+	free        []ports.ConnectionID
+	work        *fifo.Queue[ports.ConnectionID] // connections that may make progress
+	events      *fifo.Queue[ports.NetworkEvent]
+
+	listenerReady  bool
+	acceptAgain    uint64 // turn at which accepting goes on; 0 while it is not paused
+	address        [28]byte
+	addressBytes   uint32
+	socketError    uint32
+	generationNext uint32
+}
+
+func newNetwork(t *Thread, port uint32, listenerFd int, connectionsMax uint32) *Network {
+	assert.That(connectionsMax > 0, "a network has connections")
+	n := &Network{
+		thread:      t,
+		port:        port,
+		listenerFd:  listenerFd,
+		connections: make([]connection, connectionsMax),
+		free:        make([]ports.ConnectionID, 0, connectionsMax),
+		work:        fifo.New[ports.ConnectionID](connectionsMax),
+		// A connection has at most one each of accepted or connected, received, sent, closed.
+		events: fifo.New[ports.NetworkEvent](4 * connectionsMax),
+	}
+	for id := connectionsMax; id > 0; id-- {
+		n.free = append(n.free, ports.ConnectionID(id-1))
+		n.connections[id-1].fd = -1
+	}
+	return n
+}
+
+func (n *Network) start() error {
+	if n.listenerFd < 0 {
+		return nil
+	}
+	if errno := n.thread.epollControl(unix.EPOLL_CTL_ADD, n.listenerFd, unix.EPOLLIN, n.port, 0, listenerIndex); errno != 0 {
+		return fmt.Errorf("epoll_ctl of the listener: %w", errno)
+	}
+	return nil
+}
+
+// Connect implements ports.Network.
+func (n *Network) Connect(peer [18]byte) (id ports.ConnectionID, ok bool) {
+	if len(n.free) == 0 {
+		return 0, false
+	}
+	id, c := n.take(connectionConnecting)
+	errno := n.connectStart(id, c, peer)
+	if errno != 0 {
+		n.closeSocket(c)
+		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
+	}
+	return id, true
+}
+
+func (n *Network) connectStart(id ports.ConnectionID, c *connection, peer [18]byte) (errno unix.Errno) {
+	n.thread.countSyscall()
+	length := EncodePeer(peer, &n.address)
+	c.fd, errno = NewPeerSocket(peer, true)
+	if errno != 0 {
+		return errno
+	}
+	n.thread.countSyscall()
+	_, _, errno = unix.RawSyscall(unix.SYS_CONNECT, uintptr(c.fd), uintptr(unsafe.Pointer(&n.address)), uintptr(length))
+	if errno != 0 && errno != unix.EINPROGRESS {
+		return errno
+	}
+	// An established connection is writable: the first edge tells.
+	return n.register(id, c)
+}
+
+func (n *Network) register(id ports.ConnectionID, c *connection) unix.Errno {
+	const interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+	return n.thread.epollControl(unix.EPOLL_CTL_ADD, c.fd, interest, n.port, c.generation, uint32(id))
+}
+
+// take gives a free connection a new life.
+func (n *Network) take(state connectionState) (id ports.ConnectionID, c *connection) {
+	id = n.free[len(n.free)-1]
+	n.free = n.free[:len(n.free)-1]
+	c = &n.connections[id]
+	assert.That(c.state == connectionFree, "a connection that is taken is free")
+	n.generationNext = (n.generationNext + 1) & generationMask
+	*c = connection{fd: -1, generation: n.generationNext, state: state, queued: c.queued}
+	return id, c
+}
+
+// Receive implements ports.Network.
+func (n *Network) Receive(id ports.ConnectionID, buffer []byte) {
+	c := &n.connections[id]
+	assert.That(c.state == connectionOpen, "a connection that receives is open")
+	assert.That(!c.receiving, "one receive per connection")
+	assert.That(len(buffer) > 0, "a receive has room")
+	c.receiving, c.receiveBuffer = true, buffer
+	if c.readable {
+		n.pushWork(id, c)
+	}
+}
+
+// Send implements ports.Network.
+func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
+	c := &n.connections[id]
+	assert.That(c.state == connectionOpen, "a connection that sends is open")
+	assert.That(!c.sending, "one send per connection")
+	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a send has a length")
+	c.sending, c.sendBuffer, c.sentBytes = true, buffer, 0
+	if c.writable {
+		n.pushWork(id, c)
+	}
+}
+
+// Close implements ports.Network.
+func (n *Network) Close(id ports.ConnectionID) {
+	c := &n.connections[id]
+	assert.That(c.state == connectionOpen || c.state == connectionConnecting, "a connection is closed once")
+	c.state = connectionClosing
+	c.receiving, c.sending, c.receiveBuffer, c.sendBuffer = false, false, nil, nil
+	n.pushWork(id, c)
+}
+
+// Poll implements ports.Network. A connection is free again once its last event has been polled, not before:
+// so no event of an old life can be taken for one of the new.
+func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
+	for count < len(out) && n.events.Count() > 0 {
+		event := n.events.Pop()
+		c := &n.connections[event.Connection]
+		if c.state == connectionClosing && event.Kind != ports.NetworkClosed {
+			continue
+		}
+		if event.Kind == ports.NetworkClosed || (event.Kind == ports.NetworkConnected && event.Bytes < 0) {
+			c.state = connectionFree
+			n.free = append(n.free, event.Connection)
+		}
+		out[count] = event
+		count++
+	}
+	return count
+}
+
+func (n *Network) pushWork(id ports.ConnectionID, c *connection) {
+	if !c.queued {
+		c.queued = true
+		n.work.Push(id)
+	}
+}
+
+// busy tells whether a Turn would do something without waiting for the kernel.
+func (n *Network) busy() bool {
+	return n.work.Count() > 0 || n.events.Count() > 0 || n.listenerReady
+}
+
+// onReady notes what epoll said. index is a connection's, or listenerIndex.
+func (n *Network) onReady(index, generation, ready uint32) {
+	if index == listenerIndex {
+		n.listenerReady = true
+		return
+	}
+	c := &n.connections[index]
+	if c.fd < 0 || c.generation != generation {
+		return // of a socket that has been closed meanwhile
+	}
+	if ready&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.readable = true
+	}
+	if ready&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.peerClosed = true
+	}
+	if ready&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.writable = true
+	}
+	if (c.receiving && c.readable) || (c.sending && c.writable) || (c.state == connectionConnecting && c.writable) {
+		n.pushWork(ports.ConnectionID(index), c)
+	}
+}
+
+// turn lets each connection that may progress do so once.
+func (n *Network) turn() (completionsCount int) {
+	before := n.events.Count()
+	if n.acceptAgain != 0 && n.thread.turnsCount >= n.acceptAgain {
+		n.acceptAgain = 0
+		n.thread.epollControl(unix.EPOLL_CTL_MOD, n.listenerFd, unix.EPOLLIN, n.port, 0, listenerIndex)
+	}
+	if n.listenerReady {
+		n.accept()
+	}
+	for range n.work.Count() {
+		id := n.work.Pop()
+		c := &n.connections[id]
+		c.queued = false
+		switch c.state {
+		case connectionConnecting:
+			n.finishConnect(id, c)
+		case connectionOpen:
+			n.receive(id, c)
+			n.send(id, c)
+		case connectionClosing:
+			n.closeSocket(c)
+			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
+		}
+	}
+	return int(n.events.Count() - before)
+}
+
+func (n *Network) accept() {
+	for range acceptTurnMax {
+		n.addressBytes = uint32(len(n.address))
+		n.thread.countSyscall()
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(n.listenerFd), uintptr(unsafe.Pointer(&n.address)),
+			uintptr(unsafe.Pointer(&n.addressBytes)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		switch errno {
+		case 0:
+		case unix.EAGAIN:
+			n.listenerReady = false
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			// The listener stays ready, so waiting would not wait: look away for some turns.
+			n.listenerReady = false
+			n.acceptAgain = n.thread.turnsCount + acceptPauseTurns
+			n.thread.epollControl(unix.EPOLL_CTL_MOD, n.listenerFd, 0, n.port, 0, listenerIndex)
+			return
+		default:
+			continue // the peer has gone again (ECONNABORTED and the network errors of accept(2))
+		}
+		if len(n.free) == 0 {
+			n.thread.countSyscall()
+			_ = unix.Close(int(fd))
+			continue
+		}
+		id, c := n.take(connectionOpen)
+		c.fd, c.writable = int(fd), true
+		if errno := n.register(id, c); errno != 0 {
+			// No memory for the registration: the peer sees a closed connection and tries again.
+			n.closeSocket(c)
+			c.state = connectionFree
+			n.free = append(n.free, id)
+			continue
+		}
+		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: DecodePeer(&n.address)})
+	}
+}
+
+func (n *Network) finishConnect(id ports.ConnectionID, c *connection) {
+	if !c.writable {
+		return
+	}
+	length := uint32(4)
+	n.thread.countSyscall()
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(c.fd), unix.SOL_SOCKET, unix.SO_ERROR,
+		uintptr(unsafe.Pointer(&n.socketError)), uintptr(unsafe.Pointer(&length)), 0)
+	if errno == 0 {
+		errno = unix.Errno(n.socketError)
+	}
+	if errno == 0 {
+		c.state = connectionOpen
+	} else {
+		n.closeSocket(c)
+	}
+	n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
+}
+
+func (n *Network) receive(id ports.ConnectionID, c *connection) {
+	for c.receiving && c.readable {
+		n.thread.countSyscall()
+		count, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&c.receiveBuffer[0])),
+			uintptr(len(c.receiveBuffer)), unix.MSG_DONTWAIT, 0, 0)
+		result := int32(count)
+		switch errno {
+		case 0:
+			// Fewer bytes than asked for: nothing is left, and whatever comes next brings an edge. The end of the
+			// stream may have had its edge already.
+			c.readable = int(count) == len(c.receiveBuffer) || c.peerClosed
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			c.readable = false
+			continue
+		default:
+			result = -int32(errno)
+		}
+		c.receiving, c.receiveBuffer = false, nil
+		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
+	}
+}
+
+func (n *Network) send(id ports.ConnectionID, c *connection) {
+	for c.sending && c.writable {
+		rest := c.sendBuffer[c.sentBytes:]
+		n.thread.countSyscall()
+		count, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&rest[0])),
+			uintptr(len(rest)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		result := int32(len(c.sendBuffer))
+		switch errno {
+		case 0:
+			c.sentBytes += int(count)
+			if c.sentBytes < len(c.sendBuffer) {
+				continue
+			}
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			c.writable = false
+			continue
+		default:
+			result = -int32(errno)
+		}
+		c.sending, c.sendBuffer = false, nil
+		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: id, Bytes: result})
+	}
+}
+
+func (n *Network) closeSocket(c *connection) {
+	if c.fd >= 0 {
+		n.thread.countSyscall()
+		_ = unix.Close(c.fd) // which also takes it out of epoll
+		c.fd = -1
+	}
+}
+
+func (n *Network) closeAll() {
+	for i := range n.connections {
+		n.closeSocket(&n.connections[i])
+	}
+}

@@ -1,0 +1,63 @@
+package posix_test
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/posix"
+)
+
+// Goal: an address survives the way into the kernel's form and back.
+func TestPeerForms(t *testing.T) {
+	for _, text := range []string{"127.0.0.1:3001", "0.0.0.0:0", "255.254.253.252:65535", "[::1]:1", "[2001:db8::7]:3001", "[::]:80"} {
+		address := netip.MustParseAddrPort(text)
+		peer := posix.PeerFromAddrPort(address)
+		var raw [28]byte
+		length := posix.EncodePeer(peer, &raw)
+		if want := map[bool]int{true: 16, false: 28}[address.Addr().Is4()]; length != want {
+			t.Errorf("%s: length %d, want %d", text, length, want)
+		}
+		if got := posix.DecodePeer(&raw); got != peer {
+			t.Errorf("%s: %v came back as %v", text, peer, got)
+		}
+		if got := posix.AddrPortFromPeer(peer); got != address {
+			t.Errorf("%s: came back as %v", text, got)
+		}
+	}
+	unixDomain := [28]byte{unix.AF_UNIX, 0, 1, 2, 3}
+	if got := posix.DecodePeer(&unixDomain); got != [18]byte{} {
+		t.Errorf("a socket of another family has the peer %v", got)
+	}
+}
+
+// Goal: port 0 gives a port that can be used, and a port in use is an error that says so.
+func TestListen(t *testing.T) {
+	for _, text := range []string{"127.0.0.1:0", "[::1]:0"} {
+		address := netip.MustParseAddrPort(text)
+		fd, port, err := posix.Listen(address)
+		if err != nil {
+			t.Logf("%s: %v", text, err)
+			if address.Addr().Is6() {
+				continue // a machine without IPv6
+			}
+			t.FailNow()
+		}
+		if port == 0 {
+			t.Errorf("%s: the port is 0", text)
+		}
+		if address.Addr().Is4() {
+			if _, _, err := posix.Listen(netip.AddrPortFrom(address.Addr(), port)); !errors.Is(err, unix.EADDRINUSE) {
+				t.Errorf("a second listener: %v, want EADDRINUSE", err)
+			}
+		}
+		_ = unix.Close(fd)
+		fd, _, err = posix.Listen(netip.AddrPortFrom(address.Addr(), port))
+		if err != nil {
+			t.Errorf("the port of a closed listener: %v", err)
+		}
+		_ = unix.Close(fd)
+	}
+}
