@@ -1,0 +1,164 @@
+package affinity
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// onThread runs body on a goroutine whose thread ends with it, since a pinned thread must not return to the pool.
+func onThread(t *testing.T, thread Thread, body func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		err := thread.Enter()
+		body()
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Goal: on the machine that runs this, the automatic plan can be entered, and each thread is where the plan says.
+func TestThisMachine(t *testing.T) {
+	topology, err := System()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if topology.usable().IsEmpty() || len(topology.Nodes) == 0 {
+		t.Fatalf("%+v", topology)
+	}
+	plan, err := Place(topology, AutoRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", plan)
+	for i := range plan.Threads {
+		thread := plan.Threads[i]
+		onThread(t, thread, func() {
+			if allowed, err := Allowed(); err != nil || !thread.Cores.IsEmpty() && allowed != thread.Cores {
+				t.Errorf("%s: on %s, %v; want %s", thread.Name(), allowed, err, thread.Cores)
+			}
+		})
+	}
+}
+
+// Goal: a thread gets its cores, its priority and its name, and no other thread gets any of them.
+func TestEnter(t *testing.T) {
+	before, err := Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, core := range before.List() {
+		thread := Thread{Stages: []Stage{Net, Consensus, Journal, Apply}, Cores: Cores(core), Nice: 10}
+		onThread(t, thread, func() {
+			allowed, err := Allowed()
+			if err != nil || allowed != thread.Cores {
+				t.Errorf("on %s, %v; want core %d", allowed, err, core)
+			}
+			// The system call returns 20 - nice.
+			if raw, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()); err != nil || 20-raw != 10 {
+				t.Errorf("nice %d, %v; want 10", 20-raw, err)
+			}
+			name, err := os.ReadFile("/proc/thread-self/comm")
+			if err != nil || strings.TrimSpace(string(name)) != "net+consensus+j" {
+				t.Errorf("name %q, %v", name, err)
+			}
+		})
+	}
+	if after, err := Allowed(); err != nil || after != before {
+		t.Errorf("this thread is on %s now, was on %s", after, before)
+	}
+}
+
+// Goal: a core that went away between the plan and the thread is an error to log, not a crash.
+func TestPinRefused(t *testing.T) {
+	done := make(chan error)
+	go func() {
+		thread := Thread{Stages: []Stage{Net}, Cores: Cores(CoresMax - 1)}
+		done <- thread.Enter()
+	}()
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "cannot pin a thread to core 1023") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func mapped(t *testing.T, sizeBytes int) []byte {
+	data, err := unix.Mmap(-1, 0, sizeBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Munmap(data) })
+	return data
+}
+
+// Goal: memory can be bound, advised and locked here, or the error says what to do; it stays usable either way.
+func TestMemory(t *testing.T) {
+	topology, err := System()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := mapped(t, 4<<20)
+	node := topology.Nodes[0].Number
+	if err := BindMemory(data, node); err != nil {
+		t.Logf("not bound: %v", err) // some containers forbid it
+	} else {
+		data[0] = 1
+		var got int32
+		_, _, errno := unix.Syscall6(unix.SYS_GET_MEMPOLICY, uintptr(unsafe.Pointer(&got)), 0, 0,
+			uintptr(unsafe.Pointer(&data[0])), unix.MPOL_F_NODE|unix.MPOL_F_ADDR, 0)
+		if errno != 0 || int(got) != node {
+			t.Errorf("page is on node %d, %v; want %d", got, errno, node)
+		}
+	}
+	if err := AdviseHugePages(data); err != nil {
+		t.Logf("no huge pages: %v", err)
+	}
+	if err := LockMemory(data[:1<<20], nil, data[1<<20:2<<20]); err != nil {
+		t.Logf("not locked: %v", err)
+	}
+	for i := range data {
+		data[i] = byte(i)
+	}
+	for _, err := range []error{BindMemory(nil, 0), AdviseHugePages(nil), LockMemory()} {
+		if err != nil {
+			t.Errorf("nothing: %v", err)
+		}
+	}
+}
+
+// Goal: refusals of the kernel come back as one error that names size and reason.
+func TestMemoryRefused(t *testing.T) {
+	data := mapped(t, 8192)
+	for what, err := range map[string]error{
+		"node 64":              BindMemory(data, NodesMax),
+		"node -1":              BindMemory(data, NodeUnknown),
+		"node 63 of a machine": BindMemory(data, NodesMax-1),
+		"unaligned":            AdviseHugePages(data[1:]),
+	} {
+		if err == nil || !strings.HasPrefix(err.Error(), "cannot ") {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+	hole := mapped(t, 3*4096)
+	if err := unix.Munmap(hole); err != nil {
+		t.Fatal(err)
+	}
+	// The addresses are free now, so that locking is refused whatever the privileges.
+	err := LockMemory(data, hole)
+	if err == nil || !strings.Contains(err.Error(), "12288 of 20480 bytes are not locked") || !strings.Contains(err.Error(), "CAP_IPC_LOCK") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Goal: the node of a real file is found or unknown, and reading it does no harm.
+func TestNodeOfFile(t *testing.T) {
+	if node := NodeOfFile("/sys", filepath.Join(t.TempDir())); node < NodeUnknown || node >= NodesMax {
+		t.Errorf("node %d", node)
+	}
+}

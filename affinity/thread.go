@@ -1,0 +1,73 @@
+package affinity
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Allowed returns the cores that the calling thread may run on: at start, those of the process.
+func Allowed() (set CoreSet, err error) {
+	var mask unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &mask); err != nil {
+		return CoreSet{}, fmt.Errorf("cannot read which cores are allowed: %w", err)
+	}
+	for core := range CoresMax {
+		if mask.IsSet(core) {
+			set.Add(core)
+		}
+	}
+	return set, nil
+}
+
+// PinThread keeps the calling thread on cores. The goroutine must be locked to its thread, and stay so for ever:
+// an unlocked thread returns to the runtime's pool with its narrow mask.
+func PinThread(cores CoreSet) error {
+	var mask unix.CPUSet
+	for _, core := range cores.List() {
+		mask.Set(core)
+	}
+	if err := unix.SchedSetaffinity(0, &mask); err != nil {
+		return fmt.Errorf("cannot pin a thread to core %s: %w", cores, err)
+	}
+	return nil
+}
+
+// SetThreadNice sets the priority of the calling thread alone: 0 is normal, 19 the lowest. The goroutine must be locked.
+func SetThreadNice(nice int) error {
+	// To Linux a process here is a thread.
+	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice); err != nil {
+		return fmt.Errorf("cannot set the priority of a thread to nice %d: %w", nice, err)
+	}
+	return nil
+}
+
+// SetThreadName names the calling thread for top and perf; the kernel keeps 15 bytes. The goroutine must be locked.
+func SetThreadName(name string) error {
+	var buffer [16]byte
+	copy(buffer[:15], name)
+	name = unix.ByteSliceToString(buffer[:])
+	pointer, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return fmt.Errorf("cannot name a thread %q: %w", name, err)
+	}
+	return prctlName(pointer)
+}
+
+// Enter locks the calling goroutine to its thread for ever and gives that thread the place that the plan has for
+// it: name, cores, priority.
+//
+// error: everything that the kernel refused, for the caller to log; the thread works all the same, elsewhere.
+func (t *Thread) Enter() error {
+	runtime.LockOSThread()
+	err := SetThreadName(t.Name())
+	if !t.Cores.IsEmpty() {
+		err = errors.Join(err, PinThread(t.Cores))
+	}
+	if t.Nice != 0 {
+		err = errors.Join(err, SetThreadNice(t.Nice))
+	}
+	return err
+}
