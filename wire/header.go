@@ -133,6 +133,22 @@ func (h *Header) SetReplica(replicaIndex uint8) { h[115] = replicaIndex }
 // BodyBytes is the length of the body that follows; SizeBytes must be at least HeaderBytes (ParseHeader has checked it).
 func (h *Header) BodyBytes() uint32 { return h.SizeBytes() - HeaderBytes }
 
+// Client is the client id of the message, wherever its command keeps it: who sent a ping or request, whom a reply or
+// eviction is for. A pong_client has none: 0. Routes are made from it, even by messages that are then ignored.
+func (h *Header) Client() U128 {
+	switch h.Command() {
+	case CommandPingClient:
+		return h.PingClient()
+	case CommandRequest:
+		return h.RequestClient()
+	case CommandReply:
+		return h.ReplyClient()
+	case CommandEviction:
+		return h.EvictionClient()
+	}
+	return U128{}
+}
+
 // ping_client, specification 2.3.
 
 func (h *Header) PingClient() U128                { return U128FromBytes(h[128:144]) }

@@ -178,6 +178,17 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// Each message but the pong knows its client, and a getter's client is the one of its builder.
+func TestClientOfMessage(t *testing.T) {
+	for command, want := range map[Command]U128{
+		CommandPingClient: testClient, CommandRequest: testClient, CommandReply: testClient, CommandEviction: testClient, CommandPongClient: {},
+	} {
+		if got := HeaderOf(message(t, command, OperationNoop)).Client(); got != want {
+			t.Errorf("%v: client %v, want %v", command, got, want)
+		}
+	}
+}
+
 // A flipped bit anywhere in a message closes the connection.
 func TestFlippedBits(t *testing.T) {
 	parser := NewParser(testCluster, SideServer)
