@@ -1,0 +1,184 @@
+package consensus
+
+import (
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/stages"
+	"ledger/wire"
+)
+
+// OnNet takes one event of net.
+func (s *Stage) OnNet(e *stages.NetToConsensus, out *Actions) {
+	switch e.Kind {
+	case stages.NetSent:
+		s.sending[e.Slot.Handle()]--
+		s.unrefReply(e.Slot)
+	case stages.NetMessage:
+		if s.failed || s.recovering {
+			s.drop(e, out) // the client retries
+			return
+		}
+		h := wire.HeaderOf(s.slots.Bytes(e.Slot)[:limits.HeaderBytes])
+		switch h.Command() {
+		case wire.CommandPingClient:
+			s.onPing(e, h, out)
+		case wire.CommandRequest:
+			s.onRequest(e, h, out)
+		default:
+			assert.That(false, "net lets only pings and requests through")
+		}
+	default:
+		assert.That(false, "net event kind is known")
+	}
+}
+
+// drop ignores a message: its slot goes back, nothing is answered.
+func (s *Stage) drop(e *stages.NetToConsensus, out *Actions) {
+	s.IgnoredCount++
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot})
+}
+
+// evict tells the client that its session is over; the eviction is written over the message.
+func (s *Stage) evict(e *stages.NetToConsensus, client wire.U128, reason wire.EvictionReason, out *Actions) {
+	s.EvictionsCount++
+	h := wire.HeaderOf(s.slots.Bytes(e.Slot)[:limits.HeaderBytes])
+	wire.BuildEviction(h, &s.server, client, reason)
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Client: client})
+}
+
+// onPing answers a ping: reason 1, then 2, then 3, else a pong. Source: wire protocol, 4.6.
+func (s *Stage) onPing(e *stages.NetToConsensus, h *wire.Header, out *Actions) {
+	client, number := h.PingClient(), h.PingSession()
+	if number != 0 && number <= s.commit && s.sessions.find(client) == nil {
+		s.evict(e, client, wire.EvictionNoSession, out)
+		return
+	}
+	if reason, _ := s.checks.CheckRelease(h.Release()); reason != wire.EvictionNone {
+		s.evict(e, client, reason, out)
+		return
+	}
+	wire.BuildPong(h, &s.server, h.PingTimestampNs())
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection})
+}
+
+// onRequest admits a request to the queue, in the order of the wire protocol, 4.4.
+func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions) {
+	s.RequestsCount++
+	if h.View() > s.superblock.View {
+		s.drop(e, out)
+		return
+	}
+	client, operation := h.RequestClient(), h.RequestOperation()
+	body := s.slots.Bytes(e.Slot)[limits.HeaderBytes:e.Bytes]
+	measure, reason, _ := s.checks.CheckRequest(h, body)
+	if reason != wire.EvictionNone {
+		s.evict(e, client, reason, out)
+		return
+	}
+	_, busy := s.inFlight.get(client)
+	if entry := s.sessions.find(client); entry != nil {
+		switch s.judge(entry, h) {
+		case verdictSessionTooLow:
+			s.evict(e, client, wire.EvictionSessionTooLow, out)
+			return
+		case verdictReleaseMismatch:
+			s.evict(e, client, wire.EvictionSessionReleaseMismatch, out)
+			return
+		case verdictRepeat:
+			s.repeatReply(entry, out)
+			s.drop(e, out)
+			return
+		case verdictIgnore:
+			s.drop(e, out)
+			return
+		case verdictNew:
+		}
+	} else if operation != wire.OperationRegister {
+		// While the client's register is on its way, its requests wait for it.
+		if busy {
+			s.drop(e, out)
+		} else {
+			s.evict(e, client, wire.EvictionNoSession, out)
+		}
+		return
+	}
+	if h.RequestTimestamp() != 0 || busy || s.queueCount == len(s.queue) {
+		s.drop(e, out)
+		return
+	}
+	s.inFlight.put(client, 0)
+	*s.queueAt(s.queueCount) = request{
+		slot:          e.Slot,
+		bytes:         e.Bytes,
+		eventsCount:   measure.EventsCount,
+		replyBytesMax: measure.ReplyBytesMax + limits.HeaderBytes,
+		bodyHashed:    e.BodyHashed,
+		bodySum:       e.BodySum,
+	}
+	s.queueCount++
+}
+
+// verdict of the session table on a request.
+type verdict uint8
+
+const (
+	verdictIgnore verdict = iota
+	verdictNew
+	verdictRepeat
+	verdictSessionTooLow
+	verdictReleaseMismatch
+)
+
+// judge holds a request against its client's entry. Source: wire protocol, 4.4 step 7.
+func (s *Stage) judge(e *session, h *wire.Header) verdict {
+	if h.RequestOperation() != wire.OperationRegister {
+		if h.RequestSession() < e.number {
+			return verdictSessionTooLow
+		}
+		if h.RequestSession() > e.number {
+			return verdictIgnore
+		}
+	}
+	if h.Release() != e.release {
+		return verdictReleaseMismatch
+	}
+	switch number := h.RequestNumber(); {
+	case number < e.request:
+		return verdictIgnore
+	case number == e.request:
+		if h.Checksum() == e.checksum {
+			return verdictRepeat
+		}
+		return verdictIgnore
+	case number == e.request+1 && h.RequestParent() == e.context:
+		return verdictNew
+	}
+	return verdictIgnore
+}
+
+// repeatReply sends a stored reply again, with the view of today.
+func (s *Stage) repeatReply(e *session, out *Actions) {
+	if s.sending[e.replySlot.Handle()] > 0 {
+		return // it is on its way, and its bytes must not change meanwhile
+	}
+	reply := wire.HeaderOf(s.slots.Bytes(e.replySlot)[e.replyOffset : e.replyOffset+wire.HeaderBytes])
+	if reply.View() != s.superblock.View && !s.isPinned(e.replySlot) {
+		wire.ResealReply(reply, s.superblock.View)
+	}
+	s.sendReply(e.client, e.replySlot, e.replyOffset, e.replyBytes, out)
+}
+
+// isPinned tells whether a snapshot that is being written contains the slot: then its bytes must not change.
+func (s *Stage) isPinned(slot stages.Slot) bool {
+	if !s.snapshot.busy {
+		return false
+	}
+	for _, pinned := range s.snapshot.pinned {
+		if pinned == slot {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Stage) queueAt(i int) *request { return &s.queue[(s.queueFirst+i)%len(s.queue)] }

@@ -1,0 +1,22 @@
+// Package consensus orders requests, keeps the sessions, and decides when an op is committed.
+//
+//	          Message            Append, Read, Superblock
+//	net ------------------> [consensus] <-----------------> journal
+//	    <-- Send, Free ------    ||
+//	              Commit, ...    ||    Committed, CheckpointReady
+//	                           apply
+//
+// In:     verified client messages; what became durable; what was executed; checkpoints that are on disk.
+// Out:    prepares to journal and apply, replies and evictions to net, superblocks to journal.
+// Owns:   sessions, the pipeline, the queue of requests, view and superblock content, free prepare and reply slots; a client's slot
+//
+//	from NetMessage until NetFree.
+//
+// Limits: PipelineOpsMax prepares, one request of each client in queue, group and pipeline together, SessionsMax sessions.
+// Faults: what a client may not do is ignored or answered by an eviction; a Fault of another stage stops the replica.
+//
+// A cluster of one: a prepare is committed when it is durable here, and one is written at a time, which makes a torn write
+// recognisable. Execution may run ahead of the write; its replies, and everything else that could leave the process, wait for it.
+//
+// Source: consensus, 6, 12 and 14; wire protocol, 4; design, section 3.
+package consensus

@@ -1,0 +1,68 @@
+package consensus
+
+import (
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+// replay reads the log from the checkpoint to the head and has apply execute it again. It ends when all of it is executed.
+func (s *Stage) replay(out *Actions) {
+	for s.opRead < s.opHead && s.pipelineCount < len(s.pipeline) && s.readsInFlight < stages.BudgetJournalReads {
+		op := s.opRead + 1
+		replySlot := stages.SlotNone
+		if op > s.sessionsSkipTo {
+			replySlot = s.slots.Get(stages.SlotReply)
+			if replySlot == stages.SlotNone {
+				return // a checkpoint that is being written again holds the old ones
+			}
+			s.replyRefs[replySlot.Handle()]++
+		}
+		slot := s.slots.Get(stages.SlotPrepare)
+		assert.That(slot != stages.SlotNone, "there is a slot for every prepare of the pipeline")
+		s.pushEntry(entry{op: op, slot: slot, replySlot: replySlot, durable: true})
+		s.opRead = op
+		s.readsInFlight++
+		out.Journal = append(out.Journal, stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: slot, Op: op})
+	}
+	if s.commit == s.opHead {
+		assert.Equal(s.pipelineCount, 0, "prepares left after the replay")
+		s.op = s.opHead
+		s.recovering = false
+	}
+}
+
+func (s *Stage) onPrepareRead(e *stages.JournalToConsensus, out *Actions) {
+	s.readsInFlight--
+	p := s.entryOf(e.Op)
+	p.loaded = true
+	// The chain is followed in op order, whatever the order in which the reads ended.
+	for i := range s.pipelineCount {
+		p := s.pipelineAt(i)
+		if !p.loaded {
+			break
+		}
+		if p.op <= s.op {
+			continue
+		}
+		header := prepare.Header(s.slots.Bytes(p.slot)[:limits.HeaderBytes])
+		if header.Parent() != s.parent || header.Timestamp() <= s.timestampLast {
+			s.fail(&storage.Fault{What: "log", Reason: "a prepare does not follow the one before it"}, out)
+			return
+		}
+		s.op, s.parent, s.timestampLast = p.op, header.Checksum(), header.Timestamp()
+		s.checksums[s.slotIndex(p.op)] = s.parent
+		p.timestamp = s.timestampLast
+		if header.Operation() == wire.OperationPulse {
+			p.isPulse = true
+			if p.replySlot != stages.SlotNone {
+				s.unrefReply(p.replySlot)
+				p.replySlot = stages.SlotNone
+			}
+		}
+	}
+	s.feedApply(out)
+}

@@ -1,0 +1,185 @@
+package consensus
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/stages"
+	"ledger/wire"
+)
+
+// session is one client's entry: its number and its last committed reply.
+type session struct {
+	used     bool
+	client   wire.U128
+	number   uint64 // op of its register
+	op       uint64 // of the last reply
+	position uint32 // of the last request within its op: breaks ties of op
+	request  uint32
+	release  wire.Release
+	// checksum of the request that the reply answers; context that the next request must name.
+	checksum wire.Checksum
+	context  wire.Checksum
+
+	replySlot   stages.Slot
+	replyOffset uint32
+	replyBytes  uint32
+}
+
+// sessions is the table. All of it is replicated state: it changes at commit only, in log order.
+type sessions struct {
+	entries []session
+	count   int
+	index   clientIndex
+}
+
+func newSessions(sessionsMax uint32, memory *arena.Arena) sessions {
+	return sessions{entries: make([]session, sessionsMax), index: newClientIndex(sessionsMax, memory, "session index")}
+}
+
+// find returns the entry of a client, nil if it has none.
+func (t *sessions) find(client wire.U128) *session {
+	if at, ok := t.index.get(client); ok {
+		return &t.entries[at]
+	}
+	return nil
+}
+
+// victim is the entry that a register evicts from a full table: that with the oldest last reply. (wire protocol, 4.7)
+func (t *sessions) victim() int {
+	oldest := -1
+	for i := range t.entries {
+		e := &t.entries[i]
+		assert.That(e.used, "a full table has no free entry")
+		if oldest < 0 || e.op < t.entries[oldest].op || e.op == t.entries[oldest].op && e.position < t.entries[oldest].position {
+			oldest = i
+		}
+	}
+	return oldest
+}
+
+// free returns an unused entry, or -1.
+func (t *sessions) free() int {
+	if t.count == len(t.entries) {
+		return -1
+	}
+	for i := range t.entries {
+		if !t.entries[i].used {
+			return i
+		}
+	}
+	return -1
+}
+
+// The sessions trailer of a checkpoint: a header, then for each used entry in table order a record and the reply's bytes.
+const (
+	trailerHeaderBytes = 16
+	trailerRecordBytes = 64
+	trailerMagic       = 0x7373_6573_0000_0001
+)
+
+// snapshot is the table as of a trigger op, ready to be written: records in memory of its own, replies where they lie.
+type snapshot struct {
+	sessions stages.Sessions
+	memory   []byte
+	pinned   []stages.Slot // reply slots that must not be reused until the checkpoint is on disk
+	busy     bool
+}
+
+func newSnapshot(sessionsMax uint32, memory *arena.Arena) snapshot {
+	return snapshot{
+		sessions: stages.Sessions{Chunks: make([][]byte, 0, 2*sessionsMax+1)},
+		memory:   memory.Bytes(uint64(trailerHeaderBytes+sessionsMax*trailerRecordBytes), 64, "session snapshot"),
+		pinned:   make([]stages.Slot, 0, sessionsMax),
+	}
+}
+
+func (s *snapshot) take(op uint64, t *sessions, slots *stages.Slots) {
+	assert.That(!s.busy, "one checkpoint is written at a time")
+	s.busy = true
+	s.sessions.Op = op
+	header := s.memory[:trailerHeaderBytes]
+	binary.LittleEndian.PutUint64(header, trailerMagic)
+	binary.LittleEndian.PutUint64(header[8:], uint64(t.count))
+	chunks := append(s.sessions.Chunks[:0], header)
+	s.pinned = s.pinned[:0]
+	for i := range t.entries {
+		e := &t.entries[i]
+		if !e.used {
+			continue
+		}
+		record := s.memory[trailerHeaderBytes+i*trailerRecordBytes:][:trailerRecordBytes]
+		clear(record)
+		e.client.PutBytes(record[:16])
+		binary.LittleEndian.PutUint64(record[16:], e.number)
+		binary.LittleEndian.PutUint32(record[24:], uint32(i))
+		binary.LittleEndian.PutUint32(record[28:], e.position)
+		binary.LittleEndian.PutUint32(record[32:], e.replyBytes)
+		chunks = append(chunks, record, slots.Bytes(e.replySlot)[e.replyOffset:e.replyOffset+e.replyBytes])
+		s.pinned = append(s.pinned, e.replySlot)
+	}
+	s.sessions.Chunks = chunks
+}
+
+// load fills an empty table from a trailer. newSlot gives a reply slot for each session.
+func (t *sessions) load(trailer []byte, slots *stages.Slots, newSlot func() stages.Slot) error {
+	damaged := func(why string) error { return fmt.Errorf("the checkpoint's sessions are damaged: %s", why) }
+	if len(trailer) < trailerHeaderBytes || binary.LittleEndian.Uint64(trailer) != trailerMagic {
+		return damaged("no header")
+	}
+	count := binary.LittleEndian.Uint64(trailer[8:])
+	if count > uint64(len(t.entries)) {
+		return damaged(fmt.Sprintf("%d sessions, the file was formatted for %d", count, len(t.entries)))
+	}
+	rest := trailer[trailerHeaderBytes:]
+	for range count {
+		if len(rest) < trailerRecordBytes {
+			return damaged("they end early")
+		}
+		record := rest[:trailerRecordBytes]
+		index := binary.LittleEndian.Uint32(record[24:])
+		replyBytes := binary.LittleEndian.Uint32(record[32:])
+		rest = rest[trailerRecordBytes:]
+		if uint64(replyBytes) > uint64(len(rest)) || replyBytes < wire.HeaderBytes || int(index) >= len(t.entries) || t.entries[index].used {
+			return damaged("a record makes no sense")
+		}
+		reply := wire.HeaderOf(rest[:replyBytes])
+		if reply.SizeBytes() != replyBytes || reply.Command() != wire.CommandReply || reply.Checksum() != reply.ComputeChecksum() {
+			return damaged("a reply is none")
+		}
+		slot := newSlot()
+		copy(slots.Bytes(slot), rest[:replyBytes])
+		rest = rest[replyBytes:]
+		e := &t.entries[index]
+		t.put(e, int(index), wire.U128FromBytes(record[:16]), binary.LittleEndian.Uint64(record[16:]))
+		e.setReply(reply, slot, 0, binary.LittleEndian.Uint32(record[28:]))
+	}
+	if len(rest) != 0 {
+		return damaged("there is more behind them")
+	}
+	return nil
+}
+
+// put makes an unused entry the client's.
+func (t *sessions) put(e *session, index int, client wire.U128, number uint64) {
+	assert.That(!e.used, "a new session takes a free entry")
+	*e = session{used: true, client: client, number: number, replySlot: stages.SlotNone}
+	t.index.put(client, uint32(index))
+	t.count++
+}
+
+// drop removes an entry.
+func (t *sessions) drop(index int) {
+	t.index.remove(t.entries[index].client)
+	t.entries[index] = session{}
+	t.count--
+}
+
+func (e *session) setReply(reply *wire.Header, slot stages.Slot, offset, position uint32) {
+	e.op, e.position = reply.ReplyOp(), position
+	e.request, e.release = reply.ReplyRequestNumber(), reply.Release()
+	e.checksum, e.context = reply.ReplyRequestChecksum(), reply.ReplyContext()
+	e.replySlot, e.replyOffset, e.replyBytes = slot, offset, reply.SizeBytes()
+}

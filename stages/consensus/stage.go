@@ -1,0 +1,467 @@
+package consensus
+
+import (
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/storage/datafile"
+	"ledger/wire"
+)
+
+// Timers, in nanoseconds. Source: consensus, 13.2 and 16.
+const pulseIdleNs = 100_000_000 // an idle primary looks for due expiries this long after the last request
+
+// smallRequestBytesMax is the largest request that is copied into a group; a larger one makes a prepare of its own, uncopied.
+const smallRequestBytesMax = 32 << 10
+
+// pulseDelta is how many timestamps a pulse takes, whatever it expires. Source: accounting, 2.1.
+const pulseDelta = 8190
+
+// Options of one start.
+type Options struct {
+	ReleaseMin, ReleaseMax, ReleaseAnnounced wire.Release
+}
+
+// DefaultOptions take every client that the protocol knows.
+func DefaultOptions() Options {
+	return Options{wire.ReleaseClientMin, wire.ReleaseClientMax, wire.ReleaseAnnounced}
+}
+
+// Recovered is where the replica stands when its stages start.
+type Recovered struct {
+	Superblock         stages.Superblock // with the view of this start, already durable
+	SuperblockChecksum storage.Checksum
+	OpHead             uint64 // of the log
+	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
+}
+
+// Plant is a bug put in on purpose, to prove that the simulator finds it. It is zero in production.
+type Plant uint8
+
+const (
+	PlantNone          Plant = iota
+	PlantAckBeforeSync       // replies leave before the prepare is durable
+	PlantLostSession         // a session's last reply is not kept
+	PlantReplaySkips         // replay begins one op late
+)
+
+// entry is one prepare of the pipeline, from its sequencing until its replies are out.
+type entry struct {
+	op           uint64
+	slot         stages.Slot
+	replySlot    stages.Slot
+	timestamp    uint64
+	repliesBytes uint32
+	isPulse      bool
+	sent         bool // to apply
+	durable      bool
+	executed     bool
+	loaded       bool // its prepare is in slot; during recovery it must be read first
+	acked        bool // PlantAckBeforeSync
+}
+
+// request is a client's request that waits for a prepare.
+type request struct {
+	slot          stages.Slot
+	bytes         uint32
+	eventsCount   uint32
+	replyBytesMax uint32
+	bodyHashed    bool
+	bodySum       prepare.Checksum
+}
+
+// Actions is what a step wants done, in order within each slice. The slices are preallocated; a step never exceeds them.
+type Actions struct {
+	Net     []stages.ConsensusToNet
+	Journal []stages.ConsensusToJournal
+	Apply   []stages.ConsensusToApply
+	// Ready turns true with the step from which on clients are served.
+	Ready bool
+	// Fault stops the replica.
+	Fault *storage.Fault
+}
+
+// NewActions returns actions with room for everything that one step of l can want.
+func NewActions(l *limits.Limits) Actions {
+	clients := int(l.ConnectionsMax+l.SessionsMax) * 4
+	return Actions{
+		Net:     make([]stages.ConsensusToNet, 0, clients+64),
+		Journal: make([]stages.ConsensusToJournal, 0, 64),
+		Apply:   make([]stages.ConsensusToApply, 0, 64),
+	}
+}
+
+// Reset empties the actions.
+func (a *Actions) Reset() {
+	a.Net, a.Journal, a.Apply = a.Net[:0], a.Journal[:0], a.Apply[:0]
+	a.Ready, a.Fault = false, nil
+}
+
+// Stage decides; see doc.go.
+type Stage struct {
+	limits  limits.Limits
+	options Options
+	slots   *stages.Slots
+	checks  wire.RequestLimits
+	server  wire.ServerFields
+	plant   Plant
+
+	// Log.
+	op            uint64 // highest prepared
+	commit        uint64 // highest whose replies are out
+	parent        prepare.Checksum
+	timestampLast uint64
+	checksums     []prepare.Checksum // of the headers in the log, by op modulo slots
+
+	pipeline      []entry // ring: pipelineFirst is that of commit + 1
+	pipelineFirst int
+	pipelineCount int
+	appending     bool // a prepare is on its way to the disk: a single replica writes one at a time
+
+	queue      []request // ring of requests in order of arrival
+	queueFirst int
+	queueCount int
+	inFlight   clientIndex // clients with a request in queue or pipeline; value: 1 if it is a register
+
+	sessions  sessions
+	replyRefs []uint32 // per reply slot: sessions, outgoing sends and snapshots that need it
+	sending   []uint32 // per reply slot: outgoing sends
+	snapshot  snapshot
+
+	// Timers of expiry.
+	nextPulseNs   uint64
+	pulseInFlight bool
+	pulseYielded  bool // requests went before a due pulse once
+	idleSinceNs   uint64
+	wallNs        uint64
+
+	// Superblock.
+	superblock         stages.Superblock
+	superblockNext     stages.Superblock
+	superblockChecksum storage.Checksum
+	superblockBusy     bool
+	checkpointID       prepare.Checksum
+	checkpointParentID prepare.Checksum
+
+	// Recovery.
+	recovering     bool
+	opHead         uint64
+	opRead         uint64 // highest op whose read was asked for
+	readsInFlight  int
+	sessionsSkipTo uint64 // ops up to the checkpoint's trigger are in the sessions already
+
+	failed bool
+
+	// Counters for the metrics.
+	RequestsCount, PreparesCount, GroupsCount, EvictionsCount, IgnoredCount, RepliesCount uint64
+}
+
+// New makes the stage of a single replica that continues from r.
+func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena, plant Plant) (*Stage, error) {
+	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
+	clientsMax := l.ConnectionsMax + l.SessionsMax
+	s := &Stage{
+		limits:  l,
+		options: options,
+		slots:   slots,
+		plant:   plant,
+		checks: wire.RequestLimits{
+			ReleaseMin:    options.ReleaseMin,
+			ReleaseMax:    options.ReleaseMax,
+			BatchBytesMax: l.RequestBytesMax - limits.HeaderBytes,
+		},
+		server: wire.ServerFields{
+			Cluster: r.Superblock.Cluster,
+			View:    r.Superblock.View,
+			Release: options.ReleaseAnnounced,
+			Replica: r.Superblock.Replica,
+		},
+		checksums:          arena.Slice[prepare.Checksum](memory, uint64(l.JournalSlotsCount), "header checksums"),
+		pipeline:           make([]entry, l.PipelineOpsMax),
+		queue:              make([]request, clientsMax),
+		inFlight:           newClientIndex(clientsMax+l.PipelineOpsMax, memory, "requests in flight"),
+		sessions:           newSessions(l.SessionsMax, memory),
+		replyRefs:          make([]uint32, slots.Pools[stages.SlotReply].SlotsCount()),
+		sending:            make([]uint32, slots.Pools[stages.SlotReply].SlotsCount()),
+		snapshot:           newSnapshot(l.SessionsMax, memory),
+		nextPulseNs:        1,
+		superblock:         r.Superblock,
+		superblockChecksum: r.SuperblockChecksum,
+		recovering:         true,
+		opHead:             r.OpHead,
+	}
+	checkpoint := &s.superblock.Checkpoint
+	s.checkpointID, s.checkpointParentID = datafile.CheckpointID(checkpoint), prepare.Checksum(checkpoint.ParentID)
+	s.op, s.commit, s.opRead = checkpoint.Op, checkpoint.Op, checkpoint.Op
+	s.parent = prepare.Checksum(checkpoint.PrepareChecksum)
+	s.checksums[s.slotIndex(checkpoint.Op)] = s.parent
+	if checkpoint.Op > 0 {
+		s.sessionsSkipTo = l.CheckpointTrigger(checkpoint.Op)
+		if err := s.sessions.load(r.SessionsTrailer, slots, s.takeReplySlot); err != nil {
+			return nil, err
+		}
+		for i := range s.sessions.entries {
+			if e := &s.sessions.entries[i]; e.used {
+				s.replyRefs[e.replySlot.Handle()]++
+			}
+		}
+	}
+	if plant == PlantReplaySkips && s.opHead > s.op+1 {
+		s.op, s.commit, s.opRead = s.op+1, s.commit+1, s.opRead+1
+	}
+	return s, nil
+}
+
+// View of this start.
+func (s *Stage) View() uint32 { return s.superblock.View }
+
+// Commit is the highest op whose replies are out.
+func (s *Stage) Commit() uint64 { return s.commit }
+
+// Tick does what time and the room made by other events allow. Call it once in every step, after the events.
+func (s *Stage) Tick(nowNs, wallNs uint64, out *Actions) {
+	if s.failed {
+		return
+	}
+	s.wallNs = wallNs
+	if s.recovering {
+		s.replay(out)
+		if s.recovering {
+			return
+		}
+		// The first thing a primary does is a pulse: expiries may have become due while it was away.
+		s.idleSinceNs = 0
+		out.Ready = true
+	}
+	s.sequence(nowNs, out)
+}
+
+// TimerNs is when Tick wants to run at the latest.
+func (s *Stage) TimerNs() uint64 {
+	if s.recovering || s.failed {
+		return ^uint64(0)
+	}
+	return s.idleSinceNs + pulseIdleNs
+}
+
+// OnJournal takes one answer of journal.
+func (s *Stage) OnJournal(e *stages.JournalToConsensus, out *Actions) {
+	if s.failed {
+		return
+	}
+	switch e.Kind {
+	case stages.JournalAppended:
+		p := s.entryOf(e.Op)
+		assert.That(!p.durable, "a prepare becomes durable once")
+		p.durable, s.appending = true, false
+		s.feedApply(out)
+		s.releasePrepare(p, out)
+		s.complete(out)
+	case stages.JournalReadDone:
+		s.onPrepareRead(e, out)
+	case stages.JournalSuperblockDone:
+		s.onSuperblockDone(e, out)
+	case stages.JournalFault:
+		s.fail(e.Fault, out)
+	default:
+		assert.That(false, "journal answer kind is known")
+	}
+}
+
+// OnApply takes one answer of apply.
+func (s *Stage) OnApply(e *stages.ApplyToConsensus, out *Actions) {
+	if s.failed {
+		return
+	}
+	switch e.Kind {
+	case stages.ApplyCommitted:
+		p := s.entryOf(e.Op)
+		assert.That(p.sent && !p.executed, "an op executes once, after it was committed to apply")
+		p.executed, p.repliesBytes = true, e.RepliesBytes
+		s.nextPulseNs = e.NextPulseNs
+		s.releasePrepare(p, out)
+		s.complete(out)
+	case stages.ApplyCheckpointReady:
+		s.onCheckpointReady(e.Checkpoint, out)
+	case stages.ApplyFault:
+		s.fail(e.Fault, out)
+	default:
+		assert.That(false, "apply answer kind is known")
+	}
+}
+
+func (s *Stage) fail(fault *storage.Fault, out *Actions) {
+	s.failed = true
+	out.Fault = fault
+}
+
+// feedApply lets apply execute what it may, in op order. Execution may run ahead of the log, because on a single replica nothing
+// else can take the op's place; but a trigger's checkpoint would leave the process, so its op must be durable first.
+func (s *Stage) feedApply(out *Actions) {
+	for i := range s.pipelineCount {
+		p := s.pipelineAt(i)
+		if p.sent {
+			continue
+		}
+		if !p.loaded || s.limits.IsTrigger(p.op) && !p.durable {
+			return
+		}
+		p.sent = true
+		out.Apply = append(out.Apply, stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: p.slot, ReplySlot: p.replySlot, Op: p.op})
+	}
+}
+
+// releasePrepare frees the prepare's slot when neither journal nor apply needs it.
+func (s *Stage) releasePrepare(p *entry, out *Actions) {
+	if !p.durable || !p.executed {
+		return
+	}
+	if p.slot.Class() == stages.SlotClient {
+		out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: p.slot})
+	} else {
+		s.slots.Put(p.slot)
+	}
+	p.slot = stages.SlotNone
+}
+
+// complete lets the replies of finished ops go, in op order: durable and executed.
+func (s *Stage) complete(out *Actions) {
+	for s.pipelineCount > 0 {
+		p := s.pipelineAt(0)
+		if p.executed && !p.durable && s.plant == PlantAckBeforeSync && !p.acked {
+			p.acked = true
+			s.sendReplies(p, out)
+		}
+		if !p.executed || !p.durable {
+			return
+		}
+		assert.Equal(p.op, s.commit+1, "ops complete in order")
+		s.commit = p.op
+		if p.op > s.sessionsSkipTo {
+			s.updateSessions(p)
+			if !s.recovering {
+				s.sendReplies(p, out)
+			}
+		}
+		if p.replySlot != stages.SlotNone {
+			s.unrefReply(p.replySlot) // the pipeline's own
+		}
+		if p.isPulse {
+			s.pulseInFlight = false
+		}
+		isTrigger := s.limits.IsTrigger(p.op) && p.op > s.sessionsSkipTo
+		op := p.op
+		s.pipelineFirst = (s.pipelineFirst + 1) % len(s.pipeline)
+		s.pipelineCount--
+		if isTrigger {
+			s.takeSnapshot(op, out)
+		}
+	}
+}
+
+// updateSessions applies p to the table. The order is the log's, so that all replicas evict the same sessions.
+func (s *Stage) updateSessions(p *entry) {
+	if p.replySlot == stages.SlotNone {
+		return
+	}
+	bytes := s.slots.Bytes(p.replySlot)
+	position := uint32(0)
+	for offset := uint32(0); offset < p.repliesBytes; position++ {
+		reply := wire.HeaderOf(bytes[offset : offset+wire.HeaderBytes])
+		assert.Equal(reply.ReplyOp(), p.op, "op of a reply")
+		s.updateSession(reply, p.replySlot, offset, position)
+		offset += replyStride(reply)
+	}
+}
+
+func replyStride(reply *wire.Header) uint32 {
+	return (reply.SizeBytes() + stages.ReplyAlignBytes - 1) &^ (stages.ReplyAlignBytes - 1)
+}
+
+func (s *Stage) updateSession(reply *wire.Header, slot stages.Slot, offset, position uint32) {
+	client := reply.ReplyClient()
+	if _, ok := s.inFlight.get(client); ok && !s.recovering {
+		s.inFlight.remove(client)
+	}
+	e := s.sessions.find(client)
+	if reply.ReplyOperation() == wire.OperationRegister {
+		assert.That(e == nil, "a client registers once")
+		index := s.sessions.free()
+		if index < 0 {
+			index = s.sessions.victim()
+			s.unrefReply(s.sessions.entries[index].replySlot)
+			s.sessions.drop(index)
+		}
+		e = &s.sessions.entries[index]
+		s.sessions.put(e, index, client, reply.ReplyOp())
+	} else if e == nil {
+		return // evicted while its request was in the pipeline: executed and answered all the same
+	}
+	if s.plant == PlantLostSession && e.replySlot != stages.SlotNone && reply.ReplyRequestNumber()%16 == 15 {
+		return
+	}
+	if e.replySlot != stages.SlotNone {
+		s.unrefReply(e.replySlot)
+	}
+	e.setReply(reply, slot, offset, position)
+	s.replyRefs[slot.Handle()]++
+}
+
+func (s *Stage) sendReplies(p *entry, out *Actions) {
+	if p.replySlot == stages.SlotNone {
+		return
+	}
+	bytes := s.slots.Bytes(p.replySlot)
+	for offset := uint32(0); offset < p.repliesBytes; {
+		reply := wire.HeaderOf(bytes[offset : offset+wire.HeaderBytes])
+		s.sendReply(reply.ReplyClient(), p.replySlot, offset, reply.SizeBytes(), out)
+		offset += replyStride(reply)
+	}
+}
+
+func (s *Stage) sendReply(client wire.U128, slot stages.Slot, offset, bytes uint32, out *Actions) {
+	s.replyRefs[slot.Handle()]++
+	s.sending[slot.Handle()]++
+	s.RepliesCount++
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSend, Slot: slot, OffsetBytes: offset, Bytes: bytes, Client: client})
+}
+
+// takeReplySlot takes a free reply slot; the first reference is the caller's to count.
+func (s *Stage) takeReplySlot() stages.Slot {
+	slot := s.slots.Get(stages.SlotReply)
+	assert.That(slot != stages.SlotNone, "the checkpoint holds no more sessions than there are reply slots")
+	return slot
+}
+
+func (s *Stage) unrefReply(slot stages.Slot) {
+	refs := &s.replyRefs[slot.Handle()]
+	assert.That(*refs > 0, "a reply slot that is let go was held")
+	*refs--
+	if *refs == 0 {
+		s.slots.Put(slot)
+	}
+}
+
+func (s *Stage) entryOf(op uint64) *entry {
+	assert.That(op > s.commit && op <= s.commit+uint64(s.pipelineCount), "an answered op is in the pipeline")
+	p := s.pipelineAt(int(op - s.commit - 1))
+	assert.Equal(p.op, op, "op of a pipeline entry")
+	return p
+}
+
+func (s *Stage) pipelineAt(i int) *entry {
+	return &s.pipeline[(s.pipelineFirst+i)%len(s.pipeline)]
+}
+
+func (s *Stage) pushEntry(p entry) *entry {
+	assert.Below(s.pipelineCount, len(s.pipeline), "prepares in the pipeline")
+	at := s.pipelineAt(s.pipelineCount)
+	*at = p
+	s.pipelineCount++
+	return at
+}
+
+func (s *Stage) slotIndex(op uint64) uint64 { return op & uint64(s.limits.JournalSlotsCount-1) }
