@@ -27,7 +27,8 @@ type Thread interface {
 	// system calls as there can be; it never waits. It returns how many completions the ports may have to poll.
 	Turn() (completionsCount int)
 	// Wait submits what is queued and blocks until something may have happened: I/O, a write to WakeFd, timeoutNs, or
-	// nothing at all. Call Turn afterwards.
+	// nothing at all. Call Turn afterwards. A write to WakeFd that was noticed by a Turn ends the next Wait at once, so
+	// that turns between announcing to park and waiting lose no wake.
 	Wait(timeoutNs uint64)
 	// Close cancels what is under way, waits until the kernel uses no buffer any more and closes all connections.
 	Close()

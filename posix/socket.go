@@ -183,3 +183,11 @@ func DecodePeer(raw *[28]byte) (peer [18]byte) {
 func isMappedIPv4(peer *[18]byte) bool {
 	return [12]byte(peer[:12]) == [12]byte{10: 0xff, 11: 0xff}
 }
+
+// SockaddrBytes is the length of what EncodePeer wrote.
+func SockaddrBytes(raw *[28]byte) int {
+	if binary.NativeEndian.Uint16(raw[:]) == unix.AF_INET {
+		return sockaddrBytesIPv4
+	}
+	return sockaddrBytesIPv6
+}

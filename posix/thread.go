@@ -29,6 +29,7 @@ type Thread struct {
 	events      [epollEventsMax]unix.EpollEvent
 	timeout     unix.Timespec
 	wakeCounter uint64
+	isWoken     bool // a Turn took a wake that is meant for the next Wait
 	noPwait2    bool // the kernel has no epoll_pwait2: whole milliseconds
 	turnsCount  uint64
 
@@ -111,7 +112,10 @@ func (t *Thread) Wait(timeoutNs uint64) {
 			return
 		}
 	}
-	t.poll(min(timeoutNs, ports.WaitNsMax))
+	if !t.isWoken {
+		t.poll(min(timeoutNs, ports.WaitNsMax))
+	}
+	t.isWoken = false
 }
 
 // poll notes which descriptors are ready, waiting up to timeoutNs for the first.
@@ -128,6 +132,7 @@ func (t *Thread) poll(timeoutNs uint64) {
 			// Readable, so this does not block, whatever the flags of the descriptor.
 			t.countSyscall()
 			_, _, _ = unix.RawSyscall(unix.SYS_READ, uintptr(t.wakeFd), uintptr(unsafe.Pointer(&t.wakeCounter)), 8)
+			t.isWoken = true
 			continue
 		}
 		t.networks[port].onReady(uint32(event.Fd), generation, event.Events)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,30 +13,34 @@ import (
 	"ledger/ports"
 )
 
-// Goal: a write to the eventfd by another thread ends a wait, every time, also when it comes before the wait.
+// Goal: a write to the eventfd by another thread ends a wait, every time, also when it comes before the wait, or when turns
+// are taken between the announcement and the wait.
 func testWaitEndsByWake(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
+	fd, _ := h.listener()
+	h.thread.Network(fd, 2)
 	h.start()
 	h.thread.Turn()
 	one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
+	var published atomic.Uint64
 	wake := make(chan time.Duration)
 	defer close(wake)
 	go func() {
 		for delay := range wake {
 			time.Sleep(delay)
+			published.Add(1)
 			_, _ = unix.Write(h.wakeFd, one)
 		}
 	}()
-	for round := range 40 {
+	for round := range 60 {
 		wake <- time.Duration(round%4) * 200 * time.Microsecond
 		began := time.Now()
-		for time.Since(began) < 2*time.Second {
-			h.thread.Turn()
-			waitBegan := time.Now()
-			h.thread.Wait(5_000_000_000)
-			if time.Since(waitBegan) < 4*time.Second {
-				break
+		for published.Load() == uint64(round) {
+			for range round % 3 {
+				h.thread.Turn()
 			}
+			h.thread.Wait(5_000_000_000)
+			h.thread.Turn()
 		}
 		if elapsed := time.Since(began); elapsed > 2*time.Second {
 			t.Fatalf("round %d: the wake was lost, waited %v", round, elapsed)

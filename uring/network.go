@@ -1,0 +1,339 @@
+package uring
+
+import (
+	"unsafe"
+
+	"github.com/pawelgaczynski/giouring"
+	"golang.org/x/sys/unix"
+
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/ports"
+	"ledger/ports/fifo"
+	"ledger/posix"
+)
+
+const acceptPauseTurns = 64 // after an error of accept, such as descriptors running out
+
+// Kinds of operation, as they come back with a completion.
+const (
+	kindAccept uint8 = iota + 1
+	kindConnect
+	kindReceive
+	kindSend
+	kindCancel
+	kindClose
+	kindsPerConnection = 5
+)
+
+type connectionState uint8
+
+const (
+	connectionFree connectionState = iota
+	connectionConnecting
+	connectionOpen
+	connectionClosing // until NetworkClosed has been polled
+)
+
+type connection struct {
+	fd            int
+	state         connectionState
+	isReceiving   bool
+	isSending     bool
+	inFlightCount uint8 // operations queued or in the kernel
+
+	receiveAddress uintptr
+	receiveBytes   uint32
+	sendAddress    uintptr
+	sendBytes      uint32
+	sentBytes      uint32
+}
+
+type queuedOperation struct {
+	kind       uint8
+	connection ports.ConnectionID
+}
+
+// Network is ports.Network over the thread's ring: one multishot accept, single receives and sends.
+type Network struct {
+	thread      *Thread
+	port        uint8
+	listenerFd  int
+	connections []connection
+	addresses   [][28]byte // of Connect, by connection; off heap, since the kernel reads them later
+	free        []ports.ConnectionID
+	queue       *fifo.Queue[queuedOperation]
+	events      *fifo.Queue[ports.NetworkEvent]
+
+	isAccepting  bool
+	acceptAgain  uint64 // turn from which on accept may be armed
+	peerAddress  [28]byte
+	addressBytes uint32
+}
+
+func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *Network {
+	assert.That(connectionsMax > 0, "a network has connections")
+	n := &Network{
+		thread:      t,
+		port:        port,
+		listenerFd:  listenerFd,
+		connections: make([]connection, connectionsMax),
+		addresses:   arena.Slice[[28]byte](t.memory, uint64(connectionsMax), "io_uring"),
+		free:        make([]ports.ConnectionID, 0, connectionsMax),
+		queue:       fifo.New[queuedOperation](kindsPerConnection * connectionsMax),
+		// A connection has at most one each of accepted or connected, received, sent, closed.
+		events: fifo.New[ports.NetworkEvent](4 * connectionsMax),
+	}
+	for id := connectionsMax; id > 0; id-- {
+		n.free = append(n.free, ports.ConnectionID(id-1))
+		n.connections[id-1].fd = -1
+	}
+	return n
+}
+
+// Connect implements ports.Network.
+func (n *Network) Connect(peer [18]byte) (id ports.ConnectionID, ok bool) {
+	if len(n.free) == 0 {
+		return 0, false
+	}
+	id, c := n.take(connectionConnecting)
+	var errno unix.Errno
+	n.thread.countSyscall()
+	if c.fd, errno = posix.NewPeerSocket(peer, false); errno != 0 { // io_uring waits only on sockets that block
+		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
+		return id, true
+	}
+	posix.EncodePeer(peer, &n.addresses[id])
+	n.push(kindConnect, id, c)
+	return id, true
+}
+
+func (n *Network) take(state connectionState) (id ports.ConnectionID, c *connection) {
+	id = n.free[len(n.free)-1]
+	n.free = n.free[:len(n.free)-1]
+	c = &n.connections[id]
+	assert.That(c.state == connectionFree && c.inFlightCount == 0, "a connection that is taken is free")
+	*c = connection{fd: -1, state: state}
+	return id, c
+}
+
+// Receive implements ports.Network.
+func (n *Network) Receive(id ports.ConnectionID, buffer []byte) {
+	c := &n.connections[id]
+	assert.That(c.state == connectionOpen, "a connection that receives is open")
+	assert.That(!c.isReceiving, "one receive per connection")
+	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a receive has room")
+	c.isReceiving, c.receiveAddress, c.receiveBytes = true, address(buffer), uint32(len(buffer))
+	n.push(kindReceive, id, c)
+}
+
+// Send implements ports.Network.
+func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
+	c := &n.connections[id]
+	assert.That(c.state == connectionOpen, "a connection that sends is open")
+	assert.That(!c.isSending, "one send per connection")
+	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a send has a length")
+	c.isSending, c.sendAddress, c.sendBytes, c.sentBytes = true, address(buffer), uint32(len(buffer)), 0
+	n.push(kindSend, id, c)
+}
+
+// Close implements ports.Network. The socket is closed when the kernel has let go of all buffers.
+func (n *Network) Close(id ports.ConnectionID) {
+	c := &n.connections[id]
+	assert.That(c.state == connectionOpen || c.state == connectionConnecting, "a connection is closed once")
+	c.state = connectionClosing
+	if c.inFlightCount > 0 {
+		n.push(kindCancel, id, c)
+	} else {
+		n.closeSocket(id, c)
+	}
+}
+
+// Poll implements ports.Network. A connection is free again once its last event has been polled, not before:
+// so no event of an old life can be taken for one of the new.
+func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
+	for count < len(out) && n.events.Count() > 0 {
+		event := n.events.Pop()
+		c := &n.connections[event.Connection]
+		if c.state == connectionClosing && event.Kind != ports.NetworkClosed {
+			continue
+		}
+		if event.Kind == ports.NetworkClosed || (event.Kind == ports.NetworkConnected && event.Bytes < 0) {
+			c.state = connectionFree
+			n.free = append(n.free, event.Connection)
+		}
+		out[count] = event
+		count++
+	}
+	return count
+}
+
+func (n *Network) push(kind uint8, id ports.ConnectionID, c *connection) {
+	c.inFlightCount++
+	n.queue.Push(queuedOperation{kind, id})
+}
+
+// flush implements port.
+func (n *Network) flush() {
+	if n.listenerFd >= 0 && !n.isAccepting && n.thread.turnsCount >= n.acceptAgain {
+		if entry := n.thread.entry(n.port, kindAccept, 0); entry != nil {
+			// Without an address: the kernel would write those of several connections to one place.
+			entry.OpCode = giouring.OpAccept
+			entry.Fd = int32(n.listenerFd)
+			entry.IoPrio = giouring.AcceptMultishot
+			entry.OpcodeFlags = unix.SOCK_CLOEXEC
+			n.isAccepting = true
+		}
+	}
+	for n.queue.Count() > 0 && n.thread.spaceCount() > 0 {
+		queued := n.queue.Pop()
+		c := &n.connections[queued.connection]
+		if c.state == connectionClosing && queued.kind != kindCancel && queued.kind != kindClose {
+			n.landed(queued.connection, c) // it has not been begun, and now it need not be
+			continue
+		}
+		n.submit(queued.kind, queued.connection, c)
+	}
+}
+
+func (n *Network) submit(kind uint8, id ports.ConnectionID, c *connection) {
+	entry := n.thread.entry(n.port, kind, uint32(id))
+	entry.Fd = int32(c.fd)
+	switch kind {
+	case kindConnect:
+		entry.OpCode = giouring.OpConnect
+		entry.Addr = uint64(uintptr(unsafe.Pointer(&n.addresses[id])))
+		entry.Off = uint64(posix.SockaddrBytes(&n.addresses[id]))
+	case kindReceive:
+		entry.OpCode = giouring.OpRecv
+		entry.Addr = uint64(c.receiveAddress)
+		entry.Len = c.receiveBytes
+	case kindSend:
+		// WAITALL: the kernel goes on by itself when the socket's buffer was full.
+		entry.OpCode = giouring.OpSend
+		entry.Addr = uint64(c.sendAddress) + uint64(c.sentBytes)
+		entry.Len = c.sendBytes - c.sentBytes
+		entry.OpcodeFlags = unix.MSG_NOSIGNAL | unix.MSG_WAITALL
+	case kindCancel:
+		entry.OpCode = giouring.OpAsyncCancel
+		entry.OpcodeFlags = giouring.AsyncCancelFd | giouring.AsyncCancelAll
+	case kindClose:
+		entry.OpCode = giouring.OpClose
+	}
+}
+
+// void implements port: network operations are never linked.
+func (n *Network) void(uint32) { assert.That(false, "only linked operations are taken back") }
+
+// complete implements port.
+func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) {
+	if kind == kindAccept {
+		n.onAccept(result, flags)
+		return
+	}
+	id := ports.ConnectionID(slot)
+	c := &n.connections[id]
+	if kind == kindClose {
+		// Whatever close said, the descriptor is gone.
+		assert.Equal(c.inFlightCount, 1, "operations of a connection that is closed")
+		c.inFlightCount, c.fd = 0, -1
+		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
+		return
+	}
+	if c.state != connectionClosing {
+		isInterrupted := result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN)
+		switch {
+		case kind == kindConnect && !isInterrupted:
+			n.onConnect(id, c, result)
+		case kind == kindReceive && !isInterrupted:
+			c.isReceiving = false
+			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
+		case kind == kindSend && result >= 0 && c.sentBytes+uint32(result) < c.sendBytes:
+			c.sentBytes += uint32(result)
+			n.push(kind, id, c) // the rest
+		case kind == kindSend && !isInterrupted:
+			c.isSending = false
+			if result >= 0 {
+				result = int32(c.sendBytes)
+			}
+			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: id, Bytes: result})
+		default:
+			n.push(kind, id, c) // once more
+		}
+	}
+	n.landed(id, c)
+}
+
+// landed counts the end of an operation; the last one of a closing connection lets its socket go.
+func (n *Network) landed(id ports.ConnectionID, c *connection) {
+	assert.That(c.inFlightCount > 0, "an operation that ends was in flight")
+	c.inFlightCount--
+	if c.state == connectionClosing && c.inFlightCount == 0 {
+		n.closeSocket(id, c)
+	}
+}
+
+func (n *Network) closeSocket(id ports.ConnectionID, c *connection) {
+	if c.fd < 0 { // of a Connect that had failed
+		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
+		return
+	}
+	n.push(kindClose, id, c)
+}
+
+func (n *Network) onConnect(id ports.ConnectionID, c *connection, result int32) {
+	if result == 0 {
+		c.state = connectionOpen
+	} else {
+		n.closeNow(c.fd)
+		c.fd = -1
+	}
+	n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: result})
+}
+
+func (n *Network) onAccept(result int32, flags uint32) {
+	if flags&giouring.CQEFMore == 0 {
+		n.isAccepting = false
+	}
+	if result < 0 {
+		switch unix.Errno(-result) {
+		case unix.ECONNABORTED, unix.EINTR, unix.EAGAIN:
+		default:
+			n.acceptAgain = n.thread.turnsCount + acceptPauseTurns // it would fail again at once
+		}
+		return
+	}
+	fd := int(result)
+	if len(n.free) == 0 || n.thread.closed {
+		n.closeNow(fd)
+		return
+	}
+	n.addressBytes = uint32(len(n.peerAddress))
+	n.thread.countSyscall()
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)), uintptr(unsafe.Pointer(&n.addressBytes)))
+	if errno != 0 { // it has gone again
+		n.closeNow(fd)
+		return
+	}
+	id, c := n.take(connectionOpen)
+	c.fd = fd
+	n.events.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: posix.DecodePeer(&n.peerAddress)})
+}
+
+func (n *Network) closeNow(fd int) {
+	n.thread.countSyscall()
+	_ = unix.Close(fd)
+}
+
+// unpolledCount implements port.
+func (n *Network) unpolledCount() uint32 { return n.events.Count() }
+
+// close implements port.
+func (n *Network) close() {
+	for i := range n.connections {
+		if c := &n.connections[i]; c.fd >= 0 {
+			_ = unix.Close(c.fd)
+			c.fd = -1
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package uring
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/pawelgaczynski/giouring"
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnavailable is what NewThread's errors wrap when this system has no io_uring that we can use.
+var ErrUnavailable = errors.New("io_uring is not available")
+
+const (
+	submissionsMax     = 256  // entries of the submission queue
+	completionsMax     = 4096 // entries of the completion queue
+	completionsTurnMax = 256
+)
+
+// params mirrors io_uring_params; giouring has it with private fields only.
+type params struct {
+	sqEntries, cqEntries, flags, sqThreadCPU, sqThreadIdle, features, wqFd uint32
+	reserved                                                               [3]uint32
+	sqHead, sqTail, sqRingMask, sqRingEntries, sqFlags                     uint32
+	sqRest                                                                 [3]uint32
+	sqUserAddress                                                          uint64
+	cqOffsets                                                              [8]uint32
+	cqUserAddress                                                          uint64
+}
+
+var _ [unsafe.Sizeof(giouring.Params{})]byte = [unsafe.Sizeof(params{})]byte{}
+
+// setupFlags:
+//   - single issuer, deferred task work: completions are worked off when our thread asks, and it is never interrupted for
+//     them; the flag word tells that there is work;
+//   - disabled: the ring is bound to the thread that enables it, not to the one that made it;
+//   - submit all: one refused entry does not hold up those behind it.
+const setupFlags = giouring.SetupSingleIssuer | giouring.SetupDeferTaskrun | giouring.SetupTaskrunFlag |
+	giouring.SetupRDisabled | giouring.SetupCQSize | giouring.SetupSubmitAll
+
+// features and operations that we use without an alternative.
+const featuresNeeded = giouring.FeatSingleMMap | giouring.FeatNoDrop | giouring.FeatSubmitStable |
+	giouring.FeatRWCurPos | giouring.FeatFastPoll | giouring.FeatExtArg
+
+var operationsNeeded = [...]struct {
+	code uint8
+	name string
+}{
+	{giouring.OpNop, "nop"}, {giouring.OpRead, "read"}, {giouring.OpWrite, "write"}, {giouring.OpFsync, "fsync"},
+	{giouring.OpFallocate, "fallocate"}, {giouring.OpAccept, "accept"}, {giouring.OpConnect, "connect"},
+	{giouring.OpRecv, "recv"}, {giouring.OpSend, "send"}, {giouring.OpClose, "close"}, {giouring.OpAsyncCancel, "cancel"},
+}
+
+// ring is a giouring.Ring with the flag word that giouring keeps to itself.
+type ring struct {
+	*giouring.Ring
+	flags   *uint32 // of the submission queue, written by the kernel
+	mapping []byte
+}
+
+// newRing makes a disabled ring and checks that it can do what we need.
+func newRing() (*ring, error) {
+	p := params{flags: setupFlags, cqEntries: completionsMax}
+	r := &ring{Ring: giouring.NewRing()}
+	if err := r.QueueInitParams(submissionsMax, (*giouring.Params)(unsafe.Pointer(&p))); err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrUnavailable, reason(err))
+	}
+	if err := r.prepare(&p); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *ring) prepare(p *params) error {
+	if missing := featuresNeeded &^ p.features; missing != 0 {
+		return fmt.Errorf("%w: the kernel lacks features %#x", ErrUnavailable, missing)
+	}
+	probe := new(giouring.Probe)
+	if _, err := r.RegisterProbe(probe, len(probe.Ops)); err != nil {
+		return fmt.Errorf("%w: its operations cannot be probed: %v", ErrUnavailable, err)
+	}
+	for _, operation := range operationsNeeded {
+		if !probe.IsSupported(operation.code) {
+			return fmt.Errorf("%w: the kernel lacks its operation %s", ErrUnavailable, operation.name)
+		}
+	}
+	mapping, err := unix.Mmap(r.RingFd(), 0, int(p.sqFlags)+4, unix.PROT_READ, unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err != nil {
+		return fmt.Errorf("%w: its flag word cannot be mapped: %v", ErrUnavailable, err)
+	}
+	r.mapping = mapping
+	r.flags = (*uint32)(unsafe.Pointer(&mapping[p.sqFlags]))
+	return nil
+}
+
+// reason puts what io_uring_setup said into words.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOSYS):
+		return "the kernel was built without it, or a sandbox hides it"
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return "not permitted here (sysctl kernel.io_uring_disabled, or a sandbox)"
+	case errors.Is(err, unix.EINVAL):
+		return "the kernel's is too old (Linux 6.1 has what we need)"
+	case errors.Is(err, unix.ENOMEM):
+		return "not enough locked memory (RLIMIT_MEMLOCK)"
+	default:
+		return err.Error()
+	}
+}
+
+// announces tells whether the kernel has work or completions that only an enter brings into the completion queue.
+func (r *ring) announces() bool {
+	return atomic.LoadUint32(r.flags)&(giouring.SQTaskrun|giouring.SQCQOverflow) != 0
+}
+
+func (r *ring) close() {
+	if r.mapping != nil {
+		_ = unix.Munmap(r.mapping)
+		r.mapping, r.flags = nil, nil
+	}
+	r.QueueExit()
+}

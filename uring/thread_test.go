@@ -1,0 +1,32 @@
+package uring
+
+import (
+	"errors"
+	"testing"
+
+	"ledger/arena"
+	"ledger/ports"
+	"ledger/ports/portstest"
+)
+
+func backend(memory *arena.Arena, options ports.ThreadOptions) (ports.Thread, error) {
+	return NewThread(memory, options)
+}
+
+// skipWithout skips on machines without io_uring: there the server runs on package posix.
+func skipWithout(t testing.TB) {
+	r, err := newRing()
+	if errors.Is(err, ErrUnavailable) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.close()
+}
+
+// Goal: io_uring keeps every promise of package ports.
+func TestThread(t *testing.T) {
+	skipWithout(t)
+	portstest.Run(t, backend)
+}
