@@ -1,0 +1,168 @@
+package table
+
+import (
+	"encoding/binary"
+
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/storage/block"
+)
+
+const (
+	pageHeaderBytes = 8 // count 2, ordinal width 1, zeros
+	restartEvery    = 32
+
+	// BatchEntries divides a page's entries into groups: Decode is cheapest from a multiple of it on.
+	BatchEntries = restartEvery
+)
+
+// Shape is what a tree's tables look like under given limits. It is a value without pointers.
+type Shape struct {
+	Tree       storage.TreeID
+	Encoding   storage.Encoding
+	KeyBytes   int
+	ValueBytes int
+	Geometry   block.Geometry
+
+	filter        bool
+	tombstones    bool
+	valueAt       int // bytes of a posting's value, which precede its ordinal
+	ordinalBytes  int
+	pageEntries   int // plain: entries of a full page
+	valuesAt      int // plain: where the values start in a page
+	tombstonesAt  int // plain: where the bits start
+	dataPagesMax  uint32
+	entriesPlenty int // prefix: entries that fit any page, whatever they are
+}
+
+// ShapeOf computes a tree's shape.
+func ShapeOf(l limits.Limits, tree storage.TreeID) Shape {
+	spec := &storage.Trees[tree]
+	assert.That(spec.Encoding == storage.EncodingPlain || spec.Encoding == storage.EncodingPrefix, "rows have a package of their own")
+	s := Shape{
+		Tree: tree, Encoding: spec.Encoding, KeyBytes: int(spec.KeyBytes), ValueBytes: int(spec.ValueBytes),
+		Geometry: block.GeometryOf(l), filter: spec.Filter, tombstones: spec.Tombstones,
+	}
+	payload := int(s.Geometry.PageBytes) - pageHeaderBytes
+	s.dataPagesMax = s.Geometry.PagesMax - 1
+	if s.Encoding == storage.EncodingPrefix {
+		assert.That(spec.ValueBytes == 0 && !spec.Tombstones && !spec.Filter, "a posting is a key and nothing else")
+		s.ordinalBytes = tree.OrdinalBytes()
+		s.valueAt = s.KeyBytes - s.ordinalBytes
+		assert.AtMost(s.valueAt, sharedMax, "shared bytes fit their code")
+		// 32 entries of the longest form, the first of them whole and with a place in the array of offsets.
+		s.entriesPlenty = payload*restartEvery/(restartEvery*(1+s.KeyBytes)+1) - 1
+		assert.That(s.entriesPlenty > 0, "a page holds an entry")
+		return s
+	}
+	entryBytes := s.KeyBytes + s.ValueBytes
+	s.pageEntries = payload / entryBytes
+	if s.tombstones {
+		for s.pageEntries*entryBytes+(s.pageEntries+7)/8 > payload {
+			s.pageEntries--
+		}
+	}
+	assert.That(s.pageEntries > 0, "a page holds an entry")
+	s.valuesAt = pageHeaderBytes + s.pageEntries*s.KeyBytes
+	s.tombstonesAt = s.valuesAt + s.pageEntries*s.ValueBytes
+	for s.filter && s.dataPagesMax+s.filterPages(s.dataPagesMax*uint32(s.pageEntries)) > s.Geometry.PagesMax-1 {
+		s.dataPagesMax--
+	}
+	assert.That(s.dataPagesMax > 0, "a block holds a data page")
+	return s
+}
+
+// KeysPerPageMax is the most entries of one page.
+func (s *Shape) KeysPerPageMax() int {
+	if s.Encoding == storage.EncodingPlain {
+		return s.pageEntries
+	}
+	return int(s.Geometry.PageBytes) - pageHeaderBytes // a byte each at the least
+}
+
+// TablesMax is the most tables that one job can need for so many entries.
+func (s *Shape) TablesMax(entries uint64) uint64 {
+	if entries == 0 {
+		return 0
+	}
+	if s.Encoding == storage.EncodingPlain {
+		perTable := uint64(s.dataPagesMax) * uint64(s.pageEntries)
+		return (entries + perTable - 1) / perTable
+	}
+	// A page ends early when ordinals need another byte: at most so often in a job.
+	entries += uint64(s.ordinalBytes * s.entriesPlenty)
+	perTable := uint64(s.dataPagesMax) * uint64(s.entriesPlenty)
+	return (entries + perTable - 1) / perTable
+}
+
+// PageFind returns the last data page whose first key is at most key, or 1: the only one that can hold key.
+func (s *Shape) PageFind(header block.HeaderPage, key *storage.Key) uint32 {
+	low, high := uint32(1), header.DataPages() // the answer is in low..high
+	for low < high {
+		middle := (low + high + 1) / 2
+		if header.FirstKey(middle).Compare(key) <= 0 {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	return low
+}
+
+// Count of a page's entries.
+func (s *Shape) Count(page []byte) int { return int(binary.LittleEndian.Uint16(page)) }
+
+// Search returns the index of the first entry of page that is at least key, Count if there is none, and whether it is key.
+func (s *Shape) Search(page []byte, key *storage.Key) (index int, exact bool) {
+	if s.Encoding == storage.EncodingPrefix {
+		return s.searchPrefix(page, key)
+	}
+	return s.searchPlain(page, key)
+}
+
+// Decode fills out with the keys of page from index on, and returns how many there were. In a prefix page it starts at
+// the multiple of BatchEntries before index.
+func (s *Shape) Decode(page []byte, index int, out []storage.Key) int {
+	count := min(s.Count(page)-index, len(out))
+	if count <= 0 {
+		return 0
+	}
+	if s.Encoding == storage.EncodingPrefix {
+		s.decodePrefix(page, index, out[:count])
+		return count
+	}
+	offset := pageHeaderBytes + index*s.KeyBytes
+	for i := range out[:count] {
+		key := &out[i]
+		*key = storage.Key{}
+		copy(key[:], page[offset:offset+s.KeyBytes])
+		offset += s.KeyBytes
+	}
+	return count
+}
+
+// KeyAt fills key with the key at index.
+func (s *Shape) KeyAt(page []byte, index int, key *storage.Key) {
+	assert.Below(index, s.Count(page), "an entry of the page")
+	if s.Encoding == storage.EncodingPrefix {
+		var out [1]storage.Key
+		s.decodePrefix(page, index, out[:])
+		*key = out[0]
+		return
+	}
+	*key = storage.Key{}
+	offset := pageHeaderBytes + index*s.KeyBytes
+	copy(key[:], page[offset:offset+s.KeyBytes])
+}
+
+// Value of the entry at index of a plain page: a view.
+func (s *Shape) Value(page []byte, index int) []byte {
+	offset := s.valuesAt + index*s.ValueBytes
+	return page[offset : offset+s.ValueBytes]
+}
+
+// Tombstone tells whether the entry at index of a page removes its key.
+func (s *Shape) Tombstone(page []byte, index int) bool {
+	return s.tombstones && page[s.tombstonesAt+index/8]>>(index%8)&1 != 0
+}
