@@ -1,0 +1,37 @@
+// Package config turns the words of the command line and of the configuration file into checked values.
+//
+//	flags --Flag--> Settings \
+//	                          Merge --> Settings --Resolve--> Start: limits, addresses, placement
+//	file --ParseFile--> Settings /
+//
+// In:     text. Flags win over the file; what neither sets has its default.
+// Out:    values within their limits, or one error.
+// Owns:   nothing; nothing is read here but the file that Load is given.
+// Limits: see each Parse function; the file holds up to 1 MiB.
+// Faults: every error begins with the words that caused it and says what would be right:
+//
+//	--cache-grid=7: must be a multiple of 512 KiB
+//	ledger.toml:3: [start] cache_grid = "7": must be a multiple of 512 KiB
+//
+// The file (all of it optional, any other key refused):
+//
+//	[start]
+//	addresses        = "3001,10.0.0.2:3001,db3.example"
+//	cache_grid       = "1GiB"
+//	cache_accounts   = "128MiB"
+//	limit_storage    = "1TiB"
+//	development      = false
+//	metrics_address  = "127.0.0.1:9464"
+//	cluster_key_file = "/etc/ledger/key"
+//
+//	[affinity]
+//	numa_node = "auto"
+//	net       = "2"       # a core, a list "2,3" or a range "2-3", or "auto"
+//	journal   = "3"
+//	consensus = "4"
+//	apply     = "5"
+//	compact   = "6-9"     # several cores: several workers
+//	spin      = "50us"    # how long an idle stage spins before it parks; never on cores that stages share
+//
+// Source: specification, "The command line"; design, section 7.
+package config

@@ -1,0 +1,197 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"ledger/affinity"
+)
+
+// Setting is one value as it was written, and where. The zero Setting is not set.
+type Setting struct {
+	Text   string
+	Origin string // what errors begin with: `--cache-grid=7`, or `ledger.toml:3: [start] cache_grid = "7"`
+}
+
+// IsSet tells whether somebody wrote it.
+func (s Setting) IsSet() bool { return s.Origin != "" }
+
+// Flag returns the setting that --name=text makes. Name has no hyphens before it.
+func Flag(name, text string) Setting {
+	return Setting{Text: text, Origin: "--" + name + "=" + text}
+}
+
+// fail says what is wrong with the setting.
+func (s Setting) fail(err error) error { return &Error{Origin: s.Origin, Err: err} }
+
+// Error says what was written and what would be right.
+type Error struct {
+	Origin string
+	Err    error
+}
+
+func (e *Error) Error() string { return e.Origin + ": " + e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Settings is everything that a start can be told, as text. It is a value: copies share nothing.
+type Settings struct {
+	Addresses      Setting
+	CacheGrid      Setting
+	CacheAccounts  Setting
+	LimitStorage   Setting
+	Development    Setting
+	MetricsAddress Setting
+	ClusterKeyFile Setting
+
+	NumaNode Setting
+	Cores    [affinity.StagesCount]Setting // by affinity.Stage
+	Spin     Setting
+}
+
+// key is where a setting stands in the file.
+type key struct {
+	section, name string
+	setting       func(*Settings) *Setting
+}
+
+// keys of the file, all of them.
+func keys() []key {
+	list := []key{
+		{"start", "addresses", func(s *Settings) *Setting { return &s.Addresses }},
+		{"start", "cache_grid", func(s *Settings) *Setting { return &s.CacheGrid }},
+		{"start", "cache_accounts", func(s *Settings) *Setting { return &s.CacheAccounts }},
+		{"start", "limit_storage", func(s *Settings) *Setting { return &s.LimitStorage }},
+		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
+		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
+		{"start", "cluster_key_file", func(s *Settings) *Setting { return &s.ClusterKeyFile }},
+		{"affinity", "numa_node", func(s *Settings) *Setting { return &s.NumaNode }},
+	}
+	for stage := range affinity.Stage(affinity.StagesCount) {
+		list = append(list, key{"affinity", stage.String(), func(s *Settings) *Setting { return &s.Cores[stage] }})
+	}
+	return append(list, key{"affinity", "spin", func(s *Settings) *Setting { return &s.Spin }})
+}
+
+// Merge returns flags, and where they are silent, file.
+func Merge(flags, file Settings) Settings {
+	for _, key := range keys() {
+		if setting := key.setting(&flags); !setting.IsSet() {
+			*setting = *key.setting(&file)
+		}
+	}
+	return flags
+}
+
+// fileBytesMax is far more than any real configuration.
+const fileBytesMax = 1 << 20
+
+// Load reads the configuration file at path.
+func Load(path string) (Settings, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Settings{}, &Error{Origin: Flag("config", path).Origin, Err: err}
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
+	if err != nil {
+		return Settings{}, &Error{Origin: Flag("config", path).Origin, Err: err}
+	}
+	if len(text) > fileBytesMax {
+		return Settings{}, &Error{Origin: Flag("config", path).Origin, Err: fmt.Errorf("must hold at most %s", sizeWords(fileBytesMax))}
+	}
+	return ParseFile(path, string(text))
+}
+
+// ParseFile reads the text of a configuration file; name is for errors. A key that is not known is an error, and so is a value
+// that is no string, number or boolean. What values mean is Resolve's part.
+func ParseFile(name, text string) (settings Settings, err error) {
+	var sections map[string]toml.Primitive
+	meta, err := toml.Decode(text, &sections)
+	if err != nil {
+		if parseError := (toml.ParseError{}); errors.As(err, &parseError) {
+			return Settings{}, &Error{Origin: fmt.Sprintf("%s:%d", name, parseError.Position.Line), Err: errors.New(parseError.Message)}
+		}
+		return Settings{}, &Error{Origin: name, Err: err}
+	}
+	known := keys()
+	for _, path := range meta.Keys() { // in the order of the file, so that the first mistake is the one reported
+		section := path[0]
+		value, line := probe(&meta, sections[section])
+		if !slices.ContainsFunc(known, func(k key) bool { return k.section == section }) {
+			return Settings{}, &Error{Origin: where(name, line) + path.String(), Err: errors.New("is not known: must be [start] or [affinity]")}
+		}
+		if _, isTable := value.(map[string]any); !isTable {
+			return Settings{}, &Error{Origin: where(name, line) + section, Err: fmt.Errorf("must be a section, as in [%s]", section)}
+		}
+		if len(path) == 1 {
+			continue
+		}
+		var values map[string]toml.Primitive
+		if err := meta.PrimitiveDecode(sections[section], &values); err != nil {
+			return Settings{}, &Error{Origin: where(name, line) + section, Err: err}
+		}
+		value, line = probe(&meta, values[path[1]])
+		at := slices.IndexFunc(known, func(k key) bool { return k.section == section && k.name == path[1] })
+		if at < 0 {
+			return Settings{}, &Error{Origin: where(name, line) + "[" + section + "] " + path[1], Err: fmt.Errorf("is not known: must be one of %s", names(known, section))}
+		}
+		setting := known[at].setting(&settings)
+		setting.Origin = fmt.Sprintf("%s[%s] %s", where(name, line), section, path[1])
+		switch value := value.(type) {
+		case string:
+			setting.Text = value
+			setting.Origin += fmt.Sprintf(" = %q", value)
+		case int64, bool:
+			setting.Text = fmt.Sprint(value)
+			setting.Origin += " = " + setting.Text
+		default:
+			return Settings{}, setting.fail(errors.New("must be a string, a whole number, true or false"))
+		}
+	}
+	return settings, nil
+}
+
+// probed takes any value and refuses it: the refusal is what carries the line.
+type probed struct{ value any }
+
+var errProbed = errors.New("probed")
+
+// UnmarshalTOML implements toml.Unmarshaler.
+func (p *probed) UnmarshalTOML(value any) error {
+	p.value = value
+	return errProbed
+}
+
+// probe returns the value behind primitive and its line, 0 if the library does not know it.
+func probe(meta *toml.MetaData, primitive toml.Primitive) (value any, line int) {
+	var p probed
+	err := meta.PrimitiveDecode(primitive, &p)
+	if parseError := (toml.ParseError{}); errors.As(err, &parseError) {
+		line = parseError.Position.Line
+	}
+	return p.value, line
+}
+
+func where(name string, line int) string {
+	if line == 0 {
+		return name + ": "
+	}
+	return fmt.Sprintf("%s:%d: ", name, line)
+}
+
+func names(known []key, section string) string {
+	var list []string
+	for _, key := range known {
+		if key.section == section {
+			list = append(list, key.name)
+		}
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+
+	"ledger/affinity"
+	"ledger/limits"
+	"ledger/wire"
+)
+
+const (
+	replicasMax = 6
+	standbysMax = 6
+
+	clientsMin = 1
+	clientsMax = 1024
+
+	cacheGridBytesMin     = 8 << 20
+	cacheGridBytesMax     = 8 << 40
+	cacheAccountsBytesMin = 1 << 20
+	cacheAccountsBytesMax = 128 << 30
+	limitStorageBytesMin  = 2 << 30 // the zones before the grid take more than half of it
+
+	accountBytes = 128
+)
+
+// auto in the place of a core list or a node leaves the choice to us; it is the default.
+const auto = "auto"
+
+// Start is what a start is to do, checked.
+type Start struct {
+	Addresses      Addresses
+	Development    bool
+	Limits         limits.Limits
+	MetricsAddress Address // of the HTTP endpoint; no host means no endpoint
+	ClusterKeyFile string  // "" means no key: replicas trust their network
+	Affinity       affinity.Request
+
+	// AddressesOrigin is for errors that need the data file: how many addresses there must be.
+	AddressesOrigin string
+}
+
+// Resolve checks every setting, and fills in the defaults of those not set.
+func (s *Settings) Resolve() (*Start, error) {
+	start := &Start{Limits: limits.Production()}
+	if s.Development.IsSet() {
+		development, err := ParseBool(s.Development.Text)
+		if err != nil {
+			return nil, s.Development.fail(err)
+		}
+		if start.Development = development; development {
+			start.Limits = limits.Development()
+		}
+	}
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveAffinity} {
+		if err := resolve(start); err != nil {
+			return nil, err
+		}
+	}
+	start.Affinity.CompactWorkersMax = int(start.Limits.CompactWorkersMax)
+	return start, nil
+}
+
+func (s *Settings) resolveAddresses(start *Start) (err error) {
+	if !s.Addresses.IsSet() {
+		return &Error{Origin: "--addresses", Err: errors.New("is missing: must name the address of each replica, as in 3001,3002,3003")}
+	}
+	if start.Addresses, err = ParseAddresses(s.Addresses.Text, replicasMax+standbysMax); err != nil {
+		return s.Addresses.fail(err)
+	}
+	start.AddressesOrigin = s.Addresses.Origin
+	if s.MetricsAddress.IsSet() {
+		if start.MetricsAddress, err = ParseAddress(s.MetricsAddress.Text); err != nil {
+			return s.MetricsAddress.fail(err)
+		}
+	}
+	if s.ClusterKeyFile.IsSet() {
+		if start.ClusterKeyFile = s.ClusterKeyFile.Text; start.ClusterKeyFile == "" {
+			return s.ClusterKeyFile.fail(errors.New("must name a file"))
+		}
+	}
+	return nil
+}
+
+func (s *Settings) resolveSizes(start *Start) error {
+	l := &start.Limits
+	size := func(setting Setting, multipleBytes, sizeBytesMin, sizeBytesMax uint64, set func(sizeBytes uint64)) error {
+		if !setting.IsSet() {
+			return nil
+		}
+		sizeBytes, err := ParseSize(setting.Text)
+		if err == nil {
+			err = checkSize(sizeBytes, multipleBytes, sizeBytesMin, sizeBytesMax)
+		}
+		if err != nil {
+			return setting.fail(err)
+		}
+		set(sizeBytes)
+		return nil
+	}
+	block := uint64(l.BlockBytes)
+	if err := size(s.CacheGrid, block, cacheGridBytesMin, cacheGridBytesMax, func(sizeBytes uint64) { l.CacheGridBytes = sizeBytes }); err != nil {
+		return err
+	}
+	if err := size(s.CacheAccounts, cacheAccountsBytesMin, cacheAccountsBytesMin, cacheAccountsBytesMax, func(sizeBytes uint64) {
+		l.CacheAccountsMax = uint32(sizeBytes / accountBytes)
+	}); err != nil {
+		return err
+	}
+	return size(s.LimitStorage, block, limitStorageBytesMin, limits.Production().StorageBytesMax, func(sizeBytes uint64) { l.StorageBytesMax = sizeBytes })
+}
+
+func (s *Settings) resolveAffinity(start *Start) error {
+	request := affinity.AutoRequest()
+	if s.NumaNode.IsSet() && s.NumaNode.Text != auto {
+		node, err := ParseCount(s.NumaNode.Text, 0, affinity.NodesMax-1)
+		if err != nil {
+			return s.NumaNode.fail(fmt.Errorf("must be auto, or a node of 0 to %d", affinity.NodesMax-1))
+		}
+		request.Node = int(node)
+	}
+	for stage, setting := range s.Cores {
+		if !setting.IsSet() || setting.Text == auto {
+			continue
+		}
+		cores, err := affinity.ParseCores(setting.Text)
+		if err != nil {
+			return setting.fail(err)
+		}
+		request.Cores[stage] = cores
+	}
+	if s.Spin.IsSet() && s.Spin.Text != auto {
+		spinNs, err := ParseSpin(s.Spin.Text)
+		if err != nil {
+			return s.Spin.fail(err)
+		}
+		request.SpinNs, request.SpinIsSet = spinNs, true
+	}
+	start.Affinity = request
+	return nil
+}
+
+// FormatSettings is what format and recover are told, as text.
+type FormatSettings struct {
+	Cluster      Setting
+	Replica      Setting
+	ReplicaCount Setting
+	ClientsMax   Setting
+	Development  Setting
+}
+
+// Format is what format and recover are to do, checked.
+type Format struct {
+	Cluster      wire.U128
+	ClusterIsSet bool // if not, format picks one at random, and recover refuses
+	Replica      uint32
+	ReplicaCount uint32
+	ClientsMax   uint32
+	Development  bool
+}
+
+// Resolve checks every setting. The replica and the count of replicas have no default.
+func (s *FormatSettings) Resolve() (*Format, error) {
+	format := &Format{ClientsMax: limits.Production().SessionsMax}
+	var err error
+	if s.Cluster.IsSet() {
+		format.ClusterIsSet = true
+		if format.Cluster, err = ParseCluster(s.Cluster.Text); err != nil {
+			return nil, s.Cluster.fail(err)
+		}
+	}
+	if !s.ReplicaCount.IsSet() {
+		return nil, &Error{Origin: "--replica-count", Err: fmt.Errorf("is missing: must be the number of replicas of the cluster, 1 to %d", replicasMax)}
+	}
+	if format.ReplicaCount, err = ParseCount(s.ReplicaCount.Text, 1, replicasMax); err != nil {
+		return nil, s.ReplicaCount.fail(err)
+	}
+	if !s.Replica.IsSet() {
+		return nil, &Error{Origin: "--replica", Err: fmt.Errorf("is missing: must be the index of this replica, 0 to %d", format.ReplicaCount-1)}
+	}
+	if format.Replica, err = ParseCount(s.Replica.Text, 0, format.ReplicaCount-1); err != nil {
+		return nil, s.Replica.fail(fmt.Errorf("%w: there are %d replicas", err, format.ReplicaCount))
+	}
+	if s.ClientsMax.IsSet() {
+		if format.ClientsMax, err = ParseCount(s.ClientsMax.Text, clientsMin, clientsMax); err != nil {
+			return nil, s.ClientsMax.fail(err)
+		}
+	}
+	if s.Development.IsSet() {
+		if format.Development, err = ParseBool(s.Development.Text); err != nil {
+			return nil, s.Development.fail(err)
+		}
+	}
+	return format, nil
+}
