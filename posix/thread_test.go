@@ -15,3 +15,5 @@ func backend(_ *arena.Arena, options ports.ThreadOptions) (ports.Thread, error) 
 
 // Goal: plain system calls keep every promise of package ports.
 func TestThread(t *testing.T) { portstest.Run(t, backend) }
+
+func BenchmarkThread(b *testing.B) { portstest.Bench(b, backend) }

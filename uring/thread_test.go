@@ -30,3 +30,8 @@ func TestThread(t *testing.T) {
 	skipWithout(t)
 	portstest.Run(t, backend)
 }
+
+func BenchmarkThread(b *testing.B) {
+	skipWithout(b)
+	portstest.Bench(b, backend)
+}
