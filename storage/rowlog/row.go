@@ -1,0 +1,295 @@
+package rowlog
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"ledger/accounting"
+	"ledger/assert"
+	"ledger/wire"
+)
+
+// The word in front of each row. Lengths are in bytes, without leading zeros.
+const (
+	bitIDDelta     = 0  // the id is its signed distance from the row before, as a varint; else whole
+	bitPending     = 1  // 2 bits: none, whole, or how far it lies below the id
+	bitUser128     = 3  // 5 bits
+	bitUser64      = 8  // 4 bits
+	bitUser32      = 12 // 3 bits
+	bitCode        = 15 // 2 bits
+	bitAmount      = 17 // 5 bits
+	bitTimeout     = 22
+	bitLedgerSame  = 23
+	bitFlags       = 24
+	bitDebitFlags  = 25 // as in the row before
+	bitCreditFlags = 26 // as in the row before
+	bitDebit       = 27 // 2 bits: length of the ordinal less one
+	bitCredit      = 29 // 2 bits
+
+	pendingWhole = 1
+	pendingDelta = 2
+
+	// rowBytesMax: timestamp 10, word 4, ids 32, ordinals 8, amount 16, user data 28, code 2, timeout 5, ledger 5, flags 3 * 3, balances 5 + 128.
+	rowBytesMax = 256
+)
+
+// before is what a row takes from the row before it. A group's first row takes zeros, and the page's first timestamp.
+type before struct {
+	id          wire.U128
+	timestamp   uint64
+	ledger      uint32
+	debitFlags  accounting.AccountFlags
+	creditFlags accounting.AccountFlags
+}
+
+func (b *before) follow(row *accounting.TransferRow) {
+	b.id, b.timestamp, b.ledger = row.Transfer.ID, row.Transfer.Timestamp, row.Transfer.Ledger
+	b.debitFlags, b.creditFlags = row.DebitAfter.Flags, row.CreditAfter.Flags
+}
+
+func bytesOf(value uint64) int { return (bits.Len64(value) + 7) / 8 }
+
+func bytesOf128(value wire.U128) int {
+	if value.Hi != 0 {
+		return 8 + bytesOf(value.Hi)
+	}
+	return bytesOf(value.Lo)
+}
+
+// writer appends to a buffer that has room for a row and a word behind it.
+type writer struct {
+	data *[rowBytesMax + 32]byte
+	at   int
+}
+
+func (w *writer) varint(value uint64) {
+	for value >= 0x80 {
+		w.data[w.at] = byte(value) | 0x80
+		value >>= 7
+		w.at++
+	}
+	w.data[w.at] = byte(value)
+	w.at++
+}
+
+func (w *writer) trimmed(value uint64, length int) {
+	binary.LittleEndian.PutUint64(w.data[w.at:], value)
+	w.at += length
+}
+
+func (w *writer) trimmed128(value wire.U128, length int) {
+	value.PutBytes(w.data[w.at : w.at+16])
+	w.at += length
+}
+
+func zigzag(value int64) uint64   { return uint64(value)<<1 ^ uint64(value>>63) }
+func unzigzag(value uint64) int64 { return int64(value>>1) ^ -int64(value&1) }
+
+// encode writes row into w, after what came before it.
+func encode(w *writer, row *accounting.TransferRow, b *before) {
+	t := &row.Transfer
+	assert.That(t.Timestamp >= b.timestamp, "timestamps of the rows ascend")
+	w.varint(t.Timestamp - b.timestamp)
+	wordAt := w.at
+	w.at += 4
+	var word uint32
+
+	distance, _ := t.ID.Sub(b.id)
+	if int64(distance.Hi) == int64(distance.Lo)>>63 {
+		word |= 1 << bitIDDelta
+		w.varint(zigzag(int64(distance.Lo)))
+	} else {
+		w.trimmed128(t.ID, 16)
+	}
+	if !t.PendingID.IsZero() {
+		below, underflow := t.ID.Sub(t.PendingID)
+		if !underflow && below.Hi == 0 {
+			word |= pendingDelta << bitPending
+			w.varint(below.Lo)
+		} else {
+			word |= pendingWhole << bitPending
+			w.trimmed128(t.PendingID, 16)
+		}
+	}
+	debitBytes, creditBytes := max(1, bytesOf(uint64(row.DebitOrdinal))), max(1, bytesOf(uint64(row.CreditOrdinal)))
+	word |= uint32(debitBytes-1)<<bitDebit | uint32(creditBytes-1)<<bitCredit
+	w.trimmed(uint64(row.DebitOrdinal), debitBytes)
+	w.trimmed(uint64(row.CreditOrdinal), creditBytes)
+
+	amountBytes, user128Bytes := bytesOf128(t.Amount), bytesOf128(t.UserData128)
+	user64Bytes, user32Bytes, codeBytes := bytesOf(t.UserData64), bytesOf(uint64(t.UserData32)), bytesOf(uint64(t.Code))
+	word |= uint32(amountBytes)<<bitAmount | uint32(user128Bytes)<<bitUser128 | uint32(user64Bytes)<<bitUser64 |
+		uint32(user32Bytes)<<bitUser32 | uint32(codeBytes)<<bitCode
+	w.trimmed128(t.Amount, amountBytes)
+	w.trimmed128(t.UserData128, user128Bytes)
+	w.trimmed(t.UserData64, user64Bytes)
+	w.trimmed(uint64(t.UserData32), user32Bytes)
+	w.trimmed(uint64(t.Code), codeBytes)
+
+	if t.Timeout != 0 {
+		word |= 1 << bitTimeout
+		w.varint(uint64(t.Timeout))
+	}
+	if t.Ledger == b.ledger {
+		word |= 1 << bitLedgerSame
+	} else {
+		w.varint(uint64(t.Ledger))
+	}
+	if t.Flags != 0 {
+		word |= 1 << bitFlags
+		w.varint(uint64(t.Flags))
+	}
+	if row.DebitAfter.Flags == b.debitFlags {
+		word |= 1 << bitDebitFlags
+	} else {
+		w.varint(uint64(row.DebitAfter.Flags))
+	}
+	if row.CreditAfter.Flags == b.creditFlags {
+		word |= 1 << bitCreditFlags
+	} else {
+		w.varint(uint64(row.CreditAfter.Flags))
+	}
+	binary.LittleEndian.PutUint32(w.data[wordAt:], word)
+	encodeBalances(w, row)
+}
+
+// balancesOf lists the eight balances in their order on disk.
+func balancesOf(row *accounting.TransferRow) [8]*wire.U128 {
+	d, c := &row.DebitAfter, &row.CreditAfter
+	return [8]*wire.U128{
+		&d.DebitsPending, &d.DebitsPosted, &d.CreditsPending, &d.CreditsPosted,
+		&c.DebitsPending, &c.DebitsPosted, &c.CreditsPending, &c.CreditsPosted,
+	}
+}
+
+// encodeBalances writes a mask of those that are not zero, half a byte for the length of each, and the bytes.
+func encodeBalances(w *writer, row *accounting.TransferRow) {
+	var mask, present byte
+	var lengths uint32
+	balances := balancesOf(row)
+	var widths [8]int
+	for i, balance := range &balances {
+		if widths[i] = bytesOf128(*balance); widths[i] > 0 {
+			mask |= 1 << i
+			lengths |= uint32(widths[i]-1) << (4 * present)
+			present++
+		}
+	}
+	w.data[w.at] = mask
+	w.at++
+	w.trimmed(uint64(lengths), int(present+1)/2)
+	for i, balance := range &balances {
+		w.trimmed128(*balance, widths[i])
+	}
+}
+
+// reader walks the rows of a page.
+type reader struct {
+	page []byte
+	at   int
+}
+
+func (r *reader) varint() (value uint64) {
+	for shift := 0; ; shift += 7 {
+		b := r.page[r.at]
+		r.at++
+		value |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return value
+		}
+	}
+}
+
+func (r *reader) trimmed(length int) (value uint64) {
+	data := r.page[r.at:]
+	r.at += length
+	if len(data) >= 8 {
+		return binary.LittleEndian.Uint64(data) & (1<<(8*uint(length)) - 1)
+	}
+	for i := length - 1; i >= 0; i-- {
+		value = value<<8 | uint64(data[i])
+	}
+	return value
+}
+
+func (r *reader) trimmed128(length int) (value wire.U128) {
+	if length <= 8 {
+		return wire.U128{Lo: r.trimmed(length)}
+	}
+	value.Lo = r.trimmed(8)
+	value.Hi = r.trimmed(length - 8)
+	return value
+}
+
+// transfer reads the front part of a row, which is all but the balances: those start at r.at. It advances b.
+func (r *reader) transfer(t *accounting.Transfer, b *before) (debit, credit accounting.AccountOrdinal) {
+	b.timestamp += r.varint()
+	word := binary.LittleEndian.Uint32(r.page[r.at:])
+	r.at += 4
+	t.Timestamp = b.timestamp
+	if word>>bitIDDelta&1 != 0 {
+		distance := unzigzag(r.varint())
+		t.ID, _ = b.id.Add(wire.U128{Lo: uint64(distance), Hi: uint64(distance >> 63)})
+	} else {
+		t.ID = r.trimmed128(16)
+	}
+	b.id = t.ID
+	switch word >> bitPending & 3 {
+	case pendingWhole:
+		t.PendingID = r.trimmed128(16)
+	case pendingDelta:
+		t.PendingID, _ = t.ID.Sub(wire.U128{Lo: r.varint()})
+	default:
+		t.PendingID = wire.U128{}
+	}
+	debit = accounting.AccountOrdinal(r.trimmed(int(word>>bitDebit&3) + 1))
+	credit = accounting.AccountOrdinal(r.trimmed(int(word>>bitCredit&3) + 1))
+	t.DebitAccountID, t.CreditAccountID = wire.U128{}, wire.U128{}
+	t.Amount = r.trimmed128(int(word >> bitAmount & 31))
+	t.UserData128 = r.trimmed128(int(word >> bitUser128 & 31))
+	t.UserData64 = r.trimmed(int(word >> bitUser64 & 15))
+	t.UserData32 = uint32(r.trimmed(int(word >> bitUser32 & 7)))
+	t.Code = uint16(r.trimmed(int(word >> bitCode & 3)))
+	t.Timeout, t.Flags = 0, 0
+	if word>>bitTimeout&1 != 0 {
+		t.Timeout = uint32(r.varint())
+	}
+	if word>>bitLedgerSame&1 == 0 {
+		b.ledger = uint32(r.varint())
+	}
+	t.Ledger = b.ledger
+	if word>>bitFlags&1 != 0 {
+		t.Flags = accounting.TransferFlags(r.varint())
+	}
+	if word>>bitDebitFlags&1 == 0 {
+		b.debitFlags = accounting.AccountFlags(r.varint())
+	}
+	if word>>bitCreditFlags&1 == 0 {
+		b.creditFlags = accounting.AccountFlags(r.varint())
+	}
+	return debit, credit
+}
+
+// balances reads the rest of a row.
+func (r *reader) balances(row *accounting.TransferRow, b *before) {
+	row.DebitAfter, row.CreditAfter = accounting.Balances{Flags: b.debitFlags}, accounting.Balances{Flags: b.creditFlags}
+	mask := r.page[r.at]
+	r.at++
+	lengths := r.trimmed((bits.OnesCount8(mask) + 1) / 2)
+	balances := balancesOf(row)
+	for ; mask != 0; mask &= mask - 1 {
+		*balances[bits.TrailingZeros8(mask)] = r.trimmed128(int(lengths&15) + 1)
+		lengths >>= 4
+	}
+}
+
+// skipBalances passes over them.
+func (r *reader) skipBalances() {
+	present := bits.OnesCount8(r.page[r.at])
+	r.at++
+	lengths := r.trimmed((present + 1) / 2)
+	for range present {
+		r.at += int(lengths&15) + 1
+		lengths >>= 4
+	}
+}
