@@ -23,6 +23,7 @@ type flatStore struct {
 	statuses  []accounting.PendingStatus
 	count     int
 	killed    int
+	breaths   int
 }
 
 func newFlatStore(accountsCount, transfersCount int) *flatStore {
@@ -79,7 +80,7 @@ func (s *flatStore) ExpiryAdd(uint64, accounting.TransferOrdinal)    {}
 func (s *flatStore) ExpiryRemove(uint64, accounting.TransferOrdinal) {}
 func (s *flatStore) ChainOpen()                                      {}
 func (s *flatStore) ChainCommit()                                    {}
-func (s *flatStore) Breathe()                                        {}
+func (s *flatStore) Breathe()                                        { s.breaths++ }
 
 // benchBatch fills a batch of transfers numbered from 1; a resolving one is of the transfer before it.
 func benchBatch(kind string) []Transfer {

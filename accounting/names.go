@@ -1,6 +1,7 @@
 package accounting
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,10 @@ var transferFlagNames = [...]string{
 	"closing_debit", "closing_credit", "imported",
 }
 
+var accountFilterFlagNames = [...]string{"debits", "credits", "reversed"}
+
+var queryFilterFlagNames = [...]string{"reversed"}
+
 var eventTypeNames = [...]string{
 	"single_phase", "two_phase_pending", "two_phase_posted", "two_phase_voided", "two_phase_expired",
 }
@@ -21,10 +26,41 @@ var eventTypeNames = [...]string{
 var pendingStatusNames = [...]string{"none", "pending", "posted", "voided", "expired"}
 
 // String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for none.
-func (f AccountFlags) String() string { return flagNames(uint16(f), accountFlagNames[:]) }
+func (f AccountFlags) String() string { return flagNames(uint32(f), accountFlagNames[:]) }
 
 // String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for none.
-func (f TransferFlags) String() string { return flagNames(uint16(f), transferFlagNames[:]) }
+func (f TransferFlags) String() string { return flagNames(uint32(f), transferFlagNames[:]) }
+
+// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for none.
+func (f AccountFilterFlags) String() string { return flagNames(uint32(f), accountFilterFlagNames[:]) }
+
+// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for none.
+func (f QueryFilterFlags) String() string { return flagNames(uint32(f), queryFilterFlagNames[:]) }
+
+// AccountFlagOf and its like return the flag of this name in the specification; ok is false if there is none.
+func AccountFlagOf(name string) (flag AccountFlags, ok bool) {
+	return flagOf[AccountFlags](name, accountFlagNames[:])
+}
+
+func TransferFlagOf(name string) (flag TransferFlags, ok bool) {
+	return flagOf[TransferFlags](name, transferFlagNames[:])
+}
+
+func AccountFilterFlagOf(name string) (flag AccountFilterFlags, ok bool) {
+	return flagOf[AccountFilterFlags](name, accountFilterFlagNames[:])
+}
+
+func QueryFilterFlagOf(name string) (flag QueryFilterFlags, ok bool) {
+	return flagOf[QueryFilterFlags](name, queryFilterFlagNames[:])
+}
+
+func flagOf[T ~uint16 | ~uint32](name string, names []string) (flag T, ok bool) {
+	bit := slices.Index(names, name)
+	if bit < 0 {
+		return 0, false
+	}
+	return T(1) << bit, true
+}
 
 // String returns the name of the specification, such as "two_phase_expired".
 func (t EventType) String() string { return numberName(int(t), eventTypeNames[:]) }
@@ -32,7 +68,7 @@ func (t EventType) String() string { return numberName(int(t), eventTypeNames[:]
 // String returns the name of the specification, such as "posted".
 func (s PendingStatus) String() string { return numberName(int(s), pendingStatusNames[:]) }
 
-func flagNames(flags uint16, names []string) string {
+func flagNames(flags uint32, names []string) string {
 	var set []string
 	for bit, name := range names {
 		if flags&(1<<bit) != 0 {

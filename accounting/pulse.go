@@ -11,6 +11,7 @@ func (m *Machine) Pulse(timestamp uint64, requestBytesMax uint32) (expiredCount 
 	assert.AtMost(timestamp, TimestampMax, "timestamp of a pulse")
 	assert.That(requestBytesMax > wire.HeaderBytes, "the request limit leaves room for a body")
 	countMax := int(wire.ExpiriesPerPulseMax(requestBytesMax - wire.HeaderBytes))
+	assert.That(countMax > 0, "a pulse may expire something")
 	assert.AtMost(countMax, len(m.due), "expiries of a pulse")
 
 	// The event times end at timestamp, so the count must be known before the first of them.
