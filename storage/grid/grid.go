@@ -1,0 +1,279 @@
+package grid
+
+import (
+	"fmt"
+
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/wire"
+)
+
+const (
+	readsMax         = 32
+	pagesPerHeader   = 4 // cached pages for each cached header page
+	completionsCount = 32
+)
+
+// Grid is the page cache of apply.
+type Grid struct {
+	geometry   block.Geometry
+	cluster    wire.U128
+	gridOffset uint64 // of block 1 in the file
+	disk       ports.Disk
+
+	pages   cache
+	headers cache
+	staging []byte // a page per read: header pages arrive here and are cut
+
+	reads       [readsMax]read
+	readsCount  int
+	fault       *storage.Fault
+	faultMemory storage.Fault
+	completions [completionsCount]ports.DiskCompletion
+
+	statistics Statistics
+}
+
+// Statistics counts since the start.
+type Statistics struct {
+	Reads   uint64 // pages asked of the disk, header pages and repetitions included
+	Damaged uint64 // reads whose page was damaged or failed
+}
+
+type readState uint8
+
+const (
+	readFree     readState = iota
+	readFlying             // the disk fills it
+	readUnproven           // a page whose header page is not there yet
+)
+
+// read is one page on its way.
+type read struct {
+	state    readState
+	demanded bool // somebody waits for it: damage is a fault
+	repeated bool
+	page     uint32
+	slot     uint32 // of pages, or of headers for page 0
+	ref      storage.Ref
+}
+
+// New returns an empty cache over the grid zone that starts at gridOffset of the file behind disk.
+//
+// options: of the cache's memory (locked and touched in production).
+func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cluster wire.U128, options arena.Options) *Grid {
+	geometry := block.GeometryOf(l)
+	pagesCount := l.CacheGridBytes / uint64(l.PageBytes)
+	headerBytes := (uint64(geometry.HeaderUsedBytes()) + 63) &^ 63
+	return &Grid{
+		geometry: geometry, cluster: cluster, gridOffset: gridOffset, disk: disk,
+		pages:   newCache(a, pagesCount, uint64(l.PageBytes), "grid cache", options),
+		headers: newCache(a, max(pagesCount/pagesPerHeader, 4*waysCount), headerBytes, "grid cache headers", options),
+		staging: a.Bytes(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads"),
+	}
+}
+
+// Lookup returns a verified page of the block, or nil if it is not in memory. Page 0 is the header page's used part.
+func (g *Grid) Lookup(ref storage.Ref, page uint32) []byte {
+	if page == 0 {
+		return g.headers.lookup(&ref, 0)
+	}
+	return g.pages.lookup(&ref, page)
+}
+
+// Start makes sure that a page that somebody waits for is in memory or on its way; false if nothing is free for it now.
+func (g *Grid) Start(ref storage.Ref, page uint32) bool { return g.start(ref, page, true) }
+
+// Warm does the same for a page that will perhaps be wanted.
+func (g *Grid) Warm(ref storage.Ref, page uint32) bool { return g.start(ref, page, false) }
+
+// Try is Lookup, and Warm if the page is not in memory.
+func (g *Grid) Try(ref storage.Ref, page uint32) ([]byte, bool) {
+	if data := g.Lookup(ref, page); data != nil {
+		return data, true
+	}
+	g.Warm(ref, page)
+	return nil, false
+}
+
+// Page returns a verified page, waiting until it is there. For a page that is damaged it waits for ever: the stage sees Fault.
+func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte {
+	for {
+		if data := g.Lookup(ref, page); data != nil {
+			return data
+		}
+		g.Start(ref, page)
+		waiter.Wait()
+	}
+}
+
+// Fault is the first damage that was found in a demanded page, or nil.
+func (g *Grid) Fault() *storage.Fault { return g.fault }
+
+// InFlight is how many reads are under way.
+func (g *Grid) InFlight() int { return g.readsCount }
+
+// Statistics returns the counters.
+func (g *Grid) Statistics() Statistics { return g.statistics }
+
+func (g *Grid) cacheOf(page uint32) *cache {
+	if page == 0 {
+		return &g.headers
+	}
+	return &g.pages
+}
+
+func (g *Grid) start(ref storage.Ref, page uint32, demanded bool) bool {
+	assert.That(ref.Address > 0, "a page is read from a block")
+	assert.Below(page, g.geometry.PagesMax, "a page of a block")
+	c := g.cacheOf(page)
+	if slot, ok := c.find(&ref, page); ok {
+		if demanded && c.meta[slot].state == slotBusy {
+			g.demand(slot, page)
+		}
+		return true
+	}
+	if page > 0 && !g.start(ref, 0, demanded) {
+		return false // the header page goes first, at the same time if both fit
+	}
+	if g.readsCount == readsMax {
+		return false
+	}
+	slot, ok := c.take(&ref, page)
+	if !ok {
+		return false
+	}
+	for i := range g.reads {
+		if g.reads[i].state == readFree {
+			g.reads[i] = read{demanded: demanded, page: page, slot: slot, ref: ref}
+			g.readsCount++
+			g.submit(i)
+			return true
+		}
+	}
+	assert.That(false, "a read that the count promised is free")
+	return false
+}
+
+// demand marks the read that fills slot.
+func (g *Grid) demand(slot, page uint32) {
+	for i := range g.reads {
+		r := &g.reads[i]
+		if r.state != readFree && r.slot == slot && (r.page == 0) == (page == 0) {
+			r.demanded = true
+			return
+		}
+	}
+	assert.That(false, "a busy slot is being read")
+}
+
+func (g *Grid) submit(i int) {
+	r := &g.reads[i]
+	r.state = readFlying
+	g.statistics.Reads++
+	g.disk.Read(uint64(i), g.gridOffset+g.geometry.Offset(r.ref.Address, r.page), g.target(i))
+}
+
+// target is where a read arrives.
+func (g *Grid) target(i int) []byte {
+	r := &g.reads[i]
+	if r.page > 0 {
+		return g.pages.bytes(r.slot)
+	}
+	size := int(g.geometry.PageBytes)
+	return g.staging[i*size : (i+1)*size]
+}
+
+// Poll collects completed reads, verifies them and puts them into the cache. It tells whether anything completed.
+func (g *Grid) Poll() (progress bool) {
+	count := g.disk.Poll(g.completions[:])
+	for _, completion := range g.completions[:count] {
+		assert.Below(completion.Tag, readsMax, "a read of ours has completed")
+		i := int(completion.Tag)
+		r := &g.reads[i]
+		assert.That(r.state == readFlying, "a read that completes was under way")
+		switch {
+		case completion.Result < 0:
+			g.bad(i, "disk", fmtErrno, completion.Result)
+		case completion.Result != int32(g.geometry.PageBytes):
+			g.bad(i, "block", "the file ends before the page", 0)
+		case r.page == 0:
+			if reason := block.VerifyHeader(&g.geometry, g.target(i), r.ref, g.cluster); reason != "" {
+				g.bad(i, "block", reason, 0)
+				continue
+			}
+			copy(g.headers.bytes(r.slot), g.target(i)[:g.geometry.HeaderUsedBytes()])
+			g.done(i)
+		default:
+			r.state = readUnproven
+		}
+	}
+	for i := range g.reads {
+		if g.reads[i].state == readUnproven && g.prove(i) {
+			progress = true
+		}
+	}
+	return progress || count > 0
+}
+
+// prove verifies a page, if its header page is there.
+func (g *Grid) prove(i int) bool {
+	r := &g.reads[i]
+	header := g.headers.lookup(&r.ref, 0)
+	if header == nil {
+		g.start(r.ref, 0, r.demanded) // it was evicted, or is still on its way
+		return false
+	}
+	if reason := block.VerifyPage(block.HeaderPage(header), r.page, g.pages.bytes(r.slot)); reason != "" {
+		g.bad(i, "block", reason, 0)
+		return true
+	}
+	g.done(i)
+	return true
+}
+
+func (g *Grid) done(i int) {
+	r := &g.reads[i]
+	g.cacheOf(r.page).ready(r.slot)
+	r.state = readFree
+	g.readsCount--
+}
+
+const fmtErrno = "the read failed"
+
+// bad reads a page once more, or gives it up.
+func (g *Grid) bad(i int, what, reason string, errno int32) {
+	r := &g.reads[i]
+	g.statistics.Damaged++
+	if !r.repeated {
+		r.repeated = true
+		g.submit(i)
+		return
+	}
+	if r.demanded && g.fault == nil {
+		if errno != 0 { // the last thing this replica does: it may allocate
+			reason = fmt.Sprintf("%s (errno %d)", reason, -errno)
+		}
+		g.faultMemory = storage.Fault{What: what, Address: r.ref.Address, Page: r.page, Reason: reason}
+		g.fault = &g.faultMemory
+	}
+	ref, page := r.ref, r.page
+	g.cacheOf(page).drop(r.slot)
+	r.state = readFree
+	g.readsCount--
+	if page > 0 {
+		return
+	}
+	// Without its header page no page of the block can be proven.
+	for j := range g.reads {
+		if other := &g.reads[j]; other.state == readUnproven && other.ref == ref {
+			g.pages.drop(other.slot)
+			other.state = readFree
+			g.readsCount--
+		}
+	}
+}
