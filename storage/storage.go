@@ -253,9 +253,18 @@ type Checkpoint struct {
 	TimestampLast   uint64 // of the last op that the sessions trailer covers
 }
 
+// What a Fault is about; it decides the exit status.
+const (
+	FaultBlock        = "block"         // a damaged block
+	FaultDisk         = "disk"          // a failing disk
+	FaultLog          = "log"           // a damaged log
+	FaultNoSpace      = "no space"      // the disk is full
+	FaultStorageLimit = "storage limit" // the data file has reached its configured limit
+)
+
 // Fault is damage or a failing disk: a single replica stops with it.
 type Fault struct {
-	What    string // "block", "disk"
+	What    string // FaultBlock ...
 	Address uint64
 	Page    uint32
 	Reason  string
