@@ -12,7 +12,7 @@ import (
 )
 
 // callWithin bounds every call of a client: the library itself retries for ever.
-const callWithin = 30 * time.Second
+const callWithin = time.Minute
 
 // small keeps production limits and a cache that fits beside other work.
 var small = server.Options{StartArgs: []string{"--cache-grid=256MiB"}}

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Runs all interop tests against one server binary, each client suite on a server of its own.
+#
+#   LEDGER_BIN=path/to/ledger interop/run.sh [go] [node] [python] [suites]
+#
+# Without arguments: all four parts. Clients are installed, pinned, into folders here that git ignores.
+# suites: the test suites that the official Go and Node clients bring along.
+# The last line is `N passed, M failed`; the exit status is 1 if anything failed.
+set -uo pipefail
+cd "$(dirname "$0")"
+
+export LEDGER_BIN="${LEDGER_BIN:-../bin/ledger}"
+if [[ ! -x $LEDGER_BIN ]]; then
+  echo "no server to test at $PWD/$LEDGER_BIN: build it, or set LEDGER_BIN to a server binary" >&2
+  exit 1
+fi
+LEDGER_BIN=$(realpath "$LEDGER_BIN")
+parts=" ${*:-go node python suites} "
+for part in $parts; do
+  case $part in go | node | python | suites) ;; *) echo "unknown part $part" >&2 && exit 1 ;; esac
+done
+
+work=.work
+mkdir -p "$work"
+passed=0 failed=0 server=
+
+stop_server() {
+  if [[ -n $server ]]; then
+    kill -9 "$server" 2>/dev/null
+    wait "$server" 2>/dev/null
+    server=
+  fi
+  exec 9>&-
+  rm -rf "$work/server"
+}
+trap 'stop_server; exit 1' INT TERM
+trap stop_server EXIT
+
+# start_server sets $address to that of a fresh server. It is started as a harness does: it says its port on
+# stdout and ends when its stdin does, so it cannot outlive this script.
+start_server() {
+  stop_server
+  mkdir -p "$work/server"
+  mkfifo "$work/server/stdin"
+  "$LEDGER_BIN" format --cluster=0 --replica=0 --replica-count=1 "$work/server/0_0.data" >"$work/server/log" 2>&1 || return 1
+  exec 9<>"$work/server/stdin"
+  "$LEDGER_BIN" start --addresses=0 --cache-grid=256MiB "$work/server/0_0.data" \
+    <"$work/server/stdin" >"$work/server/port" 2>>"$work/server/log" 9>&- &
+  server=$!
+  for _ in {1..600}; do
+    if [[ -s $work/server/port ]]; then
+      address=127.0.0.1:$(<"$work/server/port")
+      return 0
+    fi
+    kill -0 "$server" 2>/dev/null || return 1
+    sleep 0.1
+  done
+  return 1
+}
+
+# report NAME COMMAND... runs a command with a bound in time and counts its outcome.
+report() {
+  local name=$1 start=$SECONDS
+  shift
+  if timeout --kill-after=10 600 "$@" >"$work/output" 2>&1; then
+    echo "ok    $name ($((SECONDS - start)) s)"
+    passed=$((passed + 1))
+  else
+    echo "FAIL  $name (status $?)"
+    grep -v 'message_bus' "$work/output" | tail -40
+    [[ -s $work/server/log ]] && echo "the server's output ends with:" && tail -15 "$work/server/log"
+    failed=$((failed + 1))
+  fi
+}
+
+# on_server NAME COMMAND... does so with the address of a fresh server as last argument.
+on_server() {
+  if start_server; then
+    report "$@" "$address"
+  else
+    echo "FAIL  $1: the server does not start" && tail -15 "$work/server/log"
+    failed=$((failed + 1))
+  fi
+  stop_server
+}
+
+if [[ $parts == *" go "* ]]; then
+  report "go test" go test -p 1 -count=1 ./...
+fi
+
+if [[ $parts == *" node "* || $parts == *" suites "* ]]; then
+  report "npm install" npm --prefix node ci --no-audit --no-fund
+fi
+if [[ $parts == *" node "* ]]; then
+  on_server "node 0.17.9" node node/smoke.js
+fi
+
+if [[ $parts == *" python "* ]]; then
+  for version in 0.17.9 0.16.78 0.16.30; do
+    venv=python/.venv-$version
+    if [[ ! -e $venv/complete ]]; then
+      report "pip install tigerbeetle==$version" bash -c \
+        'python3 -m venv "$1" && "$1/bin/pip" install --quiet --no-deps "tigerbeetle==$2" && touch "$1/complete"' - "$venv" "$version"
+    fi
+    on_server "python $version" "$venv/bin/python" python/smoke.py
+  done
+fi
+
+if [[ $parts == *" suites "* ]]; then
+  on_server "the Node client's own suite" bash -c 'TB_ADDRESS=$1 node node/node_modules/tigerbeetle-node/dist/test.js' -
+  # The Go client's suite starts the server itself, from a fixed place and on a fixed port.
+  stop_server
+  suite=$work/suite/src/clients/go
+  rm -rf "$work/suite" && mkdir -p "$suite"
+  cp -r "$(go list -m -f '{{.Dir}}' github.com/tigerbeetle/tigerbeetle-go)/." "$suite" && chmod -R u+w "$work/suite"
+  ln -s "$LEDGER_BIN" "$work/suite/tigerbeetle"
+  sed -i "s/\"3000\"/\"$((20000 + RANDOM % 10000))\"/" "$suite/tb_client_test.go"
+  report "the Go client's own suite" bash -c 'cd "$1" && go test -count=1 ./...' - "$suite"
+  rm -rf "$work/suite"
+fi
+
+rm -f "$work/output"
+echo "$passed passed, $failed failed"
+[[ $failed -eq 0 ]]
