@@ -1,0 +1,38 @@
+package workload
+
+import (
+	"fmt"
+
+	"ledger/sim/model"
+)
+
+// Stream cuts the bytes of one connection into frames.
+type Stream struct {
+	messageBytesMax uint32
+	pending         []byte
+}
+
+// NewStream of frames of at most messageBytesMax.
+func NewStream(messageBytesMax uint32) *Stream { return &Stream{messageBytesMax: messageBytesMax} }
+
+// Push adds bytes as they arrive and returns the frames that are whole now. Only headers are checked here.
+//
+// error: a header is damaged or its size impossible, so that no frame can be found any more: close the connection.
+func (s *Stream) Push(bytes []byte) (frames [][]byte, err error) {
+	s.pending = append(s.pending, bytes...)
+	for len(s.pending) >= 256 {
+		if sum := model.ChecksumOf(s.pending[16:256]); sum != model.Checksum(s.pending[:16]) {
+			return frames, fmt.Errorf("a header's checksum is %x, computed %x", s.pending[:16], sum)
+		}
+		size := u32At(s.pending[96:])
+		if size < 256 || size > s.messageBytesMax {
+			return frames, fmt.Errorf("a frame of %d bytes", size)
+		}
+		if len(s.pending) < int(size) {
+			break
+		}
+		frames = append(frames, append([]byte{}, s.pending[:size]...))
+		s.pending = s.pending[size:]
+	}
+	return frames, nil
+}
