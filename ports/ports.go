@@ -89,7 +89,8 @@ type Network interface {
 	// Send queues buffer.
 	Send(connection ConnectionID, buffer []byte)
 	// Close ends the connection. Outstanding operations are cancelled without events of their own, events of it that were
-	// not polled yet are dropped, and NetworkClosed follows.
+	// not polled yet are dropped, and NetworkClosed follows. What a finished Send handed over still reaches the peer,
+	// unless there are bytes from the peer that nobody received: then TCP resets the connection.
 	Close(connection ConnectionID)
 	// Poll moves up to len(out) events into out and returns how many.
 	Poll(out []NetworkEvent) int

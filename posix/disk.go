@@ -11,7 +11,7 @@ import (
 )
 
 // diskTurnMax bounds one Turn: each operation blocks the thread for up to a millisecond.
-const diskTurnMax = 8
+const diskTurnMax = 4
 
 // transferBytesMax of one operation: its length must fit a completion's Result.
 const transferBytesMax = 1 << 30

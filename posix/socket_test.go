@@ -61,3 +61,20 @@ func TestListen(t *testing.T) {
 		_ = unix.Close(fd)
 	}
 }
+
+// Goal: every peer survives the way into the kernel's form and back, and no bytes of the kernel's make DecodePeer fail.
+func FuzzPeer(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00\x01\x0b\xb9"))
+	f.Add([]byte("\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07\x0b\xb9"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var peer [18]byte
+		var raw [28]byte
+		copy(peer[:], data)
+		copy(raw[:], data)
+		posix.DecodePeer(&raw)
+		length := posix.EncodePeer(peer, &raw)
+		if got := posix.DecodePeer(&raw); got != peer || posix.SockaddrBytes(&raw) != length {
+			t.Errorf("%v came back as %v, length %d", peer, got, length)
+		}
+	})
+}

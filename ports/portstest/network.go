@@ -2,7 +2,9 @@ package portstest
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -17,6 +19,8 @@ import (
 	"ledger/ports"
 	"ledger/posix"
 )
+
+const churnSeeds = 4
 
 // dial connects a plain Go socket.
 func dial(t testing.TB, address netip.AddrPort) *net.TCPConn {
@@ -348,6 +352,163 @@ func testNetworkConnectRefused(t *testing.T, backend Backend) {
 	network.Close(id)
 	h.event(network, ports.NetworkClosed)
 	h.quiet(network)
+}
+
+// Goal: out of descriptors, nothing happens and nothing spins; when there are some again, the waiting peer is accepted.
+func testNetworkDescriptorsRunOut(t *testing.T, backend Backend) {
+	h := newHarness(t, backend)
+	fd, address := h.listener()
+	network := h.thread.Network(fd, 4)
+	peer := dial(t, address) // the kernel shakes hands by itself; accept is still to come
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	restore := func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) }
+	defer restore()
+	// Before the start, since io_uring remembers the limit of the moment in which accept was armed.
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	h.quiet(network)
+	h.quiet(network)
+	if calls := h.thread.SyscallCount(); calls > 100 {
+		t.Errorf("%d system calls in 20 turns without descriptors", calls)
+	}
+	restore()
+	h.event(network, ports.NetworkAccepted)
+	_ = peer.Close()
+}
+
+// Goal: connections that come and go at random, closed by either side at any moment with operations under way, keep the
+// rules: no event of a connection that is not there, one NetworkClosed for each Close, no socket left over.
+func testNetworkChurn(t *testing.T, backend Backend) {
+	for seed := range uint64(churnSeeds) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { churn(t, backend, seed) })
+	}
+}
+
+func churn(t *testing.T, backend Backend, seed uint64) {
+	const connectionsMax, closesCount = 6, 200
+	random := rand.New(rand.NewPCG(seed, 0))
+	h := newHarness(t, backend)
+	fd, address := h.listener()
+	type side struct {
+		network   ports.Network
+		isOpen    [connectionsMax]bool
+		isClosing [connectionsMax]bool
+		isPending [connectionsMax]bool // Connect under way
+		receives  [connectionsMax]bool
+		sends     [connectionsMax]bool
+		isEnded   [connectionsMax]bool // to be closed when all events of a poll have been handled
+	}
+	sides := [2]*side{{network: h.thread.Network(fd, connectionsMax)}, {network: h.thread.Network(-1, connectionsMax)}}
+	h.start()
+	before := len(sockets(t))
+	buffers := h.bytes(4*connectionsMax*4096, 0)
+	buffer := func(s, way int, id ports.ConnectionID) []byte {
+		return buffers[((s*2+way)*connectionsMax+int(id))*4096:][:1+random.IntN(4096)]
+	}
+	closed := 0
+	handle := func(index int, event ports.NetworkEvent) {
+		s, id := sides[index], event.Connection
+		switch event.Kind {
+		case ports.NetworkAccepted:
+			if index != 0 || s.isOpen[id] || s.isClosing[id] {
+				t.Fatalf("accepted %d, which is in use", id)
+			}
+			s.isOpen[id] = true
+		case ports.NetworkConnected:
+			if !s.isPending[id] {
+				t.Fatalf("connected %d without a Connect", id)
+			}
+			s.isPending[id], s.isOpen[id] = false, event.Bytes == 0
+		case ports.NetworkReceived, ports.NetworkSent:
+			way := &s.receives
+			if event.Kind == ports.NetworkSent {
+				way = &s.sends
+			}
+			if !s.isOpen[id] || !way[id] {
+				t.Fatalf("side %d: event %+v without an operation", index, event)
+			}
+			way[id] = false
+			s.isEnded[id] = s.isEnded[id] || event.Bytes <= 0
+		case ports.NetworkClosed:
+			if !s.isClosing[id] {
+				t.Fatalf("side %d: closed %d without a Close", index, id)
+			}
+			s.isClosing[id], s.receives[id], s.sends[id] = false, false, false
+			closed++
+		}
+	}
+	poll := func() {
+		h.thread.Turn()
+		for index, s := range sides {
+			for _, event := range h.networkOut[:s.network.Poll(h.networkOut[:1+random.IntN(8)])] {
+				handle(index, event)
+			}
+			for id, isEnded := range s.isEnded {
+				if isEnded {
+					s.isEnded[id], s.isOpen[id], s.isClosing[id] = false, false, true
+					s.network.Close(ports.ConnectionID(id))
+				}
+			}
+		}
+	}
+	h.until("closes", func() bool {
+		for range 1 + random.IntN(6) {
+			index, id := random.IntN(2), ports.ConnectionID(random.IntN(connectionsMax))
+			s := sides[index]
+			switch action := random.IntN(8); {
+			case action == 0 && index == 1:
+				if id, ok := s.network.Connect(posix.PeerFromAddrPort(address)); ok {
+					if s.isOpen[id] || s.isClosing[id] || s.isPending[id] {
+						t.Fatalf("Connect gave %d, which is in use", id)
+					}
+					s.isPending[id] = true
+				}
+			case action == 1 && (s.isOpen[id] || s.isPending[id]):
+				s.isOpen[id], s.isPending[id], s.isClosing[id] = false, false, true
+				s.network.Close(id)
+			case action <= 4 && s.isOpen[id] && !s.receives[id]:
+				s.receives[id] = true
+				s.network.Receive(id, buffer(index, 0, id))
+			case action > 4 && s.isOpen[id] && !s.sends[id]:
+				s.sends[id] = true
+				s.network.Send(id, buffer(index, 1, id))
+			}
+		}
+		poll()
+		return closed >= closesCount
+	})
+	h.until("the end of all", func() bool {
+		busy := false
+		for _, s := range sides {
+			for id := range connectionsMax {
+				if s.isOpen[id] {
+					s.isOpen[id], s.isClosing[id] = false, true
+					s.network.Close(ports.ConnectionID(id))
+				}
+				busy = busy || s.isClosing[id] || s.isPending[id]
+			}
+		}
+		poll()
+		return !busy
+	})
+	for range 20 { // connections that were still in the listener's queue, whose other ends are gone
+		poll()
+		for id, isOpen := range sides[0].isOpen {
+			if isOpen {
+				sides[0].isOpen[id], sides[0].isClosing[id] = false, true
+				sides[0].network.Close(ports.ConnectionID(id))
+			}
+		}
+		h.thread.Wait(1_000_000)
+	}
+	if after := len(sockets(t)); after != before {
+		t.Errorf("%d sockets are open, want %d as before", after, before)
+	}
 }
 
 // Goal: connections have the socket options of the wire protocol, accepted and connected ones alike.

@@ -55,6 +55,8 @@ func Run(t *testing.T, backend Backend) {
 		{"NetworkLargeSend", testNetworkLargeSend},
 		{"NetworkConnect", testNetworkConnect},
 		{"NetworkConnectRefused", testNetworkConnectRefused},
+		{"NetworkDescriptorsRunOut", testNetworkDescriptorsRunOut},
+		{"NetworkChurn", testNetworkChurn},
 		{"NetworkOptions", testNetworkOptions},
 		{"WaitEndsByWake", testWaitEndsByWake},
 		{"WaitEndsByTime", testWaitEndsByTime},
