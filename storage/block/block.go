@@ -170,8 +170,22 @@ func Begin(g *Geometry, buffer []byte) HeaderPage {
 	return HeaderPage(header)
 }
 
-// Seal fills the header page of a built block and returns its name. Every used page must be complete, its padding zero.
+// SealPage notes the checksum of a page that is complete, its padding zero.
+func SealPage(g *Geometry, buffer []byte, page uint32) {
+	sum := Checksum(buffer[page*g.PageBytes : (page+1)*g.PageBytes])
+	copy(HeaderPage(buffer[:g.PageBytes]).entry(page), sum[:])
+}
+
+// Seal seals all used pages of a built block, and the header page.
 func Seal(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
+	for page := uint32(1); page < fields.PagesUsed; page++ {
+		SealPage(g, buffer, page)
+	}
+	return SealHeader(g, buffer, fields)
+}
+
+// SealHeader fills the header page of a built block whose other pages are sealed, and returns the block's name.
+func SealHeader(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	assert.That(fields.Address > 0, "block addresses start at 1")
 	assert.AtMost(fields.PagesUsed, g.PagesMax, "pages of a block")
 	assert.That(fields.PagesUsed >= 2, "a block has a data page")
@@ -191,10 +205,6 @@ func Seal(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	binary.LittleEndian.PutUint64(h[atLink:], fields.Link.Address)
 	copy(h[atLinkSum:], fields.Link.Checksum[:])
 	copy(h[atKeyMax:], fields.KeyMax[:])
-	for page := uint32(1); page < fields.PagesUsed; page++ {
-		sum := Checksum(buffer[page*g.PageBytes : (page+1)*g.PageBytes])
-		copy(h.entry(page), sum[:])
-	}
 	sum := Checksum(h[16:])
 	copy(h, sum[:])
 	return storage.Ref{Address: fields.Address, Checksum: sum}

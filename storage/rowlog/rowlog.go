@@ -212,6 +212,9 @@ func (b *Builder) Begin(shape *Shape, buffer []byte) {
 // Open tells whether a block has begun and is not finished.
 func (b *Builder) Open() bool { return b.open }
 
+// Abandon forgets the block that has begun: its rows are carried to the next flush.
+func (b *Builder) Abandon() { b.open = false }
+
 // Entries of the block so far.
 func (b *Builder) Entries() uint32 { return b.entries }
 
@@ -228,6 +231,7 @@ func (b *Builder) pageClose() {
 	binary.LittleEndian.PutUint16(b.page[2:], uint16(b.count))
 	groups := (b.count + groupRows - 1) / groupRows
 	clear(b.page[b.at : len(b.page)-2*groups])
+	block.SealPage(&b.shape.Geometry, b.buffer, b.pageNumber)
 }
 
 // Add appends the row of ordinal. It returns false, and adds nothing, when the block is full.
@@ -289,7 +293,7 @@ func (b *Builder) Finish(cluster wire.U128, address uint64, partial bool) storag
 	b.pageClose()
 	b.open = false
 	keyMax := Key(b.last, b.lastStamp)
-	ref := block.Seal(&b.shape.Geometry, b.buffer, &block.Fields{
+	ref := block.SealHeader(&b.shape.Geometry, b.buffer, &block.Fields{
 		Cluster: cluster, Address: address, Kind: block.KindTable, Tree: storage.TreeTransferLog, Encoding: storage.EncodingRows,
 		Partial: partial, PagesUsed: b.pageNumber + 1, Entries: b.entries, KeyMax: keyMax,
 	})

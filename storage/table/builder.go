@@ -67,6 +67,7 @@ func (b *Builder) pageClose() {
 		groups := (b.count + restartEvery - 1) / restartEvery
 		clear(b.page[b.at : len(b.page)-2*groups])
 	}
+	block.SealPage(&b.shape.Geometry, b.buffer, b.pageNumber)
 }
 
 // pageNext goes to the next page; false if the table has no more.
@@ -195,8 +196,9 @@ func sharedBytes(a, b *storage.Key) int {
 	return storage.KeyBytesMax
 }
 
-// Finish seals the table, which has an entry at least. The used pages of the buffer are what has to be written.
-func (b *Builder) Finish(cluster wire.U128, address uint64) storage.Table {
+// Finish seals the table, which has an entry at least. The used pages of the buffer are what has to be written. A filter takes
+// a while: with a waiter, Finish breathes.
+func (b *Builder) Finish(cluster wire.U128, address uint64, waiter storage.Waiter) storage.Table {
 	assert.That(b.open, "a table that is finished has begun")
 	assert.That(b.entries > 0, "a table has entries")
 	b.pageClose()
@@ -204,10 +206,10 @@ func (b *Builder) Finish(cluster wire.U128, address uint64) storage.Table {
 	s := b.shape
 	dataPages, filterPages := b.pageNumber, s.filterPages(b.entries)
 	if filterPages > 0 {
-		b.buildFilter(dataPages, filterPages)
+		b.buildFilter(dataPages, filterPages, waiter)
 	}
 	pagesUsed := 1 + dataPages + filterPages
-	ref := block.Seal(&s.Geometry, b.buffer, &block.Fields{
+	ref := block.SealHeader(&s.Geometry, b.buffer, &block.Fields{
 		Cluster: cluster, Address: address, Kind: block.KindTable, Tree: s.Tree, Encoding: s.Encoding,
 		PagesUsed: pagesUsed, FilterPages: filterPages, Entries: b.entries, KeyMax: b.keyMax,
 	})
@@ -222,7 +224,10 @@ func (b *Builder) Filter() []byte {
 	return b.buffer[start : start+b.shape.FilterBytes(b.entries)]
 }
 
-func (b *Builder) buildFilter(dataPages, filterPages uint32) {
+// filterBreathPages is how many pages of keys go into a filter between two breaths: some 50 µs.
+const filterBreathPages = 4
+
+func (b *Builder) buildFilter(dataPages, filterPages uint32, waiter storage.Waiter) {
 	s := b.shape
 	size := s.Geometry.PageBytes
 	clear(b.buffer[(1+dataPages)*size : (1+dataPages+filterPages)*size])
@@ -234,5 +239,11 @@ func (b *Builder) buildFilter(dataPages, filterPages uint32) {
 			copy(key[:], page[pageHeaderBytes+i*s.KeyBytes:][:s.KeyBytes])
 			filterAdd(filter, FilterHash(&key))
 		}
+		if waiter != nil && number%filterBreathPages == 0 {
+			waiter.Breathe()
+		}
+	}
+	for number := 1 + dataPages; number <= dataPages+filterPages; number++ {
+		block.SealPage(&s.Geometry, b.buffer, number)
 	}
 }

@@ -72,7 +72,7 @@ func build(s *Shape, entries []entry, width int) (tables []storage.Table, blocks
 	var b Builder
 	b.Reset(s, width)
 	finish := func() {
-		tables = append(tables, b.Finish(cluster, uint64(len(tables)+1)))
+		tables = append(tables, b.Finish(cluster, uint64(len(tables)+1), nil))
 		filters = append(filters, b.Filter())
 	}
 	for i := range entries {
@@ -336,7 +336,7 @@ func BenchmarkBuild(b *testing.B) {
 						break
 					}
 				}
-				builder.Finish(cluster, 1)
+				builder.Finish(cluster, 1, nil)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(builder.Entries()), "ns/entry")
 		})
