@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -164,12 +165,17 @@ func statusNumber(o Operation, name string) Status {
 
 func readGolden(t *testing.T) []goldenCase {
 	t.Helper()
-	text, err := os.ReadFile("testdata/accounting_cases.json")
+	zipped, err := os.Open("../../accounting/testdata/accounting_cases.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zipped.Close()
+	text, err := gzip.NewReader(zipped)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var file struct{ Cases []goldenCase }
-	if err := json.Unmarshal(text, &file); err != nil {
+	if err := json.NewDecoder(text).Decode(&file); err != nil {
 		t.Fatal(err)
 	}
 	if len(file.Cases) != 199 {
