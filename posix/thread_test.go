@@ -3,15 +3,12 @@ package posix_test
 import (
 	"testing"
 
-	"ledger/arena"
 	"ledger/ports"
 	"ledger/ports/portstest"
 	"ledger/posix"
 )
 
-func backend(_ *arena.Arena, options ports.ThreadOptions) (ports.Thread, error) {
-	return posix.NewThread(options)
-}
+func backend(options ports.ThreadOptions) (ports.Thread, error) { return posix.NewThread(options) }
 
 // Goal: plain system calls keep every promise of package ports.
 func TestThread(t *testing.T) { portstest.Run(t, backend) }

@@ -100,7 +100,7 @@ func serveUntilKilled(path string) {
 	fd, port, err := posix.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	check(err)
 	memory := arena.New()
-	thread, err := NewThread(memory, ports.ThreadOptions{WakeFd: -1})
+	thread, err := NewThread(ports.ThreadOptions{WakeFd: -1})
 	check(err)
 	disk, network := thread.Disk(file.Fd, 8), thread.Network(fd, 4)
 	check(thread.Start())

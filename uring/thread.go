@@ -45,7 +45,7 @@ type kernelMemory struct {
 // Thread is ports.Thread over one io_uring.
 type Thread struct {
 	ring    *ring
-	memory  *arena.Arena
+	memory  *arena.Arena // a few KiB: what submissions name besides the buffers
 	ports   []port
 	started bool
 	closed  bool
@@ -67,11 +67,12 @@ var _ ports.Thread = (*Thread)(nil)
 
 // NewThread makes a thread without ports, its ring disabled until Start. Its error wraps ErrUnavailable when package posix
 // is the way to go on.
-func NewThread(memory *arena.Arena, options ports.ThreadOptions) (*Thread, error) {
+func NewThread(options ports.ThreadOptions) (*Thread, error) {
 	r, err := newRing()
 	if err != nil {
 		return nil, err
 	}
+	memory := arena.New()
 	return &Thread{
 		ring:   r,
 		memory: memory,
@@ -273,6 +274,7 @@ func (t *Thread) Close() {
 		p.close()
 	}
 	t.ring.close()
+	t.memory.Close()
 }
 
 // drain cancels what is under way and collects all completions. Writes that the medium already works on end by themselves.

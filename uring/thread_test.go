@@ -4,14 +4,11 @@ import (
 	"errors"
 	"testing"
 
-	"ledger/arena"
 	"ledger/ports"
 	"ledger/ports/portstest"
 )
 
-func backend(memory *arena.Arena, options ports.ThreadOptions) (ports.Thread, error) {
-	return NewThread(memory, options)
-}
+func backend(options ports.ThreadOptions) (ports.Thread, error) { return NewThread(options) }
 
 // skipWithout skips on machines without io_uring: there the server runs on package posix.
 func skipWithout(t testing.TB) {

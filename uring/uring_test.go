@@ -26,7 +26,7 @@ func newThread(t testing.TB) (*Thread, *arena.Arena) {
 	skipWithout(t)
 	runtime.LockOSThread()
 	memory := arena.New()
-	thread, err := NewThread(memory, ports.ThreadOptions{WakeFd: -1})
+	thread, err := NewThread(ports.ThreadOptions{WakeFd: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,10 +257,8 @@ func TestSyscallCount(t *testing.T) {
 
 // Goal: a thread that was never started closes, and one that ran on another OS thread is our own mistake, loudly.
 func TestThreadBinding(t *testing.T) {
-	memory := arena.New()
-	defer memory.Close()
 	skipWithout(t)
-	idle, err := NewThread(memory, ports.ThreadOptions{WakeFd: -1})
+	idle, err := NewThread(ports.ThreadOptions{WakeFd: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

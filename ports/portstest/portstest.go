@@ -25,8 +25,8 @@ const (
 	sectorBytes = 4096
 )
 
-// Backend makes a thread; memory is closed after it.
-type Backend func(memory *arena.Arena, options ports.ThreadOptions) (ports.Thread, error)
+// Backend makes a thread.
+type Backend func(options ports.ThreadOptions) (ports.Thread, error)
 
 // Run runs all tests against backend.
 func Run(t *testing.T, backend Backend) {
@@ -87,7 +87,7 @@ func newHarness(t testing.TB, backend Backend) *harness {
 	if h.wakeFd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		t.Fatal(err)
 	}
-	if h.thread, err = backend(h.memory, ports.ThreadOptions{WakeFd: h.wakeFd}); err != nil {
+	if h.thread, err = backend(ports.ThreadOptions{WakeFd: h.wakeFd}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
