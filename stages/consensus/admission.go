@@ -11,7 +11,6 @@ import (
 func (s *Stage) OnNet(e *stages.NetToConsensus, out *Actions) {
 	switch e.Kind {
 	case stages.NetSent:
-		s.sending[e.Slot.Handle()]--
 		s.unrefReply(e.Slot)
 	case stages.NetMessage:
 		if s.failed || s.recovering {
@@ -85,8 +84,7 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 			s.evict(e, client, wire.EvictionSessionReleaseMismatch, out)
 			return
 		case verdictRepeat:
-			s.repeatReply(entry, out)
-			s.drop(e, out)
+			s.repeatReply(e, entry, out)
 			return
 		case verdictIgnore:
 			s.drop(e, out)
@@ -156,29 +154,16 @@ func (s *Stage) judge(e *session, h *wire.Header) verdict {
 	return verdictIgnore
 }
 
-// repeatReply sends a stored reply again, with the view of today.
-func (s *Stage) repeatReply(e *session, out *Actions) {
-	if s.sending[e.replySlot.Handle()] > 0 {
-		return // it is on its way, and its bytes must not change meanwhile
-	}
-	reply := wire.HeaderOf(s.slots.Bytes(e.replySlot)[e.replyOffset : e.replyOffset+wire.HeaderBytes])
-	if reply.View() != s.superblock.View && !s.isPinned(e.replySlot) {
+// repeatReply sends a stored reply again, with the view of today, as a copy over the message that asked for it. The stored bytes stay
+// as they were executed: they are part of the next checkpoint, which must not depend on who asked again.
+func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session, out *Actions) {
+	message := s.slots.Bytes(e.Slot)
+	copy(message, s.slots.Bytes(entry.replySlot)[entry.replyOffset:entry.replyOffset+entry.replyBytes])
+	if reply := wire.HeaderOf(message[:wire.HeaderBytes]); reply.View() != s.superblock.View {
 		wire.ResealReply(reply, s.superblock.View)
 	}
-	s.sendReply(e.client, e.replySlot, e.replyOffset, e.replyBytes, out)
-}
-
-// isPinned tells whether a snapshot that is being written contains the slot: then its bytes must not change.
-func (s *Stage) isPinned(slot stages.Slot) bool {
-	if !s.snapshot.busy {
-		return false
-	}
-	for _, pinned := range s.snapshot.pinned {
-		if pinned == slot {
-			return true
-		}
-	}
-	return false
+	s.RepliesCount++
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection, Client: entry.client})
 }
 
 func (s *Stage) queueAt(i int) *request { return &s.queue[(s.queueFirst+i)%len(s.queue)] }

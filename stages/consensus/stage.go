@@ -42,10 +42,10 @@ type Recovered struct {
 type Plant uint8
 
 const (
-	PlantNone          Plant = iota
-	PlantAckBeforeSync       // replies leave before the prepare is durable
-	PlantLostSession         // a session's last reply is not kept
-	PlantReplaySkips         // replay begins one op late
+	PlantNone             Plant = iota
+	PlantAckBeforeSync          // replies leave before the prepare is durable
+	PlantLostSession            // a session's last reply is not kept
+	PlantReplayStopsEarly       // replay ends one op before the head
 )
 
 // entry is one prepare of the pipeline, from its sequencing until its replies are out.
@@ -128,7 +128,6 @@ type Stage struct {
 
 	sessions  sessions
 	replyRefs []uint32 // per reply slot: sessions, outgoing sends and snapshots that need it
-	sending   []uint32 // per reply slot: outgoing sends
 	snapshot  snapshot
 
 	// Timers of expiry.
@@ -185,7 +184,6 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		inFlight:           newClientIndex(clientsMax+l.PipelineOpsMax, memory, "requests in flight"),
 		sessions:           newSessions(l.SessionsMax, memory),
 		replyRefs:          make([]uint32, slots.Pools[stages.SlotReply].SlotsCount()),
-		sending:            make([]uint32, slots.Pools[stages.SlotReply].SlotsCount()),
 		snapshot:           newSnapshot(l.SessionsMax, memory),
 		nextPulseNs:        1,
 		superblock:         r.Superblock,
@@ -209,8 +207,8 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 			}
 		}
 	}
-	if plant == PlantReplaySkips && s.opHead > s.op+1 {
-		s.op, s.commit, s.opRead = s.op+1, s.commit+1, s.opRead+1
+	if plant == PlantReplayStopsEarly && s.opHead > s.sessionsSkipTo+1 {
+		s.opHead--
 	}
 	return s, nil
 }
@@ -424,7 +422,6 @@ func (s *Stage) sendReplies(p *entry, out *Actions) {
 
 func (s *Stage) sendReply(client wire.U128, slot stages.Slot, offset, bytes uint32, out *Actions) {
 	s.replyRefs[slot.Handle()]++
-	s.sending[slot.Handle()]++
 	s.RepliesCount++
 	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSend, Slot: slot, OffsetBytes: offset, Bytes: bytes, Client: client})
 }
