@@ -1,0 +1,141 @@
+package forest
+
+import (
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/assert"
+)
+
+// cacheWays is how many places an account has in the cache.
+const cacheWays = 8
+
+// noEntry is no entry of the cache.
+const noEntry = ^uint32(0)
+
+// cache holds accounts in their current state, and finds them by ordinal and by id. What it drops is invisible: the
+// memtables and trees have everything. Ordinals are dense, so the first accounts, up to the size of the cache, have a
+// place of their own each.
+type cache struct {
+	sets     uint32
+	tags     []uint32 // ordinal+1, cacheWays of a set together; 0 is empty
+	used     []uint8  // since the hand passed
+	hands    []uint8  // per set
+	dirtyAt  []uint64 // epoch of a memtable<<32 | index of the account in its dirty list
+	accounts []accounting.Account
+
+	// idSlots: cacheWays of a set together: 32 bits of the hash (never 0), ordinal. The account in the cache tells whether the
+	// hit is true, so an entry without its account is of no use.
+	idSlots []uint64
+	idMask  uint64
+	idHand  uint8
+}
+
+func newCache(a *arena.Arena, accountsMax uint32) *cache {
+	const name = "account cache"
+	sets := max(accountsMax/cacheWays, 1)
+	count := uint64(sets) * cacheWays
+	idSets := uint64(1)
+	for idSets*cacheWays < 2*count {
+		idSets *= 2
+	}
+	return &cache{
+		sets:     sets,
+		tags:     arena.Slice[uint32](a, count, name),
+		used:     arena.Slice[uint8](a, count, name),
+		hands:    arena.Slice[uint8](a, uint64(sets), name),
+		dirtyAt:  arena.Slice[uint64](a, count, name),
+		accounts: arena.SliceWith[accounting.Account](a, count, name, arena.HugePages),
+		idSlots:  arena.Slice[uint64](a, idSets*cacheWays, name),
+		idMask:   idSets - 1,
+	}
+}
+
+// find returns the entry of an ordinal, or noEntry.
+func (c *cache) find(ordinal accounting.AccountOrdinal) uint32 {
+	lap := uint32(ordinal) / c.sets
+	base := (uint32(ordinal) - lap*c.sets) * cacheWays
+	tag := uint32(ordinal) + 1
+	home := base + lap%cacheWays
+	if c.tags[home] == tag {
+		c.used[home] = 1
+		return home
+	}
+	tags := c.tags[base : base+cacheWays : base+cacheWays]
+	for way := range tags {
+		if tags[way] == tag {
+			c.used[base+uint32(way)] = 1
+			return base + uint32(way)
+		}
+	}
+	return noEntry
+}
+
+// findID returns the ordinal of an id whose account is in the cache.
+func (c *cache) findID(id accounting.U128, hash uint64) (accounting.AccountOrdinal, bool) {
+	base := (hash & c.idMask) * cacheWays
+	tag := hash>>32 | 1
+	slots := c.idSlots[base : base+cacheWays : base+cacheWays]
+	for _, slot := range slots {
+		if slot>>32 != tag {
+			continue
+		}
+		ordinal := accounting.AccountOrdinal(uint32(slot))
+		if entry := c.find(ordinal); entry != noEntry && c.accounts[entry].ID == id {
+			return ordinal, true
+		}
+	}
+	return 0, false
+}
+
+// put adds an account that is not in the cache and returns its entry.
+func (c *cache) put(ordinal accounting.AccountOrdinal, account *accounting.Account) uint32 {
+	assert.That(uint32(ordinal)+1 != 0, "account ordinals are not used up")
+	lap := uint32(ordinal) / c.sets
+	set := uint32(ordinal) - lap*c.sets
+	base := set * cacheWays
+	entry := base + lap%cacheWays
+	if c.tags[entry] != 0 { // the home is taken: the hand looks for one that was not used lately
+		for {
+			hand := c.hands[set] % cacheWays
+			c.hands[set] = hand + 1
+			entry = base + uint32(hand)
+			if c.tags[entry] == 0 || c.used[entry] == 0 {
+				break
+			}
+			c.used[entry] = 0
+		}
+	}
+	c.tags[entry] = uint32(ordinal) + 1
+	c.used[entry] = 1
+	c.dirtyAt[entry] = 0
+	c.accounts[entry] = *account
+	return entry
+}
+
+// putID notes the ordinal of an id.
+func (c *cache) putID(hash uint64, ordinal accounting.AccountOrdinal) {
+	base := (hash & c.idMask) * cacheWays
+	slots := c.idSlots[base : base+cacheWays]
+	entry := (hash>>32|1)<<32 | uint64(uint32(ordinal))
+	free := -1
+	for way := range slots {
+		if slots[way] == entry {
+			return
+		}
+		if slots[way] == 0 {
+			free = way
+		}
+	}
+	if free < 0 {
+		free = int(c.idHand % cacheWays)
+		c.idHand++
+	}
+	slots[free] = entry
+}
+
+// drop removes an ordinal: its account was rolled back.
+func (c *cache) drop(ordinal accounting.AccountOrdinal) {
+	if entry := c.find(ordinal); entry != noEntry {
+		c.tags[entry], c.used[entry], c.dirtyAt[entry] = 0, 0, 0
+	}
+}

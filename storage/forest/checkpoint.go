@@ -1,0 +1,160 @@
+package forest
+
+import (
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/storage"
+)
+
+// checkpoint is the newest checkpoint: its job while compact writes it, and the addresses of its trailers.
+type checkpoint struct {
+	job           storage.CheckpointJob
+	chunks        [storage.TrailersCount][1][]byte
+	manifest      []byte
+	freeSet       []byte
+	trailers      []uint64 // addresses
+	trailersCount uint64
+	state         storage.Checkpoint // what the forest knows about it; the roots come with the job
+}
+
+func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
+	const name = "checkpoint"
+	manifestBytes := manifestBytesMax(uint64(len(f.pool.tables)), uint64(len(f.log.tables)))
+	freeSetBytes := f.freeSet.EncodedBytesLimit()
+	// Sessions: a reply of a full message each, and a few blocks for what is beside them.
+	sessionsBytes := uint64(f.limits.SessionsMax+8) * 2 * uint64(f.limits.MessageBytesMax)
+	c := checkpoint{
+		manifest: a.Bytes(manifestBytes, 8, name),
+		freeSet:  a.Bytes(freeSetBytes, 8, name),
+	}
+	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + f.geometry.TrailerBlocks(sessionsBytes) + 8
+	c.trailers = arena.Slice[uint64](a, blocks, name)
+	return c
+}
+
+// CheckpointCapture takes the checkpoint whose trigger is op: the state as of op - BarOps, which is all on disk, and the
+// sessions as of op. It comes right after BarInstall. The job's memory does not change until the next capture.
+func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.CheckpointJob {
+	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
+	assert.That(f.flushing == nil && !f.plan.under, "the state of a checkpoint is on disk")
+	c := &f.checkpoint
+	if f.tail.count > 0 {
+		assert.Equal(f.log.partial.Entries, f.tail.count, "the partial block holds the carried rows")
+	}
+
+	// The trailers of the checkpoint before are replaced by these.
+	for _, address := range c.trailers[:c.trailersCount] {
+		f.freeSet.Release(address)
+	}
+	sessionsBytes := uint64(0)
+	for _, chunk := range sessions {
+		sessionsBytes += uint64(len(chunk))
+	}
+	// Addresses are part of what the trailers hold: take some until they are enough for all, themselves included.
+	c.trailersCount = 0
+	var blocks [storage.TrailersCount]uint64
+	for {
+		blocks[storage.TrailerManifest] = f.geometry.TrailerBlocks(f.manifestBytes(c.trailersCount))
+		blocks[storage.TrailerFreeSet] = f.geometry.TrailerBlocks(f.freeSet.EncodedBytesMax())
+		blocks[storage.TrailerSessions] = f.geometry.TrailerBlocks(sessionsBytes)
+		want := blocks[0] + blocks[1] + blocks[2]
+		if want <= c.trailersCount {
+			break
+		}
+		assert.AtMost(want, uint64(len(c.trailers)), "blocks of trailers")
+		if !f.freeSet.Acquire(c.trailers[c.trailersCount:want]) {
+			f.failFull()
+		}
+		c.trailersCount = want
+	}
+	f.freeSet.Capture()
+
+	job := &c.job
+	*job = storage.CheckpointJob{Op: op - uint64(f.limits.BarOps)}
+	c.chunks[storage.TrailerManifest][0] = f.manifestEncode(c.manifest)
+	c.chunks[storage.TrailerFreeSet][0] = c.freeSet[:f.freeSet.Encode(c.freeSet)]
+	job.Chunks[storage.TrailerManifest] = c.chunks[storage.TrailerManifest][:]
+	job.Chunks[storage.TrailerFreeSet] = c.chunks[storage.TrailerFreeSet][:]
+	job.Chunks[storage.TrailerSessions] = sessions
+	c.state = storage.Checkpoint{
+		Op:             job.Op,
+		BlocksHigh:     f.freeSet.High(),
+		AccountsCount:  uint64(f.filling.accountsFirst),
+		TransfersCount: uint64(f.filling.transfersFirst),
+	}
+	first := uint64(0)
+	for i := range storage.TrailersCount {
+		content := uint64(0)
+		for _, chunk := range job.Chunks[i] {
+			content += uint64(len(chunk))
+		}
+		c.state.TrailerBytes[i] = content
+		end := first + f.geometry.TrailerBlocks(content)
+		job.Addresses[i] = c.trailers[first:end:end]
+		first = end
+	}
+	assert.AtMost(first, c.trailersCount, "blocks of trailers")
+	f.selfCheck()
+	return job
+}
+
+// CheckpointState describes the checkpoint whose job is back, as far as the forest knows it: without PrepareChecksum,
+// ParentID and TimestampLast.
+func (f *Forest) CheckpointState() storage.Checkpoint {
+	state := f.checkpoint.state
+	state.Roots = f.checkpoint.job.Roots
+	return state
+}
+
+// CheckpointDue tells whether op is the fixed op at whose end the newest checkpoint counts as durable everywhere: the first
+// bar's end behind its trigger and the slack. checkpointOp is the newest checkpoint's op, 0 for none.
+func (f *Forest) CheckpointDue(op, checkpointOp uint64) bool {
+	if checkpointOp == 0 || !f.limits.IsBarEnd(op) {
+		return false
+	}
+	behind := f.limits.CheckpointTrigger(checkpointOp) + uint64(f.limits.SlackOps)
+	return op > behind && op-uint64(f.limits.BarOps) <= behind
+}
+
+// CheckpointDurable frees what waited for the newest checkpoint. Call it at the op that CheckpointDue names, not earlier.
+func (f *Forest) CheckpointDurable() { f.freeSet.Durable() }
+
+// manifestBytesMax bounds the encoding for the arena.
+func manifestBytesMax(poolTables, logTables uint64) uint64 {
+	return manifestHeadBytes + (poolTables+logTables+1)*manifestTableBytes +
+		uint64(storage.TreesCount)*levelsMax*(manifestLevelBytes+runsMax*manifestRunBytes) + (1<<16)*8
+}
+
+// manifestBytes is the size of the manifest with so many addresses of trailers.
+func (f *Forest) manifestBytes(trailers uint64) uint64 {
+	size := uint64(manifestHeadBytes) + uint64(f.log.count)*manifestTableBytes + trailers*8
+	if !f.log.partial.IsZero() {
+		size += manifestTableBytes
+	}
+	for i := range f.trees {
+		for j := range f.trees[i].levels {
+			l := &f.trees[i].levels[j]
+			if len(l.runs) == 0 {
+				continue
+			}
+			size += manifestLevelBytes
+			for k := range l.runs {
+				size += manifestRunBytes + uint64(l.runs[k].count())*manifestTableBytes
+			}
+			if l.merge.inputs > 0 {
+				size += manifestMergeBytes + uint64(l.merge.output.count())*manifestTableBytes
+			}
+		}
+	}
+	return size
+}
+
+// restore puts the state that a manifest holds in front of the memtables.
+func (f *Forest) restore(transfers, accounts, transferStamp, accountStamp uint64) {
+	f.filling.begin(accounting.TransferOrdinal(transfers), accounting.AccountOrdinal(accounts), transferStamp, accountStamp)
+	f.rowsBarStart = 0
+	for i := range f.trees {
+		f.trees[i].order()
+	}
+}

@@ -1,0 +1,174 @@
+package forest
+
+import (
+	"ledger/storage"
+	"ledger/storage/block"
+)
+
+// cursorKeys is how many keys a cursor decodes at a time.
+const cursorKeys = 64
+
+// decodeGroup: decoding is cheap from a multiple of it.
+const decodeGroup = 32
+
+// cursor walks the entries of one run. It holds decoded keys, never a page, so that nothing it points to is evicted.
+type cursor struct {
+	f     *Forest
+	tree  *tree
+	run   *run
+	valid bool
+	key   storage.Key // the current entry, if valid
+
+	table    int
+	page     uint32
+	first    int // index in the page of keys[0]
+	at       int // index in keys of the current entry
+	keys     []storage.Key
+	count    int
+	removals []bool
+}
+
+func newCursor() cursor {
+	return cursor{keys: make([]storage.Key, cursorKeys), removals: make([]bool, cursorKeys)}
+}
+
+// open points the cursor at a run; seek positions it.
+func (c *cursor) open(f *Forest, id storage.TreeID, r *run) {
+	c.f, c.tree, c.run, c.valid, c.count = f, &f.trees[id], r, false, 0
+}
+
+// tombstone tells whether the current entry removes its key.
+func (c *cursor) tombstone() bool { return c.removals[c.at] }
+
+func (c *cursor) set(at int) {
+	c.at = at
+	c.key = c.keys[at]
+	c.valid = true
+}
+
+// load decodes keys of the current page from index first on.
+func (c *cursor) load(first, count int) {
+	page := c.f.page(c.run.tables[c.table].Ref, c.page)
+	c.first = first
+	c.count = c.tree.shape.Decode(page, first, c.keys[:min(count, len(c.keys))])
+	if c.tree.spec.Tombstones {
+		for i := range c.count {
+			c.removals[i] = c.tree.shape.Tombstone(page, first+i)
+		}
+	}
+}
+
+func (c *cursor) dataPages() uint32 {
+	return block.HeaderPage(c.f.page(c.run.tables[c.table].Ref, 0)).DataPages()
+}
+
+// seek moves to the first entry with at least key.
+func (c *cursor) seek(key *storage.Key) {
+	c.valid, c.count = false, 0
+	c.table = c.run.search(key, fenceOf(key))
+	if c.table == len(c.run.tables) {
+		return
+	}
+	ref := c.run.tables[c.table].Ref
+	c.page = c.tree.shape.PageFind(block.HeaderPage(c.f.page(ref, 0)), key)
+	page := c.f.page(ref, c.page)
+	index, _ := c.tree.shape.Search(page, key)
+	if index == c.tree.shape.Count(page) {
+		c.nextPage()
+		return
+	}
+	c.load(index, cursorKeys-index%decodeGroup)
+	c.set(0)
+}
+
+func (c *cursor) nextPage() {
+	c.valid = false
+	c.page++
+	if c.page > c.dataPages() {
+		c.table++
+		if c.table == len(c.run.tables) {
+			return
+		}
+		c.page = 1
+	}
+	c.load(0, cursorKeys)
+	c.set(0)
+}
+
+// next moves to the next entry.
+func (c *cursor) next() {
+	if c.at+1 < c.count {
+		c.set(c.at + 1)
+		return
+	}
+	c.load(c.first+c.count, cursorKeys)
+	if c.count == 0 {
+		c.nextPage()
+		return
+	}
+	c.set(0)
+}
+
+// seekBack moves to the last entry with at most key.
+func (c *cursor) seekBack(key *storage.Key) {
+	c.valid, c.count = false, 0
+	c.table = c.run.search(key, fenceOf(key))
+	if c.table == len(c.run.tables) || c.run.tables[c.table].KeyMin.Compare(key) > 0 {
+		if c.table == 0 {
+			return
+		}
+		c.table--
+		c.page = c.dataPages()
+		c.lastOfPage()
+		return
+	}
+	ref := c.run.tables[c.table].Ref
+	c.page = c.tree.shape.PageFind(block.HeaderPage(c.f.page(ref, 0)), key)
+	index, exact := c.tree.shape.Search(c.f.page(ref, c.page), key)
+	if !exact {
+		index--
+	}
+	if index < 0 {
+		c.previousPage()
+		return
+	}
+	c.loadBack(index)
+}
+
+// loadBack makes index of the current page the current entry, with the entries before it decoded.
+func (c *cursor) loadBack(index int) {
+	first := max(0, index&^(decodeGroup-1)-decodeGroup)
+	c.load(first, index-first+1)
+	c.set(c.count - 1)
+}
+
+func (c *cursor) lastOfPage() {
+	count := c.tree.shape.Count(c.f.page(c.run.tables[c.table].Ref, c.page))
+	c.loadBack(count - 1)
+}
+
+func (c *cursor) previousPage() {
+	c.valid = false
+	if c.page == 1 {
+		if c.table == 0 {
+			return
+		}
+		c.table--
+		c.page = c.dataPages() + 1
+	}
+	c.page--
+	c.lastOfPage()
+}
+
+// previous moves to the entry before.
+func (c *cursor) previous() {
+	if c.at > 0 {
+		c.set(c.at - 1)
+		return
+	}
+	if c.first == 0 {
+		c.previousPage()
+		return
+	}
+	c.loadBack(c.first - 1)
+}

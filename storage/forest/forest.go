@@ -1,0 +1,175 @@
+package forest
+
+import (
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/freeset"
+	"ledger/storage/grid"
+	"ledger/storage/rowlog"
+	"ledger/storage/table"
+	"ledger/wire"
+)
+
+// Most tables that the manifest has room for: 2 TiB of blocks. More is a full disk.
+const (
+	poolTablesMax = 1 << 23 // slices grow by doubling, so up to half of it is room to grow
+	logBlocksMax  = 1 << 22
+	filtersMax    = 1 << 18 // 5 billion ids
+)
+
+// Forest is the whole state. It belongs to one thread.
+type Forest struct {
+	limits     limits.Limits
+	geometry   block.Geometry
+	grid       *grid.Grid
+	gridOffset uint64
+	cluster    wire.U128
+	waiter     storage.Waiter
+	fault      *storage.Fault
+
+	memtables [2]*memtable
+	filling   *memtable
+	flushing  *memtable // nil, or one of memtables
+	epoch     uint64    // counts memtables: tells which one a cache entry is dirty in
+	tail      tail
+	cache     *cache
+	chainOpen bool
+	undo      undo
+
+	trees    [storage.TreesCount]tree
+	log      rowLog
+	rowShape rowlog.Shape
+	pool     *tablePool
+	filters  filterPool
+	window   window
+
+	freeSet      *freeset.Set
+	plan         plan
+	rowsBarStart uint32 // rows of the filling memtable when the bar began
+	checkpoint   checkpoint
+
+	stampCursor cursor
+	scan        transferScan
+	accountScan accountScan
+	eventScan   eventScan
+	warm        warmQueue
+
+	accountScratch  accounting.Account
+	transferScratch accounting.Transfer
+	rowScratch      accounting.TransferRow
+	pageWaits       uint64
+}
+
+// New reserves everything and returns an empty forest. Open gives it the state of a checkpoint.
+//
+// gridOffset: where the grid zone starts in the data file.
+// waiter:     suspends the caller of Store until a page has been read.
+func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, cluster wire.U128, waiter storage.Waiter) *Forest {
+	addressesMax := freeset.AddressesMax(l)
+	f := &Forest{
+		limits:      l,
+		geometry:    block.GeometryOf(l),
+		grid:        g,
+		gridOffset:  gridOffset,
+		cluster:     cluster,
+		waiter:      waiter,
+		cache:       newCache(a, l.CacheAccountsMax),
+		undo:        newUndo(a, &l),
+		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
+		rowShape:    rowlog.ShapeOf(l),
+		pool:        newTablePool(a, min(4*addressesMax+64, poolTablesMax)),
+		window:      newWindow(a, &l),
+		freeSet:     freeset.New(a, addressesMax),
+		stampCursor: newCursor(),
+	}
+	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ {
+		t := &f.trees[id]
+		t.id, t.spec, t.shape = id, storage.Trees[id], table.ShapeOf(l, id)
+		t.ordered = make([]*run, 0, levelsMax*runsMax)
+		for i := range t.levels {
+			t.levels[i].runs = make([]run, 0, runsMax)
+		}
+	}
+	filterBytesMax := max(f.trees[storage.TreeTransferID].shape.FilterBytesMax(), f.trees[storage.TreeAccountID].shape.FilterBytesMax())
+	f.filters = newFilterPool(a, uint64(filterBytesMax), min(addressesMax, filtersMax))
+	f.tail.rows = arena.Slice[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), "memtables")
+	f.memtables[0] = newMemtable(a, &l, &f.tail)
+	f.memtables[1] = newMemtable(a, &l, &f.tail)
+	f.filling = f.memtables[0]
+	f.epoch = 1
+	f.plan = newPlan(f, a)
+	f.checkpoint = newCheckpoint(f, a)
+	f.scan = newTransferScan()
+	f.accountScan = newAccountScan()
+	f.eventScan = newEventScan()
+	f.warm = newWarmQueue(&l)
+	return f
+}
+
+// Fault returns why the forest cannot go on, or nil.
+func (f *Forest) Fault() *storage.Fault {
+	if f.fault != nil {
+		return f.fault
+	}
+	return f.grid.Fault()
+}
+
+// fail notes a fault and never returns: the stage sees Fault and stops the replica.
+func (f *Forest) fail(fault *storage.Fault) {
+	f.fault = fault
+	for {
+		f.waiter.Wait()
+	}
+}
+
+// AccountsCount and TransfersCount are the sizes of the state.
+func (f *Forest) AccountsCount() uint64 { return uint64(f.filling.accountsNext()) }
+
+// TransfersCount is the number of transfers.
+func (f *Forest) TransfersCount() uint64 { return uint64(f.filling.transfersNext()) }
+
+// BlocksHigh is the highest block address ever used.
+func (f *Forest) BlocksHigh() uint64 { return f.freeSet.High() }
+
+// Counters are what the forest tells about itself.
+type Counters struct {
+	PageWaits      uint64 // reads that were not in memory
+	BlocksAcquired uint64
+	BlocksWaiting  uint64
+	MergeEntries   uint64 // entries that merges under way still have to read
+	RunsCount      uint64
+	RowsFilling    uint32
+}
+
+// Counters reads them.
+func (f *Forest) Counters() Counters {
+	c := Counters{
+		PageWaits: f.pageWaits, BlocksAcquired: f.freeSet.AcquiredCount(), BlocksWaiting: f.freeSet.WaitingCount(),
+		RowsFilling: f.filling.rowsAll(),
+	}
+	for i := range f.trees {
+		c.RunsCount += uint64(f.trees[i].runsCount)
+		for j := range f.trees[i].levels {
+			c.MergeEntries += f.trees[i].levels[j].merge.entriesLeft
+		}
+	}
+	return c
+}
+
+// seal makes the filling memtable the flushing one.
+func (f *Forest) seal() {
+	assert.That(f.flushing == nil, "the flush before is installed")
+	m := f.filling
+	m.seal()
+	next := f.memtables[0]
+	if next == m {
+		next = f.memtables[1]
+	}
+	next.begin(m.transfersNext(), m.accountsNext(), m.transferStampMax(), m.accountStampMax())
+	f.flushing, f.filling = m, next
+	f.epoch++
+}

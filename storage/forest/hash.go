@@ -1,0 +1,159 @@
+package forest
+
+import (
+	"math/bits"
+
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/assert"
+)
+
+// indexMax bounds what a hash table can point to: indexes take 24 bits of a slot.
+const indexMax = 1<<24 - 2
+
+// hashID spreads an id over 64 bits. Clients choose ids freely: both halves go through a multiplication, so that neither
+// counting in one half nor a constant half makes long runs.
+func hashID(id accounting.U128) uint64 {
+	h1, l1 := bits.Mul64(id.Hi^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
+	h2, l2 := bits.Mul64(id.Lo^h1^l1, 0xa0761d6478bd642f)
+	return (h2 ^ l2) * 0x9e3779b97f4a7c15
+}
+
+// idTable finds the index of an id: open addressing, linear probing. The ids themselves lie with what the index names;
+// a slot holds 40 bits of the hash and index+1, so that a probe hardly ever touches a wrong id.
+//
+// Entries are removed in the reverse order of their insertion only (chain rollback), which needs no tombstones: the last
+// one inserted ends every run of slots that it is in.
+type idTable struct {
+	slots []uint64
+	shift uint
+	count uint32
+}
+
+const slotIndexBits = 24
+
+func newIDTable(a *arena.Arena, countMax uint32, name string) idTable {
+	slots := tableSlots(countMax)
+	return idTable{slots: arena.Slice[uint64](a, slots, name), shift: uint(64 - bits.TrailingZeros64(slots))}
+}
+
+// tableSlots keeps a table at most half full.
+func tableSlots(countMax uint32) uint64 {
+	assert.AtMost(countMax, indexMax, "entries of a hash table")
+	slots := uint64(16)
+	for slots < 2*uint64(countMax) {
+		slots *= 2
+	}
+	return slots
+}
+
+// probe returns the first candidate for hash at or behind position; ok is false at the end of the run.
+// Callers loop: for at := t.start(hash); ; at++ { index, ok := t.probe(&at, hash); ... compare the id ... }.
+func (t *idTable) start(hash uint64) uint64 { return hash >> t.shift }
+
+func (t *idTable) probe(at *uint64, hash uint64) (index uint32, ok bool) {
+	mask := uint64(len(t.slots) - 1)
+	for {
+		slot := t.slots[*at&mask]
+		if slot == 0 {
+			return 0, false
+		}
+		if (slot^hash<<slotIndexBits)>>slotIndexBits == 0 {
+			return uint32(slot&(1<<slotIndexBits-1)) - 1, true
+		}
+		*at++
+	}
+}
+
+// insert adds an index that is not in the table.
+func (t *idTable) insert(hash uint64, index uint32) {
+	mask := uint64(len(t.slots) - 1)
+	at := t.start(hash)
+	for t.slots[at&mask] != 0 {
+		at++
+	}
+	t.slots[at&mask] = hash<<slotIndexBits | uint64(index+1)
+	t.count++
+}
+
+// removeLast removes index, which was inserted last.
+func (t *idTable) removeLast(hash uint64, index uint32) {
+	mask := uint64(len(t.slots) - 1)
+	want := hash<<slotIndexBits | uint64(index+1)
+	at := t.start(hash)
+	for t.slots[at&mask] != want {
+		assert.That(t.slots[at&mask] != 0, "an id that is removed is in its table")
+		at++
+	}
+	t.slots[at&mask] = 0
+	t.count--
+}
+
+func (t *idTable) reset() {
+	if t.count > 0 {
+		clear(t.slots)
+	}
+	t.count = 0
+}
+
+// numberTable finds the index of an ordinal (of accounts or transfers, below 2^40): a slot holds the ordinal and index+1.
+// Removal is as in idTable.
+type numberTable struct {
+	slots []uint64
+	shift uint
+	count uint32
+}
+
+func newNumberTable(a *arena.Arena, countMax uint32, name string) numberTable {
+	slots := tableSlots(countMax)
+	return numberTable{slots: arena.Slice[uint64](a, slots, name), shift: uint(64 - bits.TrailingZeros64(slots))}
+}
+
+func (t *numberTable) start(number uint64) uint64 { return number * 0x9e3779b97f4a7c15 >> t.shift }
+
+// find returns the index of number.
+func (t *numberTable) find(number uint64) (index uint32, ok bool) {
+	if t.count == 0 {
+		return 0, false
+	}
+	mask := uint64(len(t.slots) - 1)
+	for at := t.start(number); ; at++ {
+		slot := t.slots[at&mask]
+		if slot == 0 {
+			return 0, false
+		}
+		if slot>>slotIndexBits == number {
+			return uint32(slot&(1<<slotIndexBits-1)) - 1, true
+		}
+	}
+}
+
+// insert adds a number that is not in the table.
+func (t *numberTable) insert(number uint64, index uint32) {
+	mask := uint64(len(t.slots) - 1)
+	at := t.start(number)
+	for t.slots[at&mask] != 0 {
+		at++
+	}
+	t.slots[at&mask] = number<<slotIndexBits | uint64(index+1)
+	t.count++
+}
+
+// removeLast removes number, which was inserted last.
+func (t *numberTable) removeLast(number uint64) {
+	mask := uint64(len(t.slots) - 1)
+	at := t.start(number)
+	for t.slots[at&mask]>>slotIndexBits != number || t.slots[at&mask] == 0 {
+		assert.That(t.slots[at&mask] != 0, "a number that is removed is in its table")
+		at++
+	}
+	t.slots[at&mask] = 0
+	t.count--
+}
+
+func (t *numberTable) reset() {
+	if t.count > 0 {
+		clear(t.slots)
+	}
+	t.count = 0
+}

@@ -1,0 +1,156 @@
+package forest
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"ledger/accounting"
+	"ledger/storage"
+)
+
+func keyOfID(id accounting.U128) (key storage.Key) {
+	binary.BigEndian.PutUint64(key[0:], id.Hi)
+	binary.BigEndian.PutUint64(key[8:], id.Lo)
+	return key
+}
+
+func keyOf64(value uint64) (key storage.Key) {
+	binary.BigEndian.PutUint64(key[0:], value)
+	return key
+}
+
+func keyOfAccount(ordinal accounting.AccountOrdinal) (key storage.Key) {
+	binary.BigEndian.PutUint32(key[0:], uint32(ordinal))
+	return key
+}
+
+func keyOfExpiry(k expiryKey) (key storage.Key) {
+	binary.BigEndian.PutUint64(key[0:], k.AtNs)
+	binary.BigEndian.PutUint64(key[8:], uint64(k.Ordinal))
+	return key
+}
+
+func expiryOfKey(key *storage.Key) expiryKey {
+	return expiryKey{binary.BigEndian.Uint64(key[0:]), accounting.TransferOrdinal(binary.BigEndian.Uint64(key[8:]))}
+}
+
+// postingKey is a value, as wide as the tree wants it, and then an ordinal of 5 bytes (4 for accounts).
+func postingKey(tree storage.TreeID, value accounting.U128, ordinal uint64) (key storage.Key) {
+	at := postingValueBytes(tree)
+	switch at {
+	case 2:
+		binary.BigEndian.PutUint16(key[0:], uint16(value.Lo))
+	case 4:
+		binary.BigEndian.PutUint32(key[0:], uint32(value.Lo))
+	case 8:
+		binary.BigEndian.PutUint64(key[0:], value.Lo)
+	default:
+		binary.BigEndian.PutUint64(key[0:], value.Hi)
+		binary.BigEndian.PutUint64(key[8:], value.Lo)
+	}
+	if isTransferPosting(tree) {
+		key[at] = byte(ordinal >> 32)
+		at++
+	}
+	binary.BigEndian.PutUint32(key[at:], uint32(ordinal))
+	return key
+}
+
+// postingOrdinal is the ordinal of a posting key.
+func postingOrdinal(tree storage.TreeID, key *storage.Key) uint64 {
+	at := postingValueBytes(tree)
+	if isTransferPosting(tree) {
+		return uint64(key[at])<<32 | uint64(binary.BigEndian.Uint32(key[at+1:]))
+	}
+	return uint64(binary.BigEndian.Uint32(key[at:]))
+}
+
+func isTransferPosting(tree storage.TreeID) bool {
+	return tree >= storage.TreeTransferDebit && tree <= storage.TreeTransferCode
+}
+
+// isPosting tells whether a tree maps a value to ordinals.
+func isPosting(tree storage.TreeID) bool { return tree >= storage.TreeTransferDebit }
+
+func postingValueBytes(tree storage.TreeID) int {
+	switch tree {
+	case storage.TreeTransferDebit, storage.TreeTransferCredit, storage.TreeTransferUser32, storage.TreeTransferLedger,
+		storage.TreeAccountUser32, storage.TreeAccountLedger:
+		return 4
+	case storage.TreeTransferUser64, storage.TreeAccountUser64:
+		return 8
+	case storage.TreeTransferCode, storage.TreeAccountCode:
+		return 2
+	default:
+		return 16
+	}
+}
+
+// transferField is the value of an indexed field.
+func transferField(t *accounting.Transfer, field int) accounting.U128 {
+	switch field {
+	case fieldUser128:
+		return t.UserData128
+	case fieldUser64:
+		return accounting.U128{Lo: t.UserData64}
+	case fieldUser32:
+		return accounting.U128{Lo: uint64(t.UserData32)}
+	case fieldLedger:
+		return accounting.U128{Lo: uint64(t.Ledger)}
+	default:
+		return accounting.U128{Lo: uint64(t.Code)}
+	}
+}
+
+// accountField is the value of an indexed field.
+func accountField(a *accounting.Account, field int) accounting.U128 {
+	switch field {
+	case fieldUser128:
+		return a.UserData128
+	case fieldUser64:
+		return accounting.U128{Lo: a.UserData64}
+	case fieldUser32:
+		return accounting.U128{Lo: uint64(a.UserData32)}
+	case fieldLedger:
+		return accounting.U128{Lo: uint64(a.Ledger)}
+	default:
+		return accounting.U128{Lo: uint64(a.Code)}
+	}
+}
+
+// accountBytes is a view of an account in its wire form.
+func accountBytes(account *accounting.Account) []byte {
+	return (*[unsafe.Sizeof(accounting.Account{})]byte)(unsafe.Pointer(account))[:]
+}
+
+// Values of TreeExpired: ordinal, then both sides' balances: four numbers of 16 bytes, flags 2, zeros 6.
+func putExpired(value []byte, row *accounting.ExpiredRow) {
+	binary.LittleEndian.PutUint64(value[0:], uint64(row.Pending))
+	putBalances(value[8:], &row.DebitAfter)
+	putBalances(value[8+storage.BalancesBytes:], &row.CreditAfter)
+}
+
+func getExpired(timestamp uint64, value []byte, row *accounting.ExpiredRow) {
+	row.Timestamp = timestamp
+	row.Pending = accounting.TransferOrdinal(binary.LittleEndian.Uint64(value[0:]))
+	getBalances(value[8:], &row.DebitAfter)
+	getBalances(value[8+storage.BalancesBytes:], &row.CreditAfter)
+}
+
+func putBalances(b []byte, balances *accounting.Balances) {
+	balances.DebitsPending.PutBytes(b[0:])
+	balances.DebitsPosted.PutBytes(b[16:])
+	balances.CreditsPending.PutBytes(b[32:])
+	balances.CreditsPosted.PutBytes(b[48:])
+	binary.LittleEndian.PutUint16(b[64:], uint16(balances.Flags))
+	clear(b[66:storage.BalancesBytes])
+}
+
+func getBalances(b []byte, balances *accounting.Balances) {
+	u128 := func(at int) accounting.U128 {
+		return accounting.U128{Lo: binary.LittleEndian.Uint64(b[at:]), Hi: binary.LittleEndian.Uint64(b[at+8:])}
+	}
+	balances.DebitsPending, balances.DebitsPosted = u128(0), u128(16)
+	balances.CreditsPending, balances.CreditsPosted = u128(32), u128(48)
+	balances.Flags = accounting.AccountFlags(binary.LittleEndian.Uint16(b[64:]))
+}

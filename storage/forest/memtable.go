@@ -1,0 +1,393 @@
+package forest
+
+import (
+	"encoding/binary"
+
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/storage"
+)
+
+// rowsMax is the most rows (transfers, dead ids, accounts, expiries) a memtable can hold: one row less than the seal, and
+// then a whole bar of full ops. A request of any start fits, so the size of the message counts, not that of a request.
+func rowsMax(l *limits.Limits) uint32 {
+	return l.MemtableRowsSeal - 1 + l.BarOps*eventsMax(l)
+}
+
+// eventsMax is the most events one op can hold.
+func eventsMax(l *limits.Limits) uint32 { return l.BodyBytesMax() / 128 }
+
+// fieldsCount is the number of indexed fields of a transfer, and of an account.
+const fieldsCount = 5
+
+// dirtyAccount is an account as its last change in a memtable left it.
+type dirtyAccount struct {
+	Account accounting.Account
+	Ordinal accounting.AccountOrdinal
+	_       uint32
+}
+
+// expiryKey is the order of expiries.
+type expiryKey struct {
+	AtNs    uint64
+	Ordinal accounting.TransferOrdinal
+}
+
+func (k expiryKey) less(other expiryKey) bool {
+	return k.AtNs < other.AtNs || k.AtNs == other.AtNs && k.Ordinal < other.Ordinal
+}
+
+// expiryAdd is a note of ExpiryAdd.
+type expiryAdd struct {
+	expiryKey
+	Removed bool // taken back within the same memtable: neither reaches the disk
+	InHeap  bool
+	_       [6]byte
+}
+
+// statusChange is a new status of a pending transfer that an earlier memtable holds.
+type statusChange struct {
+	Ordinal accounting.TransferOrdinal
+	Status  accounting.PendingStatus
+	_       [7]byte
+}
+
+// indexList lists the rows that have a value in one indexed field.
+type indexList struct {
+	indexes []uint32
+	count   uint32
+}
+
+func (l *indexList) add(index uint32) {
+	l.indexes[l.count] = index
+	l.count++
+}
+
+// memtable is what one flush brings to the disk: filled by the rules, then sealed (storage.FlushSource) and unchanged until the
+// flush is installed. All of it lies in memory reserved for the worst case; what is not used is not touched.
+type memtable struct {
+	// Transfers, in order of ordinals from transfersFirst.
+	transfersFirst accounting.TransferOrdinal
+	rows           []accounting.TransferRow
+	statuses       []accounting.PendingStatus // beside rows
+	rowsCount      uint32
+	ids            idTable // ids of rows, and from idsDead on of dead
+	pending        indexList
+	fields         [fieldsCount]indexList
+
+	dead      []accounting.U128
+	deadCount uint32
+
+	// Accounts: dirty holds every changed one, created ones included.
+	accountsFirst accounting.AccountOrdinal
+	dirty         []dirtyAccount
+	dirtyCount    uint32
+	dirtyOf       numberTable // ordinal -> dirty
+	created       []uint32    // indexes into dirty, in order of ordinals from accountsFirst
+	createdCount  uint32
+	accountIDs    idTable // id -> created
+	accountFields [fieldsCount]indexList
+
+	changes      []statusChange
+	changesCount uint32
+	changeOf     numberTable // transfer ordinal -> changes
+
+	adds         []expiryAdd
+	addsCount    uint32
+	addOf        numberTable // transfer ordinal -> adds
+	addsLive     indexList   // at the seal: adds that were not taken back
+	heap         []uint32    // adds by key
+	heapCount    uint32
+	removes      []expiryKey // of adds of earlier memtables
+	removesCount uint32
+	removeOf     numberTable // transfer ordinal -> removes
+
+	expired      []accounting.ExpiredRow
+	expiredCount uint32
+
+	transferStampFirst uint64 // newest stamps before this memtable
+	accountStampFirst  uint64
+
+	tail *tail // carried rows, the first rows of the flush
+}
+
+// tail is the rows that are in no full block: the end of what has been flushed.
+type tail struct {
+	first accounting.TransferOrdinal
+	rows  []accounting.TransferRow
+	count uint32
+}
+
+func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
+	const name = "memtables"
+	rows := rowsMax(l)
+	assert.AtMost(4*rows, indexMax, "rows of a memtable")
+	list := func() indexList { return indexList{indexes: arena.Slice[uint32](a, uint64(rows), name)} }
+	m := &memtable{
+		rows:       arena.Slice[accounting.TransferRow](a, uint64(rows), name),
+		statuses:   arena.Slice[accounting.PendingStatus](a, uint64(rows), name),
+		ids:        newIDTable(a, rows, name),
+		pending:    list(),
+		dead:       arena.Slice[accounting.U128](a, uint64(rows), name),
+		dirty:      arena.Slice[dirtyAccount](a, 2*uint64(rows), name), // a transfer changes two
+		dirtyOf:    newNumberTable(a, 2*rows, name),
+		created:    arena.Slice[uint32](a, uint64(rows), name),
+		accountIDs: newIDTable(a, rows, name),
+		changes:    arena.Slice[statusChange](a, uint64(rows), name),
+		changeOf:   newNumberTable(a, rows, name),
+		adds:       arena.Slice[expiryAdd](a, uint64(rows), name),
+		addOf:      newNumberTable(a, rows, name),
+		addsLive:   list(),
+		heap:       arena.Slice[uint32](a, uint64(rows), name),
+		removes:    arena.Slice[expiryKey](a, uint64(rows), name),
+		removeOf:   newNumberTable(a, rows, name),
+		expired:    arena.Slice[accounting.ExpiredRow](a, uint64(rows), name),
+		tail:       carried,
+	}
+	for i := range m.fields {
+		m.fields[i], m.accountFields[i] = list(), list()
+	}
+	return m
+}
+
+// begin empties the memtable; it continues behind what exists.
+func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounting.AccountOrdinal, transferStamp, accountStamp uint64) {
+	m.ids.reset()
+	m.dirtyOf.reset()
+	m.accountIDs.reset()
+	m.changeOf.reset()
+	m.addOf.reset()
+	m.removeOf.reset()
+	m.transfersFirst, m.accountsFirst = transfers, accounts
+	m.rowsCount, m.deadCount, m.dirtyCount, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
+	m.addsCount, m.heapCount, m.removesCount, m.expiredCount = 0, 0, 0, 0
+	m.pending.count, m.addsLive.count = 0, 0
+	for i := range m.fields {
+		m.fields[i].count, m.accountFields[i].count = 0, 0
+	}
+	m.transferStampFirst, m.accountStampFirst = transferStamp, accountStamp
+}
+
+// rowsAll is what seals a memtable.
+func (m *memtable) rowsAll() uint32 {
+	return m.rowsCount + m.deadCount + m.createdCount + m.expiredCount
+}
+
+// seal prepares the memtable for its flush.
+func (m *memtable) seal() {
+	m.addsLive.count = 0
+	for i := range m.addsCount {
+		if !m.adds[i].Removed {
+			m.addsLive.add(i)
+		}
+	}
+}
+
+func (m *memtable) transfersNext() accounting.TransferOrdinal {
+	return m.transfersFirst + accounting.TransferOrdinal(m.rowsCount)
+}
+
+func (m *memtable) accountsNext() accounting.AccountOrdinal {
+	return m.accountsFirst + accounting.AccountOrdinal(m.createdCount)
+}
+
+// transferStampMax is the newest timestamp of a transfer.
+func (m *memtable) transferStampMax() uint64 {
+	if m.rowsCount == 0 {
+		return m.transferStampFirst
+	}
+	return m.rows[m.rowsCount-1].Transfer.Timestamp
+}
+
+func (m *memtable) accountStampMax() uint64 {
+	if m.createdCount == 0 {
+		return m.accountStampFirst
+	}
+	return m.dirty[m.created[m.createdCount-1]].Account.Timestamp
+}
+
+// idOf the index in the table of ids: rows first, dead ids from len(rows) on.
+func (m *memtable) idOf(index uint32) *accounting.U128 {
+	if index < uint32(len(m.rows)) {
+		return &m.rows[index].Transfer.ID
+	}
+	return &m.dead[index-uint32(len(m.rows))]
+}
+
+// transferFind looks for an id among rows and dead ids.
+func (m *memtable) transferFind(id accounting.U128, hash uint64) (accounting.TransferOrdinal, accounting.TransferState) {
+	if m.ids.count == 0 {
+		return 0, accounting.TransferAbsent
+	}
+	for at := m.ids.start(hash); ; at++ {
+		index, ok := m.ids.probe(&at, hash)
+		if !ok {
+			return 0, accounting.TransferAbsent
+		}
+		if *m.idOf(index) == id {
+			if index >= uint32(len(m.rows)) {
+				return 0, accounting.TransferDead
+			}
+			return m.transfersFirst + accounting.TransferOrdinal(index), accounting.TransferExists
+		}
+	}
+}
+
+// accountFind looks for the id of a created account.
+func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.AccountOrdinal, bool) {
+	if m.accountIDs.count == 0 {
+		return 0, false
+	}
+	for at := m.accountIDs.start(hash); ; at++ {
+		index, ok := m.accountIDs.probe(&at, hash)
+		if !ok {
+			return 0, false
+		}
+		if m.dirty[m.created[index]].Account.ID == id {
+			return m.accountsFirst + accounting.AccountOrdinal(index), true
+		}
+	}
+}
+
+// Fields of a transfer or an account that have postings, in order of their trees.
+const (
+	fieldUser128 = iota
+	fieldUser64
+	fieldUser32
+	fieldLedger
+	fieldCode
+)
+
+// EntriesCount implements storage.FlushSource.
+func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
+	switch tree {
+	case storage.TreeTransferLog:
+		return m.RowsCount()
+	case storage.TreeTransferID:
+		return m.rowsCount + m.deadCount
+	case storage.TreeAccountID, storage.TreeAccountStamp:
+		return m.createdCount
+	case storage.TreeAccount:
+		return m.dirtyCount
+	case storage.TreePending:
+		return m.pending.count + m.changesCount
+	case storage.TreeExpiry:
+		return m.addsLive.count + m.removesCount
+	case storage.TreeExpired:
+		return m.expiredCount
+	case storage.TreeTransferDebit, storage.TreeTransferCredit:
+		return m.rowsCount
+	}
+	if tree <= storage.TreeTransferCode {
+		return m.fields[tree-storage.TreeTransferUser128].count
+	}
+	assert.Below(tree, storage.TreesCount, "trees")
+	return m.accountFields[tree-storage.TreeAccountUser128].count
+}
+
+// Entry implements storage.FlushSource.
+func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, tombstone bool) {
+	switch tree {
+	case storage.TreeTransferID:
+		if index < m.rowsCount {
+			return keyOfID(m.rows[index].Transfer.ID), false
+		}
+		return keyOfID(m.dead[index-m.rowsCount]), false
+	case storage.TreeAccountID:
+		return keyOfID(m.dirty[m.created[index]].Account.ID), false
+	case storage.TreeAccount:
+		return keyOfAccount(m.dirty[index].Ordinal), false
+	case storage.TreeAccountStamp:
+		return keyOf64(m.dirty[m.created[index]].Account.Timestamp), false
+	case storage.TreePending:
+		if index < m.pending.count {
+			return keyOf64(uint64(m.transfersFirst) + uint64(m.pending.indexes[index])), false
+		}
+		return keyOf64(uint64(m.changes[index-m.pending.count].Ordinal)), false
+	case storage.TreeExpiry:
+		if index < m.addsLive.count {
+			return keyOfExpiry(m.adds[m.addsLive.indexes[index]].expiryKey), false
+		}
+		return keyOfExpiry(m.removes[index-m.addsLive.count]), true
+	case storage.TreeExpired:
+		return keyOf64(m.expired[index].Timestamp), false
+	}
+	return m.posting(tree, index), false
+}
+
+// posting returns the key of a posting tree's entry.
+func (m *memtable) posting(tree storage.TreeID, index uint32) storage.Key {
+	switch tree {
+	case storage.TreeTransferDebit:
+		return postingKey(tree, accounting.U128{Lo: uint64(m.rows[index].DebitOrdinal)}, uint64(m.transfersFirst)+uint64(index))
+	case storage.TreeTransferCredit:
+		return postingKey(tree, accounting.U128{Lo: uint64(m.rows[index].CreditOrdinal)}, uint64(m.transfersFirst)+uint64(index))
+	}
+	if tree <= storage.TreeTransferCode {
+		field := int(tree - storage.TreeTransferUser128)
+		row := m.fields[field].indexes[index]
+		return postingKey(tree, transferField(&m.rows[row].Transfer, field), uint64(m.transfersFirst)+uint64(row))
+	}
+	assert.Below(tree, storage.TreesCount, "trees")
+	field := int(tree - storage.TreeAccountUser128)
+	created := m.accountFields[field].indexes[index]
+	return postingKey(tree, accountField(&m.dirty[m.created[created]].Account, field), uint64(m.accountsFirst)+uint64(created))
+}
+
+// Value implements storage.FlushSource. Values are little-endian.
+func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
+	switch tree {
+	case storage.TreeTransferID:
+		ordinal := uint64(m.transfersFirst) + uint64(index)
+		if index >= m.rowsCount {
+			ordinal = storage.TransferDeadMark
+		}
+		binary.LittleEndian.PutUint64(value, ordinal)
+	case storage.TreeAccountID, storage.TreeAccountStamp:
+		binary.LittleEndian.PutUint32(value, uint32(m.accountsFirst)+index)
+	case storage.TreeAccount:
+		copy(value, accountBytes(&m.dirty[index].Account))
+	case storage.TreePending:
+		if index < m.pending.count {
+			value[0] = byte(m.statuses[m.pending.indexes[index]])
+		} else {
+			value[0] = byte(m.changes[index-m.pending.count].Status)
+		}
+	case storage.TreeExpired:
+		putExpired(value, &m.expired[index])
+	default:
+		assert.That(storage.Trees[tree].ValueBytes == 0, "the tree has no values")
+	}
+}
+
+// RowsFirst implements storage.FlushSource.
+func (m *memtable) RowsFirst() accounting.TransferOrdinal { return m.tail.first }
+
+// RowsCount implements storage.FlushSource.
+func (m *memtable) RowsCount() uint32 { return m.tail.count + m.rowsCount }
+
+// Row implements storage.FlushSource.
+func (m *memtable) Row(index uint32) *accounting.TransferRow {
+	if index < m.tail.count {
+		return &m.tail.rows[index]
+	}
+	assert.Below(index-m.tail.count, m.rowsCount, "rows of a memtable")
+	return &m.rows[index-m.tail.count]
+}
+
+// carry makes the rows behind the first written ones the tail of the next flush.
+func (t *tail) carry(m *memtable, written uint32) {
+	all := m.RowsCount()
+	assert.AtMost(written, all, "rows in full blocks")
+	count := all - written
+	assert.AtMost(count, uint32(len(t.rows)), "carried rows")
+	kept := uint32(0) // of the tail itself
+	if written < t.count {
+		kept = uint32(copy(t.rows, t.rows[written:t.count]))
+	}
+	copy(t.rows[kept:], m.rows[m.rowsCount-(count-kept):m.rowsCount])
+	t.first += accounting.TransferOrdinal(written)
+	t.count = count
+}

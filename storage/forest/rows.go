@@ -1,0 +1,128 @@
+package forest
+
+import (
+	"encoding/binary"
+
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/rowlog"
+)
+
+// rowLog is the full blocks of the transfer log, in order of ordinals, and the partial one of the last checkpoint.
+type rowLog struct {
+	tables  []storage.Table
+	firsts  []uint64 // first ordinal of each block
+	stamps  []uint64 // first timestamp of each block
+	count   uint32
+	partial storage.Table // Address 0: none
+}
+
+func newRowLog(a *arena.Arena, blocksMax uint64) rowLog {
+	const name = "manifest"
+	return rowLog{
+		tables: arena.Slice[storage.Table](a, blocksMax, name),
+		firsts: arena.Slice[uint64](a, blocksMax, name),
+		stamps: arena.Slice[uint64](a, blocksMax, name),
+	}
+}
+
+func (l *rowLog) add(t *storage.Table) bool {
+	if uint64(l.count) == uint64(len(l.tables)) {
+		return false
+	}
+	l.tables[l.count] = *t
+	l.firsts[l.count] = binary.BigEndian.Uint64(t.KeyMin[0:])
+	l.stamps[l.count] = binary.BigEndian.Uint64(t.KeyMin[8:])
+	l.count++
+	return true
+}
+
+// lastAtMost returns the index of the last element that is at most value, or -1. Elements ascend.
+func lastAtMost(elements []uint64, value uint64) int {
+	low, high := 0, len(elements)
+	for low < high {
+		middle := int(uint(low+high) >> 1)
+		if elements[middle] <= value {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low - 1
+}
+
+// logPage returns the page of the log that holds ordinal.
+func (f *Forest) logPage(ordinal accounting.TransferOrdinal) []byte {
+	assert.Below(ordinal, f.tail.first, "a transfer that is read from the log is in a full block")
+	at := lastAtMost(f.log.firsts[:f.log.count], uint64(ordinal))
+	assert.That(at >= 0, "the log starts at the first ordinal")
+	t := &f.log.tables[at]
+	number := f.rowShape.PageFind(block.HeaderPage(f.page(t.Ref, 0)), uint32(uint64(ordinal)-f.log.firsts[at]))
+	return f.page(t.Ref, number)
+}
+
+// logReadTransfer reads a transfer that is not in memory.
+func (f *Forest) logReadTransfer(ordinal accounting.TransferOrdinal, transfer *accounting.Transfer) (debit, credit accounting.AccountOrdinal) {
+	debit, credit = rowlog.ReadObject(f.logPage(ordinal), ordinal, transfer)
+	transfer.DebitAccountID = f.accountID(debit)
+	transfer.CreditAccountID = f.accountID(credit)
+	return debit, credit
+}
+
+// rowRead reads the row of any transfer.
+func (f *Forest) rowRead(ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
+	if inMemory := f.row(ordinal); inMemory != nil {
+		*row = *inMemory
+		return
+	}
+	rowlog.Read(f.logPage(ordinal), ordinal, row)
+	row.Transfer.DebitAccountID = f.accountID(row.DebitOrdinal)
+	row.Transfer.CreditAccountID = f.accountID(row.CreditOrdinal)
+}
+
+func (f *Forest) accountID(ordinal accounting.AccountOrdinal) accounting.U128 {
+	entry := f.cache.find(ordinal)
+	if entry == noEntry {
+		entry = f.accountLoad(ordinal)
+	}
+	return f.cache.accounts[entry].ID
+}
+
+// transferAtStamp returns the ordinal of the first transfer with at least this timestamp; the next ordinal if there is none.
+func (f *Forest) transferAtStamp(timestamp uint64) uint64 {
+	if rows := f.filling.rows[:f.filling.rowsCount]; len(rows) > 0 && rows[0].Transfer.Timestamp <= timestamp {
+		return uint64(f.filling.transfersFirst) + firstAtStamp(rows, timestamp)
+	}
+	if m := f.flushing; m != nil {
+		if rows := m.rows[:m.rowsCount]; len(rows) > 0 && rows[0].Transfer.Timestamp <= timestamp {
+			return uint64(m.transfersFirst) + firstAtStamp(rows, timestamp)
+		}
+	}
+	if rows := f.tail.rows[:f.tail.count]; len(rows) > 0 && rows[0].Transfer.Timestamp <= timestamp {
+		return uint64(f.tail.first) + firstAtStamp(rows, timestamp)
+	}
+	at := lastAtMost(f.log.stamps[:f.log.count], timestamp)
+	if at < 0 {
+		return 0
+	}
+	t := &f.log.tables[at]
+	number := f.rowShape.PageFindStamp(block.HeaderPage(f.page(t.Ref, 0)), timestamp)
+	page := f.page(t.Ref, number)
+	return uint64(rowlog.First(page)) + uint64(rowlog.SearchStamp(page, timestamp))
+}
+
+func firstAtStamp(rows []accounting.TransferRow, timestamp uint64) uint64 {
+	low, high := 0, len(rows)
+	for low < high {
+		middle := int(uint(low+high) >> 1)
+		if rows[middle].Transfer.Timestamp < timestamp {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return uint64(low)
+}

@@ -1,0 +1,99 @@
+package forest
+
+import (
+	"ledger/accounting"
+	"ledger/storage"
+)
+
+// accountScan is an open query over accounts.
+type accountScan struct {
+	query   accounting.AccountScan
+	disk    intersection
+	cursors [fieldsCount]postingCursor
+	memory  bool
+	at, end uint64 // ordinals of accounts in memory
+}
+
+func newAccountScan() accountScan {
+	var s accountScan
+	for i := range s.cursors {
+		s.cursors[i] = newPostingCursor()
+	}
+	return s
+}
+
+// AccountsOpen implements accounting.Store.
+func (f *Forest) AccountsOpen(query *accounting.AccountScan) {
+	s := &f.accountScan
+	s.query = *query
+	first := f.accountAtStamp(query.TimestampMin)
+	end := uint64(f.filling.accountsNext())
+	if query.TimestampMax < ^uint64(0) {
+		end = f.accountAtStamp(query.TimestampMax + 1)
+	}
+	flushed := uint64(f.accountsFlushed())
+	s.memory = query.Reversed
+	s.at, s.end = max(first, flushed), max(end, flushed)
+	s.disk.open(first, min(end, flushed), query.Reversed)
+	if s.disk.ended {
+		return
+	}
+	values := [fieldsCount]accounting.U128{
+		fieldUser128: query.UserData128, fieldUser64: {Lo: query.UserData64}, fieldUser32: {Lo: uint64(query.UserData32)},
+		fieldLedger: {Lo: uint64(query.Ledger)}, fieldCode: {Lo: uint64(query.Code)},
+	}
+	for field, value := range values {
+		if !value.IsZero() {
+			s.cursors[field].open(f, storage.TreeAccountUser128+storage.TreeID(field), value, query.Reversed)
+			s.disk.add(&s.cursors[field])
+		}
+	}
+	s.disk.choose()
+}
+
+func (s *accountScan) matches(a *accounting.Account) bool {
+	q := &s.query
+	return (q.UserData128.IsZero() || q.UserData128 == a.UserData128) &&
+		(q.UserData64 == 0 || q.UserData64 == a.UserData64) &&
+		(q.UserData32 == 0 || q.UserData32 == a.UserData32) &&
+		(q.Ledger == 0 || q.Ledger == a.Ledger) &&
+		(q.Code == 0 || q.Code == a.Code)
+}
+
+// AccountsNext implements accounting.Store.
+func (f *Forest) AccountsNext(account *accounting.Account) bool {
+	s := &f.accountScan
+	for steps := 1; ; steps++ {
+		if steps%256 == 0 {
+			f.waiter.Breathe()
+		}
+		ordinal, ok := s.next()
+		if !ok {
+			if s.memory == !s.query.Reversed {
+				return false
+			}
+			s.memory = !s.memory
+			continue
+		}
+		f.AccountRead(accounting.AccountOrdinal(ordinal), account)
+		if s.matches(account) {
+			return true
+		}
+	}
+}
+
+// next returns the next candidate of the part that has its turn.
+func (s *accountScan) next() (ordinal uint64, ok bool) {
+	switch {
+	case !s.memory:
+		return s.disk.next()
+	case s.at >= s.end:
+		return 0, false
+	case s.query.Reversed:
+		s.end--
+		return s.end, true
+	default:
+		s.at++
+		return s.at - 1, true
+	}
+}

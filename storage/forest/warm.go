@@ -1,0 +1,180 @@
+package forest
+
+import (
+	"encoding/binary"
+
+	"ledger/accounting"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/rowlog"
+	"ledger/storage/table"
+)
+
+const (
+	warmTriesMax   = 8  // a key needs a few pages, one after the other
+	warmReadsMax   = 24 // reads in flight, so that a demanded page finds a place
+	warmPerStepMax = 64
+)
+
+// warmKind of a warmKey.
+type warmKind uint8
+
+const (
+	warmAccount warmKind = iota + 1
+	warmTransfer
+	warmPending
+)
+
+type warmKey struct {
+	id    accounting.U128
+	kind  warmKind
+	tries uint8
+}
+
+// warmQueue holds keys whose pages are on their way. It is a bounded ring: what does not fit is read when it is needed.
+type warmQueue struct {
+	keys  []warmKey
+	head  uint32
+	count uint32
+}
+
+func newWarmQueue(l *limits.Limits) warmQueue {
+	return warmQueue{keys: make([]warmKey, 3*eventsMax(l)+1)}
+}
+
+func (q *warmQueue) push(k warmKey) {
+	if q.count == uint32(len(q.keys)) {
+		return
+	}
+	q.keys[(q.head+q.count)%uint32(len(q.keys))] = k
+	q.count++
+}
+
+// WarmAccount implements accounting.Warmer.
+func (f *Forest) WarmAccount(id accounting.U128) {
+	if _, ok := f.cache.findID(id, hashID(id)); !ok {
+		f.warmBegin(warmKey{id: id, kind: warmAccount})
+	}
+}
+
+// WarmTransfer implements accounting.Warmer.
+func (f *Forest) WarmTransfer(id accounting.U128) {
+	if f.trees[storage.TreeTransferID].runsCount > 0 {
+		f.warmBegin(warmKey{id: id, kind: warmTransfer})
+	}
+}
+
+// WarmPending implements accounting.Warmer.
+func (f *Forest) WarmPending(id accounting.U128) {
+	if f.trees[storage.TreeTransferID].runsCount > 0 {
+		f.warmBegin(warmKey{id: id, kind: warmPending})
+	}
+}
+
+func (f *Forest) warmBegin(k warmKey) {
+	if f.warm.count > 0 && f.grid.InFlight() >= warmReadsMax || !f.warmTry(&k) {
+		f.warm.push(k)
+	}
+}
+
+// WarmStep goes on with keys whose pages may have arrived. It never waits; call it when the grid made progress.
+func (f *Forest) WarmStep() {
+	q := &f.warm
+	for steps := min(q.count, warmPerStepMax); steps > 0 && f.grid.InFlight() < warmReadsMax; steps-- {
+		k := q.keys[q.head]
+		q.head = (q.head + 1) % uint32(len(q.keys))
+		q.count--
+		k.tries++
+		if !f.warmTry(&k) && k.tries < warmTriesMax {
+			q.push(k)
+		}
+	}
+}
+
+// warmTry asks for the next page that a key needs. True: all that it needs is in memory.
+func (f *Forest) warmTry(k *warmKey) bool {
+	key := keyOfID(k.id)
+	var value [8]byte
+	if k.kind == warmAccount {
+		found, complete := f.treeTry(storage.TreeAccountID, &key, value[:4])
+		if !found || !complete {
+			return complete
+		}
+		return f.warmTryAccount(accounting.AccountOrdinal(binary.LittleEndian.Uint32(value[:])))
+	}
+	found, complete := f.treeTry(storage.TreeTransferID, &key, value[:])
+	ordinal := binary.LittleEndian.Uint64(value[:])
+	if !found || !complete || k.kind == warmTransfer || ordinal == storage.TransferDeadMark {
+		return complete
+	}
+	return f.warmTryPending(accounting.TransferOrdinal(ordinal))
+}
+
+func (f *Forest) warmTryAccount(ordinal accounting.AccountOrdinal) bool {
+	if f.cache.find(ordinal) != noEntry {
+		return true
+	}
+	key := keyOfAccount(ordinal)
+	_, complete := f.treeTry(storage.TreeAccount, &key, nil)
+	return complete
+}
+
+func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {
+	key := keyOf64(uint64(ordinal))
+	_, complete := f.treeTry(storage.TreePending, &key, nil)
+	if ordinal >= f.tail.first {
+		return complete
+	}
+	at := lastAtMost(f.log.firsts[:f.log.count], uint64(ordinal))
+	ref := f.log.tables[at].Ref
+	header, ok := f.grid.Try(ref, 0)
+	if !ok {
+		return false
+	}
+	number := f.rowShape.PageFind(block.HeaderPage(header), uint32(uint64(ordinal)-f.log.firsts[at]))
+	page, ok := f.grid.Try(ref, number)
+	if !ok {
+		return false
+	}
+	var transfer accounting.Transfer
+	debit, credit := rowlog.ReadObject(page, ordinal, &transfer)
+	return f.warmTryAccount(debit) && f.warmTryAccount(credit) && complete
+}
+
+// treeTry is treeFind without waiting: complete is false if a page is missing, which is then asked for. value may be nil.
+func (f *Forest) treeTry(id storage.TreeID, key *storage.Key, value []byte) (found, complete bool) {
+	t := &f.trees[id]
+	k := fenceOf(key)
+	hash := uint64(0)
+	if t.spec.Filter {
+		hash = table.FilterHash(key)
+	}
+	for i := len(t.ordered) - 1; i >= 0; i-- {
+		r := t.ordered[i]
+		if last := len(r.fences) - 1; r.fences[last].less(k) {
+			continue
+		}
+		at := r.search(key, k)
+		if at == len(r.tables) || r.tables[at].KeyMin.Compare(key) > 0 {
+			continue
+		}
+		tab := &r.tables[at]
+		if t.spec.Filter && !table.FilterHas(f.filters.of(r.filters[at], tab.Entries, &t.shape), hash) {
+			continue
+		}
+		header, ok := f.grid.Try(tab.Ref, 0)
+		if !ok {
+			return false, false
+		}
+		page, ok := f.grid.Try(tab.Ref, t.shape.PageFind(block.HeaderPage(header), key))
+		if !ok {
+			return false, false
+		}
+		if index, exact := t.shape.Search(page, key); exact {
+			copy(value, t.shape.Value(page, index))
+			return true, true
+		}
+	}
+	return false, true
+}
