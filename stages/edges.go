@@ -117,8 +117,8 @@ type ConsensusToNetKind uint8
 const (
 	// NetSend: send the message at Offset of reply Slot to the client's route; answer NetSent, also when there is no route.
 	NetSend ConsensusToNetKind = iota + 1
-	// NetSendFree: send the message in the client Slot (a pong or an eviction, written over what arrived) and free the slot. With Client
-	// zero it goes to Connection.
+	// NetSendFree: send the message in the client Slot (a pong, an eviction, or a stored reply of up to the slot's size, written over
+	// what arrived) and free the slot. With Client zero it goes to Connection.
 	NetSendFree
 	// NetFree: the client Slot is free.
 	NetFree
