@@ -42,6 +42,9 @@ func (b *Builder) Begin(buffer []byte) {
 	b.pageOpen()
 }
 
+// Abandon forgets the table that has begun.
+func (b *Builder) Abandon() { b.open = false }
+
 // Open tells whether a table has begun and is not finished.
 func (b *Builder) Open() bool { return b.open }
 

@@ -20,6 +20,9 @@ const (
 	deltaEnd   = delta3From + 1<<21
 )
 
+// Ordinal that ends a posting's key.
+func (s *Shape) Ordinal(key *storage.Key) uint64 { return s.ordinalOf(key) }
+
 // ordinalOf reads the ordinal behind a posting's value.
 func (s *Shape) ordinalOf(key *storage.Key) uint64 {
 	return binary.BigEndian.Uint64(key[s.valueAt:]) >> (64 - 8*uint(s.ordinalBytes))

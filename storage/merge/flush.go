@@ -1,0 +1,100 @@
+package merge
+
+import (
+	"ledger/accounting"
+	"ledger/assert"
+	"ledger/storage"
+	"ledger/storage/table"
+)
+
+// valueBytesMax is the longest value of any tree, rounded up.
+const valueBytesMax = 256
+
+// flushTree writes one tree of a sealed memtable as the tables of a run.
+func (m *Merger) flushTree(job *storage.Job) {
+	shape := &m.shapes[job.Tree]
+	count := job.Source.EntriesCount(job.Tree)
+	assert.AtMost(uint64(count), m.entriesMax, "entries of a tree in a memtable")
+	records := m.records[0][:count]
+	inOrder := m.extract(job, records)
+	if !inOrder {
+		m.sort(records, m.records[1][:count])
+	}
+	width := 1
+	if shape.Encoding == storage.EncodingPrefix {
+		width = m.widthOf(job.Tree, records)
+	}
+	m.packer.Reset(shape, width)
+	var buffer [valueBytesMax]byte
+	value := buffer[:shape.ValueBytes]
+	var key storage.Key
+	for i := range records {
+		r := &records[i]
+		r.key(&key)
+		if len(value) > 0 && !r.tombstone {
+			job.Source.Value(job.Tree, r.index, value)
+		}
+		m.add(job, &key, r.tombstone, value)
+		m.spend(1)
+	}
+	m.finishTable(job)
+	m.statistics.EntriesFlushed += uint64(count)
+}
+
+// extract copies the keys of the job's tree and tells whether they ascend already.
+func (m *Merger) extract(job *storage.Job, records []record) (inOrder bool) {
+	inOrder = true
+	for i := range records {
+		key, tombstone := job.Source.Entry(job.Tree, uint32(i))
+		r := recordOf(&key)
+		r.index, r.tombstone = uint32(i), tombstone
+		records[i] = r
+		if i > 0 && !records[i-1].less(&records[i]) {
+			inOrder = false
+		}
+		if i%512 == 511 {
+			m.spend(256)
+		}
+	}
+	return inOrder
+}
+
+// widthOf is how many bytes the highest ordinal of postings needs.
+func (m *Merger) widthOf(tree storage.TreeID, records []record) int {
+	highest := uint64(0)
+	var key storage.Key
+	for i := range records {
+		records[i].key(&key)
+		highest = max(highest, m.shapes[tree].Ordinal(&key))
+	}
+	m.spend(len(records) / 8)
+	return table.OrdinalWidth(highest)
+}
+
+// flushRows writes the rows of a sealed memtable: full blocks, and before a checkpoint what is left as a partial one.
+func (m *Merger) flushRows(job *storage.Job) {
+	first, count := job.Source.RowsFirst(), job.Source.RowsCount()
+	pack := &m.rowPack
+	for i := range count {
+		row := job.Source.Row(i)
+		for {
+			if !pack.Open() {
+				pack.Begin(&m.rows, m.take())
+			}
+			if pack.Add(first+accounting.TransferOrdinal(i), row) {
+				break
+			}
+			m.installed(job, pack.Finish(m.cluster, nextAddress(job), false))
+			job.RowsWritten = i // the rows before this one
+		}
+		m.spend(4)
+	}
+	if pack.Open() {
+		if job.PartialWritten {
+			m.installed(job, pack.Finish(m.cluster, nextAddress(job), true))
+		} else {
+			pack.Abandon()
+		}
+	}
+	m.statistics.RowsFlushed += uint64(count)
+}

@@ -1,0 +1,256 @@
+package merge
+
+import (
+	"fmt"
+
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/rowlog"
+	"ledger/storage/table"
+	"ledger/wire"
+)
+
+const (
+	// WritesMax is how many block writes are in flight at most: the number of slots of a BlockWriter.
+	WritesMax = 4
+	// ReadsMax is the number of slots of a BlockReader: two blocks for each input run.
+	ReadsMax = 2 * storage.MergeRunsMax
+
+	outputsCount = WritesMax + 1
+
+	// breathCost is some 100 µs of work, in units of one entry compared, moved and packed (about 40 ns).
+	breathCost = 2500
+)
+
+// BlockReader reads from the start of blocks. An operation belongs to a slot, which the caller chooses and which is free.
+type BlockReader interface {
+	// ReadStart queues a read of len(buffer) bytes from the start of the block.
+	ReadStart(slot int, address uint64, buffer []byte)
+	// ReadDone tells whether it has ended, and its errno: 0 if buffer is full.
+	ReadDone(slot int) (done bool, errno int32)
+}
+
+// BlockWriter writes the front parts of blocks, like BlockReader.
+type BlockWriter interface {
+	WriteStart(slot int, address uint64, data []byte)
+	WriteDone(slot int) (done bool, errno int32)
+}
+
+// Merger runs one job after the other.
+type Merger struct {
+	cluster    wire.U128
+	geometry   block.Geometry
+	shapes     [storage.TreesCount]table.Shape
+	rows       rowlog.Shape
+	entriesMax uint64
+	reader     BlockReader
+	writer     BlockWriter
+	waiter     storage.Waiter
+	fault      *storage.Fault
+
+	inputs  [storage.MergeRunsMax]input
+	outputs [outputsCount]output
+	writing int // outputs whose write is in flight
+	packer  table.Builder
+	rowPack rowlog.Builder
+	filling int // the output that is being filled
+
+	records [2][]record
+
+	cost, breath int
+	statistics   Statistics
+}
+
+// Statistics counts since the start.
+type Statistics struct {
+	EntriesFlushed uint64
+	RowsFlushed    uint64
+	EntriesMerged  uint64 // consumed by merges
+	BytesRead      uint64
+	BytesWritten   uint64
+}
+
+// output is a block being filled or written.
+type output struct {
+	buffer  []byte
+	writing bool
+	address uint64
+	slot    int
+}
+
+// EntriesMax is the most entries of one tree that a sealed memtable can hold: two for each event of the bar in which it
+// reached the seal, and of the rows before.
+func EntriesMax(l limits.Limits) uint64 {
+	const eventBytes = 128
+	return 2 * (uint64(l.MemtableRowsSeal) + uint64(l.BarOps)*uint64(l.MessageBytesMax/eventBytes))
+}
+
+// New reserves the buffers.
+func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader, writer BlockWriter) *Merger {
+	m := &Merger{
+		cluster: cluster, geometry: block.GeometryOf(l), rows: rowlog.ShapeOf(l), entriesMax: EntriesMax(l),
+		reader: reader, writer: writer, breath: breathCost,
+	}
+	for tree := storage.TreeTransferLog + 1; tree < storage.TreesCount; tree++ {
+		m.shapes[tree] = table.ShapeOf(l, tree)
+	}
+	for i := range m.inputs {
+		for j := range m.inputs[i].buffers {
+			m.inputs[i].buffers[j].data = a.Bytes(uint64(l.BlockBytes), arena.PageBytes, "compaction inputs")
+		}
+	}
+	for i := range m.outputs {
+		m.outputs[i].buffer = a.Bytes(uint64(l.BlockBytes), arena.PageBytes, "compaction outputs")
+	}
+	for i := range m.records {
+		m.records[i] = arena.Slice[record](a, m.entriesMax, "compaction sort")
+	}
+	return m
+}
+
+// Run does one job and fills in its results. Its last writes may still be in flight: see Drain.
+func (m *Merger) Run(job *storage.Job, waiter storage.Waiter) {
+	m.waiter = waiter
+	job.Tables = job.Tables[:0]
+	job.Finished, job.RowsWritten, job.Fault = false, 0, nil
+	if m.fault == nil {
+		switch job.Kind {
+		case storage.JobFlushTree:
+			m.flushTree(job)
+		case storage.JobFlushRows:
+			m.flushRows(job)
+		case storage.JobMerge:
+			m.merge(job)
+		default:
+			assert.That(false, "the kind of a job is known")
+		}
+	}
+	job.Fault = m.fault
+}
+
+// Drain waits until no write is in flight. It returns the fault that any job or write has met so far, or nil.
+func (m *Merger) Drain(waiter storage.Waiter) *storage.Fault {
+	m.waiter = waiter
+	for m.collect(); m.writing > 0; m.collect() {
+		waiter.Wait()
+	}
+	return m.fault
+}
+
+// Fault is what any job or write has met so far, or nil.
+func (m *Merger) Fault() *storage.Fault { return m.fault }
+
+// Statistics returns the counters.
+func (m *Merger) Statistics() Statistics { return m.statistics }
+
+// fail notes the first fault. Faults are the end of this replica, so this path may allocate.
+func (m *Merger) fail(what string, address uint64, page uint32, reason string) {
+	if m.fault == nil {
+		m.fault = &storage.Fault{What: what, Address: address, Page: page, Reason: reason}
+	}
+}
+
+// spend notes work done and ends the step when it has lasted long enough.
+func (m *Merger) spend(cost int) {
+	if m.cost += cost; m.cost >= m.breath {
+		m.cost = 0
+		m.waiter.Breathe()
+	}
+}
+
+// collect takes back the outputs whose writes have ended.
+func (m *Merger) collect() {
+	for i := range m.outputs {
+		o := &m.outputs[i]
+		if !o.writing {
+			continue
+		}
+		done, errno := m.writer.WriteDone(o.slot)
+		if !done {
+			continue
+		}
+		o.writing = false
+		m.writing--
+		if errno != 0 {
+			m.fail("disk", o.address, 0, fmt.Sprintf("the write of a block failed (errno %d)", errno))
+		}
+	}
+}
+
+// take returns a free output buffer, waiting for one.
+func (m *Merger) take() []byte {
+	for {
+		m.collect()
+		if m.writing < WritesMax {
+			for i := range m.outputs {
+				if !m.outputs[i].writing {
+					m.filling = i
+					return m.outputs[i].buffer
+				}
+			}
+		}
+		m.waiter.Wait()
+	}
+}
+
+// write gives the filled output to the disk.
+func (m *Merger) write(address uint64, usedBytes uint32) {
+	var taken [WritesMax]bool
+	for i := range m.outputs {
+		if m.outputs[i].writing {
+			taken[m.outputs[i].slot] = true
+		}
+	}
+	slot := 0
+	for taken[slot] {
+		slot++
+	}
+	o := &m.outputs[m.filling]
+	assert.That(!o.writing, "a buffer is filled when no write uses it")
+	o.writing, o.address, o.slot = true, address, slot
+	m.writing++
+	m.statistics.BytesWritten += uint64(usedBytes)
+	m.writer.WriteStart(slot, address, o.buffer[:usedBytes])
+}
+
+// nextAddress is where the next output of job goes.
+func nextAddress(job *storage.Job) uint64 {
+	n := len(job.Tables)
+	assert.Below(n, len(job.Addresses), "a job needs no more addresses than were reserved")
+	return job.Addresses[n]
+}
+
+// installed appends a written table to the job's results.
+func (m *Merger) installed(job *storage.Job, t storage.Table) {
+	assert.Below(len(job.Tables), cap(job.Tables), "the planner gave room for the results")
+	job.Tables = append(job.Tables, t)
+	m.write(t.Address, uint32(t.PagesUsed)*m.geometry.PageBytes)
+}
+
+// add packs an entry into the job's run, going to the next table when one is full.
+func (m *Merger) add(job *storage.Job, key *storage.Key, tombstone bool, value []byte) {
+	for {
+		if !m.packer.Open() {
+			m.packer.Begin(m.take())
+		}
+		if m.packer.Add(key, tombstone, value) {
+			return
+		}
+		m.finishTable(job)
+	}
+}
+
+// finishTable seals the open table, if there is one, and writes it.
+func (m *Merger) finishTable(job *storage.Job) {
+	if !m.packer.Open() {
+		return
+	}
+	t := m.packer.Finish(m.cluster, nextAddress(job), m.waiter)
+	if job.Filters != nil {
+		copy(job.Filters[len(job.Tables)], m.packer.Filter())
+	}
+	m.installed(job, t)
+}

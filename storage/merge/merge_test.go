@@ -1,0 +1,536 @@
+package merge
+
+import (
+	"bytes"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/rowlog"
+	"ledger/storage/table"
+	"ledger/wire"
+)
+
+var seedFlag = flag.Uint64("seed", 1, "replay a failure")
+
+var cluster = wire.U128{Lo: 5}
+
+func small() limits.Limits {
+	l := limits.Production()
+	l.SectorBytes, l.PageBytes, l.BlockBytes = 512, 512, 4096
+	l.MessageBytesMax, l.MemtableRowsSeal = 1<<16, 4096
+	return l
+}
+
+// fakeDisk is blocks in memory. With rng, operations end later and in any order; without, at once.
+type fakeDisk struct {
+	blockBytes int
+	blocks     map[uint64][]byte
+	rng        *rand.Rand
+	reads      [ReadsMax]fakeOperation
+	writes     [WritesMax]fakeOperation
+	damage     func(address uint64, buffer []byte) (errno int32)
+	writeErrno int32
+}
+
+type fakeOperation struct {
+	busy    bool
+	address uint64
+	buffer  []byte
+}
+
+func newDisk(l limits.Limits, rng *rand.Rand) *fakeDisk {
+	return &fakeDisk{blockBytes: int(l.BlockBytes), blocks: map[uint64][]byte{}, rng: rng}
+}
+
+func (d *fakeDisk) ReadStart(slot int, address uint64, buffer []byte) {
+	if d.reads[slot].busy {
+		panic("slot is busy")
+	}
+	d.reads[slot] = fakeOperation{true, address, buffer}
+}
+
+func (d *fakeDisk) ReadDone(slot int) (bool, int32) {
+	o := &d.reads[slot]
+	if !o.busy {
+		panic("no such read")
+	}
+	if d.rng != nil && d.rng.IntN(3) > 0 {
+		return false, 0
+	}
+	o.busy = false
+	clear(o.buffer)
+	copy(o.buffer, d.blocks[o.address])
+	if d.damage != nil {
+		return true, d.damage(o.address, o.buffer)
+	}
+	return true, 0
+}
+
+func (d *fakeDisk) WriteStart(slot int, address uint64, data []byte) {
+	if d.writes[slot].busy {
+		panic("slot is busy")
+	}
+	d.writes[slot] = fakeOperation{true, address, data}
+}
+
+func (d *fakeDisk) WriteDone(slot int) (bool, int32) {
+	o := &d.writes[slot]
+	if d.rng != nil && d.rng.IntN(3) > 0 {
+		return false, 0
+	}
+	o.busy = false
+	if d.writeErrno == 0 {
+		stored, ok := d.blocks[o.address]
+		if !ok {
+			stored = make([]byte, d.blockBytes)
+			d.blocks[o.address] = stored
+		}
+		copy(stored, o.buffer)
+	}
+	return true, d.writeErrno
+}
+
+// waits counts, and lets time pass: a wait that nothing can end is found by the test's time limit.
+type waits struct{ waits, breaths int }
+
+func (w *waits) Wait()    { w.waits++ }
+func (w *waits) Breathe() { w.breaths++ }
+
+// entry of the naive model.
+type entry struct {
+	key       storage.Key
+	tombstone bool
+	value     []byte
+}
+
+// source is a memtable for one tree and for rows.
+type source struct {
+	entries []entry
+	first   accounting.TransferOrdinal
+	rows    []accounting.TransferRow
+}
+
+func (s *source) EntriesCount(storage.TreeID) uint32 { return uint32(len(s.entries)) }
+func (s *source) Entry(_ storage.TreeID, i uint32) (storage.Key, bool) {
+	return s.entries[i].key, s.entries[i].tombstone
+}
+func (s *source) Value(_ storage.TreeID, i uint32, value []byte) { copy(value, s.entries[i].value) }
+func (s *source) RowsFirst() accounting.TransferOrdinal          { return s.first }
+func (s *source) RowsCount() uint32                              { return uint32(len(s.rows)) }
+func (s *source) Row(i uint32) *accounting.TransferRow           { return &s.rows[i] }
+
+// draw makes distinct entries of a tree in any order; keys overlap between calls.
+func draw(rng *rand.Rand, tree storage.TreeID, count int) (entries []entry) {
+	spec := &storage.Trees[tree]
+	spread := 1 + rng.IntN(3*count)
+	seen := map[storage.Key]bool{}
+	for range count {
+		e := entry{value: make([]byte, spec.ValueBytes)}
+		// Numbers at both ends of the key, so that prefixes are shared and postings have few values.
+		var text [24]byte
+		binary.BigEndian.PutUint64(text[16:], uint64(rng.IntN(spread)))
+		copy(e.key[:spec.KeyBytes], text[24-min(24, int(spec.KeyBytes)):])
+		if spec.KeyBytes > 8 {
+			e.key[1] = byte(rng.IntN(3))
+		}
+		if seen[e.key] {
+			continue
+		}
+		seen[e.key] = true
+		e.tombstone = spec.Tombstones && rng.IntN(3) == 0
+		for i := range e.value {
+			if !e.tombstone {
+				e.value[i] = byte(rng.Uint32())
+			}
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+func jobOf(kind storage.JobKind, tree storage.TreeID, addresses int, from uint64) storage.Job {
+	job := storage.Job{Kind: kind, Tree: tree, Tables: make([]storage.Table, 0, addresses)}
+	for i := range addresses {
+		job.Addresses = append(job.Addresses, from+uint64(i)*3)
+	}
+	return job
+}
+
+// read gives all entries of tables back, verified.
+func read(t *testing.T, l limits.Limits, disk *fakeDisk, tree storage.TreeID, tables []storage.Table) (entries []entry) {
+	t.Helper()
+	s := table.ShapeOf(l, tree)
+	g := s.Geometry
+	for _, tbl := range tables {
+		data := disk.blocks[tbl.Address]
+		if fault := block.VerifyBlock(&g, data, tbl.Ref, cluster); fault != nil {
+			t.Fatal(fault)
+		}
+		header := block.HeaderPage(data)
+		before := len(entries)
+		for n := uint32(1); n <= header.DataPages(); n++ {
+			page := data[n*g.PageBytes : (n+1)*g.PageBytes]
+			keys := make([]storage.Key, s.Count(page))
+			s.Decode(page, 0, keys)
+			for i, key := range keys {
+				e := entry{key: key, tombstone: s.Tombstone(page, i), value: []byte{}}
+				if s.ValueBytes > 0 {
+					e.value = slices.Clone(s.Value(page, i))
+				}
+				entries = append(entries, e)
+			}
+		}
+		if entries[before].key != tbl.KeyMin || entries[len(entries)-1].key != tbl.KeyMax || len(entries)-before != int(tbl.Entries) {
+			t.Fatal("a table's name differs from its content")
+		}
+	}
+	return entries
+}
+
+func equalEntries(t *testing.T, what string, got, want []entry) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d entries, want %d", what, len(got), len(want))
+	}
+	for i := range got {
+		if got[i].key != want[i].key || got[i].tombstone != want[i].tombstone || !bytes.Equal(got[i].value, want[i].value) {
+			t.Fatalf("%s: entry %d is %x %t %x, want %x %t %x", what, i, got[i].key, got[i].tombstone, got[i].value, want[i].key, want[i].tombstone, want[i].value)
+		}
+	}
+}
+
+func sorted(entries []entry) []entry {
+	entries = slices.Clone(entries)
+	slices.SortFunc(entries, func(a, b entry) int { return a.key.Compare(&b.key) })
+	return entries
+}
+
+// Flushes and merges of every tree, cut anywhere, with any order of completions, give what a sort and a map give.
+func TestFlushAndMergeAgainstNaive(t *testing.T) {
+	l := small()
+	for tree := storage.TreeTransferID; tree < storage.TreesCount; tree++ {
+		for round := range uint64(4) {
+			rng := rand.New(rand.NewPCG(*seedFlag, uint64(tree)<<8|round))
+			memory := arena.New()
+			disk := newDisk(l, rng)
+			m := New(l, memory, cluster, disk, disk)
+			m.breath = 1 + rng.IntN(500)
+			shape := table.ShapeOf(l, tree)
+			w := &waits{}
+			address := uint64(1)
+			reserve := func(entries int) int {
+				n := int(shape.TablesMax(uint64(entries)))
+				address += uint64(3*n + 1)
+				return n
+			}
+			model := map[storage.Key]entry{}
+			var runs [][]storage.Table
+			total := 0
+			for range 1 + rng.IntN(storage.MergeRunsMax) {
+				entries := draw(rng, tree, 1+rng.IntN(800))
+				from := address
+				job := jobOf(storage.JobFlushTree, tree, reserve(len(entries)), from)
+				job.Source = &source{entries: entries}
+				if storage.Trees[tree].Filter {
+					for range job.Addresses {
+						job.Filters = append(job.Filters, make([]byte, shape.FilterBytesMax()))
+					}
+				}
+				m.Run(&job, w)
+				if fault := m.Drain(w); fault != nil {
+					t.Fatal(fault)
+				}
+				equalEntries(t, storage.Trees[tree].Name, read(t, l, disk, tree, job.Tables), sorted(entries))
+				for i, filter := range job.Filters[:min(len(job.Filters), len(job.Tables))] {
+					data := disk.blocks[job.Tables[i].Address][(block.HeaderPage(disk.blocks[job.Tables[i].Address]).DataPages()+1)*l.PageBytes:]
+					if n := shape.FilterBytes(job.Tables[i].Entries); !bytes.Equal(filter[:n], data[:n]) {
+						t.Fatal("the filter given back differs from the block's")
+					}
+				}
+				runs = append([][]storage.Table{slices.Clone(job.Tables)}, runs...)
+				for _, e := range entries {
+					model[e.key] = e
+				}
+				total += len(entries)
+			}
+			drop := rng.IntN(2) == 0
+			var want []entry
+			for _, e := range model {
+				if !e.tombstone || !drop {
+					want = append(want, e)
+				}
+			}
+			var got []entry
+			from := storage.Job{}
+			for pieces := 0; ; pieces++ {
+				entriesMax := 1 + rng.IntN(total)
+				start := address
+				job := jobOf(storage.JobMerge, tree, reserve(entriesMax+storage.MergeRunsMax), start)
+				job.Runs, job.DropTombstones, job.EntriesMax = runs, drop, uint64(entriesMax)
+				job.From, job.FromKey = from.From, from.FromKey
+				m.Run(&job, w)
+				if fault := m.Drain(w); fault != nil {
+					t.Fatal(fault)
+				}
+				got = append(got, read(t, l, disk, tree, job.Tables)...)
+				if job.Finished {
+					break
+				}
+				from.From, from.FromKey = true, job.UpTo
+				if pieces > total {
+					t.Fatal("the merge does not end")
+				}
+			}
+			equalEntries(t, storage.Trees[tree].Name+" merged", got, sorted(want))
+			memory.Close()
+		}
+	}
+}
+
+func typicalRow(rng *rand.Rand, index uint64) (row accounting.TransferRow) {
+	t := &row.Transfer
+	t.ID, t.Amount = wire.U128{Lo: rng.Uint64(), Hi: rng.Uint64()}, wire.U128{Lo: rng.Uint64N(10000)}
+	t.UserData128, t.UserData64, t.UserData32 = wire.U128{Lo: rng.Uint64(), Hi: rng.Uint64()}, rng.Uint64(), rng.Uint32()
+	t.Ledger, t.Code, t.Timestamp = 1, uint16(1+rng.IntN(65535)), 1_700_000_000_000_000_000+index
+	row.DebitOrdinal, row.CreditOrdinal = accounting.AccountOrdinal(rng.IntN(10000)), accounting.AccountOrdinal(rng.IntN(10000))
+	row.DebitAfter.DebitsPosted, row.CreditAfter.CreditsPosted = wire.U128{Lo: rng.Uint64N(1 << 26)}, wire.U128{Lo: rng.Uint64N(1 << 26)}
+	row.DebitAfter.CreditsPosted, row.CreditAfter.DebitsPosted = wire.U128{Lo: rng.Uint64N(1 << 26)}, wire.U128{Lo: rng.Uint64N(1 << 26)}
+	row.DebitAfter.Flags, row.CreditAfter.Flags = accounting.AccountHistory, accounting.AccountHistory
+	return row
+}
+
+// Full blocks hold the first rows, the partial one the rest, and the carried rows continue where the full blocks end.
+func TestFlushRows(t *testing.T) {
+	l := small()
+	for round := range uint64(20) {
+		rng := rand.New(rand.NewPCG(*seedFlag, round))
+		memory := arena.New()
+		disk := newDisk(l, rng)
+		m := New(l, memory, cluster, disk, disk)
+		m.breath = 1 + rng.IntN(500)
+		src := &source{first: accounting.TransferOrdinal(rng.Uint64N(1 << 30))}
+		count := rng.IntN(400)
+		if round == 0 {
+			count = 0
+		}
+		for i := range count {
+			src.rows = append(src.rows, typicalRow(rng, uint64(i)))
+		}
+		shape := rowlog.ShapeOf(l)
+		job := jobOf(storage.JobFlushRows, storage.TreeTransferLog, int(shape.BlocksMax(uint64(count))), 7)
+		job.Source, job.PartialWritten = src, round%2 == 0
+		m.Run(&job, &waits{})
+		if fault := m.Drain(&waits{}); fault != nil {
+			t.Fatal(fault)
+		}
+		rows := uint32(0)
+		for i, tbl := range job.Tables {
+			if tbl.Partial != (job.PartialWritten && i == len(job.Tables)-1) {
+				t.Fatalf("table %d of %d: partial is %t", i, len(job.Tables), tbl.Partial)
+			}
+			if !tbl.Partial {
+				rows += tbl.Entries
+			} else if rows+tbl.Entries != uint32(count) {
+				t.Fatalf("%d rows in the partial block, %d in full ones, of %d", tbl.Entries, rows, count)
+			}
+			data := disk.blocks[tbl.Address]
+			if fault := block.VerifyBlock(&shape.Geometry, data, tbl.Ref, cluster); fault != nil {
+				t.Fatal(fault)
+			}
+			var row accounting.TransferRow
+			first, _ := rowlog.KeyParts(&tbl.KeyMin)
+			for j := range tbl.Entries {
+				n := shape.PageFind(block.HeaderPage(data), j)
+				rowlog.Read(data[n*l.PageBytes:(n+1)*l.PageBytes], first+accounting.TransferOrdinal(j), &row)
+				if row != src.rows[uint32(first-src.first)+j] {
+					t.Fatalf("row %d of block %d differs", j, i)
+				}
+			}
+		}
+		if job.RowsWritten != rows {
+			t.Fatalf("%d rows written, full blocks hold %d", job.RowsWritten, rows)
+		}
+		memory.Close()
+	}
+}
+
+// The same jobs in steps of any size, with completions at any time, write the same bytes.
+func TestBytesAreAFunctionOfTheJob(t *testing.T) {
+	l := small()
+	var first map[uint64][]byte
+	var firstTables []storage.Table
+	for variant := range 6 {
+		rng := rand.New(rand.NewPCG(*seedFlag, 77))
+		memory := arena.New()
+		var diskRng *rand.Rand
+		if variant > 0 {
+			diskRng = rand.New(rand.NewPCG(uint64(variant), 0))
+		}
+		disk := newDisk(l, diskRng)
+		m := New(l, memory, cluster, disk, disk)
+		m.breath = 1 << (3 * variant)
+		for i := range m.outputs { // what was in the buffers does not show
+			for j := range m.outputs[i].buffer {
+				m.outputs[i].buffer[j] = byte(variant)
+			}
+		}
+		w := &waits{}
+		var tables []storage.Table
+		address := uint64(1)
+		for _, tree := range []storage.TreeID{storage.TreeTransferID, storage.TreeExpiry, storage.TreeTransferUser32} {
+			var runs [][]storage.Table
+			for range 4 {
+				job := jobOf(storage.JobFlushTree, tree, 200, address)
+				job.Source = &source{entries: draw(rng, tree, 700)}
+				address += 1000
+				m.Run(&job, w)
+				m.Drain(w)
+				runs = append(runs, job.Tables)
+				tables = append(tables, job.Tables...)
+			}
+			job := jobOf(storage.JobMerge, tree, 300, address)
+			job.Runs, job.EntriesMax = runs, 1500
+			address += 1000
+			m.Run(&job, w)
+			m.Drain(w)
+			tables = append(tables, job.Tables...)
+		}
+		if variant == 0 {
+			first, firstTables = disk.blocks, tables
+		} else if !slices.Equal(tables, firstTables) {
+			t.Fatalf("variant %d: tables differ", variant)
+		}
+		for address, data := range first {
+			if !bytes.Equal(disk.blocks[address], data) {
+				t.Fatalf("variant %d: block %d differs", variant, address)
+			}
+		}
+		memory.Close()
+	}
+}
+
+// Damage that goes away is read over; damage that stays, and a disk that fails, end the job with a fault.
+func TestFaults(t *testing.T) {
+	l := small()
+	for _, c := range []struct {
+		name   string
+		damage func(attempt int, buffer []byte) int32
+		fault  string
+	}{
+		{"header once", func(attempt int, b []byte) int32 { b[20] ^= byte(1 &^ attempt); return 0 }, ""},
+		{"page once", func(attempt int, b []byte) int32 { b[600] ^= byte(1 &^ attempt); return 0 }, ""},
+		{"error once", func(attempt int, b []byte) int32 { return int32(5 &^ (attempt * 5)) }, ""},
+		{"header", func(_ int, b []byte) int32 { b[20] ^= 1; return 0 }, "block"},
+		{"page", func(_ int, b []byte) int32 { b[600] ^= 1; return 0 }, "block"},
+		{"error", func(_ int, b []byte) int32 { return 5 }, "disk"},
+	} {
+		memory := arena.New()
+		rng := rand.New(rand.NewPCG(1, 1))
+		disk := newDisk(l, rng)
+		m := New(l, memory, cluster, disk, disk)
+		var runs [][]storage.Table
+		for i := range 3 {
+			job := jobOf(storage.JobFlushTree, storage.TreeTransferID, 40, uint64(i*1000+1))
+			job.Source = &source{entries: draw(rng, storage.TreeTransferID, 500)}
+			m.Run(&job, &waits{})
+			m.Drain(&waits{})
+			runs = append(runs, job.Tables)
+		}
+		attempts := map[uint64]int{}
+		victim := runs[1][1].Address
+		disk.damage = func(address uint64, buffer []byte) int32 {
+			if address != victim {
+				return 0
+			}
+			attempts[address]++
+			return c.damage(min(attempts[address]-1, 1), buffer)
+		}
+		job := jobOf(storage.JobMerge, storage.TreeTransferID, 100, 9000)
+		job.Runs, job.EntriesMax = runs, 1<<40
+		m.Run(&job, &waits{})
+		m.Drain(&waits{})
+		switch {
+		case c.fault == "" && (job.Fault != nil || !job.Finished):
+			t.Errorf("%s: fault %v, want none", c.name, job.Fault)
+		case c.fault != "" && (job.Fault == nil || job.Fault.What != c.fault || job.Fault.Address != victim):
+			t.Errorf("%s: fault %v, want one of %s %d", c.name, job.Fault, c.fault, victim)
+		}
+		memory.Close()
+	}
+
+	memory := arena.New()
+	defer memory.Close()
+	disk := newDisk(l, nil)
+	disk.writeErrno = 28
+	m := New(l, memory, cluster, disk, disk)
+	job := jobOf(storage.JobFlushTree, storage.TreeAccount, 900, 1)
+	job.Source = &source{entries: draw(rand.New(rand.NewPCG(1, 1)), storage.TreeAccount, 500)}
+	m.Run(&job, &waits{})
+	if fault := m.Drain(&waits{}); fault == nil || fault.What != "disk" {
+		t.Fatalf("a write that fails: fault %v, want one of the disk", fault)
+	}
+	if m.Run(&job, &waits{}); job.Fault == nil {
+		t.Fatal("after a fault every job ends with it")
+	}
+}
+
+type chainFile struct{ disk *fakeDisk }
+
+func (f chainFile) ReadAt(buffer []byte, offset uint64) error {
+	clear(buffer)
+	copy(buffer, f.disk.blocks[offset/uint64(f.disk.blockBytes)+1])
+	return nil
+}
+func (f chainFile) WriteAt([]byte, uint64) error { return fmt.Errorf("not written") }
+func (f chainFile) SizeBytes() (uint64, error)   { return 0, nil }
+
+// The trailers of a checkpoint come back from their roots.
+func TestCheckpoint(t *testing.T) {
+	l := small()
+	memory := arena.New()
+	defer memory.Close()
+	rng := rand.New(rand.NewPCG(4, 4))
+	disk := newDisk(l, rng)
+	m := New(l, memory, cluster, disk, disk)
+	g := block.GeometryOf(l)
+	var job storage.CheckpointJob
+	var content [storage.TrailersCount][]byte
+	address := uint64(10)
+	for kind := range storage.TrailersCount {
+		content[kind] = make([]byte, int(kind)*30000)
+		for i := range content[kind] {
+			content[kind][i] = byte(rng.Uint32())
+		}
+		half := len(content[kind]) / 3
+		job.Chunks[kind] = [][]byte{content[kind][:half], content[kind][half:]}
+		for range g.TrailerBlocks(uint64(len(content[kind]))) {
+			job.Addresses[kind] = append(job.Addresses[kind], address)
+			address += 2
+		}
+	}
+	m.Checkpoint(&job, &waits{})
+	if job.Fault != nil {
+		t.Fatal(job.Fault)
+	}
+	for kind := range storage.TrailersCount {
+		got := make([]byte, len(content[kind]))
+		if fault := block.ReadChain(chainFile{disk}, 0, &g, cluster, kind, job.Roots[kind], got, make([]byte, l.BlockBytes), nil); fault != nil {
+			t.Fatal(fault)
+		}
+		if !bytes.Equal(got, content[kind]) {
+			t.Fatalf("trailer %d differs", kind)
+		}
+	}
+	if !job.Roots[storage.TrailerManifest].IsZero() {
+		t.Fatal("an empty trailer has no root")
+	}
+}

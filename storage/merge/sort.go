@@ -1,0 +1,122 @@
+package merge
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"ledger/storage"
+)
+
+// record is a key as three numbers, and where its entry lies in the memtable.
+type record struct {
+	a, b, c   uint64
+	index     uint32
+	tombstone bool
+}
+
+func (r *record) key(key *storage.Key) {
+	binary.BigEndian.PutUint64(key[0:], r.a)
+	binary.BigEndian.PutUint64(key[8:], r.b)
+	binary.BigEndian.PutUint64(key[16:], r.c)
+}
+
+func recordOf(key *storage.Key) record {
+	return record{a: binary.BigEndian.Uint64(key[0:]), b: binary.BigEndian.Uint64(key[8:]), c: binary.BigEndian.Uint64(key[16:])}
+}
+
+func (r *record) less(other *record) bool {
+	if r.a != other.a {
+		return r.a < other.a
+	}
+	if r.b != other.b {
+		return r.b < other.b
+	}
+	return r.c < other.c
+}
+
+// digit is 8 bits of the key, from bit number depth of its 192 on.
+func (r *record) digit(word, shift uint) uint8 {
+	switch word {
+	case 0:
+		return uint8(r.a >> shift)
+	case 1:
+		return uint8(r.b >> shift)
+	default:
+		return uint8(r.c >> shift)
+	}
+}
+
+// insertionMax is the length up to which insertion beats another pass.
+const insertionMax = 24
+
+// sort puts records in order of their keys, with spare as room to move. Most significant digit first: random keys are in
+// place after two or three passes, postings after one per byte in which their values differ.
+func (m *Merger) sort(records, spare []record) {
+	for len(records) > insertionMax {
+		// The bits that all keys share are skipped.
+		first := &records[0]
+		var a, b, c uint64
+		for i := range records {
+			r := &records[i]
+			a |= r.a ^ first.a
+			b |= r.b ^ first.b
+			c |= r.c ^ first.c
+		}
+		var word, shift uint
+		switch {
+		case a != 0:
+			word, shift = 0, shiftOf(a)
+		case b != 0:
+			word, shift = 1, shiftOf(b)
+		case c != 0:
+			word, shift = 2, shiftOf(c)
+		default:
+			return
+		}
+		m.distribute(records, spare, word, shift)
+		return
+	}
+	for i := 1; i < len(records); i++ {
+		r := records[i]
+		j := i
+		for ; j > 0 && r.less(&records[j-1]); j-- {
+			records[j] = records[j-1]
+		}
+		records[j] = r
+	}
+}
+
+// shiftOf says where the 8 bits lie that begin with the highest set one.
+func shiftOf(differ uint64) uint {
+	length := uint(bits.Len64(differ))
+	if length <= 8 {
+		return 0
+	}
+	return length - 8
+}
+
+// distribute moves records to their digit's place and sorts each place.
+func (m *Merger) distribute(records, spare []record, word, shift uint) {
+	var ends [256]uint32
+	for i := range records {
+		ends[records[i].digit(word, shift)]++
+	}
+	sum := uint32(0)
+	for i := range ends {
+		ends[i], sum = sum, sum+ends[i]
+	}
+	for i := range records {
+		end := &ends[records[i].digit(word, shift)]
+		spare[*end] = records[i]
+		*end++
+	}
+	copy(records, spare[:len(records)])
+	m.spend(len(records) / 2)
+	start := uint32(0)
+	for _, end := range ends {
+		if end-start > 1 {
+			m.sort(records[start:end], spare)
+		}
+		start = end
+	}
+}
