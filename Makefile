@@ -3,7 +3,7 @@
 export GOFLAGS := -ldflags=-checklinkname=0
 
 GO          ?= go
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.1
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME    ?= 10s
 SEEDS       ?= 200
 KILLS       ?= 5
