@@ -1,0 +1,71 @@
+package net
+
+import (
+	"ledger/limits"
+	"ledger/wire"
+)
+
+// Cause says why a connection was closed.
+type Cause uint8
+
+// The causes, in the order of CauseNames.
+const (
+	CausePeer         Cause = iota // the peer closed it, or it broke
+	CauseHeader                    // header checksum, command or size
+	CauseBody                      // body checksum
+	CauseMessage                   // cluster, or a client id of 0
+	CauseSecondClient              // a second client id on one connection
+	CauseReplaced                  // the client pinged on a newer connection
+	CauseSlow                      // the client did not read its reply before the next one was due
+	CausesCount
+)
+
+// CauseNames are for metrics and logs.
+var CauseNames = [CausesCount]string{"peer", "header", "body", "message", "second_client", "replaced", "slow"}
+
+// Counters since the start, for the metrics.
+type Counters struct {
+	ConnectionsCount   uint64 // open now
+	AcceptedCount      uint64
+	ClosedCount        [CausesCount]uint64
+	MessagesCount      uint64 // given to consensus
+	IgnoredCount       uint64 // broke a rule of their command
+	BytesReceived      uint64
+	BytesSent          uint64
+	RepliesCount       uint64 // sent
+	RepliesDropped     uint64 // no route, a slow client, or the connection closed first
+	ShortCount         uint64 // pongs and evictions queued for sending
+	ShortDropped       uint64 // no route, or four were waiting already
+	EvictionsCount     uint64 // of ShortCount
+	SlotWaitsCount     uint64 // times that a connection had to wait for a slot
+	CopiedBytes        uint64 // received bytes that were moved
+	LogsSuppressed     uint64
+	RoutesCount        uint64 // now
+	ConnectionsWaiting uint64 // for a slot, now
+}
+
+// LogEntry is one line for the log: a fault of a peer, reported once for each connection.
+type LogEntry struct {
+	Peer   [18]byte // IPv6 or v4-mapped address and port, as in ports.NetworkEvent
+	Client wire.U128
+	Reason wire.Fault
+	Closed bool // else one message was skipped, and the connection goes on
+}
+
+// LogsPerSecondMax bounds what peers can make us write; more is counted in LogsSuppressed.
+const LogsPerSecondMax = 16
+
+// ClientSlotsMin is the number of client slots that net needs to make progress at all. What consensus holds in queue and pipeline
+// comes on top, or else net reads less while consensus is busy.
+func ClientSlotsMin(l *limits.Limits) uint32 { return l.ConnectionsMax + 1 }
+
+// BudgetToNet is the most that can wait on the ring from consensus: each client slot comes back once before net can use it again, and
+// consensus sends at most one reply for each request that it holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight).
+func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 2*clientSlots + inFlight }
+
+// BudgetToConsensus is the most that can wait on the ring to consensus: a message in each client slot, and the NetSent of every lease.
+// Leases are those on the ring to net, those of connections, and those that wait on this ring; while these are popped, in order,
+// no more requests than slots and inFlight become replies.
+func BudgetToConsensus(l *limits.Limits, clientSlots, inFlight uint32) uint32 {
+	return clientSlots + 2*(clientSlots+inFlight) + l.ConnectionsMax
+}

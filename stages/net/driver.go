@@ -1,0 +1,65 @@
+package net
+
+import (
+	"ledger/ports"
+	"ledger/ring"
+	"ledger/stages"
+)
+
+// What one turn takes at most, so that stages sharing the thread stay responsive.
+const (
+	eventsPerTurn   = 64
+	requestsPerTurn = 64
+)
+
+// Driver performs what the stage decides: it pops the ring and the port's events, calls the port and pushes the actions.
+type Driver struct {
+	stage    *Stage
+	network  ports.Network
+	in       *ring.SPSC[stages.ConsensusToNet]
+	out      stages.Sender[stages.NetToConsensus]
+	log      func(LogEntry)
+	events   [eventsPerTurn]ports.NetworkEvent
+	requests [requestsPerTurn]stages.ConsensusToNet
+	actions  Actions
+}
+
+// NewDriver joins a stage, its port and its rings (see BudgetToNet and BudgetToConsensus). log may be nil; it is called on the
+// stage's thread, at most LogsPerSecondMax times in a second, and may allocate.
+func NewDriver(stage *Stage, network ports.Network, in *ring.SPSC[stages.ConsensusToNet], out stages.Sender[stages.NetToConsensus], log func(LogEntry)) *Driver {
+	return &Driver{stage: stage, network: network, in: in, out: out, log: log, actions: stage.NewActions()}
+}
+
+// Turn does one round and says whether anything happened.
+func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
+	d.actions.Reset()
+	// The network comes first: what it has sent makes room for the replies of consensus.
+	eventsCount := d.network.Poll(d.events[:])
+	for i := range d.events[:eventsCount] {
+		d.stage.OnNetwork(&d.events[i], &d.actions)
+	}
+	requestsCount := d.in.Pop(d.requests[:])
+	for i := range d.requests[:requestsCount] {
+		d.stage.OnConsensus(&d.requests[i], &d.actions)
+	}
+	d.stage.Tick(nowNs, &d.actions)
+
+	for i := range d.actions.Network {
+		a := &d.actions.Network[i]
+		switch a.Kind {
+		case NetworkReceive:
+			d.network.Receive(a.Connection, a.Buffer)
+		case NetworkSend:
+			d.network.Send(a.Connection, a.Buffer)
+		case NetworkClose:
+			d.network.Close(a.Connection)
+		}
+	}
+	d.out.Push(d.actions.Consensus)
+	if d.log != nil {
+		for i := range d.actions.Log {
+			d.log(d.actions.Log[i])
+		}
+	}
+	return eventsCount > 0 || requestsCount > 0
+}

@@ -1,0 +1,101 @@
+package net
+
+import (
+	"math/bits"
+
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/wire"
+)
+
+// noConnection is no connection's index.
+const noConnection = ^uint32(0)
+
+// route is where the messages to one client go.
+type route struct {
+	client    wire.U128 // zero: a free place
+	current   uint32    // the latest connection that brought a message of client
+	confirmed uint32    // the connection on which client pinged last, or noConnection
+}
+
+// routes is a hash table with linear probing. A route exists while one of its connections is open and a connection serves one client,
+// so there are no more routes than connections; a chosen set of ids can at worst make it a list of that length.
+type routes struct {
+	places []route // a power of two, at least half of them free
+	count  int
+}
+
+func newRoutes(connectionsMax uint32, memory *arena.Arena) routes {
+	places := uint64(1) << bits.Len32(2*connectionsMax-1)
+	return routes{places: arena.Slice[route](memory, places, "client routes")}
+}
+
+func (r *routes) home(client wire.U128) int {
+	hash := (client.Lo ^ bits.RotateLeft64(client.Hi, 32)) * 0x9e3779b97f4a7c15
+	return int(hash>>32) & (len(r.places) - 1)
+}
+
+// at returns the place of client, or the free one where it would go.
+func (r *routes) at(client wire.U128) int {
+	at := r.home(client)
+	for !r.places[at].client.IsZero() && r.places[at].client != client {
+		at = (at + 1) & (len(r.places) - 1)
+	}
+	return at
+}
+
+// find returns the connection that leads to client.
+func (r *routes) find(client wire.U128) (index uint32, ok bool) {
+	if client.IsZero() {
+		return noConnection, false
+	}
+	place := &r.places[r.at(client)]
+	return place.current, !place.client.IsZero()
+}
+
+// put returns the route of client, a new one if it had none. It is valid until the next put or forget.
+func (r *routes) put(client wire.U128) *route {
+	assert.That(!client.IsZero(), "a client with a route has an id")
+	place := &r.places[r.at(client)]
+	if place.client.IsZero() {
+		*place = route{client: client, current: noConnection, confirmed: noConnection}
+		r.count++
+		assert.AtMost(2*r.count, len(r.places), "routes, one for each connection at most")
+	}
+	return place
+}
+
+// forget takes a connection of client out; an older one that the client confirmed becomes its route again.
+func (r *routes) forget(client wire.U128, index uint32) {
+	if client.IsZero() {
+		return
+	}
+	at := r.at(client)
+	place := &r.places[at]
+	if place.client.IsZero() {
+		return
+	}
+	if place.confirmed == index {
+		place.confirmed = noConnection
+	}
+	if place.current == index {
+		place.current = place.confirmed
+	}
+	if place.current == noConnection {
+		r.remove(at)
+	}
+}
+
+// remove frees a place and moves up those behind it that would not be found any more.
+func (r *routes) remove(at int) {
+	mask := len(r.places) - 1
+	r.count--
+	for next := (at + 1) & mask; !r.places[next].client.IsZero(); next = (next + 1) & mask {
+		// The one at next may move if its home is not between the gap and itself.
+		if (next-r.home(r.places[next].client))&mask >= (next-at)&mask {
+			r.places[at] = r.places[next]
+			at = next
+		}
+	}
+	r.places[at] = route{}
+}

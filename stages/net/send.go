@@ -1,0 +1,165 @@
+package net
+
+import (
+	"ledger/assert"
+	"ledger/ports"
+	"ledger/stages"
+	"ledger/wire"
+)
+
+const (
+	shortBytesMax  = wire.HeaderBytes // a pong or an eviction
+	shortsQueueMax = 4                // that wait behind what is being sent
+	sendsMax       = 8                // places for one being sent, the short ones and a reply
+)
+
+// Fails to compile if the queue is too short.
+const _ = uint(sendsMax - (1 + shortsQueueMax + 1))
+
+// send is one message to a client.
+type send struct {
+	reply       stages.Slot // lent by consensus; SlotNone: a short message, in the place's own memory
+	offsetBytes uint32
+	bytes       uint32
+}
+
+// OnConsensus takes one request of consensus.
+func (s *Stage) OnConsensus(e *stages.ConsensusToNet, out *Actions) {
+	switch e.Kind {
+	case stages.NetSend:
+		s.onSendReply(e, out)
+	case stages.NetSendFree:
+		s.onSendShort(e, out)
+		s.freeSlot(e.Slot)
+	case stages.NetFree:
+		s.freeSlot(e.Slot)
+	default:
+		assert.That(false, "net request kind is known")
+	}
+}
+
+// onSendReply queues a reply on its client's route. Losing one is harmless: the client asks again and gets the stored reply.
+func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
+	assert.That(e.Slot.Class() == stages.SlotReply, "a reply lies in a reply slot")
+	index, ok := s.routes.find(e.Client)
+	if ok {
+		c := &s.connections[index]
+		if !c.hasReply {
+			c.hasReply = true
+			c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes})
+			s.startSend(index, c, out)
+			return
+		}
+		// Whoever gets a new reply has seen the one before it; this connection has not taken it.
+		s.refuse(index, c, CauseSlow, "the client does not read its replies", out)
+	}
+	s.Counters.RepliesDropped++
+	out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: e.Slot})
+}
+
+// onSendShort copies a pong or an eviction into the connection's own memory, so that the client's reading speed binds no slot.
+func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
+	assert.That(e.Bytes > 0, "a message has bytes")
+	assert.AtMost(e.Bytes, shortBytesMax, "bytes of a pong or eviction")
+	var index uint32
+	var ok bool
+	if e.Client.IsZero() {
+		index, ok = s.indexOf(e.Connection)
+	} else {
+		index, ok = s.routes.find(e.Client)
+	}
+	if !ok || !s.connections[index].hasShortRoom() {
+		s.Counters.ShortDropped++
+		return
+	}
+	c := &s.connections[index]
+	message := s.slots.Bytes(e.Slot)[e.OffsetBytes : e.OffsetBytes+e.Bytes]
+	place := c.pushSend(send{reply: stages.SlotNone, bytes: e.Bytes})
+	copy(s.shortAt(index, place), message)
+	s.Counters.ShortCount++
+	if len(message) == wire.HeaderBytes && wire.HeaderOf(message).Command() == wire.CommandEviction {
+		s.Counters.EvictionsCount++
+	}
+	s.startSend(index, c, out)
+}
+
+// freeSlot takes a client slot back.
+func (s *Stage) freeSlot(slot stages.Slot) {
+	assert.That(slot.Class() == stages.SlotClient, "net frees client slots")
+	assert.That(s.lentCount > 0, "a slot that comes back was at consensus")
+	s.lentCount--
+	s.slots.Put(slot)
+}
+
+// startSend gives the oldest message to the port if the port has none.
+func (s *Stage) startSend(index uint32, c *connection, out *Actions) {
+	if c.sending || c.sendsCount == 0 {
+		return
+	}
+	first := &c.sends[c.sendFirst]
+	buffer := s.shortAt(index, c.sendFirst)[:]
+	if first.reply != stages.SlotNone {
+		buffer = s.slots.Bytes(first.reply)[first.offsetBytes:]
+	}
+	c.sending = true
+	out.Network = append(out.Network, NetworkAction{NetworkSend, ports.ConnectionID(index), buffer[:first.bytes]})
+}
+
+func (s *Stage) onSent(index uint32, c *connection, result int32, out *Actions) {
+	assert.That(c.sending, "a finished send was under way")
+	if result < 0 {
+		s.close(index, c, CausePeer, out)
+		return
+	}
+	first := c.sends[c.sendFirst]
+	assert.Equal(uint32(result), first.bytes, "a send is complete when all of it is handed over")
+	c.sending = false
+	c.sendFirst = (c.sendFirst + 1) % sendsMax
+	c.sendsCount--
+	s.Counters.BytesSent += uint64(first.bytes)
+	if first.reply != stages.SlotNone {
+		c.hasReply = false
+		s.Counters.RepliesCount++
+		out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: first.reply})
+	}
+	s.startSend(index, c, out)
+}
+
+// returnLeases gives back what a closed connection did not send.
+func (s *Stage) returnLeases(c *connection, out *Actions) {
+	for ; c.sendsCount > 0; c.sendsCount-- {
+		if slot := c.sends[c.sendFirst].reply; slot != stages.SlotNone {
+			s.Counters.RepliesDropped++
+			out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: slot})
+		}
+		c.sendFirst = (c.sendFirst + 1) % sendsMax
+	}
+	c.sending, c.hasReply = false, false
+}
+
+// pushSend appends a message and returns its place.
+func (c *connection) pushSend(m send) (place uint32) {
+	assert.Below(c.sendsCount, sendsMax, "messages to one client")
+	place = (c.sendFirst + c.sendsCount) % sendsMax
+	c.sends[place] = m
+	c.sendsCount++
+	return place
+}
+
+// hasShortRoom tells whether another short message may wait.
+func (c *connection) hasShortRoom() bool {
+	waiting := c.sendsCount
+	if c.sending {
+		waiting--
+	}
+	if c.hasReply && !(c.sending && c.sends[c.sendFirst].reply != stages.SlotNone) {
+		waiting-- // the reply has a place of its own
+	}
+	return waiting < shortsQueueMax
+}
+
+// shortAt is the memory of a place.
+func (s *Stage) shortAt(index, place uint32) []byte {
+	at := (uint64(index)*sendsMax + uint64(place)) * shortBytesMax
+	return s.shorts[at : at+shortBytesMax]
+}
