@@ -5,7 +5,6 @@ import (
 	"container/heap"
 	"crypto/sha256"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
@@ -17,24 +16,19 @@ const testRelease = 17<<8 | 9
 // primary is a single server around the model that handles requests and pings as the wire protocol's 4.4 and 4.6 say,
 // without a log: what it accepts is committed at once.
 type primary struct {
-	t       *testing.T
-	server  *model.Server
-	limits  model.Limits
-	view    uint32
-	op      uint64
-	last    uint64
-	replies map[model.Checksum][][]byte // by request checksum, as first made; a register can make several sessions
-	pulses  int
+	t      *testing.T
+	judge  *Judge
+	server *model.Server
+	limits model.Limits
+	view   uint32
+	op     uint64
+	last   uint64
+	pulses int
 }
 
 func newPrimary(t *testing.T, sessionsMax int, limits model.Limits) *primary {
-	return &primary{
-		t: t,
-		server: model.NewServer(model.Config{SessionsMax: sessionsMax, MessageBytesMax: limits.MessageBytesMax,
-			RequestBytesMax: limits.RequestBytesMax}),
-		limits:  limits,
-		replies: map[model.Checksum][][]byte{},
-	}
+	judge := NewJudge(model.Config{SessionsMax: sessionsMax, MessageBytesMax: limits.MessageBytesMax, RequestBytesMax: limits.RequestBytesMax})
+	return &primary{t: t, judge: judge, server: judge.Server, limits: limits}
 }
 
 func (p *primary) commit(nowNs uint64, c model.Committed) []byte {
@@ -42,10 +36,10 @@ func (p *primary) commit(nowNs uint64, c model.Committed) []byte {
 	base := max(p.last+1, nowNs)
 	p.last = base + model.TimestampDelta(c.Operation, c.Body)
 	c.Op, c.Timestamp, c.View = p.op, p.last, p.view
-	reply, err := p.server.Commit(&c)
-	if err != nil {
+	if err := p.judge.Commit(&c); err != nil {
 		p.t.Fatal(err)
 	}
+	_, _, reply, _ := p.server.Session(c.Client)
 	return reply
 }
 
@@ -96,10 +90,7 @@ func (p *primary) handle(nowNs uint64, frame []byte) []byte {
 	case !exists && h.Operation != model.Register:
 		return p.evict(h.Client, model.EvictNoSession)
 	}
-	reply := p.commit(nowNs, model.FromRequest(frame))
-	sum := model.Checksum(frame[:16])
-	p.replies[sum] = append(p.replies[sum], reply)
-	return reply
+	return p.commit(nowNs, model.FromRequest(frame))
 }
 
 // parcel is a frame on its way; parcels arrive in order of time, then of their number.
@@ -202,18 +193,20 @@ func cluster(t *testing.T, seed uint64, clientsCount, sessionsMax int, lossPerce
 				if e.Evicted != 0 {
 					evictions++
 				}
-				if e.Reply == nil {
-					continue
-				}
-				made := p.replies[model.Checksum(e.Request[:16])]
-				if !slices.ContainsFunc(made, func(m []byte) bool { return model.SameReply(e.Reply, m) == nil }) {
-					t.Fatalf("seed %d: the reply is not one of the %d that were made", seed, len(made))
-				}
-				if len(made) > 1 && e.Number != 0 {
-					t.Fatalf("seed %d: request %d was executed %d times", seed, e.Number, len(made))
+				if err := p.judge.Add(e); err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
 				}
 			}
 		}
+	}
+	var inFlight []*Exchange
+	for _, c := range clients {
+		if c.InFlight() != nil {
+			inFlight = append(inFlight, c.InFlight())
+		}
+	}
+	if err := p.judge.Finish(inFlight); err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
 	}
 	return exchanges, evictions, p.pulses, [32]byte(hash.Sum(nil))
 }

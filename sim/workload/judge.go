@@ -1,0 +1,122 @@
+package workload
+
+import (
+	"fmt"
+	"sort"
+
+	"ledger/sim/model"
+)
+
+// Judge holds what the clients saw against the log.
+//
+// It is given the log, request by request, and the exchanges as they end, in either order. It demands that the log is
+// possible (model.Server), that every reply is the log's, byte for byte, that nothing is in the log twice or without a client
+// having asked for it, and that a request that began after another's reply comes later in the log.
+type Judge struct {
+	Server *model.Server
+
+	made    map[model.Checksum][][]byte // replies by request checksum; registers can make several sessions
+	asked   map[model.Checksum]bool     // requests of exchanges
+	waiting []*Exchange                 // with a reply that the log has not reached
+	ends    []ending
+	opLast  uint64
+}
+
+// ending says that by ns a reply of op opMax had arrived.
+type ending struct{ ns, opMax uint64 }
+
+// NewJudge returns a judge of a cluster with an empty log.
+func NewJudge(config model.Config) *Judge {
+	return &Judge{Server: model.NewServer(config), made: map[model.Checksum][][]byte{}, asked: map[model.Checksum]bool{}}
+}
+
+// Commit takes the next request of the log. An error is the log's fault.
+func (j *Judge) Commit(c *model.Committed) error {
+	reply, err := j.Server.Commit(c)
+	if err != nil {
+		return err
+	}
+	if c.Operation != model.Pulse {
+		if len(j.made[c.RequestChecksum]) > 0 && c.Operation != model.Register {
+			return fmt.Errorf("op %d: the request %x is in the log twice", c.Op, c.RequestChecksum)
+		}
+		j.made[c.RequestChecksum] = append(j.made[c.RequestChecksum], reply)
+	}
+	j.opLast = c.Op
+	return nil
+}
+
+// Add takes an exchange that has ended. Exchanges of all clients come in the order in which they ended.
+func (j *Judge) Add(e *Exchange) error {
+	j.asked[model.Checksum(e.Request[:16])] = true
+	if e.Reply == nil {
+		return nil // its fate is open: it may be in the log or not
+	}
+	op := opOf(e.Reply)
+	last := ending{}
+	if len(j.ends) > 0 {
+		last = j.ends[len(j.ends)-1]
+	}
+	if e.LastNs < last.ns {
+		return fmt.Errorf("an exchange that ended at %d is added after one that ended at %d", e.LastNs, last.ns)
+	}
+	// The endings before e began are a prefix; opMax of its last one is the newest op that e has to follow.
+	before := sort.Search(len(j.ends), func(i int) bool { return j.ends[i].ns >= e.FirstNs })
+	if before > 0 && j.ends[before-1].opMax >= op {
+		return fmt.Errorf("client %x, request %d: it began at %d, after a reply of op %d, and was executed as op %d",
+			e.Client, e.Number, e.FirstNs, j.ends[before-1].opMax, op)
+	}
+	j.ends = append(j.ends, ending{e.LastNs, max(last.opMax, op)})
+	j.waiting = append(j.waiting, e)
+	return j.settle(j.opLast)
+}
+
+// settle compares the replies of ops below limit. The op that is being committed may have more requests to come.
+func (j *Judge) settle(limit uint64) error {
+	left := j.waiting[:0]
+	for _, e := range j.waiting {
+		if opOf(e.Reply) >= limit {
+			left = append(left, e)
+			continue
+		}
+		if err := j.compare(e); err != nil {
+			return err
+		}
+	}
+	j.waiting = left
+	return nil
+}
+
+func (j *Judge) compare(e *Exchange) error {
+	var err error = fmt.Errorf("the request is not in the log")
+	for _, reply := range j.made[model.Checksum(e.Request[:16])] {
+		if err = model.SameReply(e.Reply, reply); err == nil {
+			if e.Number != 0 {
+				j.made[model.Checksum(e.Request[:16])] = [][]byte{nil} // compared; only that it exists still matters
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("client %x, request %d, operation %d, op %d: %w", e.Client, e.Number, e.What.Operation, opOf(e.Reply), err)
+}
+
+// Finish is called after the last Commit and Add, with the exchanges still in flight: now every reply has to be in the log, and
+// every request of the log has to be one that a client sent.
+func (j *Judge) Finish(inFlight []*Exchange) error {
+	for _, e := range inFlight {
+		j.asked[model.Checksum(e.Request[:16])] = true
+	}
+	if err := j.settle(^uint64(0)); err != nil {
+		return err
+	}
+	for sum := range j.made {
+		if !j.asked[sum] {
+			return fmt.Errorf("the request %x is in the log, and no client sent it", sum)
+		}
+	}
+	return nil
+}
+
+func opOf(reply []byte) uint64 {
+	return uint64(u32At(reply[208:])) | uint64(u32At(reply[212:]))<<32
+}
