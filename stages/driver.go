@@ -15,8 +15,8 @@ type Driver interface {
 // Sender is the producer's end of an edge: a ring, and the thread to wake behind it.
 type Sender[T any] struct {
 	Ring *ring.SPSC[T]
-	// Wakers is empty where the consumer is on the same thread or in the simulator.
-	Wakers []ring.Waker
+	// Waker is zero where the consumer is on the same thread, and in the simulator.
+	Waker ring.Waker
 }
 
 // Push publishes all items: the edge's budget says that they fit.
@@ -25,7 +25,5 @@ func (s *Sender[T]) Push(items []T) {
 		return
 	}
 	assert.Equal(s.Ring.Push(items), len(items), "items that the edge's budget lets through")
-	for i := range s.Wakers {
-		s.Wakers[i].Wake()
-	}
+	s.Waker.Wake()
 }
