@@ -1,0 +1,120 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/arena"
+	"ledger/config"
+	"ledger/limits"
+	"ledger/posix"
+	"ledger/storage/datafile"
+	"ledger/wire"
+)
+
+type formatCommand struct {
+	Cluster      *string `placeholder:"N" help:"Id of the cluster: a decimal of up to 128 bits. Left out, a random one is chosen and printed; 0 is for tests."`
+	Replica      *string `placeholder:"I" help:"Index of this replica, from 0."`
+	ReplicaCount *string `placeholder:"N" help:"Replicas of the cluster, 1 to 6."`
+	ClientsMax   *string `placeholder:"N" help:"Client sessions, 1 to 1024, the same on all replicas (64)."`
+	Development  *string `placeholder:"BOOL" help:"Make a file for development: quickly, and without direct I/O where there is none."`
+	File         string  `arg:"" help:"The data file to make."`
+}
+
+// setting is a flag's value for package config.
+func setting(name string, value *string) config.Setting {
+	if value == nil {
+		return config.Setting{}
+	}
+	return config.Flag(name, *value)
+}
+
+func (c *formatCommand) Run(s *streams) error {
+	settings := config.FormatSettings{
+		Cluster:      setting("cluster", c.Cluster),
+		Replica:      setting("replica", c.Replica),
+		ReplicaCount: setting("replica-count", c.ReplicaCount),
+		ClientsMax:   setting("clients-max", c.ClientsMax),
+		Development:  setting("development", c.Development),
+	}
+	format, err := settings.Resolve()
+	if err != nil {
+		return err
+	}
+	if !format.ClusterIsSet {
+		var random [16]byte
+		if _, err := rand.Read(random[:]); err != nil {
+			return fmt.Errorf("choosing a cluster id: %w", err)
+		}
+		format.Cluster = wire.U128FromBytes(random[:])
+		fmt.Fprintf(s.err, "cluster: %s (chosen at random)\n", format.Cluster)
+	} else if format.Cluster.IsZero() {
+		fmt.Fprintln(s.err, "warning: cluster 0 is for tests; give production clusters ids of their own, so that files cannot be mixed up")
+	}
+	return formatFile(c.File, format)
+}
+
+// formatFile makes a data file; an error leaves none behind.
+func formatFile(path string, format *config.Format) error {
+	l := limits.Production()
+	l.ConnectionsMax = l.ConnectionsMax - l.SessionsMax + format.ClientsMax
+	l.SessionsMax = format.ClientsMax
+	if err := l.Check(); err != nil {
+		return err
+	}
+	file, err := posix.OpenDataFile(path, posix.OpenOptions{
+		Create: true, DirectOptional: format.Development, SectorBytes: l.SectorBytes,
+	})
+	if err != nil {
+		return err
+	}
+	memory := arena.New()
+	defer memory.Close()
+	layout := datafile.NewLayout(&l)
+	err = file.Allocate(0, layout.GridAt)
+	if err == nil {
+		err = datafile.Format(file, &l, &datafile.FormatOptions{
+			Cluster:       format.Cluster,
+			Replica:       uint8(format.Replica),
+			ReplicasCount: uint8(format.ReplicaCount),
+			WriteLog:      !format.Development,
+		}, memory.Bytes(uint64(l.MessageBytesMax), 4096, "format"))
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		return nil
+	}
+	_ = os.Remove(path) // half a data file is of no use to anybody
+	if errors.Is(err, unix.ENOSPC) {
+		return &statusError{exitNoSpace, fmt.Errorf("formatting %s: no space left on the disk: a data file begins with %d MiB; free some, or name another disk", path, layout.GridAt>>20)}
+	}
+	return fmt.Errorf("formatting %s: %w", path, err)
+}
+
+type versionCommand struct {
+	Verbose bool `help:"Say more: limits, format version, protocol releases."`
+}
+
+func (c *versionCommand) Run(s *streams) error {
+	fmt.Fprintf(s.out, "ledger %s\n", version)
+	if !c.Verbose {
+		return nil
+	}
+	l := limits.Production()
+	fmt.Fprintf(s.out, "format_version=%d\n", limits.FormatVersion)
+	fmt.Fprintf(s.out, "client_releases=%s..%s\n", wire.ReleaseClientMin, wire.ReleaseClientMax)
+	fmt.Fprintf(s.out, "sector_bytes=%d\npage_bytes=%d\nblock_bytes=%d\nmessage_bytes_max=%d\njournal_slots_count=%d\n",
+		l.SectorBytes, l.PageBytes, l.BlockBytes, l.MessageBytesMax, l.JournalSlotsCount)
+	fmt.Fprintf(s.out, "pipeline_ops_max=%d\nbar_ops=%d\nslack_ops=%d\ncheckpoint_interval_ops=%d\nmemtable_rows_seal=%d\n",
+		l.PipelineOpsMax, l.BarOps, l.SlackOps, l.CheckpointIntervalOps(), l.MemtableRowsSeal)
+	fmt.Fprintf(s.out, "sessions_default=%d\nrequest_bytes_max=%d\nrequest_bytes_max_development=%d\n",
+		l.SessionsMax, l.RequestBytesMax, limits.Development().RequestBytesMax)
+	return nil
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/affinity"
+	"ledger/config"
+	"ledger/posix"
+	"ledger/replica"
+)
+
+type startCommand struct {
+	Addresses     *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port and prints it."`
+	CacheGrid     *string `placeholder:"SIZE" help:"Page cache, as in 1GiB."`
+	CacheAccounts *string `placeholder:"SIZE" help:"Account cache, as in 128MiB."`
+	LimitStorage  *string `placeholder:"SIZE" help:"Largest data file, as in 16TiB."`
+	Development   *string `placeholder:"BOOL" help:"Requests of 32 KiB, small caches, direct I/O optional."`
+	Config        *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it."`
+	IO            *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it."`
+	File          string  `arg:"" help:"The data file."`
+}
+
+func (c *startCommand) Run(s *streams) error {
+	flags := config.Settings{
+		Addresses:     setting("addresses", c.Addresses),
+		CacheGrid:     setting("cache-grid", c.CacheGrid),
+		CacheAccounts: setting("cache-accounts", c.CacheAccounts),
+		LimitStorage:  setting("limit-storage", c.LimitStorage),
+		Development:   setting("development", c.Development),
+	}
+	if c.Config != nil {
+		file, err := config.Load(*c.Config)
+		if err != nil {
+			return err
+		}
+		flags = config.Merge(flags, file)
+	}
+	start, err := flags.Resolve()
+	if err != nil {
+		return err
+	}
+	return serve(s, start, c.IO, c.File, nil)
+}
+
+type devCommand struct {
+	File string `arg:"" optional:"" default:"ledger-dev.data" help:"The data file, made if it is missing (ledger-dev.data)."`
+}
+
+func (c *devCommand) Run(s *streams) error {
+	if _, err := os.Stat(c.File); errors.Is(err, os.ErrNotExist) {
+		settings := config.FormatSettings{
+			Cluster:      config.Flag("cluster", "0"),
+			Replica:      config.Flag("replica", "0"),
+			ReplicaCount: config.Flag("replica-count", "1"),
+			Development:  config.Flag("development", "true"),
+		}
+		format, err := settings.Resolve()
+		if err != nil {
+			return err
+		}
+		if err := formatFile(c.File, format); err != nil {
+			return err
+		}
+		fmt.Fprintf(s.err, "made %s\n", c.File)
+	}
+	settings := config.Settings{Addresses: config.Flag("addresses", "127.0.0.1:3001"), Development: config.Flag("development", "true")}
+	start, err := settings.Resolve()
+	if err != nil {
+		return err
+	}
+	return serve(s, start, nil, c.File, func() {
+		fmt.Fprintf(s.err, "ready: connect any official TigerBeetle client to cluster 0 at 127.0.0.1:3001; end with Ctrl-C\n")
+	})
+}
+
+// serve runs a replica until a signal, a fault, or the end of a harness's stdin.
+func serve(s *streams, start *config.Start, io *string, path string, onReady func()) error {
+	kind, err := ioKind(io)
+	if err != nil {
+		return err
+	}
+	topology, err := affinity.System()
+	if err != nil {
+		return err
+	}
+	plan, err := affinity.Place(topology, start.Affinity)
+	if err != nil {
+		return err
+	}
+	file, err := posix.OpenDataFile(path, posix.OpenOptions{DirectOptional: start.Development, SectorBytes: start.Limits.SectorBytes})
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+
+	server, err := replica.NewServer(file, start.Limits, plan, kind)
+	if err != nil {
+		return classify(path, err)
+	}
+	defer server.Close()
+	for _, warning := range append(plan.Warnings, server.Warnings()...) {
+		fmt.Fprintf(s.err, "warning: %s\n", warning)
+	}
+	index, count := server.Position()
+	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
+		return fmt.Errorf("%s: %w", start.AddressesOrigin, err)
+	}
+	listen, err := resolve(start.Addresses[index])
+	if err != nil {
+		return err
+	}
+	fd, port, err := posix.Listen(listen)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+
+	// Nothing on the data path allocates, so the collector has nothing to do; the limit is for what cold paths might leak.
+	runtime.GOMAXPROCS(plan.GoThreads())
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(256 << 20)
+
+	server.PrintLimits(s.err)
+	fmt.Fprintf(s.err, "%s", indent(plan.String()))
+	ended := make(chan error, 2)
+	harness := start.Addresses.IsPickPort()
+	err = server.Run(fd, replica.Callbacks{
+		Ready: func() {
+			fmt.Fprintf(s.err, "listening on %s\n", netip.AddrPortFrom(listen.Addr(), port))
+			if harness {
+				fmt.Fprintf(s.out, "%d\n", port)
+				s.out.Close()
+			}
+			if onReady != nil {
+				onReady()
+			}
+		},
+		Log:   func(line string) { fmt.Fprintln(s.err, line) },
+		Ended: func(err error) { ended <- err },
+	})
+	if err != nil {
+		return classify(path, err)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	defer signal.Stop(signals)
+	stdin := make(chan struct{})
+	if harness {
+		go awaitInput(s.in, stdin)
+	}
+	select {
+	case err := <-ended:
+		return classify(path, err)
+	case <-signals:
+		server.Stop()
+		return nil
+	case <-stdin:
+		os.Exit(exitDone) // at once: the harness may be gone, and the data file needs no farewell
+	}
+	return nil
+}
+
+// awaitInput returns when in ends or yields a byte.
+func awaitInput(in io.Reader, done chan<- struct{}) {
+	var one [1]byte
+	_, _ = in.Read(one[:])
+	close(done)
+}
+
+func ioKind(flag *string) (replica.IOKind, error) {
+	if flag == nil {
+		return replica.IOAuto, nil
+	}
+	switch *flag {
+	case "auto":
+		return replica.IOAuto, nil
+	case "uring":
+		return replica.IOUring, nil
+	case "posix":
+		return replica.IOPosix, nil
+	}
+	return 0, fmt.Errorf("--io=%s: must be auto, uring or posix", *flag)
+}
+
+// resolve turns the replica's own address into one to listen on.
+func resolve(address config.Address) (netip.AddrPort, error) {
+	if ip, ok := address.IP(); ok {
+		return netip.AddrPortFrom(ip, address.Port), nil
+	}
+	ip, err := lookup(address.Host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("--addresses: %s: %w", address, err)
+	}
+	return netip.AddrPortFrom(ip, address.Port), nil
+}
+
+// classify gives an error its exit status.
+func classify(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var fault *replica.FaultError
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return &statusError{exitNoSpace, fmt.Errorf("%s: no space left on the disk: free some and start again; nothing acknowledged is lost: %w", path, err)}
+	case errors.Is(err, replica.ErrStorageLimit):
+		return &statusError{exitLimit, fmt.Errorf("%s: %w", path, err)}
+	case errors.As(err, &fault):
+		return &statusError{exitDamage, fmt.Errorf("%s: %w", path, err)}
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ") + "\n"
+}

@@ -1,0 +1,13 @@
+// Package replica builds the five stages of one replica and the rings between them, from limits and ports.
+//
+//	Open:  superblock, log and checkpoint -> where the replica stands      (synchronous, before anything runs)
+//	New:   slots, rings, stages, drivers                                   (nothing runs yet)
+//	Run:   threads that take turns over drivers                            (production; the simulator calls Turn itself)
+//
+// In:     limits.Limits, a ports.File for recovery, the ports of each stage.
+// Out:    drivers in order of the stages; a fault that stops the replica.
+// Owns:   all memory and rings.
+// Limits: rings are longer than their edges' budgets, so a push never fails.
+// Faults: what a single replica cannot repair is refused by Open with an error that names it.
+// Source: design, section 2 and 4.
+package replica

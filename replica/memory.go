@@ -1,0 +1,89 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"ledger/arena"
+)
+
+// slotsTypicalBytes stands for the message slots in the sum of memory: they are touched last-in first-out, and load touches few.
+const slotsTypicalBytes = 64 << 20
+
+// runtimeBytes is the program itself: Go runtime, code, rings.
+const runtimeBytes = 48 << 20
+
+// MemoryNeededBytes is what a replica may come to use: all that is reserved, except that of the message slots only the share that load
+// touches counts.
+func MemoryNeededBytes(memory *arena.Arena) uint64 {
+	needed := uint64(runtimeBytes + slotsTypicalBytes)
+	for _, entry := range memory.Entries() {
+		if !strings.HasSuffix(entry.Name, " slots") {
+			needed += entry.Bytes
+		}
+	}
+	return needed
+}
+
+// MemoryAvailable is the least of the machine's memory and the limits of the control groups that the process is in. root is "/"
+// except in tests.
+func MemoryAvailable(root string) (availableBytes uint64, source string, err error) {
+	meminfo, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
+	if err != nil {
+		return 0, "", fmt.Errorf("reading how much memory the machine has: %w", err)
+	}
+	for line := range bytes.Lines(meminfo) {
+		fields := strings.Fields(string(line))
+		if len(fields) >= 2 && fields[0] == "MemTotal:" {
+			kibibytes, err := strconv.ParseUint(fields[1], 10, 64)
+			if err != nil {
+				return 0, "", fmt.Errorf("reading MemTotal: %w", err)
+			}
+			availableBytes, source = kibibytes<<10, "the machine"
+		}
+	}
+	if availableBytes == 0 {
+		return 0, "", fmt.Errorf("%s names no MemTotal", filepath.Join(root, "proc/meminfo"))
+	}
+	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	if err != nil {
+		return availableBytes, source, nil // no control groups here
+	}
+	for line := range bytes.Lines(groups) {
+		path, ok := strings.CutPrefix(strings.TrimSpace(string(line)), "0::")
+		if !ok {
+			continue
+		}
+		// Every group up to the root may limit us.
+		for ; ; path = filepath.Dir(path) {
+			limit, err := os.ReadFile(filepath.Join(root, "sys/fs/cgroup", path, "memory.max"))
+			if err == nil {
+				if value, err := strconv.ParseUint(strings.TrimSpace(string(limit)), 10, 64); err == nil && value < availableBytes {
+					availableBytes, source = value, "control group "+path
+				}
+			}
+			if path == "/" || path == "." {
+				break
+			}
+		}
+	}
+	return availableBytes, source, nil
+}
+
+// checkMemory refuses, with numbers, what does not fit.
+func checkMemory(memory *arena.Arena, root string) error {
+	available, source, err := MemoryAvailable(root)
+	if err != nil {
+		return nil // nothing to compare with
+	}
+	needed := MemoryNeededBytes(memory)
+	if needed <= available {
+		return nil
+	}
+	return fmt.Errorf("the caches and tables need %d MiB, %s has %d MiB: lower --cache-grid or --cache-accounts, or start with --development",
+		needed>>20, source, available>>20)
+}

@@ -1,0 +1,87 @@
+package replica
+
+import (
+	"fmt"
+
+	"ledger/arena"
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/stages/consensus"
+	"ledger/stages/journal"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/datafile"
+)
+
+// Opened is a data file after recovery.
+type Opened struct {
+	Limits    limits.Limits // with the sessions of the file
+	Consensus consensus.Recovered
+	Journal   journal.Recovered
+	Layout    datafile.Layout
+}
+
+// Open recovers a data file: it chooses the superblock, repairs what one replica can repair, makes the view of this start durable,
+// and reads the sessions of the checkpoint.
+func Open(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error) {
+	o := &Opened{Layout: datafile.NewLayout(&l)}
+	scratch := memory.Bytes(uint64(max(l.MessageBytesMax, l.BlockBytes)), 4096, "recovery scratch")
+	size, err := file.SizeBytes()
+	if err != nil {
+		return nil, fmt.Errorf("reading the size of the data file: %w", err)
+	}
+	if size < o.Layout.PreparesAt {
+		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted (ledger format) or it was cut off", size, o.Layout.GridAt)
+	}
+	superblock, err := datafile.OpenSuperblock(file, &l, scratch)
+	if err != nil {
+		return nil, err
+	}
+	if superblock.ReplicasCount != 1 {
+		return nil, fmt.Errorf("the data file is of a cluster of %d replicas; this version serves clusters of one", superblock.ReplicasCount)
+	}
+	if superblock.SessionsMax == 0 || superblock.SessionsMax > 1024 {
+		return nil, fmt.Errorf("the superblock says %d sessions; they are 1 to 1024", superblock.SessionsMax)
+	}
+	// Connections follow the sessions: each may have one, and some are on their way out.
+	l.ConnectionsMax = l.ConnectionsMax - min(l.ConnectionsMax, l.SessionsMax) + superblock.SessionsMax
+	l.SessionsMax = superblock.SessionsMax
+	if err := l.Check(); err != nil {
+		return nil, err
+	}
+	o.Limits = l
+
+	headers := memory.Bytes(uint64(l.JournalSlotsCount)*limits.HeaderBytes, 4096, "journal headers")
+	recovered, err := journal.Recover(file, &l, superblock.Cluster, &superblock.Checkpoint, headers, scratch)
+	if err != nil {
+		return nil, err
+	}
+	o.Journal = *recovered
+	checkpoint := &superblock.Checkpoint
+	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
+	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
+		geometry := block.GeometryOf(l)
+		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions, scratch[:l.BlockBytes], nil)
+		if fault != nil {
+			return nil, fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
+		}
+	}
+	// A single replica never repeats a view: else two different prepares of one op could exist in it.
+	next := superblock.Superblock
+	next.Sequence++
+	next.Parent = superblock.Checksum
+	next.View++
+	next.LogView = next.View
+	next.CommitMax = max(next.CommitMax, recovered.OpHead)
+	checksum, err := datafile.WriteSuperblock(file, &l, &next, scratch)
+	if err != nil {
+		return nil, err
+	}
+	o.Consensus = consensus.Recovered{
+		Superblock:         next,
+		SuperblockChecksum: checksum,
+		OpHead:             recovered.OpHead,
+		SessionsTrailer:    sessions,
+	}
+	return o, nil
+}

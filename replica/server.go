@@ -1,0 +1,212 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/affinity"
+	"ledger/arena"
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/posix"
+	"ledger/ring"
+	"ledger/stages"
+	"ledger/stages/consensus"
+	"ledger/stages/net"
+	"ledger/storage"
+	"ledger/uring"
+)
+
+// IOKind chooses the kernel interface of the threads.
+type IOKind uint8
+
+const (
+	IOAuto  IOKind = iota // io_uring where the kernel has it
+	IOUring               // or an error
+	IOPosix               // plain system calls and epoll
+)
+
+// ErrStorageLimit: the data file has reached --limit-storage.
+var ErrStorageLimit = errors.New("the storage limit is reached: start with a larger --limit-storage")
+
+// FaultError is damage, or a failing disk, that stopped the replica.
+type FaultError struct{ Fault storage.Fault }
+
+func (e *FaultError) Error() string {
+	return "stopped, because a single replica has no other copy to go on with: " + e.Fault.Error()
+}
+
+// Server is one replica with its threads.
+type Server struct {
+	opened   *Opened
+	file     *posix.DataFile
+	memory   *arena.Arena
+	plan     *affinity.Plan
+	threads  []*Thread
+	replica  *Replica
+	stop     atomic.Bool
+	running  bool
+	kindUsed IOKind
+	warnings []string
+	slots    *stages.Slots
+}
+
+// Callbacks of a running server. They come from stage threads and must not block for long.
+type Callbacks struct {
+	Ready func()           // clients are served
+	Log   func(line string) // a line about a connection
+	Ended func(error)      // the server has stopped by itself: why
+}
+
+// NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
+func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind) (*Server, error) {
+	s := &Server{file: file, memory: arena.New(), plan: plan}
+	opened, err := Open(file, l, s.memory)
+	if err != nil {
+		var damage interface{ Fault() storage.Fault }
+		if errors.As(err, &damage) {
+			return nil, &FaultError{damage.Fault()}
+		}
+		return nil, err
+	}
+	s.opened = opened
+	for i := range plan.Threads {
+		parker, err := ring.NewParker()
+		if err != nil {
+			return nil, fmt.Errorf("making a thread's eventfd: %w", err)
+		}
+		kernel, err := s.newKernelThread(kind, parker.FileDescriptor())
+		if err != nil {
+			return nil, err
+		}
+		s.threads = append(s.threads, &Thread{place: plan.Threads[i], kernel: kernel, parker: parker, stop: &s.stop, ended: make(chan error, 1)})
+	}
+	return s, nil
+}
+
+// newKernelThread makes the kernel side of a thread; with IOAuto it falls back once, and says so.
+func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) {
+	options := ports.ThreadOptions{WakeFd: wakeFd}
+	if kind == IOPosix || kind == IOAuto && s.kindUsed == IOPosix {
+		s.kindUsed = IOPosix
+		return posix.NewThread(options)
+	}
+	thread, err := uring.NewThread(options)
+	if err == nil {
+		s.kindUsed = IOUring
+		return thread, nil
+	}
+	if kind == IOUring || !errors.Is(err, uring.ErrUnavailable) || s.kindUsed == IOUring {
+		return nil, err
+	}
+	s.kindUsed = IOPosix
+	s.warnings = append(s.warnings, fmt.Sprintf("%v; using plain system calls and epoll instead, which are slower (--io=posix silences this)", err))
+	return posix.NewThread(options)
+}
+
+// Position of the replica in its cluster.
+func (s *Server) Position() (index, count uint8) {
+	return s.opened.Consensus.Superblock.Replica, s.opened.Consensus.Superblock.ReplicasCount
+}
+
+// Warnings of the preparation.
+func (s *Server) Warnings() []string {
+	warnings := append([]string(nil), s.warnings...)
+	if fixed := s.opened.Journal.HeadersFixed; fixed > 0 {
+		warnings = append(warnings, fmt.Sprintf("repaired %d redundant headers of the log", fixed))
+	}
+	if op := s.opened.Journal.TornOp; op > 0 {
+		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up", op))
+	}
+	return warnings
+}
+
+// PrintLimits says what was promised, and what memory it takes.
+func (s *Server) PrintLimits(w io.Writer) {
+	l := &s.opened.Limits
+	superblock := &s.opened.Consensus.Superblock
+	fmt.Fprintf(w, "cluster %s, replica %d of %d, view %d, checkpoint op %d, log head op %d\n",
+		superblock.Cluster, superblock.Replica, superblock.ReplicasCount, superblock.View, superblock.Checkpoint.Op, s.opened.Consensus.OpHead)
+	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d ops, storage %d GiB\n",
+		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
+	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
+	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
+}
+
+// Memory is the server's reservations, for whoever wants the table.
+func (s *Server) Memory() *arena.Arena { return s.memory }
+
+// Run starts the threads. It returns at once; Callbacks tell what happens.
+func (s *Server) Run(listenerFd int, callbacks Callbacks) error {
+	l := &s.opened.Limits
+	s.slots = NewSlots(l, s.memory)
+	threadOf := func(stage int) *Thread { return s.threads[s.plan.Thread(affinity.Stage(stage))] }
+	p := Ports{
+		Network:     threadOf(stages.Net).kernel.Network(listenerFd, l.ConnectionsMax),
+		JournalDisk: threadOf(stages.Journal).kernel.Disk(s.file.Fd, JournalOperationsMax),
+		ApplyDisk:   threadOf(stages.Apply).kernel.Disk(s.file.Fd, ApplyOperationsMax),
+		CompactDisk: threadOf(stages.Compact).kernel.Disk(s.file.Fd, CompactOperationsMax),
+	}
+	options := Options{
+		Consensus: consensus.DefaultOptions(),
+		Log:       func(entry net.LogEntry) { callbacks.Log(entry.String()) },
+		Ready:     callbacks.Ready,
+		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
+	}
+	for stage := range options.Wakers {
+		options.Wakers[stage] = threadOf(stage).parker.Waker()
+	}
+	var err error
+	s.replica, err = New(s.opened, p, s.slots, s.file, s.memory, options)
+	if err != nil {
+		return err
+	}
+	if err := checkMemory(s.memory, "/"); err != nil {
+		return err
+	}
+	for stage, driver := range s.replica.Drivers {
+		thread := threadOf(stage)
+		thread.drivers = append(thread.drivers, driver)
+	}
+	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
+	s.running = true
+	for _, thread := range s.threads {
+		thread.warn = func(err error) { callbacks.Log("warning: " + err.Error()) }
+		go func() {
+			thread.run()
+			if err := <-thread.ended; err != nil {
+				callbacks.Ended(err)
+			}
+		}()
+	}
+	return nil
+}
+
+// faultError gives a fault the type that its cause deserves.
+func faultError(fault *storage.Fault) error {
+	switch fault.What {
+	case storage.FaultNoSpace:
+		return fmt.Errorf("%w (%s)", unix.ENOSPC, fault.Reason)
+	case storage.FaultStorageLimit:
+		return fmt.Errorf("%w (%s)", ErrStorageLimit, fault.Reason)
+	}
+	return &FaultError{*fault}
+}
+
+// Stop ends the threads. What is not acknowledged yet may be lost; nothing else can be.
+func (s *Server) Stop() {
+	s.stop.Store(true)
+	for _, thread := range s.threads {
+		waker := thread.parker.Waker()
+		waker.Wake()
+	}
+}
+
+// Close gives back what NewServer took. The threads have ended, or the process does.
+func (s *Server) Close() {
+	s.Stop()
+}
