@@ -1,0 +1,273 @@
+package forest
+
+import (
+	"bytes"
+	"flag"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/grid"
+	compaction "ledger/storage/merge"
+	"ledger/wire"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
+
+// seeded returns the test's only source of randomness and prints how to replay a failure.
+func seeded(t testing.TB) *rand.Rand {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("replay: go test ./storage/forest -run '^%s$' -seed=%d", t.Name(), seed)
+		}
+	})
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// tiny makes flushes, merges and checkpoints happen all the time.
+func tiny() limits.Limits {
+	l := limits.Production()
+	l.SectorBytes, l.PageBytes, l.BlockBytes = 512, 512, 4096
+	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax = 32, 4, 4, 2
+	l.MemtableRowsSeal = 32
+	l.CacheGridBytes, l.CacheAccountsMax = 64<<10, 16
+	l.StorageBytesMax = 32 << 20
+	return l
+}
+
+const (
+	testGridOffset = 8192
+	testWaitsMax   = 1000
+)
+
+var testCluster = wire.U128{Lo: 7, Hi: 9}
+
+// memoryDisk is a data file in memory: its reads complete when it is polled, or a few polls later.
+type memoryDisk struct {
+	data   []byte
+	reads  []diskRead
+	random *rand.Rand // nil: reads complete at the next poll
+}
+
+type diskRead struct {
+	tag    uint64
+	offset uint64
+	buffer []byte
+}
+
+func (d *memoryDisk) grow(end uint64) {
+	if end > uint64(len(d.data)) {
+		d.data = append(d.data, make([]byte, end-uint64(len(d.data)))...)
+	}
+}
+
+func (d *memoryDisk) Read(tag uint64, offset uint64, buffer []byte) {
+	d.reads = append(d.reads, diskRead{tag, offset, buffer})
+}
+func (d *memoryDisk) Write(uint64, uint64, []byte, ports.WriteFlags) { panic("apply does not write") }
+func (d *memoryDisk) Sync(uint64)                                    { panic("apply does not sync") }
+func (d *memoryDisk) Allocate(uint64, uint64, uint64)                { panic("apply does not allocate") }
+func (d *memoryDisk) Poll(out []ports.DiskCompletion) (count int) {
+	for i := 0; i < len(d.reads) && count < len(out); {
+		if d.random != nil && d.random.IntN(3) == 0 {
+			i++
+			continue
+		}
+		r := d.reads[i]
+		d.reads = append(d.reads[:i], d.reads[i+1:]...)
+		d.ReadAt(r.buffer, r.offset)
+		out[count] = ports.DiskCompletion{Tag: r.tag, Result: int32(len(r.buffer))}
+		count++
+	}
+	return count
+}
+
+func (d *memoryDisk) ReadAt(buffer []byte, offset uint64) error {
+	d.grow(offset + uint64(len(buffer)))
+	copy(buffer, d.data[offset:])
+	return nil
+}
+func (d *memoryDisk) WriteAt(buffer []byte, offset uint64) error {
+	d.grow(offset + uint64(len(buffer)))
+	copy(d.data[offset:], buffer)
+	return nil
+}
+func (d *memoryDisk) SizeBytes() (uint64, error) { return uint64(len(d.data)), nil }
+
+// blocks gives compaction the disk, without delay.
+type blocks struct {
+	disk *memoryDisk
+	g    block.Geometry
+}
+
+func (b *blocks) ReadStart(_ int, address uint64, buffer []byte) {
+	b.disk.ReadAt(buffer, testGridOffset+b.g.Offset(address, 0))
+}
+func (b *blocks) ReadDone(int) (bool, int32) { return true, 0 }
+func (b *blocks) WriteStart(_ int, address uint64, data []byte) {
+	b.disk.WriteAt(data, testGridOffset+b.g.Offset(address, 0))
+}
+func (b *blocks) WriteDone(int) (bool, int32) { return true, 0 }
+
+// world is a forest with its disk, and a compaction that runs inline: at once, or as late as it may.
+type world struct {
+	t      testing.TB
+	limits limits.Limits
+	disk   *memoryDisk
+	memory *arena.Arena
+	grid   *grid.Grid
+	forest *Forest
+	merger *compaction.Merger
+	late   bool
+	waits  int
+	faulty bool // faults are expected: panic with them
+
+	op         uint64
+	generation *storage.Generation
+	compacted  bool               // its jobs are done
+	opened     storage.Checkpoint // what the forest started from
+	newest     storage.Checkpoint
+	sessions   [][]byte
+	captures   int
+	merges     int
+	flushes    int
+}
+
+func (w *world) Wait() {
+	if w.grid.Poll() {
+		w.waits = 0
+	}
+	if fault := w.forest.Fault(); fault != nil {
+		panic(fault)
+	}
+	w.waits++
+	if w.waits > testWaitsMax {
+		w.t.Fatal("waits for nothing")
+	}
+}
+
+func (w *world) Breathe() {}
+
+// newWorld opens a forest over disk.
+func newWorld(t testing.TB, l limits.Limits, disk *memoryDisk, checkpoint storage.Checkpoint) *world {
+	w, err := tryWorld(t, l, disk, checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func tryWorld(t testing.TB, l limits.Limits, disk *memoryDisk, checkpoint storage.Checkpoint) (*world, error) {
+	if err := l.Check(); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, limits: l, disk: disk, memory: arena.New(), opened: checkpoint, newest: checkpoint, op: checkpoint.Op}
+	t.Cleanup(w.close)
+	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, 0)
+	w.forest = New(l, w.memory, w.grid, testGridOffset, testCluster, w)
+	io := &blocks{disk, block.GeometryOf(l)}
+	w.merger = compaction.New(l, w.memory, testCluster, io, io)
+	return w, w.forest.Open(disk, checkpoint)
+}
+
+func (w *world) close() {
+	if w.memory != nil {
+		w.memory.Close()
+		w.memory = nil
+	}
+}
+
+func (w *world) compact() {
+	if w.generation == nil || w.compacted {
+		return
+	}
+	w.compacted = true
+	for i := range w.generation.Jobs {
+		job := &w.generation.Jobs[i]
+		w.merger.Run(job, w)
+		if job.Kind == storage.JobMerge {
+			w.merges++
+		} else {
+			w.flushes++
+		}
+	}
+	if fault := w.merger.Drain(w); fault != nil {
+		w.t.Fatal(fault)
+	}
+}
+
+// ended does what apply does at the end of an op, recovery included.
+func (w *world) ended() {
+	w.op++
+	op, l, f := w.op, &w.limits, w.forest
+	if !l.IsBarEnd(op) || w.opened.Op > 0 && op < l.CheckpointTrigger(w.opened.Op) {
+		return
+	}
+	if w.opened.Op == 0 || op > l.CheckpointTrigger(w.opened.Op) {
+		if w.late {
+			w.compact()
+		}
+		f.BarInstall(w.generation)
+		if l.IsTrigger(op) {
+			job := f.CheckpointCapture(op, w.sessions)
+			w.merger.Checkpoint(job, w)
+			if job.Fault != nil {
+				w.t.Fatal(job.Fault)
+			}
+			w.newest = f.CheckpointState()
+			w.captures++
+		}
+		if f.CheckpointDue(op, w.newest.Op) {
+			f.CheckpointDurable()
+		}
+	}
+	w.generation, w.compacted = f.BarPlan(op, l.IsCheckpoint(op)), false
+	if !w.late {
+		w.compact()
+	}
+}
+
+// state is everything that must be a pure function of the ops: what a checkpoint at this moment would say.
+func (w *world) state() []byte {
+	f := w.forest
+	out := make([]byte, f.manifestBytes(f.checkpoint.trailersCount))
+	out = f.manifestEncode(out)
+	for address := uint64(1); address <= f.freeSet.High(); address++ {
+		if f.freeSet.IsAcquired(address) {
+			out = append(out, 1)
+		} else {
+			out = append(out, 0)
+		}
+	}
+	return append(out, byte(f.freeSet.WaitingCount()), byte(f.freeSet.WaitingCount()>>8))
+}
+
+// same fails unless the bytes of both disks, and both states, are equal.
+func same(t testing.TB, what string, a, b *world) {
+	t.Helper()
+	if !bytes.Equal(a.state(), b.state()) {
+		t.Fatalf("%s: manifest or free set differs at ops %d and %d", what, a.op, b.op)
+	}
+	size := max(len(a.disk.data), len(b.disk.data))
+	a.disk.grow(uint64(size))
+	b.disk.grow(uint64(size))
+	if !bytes.Equal(a.disk.data, b.disk.data) {
+		t.Fatalf("%s: the disks differ at op %d", what, a.op)
+	}
+}
+
+// logged is an op for replay.
+type logged struct {
+	op      uint64
+	request accounting.Request
+}

@@ -1,0 +1,146 @@
+package forest
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"ledger/accounting"
+	"ledger/accounting/storetest"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+// traffic gives the requests of a run, pulses among them, each with its own copy of the body.
+type traffic struct {
+	source *storetest.Traffic
+	random *rand.Rand
+}
+
+func newTraffic(random *rand.Rand) *traffic {
+	return &traffic{storetest.New(random, 1_700_000_000_000_000_000), random}
+}
+
+func (r *traffic) next() accounting.Request {
+	if r.random.IntN(4) == 0 {
+		limit := uint32(4 << 10)
+		if r.random.IntN(2) == 0 {
+			limit = 1 << 20
+		}
+		return accounting.Request{Operation: wire.OperationPulse, Timestamp: r.source.Advance(8191), RequestBytesMax: limit}
+	}
+	request := r.source.Next()
+	body := make([]uint64, len(request.Body)/8+1)
+	request.Body = append(wordBytes(body)[:0], request.Body...)
+	return request
+}
+
+// Goal: over tiny pages, blocks, bars and memtables, with crashes and restarts from the newest checkpoint at random ops, every
+// reply is that of the plain store, and a restart leads to the same bytes at the same addresses.
+func TestAgainstMemoryStore(t *testing.T) {
+	random := seeded(t)
+	ops := 4000
+	if testing.Short() {
+		ops = 600
+	}
+	for round := range 3 {
+		l := tiny()
+		if round == 1 {
+			l.MemtableRowsSeal = 200
+			l.CacheAccountsMax = 1 << 10
+		}
+		if round == 2 {
+			l.PageBytes, l.BlockBytes = 1024, 16<<10
+		}
+		w := newWorld(t, l, &memoryDisk{random: random}, storage.Checkpoint{})
+		shrink(w.forest)
+		w.late = round == 1
+		pair := storetest.NewPair(t, l, w.forest, random)
+		source := newTraffic(random)
+		var log []logged
+		restarts := 0
+		for range ops {
+			request := source.next()
+			log = append(log, logged{w.op + 1, request})
+			if random.IntN(2) == 0 {
+				accounting.Warm(request.Operation, request.Body, w.forest)
+			}
+			pair.Execute(&request)
+			w.ended()
+			w.grid.Poll()
+			w.forest.WarmStep()
+			for len(log) > 0 && log[0].op <= w.newest.Op {
+				log = log[1:]
+			}
+			if random.IntN(150) == 0 && w.newest.Op > 0 {
+				w = restart(t, w, log)
+				pair.Reopened(w.forest)
+				restarts++
+			}
+		}
+		c := w.forest.Counters()
+		t.Logf("round %d: %d transfers, %d accounts, %d runs, %d restarts, %d checkpoints, %d blocks, %d page waits", round,
+			w.forest.TransfersCount(), w.forest.AccountsCount(), c.RunsCount, restarts, w.newest.Op/l.CheckpointIntervalOps(), c.BlocksAcquired, c.PageWaits)
+	}
+}
+
+// shrink makes the expiry window small, so that it is refilled.
+func shrink(f *Forest) { f.window.keys = f.window.keys[:3] }
+
+// restart opens a second forest on a copy of the disk and replays the log. It must end with the same state and disk.
+func restart(t testing.TB, w *world, log []logged) *world {
+	t.Helper()
+	disk := &memoryDisk{data: bytes.Clone(w.disk.data), random: w.disk.random}
+	again := newWorld(t, w.limits, disk, w.newest)
+	again.late = !w.late
+	shrink(again.forest)
+	machine := accounting.New(w.limits, again.forest)
+	reply := wordBytes(make([]uint64, wire.BodyBytesMax/8))
+	for i := range log {
+		if log[i].op != again.op+1 {
+			t.Fatalf("op %d follows op %d", log[i].op, again.op)
+		}
+		machine.Execute(&log[i].request, reply)
+		again.ended()
+	}
+	w.compact()
+	again.compact()
+	same(t, "after a restart", w, again)
+	w.close()
+	return again
+}
+
+// Goal: when and how fast compaction runs shows nowhere: equal state and equal bytes after every op.
+func TestTimingDoesNotShow(t *testing.T) {
+	random := seeded(t)
+	ops := 1500
+	if testing.Short() {
+		ops = 300
+	}
+	l := tiny()
+	other := l
+	other.CacheGridBytes, other.CacheAccountsMax = 1<<20, 1<<12
+	a := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
+	b := newWorld(t, other, &memoryDisk{random: random}, storage.Checkpoint{})
+	b.late = true
+	source := newTraffic(random)
+	machines := [2]*accounting.Machine{accounting.New(l, a.forest), accounting.New(l, b.forest)}
+	replies := [2][]byte{wordBytes(make([]uint64, wire.BodyBytesMax/8)), wordBytes(make([]uint64, wire.BodyBytesMax/8))}
+	for range ops {
+		request := source.next()
+		got := replies[0][:machines[0].Execute(&request, replies[0])]
+		want := replies[1][:machines[1].Execute(&request, replies[1])]
+		if !bytes.Equal(got, want) {
+			t.Fatalf("%v: replies differ", request.Operation)
+		}
+		a.ended()
+		b.ended()
+		if a.op%uint64(l.BarOps) == 2 { // in mid-bar, and both have compacted
+			b.compact()
+			same(t, "late compaction", a, b)
+		}
+	}
+	if a.merges == 0 || a.captures == 0 {
+		t.Fatalf("%d merges and %d checkpoints: the test shows nothing", a.merges, a.captures)
+	}
+}
