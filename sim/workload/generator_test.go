@@ -16,6 +16,8 @@ type tally struct {
 	statuses map[model.Operation]map[model.Status]int // by base operation
 	replies  map[model.Operation]int                  // requests answered
 	rows     map[model.Operation]int                  // bytes of results
+	batches  map[model.Operation]int                  // of requests
+	found    map[model.Operation]int                  // batches of replies with any result
 	refused  int
 	bytes    [32]byte // of all requests and replies, hashed
 }
@@ -25,6 +27,8 @@ func newTally() *tally {
 		statuses: map[model.Operation]map[model.Status]int{model.CreateAccounts: {}, model.CreateTransfers: {}},
 		replies:  map[model.Operation]int{},
 		rows:     map[model.Operation]int{},
+		batches:  map[model.Operation]int{},
+		found:    map[model.Operation]int{},
 	}
 }
 
@@ -89,6 +93,10 @@ func (y *tally) count(t *testing.T, request Request, reply []byte) {
 	}
 	for i := range batches {
 		y.rows[o] += len(replies[i])
+		y.batches[o.Base()]++
+		if len(replies[i]) > 0 {
+			y.found[o.Base()]++
+		}
 		if o.IsCreate() {
 			for _, status := range Results(o, replies[i], len(batches[i])/128) {
 				y.statuses[o.Base()][status]++
@@ -143,6 +151,16 @@ func TestCoverage(t *testing.T) {
 	for o := model.CreateAccountsUnbatched; o <= model.CreateTransfers; o++ {
 		if all.replies[o] == 0 || typical.rows[o]+all.rows[o] == 0 {
 			t.Errorf("operation %d: %d requests, %d bytes of results", o, all.replies[o], all.rows[o])
+		}
+	}
+	for o := model.GetChangeEvents; o < model.CreateAccounts; o++ {
+		if o.Base() != o || o.IsCreate() {
+			continue
+		}
+		percent := 100 * typical.found[o] / max(1, typical.batches[o])
+		t.Logf("operation %d: %d %% of %d batches find something", o, percent, typical.batches[o])
+		if percent < 35 {
+			t.Errorf("operation %d: only %d %% of the batches find something", o, percent)
 		}
 	}
 	if all.replies[model.Noop] == 0 || all.refused == 0 {

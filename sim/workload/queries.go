@@ -65,7 +65,7 @@ func (g *Generator) filters(o model.Operation) [][]byte {
 		case model.GetChangeEvents:
 			batches = append(batches, g.changesFilter(limit, wrong))
 		default:
-			batches = append(batches, g.queryFilter(limit, wrong))
+			batches = append(batches, g.queryFilter(o.Base() == model.QueryAccounts, limit, wrong))
 		}
 	}
 	return batches
@@ -96,6 +96,31 @@ func (g *Generator) stampRange() (from, to uint64) {
 	return from, to
 }
 
+// rangeAround makes bounds that the timestamp lies in, often on a bound.
+func (g *Generator) rangeAround(timestamp uint64) (from, to uint64) {
+	width := uint64(1) << g.random.IntN(40)
+	switch g.random.IntN(6) {
+	case 0:
+		return timestamp, timestamp
+	case 1:
+		return timestamp, 0
+	case 2:
+		return 0, timestamp
+	case 3:
+		return timestamp - min(width, timestamp-1), timestamp + width
+	}
+	return 0, 0
+}
+
+// example is a transfer that a filter may be modelled on, nil if there is none.
+func (g *Generator) example() *model.Transfer {
+	if len(g.transfers) == 0 {
+		return nil
+	}
+	t := pickNew(g, g.transfers)
+	return &t
+}
+
 // wrongRange makes bounds that are invalid.
 func (g *Generator) wrongRange() (from, to uint64) {
 	switch g.random.IntN(4) {
@@ -115,27 +140,41 @@ func (g *Generator) accountFilter(o model.Operation, limit uint32, wrong bool) [
 		f.Flags |= model.FilterDebits
 	}
 	if len(g.accounts) > 0 && !g.chance(3) {
-		a := pickOne(g, g.accounts)
-		for range 4 {
-			if o.Base() != model.GetAccountBalances || a.Flags&model.AccountHistory != 0 {
-				break
-			}
-			a = pickOne(g, g.accounts) // balances are kept of accounts with history alone
-		}
-		f.AccountID = a.ID
+		f.AccountID = pickOne(g, g.accounts).ID
 	}
 	f.TimestampMin, f.TimestampMax = g.stampRange()
-	if g.chance(15) {
-		f.UserData128 = g.value128()
+	like := g.example()
+	if like != nil && g.chance(70) { // a filter that fits a transfer
+		f.AccountID = like.DebitAccountID
+		if f.Flags&model.FilterDebits == 0 || f.Flags&model.FilterCredits != 0 && g.chance(50) {
+			f.AccountID = like.CreditAccountID
+		}
+		f.TimestampMin, f.TimestampMax = g.rangeAround(like.Timestamp)
+	}
+	// Balances are kept of accounts with history alone.
+	if a := g.byID[f.AccountID]; o.Base() == model.GetAccountBalances && a != nil && a.Flags&model.AccountHistory == 0 && g.chance(80) {
+		for range 8 {
+			if a = pickOne(g, g.accounts); a.Flags&model.AccountHistory != 0 {
+				break
+			}
+		}
+		f.AccountID, like = a.ID, nil
+		f.TimestampMin, f.TimestampMax = 0, 0
+	}
+	if like == nil {
+		like = &model.Transfer{UserData128: g.value128(), UserData64: g.value(), UserData32: uint32(g.value()), Code: g.code()}
 	}
 	if g.chance(15) {
-		f.UserData64 = g.value()
+		f.UserData128 = like.UserData128
 	}
 	if g.chance(15) {
-		f.UserData32 = uint32(g.value())
+		f.UserData64 = like.UserData64
 	}
 	if g.chance(15) {
-		f.Code = g.code()
+		f.UserData32 = like.UserData32
+	}
+	if g.chance(15) {
+		f.Code = like.Code
 	}
 	if wrong {
 		switch g.random.IntN(7) {
@@ -156,23 +195,34 @@ func (g *Generator) accountFilter(o model.Operation, limit uint32, wrong bool) [
 	return f.Append(nil)
 }
 
-func (g *Generator) queryFilter(limit uint32, wrong bool) []byte {
+func (g *Generator) queryFilter(accounts bool, limit uint32, wrong bool) []byte {
 	f := model.QueryFilter{Limit: limit, Flags: g.random.Uint32N(2)}
 	f.TimestampMin, f.TimestampMax = g.stampRange()
-	if g.chance(35) {
-		f.UserData128 = g.value128()
+	like := g.example()
+	if like == nil || g.chance(40) {
+		like = &model.Transfer{UserData128: g.value128(), UserData64: g.value(), UserData32: uint32(g.value()), Ledger: g.ledger(), Code: g.code()}
+	}
+	if accounts && len(g.accounts) > 0 && g.chance(60) {
+		a := pickNew(g, g.accounts)
+		like = &model.Transfer{UserData128: a.UserData128, UserData64: a.UserData64, UserData32: a.UserData32, Ledger: a.Ledger, Code: a.Code, Timestamp: a.Timestamp}
+	}
+	if like.Timestamp != 0 {
+		f.TimestampMin, f.TimestampMax = g.rangeAround(like.Timestamp)
 	}
 	if g.chance(35) {
-		f.UserData64 = g.value()
+		f.UserData128 = like.UserData128
 	}
 	if g.chance(35) {
-		f.UserData32 = uint32(g.value())
+		f.UserData64 = like.UserData64
 	}
 	if g.chance(35) {
-		f.Ledger = g.ledger()
+		f.UserData32 = like.UserData32
 	}
 	if g.chance(35) {
-		f.Code = g.code()
+		f.Ledger = like.Ledger
+	}
+	if g.chance(35) {
+		f.Code = like.Code
 	}
 	if wrong {
 		switch g.random.IntN(4) {
