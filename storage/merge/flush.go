@@ -7,9 +7,6 @@ import (
 	"ledger/storage/table"
 )
 
-// valueBytesMax is the longest value of any tree, rounded up.
-const valueBytesMax = 256
-
 // flushTree writes one tree of a sealed memtable as the tables of a run.
 func (m *Merger) flushTree(job *storage.Job) {
 	shape := &m.shapes[job.Tree]
@@ -25,8 +22,7 @@ func (m *Merger) flushTree(job *storage.Job) {
 		width = m.widthOf(job.Tree, records)
 	}
 	m.packer.Reset(shape, width)
-	var buffer [valueBytesMax]byte
-	value := buffer[:shape.ValueBytes]
+	value := m.value[:shape.ValueBytes]
 	var key storage.Key
 	for i := range records {
 		r := &records[i]

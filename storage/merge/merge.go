@@ -23,6 +23,8 @@ const (
 
 	// breathCost is some 100 µs of work, in units of one entry compared, moved and packed (about 40 ns).
 	breathCost = 2500
+
+	valueBytesMax = 256 // the longest value of any tree, rounded up
 )
 
 // BlockReader reads from the start of blocks. An operation belongs to a slot, which the caller chooses and which is free.
@@ -59,6 +61,7 @@ type Merger struct {
 	filling int // the output that is being filled
 
 	records [2][]record
+	value   []byte // of the entry that is being flushed
 
 	cost, breath int
 	statistics   Statistics
@@ -105,6 +108,7 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	for i := range m.outputs {
 		m.outputs[i].buffer = a.Bytes(uint64(l.BlockBytes), arena.PageBytes, "compaction outputs")
 	}
+	m.value = a.Bytes(valueBytesMax, arena.PageBytes, "compaction sort")
 	for i := range m.records {
 		m.records[i] = arena.Slice[record](a, m.entriesMax, "compaction sort")
 	}

@@ -1,0 +1,105 @@
+package compact
+
+import (
+	"ledger/assert"
+)
+
+// blockReader and blockWriter are the stage as the merger sees it.
+type (
+	blockReader Stage
+	blockWriter Stage
+)
+
+func (r *blockReader) ReadStart(slot int, address uint64, buffer []byte) {
+	s := (*Stage)(r)
+	o := &s.reads[slot]
+	assert.That(!o.busy, "a slot reads one block at a time")
+	*o = operation{busy: true, action: Action{
+		Kind: ActionRead, Tag: uint64(slot), OffsetBytes: s.gridAt + s.geometry.Offset(address, 0), Buffer: buffer,
+	}}
+	s.act(o.action)
+}
+
+func (r *blockReader) ReadDone(slot int) (done bool, errno int32) { return r.reads[slot].take() }
+
+func (w *blockWriter) WriteStart(slot int, address uint64, data []byte) {
+	s := (*Stage)(w)
+	o := &s.writes[slot]
+	assert.That(!o.busy, "a slot writes one block at a time")
+	*o = operation{busy: true, action: Action{
+		Kind: ActionWrite, Tag: tagWrite + uint64(slot), OffsetBytes: s.gridAt + s.geometry.Offset(address, 0), Buffer: data,
+	}}
+	if s.geometry.Offset(address+1, 0) <= s.grownBytes {
+		s.act(o.action)
+		return
+	}
+	o.held = true
+	s.grow()
+}
+
+func (w *blockWriter) WriteDone(slot int) (done bool, errno int32) { return w.writes[slot].take() }
+
+// take answers whether the operation has ended; if so, the slot is free.
+func (o *operation) take() (done bool, errno int32) {
+	assert.That(o.busy, "an operation that is asked about was started")
+	if !o.done {
+		return false, 0
+	}
+	o.busy = false
+	return true, o.errno
+}
+
+// heldEnd is where the block of a held write ends in the grid zone.
+func (s *Stage) heldEnd(o *operation) uint64 {
+	start := o.action.OffsetBytes - s.gridAt
+	return start + uint64(s.geometry.BlockBytes)
+}
+
+// grow asks for disk space for the held writes, in large steps: a file that grows write by write is fragmented, and each
+// write then changes its metadata.
+func (s *Stage) grow() {
+	if s.growing {
+		return
+	}
+	end := uint64(0)
+	for i := range s.writes {
+		if o := &s.writes[i]; o.busy && o.held {
+			end = max(end, s.heldEnd(o))
+		}
+	}
+	if end <= s.grownBytes {
+		return
+	}
+	if !s.growExactly {
+		step := growBlocks * uint64(s.geometry.BlockBytes)
+		end = (end + step - 1) / step * step
+	}
+	s.growing, s.growToBytes = true, end
+	s.act(Action{Kind: ActionAllocate, Tag: tagAllocate, OffsetBytes: s.gridAt + s.grownBytes, LengthBytes: end - s.grownBytes})
+}
+
+// onGrown starts the writes that waited. A step that the disk cannot give is tried once more, without a reserve.
+func (s *Stage) onGrown(result int32) {
+	assert.That(s.growing, "growth that ended was asked for")
+	s.growing = false
+	switch {
+	case result >= 0 || result == -errnoNotSupported: // without the call, the writes themselves make the file grow
+		s.grownBytes = s.growToBytes
+	case result == -errnoNoSpace && !s.growExactly:
+		s.growExactly = true
+	default:
+		for i := range s.writes {
+			if o := &s.writes[i]; o.busy && o.held {
+				o.held, o.done, o.errno = false, true, -result
+			}
+		}
+		return
+	}
+	for i := range s.writes {
+		if o := &s.writes[i]; o.busy && o.held && s.heldEnd(o) <= s.grownBytes {
+			o.held = false
+			s.act(o.action)
+		}
+	}
+	s.grow()
+}

@@ -1,0 +1,73 @@
+package compact
+
+import (
+	"ledger/assert"
+	"ledger/ports"
+	"ledger/ring"
+	"ledger/stages"
+)
+
+// Driver performs what the stage decides: it pops the ring and the disk's completions and performs the actions.
+type Driver struct {
+	stage       *Stage
+	disk        ports.Disk
+	in          *ring.SPSC[stages.ApplyToCompact]
+	out         stages.Sender[stages.CompactToApply]
+	requests    [4]stages.ApplyToCompact
+	completions [32]ports.DiskCompletion
+	events      []Event
+	done        []stages.CompactToApply
+	actions     Actions
+}
+
+// NewDriver joins a stage, its disk and its rings.
+func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ApplyToCompact], out stages.Sender[stages.CompactToApply]) *Driver {
+	d := &Driver{stage: stage, disk: disk, in: in, out: out, actions: NewActions()}
+	d.events = make([]Event, 0, 2*len(d.requests)+len(d.completions))
+	d.done = make([]stages.CompactToApply, 0, 4)
+	return d
+}
+
+// Turn does one round and says whether anything happened.
+func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
+	d.events, d.done = d.events[:0], d.done[:0]
+	d.actions.Reset()
+	completionsCount := d.disk.Poll(d.completions[:])
+	for _, completion := range d.completions[:completionsCount] {
+		d.events = append(d.events, Event{Kind: EventDisk, Disk: completion})
+	}
+	requestsCount := d.in.Pop(d.requests[:])
+	for _, request := range d.requests[:requestsCount] {
+		if request.Checkpoint != nil {
+			d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: request.Checkpoint})
+		}
+		if request.Generation != nil {
+			d.events = append(d.events, Event{Kind: EventGeneration, Generation: request.Generation})
+		}
+	}
+	d.stage.Step(nowNs, d.events, &d.actions)
+	for i := range d.actions.Items {
+		d.perform(&d.actions.Items[i])
+	}
+	d.out.Push(d.done)
+	return len(d.events) > 0 || d.actions.More
+}
+
+func (d *Driver) perform(a *Action) {
+	switch a.Kind {
+	case ActionRead:
+		d.disk.Read(a.Tag, a.OffsetBytes, a.Buffer)
+	case ActionWrite:
+		d.disk.Write(a.Tag, a.OffsetBytes, a.Buffer, 0)
+	case ActionAllocate:
+		d.disk.Allocate(a.Tag, a.OffsetBytes, a.LengthBytes)
+	case ActionSync:
+		d.disk.Sync(a.Tag)
+	case ActionGenerationDone:
+		d.done = append(d.done, stages.CompactToApply{Generation: a.Generation})
+	case ActionCheckpointDone:
+		d.done = append(d.done, stages.CompactToApply{Checkpoint: a.Checkpoint})
+	default:
+		assert.That(false, "compact action kind is known")
+	}
+}

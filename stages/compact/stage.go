@@ -1,0 +1,236 @@
+package compact
+
+import (
+	"fmt"
+
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/coro"
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/merge"
+	"ledger/wire"
+)
+
+// EventKind of an Event.
+type EventKind uint8
+
+const (
+	EventGeneration EventKind = iota + 1
+	EventCheckpoint
+	EventDisk
+)
+
+// Event is what happened.
+type Event struct {
+	Kind       EventKind
+	Generation *storage.Generation
+	Checkpoint *storage.CheckpointJob
+	Disk       ports.DiskCompletion
+}
+
+// ActionKind of an Action.
+type ActionKind uint8
+
+const (
+	ActionRead ActionKind = iota + 1
+	ActionWrite
+	ActionAllocate
+	ActionSync
+	ActionGenerationDone
+	ActionCheckpointDone
+)
+
+// Action is what the driver does, in order.
+type Action struct {
+	Kind        ActionKind
+	Tag         uint64 // of a disk operation: its EventDisk names it
+	OffsetBytes uint64
+	LengthBytes uint64 // ActionAllocate
+	Buffer      []byte // ActionRead, ActionWrite: compact's until its EventDisk
+	Generation  *storage.Generation
+	Checkpoint  *storage.CheckpointJob
+}
+
+// Actions of one step. More: the stage could go on at once.
+type Actions struct {
+	Items []Action
+	More  bool
+}
+
+// actionsMax is the most of one step: every operation that can be in flight, and what is done.
+const actionsMax = merge.ReadsMax + merge.WritesMax + 4
+
+// NewActions returns actions with room for one step.
+func NewActions() Actions { return Actions{Items: make([]Action, 0, actionsMax)} }
+
+// Reset empties the actions.
+func (a *Actions) Reset() { a.Items, a.More = a.Items[:0], false }
+
+// Tags: reads from 0 on, by slot, then writes, then the two below.
+const (
+	tagWrite    = merge.ReadsMax
+	tagAllocate = tagWrite + merge.WritesMax
+	tagSync     = tagAllocate + 1
+)
+
+const (
+	growBlocks = 128
+
+	errnoIO           = 5
+	errnoNoSpace      = 28
+	errnoNotSupported = 95
+)
+
+// operation is a read or a write of a slot.
+type operation struct {
+	busy   bool // between start and the answer to done
+	held   bool // a write that waits until the file has grown
+	done   bool
+	errno  int32
+	action Action
+}
+
+// Stage decides; see doc.go.
+type Stage struct {
+	geometry block.Geometry
+	gridAt   uint64
+	merger   *merge.Merger
+	body     *coro.Coroutine
+	more     bool     // the body took a breath
+	out      *Actions // of the step under way
+
+	generation *storage.Generation    // given and not begun, or under way
+	checkpoint *storage.CheckpointJob // given and not written
+	syncing    *storage.CheckpointJob // written, its sync is under way
+
+	reads  [merge.ReadsMax]operation
+	writes [merge.WritesMax]operation
+
+	grownBytes  uint64 // of the grid zone: disk space is reserved up to here
+	growing     bool
+	growToBytes uint64
+	growExactly bool // a step was too much for the disk
+}
+
+// New reserves memory. gridAt: where the grid zone starts in the file.
+func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena) *Stage {
+	s := &Stage{geometry: block.GeometryOf(l), gridAt: gridAt}
+	s.merger = merge.New(l, memory, cluster, (*blockReader)(s), (*blockWriter)(s))
+	s.body = coro.New(s.work)
+	return s
+}
+
+// Step takes events in, works for a bounded time and says what to do.
+func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
+	s.out = out
+	for i := range events {
+		switch e := &events[i]; e.Kind {
+		case EventGeneration:
+			assert.That(s.generation == nil, "one generation is compacted at a time")
+			s.generation = e.Generation
+		case EventCheckpoint:
+			assert.That(s.checkpoint == nil && s.syncing == nil, "one checkpoint is written at a time")
+			s.checkpoint = e.Checkpoint
+		case EventDisk:
+			s.onDisk(e.Disk)
+		default:
+			assert.That(false, "compact event kind is known")
+		}
+	}
+	if s.more || len(events) > 0 {
+		s.more = s.body.Resume()
+	}
+	out.More = s.more
+	s.out = nil
+}
+
+// Stop unwinds the work under way: the simulator's crash.
+func (s *Stage) Stop() { s.body.Stop() }
+
+// Statistics of the work done since the start.
+func (s *Stage) Statistics() merge.Statistics { return s.merger.Statistics() }
+
+// Idle tells whether nothing is given and nothing in flight.
+func (s *Stage) Idle() bool { return s.generation == nil && s.checkpoint == nil && s.syncing == nil }
+
+func (s *Stage) act(action Action) {
+	assert.Below(len(s.out.Items), actionsMax, "actions of a step")
+	s.out.Items = append(s.out.Items, action)
+}
+
+// work is the body of the coroutine. A checkpoint goes first: the log waits for it, and all it needs has been written.
+func (s *Stage) work(c *coro.Coroutine) {
+	for {
+		switch {
+		case s.checkpoint != nil:
+			s.writeCheckpoint(c)
+		case s.generation != nil:
+			s.runGeneration(c)
+		default:
+			c.Wait()
+		}
+	}
+}
+
+func (s *Stage) runGeneration(c *coro.Coroutine) {
+	jobs := s.generation.Jobs
+	for i := range jobs {
+		s.merger.Run(&jobs[i], c)
+	}
+	if fault := s.merger.Drain(c); fault != nil {
+		for i := range jobs {
+			jobs[i].Fault = fault
+		}
+	}
+	s.act(Action{Kind: ActionGenerationDone, Generation: s.generation})
+	s.generation = nil
+}
+
+// writeCheckpoint writes the trailers. One sync then covers them and every block of the generations before; the work goes on
+// while it lasts.
+func (s *Stage) writeCheckpoint(c *coro.Coroutine) {
+	job := s.checkpoint
+	s.merger.Checkpoint(job, c)
+	s.checkpoint = nil
+	if job.Fault != nil {
+		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: job})
+		return
+	}
+	s.syncing = job
+	s.act(Action{Kind: ActionSync, Tag: tagSync})
+}
+
+func (s *Stage) onDisk(completion ports.DiskCompletion) {
+	switch tag := completion.Tag; {
+	case tag < tagWrite:
+		s.onTransfer(&s.reads[tag], completion.Result)
+	case tag < tagAllocate:
+		s.onTransfer(&s.writes[tag-tagWrite], completion.Result)
+	case tag == tagAllocate:
+		s.onGrown(completion.Result)
+	case tag == tagSync:
+		assert.That(s.syncing != nil, "a sync that ended was asked for")
+		if completion.Result < 0 {
+			// After a failed sync nobody knows what the medium holds: there is no second try.
+			s.syncing.Fault = &storage.Fault{What: "disk", Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)", -completion.Result)}
+		}
+		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: s.syncing})
+		s.syncing = nil
+	default:
+		assert.That(false, "an operation that ended is ours")
+	}
+}
+
+func (s *Stage) onTransfer(o *operation, result int32) {
+	assert.That(o.busy && !o.done && !o.held, "an operation that ended was under way")
+	o.done = true
+	switch {
+	case result < 0:
+		o.errno = -result
+	case int(result) != len(o.action.Buffer):
+		o.errno = errnoIO // the file ends here, though blocks were written behind
+	}
+}
