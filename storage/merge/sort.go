@@ -52,31 +52,35 @@ const insertionMax = 24
 // sort puts records in order of their keys, with spare as room to move. Most significant digit first: random keys are in
 // place after two or three passes, postings after one per byte in which their values differ.
 func (m *Merger) sort(records, spare []record) {
-	for len(records) > insertionMax {
-		// The bits that all keys share are skipped.
-		first := &records[0]
-		var a, b, c uint64
-		for i := range records {
-			r := &records[i]
-			a |= r.a ^ first.a
-			b |= r.b ^ first.b
-			c |= r.c ^ first.c
-		}
-		var word, shift uint
-		switch {
-		case a != 0:
-			word, shift = 0, shiftOf(a)
-		case b != 0:
-			word, shift = 1, shiftOf(b)
-		case c != 0:
-			word, shift = 2, shiftOf(c)
-		default:
-			return
-		}
-		m.distribute(records, spare, word, shift)
+	if len(records) <= insertionMax {
+		insert(records)
 		return
 	}
+	// The bits that all keys share are skipped.
+	first := &records[0]
+	var a, b, c uint64
+	for i := range records {
+		r := &records[i]
+		a |= r.a ^ first.a
+		b |= r.b ^ first.b
+		c |= r.c ^ first.c
+	}
+	switch {
+	case a != 0:
+		m.distribute(records, spare, 0, shiftOf(a))
+	case b != 0:
+		m.distribute(records, spare, 1, shiftOf(b))
+	case c != 0:
+		m.distribute(records, spare, 2, shiftOf(c))
+	}
+}
+
+// insert sorts a few records.
+func insert(records []record) {
 	for i := 1; i < len(records); i++ {
+		if !records[i].less(&records[i-1]) {
+			continue
+		}
 		r := records[i]
 		j := i
 		for ; j > 0 && r.less(&records[j-1]); j-- {
