@@ -401,7 +401,7 @@ func TestKill9(t *testing.T) {
 		t.Fatalf("a writer failed\n%s", process.LogTail())
 	}
 	process.Kill()
-	process = file.StartOn(t, port)
+	file.StartOn(t, port)
 	time.Sleep(2600 * time.Millisecond) // what expires has then expired: timeouts are 2 s at most, plus 0.5 s
 	judge(t, auditor, writers[:])
 	abandoned, unknown, carriedOut := 0, 0, 0

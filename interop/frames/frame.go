@@ -58,7 +58,6 @@ var (
 	requestParent        = field{128, 16, "parent"}
 	requestClient        = field{160, 16, "client"}
 	requestSession       = field{176, 8, "session"}
-	requestNumber        = field{192, 4, "request"}
 	requestOperation     = field{196, 1, "operation"}
 	pingClientID         = field{128, 16, "client"}
 	pingSession          = field{152, 8, "session"}
@@ -68,6 +67,7 @@ var (
 	replyOp              = field{208, 8, "op"}
 	replyCommit          = field{216, 8, "commit"}
 	replyTimestamp       = field{224, 8, "timestamp"}
+	replyRequest         = field{232, 4, "request"}
 	replyOperation       = field{236, 1, "operation"}
 	evictionReason       = field{255, 1, "reason"}
 )

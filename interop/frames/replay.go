@@ -253,7 +253,7 @@ func (p *player) compare(recorded, live frame) []string {
 	case eviction:
 		return append(differences, compareFields(recorded, live, pingClientID, evictionReason)...)
 	}
-	differences = append(differences, compareFields(recorded, live, releaseField, replyClient, requestNumberOfReply, replyOperation)...)
+	differences = append(differences, compareFields(recorded, live, releaseField, replyClient, replyRequest, replyOperation)...)
 	if want := p.sentAs[string(recorded.get(replyRequestChecksum))]; !bytes.Equal(want, live.get(replyRequestChecksum)) {
 		differences = append(differences, fmt.Sprintf("request_checksum is %x, want %x", live.get(replyRequestChecksum), want))
 	}
@@ -272,8 +272,6 @@ func (p *player) compare(recorded, live frame) []string {
 	}
 	return append(differences, compareBodies(operation, recorded, live, p.clock)...)
 }
-
-var requestNumberOfReply = field{232, 4, "request"}
 
 // expectSilence wants no byte and no end on a connection.
 func (p *player) expectSilence(number int, within time.Duration) []string {

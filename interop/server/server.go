@@ -66,6 +66,7 @@ type File struct {
 	options Options
 	logPath string
 	starts  int
+	stale   map[string]bool // listening sockets (inodes) of processes that have ended
 }
 
 // Format makes a data file in a folder of its own, which the test's end removes.
@@ -83,6 +84,7 @@ func FormatReplica(t testing.TB, options Options, index, count int) *File {
 		binary:  Binary(t),
 		options: options,
 		logPath: filepath.Join(folder, "output.log"),
+		stale:   make(map[string]bool),
 	}
 	args := []string{"format", "--cluster=0", fmt.Sprintf("--replica=%d", index), fmt.Sprintf("--replica-count=%d", count)}
 	if options.Development || options.FormatOnly {
@@ -218,10 +220,18 @@ func (p *Process) listens(port int) {
 }
 
 // Await waits until the server accepts connections.
+//
+// A listening socket may outlive its process for some milliseconds: the kernel takes an io_uring down in the
+// background. It still accepts, and then resets, so that the sockets of ended processes do not count.
 func (p *Process) Await(within time.Duration) error {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
-		if connection, err := net.Dial("tcp", p.Address); err == nil {
-			return connection.Close()
+		for _, inode := range listeners(p.Port) {
+			if p.file.stale[inode] {
+				continue
+			}
+			if connection, err := net.Dial("tcp", p.Address); err == nil {
+				return connection.Close()
+			}
 		}
 		select {
 		case <-p.exited:
@@ -232,11 +242,41 @@ func (p *Process) Await(within time.Duration) error {
 	return fmt.Errorf("the server accepts no connection within %v\n%s", within, p.LogTail())
 }
 
+// listeners are the inodes of the sockets that listen on a port.
+func listeners(port int) (inodes []string) {
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, err := os.ReadFile(table)
+		if err != nil {
+			continue // a machine without IPv6
+		}
+		suffix := fmt.Sprintf(":%04X", port)
+		for line := range strings.Lines(string(text)) {
+			const listening = "0A"
+			if columns := strings.Fields(line); len(columns) > 9 && strings.HasSuffix(columns[1], suffix) && columns[3] == listening {
+				inodes = append(inodes, columns[9])
+			}
+		}
+	}
+	return inodes
+}
+
+// ending notes the process's listening sockets just before it is ended.
+func (p *Process) ending() {
+	for _, inode := range listeners(p.Port) {
+		p.file.stale[inode] = true
+	}
+}
+
 // Pid is the process's id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Signal sends a signal to this very process.
-func (p *Process) Signal(signal syscall.Signal) error { return p.cmd.Process.Signal(signal) }
+func (p *Process) Signal(signal syscall.Signal) error {
+	if signal == syscall.SIGTERM {
+		p.ending()
+	}
+	return p.cmd.Process.Signal(signal)
+}
 
 // Ended waits for the process's end and gives its exit status, -1 after a signal.
 func (p *Process) Ended(within time.Duration) (int, error) {
@@ -249,11 +289,17 @@ func (p *Process) Ended(within time.Duration) (int, error) {
 }
 
 // CloseStdin ends a server that was started with --addresses=0.
-func (p *Process) CloseStdin() { p.stdin.Close() }
+func (p *Process) CloseStdin() {
+	p.ending()
+	p.stdin.Close()
+}
 
 // Kill ends the server as a crash would (kill -9) and waits until it is gone.
 func (p *Process) Kill() {
 	p.once.Do(func() {
+		if p.Running() {
+			p.ending()
+		}
 		if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			panic(err) // it is our own child
 		}
