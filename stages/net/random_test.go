@@ -234,6 +234,11 @@ func runChaos(t *testing.T, random *rand.Rand) {
 				e := held[at]
 				held[at] = held[len(held)-1]
 				held = held[:len(held)-1]
+				// The slot was consensus' alone: nothing has written to it since it was judged.
+				message := b.slots.Bytes(e.Slot)[:e.Bytes]
+				if h := wire.HeaderOf(message); h.Checksum() != h.ComputeChecksum() || h.ChecksumBody() != wire.ChecksumOf(message[wire.HeaderBytes:]) {
+					t.Fatal("a message changed after it was given away")
+				}
 				request := stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot}
 				switch random.IntN(3) {
 				case 0:

@@ -293,6 +293,48 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
+// Goal: when several slots come back at once, each of those who wait gets one before anybody gets two.
+func TestTurns(t *testing.T) {
+	const connections, slots = 4, 8
+	b := newBench(t, connections, slots)
+	for range connections {
+		b.connect()
+	}
+	for i := range connections {
+		for number := range uint32(20) {
+			c := &b.network.connections[i]
+			c.toServer = append(c.toServer, requestFrame(uint64(i+1), number+1, 0)...)
+		}
+	}
+	for b.settle(); ; b.settle() {
+		for range b.fromNet.Len() {
+			b.toNet.PushOne(free(b.message()))
+		}
+		if b.stage.waiters.Count() < connections {
+			break
+		}
+		// All wait: of the slots that come back now, each gets its share.
+		for b.turn() {
+		}
+		var served [connections + 1]int
+		for at := range b.fromNet.Len() {
+			e := b.message()
+			if client := wire.HeaderOf(b.slots.Bytes(e.Slot)).RequestClient().Lo; at < connections {
+				served[client]++
+			}
+			b.toNet.PushOne(free(e))
+		}
+		for client, got := range served {
+			if got > 1 {
+				t.Fatalf("client %d got %d of the first %d slots", client, got, connections)
+			}
+		}
+	}
+	if b.stage.Counters.MessagesCount < 20 {
+		t.Errorf("%d messages: the test did not reach what it is for", b.stage.Counters.MessagesCount)
+	}
+}
+
 // Goal: many short messages in one segment cost a bounded number of copies per byte, not a move of the rest for each.
 func TestCopiesAreBounded(t *testing.T) {
 	for _, sizes := range [][]int{{0}, {0, 0, 0, 100_000}, {300_000, 0, 400_000}, {128, 5000}, {1 << 19, 1 << 18}} {
