@@ -92,7 +92,8 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 		case verdictNew:
 		}
 	} else if operation != wire.OperationRegister {
-		// While the client's register is on its way, its requests wait for it.
+		// While the client's register is on its way, its requests wait for it; so do those of a client that was evicted while a
+		// request of it is on its way.
 		if busy {
 			s.drop(e, out)
 		} else {
@@ -100,11 +101,11 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 		}
 		return
 	}
-	if h.RequestTimestamp() != 0 || busy || s.queueCount == len(s.queue) {
+	if h.RequestTimestamp() != 0 || busy || s.queueCount == len(s.queue) || s.inFlight.count == s.inFlight.max {
 		s.drop(e, out)
 		return
 	}
-	s.inFlight.put(client, 0)
+	s.inFlight.put(client, 0) // the value is not used
 	*s.queueAt(s.queueCount) = request{
 		slot:          e.Slot,
 		bytes:         e.Bytes,

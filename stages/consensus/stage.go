@@ -124,7 +124,7 @@ type Stage struct {
 	queue      []request // ring of requests in order of arrival
 	queueFirst int
 	queueCount int
-	inFlight   clientIndex // clients with a request in queue or pipeline; value: 1 if it is a register
+	inFlight   clientIndex // clients with a request in queue or pipeline
 
 	sessions  sessions
 	replyRefs []uint32 // per reply slot: sessions, outgoing sends and snapshots that need it
@@ -163,6 +163,8 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
 	clientsMax := l.ConnectionsMax + l.SessionsMax
 	s := &Stage{
+	// Beside the queue, the groups of the pipeline hold clients that had a session when they were admitted, and registers.
+	inFlightMax := clientsMax + l.SessionsMax + l.PipelineOpsMax
 		limits:  l,
 		options: options,
 		slots:   slots,
@@ -181,7 +183,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		checksums:          arena.Slice[prepare.Checksum](memory, uint64(l.JournalSlotsCount), "header checksums"),
 		pipeline:           make([]entry, l.PipelineOpsMax),
 		queue:              make([]request, clientsMax),
-		inFlight:           newClientIndex(clientsMax+l.PipelineOpsMax, memory, "requests in flight"),
+		inFlight:           newClientIndex(inFlightMax, memory, "requests in flight"),
 		sessions:           newSessions(l.SessionsMax, memory),
 		replyRefs:          make([]uint32, slots.Pools[stages.SlotReply].SlotsCount()),
 		snapshot:           newSnapshot(l.SessionsMax, memory),
