@@ -166,6 +166,10 @@ type bench struct {
 const testCluster = 7
 
 func newBench(t testing.TB, connections, clientSlots uint32) *bench {
+	return newBenchOf(t, testCluster, connections, clientSlots)
+}
+
+func newBenchOf(t testing.TB, cluster uint64, connections, clientSlots uint32) *bench {
 	memory := arena.New()
 	t.Cleanup(memory.Close)
 	l := limits.Production()
@@ -173,7 +177,7 @@ func newBench(t testing.TB, connections, clientSlots uint32) *bench {
 	b := &bench{t: t, limits: l, slots: &stages.Slots{}}
 	b.slots.Pools[stages.SlotClient] = arena.NewPool(memory, clientSlots, wire.MessageBytesMax, "client slots")
 	b.slots.Pools[stages.SlotReply] = arena.NewPool(memory, 8, wire.MessageBytesMax, "reply slots")
-	b.stage = New(l, wire.U128From(testCluster), b.slots, memory)
+	b.stage = New(l, wire.U128From(cluster), b.slots, memory)
 	b.network = &fakeNetwork{t: t, connections: make([]fakeConnection, connections)}
 	b.toNet = ring.NewSPSC[stages.ConsensusToNet](4096)
 	b.fromNet = ring.NewSPSC[stages.NetToConsensus](4096)
