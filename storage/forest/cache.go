@@ -40,12 +40,12 @@ func newCache(a *arena.Arena, accountsMax uint32) *cache {
 	}
 	return &cache{
 		sets:     sets,
-		tags:     arena.Slice[uint32](a, count, name),
-		used:     arena.Slice[uint8](a, count, name),
+		tags:     arena.SliceWith[uint32](a, count, name, arena.HugePages),
+		used:     arena.SliceWith[uint8](a, count, name, arena.HugePages),
 		hands:    arena.Slice[uint8](a, uint64(sets), name),
-		dirtyAt:  arena.Slice[uint64](a, count, name),
+		dirtyAt:  arena.SliceWith[uint64](a, count, name, arena.HugePages),
 		accounts: arena.SliceWith[accounting.Account](a, count, name, arena.HugePages),
-		idSlots:  arena.Slice[uint64](a, idSets*cacheWays, name),
+		idSlots:  arena.SliceWith[uint64](a, idSets*cacheWays, name, arena.HugePages),
 		idMask:   idSets - 1,
 	}
 }

@@ -32,9 +32,9 @@ type idTable struct {
 
 const slotIndexBits = 24
 
-func newIDTable(a *arena.Arena, countMax uint32, name string) idTable {
+func newIDTable(a *arena.Arena, countMax uint32, name string, options arena.Options) idTable {
 	slots := tableSlots(countMax)
-	return idTable{slots: arena.Slice[uint64](a, slots, name), shift: uint(64 - bits.TrailingZeros64(slots))}
+	return idTable{slots: arena.SliceWith[uint64](a, slots, name, options), shift: uint(64 - bits.TrailingZeros64(slots))}
 }
 
 // tableSlots keeps a table at most half full.
@@ -104,9 +104,9 @@ type numberTable struct {
 	count uint32
 }
 
-func newNumberTable(a *arena.Arena, countMax uint32, name string) numberTable {
+func newNumberTable(a *arena.Arena, countMax uint32, name string, options arena.Options) numberTable {
 	slots := tableSlots(countMax)
-	return numberTable{slots: arena.Slice[uint64](a, slots, name), shift: uint(64 - bits.TrailingZeros64(slots))}
+	return numberTable{slots: arena.SliceWith[uint64](a, slots, name, options), shift: uint(64 - bits.TrailingZeros64(slots))}
 }
 
 func (t *numberTable) start(number uint64) uint64 { return number * 0x9e3779b97f4a7c15 >> t.shift }

@@ -125,24 +125,25 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	rows := rowsMax(l)
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
 	list := func() indexList { return indexList{indexes: arena.Slice[uint32](a, uint64(rows), name)} }
+	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access misses the TLB.
 	m := &memtable{
-		rows:       arena.Slice[accounting.TransferRow](a, uint64(rows), name),
+		rows:       arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, arena.HugePages),
 		statuses:   arena.Slice[accounting.PendingStatus](a, uint64(rows), name),
-		ids:        newIDTable(a, rows, name),
+		ids:        newIDTable(a, rows, name, arena.HugePages),
 		pending:    list(),
 		dead:       arena.Slice[accounting.U128](a, uint64(rows), name),
-		dirty:      arena.Slice[dirtyAccount](a, 2*uint64(rows), name), // a transfer changes two
-		dirtyOf:    newNumberTable(a, 2*rows, name),
+		dirty:      arena.SliceWith[dirtyAccount](a, 2*uint64(rows), name, arena.HugePages), // a transfer changes two
+		dirtyOf:    newNumberTable(a, 2*rows, name, arena.HugePages),
 		created:    arena.Slice[uint32](a, uint64(rows), name),
-		accountIDs: newIDTable(a, rows, name),
+		accountIDs: newIDTable(a, rows, name, 0),
 		changes:    arena.Slice[statusChange](a, uint64(rows), name),
-		changeOf:   newNumberTable(a, rows, name),
+		changeOf:   newNumberTable(a, rows, name, 0),
 		adds:       arena.Slice[expiryAdd](a, uint64(rows), name),
-		addOf:      newNumberTable(a, rows, name),
+		addOf:      newNumberTable(a, rows, name, 0),
 		addsLive:   list(),
 		heap:       arena.Slice[uint32](a, uint64(rows), name),
 		removes:    arena.Slice[expiryKey](a, uint64(rows), name),
-		removeOf:   newNumberTable(a, rows, name),
+		removeOf:   newNumberTable(a, rows, name, 0),
 		expired:    arena.Slice[accounting.ExpiredRow](a, uint64(rows), name),
 		tail:       carried,
 	}

@@ -1,0 +1,97 @@
+package forest
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/accounting"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+// benchmarkTransfers runs full batches of plain transfers between 10,000 accounts through the rules. Compaction is done outside
+// of the measured time: it has a core of its own.
+func benchmarkTransfers(b *testing.B, randomIDs bool) {
+	const accounts, batch = 10_000, 8189
+	l := limits.Production()
+	l.StorageBytesMax = 16 << 30
+	l.CacheGridBytes = 256 << 20
+	w := newWorld(b, l, &memoryDisk{}, storage.Checkpoint{})
+	w.late = true
+	machine := accounting.New(l, w.forest)
+	random := rand.New(rand.NewPCG(1, 0))
+	reply := wordBytes(make([]uint64, wire.BodyBytesMax/8))
+	body := wordBytes(make([]uint64, wire.BodyBytesMax/8))
+	now := uint64(1_700_000_000_000_000_000)
+	execute := func(operation wire.Operation, body []byte) {
+		now += 10_000_000
+		request := accounting.Request{Operation: operation, Timestamp: now, RequestBytesMax: 1 << 20, Body: body}
+		machine.Execute(&request, reply)
+	}
+	var account accounting.Account
+	for first := 0; first < accounts; first += 5000 {
+		encoder := wire.NewBatchEncoder(body, 128, 1)
+		for i := range 5000 {
+			account = accounting.Account{ID: accounting.U128{Lo: uint64(first + i + 1)}, Ledger: 1, Code: 1, Flags: accounting.AccountHistory}
+			copy(encoder.Free()[i*128:], accountBytes(&account))
+		}
+		encoder.EndBatch(5000)
+		execute(wire.OperationCreateAccounts, encoder.Finish())
+		w.ended()
+	}
+	id := uint64(0)
+	build := func() []byte {
+		encoder := wire.NewBatchEncoder(body, 128, 1)
+		out := encoder.Free()
+		for i := range batch {
+			id++
+			t := (*accounting.Transfer)(pointerOf(out[i*128:]))
+			*t = accounting.Transfer{ID: accounting.U128{Lo: id}, Ledger: 1, Code: uint16(1 + random.IntN(65535)), Amount: accounting.U128{Lo: 1 + random.Uint64N(1000)},
+				DebitAccountID: accounting.U128{Lo: 1 + random.Uint64N(accounts)}, UserData128: accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()},
+				UserData64: random.Uint64(), UserData32: random.Uint32()}
+			if randomIDs {
+				t.ID = accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()}
+			}
+			t.CreditAccountID = accounting.U128{Lo: t.DebitAccountID.Lo%accounts + 1}
+		}
+		encoder.EndBatch(batch)
+		return encoder.Finish()
+	}
+	for range 64 { // two bars: some trees, all pages touched
+		execute(wire.OperationCreateTransfers, build())
+		w.ended()
+	}
+	runtime.LockOSThread()
+	var spentNs int64 // of this thread: the machine may be busy with other things
+	for b.Loop() {
+		request := build()
+		start := threadNs()
+		execute(wire.OperationCreateTransfers, request)
+		spentNs += threadNs() - start
+		w.ended()
+	}
+	b.ReportMetric(float64(spentNs)/float64(b.N)/batch, "ns/transfer")
+	c := w.forest.Counters()
+	b.ReportMetric(float64(c.RunsCount), "runs")
+	b.ReportMetric(float64(c.BlocksAcquired), "blocks")
+	b.ReportMetric(float64(w.forest.TransfersCount()), "transfers")
+	b.ReportMetric(float64(len(w.disk.data))/float64(w.forest.TransfersCount()), "file-B/transfer")
+}
+
+func threadNs() int64 {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
+		panic(err)
+	}
+	return now.Nano()
+}
+
+// Expected: about 200 ns: two accounts and one id found, 3 cache lines of row written.
+func BenchmarkTransfersIncreasing(b *testing.B) { benchmarkTransfers(b, false) }
+
+// Expected: the same, and some 20 ns for each run of the id tree.
+func BenchmarkTransfersRandom(b *testing.B) { benchmarkTransfers(b, true) }
