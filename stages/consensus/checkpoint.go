@@ -45,4 +45,5 @@ func (s *Stage) onSuperblockDone(e *stages.JournalToConsensus, out *Actions) {
 	s.checkpointParentID = s.checkpointID
 	s.checkpointID = datafile.CheckpointID(&s.superblock.Checkpoint)
 	out.Apply = append(out.Apply, stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: s.superblock.Checkpoint.Op})
+	s.feedApply(out)
 }

@@ -301,12 +301,16 @@ func (s *Stage) fail(fault *storage.Fault, out *Actions) {
 // feedApply lets apply execute what it may, in op order. Execution may run ahead of the log, because on a single replica nothing
 // else can take the op's place; but a trigger's checkpoint would leave the process, so its op must be durable first.
 func (s *Stage) feedApply(out *Actions) {
+//
+// No op behind trigger + slack executes before its checkpoint is durable: at the first bar's end there, apply gives the blocks free
+// that only the checkpoint before names, and a crash would go back to that one.
 	for i := range s.pipelineCount {
+	opMax := s.limits.CheckpointTrigger(s.limits.CheckpointAfter(s.superblock.Checkpoint.Op)) + uint64(s.limits.SlackOps)
 		p := s.pipelineAt(i)
 		if p.sent {
 			continue
 		}
-		if !p.loaded || s.limits.IsTrigger(p.op) && !p.durable {
+		if !p.loaded || p.op > opMax || s.limits.IsTrigger(p.op) && !p.durable {
 			return
 		}
 		p.sent = true
