@@ -52,7 +52,14 @@ func (s *Stage) pulseDue(nowNs uint64) bool {
 	if s.nextPulseNs <= s.timestampLast {
 		return true
 	}
-	return nowNs >= s.idleSinceNs+pulseIdleNs && s.nextPulseNs <= s.wallNs
+	if nowNs < s.idleSinceNs+pulseIdleNs {
+		return false
+	}
+	if s.nextPulseNs > s.wallNs {
+		s.idleSinceNs = nowNs // nothing is due: the timer runs anew
+		return false
+	}
+	return true
 }
 
 // groupCount is how many requests from the head of the queue go into the next prepare.

@@ -239,9 +239,9 @@ func (s *Stage) Tick(nowNs, wallNs uint64, out *Actions) {
 	s.sequence(nowNs, out)
 }
 
-// TimerNs is when Tick wants to run at the latest.
+// TimerNs is when Tick wants to run at the latest. While no prepare may start, what ends that state is an event, not time.
 func (s *Stage) TimerNs() uint64 {
-	if s.recovering || s.failed {
+	if s.recovering || s.failed || s.pulseInFlight || !s.mayPrepare() {
 		return ^uint64(0)
 	}
 	return s.idleSinceNs + pulseIdleNs
