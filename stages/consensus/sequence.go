@@ -25,7 +25,12 @@ func (s *Stage) sequence(nowNs uint64, out *Actions) {
 		}
 		replySlot := s.slots.Get(stages.SlotReply)
 		if replySlot == stages.SlotNone {
-			return // a checkpoint still holds the old ones
+			// A checkpoint still holds the old ones. A pulse needs none.
+			if !pulseDue {
+				return
+			}
+			s.preparePulse(nowNs, out)
+			continue
 		}
 		s.pulseYielded = pulseDue
 		count := s.groupCount()
