@@ -29,7 +29,7 @@ func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint, out *Actions) 
 	*next = s.superblock
 	next.Sequence++
 	next.Parent = s.superblockChecksum
-	next.CommitMax = s.commit
+	next.CommitMax = max(next.CommitMax, s.commit) // during a replay it is the log's head
 	next.Checkpoint = *checkpoint
 	next.Checkpoint.PrepareChecksum = storage.Checksum(s.checksums[s.slotIndex(checkpoint.Op)])
 	next.Checkpoint.ParentID = storage.Checksum(s.checkpointID)
