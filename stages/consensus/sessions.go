@@ -146,14 +146,19 @@ func (t *sessions) load(trailer []byte, slots *stages.Slots, newSlot func() stag
 			return damaged("a record makes no sense")
 		}
 		reply := wire.HeaderOf(rest[:replyBytes])
-		if reply.SizeBytes() != replyBytes || reply.Command() != wire.CommandReply || reply.Checksum() != reply.ComputeChecksum() {
+		if reply.SizeBytes() != replyBytes || replyBytes > wire.MessageBytesMax || reply.Command() != wire.CommandReply ||
+			reply.Checksum() != reply.ComputeChecksum() {
 			return damaged("a reply is none")
+		}
+		client := wire.U128FromBytes(record[:16])
+		if client.IsZero() || client != reply.ReplyClient() || t.find(client) != nil {
+			return damaged("a session is of no client, or of another's reply, or there twice")
 		}
 		slot := newSlot()
 		copy(slots.Bytes(slot), rest[:replyBytes])
 		rest = rest[replyBytes:]
 		e := &t.entries[index]
-		t.put(e, int(index), wire.U128FromBytes(record[:16]), binary.LittleEndian.Uint64(record[16:]))
+		t.put(e, int(index), client, binary.LittleEndian.Uint64(record[16:]))
 		e.setReply(reply, slot, 0, binary.LittleEndian.Uint32(record[28:]))
 	}
 	if len(rest) != 0 {
