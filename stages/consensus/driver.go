@@ -6,6 +6,9 @@ import (
 	"ledger/storage"
 )
 
+// netEventsMax of net are taken in one turn.
+const netEventsMax = 64
+
 // Driver performs what the stage decides.
 type Driver struct {
 	stage *Stage
@@ -17,7 +20,7 @@ type Driver struct {
 	toJournal   stages.Sender[stages.ConsensusToJournal]
 	toApply     stages.Sender[stages.ConsensusToApply]
 
-	netEvents     [64]stages.NetToConsensus
+	netEvents     [netEventsMax]stages.NetToConsensus
 	journalEvents [32]stages.JournalToConsensus
 	applyEvents   [32]stages.ApplyToConsensus
 	actions       Actions

@@ -50,7 +50,7 @@ func (s *Stage) onPrepareRead(e *stages.JournalToConsensus, out *Actions) {
 		}
 		header := prepare.Header(s.slots.Bytes(p.slot)[:limits.HeaderBytes])
 		if header.Parent() != s.parent || header.Timestamp() <= s.timestampLast {
-			s.fail(&storage.Fault{What: "log", Reason: "a prepare does not follow the one before it"}, out)
+			s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a prepare does not follow the one before it"}, out)
 			return
 		}
 		s.op, s.parent, s.timestampLast = p.op, header.Checksum(), header.Timestamp()

@@ -88,7 +88,7 @@ type Actions struct {
 func NewActions(l *limits.Limits) Actions {
 	clients := int(l.ConnectionsMax+l.SessionsMax) * 4
 	return Actions{
-		Net:     make([]stages.ConsensusToNet, 0, clients+64),
+		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+2*clients+int(l.SessionsMax+2*l.PipelineOpsMax)),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
 		Apply:   make([]stages.ConsensusToApply, 0, 64),
 	}
