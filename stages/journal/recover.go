@@ -98,6 +98,11 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("the log is damaged at slot %d (case %c): %s", e.Slot, e.Letter, e.Reason)
 }
 
+// Fault is what a server reports when it refuses to start.
+func (e *DamageError) Fault() storage.Fault {
+	return storage.Fault{What: storage.FaultLog, Reason: e.Error()}
+}
+
 // Recover reads the log of a single replica, repairs redundant headers, and returns the head. headers is aligned memory of
 // JournalSlotsCount * 256 bytes, scratch of at least MessageBytesMax.
 //

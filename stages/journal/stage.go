@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"syscall"
 
 	"ledger/arena"
 	"ledger/assert"
@@ -28,6 +29,7 @@ const (
 type appendState struct {
 	busy        bool
 	queued      bool // waits for its header sector, which another append is writing
+	written     bool // the prepare is durable, its header not yet
 	slot        stages.Slot
 	op          uint64
 	sectorIndex uint32
@@ -167,7 +169,7 @@ func (s *Stage) onAppend(e *stages.ConsensusToJournal, out *Actions) {
 	h := prepare.Header(bytes[:prepare.HeaderBytes])
 	assert.Equal(h.Op(), e.Op, "op of the appended prepare")
 	assert.That(h.Command() == prepare.CommandPrepare, "what is appended is a prepare")
-	a.busy, a.slot, a.op = true, e.Slot, e.Op
+	a.busy, a.written, a.slot, a.op = true, false, e.Slot, e.Op
 	a.sectorIndex = uint32(s.slotIndex(e.Op)) / s.headersPerSector()
 	a.queued = s.sectorBusy(index, a.sectorIndex)
 	if !a.queued {
@@ -198,16 +200,19 @@ func (s *Stage) onPrepareWritten(a *appendState, result int32, out *Actions) {
 	bytes := s.slots.Bytes(a.slot)
 	want := int32(s.sectorsUp(prepare.Header(bytes[:prepare.HeaderBytes]).SizeBytes()))
 	if result != want {
-		s.fail(out, "writing the prepare of op %d: result %d, want %d bytes", a.op, result, want)
+		s.failDisk(out, result, "writing the prepare of op %d: result %d, want %d bytes", a.op, result, want)
+		return
 	}
+	a.written = true
 }
 
 func (s *Stage) onHeaderWritten(a *appendState, result int32, out *Actions) {
 	assert.That(a.busy, "a finished header write was in flight")
 	if result != int32(s.limits.SectorBytes) {
-		s.fail(out, "writing the redundant header of op %d: result %d", a.op, result)
+		s.failDisk(out, result, "writing the redundant header of op %d: result %d", a.op, result)
 		return
 	}
+	assert.That(a.written, "a header is written behind its prepare")
 	header := s.headers[s.slotIndex(a.op)*limits.HeaderBytes:][:limits.HeaderBytes]
 	copy(header, s.slots.Bytes(a.slot)[:limits.HeaderBytes])
 	a.busy = false
@@ -252,11 +257,11 @@ func (s *Stage) onReadDone(r *readState, result int32, out *Actions) {
 	want := s.headers[s.slotIndex(r.op)*limits.HeaderBytes:][:limits.HeaderBytes]
 	size := prepare.Header(want).SizeBytes()
 	if result < 0 || uint32(result) != s.sectorsUp(size) {
-		s.fail(out, "reading the prepare of op %d: result %d", r.op, result)
+		s.failDisk(out, result, "reading the prepare of op %d: result %d", r.op, result)
 		return
 	}
 	if string(bytes[:limits.HeaderBytes]) != string(want) || !prepare.ValidBody(bytes[:size]) || prepare.Validate(bytes[:size]) != nil {
-		s.fail(out, "the prepare of op %d is damaged, and this is the only copy (result %d)", r.op, result)
+		s.fail(out, storage.FaultLog, "the prepare of op %d is damaged, and this is the only copy", r.op)
 		return
 	}
 	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalReadDone, Slot: r.slot, Op: r.op})
@@ -280,7 +285,7 @@ func (s *Stage) readSuperblockCopy(out *Actions) {
 func (s *Stage) onSuperblockWritten(result int32, out *Actions) {
 	assert.That(s.superblockStep == superblockWriting, "a finished superblock write was in flight")
 	if result != datafile.SuperblockContentBytes {
-		s.fail(out, "writing copy %d of the superblock: result %d", uint64(s.superblockCopy), result)
+		s.failDisk(out, result, "writing copy %d of the superblock: result %d", s.superblockCopy, result)
 		return
 	}
 	s.superblockCopy++
@@ -304,7 +309,7 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 	}
 	s.superblockStep = superblockIdle
 	if s.superblockRight < datafile.VerifyQuorum {
-		s.fail(out, "only %d copies of the superblock were right after writing them: the disk loses writes (result %d)", uint64(s.superblockRight), result)
+		s.fail(out, storage.FaultDisk, "only %d copies of the superblock were right after writing them: the disk loses writes", s.superblockRight)
 		return
 	}
 	done := stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: s.superblock.Sequence}
@@ -312,9 +317,18 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 	out.Consensus = append(out.Consensus, done)
 }
 
-func (s *Stage) fail(out *Actions, format string, arguments ...any) {
+// failDisk stops with what the disk answered: a full disk is the operator's to mend, anything else is the disk's end.
+func (s *Stage) failDisk(out *Actions, result int32, format string, arguments ...any) {
+	what := storage.FaultDisk
+	if result == -int32(syscall.ENOSPC) {
+		what = storage.FaultNoSpace
+	}
+	s.fail(out, what, format, arguments...)
+}
+
+func (s *Stage) fail(out *Actions, what, format string, arguments ...any) {
 	s.failed = true
-	s.fault = storage.Fault{What: "disk", Reason: fmt.Sprintf(format, arguments...)}
+	s.fault = storage.Fault{What: what, Reason: fmt.Sprintf(format, arguments...)}
 	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalFault, Fault: &s.fault})
 }
 
