@@ -20,6 +20,7 @@ const (
 	superblockMagic = 0x7265_6764_656c_0001 // "ledger" and a one
 	readQuorum      = 2                     // equal copies that prove a superblock
 	verifyQuorum    = 3                     // copies that must be right after a write
+	copiesCount     = 4                     // limits.Check proves it of every configuration
 )
 
 // Offsets in a copy. The checksum covers everything behind the copy's index, so that all copies have the same.
@@ -138,8 +139,11 @@ func decodeCopy(b []byte) (c copyState) {
 		binary.LittleEndian.Uint64(b[sbMagic:]) != superblockMagic {
 		return copyState{}
 	}
-	c.valid = true
 	c.copyIndex = uint32(binary.LittleEndian.Uint16(b[sbCopy:]))
+	if c.copyIndex >= copiesCount {
+		return copyState{} // the index is not covered by the checksum: this one is damaged
+	}
+	c.valid = true
 	c.version = binary.LittleEndian.Uint32(b[sbFormatVersion:])
 	at := sbLimits
 	for i := range c.sizes {
@@ -225,7 +229,7 @@ type Opened struct {
 func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened, error) {
 	layout := NewLayout(l)
 	buffer := scratch[:SuperblockContentBytes]
-	var copies [4]copyState
+	var copies [copiesCount]copyState
 	for i := range copies {
 		// An unreadable copy is a damaged copy.
 		if err := file.ReadAt(buffer, layout.SuperblockCopyAt(uint32(i))); err == nil {
