@@ -58,6 +58,10 @@ func Open(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error
 	}
 	o.Journal = *recovered
 	checkpoint := &superblock.Checkpoint
+	// Every op up to CommitMax was durable when the superblock was written: a log that ends before it has lost some.
+	if recovered.OpHead < superblock.CommitMax {
+		return nil, &journal.DamageError{Reason: fmt.Sprintf("it ends at op %d, but op %d was on disk when the superblock was written", recovered.OpHead, superblock.CommitMax)}
+	}
 	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
 	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
 		geometry := block.GeometryOf(l)
