@@ -86,7 +86,8 @@ type Actions struct {
 
 // NewActions returns actions with room for everything that one step of l can want.
 func NewActions(l *limits.Limits) Actions {
-	clients := int(l.ConnectionsMax+l.SessionsMax) * 4
+	// One answer to each event of net; a reply to each client in flight; the slot of each prepare, and of each request of a group.
+	clients := int(l.ConnectionsMax + l.SessionsMax)
 	return Actions{
 		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+2*clients+int(l.SessionsMax+2*l.PipelineOpsMax)),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
@@ -162,9 +163,9 @@ type Stage struct {
 func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena, plant Plant) (*Stage, error) {
 	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
 	clientsMax := l.ConnectionsMax + l.SessionsMax
-	s := &Stage{
 	// Beside the queue, the groups of the pipeline hold clients that had a session when they were admitted, and registers.
 	inFlightMax := clientsMax + l.SessionsMax + l.PipelineOpsMax
+	s := &Stage{
 		limits:  l,
 		options: options,
 		slots:   slots,
@@ -300,12 +301,12 @@ func (s *Stage) fail(fault *storage.Fault, out *Actions) {
 
 // feedApply lets apply execute what it may, in op order. Execution may run ahead of the log, because on a single replica nothing
 // else can take the op's place; but a trigger's checkpoint would leave the process, so its op must be durable first.
-func (s *Stage) feedApply(out *Actions) {
 //
 // No op behind trigger + slack executes before its checkpoint is durable: at the first bar's end there, apply gives the blocks free
 // that only the checkpoint before names, and a crash would go back to that one.
-	for i := range s.pipelineCount {
+func (s *Stage) feedApply(out *Actions) {
 	opMax := s.limits.CheckpointTrigger(s.limits.CheckpointAfter(s.superblock.Checkpoint.Op)) + uint64(s.limits.SlackOps)
+	for i := range s.pipelineCount {
 		p := s.pipelineAt(i)
 		if p.sent {
 			continue
