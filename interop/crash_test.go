@@ -80,6 +80,7 @@ type writer struct {
 	mu      sync.Mutex
 	sending bool // a request is under way
 	gaveUp  bool // its client was closed meanwhile
+	aborted atomic.Bool
 
 	recent atomic.Pointer[[]entryAt]
 	// Requests without an answer, and how many of them had been carried out.
@@ -201,6 +202,9 @@ func (w *writer) under(way bool) (gaveUp bool) {
 	return gaveUp
 }
 
+// errAborted ends a writer whose test has failed already.
+var errAborted = errors.New("the test is over")
+
 // send makes the call for a batch. If the client is given up during it, the outcome is unknown, and a new
 // client sends the same batch again.
 func (w *writer) send(indexes []uint32, abandon bool) error {
@@ -208,27 +212,34 @@ func (w *writer) send(indexes []uint32, abandon bool) error {
 	for place, index := range indexes {
 		batch[place] = w.transfer(index)
 	}
-	create := func() ([]tb.CreateTransferResult, error) { return w.client.CreateTransfers(batch) }
-	w.under(true)
 	if abandon {
 		defer time.AfterFunc(time.Duration(w.random.IntN(5000))*time.Microsecond, w.giveUp).Stop()
 	}
-	results, err := within(crashCallWithin, create)
-	unknown := false
-	if w.under(false) {
-		w.abandoned++
-		if w.client, err = reconnected(w.address, err); err != nil {
+	for unknown := false; ; unknown = true {
+		w.under(true)
+		if w.aborted.Load() {
+			return errAborted
+		}
+		results, err := within(crashCallWithin, func() ([]tb.CreateTransferResult, error) { return w.client.CreateTransfers(batch) })
+		if w.under(false) {
+			w.abandoned++
+			if w.aborted.Load() {
+				return errAborted
+			}
+			next, err := reconnected(w.address, err)
+			if err != nil {
+				return err
+			}
+			w.client = next
+			if results == nil {
+				continue
+			}
+		}
+		if err != nil {
 			return err
 		}
-		if results == nil {
-			unknown = true
-			results, err = within(crashCallWithin, create)
-		}
+		return w.check(batch, indexes, results, unknown)
 	}
-	if err != nil {
-		return err
-	}
-	return w.check(batch, indexes, results, unknown)
 }
 
 // reconnected is a new client after one that was closed on purpose; any other end of the call is an error.
@@ -338,7 +349,9 @@ func TestKill9(t *testing.T) {
 			for !stop.Load() {
 				indexes := w.batch(transfers.Load() > crashTransfersMany)
 				// A new client takes 0.6 s to register, so the abandoning is rare.
-				if err := w.send(indexes, w.random.IntN(150) == 0); err != nil {
+				if err := w.send(indexes, w.random.IntN(150) == 0); err == errAborted {
+					return
+				} else if err != nil {
 					t.Errorf("writer %d: %v", w.number, err)
 					failed.Store(true)
 					return
@@ -349,7 +362,15 @@ func TestKill9(t *testing.T) {
 			}
 		}()
 	}
-	defer func() { stop.Store(true); done.Wait() }()
+	defer func() {
+		// After a failure the server may be gone, and clients without one would try for ever.
+		stop.Store(true)
+		for _, w := range writers {
+			w.aborted.Store(true)
+			w.giveUp()
+		}
+		done.Wait()
+	}()
 
 	starting := 0
 	for kill := range count {
