@@ -76,7 +76,7 @@ func load(rng *rand.Rand, tree storage.TreeID, first uint64, sequentialIDs bool)
 // columns is a memtable as the forest has it: keys and values in arrays without pointers.
 type columns struct {
 	source
-	keys   []storage.Key
+	keys   []table.Words
 	values []byte
 	width  int
 }
@@ -84,14 +84,16 @@ type columns struct {
 func newColumns(tree storage.TreeID, entries []entry) *columns {
 	c := &columns{width: int(storage.Trees[tree].ValueBytes)}
 	for i := range entries {
-		c.keys = append(c.keys, entries[i].key)
+		c.keys = append(c.keys, table.WordsOf(&entries[i].key))
 		c.values = append(c.values, entries[i].value...)
 	}
 	return c
 }
 
-func (c *columns) EntriesCount(storage.TreeID) uint32                   { return uint32(len(c.keys)) }
-func (c *columns) Entry(_ storage.TreeID, i uint32) (storage.Key, bool) { return c.keys[i], false }
+func (c *columns) EntriesCount(storage.TreeID) uint32 { return uint32(len(c.keys)) }
+func (c *columns) EntryWords(_ storage.TreeID, i uint32) (uint64, uint64, uint64, bool) {
+	return c.keys[i].A, c.keys[i].B, c.keys[i].C, false
+}
 func (c *columns) Value(_ storage.TreeID, i uint32, value []byte) {
 	copy(value, c.values[int(i)*c.width:(int(i)+1)*c.width])
 }

@@ -23,14 +23,12 @@ func (m *Merger) flushTree(job *storage.Job) {
 	}
 	m.packer.Reset(shape, width)
 	value := m.value[:shape.ValueBytes]
-	var key storage.Key
 	for i := range records {
 		r := &records[i]
-		r.key(&key)
 		if len(value) > 0 && !r.tombstone {
 			job.Source.Value(job.Tree, r.index, value)
 		}
-		m.add(job, &key, r.tombstone, value)
+		m.add(job, r.Words, r.tombstone, value)
 		m.spend(1)
 	}
 	m.finishTable(job)
@@ -40,14 +38,24 @@ func (m *Merger) flushTree(job *storage.Job) {
 // extract copies the keys of the job's tree and tells whether they ascend already.
 func (m *Merger) extract(job *storage.Job, records []record) (inOrder bool) {
 	inOrder = true
+	source, isWords := job.Source.(storage.WordSource)
+	tree := job.Tree
+	var last table.Words
 	for i := range records {
-		key, tombstone := job.Source.Entry(job.Tree, uint32(i))
-		r := recordOf(&key)
-		r.index, r.tombstone = uint32(i), tombstone
-		records[i] = r
-		if i > 0 && !records[i-1].less(&records[i]) {
+		var words table.Words
+		var tombstone bool
+		if isWords {
+			words.A, words.B, words.C, tombstone = source.EntryWords(tree, uint32(i))
+		} else {
+			var key storage.Key
+			key, tombstone = job.Source.Entry(tree, uint32(i))
+			words = table.WordsOf(&key)
+		}
+		records[i] = record{Words: words, index: uint32(i), tombstone: tombstone}
+		if i > 0 && !last.Less(words) {
 			inOrder = false
 		}
+		last = words
 		if i%512 == 511 {
 			m.spend(256)
 		}
@@ -58,10 +66,9 @@ func (m *Merger) extract(job *storage.Job, records []record) (inOrder bool) {
 // widthOf is how many bytes the highest ordinal of postings needs.
 func (m *Merger) widthOf(tree storage.TreeID, records []record) int {
 	highest := uint64(0)
-	var key storage.Key
+	shape := &m.shapes[tree]
 	for i := range records {
-		records[i].key(&key)
-		highest = max(highest, m.shapes[tree].Ordinal(&key))
+		highest = max(highest, shape.Ordinal(records[i].Words))
 	}
 	m.spend(len(records) / 8)
 	return table.OrdinalWidth(highest)

@@ -1,7 +1,6 @@
 package merge
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"ledger/assert"
@@ -22,7 +21,7 @@ type input struct {
 	page       []byte
 	index      int // in page, of keys[0]
 	at, count  int // in keys
-	keys       [table.BatchEntries]storage.Key
+	keys       [table.BatchEntries]table.Words
 }
 
 type inputBuffer struct {
@@ -33,16 +32,8 @@ type inputBuffer struct {
 	bytes   uint32
 }
 
-// key of the current entry.
-func (in *input) key() *storage.Key { return &in.keys[in.at] }
-
-// head of the current entry, as numbers.
-func (in *input) head() head {
-	key := in.key()
-	return head{
-		a: binary.BigEndian.Uint64(key[0:]), b: binary.BigEndian.Uint64(key[8:]), c: binary.BigEndian.Uint64(key[16:]), run: in.run,
-	}
-}
+// head of the current entry.
+func (in *input) head() head { return head{Words: in.keys[in.at], run: in.run} }
 
 // open starts a run behind fromKey (at its beginning without). It returns false if nothing is left of the run, or on a fault.
 func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fromKey *storage.Key) bool {
@@ -173,7 +164,7 @@ func (m *Merger) fill(in *input, shape *table.Shape, index int) bool {
 	// Batches end where a group of a prefix page ends, so that each but the first starts with one.
 	count := table.BatchEntries - index%table.BatchEntries
 	in.index, in.at = index, 0
-	in.count = shape.Decode(in.page, index, in.keys[:count])
+	in.count = shape.DecodeWords(in.page, index, in.keys[:count])
 	assert.That(in.count > 0, "a page has the entry that is wanted")
 	return true
 }

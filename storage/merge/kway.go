@@ -8,23 +8,16 @@ import (
 
 // head is the key of an input's current entry. Of equal keys the newest run's comes first.
 type head struct {
-	a, b, c uint64
-	run     int
+	table.Words
+	run int
 }
 
 func (h *head) before(other *head) bool {
-	switch {
-	case h.a != other.a:
-		return h.a < other.a
-	case h.b != other.b:
-		return h.b < other.b
-	case h.c != other.c:
-		return h.c < other.c
+	if h.Words == other.Words {
+		return h.run < other.run
 	}
-	return h.run < other.run
+	return h.Words.Less(other.Words)
 }
-
-func (h *head) sameKey(other *head) bool { return h.a == other.a && h.b == other.b && h.c == other.c }
 
 // heads are the inputs that are not exhausted, the next entry first. Eight are few enough to keep in order by moving: entries
 // of one value mostly come from the same input, and then nothing moves.
@@ -85,10 +78,10 @@ func (m *Merger) merge(job *storage.Job) {
 			if shape.ValueBytes > 0 {
 				value = shape.Value(in.page, index)
 			}
-			m.add(job, in.key(), tombstone, value)
+			m.add(job, key.Words, tombstone, value)
 		}
 		// The entry is consumed, and older ones with its key are hidden by it: keys are never cut apart.
-		for h.count > 0 && h.order[0].sameKey(&key) {
+		for h.count > 0 && h.order[0].Words == key.Words {
 			consumed++
 			m.next(shape, &h)
 			if m.fault != nil {
@@ -102,8 +95,7 @@ func (m *Merger) merge(job *storage.Job) {
 	m.finishTable(job)
 	job.Finished = h.count == 0
 	if consumed > 0 {
-		r := record{a: key.a, b: key.b, c: key.c}
-		r.key(&job.UpTo)
+		key.Put(&job.UpTo)
 	}
 	m.statistics.EntriesMerged += consumed
 	m.abandonInputs(job)

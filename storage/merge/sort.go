@@ -1,48 +1,29 @@
 package merge
 
 import (
-	"encoding/binary"
 	"math/bits"
 
-	"ledger/storage"
+	"ledger/storage/table"
 )
 
-// record is a key as three numbers, and where its entry lies in the memtable.
+// record is a key, and where its entry lies in the memtable.
 type record struct {
-	a, b, c   uint64
+	table.Words
 	index     uint32
 	tombstone bool
 }
 
-func (r *record) key(key *storage.Key) {
-	binary.BigEndian.PutUint64(key[0:], r.a)
-	binary.BigEndian.PutUint64(key[8:], r.b)
-	binary.BigEndian.PutUint64(key[16:], r.c)
-}
-
-func recordOf(key *storage.Key) record {
-	return record{a: binary.BigEndian.Uint64(key[0:]), b: binary.BigEndian.Uint64(key[8:]), c: binary.BigEndian.Uint64(key[16:])}
-}
-
-func (r *record) less(other *record) bool {
-	if r.a != other.a {
-		return r.a < other.a
-	}
-	if r.b != other.b {
-		return r.b < other.b
-	}
-	return r.c < other.c
-}
+func (r *record) less(other *record) bool { return r.Words.Less(other.Words) }
 
 // digit is 8 bits of the key, from bit number depth of its 192 on.
 func (r *record) digit(word, shift uint) uint8 {
 	switch word {
 	case 0:
-		return uint8(r.a >> shift)
+		return uint8(r.A >> shift)
 	case 1:
-		return uint8(r.b >> shift)
+		return uint8(r.B >> shift)
 	default:
-		return uint8(r.c >> shift)
+		return uint8(r.C >> shift)
 	}
 }
 
@@ -61,9 +42,9 @@ func (m *Merger) sort(records, spare []record) {
 	var a, b, c uint64
 	for i := range records {
 		r := &records[i]
-		a |= r.a ^ first.a
-		b |= r.b ^ first.b
-		c |= r.c ^ first.c
+		a |= r.A ^ first.A
+		b |= r.B ^ first.B
+		c |= r.C ^ first.C
 	}
 	switch {
 	case a != 0:

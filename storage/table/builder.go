@@ -2,7 +2,6 @@ package table
 
 import (
 	"encoding/binary"
-	"math/bits"
 
 	"ledger/assert"
 	"ledger/storage"
@@ -17,20 +16,23 @@ type Builder struct {
 	header block.HeaderPage
 	width  int // prefix: bytes of an ordinal; grows within a run, never shrinks
 
+	widthEnd uint64 // the first ordinal that does not fit the width
+
 	open       bool
 	pageNumber uint32 // the page being filled, from 1
 	page       []byte
 	count      int // entries of the page
 	at         int // prefix: used bytes of the page
 	entries    uint32
-	keyMin     storage.Key
-	keyMax     storage.Key // the last key added
+	keyMin     Words
+	last       Words // the last key added
 }
 
 // Reset starts a run of shape. width is how many bytes the ordinals of its postings are expected to need (see OrdinalWidth);
 // a run that needs more makes its pages wider as it goes.
 func (b *Builder) Reset(shape *Shape, width int) {
-	*b = Builder{shape: shape, width: max(1, width)}
+	*b = Builder{shape: shape}
+	b.setWidth(max(1, width))
 }
 
 // Begin starts a table in buffer (BlockBytes; its content does not matter).
@@ -85,15 +87,29 @@ func (b *Builder) pageNext() bool {
 
 // Add appends an entry whose key is above the last one's. It returns false, and adds nothing, when the table is full.
 func (b *Builder) Add(key *storage.Key, tombstone bool, value []byte) bool {
-	if b.shape.Encoding == storage.EncodingPrefix {
+	return b.AddWords(WordsOf(key), tombstone, value)
+}
+
+// AddWords is Add for a key as numbers.
+func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
+	s := b.shape
+	if s.Encoding == storage.EncodingPrefix {
 		return b.addPrefix(key)
 	}
-	s := b.shape
 	if b.count == s.pageEntries && !b.pageNext() {
 		return false
 	}
 	b.note(key)
-	copy(b.page[pageHeaderBytes+b.count*s.KeyBytes:], key[:s.KeyBytes])
+	target := b.page[pageHeaderBytes+b.count*s.KeyBytes:]
+	switch s.KeyBytes {
+	case 16:
+		binary.BigEndian.PutUint64(target, key.A)
+		binary.BigEndian.PutUint64(target[8:], key.B)
+	case 8:
+		binary.BigEndian.PutUint64(target, key.A)
+	default:
+		binary.BigEndian.PutUint32(target, uint32(key.A>>32))
+	}
 	if tombstone {
 		assert.That(s.tombstones, "the tree's entries can be removed")
 		b.page[s.tombstonesAt+b.count/8] |= 1 << (b.count % 8)
@@ -107,52 +123,38 @@ func (b *Builder) Add(key *storage.Key, tombstone bool, value []byte) bool {
 }
 
 // note checks the order, keeps first and last keys and opens a page's entry in the header page.
-func (b *Builder) note(key *storage.Key) {
+func (b *Builder) note(key Words) {
 	if b.entries == 0 {
-		b.keyMin = *key
+		b.keyMin = key
 	} else {
-		assert.That(key.Compare(&b.keyMax) > 0, "a table's keys ascend")
+		assert.That(b.last.Less(key), "a table's keys ascend")
 	}
 	if b.count == 0 {
-		b.header.PageSet(b.pageNumber, key, b.entries)
+		var first storage.Key
+		key.Put(&first)
+		b.header.PageSet(b.pageNumber, &first, b.entries)
 	}
-	b.keyMax = *key
+	b.last = key
 }
 
-func (b *Builder) addPrefix(key *storage.Key) bool {
+func (b *Builder) addPrefix(key Words) bool {
 	s := b.shape
-	ordinal := s.ordinalOf(key)
-	if width := OrdinalWidth(ordinal); width > b.width {
+	ordinal := s.Ordinal(key)
+	if ordinal >= b.widthEnd {
 		// All pages of the run are wider from here on; the width belongs to a page, so this one ends.
 		if b.count > 0 && !b.pageNext() {
 			return false
 		}
-		b.width = width
+		b.setWidth(OrdinalWidth(ordinal))
 	}
-	group := b.count / restartEvery
-	end := len(b.page) - 2*(group+1) // what lies behind belongs to the array of offsets, this entry's group included
-	if b.count%restartEvery == 0 {
-		if b.at+s.valueAt+b.width > end {
-			if !b.pageNext() {
-				return false
-			}
-			return b.addPrefix(key)
+	for {
+		end := len(b.page) - 2*(b.count/restartEvery+1) // what lies behind belongs to the array of offsets, this entry's group included
+		if b.encode(key, ordinal, end) {
+			break
 		}
-		binary.LittleEndian.PutUint16(b.page[end:], uint16(b.at))
-		copy(b.page[b.at:], key[:s.valueAt])
-		putUint(b.page[b.at+s.valueAt:], b.width, ordinal)
-		b.at += s.valueAt + b.width
-	} else {
-		var entry [storage.KeyBytesMax + 1]byte
-		length := b.encode(&entry, key, ordinal)
-		if b.at+length > end {
-			if !b.pageNext() {
-				return false
-			}
-			return b.addPrefix(key)
+		if !b.pageNext() {
+			return false
 		}
-		copy(b.page[b.at:], entry[:length])
-		b.at += length
 	}
 	b.note(key)
 	b.count++
@@ -160,43 +162,88 @@ func (b *Builder) addPrefix(key *storage.Key) bool {
 	return true
 }
 
-// encode writes the entry that follows keyMax and returns its length.
-func (b *Builder) encode(entry *[storage.KeyBytesMax + 1]byte, key *storage.Key, ordinal uint64) int {
-	s := b.shape
-	shared := sharedBytes(key, &b.keyMax)
-	if shared >= s.valueAt {
-		delta := ordinal - s.ordinalOf(&b.keyMax)
-		switch {
-		case delta < delta2From:
-			entry[0] = byte(delta - 1)
-			return 1
-		case delta < delta3From:
-			delta -= delta2From
-			entry[0], entry[1] = codeDelta2|byte(delta>>8), byte(delta)
-			return 2
-		case delta < deltaEnd:
-			delta -= delta3From
-			entry[0], entry[1], entry[2] = codeDelta3|byte(delta>>16), byte(delta>>8), byte(delta)
-			return 3
-		}
-		entry[0] = codeOrdinal
-		putUint(entry[1:], b.width, ordinal)
-		return 1 + b.width
+func (b *Builder) setWidth(width int) {
+	b.width = width
+	b.widthEnd = 1 << (8 * uint(width))
+	if width == 8 {
+		b.widthEnd = ^uint64(0)
 	}
-	entry[0] = codeValue + byte(shared)
-	length := 1 + copy(entry[1:], key[shared:s.valueAt])
-	putUint(entry[length:], b.width, ordinal)
-	return length + b.width
 }
 
-// sharedBytes counts the bytes that both keys begin with.
-func sharedBytes(a, b *storage.Key) int {
-	for i := 0; i < storage.KeyBytesMax; i += 8 {
-		if x := binary.BigEndian.Uint64(a[i:]) ^ binary.BigEndian.Uint64(b[i:]); x != 0 {
-			return i + bits.LeadingZeros64(x)/8
+// encode writes the entry that follows the last one, if it ends before end.
+func (b *Builder) encode(key Words, ordinal uint64, end int) bool {
+	s := b.shape
+	if b.count%restartEvery == 0 {
+		v0, v1 := s.valueOf(key)
+		at := b.at
+		if !b.put(end, 0, 0, v0, v1, s.valueAt, ordinal) {
+			return false
 		}
+		binary.LittleEndian.PutUint16(b.page[end:], uint16(at))
+		return true
 	}
-	return storage.KeyBytesMax
+	shared := key.shared(b.last)
+	if shared < s.valueAt {
+		v0, v1 := s.valueOf(key)
+		if shared < 8 {
+			skip := 8 * uint(shared)
+			v0, v1 = v0<<skip|v1>>(64-skip), v1<<skip
+		} else {
+			v0, v1 = v1<<(8*uint(shared-8)), 0
+		}
+		return b.put(end, 1, codeValue+byte(shared), v0, v1, s.valueAt-shared, ordinal)
+	}
+	delta := ordinal - s.Ordinal(b.last)
+	switch {
+	case delta < delta2From:
+		if b.at+1 > end {
+			return false
+		}
+		b.page[b.at] = byte(delta - 1)
+		b.at++
+	case delta < delta3From:
+		if b.at+2 > end {
+			return false
+		}
+		delta -= delta2From
+		binary.BigEndian.PutUint16(b.page[b.at:], codeDelta2<<8|uint16(delta))
+		b.at += 2
+	case delta < deltaEnd:
+		if b.at+3 > end {
+			return false
+		}
+		delta -= delta3From
+		b.page[b.at] = codeDelta3 | byte(delta>>16)
+		binary.BigEndian.PutUint16(b.page[b.at+1:], uint16(delta))
+		b.at += 3
+	default:
+		return b.put(end, 1, codeOrdinal, 0, 0, 0, ordinal)
+	}
+	return true
+}
+
+// put writes codeBytes of code, valueBytes of a value and an ordinal, if they end before end.
+func (b *Builder) put(end, codeBytes int, code byte, v0, v1 uint64, valueBytes int, ordinal uint64) bool {
+	length := codeBytes + valueBytes + b.width
+	if b.at+length > end {
+		return false
+	}
+	var spare [entrySlack]byte
+	target := spare[:]
+	direct := b.at+entrySlack <= end // what is written behind the entry is written over, or cleared when the page is full
+	if direct {
+		target = b.page[b.at : b.at+entrySlack]
+	}
+	target[0] = code
+	value := target[codeBytes:]
+	binary.BigEndian.PutUint64(value, v0)
+	binary.BigEndian.PutUint64(value[8:], v1)
+	binary.BigEndian.PutUint64(value[valueBytes:], ordinal<<(64-8*uint(b.width)))
+	if !direct {
+		copy(b.page[b.at:], target[:length])
+	}
+	b.at += length
+	return true
 }
 
 // Finish seals the table, which has an entry at least. The used pages of the buffer are what has to be written. A filter takes
@@ -212,12 +259,15 @@ func (b *Builder) Finish(cluster wire.U128, address uint64, waiter storage.Waite
 		b.buildFilter(dataPages, filterPages, waiter)
 	}
 	pagesUsed := 1 + dataPages + filterPages
+	var keyMin, keyMax storage.Key
+	b.keyMin.Put(&keyMin)
+	b.last.Put(&keyMax)
 	ref := block.SealHeader(&s.Geometry, b.buffer, &block.Fields{
 		Cluster: cluster, Address: address, Kind: block.KindTable, Tree: s.Tree, Encoding: s.Encoding,
-		PagesUsed: pagesUsed, FilterPages: filterPages, Entries: b.entries, KeyMax: b.keyMax,
+		PagesUsed: pagesUsed, FilterPages: filterPages, Entries: b.entries, KeyMax: keyMax,
 	})
 	return storage.Table{
-		Ref: ref, Tree: s.Tree, PagesUsed: uint16(pagesUsed), Entries: b.entries, KeyMin: b.keyMin, KeyMax: b.keyMax,
+		Ref: ref, Tree: s.Tree, PagesUsed: uint16(pagesUsed), Entries: b.entries, KeyMin: keyMin, KeyMax: keyMax,
 	}
 }
 

@@ -18,43 +18,13 @@ const (
 	delta2From = 129
 	delta3From = delta2From + 1<<14
 	deltaEnd   = delta3From + 1<<21
+
+	// An entry is at most a code, a value and an ordinal; it is read and written in whole words where the page goes on so far.
+	entrySlack = 1 + 16 + 8
 )
 
-// Ordinal that ends a posting's key.
-func (s *Shape) Ordinal(key *storage.Key) uint64 { return s.ordinalOf(key) }
-
-// ordinalOf reads the ordinal behind a posting's value.
-func (s *Shape) ordinalOf(key *storage.Key) uint64 {
-	return binary.BigEndian.Uint64(key[s.valueAt:]) >> (64 - 8*uint(s.ordinalBytes))
-}
-
-// ordinalPut writes it. The bytes behind it stay zero.
-func (s *Shape) ordinalPut(key *storage.Key, ordinal uint64) {
-	binary.BigEndian.PutUint64(key[s.valueAt:], ordinal<<(64-8*uint(s.ordinalBytes)))
-}
-
-// readUint reads width bytes, the most significant first.
-func readUint(data []byte, width int) (value uint64) {
-	for _, b := range data[:width] {
-		value = value<<8 | uint64(b)
-	}
-	return value
-}
-
-func putUint(data []byte, width int, value uint64) {
-	for i := width - 1; i >= 0; i-- {
-		data[i] = byte(value)
-		value >>= 8
-	}
-}
-
 // OrdinalWidth is how many bytes ordinals up to max need, at least 1.
-func OrdinalWidth(max uint64) int {
-	if max == 0 {
-		return 1
-	}
-	return (bits.Len64(max) + 7) / 8
-}
+func OrdinalWidth(max uint64) int { return (bits.Len64(max|1) + 7) / 8 }
 
 // PageWidth is the width of the ordinals of a prefix page.
 func (s *Shape) PageWidth(page []byte) int { return int(page[2]) }
@@ -64,62 +34,109 @@ func restart(page []byte, group int) int {
 	return int(binary.LittleEndian.Uint16(page[len(page)-2*(group+1):]))
 }
 
-// restartKey fills key with the first key of a group and returns the offset behind it.
-func (s *Shape) restartKey(page []byte, group int, key *storage.Key) int {
-	offset, width := restart(page, group), s.PageWidth(page)
-	*key = storage.Key{}
-	copy(key[:s.valueAt], page[offset:])
-	s.ordinalPut(key, readUint(page[offset+s.valueAt:], width))
-	return offset + s.valueAt + width
+// walker goes through the entries of a prefix page.
+type walker struct {
+	page         []byte
+	offset       int
+	width        int
+	valueAt      int
+	v0, v1       uint64 // the value
+	ordinal      uint64
+	ordinalShift uint // 64 less the bits of the width
 }
 
-// next turns the key before an entry into the entry's key and returns the offset behind the entry.
-func (s *Shape) next(page []byte, offset, width int, key *storage.Key) int {
-	code := page[offset]
-	offset++
+func (s *Shape) walker(page []byte) walker {
+	width := s.PageWidth(page)
+	return walker{page: page, width: width, valueAt: s.valueAt, ordinalShift: uint(64 - 8*width)}
+}
+
+// window returns entrySlack bytes from offset on, with zeros behind the page's end.
+func (w *walker) window(offset int, spare *[entrySlack]byte) []byte {
+	if offset+entrySlack <= len(w.page) {
+		return w.page[offset : offset+entrySlack]
+	}
+	copy(spare[:], w.page[offset:])
+	return spare[:]
+}
+
+// group goes to the first entry of a group.
+func (w *walker) group(number int) {
+	offset := restart(w.page, number)
+	var spare [entrySlack]byte
+	data := w.window(offset, &spare)
+	w.v0 = binary.BigEndian.Uint64(data) & topMask(w.valueAt)
+	w.v1 = binary.BigEndian.Uint64(data[8:]) & topMask(w.valueAt-8)
+	w.ordinal = binary.BigEndian.Uint64(data[w.valueAt:]) >> w.ordinalShift
+	w.offset = offset + w.valueAt + w.width
+}
+
+// next goes to the entry that follows in the group.
+func (w *walker) next() {
+	code := w.page[w.offset]
 	switch {
 	case code < codeDelta2:
-		s.ordinalPut(key, s.ordinalOf(key)+uint64(code)+1)
-		return offset
+		w.ordinal += uint64(code) + 1
+		w.offset++
 	case code < codeDelta3:
-		s.ordinalPut(key, s.ordinalOf(key)+(uint64(code&0x3f)<<8|uint64(page[offset]))+delta2From)
-		return offset + 1
+		w.ordinal += uint64(code&0x3f)<<8 | uint64(w.page[w.offset+1])
+		w.ordinal += delta2From
+		w.offset += 2
 	case code < codeValue:
-		s.ordinalPut(key, s.ordinalOf(key)+(uint64(code&0x1f)<<16|uint64(binary.BigEndian.Uint16(page[offset:])))+delta3From)
-		return offset + 2
-	case code < codeOrdinal:
-		shared := int(code - codeValue)
-		copy(key[shared:s.valueAt], page[offset:])
-		offset += s.valueAt - shared
+		w.ordinal += uint64(code&0x1f)<<16 | uint64(binary.BigEndian.Uint16(w.page[w.offset+1:]))
+		w.ordinal += delta3From
+		w.offset += 3
+	default:
+		w.whole(code)
 	}
-	s.ordinalPut(key, readUint(page[offset:], width))
-	return offset + width
 }
 
-func (s *Shape) decodePrefix(page []byte, index int, out []storage.Key) {
-	width, group := s.PageWidth(page), index/restartEvery
-	var key storage.Key
-	offset, at := 0, group*restartEvery
+// whole reads an entry with a new value, or with a whole ordinal.
+func (w *walker) whole(code byte) {
+	var spare [entrySlack]byte
+	data := w.window(w.offset, &spare)
+	fresh := 0 // bytes of the value
+	if code != codeOrdinal {
+		shared := int(code - codeValue)
+		fresh = w.valueAt - shared
+		f0 := binary.BigEndian.Uint64(data[1:]) & topMask(fresh)
+		f1 := binary.BigEndian.Uint64(data[9:]) & topMask(fresh-8)
+		w.v0 &= topMask(shared)
+		w.v1 &= topMask(shared - 8)
+		if shared < 8 {
+			skip := 8 * uint(shared)
+			w.v0 |= f0 >> skip
+			w.v1 |= f1>>skip | f0<<(64-skip)
+		} else {
+			w.v1 |= f0 >> (8 * uint(shared-8))
+		}
+	}
+	w.ordinal = binary.BigEndian.Uint64(data[1+fresh:]) >> w.ordinalShift
+	w.offset += 1 + fresh + w.width
+}
+
+func (s *Shape) wordsPrefix(page []byte, index int, out []Words) {
+	w := s.walker(page)
+	at := index / restartEvery * restartEvery
 	for filled := 0; filled < len(out); at++ {
 		if at%restartEvery == 0 {
-			offset = s.restartKey(page, at/restartEvery, &key)
+			w.group(at / restartEvery)
 		} else {
-			offset = s.next(page, offset, width, &key)
+			w.next()
 		}
 		if at >= index {
-			out[filled] = key
+			out[filled] = s.posting(w.v0, w.v1, w.ordinal)
 			filled++
 		}
 	}
 }
 
-func (s *Shape) searchPrefix(page []byte, want *storage.Key) (index int, exact bool) {
-	count := s.Count(page)
-	var key storage.Key
+func (s *Shape) searchPrefix(page []byte, key *storage.Key) (index int, exact bool) {
+	count, want := s.Count(page), WordsOf(key)
+	w := s.walker(page)
 	low, high := 0, (count+restartEvery-1)/restartEvery // the first group whose first key is above want is in low..high
 	for low < high {
 		middle := int(uint(low+high) / 2)
-		if s.restartKey(page, middle, &key); key.Compare(want) > 0 {
+		if w.group(middle); want.Less(s.posting(w.v0, w.v1, w.ordinal)) {
 			high = middle
 		} else {
 			low = middle + 1
@@ -128,16 +145,15 @@ func (s *Shape) searchPrefix(page []byte, want *storage.Key) (index int, exact b
 	if low == 0 {
 		return 0, false
 	}
-	width := s.PageWidth(page)
 	index = (low - 1) * restartEvery
-	offset := s.restartKey(page, low-1, &key)
+	w.group(low - 1)
 	for {
-		if compared := key.Compare(want); compared >= 0 {
-			return index, compared == 0
+		if at := s.posting(w.v0, w.v1, w.ordinal); !at.Less(want) {
+			return index, at == want
 		}
 		if index++; index == count || index%restartEvery == 0 {
 			return index, false // the group that follows starts above want
 		}
-		offset = s.next(page, offset, width, &key)
+		w.next()
 	}
 }

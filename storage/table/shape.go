@@ -51,11 +51,14 @@ func ShapeOf(l limits.Limits, tree storage.TreeID) Shape {
 		s.ordinalBytes = tree.OrdinalBytes()
 		s.valueAt = s.KeyBytes - s.ordinalBytes
 		assert.AtMost(s.valueAt, sharedMax, "shared bytes fit their code")
+		assert.AtMost(s.valueAt, 16, "a posting's value is two words")
+		assert.That(s.valueAt == 16 || s.KeyBytes <= 16, "the third word of a posting is its ordinal alone")
 		// 32 entries of the longest form, the first of them whole and with a place in the array of offsets.
 		s.entriesPlenty = payload*restartEvery/(restartEvery*(1+s.KeyBytes)+1) - 1
 		assert.That(s.entriesPlenty > 0, "a page holds an entry")
 		return s
 	}
+	assert.That(s.KeyBytes == 4 || s.KeyBytes == 8 || s.KeyBytes == 16, "keys of plain pages are of whole words")
 	entryBytes := s.KeyBytes + s.ValueBytes
 	s.pageEntries = payload / entryBytes
 	if s.tombstones {
@@ -123,21 +126,48 @@ func (s *Shape) Search(page []byte, key *storage.Key) (index int, exact bool) {
 
 // Decode fills out with the keys of page from index on, and returns how many there were. In a prefix page it starts at
 // the multiple of BatchEntries before index.
-func (s *Shape) Decode(page []byte, index int, out []storage.Key) int {
+func (s *Shape) Decode(page []byte, index int, out []storage.Key) (count int) {
+	var words [BatchEntries]Words
+	for count < len(out) {
+		batch := BatchEntries - (index+count)%BatchEntries
+		batch = s.DecodeWords(page, index+count, words[:min(batch, len(out)-count)])
+		if batch == 0 {
+			break
+		}
+		for i := range words[:batch] {
+			words[i].Put(&out[count+i])
+		}
+		count += batch
+	}
+	return count
+}
+
+// DecodeWords is Decode for keys as numbers.
+func (s *Shape) DecodeWords(page []byte, index int, out []Words) int {
 	count := min(s.Count(page)-index, len(out))
 	if count <= 0 {
 		return 0
 	}
+	out = out[:count]
 	if s.Encoding == storage.EncodingPrefix {
-		s.decodePrefix(page, index, out[:count])
+		s.wordsPrefix(page, index, out)
 		return count
 	}
-	offset := pageHeaderBytes + index*s.KeyBytes
-	for i := range out[:count] {
-		key := &out[i]
-		*key = storage.Key{}
-		copy(key[:], page[offset:offset+s.KeyBytes])
-		offset += s.KeyBytes
+	keys := page[pageHeaderBytes+index*s.KeyBytes : s.valuesAt]
+	switch s.KeyBytes {
+	case 16:
+		for i := range out {
+			key := keys[i*16 : i*16+16]
+			out[i] = Words{A: binary.BigEndian.Uint64(key), B: binary.BigEndian.Uint64(key[8:])}
+		}
+	case 8:
+		for i := range out {
+			out[i] = Words{A: binary.BigEndian.Uint64(keys[i*8:])}
+		}
+	default:
+		for i := range out {
+			out[i] = Words{A: uint64(binary.BigEndian.Uint32(keys[i*4:])) << 32}
+		}
 	}
 	return count
 }
@@ -145,15 +175,9 @@ func (s *Shape) Decode(page []byte, index int, out []storage.Key) int {
 // KeyAt fills key with the key at index.
 func (s *Shape) KeyAt(page []byte, index int, key *storage.Key) {
 	assert.Below(index, s.Count(page), "an entry of the page")
-	if s.Encoding == storage.EncodingPrefix {
-		var out [1]storage.Key
-		s.decodePrefix(page, index, out[:])
-		*key = out[0]
-		return
-	}
-	*key = storage.Key{}
-	offset := pageHeaderBytes + index*s.KeyBytes
-	copy(key[:], page[offset:offset+s.KeyBytes])
+	var out [1]Words
+	s.DecodeWords(page, index, out[:])
+	out[0].Put(key)
 }
 
 // Value of the entry at index of a plain page: a view.

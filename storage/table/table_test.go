@@ -33,6 +33,18 @@ type entry struct {
 	value     []byte
 }
 
+// putUint writes value into data, the most significant byte first.
+func putUint(data []byte, value uint64) {
+	for i := len(data) - 1; i >= 0; i-- {
+		data[i] = byte(value)
+		value >>= 8
+	}
+}
+
+func ordinalPut(s *Shape, key *storage.Key, ordinal uint64) {
+	putUint(key[s.valueAt:s.KeyBytes], ordinal)
+}
+
 // entriesOf makes sorted distinct entries: dense or sparse values, and ordinals of any width.
 func entriesOf(rng *rand.Rand, s *Shape, count int) (entries []entry) {
 	distinct := 1 + rng.IntN(count)
@@ -49,7 +61,7 @@ func entriesOf(rng *rand.Rand, s *Shape, count int) (entries []entry) {
 	for range count {
 		e := entry{key: values[rng.IntN(distinct)]}
 		if s.Encoding == storage.EncodingPrefix {
-			s.ordinalPut(&e.key, rng.Uint64N(ordinalMax)&(1<<(8*s.ordinalBytes)-1))
+			ordinalPut(s, &e.key, rng.Uint64N(ordinalMax)&(1<<(8*s.ordinalBytes)-1))
 		}
 		for j := s.KeyBytes; j < len(e.key); j++ {
 			e.key[j] = 0
@@ -157,6 +169,12 @@ func check(t *testing.T, rng *rand.Rand, s *Shape, table storage.Table, data, fi
 			}
 		}
 		var key storage.Key
+		if w := WordsOf(&entries[at].key); s.Encoding == storage.EncodingPrefix {
+			v0, v1 := s.valueOf(w)
+			if s.posting(v0, v1, s.Ordinal(w)) != w {
+				t.Fatal("a posting differs from its parts")
+			}
+		}
 		if s.KeyAt(page(n), from, &key); key != entries[at+from].key {
 			t.Fatal("a single key differs")
 		}
@@ -253,9 +271,9 @@ func TestPostingBytes(t *testing.T) {
 					e.key[j] = byte(rng.Uint32())
 				}
 			} else {
-				putUint(e.key[:s.valueAt], s.valueAt, rng.Uint64N(c.values))
+				putUint(e.key[:s.valueAt], rng.Uint64N(c.values))
 			}
-			s.ordinalPut(&e.key, 3_000_000+i)
+			ordinalPut(&s, &e.key, 3_000_000+i)
 			entries = append(entries, e)
 		}
 		slices.SortFunc(entries, func(a, b entry) int { return a.key.Compare(&b.key) })
@@ -281,7 +299,7 @@ func benchmarkTable(tree storage.TreeID) (s Shape, entries []entry, blocks [][]b
 			e.key[j] = byte(rng.Uint32())
 		}
 		if s.Encoding == storage.EncodingPrefix {
-			s.ordinalPut(&e.key, i)
+			ordinalPut(&s, &e.key, i)
 		}
 		entries = append(entries, e)
 	}
