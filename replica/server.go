@@ -57,9 +57,9 @@ type Server struct {
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
 type Callbacks struct {
-	Ready func()           // clients are served
+	Ready func()            // clients are served
 	Log   func(line string) // a line about a connection
-	Ended func(error)      // the server has stopped by itself: why
+	Ended func(error)       // the server has stopped by itself: why
 }
 
 // NewServer recovers the data file and prepares the threads of plan; nothing runs yet.

@@ -18,7 +18,8 @@ const _ = uint(sendsMax - (1 + shortsQueueMax + 1))
 
 // send is one message to a client.
 type send struct {
-	reply       stages.Slot // lent by consensus; SlotNone: a short message, in the place's own memory
+	// reply: lent by consensus, or a client slot of ours with a stored reply in it; SlotNone: a short message, in the place's own memory.
+	reply       stages.Slot
 	offsetBytes uint32
 	bytes       uint32
 }
@@ -29,6 +30,10 @@ func (s *Stage) OnConsensus(e *stages.ConsensusToNet, out *Actions) {
 	case stages.NetSend:
 		s.onSendReply(e, out)
 	case stages.NetSendFree:
+		if e.Bytes > shortBytesMax {
+			s.onSendRepeated(e, out)
+			return
+		}
 		s.onSendShort(e, out)
 		s.freeSlot(e.Slot)
 	case stages.NetFree:
@@ -57,10 +62,33 @@ func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 	out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: e.Slot})
 }
 
+// onSendRepeated queues a stored reply, which lies in the client slot that asked for it. If its client is being sent a reply already,
+// that is the one it wants.
+func (s *Stage) onSendRepeated(e *stages.ConsensusToNet, out *Actions) {
+	index, ok := s.routes.find(e.Client)
+	if !ok || s.connections[index].hasReply {
+		s.Counters.RepliesDropped++
+		s.freeSlot(e.Slot)
+		return
+	}
+	c := &s.connections[index]
+	c.hasReply = true
+	c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes})
+	s.startSend(index, c, out)
+}
+
+// returnLease gives a reply's slot back to whom it belongs.
+func (s *Stage) returnLease(slot stages.Slot, out *Actions) {
+	if slot.Class() == stages.SlotClient {
+		s.freeSlot(slot)
+		return
+	}
+	out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: slot})
+}
+
 // onSendShort copies a pong or an eviction into the connection's own memory, so that the client's reading speed binds no slot.
 func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
 	assert.That(e.Bytes > 0, "a message has bytes")
-	assert.AtMost(e.Bytes, shortBytesMax, "bytes of a pong or eviction")
 	var index uint32
 	var ok bool
 	if e.Client.IsZero() {
@@ -120,7 +148,7 @@ func (s *Stage) onSent(index uint32, c *connection, result int32, out *Actions) 
 	if first.reply != stages.SlotNone {
 		c.hasReply = false
 		s.Counters.RepliesCount++
-		out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: first.reply})
+		s.returnLease(first.reply, out)
 	}
 	s.startSend(index, c, out)
 }
@@ -130,7 +158,7 @@ func (s *Stage) returnLeases(c *connection, out *Actions) {
 	for ; c.sendsCount > 0; c.sendsCount-- {
 		if slot := c.sends[c.sendFirst].reply; slot != stages.SlotNone {
 			s.Counters.RepliesDropped++
-			out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: slot})
+			s.returnLease(slot, out)
 		}
 		c.sendFirst = (c.sendFirst + 1) % sendsMax
 	}

@@ -466,3 +466,38 @@ func BenchmarkReceive(b *testing.B) {
 		})
 	}
 }
+
+// Goal: a stored reply that is sent again lies in the client slot that asked for it: sent whole, then the slot is free; so too without
+// a route, behind another reply, and when the connection closes in the middle.
+func TestRepeatedReply(t *testing.T) {
+	b := newBench(t, 2, 16)
+	id := b.connect()
+	repeat := func() stages.ConsensusToNet {
+		b.write(id, requestFrame(1, 1, 0))
+		return stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: b.message().Slot, Bytes: 5000, Client: wire.U128From(1)}
+	}
+	e := repeat()
+	copy(b.slots.Bytes(e.Slot)[4000:], "the reply")
+	b.send(e)
+	if got := b.network.connections[id].toClient; len(got) != 5000 || string(got[4000:4009]) != "the reply" {
+		t.Fatalf("%d bytes arrived, want the reply's 5000", len(got))
+	}
+	if b.stage.lentCount != 0 {
+		t.Fatalf("%d slots lent after the send, want 0", b.stage.lentCount)
+	}
+	stranger := repeat()
+	stranger.Client = wire.U128From(2)
+	b.send(stranger)
+	if b.stage.lentCount != 0 || b.stage.Counters.RepliesDropped != 1 {
+		t.Fatalf("%d slots lent, %d dropped; want 0 and 1 without a route", b.stage.lentCount, b.stage.Counters.RepliesDropped)
+	}
+	reply := b.slots.Get(stages.SlotReply)
+	waiting := repeat()
+	b.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetSend, Slot: reply, Bytes: 1 << 20, Client: wire.U128From(1)})
+	b.toNet.PushOne(waiting)
+	for b.turn() {
+	}
+	if b.stage.lentCount != 0 || b.stage.Counters.RepliesDropped != 2 {
+		t.Fatalf("%d slots lent, %d dropped; want 0 and 2 behind another reply", b.stage.lentCount, b.stage.Counters.RepliesDropped)
+	}
+}
