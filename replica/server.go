@@ -153,7 +153,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) error {
 	}
 	options := Options{
 		Consensus: consensus.DefaultOptions(),
-		Log:       func(entry net.LogEntry) { callbacks.Log(entry.String()) },
+		Log:       func(entry net.LogEntry) { callbacks.Log(describe(&entry)) },
 		Ready:     callbacks.Ready,
 		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
 	}
@@ -184,6 +184,15 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) error {
 		}()
 	}
 	return nil
+}
+
+// describe is a line of the log about a connection.
+func describe(e *net.LogEntry) string {
+	what := "ignored a message"
+	if e.Closed {
+		what = "closed the connection"
+	}
+	return fmt.Sprintf("client %s (%s): %s: %s", posix.AddrPortFromPeer(e.Peer), e.Client, what, e.Reason)
 }
 
 // faultError gives a fault the type that its cause deserves.
