@@ -2,6 +2,7 @@ package freeset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -176,5 +177,35 @@ func BenchmarkAcquireRelease(b *testing.B) {
 			s.Release(a)
 		}
 		s.BarEnd()
+	}
+}
+
+// The encoding's bytes are fixed: high, then markers and literal words of three bitmaps.
+func TestFormatIsFixed(t *testing.T) {
+	memory := arena.New()
+	defer memory.Close()
+	s := New(memory, 1000)
+	out := make([]uint64, 400)
+	s.Acquire(out)
+	s.GiveBack(70)
+	s.Release(300) // never named: waits for the next bar's end
+	s.Capture()
+	s.Durable()
+	s.Release(5) // named: waits for the next checkpoint
+	s.Capture()
+	encoded := make([]byte, s.EncodedBytesMax())
+	encoded = encoded[:s.Encode(encoded)]
+	var want []byte
+	for _, word := range []uint64{
+		400,
+		2 << 32, ^uint64(0), ^uint64(1 << 5), // addresses 1..128 without 70: no fill of two words
+		1 | 4<<1 | 1<<32, 1<<16 - 1, // 129..384, then 385..400
+		4<<1 /* zeros */ | 1<<32, 1 << (299 % 64), 2 << 1, // 300 waits for the bar's end
+		1 << 32, 1 << 4, 6 << 1, // 5 waits for the checkpoint
+	} {
+		want = binary.LittleEndian.AppendUint64(want, word)
+	}
+	if !bytes.Equal(encoded, want) {
+		t.Fatalf("encoded\n%x, want\n%x", encoded, want)
 	}
 }

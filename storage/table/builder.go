@@ -287,10 +287,9 @@ func (b *Builder) buildFilter(dataPages, filterPages uint32, waiter storage.Wait
 	filter := b.Filter()
 	for number := uint32(1); number <= dataPages; number++ {
 		page := b.buffer[number*size : (number+1)*size]
-		for i := range s.Count(page) {
-			var key storage.Key
-			copy(key[:], page[pageHeaderBytes+i*s.KeyBytes:][:s.KeyBytes])
-			filterAdd(filter, FilterHash(&key))
+		keys := page[pageHeaderBytes : pageHeaderBytes+s.Count(page)*filterKeyBytes]
+		for ; len(keys) > 0; keys = keys[filterKeyBytes:] {
+			filterAdd(filter, filterHash(keys))
 		}
 		if waiter != nil && number%filterBreathPages == 0 {
 			waiter.Breathe()

@@ -40,13 +40,17 @@ func (s *Shape) filterPages(entries uint32) uint32 {
 }
 
 // FilterHash is a key's hash for FilterHas: the same for all tables, so it is computed once per key.
-func FilterHash(key *storage.Key) uint64 {
+func FilterHash(key *storage.Key) uint64 { return filterHash(key[:filterKeyBytes]) }
+
+// filterKeyBytes: only trees of ids have filters.
+const filterKeyBytes = 16
+
+func filterHash(key []byte) uint64 {
 	const k0, k1, k2 = 0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3
-	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(key[0:])^k0, binary.LittleEndian.Uint64(key[8:])^k1)
-	hi, lo = bits.Mul64(hi^lo^k2, binary.LittleEndian.Uint64(key[16:])^k1)
-	h := hi ^ lo
-	// The product is zero if a factor is: mix once more, so that such keys spread as well.
-	h ^= bits.RotateLeft64(binary.LittleEndian.Uint64(key[0:]), 29) + binary.LittleEndian.Uint64(key[8:])
+	first, second := binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint64(key[8:])
+	hi, lo := bits.Mul64(first^k0, second^k1)
+	// The product is zero if a factor is: the sum lets such keys spread as well.
+	h := (hi ^ lo) + (bits.RotateLeft64(first, 29) + second ^ k2)
 	h ^= h >> 32
 	h *= k0
 	return h ^ h>>29
@@ -57,21 +61,25 @@ func filterBucket(filter []byte, hash uint64) []byte {
 	return filter[bucket*filterBucketBytes:][:filterBucketBytes]
 }
 
+// filterMask is the bits of a key in words 2*pair and 2*pair+1 of its bucket, as one little-endian number.
+func filterMask(low uint32, pair int) uint64 {
+	return 1<<(low*filterSalts[2*pair]>>27) | 1<<(32+low*filterSalts[2*pair+1]>>27)
+}
+
 // FilterHas tells whether a table may hold the key with this hash. filter is its filter: FilterBytes of its entries.
 func FilterHas(filter []byte, hash uint64) bool {
 	bucket, low := filterBucket(filter, hash), uint32(hash)
-	missing := uint32(0)
-	for i, salt := range &filterSalts {
-		word := binary.LittleEndian.Uint32(bucket[i*4:])
-		missing |= ^word >> (low * salt >> 27)
+	missing := uint64(0)
+	for pair := range len(filterSalts) / 2 {
+		missing |= filterMask(low, pair) &^ binary.LittleEndian.Uint64(bucket[pair*8:])
 	}
-	return missing&1 == 0
+	return missing == 0
 }
 
 func filterAdd(filter []byte, hash uint64) {
 	bucket, low := filterBucket(filter, hash), uint32(hash)
-	for i, salt := range &filterSalts {
-		word := bucket[i*4 : i*4+4]
-		binary.LittleEndian.PutUint32(word, binary.LittleEndian.Uint32(word)|1<<(low*salt>>27))
+	for pair := range len(filterSalts) / 2 {
+		words := bucket[pair*8 : pair*8+8]
+		binary.LittleEndian.PutUint64(words, binary.LittleEndian.Uint64(words)|filterMask(low, pair))
 	}
 }

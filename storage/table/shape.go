@@ -59,6 +59,7 @@ func ShapeOf(l limits.Limits, tree storage.TreeID) Shape {
 		return s
 	}
 	assert.That(s.KeyBytes == 4 || s.KeyBytes == 8 || s.KeyBytes == 16, "keys of plain pages are of whole words")
+	assert.That(!s.filter || s.KeyBytes == filterKeyBytes, "a tree with filters has ids for keys")
 	entryBytes := s.KeyBytes + s.ValueBytes
 	s.pageEntries = payload / entryBytes
 	if s.tombstones {
