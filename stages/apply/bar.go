@@ -1,0 +1,64 @@
+package apply
+
+import (
+	"ledger/coro"
+	"ledger/stages"
+)
+
+// endBar does what comes after the last op of a bar. Its steps, and their order, are those of docs/design/storage.md; nothing in it
+// depends on how long the waits take.
+func (s *Stage) endBar(c *coro.Coroutine) {
+	op := s.op
+	trigger := uint64(0) // of the checkpoint that this start began from
+	if s.opened > 0 {
+		trigger = s.limits.CheckpointTrigger(s.opened)
+	}
+	if op < trigger {
+		return // the checkpoint holds what this bar's end did in the first run
+	}
+	if op > trigger || s.opened == 0 {
+		s.install(c)
+		if s.limits.IsTrigger(op) {
+			s.capture(c)
+		}
+		if s.forest.CheckpointDue(op, s.newest) {
+			for s.durable != s.newest {
+				s.wait(c)
+			}
+			s.forest.CheckpointDurable()
+		}
+	}
+	if generation := s.forest.BarPlan(op, s.limits.IsCheckpoint(op)); generation != nil {
+		s.generation, s.generationBack = generation, false
+		s.out.Compact = append(s.out.Compact, stages.ApplyToCompact{Generation: generation})
+	}
+}
+
+// install waits for the generation before and makes its results visible.
+func (s *Stage) install(c *coro.Coroutine) {
+	for s.generation != nil && !s.generationBack {
+		s.wait(c)
+	}
+	generation := s.generation
+	s.generation, s.generationBack = nil, false
+	s.forest.BarInstall(generation)
+}
+
+// capture takes the checkpoint whose trigger is the op just executed. Consensus sends the sessions when it has seen that op's
+// ApplyCommitted.
+func (s *Stage) capture(c *coro.Coroutine) {
+	for s.sessions == nil || s.checkpointOut {
+		s.wait(c)
+	}
+	job := s.forest.CheckpointCapture(s.op, s.sessions.Chunks)
+	s.sessions = nil
+	s.newest, s.timestampMark, s.checkpointOut = job.Op, s.timestampLast, true
+	s.out.Compact = append(s.out.Compact, stages.ApplyToCompact{Checkpoint: job})
+}
+
+// wait suspends the work at a barrier, and measures how long.
+func (s *Stage) wait(c *coro.Coroutine) {
+	beganNs := s.nowNs
+	c.Wait()
+	s.statistics.BarriersNs += s.nowNs - beganNs
+}

@@ -1,0 +1,21 @@
+// Package apply executes committed ops and does their share of background work, in log order.
+//
+//	            commit(op), sessions                      page reads
+//	consensus -----------------------> [apply] <----------------------> data file
+//	          <-----------------------   |  ^
+//	           committed, checkpoint     v  | generation, checkpoint: the same back, with results
+//	                                   compact
+//
+// The work is straight-line code on a coroutine: requests run one after the other, and after the last op of a bar comes what
+// docs/design/storage.md calls one bar. It is suspended where a page, a generation, the sessions or a checkpoint is missing, and
+// after every few hundred events.
+//
+// In:     EventCommit, ops in order without gaps; EventSequenced, a hint; EventSessions after a trigger op; EventDurable;
+// EventGeneration and EventCheckpoint, done by compact.
+// Out:    ApplyCommitted, in op order; ApplyCheckpointReady; ApplyFault, once; generations and checkpoints for compact.
+// Owns:   the forest, the grid's cache and its reads. It reads prepare slots and writes reply slots from EventCommit to
+// ApplyCommitted; the sessions' memory is lent to compact until ApplyCheckpointReady.
+// Limits: commitsMax ops wait at a time; one generation and one checkpoint are out at a time.
+// Faults: damage, a failing or a full disk become ApplyFault; the work is never resumed.
+// Source: design, sections 3 and 4; docs/design/storage.md, "One bar".
+package apply

@@ -1,0 +1,300 @@
+package apply
+
+import (
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/assert"
+	"ledger/coro"
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/storage/forest"
+	"ledger/storage/grid"
+	"ledger/wire"
+)
+
+// EventKind of an Event.
+type EventKind uint8
+
+const (
+	EventSequenced EventKind = iota + 1
+	EventCommit
+	EventSessions
+	EventDurable
+	EventGeneration
+	EventCheckpoint
+)
+
+// Event is what happened.
+type Event struct {
+	Kind       EventKind
+	Slot       stages.Slot // EventSequenced, EventCommit
+	ReplySlot  stages.Slot // EventCommit
+	Op         uint64      // EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
+	Sessions   *stages.Sessions
+	Generation *storage.Generation
+	Checkpoint *storage.CheckpointJob
+}
+
+// Actions of one step, in order. More: the stage could go on at once.
+type Actions struct {
+	Consensus []stages.ApplyToConsensus
+	Compact   []stages.ApplyToCompact
+	More      bool
+}
+
+// commitsMax is the most ops that are committed and not executed: consensus commits no more than its ring holds.
+const commitsMax = 64
+
+// NewActions returns actions with room for one step.
+func NewActions() Actions {
+	return Actions{
+		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+4),
+		Compact:   make([]stages.ApplyToCompact, 0, 4),
+	}
+}
+
+// Reset empties the actions.
+func (a *Actions) Reset() {
+	a.Consensus, a.Compact, a.More = a.Consensus[:0], a.Compact[:0], false
+}
+
+// commit is an op that waits for its turn.
+type commit struct {
+	op        uint64
+	slot      stages.Slot
+	replySlot stages.Slot
+}
+
+// Statistics counts since the start.
+type Statistics struct {
+	OpsExecuted      uint64
+	RequestsExecuted uint64
+	RequestsSkipped  uint64 // read-only requests of a replay whose replies nobody wants
+	BarriersNs       uint64 // time that bars' ends waited for compact, for the sessions, or for a checkpoint
+	Forest           forest.Counters
+	Grid             grid.Statistics
+}
+
+// Stage decides; see doc.go.
+type Stage struct {
+	limits  limits.Limits
+	cluster wire.U128
+	slots   *stages.Slots
+	grid    *grid.Grid
+	forest  *forest.Forest
+	machine *accounting.Machine
+	body    *coro.Coroutine
+	more    bool // the body took a breath
+	out     *Actions
+	nowNs   uint64
+
+	commits      [commitsMax]commit
+	commitsHead  uint32
+	commitsCount uint32
+
+	opened         uint64 // op of the checkpoint that the stage started from; 0: none
+	op             uint64 // executed
+	timestampLast  uint64 // of op
+	timestampMark  uint64 // timestampLast of the trigger of the checkpoint under way
+	sessions       *stages.Sessions
+	generation     *storage.Generation // out, or back
+	generationBack bool
+	checkpointOut  bool
+	newest         uint64 // op of the newest checkpoint that was taken
+	durable        uint64 // op of the newest durable one
+	ready          storage.Checkpoint
+	faulted        bool
+
+	scratch    []byte // the reply body of a group's later request, or one that nobody wants
+	statistics Statistics
+}
+
+// New reserves memory and opens the state of checkpoint.
+//
+// gridAt: where the grid zone starts in file.
+// file:   the data file, for opening; disk: the same, for page reads later on.
+// error:  a *storage.Fault where the state is damaged.
+func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File, disk ports.Disk, memory *arena.Arena) (*Stage, error) {
+	s := &Stage{
+		limits: l, cluster: cluster, slots: slots,
+		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
+		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
+	}
+	s.body = coro.New(s.work)
+	s.grid = grid.New(l, memory, disk, gridAt, cluster, 0)
+	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
+	s.machine = accounting.New(l, s.forest)
+	return s, s.forest.Open(file, checkpoint)
+}
+
+// Step takes events in, works for a bounded time and says what to do.
+func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
+	s.out, s.nowNs = out, nowNs
+	progress := s.grid.Poll()
+	for i := range events {
+		s.onEvent(&events[i])
+	}
+	if progress {
+		s.forest.WarmStep()
+	}
+	if (s.more || progress || len(events) > 0) && !s.faulted {
+		s.more = s.body.Resume()
+		if fault := s.forest.Fault(); fault != nil {
+			s.fail(fault)
+		}
+	}
+	out.More = s.more && !s.faulted
+	s.out = nil
+}
+
+// Stop unwinds the work under way: the simulator's crash.
+func (s *Stage) Stop() { s.body.Stop() }
+
+// Statistics returns the counters.
+func (s *Stage) Statistics() Statistics {
+	statistics := s.statistics
+	statistics.Forest = s.forest.Counters()
+	statistics.Grid = s.grid.Statistics()
+	return statistics
+}
+
+// Op is the last op that was executed.
+func (s *Stage) Op() uint64 { return s.op }
+
+func (s *Stage) onEvent(e *Event) {
+	switch e.Kind {
+	case EventSequenced:
+		s.warm(e.Slot)
+	case EventCommit:
+		assert.Below(s.commitsCount, commitsMax, "ops that are committed and not executed")
+		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot}
+		s.commitsCount++
+	case EventSessions:
+		assert.That(s.sessions == nil, "the sessions of one checkpoint are lent at a time")
+		s.sessions = e.Sessions
+	case EventDurable:
+		assert.Equal(e.Op, s.newest, "the checkpoint that is durable was taken last")
+		s.durable = e.Op
+	case EventGeneration:
+		assert.That(e.Generation == s.generation && !s.generationBack, "compact returns the generation it was given")
+		s.generationBack = true
+	case EventCheckpoint:
+		s.onCheckpoint(e.Checkpoint)
+	default:
+		assert.That(false, "apply event kind is known")
+	}
+}
+
+// onCheckpoint: the blocks of a checkpoint are on disk.
+func (s *Stage) onCheckpoint(job *storage.CheckpointJob) {
+	assert.That(s.checkpointOut, "compact returns the checkpoint it was given")
+	s.checkpointOut = false
+	if job.Fault != nil {
+		s.fail(job.Fault)
+		return
+	}
+	s.ready = s.forest.CheckpointState()
+	s.ready.TimestampLast = s.timestampMark
+	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady, Op: job.Op, Checkpoint: &s.ready})
+}
+
+func (s *Stage) fail(fault *storage.Fault) {
+	if !s.faulted {
+		s.faulted = true
+		s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyFault, Fault: fault})
+	}
+}
+
+// warm asks for the pages that an op will need. What earlier ops change is seen at its execution.
+func (s *Stage) warm(slot stages.Slot) {
+	message := s.slots.Bytes(slot)
+	header := prepare.Header(message[:prepare.HeaderBytes])
+	for i := range int(header.RequestsCount()) {
+		request := prepare.RequestAt(message, i)
+		accounting.Warm(request.Operation, request.Body, s.forest)
+	}
+}
+
+// work is the body of the coroutine.
+func (s *Stage) work(c *coro.Coroutine) {
+	for {
+		for s.commitsCount == 0 {
+			c.Wait()
+		}
+		next := s.commits[s.commitsHead]
+		s.commitsHead = (s.commitsHead + 1) % commitsMax
+		s.commitsCount--
+		s.execute(&next)
+		if s.limits.IsBarEnd(s.op) {
+			s.endBar(c)
+		}
+	}
+}
+
+// execute runs the requests of one op and builds their replies.
+func (s *Stage) execute(next *commit) {
+	message := s.slots.Bytes(next.slot)
+	header := prepare.Header(message[:prepare.HeaderBytes])
+	assert.Equal(next.op, s.op+1, "ops are committed in order")
+	assert.Equal(header.Op(), next.op, "op of the prepare")
+	assert.Equal(header.Rules(), prepare.Rules, "version of the rules")
+	var replies []byte
+	if next.replySlot != stages.SlotNone {
+		replies = s.slots.Bytes(next.replySlot)
+	}
+	repliesBytes := 0
+	for i := range int(header.RequestsCount()) {
+		request := prepare.RequestAt(message, i)
+		repliesBytes += s.request(header, &request, replies, repliesBytes)
+	}
+	s.op, s.timestampLast = next.op, header.Timestamp()
+	s.statistics.OpsExecuted++
+	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{
+		Kind: stages.ApplyCommitted, Op: next.op, NextPulseNs: s.machine.NextPulse(), RepliesBytes: uint32(repliesBytes),
+	})
+}
+
+// request executes one request and, if replies are wanted, writes its reply at the next place behind offset. It returns
+// the bytes used, the gap included.
+func (s *Stage) request(header prepare.Header, request *prepare.Request, replies []byte, offset int) (usedBytes int) {
+	// Pulses and no-ops have no client; an op of a replay below the trigger has no reply slot.
+	wanted := replies != nil && !request.Client.IsZero()
+	if !wanted && isReadOnly(request.Operation) {
+		s.statistics.RequestsSkipped++
+		return 0
+	}
+	s.statistics.RequestsExecuted++
+	start := (offset + stages.ReplyAlignBytes - 1) &^ (stages.ReplyAlignBytes - 1)
+	bodyAt := start + wire.HeaderBytes
+	// The rules want room for the largest reply. The first of a slot has it; a later one is small (a group's replies fit one
+	// slot together) and is copied.
+	target, copied := s.scratch, true
+	if wanted && len(replies)-bodyAt >= wire.BodyBytesMax {
+		target, copied = replies[bodyAt:bodyAt+wire.BodyBytesMax], false
+	}
+	bodyBytes := s.machine.Execute(&accounting.Request{
+		Operation: request.Operation, RequestBytesMax: header.RequestLimit(), Timestamp: request.Timestamp, Body: request.Body,
+	}, target)
+	if !wanted {
+		return 0
+	}
+	end := bodyAt + bodyBytes
+	assert.AtMost(end, len(replies), "the replies of an op fit its slot")
+	if copied {
+		copy(replies[bodyAt:end], target[:bodyBytes])
+	}
+	wire.BuildReply(wire.HeaderOf(replies[start:]), &wire.ReplyFields{
+		Cluster: s.cluster, Client: request.Client, RequestChecksum: request.RequestChecksum, RequestNumber: request.Request,
+		Release: request.Release, Operation: request.Operation, Op: header.Op(), Timestamp: request.Timestamp,
+		View: header.View(), Replica: header.Replica(),
+	}, replies[bodyAt:end])
+	return end - offset
+}
+
+// isReadOnly tells whether executing a request leaves the state as it was.
+func isReadOnly(operation wire.Operation) bool {
+	return operation.Class() == wire.ClassLookup || operation.Class() == wire.ClassQuery
+}

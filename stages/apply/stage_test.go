@@ -1,0 +1,415 @@
+package apply
+
+import (
+	"bytes"
+	"flag"
+	"math/rand/v2"
+	"testing"
+	"time"
+	"unsafe"
+
+	"ledger/accounting"
+	"ledger/accounting/memory"
+	"ledger/accounting/storetest"
+	"ledger/arena"
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/prepare"
+	"ledger/ring"
+	"ledger/stages"
+	"ledger/stages/compact"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
+
+func seeded(t testing.TB) *rand.Rand {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("replay: go test ./stages/apply -run '^%s$' -seed=%d", t.Name(), seed)
+		}
+	})
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+const gridAt = 4096
+
+var cluster = wire.U128{Lo: 3}
+
+func tiny() limits.Limits {
+	l := limits.Production()
+	l.SectorBytes, l.PageBytes, l.BlockBytes = 512, 512, 4096
+	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax = 32, 4, 4, 2
+	l.MemtableRowsSeal = 32
+	l.CacheGridBytes, l.CacheAccountsMax = 64<<10, 16
+	l.StorageBytesMax = 32 << 20
+	return l
+}
+
+// disk is one port to a file in memory; operations end at random polls, in any order.
+type disk struct {
+	file   *file
+	queue  []func() ports.DiskCompletion
+	random *rand.Rand
+}
+
+type file struct{ data []byte }
+
+func (f *file) room(end uint64) {
+	if end > uint64(len(f.data)) {
+		f.data = append(f.data, make([]byte, end-uint64(len(f.data)))...)
+	}
+}
+func (f *file) ReadAt(buffer []byte, offset uint64) error {
+	f.room(offset + uint64(len(buffer)))
+	copy(buffer, f.data[offset:])
+	return nil
+}
+func (f *file) WriteAt(buffer []byte, offset uint64) error {
+	f.room(offset + uint64(len(buffer)))
+	copy(f.data[offset:], buffer)
+	return nil
+}
+func (f *file) SizeBytes() (uint64, error) { return uint64(len(f.data)), nil }
+
+func (d *disk) later(tag uint64, perform func() int) {
+	d.queue = append(d.queue, func() ports.DiskCompletion { return ports.DiskCompletion{Tag: tag, Result: int32(perform())} })
+}
+func (d *disk) Read(tag, offset uint64, buffer []byte) {
+	d.later(tag, func() int { d.file.ReadAt(buffer, offset); return len(buffer) })
+}
+func (d *disk) Write(tag, offset uint64, data []byte, _ ports.WriteFlags) {
+	d.later(tag, func() int { d.file.WriteAt(data, offset); return len(data) })
+}
+func (d *disk) Sync(tag uint64)                  { d.later(tag, func() int { return 0 }) }
+func (d *disk) Allocate(tag, _ uint64, _ uint64) { d.later(tag, func() int { return 0 }) }
+func (d *disk) Poll(out []ports.DiskCompletion) (count int) {
+	for i := 0; i < len(d.queue) && count < len(out); {
+		if d.random.IntN(2) == 0 {
+			i++
+			continue
+		}
+		out[count] = d.queue[i]()
+		count++
+		d.queue = append(d.queue[:i], d.queue[i+1:]...)
+	}
+	return count
+}
+
+// bench is apply and compact with their drivers, and a consensus that commits what the test gives it.
+type bench struct {
+	t         testing.TB
+	limits    limits.Limits
+	random    *rand.Rand
+	memory    *arena.Arena
+	file      *file
+	slots     *stages.Slots
+	apply     *Stage
+	compact   *compact.Stage
+	drivers   [2]stages.Driver
+	toApply   *ring.SPSC[stages.ConsensusToApply]
+	fromApply *ring.SPSC[stages.ApplyToConsensus]
+	sessions  stages.Sessions
+	newest    storage.Checkpoint
+	op        uint64
+	fault     *storage.Fault
+	waiting   bool // for the answer to the op just pushed
+	committed stages.ApplyToConsensus
+}
+
+func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint) (*bench, error) {
+	b := &bench{t: t, limits: l, random: random, memory: arena.New(), file: f, newest: checkpoint, op: checkpoint.Op}
+	t.Cleanup(b.stop)
+	b.slots = &stages.Slots{}
+	for class := range b.slots.Pools {
+		b.slots.Pools[class] = arena.NewPool(b.memory, 4, uint64(l.MessageBytesMax), "slots")
+	}
+	applyDisk, compactDisk := &disk{file: f, random: random}, &disk{file: f, random: random}
+	var err error
+	b.apply, err = New(l, cluster, b.slots, checkpoint, gridAt, f, applyDisk, b.memory)
+	if err != nil {
+		return b, err
+	}
+	b.compact = compact.New(l, cluster, gridAt, b.memory)
+	b.toApply, b.fromApply = ring.NewSPSC[stages.ConsensusToApply](64), ring.NewSPSC[stages.ApplyToConsensus](64)
+	toCompact, fromCompact := ring.NewSPSC[stages.ApplyToCompact](8), ring.NewSPSC[stages.CompactToApply](8)
+	b.drivers[0] = NewDriver(b.apply, applyDisk, b.toApply, stages.Sender[stages.ApplyToConsensus]{Ring: b.fromApply}, fromCompact,
+		stages.Sender[stages.ApplyToCompact]{Ring: toCompact})
+	b.drivers[1] = compact.NewDriver(b.compact, compactDisk, toCompact, stages.Sender[stages.CompactToApply]{Ring: fromCompact})
+	return b, nil
+}
+
+func (b *bench) stop() {
+	if b.memory != nil {
+		if b.apply != nil {
+			b.apply.Stop()
+		}
+		if b.compact != nil {
+			b.compact.Stop()
+		}
+		b.memory.Close()
+		b.memory = nil
+	}
+}
+
+// turn lets a random stage step, and answers what apply says.
+func (b *bench) turn() {
+	b.drivers[b.random.IntN(2)].Turn(0, 0)
+	var answers [8]stages.ApplyToConsensus
+	for _, answer := range answers[:b.fromApply.Pop(answers[:])] {
+		switch answer.Kind {
+		case stages.ApplyCommitted:
+			b.committed, b.waiting = answer, false
+			if b.limits.IsTrigger(answer.Op) && answer.Op > b.limits.CheckpointTrigger(b.newest.Op) {
+				b.sessions = stages.Sessions{Op: answer.Op, Chunks: [][]byte{bytes.Repeat([]byte{byte(answer.Op)}, 5000)}}
+				b.push(stages.ConsensusToApply{Kind: stages.ApplySessions, Op: answer.Op, Sessions: &b.sessions})
+			}
+		case stages.ApplyCheckpointReady:
+			b.newest = *answer.Checkpoint
+			b.push(stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: answer.Op})
+		case stages.ApplyFault:
+			b.fault = answer.Fault
+		}
+	}
+}
+
+func (b *bench) push(request stages.ConsensusToApply) {
+	if b.toApply.Push([]stages.ConsensusToApply{request}) != 1 {
+		b.t.Fatal("the ring is full")
+	}
+}
+
+// commit runs a prepare and returns the bytes of its replies.
+func (b *bench) commit(message []byte, reply bool) []byte {
+	b.t.Helper()
+	slot, replySlot := b.slots.Get(stages.SlotPrepare), stages.SlotNone
+	copy(b.slots.Bytes(slot), message)
+	if reply {
+		replySlot = b.slots.Get(stages.SlotReply)
+	}
+	b.op++
+	if b.random.IntN(2) == 0 {
+		b.push(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: slot, Op: b.op})
+	}
+	b.push(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: replySlot, Op: b.op})
+	b.waiting = true
+	for turns := 0; b.waiting; turns++ {
+		b.turn()
+		if b.fault != nil {
+			return nil
+		}
+		if turns > 100_000 {
+			b.t.Fatalf("op %d is never executed", b.op)
+		}
+	}
+	if b.committed.Op != b.op {
+		b.t.Fatalf("op %d is committed, want %d", b.committed.Op, b.op)
+	}
+	b.slots.Put(slot)
+	if !reply {
+		return nil
+	}
+	replies := bytes.Clone(b.slots.Bytes(replySlot)[:b.committed.RepliesBytes])
+	b.slots.Put(replySlot)
+	return replies
+}
+
+// log makes prepares of traffic: pulses, single requests, groups.
+type log struct {
+	traffic *storetest.Traffic
+	random  *rand.Rand
+	op      uint64
+	held    *accounting.Request // read ahead of a group's end
+}
+
+func (g *log) request() accounting.Request {
+	if g.held != nil {
+		r := *g.held
+		g.held = nil
+		return r
+	}
+	if g.random.IntN(5) == 0 {
+		return accounting.Request{Operation: wire.OperationPulse, Timestamp: g.traffic.Advance(8191), RequestBytesMax: 1 << 20}
+	}
+	r := g.traffic.Next()
+	words := make([]uint64, len(r.Body)/8+1)
+	r.Body = append(unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(words)*8)[:0], r.Body...)
+	return r
+}
+
+// mayGroup: small requests with small replies.
+func mayGroup(r *accounting.Request) bool {
+	return r.Operation.Class() == wire.ClassCreate || r.Operation.Class() == wire.ClassLookup && len(r.Body) < 8<<10
+}
+
+// next returns a prepare and its requests.
+func (g *log) next() ([]byte, []accounting.Request) {
+	g.op++
+	requests := []accounting.Request{g.request()}
+	for len(requests) < 5 && mayGroup(&requests[0]) {
+		r := g.request()
+		if !mayGroup(&r) || r.RequestBytesMax != requests[0].RequestBytesMax || g.random.IntN(3) == 0 {
+			g.held = &r
+			break
+		}
+		requests = append(requests, r)
+	}
+	last := &requests[len(requests)-1]
+	fields := prepare.Fields{Cluster: cluster, Op: g.op, Timestamp: last.Timestamp, View: 2, Replica: 1, RequestLimit: last.RequestBytesMax,
+		RequestsCount: uint16(len(requests)), Command: prepare.CommandPrepare}
+	message := make([]byte, prepare.HeaderBytes)
+	if len(requests) == 1 {
+		message = append(message, last.Body...)
+		fields.Operation = last.Operation
+		if last.Operation != wire.OperationPulse {
+			fields.Client, fields.Request, fields.Release = wire.U128{Lo: 77}, uint32(g.op), 1
+		}
+	} else {
+		var table []byte
+		for i := range requests {
+			offset := prepare.AlignUp(uint32(len(message) - prepare.HeaderBytes))
+			message = append(message, make([]byte, int(offset)+prepare.HeaderBytes-len(message))...)
+			message = append(message, requests[i].Body...)
+			var entry [prepare.EntryBytes]byte
+			prepare.PutEntry(entry[:], &prepare.Request{Client: wire.U128{Lo: uint64(i) + 1}, Timestamp: requests[i].Timestamp, Request: uint32(g.op), Release: 1,
+				Operation: requests[i].Operation, Body: requests[i].Body}, offset)
+			table = append(table, entry[:]...)
+		}
+		message = append(message, make([]byte, int(prepare.AlignUp(uint32(len(message))))-len(message))...)
+		message = append(message, table...)
+	}
+	fields.SizeBytes = uint32(len(message))
+	prepare.Put(message, &fields, prepare.Sum(message[prepare.HeaderBytes:]))
+	return message, requests
+}
+
+// Goal: over random turns of apply and compact, with restarts from the newest checkpoint, every op gets the replies of the plain
+// store, each as a valid frame in its place.
+func TestAgainstPlainStore(t *testing.T) {
+	random := seeded(t)
+	ops := 1500
+	if testing.Short() {
+		ops = 300
+	}
+	l := tiny()
+	b, err := newBench(t, l, random, &file{}, storage.Checkpoint{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := accounting.New(l, memory.New(64, 4096))
+	want := aligned(wire.BodyBytesMax)
+	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+	type logged struct{ message []byte }
+	messages := map[uint64]logged{}
+	restarts, groups := 0, 0
+	for range ops {
+		message, requests := source.next()
+		messages[source.op] = logged{message}
+		replies := b.commit(message, true)
+		if len(requests) > 1 {
+			groups++
+		}
+		at := 0
+		for i := range requests {
+			body := want[:machine.Execute(&requests[i], want)]
+			if requests[i].Operation == wire.OperationPulse {
+				continue
+			}
+			at = (at + stages.ReplyAlignBytes - 1) &^ (stages.ReplyAlignBytes - 1)
+			header := wire.HeaderOf(replies[at:])
+			end := at + int(header.SizeBytes())
+			if got := replies[at+wire.HeaderBytes : end]; !bytes.Equal(got, body) {
+				t.Fatalf("op %d, request %d, %v: reply %x\nwant %x", source.op, i, requests[i].Operation, got, body)
+			}
+			if header.ReplyOp() != source.op || header.ReplyTimestamp() != requests[i].Timestamp || header.View() != 2 || header.Replica() != 1 ||
+				header.Checksum() != header.ComputeChecksum() {
+				t.Fatalf("op %d, request %d: the reply's header is wrong", source.op, i)
+			}
+			at = end
+		}
+		if at != len(replies) {
+			t.Fatalf("op %d: %d bytes of replies, want %d", source.op, len(replies), at)
+		}
+		if b.newest.Op > 0 && random.IntN(100) == 0 {
+			b = reopen(t, b, func(op uint64) []byte { return messages[op].message })
+			restarts++
+		}
+	}
+	if b.newest.Op == 0 || restarts == 0 && !testing.Short() || groups == 0 {
+		t.Fatalf("checkpoint %d, %d restarts, %d groups: the test shows little", b.newest.Op, restarts, groups)
+	}
+	t.Logf("checkpoint %d, %d restarts, %d groups, %+v", b.newest.Op, restarts, groups, b.apply.Statistics())
+}
+
+// reopen crashes b and replays from its newest checkpoint up to the same op.
+func reopen(t *testing.T, b *bench, message func(op uint64) []byte) *bench {
+	t.Helper()
+	op, newest := b.op, b.newest
+	b.stop()
+	again, err := newBench(t, b.limits, b.random, b.file, newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for again.op < op {
+		again.commit(message(again.op+1), again.op+1 > b.limits.CheckpointTrigger(newest.Op) && b.random.IntN(2) == 0)
+	}
+	return again
+}
+
+func aligned(size int) []byte {
+	words := make([]uint64, size/8)
+	return unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), size)
+}
+
+// Goal: a damaged page ends in ApplyFault, whichever block it is in, or is never read: no wrong reply, no crash; a damaged
+// checkpoint is refused at the start with the block's address.
+func TestDamage(t *testing.T) {
+	random := seeded(t)
+	l := tiny()
+	faults, refused := 0, 0
+	for range 10 {
+		b, err := newBench(t, l, random, &file{}, storage.Checkpoint{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+		for range 150 {
+			message, _ := source.next()
+			b.commit(message, true)
+		}
+		newest := b.newest
+		b.stop()
+		for range 30 {
+			at := gridAt + random.IntN(len(b.file.data)-gridAt)
+			b.file.data[at] ^= 0x10
+		}
+		again, err := newBench(t, l, random, b.file, newest)
+		if err != nil {
+			if fault, ok := err.(*storage.Fault); !ok || fault.Address == 0 {
+				t.Fatalf("error %v names no block", err)
+			}
+			refused++
+			continue
+		}
+		source.op = newest.Op
+		for i := 0; i < 100 && again.fault == nil; i++ {
+			message, _ := source.next()
+			again.commit(message, true)
+		}
+		if again.fault != nil {
+			faults++
+			if again.fault.Reason == "" {
+				t.Fatalf("fault %+v gives no reason", again.fault)
+			}
+		}
+	}
+	t.Logf("%d refused, %d faults", refused, faults)
+	if faults+refused == 0 {
+		t.Error("no damage was found")
+	}
+}
