@@ -1,0 +1,177 @@
+package sim
+
+import (
+	"ledger/sim/model"
+	"ledger/sim/workload"
+)
+
+const (
+	nsPerMs = 1_000_000
+	// wallBaseNs is when every run begins, on all clocks of the world.
+	wallBaseNs = 1_750_000_000_000_000_000
+)
+
+// client is one simulated client and its connection.
+type client struct {
+	world       *World
+	protocol    *workload.Client
+	link        *link
+	stream      *workload.Stream
+	reconnectNs uint64
+	lastFrame   []byte // the newest request, for those who replay it
+}
+
+var _ peer = (*client)(nil)
+
+// nextNs is when the client wants a tick.
+func (c *client) nextNs() uint64 {
+	next := c.protocol.NextNs() - wallBaseNs
+	if c.link == nil {
+		next = min(next, c.reconnectNs)
+	}
+	return next
+}
+
+func (c *client) tick() {
+	w := c.world
+	now := w.events.nowNs
+	if c.link == nil && now >= c.reconnectNs {
+		c.stream = workload.NewStream(w.modelLimits.MessageBytesMax)
+		if c.link = w.network.connect(c); c.link == nil {
+			c.reconnectNs = now + 1*nsPerMs + w.random.Uint64N(50*nsPerMs)
+		}
+	}
+	for _, frame := range c.protocol.Tick(wallBaseNs + now) {
+		c.lastFrame = frame.Bytes
+		if c.link != nil {
+			c.link.write(frame.Bytes)
+		}
+	}
+}
+
+// received implements peer.
+func (c *client) received(l *link, data []byte) {
+	if l != c.link {
+		return
+	}
+	w := c.world
+	frames, err := c.stream.Push(data)
+	if err != nil {
+		w.fail("the server sends bytes that are no messages: %v", err)
+	}
+	for _, frame := range frames {
+		w.judge.frame(frame)
+		verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, 0, frame)
+		if err != nil {
+			w.fail("client %x: %v", c.protocol.ID(), err)
+		}
+		if verdict == workload.Damaged {
+			w.fail("client %x gets a damaged message", c.protocol.ID())
+		}
+		c.take()
+	}
+}
+
+// take hands finished exchanges to the judge.
+func (c *client) take() {
+	for _, e := range c.protocol.Take() {
+		c.world.exchangesCount++
+		c.world.judge.exchange(e)
+	}
+}
+
+// ended implements peer.
+func (c *client) ended(l *link) {
+	if l == c.link {
+		c.link = nil
+		c.reconnectNs = c.world.events.nowNs + c.world.random.Uint64N(100*nsPerMs)
+	}
+}
+
+// restart kills the client's process and starts it again.
+func (c *client) restart() {
+	if c.link != nil {
+		c.link.breakOff()
+	}
+	c.protocol.Restart(wallBaseNs + c.world.events.nowNs)
+	c.take()
+}
+
+// stranger is a connection of nobody in particular: whatever it sends must do no harm.
+type stranger struct {
+	world  *World
+	stream *workload.Stream
+}
+
+var _ peer = (*stranger)(nil)
+
+func (s *stranger) received(_ *link, data []byte) {
+	frames, err := s.stream.Push(data)
+	if err != nil {
+		s.world.fail("the server sends bytes that are no messages to a stranger: %v", err)
+	}
+	for _, frame := range frames {
+		s.world.judge.frame(frame)
+	}
+}
+
+func (s *stranger) ended(*link) {}
+
+// intrude opens a connection that sends something odd.
+func (w *World) intrude() {
+	s := &stranger{world: w, stream: workload.NewStream(w.modelLimits.MessageBytesMax)}
+	l := w.network.connect(s)
+	if l == nil {
+		return
+	}
+	r := w.random
+	someone := w.clients[r.IntN(len(w.clients))]
+	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing, Client: model.Number{High: r.Uint64(), Low: 1}}
+	frame := header.Frame(nil)
+	switch r.IntN(9) {
+	case 0: // noise
+		frame = make([]byte, 1+r.IntN(2000))
+		for i := range frame {
+			frame[i] = byte(r.Uint32())
+		}
+	case 1: // a damaged header
+		frame[r.IntN(len(frame))] ^= 1 << r.IntN(8)
+	case 2: // a part of a header
+		frame = frame[:1+r.IntN(255)]
+	case 3: // another cluster
+		header.Cluster = model.Num(77)
+		frame = header.Frame(nil)
+	case 4: // a message that is too large, or that never ends
+		little(frame[96:], []uint32{1<<20 + 1, 1 << 31, 255, 70_000, 1 << 20}[r.IntN(5)])
+		model.Seal(frame[:256])
+	case 5: // a replica's command
+		frame[114] = byte(r.IntN(26))
+		model.Seal(frame)
+	case 6: // silence
+		frame = nil
+	case 7, 8: // somebody's message again, as a proxy or a thief would; perhaps with a wrong body
+		if someone.lastFrame == nil {
+			break
+		}
+		frame = append([]byte(nil), someone.lastFrame...)
+		if r.IntN(2) == 0 {
+			frame[r.IntN(len(frame))] ^= 1 << r.IntN(8)
+		}
+	}
+	if len(frame) > 0 {
+		l.write(frame)
+	}
+	l.later(r.Uint64N(2_000*nsPerMs), func() {
+		if r.IntN(2) == 0 {
+			l.hangUp()
+		} else {
+			l.breakOff()
+		}
+	})
+}
+
+func little(b []byte, v uint32) {
+	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
+}
+
+func (c *client) release() uint32 { return 17<<8 | 9 }

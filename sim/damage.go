@@ -1,0 +1,189 @@
+package sim
+
+import (
+	"encoding/binary"
+
+	"ledger/limits"
+	"ledger/prepare"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/datafile"
+)
+
+// superblock returns the copy that a start would choose, nil while fewer than two agree. equal: all four are right.
+func (w *World) superblock() (chosen []byte, equal bool) {
+	image, layout := w.disk.image, &w.judge.layout
+	counts := map[string]int{}
+	for i := range w.limits.SuperblockCopies {
+		buffer := make([]byte, datafile.SuperblockContentBytes)
+		if n, err := image.read(layout.SuperblockCopyAt(i), buffer); err != nil || n < len(buffer) {
+			continue
+		}
+		sum := prepare.Sum(buffer[24:])
+		if string(sum[:]) != string(buffer[:16]) {
+			continue
+		}
+		counts[string(buffer[:16])]++
+		if counts[string(buffer[:16])] == 2 && (chosen == nil || sequenceOf(buffer) > sequenceOf(chosen)) {
+			chosen = buffer
+		}
+	}
+	return chosen, chosen != nil && counts[string(chosen[:16])] == int(w.limits.SuperblockCopies)
+}
+
+func sequenceOf(superblock []byte) uint64 {
+	return binary.LittleEndian.Uint64(superblock[superblockSequenceAt:])
+}
+
+// damageWithin damages, while the machine is down, what one replica can repair or does not need: it must start all the same.
+func (w *World) damageWithin() {
+	r, image, layout := w.random, w.disk.image, &w.judge.layout
+	if r.IntN(3) != 0 {
+		return
+	}
+	if _, equal := w.superblock(); equal && r.IntN(2) == 0 {
+		for _, i := range r.Perm(4)[:1+r.IntN(2)] {
+			w.note("damage: superblock copy", uint64(i), 0)
+			w.result.DamagesCount++
+			image.damage(r, layout.SuperblockCopyAt(uint32(i)), datafile.SuperblockContentBytes)
+		}
+	}
+	if w.judge.candidate != nil {
+		return // with a prepare that may be torn, damage beside it is damage too many
+	}
+	slots, sector := uint64(w.limits.JournalSlotsCount), uint64(w.limits.SectorBytes)
+	next := (w.judge.durableOp + 1) % slots
+	if r.IntN(2) == 0 {
+		sectors := int(slots * limits.HeaderBytes / sector)
+		for _, i := range r.Perm(sectors)[:1+r.IntN(sectors)] {
+			// The slot behind the head may still hold the torn prepare of an earlier crash.
+			if uint64(i) != next*limits.HeaderBytes/sector {
+				w.note("damage: redundant headers, sector", uint64(i), 0)
+				w.result.DamagesCount++
+				image.damage(r, layout.HeadersAt+uint64(i)*sector, sector)
+			}
+		}
+	}
+	header := make([]byte, sector)
+	_, err := image.read(layout.PrepareAt(next), header)
+	nextIsWhole := err == nil && prepare.ValidHeader(header[:prepare.HeaderBytes], w.cluster, w.limits.MessageBytesMax)
+	if checkpoint := w.judge.checkpointOp; nextIsWhole && checkpoint > 0 && r.IntN(2) == 0 {
+		op := checkpoint - r.Uint64N(min(checkpoint, slots))
+		if w.judge.durableOp-op < slots-1 && op > 0 {
+			w.note("damage: prepare below the checkpoint", op, checkpoint)
+			w.result.DamagesCount++
+			image.damage(r, layout.PrepareAt(op%slots), uint64(w.limits.MessageBytesMax))
+		}
+	}
+}
+
+// damageBeyond damages what one replica cannot repair. It must refuse to start, or stop when it finds out; and never answer wrongly.
+func (w *World) damageBeyond() {
+	r := w.random
+	w.restart()
+	w.runUntil(func() bool { return w.ready && w.judge.candidate == nil }, "the replica is ready")
+	w.crash(false)
+
+	image, layout := w.disk.image, &w.judge.layout
+	superblock, _ := w.superblock()
+	if superblock == nil {
+		w.fail("no two copies of the superblock agree after a crash")
+	}
+	checkpointOp, _ := checkpointOf(superblock)
+	slots, head := uint64(w.limits.JournalSlotsCount), w.judge.durableOp
+	mustStop := true
+	prepareOf := func(op uint64) (offsetBytes, lengthBytes uint64) {
+		p := uint64(len(w.judge.recent[op%uint64(len(w.judge.recent))]))
+		sector := uint64(w.limits.SectorBytes)
+		return layout.PrepareAt(op % slots), (p + sector - 1) / sector * sector
+	}
+	what := r.IntN(6)
+	w.note("damage beyond repair", uint64(what), 0)
+	switch what {
+	case 0: // three copies of the superblock
+		for _, i := range r.Perm(4)[:3] {
+			image.damage(r, layout.SuperblockCopyAt(uint32(i))+24, datafile.SuperblockContentBytes-24)
+		}
+	case 1: // a prepare that replay needs
+		if head == checkpointOp {
+			return
+		}
+		offset, length := prepareOf(checkpointOp + 1 + r.Uint64N(head-checkpointOp))
+		image.damage(r, offset, length)
+	case 2: // a prepare written over another's place
+		if head < checkpointOp+2 {
+			return
+		}
+		to := checkpointOp + 1 + r.Uint64N(head-checkpointOp)
+		from := checkpointOp + 1 + r.Uint64N(head-checkpointOp)
+		if to == from {
+			return
+		}
+		source, length := prepareOf(from)
+		target, _ := prepareOf(to)
+		copy(image.now[target:target+length], image.now[source:source+length])
+		copy(image.durable[target:target+length], image.now[source:])
+	case 3: // a block of a trailer
+		kind := storage.TrailerKind(r.IntN(int(storage.TrailersCount)))
+		root := superblock[superblockCheckpointAt+8+16+16+int(kind)*(8+16+8):]
+		address := binary.LittleEndian.Uint64(root)
+		if address == 0 {
+			return
+		}
+		w.damageBlock(address)
+	case 4: // any block; it may be a free one
+		if high := w.blocksHigh(); high > 0 {
+			w.damageBlock(1 + r.Uint64N(high))
+		}
+		mustStop = false
+	case 5: // a block written over another's place
+		high := w.blocksHigh()
+		if high < 2 {
+			return
+		}
+		size := uint64(w.limits.BlockBytes)
+		source, target := layout.GridAt+r.Uint64N(high)*size, layout.GridAt+r.Uint64N(high)*size
+		copy(image.now[target:target+size], image.now[source:source+size])
+		copy(image.durable[target:target+size], image.now[source:])
+		mustStop = false
+	}
+	w.result.DamagesCount++
+	started, err := w.start(-1)
+	if err != nil {
+		w.note("refused: "+err.Error(), 0, 0)
+		w.result.RefusalsCount++
+		return
+	}
+	if !started {
+		w.fail("a start without a crash did not end")
+	}
+	if w.auditUntilFault(); w.fault != nil {
+		w.result.FaultsCount++
+		return
+	}
+	if mustStop {
+		w.fail("the replica goes on with damage that it cannot repair (kind %d)", what)
+	}
+}
+
+// blocksHigh is how many whole blocks the grid has.
+func (w *World) blocksHigh() uint64 {
+	size := uint64(len(w.disk.image.now))
+	if size < w.judge.layout.GridAt {
+		return 0
+	}
+	return (size - w.judge.layout.GridAt) / uint64(w.limits.BlockBytes)
+}
+
+// damageBlock strikes the used part of a block.
+func (w *World) damageBlock(address uint64) {
+	g := block.GeometryOf(w.limits)
+	at := w.judge.layout.GridAt + g.Offset(address, 0)
+	pages := min(block.HeaderPage(w.disk.image.now[at:at+uint64(g.PageBytes)]).PagesUsed(), g.PagesMax)
+	page := w.random.Uint32N(max(pages, 1))
+	length := uint64(g.PageBytes)
+	if page == 0 {
+		length = uint64(g.HeaderUsedBytes())
+	}
+	w.disk.image.damage(w.random, at+uint64(page)*uint64(g.PageBytes), length)
+}

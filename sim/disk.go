@@ -1,0 +1,346 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/ports"
+)
+
+// Zone names who writes through a disk port.
+type Zone uint8
+
+// One port for each stage that has one.
+const (
+	PortJournal Zone = iota
+	PortApply
+	PortCompact
+	portsCount
+)
+
+type diskKind uint8
+
+const (
+	diskRead diskKind = iota
+	diskWrite
+	diskSync
+	diskAllocate
+)
+
+// diskOperation is one queued operation of a port.
+type diskOperation struct {
+	port        *DiskPort
+	kind        diskKind
+	flags       ports.WriteFlags
+	tag         uint64
+	offsetBytes uint64
+	lengthBytes uint64
+	buffer      []byte
+	copy        []byte // of a write's buffer when it was queued: it must not change
+	next        *diskOperation
+	started     bool
+	ended       bool
+	succeeded   bool
+	covers      uint64 // sync: the volatile writes that had completed
+}
+
+// Disk is the machine's disk: an image, the operations under way, and what is wrong with it.
+type Disk struct {
+	image  *Image
+	events *events
+	random *rand.Rand
+	fail   func(format string, arguments ...any)
+
+	flying []*diskOperation
+	ports  [portsCount]*DiskPort
+	epoch  uint64
+	slow   bool // draw long latencies
+
+	// Errors to come, counted down by the operations they may strike; 0: none.
+	writeErrorIn, syncErrorIn int
+	errorGiven                bool
+
+	onWrite func(zone Zone, offsetBytes uint64, data []byte)              // queued
+	onEnd   func(zone Zone, offsetBytes uint64, data []byte, result bool) // completed
+}
+
+// DiskPort is one stage's port to the disk.
+type DiskPort struct {
+	disk        *Disk
+	zone        Zone
+	limit       int // operations
+	outstanding int
+	last        *diskOperation // queued last, if it is linked
+	ready       []ports.DiskCompletion
+}
+
+var _ ports.Disk = (*DiskPort)(nil)
+
+func newDisk(image *Image, q *events, random *rand.Rand, fail func(string, ...any)) *Disk {
+	return &Disk{image: image, events: q, random: random, fail: fail}
+}
+
+// port makes the port of a start; the one of an earlier start is dead.
+func (d *Disk) port(zone Zone, operationsMax int) *DiskPort {
+	d.ports[zone] = &DiskPort{disk: d, zone: zone, limit: operationsMax}
+	return d.ports[zone]
+}
+
+// Read implements ports.Disk.
+func (p *DiskPort) Read(tag, offsetBytes uint64, buffer []byte) {
+	p.check(offsetBytes, buffer)
+	p.queue(&diskOperation{kind: diskRead, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer})
+}
+
+// Write implements ports.Disk.
+func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.WriteFlags) {
+	p.check(offsetBytes, buffer)
+	data := append([]byte(nil), buffer...)
+	if p.disk.onWrite != nil {
+		p.disk.onWrite(p.zone, offsetBytes, data)
+	}
+	p.queue(&diskOperation{kind: diskWrite, flags: flags, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer, copy: data})
+}
+
+// Sync implements ports.Disk.
+func (p *DiskPort) Sync(tag uint64) {
+	p.queue(&diskOperation{kind: diskSync, tag: tag, covers: p.disk.image.order})
+}
+
+// Allocate implements ports.Disk.
+func (p *DiskPort) Allocate(tag, offsetBytes, lengthBytes uint64) {
+	p.queue(&diskOperation{kind: diskAllocate, tag: tag, offsetBytes: offsetBytes, lengthBytes: lengthBytes})
+}
+
+// Poll implements ports.Disk.
+func (p *DiskPort) Poll(out []ports.DiskCompletion) int {
+	count := min(len(out), len(p.ready))
+	if count > 1 && p.disk.random.IntN(4) == 0 {
+		count = 1 + p.disk.random.IntN(count)
+	}
+	copy(out, p.ready[:count])
+	p.ready = p.ready[:copy(p.ready, p.ready[count:])]
+	p.outstanding -= count
+	return count
+}
+
+func (p *DiskPort) check(offsetBytes uint64, buffer []byte) {
+	sector := p.disk.image.sectorBytes
+	if len(buffer) == 0 || offsetBytes%sector != 0 || uint64(len(buffer))%sector != 0 || uint64(uintptr(unsafe.Pointer(&buffer[0])))%sector != 0 {
+		p.disk.fail("disk port %d: offset %d, length %d or the buffer's address is not aligned to sectors of %d", p.zone, offsetBytes, len(buffer), sector)
+	}
+}
+
+func (p *DiskPort) queue(o *diskOperation) {
+	if p.outstanding == p.limit {
+		p.disk.fail("disk port %d has more than %d operations", p.zone, p.limit)
+	}
+	p.outstanding++
+	o.port = p
+	before := p.last
+	p.last = nil
+	if o.flags&ports.WriteLinked != 0 {
+		p.last = o
+	}
+	switch {
+	case before == nil || before.ended && before.succeeded:
+		p.disk.start(o)
+	case before.ended:
+		p.disk.end(o, -int32(unix.ECANCELED))
+	default:
+		before.next = o
+	}
+}
+
+// start puts an operation under way. From here on a crash may find it half done.
+func (d *Disk) start(o *diskOperation) {
+	o.started = true
+	if o.kind == diskWrite {
+		for _, f := range d.flying {
+			if f.kind == diskWrite && f.offsetBytes < o.offsetBytes+o.lengthBytes && o.offsetBytes < f.offsetBytes+f.lengthBytes {
+				d.fail("two writes at %d and %d are under way at once, in the same sectors", f.offsetBytes, o.offsetBytes)
+			}
+		}
+	}
+	d.flying = append(d.flying, o)
+	epoch := d.epoch
+	d.events.after(d.latency(o), func() {
+		if d.epoch == epoch {
+			d.perform(o)
+		}
+	})
+}
+
+func (d *Disk) latency(o *diskOperation) uint64 {
+	latency := 1_000 + d.random.Uint64N(200_000)
+	if d.slow || d.random.IntN(50) == 0 {
+		latency += d.random.Uint64N(20_000_000)
+	}
+	return latency
+}
+
+func (d *Disk) perform(o *diskOperation) {
+	d.land(o)
+	result := int32(o.lengthBytes)
+	switch o.kind {
+	case diskRead:
+		n, err := d.image.read(o.offsetBytes, o.buffer)
+		result = int32(n)
+		if err != nil {
+			result = -int32(unix.EIO)
+			break
+		}
+		d.mix(o, n)
+	case diskWrite:
+		if !bytes.Equal(o.buffer, o.copy) {
+			d.fail("a buffer of port %d changed while it was being written at %d", o.port.zone, o.offsetBytes)
+		}
+		if d.strikes(&d.writeErrorIn) {
+			d.image.leave(d.random, fate(d.random.IntN(int(fatesCount))), o.offsetBytes, o.copy)
+			copy(d.image.now[o.offsetBytes:o.offsetBytes+o.lengthBytes], d.image.durable[o.offsetBytes:])
+			result = -int32(unix.EIO)
+			break
+		}
+		d.image.write(o.offsetBytes, o.copy, o.flags&ports.WriteDurable != 0)
+	case diskSync:
+		if d.strikes(&d.syncErrorIn) {
+			result = -int32(unix.EIO)
+			break
+		}
+		d.image.sync(o.covers)
+		result = 0
+	case diskAllocate:
+		result = 0
+		if o.offsetBytes+o.lengthBytes > d.image.limitBytes {
+			d.errorGiven = true
+			result = -int32(unix.ENOSPC)
+		} else {
+			d.image.grow(o.offsetBytes + o.lengthBytes)
+		}
+	}
+	if o.kind == diskWrite && d.onEnd != nil {
+		d.onEnd(o.port.zone, o.offsetBytes, o.copy, result > 0)
+	}
+	d.end(o, result)
+}
+
+// mix lets a read see any sectors of the writes that are under way beside it.
+func (d *Disk) mix(o *diskOperation, n int) {
+	for _, f := range d.flying {
+		if f.kind != diskWrite || f.offsetBytes >= o.offsetBytes+uint64(n) || o.offsetBytes >= f.offsetBytes+f.lengthBytes {
+			continue
+		}
+		for at := max(o.offsetBytes, f.offsetBytes); at < min(o.offsetBytes+uint64(n), f.offsetBytes+f.lengthBytes); at += d.image.sectorBytes {
+			if d.random.IntN(2) == 0 {
+				copy(o.buffer[at-o.offsetBytes:][:d.image.sectorBytes], f.copy[at-f.offsetBytes:])
+			}
+		}
+	}
+}
+
+func (d *Disk) strikes(countdown *int) bool {
+	if *countdown == 0 {
+		return false
+	}
+	*countdown--
+	if *countdown > 0 {
+		return false
+	}
+	d.errorGiven = true
+	return true
+}
+
+func (d *Disk) land(o *diskOperation) {
+	for i, f := range d.flying {
+		if f == o {
+			last := len(d.flying) - 1
+			d.flying[i] = d.flying[last]
+			d.flying[last] = nil
+			d.flying = d.flying[:last]
+			return
+		}
+	}
+}
+
+func (d *Disk) end(o *diskOperation, result int32) {
+	o.ended = true
+	o.succeeded = result == int32(o.lengthBytes) || o.kind != diskWrite && result >= 0
+	o.port.ready = append(o.port.ready, ports.DiskCompletion{Tag: o.tag, Result: result})
+	if o.next == nil {
+		return
+	}
+	if o.succeeded {
+		d.start(o.next)
+	} else {
+		d.end(o.next, -int32(unix.ECANCELED))
+	}
+}
+
+// crash ends everything under way. A power cut also takes what was written and not synced.
+func (d *Disk) crash(powerCut bool) {
+	d.epoch++
+	if powerCut {
+		d.image.powerCut(d.random)
+	} else {
+		d.image.sync(d.image.order) // the next start syncs before it reads
+	}
+	// Writes under way land in any order; each sector is whole or not there.
+	d.random.Shuffle(len(d.flying), func(i, j int) { d.flying[i], d.flying[j] = d.flying[j], d.flying[i] })
+	for _, o := range d.flying {
+		if o.kind == diskWrite {
+			d.image.leave(d.random, fate(d.random.IntN(int(fatesCount))), o.offsetBytes, o.copy)
+		}
+	}
+	d.flying = d.flying[:0]
+	d.ports = [portsCount]*DiskPort{}
+	d.writeErrorIn, d.syncErrorIn, d.errorGiven = 0, 0, false
+	d.image.settle()
+}
+
+// crashed is what a write panics with when the machine goes down in the middle of a format or a recovery.
+type crashed struct{}
+
+// File is the data file before the pipeline runs.
+type File struct {
+	image        *Image
+	random       *rand.Rand
+	crashSectors int // the machine goes down when so many sectors are written; below 0: it does not
+}
+
+var _ ports.File = (*File)(nil)
+
+// ReadAt implements ports.File.
+func (f *File) ReadAt(buffer []byte, offsetBytes uint64) error {
+	n, err := f.image.read(offsetBytes, buffer)
+	if err != nil {
+		return fmt.Errorf("reading %d bytes at %d: %w", len(buffer), offsetBytes, err)
+	}
+	clear(buffer[n:])
+	return nil
+}
+
+// WriteAt implements ports.File.
+func (f *File) WriteAt(buffer []byte, offsetBytes uint64) error {
+	sectors := len(buffer) / int(f.image.sectorBytes)
+	if f.crashSectors >= 0 && f.crashSectors < sectors {
+		// The sectors of one write land in any order.
+		f.image.grow(offsetBytes + uint64(len(buffer)))
+		for _, i := range f.random.Perm(sectors)[:f.crashSectors] {
+			at := uint64(i) * f.image.sectorBytes
+			f.image.write(offsetBytes+at, buffer[at:at+f.image.sectorBytes], true)
+		}
+		panic(crashed{})
+	}
+	if f.crashSectors >= 0 {
+		f.crashSectors -= sectors
+	}
+	f.image.write(offsetBytes, buffer, true)
+	return nil
+}
+
+// SizeBytes implements ports.File.
+func (f *File) SizeBytes() (uint64, error) { return uint64(len(f.image.now)), nil }

@@ -1,0 +1,73 @@
+package sim
+
+// event is something that happens at a virtual time.
+type event struct {
+	dueNs uint64
+	order uint64 // of creation: breaks ties
+	do    func()
+}
+
+// events is a heap of what is yet to happen.
+type events struct {
+	heap  []event
+	order uint64
+	nowNs uint64
+}
+
+// after schedules do; earlier calls go first where times are equal.
+func (q *events) after(delayNs uint64, do func()) {
+	q.order++
+	q.heap = append(q.heap, event{q.nowNs + delayNs, q.order, do})
+	for i := len(q.heap) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !q.before(i, up) {
+			break
+		}
+		q.heap[i], q.heap[up] = q.heap[up], q.heap[i]
+		i = up
+	}
+}
+
+func (q *events) before(i, j int) bool {
+	a, b := &q.heap[i], &q.heap[j]
+	return a.dueNs < b.dueNs || a.dueNs == b.dueNs && a.order < b.order
+}
+
+// nextNs is when the first event is due; the end of time if there is none.
+func (q *events) nextNs() uint64 {
+	if len(q.heap) == 0 {
+		return ^uint64(0)
+	}
+	return q.heap[0].dueNs
+}
+
+// runDue lets everything happen that is due, and says how much that was.
+func (q *events) runDue() (count int) {
+	for len(q.heap) > 0 && q.heap[0].dueNs <= q.nowNs {
+		do := q.pop()
+		do()
+		count++
+	}
+	return count
+}
+
+func (q *events) pop() func() {
+	do := q.heap[0].do
+	last := len(q.heap) - 1
+	q.heap[0] = q.heap[last]
+	q.heap[last] = event{}
+	q.heap = q.heap[:last]
+	for i := 0; ; {
+		small := i
+		for child := 2*i + 1; child <= 2*i+2 && child < last; child++ {
+			if q.before(child, small) {
+				small = child
+			}
+		}
+		if small == i {
+			return do
+		}
+		q.heap[i], q.heap[small] = q.heap[small], q.heap[i]
+		i = small
+	}
+}

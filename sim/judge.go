@@ -1,0 +1,251 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"ledger/limits"
+	"ledger/prepare"
+	"ledger/replica"
+	"ledger/sim/model"
+	"ledger/sim/workload"
+	"ledger/storage/datafile"
+	"ledger/wire"
+)
+
+// Where a copy of the superblock holds the checkpoint (package datafile).
+const (
+	superblockSequenceAt   = 40
+	superblockCheckpointAt = 256
+)
+
+// Judge knows what the medium holds, by watching the writes, and demands that everything else agrees with it: the log after
+// every restart, every reply on every connection, every checkpoint that is written again.
+type Judge struct {
+	fail    func(format string, arguments ...any)
+	limits  *limits.Limits
+	layout  datafile.Layout
+	cluster wire.U128
+
+	clients *workload.Judge
+	replies map[model.Checksum][][]byte // as the model made them, by request checksum
+
+	durableOp uint64             // highest op whose prepare and redundant header are on the medium
+	sums      []prepare.Checksum // of headers, by op
+	recent    [][]byte           // prepares by op modulo its length: more than the log holds
+	candidate []byte             // the prepare that is being written, or may be on the medium after a crash
+	whole     bool               // the candidate's own write has completed
+
+	checkpoints  map[uint64]prepare.Checksum // ids by op, as first written
+	checkpointOp uint64                      // of the superblock in force
+	copies       map[uint64]int              // copies on the medium, by sequence
+	view         uint32
+
+	RequestsCount, CheckpointsCount, RewrittenCount int
+}
+
+func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fail func(string, ...any)) *Judge {
+	root := prepare.PutRoot(make([]byte, prepare.HeaderBytes), cluster)
+	return &Judge{
+		fail:    fail,
+		limits:  l,
+		layout:  datafile.NewLayout(l),
+		cluster: cluster,
+		clients: workload.NewJudge(model.Config{
+			Cluster:         model.Number{High: cluster.Hi, Low: cluster.Lo},
+			SessionsMax:     int(l.SessionsMax),
+			MessageBytesMax: modelLimits.MessageBytesMax,
+			RequestBytesMax: modelLimits.RequestBytesMax,
+		}),
+		replies:     map[model.Checksum][][]byte{},
+		sums:        []prepare.Checksum{root.Checksum()},
+		recent:      make([][]byte, 2*l.JournalSlotsCount),
+		checkpoints: map[uint64]prepare.Checksum{},
+		copies:      map[uint64]int{},
+	}
+}
+
+// onWrite sees a write as it is queued.
+func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte) {
+	switch {
+	case offsetBytes >= j.layout.GridAt:
+		if zone != PortCompact {
+			j.fail("port %d writes to the grid, at %d", zone, offsetBytes)
+		}
+	case zone != PortJournal:
+		j.fail("port %d writes to the log or the superblock, at %d", zone, offsetBytes)
+	case offsetBytes >= j.layout.PreparesAt:
+		j.onPrepare(offsetBytes, data)
+	case offsetBytes < j.layout.HeadersAt:
+		op, id := checkpointOf(data)
+		j.checkpoint(op, id)
+	}
+}
+
+func checkpointOf(superblock []byte) (op uint64, id prepare.Checksum) {
+	encoded := superblock[superblockCheckpointAt:][:datafile.CheckpointBytes]
+	return binary.LittleEndian.Uint64(encoded), prepare.Sum(encoded)
+}
+
+// checkpoint demands that a checkpoint of one op is always the same: its id covers the roots, and they cover every block.
+func (j *Judge) checkpoint(op uint64, id prepare.Checksum) {
+	first, known := j.checkpoints[op]
+	if !known {
+		j.checkpoints[op] = id
+		j.CheckpointsCount++
+		return
+	}
+	if first != id {
+		j.fail("the checkpoint of op %d is written again with other blocks: id %x, it was %x", op, id, first)
+	}
+}
+
+func (j *Judge) onPrepare(offsetBytes uint64, data []byte) {
+	h := prepare.Header(data[:prepare.HeaderBytes])
+	op := h.Op()
+	slots := uint64(j.limits.JournalSlotsCount)
+	switch {
+	case op <= j.durableOp:
+		j.fail("op %d is prepared, but the log holds %d durable ops", op, j.durableOp)
+	case op != j.durableOp+1:
+		j.fail("op %d is prepared while op %d is the last durable one: a single replica writes one at a time", op, j.durableOp)
+	case h.Parent() != j.sums[op-1]:
+		j.fail("op %d does not name op %d as its parent", op, op-1)
+	case j.layout.PrepareAt(op%slots) != offsetBytes:
+		j.fail("op %d is written at %d", op, offsetBytes)
+	case op >= slots && op-slots > j.checkpointOp:
+		j.fail("op %d overwrites op %d, and the newest durable checkpoint is that of op %d", op, op-slots, j.checkpointOp)
+	}
+	j.candidate, j.whole = data, false
+}
+
+// onEnd sees a write as it completes.
+func (j *Judge) onEnd(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
+	if zone != PortJournal || !succeeded {
+		return
+	}
+	switch {
+	case offsetBytes >= j.layout.PreparesAt:
+		j.whole = true
+	case offsetBytes >= j.layout.HeadersAt:
+		op := j.durableOp + 1
+		at := op % uint64(j.limits.JournalSlotsCount) * limits.HeaderBytes
+		if !j.whole || at+j.layout.HeadersAt < offsetBytes || at+j.layout.HeadersAt >= offsetBytes+uint64(len(data)) {
+			j.fail("a sector of redundant headers is written at %d without a prepare", offsetBytes)
+		}
+		if !bytes.Equal(data[at+j.layout.HeadersAt-offsetBytes:][:limits.HeaderBytes], j.candidate[:limits.HeaderBytes]) {
+			j.fail("the redundant header of op %d is not that of its prepare", op)
+		}
+		j.commit()
+	default:
+		sequence := binary.LittleEndian.Uint64(data[superblockSequenceAt:])
+		j.copies[sequence]++
+		if j.copies[sequence] == 3 {
+			j.checkpointOp, _ = checkpointOf(data)
+		}
+	}
+}
+
+// commit: the candidate can survive anything from now on, so the model executes it.
+func (j *Judge) commit() {
+	p := j.candidate
+	j.candidate, j.whole = nil, false
+	h := prepare.Header(p[:prepare.HeaderBytes])
+	p = p[:h.SizeBytes()]
+	j.durableOp++
+	j.sums = append(j.sums, h.Checksum())
+	j.recent[j.durableOp%uint64(len(j.recent))] = p
+	for i := range int(h.RequestsCount()) {
+		r := prepare.RequestAt(p, i)
+		c := model.Committed{
+			Op:              h.Op(),
+			Timestamp:       r.Timestamp,
+			View:            h.View(),
+			Replica:         h.Replica(),
+			Client:          number(r.Client),
+			Request:         r.Request,
+			RequestChecksum: model.Checksum(r.RequestChecksum),
+			Release:         uint32(r.Release),
+			Operation:       model.Operation(r.Operation),
+			Body:            r.Body,
+			RequestBytesMax: h.RequestLimit(),
+			Session:         r.Session,
+		}
+		if err := j.clients.Commit(&c); err != nil {
+			j.fail("the log is impossible: %v", err)
+		}
+		j.RequestsCount++
+		if _, request, reply, ok := j.clients.Server.Session(c.Client); ok && request == c.Request {
+			j.replies[c.RequestChecksum] = append(j.replies[c.RequestChecksum], reply)
+		}
+	}
+}
+
+func number(v wire.U128) model.Number { return model.Number{High: v.Hi, Low: v.Lo} }
+
+// opened compares what recovery found with what the medium was given.
+func (j *Judge) opened(o *replica.Opened, image *Image) {
+	head := o.Consensus.OpHead
+	slots := uint64(j.limits.JournalSlotsCount)
+	if head == j.durableOp+1 && j.candidate != nil && bytes.Equal(j.candidate, image.now[j.layout.PrepareAt(head%slots):][:len(j.candidate)]) {
+		j.commit() // its write had landed when the crash came, so it stays
+	}
+	j.candidate, j.whole = nil, false
+	if head != j.durableOp {
+		j.fail("recovery finds the log's end at op %d, but op %d is the last durable one", head, j.durableOp)
+	}
+	superblock := &o.Consensus.Superblock
+	checkpoint := &superblock.Checkpoint
+	if checkpoint.Op < j.checkpointOp {
+		j.fail("recovery goes back to the checkpoint of op %d, that of op %d was durable", checkpoint.Op, j.checkpointOp)
+	}
+	j.checkpointOp = checkpoint.Op
+	if checkpoint.Op > 0 {
+		j.checkpoint(checkpoint.Op, datafile.CheckpointID(checkpoint))
+	}
+	if superblock.View <= j.view {
+		j.fail("this start has view %d, the one before had %d", superblock.View, j.view)
+	}
+	j.view = superblock.View
+	for op := checkpoint.Op + 1; op <= head; op++ {
+		p := j.recent[op%uint64(len(j.recent))]
+		if !bytes.Equal(p, image.now[j.layout.PrepareAt(op%slots):][:len(p)]) {
+			j.fail("the log holds other bytes for op %d than were made durable", op)
+		}
+	}
+}
+
+// frame judges one whole message that the server has sent, to whomever.
+func (j *Judge) frame(frame []byte) {
+	h, _, err := model.ParseFrame(frame)
+	if err != nil {
+		j.fail("the server sends a message that breaks the protocol: %v", err)
+	}
+	switch h.Command {
+	case model.CommandReply:
+		if h.Op > j.durableOp {
+			j.fail("a reply of op %d arrives while op %d is the last durable one", h.Op, j.durableOp)
+		}
+		made := j.replies[h.RequestChecksum]
+		if len(made) == 0 {
+			return // of an evicted client: workload.Judge compares it
+		}
+		for _, reply := range made {
+			if err = model.SameReply(frame, reply); err == nil {
+				return
+			}
+		}
+		j.fail("the reply to client %x, request %d, operation %d, op %d: %v", h.Client, h.Request, h.Operation, h.Op, err)
+	case model.CommandEviction:
+		if _, _, _, ok := j.clients.Server.Session(h.Client); ok && h.Reason == model.EvictNoSession {
+			j.fail("client %x is told that it has no session, and it has one", h.Client)
+		}
+	}
+}
+
+// exchange judges one finished request of a client.
+func (j *Judge) exchange(e *workload.Exchange) {
+	if err := j.clients.Add(e); err != nil {
+		j.fail("%v", err)
+	}
+}

@@ -1,0 +1,307 @@
+package sim
+
+import (
+	"bytes"
+	"math/rand/v2"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/ports"
+)
+
+// Network is the sockets of the replica's net stage, and the peers at the other end.
+type Network struct {
+	events *events
+	random *rand.Rand
+	fail   func(format string, arguments ...any)
+
+	links  []*link // by ConnectionID; nil: free
+	ready  []ports.NetworkEvent
+	epoch  uint64
+	slow   bool
+	faulty bool // resets, pieces, stalls
+}
+
+var _ ports.Network = (*Network)(nil)
+
+// peer is who opened a connection.
+type peer interface {
+	// received gets bytes in order; ended is the end of the connection, from whatever side.
+	received(l *link, data []byte)
+	ended(l *link)
+}
+
+// link is one connection, from both sides.
+type link struct {
+	network *Network
+	id      ports.ConnectionID
+	peer    peer
+	name    [18]byte
+	epoch   uint64
+
+	// To the server.
+	arrived     []byte
+	arriveNs    uint64 // when the last piece arrives: pieces keep their order
+	peerClosed  bool   // after arrived
+	reset       bool
+	receiveInto []byte
+
+	// To the peer.
+	sending   []byte // the server's buffer
+	sendCopy  []byte // as it was when it was queued: it must not change
+	sentBytes int
+	deliverNs uint64
+	stalledNs uint64 // the peer does not read until then
+
+	serverClosed bool
+	peerGone     bool // the peer was told, or has left
+}
+
+func newNetwork(q *events, random *rand.Rand, connectionsMax uint32, fail func(string, ...any)) *Network {
+	return &Network{events: q, random: random, fail: fail, links: make([]*link, connectionsMax)}
+}
+
+// crash ends all connections; the peers notice.
+func (n *Network) crash() {
+	n.epoch++
+	n.ready = n.ready[:0]
+	for i, l := range n.links {
+		if l != nil {
+			n.links[i] = nil
+			l.serverClosed = true
+			l.receiveInto, l.sending = nil, nil
+			l.endPeer()
+		}
+	}
+}
+
+func (n *Network) delay() uint64 {
+	delay := 5_000 + n.random.Uint64N(100_000)
+	if n.slow || n.faulty && n.random.IntN(40) == 0 {
+		delay += n.random.Uint64N(300_000_000)
+	}
+	return delay
+}
+
+// later does something for a connection, unless the server has crashed since.
+func (l *link) later(delayNs uint64, do func()) {
+	l.network.events.after(delayNs, func() {
+		if l.epoch == l.network.epoch {
+			do()
+		}
+	})
+}
+
+// connect opens a connection. nil: the server has no room and has closed it at once.
+func (n *Network) connect(p peer) *link {
+	free, at := 0, -1
+	for i, l := range n.links {
+		if l == nil {
+			free++
+			if n.random.IntN(free) == 0 {
+				at = i
+			}
+		}
+	}
+	if at < 0 {
+		return nil
+	}
+	l := &link{network: n, id: ports.ConnectionID(at), peer: p, epoch: n.epoch}
+	for i := range l.name {
+		l.name[i] = byte(n.random.IntN(256))
+	}
+	n.links[at] = l
+	n.ready = append(n.ready, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: l.id, Peer: l.name})
+	return l
+}
+
+// write sends bytes from the peer to the server, in pieces.
+func (l *link) write(data []byte) {
+	if l.peerGone || l.reset {
+		return
+	}
+	n := l.network
+	for len(data) > 0 {
+		piece := len(data)
+		if n.faulty && n.random.IntN(3) == 0 {
+			piece = 1 + n.random.IntN(len(data))
+		}
+		bytes := data[:piece]
+		data = data[piece:]
+		l.inOrder(&l.arriveNs, func() {
+			if !l.reset && !l.serverClosed {
+				l.arrived = append(l.arrived, bytes...)
+				l.feed()
+			}
+		})
+	}
+}
+
+// inOrder does something after a delay, and after everything that was given the same clock before.
+func (l *link) inOrder(lastNs *uint64, do func()) {
+	*lastNs = max(l.network.events.nowNs+l.network.delay(), *lastNs)
+	l.later(*lastNs-l.network.events.nowNs, do)
+}
+
+// hangUp ends the connection from the peer's side, in good order: what was written still arrives.
+func (l *link) hangUp() {
+	if l.peerGone {
+		return
+	}
+	l.inOrder(&l.arriveNs, func() { l.peerClosed = true; l.feed() })
+	l.endPeer()
+}
+
+// breakOff ends the connection from neither side: bytes on the way are lost.
+func (l *link) breakOff() {
+	if l.serverClosed || l.reset {
+		return
+	}
+	l.reset = true
+	l.arrived = nil
+	l.endPeer()
+	l.feed()
+	if l.sending != nil {
+		l.sending = nil
+		l.network.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: l.id, Bytes: -int32(unix.ECONNRESET)})
+	}
+}
+
+func (l *link) endPeer() {
+	if !l.peerGone {
+		l.peerGone = true
+		l.peer.ended(l)
+	}
+}
+
+func (n *Network) push(e ports.NetworkEvent) { n.ready = append(n.ready, e) }
+
+// feed gives an outstanding receive what there is.
+func (l *link) feed() {
+	if l.receiveInto == nil || l.serverClosed {
+		return
+	}
+	e := ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: l.id}
+	switch {
+	case l.reset:
+		e.Bytes = -int32(unix.ECONNRESET)
+	case len(l.arrived) > 0:
+		count := min(len(l.arrived), len(l.receiveInto))
+		if l.network.faulty && l.network.random.IntN(4) == 0 {
+			count = 1 + l.network.random.IntN(count)
+		}
+		copy(l.receiveInto, l.arrived[:count])
+		l.arrived = l.arrived[count:]
+		e.Bytes = int32(count)
+	case l.peerClosed:
+		e.Bytes = 0
+	default:
+		return
+	}
+	l.receiveInto = nil
+	l.network.push(e)
+}
+
+// drain hands some of an outstanding send to the peer.
+func (l *link) drain() {
+	n := l.network
+	if l.sending == nil || l.serverClosed || l.reset {
+		return
+	}
+	if l.stalledNs > n.events.nowNs {
+		l.later(l.stalledNs-n.events.nowNs, l.drain)
+		return
+	}
+	count := len(l.sending) - l.sentBytes
+	if n.faulty && n.random.IntN(3) == 0 {
+		count = 1 + n.random.IntN(count)
+	}
+	data := l.sendCopy[l.sentBytes : l.sentBytes+count]
+	if !bytes.Equal(data, l.sending[l.sentBytes:l.sentBytes+count]) {
+		n.fail("a message changed while it was being sent on connection %d", l.id)
+	}
+	l.sentBytes += count
+	if !l.peerGone {
+		l.inOrder(&l.deliverNs, func() {
+			if !l.peerGone {
+				l.peer.received(l, data)
+			}
+		})
+	}
+	if l.sentBytes == len(l.sending) {
+		l.sending = nil
+		n.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: l.id, Bytes: int32(l.sentBytes)})
+		return
+	}
+	l.later(n.delay(), l.drain)
+}
+
+func (n *Network) at(connection ports.ConnectionID, what string) *link {
+	if int(connection) >= len(n.links) || n.links[connection] == nil || n.links[connection].serverClosed {
+		n.fail("%s on connection %d, which is not open", what, connection)
+	}
+	return n.links[connection]
+}
+
+// Connect implements ports.Network. A single replica has nobody to connect to.
+func (n *Network) Connect([18]byte) (ports.ConnectionID, bool) { return 0, false }
+
+// Receive implements ports.Network.
+func (n *Network) Receive(connection ports.ConnectionID, buffer []byte) {
+	l := n.at(connection, "a receive")
+	if l.receiveInto != nil || len(buffer) == 0 {
+		n.fail("a second or an empty receive on connection %d", connection)
+	}
+	l.receiveInto = buffer
+	l.feed()
+}
+
+// Send implements ports.Network.
+func (n *Network) Send(connection ports.ConnectionID, buffer []byte) {
+	l := n.at(connection, "a send")
+	if l.sending != nil || len(buffer) == 0 {
+		n.fail("a second or an empty send on connection %d", connection)
+	}
+	if l.reset || l.peerGone && n.random.IntN(2) == 0 {
+		n.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: connection, Bytes: -int32(unix.EPIPE)})
+		return
+	}
+	l.sending, l.sendCopy, l.sentBytes = buffer, bytes.Clone(buffer), 0
+	l.later(n.random.Uint64N(20_000), l.drain)
+}
+
+// Close implements ports.Network.
+func (n *Network) Close(connection ports.ConnectionID) {
+	l := n.at(connection, "a close")
+	l.serverClosed = true
+	l.arrived = nil
+	kept := n.ready[:0]
+	for _, e := range n.ready {
+		if e.Connection != connection {
+			kept = append(kept, e)
+		}
+	}
+	n.ready = kept
+	// The buffers stay the port's until NetworkClosed.
+	l.later(n.random.Uint64N(200_000), func() {
+		l.receiveInto, l.sending = nil, nil
+		n.push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: connection})
+	})
+	l.inOrder(&l.deliverNs, l.endPeer)
+}
+
+// Poll implements ports.Network.
+func (n *Network) Poll(out []ports.NetworkEvent) int {
+	count := min(len(out), len(n.ready))
+	if count > 1 && n.random.IntN(4) == 0 {
+		count = 1 + n.random.IntN(count)
+	}
+	copy(out, n.ready[:count])
+	n.ready = n.ready[:copy(n.ready, n.ready[count:])]
+	for _, e := range out[:count] {
+		if e.Kind == ports.NetworkClosed {
+			n.links[e.Connection] = nil // the id may name another connection from now on
+		}
+	}
+	return count
+}

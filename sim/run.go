@@ -1,0 +1,369 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+
+	"ledger/sim/workload"
+	"ledger/stages/consensus"
+)
+
+// Options of a run.
+type Options struct {
+	Seed  uint64
+	Plant consensus.Plant // a bug on purpose
+	Trace bool            // collect what happened
+}
+
+// Result of a run that found nothing.
+type Result struct {
+	Steps, ExchangesCount, RequestsCount             int
+	OpsCount                                         int
+	StartsCount, CrashesCount                        int
+	CheckpointsCount, ForksCount, DamagesCount       int
+	RefusalsCount, FaultsCount, AccountsCount, Bytes int
+	TransfersCount                                   int
+	Hash                                             uint64 // of everything that happened, in order
+}
+
+// Failure is what a run found.
+type Failure struct {
+	Options Options
+	Reason  string
+	Stack   string // of a panic
+	Trace   []string
+}
+
+func (f *Failure) Error() string {
+	text := fmt.Sprintf("seed %d: %s", f.Options.Seed, f.Reason)
+	if f.Stack != "" {
+		text += "\n" + f.Stack
+	}
+	if len(f.Trace) > 0 {
+		text += "\nthe last steps:\n" + strings.Join(f.Trace, "\n")
+	}
+	return text
+}
+
+// violation unwinds a run that has found something.
+type violation struct{ reason string }
+
+// traceLines is how much of a failing run is shown.
+const traceLines = 60
+
+// Run simulates one seed. A Failure is replayed once for its trace.
+func Run(options Options) (Result, error) {
+	result, failure := run(options)
+	if failure == nil {
+		return result, nil
+	}
+	if !options.Trace {
+		options.Trace = true
+		if _, again := run(options); again != nil {
+			failure.Trace = again.Trace
+			if again.Reason != failure.Reason {
+				failure.Reason += "\nTHE REPLAY DIFFERS: " + again.Reason
+			}
+		}
+	}
+	failure.Trace = failure.Trace[max(0, len(failure.Trace)-traceLines):]
+	return result, failure
+}
+
+func run(options Options) (result Result, failure *Failure) {
+	var w *World
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		failure = &Failure{Options: options}
+		if v, ok := r.(violation); ok {
+			failure.Reason = v.reason
+		} else {
+			failure.Reason, failure.Stack = fmt.Sprintf("panic: %v", r), string(debug.Stack())
+		}
+		if w != nil {
+			failure.Trace = w.trace
+			w.abandon()
+		}
+	}()
+	fail := func(format string, arguments ...any) { panic(violation{fmt.Sprintf(format, arguments...)}) }
+	w = newWorld(options, rand.New(rand.NewPCG(options.Seed, 0x6c6564676572)), fail)
+	w.live()
+	w.abandon()
+	return w.finish(), nil
+}
+
+// abandon gives memory and coroutines back, whatever state they are in.
+func (w *World) abandon() {
+	if w.replica != nil {
+		w.stop()
+		w.replica = nil
+		w.memory.Close()
+	}
+}
+
+func (w *World) finish() Result {
+	r := &w.result
+	r.Steps, r.ExchangesCount, r.RequestsCount = int(w.steps), w.exchangesCount, w.judge.RequestsCount
+	r.OpsCount, r.CheckpointsCount = int(w.judge.durableOp), w.judge.CheckpointsCount
+	r.AccountsCount, r.TransfersCount, _, _ = w.judge.clients.Server.Machine.Counts()
+	r.Bytes, r.Hash = len(w.disk.image.now), w.hash
+	return *r
+}
+
+// Bounds of a run.
+const (
+	crashesMax       = 6
+	exchangesMin     = 40
+	exchangesMax     = 240
+	calmNsMax        = 300_000 * nsPerMs // in calm, everything ends within this
+	workStepsMax     = 400_000
+	calmStepsMax     = 2_000_000
+	faultStepsMax    = 100_000
+	recoveryTriesMax = 8
+)
+
+// live is the life of one data file.
+func (w *World) live() {
+	r := w.random
+	if r.IntN(8) == 0 && !w.format(r.IntN(100)) {
+		if started, err := w.start(-1); err == nil && started {
+			// The superblock is written last, so the file is complete.
+			w.crash(true)
+			w.judge = newJudge(&w.limits, w.cluster, w.modelLimits, w.fail)
+		}
+		w.disk.image = newImage(w.limits.SectorBytes)
+	}
+	w.format(-1)
+
+	w.network.faulty = r.IntN(4) != 0
+	profile := workload.DrawProfile(r)
+	if profile.Accounts > 200 {
+		profile.Accounts = 200
+	}
+	profile.BatchEventsMax = min(profile.BatchEventsMax, 40)
+	generator := workload.NewGenerator(r.Uint64(), profile, w.modelLimits)
+	w.addClients(1+r.IntN(int(w.limits.SessionsMax)+2), generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
+
+	goal := exchangesMin + r.IntN(exchangesMax-exchangesMin)
+	crashes := r.IntN(crashesMax + 1)
+	for range crashes {
+		w.restart()
+		w.work(w.exchangesCount+goal/(crashes+1)+1, 1+r.IntN(1<<(4+r.IntN(12))))
+		w.crash(r.IntN(3) != 0)
+		w.damageWithin()
+		if r.IntN(2) == 0 {
+			w.fork()
+		}
+	}
+	w.restart()
+	w.work(goal, workStepsMax)
+	w.heal()
+	w.audit()
+	if w.pause(); r.IntN(2) == 0 {
+		w.runUntil(func() bool { return w.quiet() }, "everything in hand is done")
+	}
+	w.crash(r.IntN(2) == 0)
+	if r.IntN(3) == 0 {
+		w.damageBeyond()
+		return
+	}
+	w.damageWithin()
+	w.restart()
+	w.audit()
+}
+
+// restart brings the replica up; the machine may go down several times meanwhile.
+func (w *World) restart() {
+	for tries := 0; ; tries++ {
+		crashSectors := -1
+		if tries < recoveryTriesMax && w.random.IntN(4) == 0 {
+			crashSectors = w.random.IntN(1 << w.random.IntN(7))
+		}
+		started, err := w.start(crashSectors)
+		if err != nil {
+			w.fail("the replica refuses to start: %v", err)
+		}
+		if started {
+			return
+		}
+		w.result.CrashesCount++
+		w.network.crash()
+		w.disk.crash(true)
+	}
+}
+
+// work runs until so many exchanges have ended or so many steps are done. In between, the disk may fail for good: then the
+// replica must stop, and go on after a restart.
+func (w *World) work(goal int, steps int) {
+	r := w.random
+	strikeAt := -1
+	if r.IntN(8) == 0 {
+		strikeAt = r.IntN(1 + steps/2)
+	}
+	for i := 0; i < steps && w.exchangesCount < goal; i++ {
+		if i == strikeAt {
+			switch r.IntN(3) {
+			case 0:
+				w.disk.writeErrorIn = 1 + r.IntN(20)
+			case 1:
+				w.disk.syncErrorIn = 1
+			case 2:
+				w.disk.image.limitBytes = uint64(len(w.disk.image.now))
+			}
+		}
+		w.step()
+		if w.fault == nil && !w.disk.errorGiven {
+			continue
+		}
+		if !w.disk.errorGiven {
+			w.fail("the replica stops: %v", w.fault)
+		}
+		for j := 0; w.fault == nil; j++ {
+			if j == faultStepsMax {
+				w.fail("the disk has failed, and the replica goes on")
+			}
+			w.step()
+		}
+		if w.disk.image.limitBytes != ^uint64(0) && w.disk.writeErrorIn == 0 && w.disk.syncErrorIn == 0 && !strings.Contains(w.fault.Error(), "space") {
+			w.fail("the disk is full, and the replica says %q", w.fault)
+		}
+		w.result.FaultsCount++
+		w.disk.image.limitBytes = ^uint64(0)
+		w.crash(r.IntN(2) == 0)
+		w.restart()
+	}
+	w.disk.writeErrorIn, w.disk.syncErrorIn, w.disk.image.limitBytes = 0, 0, ^uint64(0)
+}
+
+// runUntil steps in calm until done; not to get there is a finding.
+func (w *World) runUntil(done func() bool, what string) {
+	w.settleDown()
+	untilNs := w.events.nowNs + calmNsMax
+	for i := 0; !done(); i++ {
+		if i == calmStepsMax || w.events.nowNs > untilNs {
+			w.fail("in calm it never comes to this: %s (%d steps, %d s)", what, i, (w.events.nowNs+calmNsMax-untilNs)/1_000_000_000)
+		}
+		w.step()
+		if w.fault != nil {
+			if w.disk.errorGiven {
+				w.result.FaultsCount++
+				w.crash(true)
+				w.restart()
+				continue
+			}
+			w.fail("the replica stops: %v", w.fault)
+		}
+	}
+}
+
+// heal: without further trouble every client gets what it waits for.
+func (w *World) heal() {
+	for _, c := range w.clients {
+		c.protocol.Stop()
+	}
+	w.runUntil(func() bool {
+		for _, c := range w.clients {
+			if c.protocol.InFlight() != nil {
+				return false
+			}
+		}
+		return w.ready
+	}, "every client has its answer")
+}
+
+// audit compares everything that can be asked for with the model.
+func (w *World) audit() {
+	for _, c := range w.clients {
+		if c.link != nil {
+			c.link.hangUp()
+		}
+	}
+	w.clients = w.clients[:0]
+	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random)
+	w.addClients(1, a, 0)
+	w.note("audit", uint64(len(a.requests)), 0)
+	c := w.clients[0]
+	done := 0
+	w.settleDown()
+	w.runUntil(func() bool {
+		if a.next == len(a.requests) {
+			c.protocol.Stop()
+		}
+		done = a.next
+		return w.ready && a.next == len(a.requests) && c.protocol.InFlight() == nil
+	}, fmt.Sprintf("the audit ends (%d of %d requests)", done, len(a.requests)))
+	if c.link != nil {
+		c.link.hangUp()
+	}
+	w.clients = w.clients[:0]
+}
+
+// auditUntilFault is an audit of a replica with damage: it ends when the replica stops.
+func (w *World) auditUntilFault() {
+	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random)
+	w.addClients(1, a, 0)
+	w.settleDown()
+	for i := 0; w.fault == nil && (a.next < len(a.requests) || w.clients[0].protocol.InFlight() != nil); i++ {
+		if i == calmStepsMax {
+			w.fail("with damage the replica neither answers nor stops")
+		}
+		w.step()
+	}
+	w.clients = w.clients[:0]
+}
+
+// pause lets what is going on in the background go on for a while.
+func (w *World) pause() {
+	for range w.random.IntN(2000) {
+		if w.step(); w.fault != nil {
+			w.fail("the replica stops: %v", w.fault)
+		}
+	}
+}
+
+// quiet tells whether the stages and the disk are at rest.
+func (w *World) quiet() bool { return len(w.disk.flying) == 0 && len(w.events.heap) == 0 }
+
+// fork starts another machine on a copy of the medium, with other timing and no clients: it must come to the same checkpoints.
+func (w *World) fork() {
+	w.result.ForksCount++
+	other := &World{
+		options: w.options, random: rand.New(rand.NewPCG(w.random.Uint64(), 1)), fail: w.fail,
+		limits: w.limits, modelLimits: w.modelLimits, cluster: w.cluster, clusterNumber: w.clusterNumber,
+	}
+	other.options.Trace = false
+	other.disk = newDisk(w.disk.image.clone(), &other.events, other.random, w.fail)
+	other.network = newNetwork(&other.events, other.random, w.limits.ConnectionsMax, w.fail)
+	defer other.abandon()
+	if started, err := other.start(-1); err != nil || !started {
+		w.fail("on a copy of the medium the replica refuses to start: %v", err)
+	}
+	head := other.opened.Consensus.OpHead
+	if head != w.judge.durableOp && (w.judge.candidate == nil || head != w.judge.durableOp+1) {
+		w.fail("on a copy of the medium the log ends at op %d, but op %d is the last durable one", head, w.judge.durableOp)
+	}
+	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte) {
+		if zone == PortJournal && offsetBytes < w.judge.layout.HeadersAt {
+			if op, id := checkpointOf(data); w.limits.CheckpointTrigger(op) <= head {
+				w.judge.checkpoint(op, id)
+			}
+		}
+	}
+	for untilNs := ^uint64(0); other.events.nowNs < untilNs; {
+		if other.steps > calmStepsMax {
+			w.fail("on a copy of the medium the replica never gets ready")
+		}
+		other.step()
+		if other.fault != nil {
+			w.fail("on a copy of the medium the replica stops: %v", other.fault)
+		}
+		if other.ready && untilNs == ^uint64(0) {
+			untilNs = other.events.nowNs + 50*nsPerMs
+		}
+	}
+}

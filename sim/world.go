@@ -1,0 +1,315 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"ledger/arena"
+	"ledger/limits"
+	"ledger/replica"
+	"ledger/sim/model"
+	"ledger/sim/workload"
+	"ledger/stages"
+	"ledger/stages/consensus"
+	"ledger/stages/net"
+	"ledger/storage"
+	"ledger/storage/datafile"
+	"ledger/wire"
+)
+
+// World is one run: a machine with a replica, its clients, and the clock.
+type World struct {
+	options Options
+	random  *rand.Rand
+	fail    func(format string, arguments ...any)
+
+	limits        limits.Limits
+	modelLimits   model.Limits
+	cluster       wire.U128
+	clusterNumber model.Number
+
+	events  events
+	disk    *Disk
+	network *Network
+	judge   *Judge // nil on a copy of the machine
+	clients []*client
+	calm    bool // no faults, no bias: what is asked for must get done
+
+	replica *replica.Replica
+	opened  *replica.Opened
+	memory  *arena.Arena
+	ready   bool
+	fault   *storage.Fault
+
+	wallOffsetNs int64
+	weights      [stages.Count]uint32
+	weightsSum   uint32
+	weightsLeft  int
+	idle         uint32 // drivers that had nothing to do since something last happened
+
+	steps          uint64
+	exchangesCount int
+	hash           uint64
+	trace          []string
+	result         Result
+}
+
+// note goes into the run's hash and, when it is being replayed for its trace, into that.
+func (w *World) note(what string, a, b uint64) {
+	for _, v := range [3]uint64{w.events.nowNs, a, b} {
+		w.hash = (w.hash ^ v) * 0x100000001b3
+	}
+	if w.options.Trace {
+		w.trace = append(w.trace, fmt.Sprintf("%12.3f ms  step %6d  %s %d %d", float64(w.events.nowNs)/1e6, w.steps, what, a, b))
+	}
+}
+
+func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *World {
+	w := &World{options: options, random: random, fail: fail}
+	w.limits = DrawLimits(random)
+	w.modelLimits = model.Limits{MessageBytesMax: wire.MessageBytesMax, RequestBytesMax: w.limits.RequestBytesMax}
+	w.cluster = wire.U128{Lo: random.Uint64(), Hi: random.Uint64()}
+	w.clusterNumber = number(w.cluster)
+	w.judge = newJudge(&w.limits, w.cluster, w.modelLimits, fail)
+	w.disk = newDisk(newImage(w.limits.SectorBytes), &w.events, random, fail)
+	w.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte) {
+		w.note("write", uint64(zone), offsetBytes)
+		w.judge.onWrite(zone, offsetBytes, data)
+	}
+	w.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
+		w.note("written", uint64(zone), offsetBytes)
+		w.judge.onEnd(zone, offsetBytes, data, succeeded)
+	}
+	w.network = newNetwork(&w.events, random, w.limits.ConnectionsMax, fail)
+	return w
+}
+
+// format makes the data file; the machine may go down in the middle of it.
+func (w *World) format(crashSectors int) (done bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(crashed); !ok {
+				panic(r)
+			}
+		}
+	}()
+	file := &File{image: w.disk.image, random: w.random, crashSectors: crashSectors}
+	scratch := make([]byte, w.limits.MessageBytesMax)
+	options := datafile.FormatOptions{Cluster: w.cluster, ReplicasCount: 1}
+	if err := datafile.Format(file, &w.limits, &options, scratch); err != nil {
+		w.fail("format: %v", err)
+	}
+	return true
+}
+
+// start opens the data file and joins the stages; the machine may go down in the middle of it. err: the replica refuses.
+func (w *World) start(crashSectors int) (started bool, err error) {
+	w.memory = arena.New()
+	defer func() {
+		r := recover()
+		if !started {
+			w.memory.Close()
+			w.replica = nil
+		}
+		if r != nil {
+			if _, ok := r.(crashed); !ok {
+				panic(r)
+			}
+			w.note("crash during recovery", 0, 0)
+		}
+	}()
+	file := &File{image: w.disk.image, random: w.random, crashSectors: crashSectors}
+	opened, err := replica.Open(file, w.limits, w.memory)
+	if err != nil {
+		return false, err
+	}
+	w.opened = opened
+	if w.judge != nil {
+		w.judge.opened(opened, w.disk.image)
+	}
+	slots := replica.NewSlots(&opened.Limits, w.memory)
+	p := replica.Ports{
+		Network:     w.network,
+		JournalDisk: w.disk.port(PortJournal, replica.JournalOperationsMax),
+		ApplyDisk:   w.disk.port(PortApply, replica.ApplyOperationsMax),
+		CompactDisk: w.disk.port(PortCompact, replica.CompactOperationsMax),
+	}
+	w.ready, w.fault, w.idle = false, nil, 0
+	w.replica, err = replica.New(opened, p, slots, file, w.memory, replica.Options{
+		Consensus: consensus.DefaultOptions(),
+		Plant:     w.options.Plant,
+		Log:       func(net.LogEntry) {},
+		Ready:     func() { w.ready = true; w.note("ready", opened.Consensus.OpHead, 0) },
+		Fault:     func(f *storage.Fault) { w.fault = f; w.note("fault: "+f.Error(), 0, 0) },
+	})
+	if err != nil {
+		return false, err
+	}
+	w.result.StartsCount++
+	w.note("started: checkpoint, head", opened.Consensus.Superblock.Checkpoint.Op, opened.Consensus.OpHead)
+	return true, nil
+}
+
+// stop unwinds what the stages have suspended.
+func (w *World) stop() {
+	w.replica.Apply.Stop()
+	w.replica.Compact.Stop()
+}
+
+// crash takes the replica away, and with a power cut what was not on the medium.
+func (w *World) crash(powerCut bool) {
+	w.note("crash", w.judge.durableOp, 0)
+	w.result.CrashesCount++
+	if w.replica != nil {
+		w.stop()
+		w.replica = nil
+	}
+	w.network.crash()
+	w.disk.crash(powerCut)
+	w.memory.Close()
+}
+
+// redraw changes who gets how many turns: sometimes a stage starves for a while.
+func (w *World) redraw() {
+	w.weightsSum = 0
+	for i := range w.weights {
+		w.weights[i] = 4
+		if !w.calm {
+			w.weights[i] = [8]uint32{0, 1, 1, 4, 4, 4, 16, 64}[w.random.IntN(8)]
+		}
+		w.weightsSum += w.weights[i]
+	}
+	if w.weightsSum == 0 {
+		w.weights[w.random.IntN(stages.Count)] = 1
+		w.weightsSum = 1
+	}
+	w.weightsLeft = 20 + w.random.IntN(2000)
+}
+
+// step gives one driver a turn, or lets time pass.
+func (w *World) step() {
+	w.steps++
+	if w.weightsLeft == 0 || w.weightsSum == 0 {
+		w.redraw()
+	}
+	w.weightsLeft--
+	starved := uint32(0)
+	for i, weight := range w.weights {
+		if weight == 0 {
+			starved |= 1 << i
+		}
+	}
+	if w.idle|starved == 1<<stages.Count-1 || w.random.IntN(8) == 0 {
+		w.advance()
+		return
+	}
+	n := w.random.Uint32N(w.weightsSum)
+	stage := 0
+	for n >= w.weights[stage] {
+		n -= w.weights[stage]
+		stage++
+	}
+	w.events.nowNs += w.random.Uint64N(2_000)
+	w.turn(stage)
+}
+
+func (w *World) turn(stage int) {
+	w.note("turn", uint64(stage), 0)
+	if w.replica.Drivers[stage].Turn(w.events.nowNs, w.wallNs()) {
+		w.idle = 0
+	} else {
+		w.idle |= 1 << stage
+	}
+}
+
+func (w *World) wallNs() uint64 { return uint64(int64(wallBaseNs+w.events.nowNs) + w.wallOffsetNs) }
+
+// advance moves the clock to the next thing that happens, and lets it happen.
+func (w *World) advance() {
+	next := w.events.nextNs()
+	if timer := w.replica.TimerNs(); timer > w.events.nowNs {
+		next = min(next, timer)
+	}
+	for _, c := range w.clients {
+		next = min(next, c.nextNs())
+	}
+	if next == ^uint64(0) {
+		next = w.events.nowNs + nsPerMs
+	}
+	w.events.nowNs = max(w.events.nowNs, next)
+	w.note("advance", next, 0)
+	w.events.runDue()
+	for _, c := range w.clients {
+		if c.nextNs() <= w.events.nowNs {
+			c.tick()
+		}
+	}
+	w.idle = 0
+	if !w.calm {
+		w.disturb()
+	}
+}
+
+// disturb is the trouble of ordinary days: connections break, clients die, clocks jump, disks and networks get slow.
+func (w *World) disturb() {
+	r := w.random
+	if len(w.clients) == 0 {
+		return
+	}
+	c := w.clients[r.IntN(len(w.clients))]
+	switch r.IntN(600) {
+	case 0, 1:
+		if c.link != nil {
+			c.link.breakOff()
+		}
+	case 2:
+		if c.link != nil {
+			c.link.hangUp()
+		}
+	case 3:
+		if c.link != nil {
+			c.link.stalledNs = w.events.nowNs + r.Uint64N(3_000*nsPerMs)
+		}
+	case 4:
+		if r.IntN(4) == 0 {
+			c.restart()
+		}
+	case 5, 6:
+		w.intrude()
+	case 7:
+		w.wallOffsetNs = int64(r.IntN(4_000*nsPerMs)) - 2_000*nsPerMs
+		w.note("the wall clock jumps", uint64(w.wallOffsetNs), 0)
+	case 8:
+		w.disk.slow = r.IntN(3) == 0
+	case 9:
+		w.network.slow = r.IntN(4) == 0
+	}
+}
+
+// settleDown ends all trouble.
+func (w *World) settleDown() {
+	w.calm = true
+	w.disk.slow, w.network.slow, w.network.faulty = false, false, false
+	for _, l := range w.network.links {
+		if l != nil {
+			l.stalledNs = 0
+		}
+	}
+	w.redraw()
+}
+
+func (w *World) addClients(count int, source workload.Source, pauseNs uint64) {
+	releases := []uint32{16<<8 | 4, 16<<8 | 30, 16<<8 | 60, 17<<8 | 2, 17<<8 | 9}
+	for range count {
+		c := &client{world: w}
+		c.protocol = workload.NewClient(workload.ClientConfig{
+			Cluster:  w.clusterNumber,
+			Seed:     w.random.Uint64(),
+			Replicas: 1,
+			Release:  releases[w.random.IntN(len(releases))],
+			Limits:   w.modelLimits,
+			PauseNs:  pauseNs,
+		}, source, wallBaseNs+w.events.nowNs)
+		w.clients = append(w.clients, c)
+	}
+}
