@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"ledger/accounting"
 	"ledger/arena"
@@ -451,17 +452,21 @@ func BenchmarkTurn(b *testing.B) {
 	job := jobOf(storage.JobFlushTree, storage.TreeTransferID, 1, int(shape.TablesMax(65536)))
 	job.Source = src
 	g := &storage.Generation{Jobs: []storage.Job{job}}
-	turns := 0
+	var lengths []time.Duration
 	for b.Loop() {
 		requests.PushOne(stages.ApplyToCompact{Generation: g})
 		for {
+			start := time.Now()
 			driver.Turn(0, 0)
-			turns++
+			lengths = append(lengths, time.Since(start))
 			if _, ok := results.PopOne(); ok {
 				break
 			}
 		}
 		disk.completed = disk.completed[:0]
 	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(turns), "us/turn")
+	slices.Sort(lengths)
+	b.ReportMetric(float64(lengths[len(lengths)/2].Nanoseconds())/1000, "us/turn-p50")
+	b.ReportMetric(float64(lengths[len(lengths)*99/100].Nanoseconds())/1000, "us/turn-p99")
+	b.ReportMetric(float64(len(lengths))/float64(b.N), "turns/flush")
 }

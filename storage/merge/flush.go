@@ -1,6 +1,8 @@
 package merge
 
 import (
+	"slices"
+
 	"ledger/accounting"
 	"ledger/assert"
 	"ledger/storage"
@@ -67,10 +69,12 @@ func (m *Merger) extract(job *storage.Job, records []record) (inOrder bool) {
 func (m *Merger) widthOf(tree storage.TreeID, records []record) int {
 	highest := uint64(0)
 	shape := &m.shapes[tree]
-	for i := range records {
-		highest = max(highest, shape.Ordinal(records[i].Words))
+	for part := range slices.Chunk(records, passRecords) {
+		for i := range part {
+			highest = max(highest, shape.Ordinal(part[i].Words))
+		}
+		m.spend(len(part) / 16)
 	}
-	m.spend(len(records) / 8)
 	return table.OrdinalWidth(highest)
 }
 

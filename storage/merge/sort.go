@@ -2,6 +2,7 @@ package merge
 
 import (
 	"math/bits"
+	"slices"
 
 	"ledger/storage/table"
 )
@@ -30,6 +31,9 @@ func (r *record) digit(word, shift uint) uint8 {
 // insertionMax is the length up to which insertion beats another pass.
 const insertionMax = 24
 
+// passRecords is how many records a pass moves between two chances to breathe.
+const passRecords = 4096
+
 // sort puts records in order of their keys, with spare as room to move. Most significant digit first: random keys are in
 // place after two or three passes, postings after one per byte in which their values differ.
 func (m *Merger) sort(records, spare []record) {
@@ -40,11 +44,14 @@ func (m *Merger) sort(records, spare []record) {
 	// The bits that all keys share are skipped.
 	first := &records[0]
 	var a, b, c uint64
-	for i := range records {
-		r := &records[i]
-		a |= r.A ^ first.A
-		b |= r.B ^ first.B
-		c |= r.C ^ first.C
+	for part := range slices.Chunk(records, passRecords) {
+		for i := range part {
+			r := &part[i]
+			a |= r.A ^ first.A
+			b |= r.B ^ first.B
+			c |= r.C ^ first.C
+		}
+		m.spend(len(part) / 16)
 	}
 	switch {
 	case a != 0:
@@ -83,20 +90,28 @@ func shiftOf(differ uint64) uint {
 // distribute moves records to their digit's place and sorts each place.
 func (m *Merger) distribute(records, spare []record, word, shift uint) {
 	var ends [256]uint32
-	for i := range records {
-		ends[records[i].digit(word, shift)]++
+	for part := range slices.Chunk(records, passRecords) {
+		for i := range part {
+			ends[part[i].digit(word, shift)]++
+		}
+		m.spend(len(part) / 16)
 	}
 	sum := uint32(0)
 	for i := range ends {
 		ends[i], sum = sum, sum+ends[i]
 	}
-	for i := range records {
-		end := &ends[records[i].digit(word, shift)]
-		spare[*end] = records[i]
-		*end++
+	for part := range slices.Chunk(records, passRecords) {
+		for i := range part {
+			end := &ends[part[i].digit(word, shift)]
+			spare[*end] = part[i]
+			*end++
+		}
+		m.spend(len(part) / 4)
 	}
-	copy(records, spare[:len(records)])
-	m.spend(len(records) / 2)
+	for at := 0; at < len(records); at += passRecords {
+		copied := copy(records[at:], spare[at:min(at+passRecords, len(records))])
+		m.spend(copied / 8)
+	}
 	start := uint32(0)
 	for _, end := range ends {
 		if end-start > 1 {
