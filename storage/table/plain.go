@@ -1,38 +1,54 @@
 package table
 
 import (
-	"bytes"
 	"encoding/binary"
+	"math/bits"
 
 	"ledger/storage"
 )
 
-// searchPlain halves the keys of a page. Most comparisons end with the first word.
+// searchPlain halves the keys of a page. Branching on the comparison is meant: a wrong guess costs less than waiting for a
+// key that is not in the cache before the next can be asked for.
 func (s *Shape) searchPlain(page []byte, key *storage.Key) (index int, exact bool) {
-	low, high := 0, s.Count(page)
-	keys := page[pageHeaderBytes:s.valuesAt]
-	if s.KeyBytes < 8 { // account ordinals
-		want := binary.BigEndian.Uint32(key[:])
+	want := WordsOf(key)
+	count := s.Count(page)
+	keys := page[pageHeaderBytes : pageHeaderBytes+count*s.KeyBytes]
+	low, high := 0, count
+	switch s.KeyBytes {
+	case 16:
 		for low < high {
 			middle := int(uint(low+high) / 2)
-			if binary.BigEndian.Uint32(keys[middle*s.KeyBytes:]) < want {
+			at := keys[middle*16:][:16]
+			_, below := bits.Sub64(binary.BigEndian.Uint64(at[8:]), want.B, 0)
+			if _, below = bits.Sub64(binary.BigEndian.Uint64(at), want.A, below); below != 0 {
 				low = middle + 1
 			} else {
 				high = middle
 			}
 		}
-		return low, low < s.Count(page) && binary.BigEndian.Uint32(keys[low*s.KeyBytes:]) == want
-	}
-	want := binary.BigEndian.Uint64(key[:])
-	for low < high {
-		middle := int(uint(low+high) / 2)
-		at := keys[middle*s.KeyBytes : (middle+1)*s.KeyBytes]
-		word := binary.BigEndian.Uint64(at)
-		if word < want || word == want && bytes.Compare(at[8:], key[8:s.KeyBytes]) < 0 {
-			low = middle + 1
-		} else {
-			high = middle
+	case 8:
+		for low < high {
+			middle := int(uint(low+high) / 2)
+			if binary.BigEndian.Uint64(keys[middle*8:]) < want.A {
+				low = middle + 1
+			} else {
+				high = middle
+			}
+		}
+	default:
+		for low < high {
+			middle := int(uint(low+high) / 2)
+			if binary.BigEndian.Uint32(keys[middle*4:]) < uint32(want.A>>32) {
+				low = middle + 1
+			} else {
+				high = middle
+			}
 		}
 	}
-	return low, low < s.Count(page) && bytes.Equal(keys[low*s.KeyBytes:(low+1)*s.KeyBytes], key[:s.KeyBytes])
+	if low == count {
+		return low, false
+	}
+	var at [1]Words
+	s.DecodeWords(page, low, at[:])
+	return low, at[0] == want
 }

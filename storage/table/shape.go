@@ -2,6 +2,7 @@ package table
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"ledger/assert"
 	"ledger/limits"
@@ -102,16 +103,18 @@ func (s *Shape) TablesMax(entries uint64) uint64 {
 
 // PageFind returns the last data page whose first key is at most key, or 1: the only one that can hold key.
 func (s *Shape) PageFind(header block.HeaderPage, key *storage.Key) uint32 {
-	low, high := uint32(1), header.DataPages() // the answer is in low..high
-	for low < high {
-		middle := (low + high + 1) / 2
-		if header.FirstKey(middle).Compare(key) <= 0 {
-			low = middle
-		} else {
-			high = middle - 1
-		}
+	want := WordsOf(key)
+	base, length := uint32(1), header.DataPages()-1 // pages base+1..base+length may begin at or below key
+	for length > 0 {
+		half := (length + 1) / 2
+		first := WordsOf(header.FirstKey(base + half))
+		_, above := bits.Sub64(want.C, first.C, 0)
+		_, above = bits.Sub64(want.B, first.B, above)
+		_, above = bits.Sub64(want.A, first.A, above)
+		base += half & (uint32(above) - 1)
+		length -= half
 	}
-	return low
+	return base
 }
 
 // Count of a page's entries.
