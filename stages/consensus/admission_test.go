@@ -1,0 +1,374 @@
+package consensus
+
+import (
+	"bytes"
+	"testing"
+
+	"ledger/limits"
+	"ledger/stages"
+	"ledger/wire"
+)
+
+var testRelease = wire.ReleaseOf(0, 17, 9)
+
+// tester is a world and the answers that reached clients since they were last asked for.
+type tester struct {
+	*world
+	answers [][]byte
+}
+
+func newTester(t testing.TB, l limits.Limits) *tester {
+	w := &tester{world: newWorld(t, l)}
+	w.onMessage = func(m []byte) { w.answers = append(w.answers, m) }
+	w.nowNs = 1 << 40
+	w.settle() // the first pulse is out
+	return w
+}
+
+// ask sends a message, lets everything finish and returns the answer, nil if there is none.
+func (w *tester) ask(message []byte) *wire.Header {
+	w.t.Helper()
+	w.answers = nil
+	if !w.receive(message) {
+		w.t.Fatal("the message would not pass net")
+	}
+	w.settle()
+	w.checkQuiet()
+	switch len(w.answers) {
+	case 0:
+		return nil
+	case 1:
+		return wire.HeaderOf(w.answers[0][:256])
+	}
+	w.t.Fatalf("%d answers to one message", len(w.answers))
+	return nil
+}
+
+func registerFrame(id uint64) []byte {
+	return frame(wire.RequestFields{Client: wire.U128{Lo: id}, Operation: wire.OperationRegister}, make([]byte, 256))
+}
+
+func (w *tester) register(id uint64) (f wire.RequestFields) {
+	w.t.Helper()
+	h := w.ask(registerFrame(id))
+	if h == nil || h.Command() != wire.CommandReply {
+		w.t.Fatalf("client %d is not registered", id)
+	}
+	return wire.RequestFields{Client: wire.U128{Lo: id}, Session: h.ReplyCommit(), Number: 1, Parent: h.ReplyContext(), Operation: wire.OperationLookupAccountsUnbatched}
+}
+
+// next sends the request that f describes and returns the one that may follow.
+func (w *tester) next(f wire.RequestFields) wire.RequestFields {
+	w.t.Helper()
+	h := w.ask(frame(f, make([]byte, 16)))
+	if h == nil || h.Command() != wire.CommandReply {
+		w.t.Fatalf("request %d of %v is not answered", f.Number, f.Client)
+	}
+	f.Number, f.Parent = f.Number+1, h.ReplyContext()
+	return f
+}
+
+// Goal: every row of the wire protocol's 4.4 has its outcome, and an earlier row wins over a later one.
+func TestRequestRules(t *testing.T) {
+	const reply, silence = wire.EvictionReason(100), wire.EvictionReason(101)
+	type change = func(f *wire.RequestFields)
+	cases := []struct {
+		name   string
+		change change
+		body   int
+		header func(h *wire.Header)
+		want   wire.EvictionReason
+	}{
+		{name: "11: the next request", want: reply},
+		{name: "1: view above ours", change: func(f *wire.RequestFields) { f.View = 9 }, want: silence},
+		{name: "1 before 2", change: func(f *wire.RequestFields) { f.View, f.Release = 9, 1 }, want: silence},
+		{name: "1: our view", change: func(f *wire.RequestFields) { f.View = 1 }, want: reply},
+		{name: "2: release below the minimum", change: func(f *wire.RequestFields) { f.Release = 1 }, want: wire.EvictionReleaseTooLow},
+		{name: "2: release above the maximum", change: func(f *wire.RequestFields) { f.Release = 0xffffffff }, want: wire.EvictionReleaseTooHigh},
+		{name: "2 before 3", change: func(f *wire.RequestFields) { f.Release = 1 }, body: 40_000, want: wire.EvictionReleaseTooLow},
+		{name: "3: larger than told at the register", body: 40_000, want: wire.EvictionInvalidBodySize},
+		{name: "3 before 4", change: func(f *wire.RequestFields) { f.Operation = 200 }, body: 40_000, want: wire.EvictionInvalidBodySize},
+		{name: "4: unknown operation", change: func(f *wire.RequestFields) { f.Operation = 200 }, want: wire.EvictionInvalidOperation},
+		{name: "4: pulse", change: func(f *wire.RequestFields) { f.Operation = wire.OperationPulse }, want: wire.EvictionInvalidOperation},
+		{name: "4 before 7", change: func(f *wire.RequestFields) { f.Operation, f.Session = 200, 1 }, want: wire.EvictionInvalidOperation},
+		{name: "5: invalid body", body: 17, want: wire.EvictionInvalidBody},
+		{name: "5 before 7", change: func(f *wire.RequestFields) { f.Session = 1 }, body: 17, want: wire.EvictionInvalidBody},
+		{name: "7: session below", change: func(f *wire.RequestFields) { f.Session-- }, want: wire.EvictionSessionTooLow},
+		{name: "7: session below, other release", change: func(f *wire.RequestFields) { f.Session--; f.Release = testRelease + 1 }, want: wire.EvictionSessionTooLow},
+		{name: "7: session above", change: func(f *wire.RequestFields) { f.Session++ }, want: silence},
+		{name: "7: session above, other release", change: func(f *wire.RequestFields) { f.Session++; f.Release = testRelease + 1 }, want: silence},
+		{name: "7: other release", change: func(f *wire.RequestFields) { f.Release = testRelease + 1 }, want: wire.EvictionSessionReleaseMismatch},
+		{name: "7: other release, old number", change: func(f *wire.RequestFields) { f.Release = testRelease + 1; f.Number = 1 }, want: wire.EvictionSessionReleaseMismatch},
+		{name: "7: number below", change: func(f *wire.RequestFields) { f.Number -= 2 }, want: silence},
+		{name: "7: equal number, other request", change: func(f *wire.RequestFields) { f.Number-- }, want: silence},
+		{name: "7: next number, other parent", change: func(f *wire.RequestFields) { f.Parent[3] ^= 1 }, want: silence},
+		{name: "7: number beyond", change: func(f *wire.RequestFields) { f.Number++ }, want: silence},
+		{name: "7: largest number", change: func(f *wire.RequestFields) { f.Number = 1<<32 - 1 }, want: silence},
+		{name: "8: no session", change: func(f *wire.RequestFields) { f.Client.Lo = 77 }, want: wire.EvictionNoSession},
+		{name: "8 before 9", change: func(f *wire.RequestFields) { f.Client.Lo = 77 }, header: func(h *wire.Header) { h.SetRequestTimestamp(1) }, want: wire.EvictionNoSession},
+		{name: "7 before 9", change: func(f *wire.RequestFields) { f.Session-- }, header: func(h *wire.Header) { h.SetRequestTimestamp(1) }, want: wire.EvictionSessionTooLow},
+		{name: "9: timestamp", header: func(h *wire.Header) { h.SetRequestTimestamp(1) }, want: silence},
+		{name: "7: a register again, after a request", change: func(f *wire.RequestFields) {
+			*f = wire.RequestFields{Client: f.Client, Operation: wire.OperationRegister, Release: testRelease}
+		}, body: 256, want: silence},
+		{name: "7: a register of another release", change: func(f *wire.RequestFields) {
+			*f = wire.RequestFields{Client: f.Client, Operation: wire.OperationRegister, Release: testRelease + 1}
+		}, body: 256, want: wire.EvictionSessionReleaseMismatch},
+		{name: "6: a register without body", change: func(f *wire.RequestFields) {
+			*f = wire.RequestFields{Client: wire.U128{Lo: 78}, Operation: wire.OperationRegister, Release: testRelease}
+		}, want: wire.EvictionInvalidBodySize},
+		{name: "8: a register", change: func(f *wire.RequestFields) {
+			*f = wire.RequestFields{Client: wire.U128{Lo: 79}, Operation: wire.OperationRegister, Release: testRelease}
+		}, body: 256, want: reply},
+	}
+	for _, c := range cases {
+		l := testLimits()
+		l.RequestBytesMax, l.GroupBytesMax = 32<<10, 128<<10
+		w := newTester(t, l)
+		w.register(1) // another one, so that sessions below ours exist
+		f := w.next(w.next(w.register(5)))
+		f.Release = testRelease
+		if c.change != nil {
+			c.change(&f)
+		}
+		message := frame(f, make([]byte, c.body))
+		if c.header != nil {
+			h := wire.HeaderOf(message[:256])
+			c.header(h)
+			h.SetChecksum(h.ComputeChecksum())
+		}
+		head := w.head
+		h := w.ask(message)
+		got := silence
+		switch {
+		case h == nil:
+		case h.Command() == wire.CommandReply:
+			got = reply
+		case h.Command() == wire.CommandEviction:
+			got = h.EvictionReason()
+			if h.EvictionClient() != f.Client || h.View() != w.superblock.View {
+				t.Errorf("%s: eviction of %v in view %d", c.name, h.EvictionClient(), h.View())
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: outcome %d, want %d", c.name, got, c.want)
+		}
+		if (w.head > head) != (c.want == reply) {
+			t.Errorf("%s: the head went from %d to %d", c.name, head, w.head)
+		}
+	}
+}
+
+// Goal: the last request, and the register before any, are answered again with the same bytes; after a restart in the new view, with
+// the context unchanged, and the session goes on.
+func TestRepeatedRequests(t *testing.T) {
+	w := newTester(t, testLimits())
+	register := registerFrame(5)
+	first := *w.ask(register)
+	if again := w.ask(register); again == nil || *again != first {
+		t.Fatal("a repeated register is answered in another way")
+	}
+	f := wire.RequestFields{Client: wire.U128{Lo: 5}, Session: first.ReplyCommit(), Number: 1, Parent: first.ReplyContext(), Operation: wire.OperationLookupAccountsUnbatched}
+	request := frame(f, make([]byte, 32))
+	w.ask(request)
+	want := w.answers[0]
+	head := w.head
+	w.ask(request)
+	if !bytes.Equal(w.answers[0], want) || w.head != head {
+		t.Fatal("a repeated request is answered in another way, or executed again")
+	}
+	w.crash(false, false)
+	w.settle()
+	h := w.ask(request)
+	got := w.answers[0]
+	if h == nil || h.View() != 2 || h.ReplyContext() != wire.HeaderOf(want[:256]).ReplyContext() || !bytes.Equal(got[128:], want[128:]) {
+		t.Fatal("after a restart the stored reply differs in more than the view")
+	}
+	f.Number, f.Parent, f.View = 2, h.ReplyContext(), 2
+	if w.ask(frame(f, make([]byte, 16))) == nil {
+		t.Fatal("the session does not go on")
+	}
+}
+
+// Goal: while a request is on its way, from the queue to the last write, its repetitions and everything else of its client are ignored.
+func TestRepetitionsOnTheWay(t *testing.T) {
+	w := newTester(t, testLimits())
+	f := w.next(w.register(5))
+	request := frame(f, make([]byte, 16))
+	head, executed := w.head, w.executed
+	w.answers = nil
+	other := f
+	other.Operation = wire.OperationNoop
+	for _, advance := range []func() bool{w.finishCommit, w.finishAppend} {
+		w.receive(request)
+		w.receive(frame(other, nil))
+		w.receive(registerFrame(5))
+		w.turn()
+		w.receive(request)
+		w.turn()
+		if len(w.sends) != 0 {
+			t.Fatal("an answer leaves before its time")
+		}
+		advance()
+	}
+	w.settle()
+	if w.head != head+1 || w.executed != executed+1 || len(w.answers) != 1 || wire.HeaderOf(w.answers[0][:256]).Command() != wire.CommandReply {
+		t.Fatalf("%d ops, %d executed, %d answers; want one reply", w.head-head, w.executed-executed, len(w.answers))
+	}
+	w.checkQuiet()
+}
+
+// Goal: a ping is answered by reason 1, 2, 3 or a pong, in this order.
+func TestPings(t *testing.T) {
+	w := newTester(t, testLimits())
+	f := w.register(5)
+	cases := []struct {
+		name    string
+		client  uint64
+		session uint64
+		release wire.Release
+		want    wire.EvictionReason
+	}{
+		{"a client with its session", 5, f.Session, testRelease, 0},
+		{"a client with another session", 5, 1, testRelease, 0},
+		{"an unknown client without session", 6, 0, testRelease, 0},
+		{"an unknown client, session of the past", 6, w.stage.Commit(), testRelease, wire.EvictionNoSession},
+		{"an unknown client, session of the future", 6, w.stage.Commit() + 1, testRelease, 0},
+		{"1 before 2", 6, 1, 1, wire.EvictionNoSession},
+		{"release too low", 5, f.Session, 1, wire.EvictionReleaseTooLow},
+		{"release too high", 6, 0, 0xffffffff, wire.EvictionReleaseTooHigh},
+	}
+	for _, c := range cases {
+		b := make([]byte, 256)
+		wire.BuildPing(wire.HeaderOf(b), &wire.PingFields{Cluster: testCluster, Client: wire.U128{Lo: c.client}, TimestampNs: 55, Session: c.session, Release: c.release})
+		switch h := w.ask(b); {
+		case h == nil:
+			t.Errorf("%s: no answer", c.name)
+		case c.want == 0:
+			if h.Command() != wire.CommandPongClient || h.PongTimestampNs() != 55 || h.View() != w.superblock.View {
+				t.Errorf("%s: %v", c.name, h.Command())
+			}
+		case h.Command() != wire.CommandEviction || h.EvictionReason() != c.want:
+			t.Errorf("%s: %v, want eviction %v", c.name, h.Command(), c.want)
+		}
+	}
+}
+
+// Goal: a register that finds the table full evicts the session whose last reply is oldest; in a group, that of the smaller position.
+func TestEvictionOfTheOldest(t *testing.T) {
+	w := newTester(t, testLimits())
+	var f [4]wire.RequestFields
+	for i := range f {
+		f[i] = w.register(uint64(10 + i))
+	}
+	f[0] = w.next(f[0]) // client 10 is the youngest now
+	// A prepare on its way makes the next two share one: 12 before 11.
+	w.receive(frame(f[3], make([]byte, 16)))
+	w.turn()
+	w.receive(frame(f[2], make([]byte, 16)))
+	w.receive(frame(f[1], make([]byte, 16)))
+	groups := w.stage.GroupsCount
+	w.settle()
+	if w.stage.GroupsCount != groups+1 {
+		t.Fatalf("%d groups, want one", w.stage.GroupsCount-groups)
+	}
+	// The order is 10, 13, then 12 and 11 with one op.
+	for i, victim := range []uint64{10, 13, 12, 11} {
+		w.register(uint64(20 + i))
+		if w.stage.sessions.find(wire.U128{Lo: victim}) != nil || w.stage.sessions.count != 4 {
+			t.Fatalf("register %d did not evict client %d", i, victim)
+		}
+	}
+	if h := w.ask(frame(f[1], make([]byte, 16))); h == nil || h.EvictionReason() != wire.EvictionNoSession {
+		t.Fatal("an evicted client is not told")
+	}
+}
+
+// Goal: a client that is evicted while its request is on its way gets its reply, may not begin again before, and may then.
+func TestEvictedWithRequestOnItsWay(t *testing.T) {
+	w := newTester(t, testLimits())
+	f := w.register(10)
+	for i := range uint64(3) {
+		w.next(w.register(11 + i))
+	}
+	w.receive(registerFrame(20))
+	w.turn() // the register is being written
+	w.receive(frame(f, make([]byte, 16)))
+	w.turn() // 10 is admitted behind it
+	w.finishAppend()
+	w.finishCommit()
+	w.answers = nil
+	w.turn() // the register evicts 10, whose request is sequenced
+	if w.stage.sessions.find(f.Client) != nil {
+		t.Fatal("client 10 was to be evicted")
+	}
+	w.receive(registerFrame(10))
+	w.receive(frame(f, make([]byte, 16)))
+	w.settle()
+	w.checkQuiet()
+	if len(w.answers) != 2 { // the register of 20 and the request of 10
+		t.Fatalf("%d answers, want 2", len(w.answers))
+	}
+	if h := w.ask(registerFrame(10)); h == nil || h.Command() != wire.CommandReply {
+		t.Fatal("client 10 may not begin again")
+	}
+}
+
+// Goal: registers of ever new clients, while execution stands still, fill the queue and no more: what does not fit is dropped.
+func TestFloodWhileExecutionLags(t *testing.T) {
+	w := newTester(t, testLimits())
+	var f []wire.RequestFields
+	for i := range w.l.SessionsMax {
+		f = append(f, w.register(uint64(10+i)))
+	}
+	for _, request := range f { // each in a prepare of the pipeline, or in a group
+		w.receive(frame(request, make([]byte, 16)))
+		w.turn()
+		w.finishAppend()
+		w.turn()
+	}
+	for id := uint64(1000); id < 1100; id++ {
+		w.receive(registerFrame(id))
+		w.turn()
+		w.finishAppend()
+		for w.finishFree(0) {
+		}
+	}
+	if w.stage.queueCount > len(w.stage.queue) || w.stage.inFlight.count > w.stage.inFlight.max {
+		t.Fatal("more than fits")
+	}
+	w.settle()
+	w.checkQuiet()
+}
+
+// Goal: nothing is admitted during a replay or after a fault; leases still come back.
+func TestNotServing(t *testing.T) {
+	w := newTester(t, testLimits())
+	f := w.register(5)
+	w.crash(false, false)
+	w.answers = nil
+	w.receive(frame(f, make([]byte, 16)))
+	w.turn()
+	for w.finishFree(0) {
+	}
+	if w.ready || len(w.answers) != 0 {
+		t.Fatal("a replaying replica answers")
+	}
+	w.settle()
+	if !w.ready {
+		t.Fatal("the replay did not end")
+	}
+	w.receive(frame(f, make([]byte, 16)))
+	w.turn()
+	w.finishCommit()
+	fault := stages.JournalToConsensus{Kind: stages.JournalFault, Fault: nil}
+	w.journalEvents = append(w.journalEvents, fault)
+	w.turn()
+	w.appending = nil
+	w.answers = nil
+	w.receive(registerFrame(6))
+	w.settle()
+	if len(w.answers) != 0 || len(w.sends) != 0 {
+		t.Fatal("a replica that failed answers")
+	}
+}
