@@ -75,7 +75,8 @@ func run(arguments []string, in, out *os.File, errorOut io.Writer) int {
 		panic(err) // the struct above is wrong
 	}
 	if len(arguments) == 0 {
-		arguments = []string{"--help"}
+		fmt.Fprintln(errorOut, "ledger: a command is missing: format, start, dev or version; ledger --help says more")
+		return exitRefused
 	}
 	context, err := parser.Parse(arguments)
 	if exited >= 0 {
