@@ -43,6 +43,7 @@ func (c *client) tick() {
 	}
 	for _, frame := range c.protocol.Tick(wallBaseNs + now) {
 		c.lastFrame = frame.Bytes
+		w.note("client asks: operation, link", uint64(frame.Bytes[196]), c.link.number())
 		if c.link != nil {
 			c.link.write(frame.Bytes)
 		}
@@ -60,6 +61,7 @@ func (c *client) received(l *link, data []byte) {
 		w.fail("the server sends bytes that are no messages: %v", err)
 	}
 	for _, frame := range frames {
+		w.note("client gets: command, bytes", uint64(frame[114]), uint64(len(frame)))
 		w.judge.frame(frame)
 		verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, 0, frame)
 		if err != nil {

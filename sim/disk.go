@@ -64,6 +64,7 @@ type Disk struct {
 	writeErrorIn, syncErrorIn int
 	errorGiven                bool
 
+	note    func(what string, a, b uint64)                                // for the trace
 	onWrite func(zone Zone, offsetBytes uint64, data []byte)              // queued
 	onEnd   func(zone Zone, offsetBytes uint64, data []byte, result bool) // completed
 }
@@ -159,6 +160,9 @@ func (p *DiskPort) queue(o *diskOperation) {
 // start puts an operation under way. From here on a crash may find it half done.
 func (d *Disk) start(o *diskOperation) {
 	o.started = true
+	if d.note != nil {
+		d.note([...]string{"read", "write", "sync", "allocate"}[o.kind]+" begins: port, offset", uint64(o.port.zone), o.offsetBytes)
+	}
 	if o.kind == diskWrite {
 		for _, f := range d.flying {
 			if f.kind == diskWrite && f.offsetBytes < o.offsetBytes+o.lengthBytes && o.offsetBytes < f.offsetBytes+f.lengthBytes {
@@ -268,6 +272,9 @@ func (d *Disk) land(o *diskOperation) {
 
 func (d *Disk) end(o *diskOperation, result int32) {
 	o.ended = true
+	if d.note != nil {
+		d.note([...]string{"read", "write", "sync", "allocate"}[o.kind]+" ends: port, offset", uint64(o.port.zone), o.offsetBytes)
+	}
 	o.succeeded = result == int32(o.lengthBytes) || o.kind != diskWrite && result >= 0
 	o.port.ready = append(o.port.ready, ports.DiskCompletion{Tag: o.tag, Result: result})
 	if o.next == nil {

@@ -115,6 +115,14 @@ func (n *Network) connect(p peer) *link {
 	return l
 }
 
+// number names the connection in a trace; 0: none.
+func (l *link) number() uint64 {
+	if l == nil {
+		return 0
+	}
+	return uint64(l.id) + 1
+}
+
 // write sends bytes from the peer to the server, in pieces.
 func (l *link) write(data []byte) {
 	if l.peerGone || l.reset {
@@ -287,7 +295,8 @@ func (n *Network) Close(connection ports.ConnectionID) {
 		l.receiveInto, l.sending = nil, nil
 		n.push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: connection})
 	})
-	l.inOrder(&l.deliverNs, l.endPeer)
+	l.deliverNs = max(n.events.nowNs+n.delay(), l.deliverNs)
+	n.events.after(l.deliverNs-n.events.nowNs, l.endPeer) // the peer hears of it, whatever becomes of the server
 }
 
 // Poll implements ports.Network.

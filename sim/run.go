@@ -15,6 +15,8 @@ type Options struct {
 	Seed  uint64
 	Plant consensus.Plant // a bug on purpose
 	Trace bool            // collect what happened
+	// TraceLines is how much of a failing run is shown; 0 stands for 60.
+	TraceLines int
 }
 
 // Result of a run that found nothing.
@@ -50,7 +52,7 @@ func (f *Failure) Error() string {
 // violation unwinds a run that has found something.
 type violation struct{ reason string }
 
-// traceLines is how much of a failing run is shown.
+// traceLines is how much of a failing run is shown, unless the options say otherwise.
 const traceLines = 60
 
 // Run simulates one seed. A Failure is replayed once for its trace.
@@ -68,7 +70,11 @@ func Run(options Options) (Result, error) {
 			}
 		}
 	}
-	failure.Trace = failure.Trace[max(0, len(failure.Trace)-traceLines):]
+	lines := options.TraceLines
+	if lines == 0 {
+		lines = traceLines
+	}
+	failure.Trace = failure.Trace[max(0, len(failure.Trace)-lines):]
 	return result, failure
 }
 
@@ -229,7 +235,7 @@ func (w *World) work(goal int, steps int) {
 			}
 			w.step()
 		}
-		if w.disk.image.limitBytes != ^uint64(0) && w.disk.writeErrorIn == 0 && w.disk.syncErrorIn == 0 && !strings.Contains(w.fault.Error(), "space") {
+		if w.disk.image.limitBytes != ^uint64(0) && w.disk.writeErrorIn == 0 && w.disk.syncErrorIn == 0 && !strings.Contains(w.fault.Error(), "space") && !strings.Contains(w.fault.Error(), "errno 28") {
 			w.fail("the disk is full, and the replica says %q", w.fault)
 		}
 		w.result.FaultsCount++
@@ -246,6 +252,7 @@ func (w *World) runUntil(done func() bool, what string) {
 	untilNs := w.events.nowNs + calmNsMax
 	for i := 0; !done(); i++ {
 		if i == calmStepsMax || w.events.nowNs > untilNs {
+			w.describe()
 			w.fail("in calm it never comes to this: %s (%d steps, %d s)", what, i, (w.events.nowNs+calmNsMax-untilNs)/1_000_000_000)
 		}
 		w.step()
@@ -259,6 +266,21 @@ func (w *World) runUntil(done func() bool, what string) {
 			w.fail("the replica stops: %v", w.fault)
 		}
 	}
+}
+
+// describe adds to the trace where things are stuck.
+func (w *World) describe() {
+	for _, l := range w.network.links {
+		if l != nil {
+			w.note(fmt.Sprintf("link %d: %d bytes arrived, receives %v, sends %v, server closed %v, peer gone %v, reset %v", l.number(), len(l.arrived),
+				l.receiveInto != nil, l.sending != nil, l.serverClosed, l.peerGone, l.reset), 0, 0)
+		}
+	}
+	for class, pool := range w.replica.Slots.Pools {
+		w.note(fmt.Sprintf("slots of class %d: %d of %d free", class, pool.FreeCount(), pool.SlotsCount()), 0, 0)
+	}
+	w.note(fmt.Sprintf("ready %v, commit %d, apply at op %d, durable %d, disk operations %d", w.ready, w.replica.Consensus.Commit(), w.replica.Apply.Op(),
+		w.judge.durableOp, len(w.disk.flying)), 0, 0)
 }
 
 // heal: without further trouble every client gets what it waits for.
@@ -288,15 +310,12 @@ func (w *World) audit() {
 	w.addClients(1, a, 0)
 	w.note("audit", uint64(len(a.requests)), 0)
 	c := w.clients[0]
-	done := 0
-	w.settleDown()
 	w.runUntil(func() bool {
 		if a.next == len(a.requests) {
 			c.protocol.Stop()
 		}
-		done = a.next
 		return w.ready && a.next == len(a.requests) && c.protocol.InFlight() == nil
-	}, fmt.Sprintf("the audit ends (%d of %d requests)", done, len(a.requests)))
+	}, "every request of the audit is answered")
 	if c.link != nil {
 		c.link.hangUp()
 	}
@@ -309,6 +328,9 @@ func (w *World) auditUntilFault() {
 	w.addClients(1, a, 0)
 	w.settleDown()
 	for i := 0; w.fault == nil && (a.next < len(a.requests) || w.clients[0].protocol.InFlight() != nil); i++ {
+		if a.next == len(a.requests) {
+			w.clients[0].protocol.Stop()
+		}
 		if i == calmStepsMax {
 			w.fail("with damage the replica neither answers nor stops")
 		}

@@ -17,6 +17,7 @@ import (
 
 var (
 	seedsFlag = flag.Int("seeds", 60, "seeds that TestSeeds runs")
+	linesFlag = flag.Int("trace-lines", 0, "how much of a failing run is shown")
 	seedFlag  = flag.Uint64("seed", 0, "first seed of TestSeeds; 0: by the clock")
 )
 
@@ -41,7 +42,7 @@ func TestSeeds(t *testing.T) {
 				if i >= uint64(count) || t.Failed() {
 					return
 				}
-				result, err := Run(Options{Seed: first + i})
+				result, err := Run(Options{Seed: first + i, TraceLines: *linesFlag})
 				if err != nil {
 					t.Errorf("%v\nreplay: go test ./sim -run '^TestSeeds$' -seeds=1 -seed=%d", err, first+i)
 					return

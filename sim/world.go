@@ -54,10 +54,12 @@ type World struct {
 	result         Result
 }
 
+const hashPrime = 0x100000001b3
+
 // note goes into the run's hash and, when it is being replayed for its trace, into that.
 func (w *World) note(what string, a, b uint64) {
 	for _, v := range [3]uint64{w.events.nowNs, a, b} {
-		w.hash = (w.hash ^ v) * 0x100000001b3
+		w.hash = (w.hash ^ v) * hashPrime
 	}
 	if w.options.Trace {
 		w.trace = append(w.trace, fmt.Sprintf("%12.3f ms  step %6d  %s %d %d", float64(w.events.nowNs)/1e6, w.steps, what, a, b))
@@ -72,12 +74,9 @@ func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *Wo
 	w.clusterNumber = number(w.cluster)
 	w.judge = newJudge(&w.limits, w.cluster, w.modelLimits, fail)
 	w.disk = newDisk(newImage(w.limits.SectorBytes), &w.events, random, fail)
-	w.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte) {
-		w.note("write", uint64(zone), offsetBytes)
-		w.judge.onWrite(zone, offsetBytes, data)
-	}
+	w.disk.note = w.note
+	w.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte) { w.judge.onWrite(zone, offsetBytes, data) }
 	w.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
-		w.note("written", uint64(zone), offsetBytes)
 		w.judge.onEnd(zone, offsetBytes, data, succeeded)
 	}
 	w.network = newNetwork(&w.events, random, w.limits.ConnectionsMax, fail)
@@ -199,7 +198,12 @@ func (w *World) step() {
 			starved |= 1 << i
 		}
 	}
-	if w.idle|starved == 1<<stages.Count-1 || w.random.IntN(8) == 0 {
+	if w.idle|starved == 1<<stages.Count-1 {
+		w.advance()
+		return
+	}
+	// Time also passes while there is work: a little often, much seldom.
+	if early := w.random.IntN(512); early < 64 && w.events.nextNs() < w.events.nowNs+nsPerMs || early == 0 && !w.calm {
 		w.advance()
 		return
 	}
@@ -214,8 +218,10 @@ func (w *World) step() {
 }
 
 func (w *World) turn(stage int) {
-	w.note("turn", uint64(stage), 0)
-	if w.replica.Drivers[stage].Turn(w.events.nowNs, w.wallNs()) {
+	busy := w.replica.Drivers[stage].Turn(w.events.nowNs, w.wallNs())
+	w.hash = (w.hash ^ w.events.nowNs) * hashPrime
+	if busy {
+		w.note("turn of "+stages.Names[stage], 0, 0)
 		w.idle = 0
 	} else {
 		w.idle |= 1 << stage
@@ -237,7 +243,6 @@ func (w *World) advance() {
 		next = w.events.nowNs + nsPerMs
 	}
 	w.events.nowNs = max(w.events.nowNs, next)
-	w.note("advance", next, 0)
 	w.events.runDue()
 	for _, c := range w.clients {
 		if c.nextNs() <= w.events.nowNs {
