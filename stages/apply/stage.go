@@ -275,9 +275,14 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 	if wanted && len(replies)-bodyAt >= wire.BodyBytesMax {
 		target, copied = replies[bodyAt:bodyAt+wire.BodyBytesMax], false
 	}
+	switch request.Operation {
+	case wire.OperationCreateTransfers, wire.OperationCreateTransfersSparse, wire.OperationCreateTransfersUnbatched:
+		s.forest.Lookahead(request.Body)
+	}
 	bodyBytes := s.machine.Execute(&accounting.Request{
 		Operation: request.Operation, RequestBytesMax: header.RequestLimit(), Timestamp: request.Timestamp, Body: request.Body,
 	}, target)
+	s.forest.Lookahead(nil)
 	if !wanted {
 		return 0
 	}

@@ -15,7 +15,7 @@ import (
 
 // benchmarkTransfers runs full batches of plain transfers between 10,000 accounts through the rules. Compaction is done outside
 // of the measured time: it has a core of its own.
-func benchmarkTransfers(b *testing.B, randomIDs bool) {
+func benchmarkTransfers(b *testing.B, randomIDs, lookahead bool) {
 	const accounts, batch = 10_000, 8189
 	l := limits.Production()
 	l.StorageBytesMax = 16 << 30
@@ -70,6 +70,9 @@ func benchmarkTransfers(b *testing.B, randomIDs bool) {
 	for b.Loop() {
 		request := build()
 		start := threadNs()
+		if lookahead {
+			w.forest.Lookahead(request)
+		}
 		execute(wire.OperationCreateTransfers, request)
 		spentNs += threadNs() - start
 		w.ended()
@@ -91,7 +94,10 @@ func threadNs() int64 {
 }
 
 // Expected: about 200 ns: two accounts and one id found, 3 cache lines of row written.
-func BenchmarkTransfersIncreasing(b *testing.B) { benchmarkTransfers(b, false) }
+func BenchmarkTransfersIncreasing(b *testing.B) { benchmarkTransfers(b, false, true) }
 
 // Expected: the same, and some 20 ns for each run of the id tree.
-func BenchmarkTransfersRandom(b *testing.B) { benchmarkTransfers(b, true) }
+func BenchmarkTransfersRandom(b *testing.B) { benchmarkTransfers(b, true, true) }
+
+// Without the hint, for comparison.
+func BenchmarkTransfersIncreasingBlind(b *testing.B) { benchmarkTransfers(b, false, false) }

@@ -19,7 +19,7 @@ type checkpoint struct {
 }
 
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
-	const name = "checkpoint"
+	const name = "checkpoint slots"
 	manifestBytes := manifestBytesMax(uint64(len(f.pool.tables)), uint64(len(f.log.tables)))
 	freeSetBytes := f.freeSet.EncodedBytesLimit()
 	// Sessions: a reply of a full message each, and a few blocks for what is beside them.

@@ -57,6 +57,7 @@ type Forest struct {
 	accountScan accountScan
 	eventScan   eventScan
 	warm        warmQueue
+	ahead       ahead
 
 	accountScratch  accounting.Account
 	transferScratch accounting.Transfer
@@ -96,7 +97,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	}
 	filterBytesMax := max(f.trees[storage.TreeTransferID].shape.FilterBytesMax(), f.trees[storage.TreeAccountID].shape.FilterBytesMax())
 	f.filters = newFilterPool(a, uint64(filterBytesMax), min(addressesMax, filtersMax))
-	f.tail.rows = arena.Slice[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), "memtables")
+	f.tail.rows = arena.Slice[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), "memtable slots")
 	f.memtables[0] = newMemtable(a, &l, &f.tail)
 	f.memtables[1] = newMemtable(a, &l, &f.tail)
 	f.filling = f.memtables[0]

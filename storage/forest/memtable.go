@@ -121,7 +121,7 @@ type tail struct {
 }
 
 func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
-	const name = "memtables"
+	const name = "memtable slots"
 	rows := rowsMax(l)
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
 	list := func() indexList { return indexList{indexes: arena.Slice[uint32](a, uint64(rows), name)} }

@@ -65,7 +65,11 @@ func TestAgainstMemoryStore(t *testing.T) {
 			if random.IntN(2) == 0 {
 				accounting.Warm(request.Operation, request.Body, w.forest)
 			}
+			if random.IntN(4) > 0 && request.Operation == wire.OperationCreateTransfers {
+				w.forest.Lookahead(request.Body)
+			}
 			pair.Execute(&request)
+			w.forest.Lookahead(nil)
 			w.ended()
 			w.grid.Poll()
 			w.forest.WarmStep()

@@ -21,7 +21,7 @@ type rowLog struct {
 }
 
 func newRowLog(a *arena.Arena, blocksMax uint64) rowLog {
-	const name = "manifest"
+	const name = "manifest slots"
 	return rowLog{
 		tables: arena.Slice[storage.Table](a, blocksMax, name),
 		firsts: arena.Slice[uint64](a, blocksMax, name),

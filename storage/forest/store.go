@@ -140,6 +140,7 @@ func (f *Forest) TransferFind(id accounting.U128) (accounting.TransferOrdinal, a
 	if id.IsZero() || id.IsMax() {
 		return 0, accounting.TransferAbsent
 	}
+	absent := f.ahead.chunk != nil && f.aheadAbsent(id)
 	hash := hashID(id)
 	if ordinal, state := f.filling.transferFind(id, hash); state != accounting.TransferAbsent {
 		return ordinal, state
@@ -149,7 +150,7 @@ func (f *Forest) TransferFind(id accounting.U128) (accounting.TransferOrdinal, a
 			return ordinal, state
 		}
 	}
-	if f.trees[storage.TreeTransferID].runsCount == 0 {
+	if absent || f.trees[storage.TreeTransferID].runsCount == 0 {
 		return 0, accounting.TransferAbsent
 	}
 	key := keyOfID(id)

@@ -160,7 +160,7 @@ type tablePool struct {
 }
 
 func newTablePool(a *arena.Arena, capacity uint64) *tablePool {
-	const name = "manifest"
+	const name = "manifest slots"
 	return &tablePool{
 		tables:  arena.Slice[storage.Table](a, capacity, name),
 		fences:  arena.Slice[fence](a, capacity, name),
@@ -231,7 +231,7 @@ type filterPool struct {
 }
 
 func newFilterPool(a *arena.Arena, slotBytes uint64, slots uint64) filterPool {
-	return filterPool{memory: a.Bytes(slotBytes*slots, 64, "filters"), slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
+	return filterPool{memory: a.Bytes(slotBytes*slots, 64, "filter slots"), slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
 }
 
 // get takes a slot; 0: none is left.
