@@ -169,12 +169,8 @@ func (m *Merger) fill(in *input, shape *table.Shape, index int) bool {
 	return true
 }
 
-// advance goes to the next entry. It returns false at the end of the run, and on a fault.
-func (m *Merger) advance(in *input, shape *table.Shape) bool {
-	in.at++
-	if in.at < in.count {
-		return true
-	}
+// refill goes to the entry behind the batch. It returns false at the end of the run, and on a fault.
+func (m *Merger) refill(in *input, shape *table.Shape) bool {
 	if next := in.index + in.count; next < shape.Count(in.page) {
 		return m.fill(in, shape, next)
 	}

@@ -28,8 +28,15 @@ type heads struct {
 
 // sink puts the first head, whose key has grown, where it belongs.
 func (h *heads) sink() {
+	if h.count > 1 && h.order[1].before(&h.order[0]) {
+		h.sinkDeep()
+	}
+}
+
+func (h *heads) sinkDeep() {
 	first := h.order[0]
-	i := 1
+	h.order[0] = h.order[1]
+	i := 2
 	for ; i < h.count && h.order[i].before(&first); i++ {
 		h.order[i-1] = h.order[i]
 	}
@@ -83,7 +90,13 @@ func (m *Merger) merge(job *storage.Job) {
 		// The entry is consumed, and older ones with its key are hidden by it: keys are never cut apart.
 		for h.count > 0 && h.order[0].Words == key.Words {
 			consumed++
-			m.next(shape, &h)
+			in := &m.inputs[h.order[0].run]
+			if in.at++; in.at < in.count {
+				h.order[0].Words = in.keys[in.at]
+				h.sink()
+				continue
+			}
+			m.next(shape, in, &h)
 			if m.fault != nil {
 				m.abandonInputs(job)
 				m.packer.Abandon()
@@ -101,10 +114,9 @@ func (m *Merger) merge(job *storage.Job) {
 	m.abandonInputs(job)
 }
 
-// next moves the first input to its next entry.
-func (m *Merger) next(shape *table.Shape, h *heads) {
-	in := &m.inputs[h.order[0].run]
-	if !m.advance(in, shape) {
+// next moves the first input, whose batch is consumed, to its next entry.
+func (m *Merger) next(shape *table.Shape, in *input, h *heads) {
+	if !m.refill(in, shape) {
 		h.removeFirst()
 		return
 	}

@@ -236,14 +236,9 @@ func (m *Merger) installed(job *storage.Job, t storage.Table) {
 
 // add packs an entry into the job's run, going to the next table when one is full.
 func (m *Merger) add(job *storage.Job, key table.Words, tombstone bool, value []byte) {
-	for {
-		if !m.packer.Open() {
-			m.packer.Begin(m.take())
-		}
-		if m.packer.AddWords(key, tombstone, value) {
-			return
-		}
+	for !m.packer.AddWords(key, tombstone, value) {
 		m.finishTable(job)
+		m.packer.Begin(m.take())
 	}
 }
 

@@ -2,6 +2,7 @@ package table
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"ledger/assert"
 	"ledger/storage"
@@ -16,7 +17,8 @@ type Builder struct {
 	header block.HeaderPage
 	width  int // prefix: bytes of an ordinal; grows within a run, never shrinks
 
-	widthEnd uint64 // the first ordinal that does not fit the width
+	widthEnd    uint64 // the first ordinal that does not fit the width
+	lastOrdinal uint64 // of last
 
 	open       bool
 	pageNumber uint32 // the page being filled, from 1
@@ -90,11 +92,15 @@ func (b *Builder) Add(key *storage.Key, tombstone bool, value []byte) bool {
 	return b.AddWords(WordsOf(key), tombstone, value)
 }
 
-// AddWords is Add for a key as numbers.
+// AddWords is Add for a key as numbers. Without an open table it returns false as well.
 func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
+	if !b.open {
+		return false
+	}
 	s := b.shape
 	if s.Encoding == storage.EncodingPrefix {
-		return b.addPrefix(key)
+		ordinal := s.Ordinal(key)
+		return b.addShort(key, ordinal) || b.addPrefix(key, ordinal)
 	}
 	if b.count == s.pageEntries && !b.pageNext() {
 		return false
@@ -115,8 +121,72 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 		b.page[s.tombstonesAt+b.count/8] |= 1 << (b.count % 8)
 	} else {
 		assert.Equal(len(value), s.ValueBytes, "bytes of a value")
-		copy(b.page[s.valuesAt+b.count*s.ValueBytes:], value)
+		at := s.valuesAt + b.count*s.ValueBytes
+		if len(value) == 8 {
+			binary.LittleEndian.PutUint64(b.page[at:], binary.LittleEndian.Uint64(value))
+		} else {
+			copy(b.page[at:], value)
+		}
 	}
+	b.count++
+	b.entries++
+	return true
+}
+
+// addShort is the way that nearly all postings go: neither the first of a group nor near the page's end, and no wider than
+// the page's ordinals. It returns false where addPrefix has to look.
+func (b *Builder) addShort(key Words, ordinal uint64) bool {
+	end := b.at + entrySlack
+	if b.count%restartEvery == 0 || ordinal >= b.widthEnd || end > len(b.page)-2*(b.count/restartEvery+1) {
+		return false
+	}
+	entry := b.page[b.at:end:end]
+	s, last := b.shape, &b.last
+	var shared int
+	switch {
+	case key.A != last.A:
+		assert.That(key.A > last.A, "a table's keys ascend")
+		shared = bits.LeadingZeros64(key.A^last.A) / 8
+	case key.B != last.B:
+		assert.That(key.B > last.B, "a table's keys ascend")
+		shared = 8 + bits.LeadingZeros64(key.B^last.B)/8
+	default:
+		assert.That(key.C > last.C, "a table's keys ascend")
+		shared = 16 // a third word is an ordinal alone
+	}
+	if shared >= s.valueAt {
+		delta := ordinal - b.lastOrdinal
+		switch {
+		case delta < delta2From:
+			entry[0] = byte(delta - 1)
+			b.at++
+		case delta < delta3From:
+			binary.BigEndian.PutUint16(entry, codeDelta2<<8|uint16(delta-delta2From))
+			b.at += 2
+		case delta < deltaEnd:
+			binary.BigEndian.PutUint32(entry, (codeDelta3<<16|uint32(delta-delta3From))<<8)
+			b.at += 3
+		default:
+			entry[0] = codeOrdinal
+			binary.BigEndian.PutUint64(entry[1:], ordinal<<(64-8*uint(b.width)))
+			b.at += 1 + b.width
+		}
+	} else {
+		v0, v1 := s.valueOf(key)
+		if shared < 8 {
+			skip := 8 * uint(shared)
+			v0, v1 = v0<<skip|v1>>(64-skip), v1<<skip
+		} else {
+			v0, v1 = v1<<(8*uint(shared-8)), 0
+		}
+		fresh := s.valueAt - shared
+		entry[0] = codeValue + byte(shared)
+		binary.BigEndian.PutUint64(entry[1:], v0)
+		binary.BigEndian.PutUint64(entry[9:], v1)
+		binary.BigEndian.PutUint64(entry[1+fresh:], ordinal<<(64-8*uint(b.width)))
+		b.at += 1 + fresh + b.width
+	}
+	b.last, b.lastOrdinal = key, ordinal
 	b.count++
 	b.entries++
 	return true
@@ -137,9 +207,8 @@ func (b *Builder) note(key Words) {
 	b.last = key
 }
 
-func (b *Builder) addPrefix(key Words) bool {
-	s := b.shape
-	ordinal := s.Ordinal(key)
+// addPrefix adds a posting in any situation.
+func (b *Builder) addPrefix(key Words, ordinal uint64) bool {
 	if ordinal >= b.widthEnd {
 		// All pages of the run are wider from here on; the width belongs to a page, so this one ends.
 		if b.count > 0 && !b.pageNext() {
@@ -157,6 +226,7 @@ func (b *Builder) addPrefix(key Words) bool {
 		}
 	}
 	b.note(key)
+	b.lastOrdinal = ordinal
 	b.count++
 	b.entries++
 	return true
@@ -193,7 +263,7 @@ func (b *Builder) encode(key Words, ordinal uint64, end int) bool {
 		}
 		return b.put(end, 1, codeValue+byte(shared), v0, v1, s.valueAt-shared, ordinal)
 	}
-	delta := ordinal - s.Ordinal(b.last)
+	delta := ordinal - b.lastOrdinal
 	switch {
 	case delta < delta2From:
 		if b.at+1 > end {
