@@ -117,6 +117,12 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	if err != nil {
 		return nil, err
 	}
+	switch options.Plant {
+	case consensus.PlantSkipVerify:
+		r.Apply.PlantSkipVerify()
+	case consensus.PlantReuseEarly:
+		r.Apply.PlantReuseEarly()
+	}
 	r.Drivers[stages.Apply] = apply.NewDriver(r.Apply, p.ApplyDisk, consensusToApply,
 		sender(applyToConsensus, options.Wakers[stages.Consensus]), compactToApply, sender(applyToCompact, options.Wakers[stages.Compact]))
 
@@ -132,3 +138,9 @@ func sender[T any](to *ring.SPSC[T], waker ring.Waker) stages.Sender[T] {
 
 // TimerNs is when consensus wants a turn at the latest.
 func (r *Replica) TimerNs() uint64 { return r.timer.TimerNs() }
+
+// Stop unwinds the work that is under way in the stages, without finishing it: the simulator's crash.
+func (r *Replica) Stop() {
+	r.Apply.Stop()
+	r.Compact.Stop()
+}

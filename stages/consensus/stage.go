@@ -46,6 +46,8 @@ const (
 	PlantAckBeforeSync          // replies leave before the prepare is durable
 	PlantLostSession            // a session's last reply is not kept
 	PlantReplayStopsEarly       // replay ends one op before the head
+	PlantSkipVerify             // damaged pages of the grid are served (package replica puts it into apply)
+	PlantReuseEarly             // blocks that a checkpoint names are used again too early (package replica puts it into apply)
 )
 
 // entry is one prepare of the pipeline, from its sequencing until its replies are out.

@@ -65,6 +65,9 @@ type Forest struct {
 	pageWaits       uint64
 }
 
+// PlantReuseEarly puts a bug in on purpose; see freeset.
+func (f *Forest) PlantReuseEarly() { f.freeSet.PlantReuseEarly() }
+
 // New reserves everything and returns an empty forest. Open gives it the state of a checkpoint.
 //
 // gridOffset: where the grid zone starts in the data file.
