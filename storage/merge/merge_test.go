@@ -534,3 +534,38 @@ func TestCheckpoint(t *testing.T) {
 		t.Fatal("an empty trailer has no root")
 	}
 }
+
+// Records of any distribution come out in order, whatever bits they differ in.
+func TestSort(t *testing.T) {
+	memory := arena.New()
+	defer memory.Close()
+	disk := newDisk(small(), nil)
+	m := New(limits.Production(), memory, cluster, disk, disk)
+	m.waiter = &waits{}
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(*seedFlag, seed))
+		count := 1 + rng.IntN(1<<rng.IntN(16))
+		records := m.records[0][:count]
+		masks := [3]uint64{}
+		for i := range masks {
+			masks[i] = (rng.Uint64() & rng.Uint64()) >> rng.IntN(64) << rng.IntN(64)
+		}
+		for i := range records {
+			records[i] = record{Words: table.Words{A: rng.Uint64() & masks[0], B: rng.Uint64() & masks[1], C: rng.Uint64() & masks[2]}, index: uint32(i)}
+		}
+		want := slices.Clone(records)
+		slices.SortStableFunc(want, func(a, b record) int {
+			switch {
+			case a.less(&b):
+				return -1
+			case b.less(&a):
+				return 1
+			}
+			return 0
+		})
+		m.sort(records, m.records[1][:count])
+		if !slices.Equal(records, want) {
+			t.Fatalf("seed %d: %d records are not in order", seed, count)
+		}
+	}
+}

@@ -16,15 +16,15 @@ type record struct {
 
 func (r *record) less(other *record) bool { return r.Words.Less(other.Words) }
 
-// digit is 8 bits of the key, from bit number depth of its 192 on.
-func (r *record) digit(word, shift uint) uint8 {
-	switch word {
+// word is a third of the key.
+func (r *record) word(number int) uint64 {
+	switch number {
 	case 0:
-		return uint8(r.A >> shift)
+		return r.A
 	case 1:
-		return uint8(r.B >> shift)
+		return r.B
 	default:
-		return uint8(r.C >> shift)
+		return r.C
 	}
 }
 
@@ -33,6 +33,9 @@ const insertionMax = 24
 
 // passRecords is how many records a pass moves between two chances to breathe.
 const passRecords = 4096
+
+// digitBitsMax: with more places than that, moving records to them misses the caches (measured with 12).
+const digitBitsMax = 8
 
 // sort puts records in order of their keys, with spare as room to move. Most significant digit first: random keys are in
 // place after two or three passes, postings after one per byte in which their values differ.
@@ -55,11 +58,11 @@ func (m *Merger) sort(records, spare []record) {
 	}
 	switch {
 	case a != 0:
-		m.distribute(records, spare, 0, shiftOf(a))
+		m.distribute(records, spare, 0, bits.Len64(a))
 	case b != 0:
-		m.distribute(records, spare, 1, shiftOf(b))
+		m.distribute(records, spare, 1, bits.Len64(b))
 	case c != 0:
-		m.distribute(records, spare, 2, shiftOf(c))
+		m.distribute(records, spare, 2, bits.Len64(c))
 	}
 }
 
@@ -78,21 +81,16 @@ func insert(records []record) {
 	}
 }
 
-// shiftOf says where the 8 bits lie that begin with the highest set one.
-func shiftOf(differ uint64) uint {
-	length := uint(bits.Len64(differ))
-	if length <= 8 {
-		return 0
-	}
-	return length - 8
-}
-
-// distribute moves records to their digit's place and sorts each place.
-func (m *Merger) distribute(records, spare []record, word, shift uint) {
-	var ends [256]uint32
+// distribute moves records to their digit's place and sorts each place. The digit begins at the highest bit in which their
+// words differ, number bitsCount of the word.
+func (m *Merger) distribute(records, spare []record, word, bitsCount int) {
+	digitBits := min(bits.Len(uint(len(records)))-2, bitsCount, digitBitsMax) // about 4 records to a place
+	var places [1 << digitBitsMax]uint32
+	ends := places[:1<<digitBits]
+	shift, mask := uint(bitsCount-digitBits), uint64(len(ends)-1)
 	for part := range slices.Chunk(records, passRecords) {
 		for i := range part {
-			ends[part[i].digit(word, shift)]++
+			ends[part[i].word(word)>>shift&mask]++
 		}
 		m.spend(len(part) / 16)
 	}
@@ -102,7 +100,7 @@ func (m *Merger) distribute(records, spare []record, word, shift uint) {
 	}
 	for part := range slices.Chunk(records, passRecords) {
 		for i := range part {
-			end := &ends[part[i].digit(word, shift)]
+			end := &ends[part[i].word(word)>>shift&mask]
 			spare[*end] = part[i]
 			*end++
 		}
