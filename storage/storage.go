@@ -266,6 +266,7 @@ const (
 	FaultBlock        = "block"         // a damaged block
 	FaultDisk         = "disk"          // a failing disk
 	FaultLog          = "log"           // a damaged log
+	FaultSuperblock   = "superblock"    // a damaged superblock
 	FaultNoSpace      = "no space"      // the disk is full
 	FaultStorageLimit = "storage limit" // the data file has reached its configured limit
 )

@@ -126,6 +126,7 @@ func CheckpointID(c *storage.Checkpoint) prepare.Checksum {
 // copyState is what one copy in the file says.
 type copyState struct {
 	valid     bool
+	hasMagic  bool // what is damaged was a superblock once
 	copyIndex uint32
 	checksum  storage.Checksum
 	content   stages.Superblock
@@ -137,7 +138,7 @@ func decodeCopy(b []byte) (c copyState) {
 	c.checksum = storage.Checksum(b[sbChecksum : sbChecksum+16])
 	if sum := prepare.Sum(b[sbCovered:]); storage.Checksum(sum) != c.checksum ||
 		binary.LittleEndian.Uint64(b[sbMagic:]) != superblockMagic {
-		return copyState{}
+		return copyState{hasMagic: binary.LittleEndian.Uint64(b[sbMagic:]) == superblockMagic}
 	}
 	c.copyIndex = uint32(binary.LittleEndian.Uint16(b[sbCopy:]))
 	if c.copyIndex >= copiesCount {
@@ -163,6 +164,20 @@ func decodeCopy(b []byte) (c copyState) {
 	return c
 }
 
+// DamageError is a superblock that one replica cannot repair.
+type DamageError struct{ Reason string }
+
+func damaged(format string, arguments ...any) error {
+	return &DamageError{fmt.Sprintf(format, arguments...)}
+}
+
+func (e *DamageError) Error() string { return "the superblock is damaged: " + e.Reason }
+
+// Fault is what a server reports when it refuses to start.
+func (e *DamageError) Fault() storage.Fault {
+	return storage.Fault{What: storage.FaultSuperblock, Reason: e.Reason}
+}
+
 // choose returns the index of a copy that holds the superblock in force, by the rules of consensus 8.4, or why there is none.
 func choose(copies []copyState) (int, error) {
 	validCount := 0
@@ -176,7 +191,12 @@ func choose(copies []copyState) (int, error) {
 		}
 	}
 	if validCount == 0 {
-		return 0, fmt.Errorf("no copy of the superblock is readable: the file was never formatted (ledger format), or it is damaged beyond what one replica can repair")
+		for i := range copies {
+			if copies[i].hasMagic {
+				return 0, &DamageError{"no copy of the superblock is whole: restore this replica from a backup"}
+			}
+		}
+		return 0, fmt.Errorf("it holds no superblock: it was never formatted (ledger format)")
 	}
 	best := -1
 	for i := range copies {
@@ -196,7 +216,7 @@ func choose(copies []copyState) (int, error) {
 		}
 	}
 	if best < 0 {
-		return 0, fmt.Errorf("only %d of 4 copies of the superblock are readable and no two agree: the data file is damaged, restore this replica", validCount)
+		return 0, damaged("only %d of 4 copies of the superblock are readable and no two agree: restore this replica from a backup", validCount)
 	}
 	chosen := &copies[best]
 	for i := range copies {
@@ -206,13 +226,13 @@ func choose(copies []copyState) (int, error) {
 		}
 		switch {
 		case c.content.Sequence == chosen.content.Sequence:
-			return 0, fmt.Errorf("two superblocks have sequence %d and differ: the data file was written by two servers at once", c.content.Sequence)
+			return 0, damaged("two superblocks have sequence %d and differ: the data file was written by two servers at once", c.content.Sequence)
 		case c.content.Sequence > chosen.content.Sequence+1:
-			return 0, fmt.Errorf("a copy of the superblock is %d ahead of the others: the data file is damaged", c.content.Sequence-chosen.content.Sequence)
+			return 0, damaged("a copy of the superblock is %d ahead of the others: restore this replica from a backup", c.content.Sequence-chosen.content.Sequence)
 		case c.content.Sequence == chosen.content.Sequence+1 && c.content.Parent != chosen.checksum:
-			return 0, fmt.Errorf("the newest copy of the superblock does not continue the others: the data file is damaged")
+			return 0, damaged("the newest copy of the superblock does not continue the others: restore this replica from a backup")
 		case c.content.Cluster != chosen.content.Cluster || c.content.Replica != chosen.content.Replica:
-			return 0, fmt.Errorf("copies of the superblock belong to different clusters or replicas: the data file is damaged")
+			return 0, damaged("copies of the superblock belong to different clusters or replicas: restore this replica from a backup")
 		}
 	}
 	return best, nil
@@ -282,7 +302,7 @@ func WriteSuperblock(file ports.File, l *limits.Limits, s *stages.Superblock, sc
 		}
 	}
 	if right < verifyQuorum {
-		return sum, fmt.Errorf("only %d of 4 copies of the superblock were right after writing them: the disk loses writes", right)
+		return sum, damaged("only %d of 4 copies of the superblock were right after writing them: the disk loses writes", right)
 	}
 	return sum, nil
 }
