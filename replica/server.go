@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ type Server struct {
 	threads  []*Thread
 	replica  *Replica
 	stop     atomic.Bool
-	running  bool
+	ended    sync.WaitGroup // the threads
 	kindUsed IOKind
 	warnings []string
 	slots    *stages.Slots
@@ -63,15 +64,19 @@ type Callbacks struct {
 }
 
 // NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
-func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind) (*Server, error) {
+//
+// error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is refused.
+func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind) (server *Server, err error) {
 	s := &Server{file: file, memory: arena.New(), plan: plan}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	defer recoverMemory(&err)
 	opened, err := Open(file, l, s.memory)
 	if err != nil {
-		var damage interface{ Fault() storage.Fault }
-		if errors.As(err, &damage) {
-			return nil, &FaultError{damage.Fault()}
-		}
-		return nil, err
+		return nil, refusal(err)
 	}
 	s.opened = opened
 	for i := range plan.Threads {
@@ -79,13 +84,41 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		if err != nil {
 			return nil, fmt.Errorf("making a thread's eventfd: %w", err)
 		}
+		thread := &Thread{place: plan.Threads[i], parker: parker, stop: &s.stop}
+		s.threads = append(s.threads, thread)
 		kernel, err := s.newKernelThread(kind, parker.FileDescriptor())
 		if err != nil {
 			return nil, err
 		}
-		s.threads = append(s.threads, &Thread{place: plan.Threads[i], kernel: kernel, parker: parker, stop: &s.stop, ended: make(chan error, 1)})
+		thread.kernel = kernel
 	}
 	return s, nil
+}
+
+// refusal gives an error of recovery the type that its cause deserves.
+func refusal(err error) error {
+	var damage interface{ Fault() storage.Fault }
+	var fault *storage.Fault
+	switch {
+	case errors.As(err, &damage):
+		return &FaultError{damage.Fault()}
+	case errors.As(err, &fault):
+		return faultError(fault)
+	case errors.Is(err, unix.EIO):
+		return &FaultError{storage.Fault{What: storage.FaultDisk, Reason: err.Error()}}
+	}
+	return err
+}
+
+// recoverMemory makes an error of an arena's panic: memory that is refused at start is the operator's to solve.
+func recoverMemory(err *error) {
+	switch cause := recover().(type) {
+	case nil:
+	case *arena.Error:
+		*err = fmt.Errorf("%w: lower --cache-grid or --cache-accounts, or raise the limit on address space (ulimit -v)", cause)
+	default:
+		panic(cause)
+	}
 }
 
 // newKernelThread makes the kernel side of a thread; with IOAuto it falls back once, and says so.
@@ -140,8 +173,11 @@ func (s *Server) PrintLimits(w io.Writer) {
 // Memory is the server's reservations, for whoever wants the table.
 func (s *Server) Memory() *arena.Arena { return s.memory }
 
-// Run starts the threads. It returns at once; Callbacks tell what happens.
-func (s *Server) Run(listenerFd int, callbacks Callbacks) error {
+// Run starts the threads. It returns at once; Callbacks tell what happens. listenerFd stays the caller's, to be closed after Close.
+//
+// error: as of NewServer; nothing runs then.
+func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
+	defer recoverMemory(&err)
 	l := &s.opened.Limits
 	s.slots = NewSlots(l, s.memory)
 	threadOf := func(stage int) *Thread { return s.threads[s.plan.Thread(affinity.Stage(stage))] }
@@ -160,10 +196,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) error {
 	for stage := range options.Wakers {
 		options.Wakers[stage] = threadOf(stage).parker.Waker()
 	}
-	var err error
 	s.replica, err = New(s.opened, p, s.slots, s.file, s.memory, options)
 	if err != nil {
-		return err
+		return refusal(err)
 	}
 	if err := checkMemory(s.memory, "/"); err != nil {
 		return err
@@ -173,15 +208,16 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) error {
 		thread.drivers = append(thread.drivers, driver)
 	}
 	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
-	s.running = true
+	// Their coroutines end on the threads that ran them.
+	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
+	threadOf(stages.Compact).unwinds = append(threadOf(stages.Compact).unwinds, s.replica.Compact.Stop)
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log("warning: " + err.Error()) }
-		go func() {
-			thread.run()
-			if err := <-thread.ended; err != nil {
+		s.ended.Go(func() {
+			if err := thread.run(); err != nil {
 				callbacks.Ended(err)
 			}
-		}()
+		})
 	}
 	return nil
 }
@@ -206,7 +242,7 @@ func faultError(fault *storage.Fault) error {
 	return &FaultError{*fault}
 }
 
-// Stop ends the threads. What is not acknowledged yet may be lost; nothing else can be.
+// Stop tells the threads to end. What is not acknowledged yet may be lost; nothing else can be.
 func (s *Server) Stop() {
 	s.stop.Store(true)
 	for _, thread := range s.threads {
@@ -215,7 +251,17 @@ func (s *Server) Stop() {
 	}
 }
 
-// Close gives back what NewServer took. The threads have ended, or the process does.
+// Close stops the threads, waits until the last has ended, and gives back what NewServer and Run took: after it the kernel uses
+// nothing of the server, and the caller closes listener and data file. Not from a callback.
 func (s *Server) Close() {
 	s.Stop()
+	s.ended.Wait()
+	for _, thread := range s.threads {
+		if thread.kernel != nil {
+			thread.kernel.Close() // of a thread that never ran; else it is closed
+		}
+		_ = thread.parker.Close() // it holds nothing that could be lost
+	}
+	s.threads = nil
+	s.memory.Close()
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -25,8 +26,9 @@ type Thread struct {
 	// timerNs says when some driver wants a turn at the latest; nil: none does.
 	timerNs func() uint64
 	stop    *atomic.Bool
-	ended   chan error
 	warn    func(error)
+	// unwinds end the coroutines of the stages here, once the kernel uses no buffer any more.
+	unwinds []func()
 
 	// Counters, of this thread alone; others may read.
 	BusyTurns, IdleTurns, Parks atomic.Uint64
@@ -39,15 +41,15 @@ func monotonicNs() uint64 {
 	return uint64(now.Nano())
 }
 
-// run is the body of the thread's goroutine.
-func (t *Thread) run() {
+// run is the body of the thread's goroutine, until stop is set. The OS thread ends with it.
+func (t *Thread) run() error {
 	runtime.LockOSThread() // for ever: the thread is the stages'
 	if err := t.place.Enter(); err != nil {
 		t.warn(err) // it runs all the same, elsewhere or at another priority
 	}
 	if err := t.kernel.Start(); err != nil {
-		t.ended <- err
-		return
+		t.kernel.Close()
+		return fmt.Errorf("starting thread %s: %w", t.place.Name(), err)
 	}
 	idleSinceNs := uint64(0)
 	for !t.stop.Load() {
@@ -67,7 +69,10 @@ func (t *Thread) run() {
 		t.park(nowNs)
 	}
 	t.kernel.Close()
-	t.ended <- nil
+	for _, unwind := range t.unwinds {
+		unwind()
+	}
+	return nil
 }
 
 // turn gives every driver its turn, then the kernel side its own.

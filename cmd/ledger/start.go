@@ -102,6 +102,17 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 		return err
 	}
 	defer file.Close()
+	// Before the data file is touched, so that a port in use leaves it as it was. Files of one replica are all that is served, so
+	// the first address is ours. Clients that come now wait in the listener's queue.
+	listen, err := resolve(start.Addresses[0])
+	if err != nil {
+		return err
+	}
+	fd, port, err := posix.Listen(listen)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
 
 	server, err := replica.NewServer(file, start.Limits, plan, kind)
 	if err != nil {
@@ -115,15 +126,6 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
 		return fmt.Errorf("%s: %w", start.AddressesOrigin, err)
 	}
-	listen, err := resolve(start.Addresses[index])
-	if err != nil {
-		return err
-	}
-	fd, port, err := posix.Listen(listen)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
 
 	// Nothing on the data path allocates, so the collector has nothing to do; the limit is for what cold paths might leak.
 	runtime.GOMAXPROCS(plan.GoThreads())
@@ -132,7 +134,7 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 
 	server.PrintLimits(s.err)
 	fmt.Fprintf(s.err, "%s", indent(plan.String()))
-	ended := make(chan error, 2)
+	ended := make(chan error, 1)
 	harness := start.Addresses.IsPickPort()
 	err = server.Run(fd, replica.Callbacks{
 		Ready: func() {
@@ -145,8 +147,13 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 				onReady()
 			}
 		},
-		Log:   func(line string) { fmt.Fprintln(s.err, line) },
-		Ended: func(err error) { ended <- err },
+		Log: func(line string) { fmt.Fprintln(s.err, line) },
+		Ended: func(err error) {
+			select {
+			case ended <- err:
+			default: // one reason is enough, and a stage thread must not wait
+			}
+		},
 	})
 	if err != nil {
 		return classify(path, err)
@@ -162,7 +169,6 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	case err := <-ended:
 		return classify(path, err)
 	case <-signals:
-		server.Stop()
 		return nil
 	case <-stdin:
 		os.Exit(exitDone) // at once: the harness may be gone, and the data file needs no farewell
