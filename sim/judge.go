@@ -40,6 +40,7 @@ type Judge struct {
 	checkpointOp uint64                      // of the superblock in force
 	copies       map[uint64]int              // copies on the medium, by sequence
 	view         uint32
+	written      uint64 // op of the checkpoint that this start has written last
 
 	RequestsCount, CheckpointsCount, RewrittenCount int
 }
@@ -78,6 +79,10 @@ func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte) {
 		j.onPrepare(offsetBytes, data)
 	case offsetBytes < j.layout.HeadersAt:
 		op, id := checkpointOf(data)
+		if _, known := j.checkpoints[op]; known && op > j.checkpointOp && op > j.written {
+			j.RewrittenCount++
+		}
+		j.written = op
 		j.checkpoint(op, id)
 	}
 }
@@ -190,7 +195,7 @@ func (j *Judge) opened(o *replica.Opened, image *Image) {
 	if head == j.durableOp+1 && j.candidate != nil && bytes.Equal(j.candidate, image.now[j.layout.PrepareAt(head%slots):][:len(j.candidate)]) {
 		j.commit() // its write had landed when the crash came, so it stays
 	}
-	j.candidate, j.whole = nil, false
+	j.candidate, j.whole, j.written = nil, false, 0
 	if head != j.durableOp {
 		j.fail("recovery finds the log's end at op %d, but op %d is the last durable one", head, j.durableOp)
 	}

@@ -24,9 +24,10 @@ type Result struct {
 	Steps, ExchangesCount, RequestsCount             int
 	OpsCount                                         int
 	StartsCount, CrashesCount                        int
-	CheckpointsCount, ForksCount, DamagesCount       int
+	CheckpointsCount, RewrittenCount                 int // checkpoints; those that were written again after a crash
+	ForksCount, DamagesCount                         int
 	RefusalsCount, FaultsCount, AccountsCount, Bytes int
-	TransfersCount                                   int
+	TransfersCount, MergedCount, PagesReadCount      int
 	Hash                                             uint64 // of everything that happened, in order
 }
 
@@ -100,6 +101,9 @@ func run(options Options) (result Result, failure *Failure) {
 	w = newWorld(options, rand.New(rand.NewPCG(options.Seed, 0x6c6564676572)), fail)
 	w.live()
 	w.abandon()
+	if err := w.judge.clients.Finish(w.inFlight); err != nil {
+		w.fail("%v", err)
+	}
 	return w.finish(), nil
 }
 
@@ -115,7 +119,7 @@ func (w *World) abandon() {
 func (w *World) finish() Result {
 	r := &w.result
 	r.Steps, r.ExchangesCount, r.RequestsCount = int(w.steps), w.exchangesCount, w.judge.RequestsCount
-	r.OpsCount, r.CheckpointsCount = int(w.judge.durableOp), w.judge.CheckpointsCount
+	r.OpsCount, r.CheckpointsCount, r.RewrittenCount = int(w.judge.durableOp), w.judge.CheckpointsCount, w.judge.RewrittenCount
 	r.AccountsCount, r.TransfersCount, _, _ = w.judge.clients.Server.Machine.Counts()
 	r.Bytes, r.Hash = len(w.disk.image.now), w.hash
 	return *r
@@ -126,8 +130,10 @@ const (
 	crashesMax       = 6
 	exchangesMin     = 40
 	exchangesMax     = 240
+	exchangesLongMax = 2000              // of every 16th run: enough for merges of merges
 	calmNsMax        = 300_000 * nsPerMs // in calm, everything ends within this
 	workStepsMax     = 400_000
+	trapStepsMax     = 40_000
 	calmStepsMax     = 2_000_000
 	faultStepsMax    = 100_000
 	recoveryTriesMax = 8
@@ -156,16 +162,24 @@ func (w *World) live() {
 	w.addClients(1+r.IntN(int(w.limits.SessionsMax)+2), generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
 
 	goal := exchangesMin + r.IntN(exchangesMax-exchangesMin)
+	if r.IntN(16) == 0 {
+		goal = exchangesMax + r.IntN(exchangesLongMax-exchangesMax)
+	}
 	crashes := r.IntN(crashesMax + 1)
 	for range crashes {
 		w.restart()
-		w.work(w.exchangesCount+goal/(crashes+1)+1, 1+r.IntN(1<<(4+r.IntN(12))))
+		steps := 1 + r.IntN(1<<(4+r.IntN(12)))
+		if w.trap = drawTrap(r); w.trap.zone != trapNone {
+			steps = trapStepsMax
+		}
+		w.work(w.exchangesCount+goal/(crashes+1)+1, steps)
 		w.crash(r.IntN(3) != 0)
 		w.damageWithin()
 		if r.IntN(2) == 0 {
 			w.fork()
 		}
 	}
+	w.trap = trap{}
 	w.restart()
 	w.work(goal, workStepsMax)
 	w.heal()
@@ -212,6 +226,12 @@ func (w *World) work(goal int, steps int) {
 		strikeAt = r.IntN(1 + steps/2)
 	}
 	for i := 0; i < steps && w.exchangesCount < goal; i++ {
+		if w.trap.sprung {
+			if w.trap.steps == 0 {
+				break
+			}
+			w.trap.steps--
+		}
 		if i == strikeAt {
 			switch r.IntN(3) {
 			case 0:
@@ -223,7 +243,7 @@ func (w *World) work(goal int, steps int) {
 			}
 		}
 		w.step()
-		if w.fault == nil && !w.disk.errorGiven {
+		if w.fault == nil && !w.disk.errorGiven || w.extend() {
 			continue
 		}
 		if !w.disk.errorGiven {
@@ -246,6 +266,18 @@ func (w *World) work(goal int, steps int) {
 	w.disk.writeErrorIn, w.disk.syncErrorIn, w.disk.image.limitBytes = 0, 0, ^uint64(0)
 }
 
+// extend starts a replica again that has reached its storage limit, with a larger one.
+func (w *World) extend() bool {
+	if w.fault == nil || w.limits.StorageBytesMax >= storageBytesMax || !strings.Contains(w.fault.Error(), "--limit-storage") {
+		return false
+	}
+	w.limits.StorageBytesMax *= 2
+	w.result.FaultsCount++
+	w.crash(w.random.IntN(2) == 0)
+	w.restart()
+	return true
+}
+
 // runUntil steps in calm until done; not to get there is a finding.
 func (w *World) runUntil(done func() bool, what string) {
 	w.settleDown()
@@ -256,7 +288,7 @@ func (w *World) runUntil(done func() bool, what string) {
 			w.fail("in calm it never comes to this: %s (%d steps, %d s)", what, i, (w.events.nowNs+calmNsMax-untilNs)/1_000_000_000)
 		}
 		w.step()
-		if w.fault != nil {
+		if w.fault != nil && !w.extend() {
 			if w.disk.errorGiven {
 				w.result.FaultsCount++
 				w.crash(true)
@@ -334,7 +366,12 @@ func (w *World) auditUntilFault() {
 		if i == calmStepsMax {
 			w.fail("with damage the replica neither answers nor stops")
 		}
-		w.step()
+		if w.step(); w.fault != nil {
+			w.extend()
+		}
+	}
+	if e := w.clients[0].protocol.InFlight(); e != nil {
+		w.inFlight = append(w.inFlight, e)
 	}
 	w.clients = w.clients[:0]
 }
@@ -342,7 +379,7 @@ func (w *World) auditUntilFault() {
 // pause lets what is going on in the background go on for a while.
 func (w *World) pause() {
 	for range w.random.IntN(2000) {
-		if w.step(); w.fault != nil {
+		if w.step(); w.fault != nil && !w.extend() {
 			w.fail("the replica stops: %v", w.fault)
 		}
 	}
@@ -359,6 +396,7 @@ func (w *World) fork() {
 		limits: w.limits, modelLimits: w.modelLimits, cluster: w.cluster, clusterNumber: w.clusterNumber,
 	}
 	other.options.Trace = false
+	other.limits.StorageBytesMax = storageBytesMax // it must not show in what is written
 	other.disk = newDisk(w.disk.image.clone(), &other.events, other.random, w.fail)
 	other.network = newNetwork(&other.events, other.random, w.limits.ConnectionsMax, w.fail)
 	defer other.abandon()

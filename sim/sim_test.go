@@ -65,6 +65,9 @@ func (r *Result) add(o *Result) {
 	r.StartsCount += o.StartsCount
 	r.CrashesCount += o.CrashesCount
 	r.CheckpointsCount += o.CheckpointsCount
+	r.RewrittenCount += o.RewrittenCount
+	r.MergedCount += o.MergedCount
+	r.PagesReadCount += o.PagesReadCount
 	r.ForksCount += o.ForksCount
 	r.DamagesCount += o.DamagesCount
 	r.RefusalsCount += o.RefusalsCount

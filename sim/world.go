@@ -47,6 +47,8 @@ type World struct {
 	weightsLeft  int
 	idle         uint32 // drivers that had nothing to do since something last happened
 
+	trap           trap
+	inFlight       []*workload.Exchange // of clients that are gone
 	steps          uint64
 	exchangesCount int
 	hash           uint64
@@ -75,7 +77,10 @@ func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *Wo
 	w.judge = newJudge(&w.limits, w.cluster, w.modelLimits, fail)
 	w.disk = newDisk(newImage(w.limits.SectorBytes), &w.events, random, fail)
 	w.disk.note = w.note
-	w.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte) { w.judge.onWrite(zone, offsetBytes, data) }
+	w.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte) {
+		w.judge.onWrite(zone, offsetBytes, data)
+		w.spring(offsetBytes)
+	}
 	w.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
 		w.judge.onEnd(zone, offsetBytes, data, succeeded)
 	}
@@ -151,6 +156,8 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 
 // stop unwinds what the stages have suspended.
 func (w *World) stop() {
+	w.result.MergedCount += int(w.replica.Compact.Statistics().EntriesMerged)
+	w.result.PagesReadCount += int(w.replica.Apply.Statistics().Grid.Reads)
 	w.replica.Apply.Stop()
 	w.replica.Compact.Stop()
 }
@@ -289,6 +296,57 @@ func (w *World) disturb() {
 	case 9:
 		w.network.slow = r.IntN(4) == 0
 	}
+}
+
+// trap ends the work of a start a few steps after some write was queued, so that crashes come where they hurt.
+type trap struct {
+	zone   trapZone
+	after  int // writes of the zone
+	steps  int // then so many steps
+	sprung bool
+}
+
+type trapZone uint8
+
+const (
+	trapNone trapZone = iota
+	trapSuperblock
+	trapHeaders
+	trapPrepares
+	trapGrid
+)
+
+func drawTrap(random *rand.Rand) trap {
+	t := trap{steps: random.IntN(1 << random.IntN(9))}
+	switch random.IntN(8) {
+	case 0, 1:
+		t.zone, t.after = trapSuperblock, random.IntN(12)
+	case 2:
+		t.zone, t.after = trapHeaders, random.IntN(40)
+	case 3:
+		t.zone, t.after = trapPrepares, random.IntN(40)
+	case 4:
+		t.zone, t.after = trapGrid, random.IntN(80)
+	}
+	return t
+}
+
+// spring looks whether a write is the one that the trap waits for.
+func (w *World) spring(offsetBytes uint64) {
+	layout, zone := &w.judge.layout, trapSuperblock
+	switch {
+	case offsetBytes >= layout.GridAt:
+		zone = trapGrid
+	case offsetBytes >= layout.PreparesAt:
+		zone = trapPrepares
+	case offsetBytes >= layout.HeadersAt:
+		zone = trapHeaders
+	}
+	if w.trap.zone != zone {
+		return
+	}
+	w.trap.after--
+	w.trap.sprung = w.trap.sprung || w.trap.after < 0
 }
 
 // settleDown ends all trouble.
