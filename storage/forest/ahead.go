@@ -1,6 +1,7 @@
 package forest
 
 import (
+	"math/bits"
 	"unsafe"
 
 	"ledger/accounting"
@@ -20,6 +21,7 @@ type ahead struct {
 	chunk    []accounting.Transfer
 	at       int               // in chunk: the next one to be looked for
 	maybe    [aheadEvents]bool // the trees may hold the id
+	filters  [aheadEvents][]byte
 	keys     [aheadEvents]storage.Key
 	hashes   [2 * aheadEvents]uint64
 	ordinals [2 * aheadEvents]accounting.AccountOrdinal
@@ -94,14 +96,23 @@ func (f *Forest) touchIDs() {
 	}
 	for _, r := range t.ordered {
 		last := r.fences[len(r.fences)-1]
+		sum = 0
 		for i := range a.chunk {
 			k := fenceOf(&a.keys[i])
 			if last.less(k) {
+				a.filters[i] = nil
 				continue
 			}
 			at := r.search(&a.keys[i], k)
-			tab := &r.tables[at]
-			if table.FilterHas(f.filters.of(r.filters[at], tab.Entries, &t.shape), a.hashes[i]) {
+			filter := f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape)
+			a.filters[i] = filter
+			// FilterHas branches on what it loads, and a wrong guess waits for the load. So the line comes first, without a branch.
+			line, _ := bits.Mul64(a.hashes[i]>>32<<32, uint64(len(filter)/32))
+			sum += uint64(filter[line*32])
+		}
+		a.sink += sum
+		for i := range a.chunk {
+			if a.filters[i] != nil && table.FilterHas(a.filters[i], a.hashes[i]) {
 				a.maybe[i] = true
 			}
 		}

@@ -19,7 +19,7 @@ func benchmarkTransfers(b *testing.B, randomIDs, lookahead bool) {
 	const accounts, batch = 10_000, 8189
 	l := limits.Production()
 	l.StorageBytesMax = 16 << 30
-	l.CacheGridBytes = 256 << 20
+	l.CacheGridBytes = 1 << 30
 	w := newWorld(b, l, &memoryDisk{}, storage.Checkpoint{})
 	w.late = true
 	machine := accounting.New(l, w.forest)
@@ -81,6 +81,7 @@ func benchmarkTransfers(b *testing.B, randomIDs, lookahead bool) {
 	c := w.forest.Counters()
 	b.ReportMetric(float64(c.RunsCount), "runs")
 	b.ReportMetric(float64(c.BlocksAcquired), "blocks")
+	b.ReportMetric(float64(c.PageWaits)*1e6/float64(w.forest.TransfersCount()), "reads/million")
 	b.ReportMetric(float64(w.forest.TransfersCount()), "transfers")
 	b.ReportMetric(float64(len(w.disk.data))/float64(w.forest.TransfersCount()), "file-B/transfer")
 }

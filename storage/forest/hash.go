@@ -151,9 +151,19 @@ func (t *numberTable) removeLast(number uint64) {
 	t.count--
 }
 
-func (t *numberTable) reset() {
-	if t.count > 0 {
+// reset empties a table that holds exactly the numbers of count entries. A few are wiped one by one: from a number's home to
+// the first empty slot. A slot that an earlier wipe emptied has nothing behind it in its run, for that wipe went on to the end.
+func (t *numberTable) reset(number func(index uint32) uint64) {
+	if uint64(t.count)*32 > uint64(len(t.slots)) {
 		clear(t.slots)
+		t.count = 0
+		return
+	}
+	mask := uint64(len(t.slots) - 1)
+	for index := range t.count {
+		for at := t.start(number(index)); t.slots[at&mask] != 0; at++ {
+			t.slots[at&mask] = 0
+		}
 	}
 	t.count = 0
 }

@@ -156,11 +156,11 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 // begin empties the memtable; it continues behind what exists.
 func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounting.AccountOrdinal, transferStamp, accountStamp uint64) {
 	m.ids.reset()
-	m.dirtyOf.reset()
 	m.accountIDs.reset()
-	m.changeOf.reset()
-	m.addOf.reset()
-	m.removeOf.reset()
+	m.dirtyOf.reset(func(i uint32) uint64 { return uint64(m.dirty[i].Ordinal) })
+	m.changeOf.reset(func(i uint32) uint64 { return uint64(m.changes[i].Ordinal) })
+	m.addOf.reset(func(i uint32) uint64 { return uint64(m.adds[i].Ordinal) })
+	m.removeOf.reset(func(i uint32) uint64 { return uint64(m.removes[i].Ordinal) })
 	m.transfersFirst, m.accountsFirst = transfers, accounts
 	m.rowsCount, m.deadCount, m.dirtyCount, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
 	m.addsCount, m.heapCount, m.removesCount, m.expiredCount = 0, 0, 0, 0

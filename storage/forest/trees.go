@@ -161,11 +161,15 @@ type tablePool struct {
 
 func newTablePool(a *arena.Arena, capacity uint64) *tablePool {
 	const name = "manifest slots"
-	return &tablePool{
+	p := &tablePool{
 		tables:  arena.Slice[storage.Table](a, capacity, name),
 		fences:  arena.Slice[fence](a, capacity, name),
 		filters: arena.Slice[uint32](a, capacity, name),
 	}
+	for class := range p.free {
+		p.free[class] = make([]uint32, 0, 256) // more are never free at once, or hardly ever
+	}
+	return p
 }
 
 // grow returns a list with room for one table more, its content kept. False: the pool is full.
@@ -231,7 +235,7 @@ type filterPool struct {
 }
 
 func newFilterPool(a *arena.Arena, slotBytes uint64, slots uint64) filterPool {
-	return filterPool{memory: a.Bytes(slotBytes*slots, 64, "filter slots"), slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
+	return filterPool{memory: a.BytesWith(slotBytes*slots, 64, "filter slots", arena.HugePages), slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
 }
 
 // get takes a slot; 0: none is left.
