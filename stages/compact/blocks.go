@@ -10,12 +10,12 @@ type (
 	blockWriter Stage
 )
 
-func (r *blockReader) ReadStart(slot int, address uint64, buffer []byte) {
+func (r *blockReader) ReadStart(slot int, address uint64, page uint32, buffer []byte) {
 	s := (*Stage)(r)
 	o := &s.reads[slot]
 	assert.That(!o.busy, "a slot reads one block at a time")
 	*o = operation{busy: true, action: Action{
-		Kind: ActionRead, Tag: uint64(slot), OffsetBytes: s.gridAt + s.geometry.Offset(address, 0), Buffer: buffer,
+		Kind: ActionRead, Tag: uint64(slot), OffsetBytes: s.gridAt + s.geometry.Offset(address, page), Buffer: buffer,
 	}}
 	s.act(o.action)
 }

@@ -9,7 +9,11 @@ import (
 	"ledger/storage/table"
 )
 
-// input is one run as a stream of entries. While one of its tables is consumed, the next is being read.
+// readPages is how many pages one read brings. A job often needs a part of each table, and the next job reads on from there: the
+// longer the reads, the more is read in vain.
+const readPages = 4
+
+// input is one run as a stream of entries, read ahead by a few pages, across tables.
 type input struct {
 	run     int
 	tables  []storage.Table // those that are not consumed, the current one first
@@ -24,12 +28,15 @@ type input struct {
 	keys       [table.BatchEntries]table.Words
 }
 
+// inputBuffer holds the pages of a table where they lie in its block. One read fills it at a time.
 type inputBuffer struct {
 	data    []byte
-	reading bool
 	slot    int
 	address uint64
-	bytes   uint32
+	pages   uint32 // header and data pages of the table
+	asked   uint32 // pages before it have been read, or are being read; 0: the table was not begun
+	ready   uint32 // pages before it are there
+	reading bool
 }
 
 // head of the current entry.
@@ -38,18 +45,24 @@ func (in *input) head() head { return head{Words: in.keys[in.at], run: in.run} }
 // open starts a run behind fromKey (at its beginning without). It returns false if nothing is left of the run, or on a fault.
 func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fromKey *storage.Key) bool {
 	in.run, in.tables, in.current = run, tables, 0
+	for i := range in.buffers {
+		in.buffers[i].asked, in.buffers[i].slot = 0, run*len(in.buffers)+i
+	}
 	for len(in.tables) > 0 && from && in.tables[0].KeyMax.Compare(fromKey) <= 0 {
 		in.tables = in.tables[1:]
 	}
 	if len(in.tables) == 0 {
 		return false
 	}
-	m.readAhead(in, 0)
-	m.readAhead(in, 1)
+	firstPages := uint32(1 + readPages)
+	if from && in.tables[0].KeyMin.Compare(fromKey) <= 0 {
+		firstPages = 1 // which page is wanted, the header page tells
+	}
+	m.begin(in, 0, firstPages)
 	return true
 }
 
-// position finds the first entry behind fromKey, once its table is there.
+// position finds the first entry behind fromKey, once its table's header page is there.
 func (m *Merger) position(in *input, shape *table.Shape, from bool, fromKey *storage.Key) bool {
 	if !m.openTable(in) {
 		return false
@@ -58,6 +71,8 @@ func (m *Merger) position(in *input, shape *table.Shape, from bool, fromKey *sto
 		return m.openPage(in, shape, 1, 0)
 	}
 	number := shape.PageFind(in.header, fromKey)
+	b := &in.buffers[in.current]
+	b.asked, b.ready = number, number // the pages before it are not read
 	if !m.provePage(in, number) {
 		return false
 	}
@@ -66,37 +81,38 @@ func (m *Merger) position(in *input, shape *table.Shape, from bool, fromKey *sto
 		index++
 	}
 	if index == shape.Count(in.page) {
-		number, index = number+1, 0 // the table has an entry behind fromKey, so the page exists
+		return m.openPage(in, shape, number+1, 0) // the table has an entry behind fromKey, so the page exists
 	}
-	return m.openPage(in, shape, number, index)
+	return m.fill(in, shape, index)
 }
 
-// readAhead reads tables[offset] into its buffer.
-func (m *Merger) readAhead(in *input, offset int) {
-	if offset >= len(in.tables) {
+// begin reads the first pages of tables[offset], if there is such a table and it was not begun.
+func (m *Merger) begin(in *input, offset int, pages uint32) {
+	b := &in.buffers[(in.current+offset)%len(in.buffers)]
+	if offset >= len(in.tables) || b.asked > 0 {
 		return
 	}
 	t := &in.tables[offset]
-	which := (in.current + offset) % len(in.buffers)
-	b := &in.buffers[which]
-	assert.That(!b.reading, "a buffer is filled once at a time")
-	b.slot, b.address = in.run*len(in.buffers)+which, t.Address
-	b.bytes = (uint32(t.PagesUsed) - m.shapes[t.Tree].FilterPages(t.Entries)) * m.geometry.PageBytes
-	m.readStart(b)
+	b.address, b.ready = t.Address, 0
+	b.pages = uint32(t.PagesUsed) - m.shapes[t.Tree].FilterPages(t.Entries)
+	m.readStart(b, 0, min(pages, b.pages))
+	b.asked = min(pages, b.pages)
 }
 
-func (m *Merger) readStart(b *inputBuffer) {
+func (m *Merger) readStart(b *inputBuffer, from, to uint32) {
+	assert.That(!b.reading, "a buffer is filled by one read at a time")
 	b.reading = true
-	m.statistics.BytesRead += uint64(b.bytes)
-	m.reader.ReadStart(b.slot, b.address, b.data[:b.bytes])
+	size := m.geometry.PageBytes
+	m.statistics.BytesRead += uint64(to-from) * uint64(size)
+	m.reader.ReadStart(b.slot, b.address, from, b.data[from*size:to*size])
 }
 
-// await waits until a buffer's read has ended.
+// await waits until a buffer's read has ended, if there is one.
 func (m *Merger) await(b *inputBuffer) (errno int32) {
 	for b.reading {
 		done, result := m.reader.ReadDone(b.slot)
 		if done {
-			b.reading = false
+			b.reading, b.ready = false, b.asked
 			return result
 		}
 		m.waiter.Wait()
@@ -104,51 +120,75 @@ func (m *Merger) await(b *inputBuffer) (errno int32) {
 	return 0
 }
 
-// openTable waits for the current table and verifies its header page. What fails is read once more.
-func (m *Merger) openTable(in *input) bool {
-	t, b := &in.tables[0], &in.buffers[in.current]
-	for attempt := 0; ; attempt++ {
-		errno := m.await(b)
-		reason, what := "", "block"
-		if errno != 0 {
-			what, reason = "disk", fmt.Sprintf("the read of a block failed (errno %d)", errno)
-		} else {
-			reason = block.VerifyHeader(&m.geometry, b.data[:m.geometry.PageBytes], t.Ref, m.cluster)
-		}
-		if reason == "" {
-			break
-		}
-		if attempt > 0 {
-			m.fail(what, t.Address, 0, reason)
-			return false
-		}
-		m.readStart(b)
+// verify returns "" if page number of the current table is what its name says.
+func (m *Merger) verify(in *input, number uint32) string {
+	size := m.geometry.PageBytes
+	page := in.buffers[in.current].data[number*size : (number+1)*size]
+	if number == 0 {
+		return block.VerifyHeader(&m.geometry, page, in.tables[0].Ref, m.cluster)
 	}
-	in.header = block.HeaderPage(b.data[:m.geometry.PageBytes])
-	assert.Equal(uint8(in.header.Tree()), uint8(t.Tree), "a table is of the tree that names it")
-	assert.Equal(in.header.Entries(), t.Entries, "a table has the entries that its name says")
-	assert.Equal((in.header.DataPages()+1)*m.geometry.PageBytes, b.bytes, "all data pages of a table were read")
+	return block.VerifyPage(in.header, number, page)
+}
+
+// arrive waits for a page of the current table and verifies it. What fails is read once more, alone.
+func (m *Merger) arrive(in *input, number uint32) bool {
+	b := &in.buffers[in.current]
+	if errno := m.await(b); errno == 0 && m.verify(in, number) == "" {
+		return true
+	}
+	m.readStart(b, number, number+1)
+	if errno := m.await(b); errno != 0 {
+		m.fail("disk", b.address, number, fmt.Sprintf("the read of a block failed (errno %d)", errno))
+		return false
+	}
+	if reason := m.verify(in, number); reason != "" {
+		m.fail("block", b.address, number, reason)
+		return false
+	}
 	return true
 }
 
-// provePage verifies a page of the current table and makes it the current page. A damaged one is read once more.
+// openTable waits for the header page of the current table.
+func (m *Merger) openTable(in *input) bool {
+	if !m.arrive(in, 0) {
+		return false
+	}
+	t, b := &in.tables[0], &in.buffers[in.current]
+	in.header = block.HeaderPage(b.data[:m.geometry.PageBytes])
+	assert.Equal(uint8(in.header.Tree()), uint8(t.Tree), "a table is of the tree that names it")
+	assert.Equal(in.header.Entries(), t.Entries, "a table has the entries that its name says")
+	assert.Equal(in.header.DataPages()+1, b.pages, "a table has the pages that its name says")
+	return true
+}
+
+// provePage makes a verified page of the current table the current page, and reads on.
 func (m *Merger) provePage(in *input, number uint32) bool {
 	b := &in.buffers[in.current]
-	page := b.data[number*m.geometry.PageBytes : (number+1)*m.geometry.PageBytes]
-	reason := block.VerifyPage(in.header, number, page)
-	if reason != "" {
-		m.readStart(b)
-		if !m.openTable(in) {
-			return false
-		}
-		if reason = block.VerifyPage(in.header, number, page); reason != "" {
-			m.fail("block", in.tables[0].Address, number, reason)
+	if number >= b.ready && !b.reading {
+		m.readOn(b)
+	}
+	if number >= b.ready || m.verify(in, number) != "" {
+		if !m.arrive(in, number) {
 			return false
 		}
 	}
-	in.pageNumber, in.page = number, page
+	in.pageNumber, in.page = number, b.data[number*m.geometry.PageBytes:(number+1)*m.geometry.PageBytes]
+	if b.asked < b.pages {
+		if !b.reading && b.asked <= number+1+readPages/2 {
+			m.readOn(b)
+		}
+	} else if b.pages <= number+1+readPages/2 {
+		m.begin(in, 1, 1+readPages)
+	}
 	m.spend(160) // a page's checksum
 	return true
+}
+
+// readOn reads the pages that follow.
+func (m *Merger) readOn(b *inputBuffer) {
+	from := b.asked
+	b.asked = min(from+readPages, b.pages)
+	m.readStart(b, from, b.asked)
 }
 
 // openPage goes to an entry of a page of the current table.
@@ -178,11 +218,11 @@ func (m *Merger) refill(in *input, shape *table.Shape) bool {
 		return m.openPage(in, shape, in.pageNumber+1, 0)
 	}
 	in.tables = in.tables[1:]
+	in.buffers[in.current].asked = 0
+	in.current = (in.current + 1) % len(in.buffers)
 	if len(in.tables) == 0 {
 		return false
 	}
-	in.current = (in.current + 1) % len(in.buffers)
-	m.readAhead(in, 1)
 	return m.openTable(in) && m.openPage(in, shape, 1, 0)
 }
 

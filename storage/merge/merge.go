@@ -27,10 +27,10 @@ const (
 	valueBytesMax = 256 // the longest value of any tree, rounded up
 )
 
-// BlockReader reads from the start of blocks. An operation belongs to a slot, which the caller chooses and which is free.
+// BlockReader reads pages of blocks. An operation belongs to a slot, which the caller chooses and which is free.
 type BlockReader interface {
-	// ReadStart queues a read of len(buffer) bytes from the start of the block.
-	ReadStart(slot int, address uint64, buffer []byte)
+	// ReadStart queues a read of len(buffer) bytes of the block, from a page on.
+	ReadStart(slot int, address uint64, page uint32, buffer []byte)
 	// ReadDone tells whether it has ended, and its errno: 0 if buffer is full.
 	ReadDone(slot int) (done bool, errno int32)
 }

@@ -37,25 +37,27 @@ type fakeDisk struct {
 	rng        *rand.Rand
 	reads      [ReadsMax]fakeOperation
 	writes     [WritesMax]fakeOperation
-	damage     func(address uint64, buffer []byte) (errno int32)
+	damage     func(address uint64, page uint32, buffer []byte) (errno int32)
+	pageBytes  int
 	writeErrno int32
 }
 
 type fakeOperation struct {
 	busy    bool
 	address uint64
+	page    uint32
 	buffer  []byte
 }
 
 func newDisk(l limits.Limits, rng *rand.Rand) *fakeDisk {
-	return &fakeDisk{blockBytes: int(l.BlockBytes), blocks: map[uint64][]byte{}, rng: rng}
+	return &fakeDisk{blockBytes: int(l.BlockBytes), pageBytes: int(l.PageBytes), blocks: map[uint64][]byte{}, rng: rng}
 }
 
-func (d *fakeDisk) ReadStart(slot int, address uint64, buffer []byte) {
+func (d *fakeDisk) ReadStart(slot int, address uint64, page uint32, buffer []byte) {
 	if d.reads[slot].busy {
 		panic("slot is busy")
 	}
-	d.reads[slot] = fakeOperation{true, address, buffer}
+	d.reads[slot] = fakeOperation{true, address, page, buffer}
 }
 
 func (d *fakeDisk) ReadDone(slot int) (bool, int32) {
@@ -68,9 +70,9 @@ func (d *fakeDisk) ReadDone(slot int) (bool, int32) {
 	}
 	o.busy = false
 	clear(o.buffer)
-	copy(o.buffer, d.blocks[o.address])
+	copy(o.buffer, d.blocks[o.address][int(o.page)*d.pageBytes:])
 	if d.damage != nil {
-		return true, d.damage(o.address, o.buffer)
+		return true, d.damage(o.address, o.page, o.buffer)
 	}
 	return true, 0
 }
@@ -79,7 +81,7 @@ func (d *fakeDisk) WriteStart(slot int, address uint64, data []byte) {
 	if d.writes[slot].busy {
 		panic("slot is busy")
 	}
-	d.writes[slot] = fakeOperation{true, address, data}
+	d.writes[slot] = fakeOperation{true, address, 0, data}
 }
 
 func (d *fakeDisk) WriteDone(slot int) (bool, int32) {
@@ -423,15 +425,12 @@ func TestFaults(t *testing.T) {
 	l := small()
 	for _, c := range []struct {
 		name   string
-		damage func(attempt int, buffer []byte) int32
+		page   int // that is damaged, -1: the read fails
+		always bool
 		fault  string
 	}{
-		{"header once", func(attempt int, b []byte) int32 { b[20] ^= byte(1 &^ attempt); return 0 }, ""},
-		{"page once", func(attempt int, b []byte) int32 { b[600] ^= byte(1 &^ attempt); return 0 }, ""},
-		{"error once", func(attempt int, b []byte) int32 { return int32(5 &^ (attempt * 5)) }, ""},
-		{"header", func(_ int, b []byte) int32 { b[20] ^= 1; return 0 }, "block"},
-		{"page", func(_ int, b []byte) int32 { b[600] ^= 1; return 0 }, "block"},
-		{"error", func(_ int, b []byte) int32 { return 5 }, "disk"},
+		{"header once", 0, false, ""}, {"page once", 2, false, ""}, {"last page once", 5, false, ""}, {"error once", -1, false, ""},
+		{"header", 0, true, "block"}, {"page", 2, true, "block"}, {"last page", 5, true, "block"}, {"error", -1, true, "disk"},
 	} {
 		memory := arena.New()
 		rng := rand.New(rand.NewPCG(1, 1))
@@ -445,20 +444,29 @@ func TestFaults(t *testing.T) {
 			m.Drain(&waits{})
 			runs = append(runs, job.Tables)
 		}
-		attempts := map[uint64]int{}
+		damaged := 0
 		victim := runs[1][1].Address
-		disk.damage = func(address uint64, buffer []byte) int32 {
-			if address != victim {
+		disk.damage = func(address uint64, page uint32, buffer []byte) int32 {
+			if address != victim || damaged > 0 && !c.always {
 				return 0
 			}
-			attempts[address]++
-			return c.damage(min(attempts[address]-1, 1), buffer)
+			if c.page < 0 {
+				damaged++
+				return 5
+			}
+			if at := (c.page - int(page)) * int(l.PageBytes); at >= 0 && at < len(buffer) {
+				damaged++
+				buffer[at+20] ^= 1
+			}
+			return 0
 		}
 		job := jobOf(storage.JobMerge, storage.TreeTransferID, 100, 9000)
 		job.Runs, job.EntriesMax = runs, 1<<40
 		m.Run(&job, &waits{})
 		m.Drain(&waits{})
 		switch {
+		case damaged == 0:
+			t.Errorf("%s: nothing was damaged", c.name)
 		case c.fault == "" && (job.Fault != nil || !job.Finished):
 			t.Errorf("%s: fault %v, want none", c.name, job.Fault)
 		case c.fault != "" && (job.Fault == nil || job.Fault.What != c.fault || job.Fault.Address != victim):
