@@ -14,6 +14,7 @@ import (
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
+	"ledger/storage/datafile"
 	"ledger/wire"
 )
 
@@ -274,6 +275,14 @@ func (w *world) checkPrepare(a *stages.ConsensusToJournal) {
 	}
 	if h.View() != w.superblock.View || h.Commit() >= a.Op {
 		w.t.Fatalf("op %d: view %d, commit %d", a.Op, h.View(), h.Commit())
+	}
+	c := &w.superblock.Checkpoint
+	id := datafile.CheckpointID(c)
+	if a.Op <= w.l.CheckpointAfter(c.Op) {
+		id = prepare.Checksum(c.ParentID)
+	}
+	if h.CheckpointID() != id {
+		w.t.Fatalf("op %d names another checkpoint than it may while %d is the newest", a.Op, c.Op)
 	}
 	if h.Operation() == wire.OperationPulse {
 		w.pulses++
@@ -577,7 +586,8 @@ func (w *world) receive(frame []byte) bool {
 
 // settle lets everything finish.
 func (w *world) settle() {
-	for i := 0; i < 100_000; i++ {
+	w.t.Helper()
+	for range 10_000 {
 		w.turn()
 		if w.fault != nil {
 			return
