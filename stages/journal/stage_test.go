@@ -1,0 +1,406 @@
+package journal
+
+import (
+	"bytes"
+	"flag"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ledger/arena"
+	"ledger/ports"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/storage/datafile"
+	"ledger/wire"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
+
+// diskOperation is one operation that the stage has queued on the fake disk.
+type diskOperation struct {
+	DiskAction
+	bytes []byte // of a write, when it was queued
+}
+
+// bench is a stage over a disk in memory whose operations end when, and as, the test says.
+type bench struct {
+	t      *testing.T
+	log    *log // the file's bytes
+	slots  *stages.Slots
+	stage  *Stage
+	out    Actions
+	queue  []diskOperation
+	got    []stages.JournalToConsensus
+	parent prepare.Checksum
+}
+
+func newBench(t *testing.T, head uint64) *bench {
+	b := &bench{t: t, log: newLog(t, head), slots: &stages.Slots{}, out: NewActions()}
+	memory := arena.New()
+	t.Cleanup(memory.Close)
+	b.slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, 16, 4096, "prepare slots")
+	recovered, err := b.log.recover(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.parent = recovered.HeadChecksum
+	b.stage = New(b.log.l, cluster, b.slots, recovered.Headers, memory)
+	return b
+}
+
+// append gives the stage the prepare of op.
+func (b *bench) append(op uint64) stages.Slot {
+	slot := b.slots.Get(stages.SlotPrepare)
+	p := b.slots.Bytes(slot)
+	size := uint32(256 + 100*(op%20))
+	for i := range p {
+		p[i] = byte(op) // what lies behind the prepare too: the stage clears it
+	}
+	h := prepare.Put(p, &prepare.Fields{Parent: b.parent, Cluster: cluster, Op: op, Timestamp: op, SizeBytes: size, RequestsCount: 1,
+		Operation: wire.OperationNoop, Command: prepare.CommandPrepare}, prepare.Sum(p[256:size]))
+	b.parent = h.Checksum()
+	b.log.prepares[op] = bytes.Clone(p[:size])
+	b.request(stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op})
+	return slot
+}
+
+func (b *bench) request(e stages.ConsensusToJournal) {
+	b.stage.OnConsensus(&e, &b.out)
+	b.take()
+}
+
+// take moves what the stage wants to the disk, and what it says to the list.
+func (b *bench) take() {
+	for _, a := range b.out.Disk {
+		if a.OffsetBytes%512 != 0 || len(a.Buffer)%512 != 0 || len(a.Buffer) == 0 {
+			b.t.Fatalf("operation at %d of %d bytes is not whole sectors", a.OffsetBytes, len(a.Buffer))
+		}
+		b.queue = append(b.queue, diskOperation{a, bytes.Clone(a.Buffer)})
+	}
+	b.got = append(b.got, b.out.Consensus...)
+	b.out.Reset()
+}
+
+// startable tells whether an operation may be under way: not behind a linked one that has not ended.
+func (b *bench) startable(index int) bool {
+	return index == 0 || b.queue[index-1].Flags&ports.WriteLinked == 0
+}
+
+// end completes an operation; with a result that is not the length, the next one of its chain is cancelled.
+func (b *bench) end(index int, result int32) {
+	b.t.Helper()
+	o := b.queue[index]
+	linked := o.Flags&ports.WriteLinked != 0
+	b.queue = append(b.queue[:index], b.queue[index+1:]...)
+	if o.Write {
+		if !bytes.Equal(o.bytes, o.Buffer) {
+			b.t.Fatal("a buffer changed while it was being written")
+		}
+		if result > 0 {
+			copy(b.log.bytes[o.OffsetBytes:], o.bytes[:result])
+		}
+	} else if result > 0 {
+		copy(o.Buffer[:result], b.log.bytes[o.OffsetBytes:])
+	}
+	b.stage.OnDisk(&ports.DiskCompletion{Tag: o.Tag, Result: result}, &b.out)
+	if linked && result != int32(len(o.Buffer)) {
+		cancelled := b.queue[index]
+		b.queue = append(b.queue[:index], b.queue[index+1:]...)
+		b.stage.OnDisk(&ports.DiskCompletion{Tag: cancelled.Tag, Result: -int32(syscall.ECANCELED)}, &b.out)
+	}
+	b.take()
+}
+
+func (b *bench) endAll() {
+	for len(b.queue) > 0 {
+		b.end(0, int32(len(b.queue[0].Buffer)))
+	}
+}
+
+// fault returns what the stage stopped with; nothing may have been said after it.
+func (b *bench) fault() *storage.Fault {
+	b.t.Helper()
+	for i, e := range b.got {
+		if e.Kind == stages.JournalFault {
+			if i != len(b.got)-1 {
+				b.t.Fatal("the stage speaks after its fault")
+			}
+			return e.Fault
+		}
+	}
+	return nil
+}
+
+// Goal: the prepare is written, with zeros behind it, before its header begins; Appended comes after both.
+func TestPrepareBeforeHeader(t *testing.T) {
+	b := newBench(t, 0)
+	b.append(1)
+	if len(b.queue) != 2 || b.queue[0].OffsetBytes != b.log.layout.PrepareAt(1) || b.queue[0].Flags != ports.WriteLinked|ports.WriteDurable ||
+		b.queue[1].OffsetBytes != b.log.layout.HeadersAt || b.queue[1].Flags != ports.WriteDurable {
+		t.Fatalf("queued %+v", b.queue)
+	}
+	if want := b.log.prepares[1]; !bytes.Equal(b.queue[0].bytes[:len(want)], want) || !allZero(b.queue[0].bytes[len(want):]) {
+		t.Fatal("what is written is not the prepare and zeros")
+	}
+	b.end(0, 512)
+	if len(b.got) != 0 {
+		t.Fatal("acknowledged before the header is written")
+	}
+	b.end(0, 512)
+	if len(b.got) != 1 || b.got[0].Kind != stages.JournalAppended || b.got[0].Op != 1 {
+		t.Fatalf("said %+v", b.got)
+	}
+	if r, err := b.log.recover(0); err != nil || r.OpHead != 1 || r.HeadersFixed != 0 {
+		t.Fatalf("recovered %+v, %v", r, err)
+	}
+}
+
+// Goal: however many appends are under way, and in whatever order their writes end, what was acknowledged survives a crash at any
+// moment, and no header sector is ever under two writes.
+func TestManyAppendsInFlight(t *testing.T) {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("replay: go test ./stages/journal -run '^%s$' -seed=%d", t.Name(), seed)
+		}
+	})
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 100 {
+		b := newBench(t, uint64(random.IntN(8)))
+		op := b.log.head
+		inFlight := map[uint64]stages.Slot{}
+		for op < 27 || len(inFlight) > 0 {
+			if op < 27 && len(inFlight) < stages.BudgetJournalAppends && random.IntN(2) == 0 {
+				op++
+				inFlight[op] = b.append(op)
+			}
+			sectors := map[uint64]bool{}
+			for i, o := range b.queue {
+				if o.Write && o.OffsetBytes < b.log.layout.PreparesAt {
+					if sectors[o.OffsetBytes] {
+						t.Fatal("a header sector is under two writes")
+					}
+					sectors[o.OffsetBytes] = true
+				}
+				_ = i
+			}
+			if len(b.queue) > 0 {
+				if index := random.IntN(len(b.queue)); b.startable(index) {
+					b.end(index, int32(len(b.queue[index].Buffer)))
+				}
+			}
+			for _, e := range b.got {
+				if e.Kind != stages.JournalAppended || inFlight[e.Op] != e.Slot {
+					t.Fatalf("said %+v", e)
+				}
+				delete(inFlight, e.Op)
+				b.slots.Put(e.Slot)
+				// A crash now: the entry and its header are on disk, whatever becomes of its neighbours.
+				if !bytes.Equal(b.log.slot(e.Op)[:len(b.log.prepares[e.Op])], b.log.prepares[e.Op]) {
+					t.Fatalf("op %d is acknowledged and not on disk", e.Op)
+				}
+			}
+			b.got = b.got[:0]
+			// No acknowledged op's redundant header is ever lost again: another append in its sector carries it along.
+			for at := uint64(1); at <= op; at++ {
+				if _, pending := inFlight[at]; !pending && !bytes.Equal(b.log.header(at), b.log.prepares[at][:256]) {
+					t.Fatalf("the redundant header of op %d is lost", at)
+				}
+			}
+		}
+		if r, err := b.log.recover(0); err != nil || r.OpHead != 27 || r.HeadersFixed != 0 {
+			t.Fatalf("recovered %+v, %v", r, err)
+		}
+	}
+}
+
+// Goal: a neighbour that is damaged stays damaged when its sector is written: as a reserved header it would look innocent.
+func TestDamagedNeighbourStaysDamaged(t *testing.T) {
+	b := newBench(t, 2)
+	b.log.header(3)[9] ^= 1
+	b.log.slot(3)[9] ^= 1
+	// Only an op below the checkpoint may be damaged, so the table is made by hand.
+	headers := b.log.bytes[b.log.layout.HeadersAt:][:32*256]
+	memory := arena.New()
+	t.Cleanup(memory.Close)
+	b.stage = New(b.log.l, cluster, b.slots, bytes.Clone(headers), memory)
+	before := bytes.Clone(b.log.header(3))
+	b.append(34) // slot 2
+	b.endAll()
+	if !bytes.Equal(b.log.header(3), before) {
+		t.Fatal("a damaged header was replaced")
+	}
+}
+
+// Goal: a write that fails or is short is a fault of the right kind; nothing is acknowledged, then or later.
+func TestFailingWrites(t *testing.T) {
+	cases := []struct {
+		name   string
+		index  int // 0: the prepare, 1: its header
+		result int32
+		want   string
+	}{
+		{"prepare: EIO", 0, -int32(syscall.EIO), storage.FaultDisk},
+		{"prepare: ENOSPC", 0, -int32(syscall.ENOSPC), storage.FaultNoSpace},
+		{"prepare: short", 0, 512, storage.FaultDisk},
+		{"prepare: nothing", 0, 0, storage.FaultDisk},
+		{"header: EIO", 1, -int32(syscall.EIO), storage.FaultDisk},
+		{"header: ENOSPC", 1, -int32(syscall.ENOSPC), storage.FaultNoSpace},
+		{"header: nothing", 1, 0, storage.FaultDisk},
+	}
+	for _, c := range cases {
+		b := newBench(t, 8)
+		b.append(9) // of three sectors
+		b.append(10)
+		if c.index == 1 {
+			b.end(0, int32(len(b.queue[0].Buffer)))
+		}
+		b.end(0, c.result)
+		fault := b.fault()
+		if fault == nil || fault.What != c.want {
+			t.Errorf("%s: %+v, want %s", c.name, fault, c.want)
+		}
+		b.request(stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: b.slots.Get(stages.SlotPrepare), Op: 5})
+		b.endAll()
+		if len(b.got) != 1 || b.fault() == nil {
+			t.Errorf("%s: after the fault the stage says %+v", c.name, b.got)
+		}
+	}
+}
+
+// Goal: what is read is the prepare that recovery saw, or the stage stops.
+func TestReads(t *testing.T) {
+	cases := []struct {
+		name   string
+		damage func(b *bench)
+		result int32 // 0: all
+		want   string
+	}{
+		{"whole", func(*bench) {}, 0, ""},
+		{"a bit of the body", func(b *bench) { b.log.slot(9)[1000] ^= 1 }, 0, storage.FaultLog},
+		{"a bit of the header", func(b *bench) { b.log.slot(9)[130] ^= 1 }, 0, storage.FaultLog},
+		{"another op, valid in itself", func(b *bench) { copy(b.log.slot(9), b.log.slot(8)) }, 0, storage.FaultLog},
+		{"zeros", func(b *bench) { clear(b.log.slot(9)) }, 0, storage.FaultLog},
+		{"EIO", func(*bench) {}, -int32(syscall.EIO), storage.FaultDisk},
+		{"short", func(*bench) {}, 512, storage.FaultDisk},
+	}
+	for _, c := range cases {
+		b := newBench(t, 12)
+		c.damage(b)
+		var slots []stages.Slot
+		for op := uint64(8); op <= 10; op++ {
+			slot := b.slots.Get(stages.SlotPrepare)
+			slots = append(slots, slot)
+			b.request(stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: slot, Op: op})
+		}
+		result := int32(len(b.queue[1].Buffer))
+		if c.result != 0 {
+			result = c.result
+		}
+		b.end(1, result)
+		if c.want != "" {
+			if fault := b.fault(); fault == nil || fault.What != c.want || !strings.Contains(fault.Reason, "op 9") {
+				t.Errorf("%s: %+v, want %s", c.name, fault, c.want)
+			}
+			continue
+		}
+		b.endAll()
+		if len(b.got) != 3 || b.got[0].Op != 9 || b.got[0].Slot != slots[1] || b.fault() != nil {
+			t.Errorf("%s: %+v", c.name, b.got)
+		}
+		if want := b.log.prepares[9]; !bytes.Equal(b.slots.Bytes(slots[1])[:len(want)], want) {
+			t.Errorf("%s: other bytes were read", c.name)
+		}
+	}
+}
+
+// Goal: the superblock's copies are written one after another, read back, and done only if three are right; appends go on beside it.
+func TestSuperblock(t *testing.T) {
+	const copies = 4
+	cases := []struct {
+		name string
+		lose uint // bit i: the write of copy i is acknowledged and lost
+		want bool
+	}{
+		{"all right", 0, true}, {"one lost", 4, true}, {"two lost", 5, false}, {"all lost", 15, false},
+	}
+	for _, c := range cases {
+		b := newBench(t, 3)
+		next := &stages.Superblock{Sequence: 2, Cluster: cluster, ReplicasCount: 1, SessionsMax: 4, View: 1, LogView: 1}
+		b.request(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: next})
+		b.append(4)
+		for i := range uint32(2 * copies) {
+			at := -1
+			for j, o := range b.queue {
+				if o.OffsetBytes < b.log.layout.HeadersAt {
+					if at >= 0 {
+						t.Fatalf("%s: two operations on the superblock at once", c.name)
+					}
+					at = j
+				}
+			}
+			if at < 0 || b.queue[at].OffsetBytes != b.log.layout.SuperblockCopyAt(i%copies) || b.queue[at].Write != (i < copies) {
+				t.Fatalf("%s: step %d is not that of copy %d", c.name, i, i%copies)
+			}
+			before := bytes.Clone(b.log.bytes[:b.log.layout.HeadersAt])
+			b.end(at, int32(len(b.queue[at].Buffer)))
+			if i < copies && c.lose&(1<<i) != 0 {
+				copy(b.log.bytes, before)
+			}
+		}
+		b.endAll()
+		done := 0
+		for _, e := range b.got {
+			if e.Kind == stages.JournalSuperblockDone {
+				done++
+				if e.Op != 2 {
+					t.Errorf("%s: sequence %d", c.name, e.Op)
+				}
+				opened, err := datafile.OpenSuperblock(b.log, &b.log.l, make([]byte, 4096))
+				if err != nil || opened.Checksum != e.Checksum || opened.Superblock != *next {
+					t.Errorf("%s: opened %+v, %v", c.name, opened, err)
+				}
+			}
+		}
+		if (done == 1) != c.want || (b.fault() == nil) != c.want {
+			t.Errorf("%s: done %d times, fault %v", c.name, done, b.fault())
+		}
+	}
+	// A write that fails outright.
+	b := newBench(t, 3)
+	b.request(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: &stages.Superblock{Sequence: 2}})
+	b.end(0, -int32(syscall.EIO))
+	if b.fault() == nil || len(b.queue) != 0 {
+		t.Error("a superblock write failed, and the stage goes on")
+	}
+}
+
+// Goal: appending allocates nothing.
+func TestAppendAllocatesNothing(t *testing.T) {
+	b := newBench(t, 0)
+	slot := b.slots.Get(stages.SlotPrepare)
+	p := b.slots.Bytes(slot)
+	op := uint64(0)
+	allocs := testing.AllocsPerRun(100, func() {
+		op++
+		prepare.Put(p, &prepare.Fields{Cluster: cluster, Op: op, SizeBytes: 300, RequestsCount: 1, Command: prepare.CommandPrepare}, prepare.Sum(p[256:300]))
+		b.out.Reset()
+		b.stage.OnConsensus(&stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op}, &b.out)
+		first, second := b.out.Disk[0], b.out.Disk[1]
+		b.stage.OnDisk(&ports.DiskCompletion{Tag: first.Tag, Result: int32(len(first.Buffer))}, &b.out)
+		b.stage.OnDisk(&ports.DiskCompletion{Tag: second.Tag, Result: int32(len(second.Buffer))}, &b.out)
+		if len(b.out.Consensus) != 1 {
+			t.Fatal("not appended")
+		}
+	})
+	if allocs != 0 {
+		t.Fatalf("an append allocates %.1f times, want 0", allocs)
+	}
+}
