@@ -97,7 +97,7 @@ func (w *World) damageBeyond() {
 		sector := uint64(w.limits.SectorBytes)
 		return layout.PrepareAt(op % slots), (p + sector - 1) / sector * sector
 	}
-	what := r.IntN(6)
+	what := r.IntN(7)
 	w.note("damage beyond repair", uint64(what), 0)
 	switch what {
 	case 0: // three copies of the superblock
@@ -131,10 +131,10 @@ func (w *World) damageBeyond() {
 			return
 		}
 		w.damageBlock(address)
-	case 4: // any block; it may be a free one
-		if high := w.blocksHigh(); high > 0 {
-			w.damageBlock(1 + r.Uint64N(high))
-		}
+	case 4: // some blocks; they may be free ones
+		w.damageBlocks()
+		mustStop = false
+	case 6: // the same, later
 		mustStop = false
 	case 5: // a block written over another's place
 		high := w.blocksHigh()
@@ -157,7 +157,11 @@ func (w *World) damageBeyond() {
 	if !started {
 		w.fail("a start without a crash did not end")
 	}
-	if w.auditUntilFault(); w.fault != nil {
+	rotAt := -1
+	if what == 6 {
+		rotAt = r.IntN(20_000)
+	}
+	if w.auditUntilFault(rotAt); w.fault != nil {
 		w.result.FaultsCount++
 		return
 	}
@@ -173,6 +177,17 @@ func (w *World) blocksHigh() uint64 {
 		return 0
 	}
 	return (size - w.judge.layout.GridAt) / uint64(w.limits.BlockBytes)
+}
+
+// damageBlocks strikes tables, some or many.
+func (w *World) damageBlocks() {
+	high := w.blocksHigh()
+	if high == 0 {
+		return
+	}
+	for range 1 + w.random.Uint64N(min(high, 1<<w.random.IntN(8))) {
+		w.damageBlock(1 + w.random.Uint64N(high))
+	}
 }
 
 // damageBlock strikes the used part of a block.

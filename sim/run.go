@@ -354,14 +354,18 @@ func (w *World) audit() {
 	w.clients = w.clients[:0]
 }
 
-// auditUntilFault is an audit of a replica with damage: it ends when the replica stops.
-func (w *World) auditUntilFault() {
+// auditUntilFault is an audit of a replica with damage: it ends when the replica stops. rotAt: the step at which blocks get damaged;
+// below 0: none.
+func (w *World) auditUntilFault(rotAt int) {
 	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random)
 	w.addClients(1, a, 0)
 	w.settleDown()
 	for i := 0; w.fault == nil && (a.next < len(a.requests) || w.clients[0].protocol.InFlight() != nil); i++ {
 		if a.next == len(a.requests) {
 			w.clients[0].protocol.Stop()
+		}
+		if i == rotAt {
+			w.damageBlocks()
 		}
 		if i == calmStepsMax {
 			w.fail("with damage the replica neither answers nor stops")

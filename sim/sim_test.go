@@ -127,6 +127,8 @@ func TestPlantedBugs(t *testing.T) {
 		{"acknowledged before the sync", consensus.PlantAckBeforeSync, 10},
 		{"a lost session", consensus.PlantLostSession, 20},
 		{"replay ends one op early", consensus.PlantReplayStopsEarly, 10},
+		{"a checksum that nobody looks at", consensus.PlantSkipVerify, 200},
+		{"a block used again too early", consensus.PlantReuseEarly, 200},
 	}
 	for _, c := range cases {
 		found := false
