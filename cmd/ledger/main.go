@@ -29,10 +29,11 @@ const (
 
 // commandLine is what kong reads. All values are text: package config judges them, for flags and file alike.
 type commandLine struct {
-	Format  formatCommand  `cmd:"" help:"Make the data file of a new replica."`
-	Start   startCommand   `cmd:"" help:"Serve a data file."`
-	Dev     devCommand     `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Format    formatCommand    `cmd:"" help:"Make the data file of a new replica."`
+	Start     startCommand     `cmd:"" help:"Serve a data file."`
+	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing."`
+	Benchmark benchmarkCommand `cmd:"" help:"Put load on a server and measure it."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 func main() {

@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+
+	"ledger/wire"
+)
+
+// IDOrder says how ids follow each other. It matters: the database keeps transfers by id.
+type IDOrder string
+
+const (
+	IDOrderTBID       IDOrder = "tbid"       // rising with time: what clients' id functions make; never the same in two runs
+	IDOrderSequential IDOrder = "sequential" // 1, 2, 3...
+	IDOrderRandom     IDOrder = "random"     // spread over all 128 bits
+	IDOrderReversed   IDOrder = "reversed"   // falling
+)
+
+// Distribution says which accounts are used how often.
+type Distribution string
+
+const (
+	DistributionUniform Distribution = "uniform" // all alike
+	DistributionZipfian Distribution = "zipfian" // a few, anywhere, very often
+	DistributionLatest  Distribution = "latest"  // the last ones very often
+)
+
+// Options of a load. DefaultOptions has the reference's defaults.
+type Options struct {
+	Addresses []string  `json:"addresses"`
+	Cluster   wire.U128 `json:"-"`
+
+	AccountCount        uint64       `json:"account_count"`
+	AccountCountHot     uint64       `json:"account_count_hot"` // the first ones: debited by TransferHotPercent of the transfers
+	AccountDistribution Distribution `json:"account_distribution"`
+	AccountBatchCount   uint32       `json:"account_batch_count"`
+
+	TransferCount      uint64        `json:"transfer_count"`
+	TransferBatchCount uint32        `json:"transfer_batch_count"`
+	TransferBatchDelay time.Duration `json:"transfer_batch_delay_ns"` // between a client's answer and its next batch
+	TransferHotPercent uint32        `json:"transfer_hot_percent"`
+	TransferPending    bool          `json:"transfer_pending"`         // 30 % are pending and expire after 1 to 5 s
+	TransferRate       float64       `json:"transfer_rate_per_second"` // of all clients; 0 means a closed loop
+	BuildAhead         bool          `json:"build_ahead"`              // closed loop: build the next batch while one is in flight
+	Warmup             time.Duration `json:"warmup_ns"`                // batches begun before are not in the latencies
+
+	QueryCount   uint64  `json:"query_count"`
+	IDOrder      IDOrder `json:"id_order"`
+	ClientsCount uint32  `json:"clients_count"`
+	Seed         uint64  `json:"seed"`
+	FlagHistory  bool    `json:"flag_history"`
+	FlagImported bool    `json:"flag_imported"`
+	Validate     bool    `json:"validate"`
+}
+
+// DefaultOptions are the reference's.
+func DefaultOptions() Options {
+	return Options{
+		AccountCount:        10_000,
+		AccountDistribution: DistributionUniform,
+		AccountBatchCount:   wire.EventsMax(wire.OperationCreateAccounts, wire.BodyBytesMax),
+		TransferCount:       10_000_000,
+		TransferBatchCount:  wire.EventsMax(wire.OperationCreateTransfers, wire.BodyBytesMax),
+		TransferHotPercent:  100,
+		QueryCount:          100,
+		IDOrder:             IDOrderTBID,
+		ClientsCount:        1,
+		Seed:                42,
+		FlagHistory:         true,
+	}
+}
+
+const clientsMax = 1024 // a server may have been formatted for so many sessions
+
+// Check names the first option that cannot be.
+func (o *Options) Check() error {
+	batchMax := wire.EventsMax(wire.OperationCreateTransfers, wire.BodyBytesMax)
+	for _, rule := range []struct {
+		holds bool
+		flag  string
+		want  string
+		got   any
+	}{
+		{o.AccountCount >= 2, "account-count", "at least 2", o.AccountCount},
+		{o.AccountCountHot <= o.AccountCount, "account-count-hot", "at most --account-count", o.AccountCountHot},
+		{o.AccountBatchCount >= 1 && o.AccountBatchCount <= batchMax, "account-batch-count", fmt.Sprintf("1 to %d", batchMax), o.AccountBatchCount},
+		{o.TransferBatchCount >= 1 && o.TransferBatchCount <= batchMax, "transfer-batch-count", fmt.Sprintf("1 to %d", batchMax), o.TransferBatchCount},
+		{o.TransferHotPercent <= 100, "transfer-hot-percent", "at most 100", o.TransferHotPercent},
+		{o.TransferRate >= 0, "transfer-rate", "transfers per second, or 0 for a closed loop", o.TransferRate},
+		{o.TransferBatchDelay >= 0, "transfer-batch-delay", "a duration", o.TransferBatchDelay},
+		{o.TransferRate == 0 || o.TransferBatchDelay == 0, "transfer-batch-delay", "left out with --transfer-rate, which says when to send", o.TransferBatchDelay},
+		{o.ClientsCount >= 1 && o.ClientsCount <= clientsMax, "clients", fmt.Sprintf("1 to %d", clientsMax), o.ClientsCount},
+		{!o.FlagImported || o.ClientsCount == 1, "clients", "1 with --imported, whose events must arrive in the order of their timestamps", o.ClientsCount},
+		{!o.FlagImported || !o.TransferPending, "transfer-pending", "left out with --imported: imported transfers cannot have timeouts", o.TransferPending},
+		{!o.Validate || o.IDOrder != IDOrderTBID, "validate", "with another --id-order: time-based ids cannot be computed again", o.IDOrder},
+	} {
+		if !rule.holds {
+			return fmt.Errorf("--%s=%v: must be %s", rule.flag, rule.got, rule.want)
+		}
+	}
+	switch o.IDOrder {
+	case IDOrderTBID, IDOrderSequential, IDOrderRandom, IDOrderReversed:
+	default:
+		return fmt.Errorf("--id-order=%s: must be tbid, sequential, random or reversed", o.IDOrder)
+	}
+	switch o.AccountDistribution {
+	case DistributionUniform, DistributionZipfian, DistributionLatest:
+	default:
+		return fmt.Errorf("--account-distribution=%s: must be uniform, zipfian or latest", o.AccountDistribution)
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	stopTimeout  = 30 * time.Second
+	startTimeout = 2 * time.Minute // reserving memory and a log on a slow disk
+)
+
+// ServerOptions of a server that is started for one load.
+type ServerOptions struct {
+	Binary string
+	// File is the data file: made by us, and kept if it was named. "" means a temporary one in the working directory, since the disk
+	// matters.
+	File string
+	// StartFlags are passed on, as in --cache-grid=1GiB.
+	StartFlags []string
+	// Log gets the server's standard error; nil throws it away but for the end, which goes into errors.
+	Log io.Writer
+}
+
+// Server is a server process of ours.
+type Server struct {
+	Address    string
+	file       string
+	isTemp     bool
+	emptyBytes int64
+	command    *exec.Cmd
+	stdin      io.Closer
+	log        *tail
+	exited     chan struct{} // closed when the process has ended
+}
+
+// StartServer makes a data file and starts a server on it, on a free port of 127.0.0.1.
+func StartServer(ctx context.Context, options ServerOptions) (*Server, error) {
+	s := &Server{file: options.File, log: &tail{to: options.Log}, exited: make(chan struct{})}
+	if s.file == "" {
+		// A name that is free; format makes the file itself.
+		named, err := os.CreateTemp(".", "0_0-*.ledger.benchmark")
+		if err != nil {
+			return nil, fmt.Errorf("making a data file: %w", err)
+		}
+		s.file, s.isTemp = named.Name(), true
+		_ = named.Close()
+		_ = os.Remove(s.file)
+	}
+	format := exec.CommandContext(ctx, options.Binary, "format", "--cluster=0", "--replica=0", "--replica-count=1", s.file)
+	if out, err := format.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("format %s: %w\n%s", s.file, err, bytes.TrimSpace(out))
+	}
+	if err := s.start(options); err != nil {
+		s.remove()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start(options ServerOptions) error {
+	status, err := os.Stat(s.file)
+	if err != nil {
+		return err
+	}
+	s.emptyBytes = status.Size()
+	s.command = exec.Command(options.Binary, append(append([]string{"start", "--addresses=0"}, options.StartFlags...), s.file)...)
+	s.command.Stderr = s.log
+	// Its own process group: an interrupt from the terminal is for us, who stop it in order.
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := s.command.StdinPipe() // the server ends when this does, even if we crash
+	if err != nil {
+		return err
+	}
+	stdout, err := s.command.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := s.command.Start(); err != nil {
+		return fmt.Errorf("starting %s: %w", options.Binary, err)
+	}
+	s.stdin = stdin
+	impatient := time.AfterFunc(startTimeout, func() { _ = s.command.Process.Kill() })
+	defer impatient.Stop()
+	printed, err := bufio.NewReader(stdout).ReadString('\n')
+	port := strings.TrimSpace(printed)
+	if err != nil || port == "" {
+		_ = stdin.Close()
+		_ = s.command.Wait()
+		return fmt.Errorf("the server did not start:\n%s", s.log.text())
+	}
+	go func() {
+		_ = s.command.Wait() // its status is in ProcessState
+		close(s.exited)
+	}()
+	s.Address = "127.0.0.1:" + port
+	return nil
+}
+
+// Exited is closed when the process has ended, asked or not.
+func (s *Server) Exited() <-chan struct{} { return s.exited }
+
+// Log is the end of what the server wrote to its standard error.
+func (s *Server) Log() string { return s.log.text() }
+
+// Stop ends the server, removes a temporary data file, and says what the server used.
+func (s *Server) Stop() (*ServerResult, error) {
+	_ = s.stdin.Close()
+	impatient := time.AfterFunc(stopTimeout, func() { _ = s.command.Process.Kill() })
+	<-s.exited
+	impatient.Stop()
+	defer s.remove()
+	state := s.command.ProcessState
+	if !state.Success() {
+		return nil, fmt.Errorf("the server ended with %v:\n%s", state, s.log.text())
+	}
+	r := &ServerResult{FileBytesEmpty: s.emptyBytes, CPUNs: int64(state.UserTime() + state.SystemTime())}
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		r.MemoryBytesMax = usage.Maxrss << 10 // Linux counts KiB
+	}
+	status, err := os.Stat(s.file)
+	if err != nil {
+		return nil, err
+	}
+	r.FileBytes = status.Size()
+	if status, ok := status.Sys().(*syscall.Stat_t); ok {
+		r.FileBytesOccupied = status.Blocks * 512
+	}
+	return r, nil
+}
+
+func (s *Server) remove() {
+	if s.isTemp {
+		_ = os.Remove(s.file)
+	}
+}
+
+// tailBytes is how much of a log goes into an error.
+const tailBytes = 4096
+
+// tail passes a log on and keeps its end.
+type tail struct {
+	to   io.Writer
+	mu   sync.Mutex
+	kept []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	t.kept = append(t.kept, p...)
+	if excess := len(t.kept) - tailBytes; excess > 0 {
+		t.kept = append(t.kept[:0], t.kept[excess:]...)
+	}
+	t.mu.Unlock()
+	if t.to == nil {
+		return len(p), nil
+	}
+	return t.to.Write(p)
+}
+
+func (t *tail) text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.kept))
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/bench"
+	"ledger/config"
+	"ledger/wire"
+)
+
+// benchmarkCommand has the reference's flags and its defaults; those after Clients are ours.
+type benchmarkCommand struct {
+	Addresses string `placeholder:"LIST" help:"Servers to put load on; left out, one is started on a temporary file in this directory."`
+	Cluster   string `default:"0" help:"Id of their cluster."`
+
+	AccountCount        uint64 `default:"10000" help:"Accounts to create."`
+	AccountCountHot     uint64 `default:"0" help:"The first so many accounts are debited by --transfer-hot-percent of the transfers."`
+	AccountDistribution string `default:"uniform" help:"Which accounts are used: uniform, zipfian, latest."`
+	AccountBatchCount   uint32 `default:"8189" help:"Accounts per request."`
+	TransferCount       uint64 `default:"10000000" help:"Transfers to create."`
+	TransferBatchCount  uint32 `default:"8189" help:"Transfers per request."`
+	TransferBatchDelay  string `default:"0ms" help:"Pause of a client after each batch, as in 5ms."`
+	TransferHotPercent  uint32 `default:"100" help:"Share of transfers that debit a hot account, if there are any."`
+	TransferPending     bool   `help:"Make 30 % of the transfers pending, to expire after 1 to 5 s."`
+	QueryCount          uint64 `default:"100" help:"Queries for the transfers of one account, after the load."`
+	IDOrder             string `name:"id-order" default:"tbid" help:"Order of ids: tbid (by time), sequential, random, reversed."`
+	Clients             uint32 `default:"1" help:"Client sessions, each with one request in flight."`
+	Seed                uint64 `default:"42" help:"What random numbers follow from."`
+	FlagHistory         bool   `default:"true" help:"Accounts keep their balances after each transfer."`
+	NoHistory           bool   `help:"The contrary."`
+	Imported            bool   `aliases:"flag-imported" help:"Accounts and transfers bring their timestamps."`
+	Validate            bool   `help:"Read everything back and compare; not with ids by time."`
+	ChecksumPerformance bool   `help:"Measure the protocol's checksum too."`
+	PrintBatchTimings   bool   `help:"Print the rate and the slowest batch of every 100 ms, after the load."`
+
+	TransferRate float64       `default:"0" help:"Transfers per second to offer, whatever the server does (open loop); latency counts from when a batch was due. 0 sends the next batch when the last is answered."`
+	BuildAhead   bool          `help:"Build the next batch while one is in flight."`
+	Warmup       time.Duration `default:"0s" help:"Leave the batches of so long a beginning out of the latencies."`
+	JSON         string        `name:"json" placeholder:"FILE" help:"Write the results as JSON."`
+	HTML         string        `name:"html" placeholder:"FILE" help:"Write a report with plots."`
+
+	File          string `placeholder:"FILE" help:"Data file of the server that is started; it is kept."`
+	CacheGrid     string `placeholder:"SIZE" help:"Of the server that is started, see start."`
+	CacheAccounts string `placeholder:"SIZE" help:"Likewise."`
+	LogServer     bool   `aliases:"log-debug-replica" help:"Show the log of the server that is started."`
+}
+
+func (c *benchmarkCommand) Run(s *streams) error {
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
+	if err := options.Check(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	var server *bench.Server
+	if c.Addresses == "" {
+		if server, err = c.startServer(ctx, s); err != nil {
+			return err
+		}
+		options.Addresses = []string{server.Address}
+		go func() {
+			<-server.Exited()
+			cancel(errors.New("the server ended before the load did"))
+		}()
+	}
+	var progress *bench.Progress
+	if isTerminal(s.err) {
+		progress = bench.NewProgress(s.err)
+	}
+	result, err := bench.Run(ctx, options, progress)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		if server != nil {
+			_, stopErr := server.Stop()
+			err = errors.Join(err, stopErr)
+		}
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	if c.ChecksumPerformance {
+		result.Checksum = bench.MeasureChecksum()
+	}
+	if server != nil {
+		if result.Server, err = server.Stop(); err != nil {
+			return fmt.Errorf("benchmark: %w", err)
+		}
+	}
+	return c.report(result, s.out)
+}
+
+// options are those of the load, from the flags.
+func (c *benchmarkCommand) options() (bench.Options, error) {
+	options := bench.Options{
+		AccountCount: c.AccountCount, AccountCountHot: c.AccountCountHot, AccountDistribution: bench.Distribution(c.AccountDistribution),
+		AccountBatchCount: c.AccountBatchCount, TransferCount: c.TransferCount, TransferBatchCount: c.TransferBatchCount,
+		TransferHotPercent: c.TransferHotPercent, TransferPending: c.TransferPending, TransferRate: c.TransferRate,
+		BuildAhead: c.BuildAhead, Warmup: c.Warmup, QueryCount: c.QueryCount, IDOrder: bench.IDOrder(c.IDOrder),
+		ClientsCount: c.Clients, Seed: c.Seed, FlagHistory: c.FlagHistory && !c.NoHistory, FlagImported: c.Imported, Validate: c.Validate,
+	}
+	var err error
+	if options.TransferBatchDelay, err = time.ParseDuration(c.TransferBatchDelay); err != nil {
+		return options, fmt.Errorf("--transfer-batch-delay=%s: must be a duration, as in 5ms", c.TransferBatchDelay)
+	}
+	if options.Cluster, err = wire.ParseU128(c.Cluster); err != nil {
+		return options, fmt.Errorf("--cluster=%s: %w", c.Cluster, err)
+	}
+	if c.Addresses == "" {
+		if !options.Cluster.IsZero() {
+			return options, fmt.Errorf("--cluster=%s: goes with --addresses; the server that is started here has cluster 0", c.Cluster)
+		}
+		return options, nil
+	}
+	for flag, value := range map[string]string{"file": c.File, "cache-grid": c.CacheGrid, "cache-accounts": c.CacheAccounts} {
+		if value != "" {
+			return options, fmt.Errorf("--%s=%s: is for a server that is started here, not with --addresses", flag, value)
+		}
+	}
+	addresses, err := config.ParseAddresses(c.Addresses, wire.ReplicasMax)
+	if err == nil && addresses.IsPickPort() {
+		err = errors.New("must name a port")
+	}
+	if err != nil {
+		return options, fmt.Errorf("--addresses=%s: %w", c.Addresses, err)
+	}
+	for _, address := range addresses {
+		options.Addresses = append(options.Addresses, address.String())
+	}
+	return options, nil
+}
+
+func (c *benchmarkCommand) startServer(ctx context.Context, s *streams) (*bench.Server, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding our own program: %w", err)
+	}
+	options := bench.ServerOptions{Binary: binary, File: c.File}
+	if c.CacheGrid != "" {
+		options.StartFlags = append(options.StartFlags, "--cache-grid="+c.CacheGrid)
+	}
+	if c.CacheAccounts != "" {
+		options.StartFlags = append(options.StartFlags, "--cache-accounts="+c.CacheAccounts)
+	}
+	if c.LogServer {
+		options.Log = s.err
+	}
+	return bench.StartServer(ctx, options)
+}
+
+// report prints the result and writes the files that were asked for.
+func (c *benchmarkCommand) report(result *bench.Result, out io.Writer) error {
+	if c.PrintBatchTimings {
+		for _, p := range result.Transfers.Timeline {
+			fmt.Fprintf(out, "at %.1f s: %d batches, %d tx, slowest %d ms\n", float64(p.AtNs)/1e9, p.RequestsCount, p.EventsCount, p.LatencyMaxNs/1e6)
+		}
+	}
+	if err := result.WriteText(out); err != nil {
+		return err
+	}
+	if err := writeReport(c.JSON, result.WriteJSON); err != nil {
+		return err
+	}
+	return writeReport(c.HTML, result.WriteHTML)
+}
+
+// writeReport makes a file; an empty name means none is wanted.
+func writeReport(name string, write func(io.Writer) error) error {
+	if name == "" {
+		return nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	if err := errors.Join(write(file), file.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
+
+// isTerminal tells whether somebody watches what is written there.
+func isTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}
