@@ -40,6 +40,7 @@ func (s *Stage) drop(e *stages.NetToConsensus, out *Actions) {
 // evict tells the client that its session is over; the eviction is written over the message.
 func (s *Stage) evict(e *stages.NetToConsensus, client wire.U128, reason wire.EvictionReason, out *Actions) {
 	s.EvictionsCount++
+	s.measures.evictions[reason]++
 	h := wire.HeaderOf(s.slots.Bytes(e.Slot)[:limits.HeaderBytes])
 	wire.BuildEviction(h, &s.server, client, reason)
 	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Client: client})
@@ -105,7 +106,7 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 		s.drop(e, out)
 		return
 	}
-	s.inFlight.put(client, 0) // the value is not used
+	s.inFlight.put(client, s.measures.arrival())
 	*s.queueAt(s.queueCount) = request{
 		slot:          e.Slot,
 		bytes:         e.Bytes,
@@ -113,6 +114,7 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 		replyBytesMax: measure.ReplyBytesMax + limits.HeaderBytes,
 		bodyHashed:    e.BodyHashed,
 		bodySum:       e.BodySum,
+		arrivedNs:     s.measures.nowNs,
 	}
 	s.queueCount++
 }

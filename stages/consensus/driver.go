@@ -58,6 +58,7 @@ func NewDriver(stage *Stage, edges Edges, onReady func(), onFault func(*storage.
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
+	d.stage.measures.nowNs = nowNs
 	out := &d.actions
 	// What is finished makes room for what begins, so journal and apply come first.
 	journalCount := d.fromJournal.Pop(d.journalEvents[:])

@@ -135,6 +135,9 @@ func (s *Stage) append(nowNs uint64, header prepare.Header, p entry, out *Action
 	s.appending = true
 	s.idleSinceNs = nowNs
 	s.PreparesCount++
+	if !p.isPulse {
+		s.measures.prepared(int(header.RequestsCount()))
+	}
 	p.loaded = true
 	if p.replySlot != stages.SlotNone {
 		s.replyRefs[p.replySlot.Handle()]++
@@ -219,5 +222,6 @@ func (s *Stage) popRequest() request {
 	r := *s.queueAt(0)
 	s.queueFirst = (s.queueFirst + 1) % len(s.queue)
 	s.queueCount--
+	s.measures.popped(&r)
 	return r
 }

@@ -71,6 +71,7 @@ type request struct {
 	bytes         uint32
 	eventsCount   uint32
 	replyBytesMax uint32
+	arrivedNs     uint64 // for the metrics
 	bodyHashed    bool
 	bodySum       prepare.Checksum
 }
@@ -89,9 +90,8 @@ type Actions struct {
 // NewActions returns actions with room for everything that one step of l can want.
 func NewActions(l *limits.Limits) Actions {
 	// One answer to each event of net; a reply to each client in flight; the slot of each prepare, and of each request of a group.
-	clients := int(l.ConnectionsMax + l.SessionsMax)
 	return Actions{
-		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+2*clients+int(l.SessionsMax+2*l.PipelineOpsMax)),
+		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+l.PipelineOpsMax+queueMax(l)),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
 		Apply:   make([]stages.ConsensusToApply, 0, 64),
 	}
@@ -159,14 +159,21 @@ type Stage struct {
 
 	// Counters for the metrics.
 	RequestsCount, PreparesCount, GroupsCount, EvictionsCount, IgnoredCount, RepliesCount uint64
+
+	measures measures
 }
+
+// ClientsInFlightMax is the most clients that have a request in queue or pipeline: beside the queue, the groups of the pipeline hold
+// clients that had a session when they were admitted, and registers. What would be more is dropped like what the queue cannot hold.
+func ClientsInFlightMax(l *limits.Limits) uint32 {
+	return queueMax(l) + l.SessionsMax + l.PipelineOpsMax
+}
+
+func queueMax(l *limits.Limits) uint32 { return l.ConnectionsMax + l.SessionsMax }
 
 // New makes the stage of a single replica that continues from r.
 func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena, plant Plant) (*Stage, error) {
 	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
-	clientsMax := l.ConnectionsMax + l.SessionsMax
-	// Beside the queue, the groups of the pipeline hold clients that had a session when they were admitted, and registers.
-	inFlightMax := clientsMax + l.SessionsMax + l.PipelineOpsMax
 	s := &Stage{
 		limits:  l,
 		options: options,
@@ -185,8 +192,8 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		},
 		checksums:          arena.Slice[prepare.Checksum](memory, uint64(l.JournalSlotsCount), "header checksums"),
 		pipeline:           make([]entry, l.PipelineOpsMax),
-		queue:              make([]request, clientsMax),
-		inFlight:           newClientIndex(inFlightMax, memory, "requests in flight"),
+		queue:              make([]request, queueMax(&l)),
+		inFlight:           newClientIndex(ClientsInFlightMax(&l), memory, "requests in flight"),
 		sessions:           newSessions(l.SessionsMax, memory),
 		replyRefs:          make([]uint32, slots.Pools[stages.SlotReply].SlotsCount()),
 		snapshot:           newSnapshot(l.SessionsMax, memory),
@@ -390,8 +397,9 @@ func replyStride(reply *wire.Header) uint32 {
 
 func (s *Stage) updateSession(reply *wire.Header, slot stages.Slot, offset, position uint32) {
 	client := reply.ReplyClient()
-	if _, ok := s.inFlight.get(client); ok && !s.recovering {
+	if arrival, ok := s.inFlight.get(client); ok && !s.recovering {
 		s.inFlight.remove(client)
+		s.measures.replied(arrival)
 	}
 	e := s.sessions.find(client)
 	if reply.ReplyOperation() == wire.OperationRegister {

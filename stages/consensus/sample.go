@@ -1,0 +1,73 @@
+package consensus
+
+import (
+	"ledger/metrics"
+	"ledger/stages"
+	"ledger/wire"
+)
+
+// Evictions has a place for each reason that clients know.
+type Evictions [wire.EvictionSessionReleaseMismatch + 1]uint64
+
+// Sample is what the stage tells about itself: what happened since the start, and where it stands.
+type Sample struct {
+	RequestsCount, PreparesCount, GroupsCount, IgnoredCount, RepliesCount uint64
+
+	Evictions          Evictions
+	ServiceNs          metrics.Histogram // of a request, from its arrival here to its reply on the way to net
+	QueueNs            metrics.Histogram // of a request, until its prepare
+	RequestsPerPrepare metrics.Histogram
+	EventsPerPrepare   metrics.Histogram
+
+	QueueCount, PipelineCount, SessionsCount, ReplySlotsFree uint64
+	Op, Commit, CheckpointOp                                 uint64
+	View                                                     uint32
+	Recovering                                               bool
+}
+
+// measures are the part of Sample that is counted where it happens. Nothing here has an influence on what the stage decides.
+type measures struct {
+	nowNs        uint64 // of this turn
+	eventsTaken  uint64 // of the requests that the next prepare takes from the queue
+	evictions    Evictions
+	serviceNs    metrics.Histogram
+	queueNs      metrics.Histogram
+	requestsFill metrics.Histogram
+	eventsFill   metrics.Histogram
+}
+
+// The time of a request's arrival travels in the value of the index of clients in flight, in units of 1024 ns: their difference is
+// right for an hour.
+const arrivalShift = 10
+
+func (m *measures) arrival() uint32 { return uint32(m.nowNs >> arrivalShift) }
+
+func (m *measures) replied(arrival uint32) {
+	m.serviceNs.Record(uint64(m.arrival()-arrival) << arrivalShift)
+}
+
+// popped notes that a request leaves the queue for a prepare.
+func (m *measures) popped(r *request) {
+	m.queueNs.Record(m.nowNs - r.arrivedNs)
+	m.eventsTaken += uint64(r.eventsCount)
+}
+
+// prepared notes a prepare of requestsCount requests, those popped since the one before.
+func (m *measures) prepared(requestsCount int) {
+	m.requestsFill.Record(uint64(requestsCount))
+	m.eventsFill.Record(m.eventsTaken)
+	m.eventsTaken = 0
+}
+
+// Sample fills out. On the stage's thread, between two turns.
+func (s *Stage) Sample(out *Sample) {
+	m := &s.measures
+	out.RequestsCount, out.PreparesCount, out.GroupsCount = s.RequestsCount, s.PreparesCount, s.GroupsCount
+	out.IgnoredCount, out.RepliesCount = s.IgnoredCount, s.RepliesCount
+	out.Evictions, out.ServiceNs, out.QueueNs = m.evictions, m.serviceNs, m.queueNs
+	out.RequestsPerPrepare, out.EventsPerPrepare = m.requestsFill, m.eventsFill
+	out.QueueCount, out.PipelineCount, out.SessionsCount = uint64(s.queueCount), uint64(s.pipelineCount), uint64(s.sessions.count)
+	out.ReplySlotsFree = uint64(s.slots.Pools[stages.SlotReply].FreeCount())
+	out.Op, out.Commit, out.CheckpointOp = s.op, s.commit, s.superblock.Checkpoint.Op
+	out.View, out.Recovering = s.superblock.View, s.recovering
+}
