@@ -25,6 +25,7 @@ func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJo
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
+	d.stage.measures.nowNs = nowNs
 	completionsCount := d.disk.Poll(d.completions[:])
 	for i := range d.completions[:completionsCount] {
 		d.stage.OnDisk(&d.completions[i], &d.actions)

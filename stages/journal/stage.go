@@ -34,6 +34,7 @@ type appendState struct {
 	op          uint64
 	sectorIndex uint32
 	sector      []byte // the header sector with the new header in it
+	beganNs     uint64 // for the metrics
 }
 
 type readState struct {
@@ -104,6 +105,7 @@ type Stage struct {
 
 	// Counters for the metrics.
 	AppendsCount, BytesWritten uint64
+	measures                   measures
 }
 
 // New makes the stage. headers is the table that Recover returned (or that of a fresh file); it stays the stage's.
@@ -170,6 +172,7 @@ func (s *Stage) onAppend(e *stages.ConsensusToJournal, out *Actions) {
 	assert.Equal(h.Op(), e.Op, "op of the appended prepare")
 	assert.That(h.Command() == prepare.CommandPrepare, "what is appended is a prepare")
 	a.busy, a.written, a.slot, a.op = true, false, e.Slot, e.Op
+	a.beganNs = s.measures.nowNs
 	a.sectorIndex = uint32(s.slotIndex(e.Op)) / s.headersPerSector()
 	a.queued = s.sectorBusy(index, a.sectorIndex)
 	if !a.queued {
@@ -216,6 +219,7 @@ func (s *Stage) onHeaderWritten(a *appendState, result int32, out *Actions) {
 	header := s.headers[s.slotIndex(a.op)*limits.HeaderBytes:][:limits.HeaderBytes]
 	copy(header, s.slots.Bytes(a.slot)[:limits.HeaderBytes])
 	a.busy = false
+	s.measures.sample.WriteNs.Record(s.measures.nowNs - a.beganNs)
 	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: a.slot, Op: a.op})
 	// The oldest append that waited for this sector goes next.
 	next := -1
@@ -264,12 +268,15 @@ func (s *Stage) onReadDone(r *readState, result int32, out *Actions) {
 		s.fail(out, storage.FaultLog, "the prepare of op %d is damaged, and this is the only copy", r.op)
 		return
 	}
+	s.measures.sample.ReadsCount++
+	s.measures.sample.BytesRead += uint64(result)
 	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalReadDone, Slot: r.slot, Op: r.op})
 }
 
 func (s *Stage) onSuperblock(e *stages.ConsensusToJournal, out *Actions) {
 	assert.That(s.superblockStep == superblockIdle, "one superblock is written at a time")
 	s.superblock, s.superblockStep, s.superblockCopy = e.Superblock, superblockWriting, 0
+	s.measures.superblockBeganNs = s.measures.nowNs
 	s.writeSuperblockCopy(out)
 }
 
@@ -288,6 +295,7 @@ func (s *Stage) onSuperblockWritten(result int32, out *Actions) {
 		s.failDisk(out, result, "writing copy %d of the superblock: result %d", s.superblockCopy, result)
 		return
 	}
+	s.measures.sample.SuperblockBytes += uint64(result)
 	s.superblockCopy++
 	if s.superblockCopy < s.limits.SuperblockCopies {
 		s.writeSuperblockCopy(out)
@@ -314,6 +322,8 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 	}
 	done := stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: s.superblock.Sequence}
 	done.Checksum = s.superblockChecksum
+	s.measures.sample.SuperblocksCount++
+	s.measures.sample.SuperblockNs.Record(s.measures.nowNs - s.measures.superblockBeganNs)
 	out.Consensus = append(out.Consensus, done)
 }
 
