@@ -80,9 +80,9 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	l := o.Limits
 	r := &Replica{Slots: slots}
 	superblock := &o.Consensus.Superblock
-	clientEvents := ringCapacity(8 * (l.ConnectionsMax + l.SessionsMax))
-	netToConsensus := ring.NewSPSC[stages.NetToConsensus](clientEvents)
-	consensusToNet := ring.NewSPSC[stages.ConsensusToNet](clientEvents)
+	clientSlots, inFlight := slots.Pools[stages.SlotClient].SlotsCount(), consensus.ClientsInFlightMax(&l)
+	netToConsensus := ring.NewSPSC[stages.NetToConsensus](ringCapacity(net.BudgetToConsensus(&l, clientSlots, inFlight)))
+	consensusToNet := ring.NewSPSC[stages.ConsensusToNet](ringCapacity(net.BudgetToNet(clientSlots, inFlight)))
 	consensusToJournal := ring.NewSPSC[stages.ConsensusToJournal](64)
 	journalToConsensus := ring.NewSPSC[stages.JournalToConsensus](64)
 	consensusToApply := ring.NewSPSC[stages.ConsensusToApply](64)
