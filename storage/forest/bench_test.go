@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +16,7 @@ import (
 
 // benchmarkTransfers runs full batches of plain transfers between 10,000 accounts through the rules. Compaction is done outside
 // of the measured time: it has a core of its own.
-func benchmarkTransfers(b *testing.B, randomIDs, lookahead bool) {
+func benchmarkTransfers(b *testing.B, randomIDs, lookahead, queries bool) {
 	const accounts, batch = 10_000, 8189
 	l := limits.Production()
 	l.StorageBytesMax = 16 << 30
@@ -77,6 +78,9 @@ func benchmarkTransfers(b *testing.B, randomIDs, lookahead bool) {
 		spentNs += threadNs() - start
 		w.ended()
 	}
+	if queries {
+		benchmarkQueries(b, w, machine, now, random, reply)
+	}
 	b.ReportMetric(float64(spentNs)/float64(b.N)/batch, "ns/transfer")
 	c := w.forest.Counters()
 	b.ReportMetric(float64(c.RunsCount), "runs")
@@ -95,10 +99,35 @@ func threadNs() int64 {
 }
 
 // Expected: about 200 ns: two accounts and one id found, 3 cache lines of row written.
-func BenchmarkTransfersIncreasing(b *testing.B) { benchmarkTransfers(b, false, true) }
+func BenchmarkTransfersIncreasing(b *testing.B) { benchmarkTransfers(b, false, true, false) }
 
 // Expected: the same, and some 20 ns for each run of the id tree.
-func BenchmarkTransfersRandom(b *testing.B) { benchmarkTransfers(b, true, true) }
+func BenchmarkTransfersRandom(b *testing.B) { benchmarkTransfers(b, true, true, false) }
 
 // Without the hint, for comparison.
-func BenchmarkTransfersIncreasingBlind(b *testing.B) { benchmarkTransfers(b, false, false) }
+func BenchmarkTransfersIncreasingBlind(b *testing.B) { benchmarkTransfers(b, false, false, false) }
+
+// BenchmarkAccountQueries: how long 100 queries of one account each take, behind as many batches as -benchtime says.
+// Expected: 10 µs for a transfer of the account that lies on a page of its own, which is read and verified.
+func BenchmarkAccountQueries(b *testing.B) { benchmarkTransfers(b, false, true, true) }
+
+func benchmarkQueries(b *testing.B, w *world, machine *accounting.Machine, now uint64, random *rand.Rand, reply []byte) {
+	const queries = 100
+	body := wordBytes(make([]uint64, 64))
+	var spentNs, worstNs int64
+	rows := 0
+	for range queries {
+		filter := accounting.AccountFilter{AccountID: accounting.U128{Lo: 1 + random.Uint64N(10_000)}, Limit: 8189, Flags: 3}
+		encoder := wire.NewBatchEncoder(body, 128, 1)
+		copy(encoder.Free(), unsafe.Slice((*byte)(unsafe.Pointer(&filter)), 128))
+		encoder.EndBatch(1)
+		start := threadNs()
+		rows += machine.Execute(&accounting.Request{Operation: wire.OperationGetAccountTransfers, Timestamp: now, RequestBytesMax: 1 << 20, Body: encoder.Finish()}, reply) / 128
+		spent := threadNs() - start
+		spentNs += spent
+		worstNs = max(worstNs, spent)
+	}
+	b.ReportMetric(float64(spentNs)/queries/1e6, "ms/query")
+	b.ReportMetric(float64(worstNs)/1e6, "ms-worst")
+	b.ReportMetric(float64(rows)/queries, "rows/query")
+}

@@ -110,8 +110,8 @@ type blocks struct {
 	g    block.Geometry
 }
 
-func (b *blocks) ReadStart(_ int, address uint64, buffer []byte) {
-	b.disk.ReadAt(buffer, testGridOffset+b.g.Offset(address, 0))
+func (b *blocks) ReadStart(_ int, address uint64, page uint32, buffer []byte) {
+	b.disk.ReadAt(buffer, testGridOffset+b.g.Offset(address, page))
 }
 func (b *blocks) ReadDone(int) (bool, int32) { return true, 0 }
 func (b *blocks) WriteStart(_ int, address uint64, data []byte) {

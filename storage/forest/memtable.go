@@ -54,6 +54,9 @@ type statusChange struct {
 	_       [7]byte
 }
 
+// accountPair is the accounts of a row.
+type accountPair struct{ Debit, Credit accounting.AccountOrdinal }
+
 // indexList lists the rows that have a value in one indexed field.
 type indexList struct {
 	indexes []uint32
@@ -72,6 +75,7 @@ type memtable struct {
 	transfersFirst accounting.TransferOrdinal
 	rows           []accounting.TransferRow
 	statuses       []accounting.PendingStatus // beside rows
+	accounts       []accountPair              // beside rows: what a query by account walks
 	rowsCount      uint32
 	ids            idTable // ids of rows, and from idsDead on of dead
 	pending        indexList
@@ -129,6 +133,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	m := &memtable{
 		rows:       arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, arena.HugePages),
 		statuses:   arena.Slice[accounting.PendingStatus](a, uint64(rows), name),
+		accounts:   arena.Slice[accountPair](a, uint64(rows), name),
 		ids:        newIDTable(a, rows, name, arena.HugePages),
 		pending:    list(),
 		dead:       arena.Slice[accounting.U128](a, uint64(rows), name),

@@ -93,7 +93,7 @@ func (f *Forest) TransfersOpen(query *accounting.TransferScan) {
 // matches tells whether a row fulfils the query, its range of timestamps apart.
 func (s *transferScan) matches(row *accounting.TransferRow) bool {
 	q, t := &s.query, &row.Transfer
-	if q.ByAccount && !(q.Debits && row.DebitOrdinal == q.Account || q.Credits && row.CreditOrdinal == q.Account) {
+	if q.ByAccount && !s.touches(accountPair{row.DebitOrdinal, row.CreditOrdinal}) {
 		return false
 	}
 	return (q.UserData128.IsZero() || q.UserData128 == t.UserData128) &&
@@ -132,12 +132,25 @@ func (f *Forest) scanMemory(row *accounting.TransferRow) bool {
 			ordinal = s.at
 			s.at++
 		}
-		if found := f.row(accounting.TransferOrdinal(ordinal)); s.matches(found) {
-			*row = *found
+		m := f.filling
+		if ordinal < uint64(m.transfersFirst) {
+			m = f.flushing
+		}
+		index := ordinal - uint64(m.transfersFirst)
+		if s.query.ByAccount && !s.touches(m.accounts[index]) {
+			continue
+		}
+		if s.matches(&m.rows[index]) {
+			*row = m.rows[index]
 			return true
 		}
 	}
 	return false
+}
+
+// touches tells whether the account asked for is on a side asked for.
+func (s *transferScan) touches(pair accountPair) bool {
+	return s.query.Debits && pair.Debit == s.query.Account || s.query.Credits && pair.Credit == s.query.Account
 }
 
 func (f *Forest) scanDisk(row *accounting.TransferRow) bool {

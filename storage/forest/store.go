@@ -216,6 +216,7 @@ func (f *Forest) TransferAppend(row *accounting.TransferRow) accounting.Transfer
 	m.rows[index] = *row
 	m.rowsCount++
 	m.ids.insert(hashID(row.Transfer.ID), index)
+	m.accounts[index] = accountPair{row.DebitOrdinal, row.CreditOrdinal}
 	m.statuses[index] = accounting.PendingNone
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		m.statuses[index] = accounting.PendingOpen
