@@ -577,3 +577,45 @@ func TestSort(t *testing.T) {
 		}
 	}
 }
+
+// A merge that is cut into small jobs reads little more than what it merges: each job starts at the page where the last stopped.
+func TestCutMergesReadLittleMore(t *testing.T) {
+	l := limits.Production()
+	memory := arena.New()
+	defer memory.Close()
+	disk := newDisk(l, rand.New(rand.NewPCG(6, 6)))
+	m := New(l, memory, cluster, disk, disk)
+	rng := rand.New(rand.NewPCG(7, 7))
+	var runs [][]storage.Table
+	const rows = 40000
+	shape := table.ShapeOf(l, storage.TreeTransferID)
+	for i := range uint64(storage.MergeRunsMax) {
+		entries := make([]entry, rows)
+		for j := range entries {
+			binary.BigEndian.PutUint64(entries[j].key[:], rng.Uint64())
+			entries[j].value = make([]byte, 8)
+		}
+		job := jobOf(storage.JobFlushTree, storage.TreeTransferID, int(shape.TablesMax(rows)), 1+i*1000)
+		job.Source = &source{entries: entries}
+		m.Run(&job, &waits{})
+		m.Drain(&waits{})
+		runs = append(runs, job.Tables)
+	}
+	before := m.Statistics()
+	var from storage.Key
+	for pieces, finished := 0, false; !finished; pieces++ {
+		job := jobOf(storage.JobMerge, storage.TreeTransferID, 10, uint64(10000+pieces*100))
+		job.Runs, job.EntriesMax, job.From, job.FromKey = runs, 60000, pieces > 0, from
+		m.Run(&job, &waits{})
+		if m.Drain(&waits{}) != nil {
+			t.Fatal(m.Fault())
+		}
+		finished, from = job.Finished, job.UpTo
+	}
+	after := m.Statistics()
+	read, written := after.BytesRead-before.BytesRead, after.BytesWritten-before.BytesWritten
+	t.Logf("%d bytes read, %d written", read, written)
+	if read > 2*written {
+		t.Errorf("%d bytes read for %d bytes written", read, written)
+	}
+}
