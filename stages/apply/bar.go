@@ -22,9 +22,11 @@ func (s *Stage) endBar(c *coro.Coroutine) {
 			s.capture(c)
 		}
 		if s.forest.CheckpointDue(op, s.newest) {
+			waitedNs := s.statistics.BarriersNs
 			for s.durable != s.newest {
 				s.wait(c)
 			}
+			s.barrier(BarrierDurable, waitedNs)
 			s.forest.CheckpointDurable()
 		}
 	}
@@ -36,9 +38,11 @@ func (s *Stage) endBar(c *coro.Coroutine) {
 
 // install waits for the generation before and makes its results visible.
 func (s *Stage) install(c *coro.Coroutine) {
+	waitedNs := s.statistics.BarriersNs
 	for s.generation != nil && !s.generationBack {
 		s.wait(c)
 	}
+	s.barrier(BarrierGeneration, waitedNs)
 	generation := s.generation
 	s.generation, s.generationBack = nil, false
 	s.forest.BarInstall(generation)
@@ -47,9 +51,12 @@ func (s *Stage) install(c *coro.Coroutine) {
 // capture takes the checkpoint whose trigger is the op just executed. Consensus sends the sessions when it has seen that op's
 // ApplyCommitted.
 func (s *Stage) capture(c *coro.Coroutine) {
+	waitedNs := s.statistics.BarriersNs
 	for s.sessions == nil || s.checkpointOut {
 		s.wait(c)
 	}
+	s.barrier(BarrierCapture, waitedNs)
+	s.measures.checkpointBeganNs = s.nowNs
 	job := s.forest.CheckpointCapture(s.op, s.sessions.Chunks)
 	s.sessions = nil
 	s.newest, s.timestampMark, s.checkpointOut = job.Op, s.timestampLast, true

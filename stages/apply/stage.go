@@ -110,6 +110,7 @@ type Stage struct {
 
 	scratch    []byte // the reply body of a group's later request, or one that nobody wants
 	statistics Statistics
+	measures   measures
 }
 
 // New reserves memory and opens the state of checkpoint.
@@ -182,6 +183,7 @@ func (s *Stage) onEvent(e *Event) {
 	case EventDurable:
 		assert.Equal(e.Op, s.newest, "the checkpoint that is durable was taken last")
 		s.durable = e.Op
+		s.measures.checkpointNs.Record(s.nowNs - s.measures.checkpointBeganNs)
 	case EventGeneration:
 		assert.That(e.Generation == s.generation && !s.generationBack, "compact returns the generation it was given")
 		s.generationBack = true
@@ -250,9 +252,11 @@ func (s *Stage) execute(next *commit) {
 		replies = s.slots.Bytes(next.replySlot)
 	}
 	repliesBytes := 0
+	beganNs := s.measures.now()
 	for i := range int(header.RequestsCount()) {
 		request := prepare.RequestAt(message, i)
 		repliesBytes += s.request(header, &request, replies, repliesBytes)
+		beganNs = s.measures.executed(request.Operation, beganNs)
 	}
 	s.op, s.timestampLast = next.op, header.Timestamp()
 	s.statistics.OpsExecuted++

@@ -1,0 +1,113 @@
+package apply
+
+import (
+	"ledger/metrics"
+	"ledger/wire"
+)
+
+// Class of an executed request, for the metrics.
+type Class uint8
+
+const (
+	ClassCreateTransfers Class = iota
+	ClassCreateAccounts
+	ClassLookup
+	ClassQuery
+	ClassPulse
+	ClassOther // register, noop
+	ClassesCount
+)
+
+// ClassNames in order of the classes.
+var ClassNames = [ClassesCount]string{"create_transfers", "create_accounts", "lookup", "query", "pulse", "other"}
+
+func classOf(operation wire.Operation) Class {
+	switch operation.Class() {
+	case wire.ClassCreate:
+		switch operation {
+		case wire.OperationCreateAccounts, wire.OperationCreateAccountsSparse, wire.OperationCreateAccountsUnbatched:
+			return ClassCreateAccounts
+		}
+		return ClassCreateTransfers
+	case wire.ClassLookup:
+		return ClassLookup
+	case wire.ClassQuery:
+		return ClassQuery
+	}
+	if operation == wire.OperationPulse {
+		return ClassPulse
+	}
+	return ClassOther
+}
+
+// Barrier is what the end of a bar may have to wait for.
+type Barrier uint8
+
+const (
+	BarrierGeneration Barrier = iota // compact is not done with the jobs of the bar before
+	BarrierCapture                   // the sessions of consensus, or the blocks of the checkpoint before
+	BarrierDurable                   // the superblock of the last checkpoint
+	BarriersCount
+)
+
+// BarrierNames in order of the barriers.
+var BarrierNames = [BarriersCount]string{"generation", "capture", "durable"}
+
+// Sample is what the stage tells about itself: what happened since the start, and where it stands.
+type Sample struct {
+	Statistics
+	// ExecuteNs of a request, waiting for pages included. Empty without a clock.
+	ExecuteNs [ClassesCount]metrics.Histogram
+	// BarrierNs that ends of bars waited, the zeros included.
+	BarrierNs [BarriersCount]metrics.Histogram
+	// CheckpointNs from the trigger until the superblock is durable.
+	CheckpointNs metrics.Histogram
+
+	Op, OpenedOp, DurableOp                   uint64
+	AccountsCount, TransfersCount, BlocksHigh uint64
+	CommitsWaiting                            uint64
+}
+
+// measures are the part of Sample that is counted where it happens. Nothing here has an influence on what the stage does.
+type measures struct {
+	clock             func() uint64
+	checkpointBeganNs uint64
+	executeNs         [ClassesCount]metrics.Histogram
+	barrierNs         [BarriersCount]metrics.Histogram
+	checkpointNs      metrics.Histogram
+}
+
+// SetClock makes the stage measure how long requests take. The simulator has no clock that moves within a step, and sets none.
+func (s *Stage) SetClock(clock func() uint64) { s.measures.clock = clock }
+
+func (m *measures) now() uint64 {
+	if m.clock == nil {
+		return 0
+	}
+	return m.clock()
+}
+
+// executed notes the end of a request that began at beganNs, and returns the time, which is the beginning of the next.
+func (m *measures) executed(operation wire.Operation, beganNs uint64) (nowNs uint64) {
+	if m.clock == nil {
+		return 0
+	}
+	nowNs = m.clock()
+	m.executeNs[classOf(operation)].Record(nowNs - beganNs)
+	return nowNs
+}
+
+// barrier notes the wait that began when the statistics had waitedNs.
+func (s *Stage) barrier(b Barrier, waitedNs uint64) {
+	s.measures.barrierNs[b].Record(s.statistics.BarriersNs - waitedNs)
+}
+
+// Sample fills out. On the stage's thread, between two turns.
+func (s *Stage) Sample(out *Sample) {
+	m := &s.measures
+	out.Statistics = s.Statistics()
+	out.ExecuteNs, out.BarrierNs, out.CheckpointNs = m.executeNs, m.barrierNs, m.checkpointNs
+	out.Op, out.OpenedOp, out.DurableOp = s.op, s.opened, s.durable
+	out.AccountsCount, out.TransfersCount, out.BlocksHigh = s.forest.AccountsCount(), s.forest.TransfersCount(), s.forest.BlocksHigh()
+	out.CommitsWaiting = uint64(s.commitsCount)
+}
