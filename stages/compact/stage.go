@@ -113,6 +113,8 @@ type Stage struct {
 	growing     bool
 	growToBytes uint64
 	growExactly bool // a step was too much for the disk
+
+	measures measures
 }
 
 // New reserves memory. gridAt: where the grid zone starts in the file.
@@ -125,15 +127,15 @@ func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena)
 
 // Step takes events in, works for a bounded time and says what to do.
 func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
-	s.out = out
+	s.out, s.measures.nowNs = out, nowNs
 	for i := range events {
 		switch e := &events[i]; e.Kind {
 		case EventGeneration:
 			assert.That(s.generation == nil, "one generation is compacted at a time")
-			s.generation = e.Generation
+			s.generation, s.measures.generationBeganNs = e.Generation, nowNs
 		case EventCheckpoint:
 			assert.That(s.checkpoint == nil && s.syncing == nil, "one checkpoint is written at a time")
-			s.checkpoint = e.Checkpoint
+			s.checkpoint, s.measures.checkpointBeganNs = e.Checkpoint, nowNs
 		case EventDisk:
 			s.onDisk(e.Disk)
 		default:
@@ -185,6 +187,7 @@ func (s *Stage) runGeneration(c *coro.Coroutine) {
 			jobs[i].Fault = fault
 		}
 	}
+	s.measures.generationNs.Record(s.measures.nowNs - s.measures.generationBeganNs)
 	s.act(Action{Kind: ActionGenerationDone, Generation: s.generation})
 	s.generation = nil
 }
@@ -199,7 +202,8 @@ func (s *Stage) writeCheckpoint(c *coro.Coroutine) {
 		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: job})
 		return
 	}
-	s.syncing = job
+	s.measures.trailersNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
+	s.syncing, s.measures.checkpointBeganNs = job, s.measures.nowNs
 	s.act(Action{Kind: ActionSync, Tag: tagSync})
 }
 
@@ -217,6 +221,7 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 			// After a failed sync nobody knows what the medium holds: there is no second try.
 			s.syncing.Fault = &storage.Fault{What: "disk", Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)", -completion.Result)}
 		}
+		s.measures.syncNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
 		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: s.syncing})
 		s.syncing = nil
 	default:
