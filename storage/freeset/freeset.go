@@ -40,7 +40,7 @@ func AddressesMax(l limits.Limits) uint64 { return l.StorageBytesMax / uint64(l.
 func New(a *arena.Arena, addressesMax uint64) *Set {
 	assert.That(addressesMax > 0, "a grid has blocks")
 	words := (addressesMax + 63) / 64
-	make := func() bitmap { return arena.Slice[uint64](a, words, "free set") }
+	make := func() bitmap { return arena.Slice[uint64](a, words, "free set slots") }
 	return &Set{addressesMax: addressesMax, acquired: make(), named: make(), bar: make(), this: make(), next: make()}
 }
 

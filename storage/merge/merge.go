@@ -110,7 +110,7 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	}
 	m.value = a.Bytes(valueBytesMax, arena.PageBytes, "compaction sort")
 	for i := range m.records {
-		m.records[i] = arena.Slice[record](a, m.entriesMax, "compaction sort")
+		m.records[i] = arena.Slice[record](a, m.entriesMax, "compaction sort slots")
 	}
 	return m
 }
