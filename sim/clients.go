@@ -78,6 +78,9 @@ func (c *client) received(l *link, data []byte) {
 func (c *client) take() {
 	for _, e := range c.protocol.Take() {
 		c.world.exchangesCount++
+		if e.Evicted == model.EvictNoSession {
+			c.world.result.EvictionsCount++
+		}
 		c.world.judge.exchange(e)
 	}
 }

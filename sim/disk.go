@@ -223,7 +223,7 @@ func (d *Disk) perform(o *diskOperation) {
 			d.errorGiven = true
 			result = -int32(unix.ENOSPC)
 		} else {
-			d.image.grow(o.offsetBytes + o.lengthBytes)
+			d.image.allocate(o.offsetBytes + o.lengthBytes)
 		}
 	}
 	if o.kind == diskWrite && d.onEnd != nil {
@@ -350,4 +350,4 @@ func (f *File) WriteAt(buffer []byte, offsetBytes uint64) error {
 }
 
 // SizeBytes implements ports.File.
-func (f *File) SizeBytes() (uint64, error) { return uint64(len(f.image.now)), nil }
+func (f *File) SizeBytes() (uint64, error) { return f.image.sizeBytes, nil }

@@ -8,6 +8,7 @@ import (
 // Image is the medium: what reads see, and what a power cut would leave of it.
 type Image struct {
 	sectorBytes uint64
+	sizeBytes   uint64 // of the file; what lies behind the bytes below reads as zeros
 	now         []byte // with everything that was written
 	durable     []byte // without writes that no sync has covered
 	volatile    []volatileWrite
@@ -30,6 +31,7 @@ func newImage(sectorBytes uint32) *Image {
 // clone copies an image at rest, as a crash leaves it.
 func (m *Image) clone() *Image {
 	c := newImage(uint32(m.sectorBytes))
+	c.sizeBytes = m.sizeBytes
 	c.now = append([]byte(nil), m.now...)
 	c.durable = append([]byte(nil), m.durable...)
 	for sector := range m.unreadable { // a copy of a set: order does not show
@@ -38,8 +40,12 @@ func (m *Image) clone() *Image {
 	return c
 }
 
-// grow makes the file at least sizeBytes long; what is new reads as zeros.
+// allocate makes the file at least sizeBytes long; what is new reads as zeros.
+func (m *Image) allocate(sizeBytes uint64) { m.sizeBytes = max(m.sizeBytes, sizeBytes) }
+
+// grow makes room for bytes that are written.
 func (m *Image) grow(sizeBytes uint64) {
+	m.allocate(sizeBytes)
 	if sizeBytes <= uint64(len(m.now)) {
 		return
 	}
@@ -82,7 +88,7 @@ func (m *Image) sync(order uint64) {
 
 // read fills buffer from what was written. It returns how much the file holds, and an error for an unreadable sector.
 func (m *Image) read(offsetBytes uint64, buffer []byte) (int, error) {
-	if offsetBytes >= uint64(len(m.now)) {
+	if offsetBytes >= m.sizeBytes {
 		return 0, nil
 	}
 	if len(m.unreadable) > 0 {
@@ -92,7 +98,13 @@ func (m *Image) read(offsetBytes uint64, buffer []byte) (int, error) {
 			}
 		}
 	}
-	return copy(buffer, m.now[offsetBytes:]), nil
+	count := int(min(uint64(len(buffer)), m.sizeBytes-offsetBytes))
+	copied := 0
+	if offsetBytes < uint64(len(m.now)) {
+		copied = copy(buffer[:count], m.now[offsetBytes:])
+	}
+	clear(buffer[copied:count])
+	return count, nil
 }
 
 var errUnreadable = errors.New("a sector is unreadable")

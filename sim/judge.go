@@ -42,7 +42,7 @@ type Judge struct {
 	view         uint32
 	written      uint64 // op of the checkpoint that this start has written last
 
-	RequestsCount, CheckpointsCount, RewrittenCount int
+	RequestsCount, CheckpointsCount, RewrittenCount, PulsesCount, GroupsCount int
 }
 
 func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fail func(string, ...any)) *Judge {
@@ -160,6 +160,12 @@ func (j *Judge) commit() {
 	j.durableOp++
 	j.sums = append(j.sums, h.Checksum())
 	j.recent[j.durableOp%uint64(len(j.recent))] = p
+	if h.Operation() == wire.OperationPulse {
+		j.PulsesCount++
+	}
+	if h.IsGroup() {
+		j.GroupsCount++
+	}
 	for i := range int(h.RequestsCount()) {
 		r := prepare.RequestAt(p, i)
 		c := model.Committed{

@@ -25,15 +25,18 @@ func DrawLimits(random *rand.Rand) limits.Limits {
 		MemtableRowsSeal:  16 << random.Uint32N(4),
 		SuperblockBytes:   24 << 10,
 		SuperblockCopies:  4,
-		CacheGridBytes:    uint64(pick(64<<10, 256<<10, 1<<20)),
-		CacheAccountsMax:  pick(256, 1024, 4096),
 		StorageBytesMax:   storageBytesMax,
 		CompactWorkersMax: 1,
 	}
 	if random.IntN(4) == 0 {
 		l.SectorBytes, l.PageBytes, l.BlockBytes = 4096, 4096, pick(16<<10, 32<<10)
-		l.CacheGridBytes *= 4
 	}
+	if random.IntN(24) == 0 { // the grid of production
+		l.SectorBytes, l.PageBytes, l.BlockBytes = 4096, 16<<10, 512<<10
+		l.MemtableRowsSeal *= 16
+		l.StorageBytesMax *= 8
+	}
+	redrawMemory(&l, random)
 	if random.IntN(8) == 0 {
 		l.StorageBytesMax = uint64(pick(64, 128, 256)) * uint64(l.BlockBytes) // a run may reach it, and is then started with a larger one
 	}
@@ -45,4 +48,10 @@ func DrawLimits(random *rand.Rand) limits.Limits {
 		panic(err)
 	}
 	return l
+}
+
+// redrawMemory draws the limits that belong to a start and must not show in anything that is written.
+func redrawMemory(l *limits.Limits, random *rand.Rand) {
+	l.CacheGridBytes = uint64(l.PageBytes) << (6 + random.IntN(6))
+	l.CacheAccountsMax = 256 << random.IntN(5)
 }

@@ -28,6 +28,7 @@ type Result struct {
 	ForksCount, DamagesCount                         int
 	RefusalsCount, FaultsCount, AccountsCount, Bytes int
 	TransfersCount, MergedCount, PagesReadCount      int
+	EvictionsCount, PulsesCount, GroupsCount         int
 	Hash                                             uint64 // of everything that happened, in order
 }
 
@@ -120,6 +121,7 @@ func (w *World) finish() Result {
 	r := &w.result
 	r.Steps, r.ExchangesCount, r.RequestsCount = int(w.steps), w.exchangesCount, w.judge.RequestsCount
 	r.OpsCount, r.CheckpointsCount, r.RewrittenCount = int(w.judge.durableOp), w.judge.CheckpointsCount, w.judge.RewrittenCount
+	r.PulsesCount, r.GroupsCount = w.judge.PulsesCount, w.judge.GroupsCount
 	r.AccountsCount, r.TransfersCount, _, _ = w.judge.clients.Server.Machine.Counts()
 	r.Bytes, r.Hash = len(w.disk.image.now), w.hash
 	return *r
@@ -199,6 +201,7 @@ func (w *World) live() {
 
 // restart brings the replica up; the machine may go down several times meanwhile.
 func (w *World) restart() {
+	redrawMemory(&w.limits, w.random)
 	for tries := 0; ; tries++ {
 		crashSectors := -1
 		if tries < recoveryTriesMax && w.random.IntN(4) == 0 {
@@ -239,7 +242,7 @@ func (w *World) work(goal int, steps int) {
 			case 1:
 				w.disk.syncErrorIn = 1
 			case 2:
-				w.disk.image.limitBytes = uint64(len(w.disk.image.now))
+				w.disk.image.limitBytes = w.disk.image.sizeBytes
 			}
 		}
 		w.step()
@@ -400,7 +403,10 @@ func (w *World) fork() {
 		limits: w.limits, modelLimits: w.modelLimits, cluster: w.cluster, clusterNumber: w.clusterNumber,
 	}
 	other.options.Trace = false
-	other.limits.StorageBytesMax = storageBytesMax // it must not show in what is written
+	// Nothing of this may show in what is written.
+	other.limits.StorageBytesMax = max(storageBytesMax, w.limits.StorageBytesMax)
+	redrawMemory(&other.limits, w.random)
+	other.limits.RequestBytesMax = uint32(4096 + w.random.IntN(int(w.limits.RequestBytesMax-4096)+1))
 	other.disk = newDisk(w.disk.image.clone(), &other.events, other.random, w.fail)
 	other.network = newNetwork(&other.events, other.random, w.limits.ConnectionsMax, w.fail)
 	defer other.abandon()

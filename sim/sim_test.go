@@ -68,6 +68,9 @@ func (r *Result) add(o *Result) {
 	r.RewrittenCount += o.RewrittenCount
 	r.MergedCount += o.MergedCount
 	r.PagesReadCount += o.PagesReadCount
+	r.EvictionsCount += o.EvictionsCount
+	r.PulsesCount += o.PulsesCount
+	r.GroupsCount += o.GroupsCount
 	r.ForksCount += o.ForksCount
 	r.DamagesCount += o.DamagesCount
 	r.RefusalsCount += o.RefusalsCount
