@@ -13,6 +13,9 @@ import (
 	"ledger/wire"
 )
 
+// errnoNoSpace is ENOSPC: the disk is full, which is nobody's damage.
+const errnoNoSpace = 28
+
 const (
 	// WritesMax is how many block writes are in flight at most: the number of slots of a BlockWriter.
 	WritesMax = 4
@@ -179,7 +182,11 @@ func (m *Merger) collect() {
 		o.writing = false
 		m.writing--
 		if errno != 0 {
-			m.fail("disk", o.address, 0, fmt.Sprintf("the write of a block failed (errno %d)", errno))
+			if errno == errnoNoSpace {
+				m.fail(storage.FaultNoSpace, 0, 0, fmt.Sprintf("block %d could not be written", o.address))
+			} else {
+				m.fail(storage.FaultDisk, o.address, 0, fmt.Sprintf("the write of a block failed (errno %d)", errno))
+			}
 		}
 	}
 }
