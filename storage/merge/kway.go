@@ -13,10 +13,16 @@ type head struct {
 }
 
 func (h *head) before(other *head) bool {
-	if h.Words == other.Words {
-		return h.run < other.run
+	if h.A != other.A {
+		return h.A < other.A
 	}
-	return h.Words.Less(other.Words)
+	if h.B != other.B {
+		return h.B < other.B
+	}
+	if h.C != other.C {
+		return h.C < other.C
+	}
+	return h.run < other.run
 }
 
 // heads are the inputs that are not exhausted, the next entry first. Eight are few enough to keep in order by moving: entries
