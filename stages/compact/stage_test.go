@@ -319,7 +319,7 @@ func TestDiskFaults(t *testing.T) {
 		{"write is short", func(d *fakeDisk) {
 			d.writeResult = func(offset uint64, b []byte) (int, int32) { return 512, 512 }
 		}, "disk", false},
-		{"disk is full", func(d *fakeDisk) { d.diskBytes = gridAt + 100*4096 }, "disk", false},
+		{"disk is full", func(d *fakeDisk) { d.diskBytes = gridAt + 100*4096 }, storage.FaultNoSpace, false},
 		{"sync fails", func(d *fakeDisk) { d.syncResult = -5 }, "disk", true},
 	} {
 		b := newBench(3)
