@@ -156,6 +156,12 @@ func (r *reader) u16() uint16 { return binary.LittleEndian.Uint16(r.take(2)) }
 func (r *reader) u32() uint32 { return binary.LittleEndian.Uint32(r.take(4)) }
 func (r *reader) u64() uint64 { return binary.LittleEndian.Uint64(r.take(8)) }
 
+func (r *reader) flag() bool {
+	value := r.u8()
+	r.expect(value <= 1)
+	return value == 1
+}
+
 // expect notes a failure unless condition holds.
 func (r *reader) expect(condition bool) bool {
 	if !condition {
@@ -168,7 +174,7 @@ func (f *Forest) readTable(r *reader, tree storage.TreeID) (t storage.Table) {
 	t.Address = r.u64()
 	copy(t.Checksum[:], r.take(16))
 	t.Tree = storage.TreeID(r.u8())
-	t.Partial = r.u8() != 0
+	t.Partial = r.flag()
 	t.PagesUsed = r.u16()
 	t.Entries = r.u32()
 	copy(t.KeyMin[:], r.take(storage.KeyBytesMax))
@@ -200,7 +206,9 @@ func (f *Forest) readRun(r *reader, tree storage.TreeID) (out run) {
 // manifestDecode fills an empty forest. After an error the forest is not to be used.
 func (f *Forest) manifestDecode(in []byte) error {
 	r := &reader{in: in}
-	if !r.expect(r.u64() == manifestVersion) {
+	// Lists double as they grow, so the pool takes a quarter of its size for certain.
+	fits := uint64(len(in))/manifestTableBytes <= uint64(len(f.pool.tables)/4)+uint64(len(f.log.tables))
+	if !r.expect(fits && r.u64() == manifestVersion) {
 		return errManifest
 	}
 	transfers, accounts := r.u64(), r.u64()
@@ -233,11 +241,12 @@ func (f *Forest) manifestDecode(in []byte) error {
 	}
 	r.expect(next == uint64(f.tail.first) && uint64(f.tail.first)+uint64(f.log.partial.Entries) == transfers)
 	for id := range storage.TreesCount {
+		next := uint8(0) // level
 		for range levels[id] {
 			if r.failed || !r.expect(id != storage.TreeTransferLog) {
 				return errManifest
 			}
-			f.readLevel(r, &f.trees[id])
+			next = f.readLevel(r, &f.trees[id], next)
 		}
 	}
 	for i := range trailers {
@@ -252,17 +261,17 @@ func (f *Forest) manifestDecode(in []byte) error {
 	return nil
 }
 
-func (f *Forest) readLevel(r *reader, t *tree) {
+// readLevel reads a level that is not above least, and returns the next one's least.
+func (f *Forest) readLevel(r *reader, t *tree, least uint8) uint8 {
 	number, runs, inputs := r.u8(), r.u8(), r.u8()
-	if !r.expect(number < levelsMax && runs > 0 && runs <= runsMax && (inputs == 0 || inputs == runsMerged && inputs <= runs)) ||
-		!r.expect(len(t.levels[number].runs) == 0) {
-		return
+	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax && (inputs == 0 || inputs == runsMerged && inputs <= runs)) {
+		return levelsMax
 	}
 	l := &t.levels[number]
 	for range runs {
 		out := f.readRun(r, t.id)
 		if !r.expect(out.count() > 0 && out.rows > 0) {
-			return
+			return levelsMax
 		}
 		f.levelAdd(l, out)
 	}
@@ -271,8 +280,9 @@ func (f *Forest) readLevel(r *reader, t *tree) {
 		m.inputs = int(inputs)
 		m.output = f.readRun(r, t.id)
 		m.entriesLeft, m.entriesAll, m.rowsAll, m.credit = r.u64(), r.u64(), r.u64(), r.u64()
-		m.from = r.u8() != 0
+		m.from = r.flag()
 		copy(m.fromKey[:], r.take(storage.KeyBytesMax))
 		r.expect(m.rowsAll > 0 && m.entriesLeft <= m.entriesAll && m.entriesLeft > 0)
 	}
+	return number + 1
 }

@@ -24,7 +24,7 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	trailer := func(kind storage.TrailerKind, most uint64) ([]byte, *storage.Fault) {
 		size := checkpoint.TrailerBytes[kind]
 		if size > most {
-			return nil, &storage.Fault{What: "block", Address: checkpoint.Roots[kind].Address, Reason: "a trailer of the checkpoint is longer than can be"}
+			return nil, &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[kind].Address, Reason: "a trailer of the checkpoint is longer than can be"}
 		}
 		content := memory.Bytes(size, 8, "open")
 		return content, block.ReadChain(file, f.gridOffset, &f.geometry, f.cluster, kind, checkpoint.Roots[kind], content, scratch, nil)
@@ -38,13 +38,13 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 		return fault
 	}
 	if err := f.manifestDecode(manifest); err != nil {
-		return &storage.Fault{What: "block", Address: checkpoint.Roots[storage.TrailerManifest].Address, Reason: err.Error()}
+		return &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[storage.TrailerManifest].Address, Reason: err.Error()}
 	}
 	if err := f.freeSet.Decode(freeSet); err != nil {
-		return &storage.Fault{What: "block", Address: checkpoint.Roots[storage.TrailerFreeSet].Address, Reason: err.Error()}
+		return &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[storage.TrailerFreeSet].Address, Reason: err.Error()}
 	}
 	if uint64(f.filling.transfersFirst) != checkpoint.TransfersCount || uint64(f.filling.accountsFirst) != checkpoint.AccountsCount {
-		return &storage.Fault{What: "block", Address: checkpoint.Roots[storage.TrailerManifest].Address, Reason: fmt.Sprintf(
+		return &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[storage.TrailerManifest].Address, Reason: fmt.Sprintf(
 			"the manifest counts %d transfers and %d accounts, the superblock %d and %d",
 			f.filling.transfersFirst, f.filling.accountsFirst, checkpoint.TransfersCount, checkpoint.AccountsCount)}
 	}
@@ -86,11 +86,11 @@ func (f *Forest) openRunFilters(file ports.File, t *tree, list *tableList, scrat
 	for i := range list.tables {
 		table := &list.tables[i]
 		damage := func(page uint32, reason string) *storage.Fault {
-			return &storage.Fault{What: "block", Address: table.Address, Page: page, Reason: reason}
+			return &storage.Fault{What: storage.FaultBlock, Address: table.Address, Page: page, Reason: reason}
 		}
 		size := f.geometry.PageBytes
 		if err := file.ReadAt(scratch[:size], f.gridOffset+f.geometry.Offset(table.Address, 0)); err != nil {
-			return &storage.Fault{What: "disk", Address: table.Address, Reason: err.Error()}
+			return &storage.Fault{What: storage.FaultDisk, Address: table.Address, Reason: err.Error()}
 		}
 		header := block.HeaderPage(scratch[:size])
 		if reason := block.VerifyHeader(&f.geometry, header, table.Ref, f.cluster); reason != "" {
@@ -101,13 +101,13 @@ func (f *Forest) openRunFilters(file ports.File, t *tree, list *tableList, scrat
 		}
 		slot := f.filters.get()
 		if slot == 0 {
-			return &storage.Fault{What: "disk", Reason: "the memory of filters is full"}
+			return &storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full"}
 		}
 		list.filters[i] = slot
 		target := f.filters.of(slot, table.Entries, &t.shape)
 		first := header.DataPages() + 1
 		if err := file.ReadAt(scratch[size:size+header.FilterPages()*size], f.gridOffset+f.geometry.Offset(table.Address, first)); err != nil {
-			return &storage.Fault{What: "disk", Address: table.Address, Reason: err.Error()}
+			return &storage.Fault{What: storage.FaultDisk, Address: table.Address, Reason: err.Error()}
 		}
 		for n := range header.FilterPages() {
 			page := scratch[(n+1)*size : (n+2)*size]
@@ -131,19 +131,19 @@ func (f *Forest) openTail(file ports.File, scratch []byte) *storage.Fault {
 	}
 	header := block.HeaderPage(scratch[:f.geometry.PageBytes])
 	if header.Tree() != storage.TreeTransferLog || header.Entries() != partial.Entries || partial.Entries > uint32(len(f.tail.rows)) {
-		return &storage.Fault{What: "block", Address: partial.Address, Reason: "the table is not what the manifest says"}
+		return &storage.Fault{What: storage.FaultBlock, Address: partial.Address, Reason: "the table is not what the manifest says"}
 	}
 	for number := uint32(1); number <= header.DataPages(); number++ {
 		page := scratch[number*f.geometry.PageBytes : (number+1)*f.geometry.PageBytes]
 		count := uint32(rowlog.Count(page))
 		if f.tail.count+count > partial.Entries || uint64(rowlog.First(page)) != uint64(f.tail.first)+uint64(f.tail.count) {
-			return &storage.Fault{What: "block", Address: partial.Address, Page: number, Reason: "the rows do not follow the log"}
+			return &storage.Fault{What: storage.FaultBlock, Address: partial.Address, Page: number, Reason: "the rows do not follow the log"}
 		}
 		rowlog.ReadRows(page, 0, f.tail.rows[f.tail.count:f.tail.count+count])
 		f.tail.count += count
 	}
 	if f.tail.count != partial.Entries {
-		return &storage.Fault{What: "block", Address: partial.Address, Reason: "rows are missing"}
+		return &storage.Fault{What: storage.FaultBlock, Address: partial.Address, Reason: "rows are missing"}
 	}
 	return nil
 }

@@ -126,7 +126,7 @@ func (f *Forest) planJob(job storage.Job, tablesMax uint64, level int) {
 		for i := first; i < end; i++ {
 			p.slots[i] = f.filters.get()
 			if p.slots[i] == 0 {
-				f.fail(&storage.Fault{What: "disk", Reason: "the memory of filters is full: the data file holds more ids than this release supports"})
+				f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full: the data file holds more ids than this release supports"})
 			}
 			p.filters[i] = f.filters.slot(p.slots[i])
 		}
@@ -136,7 +136,7 @@ func (f *Forest) planJob(job storage.Job, tablesMax uint64, level int) {
 }
 
 func (f *Forest) failFull() {
-	f.fail(&storage.Fault{What: "disk", Reason: "the data file has reached --limit-storage: no free block is left"})
+	f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the data file has reached --limit-storage: no free block is left"})
 }
 
 // planMerges plans this bar's share of every merge, lower levels first, and begins those that are due.
@@ -167,10 +167,13 @@ func (f *Forest) planMerge(t *tree, i int) {
 		tablesIn += uint64(l.runs[j].count())
 	}
 	worth = max(worth, m.entriesAll/tablesIn)
-	m.credit = min(m.entriesLeft, m.credit+max(worth, mergeRate*m.entriesAll*p.barRows/m.rowsAll))
-	if len(l.runs)-m.inputs >= runsMerged {
-		m.credit = m.entriesLeft // the next merge is due already: many small flushes came
+	// Where few rows come, a merge goes on slowly, so that small ops need not wait for it; but the faster, the more runs of small
+	// flushes (those before checkpoints) wait behind it.
+	slowly := max(worth/mergeTablesMin, 1)
+	if waiting := len(l.runs) - m.inputs; waiting > runsMerged/2 {
+		slowly <<= min(waiting-runsMerged/2, 20)
 	}
+	m.credit = min(m.entriesLeft, m.credit+max(slowly, mergeRate*m.entriesAll*p.barRows/m.rowsAll))
 	entries := min(m.credit, p.entriesMax)
 	if entries >= m.entriesLeft {
 		entries = m.entriesLeft
@@ -409,7 +412,7 @@ func (f *Forest) installRows(job *storage.Job) {
 			continue
 		}
 		if !f.log.add(t) {
-			f.fail(&storage.Fault{What: "disk", Reason: "the manifest is full: the data file holds more rows than this release supports"})
+			f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the manifest is full: the data file holds more rows than this release supports"})
 		}
 	}
 	f.tail.carry(m, job.RowsWritten)

@@ -211,7 +211,7 @@ func (f *Forest) TransferAppend(row *accounting.TransferRow) accounting.Transfer
 	index := m.rowsCount
 	ordinal := m.transfersFirst + accounting.TransferOrdinal(index)
 	if ordinal >= accounting.TransferOrdinalMax {
-		f.fail(&storage.Fault{What: "disk", Reason: "the ordinals of transfers are used up"})
+		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
 	}
 	m.rows[index] = *row
 	m.rowsCount++

@@ -219,7 +219,7 @@ func (p *tablePool) release(l *tableList) {
 // tableAppend adds a table to a list.
 func (f *Forest) tableAppend(l *tableList, t *storage.Table, filter uint32) {
 	if len(l.tables) == cap(l.tables) && !f.pool.grow(l) {
-		f.fail(&storage.Fault{What: "disk", Reason: "the manifest is full: the data file holds more tables than this release supports"})
+		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the manifest is full: the data file holds more tables than this release supports"})
 	}
 	l.tables = append(l.tables, *t)
 	l.fences = append(l.fences, fenceOf(&t.KeyMax))

@@ -1,0 +1,111 @@
+package forest
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"ledger/accounting/storetest"
+	"ledger/storage"
+)
+
+// filled runs traffic until a checkpoint is there and a merge is under way.
+func filled(t testing.TB, ops int) *world {
+	random := seeded(t)
+	w := newWorld(t, tiny(), &memoryDisk{}, storage.Checkpoint{})
+	pair := storetest.NewPair(t, w.limits, w.forest, random)
+	source := newTraffic(random)
+	for range ops {
+		request := source.next()
+		pair.Execute(&request)
+		w.ended()
+	}
+	if w.newest.Op == 0 {
+		t.Fatal("no checkpoint was taken")
+	}
+	return w
+}
+
+// Goal: a checkpoint one of whose blocks is damaged is refused with that block's address; an intact one is not.
+func TestOpenRefusesDamage(t *testing.T) {
+	w := filled(t, 300)
+	g := &w.forest.geometry
+	opened, err := tryWorld(t, w.limits, &memoryDisk{data: bytes.Clone(w.disk.data)}, w.newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]uint64{
+		"manifest": w.newest.Roots[storage.TrailerManifest].Address,
+		"free set": w.newest.Roots[storage.TrailerFreeSet].Address,
+		"ids":      opened.forest.trees[storage.TreeTransferID].ordered[0].tables[0].Address, // a header page, for its filter
+	}
+	if partial := opened.forest.log.partial; !partial.IsZero() {
+		cases["carried rows"] = partial.Address
+	}
+	for name, address := range cases {
+		disk := &memoryDisk{data: bytes.Clone(w.disk.data)}
+		disk.data[testGridOffset+g.Offset(address, 0)+20] ^= 1
+		_, err := tryWorld(t, w.limits, disk, w.newest)
+		fault, ok := err.(*storage.Fault)
+		if !ok || fault.Address != address || fault.Reason == "" {
+			t.Errorf("%s: error %v, want a fault of block %d", name, err, address)
+		}
+	}
+	wrong := w.newest
+	wrong.TransfersCount++
+	if _, err := tryWorld(t, w.limits, w.disk, wrong); err == nil || !strings.Contains(err.Error(), "the superblock") {
+		t.Errorf("a manifest that contradicts the superblock: error %v", err)
+	}
+}
+
+// Goal: a full data file is a fault with a way out, not a crash.
+func TestFullFile(t *testing.T) {
+	defer func() {
+		fault, ok := recover().(*storage.Fault)
+		if !ok || fault.What != storage.FaultStorageLimit || !strings.Contains(fault.Reason, "--limit-storage") {
+			t.Errorf("stopped with %v, want the storage limit's fault", fault)
+		}
+	}()
+	random := seeded(t)
+	l := tiny()
+	l.StorageBytesMax = 128 * uint64(l.BlockBytes)
+	w := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
+	pair := storetest.NewPair(t, l, w.forest, random)
+	source := newTraffic(random)
+	for range 5000 {
+		request := source.next()
+		pair.Execute(&request)
+		w.ended()
+	}
+	t.Error("the file is never full")
+}
+
+// Goal: no manifest makes the decoder panic, and what it accepts encodes to the same bytes.
+func FuzzManifest(f *testing.F) {
+	w := filled(f, 300)
+	manifest := w.forest.manifestEncode(make([]byte, w.forest.manifestBytes(w.forest.checkpoint.trailersCount)))
+	f.Add(manifest, uint16(0), uint8(0))
+	for i := range 64 {
+		f.Add(manifest, uint16(i*37), uint8(1<<(i%8)))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, at uint16, flip uint8) {
+		if len(in) > 1<<20 {
+			return
+		}
+		in = bytes.Clone(in)
+		if len(in) > 0 {
+			in[int(at)%len(in)] ^= flip
+		}
+		l := tiny()
+		l.StorageBytesMax, l.CacheGridBytes = 1<<20, 16<<10
+		again := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
+		defer again.close()
+		if again.forest.manifestDecode(in) != nil {
+			return
+		}
+		out := again.forest.manifestEncode(make([]byte, again.forest.manifestBytes(again.forest.checkpoint.trailersCount)))
+		if !bytes.Equal(in, out) {
+			t.Fatal("an accepted manifest encodes to other bytes")
+		}
+	})
+}
