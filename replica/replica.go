@@ -36,6 +36,8 @@ type Options struct {
 	Plant     consensus.Plant
 	// Wakers of the thread that runs each stage; zero where all stages share a thread.
 	Wakers [stages.Count]ring.Waker
+	// Clock is for the metrics alone; nil in the simulator.
+	Clock func() uint64
 	// Log takes what happened on the network's edge: at most a line for each connection.
 	Log func(net.LogEntry)
 	// Ready is called when clients are served, Fault when the replica must stop; both on the thread of consensus.
@@ -53,6 +55,7 @@ type Replica struct {
 	Compact   *compact.Stage
 	Slots     *stages.Slots
 	timer     *consensus.Driver
+	edges     []edge
 }
 
 // NewSlots reserves the message slots of a replica. Slots are touched last-in first-out, so what load never needs costs nothing.
@@ -129,6 +132,17 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	r.Compact = compact.New(l, superblock.Cluster, o.Layout.GridAt, memory)
 	r.Drivers[stages.Compact] = compact.NewDriver(r.Compact, p.CompactDisk, applyToCompact,
 		sender(compactToApply, options.Wakers[stages.Apply]))
+	r.Apply.SetClock(options.Clock)
+	r.edges = []edge{
+		edgeOf(stages.Net, stages.Consensus, netToConsensus),
+		edgeOf(stages.Consensus, stages.Net, consensusToNet),
+		edgeOf(stages.Consensus, stages.Journal, consensusToJournal),
+		edgeOf(stages.Journal, stages.Consensus, journalToConsensus),
+		edgeOf(stages.Consensus, stages.Apply, consensusToApply),
+		edgeOf(stages.Apply, stages.Consensus, applyToConsensus),
+		edgeOf(stages.Apply, stages.Compact, applyToCompact),
+		edgeOf(stages.Compact, stages.Apply, compactToApply),
+	}
 	return r, nil
 }
 

@@ -54,6 +54,8 @@ type Server struct {
 	kindUsed IOKind
 	warnings []string
 	slots    *stages.Slots
+	clock    *clock
+	sampler  *sampler
 }
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
@@ -67,7 +69,7 @@ type Callbacks struct {
 //
 // error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind) (server *Server, err error) {
-	s := &Server{file: file, memory: arena.New(), plan: plan}
+	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock()}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -84,7 +86,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		if err != nil {
 			return nil, fmt.Errorf("making a thread's eventfd: %w", err)
 		}
-		thread := &Thread{place: plan.Threads[i], parker: parker, stop: &s.stop}
+		thread := &Thread{place: plan.Threads[i], parker: parker, stop: &s.stop, clock: s.clock}
 		s.threads = append(s.threads, thread)
 		kernel, err := s.newKernelThread(kind, parker.FileDescriptor())
 		if err != nil {
@@ -189,6 +191,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	options := Options{
 		Consensus: consensus.DefaultOptions(),
+		Clock:     s.clock.monotonicNs,
 		Log:       func(entry net.LogEntry) { callbacks.Log(describe(&entry)) },
 		Ready:     callbacks.Ready,
 		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
@@ -206,7 +209,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for stage, driver := range s.replica.Drivers {
 		thread := threadOf(stage)
 		thread.drivers = append(thread.drivers, driver)
+		thread.stages = append(thread.stages, stage)
 	}
+	s.newSampler()
 	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
 	// Their coroutines end on the threads that ran them.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)

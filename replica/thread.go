@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ledger/affinity"
+	"ledger/metrics"
 	"ledger/ports"
 	"ledger/ring"
 	"ledger/stages"
@@ -30,16 +31,32 @@ type Thread struct {
 	// unwinds end the coroutines of the stages here, once the kernel uses no buffer any more.
 	unwinds []func()
 
-	// Counters, of this thread alone; others may read.
-	BusyTurns, IdleTurns, Parks atomic.Uint64
+	stages   []int // of drivers
+	clock    *clock
+	figures  metrics.Thread
+	exchange metrics.Exchange
+	samplers []func() // copy the figures of this thread and its stages, on it, when somebody asks
 }
 
-// monotonicNs is the clock of the timers.
-func monotonicNs() uint64 {
+// clock reads both clocks at once, without a system call.
+type clock struct {
+	origin   time.Time
+	originNs uint64
+}
+
+func newClock() *clock {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail for this clock
-	return uint64(now.Nano())
+	return &clock{origin: time.Now(), originNs: uint64(now.Nano())}
 }
+
+// now returns the time of the timers, and the wall clock's.
+func (c *clock) now() (nowNs, wallNs uint64) {
+	now := time.Now()
+	return c.originNs + uint64(now.Sub(c.origin)), uint64(now.UnixNano())
+}
+
+func (c *clock) monotonicNs() uint64 { return c.originNs + uint64(time.Since(c.origin)) }
 
 // run is the body of the thread's goroutine, until stop is set. The OS thread ends with it.
 func (t *Thread) run() error {
@@ -52,21 +69,36 @@ func (t *Thread) run() error {
 		return fmt.Errorf("starting thread %s: %w", t.place.Name(), err)
 	}
 	idleSinceNs := uint64(0)
+	nowNs, wallNs := t.clock.now()
 	for !t.stop.Load() {
-		nowNs := monotonicNs()
-		if t.turn(nowNs) {
+		beganNs := nowNs
+		busy, stagesEndNs := t.turn(nowNs, wallNs)
+		if t.exchange.Wanted() {
+			t.sample()
+		}
+		nowNs, wallNs = t.clock.now()
+		if busy {
+			t.stepped(beganNs, stagesEndNs, nowNs)
 			idleSinceNs = 0
-			t.BusyTurns.Add(1)
 			continue
 		}
-		t.IdleTurns.Add(1)
+		t.figures.IdleTurns++
+		t.figures.SpinningNs += nowNs - beganNs
 		if idleSinceNs == 0 {
-			idleSinceNs = nowNs
+			idleSinceNs = beganNs
 		}
 		if nowNs-idleSinceNs < t.place.SpinNs {
 			continue
 		}
-		t.park(nowNs)
+		beganNs = nowNs
+		busy, stagesEndNs = t.park(nowNs, wallNs)
+		nowNs, wallNs = t.clock.now()
+		if busy {
+			t.stepped(beganNs, stagesEndNs, nowNs)
+			idleSinceNs = 0
+			continue
+		}
+		t.figures.ParkedNs += nowNs - beganNs
 	}
 	t.kernel.Close()
 	for _, unwind := range t.unwinds {
@@ -75,19 +107,40 @@ func (t *Thread) run() error {
 	return nil
 }
 
-// turn gives every driver its turn, then the kernel side its own.
-func (t *Thread) turn(nowNs uint64) (busy bool) {
-	wallNs := uint64(time.Now().UnixNano())
-	for _, driver := range t.drivers {
+// turn gives every driver its turn, then the kernel side its own. stagesEndNs is when the last driver that was busy ended.
+func (t *Thread) turn(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
+	stagesEndNs = nowNs
+	for i, driver := range t.drivers {
 		if driver.Turn(nowNs, wallNs) {
 			busy = true
+			endNs := t.clock.monotonicNs()
+			t.figures.StageNs[t.stages[i]] += endNs - stagesEndNs
+			t.figures.StageTurns[t.stages[i]]++
+			stagesEndNs = endNs
 		}
 	}
-	return t.kernel.Turn() > 0 || busy
+	return t.kernel.Turn() > 0 || busy, stagesEndNs
+}
+
+// stepped notes a turn in which something happened.
+func (t *Thread) stepped(beganNs, stagesEndNs, nowNs uint64) {
+	t.figures.BusyTurns++
+	t.figures.SteppingNs += nowNs - beganNs
+	t.figures.KernelNs += nowNs - stagesEndNs
+	t.figures.TurnNs.Record(nowNs - beganNs)
+}
+
+// sample copies the figures for whoever asks.
+func (t *Thread) sample() {
+	for _, sampler := range t.samplers {
+		sampler()
+	}
+	t.exchange.Answer()
 }
 
 // park sleeps until I/O, a wake or a timer. Once the word is set, all inputs are looked at again, so no wake is lost.
-func (t *Thread) park(nowNs uint64) {
+// It says so when there was something to do instead.
+func (t *Thread) park(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
 	timeoutNs := uint64(waitNsMax)
 	if t.timerNs != nil {
 		timer := t.timerNs()
@@ -97,9 +150,13 @@ func (t *Thread) park(nowNs uint64) {
 		timeoutNs = min(timeoutNs, timer-nowNs)
 	}
 	t.parker.Prepare()
-	if !t.stop.Load() && !t.turn(nowNs) {
-		t.Parks.Add(1)
-		t.kernel.Wait(timeoutNs)
+	// Whoever asks for figures wakes as well, so the question is one of the inputs.
+	if !t.stop.Load() && !t.exchange.Wanted() {
+		if busy, stagesEndNs = t.turn(nowNs, wallNs); !busy {
+			t.figures.Parks++
+			t.kernel.Wait(timeoutNs)
+		}
 	}
 	t.parker.Cancel()
+	return busy, stagesEndNs
 }

@@ -1,0 +1,145 @@
+package replica
+
+import (
+	"time"
+
+	"ledger/arena"
+	"ledger/metrics"
+	"ledger/stages"
+	"ledger/stages/apply"
+	"ledger/stages/compact"
+	"ledger/stages/consensus"
+	"ledger/stages/journal"
+	"ledger/stages/net"
+)
+
+// Sample is what a running server tells about itself. Each part is of one moment of the thread that runs it.
+type Sample struct {
+	Threads   []ThreadSample
+	Edges     []EdgeSample
+	Net       net.Counters
+	Consensus consensus.Sample
+	Journal   journal.Sample
+	Apply     apply.Sample
+	Compact   compact.Sample
+	Memory    []arena.Entry // what was reserved at start
+}
+
+// ThreadSample of one stage thread.
+type ThreadSample struct {
+	Name     string
+	Stages   []string // that take turns on it
+	Indexes  []int    // of the stages
+	Figures  metrics.ThreadFigures
+	Syscalls uint64
+	Wakes    uint64 // that needed a system call of whoever woke it
+	Answered bool   // the figures of this thread and its stages are of now; else, as it last told
+}
+
+// EdgeSample of one ring.
+type EdgeSample struct {
+	Name            string
+	Count, Capacity uint64
+}
+
+// edge is a ring as the metrics see it.
+type edge struct {
+	name     string
+	capacity int
+	length   func() int
+}
+
+func edgeOf[R interface {
+	Len() int
+	Capacity() int
+}](from, to int, ring R) edge {
+	return edge{stages.Names[from] + "_to_" + stages.Names[to], ring.Capacity(), ring.Len}
+}
+
+// sampler is what a thread fills when it is asked, and the asker reads after the answer.
+type sampler struct {
+	net       net.Counters
+	consensus consensus.Sample
+	journal   journal.Sample
+	apply     apply.Sample
+	compact   compact.Sample
+	figures   []metrics.ThreadFigures // by thread
+	memory    []arena.Entry
+}
+
+// newSampler tells each thread what to copy. After it, threads may run.
+func (s *Server) newSampler() {
+	p := &sampler{figures: make([]metrics.ThreadFigures, len(s.threads)), memory: s.memory.Entries()}
+	s.sampler = p
+	for i, thread := range s.threads {
+		thread.samplers = append(thread.samplers, func() { thread.figures.Copy(&p.figures[i]) })
+		for _, stage := range thread.stages {
+			thread.samplers = append(thread.samplers, s.stageSampler(stage))
+		}
+	}
+}
+
+func (s *Server) stageSampler(stage int) func() {
+	p, r := s.sampler, s.replica
+	switch stage {
+	case stages.Net:
+		return func() { p.net = r.Net.Counters }
+	case stages.Consensus:
+		return func() { r.Consensus.Sample(&p.consensus) }
+	case stages.Journal:
+		return func() { r.Journal.Sample(&p.journal) }
+	case stages.Apply:
+		return func() { r.Apply.Sample(&p.apply) }
+	default:
+		return func() { r.Compact.Sample(&p.compact) }
+	}
+}
+
+// Sample asks all threads for their figures and fills out; a thread that does not answer within timeout keeps what out has of it.
+// One caller at a time, with the same out, between Run and Close.
+func (s *Server) Sample(out *Sample, timeout time.Duration) {
+	for _, thread := range s.threads {
+		thread.exchange.Ask()
+		waker := thread.parker.Waker()
+		waker.Wake()
+	}
+	if out.Threads == nil {
+		out.Threads, out.Memory = make([]ThreadSample, len(s.threads)), s.sampler.memory
+		out.Edges = make([]EdgeSample, len(s.replica.edges))
+	}
+	deadline := time.Now().Add(timeout)
+	for i, thread := range s.threads {
+		t := &out.Threads[i]
+		t.Name, t.Syscalls, t.Wakes = thread.place.Name(), thread.kernel.SyscallCount(), thread.parker.WakesCount()
+		t.Indexes, t.Stages = thread.stages, t.Stages[:0]
+		for _, stage := range thread.stages {
+			t.Stages = append(t.Stages, stages.Names[stage])
+		}
+		if t.Answered = thread.exchange.Await(deadline); !t.Answered {
+			continue
+		}
+		t.Figures = s.sampler.figures[i]
+		for _, stage := range thread.stages {
+			s.take(stage, out)
+		}
+	}
+	for i, e := range s.replica.edges {
+		out.Edges[i] = EdgeSample{Name: e.name, Count: uint64(e.length()), Capacity: uint64(e.capacity)}
+	}
+}
+
+func (s *Server) take(stage int, out *Sample) {
+	p := s.sampler
+	switch stage {
+	case stages.Net:
+		out.Net = p.net
+	case stages.Consensus:
+		out.Consensus = p.consensus
+	case stages.Journal:
+		out.Journal = p.journal
+	case stages.Apply:
+		out.Apply = p.apply
+	case stages.Compact:
+		out.Compact = p.compact
+	}
+}
