@@ -413,3 +413,7 @@ func TestDamage(t *testing.T) {
 		t.Error("no damage was found")
 	}
 }
+
+func bytesOf[T any](record *T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(record)), unsafe.Sizeof(*record))
+}
