@@ -223,6 +223,22 @@ func (f *Forest) windowFill(low expiryKey) {
 	}
 }
 
+// warmExpiries asks for the rows that a pulse will read after this one: it first takes back all expiries that are due, and then
+// reads their transfers in the same order.
+func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
+	m := f.filling
+	index, ok := m.removeOf.find(uint64(ordinal))
+	if !ok {
+		return
+	}
+	// Twice, because the first time may only bring the header page.
+	for _, distance := range [2]uint32{24, 12} {
+		if index+distance < m.removesCount {
+			f.warmRow(m.removes[index+distance].Ordinal)
+		}
+	}
+}
+
 // expiryFlushed tells the window that a memtable's expiries are in the tree now.
 func (f *Forest) expiryFlushed(m *memtable) {
 	if m.addsLive.count+m.removesCount == 0 {

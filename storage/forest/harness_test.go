@@ -130,7 +130,6 @@ type world struct {
 	merger *compaction.Merger
 	late   bool
 	waits  int
-	faulty bool // faults are expected: panic with them
 
 	op         uint64
 	generation *storage.Generation

@@ -1,7 +1,6 @@
 package forest
 
 import (
-	"ledger/accounting"
 	"ledger/arena"
 	"ledger/assert"
 	"ledger/storage"
@@ -29,11 +28,10 @@ type plan struct {
 	used       uint64 // of addresses, tables, filters, slots
 	runsUsed   int
 
-	entriesMax    uint64                     // a job merges no more
-	tableEntries  [storage.TreesCount]uint64 // that surely fit one table
-	barRows       uint64
-	flushedRows   uint64
-	flushAccounts accounting.AccountOrdinal
+	entriesMax   uint64                     // a job merges no more
+	tableEntries [storage.TreesCount]uint64 // that surely fit one table
+	barRows      uint64
+	flushedRows  uint64
 }
 
 func newPlan(f *Forest, a *arena.Arena) plan {

@@ -66,6 +66,7 @@ func (f *Forest) logPage(ordinal accounting.TransferOrdinal) []byte {
 
 // logReadTransfer reads a transfer that is not in memory.
 func (f *Forest) logReadTransfer(ordinal accounting.TransferOrdinal, transfer *accounting.Transfer) (debit, credit accounting.AccountOrdinal) {
+	f.warmExpiries(ordinal)
 	debit, credit = rowlog.ReadObject(f.logPage(ordinal), ordinal, transfer)
 	transfer.DebitAccountID = f.accountID(debit)
 	transfer.CreditAccountID = f.accountID(credit)
