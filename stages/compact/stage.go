@@ -219,7 +219,7 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 		assert.That(s.syncing != nil, "a sync that ended was asked for")
 		if completion.Result < 0 {
 			// After a failed sync nobody knows what the medium holds: there is no second try.
-			s.syncing.Fault = &storage.Fault{What: "disk", Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)", -completion.Result)}
+			s.syncing.Fault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)", -completion.Result)}
 		}
 		s.measures.syncNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
 		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: s.syncing})

@@ -250,15 +250,15 @@ func VerifyPage(header HeaderPage, page uint32, data []byte) string {
 // VerifyBlock checks all used pages of the block in buffer, which may end behind them.
 func VerifyBlock(g *Geometry, buffer []byte, ref storage.Ref, cluster wire.U128) *storage.Fault {
 	if reason := VerifyHeader(g, buffer[:g.PageBytes], ref, cluster); reason != "" {
-		return &storage.Fault{What: "block", Address: ref.Address, Reason: reason}
+		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}
 	}
 	header := HeaderPage(buffer[:g.PageBytes])
 	if uint32(len(buffer)) < header.PagesUsed()*g.PageBytes {
-		return &storage.Fault{What: "block", Address: ref.Address, Reason: "the block is short"}
+		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: "the block is short"}
 	}
 	for page := uint32(1); page < header.PagesUsed(); page++ {
 		if reason := VerifyPage(header, page, buffer[page*g.PageBytes:(page+1)*g.PageBytes]); reason != "" {
-			return &storage.Fault{What: "block", Address: ref.Address, Page: page, Reason: reason}
+			return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Page: page, Reason: reason}
 		}
 	}
 	return nil

@@ -63,10 +63,10 @@ func BuildTrailer(g *Geometry, buffer []byte, cluster wire.U128, kind storage.Tr
 // buffer:     BlockBytes, aligned for direct I/O.
 func ReadBlock(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U128, ref storage.Ref, buffer []byte) *storage.Fault {
 	if ref.Address == 0 {
-		return &storage.Fault{What: "block", Reason: "a reference names no block"}
+		return &storage.Fault{What: storage.FaultBlock, Reason: "a reference names no block"}
 	}
 	if err := file.ReadAt(buffer[:g.BlockBytes], gridOffset+g.Offset(ref.Address, 0)); err != nil {
-		return &storage.Fault{What: "disk", Address: ref.Address, Reason: err.Error()}
+		return &storage.Fault{What: storage.FaultDisk, Address: ref.Address, Reason: err.Error()}
 	}
 	return VerifyBlock(g, buffer[:g.BlockBytes], ref, cluster)
 }
@@ -88,7 +88,7 @@ func ReadChain(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 		start := (i - 1) * g.TrailerCapacity()
 		end := min(start+g.TrailerCapacity(), uint64(len(content)))
 		wrong := func(reason string) *storage.Fault {
-			return &storage.Fault{What: "block", Address: ref.Address, Reason: reason}
+			return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}
 		}
 		switch {
 		case header.Kind() != KindTrailer || header.Tree() != storage.TreeID(kind):
@@ -105,7 +105,7 @@ func ReadChain(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 		ref = header.Link()
 	}
 	if !ref.IsZero() {
-		return &storage.Fault{What: "block", Address: ref.Address, Reason: "the trailer's chain is longer than its content"}
+		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: "the trailer's chain is longer than its content"}
 	}
 	return nil
 }

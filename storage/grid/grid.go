@@ -200,12 +200,12 @@ func (g *Grid) Poll() (progress bool) {
 		assert.That(r.state == readFlying, "a read that completes was under way")
 		switch {
 		case completion.Result < 0:
-			g.bad(i, "disk", fmtErrno, completion.Result)
+			g.bad(i, storage.FaultDisk, fmtErrno, completion.Result)
 		case completion.Result != int32(g.geometry.PageBytes):
-			g.bad(i, "block", "the file ends before the page", 0)
+			g.bad(i, storage.FaultBlock, "the file ends before the page", 0)
 		case r.page == 0:
 			if reason := block.VerifyHeader(&g.geometry, g.target(i), r.ref, g.cluster); reason != "" {
-				g.bad(i, "block", reason, 0)
+				g.bad(i, storage.FaultBlock, reason, 0)
 				continue
 			}
 			copy(g.headers.bytes(r.slot), g.target(i)[:g.geometry.HeaderUsedBytes()])
@@ -231,7 +231,7 @@ func (g *Grid) prove(i int) bool {
 		return false
 	}
 	if reason := block.VerifyPage(block.HeaderPage(header), r.page, g.pages.bytes(r.slot)); reason != "" && !g.plantSkipVerify {
-		g.bad(i, "block", reason, 0)
+		g.bad(i, storage.FaultBlock, reason, 0)
 		return true
 	}
 	g.done(i)

@@ -138,11 +138,11 @@ func (m *Merger) arrive(in *input, number uint32) bool {
 	}
 	m.readStart(b, number, number+1)
 	if errno := m.await(b); errno != 0 {
-		m.fail("disk", b.address, number, fmt.Sprintf("the read of a block failed (errno %d)", errno))
+		m.fail(storage.FaultDisk, b.address, number, fmt.Sprintf("the read of a block failed (errno %d)", errno))
 		return false
 	}
 	if reason := m.verify(in, number); reason != "" {
-		m.fail("block", b.address, number, reason)
+		m.fail(storage.FaultBlock, b.address, number, reason)
 		return false
 	}
 	return true

@@ -475,19 +475,21 @@ func TestFaults(t *testing.T) {
 		memory.Close()
 	}
 
-	memory := arena.New()
-	defer memory.Close()
-	disk := newDisk(l, nil)
-	disk.writeErrno = 28
-	m := New(l, memory, cluster, disk, disk)
-	job := jobOf(storage.JobFlushTree, storage.TreeAccount, 900, 1)
-	job.Source = &source{entries: draw(rand.New(rand.NewPCG(1, 1)), storage.TreeAccount, 500)}
-	m.Run(&job, &waits{})
-	if fault := m.Drain(&waits{}); fault == nil || fault.What != "disk" {
-		t.Fatalf("a write that fails: fault %v, want one of the disk", fault)
-	}
-	if m.Run(&job, &waits{}); job.Fault == nil {
-		t.Fatal("after a fault every job ends with it")
+	for errno, what := range map[int32]string{5: storage.FaultDisk, 28: storage.FaultNoSpace} {
+		memory := arena.New()
+		disk := newDisk(l, nil)
+		disk.writeErrno = errno
+		m := New(l, memory, cluster, disk, disk)
+		job := jobOf(storage.JobFlushTree, storage.TreeAccount, 900, 1)
+		job.Source = &source{entries: draw(rand.New(rand.NewPCG(1, 1)), storage.TreeAccount, 500)}
+		m.Run(&job, &waits{})
+		if fault := m.Drain(&waits{}); fault == nil || fault.What != what {
+			t.Errorf("a write that fails with errno %d: fault %v, want %s", errno, fault, what)
+		}
+		if m.Run(&job, &waits{}); job.Fault == nil {
+			t.Error("after a fault every job ends with it")
+		}
+		memory.Close()
 	}
 }
 
