@@ -215,3 +215,20 @@ func FuzzDecodeCopy(f *testing.F) {
 		}
 	})
 }
+
+// A copy's index is outside the checksum. One that cannot be is damage: it must not count for a quorum, least of all twice.
+func TestImpossibleCopyIndex(t *testing.T) {
+	l, file, scratch := smallLimits(), &memoryFile{writesLeft: -1}, make([]byte, SuperblockContentBytes)
+	if _, err := WriteSuperblock(file, &l, superblockAt(1, storage.Checksum{}), scratch); err != nil {
+		t.Fatal(err)
+	}
+	layout := NewLayout(&l)
+	for i := range uint32(3) {
+		at := layout.SuperblockCopyAt(i)
+		file.bytes[at+sbCopy] = 40 // 1 << 40 is 0 in 32 bits
+		_, err := OpenSuperblock(&memoryFile{bytes: append([]byte(nil), file.bytes...), writesLeft: -1}, &l, scratch)
+		if (err == nil) != (i < 2) {
+			t.Fatalf("%d copies with an impossible index: %v", i+1, err)
+		}
+	}
+}
