@@ -174,6 +174,12 @@ func queueMax(l *limits.Limits) uint32 { return l.ConnectionsMax + l.SessionsMax
 // New makes the stage of a single replica that continues from r.
 func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena, plant Plant) (*Stage, error) {
 	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
+	// A stored reply is sent again in the slot of the request that asked for it, and a full request becomes a prepare in its slot.
+	assert.That(slots.Pools[stages.SlotClient].SlotBytes() >= wire.MessageBytesMax, "a client slot holds any message")
+	assert.That(slots.Pools[stages.SlotReply].SlotBytes() >= wire.MessageBytesMax, "a reply slot holds any reply")
+	assert.That(slots.Pools[stages.SlotPrepare].SlotBytes() >= uint64(l.MessageBytesMax), "a prepare slot holds any prepare")
+	assert.That(slots.Pools[stages.SlotPrepare].SlotsCount() >= l.PipelineOpsMax, "every prepare of the pipeline has a slot")
+	assert.That(slots.Pools[stages.SlotReply].SlotsCount() >= l.SessionsMax+l.PipelineOpsMax, "sessions and pipeline have a reply slot each")
 	s := &Stage{
 		limits:  l,
 		options: options,
