@@ -22,6 +22,7 @@
 //	limit_storage    = "1TiB"
 //	development      = false
 //	metrics_address  = "127.0.0.1:9464"
+//	metrics_pprof    = false
 //	cluster_key_file = "/etc/ledger/key"
 //
 //	[affinity]

@@ -48,6 +48,7 @@ type Settings struct {
 	LimitStorage   Setting
 	Development    Setting
 	MetricsAddress Setting
+	MetricsPprof   Setting
 	ClusterKeyFile Setting
 
 	NumaNode Setting
@@ -70,6 +71,7 @@ func keys() []key {
 		{"start", "limit_storage", func(s *Settings) *Setting { return &s.LimitStorage }},
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
+		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},
 		{"start", "cluster_key_file", func(s *Settings) *Setting { return &s.ClusterKeyFile }},
 		{"affinity", "numa_node", func(s *Settings) *Setting { return &s.NumaNode }},
 	}

@@ -34,6 +34,7 @@ type Start struct {
 	Development    bool
 	Limits         limits.Limits
 	MetricsAddress Address // of the HTTP endpoint; no host means no endpoint
+	MetricsPprof   bool    // it also profiles
 	ClusterKeyFile string  // "" means no key: replicas trust their network
 	Affinity       affinity.Request
 
@@ -73,6 +74,14 @@ func (s *Settings) resolveAddresses(start *Start) (err error) {
 	if s.MetricsAddress.IsSet() {
 		if start.MetricsAddress, err = ParseAddress(s.MetricsAddress.Text); err != nil {
 			return s.MetricsAddress.fail(err)
+		}
+	}
+	if s.MetricsPprof.IsSet() {
+		if start.MetricsPprof, err = ParseBool(s.MetricsPprof.Text); err != nil {
+			return s.MetricsPprof.fail(err)
+		}
+		if start.MetricsPprof && !s.MetricsAddress.IsSet() {
+			return s.MetricsPprof.fail(errors.New("must come with metrics_address, where the profiles are served"))
 		}
 	}
 	if s.ClusterKeyFile.IsSet() {
