@@ -30,8 +30,10 @@ func Open(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error
 	if err != nil {
 		return nil, fmt.Errorf("reading the size of the data file: %w", err)
 	}
-	if size < o.Layout.PreparesAt {
-		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted (ledger format) or it was cut off", size, o.Layout.GridAt)
+	// format writes the first sector of every slot.
+	if size < o.Layout.PrepareAt(uint64(l.JournalSlotsCount)-1)+uint64(l.SectorBytes) {
+		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted (ledger format), or it was cut off and is to be restored from a backup",
+			size, o.Layout.GridAt)
 	}
 	superblock, err := datafile.OpenSuperblock(file, &l, scratch)
 	if err != nil {

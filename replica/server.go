@@ -60,9 +60,10 @@ type Server struct {
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
 type Callbacks struct {
-	Ready func()            // clients are served
-	Log   func(line string) // a line about a connection
-	Ended func(error)       // the server has stopped by itself: why
+	Prepared func()            // all is reserved and checked, and the threads are about to start; may be nil
+	Ready    func()            // clients are served
+	Log      func(line string) // a line about a connection
+	Ended    func(error)       // the server has stopped by itself: why
 }
 
 // NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
@@ -216,6 +217,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	// Their coroutines end on the threads that ran them.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
 	threadOf(stages.Compact).unwinds = append(threadOf(stages.Compact).unwinds, s.replica.Compact.Stop)
+	if callbacks.Prepared != nil {
+		callbacks.Prepared()
+	}
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log("warning: " + err.Error()) }
 		s.ended.Go(func() {

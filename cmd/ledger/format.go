@@ -69,6 +69,9 @@ func formatFile(path string, format *config.Format) error {
 	file, err := posix.OpenDataFile(path, posix.OpenOptions{
 		Create: true, DirectOptional: format.Development, SectorBytes: l.SectorBytes,
 	})
+	if errors.Is(err, posix.ErrExists) {
+		return fmt.Errorf("%w: format never overwrites; name another, or remove it if nobody needs it", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -94,6 +97,9 @@ func formatFile(path string, format *config.Format) error {
 	_ = os.Remove(path) // half a data file is of no use to anybody
 	if errors.Is(err, unix.ENOSPC) {
 		return &statusError{exitNoSpace, fmt.Errorf("formatting %s: no space left on the disk: a data file begins with %d MiB; free some, or name another disk", path, layout.GridAt>>20)}
+	}
+	if errors.Is(err, unix.EFBIG) {
+		return fmt.Errorf("formatting %s: %w: raise the limit on file sizes (ulimit -f), or name a file system that takes larger files", path, err)
 	}
 	return fmt.Errorf("formatting %s: %w", path, err)
 }

@@ -132,11 +132,13 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(256 << 20)
 
-	server.PrintLimits(s.err)
-	fmt.Fprintf(s.err, "%s", indent(plan.String()))
 	ended := make(chan error, 1)
 	harness := start.Addresses.IsPickPort()
 	err = server.Run(fd, replica.Callbacks{
+		Prepared: func() {
+			server.PrintLimits(s.err)
+			fmt.Fprintf(s.err, "%s", indent(plan.String()))
+		},
 		Ready: func() {
 			fmt.Fprintf(s.err, "listening on %s\n", netip.AddrPortFrom(listen.Addr(), port))
 			if harness {
