@@ -31,10 +31,6 @@ const (
 	// waking it would cost.
 	SpinNsDefault = 50_000
 
-	// niceLow is the priority of compaction where it shares cores: about a tenth of what an equal would get, and all
-	// that is left over.
-	niceLow = 10
-
 	// goSpareThreads are for the runtime and the admin endpoint, beside one P per stage thread.
 	goSpareThreads = 2
 )
@@ -65,7 +61,6 @@ type Thread struct {
 	Stages []Stage // that take turns on it, at least one
 	Worker int     // of compaction: 0 to its workers-1
 	Cores  CoreSet // that it is pinned to; empty: not pinned
-	Nice   int     // priority, 0 is normal
 	SpinNs uint64  // idle time before it parks; 0: it parks at once
 }
 
@@ -116,7 +111,7 @@ func (p *Plan) String() string {
 		if !t.Cores.IsEmpty() {
 			place = "core " + t.Cores.String()
 		}
-		fmt.Fprintf(&out, "%s: %s, nice %d, spin %d ns\n", t.Name(), place, t.Nice, t.SpinNs)
+		fmt.Fprintf(&out, "%s: %s, spin %d ns\n", t.Name(), place, t.SpinNs)
 	}
 	if p.Node != NodeUnknown {
 		fmt.Fprintf(&out, "memory: node %d\n", p.Node)
@@ -311,7 +306,7 @@ func (p *Plan) chooseNode(t *Topology) {
 	}
 }
 
-// settle decides priority and spinning, which depend on who shares what.
+// settle decides on spinning, which depends on who shares what.
 func (p *Plan) settle(t *Topology, request Request) {
 	for i := range p.Threads {
 		thread := &p.Threads[i]
@@ -325,9 +320,6 @@ func (p *Plan) settle(t *Topology, request Request) {
 				p.Warnings = append(p.Warnings, fmt.Sprintf("%s and %s run on two hardware threads of one physical core (%s, %s): each slows the other",
 					thread.Name(), other.Name(), thread.Cores, other.Cores))
 			}
-		}
-		if len(thread.Stages) == 1 && thread.Stages[0] == Compact && (unpinned || shared) {
-			thread.Nice = niceLow
 		}
 		switch {
 		case shared || t.CoresUsableCount() == 1:

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// show writes a plan on one line, for tables: "net@2 consensus+apply@- compact@4-5/nice10 node=1".
+// show writes a plan on one line, for tables: "net@2 consensus+apply@- compact@4-5 node=1".
 func show(p *Plan) string {
 	var out strings.Builder
 	for i := range p.Threads {
@@ -18,9 +18,6 @@ func show(p *Plan) string {
 			place = "-"
 		}
 		fmt.Fprintf(&out, "%s@%s", thread.Name(), place)
-		if thread.Nice != 0 {
-			fmt.Fprintf(&out, "/nice%d", thread.Nice)
-		}
 		if thread.SpinNs != 0 {
 			fmt.Fprintf(&out, "/spin%d", thread.SpinNs)
 		}
@@ -64,20 +61,20 @@ func ask(t testing.TB, text string) Request {
 
 // Goal: each kind of machine and each kind of request gets the threads that the design promises.
 func TestPlace(t *testing.T) {
-	const fused = "net+consensus+journal+apply@- compact@-/nice10 node=-1"
+	const fused = "net+consensus+journal+apply@- compact@- node=-1"
 	for _, test := range []struct{ name, machine, allowed, request, want string }{
 		{"one core", "single-core", "0", "", fused},
 		{"one core, spinning asked for", "single-core", "0", "spin=9000", fused},
 		{"two cores", "two-cores", "0-1", "", fused},
 		{"two cores, spinning asked for", "two-cores", "0-1", "spin=9000",
-			"net+consensus+journal+apply@-/spin9000 compact@-/nice10/spin9000 node=-1"},
+			"net+consensus+journal+apply@-/spin9000 compact@-/spin9000 node=-1"},
 		{"taskset to one of two", "two-cores", "1", "", fused},
 		{"all on one core by hand", "two-cores", "0-1", "net=1 consensus=1 journal=1 apply=1 compact=1",
 			"net+consensus+journal+apply+compact@1/spin50000 node=0"},
 		{"apply on a core of its own, the rest automatic", "two-cores", "0-1", "apply=1",
-			"net+consensus+journal@- apply@1/spin50000 compact@-/nice10 node=0"},
+			"net+consensus+journal@- apply@1/spin50000 compact@- node=0"},
 		{"overlapping sets", "two-cores", "0-1", "net=0 consensus=0 journal=0-1 apply=1 compact=0-1",
-			"net+consensus@0 journal@0-1 apply@1 compact@0-1/nice10 node=0"},
+			"net+consensus@0 journal@0-1 apply@1 compact@0-1 node=0"},
 
 		{"desktop: six physical cores", "one-socket-smt", "0-11", "",
 			"net@2/spin50000 consensus@4/spin50000 journal@6/spin50000 apply@8/spin50000 compact@10/spin50000 node=0"},
@@ -96,7 +93,7 @@ func TestPlace(t *testing.T) {
 		{"two sockets, node asked for", "two-sockets", "0-31", "numa_node=1 spin=1000",
 			"net@11/spin1000 consensus@12/spin1000 journal@13/spin1000 apply@14/spin1000 compact@15/spin1000 node=1"},
 		{"two sockets, node asked for, few cores there", "two-sockets", "0-9", "numa_node=1",
-			"net+consensus+journal+apply@8-9 compact@8-9/nice10 node=1"},
+			"net+consensus+journal+apply@8-9 compact@8-9 node=1"},
 		{"two sockets, cpuset across both, too few on each", "two-sockets", "5-10", "", fused},
 		{"several workers", "two-sockets", "0-31", "net=2 journal=3 consensus=4 apply=5 compact=6-7,0-1 workers=4",
 			"net@2/spin50000 consensus@4/spin50000 journal@3/spin50000 apply@5/spin50000 compact@0/spin50000 compact-1@1/spin50000 compact-2@6/spin50000 compact-3@7/spin50000 node=0"},

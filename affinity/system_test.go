@@ -48,22 +48,18 @@ func TestThisMachine(t *testing.T) {
 	}
 }
 
-// Goal: a thread gets its cores, its priority and its name, and no other thread gets any of them.
+// Goal: a thread gets its cores and its name, and no other thread gets any of them.
 func TestEnter(t *testing.T) {
 	before, err := Allowed()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, core := range before.List() {
-		thread := Thread{Stages: []Stage{Net, Consensus, Journal, Apply}, Cores: Cores(core), Nice: 10}
+		thread := Thread{Stages: []Stage{Net, Consensus, Journal, Apply}, Cores: Cores(core)}
 		onThread(t, thread, func() {
 			allowed, err := Allowed()
 			if err != nil || allowed != thread.Cores {
 				t.Errorf("on %s, %v; want core %d", allowed, err, core)
-			}
-			// The system call returns 20 - nice.
-			if raw, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()); err != nil || 20-raw != 10 {
-				t.Errorf("nice %d, %v; want 10", 20-raw, err)
 			}
 			name, err := os.ReadFile("/proc/thread-self/comm")
 			if err != nil || strings.TrimSpace(string(name)) != "net+consensus+j" {

@@ -35,15 +35,6 @@ func PinThread(cores CoreSet) error {
 	return nil
 }
 
-// SetThreadNice sets the priority of the calling thread alone: 0 is normal, 19 the lowest. The goroutine must be locked.
-func SetThreadNice(nice int) error {
-	// To Linux a process here is a thread.
-	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice); err != nil {
-		return fmt.Errorf("cannot set the priority of a thread to nice %d: %w", nice, err)
-	}
-	return nil
-}
-
 // SetThreadName names the calling thread for top and perf; the kernel keeps 15 bytes. The goroutine must be locked.
 func SetThreadName(name string) error {
 	var buffer [16]byte
@@ -57,7 +48,7 @@ func SetThreadName(name string) error {
 }
 
 // Enter locks the calling goroutine to its thread for ever and gives that thread the place that the plan has for
-// it: name, cores, priority.
+// it: name and cores.
 //
 // error: everything that the kernel refused, for the caller to log; the thread works all the same, elsewhere.
 func (t *Thread) Enter() error {
@@ -65,9 +56,6 @@ func (t *Thread) Enter() error {
 	err := SetThreadName(t.Name())
 	if !t.Cores.IsEmpty() {
 		err = errors.Join(err, PinThread(t.Cores))
-	}
-	if t.Nice != 0 {
-		err = errors.Join(err, SetThreadNice(t.Nice))
 	}
 	return err
 }

@@ -65,7 +65,9 @@ func NewSlots(l *limits.Limits, memory *arena.Arena) *stages.Slots {
 	// A client's message is one in reception and one in the queue or the pipeline.
 	slots.Pools[stages.SlotClient] = arena.NewPool(memory, 2*l.ConnectionsMax+l.PipelineOpsMax, message, "client slots")
 	slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, l.PipelineOpsMax+2, message, "prepare slots")
-	slots.Pools[stages.SlotReply] = arena.NewPool(memory, l.SessionsMax+2*l.PipelineOpsMax, message, "reply slots")
+	// A session's last reply, the one that a checkpoint being written pins, the one on its way to a connection that does not read, and
+	// the pipeline's.
+	slots.Pools[stages.SlotReply] = arena.NewPool(memory, 2*l.SessionsMax+l.ConnectionsMax+2*l.PipelineOpsMax, message, "reply slots")
 	return slots
 }
 

@@ -62,7 +62,7 @@ func (c *clock) monotonicNs() uint64 { return c.originNs + uint64(time.Since(c.o
 func (t *Thread) run() error {
 	runtime.LockOSThread() // for ever: the thread is the stages'
 	if err := t.place.Enter(); err != nil {
-		t.warn(err) // it runs all the same, elsewhere or at another priority
+		t.warn(err) // it runs all the same, elsewhere
 	}
 	if err := t.kernel.Start(); err != nil {
 		t.kernel.Close()
