@@ -21,7 +21,7 @@ func benchmarkTransfers(b *testing.B, randomIDs, lookahead, queries bool) {
 	l := limits.Production()
 	l.StorageBytesMax = 16 << 30
 	l.CacheGridBytes = 1 << 30
-	w := newWorld(b, l, &memoryDisk{}, storage.Checkpoint{})
+	w := newWorld(b, l, &memoryDisk{data: make([]byte, 0, 3<<30)}, storage.Checkpoint{})
 	w.late = true
 	machine := accounting.New(l, w.forest)
 	random := rand.New(rand.NewPCG(1, 0))
@@ -67,7 +67,7 @@ func benchmarkTransfers(b *testing.B, randomIDs, lookahead, queries bool) {
 		w.ended()
 	}
 	runtime.LockOSThread()
-	var spentNs int64 // of this thread: the machine may be busy with other things
+	var spentNs, bars, barsNs, barNsMax int64 // of this thread: the machine may be busy with other things
 	for b.Loop() {
 		request := build()
 		start := threadNs()
@@ -76,8 +76,19 @@ func benchmarkTransfers(b *testing.B, randomIDs, lookahead, queries bool) {
 		}
 		execute(wire.OperationCreateTransfers, request)
 		spentNs += threadNs() - start
+		start = threadNs()
 		w.ended()
+		if spent := threadNs() - start; l.IsBarEnd(w.op) {
+			bars++
+			barsNs += spent
+			barNsMax = max(barNsMax, spent)
+			if testing.Verbose() {
+				b.Logf("bar %d: %d ms", w.op/32, spent/1e6)
+			}
+		}
 	}
+	b.ReportMetric(float64(barsNs)/1e6/float64(max(bars, 1)), "ms/bar-compaction")
+	b.ReportMetric(float64(barNsMax)/1e6, "ms/bar-compaction-max")
 	if queries {
 		benchmarkQueries(b, w, machine, now, random, reply)
 	}
@@ -138,7 +149,7 @@ func BenchmarkPending(b *testing.B) {
 	const accounts, batch = 10_000, 8189
 	l := limits.Production()
 	l.StorageBytesMax = 16 << 30
-	w := newWorld(b, l, &memoryDisk{}, storage.Checkpoint{})
+	w := newWorld(b, l, &memoryDisk{data: make([]byte, 0, 3<<30)}, storage.Checkpoint{})
 	w.late = true
 	machine := accounting.New(l, w.forest)
 	random := rand.New(rand.NewPCG(1, 0))

@@ -7,9 +7,10 @@ import (
 )
 
 const (
-	// mergeRate: a merge reads this many times the entries per row that its level brings in, so it is done when half
-	// of the rows have come that make the next merge of its level due.
-	mergeRate = 2
+	// A merge reads mergeRateOf4/4 times the entries per row that its level brings in. All trees begin their merges at the same
+	// bars, so a higher rate means bars with much work and bars with none; but a merge must end, and be installed,
+	// before the next one of its level is due.
+	mergeRateOf4 = 5
 	// mergeTablesMin: a merge waits until it may fill that many tables, for a job's last table is seldom full.
 	mergeTablesMin = 4
 	jobsMax        = int(storage.TreesCount) * (1 + levelsMax)
@@ -149,7 +150,8 @@ func (f *Forest) planMerges() {
 func (f *Forest) planMerge(t *tree, i int) {
 	l := &t.levels[i]
 	m := &l.merge
-	if m.inputs == 0 {
+	begins := m.inputs == 0
+	if begins {
 		if len(l.runs) < runsMerged {
 			return
 		}
@@ -165,13 +167,17 @@ func (f *Forest) planMerge(t *tree, i int) {
 		tablesIn += uint64(l.runs[j].count())
 	}
 	worth = max(worth, m.entriesAll/tablesIn)
+	if begins {
+		// All trees begin at the same bar. A head start of their own lets their jobs fall on different bars later on.
+		m.credit = mergeTablesMin * worth * (uint64(t.id) % 4) / 4
+	}
 	// Where few rows come, a merge goes on slowly, so that small ops need not wait for it; but the faster, the more runs of small
 	// flushes (those before checkpoints) wait behind it.
 	slowly := max(worth/mergeTablesMin, 1)
 	if waiting := len(l.runs) - m.inputs; waiting > runsMerged/2 {
 		slowly <<= min(waiting-runsMerged/2, 20)
 	}
-	m.credit = min(m.entriesLeft, m.credit+max(slowly, mergeRate*m.entriesAll*p.barRows/m.rowsAll))
+	m.credit = min(m.entriesLeft, m.credit+max(slowly, mergeRateOf4*m.entriesAll*p.barRows/(4*m.rowsAll)))
 	entries := min(m.credit, p.entriesMax)
 	if entries >= m.entriesLeft {
 		entries = m.entriesLeft
