@@ -111,17 +111,7 @@ func started(t testing.TB, path string, l limits.Limits, kind IOKind) *running {
 
 func (r *running) run() {
 	r.t.Helper()
-	fd, port, err := posix.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.fd, r.address = fd, fmt.Sprintf("127.0.0.1:%d", port)
-	ready := make(chan struct{})
-	err = r.server.Run(fd, Callbacks{
-		Ready: func() { close(ready) },
-		Log:   func(string) {},
-		Ended: func(err error) { r.ended <- err },
-	})
+	ready, err := r.listen()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -133,6 +123,22 @@ func (r *running) run() {
 	case <-time.After(replyWithin):
 		r.t.Fatal("the server does not get ready")
 	}
+}
+
+// listen runs the server; ready is closed when it serves.
+func (r *running) listen() (ready chan struct{}, err error) {
+	r.t.Helper()
+	fd, port, err := posix.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.fd, r.address = fd, fmt.Sprintf("127.0.0.1:%d", port)
+	ready = make(chan struct{})
+	return ready, r.server.Run(fd, Callbacks{
+		Ready: func() { close(ready) },
+		Log:   func(string) {},
+		Ended: func(err error) { r.ended <- err },
+	})
 }
 
 // close stops the server and fails if it had stopped by itself.
