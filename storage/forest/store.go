@@ -224,19 +224,21 @@ func (f *Forest) TransferAppend(row *accounting.TransferRow) accounting.Transfer
 	}
 	t := &row.Transfer
 	if t.UserData128.Lo|t.UserData128.Hi != 0 {
-		m.fields[fieldUser128].add(index)
+		wide := &m.fields[fieldUser128]
+		wide.high[wide.count] = t.UserData128.Hi
+		wide.addValue(index, t.UserData128.Lo)
 	}
 	if t.UserData64 != 0 {
-		m.fields[fieldUser64].add(index)
+		m.fields[fieldUser64].addValue(index, t.UserData64)
 	}
 	if t.UserData32 != 0 {
-		m.fields[fieldUser32].add(index)
+		m.fields[fieldUser32].addValue(index, uint64(t.UserData32))
 	}
 	if t.Ledger != 0 {
-		m.fields[fieldLedger].add(index)
+		m.fields[fieldLedger].addValue(index, uint64(t.Ledger))
 	}
 	if t.Code != 0 {
-		m.fields[fieldCode].add(index)
+		m.fields[fieldCode].addValue(index, uint64(t.Code))
 	}
 	if f.chainOpen {
 		f.undo.mark(undoTransferAppend)
