@@ -35,8 +35,10 @@ type Start struct {
 	Limits         limits.Limits
 	MetricsAddress Address // of the HTTP endpoint; no host means no endpoint
 	MetricsPprof   bool    // it also profiles
-	ClusterKeyFile string  // "" means no key: replicas trust their network
-	Affinity       affinity.Request
+	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
+	MetricsOptional bool
+	ClusterKeyFile  string // "" means no key: replicas trust their network
+	Affinity        affinity.Request
 
 	// AddressesOrigin is for errors that need the data file: how many addresses there must be.
 	AddressesOrigin string

@@ -15,28 +15,33 @@ import (
 
 	"ledger/affinity"
 	"ledger/config"
+	"ledger/metrics/admin"
 	"ledger/posix"
 	"ledger/replica"
 )
 
 type startCommand struct {
-	Addresses     *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port and prints it."`
-	CacheGrid     *string `placeholder:"SIZE" help:"Page cache, as in 1GiB."`
-	CacheAccounts *string `placeholder:"SIZE" help:"Account cache, as in 128MiB."`
-	LimitStorage  *string `placeholder:"SIZE" help:"Largest data file, as in 16TiB."`
-	Development   *string `placeholder:"BOOL" help:"Requests of 32 KiB, small caches, direct I/O optional."`
-	Config        *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it."`
-	IO            *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it."`
-	File          string  `arg:"" help:"The data file."`
+	Addresses      *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port and prints it."`
+	CacheGrid      *string `placeholder:"SIZE" help:"Page cache, as in 1GiB."`
+	CacheAccounts  *string `placeholder:"SIZE" help:"Account cache, as in 128MiB."`
+	LimitStorage   *string `placeholder:"SIZE" help:"Largest data file, as in 16TiB."`
+	Development    *string `placeholder:"BOOL" help:"Requests of 32 KiB, small caches, direct I/O optional."`
+	Config         *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it."`
+	IO             *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it."`
+	MetricsAddress *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz."`
+	MetricsPprof   *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/."`
+	File           string  `arg:"" help:"The data file."`
 }
 
 func (c *startCommand) Run(s *streams) error {
 	flags := config.Settings{
-		Addresses:     setting("addresses", c.Addresses),
-		CacheGrid:     setting("cache-grid", c.CacheGrid),
-		CacheAccounts: setting("cache-accounts", c.CacheAccounts),
-		LimitStorage:  setting("limit-storage", c.LimitStorage),
-		Development:   setting("development", c.Development),
+		Addresses:      setting("addresses", c.Addresses),
+		CacheGrid:      setting("cache-grid", c.CacheGrid),
+		CacheAccounts:  setting("cache-accounts", c.CacheAccounts),
+		LimitStorage:   setting("limit-storage", c.LimitStorage),
+		Development:    setting("development", c.Development),
+		MetricsAddress: setting("metrics-address", c.MetricsAddress),
+		MetricsPprof:   setting("metrics-pprof", c.MetricsPprof),
 	}
 	if c.Config != nil {
 		file, err := config.Load(*c.Config)
@@ -73,11 +78,16 @@ func (c *devCommand) Run(s *streams) error {
 		}
 		fmt.Fprintf(s.err, "made %s\n", c.File)
 	}
-	settings := config.Settings{Addresses: config.Flag("addresses", "127.0.0.1:3001"), Development: config.Flag("development", "true")}
+	settings := config.Settings{
+		Addresses:      config.Flag("addresses", "127.0.0.1:3001"),
+		Development:    config.Flag("development", "true"),
+		MetricsAddress: config.Flag("metrics-address", "127.0.0.1:3002"),
+	}
 	start, err := settings.Resolve()
 	if err != nil {
 		return err
 	}
+	start.MetricsOptional = true
 	return serve(s, start, nil, c.File, func() {
 		fmt.Fprintf(s.err, "ready: connect any official TigerBeetle client to cluster 0 at 127.0.0.1:3001; end with Ctrl-C\n")
 	})
@@ -93,6 +103,7 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	if err != nil {
 		return err
 	}
+	start.Affinity.NodeNear = affinity.NodeOfFile("/sys", path)
 	plan, err := affinity.Place(topology, start.Affinity)
 	if err != nil {
 		return err
@@ -113,12 +124,18 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 		return err
 	}
 	defer unix.Close(fd)
+	endpoint, err := listenMetrics(s, start)
+	if err != nil {
+		return err
+	}
+	defer endpoint.Close()
 
 	server, err := replica.NewServer(file, start.Limits, plan, kind)
 	if err != nil {
 		return classify(path, err)
 	}
 	defer server.Close()
+	defer endpoint.Close() // before the server, whose threads it asks
 	for _, warning := range append(plan.Warnings, server.Warnings()...) {
 		fmt.Fprintf(s.err, "warning: %s\n", warning)
 	}
@@ -140,6 +157,7 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 			fmt.Fprintf(s.err, "%s", indent(plan.String()))
 		},
 		Ready: func() {
+			endpoint.SetReady(true)
 			fmt.Fprintf(s.err, "listening on %s\n", netip.AddrPortFrom(listen.Addr(), port))
 			if harness {
 				fmt.Fprintf(s.out, "%d\n", port)
@@ -151,6 +169,7 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 		},
 		Log: func(line string) { fmt.Fprintln(s.err, line) },
 		Ended: func(err error) {
+			endpoint.SetReady(false)
 			select {
 			case ended <- err:
 			default: // one reason is enough, and a stage thread must not wait
@@ -159,6 +178,9 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	})
 	if err != nil {
 		return classify(path, err)
+	}
+	if err := endpoint.Serve(server, admin.Options{Version: version, PageBytes: start.Limits.PageBytes, Pprof: start.MetricsPprof}); err != nil {
+		return err
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
@@ -176,6 +198,23 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 		os.Exit(exitDone) // at once: the harness may be gone, and the data file needs no farewell
 	}
 	return nil
+}
+
+// listenMetrics opens the metrics' endpoint, nil if none is wanted.
+func listenMetrics(s *streams, start *config.Start) (*admin.Server, error) {
+	if start.MetricsAddress.Host == "" {
+		return nil, nil
+	}
+	endpoint, err := admin.Listen(start.MetricsAddress.String())
+	switch {
+	case err == nil:
+		fmt.Fprintf(s.err, "metrics at http://%s\n", endpoint.Address())
+		return endpoint, nil
+	case start.MetricsOptional:
+		fmt.Fprintf(s.err, "warning: no metrics: %v\n", err)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("--metrics-address=%s: %w", start.MetricsAddress, err)
 }
 
 // awaitInput returns when in ends or yields a byte.

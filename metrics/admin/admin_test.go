@@ -1,0 +1,260 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ledger/arena"
+	"ledger/metrics"
+	"ledger/replica"
+	"ledger/stages"
+	"ledger/stages/net"
+)
+
+// Goal: every name ends in its unit and is there once, and every help is a sentence's worth.
+func TestNames(t *testing.T) {
+	valid := regexp.MustCompile(`^ledger_[a-z]+(_[a-z]+)*$`)
+	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages replies lines requests " +
+		"evictions ops groups op view sessions slots superblocks accounts transfers rows blocks pages entries runs jobs objects collections goroutines info")
+	seen := map[string]bool{}
+	for _, f := range families() {
+		if !valid.MatchString(f.name) || !strings.HasSuffix(f.name, "_"+f.unit) || !slices.Contains(units, f.unit) {
+			t.Errorf("%s: unit %q", f.name, f.unit)
+		}
+		if seen[f.name] {
+			t.Errorf("%s: there twice", f.name)
+		}
+		seen[f.name] = true
+		if f.help == "" || strings.HasSuffix(f.help, ".") {
+			t.Errorf("%s: help %q", f.name, f.help)
+		}
+		if (f.numbers == nil) == (f.distributions == nil) || (f.bounds == nil) != (f.distributions == nil) {
+			t.Errorf("%s: neither numbers nor a histogram, or both", f.name)
+		}
+	}
+}
+
+// Goal: the operator's manual lists every metric with its unit, and none that does not exist.
+func TestDocumented(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{} // name -> its row
+	for line := range strings.Lines(string(manual)) {
+		if match := regexp.MustCompile("^\\| `(ledger_[a-z_]+)` \\|").FindStringSubmatch(line); match != nil {
+			rows[match[1]] = line
+		}
+	}
+	known := map[string]bool{}
+	for _, f := range families() {
+		known[f.name] = true
+		row, ok := rows[f.name]
+		if !ok {
+			t.Errorf("docs/operations.md does not list %s", f.name)
+			continue
+		}
+		for _, want := range append([]string{f.unit}, f.labels...) {
+			if !strings.Contains(row, want) {
+				t.Errorf("%s: its row does not say %q: %s", f.name, want, row)
+			}
+		}
+	}
+	for _, name := range regexp.MustCompile(`\bledger_[a-z_]+`).FindAllString(string(manual), -1) {
+		if !known[name] && !known[strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_count"), "_sum"), "_bucket")] {
+			t.Errorf("docs/operations.md names %s, which does not exist", name)
+		}
+	}
+}
+
+// fake is a server with known figures.
+type fake struct{ answers bool }
+
+func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
+	if out.Threads == nil {
+		out.Threads = make([]replica.ThreadSample, 2)
+	}
+	first := &out.Threads[0]
+	*first = replica.ThreadSample{Name: "net+apply", Indexes: []int{stages.Net, stages.Apply}, Syscalls: 11, Wakes: 12, Answered: true}
+	first.Figures.SteppingNs, first.Figures.SpinningNs, first.Figures.ParkedNs = 100, 200, 700
+	first.Figures.StageNs[stages.Apply] = 77
+	out.Threads[1] = replica.ThreadSample{Name: "compact", Indexes: []int{stages.Compact}, Answered: f.answers}
+	out.Edges = []replica.EdgeSample{{Name: "net_to_consensus", Count: 3, Capacity: 64}}
+	out.Memory = []arena.Entry{{Name: "grid cache", Bytes: 1 << 20, Count: 1}}
+	out.Net.ClosedCount[net.CauseSlow] = 5
+	out.Consensus.Evictions[7] = 9
+	out.Consensus.ServiceNs = metrics.Histogram{}
+	for _, value := range []uint64{0, 1023, 1024, 1535, 1536, 1 << 39} {
+		out.Consensus.ServiceNs.Record(value)
+	}
+	out.Apply.Grid.Reads = 4
+}
+
+// opened serves a source on a free port.
+func opened(t testing.TB, source Source, o Options) *Server {
+	t.Helper()
+	s, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(source, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func get(t testing.TB, s *Server, path string) (status int, body string) {
+	t.Helper()
+	client := http.Client{Timeout: 20 * time.Second}
+	defer client.CloseIdleConnections()
+	response, err := client.Get("http://" + s.Address() + path)
+	if err != nil {
+		t.Error(err)
+		return 0, ""
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return response.StatusCode, string(content)
+}
+
+// values reads a page of metrics: name and labels, as they are written, to number.
+func values(t testing.TB, page string) map[string]float64 {
+	t.Helper()
+	out := map[string]float64{}
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		at := strings.LastIndexByte(line, ' ')
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		out[line[:at]] = value
+	}
+	return out
+}
+
+// Goal: figures arrive under their names and labels, with HELP, TYPE and unit.
+func TestScrape(t *testing.T) {
+	s := opened(t, &fake{}, Options{Version: "1.2.3", PageBytes: 16384})
+	status, page := get(t, s, "/metrics")
+	if status != http.StatusOK {
+		t.Fatalf("status %d: %s", status, page)
+	}
+	got := values(t, page)
+	for name, want := range map[string]float64{
+		`ledger_thread_time_ns{state="parked",thread="net+apply"}`: 700,
+		`ledger_thread_system_calls{thread="net+apply"}`:           11,
+		`ledger_thread_wakes{thread="net+apply"}`:                  12,
+		`ledger_stage_busy_ns{stage="apply"}`:                      77,
+		`ledger_ring_events{edge="net_to_consensus"}`:              3,
+		`ledger_ring_capacity_events{edge="net_to_consensus"}`:     64,
+		`ledger_net_closed_connections{cause="slow"}`:              5,
+		`ledger_consensus_evictions{reason="session_too_low"}`:     9,
+		`ledger_memory_reserved_bytes{purpose="grid cache"}`:       1 << 20,
+		`ledger_disk_bytes{kind="apply_read"}`:                     4 * 16384,
+		`ledger_build_info{version="1.2.3"}`:                       1,
+		`ledger_scrape_stale_threads`:                              1,
+		`ledger_ready_replicas`:                                    0,
+		`ledger_request_service_ns_count`:                          6,
+		`ledger_request_service_ns_sum`:                            1023 + 1024 + 1535 + 1536 + 1<<39,
+		`ledger_request_service_ns_bucket{le="1023"}`:              2,
+		`ledger_request_service_ns_bucket{le="1535"}`:              4,
+		`ledger_request_service_ns_bucket{le="2047"}`:              5,
+		`ledger_request_service_ns_bucket{le="1.7179869183e+10"}`:  5,
+		`ledger_request_service_ns_bucket{le="+Inf"}`:              6,
+	} {
+		if value, ok := got[name]; !ok || value != want {
+			t.Errorf("%s is %v (there: %v), want %v", name, value, ok, want)
+		}
+	}
+	for _, f := range families() {
+		if !strings.Contains(page, fmt.Sprintf("# HELP %s %s (unit: %s).\n", f.name, f.help, f.unit)) {
+			t.Errorf("%s has no help", f.name)
+		}
+	}
+	if got[`ledger_process_resident_bytes`] < 1<<20 || got[`ledger_process_cpu_ns`] == 0 || got[`ledger_go_goroutines`] < 2 || got[`ledger_go_heap_bytes`] == 0 {
+		t.Errorf("figures of the process: %v resident, %v cpu, %v goroutines, %v heap", got[`ledger_process_resident_bytes`],
+			got[`ledger_process_cpu_ns`], got[`ledger_go_goroutines`], got[`ledger_go_heap_bytes`])
+	}
+	if status, page := get(t, s, "/summary"); status != http.StatusOK || !strings.Contains(page, "does not answer") ||
+		!strings.Contains(page, "10.0 %") || !strings.Contains(page, "1.15µs") || !strings.Contains(page, "clients are not served") {
+		t.Errorf("status %d, summary\n%s", status, page)
+	}
+}
+
+// Goal: readiness follows the server, liveness does not; profiles and other methods only where they are allowed.
+func TestPages(t *testing.T) {
+	s := opened(t, &fake{answers: true}, Options{})
+	expect := func(path string, want int) {
+		t.Helper()
+		if status, body := get(t, s, path); status != want {
+			t.Errorf("%s: status %d, want %d: %s", path, status, want, body)
+		}
+	}
+	expect("/healthz", 200)
+	expect("/readyz", 503)
+	s.SetReady(true)
+	expect("/readyz", 200)
+	if _, page := get(t, s, "/metrics"); values(t, page)["ledger_ready_replicas"] != 1 || values(t, page)["ledger_scrape_stale_threads"] != 0 {
+		t.Error("the metrics do not say that the server is ready")
+	}
+	s.SetReady(false)
+	expect("/readyz", 503)
+	expect("/healthz", 200)
+	expect("/", 200)
+	expect("/nothing", 404)
+	expect("/debug/pprof/", 404)
+	if response, err := http.Post("http://"+s.Address()+"/metrics", "text/plain", nil); err != nil || response.StatusCode != 405 {
+		t.Errorf("POST: %v, error %v", response, err)
+	}
+	s = opened(t, &fake{}, Options{Pprof: true})
+	expect("/debug/pprof/", 200)
+	expect("/debug/pprof/goroutine?debug=1", 200)
+}
+
+// Goal: a port that is taken is an error before anything runs; Close gives it back.
+func TestListen(t *testing.T) {
+	s, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := s.Address()
+	if _, err := Listen(address); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("a second endpoint: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Listen(address); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+}
+
+func BenchmarkScrape(b *testing.B) {
+	c := newCollector(&fake{answers: true}, &Options{})
+	s := opened(b, &fake{answers: true}, Options{})
+	_ = c
+	b.ReportAllocs()
+	for b.Loop() {
+		get(b, s, "/metrics")
+	}
+}

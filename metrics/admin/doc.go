@@ -1,0 +1,18 @@
+// Package admin shows an operator, over HTTP, how a server is doing.
+//
+//	GET /metrics      all figures, for Prometheus
+//	GET /summary      the same for people: shares of time, quantiles, rings, memory
+//	GET /healthz      200 while the process lives
+//	GET /readyz       200 while clients are served, else 503 and why not
+//	GET /debug/pprof/ profiles, if they are switched on
+//
+// In:     a Source, which is replica.Server; an address to listen on.
+// Out:    text. Every name ends in its unit, every HELP names it; docs/operations.md lists them all, and a test holds the two together.
+// Owns:   its goroutines, none of them on the data path.
+// Limits: one collection at a time, others wait; WaitMax for the answers of the stage threads; requests of 8 KiB.
+// Faults: a stage thread that does not answer is shown as it was last seen, and counted in ledger_scrape_stale_threads.
+// Source: design, section 7.
+//
+// A collection asks each stage thread once for a copy of its figures (package metrics). It reads the Go runtime through
+// runtime/metrics, which stops nothing, and never runtime.ReadMemStats, which stops the world.
+package admin

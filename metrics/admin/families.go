@@ -1,0 +1,311 @@
+package admin
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ledger/metrics"
+	"ledger/replica"
+	"ledger/stages"
+	"ledger/stages/apply"
+	"ledger/stages/net"
+	"ledger/wire"
+)
+
+// number emits one value of a family, with the values of its labels.
+type number func(value uint64, labels ...string)
+
+// distribution emits one histogram of a family.
+type distribution func(h *metrics.Histogram, labels ...string)
+
+// family is one metric name.
+type family struct {
+	name, unit, help string
+	kind             prometheus.ValueType
+	labels           []string
+	numbers          func(s *snapshot, emit number)
+	// A family of histograms has these instead.
+	distributions func(s *snapshot, emit distribution)
+	bounds        []uint64
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+// boundsNs are 1 µs to 17 s, two per octave; boundsCount 1 to 8191. Each is the largest value of a cell, so counts are exact.
+var boundsNs, boundsCount = func() (ns, counts []uint64) {
+	for power := uint64(1 << 10); power <= 1<<34; power *= 2 {
+		ns = append(ns, power-1, power+power/2-1)
+	}
+	for power := uint64(2); power <= 1<<13; power *= 2 {
+		counts = append(counts, power-1)
+	}
+	return ns, counts
+}()
+
+// one makes a family of a single number.
+func one(name, unit, help string, kind prometheus.ValueType, value func(s *snapshot) uint64) family {
+	return family{name: name, unit: unit, help: help, kind: kind,
+		numbers: func(s *snapshot, emit number) { emit(value(s)) }}
+}
+
+// perThread makes a family with a number for each thread.
+func perThread(name, unit, help string, value func(t *replica.ThreadSample) uint64) family {
+	return family{name: name, unit: unit, help: help, kind: counter, labels: []string{"thread"},
+		numbers: func(s *snapshot, emit number) {
+			for i := range s.Threads {
+				emit(value(&s.Threads[i]), s.Threads[i].Name)
+			}
+		}}
+}
+
+// times makes a family of one histogram of nanoseconds.
+func times(name, help string, value func(s *snapshot) *metrics.Histogram) family {
+	return family{name: name, unit: "ns", help: help, bounds: boundsNs,
+		distributions: func(s *snapshot, emit distribution) { emit(value(s)) }}
+}
+
+// families is every metric there is, in the order of a request's way.
+func families() []family {
+	list := threadFamilies()
+	list = append(list, netFamilies()...)
+	list = append(list, consensusFamilies()...)
+	list = append(list, journalFamilies()...)
+	list = append(list, applyFamilies()...)
+	list = append(list, compactFamilies()...)
+	return append(list, processFamilies()...)
+}
+
+func threadFamilies() []family {
+	return []family{
+		{name: "ledger_thread_time_ns", unit: "ns", kind: counter, labels: []string{"thread", "state"},
+			help: "Time of a stage thread: stepping (something happened), spinning (looking for work), parked (asleep)",
+			numbers: func(s *snapshot, emit number) {
+				for i := range s.Threads {
+					t := &s.Threads[i]
+					emit(t.Figures.SteppingNs, t.Name, "stepping")
+					emit(t.Figures.SpinningNs, t.Name, "spinning")
+					emit(t.Figures.ParkedNs, t.Name, "parked")
+				}
+			}},
+		perThread("ledger_thread_kernel_ns", "ns", "Of the stepping time, what submitting and collecting I/O took",
+			func(t *replica.ThreadSample) uint64 { return t.Figures.KernelNs }),
+		{name: "ledger_thread_turns", unit: "turns", kind: counter, labels: []string{"thread", "kind"},
+			help: "Turns of a stage thread in which something (busy) or nothing (idle) happened",
+			numbers: func(s *snapshot, emit number) {
+				for i := range s.Threads {
+					emit(s.Threads[i].Figures.BusyTurns, s.Threads[i].Name, "busy")
+					emit(s.Threads[i].Figures.IdleTurns, s.Threads[i].Name, "idle")
+				}
+			}},
+		{name: "ledger_thread_turn_ns", unit: "ns", labels: []string{"thread"}, bounds: boundsNs,
+			help: "Length of the busy turns of a stage thread",
+			distributions: func(s *snapshot, emit distribution) {
+				for i := range s.Threads {
+					emit(&s.Threads[i].Figures.TurnNs, s.Threads[i].Name)
+				}
+			}},
+		perThread("ledger_thread_parks", "parks", "Times that a stage thread went to sleep",
+			func(t *replica.ThreadSample) uint64 { return t.Figures.Parks }),
+		perThread("ledger_thread_wakes", "wakes", "Times that a stage thread was woken by a system call of another",
+			func(t *replica.ThreadSample) uint64 { return t.Wakes }),
+		perThread("ledger_thread_system_calls", "calls", "System calls of a stage thread",
+			func(t *replica.ThreadSample) uint64 { return t.Syscalls }),
+		{name: "ledger_stage_busy_ns", unit: "ns", kind: counter, labels: []string{"stage"},
+			help: "Time of the turns in which a stage did something",
+			numbers: func(s *snapshot, emit number) {
+				s.eachStage(func(t *replica.ThreadSample, stage int) { emit(t.Figures.StageNs[stage], stages.Names[stage]) })
+			}},
+		{name: "ledger_stage_busy_turns", unit: "turns", kind: counter, labels: []string{"stage"},
+			help: "Turns in which a stage did something",
+			numbers: func(s *snapshot, emit number) {
+				s.eachStage(func(t *replica.ThreadSample, stage int) { emit(t.Figures.StageTurns[stage], stages.Names[stage]) })
+			}},
+		{name: "ledger_ring_events", unit: "events", kind: gauge, labels: []string{"edge"},
+			help: "Events on a ring between two stages, at the moment of the scrape",
+			numbers: func(s *snapshot, emit number) {
+				for i := range s.Edges {
+					emit(s.Edges[i].Count, s.Edges[i].Name)
+				}
+			}},
+		{name: "ledger_ring_capacity_events", unit: "events", kind: gauge, labels: []string{"edge"},
+			help: "Most events that a ring between two stages holds",
+			numbers: func(s *snapshot, emit number) {
+				for i := range s.Edges {
+					emit(s.Edges[i].Capacity, s.Edges[i].Name)
+				}
+			}},
+		one("ledger_scrape_stale_threads", "threads", "Stage threads that did not answer this scrape: their figures are older", gauge,
+			func(s *snapshot) (count uint64) {
+				for i := range s.Threads {
+					if !s.Threads[i].Answered {
+						count++
+					}
+				}
+				return count
+			}),
+		one("ledger_scrape_wait_ns", "ns", "How long this scrape waited for the stage threads", gauge,
+			func(s *snapshot) uint64 { return s.waitNs }),
+		one("ledger_ready_replicas", "replicas", "1 while clients are served, else 0", gauge,
+			func(s *snapshot) uint64 { return flag(s.ready) }),
+	}
+}
+
+func netFamilies() []family {
+	return []family{
+		one("ledger_net_open_connections", "connections", "Client connections now", gauge, func(s *snapshot) uint64 { return s.Net.ConnectionsCount }),
+		one("ledger_net_accepted_connections", "connections", "Client connections accepted", counter, func(s *snapshot) uint64 { return s.Net.AcceptedCount }),
+		{name: "ledger_net_closed_connections", unit: "connections", kind: counter, labels: []string{"cause"},
+			help: "Client connections closed, by cause",
+			numbers: func(s *snapshot, emit number) {
+				for cause, count := range s.Net.ClosedCount {
+					emit(count, net.CauseNames[cause])
+				}
+			}},
+		one("ledger_net_waiting_connections", "connections", "Connections that are not read, because all message slots are taken", gauge, func(s *snapshot) uint64 { return s.Net.ConnectionsWaiting }),
+		one("ledger_net_slot_waits", "waits", "Times that a connection began to wait for a message slot", counter, func(s *snapshot) uint64 { return s.Net.SlotWaitsCount }),
+		one("ledger_net_known_clients", "clients", "Client ids that have a connection now", gauge, func(s *snapshot) uint64 { return s.Net.RoutesCount }),
+		one("ledger_net_delivered_messages", "messages", "Messages that were whole and given to consensus", counter, func(s *snapshot) uint64 { return s.Net.MessagesCount }),
+		one("ledger_net_ignored_messages", "messages", "Messages that broke a rule of their command and were skipped", counter, func(s *snapshot) uint64 { return s.Net.IgnoredCount }),
+		one("ledger_net_received_bytes", "bytes", "Bytes received from clients", counter, func(s *snapshot) uint64 { return s.Net.BytesReceived }),
+		one("ledger_net_sent_bytes", "bytes", "Bytes sent to clients", counter, func(s *snapshot) uint64 { return s.Net.BytesSent }),
+		one("ledger_net_copied_bytes", "bytes", "Received bytes that had to be moved to another slot", counter, func(s *snapshot) uint64 { return s.Net.CopiedBytes }),
+		one("ledger_net_sent_replies", "replies", "Replies sent", counter, func(s *snapshot) uint64 { return s.Net.RepliesCount }),
+		one("ledger_net_dropped_replies", "replies", "Replies dropped: the client was gone, slow, or on no connection", counter, func(s *snapshot) uint64 { return s.Net.RepliesDropped }),
+		one("ledger_net_short_messages", "messages", "Pongs and evictions queued for sending", counter, func(s *snapshot) uint64 { return s.Net.ShortCount }),
+		one("ledger_net_dropped_short_messages", "messages", "Pongs and evictions dropped: no connection, or too many in its queue", counter, func(s *snapshot) uint64 { return s.Net.ShortDropped }),
+		one("ledger_net_suppressed_lines", "lines", "Log lines about peers that were not written, because there were too many", counter, func(s *snapshot) uint64 { return s.Net.LogsSuppressed }),
+	}
+}
+
+func consensusFamilies() []family {
+	return []family{
+		one("ledger_consensus_received_requests", "requests", "Requests that reached consensus, repetitions included", counter, func(s *snapshot) uint64 { return s.Consensus.RequestsCount }),
+		one("ledger_consensus_ignored_messages", "messages", "Messages left without an answer: duplicates, requests out of order, a full queue", counter, func(s *snapshot) uint64 { return s.Consensus.IgnoredCount }),
+		{name: "ledger_consensus_evictions", unit: "evictions", kind: counter, labels: []string{"reason"},
+			help: "Clients that were told that their session is over, by reason",
+			numbers: func(s *snapshot, emit number) {
+				for reason, count := range s.Consensus.Evictions {
+					if reason != int(wire.EvictionNone) {
+						emit(count, wire.EvictionReason(reason).String())
+					}
+				}
+			}},
+		one("ledger_consensus_prepared_ops", "ops", "Prepares made, pulses included", counter, func(s *snapshot) uint64 { return s.Consensus.PreparesCount }),
+		one("ledger_consensus_prepared_groups", "groups", "Prepares that carry several requests", counter, func(s *snapshot) uint64 { return s.Consensus.GroupsCount }),
+		one("ledger_consensus_sent_replies", "replies", "Replies handed to net", counter, func(s *snapshot) uint64 { return s.Consensus.RepliesCount }),
+		one("ledger_consensus_queued_requests", "requests", "Requests that wait for a prepare now", gauge, func(s *snapshot) uint64 { return s.Consensus.QueueCount }),
+		one("ledger_consensus_pipeline_ops", "ops", "Prepares whose replies are not out yet", gauge, func(s *snapshot) uint64 { return s.Consensus.PipelineCount }),
+		one("ledger_consensus_open_sessions", "sessions", "Client sessions now", gauge, func(s *snapshot) uint64 { return s.Consensus.SessionsCount }),
+		one("ledger_consensus_free_reply_slots", "slots", "Reply slots that are free; without one no request starts", gauge, func(s *snapshot) uint64 { return s.Consensus.ReplySlotsFree }),
+		one("ledger_consensus_head_op", "op", "Highest op in the log", gauge, func(s *snapshot) uint64 { return s.Consensus.Op }),
+		one("ledger_consensus_commit_op", "op", "Highest op whose replies are out", gauge, func(s *snapshot) uint64 { return s.Consensus.Commit }),
+		one("ledger_consensus_checkpoint_op", "op", "Op of the durable checkpoint: a restart executes again from here to the head", gauge, func(s *snapshot) uint64 { return s.Consensus.CheckpointOp }),
+		one("ledger_consensus_view", "view", "View; it grows by one with each start of a single replica", gauge, func(s *snapshot) uint64 { return uint64(s.Consensus.View) }),
+		times("ledger_request_service_ns", "Time of a request from its arrival at consensus to its reply on the way to net", func(s *snapshot) *metrics.Histogram { return &s.Consensus.ServiceNs }),
+		times("ledger_request_queue_ns", "Of the service time, waiting for a prepare", func(s *snapshot) *metrics.Histogram { return &s.Consensus.QueueNs }),
+		{name: "ledger_prepare_requests", unit: "requests", help: "Requests in a prepare, pulses left out", bounds: boundsCount,
+			distributions: func(s *snapshot, emit distribution) { emit(&s.Consensus.RequestsPerPrepare) }},
+		{name: "ledger_prepare_events", unit: "events", help: "Events (transfers, accounts, ids, filters) in a prepare, pulses left out", bounds: boundsCount,
+			distributions: func(s *snapshot, emit distribution) { emit(&s.Consensus.EventsPerPrepare) }},
+	}
+}
+
+func journalFamilies() []family {
+	return []family{
+		one("ledger_journal_appended_ops", "ops", "Prepares given to the log", counter, func(s *snapshot) uint64 { return s.Journal.AppendsCount }),
+		one("ledger_journal_read_ops", "ops", "Prepares read back from the log, after a start", counter, func(s *snapshot) uint64 { return s.Journal.ReadsCount }),
+		one("ledger_journal_written_superblocks", "superblocks", "Superblocks written, all copies of one together", counter, func(s *snapshot) uint64 { return s.Journal.SuperblocksCount }),
+		times("ledger_journal_write_ns", "Time until a prepare and its redundant header are durable", func(s *snapshot) *metrics.Histogram { return &s.Journal.WriteNs }),
+		times("ledger_journal_superblock_ns", "Time until the copies of a superblock were written and read back", func(s *snapshot) *metrics.Histogram { return &s.Journal.SuperblockNs }),
+		{name: "ledger_disk_bytes", unit: "bytes", kind: counter, labels: []string{"kind"},
+			help: "Bytes written to and read from the data file, by kind",
+			numbers: func(s *snapshot, emit number) {
+				emit(s.Journal.BytesWritten, "log_write")
+				emit(s.Journal.BytesRead, "log_read")
+				emit(s.Journal.SuperblockBytes, "superblock_write")
+				emit(s.Compact.BytesWritten, "grid_write")
+				emit(s.Compact.BytesRead, "compact_read")
+				emit(s.Apply.Grid.Reads*s.pageBytes, "apply_read")
+			}},
+	}
+}
+
+func applyFamilies() []family {
+	return []family{
+		one("ledger_apply_executed_ops", "ops", "Ops executed, those of the replay after a start included", counter, func(s *snapshot) uint64 { return s.Apply.OpsExecuted }),
+		one("ledger_apply_executed_requests", "requests", "Requests executed, those of the replay after a start included", counter, func(s *snapshot) uint64 { return s.Apply.RequestsExecuted }),
+		one("ledger_apply_skipped_requests", "requests", "Read-only requests of a replay whose replies nobody wants", counter, func(s *snapshot) uint64 { return s.Apply.RequestsSkipped }),
+		{name: "ledger_apply_execute_ns", unit: "ns", labels: []string{"class"}, bounds: boundsNs,
+			help: "Execution time of a request, waiting for pages included, by class of operation",
+			distributions: func(s *snapshot, emit distribution) {
+				for class := range s.Apply.ExecuteNs {
+					emit(&s.Apply.ExecuteNs[class], apply.ClassNames[class])
+				}
+			}},
+		{name: "ledger_apply_barrier_ns", unit: "ns", labels: []string{"barrier"}, bounds: boundsNs,
+			help: "Time that the end of a bar waited: for compaction of the bar before (generation), for sessions and the checkpoint before (capture), for a superblock (durable)",
+			distributions: func(s *snapshot, emit distribution) {
+				for barrier := range s.Apply.BarrierNs {
+					emit(&s.Apply.BarrierNs[barrier], apply.BarrierNames[barrier])
+				}
+			}},
+		one("ledger_apply_waiting_ops", "ops", "Ops committed and not executed", gauge, func(s *snapshot) uint64 { return s.Apply.CommitsWaiting }),
+		one("ledger_apply_executed_op", "op", "Highest op executed", gauge, func(s *snapshot) uint64 { return s.Apply.Op }),
+		times("ledger_checkpoint_ns", "Time of a checkpoint from its trigger until its superblock is durable", func(s *snapshot) *metrics.Histogram { return &s.Apply.CheckpointNs }),
+		one("ledger_state_accounts", "accounts", "Accounts", gauge, func(s *snapshot) uint64 { return s.Apply.AccountsCount }),
+		one("ledger_state_transfers", "transfers", "Transfers", gauge, func(s *snapshot) uint64 { return s.Apply.TransfersCount }),
+		one("ledger_memtable_rows", "rows", "Rows of the memtable that is being filled", gauge, func(s *snapshot) uint64 { return uint64(s.Apply.Forest.RowsFilling) }),
+		one("ledger_grid_acquired_blocks", "blocks", "Blocks of the data file that are in use, those waiting to be free included", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.BlocksAcquired }),
+		one("ledger_grid_waiting_blocks", "blocks", "Blocks that are free as soon as the next bar or checkpoint has passed", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.BlocksWaiting }),
+		one("ledger_grid_highest_blocks", "blocks", "Blocks from the start of the grid to the highest ever used: the data file's size", gauge, func(s *snapshot) uint64 { return s.Apply.BlocksHigh }),
+		one("ledger_grid_read_pages", "pages", "Pages that apply read from the disk: misses of the page cache, read ahead included", counter, func(s *snapshot) uint64 { return s.Apply.Grid.Reads }),
+		one("ledger_grid_page_waits", "waits", "Times that execution waited for a page that was not in the cache", counter, func(s *snapshot) uint64 { return s.Apply.Forest.PageWaits }),
+		one("ledger_grid_damaged_pages", "pages", "Reads of pages that failed or were damaged; each is tried twice", counter, func(s *snapshot) uint64 { return s.Apply.Grid.Damaged }),
+	}
+}
+
+func compactFamilies() []family {
+	return []family{
+		one("ledger_compact_debt_entries", "entries", "Entries that merges under way still have to read", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.MergeEntries }),
+		one("ledger_compact_runs", "runs", "Sorted runs of all trees: each may be one more place to look for a key", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.RunsCount }),
+		one("ledger_compact_waiting_jobs", "jobs", "Jobs of the generation under way", gauge, func(s *snapshot) uint64 { return s.Compact.JobsWaiting }),
+		one("ledger_compact_flushed_entries", "entries", "Entries of trees flushed from memtables", counter, func(s *snapshot) uint64 { return s.Compact.EntriesFlushed }),
+		one("ledger_compact_flushed_rows", "rows", "Rows of transfers flushed from memtables", counter, func(s *snapshot) uint64 { return s.Compact.RowsFlushed }),
+		one("ledger_compact_merged_entries", "entries", "Entries read by merges", counter, func(s *snapshot) uint64 { return s.Compact.EntriesMerged }),
+		times("ledger_compact_generation_ns", "Time of a generation (the flush and the merges of one bar) until its blocks are written", func(s *snapshot) *metrics.Histogram { return &s.Compact.GenerationNs }),
+		times("ledger_checkpoint_trailers_ns", "Of a checkpoint, writing manifest, free set and sessions", func(s *snapshot) *metrics.Histogram { return &s.Compact.TrailersNs }),
+		times("ledger_checkpoint_sync_ns", "Of a checkpoint, the fdatasync behind its blocks", func(s *snapshot) *metrics.Histogram { return &s.Compact.SyncNs }),
+		one("ledger_grid_grown_bytes", "bytes", "Bytes of the grid zone that are known to have disk space", gauge, func(s *snapshot) uint64 { return s.Compact.GridBytes }),
+	}
+}
+
+func processFamilies() []family {
+	return []family{
+		{name: "ledger_memory_reserved_bytes", unit: "bytes", kind: gauge, labels: []string{"purpose"},
+			help: "Memory reserved at start, by purpose; what load never needs is never touched",
+			numbers: func(s *snapshot, emit number) {
+				for i := range s.Memory {
+					emit(s.Memory[i].Bytes, s.Memory[i].Name)
+				}
+			}},
+		one("ledger_process_resident_bytes", "bytes", "Resident memory of the process", gauge, func(s *snapshot) uint64 { return s.process.residentBytes }),
+		one("ledger_process_cpu_ns", "ns", "Processor time of the process, of user and system", counter, func(s *snapshot) uint64 { return s.process.cpuNs }),
+		one("ledger_process_up_ns", "ns", "Time since the endpoint was opened", gauge, func(s *snapshot) uint64 { return s.process.upNs }),
+		one("ledger_go_memory_bytes", "bytes", "Memory of the Go runtime, without the reservations", gauge, func(s *snapshot) uint64 { return s.process.goBytes }),
+		one("ledger_go_heap_bytes", "bytes", "Live and dead objects on the Go heap", gauge, func(s *snapshot) uint64 { return s.process.heapBytes }),
+		one("ledger_go_allocated_objects", "objects", "Objects allocated on the Go heap: they come from this endpoint and from log lines", counter, func(s *snapshot) uint64 { return s.process.objects }),
+		one("ledger_go_collections", "collections", "Garbage collections", counter, func(s *snapshot) uint64 { return s.process.collections }),
+		one("ledger_go_goroutines", "goroutines", "Goroutines", gauge, func(s *snapshot) uint64 { return s.process.goroutines }),
+		{name: "ledger_build_info", unit: "info", kind: gauge, labels: []string{"version"}, help: "1, with the version of the program",
+			numbers: func(s *snapshot, emit number) { emit(1, s.version) }},
+	}
+}
+
+func flag(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

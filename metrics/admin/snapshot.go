@@ -1,0 +1,84 @@
+package admin
+
+import (
+	"bytes"
+	"os"
+	runtimemetrics "runtime/metrics"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/replica"
+)
+
+// WaitMax is how long a collection waits for the stage threads: more than any turn, less than any scrape's patience.
+const WaitMax = 250 * time.Millisecond
+
+// Source is a running server.
+type Source interface {
+	// Sample fills out; see replica.Server.
+	Sample(out *replica.Sample, timeout time.Duration)
+}
+
+// snapshot is everything that is shown, of one moment.
+type snapshot struct {
+	replica.Sample
+	waitNs    uint64
+	ready     bool
+	version   string
+	pageBytes uint64
+	process   process
+}
+
+// eachStage visits the stages with the thread of each, in order of threads.
+func (s *snapshot) eachStage(visit func(t *replica.ThreadSample, stage int)) {
+	for i := range s.Threads {
+		for _, stage := range s.Threads[i].Indexes {
+			visit(&s.Threads[i], stage)
+		}
+	}
+}
+
+// take renews the snapshot.
+func (s *snapshot) take(source Source, startedAt time.Time) {
+	began := time.Now()
+	source.Sample(&s.Sample, WaitMax)
+	s.waitNs = uint64(time.Since(began))
+	s.process.take()
+	s.process.upNs = uint64(time.Since(startedAt))
+}
+
+// process is what the kernel and the Go runtime say.
+type process struct {
+	residentBytes, cpuNs, upNs                           uint64
+	goBytes, heapBytes, objects, collections, goroutines uint64
+}
+
+func (p *process) take() {
+	samples := []runtimemetrics.Sample{
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/gc/heap/allocs:objects"},
+		{Name: "/gc/cycles/total:gc-cycles"},
+		{Name: "/sched/goroutines:goroutines"},
+	}
+	runtimemetrics.Read(samples)
+	for i, to := range []*uint64{&p.goBytes, &p.heapBytes, &p.objects, &p.collections, &p.goroutines} {
+		if samples[i].Value.Kind() == runtimemetrics.KindUint64 {
+			*to = samples[i].Value.Uint64()
+		}
+	}
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
+		p.cpuNs = uint64(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	// "size resident ...", in pages.
+	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if fields := bytes.Fields(text); len(fields) > 1 {
+			if pages, err := strconv.ParseUint(string(fields[1]), 10, 64); err == nil {
+				p.residentBytes = pages * uint64(os.Getpagesize())
+			}
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"ledger/metrics"
+	"ledger/replica"
+	"ledger/stages"
+	"ledger/stages/apply"
+)
+
+// writeSummary is the page for people. Shares and quantiles are since the start.
+func writeSummary(w io.Writer, s *snapshot) {
+	state := "clients are not served"
+	if s.ready {
+		state = "clients are served"
+	}
+	fmt.Fprintf(w, "ledger %s, up %s, %s\n", s.version, time.Duration(s.process.upNs).Round(time.Second), state)
+	fmt.Fprintf(w, "view %d, log head op %d, commit op %d, executed op %d, checkpoint op %d\n",
+		s.Consensus.View, s.Consensus.Op, s.Consensus.Commit, s.Apply.Op, s.Consensus.CheckpointOp)
+	fmt.Fprintf(w, "%d accounts, %d transfers, %d sessions, %d connections\n",
+		s.Apply.AccountsCount, s.Apply.TransfersCount, s.Consensus.SessionsCount, s.Net.ConnectionsCount)
+	fmt.Fprintf(w, "resident %d MiB, processor time %s\n", s.process.residentBytes>>20, time.Duration(s.process.cpuNs).Round(time.Millisecond))
+
+	fmt.Fprintf(w, "\n%-32s %9s %9s %9s %12s %12s %12s\n", "thread", "stepping", "spinning", "parked", "busy turns", "parks", "sys. calls")
+	for i := range s.Threads {
+		t := &s.Threads[i]
+		f := &t.Figures
+		all := f.SteppingNs + f.SpinningNs + f.ParkedNs
+		fmt.Fprintf(w, "%-32s %9s %9s %9s %12d %12d %12d", t.Name, share(f.SteppingNs, all), share(f.SpinningNs, all), share(f.ParkedNs, all),
+			f.BusyTurns, f.Parks, t.Syscalls)
+		if !t.Answered {
+			fmt.Fprint(w, "  does not answer: older figures")
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "\n%-32s %9s %12s\n", "stage", "busy", "busy turns")
+	s.eachStage(func(t *replica.ThreadSample, stage int) {
+		all := t.Figures.SteppingNs + t.Figures.SpinningNs + t.Figures.ParkedNs
+		fmt.Fprintf(w, "%-32s %9s %12d\n", stages.Names[stage], share(t.Figures.StageNs[stage], all), t.Figures.StageTurns[stage])
+	})
+
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s\n", "time", "count", "mean", "p50", "p99", "p100")
+	line := func(name string, h *metrics.Histogram) {
+		fmt.Fprintf(w, "%-32s %12d %12s %12s %12s %12s\n", name, h.Count(), duration(uint64(h.Mean())), duration(h.Quantile(0.5)), duration(h.Quantile(0.99)), duration(h.Max))
+	}
+	line("request: service", &s.Consensus.ServiceNs)
+	line("request: queue", &s.Consensus.QueueNs)
+	line("journal: write", &s.Journal.WriteNs)
+	line("journal: superblock", &s.Journal.SuperblockNs)
+	for class := range s.Apply.ExecuteNs {
+		line("execute: "+apply.ClassNames[class], &s.Apply.ExecuteNs[class])
+	}
+	for barrier := range s.Apply.BarrierNs {
+		line("barrier: "+apply.BarrierNames[barrier], &s.Apply.BarrierNs[barrier])
+	}
+	line("compact: generation", &s.Compact.GenerationNs)
+	line("checkpoint: whole", &s.Apply.CheckpointNs)
+	line("checkpoint: trailers", &s.Compact.TrailersNs)
+	line("checkpoint: sync", &s.Compact.SyncNs)
+
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s\n", "fill of prepares", "count", "mean", "p50", "p99", "p100")
+	fill := func(name string, h *metrics.Histogram) {
+		fmt.Fprintf(w, "%-32s %12d %12.1f %12d %12d %12d\n", name, h.Count(), h.Mean(), h.Quantile(0.5), h.Quantile(0.99), h.Max)
+	}
+	fill("requests", &s.Consensus.RequestsPerPrepare)
+	fill("events", &s.Consensus.EventsPerPrepare)
+
+	fmt.Fprintf(w, "\n%-32s %12s %12s\n", "ring", "events", "capacity")
+	for i := range s.Edges {
+		fmt.Fprintf(w, "%-32s %12d %12d\n", s.Edges[i].Name, s.Edges[i].Count, s.Edges[i].Capacity)
+	}
+	fmt.Fprintf(w, "\n%-32s %12s\n", "memory reserved for", "KiB")
+	for i := range s.Memory {
+		fmt.Fprintf(w, "%-32s %12d\n", s.Memory[i].Name, s.Memory[i].Bytes>>10)
+	}
+}
+
+func share(part, all uint64) string {
+	if all == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(all))
+}
+
+// duration with three digits or so.
+func duration(ns uint64) string {
+	d := time.Duration(ns)
+	for unit := time.Nanosecond; unit < time.Second; unit *= 10 {
+		if d < 1000*unit {
+			return d.Round(unit).String()
+		}
+	}
+	return d.Round(time.Second / 10).String()
+}
