@@ -23,7 +23,7 @@ type window struct {
 func newWindow(a *arena.Arena, l *limits.Limits) window {
 	w := window{
 		keys:    arena.Slice[expiryKey](a, uint64(eventsMax(l)), "expiry window"),
-		cursors: make([]cursor, levelsMax*runsMax/4),
+		cursors: make([]cursor, levelsMax*runsMax),
 	}
 	for i := range w.cursors {
 		w.cursors[i] = newCursor()
