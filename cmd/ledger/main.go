@@ -33,6 +33,7 @@ type commandLine struct {
 	Start     startCommand     `cmd:"" help:"Serve a data file."`
 	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing."`
 	Benchmark benchmarkCommand `cmd:"" help:"Put load on a server and measure it."`
+	Topology  topologyCommand  `cmd:"" help:"Show cores, caches and NUMA nodes, and propose which stage runs where."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
