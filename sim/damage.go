@@ -97,7 +97,14 @@ func (w *World) damageBeyond() {
 		sector := uint64(w.limits.SectorBytes)
 		return layout.PrepareAt(op % slots), (p + sector - 1) / sector * sector
 	}
-	what := r.IntN(7)
+	// The head is a case of its own: recovery must not take it for the torn write of a crash.
+	needed := func() uint64 {
+		if r.IntN(3) == 0 {
+			return head
+		}
+		return checkpointOp + 1 + r.Uint64N(head-checkpointOp)
+	}
+	what := r.IntN(8)
 	w.note("damage beyond repair", uint64(what), 0)
 	switch what {
 	case 0: // three copies of the superblock
@@ -108,14 +115,13 @@ func (w *World) damageBeyond() {
 		if head == checkpointOp {
 			return
 		}
-		offset, length := prepareOf(checkpointOp + 1 + r.Uint64N(head-checkpointOp))
+		offset, length := prepareOf(needed())
 		image.damage(r, offset, length)
 	case 2: // a prepare written over another's place
 		if head < checkpointOp+2 {
 			return
 		}
-		to := checkpointOp + 1 + r.Uint64N(head-checkpointOp)
-		from := checkpointOp + 1 + r.Uint64N(head-checkpointOp)
+		to, from := needed(), needed()
 		if to == from {
 			return
 		}
@@ -134,6 +140,20 @@ func (w *World) damageBeyond() {
 	case 4: // some blocks; they may be free ones
 		w.damageBlocks()
 		mustStop = false
+	case 7: // the write of a prepare that the disk has lost: the slot holds what it held before
+		if head == checkpointOp {
+			return
+		}
+		op := needed()
+		before := prepare.PutReserved(make([]byte, prepare.HeaderBytes), w.cluster, op%slots)
+		if op >= slots {
+			before = w.judge.recent[(op-slots)%uint64(len(w.judge.recent))]
+			if op == slots {
+				before = prepare.PutRoot(make([]byte, prepare.HeaderBytes), w.cluster)
+			}
+		}
+		copy(image.now[layout.PrepareAt(op%slots):], before)
+		copy(image.durable[layout.PrepareAt(op%slots):], before)
 	case 6: // the same, later
 		mustStop = false
 	case 5: // a block written over another's place

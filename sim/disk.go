@@ -59,14 +59,16 @@ type Disk struct {
 	ports  [portsCount]*DiskPort
 	epoch  uint64
 	slow   bool // draw long latencies
+	// slowNs is added, at most, to the operations of a part of the file while others stay fast: a checkpoint that takes long.
+	slowFrom, slowTo, slowNs uint64
 
 	// Errors to come, counted down by the operations they may strike; 0: none.
 	writeErrorIn, syncErrorIn int
 	errorGiven                bool
 
-	note    func(what string, a, b uint64)                                // for the trace
-	onWrite func(zone Zone, offsetBytes uint64, data []byte)              // queued
-	onEnd   func(zone Zone, offsetBytes uint64, data []byte, result bool) // completed
+	note    func(what string, a, b uint64)                                 // for the trace
+	onWrite func(zone Zone, offsetBytes uint64, data []byte, durable bool) // queued
+	onEnd   func(zone Zone, offsetBytes uint64, data []byte, result bool)  // completed
 }
 
 // DiskPort is one stage's port to the disk.
@@ -102,7 +104,7 @@ func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.Wri
 	p.check(offsetBytes, buffer)
 	data := append([]byte(nil), buffer...)
 	if p.disk.onWrite != nil {
-		p.disk.onWrite(p.zone, offsetBytes, data)
+		p.disk.onWrite(p.zone, offsetBytes, data, flags&ports.WriteDurable != 0)
 	}
 	p.queue(&diskOperation{kind: diskWrite, flags: flags, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer, copy: data})
 }
@@ -183,6 +185,9 @@ func (d *Disk) latency(o *diskOperation) uint64 {
 	latency := 1_000 + d.random.Uint64N(200_000)
 	if d.slow || d.random.IntN(50) == 0 {
 		latency += d.random.Uint64N(20_000_000)
+	}
+	if o.kind != diskRead && o.offsetBytes >= d.slowFrom && o.offsetBytes < d.slowTo {
+		latency += d.random.Uint64N(d.slowNs)
 	}
 	return latency
 }

@@ -67,8 +67,10 @@ func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fai
 }
 
 // onWrite sees a write as it is queued.
-func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte) {
+func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool) {
 	switch {
+	case offsetBytes < j.layout.GridAt && !durable:
+		j.fail("the log or the superblock is written at %d, and the write need not be durable when it completes", offsetBytes)
 	case offsetBytes >= j.layout.GridAt:
 		if zone != PortCompact {
 			j.fail("port %d writes to the grid, at %d", zone, offsetBytes)

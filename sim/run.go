@@ -169,6 +169,9 @@ func (w *World) live() {
 	}
 	crashes := r.IntN(crashesMax + 1)
 	for range crashes {
+		if w.disk.slowTo = 0; r.IntN(3) == 0 {
+			w.slowDown()
+		}
 		w.restart()
 		steps := 1 + r.IntN(1<<(4+r.IntN(12)))
 		if w.trap = drawTrap(r); w.trap.zone != trapNone {
@@ -331,6 +334,12 @@ func (w *World) heal() {
 		}
 		return w.ready
 	}, "every client has its answer")
+	// What is due expires, also when nobody asks.
+	dueNs := w.wallNs()
+	w.runUntil(func() bool {
+		next, some := w.judge.clients.Server.Machine.ExpiresNext()
+		return !some || next > dueNs
+	}, "what is due has expired")
 }
 
 // audit compares everything that can be asked for with the model.
@@ -417,7 +426,7 @@ func (w *World) fork() {
 	if head != w.judge.durableOp && (w.judge.candidate == nil || head != w.judge.durableOp+1) {
 		w.fail("on a copy of the medium the log ends at op %d, but op %d is the last durable one", head, w.judge.durableOp)
 	}
-	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte) {
+	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
 		if zone == PortJournal && offsetBytes < w.judge.layout.HeadersAt {
 			if op, id := checkpointOf(data); w.limits.CheckpointTrigger(op) <= head {
 				w.judge.checkpoint(op, id)

@@ -77,8 +77,8 @@ func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *Wo
 	w.judge = newJudge(&w.limits, w.cluster, w.modelLimits, fail)
 	w.disk = newDisk(newImage(w.limits.SectorBytes), &w.events, random, fail)
 	w.disk.note = w.note
-	w.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte) {
-		w.judge.onWrite(zone, offsetBytes, data)
+	w.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, durable bool) {
+		w.judge.onWrite(zone, offsetBytes, data, durable)
 		w.spring(offsetBytes)
 	}
 	w.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
@@ -98,6 +98,7 @@ func (w *World) format(crashSectors int) (done bool) {
 		}
 	}()
 	file := &File{image: w.disk.image, random: w.random, crashSectors: crashSectors}
+	w.disk.image.allocate(w.judge.layout.GridAt) // the space comes first
 	scratch := make([]byte, w.limits.MessageBytesMax)
 	options := datafile.FormatOptions{Cluster: w.cluster, ReplicasCount: 1}
 	if err := datafile.Format(file, &w.limits, &options, scratch); err != nil {
@@ -190,6 +191,9 @@ func (w *World) redraw() {
 		w.weightsSum = 1
 	}
 	w.weightsLeft = 20 + w.random.IntN(2000)
+	if !w.calm && w.random.IntN(32) == 0 { // for a long time
+		w.weightsLeft *= 8
+	}
 }
 
 // step gives one driver a turn, or lets time pass.
@@ -270,6 +274,10 @@ func (w *World) disturb() {
 	}
 	c := w.clients[r.IntN(len(w.clients))]
 	switch r.IntN(600) {
+	case 10:
+		w.slowDown()
+	case 11:
+		w.disk.slowTo = 0
 	case 0, 1:
 		if c.link != nil {
 			c.link.breakOff()
@@ -316,8 +324,22 @@ const (
 	trapGrid
 )
 
+// slowDown makes a part of the file slow: checkpoints take long, because of their blocks or of the superblock, or the log does.
+func (w *World) slowDown() {
+	layout := &w.judge.layout
+	w.disk.slowNs = 1 + w.random.Uint64N(2_000*nsPerMs)
+	switch w.random.IntN(5) {
+	case 0, 1:
+		w.disk.slowFrom, w.disk.slowTo = 0, layout.HeadersAt
+	case 2, 3:
+		w.disk.slowFrom, w.disk.slowTo = layout.GridAt, ^uint64(0)
+	case 4:
+		w.disk.slowFrom, w.disk.slowTo = layout.HeadersAt, layout.GridAt
+	}
+}
+
 func drawTrap(random *rand.Rand) trap {
-	t := trap{steps: random.IntN(1 << random.IntN(9))}
+	t := trap{steps: random.IntN(1 << random.IntN(12))}
 	switch random.IntN(8) {
 	case 0, 1:
 		t.zone, t.after = trapSuperblock, random.IntN(12)
@@ -353,6 +375,7 @@ func (w *World) spring(offsetBytes uint64) {
 func (w *World) settleDown() {
 	w.calm = true
 	w.disk.slow, w.network.slow, w.network.faulty = false, false, false
+	w.disk.slowTo = 0
 	for _, l := range w.network.links {
 		if l != nil {
 			l.stalledNs = 0
