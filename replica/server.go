@@ -170,6 +170,11 @@ func (s *Server) PrintLimits(w io.Writer) {
 	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d ops, storage %d GiB\n",
 		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
+	fmt.Fprintf(w, "memory: needs up to %d MiB", MemoryNeededBytes(s.memory)>>20)
+	if available, source, err := MemoryAvailable("/"); err == nil {
+		fmt.Fprintf(w, " of %d MiB (%s)", available>>20, source)
+	}
+	fmt.Fprintf(w, ", %d MiB of addresses reserved\n", s.memory.BytesTotal()>>20)
 	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
 }
 
