@@ -81,6 +81,10 @@ func (w *World) damageWithin() {
 func (w *World) damageBeyond() {
 	r := w.random
 	w.restart()
+	// Some ops come behind the superblock of this start, so that it does not tell where the log ends.
+	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, r)
+	a.requests = a.requests[:r.IntN(min(8, len(a.requests))+1)]
+	w.ask(a)
 	w.runUntil(func() bool { return w.ready && w.judge.candidate == nil }, "the replica is ready")
 	w.crash(false)
 

@@ -42,7 +42,7 @@ type Judge struct {
 	view         uint32
 	written      uint64 // op of the checkpoint that this start has written last
 
-	RequestsCount, CheckpointsCount, RewrittenCount, PulsesCount, GroupsCount int
+	RequestsCount, CheckpointsCount, RewrittenCount, PulsesCount, GroupsCount, BrinkCount int
 }
 
 func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fail func(string, ...any)) *Judge {
@@ -122,6 +122,11 @@ func (j *Judge) onPrepare(offsetBytes uint64, data []byte) {
 		j.fail("op %d is written at %d", op, offsetBytes)
 	case op >= slots && op-slots > j.checkpointOp:
 		j.fail("op %d overwrites op %d, and the newest durable checkpoint is that of op %d", op, op-slots, j.checkpointOp)
+	}
+	if most := j.limits.PrepareMax(j.checkpointOp); op > most {
+		j.fail("op %d is prepared, and with the checkpoint of op %d the last is %d", op, j.checkpointOp, most)
+	} else if op == most {
+		j.BrinkCount++
 	}
 	j.candidate, j.whole = data, false
 }
@@ -219,7 +224,6 @@ func (j *Judge) opened(o *replica.Opened, image *Image) {
 	if superblock.View <= j.view {
 		j.fail("this start has view %d, the one before had %d", superblock.View, j.view)
 	}
-	j.view = superblock.View
 	for op := checkpoint.Op + 1; op <= head; op++ {
 		p := j.recent[op%uint64(len(j.recent))]
 		if !bytes.Equal(p, image.now[j.layout.PrepareAt(op%slots):][:len(p)]) {

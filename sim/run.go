@@ -29,6 +29,7 @@ type Result struct {
 	RefusalsCount, FaultsCount, AccountsCount, Bytes int
 	TransfersCount, MergedCount, PagesReadCount      int
 	EvictionsCount, PulsesCount, GroupsCount         int
+	BrinkCount                                       int // prepares that are the last one while a checkpoint is not durable
 	Hash                                             uint64 // of everything that happened, in order
 }
 
@@ -121,7 +122,7 @@ func (w *World) finish() Result {
 	r := &w.result
 	r.Steps, r.ExchangesCount, r.RequestsCount = int(w.steps), w.exchangesCount, w.judge.RequestsCount
 	r.OpsCount, r.CheckpointsCount, r.RewrittenCount = int(w.judge.durableOp), w.judge.CheckpointsCount, w.judge.RewrittenCount
-	r.PulsesCount, r.GroupsCount = w.judge.PulsesCount, w.judge.GroupsCount
+	r.PulsesCount, r.GroupsCount, r.BrinkCount = w.judge.PulsesCount, w.judge.GroupsCount, w.judge.BrinkCount
 	r.AccountsCount, r.TransfersCount, _, _ = w.judge.clients.Server.Machine.Counts()
 	r.Bytes, r.Hash = len(w.disk.image.now), w.hash
 	return *r
@@ -176,6 +177,9 @@ func (w *World) live() {
 		steps := 1 + r.IntN(1<<(4+r.IntN(12)))
 		if w.trap = drawTrap(r); w.trap.zone != trapNone {
 			steps = trapStepsMax
+		}
+		if w.trap.zone == trapSuperblock && r.IntN(2) == 0 { // as far as ops can get while a checkpoint is not durable
+			w.disk.slowFrom, w.disk.slowTo, w.disk.slowNs = 0, w.judge.layout.HeadersAt, 10_000*nsPerMs
 		}
 		w.work(w.exchangesCount+goal/(crashes+1)+1, steps)
 		w.crash(r.IntN(3) != 0)
@@ -350,7 +354,11 @@ func (w *World) audit() {
 		}
 	}
 	w.clients = w.clients[:0]
-	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random)
+	w.ask(newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random))
+}
+
+// ask has a client ask what an auditor wants to know.
+func (w *World) ask(a *auditor) {
 	w.addClients(1, a, 0)
 	w.note("audit", uint64(len(a.requests)), 0)
 	c := w.clients[0]

@@ -71,6 +71,7 @@ func (r *Result) add(o *Result) {
 	r.EvictionsCount += o.EvictionsCount
 	r.PulsesCount += o.PulsesCount
 	r.GroupsCount += o.GroupsCount
+	r.BrinkCount += o.BrinkCount
 	r.ForksCount += o.ForksCount
 	r.DamagesCount += o.DamagesCount
 	r.RefusalsCount += o.RefusalsCount

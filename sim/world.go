@@ -150,6 +150,9 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if w.judge != nil {
+		w.judge.view = opened.Consensus.Superblock.View // durable from here on
+	}
 	w.result.StartsCount++
 	w.note("started: checkpoint, head", opened.Consensus.Superblock.Checkpoint.Op, opened.Consensus.OpHead)
 	return true, nil
