@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"ledger/arena"
+	"ledger/assert"
 	"ledger/limits"
 	"ledger/ports"
 	"ledger/stages/consensus"
@@ -19,11 +20,31 @@ type Opened struct {
 	Consensus consensus.Recovered
 	Journal   journal.Recovered
 	Layout    datafile.Layout
+
+	scratch []byte
 }
 
 // Open recovers a data file: it chooses the superblock, repairs what one replica can repair, makes the view of this start durable,
 // and reads the sessions of the checkpoint.
 func Open(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error) {
+	o, err := recoverFile(file, l, memory)
+	if err != nil {
+		return nil, err
+	}
+	return o, o.begin(file)
+}
+
+// begin makes the view of this start durable. Nothing runs before it.
+func (o *Opened) begin(file ports.File) error {
+	checksum, err := datafile.WriteSuperblock(file, &o.Limits, &o.Consensus.Superblock, o.scratch)
+	if err == nil {
+		assert.That(checksum == o.Consensus.SuperblockChecksum, "consensus goes on from the superblock that is written")
+	}
+	return err
+}
+
+// recoverFile is Open without begin: what needs no repair is left as it was, for a start may still be refused.
+func recoverFile(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	o := &Opened{Layout: datafile.NewLayout(&l)}
 	scratch := memory.Bytes(uint64(max(l.MessageBytesMax, l.BlockBytes)), 4096, "recovery scratch")
 	size, err := file.SizeBytes()
@@ -79,13 +100,10 @@ func Open(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error
 	next.View++
 	next.LogView = next.View
 	next.CommitMax = max(next.CommitMax, recovered.OpHead)
-	checksum, err := datafile.WriteSuperblock(file, &l, &next, scratch)
-	if err != nil {
-		return nil, err
-	}
+	o.scratch = scratch
 	o.Consensus = consensus.Recovered{
 		Superblock:         next,
-		SuperblockChecksum: checksum,
+		SuperblockChecksum: datafile.EncodeSuperblock(scratch[:datafile.SuperblockContentBytes], &next, &l, 0),
 		OpHead:             recovered.OpHead,
 		SessionsTrailer:    sessions,
 	}

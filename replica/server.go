@@ -77,7 +77,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		}
 	}()
 	defer recoverMemory(&err)
-	opened, err := Open(file, l, s.memory)
+	opened, err := recoverFile(file, l, s.memory)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -211,6 +211,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	if err := checkMemory(s.memory, "/"); err != nil {
 		return err
+	}
+	if err := s.opened.begin(s.file); err != nil {
+		return refusal(err)
 	}
 	for stage, driver := range s.replica.Drivers {
 		thread := threadOf(stage)

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/limits"
+	"ledger/prepare"
+	"ledger/storage/datafile"
+)
+
+// edit changes a file in place.
+func edit(t *testing.T, path string, change func(file *os.File)) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(file)
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ofVersion makes every superblock copy one of another format version, with a right checksum.
+func ofVersion(t *testing.T, path string, version uint32) {
+	const sumBytes, covered, versionAt = 16, 24, 32 // of a superblock copy
+	l := limits.Production()
+	layout := datafile.NewLayout(&l)
+	edit(t, path, func(file *os.File) {
+		for copyIndex := range l.SuperblockCopies {
+			content := make([]byte, datafile.SuperblockContentBytes)
+			at := int64(layout.SuperblockCopyAt(copyIndex))
+			if _, err := file.ReadAt(content, at); err != nil {
+				t.Fatal(err)
+			}
+			binary.LittleEndian.PutUint32(content[versionAt:], version)
+			sum := prepare.Sum(content[covered:])
+			copy(content[:sumBytes], sum[:])
+			if _, err := file.WriteAt(content, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// without marks a case that cannot be made on this machine.
+func without(t *testing.T, why string, err error) { t.Skipf("%s: %v", why, err) }
+
+// mounted is a file system of some kind that the test mounts, where it may.
+func mounted(t *testing.T, kind, options string) string {
+	t.Helper()
+	path := t.TempDir()
+	if err := unix.Mount("none", path, kind, 0, options); err != nil {
+		without(t, "mounting a "+kind, err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
+	return path
+}
+
+// Every bad day at the start ends within seconds, with a documented status and one line that names cause and cure; never with a panic; and
+// the data file stays as it was.
+func TestRefusals(t *testing.T) {
+	start := func(path string, more ...string) []string {
+		return append([]string{"start", "--addresses=127.0.0.1:39871"}, append(more, path)...)
+	}
+	format := func(path string, more ...string) []string {
+		return append([]string{"format", "--cluster=7", "--replica=0", "--replica-count=1"}, append(more, path)...)
+	}
+	missing := func(t *testing.T) string { return filepath.Join(t.TempDir(), "none.data") }
+	good := func(t *testing.T) string { return formatted(t) }
+	random := func(t *testing.T, size int) string {
+		path := missing(t)
+		if err := os.WriteFile(path, bytes.Repeat([]byte("no data file. "), size/14), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	cases := []struct {
+		name        string
+		path        func(t *testing.T) string
+		arguments   func(path string) []string
+		environment []string
+		status      int
+		want        []string // parts of the line
+	}{
+		{"data file missing", missing, func(p string) []string { return start(p) }, nil, exitRefused, []string{"none.data", "does not exist", "format"}},
+		{"empty", func(t *testing.T) string { return random(t, 0) }, func(p string) []string { return start(p) }, nil, exitRefused, []string{"0 bytes", "never formatted", "format"}},
+		{"too short", func(t *testing.T) string {
+			path := good(t)
+			if err := os.Truncate(path, 100<<20); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{"104857600 bytes", "cut off", "backup"}},
+		{"never formatted", func(t *testing.T) string {
+			path := random(t, 1<<20)
+			if err := os.Truncate(path, 2<<30); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{"never formatted", "ledger format"}},
+		{"another format version", func(t *testing.T) string {
+			path := good(t)
+			ofVersion(t, path, 2)
+			return path
+		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{"version 2", "version 1", "use a server of that version"}},
+		{"three superblocks damaged", func(t *testing.T) string {
+			path := good(t)
+			edit(t, path, func(file *os.File) {
+				for i := range int64(3) {
+					if _, err := file.WriteAt([]byte{0xff}, i*24<<10+100); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+			return path
+		}, func(p string) []string { return start(p) }, nil, exitDamage, []string{"superblock", "damaged", "restore"}},
+		{"damaged log", func(t *testing.T) string {
+			path := good(t)
+			edit(t, path, func(file *os.File) {
+				l := limits.Production()
+				layout := datafile.NewLayout(&l)
+				if _, err := file.WriteAt(bytes.Repeat([]byte{0xff}, 4096), int64(layout.PrepareAt(5))); err != nil {
+					t.Fatal(err)
+				}
+			})
+			return path
+		}, func(p string) []string { return start(p) }, nil, exitDamage, []string{"log", "damaged", "restore"}},
+		{"a directory", func(t *testing.T) string { return t.TempDir() }, func(p string) []string { return start(p) }, nil, exitRefused, []string{"neither a regular file nor a block device"}},
+		{"fewer addresses than replicas", func(t *testing.T) string { return formatted(t, "--replica-count=3") },
+			func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil, exitRefused, []string{"3 replicas"}},
+		{"no direct I/O", func(t *testing.T) string { return filepath.Join(mounted(t, "ramfs", ""), "0.data") },
+			func(p string) []string { return format(p) }, nil, exitRefused, []string{"direct I/O", "--development"}},
+		{"disk full at format", func(t *testing.T) string { return filepath.Join(mounted(t, "tmpfs", "size=64m"), "0.data") },
+			func(p string) []string { return format(p, "--development") }, nil, exitNoSpace, []string{"no space left", "1024 MiB", "free some"}},
+		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"}, exitRefused, []string{"file too large", "ulimit -f"}},
+		{"memory refused", good, func(p string) []string { return start(p) }, []string{addressSpace + "=2500000000"}, exitRefused, []string{"cannot reserve", "memory", "--cache-grid"}},
+		{"caches that do not fit", good, func(p string) []string { return start(p, "--cache-grid=4TiB") }, nil, exitRefused, []string{"MiB", "--cache-grid", "--development"}},
+		{"file exists", good, func(p string) []string { return format(p) }, nil, exitRefused, []string{"exists already", "name another"}},
+		{"no folder", func(t *testing.T) string { return filepath.Join(t.TempDir(), "no", "0.data") }, func(p string) []string { return format(p) }, nil, exitRefused, []string{"directory does not exist"}},
+		{"addresses missing", good, func(p string) []string { return []string{"start", p} }, nil, exitRefused, []string{"--addresses", "is missing"}},
+		{"a broken address", good, func(p string) []string { return []string{"start", "--addresses=127.0.0.1:http", p} }, nil, exitRefused, []string{"--addresses=127.0.0.1:http", "port"}},
+		{"a foreign address", good, func(p string) []string { return []string{"start", "--addresses=192.0.2.1:39871", p} }, nil, exitRefused, []string{"192.0.2.1:39871"}},
+		{"an unknown flag", good, func(p string) []string { return start(p, "--colour=red") }, nil, exitRefused, []string{"--colour"}},
+		{"a flag twice", good, func(p string) []string { return start(p, "--development", "--development") }, nil, exitRefused, []string{"--development", "twice"}},
+		{"a size in powers of ten", good, func(p string) []string { return start(p, "--cache-grid=1GB") }, nil, exitRefused, []string{"--cache-grid=1GB"}},
+		{"an unknown interface", good, func(p string) []string { return start(p, "--io=dma") }, nil, exitRefused, []string{"--io=dma", "uring", "posix"}},
+		{"a core that is not there", good, func(p string) []string {
+			config := p + ".toml"
+			if err := os.WriteFile(config, []byte("[affinity]\napply = \"4000\"\n"), 0o600); err != nil {
+				panic(err)
+			}
+			return start(p, "--config="+config)
+		}, nil, exitRefused, []string{"apply", "4000"}},
+		{"no command", missing, func(string) []string { return nil }, nil, exitRefused, []string{"format", "start"}},
+		{"an unknown command", missing, func(string) []string { return []string{"dance"} }, nil, exitRefused, []string{"dance"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			path := c.path(t)
+			before := fingerprint(t, path)
+			arguments := c.arguments(path)
+			status, stdout, stderr := ended(t, c.environment, arguments...)
+			checkRefusal(t, arguments, status, c.status, stdout, stderr, c.want)
+			if fingerprint(t, path) != before {
+				t.Errorf("%v: the data file was changed", arguments)
+			}
+		})
+	}
+}
+
+func checkRefusal(t *testing.T, arguments []string, status, wantStatus int, stdout, stderr string, want []string) {
+	t.Helper()
+	if status != wantStatus {
+		t.Errorf("%v: status %d, want %d", arguments, status, wantStatus)
+	}
+	if stdout != "" {
+		t.Errorf("%v: stdout %q, want nothing", arguments, stdout)
+	}
+	// Warnings may come before the reason.
+	reason := ""
+	for line := range strings.Lines(stderr) {
+		if strings.HasPrefix(line, "warning: ") {
+			continue
+		}
+		if reason != "" {
+			t.Errorf("%v: more than one line", arguments)
+		}
+		reason = line
+	}
+	for _, part := range want {
+		if !strings.Contains(reason, part) {
+			t.Errorf("%v: %q is not in the reason", arguments, part)
+		}
+	}
+	if strings.Contains(stderr, "panic") || strings.Contains(stderr, "goroutine ") || t.Failed() {
+		t.Errorf("%v: status %d: %s", arguments, status, stderr)
+	}
+}
+
+// A port or a data file that somebody uses is refused, and both servers' files stay as they are.
+func TestRefusalsBesideAServer(t *testing.T) {
+	path, other := formatted(t), formatted(t)
+	s := harness(t, path)
+	before := fingerprint(t, other)
+	for _, c := range []struct {
+		name      string
+		arguments []string
+		want      []string
+	}{
+		{"data file in use", []string{"start", "--addresses=0", "--development", path}, []string{"another process"}},
+		{"port in use", []string{"start", "--addresses=" + s.port, "--development", other}, []string{"listen on 127.0.0.1:" + s.port, "in use"}},
+		{"format over it", []string{"format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", path}, []string{"exists already"}},
+	} {
+		status, stdout, stderr := ended(t, nil, c.arguments...)
+		checkRefusal(t, c.arguments, status, exitRefused, stdout, stderr, c.want)
+	}
+	if fingerprint(t, other) != before {
+		t.Error("a start on a port in use changed the data file")
+	}
+	conn, err := net.Dial("tcp", "127.0.0.1:"+s.port)
+	if err != nil {
+		t.Fatalf("the server is gone: %v", err)
+	}
+	conn.Close()
+}
