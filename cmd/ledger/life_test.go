@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ledger/accounting"
+	"ledger/client"
+	"ledger/wire"
+)
+
+// connected is a client with a session.
+func connected(t *testing.T, port string) *client.Client {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), endsWithin)
+	defer cancel()
+	c, err := client.New(ctx, client.Options{Addresses: []string{"127.0.0.1:" + port}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// makeAccount creates one account, and wants the result that a new one has.
+func makeAccount(t *testing.T, c *client.Client, id uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), endsWithin)
+	defer cancel()
+	results, err := c.CreateAccounts(ctx, []client.Account{{ID: wire.U128From(id), Ledger: 1, Code: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != 1 || results[0].Status != accounting.AccountStatusCreated {
+		t.Fatalf("account %d: %+v", id, results)
+	}
+}
+
+// wantAccounts looks accounts 1..count up.
+func wantAccounts(t *testing.T, c *client.Client, count int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), endsWithin)
+	defer cancel()
+	var ids []client.U128
+	for id := range count {
+		ids = append(ids, wire.U128From(uint64(id)+1))
+	}
+	found, err := c.LookupAccounts(ctx, ids)
+	if err != nil || len(found) != count {
+		t.Fatalf("%d of %d accounts, error %v", len(found), count, err)
+	}
+}
+
+// With --addresses=0 stdout is the port, a newline and its end while the server runs; the server ends with 0 when its stdin closes or
+// yields a byte.
+func TestHarnessProtocol(t *testing.T) {
+	path := formatted(t)
+	for name, end := range map[string]func(s *served) error{
+		"stdin closes": func(s *served) error { return s.stdin.Close() },
+		"a byte":       func(s *served) error { _, err := s.stdin.Write([]byte{'q'}); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := harness(t, path)
+			if rest, err := io.ReadAll(s.stdout); err != nil || len(rest) != 0 {
+				t.Fatalf("behind the port came %q, error %v; want the end of stdout", rest, err)
+			}
+			wantAccounts(t, connected(t, s.port), 0)
+			if err := end(s); err != nil {
+				t.Fatal(err)
+			}
+			if status := wait(t, s.Cmd); status != exitDone {
+				t.Fatalf("status %d, want 0\n%s", status, s.stderr)
+			}
+		})
+	}
+}
+
+// With an address the null device as stdin ends nothing, stdout stays empty, signals end it with status 0, and a killed server starts
+// again on the same file and port at once, with its sessions and all that was acknowledged.
+func TestSignals(t *testing.T) {
+	for _, kind := range []string{"uring", "posix"} {
+		t.Run(kind, func(t *testing.T) {
+			path := formatted(t)
+			first := harness(t, path)
+			port := first.port
+			first.stdin.Close()
+			wait(t, first.Cmd)
+
+			s := on(t, port, path, "--io="+kind)
+			c := connected(t, port)
+			count := 0
+			for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGKILL, unix.SIGKILL, unix.SIGTERM} {
+				count++
+				makeAccount(t, c, uint64(count))
+				s.signal(t, signal)
+				want := exitDone
+				if signal == unix.SIGKILL {
+					want = -1
+				}
+				if status := wait(t, s.Cmd); status != want {
+					t.Fatalf("%v: status %d, want %d", signal, status, want)
+				}
+				if out, _ := io.ReadAll(s.stdout); len(out) != 0 {
+					t.Errorf("stdout: %q, want nothing", out)
+				}
+				s = on(t, port, path, "--io="+kind)
+				wantAccounts(t, c, count)
+			}
+			// A pause that is longer than any timeout of a client's request.
+			s.signal(t, unix.SIGSTOP)
+			resumed := time.AfterFunc(2*time.Second, func() { _ = s.Process.Signal(unix.SIGCONT) })
+			defer resumed.Stop()
+			makeAccount(t, c, uint64(count)+1)
+			wantAccounts(t, c, count+1)
+			s.signal(t, unix.SIGTERM)
+			if status := wait(t, s.Cmd); status != exitDone {
+				t.Fatalf("after a pause: status %d", status)
+			}
+		})
+	}
+}
+
+// Paths count from the working directory.
+func TestRelativePath(t *testing.T) {
+	folder := t.TempDir()
+	for _, arguments := range [][]string{
+		{"format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", "here.data"},
+		{"start", "--addresses=0", "--development", "here.data"},
+	} {
+		process := command(nil, arguments...)
+		process.Dir = folder
+		stdin, err := process.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stdin.Close()
+		if status := wait(t, process); status != exitDone {
+			t.Fatalf("%v: status %d", arguments, status)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(folder, "here.data")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A server that is killed again and again without anything in between starts every time, with all that was acknowledged.
+func TestManyStarts(t *testing.T) {
+	path := formatted(t)
+	s := harness(t, path)
+	makeAccount(t, connected(t, s.port), 1)
+	for range 10 {
+		_ = s.Process.Kill()
+		wait(t, s.Cmd)
+		s = harness(t, path)
+	}
+	wantAccounts(t, connected(t, s.port), 1)
+}
