@@ -18,5 +18,5 @@
 // What a workload holds is a function of the seed and the batch's index alone, so it does not depend on the number of clients, and can be
 // computed again to validate the database's content.
 //
-// The tests here hold the parts of the server against what the machine can do; see limits_test.go.
+// The tests here hold the parts of the server against what the machine can do; see physical_test.go.
 package bench

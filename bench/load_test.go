@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -218,35 +216,6 @@ func TestReports(t *testing.T) {
 	// A load without transfers or queries has a report as well.
 	if err := (&Result{Transfers: &Stage{}, Accounts: &Stage{}}).WriteHTML(&page); err != nil || strings.Contains(page.String(), "NaN") {
 		t.Errorf("the page of an empty result: %v", err)
-	}
-}
-
-// Goal: a server of our own is started, used and removed; LEDGER_BIN names the program.
-func TestServer(t *testing.T) {
-	binary := os.Getenv("LEDGER_BIN")
-	if binary == "" {
-		t.Skip("LEDGER_BIN names no server")
-	}
-	t.Chdir(t.TempDir())
-	server, err := StartServer(context.Background(), ServerOptions{Binary: binary, StartFlags: []string{"--cache-grid=128MiB"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := small([]string{server.Address})
-	o.IDOrder, o.Validate = IDOrderRandom, true
-	_, err = Run(context.Background(), o, nil)
-	result, stopErr := server.Stop()
-	if err != nil || stopErr != nil {
-		t.Fatal(err, stopErr)
-	}
-	if result.MemoryBytesMax == 0 || result.FileBytes < result.FileBytesEmpty {
-		t.Errorf("%+v", result)
-	}
-	if left, _ := filepath.Glob("*"); len(left) > 0 {
-		t.Errorf("files left: %q", left)
-	}
-	if _, err := StartServer(context.Background(), ServerOptions{Binary: binary, File: t.TempDir()}); err == nil {
-		t.Error("a directory is taken as a data file")
 	}
 }
 

@@ -242,7 +242,7 @@ func (s *Session) finish(header *wire.Header, whole bool) {
 	if header.ReplyOperation() == wire.OperationRegister {
 		s.session = header.ReplyCommit()
 	}
-	s.latencyUs = uint32(min(time.Since(f.begun).Microseconds(), 1<<32-1))
+	s.latency = time.Since(f.begun)
 	f.active, f.answered = false, true
 	s.raiseView(header.View())
 	for _, socket := range s.sockets {

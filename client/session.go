@@ -31,7 +31,7 @@ type Session struct {
 	session      uint64        // 0 until registered
 	number       uint32        // of the last request
 	view         uint32        // the largest seen
-	latencyUs    uint32        // of the last request
+	latency      time.Duration // of the last request
 	bodyBytesMax uint32
 	flight       flight
 	timer        *time.Timer
@@ -145,7 +145,7 @@ func (s *Session) Begin(ctx context.Context, o wire.Operation, request *Message,
 	}
 	fields := wire.RequestFields{
 		Cluster: s.options.Cluster, Client: s.options.ID, Parent: s.parent, Session: s.session, Number: s.number, View: s.view,
-		PreviousLatency: s.latencyUs, Release: s.options.Release, Operation: o,
+		PreviousLatency: uint32(min(s.latency.Microseconds(), 1<<32-1)), Release: s.options.Release, Operation: o,
 	}
 	frame := request.frame[:wire.HeaderBytes+bodyBytes]
 	wire.BuildRequest(wire.HeaderOf(frame), &fields, frame[wire.HeaderBytes:])
@@ -187,6 +187,13 @@ func (s *Session) Idle(ctx context.Context) error {
 	}
 	<-s.turn
 	return nil
+}
+
+// Latency is the time from sending the last request to its answer's arrival; the caller's wait for its goroutine is not in it.
+func (s *Session) Latency() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.latency
 }
 
 // Err is why the session ended: nil, ErrClosed or an *EvictedError.

@@ -1,0 +1,295 @@
+package bench
+
+import (
+	"testing"
+
+	"ledger/accounting"
+	"ledger/arena"
+	"ledger/client"
+	"ledger/limits"
+	"ledger/ports"
+	"ledger/prepare"
+	"ledger/ring"
+	"ledger/stages"
+	"ledger/stages/apply"
+	"ledger/stages/compact"
+	"ledger/storage"
+	"ledger/wire"
+)
+
+// memoryDisk is a disk without delay: what is left to measure is the stages' own work.
+type memoryDisk struct {
+	data []byte
+	done []ports.DiskCompletion
+}
+
+func newMemoryDisk(data []byte) *memoryDisk {
+	return &memoryDisk{data: data, done: make([]ports.DiskCompletion, 0, 256)}
+}
+
+func (d *memoryDisk) Read(tag, offset uint64, buffer []byte) {
+	d.end(tag, copy(buffer, d.data[offset:]))
+}
+func (d *memoryDisk) Write(tag, offset uint64, buffer []byte, _ ports.WriteFlags) {
+	d.end(tag, copy(d.data[offset:], buffer))
+}
+func (d *memoryDisk) Sync(tag uint64)           { d.end(tag, 0) }
+func (d *memoryDisk) Allocate(tag, _, _ uint64) { d.end(tag, 0) }
+func (d *memoryDisk) end(tag uint64, result int) {
+	d.done = append(d.done, ports.DiskCompletion{Tag: tag, Result: int32(result)})
+}
+func (d *memoryDisk) Poll(out []ports.DiskCompletion) int {
+	count := copy(out, d.done)
+	d.done = d.done[:copy(d.done, d.done[count:])]
+	return count
+}
+
+// memoryFile is the same bytes before the stages run.
+type memoryFile []byte
+
+func (f memoryFile) ReadAt(buffer []byte, offset uint64) error  { copy(buffer, f[offset:]); return nil }
+func (f memoryFile) WriteAt(buffer []byte, offset uint64) error { copy(f[offset:], buffer); return nil }
+func (f memoryFile) SizeBytes() (uint64, error)                 { return uint64(len(f)), nil }
+
+// execution is apply and compact taking turns on one thread, each with its time.
+type execution struct {
+	b         *testing.B
+	limits    limits.Limits
+	slots     *stages.Slots
+	slot      stages.Slot
+	replySlot stages.Slot
+	drivers   [2]stages.Driver // apply, compact
+	spentNs   [2]int64
+	to        *ring.SPSC[stages.ConsensusToApply]
+	from      *ring.SPSC[stages.ApplyToConsensus]
+	sessions  stages.Sessions
+	newestOp  uint64
+	op        uint64
+	timestamp uint64
+}
+
+const gridBytes = 16 << 30 // reserved; what is not written is not there
+
+func newExecution(b *testing.B) *execution {
+	lockThread()
+	e := &execution{
+		b: b, limits: limits.Production(), slots: &stages.Slots{}, timestamp: 1_700_000_000_000_000_000,
+		to: ring.NewSPSC[stages.ConsensusToApply](64), from: ring.NewSPSC[stages.ApplyToConsensus](64),
+	}
+	memory := arena.New()
+	e.limits.CacheGridBytes = 256 << 20
+	for class := range e.slots.Pools {
+		e.slots.Pools[class] = arena.NewPool(memory, 4, fullBytes, "slots")
+	}
+	e.slot, e.replySlot = e.slots.Get(stages.SlotPrepare), e.slots.Get(stages.SlotReply)
+	data := memory.Bytes(gridBytes, 4096, "disk")
+	applyDisk, compactDisk := newMemoryDisk(data), newMemoryDisk(data)
+	applyStage, err := apply.New(e.limits, wire.U128{}, e.slots, storage.Checkpoint{}, 0, memoryFile(data), applyDisk, memory)
+	if err != nil {
+		b.Fatal(err)
+	}
+	compactStage := compact.New(e.limits, wire.U128{}, 0, memory)
+	toCompact, fromCompact := ring.NewSPSC[stages.ApplyToCompact](8), ring.NewSPSC[stages.CompactToApply](8)
+	e.drivers[0] = apply.NewDriver(applyStage, applyDisk, e.to, stages.Sender[stages.ApplyToConsensus]{Ring: e.from}, fromCompact,
+		stages.Sender[stages.ApplyToCompact]{Ring: toCompact})
+	e.drivers[1] = compact.NewDriver(compactStage, compactDisk, toCompact, stages.Sender[stages.CompactToApply]{Ring: fromCompact})
+	b.Cleanup(func() {
+		applyStage.Stop()
+		compactStage.Stop()
+		memory.Close()
+	})
+	return e
+}
+
+// body is where the next request's events go.
+func (e *execution) body() []byte { return e.slots.Bytes(e.slot)[prepare.HeaderBytes:] }
+
+// commit executes a request with so many events from body, and returns its results.
+func (e *execution) commit(operation wire.Operation, eventsCount int) []byte {
+	encoder := wire.NewBatchEncoder(e.body()[:wire.BodyBytesMax], operation.EventBytes(), 1)
+	encoder.EndBatch(eventsCount)
+	body := encoder.Finish()
+	e.op++
+	e.timestamp += 10_000
+	prepare.Put(e.slots.Bytes(e.slot), &prepare.Fields{
+		Op: e.op, Timestamp: e.timestamp, SizeBytes: uint32(prepare.HeaderBytes + len(body)), RequestLimit: fullBytes, RequestsCount: 1,
+		Operation: operation, Command: prepare.CommandPrepare, Client: wire.U128From(1), Request: uint32(e.op), Release: wire.ReleaseCurrent,
+	}, prepare.Checksum{}) // apply trusts what consensus and journal have verified
+	e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: e.slot, Op: e.op})
+	e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: e.slot, ReplySlot: e.replySlot, Op: e.op})
+	for done := false; !done; {
+		for i, driver := range e.drivers {
+			before := threadTime()
+			driver.Turn(e.timestamp, e.timestamp)
+			e.spentNs[i] += threadTime() - before
+		}
+		for answer, ok := e.from.PopOne(); ok; answer, ok = e.from.PopOne() {
+			switch answer.Kind {
+			case stages.ApplyCommitted:
+				done = true
+				if e.limits.IsTrigger(answer.Op) && answer.Op > e.limits.CheckpointTrigger(e.newestOp) {
+					e.sessions = stages.Sessions{Op: answer.Op, Chunks: [][]byte{make([]byte, 4096)}}
+					e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplySessions, Op: answer.Op, Sessions: &e.sessions})
+				}
+			case stages.ApplyCheckpointReady:
+				e.newestOp = answer.Checkpoint.Op
+				e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: answer.Op})
+			case stages.ApplyFault:
+				e.b.Fatal(answer.Fault)
+			}
+		}
+	}
+	frame := e.slots.Bytes(e.replySlot)
+	batches, fault := wire.DecodeBatches(frame[wire.HeaderBytes:wire.HeaderOf(frame).SizeBytes()], operation.ResultBytes())
+	if fault != "" {
+		e.b.Fatal(fault)
+	}
+	results, _ := batches.Next()
+	return results
+}
+
+// load creates accounts and so many batches of transfers.
+func (e *execution) load(builder *builder, batches uint64) {
+	accounts := builder.options.AccountCount
+	for first := uint64(0); first < accounts; first += 8189 {
+		count := min(8189, accounts-first)
+		builder.accounts(first, first, client.View[client.Account](e.body())[:count])
+		e.commit(wire.OperationCreateAccounts, int(count))
+	}
+	for batch := range batches {
+		e.transfers(builder, batch)
+	}
+}
+
+// settle lets compaction end what it has begun.
+func (e *execution) settle() {
+	for busy := true; busy; {
+		busy = false
+		for _, driver := range e.drivers {
+			busy = driver.Turn(e.timestamp, e.timestamp) || busy
+		}
+	}
+}
+
+func (e *execution) transfers(builder *builder, batch uint64) {
+	builder.transfers(batch, batch*8189, client.View[client.Transfer](e.body())[:8189])
+	results := client.View[client.CreateTransferResult](e.commit(wire.OperationCreateTransfers, 8189))
+	if len(results) != 8189 || results[0].Status != accounting.TransferStatusCreated {
+		e.b.Fatalf("batch %d: %d results, the first %+v", batch, len(results), results[:1])
+	}
+}
+
+// BenchmarkApply executes bars of full batches, with all that follows from them: indexes, a flush, merges, checkpoints, on a disk
+// without delay. What apply and compact spend is told apart. The limit is the bare work on tables in memory.
+func BenchmarkApply(b *testing.B) {
+	for _, workload := range []struct {
+		name   string
+		change func(*Options)
+	}{
+		{"sequential", func(o *Options) { o.IDOrder = IDOrderSequential }},
+		{"random", func(o *Options) { o.IDOrder = IDOrderRandom }},
+		{"reversed", func(o *Options) { o.IDOrder = IDOrderReversed }},
+		{"zipfian", func(o *Options) { o.IDOrder, o.AccountDistribution = IDOrderSequential, DistributionZipfian }},
+		{"million-accounts", func(o *Options) { o.IDOrder, o.AccountCount = IDOrderSequential, 1_000_000 }},
+		{"no-history", func(o *Options) { o.IDOrder, o.FlagHistory = IDOrderSequential, false }},
+		{"pending", func(o *Options) { o.IDOrder, o.TransferPending = IDOrderSequential, true }},
+	} {
+		b.Run(workload.name, func(b *testing.B) {
+			o := DefaultOptions()
+			workload.change(&o)
+			builder := newBuilder(newPlan(o))
+			e := newExecution(b)
+			batch, bar := uint64(64), uint64(e.limits.BarOps) // some bars before, so that flushes and merges are under way
+			e.load(builder, batch)
+			e.measure(float64(bar)*8189, "transfer", func() {
+				for range bar {
+					e.transfers(builder, batch)
+					batch++
+				}
+			})
+			share(b, "table", limitTable()*float64(bar)*8189, float64(e.spentNs[0])/float64(b.N))
+		})
+	}
+}
+
+// measure runs b's loop on one thread, and reports what the stages spent, per unit. Making the requests is not in it.
+func (e *execution) measure(units float64, unit string, body func()) {
+	e.spentNs = [2]int64{}
+	e.b.ReportAllocs()
+	for e.b.Loop() {
+		body()
+	}
+	n := float64(e.b.N)
+	e.b.ReportMetric(float64(e.spentNs[0])/n/units, "apply-ns/"+unit)
+	e.b.ReportMetric(float64(e.spentNs[1])/n/units, "compact-ns/"+unit)
+	e.b.ReportMetric(float64(e.spentNs[0]+e.spentNs[1])/n, "ns/op")
+}
+
+// BenchmarkApplyOperations is every other operation, over 800,000 transfers. Lookups and queries are held against copying what
+// they return.
+func BenchmarkApplyOperations(b *testing.B) {
+	const batches = 100
+	o := DefaultOptions()
+	o.IDOrder = IDOrderSequential
+	builder := newBuilder(newPlan(o))
+	random := seededForBenchmark()
+	filter := func() client.AccountFilter {
+		return client.AccountFilter{AccountID: builder.accountID(random.Uint64N(o.AccountCount)), Limit: 8189, Flags: 3}
+	}
+	nextAccount := o.AccountCount
+	for _, operation := range []struct {
+		name   string
+		number wire.Operation
+		count  int
+		fill   func(body []byte)
+	}{
+		{"create-accounts", wire.OperationCreateAccounts, 8189, func(body []byte) {
+			builder.accounts(nextAccount, nextAccount, client.View[client.Account](body)[:8189])
+			nextAccount += 8189
+		}},
+		{"lookup-accounts", wire.OperationLookupAccounts, 8189, func(body []byte) {
+			for i := range client.View[wire.U128](body)[:8189] {
+				client.View[wire.U128](body)[i] = builder.accountID(random.Uint64N(o.AccountCount))
+			}
+		}},
+		{"lookup-transfers", wire.OperationLookupTransfers, 8189, func(body []byte) {
+			for i := range client.View[wire.U128](body)[:8189] {
+				client.View[wire.U128](body)[i] = builder.id(random.Uint64N(batches * 8189))
+			}
+		}},
+		{"get-account-transfers", wire.OperationGetAccountTransfers, 1, func(body []byte) {
+			client.View[client.AccountFilter](body)[0] = filter()
+		}},
+		{"get-account-balances", wire.OperationGetAccountBalances, 1, func(body []byte) {
+			client.View[client.AccountFilter](body)[0] = filter()
+		}},
+		{"query-accounts", wire.OperationQueryAccounts, 1, func(body []byte) {
+			client.View[client.QueryFilter](body)[0] = client.QueryFilter{Ledger: ledgerNumber, Limit: 8189}
+		}},
+		{"query-transfers", wire.OperationQueryTransfers, 1, func(body []byte) {
+			client.View[client.QueryFilter](body)[0] = client.QueryFilter{Code: uint16(1 + random.Uint32N(60_000)), Limit: 8189}
+		}},
+	} {
+		b.Run(operation.name, func(b *testing.B) {
+			e := newExecution(b)
+			e.load(builder, batches)
+			e.settle()
+			rows, bytes := 0, 0
+			e.measure(1, "request", func() {
+				operation.fill(e.body())
+				results := e.commit(operation.number, operation.count)
+				bytes += len(results)
+				rows += len(results) / int(operation.number.ResultBytes())
+			})
+			b.ReportMetric(float64(rows)/float64(b.N), "rows/request")
+			if rows > 0 {
+				b.ReportMetric(float64(e.spentNs[0])/float64(rows), "apply-ns/row")
+			}
+			if operation.number.IsReadOnly() {
+				share(b, "copy", limitCopy()*float64(bytes), float64(e.spentNs[0]))
+			} else {
+				share(b, "table", limitTable()*8189, float64(e.spentNs[0])/float64(b.N))
+			}
+		})
+	}
+}
