@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -249,10 +250,24 @@ func TestListen(t *testing.T) {
 	s.Close()
 }
 
+// Goal: pages do not make the process grow, though the collector does not run by itself in a server.
+func TestGarbageIsBounded(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	s := opened(t, &fake{answers: true}, Options{})
+	most, collections := uint64(0), uint64(0)
+	for range 300 {
+		get(t, s, "/metrics")
+		s.collector.with(func(s *snapshot) {
+			most, collections = max(most, s.process.heapBytes), s.process.collections
+		})
+	}
+	if most > 2*garbageBytesMax || collections == 0 {
+		t.Errorf("a heap of %d MiB after %d collections", most>>20, collections)
+	}
+}
+
 func BenchmarkScrape(b *testing.B) {
-	c := newCollector(&fake{answers: true}, &Options{})
 	s := opened(b, &fake{answers: true}, Options{})
-	_ = c
 	b.ReportAllocs()
 	for b.Loop() {
 		get(b, s, "/metrics")
