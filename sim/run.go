@@ -178,7 +178,7 @@ func (w *World) live() {
 		if w.trap = drawTrap(r); w.trap.zone != trapNone {
 			steps = trapStepsMax
 		}
-		if w.trap.zone == trapSuperblock && r.IntN(2) == 0 { // as far as ops can get while a checkpoint is not durable
+		if w.trap.zone == trapBrink || w.trap.zone == trapSuperblock && r.IntN(2) == 0 { // as far as ops can get while a checkpoint is not durable
 			w.disk.slowFrom, w.disk.slowTo, w.disk.slowNs = 0, w.judge.layout.HeadersAt, 10_000*nsPerMs
 		}
 		w.work(w.exchangesCount+goal/(crashes+1)+1, steps)

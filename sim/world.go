@@ -48,6 +48,7 @@ type World struct {
 	idle         uint32 // drivers that had nothing to do since something last happened
 
 	trap           trap
+	brinkCount     int
 	inFlight       []*workload.Exchange // of clients that are gone
 	steps          uint64
 	exchangesCount int
@@ -325,6 +326,7 @@ const (
 	trapHeaders
 	trapPrepares
 	trapGrid
+	trapBrink // no more ops may be prepared, because a checkpoint is not durable
 )
 
 // slowDown makes a part of the file slow: checkpoints take long, because of their blocks or of the superblock, or the log does.
@@ -352,6 +354,8 @@ func drawTrap(random *rand.Rand) trap {
 		t.zone, t.after = trapPrepares, random.IntN(40)
 	case 4:
 		t.zone, t.after = trapGrid, random.IntN(80)
+	case 5:
+		t.zone, t.after, t.steps = trapBrink, random.IntN(3), random.IntN(400)
 	}
 	return t
 }
@@ -366,6 +370,9 @@ func (w *World) spring(offsetBytes uint64) {
 		zone = trapPrepares
 	case offsetBytes >= layout.HeadersAt:
 		zone = trapHeaders
+	}
+	if w.trap.zone == trapBrink && w.judge.BrinkCount > w.brinkCount {
+		zone, w.brinkCount = trapBrink, w.judge.BrinkCount
 	}
 	if w.trap.zone != zone {
 		return
