@@ -29,7 +29,7 @@ type Result struct {
 	RefusalsCount, FaultsCount, AccountsCount, Bytes int
 	TransfersCount, MergedCount, PagesReadCount      int
 	EvictionsCount, PulsesCount, GroupsCount         int
-	BrinkCount                                       int // prepares that are the last one while a checkpoint is not durable
+	BrinkCount                                       int    // prepares that are the last one while a checkpoint is not durable
 	Hash                                             uint64 // of everything that happened, in order
 }
 
