@@ -2,9 +2,13 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net"
+	"net/http"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"ledger/config"
 )
@@ -51,5 +55,52 @@ func TestListenMetrics(t *testing.T) {
 	}
 	if err := endpoint.Close(); err != nil { // serve closes it twice on its ways out
 		t.Error(err)
+	}
+}
+
+// Goal: a server that was started with an endpoint tells about itself there, and ends as it would without.
+func TestStartServesMetrics(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	s := harness(t, formatted(t), "--metrics-address="+address)
+	get := func(path string) (status int, body string) {
+		t.Helper()
+		var response *http.Response
+		for deadline := time.Now().Add(endsWithin); ; time.Sleep(10 * time.Millisecond) {
+			// The port is printed a moment before the pages are served, or readiness is known.
+			response, err = http.Get("http://" + address + path)
+			if err == nil && response.StatusCode != http.StatusServiceUnavailable || time.Now().After(deadline) {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(text)
+	}
+	if status, body := get("/readyz"); status != http.StatusOK {
+		t.Errorf("/readyz: status %d: %s", status, body)
+	}
+	if status, body := get("/metrics"); status != http.StatusOK || !strings.Contains(body, "\nledger_consensus_view 1\n") ||
+		!strings.Contains(body, `ledger_build_info{version="`+version+`"} 1`) || !strings.Contains(body, "\nledger_scrape_stale_threads 0\n") {
+		t.Errorf("/metrics: status %d: %s", status, body)
+	}
+	if status, _ := get("/debug/pprof/"); status != http.StatusNotFound {
+		t.Errorf("profiles nobody asked for: status %d", status)
+	}
+	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := wait(t, s.Cmd); status != exitDone {
+		t.Errorf("status %d after SIGTERM: %s", status, s.stderr)
 	}
 }
