@@ -1,6 +1,8 @@
 package client
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -8,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,6 +220,77 @@ func TestSessionHedgesAtOnce(t *testing.T) {
 	if got := len(server.Requests()); got != 6 {
 		t.Fatalf("%d requests executed, want 6", got)
 	}
+}
+
+// Goal: a replica that takes connections and reads nothing holds nobody up: what it does not take is copied or dropped, and the
+// messages are the caller's again with each reply. Once it reads, what it gets is whole frames.
+func TestSessionDeafReplica(t *testing.T) {
+	var hears atomic.Bool
+	server := startServer(t, clienttest.Options{ReplicasCount: 3, Deaf: func(replica int) bool { return replica > 0 && !hears.Load() }})
+	session := open(t, Options{Addresses: server.Addresses(), HedgeDelay: -1})
+	request, reply := NewMessage(), NewMessage()
+	ids := make([]uint64, 8189)
+	for round := range uint64(40) {
+		if round == 30 {
+			hears.Store(true)
+		}
+		for i := range ids {
+			ids[i] = round*8189 + uint64(i) + 1
+		}
+		results, err := createAccounts(deadline(t), session, request, reply, ids...)
+		if err != nil || results[0].Status != 1<<32-1 {
+			t.Fatalf("round %d: %v, %v", round, results, err)
+		}
+		clear(request.Body()) // it is ours: nobody may still be sending it
+	}
+}
+
+// Goal: whatever a server sends, the client neither crashes nor takes it for an answer.
+func FuzzReceive(f *testing.F) {
+	request, answer := NewMessage(), NewMessage()
+	fields := wire.RequestFields{Client: wire.U128From(9), Number: 1, Session: 3, Release: wire.ReleaseCurrent, Operation: wire.OperationNoop}
+	wire.BuildRequest(request.Header(), &fields, nil)
+	reply := wire.ReplyFields{Op: 5, Timestamp: 6}
+	reply.SetRequest(request.Header())
+	wire.BuildReply(answer.Header(), &reply, nil)
+	f.Add(bytes.Clone(answer.Header()[:]))
+	var pong, eviction wire.Header
+	server := wire.ServerFields{View: 7, Release: wire.ReleaseAnnounced}
+	wire.BuildPong(&pong, &server, 1)
+	wire.BuildEviction(&eviction, &server, wire.U128From(9), wire.EvictionNoSession)
+	f.Add(append(bytes.Clone(pong[:]), eviction[:]...))
+	f.Add(append(bytes.Clone(pong[:]), answer.Header()[:]...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		// Most mutations break the checksum alone; those are judged with a right one, too.
+		for _, reseal := range []bool{false, true} {
+			data := bytes.Clone(data)
+			if reseal && len(data) >= wire.HeaderBytes {
+				header := wire.HeaderOf(data)
+				header.SetChecksum(header.ComputeChecksum())
+			}
+			options, _ := Options{Addresses: []string{"a:1", "b:1"}, ID: wire.U128From(9)}.resolve()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			s := &Session{options: options, parser: wire.NewParser(wire.U128{}, wire.SideClient), context: ctx, cancel: cancel, started: time.Now(),
+				turn: make(chan struct{}, 1), done: make(chan struct{}, 1), number: 1,
+				timer: time.NewTimer(time.Hour), pinger: time.NewTimer(time.Hour)}
+			s.turn <- struct{}{}
+			s.flight = flight{active: true, frame: request.Header()[:], reply: NewMessage()}
+			reader := bufio.NewReader(bytes.NewReader(data))
+			header := new(wire.Header)
+			for {
+				if _, err := io.ReadFull(reader, header[:]); err != nil {
+					break
+				}
+				if err := s.receive(0, reader, header); err != nil {
+					break
+				}
+			}
+			if s.flight.answered && wire.HeaderOf(s.flight.reply.frame).ReplyRequestChecksum() != request.Header().Checksum() {
+				t.Fatal("another request's reply is taken for an answer")
+			}
+		}
+	})
 }
 
 // Goal: the view in pongs and replies leads the session to the new primary.

@@ -34,6 +34,8 @@ type Options struct {
 	ServiceTime time.Duration
 	// Drop is asked for every request that arrives at a replica, the count of earlier copies with it; true loses it.
 	Drop func(replica int, header *wire.Header, copies int) bool
+	// Deaf replicas accept connections and never read from them, as a paused process does.
+	Deaf func(replica int) bool
 	// DropReply is asked before every reply; true loses it.
 	DropReply func(replica int, header *wire.Header, copies int) bool
 }
@@ -189,6 +191,12 @@ func (s *Server) Violations() []string {
 	return append([]string(nil), s.violations...)
 }
 
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 func (s *Server) violation(what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,6 +242,12 @@ func (s *Server) accept(replica int, listener net.Listener) {
 func (s *Server) serve(one *link) {
 	reader := bufio.NewReader(one.connection)
 	var header wire.Header
+	for s.options.Deaf != nil && s.options.Deaf(one.replica) {
+		if s.isClosed() {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 	memory := make([]uint64, wire.MessageBytesMax/8) // aligned
 	bodyMemory := bytesOf(memory)
 	for {
