@@ -28,8 +28,7 @@ type Sample struct {
 // ThreadSample of one stage thread.
 type ThreadSample struct {
 	Name     string
-	Stages   []string // that take turns on it
-	Indexes  []int    // of the stages
+	Stages   []int // that take turns on it
 	Figures  metrics.ThreadFigures
 	Syscalls uint64
 	Wakes    uint64 // that needed a system call of whoever woke it
@@ -111,10 +110,7 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 	for i, thread := range s.threads {
 		t := &out.Threads[i]
 		t.Name, t.Syscalls, t.Wakes = thread.place.Name(), thread.kernel.SyscallCount(), thread.parker.WakesCount()
-		t.Indexes, t.Stages = thread.stages, t.Stages[:0]
-		for _, stage := range thread.stages {
-			t.Stages = append(t.Stages, stages.Names[stage])
-		}
+		t.Stages = thread.stages
 		if t.Answered = thread.exchange.Await(deadline); !t.Answered {
 			continue
 		}

@@ -84,10 +84,10 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 		out.Threads = make([]replica.ThreadSample, 2)
 	}
 	first := &out.Threads[0]
-	*first = replica.ThreadSample{Name: "net+apply", Indexes: []int{stages.Net, stages.Apply}, Syscalls: 11, Wakes: 12, Answered: true}
+	*first = replica.ThreadSample{Name: "net+apply", Stages: []int{stages.Net, stages.Apply}, Syscalls: 11, Wakes: 12, Answered: true}
 	first.Figures.SteppingNs, first.Figures.SpinningNs, first.Figures.ParkedNs = 100, 200, 700
 	first.Figures.StageNs[stages.Apply] = 77
-	out.Threads[1] = replica.ThreadSample{Name: "compact", Indexes: []int{stages.Compact}, Answered: f.answers}
+	out.Threads[1] = replica.ThreadSample{Name: "compact", Stages: []int{stages.Compact}, Answered: f.answers}
 	out.Edges = []replica.EdgeSample{{Name: "net_to_consensus", Count: 3, Capacity: 64}}
 	out.Memory = []arena.Entry{{Name: "grid cache", Bytes: 1 << 20, Count: 1}}
 	out.Net.ClosedCount[net.CauseSlow] = 5

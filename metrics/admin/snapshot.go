@@ -35,7 +35,7 @@ type snapshot struct {
 // eachStage visits the stages with the thread of each, in order of threads.
 func (s *snapshot) eachStage(visit func(t *replica.ThreadSample, stage int)) {
 	for i := range s.Threads {
-		for _, stage := range s.Threads[i].Indexes {
+		for _, stage := range s.Threads[i].Stages {
 			visit(&s.Threads[i], stage)
 		}
 	}
