@@ -82,9 +82,10 @@ type columns struct {
 }
 
 func newColumns(tree storage.TreeID, entries []entry) *columns {
+	shape := table.ShapeOf(limits.Production(), tree)
 	c := &columns{width: int(storage.Trees[tree].ValueBytes)}
 	for i := range entries {
-		c.keys = append(c.keys, table.WordsOf(&entries[i].key))
+		c.keys = append(c.keys, shape.WordsOf(&entries[i].key))
 		c.values = append(c.values, entries[i].value...)
 	}
 	return c

@@ -21,7 +21,7 @@ func (m *Merger) flushTree(job *storage.Job) {
 	}
 	width := 1
 	if shape.Encoding == storage.EncodingPrefix {
-		width = m.widthOf(job.Tree, records)
+		width = m.widthOf(records)
 	}
 	m.packer.Reset(shape, width)
 	value := m.value[:shape.ValueBytes]
@@ -51,7 +51,7 @@ func (m *Merger) extract(job *storage.Job, records []record) (inOrder bool) {
 		} else {
 			var key storage.Key
 			key, tombstone = job.Source.Entry(tree, uint32(i))
-			words = table.WordsOf(&key)
+			words = m.shapes[tree].WordsOf(&key)
 		}
 		records[i] = record{Words: words, index: uint32(i), tombstone: tombstone}
 		if i > 0 && !last.Less(words) {
@@ -66,12 +66,11 @@ func (m *Merger) extract(job *storage.Job, records []record) (inOrder bool) {
 }
 
 // widthOf is how many bytes the highest ordinal of postings needs.
-func (m *Merger) widthOf(tree storage.TreeID, records []record) int {
+func (m *Merger) widthOf(records []record) int {
 	highest := uint64(0)
-	shape := &m.shapes[tree]
 	for part := range slices.Chunk(records, passRecords) {
 		for i := range part {
-			highest = max(highest, shape.Ordinal(part[i].Words))
+			highest = max(highest, part[i].C)
 		}
 		m.spend(len(part) / 16)
 	}

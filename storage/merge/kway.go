@@ -114,7 +114,7 @@ func (m *Merger) merge(job *storage.Job) {
 	m.finishTable(job)
 	job.Finished = h.count == 0
 	if consumed > 0 {
-		key.Put(&job.UpTo)
+		shape.Put(key.Words, &job.UpTo)
 	}
 	m.statistics.EntriesMerged += consumed
 	m.abandonInputs(job)

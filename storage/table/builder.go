@@ -17,8 +17,7 @@ type Builder struct {
 	header block.HeaderPage
 	width  int // prefix: bytes of an ordinal; grows within a run, never shrinks
 
-	widthEnd    uint64 // the first ordinal that does not fit the width
-	lastOrdinal uint64 // of last
+	widthEnd uint64 // the first ordinal that does not fit the width
 
 	open       bool
 	pageNumber uint32 // the page being filled, from 1
@@ -89,7 +88,7 @@ func (b *Builder) pageNext() bool {
 
 // Add appends an entry whose key is above the last one's. It returns false, and adds nothing, when the table is full.
 func (b *Builder) Add(key *storage.Key, tombstone bool, value []byte) bool {
-	return b.AddWords(WordsOf(key), tombstone, value)
+	return b.AddWords(b.shape.WordsOf(key), tombstone, value)
 }
 
 // AddWords is Add for a key as numbers. Without an open table it returns false as well.
@@ -99,8 +98,7 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 	}
 	s := b.shape
 	if s.Encoding == storage.EncodingPrefix {
-		ordinal := s.Ordinal(key)
-		return b.addShort(key, ordinal) || b.addPrefix(key, ordinal)
+		return b.AddPosting(key)
 	}
 	if b.count == s.pageEntries && !b.pageNext() {
 		return false
@@ -133,29 +131,23 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 	return true
 }
 
+// AddPosting is AddWords for a tree of postings.
+func (b *Builder) AddPosting(key Words) bool {
+	return b.open && (b.addShort(key) || b.addPrefix(key))
+}
+
 // addShort is the way that nearly all postings go: neither the first of a group nor near the page's end, and no wider than
 // the page's ordinals. It returns false where addPrefix has to look.
-func (b *Builder) addShort(key Words, ordinal uint64) bool {
+func (b *Builder) addShort(key Words) bool {
 	end := b.at + entrySlack
-	if b.count%restartEvery == 0 || ordinal >= b.widthEnd || end > len(b.page)-2*(b.count/restartEvery+1) {
+	if b.count%restartEvery == 0 || key.C >= b.widthEnd || end > len(b.page)-2*(b.count/restartEvery+1) {
 		return false
 	}
 	entry := b.page[b.at:end:end]
-	s, last := b.shape, &b.last
-	var shared int
-	switch {
-	case key.A != last.A:
-		assert.That(key.A > last.A, "a table's keys ascend")
-		shared = bits.LeadingZeros64(key.A^last.A) / 8
-	case key.B != last.B:
-		assert.That(key.B > last.B, "a table's keys ascend")
-		shared = 8 + bits.LeadingZeros64(key.B^last.B)/8
-	default:
+	last := b.last
+	if key.A == last.A && key.B == last.B {
 		assert.That(key.C > last.C, "a table's keys ascend")
-		shared = 16 // a third word is an ordinal alone
-	}
-	if shared >= s.valueAt {
-		delta := ordinal - b.lastOrdinal
+		delta := key.C - last.C
 		switch {
 		case delta < delta2From:
 			entry[0] = byte(delta - 1)
@@ -168,28 +160,34 @@ func (b *Builder) addShort(key Words, ordinal uint64) bool {
 			b.at += 3
 		default:
 			entry[0] = codeOrdinal
-			binary.BigEndian.PutUint64(entry[1:], ordinal<<(64-8*uint(b.width)))
+			binary.BigEndian.PutUint64(entry[1:], key.C<<(64-8*uint(b.width)))
 			b.at += 1 + b.width
 		}
 	} else {
-		v0, v1 := s.valueOf(key)
-		if shared < 8 {
-			skip := 8 * uint(shared)
-			v0, v1 = v0<<skip|v1>>(64-skip), v1<<skip
-		} else {
-			v0, v1 = v1<<(8*uint(shared-8)), 0
-		}
-		fresh := s.valueAt - shared
+		assert.That(key.A > last.A || key.A == last.A && key.B > last.B, "a table's keys ascend")
+		shared, v0, v1 := fresh(key, last)
+		fresh := b.shape.valueAt - shared
 		entry[0] = codeValue + byte(shared)
 		binary.BigEndian.PutUint64(entry[1:], v0)
 		binary.BigEndian.PutUint64(entry[9:], v1)
-		binary.BigEndian.PutUint64(entry[1+fresh:], ordinal<<(64-8*uint(b.width)))
+		binary.BigEndian.PutUint64(entry[1+fresh:], key.C<<(64-8*uint(b.width)))
 		b.at += 1 + fresh + b.width
 	}
-	b.last, b.lastOrdinal = key, ordinal
+	b.last = key
 	b.count++
 	b.entries++
 	return true
+}
+
+// fresh compares the values of two postings, which differ: how many bytes they share at the front, and what follows in key's.
+func fresh(key, last Words) (shared int, v0, v1 uint64) {
+	if key.A != last.A {
+		shared = bits.LeadingZeros64(key.A^last.A) / 8
+		skip := 8 * uint(shared)
+		return shared, key.A<<skip | key.B>>(64-skip), key.B << skip
+	}
+	shared = bits.LeadingZeros64(key.B^last.B) / 8
+	return 8 + shared, key.B << (8 * uint(shared)), 0
 }
 
 // note checks the order, keeps first and last keys and opens a page's entry in the header page.
@@ -201,24 +199,24 @@ func (b *Builder) note(key Words) {
 	}
 	if b.count == 0 {
 		var first storage.Key
-		key.Put(&first)
+		b.shape.Put(key, &first)
 		b.header.PageSet(b.pageNumber, &first, b.entries)
 	}
 	b.last = key
 }
 
 // addPrefix adds a posting in any situation.
-func (b *Builder) addPrefix(key Words, ordinal uint64) bool {
-	if ordinal >= b.widthEnd {
+func (b *Builder) addPrefix(key Words) bool {
+	if key.C >= b.widthEnd {
 		// All pages of the run are wider from here on; the width belongs to a page, so this one ends.
 		if b.count > 0 && !b.pageNext() {
 			return false
 		}
-		b.setWidth(OrdinalWidth(ordinal))
+		b.setWidth(OrdinalWidth(key.C))
 	}
 	for {
 		end := len(b.page) - 2*(b.count/restartEvery+1) // what lies behind belongs to the array of offsets, this entry's group included
-		if b.encode(key, ordinal, end) {
+		if b.encode(key, end) {
 			break
 		}
 		if !b.pageNext() {
@@ -226,7 +224,6 @@ func (b *Builder) addPrefix(key Words, ordinal uint64) bool {
 		}
 	}
 	b.note(key)
-	b.lastOrdinal = ordinal
 	b.count++
 	b.entries++
 	return true
@@ -241,29 +238,21 @@ func (b *Builder) setWidth(width int) {
 }
 
 // encode writes the entry that follows the last one, if it ends before end.
-func (b *Builder) encode(key Words, ordinal uint64, end int) bool {
+func (b *Builder) encode(key Words, end int) bool {
 	s := b.shape
 	if b.count%restartEvery == 0 {
-		v0, v1 := s.valueOf(key)
 		at := b.at
-		if !b.put(end, 0, 0, v0, v1, s.valueAt, ordinal) {
+		if !b.put(end, 0, 0, key.A, key.B, s.valueAt, key.C) {
 			return false
 		}
 		binary.LittleEndian.PutUint16(b.page[end:], uint16(at))
 		return true
 	}
-	shared := key.shared(b.last)
-	if shared < s.valueAt {
-		v0, v1 := s.valueOf(key)
-		if shared < 8 {
-			skip := 8 * uint(shared)
-			v0, v1 = v0<<skip|v1>>(64-skip), v1<<skip
-		} else {
-			v0, v1 = v1<<(8*uint(shared-8)), 0
-		}
-		return b.put(end, 1, codeValue+byte(shared), v0, v1, s.valueAt-shared, ordinal)
+	if key.A != b.last.A || key.B != b.last.B {
+		shared, v0, v1 := fresh(key, b.last)
+		return b.put(end, 1, codeValue+byte(shared), v0, v1, s.valueAt-shared, key.C)
 	}
-	delta := ordinal - b.lastOrdinal
+	delta := key.C - b.last.C
 	switch {
 	case delta < delta2From:
 		if b.at+1 > end {
@@ -287,7 +276,7 @@ func (b *Builder) encode(key Words, ordinal uint64, end int) bool {
 		binary.BigEndian.PutUint16(b.page[b.at+1:], uint16(delta))
 		b.at += 3
 	default:
-		return b.put(end, 1, codeOrdinal, 0, 0, 0, ordinal)
+		return b.put(end, 1, codeOrdinal, 0, 0, 0, key.C)
 	}
 	return true
 }
@@ -330,8 +319,8 @@ func (b *Builder) Finish(cluster wire.U128, address uint64, waiter storage.Waite
 	}
 	pagesUsed := 1 + dataPages + filterPages
 	var keyMin, keyMax storage.Key
-	b.keyMin.Put(&keyMin)
-	b.last.Put(&keyMax)
+	s.Put(b.keyMin, &keyMin)
+	s.Put(b.last, &keyMax)
 	ref := block.SealHeader(&s.Geometry, b.buffer, &block.Fields{
 		Cluster: cluster, Address: address, Kind: block.KindTable, Tree: s.Tree, Encoding: s.Encoding,
 		PagesUsed: pagesUsed, FilterPages: filterPages, Entries: b.entries, KeyMax: keyMax,

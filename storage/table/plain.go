@@ -10,7 +10,7 @@ import (
 // searchPlain halves the keys of a page. Branching on the comparison is meant: a wrong guess costs less than waiting for a
 // key that is not in the cache before the next can be asked for.
 func (s *Shape) searchPlain(page []byte, key *storage.Key) (index int, exact bool) {
-	want := WordsOf(key)
+	want := thirdsOf(key)
 	count := s.Count(page)
 	keys := page[pageHeaderBytes : pageHeaderBytes+count*s.KeyBytes]
 	low, high := 0, count

@@ -124,19 +124,19 @@ func (s *Shape) wordsPrefix(page []byte, index int, out []Words) {
 			w.next()
 		}
 		if at >= index {
-			out[filled] = s.posting(w.v0, w.v1, w.ordinal)
+			out[filled] = Words{w.v0, w.v1, w.ordinal}
 			filled++
 		}
 	}
 }
 
 func (s *Shape) searchPrefix(page []byte, key *storage.Key) (index int, exact bool) {
-	count, want := s.Count(page), WordsOf(key)
+	count, want := s.Count(page), s.WordsOf(key)
 	w := s.walker(page)
 	low, high := 0, (count+restartEvery-1)/restartEvery // the first group whose first key is above want is in low..high
 	for low < high {
 		middle := int(uint(low+high) / 2)
-		if w.group(middle); want.Less(s.posting(w.v0, w.v1, w.ordinal)) {
+		if w.group(middle); want.Less(Words{w.v0, w.v1, w.ordinal}) {
 			high = middle
 		} else {
 			low = middle + 1
@@ -148,7 +148,7 @@ func (s *Shape) searchPrefix(page []byte, key *storage.Key) (index int, exact bo
 	index = (low - 1) * restartEvery
 	w.group(low - 1)
 	for {
-		if at := s.posting(w.v0, w.v1, w.ordinal); !at.Less(want) {
+		if at := (Words{w.v0, w.v1, w.ordinal}); !at.Less(want) {
 			return index, at == want
 		}
 		if index++; index == count || index%restartEvery == 0 {

@@ -103,11 +103,11 @@ func (s *Shape) TablesMax(entries uint64) uint64 {
 
 // PageFind returns the last data page whose first key is at most key, or 1: the only one that can hold key.
 func (s *Shape) PageFind(header block.HeaderPage, key *storage.Key) uint32 {
-	want := WordsOf(key)
+	want := thirdsOf(key)
 	base, length := uint32(1), header.DataPages()-1 // pages base+1..base+length may begin at or below key
 	for length > 0 {
 		half := (length + 1) / 2
-		first := WordsOf(header.FirstKey(base + half))
+		first := thirdsOf(header.FirstKey(base + half))
 		_, above := bits.Sub64(want.C, first.C, 0)
 		_, above = bits.Sub64(want.B, first.B, above)
 		_, above = bits.Sub64(want.A, first.A, above)
@@ -139,7 +139,7 @@ func (s *Shape) Decode(page []byte, index int, out []storage.Key) (count int) {
 			break
 		}
 		for i := range words[:batch] {
-			words[i].Put(&out[count+i])
+			s.Put(words[i], &out[count+i])
 		}
 		count += batch
 	}
@@ -181,7 +181,7 @@ func (s *Shape) KeyAt(page []byte, index int, key *storage.Key) {
 	assert.Below(index, s.Count(page), "an entry of the page")
 	var out [1]Words
 	s.DecodeWords(page, index, out[:])
-	out[0].Put(key)
+	s.Put(out[0], key)
 }
 
 // Value of the entry at index of a plain page: a view.

@@ -169,11 +169,8 @@ func check(t *testing.T, rng *rand.Rand, s *Shape, table storage.Table, data, fi
 			}
 		}
 		var key storage.Key
-		if w := WordsOf(&entries[at].key); s.Encoding == storage.EncodingPrefix {
-			v0, v1 := s.valueOf(w)
-			if s.posting(v0, v1, s.Ordinal(w)) != w {
-				t.Fatal("a posting differs from its parts")
-			}
+		if s.Put(s.WordsOf(&entries[at].key), &key); key != entries[at].key {
+			t.Fatal("a key differs from its words")
 		}
 		if s.KeyAt(page(n), from, &key); key != entries[at+from].key {
 			t.Fatal("a single key differs")

@@ -2,24 +2,36 @@ package table
 
 import (
 	"encoding/binary"
-	"math/bits"
 
 	"ledger/storage"
 )
 
-// Words is a key as three numbers, the first bytes highest: sorting, merging and packing work on registers.
+// Words is a key as three numbers that compare like it: sorting, merging and packing work on registers. A plain tree's key is
+// its bytes, the first ones highest. A posting is its value, first bytes highest in A and B, and its ordinal in C.
 type Words struct{ A, B, C uint64 }
 
 // WordsOf converts a key.
-func WordsOf(key *storage.Key) Words {
-	return Words{binary.BigEndian.Uint64(key[0:]), binary.BigEndian.Uint64(key[8:]), binary.BigEndian.Uint64(key[16:])}
+func (s *Shape) WordsOf(key *storage.Key) Words {
+	w := thirdsOf(key)
+	if s.Encoding == storage.EncodingPrefix {
+		return s.split(w)
+	}
+	return w
 }
 
 // Put fills key.
-func (w Words) Put(key *storage.Key) {
+func (s *Shape) Put(w Words, key *storage.Key) {
+	if s.Encoding == storage.EncodingPrefix {
+		w = s.join(w)
+	}
 	binary.BigEndian.PutUint64(key[0:], w.A)
 	binary.BigEndian.PutUint64(key[8:], w.B)
 	binary.BigEndian.PutUint64(key[16:], w.C)
+}
+
+// thirdsOf is a key's bytes, eight to a number.
+func thirdsOf(key *storage.Key) Words {
+	return Words{binary.BigEndian.Uint64(key[0:]), binary.BigEndian.Uint64(key[8:]), binary.BigEndian.Uint64(key[16:])}
 }
 
 // Less tells whether w comes before other.
@@ -33,49 +45,31 @@ func (w Words) Less(other Words) bool {
 	return w.C < other.C
 }
 
-// shared counts the bytes that both keys begin with.
-func (w Words) shared(other Words) int {
-	if x := w.A ^ other.A; x != 0 {
-		return bits.LeadingZeros64(x) / 8
-	}
-	if x := w.B ^ other.B; x != 0 {
-		return 8 + bits.LeadingZeros64(x)/8
-	}
-	if x := w.C ^ other.C; x != 0 {
-		return 16 + bits.LeadingZeros64(x)/8
-	}
-	return storage.KeyBytesMax
-}
-
-// Ordinal that ends a posting's key: ordinalBytes from valueAt on.
-func (s *Shape) Ordinal(w Words) uint64 {
-	hi, lo := w.A, w.B
+// split takes the bytes of a posting's key apart: the value, and the ordinal's ordinalBytes from valueAt on.
+func (s *Shape) split(thirds Words) Words {
+	hi, lo := thirds.A, thirds.B
 	if s.valueAt >= 16 {
-		hi, lo = w.C, 0
+		hi, lo = thirds.C, 0
 	} else if s.valueAt >= 8 {
-		hi, lo = w.B, w.C
+		hi, lo = thirds.B, thirds.C
 	}
 	skip := uint(s.valueAt) % 8 * 8
-	return (hi<<skip | lo>>(64-skip)) >> (64 - 8*uint(s.ordinalBytes))
+	ordinal := (hi<<skip | lo>>(64-skip)) >> (64 - 8*uint(s.ordinalBytes))
+	return Words{thirds.A & topMask(s.valueAt), thirds.B & topMask(s.valueAt-8), ordinal}
 }
 
-// posting puts a value (its up to 16 bytes as two words, zeros behind) and an ordinal together.
-func (s *Shape) posting(v0, v1, ordinal uint64) Words {
-	top := ordinal << (64 - 8*uint(s.ordinalBytes))
+// join is the bytes of a posting's key.
+func (s *Shape) join(w Words) Words {
+	top := w.C << (64 - 8*uint(s.ordinalBytes))
 	skip := uint(s.valueAt) % 8 * 8
 	switch {
 	case s.valueAt >= 16:
-		return Words{v0, v1, top}
+		return Words{w.A, w.B, top}
 	case s.valueAt >= 8:
-		return Words{v0, v1 | top>>skip, top << (64 - skip)}
+		return Words{w.A, w.B | top>>skip, top << (64 - skip)}
 	default:
-		return Words{v0 | top>>skip, v1 | top<<(64-skip), 0}
+		return Words{w.A | top>>skip, w.B | top<<(64-skip), 0}
 	}
-}
-
-// valueOf is a posting's value, zeros behind.
-func (s *Shape) valueOf(w Words) (v0, v1 uint64) {
-	return w.A & topMask(s.valueAt), w.B & topMask(s.valueAt-8)
 }
 
 // topMask selects the first n bytes of a word; n may lie outside 0..8.
