@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -209,6 +210,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if err != nil {
 		return refusal(err)
 	}
+	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing collects.
+	s.opened.Consensus.SessionsTrailer = nil
+	runtime.GC()
 	if err := checkMemory(s.memory, "/"); err != nil {
 		return err
 	}
