@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -179,7 +181,7 @@ func TestReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Server = &ServerResult{MemoryBytesMax: 1 << 30}
+	r.Server, r.Summary = &ServerResult{MemoryBytesMax: 1 << 30}, "stage <apply> busy"
 	r.Checksum = MeasureChecksum()
 	var text, page, data bytes.Buffer
 	if err := r.WriteText(&text); err != nil {
@@ -210,12 +212,36 @@ func TestReports(t *testing.T) {
 			t.Errorf("the page has %q", forbidden)
 		}
 	}
+	if !strings.Contains(html, "stage &lt;apply&gt; busy") {
+		t.Error("the page lacks the server's figures")
+	}
 	if got := strings.Count(html, "<svg"); got != 3 {
 		t.Errorf("%d plots, want 3", got)
 	}
 	// A load without transfers or queries has a report as well.
 	if err := (&Result{Transfers: &Stage{}, Accounts: &Stage{}}).WriteHTML(&page); err != nil || strings.Contains(page.String(), "NaN") {
 		t.Errorf("the page of an empty result: %v", err)
+	}
+}
+
+// Goal: the server's figures are fetched, and what does not answer with them is an error that names it.
+func TestFetchSummary(t *testing.T) {
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/summary" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		_, _ = w.Write([]byte("all is well"))
+	}))
+	address := strings.TrimPrefix(endpoint.URL, "http://")
+	if text, err := FetchSummary(context.Background(), address); err != nil || text != "all is well" {
+		t.Errorf("%q, error %v", text, err)
+	}
+	if _, err := FetchSummary(context.Background(), address+"/other"); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("error %v, want the status", err)
+	}
+	endpoint.Close()
+	if _, err := FetchSummary(context.Background(), address); err == nil || !strings.Contains(err.Error(), address) {
+		t.Errorf("error %v without an endpoint, want its address", err)
 	}
 }
 

@@ -102,7 +102,7 @@ var (
 // limitTable is the bare work of a transfer on tables in memory, in nanoseconds: find two accounts, change their balances, enter
 // an id. No rule, no log, no index: what remains are the cache misses that no ledger can avoid.
 var limitTable = sync.OnceValue(func() float64 {
-	const accounts, slots, transfers = 10_000, 1 << 22, 1 << 20
+	const accounts, slots, transfers = 10_000, 1 << 22, 1 << 18
 	balances := make([]client.Account, 1<<14)
 	table := make([][2]uint64, slots)
 	round := uint64(0)

@@ -20,6 +20,8 @@ type Result struct {
 	Validated *Validated    `json:"validated,omitempty"`
 	Checksum  *Checksum     `json:"checksum,omitempty"`
 	Server    *ServerResult `json:"server,omitempty"`
+	// Summary is the server's own figures after the load, in words; see FetchSummary.
+	Summary string `json:"summary,omitempty"`
 }
 
 // Machine is where the load was made; the server may be elsewhere.

@@ -27,20 +27,23 @@ type ServerOptions struct {
 	File string
 	// StartFlags are passed on, as in --cache-grid=1GiB.
 	StartFlags []string
+	// Metrics gives the server a metrics endpoint, at Server.MetricsAddress.
+	Metrics bool
 	// Log gets the server's standard error; nil throws it away but for the end, which goes into errors.
 	Log io.Writer
 }
 
 // Server is a server process of ours.
 type Server struct {
-	Address    string
-	file       string
-	isTemp     bool
-	emptyBytes int64
-	command    *exec.Cmd
-	stdin      io.Closer
-	log        *tail
-	exited     chan struct{} // closed when the process has ended
+	Address        string
+	MetricsAddress string // "" without ServerOptions.Metrics
+	file           string
+	isTemp         bool
+	emptyBytes     int64
+	command        *exec.Cmd
+	stdin          io.Closer
+	log            *tail
+	exited         chan struct{} // closed when the process has ended
 }
 
 // StartServer makes a data file and starts a server on it, on a free port of 127.0.0.1.
@@ -73,7 +76,14 @@ func (s *Server) start(options ServerOptions) error {
 		return err
 	}
 	s.emptyBytes = status.Size()
-	s.command = exec.Command(options.Binary, append(append([]string{"start", "--addresses=0"}, options.StartFlags...), s.file)...)
+	arguments := append([]string{"start", "--addresses=0"}, options.StartFlags...)
+	if options.Metrics {
+		if s.MetricsAddress, err = freeAddress(); err != nil {
+			return err
+		}
+		arguments = append(arguments, "--metrics-address="+s.MetricsAddress)
+	}
+	s.command = exec.Command(options.Binary, append(arguments, s.file)...)
 	s.command.Stderr = s.log
 	// Its own process group: an interrupt from the terminal is for us, who stop it in order.
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

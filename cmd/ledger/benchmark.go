@@ -47,6 +47,9 @@ type benchmarkCommand struct {
 	JSON         string        `name:"json" placeholder:"FILE" help:"Write the results as JSON."`
 	HTML         string        `name:"html" placeholder:"FILE" help:"Write a report with plots."`
 
+	MetricsAddress string `placeholder:"ADDRESS" help:"Metrics endpoint of the server, for the report; known of one that is started."`
+	PrintStages    bool   `help:"Print what the server's stages did, from its metrics."`
+
 	File          string `placeholder:"FILE" help:"Data file of the server that is started; it is kept."`
 	CacheGrid     string `placeholder:"SIZE" help:"Of the server that is started, see start."`
 	CacheAccounts string `placeholder:"SIZE" help:"Likewise."`
@@ -95,6 +98,14 @@ func (c *benchmarkCommand) Run(s *streams) error {
 	if c.ChecksumPerformance {
 		result.Checksum = bench.MeasureChecksum()
 	}
+	if server != nil && c.MetricsAddress == "" {
+		c.MetricsAddress = server.MetricsAddress
+	}
+	if c.MetricsAddress != "" {
+		if result.Summary, err = bench.FetchSummary(ctx, c.MetricsAddress); err != nil {
+			fmt.Fprintf(s.err, "warning: %v\n", err) // the load is done, and its result worth more
+		}
+	}
 	if server != nil {
 		if result.Server, err = server.Stop(); err != nil {
 			return fmt.Errorf("benchmark: %w", err)
@@ -102,6 +113,9 @@ func (c *benchmarkCommand) Run(s *streams) error {
 	}
 	return c.report(result, s.out)
 }
+
+// wantsSummary tells whether the server's own figures go anywhere.
+func (c *benchmarkCommand) wantsSummary() bool { return c.PrintStages || c.JSON != "" || c.HTML != "" }
 
 // options are those of the load, from the flags.
 func (c *benchmarkCommand) options() (bench.Options, error) {
@@ -118,6 +132,19 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 	}
 	if options.Cluster, err = wire.ParseU128(c.Cluster); err != nil {
 		return options, fmt.Errorf("--cluster=%s: %w", c.Cluster, err)
+	}
+	if c.PrintStages && c.Addresses != "" && c.MetricsAddress == "" {
+		return options, errors.New("--print-stages: with --addresses it needs --metrics-address")
+	}
+	if c.MetricsAddress != "" {
+		if c.Addresses == "" {
+			return options, fmt.Errorf("--metrics-address=%s: goes with --addresses; of the server that is started here it is known", c.MetricsAddress)
+		}
+		address, err := config.ParseAddress(c.MetricsAddress)
+		if err != nil {
+			return options, fmt.Errorf("--metrics-address=%s: %w", c.MetricsAddress, err)
+		}
+		c.MetricsAddress = address.String()
 	}
 	if c.Addresses == "" {
 		if !options.Cluster.IsZero() {
@@ -148,7 +175,7 @@ func (c *benchmarkCommand) startServer(ctx context.Context, s *streams) (*bench.
 	if err != nil {
 		return nil, fmt.Errorf("finding our own program: %w", err)
 	}
-	options := bench.ServerOptions{Binary: binary, File: c.File}
+	options := bench.ServerOptions{Binary: binary, File: c.File, Metrics: c.wantsSummary()}
 	if c.CacheGrid != "" {
 		options.StartFlags = append(options.StartFlags, "--cache-grid="+c.CacheGrid)
 	}
@@ -170,6 +197,9 @@ func (c *benchmarkCommand) report(result *bench.Result, out io.Writer) error {
 	}
 	if err := result.WriteText(out); err != nil {
 		return err
+	}
+	if c.PrintStages && result.Summary != "" {
+		fmt.Fprintf(out, "\n%s", result.Summary)
 	}
 	if err := writeReport(c.JSON, result.WriteJSON); err != nil {
 		return err
