@@ -181,11 +181,15 @@ func (w *World) damageBeyond() {
 	if !started {
 		w.fail("a start without a crash did not end")
 	}
-	rotAt := -1
+	rotAt, rot := r.IntN(20_000), func() {}
 	if what == 6 {
-		rotAt = r.IntN(20_000)
+		rot = w.damageBlocks
 	}
-	if w.auditUntilFault(rotAt); w.fault != nil {
+	if what == 6 && head > checkpointOp && r.IntN(2) == 0 { // the log, while it is being replayed
+		offset, length := prepareOf(needed())
+		rotAt, rot = r.IntN(200), func() { image.damage(r, offset, length) }
+	}
+	if w.auditUntilFault(rotAt, rot); w.fault != nil {
 		w.result.FaultsCount++
 		return
 	}

@@ -65,6 +65,8 @@ type Disk struct {
 	// Errors to come, counted down by the operations they may strike; 0: none.
 	writeErrorIn, syncErrorIn int
 	errorGiven                bool
+	// loses tells whether a write is to be lost: it seems to succeed, and the medium stays as it was.
+	loses func(offsetBytes uint64) bool
 
 	note    func(what string, a, b uint64)                                 // for the trace
 	onWrite func(zone Zone, offsetBytes uint64, data []byte, durable bool) // queued
@@ -214,6 +216,10 @@ func (d *Disk) perform(o *diskOperation) {
 			result = -int32(unix.EIO)
 			break
 		}
+		if d.loses != nil && d.loses(o.offsetBytes) {
+			d.end(o, result)
+			return
+		}
 		d.image.write(o.offsetBytes, o.copy, o.flags&ports.WriteDurable != 0)
 	case diskSync:
 		if d.strikes(&d.syncErrorIn) {
@@ -309,7 +315,7 @@ func (d *Disk) crash(powerCut bool) {
 	}
 	d.flying = d.flying[:0]
 	d.ports = [portsCount]*DiskPort{}
-	d.writeErrorIn, d.syncErrorIn, d.errorGiven = 0, 0, false
+	d.writeErrorIn, d.syncErrorIn, d.errorGiven, d.loses = 0, 0, false, nil
 	d.image.settle()
 }
 

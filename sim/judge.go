@@ -17,6 +17,7 @@ import (
 const (
 	superblockSequenceAt   = 40
 	superblockCheckpointAt = 256
+	superblockParentAt     = 24 // in the checkpoint
 )
 
 // Judge knows what the medium holds, by watching the writes, and demands that everything else agrees with it: the log after
@@ -81,6 +82,10 @@ func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool
 		j.onPrepare(offsetBytes, data)
 	case offsetBytes < j.layout.HeadersAt:
 		op, id := checkpointOf(data)
+		parent := prepare.Checksum(data[superblockCheckpointAt+superblockParentAt:][:16])
+		if before, known := j.checkpoints[op-min(op, j.limits.CheckpointIntervalOps())]; known && before != parent {
+			j.fail("the checkpoint of op %d names %x as its parent, it is %x", op, parent, before)
+		}
 		if _, known := j.checkpoints[op]; known && op > j.checkpointOp && op > j.written {
 			j.RewrittenCount++
 		}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"runtime/debug"
 	"strings"
@@ -243,7 +244,9 @@ func (w *World) work(goal int, steps int) {
 			w.trap.steps--
 		}
 		if i == strikeAt {
-			switch r.IntN(3) {
+			switch r.IntN(4) {
+			case 3:
+				w.loseSuperblock()
 			case 0:
 				w.disk.writeErrorIn = 1 + r.IntN(20)
 			case 1:
@@ -273,7 +276,28 @@ func (w *World) work(goal int, steps int) {
 		w.crash(r.IntN(2) == 0)
 		w.restart()
 	}
-	w.disk.writeErrorIn, w.disk.syncErrorIn, w.disk.image.limitBytes = 0, 0, ^uint64(0)
+	w.disk.writeErrorIn, w.disk.syncErrorIn, w.disk.image.limitBytes, w.disk.loses = 0, 0, ^uint64(0), nil
+}
+
+// loseSuperblock has the disk lose some copies of the next superblock. Without one the replica goes on; without more it stops.
+func (w *World) loseSuperblock() {
+	layout, mask, begun := &w.judge.layout, 1+w.random.IntN(15), false
+	w.disk.loses = func(offsetBytes uint64) (lost bool) {
+		for i := range w.limits.SuperblockCopies {
+			if offsetBytes != layout.SuperblockCopyAt(i) {
+				continue
+			}
+			begun = begun || i == 0
+			if lost = begun && mask>>i&1 != 0; lost {
+				w.note("lost: superblock copy", uint64(i), 0)
+			}
+			if begun && i == w.limits.SuperblockCopies-1 {
+				w.disk.loses = nil
+				w.disk.errorGiven = w.disk.errorGiven || bits.OnesCount(uint(mask)) > 1
+			}
+		}
+		return lost
+	}
 }
 
 // extend starts a replica again that has reached its storage limit, with a larger one.
@@ -374,9 +398,8 @@ func (w *World) ask(a *auditor) {
 	w.clients = w.clients[:0]
 }
 
-// auditUntilFault is an audit of a replica with damage: it ends when the replica stops. rotAt: the step at which blocks get damaged;
-// below 0: none.
-func (w *World) auditUntilFault(rotAt int) {
+// auditUntilFault is an audit of a replica with damage: it ends when the replica stops. rot may do more damage at a step.
+func (w *World) auditUntilFault(rotAt int, rot func()) {
 	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random)
 	w.addClients(1, a, 0)
 	w.settleDown()
@@ -385,7 +408,7 @@ func (w *World) auditUntilFault(rotAt int) {
 			w.clients[0].protocol.Stop()
 		}
 		if i == rotAt {
-			w.damageBlocks()
+			rot()
 		}
 		if i == calmStepsMax {
 			w.fail("with damage the replica neither answers nor stops")
