@@ -8,6 +8,7 @@ import (
 	"ledger/assert"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/table"
 )
 
 // rowsMax is the most rows (transfers, dead ids, accounts, expiries) a memtable can hold: one row less than the seal, and
@@ -54,25 +55,33 @@ type statusChange struct {
 	_       [7]byte
 }
 
-// accountPair is the accounts of a row.
-type accountPair struct{ Debit, Credit accounting.AccountOrdinal }
-
 // indexList lists the rows that have a value in one indexed field.
 type indexList struct {
 	indexes []uint32
 	count   uint32
 }
 
-// valueList lists the rows that have a value in one indexed field, with the value beside: a flush goes through these and
-// leaves the rows, 280 bytes each, alone.
+// valueList lists the rows that have a value in one indexed field, with the value beside, in the array of its width: a flush
+// goes through these and leaves the rows, 272 bytes each, alone.
 type valueList struct {
 	indexList
-	low  []uint64
-	high []uint64 // wide fields only
+	narrow  []uint32
+	numbers []uint64
+	wide    []accounting.U128
 }
 
-func (l *valueList) addValue(index uint32, low uint64) {
-	l.low[l.count] = low
+func (l *valueList) addNarrow(index, value uint32) {
+	l.narrow[l.count] = value
+	l.add(index)
+}
+
+func (l *valueList) addNumber(index uint32, value uint64) {
+	l.numbers[l.count] = value
+	l.add(index)
+}
+
+func (l *valueList) addWide(index uint32, value accounting.U128) {
+	l.wide[l.count] = value
 	l.add(index)
 }
 
@@ -88,7 +97,9 @@ type memtable struct {
 	transfersFirst accounting.TransferOrdinal
 	rows           []accounting.TransferRow
 	statuses       []accounting.PendingStatus // beside rows
-	accounts       []accountPair              // beside rows: what a query by account walks
+	debits         []uint32                   // beside rows: what a query by account walks, and a flush
+	credits        []uint32                   // the same
+	rowIDs         []accounting.U128          // beside rows: what a flush walks
 	rowsCount      uint32
 	ids            idTable // ids of rows, and from idsDead on of dead
 	pending        indexList
@@ -146,7 +157,9 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	m := &memtable{
 		rows:       arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, arena.HugePages),
 		statuses:   arena.Slice[accounting.PendingStatus](a, uint64(rows), name),
-		accounts:   arena.Slice[accountPair](a, uint64(rows), name),
+		debits:     arena.Slice[uint32](a, uint64(rows), name),
+		credits:    arena.Slice[uint32](a, uint64(rows), name),
+		rowIDs:     arena.Slice[accounting.U128](a, uint64(rows), name),
 		ids:        newIDTable(a, rows, name, arena.HugePages),
 		pending:    list(),
 		dead:       arena.Slice[accounting.U128](a, uint64(rows), name),
@@ -167,9 +180,16 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	}
 	for i := range m.fields {
 		m.accountFields[i] = list()
-		m.fields[i] = valueList{indexList: list(), low: arena.Slice[uint64](a, uint64(rows), name)}
+		m.fields[i] = valueList{indexList: list()}
+		switch i {
+		case fieldUser128:
+			m.fields[i].wide = arena.Slice[accounting.U128](a, uint64(rows), name)
+		case fieldUser64:
+			m.fields[i].numbers = arena.Slice[uint64](a, uint64(rows), name)
+		default:
+			m.fields[i].narrow = arena.Slice[uint32](a, uint64(rows), name)
+		}
 	}
-	m.fields[fieldUser128].high = arena.Slice[uint64](a, uint64(rows), name)
 	return m
 }
 
@@ -308,14 +328,39 @@ func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
 	return m.accountFields[tree-storage.TreeAccountUser128].count
 }
 
-// Entry implements storage.FlushSource.
-func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, tombstone bool) {
+// Columns implements table.ColumnSource: for the trees of which every transfer has an entry, or nearly.
+func (m *memtable) Columns(tree storage.TreeID, out *table.Columns) bool {
+	if tree != storage.TreeTransferID && !isTransferPosting(tree) {
+		return false
+	}
+	*out = table.Columns{OrdinalFirst: uint64(m.transfersFirst)}
 	switch tree {
 	case storage.TreeTransferID:
-		if index < m.rowsCount {
-			return keyOfID(m.rows[index].Transfer.ID), false
+		out.Wide, out.Dead = m.rowIDs[:m.rowsCount], m.dead[:m.deadCount]
+	case storage.TreeTransferDebit:
+		out.Narrow = m.debits[:m.rowsCount]
+	case storage.TreeTransferCredit:
+		out.Narrow = m.credits[:m.rowsCount]
+	default:
+		list := &m.fields[tree-storage.TreeTransferUser128]
+		if list.count < m.rowsCount {
+			out.Rows = list.indexes[:list.count]
 		}
-		return keyOfID(m.dead[index-m.rowsCount]), false
+		switch {
+		case list.wide != nil:
+			out.Wide = list.wide[:list.count]
+		case list.numbers != nil:
+			out.Numbers = list.numbers[:list.count]
+		default:
+			out.Narrow = list.narrow[:list.count]
+		}
+	}
+	return true
+}
+
+// Entry implements storage.FlushSource, for the trees that have no columns.
+func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, tombstone bool) {
+	switch tree {
 	case storage.TreeAccountID:
 		return keyOfID(m.dirty[m.created[index]].Account.ID), false
 	case storage.TreeAccount:
@@ -338,22 +383,9 @@ func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, to
 	return m.posting(tree, index), false
 }
 
-// posting returns the key of a posting tree's entry.
+// posting returns the key of an entry of an account's posting tree.
 func (m *memtable) posting(tree storage.TreeID, index uint32) storage.Key {
-	switch tree {
-	case storage.TreeTransferDebit:
-		return postingKey(tree, accounting.U128{Lo: uint64(m.accounts[index].Debit)}, uint64(m.transfersFirst)+uint64(index))
-	case storage.TreeTransferCredit:
-		return postingKey(tree, accounting.U128{Lo: uint64(m.accounts[index].Credit)}, uint64(m.transfersFirst)+uint64(index))
-	}
-	if tree <= storage.TreeTransferCode {
-		list := &m.fields[tree-storage.TreeTransferUser128]
-		value := accounting.U128{Lo: list.low[index]}
-		if list.high != nil {
-			value.Hi = list.high[index]
-		}
-		return postingKey(tree, value, uint64(m.transfersFirst)+uint64(list.indexes[index]))
-	}
+	assert.That(isPosting(tree) && !isTransferPosting(tree), "a tree without columns is known")
 	assert.Below(tree, storage.TreesCount, "trees")
 	field := int(tree - storage.TreeAccountUser128)
 	created := m.accountFields[field].indexes[index]
@@ -363,12 +395,6 @@ func (m *memtable) posting(tree storage.TreeID, index uint32) storage.Key {
 // Value implements storage.FlushSource. Values are little-endian.
 func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
 	switch tree {
-	case storage.TreeTransferID:
-		ordinal := uint64(m.transfersFirst) + uint64(index)
-		if index >= m.rowsCount {
-			ordinal = storage.TransferDeadMark
-		}
-		binary.LittleEndian.PutUint64(value, ordinal)
 	case storage.TreeAccountID, storage.TreeAccountStamp:
 		binary.LittleEndian.PutUint32(value, uint32(m.accountsFirst)+index)
 	case storage.TreeAccount:

@@ -93,7 +93,7 @@ func (f *Forest) TransfersOpen(query *accounting.TransferScan) {
 // matches tells whether a row fulfils the query, its range of timestamps apart.
 func (s *transferScan) matches(row *accounting.TransferRow) bool {
 	q, t := &s.query, &row.Transfer
-	if q.ByAccount && !s.touches(accountPair{row.DebitOrdinal, row.CreditOrdinal}) {
+	if q.ByAccount && !s.touches(uint32(row.DebitOrdinal), uint32(row.CreditOrdinal)) {
 		return false
 	}
 	return (q.UserData128.IsZero() || q.UserData128 == t.UserData128) &&
@@ -137,7 +137,7 @@ func (f *Forest) scanMemory(row *accounting.TransferRow) bool {
 			m = f.flushing
 		}
 		index := ordinal - uint64(m.transfersFirst)
-		if s.query.ByAccount && !s.touches(m.accounts[index]) {
+		if s.query.ByAccount && !s.touches(m.debits[index], m.credits[index]) {
 			continue
 		}
 		if s.matches(&m.rows[index]) {
@@ -149,8 +149,9 @@ func (f *Forest) scanMemory(row *accounting.TransferRow) bool {
 }
 
 // touches tells whether the account asked for is on a side asked for.
-func (s *transferScan) touches(pair accountPair) bool {
-	return s.query.Debits && pair.Debit == s.query.Account || s.query.Credits && pair.Credit == s.query.Account
+func (s *transferScan) touches(debit, credit uint32) bool {
+	account := uint32(s.query.Account)
+	return s.query.Debits && debit == account || s.query.Credits && credit == account
 }
 
 func (f *Forest) scanDisk(row *accounting.TransferRow) bool {

@@ -216,7 +216,8 @@ func (f *Forest) TransferAppend(row *accounting.TransferRow) accounting.Transfer
 	m.rows[index] = *row
 	m.rowsCount++
 	m.ids.insert(hashID(row.Transfer.ID), index)
-	m.accounts[index] = accountPair{row.DebitOrdinal, row.CreditOrdinal}
+	m.rowIDs[index] = row.Transfer.ID
+	m.debits[index], m.credits[index] = uint32(row.DebitOrdinal), uint32(row.CreditOrdinal)
 	m.statuses[index] = accounting.PendingNone
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		m.statuses[index] = accounting.PendingOpen
@@ -224,21 +225,19 @@ func (f *Forest) TransferAppend(row *accounting.TransferRow) accounting.Transfer
 	}
 	t := &row.Transfer
 	if t.UserData128.Lo|t.UserData128.Hi != 0 {
-		wide := &m.fields[fieldUser128]
-		wide.high[wide.count] = t.UserData128.Hi
-		wide.addValue(index, t.UserData128.Lo)
+		m.fields[fieldUser128].addWide(index, t.UserData128)
 	}
 	if t.UserData64 != 0 {
-		m.fields[fieldUser64].addValue(index, t.UserData64)
+		m.fields[fieldUser64].addNumber(index, t.UserData64)
 	}
 	if t.UserData32 != 0 {
-		m.fields[fieldUser32].addValue(index, uint64(t.UserData32))
+		m.fields[fieldUser32].addNarrow(index, t.UserData32)
 	}
 	if t.Ledger != 0 {
-		m.fields[fieldLedger].addValue(index, uint64(t.Ledger))
+		m.fields[fieldLedger].addNarrow(index, t.Ledger)
 	}
 	if t.Code != 0 {
-		m.fields[fieldCode].addValue(index, uint64(t.Code))
+		m.fields[fieldCode].addNarrow(index, uint32(t.Code))
 	}
 	if f.chainOpen {
 		f.undo.mark(undoTransferAppend)

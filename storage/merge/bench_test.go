@@ -15,7 +15,8 @@ import (
 	"ledger/storage/table"
 )
 
-const benchmarkRows = 65536
+// benchmarkRows is what a bar of full messages leaves in a memtable.
+const benchmarkRows = 32 * 8189
 
 // run calls f under b and reports the thread's own time per unit, because the machine may be shared.
 func run(b *testing.B, units float64, unit string, f func()) {
@@ -71,32 +72,6 @@ func load(rng *rand.Rand, tree storage.TreeID, first uint64, sequentialIDs bool)
 		entries = append(entries, e)
 	}
 	return entries
-}
-
-// columns is a memtable as the forest has it: keys and values in arrays without pointers.
-type columns struct {
-	source
-	keys   []table.Words
-	values []byte
-	width  int
-}
-
-func newColumns(tree storage.TreeID, entries []entry) *columns {
-	shape := table.ShapeOf(limits.Production(), tree)
-	c := &columns{width: int(storage.Trees[tree].ValueBytes)}
-	for i := range entries {
-		c.keys = append(c.keys, shape.WordsOf(&entries[i].key))
-		c.values = append(c.values, entries[i].value...)
-	}
-	return c
-}
-
-func (c *columns) EntriesCount(storage.TreeID) uint32 { return uint32(len(c.keys)) }
-func (c *columns) EntryWords(_ storage.TreeID, i uint32) (uint64, uint64, uint64, bool) {
-	return c.keys[i].A, c.keys[i].B, c.keys[i].C, false
-}
-func (c *columns) Value(_ storage.TreeID, i uint32, value []byte) {
-	copy(value, c.values[int(i)*c.width:(int(i)+1)*c.width])
 }
 
 var benchmarkTrees = []storage.TreeID{

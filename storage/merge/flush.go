@@ -11,6 +11,10 @@ import (
 
 // flushTree writes one tree of a sealed memtable as the tables of a run.
 func (m *Merger) flushTree(job *storage.Job) {
+	if source, ok := job.Source.(table.ColumnSource); ok && source.Columns(job.Tree, &m.columns.source) {
+		m.flushColumns(job, &m.columns.source)
+		return
+	}
 	shape := &m.shapes[job.Tree]
 	count := job.Source.EntriesCount(job.Tree)
 	assert.AtMost(uint64(count), m.entriesMax, "entries of a tree in a memtable")
@@ -40,19 +44,11 @@ func (m *Merger) flushTree(job *storage.Job) {
 // extract copies the keys of the job's tree and tells whether they ascend already.
 func (m *Merger) extract(job *storage.Job, records []record) (inOrder bool) {
 	inOrder = true
-	source, isWords := job.Source.(storage.WordSource)
 	tree := job.Tree
 	var last table.Words
 	for i := range records {
-		var words table.Words
-		var tombstone bool
-		if isWords {
-			words.A, words.B, words.C, tombstone = source.EntryWords(tree, uint32(i))
-		} else {
-			var key storage.Key
-			key, tombstone = job.Source.Entry(tree, uint32(i))
-			words = m.shapes[tree].WordsOf(&key)
-		}
+		key, tombstone := job.Source.Entry(tree, uint32(i))
+		words := m.shapes[tree].WordsOf(&key)
 		records[i] = record{Words: words, index: uint32(i), tombstone: tombstone}
 		if i > 0 && !last.Less(words) {
 			inOrder = false

@@ -2,6 +2,7 @@ package merge
 
 import (
 	"fmt"
+	"math/bits"
 
 	"ledger/arena"
 	"ledger/assert"
@@ -64,6 +65,7 @@ type Merger struct {
 	filling int // the output that is being filled
 
 	records [2][]record
+	columns columnSort
 	value   []byte // of the entry that is being flushed
 
 	cost, breath int
@@ -114,7 +116,11 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	m.value = a.Bytes(valueBytesMax, arena.PageBytes, "compaction sort")
 	for i := range m.records {
 		m.records[i] = arena.Slice[record](a, m.entriesMax, "compaction sort slots")
+		m.columns.slots[i] = arena.SliceWith[uint64](a, m.entriesMax, "compaction sort slots", arena.HugePages)
 	}
+	m.columns.indexBits = uint(bits.Len64(m.entriesMax))
+	m.columns.indexMask = 1<<m.columns.indexBits - 1
+	assert.AtMost(int(m.columns.indexBits), 32, "a slot holds a value of 4 bytes whole")
 	return m
 }
 

@@ -98,7 +98,7 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 	}
 	s := b.shape
 	if s.Encoding == storage.EncodingPrefix {
-		return b.AddPosting(key)
+		return b.addShort(key) || b.addPrefix(key)
 	}
 	if b.count == s.pageEntries && !b.pageNext() {
 		return false
@@ -131,9 +131,17 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 	return true
 }
 
-// AddPosting is AddWords for a tree of postings.
-func (b *Builder) AddPosting(key Words) bool {
-	return b.open && (b.addShort(key) || b.addPrefix(key))
+// AddPostings appends entries of a tree of postings, and returns how many of them the table had room for.
+func (b *Builder) AddPostings(keys []Words) int {
+	if !b.open {
+		return 0
+	}
+	for i := range keys {
+		if !b.addShort(keys[i]) && !b.addPrefix(keys[i]) {
+			return i
+		}
+	}
+	return len(keys)
 }
 
 // addShort is the way that nearly all postings go: neither the first of a group nor near the page's end, and no wider than
