@@ -56,6 +56,7 @@ type Arena struct {
 type mapping struct {
 	address unsafe.Pointer
 	bytes   uintptr
+	name    string
 }
 
 // New returns an arena without memory.
@@ -87,7 +88,7 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	if err != nil {
 		panic(&Error{Name: name, Bytes: size, Err: err})
 	}
-	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare)})
+	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare), name})
 	a.count(name, rounded)
 
 	skip := -uintptr(start) & uintptr(alignBytes-1)
@@ -135,6 +136,13 @@ func (a *Arena) count(name string, size uint64) {
 
 // Entries returns what was reserved, by name, in the order of first use.
 func (a *Arena) Entries() []Entry { return append([]Entry(nil), a.entries...) }
+
+// Regions calls visit with every mapping and the name it was reserved for: for binding to a NUMA node, and for locking.
+func (a *Arena) Regions(visit func(name string, data []byte)) {
+	for _, m := range a.mappings {
+		visit(m.name, unsafe.Slice((*byte)(m.address), m.bytes))
+	}
+}
 
 // BytesTotal is the sum over all names.
 func (a *Arena) BytesTotal() (total uint64) {

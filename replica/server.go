@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -210,6 +211,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if err != nil {
 		return refusal(err)
 	}
+	s.placeMemory(callbacks)
 	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing collects.
 	s.opened.Consensus.SessionsTrailer = nil
 	runtime.GC()
@@ -250,6 +252,32 @@ func describe(e *net.LogEntry) string {
 		what = "closed the connection"
 	}
 	return fmt.Sprintf("client %s (%s): %s: %s", posix.AddrPortFromPeer(e.Peer), e.Client, what, e.Reason)
+}
+
+// placeMemory binds what is reserved to the plan's node, and in production locks the caches, page by page as they are touched.
+// What the kernel refuses is said once; the server goes on without.
+func (s *Server) placeMemory(callbacks Callbacks) {
+	var bindError error
+	var caches [][]byte
+	s.memory.Regions(func(name string, data []byte) {
+		if s.plan.Node >= 0 {
+			if err := affinity.BindMemory(data, s.plan.Node); err != nil && bindError == nil {
+				bindError = err
+			}
+		}
+		if strings.Contains(name, "cache") {
+			caches = append(caches, data)
+		}
+	})
+	if bindError != nil {
+		callbacks.Log("warning: " + bindError.Error())
+	}
+	if s.opened.Limits.RequestBytesMax < limits.Production().RequestBytesMax {
+		return // development
+	}
+	if err := affinity.LockMemory(caches...); err != nil {
+		callbacks.Log("warning: " + err.Error())
+	}
 }
 
 // faultError gives a fault the type that its cause deserves.
