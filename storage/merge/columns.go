@@ -55,10 +55,7 @@ func (m *Merger) flushColumns(job *storage.Job, c *table.Columns) {
 		keys := m.columns.keys[:min(emitEntries, count-from)]
 		if shape.Encoding == storage.EncodingPrefix {
 			m.postings(shape, c, slots, from, keys)
-			for added := m.packer.AddPostings(keys); added < len(keys); added += m.packer.AddPostings(keys[added:]) {
-				m.finishTable(job)
-				m.packer.Begin(m.take())
-			}
+			m.addPostings(job, keys)
 		} else {
 			m.identities(job, c, slots, from, len(keys))
 		}

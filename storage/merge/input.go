@@ -15,7 +15,6 @@ const readPages = 4
 
 // input is one run as a stream of entries, read ahead by a few pages, across tables.
 type input struct {
-	run     int
 	tables  []storage.Table // those that are not consumed, the current one first
 	buffers [2]inputBuffer
 	current int // the buffer of tables[0]
@@ -39,12 +38,9 @@ type inputBuffer struct {
 	reading bool
 }
 
-// head of the current entry.
-func (in *input) head() head { return head{Words: in.keys[in.at], run: in.run} }
-
 // open starts a run behind fromKey (at its beginning without). It returns false if nothing is left of the run, or on a fault.
 func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fromKey *storage.Key) bool {
-	in.run, in.tables, in.current = run, tables, 0
+	in.tables, in.current = tables, 0
 	for i := range in.buffers {
 		in.buffers[i].asked, in.buffers[i].slot = 0, run*len(in.buffers)+i
 	}

@@ -1,65 +1,74 @@
 package merge
 
 import (
+	"math/bits"
+
 	"ledger/assert"
 	"ledger/storage"
 	"ledger/storage/table"
 )
 
-// head is the key of an input's current entry. Of equal keys the newest run's comes first.
-type head struct {
-	table.Words
-	run int
-}
-
-func (h *head) before(other *head) bool {
-	if h.A != other.A {
-		return h.A < other.A
-	}
-	if h.B != other.B {
-		return h.B < other.B
-	}
-	if h.C != other.C {
-		return h.C < other.C
-	}
-	return h.run < other.run
-}
-
-// heads are the inputs that are not exhausted, the next entry first. Eight are few enough to keep in order by moving: entries
-// of one value mostly come from the same input, and then nothing moves.
+// heads are the next keys of the inputs, and the inputs in their order. Of equal keys the newest run's comes first. A new key's
+// place is counted: random keys would make every second comparison a wrong guess.
 type heads struct {
-	order [storage.MergeRunsMax]head
-	count int
+	a, b, c [storage.MergeRunsMax]uint64 // words of each run's next key; exhausted: above all keys
+	order   uint64                       // runs, a byte each, the first one lowest
+	count   int                          // runs that are not exhausted
 }
 
-// sink puts the first head, whose key has grown, where it belongs.
-func (h *heads) sink() {
-	if h.count > 1 && h.order[1].before(&h.order[0]) {
-		h.sinkDeep()
+const _ = uint(8 - storage.MergeRunsMax) // a word holds the runs of a merge
+
+// aboveAll keys: a plain key's last word is 0, an ordinal has 5 bytes.
+var aboveAll = table.Words{A: ^uint64(0), B: ^uint64(0), C: ^uint64(0)}
+
+// reset makes all runs exhausted.
+func (h *heads) reset() {
+	*h = heads{}
+	for run := range h.a {
+		h.set(run, aboveAll)
 	}
 }
 
-func (h *heads) sinkDeep() {
-	first := h.order[0]
-	h.order[0] = h.order[1]
-	i := 2
-	for ; i < h.count && h.order[i].before(&first); i++ {
-		h.order[i-1] = h.order[i]
+// set gives a run its key; its place in the order is not changed.
+func (h *heads) set(run int, key table.Words) { h.a[run], h.b[run], h.c[run] = key.A, key.B, key.C }
+
+func (h *heads) key(run int) table.Words { return table.Words{A: h.a[run], B: h.b[run], C: h.c[run]} }
+
+// first is the run with the next key.
+func (h *heads) first() int { return int(h.order & 0xff) }
+
+// limit is the next key of all runs but the first.
+func (h *heads) limit() table.Words { return h.key(int(h.order >> 8 & 0xff)) }
+
+// rank counts the runs whose keys come before the run's.
+func (h *heads) rank(run int) (rank uint) {
+	key := h.key(run)
+	for other := range storage.MergeRunsMax {
+		newer := uint64(other-run) >> 63 // its key comes first even if it is the same
+		_, before := bits.Sub64(h.c[other], key.C, newer)
+		_, before = bits.Sub64(h.b[other], key.B, before)
+		_, before = bits.Sub64(h.a[other], key.A, before)
+		rank += uint(before)
 	}
-	h.order[i-1] = first
+	return rank
 }
 
-// removeFirst drops the first head.
-func (h *heads) removeFirst() {
-	copy(h.order[:], h.order[1:h.count])
-	h.count--
+// sort puts all runs in order.
+func (h *heads) sort() {
+	h.order = 0
+	for run := range storage.MergeRunsMax {
+		h.order |= uint64(run) << (8 * h.rank(run))
+	}
 }
 
-func (h *heads) insert(first head) {
-	copy(h.order[1:], h.order[:h.count])
-	h.order[0] = first
-	h.count++
-	h.sink()
+// follow gives the first run its next key and puts it where it belongs.
+func (h *heads) follow(key table.Words) {
+	run := h.first()
+	h.set(run, key)
+	place := 8 * h.rank(run)
+	others := h.order >> 8
+	below := others & (1<<place - 1)
+	h.order = below | uint64(run)<<place | (others^below)<<8
 }
 
 // merge merges runs of a tree into one, as far as the job goes.
@@ -73,65 +82,90 @@ func (m *Merger) merge(job *storage.Job) {
 		return
 	}
 	width := 1
-	for i := range h.order[:h.count] {
-		if shape.Encoding == storage.EncodingPrefix {
-			width = max(width, shape.PageWidth(m.inputs[h.order[i].run].page))
+	for run := range job.Runs {
+		if shape.Encoding == storage.EncodingPrefix && h.key(run) != aboveAll {
+			width = max(width, shape.PageWidth(m.inputs[run].page))
 		}
 	}
 	m.packer.Reset(shape, width)
 	consumed := uint64(0)
-	var key head
+	var last table.Words
 	for h.count > 0 && consumed < job.EntriesMax {
-		key = h.order[0]
-		in := &m.inputs[key.run]
-		index := in.index + in.at
-		tombstone := shape.Tombstone(in.page, index)
-		if !tombstone || !job.DropTombstones {
-			var value []byte
-			if shape.ValueBytes > 0 {
-				value = shape.Value(in.page, index)
-			}
-			m.add(job, key.Words, tombstone, value)
-		}
+		in := &m.inputs[h.first()]
+		// Entries are taken up to the next one of another input. If that has the same key, the first input's is newer.
+		stretch := in.stretch(&h, job.EntriesMax-consumed)
+		taken := max(1, stretch)
+		m.pass(job, shape, in, taken)
+		last = in.keys[in.at+taken-1]
+		in.at += taken
+		consumed += uint64(taken)
+		m.advance(shape, in, &h)
 		// The entry is consumed, and older ones with its key are hidden by it: keys are never cut apart.
-		for h.count > 0 && h.order[0].Words == key.Words {
+		for stretch == 0 && h.count > 0 && h.key(h.first()) == last && m.fault == nil {
+			in := &m.inputs[h.first()]
+			in.at++
 			consumed++
-			in := &m.inputs[h.order[0].run]
-			if in.at++; in.at < in.count {
-				h.order[0].Words = in.keys[in.at]
-				h.sink()
-				continue
-			}
-			m.next(shape, in, &h)
-			if m.fault != nil {
-				m.abandonInputs(job)
-				m.packer.Abandon()
-				return
-			}
+			m.advance(shape, in, &h)
 		}
-		m.spend(1)
+		if m.fault != nil {
+			m.abandonInputs(job)
+			m.packer.Abandon()
+			return
+		}
+		m.spend(taken)
 	}
 	m.finishTable(job)
 	job.Finished = h.count == 0
 	if consumed > 0 {
-		shape.Put(key.Words, &job.UpTo)
+		shape.Put(last, &job.UpTo)
 	}
 	m.statistics.EntriesMerged += consumed
 	m.abandonInputs(job)
 }
 
-// next moves the first input, whose batch is consumed, to its next entry.
-func (m *Merger) next(shape *table.Shape, in *input, h *heads) {
-	if !m.refill(in, shape) {
-		h.removeFirst()
+// stretch counts the next entries of the first input that come before all other inputs' next ones, at most so many.
+func (in *input) stretch(h *heads, most uint64) (count int) {
+	keys := in.keys[in.at:in.count]
+	if uint64(len(keys)) > most {
+		keys = keys[:most]
+	}
+	limit := h.limit()
+	for count < len(keys) && keys[count].Less(limit) {
+		count++
+	}
+	return count
+}
+
+// pass packs the next entries of an input.
+func (m *Merger) pass(job *storage.Job, shape *table.Shape, in *input, count int) {
+	keys := in.keys[in.at : in.at+count]
+	if shape.Encoding == storage.EncodingPrefix {
+		m.addPostings(job, keys)
 		return
 	}
-	h.order[0] = in.head()
-	h.sink()
+	for i := range keys {
+		index := in.index + in.at + i
+		tombstone := shape.Tombstone(in.page, index)
+		if tombstone && job.DropTombstones {
+			continue
+		}
+		m.add(job, keys[i], tombstone, shape.Value(in.page, index))
+	}
+}
+
+// advance puts the first input, entries of which have been consumed, where its next entry belongs.
+func (m *Merger) advance(shape *table.Shape, in *input, h *heads) {
+	if in.at == in.count && !m.refill(in, shape) {
+		h.follow(aboveAll)
+		h.count--
+		return
+	}
+	h.follow(in.keys[in.at])
 }
 
 // openInputs starts the reads of all runs, then positions each.
 func (m *Merger) openInputs(job *storage.Job, shape *table.Shape, h *heads) bool {
+	h.reset()
 	var open [storage.MergeRunsMax]bool
 	for run, tables := range job.Runs {
 		open[run] = m.open(&m.inputs[run], run, tables, job.From, &job.FromKey)
@@ -143,8 +177,11 @@ func (m *Merger) openInputs(job *storage.Job, shape *table.Shape, h *heads) bool
 		if !m.position(&m.inputs[run], shape, job.From, &job.FromKey) {
 			return false
 		}
-		h.insert(m.inputs[run].head())
+		in := &m.inputs[run]
+		h.set(run, in.keys[in.at])
+		h.count++
 	}
+	h.sort()
 	return true
 }
 

@@ -255,6 +255,14 @@ func (m *Merger) add(job *storage.Job, key table.Words, tombstone bool, value []
 	}
 }
 
+// addPostings is add for a tree of postings.
+func (m *Merger) addPostings(job *storage.Job, keys []table.Words) {
+	for added := m.packer.AddPostings(keys); added < len(keys); added += m.packer.AddPostings(keys[added:]) {
+		m.finishTable(job)
+		m.packer.Begin(m.take())
+	}
+}
+
 // finishTable seals the open table, if there is one, and writes it.
 func (m *Merger) finishTable(job *storage.Job) {
 	if !m.packer.Open() {
