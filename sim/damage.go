@@ -187,7 +187,14 @@ func (w *World) damageBeyond() {
 	}
 	if what == 6 && head > checkpointOp && r.IntN(2) == 0 { // the log, while it is being replayed
 		offset, length := prepareOf(needed())
-		rotAt, rot = r.IntN(200), func() { image.damage(r, offset, length) }
+		for range 8 { // one with a body, if there is one, and behind the header
+			if sector := uint64(w.limits.SectorBytes); length > 2*sector {
+				offset, length = offset+sector, length-sector
+				break
+			}
+			offset, length = prepareOf(needed())
+		}
+		rotAt, rot = r.IntN(80), func() { image.damage(r, offset, length) }
 	}
 	if w.auditUntilFault(rotAt, rot); w.fault != nil {
 		w.result.FaultsCount++

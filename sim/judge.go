@@ -180,6 +180,9 @@ func (j *Judge) commit() {
 	}
 	for i := range int(h.RequestsCount()) {
 		r := prepare.RequestAt(p, i)
+		if h.IsGroup() && r.Operation.Class() == wire.ClassControl {
+			j.fail("op %d has operation %d in a group: it has to be alone", h.Op(), r.Operation)
+		}
 		c := model.Committed{
 			Op:              h.Op(),
 			Timestamp:       r.Timestamp,

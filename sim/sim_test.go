@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	seedsFlag = flag.Int("seeds", 60, "seeds that TestSeeds runs")
+	seedsFlag = flag.Int("seeds", 200, "seeds that TestSeeds runs")
 	linesFlag = flag.Int("trace-lines", 0, "how much of a failing run is shown")
 	seedFlag  = flag.Uint64("seed", 0, "first seed of TestSeeds; 0: by the clock")
 )
