@@ -164,22 +164,26 @@ func balancesOf(row *accounting.TransferRow) [8]*wire.U128 {
 
 // encodeBalances writes a mask of those that are not zero, half a byte for the length of each, and the bytes.
 func encodeBalances(w *writer, row *accounting.TransferRow) {
-	var mask, present byte
+	var mask byte
 	var lengths uint32
-	balances := balancesOf(row)
 	var widths [8]int
+	present := 0
+	balances := balancesOf(row)
 	for i, balance := range &balances {
-		if widths[i] = bytesOf128(*balance); widths[i] > 0 {
+		if balance.Lo|balance.Hi != 0 {
+			width := bytesOf128(*balance)
 			mask |= 1 << i
-			lengths |= uint32(widths[i]-1) << (4 * present)
+			lengths |= uint32(width-1) << (4 * present)
+			widths[present&7] = width
 			present++
 		}
 	}
 	w.data[w.at] = mask
 	w.at++
-	w.trimmed(uint64(lengths), int(present+1)/2)
-	for i, balance := range &balances {
-		w.trimmed128(*balance, widths[i])
+	w.trimmed(uint64(lengths), (present+1)/2)
+	for i := 0; mask != 0; mask &= mask - 1 {
+		w.trimmed128(*balances[bits.TrailingZeros8(mask)&7], widths[i&7])
+		i++
 	}
 }
 

@@ -245,14 +245,21 @@ func (b *Builder) Add(ordinal accounting.TransferOrdinal, row *accounting.Transf
 			}
 		}
 		w := writer{data: &b.scratch}
-		encode(&w, row, &b.before)
 		end := len(b.page) - 2*(b.count/groupRows+1)
+		direct := b.at+len(b.scratch) <= end // what is written behind the row is written over, or cleared when the page is full
+		if direct {
+			w.data = (*[rowBytesMax + 32]byte)(b.page[b.at:])
+		}
+		encode(&w, row, &b.before)
 		if b.at+w.at <= end {
 			if groupStart {
 				binary.LittleEndian.PutUint16(b.page[end:], uint16(b.at))
 			}
 			b.note(ordinal, row)
-			b.at += copy(b.page[b.at:], b.scratch[:w.at])
+			if !direct {
+				copy(b.page[b.at:], b.scratch[:w.at])
+			}
+			b.at += w.at
 			b.before.follow(row)
 			b.count++
 			b.entries++
@@ -270,9 +277,8 @@ func (b *Builder) Add(ordinal accounting.TransferOrdinal, row *accounting.Transf
 // note checks the order and opens the page's entry in the header page.
 func (b *Builder) note(ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	timestamp := row.Transfer.Timestamp
-	key := Key(ordinal, timestamp)
 	if b.entries == 0 {
-		b.keyMin = key
+		b.keyMin = Key(ordinal, timestamp)
 	} else {
 		assert.Equal(uint64(ordinal), uint64(b.last)+1, "rows follow each other")
 		assert.That(timestamp > b.lastStamp, "timestamps of the rows ascend")
@@ -281,6 +287,7 @@ func (b *Builder) note(ordinal accounting.TransferOrdinal, row *accounting.Trans
 		b.firstOfPage = timestamp
 		binary.LittleEndian.PutUint64(b.page[8:], uint64(ordinal))
 		binary.LittleEndian.PutUint64(b.page[16:], timestamp)
+		key := Key(ordinal, timestamp)
 		b.header.PageSet(b.pageNumber, &key, b.entries)
 	}
 	b.last, b.lastStamp = ordinal, timestamp
