@@ -171,14 +171,6 @@ type FlushSource interface {
 	Row(index uint32) *accounting.TransferRow
 }
 
-// WordSource is a FlushSource that gives keys as three numbers, the first bytes highest: they stay in registers, which is a
-// good part of a flush's time.
-type WordSource interface {
-	FlushSource
-	// EntryWords is Entry.
-	EntryWords(tree TreeID, index uint32) (a, b, c uint64, tombstone bool)
-}
-
 // JobKind of a Job.
 type JobKind uint8
 
