@@ -6,7 +6,8 @@
 //
 // A turn costs at most one system call: submissions and the collection of completions share it, and there is none at all if
 // nothing is to be submitted and the ring's flag word announces nothing. Wait is the same call with a time limit; a read of
-// the parker's eventfd is kept armed, so that a wake is a completion like any other.
+// the parker's eventfd is kept armed, so that a wake is a completion like any other. The first part of a wait, waitBriefNs, is
+// hidden from Go's runtime, which then neither gives our P away nor has to find us another; only what is longer is a second call.
 //
 // In:     operations of ports.Disk and ports.Network.
 // Out:    their completions.

@@ -39,6 +39,7 @@ type connection struct {
 	fd            int
 	state         connectionState
 	isReceiving   bool
+	isDrained     bool // the last receive took all there was
 	isSending     bool
 	inFlightCount uint8 // operations queued or in the kernel
 
@@ -208,6 +209,9 @@ func (n *Network) submit(kind uint8, id ports.ConnectionID, c *connection) {
 		entry.OpCode = giouring.OpRecv
 		entry.Addr = uint64(c.receiveAddress)
 		entry.Len = c.receiveBytes
+		if c.isDrained {
+			entry.IoPrio = giouring.RecvsendPollFirst // a try would find nothing: the client waits for its reply
+		}
 	case kindSend:
 		// WAITALL: the kernel goes on by itself when the socket's buffer was full.
 		entry.OpCode = giouring.OpSend
@@ -247,6 +251,7 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 			n.onConnect(id, c, result)
 		case kind == kindReceive && !isInterrupted:
 			c.isReceiving = false
+			c.isDrained = flags&giouring.CQEFSockNonempty == 0
 			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
 		case kind == kindSend && result >= 0 && c.sentBytes+uint32(result) < c.sendBytes:
 			c.sentBytes += uint32(result)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"github.com/pawelgaczynski/giouring"
@@ -53,10 +54,12 @@ var operationsNeeded = [...]struct {
 	{giouring.OpRecv, "recv"}, {giouring.OpSend, "send"}, {giouring.OpClose, "close"}, {giouring.OpAsyncCancel, "cancel"},
 }
 
-// ring is a giouring.Ring with the flag word that giouring keeps to itself.
+// ring is a giouring.Ring with the words that giouring keeps to itself, and an enter of our own.
 type ring struct {
 	*giouring.Ring
 	flags   *uint32 // of the submission queue, written by the kernel
+	head    *uint32 // of the submission queue, written by the kernel
+	tail    *uint32 // of the submission queue, written by us
 	mapping []byte
 }
 
@@ -87,12 +90,15 @@ func (r *ring) prepare(p *params) error {
 			return fmt.Errorf("%w: the kernel lacks its operation %s", ErrUnavailable, operation.name)
 		}
 	}
-	mapping, err := unix.Mmap(r.RingFd(), 0, int(p.sqFlags)+4, unix.PROT_READ, unix.MAP_SHARED|unix.MAP_POPULATE)
+	mappingBytes := int(max(p.sqFlags, p.sqHead, p.sqTail)) + 4
+	mapping, err := unix.Mmap(r.RingFd(), 0, mappingBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
-		return fmt.Errorf("%w: its flag word cannot be mapped: %v", ErrUnavailable, err)
+		return fmt.Errorf("%w: its queue's words cannot be mapped: %v", ErrUnavailable, err)
 	}
 	r.mapping = mapping
 	r.flags = (*uint32)(unsafe.Pointer(&mapping[p.sqFlags]))
+	r.head = (*uint32)(unsafe.Pointer(&mapping[p.sqHead]))
+	r.tail = (*uint32)(unsafe.Pointer(&mapping[p.sqTail]))
 	return nil
 }
 
@@ -117,10 +123,41 @@ func (r *ring) announces() bool {
 	return atomic.LoadUint32(r.flags)&(giouring.SQTaskrun|giouring.SQCQOverflow) != 0
 }
 
+// enterArguments is what an enter that waits names; off heap. The kernel's io_uring_getevents_arg.
+type enterArguments struct {
+	signalMask      uint64
+	signalMaskBytes uint32
+	waitUs          uint32
+	timeout         uint64 // address
+}
+
+// enter publishes the entries that were filled in, submits them and collects completions. With arguments it waits for one of them.
+//
+// isBrief: the runtime is not told. Telling it costs more than most enters take: it notices a call of 20 µs, gives our P away, and the
+// return has to find another. But a stop of the world waits for us, so the caller says that this returns soon.
+func (r *ring) enter(arguments *enterArguments, isBrief bool) error {
+	left := r.SQReady()
+	atomic.StoreUint32(r.tail, atomic.LoadUint32(r.head)+left)
+	system := syscall.Syscall6
+	flags, waitCount, argumentsBytes := uintptr(giouring.EnterGetEvents), uintptr(0), uintptr(0)
+	if arguments != nil {
+		flags, waitCount, argumentsBytes = flags|uintptr(giouring.EnterExtArg), 1, unsafe.Sizeof(*arguments)
+	}
+	if isBrief {
+		system = syscall.RawSyscall6
+	}
+	_, _, errno := system(unix.SYS_IO_URING_ENTER, uintptr(r.RingFd()), uintptr(left), waitCount, flags,
+		uintptr(unsafe.Pointer(arguments)), argumentsBytes)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 func (r *ring) close() {
 	if r.mapping != nil {
 		_ = unix.Munmap(r.mapping)
-		r.mapping, r.flags = nil, nil
+		r.mapping, r.flags, r.head, r.tail = nil, nil, nil, nil
 	}
 	r.QueueExit()
 }

@@ -20,6 +20,8 @@ const (
 	wakePort  = 255 // in place of a port's index: the parker's eventfd
 	closePort = 254 // the cancellation of everything, in Close
 	closeWait = 5 * time.Second
+	// waitBriefNs is how long a stop of the world may have to wait for us.
+	waitBriefNs = 500_000
 )
 
 // port is what the thread needs of a Disk or a Network.
@@ -39,6 +41,7 @@ type port interface {
 // kernelMemory is what submissions of the thread itself name.
 type kernelMemory struct {
 	timeout     syscall.Timespec
+	arguments   enterArguments
 	wakeCounter uint64
 }
 
@@ -119,8 +122,7 @@ func (t *Thread) Turn() (completionsCount int) {
 	t.flush()
 	if len(t.queued) > 0 || t.ring.announces() {
 		t.countSyscall()
-		_, err := t.ring.SubmitAndGetEvents()
-		t.entered(err)
+		t.entered(t.ring.enter(nil, true))
 	}
 	completionsCount = t.collect()
 	t.isAfterWait = false
@@ -141,14 +143,20 @@ func (t *Thread) Wait(timeoutNs uint64) {
 			return
 		}
 	}
-	t.enterAndWait(timeoutNs)
+	// Under load something comes soon, so the first part of a wait is one that the runtime need not know of.
+	briefNs := min(timeoutNs, waitBriefNs)
+	if t.enterAndWait(briefNs, true) == unix.ETIME && timeoutNs > briefNs && t.ring.CQReady() == 0 {
+		_ = t.enterAndWait(timeoutNs-briefNs, false)
+	}
 }
 
-func (t *Thread) enterAndWait(timeoutNs uint64) {
+func (t *Thread) enterAndWait(timeoutNs uint64, isBrief bool) error {
 	t.kernel.timeout = syscall.NsecToTimespec(int64(min(timeoutNs, ports.WaitNsMax)))
+	t.kernel.arguments = enterArguments{timeout: uint64(uintptr(unsafe.Pointer(&t.kernel.timeout)))}
 	t.countSyscall()
-	_, err := t.ring.SubmitAndWaitTimeout(1, &t.kernel.timeout, nil)
+	err := t.ring.enter(&t.kernel.arguments, isBrief)
 	t.entered(err)
+	return err
 }
 
 // flush lets all ports fill in submissions. The eventfd comes first: it must be armed whenever the thread waits.
@@ -162,8 +170,16 @@ func (t *Thread) flush() {
 			t.wakeArmed = true
 		}
 	}
+	// Disks before networks: a write of the log takes longest and waits for nobody, while every send costs some microseconds.
 	for _, p := range t.ports {
-		p.flush()
+		if disk, ok := p.(*Disk); ok {
+			disk.flush()
+		}
+	}
+	for _, p := range t.ports {
+		if network, ok := p.(*Network); ok {
+			network.flush()
+		}
 	}
 }
 
@@ -286,7 +302,7 @@ func (t *Thread) drain() {
 	}
 	for deadline := time.Now().Add(closeWait); t.inKernel > 0 && time.Now().Before(deadline); {
 		if t.collect() == 0 && t.inKernel > 0 {
-			t.enterAndWait(uint64(10 * time.Millisecond))
+			_ = t.enterAndWait(uint64(10*time.Millisecond), false)
 		}
 	}
 }

@@ -249,8 +249,8 @@ func TestSyscallCount(t *testing.T) {
 		}
 		before = thread.SyscallCount()
 		thread.Wait(1_000_000)
-		if count := thread.SyscallCount() - before; count > 1 {
-			t.Fatalf("a wait made %d system calls, want at most 1", count)
+		if count := thread.SyscallCount() - before; count > 2 {
+			t.Fatalf("a wait made %d system calls, want a brief one and a long one at most", count)
 		}
 	}
 }
