@@ -137,9 +137,7 @@ func (f *Forest) touchAccounts() {
 		}
 	}
 	for i := range hashes {
-		ordinal := uint32(a.ordinals[i])
-		lap := ordinal / c.sets
-		home := (ordinal-lap*c.sets)*cacheWays + lap%cacheWays
+		home := c.home(a.ordinals[i])
 		a.entries[i] = home
 		account := &c.accounts[home]
 		sum += account.ID.Lo + account.Timestamp + c.dirtyAt[home] + uint64(c.tags[home])
