@@ -25,7 +25,6 @@ type ahead struct {
 	keys     [aheadEvents]storage.Key
 	hashes   [2 * aheadEvents]uint64
 	ordinals [2 * aheadEvents]accounting.AccountOrdinal
-	entries  [2 * aheadEvents]uint32
 	sink     uint64 // so that the loads are not optimised away
 }
 
@@ -138,16 +137,8 @@ func (f *Forest) touchAccounts() {
 	}
 	for i := range hashes {
 		home := c.home(a.ordinals[i])
-		a.entries[i] = home
 		account := &c.accounts[home]
 		sum += account.ID.Lo + account.Timestamp + c.dirtyAt[home] + uint64(c.tags[home])
-	}
-	dirty := f.filling.dirty
-	for i := range hashes {
-		if at := c.dirtyAt[a.entries[i]]; at>>32 == f.epoch {
-			d := &dirty[uint32(at)]
-			sum += d.Account.ID.Lo + d.Account.Timestamp
-		}
 	}
 	a.sink += sum
 }

@@ -21,7 +21,7 @@ type cache struct {
 	tags     []uint32 // ordinal+1, cacheWays of a set together; 0 is empty
 	used     []uint8  // since the hand passed
 	hands    []uint8  // per set
-	dirtyAt  []uint64 // epoch of a memtable<<32 | index of the account in its dirty list
+	dirtyAt  []uint64 // epoch of a memtable<<32 | index of the account in its dirty list; see Forest.cachePut
 	accounts []accounting.Account
 
 	// idSlots: cacheWays of a set together: 32 bits of the hash (never 0), ordinal. The account in the cache tells whether the
@@ -90,9 +90,8 @@ func (c *cache) findID(id accounting.U128, hash uint64) (accounting.AccountOrdin
 	return 0, false
 }
 
-// put adds an account that is not in the cache and returns its entry.
-func (c *cache) put(ordinal accounting.AccountOrdinal, account *accounting.Account) uint32 {
-	assert.That(uint32(ordinal)+1 != 0, "account ordinals are not used up")
+// place returns the entry that an ordinal that is not in the cache will take. What is there has to go.
+func (c *cache) place(ordinal accounting.AccountOrdinal) uint32 {
 	entry := c.home(ordinal)
 	set := entry / cacheWays
 	base := set * cacheWays
@@ -107,11 +106,16 @@ func (c *cache) put(ordinal accounting.AccountOrdinal, account *accounting.Accou
 			c.used[entry] = 0
 		}
 	}
+	return entry
+}
+
+// put fills the place of an ordinal.
+func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *accounting.Account, dirtyAt uint64) {
+	assert.That(uint32(ordinal)+1 != 0, "account ordinals are not used up")
 	c.tags[entry] = uint32(ordinal) + 1
 	c.used[entry] = 1
-	c.dirtyAt[entry] = 0
+	c.dirtyAt[entry] = dirtyAt
 	c.accounts[entry] = *account
-	return entry
 }
 
 // putID notes the ordinal of an id.

@@ -168,6 +168,7 @@ func (f *Forest) Counters() Counters {
 func (f *Forest) seal() {
 	assert.That(f.flushing == nil, "the flush before is installed")
 	m := f.filling
+	f.dirtyBack()
 	m.seal()
 	next := f.memtables[0]
 	if next == m {

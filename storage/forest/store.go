@@ -59,51 +59,68 @@ func (f *Forest) AccountRead(ordinal accounting.AccountOrdinal, account *account
 func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 	assert.Below(ordinal, f.filling.accountsNext(), "an account that is read exists")
 	if index, ok := f.filling.dirtyOf.find(uint64(ordinal)); ok {
-		entry := f.cache.put(ordinal, &f.filling.dirty[index].Account)
-		f.cache.dirtyAt[entry] = f.epoch<<32 | uint64(index)
-		return entry
+		return f.cachePut(ordinal, &f.filling.dirty[index].Account, f.epoch<<32|uint64(index))
 	}
 	if f.flushing != nil {
 		if index, ok := f.flushing.dirtyOf.find(uint64(ordinal)); ok {
-			return f.cache.put(ordinal, &f.flushing.dirty[index].Account)
+			return f.cachePut(ordinal, &f.flushing.dirty[index].Account, 0)
 		}
 	}
 	key := keyOfAccount(ordinal)
 	account := &f.accountScratch
 	found := f.treeFind(storage.TreeAccount, &key, accountBytes(account))
 	assert.That(found, "an account that exists is in the memtables or in its tree")
-	return f.cache.put(ordinal, account)
+	return f.cachePut(ordinal, account, 0)
+}
+
+// cachePut brings an account into the cache. One that is dirty in the filling memtable has its state in the cache alone, as long as
+// it is there; the memtable gets it when the account leaves, and of those that stay when it is sealed. So a change is
+// written once.
+func (f *Forest) cachePut(ordinal accounting.AccountOrdinal, account *accounting.Account, dirtyAt uint64) uint32 {
+	c := f.cache
+	entry := c.place(ordinal)
+	if at := c.dirtyAt[entry]; at>>32 == f.epoch {
+		d := &f.filling.dirty[uint32(at)]
+		assert.Equal(uint32(d.Ordinal)+1, c.tags[entry], "a dirty account goes back to where it came from")
+		d.Account = c.accounts[entry]
+	}
+	c.put(entry, ordinal, account, dirtyAt)
+	return entry
+}
+
+// dirtyBack gives the filling memtable the state of all that is dirty in it, before it is sealed.
+func (f *Forest) dirtyBack() {
+	c := f.cache
+	dirty := f.filling.dirty[:f.filling.dirtyCount]
+	for i := range dirty {
+		d := &dirty[i]
+		if entry := c.find(d.Ordinal); entry != noEntry {
+			assert.Equal(c.dirtyAt[entry], f.epoch<<32|uint64(i), "the cache knows what is dirty")
+			d.Account = c.accounts[entry]
+		}
+	}
 }
 
 // AccountWrite implements accounting.Store.
 func (f *Forest) AccountWrite(ordinal accounting.AccountOrdinal, account *accounting.Account) {
 	m := f.filling
 	entry := f.cache.find(ordinal)
-	var index uint32
-	dirty := false
-	if entry != noEntry {
-		if at := f.cache.dirtyAt[entry]; at>>32 == f.epoch {
-			index, dirty = uint32(at), true
-		}
-	} else {
-		entry = f.accountLoad(ordinal) // the old state is wanted by the undo log
+	if entry == noEntry {
+		entry = f.accountLoad(ordinal)
 	}
-	if !dirty {
-		index, dirty = m.dirtyOf.find(uint64(ordinal))
-	}
+	dirty := f.cache.dirtyAt[entry]>>32 == f.epoch
 	if f.chainOpen {
 		f.undo.account(ordinal, &f.cache.accounts[entry], !dirty)
 	}
 	if !dirty {
 		assert.Below(ordinal, m.accountsNext(), "an account that is written exists")
-		index = m.dirtyCount
+		index := m.dirtyCount
 		m.dirtyCount++
 		m.dirty[index].Ordinal = ordinal
 		m.dirtyOf.insert(uint64(ordinal), index)
+		f.cache.dirtyAt[entry] = f.epoch<<32 | uint64(index)
 	}
-	m.dirty[index].Account = *account
 	f.cache.accounts[entry] = *account
-	f.cache.dirtyAt[entry] = f.epoch<<32 | uint64(index)
 }
 
 // AccountAppend implements accounting.Store.
@@ -126,8 +143,7 @@ func (f *Forest) AccountAppend(account *accounting.Account) accounting.AccountOr
 			m.accountFields[field].add(created)
 		}
 	}
-	entry := f.cache.put(ordinal, account)
-	f.cache.dirtyAt[entry] = f.epoch<<32 | uint64(index)
+	f.cachePut(ordinal, account, f.epoch<<32|uint64(index))
 	f.cache.putID(hash, ordinal)
 	if f.chainOpen {
 		f.undo.mark(undoAccountAppend)

@@ -120,7 +120,7 @@ func (f *Forest) undoAccountWrite(ordinal accounting.AccountOrdinal, old *accoun
 		if entry != noEntry {
 			f.cache.dirtyAt[entry] = 0
 		}
-	} else {
+	} else if entry == noEntry {
 		index, ok := m.dirtyOf.find(uint64(ordinal))
 		assert.That(ok, "an account that was changed before is dirty")
 		m.dirty[index].Account = *old
