@@ -149,6 +149,10 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(256 << 20)
 
+	// Before clients are served: whoever sees "listening" may send a signal at once.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	defer signal.Stop(signals)
 	ended := make(chan error, 1)
 	harness := start.Addresses.IsPickPort()
 	err = server.Run(fd, replica.Callbacks{
@@ -182,9 +186,6 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	if err := endpoint.Serve(server, admin.Options{Version: version, PageBytes: start.Limits.PageBytes, Pprof: start.MetricsPprof}); err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
-	defer signal.Stop(signals)
 	stdin := make(chan struct{})
 	if harness {
 		go awaitInput(s.in, stdin)

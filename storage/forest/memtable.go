@@ -24,7 +24,7 @@ func eventsMax(l *limits.Limits) uint32 { return l.BodyBytesMax() / 128 }
 const fieldsCount = 5
 
 // dirtyAccount is an account as its last change in a memtable left it. While the memtable fills, the state of one that is in the
-// cache is old here: only what never changes, id, timestamp and user data, may be read.
+// cache is old here: only what never changes, id, timestamp, user data, ledger and code, may be read.
 type dirtyAccount struct {
 	Account accounting.Account
 	Ordinal accounting.AccountOrdinal
