@@ -77,6 +77,7 @@ func newMemtable(random *rand.Rand, tree storage.TreeID, first uint64) *memtable
 	return m
 }
 
+func (m *memtable) Columns(storage.TreeID, *storage.Columns) bool        { return false }
 func (m *memtable) EntriesCount(storage.TreeID) uint32                   { return uint32(len(m.keys)) }
 func (m *memtable) Entry(_ storage.TreeID, i uint32) (storage.Key, bool) { return m.keys[i], false }
 func (m *memtable) Value(_ storage.TreeID, i uint32, value []byte) {

@@ -23,7 +23,6 @@
 //	development      = false
 //	metrics_address  = "127.0.0.1:9464"
 //	metrics_pprof    = false
-//	cluster_key_file = "/etc/ledger/key"
 //
 //	[affinity]
 //	numa_node = "auto"

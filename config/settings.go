@@ -49,7 +49,6 @@ type Settings struct {
 	Development    Setting
 	MetricsAddress Setting
 	MetricsPprof   Setting
-	ClusterKeyFile Setting
 
 	NumaNode Setting
 	Cores    [affinity.StagesCount]Setting // by affinity.Stage
@@ -72,7 +71,6 @@ func keys() []key {
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},
-		{"start", "cluster_key_file", func(s *Settings) *Setting { return &s.ClusterKeyFile }},
 		{"affinity", "numa_node", func(s *Settings) *Setting { return &s.NumaNode }},
 	}
 	for stage := range affinity.Stage(affinity.StagesCount) {

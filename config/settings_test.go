@@ -21,7 +21,6 @@ limit_storage    = "1TiB"
 development      = false
 metrics_address  = "127.0.0.1:9464"
 metrics_pprof    = true
-cluster_key_file = "/etc/ledger/key"
 
 [affinity]
 numa_node = 0
@@ -50,7 +49,7 @@ spin      = "20us"
 	if start.AddressesOrigin != `ledger.toml:3: [start] addresses = "3001,10.0.0.2:3001,db3.example"` {
 		t.Errorf("origin %s", start.AddressesOrigin)
 	}
-	if start.Development || start.MetricsAddress.String() != "127.0.0.1:9464" || !start.MetricsPprof || start.ClusterKeyFile != "/etc/ledger/key" {
+	if start.Development || start.MetricsAddress.String() != "127.0.0.1:9464" || !start.MetricsPprof {
 		t.Errorf("%+v", start)
 	}
 	wantAffinity := affinity.AutoRequest()
@@ -67,7 +66,7 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, development, metrics_address, metrics_pprof, cluster_key_file"
+	const known = "addresses, cache_grid, cache_accounts, limit_storage, development, metrics_address, metrics_pprof"
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},
 		{"\nnet = \"2\"", `f:2: net: is not known: must be [start] or [affinity]`},
@@ -198,7 +197,6 @@ func TestResolveRefused(t *testing.T) {
 		{"metrics", Settings{MetricsAddress: Flag("metrics-address", ":80")}, `--metrics-address=:80: host "" must be an IPv4 address, an IPv6 address in brackets, or a name`},
 		{"profiles", Settings{MetricsAddress: Flag("metrics-address", "3002"), MetricsPprof: Flag("metrics-pprof", "1")}, `--metrics-pprof=1: must be true or false`},
 		{"profiles nowhere", Settings{MetricsPprof: Flag("metrics-pprof", "true")}, `--metrics-pprof=true: must come with metrics_address, where the profiles are served`},
-		{"key", Settings{ClusterKeyFile: Flag("cluster-key-file", "")}, `--cluster-key-file=: must name a file`},
 		{"node", Settings{NumaNode: Setting{"64", `f:2: [affinity] numa_node = "64"`}}, `f:2: [affinity] numa_node = "64": must be auto, or a node of 0 to 63`},
 		{"cores", Settings{Cores: [affinity.StagesCount]Setting{affinity.Apply: {"5-2", `f:2: [affinity] apply = "5-2"`}}}, `f:2: [affinity] apply = "5-2": range 5-2 must ascend`},
 		{"spin", Settings{Spin: Setting{"50", `f:2: [affinity] spin = "50"`}}, `f:2: [affinity] spin = "50": must be a time with its unit, as in 50us`},
@@ -218,7 +216,7 @@ func TestResolveDefaults(t *testing.T) {
 	settings := Settings{Addresses: Flag("addresses", "0")}
 	start, err := settings.Resolve()
 	if err != nil || start.Limits != limits.Production() || start.Development || !start.Addresses.IsPickPort() ||
-		start.MetricsAddress != (Address{}) || start.ClusterKeyFile != "" || start.Affinity != affinity.AutoRequest() {
+		start.MetricsAddress != (Address{}) || start.Affinity != affinity.AutoRequest() {
 		t.Errorf("%v, %+v", err, start)
 	}
 	settings.Development = Flag("development", "true")

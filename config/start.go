@@ -37,7 +37,6 @@ type Start struct {
 	MetricsPprof   bool    // it also profiles
 	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
 	MetricsOptional bool
-	ClusterKeyFile  string // "" means no key: replicas trust their network
 	Affinity        affinity.Request
 
 	// AddressesOrigin is for errors that need the data file: how many addresses there must be.
@@ -84,11 +83,6 @@ func (s *Settings) resolveAddresses(start *Start) (err error) {
 		}
 		if start.MetricsPprof && !s.MetricsAddress.IsSet() {
 			return s.MetricsPprof.fail(errors.New("must come with metrics_address, where the profiles are served"))
-		}
-	}
-	if s.ClusterKeyFile.IsSet() {
-		if start.ClusterKeyFile = s.ClusterKeyFile.Text; start.ClusterKeyFile == "" {
-			return s.ClusterKeyFile.fail(errors.New("must name a file"))
 		}
 	}
 	return nil

@@ -7,8 +7,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unsafe"
 
+	"ledger/accounting"
 	"ledger/arena"
+	"ledger/limits"
 )
 
 // slotsTypicalBytes stands for the message slots in the sum of memory: they are touched last-in first-out, and load touches few.
@@ -74,13 +77,25 @@ func MemoryAvailable(root string) (availableBytes uint64, source string, err err
 	return availableBytes, source, nil
 }
 
+// memtablesBytes is what the two memtables come to, of the addresses reserved for them. Source: design, section 10.
+func memtablesBytes(l *limits.Limits) uint64 {
+	if l.RequestBytesMax < limits.Production().RequestBytesMax {
+		return 60 << 20
+	}
+	return 280 << 20
+}
+
+// plannedBytes is what the limits promise, before anything is reserved or touched: caches, memtables, program.
+func plannedBytes(l *limits.Limits) uint64 {
+	return runtimeBytes + slotsTypicalBytes + memtablesBytes(l) + l.CacheGridBytes + uint64(l.CacheAccountsMax)*uint64(unsafe.Sizeof(accounting.Account{}))
+}
+
 // checkMemory refuses, with numbers, what does not fit.
-func checkMemory(memory *arena.Arena, root string) error {
+func checkMemory(needed uint64, root string) error {
 	available, source, err := MemoryAvailable(root)
 	if err != nil {
 		return nil // nothing to compare with
 	}
-	needed := MemoryNeededBytes(memory)
 	if needed <= available {
 		return nil
 	}

@@ -172,12 +172,17 @@ func (s *Server) PrintLimits(w io.Writer) {
 	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d ops, storage %d GiB\n",
 		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
-	fmt.Fprintf(w, "memory: needs up to %d MiB", MemoryNeededBytes(s.memory)>>20)
+	fmt.Fprintf(w, "memory: needs up to %d MiB", s.neededBytes()>>20)
 	if available, source, err := MemoryAvailable("/"); err == nil {
 		fmt.Fprintf(w, " of %d MiB (%s)", available>>20, source)
 	}
 	fmt.Fprintf(w, ", %d MiB of addresses reserved\n", s.memory.BytesTotal()>>20)
 	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
+}
+
+// neededBytes is what the server may come to use.
+func (s *Server) neededBytes() uint64 {
+	return MemoryNeededBytes(s.memory) + memtablesBytes(&s.opened.Limits)
 }
 
 // Memory is the server's reservations, for whoever wants the table.
@@ -189,6 +194,10 @@ func (s *Server) Memory() *arena.Arena { return s.memory }
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
 	l := &s.opened.Limits
+	// Before memtables are touched: else a machine that has too little would kill us instead.
+	if err := checkMemory(plannedBytes(l), "/"); err != nil {
+		return err
+	}
 	s.slots = NewSlots(l, s.memory)
 	threadOf := func(stage int) *Thread { return s.threads[s.plan.Thread(affinity.Stage(stage))] }
 	p := Ports{
@@ -215,7 +224,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing collects.
 	s.opened.Consensus.SessionsTrailer = nil
 	runtime.GC()
-	if err := checkMemory(s.memory, "/"); err != nil {
+	if err := checkMemory(s.neededBytes(), "/"); err != nil {
 		return err
 	}
 	if err := s.opened.begin(s.file); err != nil {

@@ -158,6 +158,8 @@ type Table struct {
 
 // FlushSource is a sealed memtable as a flush job sees it: immutable until its generation is installed.
 type FlushSource interface {
+	// Columns fills out, for the trees that are flushed by columns, or returns false: then the entries are had one by one.
+	Columns(tree TreeID, out *Columns) bool
 	// EntriesCount of a tree.
 	EntriesCount(tree TreeID) uint32
 	// Entry returns an entry's key; the order is any, the keys are distinct.

@@ -55,7 +55,6 @@ func (s *Stage) onPrepareRead(e *stages.JournalToConsensus, out *Actions) {
 		}
 		s.op, s.parent, s.timestampLast = p.op, header.Checksum(), header.Timestamp()
 		s.checksums[s.slotIndex(p.op)] = s.parent
-		p.timestamp = s.timestampLast
 		if header.Operation() == wire.OperationPulse {
 			p.isPulse = true
 			if p.replySlot != stages.SlotNone {

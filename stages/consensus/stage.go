@@ -55,7 +55,6 @@ type entry struct {
 	op           uint64
 	slot         stages.Slot
 	replySlot    stages.Slot
-	timestamp    uint64
 	repliesBytes uint32
 	isPulse      bool
 	sent         bool // to apply

@@ -8,7 +8,6 @@ import (
 	"ledger/assert"
 	"ledger/limits"
 	"ledger/storage"
-	"ledger/storage/table"
 )
 
 // rowsMax is the most rows (transfers, dead ids, accounts, expiries) a memtable can hold: one row less than the seal, and
@@ -334,12 +333,12 @@ func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
 	return m.accountFields[tree-storage.TreeAccountUser128].count
 }
 
-// Columns implements table.ColumnSource: for the trees of which every transfer has an entry, or nearly.
-func (m *memtable) Columns(tree storage.TreeID, out *table.Columns) bool {
+// Columns implements storage.FlushSource: for the trees of which every transfer has an entry, or nearly.
+func (m *memtable) Columns(tree storage.TreeID, out *storage.Columns) bool {
 	if tree != storage.TreeTransferID && !isTransferPosting(tree) {
 		return false
 	}
-	*out = table.Columns{OrdinalFirst: uint64(m.transfersFirst)}
+	*out = storage.Columns{OrdinalFirst: uint64(m.transfersFirst)}
 	switch tree {
 	case storage.TreeTransferID:
 		out.Wide, out.Dead = m.rowIDs[:m.rowsCount], m.dead[:m.deadCount]

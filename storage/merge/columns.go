@@ -21,7 +21,7 @@ const emitEntries = 64
 
 // columnSort is the memory of a flush of columns.
 type columnSort struct {
-	source    table.Columns // of the job
+	source    storage.Columns // of the job
 	slots     [2][]uint64
 	indexBits uint
 	indexMask uint64
@@ -33,7 +33,7 @@ type columnSort struct {
 const digitBitsWide = 10
 
 // flushColumns writes one tree of a sealed memtable as the tables of a run.
-func (m *Merger) flushColumns(job *storage.Job, c *table.Columns) {
+func (m *Merger) flushColumns(job *storage.Job, c *storage.Columns) {
 	shape := &m.shapes[job.Tree]
 	count := c.Count()
 	if count == 0 {
@@ -66,7 +66,7 @@ func (m *Merger) flushColumns(job *storage.Job, c *table.Columns) {
 }
 
 // postings fills keys with those of the entries from one on, in their order.
-func (m *Merger) postings(shape *table.Shape, c *table.Columns, slots []uint64, from int, keys []table.Words) {
+func (m *Merger) postings(shape *table.Shape, c *storage.Columns, slots []uint64, from int, keys []table.Words) {
 	mask := m.columns.indexMask
 	if slots == nil {
 		for i := range keys {
@@ -99,7 +99,7 @@ func (m *Merger) postings(shape *table.Shape, c *table.Columns, slots []uint64, 
 }
 
 // identities packs ids with their ordinals.
-func (m *Merger) identities(job *storage.Job, c *table.Columns, slots []uint64, from, count int) {
+func (m *Merger) identities(job *storage.Job, c *storage.Columns, slots []uint64, from, count int) {
 	value := m.value[:8]
 	for i := from; i < from+count; i++ {
 		index := uint32(i)
@@ -116,7 +116,7 @@ func (m *Merger) identities(job *storage.Job, c *table.Columns, slots []uint64, 
 }
 
 // survey tells in which bits values differ, and whether they ascend as they come (equal ones do).
-func (m *Merger) survey(c *table.Columns) (differ wire.U128, ascend bool) {
+func (m *Merger) survey(c *storage.Columns) (differ wire.U128, ascend bool) {
 	first := c.Value(0)
 	ascend = true
 	switch {
@@ -158,7 +158,7 @@ func (m *Merger) survey(c *table.Columns) (differ wire.U128, ascend bool) {
 }
 
 // order makes slots for entries whose values differ in these bits and sorts them: all entries, or those that the slots name.
-func (m *Merger) order(c *table.Columns, slots []uint64, differ wire.U128, all bool) {
+func (m *Merger) order(c *storage.Columns, slots []uint64, differ wire.U128, all bool) {
 	differBits := uint(128 - bits.LeadingZeros64(differ.Hi))
 	if differ.Hi == 0 {
 		differBits = uint(bits.Len64(differ.Lo))
@@ -185,7 +185,7 @@ func (m *Merger) order(c *table.Columns, slots []uint64, differ wire.U128, all b
 }
 
 // orderEqual sorts slots with the same window by the rest of their values.
-func (m *Merger) orderEqual(c *table.Columns, slots []uint64) {
+func (m *Merger) orderEqual(c *storage.Columns, slots []uint64) {
 	mask := m.columns.indexMask
 	if len(slots) <= insertionMax {
 		for i := 1; i < len(slots); i++ {
@@ -215,7 +215,7 @@ func (m *Merger) orderEqual(c *table.Columns, slots []uint64) {
 }
 
 // window makes the slots, with windows from bit shift of the values on. What lies above a window is the same in all.
-func (m *Merger) window(c *table.Columns, slots []uint64, shift uint, all bool) {
+func (m *Merger) window(c *storage.Columns, slots []uint64, shift uint, all bool) {
 	indexBits, mask := m.columns.indexBits, m.columns.indexMask
 	for from := 0; from < len(slots); from += passRecords {
 		part := slots[from:min(from+passRecords, len(slots))]

@@ -8,17 +8,16 @@ import (
 
 	"ledger/arena"
 	"ledger/storage"
-	"ledger/storage/table"
 	"ledger/wire"
 )
 
 // columnar is a memtable for one tree that shows columns, as the forest's does.
 type columnar struct {
 	source
-	columns table.Columns
+	columns storage.Columns
 }
 
-func (c *columnar) Columns(_ storage.TreeID, out *table.Columns) bool {
+func (c *columnar) Columns(_ storage.TreeID, out *storage.Columns) bool {
 	*out = c.columns
 	return true
 }

@@ -11,7 +11,7 @@ import (
 
 // flushTree writes one tree of a sealed memtable as the tables of a run.
 func (m *Merger) flushTree(job *storage.Job) {
-	if source, ok := job.Source.(table.ColumnSource); ok && source.Columns(job.Tree, &m.columns.source) {
+	if job.Source.Columns(job.Tree, &m.columns.source) {
 		m.flushColumns(job, &m.columns.source)
 		return
 	}

@@ -121,7 +121,8 @@ type source struct {
 	rows    []accounting.TransferRow
 }
 
-func (s *source) EntriesCount(storage.TreeID) uint32 { return uint32(len(s.entries)) }
+func (s *source) Columns(storage.TreeID, *storage.Columns) bool { return false }
+func (s *source) EntriesCount(storage.TreeID) uint32            { return uint32(len(s.entries)) }
 func (s *source) Entry(_ storage.TreeID, i uint32) (storage.Key, bool) {
 	return s.entries[i].key, s.entries[i].tombstone
 }
