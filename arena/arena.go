@@ -26,6 +26,14 @@ const (
 	Lock
 )
 
+// Bulk is for large tables and caches: huge pages, and touched if touch says so.
+func Bulk(touch bool) Options {
+	if touch {
+		return HugePages | Touch
+	}
+	return HugePages
+}
+
 // Entry is one line of what was reserved: all reservations of one name.
 type Entry struct {
 	Name  string

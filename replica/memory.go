@@ -79,7 +79,7 @@ func MemoryAvailable(root string) (availableBytes uint64, source string, err err
 
 // memtablesBytes is what the two memtables come to, of the addresses reserved for them. Source: design, section 10.
 func memtablesBytes(l *limits.Limits) uint64 {
-	if l.RequestBytesMax < limits.Production().RequestBytesMax {
+	if !l.TouchesMemoryAtStart() {
 		return 60 << 20
 	}
 	return 280 << 20

@@ -281,7 +281,7 @@ func (s *Server) placeMemory(callbacks Callbacks) {
 	if bindError != nil {
 		callbacks.Log("warning: " + bindError.Error())
 	}
-	if s.opened.Limits.RequestBytesMax < limits.Production().RequestBytesMax {
+	if !s.opened.Limits.TouchesMemoryAtStart() {
 		return // development
 	}
 	if err := affinity.LockMemory(caches...); err != nil {

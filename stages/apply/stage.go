@@ -125,6 +125,7 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
 	}
 	s.body = coro.New(s.work)
+	// The grid's cache is not touched at start: a page read costs more than clearing its memory, and a small file never fills it.
 	s.grid = grid.New(l, memory, disk, gridAt, cluster, 0)
 	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
 	s.machine = accounting.New(l, s.forest)

@@ -31,7 +31,7 @@ type cache struct {
 	idHand  uint8
 }
 
-func newCache(a *arena.Arena, accountsMax uint32) *cache {
+func newCache(a *arena.Arena, accountsMax uint32, bulk arena.Options) *cache {
 	const name = "account cache"
 	sets := max(accountsMax/cacheWays, 1)
 	count := uint64(sets) * cacheWays
@@ -41,12 +41,12 @@ func newCache(a *arena.Arena, accountsMax uint32) *cache {
 	}
 	return &cache{
 		count:    uint32(count),
-		tags:     arena.SliceWith[uint32](a, count, name, arena.HugePages),
-		used:     arena.SliceWith[uint8](a, count, name, arena.HugePages),
+		tags:     arena.SliceWith[uint32](a, count, name, bulk),
+		used:     arena.SliceWith[uint8](a, count, name, bulk),
 		hands:    arena.Slice[uint8](a, uint64(sets), name),
-		dirtyAt:  arena.SliceWith[uint64](a, count, name, arena.HugePages),
-		accounts: arena.SliceWith[accounting.Account](a, count, name, arena.HugePages),
-		idSlots:  arena.SliceWith[uint64](a, idSets*cacheWays, name, arena.HugePages),
+		dirtyAt:  arena.SliceWith[uint64](a, count, name, bulk),
+		accounts: arena.SliceWith[accounting.Account](a, count, name, bulk),
+		idSlots:  arena.SliceWith[uint64](a, idSets*cacheWays, name, bulk),
 		idMask:   idSets - 1,
 	}
 }

@@ -81,7 +81,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		gridOffset:  gridOffset,
 		cluster:     cluster,
 		waiter:      waiter,
-		cache:       newCache(a, l.CacheAccountsMax),
+		cache:       newCache(a, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())),
 		undo:        newUndo(a, &l),
 		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
 		rowShape:    rowlog.ShapeOf(l),

@@ -155,10 +155,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	list := func() indexList { return indexList{indexes: arena.Slice[uint32](a, uint64(rows), name)} }
 	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access misses the TLB. What full
 	// batches fill is touched at start, where they are to be expected: the first bars would spend a fifth of their time on it.
-	bulk := arena.HugePages
-	if l.RequestBytesMax == limits.Production().RequestBytesMax {
-		bulk |= arena.Touch
-	}
+	bulk := arena.Bulk(l.TouchesMemoryAtStart())
 	m := &memtable{
 		rows:       arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, bulk),
 		statuses:   arena.SliceWith[accounting.PendingStatus](a, uint64(rows), name, bulk),
@@ -168,8 +165,8 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		ids:        newIDTable(a, rows, name, bulk),
 		pending:    list(),
 		dead:       arena.Slice[accounting.U128](a, uint64(rows), name),
-		dirty:      arena.SliceWith[dirtyAccount](a, 2*uint64(rows), name, arena.HugePages), // a transfer changes two
-		dirtyOf:    newNumberTable(a, 2*rows, name, arena.HugePages),
+		dirty:      arena.SliceWith[dirtyAccount](a, 2*uint64(rows), name, bulk), // a transfer changes two
+		dirtyOf:    newNumberTable(a, 2*rows, name, bulk),
 		created:    arena.Slice[uint32](a, uint64(rows), name),
 		accountIDs: newIDTable(a, rows, name, 0),
 		changes:    arena.Slice[statusChange](a, uint64(rows), name),
