@@ -56,135 +56,131 @@ func bytesOf128(value wire.U128) int {
 	return bytesOf(value.Lo)
 }
 
-// writer appends to a buffer that has room for a row and a word behind it.
-type writer struct {
-	data *[rowBytesMax + 32]byte
-	at   int
-}
+// buffer has room for a row and a word behind it. What is put into it returns where it ends: an offset that stays in a register,
+// for a row is some twenty pieces.
+type buffer [rowBytesMax + 32]byte
 
-func (w *writer) varint(value uint64) {
+func (b *buffer) varint(at int, value uint64) int {
 	for value >= 0x80 {
-		w.data[w.at] = byte(value) | 0x80
+		b[at] = byte(value) | 0x80
 		value >>= 7
-		w.at++
+		at++
 	}
-	w.data[w.at] = byte(value)
-	w.at++
+	b[at] = byte(value)
+	return at + 1
 }
 
-func (w *writer) trimmed(value uint64, length int) {
-	binary.LittleEndian.PutUint64(w.data[w.at:], value)
-	w.at += length
+func (b *buffer) trimmed(at int, value uint64, length int) int {
+	binary.LittleEndian.PutUint64(b[at:], value)
+	return at + length
 }
 
-func (w *writer) trimmed128(value wire.U128, length int) {
-	value.PutBytes(w.data[w.at : w.at+16])
-	w.at += length
+func (b *buffer) trimmed128(at int, value wire.U128, length int) int {
+	target := b[at : at+16]
+	binary.LittleEndian.PutUint64(target, value.Lo)
+	binary.LittleEndian.PutUint64(target[8:], value.Hi)
+	return at + length
 }
 
 func zigzag(value int64) uint64   { return uint64(value)<<1 ^ uint64(value>>63) }
 func unzigzag(value uint64) int64 { return int64(value>>1) ^ -int64(value&1) }
 
-// encode writes row into w, after what came before it.
-func encode(w *writer, row *accounting.TransferRow, b *before) {
+// encode writes row at the front of data, after what came before it, and returns its length.
+func encode(data *buffer, row *accounting.TransferRow, b *before) (length int) {
 	t := &row.Transfer
 	assert.That(t.Timestamp >= b.timestamp, "timestamps of the rows ascend")
-	w.varint(t.Timestamp - b.timestamp)
-	wordAt := w.at
-	w.at += 4
+	wordAt := data.varint(0, t.Timestamp-b.timestamp)
+	at := wordAt + 4
 	var word uint32
 
 	distance, _ := t.ID.Sub(b.id)
 	if int64(distance.Hi) == int64(distance.Lo)>>63 {
 		word |= 1 << bitIDDelta
-		w.varint(zigzag(int64(distance.Lo)))
+		at = data.varint(at, zigzag(int64(distance.Lo)))
 	} else {
-		w.trimmed128(t.ID, 16)
+		at = data.trimmed128(at, t.ID, 16)
 	}
 	if !t.PendingID.IsZero() {
 		below, underflow := t.ID.Sub(t.PendingID)
 		if !underflow && below.Hi == 0 {
 			word |= pendingDelta << bitPending
-			w.varint(below.Lo)
+			at = data.varint(at, below.Lo)
 		} else {
 			word |= pendingWhole << bitPending
-			w.trimmed128(t.PendingID, 16)
+			at = data.trimmed128(at, t.PendingID, 16)
 		}
 	}
 	debitBytes, creditBytes := max(1, bytesOf(uint64(row.DebitOrdinal))), max(1, bytesOf(uint64(row.CreditOrdinal)))
 	word |= uint32(debitBytes-1)<<bitDebit | uint32(creditBytes-1)<<bitCredit
-	w.trimmed(uint64(row.DebitOrdinal), debitBytes)
-	w.trimmed(uint64(row.CreditOrdinal), creditBytes)
+	at = data.trimmed(at, uint64(row.DebitOrdinal), debitBytes)
+	at = data.trimmed(at, uint64(row.CreditOrdinal), creditBytes)
 
 	amountBytes, user128Bytes := bytesOf128(t.Amount), bytesOf128(t.UserData128)
 	user64Bytes, user32Bytes, codeBytes := bytesOf(t.UserData64), bytesOf(uint64(t.UserData32)), bytesOf(uint64(t.Code))
 	word |= uint32(amountBytes)<<bitAmount | uint32(user128Bytes)<<bitUser128 | uint32(user64Bytes)<<bitUser64 |
 		uint32(user32Bytes)<<bitUser32 | uint32(codeBytes)<<bitCode
-	w.trimmed128(t.Amount, amountBytes)
-	w.trimmed128(t.UserData128, user128Bytes)
-	w.trimmed(t.UserData64, user64Bytes)
-	w.trimmed(uint64(t.UserData32), user32Bytes)
-	w.trimmed(uint64(t.Code), codeBytes)
+	at = data.trimmed128(at, t.Amount, amountBytes)
+	at = data.trimmed128(at, t.UserData128, user128Bytes)
+	at = data.trimmed(at, t.UserData64, user64Bytes)
+	at = data.trimmed(at, uint64(t.UserData32), user32Bytes)
+	at = data.trimmed(at, uint64(t.Code), codeBytes)
 
 	if t.Timeout != 0 {
 		word |= 1 << bitTimeout
-		w.varint(uint64(t.Timeout))
+		at = data.varint(at, uint64(t.Timeout))
 	}
 	if t.Ledger == b.ledger {
 		word |= 1 << bitLedgerSame
 	} else {
-		w.varint(uint64(t.Ledger))
+		at = data.varint(at, uint64(t.Ledger))
 	}
 	if t.Flags != 0 {
 		word |= 1 << bitFlags
-		w.varint(uint64(t.Flags))
+		at = data.varint(at, uint64(t.Flags))
 	}
 	if row.DebitAfter.Flags == b.debitFlags {
 		word |= 1 << bitDebitFlags
 	} else {
-		w.varint(uint64(row.DebitAfter.Flags))
+		at = data.varint(at, uint64(row.DebitAfter.Flags))
 	}
 	if row.CreditAfter.Flags == b.creditFlags {
 		word |= 1 << bitCreditFlags
 	} else {
-		w.varint(uint64(row.CreditAfter.Flags))
+		at = data.varint(at, uint64(row.CreditAfter.Flags))
 	}
-	binary.LittleEndian.PutUint32(w.data[wordAt:], word)
-	encodeBalances(w, row)
+	binary.LittleEndian.PutUint32(data[wordAt:], word)
+	return encodeBalances(data, at, row)
 }
 
-// balancesOf lists the eight balances in their order on disk.
-func balancesOf(row *accounting.TransferRow) [8]*wire.U128 {
+// listBalances lists the eight balances in their order on disk. It fills the list where it is: a returned one would be copied,
+// by wider loads than it was stored with, for which the processor waits.
+func listBalances(list *[8]*wire.U128, row *accounting.TransferRow) {
 	d, c := &row.DebitAfter, &row.CreditAfter
-	return [8]*wire.U128{
-		&d.DebitsPending, &d.DebitsPosted, &d.CreditsPending, &d.CreditsPosted,
-		&c.DebitsPending, &c.DebitsPosted, &c.CreditsPending, &c.CreditsPosted,
-	}
+	list[0], list[1], list[2], list[3] = &d.DebitsPending, &d.DebitsPosted, &d.CreditsPending, &d.CreditsPosted
+	list[4], list[5], list[6], list[7] = &c.DebitsPending, &c.DebitsPosted, &c.CreditsPending, &c.CreditsPosted
 }
 
 // encodeBalances writes a mask of those that are not zero, half a byte for the length of each, and the bytes.
-func encodeBalances(w *writer, row *accounting.TransferRow) {
+func encodeBalances(data *buffer, at int, row *accounting.TransferRow) (end int) {
 	var mask byte
-	var lengths uint32
-	var widths [8]int
-	present := 0
-	balances := balancesOf(row)
+	var lengths uint64
+	shift := uint(0)
+	var balances [8]*wire.U128
+	listBalances(&balances, row)
 	for i, balance := range &balances {
 		if balance.Lo|balance.Hi != 0 {
-			width := bytesOf128(*balance)
 			mask |= 1 << i
-			lengths |= uint32(width-1) << (4 * present)
-			widths[present&7] = width
-			present++
+			lengths |= uint64(bytesOf128(*balance)-1) << (shift & 63)
+			shift += 4
 		}
 	}
-	w.data[w.at] = mask
-	w.at++
-	w.trimmed(uint64(lengths), (present+1)/2)
-	for i := 0; mask != 0; mask &= mask - 1 {
-		w.trimmed128(*balances[bits.TrailingZeros8(mask)&7], widths[i&7])
-		i++
+	data[at] = mask
+	at = data.trimmed(at+1, lengths, int(shift+4)/8)
+	for ; mask != 0; mask &= mask - 1 {
+		at = data.trimmed128(at, *balances[bits.TrailingZeros8(mask)&7], int(lengths&15)+1)
+		lengths >>= 4
 	}
+	return at
 }
 
 // reader walks the rows of a page.
@@ -280,7 +276,8 @@ func (r *reader) balances(row *accounting.TransferRow, b *before) {
 	mask := r.page[r.at]
 	r.at++
 	lengths := r.trimmed((bits.OnesCount8(mask) + 1) / 2)
-	balances := balancesOf(row)
+	var balances [8]*wire.U128
+	listBalances(&balances, row)
 	for ; mask != 0; mask &= mask - 1 {
 		*balances[bits.TrailingZeros8(mask)] = r.trimmed128(int(lengths&15) + 1)
 		lengths >>= 4

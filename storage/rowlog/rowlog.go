@@ -186,7 +186,7 @@ type Builder struct {
 	shape   *Shape
 	buffer  []byte
 	header  block.HeaderPage
-	scratch [rowBytesMax + 32]byte
+	scratch buffer
 
 	open        bool
 	pageNumber  uint32
@@ -244,22 +244,22 @@ func (b *Builder) Add(ordinal accounting.TransferOrdinal, row *accounting.Transf
 				b.before.timestamp = row.Transfer.Timestamp
 			}
 		}
-		w := writer{data: &b.scratch}
+		data := &b.scratch
 		end := len(b.page) - 2*(b.count/groupRows+1)
 		direct := b.at+len(b.scratch) <= end // what is written behind the row is written over, or cleared when the page is full
 		if direct {
-			w.data = (*[rowBytesMax + 32]byte)(b.page[b.at:])
+			data = (*buffer)(b.page[b.at:])
 		}
-		encode(&w, row, &b.before)
-		if b.at+w.at <= end {
+		length := encode(data, row, &b.before)
+		if b.at+length <= end {
 			if groupStart {
 				binary.LittleEndian.PutUint16(b.page[end:], uint16(b.at))
 			}
 			b.note(ordinal, row)
 			if !direct {
-				copy(b.page[b.at:], b.scratch[:w.at])
+				copy(b.page[b.at:], b.scratch[:length])
 			}
-			b.at += w.at
+			b.at += length
 			b.before.follow(row)
 			b.count++
 			b.entries++

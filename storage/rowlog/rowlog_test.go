@@ -253,7 +253,9 @@ func FuzzRows(f *testing.F) {
 			tr.Timeout, tr.Ledger, tr.Code, tr.Flags = uint32(next()), uint32(next()), uint16(next()), accounting.TransferFlags(next())
 			stamp += 1 + next()>>16
 			tr.Timestamp = stamp
-			for _, b := range balancesOf(&row) {
+			var list [8]*wire.U128
+			listBalances(&list, &row)
+			for _, b := range list {
 				*b = wire.U128{Lo: next(), Hi: next()}
 			}
 			row.DebitAfter.Flags, row.CreditAfter.Flags = accounting.AccountFlags(next()), accounting.AccountFlags(next())
