@@ -54,6 +54,7 @@ func (m *Machine) expire(eventTime uint64, expiry due) {
 	m.store.PendingWrite(expiry.ordinal, PendingExpired)
 	m.expired.Timestamp = eventTime
 	m.expired.Pending = expiry.ordinal
+	m.expired.DebitOrdinal, m.expired.CreditOrdinal = debitOrdinal, creditOrdinal
 	balancesOf(&m.expired.DebitAfter, &m.debit)
 	balancesOf(&m.expired.CreditAfter, &m.credit)
 	m.store.ExpiredAppend(&m.expired)

@@ -10,7 +10,8 @@ type Store interface {
 	AccountFind(id U128) (AccountOrdinal, bool)
 	// AccountRead fills account with the current state of an existing account.
 	AccountRead(ordinal AccountOrdinal, account *Account)
-	// AccountWrite stores the balances and flags of an existing account; the other fields are as read.
+	// AccountWrite stores the balances and flags of an existing account; the other fields are as read. The row that follows, of
+	// TransferAppend or ExpiredAppend, tells the same: a store may keep either.
 	AccountWrite(ordinal AccountOrdinal, account *Account)
 	// AccountAppend stores a new account; its timestamp is above AccountStampMax.
 	AccountAppend(account *Account) AccountOrdinal

@@ -124,10 +124,12 @@ type TransferRow struct {
 
 // ExpiredRow is one expiry: the pending transfer Pending gave its amount back at Timestamp.
 type ExpiredRow struct {
-	Timestamp   uint64 // event time of the expiry
-	Pending     TransferOrdinal
-	DebitAfter  Balances
-	CreditAfter Balances
+	Timestamp     uint64 // event time of the expiry
+	Pending       TransferOrdinal
+	DebitAfter    Balances
+	CreditAfter   Balances
+	DebitOrdinal  AccountOrdinal
+	CreditOrdinal AccountOrdinal
 }
 
 // EventType is the type of a change event on the wire.

@@ -1,6 +1,9 @@
 package storage
 
-import "ledger/wire"
+import (
+	"ledger/accounting"
+	"ledger/wire"
+)
 
 // Columns are the entries of a tree in a sealed memtable as arrays: a flush streams through them, where calls for each entry
 // would go from row to row.
@@ -42,3 +45,14 @@ func (c *Columns) Ordinal(index uint32) uint64 {
 	}
 	return c.OrdinalFirst + uint64(index)
 }
+
+// Changes are what the events of a sealed memtable did to accounts, each in order. Change 2i is row i's to its debit account, 2i+1 to its
+// credit account; those of expiries follow in the same way.
+type Changes struct {
+	Debits, Credits []uint32 // accounts of rows
+	Expired         []accounting.ExpiredRow
+	ExpiredAt       []uint32 // how many rows came before each expiry
+}
+
+// Count of the changes.
+func (c *Changes) Count() int { return 2 * (len(c.Debits) + len(c.Expired)) }

@@ -58,11 +58,12 @@ const (
 
 	TreeTransferID   // id 16 -> ordinal 8, or TransferDeadMark
 	TreeAccountID    // id 16 -> ordinal 4
-	TreeAccount      // ordinal 4 -> account 128; the newest wins
+	TreeAccount      // ordinal 4 -> what never changes of the account, and its flags at first: 60
+	TreeBalances     // ordinal 4 -> balances 66; the newest wins, and there are none before the first transfer
 	TreeAccountStamp // timestamp 8 -> ordinal 4
 	TreePending      // transfer ordinal 8 -> status 1; the newest wins
 	TreeExpiry       // expires at 8, transfer ordinal 8 -> nothing; tombstones
-	TreeExpired      // event time 8 -> pending ordinal 8, balances 2 * 72
+	TreeExpired      // event time 8 -> pending ordinal 8, balances 2 * 66
 
 	// Postings: value, then the ordinal (5 bytes for transfers, 4 for accounts) -> nothing. Zero values are not kept, except
 	// that account ordinals are stored as they are.
@@ -85,8 +86,12 @@ const (
 // TransferDeadMark stands for the ordinal of an id that a transient failure burned.
 const TransferDeadMark = ^uint64(0)
 
-// BalancesBytes is the size of accounting.Balances in TreeExpired.
-const BalancesBytes = 72
+const (
+	// AccountBytes is the size of what TreeAccount holds of an account.
+	AccountBytes = 60
+	// BalancesBytes is the size of accounting.Balances in TreeBalances and TreeExpired.
+	BalancesBytes = 66
+)
 
 // Encoding of a table's pages; it is in the block header, so that packing may improve later.
 type Encoding uint8
@@ -115,7 +120,8 @@ var Trees = [TreesCount]TreeSpec{
 	TreeTransferLog:     {"transfer_log", 16, 0, EncodingRows, false, false},
 	TreeTransferID:      {"transfer_id", 16, 8, EncodingPlain, true, false},
 	TreeAccountID:       {"account_id", 16, 4, EncodingPlain, true, false},
-	TreeAccount:         {"account", 4, 128, EncodingPlain, false, false},
+	TreeAccount:         {"account", 4, AccountBytes, EncodingPlain, false, false},
+	TreeBalances:        {"balances", 4, BalancesBytes, EncodingPlain, false, false},
 	TreeAccountStamp:    {"account_stamp", 8, 4, EncodingPlain, false, false},
 	TreePending:         {"pending", 8, 1, EncodingPlain, false, false},
 	TreeExpiry:          {"expiry", 16, 0, EncodingPlain, false, true},
@@ -160,11 +166,13 @@ type Table struct {
 type FlushSource interface {
 	// Columns fills out, for the trees that are flushed by columns, or returns false: then the entries are had one by one.
 	Columns(tree TreeID, out *Columns) bool
+	// Changes fills out: what TreeBalances is flushed from.
+	Changes(out *Changes)
 	// EntriesCount of a tree.
 	EntriesCount(tree TreeID) uint32
 	// Entry returns an entry's key; the order is any, the keys are distinct.
 	Entry(tree TreeID, index uint32) (key Key, tombstone bool)
-	// Value fills value (ValueBytes of the tree).
+	// Value fills value (ValueBytes of the tree); of TreeBalances the index is a change's.
 	Value(tree TreeID, index uint32, value []byte)
 	// RowsFirst and RowsCount are the rows of the log that are not on disk in a full block, the carried ones first.
 	RowsFirst() accounting.TransferOrdinal

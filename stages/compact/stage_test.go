@@ -143,6 +143,7 @@ func newSource(rng *rand.Rand, tree storage.TreeID, count int) *source {
 }
 
 func (s *source) Columns(storage.TreeID, *storage.Columns) bool        { return false }
+func (s *source) Changes(*storage.Changes)                             {}
 func (s *source) EntriesCount(storage.TreeID) uint32                   { return uint32(len(s.keys)) }
 func (s *source) Entry(_ storage.TreeID, i uint32) (storage.Key, bool) { return s.keys[i], false }
 func (s *source) Value(_ storage.TreeID, i uint32, value []byte)       { copy(value, s.keys[i][:]) }

@@ -138,7 +138,7 @@ func (f *Forest) touchAccounts() {
 	for i := range hashes {
 		home := c.home(a.ordinals[i])
 		account := &c.accounts[home]
-		sum += account.ID.Lo + account.Timestamp + c.dirtyAt[home] + uint64(c.tags[home])
+		sum += account.ID.Lo + account.Timestamp + c.states[home]
 	}
 	a.sink += sum
 }

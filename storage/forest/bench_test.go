@@ -38,7 +38,7 @@ func benchmarkTransfers(b *testing.B, randomIDs, lookahead, queries bool) {
 		encoder := wire.NewBatchEncoder(body, 128, 1)
 		for i := range 5000 {
 			account = accounting.Account{ID: accounting.U128{Lo: uint64(first + i + 1)}, Ledger: 1, Code: 1, Flags: accounting.AccountHistory}
-			copy(encoder.Free()[i*128:], accountBytes(&account))
+			*(*accounting.Account)(pointerOf(encoder.Free()[i*128:])) = account
 		}
 		encoder.EndBatch(5000)
 		execute(wire.OperationCreateAccounts, encoder.Finish())
@@ -176,7 +176,7 @@ func BenchmarkPending(b *testing.B) {
 		encoder := wire.NewBatchEncoder(body, 128, 1)
 		for i := range 5000 {
 			account := accounting.Account{ID: accounting.U128{Lo: uint64(first + i + 1)}, Ledger: 1, Code: 1}
-			copy(encoder.Free()[i*128:], accountBytes(&account))
+			*(*accounting.Account)(pointerOf(encoder.Free()[i*128:])) = account
 		}
 		encoder.EndBatch(5000)
 		execute(wire.OperationCreateAccounts, encoder.Finish())

@@ -12,16 +12,25 @@ const cacheWays = 8
 // noEntry is no entry of the cache.
 const noEntry = ^uint32(0)
 
+// The state of an entry: ordinal+1 (0: it is empty), the epoch of the memtable with the account's last change, and whether it was used
+// since the hand passed.
+const (
+	stateTagShift   = 32
+	stateEpochShift = 1
+	stateUsed       = 1
+
+	epochNone = 0 // the trees have the account's last change, or there was none
+	epochMax  = 1 << (stateTagShift - stateEpochShift)
+)
+
 // cache holds accounts in their current state, and finds them by ordinal and by id. What it drops is invisible: the
 // memtables and trees have everything. Ordinals are dense, so the first accounts, up to the size of the cache, have a
 // place of their own each; and they lie one behind the other, for a processor keeps 10,000 neighbours, but not 10,000
 // accounts at a distance of a power of two, which all want the same few places in its own caches.
 type cache struct {
 	count    uint32   // a multiple of cacheWays
-	tags     []uint32 // ordinal+1, cacheWays of a set together; 0 is empty
-	used     []uint8  // since the hand passed
+	states   []uint64 // what else is known of an entry, in one word; cacheWays of a set together fill a line of a processor's cache
 	hands    []uint8  // per set
-	dirtyAt  []uint64 // epoch of a memtable<<32 | index of the account in its dirty list; see Forest.cachePut
 	accounts []accounting.Account
 
 	// idSlots: cacheWays of a set together: 32 bits of the hash (never 0), ordinal. The account in the cache tells whether the
@@ -41,10 +50,8 @@ func newCache(a *arena.Arena, accountsMax uint32, bulk arena.Options) *cache {
 	}
 	return &cache{
 		count:    uint32(count),
-		tags:     arena.SliceWith[uint32](a, count, name, bulk),
-		used:     arena.SliceWith[uint8](a, count, name, bulk),
+		states:   arena.SliceWith[uint64](a, count, name, bulk),
 		hands:    arena.Slice[uint8](a, uint64(sets), name),
-		dirtyAt:  arena.SliceWith[uint64](a, count, name, bulk),
 		accounts: arena.SliceWith[accounting.Account](a, count, name, bulk),
 		idSlots:  arena.SliceWith[uint64](a, idSets*cacheWays, name, bulk),
 		idMask:   idSets - 1,
@@ -52,25 +59,43 @@ func newCache(a *arena.Arena, accountsMax uint32, bulk arena.Options) *cache {
 }
 
 // home is the entry of an ordinal if it is free; the others of its set follow.
-func (c *cache) home(ordinal accounting.AccountOrdinal) uint32 { return uint32(ordinal) % c.count }
+func (c *cache) home(ordinal accounting.AccountOrdinal) uint32 {
+	if uint32(ordinal) < c.count { // as a rule, and a division takes its time
+		return uint32(ordinal)
+	}
+	return uint32(ordinal) % c.count
+}
 
 // find returns the entry of an ordinal, or noEntry.
 func (c *cache) find(ordinal accounting.AccountOrdinal) uint32 {
-	tag := uint32(ordinal) + 1
+	tag := uint64(uint32(ordinal) + 1)
 	home := c.home(ordinal)
-	if c.tags[home] == tag {
-		c.used[home] = 1
+	if c.states[home]>>stateTagShift == tag {
+		c.states[home] |= stateUsed
 		return home
 	}
 	base := home &^ (cacheWays - 1)
-	tags := c.tags[base : base+cacheWays : base+cacheWays]
-	for way := range tags {
-		if tags[way] == tag {
-			c.used[base+uint32(way)] = 1
+	states := c.states[base : base+cacheWays : base+cacheWays]
+	for way := range states {
+		if states[way]>>stateTagShift == tag {
+			states[way] |= stateUsed
 			return base + uint32(way)
 		}
 	}
 	return noEntry
+}
+
+// epoch is that of the memtable with the last change of the account in an entry.
+func (c *cache) epoch(entry uint32) uint32 { return uint32(c.states[entry]) >> stateEpochShift }
+
+func (c *cache) setEpoch(entry, epoch uint32) {
+	c.states[entry] = c.states[entry]>>stateTagShift<<stateTagShift | uint64(epoch)<<stateEpochShift | stateUsed
+}
+
+// at tells which account is in an entry, and the epoch of its last change. False: the entry is empty.
+func (c *cache) at(entry uint32) (ordinal accounting.AccountOrdinal, epoch uint32, ok bool) {
+	state := c.states[entry]
+	return accounting.AccountOrdinal(state>>stateTagShift - 1), uint32(state) >> stateEpochShift, state != 0
 }
 
 // findID returns the ordinal of an id whose account is in the cache.
@@ -95,26 +120,25 @@ func (c *cache) place(ordinal accounting.AccountOrdinal) uint32 {
 	entry := c.home(ordinal)
 	set := entry / cacheWays
 	base := set * cacheWays
-	if c.tags[entry] != 0 { // the home is taken: the hand looks for one that was not used lately
+	if c.states[entry] != 0 { // the home is taken: the hand looks for one that was not used lately
 		for {
 			hand := c.hands[set] % cacheWays
 			c.hands[set] = hand + 1
 			entry = base + uint32(hand)
-			if c.tags[entry] == 0 || c.used[entry] == 0 {
+			if c.states[entry]&stateUsed == 0 {
 				break
 			}
-			c.used[entry] = 0
+			c.states[entry] &^= stateUsed
 		}
 	}
 	return entry
 }
 
 // put fills the place of an ordinal.
-func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *accounting.Account, dirtyAt uint64) {
+func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) {
 	assert.That(uint32(ordinal)+1 != 0, "account ordinals are not used up")
-	c.tags[entry] = uint32(ordinal) + 1
-	c.used[entry] = 1
-	c.dirtyAt[entry] = dirtyAt
+	c.states[entry] = uint64(uint32(ordinal)+1) << stateTagShift
+	c.setEpoch(entry, epoch)
 	c.accounts[entry] = *account
 }
 
@@ -142,6 +166,6 @@ func (c *cache) putID(hash uint64, ordinal accounting.AccountOrdinal) {
 // drop removes an ordinal: its account was rolled back.
 func (c *cache) drop(ordinal accounting.AccountOrdinal) {
 	if entry := c.find(ordinal); entry != noEntry {
-		c.tags[entry], c.used[entry], c.dirtyAt[entry] = 0, 0, 0
+		c.states[entry] = 0
 	}
 }

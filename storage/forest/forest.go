@@ -34,7 +34,7 @@ type Forest struct {
 	memtables [2]*memtable
 	filling   *memtable
 	flushing  *memtable // nil, or one of memtables
-	epoch     uint64    // counts memtables: tells which one a cache entry is dirty in
+	epoch     uint32    // counts memtables: tells which one has the last change of an account in the cache
 	tail      tail
 	cache     *cache
 	chainOpen bool
@@ -60,6 +60,7 @@ type Forest struct {
 	ahead       ahead
 
 	accountScratch  accounting.Account
+	balancesScratch accounting.Balances
 	transferScratch accounting.Transfer
 	rowScratch      accounting.TransferRow
 	pageWaits       uint64
@@ -168,7 +169,6 @@ func (f *Forest) Counters() Counters {
 func (f *Forest) seal() {
 	assert.That(f.flushing == nil, "the flush before is installed")
 	m := f.filling
-	f.dirtyBack()
 	m.seal()
 	next := f.memtables[0]
 	if next == m {
@@ -177,4 +177,5 @@ func (f *Forest) seal() {
 	next.begin(m.transfersNext(), m.accountsNext(), m.transferStampMax(), m.accountStampMax())
 	f.flushing, f.filling = m, next
 	f.epoch++
+	assert.Below(f.epoch, epochMax, "memtables since the start")
 }

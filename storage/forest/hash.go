@@ -151,6 +151,34 @@ func (t *numberTable) removeLast(number uint64) {
 	t.count--
 }
 
+// remove removes any number that is in the table: what follows in its run moves up.
+func (t *numberTable) remove(number uint64) {
+	mask := uint64(len(t.slots) - 1)
+	hole := t.start(number)
+	for ; t.slots[hole&mask]>>slotIndexBits != number || t.slots[hole&mask] == 0; hole++ {
+		assert.That(t.slots[hole&mask] != 0, "a number that is removed is in its table")
+	}
+	for at := hole + 1; t.slots[at&mask] != 0; at++ {
+		// What is at home behind the hole stays.
+		if home := t.start(t.slots[at&mask] >> slotIndexBits); (at-home)&mask >= (at-hole)&mask {
+			t.slots[hole&mask] = t.slots[at&mask]
+			hole = at
+		}
+	}
+	t.slots[hole&mask] = 0
+	t.count--
+}
+
+// move gives a number that is in the table another index.
+func (t *numberTable) move(number uint64, index uint32) {
+	mask := uint64(len(t.slots) - 1)
+	at := t.start(number)
+	for ; t.slots[at&mask]>>slotIndexBits != number || t.slots[at&mask] == 0; at++ {
+		assert.That(t.slots[at&mask] != 0, "a number that moves is in its table")
+	}
+	t.slots[at&mask] = number<<slotIndexBits | uint64(index+1)
+}
+
 // reset empties a table that holds exactly the numbers of count entries. A few are wiped one by one: from a number's home to
 // the first empty slot. A slot that an earlier wipe emptied has nothing behind it in its run, for that wipe went on to the end.
 func (t *numberTable) reset(number func(index uint32) uint64) {

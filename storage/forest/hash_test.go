@@ -7,6 +7,47 @@ import (
 	"ledger/arena"
 )
 
+// Goal: a spill against a map: any account leaves it at any time, and the others are still found.
+func TestSpill(t *testing.T) {
+	random := seeded(t)
+	a := arena.New()
+	defer a.Close()
+	const most = 60
+	s := newSpill(a, most, "test")
+	for range 200 {
+		of := map[accounting.AccountOrdinal]uint64{}
+		spread := 1 << (1 + random.IntN(9))
+		for range random.IntN(500) {
+			ordinal := accounting.AccountOrdinal(random.IntN(spread))
+			if len(of) < most && random.IntN(2) == 0 {
+				of[ordinal] = random.Uint64()
+				s.put(ordinal, &accounting.Account{UserData64: of[ordinal]})
+				continue
+			}
+			var account accounting.Account
+			want, wantOk := of[ordinal]
+			if ok := s.take(ordinal, &account); ok != wantOk || account.UserData64 != want {
+				t.Fatalf("account %d is %d (%v), want %d (%v)", ordinal, account.UserData64, ok, want, wantOk)
+			}
+			delete(of, ordinal)
+		}
+		if int(s.count) != len(of) || s.count != s.of.count {
+			t.Fatalf("%d accounts, %d in the table, want %d", s.count, s.of.count, len(of))
+		}
+		for ordinal, want := range of {
+			if index, ok := s.of.find(uint64(ordinal)); !ok || s.accounts[index].Ordinal != ordinal || s.accounts[index].Account.UserData64 != want {
+				t.Fatalf("account %d is not found", ordinal)
+			}
+		}
+		s.reset()
+		for i, slot := range s.of.slots {
+			if slot != 0 {
+				t.Fatalf("slot %d is in use after a reset", i)
+			}
+		}
+	}
+}
+
 // Goal: both hash tables against maps, with removals in reverse order, resets small and large, and numbers that collide.
 func TestHashTables(t *testing.T) {
 	random := seeded(t)

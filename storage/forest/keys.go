@@ -2,7 +2,6 @@ package forest
 
 import (
 	"encoding/binary"
-	"unsafe"
 
 	"ledger/accounting"
 	"ledger/storage"
@@ -118,12 +117,32 @@ func accountField(a *accounting.Account, field int) accounting.U128 {
 	}
 }
 
-// accountBytes is a view of an account in its wire form.
-func accountBytes(account *accounting.Account) []byte {
-	return (*[unsafe.Sizeof(accounting.Account{})]byte)(unsafe.Pointer(account))[:]
+// Values of TreeAccount: id and user data 16 each, user data 8 and 4, ledger 4, code 2, flags 2, timestamp 8.
+func putAccount(value []byte, account *accounting.Account) {
+	account.ID.PutBytes(value[0:])
+	account.UserData128.PutBytes(value[16:])
+	binary.LittleEndian.PutUint64(value[32:], account.UserData64)
+	binary.LittleEndian.PutUint32(value[40:], account.UserData32)
+	binary.LittleEndian.PutUint32(value[44:], account.Ledger)
+	binary.LittleEndian.PutUint16(value[48:], account.Code)
+	binary.LittleEndian.PutUint16(value[50:], uint16(account.Flags))
+	binary.LittleEndian.PutUint64(value[52:], account.Timestamp)
 }
 
-// Values of TreeExpired: ordinal, then both sides' balances: four numbers of 16 bytes, flags 2, zeros 6.
+func getAccount(value []byte, account *accounting.Account) {
+	*account = accounting.Account{
+		ID: getU128(value[0:]), UserData128: getU128(value[16:]),
+		UserData64: binary.LittleEndian.Uint64(value[32:]), UserData32: binary.LittleEndian.Uint32(value[40:]),
+		Ledger: binary.LittleEndian.Uint32(value[44:]), Code: binary.LittleEndian.Uint16(value[48:]),
+		Flags: accounting.AccountFlags(binary.LittleEndian.Uint16(value[50:])), Timestamp: binary.LittleEndian.Uint64(value[52:]),
+	}
+}
+
+func getU128(b []byte) accounting.U128 {
+	return accounting.U128{Lo: binary.LittleEndian.Uint64(b), Hi: binary.LittleEndian.Uint64(b[8:])}
+}
+
+// Values of TreeBalances: four numbers of 16 bytes, flags 2. Of TreeExpired: ordinal, then both sides' balances.
 func putExpired(value []byte, row *accounting.ExpiredRow) {
 	binary.LittleEndian.PutUint64(value[0:], uint64(row.Pending))
 	putBalances(value[8:], &row.DebitAfter)
@@ -143,14 +162,10 @@ func putBalances(b []byte, balances *accounting.Balances) {
 	balances.CreditsPending.PutBytes(b[32:])
 	balances.CreditsPosted.PutBytes(b[48:])
 	binary.LittleEndian.PutUint16(b[64:], uint16(balances.Flags))
-	clear(b[66:storage.BalancesBytes])
 }
 
 func getBalances(b []byte, balances *accounting.Balances) {
-	u128 := func(at int) accounting.U128 {
-		return accounting.U128{Lo: binary.LittleEndian.Uint64(b[at:]), Hi: binary.LittleEndian.Uint64(b[at+8:])}
-	}
-	balances.DebitsPending, balances.DebitsPosted = u128(0), u128(16)
-	balances.CreditsPending, balances.CreditsPosted = u128(32), u128(48)
+	balances.DebitsPending, balances.DebitsPosted = getU128(b[0:]), getU128(b[16:])
+	balances.CreditsPending, balances.CreditsPosted = getU128(b[32:]), getU128(b[48:])
 	balances.Flags = accounting.AccountFlags(binary.LittleEndian.Uint16(b[64:]))
 }

@@ -22,14 +22,6 @@ func eventsMax(l *limits.Limits) uint32 { return l.BodyBytesMax() / 128 }
 // fieldsCount is the number of indexed fields of a transfer, and of an account.
 const fieldsCount = 5
 
-// dirtyAccount is an account as its last change in a memtable left it. While the memtable fills, the state of one that is in the
-// cache is old here: only what never changes, id, timestamp, user data, ledger and code, may be read.
-type dirtyAccount struct {
-	Account accounting.Account
-	Ordinal accounting.AccountOrdinal
-	_       uint32
-}
-
 // expiryKey is the order of expiries.
 type expiryKey struct {
 	AtNs    uint64
@@ -70,6 +62,58 @@ type valueList struct {
 	wide    []accounting.U128
 }
 
+// valueLists are those of all indexed fields.
+type valueLists [fieldsCount]valueList
+
+func newValueLists(a *arena.Arena, rows uint64, name string, options arena.Options) (lists valueLists) {
+	for i := range lists {
+		lists[i].indexes = arena.Slice[uint32](a, rows, name)
+		switch i {
+		case fieldUser128:
+			lists[i].wide = arena.SliceWith[accounting.U128](a, rows, name, options)
+		case fieldUser64:
+			lists[i].numbers = arena.SliceWith[uint64](a, rows, name, options)
+		default:
+			lists[i].narrow = arena.SliceWith[uint32](a, rows, name, options)
+		}
+	}
+	return lists
+}
+
+// add notes the fields of a row that are not zero.
+func (l *valueLists) add(index uint32, user128 accounting.U128, user64 uint64, user32, ledger uint32, code uint16) {
+	if user128.Lo|user128.Hi != 0 {
+		l[fieldUser128].addWide(index, user128)
+	}
+	if user64 != 0 {
+		l[fieldUser64].addNumber(index, user64)
+	}
+	if user32 != 0 {
+		l[fieldUser32].addNarrow(index, user32)
+	}
+	if ledger != 0 {
+		l[fieldLedger].addNarrow(index, ledger)
+	}
+	if code != 0 {
+		l[fieldCode].addNarrow(index, uint32(code))
+	}
+}
+
+// column shows the list of one field; rows is how many there are.
+func (l *valueList) column(rows uint32, out *storage.Columns) {
+	if l.count < rows {
+		out.Rows = l.indexes[:l.count]
+	}
+	switch {
+	case l.wide != nil:
+		out.Wide = l.wide[:l.count]
+	case l.numbers != nil:
+		out.Numbers = l.numbers[:l.count]
+	default:
+		out.Narrow = l.narrow[:l.count]
+	}
+}
+
 func (l *valueList) addNarrow(index, value uint32) {
 	l.narrow[l.count] = value
 	l.add(index)
@@ -103,20 +147,21 @@ type memtable struct {
 	rowsCount      uint32
 	ids            idTable // ids of rows, and from idsDead on of dead
 	pending        indexList
-	fields         [fieldsCount]valueList
+	fields         valueLists
 
 	dead      []accounting.U128
 	deadCount uint32
 
-	// Accounts: dirty holds every changed one, created ones included.
-	accountsFirst accounting.AccountOrdinal
-	dirty         []dirtyAccount
-	dirtyCount    uint32
-	dirtyOf       numberTable // ordinal -> dirty
-	created       []uint32    // indexes into dirty, in order of ordinals from accountsFirst
-	createdCount  uint32
-	accountIDs    idTable // id -> created
-	accountFields [fieldsCount]indexList
+	// Accounts. What becomes of them is in the rows of transfers and expiries alone; their current state is in the cache, or in
+	// the spill.
+	accountsFirst   accounting.AccountOrdinal
+	created         []accounting.Account // as they were created, in order of ordinals from accountsFirst
+	createdIDs      []accounting.U128    // beside created: what a flush walks
+	createdCount    uint32
+	accountIDs      idTable // id -> created
+	accountFields   valueLists
+	accountsChanged uint32 // accounts that rows of this memtable changed
+	spill           spill
 
 	changes      []statusChange
 	changesCount uint32
@@ -133,6 +178,7 @@ type memtable struct {
 	removeOf     numberTable // transfer ordinal -> removes
 
 	expired      []accounting.ExpiredRow
+	expiredAt    []uint32 // beside expired: rows that came before
 	expiredCount uint32
 
 	transferStampFirst uint64 // newest stamps before this memtable
@@ -157,40 +203,31 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	// batches fill is touched at start, where they are to be expected: the first bars would spend a fifth of their time on it.
 	bulk := arena.Bulk(l.TouchesMemoryAtStart())
 	m := &memtable{
-		rows:       arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, bulk),
-		statuses:   arena.SliceWith[accounting.PendingStatus](a, uint64(rows), name, bulk),
-		debits:     arena.SliceWith[uint32](a, uint64(rows), name, bulk),
-		credits:    arena.SliceWith[uint32](a, uint64(rows), name, bulk),
-		rowIDs:     arena.SliceWith[accounting.U128](a, uint64(rows), name, bulk),
-		ids:        newIDTable(a, rows, name, bulk),
-		pending:    list(),
-		dead:       arena.Slice[accounting.U128](a, uint64(rows), name),
-		dirty:      arena.SliceWith[dirtyAccount](a, 2*uint64(rows), name, bulk), // a transfer changes two
-		dirtyOf:    newNumberTable(a, 2*rows, name, bulk),
-		created:    arena.Slice[uint32](a, uint64(rows), name),
-		accountIDs: newIDTable(a, rows, name, 0),
-		changes:    arena.Slice[statusChange](a, uint64(rows), name),
-		changeOf:   newNumberTable(a, rows, name, 0),
-		adds:       arena.Slice[expiryAdd](a, uint64(rows), name),
-		addOf:      newNumberTable(a, rows, name, 0),
-		addsLive:   list(),
-		heap:       arena.Slice[uint32](a, uint64(rows), name),
-		removes:    arena.Slice[expiryKey](a, uint64(rows), name),
-		removeOf:   newNumberTable(a, rows, name, 0),
-		expired:    arena.Slice[accounting.ExpiredRow](a, uint64(rows), name),
-		tail:       carried,
-	}
-	for i := range m.fields {
-		m.accountFields[i] = list()
-		m.fields[i] = valueList{indexList: list()}
-		switch i {
-		case fieldUser128:
-			m.fields[i].wide = arena.SliceWith[accounting.U128](a, uint64(rows), name, bulk)
-		case fieldUser64:
-			m.fields[i].numbers = arena.SliceWith[uint64](a, uint64(rows), name, bulk)
-		default:
-			m.fields[i].narrow = arena.SliceWith[uint32](a, uint64(rows), name, bulk)
-		}
+		rows:          arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, bulk),
+		statuses:      arena.SliceWith[accounting.PendingStatus](a, uint64(rows), name, bulk),
+		debits:        arena.SliceWith[uint32](a, uint64(rows), name, bulk),
+		credits:       arena.SliceWith[uint32](a, uint64(rows), name, bulk),
+		rowIDs:        arena.SliceWith[accounting.U128](a, uint64(rows), name, bulk),
+		ids:           newIDTable(a, rows, name, bulk),
+		pending:       list(),
+		dead:          arena.Slice[accounting.U128](a, uint64(rows), name),
+		fields:        newValueLists(a, uint64(rows), name, bulk),
+		created:       arena.Slice[accounting.Account](a, uint64(rows), name),
+		createdIDs:    arena.Slice[accounting.U128](a, uint64(rows), name),
+		accountIDs:    newIDTable(a, rows, name, 0),
+		accountFields: newValueLists(a, uint64(rows), name, 0),
+		spill:         newSpill(a, 2*rows, name), // a transfer changes two accounts
+		changes:       arena.Slice[statusChange](a, uint64(rows), name),
+		changeOf:      newNumberTable(a, rows, name, 0),
+		adds:          arena.Slice[expiryAdd](a, uint64(rows), name),
+		addOf:         newNumberTable(a, rows, name, 0),
+		addsLive:      list(),
+		heap:          arena.Slice[uint32](a, uint64(rows), name),
+		removes:       arena.Slice[expiryKey](a, uint64(rows), name),
+		removeOf:      newNumberTable(a, rows, name, 0),
+		expired:       arena.Slice[accounting.ExpiredRow](a, uint64(rows), name),
+		expiredAt:     arena.Slice[uint32](a, uint64(rows), name),
+		tail:          carried,
 	}
 	return m
 }
@@ -199,12 +236,12 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounting.AccountOrdinal, transferStamp, accountStamp uint64) {
 	m.ids.reset()
 	m.accountIDs.reset()
-	m.dirtyOf.reset(func(i uint32) uint64 { return uint64(m.dirty[i].Ordinal) })
+	m.spill.reset()
 	m.changeOf.reset(func(i uint32) uint64 { return uint64(m.changes[i].Ordinal) })
 	m.addOf.reset(func(i uint32) uint64 { return uint64(m.adds[i].Ordinal) })
 	m.removeOf.reset(func(i uint32) uint64 { return uint64(m.removes[i].Ordinal) })
 	m.transfersFirst, m.accountsFirst = transfers, accounts
-	m.rowsCount, m.deadCount, m.dirtyCount, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
+	m.rowsCount, m.deadCount, m.accountsChanged, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
 	m.addsCount, m.heapCount, m.removesCount, m.expiredCount = 0, 0, 0, 0
 	m.pending.count, m.addsLive.count = 0, 0
 	for i := range m.fields {
@@ -248,7 +285,7 @@ func (m *memtable) accountStampMax() uint64 {
 	if m.createdCount == 0 {
 		return m.accountStampFirst
 	}
-	return m.dirty[m.created[m.createdCount-1]].Account.Timestamp
+	return m.created[m.createdCount-1].Timestamp
 }
 
 // idOf the index in the table of ids: rows first, dead ids from len(rows) on.
@@ -288,7 +325,7 @@ func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.Acco
 		if !ok {
 			return 0, false
 		}
-		if m.dirty[m.created[index]].Account.ID == id {
+		if m.created[index].ID == id {
 			return m.accountsFirst + accounting.AccountOrdinal(index), true
 		}
 	}
@@ -310,10 +347,10 @@ func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
 		return m.RowsCount()
 	case storage.TreeTransferID:
 		return m.rowsCount + m.deadCount
-	case storage.TreeAccountID, storage.TreeAccountStamp:
+	case storage.TreeAccountID, storage.TreeAccount, storage.TreeAccountStamp:
 		return m.createdCount
-	case storage.TreeAccount:
-		return m.dirtyCount
+	case storage.TreeBalances:
+		return m.accountsChanged
 	case storage.TreePending:
 		return m.pending.count + m.changesCount
 	case storage.TreeExpiry:
@@ -330,45 +367,64 @@ func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
 	return m.accountFields[tree-storage.TreeAccountUser128].count
 }
 
-// Columns implements storage.FlushSource: for the trees of which every transfer has an entry, or nearly.
+// Columns implements storage.FlushSource: for ids and postings.
 func (m *memtable) Columns(tree storage.TreeID, out *storage.Columns) bool {
-	if tree != storage.TreeTransferID && !isTransferPosting(tree) {
+	switch {
+	case tree == storage.TreeTransferID || isTransferPosting(tree):
+		*out = storage.Columns{OrdinalFirst: uint64(m.transfersFirst)}
+	case tree == storage.TreeAccountID || isPosting(tree):
+		*out = storage.Columns{OrdinalFirst: uint64(m.accountsFirst)}
+	default:
 		return false
 	}
-	*out = storage.Columns{OrdinalFirst: uint64(m.transfersFirst)}
-	switch tree {
-	case storage.TreeTransferID:
+	switch {
+	case tree == storage.TreeTransferID:
 		out.Wide, out.Dead = m.rowIDs[:m.rowsCount], m.dead[:m.deadCount]
-	case storage.TreeTransferDebit:
+	case tree == storage.TreeAccountID:
+		out.Wide = m.createdIDs[:m.createdCount]
+	case tree == storage.TreeTransferDebit:
 		out.Narrow = m.debits[:m.rowsCount]
-	case storage.TreeTransferCredit:
+	case tree == storage.TreeTransferCredit:
 		out.Narrow = m.credits[:m.rowsCount]
+	case tree <= storage.TreeTransferCode:
+		m.fields[tree-storage.TreeTransferUser128].column(m.rowsCount, out)
 	default:
-		list := &m.fields[tree-storage.TreeTransferUser128]
-		if list.count < m.rowsCount {
-			out.Rows = list.indexes[:list.count]
-		}
-		switch {
-		case list.wide != nil:
-			out.Wide = list.wide[:list.count]
-		case list.numbers != nil:
-			out.Numbers = list.numbers[:list.count]
-		default:
-			out.Narrow = list.narrow[:list.count]
-		}
+		m.accountFields[tree-storage.TreeAccountUser128].column(m.createdCount, out)
 	}
 	return true
+}
+
+// Changes implements storage.FlushSource.
+func (m *memtable) Changes(out *storage.Changes) {
+	*out = storage.Changes{
+		Debits: m.debits[:m.rowsCount], Credits: m.credits[:m.rowsCount],
+		Expired: m.expired[:m.expiredCount], ExpiredAt: m.expiredAt[:m.expiredCount],
+	}
+}
+
+// balances are those that a change left.
+func (m *memtable) balances(change uint32) *accounting.Balances {
+	event, credit := change/2, change%2 != 0
+	if event < m.rowsCount {
+		if credit {
+			return &m.rows[event].CreditAfter
+		}
+		return &m.rows[event].DebitAfter
+	}
+	expired := &m.expired[event-m.rowsCount]
+	if credit {
+		return &expired.CreditAfter
+	}
+	return &expired.DebitAfter
 }
 
 // Entry implements storage.FlushSource, for the trees that have no columns.
 func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, tombstone bool) {
 	switch tree {
-	case storage.TreeAccountID:
-		return keyOfID(m.dirty[m.created[index]].Account.ID), false
 	case storage.TreeAccount:
-		return keyOfAccount(m.dirty[index].Ordinal), false
+		return keyOfAccount(m.accountsFirst + accounting.AccountOrdinal(index)), false
 	case storage.TreeAccountStamp:
-		return keyOf64(m.dirty[m.created[index]].Account.Timestamp), false
+		return keyOf64(m.created[index].Timestamp), false
 	case storage.TreePending:
 		if index < m.pending.count {
 			return keyOf64(uint64(m.transfersFirst) + uint64(m.pending.indexes[index])), false
@@ -382,16 +438,8 @@ func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, to
 	case storage.TreeExpired:
 		return keyOf64(m.expired[index].Timestamp), false
 	}
-	return m.posting(tree, index), false
-}
-
-// posting returns the key of an entry of an account's posting tree.
-func (m *memtable) posting(tree storage.TreeID, index uint32) storage.Key {
-	assert.That(isPosting(tree) && !isTransferPosting(tree), "a tree without columns is known")
-	assert.Below(tree, storage.TreesCount, "trees")
-	field := int(tree - storage.TreeAccountUser128)
-	created := m.accountFields[field].indexes[index]
-	return postingKey(tree, accountField(&m.dirty[m.created[created]].Account, field), uint64(m.accountsFirst)+uint64(created))
+	assert.That(false, "a tree without columns is known")
+	return key, false
 }
 
 // Value implements storage.FlushSource. Values are little-endian.
@@ -400,7 +448,9 @@ func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
 	case storage.TreeAccountID, storage.TreeAccountStamp:
 		binary.LittleEndian.PutUint32(value, uint32(m.accountsFirst)+index)
 	case storage.TreeAccount:
-		copy(value, accountBytes(&m.dirty[index].Account))
+		putAccount(value, &m.created[index])
+	case storage.TreeBalances:
+		putBalances(value, m.balances(index))
 	case storage.TreePending:
 		if index < m.pending.count {
 			value[0] = byte(m.statuses[m.pending.indexes[index]])

@@ -93,7 +93,7 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 // wantsFlush tells whether a checkpoint would miss something that is in memory only.
 func (f *Forest) wantsFlush() bool {
 	m := f.filling
-	return m.rowsAll()+m.dirtyCount+m.changesCount+m.removesCount > 0 || f.tail.count > 0 && f.log.partial.IsZero()
+	return m.rowsAll()+m.changesCount+m.removesCount > 0 || f.tail.count > 0 && f.log.partial.IsZero()
 }
 
 func (f *Forest) planFlush(checkpoint bool) {

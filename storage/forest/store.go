@@ -58,67 +58,72 @@ func (f *Forest) AccountRead(ordinal accounting.AccountOrdinal, account *account
 //go:noinline
 func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 	assert.Below(ordinal, f.filling.accountsNext(), "an account that is read exists")
-	if index, ok := f.filling.dirtyOf.find(uint64(ordinal)); ok {
-		return f.cachePut(ordinal, &f.filling.dirty[index].Account, f.epoch<<32|uint64(index))
+	account := &f.accountScratch
+	if f.filling.spill.take(ordinal, account) {
+		return f.cachePut(ordinal, account, f.epoch)
 	}
-	if f.flushing != nil {
-		if index, ok := f.flushing.dirtyOf.find(uint64(ordinal)); ok {
-			return f.cachePut(ordinal, &f.flushing.dirty[index].Account, 0)
+	if ordinal >= f.filling.accountsFirst {
+		return f.cachePut(ordinal, &f.filling.created[ordinal-f.filling.accountsFirst], epochNone)
+	}
+	if m := f.flushing; m != nil {
+		if m.spill.take(ordinal, account) {
+			return f.cachePut(ordinal, account, f.epoch-1)
+		}
+		if ordinal >= m.accountsFirst {
+			return f.cachePut(ordinal, &m.created[ordinal-m.accountsFirst], epochNone)
 		}
 	}
 	key := keyOfAccount(ordinal)
-	account := &f.accountScratch
-	found := f.treeFind(storage.TreeAccount, &key, accountBytes(account))
+	var fixed [storage.AccountBytes]byte
+	found := f.treeFind(storage.TreeAccount, &key, fixed[:])
 	assert.That(found, "an account that exists is in the memtables or in its tree")
-	return f.cachePut(ordinal, account, 0)
+	getAccount(fixed[:], account)
+	var value [storage.BalancesBytes]byte
+	if f.treeFind(storage.TreeBalances, &key, value[:]) {
+		b := &f.balancesScratch
+		getBalances(value[:], b)
+		account.DebitsPending, account.DebitsPosted = b.DebitsPending, b.DebitsPosted
+		account.CreditsPending, account.CreditsPosted = b.CreditsPending, b.CreditsPosted
+		account.Flags = b.Flags
+	}
+	return f.cachePut(ordinal, account, epochNone)
 }
 
-// cachePut brings an account into the cache. One that is dirty in the filling memtable has its state in the cache alone, as long as
-// it is there; the memtable gets it when the account leaves, and of those that stay when it is sealed. So a change is
-// written once.
-func (f *Forest) cachePut(ordinal accounting.AccountOrdinal, account *accounting.Account, dirtyAt uint64) uint32 {
+// cachePut brings an account into the cache. epoch is that of the memtable that has its last change.
+func (f *Forest) cachePut(ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) uint32 {
 	c := f.cache
 	entry := c.place(ordinal)
-	if at := c.dirtyAt[entry]; at>>32 == f.epoch {
-		d := &f.filling.dirty[uint32(at)]
-		assert.Equal(uint32(d.Ordinal)+1, c.tags[entry], "a dirty account goes back to where it came from")
-		d.Account = c.accounts[entry]
+	if dropped, before, ok := c.at(entry); ok {
+		f.accountSpill(dropped, &c.accounts[entry], before)
 	}
-	c.put(entry, ordinal, account, dirtyAt)
+	c.put(entry, ordinal, account, epoch)
 	return entry
 }
 
-// dirtyBack gives the filling memtable the state of all that is dirty in it, before it is sealed.
-func (f *Forest) dirtyBack() {
-	c := f.cache
-	dirty := f.filling.dirty[:f.filling.dirtyCount]
-	for i := range dirty {
-		d := &dirty[i]
-		if entry := c.find(d.Ordinal); entry != noEntry {
-			assert.Equal(c.dirtyAt[entry], f.epoch<<32|uint64(i), "the cache knows what is dirty")
-			d.Account = c.accounts[entry]
-		}
+// accountSpill keeps an account that leaves the cache, if its state can be read from no tree: until the rows of the memtable that changed it
+// are flushed, the cache is the only place where it is found.
+func (f *Forest) accountSpill(ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) {
+	switch {
+	case epoch == f.epoch:
+		f.filling.spill.put(ordinal, account)
+	case epoch == f.epoch-1 && f.flushing != nil:
+		f.flushing.spill.put(ordinal, account)
 	}
 }
 
 // AccountWrite implements accounting.Store.
 func (f *Forest) AccountWrite(ordinal accounting.AccountOrdinal, account *accounting.Account) {
-	m := f.filling
 	entry := f.cache.find(ordinal)
 	if entry == noEntry {
 		entry = f.accountLoad(ordinal)
 	}
-	dirty := f.cache.dirtyAt[entry]>>32 == f.epoch
+	epoch := f.cache.epoch(entry)
 	if f.chainOpen {
-		f.undo.account(ordinal, &f.cache.accounts[entry], !dirty)
+		f.undo.account(ordinal, &f.cache.accounts[entry], epoch)
 	}
-	if !dirty {
-		assert.Below(ordinal, m.accountsNext(), "an account that is written exists")
-		index := m.dirtyCount
-		m.dirtyCount++
-		m.dirty[index].Ordinal = ordinal
-		m.dirtyOf.insert(uint64(ordinal), index)
-		f.cache.dirtyAt[entry] = f.epoch<<32 | uint64(index)
+	if epoch != f.epoch {
+		f.filling.accountsChanged++
+		f.cache.setEpoch(entry, f.epoch)
 	}
 	f.cache.accounts[entry] = *account
 }
@@ -128,22 +133,14 @@ func (f *Forest) AccountAppend(account *accounting.Account) accounting.AccountOr
 	m := f.filling
 	assert.That(account.Timestamp > m.accountStampMax(), "accounts come in order of timestamps")
 	ordinal := m.accountsNext()
-	index := m.dirtyCount
-	m.dirtyCount++
-	m.dirty[index].Ordinal = ordinal
-	m.dirty[index].Account = *account
-	m.dirtyOf.insert(uint64(ordinal), index)
-	created := m.createdCount
-	m.created[created] = index
+	index := m.createdCount
+	m.created[index] = *account
+	m.createdIDs[index] = account.ID
 	m.createdCount++
 	hash := hashID(account.ID)
-	m.accountIDs.insert(hash, created)
-	for field := range fieldsCount {
-		if !accountField(account, field).IsZero() {
-			m.accountFields[field].add(created)
-		}
-	}
-	f.cachePut(ordinal, account, f.epoch<<32|uint64(index))
+	m.accountIDs.insert(hash, index)
+	m.accountFields.add(index, account.UserData128, account.UserData64, account.UserData32, account.Ledger, account.Code)
+	f.cachePut(ordinal, account, epochNone)
 	f.cache.putID(hash, ordinal)
 	if f.chainOpen {
 		f.undo.mark(undoAccountAppend)
@@ -240,21 +237,7 @@ func (f *Forest) TransferAppend(row *accounting.TransferRow) accounting.Transfer
 		m.pending.add(index)
 	}
 	t := &row.Transfer
-	if t.UserData128.Lo|t.UserData128.Hi != 0 {
-		m.fields[fieldUser128].addWide(index, t.UserData128)
-	}
-	if t.UserData64 != 0 {
-		m.fields[fieldUser64].addNumber(index, t.UserData64)
-	}
-	if t.UserData32 != 0 {
-		m.fields[fieldUser32].addNarrow(index, t.UserData32)
-	}
-	if t.Ledger != 0 {
-		m.fields[fieldLedger].addNarrow(index, t.Ledger)
-	}
-	if t.Code != 0 {
-		m.fields[fieldCode].addNarrow(index, uint32(t.Code))
-	}
+	m.fields.add(index, t.UserData128, t.UserData64, t.UserData32, t.Ledger, t.Code)
 	if f.chainOpen {
 		f.undo.mark(undoTransferAppend)
 	}
@@ -331,6 +314,7 @@ func (f *Forest) ExpiredAppend(row *accounting.ExpiredRow) {
 		assert.That(row.Timestamp > m.expired[m.expiredCount-1].Timestamp, "expiries come in order of timestamps")
 	}
 	m.expired[m.expiredCount] = *row
+	m.expiredAt[m.expiredCount] = m.rowsCount
 	m.expiredCount++
 	if f.chainOpen {
 		f.undo.mark(undoExpiredAppend)

@@ -140,7 +140,7 @@ func (p *twins) resolve(expire bool) {
 	p.plain.ExpiryRemove(pending.atNs, pending.ordinal)
 	if expire {
 		p.clock += 2
-		row := accounting.ExpiredRow{Timestamp: p.clock, Pending: pending.ordinal, DebitAfter: p.change(0), CreditAfter: p.change(1)}
+		row := accounting.ExpiredRow{Timestamp: p.clock, Pending: pending.ordinal, DebitAfter: p.change(0), CreditAfter: p.change(1), CreditOrdinal: 1}
 		p.w.forest.ExpiredAppend(&row)
 		p.plain.ExpiredAppend(&row)
 		if p.random.IntN(3) == 0 {

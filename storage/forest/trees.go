@@ -276,13 +276,13 @@ func (f *Forest) accountAtStamp(timestamp uint64) uint64 {
 		if m == nil || m.createdCount == 0 {
 			continue
 		}
-		if m.dirty[m.created[0]].Account.Timestamp > timestamp && m.accountsFirst > 0 {
+		if m.created[0].Timestamp > timestamp && m.accountsFirst > 0 {
 			continue // an older one may do
 		}
 		low, high := uint32(0), m.createdCount
 		for low < high {
 			middle := (low + high) / 2
-			if m.dirty[m.created[middle]].Account.Timestamp < timestamp {
+			if m.created[middle].Timestamp < timestamp {
 				low = middle + 1
 			} else {
 				high = middle

@@ -26,9 +26,11 @@ type undoEntry struct {
 	Number uint64 // ordinal of the account or transfer; of undoAccountWrite the index in accounts beside it
 	Index  uint32
 	Kind   undoKind
-	First  bool // the change added the account to the dirty ones, or the transfer to the changed ones
+	First  bool // the change added the transfer to the changed ones
 	Status accounting.PendingStatus
 	_      [1]byte
+	Epoch  uint32 // of undoAccountWrite: of the memtable with the account's change before this one
+	_      uint32
 }
 
 // undo is the log of an open chain. It is taken back from the end, so every table and list shrinks in the reverse order of its
@@ -56,8 +58,8 @@ func (u *undo) add(e undoEntry) {
 
 func (u *undo) mark(kind undoKind) { u.add(undoEntry{Kind: kind}) }
 
-func (u *undo) account(ordinal accounting.AccountOrdinal, old *accounting.Account, first bool) {
-	u.add(undoEntry{Kind: undoAccountWrite, Number: uint64(ordinal), Index: u.accountsCount, First: first})
+func (u *undo) account(ordinal accounting.AccountOrdinal, old *accounting.Account, epoch uint32) {
+	u.add(undoEntry{Kind: undoAccountWrite, Number: uint64(ordinal), Index: u.accountsCount, Epoch: epoch})
 	u.accounts[u.accountsCount] = *old
 	u.accountsCount++
 }
@@ -89,7 +91,7 @@ func (f *Forest) ChainRollback() {
 		e := &f.undo.entries[f.undo.count]
 		switch e.Kind {
 		case undoAccountWrite:
-			f.undoAccountWrite(accounting.AccountOrdinal(e.Number), &f.undo.accounts[e.Index], e.First)
+			f.undoAccountWrite(accounting.AccountOrdinal(e.Number), &f.undo.accounts[e.Index], e.Epoch)
 		case undoAccountAppend:
 			f.undoAccountAppend()
 		case undoTransferAppend:
@@ -110,41 +112,33 @@ func (f *Forest) ChainRollback() {
 	}
 }
 
-func (f *Forest) undoAccountWrite(ordinal accounting.AccountOrdinal, old *accounting.Account, first bool) {
+func (f *Forest) undoAccountWrite(ordinal accounting.AccountOrdinal, old *accounting.Account, epoch uint32) {
 	m := f.filling
-	entry := f.cache.find(ordinal)
-	if first {
-		m.dirtyCount--
-		assert.Equal(m.dirty[m.dirtyCount].Ordinal, ordinal, "the account changed last")
-		m.dirtyOf.removeLast(uint64(ordinal))
-		if entry != noEntry {
-			f.cache.dirtyAt[entry] = 0
-		}
-	} else if entry == noEntry {
-		index, ok := m.dirtyOf.find(uint64(ordinal))
-		assert.That(ok, "an account that was changed before is dirty")
-		m.dirty[index].Account = *old
+	if epoch != f.epoch {
+		m.accountsChanged--
 	}
-	if entry != noEntry {
+	if entry := f.cache.find(ordinal); entry != noEntry {
 		f.cache.accounts[entry] = *old
+		f.cache.setEpoch(entry, epoch)
+		return
 	}
+	// It has left the cache since it was changed.
+	spilled := m.spill.take(ordinal, &f.accountScratch)
+	assert.That(spilled, "a changed account that left the cache is in the spill")
+	f.accountSpill(ordinal, old, epoch)
 }
 
 func (f *Forest) undoAccountAppend() {
 	m := f.filling
 	m.createdCount--
-	index := m.created[m.createdCount]
-	m.dirtyCount--
-	assert.Equal(m.dirtyCount, index, "the account created last")
-	d := &m.dirty[index]
-	m.dirtyOf.removeLast(uint64(d.Ordinal))
-	m.accountIDs.removeLast(hashID(d.Account.ID), m.createdCount)
+	account := &m.created[m.createdCount]
+	m.accountIDs.removeLast(hashID(account.ID), m.createdCount)
 	for field := range fieldsCount {
-		if !accountField(&d.Account, field).IsZero() {
+		if !accountField(account, field).IsZero() {
 			m.accountFields[field].count--
 		}
 	}
-	f.cache.drop(d.Ordinal)
+	f.cache.drop(m.accountsNext())
 }
 
 func (f *Forest) undoTransferAppend() {

@@ -117,7 +117,8 @@ func (f *Forest) warmTryAccount(ordinal accounting.AccountOrdinal) bool {
 	}
 	key := keyOfAccount(ordinal)
 	_, complete := f.treeTry(storage.TreeAccount, &key, nil)
-	return complete
+	_, completeBalances := f.treeTry(storage.TreeBalances, &key, nil)
+	return complete && completeBalances
 }
 
 func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {

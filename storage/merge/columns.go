@@ -22,11 +22,13 @@ const emitEntries = 64
 // columnSort is the memory of a flush of columns.
 type columnSort struct {
 	source    storage.Columns // of the job
+	changes   storage.Changes // the same, for balances
 	slots     [2][]uint64
 	indexBits uint
 	indexMask uint64
 	ends      [2][1 << digitBitsWide]uint32
 	keys      [emitEntries]table.Words
+	balances  [emitEntries * storage.BalancesBytes]byte
 }
 
 // digitBitsWide: a slot is a quarter of a record, so four times the places of a sort of records are within the caches.
@@ -101,6 +103,7 @@ func (m *Merger) postings(shape *table.Shape, c *storage.Columns, slots []uint64
 // identities packs ids with their ordinals.
 func (m *Merger) identities(job *storage.Job, c *storage.Columns, slots []uint64, from, count int) {
 	value := m.value[:8]
+	used := value[:m.shapes[job.Tree].ValueBytes]
 	for i := from; i < from+count; i++ {
 		index := uint32(i)
 		if slots != nil {
@@ -111,7 +114,7 @@ func (m *Merger) identities(job *storage.Job, c *storage.Columns, slots []uint64
 			ordinal = c.Ordinal(index)
 		}
 		binary.LittleEndian.PutUint64(value, ordinal)
-		m.add(job, table.Words{A: id.Hi, B: id.Lo}, false, value)
+		m.add(job, table.Words{A: id.Hi, B: id.Lo}, false, used)
 	}
 }
 

@@ -22,21 +22,32 @@ func (c *columnar) Columns(_ storage.TreeID, out *storage.Columns) bool {
 	return true
 }
 
+// hasDead tells whether ids of a tree may stand for no row.
+func hasDead(tree storage.TreeID) bool { return tree == storage.TreeTransferID }
+
+// ordinalOf is the ordinal in a value of a tree of ids.
+func ordinalOf(value []byte) uint64 {
+	if len(value) == 4 {
+		return uint64(binary.LittleEndian.Uint32(value))
+	}
+	return binary.LittleEndian.Uint64(value)
+}
+
 // newColumns takes entries apart. They are in order of ordinals; of ids, the dead ones come last.
 func newColumns(tree storage.TreeID, entries []entry) *columnar {
 	c := &columnar{source: source{entries: entries}}
 	out := &c.columns
 	spec := &storage.Trees[tree]
-	if tree == storage.TreeTransferID {
+	if storage.Trees[tree].Filter {
 		for i := range entries {
 			id := wire.U128{Hi: binary.BigEndian.Uint64(entries[i].key[:]), Lo: binary.BigEndian.Uint64(entries[i].key[8:])}
-			if binary.LittleEndian.Uint64(entries[i].value) == storage.TransferDeadMark {
+			if hasDead(tree) && ordinalOf(entries[i].value) == storage.TransferDeadMark {
 				out.Dead = append(out.Dead, id)
 				continue
 			}
 			out.Wide = append(out.Wide, id)
 			if i == 0 {
-				out.OrdinalFirst = binary.LittleEndian.Uint64(entries[0].value)
+				out.OrdinalFirst = ordinalOf(entries[0].value)
 			}
 		}
 		return c
@@ -44,8 +55,11 @@ func newColumns(tree storage.TreeID, entries []entry) *columnar {
 	gaps := false
 	for i := range entries {
 		key := entries[i].key[:]
-		at := int(spec.KeyBytes) - 5
-		ordinal := uint64(key[at])<<32 | uint64(binary.BigEndian.Uint32(key[at+1:]))
+		at := int(spec.KeyBytes) - tree.OrdinalBytes()
+		ordinal := uint64(0)
+		for _, b := range key[at:spec.KeyBytes] {
+			ordinal = ordinal<<8 | uint64(b)
+		}
 		if i == 0 {
 			out.OrdinalFirst = ordinal
 		}
@@ -85,10 +99,16 @@ func drawColumns(rng *rand.Rand, tree storage.TreeID, count int) (entries []entr
 			values[i][j] = base[j]&^masks[j] | rng.Uint64()&masks[j]
 		}
 	}
-	ordinal, gaps, ascend := rng.Uint64N(1<<39), rng.IntN(2) == 0, rng.IntN(4) == 0
+	ordinal, gaps, ascend := rng.Uint64N(1<<39)>>(8*(5-tree.OrdinalBytes())), rng.IntN(2) == 0, rng.IntN(4) == 0
+	if tree == storage.TreeAccountID {
+		ordinal &= 1<<31 - 1
+	}
 	dead := count
-	if tree == storage.TreeTransferID {
-		gaps, dead = false, rng.IntN(2*count)
+	if spec.Filter {
+		gaps = false
+	}
+	if hasDead(tree) {
+		dead = rng.IntN(2 * count)
 	}
 	seen := map[storage.Key]bool{}
 	for i := range count {
@@ -99,24 +119,34 @@ func drawColumns(rng *rand.Rand, tree storage.TreeID, count int) (entries []entr
 		}
 		binary.BigEndian.PutUint64(e.key[:], value[0])
 		binary.BigEndian.PutUint64(e.key[8:], value[1])
-		if tree == storage.TreeTransferID {
+		switch {
+		case hasDead(tree):
 			mark := ordinal
 			if i >= dead {
 				mark = storage.TransferDeadMark
 			}
 			binary.LittleEndian.PutUint64(e.value, mark)
-		} else {
-			at := int(spec.KeyBytes) - 5
+		case spec.Filter:
+			binary.LittleEndian.PutUint32(e.value, uint32(ordinal))
+		default:
+			at := int(spec.KeyBytes) - tree.OrdinalBytes()
 			clear(e.key[at:])
-			e.key[at] = byte(ordinal >> 32)
-			binary.BigEndian.PutUint32(e.key[at+1:], uint32(ordinal))
+			if at+4 < int(spec.KeyBytes) {
+				e.key[at] = byte(ordinal >> 32)
+				at++
+			}
+			binary.BigEndian.PutUint32(e.key[at:], uint32(ordinal))
 		}
 		if !seen[e.key] {
 			seen[e.key] = true
 			entries = append(entries, e)
 		}
 	}
-	if tree == storage.TreeTransferID {
+	if tree == storage.TreeAccountID {
+		for i := range entries {
+			binary.LittleEndian.PutUint32(entries[i].value, uint32(ordinalOf(entries[0].value))+uint32(i))
+		}
+	} else if hasDead(tree) {
 		// Ordinals have no gaps.
 		for i := range entries {
 			if first := binary.LittleEndian.Uint64(entries[0].value); binary.LittleEndian.Uint64(entries[i].value) != storage.TransferDeadMark {
@@ -124,7 +154,7 @@ func drawColumns(rng *rand.Rand, tree storage.TreeID, count int) (entries []entr
 			}
 		}
 	} else if ascend { // as ledgers do, which are mostly one
-		at := int(spec.KeyBytes) - 5
+		at := int(spec.KeyBytes) - tree.OrdinalBytes()
 		for i := range entries {
 			copy(entries[i].key[:at], entries[0].key[:at])
 		}
@@ -135,12 +165,13 @@ func drawColumns(rng *rand.Rand, tree storage.TreeID, count int) (entries []entr
 // A flush of columns writes what a flush of entries does.
 func TestColumnsWriteTheBytesOfEntries(t *testing.T) {
 	l := small()
-	for round := range uint64(400) {
+	trees := []storage.TreeID{storage.TreeTransferID, storage.TreeAccountID}
+	for tree := storage.TreeTransferDebit; tree < storage.TreesCount; tree++ {
+		trees = append(trees, tree)
+	}
+	for round := range uint64(600) {
 		rng := rand.New(rand.NewPCG(*seedFlag, round))
-		tree := storage.TreeTransferID
-		if n := rng.IntN(8); n > 0 {
-			tree = storage.TreeTransferDebit + storage.TreeID(n-1)
-		}
+		tree := trees[rng.IntN(len(trees))]
 		entries := drawColumns(rng, tree, 1+rng.IntN(1<<rng.IntN(13)))
 		var disks [2]*fakeDisk
 		var tables [2][]storage.Table

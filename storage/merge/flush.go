@@ -11,6 +11,10 @@ import (
 
 // flushTree writes one tree of a sealed memtable as the tables of a run.
 func (m *Merger) flushTree(job *storage.Job) {
+	if job.Tree == storage.TreeBalances {
+		m.flushBalances(job)
+		return
+	}
 	if job.Source.Columns(job.Tree, &m.columns.source) {
 		m.flushColumns(job, &m.columns.source)
 		return

@@ -126,10 +126,23 @@ func (s *source) EntriesCount(storage.TreeID) uint32            { return uint32(
 func (s *source) Entry(_ storage.TreeID, i uint32) (storage.Key, bool) {
 	return s.entries[i].key, s.entries[i].tombstone
 }
-func (s *source) Value(_ storage.TreeID, i uint32, value []byte) { copy(value, s.entries[i].value) }
-func (s *source) RowsFirst() accounting.TransferOrdinal          { return s.first }
-func (s *source) RowsCount() uint32                              { return uint32(len(s.rows)) }
-func (s *source) Row(i uint32) *accounting.TransferRow           { return &s.rows[i] }
+func (s *source) Value(_ storage.TreeID, i uint32, value []byte) {
+	copy(value, s.entries[min(i, uint32(len(s.entries))-1)].value)
+}
+func (s *source) Changes(out *storage.Changes) {
+	*out = storage.Changes{}
+	for i := range s.entries { // two to a row; the last one twice, if need be
+		account := binary.BigEndian.Uint32(s.entries[i].key[:])
+		if i%2 == 0 {
+			out.Debits, out.Credits = append(out.Debits, account), append(out.Credits, account)
+		} else {
+			out.Credits[i/2] = account
+		}
+	}
+}
+func (s *source) RowsFirst() accounting.TransferOrdinal { return s.first }
+func (s *source) RowsCount() uint32                     { return uint32(len(s.rows)) }
+func (s *source) Row(i uint32) *accounting.TransferRow  { return &s.rows[i] }
 
 // draw makes distinct entries of a tree in any order; keys overlap between calls.
 func draw(rng *rand.Rand, tree storage.TreeID, count int) (entries []entry) {

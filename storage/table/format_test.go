@@ -17,15 +17,16 @@ import (
 func TestFormatIsFixed(t *testing.T) {
 	want := map[storage.TreeID]string{
 		storage.TreeTransferID:      "f7abc3d2e3052c422c9e0d6ec325f7cc",
-		storage.TreeAccount:         "395ed8c2621ea3232ff112c04271f071",
-		storage.TreeExpiry:          "4fee7501883071c62becfbc6de7245bf",
-		storage.TreeExpired:         "d874d0e732be596e0abc955e9f2ab3dc",
-		storage.TreeTransferDebit:   "ffa47fcfa98e883d39c9274d2086554b",
-		storage.TreeTransferUser128: "4fa1cb05c638a1785fd889ed8f46b8db",
-		storage.TreeAccountCode:     "b0785796b4d2ce610c8823e4b5744c9e",
+		storage.TreeAccount:         "a861310a449bd3f9d52b24a570762bba",
+		storage.TreeBalances:        "ff54e85d2cc09988b24418c5d3fbabb4",
+		storage.TreeExpiry:          "34efd19aec2484fd537be984c8f1c92b",
+		storage.TreeExpired:         "c32efe178575d62a51188cc069051824",
+		storage.TreeTransferDebit:   "bf4b109300e145bc086668b2b17cbf36",
+		storage.TreeTransferUser128: "f2606f9756b5d21f7755b65ab3760832",
+		storage.TreeAccountCode:     "48e3332b8a492cb5b18076899de79d0e",
 	}
-	for _, tree := range []storage.TreeID{storage.TreeTransferID, storage.TreeAccount, storage.TreeExpiry, storage.TreeExpired,
-		storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeAccountCode} {
+	for _, tree := range []storage.TreeID{storage.TreeTransferID, storage.TreeAccount, storage.TreeBalances, storage.TreeExpiry,
+		storage.TreeExpired, storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeAccountCode} {
 		s := ShapeOf(limits.Production(), tree)
 		tables, _, _ := build(&s, entriesOf(rand.New(rand.NewPCG(1, uint64(tree))), &s, 3000), 1)
 		var all []byte

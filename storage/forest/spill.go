@@ -1,0 +1,56 @@
+package forest
+
+import (
+	"ledger/accounting"
+	"ledger/arena"
+)
+
+// spill holds accounts that left the cache, and whose newest state is in the rows of its memtable, where it is not found by account. An
+// account that returns to the cache leaves the spill.
+type spill struct {
+	accounts []spilledAccount
+	count    uint32
+	of       numberTable // ordinal -> accounts
+}
+
+type spilledAccount struct {
+	Account accounting.Account
+	Ordinal accounting.AccountOrdinal
+	_       uint32
+}
+
+func newSpill(a *arena.Arena, countMax uint32, name string) spill {
+	return spill{accounts: arena.Slice[spilledAccount](a, uint64(countMax), name), of: newNumberTable(a, countMax, name, 0)}
+}
+
+// put adds an account, or gives one its new state.
+func (s *spill) put(ordinal accounting.AccountOrdinal, account *accounting.Account) {
+	index, ok := s.of.find(uint64(ordinal))
+	if !ok {
+		index = s.count
+		s.count++
+		s.of.insert(uint64(ordinal), index)
+	}
+	s.accounts[index] = spilledAccount{Account: *account, Ordinal: ordinal}
+}
+
+// take removes an account; false: it is not there.
+func (s *spill) take(ordinal accounting.AccountOrdinal, account *accounting.Account) bool {
+	index, ok := s.of.find(uint64(ordinal))
+	if !ok {
+		return false
+	}
+	*account = s.accounts[index].Account
+	s.of.remove(uint64(ordinal))
+	s.count--
+	if index != s.count {
+		s.accounts[index] = s.accounts[s.count]
+		s.of.move(uint64(s.accounts[index].Ordinal), index)
+	}
+	return true
+}
+
+func (s *spill) reset() {
+	s.of.reset(func(i uint32) uint64 { return uint64(s.accounts[i].Ordinal) })
+	s.count = 0
+}
