@@ -31,6 +31,10 @@ const (
 	// waking it would cost.
 	SpinNsDefault = 50_000
 
+	// compactWorkersAuto is how many workers compaction gets at most when nobody says how many: each needs memory, and more would
+	// seldom have anything to do.
+	compactWorkersAuto = 4
+
 	// goSpareThreads are for the runtime and the admin endpoint, beside one P per stage thread.
 	goSpareThreads = 2
 )
@@ -100,6 +104,18 @@ func (p *Plan) Thread(stage Stage) int {
 		}
 	}
 	return -1
+}
+
+// CompactThreads are the indexes of the threads that run compaction, by worker.
+func (p *Plan) CompactThreads() (threads []int) {
+	for i := range p.Threads {
+		for _, stage := range p.Threads[i].Stages {
+			if stage == Compact {
+				threads = append(threads, i)
+			}
+		}
+	}
+	return threads
 }
 
 // String shows the plan, a line per thread.
@@ -230,10 +246,20 @@ func (p *Plan) placeAuto(t *Topology, request Request, stages []Stage, taken Cor
 	quotaLeft := t.CoresUsableCount() - len(p.Threads)
 	if len(cores) >= needed && quotaLeft >= needed {
 		// The last ones: core 0 and its neighbours serve most interrupts, and one of them is the spare.
-		cores = cores[len(cores)-len(stages):]
-		for i, stage := range stages {
-			p.Threads = append(p.Threads, Thread{Stages: []Stage{stage}, Cores: Cores(cores[i])})
+		spareCount := min(len(cores), quotaLeft) - needed
+		workersCount := 1 + min(spareCount/2, compactWorkersAuto-1, request.CompactWorkersMax-1)
+		threads := make([]Thread, 0, len(stages)+workersCount-1)
+		for _, stage := range stages {
+			threads = append(threads, Thread{Stages: []Stage{stage}})
+			for worker := 1; stage == Compact && worker < workersCount; worker++ {
+				threads = append(threads, Thread{Stages: []Stage{stage}, Worker: worker})
+			}
 		}
+		cores = cores[len(cores)-len(threads):]
+		for i := range threads {
+			threads[i].Cores = Cores(cores[i])
+		}
+		p.Threads = append(p.Threads, threads...)
 		return
 	}
 	var fused, alone []Stage

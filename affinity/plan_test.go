@@ -102,6 +102,12 @@ func TestPlace(t *testing.T) {
 		{"one worker", "two-sockets", "0-31", "net=2 journal=3 consensus=4 apply=5 compact=0-1",
 			"net@2/spin50000 consensus@4/spin50000 journal@3/spin50000 apply@5/spin50000 compact@0-1/spin50000 node=0"},
 
+		{"spare cores are compaction's: half of them", "two-sockets", "0-31", "workers=8",
+			"net@2/spin50000 consensus@3/spin50000 journal@4/spin50000 apply@5/spin50000 compact@6/spin50000 compact-1@7/spin50000 node=0"},
+		{"no spare cores", "one-socket-smt", "0-11", "workers=8",
+			"net@2/spin50000 consensus@4/spin50000 journal@6/spin50000 apply@8/spin50000 compact@10/spin50000 node=0"},
+		{"several workers, two cores", "two-cores", "0-1", "workers=8", fused},
+
 		{"isolated cores by hand", "one-socket-isolated", "0-2", "net=4 journal=5 consensus=6 apply=7 compact=0",
 			"net@4/spin50000 consensus@6/spin50000 journal@5/spin50000 apply@7/spin50000 compact@0/spin50000 node=0"},
 		{"isolated cores are not taken unasked", "one-socket-isolated", "0-2", "", fused},

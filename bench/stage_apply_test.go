@@ -89,9 +89,9 @@ func newExecution(b *testing.B) *execution {
 		b.Fatal(err)
 	}
 	compactStage := compact.New(e.limits, wire.U128{}, 0, memory)
-	toCompact, fromCompact := ring.NewSPSC[stages.ApplyToCompact](8), ring.NewSPSC[stages.CompactToApply](8)
-	e.drivers[0] = apply.NewDriver(applyStage, applyDisk, e.to, stages.Sender[stages.ApplyToConsensus]{Ring: e.from}, fromCompact,
-		stages.Sender[stages.ApplyToCompact]{Ring: toCompact})
+	toCompact, fromCompact := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
+	e.drivers[0] = apply.NewDriver(applyStage, applyDisk, e.to, stages.Sender[stages.ApplyToConsensus]{Ring: e.from},
+		[]apply.Worker{{To: stages.Sender[stages.ApplyToCompact]{Ring: toCompact}, From: fromCompact}})
 	e.drivers[1] = compact.NewDriver(compactStage, compactDisk, toCompact, stages.Sender[stages.CompactToApply]{Ring: fromCompact})
 	b.Cleanup(func() {
 		applyStage.Stop()

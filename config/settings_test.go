@@ -54,7 +54,7 @@ spin      = "20us"
 	}
 	wantAffinity := affinity.AutoRequest()
 	wantAffinity.Node, wantAffinity.SpinNs, wantAffinity.SpinIsSet = 0, 20_000, true
-	wantAffinity.CompactWorkersMax = int(want.CompactWorkersMax)
+	wantAffinity.CompactWorkersMax = limits.CompactWorkersMax
 	wantAffinity.Cores[affinity.Net] = affinity.Cores(2)
 	wantAffinity.Cores[affinity.Journal] = affinity.Cores(3)
 	wantAffinity.Cores[affinity.Consensus] = affinity.Cores(4)
@@ -214,9 +214,11 @@ func TestResolveRefused(t *testing.T) {
 // Goal: defaults, and that flags refine what --development chose.
 func TestResolveDefaults(t *testing.T) {
 	settings := Settings{Addresses: Flag("addresses", "0")}
+	wantAffinity := affinity.AutoRequest()
+	wantAffinity.CompactWorkersMax = limits.CompactWorkersMax
 	start, err := settings.Resolve()
 	if err != nil || start.Limits != limits.Production() || start.Development || !start.Addresses.IsPickPort() ||
-		start.MetricsAddress != (Address{}) || start.Affinity != affinity.AutoRequest() {
+		start.MetricsAddress != (Address{}) || start.Affinity != wantAffinity {
 		t.Errorf("%v, %+v", err, start)
 	}
 	settings.Development = Flag("development", "true")
@@ -225,7 +227,7 @@ func TestResolveDefaults(t *testing.T) {
 	want := limits.Development()
 	want.CacheGridBytes = 64 << 20
 	start, err = settings.Resolve()
-	if err != nil || start.Limits != want || !start.Development || start.Affinity != affinity.AutoRequest() {
+	if err != nil || start.Limits != want || !start.Development || start.Affinity != wantAffinity {
 		t.Errorf("%v, %+v", err, start)
 	}
 }

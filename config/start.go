@@ -60,7 +60,7 @@ func (s *Settings) Resolve() (*Start, error) {
 			return nil, err
 		}
 	}
-	start.Affinity.CompactWorkersMax = int(start.Limits.CompactWorkersMax)
+	start.Affinity.CompactWorkersMax = limits.CompactWorkersMax
 	return start, nil
 }
 

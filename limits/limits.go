@@ -31,6 +31,9 @@ const (
 	standbysMax       = 6
 )
 
+// CompactWorkersMax is the most threads that compaction can have: a generation has few jobs that are long.
+const CompactWorkersMax = 8
+
 // HeaderBytes is the size of every message header, of the client protocol and of a prepare.
 const HeaderBytes = 256
 
@@ -66,13 +69,13 @@ type Limits struct {
 	PipelineOpsMax    uint32
 
 	// Of one start, not of the file.
-	RequestBytesMax   uint32 // largest client request, header included: 1 MiB, 32 KiB with --development
-	GroupBytesMax     uint32 // body of a prepare that carries several requests
-	ConnectionsMax    uint32 // client connections: sessions + slack for reconnects
-	CacheGridBytes    uint64 // page cache (--cache-grid)
-	CacheAccountsMax  uint32 // cached accounts (--cache-accounts)
-	StorageBytesMax   uint64 // largest data file (--limit-storage)
-	CompactWorkersMax uint32
+	RequestBytesMax  uint32 // largest client request, header included: 1 MiB, 32 KiB with --development
+	GroupBytesMax    uint32 // body of a prepare that carries several requests
+	ConnectionsMax   uint32 // client connections: sessions + slack for reconnects
+	CacheGridBytes   uint64 // page cache (--cache-grid)
+	CacheAccountsMax uint32 // cached accounts (--cache-accounts)
+	StorageBytesMax  uint64 // largest data file (--limit-storage)
+	CompactWorkers   uint32 // threads of compaction ([affinity] compact)
 }
 
 // Production returns the limits of a production start with the default caches and 64 sessions.
@@ -96,7 +99,7 @@ func Production() Limits {
 		CacheGridBytes:    1 << 30,
 		CacheAccountsMax:  1 << 20,
 		StorageBytesMax:   16 << 40,
-		CompactWorkersMax: 1,
+		CompactWorkers:    1,
 	}
 }
 
@@ -174,6 +177,7 @@ func (l *Limits) Check() error {
 		{l.GroupBytesMax <= l.BodyBytesMax() && l.GroupBytesMax >= l.RequestBytesMax-HeaderBytes, "a group fits a message and holds a request"},
 		{l.ConnectionsMax >= l.SessionsMax, "every session may have a connection"},
 		{l.MemtableRowsSeal >= 1, "a memtable seals at some row"},
+		{l.CompactWorkers >= 1 && l.CompactWorkers <= CompactWorkersMax, "compaction has 1..8 workers"},
 		{l.SuperblockCopies == superblockCopies, "the superblock has four copies"},
 	}
 	for _, claim := range claims {

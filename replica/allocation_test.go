@@ -207,16 +207,21 @@ func (l *load) queries(ctx context.Context) error {
 func TestNoAllocationUnderLoad(t *testing.T) {
 	defer func(rate int) { runtime.MemProfileRate = rate }(runtime.MemProfileRate)
 	runtime.MemProfileRate = 1
-	for name, kind := range kinds {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		kind    IOKind
+		workers uint32
+	}{{"uring", IOUring, 1}, {"posix", IOPosix, 1}, {"uring, 4 workers", IOUring, 4}} {
+		t.Run(c.name, func(t *testing.T) {
 			l := limits.Production()
+			l.CompactWorkers = c.workers
 			l.CacheGridBytes = 128 << 20
 			l.JournalSlotsCount = 256 // a checkpoint every 128 ops
 			transfersCount := uint64(1_000_000)
 			if testing.Short() {
 				transfersCount = 150_000
 			}
-			s := started(t, formatted(t, l), l, kind)
+			s := started(t, formatted(t, l), l, c.kind)
 			defer debug.SetGCPercent(debug.SetGCPercent(-1)) // as the server's main does
 
 			process := exec.Command(os.Args[0])

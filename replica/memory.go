@@ -12,6 +12,7 @@ import (
 	"ledger/accounting"
 	"ledger/arena"
 	"ledger/limits"
+	"ledger/stages/compact"
 )
 
 // slotsTypicalBytes stands for the message slots in the sum of memory: they are touched last-in first-out, and load touches few.
@@ -85,9 +86,9 @@ func memtablesBytes(l *limits.Limits) uint64 {
 	return 280 << 20
 }
 
-// plannedBytes is what the limits promise, before anything is reserved or touched: caches, memtables, program.
+// plannedBytes is what the limits promise, before anything is reserved or touched: caches, memtables, buffers of compaction, program.
 func plannedBytes(l *limits.Limits) uint64 {
-	return runtimeBytes + slotsTypicalBytes + memtablesBytes(l) + l.CacheGridBytes + uint64(l.CacheAccountsMax)*uint64(unsafe.Sizeof(accounting.Account{}))
+	return runtimeBytes + slotsTypicalBytes + memtablesBytes(l) + uint64(l.CompactWorkers)*compact.MemoryBytes(l) + l.CacheGridBytes + uint64(l.CacheAccountsMax)*uint64(unsafe.Sizeof(accounting.Account{}))
 }
 
 // checkMemory refuses, with numbers, what does not fit.

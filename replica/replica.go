@@ -2,6 +2,7 @@ package replica
 
 import (
 	"ledger/arena"
+	"ledger/assert"
 	"ledger/limits"
 	"ledger/ports"
 	"ledger/ring"
@@ -19,8 +20,8 @@ import (
 type Ports struct {
 	Network     ports.Network
 	JournalDisk ports.Disk
-	ApplyDisk   ports.Disk // grid reads
-	CompactDisk ports.Disk // grid reads and writes
+	ApplyDisk   ports.Disk   // grid reads
+	CompactDisk []ports.Disk // grid reads and writes, of each worker
 }
 
 // Disk operations that each stage may have queued at once, for ports.Thread.Disk.
@@ -34,8 +35,8 @@ const (
 type Options struct {
 	Consensus consensus.Options
 	Plant     consensus.Plant
-	// Wakers of the thread that runs each stage; zero where all stages share a thread.
-	Wakers [stages.Count]ring.Waker
+	// Wakers of the thread that runs each driver, in their order; nil where all share a thread.
+	Wakers []ring.Waker
 	// Clock is for the metrics alone; nil in the simulator.
 	Clock func() uint64
 	// Log takes what happened on the network's edge: at most a line for each connection.
@@ -47,12 +48,13 @@ type Options struct {
 
 // Replica is the stages of one replica, joined, not running.
 type Replica struct {
-	Drivers   [stages.Count]stages.Driver
+	// Drivers in order of the stages; compact's workers are the last, from stages.Compact on.
+	Drivers   []stages.Driver
 	Consensus *consensus.Stage
 	Journal   *journal.Stage
 	Net       *net.Stage
 	Apply     *apply.Stage
-	Compact   *compact.Stage
+	Compact   []*compact.Stage // the workers
 	Slots     *stages.Slots
 	timer     *consensus.Driver
 	edges     []edge
@@ -83,7 +85,15 @@ func ringCapacity(count uint32) int {
 // New joins the stages of an opened replica. forest has been opened at the same checkpoint.
 func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena.Arena, options Options) (*Replica, error) {
 	l := o.Limits
-	r := &Replica{Slots: slots}
+	workers := int(l.CompactWorkers)
+	assert.Equal(len(p.CompactDisk), workers, "disks of the workers of compact")
+	r := &Replica{Slots: slots, Drivers: make([]stages.Driver, stages.Compact+workers)}
+	waker := func(driver int) ring.Waker {
+		if options.Wakers == nil {
+			return ring.Waker{}
+		}
+		return options.Wakers[driver]
+	}
 	superblock := &o.Consensus.Superblock
 	clientSlots, inFlight := slots.Pools[stages.SlotClient].SlotsCount(), consensus.ClientsInFlightMax(&l)
 	netToConsensus := ring.NewSPSC[stages.NetToConsensus](ringCapacity(net.BudgetToConsensus(&l, clientSlots, inFlight)))
@@ -92,8 +102,6 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	journalToConsensus := ring.NewSPSC[stages.JournalToConsensus](64)
 	consensusToApply := ring.NewSPSC[stages.ConsensusToApply](64)
 	applyToConsensus := ring.NewSPSC[stages.ApplyToConsensus](64)
-	applyToCompact := ring.NewSPSC[stages.ApplyToCompact](8)
-	compactToApply := ring.NewSPSC[stages.CompactToApply](8)
 
 	var err error
 	r.Consensus, err = consensus.New(l, options.Consensus, slots, &o.Consensus, memory, options.Plant)
@@ -104,19 +112,19 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		FromNet:     netToConsensus,
 		FromJournal: journalToConsensus,
 		FromApply:   applyToConsensus,
-		ToNet:       sender(consensusToNet, options.Wakers[stages.Net]),
-		ToJournal:   sender(consensusToJournal, options.Wakers[stages.Journal]),
-		ToApply:     sender(consensusToApply, options.Wakers[stages.Apply]),
+		ToNet:       sender(consensusToNet, waker(stages.Net)),
+		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
+		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, options.Ready, options.Fault)
 	r.Drivers[stages.Consensus] = r.timer
 
 	r.Journal = journal.New(l, superblock.Cluster, slots, o.Journal.Headers, memory)
 	r.Drivers[stages.Journal] = journal.NewDriver(r.Journal, p.JournalDisk, consensusToJournal,
-		sender(journalToConsensus, options.Wakers[stages.Consensus]))
+		sender(journalToConsensus, waker(stages.Consensus)))
 
 	r.Net = net.New(l, superblock.Cluster, slots, memory)
 	r.Drivers[stages.Net] = net.NewDriver(r.Net, p.Network, consensusToNet,
-		sender(netToConsensus, options.Wakers[stages.Consensus]), options.Log)
+		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
 	r.Apply, err = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, file, p.ApplyDisk, memory)
 	if err != nil {
@@ -128,23 +136,27 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	case consensus.PlantReuseEarly:
 		r.Apply.PlantReuseEarly()
 	}
+	toWorkers := make([]apply.Worker, workers)
+	for i := range toWorkers {
+		applyToCompact := ring.NewSPSC[stages.ApplyToCompact](ringCapacity(uint32(stages.BudgetCompact)))
+		compactToApply := ring.NewSPSC[stages.CompactToApply](ringCapacity(uint32(stages.BudgetCompact)))
+		driver := stages.Compact + i
+		toWorkers[i] = apply.Worker{To: sender(applyToCompact, waker(driver)), From: compactToApply}
+		r.Compact = append(r.Compact, compact.New(l, superblock.Cluster, o.Layout.GridAt, memory))
+		r.Drivers[driver] = compact.NewDriver(r.Compact[i], p.CompactDisk[i], applyToCompact, sender(compactToApply, waker(stages.Apply)))
+		r.edges = append(r.edges, edgeOf(stages.Apply, driver, applyToCompact), edgeOf(driver, stages.Apply, compactToApply))
+	}
 	r.Drivers[stages.Apply] = apply.NewDriver(r.Apply, p.ApplyDisk, consensusToApply,
-		sender(applyToConsensus, options.Wakers[stages.Consensus]), compactToApply, sender(applyToCompact, options.Wakers[stages.Compact]))
-
-	r.Compact = compact.New(l, superblock.Cluster, o.Layout.GridAt, memory)
-	r.Drivers[stages.Compact] = compact.NewDriver(r.Compact, p.CompactDisk, applyToCompact,
-		sender(compactToApply, options.Wakers[stages.Apply]))
+		sender(applyToConsensus, waker(stages.Consensus)), toWorkers)
 	r.Apply.SetClock(options.Clock)
-	r.edges = []edge{
+	r.edges = append([]edge{
 		edgeOf(stages.Net, stages.Consensus, netToConsensus),
 		edgeOf(stages.Consensus, stages.Net, consensusToNet),
 		edgeOf(stages.Consensus, stages.Journal, consensusToJournal),
 		edgeOf(stages.Journal, stages.Consensus, journalToConsensus),
 		edgeOf(stages.Consensus, stages.Apply, consensusToApply),
 		edgeOf(stages.Apply, stages.Consensus, applyToConsensus),
-		edgeOf(stages.Apply, stages.Compact, applyToCompact),
-		edgeOf(stages.Compact, stages.Apply, compactToApply),
-	}
+	}, r.edges...)
 	return r, nil
 }
 
@@ -158,5 +170,7 @@ func (r *Replica) TimerNs() uint64 { return r.timer.TimerNs() }
 // Stop unwinds the work that is under way in the stages, without finishing it: the simulator's crash.
 func (r *Replica) Stop() {
 	r.Apply.Stop()
-	r.Compact.Stop()
+	for _, worker := range r.Compact {
+		worker.Stop()
+	}
 }

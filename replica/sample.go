@@ -21,14 +21,14 @@ type Sample struct {
 	Consensus consensus.Sample
 	Journal   journal.Sample
 	Apply     apply.Sample
-	Compact   compact.Sample
-	Memory    []arena.Entry // what was reserved at start
+	Compact   []compact.Sample // of each worker
+	Memory    []arena.Entry    // what was reserved at start
 }
 
 // ThreadSample of one stage thread.
 type ThreadSample struct {
 	Name     string
-	Stages   []int // that take turns on it
+	Stages   []int // that take turns on it, by number: each worker of compact has one
 	Figures  metrics.ThreadFigures
 	Syscalls uint64
 	Wakes    uint64 // that needed a system call of whoever woke it
@@ -52,7 +52,7 @@ func edgeOf[R interface {
 	Len() int
 	Capacity() int
 }](from, to int, ring R) edge {
-	return edge{stages.Names[from] + "_to_" + stages.Names[to], ring.Capacity(), ring.Len}
+	return edge{stages.NameOf(from) + "_to_" + stages.NameOf(to), ring.Capacity(), ring.Len}
 }
 
 // sampler is what a thread fills when it is asked, and the asker reads after the answer.
@@ -61,26 +61,26 @@ type sampler struct {
 	consensus consensus.Sample
 	journal   journal.Sample
 	apply     apply.Sample
-	compact   compact.Sample
+	compact   []compact.Sample        // of each worker
 	figures   []metrics.ThreadFigures // by thread
 	memory    []arena.Entry
 }
 
 // newSampler tells each thread what to copy. After it, threads may run.
 func (s *Server) newSampler() {
-	p := &sampler{figures: make([]metrics.ThreadFigures, len(s.threads)), memory: s.memory.Entries()}
+	p := &sampler{compact: make([]compact.Sample, len(s.replica.Compact)), figures: make([]metrics.ThreadFigures, len(s.threads)), memory: s.memory.Entries()}
 	s.sampler = p
 	for i, thread := range s.threads {
 		thread.samplers = append(thread.samplers, func() { thread.figures.Copy(&p.figures[i]) })
-		for _, stage := range thread.stages {
-			thread.samplers = append(thread.samplers, s.stageSampler(stage))
+		for _, driver := range thread.numbers {
+			thread.samplers = append(thread.samplers, s.stageSampler(driver))
 		}
 	}
 }
 
-func (s *Server) stageSampler(stage int) func() {
+func (s *Server) stageSampler(driver int) func() {
 	p, r := s.sampler, s.replica
-	switch stage {
+	switch driver {
 	case stages.Net:
 		return func() { p.net = r.Net.Counters }
 	case stages.Consensus:
@@ -90,7 +90,8 @@ func (s *Server) stageSampler(stage int) func() {
 	case stages.Apply:
 		return func() { r.Apply.Sample(&p.apply) }
 	default:
-		return func() { r.Compact.Sample(&p.compact) }
+		worker := driver - stages.Compact
+		return func() { r.Compact[worker].Sample(&p.compact[worker]) }
 	}
 }
 
@@ -105,18 +106,19 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 	if out.Threads == nil {
 		out.Threads, out.Memory = make([]ThreadSample, len(s.threads)), s.sampler.memory
 		out.Edges = make([]EdgeSample, len(s.replica.edges))
+		out.Compact = make([]compact.Sample, len(s.sampler.compact))
 	}
 	deadline := time.Now().Add(timeout)
 	for i, thread := range s.threads {
 		t := &out.Threads[i]
 		t.Name, t.Syscalls, t.Wakes = thread.place.Name(), thread.kernel.SyscallCount(), thread.parker.WakesCount()
-		t.Stages = thread.stages
+		t.Stages = thread.numbers
 		if t.Answered = thread.exchange.Await(deadline); !t.Answered {
 			continue
 		}
 		t.Figures = s.sampler.figures[i]
-		for _, stage := range thread.stages {
-			s.take(stage, out)
+		for _, driver := range thread.numbers {
+			s.take(driver, out)
 		}
 	}
 	for i, e := range s.replica.edges {
@@ -124,9 +126,9 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 	}
 }
 
-func (s *Server) take(stage int, out *Sample) {
+func (s *Server) take(driver int, out *Sample) {
 	p := s.sampler
-	switch stage {
+	switch driver {
 	case stages.Net:
 		out.Net = p.net
 	case stages.Consensus:
@@ -135,7 +137,7 @@ func (s *Server) take(stage int, out *Sample) {
 		out.Journal = p.journal
 	case stages.Apply:
 		out.Apply = p.apply
-	case stages.Compact:
-		out.Compact = p.compact
+	default:
+		out.Compact[driver-stages.Compact] = p.compact[driver-stages.Compact]
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"ledger/posix"
 	"ledger/ring"
 	"ledger/stages"
+	"ledger/stages/compact"
 	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/storage"
@@ -79,6 +80,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		}
 	}()
 	defer recoverMemory(&err)
+	l.CompactWorkers = uint32(len(plan.CompactThreads()))
 	opened, err := recoverFile(file, l, s.memory)
 	if err != nil {
 		return nil, refusal(err)
@@ -172,6 +174,7 @@ func (s *Server) PrintLimits(w io.Writer) {
 	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d ops, storage %d GiB\n",
 		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
+	fmt.Fprintf(w, "compaction: workers %d, buffers %d MiB each\n", l.CompactWorkers, compact.MemoryBytes(l)>>20)
 	fmt.Fprintf(w, "memory: needs up to %d MiB", s.neededBytes()>>20)
 	if available, source, err := MemoryAvailable("/"); err == nil {
 		fmt.Fprintf(w, " of %d MiB (%s)", available>>20, source)
@@ -199,12 +202,19 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		return err
 	}
 	s.slots = NewSlots(l, s.memory)
-	threadOf := func(stage int) *Thread { return s.threads[s.plan.Thread(affinity.Stage(stage))] }
+	threadOf := func(driver int) *Thread {
+		if driver >= stages.Compact {
+			return s.threads[s.plan.CompactThreads()[driver-stages.Compact]]
+		}
+		return s.threads[s.plan.Thread(affinity.Stage(driver))]
+	}
 	p := Ports{
 		Network:     threadOf(stages.Net).kernel.Network(listenerFd, l.ConnectionsMax),
 		JournalDisk: threadOf(stages.Journal).kernel.Disk(s.file.Fd, JournalOperationsMax),
 		ApplyDisk:   threadOf(stages.Apply).kernel.Disk(s.file.Fd, ApplyOperationsMax),
-		CompactDisk: threadOf(stages.Compact).kernel.Disk(s.file.Fd, CompactOperationsMax),
+	}
+	for worker := range int(l.CompactWorkers) {
+		p.CompactDisk = append(p.CompactDisk, threadOf(stages.Compact+worker).kernel.Disk(s.file.Fd, CompactOperationsMax))
 	}
 	options := Options{
 		Consensus: consensus.DefaultOptions(),
@@ -213,8 +223,8 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		Ready:     callbacks.Ready,
 		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
 	}
-	for stage := range options.Wakers {
-		options.Wakers[stage] = threadOf(stage).parker.Waker()
+	for driver := range stages.Compact + int(l.CompactWorkers) {
+		options.Wakers = append(options.Wakers, threadOf(driver).parker.Waker())
 	}
 	s.replica, err = New(s.opened, p, s.slots, s.file, s.memory, options)
 	if err != nil {
@@ -230,16 +240,20 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if err := s.opened.begin(s.file); err != nil {
 		return refusal(err)
 	}
-	for stage, driver := range s.replica.Drivers {
-		thread := threadOf(stage)
+	for number, driver := range s.replica.Drivers {
+		thread := threadOf(number)
 		thread.drivers = append(thread.drivers, driver)
-		thread.stages = append(thread.stages, stage)
+		thread.stages = append(thread.stages, min(number, stages.Compact))
+		thread.numbers = append(thread.numbers, number)
 	}
 	s.newSampler()
 	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
 	// Their coroutines end on the threads that ran them.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
-	threadOf(stages.Compact).unwinds = append(threadOf(stages.Compact).unwinds, s.replica.Compact.Stop)
+	for worker, stage := range s.replica.Compact {
+		thread := threadOf(stages.Compact + worker)
+		thread.unwinds = append(thread.unwinds, stage.Stop)
+	}
 	if callbacks.Prepared != nil {
 		callbacks.Prepared()
 	}

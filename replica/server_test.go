@@ -33,7 +33,9 @@ func shapes() map[string]limits.Limits {
 		l.CacheGridBytes, l.CacheAccountsMax = 32<<20, 1<<16
 		return l
 	}
-	return map[string]limits.Limits{"production": short(limits.Production()), "development": short(limits.Development())}
+	workers := short(limits.Development())
+	workers.CompactWorkers = 3
+	return map[string]limits.Limits{"production": short(limits.Production()), "development": short(limits.Development()), "workers": workers}
 }
 
 // everywhere runs a test over all kinds and shapes.
@@ -75,7 +77,7 @@ type running struct {
 	closed  bool
 }
 
-// opened prepares a server without running it.
+// opened prepares a server without running it. It has l.CompactWorkers workers of compaction, wherever the kernel puts them.
 func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, error) {
 	t.Helper()
 	r := &running{t: t, ended: make(chan error, 8)}
@@ -90,6 +92,10 @@ func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, 
 	plan, err := affinity.Place(topology, affinity.AutoRequest())
 	if err != nil {
 		t.Fatal(err)
+	}
+	plan.Threads = plan.Threads[:plan.CompactThreads()[0]+1]
+	for worker := 1; worker < int(l.CompactWorkers); worker++ {
+		plan.Threads = append(plan.Threads, affinity.Thread{Stages: []affinity.Stage{affinity.Compact}, Worker: worker})
 	}
 	if r.server, err = NewServer(r.file, l, plan, kind); err != nil {
 		r.file.Close()

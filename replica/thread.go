@@ -35,6 +35,7 @@ type Thread struct {
 	unwinds []func()
 
 	stages   []int // of drivers
+	numbers  []int // of drivers, among all: compact's workers have one each
 	clock    *clock
 	figures  metrics.Thread
 	exchange metrics.Exchange

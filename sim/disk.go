@@ -14,12 +14,11 @@ import (
 // Zone names who writes through a disk port.
 type Zone uint8
 
-// One port for each stage that has one.
+// The stages that have ports.
 const (
 	PortJournal Zone = iota
 	PortApply
-	PortCompact
-	portsCount
+	PortCompact // of each worker
 )
 
 type diskKind uint8
@@ -56,7 +55,6 @@ type Disk struct {
 	fail   func(format string, arguments ...any)
 
 	flying []*diskOperation
-	ports  [portsCount]*DiskPort
 	epoch  uint64
 	slow   bool // draw long latencies
 	// slowNs is added, at most, to the operations of a part of the file while others stay fast: a checkpoint that takes long.
@@ -89,10 +87,9 @@ func newDisk(image *Image, q *events, random *rand.Rand, fail func(string, ...an
 	return &Disk{image: image, events: q, random: random, fail: fail}
 }
 
-// port makes the port of a start; the one of an earlier start is dead.
+// port makes a port of a start; those of an earlier start are dead.
 func (d *Disk) port(zone Zone, operationsMax int) *DiskPort {
-	d.ports[zone] = &DiskPort{disk: d, zone: zone, limit: operationsMax}
-	return d.ports[zone]
+	return &DiskPort{disk: d, zone: zone, limit: operationsMax}
 }
 
 // Read implements ports.Disk.
@@ -314,7 +311,6 @@ func (d *Disk) crash(powerCut bool) {
 		}
 	}
 	d.flying = d.flying[:0]
-	d.ports = [portsCount]*DiskPort{}
 	d.writeErrorIn, d.syncErrorIn, d.errorGiven, d.loses = 0, 0, false, nil
 	d.image.settle()
 }

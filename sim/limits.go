@@ -26,7 +26,7 @@ func DrawLimits(random *rand.Rand) limits.Limits {
 		SuperblockBytes:   24 << 10,
 		SuperblockCopies:  4,
 		StorageBytesMax:   storageBytesMax,
-		CompactWorkersMax: 1,
+		CompactWorkers:    1,
 	}
 	if random.IntN(4) == 0 {
 		l.SectorBytes, l.PageBytes, l.BlockBytes = 4096, 4096, pick(16<<10, 32<<10)
@@ -54,4 +54,5 @@ func DrawLimits(random *rand.Rand) limits.Limits {
 func redrawMemory(l *limits.Limits, random *rand.Rand) {
 	l.CacheGridBytes = uint64(l.PageBytes) << (6 + random.IntN(6))
 	l.CacheAccountsMax = 256 << random.IntN(5)
+	l.CompactWorkers = 1 + random.Uint32N(4)
 }

@@ -42,7 +42,7 @@ type World struct {
 	fault   *storage.Fault
 
 	wallOffsetNs int64
-	weights      [stages.Count]uint32
+	weights      []uint32 // of the drivers
 	weightsSum   uint32
 	weightsLeft  int
 	idle         uint32 // drivers that had nothing to do since something last happened
@@ -138,9 +138,12 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 		Network:     w.network,
 		JournalDisk: w.disk.port(PortJournal, replica.JournalOperationsMax),
 		ApplyDisk:   w.disk.port(PortApply, replica.ApplyOperationsMax),
-		CompactDisk: w.disk.port(PortCompact, replica.CompactOperationsMax),
+	}
+	for range w.limits.CompactWorkers {
+		p.CompactDisk = append(p.CompactDisk, w.disk.port(PortCompact, replica.CompactOperationsMax))
 	}
 	w.ready, w.fault, w.idle = false, nil, 0
+	w.weights, w.weightsLeft = make([]uint32, stages.Compact+int(w.limits.CompactWorkers)), 0
 	w.replica, err = replica.New(opened, p, slots, file, w.memory, replica.Options{
 		Consensus: consensus.DefaultOptions(),
 		Plant:     w.options.Plant,
@@ -161,10 +164,11 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 
 // stop unwinds what the stages have suspended.
 func (w *World) stop() {
-	w.result.MergedCount += int(w.replica.Compact.Statistics().EntriesMerged)
+	for _, worker := range w.replica.Compact {
+		w.result.MergedCount += int(worker.Statistics().EntriesMerged)
+	}
 	w.result.PagesReadCount += int(w.replica.Apply.Statistics().Grid.Reads)
-	w.replica.Apply.Stop()
-	w.replica.Compact.Stop()
+	w.replica.Stop()
 }
 
 // crash takes the replica away, and with a power cut what was not on the medium.
@@ -191,7 +195,7 @@ func (w *World) redraw() {
 		w.weightsSum += w.weights[i]
 	}
 	if w.weightsSum == 0 {
-		w.weights[w.random.IntN(stages.Count)] = 1
+		w.weights[w.random.IntN(len(w.weights))] = 1
 		w.weightsSum = 1
 	}
 	w.weightsLeft = 20 + w.random.IntN(2000)
@@ -213,7 +217,7 @@ func (w *World) step() {
 			starved |= 1 << i
 		}
 	}
-	if w.idle|starved == 1<<stages.Count-1 {
+	if w.idle|starved == 1<<len(w.weights)-1 {
 		w.advance()
 		return
 	}
@@ -223,23 +227,23 @@ func (w *World) step() {
 		return
 	}
 	n := w.random.Uint32N(w.weightsSum)
-	stage := 0
-	for n >= w.weights[stage] {
-		n -= w.weights[stage]
-		stage++
+	driver := 0
+	for n >= w.weights[driver] {
+		n -= w.weights[driver]
+		driver++
 	}
 	w.events.nowNs += w.random.Uint64N(2_000)
-	w.turn(stage)
+	w.turn(driver)
 }
 
-func (w *World) turn(stage int) {
-	busy := w.replica.Drivers[stage].Turn(w.events.nowNs, w.wallNs())
+func (w *World) turn(driver int) {
+	busy := w.replica.Drivers[driver].Turn(w.events.nowNs, w.wallNs())
 	w.hash = (w.hash ^ w.events.nowNs) * hashPrime
 	if busy {
-		w.note("turn of "+stages.Names[stage], 0, 0)
+		w.note("turn of "+stages.Names[min(driver, stages.Compact)], uint64(driver), 0)
 		w.idle = 0
 	} else {
-		w.idle |= 1 << stage
+		w.idle |= 1 << driver
 	}
 }
 

@@ -6,8 +6,8 @@
 //	        Send, Free             ||    Appended, ReadDone, ...
 //	                   Sequenced,  ||  Committed,
 //	                   Commit, ... ||  CheckpointReady, ...
-//	                             apply <=======================> compact
-//	                                     Generation, Checkpoint
+//	                             apply <=======================> compact (one or several workers)
+//	                                     Job, Checkpoint
 //
 // A descriptor names a slot; who owns the slot is said at each kind. Every push takes a credit from its edge's budget (Budget...),
 // and rings are at least as long as the budget, so a push never fails. Nothing here allocates.
@@ -16,6 +16,8 @@
 package stages
 
 import (
+	"fmt"
+
 	"ledger/arena"
 	"ledger/assert"
 	"ledger/ports"
@@ -30,12 +32,20 @@ const (
 	Consensus
 	Journal
 	Apply
-	Compact
+	Compact // of several workers, each has the number Compact + worker
 	Count
 )
 
 // Names of the stages, in order.
 var Names = [Count]string{"net", "consensus", "journal", "apply", "compact"}
+
+// NameOf a stage, or of a worker of compact.
+func NameOf(number int) string {
+	if number <= Compact {
+		return Names[number]
+	}
+	return fmt.Sprintf("%s-%d", Names[Compact], number-Compact)
+}
 
 // SlotClass separates the slots, so that no class can starve another.
 type SlotClass uint8
@@ -226,15 +236,15 @@ type ApplyToConsensus struct {
 	Fault        *storage.Fault
 }
 
-// ApplyToCompact gives compact one generation or one checkpoint; CompactToApply gives it back.
+// ApplyToCompact gives a worker of compact one job or one checkpoint; CompactToApply gives it back.
 type ApplyToCompact struct {
-	Generation *storage.Generation
+	Job        *storage.Job
 	Checkpoint *storage.CheckpointJob
 }
 
 // CompactToApply returns what was given, with its results.
 type CompactToApply struct {
-	Generation *storage.Generation
+	Job        *storage.Job
 	Checkpoint *storage.CheckpointJob
 }
 
@@ -263,4 +273,5 @@ type Superblock struct {
 const (
 	BudgetJournalAppends = 8
 	BudgetJournalReads   = 8
+	BudgetCompact        = storage.JobsMax + 1 // of each worker, both ways: its jobs and a checkpoint
 )

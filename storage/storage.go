@@ -221,7 +221,14 @@ type Job struct {
 	Fault       *Fault  // nil, or why it failed; then nothing else counts
 }
 
-// Generation is the jobs of one bar, in the order in which they were planned and are installed.
+// LevelsMax is how many levels a tree can have: 8^10 flushes.
+const LevelsMax = 10
+
+// JobsMax is the most jobs of a generation: of each tree a flush, and a merge of each level.
+const JobsMax = int(TreesCount) * (1 + LevelsMax)
+
+// Generation is the jobs of one bar, in the order in which they were planned and are installed. Any worker may run any of them, in
+// any order.
 type Generation struct {
 	Bar  uint64
 	Jobs []Job

@@ -92,8 +92,7 @@ func diskNodeOf(root, path string) int {
 func (m *machine) propose() (*affinity.Plan, error) {
 	request := affinity.AutoRequest()
 	request.NodeNear = m.diskNode
-	production := limits.Production()
-	request.CompactWorkersMax = int(production.CompactWorkersMax)
+	request.CompactWorkersMax = limits.CompactWorkersMax
 	return affinity.Place(m.topology, request)
 }
 

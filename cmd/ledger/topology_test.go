@@ -85,8 +85,8 @@ func TestTopologyRoundTrip(t *testing.T) {
 			[]string{`numa_node = "0"`, `spin      = "50us"`}, []string{"cores: 0-11 online"}},
 		{"one-socket-isolated", "0-7", affinity.NodeUnknown, nil, []string{"isolated"}},
 		{"two-sockets", "0-31", 1,
-			[]string{`numa_node = "1"`, `net       = "11"`, `compact   = "15"`}, []string{"disk of data: near node 1", "network card eth0: near node 1", "node 0: cores 0-7,16-23"}},
-		{"two-sockets", "0-31", affinity.NodeUnknown, []string{`numa_node = "0"`, `net       = "3"`}, []string{"disk of data: near no node"}},
+			[]string{`numa_node = "1"`, `net       = "10"`, `compact   = "14-15"`}, []string{"disk of data: near node 1", "network card eth0: near node 1", "node 0: cores 0-7,16-23"}},
+		{"two-sockets", "0-31", affinity.NodeUnknown, []string{`numa_node = "0"`, `net       = "2"`}, []string{"disk of data: near no node"}},
 		{"two-sockets", "0-3,16-19", 1, []string{`net       = "auto"`}, []string{"0-3,16-19 allowed"}},
 	} {
 		root := sysfs(t, test.name)

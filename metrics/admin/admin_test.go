@@ -17,6 +17,7 @@ import (
 	"ledger/metrics"
 	"ledger/replica"
 	"ledger/stages"
+	"ledger/stages/compact"
 	"ledger/stages/net"
 )
 
@@ -81,13 +82,15 @@ type fake struct{ answers bool }
 
 func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 	if out.Threads == nil {
-		out.Threads = make([]replica.ThreadSample, 2)
+		out.Threads = make([]replica.ThreadSample, 3)
 	}
 	first := &out.Threads[0]
 	*first = replica.ThreadSample{Name: "net+apply", Stages: []int{stages.Net, stages.Apply}, Syscalls: 11, Wakes: 12, Answered: true}
 	first.Figures.SteppingNs, first.Figures.SpinningNs, first.Figures.ParkedNs = 100, 200, 700
 	first.Figures.StageNs[stages.Apply] = 77
 	out.Threads[1] = replica.ThreadSample{Name: "compact", Stages: []int{stages.Compact}, Answered: f.answers}
+	out.Threads[2] = replica.ThreadSample{Name: "compact-1", Stages: []int{stages.Compact + 1}, Answered: true}
+	out.Threads[2].Figures.StageNs[stages.Compact] = 78
 	out.Edges = []replica.EdgeSample{{Name: "net_to_consensus", Count: 3, Capacity: 64}}
 	out.Memory = []arena.Entry{{Name: "grid cache", Bytes: 1 << 20, Count: 1}}
 	out.Net.ClosedCount[net.CauseSlow] = 5
@@ -97,6 +100,8 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 		out.Consensus.ServiceNs.Record(value)
 	}
 	out.Apply.Grid.Reads = 4
+	out.Compact = make([]compact.Sample, 2)
+	out.Compact[0].BytesWritten, out.Compact[1].BytesWritten, out.Compact[1].EntriesMerged = 5, 6, 13
 }
 
 // opened serves a source on a free port.
@@ -165,6 +170,9 @@ func TestScrape(t *testing.T) {
 		`ledger_thread_system_calls{thread="net+apply"}`:           11,
 		`ledger_thread_wakes{thread="net+apply"}`:                  12,
 		`ledger_stage_busy_ns{stage="apply"}`:                      77,
+		`ledger_stage_busy_ns{stage="compact-1"}`:                  78,
+		`ledger_compact_merged_entries{worker="1"}`:                13,
+		`ledger_disk_bytes{kind="grid_write"}`:                     11,
 		`ledger_ring_events{edge="net_to_consensus"}`:              3,
 		`ledger_ring_capacity_events{edge="net_to_consensus"}`:     64,
 		`ledger_net_closed_connections{cause="slow"}`:              5,

@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ledger/metrics"
 	"ledger/replica"
-	"ledger/stages"
 	"ledger/stages/apply"
+	"ledger/stages/compact"
 	"ledger/stages/net"
 	"ledger/wire"
 )
@@ -56,6 +58,16 @@ func perThread(name, unit, help string, value func(t *replica.ThreadSample) uint
 		numbers: func(s *snapshot, emit number) {
 			for i := range s.Threads {
 				emit(value(&s.Threads[i]), s.Threads[i].Name)
+			}
+		}}
+}
+
+// perWorker makes a family with a number for each worker of compact.
+func perWorker(name, unit, help string, kind prometheus.ValueType, value func(w *compact.Sample) uint64) family {
+	return family{name: name, unit: unit, help: help, kind: kind, labels: []string{"worker"},
+		numbers: func(s *snapshot, emit number) {
+			for i := range s.Compact {
+				emit(value(&s.Compact[i]), strconv.Itoa(i))
 			}
 		}}
 }
@@ -115,12 +127,12 @@ func threadFamilies() []family {
 		{name: "ledger_stage_busy_ns", unit: "ns", kind: counter, labels: []string{"stage"},
 			help: "Time of the turns in which a stage did something",
 			numbers: func(s *snapshot, emit number) {
-				s.eachStage(func(t *replica.ThreadSample, stage int) { emit(t.Figures.StageNs[stage], stages.Names[stage]) })
+				s.eachStage(func(t *replica.ThreadSample, stage int, name string) { emit(t.Figures.StageNs[stage], name) })
 			}},
 		{name: "ledger_stage_busy_turns", unit: "turns", kind: counter, labels: []string{"stage"},
 			help: "Turns in which a stage did something",
 			numbers: func(s *snapshot, emit number) {
-				s.eachStage(func(t *replica.ThreadSample, stage int) { emit(t.Figures.StageTurns[stage], stages.Names[stage]) })
+				s.eachStage(func(t *replica.ThreadSample, stage int, name string) { emit(t.Figures.StageTurns[stage], name) })
 			}},
 		{name: "ledger_ring_events", unit: "events", kind: gauge, labels: []string{"edge"},
 			help: "Events on a ring between two stages, at the moment of the scrape",
@@ -225,8 +237,8 @@ func journalFamilies() []family {
 				emit(s.Journal.BytesWritten, "log_write")
 				emit(s.Journal.BytesRead, "log_read")
 				emit(s.Journal.SuperblockBytes, "superblock_write")
-				emit(s.Compact.BytesWritten, "grid_write")
-				emit(s.Compact.BytesRead, "compact_read")
+				emit(s.sumOfWorkers(func(w *compact.Sample) uint64 { return w.BytesWritten }), "grid_write")
+				emit(s.sumOfWorkers(func(w *compact.Sample) uint64 { return w.BytesRead }), "compact_read")
 				emit(s.Apply.Grid.Reads*s.pageBytes, "apply_read")
 			}},
 	}
@@ -270,14 +282,27 @@ func compactFamilies() []family {
 	return []family{
 		one("ledger_compact_debt_entries", "entries", "Entries that merges under way still have to read", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.MergeEntries }),
 		one("ledger_compact_runs", "runs", "Sorted runs of all trees: each may be one more place to look for a key", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.RunsCount }),
-		one("ledger_compact_waiting_jobs", "jobs", "Jobs of the generation under way", gauge, func(s *snapshot) uint64 { return s.Compact.JobsWaiting }),
-		one("ledger_compact_flushed_entries", "entries", "Entries of trees flushed from memtables", counter, func(s *snapshot) uint64 { return s.Compact.EntriesFlushed }),
-		one("ledger_compact_flushed_rows", "rows", "Rows of transfers flushed from memtables", counter, func(s *snapshot) uint64 { return s.Compact.RowsFlushed }),
-		one("ledger_compact_merged_entries", "entries", "Entries read by merges", counter, func(s *snapshot) uint64 { return s.Compact.EntriesMerged }),
-		times("ledger_compact_generation_ns", "Time of a generation (the flush and the merges of one bar) until its blocks are written", func(s *snapshot) *metrics.Histogram { return &s.Compact.GenerationNs }),
-		times("ledger_checkpoint_trailers_ns", "Of a checkpoint, writing manifest, free set and sessions", func(s *snapshot) *metrics.Histogram { return &s.Compact.TrailersNs }),
-		times("ledger_checkpoint_sync_ns", "Of a checkpoint, the fdatasync behind its blocks", func(s *snapshot) *metrics.Histogram { return &s.Compact.SyncNs }),
-		one("ledger_grid_grown_bytes", "bytes", "Bytes of the grid zone that are known to have disk space", gauge, func(s *snapshot) uint64 { return s.Compact.GridBytes }),
+		one("ledger_compact_waiting_jobs", "jobs", "Jobs of the generation under way", gauge, func(s *snapshot) uint64 { return s.Apply.JobsWaiting }),
+		perWorker("ledger_compact_worker_jobs", "jobs", "Jobs that a worker has, the one under way included", gauge, func(w *compact.Sample) uint64 { return w.JobsWaiting }),
+		perWorker("ledger_compact_flushed_entries", "entries", "Entries of trees flushed from memtables", counter, func(w *compact.Sample) uint64 { return w.EntriesFlushed }),
+		perWorker("ledger_compact_flushed_rows", "rows", "Rows of transfers flushed from memtables", counter, func(w *compact.Sample) uint64 { return w.RowsFlushed }),
+		perWorker("ledger_compact_merged_entries", "entries", "Entries read by merges", counter, func(w *compact.Sample) uint64 { return w.EntriesMerged }),
+		{name: "ledger_compact_job_ns", unit: "ns", labels: []string{"worker"}, bounds: boundsNs,
+			help: "Time of a job (the flush of one tree, or a part of a merge) from its begin until its blocks are written",
+			distributions: func(s *snapshot, emit distribution) {
+				for i := range s.Compact {
+					emit(&s.Compact[i].JobNs, strconv.Itoa(i))
+				}
+			}},
+		times("ledger_compact_generation_ns", "Time of a generation (the flush and the merges of one bar) until its blocks are written", func(s *snapshot) *metrics.Histogram { return &s.Apply.GenerationNs }),
+		times("ledger_checkpoint_trailers_ns", "Of a checkpoint, writing manifest, free set and sessions", func(s *snapshot) *metrics.Histogram { return &s.checkpoints().TrailersNs }),
+		times("ledger_checkpoint_sync_ns", "Of a checkpoint, the fdatasync behind its blocks", func(s *snapshot) *metrics.Histogram { return &s.checkpoints().SyncNs }),
+		one("ledger_grid_grown_bytes", "bytes", "Bytes of the grid zone that are known to have disk space", gauge, func(s *snapshot) (bytes uint64) {
+			for i := range s.Compact {
+				bytes = max(bytes, s.Compact[i].GridBytes)
+			}
+			return bytes
+		}),
 	}
 }
 

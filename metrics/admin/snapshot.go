@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ledger/replica"
+	"ledger/stages"
+	"ledger/stages/compact"
 )
 
 // WaitMax is how long a collection waits for the stage threads: more than any turn, less than any scrape's patience.
@@ -32,13 +34,29 @@ type snapshot struct {
 	process   process
 }
 
-// eachStage visits the stages with the thread of each, in order of threads.
-func (s *snapshot) eachStage(visit func(t *replica.ThreadSample, stage int)) {
+// eachStage visits the stages, and each worker of compact, with their threads, in order of threads.
+func (s *snapshot) eachStage(visit func(t *replica.ThreadSample, stage int, name string)) {
 	for i := range s.Threads {
-		for _, stage := range s.Threads[i].Stages {
-			visit(&s.Threads[i], stage)
+		for _, number := range s.Threads[i].Stages {
+			visit(&s.Threads[i], min(number, stages.Compact), stages.NameOf(number))
 		}
 	}
+}
+
+// sumOfWorkers adds up a figure of compact's workers.
+func (s *snapshot) sumOfWorkers(value func(w *compact.Sample) uint64) (sum uint64) {
+	for i := range s.Compact {
+		sum += value(&s.Compact[i])
+	}
+	return sum
+}
+
+// checkpoints is the sample of the worker that writes them.
+func (s *snapshot) checkpoints() *compact.Sample {
+	if len(s.Compact) == 0 {
+		return &compact.Sample{} // nothing is known yet
+	}
+	return &s.Compact[0]
 }
 
 // take renews the snapshot.

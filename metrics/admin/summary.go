@@ -37,9 +37,9 @@ func writeSummary(w io.Writer, s *snapshot) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "\n%-32s %9s %12s\n", "stage", "busy", "busy turns")
-	s.eachStage(func(t *replica.ThreadSample, stage int) {
+	s.eachStage(func(t *replica.ThreadSample, stage int, name string) {
 		all := t.Figures.SteppingNs + t.Figures.SpinningNs + t.Figures.ParkedNs
-		fmt.Fprintf(w, "%-32s %9s %12d\n", stages.Names[stage], share(t.Figures.StageNs[stage], all), t.Figures.StageTurns[stage])
+		fmt.Fprintf(w, "%-32s %9s %12d\n", name, share(t.Figures.StageNs[stage], all), t.Figures.StageTurns[stage])
 	})
 
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s\n", "time", "count", "mean", "p50", "p99", "p100")
@@ -56,10 +56,13 @@ func writeSummary(w io.Writer, s *snapshot) {
 	for barrier := range s.Apply.BarrierNs {
 		line("barrier: "+apply.BarrierNames[barrier], &s.Apply.BarrierNs[barrier])
 	}
-	line("compact: generation", &s.Compact.GenerationNs)
+	line("compact: generation", &s.Apply.GenerationNs)
+	for worker := range s.Compact {
+		line(stages.NameOf(stages.Compact+worker)+": job", &s.Compact[worker].JobNs)
+	}
 	line("checkpoint: whole", &s.Apply.CheckpointNs)
-	line("checkpoint: trailers", &s.Compact.TrailersNs)
-	line("checkpoint: sync", &s.Compact.SyncNs)
+	line("checkpoint: trailers", &s.checkpoints().TrailersNs)
+	line("checkpoint: sync", &s.checkpoints().SyncNs)
 
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s\n", "fill of prepares", "count", "mean", "p50", "p99", "p100")
 	fill := func(name string, h *metrics.Histogram) {

@@ -31,7 +31,7 @@ func TestNoAllocation(t *testing.T) {
 	slot, replySlot := slots.Get(stages.SlotPrepare), slots.Get(stages.SlotReply)
 	message := slots.Bytes(slot)
 	clock, op := uint64(1_700_000_000_000_000_000), uint64(0)
-	out := NewActions()
+	out := NewActions(1)
 	events := make([]Event, 1)
 	id := uint64(0)
 	run := func(operation wire.Operation, bodyBytes int) {

@@ -1,9 +1,6 @@
 package apply
 
-import (
-	"ledger/coro"
-	"ledger/stages"
-)
+import "ledger/coro"
 
 // endBar does what comes after the last op of a bar. Its steps, and their order, are those of docs/design/storage.md; nothing in it
 // depends on how long the waits take.
@@ -31,20 +28,20 @@ func (s *Stage) endBar(c *coro.Coroutine) {
 		}
 	}
 	if generation := s.forest.BarPlan(op, s.limits.IsCheckpoint(op)); generation != nil {
-		s.generation, s.generationBack = generation, false
-		s.out.Compact = append(s.out.Compact, stages.ApplyToCompact{Generation: generation})
+		s.dealer.begin(generation, s.nowNs)
+		s.deal()
 	}
 }
 
 // install waits for the generation before and makes its results visible.
 func (s *Stage) install(c *coro.Coroutine) {
 	waitedNs := s.statistics.BarriersNs
-	for s.generation != nil && !s.generationBack {
+	for !s.dealer.isBack() {
 		s.wait(c)
 	}
 	s.barrier(BarrierGeneration, waitedNs)
-	generation := s.generation
-	s.generation, s.generationBack = nil, false
+	generation := s.dealer.generation
+	s.dealer.generation = nil
 	s.forest.BarInstall(generation)
 }
 
@@ -60,7 +57,7 @@ func (s *Stage) capture(c *coro.Coroutine) {
 	job := s.forest.CheckpointCapture(s.op, s.sessions.Chunks)
 	s.sessions = nil
 	s.newest, s.timestampMark, s.checkpointOut = job.Op, s.timestampLast, true
-	s.out.Compact = append(s.out.Compact, stages.ApplyToCompact{Checkpoint: job})
+	s.dealCheckpoint(job)
 }
 
 // wait suspends the work at a barrier, and measures how long.

@@ -3,7 +3,7 @@
 //	            commit(op), sessions                      page reads
 //	consensus -----------------------> [apply] <----------------------> data file
 //	          <-----------------------   |  ^
-//	           committed, checkpoint     v  | generation, checkpoint: the same back, with results
+//	           committed, checkpoint     v  | jobs, checkpoint: the same back, with results
 //	                                   compact
 //
 // The work is straight-line code on a coroutine: requests run one after the other, and after the last op of a bar comes what
@@ -11,8 +11,8 @@
 // after every few hundred events.
 //
 // In:     EventCommit, ops in order without gaps; EventSequenced, a hint; EventSessions after a trigger op; EventDurable;
-// EventGeneration and EventCheckpoint, done by compact.
-// Out:    ApplyCommitted, in op order; ApplyCheckpointReady; ApplyFault, once; generations and checkpoints for compact.
+// EventJob and EventCheckpoint, done by a worker of compact.
+// Out:    ApplyCommitted, in op order; ApplyCheckpointReady; ApplyFault, once; jobs and checkpoints for the workers of compact.
 // Owns:   the forest, the grid's cache and its reads. It reads prepare slots and writes reply slots from EventCommit to
 // ApplyCommitted; the sessions' memory is lent to compact until ApplyCheckpointReady.
 // Limits: commitsMax ops wait at a time; one generation and one checkpoint are out at a time.

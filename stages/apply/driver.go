@@ -13,24 +13,30 @@ type Driver struct {
 	stage         *Stage
 	fromConsensus *ring.SPSC[stages.ConsensusToApply]
 	toConsensus   stages.Sender[stages.ApplyToConsensus]
-	fromCompact   *ring.SPSC[stages.CompactToApply]
-	toCompact     stages.Sender[stages.ApplyToCompact]
+	workers       []Worker
 
 	requests [16]stages.ConsensusToApply
-	done     [4]stages.CompactToApply
+	done     [16]stages.CompactToApply
 	events   []Event
 	actions  Actions
 }
 
-// NewDriver joins a stage and its rings. disk is the one that New got.
+// Worker is the edge to and from one worker of compact.
+type Worker struct {
+	To   stages.Sender[stages.ApplyToCompact]
+	From *ring.SPSC[stages.CompactToApply]
+}
+
+// NewDriver joins a stage and its rings. disk is the one that New got; there are as many workers as its limits say.
 func NewDriver(stage *Stage, disk ports.Disk, fromConsensus *ring.SPSC[stages.ConsensusToApply], toConsensus stages.Sender[stages.ApplyToConsensus],
-	fromCompact *ring.SPSC[stages.CompactToApply], toCompact stages.Sender[stages.ApplyToCompact]) *Driver {
+	workers []Worker) *Driver {
 	assert.That(disk != nil, "apply has a disk")
+	assert.Equal(len(workers), len(stage.dealer.loads), "workers of compact")
 	d := &Driver{
-		stage: stage, fromConsensus: fromConsensus, toConsensus: toConsensus, fromCompact: fromCompact, toCompact: toCompact,
-		actions: NewActions(),
+		stage: stage, fromConsensus: fromConsensus, toConsensus: toConsensus, workers: workers,
+		actions: NewActions(len(workers)),
 	}
-	d.events = make([]Event, 0, len(d.requests)+2*len(d.done))
+	d.events = make([]Event, 0, len(d.requests)+len(workers)*len(d.done))
 	return d
 }
 
@@ -38,12 +44,13 @@ func NewDriver(stage *Stage, disk ports.Disk, fromConsensus *ring.SPSC[stages.Co
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.events = d.events[:0]
 	d.actions.Reset()
-	for _, done := range d.done[:d.fromCompact.Pop(d.done[:])] {
-		if done.Checkpoint != nil {
-			d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: done.Checkpoint})
-		}
-		if done.Generation != nil {
-			d.events = append(d.events, Event{Kind: EventGeneration, Generation: done.Generation})
+	for i := range d.workers {
+		for _, done := range d.done[:d.workers[i].From.Pop(d.done[:])] {
+			if done.Checkpoint != nil {
+				d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: done.Checkpoint})
+			} else {
+				d.events = append(d.events, Event{Kind: EventJob, Job: done.Job, Worker: i})
+			}
 		}
 	}
 	for i := range d.requests[:d.fromConsensus.Pop(d.requests[:])] {
@@ -52,7 +59,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	readsBefore := d.stage.grid.InFlight()
 	d.stage.Step(nowNs, d.events, &d.actions)
 	d.toConsensus.Push(d.actions.Consensus)
-	d.toCompact.Push(d.actions.Compact)
+	for i := range d.workers {
+		d.workers[i].To.Push(d.actions.Compact[i])
+	}
 	return len(d.events) > 0 || d.actions.More || d.stage.grid.InFlight() != readsBefore
 }
 

@@ -60,12 +60,15 @@ type Sample struct {
 	ExecuteNs [ClassesCount]metrics.Histogram
 	// BarrierNs that ends of bars waited, the zeros included.
 	BarrierNs [BarriersCount]metrics.Histogram
+	// GenerationNs from when a generation is planned until all its blocks are written.
+	GenerationNs metrics.Histogram
 	// CheckpointNs from the trigger until the superblock is durable.
 	CheckpointNs metrics.Histogram
 
 	Op, OpenedOp, DurableOp                   uint64
 	AccountsCount, TransfersCount, BlocksHigh uint64
 	CommitsWaiting                            uint64
+	JobsWaiting                               uint64 // of the generation under way, those not dealt included
 }
 
 // measures are the part of Sample that is counted where it happens. Nothing here has an influence on what the stage does.
@@ -74,6 +77,7 @@ type measures struct {
 	checkpointBeganNs uint64
 	executeNs         [ClassesCount]metrics.Histogram
 	barrierNs         [BarriersCount]metrics.Histogram
+	generationNs      metrics.Histogram
 	checkpointNs      metrics.Histogram
 }
 
@@ -106,8 +110,11 @@ func (s *Stage) barrier(b Barrier, waitedNs uint64) {
 func (s *Stage) Sample(out *Sample) {
 	m := &s.measures
 	out.Statistics = s.Statistics()
-	out.ExecuteNs, out.BarrierNs, out.CheckpointNs = m.executeNs, m.barrierNs, m.checkpointNs
+	out.ExecuteNs, out.BarrierNs, out.GenerationNs, out.CheckpointNs = m.executeNs, m.barrierNs, m.generationNs, m.checkpointNs
 	out.Op, out.OpenedOp, out.DurableOp = s.op, s.opened, s.durable
 	out.AccountsCount, out.TransfersCount, out.BlocksHigh = s.forest.AccountsCount(), s.forest.TransfersCount(), s.forest.BlocksHigh()
-	out.CommitsWaiting = uint64(s.commitsCount)
+	out.CommitsWaiting, out.JobsWaiting = uint64(s.commitsCount), 0
+	if d := &s.dealer; d.generation != nil {
+		out.JobsWaiting = uint64(len(d.generation.Jobs) - d.backCount)
+	}
 }

@@ -23,7 +23,7 @@ const (
 	EventCommit
 	EventSessions
 	EventDurable
-	EventGeneration
+	EventJob
 	EventCheckpoint
 )
 
@@ -34,31 +34,39 @@ type Event struct {
 	ReplySlot  stages.Slot // EventCommit
 	Op         uint64      // EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
 	Sessions   *stages.Sessions
-	Generation *storage.Generation
+	Job        *storage.Job
+	Worker     int // EventJob: of compact
 	Checkpoint *storage.CheckpointJob
 }
 
 // Actions of one step, in order. More: the stage could go on at once.
 type Actions struct {
 	Consensus []stages.ApplyToConsensus
-	Compact   []stages.ApplyToCompact
+	Compact   [][]stages.ApplyToCompact // for each worker
 	More      bool
 }
 
 // commitsMax is the most ops that are committed and not executed: consensus commits no more than its ring holds.
 const commitsMax = 64
 
-// NewActions returns actions with room for one step.
-func NewActions() Actions {
-	return Actions{
+// NewActions returns actions with room for one step of a stage with so many workers of compact.
+func NewActions(workers int) Actions {
+	a := Actions{
 		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+4),
-		Compact:   make([]stages.ApplyToCompact, 0, 4),
+		Compact:   make([][]stages.ApplyToCompact, workers),
 	}
+	for i := range a.Compact {
+		a.Compact[i] = make([]stages.ApplyToCompact, 0, stages.BudgetCompact)
+	}
+	return a
 }
 
 // Reset empties the actions.
 func (a *Actions) Reset() {
-	a.Consensus, a.Compact, a.More = a.Consensus[:0], a.Compact[:0], false
+	a.Consensus, a.More = a.Consensus[:0], false
+	for i := range a.Compact {
+		a.Compact[i] = a.Compact[i][:0]
+	}
 }
 
 // commit is an op that waits for its turn.
@@ -95,18 +103,17 @@ type Stage struct {
 	commitsHead  uint32
 	commitsCount uint32
 
-	opened         uint64 // op of the checkpoint that the stage started from; 0: none
-	op             uint64 // executed
-	timestampLast  uint64 // of op
-	timestampMark  uint64 // timestampLast of the trigger of the checkpoint under way
-	sessions       *stages.Sessions
-	generation     *storage.Generation // out, or back
-	generationBack bool
-	checkpointOut  bool
-	newest         uint64 // op of the newest checkpoint that was taken
-	durable        uint64 // op of the newest durable one
-	ready          storage.Checkpoint
-	faulted        bool
+	opened        uint64 // op of the checkpoint that the stage started from; 0: none
+	op            uint64 // executed
+	timestampLast uint64 // of op
+	timestampMark uint64 // timestampLast of the trigger of the checkpoint under way
+	sessions      *stages.Sessions
+	dealer        dealer
+	checkpointOut bool
+	newest        uint64 // op of the newest checkpoint that was taken
+	durable       uint64 // op of the newest durable one
+	ready         storage.Checkpoint
+	faulted       bool
 
 	scratch    []byte // the reply body of a group's later request, or one that nobody wants
 	statistics Statistics
@@ -124,6 +131,7 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
 	}
+	s.dealer.loads = make([]load, l.CompactWorkers)
 	s.body = coro.New(s.work)
 	// The grid's cache is not touched at start: a page read costs more than clearing its memory, and a small file never fills it.
 	s.grid = grid.New(l, memory, disk, gridAt, cluster, 0)
@@ -185,9 +193,8 @@ func (s *Stage) onEvent(e *Event) {
 		assert.Equal(e.Op, s.newest, "the checkpoint that is durable was taken last")
 		s.durable = e.Op
 		s.measures.checkpointNs.Record(s.nowNs - s.measures.checkpointBeganNs)
-	case EventGeneration:
-		assert.That(e.Generation == s.generation && !s.generationBack, "compact returns the generation it was given")
-		s.generationBack = true
+	case EventJob:
+		s.onJob(e.Job, e.Worker)
 	case EventCheckpoint:
 		s.onCheckpoint(e.Checkpoint)
 	default:
@@ -199,6 +206,7 @@ func (s *Stage) onEvent(e *Event) {
 func (s *Stage) onCheckpoint(job *storage.CheckpointJob) {
 	assert.That(s.checkpointOut, "compact returns the checkpoint it was given")
 	s.checkpointOut = false
+	s.dealer.loads[0].bytes -= s.checkpointBytes(job)
 	if job.Fault != nil {
 		s.fail(job.Fault)
 		return

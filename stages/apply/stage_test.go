@@ -110,8 +110,9 @@ type bench struct {
 	file      *file
 	slots     *stages.Slots
 	apply     *Stage
-	compact   *compact.Stage
-	drivers   [2]stages.Driver
+	compact   []*compact.Stage
+	drivers   []stages.Driver // apply, then the workers of compact
+	weights   []int           // how often each has its turn
 	toApply   *ring.SPSC[stages.ConsensusToApply]
 	fromApply *ring.SPSC[stages.ApplyToConsensus]
 	sessions  stages.Sessions
@@ -129,18 +130,24 @@ func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpo
 	for class := range b.slots.Pools {
 		b.slots.Pools[class] = arena.NewPool(b.memory, 4, uint64(l.MessageBytesMax), "slots")
 	}
-	applyDisk, compactDisk := &disk{file: f, random: random}, &disk{file: f, random: random}
+	applyDisk := &disk{file: f, random: random}
 	var err error
 	b.apply, err = New(l, cluster, b.slots, checkpoint, gridAt, f, applyDisk, b.memory)
 	if err != nil {
 		return b, err
 	}
-	b.compact = compact.New(l, cluster, gridAt, b.memory)
 	b.toApply, b.fromApply = ring.NewSPSC[stages.ConsensusToApply](64), ring.NewSPSC[stages.ApplyToConsensus](64)
-	toCompact, fromCompact := ring.NewSPSC[stages.ApplyToCompact](8), ring.NewSPSC[stages.CompactToApply](8)
-	b.drivers[0] = NewDriver(b.apply, applyDisk, b.toApply, stages.Sender[stages.ApplyToConsensus]{Ring: b.fromApply}, fromCompact,
-		stages.Sender[stages.ApplyToCompact]{Ring: toCompact})
-	b.drivers[1] = compact.NewDriver(b.compact, compactDisk, toCompact, stages.Sender[stages.CompactToApply]{Ring: fromCompact})
+	var workers []Worker
+	b.drivers, b.weights = []stages.Driver{nil}, []int{1}
+	for range l.CompactWorkers {
+		worker := compact.New(l, cluster, gridAt, b.memory)
+		to, from := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
+		b.compact = append(b.compact, worker)
+		b.drivers = append(b.drivers, compact.NewDriver(worker, &disk{file: f, random: random}, to, stages.Sender[stages.CompactToApply]{Ring: from}))
+		b.weights = append(b.weights, 1)
+		workers = append(workers, Worker{To: stages.Sender[stages.ApplyToCompact]{Ring: to}, From: from})
+	}
+	b.drivers[0] = NewDriver(b.apply, applyDisk, b.toApply, stages.Sender[stages.ApplyToConsensus]{Ring: b.fromApply}, workers)
 	return b, nil
 }
 
@@ -149,8 +156,8 @@ func (b *bench) stop() {
 		if b.apply != nil {
 			b.apply.Stop()
 		}
-		if b.compact != nil {
-			b.compact.Stop()
+		for _, worker := range b.compact {
+			worker.Stop()
 		}
 		b.memory.Close()
 		b.memory = nil
@@ -159,7 +166,15 @@ func (b *bench) stop() {
 
 // turn lets a random stage step, and answers what apply says.
 func (b *bench) turn() {
-	b.drivers[b.random.IntN(2)].Turn(0, 0)
+	sum := 0
+	for _, weight := range b.weights {
+		sum += weight
+	}
+	n, driver := b.random.IntN(sum), 0
+	for ; n >= b.weights[driver]; driver++ {
+		n -= b.weights[driver]
+	}
+	b.drivers[driver].Turn(0, 0)
 	var answers [8]stages.ApplyToConsensus
 	for _, answer := range answers[:b.fromApply.Pop(answers[:])] {
 		switch answer.Kind {
@@ -297,6 +312,7 @@ func TestAgainstPlainStore(t *testing.T) {
 		ops = 300
 	}
 	l := tiny()
+	l.CompactWorkers = 1 + random.Uint32N(4)
 	b, err := newBench(t, l, random, &file{}, storage.Checkpoint{})
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,10 @@ func (w *blockWriter) WriteStart(slot int, address uint64, data []byte) {
 	s := (*Stage)(w)
 	o := &s.writes[slot]
 	assert.That(!o.busy, "a slot writes one block at a time")
-	*o = operation{busy: true, action: Action{
+	if s.running != nil {
+		s.running.writing++
+	}
+	*o = operation{busy: true, task: s.running, action: Action{
 		Kind: ActionWrite, Tag: tagWrite + uint64(slot), OffsetBytes: s.gridAt + s.geometry.Offset(address, 0), Buffer: data,
 	}}
 	if s.geometry.Offset(address+1, 0) <= s.grownBytes {
@@ -47,6 +50,14 @@ func (o *operation) take() (done bool, errno int32) {
 	}
 	o.busy = false
 	return true, o.errno
+}
+
+// end notes that the operation has ended, and its job with it that a block less is being written.
+func (o *operation) end() {
+	o.done = true
+	if o.task != nil {
+		o.task.writing--
+	}
 }
 
 // heldEnd is where the block of a held write ends in the grid zone.
@@ -90,7 +101,8 @@ func (s *Stage) onGrown(result int32) {
 	default:
 		for i := range s.writes {
 			if o := &s.writes[i]; o.busy && o.held {
-				o.held, o.done, o.errno = false, true, -result
+				o.held, o.errno = false, -result
+				o.end()
 			}
 		}
 		return

@@ -13,7 +13,7 @@ type Driver struct {
 	disk        ports.Disk
 	in          *ring.SPSC[stages.ApplyToCompact]
 	out         stages.Sender[stages.CompactToApply]
-	requests    [4]stages.ApplyToCompact
+	requests    [16]stages.ApplyToCompact
 	completions [32]ports.DiskCompletion
 	events      []Event
 	done        []stages.CompactToApply
@@ -24,7 +24,7 @@ type Driver struct {
 func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ApplyToCompact], out stages.Sender[stages.CompactToApply]) *Driver {
 	d := &Driver{stage: stage, disk: disk, in: in, out: out, actions: NewActions()}
 	d.events = make([]Event, 0, 2*len(d.requests)+len(d.completions))
-	d.done = make([]stages.CompactToApply, 0, 4)
+	d.done = make([]stages.CompactToApply, 0, stages.BudgetCompact+1)
 	return d
 }
 
@@ -41,8 +41,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		if request.Checkpoint != nil {
 			d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: request.Checkpoint})
 		}
-		if request.Generation != nil {
-			d.events = append(d.events, Event{Kind: EventGeneration, Generation: request.Generation})
+		if request.Job != nil {
+			d.events = append(d.events, Event{Kind: EventJob, Job: request.Job})
 		}
 	}
 	d.stage.Step(nowNs, d.events, &d.actions)
@@ -63,8 +63,8 @@ func (d *Driver) perform(a *Action) {
 		d.disk.Allocate(a.Tag, a.OffsetBytes, a.LengthBytes)
 	case ActionSync:
 		d.disk.Sync(a.Tag)
-	case ActionGenerationDone:
-		d.done = append(d.done, stages.CompactToApply{Generation: a.Generation})
+	case ActionJobDone:
+		d.done = append(d.done, stages.CompactToApply{Job: a.Job})
 	case ActionCheckpointDone:
 		d.done = append(d.done, stages.CompactToApply{Checkpoint: a.Checkpoint})
 	default:

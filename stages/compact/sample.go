@@ -8,19 +8,18 @@ import (
 // Sample is what the stage tells about itself: what happened since the start, and where it stands.
 type Sample struct {
 	merge.Statistics
-	GenerationNs metrics.Histogram // from the arrival of a generation until all its blocks are written
-	TrailersNs   metrics.Histogram // of a checkpoint: writing its trailers
-	SyncNs       metrics.Histogram // of a checkpoint: the fdatasync behind them
-	JobsWaiting  uint64            // of the generation under way, those not begun included
-	GridBytes    uint64            // of the grid zone that have disk space reserved since the start
+	JobNs       metrics.Histogram // from a job's begin until its blocks are written
+	TrailersNs  metrics.Histogram // of a checkpoint: writing its trailers
+	SyncNs      metrics.Histogram // of a checkpoint: the fdatasync behind them
+	JobsWaiting uint64            // that the worker has, the one under way included
+	GridBytes   uint64            // of the grid zone that this worker knows to have disk space
 }
 
 // measures are the part of Sample that is counted where it happens.
 type measures struct {
 	nowNs             uint64 // of this step
-	generationBeganNs uint64
 	checkpointBeganNs uint64
-	generationNs      metrics.Histogram
+	jobNs             metrics.Histogram
 	trailersNs        metrics.Histogram
 	syncNs            metrics.Histogram
 }
@@ -29,9 +28,6 @@ type measures struct {
 func (s *Stage) Sample(out *Sample) {
 	m := &s.measures
 	out.Statistics = s.Statistics()
-	out.GenerationNs, out.TrailersNs, out.SyncNs = m.generationNs, m.trailersNs, m.syncNs
-	out.JobsWaiting, out.GridBytes = 0, s.grownBytes
-	if s.generation != nil {
-		out.JobsWaiting = uint64(len(s.generation.Jobs))
-	}
+	out.JobNs, out.TrailersNs, out.SyncNs = m.jobNs, m.trailersNs, m.syncNs
+	out.JobsWaiting, out.GridBytes = uint64(s.tasksCount), s.grownBytes
 }

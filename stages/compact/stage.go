@@ -8,6 +8,7 @@ import (
 	"ledger/coro"
 	"ledger/limits"
 	"ledger/ports"
+	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/merge"
@@ -18,7 +19,7 @@ import (
 type EventKind uint8
 
 const (
-	EventGeneration EventKind = iota + 1
+	EventJob EventKind = iota + 1
 	EventCheckpoint
 	EventDisk
 )
@@ -26,7 +27,7 @@ const (
 // Event is what happened.
 type Event struct {
 	Kind       EventKind
-	Generation *storage.Generation
+	Job        *storage.Job
 	Checkpoint *storage.CheckpointJob
 	Disk       ports.DiskCompletion
 }
@@ -39,7 +40,7 @@ const (
 	ActionWrite
 	ActionAllocate
 	ActionSync
-	ActionGenerationDone
+	ActionJobDone
 	ActionCheckpointDone
 )
 
@@ -50,7 +51,7 @@ type Action struct {
 	OffsetBytes uint64
 	LengthBytes uint64 // ActionAllocate
 	Buffer      []byte // ActionRead, ActionWrite: compact's until its EventDisk
-	Generation  *storage.Generation
+	Job         *storage.Job
 	Checkpoint  *storage.CheckpointJob
 }
 
@@ -61,7 +62,7 @@ type Actions struct {
 }
 
 // actionsMax is the most of one step: every operation that can be in flight, and what is done.
-const actionsMax = merge.ReadsMax + merge.WritesMax + 4
+const actionsMax = merge.ReadsMax + merge.WritesMax + stages.BudgetCompact + 4
 
 // NewActions returns actions with room for one step.
 func NewActions() Actions { return Actions{Items: make([]Action, 0, actionsMax)} }
@@ -91,6 +92,14 @@ type operation struct {
 	done   bool
 	errno  int32
 	action Action
+	task   *task // of a write: the job it is for; nil: a checkpoint
+}
+
+// task is a job that the worker has.
+type task struct {
+	job     *storage.Job
+	writing int // its blocks whose writes are in flight
+	beganNs uint64
 }
 
 // Stage decides; see doc.go.
@@ -102,7 +111,13 @@ type Stage struct {
 	more     bool     // the body took a breath
 	out      *Actions // of the step under way
 
-	generation *storage.Generation    // given and not begun, or under way
+	// Jobs, in a circle: from tasksHead on those that wait for their last writes, then the one that is running, then those to come.
+	tasks      [storage.JobsMax]task
+	tasksHead  int
+	tasksRun   int // of tasksCount: ended but for their writes
+	tasksCount int
+	running    *task
+
 	checkpoint *storage.CheckpointJob // given and not written
 	syncing    *storage.CheckpointJob // written, its sync is under way
 
@@ -125,15 +140,20 @@ func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena)
 	return s
 }
 
+// MemoryBytes is what New reserves and every load uses.
+func MemoryBytes(l *limits.Limits) uint64 { return merge.MemoryBytes(l) }
+
 // Step takes events in, works for a bounded time and says what to do.
 func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	s.out, s.measures.nowNs = out, nowNs
 	for i := range events {
 		switch e := &events[i]; e.Kind {
-		case EventGeneration:
-			assert.That(s.generation == nil, "one generation is compacted at a time")
-			s.generation, s.measures.generationBeganNs = e.Generation, nowNs
+		case EventJob:
+			assert.Below(s.tasksCount, len(s.tasks), "jobs of a worker")
+			*s.task(s.tasksCount) = task{job: e.Job}
+			s.tasksCount++
 		case EventCheckpoint:
+			assert.That(s.tasksCount == 0, "the blocks of a checkpoint are written before its trailers")
 			assert.That(s.checkpoint == nil && s.syncing == nil, "one checkpoint is written at a time")
 			s.checkpoint, s.measures.checkpointBeganNs = e.Checkpoint, nowNs
 		case EventDisk:
@@ -144,6 +164,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	}
 	if s.more || len(events) > 0 {
 		s.more = s.body.Resume()
+		s.giveBack()
 	}
 	out.More = s.more
 	s.out = nil
@@ -156,7 +177,10 @@ func (s *Stage) Stop() { s.body.Stop() }
 func (s *Stage) Statistics() merge.Statistics { return s.merger.Statistics() }
 
 // Idle tells whether nothing is given and nothing in flight.
-func (s *Stage) Idle() bool { return s.generation == nil && s.checkpoint == nil && s.syncing == nil }
+func (s *Stage) Idle() bool { return s.tasksCount == 0 && s.checkpoint == nil && s.syncing == nil }
+
+// task returns the i-th job, from the one that came first.
+func (s *Stage) task(i int) *task { return &s.tasks[(s.tasksHead+i)%len(s.tasks)] }
 
 func (s *Stage) act(action Action) {
 	assert.Below(len(s.out.Items), actionsMax, "actions of a step")
@@ -169,27 +193,37 @@ func (s *Stage) work(c *coro.Coroutine) {
 		switch {
 		case s.checkpoint != nil:
 			s.writeCheckpoint(c)
-		case s.generation != nil:
-			s.runGeneration(c)
+		case s.tasksRun < s.tasksCount:
+			s.runJob(c)
 		default:
 			c.Wait()
 		}
 	}
 }
 
-func (s *Stage) runGeneration(c *coro.Coroutine) {
-	jobs := s.generation.Jobs
-	for i := range jobs {
-		s.merger.Run(&jobs[i], c)
-	}
-	if fault := s.merger.Drain(c); fault != nil {
-		for i := range jobs {
-			jobs[i].Fault = fault
+// runJob leaves the job's last writes in flight: the next one begins meanwhile.
+func (s *Stage) runJob(c *coro.Coroutine) {
+	t := s.task(s.tasksRun)
+	s.running, t.beganNs = t, s.measures.nowNs
+	s.merger.Run(t.job, c)
+	s.running = nil
+	s.tasksRun++
+}
+
+// giveBack returns the jobs whose blocks are all written. What one has met, those behind it have met as well.
+func (s *Stage) giveBack() {
+	for s.tasksRun > 0 && s.task(0).writing == 0 {
+		t := s.task(0)
+		if fault := s.merger.Collect(); fault != nil {
+			t.job.Fault = fault
 		}
+		s.measures.jobNs.Record(s.measures.nowNs - t.beganNs)
+		s.act(Action{Kind: ActionJobDone, Job: t.job})
+		*t = task{}
+		s.tasksHead = (s.tasksHead + 1) % len(s.tasks)
+		s.tasksRun--
+		s.tasksCount--
 	}
-	s.measures.generationNs.Record(s.measures.nowNs - s.measures.generationBeganNs)
-	s.act(Action{Kind: ActionGenerationDone, Generation: s.generation})
-	s.generation = nil
 }
 
 // writeCheckpoint writes the trailers. One sync then covers them and every block of the generations before; the work goes on
@@ -231,7 +265,7 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 
 func (s *Stage) onTransfer(o *operation, result int32) {
 	assert.That(o.busy && !o.done && !o.held, "an operation that ended was under way")
-	o.done = true
+	o.end()
 	switch {
 	case result < 0:
 		o.errno = -result

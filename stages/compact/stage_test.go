@@ -196,6 +196,24 @@ func (b *bench) result(t *testing.T) stages.CompactToApply {
 	return stages.CompactToApply{}
 }
 
+// give hands over the jobs of a generation.
+func (b *bench) give(g *storage.Generation) {
+	for i := range g.Jobs {
+		b.requests.PushOne(stages.ApplyToCompact{Job: &g.Jobs[i]})
+	}
+}
+
+// run hands over a generation and turns until all its jobs are done, which they are in order.
+func (b *bench) run(t *testing.T, g *storage.Generation) {
+	t.Helper()
+	b.give(g)
+	for i := range g.Jobs {
+		if got := b.result(t); got.Job != &g.Jobs[i] || got.Checkpoint != nil {
+			t.Fatalf("job %d does not come back in its place", i)
+		}
+	}
+}
+
 // generation with flushes of three kinds.
 func generation(rng *rand.Rand) *storage.Generation {
 	g := &storage.Generation{}
@@ -240,10 +258,7 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 		b := newBench(seed)
 		rng := rand.New(rand.NewPCG(seed, 1))
 		g := generation(rng)
-		b.requests.PushOne(stages.ApplyToCompact{Generation: g})
-		if got := b.result(t); got.Generation != g || got.Checkpoint != nil {
-			t.Fatal("the generation comes back")
-		}
+		b.run(t, g)
 		geometry := block.GeometryOf(testLimits())
 		buffer := make([]byte, testLimits().BlockBytes)
 		verify := func(data []byte) {
@@ -265,7 +280,7 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 		merge.Runs, merge.EntriesMax = [][]storage.Table{g.Jobs[0].Tables}, 1<<30
 		next := &storage.Generation{Bar: 1, Jobs: []storage.Job{merge}}
 		b.requests.PushOne(stages.ApplyToCompact{Checkpoint: job})
-		b.requests.PushOne(stages.ApplyToCompact{Generation: next})
+		b.give(next)
 		seen := 0
 		for range 2 {
 			result := b.result(t)
@@ -282,7 +297,7 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 					}
 				}
 			}
-			if result.Generation == next {
+			if result.Job == &next.Jobs[0] {
 				seen |= 2
 				if entries := next.Jobs[0].Tables; next.Jobs[0].Fault != nil || !next.Jobs[0].Finished || len(entries) == 0 {
 					t.Fatalf("merge: %+v", next.Jobs[0])
@@ -328,10 +343,7 @@ func TestDiskFaults(t *testing.T) {
 		c.set(b.disk)
 		rng := rand.New(rand.NewPCG(3, 3))
 		g := generation(rng)
-		b.requests.PushOne(stages.ApplyToCompact{Generation: g})
-		if b.result(t).Generation != g {
-			t.Fatal("the generation comes back")
-		}
+		b.run(t, g)
 		for i := range g.Jobs {
 			if fault := g.Jobs[i].Fault; (fault != nil) == c.sync || fault != nil && fault.What != c.want {
 				t.Errorf("%s: job %d has fault %v", c.name, i, fault)
@@ -357,13 +369,11 @@ func TestTornWriteIsFoundByMerge(t *testing.T) {
 			return len(buffer), int32(len(buffer))
 		}
 		g := generation(rand.New(rand.NewPCG(5, 5)))
-		b.requests.PushOne(stages.ApplyToCompact{Generation: g})
-		b.result(t)
+		b.run(t, g)
 		merge := jobOf(storage.JobMerge, storage.TreeTransferID, 1100, 100)
 		merge.Runs, merge.EntriesMax = [][]storage.Table{g.Jobs[0].Tables}, 1<<30
 		next := &storage.Generation{Jobs: []storage.Job{merge}}
-		b.requests.PushOne(stages.ApplyToCompact{Generation: next})
-		b.result(t)
+		b.run(t, next)
 		if fault := next.Jobs[0].Fault; fault == nil || fault.What != "block" || fault.Address != 2 {
 			t.Errorf("%d bytes written: fault %v, want one of block 2", written, fault)
 		}
@@ -377,8 +387,7 @@ func TestGrowthWithoutReserve(t *testing.T) {
 	defer b.close()
 	b.disk.diskBytes = gridAt + 900*4096
 	g := generation(rand.New(rand.NewPCG(6, 6)))
-	b.requests.PushOne(stages.ApplyToCompact{Generation: g})
-	b.result(t)
+	b.run(t, g)
 	for i := range g.Jobs {
 		if g.Jobs[i].Fault != nil {
 			t.Fatal(g.Jobs[i].Fault)
@@ -393,12 +402,10 @@ func TestBytesDoNotDependOnTiming(t *testing.T) {
 		b := newBench(seed)
 		rng := rand.New(rand.NewPCG(1, 1))
 		g := generation(rng)
-		b.requests.PushOne(stages.ApplyToCompact{Generation: g})
-		b.result(t)
+		b.run(t, g)
 		merge := jobOf(storage.JobMerge, storage.TreeTransferDebit, 1100, 100)
 		merge.Runs, merge.EntriesMax = [][]storage.Table{g.Jobs[1].Tables}, 500
-		b.requests.PushOne(stages.ApplyToCompact{Generation: &storage.Generation{Jobs: []storage.Job{merge}}})
-		b.result(t)
+		b.run(t, &storage.Generation{Jobs: []storage.Job{merge}})
 		if first == nil {
 			first = b.disk.data
 		} else if !bytes.Equal(first, b.disk.data) {
@@ -420,15 +427,12 @@ func TestNoAllocation(t *testing.T) {
 	merge := jobOf(storage.JobMerge, storage.TreeTransferID, 1100, 100)
 	merge.Runs, merge.EntriesMax = [][]storage.Table{nil}, 1<<30
 	next := &storage.Generation{Jobs: []storage.Job{merge}}
-	run := func(request stages.ApplyToCompact) {
-		b.requests.PushOne(request)
-		b.result(t)
-	}
 	if allocs := testing.AllocsPerRun(5, func() {
-		run(stages.ApplyToCompact{Generation: g})
+		b.run(t, g)
 		next.Jobs[0].Runs[0] = g.Jobs[0].Tables
-		run(stages.ApplyToCompact{Generation: next})
-		run(stages.ApplyToCompact{Checkpoint: job})
+		b.run(t, next)
+		b.requests.PushOne(stages.ApplyToCompact{Checkpoint: job})
+		b.result(t)
 	}); allocs != 0 {
 		t.Fatalf("a bar allocates %.1f times, want 0", allocs)
 	}
@@ -442,7 +446,7 @@ func BenchmarkTurn(b *testing.B) {
 	disk := &fakeDisk{data: make([]byte, 64<<20), durable: make([]byte, 1), rng: rand.New(rand.NewPCG(1, 1)), reserved: 0}
 	stage := New(l, cluster, 0, memory)
 	defer stage.Stop()
-	requests, results := ring.NewSPSC[stages.ApplyToCompact](8), ring.NewSPSC[stages.CompactToApply](8)
+	requests, results := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 	driver := NewDriver(stage, disk, requests, stages.Sender[stages.CompactToApply]{Ring: results})
 	shape := table.ShapeOf(l, storage.TreeTransferID)
 	src := &source{}
@@ -456,7 +460,7 @@ func BenchmarkTurn(b *testing.B) {
 	g := &storage.Generation{Jobs: []storage.Job{job}}
 	var lengths []time.Duration
 	for b.Loop() {
-		requests.PushOne(stages.ApplyToCompact{Generation: g})
+		requests.PushOne(stages.ApplyToCompact{Job: &g.Jobs[0]})
 		for {
 			start := time.Now()
 			driver.Turn(0, 0)

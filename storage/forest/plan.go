@@ -13,7 +13,7 @@ const (
 	mergeRateOf4 = 5
 	// mergeTablesMin: a merge waits until it may fill that many tables, for a job's last table is seldom full.
 	mergeTablesMin = 4
-	jobsMax        = int(storage.TreesCount) * (1 + levelsMax)
+	jobsMax        = storage.JobsMax
 )
 
 // plan is the generation, in memory of the forest, and what its jobs need: addresses, results, filters.

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	levelsMax  = 10 // 8^10 flushes
+	levelsMax  = storage.LevelsMax
 	runsMax    = 64 // of a level: 8 that merge, 8 that wait, and room for many small checkpoint flushes during one big merge
 	runsMerged = storage.MergeRunsMax
 )

@@ -124,6 +124,16 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	return m
 }
 
+// MemoryBytes is what New reserves and every load uses: blocks, and in production the slots for sorting columns. Records, for the trees
+// without columns, come to it as far as they are used.
+func MemoryBytes(l *limits.Limits) uint64 {
+	bytes := (ReadsMax + outputsCount) * uint64(l.BlockBytes)
+	if l.TouchesMemoryAtStart() {
+		bytes += 2 * 8 * EntriesMax(*l)
+	}
+	return bytes
+}
+
 // Run does one job and fills in its results. Its last writes may still be in flight: see Drain.
 func (m *Merger) Run(job *storage.Job, waiter storage.Waiter) {
 	m.waiter = waiter
@@ -150,6 +160,13 @@ func (m *Merger) Drain(waiter storage.Waiter) *storage.Fault {
 	for m.collect(); m.writing > 0; m.collect() {
 		waiter.Wait()
 	}
+	return m.fault
+}
+
+// Collect takes back, between two steps of a job, what has been written. It returns the fault that any job or write has met so far,
+// or nil.
+func (m *Merger) Collect() *storage.Fault {
+	m.collect()
 	return m.fault
 }
 
