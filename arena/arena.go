@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +22,7 @@ const PageBytes = 4096
 type Options uint8
 
 const (
-	// Touch faults all pages in now, so that none is missing when load comes.
+	// Touch lets Populate fault all pages in, so that none is missing when load comes.
 	Touch Options = 1 << iota
 	// HugePages asks for pages of 2 MiB: right for large tables that are used all over, wrong for slots.
 	HugePages
@@ -36,9 +40,10 @@ func Bulk(touch bool) Options {
 
 // Entry is one line of what was reserved: all reservations of one name.
 type Entry struct {
-	Name  string
-	Bytes uint64 // reserved; touched pages may be fewer
-	Count uint32 // reservations of this name
+	Name       string
+	Bytes      uint64 // reserved; touched pages may be fewer
+	TouchBytes uint64 // of them, those that Populate touches
+	Count      uint32 // reservations of this name
 }
 
 // Error says which reservation the kernel refused.
@@ -58,6 +63,7 @@ func (e *Error) Unwrap() error { return e.Err }
 type Arena struct {
 	mappings []mapping
 	entries  []Entry
+	toTouch  [][]byte
 	warnings []string
 }
 
@@ -80,7 +86,7 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	assert.That(alignBytes > 0 && alignBytes&(alignBytes-1) == 0, "an alignment is a power of two")
 	assert.That(size < 1<<46, "a reservation fits the address space")
 	if size == 0 {
-		a.count(name, 0)
+		a.count(name, 0, options)
 		return nil
 	}
 	rounded := (size + PageBytes - 1) &^ (PageBytes - 1)
@@ -97,7 +103,7 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 		panic(&Error{Name: name, Bytes: size, Err: err})
 	}
 	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare), name})
-	a.count(name, rounded)
+	a.count(name, rounded, options)
 
 	skip := -uintptr(start) & uintptr(alignBytes-1)
 	data := unsafe.Slice((*byte)(unsafe.Add(start, skip)), rounded)
@@ -123,23 +129,50 @@ func (a *Arena) advise(data []byte, name string, options Options) {
 		}
 	}
 	if options&Touch != 0 {
-		if err := unix.Madvise(data, unix.MADV_POPULATE_WRITE); err != nil { // a kernel before 5.14
-			for i := 0; i < len(data); i += PageBytes {
-				data[i] = 0
-			}
-		}
+		a.toTouch = append(a.toTouch, data)
 	}
 }
 
-func (a *Arena) count(name string, size uint64) {
-	for i := range a.entries {
-		if a.entries[i].Name == name {
-			a.entries[i].Bytes += size
-			a.entries[i].Count++
-			return
-		}
+// Populate faults in what was reserved with Touch. That is a step of its own, so that it can be compared with what the machine has, and
+// bound to a NUMA node, before it is there. What has been written since the reservation stays.
+//
+// Clearing pages is most of the work, so several threads share it: a start is the sooner done.
+func (a *Arena) Populate() {
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(populatorsMax, runtime.NumCPU(), len(a.toTouch)) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(a.toTouch)); i = next.Add(1) - 1 {
+				populate(a.toTouch[i])
+			}
+		})
 	}
-	a.entries = append(a.entries, Entry{Name: name, Bytes: size, Count: 1})
+	running.Wait()
+	a.toTouch = nil
+}
+
+const populatorsMax = 8 // more wait for the kernel's locks
+
+func populate(data []byte) {
+	if unix.Madvise(data, unix.MADV_POPULATE_WRITE) == nil {
+		return
+	}
+	for i := 0; i < len(data); i += PageBytes { // a kernel before 5.14
+		atomic.OrUint32((*uint32)(unsafe.Pointer(&data[i])), 0) // a write that changes nothing and is not optimised away
+	}
+}
+
+func (a *Arena) count(name string, size uint64, options Options) {
+	i := slices.IndexFunc(a.entries, func(e Entry) bool { return e.Name == name })
+	if i < 0 {
+		i = len(a.entries)
+		a.entries = append(a.entries, Entry{Name: name})
+	}
+	a.entries[i].Bytes += size
+	a.entries[i].Count++
+	if options&Touch != 0 {
+		a.entries[i].TouchBytes += size
+	}
 }
 
 // Entries returns what was reserved, by name, in the order of first use.
@@ -196,7 +229,7 @@ func SliceWith[T any](a *Arena, count uint64, name string, options Options) []T 
 	}
 	size := uint64(recordType.Size())
 	if count == 0 || size == 0 {
-		a.count(name, 0)
+		a.count(name, 0, options)
 		return make([]T, count)
 	}
 	assert.That(count <= 1<<46/size, "a reservation fits the address space")

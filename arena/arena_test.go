@@ -2,7 +2,9 @@ package arena
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"unsafe"
@@ -188,4 +190,44 @@ func BenchmarkPool(b *testing.B) {
 		h, _ := p.Get()
 		p.Put(h)
 	}
+}
+
+// Goal: nothing is touched at its reservation; Populate touches what asked for it, and keeps what was written before.
+func TestPopulate(t *testing.T) {
+	a := New()
+	defer a.Close()
+	const size = 64 << 20
+	before := residentBytes(t)
+	asked := a.BytesWith(size, PageBytes, "asked", Touch)
+	spared := a.Bytes(size, PageBytes, "spared")
+	asked[size/2] = 7
+	if grown := residentBytes(t) - before; grown > size/2 {
+		t.Errorf("%d bytes are resident after reserving", grown)
+	}
+	a.Populate()
+	if grown := residentBytes(t) - before; grown < size*9/10 || grown > size*3/2 {
+		t.Errorf("%d bytes are resident after touching %d", grown, size)
+	}
+	if asked[size/2] != 7 || asked[0] != 0 || spared[0] != 0 {
+		t.Error("touching changed what is there")
+	}
+	for _, e := range a.Entries() {
+		if want := map[string]uint64{"asked": size}[e.Name]; e.TouchBytes != want {
+			t.Errorf("%s: %d bytes to touch, want %d", e.Name, e.TouchBytes, want)
+		}
+	}
+}
+
+// residentBytes of this process.
+func residentBytes(t *testing.T) int {
+	t.Helper()
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip(err)
+	}
+	var size, resident int
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		t.Fatal(err)
+	}
+	return resident * os.Getpagesize()
 }

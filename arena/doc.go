@@ -8,7 +8,7 @@
 // memory that may not be locked is a warning, since only latency depends on it.
 //
 // The collector neither walks nor moves this memory, so its addresses may be given to the kernel and its size costs no
-// collection time. Pages are reserved, not touched: what load never needs is never paid for. Huge pages are refused
+// collection time. Pages are reserved, not touched: what load never needs is never paid for; what it needs at once, Populate touches. Huge pages are refused
 // unless asked for, because one touched byte would then cost 2 MiB.
 //
 // An Arena is filled by one thread, at start. A Pool belongs to one thread, apart from Bytes, which all may call.

@@ -7,12 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"unsafe"
 
-	"ledger/accounting"
 	"ledger/arena"
-	"ledger/limits"
-	"ledger/stages/compact"
 )
 
 // slotsTypicalBytes stands for the message slots in the sum of memory: they are touched last-in first-out, and load touches few.
@@ -21,12 +17,18 @@ const slotsTypicalBytes = 64 << 20
 // runtimeBytes is the program itself: Go runtime, code, rings.
 const runtimeBytes = 48 << 20
 
-// MemoryNeededBytes is what a replica may come to use: all that is reserved, except that of the message slots only the share that load
-// touches counts.
+// memtablesBytes is what the two memtables come to, beside what is touched at start: in production the lists of accounts, pending
+// transfers and expiries; with --development all of them.
+const memtablesBytes = 64 << 20
+
+// MemoryNeededBytes is what a replica may come to use: all that is reserved, except that of slots only what is touched at start
+// and the share that load touches count.
 func MemoryNeededBytes(memory *arena.Arena) uint64 {
-	needed := uint64(runtimeBytes + slotsTypicalBytes)
+	needed := uint64(runtimeBytes + slotsTypicalBytes + memtablesBytes)
 	for _, entry := range memory.Entries() {
-		if !strings.HasSuffix(entry.Name, " slots") {
+		if strings.HasSuffix(entry.Name, " slots") {
+			needed += entry.TouchBytes
+		} else {
 			needed += entry.Bytes
 		}
 	}
@@ -76,19 +78,6 @@ func MemoryAvailable(root string) (availableBytes uint64, source string, err err
 		}
 	}
 	return availableBytes, source, nil
-}
-
-// memtablesBytes is what the two memtables come to, of the addresses reserved for them. Source: design, section 10.
-func memtablesBytes(l *limits.Limits) uint64 {
-	if !l.TouchesMemoryAtStart() {
-		return 60 << 20
-	}
-	return 280 << 20
-}
-
-// plannedBytes is what the limits promise, before anything is reserved or touched: caches, memtables, buffers of compaction, program.
-func plannedBytes(l *limits.Limits) uint64 {
-	return runtimeBytes + slotsTypicalBytes + memtablesBytes(l) + uint64(l.CompactWorkers)*compact.MemoryBytes(l) + l.CacheGridBytes + uint64(l.CacheAccountsMax)*uint64(unsafe.Sizeof(accounting.Account{}))
 }
 
 // checkMemory refuses, with numbers, what does not fit.

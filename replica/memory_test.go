@@ -62,11 +62,11 @@ func TestCheckMemory(t *testing.T) {
 	defer memory.Close()
 	memory.Bytes(512<<20, 4096, "client slots") // reserved, hardly touched
 	if err := checkMemory(MemoryNeededBytes(memory), root); err != nil {
-		t.Errorf("112 MiB of 200: %v", err)
+		t.Errorf("176 MiB of 200: %v", err)
 	}
 	memory.Bytes(100<<20, 4096, "page cache")
 	err := checkMemory(MemoryNeededBytes(memory), root)
-	if err == nil || !strings.Contains(err.Error(), "212 MiB") || !strings.Contains(err.Error(), "200 MiB") || !strings.Contains(err.Error(), "--cache-grid") {
-		t.Errorf("212 MiB of 200: error %v", err)
+	if err == nil || !strings.Contains(err.Error(), "276 MiB") || !strings.Contains(err.Error(), "200 MiB") || !strings.Contains(err.Error(), "--cache-grid") {
+		t.Errorf("276 MiB of 200: error %v", err)
 	}
 }

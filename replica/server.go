@@ -175,17 +175,12 @@ func (s *Server) PrintLimits(w io.Writer) {
 		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
 	fmt.Fprintf(w, "compaction: workers %d, buffers %d MiB each\n", l.CompactWorkers, compact.MemoryBytes(l)>>20)
-	fmt.Fprintf(w, "memory: needs up to %d MiB", s.neededBytes()>>20)
+	fmt.Fprintf(w, "memory: needs up to %d MiB", MemoryNeededBytes(s.memory)>>20)
 	if available, source, err := MemoryAvailable("/"); err == nil {
 		fmt.Fprintf(w, " of %d MiB (%s)", available>>20, source)
 	}
 	fmt.Fprintf(w, ", %d MiB of addresses reserved\n", s.memory.BytesTotal()>>20)
 	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
-}
-
-// neededBytes is what the server may come to use.
-func (s *Server) neededBytes() uint64 {
-	return MemoryNeededBytes(s.memory) + memtablesBytes(&s.opened.Limits)
 }
 
 // Memory is the server's reservations, for whoever wants the table.
@@ -197,10 +192,6 @@ func (s *Server) Memory() *arena.Arena { return s.memory }
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
 	l := &s.opened.Limits
-	// Before memtables are touched: else a machine that has too little would kill us instead.
-	if err := checkMemory(plannedBytes(l), "/"); err != nil {
-		return err
-	}
 	s.slots = NewSlots(l, s.memory)
 	threadOf := func(driver int) *Thread {
 		if driver >= stages.Compact {
@@ -230,13 +221,15 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if err != nil {
 		return refusal(err)
 	}
-	s.placeMemory(callbacks)
 	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing collects.
 	s.opened.Consensus.SessionsTrailer = nil
 	runtime.GC()
-	if err := checkMemory(s.neededBytes(), "/"); err != nil {
+	// Before the tables are touched: else a machine that has too little would kill us instead.
+	if err := checkMemory(MemoryNeededBytes(s.memory), "/"); err != nil {
 		return err
 	}
+	s.placeMemory(callbacks)
+	s.memory.Populate()
 	if err := s.opened.begin(s.file); err != nil {
 		return refusal(err)
 	}
