@@ -2,6 +2,7 @@ package bench
 
 import (
 	_ "embed"
+	"fmt"
 	"html/template"
 	"io"
 	"reflect"
@@ -32,10 +33,11 @@ func (r *Result) WriteHTML(out io.Writer) error {
 // report is what the page shows.
 type report struct {
 	*Result
-	Percents []float64
-	Rows     []reportRow
-	Settings []setting
-	Plots    []plot
+	Percents         []float64
+	IntervalPercents []float64
+	Rows             []reportRow
+	Settings         []setting
+	Plots            []plot
 }
 
 // reportRow is one line of the table of latencies.
@@ -64,6 +66,7 @@ func (r *Result) report() report {
 	add("create accounts", r.Accounts)
 	add("create transfers", r.Transfers)
 	add("queries", r.Queries)
+	page.IntervalPercents = intervalPercents[:]
 	fields := reflect.ValueOf(r.Options)
 	for i := range fields.NumField() {
 		if name := fields.Type().Field(i).Tag.Get("json"); name != "-" {
@@ -72,6 +75,9 @@ func (r *Result) report() report {
 	}
 	if t := r.Transfers; t != nil {
 		page.Plots = append(page.Plots, ratePlot(t), timePlot(t))
+		if len(t.Intervals) > 1 {
+			page.Plots = append(page.Plots, intervalsPlot(t))
+		}
 	}
 	page.Plots = append(page.Plots, curvePlot(page.Rows))
 	return page
@@ -96,6 +102,20 @@ func timePlot(s *Stage) plot {
 		}
 	}
 	return newPlot("Batch latency over time", "seconds", axisLinear, axisLog, formatNs, []series{mean, slowest})
+}
+
+// intervalsPlot shows the percentiles of each interval, at its middle.
+func intervalsPlot(s *Stage) plot {
+	var lines []series
+	for i, percent := range intervalPercents {
+		line := series{label: fmt.Sprintf("p%v", percent)}
+		for j := range s.Intervals {
+			one := &s.Intervals[j]
+			line.points = append(line.points, [2]float64{seconds(one.AtNs + one.PeriodNs/2), float64(one.Percentiles[i].Ns)})
+		}
+		lines = append(lines, line)
+	}
+	return newPlot("Batch latency of each interval", "seconds", axisLinear, axisLog, formatNs, lines)
 }
 
 // curvePlot shows how latency grows towards the last percentiles.

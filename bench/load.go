@@ -138,9 +138,10 @@ func (l *load) run(ctx context.Context, s *stage) (*Stage, error) {
 			s.name, s.batch, eventsMax)
 	}
 	total := &counts{}
+	intervals := &intervals{period: l.options.Interval, memory: l.options.ServerMemory, ended: l.progress.interval(s)}
 	recorders := make([]*recorder, len(l.workers))
 	for i := range recorders {
-		recorders[i] = newRecorder(s.interval > 0, total)
+		recorders[i] = newRecorder(s.interval > 0, total, intervals)
 	}
 	l.progress.begin(s, total)
 	ctx, cancel := context.WithCancel(ctx)

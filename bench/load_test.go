@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -123,6 +124,7 @@ func TestOptionsCheck(t *testing.T) {
 		"transfer-hot-percent": func(o *Options) { o.TransferHotPercent = 101 },
 		"transfer-rate":        func(o *Options) { o.TransferRate = -1 },
 		"transfer-batch-delay": func(o *Options) { o.TransferRate, o.TransferBatchDelay = 1, 1 },
+		"interval":             func(o *Options) { o.Interval = 0 },
 		"clients":              func(o *Options) { o.FlagImported, o.ClientsCount = true, 2 },
 		"transfer-pending":     func(o *Options) { o.FlagImported, o.TransferPending = true, true },
 		"validate":             func(o *Options) { o.Validate = true },
@@ -144,13 +146,15 @@ func TestOptionsCheck(t *testing.T) {
 // Goal: latencies and timelines of several clients add up; a stall counts for each batch it held up, in the open loop's latency only.
 func TestRecorder(t *testing.T) {
 	total := &counts{}
-	one, other := newRecorder(true, total), newRecorder(true, total)
+	shown := 0
+	together := &intervals{period: 400 * time.Millisecond, memory: func() int64 { return 5 << 20 }, ended: func(*Interval) { shown++ }}
+	one, other := newRecorder(true, total, together), newRecorder(true, total, together)
+	other.record(50*time.Millisecond, time.Millisecond, time.Millisecond, 1, false) // warming up
 	for i := range 100 {
 		// Due every 10 ms, all answered at 1 s: the server stood still, and then answered each at once.
 		due := time.Duration(i) * 10 * time.Millisecond
 		one.record(time.Second, time.Second-due, time.Millisecond, 7, true)
 	}
-	other.record(50*time.Millisecond, time.Millisecond, time.Millisecond, 1, false) // warming up
 	one.merge(other)
 	s := one.stage(1050 * time.Millisecond)
 	if s.RequestsCount != 101 || s.EventsCount != 701 || s.Latency.Count != 100 {
@@ -165,6 +169,17 @@ func TestRecorder(t *testing.T) {
 	}
 	if len(s.Timeline) != 11 || s.Timeline[0].EventsCount != 1 || s.Timeline[10].EventsCount != 700 || s.Timeline[10].PeriodNs != 50e6 {
 		t.Errorf("timeline %+v", s.Timeline)
+	}
+	if len(s.Intervals) != 3 || shown != 2 {
+		t.Fatalf("%d intervals, %d shown when they ended; want 3, 2", len(s.Intervals), shown)
+	}
+	first, stalled, last := &s.Intervals[0], &s.Intervals[1], &s.Intervals[2]
+	if first.EventsCount != 1 || first.MemoryBytes != 5<<20 || stalled.RequestsCount != 0 || stalled.PeriodNs != 400e6 ||
+		last.AtNs != 800e6 || last.PeriodNs != 250e6 || last.EventsCount != 700 || last.RatePerSecond != 2800 || last.MemoryBytes != 5<<20 {
+		t.Errorf("intervals %+v", s.Intervals)
+	}
+	if !near(last.Percentiles[0].Ns, 500*time.Millisecond) || !near(last.Percentiles[3].Ns, time.Second) {
+		t.Errorf("latencies of the last interval %+v", last.Percentiles)
 	}
 	for i, p := range s.Latency.Curve[1:] {
 		if before := s.Latency.Curve[i]; p.Percent <= before.Percent || p.Ns < before.Ns {
@@ -217,6 +232,19 @@ func TestReports(t *testing.T) {
 	}
 	if got := strings.Count(html, "<svg"); got != 3 {
 		t.Errorf("%d plots, want 3", got)
+	}
+	// A run of several intervals shows them.
+	r.Transfers.Intervals = append(r.Transfers.Intervals, r.Transfers.Intervals[0])
+	page.Reset()
+	text.Reset()
+	if err := errors.Join(r.WriteHTML(&page), r.WriteText(&text)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(page.String(), "Over time") || strings.Count(page.String(), "<svg") != 4 {
+		t.Error("the page lacks the intervals")
+	}
+	if got := regexp.MustCompile(`(?m)^ +0s .* tx/s .* p50 .* p99\.9 .* p100 `).FindAllString(text.String(), -1); len(got) != 2 {
+		t.Errorf("the intervals have %d lines in\n%s", len(got), text.String())
 	}
 	// A load without transfers or queries has a report as well.
 	if err := (&Result{Transfers: &Stage{}, Accounts: &Stage{}}).WriteHTML(&page); err != nil || strings.Contains(page.String(), "NaN") {

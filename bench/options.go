@@ -45,6 +45,9 @@ type Options struct {
 	BuildAhead         bool          `json:"build_ahead"`              // closed loop: build the next batch while one is in flight
 	Warmup             time.Duration `json:"warmup_ns"`                // batches begun before are not in the latencies
 
+	Interval     time.Duration `json:"interval_ns"` // of the percentiles over time
+	ServerMemory func() int64  `json:"-"`           // resident memory of the server, if it can be asked; may be nil
+
 	QueryCount   uint64  `json:"query_count"`
 	IDOrder      IDOrder `json:"id_order"`
 	ClientsCount uint32  `json:"clients_count"`
@@ -63,6 +66,7 @@ func DefaultOptions() Options {
 		TransferCount:       10_000_000,
 		TransferBatchCount:  wire.EventsMax(wire.OperationCreateTransfers, wire.BodyBytesMax),
 		TransferHotPercent:  100,
+		Interval:            time.Minute,
 		QueryCount:          100,
 		IDOrder:             IDOrderTBID,
 		ClientsCount:        1,
@@ -70,6 +74,8 @@ func DefaultOptions() Options {
 		FlagHistory:         true,
 	}
 }
+
+const intervalMin = 100 * time.Millisecond
 
 const clientsMax = 1024 // a server may have been formatted for so many sessions
 
@@ -90,6 +96,7 @@ func (o *Options) Check() error {
 		{o.TransferRate >= 0, "transfer-rate", "transfers per second, or 0 for a closed loop", o.TransferRate},
 		{o.TransferBatchDelay >= 0, "transfer-batch-delay", "a duration", o.TransferBatchDelay},
 		{o.TransferRate == 0 || o.TransferBatchDelay == 0, "transfer-batch-delay", "left out with --transfer-rate, which says when to send", o.TransferBatchDelay},
+		{o.Interval >= intervalMin, "interval", fmt.Sprintf("at least %v", intervalMin), o.Interval},
 		{o.ClientsCount >= 1 && o.ClientsCount <= clientsMax, "clients", fmt.Sprintf("1 to %d", clientsMax), o.ClientsCount},
 		{!o.FlagImported || o.ClientsCount == 1, "clients", "1 with --imported, whose events must arrive in the order of their timestamps", o.ClientsCount},
 		{!o.FlagImported || !o.TransferPending, "transfer-pending", "left out with --imported: imported transfers cannot have timeouts", o.TransferPending},

@@ -7,17 +7,34 @@ import (
 	"time"
 )
 
-const progressPeriod = 250 * time.Millisecond
+const (
+	progressPeriod = 250 * time.Millisecond
+	clearLine      = "\r\x1b[K"
+)
 
 // Progress shows a stage's progress in one line of a terminal. A nil one shows nothing.
 type Progress struct {
 	out     io.Writer
 	stop    chan struct{}
 	running sync.WaitGroup
+	mutex   sync.Mutex // a line of out at a time
 }
 
 // NewProgress shows progress on out, which should be a terminal: the line is written again and again.
 func NewProgress(out io.Writer) *Progress { return &Progress{out: out} }
+
+// interval returns what shows an interval that is over, in a line that stays.
+func (p *Progress) interval(s *stage) func(*Interval) {
+	if p == nil {
+		return nil
+	}
+	return func(i *Interval) {
+		p.mutex.Lock()
+		defer p.mutex.Unlock()
+		fmt.Fprint(p.out, clearLine)
+		_ = i.write(p.out, s.unit) // the display is no result
+	}
+}
 
 func (p *Progress) begin(s *stage, total *counts) {
 	if p == nil {
@@ -33,7 +50,7 @@ func (p *Progress) end() {
 	}
 	close(p.stop)
 	p.running.Wait()
-	fmt.Fprint(p.out, "\r\x1b[K") // the line goes: what stays is the report
+	fmt.Fprint(p.out, clearLine) // the line goes: what stays is the report
 }
 
 func (p *Progress) show(s *stage, total *counts) {
@@ -57,8 +74,10 @@ func (p *Progress) show(s *stage, total *counts) {
 			remaining = ", " + time.Duration(float64(s.count-events)/rate*float64(time.Second)).Round(time.Second).String() + " left"
 		}
 		slowest := time.Duration(total.slowest.Swap(0)).Round(100 * time.Microsecond)
-		fmt.Fprintf(p.out, "\r\x1b[K%s: %s of %s (%d %%), %s/s, slowest %v%s", s.name, grouped(events), grouped(s.count),
+		p.mutex.Lock()
+		fmt.Fprintf(p.out, clearLine+"%s: %s of %s (%d %%), %s/s, slowest %v%s", s.name, grouped(events), grouped(s.count),
 			events*100/max(s.count, 1), grouped(uint64(rate)), slowest, remaining)
+		p.mutex.Unlock()
 	}
 }
 

@@ -20,6 +20,8 @@ type recorder struct {
 	service *hdrhistogram.Histogram // in an open loop only: from sending
 	periods []period
 	counts  *counts // of all clients, for the display
+	// intervals of all clients.
+	intervals *intervals
 }
 
 // counts are shared by the clients of a stage.
@@ -41,8 +43,8 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(latencyMin, latencyMax, latencyDigits)
 }
 
-func newRecorder(openLoop bool, counts *counts) *recorder {
-	r := &recorder{latency: newHistogram(), periods: make([]period, 0, 1024), counts: counts}
+func newRecorder(openLoop bool, counts *counts, intervals *intervals) *recorder {
+	r := &recorder{latency: newHistogram(), periods: make([]period, 0, 1024), counts: counts, intervals: intervals}
 	if openLoop {
 		r.service = newHistogram()
 	}
@@ -66,6 +68,7 @@ func (r *recorder) record(doneAfter, latency, service time.Duration, eventsCount
 			_ = r.service.RecordValue(min(int64(service), latencyMax))
 		}
 	}
+	r.intervals.record(doneAfter, latency, eventsCount)
 	r.counts.requests.Add(1)
 	r.counts.events.Add(eventsCount)
 	for {

@@ -42,6 +42,8 @@ type Stage struct {
 	// Service is the time from sending in an open loop, where Latency counts from the time at which the batch was due.
 	Service  *Summary `json:"service,omitempty"`
 	Timeline []Point  `json:"timeline"`
+	// Intervals of Options.Interval.
+	Intervals []Interval `json:"intervals"`
 }
 
 // Summary is a distribution of latencies, in nanoseconds.
@@ -124,7 +126,7 @@ func (s *Summary) At(percent float64) int64 {
 func (r *recorder) stage(duration time.Duration) *Stage {
 	s := &Stage{
 		RequestsCount: r.counts.requests.Load(), EventsCount: r.counts.events.Load(), DurationNs: int64(duration),
-		Latency: summarize(r.latency),
+		Latency: summarize(r.latency), Intervals: r.intervals.results(duration),
 	}
 	if duration > 0 {
 		s.RatePerSecond = float64(s.EventsCount) / duration.Seconds()

@@ -116,6 +116,19 @@ func (s *Server) start(options ServerOptions) error {
 	return nil
 }
 
+// MemoryBytes is the resident memory of the process; 0 if the kernel does not tell.
+func (s *Server) MemoryBytes() int64 {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.command.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}
+
 // Exited is closed when the process has ended, asked or not.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 

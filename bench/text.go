@@ -20,6 +20,7 @@ func (r *Result) WriteText(out io.Writer) error {
 	}
 	w.line("load accepted = %d tx/s", uint64(t.RatePerSecond))
 	w.latencies("batch", &t.Latency)
+	w.intervals(t.Intervals)
 	if t.Service != nil {
 		w.latencies("service", t.Service)
 	}
@@ -65,6 +66,13 @@ func (w *textWriter) latencies(label string, s *Summary) {
 		fmt.Fprintf(&fine, " %s=%d", name, time.Duration(p.Ns).Microseconds())
 	}
 	w.line("%s latency in us: min=%d mean=%d%s", label, s.MinNs/1000, int64(s.MeanNs)/1000, fine.String())
+}
+
+// intervals writes a line for each if there are several.
+func (w *textWriter) intervals(all []Interval) {
+	for i := 0; len(all) > 1 && i < len(all) && w.err == nil; i++ {
+		w.err = all[i].write(w.out, "tx")
+	}
 }
 
 func seconds(ns int64) float64 { return time.Duration(ns).Seconds() }

@@ -44,6 +44,7 @@ type benchmarkCommand struct {
 	TransferRate float64       `default:"0" help:"Transfers per second to offer, whatever the server does (open loop); latency counts from when a batch was due. 0 sends the next batch when the last is answered."`
 	BuildAhead   bool          `help:"Build the next batch while one is in flight."`
 	Warmup       time.Duration `default:"0s" help:"Leave the batches of so long a beginning out of the latencies."`
+	Interval     time.Duration `default:"1m" help:"Report rate, p50, p99, p99.9, p100 and the server's memory of each such stretch too."`
 	JSON         string        `name:"json" placeholder:"FILE" help:"Write the results as JSON."`
 	HTML         string        `name:"html" placeholder:"FILE" help:"Write a report with plots."`
 
@@ -74,7 +75,7 @@ func (c *benchmarkCommand) Run(s *streams) error {
 		if server, err = c.startServer(ctx, s); err != nil {
 			return err
 		}
-		options.Addresses = []string{server.Address}
+		options.Addresses, options.ServerMemory = []string{server.Address}, server.MemoryBytes
 		go func() {
 			<-server.Exited()
 			cancel(errors.New("the server ended before the load did"))
@@ -123,7 +124,7 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 		AccountCount: c.AccountCount, AccountCountHot: c.AccountCountHot, AccountDistribution: bench.Distribution(c.AccountDistribution),
 		AccountBatchCount: c.AccountBatchCount, TransferCount: c.TransferCount, TransferBatchCount: c.TransferBatchCount,
 		TransferHotPercent: c.TransferHotPercent, TransferPending: c.TransferPending, TransferRate: c.TransferRate,
-		BuildAhead: c.BuildAhead, Warmup: c.Warmup, QueryCount: c.QueryCount, IDOrder: bench.IDOrder(c.IDOrder),
+		BuildAhead: c.BuildAhead, Warmup: c.Warmup, Interval: c.Interval, QueryCount: c.QueryCount, IDOrder: bench.IDOrder(c.IDOrder),
 		ClientsCount: c.Clients, Seed: c.Seed, FlagHistory: c.FlagHistory && !c.NoHistory, FlagImported: c.Imported, Validate: c.Validate,
 	}
 	var err error
