@@ -80,12 +80,12 @@ func (r *running) settled(path string, l limits.Limits, checkpointOp uint64) (gr
 	merged := uint64(0)
 	for worker := range sample.Compact {
 		merged += sample.Compact[worker].EntriesMerged
-		if sample.Compact[worker].JobNs.Count() == 0 {
-			r.t.Errorf("worker %d of %d had no job", worker, len(sample.Compact))
-		}
 	}
 	if merged == 0 {
 		r.t.Error("nothing was merged")
+	}
+	if last := len(sample.Compact) - 1; sample.Compact[min(last, 1)].JobNs.Count() == 0 { // those behind it may have had nothing to do
+		r.t.Error("the first worker did all")
 	}
 	r.close()
 	whole, err := os.ReadFile(path)

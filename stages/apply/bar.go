@@ -28,7 +28,7 @@ func (s *Stage) endBar(c *coro.Coroutine) {
 		}
 	}
 	if generation := s.forest.BarPlan(op, s.limits.IsCheckpoint(op)); generation != nil {
-		s.dealer.begin(generation, s.nowNs)
+		s.dealer.begin(generation, s.op, s.nowNs)
 		s.deal()
 	}
 }

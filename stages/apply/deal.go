@@ -6,19 +6,28 @@ import (
 	"ledger/storage"
 )
 
-// dealAheadBytes: a worker that has two jobs gets another if they are less than that together, some 5 ms of work: the next one lies
-// ready when one ends, and still the last to end is not the one that was given too much.
-const dealAheadBytes = 2 << 20
+// A worker that has two jobs gets another if they are less than this part of the generation together: the next one lies ready when
+// one ends, and still the last to end is not the one that was given too much.
+const dealAheadOf = 8
 
-// dealer gives the jobs of a generation to the workers of compact: the longest first, each to the worker that has least to do. Who
-// runs a job, and when, shows nowhere: results are installed in the order of the plan, at addresses that were reserved in that order.
+// A generation should be done when behindOf8 eighths of the next bar have been executed; then the end of the bar need not wait.
+const behindOf8 = 6
+
+// dealer gives the jobs of a generation to the workers of compact: the longest first, each to the worker that has least to do. The
+// first worker has them all, unless it falls behind the ops of the bar: cores may be shared, and a bar that has time leaves them to
+// others. Who runs a job, and when, shows nowhere: results are installed in the order of the plan, at addresses that were reserved in
+// that order.
 type dealer struct {
 	generation *storage.Generation // out; nil: none
 	order      [storage.JobsMax]uint16
 	bytes      [storage.JobsMax]uint64 // of each job, in the order of the plan
 	dealtCount int
 	backCount  int
+	beganOp    uint64
 	beganNs    uint64
+	bytesAll   uint64
+	bytesDealt uint64
+	bytesBack  uint64
 	loads      []load // of the workers
 }
 
@@ -29,12 +38,14 @@ type load struct {
 }
 
 // begin takes a generation and puts its jobs in order.
-func (d *dealer) begin(generation *storage.Generation, nowNs uint64) {
+func (d *dealer) begin(generation *storage.Generation, op, nowNs uint64) {
 	assert.That(d.generation == nil, "one generation is out at a time")
-	d.generation, d.dealtCount, d.backCount, d.beganNs = generation, 0, 0, nowNs
+	d.generation, d.dealtCount, d.backCount, d.beganOp, d.beganNs = generation, 0, 0, op, nowNs
+	d.bytesAll, d.bytesDealt, d.bytesBack = 0, 0, 0
 	for i := range generation.Jobs {
 		bytes := workOf(&generation.Jobs[i])
 		d.bytes[i] = bytes
+		d.bytesAll += bytes
 		at := i
 		for ; at > 0 && d.bytes[d.order[at-1]] < bytes; at-- {
 			d.order[at] = d.order[at-1]
@@ -64,24 +75,33 @@ func entryBytes(tree storage.TreeID) uint64 {
 	return uint64(spec.KeyBytes) + uint64(spec.ValueBytes)
 }
 
-// deal gives out what can be given out.
+// isBehind tells whether the generation may not be done at the end of the bar. What is out counts as half done.
+func (d *dealer) isBehind(op, barOps uint64) bool {
+	return (d.bytesBack+d.bytesDealt)/2*barOps*behindOf8 < d.bytesAll*(op-d.beganOp)*8
+}
+
+// deal gives out what can be given out: at the beginning, when a job comes back, and after every op.
 func (s *Stage) deal() {
 	d := &s.dealer
 	for d.generation != nil && d.dealtCount < len(d.generation.Jobs) {
-		worker := 0
-		for i := range d.loads {
+		worker, workersCount := 0, 1
+		if d.isBehind(s.op, uint64(s.limits.BarOps)) {
+			workersCount = len(d.loads)
+		}
+		for i := range d.loads[:workersCount] {
 			if d.loads[i].bytes < d.loads[worker].bytes {
 				worker = i
 			}
 		}
 		l := &d.loads[worker]
-		if l.jobsCount >= 2 && l.bytes >= dealAheadBytes {
+		if l.jobsCount >= 2 && l.bytes >= d.bytesAll/dealAheadOf {
 			return
 		}
 		job := d.order[d.dealtCount]
 		d.dealtCount++
 		l.jobsCount++
 		l.bytes += d.bytes[job]
+		d.bytesDealt += d.bytes[job]
 		s.out.Compact[worker] = append(s.out.Compact[worker], stages.ApplyToCompact{Job: &d.generation.Jobs[job]})
 	}
 }
@@ -92,7 +112,9 @@ func (s *Stage) onJob(job *storage.Job, worker int) {
 	assert.That(!d.isBack(), "a job that comes back was out")
 	l := &d.loads[worker]
 	l.jobsCount--
-	l.bytes -= workOf(job)
+	bytes := workOf(job)
+	l.bytes -= bytes
+	d.bytesBack += bytes
 	if d.backCount++; d.isBack() {
 		s.measures.generationNs.Record(s.nowNs - d.beganNs)
 	}

@@ -269,6 +269,7 @@ func (s *Stage) execute(next *commit) {
 	}
 	s.op, s.timestampLast = next.op, header.Timestamp()
 	s.statistics.OpsExecuted++
+	s.deal()
 	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{
 		Kind: stages.ApplyCommitted, Op: next.op, NextPulseNs: s.machine.NextPulse(), RepliesBytes: uint32(repliesBytes),
 	})

@@ -27,6 +27,7 @@ func TestWorkersLeaveNoTrace(t *testing.T) {
 		messages = append(messages, bytes.Clone(message))
 	}
 	var first []trace
+	helped := uint64(0) // entries that were flushed by workers behind the first, which get nothing while it keeps up
 	for _, c := range []struct {
 		workers uint32
 		weights []int // of apply, and of the workers
@@ -49,8 +50,8 @@ func TestWorkersLeaveNoTrace(t *testing.T) {
 		traces, merged := b.leave(messages), uint64(0)
 		for i, worker := range b.compact {
 			merged += worker.Statistics().EntriesMerged
-			if worker.Statistics().EntriesFlushed == 0 {
-				t.Errorf("%s: worker %d has flushed nothing", name, i)
+			if i > 0 {
+				helped += worker.Statistics().EntriesFlushed
 			}
 		}
 		b.stop()
@@ -72,6 +73,9 @@ func TestWorkersLeaveNoTrace(t *testing.T) {
 				t.Fatalf("%s: the grid after op %d differs at block %d", name, first[i].op, 1+at/int(l.BlockBytes))
 			}
 		}
+	}
+	if helped == 0 {
+		t.Error("the first worker did all: the test shows little")
 	}
 }
 
