@@ -35,6 +35,10 @@ const (
 	// seldom have anything to do.
 	compactWorkersAuto = 4
 
+	// compactWorkersUnpinned is how many it gets where cores are shared: the second works only when the first falls behind, and then the
+	// end of a bar, at which apply leaves its core, waits half as long.
+	compactWorkersUnpinned = 2
+
 	// goSpareThreads are for the runtime and the admin endpoint, beside one P per stage thread.
 	goSpareThreads = 2
 )
@@ -274,9 +278,12 @@ func (p *Plan) placeAuto(t *Topology, request Request, stages []Stage, taken Cor
 	if request.Node != NodeUnknown && len(t.Nodes) > 1 {
 		near = t.Node(request.Node).Cores.And(t.usable())
 	}
-	for _, group := range [][]Stage{fused, alone} {
-		if len(group) > 0 {
-			p.Threads = append(p.Threads, Thread{Stages: group, Cores: near})
+	if len(fused) > 0 {
+		p.Threads = append(p.Threads, Thread{Stages: fused, Cores: near})
+	}
+	if len(alone) > 0 {
+		for worker := range min(t.CoresUsableCount(), compactWorkersUnpinned, request.CompactWorkersMax) {
+			p.Threads = append(p.Threads, Thread{Stages: alone, Worker: worker, Cores: near})
 		}
 	}
 }

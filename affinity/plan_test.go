@@ -106,7 +106,8 @@ func TestPlace(t *testing.T) {
 			"net@2/spin50000 consensus@3/spin50000 journal@4/spin50000 apply@5/spin50000 compact@6/spin50000 compact-1@7/spin50000 node=0"},
 		{"no spare cores", "one-socket-smt", "0-11", "workers=8",
 			"net@2/spin50000 consensus@4/spin50000 journal@6/spin50000 apply@8/spin50000 compact@10/spin50000 node=0"},
-		{"several workers, two cores", "two-cores", "0-1", "workers=8", fused},
+		{"two workers where cores are shared", "two-cores", "0-1", "workers=8", "net+consensus+journal+apply@- compact@- compact-1@- node=-1"},
+		{"one core", "single-core", "0", "workers=8", fused},
 
 		{"isolated cores by hand", "one-socket-isolated", "0-2", "net=4 journal=5 consensus=6 apply=7 compact=0",
 			"net@4/spin50000 consensus@6/spin50000 journal@5/spin50000 apply@7/spin50000 compact@0/spin50000 node=0"},
