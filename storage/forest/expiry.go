@@ -121,18 +121,18 @@ func (f *Forest) undoExpiryRemove() {
 func (f *Forest) ExpiryFirst() (expiresAtNs uint64, ordinal accounting.TransferOrdinal, ok bool) {
 	best := expiryKeyMax
 	m := f.filling
-	for m.heapCount > 0 && m.adds[m.heap[0]].Removed {
+	for m.heapCount > 0 && m.adds[m.heap[0].add].Removed {
 		m.heapPop()
 	}
 	if m.heapCount > 0 {
-		best, ok = m.adds[m.heap[0]].expiryKey, true
+		best, ok = m.heap[0].expiryKey, true
 	}
 	if m := f.flushing; m != nil {
-		for m.heapCount > 0 && (m.adds[m.heap[0]].Removed || f.expiryRemoved(m.adds[m.heap[0]].Ordinal)) {
+		for m.heapCount > 0 && (m.adds[m.heap[0].add].Removed || f.expiryRemoved(m.heap[0].Ordinal)) {
 			m.heapPop()
 		}
-		if m.heapCount > 0 && m.adds[m.heap[0]].less(best) {
-			best, ok = m.adds[m.heap[0]].expiryKey, true
+		if m.heapCount > 0 && m.heap[0].less(best) {
+			best, ok = m.heap[0].expiryKey, true
 		}
 	}
 	if f.windowFirst() && f.window.keys[f.window.at].less(best) {
@@ -223,6 +223,10 @@ func (f *Forest) windowFill(low expiryKey) {
 	}
 }
 
+// expiriesAhead is how many rows before its turn a row's page is asked for: what expires takes a microsecond, a page some hundred. And again
+// later, because the first time may only bring the header page.
+var expiriesAhead = [2]uint32{512, 256}
+
 // warmExpiries asks for the rows that a pulse will read after this one: it first takes back all expiries that are due, and then
 // reads their transfers in the same order.
 func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
@@ -231,10 +235,11 @@ func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 	if !ok {
 		return
 	}
-	// Twice, because the first time may only bring the header page.
-	for _, distance := range [2]uint32{24, 12} {
-		if index+distance < m.removesCount {
-			f.warmRow(m.removes[index+distance].Ordinal)
+	for pass, distance := range expiriesAhead {
+		warmed := &m.removesWarmed[pass]
+		*warmed = max(*warmed, index+1)
+		for end := min(index+distance, m.removesCount); *warmed < end && f.grid.InFlight() < warmReadsMax; *warmed++ {
+			f.warmRow(m.removes[*warmed].Ordinal)
 		}
 	}
 }
@@ -255,13 +260,11 @@ func (f *Forest) expiryFlushed(m *memtable) {
 
 // The heap of a memtable's adds: the smallest key first.
 
-func (m *memtable) heapLess(i, j uint32) bool {
-	return m.adds[m.heap[i]].less(m.adds[m.heap[j]].expiryKey)
-}
+func (m *memtable) heapLess(i, j uint32) bool { return m.heap[i].less(m.heap[j].expiryKey) }
 
 func (m *memtable) heapPush(index uint32) {
 	at := m.heapCount
-	m.heap[at] = index
+	m.heap[at] = heapItem{expiryKey: m.adds[index].expiryKey, add: index}
 	m.heapCount++
 	m.adds[index].InHeap = true
 	m.heapUp(at)
@@ -298,7 +301,7 @@ func (m *memtable) heapDown(at uint32) {
 func (m *memtable) heapPop() { m.heapRemoveAt(0) }
 
 func (m *memtable) heapRemoveAt(at uint32) {
-	m.adds[m.heap[at]].InHeap = false
+	m.adds[m.heap[at].add].InHeap = false
 	m.heapCount--
 	m.heap[at] = m.heap[m.heapCount]
 	if at < m.heapCount {
@@ -310,7 +313,7 @@ func (m *memtable) heapRemoveAt(at uint32) {
 // heapDelete takes an add out of the heap, wherever it is: rollback only, and what was added last is near the end.
 func (m *memtable) heapDelete(index uint32) {
 	for at := m.heapCount; at > 0; at-- {
-		if m.heap[at-1] == index {
+		if m.heap[at-1].add == index {
 			m.heapRemoveAt(at - 1)
 			return
 		}

@@ -40,6 +40,13 @@ type expiryAdd struct {
 	_       [6]byte
 }
 
+// heapItem is an add in the heap, with its key beside: the adds themselves lie anywhere.
+type heapItem struct {
+	expiryKey
+	add uint32
+	_   uint32
+}
+
 // statusChange is a new status of a pending transfer that an earlier memtable holds.
 type statusChange struct {
 	Ordinal accounting.TransferOrdinal
@@ -67,7 +74,7 @@ type valueLists [fieldsCount]valueList
 
 func newValueLists(a *arena.Arena, rows uint64, name string, options arena.Options) (lists valueLists) {
 	for i := range lists {
-		lists[i].indexes = arena.Slice[uint32](a, rows, name)
+		lists[i].indexes = arena.SliceWith[uint32](a, rows, name, arena.HugePages)
 		switch i {
 		case fieldUser128:
 			lists[i].wide = arena.SliceWith[accounting.U128](a, rows, name, options)
@@ -167,15 +174,16 @@ type memtable struct {
 	changesCount uint32
 	changeOf     numberTable // transfer ordinal -> changes
 
-	adds         []expiryAdd
-	addsCount    uint32
-	addOf        numberTable // transfer ordinal -> adds
-	addsLive     indexList   // at the seal: adds that were not taken back
-	heap         []uint32    // adds by key
-	heapCount    uint32
-	removes      []expiryKey // of adds of earlier memtables
-	removesCount uint32
-	removeOf     numberTable // transfer ordinal -> removes
+	adds          []expiryAdd
+	addsCount     uint32
+	addOf         numberTable // transfer ordinal -> adds
+	addsLive      indexList   // at the seal: adds that were not taken back
+	heap          []heapItem  // adds by key
+	heapCount     uint32
+	removes       []expiryKey // of adds of earlier memtables
+	removesCount  uint32
+	removeOf      numberTable // transfer ordinal -> removes
+	removesWarmed [2]uint32   // removes before it were looked at by warmExpiries
 
 	expired      []accounting.ExpiredRow
 	expiredAt    []uint32 // beside expired: rows that came before
@@ -198,10 +206,13 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	const name = "memtable slots"
 	rows := rowsMax(l)
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
-	list := func() indexList { return indexList{indexes: arena.Slice[uint32](a, uint64(rows), name)} }
 	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access misses the TLB. What full
 	// batches fill is touched at start, where they are to be expected: the first bars would spend a fifth of their time on it.
-	bulk := arena.Bulk(l.TouchesMemoryAtStart())
+	// What only some loads fill is not.
+	bulk, some := arena.Bulk(l.TouchesMemoryAtStart()), arena.HugePages
+	list := func() indexList {
+		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, some)}
+	}
 	m := &memtable{
 		rows:          arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, bulk),
 		statuses:      arena.SliceWith[accounting.PendingStatus](a, uint64(rows), name, bulk),
@@ -210,23 +221,23 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		rowIDs:        arena.SliceWith[accounting.U128](a, uint64(rows), name, bulk),
 		ids:           newIDTable(a, rows, name, bulk),
 		pending:       list(),
-		dead:          arena.Slice[accounting.U128](a, uint64(rows), name),
+		dead:          arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
 		fields:        newValueLists(a, uint64(rows), name, bulk),
-		created:       arena.Slice[accounting.Account](a, uint64(rows), name),
-		createdIDs:    arena.Slice[accounting.U128](a, uint64(rows), name),
-		accountIDs:    newIDTable(a, rows, name, 0),
-		accountFields: newValueLists(a, uint64(rows), name, 0),
+		created:       arena.SliceWith[accounting.Account](a, uint64(rows), name, some),
+		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
+		accountIDs:    newIDTable(a, rows, name, some),
+		accountFields: newValueLists(a, uint64(rows), name, some),
 		spill:         newSpill(a, 2*rows, name), // a transfer changes two accounts
-		changes:       arena.Slice[statusChange](a, uint64(rows), name),
-		changeOf:      newNumberTable(a, rows, name, 0),
-		adds:          arena.Slice[expiryAdd](a, uint64(rows), name),
-		addOf:         newNumberTable(a, rows, name, 0),
+		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, some),
+		changeOf:      newNumberTable(a, rows, name, some),
+		adds:          arena.SliceWith[expiryAdd](a, uint64(rows), name, some),
+		addOf:         newNumberTable(a, rows, name, some),
 		addsLive:      list(),
-		heap:          arena.Slice[uint32](a, uint64(rows), name),
-		removes:       arena.Slice[expiryKey](a, uint64(rows), name),
-		removeOf:      newNumberTable(a, rows, name, 0),
-		expired:       arena.Slice[accounting.ExpiredRow](a, uint64(rows), name),
-		expiredAt:     arena.Slice[uint32](a, uint64(rows), name),
+		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, some),
+		removes:       arena.SliceWith[expiryKey](a, uint64(rows), name, some),
+		removeOf:      newNumberTable(a, rows, name, some),
+		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
+		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
 		tail:          carried,
 	}
 	return m
@@ -244,6 +255,7 @@ func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounti
 	m.rowsCount, m.deadCount, m.accountsChanged, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
 	m.addsCount, m.heapCount, m.removesCount, m.expiredCount = 0, 0, 0, 0
 	m.pending.count, m.addsLive.count = 0, 0
+	m.removesWarmed = [2]uint32{}
 	for i := range m.fields {
 		m.fields[i].count, m.accountFields[i].count = 0, 0
 	}
