@@ -1,7 +1,6 @@
 package merge
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"slices"
 
@@ -34,6 +33,12 @@ type columnSort struct {
 // digitBitsWide: a slot is a quarter of a record, so four times the places of a sort of records are within the caches.
 const digitBitsWide = 10
 
+// digitBitsOne: up to here one digit with more places costs less than two.
+const digitBitsOne = 8
+
+// spareBits: some ten times as many places as slots leave few neighbours out of order, of which each is a wrong guess.
+const spareBits = 3
+
 // flushColumns writes one tree of a sealed memtable as the tables of a run.
 func (m *Merger) flushColumns(job *storage.Job, c *storage.Columns) {
 	shape := &m.shapes[job.Tree]
@@ -57,10 +62,10 @@ func (m *Merger) flushColumns(job *storage.Job, c *storage.Columns) {
 		keys := m.columns.keys[:min(emitEntries, count-from)]
 		if shape.Encoding == storage.EncodingPrefix {
 			m.postings(shape, c, slots, from, keys)
-			m.addPostings(job, keys)
 		} else {
-			m.identities(job, c, slots, from, len(keys))
+			m.identities(c, slots, from, keys)
 		}
+		m.addAll(job, keys)
 		m.spend(len(keys))
 	}
 	m.finishTable(job)
@@ -100,21 +105,21 @@ func (m *Merger) postings(shape *table.Shape, c *storage.Columns, slots []uint64
 	}
 }
 
-// identities packs ids with their ordinals.
-func (m *Merger) identities(job *storage.Job, c *storage.Columns, slots []uint64, from, count int) {
-	value := m.value[:8]
-	used := value[:m.shapes[job.Tree].ValueBytes]
-	for i := from; i < from+count; i++ {
-		index := uint32(i)
+// identities fills keys with ids and their ordinals. Ids that are out of order are anywhere in memory: they are fetched many at a
+// time, with nothing between that the processor would have to get done first.
+func (m *Merger) identities(c *storage.Columns, slots []uint64, from int, keys []table.Words) {
+	mask := m.columns.indexMask
+	for i := range keys {
+		index := uint32(from + i)
 		if slots != nil {
-			index = uint32(slots[i] & m.columns.indexMask)
+			index = uint32(slots[from+i] & mask)
 		}
-		id, ordinal := c.Value(index), storage.TransferDeadMark
+		id := c.Value(index)
+		ordinal := storage.TransferDeadMark
 		if index < uint32(len(c.Wide)) {
 			ordinal = c.Ordinal(index)
 		}
-		binary.LittleEndian.PutUint64(value, ordinal)
-		m.add(job, table.Words{A: id.Hi, B: id.Lo}, false, used)
+		keys[i] = table.Words{A: id.Hi, B: id.Lo, C: ordinal}
 	}
 }
 
@@ -250,28 +255,37 @@ func (m *Merger) window(c *storage.Columns, slots []uint64, shift uint, all bool
 }
 
 // sortSlots puts slots in order; they differ in the keyBits bits from lowBit on, and ascend below. As many of the highest bits as
-// tell most of them apart make two digits: the slots go to the places of the lower one, then to those of the higher one, which
-// leaves few neighbours to be exchanged.
+// tell nearly all of them apart make one digit or two: the slots go to the places of the lower one, then to those of the higher
+// one, which leaves few neighbours to be exchanged.
 func (m *Merger) sortSlots(slots, spare []uint64, lowBit, keyBits uint) {
 	if len(slots) <= insertionMax {
 		insertSlots(slots)
 		return
 	}
-	topBits := min(keyBits, uint(bits.Len(uint(len(slots))))+1, 2*digitBitsWide)
+	spare = spare[:len(slots)]
+	topBits := min(keyBits, uint(bits.Len(uint(len(slots))))+spareBits, 2*digitBitsWide)
 	rest := lowBit + keyBits - topBits
-	digits := [2]struct{ shift, bits uint }{{rest, topBits / 2}, {rest + topBits/2, topBits - topBits/2}}
-	lower, higher := m.columns.ends[0][:1<<digits[0].bits], m.columns.ends[1][:1<<digits[1].bits]
+	lowerBits := topBits / 2
+	if topBits <= digitBitsOne {
+		lowerBits = 0
+	}
+	lower, higher := m.columns.ends[0][:1<<lowerBits], m.columns.ends[1][:1<<(topBits-lowerBits)]
+	lowerShift, higherShift := rest&63, (rest+lowerBits)&63
 	clear(lower)
 	clear(higher)
 	for part := range slices.Chunk(slots, passRecords) {
 		for _, slot := range part {
-			lower[slot>>digits[0].shift&uint64(len(lower)-1)]++
-			higher[slot>>digits[1].shift&uint64(len(higher)-1)]++
+			lower[slot>>lowerShift&uint64(len(lower)-1)]++
+			higher[slot>>higherShift&uint64(len(higher)-1)]++
 		}
 		m.spend(len(part) / 16)
 	}
-	m.place(slots, spare[:len(slots)], lower, digits[0].shift)
-	m.place(spare[:len(slots)], slots, higher, digits[1].shift)
+	if lowerBits == 0 {
+		copy(spare, slots)
+	} else {
+		m.place(slots, spare, lower, lowerShift)
+	}
+	m.place(spare, slots, higher, higherShift)
 	if rest == lowBit {
 		return
 	}
@@ -304,7 +318,7 @@ func (m *Merger) place(slots, target []uint64, ends []uint32, shift uint) {
 	mask := uint64(len(ends) - 1)
 	for part := range slices.Chunk(slots, passRecords) {
 		for _, slot := range part {
-			end := &ends[slot>>shift&mask]
+			end := &ends[slot>>(shift&63)&mask]
 			target[*end] = slot
 			*end++
 		}

@@ -22,9 +22,10 @@ type input struct {
 	header     block.HeaderPage
 	pageNumber uint32
 	page       []byte
-	index      int // in page, of keys[0]
+	index      int // in page: of keys[0] where keys go one by one, of what is decoded next where they go by windows
 	at, count  int // in keys
-	keys       [table.BatchEntries]table.Words
+	keys       []table.Words
+	ended      bool // nothing is left but keys
 }
 
 // inputBuffer holds the pages of a table where they lie in its block. One read fills it at a time.
@@ -38,9 +39,10 @@ type inputBuffer struct {
 	reading bool
 }
 
-// open starts a run behind fromKey (at its beginning without). It returns false if nothing is left of the run, or on a fault.
-func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fromKey *storage.Key) bool {
+// open starts a run behind fromKey (at its beginning without), unless nothing is left of it.
+func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fromKey *storage.Key) {
 	in.tables, in.current = tables, 0
+	in.index, in.at, in.count, in.ended = 0, 0, 0, false
 	for i := range in.buffers {
 		in.buffers[i].asked, in.buffers[i].slot = 0, run*len(in.buffers)+i
 	}
@@ -48,23 +50,23 @@ func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fro
 		in.tables = in.tables[1:]
 	}
 	if len(in.tables) == 0 {
-		return false
+		in.ended = true
+		return
 	}
 	firstPages := uint32(1 + readPages)
 	if from && in.tables[0].KeyMin.Compare(fromKey) <= 0 {
 		firstPages = 1 // which page is wanted, the header page tells
 	}
 	m.begin(in, 0, firstPages)
-	return true
 }
 
-// position finds the first entry behind fromKey, once its table's header page is there.
+// position finds the first entry behind fromKey, once its table's header page is there. No keys are decoded.
 func (m *Merger) position(in *input, shape *table.Shape, from bool, fromKey *storage.Key) bool {
 	if !m.openTable(in) {
 		return false
 	}
 	if !from || in.tables[0].KeyMin.Compare(fromKey) > 0 {
-		return m.openPage(in, shape, 1, 0)
+		return m.provePage(in, 1)
 	}
 	number := shape.PageFind(in.header, fromKey)
 	b := &in.buffers[in.current]
@@ -77,9 +79,10 @@ func (m *Merger) position(in *input, shape *table.Shape, from bool, fromKey *sto
 		index++
 	}
 	if index == shape.Count(in.page) {
-		return m.openPage(in, shape, number+1, 0) // the table has an entry behind fromKey, so the page exists
+		return m.provePage(in, number+1) // the table has an entry behind fromKey, so the page exists
 	}
-	return m.fill(in, shape, index)
+	in.index = index
+	return true
 }
 
 // begin reads the first pages of tables[offset], if there is such a table and it was not begun.
@@ -187,39 +190,62 @@ func (m *Merger) readOn(b *inputBuffer) {
 	m.readStart(b, from, b.asked)
 }
 
-// openPage goes to an entry of a page of the current table.
-func (m *Merger) openPage(in *input, shape *table.Shape, number uint32, index int) bool {
-	if !m.provePage(in, number) {
-		return false
-	}
-	return m.fill(in, shape, index)
-}
-
-// fill decodes the entries from index on, as many as a batch holds.
-func (m *Merger) fill(in *input, shape *table.Shape, index int) bool {
-	// Batches end where a group of a prefix page ends, so that each but the first starts with one.
-	count := table.BatchEntries - index%table.BatchEntries
-	in.index, in.at = index, 0
-	in.count = shape.DecodeWords(in.page, index, in.keys[:count])
-	assert.That(in.count > 0, "a page has the entry that is wanted")
-	return true
-}
-
-// refill goes to the entry behind the batch. It returns false at the end of the run, and on a fault.
-func (m *Merger) refill(in *input, shape *table.Shape) bool {
-	if next := in.index + in.count; next < shape.Count(in.page) {
-		return m.fill(in, shape, next)
-	}
+// nextPage goes to the first entry of the page that follows, or notes the end of the run. It returns false on a fault.
+func (m *Merger) nextPage(in *input) bool {
+	in.index = 0
 	if in.pageNumber < in.header.DataPages() {
-		return m.openPage(in, shape, in.pageNumber+1, 0)
+		return m.provePage(in, in.pageNumber+1)
 	}
 	in.tables = in.tables[1:]
 	in.buffers[in.current].asked = 0
 	in.current = (in.current + 1) % len(in.buffers)
 	if len(in.tables) == 0 {
+		in.ended = true
+		return true
+	}
+	return m.openTable(in) && m.provePage(in, 1)
+}
+
+// refill decodes the entries behind the keys, as many as end within a group. The run ends, or false is returned on a fault.
+func (m *Merger) refill(in *input, shape *table.Shape) bool {
+	in.index += in.count
+	in.at, in.count = 0, 0
+	if in.index == shape.Count(in.page) && !m.nextPage(in) {
 		return false
 	}
-	return m.openTable(in) && m.openPage(in, shape, 1, 0)
+	if !in.ended {
+		in.count = shape.DecodeWords(in.page, in.index, in.keys[:table.BatchEntries-in.index%table.BatchEntries])
+		assert.That(in.count > 0, "a page has the entry that is wanted")
+	}
+	return true
+}
+
+// topUp decodes behind what is left of the keys, page after page, as much as there is room for. It returns false on a fault.
+func (m *Merger) topUp(in *input, shape *table.Shape) bool {
+	in.count = copy(in.keys, in.keys[in.at:in.count])
+	in.at = 0
+	for {
+		rest := shape.Count(in.page) - in.index
+		if rest == 0 {
+			if !m.nextPage(in) {
+				return false
+			}
+			if in.ended {
+				return true
+			}
+			continue
+		}
+		taken := min(rest, len(in.keys)-in.count)
+		if taken < rest {
+			taken -= (in.index + taken) % table.BatchEntries // a group is decoded from its front
+		}
+		if taken <= 0 {
+			return true
+		}
+		shape.DecodeNumbers(in.page, in.index, in.keys[in.count:in.count+taken])
+		in.index += taken
+		in.count += taken
+	}
 }
 
 // abandon waits for reads that are not needed any more: their buffers belong to the disk until then.

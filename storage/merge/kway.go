@@ -76,18 +76,59 @@ func (m *Merger) merge(job *storage.Job) {
 	assert.AtMost(len(job.Runs), storage.MergeRunsMax, "runs of a merge")
 	assert.That(job.EntriesMax > 0, "a merge consumes entries")
 	shape := &m.shapes[job.Tree]
-	var h heads
-	if !m.openInputs(job, shape, &h) {
-		m.abandonInputs(job)
-		return
-	}
-	width := 1
-	for run := range job.Runs {
-		if shape.Encoding == storage.EncodingPrefix && h.key(run) != aboveAll {
-			width = max(width, shape.PageWidth(m.inputs[run].page))
+	merged := m.openInputs(job, shape)
+	if merged {
+		width := 1
+		for run := range job.Runs {
+			if in := &m.inputs[run]; shape.Encoding == storage.EncodingPrefix && !in.ended {
+				width = max(width, shape.PageWidth(in.page))
+			}
+		}
+		m.packer.Reset(shape, width)
+		if shape.Numbers() {
+			merged = m.mergeWindows(job, shape)
+		} else {
+			merged = m.mergeHeads(job, shape)
 		}
 	}
-	m.packer.Reset(shape, width)
+	if !merged {
+		m.packer.Abandon()
+	}
+	for run := range job.Runs {
+		m.abandon(&m.inputs[run])
+	}
+}
+
+// openInputs starts the reads of all runs, then positions each. It returns false on a fault.
+func (m *Merger) openInputs(job *storage.Job, shape *table.Shape) bool {
+	for run, tables := range job.Runs {
+		m.open(&m.inputs[run], run, tables, job.From, &job.FromKey)
+	}
+	for run := range job.Runs {
+		if in := &m.inputs[run]; !in.ended && !m.position(in, shape, job.From, &job.FromKey) {
+			return false
+		}
+	}
+	return true
+}
+
+// mergeHeads merges runs that are positioned, key by key: entries may have long values, or remove keys. It returns false after
+// a fault.
+func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
+	var h heads
+	h.reset()
+	for run := range job.Runs {
+		in := &m.inputs[run]
+		if in.ended {
+			continue
+		}
+		if !m.refill(in, shape) {
+			return false
+		}
+		h.set(run, in.keys[0])
+		h.count++
+	}
+	h.sort()
 	consumed := uint64(0)
 	var last table.Words
 	for h.count > 0 && consumed < job.EntriesMax {
@@ -108,9 +149,7 @@ func (m *Merger) merge(job *storage.Job) {
 			m.advance(shape, in, &h)
 		}
 		if m.fault != nil {
-			m.abandonInputs(job)
-			m.packer.Abandon()
-			return
+			return false
 		}
 		m.spend(taken)
 	}
@@ -120,7 +159,7 @@ func (m *Merger) merge(job *storage.Job) {
 		shape.Put(last, &job.UpTo)
 	}
 	m.statistics.EntriesMerged += consumed
-	m.abandonInputs(job)
+	return true
 }
 
 // stretch counts the next entries of the first input that come before all other inputs' next ones, at most so many.
@@ -139,10 +178,6 @@ func (in *input) stretch(h *heads, most uint64) (count int) {
 // pass packs the next entries of an input.
 func (m *Merger) pass(job *storage.Job, shape *table.Shape, in *input, count int) {
 	keys := in.keys[in.at : in.at+count]
-	if shape.Encoding == storage.EncodingPrefix {
-		m.addPostings(job, keys)
-		return
-	}
 	for i := range keys {
 		index := in.index + in.at + i
 		tombstone := shape.Tombstone(in.page, index)
@@ -155,38 +190,10 @@ func (m *Merger) pass(job *storage.Job, shape *table.Shape, in *input, count int
 
 // advance puts the first input, entries of which have been consumed, where its next entry belongs.
 func (m *Merger) advance(shape *table.Shape, in *input, h *heads) {
-	if in.at == in.count && !m.refill(in, shape) {
+	if in.at == in.count && (!m.refill(in, shape) || in.ended) {
 		h.follow(aboveAll)
 		h.count--
 		return
 	}
 	h.follow(in.keys[in.at])
-}
-
-// openInputs starts the reads of all runs, then positions each.
-func (m *Merger) openInputs(job *storage.Job, shape *table.Shape, h *heads) bool {
-	h.reset()
-	var open [storage.MergeRunsMax]bool
-	for run, tables := range job.Runs {
-		open[run] = m.open(&m.inputs[run], run, tables, job.From, &job.FromKey)
-	}
-	for run := range job.Runs {
-		if !open[run] {
-			continue
-		}
-		if !m.position(&m.inputs[run], shape, job.From, &job.FromKey) {
-			return false
-		}
-		in := &m.inputs[run]
-		h.set(run, in.keys[in.at])
-		h.count++
-	}
-	h.sort()
-	return true
-}
-
-func (m *Merger) abandonInputs(job *storage.Job) {
-	for run := range job.Runs {
-		m.abandon(&m.inputs[run])
-	}
 }

@@ -66,6 +66,7 @@ type Merger struct {
 
 	records [2][]record
 	columns columnSort
+	windows windowSort
 	value   []byte // of the entry that is being flushed
 
 	cost, breath int
@@ -105,7 +106,9 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	for tree := storage.TreeTransferLog + 1; tree < storage.TreesCount; tree++ {
 		m.shapes[tree] = table.ShapeOf(l, tree)
 	}
+	m.windows = newWindowSort(l, a)
 	for i := range m.inputs {
+		m.inputs[i].keys = m.windows.keys[windowStart(i) : windowStart(i)+batchEntries]
 		for j := range m.inputs[i].buffers {
 			m.inputs[i].buffers[j].data = a.Bytes(uint64(l.BlockBytes), arena.PageBytes, "compaction inputs")
 		}
@@ -127,7 +130,7 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 // MemoryBytes is what New reserves and every load uses: blocks, and in production the slots for sorting columns. Records, for the trees
 // without columns, come to it as far as they are used.
 func MemoryBytes(l *limits.Limits) uint64 {
-	bytes := (ReadsMax + outputsCount) * uint64(l.BlockBytes)
+	bytes := (ReadsMax+outputsCount)*uint64(l.BlockBytes) + windowBytes
 	if l.TouchesMemoryAtStart() {
 		bytes += 2 * 8 * EntriesMax(*l)
 	}
@@ -272,9 +275,9 @@ func (m *Merger) add(job *storage.Job, key table.Words, tombstone bool, value []
 	}
 }
 
-// addPostings is add for a tree of postings.
-func (m *Merger) addPostings(job *storage.Job, keys []table.Words) {
-	for added := m.packer.AddPostings(keys); added < len(keys); added += m.packer.AddPostings(keys[added:]) {
+// addAll is add for a tree whose entries are numbers.
+func (m *Merger) addAll(job *storage.Job, keys []table.Words) {
+	for added := m.packer.AddAll(keys); added < len(keys); added += m.packer.AddAll(keys[added:]) {
 		m.finishTable(job)
 		m.packer.Begin(m.take())
 	}

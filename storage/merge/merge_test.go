@@ -173,6 +173,16 @@ func draw(rng *rand.Rand, tree storage.TreeID, count int) (entries []entry) {
 	return entries
 }
 
+// aged gives a newer run's postings higher ordinals.
+func aged(tree storage.TreeID, entries []entry, age int) []entry {
+	if spec := &storage.Trees[tree]; spec.Encoding == storage.EncodingPrefix {
+		for i := range entries {
+			entries[i].key[spec.KeyBytes-uint8(tree.OrdinalBytes())] = byte(age)
+		}
+	}
+	return entries
+}
+
 func jobOf(kind storage.JobKind, tree storage.TreeID, addresses int, from uint64) storage.Job {
 	job := storage.Job{Kind: kind, Tree: tree, Tables: make([]storage.Table, 0, addresses)}
 	for i := range addresses {
@@ -251,8 +261,8 @@ func TestFlushAndMergeAgainstNaive(t *testing.T) {
 			model := map[storage.Key]entry{}
 			var runs [][]storage.Table
 			total := 0
-			for range 1 + rng.IntN(storage.MergeRunsMax) {
-				entries := draw(rng, tree, 1+rng.IntN(800))
+			for age := range 1 + rng.IntN(storage.MergeRunsMax) {
+				entries := aged(tree, draw(rng, tree, 1+rng.IntN(800)), age)
 				from := address
 				job := jobOf(storage.JobFlushTree, tree, reserve(len(entries)), from)
 				job.Source = &source{entries: entries}
@@ -404,9 +414,9 @@ func TestBytesAreAFunctionOfTheJob(t *testing.T) {
 		address := uint64(1)
 		for _, tree := range []storage.TreeID{storage.TreeTransferID, storage.TreeExpiry, storage.TreeTransferUser32} {
 			var runs [][]storage.Table
-			for range 4 {
+			for i := range 4 {
 				job := jobOf(storage.JobFlushTree, tree, 200, address)
-				job.Source = &source{entries: draw(rng, tree, 700)}
+				job.Source = &source{entries: aged(tree, draw(rng, tree, 700), 4-i)}
 				address += 1000
 				m.Run(&job, w)
 				m.Drain(w)

@@ -60,7 +60,7 @@ func (b *Builder) pageOpen() {
 	b.page = b.buffer[b.pageNumber*size : (b.pageNumber+1)*size]
 	b.count, b.at = 0, pageHeaderBytes
 	if b.shape.Encoding == storage.EncodingPlain {
-		clear(b.page)
+		clear(b.page[b.shape.tombstonesAt:])
 	}
 }
 
@@ -68,7 +68,10 @@ func (b *Builder) pageOpen() {
 func (b *Builder) pageClose() {
 	clear(b.page[:pageHeaderBytes])
 	binary.LittleEndian.PutUint16(b.page, uint16(b.count))
-	if b.shape.Encoding == storage.EncodingPrefix {
+	if s := b.shape; s.Encoding == storage.EncodingPlain {
+		clear(b.page[pageHeaderBytes+b.count*s.KeyBytes : s.valuesAt])
+		clear(b.page[s.valuesAt+b.count*s.ValueBytes : s.tombstonesAt])
+	} else {
 		b.page[2] = byte(b.width)
 		groups := (b.count + restartEvery - 1) / restartEvery
 		clear(b.page[b.at : len(b.page)-2*groups])
@@ -98,7 +101,7 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 	}
 	s := b.shape
 	if s.Encoding == storage.EncodingPrefix {
-		return b.addShort(key) || b.addPrefix(key)
+		return b.addPrefix(key)
 	}
 	if b.count == s.pageEntries && !b.pageNext() {
 		return false
@@ -116,79 +119,148 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 	}
 	if tombstone {
 		assert.That(s.tombstones, "the tree's entries can be removed")
+		clear(b.page[s.valuesAt+b.count*s.ValueBytes:][:s.ValueBytes])
 		b.page[s.tombstonesAt+b.count/8] |= 1 << (b.count % 8)
 	} else {
 		assert.Equal(len(value), s.ValueBytes, "bytes of a value")
-		at := s.valuesAt + b.count*s.ValueBytes
-		if len(value) == 8 {
-			binary.LittleEndian.PutUint64(b.page[at:], binary.LittleEndian.Uint64(value))
-		} else {
-			copy(b.page[at:], value)
-		}
+		copy(b.page[s.valuesAt+b.count*s.ValueBytes:], value)
 	}
 	b.count++
 	b.entries++
 	return true
 }
 
-// AddPostings appends entries of a tree of postings, and returns how many of them the table had room for.
-func (b *Builder) AddPostings(keys []Words) int {
+// AddAll appends entries of a tree whose entries are numbers (see Shape.Numbers), and returns how many of them the table had room
+// for. Without an open table that is none.
+func (b *Builder) AddAll(keys []Words) (added int) {
 	if !b.open {
 		return 0
 	}
-	for i := range keys {
-		if !b.addShort(keys[i]) && !b.addPrefix(keys[i]) {
-			return i
+	if b.shape.Encoding == storage.EncodingPlain {
+		return b.addPlain(keys)
+	}
+	for added < len(keys) {
+		added += b.addShort(keys[added:])
+		if added < len(keys) {
+			if !b.addPrefix(keys[added]) {
+				break
+			}
+			added++
 		}
 	}
-	return len(keys)
+	return added
 }
 
-// addShort is the way that nearly all postings go: neither the first of a group nor near the page's end, and no wider than
-// the page's ordinals. It returns false where addPrefix has to look.
-func (b *Builder) addShort(key Words) bool {
-	end := b.at + entrySlack
-	if b.count%restartEvery == 0 || key.C >= b.widthEnd || end > len(b.page)-2*(b.count/restartEvery+1) {
-		return false
-	}
-	entry := b.page[b.at:end:end]
-	last := b.last
-	if key.A == last.A && key.B == last.B {
-		assert.That(key.C > last.C, "a table's keys ascend")
-		delta := key.C - last.C
-		switch {
-		case delta < delta2From:
-			entry[0] = byte(delta - 1)
-			b.at++
-		case delta < delta3From:
-			binary.BigEndian.PutUint16(entry, codeDelta2<<8|uint16(delta-delta2From))
-			b.at += 2
-		case delta < deltaEnd:
-			binary.BigEndian.PutUint32(entry, (codeDelta3<<16|uint32(delta-delta3From))<<8)
-			b.at += 3
-		default:
-			entry[0] = codeOrdinal
-			binary.BigEndian.PutUint64(entry[1:], key.C<<(64-8*uint(b.width)))
-			b.at += 1 + b.width
+// addPlain appends entries with their values, page by page.
+func (b *Builder) addPlain(keys []Words) (added int) {
+	s := b.shape
+	assert.That(s.Numbers(), "the tree's entries are numbers")
+	for added < len(keys) {
+		if b.count == s.pageEntries && !b.pageNext() {
+			break
 		}
-	} else {
-		assert.That(key.A > last.A || key.A == last.A && key.B > last.B, "a table's keys ascend")
-		shared, v0, v1 := fresh(key, last)
-		fresh := b.shape.valueAt - shared
-		entry[0] = codeValue + byte(shared)
-		binary.BigEndian.PutUint64(entry[1:], v0)
-		binary.BigEndian.PutUint64(entry[9:], v1)
-		binary.BigEndian.PutUint64(entry[1+fresh:], key.C<<(64-8*uint(b.width)))
-		b.at += 1 + fresh + b.width
+		part := keys[added:min(len(keys), added+s.pageEntries-b.count)]
+		b.note(Words{A: part[0].A, B: part[0].B})
+		for i := 1; i < len(part); i++ {
+			last, key := &part[i-1], &part[i]
+			assert.That(last.A < key.A || last.A == key.A && last.B < key.B, "a table's keys ascend")
+		}
+		last := &part[len(part)-1]
+		b.last = Words{A: last.A, B: last.B}
+		target := b.page[pageHeaderBytes+b.count*s.KeyBytes:][:len(part)*s.KeyBytes]
+		switch s.KeyBytes {
+		case 16:
+			for i := range part {
+				key := target[i*16:][:16]
+				binary.BigEndian.PutUint64(key, part[i].A)
+				binary.BigEndian.PutUint64(key[8:], part[i].B)
+			}
+		case 8:
+			for i := range part {
+				binary.BigEndian.PutUint64(target[i*8:], part[i].A)
+			}
+		default:
+			for i := range part {
+				binary.BigEndian.PutUint32(target[i*4:], uint32(part[i].A>>32))
+			}
+		}
+		values := b.page[s.valuesAt+b.count*s.ValueBytes:][:len(part)*s.ValueBytes]
+		switch s.ValueBytes {
+		case 8:
+			for i := range part {
+				binary.LittleEndian.PutUint64(values[i*8:], part[i].C)
+			}
+		case 4:
+			for i := range part {
+				binary.LittleEndian.PutUint32(values[i*4:], uint32(part[i].C))
+			}
+		default:
+			for i := range part {
+				values[i] = byte(part[i].C)
+			}
+		}
+		b.count += len(part)
+		b.entries += uint32(len(part))
+		added += len(part)
 	}
-	b.last = key
-	b.count++
-	b.entries++
-	return true
+	return added
+}
+
+// addShort goes the way that nearly all postings go: neither the first of a group nor near the page's end, and no wider than
+// the page's ordinals. It returns how many it added before one at which addPrefix has to look.
+func (b *Builder) addShort(keys []Words) (added int) {
+	if b.count%restartEvery == 0 {
+		return 0
+	}
+	keys = keys[:min(len(keys), restartEvery-b.count%restartEvery)]
+	page, at, last := b.page, b.at, b.last
+	valueAt, width, ordinalShift := b.shape.valueAt, b.width, 64-8*uint(b.width)
+	endMax := len(page) - 2*(b.count/restartEvery+1)
+	for i := range keys {
+		key := &keys[i]
+		if key.C >= b.widthEnd || at+entrySlack > endMax {
+			break
+		}
+		entry := page[at : at+entrySlack : at+entrySlack]
+		if key.A == last.A && key.B == last.B {
+			assert.That(key.C > last.C, "a table's keys ascend")
+			delta := key.C - last.C
+			switch {
+			case delta < delta2From:
+				entry[0] = byte(delta - 1)
+				at++
+			case delta < delta3From:
+				binary.BigEndian.PutUint16(entry, codeDelta2<<8|uint16(delta-delta2From))
+				at += 2
+			case delta < deltaEnd:
+				binary.BigEndian.PutUint32(entry, (codeDelta3<<16|uint32(delta-delta3From))<<8)
+				at += 3
+			default:
+				entry[0] = codeOrdinal
+				binary.BigEndian.PutUint64(entry[1:], key.C<<(ordinalShift&63))
+				at += 1 + width
+			}
+		} else {
+			assert.That(key.A > last.A || key.A == last.A && key.B > last.B, "a table's keys ascend")
+			shared, v0, v1 := fresh(key, &last)
+			fresh := valueAt - shared
+			entry[0] = codeValue + byte(shared)
+			binary.BigEndian.PutUint64(entry[1:], v0)
+			binary.BigEndian.PutUint64(entry[9:], v1)
+			binary.BigEndian.PutUint64(entry[1+fresh:], key.C<<(ordinalShift&63))
+			at += 1 + fresh + width
+		}
+		last = *key
+		added++
+	}
+	b.at, b.last = at, last
+	b.count += added
+	b.entries += uint32(added)
+	return added
 }
 
 // fresh compares the values of two postings, which differ: how many bytes they share at the front, and what follows in key's.
-func fresh(key, last Words) (shared int, v0, v1 uint64) {
+func fresh(key, last *Words) (shared int, v0, v1 uint64) {
 	if key.A != last.A {
 		shared = bits.LeadingZeros64(key.A^last.A) / 8
 		skip := 8 * uint(shared)
@@ -257,7 +329,7 @@ func (b *Builder) encode(key Words, end int) bool {
 		return true
 	}
 	if key.A != b.last.A || key.B != b.last.B {
-		shared, v0, v1 := fresh(key, b.last)
+		shared, v0, v1 := fresh(&key, &b.last)
 		return b.put(end, 1, codeValue+byte(shared), v0, v1, s.valueAt-shared, key.C)
 	}
 	delta := key.C - b.last.C

@@ -115,18 +115,72 @@ func (w *walker) whole(code byte) {
 }
 
 func (s *Shape) wordsPrefix(page []byte, index int, out []Words) {
+	if skip := index % restartEvery; skip > 0 {
+		w := s.walker(page)
+		w.group(index / restartEvery)
+		head := out[:min(len(out), restartEvery-skip)]
+		for i := range skip + len(head) {
+			if i > 0 {
+				w.next()
+			}
+			if i >= skip {
+				head[i-skip] = Words{w.v0, w.v1, w.ordinal}
+			}
+		}
+		index, out = index+len(head), out[len(head):]
+	}
+	for len(out) > 0 {
+		group := out[:min(len(out), restartEvery)]
+		s.groupWords(page, index/restartEvery, group)
+		index, out = index+len(group), out[len(group):]
+	}
+}
+
+// groupWords decodes the front of a group: what walker does, with everything in registers.
+func (s *Shape) groupWords(page []byte, number int, out []Words) {
 	w := s.walker(page)
-	at := index / restartEvery * restartEvery
-	for filled := 0; filled < len(out); at++ {
-		if at%restartEvery == 0 {
-			w.group(at / restartEvery)
-		} else {
-			w.next()
+	w.group(number)
+	out[0] = Words{w.v0, w.v1, w.ordinal}
+	v0, v1, ordinal, offset, width, ordinalShift := w.v0, w.v1, w.ordinal, w.offset, w.width, w.ordinalShift
+	valueAt, mask0, mask1 := s.valueAt, topMask(s.valueAt), topMask(s.valueAt-8)
+	const ones = ^uint64(0)
+	for i := 1; i < len(out); i++ {
+		if offset+entrySlack > len(page) {
+			w.v0, w.v1, w.ordinal, w.offset = v0, v1, ordinal, offset
+			for ; i < len(out); i++ {
+				w.next()
+				out[i] = Words{w.v0, w.v1, w.ordinal}
+			}
+			return
 		}
-		if at >= index {
-			out[filled] = Words{w.v0, w.v1, w.ordinal}
-			filled++
+		entry := page[offset : offset+entrySlack]
+		switch code := entry[0]; {
+		case code < codeDelta2:
+			ordinal += uint64(code) + 1
+			offset++
+		case code < codeDelta3:
+			ordinal += uint64(binary.BigEndian.Uint16(entry)&0x3fff) + delta2From
+			offset += 2
+		case code < codeValue:
+			ordinal += uint64(binary.BigEndian.Uint32(entry)>>8&0x1fffff) + delta3From
+			offset += 3
+		case code == codeOrdinal:
+			ordinal = binary.BigEndian.Uint64(entry[1:]) >> (ordinalShift & 63)
+			offset += 1 + width
+		default:
+			shared := int(code - codeValue)
+			fresh := valueAt - shared
+			f0, keep := binary.BigEndian.Uint64(entry[1:]), 8*uint(shared)
+			if shared < 8 {
+				v0 = v0&^(ones>>keep) | f0>>keep&mask0
+				v1 = (f0<<(64-keep) | binary.BigEndian.Uint64(entry[9:])>>keep) & mask1
+			} else {
+				v1 = v1&^(ones>>(keep-64)) | f0>>(keep-64)&mask1
+			}
+			ordinal = binary.BigEndian.Uint64(entry[1+fresh:]) >> (ordinalShift & 63)
+			offset += 1 + fresh + width
 		}
+		out[i] = Words{v0, v1, ordinal}
 	}
 }
 

@@ -1,0 +1,252 @@
+package merge
+
+import (
+	"math/bits"
+
+	"ledger/arena"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/storage/table"
+)
+
+// A merge of trees whose entries are numbers goes by windows: as many keys of each run as are decoded, up to the least of the runs'
+// last ones. All that is in a window is before all that is not, whatever runs it comes from, so a window is sorted by itself,
+// as a flush is: slots of 8 bytes, moved twice. To take the runs' keys one by one, the least first, would cost a comparison that the
+// processor cannot guess for each; and it would cost more of them, the more runs there are.
+//
+// Slots are made from the oldest run to the newest, and sorting leaves equal values in their order. So postings, whose ordinals are
+// the higher the newer the run, come out in order of ordinals; and of equal keys the last one is the newest.
+
+// batchEntries are decoded of each run at a time: keys and slots of all runs stay in the second-level cache. It is a multiple
+// of a page's groups.
+const batchEntries = 512
+
+const _ = uint(0 - batchEntries%table.BatchEntries)
+
+const windowEntriesMax = storage.MergeRunsMax * batchEntries
+
+// windowIndexBits number the keys of a window; a slot's other bits are the front of its value, without what all values share.
+const windowIndexBits = 12
+
+const windowIndexMask = 1<<windowIndexBits - 1
+
+const _ = uint(1<<windowIndexBits - windowEntriesMax)
+
+// windowStart is where the keys of a run lie: those of the oldest, which is the last run of a job, come first.
+func windowStart(run int) int { return (storage.MergeRunsMax - 1 - run) * batchEntries }
+
+// windowSort is the memory of a merge by windows.
+type windowSort struct {
+	keys  []table.Words // of all inputs, those of the oldest run first
+	slots [2][]uint64
+	out   [emitEntries]table.Words
+}
+
+// windowBytes is what newWindowSort reserves.
+const windowBytes = windowEntriesMax * (24 + 2*8)
+
+func newWindowSort(l limits.Limits, a *arena.Arena) (w windowSort) {
+	const name = "compaction merge window"
+	w.keys = arena.SliceWith[table.Words](a, windowEntriesMax, name, arena.Bulk(l.TouchesMemoryAtStart()))
+	for i := range w.slots {
+		w.slots[i] = arena.SliceWith[uint64](a, windowEntriesMax, name, arena.Bulk(l.TouchesMemoryAtStart()))
+	}
+	return w
+}
+
+// window is the keys that are packed next: of each input so many from at on.
+type window struct {
+	taken       [storage.MergeRunsMax]int
+	count       int
+	runs, last  int         // how many have some, and one of them
+	least, most table.Words // of all
+}
+
+// mergeWindows merges runs that are positioned. It returns false after a fault.
+func (m *Merger) mergeWindows(job *storage.Job, shape *table.Shape) bool {
+	consumed := uint64(0)
+	var last table.Words
+	for consumed < job.EntriesMax && !job.Finished {
+		var w window
+		if !m.cut(job, shape, &w) {
+			return false
+		}
+		job.Finished = w.count == 0
+		if job.Finished {
+			break
+		}
+		keys, slots := m.windows.keys, []uint64(nil)
+		if w.runs == 1 {
+			in := &m.inputs[w.last]
+			keys = in.keys[in.at : in.at+w.count]
+		} else {
+			slots = m.sortWindow(job, shape, &w)
+		}
+		packed := m.pack(job, shape, keys, slots, int(min(uint64(w.count), job.EntriesMax-consumed)))
+		if slots == nil {
+			last = keys[packed-1]
+		} else {
+			last = keys[slots[packed-1]&windowIndexMask]
+		}
+		consumed += uint64(packed)
+		job.Finished = packed == w.count
+		for run := range job.Runs {
+			in := &m.inputs[run]
+			in.at += w.taken[run]
+			job.Finished = job.Finished && in.ended && in.at == in.count
+		}
+	}
+	m.finishTable(job)
+	if consumed > 0 {
+		if shape.Encoding == storage.EncodingPlain {
+			last.C = 0
+		}
+		shape.Put(last, &job.UpTo)
+	}
+	m.statistics.EntriesMerged += consumed
+	return true
+}
+
+// cut takes the keys of the next window, of which there are none when all runs have ended. It returns false after a fault.
+func (m *Merger) cut(job *storage.Job, shape *table.Shape, w *window) bool {
+	limit := aboveAll
+	for run := range job.Runs {
+		in := &m.inputs[run]
+		if !in.ended && in.count-in.at < len(in.keys)/2 && !m.topUp(in, shape) {
+			return false
+		}
+		if !in.ended && in.keys[in.count-1].Less(limit) {
+			limit = in.keys[in.count-1]
+		}
+	}
+	if shape.Encoding == storage.EncodingPlain {
+		limit.C = aboveAll.C // equal keys are in one window, whatever their values
+	}
+	w.least = aboveAll
+	for run := range job.Runs {
+		in := &m.inputs[run]
+		low, high := in.at, in.count // the first key above the limit
+		for low < high {
+			middle := int(uint(low+high) / 2)
+			if limit.Less(in.keys[middle]) {
+				high = middle
+			} else {
+				low = middle + 1
+			}
+		}
+		if low == in.at {
+			continue
+		}
+		if in.keys[in.at].Less(w.least) {
+			w.least = in.keys[in.at]
+		}
+		if w.most.Less(in.keys[low-1]) {
+			w.most = in.keys[low-1]
+		}
+		w.taken[run] = low - in.at
+		w.count += low - in.at
+		w.last = run
+		w.runs++
+	}
+	return true
+}
+
+// sortWindow returns slots of a window's keys, in order.
+func (m *Merger) sortWindow(job *storage.Job, shape *table.Shape, w *window) []uint64 {
+	slots := m.windows.slots[0][:w.count]
+	filled := 0
+	for run := len(job.Runs) - 1; run >= 0; run-- {
+		first := uint64(windowStart(run) + m.inputs[run].at)
+		part := slots[filled : filled+w.taken[run]]
+		for i := range part {
+			part[i] = first + uint64(i)
+		}
+		filled += len(part)
+	}
+	m.orderWindow(shape, slots, w.least.A^w.most.A, w.least.B^w.most.B)
+	return slots
+}
+
+// orderWindow sorts slots whose keys' values are the same in front of the highest bit set in a, or if there is none, in b.
+func (m *Merger) orderWindow(shape *table.Shape, slots []uint64, a, b uint64) {
+	keys := m.windows.keys
+	skip := uint(bits.LeadingZeros64(a))
+	switch {
+	case a != 0:
+		for i, slot := range slots {
+			index := slot & windowIndexMask
+			key := &keys[index]
+			slots[i] = (key.A<<(skip&63)|key.B>>(64-skip))&^windowIndexMask | index
+		}
+	case b != 0:
+		skip = uint(bits.LeadingZeros64(b))
+		for i, slot := range slots {
+			index := slot & windowIndexMask
+			slots[i] = keys[index].B<<(skip&63)&^windowIndexMask | index
+		}
+		skip += 64
+	default:
+		return
+	}
+	m.spend(len(slots) / 16)
+	left, room := shape.ValueBits()-skip, uint(64-windowIndexBits)
+	keyBits := min(left, room)
+	m.sortSlots(slots, m.windows.slots[1], 64-keyBits, keyBits)
+	if left <= room {
+		return
+	}
+	// What is equal in the slots may differ behind.
+	for i := 1; i < len(slots); i++ {
+		if slots[i]^slots[i-1] > windowIndexMask {
+			continue
+		}
+		start := i - 1
+		var a, b uint64
+		for ; i < len(slots) && slots[i]^slots[start] <= windowIndexMask; i++ {
+			key, first := &keys[slots[i]&windowIndexMask], &keys[slots[start]&windowIndexMask]
+			a |= key.A ^ first.A
+			b |= key.B ^ first.B
+		}
+		m.orderWindow(shape, slots[start:i], a, b)
+	}
+}
+
+// pack packs the first of the window's entries, in order of slots if there are some, and returns how many it has consumed:
+// most of them, and what is hidden by the last one.
+func (m *Merger) pack(job *storage.Job, shape *table.Shape, keys []table.Words, slots []uint64, most int) (consumed int) {
+	if slots == nil {
+		for consumed < most {
+			part := keys[consumed:min(consumed+emitEntries, most)]
+			m.addAll(job, part)
+			consumed += len(part)
+			m.spend(len(part))
+		}
+		return consumed
+	}
+	out := &m.windows.out
+	for consumed < most {
+		count := 0
+		if shape.Encoding == storage.EncodingPrefix { // no two are equal
+			for _, slot := range slots[consumed:min(consumed+emitEntries, most)] {
+				out[count] = keys[slot&windowIndexMask]
+				count++
+			}
+			consumed += count
+		} else {
+			for ; count < emitEntries && consumed < most; count++ {
+				key := keys[slots[consumed]&windowIndexMask]
+				for consumed++; consumed < len(slots); consumed++ {
+					newer := keys[slots[consumed]&windowIndexMask]
+					if newer.A != key.A || newer.B != key.B {
+						break
+					}
+					key = newer
+				}
+				out[count] = key
+			}
+		}
+		m.addAll(job, out[:count])
+		m.spend(count)
+	}
+	return consumed
+}
