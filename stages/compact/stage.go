@@ -134,7 +134,8 @@ type Stage struct {
 
 // New reserves memory. gridAt: where the grid zone starts in the file.
 func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena) *Stage {
-	s := &Stage{geometry: block.GeometryOf(l), gridAt: gridAt}
+	// The first step begins the coroutine, on the thread that runs it, though nothing is to do: a worker's first job may come late, under load.
+	s := &Stage{geometry: block.GeometryOf(l), gridAt: gridAt, more: true}
 	s.merger = merge.New(l, memory, cluster, (*blockReader)(s), (*blockWriter)(s))
 	s.body = coro.New(s.work)
 	return s
