@@ -15,8 +15,7 @@ func (m *Machine) createAccount(eventTime uint64, account *Account) (AccountStat
 	if account.ID.IsMax() {
 		return AccountStatusIDMustNotBeIntMax, eventTime
 	}
-	if ordinal, found := m.store.AccountFind(account.ID); found { // 5
-		m.store.AccountRead(ordinal, &m.debit)
+	if _, found := m.store.AccountFind(account.ID, &m.debit); found { // 5
 		return accountExists(account, &m.debit, eventTime)
 	}
 	const exclusive = AccountDebitsMustNotExceedCredits | AccountCreditsMustNotExceedDebits

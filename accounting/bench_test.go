@@ -39,8 +39,12 @@ func newFlatStore(accountsCount, transfersCount int) *flatStore {
 	return s
 }
 
-func (s *flatStore) AccountFind(id U128) (accounting.AccountOrdinal, bool) {
-	return accounting.AccountOrdinal(id.Lo - 1), id.Lo <= uint64(len(s.accounts))
+func (s *flatStore) AccountFind(id U128, account *accounting.Account) (accounting.AccountOrdinal, bool) {
+	if id.Lo > uint64(len(s.accounts)) {
+		return 0, false
+	}
+	*account = s.accounts[id.Lo-1]
+	return accounting.AccountOrdinal(id.Lo - 1), true
 }
 func (s *flatStore) AccountRead(ordinal accounting.AccountOrdinal, account *accounting.Account) {
 	*account = s.accounts[ordinal]

@@ -4,8 +4,7 @@ package accounting
 func (m *Machine) lookupAccounts(ids []U128, accounts []Account) (resultsCount int) {
 	count := 0
 	for i := range ids {
-		if ordinal, found := m.store.AccountFind(ids[i]); found {
-			m.store.AccountRead(ordinal, &accounts[count])
+		if _, found := m.store.AccountFind(ids[i], &accounts[count]); found {
 			count++
 		}
 		m.breathe(i)
@@ -61,15 +60,9 @@ func (m *Machine) openAccountScan(filter *AccountFilter, rowsMax uint32, history
 	if filter.Reserved != [58]byte{} {
 		return 0, false
 	}
-	account, found := m.store.AccountFind(filter.AccountID)
-	if !found {
+	account, found := m.store.AccountFind(filter.AccountID, &m.debit)
+	if !found || historyOnly && m.debit.Flags&AccountHistory == 0 {
 		return 0, false
-	}
-	if historyOnly {
-		m.store.AccountRead(account, &m.debit)
-		if m.debit.Flags&AccountHistory == 0 {
-			return 0, false
-		}
 	}
 	m.transferScan = TransferScan{
 		ByAccount:    true,

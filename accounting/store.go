@@ -6,8 +6,8 @@ package accounting
 // has been read (the apply stage runs the rules on a coroutine); for the rules it always returns with the answer. A call
 // after ChainOpen is undone by ChainRollback, without a trace: ordinals, maxima and order of rows included.
 type Store interface {
-	// AccountFind returns the account with this id. Ids 0 and 2^128-1 are never found.
-	AccountFind(id U128) (AccountOrdinal, bool)
+	// AccountFind fills account with the current state of the account with this id. Ids 0 and 2^128-1 are never found.
+	AccountFind(id U128, account *Account) (AccountOrdinal, bool)
 	// AccountRead fills account with the current state of an existing account.
 	AccountRead(ordinal AccountOrdinal, account *Account)
 	// AccountWrite stores the balances and flags of an existing account; the other fields are as read. The row that follows, of

@@ -71,17 +71,15 @@ func checkRegular(transfer *Transfer) TransferStatus {
 
 // createRegular applies a single-phase or pending transfer. Source: accounting, 5.2, lines 11 to 31, and 5.3.
 func (m *Machine) createRegular(eventTime uint64, transfer *Transfer) (TransferStatus, uint64) {
-	debitOrdinal, found := m.store.AccountFind(transfer.DebitAccountID)
+	debit, credit := &m.debit, &m.credit
+	debitOrdinal, found := m.store.AccountFind(transfer.DebitAccountID, debit)
 	if !found { // 11
 		return TransferStatusDebitAccountNotFound, eventTime
 	}
-	creditOrdinal, found := m.store.AccountFind(transfer.CreditAccountID)
+	creditOrdinal, found := m.store.AccountFind(transfer.CreditAccountID, credit)
 	if !found {
 		return TransferStatusCreditAccountNotFound, eventTime
 	}
-	debit, credit := &m.debit, &m.credit
-	m.store.AccountRead(debitOrdinal, debit)
-	m.store.AccountRead(creditOrdinal, credit)
 	if debit.Ledger != credit.Ledger {
 		return TransferStatusAccountsMustHaveTheSameLedger, eventTime
 	}

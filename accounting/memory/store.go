@@ -43,8 +43,11 @@ func (s *Store) TransfersCount() int { return len(s.transfers) }
 func (s *Store) DeadCount() int      { return len(s.dead) }
 func (s *Store) ExpiredCount() int   { return len(s.expired) }
 
-func (s *Store) AccountFind(id accounting.U128) (accounting.AccountOrdinal, bool) {
+func (s *Store) AccountFind(id accounting.U128, account *accounting.Account) (accounting.AccountOrdinal, bool) {
 	ordinal, found := s.accountsByID[id]
+	if found {
+		*account = s.accounts[ordinal]
+	}
 	return ordinal, found
 }
 

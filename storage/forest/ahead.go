@@ -1,7 +1,6 @@
 package forest
 
 import (
-	"math/bits"
 	"unsafe"
 
 	"ledger/accounting"
@@ -14,18 +13,29 @@ const aheadEvents = 32
 
 // ahead is the rest of a batch that is being executed. Each event needs a dozen cache lines at unrelated places; executed one
 // after the other they are fetched one after the other. So the lines of a few events are touched together, in loops without
-// dependencies between their turns, which lets the processor fetch many at once. Nothing but one thing is learned that way:
-// that no table holds an id, which stays true until the next bar's end.
+// dependencies between their turns, which lets the processor fetch many at once. Two things are learned that way: that no table
+// holds an id, which stays true until the next bar's end; and where an account is in the cache, which is a guess, for
+// it may have gone: the account that lies there tells.
 type ahead struct {
 	rest     []accounting.Transfer // behind chunk
 	chunk    []accounting.Transfer
-	at       int               // in chunk: the next one to be looked for
-	maybe    [aheadEvents]bool // the trees may hold the id
-	filters  [aheadEvents][]byte
-	keys     [aheadEvents]storage.Key
-	hashes   [2 * aheadEvents]uint64
-	ordinals [2 * aheadEvents]accounting.AccountOrdinal
+	at       int                    // in chunk: the next one to be looked for
+	now      int                    // in chunk: the one that was looked for last
+	accounts [aheadEvents][2]uint32 // entries of the cache: where the accounts of an event are, most likely
+	maybe    [aheadEvents]bool      // the trees may hold the id
+
+	ordinals [aheadEvents][2]accounting.AccountOrdinal
+	older    [aheadEvents]olderID
 	sink     uint64 // so that the loads are not optimised away
+}
+
+// olderID is an id that is not above all others: the trees may hold it.
+type olderID struct {
+	index  int // in chunk
+	key    storage.Key
+	fence  fence
+	filter table.FilterKey
+	bucket []byte // of a run's filter, nil if the id is not in the run
 }
 
 // Lookahead names the transfers that the next calls are about: the body of a request that creates transfers. nil ends it.
@@ -42,21 +52,21 @@ func (f *Forest) Lookahead(body []byte) {
 // aheadSkip is how many events at the start of a chunk may be refused before they are looked for, and the chunk still be found.
 const aheadSkip = 8
 
-// aheadAbsent tells whether id is known to be in no tree. Other ids than the next events' (of pending transfers, say) are
-// not known, and move nothing.
-func (f *Forest) aheadAbsent(id accounting.U128) bool {
+// aheadSeek moves on to the event with this id and tells whether there is one. Other ids than the next events' (of pending
+// transfers, say) are not found, and move nothing.
+func (f *Forest) aheadSeek(id accounting.U128) bool {
 	a := &f.ahead
 	for i := a.at; i < len(a.chunk); i++ {
 		if a.chunk[i].ID == id {
-			a.at = i + 1
-			return !a.maybe[i]
+			a.now, a.at = i, i+1
+			return true
 		}
 	}
 	for i := range a.rest[:min(len(a.rest), aheadSkip)] {
 		if a.rest[i].ID == id {
 			f.touch()
-			a.at = i + 1
-			return !a.maybe[i]
+			a.now, a.at = i, i+1
+			return true
 		}
 	}
 	return false
@@ -75,44 +85,57 @@ func (f *Forest) touch() {
 
 func (f *Forest) touchIDs() {
 	a := &f.ahead
-	sum := uint64(0)
-	filling := &f.filling.ids
-	mask := uint64(len(filling.slots) - 1)
+	filling := f.filling.ids.slots
 	flushing := filling
 	if f.flushing != nil {
-		flushing = &f.flushing.ids // of the same size
+		flushing = f.flushing.ids.slots // of the same size
 	}
+	mask := uint64(len(filling) - 1)
+	sum, olderCount := uint32(0), 0
 	for i := range a.chunk {
-		at := filling.start(hashID(a.chunk[i].ID)) & mask
-		sum += filling.slots[at] + flushing.slots[at]
-	}
-	a.sink += sum
-	t := &f.trees[storage.TreeTransferID]
-	for i := range a.chunk {
+		id := a.chunk[i].ID
+		at := hashID(id) & mask
+		sum += filling[at]
 		a.maybe[i] = false
-		a.keys[i] = keyOfID(a.chunk[i].ID)
-		a.hashes[i] = table.FilterHash(&a.keys[i])
+		if !f.idMax.Less(id) {
+			sum += flushing[at]
+			a.older[olderCount].index = i
+			olderCount++
+		}
 	}
+	a.sink += uint64(sum)
+	if olderCount > 0 {
+		f.touchFilters(a.older[:olderCount])
+	}
+}
+
+// touchFilters finds out which ids are in no tree.
+func (f *Forest) touchFilters(older []olderID) {
+	a := &f.ahead
+	for i := range older {
+		o := &older[i]
+		id := a.chunk[o.index].ID
+		o.key, o.fence = keyOfID(id), fence{id.Hi, id.Lo}
+		o.filter = table.FilterKeyOf(&o.key)
+	}
+	t := &f.trees[storage.TreeTransferID]
 	for _, r := range t.ordered {
 		last := r.fences[len(r.fences)-1]
-		sum = 0
-		for i := range a.chunk {
-			k := fenceOf(&a.keys[i])
-			if last.less(k) {
-				a.filters[i] = nil
+		sum := byte(0)
+		for i := range older {
+			o := &older[i]
+			if o.bucket = nil; last.less(o.fence) {
 				continue
 			}
-			at := r.search(&a.keys[i], k)
-			filter := f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape)
-			a.filters[i] = filter
-			// FilterHas branches on what it loads, and a wrong guess waits for the load. So the line comes first, without a branch.
-			line, _ := bits.Mul64(a.hashes[i]>>32<<32, uint64(len(filter)/32))
-			sum += uint64(filter[line*32])
+			at := r.search(&o.key, o.fence)
+			o.bucket = o.filter.Bucket(f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape))
+			// In branches on what it loads, and a wrong guess waits for the load. So the line comes first, without a branch.
+			sum += o.bucket[0]
 		}
-		a.sink += sum
-		for i := range a.chunk {
-			if a.filters[i] != nil && table.FilterHas(a.filters[i], a.hashes[i]) {
-				a.maybe[i] = true
+		a.sink += uint64(sum)
+		for i := range older {
+			if o := &older[i]; o.bucket != nil && o.filter.In(o.bucket) {
+				a.maybe[o.index] = true
 			}
 		}
 	}
@@ -120,25 +143,32 @@ func (f *Forest) touchIDs() {
 
 func (f *Forest) touchAccounts() {
 	a, c := &f.ahead, f.cache
+	for i := range a.chunk {
+		t := &a.chunk[i]
+		a.ordinals[i] = [2]accounting.AccountOrdinal{c.guess(hashID(t.DebitAccountID)), c.guess(hashID(t.CreditAccountID))}
+	}
 	sum := uint64(0)
 	for i := range a.chunk {
-		a.hashes[2*i] = hashID(a.chunk[i].DebitAccountID)
-		a.hashes[2*i+1] = hashID(a.chunk[i].CreditAccountID)
-	}
-	hashes := a.hashes[:2*len(a.chunk)]
-	for i, hash := range hashes {
-		tag, base := hash>>32|1, (hash&c.idMask)*cacheWays
-		a.ordinals[i] = 0
-		for _, slot := range c.idSlots[base : base+cacheWays] {
-			if slot>>32 == tag {
-				a.ordinals[i] = accounting.AccountOrdinal(uint32(slot))
+		for side, ordinal := range a.ordinals[i] {
+			entry := c.find(ordinal)
+			if entry == noEntry {
+				entry = 0 // as good as any
 			}
+			account := &c.accounts[entry]
+			sum += account.ID.Lo + account.Timestamp
+			a.accounts[i][side] = entry
 		}
 	}
-	for i := range hashes {
-		home := c.home(a.ordinals[i])
-		account := &c.accounts[home]
-		sum += account.ID.Lo + account.Timestamp + c.states[home]
-	}
 	a.sink += sum
+}
+
+// aheadAccount returns the cache's entry of an account of the present event, or noEntry.
+func (f *Forest) aheadAccount(id accounting.U128) uint32 {
+	c := f.cache
+	for _, entry := range f.ahead.accounts[f.ahead.now] {
+		if c.accounts[entry].ID == id && c.states[entry] != 0 {
+			return entry
+		}
+	}
+	return noEntry
 }

@@ -63,7 +63,11 @@ func benchmarkTransfers(b *testing.B, randomIDs, lookahead, queries bool) {
 		return encoder.Finish()
 	}
 	for range 64 { // two bars: some trees, all pages touched
-		execute(wire.OperationCreateTransfers, build())
+		request := build()
+		if lookahead {
+			w.forest.Lookahead(request)
+		}
+		execute(wire.OperationCreateTransfers, request)
 		w.ended()
 	}
 	runtime.LockOSThread()

@@ -33,28 +33,32 @@ type cache struct {
 	hands    []uint8  // per set
 	accounts []accounting.Account
 
-	// idSlots: cacheWays of a set together: 32 bits of the hash (never 0), ordinal. The account in the cache tells whether the
-	// hit is true, so an entry without its account is of no use.
+	// idSlots: 32 bits of the hash (never 0), ordinal. An id is in one of the idWindow slots from its hash's on, before the first
+	// empty one; a slot that is in use stays so. The account in the cache tells whether the hit is true, so an entry
+	// without its account is of no use.
 	idSlots []uint64
 	idMask  uint64
 	idHand  uint8
 }
 
+// idWindow is how far from its place an id may be.
+const idWindow = 16
+
 func newCache(a *arena.Arena, accountsMax uint32, bulk arena.Options) *cache {
 	const name = "account cache"
 	sets := max(accountsMax/cacheWays, 1)
 	count := uint64(sets) * cacheWays
-	idSets := uint64(1)
-	for idSets*cacheWays < 2*count {
-		idSets *= 2
+	idSlots := uint64(idWindow)
+	for idSlots < 2*count {
+		idSlots *= 2
 	}
 	return &cache{
 		count:    uint32(count),
 		states:   arena.SliceWith[uint64](a, count, name, bulk),
 		hands:    arena.Slice[uint8](a, uint64(sets), name),
 		accounts: arena.SliceWith[accounting.Account](a, count, name, bulk),
-		idSlots:  arena.SliceWith[uint64](a, idSets*cacheWays, name, bulk),
-		idMask:   idSets - 1,
+		idSlots:  arena.SliceWith[uint64](a, idSlots, name, bulk),
+		idMask:   idSlots - 1,
 	}
 }
 
@@ -68,12 +72,19 @@ func (c *cache) home(ordinal accounting.AccountOrdinal) uint32 {
 
 // find returns the entry of an ordinal, or noEntry.
 func (c *cache) find(ordinal accounting.AccountOrdinal) uint32 {
-	tag := uint64(uint32(ordinal) + 1)
 	home := c.home(ordinal)
-	if c.states[home]>>stateTagShift == tag {
-		c.states[home] |= stateUsed
+	if state := &c.states[home]; *state>>stateTagShift == uint64(uint32(ordinal)+1) {
+		*state |= stateUsed
 		return home
 	}
+	return c.findAway(ordinal, home)
+}
+
+// findAway looks for an ordinal that is not at home.
+//
+//go:noinline
+func (c *cache) findAway(ordinal accounting.AccountOrdinal, home uint32) uint32 {
+	tag := uint64(uint32(ordinal) + 1)
 	base := home &^ (cacheWays - 1)
 	states := c.states[base : base+cacheWays : base+cacheWays]
 	for way := range states {
@@ -98,21 +109,34 @@ func (c *cache) at(entry uint32) (ordinal accounting.AccountOrdinal, epoch uint3
 	return accounting.AccountOrdinal(state>>stateTagShift - 1), uint32(state) >> stateEpochShift, state != 0
 }
 
-// findID returns the ordinal of an id whose account is in the cache.
-func (c *cache) findID(id accounting.U128, hash uint64) (accounting.AccountOrdinal, bool) {
-	base := (hash & c.idMask) * cacheWays
-	tag := hash>>32 | 1
-	slots := c.idSlots[base : base+cacheWays : base+cacheWays]
-	for _, slot := range slots {
-		if slot>>32 != tag {
-			continue
+// findID returns the entry of an id, or noEntry.
+func (c *cache) findID(id accounting.U128, hash uint64) uint32 {
+	for i := range uint64(idWindow) {
+		slot := c.idSlots[(hash+i)&c.idMask]
+		if slot == 0 {
+			break
 		}
-		ordinal := accounting.AccountOrdinal(uint32(slot))
-		if entry := c.find(ordinal); entry != noEntry && c.accounts[entry].ID == id {
-			return ordinal, true
+		if slot>>32 == hash>>32|1 {
+			if entry := c.find(accounting.AccountOrdinal(uint32(slot))); entry != noEntry && c.accounts[entry].ID == id {
+				return entry
+			}
 		}
 	}
-	return 0, false
+	return noEntry
+}
+
+// guess returns the ordinal that an id with this hash most likely has: the account was not looked at.
+func (c *cache) guess(hash uint64) accounting.AccountOrdinal {
+	for i := range uint64(idWindow) {
+		slot := c.idSlots[(hash+i)&c.idMask]
+		if slot>>32 == hash>>32|1 {
+			return accounting.AccountOrdinal(uint32(slot))
+		}
+		if slot == 0 {
+			break
+		}
+	}
+	return 0
 }
 
 // place returns the entry that an ordinal that is not in the cache will take. What is there has to go.
@@ -142,25 +166,28 @@ func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *ac
 	c.accounts[entry] = *account
 }
 
-// putID notes the ordinal of an id.
+// putID notes the ordinal of an id. A full window gives up a slot whose account is not in the cache, if it has one.
 func (c *cache) putID(hash uint64, ordinal accounting.AccountOrdinal) {
-	base := (hash & c.idMask) * cacheWays
-	slots := c.idSlots[base : base+cacheWays]
 	entry := (hash>>32|1)<<32 | uint64(uint32(ordinal))
-	free := -1
-	for way := range slots {
-		if slots[way] == entry {
+	given := hash + uint64(c.idHand%idWindow)
+	for i := range uint64(idWindow) {
+		slot := c.idSlots[(hash+i)&c.idMask]
+		if slot == entry {
 			return
 		}
-		if slots[way] == 0 {
-			free = way
+		if slot == 0 {
+			c.idSlots[(hash+i)&c.idMask] = entry
+			return
 		}
 	}
-	if free < 0 {
-		free = int(c.idHand % cacheWays)
-		c.idHand++
+	for i := range uint64(idWindow) {
+		if slot := c.idSlots[(hash+i)&c.idMask]; c.find(accounting.AccountOrdinal(uint32(slot))) == noEntry {
+			given = hash + i
+			break
+		}
 	}
-	slots[free] = entry
+	c.idHand++
+	c.idSlots[given&c.idMask] = entry
 }
 
 // drop removes an ordinal: its account was rolled back.

@@ -39,6 +39,7 @@ type Forest struct {
 	cache     *cache
 	chainOpen bool
 	undo      undo
+	idMax     accounting.U128 // no transfer has a higher id, and no such id is dead: one above is new, and need not be looked for
 
 	trees    [storage.TreesCount]tree
 	log      rowLog

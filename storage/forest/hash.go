@@ -8,33 +8,37 @@ import (
 	"ledger/assert"
 )
 
-// indexMax bounds what a hash table can point to: indexes take 24 bits of a slot.
+// indexMax bounds what a hash table can point to: indexes take at most 24 bits of a slot.
 const indexMax = 1<<24 - 2
 
-// hashID spreads an id over 64 bits. Clients choose ids freely: both halves go through a multiplication, so that neither
-// counting in one half nor a constant half makes long runs.
+// hashID spreads an id over 64 bits, of which a table takes the low ones for the place and the high ones for the tag. Clients choose ids
+// freely: both halves go through a multiplication, so that neither counting in one half nor a constant half makes long runs.
+// But ids that differ in their last three bits only lie side by side: clients count, and neighbours share a cache line.
 func hashID(id accounting.U128) uint64 {
+	const group, member = 7, 0x9e3779b900000001 // a member's factor moves the place by less than 8, and the tag anywhere
 	h1, l1 := bits.Mul64(id.Hi^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
-	h2, l2 := bits.Mul64(id.Lo^h1^l1, 0xa0761d6478bd642f)
-	return (h2 ^ l2) * 0x9e3779b97f4a7c15
+	h2, l2 := bits.Mul64(id.Lo>>3^h1^l1, 0xa0761d6478bd642f)
+	return (h2 ^ l2) ^ id.Lo&group*member
 }
 
 // idTable finds the index of an id: open addressing, linear probing. The ids themselves lie with what the index names;
-// a slot holds 40 bits of the hash and index+1, so that a probe hardly ever touches a wrong id.
+// a slot holds index+1 and, in the bits above it, a tag from the hash, so that a probe hardly ever touches a wrong id.
 //
 // Entries are removed in the reverse order of their insertion only (chain rollback), which needs no tombstones: the last
 // one inserted ends every run of slots that it is in.
 type idTable struct {
-	slots []uint64
-	shift uint
-	count uint32
+	slots     []uint32
+	indexMask uint32 // bits of a slot that hold index+1
+	count     uint32
 }
 
+// slotIndexBits is how much of a numberTable's slot the index takes.
 const slotIndexBits = 24
 
-func newIDTable(a *arena.Arena, countMax uint32, name string, options arena.Options) idTable {
-	slots := tableSlots(countMax)
-	return idTable{slots: arena.SliceWith[uint64](a, slots, name, options), shift: uint(64 - bits.TrailingZeros64(slots))}
+func newIDTable(a *arena.Arena, countMax, indexesMax uint32, name string, options arena.Options) idTable {
+	slots := arena.SliceWith[uint32](a, tableSlots(countMax), name, options)
+	assert.AtMost(indexesMax, indexMax, "what a hash table points to")
+	return idTable{slots: slots, indexMask: 1<<bits.Len32(indexesMax) - 1}
 }
 
 // tableSlots keeps a table at most half full.
@@ -47,10 +51,11 @@ func tableSlots(countMax uint32) uint64 {
 	return slots
 }
 
-// probe returns the first candidate for hash at or behind position; ok is false at the end of the run.
-// Callers loop: for at := t.start(hash); ; at++ { index, ok := t.probe(&at, hash); ... compare the id ... }.
-func (t *idTable) start(hash uint64) uint64 { return hash >> t.shift }
+// tag is what a slot holds above its index.
+func (t *idTable) tag(hash uint64) uint32 { return uint32(hash>>32) &^ t.indexMask }
 
+// probe returns the first candidate for hash at or behind position; ok is false at the end of the run.
+// Callers loop: for at := hash; ; at++ { index, ok := t.probe(&at, hash); ... compare the id ... }.
 func (t *idTable) probe(at *uint64, hash uint64) (index uint32, ok bool) {
 	mask := uint64(len(t.slots) - 1)
 	for {
@@ -58,8 +63,8 @@ func (t *idTable) probe(at *uint64, hash uint64) (index uint32, ok bool) {
 		if slot == 0 {
 			return 0, false
 		}
-		if (slot^hash<<slotIndexBits)>>slotIndexBits == 0 {
-			return uint32(slot&(1<<slotIndexBits-1)) - 1, true
+		if slot&^t.indexMask == t.tag(hash) {
+			return slot&t.indexMask - 1, true
 		}
 		*at++
 	}
@@ -67,20 +72,21 @@ func (t *idTable) probe(at *uint64, hash uint64) (index uint32, ok bool) {
 
 // insert adds an index that is not in the table.
 func (t *idTable) insert(hash uint64, index uint32) {
-	mask := uint64(len(t.slots) - 1)
-	at := t.start(hash)
-	for t.slots[at&mask] != 0 {
+	slots := t.slots
+	mask := uint64(len(slots) - 1)
+	at := hash
+	for slots[at&mask] != 0 {
 		at++
 	}
-	t.slots[at&mask] = hash<<slotIndexBits | uint64(index+1)
+	slots[at&mask] = t.tag(hash) | index + 1
 	t.count++
 }
 
 // removeLast removes index, which was inserted last.
 func (t *idTable) removeLast(hash uint64, index uint32) {
 	mask := uint64(len(t.slots) - 1)
-	want := hash<<slotIndexBits | uint64(index+1)
-	at := t.start(hash)
+	want := t.tag(hash) | index + 1
+	at := hash
 	for t.slots[at&mask] != want {
 		assert.That(t.slots[at&mask] != 0, "an id that is removed is in its table")
 		at++

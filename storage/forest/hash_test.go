@@ -54,7 +54,7 @@ func TestHashTables(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	const most = 500
-	numbers, ids := newNumberTable(a, most, "test", 0), newIDTable(a, most, "test", 0)
+	numbers, ids := newNumberTable(a, most, "test", 0), newIDTable(a, most, most, "test", 0)
 	for range 300 {
 		var keys []uint64
 		of := map[uint64]uint32{}
@@ -81,7 +81,7 @@ func TestHashTables(t *testing.T) {
 			}
 			found := false
 			hash := hashID(accounting.U128{Lo: key})
-			for at := ids.start(hash); ; at++ {
+			for at := hash; ; at++ {
 				index, ok := ids.probe(&at, hash)
 				if !ok {
 					break
@@ -101,6 +101,52 @@ func TestHashTables(t *testing.T) {
 			if slot != 0 || ids.slots[i] != 0 {
 				t.Fatalf("slot %d is in use after a reset", i)
 			}
+		}
+	}
+}
+
+// Goal: however clients choose ids, a table that is half full finds them near their place; ids of a counter share cache lines.
+func TestIDsSpread(t *testing.T) {
+	random := seeded(t)
+	const count = 4000
+	base := accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()}
+	families := map[string]func(i uint64) accounting.U128{
+		"counter":        func(i uint64) accounting.U128 { return accounting.U128{Lo: i} },
+		"base + counter": func(i uint64) accounting.U128 { return accounting.U128{Lo: base.Lo + i, Hi: base.Hi} },
+		"eights":         func(i uint64) accounting.U128 { return accounting.U128{Lo: i * 8} },
+		"tens":           func(i uint64) accounting.U128 { return accounting.U128{Lo: i * 10} },
+		"pages":          func(i uint64) accounting.U128 { return accounting.U128{Lo: i << 12} },
+		"high bits":      func(i uint64) accounting.U128 { return accounting.U128{Lo: i << 51} },
+		"high half":      func(i uint64) accounting.U128 { return accounting.U128{Hi: i} },
+		"high half, top": func(i uint64) accounting.U128 { return accounting.U128{Hi: i << 51} },
+		"both halves":    func(i uint64) accounting.U128 { return accounting.U128{Lo: i, Hi: i} },
+		"random":         func(uint64) accounting.U128 { return accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()} },
+		"time, random":   func(i uint64) accounting.U128 { return accounting.U128{Lo: random.Uint64(), Hi: base.Hi + i/100} },
+	}
+	a := arena.New()
+	defer a.Close()
+	for name, family := range families {
+		table := newIDTable(a, count, count, "test", 0)
+		mask := uint64(len(table.slots) - 1)
+		away := uint64(0)
+		for i := range uint64(count) {
+			hash := hashID(family(i))
+			at := hash
+			for table.slots[at&mask] != 0 {
+				at++
+			}
+			away += at - hash
+			table.insert(hash, uint32(i))
+		}
+		if away > 8*count {
+			t.Errorf("%s: %.1f slots from its place, on average", name, float64(away)/count)
+		}
+		t.Logf("%s: %.2f", name, float64(away)/count)
+	}
+	for i := range uint64(8) {
+		id := accounting.U128{Lo: base.Lo&^7 + i, Hi: base.Hi}
+		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); hashID(id)&^7&(1<<32-1) != hashID(first)&^7&(1<<32-1) || i > 0 && hashID(id)>>52 == hashID(first)>>52 {
+			t.Errorf("neighbours %x and %x: hashes %x and %x", first, id, hashID(first), hashID(id))
 		}
 	}
 }

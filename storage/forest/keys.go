@@ -13,6 +13,10 @@ func keyOfID(id accounting.U128) (key storage.Key) {
 	return key
 }
 
+func idOfKey(key *storage.Key) accounting.U128 {
+	return accounting.U128{Hi: binary.BigEndian.Uint64(key[0:]), Lo: binary.BigEndian.Uint64(key[8:])}
+}
+
 func keyOf64(value uint64) (key storage.Key) {
 	binary.BigEndian.PutUint64(key[0:], value)
 	return key

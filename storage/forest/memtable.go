@@ -219,13 +219,13 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		debits:        arena.SliceWith[uint32](a, uint64(rows), name, bulk),
 		credits:       arena.SliceWith[uint32](a, uint64(rows), name, bulk),
 		rowIDs:        arena.SliceWith[accounting.U128](a, uint64(rows), name, bulk),
-		ids:           newIDTable(a, rows, name, bulk),
+		ids:           newIDTable(a, rows, 2*rows, name, bulk),
 		pending:       list(),
 		dead:          arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
 		fields:        newValueLists(a, uint64(rows), name, bulk),
 		created:       arena.SliceWith[accounting.Account](a, uint64(rows), name, some),
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
-		accountIDs:    newIDTable(a, rows, name, some),
+		accountIDs:    newIDTable(a, rows, rows, name, some),
 		accountFields: newValueLists(a, uint64(rows), name, some),
 		spill:         newSpill(a, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, some),
@@ -301,11 +301,11 @@ func (m *memtable) accountStampMax() uint64 {
 }
 
 // idOf the index in the table of ids: rows first, dead ids from len(rows) on.
-func (m *memtable) idOf(index uint32) *accounting.U128 {
+func (m *memtable) idOf(index uint32) accounting.U128 {
 	if index < uint32(len(m.rows)) {
-		return &m.rows[index].Transfer.ID
+		return m.rowIDs[index]
 	}
-	return &m.dead[index-uint32(len(m.rows))]
+	return m.dead[index-uint32(len(m.rows))]
 }
 
 // transferFind looks for an id among rows and dead ids.
@@ -313,12 +313,12 @@ func (m *memtable) transferFind(id accounting.U128, hash uint64) (accounting.Tra
 	if m.ids.count == 0 {
 		return 0, accounting.TransferAbsent
 	}
-	for at := m.ids.start(hash); ; at++ {
+	for at := hash; ; at++ {
 		index, ok := m.ids.probe(&at, hash)
 		if !ok {
 			return 0, accounting.TransferAbsent
 		}
-		if *m.idOf(index) == id {
+		if m.idOf(index) == id {
 			if index >= uint32(len(m.rows)) {
 				return 0, accounting.TransferDead
 			}
@@ -332,7 +332,7 @@ func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.Acco
 	if m.accountIDs.count == 0 {
 		return 0, false
 	}
-	for at := m.accountIDs.start(hash); ; at++ {
+	for at := hash; ; at++ {
 		index, ok := m.accountIDs.probe(&at, hash)
 		if !ok {
 			return 0, false

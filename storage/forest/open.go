@@ -56,6 +56,9 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	if fault := f.openTail(file, scratch); fault != nil {
 		return fault
 	}
+	for _, r := range f.trees[storage.TreeTransferID].ordered {
+		f.idStored(idOfKey(&r.tables[len(r.tables)-1].KeyMax))
+	}
 	f.selfCheck()
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"ledger/accounting"
+	"ledger/accounting/memory"
 	"ledger/accounting/storetest"
 	"ledger/storage"
 )
@@ -108,4 +110,34 @@ func FuzzManifest(f *testing.F) {
 			t.Fatal("an accepted manifest encodes to other bytes")
 		}
 	})
+}
+
+// Goal: what is new by its id alone is so after a restart too: the highest id counts those in the trees, dead ones included.
+func TestOpenKnowsHighestID(t *testing.T) {
+	w := newWorld(t, tiny(), &memoryDisk{}, storage.Checkpoint{})
+	random := seeded(t)
+	p := &twins{t: t, w: w, plain: memory.New(64, 4096), random: random, clock: 1000}
+	for range 8 {
+		p.account()
+	}
+	dead := accounting.U128{}
+	for w.newest.Op == 0 {
+		for range 20 {
+			p.transfer()
+		}
+		if w.op == 3 { // early enough to be in a tree
+			dead = accounting.U128{Lo: 1, Hi: ^uint64(0)}
+			w.forest.TransferKill(dead)
+		}
+		w.ended()
+	}
+	again := newWorld(t, w.limits, &memoryDisk{data: bytes.Clone(w.disk.data)}, w.newest)
+	if ordinal, state := again.forest.TransferFind(dead); state != accounting.TransferDead {
+		t.Errorf("the dead id is %d at %d", state, ordinal)
+	}
+	for ordinal, id := range p.ids[:again.forest.TransfersCount()] {
+		if got, state := again.forest.TransferFind(id); state != accounting.TransferExists || got != accounting.TransferOrdinal(ordinal) {
+			t.Fatalf("transfer %d has state %d at %d", ordinal, state, got)
+		}
+	}
 }

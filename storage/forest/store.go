@@ -12,18 +12,28 @@ var _ accounting.Store = (*Forest)(nil)
 var _ accounting.Warmer = (*Forest)(nil)
 
 // AccountFind implements accounting.Store.
-func (f *Forest) AccountFind(id accounting.U128) (accounting.AccountOrdinal, bool) {
-	hash := hashID(id)
-	if ordinal, ok := f.cache.findID(id, hash); ok {
-		return ordinal, true
+func (f *Forest) AccountFind(id accounting.U128, account *accounting.Account) (accounting.AccountOrdinal, bool) {
+	entry := f.aheadAccount(id)
+	if entry == noEntry {
+		if entry = f.accountFindSlow(id); entry == noEntry {
+			return 0, false
+		}
 	}
-	return f.accountFindSlow(id, hash)
+	*account = f.cache.accounts[entry]
+	ordinal, _, _ := f.cache.at(entry)
+	return ordinal, true
 }
 
+// accountFindSlow returns the cache's entry of an account, or noEntry if there is no such account.
+//
 //go:noinline
-func (f *Forest) accountFindSlow(id accounting.U128, hash uint64) (accounting.AccountOrdinal, bool) {
+func (f *Forest) accountFindSlow(id accounting.U128) uint32 {
+	hash := hashID(id)
+	if entry := f.cache.findID(id, hash); entry != noEntry {
+		return entry
+	}
 	if id.IsZero() || id.IsMax() {
-		return 0, false
+		return noEntry
 	}
 	ordinal, ok := f.filling.accountFind(id, hash)
 	if !ok && f.flushing != nil {
@@ -33,15 +43,16 @@ func (f *Forest) accountFindSlow(id accounting.U128, hash uint64) (accounting.Ac
 		key := keyOfID(id)
 		var value [8]byte
 		if !f.treeFind(storage.TreeAccountID, &key, value[:4]) {
-			return 0, false
+			return noEntry
 		}
 		ordinal = accounting.AccountOrdinal(binary.LittleEndian.Uint32(value[:]))
 	}
-	if f.cache.find(ordinal) == noEntry {
-		f.accountLoad(ordinal)
+	entry := f.cache.find(ordinal)
+	if entry == noEntry {
+		entry = f.accountLoad(ordinal)
 	}
 	f.cache.putID(hash, ordinal)
-	return ordinal, true
+	return entry
 }
 
 // AccountRead implements accounting.Store.
@@ -125,7 +136,10 @@ func (f *Forest) AccountWrite(ordinal accounting.AccountOrdinal, account *accoun
 		f.filling.accountsChanged++
 		f.cache.setEpoch(entry, f.epoch)
 	}
-	f.cache.accounts[entry] = *account
+	cached := &f.cache.accounts[entry]
+	cached.DebitsPending, cached.DebitsPosted = account.DebitsPending, account.DebitsPosted
+	cached.CreditsPending, cached.CreditsPosted = account.CreditsPending, account.CreditsPosted
+	cached.Flags = account.Flags
 }
 
 // AccountAppend implements accounting.Store.
@@ -150,10 +164,28 @@ func (f *Forest) AccountAppend(account *accounting.Account) accounting.AccountOr
 
 // TransferFind implements accounting.Store.
 func (f *Forest) TransferFind(id accounting.U128) (accounting.TransferOrdinal, accounting.TransferState) {
-	if id.IsZero() || id.IsMax() {
+	a := &f.ahead
+	ahead := false
+	if a.at < len(a.chunk) && a.chunk[a.at].ID == id { // nearly always
+		ahead = true
+		a.now = a.at
+		a.at++
+	} else if a.chunk != nil {
+		ahead = f.aheadSeek(id)
+	}
+	if f.idMax.Less(id) {
 		return 0, accounting.TransferAbsent
 	}
-	absent := f.ahead.chunk != nil && f.aheadAbsent(id)
+	return f.transferFindOlder(id, ahead && !a.maybe[a.now])
+}
+
+// transferFindOlder looks for an id that is not above all others. absent: no tree holds it.
+//
+//go:noinline
+func (f *Forest) transferFindOlder(id accounting.U128, absent bool) (accounting.TransferOrdinal, accounting.TransferState) {
+	if id.IsZero() {
+		return 0, accounting.TransferAbsent
+	}
 	hash := hashID(id)
 	if ordinal, state := f.filling.transferFind(id, hash); state != accounting.TransferAbsent {
 		return ordinal, state
@@ -230,6 +262,7 @@ func (f *Forest) TransferAppend(row *accounting.TransferRow) accounting.Transfer
 	m.rowsCount++
 	m.ids.insert(hashID(row.Transfer.ID), index)
 	m.rowIDs[index] = row.Transfer.ID
+	f.idStored(row.Transfer.ID)
 	m.debits[index], m.credits[index] = uint32(row.DebitOrdinal), uint32(row.CreditOrdinal)
 	m.statuses[index] = accounting.PendingNone
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
@@ -252,6 +285,14 @@ func (f *Forest) TransferKill(id accounting.U128) {
 	m.dead[index] = id
 	m.deadCount++
 	m.ids.insert(hashID(id), uint32(len(m.rows))+index)
+	f.idStored(id)
+}
+
+// idStored keeps idMax up to date.
+func (f *Forest) idStored(id accounting.U128) {
+	if f.idMax.Less(id) {
+		f.idMax = id
+	}
 }
 
 // PendingRead implements accounting.Store.

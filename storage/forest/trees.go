@@ -2,6 +2,7 @@ package forest
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"ledger/accounting"
 	"ledger/arena"
@@ -86,14 +87,15 @@ func (t *tree) order() {
 
 // search returns the first table whose last key is at least key.
 func (r *tableList) search(key *storage.Key, k fence) int {
-	low, high := 0, len(r.fences)
-	for low < high {
-		middle := int(uint(low+high) >> 1)
-		if r.fences[middle].less(k) {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+	// Without branches, which would be guessed wrong half of the time.
+	low, count := 0, len(r.fences)
+	for count > 0 {
+		half := (count + 1) / 2
+		at := r.fences[low+half-1]
+		_, less := bits.Sub64(at.Lo, k.Lo, 0)
+		_, less = bits.Sub64(at.Hi, k.Hi, less)
+		low += half & -int(less)
+		count -= half
 	}
 	// Fences hold 16 bytes of the key: where they are equal, the rest decides.
 	for low < len(r.fences) && r.fences[low] == k && r.tables[low].KeyMax.Compare(key) < 0 {
@@ -106,9 +108,9 @@ func (r *tableList) search(key *storage.Key, k fence) int {
 func (f *Forest) treeFind(id storage.TreeID, key *storage.Key, value []byte) bool {
 	t := &f.trees[id]
 	k := fenceOf(key)
-	hash := uint64(0)
+	var filter table.FilterKey
 	if t.spec.Filter {
-		hash = table.FilterHash(key)
+		filter = table.FilterKeyOf(key)
 	}
 	for i := len(t.ordered) - 1; i >= 0; i-- {
 		r := t.ordered[i]
@@ -119,7 +121,7 @@ func (f *Forest) treeFind(id storage.TreeID, key *storage.Key, value []byte) boo
 		if at == len(r.tables) || r.tables[at].KeyMin.Compare(key) > 0 {
 			continue
 		}
-		if t.spec.Filter && !table.FilterHas(f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape), hash) {
+		if t.spec.Filter && !filter.Has(f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape)) {
 			continue
 		}
 		if found, tombstone := f.tableFind(t, &r.tables[at], key, value); found {

@@ -53,7 +53,7 @@ func (q *warmQueue) push(k warmKey) {
 
 // WarmAccount implements accounting.Warmer.
 func (f *Forest) WarmAccount(id accounting.U128) {
-	if _, ok := f.cache.findID(id, hashID(id)); !ok {
+	if f.cache.findID(id, hashID(id)) == noEntry {
 		f.warmBegin(warmKey{id: id, kind: warmAccount})
 	}
 }
@@ -147,9 +147,9 @@ func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {
 func (f *Forest) treeTry(id storage.TreeID, key *storage.Key, value []byte) (found, complete bool) {
 	t := &f.trees[id]
 	k := fenceOf(key)
-	hash := uint64(0)
+	var filter table.FilterKey
 	if t.spec.Filter {
-		hash = table.FilterHash(key)
+		filter = table.FilterKeyOf(key)
 	}
 	for i := len(t.ordered) - 1; i >= 0; i-- {
 		r := t.ordered[i]
@@ -161,7 +161,7 @@ func (f *Forest) treeTry(id storage.TreeID, key *storage.Key, value []byte) (fou
 			continue
 		}
 		tab := &r.tables[at]
-		if t.spec.Filter && !table.FilterHas(f.filters.of(r.filters[at], tab.Entries, &t.shape), hash) {
+		if t.spec.Filter && !filter.Has(f.filters.of(r.filters[at], tab.Entries, &t.shape)) {
 			continue
 		}
 		header, ok := f.grid.Try(tab.Ref, 0)

@@ -20,6 +20,9 @@ var filterSalts = [8]uint32{
 	0x9e3779b1, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f, 0x165667b1, 0xd3a2646d, 0xfd7046c5, 0xb55a4f09,
 }
 
+// filterPairs: words are read and written two at a time.
+const filterPairs = len(filterSalts) / 2
+
 // FilterBytes is the size of the filter of a table with so many entries; 0 if the tree has none.
 func (s *Shape) FilterBytes(entries uint32) uint32 {
 	if !s.filter {
@@ -39,8 +42,36 @@ func (s *Shape) filterPages(entries uint32) uint32 {
 	return (s.FilterBytes(entries) + s.Geometry.PageBytes - 1) / s.Geometry.PageBytes
 }
 
-// FilterHash is a key's hash for FilterHas: the same for all tables, so it is computed once per key.
-func FilterHash(key *storage.Key) uint64 { return filterHash(key[:filterKeyBytes]) }
+// FilterKey is a key as filters see it: the same for all tables, so it is made once per key.
+type FilterKey struct {
+	hash  uint64
+	masks [filterPairs]uint64
+}
+
+// FilterKeyOf makes it.
+func FilterKeyOf(key *storage.Key) (k FilterKey) {
+	k.hash = filterHash(key[:filterKeyBytes])
+	for pair := range k.masks {
+		k.masks[pair] = filterMask(uint32(k.hash), pair)
+	}
+	return k
+}
+
+// Bucket is the part of a filter that tells of the key. filter: FilterBytes of its table's entries.
+func (k *FilterKey) Bucket(filter []byte) []byte { return filterBucket(filter, k.hash) }
+
+// In tells whether a table, of whose filter bucket is the key's, may hold the key.
+func (k *FilterKey) In(bucket []byte) bool {
+	words := (*[filterBucketBytes]byte)(bucket)
+	missing := k.masks[0] &^ binary.LittleEndian.Uint64(words[0:])
+	missing |= k.masks[1] &^ binary.LittleEndian.Uint64(words[8:])
+	missing |= k.masks[2] &^ binary.LittleEndian.Uint64(words[16:])
+	missing |= k.masks[3] &^ binary.LittleEndian.Uint64(words[24:])
+	return missing == 0
+}
+
+// Has is both in one.
+func (k *FilterKey) Has(filter []byte) bool { return k.In(k.Bucket(filter)) }
 
 // filterKeyBytes: only trees of ids have filters.
 const filterKeyBytes = 16
@@ -66,19 +97,9 @@ func filterMask(low uint32, pair int) uint64 {
 	return 1<<(low*filterSalts[2*pair]>>27) | 1<<(32+low*filterSalts[2*pair+1]>>27)
 }
 
-// FilterHas tells whether a table may hold the key with this hash. filter is its filter: FilterBytes of its entries.
-func FilterHas(filter []byte, hash uint64) bool {
-	bucket, low := filterBucket(filter, hash), uint32(hash)
-	missing := uint64(0)
-	for pair := range len(filterSalts) / 2 {
-		missing |= filterMask(low, pair) &^ binary.LittleEndian.Uint64(bucket[pair*8:])
-	}
-	return missing == 0
-}
-
 func filterAdd(filter []byte, hash uint64) {
 	bucket, low := filterBucket(filter, hash), uint32(hash)
-	for pair := range len(filterSalts) / 2 {
+	for pair := range filterPairs {
 		words := bucket[pair*8 : pair*8+8]
 		binary.LittleEndian.PutUint64(words, binary.LittleEndian.Uint64(words)|filterMask(low, pair))
 	}
