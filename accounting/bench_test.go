@@ -63,9 +63,10 @@ func (s *flatStore) TransferRead(ordinal accounting.TransferOrdinal, transfer *a
 	*transfer = row.Transfer
 	return row.DebitOrdinal, row.CreditOrdinal
 }
-func (s *flatStore) TransferAppend(row *accounting.TransferRow) accounting.TransferOrdinal {
+func (s *flatStore) TransferRow() *accounting.TransferRow { return &s.transfers[s.count] }
+func (s *flatStore) TransferAppend() accounting.TransferOrdinal {
 	at := s.count
-	s.transfers[at] = *row
+	row := &s.transfers[at]
 	s.statuses[at] = accounting.PendingNone
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		s.statuses[at] = accounting.PendingOpen

@@ -85,7 +85,8 @@ func (m *Machine) createResolving(eventTime uint64, transfer *Transfer) (Transfe
 		assert.That(!overflowsCredits, "posting cannot overflow the credits, pending and posted fit together")
 		status = PendingPosted
 	}
-	m.row.Transfer = Transfer{
+	row := m.store.TransferRow()
+	row.Transfer = Transfer{
 		ID:              transfer.ID,
 		DebitAccountID:  pending.DebitAccountID,
 		CreditAccountID: pending.CreditAccountID,
@@ -99,7 +100,7 @@ func (m *Machine) createResolving(eventTime uint64, transfer *Transfer) (Transfe
 		Flags:           transfer.Flags,
 		Timestamp:       timestamp,
 	}
-	m.appendRow(debitOrdinal, creditOrdinal)
+	m.appendRow(row, debitOrdinal, creditOrdinal)
 	m.store.PendingWrite(pendingOrdinal, status)
 	if pending.Timeout > 0 {
 		m.store.ExpiryRemove(expiresAtNs, pendingOrdinal)

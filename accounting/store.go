@@ -2,7 +2,7 @@ package accounting
 
 // Store is what the rules ask of the state. It is called by one thread, in log order.
 //
-// Values are copied in and out, so no pointer into a cache can go stale. A call may suspend the caller until a page
+// Values are copied in and out, so no pointer into a cache can go stale (but a new row is written where it stays). A call may suspend the caller until a page
 // has been read (the apply stage runs the rules on a coroutine); for the rules it always returns with the answer. A call
 // after ChainOpen is undone by ChainRollback, without a trace: ordinals, maxima and order of rows included.
 type Store interface {
@@ -20,8 +20,11 @@ type Store interface {
 	TransferFind(id U128) (TransferOrdinal, TransferState)
 	// TransferRead fills transfer with a stored transfer and returns its accounts.
 	TransferRead(ordinal TransferOrdinal, transfer *Transfer) (debit, credit AccountOrdinal)
-	// TransferAppend stores a new transfer; its timestamp is above TransferStampMax. A pending one gets PendingOpen.
-	TransferAppend(row *TransferRow) TransferOrdinal
+	// TransferRow returns the place of the next new transfer, to be filled as a whole: it may hold anything. TransferAppend stores what
+	// was filled in; its timestamp is above TransferStampMax. A pending one gets PendingOpen. No other call may come
+	// between the two but those of AccountWrite.
+	TransferRow() *TransferRow
+	TransferAppend() TransferOrdinal
 	// TransferKill burns an id that is absent. It is never called inside a chain.
 	TransferKill(id U128)
 

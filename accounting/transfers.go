@@ -167,10 +167,11 @@ func (m *Machine) createRegular(eventTime uint64, transfer *Transfer) (TransferS
 	if transfer.Flags&TransferClosingCredit != 0 {
 		credit.Flags |= AccountClosed
 	}
-	m.row.Transfer = *transfer
-	m.row.Transfer.Amount = amount
-	m.row.Transfer.Timestamp = timestamp
-	ordinal := m.appendRow(debitOrdinal, creditOrdinal)
+	row := m.store.TransferRow()
+	row.Transfer = *transfer
+	row.Transfer.Amount = amount
+	row.Transfer.Timestamp = timestamp
+	ordinal := m.appendRow(row, debitOrdinal, creditOrdinal)
 	if transfer.Timeout > 0 {
 		m.store.ExpiryAdd(expiresAtNs, ordinal)
 		m.nextPulse = min(m.nextPulse, expiresAtNs)
@@ -178,15 +179,15 @@ func (m *Machine) createRegular(eventTime uint64, transfer *Transfer) (TransferS
 	return TransferStatusCreated, timestamp
 }
 
-// appendRow stores m.row.Transfer, and its accounts as they now are in m.debit and m.credit.
-func (m *Machine) appendRow(debitOrdinal, creditOrdinal AccountOrdinal) TransferOrdinal {
-	m.row.DebitOrdinal = debitOrdinal
-	m.row.CreditOrdinal = creditOrdinal
-	balancesOf(&m.row.DebitAfter, &m.debit)
-	balancesOf(&m.row.CreditAfter, &m.credit)
+// appendRow stores the transfer in row, which is the store's, and its accounts as they now are in m.debit and m.credit.
+func (m *Machine) appendRow(row *TransferRow, debitOrdinal, creditOrdinal AccountOrdinal) TransferOrdinal {
+	row.DebitOrdinal = debitOrdinal
+	row.CreditOrdinal = creditOrdinal
+	balancesOf(&row.DebitAfter, &m.debit)
+	balancesOf(&row.CreditAfter, &m.credit)
 	m.store.AccountWrite(debitOrdinal, &m.debit)
 	m.store.AccountWrite(creditOrdinal, &m.credit)
-	return m.store.TransferAppend(&m.row)
+	return m.store.TransferAppend()
 }
 
 func balancesOf(balances *Balances, account *Account) {

@@ -10,6 +10,7 @@ type Store struct {
 	accounts       []accounting.Account // by ordinal, so also by timestamp
 	accountsByID   map[accounting.U128]accounting.AccountOrdinal
 	transfers      []accounting.TransferRow // by ordinal, so also by timestamp
+	row            accounting.TransferRow   // the next one
 	statuses       []accounting.PendingStatus
 	transfersByID  map[accounting.U128]accounting.TransferOrdinal
 	dead           map[accounting.U128]struct{}
@@ -92,15 +93,17 @@ func (s *Store) TransferRead(ordinal accounting.TransferOrdinal, transfer *accou
 	return row.DebitOrdinal, row.CreditOrdinal
 }
 
-func (s *Store) TransferAppend(row *accounting.TransferRow) accounting.TransferOrdinal {
-	transfer := &row.Transfer
+func (s *Store) TransferRow() *accounting.TransferRow { return &s.row }
+
+func (s *Store) TransferAppend() accounting.TransferOrdinal {
+	transfer := &s.row.Transfer
 	assert.That(transfer.Timestamp > s.TransferStampMax(), "transfers arrive in order of timestamps")
 	ordinal := accounting.TransferOrdinal(len(s.transfers))
 	status := accounting.PendingNone
 	if transfer.Flags&accounting.TransferPending != 0 {
 		status = accounting.PendingOpen
 	}
-	s.transfers = append(s.transfers, *row)
+	s.transfers = append(s.transfers, s.row)
 	s.statuses = append(s.statuses, status)
 	s.transfersByID[transfer.ID] = ordinal
 	assert.Equal(len(s.transfersByID), len(s.transfers), "a new transfer has a new id: ids")

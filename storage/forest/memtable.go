@@ -63,10 +63,11 @@ type indexList struct {
 // valueList lists the rows that have a value in one indexed field, with the value beside, in the array of its width: a flush
 // goes through these and leaves the rows, 272 bytes each, alone.
 type valueList struct {
-	indexList
-	narrow  []uint32
-	numbers []uint64
-	wide    []accounting.U128
+	indexList      // the rows; only with gaps
+	gaps      bool // some row has no value, so which have one is noted; without, entry i is of row i
+	narrow    []uint32
+	numbers   []uint64
+	wide      []accounting.U128
 }
 
 // valueLists are those of all indexed fields.
@@ -134,6 +135,34 @@ func (l *valueList) addNumber(index uint32, value uint64) {
 func (l *valueList) addWide(index uint32, value accounting.U128) {
 	l.wide[l.count] = value
 	l.add(index)
+}
+
+// add notes a row's value, which is in its array already.
+func (l *valueList) add(index uint32) {
+	if !l.gaps {
+		if index == l.count {
+			l.count++
+			return
+		}
+		l.noteGaps()
+	}
+	l.indexList.add(index)
+}
+
+func (l *valueList) noteGaps() {
+	l.gaps = true
+	for i := range l.indexes[:l.count] {
+		l.indexes[i] = uint32(i)
+	}
+}
+
+// seal makes the lists complete for their flush; rows is how many there are.
+func (l *valueLists) seal(rows uint32) {
+	for i := range l {
+		if list := &l[i]; list.count < rows && !list.gaps {
+			list.noteGaps()
+		}
+	}
 }
 
 func (l *indexList) add(index uint32) {
@@ -258,6 +287,7 @@ func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounti
 	m.removesWarmed = [2]uint32{}
 	for i := range m.fields {
 		m.fields[i].count, m.accountFields[i].count = 0, 0
+		m.fields[i].gaps, m.accountFields[i].gaps = false, false
 	}
 	m.transferStampFirst, m.accountStampFirst = transferStamp, accountStamp
 }
@@ -269,6 +299,8 @@ func (m *memtable) rowsAll() uint32 {
 
 // seal prepares the memtable for its flush.
 func (m *memtable) seal() {
+	m.fields.seal(m.rowsCount)
+	m.accountFields.seal(m.createdCount)
 	m.addsLive.count = 0
 	for i := range m.addsCount {
 		if !m.adds[i].Removed {

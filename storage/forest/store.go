@@ -249,16 +249,19 @@ func (f *Forest) TransferRead(ordinal accounting.TransferOrdinal, transfer *acco
 	return f.logReadTransfer(ordinal, transfer)
 }
 
+// TransferRow implements accounting.Store.
+func (f *Forest) TransferRow() *accounting.TransferRow { return &f.filling.rows[f.filling.rowsCount] }
+
 // TransferAppend implements accounting.Store.
-func (f *Forest) TransferAppend(row *accounting.TransferRow) accounting.TransferOrdinal {
+func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 	m := f.filling
+	row := &m.rows[m.rowsCount]
 	assert.That(row.Transfer.Timestamp > m.transferStampMax(), "transfers come in order of timestamps")
 	index := m.rowsCount
 	ordinal := m.transfersFirst + accounting.TransferOrdinal(index)
 	if ordinal >= accounting.TransferOrdinalMax {
 		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
 	}
-	m.rows[index] = *row
 	m.rowsCount++
 	m.ids.insert(hashID(row.Transfer.ID), index)
 	m.rowIDs[index] = row.Transfer.ID

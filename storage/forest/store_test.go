@@ -93,7 +93,8 @@ func (p *twins) transfer() {
 	if r.IntN(4) == 0 {
 		t.Flags |= accounting.TransferPending
 	}
-	got, want := p.w.forest.TransferAppend(&row), p.plain.TransferAppend(&row)
+	*p.w.forest.TransferRow(), *p.plain.TransferRow() = row, row
+	got, want := p.w.forest.TransferAppend(), p.plain.TransferAppend()
 	if got != want {
 		p.t.Fatalf("transfer %d, want %d", got, want)
 	}
