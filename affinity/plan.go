@@ -39,6 +39,12 @@ const (
 	// end of a bar, at which apply leaves its core, waits half as long.
 	compactWorkersUnpinned = 2
 
+	// sliceNs is the time slice of a stage thread, sliceCompactNs that of compaction, which is never in a hurry. Whoever has a shorter
+	// one, as all others have, runs at once when it wakes, and no less of the core is ours for it. Among these are the kernel's
+	// workers that finish our durable writes: without, one waits for a core that a stage is busy on for up to two ticks, 8 ms.
+	sliceNs        = 10_000_000
+	sliceCompactNs = 100_000_000
+
 	// goSpareThreads are for the runtime and the admin endpoint, beside one P per stage thread.
 	goSpareThreads = 2
 )

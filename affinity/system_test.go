@@ -128,6 +128,34 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// Goal: a thread of the plan asks for its time slice, compaction for the longest one; a policy that the operator chose stays.
+func TestSlice(t *testing.T) {
+	for _, test := range []struct {
+		stage  Stage
+		wantNs uint64
+	}{{Journal, sliceNs}, {Compact, sliceCompactNs}} {
+		onThread(t, Thread{Stages: []Stage{test.stage}}, func() {
+			attributes, err := unix.SchedGetAttr(0, 0)
+			// Kernels that do not know slices tell 0.
+			if err != nil || attributes.Runtime != test.wantNs && attributes.Runtime != 0 {
+				t.Errorf("%v: slice of %d ns, %v; want %d", test.stage, attributes.Runtime, err, test.wantNs)
+			}
+		})
+	}
+	onThread(t, Thread{Stages: []Stage{Journal}}, func() {
+		idle := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}
+		if err := unix.SchedSetAttr(0, &idle, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := SetSlice(sliceNs); err != nil {
+			t.Error(err)
+		}
+		if attributes, err := unix.SchedGetAttr(0, 0); err != nil || attributes.Policy != unix.SCHED_IDLE {
+			t.Errorf("%+v, %v", attributes, err)
+		}
+	})
+}
+
 // Goal: refusals of the kernel come back as one error that names size and reason.
 func TestMemoryRefused(t *testing.T) {
 	data := mapped(t, 8192)

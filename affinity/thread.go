@@ -47,8 +47,24 @@ func SetThreadName(name string) error {
 	return prctlName(pointer)
 }
 
+// SetSlice asks for a time slice of sliceNs for the calling thread, from 0.1 to 100 ms. Kernels before 6.12 take no notice.
+func SetSlice(sliceNs uint64) error {
+	attributes, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return fmt.Errorf("cannot read how a thread is scheduled: %w", err)
+	}
+	if attributes.Policy != unix.SCHED_NORMAL && attributes.Policy != unix.SCHED_BATCH {
+		return nil // the operator has chosen something else
+	}
+	attributes.Runtime = sliceNs
+	if err := unix.SchedSetAttr(0, attributes, 0); err != nil {
+		return fmt.Errorf("cannot set the time slice of a thread: %w", err)
+	}
+	return nil
+}
+
 // Enter locks the calling goroutine to its thread for ever and gives that thread the place that the plan has for
-// it: name and cores.
+// it: name, cores and time slice.
 //
 // error: everything that the kernel refused, for the caller to log; the thread works all the same, elsewhere.
 func (t *Thread) Enter() error {
@@ -57,5 +73,9 @@ func (t *Thread) Enter() error {
 	if !t.Cores.IsEmpty() {
 		err = errors.Join(err, PinThread(t.Cores))
 	}
-	return err
+	slice := uint64(sliceNs)
+	if t.Stages[0] == Compact {
+		slice = sliceCompactNs
+	}
+	return errors.Join(err, SetSlice(slice))
 }
