@@ -86,6 +86,9 @@ type Network interface {
 	Connect(peer [18]byte) (connection ConnectionID, ok bool)
 	// Receive queues one receive of 1..len(buffer) bytes.
 	Receive(connection ConnectionID, buffer []byte)
+	// ReceiveAll is Receive for bytes that the caller knows to come: a port that can waits until buffer is full. Fewer may be
+	// delivered all the same.
+	ReceiveAll(connection ConnectionID, buffer []byte)
 	// Send queues buffer.
 	Send(connection ConnectionID, buffer []byte)
 	// Close ends the connection. Outstanding operations are cancelled without events of their own, events of it that were

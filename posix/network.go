@@ -148,6 +148,9 @@ func (n *Network) Receive(id ports.ConnectionID, buffer []byte) {
 	}
 }
 
+// ReceiveAll implements ports.Network.
+func (n *Network) ReceiveAll(id ports.ConnectionID, buffer []byte) { n.Receive(id, buffer) }
+
 // Send implements ports.Network.
 func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
 	c := &n.connections[id]

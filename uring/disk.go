@@ -158,6 +158,7 @@ func (d *Disk) flush() {
 		for slot := c.first; slot != none; slot = d.operations[slot].next {
 			d.submit(slot)
 			c.inKernel++
+			d.thread.disksCount++
 		}
 	}
 }
@@ -195,6 +196,7 @@ func (d *Disk) complete(_ uint8, slot uint32, result int32, _ uint32) {
 	c := &d.chains[o.chain]
 	assert.That(c.inKernel > 0, "an operation that completes was submitted")
 	c.inKernel--
+	d.thread.disksCount--
 	isFirst := slot == c.first
 	switch {
 	case o.isVoid:

@@ -4,8 +4,10 @@
 //	                                            ^                                       | one io_uring_enter
 //	                                            +---complete, by user data--- completion queue
 //
-// A turn costs at most one system call: submissions and the collection of completions share it, and there is none at all if
-// nothing is to be submitted and the ring's flag word announces nothing. Wait is the same call with a time limit; a read of
+// Submissions and the collection of completions share a system call, and there is none at all if
+// nothing is to be submitted and the ring's flag word announces nothing. A turn makes at most one, but for many sends
+// behind a write of the log: they go in portions, so that the next write of its chain begins between two of them. A receive waits for the
+// next call that has another reason. Wait is the same call with a time limit; a read of
 // the parker's eventfd is kept armed, so that a wake is a completion like any other. The first part of a wait, waitBriefNs, is
 // hidden from Go's runtime, which then neither gives our P away nor has to find us another; only what is longer is a second call.
 //

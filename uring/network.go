@@ -45,6 +45,7 @@ type connection struct {
 
 	receiveAddress uintptr
 	receiveBytes   uint32
+	receiveFlags   uint32
 	sendAddress    uintptr
 	sendBytes      uint32
 	sentBytes      uint32
@@ -119,12 +120,19 @@ func (n *Network) take(state connectionState) (id ports.ConnectionID, c *connect
 }
 
 // Receive implements ports.Network.
-func (n *Network) Receive(id ports.ConnectionID, buffer []byte) {
+func (n *Network) Receive(id ports.ConnectionID, buffer []byte) { n.receive(id, buffer, 0) }
+
+// ReceiveAll implements ports.Network: the kernel goes on by itself until buffer is full or the stream ends.
+func (n *Network) ReceiveAll(id ports.ConnectionID, buffer []byte) {
+	n.receive(id, buffer, unix.MSG_WAITALL)
+}
+
+func (n *Network) receive(id ports.ConnectionID, buffer []byte, flags uint32) {
 	c := &n.connections[id]
 	assert.That(c.state == connectionOpen, "a connection that receives is open")
 	assert.That(!c.isReceiving, "one receive per connection")
 	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a receive has room")
-	c.isReceiving, c.receiveAddress, c.receiveBytes = true, address(buffer), uint32(len(buffer))
+	c.isReceiving, c.receiveAddress, c.receiveBytes, c.receiveFlags = true, address(buffer), uint32(len(buffer)), flags
 	n.push(kindReceive, id, c)
 }
 
@@ -200,6 +208,8 @@ func (n *Network) flush() {
 func (n *Network) submit(kind uint8, id ports.ConnectionID, c *connection) {
 	entry := n.thread.entry(n.port, kind, uint32(id))
 	entry.Fd = int32(c.fd)
+	n.thread.isUrgent = n.thread.isUrgent || kind != kindReceive
+	n.thread.isSending = n.thread.isSending || kind == kindSend
 	switch kind {
 	case kindConnect:
 		entry.OpCode = giouring.OpConnect
@@ -209,6 +219,7 @@ func (n *Network) submit(kind uint8, id ports.ConnectionID, c *connection) {
 		entry.OpCode = giouring.OpRecv
 		entry.Addr = uint64(c.receiveAddress)
 		entry.Len = c.receiveBytes
+		entry.OpcodeFlags = c.receiveFlags
 		if c.isDrained {
 			entry.IoPrio = giouring.RecvsendPollFirst // a try would find nothing: the client waits for its reply
 		}

@@ -131,11 +131,12 @@ type enterArguments struct {
 	timeout         uint64 // address
 }
 
-// enter publishes the entries that were filled in, submits them and collects completions. With arguments it waits for one of them.
+// enter publishes the entries that were filled in, submits the first submitCount of them and collects completions. With arguments it
+// waits for one.
 //
 // isBrief: the runtime is not told. Telling it costs more than most enters take: it notices a call of 20 µs, gives our P away, and the
 // return has to find another. But a stop of the world waits for us, so the caller says that this returns soon.
-func (r *ring) enter(arguments *enterArguments, isBrief bool) error {
+func (r *ring) enter(arguments *enterArguments, submitCount int, isBrief bool) error {
 	left := r.SQReady()
 	atomic.StoreUint32(r.tail, atomic.LoadUint32(r.head)+left)
 	system := syscall.Syscall6
@@ -146,7 +147,7 @@ func (r *ring) enter(arguments *enterArguments, isBrief bool) error {
 	if isBrief {
 		system = syscall.RawSyscall6
 	}
-	_, _, errno := system(unix.SYS_IO_URING_ENTER, uintptr(r.RingFd()), uintptr(left), waitCount, flags,
+	_, _, errno := system(unix.SYS_IO_URING_ENTER, uintptr(r.RingFd()), uintptr(submitCount), waitCount, flags,
 		uintptr(unsafe.Pointer(arguments)), argumentsBytes)
 	if errno != 0 {
 		return errno

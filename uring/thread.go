@@ -20,6 +20,12 @@ const (
 	wakePort  = 255 // in place of a port's index: the parker's eventfd
 	closePort = 254 // the cancellation of everything, in Close
 	closeWait = 5 * time.Second
+	// idleTurnsMax is how many turns without a completion a receive may wait for an enter that has more to do. A thread that waits
+	// gets there sooner, one that spins does not notice.
+	idleTurnsMax = 8
+	// portionMax is how many entries one enter takes while a disk works: a send needs some 10 µs, and the kernel begins the next
+	// operation of a chain only between enters.
+	portionMax = 4
 	// waitBriefNs is how long a stop of the world may have to wait for us.
 	waitBriefNs = 500_000
 )
@@ -62,6 +68,11 @@ type Thread struct {
 	turnsCount  uint64
 	completions [completionsTurnMax]*giouring.CompletionQueueEvent
 	queued      []*giouring.SubmissionQueueEntry // filled in since the kernel last took some, in order
+	disksQueued int                              // of them, those up to the last one of a disk
+	disksCount  uint32                           // operations of disks in the kernel
+	isUrgent    bool                             // queued holds more than receives
+	isSending   bool                             // queued holds sends
+	idleTurns   uint32                           // since the last completion
 
 	syscalls atomic.Uint64
 }
@@ -120,13 +131,38 @@ func (t *Thread) Turn() (completionsCount int) {
 	assert.That(t.started && !t.closed, "a turn is taken between Start and Close")
 	t.turnsCount++
 	t.flush()
-	if len(t.queued) > 0 || t.ring.announces() {
-		t.countSyscall()
-		t.entered(t.ring.enter(nil, true))
-	}
+	t.submit()
 	completionsCount = t.collect()
 	t.isAfterWait = false
+	t.idleTurns++
+	if completionsCount > 0 {
+		t.idleTurns = 0
+	}
 	return completionsCount
+}
+
+// submit makes the system calls of a turn: what is queued goes to the kernel, and the kernel works off what it has announced.
+// A receive can wait for the next enter that has another reason, at most a few turns: its message is seldom there already.
+func (t *Thread) submit() {
+	if !t.ring.announces() && (len(t.queued) == 0 || !t.isUrgent && t.idleTurns < idleTurnsMax) {
+		return
+	}
+	for {
+		before := len(t.queued)
+		portion := before
+		switch {
+		case !t.isSending:
+		case t.disksQueued > 0:
+			portion = t.disksQueued // the log does not wait for the replies behind it
+		case t.disksCount > 0:
+			portion = min(before, portionMax)
+		}
+		t.countSyscall()
+		t.entered(t.ring.enter(nil, portion, true))
+		if len(t.queued) == 0 || len(t.queued) == before {
+			return
+		}
+	}
 }
 
 // Wait implements ports.Thread.
@@ -154,7 +190,7 @@ func (t *Thread) enterAndWait(timeoutNs uint64, isBrief bool) error {
 	t.kernel.timeout = syscall.NsecToTimespec(int64(min(timeoutNs, ports.WaitNsMax)))
 	t.kernel.arguments = enterArguments{timeout: uint64(uintptr(unsafe.Pointer(&t.kernel.timeout)))}
 	t.countSyscall()
-	err := t.ring.enter(&t.kernel.arguments, isBrief)
+	err := t.ring.enter(&t.kernel.arguments, len(t.queued), isBrief)
 	t.entered(err)
 	return err
 }
@@ -170,11 +206,15 @@ func (t *Thread) flush() {
 			t.wakeArmed = true
 		}
 	}
+	before := len(t.queued)
 	// Disks before networks: a write of the log takes longest and waits for nobody, while every send costs some microseconds.
 	for _, p := range t.ports {
 		if disk, ok := p.(*Disk); ok {
 			disk.flush()
 		}
+	}
+	if len(t.queued) > before {
+		t.disksQueued, t.isUrgent = len(t.queued), true
 	}
 	for _, p := range t.ports {
 		if network, ok := p.(*Network); ok {
@@ -212,7 +252,7 @@ func (t *Thread) entered(err error) {
 		t.keepLeft(left)
 		return
 	}
-	t.queued = t.queued[:0]
+	t.queued, t.disksQueued, t.isUrgent, t.isSending = t.queued[:0], 0, false, false
 }
 
 // keepLeft deals with an enter that took only the first entries, leaving the last left ones.
@@ -232,7 +272,7 @@ func (t *Thread) keepLeft(left int) {
 		*entry = giouring.SubmissionQueueEntry{OpCode: giouring.OpNop, UserData: entry.UserData}
 	}
 	copy(t.queued, t.queued[taken:])
-	t.queued = t.queued[:left]
+	t.queued, t.disksQueued = t.queued[:left], max(0, t.disksQueued-taken)
 }
 
 // collect hands completions to their ports.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +18,7 @@ import (
 
 	"ledger/arena"
 	"ledger/ports"
+	"ledger/posix"
 )
 
 const sectorBytes = 4096
@@ -253,6 +256,73 @@ func TestSyscallCount(t *testing.T) {
 			t.Fatalf("a wait made %d system calls, want a brief one and a long one at most", count)
 		}
 	}
+}
+
+// Goal: a receive causes no system call of its own while other turns are to be expected, and is not forgotten either; sends behind a
+// write go in portions, after it.
+func TestPortions(t *testing.T) {
+	const connectionsCount = 10
+	thread, memory := newThread(t)
+	listenerFd, port, err := posix.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(listenerFd)
+	disk, network := thread.Disk(tempFile(t), 8), thread.Network(listenerFd, connectionsCount)
+	start(t, thread)
+	until := func(kind ports.NetworkEventKind, count int) {
+		t.Helper()
+		var events [connectionsCount]ports.NetworkEvent
+		for end := time.Now().Add(10 * time.Second); count > 0; {
+			if time.Now().After(end) {
+				t.Fatalf("%d events of kind %d are missing", count, kind)
+			}
+			if thread.Turn() == 0 {
+				thread.Wait(10_000_000)
+			}
+			for _, event := range events[:network.Poll(events[:])] {
+				if event.Kind == kind {
+					count--
+				}
+			}
+		}
+	}
+	for range connectionsCount {
+		peer, err := net.Dial("tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+	}
+	until(ports.NetworkAccepted, connectionsCount)
+
+	data := memory.Bytes(sectorBytes, sectorBytes, "test")
+	network.Receive(0, data)
+	thread.idleTurns = 0
+	before := thread.SyscallCount()
+	for range idleTurnsMax {
+		thread.Turn()
+	}
+	if count := thread.SyscallCount() - before; count != 0 {
+		t.Errorf("a receive alone caused %d system calls at once, want 0", count)
+	}
+	thread.Turn()
+	if count := thread.SyscallCount() - before; count != 1 || len(thread.queued) != 0 {
+		t.Errorf("then it caused %d system calls, and %d entries wait, want 1 and 0", count, len(thread.queued))
+	}
+
+	disk.Write(1, 0, data, ports.WriteLinked|ports.WriteDurable)
+	disk.Write(2, 0, data, ports.WriteDurable)
+	for id := range ports.ConnectionID(connectionsCount) {
+		network.Send(id, data)
+	}
+	before = thread.SyscallCount()
+	thread.Turn()
+	if count, want := thread.SyscallCount()-before, uint64(1+(connectionsCount+portionMax-1)/portionMax); count != want {
+		t.Errorf("a chain of writes and %d sends made %d system calls, want %d", connectionsCount, count, want)
+	}
+	until(ports.NetworkSent, connectionsCount)
+	results(t, thread, disk, 2)
 }
 
 // Goal: a thread that was never started closes, and one that ran on another OS thread is our own mistake, loudly.

@@ -110,6 +110,46 @@ func testNetworkSplitFrames(t *testing.T, backend Backend) {
 	}
 }
 
+// Goal: a receive of bytes that are known to come delivers them in order and none behind them, in one piece or several; the end of the
+// stream in their middle is told after what had come.
+func testNetworkReceiveAll(t *testing.T, backend Backend) {
+	h, network, id, peer := pair(t, backend)
+	stream := h.bytes(300_000, 3)
+	go func() {
+		for rest := stream; len(rest) > 0; rest = rest[min(50_000, len(rest)):] {
+			if _, err := peer.Write(rest[:min(50_000, len(rest))]); err != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+		_ = peer.CloseWrite()
+	}()
+	buffer := h.bytes(len(stream)+1000, 0)
+	receive := func(end, at int) int {
+		for at < end {
+			network.ReceiveAll(id, buffer[at:end])
+			received := h.event(network, ports.NetworkReceived)
+			if received.Bytes == 0 {
+				return at
+			}
+			if received.Bytes < 0 || at+int(received.Bytes) > end {
+				t.Fatalf("received %d at %d of %d", received.Bytes, at, end)
+			}
+			at += int(received.Bytes)
+		}
+		return at
+	}
+	for at, size := 0, 1; at < len(stream)-40_000; size = size*7 + 11 {
+		at = receive(min(at+size, len(stream)-40_000), at)
+	}
+	if at := receive(len(buffer), len(stream)-40_000); at != len(stream) {
+		t.Errorf("the stream ended after %d bytes, want %d", at, len(stream))
+	}
+	if !bytes.Equal(buffer[:len(stream)], stream) {
+		t.Error("the stream arrived changed")
+	}
+}
+
 // Goal: the end of the peer's stream is a receive of 0 bytes, after what it had sent; then the id can be used again.
 func testNetworkPeerCloses(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)

@@ -46,6 +46,7 @@ func Run(t *testing.T, backend Backend) {
 		{"TwoDisks", testTwoDisks},
 		{"NetworkEcho", testNetworkEcho},
 		{"NetworkSplitFrames", testNetworkSplitFrames},
+		{"NetworkReceiveAll", testNetworkReceiveAll},
 		{"NetworkPeerCloses", testNetworkPeerCloses},
 		{"NetworkPeerResets", testNetworkPeerResets},
 		{"NetworkCloseWhileBusy", testNetworkCloseWhileBusy},

@@ -49,6 +49,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		switch a.Kind {
 		case NetworkReceive:
 			d.network.Receive(a.Connection, a.Buffer)
+		case NetworkReceiveAll:
+			d.network.ReceiveAll(a.Connection, a.Buffer)
 		case NetworkSend:
 			d.network.Send(a.Connection, a.Buffer)
 		case NetworkClose:

@@ -74,6 +74,8 @@ func (n *fakeNetwork) Receive(id ports.ConnectionID, buffer []byte) {
 	c.receive = buffer
 }
 
+func (n *fakeNetwork) ReceiveAll(id ports.ConnectionID, buffer []byte) { n.Receive(id, buffer) }
+
 func (n *fakeNetwork) Send(id ports.ConnectionID, buffer []byte) {
 	c := &n.connections[id]
 	if !c.open || c.send != nil || len(buffer) == 0 {

@@ -53,6 +53,7 @@ type NetworkActionKind uint8
 // What the driver does with the port.
 const (
 	NetworkReceive NetworkActionKind = iota + 1
+	NetworkReceiveAll
 	NetworkSend
 	NetworkClose
 )
@@ -268,6 +269,11 @@ func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 	}
 	assert.Below(c.end, uint32(len(bytes)), "bytes of an incomplete message")
 	c.receiving = true
+	if c.headerRight {
+		// Its length is known: the rest of it comes at once. What follows a large message is seldom there yet.
+		out.Network = append(out.Network, NetworkAction{NetworkReceiveAll, ports.ConnectionID(index), bytes[c.end:c.messageBytes]})
+		return
+	}
 	out.Network = append(out.Network, NetworkAction{NetworkReceive, ports.ConnectionID(index), bytes[c.end:]})
 }
 
