@@ -284,13 +284,47 @@ func (r *reader) balances(row *accounting.TransferRow, b *before) {
 	}
 }
 
-// skipBalances passes over them.
+// skip passes over a row. It advances b.
+func (r *reader) skip(b *before) {
+	b.timestamp += r.varint()
+	word := binary.LittleEndian.Uint32(r.page[r.at:])
+	r.at += 4
+	if word>>bitIDDelta&1 != 0 {
+		distance := unzigzag(r.varint())
+		b.id, _ = b.id.Add(wire.U128{Lo: uint64(distance), Hi: uint64(distance >> 63)})
+	} else {
+		b.id = r.trimmed128(16)
+	}
+	switch word >> bitPending & 3 {
+	case pendingWhole:
+		r.at += 16
+	case pendingDelta:
+		r.varint()
+	}
+	r.at += int(word>>bitDebit&3 + 1 + word>>bitCredit&3 + 1 + word>>bitAmount&31 + word>>bitUser128&31 + word>>bitUser64&15 + word>>bitUser32&7 + word>>bitCode&3)
+	if word>>bitTimeout&1 != 0 {
+		r.varint()
+	}
+	if word>>bitLedgerSame&1 == 0 {
+		b.ledger = uint32(r.varint())
+	}
+	if word>>bitFlags&1 != 0 {
+		r.varint()
+	}
+	if word>>bitDebitFlags&1 == 0 {
+		b.debitFlags = accounting.AccountFlags(r.varint())
+	}
+	if word>>bitCreditFlags&1 == 0 {
+		b.creditFlags = accounting.AccountFlags(r.varint())
+	}
+	r.skipBalances()
+}
+
+// skipBalances passes over a row's balances.
 func (r *reader) skipBalances() {
 	present := bits.OnesCount8(r.page[r.at])
 	r.at++
-	lengths := r.trimmed((present + 1) / 2)
-	for range present {
-		r.at += int(lengths&15) + 1
-		lengths >>= 4
-	}
+	lengths := uint32(r.trimmed((present + 1) / 2)) // half a byte each, less one
+	lengths = lengths&0x0f0f0f0f + lengths>>4&0x0f0f0f0f
+	r.at += present + int(lengths*0x01010101>>24)
 }

@@ -101,13 +101,34 @@ func group(page []byte, number int) (reader, before) {
 
 // Read fills row with the row of ordinal, which lies in page.
 func Read(page []byte, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
+	var c Cursor
+	c.Read(page, ordinal, row)
+}
+
+// Cursor reads rows one by one. A row behind the last one in the same group is read from there, not from the group's first.
+type Cursor struct {
+	first  accounting.TransferOrdinal // of the page of the row that was read last
+	next   int                        // index of the row at offset; 0: nothing was read
+	offset int
+	before before
+}
+
+// Read fills row with the row of ordinal, which lies in page.
+func (c *Cursor) Read(page []byte, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	index := indexOf(page, ordinal)
-	r, b := group(page, index/groupRows)
-	for range index % groupRows {
-		r.transfer(&row.Transfer, &b)
-		r.skipBalances()
+	at := index / groupRows * groupRows
+	var r reader
+	if first := First(page); c.next > at && c.next <= index && c.first == first {
+		r, at = reader{page, c.offset}, c.next
+	} else {
+		r, c.before = group(page, at/groupRows)
+		c.first = first
 	}
-	r.row(row, &b)
+	for ; at < index; at++ {
+		r.skip(&c.before)
+	}
+	r.row(row, &c.before)
+	c.next, c.offset = index+1, r.at
 }
 
 // ReadObject is Read without the balances.
@@ -115,8 +136,7 @@ func ReadObject(page []byte, ordinal accounting.TransferOrdinal, transfer *accou
 	index := indexOf(page, ordinal)
 	r, b := group(page, index/groupRows)
 	for range index % groupRows {
-		r.transfer(transfer, &b)
-		r.skipBalances()
+		r.skip(&b)
 	}
 	return r.transfer(transfer, &b)
 }
@@ -141,8 +161,7 @@ func ReadRows(page []byte, index int, rows []accounting.TransferRow) int {
 	}
 	r, b := group(page, index/groupRows)
 	for range index % groupRows {
-		r.transfer(&rows[0].Transfer, &b)
-		r.skipBalances()
+		r.skip(&b)
 	}
 	for i := range count {
 		if i > 0 && (index+i)%groupRows == 0 {
@@ -170,13 +189,10 @@ func SearchStamp(page []byte, timestamp uint64) (index int) {
 		return 0
 	}
 	index = (low - 1) * groupRows
-	var transfer accounting.Transfer
 	for r, b := group(page, low-1); index < min(count, low*groupRows); index++ {
-		r.transfer(&transfer, &b)
-		if transfer.Timestamp >= timestamp {
+		if r.skip(&b); b.timestamp >= timestamp {
 			break
 		}
-		r.skipBalances()
 	}
 	return index
 }
