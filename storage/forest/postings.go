@@ -7,229 +7,399 @@ import (
 	"ledger/accounting"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/table"
 )
 
-// postingCursor gives the ordinals of one value of one posting tree, in order, by seeking. Ordinals grow with time, so the
-// runs follow each other: from the oldest to the newest, or backwards.
-type postingCursor struct {
+const (
+	streamOrdinals = 256 // that a stream decodes at a time
+	aheadPages     = 8   // of postings that are asked for before they are needed
+)
+
+// postings are the ordinals of one value in one tree. Ordinals grow with time, so the runs follow each other, the oldest first, and
+// in each the value's entries lie together. They can be had as a stream, in order; be marked in a bitmap; or be asked one by one.
+type postings struct {
 	f          *Forest
 	tree       *tree
 	value      accounting.U128
+	key        table.Words // the value
+	prefix     storage.Key // the value, and ordinal 0
 	valueBytes int
-	run        int // index in tree.ordered
-	inRun      bool
-	cursor     cursor
+
+	// Where the stream stands.
+	reversed    bool
+	first, last uint64 // ordinals that are wanted
+	run         int    // index in tree.ordered
+	inRun       bool
+	place       place
+	buffer      []uint64
+	at, count   int
+
+	entries uint64 // in first..last: an estimate, never far below the truth
+	surely  uint64 // at least so many
+	pages   uint64 // they lie on
 }
 
-func newPostingCursor() postingCursor { return postingCursor{cursor: newCursor()} }
+// place is where an entry lies in a run.
+type place struct {
+	table int
+	page  uint32
+	index int
+}
 
-func (p *postingCursor) open(f *Forest, id storage.TreeID, value accounting.U128, reversed bool) {
+func newPostings() postings { return postings{buffer: make([]uint64, streamOrdinals)} }
+
+// open names the value, and the ordinals first..last that are wanted of it.
+func (p *postings) open(f *Forest, id storage.TreeID, value accounting.U128, first, last uint64, reversed bool) {
 	p.f, p.tree, p.value, p.valueBytes = f, &f.trees[id], value, postingValueBytes(id)
-	p.run, p.inRun = 0, false
+	p.key, p.prefix = p.tree.shape.PostingWords(value, 0), postingKey(id, value, 0)
+	p.first, p.last, p.reversed = first, last, reversed
+	p.run, p.inRun, p.at, p.count = 0, false, 0, 0
 	if reversed {
 		p.run = len(p.tree.ordered) - 1
 	}
 }
 
-// here returns the current ordinal if the cursor stands at the value.
-func (p *postingCursor) here(key *storage.Key) (uint64, bool) {
-	c := &p.cursor
-	if !c.valid || !bytes.Equal(c.key[:p.valueBytes], key[:p.valueBytes]) {
-		return 0, false
-	}
-	return postingOrdinal(p.tree.id, &c.key), true
+// of tells whether a key is one of the value's.
+func (p *postings) of(key *storage.Key) bool {
+	return bytes.Equal(key[:p.valueBytes], p.prefix[:p.valueBytes])
 }
 
-// seek returns the first ordinal that is at least target. Targets must not fall.
-func (p *postingCursor) seek(target uint64) (ordinal uint64, ok bool) {
-	for ; p.run < len(p.tree.ordered); p.run, p.inRun = p.run+1, false {
+func (p *postings) header(r *run, table int) block.HeaderPage {
+	return block.HeaderPage(p.f.page(r.tables[table].Ref, 0))
+}
+
+func (p *postings) page(r *run, at *place) []byte { return p.f.page(r.tables[at.table].Ref, at.page) }
+
+// find goes to the first entry of a run that is at least the value and target; false if the value has none there.
+func (p *postings) find(r *run, target uint64) (at place, ok bool) {
+	key := postingKey(p.tree.id, p.value, target)
+	at.table = r.search(&key, fenceOf(&key))
+	if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 && !p.of(&r.tables[at.table].KeyMin) {
+		return at, false
+	}
+	at.page = p.tree.shape.PageFind(p.header(r, at.table), &key)
+	p.readAhead(r, at)
+	page := p.page(r, &at)
+	if at.index, _ = p.tree.shape.Search(page, &key); at.index == p.tree.shape.Count(page) {
+		return at, p.nextPage(r, &at)
+	}
+	return at, true
+}
+
+// findBack goes to the last entry of a run that is at most the value and target.
+func (p *postings) findBack(r *run, target uint64) (at place, ok bool) {
+	key := postingKey(p.tree.id, p.value, target)
+	at.table = r.search(&key, fenceOf(&key))
+	if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 {
+		return at, p.previousTable(r, &at)
+	}
+	at.page = p.tree.shape.PageFind(p.header(r, at.table), &key)
+	index, exact := p.tree.shape.Search(p.page(r, &at), &key)
+	if !exact {
+		index-- // not the first of its page: that one is at most key
+	}
+	at.index = index
+	return at, true
+}
+
+// nextPage goes to the start of the page that follows, if it has entries of the value.
+func (p *postings) nextPage(r *run, at *place) bool {
+	at.index = 0
+	header := p.header(r, at.table)
+	if at.page < header.DataPages() {
+		at.page++
+		return p.of(header.FirstKey(at.page))
+	}
+	at.table++
+	at.page = 1
+	return at.table < len(r.tables) && p.of(&r.tables[at.table].KeyMin)
+}
+
+// previousPage goes to the end of the page before, of whose entries the value may have some.
+func (p *postings) previousPage(r *run, at *place) bool {
+	if at.page == 1 {
+		return p.previousTable(r, at)
+	}
+	at.page--
+	p.readBack(r, *at)
+	at.index = p.tree.shape.Count(p.page(r, at)) - 1
+	return true
+}
+
+func (p *postings) previousTable(r *run, at *place) bool {
+	at.table--
+	if at.table < 0 || !p.of(&r.tables[at.table].KeyMax) {
+		return false
+	}
+	at.page = p.header(r, at.table).DataPages()
+	at.index = p.tree.shape.Count(p.page(r, at)) - 1
+	return true
+}
+
+// readAhead asks for the pages behind at that hold the value.
+func (p *postings) readAhead(r *run, at place) {
+	t := &r.tables[at.table]
+	for range aheadPages {
+		data := p.f.grid.Lookup(t.Ref, 0)
+		if data == nil {
+			p.f.grid.Warm(t.Ref, 0)
+			return
+		}
+		header := block.HeaderPage(data)
+		switch {
+		case at.page < header.DataPages():
+			if at.page++; !p.of(header.FirstKey(at.page)) {
+				return
+			}
+		case at.table+1 == len(r.tables) || !p.of(&r.tables[at.table+1].KeyMin):
+			return
+		default:
+			at.table, at.page = at.table+1, 1
+			t = &r.tables[at.table]
+		}
+		if p.f.grid.Lookup(t.Ref, at.page) == nil && !p.f.grid.Warm(t.Ref, at.page) {
+			return
+		}
+	}
+}
+
+// readBack asks for the pages before at, of the same table, that hold the value.
+func (p *postings) readBack(r *run, at place) {
+	t := &r.tables[at.table]
+	header := p.header(r, at.table)
+	for page := at.page; page+aheadPages > at.page && page > 0; page-- {
+		if p.f.grid.Lookup(t.Ref, page) == nil && !p.f.grid.Warm(t.Ref, page) || !p.of(header.FirstKey(page)) {
+			return
+		}
+	}
+}
+
+// nextRun places the stream in the next run that has wanted ordinals of the value.
+func (p *postings) nextRun() bool {
+	runs := p.tree.ordered
+	if p.reversed {
+		for ; p.run >= 0 && runs[p.run].ordinalEnd > p.first; p.run-- {
+			r := runs[p.run]
+			if r.ordinalFirst > p.last {
+				continue
+			}
+			if p.place, p.inRun = p.findBack(r, min(p.last, r.ordinalEnd-1)); p.inRun {
+				return true
+			}
+		}
+		return false
+	}
+	for ; p.run < len(runs) && runs[p.run].ordinalFirst <= p.last; p.run++ {
+		r := runs[p.run]
+		if r.ordinalEnd <= p.first {
+			continue
+		}
+		if p.place, p.inRun = p.find(r, max(p.first, r.ordinalFirst)); p.inRun {
+			return true
+		}
+	}
+	return false
+}
+
+// refill decodes the next ordinals of the stream into its buffer; false: there are none.
+func (p *postings) refill() bool {
+	p.at, p.count = 0, 0
+	for p.inRun || p.nextRun() {
 		r := p.tree.ordered[p.run]
+		if p.reversed {
+			p.refillBack(r)
+		} else {
+			p.refillForth(r)
+		}
+		if p.count > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *postings) refillForth(r *run) {
+	page := p.page(r, &p.place)
+	p.count = p.tree.shape.Ordinals(page, p.place.index, &p.key, p.buffer)
+	p.place.index += p.count
+	if p.count == len(p.buffer) {
+		return
+	}
+	if p.inRun = p.place.index == p.tree.shape.Count(page) && p.nextPage(r, &p.place); !p.inRun {
+		p.run++
+		return
+	}
+	p.readAhead(r, p.place)
+}
+
+func (p *postings) refillBack(r *run) {
+	p.count = p.tree.shape.OrdinalsBack(p.page(r, &p.place), p.place.index, &p.key, p.buffer)
+	p.place.index -= p.count
+	if p.place.index >= 0 && p.count == len(p.buffer) {
+		return
+	}
+	if p.inRun = p.place.index < 0 && p.previousPage(r, &p.place); !p.inRun {
+		p.run--
+	}
+}
+
+// skip drops what the stream has before target (reversed: above it).
+func (p *postings) skip(target uint64) {
+	rest := p.buffer[p.at:p.count]
+	if p.reversed {
+		p.last = target
+		p.at += sort.Search(len(rest), func(i int) bool { return rest[i] <= target })
+	} else {
+		p.first = target
+		p.at += sort.Search(len(rest), func(i int) bool { return rest[i] >= target })
+	}
+	if p.at == p.count {
+		p.inRun = false // the next run is at worst the same one, found anew
+	}
+}
+
+// seek returns the first ordinal that is at least target (reversed: the last that is at most it), wherever the stream stands.
+func (p *postings) seek(target uint64) (ordinal uint64, ok bool) {
+	runs := p.tree.ordered
+	var found [1]uint64
+	if p.reversed {
+		for i := len(runs) - 1; i >= 0; i-- {
+			r := runs[i]
+			if r.ordinalFirst > target {
+				continue
+			}
+			at, ok := p.findBack(r, min(target, r.ordinalEnd-1))
+			if ok && p.tree.shape.OrdinalsBack(p.page(r, &at), at.index, &p.key, found[:]) == 1 {
+				return found[0], true
+			}
+		}
+		return 0, false
+	}
+	for _, r := range runs {
 		if r.ordinalEnd <= target {
 			continue
 		}
-		key := postingKey(p.tree.id, p.value, target)
-		c := &p.cursor
-		switch {
-		case !p.inRun:
-			c.open(p.f, p.tree.id, r)
-			c.seek(&key)
-			p.inRun = true
-		case c.valid && c.key.Compare(&key) < 0:
-			if c.keys[c.count-1].Compare(&key) < 0 {
-				c.at = c.count - 1
-				c.next() // the entries behind are the likely ones
-			}
-			if c.valid && c.keys[c.count-1].Compare(&key) < 0 {
-				c.seek(&key)
-			} else if c.valid {
-				keys := c.keys[c.at:c.count]
-				c.set(c.at + sort.Search(len(keys), func(i int) bool { return keys[i].Compare(&key) >= 0 }))
-			}
-		}
-		if ordinal, ok := p.here(&key); ok {
-			return ordinal, true
+		at, ok := p.find(r, max(target, r.ordinalFirst))
+		if ok && p.tree.shape.Ordinals(p.page(r, &at), at.index, &p.key, found[:]) == 1 {
+			return found[0], true
 		}
 	}
 	return 0, false
 }
 
-// seekBack returns the last ordinal that is at most target. Targets must not rise.
-func (p *postingCursor) seekBack(target uint64) (ordinal uint64, ok bool) {
-	for ; p.run >= 0; p.run, p.inRun = p.run-1, false {
-		r := p.tree.ordered[p.run]
-		if r.ordinalFirst > target {
-			continue
-		}
-		// A target behind the run may be too wide for a key.
-		key := postingKey(p.tree.id, p.value, min(target, r.ordinalEnd-1))
-		c := &p.cursor
-		switch {
-		case !p.inRun:
-			c.open(p.f, p.tree.id, r)
-			c.seekBack(&key)
-			p.inRun = true
-		case c.valid && c.key.Compare(&key) > 0:
-			if c.keys[0].Compare(&key) > 0 {
-				c.at = 0
-				c.previous()
-			}
-			if c.valid && c.keys[0].Compare(&key) > 0 {
-				c.seekBack(&key)
-			} else if c.valid {
-				keys := c.keys[:c.at+1]
-				c.set(sort.Search(len(keys), func(i int) bool { return keys[i].Compare(&key) > 0 }) - 1)
-			}
-		}
-		if ordinal, ok := p.here(&key); ok {
-			return ordinal, true
-		}
-	}
-	return 0, false
-}
-
-// estimate is roughly how many ordinals in first..last the value has, and never far below the truth.
-func (p *postingCursor) estimate(first, last uint64) (entries uint64) {
+// mark sets bit ordinal-first of bits for each ordinal of the value.
+func (p *postings) mark(first uint64, bits []uint64) {
+	end := first + uint64(len(bits))*64
 	for _, r := range p.tree.ordered {
-		if r.ordinalEnd <= first || r.ordinalFirst > last {
+		if r.ordinalEnd <= first || r.ordinalFirst >= end {
 			continue
 		}
-		low := postingKey(p.tree.id, p.value, max(first, r.ordinalFirst))
-		high := postingKey(p.tree.id, p.value, min(last, r.ordinalEnd-1))
+		at, ok := p.find(r, max(first, r.ordinalFirst))
+		for ok && p.tree.shape.Mark(p.page(r, &at), at.index, &p.key, first, bits) {
+			if ok = p.nextPage(r, &at); ok {
+				p.readAhead(r, at)
+			}
+		}
+	}
+}
+
+// has tells whether the value has an ordinal.
+func (p *postings) has(ordinal uint64) bool {
+	for _, r := range p.tree.ordered {
+		if ordinal < r.ordinalFirst || ordinal >= r.ordinalEnd {
+			continue
+		}
+		key := postingKey(p.tree.id, p.value, ordinal)
+		at := place{table: r.search(&key, fenceOf(&key))}
+		if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 {
+			return false
+		}
+		at.page = p.tree.shape.PageFind(p.header(r, at.table), &key)
+		_, exact := p.tree.shape.Search(p.page(r, &at), &key)
+		return exact
+	}
+	return false
+}
+
+// warm asks for the page on which the value has, or would have, an ordinal, or the header page that tells which. It tells
+// whether the page is known.
+func (p *postings) warm(r *run, ordinal uint64) (known bool) {
+	key := postingKey(p.tree.id, p.value, ordinal)
+	at := r.search(&key, fenceOf(&key))
+	if at == len(r.tables) {
+		return true
+	}
+	ref := r.tables[at].Ref
+	header := p.f.grid.Lookup(ref, 0)
+	if header == nil {
+		p.f.grid.Warm(ref, 0)
+		return false
+	}
+	number := p.tree.shape.PageFind(block.HeaderPage(header), &key)
+	return p.f.grid.Lookup(ref, number) != nil || p.f.grid.Warm(ref, number)
+}
+
+// warmHas asks for the page that has will look at.
+func (p *postings) warmHas(ordinal uint64) {
+	for _, r := range p.tree.ordered {
+		if ordinal >= r.ordinalFirst && ordinal < r.ordinalEnd {
+			p.warm(r, ordinal)
+		}
+	}
+}
+
+// warmStart asks for the first page of every run that the stream will come to. It tells whether all are known.
+func (p *postings) warmStart() (known bool) {
+	known = true
+	for _, r := range p.tree.ordered {
+		if r.ordinalEnd > p.first && r.ordinalFirst <= p.last {
+			target := max(p.first, r.ordinalFirst)
+			if p.reversed {
+				target = min(p.last, r.ordinalEnd-1)
+			}
+			known = p.warm(r, target) && known
+		}
+	}
+	return known
+}
+
+// estimate counts the entries in first..last by pages, and those few that lie on one or two pages of each run exactly.
+func (p *postings) estimate() {
+	p.entries, p.surely, p.pages = 0, 0, 0
+	for _, r := range p.tree.ordered {
+		if r.ordinalEnd <= p.first || r.ordinalFirst > p.last {
+			continue
+		}
+		low := postingKey(p.tree.id, p.value, max(p.first, r.ordinalFirst))
+		high := postingKey(p.tree.id, p.value, min(p.last, r.ordinalEnd-1))
 		i, j := r.search(&low, fenceOf(&low)), r.search(&high, fenceOf(&high))
 		for ; i <= j && i < r.count(); i++ {
-			t := &r.tables[i]
-			if t.KeyMin.Compare(&high) > 0 {
-				break
+			if t := &r.tables[i]; t.KeyMin.Compare(&high) <= 0 {
+				p.estimateTable(t, &low, &high)
 			}
-			header := block.HeaderPage(p.f.page(t.Ref, 0))
-			pages := p.tree.shape.PageFind(header, &high) - p.tree.shape.PageFind(header, &low) + 1
-			entries += uint64(pages) * uint64(t.Entries) / uint64(header.DataPages())
 		}
 	}
-	return entries
 }
 
-// condition of a query: a value that an indexed field has, or (the account filter) that one of two fields has.
-type condition struct {
-	cursors  [2]*postingCursor
-	count    int
-	estimate uint64
-}
-
-func (c *condition) seek(target uint64, reversed bool) (ordinal uint64, ok bool) {
-	for i := range c.count {
-		var found uint64
-		var has bool
-		if reversed {
-			found, has = c.cursors[i].seekBack(target)
-		} else {
-			found, has = c.cursors[i].seek(target)
-		}
-		if has && (!ok || !reversed && found < ordinal || reversed && found > ordinal) {
-			ordinal, ok = found, true
-		}
-	}
-	return ordinal, ok
-}
-
-// conditionsMax: the account, and five fields.
-const conditionsMax = 1 + fieldsCount
-
-// A condition with so many times the ordinals of the rarest one is not sought but checked on the row.
-const seekRatioMax = 16
-
-// intersection gives the ordinals in first..last that fulfil all conditions, in order: every stream moves to the
-// furthest of all by seeking, until they agree.
-type intersection struct {
-	conditions  [conditionsMax]condition
-	count       int
-	sought      int // conditions[:sought] are sought; the others are left to the row
-	reversed    bool
-	first, last uint64
-	ended       bool
-}
-
-func (s *intersection) open(first, end uint64, reversed bool) {
-	s.count, s.sought, s.reversed, s.ended = 0, 0, reversed, first >= end
-	s.first, s.last = first, end-1
-}
-
-func (s *intersection) add(cursors ...*postingCursor) {
-	c := &s.conditions[s.count]
-	s.count++
-	c.count = copy(c.cursors[:], cursors)
-}
-
-// choose decides which conditions are sought: the rare ones.
-func (s *intersection) choose() {
-	s.sought = s.count
-	if s.ended || s.count < 2 {
+func (p *postings) estimateTable(t *storage.Table, low, high *storage.Key) {
+	shape := &p.tree.shape
+	header := block.HeaderPage(p.f.page(t.Ref, 0))
+	perPage := uint64(t.Entries) / uint64(header.DataPages())
+	from, to := shape.PageFind(header, low), shape.PageFind(header, high)
+	pages := uint64(to - from + 1)
+	p.pages += pages
+	if pages > 2 {
+		p.entries += pages * perPage
+		p.surely += (pages - 2) * perPage
 		return
 	}
-	for i := range s.conditions[:s.count] {
-		c := &s.conditions[i]
-		c.estimate = 0
-		for j := range c.count {
-			c.estimate += c.cursors[j].estimate(s.first, s.last)
-		}
-		for j := i; j > 0 && s.conditions[j].estimate < s.conditions[j-1].estimate; j-- {
-			s.conditions[j], s.conditions[j-1] = s.conditions[j-1], s.conditions[j]
-		}
+	base := header.FirstEntry(to) - header.FirstEntry(from)
+	end, exact := shape.Search(p.f.page(t.Ref, to), high)
+	if exact {
+		end++
 	}
-	for s.sought > 1 && s.conditions[s.sought-1].estimate/seekRatioMax > s.conditions[0].estimate {
-		s.sought--
-	}
-}
-
-// next returns the next ordinal.
-func (s *intersection) next() (ordinal uint64, ok bool) {
-	if s.ended {
-		return 0, false
-	}
-	ordinal = s.first
-	if s.reversed {
-		ordinal = s.last
-	}
-	for i, agreed := 0, 0; agreed < s.sought; i = (i + 1) % s.sought {
-		found, ok := s.conditions[i].seek(ordinal, s.reversed)
-		if !ok || found < s.first || found > s.last {
-			s.ended = true
-			return 0, false
-		}
-		if found != ordinal {
-			ordinal, agreed = found, 0
-		}
-		agreed++
-	}
-	switch {
-	case s.first == s.last:
-		s.ended = true
-	case s.reversed && ordinal == s.first, !s.reversed && ordinal == s.last:
-		s.ended = true
-	case s.reversed:
-		s.last = ordinal - 1
-	default:
-		s.first = ordinal + 1
-	}
-	return ordinal, true
+	begin, _ := shape.Search(p.f.page(t.Ref, from), low)
+	entries := uint64(int(base) + end - begin)
+	p.entries += entries
+	p.surely += entries
 }

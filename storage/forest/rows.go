@@ -54,10 +54,18 @@ func lastAtMost(elements []uint64, value uint64) int {
 	return low - 1
 }
 
+// logTable is the index of the block that holds ordinal.
+func (f *Forest) logTable(ordinal uint64) int { return lastAtMost(f.log.firsts[:f.log.count], ordinal) }
+
+// logHas tells whether a block holds ordinal, which is in a full block.
+func (f *Forest) logHas(table uint32, ordinal uint64) bool {
+	return f.log.firsts[table] <= ordinal && (table+1 == f.log.count || ordinal < f.log.firsts[table+1])
+}
+
 // logPage returns the page of the log that holds ordinal.
 func (f *Forest) logPage(ordinal accounting.TransferOrdinal) []byte {
 	assert.Below(ordinal, f.tail.first, "a transfer that is read from the log is in a full block")
-	at := lastAtMost(f.log.firsts[:f.log.count], uint64(ordinal))
+	at := f.logTable(uint64(ordinal))
 	assert.That(at >= 0, "the log starts at the first ordinal")
 	t := &f.log.tables[at]
 	number := f.rowShape.PageFind(block.HeaderPage(f.page(t.Ref, 0)), uint32(uint64(ordinal)-f.log.firsts[at]))
@@ -75,11 +83,17 @@ func (f *Forest) logReadTransfer(ordinal accounting.TransferOrdinal, transfer *a
 
 // rowRead reads the row of any transfer.
 func (f *Forest) rowRead(ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
+	var c rowlog.Cursor
+	f.rowReadNext(&c, ordinal, row)
+}
+
+// rowReadNext is rowRead for rows that are read one after the other.
+func (f *Forest) rowReadNext(c *rowlog.Cursor, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	if inMemory := f.row(ordinal); inMemory != nil {
 		*row = *inMemory
 		return
 	}
-	rowlog.Read(f.logPage(ordinal), ordinal, row)
+	c.Read(f.logPage(ordinal), ordinal, row)
 	row.Transfer.DebitAccountID = f.accountID(row.DebitOrdinal)
 	row.Transfer.CreditAccountID = f.accountID(row.CreditOrdinal)
 }

@@ -9,15 +9,15 @@ import (
 type accountScan struct {
 	query   accounting.AccountScan
 	disk    intersection
-	cursors [fieldsCount]postingCursor
+	streams [fieldsCount]postings
 	memory  bool
 	at, end uint64 // ordinals of accounts in memory
 }
 
 func newAccountScan() accountScan {
-	var s accountScan
-	for i := range s.cursors {
-		s.cursors[i] = newPostingCursor()
+	s := accountScan{disk: newIntersection()}
+	for i := range s.streams {
+		s.streams[i] = newPostings()
 	}
 	return s
 }
@@ -34,7 +34,7 @@ func (f *Forest) AccountsOpen(query *accounting.AccountScan) {
 	flushed := uint64(f.accountsFlushed())
 	s.memory = query.Reversed
 	s.at, s.end = max(first, flushed), max(end, flushed)
-	s.disk.open(first, min(end, flushed), query.Reversed)
+	s.disk.open(f, first, min(end, flushed), query.Reversed)
 	if s.disk.ended {
 		return
 	}
@@ -44,11 +44,11 @@ func (f *Forest) AccountsOpen(query *accounting.AccountScan) {
 	}
 	for field, value := range values {
 		if !value.IsZero() {
-			s.cursors[field].open(f, storage.TreeAccountUser128+storage.TreeID(field), value, query.Reversed)
-			s.disk.add(&s.cursors[field])
+			s.streams[field].open(f, storage.TreeAccountUser128+storage.TreeID(field), value, s.disk.first, s.disk.last, query.Reversed)
+			s.disk.add(&s.streams[field])
 		}
 	}
-	s.disk.choose()
+	s.disk.choose(query.LimitRows)
 }
 
 func (s *accountScan) matches(a *accounting.Account) bool {
@@ -86,7 +86,7 @@ func (f *Forest) AccountsNext(account *accounting.Account) bool {
 func (s *accountScan) next() (ordinal uint64, ok bool) {
 	switch {
 	case !s.memory:
-		return s.disk.next()
+		return s.disk.one()
 	case s.at >= s.end:
 		return 0, false
 	case s.query.Reversed:

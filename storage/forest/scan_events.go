@@ -6,6 +6,12 @@ import (
 	"ledger/accounting"
 	"ledger/assert"
 	"ledger/storage"
+	"ledger/storage/rowlog"
+)
+
+const (
+	eventsAhead  = 2048 // rows whose pages are asked for before they are read
+	eventsStride = 64   // less than a page's rows, so that no page is left out
 )
 
 // eventScan is an open query over change events: transfers and expiries, merged by timestamp.
@@ -13,6 +19,7 @@ type eventScan struct {
 	at, end uint64 // ordinals of transfers
 	loaded  bool   // row holds transfer at
 	row     accounting.TransferRow
+	rows    rowlog.Cursor
 
 	stampMax uint64
 	stage    int // runs of the tree, then the memtables
@@ -31,6 +38,9 @@ func (f *Forest) EventsOpen(timestampMin, timestampMax uint64) {
 	s := &f.eventScan
 	s.at, s.end = f.transferRange(timestampMin, timestampMax)
 	s.loaded = false
+	for at := s.at; at < min(s.at+eventsAhead, s.end); at += eventsStride {
+		f.warmRow(accounting.TransferOrdinal(at))
+	}
 	s.stampMin, s.stampMax = timestampMin, timestampMax
 	s.stage, s.inStage = 0, false
 	f.expiredNext()
@@ -97,10 +107,10 @@ func (f *Forest) expiredNext() {
 func (f *Forest) EventsNext(row *accounting.EventRow) bool {
 	s := &f.eventScan
 	if !s.loaded && s.at < s.end {
-		if s.at%64 == 0 && s.at+256 < s.end {
-			f.warmRow(accounting.TransferOrdinal(s.at + 256))
+		if s.at%eventsStride == 0 && s.at+eventsAhead < s.end {
+			f.warmRow(accounting.TransferOrdinal(s.at + eventsAhead))
 		}
-		f.rowRead(accounting.TransferOrdinal(s.at), &s.row)
+		f.rowReadNext(&s.rows, accounting.TransferOrdinal(s.at), &s.row)
 		s.loaded = true
 	}
 	if s.loaded && s.has && s.row.Transfer.Timestamp == s.expired.Timestamp {

@@ -4,31 +4,40 @@ import (
 	"ledger/accounting"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/rowlog"
 )
 
-// readAhead is how many rows of a query are known, and their pages asked for, before the first of them is read.
-const readAhead = 64
+// readAhead is how many rows ahead of the one that is read their pages are asked for.
+const readAhead = 512
 
 // transferScan is an open query over transfers: the trees' part by postings, then (or, newest first, before it) the part
-// that only the memtables know, row by row.
+// that only the memtables know.
 type transferScan struct {
-	query    accounting.TransferScan
-	disk     intersection
-	cursors  [conditionsMax + 1]postingCursor
-	memory   bool   // the part in memory has its turn
-	at, end  uint64 // ordinals in memory: at..end-1
-	memFirst uint64
-	memEnd   uint64
+	query   accounting.TransferScan
+	disk    intersection
+	streams [conditionsMax + 1]postings
+	memory  memoryScan
+	inDisk  bool // the part on disk has its turn
+	turns   int  // of parts, to come
 
-	ahead      [readAhead]uint64 // ordinals found, to be read
-	aheadAt    uint32
-	aheadCount uint32
+	// Of disk.found: places[:asked] are known and their pages asked for, the header pages of found[:headed] are asked for.
+	places []rowPlace
+	asked  int
+	headed int
+	steps  int
+	rows   rowlog.Cursor
+}
+
+// rowPlace is where a row lies in the log.
+type rowPlace struct {
+	table uint32 // log.tables
+	page  uint32
 }
 
 func newTransferScan() transferScan {
-	var s transferScan
-	for i := range s.cursors {
-		s.cursors[i] = newPostingCursor()
+	s := transferScan{disk: newIntersection(), places: make([]rowPlace, foundMax)}
+	for i := range s.streams {
+		s.streams[i] = newPostings()
 	}
 	return s
 }
@@ -43,57 +52,59 @@ func (f *Forest) transferRange(timestampMin, timestampMax uint64) (first, end ui
 	return first, end
 }
 
+// fieldsOf lists a query's values of the indexed fields; zero: any.
+func fieldsOf(query *accounting.TransferScan) [fieldsCount]accounting.U128 {
+	return [fieldsCount]accounting.U128{
+		fieldUser128: query.UserData128, fieldUser64: {Lo: query.UserData64}, fieldUser32: {Lo: uint64(query.UserData32)},
+		fieldLedger: {Lo: uint64(query.Ledger)}, fieldCode: {Lo: uint64(query.Code)},
+	}
+}
+
 // TransfersOpen implements accounting.Store.
 func (f *Forest) TransfersOpen(query *accounting.TransferScan) {
 	s := &f.scan
 	s.query = *query
-	s.aheadAt, s.aheadCount = 0, 0
+	s.asked, s.headed, s.steps, s.turns, s.inDisk = 0, 0, 0, 2, !query.Reversed
 	first, end := f.transferRange(query.TimestampMin, query.TimestampMax)
+	if query.ByAccount && !query.Debits && !query.Credits {
+		end = first
+	}
 	flushed := uint64(f.transfersFlushed())
-	s.memFirst, s.memEnd = max(first, flushed), max(end, flushed)
-	s.memory = query.Reversed
-	s.at, s.end = s.memFirst, s.memEnd
-	s.disk.open(first, min(end, flushed), query.Reversed)
+	s.memory.open(&s.query, max(first, flushed), max(end, flushed))
+	s.disk.open(f, first, min(end, flushed), query.Reversed)
 	if s.disk.ended {
 		return
 	}
 	used := 0
-	cursor := func(id storage.TreeID, value accounting.U128) *postingCursor {
-		c := &s.cursors[used]
+	stream := func(id storage.TreeID, value accounting.U128) *postings {
+		p := &s.streams[used]
 		used++
-		c.open(f, id, value, query.Reversed)
-		return c
+		p.open(f, id, value, s.disk.first, s.disk.last, query.Reversed)
+		return p
 	}
 	if query.ByAccount {
 		account := accounting.U128{Lo: uint64(query.Account)}
 		switch {
 		case query.Debits && query.Credits:
-			s.disk.add(cursor(storage.TreeTransferDebit, account), cursor(storage.TreeTransferCredit, account))
+			s.disk.add(stream(storage.TreeTransferDebit, account), stream(storage.TreeTransferCredit, account))
 		case query.Debits:
-			s.disk.add(cursor(storage.TreeTransferDebit, account))
-		case query.Credits:
-			s.disk.add(cursor(storage.TreeTransferCredit, account))
+			s.disk.add(stream(storage.TreeTransferDebit, account))
 		default:
-			s.disk.ended, s.memFirst, s.memEnd, s.at, s.end = true, 0, 0, 0, 0
-			return
+			s.disk.add(stream(storage.TreeTransferCredit, account))
 		}
 	}
-	values := [fieldsCount]accounting.U128{
-		fieldUser128: query.UserData128, fieldUser64: {Lo: query.UserData64}, fieldUser32: {Lo: uint64(query.UserData32)},
-		fieldLedger: {Lo: uint64(query.Ledger)}, fieldCode: {Lo: uint64(query.Code)},
-	}
-	for field, value := range values {
+	for field, value := range fieldsOf(query) {
 		if !value.IsZero() {
-			s.disk.add(cursor(storage.TreeTransferUser128+storage.TreeID(field), value))
+			s.disk.add(stream(storage.TreeTransferUser128+storage.TreeID(field), value))
 		}
 	}
-	s.disk.choose()
+	s.disk.choose(query.LimitRows)
 }
 
 // matches tells whether a row fulfils the query, its range of timestamps apart.
 func (s *transferScan) matches(row *accounting.TransferRow) bool {
 	q, t := &s.query, &row.Transfer
-	if q.ByAccount && !s.touches(uint32(row.DebitOrdinal), uint32(row.CreditOrdinal)) {
+	if q.ByAccount && !(q.Debits && row.DebitOrdinal == q.Account) && !(q.Credits && row.CreditOrdinal == q.Account) {
 		return false
 	}
 	return (q.UserData128.IsZero() || q.UserData128 == t.UserData128) &&
@@ -106,84 +117,112 @@ func (s *transferScan) matches(row *accounting.TransferRow) bool {
 // TransfersNext implements accounting.Store.
 func (f *Forest) TransfersNext(row *accounting.TransferRow) bool {
 	s := &f.scan
-	for range 2 {
-		if s.memory && f.scanMemory(row) || !s.memory && f.scanDisk(row) {
-			return true
-		}
-		if s.memory == !s.query.Reversed {
-			return false // the second part has ended
-		}
-		s.memory = !s.memory
-	}
-	return false
-}
-
-func (f *Forest) scanMemory(row *accounting.TransferRow) bool {
-	s := &f.scan
-	for steps := 1; s.at < s.end; steps++ {
-		if steps%4096 == 0 {
-			f.waiter.Breathe()
-		}
-		var ordinal uint64
-		if s.query.Reversed {
-			s.end--
-			ordinal = s.end
-		} else {
-			ordinal = s.at
-			s.at++
-		}
-		m := f.filling
-		if ordinal < uint64(m.transfersFirst) {
-			m = f.flushing
-		}
-		index := ordinal - uint64(m.transfersFirst)
-		if s.query.ByAccount && !s.touches(m.debits[index], m.credits[index]) {
-			continue
-		}
-		if s.matches(&m.rows[index]) {
-			*row = m.rows[index]
+	for ; s.turns > 0; s.turns, s.inDisk = s.turns-1, !s.inDisk {
+		if s.inDisk {
+			if f.scanDisk(row) {
+				return true
+			}
+		} else if found := s.memory.next(f); found != nil {
+			*row = *found
 			return true
 		}
 	}
 	return false
-}
-
-// touches tells whether the account asked for is on a side asked for.
-func (s *transferScan) touches(debit, credit uint32) bool {
-	account := uint32(s.query.Account)
-	return s.query.Debits && debit == account || s.query.Credits && credit == account
 }
 
 func (f *Forest) scanDisk(row *accounting.TransferRow) bool {
 	s := &f.scan
-	for steps := 1; ; steps++ {
-		if steps%256 == 0 {
+	d := &s.disk
+	for {
+		if s.steps++; s.steps%256 == 0 {
 			f.waiter.Breathe()
 		}
-		if s.aheadAt == s.aheadCount {
-			s.aheadAt, s.aheadCount = 0, 0
-			for s.aheadCount < readAhead {
-				ordinal, ok := s.disk.next()
-				if !ok {
-					break
-				}
-				s.ahead[s.aheadCount] = ordinal
-				s.aheadCount++
-				f.warmRow(accounting.TransferOrdinal(ordinal))
-			}
-			if s.aheadCount == 0 {
+		if d.foundAt == d.foundCount {
+			s.asked, s.headed = 0, 0
+			if !d.fill() {
 				return false
 			}
 		}
-		ordinal := s.ahead[s.aheadAt]
-		s.aheadAt++
-		if s.aheadAt+16 < s.aheadCount {
-			f.warmRow(accounting.TransferOrdinal(s.ahead[s.aheadAt+16])) // the header page was missing at first, perhaps
+		at := d.foundAt
+		d.foundAt++
+		ordinal := accounting.TransferOrdinal(d.found[at])
+		if ordinal >= f.tail.first {
+			f.rowRead(ordinal, row)
+		} else {
+			f.scanRead(at, ordinal, row)
 		}
-		f.rowRead(accounting.TransferOrdinal(ordinal), row)
 		if s.matches(row) {
 			return true
 		}
+	}
+}
+
+// scanRead reads the row at index at of those found.
+func (f *Forest) scanRead(at int, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
+	s := &f.scan
+	if s.asked < min(at+readAhead/2, s.disk.foundCount) {
+		f.scanAsk(at)
+	}
+	for waited := false; ; {
+		if at < s.asked {
+			ref, number := f.log.tables[s.places[at].table].Ref, s.places[at].page
+			if page := f.grid.Lookup(ref, number); page != nil {
+				s.rows.Read(page, ordinal, row)
+				break
+			}
+			f.grid.Start(ref, number)
+		} else {
+			f.grid.Start(f.log.tables[f.logTable(uint64(ordinal))].Ref, 0)
+		}
+		if !waited {
+			f.pageWaits++
+			waited = true
+		}
+		f.scanAsk(at)
+		f.waiter.Wait()
+		f.scanAsk(at)
+	}
+	row.Transfer.DebitAccountID = f.accountID(row.DebitOrdinal)
+	row.Transfer.CreditAccountID = f.accountID(row.CreditOrdinal)
+}
+
+// scanAsk asks for the pages of the rows from at on, and ahead of those for the header pages that name them, as far as reads are free.
+func (f *Forest) scanAsk(at int) {
+	s := &f.scan
+	end := min(at+readAhead, s.disk.foundCount)
+	for s.headed < end {
+		ordinal := s.disk.found[s.headed]
+		if ordinal >= uint64(f.tail.first) {
+			s.headed++
+			continue
+		}
+		// Neighbours are likely to lie in one block.
+		table := s.places[max(s.headed, 1)-1].table
+		if s.headed == 0 || !f.logHas(table, ordinal) {
+			table = uint32(f.logTable(ordinal))
+			ref := f.log.tables[table].Ref
+			if f.grid.Lookup(ref, 0) == nil && !f.grid.Warm(ref, 0) {
+				break
+			}
+		}
+		s.places[s.headed].table = table
+		s.headed++
+	}
+	for s.asked < s.headed {
+		ordinal := s.disk.found[s.asked]
+		if ordinal < uint64(f.tail.first) {
+			place := &s.places[s.asked]
+			ref := f.log.tables[place.table].Ref
+			header := f.grid.Lookup(ref, 0)
+			if header == nil {
+				return
+			}
+			place.page = f.rowShape.PageFind(block.HeaderPage(header), uint32(ordinal-f.log.firsts[place.table]))
+			if f.grid.Lookup(ref, place.page) == nil && !f.grid.Warm(ref, place.page) {
+				return
+			}
+		}
+		s.asked++
 	}
 }
 
@@ -192,7 +231,7 @@ func (f *Forest) warmRow(ordinal accounting.TransferOrdinal) {
 	if ordinal >= f.tail.first {
 		return
 	}
-	at := lastAtMost(f.log.firsts[:f.log.count], uint64(ordinal))
+	at := f.logTable(uint64(ordinal))
 	t := &f.log.tables[at]
 	header := f.grid.Lookup(t.Ref, 0)
 	if header == nil {

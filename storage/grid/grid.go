@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	readsMax         = 32
+	readsMax         = 64
 	pagesPerHeader   = 4 // cached pages for each cached header page
 	completionsCount = 32
 )

@@ -1,0 +1,324 @@
+package forest
+
+const (
+	// conditionsMax: the account, and five fields.
+	conditionsMax = 1 + fieldsCount
+
+	// A scan looks for so many ordinals at a time at first, and for twice as many each time, up to foundMax.
+	foundMin = 64
+	foundMax = 4096
+
+	// windowOrdinals is the span of ordinals whose membership is marked in a bitmap.
+	windowOrdinals = 1 << 16
+	// seekEntries is how many entries can be marked in the time of one search.
+	seekEntries = 256
+	// warmAhead is how many searches ahead pages are asked for, once one was missing.
+	warmAhead = 16
+)
+
+// condition of a query: a value that an indexed field has, or (the account filter) that one of two fields has.
+type condition struct {
+	streams [2]*postings
+	count   int
+	entries uint64 // estimates, as of its streams
+	surely  uint64
+	pages   uint64
+}
+
+func (c *condition) estimate() {
+	c.entries, c.surely, c.pages = 0, 0, 0
+	for _, p := range c.streams[:c.count] {
+		p.estimate()
+		c.entries += p.entries
+		c.surely += p.surely
+		c.pages += p.pages
+	}
+}
+
+// take fills out with the next ordinals of the condition and returns how many; fewer than len(out): there are no more.
+func (c *condition) take(out []uint64) (taken int) {
+	a := c.streams[0]
+	if c.count == 1 {
+		for taken < len(out) && (a.at < a.count || a.refill()) {
+			copied := copy(out[taken:], a.buffer[a.at:a.count])
+			a.at += copied
+			taken += copied
+		}
+		return taken
+	}
+	b := c.streams[1]
+	for ; taken < len(out); taken++ {
+		hasA, hasB := a.at < a.count || a.refill(), b.at < b.count || b.refill()
+		switch {
+		case hasA && (!hasB || (a.buffer[a.at] < b.buffer[b.at]) != a.reversed):
+			out[taken] = a.buffer[a.at]
+			a.at++
+		case hasB:
+			out[taken] = b.buffer[b.at]
+			b.at++
+		default:
+			return taken
+		}
+	}
+	return taken
+}
+
+func (c *condition) skip(target uint64) {
+	for _, p := range c.streams[:c.count] {
+		p.skip(target)
+	}
+}
+
+// seek returns the condition's first ordinal from target on, in the scan's direction.
+func (c *condition) seek(target uint64) (ordinal uint64, ok bool) {
+	for _, p := range c.streams[:c.count] {
+		found, has := p.seek(target)
+		if has && (!ok || (found < ordinal) != p.reversed) {
+			ordinal, ok = found, true
+		}
+	}
+	return ordinal, ok
+}
+
+func (c *condition) has(ordinal uint64) bool {
+	for _, p := range c.streams[:c.count] {
+		if p.has(ordinal) {
+			return true
+		}
+	}
+	return false
+}
+
+// intersection gives the ordinals in first..last that fulfil all conditions, in order. The rarest condition is streamed; what
+// the others do not have is dropped from what the stream gives, a few thousand ordinals at a time: where a condition has many
+// entries among them, by a bitmap of its ordinals in their span, which costs a nanosecond or two per entry; where it has few
+// of them to answer for, by searching for each. Where nothing is left the stream skips to where the dropping condition has its next.
+type intersection struct {
+	f           *Forest
+	conditions  [conditionsMax]condition
+	count       int
+	sought      int // conditions[:sought] are used; the others are left to the row
+	reversed    bool
+	first, last uint64 // still wanted
+	span        uint64 // what was wanted at first
+	ended       bool
+
+	found      []uint64
+	foundAt    int
+	foundCount int
+	want       int
+	window     []uint64 // bits
+}
+
+func newIntersection() intersection {
+	return intersection{found: make([]uint64, foundMax), window: make([]uint64, windowOrdinals/64)}
+}
+
+// open starts with no conditions: every ordinal of first..end-1.
+func (s *intersection) open(f *Forest, first, end uint64, reversed bool) {
+	s.f, s.count, s.sought, s.reversed, s.ended = f, 0, 0, reversed, first >= end
+	s.first, s.last, s.span = first, end-1, end-first
+	s.foundAt, s.foundCount, s.want = 0, 0, foundMin
+}
+
+// add adds a condition, whose streams have the intersection's bounds and direction.
+func (s *intersection) add(streams ...*postings) {
+	c := &s.conditions[s.count]
+	s.count++
+	c.count = copy(c.streams[:], streams)
+}
+
+// choose decides which conditions are used. rows is how many rows are wanted at most.
+func (s *intersection) choose(rows uint32) {
+	s.sought = s.count
+	if s.ended || s.count == 0 {
+		return
+	}
+	if rows > foundMin {
+		s.warm()
+	}
+	if s.count == 1 {
+		return
+	}
+	for i := range s.conditions[:s.count] {
+		s.conditions[i].estimate()
+		for j := i; j > 0 && s.conditions[j].entries < s.conditions[j-1].entries; j-- {
+			s.conditions[j], s.conditions[j-1] = s.conditions[j-1], s.conditions[j]
+		}
+	}
+	// A condition that nearly every row fulfils drops nothing. One whose postings lie on more pages than the rarest has entries
+	// may cost a page for each of them, as much as the row itself.
+	s.sought = 1
+	for i := 1; i < s.count; i++ {
+		c := &s.conditions[i]
+		if c.surely <= s.span/8*7 && c.pages <= s.conditions[0].entries {
+			s.conditions[s.sought], s.conditions[i] = s.conditions[i], s.conditions[s.sought]
+			s.sought++
+		}
+	}
+}
+
+// warm asks for the first pages of all runs of all conditions at once, where they would be read one after the other.
+func (s *intersection) warm() {
+	for range 2 * warmAhead {
+		known := true
+		for i := range s.conditions[:s.count] {
+			c := &s.conditions[i]
+			for _, p := range c.streams[:c.count] {
+				known = p.warmStart() && known
+			}
+		}
+		if known || s.f.grid.InFlight() == 0 {
+			return
+		}
+		s.f.waiter.Wait()
+	}
+}
+
+// fill finds the next ordinals; false: there are none.
+func (s *intersection) fill() bool {
+	s.foundAt, s.foundCount = 0, 0
+	for rounds := 1; !s.ended; rounds++ {
+		if rounds%8 == 0 {
+			s.f.waiter.Breathe()
+		}
+		list := s.next()
+		if len(list) == 0 {
+			s.ended = true
+			return false
+		}
+		// Where the next ones are.
+		if s.reversed {
+			s.ended = list[len(list)-1] == s.first
+			s.last = list[len(list)-1] - 1
+		} else {
+			s.ended = list[len(list)-1] == s.last
+			s.first = list[len(list)-1] + 1
+		}
+		for i := 1; i < s.sought && len(list) > 0; i++ {
+			if list = s.filter(&s.conditions[i], list); len(list) == 0 && !s.ended {
+				s.skip(&s.conditions[i])
+			}
+		}
+		if len(list) > 0 {
+			s.foundCount = len(list)
+			return true
+		}
+	}
+	return false
+}
+
+// next returns the next candidates: those of the rarest condition, or all ordinals.
+func (s *intersection) next() []uint64 {
+	list := s.found[:s.want]
+	s.want = min(2*s.want, foundMax)
+	if s.sought > 0 {
+		list = list[:s.conditions[0].take(list)]
+		// A stream may know of ordinals behind the bounds.
+		for len(list) > 0 && (list[len(list)-1] > s.last || list[len(list)-1] < s.first) {
+			list = list[:len(list)-1]
+		}
+		return list
+	}
+	count := min(uint64(len(list)), s.last-s.first+1)
+	for i := range list[:count] {
+		if s.reversed {
+			list[i] = s.last - uint64(i)
+		} else {
+			list[i] = s.first + uint64(i)
+		}
+	}
+	return list[:count]
+}
+
+// skip goes on where a condition that left nothing has its next ordinal.
+func (s *intersection) skip(c *condition) {
+	target := s.first
+	if s.reversed {
+		target = s.last
+	}
+	found, ok := c.seek(target)
+	switch {
+	case !ok || found < s.first || found > s.last:
+		s.ended = true
+	case found != target && s.reversed:
+		s.last = found
+		s.conditions[0].skip(found)
+	case found != target:
+		s.first = found
+		s.conditions[0].skip(found)
+	}
+}
+
+// filter drops from a list what the condition does not have.
+func (s *intersection) filter(c *condition, list []uint64) []uint64 {
+	kept := 0
+	for at := 0; at < len(list); {
+		// The next ones that lie in one window.
+		low, high, end := list[at], list[at], at+1
+		for ; end < len(list); end++ {
+			if s.reversed {
+				low = list[end]
+			} else {
+				high = list[end]
+			}
+			if high-low >= windowOrdinals-64 {
+				break
+			}
+		}
+		some := list[at:end]
+		low, high = min(some[0], some[len(some)-1]), max(some[0], some[len(some)-1])
+		expected := c.entries * (high - low + 1) / s.span // below 2^40 and 2^16
+		if uint64(len(some))*seekEntries < expected {
+			kept += s.filterBySearch(c, some, list[kept:])
+		} else {
+			kept += s.filterByWindow(c, low, high, some, list[kept:])
+		}
+		at = end
+	}
+	return list[:kept]
+}
+
+func (s *intersection) filterByWindow(c *condition, low, high uint64, list, out []uint64) (kept int) {
+	window := s.window[:(high-low)/64+1]
+	clear(window)
+	for _, p := range c.streams[:c.count] {
+		p.mark(low, window)
+	}
+	for _, ordinal := range list {
+		distance := ordinal - low
+		out[kept] = ordinal
+		kept += int(window[distance/64] >> (distance % 64) & 1)
+	}
+	return kept
+}
+
+func (s *intersection) filterBySearch(c *condition, list, out []uint64) (kept int) {
+	warmed := 0
+	for i, ordinal := range list {
+		waits := s.f.pageWaits
+		if c.has(ordinal) {
+			out[kept] = ordinal
+			kept++
+		}
+		if s.f.pageWaits == waits {
+			continue
+		}
+		for warmed = max(warmed, i+1); warmed < min(len(list), i+1+warmAhead); warmed++ {
+			for _, p := range c.streams[:c.count] {
+				p.warmHas(list[warmed])
+			}
+		}
+	}
+	return kept
+}
+
+// one returns the next ordinal.
+func (s *intersection) one() (ordinal uint64, ok bool) {
+	if s.foundAt == s.foundCount && !s.fill() {
+		return 0, false
+	}
+	ordinal = s.found[s.foundAt]
+	s.foundAt++
+	return ordinal, true
+}
