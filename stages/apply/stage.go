@@ -296,11 +296,16 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 	switch request.Operation {
 	case wire.OperationCreateTransfers, wire.OperationCreateTransfersSparse, wire.OperationCreateTransfersUnbatched:
 		s.forest.Lookahead(request.Body)
+	case wire.OperationLookupTransfers, wire.OperationLookupTransfersUnbatched:
+		s.forest.LookupTransfers(request.Body)
+	case wire.OperationLookupAccounts, wire.OperationLookupAccountsUnbatched:
+		s.forest.LookupAccounts(request.Body)
 	}
 	bodyBytes := s.machine.Execute(&accounting.Request{
 		Operation: request.Operation, RequestBytesMax: header.RequestLimit(), Timestamp: request.Timestamp, Body: request.Body,
 	}, target)
 	s.forest.Lookahead(nil)
+	s.forest.LookupTransfers(nil)
 	if !wanted {
 		return 0
 	}

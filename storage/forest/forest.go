@@ -59,6 +59,7 @@ type Forest struct {
 	eventScan   eventScan
 	warm        warmQueue
 	ahead       ahead
+	lookups     lookups
 
 	accountScratch  accounting.Account
 	balancesScratch accounting.Balances

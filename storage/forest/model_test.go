@@ -68,8 +68,17 @@ func TestAgainstMemoryStore(t *testing.T) {
 			if random.IntN(4) > 0 && request.Operation == wire.OperationCreateTransfers {
 				w.forest.Lookahead(request.Body)
 			}
+			if random.IntN(4) > 0 {
+				switch request.Operation {
+				case wire.OperationLookupTransfers:
+					w.forest.LookupTransfers(request.Body)
+				case wire.OperationLookupAccounts:
+					w.forest.LookupAccounts(request.Body)
+				}
+			}
 			pair.Execute(&request)
 			w.forest.Lookahead(nil)
+			w.forest.LookupTransfers(nil)
 			w.ended()
 			w.grid.Poll()
 			w.forest.WarmStep()

@@ -148,7 +148,16 @@ func (f *Forest) page(ref storage.Ref, number uint32) []byte {
 	if page := f.grid.Lookup(ref, number); page != nil {
 		return page
 	}
+	return f.pageRead(ref, number)
+}
+
+//go:noinline
+func (f *Forest) pageRead(ref storage.Ref, number uint32) []byte {
 	f.pageWaits++
+	if len(f.lookups.ids) > 0 {
+		f.grid.Start(ref, number)
+		f.lookupsAsk()
+	}
 	return f.grid.Page(ref, number, f.waiter)
 }
 

@@ -13,7 +13,7 @@ import (
 
 const (
 	warmTriesMax   = 8  // a key needs a few pages, one after the other
-	warmReadsMax   = 24 // reads in flight, so that a demanded page finds a place
+	warmReadsMax   = 48 // reads in flight, so that a demanded page finds a place
 	warmPerStepMax = 64
 )
 
@@ -24,6 +24,7 @@ const (
 	warmAccount warmKind = iota + 1
 	warmTransfer
 	warmPending
+	warmRow
 )
 
 type warmKey struct {
@@ -108,6 +109,9 @@ func (f *Forest) warmTry(k *warmKey) bool {
 	if !found || !complete || k.kind == warmTransfer || ordinal == storage.TransferDeadMark {
 		return complete
 	}
+	if k.kind == warmRow {
+		return f.warmTryRow(accounting.TransferOrdinal(ordinal))
+	}
 	return f.warmTryPending(accounting.TransferOrdinal(ordinal))
 }
 
@@ -124,8 +128,13 @@ func (f *Forest) warmTryAccount(ordinal accounting.AccountOrdinal) bool {
 func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {
 	key := keyOf64(uint64(ordinal))
 	_, complete := f.treeTry(storage.TreePending, &key, nil)
+	return f.warmTryRow(ordinal) && complete
+}
+
+// warmTryRow: a row of the log and its accounts.
+func (f *Forest) warmTryRow(ordinal accounting.TransferOrdinal) bool {
 	if ordinal >= f.tail.first {
-		return complete
+		return true
 	}
 	at := lastAtMost(f.log.firsts[:f.log.count], uint64(ordinal))
 	ref := f.log.tables[at].Ref
@@ -140,7 +149,7 @@ func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {
 	}
 	var transfer accounting.Transfer
 	debit, credit := rowlog.ReadObject(page, ordinal, &transfer)
-	return f.warmTryAccount(debit) && f.warmTryAccount(credit) && complete
+	return f.warmTryAccount(debit) && f.warmTryAccount(credit)
 }
 
 // treeTry is treeFind without waiting: complete is false if a page is missing, which is then asked for. value may be nil.
