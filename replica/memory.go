@@ -17,8 +17,8 @@ const slotsTypicalBytes = 64 << 20
 // runtimeBytes is the program itself: Go runtime, code, rings.
 const runtimeBytes = 48 << 20
 
-// memtablesBytes is what the two memtables come to, beside what is touched at start: in production the lists of accounts, pending
-// transfers and expiries; with --development all of them.
+// memtablesBytes is what the two memtables come to, beside what is touched at start: in production the lists of accounts
+// and expiries; with --development all of them.
 const memtablesBytes = 64 << 20
 
 // MemoryNeededBytes is what a replica may come to use: all that is reserved, except that of slots only what is touched at start

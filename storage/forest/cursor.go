@@ -95,6 +95,14 @@ func (c *cursor) nextPage() {
 	c.set(0)
 }
 
+// warmNext asks for the page behind the current one.
+func (c *cursor) warmNext() {
+	ref := c.run.tables[c.table].Ref
+	if header := c.f.grid.Lookup(ref, 0); header != nil && c.page < block.HeaderPage(header).DataPages() {
+		c.f.grid.Try(ref, c.page+1)
+	}
+}
+
 // next moves to the next entry.
 func (c *cursor) next() {
 	if c.at+1 < c.count {

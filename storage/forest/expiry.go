@@ -5,6 +5,7 @@ import (
 	"ledger/arena"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/block"
 )
 
 // window is the front of the expiry tree: its smallest live keys, as many as fit, in order. Any number of expiries may be open; the
@@ -185,7 +186,11 @@ func (f *Forest) windowFill(low expiryKey) {
 	w := &f.window
 	key := keyOfExpiry(low)
 	used := 0
-	for _, r := range f.trees[storage.TreeExpiry].ordered {
+	runs := f.trees[storage.TreeExpiry].ordered
+	for i, r := range runs {
+		for _, later := range runs[i:] {
+			f.warmSeek(later, &key) // all runs at once: what waits for one waits for all
+		}
 		c := &w.cursors[used]
 		c.open(f, storage.TreeExpiry, r)
 		if c.seek(&key); c.valid {
@@ -211,7 +216,9 @@ func (f *Forest) windowFill(low expiryKey) {
 		for i := range used {
 			if c := &w.cursors[i]; c.valid && c.key == found {
 				live = live && !c.tombstone()
-				c.next()
+				if c.next(); c.valid && c.first == 0 && c.at == 0 {
+					c.warmNext()
+				}
 			}
 		}
 		if live {
@@ -227,6 +234,22 @@ func (f *Forest) windowFill(low expiryKey) {
 // later, because the first time may only bring the header page.
 var expiriesAhead = [2]uint32{512, 256}
 
+// warmSeek asks for the pages that a cursor needs to seek key in a run of the expiry tree, and for the page behind.
+func (f *Forest) warmSeek(r *run, key *storage.Key) {
+	at := r.search(key, fenceOf(key))
+	if at == len(r.tables) {
+		return
+	}
+	ref := r.tables[at].Ref
+	if header, ok := f.grid.Try(ref, 0); ok {
+		header := block.HeaderPage(header)
+		number := f.trees[storage.TreeExpiry].shape.PageFind(header, key)
+		for end := min(number+1, header.DataPages()); number <= end; number++ {
+			f.grid.Try(ref, number)
+		}
+	}
+}
+
 // warmExpiries asks for the rows that a pulse will read after this one: it first takes back all expiries that are due, and then
 // reads their transfers in the same order.
 func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
@@ -239,7 +262,9 @@ func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 		warmed := &m.removesWarmed[pass]
 		*warmed = max(*warmed, index+1)
 		for end := min(index+distance, m.removesCount); *warmed < end && f.grid.InFlight() < warmReadsMax; *warmed++ {
-			f.warmRow(m.removes[*warmed].Ordinal)
+			if next := m.removes[*warmed].Ordinal; f.pendings.find(next) == nil {
+				f.warmRow(next)
+			}
 		}
 	}
 }

@@ -37,6 +37,7 @@ type Forest struct {
 	epoch     uint32    // counts memtables: tells which one has the last change of an account in the cache
 	tail      tail
 	cache     *cache
+	pendings  pendings
 	chainOpen bool
 	undo      undo
 	idMax     accounting.U128 // no transfer has a higher id, and no such id is dead: one above is new, and need not be looked for
@@ -85,6 +86,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		cluster:     cluster,
 		waiter:      waiter,
 		cache:       newCache(a, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())),
+		pendings:    newPendings(a, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())), // one number for both caches
 		undo:        newUndo(a, &l),
 		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
 		rowShape:    rowlog.ShapeOf(l),

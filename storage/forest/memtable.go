@@ -237,10 +237,10 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
 	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access misses the TLB. What full
 	// batches fill is touched at start, where they are to be expected: the first bars would spend a fifth of their time on it.
-	// What only some loads fill is not.
+	// Accounts that are created, and expiries, are few as a rule: theirs is not.
 	bulk, some := arena.Bulk(l.TouchesMemoryAtStart()), arena.HugePages
 	list := func() indexList {
-		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, some)}
+		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, bulk)}
 	}
 	m := &memtable{
 		rows:          arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, bulk),
@@ -257,14 +257,14 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		accountIDs:    newIDTable(a, rows, rows, name, some),
 		accountFields: newValueLists(a, uint64(rows), name, some),
 		spill:         newSpill(a, 2*rows, name), // a transfer changes two accounts
-		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, some),
-		changeOf:      newNumberTable(a, rows, name, some),
-		adds:          arena.SliceWith[expiryAdd](a, uint64(rows), name, some),
-		addOf:         newNumberTable(a, rows, name, some),
+		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),
+		changeOf:      newNumberTable(a, rows, name, bulk),
+		adds:          arena.SliceWith[expiryAdd](a, uint64(rows), name, bulk),
+		addOf:         newNumberTable(a, rows, name, bulk),
 		addsLive:      list(),
-		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, some),
-		removes:       arena.SliceWith[expiryKey](a, uint64(rows), name, some),
-		removeOf:      newNumberTable(a, rows, name, some),
+		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, bulk),
+		removes:       arena.SliceWith[expiryKey](a, uint64(rows), name, bulk),
+		removeOf:      newNumberTable(a, rows, name, bulk),
 		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
 		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
 		tail:          carried,

@@ -246,6 +246,10 @@ func (f *Forest) TransferRead(ordinal accounting.TransferOrdinal, transfer *acco
 		*transfer = row.Transfer
 		return row.DebitOrdinal, row.CreditOrdinal
 	}
+	if row := f.pendings.find(ordinal); row != nil {
+		*transfer = row.Transfer
+		return row.Debit, row.Credit
+	}
 	return f.logReadTransfer(ordinal, transfer)
 }
 
@@ -271,6 +275,7 @@ func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		m.statuses[index] = accounting.PendingOpen
 		m.pending.add(index)
+		f.pendings.put(ordinal, row)
 	}
 	t := &row.Transfer
 	m.fields.add(index, t.UserData128, t.UserData64, t.UserData32, t.Ledger, t.Code)
@@ -304,6 +309,9 @@ func (f *Forest) PendingRead(ordinal accounting.TransferOrdinal) accounting.Pend
 	if ordinal >= m.transfersFirst {
 		return m.statuses[ordinal-m.transfersFirst]
 	}
+	if row := f.pendings.find(ordinal); row != nil {
+		return row.Status
+	}
 	if index, ok := m.changeOf.find(uint64(ordinal)); ok {
 		return m.changes[index].Status
 	}
@@ -326,6 +334,9 @@ func (f *Forest) PendingRead(ordinal accounting.TransferOrdinal) accounting.Pend
 // PendingWrite implements accounting.Store.
 func (f *Forest) PendingWrite(ordinal accounting.TransferOrdinal, status accounting.PendingStatus) {
 	m := f.filling
+	if row := f.pendings.find(ordinal); row != nil {
+		row.Status = status
+	}
 	if ordinal >= m.transfersFirst {
 		at := &m.statuses[ordinal-m.transfersFirst]
 		if f.chainOpen {

@@ -148,6 +148,7 @@ func (f *Forest) undoTransferAppend() {
 	m.ids.removeLast(hashID(row.Transfer.ID), m.rowsCount)
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		m.pending.count--
+		f.pendings.pop()
 	}
 	for field := range fieldsCount {
 		if !transferField(&row.Transfer, field).IsZero() {
@@ -158,6 +159,7 @@ func (f *Forest) undoTransferAppend() {
 
 func (f *Forest) undoStatus(ordinal accounting.TransferOrdinal, old accounting.PendingStatus, first bool) {
 	m := f.filling
+	f.pendings.drop(ordinal)
 	switch {
 	case ordinal >= m.transfersFirst:
 		m.statuses[ordinal-m.transfersFirst] = old

@@ -126,6 +126,9 @@ func (f *Forest) warmTryAccount(ordinal accounting.AccountOrdinal) bool {
 }
 
 func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {
+	if row := f.pendings.find(ordinal); row != nil {
+		return f.warmTryAccount(row.Debit) && f.warmTryAccount(row.Credit)
+	}
 	key := keyOf64(uint64(ordinal))
 	_, complete := f.treeTry(storage.TreePending, &key, nil)
 	return f.warmTryRow(ordinal) && complete

@@ -1,0 +1,72 @@
+package forest
+
+import (
+	"ledger/accounting"
+	"ledger/arena"
+)
+
+// pendings keeps the newest pending transfers, with their status, for those who resolve them or let them expire: their rows are on disk by
+// then, a page each. It is a view: what it drops is in the memtables and trees.
+type pendings struct {
+	rows []pendingRow // a ring
+	next uint64       // rows ever put; row n is at n % len(rows)
+	of   numberTable  // transfer ordinal -> rows
+}
+
+type pendingRow struct {
+	Transfer accounting.Transfer
+	Ordinal  accounting.TransferOrdinal
+	Debit    accounting.AccountOrdinal
+	Credit   accounting.AccountOrdinal
+	Status   accounting.PendingStatus // PendingNone: there is no row here
+	_        [7]byte
+}
+
+func newPendings(a *arena.Arena, countMax uint32, bulk arena.Options) pendings {
+	const name = "pending transfer cache"
+	countMax = max(1, min(countMax, indexMax))
+	return pendings{
+		rows: arena.SliceWith[pendingRow](a, uint64(countMax), name, bulk),
+		of:   newNumberTable(a, countMax, name, bulk),
+	}
+}
+
+// put adds a transfer that was just stored, in place of the oldest.
+func (p *pendings) put(ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
+	index := p.next % uint64(len(p.rows))
+	p.clear(index)
+	p.rows[index] = pendingRow{
+		Transfer: row.Transfer, Ordinal: ordinal, Debit: row.DebitOrdinal, Credit: row.CreditOrdinal, Status: accounting.PendingOpen,
+	}
+	p.of.insert(uint64(ordinal), uint32(index))
+	p.next++
+}
+
+// pop takes back the last put.
+func (p *pendings) pop() {
+	p.next--
+	p.clear(p.next % uint64(len(p.rows)))
+}
+
+func (p *pendings) clear(index uint64) {
+	row := &p.rows[index]
+	if row.Status != accounting.PendingNone {
+		p.of.remove(uint64(row.Ordinal))
+		row.Status = accounting.PendingNone
+	}
+}
+
+// find returns a transfer's row, or nil.
+func (p *pendings) find(ordinal accounting.TransferOrdinal) *pendingRow {
+	if index, ok := p.of.find(uint64(ordinal)); ok {
+		return &p.rows[index]
+	}
+	return nil
+}
+
+// drop forgets a transfer.
+func (p *pendings) drop(ordinal accounting.TransferOrdinal) {
+	if index, ok := p.of.find(uint64(ordinal)); ok {
+		p.clear(uint64(index))
+	}
+}
