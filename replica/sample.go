@@ -39,20 +39,24 @@ type ThreadSample struct {
 type EdgeSample struct {
 	Name            string
 	Count, Capacity uint64
+	CountMax        uint64 // since the start, as the consumer found it
 }
 
 // edge is a ring as the metrics see it.
 type edge struct {
-	name     string
-	capacity int
-	length   func() int
+	name      string
+	consumer  int // stage
+	capacity  int
+	length    func() int
+	lengthMax func() int // on the consumer's thread
 }
 
 func edgeOf[R interface {
 	Len() int
+	LenMax() int
 	Capacity() int
 }](from, to int, ring R) edge {
-	return edge{stages.NameOf(from) + "_to_" + stages.NameOf(to), ring.Capacity(), ring.Len}
+	return edge{stages.NameOf(from) + "_to_" + stages.NameOf(to), to, ring.Capacity(), ring.Len, ring.LenMax}
 }
 
 // sampler is what a thread fills when it is asked, and the asker reads after the answer.
@@ -63,17 +67,19 @@ type sampler struct {
 	apply     apply.Sample
 	compact   []compact.Sample        // of each worker
 	figures   []metrics.ThreadFigures // by thread
+	edgesMax  []int                   // by edge
 	memory    []arena.Entry
 }
 
 // newSampler tells each thread what to copy. After it, threads may run.
 func (s *Server) newSampler() {
-	p := &sampler{compact: make([]compact.Sample, len(s.replica.Compact)), figures: make([]metrics.ThreadFigures, len(s.threads)), memory: s.memory.Entries()}
+	p := &sampler{compact: make([]compact.Sample, len(s.replica.Compact)), figures: make([]metrics.ThreadFigures, len(s.threads)),
+		edgesMax: make([]int, len(s.replica.edges)), memory: s.memory.Entries()}
 	s.sampler = p
 	for i, thread := range s.threads {
 		thread.samplers = append(thread.samplers, func() { thread.figures.Copy(&p.figures[i]) })
 		for _, driver := range thread.numbers {
-			thread.samplers = append(thread.samplers, s.stageSampler(driver))
+			thread.samplers = append(thread.samplers, s.stageSampler(driver), s.edgesSampler(driver))
 		}
 	}
 }
@@ -92,6 +98,18 @@ func (s *Server) stageSampler(driver int) func() {
 	default:
 		worker := driver - stages.Compact
 		return func() { r.Compact[worker].Sample(&p.compact[worker]) }
+	}
+}
+
+// edgesSampler copies what the stage knows of the rings that it reads.
+func (s *Server) edgesSampler(stage int) func() {
+	p, edges := s.sampler, s.replica.edges
+	return func() {
+		for i := range edges {
+			if edges[i].consumer == stage {
+				p.edgesMax[i] = edges[i].lengthMax()
+			}
+		}
 	}
 }
 
@@ -122,12 +140,18 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 		}
 	}
 	for i, e := range s.replica.edges {
-		out.Edges[i] = EdgeSample{Name: e.name, Count: uint64(e.length()), Capacity: uint64(e.capacity)}
+		edge := &out.Edges[i]
+		edge.Name, edge.Count, edge.Capacity = e.name, uint64(e.length()), uint64(e.capacity)
 	}
 }
 
 func (s *Server) take(driver int, out *Sample) {
 	p := s.sampler
+	for i := range out.Edges {
+		if s.replica.edges[i].consumer == driver {
+			out.Edges[i].CountMax = uint64(p.edgesMax[i])
+		}
+	}
 	switch driver {
 	case stages.Net:
 		out.Net = p.net

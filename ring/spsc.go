@@ -28,6 +28,7 @@ type SPSC[T any] struct {
 
 	_        [lineBytes]byte
 	tailSeen uint64 // the consumer's copy of tail
+	readyMax int    // most items that the consumer found when it looked
 	_        [lineBytes]byte
 }
 
@@ -55,6 +56,9 @@ func (r *SPSC[T]) Len() int {
 	head := r.head.Load()
 	return min(int(r.tail.Load()-head), len(r.slots))
 }
+
+// LenMax is the most items that the consumer has found waiting. Consumer only.
+func (r *SPSC[T]) LenMax() int { return r.readyMax }
 
 // Push copies as many of items as fit, publishes them together with one store, and returns how many.
 // Producer only. Wake the consumer's thread afterwards.
@@ -130,5 +134,6 @@ func (r *SPSC[T]) refreshTail(head uint64) (readyCount int) {
 	r.tailSeen = r.tail.Load()
 	readyCount = int(r.tailSeen - head)
 	assert.AtMost(readyCount, len(r.slots), "items in a ring, seen by its consumer")
+	r.readyMax = max(r.readyMax, readyCount)
 	return readyCount
 }

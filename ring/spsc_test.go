@@ -147,6 +147,19 @@ func TestSPSCPointers(t *testing.T) {
 	}
 }
 
+// Goal: the most that was ever waiting is remembered, as the consumer found it.
+func TestLenMax(t *testing.T) {
+	r := NewSPSC[int](8)
+	var out [8]int
+	for _, step := range []struct{ push, pop, want int }{{1, 1, 1}, {5, 3, 5}, {1, 8, 5}, {8, 8, 8}, {2, 2, 8}} {
+		r.Push(make([]int, step.push))
+		r.Pop(out[:step.pop])
+		if got := r.LenMax(); got != step.want {
+			t.Errorf("%d more, %d taken: at most %d, want %d", step.push, step.pop, got, step.want)
+		}
+	}
+}
+
 // Goal: a capacity that cannot be masked is refused at start, not found out later.
 func TestCapacityRefused(t *testing.T) {
 	for _, capacity := range []int{-1, 0, 3, 6, 1000} {

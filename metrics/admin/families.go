@@ -10,6 +10,7 @@ import (
 	"ledger/stages/apply"
 	"ledger/stages/compact"
 	"ledger/stages/net"
+	"ledger/storage/forest"
 	"ledger/wire"
 )
 
@@ -141,6 +142,13 @@ func threadFamilies() []family {
 					emit(s.Edges[i].Count, s.Edges[i].Name)
 				}
 			}},
+		{name: "ledger_ring_highest_events", unit: "events", kind: gauge, labels: []string{"edge"},
+			help: "Most events that the reader of a ring has found on it, since the start",
+			numbers: func(s *snapshot, emit number) {
+				for i := range s.Edges {
+					emit(s.Edges[i].CountMax, s.Edges[i].Name)
+				}
+			}},
 		{name: "ledger_ring_capacity_events", unit: "events", kind: gauge, labels: []string{"edge"},
 			help: "Most events that a ring between two stages holds",
 			numbers: func(s *snapshot, emit number) {
@@ -187,6 +195,8 @@ func netFamilies() []family {
 		one("ledger_net_dropped_replies", "replies", "Replies dropped: the client was gone, slow, or on no connection", counter, func(s *snapshot) uint64 { return s.Net.RepliesDropped }),
 		one("ledger_net_short_messages", "messages", "Pongs and evictions queued for sending", counter, func(s *snapshot) uint64 { return s.Net.ShortCount }),
 		one("ledger_net_dropped_short_messages", "messages", "Pongs and evictions dropped: no connection, or too many in its queue", counter, func(s *snapshot) uint64 { return s.Net.ShortDropped }),
+		times("ledger_net_receive_ns", "Time of a message from its first bytes until all of it was there", func(s *snapshot) *metrics.Histogram { return &s.Net.ReceiveNs }),
+		times("ledger_net_send_ns", "Time of a message from the order to send it until the kernel had taken it, waiting behind another included", func(s *snapshot) *metrics.Histogram { return &s.Net.SendNs }),
 		one("ledger_net_suppressed_lines", "lines", "Log lines about peers that were not written, because there were too many", counter, func(s *snapshot) uint64 { return s.Net.LogsSuppressed }),
 	}
 }
@@ -234,12 +244,7 @@ func journalFamilies() []family {
 		{name: "ledger_disk_bytes", unit: "bytes", kind: counter, labels: []string{"kind"},
 			help: "Bytes written to and read from the data file, by kind",
 			numbers: func(s *snapshot, emit number) {
-				emit(s.Journal.BytesWritten, "log_write")
-				emit(s.Journal.BytesRead, "log_read")
-				emit(s.Journal.SuperblockBytes, "superblock_write")
-				emit(s.sumOfWorkers(func(w *compact.Sample) uint64 { return w.BytesWritten }), "grid_write")
-				emit(s.sumOfWorkers(func(w *compact.Sample) uint64 { return w.BytesRead }), "compact_read")
-				emit(s.Apply.Grid.Reads*s.pageBytes, "apply_read")
+				s.eachDiskKind(func(kind string, bytes uint64) { emit(bytes, kind) })
 			}},
 	}
 }
@@ -249,6 +254,7 @@ func applyFamilies() []family {
 		one("ledger_apply_executed_ops", "ops", "Ops executed, those of the replay after a start included", counter, func(s *snapshot) uint64 { return s.Apply.OpsExecuted }),
 		one("ledger_apply_executed_requests", "requests", "Requests executed, those of the replay after a start included", counter, func(s *snapshot) uint64 { return s.Apply.RequestsExecuted }),
 		one("ledger_apply_skipped_requests", "requests", "Read-only requests of a replay whose replies nobody wants", counter, func(s *snapshot) uint64 { return s.Apply.RequestsSkipped }),
+		times("ledger_apply_queue_ns", "Time of an op from its arrival at apply until its execution begins", func(s *snapshot) *metrics.Histogram { return &s.Apply.QueueNs }),
 		{name: "ledger_apply_execute_ns", unit: "ns", labels: []string{"class"}, bounds: boundsNs,
 			help: "Execution time of a request, waiting for pages included, by class of operation",
 			distributions: func(s *snapshot, emit distribution) {
@@ -272,6 +278,16 @@ func applyFamilies() []family {
 		one("ledger_grid_acquired_blocks", "blocks", "Blocks of the data file that are in use, those waiting to be free included", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.BlocksAcquired }),
 		one("ledger_grid_waiting_blocks", "blocks", "Blocks that are free as soon as the next bar or checkpoint has passed", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.BlocksWaiting }),
 		one("ledger_grid_highest_blocks", "blocks", "Blocks from the start of the grid to the highest ever used: the data file's size", gauge, func(s *snapshot) uint64 { return s.Apply.BlocksHigh }),
+		{name: "ledger_grid_cache_lookups", unit: "lookups", kind: counter, labels: []string{"cache", "result"},
+			help: "Pages and header pages of blocks that execution looked for in memory, reading ahead included",
+			numbers: func(s *snapshot, emit number) {
+				g := &s.Apply.Grid
+				emit(g.PageHits, "pages", "hit")
+				emit(g.PageLookups-g.PageHits, "pages", "miss")
+				emit(g.HeaderHits, "headers", "hit")
+				emit(g.HeaderLookups-g.HeaderHits, "headers", "miss")
+			}},
+		one("ledger_account_cache_loads", "loads", "Times that an account was not in the account cache and came from a memtable or its tree", counter, func(s *snapshot) uint64 { return s.Apply.Forest.AccountLoads }),
 		one("ledger_grid_read_pages", "pages", "Pages that apply read from the disk: misses of the page cache, read ahead included", counter, func(s *snapshot) uint64 { return s.Apply.Grid.Reads }),
 		one("ledger_grid_page_waits", "waits", "Times that execution waited for a page that was not in the cache", counter, func(s *snapshot) uint64 { return s.Apply.Forest.PageWaits }),
 		one("ledger_grid_damaged_pages", "pages", "Reads of pages that failed or were damaged; each is tried twice", counter, func(s *snapshot) uint64 { return s.Apply.Grid.Damaged }),
@@ -280,8 +296,21 @@ func applyFamilies() []family {
 
 func compactFamilies() []family {
 	return []family{
-		one("ledger_compact_debt_entries", "entries", "Entries that merges under way still have to read", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.MergeEntries }),
-		one("ledger_compact_runs", "runs", "Sorted runs of all trees: each may be one more place to look for a key", gauge, func(s *snapshot) uint64 { return s.Apply.Forest.RunsCount }),
+		{name: "ledger_compact_debt_entries", unit: "entries", kind: gauge, labels: []string{"tree"},
+			help: "Entries that the merges under way still have to read",
+			numbers: func(s *snapshot, emit number) {
+				s.eachTree(func(name string, t *forest.TreeCounters) { emit(t.MergeEntries, name) })
+			}},
+		{name: "ledger_compact_runs", unit: "runs", kind: gauge, labels: []string{"tree", "level"},
+			help: "Sorted runs: each may be one more place to look for a key. More than 8 of a level wait for the merge before",
+			numbers: func(s *snapshot, emit number) {
+				levels := s.levelsCount()
+				s.eachTree(func(name string, t *forest.TreeCounters) {
+					for level, runs := range t.Runs[:levels] {
+						emit(runs, name, strconv.Itoa(level))
+					}
+				})
+			}},
 		one("ledger_compact_waiting_jobs", "jobs", "Jobs of the generation under way", gauge, func(s *snapshot) uint64 { return s.Apply.JobsWaiting }),
 		perWorker("ledger_compact_worker_jobs", "jobs", "Jobs that a worker has, the one under way included", gauge, func(w *compact.Sample) uint64 { return w.JobsWaiting }),
 		perWorker("ledger_compact_flushed_entries", "entries", "Entries of trees flushed from memtables", counter, func(w *compact.Sample) uint64 { return w.EntriesFlushed }),

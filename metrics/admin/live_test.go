@@ -185,6 +185,23 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 	if got["ledger_scrape_stale_threads"] != 0 {
 		t.Error("a thread does not answer")
 	}
+	if ops := got["ledger_apply_executed_ops"]; got["ledger_apply_queue_ns_count"] != ops {
+		t.Errorf("%v of %v ops waited for apply", got["ledger_apply_queue_ns_count"], ops)
+	}
+	if received := got["ledger_net_receive_ns_count"]; received < done || received != got["ledger_net_delivered_messages"] {
+		t.Errorf("%v messages took their time to arrive, the clients made %v", received, done)
+	}
+	if sent := got["ledger_net_send_ns_count"]; sent < done {
+		t.Errorf("%v messages took their time to be sent, the clients had %v answers", sent, done)
+	}
+	for i := range s.collector.snapshot.Edges {
+		if e := &s.collector.snapshot.Edges[i]; e.CountMax > e.Capacity || e.CountMax == 0 {
+			t.Errorf("ring %s had at most %d of %d events", e.Name, e.CountMax, e.Capacity)
+		}
+	}
+	if runs := sumOf(got, "ledger_compact_runs"); runs == 0 && got["ledger_consensus_checkpoint_op"] > 0 {
+		t.Error("a checkpoint left no run")
+	}
 	if bars := got["ledger_apply_executed_op"] / 32; got[`ledger_apply_barrier_ns_count{barrier="generation"}`] < bars-2 {
 		t.Errorf("%v waits at the end of %v bars", got[`ledger_apply_barrier_ns_count{barrier="generation"}`], bars)
 	}
@@ -203,6 +220,16 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 		}
 	}
 	t.Logf("%v requests, %v prepares, checkpoint %v, scrape waited %v ns", done, got["ledger_consensus_prepared_ops"], got["ledger_consensus_checkpoint_op"], got["ledger_scrape_wait_ns"])
+}
+
+// sumOf adds the numbers of one family.
+func sumOf(values map[string]float64, name string) (sum float64) {
+	for line, value := range values {
+		if family, _, _ := cutLabels(line); family == name {
+			sum += value
+		}
+	}
+	return sum
 }
 
 func cutLabels(name string) (family, labels string, ok bool) {

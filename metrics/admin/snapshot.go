@@ -13,6 +13,8 @@ import (
 	"ledger/replica"
 	"ledger/stages"
 	"ledger/stages/compact"
+	"ledger/storage"
+	"ledger/storage/forest"
 )
 
 // WaitMax is how long a collection waits for the stage threads: more than any turn, less than any scrape's patience.
@@ -57,6 +59,36 @@ func (s *snapshot) checkpoints() *compact.Sample {
 		return &compact.Sample{} // nothing is known yet
 	}
 	return &s.Compact[0]
+}
+
+// eachTree visits the trees.
+func (s *snapshot) eachTree(visit func(name string, t *forest.TreeCounters)) {
+	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ { // the log of transfers is no tree
+		visit(storage.Trees[id].Name, &s.Apply.Forest.Trees[id])
+	}
+}
+
+// eachDiskKind visits what the disk was used for.
+func (s *snapshot) eachDiskKind(visit func(kind string, bytes uint64)) {
+	visit("log_write", s.Journal.BytesWritten)
+	visit("log_read", s.Journal.BytesRead)
+	visit("superblock_write", s.Journal.SuperblockBytes)
+	visit("grid_write", s.sumOfWorkers(func(w *compact.Sample) uint64 { return w.BytesWritten }))
+	visit("compact_read", s.sumOfWorkers(func(w *compact.Sample) uint64 { return w.BytesRead }))
+	visit("apply_read", s.Apply.Grid.Reads*s.pageBytes)
+}
+
+// levelsCount is how many levels any tree has; at least one.
+func (s *snapshot) levelsCount() int {
+	count := 1
+	s.eachTree(func(_ string, t *forest.TreeCounters) {
+		for level, runs := range t.Runs {
+			if runs > 0 {
+				count = max(count, level+1)
+			}
+		}
+	})
+	return count
 }
 
 // take renews the snapshot.

@@ -3,12 +3,14 @@ package admin
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"ledger/metrics"
 	"ledger/replica"
 	"ledger/stages"
 	"ledger/stages/apply"
+	"ledger/storage/forest"
 )
 
 // writeSummary is the page for people. Shares and quantiles are since the start.
@@ -46,10 +48,13 @@ func writeSummary(w io.Writer, s *snapshot) {
 	line := func(name string, h *metrics.Histogram) {
 		fmt.Fprintf(w, "%-32s %12d %12s %12s %12s %12s\n", name, h.Count(), duration(uint64(h.Mean())), duration(h.Quantile(0.5)), duration(h.Quantile(0.99)), duration(h.Max))
 	}
+	line("net: receive", &s.Net.ReceiveNs)
+	line("net: send", &s.Net.SendNs)
 	line("request: service", &s.Consensus.ServiceNs)
 	line("request: queue", &s.Consensus.QueueNs)
 	line("journal: write", &s.Journal.WriteNs)
 	line("journal: superblock", &s.Journal.SuperblockNs)
+	line("execute: queue", &s.Apply.QueueNs)
 	for class := range s.Apply.ExecuteNs {
 		line("execute: "+apply.ClassNames[class], &s.Apply.ExecuteNs[class])
 	}
@@ -71,13 +76,29 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fill("requests", &s.Consensus.RequestsPerPrepare)
 	fill("events", &s.Consensus.EventsPerPrepare)
 
-	fmt.Fprintf(w, "\n%-32s %12s %12s\n", "ring", "events", "capacity")
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s\n", "ring", "events", "highest", "capacity")
 	for i := range s.Edges {
-		fmt.Fprintf(w, "%-32s %12d %12d\n", s.Edges[i].Name, s.Edges[i].Count, s.Edges[i].Capacity)
+		e := &s.Edges[i]
+		fmt.Fprintf(w, "%-32s %12d %12d %12d\n", e.Name, e.Count, e.CountMax, e.Capacity)
 	}
-	fmt.Fprintf(w, "\n%-32s %12s\n", "memory reserved for", "KiB")
+	g := &s.Apply.Grid
+	fmt.Fprintf(w, "\n%-32s %12s %12s\n", "cache", "lookups", "found")
+	fmt.Fprintf(w, "%-32s %12d %12s\n", "grid: pages", g.PageLookups, share(g.PageHits, g.PageLookups))
+	fmt.Fprintf(w, "%-32s %12d %12s\n", "grid: header pages", g.HeaderLookups, share(g.HeaderHits, g.HeaderLookups))
+	fmt.Fprintf(w, "%d accounts loaded into their cache, %d pages read, %d waits for a page\n", s.Apply.Forest.AccountLoads, g.Reads, s.Apply.Forest.PageWaits)
+
+	fmt.Fprintf(w, "\n%-32s %12s  %s\n", "tree", "debt entries", "runs by level")
+	s.eachTree(func(name string, t *forest.TreeCounters) {
+		if t.Runs != [forest.LevelsMax]uint64{} {
+			fmt.Fprintf(w, "%-32s %12d  %s\n", name, t.MergeEntries, strings.Trim(fmt.Sprint(t.Runs[:s.levelsCount()]), "[]"))
+		}
+	})
+	fmt.Fprintf(w, "\n%-32s %12s\n", "disk", "MiB")
+	s.eachDiskKind(func(kind string, bytes uint64) { fmt.Fprintf(w, "%-32s %12d\n", kind, bytes>>20) })
+
+	fmt.Fprintf(w, "\n%-32s %12s %12s\n", "memory reserved for", "KiB", "at start")
 	for i := range s.Memory {
-		fmt.Fprintf(w, "%-32s %12d\n", s.Memory[i].Name, s.Memory[i].Bytes>>10)
+		fmt.Fprintf(w, "%-32s %12d %12d\n", s.Memory[i].Name, s.Memory[i].Bytes>>10, s.Memory[i].TouchBytes>>10)
 	}
 }
 

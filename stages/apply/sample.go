@@ -58,6 +58,8 @@ type Sample struct {
 	Statistics
 	// ExecuteNs of a request, waiting for pages included. Empty without a clock.
 	ExecuteNs [ClassesCount]metrics.Histogram
+	// QueueNs of an op, from its arrival here until its execution begins. Empty without a clock.
+	QueueNs metrics.Histogram
 	// BarrierNs that ends of bars waited, the zeros included.
 	BarrierNs [BarriersCount]metrics.Histogram
 	// GenerationNs from when a generation is planned until all its blocks are written.
@@ -76,6 +78,7 @@ type measures struct {
 	clock             func() uint64
 	checkpointBeganNs uint64
 	executeNs         [ClassesCount]metrics.Histogram
+	queueNs           metrics.Histogram
 	barrierNs         [BarriersCount]metrics.Histogram
 	generationNs      metrics.Histogram
 	checkpointNs      metrics.Histogram
@@ -84,11 +87,14 @@ type measures struct {
 // SetClock makes the stage measure how long requests take. The simulator has no clock that moves within a step, and sets none.
 func (s *Stage) SetClock(clock func() uint64) { s.measures.clock = clock }
 
-func (m *measures) now() uint64 {
+// began notes the beginning of an op that arrived at arrivedNs, and returns the time.
+func (m *measures) began(arrivedNs uint64) (nowNs uint64) {
 	if m.clock == nil {
 		return 0
 	}
-	return m.clock()
+	nowNs = m.clock()
+	m.queueNs.Record(nowNs - min(arrivedNs, nowNs))
+	return nowNs
 }
 
 // executed notes the end of a request that began at beganNs, and returns the time, which is the beginning of the next.
@@ -110,6 +116,7 @@ func (s *Stage) barrier(b Barrier, waitedNs uint64) {
 func (s *Stage) Sample(out *Sample) {
 	m := &s.measures
 	out.Statistics = s.Statistics()
+	out.QueueNs = m.queueNs
 	out.ExecuteNs, out.BarrierNs, out.GenerationNs, out.CheckpointNs = m.executeNs, m.barrierNs, m.generationNs, m.checkpointNs
 	out.Op, out.OpenedOp, out.DurableOp = s.op, s.opened, s.durable
 	out.AccountsCount, out.TransfersCount, out.BlocksHigh = s.forest.AccountsCount(), s.forest.TransfersCount(), s.forest.BlocksHigh()

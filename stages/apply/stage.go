@@ -74,6 +74,7 @@ type commit struct {
 	op        uint64
 	slot      stages.Slot
 	replySlot stages.Slot
+	arrivedNs uint64
 }
 
 // Statistics counts since the start.
@@ -184,7 +185,7 @@ func (s *Stage) onEvent(e *Event) {
 		s.warm(e.Slot)
 	case EventCommit:
 		assert.Below(s.commitsCount, commitsMax, "ops that are committed and not executed")
-		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot}
+		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot, s.nowNs}
 		s.commitsCount++
 	case EventSessions:
 		assert.That(s.sessions == nil, "the sessions of one checkpoint are lent at a time")
@@ -261,7 +262,7 @@ func (s *Stage) execute(next *commit) {
 		replies = s.slots.Bytes(next.replySlot)
 	}
 	repliesBytes := 0
-	beganNs := s.measures.now()
+	beganNs := s.measures.began(next.arrivedNs)
 	for i := range int(header.RequestsCount()) {
 		request := prepare.RequestAt(message, i)
 		repliesBytes += s.request(header, &request, replies, repliesBytes)

@@ -2,6 +2,7 @@ package net
 
 import (
 	"ledger/limits"
+	"ledger/metrics"
 	"ledger/wire"
 )
 
@@ -42,6 +43,9 @@ type Counters struct {
 	LogsSuppressed     uint64
 	RoutesCount        uint64 // now
 	ConnectionsWaiting uint64 // for a slot, now
+
+	ReceiveNs metrics.Histogram // of a message: from its first bytes until it is judged and hashed
+	SendNs    metrics.Histogram // of a message: from the order to send it until the kernel has taken it
 }
 
 // LogEntry is one line for the log: a fault of a peer, reported once for each connection.

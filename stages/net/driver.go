@@ -33,6 +33,7 @@ func NewDriver(stage *Stage, network ports.Network, in *ring.SPSC[stages.Consens
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
+	d.stage.Begin(nowNs)
 	// The network comes first: what it has sent makes room for the replies of consensus.
 	eventsCount := d.network.Poll(d.events[:])
 	for i := range d.events[:eventsCount] {

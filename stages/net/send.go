@@ -22,6 +22,7 @@ type send struct {
 	reply       stages.Slot
 	offsetBytes uint32
 	bytes       uint32
+	orderedNs   uint64
 }
 
 // OnConsensus takes one request of consensus.
@@ -51,7 +52,7 @@ func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 		c := &s.connections[index]
 		if !c.hasReply {
 			c.hasReply = true
-			c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes})
+			c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes, s.nowNs})
 			s.startSend(index, c, out)
 			return
 		}
@@ -73,7 +74,7 @@ func (s *Stage) onSendRepeated(e *stages.ConsensusToNet, out *Actions) {
 	}
 	c := &s.connections[index]
 	c.hasReply = true
-	c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes})
+	c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes, s.nowNs})
 	s.startSend(index, c, out)
 }
 
@@ -102,7 +103,7 @@ func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
 	}
 	c := &s.connections[index]
 	message := s.slots.Bytes(e.Slot)[e.OffsetBytes : e.OffsetBytes+e.Bytes]
-	place := c.pushSend(send{reply: stages.SlotNone, bytes: e.Bytes})
+	place := c.pushSend(send{reply: stages.SlotNone, bytes: e.Bytes, orderedNs: s.nowNs})
 	copy(s.shortAt(index, place), message)
 	s.Counters.ShortCount++
 	if len(message) == wire.HeaderBytes && wire.HeaderOf(message).Command() == wire.CommandEviction {
@@ -145,6 +146,7 @@ func (s *Stage) onSent(index uint32, c *connection, result int32, out *Actions) 
 	c.sendFirst = (c.sendFirst + 1) % sendsMax
 	c.sendsCount--
 	s.Counters.BytesSent += uint64(first.bytes)
+	s.Counters.SendNs.Record(s.nowNs - first.orderedNs)
 	if first.reply != stages.SlotNone {
 		c.hasReply = false
 		s.Counters.RepliesCount++

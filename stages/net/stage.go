@@ -38,6 +38,7 @@ type connection struct {
 	start, end   uint32
 	messageBytes uint32
 	client       wire.U128 // zero until a message names it
+	beganNs      uint64    // when the message at start began to arrive
 	peer         [18]byte
 
 	sending    bool // the first of sends is with the port
@@ -101,6 +102,7 @@ type Stage struct {
 	heldCount uint32 // client slots of connections
 	lentCount uint32 // client slots at consensus
 
+	nowNs         uint64 // of this turn
 	logsLeft      int
 	logsRefillsNs uint64
 
@@ -134,6 +136,9 @@ const (
 	incarnationShift = 16
 	connectionsMax   = 1 << incarnationShift
 )
+
+// Begin begins a step. What is measured follows from nowNs, what is decided does not.
+func (s *Stage) Begin(nowNs uint64) { s.nowNs = nowNs }
 
 func (s *Stage) nameOf(index uint32) ports.ConnectionID {
 	return ports.ConnectionID(index | uint32(s.connections[index].incarnation)<<incarnationShift)
@@ -207,6 +212,9 @@ func (s *Stage) onReceived(index uint32, c *connection, result int32, out *Actio
 		return
 	}
 	assert.AtMost(uint64(c.end)+uint64(result), uint64(len(s.slots.Bytes(c.slot))), "received bytes, in the slot")
+	if c.start == c.end {
+		c.beganNs = s.nowNs
+	}
 	c.end += uint32(result)
 	s.Counters.BytesReceived += uint64(result)
 	s.advance(index, c, out)
@@ -364,6 +372,8 @@ func (s *Stage) deliver(index uint32, c *connection, message []byte, out *Action
 	s.heldCount--
 	s.lentCount++
 	s.Counters.MessagesCount++
+	s.Counters.ReceiveNs.Record(s.nowNs - c.beganNs)
+	c.beganNs = s.nowNs // of what follows it
 	e := stages.NetToConsensus{Kind: stages.NetMessage, Slot: given, Bytes: size, Connection: s.nameOf(index)}
 	if size >= wire.HeaderBytes+bodyHashBytesMin {
 		e.BodyHashed, e.BodySum = true, prepare.Sum(message[wire.HeaderBytes:])

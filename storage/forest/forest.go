@@ -67,6 +67,7 @@ type Forest struct {
 	transferScratch accounting.Transfer
 	rowScratch      accounting.TransferRow
 	pageWaits       uint64
+	accountLoads    uint64
 }
 
 // PlantReuseEarly puts a bug in on purpose; see freeset.
@@ -147,23 +148,44 @@ func (f *Forest) BlocksHigh() uint64 { return f.freeSet.High() }
 // Counters are what the forest tells about itself.
 type Counters struct {
 	PageWaits      uint64 // reads that were not in memory
+	AccountLoads   uint64 // accounts that were not in their cache
 	BlocksAcquired uint64
 	BlocksWaiting  uint64
-	MergeEntries   uint64 // entries that merges under way still have to read
-	RunsCount      uint64
 	RowsFilling    uint32
+	Trees          [storage.TreesCount]TreeCounters
 }
+
+// TreeCounters of one tree.
+type TreeCounters struct {
+	Runs         [LevelsMax]uint64 // by level
+	MergeEntries uint64            // that merges under way still have to read
+}
+
+// RunsCount is the number of runs of all trees.
+func (c *Counters) RunsCount() (count uint64) {
+	for i := range c.Trees {
+		for _, runs := range c.Trees[i].Runs {
+			count += runs
+		}
+	}
+	return count
+}
+
+// LevelsMax of a tree.
+const LevelsMax = levelsMax
 
 // Counters reads them.
 func (f *Forest) Counters() Counters {
 	c := Counters{
-		PageWaits: f.pageWaits, BlocksAcquired: f.freeSet.AcquiredCount(), BlocksWaiting: f.freeSet.WaitingCount(),
-		RowsFilling: f.filling.rowsAll(),
+		PageWaits: f.pageWaits, AccountLoads: f.accountLoads,
+		BlocksAcquired: f.freeSet.AcquiredCount(), BlocksWaiting: f.freeSet.WaitingCount(), RowsFilling: f.filling.rowsAll(),
 	}
 	for i := range f.trees {
-		c.RunsCount += uint64(f.trees[i].runsCount)
+		t := &c.Trees[i]
 		for j := range f.trees[i].levels {
-			c.MergeEntries += f.trees[i].levels[j].merge.entriesLeft
+			level := &f.trees[i].levels[j]
+			t.Runs[j] = uint64(len(level.runs))
+			t.MergeEntries += level.merge.entriesLeft
 		}
 	}
 	return c

@@ -69,6 +69,7 @@ func (f *Forest) AccountRead(ordinal accounting.AccountOrdinal, account *account
 //go:noinline
 func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 	assert.Below(ordinal, f.filling.accountsNext(), "an account that is read exists")
+	f.accountLoads++
 	account := &f.accountScratch
 	if f.filling.spill.take(ordinal, account) {
 		return f.cachePut(ordinal, account, f.epoch)

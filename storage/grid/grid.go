@@ -44,6 +44,9 @@ type Grid struct {
 type Statistics struct {
 	Reads   uint64 // pages asked of the disk, header pages and repetitions included
 	Damaged uint64 // reads whose page was damaged or failed
+
+	PageLookups, PageHits     uint64 // of pages by Lookup: all, and those that were in memory
+	HeaderLookups, HeaderHits uint64 // of header pages
 }
 
 type readState uint8
@@ -82,9 +85,19 @@ func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cl
 // Lookup returns a verified page of the block, or nil if it is not in memory. Page 0 is the header page's used part.
 func (g *Grid) Lookup(ref storage.Ref, page uint32) []byte {
 	if page == 0 {
-		return g.headers.lookup(&ref, 0)
+		g.statistics.HeaderLookups++
+		data := g.headers.lookup(&ref, 0)
+		if data != nil {
+			g.statistics.HeaderHits++
+		}
+		return data
 	}
-	return g.pages.lookup(&ref, page)
+	g.statistics.PageLookups++
+	data := g.pages.lookup(&ref, page)
+	if data != nil {
+		g.statistics.PageHits++
+	}
+	return data
 }
 
 // Start makes sure that a page that somebody waits for is in memory or on its way; false if nothing is free for it now.
@@ -102,10 +115,10 @@ func (g *Grid) Try(ref storage.Ref, page uint32) ([]byte, bool) {
 	return nil, false
 }
 
-// Page returns a verified page, waiting until it is there. For a page that is damaged it waits for ever: the stage sees Fault.
+// Page returns a verified page that Lookup did not find, waiting until it is there. For a page that is damaged it waits for ever: the stage sees Fault.
 func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte {
 	for {
-		if data := g.Lookup(ref, page); data != nil {
+		if data := g.cacheOf(page).lookup(&ref, page); data != nil { // the caller's Lookup has been counted
 			return data
 		}
 		g.Start(ref, page)

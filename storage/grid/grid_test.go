@@ -251,3 +251,25 @@ func BenchmarkMiss(b *testing.B) {
 		g.Page(refs[i%len(refs)], uint32(1+i%31), poller{g})
 	}
 }
+
+// Goal: what is looked for is counted once, found or not, however long it is waited for.
+func TestLookupsCounted(t *testing.T) {
+	l := testLimits()
+	memory := arena.New()
+	defer memory.Close()
+	disk := &fakeDisk{}
+	refs := fill(l, disk, rand.New(rand.NewPCG(1, 1)), 1)
+	g := New(l, memory, disk, gridOffset, cluster, 0)
+	find := func(page uint32) {
+		if g.Lookup(refs[0], page) == nil {
+			g.Page(refs[0], page, poller{g})
+		}
+	}
+	for _, page := range []uint32{0, 1, 1, 0, 2, 1} {
+		find(page)
+	}
+	got := g.Statistics()
+	if got.PageLookups != 4 || got.PageHits != 2 || got.HeaderLookups != 2 || got.HeaderHits != 1 || got.Reads != 3 {
+		t.Errorf("%+v", got)
+	}
+}
