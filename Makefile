@@ -7,8 +7,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME    ?= 10s
 SEEDS       ?= 200
 KILLS       ?= 5
+BENCH       ?= .
+COUNT       ?= 1
 
-.PHONY: build dev test vet race fuzz sim interop cross clean
+.PHONY: build dev test vet race fuzz sim interop bench cross clean
 
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
@@ -35,6 +37,9 @@ sim: ## SEEDS seeds of the simulator
 
 interop: build ## the official clients, the recorded corpora, kill -9
 	KILLS=$(KILLS) interop/run.sh
+
+bench: build ## BENCH of the stages, rings and the whole server, COUNT times: for benchstat
+	LEDGER_BIN=$(CURDIR)/bin/ledger $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -count=$(COUNT) -timeout 4h
 
 cross: ## both architectures compile
 	CGO_ENABLED=0 GOARCH=amd64 $(GO) build -o /dev/null ./cmd/ledger

@@ -30,12 +30,12 @@ const (
 	Lock
 )
 
-// Bulk is for large tables and caches: huge pages, and touched if touch says so.
-func Bulk(touch bool) Options {
-	if touch {
+// Bulk is for large tables and caches: where they are expected full, in huge pages and touched; else as small as load leaves them.
+func Bulk(full bool) Options {
+	if full {
 		return HugePages | Touch
 	}
-	return HugePages
+	return 0
 }
 
 // Entry is one line of what was reserved: all reservations of one name.
@@ -71,6 +71,7 @@ type mapping struct {
 	address unsafe.Pointer
 	bytes   uintptr
 	name    string
+	entry   int // of its name
 }
 
 // New returns an arena without memory.
@@ -102,8 +103,8 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	if err != nil {
 		panic(&Error{Name: name, Bytes: size, Err: err})
 	}
-	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare), name})
-	a.count(name, rounded, options)
+	entry := a.count(name, rounded, options)
+	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare), name, entry})
 
 	skip := -uintptr(start) & uintptr(alignBytes-1)
 	data := unsafe.Slice((*byte)(unsafe.Add(start, skip)), rounded)
@@ -162,7 +163,7 @@ func populate(data []byte) {
 	}
 }
 
-func (a *Arena) count(name string, size uint64, options Options) {
+func (a *Arena) count(name string, size uint64, options Options) (entry int) {
 	i := slices.IndexFunc(a.entries, func(e Entry) bool { return e.Name == name })
 	if i < 0 {
 		i = len(a.entries)
@@ -173,6 +174,7 @@ func (a *Arena) count(name string, size uint64, options Options) {
 	if options&Touch != 0 {
 		a.entries[i].TouchBytes += size
 	}
+	return i
 }
 
 // Entries returns what was reserved, by name, in the order of first use.
@@ -184,6 +186,27 @@ func (a *Arena) Regions(visit func(name string, data []byte)) {
 		visit(m.name, unsafe.Slice((*byte)(m.address), m.bytes))
 	}
 }
+
+// Resident fills out, parallel to Entries, with how many bytes of each name are in memory. It looks at every page's state and makes
+// some MiB of garbage: for whoever asks now and then, on a thread of its own, while the arena is not closed.
+func (a *Arena) Resident(out []uint64) {
+	clear(out)
+	states := make([]byte, residentPages)
+	for i := range a.mappings {
+		m := &a.mappings[i]
+		for at := uintptr(0); at < m.bytes; at += residentPages * PageBytes {
+			size := min(m.bytes-at, residentPages*PageBytes)
+			if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(m.address)+at, size, uintptr(unsafe.Pointer(unsafe.SliceData(states)))); errno != 0 {
+				return // it says nothing here
+			}
+			for _, state := range states[:size/PageBytes] {
+				out[m.entry] += uint64(state&1) * PageBytes
+			}
+		}
+	}
+}
+
+const residentPages = 64 << 10 // looked at in one call
 
 // BytesTotal is the sum over all names.
 func (a *Arena) BytesTotal() (total uint64) {

@@ -211,6 +211,10 @@ func TestPopulate(t *testing.T) {
 	if asked[size/2] != 7 || asked[0] != 0 || spared[0] != 0 {
 		t.Error("touching changed what is there")
 	}
+	resident := make([]uint64, 2)
+	if a.Resident(resident); resident[0] < size || resident[0] > size+PageBytes || resident[1] > PageBytes {
+		t.Errorf("%d bytes are resident by name, want %d and next to none", resident, size)
+	}
 	for _, e := range a.Entries() {
 		if want := map[string]uint64{"asked": size}[e.Name]; e.TouchBytes != want {
 			t.Errorf("%s: %d bytes to touch, want %d", e.Name, e.TouchBytes, want)

@@ -23,6 +23,7 @@ type Sample struct {
 	Apply     apply.Sample
 	Compact   []compact.Sample // of each worker
 	Memory    []arena.Entry    // what was reserved at start
+	Resident  []uint64         // of it, what is in memory; see arena.Resident
 }
 
 // ThreadSample of one stage thread.
@@ -125,7 +126,9 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 		out.Threads, out.Memory = make([]ThreadSample, len(s.threads)), s.sampler.memory
 		out.Edges = make([]EdgeSample, len(s.replica.edges))
 		out.Compact = make([]compact.Sample, len(s.sampler.compact))
+		out.Resident = make([]uint64, len(out.Memory))
 	}
+	s.memory.Resident(out.Resident)
 	deadline := time.Now().Add(timeout)
 	for i, thread := range s.threads {
 		t := &out.Threads[i]

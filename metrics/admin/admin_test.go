@@ -93,6 +93,7 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 	out.Threads[2].Figures.StageNs[stages.Compact] = 78
 	out.Edges = []replica.EdgeSample{{Name: "net_to_consensus", Count: 3, Capacity: 64}}
 	out.Memory = []arena.Entry{{Name: "grid cache", Bytes: 1 << 20, Count: 1}}
+	out.Resident = []uint64{1 << 19}
 	out.Net.ClosedCount[net.CauseSlow] = 5
 	out.Consensus.Evictions[7] = 9
 	out.Consensus.ServiceNs = metrics.Histogram{}

@@ -344,6 +344,13 @@ func processFamilies() []family {
 					emit(s.Memory[i].Bytes, s.Memory[i].Name)
 				}
 			}},
+		{name: "ledger_memory_resident_bytes", unit: "bytes", kind: gauge, labels: []string{"purpose"},
+			help: "Of the memory reserved at start, what is resident, by purpose",
+			numbers: func(s *snapshot, emit number) {
+				for i := range s.Resident {
+					emit(s.Resident[i], s.Memory[i].Name)
+				}
+			}},
 		one("ledger_process_resident_bytes", "bytes", "Resident memory of the process", gauge, func(s *snapshot) uint64 { return s.process.residentBytes }),
 		one("ledger_process_cpu_ns", "ns", "Processor time of the process, of user and system", counter, func(s *snapshot) uint64 { return s.process.cpuNs }),
 		one("ledger_process_up_ns", "ns", "Time since the endpoint was opened", gauge, func(s *snapshot) uint64 { return s.process.upNs }),

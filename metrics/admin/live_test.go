@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -191,11 +192,11 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 	if received := got["ledger_net_receive_ns_count"]; received < done || received != got["ledger_net_delivered_messages"] {
 		t.Errorf("%v messages took their time to arrive, the clients made %v", received, done)
 	}
-	if sent := got["ledger_net_send_ns_count"]; sent < done {
+	if sent := got["ledger_net_send_ns_count"]; sent < done-clientsCount { // a client may have its answer before we know that it was sent
 		t.Errorf("%v messages took their time to be sent, the clients had %v answers", sent, done)
 	}
 	for i := range s.collector.snapshot.Edges {
-		if e := &s.collector.snapshot.Edges[i]; e.CountMax > e.Capacity || e.CountMax == 0 {
+		if e := &s.collector.snapshot.Edges[i]; e.CountMax > e.Capacity || e.CountMax == 0 && !strings.Contains(e.Name, "compact") { // with few requests nothing is compacted
 			t.Errorf("ring %s had at most %d of %d events", e.Name, e.CountMax, e.Capacity)
 		}
 	}

@@ -96,9 +96,9 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fmt.Fprintf(w, "\n%-32s %12s\n", "disk", "MiB")
 	s.eachDiskKind(func(kind string, bytes uint64) { fmt.Fprintf(w, "%-32s %12d\n", kind, bytes>>20) })
 
-	fmt.Fprintf(w, "\n%-32s %12s %12s\n", "memory reserved for", "KiB", "at start")
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s\n", "memory, KiB", "reserved", "at start", "resident")
 	for i := range s.Memory {
-		fmt.Fprintf(w, "%-32s %12d %12d\n", s.Memory[i].Name, s.Memory[i].Bytes>>10, s.Memory[i].TouchBytes>>10)
+		fmt.Fprintf(w, "%-32s %12d %12d %12d\n", s.Memory[i].Name, s.Memory[i].Bytes>>10, s.Memory[i].TouchBytes>>10, s.Resident[i]>>10)
 	}
 }
 
