@@ -50,7 +50,7 @@ func newOrder(b *testing.B) *order {
 	root := make([]byte, prepare.HeaderBytes)
 	superblock := stages.Superblock{Sequence: 2, View: 1, LogView: 1, ReplicasCount: 1, SessionsMax: l.SessionsMax}
 	superblock.Checkpoint.PrepareChecksum = storage.Checksum(prepare.PutRoot(root, wire.U128{}).Checksum())
-	stage, err := consensus.New(l, consensus.DefaultOptions(), o.slots, &consensus.Recovered{Superblock: superblock}, memory, consensus.PlantNone)
+	stage, err := consensus.New(l, consensus.DefaultOptions(), o.slots, &consensus.Recovered{Superblock: superblock}, memory)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -171,6 +171,7 @@ func (l *Limits) Check() error {
 		{uint64(slots)*HeaderBytes%uint64(l.SectorBytes) == 0, "the log headers are whole sectors"},
 		{slots >= 2*bar+bar*((slack+pipeline+bar-1)/bar), "the log holds two bars beside slack and pipeline"},
 		{l.CheckpointIntervalOps()%uint64(bar) == 0, "checkpoints end bars"},
+		{uint64(bar*(slack/bar+1)) < l.CheckpointIntervalOps(), "a checkpoint is proven durable before the next one is taken"},
 		{slack >= pipeline, "slack covers the pipeline"},
 		{l.SessionsMax >= 1 && l.SessionsMax <= sessionsMax, "sessions are 1..1024"},
 		{l.RequestBytesMax >= 4096 && l.RequestBytesMax <= l.MessageBytesMax, "a request fits a message"},

@@ -34,7 +34,6 @@ const (
 // Options of one start.
 type Options struct {
 	Consensus consensus.Options
-	Plant     consensus.Plant
 	// Wakers of the thread that runs each driver, in their order; nil where all share a thread.
 	Wakers []ring.Waker
 	// Clock is for the metrics alone; nil in the simulator.
@@ -104,7 +103,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	applyToConsensus := ring.NewSPSC[stages.ApplyToConsensus](64)
 
 	var err error
-	r.Consensus, err = consensus.New(l, options.Consensus, slots, &o.Consensus, memory, options.Plant)
+	r.Consensus, err = consensus.New(l, options.Consensus, slots, &o.Consensus, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -129,12 +128,6 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	r.Apply, err = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, file, p.ApplyDisk, memory)
 	if err != nil {
 		return nil, err
-	}
-	switch options.Plant {
-	case consensus.PlantSkipVerify:
-		r.Apply.PlantSkipVerify()
-	case consensus.PlantReuseEarly:
-		r.Apply.PlantReuseEarly()
 	}
 	toWorkers := make([]apply.Worker, workers)
 	for i := range toWorkers {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"ledger/limits"
 	"ledger/prepare"
@@ -205,6 +206,73 @@ func (w *World) damageBeyond() {
 	}
 }
 
+// rotAtWork damages blocks while clients work and compaction runs. Wherever the damage is met, in a query, by a merge or at the next start,
+// the replica names it and goes no further; until then, and without need of what is damaged, every answer is right.
+func (w *World) rotAtWork() {
+	r := w.random
+	end := w.exchangesCount + exchangesMin + r.IntN(exchangesMax)
+	for i := 0; w.fault == nil && i < workStepsMax && w.exchangesCount < end; i++ {
+		if i%rotEverySteps == 0 {
+			w.damageBlocks()
+		}
+		w.step()
+	}
+	if w.fault != nil && w.isFull() {
+		w.letGo()
+		return
+	}
+	for range 2 {
+		if w.fault == nil {
+			break
+		}
+		if !w.namesDamage(w.fault) {
+			w.fail("with damage in the grid the replica stops, and does not name it: %v", w.fault)
+		}
+		w.result.Coverage.RotFaults++
+		w.result.FaultsCount++
+		// Started again, it refuses, or comes to the same end, or replays by another way.
+		w.crash(r.IntN(2) == 0)
+		started, err := w.start(-1)
+		var fault *storage.Fault
+		if err != nil {
+			if !errors.As(err, &fault) || !w.namesDamage(fault) {
+				w.fail("with damage in the grid the replica refuses to start, and does not name it: %v", err)
+			}
+			w.result.RefusalsCount++
+			w.letGo()
+			return
+		}
+		if !started {
+			w.fail("a start without a crash did not end")
+		}
+		for i := 0; w.fault == nil && !w.ready && i < workStepsMax; i++ {
+			w.step()
+		}
+	}
+	w.letGo()
+	if w.fault == nil {
+		if w.auditUntilFault(-1, nil); w.fault == nil {
+			w.result.Coverage.RotAnswered++
+		}
+	}
+	if w.fault != nil && !w.isFull() && !w.namesDamage(w.fault) {
+		w.fail("with damage in the grid the replica stops, and does not name it: %v", w.fault)
+	}
+}
+
+// letGo keeps what the clients wait for, and sends them away.
+func (w *World) letGo() {
+	for _, c := range w.clients {
+		if e := c.protocol.InFlight(); e != nil {
+			w.inFlight = append(w.inFlight, e)
+		}
+		if c.link != nil {
+			c.link.hangUp()
+		}
+	}
+	w.clients = w.clients[:0]
+}
+
 // blocksHigh is how many whole blocks the grid has.
 func (w *World) blocksHigh() uint64 {
 	size := uint64(len(w.disk.image.now))
@@ -227,6 +295,7 @@ func (w *World) damageBlocks() {
 
 // damageBlock strikes the used part of a block.
 func (w *World) damageBlock(address uint64) {
+	w.damaged[address] = true
 	g := block.GeometryOf(w.limits)
 	at := w.judge.layout.GridAt + g.Offset(address, 0)
 	pages := min(block.HeaderPage(w.disk.image.now[at:at+uint64(g.PageBytes)]).PagesUsed(), g.PagesMax)

@@ -56,7 +56,11 @@ type Disk struct {
 
 	flying []*diskOperation
 	epoch  uint64
-	slow   bool // draw long latencies
+	slow   bool            // draw long latencies
+	flaky  bool            // reads of the grid may fail once, and give what is there when they are repeated
+	failed []diskOperation // reads that have failed so since the start
+	flakes int
+	synced bool // a sync has ended, and the superblock has not been written since
 	// slowNs is added, at most, to the operations of a part of the file while others stay fast: a checkpoint that takes long.
 	slowFrom, slowTo, slowNs uint64
 
@@ -68,6 +72,7 @@ type Disk struct {
 
 	note    func(what string, a, b uint64)                                 // for the trace
 	onWrite func(zone Zone, offsetBytes uint64, data []byte, durable bool) // queued
+	onSync  func(ended bool)                                               // begun, ended
 	onEnd   func(zone Zone, offsetBytes uint64, data []byte, result bool)  // completed
 }
 
@@ -84,7 +89,7 @@ type DiskPort struct {
 var _ ports.Disk = (*DiskPort)(nil)
 
 func newDisk(image *Image, q *events, random *rand.Rand, fail func(string, ...any)) *Disk {
-	return &Disk{image: image, events: q, random: random, fail: fail}
+	return &Disk{image: image, events: q, random: random, fail: fail, onSync: func(bool) {}}
 }
 
 // port makes a port of a start; those of an earlier start are dead.
@@ -102,6 +107,9 @@ func (p *DiskPort) Read(tag, offsetBytes uint64, buffer []byte) {
 func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.WriteFlags) {
 	p.check(offsetBytes, buffer)
 	data := append([]byte(nil), buffer...)
+	if p.zone == PortJournal {
+		p.disk.synced = false
+	}
 	if p.disk.onWrite != nil {
 		p.disk.onWrite(p.zone, offsetBytes, data, flags&ports.WriteDurable != 0)
 	}
@@ -171,6 +179,9 @@ func (d *Disk) start(o *diskOperation) {
 			}
 		}
 	}
+	if o.kind == diskSync {
+		d.onSync(false)
+	}
 	d.flying = append(d.flying, o)
 	epoch := d.epoch
 	d.events.after(d.latency(o), func() {
@@ -203,6 +214,7 @@ func (d *Disk) perform(o *diskOperation) {
 			break
 		}
 		d.mix(o, n)
+		result = d.flake(o, result)
 	case diskWrite:
 		if !bytes.Equal(o.buffer, o.copy) {
 			d.fail("a buffer of port %d changed while it was being written at %d", o.port.zone, o.offsetBytes)
@@ -224,6 +236,8 @@ func (d *Disk) perform(o *diskOperation) {
 			break
 		}
 		d.image.sync(o.covers)
+		d.synced = true
+		d.onSync(true)
 		result = 0
 	case diskAllocate:
 		result = 0
@@ -252,6 +266,30 @@ func (d *Disk) mix(o *diskOperation, n int) {
 			}
 		}
 	}
+}
+
+// flake lets a read of the grid fail, with an error or with wrong bytes. No sector does so twice in the life of a replica, for
+// a second failure is the end of it.
+func (d *Disk) flake(o *diskOperation, result int32) int32 {
+	if !d.flaky || o.port.zone == PortJournal || d.random.IntN(24) != 0 {
+		return result
+	}
+	for i := range d.failed {
+		if f := &d.failed[i]; f.offsetBytes < o.offsetBytes+o.lengthBytes && o.offsetBytes < f.offsetBytes+f.lengthBytes {
+			return result
+		}
+	}
+	d.failed = append(d.failed, diskOperation{offsetBytes: o.offsetBytes, lengthBytes: o.lengthBytes})
+	d.flakes++
+	if d.random.IntN(2) == 0 {
+		return -int32(unix.EIO)
+	}
+	sector := d.image.sectorBytes
+	at := d.random.Uint64N(o.lengthBytes/sector) * sector
+	for i := range o.buffer[at : at+sector] {
+		o.buffer[at+uint64(i)] ^= byte(d.random.Uint32())
+	}
+	return result
 }
 
 func (d *Disk) strikes(countdown *int) bool {
@@ -311,7 +349,8 @@ func (d *Disk) crash(powerCut bool) {
 		}
 	}
 	d.flying = d.flying[:0]
-	d.writeErrorIn, d.syncErrorIn, d.errorGiven, d.loses = 0, 0, false, nil
+	d.writeErrorIn, d.syncErrorIn, d.errorGiven, d.loses, d.synced = 0, 0, false, nil, false
+	d.failed = d.failed[:0]
 	d.image.settle()
 }
 

@@ -14,9 +14,14 @@
 //
 // A run: format; then work, crash, damage what one replica can repair, restart, as often as the seed wants; then heal
 // and demand that every client gets its answer; then compare the whole state by queries, before and after another restart; and
-// last, in some runs, damage beyond repair, which must be refused.
+// last, in some runs, damage beyond repair, at rest or under load, which must be refused or named.
 //
-// In:     Options: a seed, a planted bug.
+// The log alone decides what the grid holds: a copy of the medium, and another machine that executes the whole log from an empty file on,
+// each with restarts, caches and timing of their own, must come to the same checkpoints.
+//
+// That the simulator can fail is tested as well: testdata/bugs has changes to the source, each of which it has to find.
+//
+// In:     Options: a seed.
 // Out:    Result, or a Failure with the command that replays it and its last steps.
 // Owns:   everything; nothing leaves the process.
 // Limits: those of Limits; StepsMax turns a run.

@@ -75,6 +75,12 @@ func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
 	m.volatile = append(m.volatile, volatileWrite{m.order, offsetBytes, append([]byte(nil), data...)})
 }
 
+// patch changes bytes within a sector.
+func (m *Image) patch(offsetBytes uint64, data []byte) {
+	copy(m.now[offsetBytes:], data)
+	copy(m.durable[offsetBytes:], data)
+}
+
 // sync makes the volatile writes up to order durable.
 func (m *Image) sync(order uint64) {
 	count := 0

@@ -33,7 +33,8 @@ type Judge struct {
 
 	durableOp uint64             // highest op whose prepare and redundant header are on the medium
 	sums      []prepare.Checksum // of headers, by op
-	recent    [][]byte           // prepares by op modulo its length: more than the log holds
+	history   [][]byte           // prepares by op
+	recent    [][]byte           // the same modulo its length: more than the log holds
 	candidate []byte             // the prepare that is being written, or may be on the medium after a crash
 	whole     bool               // the candidate's own write has completed
 
@@ -61,6 +62,7 @@ func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fai
 		}),
 		replies:     map[model.Checksum][][]byte{},
 		sums:        []prepare.Checksum{root.Checksum()},
+		history:     make([][]byte, 1),
 		recent:      make([][]byte, 2*l.JournalSlotsCount),
 		checkpoints: map[uint64]prepare.Checksum{},
 		copies:      map[uint64]int{},
@@ -172,6 +174,7 @@ func (j *Judge) commit() {
 	j.durableOp++
 	j.sums = append(j.sums, h.Checksum())
 	j.recent[j.durableOp%uint64(len(j.recent))] = p
+	j.history = append(j.history, p)
 	if h.Operation() == wire.OperationPulse {
 		j.PulsesCount++
 	}

@@ -9,24 +9,29 @@ import (
 // storageBytesMax is more than any run fills.
 const storageBytesMax = 256 << 20
 
-// DrawLimits draws limits of the simulated kind: everything is small, and as large as the others need.
-func DrawLimits(random *rand.Rand) limits.Limits {
+// DrawLimits draws limits of the simulated kind: everything is small, and as large as the others need. deep: so that trees get
+// many levels.
+func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 	pick := func(values ...uint32) uint32 { return values[random.IntN(len(values))] }
+	page := pick(512, 1024)
 	l := limits.Limits{
 		SectorBytes:       512,
-		PageBytes:         pick(512, 1024),
-		BlockBytes:        4096,
+		PageBytes:         page,
+		BlockBytes:        page * pick(4, 8, 8),
 		MessageBytesMax:   pick(16<<10, 32<<10, 64<<10),
 		JournalSlotsCount: 32,
-		BarOps:            4,
+		BarOps:            pick(2, 4, 4, 8),
 		SlackOps:          4 + random.Uint32N(5),
 		PipelineOpsMax:    2 + random.Uint32N(3),
 		SessionsMax:       4 + random.Uint32N(5),
-		MemtableRowsSeal:  16 << random.Uint32N(4),
+		MemtableRowsSeal:  4 << random.Uint32N(7),
 		SuperblockBytes:   24 << 10,
 		SuperblockCopies:  4,
 		StorageBytesMax:   storageBytesMax,
 		CompactWorkers:    1,
+	}
+	if l.BarOps == 8 {
+		l.JournalSlotsCount = 64
 	}
 	if random.IntN(4) == 0 {
 		l.SectorBytes, l.PageBytes, l.BlockBytes = 4096, 4096, pick(16<<10, 32<<10)
@@ -35,6 +40,9 @@ func DrawLimits(random *rand.Rand) limits.Limits {
 		l.SectorBytes, l.PageBytes, l.BlockBytes = 4096, 16<<10, 512<<10
 		l.MemtableRowsSeal *= 16
 		l.StorageBytesMax *= 8
+	}
+	if deep { // a flush at nearly every bar, and many bars
+		l.BarOps, l.MemtableRowsSeal, l.JournalSlotsCount = 2, 1+random.Uint32N(8), 32
 	}
 	redrawMemory(&l, random)
 	if random.IntN(8) == 0 {
@@ -53,6 +61,6 @@ func DrawLimits(random *rand.Rand) limits.Limits {
 // redrawMemory draws the limits that belong to a start and must not show in anything that is written.
 func redrawMemory(l *limits.Limits, random *rand.Rand) {
 	l.CacheGridBytes = uint64(l.PageBytes) << (6 + random.IntN(6))
-	l.CacheAccountsMax = 256 << random.IntN(5)
+	l.CacheAccountsMax = 8 << random.IntN(10)
 	l.CompactWorkers = 1 + random.Uint32N(4)
 }

@@ -8,14 +8,12 @@ import (
 	"strings"
 
 	"ledger/sim/workload"
-	"ledger/stages/consensus"
 )
 
 // Options of a run.
 type Options struct {
 	Seed  uint64
-	Plant consensus.Plant // a bug on purpose
-	Trace bool            // collect what happened
+	Trace bool // collect what happened
 	// TraceLines is how much of a failing run is shown; 0 stands for 60.
 	TraceLines int
 }
@@ -26,11 +24,12 @@ type Result struct {
 	OpsCount                                         int
 	StartsCount, CrashesCount                        int
 	CheckpointsCount, RewrittenCount                 int // checkpoints; those that were written again after a crash
-	ForksCount, DamagesCount                         int
+	ForksCount, RetracesCount, DamagesCount          int
 	RefusalsCount, FaultsCount, AccountsCount, Bytes int
 	TransfersCount, MergedCount, PagesReadCount      int
 	EvictionsCount, PulsesCount, GroupsCount         int
-	BrinkCount                                       int    // prepares that are the last one while a checkpoint is not durable
+	BrinkCount                                       int // prepares that are the last one while a checkpoint is not durable
+	Coverage                                         Coverage
 	Hash                                             uint64 // of everything that happened, in order
 }
 
@@ -104,6 +103,9 @@ func run(options Options) (result Result, failure *Failure) {
 	w = newWorld(options, rand.New(rand.NewPCG(options.Seed, 0x6c6564676572)), fail)
 	w.live()
 	w.abandon()
+	if w.leak != "" {
+		w.fail("%s", w.leak)
+	}
 	if err := w.judge.clients.Finish(w.inFlight); err != nil {
 		w.fail("%v", err)
 	}
@@ -125,6 +127,7 @@ func (w *World) finish() Result {
 	r.OpsCount, r.CheckpointsCount, r.RewrittenCount = int(w.judge.durableOp), w.judge.CheckpointsCount, w.judge.RewrittenCount
 	r.PulsesCount, r.GroupsCount, r.BrinkCount = w.judge.PulsesCount, w.judge.GroupsCount, w.judge.BrinkCount
 	r.AccountsCount, r.TransfersCount, _, _ = w.judge.clients.Server.Machine.Counts()
+	r.Coverage.FlakyReads = w.disk.flakes
 	r.Bytes, r.Hash = len(w.disk.image.now), w.hash
 	return *r
 }
@@ -135,12 +138,16 @@ const (
 	exchangesMin     = 40
 	exchangesMax     = 240
 	exchangesLongMax = 2000              // of every 16th run: enough for merges of merges
+	exchangesDeepMin = 1400              // of a deep one: enough for one level more
 	calmNsMax        = 300_000 * nsPerMs // in calm, everything ends within this
 	workStepsMax     = 400_000
+	deepStepsMax     = 2_000_000
 	trapStepsMax     = 40_000
 	calmStepsMax     = 2_000_000
+	retraceStepsMax  = 20_000_000 // a query over all accounts, with the smallest cache, reads 100,000 pages
 	faultStepsMax    = 100_000
 	recoveryTriesMax = 8
+	rotEverySteps    = 20_000
 )
 
 // live is the life of one data file.
@@ -158,15 +165,22 @@ func (w *World) live() {
 
 	w.network.faulty = r.IntN(4) != 0
 	profile := workload.DrawProfile(r)
-	if profile.Accounts > 200 {
+	if profile.Accounts > 200 && r.IntN(3) != 0 {
 		profile.Accounts = 200
 	}
-	profile.BatchEventsMax = min(profile.BatchEventsMax, 40)
+	if r.IntN(6) != 0 {
+		profile.BatchEventsMax = min(profile.BatchEventsMax, 40)
+	}
+	if w.deep {
+		profile.BatchEventsMax = min(profile.BatchEventsMax, 8)
+	}
 	generator := workload.NewGenerator(r.Uint64(), profile, w.modelLimits)
 	w.addClients(1+r.IntN(int(w.limits.SessionsMax)+2), generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
 
 	goal := exchangesMin + r.IntN(exchangesMax-exchangesMin)
-	if r.IntN(16) == 0 {
+	if w.deep {
+		goal = exchangesDeepMin + r.IntN(exchangesLongMax)
+	} else if r.IntN(16) == 0 {
 		goal = exchangesMax + r.IntN(exchangesLongMax-exchangesMax)
 	}
 	crashes := r.IntN(crashesMax + 1)
@@ -191,9 +205,18 @@ func (w *World) live() {
 	}
 	w.trap = trap{}
 	w.restart()
-	w.work(goal, workStepsMax)
+	if w.work(goal, workStepsMax); w.deep {
+		w.work(goal, deepStepsMax)
+	}
+	if r.IntN(6) == 0 {
+		w.rotAtWork()
+		return
+	}
 	w.heal()
 	w.audit()
+	if r.IntN(3) == 0 && !w.deep {
+		w.retrace()
+	}
 	if w.pause(); r.IntN(2) == 0 {
 		w.runUntil(func() bool { return w.quiet() }, "everything in hand is done")
 	}
@@ -223,6 +246,7 @@ func (w *World) restart() {
 			return
 		}
 		w.result.CrashesCount++
+		w.result.Coverage.Crashes[crashReplay]++
 		w.network.crash()
 		w.disk.crash(true)
 	}
@@ -233,7 +257,7 @@ func (w *World) restart() {
 func (w *World) work(goal int, steps int) {
 	r := w.random
 	strikeAt := -1
-	if r.IntN(8) == 0 {
+	if r.IntN(6) == 0 {
 		strikeAt = r.IntN(1 + steps/2)
 	}
 	for i := 0; i < steps && w.exchangesCount < goal; i++ {
@@ -244,8 +268,8 @@ func (w *World) work(goal int, steps int) {
 			w.trap.steps--
 		}
 		if i == strikeAt {
-			switch r.IntN(4) {
-			case 3:
+			switch r.IntN(5) {
+			case 3, 4:
 				w.loseSuperblock()
 			case 0:
 				w.disk.writeErrorIn = 1 + r.IntN(20)
@@ -300,9 +324,12 @@ func (w *World) loseSuperblock() {
 	}
 }
 
+// isFull tells whether the replica has stopped because of its storage limit.
+func (w *World) isFull() bool { return strings.Contains(w.fault.Error(), "--limit-storage") }
+
 // extend starts a replica again that has reached its storage limit, with a larger one.
 func (w *World) extend() bool {
-	if w.fault == nil || w.limits.StorageBytesMax >= storageBytesMax || !strings.Contains(w.fault.Error(), "--limit-storage") {
+	if w.fault == nil || w.limits.StorageBytesMax >= storageBytesMax || !w.isFull() {
 		return false
 	}
 	w.limits.StorageBytesMax *= 2
@@ -434,46 +461,3 @@ func (w *World) pause() {
 
 // quiet tells whether the stages and the disk are at rest.
 func (w *World) quiet() bool { return len(w.disk.flying) == 0 && len(w.events.heap) == 0 }
-
-// fork starts another machine on a copy of the medium, with other timing and no clients: it must come to the same checkpoints.
-func (w *World) fork() {
-	w.result.ForksCount++
-	other := &World{
-		options: w.options, random: rand.New(rand.NewPCG(w.random.Uint64(), 1)), fail: w.fail,
-		limits: w.limits, modelLimits: w.modelLimits, cluster: w.cluster, clusterNumber: w.clusterNumber,
-	}
-	other.options.Trace = false
-	// Nothing of this may show in what is written.
-	other.limits.StorageBytesMax = max(storageBytesMax, w.limits.StorageBytesMax)
-	redrawMemory(&other.limits, w.random)
-	other.limits.RequestBytesMax = uint32(4096 + w.random.IntN(int(w.limits.RequestBytesMax-4096)+1))
-	other.disk = newDisk(w.disk.image.clone(), &other.events, other.random, w.fail)
-	other.network = newNetwork(&other.events, other.random, w.limits.ConnectionsMax, w.fail)
-	defer other.abandon()
-	if started, err := other.start(-1); err != nil || !started {
-		w.fail("on a copy of the medium the replica refuses to start: %v", err)
-	}
-	head := other.opened.Consensus.OpHead
-	if head != w.judge.durableOp && (w.judge.candidate == nil || head != w.judge.durableOp+1) {
-		w.fail("on a copy of the medium the log ends at op %d, but op %d is the last durable one", head, w.judge.durableOp)
-	}
-	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
-		if zone == PortJournal && offsetBytes < w.judge.layout.HeadersAt {
-			if op, id := checkpointOf(data); w.limits.CheckpointTrigger(op) <= head {
-				w.judge.checkpoint(op, id)
-			}
-		}
-	}
-	for untilNs := ^uint64(0); other.events.nowNs < untilNs; {
-		if other.steps > calmStepsMax {
-			w.fail("on a copy of the medium the replica never gets ready")
-		}
-		other.step()
-		if other.fault != nil {
-			w.fail("on a copy of the medium the replica stops: %v", other.fault)
-		}
-		if other.ready && untilNs == ^uint64(0) {
-			untilNs = other.events.nowNs + 50*nsPerMs
-		}
-	}
-}

@@ -33,6 +33,7 @@ type World struct {
 	network *Network
 	judge   *Judge // nil on a copy of the machine
 	clients []*client
+	deep    bool // a long run that is to get many levels
 	calm    bool // no faults, no bias: what is asked for must get done
 
 	replica *replica.Replica
@@ -47,6 +48,8 @@ type World struct {
 	weightsLeft  int
 	idle         uint32 // drivers that had nothing to do since something last happened
 
+	leak           string          // what a stop found to be wrong with the counts of blocks
+	damaged        map[uint64]bool // blocks that were damaged beyond repair
 	trap           trap
 	brinkCount     int
 	inFlight       []*workload.Exchange // of clients that are gone
@@ -70,8 +73,9 @@ func (w *World) note(what string, a, b uint64) {
 }
 
 func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *World {
-	w := &World{options: options, random: random, fail: fail}
-	w.limits = DrawLimits(random)
+	w := &World{options: options, random: random, fail: fail, damaged: map[uint64]bool{}}
+	w.deep = random.IntN(24) == 0
+	w.limits = DrawLimits(random, w.deep)
 	w.modelLimits = model.Limits{MessageBytesMax: wire.MessageBytesMax, RequestBytesMax: w.limits.RequestBytesMax}
 	w.cluster = wire.U128{Lo: random.Uint64(), Hi: random.Uint64()}
 	w.clusterNumber = number(w.cluster)
@@ -80,7 +84,16 @@ func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *Wo
 	w.disk.note = w.note
 	w.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, durable bool) {
 		w.judge.onWrite(zone, offsetBytes, data, durable)
+		if offsetBytes >= w.judge.layout.GridAt {
+			w.observeGrid(offsetBytes, data)
+		}
 		w.spring(offsetBytes)
+	}
+	w.disk.onSync = func(ended bool) {
+		if w.trap.zone == trapSync && !ended || w.trap.zone == trapSynced && ended {
+			w.trap.after--
+			w.trap.sprung = w.trap.sprung || w.trap.after < 0
+		}
 	}
 	w.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
 		w.judge.onEnd(zone, offsetBytes, data, succeeded)
@@ -146,7 +159,6 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 	w.weights, w.weightsLeft = make([]uint32, stages.Compact+int(w.limits.CompactWorkers)), 0
 	w.replica, err = replica.New(opened, p, slots, file, w.memory, replica.Options{
 		Consensus: consensus.DefaultOptions(),
-		Plant:     w.options.Plant,
 		Log:       func(net.LogEntry) {},
 		Ready:     func() { w.ready = true; w.note("ready", opened.Consensus.OpHead, 0) },
 		Fault:     func(f *storage.Fault) { w.fault = f; w.note("fault: "+f.Error(), 0, 0) },
@@ -164,6 +176,7 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 
 // stop unwinds what the stages have suspended.
 func (w *World) stop() {
+	w.observeStages()
 	for _, worker := range w.replica.Compact {
 		w.result.MergedCount += int(worker.Statistics().EntriesMerged)
 	}
@@ -174,6 +187,7 @@ func (w *World) stop() {
 // crash takes the replica away, and with a power cut what was not on the medium.
 func (w *World) crash(powerCut bool) {
 	w.note("crash", w.judge.durableOp, 0)
+	w.observeCrash()
 	w.result.CrashesCount++
 	if w.replica != nil {
 		w.stop()
@@ -309,6 +323,7 @@ func (w *World) disturb() {
 		w.note("the wall clock jumps", uint64(w.wallOffsetNs), 0)
 	case 8:
 		w.disk.slow = r.IntN(3) == 0
+		w.disk.flaky = r.IntN(3) == 0
 	case 9:
 		w.network.slow = r.IntN(4) == 0
 	}
@@ -330,7 +345,9 @@ const (
 	trapHeaders
 	trapPrepares
 	trapGrid
-	trapBrink // no more ops may be prepared, because a checkpoint is not durable
+	trapSync   // a checkpoint's sync begins
+	trapSynced // and ends
+	trapBrink  // no more ops may be prepared, because a checkpoint is not durable
 )
 
 // slowDown makes a part of the file slow: checkpoints take long, because of their blocks or of the superblock, or the log does.
@@ -349,7 +366,7 @@ func (w *World) slowDown() {
 
 func drawTrap(random *rand.Rand) trap {
 	t := trap{steps: random.IntN(1 << random.IntN(12))}
-	switch random.IntN(8) {
+	switch random.IntN(10) {
 	case 0, 1:
 		t.zone, t.after = trapSuperblock, random.IntN(12)
 	case 2:
@@ -358,6 +375,10 @@ func drawTrap(random *rand.Rand) trap {
 		t.zone, t.after = trapPrepares, random.IntN(40)
 	case 4:
 		t.zone, t.after = trapGrid, random.IntN(80)
+	case 6:
+		t.zone, t.after, t.steps = trapSync, random.IntN(3), random.IntN(200)
+	case 7:
+		t.zone, t.after, t.steps = trapSynced, random.IntN(3), random.IntN(20)
 	case 5:
 		t.zone, t.after, t.steps = trapBrink, random.IntN(3), random.IntN(400)
 	}
@@ -388,7 +409,7 @@ func (w *World) spring(offsetBytes uint64) {
 // settleDown ends all trouble.
 func (w *World) settleDown() {
 	w.calm = true
-	w.disk.slow, w.network.slow, w.network.faulty = false, false, false
+	w.disk.slow, w.disk.flaky, w.network.slow, w.network.faulty = false, false, false, false
 	w.disk.slowTo = 0
 	for _, l := range w.network.links {
 		if l != nil {

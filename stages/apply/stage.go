@@ -161,10 +161,6 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	s.out = nil
 }
 
-// PlantSkipVerify and PlantReuseEarly put bugs in on purpose; see grid and freeset.
-func (s *Stage) PlantSkipVerify() { s.grid.PlantSkipVerify() }
-func (s *Stage) PlantReuseEarly() { s.forest.PlantReuseEarly() }
-
 // Stop unwinds the work under way: the simulator's crash.
 func (s *Stage) Stop() { s.body.Stop() }
 

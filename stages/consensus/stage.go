@@ -38,18 +38,6 @@ type Recovered struct {
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
 }
 
-// Plant is a bug put in on purpose, to prove that the simulator finds it. It is zero in production.
-type Plant uint8
-
-const (
-	PlantNone             Plant = iota
-	PlantAckBeforeSync          // replies leave before the prepare is durable
-	PlantLostSession            // a session's last reply is not kept
-	PlantReplayStopsEarly       // replay ends one op before the head
-	PlantSkipVerify             // damaged pages of the grid are served (package replica puts it into apply)
-	PlantReuseEarly             // blocks that a checkpoint names are used again too early (package replica puts it into apply)
-)
-
 // entry is one prepare of the pipeline, from its sequencing until its replies are out.
 type entry struct {
 	op           uint64
@@ -61,7 +49,6 @@ type entry struct {
 	durable      bool
 	executed     bool
 	loaded       bool // its prepare is in slot; during recovery it must be read first
-	acked        bool // PlantAckBeforeSync
 }
 
 // request is a client's request that waits for a prepare.
@@ -109,7 +96,6 @@ type Stage struct {
 	slots   *stages.Slots
 	checks  wire.RequestLimits
 	server  wire.ServerFields
-	plant   Plant
 
 	// Log.
 	op            uint64 // highest prepared
@@ -171,7 +157,7 @@ func ClientsInFlightMax(l *limits.Limits) uint32 {
 func queueMax(l *limits.Limits) uint32 { return l.ConnectionsMax + l.SessionsMax }
 
 // New makes the stage of a single replica that continues from r.
-func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena, plant Plant) (*Stage, error) {
+func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena) (*Stage, error) {
 	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
 	// A stored reply is sent again in the slot of the request that asked for it, and a full request becomes a prepare in its slot.
 	assert.That(slots.Pools[stages.SlotClient].SlotBytes() >= wire.MessageBytesMax, "a client slot holds any message")
@@ -183,7 +169,6 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		limits:  l,
 		options: options,
 		slots:   slots,
-		plant:   plant,
 		checks: wire.RequestLimits{
 			ReleaseMin:    options.ReleaseMin,
 			ReleaseMax:    options.ReleaseMax,
@@ -223,9 +208,6 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 				s.replyRefs[e.replySlot.Handle()]++
 			}
 		}
-	}
-	if plant == PlantReplayStopsEarly && s.opHead > s.sessionsSkipTo+1 {
-		s.opHead--
 	}
 	return s, nil
 }
@@ -350,10 +332,6 @@ func (s *Stage) releasePrepare(p *entry, out *Actions) {
 func (s *Stage) complete(out *Actions) {
 	for s.pipelineCount > 0 {
 		p := s.pipelineAt(0)
-		if p.executed && !p.durable && s.plant == PlantAckBeforeSync && !p.acked {
-			p.acked = true
-			s.sendReplies(p, out)
-		}
 		if !p.executed || !p.durable {
 			return
 		}
@@ -419,9 +397,6 @@ func (s *Stage) updateSession(reply *wire.Header, slot stages.Slot, offset, posi
 		s.sessions.put(e, index, client, reply.ReplyOp())
 	} else if e == nil {
 		return // evicted while its request was in the pipeline: executed and answered all the same
-	}
-	if s.plant == PlantLostSession && e.replySlot != stages.SlotNone && reply.ReplyRequestNumber()%16 == 15 {
-		return
 	}
 	if e.replySlot != stages.SlotNone {
 		s.unrefReply(e.replySlot)

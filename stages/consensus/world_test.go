@@ -138,7 +138,7 @@ func (w *world) start() {
 	var err error
 	w.stage, err = New(*l, DefaultOptions(), w.slots, &Recovered{
 		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, SessionsTrailer: w.trailer,
-	}, w.memory, PlantNone)
+	}, w.memory)
 	if err != nil {
 		w.t.Fatal(err)
 	}

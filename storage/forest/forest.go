@@ -68,10 +68,10 @@ type Forest struct {
 	rowScratch      accounting.TransferRow
 	pageWaits       uint64
 	accountLoads    uint64
+	mergesCount     [levelsMax]uint64
+	movedCount      uint64
+	evictedCount    uint64
 }
-
-// PlantReuseEarly puts a bug in on purpose; see freeset.
-func (f *Forest) PlantReuseEarly() { f.freeSet.PlantReuseEarly() }
 
 // New reserves everything and returns an empty forest. Open gives it the state of a checkpoint.
 //
@@ -153,6 +153,11 @@ type Counters struct {
 	BlocksWaiting  uint64
 	RowsFilling    uint32
 	Trees          [storage.TreesCount]TreeCounters
+	BlocksLost     uint64 // acquired, and neither waiting nor named by manifest, trailers or plan: 0, unless there is a bug
+
+	Merges       [levelsMax]uint64 // that have ended, by the level whose runs they read
+	TablesMoved  uint64            // to the next level without being read
+	DirtyEvicted uint64            // accounts that left the cache for the memtable
 }
 
 // TreeCounters of one tree.
@@ -179,14 +184,29 @@ func (f *Forest) Counters() Counters {
 	c := Counters{
 		PageWaits: f.pageWaits, AccountLoads: f.accountLoads,
 		BlocksAcquired: f.freeSet.AcquiredCount(), BlocksWaiting: f.freeSet.WaitingCount(), RowsFilling: f.filling.rowsAll(),
+		Merges: f.mergesCount, TablesMoved: f.movedCount, DirtyEvicted: f.evictedCount,
+	}
+	named := uint64(f.log.count) + f.checkpoint.trailersCount
+	if !f.log.partial.IsZero() {
+		named++
+	}
+	if f.plan.under {
+		named += f.plan.used
 	}
 	for i := range f.trees {
-		t := &c.Trees[i]
-		for j := range f.trees[i].levels {
-			level := &f.trees[i].levels[j]
+		tree, t := &f.trees[i], &c.Trees[i]
+		for j := range tree.levels {
+			level := &tree.levels[j]
 			t.Runs[j] = uint64(len(level.runs))
 			t.MergeEntries += level.merge.entriesLeft
+			named += uint64(level.merge.output.count())
 		}
+		for _, r := range tree.ordered {
+			named += uint64(r.count())
+		}
+	}
+	if f.fault == nil { // after one the counts are as it left them
+		c.BlocksLost = c.BlocksAcquired - c.BlocksWaiting - named
 	}
 	return c
 }

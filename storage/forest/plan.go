@@ -271,6 +271,7 @@ func (f *Forest) mergeByReference(t *tree, i int) bool {
 		}
 		f.pool.release(&runs[j].tableList)
 	}
+	f.movedCount += tables
 	f.levelPromote(t, i, runsMerged, out)
 	return true
 }
@@ -397,6 +398,7 @@ func (f *Forest) mergeFinish(t *tree, i int) {
 		}
 		f.pool.release(&r.tableList)
 	}
+	f.mergesCount[i]++
 	out, inputs := m.output, m.inputs
 	*m = merge{}
 	f.levelPromote(t, i, inputs, out)

@@ -118,8 +118,10 @@ func (f *Forest) accountSpill(ordinal accounting.AccountOrdinal, account *accoun
 	switch {
 	case epoch == f.epoch:
 		f.filling.spill.put(ordinal, account)
+		f.evictedCount++
 	case epoch == f.epoch-1 && f.flushing != nil:
 		f.flushing.spill.put(ordinal, account)
+		f.evictedCount++
 	}
 }
 

@@ -23,8 +23,6 @@ type Set struct {
 	acquiredCount uint64 // waiting ones included
 	waitingCount  uint64
 	capturing     bool // a captured checkpoint is not durable yet
-
-	plantReuseEarly bool
 }
 
 type bitmap []uint64
@@ -87,20 +85,12 @@ func (s *Set) Release(address uint64) {
 	index := s.inUse(address)
 	if s.named.has(index) {
 		s.named.clear(index)
-		if s.plantReuseEarly {
-			s.bar.set(index)
-		} else {
-			s.next.set(index)
-		}
+		s.next.set(index)
 	} else {
 		s.bar.set(index)
 	}
 	s.waitingCount++
 }
-
-// PlantReuseEarly puts a bug in on purpose: blocks that a checkpoint names are free one bar after their release. The simulator
-// proves with it that it finds such a bug.
-func (s *Set) PlantReuseEarly() { s.plantReuseEarly = true }
 
 // inUse asserts that address is acquired and not released, and returns its index.
 func (s *Set) inUse(address uint64) uint64 {

@@ -1,0 +1,158 @@
+package sim
+
+import (
+	"fmt"
+
+	"ledger/storage"
+	"ledger/storage/block"
+)
+
+// Coverage counts how often a run came by the places that it is there for. What is never met is never tested: TestSeeds prints the
+// sums, and demands of many seeds that they have met it all.
+type Coverage struct {
+	// Of compaction, from the stages' own counters.
+	Merges      [6]int // that ended, by level; the deepest counts for all below it
+	TablesMoved int    // to the next level without being read
+	Evicted     int    // accounts that left the cache with changes that are nowhere else
+
+	// Of the grid, from the writes that the disk sees.
+	Tables   [storage.TreesCount]int    // blocks written, by tree; full blocks of rows for the log
+	Partials int                        // blocks of rows that the next flush replaces
+	Trailers [storage.TrailersCount]int // blocks
+	Chains   [storage.TrailersCount]int // trailers of several blocks
+	Reused   int                        // blocks that held something else before
+
+	Crashes     [crashPhases]int // by what was under way; several may have been
+	FlakyReads  int              // that failed once
+	RotFaults   int              // stops of a replica that found damage while it worked
+	RotAnswered int              // runs that ended with damage that nobody needed
+}
+
+// crashPhase is something that a crash may cut short.
+type crashPhase uint8
+
+const (
+	crashTable   crashPhase = iota // a block of a tree is being written
+	crashTrailer                   // a block of a trailer
+	crashSync                      // the sync before the superblock
+	crashBetween                   // the sync is done, the superblock not begun
+	crashCopies                    // some copies of the superblock are written
+	crashPrepare                   // a prepare
+	crashHeader                    // its redundant header
+	crashReplay                    // the log is being executed again
+	crashAtRest                    // nothing is under way
+	crashPhases
+)
+
+var crashNames = [crashPhases]string{"table", "trailer", "sync", "between", "copies", "prepare", "header", "replay", "at rest"}
+
+// String is the summary that TestSeeds prints.
+func (c Coverage) String() string {
+	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d;\ntables", c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials)
+	for tree, count := range c.Tables {
+		text += fmt.Sprintf(" %s %d", storage.Trees[tree].Name, count)
+	}
+	text += fmt.Sprintf(";\ntrailer blocks: manifest, free set, sessions %v, of longer chains %v;\ncrashes", c.Trailers, c.Chains)
+	for phase, count := range c.Crashes {
+		text += fmt.Sprintf(" %s %d", crashNames[phase], count)
+	}
+	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d\n", c.FlakyReads, c.RotFaults, c.RotAnswered)
+}
+
+// missing names something common that many runs together have never met.
+func (c *Coverage) missing() string {
+	for tree, count := range c.Tables {
+		if count == 0 {
+			return "a table of " + storage.Trees[tree].Name
+		}
+	}
+	for phase, count := range c.Crashes {
+		if count == 0 {
+			return "a crash by phase: " + crashNames[phase]
+		}
+	}
+	for _, counter := range []struct {
+		count int
+		what  string
+	}{
+		{c.Merges[0], "a merge"}, {c.Merges[1], "a merge of merges"}, {c.TablesMoved, "a table that moves without being read"},
+		{c.Evicted, "an account that leaves the cache with changes"}, {c.Reused, "a block that is used again"}, {c.Partials, "a partial block of rows"},
+		{c.Chains[storage.TrailerManifest], "a manifest of several blocks"}, {c.FlakyReads, "a read that fails once"}, {c.RotFaults, "damage that is found at work"},
+	} {
+		if counter.count == 0 {
+			return counter.what
+		}
+	}
+	return ""
+}
+
+// observeGrid counts a block that is being written.
+func (w *World) observeGrid(offsetBytes uint64, data []byte) {
+	c, header := &w.result.Coverage, block.HeaderPage(data)
+	switch {
+	case header.Kind() == block.KindTrailer:
+		c.Trailers[header.Tree()]++
+		if !header.Link().IsZero() {
+			c.Chains[header.Tree()]++
+		}
+	case header.Partial():
+		c.Partials++
+	default:
+		c.Tables[header.Tree()]++
+	}
+	if at := uint64(len(w.disk.image.now)); offsetBytes+uint64(w.limits.PageBytes) <= at {
+		before := block.HeaderPage(w.disk.image.now[offsetBytes : offsetBytes+uint64(w.limits.PageBytes)])
+		if before.Address() == header.Address() && before.Checksum() != header.Checksum() {
+			c.Reused++
+		}
+	}
+}
+
+// observeCrash counts what a crash interrupts.
+func (w *World) observeCrash() {
+	c := &w.result.Coverage.Crashes
+	if !w.ready {
+		c[crashReplay]++
+	}
+	for _, o := range w.disk.flying {
+		switch layout := &w.judge.layout; {
+		case o.kind == diskSync:
+			c[crashSync]++
+		case o.kind != diskWrite:
+		case o.offsetBytes < layout.HeadersAt:
+			c[crashCopies]++
+		case o.offsetBytes < layout.PreparesAt:
+			c[crashHeader]++
+		case o.offsetBytes < layout.GridAt:
+			c[crashPrepare]++
+		case block.HeaderPage(o.copy).Kind() == block.KindTrailer:
+			c[crashTrailer]++
+		default:
+			c[crashTable]++
+		}
+	}
+	if w.disk.synced {
+		c[crashBetween]++
+	}
+	if w.quiet() {
+		c[crashAtRest]++
+	}
+}
+
+// observeStages takes the counters of the stages that a stop ends. No block may be lost: what is acquired is named or waits.
+func (w *World) observeStages() {
+	c, counters := &w.result.Coverage, w.replica.Apply.Statistics().Forest
+	if counters.BlocksLost != 0 {
+		w.leak = fmt.Sprintf("of %d blocks that are acquired, %d are neither named nor waiting", counters.BlocksAcquired, int64(counters.BlocksLost))
+	}
+	for level, count := range counters.Merges {
+		c.Merges[min(level, len(c.Merges)-1)] += int(count)
+	}
+	c.TablesMoved += int(counters.TablesMoved)
+	c.Evicted += int(counters.DirtyEvicted)
+}
+
+// namesDamage tells whether a fault names a block that has been damaged.
+func (w *World) namesDamage(fault *storage.Fault) bool {
+	return fault.Address > 0 && w.damaged[fault.Address]
+}

@@ -1,0 +1,120 @@
+package sim
+
+import (
+	"math/rand/v2"
+
+	"ledger/limits"
+)
+
+// second makes another machine with a copy of the medium, or an empty one, with other memory and other timing.
+func (w *World) second(image *Image) *World {
+	other := &World{
+		options: w.options, random: rand.New(rand.NewPCG(w.random.Uint64(), 1)), fail: w.fail,
+		limits: w.limits, modelLimits: w.modelLimits, cluster: w.cluster, clusterNumber: w.clusterNumber,
+	}
+	other.options.Trace = false
+	// Nothing of this may show in what is written.
+	other.limits.StorageBytesMax = max(storageBytesMax, w.limits.StorageBytesMax)
+	redrawMemory(&other.limits, w.random)
+	other.limits.RequestBytesMax = uint32(4096 + w.random.IntN(int(w.limits.RequestBytesMax-4096)+1))
+	other.disk = newDisk(image, &other.events, other.random, w.fail)
+	other.network = newNetwork(&other.events, other.random, w.limits.ConnectionsMax, w.fail)
+	return other
+}
+
+// fork starts another machine on a copy of the medium, with other timing and no clients: it must come to the same checkpoints.
+func (w *World) fork() {
+	w.result.ForksCount++
+	other := w.second(w.disk.image.clone())
+	defer other.abandon()
+	if started, err := other.start(-1); err != nil || !started {
+		w.fail("on a copy of the medium the replica refuses to start: %v", err)
+	}
+	head := other.opened.Consensus.OpHead
+	if head != w.judge.durableOp && (w.judge.candidate == nil || head != w.judge.durableOp+1) {
+		w.fail("on a copy of the medium the log ends at op %d, but op %d is the last durable one", head, w.judge.durableOp)
+	}
+	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
+		if zone == PortJournal && offsetBytes < w.judge.layout.HeadersAt {
+			if op, id := checkpointOf(data); w.limits.CheckpointTrigger(op) <= head {
+				w.judge.checkpoint(op, id)
+			}
+		}
+	}
+	for untilNs := ^uint64(0); other.events.nowNs < untilNs; {
+		if other.steps > calmStepsMax {
+			w.fail("on a copy of the medium the replica never gets ready")
+		}
+		other.step()
+		if other.fault != nil {
+			w.fail("on a copy of the medium the replica stops: %v", other.fault)
+		}
+		if other.ready && untilNs == ^uint64(0) {
+			untilNs = other.events.nowNs + 50*nsPerMs
+		}
+	}
+}
+
+// retrace has another machine execute the whole log again, from an empty file on, with restarts at other places than this one had: it
+// must come to the same checkpoints, block by block.
+func (w *World) retrace() {
+	w.result.RetracesCount++
+	layout, slots := &w.judge.layout, uint64(w.limits.JournalSlotsCount)
+	other := w.second(newImage(w.limits.SectorBytes))
+	defer other.abandon()
+	other.judge = w.judge // for the layout
+	other.format(-1)
+	other.judge = nil
+	checkpointOp, copies := uint64(0), uint32(0)
+	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
+		if zone == PortJournal && offsetBytes < layout.HeadersAt {
+			w.judge.checkpoint(checkpointOf(data))
+		}
+	}
+	other.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
+		if zone == PortJournal && offsetBytes < layout.HeadersAt {
+			if copies++; copies == w.limits.SuperblockCopies {
+				copies = 0
+				checkpointOp, _ = checkpointOf(data)
+			}
+		}
+	}
+	for head := uint64(0); head < w.judge.durableOp; {
+		// Some ops more, as far as they may be prepared at all; then the machine goes down.
+		most := min(w.judge.durableOp, w.limits.PrepareMax(checkpointOp))
+		for end := head + 1 + other.random.Uint64N(most-head); head < end; {
+			head++
+			p := w.judge.history[head]
+			other.disk.image.write(layout.PrepareAt(head%slots), padded(p, w.limits.SectorBytes), true)
+			other.disk.image.patch(layout.HeadersAt+head%slots*limits.HeaderBytes, p[:limits.HeaderBytes])
+		}
+		if started, err := other.start(-1); err != nil || !started {
+			w.fail("with the same log another machine refuses to start: %v", err)
+		}
+		if found := other.opened.Consensus.OpHead; found != head {
+			w.fail("another machine with the log up to op %d finds its end at op %d", head, found)
+		}
+		checkpointOp, copies = other.opened.Consensus.Superblock.Checkpoint.Op, 0
+		before := checkpointOp
+		for untilSteps := other.steps + retraceStepsMax; !other.ready || head == w.limits.PrepareMax(before) && checkpointOp == before; {
+			other.step()
+			if other.fault != nil {
+				w.fail("with the same log another machine stops: %v", other.fault)
+			}
+			if other.steps > untilSteps {
+				w.fail("with the same log another machine never gets ready")
+			}
+		}
+		other.stop()
+		other.replica = nil
+		other.network.crash()
+		other.disk.crash(other.random.IntN(2) == 0)
+		other.memory.Close()
+	}
+}
+
+// padded is data, filled up with zeros to whole sectors.
+func padded(data []byte, sectorBytes uint32) []byte {
+	whole := (len(data) + int(sectorBytes) - 1) / int(sectorBytes) * int(sectorBytes)
+	return append(append(make([]byte, 0, whole), data...), make([]byte, whole-len(data))...)
+}
