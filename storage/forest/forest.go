@@ -113,7 +113,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	f.epoch = 1
 	f.plan = newPlan(f, a)
 	f.checkpoint = newCheckpoint(f, a)
-	f.scan = newTransferScan()
+	f.scan = newTransferScan(&l)
 	f.accountScan = newAccountScan()
 	f.eventScan = newEventScan()
 	f.warm = newWarmQueue(&l)

@@ -56,7 +56,8 @@ func TestIntersectionsAgainstWalk(t *testing.T) {
 			if tr := &row.Transfer; tr.UserData64 == 1 && tr.UserData32 == 1 && random.IntN(5000) > 0 {
 				tr.UserData32 = 0 // hardly ever together
 			}
-			f.TransferAppend(&row)
+			*f.TransferRow() = row
+			f.TransferAppend()
 			rows = append(rows, row)
 		}
 		w.ended()

@@ -107,9 +107,13 @@ func (l *valueLists) add(index uint32, user128 accounting.U128, user64 uint64, u
 	}
 }
 
-// column shows the list of one field; rows is how many there are.
+// column shows the list of one field; rows is how many there are. A query asks while the memtable fills: the last rows may be those without a
+// value, which nothing has noted yet.
 func (l *valueList) column(rows uint32, out *storage.Columns) {
 	if l.count < rows {
+		if !l.gaps {
+			l.noteGaps()
+		}
 		out.Rows = l.indexes[:l.count]
 	}
 	switch {

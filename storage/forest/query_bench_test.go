@@ -70,7 +70,8 @@ func newQueryWorld(b *testing.B, rows uint64) *world {
 			t.DebitAccountID, t.CreditAccountID = accounting.U128{Lo: debit + 1}, accounting.U128{Lo: credit + 1}
 			row.DebitOrdinal, row.CreditOrdinal = accounting.AccountOrdinal(debit), accounting.AccountOrdinal(credit)
 			row.DebitAfter.DebitsPosted.Lo, row.CreditAfter.CreditsPosted.Lo = stamp/7, stamp/9
-			f.TransferAppend(&row)
+			*f.TransferRow() = row
+			f.TransferAppend()
 		}
 		w.ended()
 	}

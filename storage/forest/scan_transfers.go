@@ -2,13 +2,14 @@ package forest
 
 import (
 	"ledger/accounting"
+	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/rowlog"
 )
 
-// readAhead is how many rows ahead of the one that is read their pages are asked for.
-const readAhead = 512
+// rowsAheadMax is how many rows ahead of the one that is read their pages are asked for, where the cache is large.
+const rowsAheadMax = 512
 
 // transferScan is an open query over transfers: the trees' part by postings, then (or, newest first, before it) the part
 // that only the memtables know.
@@ -26,6 +27,13 @@ type transferScan struct {
 	headed int
 	steps  int
 	rows   rowlog.Cursor
+
+	rowsAhead int
+}
+
+// rowsAheadOf keeps what is asked for ahead to a quarter of the cache: in a small one pages would displace each other unread.
+func rowsAheadOf(l *limits.Limits) int {
+	return int(max(1, min(rowsAheadMax, l.CacheGridBytes/uint64(l.PageBytes)/4)))
 }
 
 // rowPlace is where a row lies in the log.
@@ -34,8 +42,8 @@ type rowPlace struct {
 	page  uint32
 }
 
-func newTransferScan() transferScan {
-	s := transferScan{disk: newIntersection(), places: make([]rowPlace, foundMax)}
+func newTransferScan(l *limits.Limits) transferScan {
+	s := transferScan{disk: newIntersection(), places: make([]rowPlace, foundMax), rowsAhead: rowsAheadOf(l)}
 	for i := range s.streams {
 		s.streams[i] = newPostings()
 	}
@@ -160,7 +168,7 @@ func (f *Forest) scanDisk(row *accounting.TransferRow) bool {
 // scanRead reads the row at index at of those found.
 func (f *Forest) scanRead(at int, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	s := &f.scan
-	if s.asked < min(at+readAhead/2, s.disk.foundCount) {
+	if s.asked < min(at+s.rowsAhead/2, s.disk.foundCount) {
 		f.scanAsk(at)
 	}
 	for waited := false; ; {
@@ -189,7 +197,7 @@ func (f *Forest) scanRead(at int, ordinal accounting.TransferOrdinal, row *accou
 // scanAsk asks for the pages of the rows from at on, and ahead of those for the header pages that name them, as far as reads are free.
 func (f *Forest) scanAsk(at int) {
 	s := &f.scan
-	end := min(at+readAhead, s.disk.foundCount)
+	end := min(at+s.rowsAhead, s.disk.foundCount)
 	for s.headed < end {
 		ordinal := s.disk.found[s.headed]
 		if ordinal >= uint64(f.tail.first) {
