@@ -22,7 +22,8 @@ type ahead struct {
 	at       int                    // in chunk: the next one to be looked for
 	now      int                    // in chunk: the one that was looked for last
 	accounts [aheadEvents][2]uint32 // entries of the cache: where the accounts of an event are, most likely
-	maybe    [aheadEvents]bool      // the trees may hold the id
+	ids      []bool                 // of the whole batch: the trees may hold the id
+	first    int                    // of chunk, in the batch
 
 	ordinals [aheadEvents][2]accounting.AccountOrdinal
 	older    [aheadEvents]olderID
@@ -31,21 +32,63 @@ type ahead struct {
 
 // olderID is an id that is not above all others: the trees may hold it.
 type olderID struct {
-	index  int // in chunk
+	index  int // in the batch
 	key    storage.Key
 	fence  fence
 	filter table.FilterKey
-	bucket []byte // of a run's filter, nil if the id is not in the run
+	bucket []byte // of a run's filter
 }
 
 // Lookahead names the transfers that the next calls are about: the body of a request that creates transfers. nil ends it.
 func (f *Forest) Lookahead(body []byte) {
 	a := &f.ahead
 	count := len(body) / int(unsafe.Sizeof(accounting.Transfer{}))
-	a.rest, a.chunk, a.at = nil, nil, 0
+	a.rest, a.chunk, a.at, a.first = nil, nil, 0, 0
 	if count > 0 {
 		a.rest = unsafe.Slice((*accounting.Transfer)(unsafe.Pointer(unsafe.SliceData(body))), count)
+		f.askIDs()
 		f.touch()
+	}
+}
+
+// askBreathEvents is how many ids are compared with the filters of all runs between two breaths: some 100 µs.
+const askBreathEvents = 256
+
+// askIDs finds out which ids of the batch the trees may hold, and asks for the pages that will tell, all at once: executed one after the
+// other, each event would wait for its own.
+func (f *Forest) askIDs() {
+	a := &f.ahead
+	t := &f.trees[storage.TreeTransferID]
+	clear(a.ids[:len(a.rest)])
+	if t.runsCount == 0 {
+		return
+	}
+	olderSum := 0
+	for first := 0; first < len(a.rest); first += aheadEvents {
+		events := a.rest[first:min(first+aheadEvents, len(a.rest))]
+		count := 0
+		for i := range events {
+			if id := events[i].ID; !f.idMax.Less(id) {
+				o := &a.older[count]
+				o.index = first + i
+				o.key, o.fence = keyOfID(id), fence{id.Hi, id.Lo}
+				count++
+			}
+		}
+		if count == 0 {
+			continue
+		}
+		older := a.older[:count]
+		f.touchFilters(older)
+		for i := range older {
+			if at := older[i].index; a.ids[at] {
+				f.WarmTransfer(a.rest[at].ID)
+			}
+		}
+		if olderSum += count; olderSum >= askBreathEvents {
+			olderSum = 0
+			f.waiter.Breathe()
+		}
 	}
 }
 
@@ -77,6 +120,7 @@ func (f *Forest) aheadSeek(id accounting.U128) bool {
 //go:noinline
 func (f *Forest) touch() {
 	a := &f.ahead
+	a.first += len(a.chunk)
 	count := min(len(a.rest), aheadEvents)
 	a.chunk, a.rest, a.at = a.rest[:count], a.rest[count:], 0
 	f.touchIDs()
@@ -91,55 +135,52 @@ func (f *Forest) touchIDs() {
 		flushing = f.flushing.ids.slots // of the same size
 	}
 	mask := uint64(len(filling) - 1)
-	sum, olderCount := uint32(0), 0
+	sum := uint32(0)
 	for i := range a.chunk {
 		id := a.chunk[i].ID
 		at := hashID(id) & mask
 		sum += filling[at]
-		a.maybe[i] = false
 		if !f.idMax.Less(id) {
 			sum += flushing[at]
-			a.older[olderCount].index = i
-			olderCount++
 		}
 	}
 	a.sink += uint64(sum)
-	if olderCount > 0 {
-		f.touchFilters(a.older[:olderCount])
-	}
 }
 
 // touchFilters finds out which ids are in no tree.
 func (f *Forest) touchFilters(older []olderID) {
 	a := &f.ahead
 	for i := range older {
-		o := &older[i]
-		id := a.chunk[o.index].ID
-		o.key, o.fence = keyOfID(id), fence{id.Hi, id.Lo}
-		o.filter = table.FilterKeyOf(&o.key)
+		older[i].filter = table.FilterKeyOf(&older[i].key)
 	}
 	t := &f.trees[storage.TreeTransferID]
 	for _, r := range t.ordered {
 		last := r.fences[len(r.fences)-1]
-		sum := byte(0)
 		for i := range older {
 			o := &older[i]
-			if o.bucket = nil; last.less(o.fence) {
+			if o.bucket = noBucket[:]; last.less(o.fence) {
 				continue
 			}
 			at := r.search(&o.key, o.fence)
 			o.bucket = o.filter.Bucket(f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape))
-			// In branches on what it loads, and a wrong guess waits for the load. So the line comes first, without a branch.
-			sum += o.bucket[0]
+		}
+		// Each bucket is a line of memory far away. They come first, in a loop so short that the processor looks through many of its turns and
+		// fetches their lines together; behind a branch on what was loaded, a wrong guess would wait for each.
+		sum := byte(0)
+		for i := range older {
+			sum += older[i].bucket[0]
 		}
 		a.sink += uint64(sum)
 		for i := range older {
-			if o := &older[i]; o.bucket != nil && o.filter.In(o.bucket) {
-				a.maybe[o.index] = true
+			if o := &older[i]; o.filter.In(o.bucket) {
+				a.ids[o.index] = true
 			}
 		}
 	}
 }
+
+// noBucket is that of a run whose keys are all below an id: no key is in it.
+var noBucket [table.FilterBucketBytes]byte
 
 func (f *Forest) touchAccounts() {
 	a, c := &f.ahead, f.cache

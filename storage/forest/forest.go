@@ -114,6 +114,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	f.plan = newPlan(f, a)
 	f.checkpoint = newCheckpoint(f, a)
 	f.scan = newTransferScan(&l)
+	f.ahead.ids = make([]bool, eventsMax(&l))
 	f.accountScan = newAccountScan()
 	f.eventScan = newEventScan()
 	f.warm = newWarmQueue(&l)

@@ -179,7 +179,7 @@ func (f *Forest) TransferFind(id accounting.U128) (accounting.TransferOrdinal, a
 	if f.idMax.Less(id) {
 		return 0, accounting.TransferAbsent
 	}
-	return f.transferFindOlder(id, ahead && !a.maybe[a.now])
+	return f.transferFindOlder(id, ahead && !a.ids[a.first+a.now])
 }
 
 // transferFindOlder looks for an id that is not above all others. absent: no tree holds it.

@@ -87,7 +87,38 @@ func (t *tree) order() {
 
 // search returns the first table whose last key is at least key.
 func (r *tableList) search(key *storage.Key, k fence) int {
-	// Without branches, which would be guessed wrong half of the time.
+	low, ok := r.guess(k)
+	if !ok {
+		low = r.bisect(k)
+	}
+	// Fences hold 16 bytes of the key: where they are equal, the rest decides.
+	for low < len(r.fences) && r.fences[low] == k && r.tables[low].KeyMax.Compare(key) < 0 {
+		low++
+	}
+	return low
+}
+
+// guess looks where the fence would be if keys were spread evenly, and beside it: random ids are, in a run of any length.
+func (r *tableList) guess(k fence) (at int, ok bool) {
+	count := len(r.fences)
+	if count == 0 {
+		return 0, false
+	}
+	high, _ := bits.Mul64(k.Hi, uint64(count))
+	at = int(high)
+	if r.fences[at].less(k) {
+		at++
+		return at, at == count || !r.fences[at].less(k)
+	}
+	if at == 0 || r.fences[at-1].less(k) {
+		return at, true
+	}
+	at--
+	return at, at == 0 || r.fences[at-1].less(k)
+}
+
+// bisect finds the first fence that is not below k. Without branches, which would be guessed wrong half of the time.
+func (r *tableList) bisect(k fence) int {
 	low, count := 0, len(r.fences)
 	for count > 0 {
 		half := (count + 1) / 2
@@ -96,10 +127,6 @@ func (r *tableList) search(key *storage.Key, k fence) int {
 		_, less = bits.Sub64(at.Hi, k.Hi, less)
 		low += half & -int(less)
 		count -= half
-	}
-	// Fences hold 16 bytes of the key: where they are equal, the rest decides.
-	for low < len(r.fences) && r.fences[low] == k && r.tables[low].KeyMax.Compare(key) < 0 {
-		low++
 	}
 	return low
 }

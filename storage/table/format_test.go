@@ -16,7 +16,7 @@ import (
 // would disagree. A change is a new format version.
 func TestFormatIsFixed(t *testing.T) {
 	want := map[storage.TreeID]string{
-		storage.TreeTransferID:      "f7abc3d2e3052c422c9e0d6ec325f7cc",
+		storage.TreeTransferID:      "53a928074a962f282a0bd6ad70871768",
 		storage.TreeAccount:         "a861310a449bd3f9d52b24a570762bba",
 		storage.TreeBalances:        "ff54e85d2cc09988b24418c5d3fbabb4",
 		storage.TreeExpiry:          "34efd19aec2484fd537be984c8f1c92b",
