@@ -22,7 +22,7 @@ const (
 )
 
 // Goal: a development server stays small under 64 clients at once: accounts, transfers of all kinds with ids in any order, duplicates,
-// failures, lookups and queries. Longer runs, and larger replies, need more: docs/performance.md has the figures.
+// failures, lookups and queries. What longer runs and larger replies need is in docs/performance.md.
 func TestDevelopmentMemory(t *testing.T) {
 	s := harness(t, formatted(t))
 	ctx, cancel := context.WithTimeout(context.Background(), *memoryFor+time.Minute)

@@ -132,16 +132,16 @@ func (f *Forest) touchIDs() {
 	filling := f.filling.ids.slots
 	flushing := filling
 	if f.flushing != nil {
-		flushing = f.flushing.ids.slots // of the same size
+		flushing = f.flushing.ids.slots
 	}
-	mask := uint64(len(filling) - 1)
+	fillingMask, flushingMask := uint64(len(filling)-1), uint64(len(flushing)-1)
 	sum := uint32(0)
 	for i := range a.chunk {
 		id := a.chunk[i].ID
-		at := hashID(id) & mask
-		sum += filling[at]
+		hash := hashID(id)
+		sum += filling[hash&fillingMask]
 		if !f.idMax.Less(id) {
-			sum += flushing[at]
+			sum += flushing[hash&flushingMask]
 		}
 	}
 	a.sink += uint64(sum)

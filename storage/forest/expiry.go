@@ -58,6 +58,9 @@ func (f *Forest) ExpiryAdd(expiresAtNs uint64, ordinal accounting.TransferOrdina
 	index := m.addsCount
 	m.addsCount++
 	m.adds[index] = expiryAdd{expiryKey: expiryKey{expiresAtNs, ordinal}}
+	if m.addOf.full() {
+		m.addOf.grow(m.addOrdinal)
+	}
 	m.addOf.insert(uint64(ordinal), index)
 	m.heapPush(index)
 	if f.chainOpen {
@@ -78,6 +81,9 @@ func (f *Forest) ExpiryRemove(expiresAtNs uint64, ordinal accounting.TransferOrd
 	index := m.removesCount
 	m.removesCount++
 	m.removes[index] = expiryKey{expiresAtNs, ordinal}
+	if m.removeOf.full() {
+		m.removeOf.grow(m.removeOrdinal)
+	}
 	m.removeOf.insert(uint64(ordinal), index)
 	if f.chainOpen {
 		f.undo.mark(undoExpiryRemove)

@@ -79,6 +79,10 @@ type Forest struct {
 // waiter:     suspends the caller of Store until a page has been read.
 func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, cluster wire.U128, waiter storage.Waiter) *Forest {
 	addressesMax := freeset.AddressesMax(l)
+	pendingsMax := l.CacheAccountsMax // one number for both caches
+	if !l.TouchesMemoryAtStart() {
+		pendingsMax /= 4 // a development server stays small
+	}
 	f := &Forest{
 		limits:      l,
 		geometry:    block.GeometryOf(l),
@@ -87,7 +91,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		cluster:     cluster,
 		waiter:      waiter,
 		cache:       newCache(a, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())),
-		pendings:    newPendings(a, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())), // one number for both caches
+		pendings:    newPendings(a, pendingsMax, arena.Bulk(l.TouchesMemoryAtStart())),
 		undo:        newUndo(a, &l),
 		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
 		rowShape:    rowlog.ShapeOf(l),

@@ -21,24 +21,30 @@ func hashID(id accounting.U128) uint64 {
 	return (h2 ^ l2) ^ id.Lo&group*member
 }
 
+// A table reserves room for all that it may ever hold, and begins with the part of it that a load is expected to fill, for hashing touches every page
+// of a part. Who inserts asks whether it is full before, and lets it grow: what is in it is inserted again, in the same order, from the arrays that
+// it points to. It stays as large as it got.
+
 // idTable finds the index of an id: open addressing, linear probing. The ids themselves lie with what the index names;
 // a slot holds index+1 and, in the bits above it, a tag from the hash, so that a probe hardly ever touches a wrong id.
 //
 // Entries are removed in the reverse order of their insertion only (chain rollback), which needs no tombstones: the last
 // one inserted ends every run of slots that it is in.
 type idTable struct {
-	slots     []uint32
-	indexMask uint32 // bits of a slot that hold index+1
+	slots     []uint32 // the part in use; its capacity is what is reserved
+	indexMask uint32   // bits of a slot that hold index+1
 	count     uint32
+	countFull uint32 // half the slots
 }
 
 // slotIndexBits is how much of a numberTable's slot the index takes.
 const slotIndexBits = 24
 
-func newIDTable(a *arena.Arena, countMax, indexesMax uint32, name string, options arena.Options) idTable {
-	slots := arena.SliceWith[uint32](a, tableSlots(countMax), name, options)
+// newIDTable returns a table that begins with room for countFirst and grows up to countMax.
+func newIDTable(a *arena.Arena, countFirst, countMax, indexesMax uint32, name string, options arena.Options) idTable {
+	slots := arena.SliceWith[uint32](a, tableSlots(countMax), name, options)[:tableSlots(min(countFirst, countMax))]
 	assert.AtMost(indexesMax, indexMax, "what a hash table points to")
-	return idTable{slots: slots, indexMask: 1<<bits.Len32(indexesMax) - 1}
+	return idTable{slots: slots, indexMask: 1<<bits.Len32(indexesMax) - 1, countFull: uint32(len(slots) / 2)}
 }
 
 // tableSlots keeps a table at most half full.
@@ -70,7 +76,18 @@ func (t *idTable) probe(at *uint64, hash uint64) (index uint32, ok bool) {
 	}
 }
 
-// insert adds an index that is not in the table.
+// full tells whether the table has to grow before the next insert.
+func (t *idTable) full() bool { return t.count == t.countFull }
+
+// grow doubles the slots and empties them: whoever has the ids inserts them again, those that may be removed in their order behind the others.
+func (t *idTable) grow() {
+	assert.AtMost(2*len(t.slots), cap(t.slots), "slots of a table that grows")
+	t.reset()
+	t.slots = t.slots[:2*len(t.slots)]
+	t.countFull *= 2
+}
+
+// insert adds an index that is not in the table, which is not full.
 func (t *idTable) insert(hash uint64, index uint32) {
 	slots := t.slots
 	mask := uint64(len(slots) - 1)
@@ -105,14 +122,16 @@ func (t *idTable) reset() {
 // numberTable finds the index of an ordinal (of accounts or transfers, below 2^40): a slot holds the ordinal and index+1.
 // Removal is as in idTable.
 type numberTable struct {
-	slots []uint64
-	shift uint
-	count uint32
+	slots     []uint64 // the part in use; its capacity is what is reserved
+	shift     uint
+	count     uint32
+	countFull uint32 // half the slots
 }
 
-func newNumberTable(a *arena.Arena, countMax uint32, name string, options arena.Options) numberTable {
-	slots := tableSlots(countMax)
-	return numberTable{slots: arena.SliceWith[uint64](a, slots, name, options), shift: uint(64 - bits.TrailingZeros64(slots))}
+// newNumberTable returns a table that begins with room for countFirst and grows up to countMax.
+func newNumberTable(a *arena.Arena, countFirst, countMax uint32, name string, options arena.Options) numberTable {
+	slots := arena.SliceWith[uint64](a, tableSlots(countMax), name, options)[:tableSlots(min(countFirst, countMax))]
+	return numberTable{slots: slots, shift: uint(64 - bits.TrailingZeros(uint(len(slots)))), countFull: uint32(len(slots) / 2)}
 }
 
 func (t *numberTable) start(number uint64) uint64 { return number * 0x9e3779b97f4a7c15 >> t.shift }
@@ -134,7 +153,25 @@ func (t *numberTable) find(number uint64) (index uint32, ok bool) {
 	}
 }
 
-// insert adds a number that is not in the table.
+// full tells whether the table has to grow before the next insert.
+func (t *numberTable) full() bool { return t.count == t.countFull }
+
+// grow doubles the slots of a table that holds exactly the numbers of count entries.
+//
+//go:noinline
+func (t *numberTable) grow(number func(index uint32) uint64) {
+	assert.AtMost(2*len(t.slots), cap(t.slots), "slots of a table that grows")
+	count := t.count
+	t.reset(number)
+	t.slots = t.slots[:2*len(t.slots)]
+	t.shift--
+	t.countFull *= 2
+	for index := range count {
+		t.insert(number(index), index)
+	}
+}
+
+// insert adds a number that is not in the table, which is not full.
 func (t *numberTable) insert(number uint64, index uint32) {
 	mask := uint64(len(t.slots) - 1)
 	at := t.start(number)

@@ -13,7 +13,7 @@ func TestSpill(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	const most = 60
-	s := newSpill(a, most, "test")
+	s := newSpill(a, 1, most, "test")
 	for range 200 {
 		of := map[accounting.AccountOrdinal]uint64{}
 		spread := 1 << (1 + random.IntN(9))
@@ -48,14 +48,18 @@ func TestSpill(t *testing.T) {
 	}
 }
 
-// Goal: both hash tables against maps, with removals in reverse order, resets small and large, and numbers that collide.
+// Goal: both hash tables against maps, with removals in reverse order, growth in between, resets small and large, and numbers that collide.
 func TestHashTables(t *testing.T) {
 	random := seeded(t)
 	a := arena.New()
 	defer a.Close()
 	const most = 500
-	numbers, ids := newNumberTable(a, most, "test", 0), newIDTable(a, most, most, "test", 0)
-	for range 300 {
+	for round := range 300 {
+		first := uint32(1)
+		if round%3 == 0 {
+			first = random.Uint32N(most + 1)
+		}
+		numbers, ids := newNumberTable(a, first, most, "test", 0), newIDTable(a, first, most, most, "test", 0)
 		var keys []uint64
 		of := map[uint64]uint32{}
 		spread := uint64(1) << random.IntN(40)
@@ -69,6 +73,15 @@ func TestHashTables(t *testing.T) {
 			} else if key := random.Uint64N(spread); len(keys) < most {
 				if _, ok := of[key]; !ok {
 					of[key] = uint32(len(keys))
+					if numbers.full() {
+						numbers.grow(func(i uint32) uint64 { return keys[i] })
+					}
+					if ids.full() {
+						ids.grow()
+						for i, key := range keys {
+							ids.insert(hashID(accounting.U128{Lo: key}), uint32(i))
+						}
+					}
 					numbers.insert(key, of[key])
 					ids.insert(hashID(accounting.U128{Lo: key}), of[key])
 					keys = append(keys, key)
@@ -97,8 +110,11 @@ func TestHashTables(t *testing.T) {
 		}
 		numbers.reset(func(i uint32) uint64 { return keys[i] })
 		ids.reset()
-		for i, slot := range numbers.slots {
-			if slot != 0 || ids.slots[i] != 0 {
+		if ids.count != 0 || numbers.count != 0 || len(ids.slots) != len(numbers.slots) {
+			t.Fatalf("after a reset: %d ids in %d slots, %d numbers in %d", ids.count, len(ids.slots), numbers.count, len(numbers.slots))
+		}
+		for i, slot := range numbers.slots[:cap(numbers.slots)] {
+			if slot != 0 || ids.slots[:cap(ids.slots)][i] != 0 {
 				t.Fatalf("slot %d is in use after a reset", i)
 			}
 		}
@@ -126,7 +142,7 @@ func TestIDsSpread(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	for name, family := range families {
-		table := newIDTable(a, count, count, "test", 0)
+		table := newIDTable(a, count, count, count, "test", 0)
 		mask := uint64(len(table.slots) - 1)
 		away := uint64(0)
 		for i := range uint64(count) {

@@ -73,9 +73,9 @@ type valueList struct {
 // valueLists are those of all indexed fields.
 type valueLists [fieldsCount]valueList
 
-func newValueLists(a *arena.Arena, rows uint64, name string, options arena.Options) (lists valueLists) {
+func newValueLists(a *arena.Arena, rows uint64, name string, options, gaps arena.Options) (lists valueLists) {
 	for i := range lists {
-		lists[i].indexes = arena.SliceWith[uint32](a, rows, name, arena.HugePages)
+		lists[i].indexes = arena.SliceWith[uint32](a, rows, name, gaps)
 		switch i {
 		case fieldUser128:
 			lists[i].wide = arena.SliceWith[accounting.U128](a, rows, name, options)
@@ -241,8 +241,12 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
 	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access misses the TLB. What full
 	// batches fill is touched at start, where they are to be expected: the first bars would spend a fifth of their time on it.
-	// Accounts that are created, and expiries, are few as a rule: theirs is not.
-	bulk, some := arena.Bulk(l.TouchesMemoryAtStart()), arena.HugePages
+	// Accounts that are created, and expiries, are few as a rule: theirs is not. A development server stays small instead: no
+	// huge pages, and its hash tables grow with what they hold.
+	bulk, some, first := arena.HugePages|arena.Touch, arena.HugePages, rows
+	if !l.TouchesMemoryAtStart() {
+		bulk, some, first = 0, 0, max(1, l.MemtableRowsSeal/4)
+	}
 	list := func() indexList {
 		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, bulk)}
 	}
@@ -252,23 +256,23 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		debits:        arena.SliceWith[uint32](a, uint64(rows), name, bulk),
 		credits:       arena.SliceWith[uint32](a, uint64(rows), name, bulk),
 		rowIDs:        arena.SliceWith[accounting.U128](a, uint64(rows), name, bulk),
-		ids:           newIDTable(a, rows, 2*rows, name, bulk),
+		ids:           newIDTable(a, first, rows, 2*rows, name, bulk),
 		pending:       list(),
 		dead:          arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
-		fields:        newValueLists(a, uint64(rows), name, bulk),
+		fields:        newValueLists(a, uint64(rows), name, bulk, some),
 		created:       arena.SliceWith[accounting.Account](a, uint64(rows), name, some),
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
-		accountIDs:    newIDTable(a, rows, rows, name, some),
-		accountFields: newValueLists(a, uint64(rows), name, some),
-		spill:         newSpill(a, 2*rows, name), // a transfer changes two accounts
+		accountIDs:    newIDTable(a, first, rows, rows, name, some),
+		accountFields: newValueLists(a, uint64(rows), name, some, some),
+		spill:         newSpill(a, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),
-		changeOf:      newNumberTable(a, rows, name, bulk),
+		changeOf:      newNumberTable(a, first, rows, name, bulk),
 		adds:          arena.SliceWith[expiryAdd](a, uint64(rows), name, bulk),
-		addOf:         newNumberTable(a, rows, name, bulk),
+		addOf:         newNumberTable(a, first, rows, name, bulk),
 		addsLive:      list(),
 		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, bulk),
 		removes:       arena.SliceWith[expiryKey](a, uint64(rows), name, bulk),
-		removeOf:      newNumberTable(a, rows, name, bulk),
+		removeOf:      newNumberTable(a, first, rows, name, bulk),
 		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
 		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
 		tail:          carried,
@@ -281,9 +285,9 @@ func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounti
 	m.ids.reset()
 	m.accountIDs.reset()
 	m.spill.reset()
-	m.changeOf.reset(func(i uint32) uint64 { return uint64(m.changes[i].Ordinal) })
-	m.addOf.reset(func(i uint32) uint64 { return uint64(m.adds[i].Ordinal) })
-	m.removeOf.reset(func(i uint32) uint64 { return uint64(m.removes[i].Ordinal) })
+	m.changeOf.reset(m.changeOrdinal)
+	m.addOf.reset(m.addOrdinal)
+	m.removeOf.reset(m.removeOrdinal)
 	m.transfersFirst, m.accountsFirst = transfers, accounts
 	m.rowsCount, m.deadCount, m.accountsChanged, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
 	m.addsCount, m.heapCount, m.removesCount, m.expiredCount = 0, 0, 0, 0
@@ -294,6 +298,34 @@ func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounti
 		m.fields[i].gaps, m.accountFields[i].gaps = false, false
 	}
 	m.transferStampFirst, m.accountStampFirst = transferStamp, accountStamp
+}
+
+// What the tables of numbers hold.
+func (m *memtable) changeOrdinal(i uint32) uint64 { return uint64(m.changes[i].Ordinal) }
+func (m *memtable) addOrdinal(i uint32) uint64    { return uint64(m.adds[i].Ordinal) }
+func (m *memtable) removeOrdinal(i uint32) uint64 { return uint64(m.removes[i].Ordinal) }
+
+// growIDs doubles the table of ids. Rows of an open chain may be rolled back, and no id died since it began: dead ids go first.
+//
+//go:noinline
+func (m *memtable) growIDs() {
+	m.ids.grow()
+	for i := range m.deadCount {
+		m.ids.insert(hashID(m.dead[i]), uint32(len(m.rows))+i)
+	}
+	for i := range m.rowsCount {
+		m.ids.insert(hashID(m.rowIDs[i]), i)
+	}
+}
+
+// growAccountIDs doubles the table of created accounts.
+//
+//go:noinline
+func (m *memtable) growAccountIDs() {
+	m.accountIDs.grow()
+	for i := range m.createdCount {
+		m.accountIDs.insert(hashID(m.createdIDs[i]), i)
+	}
 }
 
 // rowsAll is what seals a memtable.

@@ -48,6 +48,7 @@ func TestAgainstMemoryStore(t *testing.T) {
 		if round == 1 {
 			l.MemtableRowsSeal = 200
 			l.CacheAccountsMax = 1 << 10
+			l.RequestBytesMax = 32 << 10 // hash tables that grow
 		}
 		if round == 2 {
 			l.PageBytes, l.BlockBytes = 1024, 16<<10

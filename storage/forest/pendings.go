@@ -27,7 +27,7 @@ func newPendings(a *arena.Arena, countMax uint32, bulk arena.Options) pendings {
 	countMax = max(1, min(countMax, indexMax))
 	return pendings{
 		rows: arena.SliceWith[pendingRow](a, uint64(countMax), name, bulk),
-		of:   newNumberTable(a, countMax, name, bulk),
+		of:   newNumberTable(a, countMax, countMax, name, bulk),
 	}
 }
 

@@ -19,14 +19,17 @@ type spilledAccount struct {
 	_       uint32
 }
 
-func newSpill(a *arena.Arena, countMax uint32, name string) spill {
-	return spill{accounts: arena.Slice[spilledAccount](a, uint64(countMax), name), of: newNumberTable(a, countMax, name, 0)}
+func newSpill(a *arena.Arena, countFirst, countMax uint32, name string) spill {
+	return spill{accounts: arena.Slice[spilledAccount](a, uint64(countMax), name), of: newNumberTable(a, countFirst, countMax, name, 0)}
 }
 
 // put adds an account, or gives one its new state.
 func (s *spill) put(ordinal accounting.AccountOrdinal, account *accounting.Account) {
 	index, ok := s.of.find(uint64(ordinal))
 	if !ok {
+		if s.of.full() {
+			s.of.grow(s.ordinal)
+		}
 		index = s.count
 		s.count++
 		s.of.insert(uint64(ordinal), index)
@@ -51,6 +54,8 @@ func (s *spill) take(ordinal accounting.AccountOrdinal, account *accounting.Acco
 }
 
 func (s *spill) reset() {
-	s.of.reset(func(i uint32) uint64 { return uint64(s.accounts[i].Ordinal) })
+	s.of.reset(s.ordinal)
 	s.count = 0
 }
+
+func (s *spill) ordinal(i uint32) uint64 { return uint64(s.accounts[i].Ordinal) }

@@ -150,6 +150,9 @@ func (f *Forest) AccountAppend(account *accounting.Account) accounting.AccountOr
 	m := f.filling
 	assert.That(account.Timestamp > m.accountStampMax(), "accounts come in order of timestamps")
 	ordinal := m.accountsNext()
+	if m.accountIDs.full() {
+		m.growAccountIDs()
+	}
 	index := m.createdCount
 	m.created[index] = *account
 	m.createdIDs[index] = account.ID
@@ -269,6 +272,9 @@ func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 	if ordinal >= accounting.TransferOrdinalMax {
 		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
 	}
+	if m.ids.full() {
+		m.growIDs()
+	}
 	m.rowsCount++
 	m.ids.insert(hashID(row.Transfer.ID), index)
 	m.rowIDs[index] = row.Transfer.ID
@@ -292,6 +298,9 @@ func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 func (f *Forest) TransferKill(id accounting.U128) {
 	assert.That(!f.chainOpen, "an id dies outside chains")
 	m := f.filling
+	if m.ids.full() {
+		m.growIDs()
+	}
 	index := m.deadCount
 	m.dead[index] = id
 	m.deadCount++
@@ -359,6 +368,9 @@ func (f *Forest) PendingWrite(ordinal accounting.TransferOrdinal, status account
 	index := m.changesCount
 	m.changesCount++
 	m.changes[index] = statusChange{Ordinal: ordinal, Status: status}
+	if m.changeOf.full() {
+		m.changeOf.grow(m.changeOrdinal)
+	}
 	m.changeOf.insert(uint64(ordinal), index)
 	if f.chainOpen {
 		f.undo.status(ordinal, accounting.PendingNone, true)
