@@ -59,15 +59,6 @@ func postingKey(tree storage.TreeID, value accounting.U128, ordinal uint64) (key
 	return key
 }
 
-// postingOrdinal is the ordinal of a posting key.
-func postingOrdinal(tree storage.TreeID, key *storage.Key) uint64 {
-	at := postingValueBytes(tree)
-	if isTransferPosting(tree) {
-		return uint64(key[at])<<32 | uint64(binary.BigEndian.Uint32(key[at+1:]))
-	}
-	return uint64(binary.BigEndian.Uint32(key[at:]))
-}
-
 func isTransferPosting(tree storage.TreeID) bool {
 	return tree >= storage.TreeTransferDebit && tree <= storage.TreeTransferCode
 }
