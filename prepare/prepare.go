@@ -120,6 +120,7 @@ func (h Header) BodyChecksum() Checksum    { return Checksum(h[atBodyChecksum : 
 func (h Header) Parent() Checksum          { return Checksum(h[atParent : atParent+16]) }
 func (h Header) Cluster() wire.U128        { return u128(h[atCluster:]) }
 func (h Header) CheckpointID() Checksum    { return Checksum(h[atCheckpointID : atCheckpointID+16]) }
+func (h Header) Client() wire.U128         { return u128(h[atClient:]) }
 func (h Header) Op() uint64                { return binary.LittleEndian.Uint64(h[atOp:]) }
 func (h Header) Commit() uint64            { return binary.LittleEndian.Uint64(h[atCommit:]) }
 func (h Header) Timestamp() uint64         { return binary.LittleEndian.Uint64(h[atTimestamp:]) }

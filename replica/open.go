@@ -106,6 +106,7 @@ func recoverFile(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened
 		SuperblockChecksum: datafile.EncodeSuperblock(scratch[:datafile.SuperblockContentBytes], &next, &l, 0),
 		OpHead:             recovered.OpHead,
 		SessionsTrailer:    sessions,
+		Headers:            recovered.Headers,
 	}
 	return o, nil
 }

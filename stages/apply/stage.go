@@ -277,7 +277,7 @@ func (s *Stage) execute(next *commit) {
 func (s *Stage) request(header prepare.Header, request *prepare.Request, replies []byte, offset int) (usedBytes int) {
 	// Pulses and no-ops have no client; an op of a replay below the trigger has no reply slot.
 	wanted := replies != nil && !request.Client.IsZero()
-	if !wanted && isReadOnly(request.Operation) {
+	if !wanted && request.Operation.IsReadOnly() {
 		s.statistics.RequestsSkipped++
 		return 0
 	}
@@ -317,9 +317,4 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 		View: header.View(), Replica: header.Replica(),
 	}, replies[bodyAt:end])
 	return end - offset
-}
-
-// isReadOnly tells whether executing a request leaves the state as it was.
-func isReadOnly(operation wire.Operation) bool {
-	return operation.Class() == wire.ClassLookup || operation.Class() == wire.ClassQuery
 }

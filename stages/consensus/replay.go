@@ -14,7 +14,7 @@ func (s *Stage) replay(out *Actions) {
 	for s.opRead < s.opHead && s.pipelineCount < len(s.pipeline) && s.readsInFlight < stages.BudgetJournalReads {
 		op := s.opRead + 1
 		replySlot := stages.SlotNone
-		if op > s.sessionsSkipTo {
+		if op > s.sessionsSkipTo && !s.unwanted[s.slotIndex(op)] {
 			replySlot = s.slots.Get(stages.SlotReply)
 			if replySlot == stages.SlotNone {
 				return // a checkpoint that is being written again holds the old ones
@@ -32,6 +32,34 @@ func (s *Stage) replay(out *Actions) {
 		assert.Equal(s.pipelineCount, 0, "prepares left after the replay")
 		s.op = s.opHead
 		s.recovering = false
+	}
+}
+
+// findUnwanted finds the read-only requests in the log whose replies nobody will ask for: a later request of their session follows, whose reply
+// took the place of theirs. Executed again, each could read thousands of pages. Between the two there is no trigger, since its checkpoint
+// has the sessions as of then, and no register, since who is evicted depends on what each session asked last. What is in a group
+// is small, and executed in any case.
+//
+// headers: the log's, by slot.
+func (s *Stage) findUnwanted(headers []byte) {
+	s.unwanted = make([]bool, s.limits.JournalSlotsCount)
+	if len(headers) == 0 {
+		return
+	}
+	later := map[wire.U128]bool{} // has a request behind op
+	for op := s.opHead; op > max(s.sessionsSkipTo, s.superblock.Checkpoint.Op); op-- {
+		slot := s.slotIndex(op)
+		header := prepare.Header(headers[slot*limits.HeaderBytes:][:limits.HeaderBytes])
+		known := prepare.ValidHeader(header, s.superblock.Cluster, s.limits.MessageBytesMax) && header.Op() == op
+		mayEvict := header.Operation() == wire.OperationRegister
+		if !known || mayEvict || s.limits.IsTrigger(op) {
+			clear(later)
+		}
+		if !known || header.IsGroup() || header.Client().IsZero() {
+			continue
+		}
+		s.unwanted[slot] = later[header.Client()] && header.Operation().IsReadOnly()
+		later[header.Client()] = true
 	}
 }
 

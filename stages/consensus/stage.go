@@ -36,6 +36,7 @@ type Recovered struct {
 	SuperblockChecksum storage.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
+	Headers            []byte // of the log, one for each slot; empty: every request is executed again
 }
 
 // entry is one prepare of the pipeline, from its sequencing until its replies are out.
@@ -138,6 +139,7 @@ type Stage struct {
 	opHead         uint64
 	opRead         uint64 // highest op whose read was asked for
 	readsInFlight  int
+	unwanted       []bool // by log slot, of a replay: nobody will ask for the reply
 	sessionsSkipTo uint64 // ops up to the checkpoint's trigger are in the sessions already
 
 	failed bool
@@ -209,6 +211,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 			}
 		}
 	}
+	s.findUnwanted(r.Headers)
 	return s, nil
 }
 
