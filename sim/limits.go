@@ -6,8 +6,8 @@ import (
 	"ledger/limits"
 )
 
-// storageBytesMax is more than any run fills.
-const storageBytesMax = 256 << 20
+// storageBytesMax is more than any run fills: small tables take a block each, however large blocks are.
+func storageBytesMax(blockBytes uint32) uint64 { return max(256<<20, 4096*uint64(blockBytes)) }
 
 // DrawLimits draws limits of the simulated kind: everything is small, and as large as the others need. deep: so that trees get
 // many levels.
@@ -27,7 +27,6 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 		MemtableRowsSeal:  4 << random.Uint32N(7),
 		SuperblockBytes:   24 << 10,
 		SuperblockCopies:  4,
-		StorageBytesMax:   storageBytesMax,
 		CompactWorkers:    1,
 	}
 	if l.BarOps == 8 {
@@ -39,11 +38,11 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 	if random.IntN(24) == 0 { // the grid of production
 		l.SectorBytes, l.PageBytes, l.BlockBytes = 4096, 16<<10, 512<<10
 		l.MemtableRowsSeal *= 16
-		l.StorageBytesMax *= 8
 	}
 	if deep { // a flush at nearly every bar, and many bars
 		l.BarOps, l.MemtableRowsSeal, l.JournalSlotsCount = 2, 1+random.Uint32N(8), 32
 	}
+	l.StorageBytesMax = storageBytesMax(l.BlockBytes)
 	redrawMemory(&l, random)
 	if random.IntN(8) == 0 {
 		l.StorageBytesMax = uint64(pick(64, 128, 256)) * uint64(l.BlockBytes) // a run may reach it, and is then started with a larger one

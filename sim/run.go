@@ -329,7 +329,7 @@ func (w *World) isFull() bool { return strings.Contains(w.fault.Error(), "--limi
 
 // extend starts a replica again that has reached its storage limit, with a larger one.
 func (w *World) extend() bool {
-	if w.fault == nil || w.limits.StorageBytesMax >= storageBytesMax || !w.isFull() {
+	if w.fault == nil || w.limits.StorageBytesMax >= storageBytesMax(w.limits.BlockBytes) || !w.isFull() {
 		return false
 	}
 	w.limits.StorageBytesMax *= 2

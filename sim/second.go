@@ -14,7 +14,7 @@ func (w *World) second(image *Image) *World {
 	}
 	other.options.Trace = false
 	// Nothing of this may show in what is written.
-	other.limits.StorageBytesMax = max(storageBytesMax, w.limits.StorageBytesMax)
+	other.limits.StorageBytesMax = max(storageBytesMax(w.limits.BlockBytes), w.limits.StorageBytesMax)
 	redrawMemory(&other.limits, w.random)
 	other.limits.RequestBytesMax = uint32(4096 + w.random.IntN(int(w.limits.RequestBytesMax-4096)+1))
 	other.disk = newDisk(image, &other.events, other.random, w.fail)
