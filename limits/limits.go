@@ -10,8 +10,9 @@ package limits
 
 import "fmt"
 
-// FormatVersion of the data file. A file of another version is refused.
-const FormatVersion = 1
+// FormatVersion of the data file. A file of another version is refused. 2: balances have a tree of their own, which numbers the trees anew,
+// and filters have 24 bits a key.
+const FormatVersion = 2
 
 const (
 	sectorBytes       = 4096

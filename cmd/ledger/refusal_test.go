@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -109,9 +110,9 @@ func TestRefusals(t *testing.T) {
 		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{"never formatted", "ledger format"}},
 		{"another format version", func(t *testing.T) string {
 			path := good(t)
-			ofVersion(t, path, 2)
+			ofVersion(t, path, limits.FormatVersion+1)
 			return path
-		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{"version 2", "version 1", "use a server of that version"}},
+		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{fmt.Sprint("version ", limits.FormatVersion+1), fmt.Sprint("version ", limits.FormatVersion), "use a server of that version"}},
 		{"three superblocks damaged", func(t *testing.T) string {
 			path := good(t)
 			edit(t, path, func(file *os.File) {

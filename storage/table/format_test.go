@@ -16,14 +16,14 @@ import (
 // would disagree. A change is a new format version.
 func TestFormatIsFixed(t *testing.T) {
 	want := map[storage.TreeID]string{
-		storage.TreeTransferID:      "53a928074a962f282a0bd6ad70871768",
-		storage.TreeAccount:         "a861310a449bd3f9d52b24a570762bba",
-		storage.TreeBalances:        "ff54e85d2cc09988b24418c5d3fbabb4",
-		storage.TreeExpiry:          "34efd19aec2484fd537be984c8f1c92b",
-		storage.TreeExpired:         "c32efe178575d62a51188cc069051824",
-		storage.TreeTransferDebit:   "bf4b109300e145bc086668b2b17cbf36",
-		storage.TreeTransferUser128: "f2606f9756b5d21f7755b65ab3760832",
-		storage.TreeAccountCode:     "48e3332b8a492cb5b18076899de79d0e",
+		storage.TreeTransferID:      "e18b0791a1980f650f9ac278e9f0f3ec",
+		storage.TreeAccount:         "b5c946c1d392b2b9909cb339249b38ee",
+		storage.TreeBalances:        "2307cc7e13891661d195861901969897",
+		storage.TreeExpiry:          "9baf27ebf396207877bbd5bda3a655e6",
+		storage.TreeExpired:         "fef0ff14c54b991fb4d70ebab8248c15",
+		storage.TreeTransferDebit:   "4665abbd6f94de353c2900188f76a444",
+		storage.TreeTransferUser128: "8979d3aa9c3a26f49f47e09e6646f74a",
+		storage.TreeAccountCode:     "d22aa7d1f0edf8864fbaf7ad0990e78f",
 	}
 	for _, tree := range []storage.TreeID{storage.TreeTransferID, storage.TreeAccount, storage.TreeBalances, storage.TreeExpiry,
 		storage.TreeExpired, storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeAccountCode} {
