@@ -139,12 +139,12 @@ const (
 	exchangesMax     = 240
 	exchangesLongMax = 2000              // of every 16th run: enough for merges of merges
 	exchangesDeepMin = 1400              // of a deep one: enough for one level more
-	calmNsMax        = 300_000 * nsPerMs // in calm, everything ends within this
+	calmNsMax        = 300_000 * nsPerMs // in calm, an exchange ends or all is done within this
 	workStepsMax     = 400_000
 	deepStepsMax     = 2_000_000
 	trapStepsMax     = 40_000
-	calmStepsMax     = 2_000_000
-	retraceStepsMax  = 20_000_000 // a query over all accounts, with the smallest cache, reads 100,000 pages
+	calmStepsMax     = 2_000_000  // between two exchanges: one query, with the smallest cache, reads 100,000 pages
+	wholeStepsMax    = 20_000_000 // an audit, or a log executed again: many such queries
 	faultStepsMax    = 100_000
 	recoveryTriesMax = 8
 	rotEverySteps    = 20_000
@@ -339,14 +339,20 @@ func (w *World) extend() bool {
 	return true
 }
 
-// runUntil steps in calm until done; not to get there is a finding.
+// runUntil steps in calm until done; to get no further on the way there is a finding. How long the whole way may be depends on what is
+// asked, so each exchange that ends begins the count anew.
 func (w *World) runUntil(done func() bool, what string) {
 	w.settleDown()
-	untilNs := w.events.nowNs + calmNsMax
-	for i := 0; !done(); i++ {
-		if i == calmStepsMax || w.events.nowNs > untilNs {
+	ended, end := -1, w.steps+wholeStepsMax
+	untilNs, untilSteps := uint64(0), uint64(0)
+	for !done() {
+		if ended != w.exchangesCount {
+			ended, untilNs, untilSteps = w.exchangesCount, w.events.nowNs+calmNsMax, w.steps+calmStepsMax
+		}
+		if w.steps >= untilSteps || w.events.nowNs > untilNs || w.steps >= end {
 			w.describe()
-			w.fail("in calm it never comes to this: %s (%d steps, %d s)", what, i, (w.events.nowNs+calmNsMax-untilNs)/1_000_000_000)
+			w.fail("in calm it never comes to this: %s (nothing for %d steps, %d s)", what, w.steps+calmStepsMax-untilSteps,
+				(w.events.nowNs+calmNsMax-untilNs)/1_000_000_000)
 		}
 		w.step()
 		if w.fault != nil && !w.extend() {

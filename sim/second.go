@@ -96,7 +96,7 @@ func (w *World) retrace() {
 		}
 		checkpointOp, copies = other.opened.Consensus.Superblock.Checkpoint.Op, 0
 		before := checkpointOp
-		for untilSteps := other.steps + retraceStepsMax; !other.ready || head == w.limits.PrepareMax(before) && checkpointOp == before; {
+		for untilSteps := other.steps + wholeStepsMax; !other.ready || head == w.limits.PrepareMax(before) && checkpointOp == before; {
 			other.step()
 			if other.fault != nil {
 				w.fail("with the same log another machine stops: %v", other.fault)
