@@ -19,15 +19,15 @@ const aheadEvents = 32
 type ahead struct {
 	rest     []accounting.Transfer // behind chunk
 	chunk    []accounting.Transfer
-	at       int                    // in chunk: the next one to be looked for
-	now      int                    // in chunk: the one that was looked for last
-	accounts [aheadEvents][2]uint32 // entries of the cache: where the accounts of an event are, most likely
-	ids      []bool                 // of the whole batch: the trees may hold the id
-	first    int                    // of chunk, in the batch
+	at       int                     // in chunk: the next one to be looked for
+	now      int                     // in chunk: the one that was looked for last
+	accounts [2 * aheadEvents]uint32 // entries of the cache: where the accounts of the events are, most likely
+	ids      []bool                  // of the whole batch: the trees may hold the id
+	first    int                     // of chunk, in the batch
 
-	ordinals [aheadEvents][2]accounting.AccountOrdinal
-	older    [aheadEvents]olderID
-	sink     uint64 // so that the loads are not optimised away
+	hashes [2 * aheadEvents]uint64 // of the accounts' ids
+	older  [aheadEvents]olderID
+	sink   uint64 // so that the loads are not optimised away
 }
 
 // olderID is an id that is not above all others: the trees may hold it.
@@ -182,23 +182,30 @@ func (f *Forest) touchFilters(older []olderID) {
 // noBucket is that of a run whose keys are all below an id: no key is in it.
 var noBucket [table.FilterBucketBytes]byte
 
+// touchAccounts finds the accounts in the cache. Where many accounts are in use, each step of that is a line of memory far away, so each is a
+// loop of its own, and what fetches lines is short; see touchFilters.
 func (f *Forest) touchAccounts() {
 	a, c := &f.ahead, f.cache
+	hashes := a.hashes[:2*len(a.chunk)]
+	entries := a.accounts[:2*len(a.chunk)]
 	for i := range a.chunk {
 		t := &a.chunk[i]
-		a.ordinals[i] = [2]accounting.AccountOrdinal{c.guess(hashID(t.DebitAccountID)), c.guess(hashID(t.CreditAccountID))}
+		hashes[2*i], hashes[2*i+1] = hashID(t.DebitAccountID), hashID(t.CreditAccountID)
 	}
-	sum := uint64(0)
-	for i := range a.chunk {
-		for side, ordinal := range a.ordinals[i] {
-			entry := c.find(ordinal)
-			if entry == noEntry {
-				entry = 0 // as good as any
-			}
-			account := &c.accounts[entry]
-			sum += account.ID.Lo + account.Timestamp
-			a.accounts[i][side] = entry
-		}
+	slots := c.ids.slots
+	slotsMask := uint64(len(slots) - 1)
+	found := uint32(0)
+	for _, hash := range hashes {
+		found += slots[hash&slotsMask]
+	}
+	for i, hash := range hashes {
+		entries[i] = c.guess(hash)
+	}
+	sum := uint64(found)
+	accounts, states := c.accounts, c.states
+	for _, entry := range entries {
+		account := &accounts[entry]
+		sum += account.ID.Lo + account.Timestamp + states[entry]
 	}
 	a.sink += sum
 }
@@ -206,8 +213,10 @@ func (f *Forest) touchAccounts() {
 // aheadAccount returns the cache's entry of an account of the present event, or noEntry.
 func (f *Forest) aheadAccount(id accounting.U128) uint32 {
 	c := f.cache
-	for _, entry := range f.ahead.accounts[f.ahead.now] {
+	now := f.ahead.now
+	for _, entry := range f.ahead.accounts[2*now : 2*now+2] {
 		if c.accounts[entry].ID == id && c.states[entry] != 0 {
+			c.states[entry] |= stateUsed
 			return entry
 		}
 	}

@@ -32,33 +32,20 @@ type cache struct {
 	states   []uint64 // what else is known of an entry, in one word; cacheWays of a set together fill a line of a processor's cache
 	hands    []uint8  // per set
 	accounts []accounting.Account
-
-	// idSlots: 32 bits of the hash (never 0), ordinal. An id is in one of the idWindow slots from its hash's on, before the first
-	// empty one; a slot that is in use stays so. The account in the cache tells whether the hit is true, so an entry
-	// without its account is of no use.
-	idSlots []uint64
-	idMask  uint64
-	idHand  uint8
+	ids      idTable // of exactly the accounts that are here: id -> entry
 }
-
-// idWindow is how far from its place an id may be.
-const idWindow = 16
 
 func newCache(a *arena.Arena, accountsMax uint32, bulk arena.Options) *cache {
 	const name = "account cache"
 	sets := max(accountsMax/cacheWays, 1)
-	count := uint64(sets) * cacheWays
-	idSlots := uint64(idWindow)
-	for idSlots < 2*count {
-		idSlots *= 2
-	}
+	count := sets * cacheWays
 	return &cache{
-		count:    uint32(count),
-		states:   arena.SliceWith[uint64](a, count, name, bulk),
+		count:    count,
+		states:   arena.SliceWith[uint64](a, uint64(count), name, bulk),
 		hands:    arena.Slice[uint8](a, uint64(sets), name),
-		accounts: arena.SliceWith[accounting.Account](a, count, name, bulk),
-		idSlots:  arena.SliceWith[uint64](a, idSlots, name, bulk),
-		idMask:   idSlots - 1,
+		accounts: arena.SliceWith[accounting.Account](a, uint64(count), name, bulk),
+		// A quarter full at most: then an id is nearly always in the line of memory where it is looked for.
+		ids: newIDTable(a, 2*count, 2*count, count, name, bulk),
 	}
 }
 
@@ -111,32 +98,23 @@ func (c *cache) at(entry uint32) (ordinal accounting.AccountOrdinal, epoch uint3
 
 // findID returns the entry of an id, or noEntry.
 func (c *cache) findID(id accounting.U128, hash uint64) uint32 {
-	for i := range uint64(idWindow) {
-		slot := c.idSlots[(hash+i)&c.idMask]
-		if slot == 0 {
-			break
+	for at := hash; ; at++ {
+		entry, ok := c.ids.probe(&at, hash)
+		if !ok {
+			return noEntry
 		}
-		if slot>>32 == hash>>32|1 {
-			if entry := c.find(accounting.AccountOrdinal(uint32(slot))); entry != noEntry && c.accounts[entry].ID == id {
-				return entry
-			}
+		if c.accounts[entry].ID == id {
+			c.states[entry] |= stateUsed
+			return entry
 		}
 	}
-	return noEntry
 }
 
-// guess returns the ordinal that an id with this hash most likely has: the account was not looked at.
-func (c *cache) guess(hash uint64) accounting.AccountOrdinal {
-	for i := range uint64(idWindow) {
-		slot := c.idSlots[(hash+i)&c.idMask]
-		if slot>>32 == hash>>32|1 {
-			return accounting.AccountOrdinal(uint32(slot))
-		}
-		if slot == 0 {
-			break
-		}
-	}
-	return 0
+// guess returns the entry that an id with this hash most likely has: the account was not looked at.
+func (c *cache) guess(hash uint64) uint32 {
+	at := hash
+	entry, _ := c.ids.probe(&at, hash)
+	return entry // 0 for none: as good as any
 }
 
 // place returns the entry that an ordinal that is not in the cache will take. What is there has to go.
@@ -161,38 +139,26 @@ func (c *cache) place(ordinal accounting.AccountOrdinal) uint32 {
 // put fills the place of an ordinal.
 func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) {
 	assert.That(uint32(ordinal)+1 != 0, "account ordinals are not used up")
+	c.clear(entry)
 	c.states[entry] = uint64(uint32(ordinal)+1) << stateTagShift
 	c.setEpoch(entry, epoch)
 	c.accounts[entry] = *account
-}
-
-// putID notes the ordinal of an id. A full window gives up a slot whose account is not in the cache, if it has one.
-func (c *cache) putID(hash uint64, ordinal accounting.AccountOrdinal) {
-	entry := (hash>>32|1)<<32 | uint64(uint32(ordinal))
-	given := hash + uint64(c.idHand%idWindow)
-	for i := range uint64(idWindow) {
-		slot := c.idSlots[(hash+i)&c.idMask]
-		if slot == entry {
-			return
-		}
-		if slot == 0 {
-			c.idSlots[(hash+i)&c.idMask] = entry
-			return
-		}
-	}
-	for i := range uint64(idWindow) {
-		if slot := c.idSlots[(hash+i)&c.idMask]; c.find(accounting.AccountOrdinal(uint32(slot))) == noEntry {
-			given = hash + i
-			break
-		}
-	}
-	c.idHand++
-	c.idSlots[given&c.idMask] = entry
+	c.ids.insert(hashID(account.ID), entry)
 }
 
 // drop removes an ordinal: its account was rolled back.
 func (c *cache) drop(ordinal accounting.AccountOrdinal) {
 	if entry := c.find(ordinal); entry != noEntry {
+		c.clear(entry)
+	}
+}
+
+// clear empties an entry.
+func (c *cache) clear(entry uint32) {
+	if c.states[entry] != 0 {
+		c.ids.remove(c.hash(entry), entry, c.hash)
 		c.states[entry] = 0
 	}
 }
+
+func (c *cache) hash(entry uint32) uint64 { return hashID(c.accounts[entry].ID) }

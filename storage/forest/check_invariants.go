@@ -49,6 +49,21 @@ func (f *Forest) selfCheck() {
 		name(address, "a trailer")
 	}
 	assert.Equal(uint64(len(named))+f.freeSet.WaitingCount(), f.freeSet.AcquiredCount(), "what is acquired is named or waits")
+	f.checkCache()
+}
+
+// checkCache: the accounts in the cache are found by id, and nothing else is.
+func (f *Forest) checkCache() {
+	c, count := f.cache, uint32(0)
+	for entry := range c.count {
+		if _, _, ok := c.at(entry); ok {
+			count++
+			state := c.states[entry]
+			assert.Equal(c.findID(c.accounts[entry].ID, c.hash(entry)), entry, "an account in the cache is found by its id")
+			c.states[entry] = state // used or not
+		}
+	}
+	assert.Equal(c.ids.count, count, "ids of the cache are its accounts'")
 }
 
 func (f *Forest) checkRun(t *tree, r *run, name func(uint64, string)) {

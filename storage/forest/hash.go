@@ -8,7 +8,7 @@ import (
 	"ledger/assert"
 )
 
-// indexMax bounds what a hash table can point to: indexes take at most 24 bits of a slot.
+// indexMax bounds what a numberTable, and what else has as many indexes, can point to: they take 24 bits of a slot.
 const indexMax = 1<<24 - 2
 
 // hashID spreads an id over 64 bits, of which a table takes the low ones for the place and the high ones for the tag. Clients choose ids
@@ -28,8 +28,8 @@ func hashID(id accounting.U128) uint64 {
 // idTable finds the index of an id: open addressing, linear probing. The ids themselves lie with what the index names;
 // a slot holds index+1 and, in the bits above it, a tag from the hash, so that a probe hardly ever touches a wrong id.
 //
-// Entries are removed in the reverse order of their insertion only (chain rollback), which needs no tombstones: the last
-// one inserted ends every run of slots that it is in.
+// Neither way to remove an entry needs tombstones. The last one inserted (chain rollback) ends every run of slots that it is in; behind
+// any other one, what follows in its run moves up.
 type idTable struct {
 	slots     []uint32 // the part in use; its capacity is what is reserved
 	indexMask uint32   // bits of a slot that hold index+1
@@ -43,13 +43,12 @@ const slotIndexBits = 24
 // newIDTable returns a table that begins with room for countFirst and grows up to countMax.
 func newIDTable(a *arena.Arena, countFirst, countMax, indexesMax uint32, name string, options arena.Options) idTable {
 	slots := arena.SliceWith[uint32](a, tableSlots(countMax), name, options)[:tableSlots(min(countFirst, countMax))]
-	assert.AtMost(indexesMax, indexMax, "what a hash table points to")
+	assert.Below(indexesMax, 1<<31, "what a hash table points to")
 	return idTable{slots: slots, indexMask: 1<<bits.Len32(indexesMax) - 1, countFull: uint32(len(slots) / 2)}
 }
 
 // tableSlots keeps a table at most half full.
 func tableSlots(countMax uint32) uint64 {
-	assert.AtMost(countMax, indexMax, "entries of a hash table")
 	slots := uint64(16)
 	for slots < 2*uint64(countMax) {
 		slots *= 2
@@ -112,6 +111,26 @@ func (t *idTable) removeLast(hash uint64, index uint32) {
 	t.count--
 }
 
+// remove removes any index that is in the table; hashOf tells the hash of what an index names.
+func (t *idTable) remove(hash uint64, index uint32, hashOf func(index uint32) uint64) {
+	mask := uint64(len(t.slots) - 1)
+	want := t.tag(hash) | index + 1
+	hole := hash
+	for t.slots[hole&mask] != want {
+		assert.That(t.slots[hole&mask] != 0, "an id that is removed is in its table")
+		hole++
+	}
+	for at := hole + 1; t.slots[at&mask] != 0; at++ {
+		// What is at home behind the hole stays.
+		if home := hashOf(t.slots[at&mask]&t.indexMask - 1); (at-home)&mask >= (at-hole)&mask {
+			t.slots[hole&mask] = t.slots[at&mask]
+			hole = at
+		}
+	}
+	t.slots[hole&mask] = 0
+	t.count--
+}
+
 func (t *idTable) reset() {
 	if t.count > 0 {
 		clear(t.slots)
@@ -130,6 +149,7 @@ type numberTable struct {
 
 // newNumberTable returns a table that begins with room for countFirst and grows up to countMax.
 func newNumberTable(a *arena.Arena, countFirst, countMax uint32, name string, options arena.Options) numberTable {
+	assert.AtMost(countMax, indexMax, "entries of a hash table")
 	slots := arena.SliceWith[uint64](a, tableSlots(countMax), name, options)[:tableSlots(min(countFirst, countMax))]
 	return numberTable{slots: slots, shift: uint(64 - bits.TrailingZeros(uint(len(slots)))), countFull: uint32(len(slots) / 2)}
 }

@@ -47,12 +47,7 @@ func (f *Forest) accountFindSlow(id accounting.U128) uint32 {
 		}
 		ordinal = accounting.AccountOrdinal(binary.LittleEndian.Uint32(value[:]))
 	}
-	entry := f.cache.find(ordinal)
-	if entry == noEntry {
-		entry = f.accountLoad(ordinal)
-	}
-	f.cache.putID(hash, ordinal)
-	return entry
+	return f.accountLoad(ordinal)
 }
 
 // AccountRead implements accounting.Store.
@@ -161,7 +156,6 @@ func (f *Forest) AccountAppend(account *accounting.Account) accounting.AccountOr
 	m.accountIDs.insert(hash, index)
 	m.accountFields.add(index, account.UserData128, account.UserData64, account.UserData32, account.Ledger, account.Code)
 	f.cachePut(ordinal, account, epochNone)
-	f.cache.putID(hash, ordinal)
 	if f.chainOpen {
 		f.undo.mark(undoAccountAppend)
 	}
