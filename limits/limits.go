@@ -8,8 +8,6 @@
 // Source: design, "Decisions that are costly to change"; consensus, "Checkpoint arithmetic".
 package limits
 
-import "fmt"
-
 // FormatVersion of the data file. A file of another version is refused. 2: balances have a tree of their own, which numbers the trees anew,
 // and filters have 24 bits a key.
 const FormatVersion = 2
@@ -38,6 +36,20 @@ const CompactWorkersMax = 8
 // HeaderBytes is the size of every message header, of the client protocol and of a prepare.
 const HeaderBytes = 256
 
+// Sizes of formats that other limits have to leave room for. The packages that own the formats take them from here.
+const (
+	BlockHeaderBytes       = 128  // front of a block's header page
+	BlockEntryBytes        = 44   // behind it, for each other page: checksum 16, first key 24, first entry 4
+	PageBytesMin           = 512  // holds the longest row and an entry of every tree
+	SuperblockContentBytes = 4096 // of a copy
+)
+
+const (
+	eventBytesMin    = 128 // of what makes rows: transfers and accounts
+	cacheWaysMin     = 16  // pages of a set
+	cacheAccountsMin = 8   // accounts of a set
+)
+
 // checkpointIntervalOps by the arithmetic of the design, section 4.
 func checkpointIntervalOps(slots, bar, pipeline, slack uint32) uint32 {
 	return slots - bar - bar*((slack+pipeline+bar-1)/bar)
@@ -51,6 +63,8 @@ const (
 	_ = uint(0 - pageBytes%sectorBytes)                   // a page is whole sectors
 	_ = uint(0 - journalSlotsCount&(journalSlotsCount-1)) // slot arithmetic is a mask
 	_ = uint(0 - (journalSlotsCount*HeaderBytes)%sectorBytes)
+	_ = uint(pageBytes - BlockHeaderBytes - (blockBytes/pageBytes-1)*BlockEntryBytes) // the header of a block fits its page
+	_ = uint(superblockBytes - SuperblockContentBytes)
 )
 
 // Limits is what every constructor gets: Production(), Development(), or what the simulator draws.
@@ -155,37 +169,4 @@ func (l *Limits) BodyBytesMax() uint32 { return l.MessageBytesMax - HeaderBytes 
 // expected full. Otherwise the first minute of load would spend a third of its time on clearing pages. Source: design, section 10.
 func (l *Limits) TouchesMemoryAtStart() bool {
 	return l.RequestBytesMax >= Production().RequestBytesMax
-}
-
-// Check returns an error that names the first claim that does not hold.
-func (l *Limits) Check() error {
-	slots, bar, pipeline, slack := l.JournalSlotsCount, l.BarOps, l.PipelineOpsMax, l.SlackOps
-	claims := []struct {
-		holds bool
-		what  string
-	}{
-		{l.SectorBytes >= 512 && l.SectorBytes&(l.SectorBytes-1) == 0, "the sector is a power of two of at least 512 bytes"},
-		{l.PageBytes%l.SectorBytes == 0, "a page is whole sectors"},
-		{l.BlockBytes%l.PageBytes == 0 && l.BlockBytes/l.PageBytes >= 4, "a block is at least four whole pages"},
-		{l.MessageBytesMax%l.SectorBytes == 0, "a message is whole sectors"},
-		{slots&(slots-1) == 0, "the number of log slots is a power of two"},
-		{uint64(slots)*HeaderBytes%uint64(l.SectorBytes) == 0, "the log headers are whole sectors"},
-		{slots >= 2*bar+bar*((slack+pipeline+bar-1)/bar), "the log holds two bars beside slack and pipeline"},
-		{l.CheckpointIntervalOps()%uint64(bar) == 0, "checkpoints end bars"},
-		{uint64(bar*(slack/bar+1)) < l.CheckpointIntervalOps(), "a checkpoint is proven durable before the next one is taken"},
-		{slack >= pipeline, "slack covers the pipeline"},
-		{l.SessionsMax >= 1 && l.SessionsMax <= sessionsMax, "sessions are 1..1024"},
-		{l.RequestBytesMax >= 4096 && l.RequestBytesMax <= l.MessageBytesMax, "a request fits a message"},
-		{l.GroupBytesMax <= l.BodyBytesMax() && l.GroupBytesMax >= l.RequestBytesMax-HeaderBytes, "a group fits a message and holds a request"},
-		{l.ConnectionsMax >= l.SessionsMax, "every session may have a connection"},
-		{l.MemtableRowsSeal >= 1, "a memtable seals at some row"},
-		{l.CompactWorkers >= 1 && l.CompactWorkers <= CompactWorkersMax, "compaction has 1..8 workers"},
-		{l.SuperblockCopies == superblockCopies, "the superblock has four copies"},
-	}
-	for _, claim := range claims {
-		if !claim.holds {
-			return fmt.Errorf("limits: it does not hold that %s: %+v", claim.what, *l)
-		}
-	}
-	return nil
 }

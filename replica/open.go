@@ -45,6 +45,9 @@ func (o *Opened) begin(file ports.File) error {
 
 // recoverFile is Open without begin: what needs no repair is left as it was, for a start may still be refused.
 func recoverFile(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error) {
+	if err := l.Check(); err != nil { // before anything is read by them
+		return nil, err
+	}
 	o := &Opened{Layout: datafile.NewLayout(&l)}
 	scratch := memory.Bytes(uint64(max(l.MessageBytesMax, l.BlockBytes)), 4096, "recovery scratch")
 	size, err := file.SizeBytes()
@@ -69,7 +72,7 @@ func recoverFile(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened
 	// Connections follow the sessions: each may have one, and some are on their way out.
 	l.ConnectionsMax = l.ConnectionsMax - min(l.ConnectionsMax, l.SessionsMax) + superblock.SessionsMax
 	l.SessionsMax = superblock.SessionsMax
-	if err := l.Check(); err != nil {
+	if err := l.Check(); err != nil { // with the sessions of the file
 		return nil, err
 	}
 	o.Limits = l

@@ -20,8 +20,8 @@ const (
 )
 
 const (
-	headerBytes = 128 // of the block header
-	entryBytes  = 44  // checksum 16, first key 24, first entry 4
+	headerBytes = limits.BlockHeaderBytes
+	entryBytes  = limits.BlockEntryBytes
 
 	atCluster     = 16
 	atAddress     = 32

@@ -14,7 +14,7 @@ import (
 
 // SuperblockContentBytes is what of a copy is written and read: the rest of its 24 KiB is reserve. The simulator's
 // sectors are smaller, but whole copies are not: the content is always below one production sector.
-const SuperblockContentBytes = 4096
+const SuperblockContentBytes = limits.SuperblockContentBytes
 
 const (
 	superblockMagic = 0x7265_6764_656c_0001 // "ledger" and a one

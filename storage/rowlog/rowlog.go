@@ -18,6 +18,8 @@ const (
 	groupRows       = 16
 )
 
+const _ = uint(limits.PageBytesMin - (pageHeaderBytes + rowBytesMax + 2)) // a page holds the longest row
+
 // Shape is what row blocks look like under given limits.
 type Shape struct {
 	Geometry block.Geometry
@@ -25,9 +27,7 @@ type Shape struct {
 
 // ShapeOf computes it.
 func ShapeOf(l limits.Limits) Shape {
-	s := Shape{Geometry: block.GeometryOf(l)}
-	assert.That(int(s.Geometry.PageBytes) >= pageHeaderBytes+rowBytesMax+2, "a page holds the longest row")
-	return s
+	return Shape{Geometry: block.GeometryOf(l)}
 }
 
 // RowsPerBlockMax is the most rows that one block can hold: so many may have to be carried to the next flush.

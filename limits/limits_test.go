@@ -1,0 +1,98 @@
+package limits
+
+import (
+	"strings"
+	"testing"
+)
+
+// Goal: what a server or a format starts with holds every claim.
+func TestLimitsHold(t *testing.T) {
+	production, development := Production(), Development()
+	sessions := Production()
+	sessions.SessionsMax, sessions.ConnectionsMax, sessions.CompactWorkers = sessionsMax, sessionsMax+32, CompactWorkersMax
+	for name, l := range map[string]*Limits{"production": &production, "development": &development, "with most sessions": &sessions} {
+		if err := l.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if interval := production.CheckpointIntervalOps(); interval != 896 { // the design's arithmetic, section 4
+		t.Errorf("a checkpoint every %d ops, want 896", interval)
+	}
+	if prepareMax := production.PrepareMax(895); prepareMax != 895+896+32+64+8 {
+		t.Errorf("ops up to %d behind checkpoint 895, want %d", prepareMax, 895+896+32+64+8)
+	}
+}
+
+// Goal: each claim, broken alone, is refused by its name; so is what nobody filled in, without a panic.
+func TestLimitsRefused(t *testing.T) {
+	broken := []struct {
+		what    string
+		violate func(l *Limits)
+	}{
+		{"the sector is a power of two", func(l *Limits) { l.SectorBytes = 256 }},
+		{"the sector is a power of two", func(l *Limits) { l.SectorBytes = 4096 + 512 }},
+		{"a page is whole sectors", func(l *Limits) { l.PageBytes = 4096 + 512 }},
+		{"a page is whole sectors", func(l *Limits) { l.PageBytes = 0 }},
+		{"a block is at least four whole pages", func(l *Limits) { l.BlockBytes = 3 * l.PageBytes }},
+		{"a block is at least four whole pages", func(l *Limits) { l.BlockBytes += 4096 }},
+		{"page numbers of a block fit 15 bits", func(l *Limits) { l.BlockBytes = (1<<15 + 1) * l.PageBytes }},
+		{"the header of a block", func(l *Limits) { l.PageBytes, l.BlockBytes = 4096, 512<<10 }},
+		{"the superblock has four copies", func(l *Limits) { l.SuperblockCopies = 3 }},
+		{"a copy of the superblock", func(l *Limits) { l.SuperblockBytes = 0 }},
+		{"a copy of the superblock", func(l *Limits) { l.SuperblockBytes += 512 }},
+		{"a message is whole sectors", func(l *Limits) { l.MessageBytesMax += 512 }},
+		{"a message is whole sectors", func(l *Limits) { l.MessageBytesMax = 0 }},
+		{"the number of log slots", func(l *Limits) { l.JournalSlotsCount = 1000 }},
+		{"the number of log slots", func(l *Limits) { l.JournalSlotsCount = 0 }},
+		{"the log headers are whole sectors", func(l *Limits) { l.JournalSlotsCount = 8 }},
+		{"a bar has ops", func(l *Limits) { l.BarOps = 0 }},
+		{"the pipeline has 1..8 ops", func(l *Limits) { l.PipelineOpsMax = 0 }},
+		{"the pipeline has 1..8 ops", func(l *Limits) { l.PipelineOpsMax = 9 }},
+		{"slack covers the pipeline", func(l *Limits) { l.SlackOps = 7 }},
+		{"the log holds two bars", func(l *Limits) { l.SlackOps = 1000 }},
+		{"the log holds two bars", func(l *Limits) { l.SlackOps = 1<<32 - 1 }},
+		{"the log holds two bars", func(l *Limits) { l.BarOps = 1 << 31 }},
+		{"a checkpoint is proven durable", func(l *Limits) { l.JournalSlotsCount, l.SlackOps = 256, 120 }},
+		{"sessions are 1..1024", func(l *Limits) { l.SessionsMax = 0 }},
+		{"sessions are 1..1024", func(l *Limits) { l.SessionsMax = 1025 }},
+		{"every session may have a connection", func(l *Limits) { l.ConnectionsMax = l.SessionsMax - 1 }},
+		{"numbers of connections", func(l *Limits) { l.ConnectionsMax = 1<<16 + 1 }},
+		{"a request fits a message", func(l *Limits) { l.RequestBytesMax = l.MessageBytesMax + 1 }},
+		{"a request fits a message", func(l *Limits) { l.RequestBytesMax = 0 }},
+		{"a group fits a message", func(l *Limits) { l.GroupBytesMax = l.MessageBytesMax }},
+		{"a group fits a message", func(l *Limits) { l.GroupBytesMax = 4096 }},
+		{"a memtable seals", func(l *Limits) { l.MemtableRowsSeal = 0 }},
+		{"what the rows of a memtable change", func(l *Limits) { l.MemtableRowsSeal = 4 << 20 }},
+		{"what the rows of a memtable change", func(l *Limits) { l.JournalSlotsCount, l.BarOps = 4096, 512 }},
+		{"the grid cache", func(l *Limits) { l.CacheGridBytes = 0 }},
+		{"the account cache", func(l *Limits) { l.CacheAccountsMax = 7 }},
+		{"the data file", func(l *Limits) { l.StorageBytesMax = 0 }},
+		{"compaction has", func(l *Limits) { l.CompactWorkers = 0 }},
+		{"compaction has", func(l *Limits) { l.CompactWorkers = 9 }},
+	}
+	seen := map[string]bool{}
+	for _, test := range broken {
+		l := Production()
+		test.violate(&l)
+		err := l.Check()
+		if err == nil || !strings.Contains(err.Error(), "does not hold that "+test.what) {
+			t.Errorf("error %v, want one that says %q", err, test.what)
+		}
+		for i := range claims {
+			if strings.HasPrefix(claims[i].what, test.what) {
+				seen[claims[i].what] = true
+			}
+		}
+	}
+	for i := range claims {
+		switch what := claims[i].what; {
+		case strings.HasPrefix(what, "checkpoints end bars"), strings.HasPrefix(what, "no op that may be prepared"):
+			// These two follow from the arithmetic of checkpointIntervalOps as it is: they would tell of a change there.
+		case !seen[what]:
+			t.Errorf("nothing breaks the claim that %s", what)
+		}
+	}
+	if err := (&Limits{}).Check(); err == nil {
+		t.Error("limits that nobody filled in are accepted")
+	}
+}
