@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +15,10 @@ import (
 	"ledger/client"
 )
 
-var memoryFor = flag.Duration("memory-for", 4*time.Second, "how long TestDevelopmentMemory loads the server")
+var (
+	memoryFor    = flag.Duration("memory-for", 4*time.Second, "how long TestDevelopmentMemory loads the server")
+	memoryBefore = flag.String("memory-before", "", "a shell command that TestDevelopmentMemory runs first, with the server's ADDRESS in its environment")
+)
 
 const (
 	memoryClientsCount = 64
@@ -25,6 +29,12 @@ const (
 // failures, lookups and queries. What longer runs and larger replies need is in docs/performance.md.
 func TestDevelopmentMemory(t *testing.T) {
 	s := harness(t, formatted(t))
+	if *memoryBefore != "" {
+		before := exec.Command("sh", "-c", *memoryBefore)
+		before.Env = append(os.Environ(), "ADDRESS=127.0.0.1:"+s.port)
+		output, err := before.CombinedOutput()
+		t.Logf("at most %d MiB were resident behind %q, which ended with %v:\n%s", memoryPeakMiB(t, s.Process.Pid), *memoryBefore, err, output)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), *memoryFor+time.Minute)
 	defer cancel()
 	deadline := time.Now().Add(*memoryFor)

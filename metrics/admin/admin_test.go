@@ -75,6 +75,18 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("docs/operations.md names %s, which does not exist", name)
 		}
 	}
+	// Other pages name some of them.
+	for _, page := range []string{"../../docs/performance.md", "../../docs/architecture.md", "../../docs/design/storage.md", "../../README.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\bledger_[a-z_]+`).FindAllString(string(text), -1) {
+			if !known[name] {
+				t.Errorf("%s names %s, which does not exist", page, name)
+			}
+		}
+	}
 }
 
 // fake is a server with known figures.

@@ -10,6 +10,7 @@ import (
 	"ledger/stages/apply"
 	"ledger/stages/compact"
 	"ledger/stages/net"
+	"ledger/storage"
 	"ledger/storage/forest"
 	"ledger/wire"
 )
@@ -299,15 +300,15 @@ func compactFamilies() []family {
 		{name: "ledger_compact_debt_entries", unit: "entries", kind: gauge, labels: []string{"tree"},
 			help: "Entries that the merges under way still have to read",
 			numbers: func(s *snapshot, emit number) {
-				s.eachTree(func(name string, t *forest.TreeCounters) { emit(t.MergeEntries, name) })
+				s.eachTree(func(id storage.TreeID, t *forest.TreeCounters) { emit(t.MergeEntries, storage.Trees[id].Name) })
 			}},
 		{name: "ledger_compact_runs", unit: "runs", kind: gauge, labels: []string{"tree", "level"},
 			help: "Sorted runs: each may be one more place to look for a key. More than 8 of a level wait for the merge before",
 			numbers: func(s *snapshot, emit number) {
 				levels := s.levelsCount()
-				s.eachTree(func(name string, t *forest.TreeCounters) {
+				s.eachTree(func(id storage.TreeID, t *forest.TreeCounters) {
 					for level, runs := range t.Runs[:levels] {
-						emit(runs, name, strconv.Itoa(level))
+						emit(runs, storage.Trees[id].Name, strconv.Itoa(level))
 					}
 				})
 			}},
@@ -316,6 +317,15 @@ func compactFamilies() []family {
 		perWorker("ledger_compact_flushed_entries", "entries", "Entries of trees flushed from memtables", counter, func(w *compact.Sample) uint64 { return w.EntriesFlushed }),
 		perWorker("ledger_compact_flushed_rows", "rows", "Rows of transfers flushed from memtables", counter, func(w *compact.Sample) uint64 { return w.RowsFlushed }),
 		perWorker("ledger_compact_merged_entries", "entries", "Entries read by merges", counter, func(w *compact.Sample) uint64 { return w.EntriesMerged }),
+		{name: "ledger_compact_written_bytes", unit: "bytes", kind: counter, labels: []string{"tree", "job"},
+			help: "Bytes of tables and row blocks written, by tree and kind of job (flush, merge); the trailers of checkpoints are not among them",
+			numbers: func(s *snapshot, emit number) {
+				for id := range storage.TreesCount {
+					bytes := s.treeBytes(id)
+					emit(bytes.Flushed, storage.Trees[id].Name, "flush")
+					emit(bytes.Merged, storage.Trees[id].Name, "merge")
+				}
+			}},
 		{name: "ledger_compact_job_ns", unit: "ns", labels: []string{"worker"}, bounds: boundsNs,
 			help: "Time of a job (the flush of one tree, or a part of a merge) from its begin until its blocks are written",
 			distributions: func(s *snapshot, emit distribution) {

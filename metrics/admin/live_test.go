@@ -203,6 +203,9 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 	if runs := sumOf(got, "ledger_compact_runs"); runs == 0 && got["ledger_consensus_checkpoint_op"] > 0 {
 		t.Error("a checkpoint left no run")
 	}
+	if tables, all := sumOf(got, "ledger_compact_written_bytes"), got[`ledger_disk_bytes{kind="grid_write"}`]; tables > all || tables == 0 && got["ledger_consensus_checkpoint_op"] > 0 {
+		t.Errorf("%v bytes of tables written, of %v in all", tables, all)
+	}
 	if bars := got["ledger_apply_executed_op"] / 32; got[`ledger_apply_barrier_ns_count{barrier="generation"}`] < bars-2 {
 		t.Errorf("%v waits at the end of %v bars", got[`ledger_apply_barrier_ns_count{barrier="generation"}`], bars)
 	}

@@ -53,6 +53,15 @@ func (s *snapshot) sumOfWorkers(value func(w *compact.Sample) uint64) (sum uint6
 	return sum
 }
 
+// treeBytes adds up what compact's workers have written for a tree.
+func (s *snapshot) treeBytes(id storage.TreeID) (sum compact.TreeBytes) {
+	for i := range s.Compact {
+		bytes := &s.Compact[i].TreeBytes[id]
+		sum.Flushed, sum.Merged = sum.Flushed+bytes.Flushed, sum.Merged+bytes.Merged
+	}
+	return sum
+}
+
 // checkpoints is the sample of the worker that writes them.
 func (s *snapshot) checkpoints() *compact.Sample {
 	if len(s.Compact) == 0 {
@@ -62,9 +71,9 @@ func (s *snapshot) checkpoints() *compact.Sample {
 }
 
 // eachTree visits the trees.
-func (s *snapshot) eachTree(visit func(name string, t *forest.TreeCounters)) {
+func (s *snapshot) eachTree(visit func(id storage.TreeID, t *forest.TreeCounters)) {
 	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ { // the log of transfers is no tree
-		visit(storage.Trees[id].Name, &s.Apply.Forest.Trees[id])
+		visit(id, &s.Apply.Forest.Trees[id])
 	}
 }
 
@@ -81,7 +90,7 @@ func (s *snapshot) eachDiskKind(visit func(kind string, bytes uint64)) {
 // levelsCount is how many levels any tree has; at least one.
 func (s *snapshot) levelsCount() int {
 	count := 1
-	s.eachTree(func(_ string, t *forest.TreeCounters) {
+	s.eachTree(func(_ storage.TreeID, t *forest.TreeCounters) {
 		for level, runs := range t.Runs {
 			if runs > 0 {
 				count = max(count, level+1)

@@ -10,6 +10,7 @@ import (
 	"ledger/replica"
 	"ledger/stages"
 	"ledger/stages/apply"
+	"ledger/storage"
 	"ledger/storage/forest"
 )
 
@@ -87,10 +88,13 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fmt.Fprintf(w, "%-32s %12d %12s\n", "grid: header pages", g.HeaderLookups, share(g.HeaderHits, g.HeaderLookups))
 	fmt.Fprintf(w, "%d accounts loaded into their cache, %d pages read, %d waits for a page\n", s.Apply.Forest.AccountLoads, g.Reads, s.Apply.Forest.PageWaits)
 
-	fmt.Fprintf(w, "\n%-32s %12s  %s\n", "tree", "debt entries", "runs by level")
-	s.eachTree(func(name string, t *forest.TreeCounters) {
-		if t.Runs != [forest.LevelsMax]uint64{} {
-			fmt.Fprintf(w, "%-32s %12d  %s\n", name, t.MergeEntries, strings.Trim(fmt.Sprint(t.Runs[:s.levelsCount()]), "[]"))
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s  %s\n", "tree", "flushed, KiB", "merged, KiB", "debt entries", "runs by level")
+	log := s.treeBytes(storage.TreeTransferLog)
+	fmt.Fprintf(w, "%-32s %12d %12s %12s\n", storage.Trees[storage.TreeTransferLog].Name, log.Flushed>>10, "-", "-")
+	s.eachTree(func(id storage.TreeID, t *forest.TreeCounters) {
+		if bytes := s.treeBytes(id); t.Runs != [forest.LevelsMax]uint64{} || bytes.Flushed > 0 {
+			runs := strings.Trim(fmt.Sprint(t.Runs[:s.levelsCount()]), "[]")
+			fmt.Fprintf(w, "%-32s %12d %12d %12d  %s\n", storage.Trees[id].Name, bytes.Flushed>>10, bytes.Merged>>10, t.MergeEntries, runs)
 		}
 	})
 	fmt.Fprintf(w, "\n%-32s %12s\n", "disk", "MiB")

@@ -219,6 +219,7 @@ func (s *Stage) giveBack() {
 			t.job.Fault = fault
 		}
 		s.measures.jobNs.Record(s.measures.nowNs - t.beganNs)
+		s.measures.note(t.job, s.geometry.PageBytes)
 		s.act(Action{Kind: ActionJobDone, Job: t.job})
 		*t = task{}
 		s.tasksHead = (s.tasksHead + 1) % len(s.tasks)
