@@ -64,7 +64,7 @@ type Server struct {
 // Callbacks of a running server. They come from stage threads and must not block for long.
 type Callbacks struct {
 	Prepared func()            // all is reserved and checked, and the threads are about to start; may be nil
-	Ready    func()            // clients are served
+	Ready    func()            // clients are served, and what the replay began is on disk
 	Log      func(line string) // a line about a connection
 	Ended    func(error)       // the server has stopped by itself: why
 }
@@ -207,11 +207,12 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for worker := range int(l.CompactWorkers) {
 		p.CompactDisk = append(p.CompactDisk, threadOf(stages.Compact+worker).kernel.Disk(s.file.Fd, CompactOperationsMax))
 	}
+	readiness := &readiness{waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready}
 	options := Options{
 		Consensus: consensus.DefaultOptions(),
 		Clock:     s.clock.monotonicNs,
 		Log:       func(entry net.LogEntry) { callbacks.Log(describe(&entry)) },
-		Ready:     callbacks.Ready,
+		Ready:     readiness.replayEnded,
 		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {
@@ -221,6 +222,8 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if err != nil {
 		return refusal(err)
 	}
+	readiness.Driver, readiness.apply = s.replica.Drivers[stages.Apply], s.replica.Apply
+	s.replica.Drivers[stages.Apply] = readiness
 	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing collects.
 	s.opened.Consensus.SessionsTrailer = nil
 	runtime.GC()

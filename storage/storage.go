@@ -280,6 +280,19 @@ const (
 	FaultStorageLimit = "storage limit" // the data file has reached its configured limit
 )
 
+// NoSpace says why there is no room for more if that is what errno means, which is nobody's damage; else "".
+func NoSpace(errno int32) string {
+	switch errno {
+	case 28: // ENOSPC
+		return "the disk is full"
+	case 122: // EDQUOT
+		return "the disk quota is used up"
+	case 27: // EFBIG
+		return "the file may not get larger (ulimit -f, or its file system)"
+	}
+	return ""
+}
+
 // Fault is damage or a failing disk: a single replica stops with it.
 type Fault struct {
 	What    string // FaultBlock ...

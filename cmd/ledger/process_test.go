@@ -105,7 +105,13 @@ type served struct {
 // harness starts a server with --addresses=0 and reads its port.
 func harness(t *testing.T, path string, arguments ...string) *served {
 	t.Helper()
-	s := &served{Cmd: command(nil, append([]string{"start", "--addresses=0", "--development", path}, arguments...)...), stderr: &bytes.Buffer{}}
+	return harnessIn(t, nil, path, arguments...)
+}
+
+// harnessIn is harness with more in the environment.
+func harnessIn(t *testing.T, environment []string, path string, arguments ...string) *served {
+	t.Helper()
+	s := &served{Cmd: command(environment, append([]string{"start", "--addresses=0", "--development", path}, arguments...)...), stderr: &bytes.Buffer{}}
 	s.Stderr = s.stderr
 	var err error
 	if s.stdin, err = s.StdinPipe(); err != nil {

@@ -172,6 +172,12 @@ func (s *Stage) Statistics() Statistics {
 	return statistics
 }
 
+// Settled tells whether nothing is out: every block that was planned is written, and so is the checkpoint.
+func (s *Stage) Settled() bool { return !s.faulted && !s.checkpointOut && s.dealer.isBack() }
+
+// PlannedOp is the op at whose end the newest generation was planned; the one before it was installed then.
+func (s *Stage) PlannedOp() uint64 { return s.dealer.beganOp }
+
 // Op is the last op that was executed.
 func (s *Stage) Op() uint64 { return s.op }
 

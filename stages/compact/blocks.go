@@ -2,6 +2,7 @@ package compact
 
 import (
 	"ledger/assert"
+	"ledger/storage"
 )
 
 // blockReader and blockWriter are the stage as the merger sees it.
@@ -96,7 +97,7 @@ func (s *Stage) onGrown(result int32) {
 	switch {
 	case result >= 0 || result == -errnoNotSupported: // without the call, the writes themselves make the file grow
 		s.grownBytes = s.growToBytes
-	case result == -errnoNoSpace && !s.growExactly:
+	case storage.NoSpace(-result) != "" && !s.growExactly:
 		s.growExactly = true
 	default:
 		for i := range s.writes {

@@ -81,7 +81,6 @@ const (
 	growBlocks = 128
 
 	errnoIO           = 5
-	errnoNoSpace      = 28
 	errnoNotSupported = 95
 )
 

@@ -113,7 +113,7 @@ func (d *fakeDisk) perform(o *fakeOperation) int32 {
 	case ActionAllocate:
 		d.allocations++
 		if d.diskBytes > 0 && o.offset+o.length > d.diskBytes {
-			return -errnoNoSpace
+			return -28 // ENOSPC
 		}
 		d.reserved = max(d.reserved, o.offset+o.length)
 		return 0

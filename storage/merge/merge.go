@@ -14,9 +14,6 @@ import (
 	"ledger/wire"
 )
 
-// errnoNoSpace is ENOSPC: the disk is full, which is nobody's damage.
-const errnoNoSpace = 28
-
 const (
 	// WritesMax is how many block writes are in flight at most: the number of slots of a BlockWriter.
 	WritesMax = 4
@@ -208,8 +205,8 @@ func (m *Merger) collect() {
 		o.writing = false
 		m.writing--
 		if errno != 0 {
-			if errno == errnoNoSpace {
-				m.fail(storage.FaultNoSpace, 0, 0, fmt.Sprintf("block %d could not be written", o.address))
+			if why := storage.NoSpace(errno); why != "" {
+				m.fail(storage.FaultNoSpace, 0, 0, fmt.Sprintf("block %d could not be written: %s", o.address, why))
 			} else {
 				m.fail(storage.FaultDisk, o.address, 0, fmt.Sprintf("the write of a block failed (errno %d)", errno))
 			}

@@ -499,7 +499,7 @@ func TestFaults(t *testing.T) {
 		memory.Close()
 	}
 
-	for errno, what := range map[int32]string{5: storage.FaultDisk, 28: storage.FaultNoSpace} {
+	for errno, what := range map[int32]string{5: storage.FaultDisk, 28: storage.FaultNoSpace, 122: storage.FaultNoSpace, 27: storage.FaultNoSpace} {
 		memory := arena.New()
 		disk := newDisk(l, nil)
 		disk.writeErrno = errno

@@ -1,0 +1,46 @@
+package replica
+
+import (
+	"sync/atomic"
+
+	"ledger/ring"
+	"ledger/stages"
+	"ledger/stages/apply"
+)
+
+// readiness is apply's driver, and announces the server: once clients are served, and the generation and the checkpoint that the replay
+// set going are on disk. A server that stopped because the disk was full comes to the same end again at its next start; it should say
+// so instead of announcing itself first.
+type readiness struct {
+	stages.Driver
+	apply     *apply.Stage
+	waker     ring.Waker // of its thread
+	announce  func()
+	plannedOp uint64 // of the newest generation when the replay had ended, once it is noted
+	isNoted   bool
+	announced bool
+	replayed  atomic.Bool // set by consensus, which may be on another thread
+}
+
+// replayEnded is for consensus: clients are served.
+func (r *readiness) replayEnded() {
+	r.replayed.Store(true)
+	r.waker.Wake()
+}
+
+// Turn implements stages.Driver.
+func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
+	busy = r.Driver.Turn(nowNs, wallNs)
+	if r.announced || !r.replayed.Load() {
+		return busy
+	}
+	if !r.isNoted {
+		r.plannedOp, r.isNoted = r.apply.PlannedOp(), true
+	}
+	// Clients that were waiting may keep compaction busy from bar to bar: the replay's generation is what counts.
+	if r.apply.Settled() || r.apply.PlannedOp() != r.plannedOp {
+		r.announced = true
+		r.announce()
+	}
+	return busy
+}
