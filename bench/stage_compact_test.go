@@ -134,7 +134,7 @@ func newCompaction(b *testing.B) *compaction {
 	return c
 }
 
-const blocksMax = 256 // of a job
+const blocksMax = 512 // of a job
 
 // run does one job and returns its tables, valid until the next one. The addresses from the given one on are its own.
 func (c *compaction) run(job storage.Job, address uint64) []storage.Table {
@@ -201,16 +201,17 @@ func BenchmarkCompact(b *testing.B) {
 		b.Run(name+"/merge", func(b *testing.B) {
 			c := newCompaction(b)
 			random := seededForBenchmark()
-			merge := storage.Job{Kind: storage.JobMerge, Tree: tree, EntriesMax: 1 << 40, Runs: make([][]storage.Table, storage.MergeRunsMax)}
+			runs := uint64(storage.MergeRuns(&c.limits, tree))
+			merge := storage.Job{Kind: storage.JobMerge, Tree: tree, EntriesMax: 1 << 40, Runs: make([][]storage.Table, runs)}
 			bytesIn, entriesIn := 0.0, 0.0
-			for i := range uint64(storage.MergeRunsMax) {
+			for i := range runs {
 				flush.Source = newMemtable(random, tree, i*memtableRows)
 				tables := c.run(flush, 1+blocksMax*i)
 				bytesIn, entriesIn = bytesIn+c.pagesBytes(tables), entriesIn+entries(tables)
-				merge.Runs[storage.MergeRunsMax-1-i] = slices.Clone(tables) // the newest first
+				merge.Runs[runs-1-i] = slices.Clone(tables) // the newest first
 			}
 			var tables []storage.Table
-			ns := computes(b, func() { tables = c.run(merge, 1+blocksMax*storage.MergeRunsMax) })
+			ns := computes(b, func() { tables = c.run(merge, 1+blocksMax*runs) })
 			b.ReportMetric(ns/entriesIn, "cpu-ns/entry")
 			b.ReportMetric(c.pagesBytes(tables)/entriesIn, "bytes/entry")
 			share(b, "blake3", limitBLAKE3()*(bytesIn+c.pagesBytes(tables)), ns)

@@ -60,6 +60,9 @@ var claims = [...]claim{
 		return l.GroupBytesMax <= l.BodyBytesMax() && l.GroupBytesMax >= l.RequestBytesMax-HeaderBytes
 	}},
 	{"a memtable seals at some row", func(l *Limits) bool { return l.MemtableRowsSeal >= 1 }},
+	{"a merge takes 2..32 runs of postings", func(l *Limits) bool {
+		return l.PostingRunsMerged >= 2 && l.PostingRunsMerged <= PostingRunsMergedMax
+	}},
 	// An op's events may have two rows each, and either of them change two accounts.
 	{"what the rows of a memtable change is numbered with 24 bits", func(l *Limits) bool {
 		return 4*(uint64(l.MemtableRowsSeal)+uint64(l.BarOps)*uint64(l.BodyBytesMax()/eventBytesMin)) < 1<<24

@@ -9,7 +9,7 @@
 package limits
 
 // FormatVersion of the data file. A file of another version is refused. 2: balances have a tree of their own, which numbers the trees anew,
-// and filters have 24 bits a key.
+// filters have 24 bits a key, and merges of postings take 32 runs.
 const FormatVersion = 2
 
 const (
@@ -26,12 +26,16 @@ const (
 	sessionsDefault   = 64
 	sessionsMax       = 1024
 	memtableRowsSeal  = 65536
+	postingRunsMerged = PostingRunsMergedMax
 	replicasMax       = 6
 	standbysMax       = 6
 )
 
 // CompactWorkersMax is the most threads that compaction can have: a generation has few jobs that are long.
 const CompactWorkersMax = 8
+
+// PostingRunsMergedMax is the most runs of postings that one merge can take: it has buffers for as many.
+const PostingRunsMergedMax = 32
 
 // HeaderBytes is the size of every message header, of the client protocol and of a prepare.
 const HeaderBytes = 256
@@ -79,6 +83,7 @@ type Limits struct {
 	SlackOps          uint32 // ops between a checkpoint's trigger and the op that proves it durable
 	SessionsMax       uint32 // client sessions (format --clients-max)
 	MemtableRowsSeal  uint32 // rows (transfers, accounts, expiries, dead ids) that seal a memtable at a bar's end
+	PostingRunsMerged uint32 // runs of a level that one merge takes, of the trees of transfers' postings
 	SuperblockBytes   uint32 // one of the four copies
 	SuperblockCopies  uint32
 	PipelineOpsMax    uint32
@@ -105,6 +110,7 @@ func Production() Limits {
 		SlackOps:          slackOps,
 		SessionsMax:       sessionsDefault,
 		MemtableRowsSeal:  memtableRowsSeal,
+		PostingRunsMerged: postingRunsMerged,
 		SuperblockBytes:   superblockBytes,
 		SuperblockCopies:  superblockCopies,
 		PipelineOpsMax:    pipelineOpsMax,

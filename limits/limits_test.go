@@ -56,6 +56,8 @@ func TestLimitsRefused(t *testing.T) {
 		{"sessions are 1..1024", func(l *Limits) { l.SessionsMax = 0 }},
 		{"sessions are 1..1024", func(l *Limits) { l.SessionsMax = 1025 }},
 		{"every session may have a connection", func(l *Limits) { l.ConnectionsMax = l.SessionsMax - 1 }},
+		{"a merge takes 2..32 runs", func(l *Limits) { l.PostingRunsMerged = 1 }},
+		{"a merge takes 2..32 runs", func(l *Limits) { l.PostingRunsMerged = PostingRunsMergedMax + 1 }},
 		{"numbers of connections", func(l *Limits) { l.ConnectionsMax = 1<<16 + 1 }},
 		{"a request fits a message", func(l *Limits) { l.RequestBytesMax = l.MessageBytesMax + 1 }},
 		{"a request fits a message", func(l *Limits) { l.RequestBytesMax = 0 }},

@@ -42,6 +42,7 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 	if deep { // a flush at nearly every bar, and many bars
 		l.BarOps, l.MemtableRowsSeal, l.JournalSlotsCount = 2, 1+random.Uint32N(8), 32
 	}
+	l.PostingRunsMerged = [...]uint32{8, 8, 3, 8, limits.PostingRunsMergedMax}[l.SessionsMax-4]
 	l.StorageBytesMax = storageBytesMax(l.BlockBytes)
 	redrawMemory(&l, random)
 	if random.IntN(8) == 0 {

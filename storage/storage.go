@@ -16,6 +16,7 @@ import (
 	"fmt"
 
 	"ledger/accounting"
+	"ledger/limits"
 )
 
 // Checksum is the first 16 bytes of BLAKE3.
@@ -148,8 +149,22 @@ func (t TreeID) OrdinalBytes() int {
 	return 5
 }
 
-// MergeRunsMax is how many runs one merge takes: a level that holds as many is merged into the next.
-const MergeRunsMax = 8
+// MergeRunsMax is the most runs that one merge takes.
+const MergeRunsMax = limits.PostingRunsMergedMax
+
+// mergeRuns of a tree whose runs are asked for every key, or hold long values.
+const mergeRuns = 8
+
+// MergeRuns is how many runs one merge of a tree takes: a level that holds as many is merged into the next.
+//
+// The more, the less often an entry is written again, and the more runs are asked. Postings of transfers are most of what there is
+// to merge, and are asked by queries only, which have more to do than to look for the first page of a run.
+func MergeRuns(l *limits.Limits, tree TreeID) int {
+	if tree >= TreeTransferDebit && tree <= TreeTransferCode {
+		return int(l.PostingRunsMerged)
+	}
+	return mergeRuns
+}
 
 // Table is one block of sorted entries, or of packed rows, as the manifest knows it.
 type Table struct {

@@ -102,7 +102,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	}
 	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ {
 		t := &f.trees[id]
-		t.id, t.spec, t.shape = id, storage.Trees[id], table.ShapeOf(l, id)
+		t.id, t.spec, t.shape, t.runsMerged = id, storage.Trees[id], table.ShapeOf(l, id), storage.MergeRuns(&l, id)
 		t.ordered = make([]*run, 0, levelsMax*runsMax)
 		for i := range t.levels {
 			t.levels[i].runs = make([]run, 0, runsMax)

@@ -264,7 +264,7 @@ func (f *Forest) manifestDecode(in []byte) error {
 // readLevel reads a level that is not above least, and returns the next one's least.
 func (f *Forest) readLevel(r *reader, t *tree, least uint8) uint8 {
 	number, runs, inputs := r.u8(), r.u8(), r.u8()
-	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax && (inputs == 0 || inputs == runsMerged && inputs <= runs)) {
+	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax && (inputs == 0 || int(inputs) == t.runsMerged && inputs <= runs)) {
 		return levelsMax
 	}
 	l := &t.levels[number]

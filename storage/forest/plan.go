@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// A merge reads mergeRateOf4/4 times the entries per row that its level brings in. All trees begin their merges at the same
-	// bars, so a higher rate means bars with much work and bars with none; but a merge must end, and be installed,
-	// before the next one of its level is due.
-	mergeRateOf4 = 5
+	// A merge reads mergeRateOf16/16 times the entries per row that its level brings in. A higher rate means bars with much work and
+	// bars with none, for all trees begin their merges at the same bars; but a merge must end, and be installed, before the
+	// next one of its level is due.
+	mergeRateOf16 = 17
 	// mergeTablesMin: a merge waits until it may fill that many tables, for a job's last table is seldom full.
 	mergeTablesMin = 4
 	jobsMax        = storage.JobsMax
@@ -152,13 +152,13 @@ func (f *Forest) planMerge(t *tree, i int) {
 	m := &l.merge
 	begins := m.inputs == 0
 	if begins {
-		if len(l.runs) < runsMerged {
+		if len(l.runs) < t.runsMerged {
 			return
 		}
 		if f.mergeByReference(t, i) {
 			return
 		}
-		f.mergeBegin(l)
+		f.mergeBegin(t, l)
 	}
 	p := &f.plan
 	worth := p.tableEntries[t.id] // entries of a table, as far as the inputs tell
@@ -174,10 +174,10 @@ func (f *Forest) planMerge(t *tree, i int) {
 	// Where few rows come, a merge goes on slowly, so that small ops need not wait for it; but the faster, the more runs of small
 	// flushes (those before checkpoints) wait behind it.
 	slowly := max(worth/mergeTablesMin, 1)
-	if waiting := len(l.runs) - m.inputs; waiting > runsMerged/2 {
-		slowly <<= min(waiting-runsMerged/2, 20)
+	if waiting := len(l.runs) - m.inputs; waiting > m.inputs/2 {
+		slowly <<= min(waiting-m.inputs/2, 20)
 	}
-	m.credit = min(m.entriesLeft, m.credit+max(slowly, mergeRateOf4*m.entriesAll*p.barRows/(4*m.rowsAll)))
+	m.credit = min(m.entriesLeft, m.credit+max(slowly, mergeRateOf16*m.entriesAll*p.barRows/(16*m.rowsAll)))
 	entries := min(m.credit, p.entriesMax)
 	if entries >= m.entriesLeft {
 		entries = m.entriesLeft
@@ -231,9 +231,9 @@ func (t *tree) deepest() (deepest int) {
 }
 
 // mergeBegin makes the oldest runs of a level inputs of a merge.
-func (f *Forest) mergeBegin(l *level) {
+func (f *Forest) mergeBegin(t *tree, l *level) {
 	m := &l.merge
-	*m = merge{inputs: runsMerged}
+	*m = merge{inputs: t.runsMerged}
 	for i := range l.runs[:m.inputs] {
 		r := &l.runs[i]
 		m.entriesAll += r.entries
@@ -251,7 +251,8 @@ func (f *Forest) mergeByReference(t *tree, i int) bool {
 	if t.spec.Tombstones || isPosting(t.id) {
 		return false
 	}
-	runs := t.levels[i].runs[:runsMerged]
+	inputs := t.runsMerged
+	runs := t.levels[i].runs[:inputs]
 	tables, entries := uint64(0), uint64(0)
 	for j := range runs {
 		if j > 0 && runs[j-1].tables[runs[j-1].count()-1].KeyMax.Compare(&runs[j].tables[0].KeyMin) >= 0 {
@@ -263,7 +264,7 @@ func (f *Forest) mergeByReference(t *tree, i int) bool {
 	if 2*entries < tables*f.plan.tableEntries[t.id] {
 		return false
 	}
-	out := run{entries: entries, ordinalFirst: runs[0].ordinalFirst, ordinalEnd: runs[runsMerged-1].ordinalEnd}
+	out := run{entries: entries, ordinalFirst: runs[0].ordinalFirst, ordinalEnd: runs[inputs-1].ordinalEnd}
 	for j := range runs {
 		out.rows += runs[j].rows
 		for k := range runs[j].tables {
@@ -272,7 +273,7 @@ func (f *Forest) mergeByReference(t *tree, i int) bool {
 		f.pool.release(&runs[j].tableList)
 	}
 	f.movedCount += tables
-	f.levelPromote(t, i, runsMerged, out)
+	f.levelPromote(t, i, inputs, out)
 	return true
 }
 

@@ -14,7 +14,7 @@ import (
 
 const (
 	levelsMax  = storage.LevelsMax
-	runsMax    = 64 // of a level: 8 that merge, 8 that wait, and room for many small checkpoint flushes during one big merge
+	runsMax    = 128 // of a level: 32 that merge, 32 that wait, and room for many small checkpoint flushes during one big merge
 	runsMerged = storage.MergeRunsMax
 )
 
@@ -66,12 +66,13 @@ type level struct {
 
 // tree is levels of runs; the deeper, the older.
 type tree struct {
-	id        storage.TreeID
-	spec      storage.TreeSpec
-	shape     table.Shape
-	levels    [levelsMax]level
-	ordered   []*run // all visible runs, the oldest first
-	runsCount int
+	id         storage.TreeID
+	spec       storage.TreeSpec
+	shape      table.Shape
+	runsMerged int // of a level that holds as many
+	levels     [levelsMax]level
+	ordered    []*run // all visible runs, the oldest first
+	runsCount  int
 }
 
 // order rebuilds the list of visible runs. Call it after every change of levels.

@@ -136,7 +136,7 @@ func BenchmarkMerge(b *testing.B) {
 			address := uint64(1)
 			total := uint64(0)
 			merge := storage.Job{}
-			for i := range uint64(storage.MergeRunsMax) {
+			for i := range uint64(storage.MergeRuns(&l, tree)) {
 				job := jobOf(storage.JobFlushTree, tree, int(shape.TablesMax(benchmarkRows)), address)
 				address += 1000
 				job.Source = newColumns(tree, load(rng, tree, i*benchmarkRows, false))

@@ -11,12 +11,12 @@ import (
 // heads are the next keys of the inputs, and the inputs in their order. Of equal keys the newest run's comes first. A new key's
 // place is counted: random keys would make every second comparison a wrong guess.
 type heads struct {
-	a, b, c [storage.MergeRunsMax]uint64 // words of each run's next key; exhausted: above all keys
-	order   uint64                       // runs, a byte each, the first one lowest
-	count   int                          // runs that are not exhausted
+	a, b, c [headsMax]uint64 // words of each run's next key; exhausted: above all keys
+	order   uint64           // runs, a byte each, the first one lowest
+	count   int              // runs that are not exhausted
 }
 
-const _ = uint(8 - storage.MergeRunsMax) // a word holds the runs of a merge
+const headsMax = 8 // a word holds the runs of a merge
 
 // aboveAll keys: a plain key's last word is 0, an ordinal has 5 bytes.
 var aboveAll = table.Words{A: ^uint64(0), B: ^uint64(0), C: ^uint64(0)}
@@ -43,7 +43,7 @@ func (h *heads) limit() table.Words { return h.key(int(h.order >> 8 & 0xff)) }
 // rank counts the runs whose keys come before the run's.
 func (h *heads) rank(run int) (rank uint) {
 	key := h.key(run)
-	for other := range storage.MergeRunsMax {
+	for other := range headsMax {
 		newer := uint64(other-run) >> 63 // its key comes first even if it is the same
 		_, before := bits.Sub64(h.c[other], key.C, newer)
 		_, before = bits.Sub64(h.b[other], key.B, before)
@@ -56,7 +56,7 @@ func (h *heads) rank(run int) (rank uint) {
 // sort puts all runs in order.
 func (h *heads) sort() {
 	h.order = 0
-	for run := range storage.MergeRunsMax {
+	for run := range headsMax {
 		h.order |= uint64(run) << (8 * h.rank(run))
 	}
 }
@@ -73,7 +73,7 @@ func (h *heads) follow(key table.Words) {
 
 // merge merges runs of a tree into one, as far as the job goes.
 func (m *Merger) merge(job *storage.Job) {
-	assert.AtMost(len(job.Runs), storage.MergeRunsMax, "runs of a merge")
+	assert.AtMost(len(job.Runs), m.runs[job.Tree], "runs of a merge")
 	assert.That(job.EntriesMax > 0, "a merge consumes entries")
 	shape := &m.shapes[job.Tree]
 	merged := m.openInputs(job, shape)
@@ -101,7 +101,10 @@ func (m *Merger) merge(job *storage.Job) {
 
 // openInputs starts the reads of all runs, then positions each. It returns false on a fault.
 func (m *Merger) openInputs(job *storage.Job, shape *table.Shape) bool {
+	m.inputsCount = m.runs[job.Tree]
 	for run, tables := range job.Runs {
+		at := windowStart(run, m.inputsCount)
+		m.inputs[run].keys = m.windows.keys[at : at+batchEntries(m.inputsCount)]
 		m.open(&m.inputs[run], run, tables, job.From, &job.FromKey)
 	}
 	for run := range job.Runs {

@@ -48,18 +48,20 @@ type Merger struct {
 	geometry   block.Geometry
 	shapes     [storage.TreesCount]table.Shape
 	rows       rowlog.Shape
+	runs       [storage.TreesCount]int // of a merge
 	entriesMax uint64
 	reader     BlockReader
 	writer     BlockWriter
 	waiter     storage.Waiter
 	fault      *storage.Fault
 
-	inputs  [storage.MergeRunsMax]input
-	outputs [outputsCount]output
-	writing int // outputs whose write is in flight
-	packer  table.Builder
-	rowPack rowlog.Builder
-	filling int // the output that is being filled
+	inputs      [storage.MergeRunsMax]input
+	inputsCount int // that share the memory of keys
+	outputs     [outputsCount]output
+	writing     int // outputs whose write is in flight
+	packer      table.Builder
+	rowPack     rowlog.Builder
+	filling     int // the output that is being filled
 
 	records [2][]record
 	columns columnSort
@@ -102,10 +104,10 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	}
 	for tree := storage.TreeTransferLog + 1; tree < storage.TreesCount; tree++ {
 		m.shapes[tree] = table.ShapeOf(l, tree)
+		m.runs[tree] = storage.MergeRuns(&l, tree)
 	}
 	m.windows = newWindowSort(l, a)
 	for i := range m.inputs {
-		m.inputs[i].keys = m.windows.keys[windowStart(i) : windowStart(i)+batchEntries]
 		for j := range m.inputs[i].buffers {
 			m.inputs[i].buffers[j].data = a.Bytes(uint64(l.BlockBytes), arena.PageBytes, "compaction inputs")
 		}

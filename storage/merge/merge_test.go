@@ -261,7 +261,7 @@ func TestFlushAndMergeAgainstNaive(t *testing.T) {
 			model := map[storage.Key]entry{}
 			var runs [][]storage.Table
 			total := 0
-			for age := range 1 + rng.IntN(storage.MergeRunsMax) {
+			for age := range 1 + rng.IntN(storage.MergeRuns(&l, tree)) {
 				entries := aged(tree, draw(rng, tree, 1+rng.IntN(800)), age)
 				from := address
 				job := jobOf(storage.JobFlushTree, tree, reserve(len(entries)), from)
@@ -615,7 +615,7 @@ func TestCutMergesReadLittleMore(t *testing.T) {
 	var runs [][]storage.Table
 	const rows = 40000
 	shape := table.ShapeOf(l, storage.TreeTransferID)
-	for i := range uint64(storage.MergeRunsMax) {
+	for i := range uint64(storage.MergeRuns(&l, storage.TreeTransferID)) {
 		entries := make([]entry, rows)
 		for j := range entries {
 			binary.BigEndian.PutUint64(entries[j].key[:], rng.Uint64())

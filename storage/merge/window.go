@@ -17,23 +17,23 @@ import (
 // Slots are made from the oldest run to the newest, and sorting leaves equal values in their order. So postings, whose ordinals are
 // the higher the newer the run, come out in order of ordinals; and of equal keys the last one is the newest.
 
-// batchEntries are decoded of each run at a time: keys and slots of all runs stay in the second-level cache. It is a multiple
-// of a page's groups.
-const batchEntries = 512
+// windowEntriesMax are decoded of all runs at a time: their keys and slots stay in the second-level cache.
+const windowEntriesMax = 8192
 
-const _ = uint(0 - batchEntries%table.BatchEntries)
+// batchEntries is the share of one of so many runs: a multiple of a page's groups.
+func batchEntries(runs int) int { return windowEntriesMax / runs &^ (table.BatchEntries - 1) }
 
-const windowEntriesMax = storage.MergeRunsMax * batchEntries
+const _ = uint(windowEntriesMax/storage.MergeRunsMax - 4*table.BatchEntries)
 
 // windowIndexBits number the keys of a window; a slot's other bits are the front of its value, without what all values share.
-const windowIndexBits = 12
+const windowIndexBits = 13
 
 const windowIndexMask = 1<<windowIndexBits - 1
 
 const _ = uint(1<<windowIndexBits - windowEntriesMax)
 
-// windowStart is where the keys of a run lie: those of the oldest, which is the last run of a job, come first.
-func windowStart(run int) int { return (storage.MergeRunsMax - 1 - run) * batchEntries }
+// windowStart is where the keys of a run lie: those of the oldest, which is the last run of a full job, come first.
+func windowStart(run, runs int) int { return (runs - 1 - run) * batchEntries(runs) }
 
 // windowSort is the memory of a merge by windows.
 type windowSort struct {
@@ -156,7 +156,7 @@ func (m *Merger) sortWindow(job *storage.Job, shape *table.Shape, w *window) []u
 	slots := m.windows.slots[0][:w.count]
 	filled := 0
 	for run := len(job.Runs) - 1; run >= 0; run-- {
-		first := uint64(windowStart(run) + m.inputs[run].at)
+		first := uint64(windowStart(run, m.inputsCount) + m.inputs[run].at)
 		part := slots[filled : filled+w.taken[run]]
 		for i := range part {
 			part[i] = first + uint64(i)

@@ -34,7 +34,7 @@ func TestWindowsAgainstNaive(t *testing.T) {
 			address += uint64(3*n + 1)
 			return n
 		}
-		runsLeft := 1 + rng.IntN(storage.MergeRunsMax)
+		runsLeft := 1 + rng.IntN(storage.MergeRuns(&l, tree))
 		for rest := entries; len(rest) > 0 && runsLeft > 0; runsLeft-- {
 			count := len(rest)
 			if runsLeft > 1 {
