@@ -45,6 +45,19 @@ func (s *Stage) install(c *coro.Coroutine) {
 	s.forest.BarInstall(generation)
 }
 
+// keepPace waits between two ops of a bar while compaction is so far behind that the bar's end would wait for it: many short waits
+// instead of a long one.
+func (s *Stage) keepPace(c *coro.Coroutine) {
+	if !s.dealer.holdsUp(s.op, uint64(s.limits.BarOps)) {
+		return
+	}
+	waitedNs := s.statistics.BarriersNs
+	for s.dealer.holdsUp(s.op, uint64(s.limits.BarOps)) {
+		s.wait(c)
+	}
+	s.barrier(BarrierPace, waitedNs)
+}
+
 // capture takes the checkpoint whose trigger is the op just executed. Consensus sends the sessions when it has seen that op's
 // ApplyCommitted.
 func (s *Stage) capture(c *coro.Coroutine) {

@@ -13,6 +13,9 @@ const dealAheadOf = 8
 // A generation should be done when behindOf8 eighths of the next bar have been executed; then the end of the bar need not wait.
 const behindOf8 = 6
 
+// A generation may begin freeOf8 eighths of a bar late before ops wait for it.
+const freeOf8 = 2
+
 // dealer gives the jobs of a generation to the workers of compact: the longest first, each to the worker that has least to do. The
 // first worker has them all, unless it falls behind the ops of the bar: cores may be shared, and a bar that has time leaves them to
 // others. Who runs a job, and when, shows nowhere: results are installed in the order of the plan, at addresses that were reserved in
@@ -78,6 +81,13 @@ func entryBytes(tree storage.TreeID) uint64 {
 // isBehind tells whether the generation may not be done at the end of the bar. What is out counts as half done.
 func (d *dealer) isBehind(op, barOps uint64) bool {
 	return (d.bytesBack+d.bytesDealt)/2*barOps*behindOf8 < d.bytesAll*(op-d.beganOp)*8
+}
+
+// holdsUp tells whether the ops of the bar should wait for the generation: it may be behind them by freeOf8 eighths of a bar at the
+// beginning, and by nothing at the end.
+func (d *dealer) holdsUp(op, barOps uint64) bool {
+	ops, free := op-d.beganOp, barOps*freeOf8/8
+	return !d.isBack() && ops > free && d.bytesBack*(barOps-free) < d.bytesAll*(ops-free)
 }
 
 // deal gives out what can be given out: at the beginning, when a job comes back, and after every op.

@@ -47,11 +47,12 @@ const (
 	BarrierGeneration Barrier = iota // compact is not done with the jobs of the bar before
 	BarrierCapture                   // the sessions of consensus, or the blocks of the checkpoint before
 	BarrierDurable                   // the superblock of the last checkpoint
+	BarrierPace                      // not an end: an op in the middle of a bar, while compaction is behind
 	BarriersCount
 )
 
 // BarrierNames in order of the barriers.
-var BarrierNames = [BarriersCount]string{"generation", "capture", "durable"}
+var BarrierNames = [BarriersCount]string{"generation", "capture", "durable", "pace"}
 
 // Sample is what the stage tells about itself: what happened since the start, and where it stands.
 type Sample struct {

@@ -248,6 +248,8 @@ func (s *Stage) work(c *coro.Coroutine) {
 		s.execute(&next)
 		if s.limits.IsBarEnd(s.op) {
 			s.endBar(c)
+		} else {
+			s.keepPace(c)
 		}
 	}
 }

@@ -41,6 +41,35 @@ const gridAt = 4096
 
 var cluster = wire.U128{Lo: 3}
 
+// Goal: ops wait for a generation only where it is behind them, the more the nearer the end of the bar is, and never once it is back.
+func TestOpsKeepPace(t *testing.T) {
+	const barOps, beganOp = 32, 1023
+	for _, c := range []struct {
+		ops, bytesBack, jobsBack int // of 300 bytes, 3 jobs
+		want                     bool
+	}{
+		{1, 0, 0, false},
+		{8, 0, 0, false},
+		{9, 0, 0, true},
+		{16, 99, 1, true},
+		{16, 100, 1, false},
+		{24, 100, 1, true},
+		{24, 200, 2, false},
+		{31, 287, 2, true},
+		{31, 288, 2, false},
+		{31, 300, 3, false},
+	} {
+		d := dealer{generation: &storage.Generation{Jobs: make([]storage.Job, 3)}, beganOp: beganOp, bytesAll: 300}
+		d.bytesBack, d.backCount = uint64(c.bytesBack), c.jobsBack
+		if got := d.holdsUp(beganOp+uint64(c.ops), barOps); got != c.want {
+			t.Errorf("after %d ops, %d of 300 bytes back: holds up %v, want %v", c.ops, c.bytesBack, got, c.want)
+		}
+	}
+	if (&dealer{}).holdsUp(5, barOps) {
+		t.Error("holds up ops without a generation")
+	}
+}
+
 func tiny() limits.Limits {
 	l := limits.Production()
 	l.SectorBytes, l.PageBytes, l.BlockBytes = 512, 512, 4096
