@@ -50,6 +50,7 @@ func newMemtable(random *rand.Rand, tree storage.TreeID, first uint64) *memtable
 	case tree == storage.TreeBalances:
 		for range memtableRows {
 			m.changes.Debits, m.changes.Credits = append(m.changes.Debits, account()), append(m.changes.Credits, account())
+			m.changes.Rows = append(m.changes.Rows, accounting.TransferRow{})
 		}
 	case spec.Encoding == storage.EncodingPrefix || tree == storage.TreeTransferID || tree == storage.TreeAccountID:
 		c := &m.columns

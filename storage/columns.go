@@ -1,9 +1,6 @@
 package storage
 
-import (
-	"ledger/accounting"
-	"ledger/wire"
-)
+import "ledger/wire"
 
 // Columns are the entries of a tree in a sealed memtable as arrays: a flush streams through them, where calls for each entry
 // would go from row to row.
@@ -45,14 +42,3 @@ func (c *Columns) Ordinal(index uint32) uint64 {
 	}
 	return c.OrdinalFirst + uint64(index)
 }
-
-// Changes are what the events of a sealed memtable did to accounts, each in order. Change 2i is row i's to its debit account, 2i+1 to its
-// credit account; those of expiries follow in the same way.
-type Changes struct {
-	Debits, Credits []uint32 // accounts of rows
-	Expired         []accounting.ExpiredRow
-	ExpiredAt       []uint32 // how many rows came before each expiry
-}
-
-// Count of the changes.
-func (c *Changes) Count() int { return 2 * (len(c.Debits) + len(c.Expired)) }

@@ -87,12 +87,8 @@ const (
 // TransferDeadMark stands for the ordinal of an id that a transient failure burned.
 const TransferDeadMark = ^uint64(0)
 
-const (
-	// AccountBytes is the size of what TreeAccount holds of an account.
-	AccountBytes = 60
-	// BalancesBytes is the size of accounting.Balances in TreeBalances and TreeExpired.
-	BalancesBytes = 66
-)
+// AccountBytes is the size of what TreeAccount holds of an account.
+const AccountBytes = 60
 
 // Encoding of a table's pages; it is in the block header, so that packing may improve later.
 type Encoding uint8
@@ -187,7 +183,7 @@ type FlushSource interface {
 	EntriesCount(tree TreeID) uint32
 	// Entry returns an entry's key; the order is any, the keys are distinct.
 	Entry(tree TreeID, index uint32) (key Key, tombstone bool)
-	// Value fills value (ValueBytes of the tree); of TreeBalances the index is a change's.
+	// Value fills value (ValueBytes of the tree); not of TreeBalances.
 	Value(tree TreeID, index uint32, value []byte)
 	// RowsFirst and RowsCount are the rows of the log that are not on disk in a full block, the carried ones first.
 	RowsFirst() accounting.TransferOrdinal

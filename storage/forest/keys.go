@@ -137,30 +137,16 @@ func getU128(b []byte) accounting.U128 {
 	return accounting.U128{Lo: binary.LittleEndian.Uint64(b), Hi: binary.LittleEndian.Uint64(b[8:])}
 }
 
-// Values of TreeBalances: four numbers of 16 bytes, flags 2. Of TreeExpired: ordinal, then both sides' balances.
+// Values of TreeExpired: ordinal, then both sides' balances.
 func putExpired(value []byte, row *accounting.ExpiredRow) {
 	binary.LittleEndian.PutUint64(value[0:], uint64(row.Pending))
-	putBalances(value[8:], &row.DebitAfter)
-	putBalances(value[8+storage.BalancesBytes:], &row.CreditAfter)
+	storage.PutBalances(value[8:], &row.DebitAfter)
+	storage.PutBalances(value[8+storage.BalancesBytes:], &row.CreditAfter)
 }
 
 func getExpired(timestamp uint64, value []byte, row *accounting.ExpiredRow) {
 	row.Timestamp = timestamp
 	row.Pending = accounting.TransferOrdinal(binary.LittleEndian.Uint64(value[0:]))
-	getBalances(value[8:], &row.DebitAfter)
-	getBalances(value[8+storage.BalancesBytes:], &row.CreditAfter)
-}
-
-func putBalances(b []byte, balances *accounting.Balances) {
-	balances.DebitsPending.PutBytes(b[0:])
-	balances.DebitsPosted.PutBytes(b[16:])
-	balances.CreditsPending.PutBytes(b[32:])
-	balances.CreditsPosted.PutBytes(b[48:])
-	binary.LittleEndian.PutUint16(b[64:], uint16(balances.Flags))
-}
-
-func getBalances(b []byte, balances *accounting.Balances) {
-	balances.DebitsPending, balances.DebitsPosted = getU128(b[0:]), getU128(b[16:])
-	balances.CreditsPending, balances.CreditsPosted = getU128(b[32:]), getU128(b[48:])
-	balances.Flags = accounting.AccountFlags(binary.LittleEndian.Uint16(b[64:]))
+	storage.GetBalances(value[8:], &row.DebitAfter)
+	storage.GetBalances(value[8+storage.BalancesBytes:], &row.CreditAfter)
 }

@@ -477,25 +477,9 @@ func (m *memtable) Columns(tree storage.TreeID, out *storage.Columns) bool {
 // Changes implements storage.FlushSource.
 func (m *memtable) Changes(out *storage.Changes) {
 	*out = storage.Changes{
-		Debits: m.debits[:m.rowsCount], Credits: m.credits[:m.rowsCount],
+		Debits: m.debits[:m.rowsCount], Credits: m.credits[:m.rowsCount], Rows: m.rows[:m.rowsCount],
 		Expired: m.expired[:m.expiredCount], ExpiredAt: m.expiredAt[:m.expiredCount],
 	}
-}
-
-// balances are those that a change left.
-func (m *memtable) balances(change uint32) *accounting.Balances {
-	event, credit := change/2, change%2 != 0
-	if event < m.rowsCount {
-		if credit {
-			return &m.rows[event].CreditAfter
-		}
-		return &m.rows[event].DebitAfter
-	}
-	expired := &m.expired[event-m.rowsCount]
-	if credit {
-		return &expired.CreditAfter
-	}
-	return &expired.DebitAfter
 }
 
 // Entry implements storage.FlushSource, for the trees that have no columns.
@@ -529,8 +513,6 @@ func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
 		binary.LittleEndian.PutUint32(value, uint32(m.accountsFirst)+index)
 	case storage.TreeAccount:
 		putAccount(value, &m.created[index])
-	case storage.TreeBalances:
-		putBalances(value, m.balances(index))
 	case storage.TreePending:
 		if index < m.pending.count {
 			value[0] = byte(m.statuses[m.pending.indexes[index]])

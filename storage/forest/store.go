@@ -88,7 +88,7 @@ func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 	var value [storage.BalancesBytes]byte
 	if f.treeFind(storage.TreeBalances, &key, value[:]) {
 		b := &f.balancesScratch
-		getBalances(value[:], b)
+		storage.GetBalances(value[:], b)
 		account.DebitsPending, account.DebitsPosted = b.DebitsPending, b.DebitsPosted
 		account.CreditsPending, account.CreditsPosted = b.CreditsPending, b.CreditsPosted
 		account.Flags = b.Flags

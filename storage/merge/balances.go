@@ -17,14 +17,18 @@ func (m *Merger) flushBalances(job *storage.Job) {
 	m.packer.Reset(shape, 1)
 	for from := 0; from < len(changes); from += emitEntries {
 		part := changes[from:min(from+emitEntries, len(changes))]
-		// The rows lie anywhere. Nothing but their reads is done in this loop, so that the processor does many at once.
-		for i, slot := range part {
-			value := m.columns.balances[i*storage.BalancesBytes:]
-			job.Source.Value(job.Tree, uint32(slot&m.columns.indexMask), value[:storage.BalancesBytes])
+		// The rows lie anywhere, and balances in two lines of memory. This loop does nothing but ask for the lines, so that the processor
+		// fetches many at once.
+		sum := uint64(0)
+		for _, slot := range part {
+			after := c.After(uint32(slot & m.columns.indexMask))
+			sum += after.DebitsPending.Lo + uint64(after.Flags)
 		}
-		for i, slot := range part {
-			value := m.columns.balances[i*storage.BalancesBytes:]
-			m.add(job, table.Words{A: slot >> m.columns.indexBits << 32}, false, value[:storage.BalancesBytes])
+		m.columns.sink += sum
+		value := m.columns.balances[:]
+		for _, slot := range part {
+			storage.PutBalances(value, c.After(uint32(slot&m.columns.indexMask)))
+			m.add(job, table.Words{A: slot >> m.columns.indexBits << 32}, false, value)
 		}
 		m.spend(2 * len(part))
 	}
@@ -36,6 +40,7 @@ func (m *Merger) flushBalances(job *storage.Job) {
 func (m *Merger) lastChanges(c *storage.Changes) []uint64 {
 	assert.AtMost(uint64(c.Count()), m.entriesMax, "changes in a memtable")
 	assert.Equal(len(c.Debits), len(c.Credits), "accounts of rows")
+	assert.Equal(len(c.Debits), len(c.Rows), "rows and their accounts")
 	indexBits := m.columns.indexBits
 	slots := m.columns.slots[0][:c.Count()]
 	rows := len(c.Debits)

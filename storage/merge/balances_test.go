@@ -8,19 +8,16 @@ import (
 	"ledger/accounting"
 	"ledger/arena"
 	"ledger/storage"
+	"ledger/wire"
 )
 
-// changing is a memtable of rows and expiries; the value of a change is its number.
+// changing is a memtable of rows and expiries.
 type changing struct {
 	source
 	changes storage.Changes
 }
 
 func (c *changing) Changes(out *storage.Changes) { *out = c.changes }
-func (c *changing) Value(_ storage.TreeID, change uint32, value []byte) {
-	clear(value)
-	binary.LittleEndian.PutUint32(value, change)
-}
 
 // Balances are those of an account's last event, be it a transfer or an expiry, and of both sides.
 func TestFlushBalances(t *testing.T) {
@@ -38,14 +35,22 @@ func TestFlushBalances(t *testing.T) {
 			credit  uint32
 		}
 		last := map[uint32]change{}
+		number := uint64(0)
+		balances := func() accounting.Balances { // of a change: its number and another
+			number++
+			return accounting.Balances{DebitsPending: wire.U128From(number), CreditsPosted: wire.U128{Hi: rng.Uint64()}, Flags: accounting.AccountFlags(rng.Uint32())}
+		}
 		for range 1 + rng.IntN(1<<rng.IntN(13)) {
 			debit, credit := from+rng.Uint32N(accounts), from+rng.Uint32N(accounts)
 			if rng.IntN(4) < expiries {
-				c.Expired = append(c.Expired, accounting.ExpiredRow{DebitOrdinal: accounting.AccountOrdinal(debit), CreditOrdinal: accounting.AccountOrdinal(credit)})
+				c.Expired = append(c.Expired, accounting.ExpiredRow{
+					DebitOrdinal: accounting.AccountOrdinal(debit), CreditOrdinal: accounting.AccountOrdinal(credit), DebitAfter: balances(), CreditAfter: balances(),
+				})
 				c.ExpiredAt = append(c.ExpiredAt, uint32(len(c.Debits)))
 				last[debit], last[credit] = change{true, len(c.Expired) - 1, 0}, change{true, len(c.Expired) - 1, 1}
 			} else {
 				c.Debits, c.Credits = append(c.Debits, debit), append(c.Credits, credit)
+				c.Rows = append(c.Rows, accounting.TransferRow{DebitAfter: balances(), CreditAfter: balances()})
 				last[debit], last[credit] = change{false, len(c.Debits) - 1, 0}, change{false, len(c.Debits) - 1, 1}
 			}
 		}
@@ -53,10 +58,13 @@ func TestFlushBalances(t *testing.T) {
 		for account, at := range last {
 			e := entry{value: make([]byte, storage.BalancesBytes)}
 			binary.BigEndian.PutUint32(e.key[:], account)
+			debit, credit := (*accounting.Balances)(nil), (*accounting.Balances)(nil)
 			if at.expired {
-				at.index += len(c.Debits)
+				debit, credit = &c.Expired[at.index].DebitAfter, &c.Expired[at.index].CreditAfter
+			} else {
+				debit, credit = &c.Rows[at.index].DebitAfter, &c.Rows[at.index].CreditAfter
 			}
-			binary.LittleEndian.PutUint32(e.value, 2*uint32(at.index)+at.credit)
+			storage.PutBalances(e.value, [...]*accounting.Balances{debit, credit}[at.credit])
 			want = append(want, e)
 		}
 		memory := arena.New()

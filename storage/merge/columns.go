@@ -27,7 +27,8 @@ type columnSort struct {
 	indexMask uint64
 	ends      [2][1 << digitBitsWide]uint32
 	keys      [emitEntries]table.Words
-	balances  [emitEntries * storage.BalancesBytes]byte
+	balances  [storage.BalancesBytes]byte
+	sink      uint64 // so that loads are not optimised away
 }
 
 // digitBitsWide: a slot is a quarter of a record, so four times the places of a sort of records are within the caches.

@@ -127,16 +127,19 @@ func (s *source) Entry(_ storage.TreeID, i uint32) (storage.Key, bool) {
 	return s.entries[i].key, s.entries[i].tombstone
 }
 func (s *source) Value(_ storage.TreeID, i uint32, value []byte) {
-	copy(value, s.entries[min(i, uint32(len(s.entries))-1)].value)
+	copy(value, s.entries[i].value)
 }
 func (s *source) Changes(out *storage.Changes) {
 	*out = storage.Changes{}
 	for i := range s.entries { // two to a row; the last one twice, if need be
 		account := binary.BigEndian.Uint32(s.entries[i].key[:])
+		var after accounting.Balances
+		storage.GetBalances(s.entries[i].value, &after)
 		if i%2 == 0 {
 			out.Debits, out.Credits = append(out.Debits, account), append(out.Credits, account)
+			out.Rows = append(out.Rows, accounting.TransferRow{DebitAfter: after, CreditAfter: after})
 		} else {
-			out.Credits[i/2] = account
+			out.Credits[i/2], out.Rows[i/2].CreditAfter = account, after
 		}
 	}
 }
