@@ -18,6 +18,9 @@ import (
 // PageBytes is the alignment that every reservation has at least.
 const PageBytes = 4096
 
+// hugePageBytes is the size of a huge page.
+const hugePageBytes = 2 << 20
+
 // Options of one reservation; they may be combined.
 type Options uint8
 
@@ -93,7 +96,7 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	rounded := (size + PageBytes - 1) &^ (PageBytes - 1)
 	spare := uint64(0)
 	if options&HugePages != 0 {
-		alignBytes = max(alignBytes, 2<<20)
+		alignBytes = max(alignBytes, hugePageBytes)
 	}
 	if alignBytes > PageBytes {
 		spare = alignBytes - PageBytes // so that an aligned address is certain to lie inside
@@ -110,6 +113,16 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	data := unsafe.Slice((*byte)(unsafe.Add(start, skip)), rounded)
 	a.advise(data, name, options)
 	return data[:size:size]
+}
+
+// bytesHuge is Bytes with the first hugeBytes, as far as there are so many, in huge pages.
+func (a *Arena) bytesHuge(size uint64, name string, hugeBytes uint64) []byte {
+	if hugeBytes == 0 {
+		return a.Bytes(size, PageBytes, name)
+	}
+	data := a.Bytes(size, hugePageBytes, name)
+	_ = unix.Madvise(data[:min(hugeBytes, size)&^(hugePageBytes-1)], unix.MADV_HUGEPAGE)
+	return data
 }
 
 // advise tells the kernel how data will be used. Nothing here is needed for correctness.

@@ -104,6 +104,23 @@ func TestSlice(t *testing.T) {
 }
 
 // Goal: the pool gives out every slot once, the last one put first, and refuses what was not given out.
+// The huge pages of a pool are whole ones at its start, and change nothing else.
+func TestPoolHuge(t *testing.T) {
+	for _, hugeBytes := range []uint64{4096, 2 << 20, 5 << 20, 1 << 30} {
+		a := New()
+		p := NewPoolHuge(a, 7, 1<<20, "slots", hugeBytes)
+		if at := uintptr(unsafe.Pointer(unsafe.SliceData(p.Bytes(0)))); at%hugePageBytes != 0 {
+			t.Errorf("%d bytes: the first slot is at %#x", hugeBytes, at)
+		}
+		for range 7 {
+			slot, _ := p.Get()
+			bytes := p.Bytes(slot)
+			bytes[0], bytes[len(bytes)-1] = 1, 1
+		}
+		a.Close()
+	}
+}
+
 func TestPool(t *testing.T) {
 	a := New()
 	defer a.Close()

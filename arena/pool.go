@@ -16,10 +16,17 @@ type Pool struct {
 
 // NewPool reserves slotsCount slots of slotBytes (whole pages, so that every slot is fit for direct I/O).
 func NewPool(a *Arena, slotsCount uint32, slotBytes uint64, name string) *Pool {
+	return NewPoolHuge(a, slotsCount, slotBytes, name, 0)
+}
+
+// NewPoolHuge is NewPool with the first hugeBytes in huge pages: the few slots that large messages go through again and again. The kernel
+// looks up every page of a buffer that a disk reads from, 256 of them in a slot of 1 MiB that has none. The other slots are for many clients
+// with small messages, of which each would take a huge page.
+func NewPoolHuge(a *Arena, slotsCount uint32, slotBytes uint64, name string, hugeBytes uint64) *Pool {
 	assert.That(slotsCount > 0, "a pool has slots")
 	assert.That(slotBytes > 0 && slotBytes%PageBytes == 0, "a slot is whole pages")
 	p := &Pool{
-		memory:    a.Bytes(uint64(slotsCount)*slotBytes, PageBytes, name),
+		memory:    a.bytesHuge(uint64(slotsCount)*slotBytes, name, hugeBytes),
 		slotBytes: slotBytes,
 		free:      Slice[uint32](a, uint64(slotsCount), name),
 		inUse:     Slice[bool](a, uint64(slotsCount), name),

@@ -59,12 +59,20 @@ type Replica struct {
 	edges     []edge
 }
 
+// hugeSlotsCount is how many client slots are in huge pages: two for each of four clients.
+const hugeSlotsCount = 8
+
 // NewSlots reserves the message slots of a replica. Slots are touched last-in first-out, so what load never needs costs nothing.
 func NewSlots(l *limits.Limits, memory *arena.Arena) *stages.Slots {
 	message := uint64(max(l.MessageBytesMax, wire.MessageBytesMax))
 	slots := &stages.Slots{}
-	// A client's message is one in reception and one in the queue or the pipeline.
-	slots.Pools[stages.SlotClient] = arena.NewPool(memory, 2*l.ConnectionsMax+l.PipelineOpsMax, message, "client slots")
+	// A client's message is one in reception and one in the queue or the pipeline. The slots of the few clients that send full batches as fast
+	// as they are taken are in huge pages.
+	huge := uint64(0)
+	if l.TouchesMemoryAtStart() {
+		huge = hugeSlotsCount * message
+	}
+	slots.Pools[stages.SlotClient] = arena.NewPoolHuge(memory, 2*l.ConnectionsMax+l.PipelineOpsMax, message, "client slots", huge)
 	slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, l.PipelineOpsMax+2, message, "prepare slots")
 	// A session's last reply, the one that a checkpoint being written pins, the one on its way to a connection that does not read, and
 	// the pipeline's.
