@@ -103,8 +103,7 @@ func TestSlice(t *testing.T) {
 	}
 }
 
-// Goal: the pool gives out every slot once, the last one put first, and refuses what was not given out.
-// The huge pages of a pool are whole ones at its start, and change nothing else.
+// Goal: the huge pages of a pool are whole ones at its start, and change nothing else.
 func TestPoolHuge(t *testing.T) {
 	for _, hugeBytes := range []uint64{4096, 2 << 20, 5 << 20, 1 << 30} {
 		a := New()
@@ -121,6 +120,7 @@ func TestPoolHuge(t *testing.T) {
 	}
 }
 
+// Goal: the pool gives out every slot once, the last one put first, and refuses what was not given out.
 func TestPool(t *testing.T) {
 	a := New()
 	defer a.Close()
