@@ -9,6 +9,7 @@ SEEDS       ?= 200
 KILLS       ?= 5
 BENCH       ?= .
 COUNT       ?= 1
+BENCHTIME   ?= 1s
 
 .PHONY: build dev test vet race fuzz sim interop bench cross clean
 
@@ -38,8 +39,8 @@ sim: ## SEEDS seeds of the simulator
 interop: build ## the official clients, the recorded corpora, kill -9
 	KILLS=$(KILLS) interop/run.sh
 
-bench: build ## BENCH of the stages, rings and the whole server, COUNT times: for benchstat
-	LEDGER_BIN=$(CURDIR)/bin/ledger $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -count=$(COUNT) -timeout 4h
+bench: build ## BENCH of the stages, rings, pairs and the whole server, COUNT times, each for BENCHTIME: for benchstat
+	@LEDGER_BIN=$(CURDIR)/bin/ledger $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime=$(BENCHTIME) -count=$(COUNT) -timeout 4h
 
 cross: ## both architectures compile
 	CGO_ENABLED=0 GOARCH=amd64 $(GO) build -o /dev/null ./cmd/ledger

@@ -55,6 +55,7 @@ func (f memoryFile) SizeBytes() (uint64, error)                 { return uint64(
 type execution struct {
 	b         *testing.B
 	limits    limits.Limits
+	memory    *arena.Arena
 	slots     *stages.Slots
 	slot      stages.Slot
 	replySlot stages.Slot
@@ -71,17 +72,22 @@ type execution struct {
 const gridBytes = 16 << 30 // reserved; what is not written is not there
 
 func newExecution(b *testing.B) *execution {
-	lockThread()
-	e := &execution{
-		b: b, limits: limits.Production(), slots: &stages.Slots{}, timestamp: 1_700_000_000_000_000_000,
-		to: ring.NewSPSC[stages.ConsensusToApply](64), from: ring.NewSPSC[stages.ApplyToConsensus](64),
-	}
+	slots := &stages.Slots{}
 	memory := arena.New()
-	e.limits.CacheGridBytes = 256 << 20
-	for class := range e.slots.Pools {
-		e.slots.Pools[class] = arena.NewPool(memory, 4, fullBytes, "slots")
+	b.Cleanup(memory.Close)
+	for class := range slots.Pools {
+		slots.Pools[class] = arena.NewPool(memory, 4, fullBytes, "slots")
 	}
+	e := newExecutionOf(b, slots, memory, ring.NewSPSC[stages.ConsensusToApply](64), ring.NewSPSC[stages.ApplyToConsensus](64))
 	e.slot, e.replySlot = e.slots.Get(stages.SlotPrepare), e.slots.Get(stages.SlotReply)
+	return e
+}
+
+// newExecutionOf has slots and rings that others have as well.
+func newExecutionOf(b *testing.B, slots *stages.Slots, memory *arena.Arena, to *ring.SPSC[stages.ConsensusToApply], from *ring.SPSC[stages.ApplyToConsensus]) *execution {
+	lockThread()
+	e := &execution{b: b, limits: limits.Production(), memory: memory, slots: slots, timestamp: 1_700_000_000_000_000_000, to: to, from: from}
+	e.limits.CacheGridBytes = 256 << 20
 	data := memory.Bytes(gridBytes, 4096, "disk")
 	applyDisk, compactDisk := newMemoryDisk(data), newMemoryDisk(data)
 	applyStage, err := apply.New(e.limits, wire.U128{}, e.slots, storage.Checkpoint{}, 0, memoryFile(data), applyDisk, memory)
@@ -96,9 +102,17 @@ func newExecution(b *testing.B) *execution {
 	b.Cleanup(func() {
 		applyStage.Stop()
 		compactStage.Stop()
-		memory.Close()
 	})
 	return e
+}
+
+// turn gives apply and compact a turn each, and measures it.
+func (e *execution) turn() {
+	for i, driver := range e.drivers {
+		before := threadTime()
+		driver.Turn(e.timestamp, e.timestamp)
+		e.spentNs[i] += threadTime() - before
+	}
 }
 
 // body is where the next request's events go.
@@ -106,6 +120,15 @@ func (e *execution) body() []byte { return e.slots.Bytes(e.slot)[prepare.HeaderB
 
 // commit executes a request with so many events from body, and returns its results.
 func (e *execution) commit(operation wire.Operation, eventsCount int) []byte {
+	e.begin(operation, eventsCount)
+	for !e.ended() {
+		e.turn()
+	}
+	return e.results(operation)
+}
+
+// begin hands the request to apply; the op's message lies in e.slot.
+func (e *execution) begin(operation wire.Operation, eventsCount int) {
 	encoder := wire.NewBatchEncoder(e.body()[:wire.BodyBytesMax], operation.EventBytes(), 1)
 	encoder.EndBatch(eventsCount)
 	body := encoder.Finish()
@@ -117,28 +140,30 @@ func (e *execution) commit(operation wire.Operation, eventsCount int) []byte {
 	}, prepare.Checksum{}) // apply trusts what consensus and journal have verified
 	e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: e.slot, Op: e.op})
 	e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: e.slot, ReplySlot: e.replySlot, Op: e.op})
-	for done := false; !done; {
-		for i, driver := range e.drivers {
-			before := threadTime()
-			driver.Turn(e.timestamp, e.timestamp)
-			e.spentNs[i] += threadTime() - before
-		}
-		for answer, ok := e.from.PopOne(); ok; answer, ok = e.from.PopOne() {
-			switch answer.Kind {
-			case stages.ApplyCommitted:
-				done = true
-				if e.limits.IsTrigger(answer.Op) && answer.Op > e.limits.CheckpointTrigger(e.newestOp) {
-					e.sessions = stages.Sessions{Op: answer.Op, Chunks: [][]byte{make([]byte, 4096)}}
-					e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplySessions, Op: answer.Op, Sessions: &e.sessions})
-				}
-			case stages.ApplyCheckpointReady:
-				e.newestOp = answer.Checkpoint.Op
-				e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: answer.Op})
-			case stages.ApplyFault:
-				e.b.Fatal(answer.Fault)
+}
+
+// ended takes what apply answers, plays consensus, and tells whether the op is executed.
+func (e *execution) ended() (done bool) {
+	for answer, ok := e.from.PopOne(); ok; answer, ok = e.from.PopOne() {
+		switch answer.Kind {
+		case stages.ApplyCommitted:
+			done = true
+			if e.limits.IsTrigger(answer.Op) && answer.Op > e.limits.CheckpointTrigger(e.newestOp) {
+				e.sessions = stages.Sessions{Op: answer.Op, Chunks: [][]byte{make([]byte, 4096)}}
+				e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplySessions, Op: answer.Op, Sessions: &e.sessions})
 			}
+		case stages.ApplyCheckpointReady:
+			e.newestOp = answer.Checkpoint.Op
+			e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: answer.Op})
+		case stages.ApplyFault:
+			e.b.Fatal(answer.Fault)
 		}
 	}
+	return done
+}
+
+// results of the op that has ended.
+func (e *execution) results(operation wire.Operation) []byte {
 	frame := e.slots.Bytes(e.replySlot)
 	batches, fault := wire.DecodeBatches(frame[wire.HeaderBytes:wire.HeaderOf(frame).SizeBytes()], operation.ResultBytes())
 	if fault != "" {

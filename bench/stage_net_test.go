@@ -77,16 +77,24 @@ func BenchmarkNet(b *testing.B) {
 
 // startNet runs the net stage on a thread of its own, with a consensus that answers every request with an empty batch.
 func startNet(b *testing.B, kernel ports.Thread) (address string, syscalls *atomic.Uint64) {
+	l := limits.Production()
+	memory := arena.New()
+	b.Cleanup(memory.Close)
+	slots := &stages.Slots{}
+	slots.Pools[stages.SlotClient] = arena.NewPool(memory, l.ConnectionsMax+8, fullBytes, "client slots")
+	slots.Pools[stages.SlotReply] = arena.NewPool(memory, l.ConnectionsMax+8, fullBytes, "reply slots")
+	toNet, fromNet := ring.NewSPSC[stages.ConsensusToNet](1024), ring.NewSPSC[stages.NetToConsensus](1024)
+	return runNet(b, kernel, slots, memory, toNet, fromNet, func() bool { return answerNet(slots, fromNet, toNet) })
+}
+
+// runNet runs the net stage and what stands behind it on a thread of their own.
+func runNet(b *testing.B, kernel ports.Thread, slots *stages.Slots, memory *arena.Arena, toNet *ring.SPSC[stages.ConsensusToNet],
+	fromNet *ring.SPSC[stages.NetToConsensus], behind func() (busy bool)) (address string, syscalls *atomic.Uint64) {
 	fd, port, err := posix.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	l := limits.Production()
-	memory := arena.New()
-	slots := &stages.Slots{}
-	slots.Pools[stages.SlotClient] = arena.NewPool(memory, l.ConnectionsMax+8, fullBytes, "client slots")
-	slots.Pools[stages.SlotReply] = arena.NewPool(memory, l.ConnectionsMax+8, fullBytes, "reply slots")
-	toNet, fromNet := ring.NewSPSC[stages.ConsensusToNet](1024), ring.NewSPSC[stages.NetToConsensus](1024)
 	driver := net.NewDriver(net.New(l, wire.U128{}, slots, memory), kernel.Network(fd, l.ConnectionsMax), toNet,
 		stages.Sender[stages.NetToConsensus]{Ring: fromNet}, nil)
 	var stop atomic.Bool
@@ -101,7 +109,7 @@ func startNet(b *testing.B, kernel ports.Thread) (address string, syscalls *atom
 		}
 		for !stop.Load() {
 			busy := driver.Turn(0, 0)
-			busy = answerNet(slots, fromNet, toNet) || busy
+			busy = behind() || busy
 			if kernel.Turn() == 0 && !busy {
 				kernel.Wait(1_000_000)
 			}
@@ -109,11 +117,10 @@ func startNet(b *testing.B, kernel ports.Thread) (address string, syscalls *atom
 		}
 		kernel.Close()
 	}()
-	b.Cleanup(func() {
+	b.Cleanup(func() { // before the memory is given back
 		stop.Store(true)
 		<-done
 		_ = unix.Close(fd)
-		memory.Close()
 	})
 	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String(), syscalls
 }

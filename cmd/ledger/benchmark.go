@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"ledger/bench"
 	"ledger/config"
+	"ledger/limits"
 	"ledger/wire"
 )
 
@@ -37,7 +39,7 @@ type benchmarkCommand struct {
 	FlagHistory         bool   `default:"true" help:"Accounts keep their balances after each transfer."`
 	NoHistory           bool   `help:"The contrary."`
 	Imported            bool   `aliases:"flag-imported" help:"Accounts and transfers bring their timestamps."`
-	Validate            bool   `help:"Read everything back and compare; not with ids by time."`
+	Validate            bool   `help:"Read everything back and compare, balances included; not with ids by time."`
 	ChecksumPerformance bool   `help:"Measure the protocol's checksum too."`
 	PrintBatchTimings   bool   `help:"Print the rate and the slowest batch of every 100 ms, after the load."`
 
@@ -54,10 +56,39 @@ type benchmarkCommand struct {
 	File          string `placeholder:"FILE" help:"Data file of the server that is started; it is kept."`
 	CacheGrid     string `placeholder:"SIZE" help:"Of the server that is started, see start."`
 	CacheAccounts string `placeholder:"SIZE" help:"Likewise."`
-	LogServer     bool   `aliases:"log-debug-replica" help:"Show the log of the server that is started."`
+	LogServer     bool   `aliases:"log-debug-replica,log-debug" help:"Show the log of the server that is started."`
+
+	// The reference's that have nothing to set here: scripts that bring them along go on, with a warning, or learn what to use instead.
+	CacheTransfers        string `hidden:""`
+	CacheTransfersPending string `hidden:""`
+	Statsd                string `hidden:""`
+	Trace                 string `hidden:""`
+}
+
+// checkReference judges the flags that only the reference has a use for.
+func (c *benchmarkCommand) checkReference(errorOut io.Writer) error {
+	switch {
+	case c.Statsd != "":
+		return fmt.Errorf("--statsd=%s: there is no statsd here: the server's figures are served for Prometheus (start --metrics-address), the load's are written by --json", c.Statsd)
+	case c.Trace != "":
+		return fmt.Errorf("--trace=%s: there are no traces here: --print-stages tells what each stage did, --print-batch-timings how the load went", c.Trace)
+	}
+	for _, cache := range []struct{ flag, value string }{{"cache-transfers", c.CacheTransfers}, {"cache-transfers-pending", c.CacheTransfersPending}} {
+		if cache.value == "" {
+			continue
+		}
+		if _, err := config.ParseSize(cache.value); err != nil {
+			return fmt.Errorf("--%s=%s: %w", cache.flag, cache.value, err)
+		}
+		fmt.Fprintf(errorOut, "warning: --%s=%s changes nothing: transfers are cached by --cache-grid, pending ones by --cache-accounts\n", cache.flag, cache.value)
+	}
+	return nil
 }
 
 func (c *benchmarkCommand) Run(s *streams) error {
+	if err := c.checkReference(s.err); err != nil {
+		return err
+	}
 	options, err := c.options()
 	if err != nil {
 		return err
@@ -65,6 +96,11 @@ func (c *benchmarkCommand) Run(s *streams) error {
 	if err := options.Check(); err != nil {
 		return err
 	}
+	files, err := c.openReports() // a name that cannot be written should not cost a load
+	if err != nil {
+		return err
+	}
+	defer files.abandon()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -112,7 +148,7 @@ func (c *benchmarkCommand) Run(s *streams) error {
 			return fmt.Errorf("benchmark: %w", err)
 		}
 	}
-	return c.report(result, s.out)
+	return c.report(result, s.out, &files)
 }
 
 // wantsSummary tells whether the server's own figures go anywhere.
@@ -151,7 +187,10 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 		if !options.Cluster.IsZero() {
 			return options, fmt.Errorf("--cluster=%s: goes with --addresses; the server that is started here has cluster 0", c.Cluster)
 		}
-		return options, nil
+		return options, c.checkServer()
+	}
+	if c.LogServer {
+		return options, errors.New("--log-server: is for a server that is started here, not with --addresses")
 	}
 	for flag, value := range map[string]string{"file": c.File, "cache-grid": c.CacheGrid, "cache-accounts": c.CacheAccounts} {
 		if value != "" {
@@ -171,12 +210,39 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 	return options, nil
 }
 
+// checkServer judges what the server that is started here would refuse: better before a data file is made.
+func (c *benchmarkCommand) checkServer() error {
+	settings := config.Settings{Addresses: config.Flag("addresses", "0")}
+	if c.CacheGrid != "" {
+		settings.CacheGrid = config.Flag("cache-grid", c.CacheGrid)
+	}
+	if c.CacheAccounts != "" {
+		settings.CacheAccounts = config.Flag("cache-accounts", c.CacheAccounts)
+	}
+	if _, err := settings.Resolve(); err != nil {
+		return err
+	}
+	if c.File == "" {
+		return nil
+	}
+	if _, err := os.Lstat(c.File); err == nil {
+		return fmt.Errorf("--file=%s: exists: name another, a new one is made for each run", c.File)
+	}
+	if _, err := os.Stat(filepath.Dir(c.File)); err != nil {
+		return fmt.Errorf("--file=%s: %w", c.File, err)
+	}
+	return nil
+}
+
 func (c *benchmarkCommand) startServer(ctx context.Context, s *streams) (*bench.Server, error) {
 	binary, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding our own program: %w", err)
 	}
 	options := bench.ServerOptions{Binary: binary, File: c.File, Metrics: c.wantsSummary()}
+	if sessions := limits.Production().SessionsMax; c.Clients > sessions {
+		options.FormatFlags = []string{fmt.Sprintf("--clients-max=%d", c.Clients)}
+	}
 	if c.CacheGrid != "" {
 		options.StartFlags = append(options.StartFlags, "--cache-grid="+c.CacheGrid)
 	}
@@ -189,8 +255,55 @@ func (c *benchmarkCommand) startServer(ctx context.Context, s *streams) (*bench.
 	return bench.StartServer(ctx, options)
 }
 
+// reports are the files that were asked for; a nil one was not.
+type reports struct{ json, html *os.File }
+
+func (c *benchmarkCommand) openReports() (r reports, err error) {
+	for _, one := range []struct {
+		flag, name string
+		file       **os.File
+	}{{"json", c.JSON, &r.json}, {"html", c.HTML, &r.html}} {
+		if one.name == "" {
+			continue
+		}
+		if *one.file, err = os.Create(one.name); err != nil {
+			r.abandon()
+			return reports{}, fmt.Errorf("--%s=%s: %w", one.flag, one.name, err)
+		}
+	}
+	return r, nil
+}
+
+// write finishes the files.
+func (r *reports) write(result *bench.Result) error {
+	for _, one := range []struct {
+		file  **os.File
+		write func(io.Writer) error
+	}{{&r.json, result.WriteJSON}, {&r.html, result.WriteHTML}} {
+		file := *one.file
+		if file == nil {
+			continue
+		}
+		*one.file = nil
+		if err := errors.Join(one.write(file), file.Close()); err != nil {
+			return fmt.Errorf("writing %s: %w", file.Name(), err)
+		}
+	}
+	return nil
+}
+
+// abandon removes the files that were not finished.
+func (r *reports) abandon() {
+	for _, file := range []*os.File{r.json, r.html} {
+		if file != nil {
+			_ = file.Close()
+			_ = os.Remove(file.Name())
+		}
+	}
+}
+
 // report prints the result and writes the files that were asked for.
-func (c *benchmarkCommand) report(result *bench.Result, out io.Writer) error {
+func (c *benchmarkCommand) report(result *bench.Result, out io.Writer, files *reports) error {
 	if c.PrintBatchTimings {
 		for _, p := range result.Transfers.Timeline {
 			fmt.Fprintf(out, "at %.1f s: %d batches, %d tx, slowest %d ms\n", float64(p.AtNs)/1e9, p.RequestsCount, p.EventsCount, p.LatencyMaxNs/1e6)
@@ -202,25 +315,7 @@ func (c *benchmarkCommand) report(result *bench.Result, out io.Writer) error {
 	if c.PrintStages && result.Summary != "" {
 		fmt.Fprintf(out, "\n%s", result.Summary)
 	}
-	if err := writeReport(c.JSON, result.WriteJSON); err != nil {
-		return err
-	}
-	return writeReport(c.HTML, result.WriteHTML)
-}
-
-// writeReport makes a file; an empty name means none is wanted.
-func writeReport(name string, write func(io.Writer) error) error {
-	if name == "" {
-		return nil
-	}
-	file, err := os.Create(name)
-	if err != nil {
-		return fmt.Errorf("writing the report: %w", err)
-	}
-	if err := errors.Join(write(file), file.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	return nil
+	return files.write(result)
 }
 
 // isTerminal tells whether somebody watches what is written there.
