@@ -45,7 +45,8 @@ func Run(ctx context.Context, options Options, progress *Progress) (*Result, err
 		}
 	}
 	if options.Validate {
-		for _, s := range []*stage{l.validateAccountsStage(), l.validateTransfersStage()} {
+		sums := newBalances(&l.plan)
+		for _, s := range []*stage{l.validateTransfersStage(sums), l.validateAccountsStage(sums)} {
 			if _, err := l.run(ctx, s); err != nil {
 				return nil, err
 			}
@@ -93,6 +94,13 @@ func (s *stage) batches() uint64 { return (s.count + s.batch - 1) / s.batch }
 
 func (l *load) open(ctx context.Context) error {
 	l.workers = make([]*worker, l.options.ClientsCount)
+	// A server that is not there, or of another cluster, is waited for like by any client; who runs this should know.
+	late := time.AfterFunc(l.options.LateAfter, func() {
+		if l.options.Late != nil {
+			l.options.Late()
+		}
+	})
+	defer late.Stop()
 	return l.each(func(i int) error {
 		session, err := client.Open(ctx, client.Options{Addresses: l.options.Addresses, Cluster: l.options.Cluster})
 		if err != nil {
@@ -144,16 +152,19 @@ func (l *load) run(ctx context.Context, s *stage) (*Stage, error) {
 		recorders[i] = newRecorder(s.interval > 0, total, intervals)
 	}
 	l.progress.begin(s, total)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	started := time.Now()
 	err := l.each(func(i int) error {
 		err := l.workers[i].run(ctx, s, recorders[i], started)
 		if err != nil {
-			cancel() // one error is enough
+			cancel(fmt.Errorf("client %d of %d: %w", i+1, len(l.workers), err)) // one error is enough; the others' come from this
 		}
 		return err
 	})
+	if err != nil {
+		err = context.Cause(ctx)
+	}
 	duration := time.Since(started)
 	l.progress.end()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"ledger/client"
 	"ledger/client/clienttest"
 )
 
@@ -97,7 +98,8 @@ func TestRunFails(t *testing.T) {
 	if err := l.open(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []*stage{l.validateAccountsStage(), l.validateTransfersStage()} {
+	sums := newBalances(&l.plan)
+	for _, s := range []*stage{l.validateAccountsStage(sums), l.validateTransfersStage(sums)} {
 		if _, err := l.run(context.Background(), s); err == nil || !strings.Contains(err.Error(), "want") {
 			t.Errorf("%s: error %v for another content, want one that names it", s.name, err)
 		}
@@ -106,11 +108,84 @@ func TestRunFails(t *testing.T) {
 	if _, err := Run(context.Background(), o, nil); err == nil || !strings.Contains(err.Error(), "253") {
 		t.Errorf("error %v for batches above the server's limit, want one that names it", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
-	o.Addresses = []string{"127.0.0.1:1"}
-	if _, err := Run(ctx, o, nil); err == nil {
-		t.Error("no error without a server")
+	late := 0
+	o.Addresses, o.Late, o.LateAfter = []string{"127.0.0.1:1"}, func() { late++ }, 10*time.Millisecond
+	if _, err := Run(ctx, o, nil); err == nil || late != 1 {
+		t.Errorf("error %v without a server, said %d times that there is none", err, late)
+	}
+}
+
+// Goal: of many clients, of which one meets an error and ends the others, the error is reported, not that the others were ended.
+func TestRunReportsTheCause(t *testing.T) {
+	o := small(startServer(t, clienttest.Options{ServiceTime: time.Millisecond}).Addresses())
+	o.ClientsCount = 8
+	l := &load{plan: newPlan(o)}
+	defer l.close()
+	if err := l.open(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	s := l.accountsStage()
+	check := s.check
+	s.check = func(w *worker, batch, first, count uint64, results []byte) error {
+		if w == l.workers[7] {
+			return errors.New("the last client is out of luck")
+		}
+		return check(w, batch, first, count, results)
+	}
+	s.batch = 1
+	if _, err := l.run(context.Background(), s); err == nil || !strings.Contains(err.Error(), "client 8 of 8: the last client is out of luck") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Goal: validation finds a transfer that is missing, and a balance that is not what the transfers add up to.
+func TestValidateFinds(t *testing.T) {
+	ctx := context.Background()
+	for name, pending := range map[string]bool{"posted": false, "with pending ones": true} {
+		server := startServer(t, clienttest.Options{})
+		o := small(server.Addresses())
+		o.IDOrder, o.TransferPending, o.Validate = IDOrderRandom, pending, true
+		if _, err := Run(ctx, o, nil); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		validate := func(o Options) error {
+			l := &load{plan: newPlan(o)}
+			defer l.close()
+			if err := l.open(ctx); err != nil {
+				t.Fatal(err)
+			}
+			sums := newBalances(&l.plan)
+			for _, s := range []*stage{l.validateTransfersStage(sums), l.validateAccountsStage(sums)} {
+				if _, err := l.run(ctx, s); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if err := validate(o); err != nil {
+			t.Errorf("%s: what is right is not found right: %v", name, err)
+		}
+		more := o
+		more.TransferCount++
+		if err := validate(more); err == nil || !strings.Contains(err.Error(), "results for") {
+			t.Errorf("%s: error %v where a transfer is missing", name, err)
+		}
+		// A transfer that nobody asked for: each of ours is as it was, two balances are not.
+		p := newPlan(o)
+		c, err := client.New(ctx, client.Options{Addresses: server.Addresses()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = c.CreateTransfers(ctx, []client.Transfer{{ID: client.U128{Lo: 1}, DebitAccountID: p.accountID(3), CreditAccountID: p.accountID(4), Amount: client.U128{Lo: 1}, Ledger: ledgerNumber, Code: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(o); err == nil || !strings.Contains(err.Error(), "account 3 has debits_posted") {
+			t.Errorf("%s: error %v for a balance that is wrong, want one that names it", name, err)
+		}
 	}
 }
 
@@ -232,6 +307,18 @@ func TestReports(t *testing.T) {
 	}
 	if got := strings.Count(html, "<svg"); got != 3 {
 		t.Errorf("%d plots, want 3", got)
+	}
+	// Each has its lines, and each line something to see: this load is over within one step of the timeline.
+	for i, svg := range strings.Split(html, "<svg")[1:] {
+		lines := regexp.MustCompile(`<path class="line\d" d="(M[^"]*)"/><path`).FindAllStringSubmatch(svg, -1)
+		if len(lines) == 0 {
+			t.Errorf("plot %d has no line", i)
+		}
+		for _, found := range lines {
+			if !strings.ContainsAny(found[1], "Lh") {
+				t.Errorf("plot %d has a line that nobody sees: %s", i, found[1])
+			}
+		}
 	}
 	// A run of several intervals shows them.
 	r.Transfers.Intervals = append(r.Transfers.Intervals, r.Transfers.Intervals[0])

@@ -48,6 +48,10 @@ type Options struct {
 	Interval     time.Duration `json:"interval_ns"` // of the percentiles over time
 	ServerMemory func() int64  `json:"-"`           // resident memory of the server, if it can be asked; may be nil
 
+	// Late is called once if the clients are not registered after LateAfter; may be nil.
+	Late      func()        `json:"-"`
+	LateAfter time.Duration `json:"-"`
+
 	QueryCount   uint64  `json:"query_count"`
 	IDOrder      IDOrder `json:"id_order"`
 	ClientsCount uint32  `json:"clients_count"`
@@ -67,6 +71,7 @@ func DefaultOptions() Options {
 		TransferBatchCount:  wire.EventsMax(wire.OperationCreateTransfers, wire.BodyBytesMax),
 		TransferHotPercent:  100,
 		Interval:            time.Minute,
+		LateAfter:           5 * time.Second,
 		QueryCount:          100,
 		IDOrder:             IDOrderTBID,
 		ClientsCount:        1,

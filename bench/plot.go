@@ -74,6 +74,9 @@ func newPlot(title, xLabel string, x, y axis, formatY func(float64) string, all 
 			fmt.Fprintf(&path, "%c%s %s", command, coordinate(xScale.place(point[0], plotLeft, plotRight)),
 				coordinate(yScale.place(point[1], plotBottom, plotTop)))
 		}
+		if len(one.points) == 1 {
+			path.WriteString("h6") // a point alone would not be seen
+		}
 		p.Lines = append(p.Lines, line{one.label, fmt.Sprintf("line%d", i%5), path.String(), plotLeft + i*legendWidth})
 	}
 	return p

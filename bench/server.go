@@ -25,8 +25,9 @@ type ServerOptions struct {
 	// File is the data file: made by us, and kept if it was named. "" means a temporary one in the working directory, since the disk
 	// matters.
 	File string
-	// StartFlags are passed on, as in --cache-grid=1GiB.
-	StartFlags []string
+	// FormatFlags and StartFlags are passed on, as in --clients-max=100 and --cache-grid=1GiB.
+	FormatFlags []string
+	StartFlags  []string
 	// Metrics gives the server a metrics endpoint, at Server.MetricsAddress.
 	Metrics bool
 	// Log gets the server's standard error; nil throws it away but for the end, which goes into errors.
@@ -59,7 +60,8 @@ func StartServer(ctx context.Context, options ServerOptions) (*Server, error) {
 		_ = named.Close()
 		_ = os.Remove(s.file)
 	}
-	format := exec.CommandContext(ctx, options.Binary, "format", "--cluster=0", "--replica=0", "--replica-count=1", s.file)
+	arguments := append([]string{"format", "--cluster=0", "--replica=0", "--replica-count=1"}, options.FormatFlags...)
+	format := exec.CommandContext(ctx, options.Binary, append(arguments, s.file)...)
 	if out, err := format.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("format %s: %w\n%s", s.file, err, bytes.TrimSpace(out))
 	}

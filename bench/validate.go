@@ -2,13 +2,67 @@ package bench
 
 import (
 	"fmt"
+	"sync/atomic"
 
+	"ledger/accounting"
 	"ledger/client"
 	"ledger/wire"
 )
 
-// validateAccountsStage reads all accounts back and compares what does not change with time.
-func (l *load) validateAccountsStage() *stage {
+// balances are what the transfers that were found again add up to, for each account.
+type balances struct {
+	indexOf map[wire.U128]uint64
+	sums    []balanceSums
+}
+
+// balanceSums of one account. Pending amounts are the most that can be pending: all of them expire.
+type balanceSums struct {
+	debitsPosted, creditsPosted, debitsPending, creditsPending atomic.Uint64
+}
+
+func newBalances(p *plan) *balances {
+	b := &balances{indexOf: make(map[wire.U128]uint64, p.options.AccountCount), sums: make([]balanceSums, p.options.AccountCount)}
+	for i := range p.options.AccountCount {
+		b.indexOf[p.accountID(i)] = i
+	}
+	return b
+}
+
+// add counts a transfer.
+func (b *balances) add(t *client.Transfer) {
+	debit, credit := &b.sums[b.indexOf[t.DebitAccountID]], &b.sums[b.indexOf[t.CreditAccountID]]
+	if t.Flags&accounting.TransferPending != 0 {
+		debit.debitsPending.Add(t.Amount.Lo)
+		credit.creditsPending.Add(t.Amount.Lo)
+		return
+	}
+	debit.debitsPosted.Add(t.Amount.Lo)
+	credit.creditsPosted.Add(t.Amount.Lo)
+}
+
+// check compares an account's balances with what its transfers add up to.
+func (b *balances) check(index uint64, a *client.Account) error {
+	sums := &b.sums[index]
+	for _, balance := range []struct {
+		name    string
+		got     wire.U128
+		want    uint64
+		orLower bool
+	}{
+		{"debits_posted", a.DebitsPosted, sums.debitsPosted.Load(), false},
+		{"credits_posted", a.CreditsPosted, sums.creditsPosted.Load(), false},
+		{"debits_pending", a.DebitsPending, sums.debitsPending.Load(), true},
+		{"credits_pending", a.CreditsPending, sums.creditsPending.Load(), true},
+	} {
+		if balance.got.Hi != 0 || balance.got.Lo > balance.want || balance.got.Lo < balance.want && !balance.orLower {
+			return fmt.Errorf("account %d has %s %v, want %d: what its transfers add up to", index, balance.name, balance.got, balance.want)
+		}
+	}
+	return nil
+}
+
+// validateAccountsStage reads all accounts back and compares them, balances included.
+func (l *load) validateAccountsStage(sums *balances) *stage {
 	return &stage{
 		name: "validate accounts", unit: "accounts", operation: wire.OperationLookupAccounts,
 		count: l.options.AccountCount, batch: uint64(l.options.AccountBatchCount),
@@ -35,14 +89,17 @@ func (l *load) validateAccountsStage() *stage {
 				if row != expected[i] {
 					return fmt.Errorf("account %d is %+v, want %+v", first+uint64(i), rows[i], expected[i])
 				}
+				if err := sums.check(first+uint64(i), &rows[i]); err != nil {
+					return err
+				}
 			}
 			return nil
 		},
 	}
 }
 
-// validateTransfersStage reads all transfers back: they never change.
-func (l *load) validateTransfersStage() *stage {
+// validateTransfersStage reads all transfers back, which never change, and adds them up.
+func (l *load) validateTransfersStage(sums *balances) *stage {
 	return &stage{
 		name: "validate transfers", unit: "transfers", operation: wire.OperationLookupTransfers,
 		count: l.options.TransferCount, batch: uint64(l.options.TransferBatchCount),
@@ -68,6 +125,7 @@ func (l *load) validateTransfersStage() *stage {
 				if row != expected[i] {
 					return fmt.Errorf("transfer %d is %+v, want %+v", first+uint64(i), rows[i], expected[i])
 				}
+				sums.add(&rows[i])
 			}
 			return nil
 		},

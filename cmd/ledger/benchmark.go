@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -117,6 +118,9 @@ func (c *benchmarkCommand) Run(s *streams) error {
 			cancel(errors.New("the server ended before the load did"))
 		}()
 	}
+	options.Late = func() {
+		fmt.Fprintf(s.err, "no answer from %s for %v: is a server of cluster %s there? Waiting for it\n", strings.Join(options.Addresses, ","), options.LateAfter, options.Cluster)
+	}
 	var progress *bench.Progress
 	if isTerminal(s.err) {
 		progress = bench.NewProgress(s.err)
@@ -160,7 +164,7 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 		AccountCount: c.AccountCount, AccountCountHot: c.AccountCountHot, AccountDistribution: bench.Distribution(c.AccountDistribution),
 		AccountBatchCount: c.AccountBatchCount, TransferCount: c.TransferCount, TransferBatchCount: c.TransferBatchCount,
 		TransferHotPercent: c.TransferHotPercent, TransferPending: c.TransferPending, TransferRate: c.TransferRate,
-		BuildAhead: c.BuildAhead, Warmup: c.Warmup, Interval: c.Interval, QueryCount: c.QueryCount, IDOrder: bench.IDOrder(c.IDOrder),
+		BuildAhead: c.BuildAhead, Warmup: c.Warmup, Interval: c.Interval, LateAfter: bench.DefaultOptions().LateAfter, QueryCount: c.QueryCount, IDOrder: bench.IDOrder(c.IDOrder),
 		ClientsCount: c.Clients, Seed: c.Seed, FlagHistory: c.FlagHistory && !c.NoHistory, FlagImported: c.Imported, Validate: c.Validate,
 	}
 	var err error
