@@ -278,7 +278,9 @@ type Checkpoint struct {
 	BlocksHigh      uint64                // highest address ever allocated
 	AccountsCount   uint64
 	TransfersCount  uint64
-	TimestampLast   uint64 // of the last op that the sessions trailer covers
+	// TimestampLast is of the last op that the sessions trailer covers. A replica that begins with a checkpoint and without the log
+	// before it goes on from here; a single one has the log. It is a part of the checkpoint's id, so replicas compare it.
+	TimestampLast uint64
 }
 
 // What a Fault is about; it decides the exit status.

@@ -10,8 +10,8 @@
 // docs/design/storage.md calls one bar. It is suspended where a page, a generation, the sessions or a checkpoint is missing, and
 // after every few hundred events.
 //
-// In:     EventCommit, ops in order without gaps; EventSequenced, a hint; EventSessions after a trigger op; EventDurable;
-// EventJob and EventCheckpoint, done by a worker of compact.
+// In:     EventCommit, ops in order without gaps; EventSequenced, a hint (a single replica's ops are committed at once, so its consensus
+// gives none); EventSessions after a trigger op; EventDurable; EventJob and EventCheckpoint, done by a worker of compact.
 // Out:    ApplyCommitted, in op order; ApplyCheckpointReady; ApplyFault, once; jobs and checkpoints for the workers of compact.
 // Owns:   the forest, the grid's cache and its reads. It reads prepare slots and writes reply slots from EventCommit to
 // ApplyCommitted; the sessions' memory is lent to compact until ApplyCheckpointReady.
