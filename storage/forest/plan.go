@@ -175,7 +175,7 @@ func (f *Forest) planMerge(t *tree, i int) {
 	// flushes (those before checkpoints) wait behind it.
 	slowly := max(worth/mergeTablesMin, 1)
 	if waiting := len(l.runs) - m.inputs; waiting > m.inputs/2 {
-		slowly <<= min(waiting-m.inputs/2, 20)
+		slowly <<= min((waiting-m.inputs/2)*8/m.inputs, 20) // at full rows, those that wait at the end of a merge make no difference
 	}
 	m.credit = min(m.entriesLeft, m.credit+max(slowly, mergeRateOf16*m.entriesAll*p.barRows/(16*m.rowsAll)))
 	entries := min(m.credit, p.entriesMax)
