@@ -53,6 +53,13 @@ type File interface {
 	SizeBytes() (uint64, error)
 }
 
+// SharedFile is a File that several threads may read at once.
+type SharedFile interface {
+	File
+	// ReadersMax is how many threads make it faster.
+	ReadersMax() int
+}
+
 // ConnectionID names a connection of one Network: an index below the connection limit. It may name another
 // connection after NetworkClosed.
 type ConnectionID uint32

@@ -174,6 +174,9 @@ func (f *DataFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
+// ReadersMax implements ports.SharedFile: a disk that is asked for one block at a time idles while that is verified.
+func (f *DataFile) ReadersMax() int { return 4 }
+
 // WriteAt implements ports.File. With direct I/O, buffer and offsetBytes are aligned to the sector.
 func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {
 	for len(buffer) > 0 {

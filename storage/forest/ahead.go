@@ -13,8 +13,8 @@ const aheadEvents = 32
 
 // ahead is the rest of a batch that is being executed. Each event needs a dozen cache lines at unrelated places; executed one
 // after the other they are fetched one after the other. So the lines of a few events are touched together, in loops without
-// dependencies between their turns, which lets the processor fetch many at once. Two things are learned that way: that no table
-// holds an id, which stays true until the next bar's end; and where an account is in the cache, which is a guess, for
+// dependencies between their turns, which lets the processor fetch many at once. Two things are learned that way: that neither a table nor
+// the flushing memtable holds an id, which stays true until the next bar's end; and where an account is in the cache, which is a guess, for
 // it may have gone: the account that lies there tells.
 type ahead struct {
 	rest     []accounting.Transfer // behind chunk
@@ -22,13 +22,22 @@ type ahead struct {
 	at       int                     // in chunk: the next one to be looked for
 	now      int                     // in chunk: the one that was looked for last
 	accounts [2 * aheadEvents]uint32 // entries of the cache: where the accounts of the events are, most likely
-	ids      []bool                  // of the whole batch: the trees may hold the id
+	ids      []whereID               // of the whole batch
 	first    int                     // of chunk, in the batch
 
-	hashes [2 * aheadEvents]uint64 // of the events' ids, then of their accounts'
-	older  [aheadEvents]olderID
-	sink   uint64 // so that the loads are not optimised away
+	hashes   [2 * aheadEvents]uint64 // of the events' ids, then of their accounts'
+	older    [aheadEvents]olderID
+	suspects [aheadEvents]olderID // that a covered run may hold, as far as they have not been looked for there
+	sink     uint64               // so that the loads are not optimised away
 }
+
+// whereID says where an id may be, beside the filling memtable.
+type whereID uint8
+
+const (
+	inTree whereID = 1 << iota
+	inFlushing
+)
 
 // olderID is an id that is not above all others: the trees may hold it.
 type olderID struct {
@@ -36,7 +45,8 @@ type olderID struct {
 	key    storage.Key
 	fence  fence
 	filter table.FilterKey
-	bucket []byte // of a run's filter
+	bucket []byte // of a filter
+	maybe  bool   // some covered run may hold it
 }
 
 // Lookahead names the transfers that the next calls are about: the body of a request that creates transfers. nil ends it.
@@ -45,6 +55,7 @@ func (f *Forest) Lookahead(body []byte) {
 	count := len(body) / int(unsafe.Sizeof(accounting.Transfer{}))
 	a.rest, a.chunk, a.at, a.first = nil, nil, 0, 0
 	if count > 0 {
+		f.identityFeedBegin()
 		a.rest = unsafe.Slice((*accounting.Transfer)(unsafe.Pointer(unsafe.SliceData(body))), count)
 		f.askIDs()
 		f.touch()
@@ -59,11 +70,17 @@ const askBreathEvents = 256
 func (f *Forest) askIDs() {
 	a := &f.ahead
 	t := &f.trees[storage.TreeTransferID]
-	clear(a.ids[:len(a.rest)])
-	if t.runsCount == 0 {
+	nowhere := whereID(0) // of ids that no filter knows
+	if f.flushing != nil && !f.flushingFed {
+		nowhere = inFlushing
+	}
+	for i := range a.ids[:len(a.rest)] {
+		a.ids[i] = nowhere
+	}
+	if t.runsCount == 0 && !f.flushingFed {
 		return
 	}
-	olderSum := 0
+	olderSum, suspects := 0, a.suspects[:0]
 	for first := 0; first < len(a.rest); first += aheadEvents {
 		events := a.rest[first:min(first+aheadEvents, len(a.rest))]
 		count := 0
@@ -79,10 +96,15 @@ func (f *Forest) askIDs() {
 			continue
 		}
 		older := a.older[:count]
-		f.touchFilters(older)
 		for i := range older {
-			if at := older[i].index; a.ids[at] {
-				f.WarmTransfer(a.rest[at].ID)
+			older[i].filter = table.FilterKeyOf(&older[i].key)
+		}
+		f.askRuns(older, false)
+		for _, o := range older[:f.identities.maybe(older)] {
+			a.ids[o.index] |= inFlushing
+			if suspects = append(suspects, o); len(suspects) == len(a.suspects) {
+				f.askRuns(suspects, true)
+				suspects = suspects[:0]
 			}
 		}
 		if olderSum += count; olderSum >= askBreathEvents {
@@ -90,6 +112,7 @@ func (f *Forest) askIDs() {
 			f.waiter.Breathe()
 		}
 	}
+	f.askRuns(suspects, true)
 }
 
 // aheadSkip is how many events at the start of a chunk may be refused before they are looked for, and the chunk still be found.
@@ -130,10 +153,6 @@ func (f *Forest) touch() {
 func (f *Forest) touchIDs() {
 	a := &f.ahead
 	filling := f.filling.ids.slots
-	flushing := filling
-	if f.flushing != nil {
-		flushing = f.flushing.ids.slots
-	}
 	hashes, isOlder := a.hashes[:len(a.chunk)], false
 	for i := range a.chunk {
 		id := a.chunk[i].ID
@@ -147,7 +166,8 @@ func (f *Forest) touchIDs() {
 	for _, hash := range hashes {
 		sum += filling[hash&mask]
 	}
-	if isOlder {
+	if isOlder && f.flushing != nil && !f.flushingFed {
+		flushing := f.flushing.ids.slots
 		mask = uint64(len(flushing) - 1)
 		for _, hash := range hashes {
 			sum += flushing[hash&mask]
@@ -156,14 +176,18 @@ func (f *Forest) touchIDs() {
 	a.sink += uint64(sum)
 }
 
-// touchFilters finds out which ids are in no tree.
-func (f *Forest) touchFilters(older []olderID) {
-	a := &f.ahead
-	for i := range older {
-		older[i].filter = table.FilterKeyOf(&older[i].key)
+// askRuns looks for ids in the filters of the runs that are covered by the filter of all ids, or of those that are not, and asks for the pages
+// of the ids that it finds.
+func (f *Forest) askRuns(older []olderID, covered bool) {
+	if len(older) == 0 {
+		return
 	}
+	a := &f.ahead
 	t := &f.trees[storage.TreeTransferID]
 	for _, r := range t.ordered {
+		if r.covered != covered {
+			continue
+		}
 		last := r.fences[len(r.fences)-1]
 		for i := range older {
 			o := &older[i]
@@ -173,17 +197,16 @@ func (f *Forest) touchFilters(older []olderID) {
 			at := r.search(&o.key, o.fence)
 			o.bucket = o.filter.Bucket(f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape))
 		}
-		// Each bucket is a line of memory far away. They come first, in a loop so short that the processor looks through many of its turns and
-		// fetches their lines together; behind a branch on what was loaded, a wrong guess would wait for each.
-		sum := byte(0)
-		for i := range older {
-			sum += older[i].bucket[0]
-		}
-		a.sink += uint64(sum)
+		askBuckets(older, &f.identities.sink)
 		for i := range older {
 			if o := &older[i]; o.filter.In(o.bucket) {
-				a.ids[o.index] = true
+				a.ids[o.index] |= inTree
 			}
+		}
+	}
+	for i := range older {
+		if at := older[i].index; a.ids[at]&inTree != 0 {
+			f.WarmTransfer(a.rest[at].ID)
 		}
 	}
 }

@@ -49,6 +49,9 @@ type Forest struct {
 	filters  filterPool
 	window   window
 
+	identities  identities
+	flushingFed bool // all ids of the flushing memtable are in identities, as of the last Lookahead
+
 	freeSet      *freeset.Set
 	plan         plan
 	rowsBarStart uint32 // rows of the filling memtable when the bar began
@@ -110,6 +113,8 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	}
 	filterBytesMax := max(f.trees[storage.TreeTransferID].shape.FilterBytesMax(), f.trees[storage.TreeAccountID].shape.FilterBytesMax())
 	f.filters = newFilterPool(a, uint64(filterBytesMax), min(addressesMax, filtersMax))
+	idShape := &f.trees[storage.TreeTransferID].shape
+	f.identities = newIdentities(a, &l, min(addressesMax, filtersMax)*uint64(idShape.EntriesMax()))
 	f.tail.rows = arena.Slice[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), "memtable slots")
 	f.memtables[0] = newMemtable(a, &l, &f.tail)
 	f.memtables[1] = newMemtable(a, &l, &f.tail)
@@ -118,7 +123,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	f.plan = newPlan(f, a)
 	f.checkpoint = newCheckpoint(f, a)
 	f.scan = newTransferScan(&l)
-	f.ahead.ids = make([]bool, eventsMax(&l))
+	f.ahead.ids = make([]whereID, eventsMax(&l))
 	f.accountScan = newAccountScan()
 	f.eventScan = newEventScan()
 	f.warm = newWarmQueue(&l)

@@ -191,6 +191,8 @@ type memtable struct {
 
 	dead      []accounting.U128
 	deadCount uint32
+	idsOlder  uint32 // ids of rows, and dead ones, that were not above all others when they were stored
+	feed      identityFeed
 
 	// Accounts. What becomes of them is in the rows of transfers and expiries alone; their current state is in the cache, or in
 	// the spill.
@@ -290,8 +292,9 @@ func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounti
 	m.removeOf.reset(m.removeOrdinal)
 	m.transfersFirst, m.accountsFirst = transfers, accounts
 	m.rowsCount, m.deadCount, m.accountsChanged, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
-	m.addsCount, m.heapCount, m.removesCount, m.expiredCount = 0, 0, 0, 0
+	m.addsCount, m.heapCount, m.removesCount, m.expiredCount, m.idsOlder = 0, 0, 0, 0, 0
 	m.pending.count, m.addsLive.count = 0, 0
+	m.feed = identityFeed{}
 	m.removesWarmed = [2]uint32{}
 	for i := range m.fields {
 		m.fields[i].count, m.accountFields[i].count = 0, 0

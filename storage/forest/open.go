@@ -50,7 +50,8 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	}
 	f.checkpoint.state = checkpoint
 	f.checkpoint.job.Roots = checkpoint.Roots
-	if fault := f.openFilters(file, scratch); fault != nil {
+	f.openIdentities()
+	if fault := f.openFilters(file, memory); fault != nil {
 		return fault
 	}
 	if fault := f.openTail(file, scratch); fault != nil {
@@ -60,66 +61,6 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 		f.idStored(idOfKey(&r.tables[len(r.tables)-1].KeyMax))
 	}
 	f.selfCheck()
-	return nil
-}
-
-// openFilters reads the filters of all tables that have one: their header pages and the last pages.
-func (f *Forest) openFilters(file ports.File, scratch []byte) *storage.Fault {
-	for id := range f.trees {
-		t := &f.trees[id]
-		if !t.spec.Filter {
-			continue
-		}
-		for i := range t.levels {
-			l := &t.levels[i]
-			for j := range l.runs {
-				if fault := f.openRunFilters(file, t, &l.runs[j].tableList, scratch); fault != nil {
-					return fault
-				}
-			}
-			if fault := f.openRunFilters(file, t, &l.merge.output.tableList, scratch); fault != nil {
-				return fault
-			}
-		}
-	}
-	return nil
-}
-
-func (f *Forest) openRunFilters(file ports.File, t *tree, list *tableList, scratch []byte) *storage.Fault {
-	for i := range list.tables {
-		table := &list.tables[i]
-		damage := func(page uint32, reason string) *storage.Fault {
-			return &storage.Fault{What: storage.FaultBlock, Address: table.Address, Page: page, Reason: reason}
-		}
-		size := f.geometry.PageBytes
-		if err := file.ReadAt(scratch[:size], f.gridOffset+f.geometry.Offset(table.Address, 0)); err != nil {
-			return &storage.Fault{What: storage.FaultDisk, Address: table.Address, Reason: err.Error()}
-		}
-		header := block.HeaderPage(scratch[:size])
-		if reason := block.VerifyHeader(&f.geometry, header, table.Ref, f.cluster); reason != "" {
-			return damage(0, reason)
-		}
-		if header.Tree() != table.Tree || header.Entries() != table.Entries || header.FilterPages() != t.shape.FilterPages(table.Entries) {
-			return damage(0, "the table is not what the manifest says")
-		}
-		slot := f.filters.get()
-		if slot == 0 {
-			return &storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full"}
-		}
-		list.filters[i] = slot
-		target := f.filters.of(slot, table.Entries, &t.shape)
-		first := header.DataPages() + 1
-		if err := file.ReadAt(scratch[size:size+header.FilterPages()*size], f.gridOffset+f.geometry.Offset(table.Address, first)); err != nil {
-			return &storage.Fault{What: storage.FaultDisk, Address: table.Address, Reason: err.Error()}
-		}
-		for n := range header.FilterPages() {
-			page := scratch[(n+1)*size : (n+2)*size]
-			if reason := block.VerifyPage(header, first+n, page); reason != "" {
-				return damage(first+n, reason)
-			}
-			target = target[copy(target, page):]
-		}
-	}
 	return nil
 }
 

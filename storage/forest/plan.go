@@ -239,10 +239,21 @@ func (f *Forest) mergeBegin(t *tree, l *level) {
 		m.entriesAll += r.entries
 		m.rowsAll += r.rows
 	}
+	m.output.covered = allCovered(l.runs[:m.inputs])
 	m.entriesLeft = m.entriesAll
 	m.output.rows = m.rowsAll
 	m.output.ordinalFirst = l.runs[0].ordinalFirst
 	m.output.ordinalEnd = l.runs[m.inputs-1].ordinalEnd
+}
+
+// allCovered tells whether a run made of these is covered.
+func allCovered(runs []run) bool {
+	for i := range runs {
+		if !runs[i].covered {
+			return false
+		}
+	}
+	return true
 }
 
 // mergeByReference makes one run of the oldest runs of a level by listing their tables one after the other, if they ascend
@@ -264,7 +275,7 @@ func (f *Forest) mergeByReference(t *tree, i int) bool {
 	if 2*entries < tables*f.plan.tableEntries[t.id] {
 		return false
 	}
-	out := run{entries: entries, ordinalFirst: runs[0].ordinalFirst, ordinalEnd: runs[inputs-1].ordinalEnd}
+	out := run{entries: entries, ordinalFirst: runs[0].ordinalFirst, ordinalEnd: runs[inputs-1].ordinalEnd, covered: allCovered(runs)}
 	for j := range runs {
 		out.rows += runs[j].rows
 		for k := range runs[j].tables {
@@ -323,6 +334,9 @@ func (f *Forest) BarInstall(generation *storage.Generation) {
 		used += uint64(len(job.Addresses))
 	}
 	f.freeSet.BarEnd()
+	if f.flushing != nil {
+		f.identityFeedEnd(f.flushing)
+	}
 	used = 0
 	for i := range jobs {
 		f.install(&jobs[i], p.levels[i], p.slots[used:])
@@ -330,7 +344,7 @@ func (f *Forest) BarInstall(generation *storage.Generation) {
 	}
 	if m := f.flushing; m != nil {
 		f.expiryFlushed(m)
-		f.flushing = nil
+		f.flushing, f.flushingFed = nil, false
 	}
 	p.under = false
 	f.selfCheck()
@@ -349,6 +363,7 @@ func (f *Forest) install(job *storage.Job, levelIndex int, slots []uint32) {
 		} else {
 			r.ordinalFirst, r.ordinalEnd = uint64(m.accountsFirst), uint64(m.accountsNext())
 		}
+		r.covered = job.Tree == storage.TreeTransferID && f.flushingFed
 		f.installTables(job, &r, slots)
 		assert.Equal(r.entries, uint64(m.EntriesCount(job.Tree)), "entries of a flush")
 		f.levelAdd(&t.levels[0], r)

@@ -176,13 +176,17 @@ func (f *Forest) TransferFind(id accounting.U128) (accounting.TransferOrdinal, a
 	if f.idMax.Less(id) {
 		return 0, accounting.TransferAbsent
 	}
-	return f.transferFindOlder(id, ahead && !a.ids[a.first+a.now])
+	where := inFlushing | inTree
+	if ahead {
+		where = a.ids[a.first+a.now]
+	}
+	return f.transferFindOlder(id, where)
 }
 
-// transferFindOlder looks for an id that is not above all others. absent: no tree holds it.
+// transferFindOlder looks for an id that is not above all others in the filling memtable, and where else it may be.
 //
 //go:noinline
-func (f *Forest) transferFindOlder(id accounting.U128, absent bool) (accounting.TransferOrdinal, accounting.TransferState) {
+func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accounting.TransferOrdinal, accounting.TransferState) {
 	if id.IsZero() {
 		return 0, accounting.TransferAbsent
 	}
@@ -190,12 +194,12 @@ func (f *Forest) transferFindOlder(id accounting.U128, absent bool) (accounting.
 	if ordinal, state := f.filling.transferFind(id, hash); state != accounting.TransferAbsent {
 		return ordinal, state
 	}
-	if f.flushing != nil {
+	if f.flushing != nil && where&inFlushing != 0 {
 		if ordinal, state := f.flushing.transferFind(id, hash); state != accounting.TransferAbsent {
 			return ordinal, state
 		}
 	}
-	if absent || f.trees[storage.TreeTransferID].runsCount == 0 {
+	if where&inTree == 0 || f.trees[storage.TreeTransferID].runsCount == 0 {
 		return 0, accounting.TransferAbsent
 	}
 	key := keyOfID(id)
@@ -306,6 +310,8 @@ func (f *Forest) TransferKill(id accounting.U128) {
 func (f *Forest) idStored(id accounting.U128) {
 	if f.idMax.Less(id) {
 		f.idMax = id
+	} else {
+		f.filling.idsOlder++
 	}
 }
 

@@ -44,6 +44,7 @@ type run struct {
 	rows         uint64 // rows of the flushes it comes from: what paces the next merge
 	ordinalFirst uint64 // postings: all ordinals of the run lie in [ordinalFirst, ordinalEnd)
 	ordinalEnd   uint64
+	covered      bool // transfer ids: all are in the filter of all ids
 }
 
 // merge is a merge under way: the oldest runs of a level become one run of the next level.

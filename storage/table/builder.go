@@ -428,7 +428,7 @@ func (b *Builder) buildFilter(dataPages, filterPages uint32, waiter storage.Wait
 		page := b.buffer[number*size : (number+1)*size]
 		keys := page[pageHeaderBytes : pageHeaderBytes+s.Count(page)*filterKeyBytes]
 		for ; len(keys) > 0; keys = keys[filterKeyBytes:] {
-			filterAdd(filter, filterHash(keys))
+			FilterAdd(filter, hashKey(keys))
 		}
 		if waiter != nil && number%filterBreathPages == 0 {
 			waiter.Breathe()

@@ -36,7 +36,10 @@ func (s *Shape) FilterBytes(entries uint32) uint32 {
 }
 
 // FilterBytesMax is the size of a full table's filter.
-func (s *Shape) FilterBytesMax() uint32 { return s.FilterBytes(s.dataPagesMax * uint32(s.pageEntries)) }
+func (s *Shape) FilterBytesMax() uint32 { return s.FilterBytes(s.EntriesMax()) }
+
+// EntriesMax is how many entries a full table of a tree with a filter has.
+func (s *Shape) EntriesMax() uint32 { return s.dataPagesMax * uint32(s.pageEntries) }
 
 // FilterPages is how many pages the filter of a table with so many entries takes: the last of its PagesUsed.
 func (s *Shape) FilterPages(entries uint32) uint32 { return s.filterPages(entries) }
@@ -53,7 +56,7 @@ type FilterKey struct {
 
 // FilterKeyOf makes it.
 func FilterKeyOf(key *storage.Key) (k FilterKey) {
-	k.hash = filterHash(key[:filterKeyBytes])
+	k.hash = hashKey(key[:filterKeyBytes])
 	for pair := range k.masks {
 		k.masks[pair] = filterMask(uint32(k.hash), pair)
 	}
@@ -61,7 +64,7 @@ func FilterKeyOf(key *storage.Key) (k FilterKey) {
 }
 
 // Bucket is the part of a filter that tells of the key. filter: FilterBytes of its table's entries.
-func (k *FilterKey) Bucket(filter []byte) []byte { return filterBucket(filter, k.hash) }
+func (k *FilterKey) Bucket(filter []byte) []byte { return FilterBucket(filter, k.hash) }
 
 // In tells whether a table, of whose filter bucket is the key's, may hold the key.
 func (k *FilterKey) In(bucket []byte) bool {
@@ -79,9 +82,14 @@ func (k *FilterKey) Has(filter []byte) bool { return k.In(k.Bucket(filter)) }
 // filterKeyBytes: only trees of ids have filters.
 const filterKeyBytes = 16
 
-func filterHash(key []byte) uint64 {
+func hashKey(key []byte) uint64 {
+	return FilterHash(binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:]))
+}
+
+// FilterHash is that of an id, by which filters know it.
+func FilterHash(idHi, idLo uint64) uint64 {
 	const k0, k1, k2 = 0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3
-	first, second := binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint64(key[8:])
+	first, second := bits.ReverseBytes64(idHi), bits.ReverseBytes64(idLo)
 	hi, lo := bits.Mul64(first^k0, second^k1)
 	// The product is zero if a factor is: the sum lets such keys spread as well.
 	h := (hi ^ lo) + (bits.RotateLeft64(first, 29) + second ^ k2)
@@ -90,9 +98,19 @@ func filterHash(key []byte) uint64 {
 	return h ^ h>>29
 }
 
-func filterBucket(filter []byte, hash uint64) []byte {
+// FilterBucket is the part of a filter that tells of the id with this hash. A filter is a multiple of FilterBucketBytes long.
+func FilterBucket(filter []byte, hash uint64) []byte {
 	bucket, _ := bits.Mul64(hash>>32<<32, uint64(len(filter)/FilterBucketBytes))
 	return filter[bucket*FilterBucketBytes:][:FilterBucketBytes]
+}
+
+// FilterHashes appends those of the ids of a page.
+func (s *Shape) FilterHashes(page []byte, out []uint64) []uint64 {
+	keys := page[pageHeaderBytes : pageHeaderBytes+s.Count(page)*filterKeyBytes]
+	for ; len(keys) > 0; keys = keys[filterKeyBytes:] {
+		out = append(out, hashKey(keys))
+	}
+	return out
 }
 
 // filterMask is the bits of a key in words 2*pair and 2*pair+1 of its bucket, as one little-endian number.
@@ -100,8 +118,9 @@ func filterMask(low uint32, pair int) uint64 {
 	return 1<<(low*filterSalts[2*pair]>>27) | 1<<(32+low*filterSalts[2*pair+1]>>27)
 }
 
-func filterAdd(filter []byte, hash uint64) {
-	bucket, low := filterBucket(filter, hash), uint32(hash)
+// FilterAdd puts the id with this hash into a filter.
+func FilterAdd(filter []byte, hash uint64) {
+	bucket, low := FilterBucket(filter, hash), uint32(hash)
 	for pair := range filterPairs {
 		words := bucket[pair*8 : pair*8+8]
 		binary.LittleEndian.PutUint64(words, binary.LittleEndian.Uint64(words)|filterMask(low, pair))

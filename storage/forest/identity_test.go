@@ -1,0 +1,160 @@
+package forest
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"ledger/accounting"
+	"ledger/accounting/storetest"
+	"ledger/arena"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/storage/table"
+	"ledger/wire"
+)
+
+// identityLimits have generations that are soon full.
+func identityLimits() limits.Limits {
+	l := tiny()
+	l.MessageBytesMax, l.RequestBytesMax = 16<<10, 16<<10
+	l.GroupBytesMax = l.RequestBytesMax - limits.HeaderBytes
+	return l
+}
+
+// drawID draws ids of the kinds that clients use: random, counting, a time and then random bits.
+func drawID(random *rand.Rand, kind int, counter uint64) accounting.U128 {
+	switch kind {
+	case 0:
+		return accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()}
+	case 1:
+		return accounting.U128{Lo: counter}
+	}
+	return accounting.U128{Lo: random.Uint64(), Hi: counter<<16 | random.Uint64N(1<<16)}
+}
+
+// Goal: over many generations no id that was added is taken for new, few that were not are taken for old, and when memory is used up
+// that is said before an id is added.
+func TestIdentities(t *testing.T) {
+	random := seeded(t)
+	l := identityLimits()
+	memory := arena.New()
+	defer memory.Close()
+	s := newIdentities(memory, &l, 1<<17)
+	var ids []accounting.U128
+	for n := uint64(1); ; n++ {
+		part := make([]accounting.U128, 1+random.IntN(300))
+		for i := range part {
+			part[i] = drawID(random, int(n%3), uint64(len(ids)+i))
+		}
+		g := s.reserve(uint64(len(part)))
+		if g == nil {
+			break
+		}
+		s.add(g, part)
+		ids = append(ids, part...)
+	}
+	if s.count < 6 || s.idsSum > 2*uint64(len(ids))+s.idsFirst {
+		t.Errorf("%d generations with room for %d ids hold %d", s.count, s.idsSum, len(ids))
+	}
+	ask := func(ids []accounting.U128) (passed int) {
+		for len(ids) > 0 {
+			var older [aheadEvents]olderID
+			count := min(len(ids), len(older))
+			for i, id := range ids[:count] {
+				key := keyOfID(id)
+				older[i] = olderID{index: i, filter: table.FilterKeyOf(&key)}
+			}
+			passed += s.maybe(older[:count])
+			ids = ids[count:]
+		}
+		return passed
+	}
+	if passed := ask(ids); passed != len(ids) {
+		t.Errorf("%d of %d ids are taken for new", len(ids)-passed, len(ids))
+	}
+	fresh := make([]accounting.U128, 100_000)
+	for i := range fresh {
+		fresh[i] = accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()}
+	}
+	// Expected: some 0.1 % of each full generation.
+	if passed := ask(fresh); passed > len(fresh)/200*s.count {
+		t.Errorf("%d of %d ids that were never added pass %d generations", passed, len(fresh), s.count)
+	}
+}
+
+// Goal: whatever kinds of ids come one after the other, through flushes, merges and restarts, an id that exists is found, also one that died
+// or was rolled back with its chain is answered as the plain store does; runs of random ids are covered, those of a counter alone are not.
+func TestCoveredRuns(t *testing.T) {
+	random := seeded(t)
+	l := identityLimits()
+	w := newWorld(t, l, &memoryDisk{random: random}, storage.Checkpoint{})
+	pair := storetest.NewPair(t, l, w.forest, random)
+	now := uint64(1_700_000_000_000_000_000)
+	var log []logged
+	execute := func(operation wire.Operation, count int, fill func(i int, event []byte)) {
+		body := wordBytes(make([]uint64, (count+1)*16))
+		encoder := wire.NewBatchEncoder(body, 128, 1)
+		for i := range count {
+			fill(i, encoder.Free()[i*128:])
+		}
+		encoder.EndBatch(count)
+		now += 1_000_000
+		request := accounting.Request{Operation: operation, Timestamp: now, RequestBytesMax: 1 << 20, Body: encoder.Finish()}
+		log = append(log, logged{w.op + 1, request})
+		if operation == wire.OperationCreateTransfers && random.IntN(8) > 0 {
+			w.forest.Lookahead(request.Body)
+		}
+		pair.Execute(&request)
+		w.forest.Lookahead(nil)
+		w.ended()
+		w.grid.Poll()
+		for len(log) > 0 && log[0].op <= w.newest.Op {
+			log = log[1:]
+		}
+	}
+	execute(wire.OperationCreateAccounts, 2, func(i int, event []byte) {
+		*(*accounting.Account)(pointerOf(event)) = accounting.Account{ID: accounting.U128{Lo: uint64(i + 1)}, Ledger: 1, Code: 1}
+	})
+	var ids []accounting.U128
+	covered, uncovered, generationsMax := 0, 0, 0
+	for op := range 3000 {
+		kind := 1
+		if op > 600 {
+			kind = op / 400 % 3
+		}
+		execute(wire.OperationCreateTransfers, 1+random.IntN(40), func(_ int, event []byte) {
+			id := drawID(random, kind, uint64(len(ids)+1))
+			if len(ids) > 0 && random.IntN(4) == 0 {
+				id = ids[random.IntN(len(ids))]
+			}
+			ids = append(ids, id)
+			transfer := accounting.Transfer{ID: id, DebitAccountID: accounting.U128{Lo: 1}, CreditAccountID: accounting.U128{Lo: 2},
+				Amount: accounting.U128{Lo: 1}, Ledger: 1, Code: 1}
+			switch chance := random.IntN(8); {
+			case chance == 0:
+				transfer.DebitAccountID.Lo = 3 // does not exist: the id dies
+			case chance == 1 && op > 600: // an id that is rolled back comes again, below the highest
+				transfer.Flags = accounting.TransferLinked
+			}
+			*(*accounting.Transfer)(pointerOf(event)) = transfer
+		})
+		if op == 600 && w.forest.identities.count > 0 {
+			t.Error("ids of a counter are in the filter of all ids")
+		}
+		for _, r := range w.forest.trees[storage.TreeTransferID].ordered {
+			if r.covered {
+				covered++
+			} else {
+				uncovered++
+			}
+		}
+		generationsMax = max(generationsMax, w.forest.identities.count)
+		if random.IntN(200) == 0 && w.newest.Op > 0 {
+			w = restart(t, w, log)
+			pair.Reopened(w.forest)
+		}
+	}
+	if covered == 0 || uncovered == 0 || generationsMax < 2 {
+		t.Errorf("%d runs were covered, %d were not, %d generations: the test shows nothing", covered, uncovered, generationsMax)
+	}
+}

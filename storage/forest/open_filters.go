@@ -1,0 +1,239 @@
+package forest
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"ledger/arena"
+	"ledger/ports"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/table"
+)
+
+// openIdentities decides which runs of transfer ids the filter of all ids covers, and makes room for them: those that reach over
+// another one. What does not, is told by its fences.
+func (f *Forest) openIdentities() {
+	t := &f.trees[storage.TreeTransferID]
+	ids := uint64(0)
+	for _, r := range t.ordered {
+		for _, other := range t.ordered {
+			if r != other && r.reachesOver(other) {
+				r.covered = true
+			}
+		}
+		if r.covered {
+			ids += r.entries
+		}
+	}
+	if ids > 0 && !f.identities.open(ids) {
+		for _, r := range t.ordered {
+			r.covered = false
+		}
+	}
+	for i := range t.levels {
+		l := &t.levels[i]
+		l.merge.output.covered = l.merge.inputs > 0 && allCovered(l.runs[:l.merge.inputs])
+	}
+}
+
+func (r *run) reachesOver(other *run) bool {
+	least, most := &r.tables[0].KeyMin, &r.tables[r.count()-1].KeyMax
+	return least.Compare(&other.tables[other.count()-1].KeyMax) <= 0 && other.tables[0].KeyMin.Compare(most) <= 0
+}
+
+// filterSource is a table whose filter, and ids if its run is covered, are read at start.
+type filterSource struct {
+	table  *storage.Table
+	shape  *table.Shape
+	filter []byte // where it belongs
+	ids    bool
+}
+
+// filterSources gives all tables of trees with filters a place for theirs.
+func (f *Forest) filterSources() (sources []filterSource, fault *storage.Fault) {
+	add := func(t *tree, list *tableList, ids bool) {
+		for i := range list.tables {
+			slot := f.filters.get()
+			if slot == 0 {
+				fault = &storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full"}
+				return
+			}
+			list.filters[i] = slot
+			sources = append(sources, filterSource{&list.tables[i], &t.shape, f.filters.of(slot, list.tables[i].Entries, &t.shape), ids})
+		}
+	}
+	for id := range f.trees {
+		t := &f.trees[id]
+		if !t.spec.Filter {
+			continue
+		}
+		for i := range t.levels {
+			l := &t.levels[i]
+			for j := range l.runs {
+				add(t, &l.runs[j].tableList, l.runs[j].covered)
+			}
+			add(t, &l.merge.output.tableList, false) // its ids are its inputs'
+		}
+	}
+	return sources, fault
+}
+
+// filterRead is what was read of a source; a reader that has nothing else to do fills it again.
+type filterRead struct {
+	hashes []uint64 // of a covered run's ids
+	fault  *storage.Fault
+}
+
+// openFilters reads the filters of all tables that have one, and whole tables for the ids of covered runs: some 28 bytes for each. Where the
+// file allows it, several threads read and verify while this one adds ids.
+func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Fault {
+	sources, fault := f.filterSources()
+	if fault != nil || len(sources) == 0 {
+		return fault
+	}
+	scratch := func() []byte { return memory.Bytes(uint64(f.limits.BlockBytes), uint64(f.limits.SectorBytes), "open") }
+	loader := newIdentityLoader(memory, &f.identities)
+	readers := 1
+	if shared, ok := file.(ports.SharedFile); ok {
+		readers = min(shared.ReadersMax(), len(sources))
+	}
+	if readers == 1 {
+		var read filterRead
+		for own, i := scratch(), 0; i < len(sources); i++ {
+			if f.readFilter(file, &sources[i], own, &read); read.fault != nil {
+				return read.fault
+			}
+			loader.add(read.hashes)
+		}
+		loader.end()
+		return nil
+	}
+	reads := 2 * readers
+	empty, full := make(chan *filterRead, reads), make(chan *filterRead, reads)
+	for range reads {
+		empty <- &filterRead{}
+	}
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range readers {
+		own := scratch()
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(sources)); i = next.Add(1) - 1 {
+				read := <-empty
+				f.readFilter(file, &sources[i], own, read)
+				full <- read
+			}
+		})
+	}
+	go func() {
+		running.Wait()
+		close(full)
+	}()
+	for read := range full {
+		if read.fault != nil && fault == nil {
+			fault = read.fault
+			next.Store(int64(len(sources))) // the others end
+		}
+		loader.add(read.hashes)
+		empty <- read
+	}
+	loader.end()
+	return fault
+}
+
+// readFilter reads and verifies what is wanted of a table. scratch: a block.
+func (f *Forest) readFilter(file ports.File, s *filterSource, scratch []byte, read *filterRead) {
+	read.hashes, read.fault = read.hashes[:0], nil
+	tab, size := s.table, f.geometry.PageBytes
+	damage := func(page uint32, reason string) {
+		read.fault = &storage.Fault{What: storage.FaultBlock, Address: tab.Address, Page: page, Reason: reason}
+	}
+	readAt := func(buffer []byte, page uint32) bool {
+		err := file.ReadAt(buffer, f.gridOffset+f.geometry.Offset(tab.Address, page))
+		if err != nil {
+			read.fault = &storage.Fault{What: storage.FaultDisk, Address: tab.Address, Reason: err.Error()}
+		}
+		return err == nil
+	}
+	pages := uint32(1)
+	if s.ids {
+		pages = uint32(tab.PagesUsed)
+	}
+	if !readAt(scratch[:pages*size], 0) {
+		return
+	}
+	header := block.HeaderPage(scratch[:size])
+	if reason := block.VerifyHeader(&f.geometry, header, tab.Ref, f.cluster); reason != "" {
+		damage(0, reason)
+		return
+	}
+	if header.Tree() != tab.Tree || header.Entries() != tab.Entries || header.PagesUsed() != uint32(tab.PagesUsed) ||
+		header.FilterPages() != s.shape.FilterPages(tab.Entries) {
+		damage(0, "the table is not what the manifest says")
+		return
+	}
+	first := header.DataPages() + 1
+	from := uint32(1) // the page that lies behind the header's in scratch
+	if !s.ids {
+		if from = first; !readAt(scratch[size:(1+header.FilterPages())*size], from) {
+			return
+		}
+	}
+	target := s.filter
+	for number := from; number < header.PagesUsed(); number++ {
+		page := scratch[(1+number-from)*size:][:size]
+		if reason := block.VerifyPage(header, number, page); reason != "" {
+			damage(number, reason)
+			return
+		}
+		if number < first {
+			read.hashes = s.shape.FilterHashes(page, read.hashes)
+		} else {
+			target = target[copy(target, page):]
+		}
+	}
+}
+
+const (
+	identityParts   = 256
+	identityPartIDs = 4096
+)
+
+// identityLoader adds many ids. Added as they come, each would go to another page of memory, which is slow even to find; so they are gathered
+// by where they belong, and go to 1/256 of the filter at a time.
+type identityLoader struct {
+	to     *identities
+	hashes []uint64 // lists of identityPartIDs
+	counts [identityParts]uint64
+}
+
+func newIdentityLoader(memory *arena.Arena, to *identities) identityLoader {
+	return identityLoader{to: to, hashes: arena.Slice[uint64](memory, identityParts*identityPartIDs, "open")}
+}
+
+func (l *identityLoader) add(hashes []uint64) {
+	for _, hash := range hashes {
+		part := hash >> 56 // a bucket's place in a filter ascends with the hash
+		at := l.counts[part]
+		l.hashes[part*identityPartIDs+at] = hash
+		l.counts[part]++
+		if at+1 == identityPartIDs {
+			l.empty(part)
+		}
+	}
+}
+
+func (l *identityLoader) empty(part uint64) {
+	for chunk := range slices.Chunk(l.hashes[part*identityPartIDs:][:l.counts[part]], identityChunk) {
+		l.to.addHashes(&l.to.generations[0], chunk)
+	}
+	l.counts[part] = 0
+}
+
+func (l *identityLoader) end() {
+	for part := range uint64(identityParts) {
+		l.empty(part)
+	}
+}
