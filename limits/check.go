@@ -29,9 +29,8 @@ var claims = [...]claim{
 	{"the number of log slots is a power of two", func(l *Limits) bool {
 		return l.JournalSlotsCount > 0 && l.JournalSlotsCount&(l.JournalSlotsCount-1) == 0
 	}},
-	{"the log headers are whole sectors", func(l *Limits) bool {
-		return uint64(l.JournalSlotsCount)*HeaderBytes%uint64(l.SectorBytes) == 0
-	}},
+	{"a twin is whole sectors", func(l *Limits) bool { return l.TwinBytes > 0 && l.TwinBytes%l.SectorBytes == 0 }},
+	{"a message is whole twins", func(l *Limits) bool { return l.MessageBytesMax%l.TwinBytes == 0 }},
 	{"a bar has ops", func(l *Limits) bool { return l.BarOps >= 1 }},
 	{"the pipeline has 1..8 ops, which are the appends that the journal takes at once", func(l *Limits) bool {
 		return l.PipelineOpsMax >= 1 && l.PipelineOpsMax <= pipelineOpsMax

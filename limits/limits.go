@@ -9,8 +9,9 @@
 package limits
 
 // FormatVersion of the data file. A file of another version is refused. 2: balances have a tree of their own, which numbers the trees anew,
-// filters have 24 bits a key, and merges of postings take 32 runs.
-const FormatVersion = 2
+// filters have 24 bits a key, and merges of postings take 32 runs. 3: a ring of twins in the place of the
+// log's redundant headers.
+const FormatVersion = 3
 
 const (
 	sectorBytes       = 4096
@@ -18,6 +19,7 @@ const (
 	blockBytes        = 512 << 10
 	messageBytesMax   = 1 << 20
 	journalSlotsCount = 1024
+	twinBytes         = 16 << 10 // by measuring: docs/design/log.md
 	pipelineOpsMax    = 8
 	barOps            = 32
 	slackOps          = 64
@@ -61,14 +63,15 @@ func checkpointIntervalOps(slots, bar, pipeline, slack uint32) uint32 {
 
 // Each line fails to compile when its claim is false.
 const (
-	_ = uint(journalSlotsCount - 2*pipelineOpsMax)        // the log outlives the pipeline twice over
-	_ = uint(0 - messageBytesMax%sectorBytes)             // a full message is whole sectors
-	_ = uint(0 - blockBytes%pageBytes)                    // a block is whole pages
-	_ = uint(0 - pageBytes%sectorBytes)                   // a page is whole sectors
-	_ = uint(0 - journalSlotsCount&(journalSlotsCount-1)) // slot arithmetic is a mask
-	_ = uint(0 - (journalSlotsCount*HeaderBytes)%sectorBytes)
+	_ = uint(journalSlotsCount - 2*pipelineOpsMax)                                    // the log outlives the pipeline twice over
+	_ = uint(0 - messageBytesMax%sectorBytes)                                         // a full message is whole sectors
+	_ = uint(0 - blockBytes%pageBytes)                                                // a block is whole pages
+	_ = uint(0 - pageBytes%sectorBytes)                                               // a page is whole sectors
+	_ = uint(0 - journalSlotsCount&(journalSlotsCount-1))                             // slot arithmetic is a mask
 	_ = uint(pageBytes - BlockHeaderBytes - (blockBytes/pageBytes-1)*BlockEntryBytes) // the header of a block fits its page
 	_ = uint(superblockBytes - SuperblockContentBytes)
+	_ = uint(0 - twinBytes%sectorBytes)     // a twin is whole sectors
+	_ = uint(0 - messageBytesMax%twinBytes) // twins are read and formatted by the message
 )
 
 // Limits is what every constructor gets: Production(), Development(), or what the simulator draws.
@@ -79,6 +82,7 @@ type Limits struct {
 	BlockBytes        uint32 // unit of grid allocation and repair; the first page is the header page
 	MessageBytesMax   uint32 // header and body; also the size of one log slot
 	JournalSlotsCount uint32 // a power of two
+	TwinBytes         uint32 // of the second place of a log slot: a prepare of at most so many bytes is there whole, a larger one with its header
 	BarOps            uint32 // compaction works in generations of one bar: bar of an op = op / BarOps
 	SlackOps          uint32 // ops between a checkpoint's trigger and the op that proves it durable
 	SessionsMax       uint32 // client sessions (format --clients-max)
@@ -106,6 +110,7 @@ func Production() Limits {
 		BlockBytes:        blockBytes,
 		MessageBytesMax:   messageBytesMax,
 		JournalSlotsCount: journalSlotsCount,
+		TwinBytes:         twinBytes,
 		BarOps:            barOps,
 		SlackOps:          slackOps,
 		SessionsMax:       sessionsDefault,

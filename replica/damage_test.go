@@ -13,6 +13,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/storage"
 	"ledger/storage/datafile"
 	"ledger/wire"
@@ -215,13 +216,30 @@ func TestDamage(t *testing.T) {
 			}
 			o, file := recovered(t, path, l)
 			layout, checkpoint, head := o.Layout, o.Consensus.Superblock.Checkpoint.Op, o.Consensus.OpHead
+			headers := bytes.Clone(o.Journal.Headers)
 			file()
 			if checkpoint+1 < 2*l.CheckpointIntervalOps() || head < checkpoint+3 {
 				t.Fatalf("the file has checkpoint %d and head %d", checkpoint, head)
 			}
 			slots, message := uint64(l.JournalSlotsCount), uint64(l.MessageBytesMax)
+			isSmall := func(op uint64) bool {
+				return prepare.Header(headers[op%slots*limits.HeaderBytes:][:limits.HeaderBytes]).SizeBytes() <= l.TwinBytes
+			}
+			small, large, headAlone := head-1, head-1, refused
+			for !isSmall(small) {
+				small--
+			}
+			for isSmall(large) {
+				large--
+			}
+			if isSmall(head) {
+				headAlone = served
+			}
+			if small <= checkpoint || large <= checkpoint {
+				t.Fatalf("no small or no large prepare between %d and %d", checkpoint, head)
+			}
 			prepareAt := func(op uint64) uint64 { return layout.PrepareAt(op % slots) }
-			headerAt := func(op uint64) uint64 { return layout.HeadersAt + op%slots*limits.HeaderBytes }
+			twinAt := func(op uint64) uint64 { return layout.TwinAt(op % slots) }
 			type span struct{ at, length uint64 }
 			cases := []struct {
 				name  string
@@ -232,13 +250,16 @@ func TestDamage(t *testing.T) {
 				{"two superblocks", []span{{layout.SuperblockCopyAt(0) + 100, 1}, {layout.SuperblockCopyAt(3), 4096}}, served},
 				{"three superblocks", []span{{layout.SuperblockCopyAt(0) + 100, 1}, {layout.SuperblockCopyAt(1) + 300, 1}, {layout.SuperblockCopyAt(2) + 500, 1}}, refused},
 				{"all superblocks", []span{{layout.SuperblockCopyAt(0) + 100, 1}, {layout.SuperblockCopyAt(1) + 300, 1}, {layout.SuperblockCopyAt(2) + 500, 1}, {layout.SuperblockCopyAt(3) + 17, 300}}, refused},
-				{"a redundant header above the checkpoint", []span{{headerAt(head - 1), 1}}, served},
-				{"a sector of redundant headers", []span{{headerAt(checkpoint+1) &^ 4095, 4096}}, served},
-				{"the header of a prepare above the checkpoint", []span{{prepareAt(head - 2), 1}}, refused},
-				{"the body of a prepare above the checkpoint", []span{{prepareAt(head-1) + 300, 1}}, refused},
-				{"the body of the head", []span{{prepareAt(head) + 300, 1}}, refused},
-				{"the head and its redundant header", []span{{prepareAt(head) + 300, 1}, {headerAt(head), 1}}, refused},
-				{"the padding of a prepare", []span{{prepareAt(head-1) + 4000, 1}}, ""},
+				{"a twin above the checkpoint", []span{{twinAt(head - 1), 1}}, served},
+				{"all twins", []span{{twinAt(0), slots * uint64(l.TwinBytes)}}, served},
+				{"the header of a small prepare above the checkpoint", []span{{prepareAt(small), 1}}, served},
+				{"the body of a small prepare above the checkpoint", []span{{prepareAt(small) + 300, 1}}, served},
+				{"both copies of a small prepare", []span{{prepareAt(small) + 300, 1}, {twinAt(small) + 300, 1}}, refused},
+				{"the header of a large prepare above the checkpoint", []span{{prepareAt(large), 1}}, refused},
+				{"the body of a large prepare above the checkpoint", []span{{prepareAt(large) + 20000, 1}}, refused},
+				{"the body of the head", []span{{prepareAt(head) + 300, 1}}, headAlone},
+				{"the head and its twin", []span{{prepareAt(head) + 300, 1}, {twinAt(head), 1}}, refused},
+				{"the padding of a prepare", []span{{prepareAt(small) + 16000, 1}}, ""},
 				{"a prepare below the checkpoint", []span{{prepareAt(checkpoint - 5), 600}}, served},
 				{"the slot after the head", []span{{prepareAt(head + 1), 4096}}, ""},
 				{"a slot behind its prepare", []span{{prepareAt(head) + message - 4096, 4096}}, served},

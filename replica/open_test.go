@@ -39,6 +39,7 @@ func (f *memoryFile) SizeBytes() (uint64, error) { return uint64(len(f.bytes)), 
 func TestOpenCommitMax(t *testing.T) {
 	l := limits.Production()
 	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax, l.MessageBytesMax = 32, 4, 4, 4, 8192
+	l.TwinBytes = 4096
 	l.RequestBytesMax, l.GroupBytesMax = 8192, 8192-limits.HeaderBytes
 	memory := arena.New()
 	defer memory.Close()

@@ -156,8 +156,11 @@ func (s *Server) Position() (index, count uint8) {
 // Warnings of the preparation.
 func (s *Server) Warnings() []string {
 	warnings := append([]string(nil), s.warnings...)
-	if fixed := s.opened.Journal.HeadersFixed; fixed > 0 {
-		warnings = append(warnings, fmt.Sprintf("repaired %d redundant headers of the log", fixed))
+	if fixed := s.opened.Journal.TwinsFixed; fixed > 0 {
+		warnings = append(warnings, fmt.Sprintf("repaired %d twins of the log from its prepares", fixed))
+	}
+	if fixed := s.opened.Journal.PreparesFixed; fixed > 0 {
+		warnings = append(warnings, fmt.Sprintf("repaired %d prepares of the log from their twins", fixed))
 	}
 	if op := s.opened.Journal.TornOp; op > 0 {
 		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up", op))

@@ -27,7 +27,7 @@ func TestWorkersWriteTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	superblocks := bytes.Clone(formattedBytes[:layout.HeadersAt])
+	superblocks := bytes.Clone(formattedBytes[:layout.TwinsAt])
 
 	s := started(t, path, l, IOAuto)
 	c := registered(t, s.address, 1)

@@ -22,6 +22,11 @@ type Coverage struct {
 	Chains   [storage.TrailersCount]int // trailers of several blocks
 	Reused   int                        // blocks that held something else before
 
+	// Of the log, from recovery.
+	PreparesFixed, TwinsFixed int // copies that were rewritten from the other one
+	CopiesLost                int // writes of one copy that the disk has lost at work
+	TornGivenUp               int // prepares
+
 	Crashes     [crashPhases]int // by what was under way; several may have been
 	FlakyReads  int              // that failed once
 	RotFaults   int              // stops of a replica that found damage while it worked
@@ -38,13 +43,14 @@ const (
 	crashBetween                   // the sync is done, the superblock not begun
 	crashCopies                    // some copies of the superblock are written
 	crashPrepare                   // a prepare
-	crashHeader                    // its redundant header
+	crashTwin                      // its twin
+	crashLogSync                   // the sync behind both
 	crashReplay                    // the log is being executed again
 	crashAtRest                    // nothing is under way
 	crashPhases
 )
 
-var crashNames = [crashPhases]string{"table", "trailer", "sync", "between", "copies", "prepare", "header", "replay", "at rest"}
+var crashNames = [crashPhases]string{"table", "trailer", "sync", "between", "copies", "prepare", "twin", "log sync", "replay", "at rest"}
 
 // String is the summary that TestSeeds prints.
 func (c Coverage) String() string {
@@ -56,6 +62,7 @@ func (c Coverage) String() string {
 	for phase, count := range c.Crashes {
 		text += fmt.Sprintf(" %s %d", crashNames[phase], count)
 	}
+	text += fmt.Sprintf(";\nlog: prepares fixed %d, twins fixed %d, copies lost %d, torn prepares %d", c.PreparesFixed, c.TwinsFixed, c.CopiesLost, c.TornGivenUp)
 	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d\n", c.FlakyReads, c.RotFaults, c.RotAnswered)
 }
 
@@ -78,6 +85,8 @@ func (c *Coverage) missing() string {
 		{c.Merges[0], "a merge"}, {c.Merges[1], "a merge of merges"}, {c.TablesMoved, "a table that moves without being read"},
 		{c.Evicted, "an account that leaves the cache with changes"}, {c.Reused, "a block that is used again"}, {c.Partials, "a partial block of rows"},
 		{c.Chains[storage.TrailerManifest], "a manifest of several blocks"}, {c.FlakyReads, "a read that fails once"}, {c.RotFaults, "damage that is found at work"},
+		{c.PreparesFixed, "a prepare that its twin mends"}, {c.TwinsFixed, "a twin that its prepare mends"}, {c.CopiesLost, "a lost copy of a prepare"},
+		{c.TornGivenUp, "a torn prepare"},
 	} {
 		if counter.count == 0 {
 			return counter.what
@@ -116,13 +125,15 @@ func (w *World) observeCrash() {
 	}
 	for _, o := range w.disk.flying {
 		switch layout := &w.judge.layout; {
+		case o.kind == diskSync && o.port.zone == PortJournal:
+			c[crashLogSync]++
 		case o.kind == diskSync:
 			c[crashSync]++
 		case o.kind != diskWrite:
-		case o.offsetBytes < layout.HeadersAt:
+		case o.offsetBytes < layout.TwinsAt:
 			c[crashCopies]++
 		case o.offsetBytes < layout.PreparesAt:
-			c[crashHeader]++
+			c[crashTwin]++
 		case o.offsetBytes < layout.GridAt:
 			c[crashPrepare]++
 		case block.HeaderPage(o.copy).Kind() == block.KindTrailer:

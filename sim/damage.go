@@ -1,10 +1,10 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
-	"ledger/limits"
 	"ledger/prepare"
 	"ledger/storage"
 	"ledger/storage/block"
@@ -49,25 +49,23 @@ func (w *World) damageWithin() {
 			image.damage(r, layout.SuperblockCopyAt(uint32(i)), datafile.SuperblockContentBytes)
 		}
 	}
+	if r.IntN(2) == 0 {
+		w.damageCopies()
+	}
 	if w.judge.candidate != nil {
-		return // with a prepare that may be torn, damage beside it is damage too many
+		return // with a prepare that may be torn, damage below the checkpoint is damage too many
 	}
 	slots, sector := uint64(w.limits.JournalSlotsCount), uint64(w.limits.SectorBytes)
 	next := (w.judge.durableOp + 1) % slots
-	if r.IntN(2) == 0 {
-		sectors := int(slots * limits.HeaderBytes / sector)
-		for _, i := range r.Perm(sectors)[:1+r.IntN(sectors)] {
-			// The slot behind the head may still hold the torn prepare of an earlier crash.
-			if uint64(i) != next*limits.HeaderBytes/sector {
-				w.note("damage: redundant headers, sector", uint64(i), 0)
-				w.result.DamagesCount++
-				image.damage(r, layout.HeadersAt+uint64(i)*sector, sector)
-			}
-		}
+	headerAt := func(offsetBytes uint64) (prepare.Header, bool) {
+		header := make([]byte, sector)
+		_, err := image.read(offsetBytes, header)
+		h := prepare.Header(header[:prepare.HeaderBytes])
+		return h, err == nil && prepare.ValidHeader(h, w.cluster, w.limits.MessageBytesMax)
 	}
-	header := make([]byte, sector)
-	_, err := image.read(layout.PrepareAt(next), header)
-	nextIsWhole := err == nil && prepare.ValidHeader(header[:prepare.HeaderBytes], w.cluster, w.limits.MessageBytesMax)
+	nextPrepare, nextIsWhole := headerAt(layout.PrepareAt(next))
+	nextTwin, ok := headerAt(layout.TwinAt(next))
+	nextIsWhole = nextIsWhole && ok && nextTwin.Op() <= nextPrepare.Op() // a torn twin is newer
 	if checkpoint := w.judge.checkpointOp; nextIsWhole && checkpoint > 0 && r.IntN(2) == 0 {
 		op := checkpoint - r.Uint64N(min(checkpoint, slots))
 		if w.judge.durableOp-op < slots-1 && op > 0 {
@@ -75,6 +73,75 @@ func (w *World) damageWithin() {
 			w.result.DamagesCount++
 			image.damage(r, layout.PrepareAt(op%slots), uint64(w.limits.MessageBytesMax))
 		}
+	}
+}
+
+// damageCopies damages one copy of some ops, or of all, so that another is left: of a small prepare its slot or its twin, the head's as well; of
+// a large one the twin. The copy rots, or is what the slot held before, as if its write had been lost, or another op's.
+func (w *World) damageCopies() {
+	r, image, layout := w.random, w.disk.image, &w.judge.layout
+	slots, head := uint64(w.limits.JournalSlotsCount), w.judge.durableOp
+	odds := 1 + r.IntN(int(slots))
+	for slot := range slots {
+		if slot == (head+1)%slots || r.IntN(odds) != 0 {
+			continue // behind the head may be a torn prepare, which has no other copy
+		}
+		op := head - min(head, (head+slots-slot)%slots)
+		if op%slots != slot || op == 0 { // never written
+			w.note("damage: twin of slot", slot, 0)
+			w.result.DamagesCount++
+			image.damage(r, layout.TwinAt(slot), uint64(w.limits.SectorBytes))
+			continue
+		}
+		p := w.judge.recent[op%uint64(len(w.judge.recent))]
+		at, content, other, otherContent := layout.TwinAt(slot), twinOf(p, &w.limits), layout.PrepareAt(slot), padded(p, w.limits.SectorBytes)
+		isTwin := uint64(1)
+		if op > w.judge.checkpointOp && isSmall(p, &w.limits) && r.IntN(2) == 0 {
+			at, content, other, otherContent, isTwin = other, otherContent, at, content, 0
+		}
+		if !w.holds(other, otherContent) {
+			continue
+		}
+		w.note("damage: a copy of op; the twin?", op, isTwin)
+		w.result.DamagesCount++
+		switch r.IntN(4) {
+		case 0, 1:
+			image.damage(r, at, uint64(len(content)))
+		case 2:
+			w.lose(at, op, isTwin == 1)
+		case 3:
+			from := 1 + r.Uint64N(head)
+			from = max(from, head-min(head-1, slots-1))
+			another := w.judge.recent[from%uint64(len(w.judge.recent))]
+			if from == op || isTwin == 1 && !isSmall(another, &w.limits) {
+				image.damage(r, at, uint64(len(content)))
+				continue
+			}
+			image.overwrite(at, padded(another, w.limits.SectorBytes))
+		}
+	}
+}
+
+// holds tells whether the medium has content at offsetBytes.
+func (w *World) holds(offsetBytes uint64, content []byte) bool {
+	have := make([]byte, len(content))
+	n, err := w.disk.image.read(offsetBytes, have)
+	return err == nil && n == len(content) && bytes.Equal(have, content)
+}
+
+// lose puts back what was at the place of op a lap before.
+func (w *World) lose(offsetBytes, op uint64, isTwin bool) {
+	slots := uint64(w.limits.JournalSlotsCount)
+	before := prepare.PutReserved(make([]byte, prepare.HeaderBytes), w.cluster, op%slots)
+	if op == slots {
+		before = prepare.PutRoot(make([]byte, prepare.HeaderBytes), w.cluster)
+	} else if op > slots {
+		before = w.judge.recent[(op-slots)%uint64(len(w.judge.recent))]
+	}
+	if isTwin {
+		w.disk.image.overwrite(offsetBytes, twinOf(before, &w.limits))
+	} else {
+		w.disk.image.overwrite(offsetBytes, padded(before, w.limits.SectorBytes))
 	}
 }
 
@@ -102,6 +169,18 @@ func (w *World) damageBeyond() {
 		sector := uint64(w.limits.SectorBytes)
 		return layout.PrepareAt(op % slots), (p + sector - 1) / sector * sector
 	}
+	small := func(op uint64) bool { return isSmall(w.judge.recent[op%uint64(len(w.judge.recent))], &w.limits) }
+	// Of a small prepare the twin goes as well. Where its header is right, that of the head could be the torn write of a crash.
+	loseTwin := func(op uint64) {
+		if !small(op) {
+			return
+		}
+		length := uint64(prepare.HeaderBytes)
+		if op < head && r.IntN(2) == 0 {
+			length = uint64(len(w.judge.recent[op%uint64(len(w.judge.recent))]))
+		}
+		image.damage(r, layout.TwinAt(op%slots), length)
+	}
 	// The head is a case of its own: recovery must not take it for the torn write of a crash.
 	needed := func() uint64 {
 		if r.IntN(3) == 0 {
@@ -120,8 +199,10 @@ func (w *World) damageBeyond() {
 		if head == checkpointOp {
 			return
 		}
-		offset, length := prepareOf(needed())
+		op := needed()
+		offset, length := prepareOf(op)
 		image.damage(r, offset, length)
+		loseTwin(op)
 	case 2: // a prepare written over another's place
 		if head < checkpointOp+2 {
 			return
@@ -132,8 +213,8 @@ func (w *World) damageBeyond() {
 		}
 		source, length := prepareOf(from)
 		target, _ := prepareOf(to)
-		copy(image.now[target:target+length], image.now[source:source+length])
-		copy(image.durable[target:target+length], image.now[source:])
+		image.overwrite(target, bytes.Clone(image.now[source:source+length]))
+		loseTwin(to)
 	case 3: // a block of a trailer
 		kind := storage.TrailerKind(r.IntN(int(storage.TrailersCount)))
 		root := superblock[superblockCheckpointAt+8+16+16+int(kind)*(8+16+8):]
@@ -145,20 +226,23 @@ func (w *World) damageBeyond() {
 	case 4: // some blocks; they may be free ones
 		w.damageBlocks()
 		mustStop = false
-	case 7: // the write of a prepare that the disk has lost: the slot holds what it held before
-		if head == checkpointOp {
-			return
-		}
-		op := needed()
-		before := prepare.PutReserved(make([]byte, prepare.HeaderBytes), w.cluster, op%slots)
-		if op >= slots {
-			before = w.judge.recent[(op-slots)%uint64(len(w.judge.recent))]
-			if op == slots {
-				before = prepare.PutRoot(make([]byte, prepare.HeaderBytes), w.cluster)
+	case 7: // the writes of a prepare that the disk has lost: the slot holds what it held before
+		op := head
+		for range 8 { // of a small head nobody can know that it was there
+			if head > checkpointOp {
+				op = needed()
+			}
+			if !small(op) || op < head {
+				break
 			}
 		}
-		copy(image.now[layout.PrepareAt(op%slots):], before)
-		copy(image.durable[layout.PrepareAt(op%slots):], before)
+		if head == checkpointOp || small(op) && op == head {
+			return
+		}
+		w.lose(layout.PrepareAt(op%slots), op, false)
+		if small(op) {
+			w.lose(layout.TwinAt(op%slots), op, true)
+		}
 	case 6: // the same, later
 		mustStop = false
 	case 5: // a block written over another's place

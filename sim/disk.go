@@ -60,7 +60,7 @@ type Disk struct {
 	flaky  bool            // reads of the grid may fail once, and give what is there when they are repeated
 	failed []diskOperation // reads that have failed so since the start
 	flakes int
-	synced bool // a sync has ended, and the superblock has not been written since
+	synced bool // a checkpoint's sync has ended, and the superblock has not been written since
 	// slowNs is added, at most, to the operations of a part of the file while others stay fast: a checkpoint that takes long.
 	slowFrom, slowTo, slowNs uint64
 
@@ -72,7 +72,7 @@ type Disk struct {
 
 	note    func(what string, a, b uint64)                                 // for the trace
 	onWrite func(zone Zone, offsetBytes uint64, data []byte, durable bool) // queued
-	onSync  func(ended bool)                                               // begun, ended
+	onSync  func(zone Zone, ended bool)                                    // begun, ended
 	onEnd   func(zone Zone, offsetBytes uint64, data []byte, result bool)  // completed
 }
 
@@ -89,7 +89,7 @@ type DiskPort struct {
 var _ ports.Disk = (*DiskPort)(nil)
 
 func newDisk(image *Image, q *events, random *rand.Rand, fail func(string, ...any)) *Disk {
-	return &Disk{image: image, events: q, random: random, fail: fail, onSync: func(bool) {}}
+	return &Disk{image: image, events: q, random: random, fail: fail, onSync: func(Zone, bool) {}}
 }
 
 // port makes a port of a start; those of an earlier start are dead.
@@ -108,7 +108,7 @@ func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.Wri
 	p.check(offsetBytes, buffer)
 	data := append([]byte(nil), buffer...)
 	if p.zone == PortJournal {
-		p.disk.synced = false
+		p.disk.synced = false // a prepare, or the superblock
 	}
 	if p.disk.onWrite != nil {
 		p.disk.onWrite(p.zone, offsetBytes, data, flags&ports.WriteDurable != 0)
@@ -180,7 +180,7 @@ func (d *Disk) start(o *diskOperation) {
 		}
 	}
 	if o.kind == diskSync {
-		d.onSync(false)
+		d.onSync(o.port.zone, false)
 	}
 	d.flying = append(d.flying, o)
 	epoch := d.epoch
@@ -236,8 +236,8 @@ func (d *Disk) perform(o *diskOperation) {
 			break
 		}
 		d.image.sync(o.covers)
-		d.synced = true
-		d.onSync(true)
+		d.synced = d.synced || o.port.zone == PortCompact
+		d.onSync(o.port.zone, true)
 		result = 0
 	case diskAllocate:
 		result = 0

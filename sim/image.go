@@ -81,6 +81,11 @@ func (m *Image) patch(offsetBytes uint64, data []byte) {
 	copy(m.durable[offsetBytes:], data)
 }
 
+// overwrite puts whole sectors on the medium behind everyone's back.
+func (m *Image) overwrite(offsetBytes uint64, data []byte) {
+	m.write(offsetBytes, data, true)
+}
+
 // sync makes the volatile writes up to order durable.
 func (m *Image) sync(order uint64) {
 	count := 0

@@ -31,12 +31,16 @@ type Judge struct {
 	clients *workload.Judge
 	replies map[model.Checksum][][]byte // as the model made them, by request checksum
 
-	durableOp uint64             // highest op whose prepare and redundant header are on the medium
+	durableOp uint64             // highest op whose prepare and twin are on the medium
 	sums      []prepare.Checksum // of headers, by op
 	history   [][]byte           // prepares by op
 	recent    [][]byte           // the same modulo its length: more than the log holds
 	candidate []byte             // the prepare that is being written, or may be on the medium after a crash
 	whole     bool               // the candidate's own write has completed
+	twinWhole bool               // that of its twin as well
+	direct    bool               // these writes are durable when they complete, without a sync
+	covered   bool               // and the log's sync that is under way began behind both
+	torn      [][]byte           // candidates for the same op of which a restart has found no whole copy
 
 	checkpoints  map[uint64]prepare.Checksum // ids by op, as first written
 	checkpointOp uint64                      // of the superblock in force
@@ -72,8 +76,8 @@ func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fai
 // onWrite sees a write as it is queued.
 func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool) {
 	switch {
-	case offsetBytes < j.layout.GridAt && !durable:
-		j.fail("the log or the superblock is written at %d, and the write need not be durable when it completes", offsetBytes)
+	case offsetBytes < j.layout.TwinsAt && !durable:
+		j.fail("the superblock is written at %d, and the write need not be durable when it completes", offsetBytes)
 	case offsetBytes >= j.layout.GridAt:
 		if zone != PortCompact {
 			j.fail("port %d writes to the grid, at %d", zone, offsetBytes)
@@ -81,8 +85,10 @@ func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool
 	case zone != PortJournal:
 		j.fail("port %d writes to the log or the superblock, at %d", zone, offsetBytes)
 	case offsetBytes >= j.layout.PreparesAt:
-		j.onPrepare(offsetBytes, data)
-	case offsetBytes < j.layout.HeadersAt:
+		j.onPrepare(offsetBytes, data, durable)
+	case offsetBytes >= j.layout.TwinsAt:
+		j.onTwin(offsetBytes, data, durable)
+	default:
 		op, id := checkpointOf(data)
 		parent := prepare.Checksum(data[superblockCheckpointAt+superblockParentAt:][:16])
 		if before, known := j.checkpoints[op-min(op, j.limits.CheckpointIntervalOps())]; known && before != parent {
@@ -114,8 +120,11 @@ func (j *Judge) checkpoint(op uint64, id prepare.Checksum) {
 	}
 }
 
-func (j *Judge) onPrepare(offsetBytes uint64, data []byte) {
+func (j *Judge) onPrepare(offsetBytes uint64, data []byte, durable bool) {
 	h := prepare.Header(data[:prepare.HeaderBytes])
+	if h.SizeBytes() > j.limits.TwinBytes && !durable {
+		j.fail("a large prepare is written at %d, and the write need not be durable when it completes", offsetBytes)
+	}
 	op := h.Op()
 	slots := uint64(j.limits.JournalSlotsCount)
 	switch {
@@ -135,7 +144,35 @@ func (j *Judge) onPrepare(offsetBytes uint64, data []byte) {
 	} else if op == most {
 		j.BrinkCount++
 	}
-	j.candidate, j.whole = data, false
+	j.candidate, j.whole, j.twinWhole, j.covered, j.direct = data, false, false, false, durable
+}
+
+func (j *Judge) onTwin(offsetBytes uint64, data []byte, durable bool) {
+	if j.candidate == nil || offsetBytes != j.layout.TwinAt((j.durableOp+1)%uint64(j.limits.JournalSlotsCount)) {
+		j.fail("a twin is written at %d, and its prepare is not being written", offsetBytes)
+	}
+	p := j.candidateBytes()
+	if !bytes.Equal(data, twinOf(p, j.limits)) {
+		j.fail("the twin of op %d is not what it has to be", j.durableOp+1)
+	}
+	if !durable && !isSmall(p, j.limits) {
+		j.fail("the header of a large prepare is written at %d, and the write need not be durable when it completes", offsetBytes)
+	}
+	j.direct = j.direct && durable
+}
+
+// candidateBytes is the candidate without its padding.
+func (j *Judge) candidateBytes() []byte {
+	return j.candidate[:prepare.Header(j.candidate[:prepare.HeaderBytes]).SizeBytes()]
+}
+
+// onLogSync sees the log's sync begin and end. What was written when it began is durable when it has ended.
+func (j *Judge) onLogSync(ended bool) {
+	if !ended {
+		j.covered = j.candidate != nil && j.whole && j.twinWhole
+	} else if j.covered {
+		j.commit()
+	}
 }
 
 // onEnd sees a write as it completes.
@@ -144,18 +181,15 @@ func (j *Judge) onEnd(zone Zone, offsetBytes uint64, data []byte, succeeded bool
 		return
 	}
 	switch {
-	case offsetBytes >= j.layout.PreparesAt:
-		j.whole = true
-	case offsetBytes >= j.layout.HeadersAt:
-		op := j.durableOp + 1
-		at := op % uint64(j.limits.JournalSlotsCount) * limits.HeaderBytes
-		if !j.whole || at+j.layout.HeadersAt < offsetBytes || at+j.layout.HeadersAt >= offsetBytes+uint64(len(data)) {
-			j.fail("a sector of redundant headers is written at %d without a prepare", offsetBytes)
+	case offsetBytes >= j.layout.TwinsAt:
+		if offsetBytes >= j.layout.PreparesAt {
+			j.whole = true
+		} else if j.twinWhole = true; !j.whole && !isSmall(j.candidateBytes(), j.limits) {
+			j.fail("the header of op %d is on disk before its prepare", j.durableOp+1)
 		}
-		if !bytes.Equal(data[at+j.layout.HeadersAt-offsetBytes:][:limits.HeaderBytes], j.candidate[:limits.HeaderBytes]) {
-			j.fail("the redundant header of op %d is not that of its prepare", op)
+		if j.direct && j.whole && j.twinWhole {
+			j.commit()
 		}
-		j.commit()
 	default:
 		sequence := binary.LittleEndian.Uint64(data[superblockSequenceAt:])
 		j.copies[sequence]++
@@ -168,7 +202,7 @@ func (j *Judge) onEnd(zone Zone, offsetBytes uint64, data []byte, succeeded bool
 // commit: the candidate can survive anything from now on, so the model executes it.
 func (j *Judge) commit() {
 	p := j.candidate
-	j.candidate, j.whole = nil, false
+	j.candidate, j.whole, j.twinWhole, j.covered, j.torn = nil, false, false, false, nil
 	h := prepare.Header(p[:prepare.HeaderBytes])
 	p = p[:h.SizeBytes()]
 	j.durableOp++
@@ -216,10 +250,19 @@ func number(v wire.U128) model.Number { return model.Number{High: v.Hi, Low: v.L
 func (j *Judge) opened(o *replica.Opened, image *Image) {
 	head := o.Consensus.OpHead
 	slots := uint64(j.limits.JournalSlotsCount)
-	if head == j.durableOp+1 && j.candidate != nil && bytes.Equal(j.candidate, image.now[j.layout.PrepareAt(head%slots):][:len(j.candidate)]) {
-		j.commit() // its write had landed when the crash came, so it stays
+	// Its write, or that of its twin, had landed when the crash came, so it stays. That may also be one that an earlier start gave up, if what a
+	// later one wrote over it has made it whole.
+	if j.candidate != nil {
+		j.torn = append(j.torn, j.candidate)
 	}
-	j.candidate, j.whole, j.written = nil, false, 0
+	for _, p := range j.torn {
+		if head == j.durableOp+1 && bytes.Equal(p, image.now[j.layout.PrepareAt(head%slots):][:len(p)]) {
+			j.candidate = p
+			j.commit()
+			break
+		}
+	}
+	j.candidate, j.whole, j.twinWhole, j.covered, j.written = nil, false, false, false, 0
 	if head != j.durableOp {
 		j.fail("recovery finds the log's end at op %d, but op %d is the last durable one", head, j.durableOp)
 	}

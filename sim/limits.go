@@ -43,6 +43,7 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 		l.BarOps, l.MemtableRowsSeal, l.JournalSlotsCount = 2, 1+random.Uint32N(8), 32
 	}
 	l.PostingRunsMerged = [...]uint32{8, 8, 3, 8, limits.PostingRunsMergedMax}[l.SessionsMax-4]
+	l.TwinBytes = max(l.SectorBytes, 512<<random.IntN(5)) // prepares of most runs are of both kinds
 	l.StorageBytesMax = storageBytesMax(l.BlockBytes)
 	redrawMemory(&l, random)
 	if random.IntN(8) == 0 {

@@ -194,7 +194,7 @@ func (w *World) live() {
 			steps = trapStepsMax
 		}
 		if w.trap.zone == trapBrink || w.trap.zone == trapSuperblock && r.IntN(2) == 0 { // as far as ops can get while a checkpoint is not durable
-			w.disk.slowFrom, w.disk.slowTo, w.disk.slowNs = 0, w.judge.layout.HeadersAt, 10_000*nsPerMs
+			w.disk.slowFrom, w.disk.slowTo, w.disk.slowNs = 0, w.judge.layout.TwinsAt, 10_000*nsPerMs
 		}
 		w.work(w.exchangesCount+goal/(crashes+1)+1, steps)
 		w.crash(r.IntN(3) != 0)
@@ -268,9 +268,11 @@ func (w *World) work(goal int, steps int) {
 			w.trap.steps--
 		}
 		if i == strikeAt {
-			switch r.IntN(5) {
+			switch r.IntN(7) {
 			case 3, 4:
 				w.loseSuperblock()
+			case 5, 6:
+				w.loseCopy()
 			case 0:
 				w.disk.writeErrorIn = 1 + r.IntN(20)
 			case 1:
@@ -321,6 +323,26 @@ func (w *World) loseSuperblock() {
 			}
 		}
 		return lost
+	}
+}
+
+// loseCopy has the disk lose the write of one copy of a prepare to come: of a small one either, of a large one the twin. The replica does not
+// notice, and the next start mends it.
+func (w *World) loseCopy() {
+	layout, after := &w.judge.layout, w.random.IntN(8)
+	w.disk.loses = func(offsetBytes uint64) bool {
+		isLog := offsetBytes >= layout.TwinsAt && offsetBytes < layout.GridAt
+		if !isLog || offsetBytes >= layout.PreparesAt && !isSmall(w.judge.candidateBytes(), &w.limits) {
+			return false
+		}
+		if after--; after >= 0 {
+			return false
+		}
+		w.note("lost: a copy of the prepare, at", offsetBytes, w.judge.durableOp+1)
+		w.disk.loses = nil
+		w.result.Coverage.CopiesLost++
+		w.judge.onEnd(PortJournal, offsetBytes, nil, true)
+		return true
 	}
 }
 

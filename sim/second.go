@@ -35,7 +35,7 @@ func (w *World) fork() {
 		w.fail("on a copy of the medium the log ends at op %d, but op %d is the last durable one", head, w.judge.durableOp)
 	}
 	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
-		if zone == PortJournal && offsetBytes < w.judge.layout.HeadersAt {
+		if zone == PortJournal && offsetBytes < w.judge.layout.TwinsAt {
 			if op, id := checkpointOf(data); w.limits.CheckpointTrigger(op) <= head {
 				w.judge.checkpoint(op, id)
 			}
@@ -67,12 +67,12 @@ func (w *World) retrace() {
 	other.judge = nil
 	checkpointOp, copies := uint64(0), uint32(0)
 	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
-		if zone == PortJournal && offsetBytes < layout.HeadersAt {
+		if zone == PortJournal && offsetBytes < layout.TwinsAt {
 			w.judge.checkpoint(checkpointOf(data))
 		}
 	}
 	other.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
-		if zone == PortJournal && offsetBytes < layout.HeadersAt {
+		if zone == PortJournal && offsetBytes < layout.TwinsAt {
 			if copies++; copies == w.limits.SuperblockCopies {
 				copies = 0
 				checkpointOp, _ = checkpointOf(data)
@@ -86,7 +86,7 @@ func (w *World) retrace() {
 			head++
 			p := w.judge.history[head]
 			other.disk.image.write(layout.PrepareAt(head%slots), padded(p, w.limits.SectorBytes), true)
-			other.disk.image.patch(layout.HeadersAt+head%slots*limits.HeaderBytes, p[:limits.HeaderBytes])
+			other.disk.image.write(layout.TwinAt(head%slots), twinOf(p, &w.limits), true)
 		}
 		if started, err := other.start(-1); err != nil || !started {
 			w.fail("with the same log another machine refuses to start: %v", err)
@@ -112,6 +112,16 @@ func (w *World) retrace() {
 		other.memory.Close()
 	}
 }
+
+// twinOf is what the second place of p's slot holds: all of it, or its header.
+func twinOf(p []byte, l *limits.Limits) []byte {
+	if !isSmall(p, l) {
+		p = p[:limits.HeaderBytes]
+	}
+	return padded(p, l.SectorBytes)
+}
+
+func isSmall(p []byte, l *limits.Limits) bool { return uint32(len(p)) <= l.TwinBytes }
 
 // padded is data, filled up with zeros to whole sectors.
 func padded(data []byte, sectorBytes uint32) []byte {

@@ -89,7 +89,12 @@ func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *Wo
 		}
 		w.spring(offsetBytes)
 	}
-	w.disk.onSync = func(ended bool) {
+	w.disk.onSync = func(zone Zone, ended bool) {
+		if zone == PortJournal {
+			w.judge.onLogSync(ended)
+			w.springLogSync()
+			return
+		}
 		if w.trap.zone == trapSync && !ended || w.trap.zone == trapSynced && ended {
 			w.trap.after--
 			w.trap.sprung = w.trap.sprung || w.trap.after < 0
@@ -143,6 +148,9 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 		return false, err
 	}
 	w.opened = opened
+	w.result.Coverage.PreparesFixed += opened.Journal.PreparesFixed
+	w.result.Coverage.TwinsFixed += opened.Journal.TwinsFixed
+	w.result.Coverage.TornGivenUp += min(1, int(opened.Journal.TornOp))
 	if w.judge != nil {
 		w.judge.opened(opened, w.disk.image)
 	}
@@ -342,12 +350,13 @@ type trapZone uint8
 const (
 	trapNone trapZone = iota
 	trapSuperblock
-	trapHeaders
+	trapTwins
 	trapPrepares
 	trapGrid
-	trapSync   // a checkpoint's sync begins
-	trapSynced // and ends
-	trapBrink  // no more ops may be prepared, because a checkpoint is not durable
+	trapSync    // a checkpoint's sync begins
+	trapSynced  // and ends
+	trapLogSync // one of the log begins, or ends
+	trapBrink   // no more ops may be prepared, because a checkpoint is not durable
 )
 
 // slowDown makes a part of the file slow: checkpoints take long, because of their blocks or of the superblock, or the log does.
@@ -356,21 +365,21 @@ func (w *World) slowDown() {
 	w.disk.slowNs = 1 + w.random.Uint64N(2_000*nsPerMs)
 	switch w.random.IntN(5) {
 	case 0, 1:
-		w.disk.slowFrom, w.disk.slowTo = 0, layout.HeadersAt
+		w.disk.slowFrom, w.disk.slowTo = 0, layout.TwinsAt
 	case 2, 3:
 		w.disk.slowFrom, w.disk.slowTo = layout.GridAt, ^uint64(0)
 	case 4:
-		w.disk.slowFrom, w.disk.slowTo = layout.HeadersAt, layout.GridAt
+		w.disk.slowFrom, w.disk.slowTo = layout.TwinsAt, layout.GridAt
 	}
 }
 
 func drawTrap(random *rand.Rand) trap {
 	t := trap{steps: random.IntN(1 << random.IntN(12))}
-	switch random.IntN(10) {
+	switch random.IntN(12) {
 	case 0, 1:
 		t.zone, t.after = trapSuperblock, random.IntN(12)
 	case 2:
-		t.zone, t.after = trapHeaders, random.IntN(40)
+		t.zone, t.after = trapTwins, random.IntN(40)
 	case 3:
 		t.zone, t.after = trapPrepares, random.IntN(40)
 	case 4:
@@ -379,6 +388,8 @@ func drawTrap(random *rand.Rand) trap {
 		t.zone, t.after, t.steps = trapSync, random.IntN(3), random.IntN(200)
 	case 7:
 		t.zone, t.after, t.steps = trapSynced, random.IntN(3), random.IntN(20)
+	case 10:
+		t.zone, t.after, t.steps = trapLogSync, random.IntN(40), random.IntN(100)
 	case 5:
 		t.zone, t.after, t.steps = trapBrink, random.IntN(3), random.IntN(400)
 	}
@@ -393,8 +404,8 @@ func (w *World) spring(offsetBytes uint64) {
 		zone = trapGrid
 	case offsetBytes >= layout.PreparesAt:
 		zone = trapPrepares
-	case offsetBytes >= layout.HeadersAt:
-		zone = trapHeaders
+	case offsetBytes >= layout.TwinsAt:
+		zone = trapTwins
 	}
 	if w.trap.zone == trapBrink && w.judge.BrinkCount > w.brinkCount {
 		zone, w.brinkCount = trapBrink, w.judge.BrinkCount
@@ -404,6 +415,14 @@ func (w *World) spring(offsetBytes uint64) {
 	}
 	w.trap.after--
 	w.trap.sprung = w.trap.sprung || w.trap.after < 0
+}
+
+// springLogSync does the same for the syncs of the log.
+func (w *World) springLogSync() {
+	if w.trap.zone == trapLogSync {
+		w.trap.after--
+		w.trap.sprung = w.trap.sprung || w.trap.after < 0
+	}
 }
 
 // settleDown ends all trouble.

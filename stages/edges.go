@@ -148,7 +148,7 @@ type ConsensusToNet struct {
 type ConsensusToJournalKind uint8
 
 const (
-	// JournalAppend: make the prepare in Slot durable (its bytes, then its redundant header); answer JournalAppended. The bytes do
+	// JournalAppend: make the prepare in Slot durable (its bytes, and its twin); answer JournalAppended. The bytes do
 	// not change until then. Bytes behind the prepare up to the sector's end are zeroed by journal.
 	JournalAppend ConsensusToJournalKind = iota + 1
 	// JournalRead: read the prepare of Op into Slot; answer JournalReadDone.

@@ -141,7 +141,7 @@ func TestRefusals(t *testing.T) {
 		{"no direct I/O", func(t *testing.T) string { return filepath.Join(mounted(t, "ramfs", ""), "0.data") },
 			func(p string) []string { return format(p) }, nil, exitRefused, []string{"direct I/O", "--development"}},
 		{"disk full at format", func(t *testing.T) string { return filepath.Join(mounted(t, "tmpfs", "size=64m"), "0.data") },
-			func(p string) []string { return format(p, "--development") }, nil, exitNoSpace, []string{"no space left", "1024 MiB", "free some"}},
+			func(p string) []string { return format(p, "--development") }, nil, exitNoSpace, []string{"no space left", "1040 MiB", "free some"}},
 		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"}, exitRefused, []string{"file too large", "ulimit -f"}},
 		{"memory refused", good, func(p string) []string { return start(p) }, []string{addressSpace + "=2500000000"}, exitRefused, []string{"cannot reserve", "memory", "--cache-grid"}},
 		{"caches that do not fit", good, func(p string) []string { return start(p, "--cache-grid=4TiB") }, nil, exitRefused, []string{"MiB", "--cache-grid", "--development"}},

@@ -240,7 +240,7 @@ func journalFamilies() []family {
 		one("ledger_journal_appended_ops", "ops", "Prepares given to the log", counter, func(s *snapshot) uint64 { return s.Journal.AppendsCount }),
 		one("ledger_journal_read_ops", "ops", "Prepares read back from the log, after a start", counter, func(s *snapshot) uint64 { return s.Journal.ReadsCount }),
 		one("ledger_journal_written_superblocks", "superblocks", "Superblocks written, all copies of one together", counter, func(s *snapshot) uint64 { return s.Journal.SuperblocksCount }),
-		times("ledger_journal_write_ns", "Time until a prepare and its redundant header are durable", func(s *snapshot) *metrics.Histogram { return &s.Journal.WriteNs }),
+		times("ledger_journal_write_ns", "Time until a prepare and its twin are durable", func(s *snapshot) *metrics.Histogram { return &s.Journal.WriteNs }),
 		times("ledger_journal_superblock_ns", "Time until the copies of a superblock were written and read back", func(s *snapshot) *metrics.Histogram { return &s.Journal.SuperblockNs }),
 		{name: "ledger_disk_bytes", unit: "bytes", kind: counter, labels: []string{"kind"},
 			help: "Bytes written to and read from the data file, by kind",

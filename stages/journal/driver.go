@@ -36,10 +36,13 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	for i := range d.actions.Disk {
 		a := &d.actions.Disk[i]
-		if a.Write {
-			d.disk.Write(a.Tag, a.OffsetBytes, a.Buffer, a.Flags)
-		} else {
+		switch a.Kind {
+		case diskRead:
 			d.disk.Read(a.Tag, a.OffsetBytes, a.Buffer)
+		case diskWrite:
+			d.disk.Write(a.Tag, a.OffsetBytes, a.Buffer, a.Flags)
+		case diskSync:
+			d.disk.Sync(a.Tag)
 		}
 	}
 	d.out.Push(d.actions.Consensus)

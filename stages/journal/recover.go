@@ -15,72 +15,98 @@ import (
 type copyKind uint8
 
 const (
-	copyBad      copyKind = iota // checksum, cluster, slot or body wrong
+	copyBad      copyKind = iota // checksum, cluster, slot or, of a prepare, body wrong
 	copyReserved                 // never used
-	copyEntry                    // a prepare
+	copyEntry                    // a whole prepare
+	copyHeader                   // only a twin: the header of a large prepare, which was durable before
+	copyTorn                     // only a twin: the header of a small prepare, without its body
 )
 
-// slotCopies is what is known of a slot: H is the redundant header, P the prepare.
+// slotCopies is what is known of a slot: T is the twin, P the prepare.
 type slotCopies struct {
-	h, p       copyKind
-	hOp, pOp   uint64
-	sameHeader bool // both entries, with equal checksums
+	t, p         copyKind
+	tOp, pOp     uint64
+	tView, pView uint32
+	sameHeader   bool // both name a prepare, with equal checksums
+}
+
+// twinWins tells whether the twin is what the slot is taken to hold, if it is worth anything at all: the newer of two whole copies. Two
+// prepares of one op are of two starts, of which the first gave the op up.
+func (s *slotCopies) twinWins() bool {
+	return s.t == copyEntry && (s.p != copyEntry || s.tOp > s.pOp || s.tOp == s.pOp && s.tView > s.pView)
 }
 
 // action that a single replica takes on a slot.
 type action uint8
 
 const (
-	actionClean  action = iota // nothing to do
-	actionFix                  // trust the prepare, rewrite the redundant header
-	actionDamage               // refuse, unless the slot is the torn one or is not needed
-	actionRefuse               // refuse: no crash of one replica leads here
+	actionClean      action = iota // nothing to do
+	actionFixTwin                  // trust the prepare, rewrite the twin
+	actionFixPrepare               // trust the twin, rewrite the prepare
+	actionDamage                   // refuse, unless the slot is the torn one or is not needed
+	actionRefuse                   // refuse: no crash of one replica leads here
 )
 
-// decide is the decision table of consensus 8.3 for a single replica. opMax is the highest op of any valid prepare, prepareMax
-// the highest that may have been prepared. The letter names the table's row.
+// decide is the decision table for a single replica. prepareMax is the highest op that may have been prepared. The letter names
+// the row: those of consensus 8.3, and Q to T for what only twins can be.
 func decide(s slotCopies, prepareMax uint64) (letter byte, a action) {
+	named := s.t == copyEntry || s.t == copyHeader || s.t == copyTorn
 	switch {
 	case s.p == copyEntry && s.pOp > prepareMax:
 		return 'H', actionRefuse
-	case s.h == copyEntry && s.p == copyEntry && s.hOp > prepareMax:
+	case named && s.p == copyEntry && s.tOp > prepareMax:
 		return 'I', actionRefuse
-	case s.h == copyEntry && s.p == copyReserved && s.hOp > prepareMax:
+	case named && s.p != copyEntry && s.tOp > prepareMax:
 		return 'J', actionRefuse
-	case s.h == copyBad && s.p == copyBad:
+	case s.p == copyBad && s.t == copyBad:
 		return 'A', actionDamage
-	case s.h == copyReserved && s.p == copyBad:
+	case s.p == copyBad && s.t == copyReserved:
 		return 'B', actionDamage
-	case s.h == copyEntry && s.p == copyBad:
+	case s.p == copyBad && s.t == copyHeader:
 		return 'C', actionDamage
-	case s.h == copyBad && s.p == copyReserved:
-		return 'D', actionFix
-	case s.h == copyBad && s.p == copyEntry:
-		return 'E', actionFix // row F, the head, is the same for us
-	case s.h == copyReserved && s.p == copyEntry:
-		return 'G', actionFix
-	case s.h == copyEntry && s.p == copyReserved:
-		return 'K', actionDamage
-	case s.h == copyReserved && s.p == copyReserved:
+	case s.p == copyReserved && s.t == copyBad:
+		return 'D', actionFixTwin
+	case s.p == copyEntry && s.t == copyBad:
+		return 'E', actionFixTwin // row F, the head, is the same for us
+	case s.p == copyEntry && s.t == copyReserved:
+		return 'G', actionFixTwin
+	case s.p == copyReserved && s.t == copyReserved:
 		return 'L', actionClean
-	case s.hOp < s.pOp:
-		return 'M', actionFix
-	case s.hOp > s.pOp:
+	case s.p == copyReserved && s.t == copyHeader:
+		return 'K', actionDamage
+	case s.p != copyEntry && s.t == copyEntry:
+		return 'Q', actionFixPrepare
+	case s.p != copyEntry: // the twin is torn
+		return 'R', actionDamage
+	case s.tOp < s.pOp:
+		return 'M', actionFixTwin
+	case s.tOp > s.pOp && s.t == copyEntry:
+		return 'Q', actionFixPrepare
+	case s.tOp > s.pOp && s.t == copyTorn:
+		return 'R', actionDamage
+	case s.tOp > s.pOp:
 		return 'N', actionDamage
-	case !s.sameHeader:
-		return 'O', actionDamage
+	case s.t == copyTorn:
+		return 'S', actionFixTwin // also of another prepare of this op, which an earlier crash tore
+	case s.sameHeader:
+		return 'P', actionClean
+	case s.t == copyEntry && s.tView > s.pView:
+		return 'T', actionFixPrepare
+	case s.t == copyEntry && s.tView < s.pView:
+		return 'T', actionFixTwin
 	}
-	return 'P', actionClean
+	return 'O', actionDamage
 }
 
 // Recovered is the log as it was found.
 type Recovered struct {
-	OpHead       uint64           // highest op that is in the log
-	HeadChecksum prepare.Checksum // of its header
-	HeadStampNs  uint64           // its timestamp
-	HeadersFixed int              // redundant headers that were rewritten
-	TornOp       uint64           // op whose write the crash tore, never acknowledged; 0: none
-	// Headers is the table "as it is on disk", raw: a bad header stays bad in it until its slot is written again.
+	OpHead        uint64           // highest op that is in the log
+	HeadChecksum  prepare.Checksum // of its header
+	HeadStampNs   uint64           // its timestamp
+	TwinsFixed    int              // twins that were rewritten
+	PreparesFixed int              // prepares that were rewritten from their twins
+	TornOp        uint64           // op whose writes the crash tore, never acknowledged; 0: none
+	// Headers is the table of what each slot holds, raw. Right for every op above the checkpoint.
 	Headers []byte
 }
 
@@ -103,35 +129,31 @@ func (e *DamageError) Fault() storage.Fault {
 	return storage.Fault{What: storage.FaultLog, Reason: e.Error()}
 }
 
-// Recover reads the log of a single replica, repairs redundant headers, and returns the head. headers is aligned memory of
+// Recover reads the log of a single replica, repairs what it has another copy of, and returns the head. headers is aligned memory of
 // JournalSlotsCount * 256 bytes, scratch of at least MessageBytesMax.
 //
 // A crash leaves at most one torn entry, that of the op after the head, because one prepare is written at a time. Only that slot
-// is given up, and only if its redundant header is readable and older. Any other damage to an op above the checkpoint is refused.
+// is given up, and only if nothing in it proves that the op was durable. Any other damage to an op above the checkpoint is refused.
 // Damage below the checkpoint does no harm, provided that the slot after the head is whole: then nothing was ever written above.
 func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, headers, scratch []byte) (*Recovered, error) {
-	layout := datafile.NewLayout(l)
 	slots := uint64(l.JournalSlotsCount)
 	headers = headers[:slots*limits.HeaderBytes]
-	readHeaders(file, l, &layout, headers)
-
-	copies := make([]slotCopies, slots)
-	sums := make([]prepare.Checksum, slots) // of valid prepares
-	parents := make([]prepare.Checksum, slots)
-	stamps := make([]uint64, slots)
 	r := &Recovered{Headers: headers}
+	g := &logFile{file: file, limits: l, layout: datafile.NewLayout(l), cluster: cluster, checkpointOp: checkpoint.Op, scratch: scratch}
+	copies := make([]slotCopies, slots)
+	g.readTwins(headers, copies)
 	for i := range slots {
 		c := &copies[i]
 		h := prepare.Header(headers[i*limits.HeaderBytes : (i+1)*limits.HeaderBytes])
-		c.h, c.hOp = classify(h, l, cluster, i)
-		p := readPrepare(file, l, &layout, cluster, checkpoint.Op, i, scratch)
-		c.p, c.pOp = classify(p, l, cluster, i)
-		if c.p == copyEntry {
-			sums[i], parents[i], stamps[i] = p.Checksum(), p.Parent(), p.Timestamp()
-			c.sameHeader = c.h == copyEntry && h.Checksum() == sums[i]
-			if c.pOp >= r.OpHead {
-				r.OpHead, r.HeadChecksum, r.HeadStampNs = c.pOp, sums[i], stamps[i]
-			}
+		p := g.readPrepare(i)
+		c.p, c.pOp = g.classify(p, i)
+		c.tView, c.pView = h.View(), p.View()
+		c.sameHeader = c.p == copyEntry && c.t != copyBad && h.Checksum() == p.Checksum()
+		if c.p == copyEntry && !c.twinWins() {
+			copy(h, p) // the table has what the slot is taken to hold
+		}
+		if op := h.Op(); (c.p == copyEntry || c.t == copyEntry) && op >= r.OpHead {
+			r.OpHead, r.HeadChecksum, r.HeadStampNs = op, h.Checksum(), h.Timestamp()
 		}
 	}
 	if r.OpHead < checkpoint.Op {
@@ -148,15 +170,16 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 	parent := prepare.Checksum(checkpoint.PrepareChecksum)
 	for op := checkpoint.Op + 1; op <= r.OpHead; op++ {
 		i := op % slots
-		if copies[i].p != copyEntry || copies[i].pOp != op {
+		h := prepare.Header(headers[i*limits.HeaderBytes : (i+1)*limits.HeaderBytes])
+		if c := copies[i]; c.p != copyEntry && c.t != copyEntry || h.Op() != op {
 			return nil, &DamageError{Reason: fmt.Sprintf("op %d is missing, the head is op %d", op, r.OpHead)}
 		}
-		if parents[i] != parent {
+		if h.Parent() != parent {
 			return nil, &DamageError{Reason: fmt.Sprintf("op %d does not follow the op before it", op)}
 		}
-		parent = sums[i]
+		parent = h.Checksum()
 	}
-	return r, r.fix(file, l, &layout, copies, cluster, l.PrepareMax(checkpoint.Op), scratch)
+	return r, r.fix(g, copies)
 }
 
 // judge refuses what one replica cannot repair and finds the torn slot.
@@ -164,12 +187,11 @@ func (r *Recovered) judge(l *limits.Limits, copies []slotCopies, checkpointOp ui
 	slots := uint64(len(copies))
 	tornSlot := (r.OpHead + 1) % slots
 	prepareMax := l.PrepareMax(checkpointOp)
-	next := copies[tornSlot]
-	_, nextAction := decide(next, prepareMax)
-	nextIsWhole := nextAction == actionClean || nextAction == actionFix
+	_, nextAction := decide(copies[tornSlot], prepareMax)
+	nextIsWhole := nextAction == actionClean || nextAction == actionFixTwin || nextAction == actionFixPrepare && copies[tornSlot].p != copyBad
 	for i, c := range copies {
 		letter, a := decide(c, prepareMax)
-		if a == actionClean || a == actionFix {
+		if a == actionClean || a == actionFixTwin {
 			continue
 		}
 		if a == actionRefuse {
@@ -180,94 +202,150 @@ func (r *Recovered) judge(l *limits.Limits, copies []slotCopies, checkpointOp ui
 		if uint64(i) > r.OpHead {
 			op = 0 // first lap, above the head
 		}
-		hIsOlder := c.h == copyReserved || c.h == copyEntry && c.hOp <= r.OpHead
 		switch {
-		case uint64(i) == tornSlot && c.p == copyBad && hIsOlder:
+		case uint64(i) == tornSlot && mayBeTorn(c, r.OpHead+1):
 			r.TornOp = r.OpHead + 1
-		case nextIsWhole && uint64(i) <= r.OpHead && op <= checkpointOp && (c.h == copyBad || c.h == copyReserved || c.hOp <= op):
+		case a == actionFixPrepare && c.tOp == op:
+			// The twin is what the slot held.
+		case nextIsWhole && uint64(i) <= r.OpHead && op <= checkpointOp && (c.t == copyBad || c.tOp <= op):
 			// Not needed any more, and nothing newer can have been there.
 		default:
-			return &DamageError{uint64(i), letter, "it held an op that may have been acknowledged, and this is the only copy; restore the replica from a peer or a backup"}
+			return &DamageError{uint64(i), letter, "it held an op that may have been acknowledged, and no copy of it is whole; restore the replica from a peer or a backup"}
 		}
 	}
 	return nil
 }
 
-// fix rewrites the redundant headers of prepares that are whole.
-func (r *Recovered) fix(file ports.File, l *limits.Limits, layout *datafile.Layout, copies []slotCopies, cluster wire.U128, prepareMax uint64, scratch []byte) error {
-	perSector := int(l.SectorBytes / limits.HeaderBytes)
-	for sector := 0; sector < len(copies)/perSector; sector++ {
-		changed := false
-		for i := sector * perSector; i < (sector+1)*perSector; i++ {
-			c := copies[i]
-			if _, a := decide(c, prepareMax); a != actionFix {
-				continue
-			}
-			header := r.Headers[i*limits.HeaderBytes : (i+1)*limits.HeaderBytes]
+// mayBeTorn tells whether a crash can have left a slot so while op, the first behind the head, was being written into it. The twin of a small
+// prepare may then be older, or torn as well: its first sector is written whole or not at all, so its header is never bad. The twin of a large one is
+// written when the prepare is durable: until then it is older.
+func mayBeTorn(c slotCopies, op uint64) bool {
+	switch c.t {
+	case copyTorn:
+		return c.tOp == op
+	case copyReserved:
+		return c.p == copyBad
+	case copyEntry, copyHeader:
+		return c.p == copyBad && c.tOp < op
+	}
+	return false
+}
+
+// fix rewrites copies from the other ones. A crash meanwhile harms only what is being rewritten.
+func (r *Recovered) fix(g *logFile, copies []slotCopies) error {
+	for i := range uint64(len(copies)) {
+		c := copies[i]
+		_, a := decide(c, g.limits.PrepareMax(g.checkpointOp))
+		header := prepare.Header(r.Headers[i*limits.HeaderBytes : (i+1)*limits.HeaderBytes])
+		from, to := g.layout.PrepareAt(i), g.layout.TwinAt(i)
+		switch {
+		case a == actionFixTwin:
 			if c.p == copyReserved {
-				prepare.PutReserved(header, cluster, uint64(i))
-			} else {
-				sectorBuffer := scratch[:l.SectorBytes]
-				if err := file.ReadAt(sectorBuffer, layout.PrepareAt(uint64(i))); err != nil {
-					return fmt.Errorf("reading the prepare of slot %d again: %w", i, err)
-				}
-				copy(header, sectorBuffer[:prepare.HeaderBytes])
+				prepare.PutReserved(header, g.cluster, i)
 			}
-			changed = true
-			r.HeadersFixed++
-		}
-		if !changed {
+			r.TwinsFixed++
+		case a == actionFixPrepare && c.tOp > g.checkpointOp:
+			from, to = to, from
+			r.PreparesFixed++
+		default:
 			continue
 		}
-		buffer := scratch[:l.SectorBytes]
-		copy(buffer, r.Headers[sector*int(l.SectorBytes):])
-		if err := file.WriteAt(buffer, layout.HeadersAt+uint64(sector)*uint64(l.SectorBytes)); err != nil {
-			return fmt.Errorf("repairing the log's headers: %w", err)
+		// What lies at or below the checkpoint was not read whole, and nobody will: of it the header is enough.
+		buffer := g.scratch[:g.limits.SectorBytes]
+		if isSmall(header, g.limits) && header.Op() > g.checkpointOp {
+			buffer = g.scratch[:g.sectorsUp(header.SizeBytes())]
+			if err := g.file.ReadAt(buffer, from); err != nil {
+				return fmt.Errorf("reading slot %d of the log again: %w", i, err)
+			}
+		} else {
+			clear(buffer)
+			copy(buffer, header)
+		}
+		if err := g.file.WriteAt(buffer, to); err != nil {
+			return fmt.Errorf("repairing slot %d of the log: %w", i, err)
 		}
 	}
 	return nil
 }
 
-// readHeaders fills headers; an unreadable sector counts as zeros, that is as bad.
-func readHeaders(file ports.File, l *limits.Limits, layout *datafile.Layout, headers []byte) {
-	if file.ReadAt(headers, layout.HeadersAt) == nil {
-		return
-	}
-	for at := uint64(0); at < uint64(len(headers)); at += uint64(l.SectorBytes) {
-		sector := headers[at : at+uint64(l.SectorBytes)]
-		if file.ReadAt(sector, layout.HeadersAt+at) != nil {
-			clear(sector)
+// logFile reads the two rings.
+type logFile struct {
+	file         ports.File
+	limits       *limits.Limits
+	layout       datafile.Layout
+	cluster      wire.U128
+	checkpointOp uint64
+	scratch      []byte // a message
+}
+
+// readTwins fills headers and the twins' part of copies. An unreadable sector counts as zeros.
+func (g *logFile) readTwins(headers []byte, copies []slotCopies) {
+	twinBytes, sectorBytes := uint64(g.limits.TwinBytes), uint64(g.limits.SectorBytes)
+	perMessage := uint64(g.limits.MessageBytesMax) / twinBytes
+	for first := uint64(0); first < uint64(len(copies)); first += perMessage {
+		twins := g.scratch[:min(perMessage, uint64(len(copies))-first)*twinBytes]
+		if g.file.ReadAt(twins, g.layout.TwinAt(first)) != nil {
+			for at := uint64(0); at < uint64(len(twins)); at += sectorBytes {
+				if sector := twins[at : at+sectorBytes]; g.file.ReadAt(sector, g.layout.TwinAt(first)+at) != nil {
+					clear(sector)
+				}
+			}
+		}
+		for i := first; i < first+uint64(len(twins))/twinBytes; i++ {
+			twin := twins[(i-first)*twinBytes:][:twinBytes]
+			header := prepare.Header(twin[:limits.HeaderBytes])
+			copy(headers[i*limits.HeaderBytes:], header)
+			c := &copies[i]
+			c.t, c.tOp = g.classify(header, i)
+			switch {
+			case c.t != copyEntry:
+			case !isSmall(header, g.limits):
+				c.t = copyHeader
+			case c.tOp > g.checkpointOp && !isWhole(twin[:g.sectorsUp(header.SizeBytes())]):
+				c.t = copyTorn
+			}
 		}
 	}
 }
 
 // readPrepare returns the header of the prepare in a slot, or a header that does not validate. The body is read and verified only
 // above the checkpoint: below it nobody needs it.
-func readPrepare(file ports.File, l *limits.Limits, layout *datafile.Layout, cluster wire.U128, checkpointOp, slot uint64, scratch []byte) prepare.Header {
-	sector := scratch[:l.SectorBytes]
+func (g *logFile) readPrepare(slot uint64) prepare.Header {
+	sector := g.scratch[:g.limits.SectorBytes]
 	header := prepare.Header(sector[:prepare.HeaderBytes])
-	if err := file.ReadAt(sector, layout.PrepareAt(slot)); err != nil {
+	if err := g.file.ReadAt(sector, g.layout.PrepareAt(slot)); err != nil {
 		clear(sector)
 		return header
 	}
-	if kind, op := classify(header, l, cluster, slot); kind != copyEntry || op <= checkpointOp {
+	if kind, op := g.classify(header, slot); kind != copyEntry || op <= g.checkpointOp {
 		return header
 	}
-	size := header.SizeBytes()
-	padded := (size + l.SectorBytes - 1) / l.SectorBytes * l.SectorBytes
-	if err := file.ReadAt(scratch[:padded], layout.PrepareAt(slot)); err != nil || !prepare.ValidBody(scratch[:size]) ||
-		!allZero(scratch[size:padded]) || prepare.Validate(scratch[:size]) != nil {
+	padded := g.scratch[:g.sectorsUp(header.SizeBytes())]
+	if err := g.file.ReadAt(padded, g.layout.PrepareAt(slot)); err != nil || !isWhole(padded) {
 		clear(sector)
 	}
 	return header
 }
 
-func classify(h prepare.Header, l *limits.Limits, cluster wire.U128, slot uint64) (copyKind, uint64) {
-	if !prepare.ValidHeader(h, cluster, l.MessageBytesMax) {
+func (g *logFile) sectorsUp(bytes uint32) uint32 {
+	return (bytes + g.limits.SectorBytes - 1) &^ (g.limits.SectorBytes - 1)
+}
+
+// isSmall tells whether the twin of a prepare is whole.
+func isSmall(h prepare.Header, l *limits.Limits) bool { return h.SizeBytes() <= l.TwinBytes }
+
+// isWhole tells whether sectors that begin with a valid header are a prepare and zeros.
+func isWhole(padded []byte) bool {
+	size := prepare.Header(padded[:prepare.HeaderBytes]).SizeBytes()
+	return prepare.ValidBody(padded[:size]) && allZero(padded[size:]) && prepare.Validate(padded[:size]) == nil
+}
+
+func (g *logFile) classify(h prepare.Header, slot uint64) (copyKind, uint64) {
+	if !prepare.ValidHeader(h, g.cluster, g.limits.MessageBytesMax) {
 		return copyBad, 0
 	}
 	op := h.Op()
-	if op%uint64(l.JournalSlotsCount) != slot {
+	if op%uint64(g.limits.JournalSlotsCount) != slot {
 		return copyBad, 0
 	}
 	if h.Command() == prepare.CommandReserved {

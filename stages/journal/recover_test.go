@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -13,50 +14,60 @@ import (
 	"ledger/wire"
 )
 
-// Every combination of what the two places of a slot can hold matches one row of the table, the one that consensus 8.3 names.
+// Every combination of what the two places of a slot can hold matches one row of the table, and every row is reached.
 func TestDecisionTableIsComplete(t *testing.T) {
 	const prepareMax = 100
 	ops := []uint64{5, 37, 133} // of two laps, and beyond what may be prepared
-	kinds := []copyKind{copyBad, copyReserved, copyEntry}
 	rows := map[byte]int{}
-	for _, h := range kinds {
-		for _, p := range kinds {
-			for _, hOp := range ops {
+	for _, twin := range []copyKind{copyBad, copyReserved, copyEntry, copyHeader, copyTorn} {
+		for _, p := range []copyKind{copyBad, copyReserved, copyEntry} {
+			for _, tOp := range ops {
 				for _, pOp := range ops {
-					for _, same := range []bool{false, true} {
-						s := slotCopies{h: h, p: p, hOp: hOp, pOp: pOp, sameHeader: same && h == copyEntry && p == copyEntry && hOp == pOp}
-						letter, a := decide(s, prepareMax)
-						rows[letter]++
-						if want := expectedAction(s, prepareMax); a != want {
-							t.Fatalf("%+v: row %c gives action %d, want %d", s, letter, a, want)
+					for view := range uint32(3) {
+						for _, same := range []bool{false, true} {
+							s := slotCopies{t: twin, p: p, tOp: tOp, pOp: pOp, tView: view, pView: 1}
+							s.sameHeader = same && twin >= copyEntry && p == copyEntry && tOp == pOp && view == 1
+							letter, a := decide(s, prepareMax)
+							rows[letter]++
+							if want := expectedAction(s, prepareMax); a != want {
+								t.Fatalf("%+v: row %c gives action %d, want %d", s, letter, a, want)
+							}
 						}
 					}
 				}
 			}
 		}
 	}
-	for _, letter := range "ABCDEGHIJKLMNOP" {
+	for _, letter := range "ABCDEGHIJKLMNOPQRST" {
 		if rows[byte(letter)] == 0 {
 			t.Errorf("row %c was never reached", letter)
 		}
 	}
 }
 
-// expectedAction is the table's column "solo", written the other way round: by what is trusted.
+// expectedAction is the table's column for one replica, written the other way round: by what is trusted.
 func expectedAction(s slotCopies, prepareMax uint64) action {
-	entryP, entryH := s.p == copyEntry, s.h == copyEntry
-	if entryP && s.pOp > prepareMax || entryH && s.hOp > prepareMax && s.p != copyBad {
+	whole, named := s.p == copyEntry, s.t >= copyEntry
+	if whole && s.pOp > prepareMax || named && s.tOp > prepareMax {
 		return actionRefuse
 	}
+	proof := s.t == copyHeader // of a prepare that was durable
 	switch {
-	case entryP && (!entryH || s.hOp < s.pOp):
-		return actionFix
-	case entryP && s.sameHeader:
+	case s.t == copyEntry && (!whole || s.tOp > s.pOp || s.tOp == s.pOp && s.tView > s.pView):
+		return actionFixPrepare
+	case whole && s.sameHeader:
+		if s.t == copyTorn {
+			return actionFixTwin
+		}
 		return actionClean
-	case s.p == copyReserved && s.h == copyReserved:
+	case whole && named && s.tOp == s.pOp && (proof || s.t == copyEntry && s.tView == s.pView):
+		return actionDamage
+	case whole && (!named || s.tOp <= s.pOp):
+		return actionFixTwin
+	case s.p == copyReserved && s.t == copyReserved:
 		return actionClean
-	case s.p == copyReserved && s.h == copyBad:
-		return actionFix
+	case s.p == copyReserved && s.t == copyBad:
+		return actionFixTwin
 	}
 	return actionDamage
 }
@@ -90,6 +101,7 @@ func testLimits() limits.Limits {
 	l := limits.Production()
 	l.SectorBytes, l.PageBytes, l.BlockBytes, l.MessageBytesMax, l.SuperblockBytes = 512, 1024, 4096, 4096, 4096
 	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax = 32, 4, 4, 4
+	l.TwinBytes = 1024 // ops 1 to 7 and 20 to 27 are small, 2 and 22 the largest of one sector
 	l.RequestBytesMax, l.GroupBytesMax = 4096, 4096-limits.HeaderBytes
 	return l
 }
@@ -111,27 +123,44 @@ func newLog(t *testing.T, head uint64) *log {
 	return g
 }
 
-// append writes the prepare of op and its redundant header, or only the first.
-func (g *log) append(op uint64, withPrepare, withHeader bool) {
+// append writes the prepare of op and its twin, or only one of them.
+func (g *log) append(op uint64, withPrepare, withTwin bool) {
+	slot, h := g.make(op, 0)
+	if withPrepare {
+		copy(g.slot(op), slot)
+	}
+	if withTwin {
+		copy(g.twin(op), twinOf(slot, &g.l))
+		g.parent, g.head = h.Checksum(), op
+	}
+}
+
+// make returns the prepare of op, as it is in its slot.
+func (g *log) make(op uint64, view uint32) ([]byte, prepare.Header) {
 	slot := make([]byte, 4096)
 	size := uint32(256 + 100*(op%20))
 	for i := 256; i < int(size); i++ {
 		slot[i] = byte(op)
 	}
-	h := prepare.Put(slot, &prepare.Fields{Parent: g.parent, Cluster: cluster, Op: op, Timestamp: op, SizeBytes: size, RequestsCount: 1,
+	h := prepare.Put(slot, &prepare.Fields{Parent: g.parent, Cluster: cluster, Op: op, View: view, Timestamp: op, SizeBytes: size, RequestsCount: 1,
 		Operation: wire.OperationNoop, Command: prepare.CommandPrepare}, prepare.Sum(slot[256:size]))
 	g.prepares[op] = slot[:size]
-	if withPrepare {
-		copy(g.slot(op), slot)
-	}
-	if withHeader {
-		copy(g.header(op), slot[:256])
-		g.parent, g.head = h.Checksum(), op
-	}
+	return slot, h
 }
 
-func (g *log) slot(op uint64) []byte   { return g.bytes[g.layout.PrepareAt(op%32):][:4096] }
-func (g *log) header(op uint64) []byte { return g.bytes[g.layout.HeadersAt+op%32*256:][:256] }
+// twinOf is what the second place of a slot holds, in whole sectors.
+func twinOf(slot []byte, l *limits.Limits) []byte {
+	h := prepare.Header(slot[:256])
+	twin := bytes.Clone(slot[:(h.SizeBytes()+511)/512*512])
+	if !isSmall(h, l) {
+		twin = twin[:512]
+		clear(twin[256:])
+	}
+	return twin
+}
+
+func (g *log) slot(op uint64) []byte { return g.bytes[g.layout.PrepareAt(op%32):][:4096] }
+func (g *log) twin(op uint64) []byte { return g.bytes[g.layout.TwinAt(op%32):][:1024] }
 
 func (g *log) checkpoint(op uint64) *storage.Checkpoint {
 	c := &storage.Checkpoint{Op: op}
@@ -153,34 +182,41 @@ func TestRecoverWholeLog(t *testing.T) {
 	for _, c := range []struct{ head, checkpoint uint64 }{{0, 0}, {1, 0}, {19, 0}, {27, 19}, {45, 19}, {70, 59}} {
 		g := newLog(t, c.head)
 		r, err := g.recover(c.checkpoint)
-		if err != nil || r.OpHead != c.head || r.HeadersFixed != 0 || r.TornOp != 0 {
+		if err != nil || r.OpHead != c.head || r.TwinsFixed+r.PreparesFixed != 0 || r.TornOp != 0 {
 			t.Errorf("head %d, checkpoint %d: %+v, %v", c.head, c.checkpoint, r, err)
 		}
 	}
 }
 
 // A crash between any two sector writes of an append loses nothing that was acknowledged: the op before it is the head, or the op
-// itself where it was whole.
+// itself where one of its copies was whole. The sectors of a small prepare and of its twin are on disk or not, each for itself; of a large
+// one the twin is not written before the prepare is.
 func TestCrashAtEverySectorOfAnAppend(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for _, head := range []uint64{3, 19, 38, 45} { // first lap, and over older entries
+	for _, head := range []uint64{1, 2, 3, 7, 19, 21, 38, 45} { // first lap, and over older entries; behind them small ones, and large
 		checkpoint := uint64(0)
 		if head > 27 {
 			checkpoint = 19
 		}
 		for trial := range 200 {
 			g := newLog(t, head)
-			before := append([]byte(nil), g.slot(head+1)...)
-			g.append(head+1, true, false)
-			after := append([]byte(nil), g.slot(head+1)...)
-			// Any subset of the sectors is on disk; trial 0: all, trial 1: none.
-			whole := true
-			size := (len(g.prepares[head+1]) + 511) / 512 * 512
-			for at := 0; at < size; at += 512 {
-				if trial == 1 || trial > 1 && random.IntN(2) == 0 {
-					copy(g.slot(head + 1)[at:at+512], before[at:at+512])
-					whole = whole && string(before[at:at+512]) == string(after[at:at+512])
+			op := head + 1
+			slot, h := g.make(op, 0)
+			size := (len(g.prepares[op]) + 511) / 512 * 512
+			land := func(to, from []byte) (whole bool) {
+				whole = true
+				for at := 0; at < len(from); at += 512 {
+					if trial == 0 || trial > 1 && random.IntN(2) == 0 {
+						copy(to[at:at+512], from[at:at+512])
+					}
+					whole = whole && string(to[at:at+512]) == string(from[at:at+512])
 				}
+				return whole
+			}
+			whole := land(g.slot(op), slot[:size])
+			if small := isSmall(h, &g.l); small || whole {
+				twinWhole := land(g.twin(op), twinOf(slot, &g.l))
+				whole = whole || small && twinWhole
 			}
 			r, err := g.recover(checkpoint)
 			if err != nil {
@@ -193,10 +229,119 @@ func TestCrashAtEverySectorOfAnAppend(t *testing.T) {
 			if r.OpHead != want {
 				t.Fatalf("head %d, trial %d: recovered op %d, want %d", head, trial, r.OpHead, want)
 			}
+			if whole && (string(g.slot(op)[:size]) != string(slot[:size]) || string(g.twin(op)[:512]) != string(twinOf(slot, &g.l)[:512])) {
+				t.Fatalf("head %d, trial %d: the op was not repaired", head, trial)
+			}
 			// And once more, after the repair.
-			if again, err := g.recover(checkpoint); err != nil || again.OpHead != want || again.HeadersFixed != 0 {
+			if again, err := g.recover(checkpoint); err != nil || again.OpHead != want || again.TwinsFixed+again.PreparesFixed != 0 {
 				t.Fatalf("head %d, trial %d: second recovery %+v, %v", head, trial, again, err)
 			}
+		}
+	}
+}
+
+// A torn prepare that the next start gives up, and what the crash of that start leaves over it, are still one torn entry at most. What comes
+// together from both is whole, and of two that are whole the later wins.
+func TestCrashOverATornPrepare(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	rows := map[byte]int{}
+	for trial := range 3000 {
+		head := []uint64{4, 22, 42}[trial%3] // of two sectors, in the second and third case over older entries
+		checkpoint := uint64(0)
+		if head > 27 {
+			checkpoint = 19
+		}
+		g := newLog(t, head)
+		op := head + 1
+		for view := range uint32(2) {
+			slot, _ := g.make(op, view) // the same body, another header
+			for _, to := range [][]byte{g.slot(op), g.twin(op)} {
+				for at := 0; at < 1024; at += 512 {
+					if random.IntN(2) == 0 {
+						copy(to[at:at+512], slot[at:at+512])
+					}
+				}
+			}
+			if view == 1 {
+				f := &logFile{file: g, limits: &g.l, layout: g.layout, cluster: cluster, checkpointOp: checkpoint, scratch: make([]byte, 4096)}
+				copies := make([]slotCopies, 32)
+				f.readTwins(make([]byte, 32*256), copies)
+				c := &copies[op%32]
+				p := f.readPrepare(op % 32)
+				c.p, c.pOp = f.classify(p, op%32)
+				c.tView, c.pView = prepare.Header(g.twin(op)[:256]).View(), p.View()
+				c.sameHeader = string(p) == string(g.twin(op)[:256])
+				letter, _ := decide(*c, g.l.PrepareMax(checkpoint))
+				rows[letter]++
+			}
+			r, err := g.recover(checkpoint)
+			if err != nil {
+				t.Fatalf("trial %d, view %d: %v", trial, view, err)
+			}
+			if r.OpHead == op {
+				break // it stays
+			}
+			if r.OpHead != head {
+				t.Fatalf("trial %d, view %d: recovered op %d, want %d", trial, view, r.OpHead, head)
+			}
+		}
+		if again, err := g.recover(checkpoint); err != nil || again.TwinsFixed+again.PreparesFixed != 0 {
+			t.Fatalf("trial %d: second recovery %+v, %v", trial, again, err)
+		}
+	}
+	for _, letter := range "BMQRST" {
+		if rows[byte(letter)] == 0 {
+			t.Errorf("row %c was never reached: %v", letter, rows)
+		}
+	}
+}
+
+// Whatever happens to one of its copies, a small prepare is not lost, the head least of all: single faults of every kind on every op, and
+// on many at once.
+func TestOneCopyIsEnough(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	older := newLog(t, 15)
+	for trial := range 500 {
+		head := uint64(42 + trial%4) // 40 to 45 are small, as are 20 to 27
+		g := newLog(t, head)
+		fixed := 0
+		for _, op := range []uint64{20, 21, 22, 23, 24, 25, 26, 27, 40, 41, 42, 43, 44, 45} {
+			if op > head || random.IntN(2) == 0 {
+				continue
+			}
+			fixed++
+			size := (len(g.prepares[op]) + 511) / 512 * 512
+			place, was := g.slot(op), older.slot(op)
+			other := g.slot(20 + random.Uint64N(8))
+			if random.IntN(2) == 0 {
+				place, was, other = g.twin(op), older.twin(op), g.twin(20+random.Uint64N(8))
+			}
+			switch random.IntN(4) {
+			case 0:
+				place[random.IntN(size)] ^= 1
+			case 1:
+				clear(place[:512])
+			case 2: // lost
+				copy(place, was[:size])
+			case 3: // another one's
+				if string(place[:256]) == string(other[:256]) {
+					fixed--
+				} else {
+					copy(place, other[:size])
+				}
+			}
+		}
+		r, err := g.recover(19)
+		if err != nil || r.OpHead != head || r.TwinsFixed+r.PreparesFixed != fixed {
+			t.Fatalf("trial %d: %+v, %v, want %d repairs", trial, r, err, fixed)
+		}
+		for op := uint64(20); op <= head; op++ {
+			if string(g.slot(op)[:len(g.prepares[op])]) != string(g.prepares[op]) {
+				t.Fatalf("trial %d: op %d is not what it was", trial, op)
+			}
+		}
+		if again, err := g.recover(19); err != nil || again.TwinsFixed+again.PreparesFixed != 0 {
+			t.Fatalf("trial %d: second recovery %+v, %v", trial, again, err)
 		}
 	}
 }
@@ -211,27 +356,36 @@ func TestDamage(t *testing.T) {
 		want       string // of the error; empty: it starts
 		fixed      int
 	}{
-		{"body of a committed prepare", 19, 0, func(g *log) { g.slot(15)[600] ^= 1 }, "case C", 0},
-		{"header of a committed prepare", 19, 0, func(g *log) { g.slot(7)[3] ^= 1 }, "case C", 0},
-		{"the head's prepare, its header intact", 19, 0, func(g *log) { g.slot(19)[3] ^= 1 }, "case C", 0},
-		{"a sector of redundant headers", 19, 0, func(g *log) { clear(g.bytes[g.layout.HeadersAt+512:][:512]) }, "", 2},
-		{"all redundant headers", 19, 0, func(g *log) { clear(g.bytes[g.layout.HeadersAt:][:32*256]) }, "", 32},
-		{"redundant header and prepare", 19, 0, func(g *log) { g.slot(15)[3] ^= 1; g.header(15)[3] ^= 1 }, "case A", 0},
-		{"lost prepare write", 19, 0, func(g *log) { prepare.PutReserved(g.slot(15), cluster, 15) }, "case K", 0},
-		{"lost prepare write after a lap", 45, 19, func(g *log) {
-			other := newLog(g.t, 13)
-			copy(g.slot(45), other.slot(13))
-		}, "case N", 0},
-		{"lost header write after a lap", 45, 19, func(g *log) {
-			other := newLog(g.t, 13)
-			copy(g.header(45), other.header(13))
-		}, "", 1},
+		{"body of a large prepare", 19, 0, func(g *log) { g.slot(15)[600] ^= 1 }, "case C", 0},
+		{"header of a large prepare", 19, 0, func(g *log) { g.slot(8)[3] ^= 1 }, "case C", 0},
+		{"a large head, its twin intact", 19, 0, func(g *log) { g.slot(19)[3] ^= 1 }, "case C", 0},
+		{"a small prepare", 19, 0, func(g *log) { g.slot(7)[600] ^= 1 }, "", 1},
+		{"a small head", 45, 19, func(g *log) { g.slot(45)[3] ^= 1 }, "", 1},
+		{"a small head's twin", 45, 19, func(g *log) { g.twin(45)[700] ^= 1 }, "", 1},
+		{"both copies of a small prepare", 45, 19, func(g *log) { g.slot(26)[600] ^= 1; g.twin(26)[600] ^= 1 }, "case R", 0},
+		{"both copies of a small head, one in its header", 45, 19, func(g *log) { g.slot(45)[600] ^= 1; g.twin(45)[3] ^= 1 }, "case A", 0},
+		{"a small prepare rots, its twin is that of an earlier lap", 46, 19, func(g *log) {
+			g.slot(45)[600] ^= 1
+			copy(g.twin(45), newLog(g.t, 13).twin(13))
+		}, "case C", 0},
+		{"a small prepare rots, its twin is a small one of an earlier lap", 62, 39, func(g *log) {
+			g.slot(59)[600] ^= 1
+			copy(g.twin(59), newLog(g.t, 27).twin(27))
+		}, "case Q", 0},
+		{"all twins", 19, 0, func(g *log) { clear(g.bytes[g.layout.TwinsAt:][:32*1024]) }, "", 32},
+		{"twin and prepare", 19, 0, func(g *log) { g.slot(15)[3] ^= 1; g.twin(15)[3] ^= 1 }, "case A", 0},
+		{"lost write of a large prepare", 19, 0, func(g *log) { prepare.PutReserved(g.slot(15), cluster, 15) }, "case K", 0},
+		{"lost write of a large prepare after a lap", 47, 19, func(g *log) { copy(g.slot(47), newLog(g.t, 15).slot(15)) }, "", 1},
+		{"lost write of a large prepare over a large one", 50, 19, func(g *log) { copy(g.slot(50), newLog(g.t, 18).slot(18)) }, "case N", 0},
+		{"lost write of a large prepare's twin after a lap", 50, 19, func(g *log) { copy(g.twin(50), newLog(g.t, 18).twin(18)) }, "", 1},
 		{"both writes of the head lost", 45, 19, func(g *log) {
 			other := newLog(g.t, 13)
-			copy(g.header(45), other.header(13))
+			copy(g.twin(45), other.twin(13))
 			copy(g.slot(45), other.slot(13))
 		}, "", 0},
-		{"misdirected prepare", 45, 19, func(g *log) { copy(g.slot(30), g.slot(29)) }, "case C", 0},
+		{"misdirected large prepare", 50, 19, func(g *log) { copy(g.slot(30), g.slot(29)) }, "case C", 0},
+		{"misdirected small prepare", 45, 19, func(g *log) { copy(g.slot(25), g.slot(24)) }, "", 1},
+		{"misdirected twin", 45, 19, func(g *log) { copy(g.twin(25), g.twin(24)) }, "", 1},
 		{"an entry below the checkpoint", 45, 19, func(g *log) { g.slot(17)[3] ^= 1 }, "", 0},
 		{"an entry below the checkpoint and the torn one", 45, 19, func(g *log) { g.slot(17)[3] ^= 1; g.slot(46)[3] ^= 1 }, "case C", 0},
 		{"an entry of another cluster", 19, 0, func(g *log) {
@@ -239,10 +393,10 @@ func TestDamage(t *testing.T) {
 		}, "case C", 0},
 		{"a log that ends before the checkpoint's trigger", 22, 19, func(*log) {}, "was taken at op 23", 0},
 		{"a replaced entry breaks the chain", 19, 0, func(g *log) {
-			h := prepare.Put(g.slot(15), &prepare.Fields{Parent: prepare.Checksum{1}, Cluster: cluster, Op: 15, Timestamp: 15, SizeBytes: 256, RequestsCount: 1,
+			prepare.Put(g.slot(15), &prepare.Fields{Parent: prepare.Checksum{1}, Cluster: cluster, Op: 15, Timestamp: 15, SizeBytes: 256, RequestsCount: 1,
 				Command: prepare.CommandPrepare}, prepare.Sum(nil))
-			copy(g.header(15), h)
 			clear(g.slot(15)[256:])
+			copy(g.twin(15), g.slot(15)[:512])
 		}, "does not follow", 0},
 	}
 	for _, c := range cases {
@@ -256,8 +410,8 @@ func TestDamage(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || r.HeadersFixed != c.fixed {
-			t.Errorf("%s: %+v, %v, want %d headers fixed", c.name, r, err, c.fixed)
+		if err != nil || r.OpHead < c.head-1 || r.TwinsFixed+r.PreparesFixed != c.fixed {
+			t.Errorf("%s: %+v, %v, want %d repairs", c.name, r, err, c.fixed)
 		}
 	}
 }

@@ -18,23 +18,34 @@ import (
 // Kinds of disk operations, in the low bits of a tag; the rest is the index of the append or read.
 const (
 	tagPrepare = iota
-	tagHeader
+	tagTwin
+	tagSync
 	tagRead
 	tagSuperblockWrite
 	tagSuperblockRead
 	tagKinds
 )
 
+// appendStep says what an append waits for.
+type appendStep uint8
+
+const (
+	appendIdle    appendStep = iota
+	appendWriting            // one of its writes, or both, is under way
+	appendWritten            // both have completed, and no sync has begun since
+	appendSyncing            // the sync that began since has not ended
+)
+
 // appendState of one prepare on its way to the disk.
 type appendState struct {
-	busy        bool
-	queued      bool // waits for its header sector, which another append is writing
-	written     bool // the prepare is durable, its header not yet
-	slot        stages.Slot
-	op          uint64
-	sectorIndex uint32
-	sector      []byte // the header sector with the new header in it
-	beganNs     uint64 // for the metrics
+	step    appendStep
+	isSmall bool // its twin is whole
+	toSync  bool // its writes are durable only when a sync behind them has ended
+	writes  int  // that have not completed
+	slot    stages.Slot
+	op      uint64
+	sector  []byte // of a large prepare: its twin, the header and zeros
+	beganNs uint64 // for the metrics
 }
 
 type readState struct {
@@ -58,9 +69,18 @@ type Actions struct {
 	Consensus []stages.JournalToConsensus
 }
 
-// DiskAction is one read or write to queue.
+// diskKind of an action.
+type diskKind uint8
+
+const (
+	diskRead diskKind = iota
+	diskWrite
+	diskSync
+)
+
+// DiskAction is one operation to queue; of a sync only the tag counts.
 type DiskAction struct {
-	Write       bool
+	Kind        diskKind
 	Flags       ports.WriteFlags
 	Tag         uint64
 	OffsetBytes uint64
@@ -87,8 +107,9 @@ type Stage struct {
 	cluster wire.U128
 	slots   *stages.Slots
 
-	headers []byte // as they are on disk
+	headers []byte // of what each slot holds on disk
 
+	syncing bool // one is under way
 	appends [stages.BudgetJournalAppends]appendState
 	reads   [stages.BudgetJournalReads]readState
 
@@ -112,7 +133,7 @@ type Stage struct {
 func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, headers []byte, memory *arena.Arena) *Stage {
 	assert.Equal(len(headers), int(l.JournalSlotsCount*limits.HeaderBytes), "header table has one header for each slot")
 	s := &Stage{limits: l, layout: datafile.NewLayout(&l), cluster: cluster, slots: slots, headers: headers}
-	buffers := memory.Bytes(uint64(len(s.appends))*uint64(l.SectorBytes), uint64(l.SectorBytes), "journal header sectors")
+	buffers := memory.Bytes(uint64(len(s.appends))*uint64(l.SectorBytes), uint64(l.SectorBytes), "journal twin sectors")
 	for i := range s.appends {
 		s.appends[i].sector = buffers[uint32(i)*l.SectorBytes : uint32(i+1)*l.SectorBytes]
 	}
@@ -146,8 +167,10 @@ func (s *Stage) OnDisk(c *ports.DiskCompletion, out *Actions) {
 	switch c.Tag % tagKinds {
 	case tagPrepare:
 		s.onPrepareWritten(&s.appends[index], c.Result, out)
-	case tagHeader:
-		s.onHeaderWritten(&s.appends[index], c.Result, out)
+	case tagTwin:
+		s.onTwinWritten(&s.appends[index], c.Result, out)
+	case tagSync:
+		s.onSynced(c.Result, out)
 	case tagRead:
 		s.onReadDone(&s.reads[index], c.Result, out)
 	case tagSuperblockWrite:
@@ -160,7 +183,7 @@ func (s *Stage) OnDisk(c *ports.DiskCompletion, out *Actions) {
 func (s *Stage) onAppend(e *stages.ConsensusToJournal, out *Actions) {
 	index := -1
 	for i := range s.appends {
-		if !s.appends[i].busy {
+		if s.appends[i].step == appendIdle {
 			index = i
 			break
 		}
@@ -171,68 +194,122 @@ func (s *Stage) onAppend(e *stages.ConsensusToJournal, out *Actions) {
 	h := prepare.Header(bytes[:prepare.HeaderBytes])
 	assert.Equal(h.Op(), e.Op, "op of the appended prepare")
 	assert.That(h.Command() == prepare.CommandPrepare, "what is appended is a prepare")
-	a.busy, a.written, a.slot, a.op = true, false, e.Slot, e.Op
-	a.beganNs = s.measures.nowNs
-	a.sectorIndex = uint32(s.slotIndex(e.Op)) / s.headersPerSector()
-	a.queued = s.sectorBusy(index, a.sectorIndex)
-	if !a.queued {
-		s.write(uint64(index), a, out)
-	}
-}
-
-// write queues the prepare and, linked behind it, its header sector: the kernel starts the second only after the first is
-// durable, and one wake serves both.
-func (s *Stage) write(index uint64, a *appendState, out *Actions) {
-	bytes := s.slots.Bytes(a.slot)
-	size := prepare.Header(bytes[:prepare.HeaderBytes]).SizeBytes()
+	size := h.SizeBytes()
 	padded := s.sectorsUp(size)
 	clear(bytes[size:padded])
-	at := uint64(a.sectorIndex) * uint64(s.limits.SectorBytes)
-	copy(a.sector, s.headers[at:])
-	inSector := uint32(s.slotIndex(a.op)) % s.headersPerSector() * limits.HeaderBytes
-	copy(a.sector[inSector:inSector+limits.HeaderBytes], bytes)
-	out.Disk = append(out.Disk,
-		DiskAction{true, ports.WriteLinked | ports.WriteDurable, index*tagKinds + tagPrepare, s.layout.PrepareAt(s.slotIndex(a.op)), bytes[:padded]},
-		DiskAction{true, ports.WriteDurable, index*tagKinds + tagHeader, s.layout.HeadersAt + at, a.sector})
+	a.step, a.writes, a.slot, a.op = appendWriting, 2, e.Slot, e.Op
+	a.isSmall = isSmall(h, &s.limits)
+	a.toSync = a.isSmall && !h.IsGroup()
+	a.beganNs = s.measures.nowNs
+	twin := bytes[:padded]
+	if !a.isSmall {
+		copy(a.sector, bytes[:prepare.HeaderBytes])
+		twin = a.sector
+	}
+	s.write(uint64(index), bytes[:padded], twin, out)
 	s.AppendsCount++
-	s.BytesWritten += uint64(padded + s.limits.SectorBytes)
+	s.BytesWritten += uint64(len(twin)) + uint64(padded)
+}
+
+// write queues a prepare and its twin. The two copies of a small prepare go side by side and become durable together, by one sync behind
+// both; that takes two thirds of the time of two durable writes one after the other. Who starts the sync is this thread, though, and with many
+// clients it is then busy with the replies to the group before: so the copies of a group are durable each by itself. The header of a
+// large prepare proves that this was durable before, so it is linked behind it.
+func (s *Stage) write(index uint64, prepare, twin []byte, out *Actions) {
+	a := &s.appends[index]
+	flags := ports.WriteDurable
+	if a.toSync {
+		flags = 0
+	}
+	first := flags
+	if !a.isSmall {
+		first |= ports.WriteLinked
+	}
+	out.Disk = append(out.Disk,
+		DiskAction{diskWrite, first, index*tagKinds + tagPrepare, s.layout.PrepareAt(s.slotIndex(a.op)), prepare},
+		DiskAction{diskWrite, flags, index*tagKinds + tagTwin, s.layout.TwinAt(s.slotIndex(a.op)), twin})
 }
 
 func (s *Stage) onPrepareWritten(a *appendState, result int32, out *Actions) {
-	assert.That(a.busy, "a finished prepare write was in flight")
-	bytes := s.slots.Bytes(a.slot)
-	want := int32(s.sectorsUp(prepare.Header(bytes[:prepare.HeaderBytes]).SizeBytes()))
-	if result != want {
+	if want := s.sectorsUp(s.sizeOf(a)); result != int32(want) {
 		s.failDisk(out, result, "writing the prepare of op %d: result %d, want %d bytes", a.op, result, want)
 		return
 	}
-	a.written = true
+	s.onWritten(a, out)
 }
 
-func (s *Stage) onHeaderWritten(a *appendState, result int32, out *Actions) {
-	assert.That(a.busy, "a finished header write was in flight")
-	if result != int32(s.limits.SectorBytes) {
-		s.failDisk(out, result, "writing the redundant header of op %d: result %d", a.op, result)
+func (s *Stage) onTwinWritten(a *appendState, result int32, out *Actions) {
+	want := s.limits.SectorBytes
+	if a.isSmall {
+		want = s.sectorsUp(s.sizeOf(a))
+	}
+	if result != int32(want) {
+		s.failDisk(out, result, "writing the twin of op %d: result %d, want %d bytes", a.op, result, want)
 		return
 	}
-	assert.That(a.written, "a header is written behind its prepare")
-	header := s.headers[s.slotIndex(a.op)*limits.HeaderBytes:][:limits.HeaderBytes]
-	copy(header, s.slots.Bytes(a.slot)[:limits.HeaderBytes])
-	a.busy = false
-	s.measures.sample.WriteNs.Record(s.measures.nowNs - a.beganNs)
-	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: a.slot, Op: a.op})
-	// The oldest append that waited for this sector goes next.
-	next := -1
+	assert.That(a.isSmall || a.writes == 1, "the header of a large prepare is written behind it")
+	s.onWritten(a, out)
+}
+
+func (s *Stage) onWritten(a *appendState, out *Actions) {
+	assert.That(a.step == appendWriting && a.writes > 0, "a finished write was in flight")
+	a.writes--
+	if a.writes > 0 {
+		return
+	}
+	if a.toSync {
+		a.step = appendWritten
+		s.sync(out)
+		return
+	}
+	s.appended(a, out)
+}
+
+// sync makes durable what is written, unless a sync is under way: that one does not cover it, and the next begins when it has ended.
+func (s *Stage) sync(out *Actions) {
+	if s.syncing {
+		return
+	}
 	for i := range s.appends {
-		w := &s.appends[i]
-		if w.busy && w.queued && w.sectorIndex == a.sectorIndex && (next < 0 || w.op < s.appends[next].op) {
-			next = i
+		if a := &s.appends[i]; a.step == appendWritten {
+			a.step = appendSyncing
+			s.syncing = true
 		}
 	}
-	if next >= 0 {
-		s.appends[next].queued = false
-		s.write(uint64(next), &s.appends[next], out)
+	if s.syncing {
+		out.Disk = append(out.Disk, DiskAction{Kind: diskSync, Tag: tagSync})
 	}
+}
+
+func (s *Stage) onSynced(result int32, out *Actions) {
+	assert.That(s.syncing, "a finished sync was in flight")
+	s.syncing = false
+	if result != 0 {
+		// What it covered may be on the medium or not, and asking again proves nothing. Nobody has heard of it yet.
+		s.failDisk(out, result, "syncing the log: result %d", result)
+		return
+	}
+	for {
+		oldest := -1
+		for i := range s.appends {
+			if a := &s.appends[i]; a.step == appendSyncing && (oldest < 0 || a.op < s.appends[oldest].op) {
+				oldest = i
+			}
+		}
+		if oldest < 0 {
+			break
+		}
+		s.appended(&s.appends[oldest], out)
+	}
+	s.sync(out)
+}
+
+// appended: the prepare and its twin can survive anything that strikes one of them.
+func (s *Stage) appended(a *appendState, out *Actions) {
+	copy(s.headers[s.slotIndex(a.op)*limits.HeaderBytes:][:limits.HeaderBytes], s.slots.Bytes(a.slot))
+	a.step = appendIdle
+	s.measures.sample.WriteNs.Record(s.measures.nowNs - a.beganNs)
+	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: a.slot, Op: a.op})
 }
 
 func (s *Stage) onRead(e *stages.ConsensusToJournal, out *Actions) {
@@ -265,7 +342,7 @@ func (s *Stage) onReadDone(r *readState, result int32, out *Actions) {
 		return
 	}
 	if string(bytes[:limits.HeaderBytes]) != string(want) || !prepare.ValidBody(bytes[:size]) || prepare.Validate(bytes[:size]) != nil {
-		s.fail(out, storage.FaultLog, "the prepare of op %d is damaged, and this is the only copy", r.op)
+		s.fail(out, storage.FaultLog, "the prepare of op %d is damaged; a start looks for another copy", r.op)
 		return
 	}
 	s.measures.sample.ReadsCount++
@@ -282,7 +359,7 @@ func (s *Stage) onSuperblock(e *stages.ConsensusToJournal, out *Actions) {
 
 func (s *Stage) writeSuperblockCopy(out *Actions) {
 	s.superblockChecksum = datafile.EncodeSuperblock(s.superblockBuffer, s.superblock, &s.limits, s.superblockCopy)
-	out.Disk = append(out.Disk, DiskAction{true, ports.WriteDurable, tagSuperblockWrite, s.layout.SuperblockCopyAt(s.superblockCopy), s.superblockBuffer})
+	out.Disk = append(out.Disk, DiskAction{diskWrite, ports.WriteDurable, tagSuperblockWrite, s.layout.SuperblockCopyAt(s.superblockCopy), s.superblockBuffer})
 }
 
 func (s *Stage) readSuperblockCopy(out *Actions) {
@@ -342,19 +419,11 @@ func (s *Stage) fail(out *Actions, what, format string, arguments ...any) {
 	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalFault, Fault: &s.fault})
 }
 
-// sectorBusy tells whether another append is writing a header sector, or waits for it already.
-func (s *Stage) sectorBusy(index int, sectorIndex uint32) bool {
-	for i := range s.appends {
-		if i != index && s.appends[i].busy && s.appends[i].sectorIndex == sectorIndex {
-			return true
-		}
-	}
-	return false
-}
-
 func (s *Stage) slotIndex(op uint64) uint64 { return op & uint64(s.limits.JournalSlotsCount-1) }
 
-func (s *Stage) headersPerSector() uint32 { return s.limits.SectorBytes / limits.HeaderBytes }
+func (s *Stage) sizeOf(a *appendState) uint32 {
+	return prepare.Header(s.slots.Bytes(a.slot)[:prepare.HeaderBytes]).SizeBytes()
+}
 
 func (s *Stage) sectorsUp(bytes uint32) uint32 {
 	return (bytes + s.limits.SectorBytes - 1) &^ (s.limits.SectorBytes - 1)

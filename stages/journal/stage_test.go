@@ -76,7 +76,7 @@ func (b *bench) request(e stages.ConsensusToJournal) {
 // take moves what the stage wants to the disk, and what it says to the list.
 func (b *bench) take() {
 	for _, a := range b.out.Disk {
-		if a.OffsetBytes%512 != 0 || len(a.Buffer)%512 != 0 || len(a.Buffer) == 0 {
+		if a.Kind != diskSync && (a.OffsetBytes%512 != 0 || len(a.Buffer)%512 != 0 || len(a.Buffer) == 0) {
 			b.t.Fatalf("operation at %d of %d bytes is not whole sectors", a.OffsetBytes, len(a.Buffer))
 		}
 		b.queue = append(b.queue, diskOperation{a, bytes.Clone(a.Buffer)})
@@ -96,14 +96,14 @@ func (b *bench) end(index int, result int32) {
 	o := b.queue[index]
 	linked := o.Flags&ports.WriteLinked != 0
 	b.queue = append(b.queue[:index], b.queue[index+1:]...)
-	if o.Write {
+	if o.Kind == diskWrite {
 		if !bytes.Equal(o.bytes, o.Buffer) {
 			b.t.Fatal("a buffer changed while it was being written")
 		}
 		if result > 0 {
 			copy(b.log.bytes[o.OffsetBytes:], o.bytes[:result])
 		}
-	} else if result > 0 {
+	} else if o.Kind == diskRead && result > 0 {
 		copy(o.Buffer[:result], b.log.bytes[o.OffsetBytes:])
 	}
 	b.stage.OnDisk(&ports.DiskCompletion{Tag: o.Tag, Result: result}, &b.out)
@@ -135,32 +135,69 @@ func (b *bench) fault() *storage.Fault {
 	return nil
 }
 
-// Goal: the prepare is written, with zeros behind it, before its header begins; Appended comes after both.
+// Goal: a large prepare is written, with zeros behind it, before its header begins; Appended comes after both.
 func TestPrepareBeforeHeader(t *testing.T) {
-	b := newBench(t, 0)
-	b.append(1)
-	if len(b.queue) != 2 || b.queue[0].OffsetBytes != b.log.layout.PrepareAt(1) || b.queue[0].Flags != ports.WriteLinked|ports.WriteDurable ||
-		b.queue[1].OffsetBytes != b.log.layout.HeadersAt || b.queue[1].Flags != ports.WriteDurable {
+	b := newBench(t, 8)
+	b.append(9)
+	if len(b.queue) != 2 || b.queue[0].OffsetBytes != b.log.layout.PrepareAt(9) || b.queue[0].Flags != ports.WriteLinked|ports.WriteDurable ||
+		b.queue[1].OffsetBytes != b.log.layout.TwinAt(9) || b.queue[1].Flags != ports.WriteDurable || len(b.queue[1].bytes) != 512 {
 		t.Fatalf("queued %+v", b.queue)
 	}
-	if want := b.log.prepares[1]; !bytes.Equal(b.queue[0].bytes[:len(want)], want) || !allZero(b.queue[0].bytes[len(want):]) {
+	want := b.log.prepares[9]
+	if !bytes.Equal(b.queue[0].bytes[:len(want)], want) || !allZero(b.queue[0].bytes[len(want):]) {
 		t.Fatal("what is written is not the prepare and zeros")
 	}
-	b.end(0, 512)
+	if !bytes.Equal(b.queue[1].bytes[:256], want[:256]) || !allZero(b.queue[1].bytes[256:]) {
+		t.Fatal("what is written behind it is not its header and zeros")
+	}
+	b.end(0, int32(len(b.queue[0].Buffer)))
 	if len(b.got) != 0 {
 		t.Fatal("acknowledged before the header is written")
 	}
 	b.end(0, 512)
-	if len(b.got) != 1 || b.got[0].Kind != stages.JournalAppended || b.got[0].Op != 1 {
+	if len(b.got) != 1 || b.got[0].Kind != stages.JournalAppended || b.got[0].Op != 9 {
 		t.Fatalf("said %+v", b.got)
 	}
-	if r, err := b.log.recover(0); err != nil || r.OpHead != 1 || r.HeadersFixed != 0 {
+	if r, err := b.log.recover(0); err != nil || r.OpHead != 9 || r.TwinsFixed+r.PreparesFixed != 0 {
 		t.Fatalf("recovered %+v, %v", r, err)
 	}
 }
 
-// Goal: however many appends are under way, and in whatever order their writes end, what was acknowledged survives a crash at any
-// moment, and no header sector is ever under two writes.
+// Goal: a small prepare and its twin are written side by side, in any order, then synced; Appended comes after the sync.
+func TestTwinsSideBySide(t *testing.T) {
+	for first := range 2 {
+		b := newBench(t, 2)
+		b.append(3)
+		if len(b.queue) != 2 || b.queue[0].OffsetBytes != b.log.layout.PrepareAt(3) || b.queue[1].OffsetBytes != b.log.layout.TwinAt(3) ||
+			b.queue[0].Flags|b.queue[1].Flags != 0 {
+			t.Fatalf("queued %+v", b.queue)
+		}
+		want := b.log.prepares[3]
+		for _, o := range b.queue {
+			if len(o.bytes) != 1024 || !bytes.Equal(o.bytes[:len(want)], want) || !allZero(o.bytes[len(want):]) {
+				t.Fatal("what is written is not the prepare and zeros")
+			}
+		}
+		b.end(first, 1024)
+		if len(b.queue) != 1 || len(b.got) != 0 {
+			t.Fatalf("after one of two writes: queued %+v, said %+v", b.queue, b.got)
+		}
+		b.end(0, 1024)
+		if len(b.queue) != 1 || b.queue[0].Kind != diskSync || len(b.got) != 0 {
+			t.Fatalf("after both writes: queued %+v, said %+v", b.queue, b.got)
+		}
+		b.end(0, 0)
+		if len(b.got) != 1 || b.got[0].Kind != stages.JournalAppended || b.got[0].Op != 3 || len(b.queue) != 0 {
+			t.Fatalf("said %+v", b.got)
+		}
+		if r, err := b.log.recover(0); err != nil || r.OpHead != 3 || r.TwinsFixed+r.PreparesFixed != 0 {
+			t.Fatalf("recovered %+v, %v", r, err)
+		}
+	}
+}
+
+// Goal: however many appends are under way, and in whatever order their writes end, what was acknowledged is on disk twice, or with its
+// header, and was so when the sync that proves it began; one sync is under way at a time.
 func TestManyAppendsInFlight(t *testing.T) {
 	seed := *seedFlag
 	if seed == 0 {
@@ -176,24 +213,38 @@ func TestManyAppendsInFlight(t *testing.T) {
 		b := newBench(t, uint64(random.IntN(8)))
 		op := b.log.head
 		inFlight := map[uint64]stages.Slot{}
+		durable := bytes.Clone(b.log.bytes) // as of the last sync that has ended
+		var syncing []byte                  // as of the begin of the one under way
 		for op < 27 || len(inFlight) > 0 {
 			if op < 27 && len(inFlight) < stages.BudgetJournalAppends && random.IntN(2) == 0 {
 				op++
 				inFlight[op] = b.append(op)
 			}
-			sectors := map[uint64]bool{}
-			for i, o := range b.queue {
-				if o.Write && o.OffsetBytes < b.log.layout.PreparesAt {
-					if sectors[o.OffsetBytes] {
-						t.Fatal("a header sector is under two writes")
-					}
-					sectors[o.OffsetBytes] = true
+			syncs := 0
+			for _, o := range b.queue {
+				if o.Kind == diskSync {
+					syncs++
 				}
-				_ = i
+			}
+			if syncs > 1 {
+				t.Fatal("two syncs are under way")
+			}
+			if syncs == 1 && syncing == nil {
+				syncing = bytes.Clone(b.log.bytes)
 			}
 			if len(b.queue) > 0 {
 				if index := random.IntN(len(b.queue)); b.startable(index) {
-					b.end(index, int32(len(b.queue[index].Buffer)))
+					o := b.queue[index]
+					switch {
+					case o.Kind == diskSync:
+						durable, syncing = syncing, nil
+					case o.Flags&ports.WriteDurable != 0:
+						copy(durable[o.OffsetBytes:], o.bytes)
+						if syncing != nil {
+							copy(syncing[o.OffsetBytes:], o.bytes)
+						}
+					}
+					b.end(index, int32(len(o.Buffer)))
 				}
 			}
 			for _, e := range b.got {
@@ -202,40 +253,20 @@ func TestManyAppendsInFlight(t *testing.T) {
 				}
 				delete(inFlight, e.Op)
 				b.slots.Put(e.Slot)
-				// A crash now: the entry and its header are on disk, whatever becomes of its neighbours.
-				if !bytes.Equal(b.log.slot(e.Op)[:len(b.log.prepares[e.Op])], b.log.prepares[e.Op]) {
+				slot := make([]byte, 4096)
+				copy(slot, b.log.prepares[e.Op])
+				if !bytes.Equal(durable[b.log.layout.PrepareAt(e.Op):][:len(b.log.prepares[e.Op])], b.log.prepares[e.Op]) {
 					t.Fatalf("op %d is acknowledged and not on disk", e.Op)
+				}
+				if twin := twinOf(slot, &b.log.l); !bytes.Equal(durable[b.log.layout.TwinAt(e.Op):][:len(twin)], twin) {
+					t.Fatalf("op %d is acknowledged and its twin not on disk", e.Op)
 				}
 			}
 			b.got = b.got[:0]
-			// No acknowledged op's redundant header is ever lost again: another append in its sector carries it along.
-			for at := uint64(1); at <= op; at++ {
-				if _, pending := inFlight[at]; !pending && !bytes.Equal(b.log.header(at), b.log.prepares[at][:256]) {
-					t.Fatalf("the redundant header of op %d is lost", at)
-				}
-			}
 		}
-		if r, err := b.log.recover(0); err != nil || r.OpHead != 27 || r.HeadersFixed != 0 {
+		if r, err := b.log.recover(0); err != nil || r.OpHead != 27 || r.TwinsFixed+r.PreparesFixed != 0 {
 			t.Fatalf("recovered %+v, %v", r, err)
 		}
-	}
-}
-
-// Goal: a neighbour that is damaged stays damaged when its sector is written: as a reserved header it would look innocent.
-func TestDamagedNeighbourStaysDamaged(t *testing.T) {
-	b := newBench(t, 2)
-	b.log.header(3)[9] ^= 1
-	b.log.slot(3)[9] ^= 1
-	// Only an op below the checkpoint may be damaged, so the table is made by hand.
-	headers := b.log.bytes[b.log.layout.HeadersAt:][:32*256]
-	memory := arena.New()
-	t.Cleanup(memory.Close)
-	b.stage = New(b.log.l, cluster, b.slots, bytes.Clone(headers), memory)
-	before := bytes.Clone(b.log.header(3))
-	b.append(34) // slot 2
-	b.endAll()
-	if !bytes.Equal(b.log.header(3), before) {
-		t.Fatal("a damaged header was replaced")
 	}
 }
 
@@ -243,26 +274,35 @@ func TestDamagedNeighbourStaysDamaged(t *testing.T) {
 func TestFailingWrites(t *testing.T) {
 	cases := []struct {
 		name   string
-		index  int // 0: the prepare, 1: its header
+		op     uint64
+		ended  []int // operations that end well before
+		index  int   // of the one that does not
 		result int32
 		want   string
 	}{
-		{"prepare: EIO", 0, -int32(syscall.EIO), storage.FaultDisk},
-		{"prepare: ENOSPC", 0, -int32(syscall.ENOSPC), storage.FaultNoSpace},
-		{"prepare: short", 0, 512, storage.FaultDisk},
-		{"prepare: nothing", 0, 0, storage.FaultDisk},
-		{"header: EIO", 1, -int32(syscall.EIO), storage.FaultDisk},
-		{"header: ENOSPC", 1, -int32(syscall.ENOSPC), storage.FaultNoSpace},
-		{"header: nothing", 1, 0, storage.FaultDisk},
+		{"large prepare: EIO", 9, nil, 0, -int32(syscall.EIO), storage.FaultDisk},
+		{"large prepare: ENOSPC", 9, nil, 0, -int32(syscall.ENOSPC), storage.FaultNoSpace},
+		{"large prepare: short", 9, nil, 0, 512, storage.FaultDisk},
+		{"large prepare: nothing", 9, nil, 0, 0, storage.FaultDisk},
+		{"header: EIO", 9, []int{0}, 0, -int32(syscall.EIO), storage.FaultDisk},
+		{"header: ENOSPC", 9, []int{0}, 0, -int32(syscall.ENOSPC), storage.FaultNoSpace},
+		{"header: nothing", 9, []int{0}, 0, 0, storage.FaultDisk},
+		{"small prepare: EIO", 7, nil, 0, -int32(syscall.EIO), storage.FaultDisk},
+		{"small prepare: short", 7, nil, 0, 512, storage.FaultDisk},
+		{"small prepare, behind its twin: EIO", 7, []int{1}, 0, -int32(syscall.EIO), storage.FaultDisk},
+		{"twin: EIO", 7, nil, 1, -int32(syscall.EIO), storage.FaultDisk},
+		{"twin: ENOSPC", 7, nil, 1, -int32(syscall.ENOSPC), storage.FaultNoSpace},
+		{"twin, behind its prepare: nothing", 7, []int{0}, 0, 0, storage.FaultDisk},
+		{"sync: EIO", 7, []int{0, 0}, 0, -int32(syscall.EIO), storage.FaultDisk},
+		{"sync: ENOSPC", 7, []int{0, 0}, 0, -int32(syscall.ENOSPC), storage.FaultNoSpace},
 	}
 	for _, c := range cases {
-		b := newBench(t, 8)
-		b.append(9) // of three sectors
-		b.append(10)
-		if c.index == 1 {
-			b.end(0, int32(len(b.queue[0].Buffer)))
+		b := newBench(t, c.op-1)
+		b.append(c.op)
+		for _, index := range c.ended {
+			b.end(index, int32(len(b.queue[index].Buffer)))
 		}
-		b.end(0, c.result)
+		b.end(c.index, c.result)
 		fault := b.fault()
 		if fault == nil || fault.What != c.want {
 			t.Errorf("%s: %+v, want %s", c.name, fault, c.want)
@@ -339,17 +379,17 @@ func TestSuperblock(t *testing.T) {
 		for i := range uint32(2 * copies) {
 			at := -1
 			for j, o := range b.queue {
-				if o.OffsetBytes < b.log.layout.HeadersAt {
+				if o.Kind != diskSync && o.OffsetBytes < b.log.layout.TwinsAt {
 					if at >= 0 {
 						t.Fatalf("%s: two operations on the superblock at once", c.name)
 					}
 					at = j
 				}
 			}
-			if at < 0 || b.queue[at].OffsetBytes != b.log.layout.SuperblockCopyAt(i%copies) || b.queue[at].Write != (i < copies) {
+			if at < 0 || b.queue[at].OffsetBytes != b.log.layout.SuperblockCopyAt(i%copies) || (b.queue[at].Kind == diskWrite) != (i < copies) {
 				t.Fatalf("%s: step %d is not that of copy %d", c.name, i, i%copies)
 			}
-			before := bytes.Clone(b.log.bytes[:b.log.layout.HeadersAt])
+			before := bytes.Clone(b.log.bytes[:b.log.layout.TwinsAt])
 			b.end(at, int32(len(b.queue[at].Buffer)))
 			if i < copies && c.lose&(1<<i) != 0 {
 				copy(b.log.bytes, before)
@@ -382,25 +422,28 @@ func TestSuperblock(t *testing.T) {
 	}
 }
 
-// Goal: appending allocates nothing.
+// Goal: appending allocates nothing, whether small or large.
 func TestAppendAllocatesNothing(t *testing.T) {
-	b := newBench(t, 0)
-	slot := b.slots.Get(stages.SlotPrepare)
-	p := b.slots.Bytes(slot)
-	op := uint64(0)
-	allocs := testing.AllocsPerRun(100, func() {
-		op++
-		prepare.Put(p, &prepare.Fields{Cluster: cluster, Op: op, SizeBytes: 300, RequestsCount: 1, Command: prepare.CommandPrepare}, prepare.Sum(p[256:300]))
-		b.out.Reset()
-		b.stage.OnConsensus(&stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op}, &b.out)
-		first, second := b.out.Disk[0], b.out.Disk[1]
-		b.stage.OnDisk(&ports.DiskCompletion{Tag: first.Tag, Result: int32(len(first.Buffer))}, &b.out)
-		b.stage.OnDisk(&ports.DiskCompletion{Tag: second.Tag, Result: int32(len(second.Buffer))}, &b.out)
-		if len(b.out.Consensus) != 1 {
-			t.Fatal("not appended")
+	for _, size := range []uint32{300, 2000} {
+		b := newBench(t, 0)
+		slot := b.slots.Get(stages.SlotPrepare)
+		p := b.slots.Bytes(slot)
+		op := uint64(0)
+		allocs := testing.AllocsPerRun(100, func() {
+			op++
+			prepare.Put(p, &prepare.Fields{Cluster: cluster, Op: op, SizeBytes: size, RequestsCount: 1, Command: prepare.CommandPrepare}, prepare.Sum(p[256:size]))
+			b.out.Reset()
+			b.stage.OnConsensus(&stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op}, &b.out)
+			for at := 0; at < len(b.out.Disk); at++ {
+				o := b.out.Disk[at]
+				b.stage.OnDisk(&ports.DiskCompletion{Tag: o.Tag, Result: int32(len(o.Buffer))}, &b.out)
+			}
+			if len(b.out.Consensus) != 1 {
+				t.Fatal("not appended")
+			}
+		})
+		if allocs != 0 {
+			t.Fatalf("an append of %d bytes allocates %.1f times, want 0", size, allocs)
 		}
-	})
-	if allocs != 0 {
-		t.Fatalf("an append allocates %.1f times, want 0", allocs)
 	}
 }

@@ -1,6 +1,6 @@
 // Package datafile lays out the data file of a replica: its zones, its superblock, and how an empty one is made.
 //
-//	| superblock: 4 copies | log headers | log prepares | padding | grid ... |
+//	| superblock: 4 copies | log twins | log prepares | padding | grid ... |
 //
 // In:     a ports.File; the content of a superblock (stages.Superblock).
 // Out:    a formatted file; the superblock that a quorum of copies holds; clear refusals.

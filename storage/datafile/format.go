@@ -19,25 +19,20 @@ type FormatOptions struct {
 	WriteLog bool
 }
 
-// Format writes an empty replica into file: log headers, the root prepare, then the superblock, whose presence makes the
+// Format writes an empty replica into file: the log's two rings with the root prepare in both, then the superblock, whose presence makes the
 // file valid. scratch is aligned memory of at least MessageBytesMax.
 func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch []byte) error {
 	layout := NewLayout(l)
-	headers := scratch[:l.SectorBytes]
-	perSector := uint64(l.SectorBytes / limits.HeaderBytes)
-	sectors := uint64(l.JournalSlotsCount) / perSector
-	for sector := range sectors {
-		for i := range perSector {
-			slot := sector*perSector + i
-			header := headers[i*limits.HeaderBytes : (i+1)*limits.HeaderBytes]
-			if slot == 0 {
-				prepare.PutRoot(header, options.Cluster)
-			} else {
-				prepare.PutReserved(header, options.Cluster, slot)
-			}
+	// Whole messages of twins at a time.
+	perMessage := uint64(l.MessageBytesMax / l.TwinBytes)
+	for first := uint64(0); first < uint64(l.JournalSlotsCount); first += perMessage {
+		twins := scratch[:min(perMessage, uint64(l.JournalSlotsCount)-first)*uint64(l.TwinBytes)]
+		clear(twins)
+		for i := uint64(0); i < uint64(len(twins)); i += uint64(l.TwinBytes) {
+			putEmpty(twins[i:], options.Cluster, first+i/uint64(l.TwinBytes))
 		}
-		if err := file.WriteAt(headers, layout.HeadersAt+sector*uint64(l.SectorBytes)); err != nil {
-			return fmt.Errorf("writing the log's headers: %w", err)
+		if err := file.WriteAt(twins, layout.TwinAt(first)); err != nil {
+			return fmt.Errorf("writing the log's twins: %w", err)
 		}
 	}
 	// Every slot starts with its header, so that a lost or misdirected write is seen.
@@ -48,11 +43,7 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 	slot := scratch[:slotBytes]
 	clear(slot)
 	for i := range uint64(l.JournalSlotsCount) {
-		if i == 0 {
-			prepare.PutRoot(slot, options.Cluster)
-		} else {
-			prepare.PutReserved(slot, options.Cluster, i)
-		}
+		putEmpty(slot, options.Cluster, i)
 		if err := file.WriteAt(slot, layout.PrepareAt(i)); err != nil {
 			return fmt.Errorf("writing the log: %w", err)
 		}
@@ -68,4 +59,13 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 	superblock.Checkpoint.PrepareChecksum = [16]byte(prepare.PutRoot(root, options.Cluster).Checksum())
 	_, err := WriteSuperblock(file, l, &superblock, scratch)
 	return err
+}
+
+// putEmpty writes what a log slot begins with: the root prepare, or that it was never used.
+func putEmpty(buffer []byte, cluster wire.U128, slotIndex uint64) {
+	if slotIndex == 0 {
+		prepare.PutRoot(buffer, cluster)
+	} else {
+		prepare.PutReserved(buffer, cluster, slotIndex)
+	}
 }

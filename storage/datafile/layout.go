@@ -5,19 +5,20 @@ import "ledger/limits"
 // Layout is where the zones of a data file begin, in bytes.
 type Layout struct {
 	SuperblockAt uint64
-	HeadersAt    uint64
+	TwinsAt      uint64
 	PreparesAt   uint64
 	GridAt       uint64 // also the size of a freshly formatted file
 
 	superblockBytes uint64 // from copy to copy
 	messageBytes    uint64
+	twinBytes       uint64
 }
 
 // NewLayout computes the zones of a file with these limits.
 func NewLayout(l *limits.Limits) Layout {
-	layout := Layout{superblockBytes: uint64(l.SuperblockBytes), messageBytes: uint64(l.MessageBytesMax)}
-	layout.HeadersAt = roundUp(uint64(l.SuperblockCopies)*layout.superblockBytes, uint64(l.SectorBytes))
-	layout.PreparesAt = roundUp(layout.HeadersAt+uint64(l.JournalSlotsCount)*limits.HeaderBytes, uint64(l.SectorBytes))
+	layout := Layout{superblockBytes: uint64(l.SuperblockBytes), messageBytes: uint64(l.MessageBytesMax), twinBytes: uint64(l.TwinBytes)}
+	layout.TwinsAt = roundUp(uint64(l.SuperblockCopies)*layout.superblockBytes, uint64(l.SectorBytes))
+	layout.PreparesAt = layout.TwinsAt + uint64(l.JournalSlotsCount)*layout.twinBytes
 	layout.GridAt = roundUp(layout.PreparesAt+uint64(l.JournalSlotsCount)*layout.messageBytes, uint64(l.BlockBytes))
 	return layout
 }
@@ -29,5 +30,8 @@ func (l *Layout) SuperblockCopyAt(copyIndex uint32) uint64 {
 
 // PrepareAt is the offset of a log slot.
 func (l *Layout) PrepareAt(slotIndex uint64) uint64 { return l.PreparesAt + slotIndex*l.messageBytes }
+
+// TwinAt is the offset of a log slot's second place.
+func (l *Layout) TwinAt(slotIndex uint64) uint64 { return l.TwinsAt + slotIndex*l.twinBytes }
 
 func roundUp(value, unit uint64) uint64 { return (value + unit - 1) / unit * unit }

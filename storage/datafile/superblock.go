@@ -43,10 +43,11 @@ const (
 )
 
 // fixedLimits are the sizes that live in the file.
-func fixedLimits(l *limits.Limits) [12]uint32 {
-	return [12]uint32{
+func fixedLimits(l *limits.Limits) [13]uint32 {
+	return [13]uint32{
 		l.SectorBytes, l.PageBytes, l.BlockBytes, l.MessageBytesMax, l.JournalSlotsCount, l.BarOps, l.SlackOps,
 		l.PipelineOpsMax, l.MemtableRowsSeal, l.SuperblockBytes, l.SuperblockCopies, l.PostingRunsMerged,
+		l.TwinBytes,
 	}
 }
 
@@ -131,7 +132,7 @@ type copyState struct {
 	checksum  storage.Checksum
 	content   stages.Superblock
 	version   uint32
-	sizes     [12]uint32
+	sizes     [13]uint32
 }
 
 func decodeCopy(b []byte) (c copyState) {
@@ -261,7 +262,7 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 		return nil, err
 	}
 	chosen := &copies[index]
-	names := [12]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy", "superblock copies", "runs of a merge"}
+	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy", "superblock copies", "runs of a merge", "twin"}
 	for i, have := range fixedLimits(l) {
 		if chosen.sizes[i] != have {
 			return nil, fmt.Errorf("the data file was formatted with %s = %d, this server uses %d: use the server that formatted it", names[i], chosen.sizes[i], have)
