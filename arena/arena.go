@@ -115,13 +115,17 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	return data[:size:size]
 }
 
-// bytesHuge is Bytes with the first hugeBytes, as far as there are so many, in huge pages.
+// bytesHuge is Bytes with the first hugeBytes, as far as there are so many, in huge pages that
+// Populate faults in: to find one, the kernel may have to move others' pages away.
 func (a *Arena) bytesHuge(size uint64, name string, hugeBytes uint64) []byte {
 	if hugeBytes == 0 {
 		return a.Bytes(size, PageBytes, name)
 	}
 	data := a.Bytes(size, hugePageBytes, name)
-	_ = unix.Madvise(data[:min(hugeBytes, size)&^(hugePageBytes-1)], unix.MADV_HUGEPAGE)
+	huge := data[:min(hugeBytes, size)&^(hugePageBytes-1)]
+	_ = unix.Madvise(huge, unix.MADV_HUGEPAGE)
+	a.toTouch = append(a.toTouch, huge)
+	a.entries[a.mappings[len(a.mappings)-1].entry].TouchBytes += uint64(len(huge))
 	return data
 }
 
