@@ -218,8 +218,11 @@ func (s *Server) SessionsCount() int { return len(s.sessions) }
 
 // WasEvicted tells whether a client had a session and lost it.
 func (s *Server) WasEvicted(client Number) bool {
-	return s.evicted[client] != nil && s.sessions[client] == nil
+	return s.LostSession(client) && s.sessions[client] == nil
 }
+
+// LostSession tells whether a client lost a session, even if it has another one now.
+func (s *Server) LostSession(client Number) bool { return s.evicted[client] != nil }
 
 // Reasons of an eviction. Source: wire protocol, 4.6.
 const (
