@@ -83,6 +83,7 @@ type DiskPort struct {
 	limit       int // operations
 	outstanding int
 	last        *diskOperation // queued last, if it is linked
+	wroteAt     uint64         // offset of the last write: a sync is as slow as that part of the file
 	ready       []ports.DiskCompletion
 }
 
@@ -110,6 +111,7 @@ func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.Wri
 	if p.zone == PortJournal {
 		p.disk.synced = false // a prepare, or the superblock
 	}
+	p.wroteAt = offsetBytes
 	if p.disk.onWrite != nil {
 		p.disk.onWrite(p.zone, offsetBytes, data, flags&ports.WriteDurable != 0)
 	}
@@ -118,7 +120,7 @@ func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.Wri
 
 // Sync implements ports.Disk.
 func (p *DiskPort) Sync(tag uint64) {
-	p.queue(&diskOperation{kind: diskSync, tag: tag, covers: p.disk.image.order})
+	p.queue(&diskOperation{kind: diskSync, tag: tag, offsetBytes: p.wroteAt, covers: p.disk.image.order})
 }
 
 // Allocate implements ports.Disk.
