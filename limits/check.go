@@ -59,8 +59,8 @@ var claims = [...]claim{
 		return l.GroupBytesMax <= l.BodyBytesMax() && l.GroupBytesMax >= l.RequestBytesMax-HeaderBytes
 	}},
 	{"a memtable seals at some row", func(l *Limits) bool { return l.MemtableRowsSeal >= 1 }},
-	{"a merge takes 2..32 runs of postings", func(l *Limits) bool {
-		return l.PostingRunsMerged >= 2 && l.PostingRunsMerged <= PostingRunsMergedMax
+	{"a merge takes 3..32 runs of postings", func(l *Limits) bool {
+		return l.PostingRunsMerged >= 3 && l.PostingRunsMerged <= PostingRunsMergedMax
 	}},
 	// An op's events may have two rows each, and either of them change two accounts.
 	{"what the rows of a memtable change is numbered with 24 bits", func(l *Limits) bool {
@@ -68,6 +68,7 @@ var claims = [...]claim{
 	}},
 	{"the grid cache has a set of pages", func(l *Limits) bool { return l.CacheGridBytes >= cacheWaysMin*uint64(l.PageBytes) }},
 	{"the account cache has a set of accounts", func(l *Limits) bool { return l.CacheAccountsMax >= cacheAccountsMin }},
+	{"numbers of cached accounts, doubled, fit 32 bits", func(l *Limits) bool { return l.CacheAccountsMax <= 1<<30 }},
 	{"the data file may have a block", func(l *Limits) bool { return l.StorageBytesMax >= uint64(l.BlockBytes) }},
 	{"compaction has 1..8 workers", func(l *Limits) bool { return l.CompactWorkers >= 1 && l.CompactWorkers <= CompactWorkersMax }},
 }

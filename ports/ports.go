@@ -53,6 +53,14 @@ type File interface {
 	SizeBytes() (uint64, error)
 }
 
+// DataFile is the File of a start.
+type DataFile interface {
+	File
+	// Sync makes durable what an earlier process wrote and did not sync, and the file's name; what ReadAt gives from then on is on the medium. Nothing
+	// may be decided by what was read before. Source: consensus, 8.1.
+	Sync() error
+}
+
 // SharedFile is a File that several threads may read at once.
 type SharedFile interface {
 	File

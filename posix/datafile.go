@@ -42,7 +42,7 @@ type DataFile struct {
 	path   string
 }
 
-var _ ports.File = (*DataFile)(nil)
+var _ ports.DataFile = (*DataFile)(nil)
 
 // OpenDataFile opens path, alone: the lock lasts until Close, or until the process and its last write have ended.
 //
@@ -228,10 +228,14 @@ func (f *DataFile) Allocate(offsetBytes, lengthBytes uint64) error {
 	}
 }
 
-// Sync makes everything durable, the file's name included.
+// Sync implements ports.DataFile.
 func (f *DataFile) Sync() error {
 	if err := unix.Fsync(f.Fd); err != nil {
 		return fmt.Errorf("fsync %s: %w", f.path, err)
+	}
+	if !f.Direct {
+		// An earlier process' failed sync leaves pages that look clean and are not on the medium.
+		_ = unix.Fadvise(f.Fd, 0, 0, unix.FADV_DONTNEED)
 	}
 	directory, err := unix.Open(filepath.Dir(f.path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

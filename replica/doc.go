@@ -4,7 +4,7 @@
 //	New:   slots, rings, stages, drivers                                   (nothing runs yet)
 //	Run:   threads that take turns over drivers                            (production; the simulator calls Turn itself)
 //
-// In:     limits.Limits, a ports.File for recovery, the ports of each stage.
+// In:     limits.Limits, a ports.DataFile for recovery, the ports of each stage.
 // Out:    drivers in order of the stages; a fault that stops the replica.
 // Owns:   all memory and rings.
 // Limits: rings are longer than their edges' budgets, so a push never fails.

@@ -26,7 +26,7 @@ type Opened struct {
 
 // Open recovers a data file: it chooses the superblock, repairs what one replica can repair, makes the view of this start durable,
 // and reads the sessions of the checkpoint.
-func Open(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error) {
+func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	o, err := recoverFile(file, l, memory)
 	if err != nil {
 		return nil, err
@@ -44,9 +44,13 @@ func (o *Opened) begin(file ports.File) error {
 }
 
 // recoverFile is Open without begin: what needs no repair is left as it was, for a start may still be refused.
-func recoverFile(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened, error) {
+func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	if err := l.Check(); err != nil { // before anything is read by them
 		return nil, err
+	}
+	// A crash between a write and its sync leaves what this start would read and go on from, and the next power cut would take.
+	if err := file.Sync(); err != nil {
+		return nil, fmt.Errorf("syncing the data file before it is read: %w", err)
 	}
 	o := &Opened{Layout: datafile.NewLayout(&l)}
 	scratch := memory.Bytes(uint64(max(l.MessageBytesMax, l.BlockBytes)), 4096, "recovery scratch")
@@ -78,16 +82,12 @@ func recoverFile(file ports.File, l limits.Limits, memory *arena.Arena) (*Opened
 	o.Limits = l
 
 	headers := memory.Bytes(uint64(l.JournalSlotsCount)*limits.HeaderBytes, 4096, "journal headers")
-	recovered, err := journal.Recover(file, &l, superblock.Cluster, &superblock.Checkpoint, headers, scratch)
+	recovered, err := journal.Recover(file, &l, superblock.Cluster, &superblock.Checkpoint, superblock.CommitMax, headers, scratch)
 	if err != nil {
 		return nil, err
 	}
 	o.Journal = *recovered
 	checkpoint := &superblock.Checkpoint
-	// Every op up to CommitMax was durable when the superblock was written: a log that ends before it has lost some.
-	if recovered.OpHead < superblock.CommitMax {
-		return nil, &journal.DamageError{Reason: fmt.Sprintf("it ends at op %d, but op %d was on disk when the superblock was written", recovered.OpHead, superblock.CommitMax)}
-	}
 	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
 	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
 		geometry := block.GeometryOf(l)

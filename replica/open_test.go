@@ -33,6 +33,7 @@ func (f *memoryFile) WriteAt(buffer []byte, offset uint64) error {
 }
 
 func (f *memoryFile) SizeBytes() (uint64, error) { return uint64(len(f.bytes)), nil }
+func (f *memoryFile) Sync() error                { return nil }
 
 // A log that ends before an op that was on disk when the superblock was written has lost acknowledged ops: it is refused. Else each
 // start takes a view of its own.

@@ -31,7 +31,7 @@ func (r *readiness) replayEnded() {
 // Turn implements stages.Driver.
 func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
 	busy = r.Driver.Turn(nowNs, wallNs)
-	if r.announced || !r.replayed.Load() {
+	if r.announced || !r.replayed.Load() || r.apply.Ending() {
 		return busy
 	}
 	if !r.isNoted {

@@ -28,7 +28,7 @@ type Ports struct {
 const (
 	JournalOperationsMax = 64
 	ApplyOperationsMax   = 128
-	CompactOperationsMax = 64
+	CompactOperationsMax = compact.OperationsMax
 )
 
 // Options of one start.

@@ -341,7 +341,7 @@ func (d *Disk) crash(powerCut bool) {
 	if powerCut {
 		d.image.powerCut(d.random)
 	} else {
-		d.image.sync(d.image.order) // the next start syncs before it reads
+		d.image.sync(d.image.order) // the next start syncs before it reads, which File demands
 	}
 	// Writes under way land in any order; each sector is whole or not there.
 	d.random.Shuffle(len(d.flying), func(i, j int) { d.flying[i], d.flying[j] = d.flying[j], d.flying[i] })
@@ -364,12 +364,17 @@ type File struct {
 	image        *Image
 	random       *rand.Rand
 	crashSectors int // the machine goes down when so many sectors are written; below 0: it does not
+	isStart      bool
+	synced       bool
 }
 
-var _ ports.File = (*File)(nil)
+var _ ports.DataFile = (*File)(nil)
 
 // ReadAt implements ports.File.
 func (f *File) ReadAt(buffer []byte, offsetBytes uint64) error {
+	if f.isStart && !f.synced {
+		panic(violation{"a start reads what it has not synced"})
+	}
 	n, err := f.image.read(offsetBytes, buffer)
 	if err != nil {
 		return fmt.Errorf("reading %d bytes at %d: %w", len(buffer), offsetBytes, err)
@@ -399,3 +404,9 @@ func (f *File) WriteAt(buffer []byte, offsetBytes uint64) error {
 
 // SizeBytes implements ports.File.
 func (f *File) SizeBytes() (uint64, error) { return f.image.sizeBytes, nil }
+
+// Sync implements ports.DataFile.
+func (f *File) Sync() error {
+	f.synced = true // the crash before has done it
+	return nil
+}

@@ -142,7 +142,7 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 			w.note("crash during recovery", 0, 0)
 		}
 	}()
-	file := &File{image: w.disk.image, random: w.random, crashSectors: crashSectors}
+	file := &File{image: w.disk.image, random: w.random, crashSectors: crashSectors, isStart: true}
 	opened, err := replica.Open(file, w.limits, w.memory)
 	if err != nil {
 		return false, err

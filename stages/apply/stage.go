@@ -115,6 +115,7 @@ type Stage struct {
 	durable       uint64 // op of the newest durable one
 	ready         storage.Checkpoint
 	faulted       bool
+	ending        bool // a bar, in several steps
 
 	scratch    []byte // the reply body of a group's later request, or one that nobody wants
 	statistics Statistics
@@ -173,7 +174,12 @@ func (s *Stage) Statistics() Statistics {
 }
 
 // Settled tells whether nothing is out: every block that was planned is written, and so is the checkpoint.
-func (s *Stage) Settled() bool { return !s.faulted && !s.checkpointOut && s.dealer.isBack() }
+func (s *Stage) Settled() bool {
+	return !s.faulted && !s.ending && !s.checkpointOut && s.dealer.isBack()
+}
+
+// Ending tells whether the end of a bar waits: what it is going to plan and capture is not out yet.
+func (s *Stage) Ending() bool { return s.ending }
 
 // PlannedOp is the op at whose end the newest generation was planned; the one before it was installed then.
 func (s *Stage) PlannedOp() uint64 { return s.dealer.beganOp }
@@ -247,7 +253,9 @@ func (s *Stage) work(c *coro.Coroutine) {
 		s.commitsCount--
 		s.execute(&next)
 		if s.limits.IsBarEnd(s.op) {
+			s.ending = true
 			s.endBar(c)
+			s.ending = false
 		} else {
 			s.keepPace(c)
 		}

@@ -75,7 +75,11 @@ const (
 	tagWrite    = merge.ReadsMax
 	tagAllocate = tagWrite + merge.WritesMax
 	tagSync     = tagAllocate + 1
+	tagsCount   = tagSync + 1
 )
+
+// OperationsMax is how many disk operations can be in flight: one of each tag.
+const OperationsMax = tagsCount
 
 const (
 	growBlocks = 128

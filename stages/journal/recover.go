@@ -130,12 +130,13 @@ func (e *DamageError) Fault() storage.Fault {
 }
 
 // Recover reads the log of a single replica, repairs what it has another copy of, and returns the head. headers is aligned memory of
-// JournalSlotsCount * 256 bytes, scratch of at least MessageBytesMax.
+// JournalSlotsCount * 256 bytes, scratch of at least MessageBytesMax. Every op up to commitMax was durable when the superblock was
+// written: a log that ends before it has lost some. Nothing is repaired in a log that is refused.
 //
 // A crash leaves at most one torn entry, that of the op after the head, because one prepare is written at a time. Only that slot
 // is given up, and only if nothing in it proves that the op was durable. Any other damage to an op above the checkpoint is refused.
 // Damage below the checkpoint does no harm, provided that the slot after the head is whole: then nothing was ever written above.
-func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, headers, scratch []byte) (*Recovered, error) {
+func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64, headers, scratch []byte) (*Recovered, error) {
 	slots := uint64(l.JournalSlotsCount)
 	headers = headers[:slots*limits.HeaderBytes]
 	r := &Recovered{Headers: headers}
@@ -162,6 +163,9 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 	if checkpoint.Op > 0 && r.OpHead < l.CheckpointTrigger(checkpoint.Op) {
 		return nil, &DamageError{Reason: fmt.Sprintf("it ends at op %d, but the checkpoint of op %d was taken at op %d",
 			r.OpHead, checkpoint.Op, l.CheckpointTrigger(checkpoint.Op))}
+	}
+	if r.OpHead < commitMax {
+		return nil, &DamageError{Reason: fmt.Sprintf("it ends at op %d, but op %d was on disk when the superblock was written", r.OpHead, commitMax)}
 	}
 	if err := r.judge(l, copies, checkpoint.Op); err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"syscall"
 
 	"ledger/arena"
 	"ledger/assert"
@@ -407,7 +406,7 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 // failDisk stops with what the disk answered: a full disk is the operator's to mend, anything else is the disk's end.
 func (s *Stage) failDisk(out *Actions, result int32, format string, arguments ...any) {
 	what := storage.FaultDisk
-	if result == -int32(syscall.ENOSPC) {
+	if storage.NoSpace(-result) != "" {
 		what = storage.FaultNoSpace
 	}
 	s.fail(out, what, format, arguments...)

@@ -98,9 +98,13 @@ func (s *identities) reserve(ids uint64) *identityGeneration {
 // idsNext is the room of the next generation.
 func (s *identities) idsNext() uint64 { return max(s.idsFirst, s.idsSum) }
 
-// open makes the first generation, for ids that are there at start, and room for a third as many more. False: there is no memory for it.
+// open makes the first generation, for ids that are there at start, and room for a third as many more if there is memory for them. False: there
+// is not even memory for these.
 func (s *identities) open(ids uint64) bool {
 	g := s.reserve(ids + ids/3)
+	if g == nil {
+		g = s.reserve(ids)
+	}
 	if g != nil {
 		g.idsKept = ids
 	}

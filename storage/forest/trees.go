@@ -207,7 +207,7 @@ func newTablePool(a *arena.Arena, capacity uint64) *tablePool {
 		filters: arena.Slice[uint32](a, capacity, name),
 	}
 	for class := range p.free {
-		p.free[class] = make([]uint32, 0, 256) // more are never free at once, or hardly ever
+		p.free[class] = make([]uint32, 0, 1024) // more are never free at once, or hardly ever
 	}
 	return p
 }

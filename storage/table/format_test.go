@@ -16,14 +16,14 @@ import (
 // would disagree. A change is a new format version.
 func TestFormatIsFixed(t *testing.T) {
 	want := map[storage.TreeID]string{
-		storage.TreeTransferID:      "e18b0791a1980f650f9ac278e9f0f3ec",
-		storage.TreeAccount:         "b5c946c1d392b2b9909cb339249b38ee",
-		storage.TreeBalances:        "2307cc7e13891661d195861901969897",
-		storage.TreeExpiry:          "9baf27ebf396207877bbd5bda3a655e6",
-		storage.TreeExpired:         "fef0ff14c54b991fb4d70ebab8248c15",
-		storage.TreeTransferDebit:   "4665abbd6f94de353c2900188f76a444",
-		storage.TreeTransferUser128: "8979d3aa9c3a26f49f47e09e6646f74a",
-		storage.TreeAccountCode:     "d22aa7d1f0edf8864fbaf7ad0990e78f",
+		storage.TreeTransferID:      "67cad11b7bb0928a67b74e73e1d59537",
+		storage.TreeAccount:         "627092bfcca26236527efa18110b97bf",
+		storage.TreeBalances:        "69353f37011b7a972d0ae761bbe59729",
+		storage.TreeExpiry:          "f5b952788f6a1c6e13aefb036ed8e9b8",
+		storage.TreeExpired:         "0873a34abd37064e690e6b04cd356773",
+		storage.TreeTransferDebit:   "9d9c8039dbe476e19df1ac11c496bae1",
+		storage.TreeTransferUser128: "fd1a5404f3693837b75305b4de390c92",
+		storage.TreeAccountCode:     "e2d16c60e21e4ad225f4a2d287672bd4",
 	}
 	for _, tree := range []storage.TreeID{storage.TreeTransferID, storage.TreeAccount, storage.TreeBalances, storage.TreeExpiry,
 		storage.TreeExpired, storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeAccountCode} {
