@@ -75,12 +75,6 @@ func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
 	m.volatile = append(m.volatile, volatileWrite{m.order, offsetBytes, append([]byte(nil), data...)})
 }
 
-// patch changes bytes within a sector.
-func (m *Image) patch(offsetBytes uint64, data []byte) {
-	copy(m.now[offsetBytes:], data)
-	copy(m.durable[offsetBytes:], data)
-}
-
 // overwrite puts whole sectors on the medium behind everyone's back.
 func (m *Image) overwrite(offsetBytes uint64, data []byte) {
 	m.write(offsetBytes, data, true)
