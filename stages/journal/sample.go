@@ -5,7 +5,7 @@ import "ledger/metrics"
 // Sample is what the stage tells about itself since the start.
 type Sample struct {
 	AppendsCount     uint64
-	BytesWritten     uint64 // of the log: prepares and redundant headers, whole sectors
+	BytesWritten     uint64 // of the log: prepares and their twins, whole sectors
 	ReadsCount       uint64
 	BytesRead        uint64
 	SuperblocksCount uint64

@@ -215,7 +215,7 @@ func (f *Forest) askRuns(older []olderID, covered bool) {
 var noBucket [table.FilterBucketBytes]byte
 
 // touchAccounts finds the accounts in the cache. Where many accounts are in use, each step of that is a line of memory far away, so each is a
-// loop of its own, and what fetches lines is short; see touchFilters.
+// loop of its own, and what fetches lines is short; see askBuckets.
 func (f *Forest) touchAccounts() {
 	a, c := &f.ahead, f.cache
 	hashes := a.hashes[:2*len(a.chunk)]

@@ -98,8 +98,8 @@ func (t *idTable) insert(hash uint64, index uint32) {
 	t.count++
 }
 
-// removeLast removes index, which was inserted last.
-func (t *idTable) removeLast(hash uint64, index uint32) {
+// placeOf is where index, which is in the table, lies; to be taken modulo the slots.
+func (t *idTable) placeOf(hash uint64, index uint32) uint64 {
 	mask := uint64(len(t.slots) - 1)
 	want := t.tag(hash) | index + 1
 	at := hash
@@ -107,19 +107,19 @@ func (t *idTable) removeLast(hash uint64, index uint32) {
 		assert.That(t.slots[at&mask] != 0, "an id that is removed is in its table")
 		at++
 	}
-	t.slots[at&mask] = 0
+	return at
+}
+
+// removeLast removes index, which was inserted last.
+func (t *idTable) removeLast(hash uint64, index uint32) {
+	t.slots[t.placeOf(hash, index)&uint64(len(t.slots)-1)] = 0
 	t.count--
 }
 
 // remove removes any index that is in the table; hashOf tells the hash of what an index names.
 func (t *idTable) remove(hash uint64, index uint32, hashOf func(index uint32) uint64) {
 	mask := uint64(len(t.slots) - 1)
-	want := t.tag(hash) | index + 1
-	hole := hash
-	for t.slots[hole&mask] != want {
-		assert.That(t.slots[hole&mask] != 0, "an id that is removed is in its table")
-		hole++
-	}
+	hole := t.placeOf(hash, index)
 	for at := hole + 1; t.slots[at&mask] != 0; at++ {
 		// What is at home behind the hole stays.
 		if home := hashOf(t.slots[at&mask]&t.indexMask - 1); (at-home)&mask >= (at-hole)&mask {
