@@ -3,7 +3,7 @@ package accounting
 import (
 	"unsafe"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // batchRules is what differs between accounts and transfers in the batch loop.

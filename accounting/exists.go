@@ -1,6 +1,6 @@
 package accounting
 
-import "ledger/assert"
+import "ledger/internal/assert"
 
 // transferExists compares an event with the transfer that has its id: the first difference decides. Timestamps are never
 // compared, and nothing of accounts or pending statuses is. Source: accounting, 6.1.

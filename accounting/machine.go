@@ -1,7 +1,7 @@
 package accounting
 
 import (
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/wire"
 )

@@ -1,7 +1,7 @@
 package accounting
 
 import (
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/wire"
 )
 

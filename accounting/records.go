@@ -3,7 +3,7 @@ package accounting
 import (
 	"unsafe"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // TimestampMax is the largest valid timestamp; the smallest is 1.

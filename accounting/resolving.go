@@ -1,6 +1,6 @@
 package accounting
 
-import "ledger/assert"
+import "ledger/internal/assert"
 
 // createResolving applies a transfer that posts or voids a pending one. A field given as zero means "as in the pending
 // transfer". Source: accounting, 5.4; the lines are numbered as there.

@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
 	"ledger/client"
-	"ledger/posix"
+	"ledger/internal/arena"
+	"ledger/internal/posix"
 	"ledger/prepare"
 	"ledger/wire"
 )

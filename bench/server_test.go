@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/wire"
 )
 

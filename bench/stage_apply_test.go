@@ -4,10 +4,10 @@ import (
 	"testing"
 
 	"ledger/accounting"
-	"ledger/arena"
 	"ledger/client"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/prepare"
 	"ledger/ring"
 	"ledger/stages"

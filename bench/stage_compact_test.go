@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/ring"
 	"ledger/stages"

@@ -5,13 +5,14 @@ import (
 	"slices"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/consensus"
 	"ledger/storage"
+	"ledger/storage/datafile"
 	"ledger/wire"
 )
 
@@ -55,7 +56,7 @@ func newOrder(b *testing.B, isReal ...int) *order {
 	o.slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, l.PipelineOpsMax+2, fullBytes, "prepare slots")
 	o.slots.Pools[stages.SlotReply] = arena.NewPool(memory, l.SessionsMax+2*l.PipelineOpsMax, fullBytes, "reply slots")
 	root := make([]byte, prepare.HeaderBytes)
-	superblock := stages.Superblock{Sequence: 2, View: 1, LogView: 1, ReplicasCount: 1, SessionsMax: l.SessionsMax}
+	superblock := datafile.Superblock{Sequence: 2, View: 1, LogView: 1, ReplicasCount: 1, SessionsMax: l.SessionsMax}
 	superblock.Checkpoint.PrepareChecksum = storage.Checksum(prepare.PutRoot(root, wire.U128{}).Checksum())
 	stage, err := consensus.New(l, consensus.DefaultOptions(), o.slots, &consensus.Recovered{Superblock: superblock}, memory)
 	if err != nil {

@@ -4,10 +4,10 @@ import (
 	"runtime"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
+	"ledger/internal/posix"
 	"ledger/limits"
-	"ledger/ports"
-	"ledger/posix"
 	"ledger/prepare"
 	"ledger/ring"
 	"ledger/stages"

@@ -11,15 +11,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
 	"ledger/client"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
+	"ledger/internal/posix"
+	"ledger/internal/uring"
 	"ledger/limits"
-	"ledger/ports"
-	"ledger/posix"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/net"
-	"ledger/uring"
 	"ledger/wire"
 )
 

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"sync"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/wire"
 )
 

@@ -3,7 +3,7 @@ package client
 import (
 	"unsafe"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/wire"
 )
 

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/wire"
 )
 

@@ -22,7 +22,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/wire"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 )
 
 // slotsTypicalBytes stands for the message slots in the sum of memory: they are touched last-in first-out, and load touches few.

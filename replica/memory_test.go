@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 )
 
 // The least of machine and control groups counts, whichever group on the way to the root it is.

@@ -3,10 +3,10 @@ package replica
 import (
 	"fmt"
 
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/stages/consensus"
 	"ledger/stages/journal"
 	"ledger/storage"

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/stages/journal"
 	"ledger/storage"

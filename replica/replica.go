@@ -1,10 +1,10 @@
 package replica
 
 import (
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/apply"

@@ -3,7 +3,7 @@ package replica
 import (
 	"time"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/metrics"
 	"ledger/stages"
 	"ledger/stages/apply"

@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ledger/affinity"
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
+	"ledger/internal/posix"
+	"ledger/internal/uring"
 	"ledger/limits"
-	"ledger/ports"
-	"ledger/posix"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/compact"
 	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/storage"
-	"ledger/uring"
 )
 
 // IOKind chooses the kernel interface of the threads.

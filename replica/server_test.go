@@ -15,10 +15,10 @@ import (
 
 	"ledger/accounting"
 	"ledger/affinity"
-	"ledger/arena"
 	"ledger/client"
+	"ledger/internal/arena"
+	"ledger/internal/posix"
 	"ledger/limits"
-	"ledger/posix"
 	"ledger/storage/datafile"
 	"ledger/wire"
 )

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ledger/affinity"
+	"ledger/internal/ports"
 	"ledger/metrics"
-	"ledger/ports"
 	"ledger/ring"
 	"ledger/stages"
 )

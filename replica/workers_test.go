@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/posix"
 	"ledger/limits"
-	"ledger/posix"
 	"ledger/storage"
 	"ledger/storage/datafile"
 )

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // WaitForever as a time limit means none.

@@ -3,7 +3,7 @@ package ring
 import (
 	"sync/atomic"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // lineBytes keeps apart what two cores write. Two lines of 64 bytes, since the hardware fetches them in pairs.

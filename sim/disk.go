@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/ports"
+	"ledger/internal/ports"
 )
 
 // Zone names who writes through a disk port.

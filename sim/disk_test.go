@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
-	"ledger/ports"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 )
 
 // bench is a disk with one port, on a clock of its own.

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/ports"
+	"ledger/internal/ports"
 )
 
 // Network is the sockets of the replica's net stage, and the peers at the other end.

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"ledger/ports"
+	"ledger/internal/ports"
 )
 
 // listener is a peer that remembers.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/replica"
 	"ledger/sim/model"

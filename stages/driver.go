@@ -1,7 +1,7 @@
 package stages
 
 import (
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/ring"
 )
 

@@ -18,11 +18,12 @@ package stages
 import (
 	"fmt"
 
-	"ledger/arena"
-	"ledger/assert"
-	"ledger/ports"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 	"ledger/prepare"
 	"ledger/storage"
+	"ledger/storage/datafile"
 	"ledger/wire"
 )
 
@@ -162,7 +163,7 @@ type ConsensusToJournal struct {
 	Kind       ConsensusToJournalKind
 	Slot       Slot
 	Op         uint64
-	Superblock *Superblock
+	Superblock *datafile.Superblock
 }
 
 // JournalToConsensusKind of JournalToConsensus.
@@ -253,20 +254,6 @@ type CompactToApply struct {
 type Sessions struct {
 	Op     uint64
 	Chunks [][]byte
-}
-
-// Superblock is the content of the superblock: what a replica must not forget. Source: consensus, 8.4.
-type Superblock struct {
-	Sequence      uint64
-	Cluster       wire.U128
-	Replica       uint8
-	ReplicasCount uint8
-	SessionsMax   uint32
-	View          uint32
-	LogView       uint32
-	CommitMax     uint64 // a hint
-	Checkpoint    storage.Checkpoint
-	Parent        storage.Checksum // checksum of the superblock before this one
 }
 
 // Budgets of the edges: the most descriptors that can be on a ring at once.

@@ -3,7 +3,7 @@ package wire
 import (
 	"encoding/binary"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // ReplyFields is what a reply says beside its body.

@@ -3,7 +3,7 @@ package wire
 import (
 	"encoding/binary"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // batchesMax is the largest number of batches in one body.

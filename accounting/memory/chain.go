@@ -2,7 +2,7 @@ package memory
 
 import (
 	"ledger/accounting"
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // chain is what it takes to undo the calls since ChainOpen: how long the tables were, and what changed in the rows that

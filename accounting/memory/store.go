@@ -2,7 +2,7 @@ package memory
 
 import (
 	"ledger/accounting"
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // Store is an accounting.Store in memory.

@@ -8,10 +8,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
 	"ledger/config"
+	"ledger/internal/arena"
+	"ledger/internal/posix"
 	"ledger/limits"
-	"ledger/posix"
 	"ledger/storage/datafile"
 	"ledger/wire"
 )

@@ -13,10 +13,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ledger/admin"
 	"ledger/affinity"
 	"ledger/config"
-	"ledger/metrics/admin"
-	"ledger/posix"
+	"ledger/internal/posix"
 	"ledger/replica"
 )
 

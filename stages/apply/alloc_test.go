@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"

@@ -1,6 +1,6 @@
 package apply
 
-import "ledger/coro"
+import "ledger/internal/coro"
 
 // endBar does what comes after the last op of a bar. Its steps, and their order, are those of docs/design/storage.md; nothing in it
 // depends on how long the waits take.

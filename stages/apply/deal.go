@@ -1,7 +1,7 @@
 package apply
 
 import (
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/stages"
 	"ledger/storage"
 )

@@ -1,8 +1,8 @@
 package apply
 
 import (
-	"ledger/assert"
-	"ledger/ports"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 	"ledger/ring"
 	"ledger/stages"
 )

@@ -2,11 +2,11 @@ package apply
 
 import (
 	"ledger/accounting"
-	"ledger/arena"
-	"ledger/assert"
-	"ledger/coro"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/coro"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"

@@ -1,7 +1,7 @@
 package compact
 
 import (
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 )
 

@@ -3,11 +3,11 @@ package compact
 import (
 	"fmt"
 
-	"ledger/arena"
-	"ledger/assert"
-	"ledger/coro"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/coro"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/block"

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/storage"

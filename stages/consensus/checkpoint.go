@@ -1,7 +1,7 @@
 package consensus
 
 import (
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/datafile"

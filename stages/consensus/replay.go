@@ -1,7 +1,7 @@
 package consensus
 
 import (
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"

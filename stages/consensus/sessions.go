@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/stages"
 	"ledger/wire"
 )

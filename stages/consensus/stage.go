@@ -1,8 +1,8 @@
 package consensus
 
 import (
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"
@@ -32,7 +32,7 @@ func DefaultOptions() Options {
 
 // Recovered is where the replica stands when its stages start.
 type Recovered struct {
-	Superblock         stages.Superblock // with the view of this start, already durable
+	Superblock         datafile.Superblock // with the view of this start, already durable
 	SuperblockChecksum storage.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
@@ -127,8 +127,8 @@ type Stage struct {
 	wallNs        uint64
 
 	// Superblock.
-	superblock         stages.Superblock
-	superblockNext     stages.Superblock
+	superblock         datafile.Superblock
+	superblockNext     datafile.Superblock
 	superblockChecksum storage.Checksum
 	superblockBusy     bool
 	checkpointID       prepare.Checksum

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"

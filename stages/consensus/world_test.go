@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"
@@ -58,7 +58,7 @@ type world struct {
 	wallNs uint64
 
 	// On disk.
-	superblock    stages.Superblock
+	superblock    datafile.Superblock
 	superblockSum storage.Checksum
 	trailer       []byte
 	log           map[uint64][]byte // every prepare that ever was durable, also those that the ring has overwritten
@@ -67,8 +67,8 @@ type world struct {
 	// On its way.
 	appending      *stages.ConsensusToJournal
 	reads          []stages.ConsensusToJournal
-	superblockNext *stages.Superblock
-	superblockCopy stages.Superblock
+	superblockNext *datafile.Superblock
+	superblockCopy datafile.Superblock
 	commits        []stages.ConsensusToApply
 	executed       uint64
 	sessions       *stages.Sessions
@@ -104,7 +104,7 @@ func newWorld(t testing.TB, l limits.Limits) *world {
 	w := &world{t: t, l: l, log: map[uint64][]byte{}, wallNs: 1_000_000_000_000, nextPulse: func(uint64) uint64 { return never }}
 	w.onMessage = func([]byte) {}
 	root := make([]byte, prepare.HeaderBytes)
-	w.superblock = stages.Superblock{Sequence: 1, Cluster: testCluster, ReplicasCount: 1, SessionsMax: l.SessionsMax}
+	w.superblock = datafile.Superblock{Sequence: 1, Cluster: testCluster, ReplicasCount: 1, SessionsMax: l.SessionsMax}
 	w.superblock.Checkpoint.PrepareChecksum = storage.Checksum(prepare.PutRoot(root, testCluster).Checksum())
 	t.Cleanup(func() {
 		if w.memory != nil {

@@ -1,7 +1,7 @@
 package journal
 
 import (
-	"ledger/ports"
+	"ledger/internal/ports"
 	"ledger/ring"
 	"ledger/stages"
 )

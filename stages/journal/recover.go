@@ -3,8 +3,8 @@ package journal
 import (
 	"fmt"
 
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/prepare"
 	"ledger/storage"
 	"ledger/storage/datafile"

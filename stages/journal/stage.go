@@ -3,10 +3,10 @@ package journal
 import (
 	"fmt"
 
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
@@ -112,7 +112,7 @@ type Stage struct {
 	appends [stages.BudgetJournalAppends]appendState
 	reads   [stages.BudgetJournalReads]readState
 
-	superblock         *stages.Superblock
+	superblock         *datafile.Superblock
 	superblockStep     superblockStep
 	superblockCopy     uint32
 	superblockRight    int

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"ledger/arena"
-	"ledger/ports"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
@@ -373,7 +373,7 @@ func TestSuperblock(t *testing.T) {
 	}
 	for _, c := range cases {
 		b := newBench(t, 3)
-		next := &stages.Superblock{Sequence: 2, Cluster: cluster, ReplicasCount: 1, SessionsMax: 4, View: 1, LogView: 1}
+		next := &datafile.Superblock{Sequence: 2, Cluster: cluster, ReplicasCount: 1, SessionsMax: 4, View: 1, LogView: 1}
 		b.request(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: next})
 		b.append(4)
 		for i := range uint32(2 * copies) {
@@ -415,7 +415,7 @@ func TestSuperblock(t *testing.T) {
 	}
 	// A write that fails outright.
 	b := newBench(t, 3)
-	b.request(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: &stages.Superblock{Sequence: 2}})
+	b.request(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: &datafile.Superblock{Sequence: 2}})
 	b.end(0, -int32(syscall.EIO))
 	if b.fault() == nil || len(b.queue) != 0 {
 		t.Error("a superblock write failed, and the stage goes on")

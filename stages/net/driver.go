@@ -1,7 +1,7 @@
 package net
 
 import (
-	"ledger/ports"
+	"ledger/internal/ports"
 	"ledger/ring"
 	"ledger/stages"
 )

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/prepare"
 	"ledger/ring"
 	"ledger/stages"

@@ -15,13 +15,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
+	"ledger/internal/posix"
+	"ledger/internal/uring"
 	"ledger/limits"
-	"ledger/ports"
-	"ledger/posix"
 	"ledger/ring"
 	"ledger/stages"
-	"ledger/uring"
 	"ledger/wire"
 )
 

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"ledger/ports"
+	"ledger/internal/ports"
 	"ledger/stages"
 	"ledger/wire"
 )

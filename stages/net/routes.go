@@ -3,8 +3,8 @@ package net
 import (
 	"math/bits"
 
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/wire"
 )
 

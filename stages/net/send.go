@@ -1,8 +1,8 @@
 package net
 
 import (
-	"ledger/assert"
-	"ledger/ports"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 	"ledger/stages"
 	"ledger/wire"
 )

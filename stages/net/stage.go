@@ -1,11 +1,11 @@
 package net
 
 import (
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
+	"ledger/internal/ports/fifo"
 	"ledger/limits"
-	"ledger/ports"
-	"ledger/ports/fifo"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/wire"

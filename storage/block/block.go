@@ -5,7 +5,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/wire"

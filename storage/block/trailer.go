@@ -1,8 +1,8 @@
 package block
 
 import (
-	"ledger/assert"
-	"ledger/ports"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 	"ledger/storage"
 	"ledger/wire"
 )

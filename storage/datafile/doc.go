@@ -2,7 +2,7 @@
 //
 //	| superblock: 4 copies | log twins | log prepares | padding | grid ... |
 //
-// In:     a ports.File; the content of a superblock (stages.Superblock).
+// In:     a ports.File; the content of a superblock (type Superblock).
 // Out:    a formatted file; the superblock that a quorum of copies holds; clear refusals.
 // Owns:   nothing while the pipeline runs: the journal stage writes the superblock by the rules of this package.
 // Limits: a copy's content is at most 8 KiB of its 24; fixed sizes are in the superblock and must equal the server's.

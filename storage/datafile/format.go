@@ -3,10 +3,9 @@ package datafile
 import (
 	"fmt"
 
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/prepare"
-	"ledger/stages"
 	"ledger/wire"
 )
 
@@ -49,7 +48,7 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 		}
 	}
 	root := make([]byte, prepare.HeaderBytes)
-	superblock := stages.Superblock{
+	superblock := Superblock{
 		Sequence:      1,
 		Cluster:       options.Cluster,
 		Replica:       options.Replica,

@@ -4,13 +4,26 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/prepare"
-	"ledger/stages"
 	"ledger/storage"
 	"ledger/wire"
 )
+
+// Superblock is the content of the superblock: what a replica must not forget. Source: consensus, 8.4.
+type Superblock struct {
+	Sequence      uint64
+	Cluster       wire.U128
+	Replica       uint8
+	ReplicasCount uint8
+	SessionsMax   uint32
+	View          uint32
+	LogView       uint32
+	CommitMax     uint64 // a hint
+	Checkpoint    storage.Checkpoint
+	Parent        storage.Checksum // checksum of the superblock before this one
+}
 
 // SuperblockContentBytes is what of a copy is written and read: the rest of its 24 KiB is reserve. The simulator's
 // sectors are smaller, but whole copies are not: the content is always below one production sector.
@@ -53,7 +66,7 @@ func fixedLimits(l *limits.Limits) [13]uint32 {
 
 // EncodeSuperblock writes the copy with copyIndex into buffer (SuperblockContentBytes) and returns its checksum, which is the
 // same for all copies.
-func EncodeSuperblock(buffer []byte, s *stages.Superblock, l *limits.Limits, copyIndex uint32) storage.Checksum {
+func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex uint32) storage.Checksum {
 	b := buffer[:SuperblockContentBytes]
 	clear(b)
 	binary.LittleEndian.PutUint16(b[sbCopy:], uint16(copyIndex))
@@ -130,7 +143,7 @@ type copyState struct {
 	hasMagic  bool // what is damaged was a superblock once
 	copyIndex uint32
 	checksum  storage.Checksum
-	content   stages.Superblock
+	content   Superblock
 	version   uint32
 	sizes     [13]uint32
 }
@@ -241,7 +254,7 @@ func choose(copies []copyState) (int, error) {
 
 // Opened is a superblock that was read, with its checksum (the parent of the next one).
 type Opened struct {
-	stages.Superblock
+	Superblock
 	Checksum storage.Checksum
 }
 
@@ -286,7 +299,7 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 }
 
 // WriteSuperblock writes all four copies one after another, reads them back, and returns the checksum.
-func WriteSuperblock(file ports.File, l *limits.Limits, s *stages.Superblock, scratch []byte) (storage.Checksum, error) {
+func WriteSuperblock(file ports.File, l *limits.Limits, s *Superblock, scratch []byte) (storage.Checksum, error) {
 	layout := NewLayout(l)
 	buffer := scratch[:SuperblockContentBytes]
 	var sum storage.Checksum

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"ledger/limits"
-	"ledger/stages"
 	"ledger/storage"
 	"ledger/wire"
 )
@@ -48,8 +47,8 @@ func smallLimits() limits.Limits {
 	return l
 }
 
-func superblockAt(sequence uint64, parent storage.Checksum) *stages.Superblock {
-	return &stages.Superblock{Sequence: sequence, Cluster: wire.U128{Lo: 7}, Replica: 0, ReplicasCount: 1, SessionsMax: 64,
+func superblockAt(sequence uint64, parent storage.Checksum) *Superblock {
+	return &Superblock{Sequence: sequence, Cluster: wire.U128{Lo: 7}, Replica: 0, ReplicasCount: 1, SessionsMax: 64,
 		View: uint32(sequence), LogView: uint32(sequence), CommitMax: 100 * sequence, Parent: parent,
 		Checkpoint: storage.Checkpoint{Op: 895, Roots: [storage.TrailersCount]storage.Ref{{Address: 3, Checksum: storage.Checksum{9}}},
 			TrailerBytes: [storage.TrailersCount]uint64{1, 2, 3}, BlocksHigh: 12, AccountsCount: 13, TransfersCount: 14, TimestampLast: 15}}

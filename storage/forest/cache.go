@@ -2,8 +2,8 @@ package forest
 
 import (
 	"ledger/accounting"
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 )
 
 // cacheWays is how many places an account has in the cache.

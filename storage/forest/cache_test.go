@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 )
 
 // Goal: whatever comes, leaves and is dropped, exactly the accounts that are in the cache are found, by ordinal and by id; and ids of a counter,

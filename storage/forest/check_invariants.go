@@ -5,7 +5,7 @@ package forest
 import (
 	"fmt"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 )
 

@@ -2,7 +2,7 @@ package forest
 
 import (
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"

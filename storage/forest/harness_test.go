@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/grid"

@@ -4,8 +4,8 @@ import (
 	"math/bits"
 
 	"ledger/accounting"
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 )
 
 // indexMax bounds what a numberTable, and what else has as many indexes, can point to: they take 24 bits of a slot.

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 )
 
 // Goal: a spill against a map: any account leaves it at any time, and the others are still found.

@@ -2,8 +2,8 @@ package forest
 
 import (
 	"ledger/accounting"
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/storage/table"
 )

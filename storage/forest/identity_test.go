@@ -6,7 +6,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/accounting/storetest"
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/table"

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"ledger/accounting"
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 )
 

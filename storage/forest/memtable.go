@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 
 	"ledger/accounting"
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/storage"
 )

@@ -3,8 +3,8 @@ package forest
 import (
 	"fmt"
 
-	"ledger/arena"
-	"ledger/ports"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/rowlog"

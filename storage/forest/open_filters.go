@@ -5,8 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"ledger/arena"
-	"ledger/ports"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/table"

@@ -2,7 +2,7 @@ package forest
 
 import (
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 )
 
 // pendings keeps the newest pending transfers, with their status, for those who resolve them or let them expire: their rows are on disk by

@@ -1,8 +1,8 @@
 package forest
 
 import (
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/storage"
 )
 

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 
 	"ledger/accounting"
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/rowlog"
 )

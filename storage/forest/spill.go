@@ -2,7 +2,7 @@ package forest
 
 import (
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 )
 
 // spill holds accounts that left the cache, and whose newest state is in the rows of its memtable, where it is not found by account. An

@@ -5,8 +5,8 @@ import (
 	"math/bits"
 
 	"ledger/accounting"
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/table"

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"math/bits"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // The encoding: high, then three bitmaps of ceil(high / 64) words (acquired, waiting for the next bar's end, waiting for this

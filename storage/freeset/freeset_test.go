@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 )
 
 // model is the naive set: a state per address.

@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/storage"
 )
 

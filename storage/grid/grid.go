@@ -3,10 +3,10 @@ package grid
 import (
 	"fmt"
 
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/wire"

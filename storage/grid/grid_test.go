@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/wire"

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/ports"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/table"

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/storage"
 	"ledger/wire"
 )

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/rowlog"

@@ -1,7 +1,7 @@
 package merge
 
 import (
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/block"
 )

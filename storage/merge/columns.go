@@ -4,7 +4,7 @@ import (
 	"math/bits"
 	"slices"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/table"
 	"ledger/wire"

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/storage"
 	"ledger/wire"
 )

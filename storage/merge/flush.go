@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"ledger/accounting"
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/table"
 )

@@ -3,7 +3,7 @@ package merge
 import (
 	"fmt"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/table"

@@ -3,7 +3,7 @@ package merge
 import (
 	"math/bits"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/table"
 )

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 
-	"ledger/arena"
-	"ledger/assert"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"

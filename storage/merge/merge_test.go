@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"ledger/accounting"
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"

@@ -3,7 +3,7 @@ package merge
 import (
 	"math/bits"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/table"

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/storage"
 	"ledger/storage/table"
 )

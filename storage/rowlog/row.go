@@ -5,7 +5,7 @@ import (
 	"math/bits"
 
 	"ledger/accounting"
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/wire"
 )
 

@@ -3,7 +3,7 @@ package table
 import (
 	"encoding/binary"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/wire"
 )

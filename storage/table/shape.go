@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"

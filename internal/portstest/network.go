@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/ports"
-	"ledger/posix"
+	"ledger/internal/ports"
+	"ledger/internal/posix"
 )
 
 const churnSeeds = 4

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"ledger/ports"
+	"ledger/internal/ports"
 )
 
 // Goal: on a kernel without epoll_pwait2 waits are whole milliseconds, rounded up, so that a short one does not spin.

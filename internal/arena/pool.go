@@ -1,6 +1,6 @@
 package arena
 
-import "ledger/assert"
+import "ledger/internal/assert"
 
 // Pool is a fixed number of equal slots, named by handles 0..SlotsCount-1.
 //

@@ -15,9 +15,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
-	"ledger/ports"
-	"ledger/posix"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
+	"ledger/internal/posix"
 )
 
 const (

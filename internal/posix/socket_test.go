@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/posix"
+	"ledger/internal/posix"
 )
 
 // Goal: an address survives the way into the kernel's form and back.

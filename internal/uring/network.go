@@ -6,11 +6,11 @@ import (
 	"github.com/pawelgaczynski/giouring"
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
-	"ledger/assert"
-	"ledger/ports"
-	"ledger/ports/fifo"
-	"ledger/posix"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
+	"ledger/internal/ports/fifo"
+	"ledger/internal/posix"
 )
 
 const acceptPauseTurns = 64 // after an error of accept, such as descriptors running out

@@ -16,9 +16,9 @@ import (
 	"github.com/pawelgaczynski/giouring"
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
-	"ledger/ports"
-	"ledger/posix"
+	"ledger/internal/arena"
+	"ledger/internal/ports"
+	"ledger/internal/posix"
 )
 
 const sectorBytes = 4096

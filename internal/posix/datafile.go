@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/ports"
+	"ledger/internal/ports"
 )
 
 // Kinds of failure of OpenDataFile, for errors.Is.

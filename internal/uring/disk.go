@@ -6,10 +6,10 @@ import (
 	"github.com/pawelgaczynski/giouring"
 	"golang.org/x/sys/unix"
 
-	"ledger/assert"
-	"ledger/ports"
-	"ledger/ports/fifo"
-	"ledger/posix"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
+	"ledger/internal/ports/fifo"
+	"ledger/internal/posix"
 )
 
 // Every operation belongs to a chain, most to one of length 1. A chain is submitted whole, in one enter, with the kernel's

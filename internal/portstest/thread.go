@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/ports"
+	"ledger/internal/ports"
 )
 
 // Goal: a write to the eventfd by another thread ends a wait, every time, also when it comes before the wait, or when turns

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/assert"
+	"ledger/internal/assert"
 )
 
 // PageBytes is the alignment that every reservation has at least.

@@ -10,9 +10,9 @@ import (
 	"github.com/pawelgaczynski/giouring"
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
-	"ledger/assert"
-	"ledger/ports"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 )
 
 const (

@@ -6,9 +6,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/assert"
-	"ledger/ports"
-	"ledger/ports/fifo"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
+	"ledger/internal/ports/fifo"
 )
 
 const (

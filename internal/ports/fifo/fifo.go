@@ -6,7 +6,7 @@
 // Faults:  none. One thread owns a queue.
 package fifo
 
-import "ledger/assert"
+import "ledger/internal/assert"
 
 // Queue holds up to a fixed number of values.
 type Queue[T any] struct {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"ledger/arena"
+	"ledger/internal/arena"
 	"ledger/metrics"
 	"ledger/replica"
 	"ledger/stages"

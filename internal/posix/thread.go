@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/assert"
-	"ledger/ports"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/ports"
-	"ledger/posix"
+	"ledger/internal/ports"
+	"ledger/internal/posix"
 )
 
 // Bench runs all benchmarks against backend. The latencies are those of one operation at a time, with waits, as a lone

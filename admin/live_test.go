@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ledger/affinity"
-	"ledger/arena"
 	"ledger/client"
+	"ledger/internal/arena"
+	"ledger/internal/posix"
 	"ledger/limits"
-	"ledger/posix"
 	"ledger/replica"
 	"ledger/storage/datafile"
 )

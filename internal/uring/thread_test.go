@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"ledger/ports"
-	"ledger/ports/portstest"
+	"ledger/internal/ports"
+	"ledger/internal/portstest"
 )
 
 func backend(options ports.ThreadOptions) (ports.Thread, error) { return NewThread(options) }

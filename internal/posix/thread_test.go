@@ -3,9 +3,9 @@ package posix_test
 import (
 	"testing"
 
-	"ledger/ports"
-	"ledger/ports/portstest"
-	"ledger/posix"
+	"ledger/internal/ports"
+	"ledger/internal/portstest"
+	"ledger/internal/posix"
 )
 
 func backend(options ports.ThreadOptions) (ports.Thread, error) { return posix.NewThread(options) }

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/arena"
-	"ledger/posix"
+	"ledger/internal/arena"
+	"ledger/internal/posix"
 )
 
 const sectorBytes = 4096

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/ports"
+	"ledger/internal/ports"
 )
 
 // Goal: what was written is read, with every combination of flags, and tags come back with their own results.

@@ -5,9 +5,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ledger/assert"
-	"ledger/ports"
-	"ledger/ports/fifo"
+	"ledger/internal/assert"
+	"ledger/internal/ports"
+	"ledger/internal/ports/fifo"
 )
 
 // diskTurnMax bounds one Turn: each operation blocks the thread for up to a millisecond.
