@@ -46,7 +46,7 @@ func TestNames(t *testing.T) {
 
 // Goal: the operator's manual lists every metric with its unit, and none that does not exist.
 func TestDocumented(t *testing.T) {
-	manual, err := os.ReadFile("../../docs/operations.md")
+	manual, err := os.ReadFile("../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
