@@ -229,12 +229,42 @@ const ReplyAlignBytes = 64
 
 // ApplyToConsensus is what apply tells consensus.
 type ApplyToConsensus struct {
-	Kind         ApplyToConsensusKind
-	Op           uint64
-	NextPulseNs  uint64 // ApplyCommitted: the timestamp at which a pulse is due
-	RepliesBytes uint32 // ApplyCommitted: used bytes of the reply slot
-	Checkpoint   *storage.Checkpoint
-	Fault        *storage.Fault
+	Kind        ApplyToConsensusKind
+	Op          uint64
+	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
+	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The memory is
+	// apply's. It does not change before the op has left the pipeline of consensus.
+	Replies    []Reply
+	Checkpoint *storage.Checkpoint
+	Fault      *storage.Fault
+}
+
+// Reply describes one reply of an op: where it lies in the op's reply slot, and what the session table keeps of it.
+type Reply struct {
+	Client          wire.U128
+	RequestChecksum wire.Checksum // of the request that it answers
+	Context         wire.Checksum // the client's next request names it as its parent
+	Op              uint64
+	OffsetBytes     uint32
+	Bytes           uint32 // header and body
+	RequestNumber   uint32
+	Release         wire.Release
+	Operation       wire.Operation
+}
+
+// ReplyOf describes the reply that starts with header, at offsetBytes of its slot.
+func ReplyOf(header *wire.Header, offsetBytes uint32) Reply {
+	return Reply{
+		Client:          header.ReplyClient(),
+		RequestChecksum: header.ReplyRequestChecksum(),
+		Context:         header.ReplyContext(),
+		Op:              header.ReplyOp(),
+		OffsetBytes:     offsetBytes,
+		Bytes:           header.SizeBytes(),
+		RequestNumber:   header.ReplyRequestNumber(),
+		Release:         header.Release(),
+		Operation:       header.ReplyOperation(),
+	}
 }
 
 // ApplyToCompact gives a worker of compact one job or one checkpoint; CompactToApply gives it back.

@@ -183,6 +183,7 @@ type cycle struct {
 	apply    []stages.ConsensusToApply
 	net      []stages.ConsensusToNet
 	event    stages.NetToConsensus
+	replies  [8][]stages.Reply // of each op of the pipeline
 }
 
 func newCycle(t testing.TB, clientsCount uint32, bodyBytes int) *cycle {
@@ -233,7 +234,9 @@ func (c *cycle) cycle() {
 			}
 			p := c.slots.Bytes(a.Slot)
 			done := stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: a.Op, NextPulseNs: never}
-			done.RepliesBytes = buildReplies(p[:prepare.Header(p[:256]).SizeBytes()], c.slots.Bytes(a.ReplySlot))
+			room := &c.replies[a.Op%uint64(len(c.replies))]
+			*room = buildReplies(p[:prepare.Header(p[:256]).SizeBytes()], c.slots.Bytes(a.ReplySlot), (*room)[:0])
+			done.Replies = *room
 			s.OnApply(&done, &c.out)
 		}
 		for i := range c.journal {
