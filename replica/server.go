@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"time"
 	"sync"
 	"sync/atomic"
 
@@ -216,7 +217,12 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		Clock:     s.clock.monotonicNs,
 		Log:       func(entry net.LogEntry) { callbacks.Log(describe(&entry)) },
 		Ready:     readiness.replayEnded,
-		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
+		ClockBehind: func(behindNs uint64) {
+			callbacks.Log(fmt.Sprintf("warning: the wall clock is %v behind the newest timestamp in the data file: "+
+				"new timestamps go on from that one, and pending transfers do not expire until the clock has caught up; "+
+				"check the clock's synchronisation", time.Duration(behindNs).Round(time.Millisecond)))
+		},
+		Fault: func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {
 		options.Wakers = append(options.Wakers, threadOf(driver).parker.Waker())
