@@ -108,6 +108,13 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	if err != nil {
 		return err
 	}
+	// Before the data file is opened: whoever asks meanwhile is told how far it is.
+	progress := &replica.Progress{}
+	endpoint, err := listenMetrics(s, start, progress)
+	if err != nil {
+		return err
+	}
+	defer endpoint.Close()
 	file, err := posix.OpenDataFile(path, posix.OpenOptions{DirectOptional: start.Development, SectorBytes: start.Limits.SectorBytes})
 	if err != nil {
 		return err
@@ -124,13 +131,8 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 		return err
 	}
 	defer unix.Close(fd)
-	endpoint, err := listenMetrics(s, start)
-	if err != nil {
-		return err
-	}
-	defer endpoint.Close()
 
-	server, err := replica.NewServer(file, start.Limits, plan, kind)
+	server, err := replica.NewServer(file, start.Limits, plan, kind, progress)
 	if err != nil {
 		return classify(path, err)
 	}
@@ -183,9 +185,7 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	if err != nil {
 		return classify(path, err)
 	}
-	if err := endpoint.Serve(server, admin.Options{Version: version, PageBytes: start.Limits.PageBytes, Pprof: start.MetricsPprof}); err != nil {
-		return err
-	}
+	endpoint.Attach(server)
 	stdin := make(chan struct{})
 	if harness {
 		go awaitInput(s.in, stdin)
@@ -201,14 +201,19 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	return nil
 }
 
-// listenMetrics opens the metrics' endpoint, nil if none is wanted.
-func listenMetrics(s *streams, start *config.Start) (*admin.Server, error) {
+// listenMetrics opens the metrics' endpoint, nil if none is wanted. Until clients are served it says how far the start is.
+func listenMetrics(s *streams, start *config.Start, progress *replica.Progress) (*admin.Server, error) {
 	if start.MetricsAddress.Host == "" {
 		return nil, nil
 	}
-	endpoint, err := admin.Listen(start.MetricsAddress.String())
+	endpoint, err := admin.Listen(start.MetricsAddress.String(), admin.Options{
+		Version: version, PageBytes: start.Limits.PageBytes, Pprof: start.MetricsPprof, Progress: progress,
+	})
 	switch {
 	case err == nil:
+		if !endpoint.IsLoopback() {
+			fmt.Fprintln(s.err, exposed(start.MetricsAddress))
+		}
 		fmt.Fprintf(s.err, "metrics at http://%s\n", endpoint.Address())
 		return endpoint, nil
 	case start.MetricsOptional:
@@ -216,6 +221,12 @@ func listenMetrics(s *streams, start *config.Start) (*admin.Server, error) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("--metrics-address=%s: %w", start.MetricsAddress, err)
+}
+
+// exposed is the warning about a metrics' address that is not a loopback address.
+func exposed(address config.Address) string {
+	return fmt.Sprintf("warning: --metrics-address=%s: other machines reach this address, and the endpoint has no password: "+
+		"name a loopback address, as in 127.0.0.1:%d, or keep it on a private network", address, address.Port)
 }
 
 // awaitInput returns when in ends or yields a byte.
