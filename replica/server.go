@@ -23,6 +23,7 @@ import (
 	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/storage"
+	"ledger/wire"
 )
 
 // IOKind chooses the kernel interface of the threads.
@@ -154,6 +155,9 @@ func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) 
 func (s *Server) Position() (index, count uint8) {
 	return s.opened.Consensus.Superblock.Replica, s.opened.Consensus.Superblock.ReplicasCount
 }
+
+// Cluster of the data file.
+func (s *Server) Cluster() wire.U128 { return s.opened.Consensus.Superblock.Cluster }
 
 // Warnings of the preparation.
 func (s *Server) Warnings() []string {

@@ -18,18 +18,19 @@ import (
 	"ledger/config"
 	"ledger/internal/posix"
 	"ledger/replica"
+	"ledger/wire"
 )
 
 type startCommand struct {
 	Addresses      *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port and prints it."`
-	CacheGrid      *string `placeholder:"SIZE" help:"Page cache, as in 1GiB."`
-	CacheAccounts  *string `placeholder:"SIZE" help:"Account cache, as in 128MiB."`
-	LimitStorage   *string `placeholder:"SIZE" help:"Largest data file, as in 16TiB."`
-	Development    *string `placeholder:"BOOL" help:"Requests of 32 KiB, small caches, direct I/O optional."`
-	Config         *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it."`
-	IO             *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it."`
-	MetricsAddress *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz."`
-	MetricsPprof   *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/."`
+	CacheGrid      *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
+	CacheAccounts  *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
+	LimitStorage   *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
+	Development    *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
+	Config         *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
+	IO             *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
+	MetricsAddress *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz. Default: not served."`
+	MetricsPprof   *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/. Default: false."`
 	File           string  `arg:"" help:"The data file."`
 }
 
@@ -58,7 +59,7 @@ func (c *startCommand) Run(s *streams) error {
 }
 
 type devCommand struct {
-	File string `arg:"" optional:"" default:"ledger-dev.data" help:"The data file, made if it is missing (ledger-dev.data)."`
+	File string `arg:"" optional:"" default:"ledger-dev.data" help:"The data file, made if it is missing."`
 }
 
 func (c *devCommand) Run(s *streams) error {
@@ -145,6 +146,11 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
 		return fmt.Errorf("%s: %w", start.AddressesOrigin, err)
 	}
+	for _, warning := range []string{start.Addresses.Unused(uint32(count)), clusterZero(server.Cluster(), start.Development)} {
+		if warning != "" {
+			fmt.Fprintf(s.err, "warning: %s\n", warning)
+		}
+	}
 
 	// Nothing on the data path allocates, so the collector has nothing to do; the limit is for what cold paths might leak.
 	runtime.GOMAXPROCS(plan.GoThreads())
@@ -221,6 +227,15 @@ func listenMetrics(s *streams, start *config.Start, progress *replica.Progress) 
 		return nil, nil
 	}
 	return nil, fmt.Errorf("--metrics-address=%s: %w", start.MetricsAddress, err)
+}
+
+// clusterZero is the warning about a production start of the cluster that is for tests, or "".
+func clusterZero(cluster wire.U128, development bool) string {
+	if development || !cluster.IsZero() {
+		return ""
+	}
+	return "the data file is of cluster 0, which is for tests: clients of other test servers can reach it by mistake; format production files with an id of their own, " +
+		"or start this one with --development"
 }
 
 // exposed is the warning about a metrics' address that is not a loopback address.
