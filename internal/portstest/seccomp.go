@@ -29,8 +29,8 @@ func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error
 }
 
 // InterruptOnce lets the first call of the calling OS thread to each of the given system calls end with EINTR, and the others
-// pass. interrupted tells how many calls were seen after that, once the thread has ended.
-func InterruptOnce(calls ...uintptr) (interrupted <-chan map[int32]int, err error) {
+// pass. counts ends the filter's work and tells how often each was called: to be called after the last of them.
+func InterruptOnce(calls ...uintptr) (counts func() map[int32]int, err error) {
 	refusals := make([]Refusal, 0, len(calls))
 	for _, call := range calls {
 		refusals = append(refusals, Refusal{Call: call})
@@ -39,19 +39,24 @@ func InterruptOnce(calls ...uintptr) (interrupted <-chan map[int32]int, err erro
 	if err != nil {
 		return nil, err
 	}
+	var stop [2]int // a pipe
+	if err := unix.Pipe2(stop[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
 	seen := make(chan map[int32]int, 1)
 	go func() {
 		defer unix.Close(int(listener))
+		defer unix.Close(stop[0])
 		counts := map[int32]int{}
 		defer func() { seen <- counts }()
 		for {
 			var call notification
-			ready := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+			ready := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}, {Fd: int32(stop[0])}}
 			if _, err := unix.Poll(ready, -1); err == unix.EINTR {
 				continue
 			}
 			if ready[0].Revents&unix.POLLIN == 0 {
-				return // the last thread under the filter has ended
+				return // counts was called
 			}
 			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, listener, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&call))); errno != 0 {
 				continue
@@ -63,7 +68,10 @@ func InterruptOnce(calls ...uintptr) (interrupted <-chan map[int32]int, err erro
 			_, _, _ = unix.Syscall(unix.SYS_IOCTL, listener, unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&answer)))
 		}
 	}()
-	return seen, nil
+	return func() map[int32]int {
+		_ = unix.Close(stop[1])
+		return <-seen
+	}, nil
 }
 
 // notification and notificationAnswer are the kernel's seccomp_notif and seccomp_notif_resp.

@@ -19,7 +19,7 @@ import (
 // Goal: a signal that interrupts a sync, of the file or of its directory, or an allocation, causes another try and no error.
 func TestSyncInterrupted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")
-	var seen <-chan map[int32]int
+	var seen func() map[int32]int
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -46,7 +46,7 @@ func TestSyncInterrupted(t *testing.T) {
 		return
 	}
 	// Each first call was interrupted; the directory has a sync of its own.
-	if counts := <-seen; counts[unix.SYS_FSYNC] != 3 || counts[unix.SYS_FALLOCATE] != 2 {
+	if counts := seen(); counts[unix.SYS_FSYNC] != 3 || counts[unix.SYS_FALLOCATE] != 2 {
 		t.Errorf("%d syncs and %d allocations, want 3 and 2", counts[unix.SYS_FSYNC], counts[unix.SYS_FALLOCATE])
 	}
 }
