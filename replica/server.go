@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -81,6 +82,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	}()
 	defer recoverMemory(&err)
 	l.CompactWorkers = uint32(len(plan.CompactThreads()))
+	l.HashSeed = rand.Uint64() // of the runtime's generator, which the kernel seeds: no client can know it
 	opened, err := recoverFile(file, l, s.memory)
 	if err != nil {
 		return nil, refusal(err)
