@@ -15,6 +15,13 @@ import (
 // Timers, in nanoseconds. Source: consensus, 13.2 and 16.
 const pulseIdleNs = 100_000_000 // an idle primary looks for due expiries this long after the last request
 
+// A wall clock that is more than clockBehindNsMax behind the newest timestamp is reported, every clockReportEveryNs. Steps
+// of a clock that is being disciplined stay below a second.
+const (
+	clockBehindNsMax   = 1_000_000_000
+	clockReportEveryNs = 3_600_000_000_000
+)
+
 // smallRequestBytesMax is the largest request that is copied into a group; a larger one makes a prepare of its own, uncopied.
 const smallRequestBytesMax = 32 << 10
 
@@ -42,15 +49,15 @@ type Recovered struct {
 
 // entry is one prepare of the pipeline, from its sequencing until its replies are out.
 type entry struct {
-	op           uint64
-	slot         stages.Slot
-	replySlot    stages.Slot
-	repliesBytes uint32
-	isPulse      bool
-	sent         bool // to apply
-	durable      bool
-	executed     bool
-	loaded       bool // its prepare is in slot; during recovery it must be read first
+	op        uint64
+	slot      stages.Slot
+	replySlot stages.Slot
+	replies   []stages.Reply // in replySlot, once executed
+	isPulse   bool
+	sent      bool // to apply
+	durable   bool
+	executed  bool
+	loaded    bool // its prepare is in slot; during recovery it must be read first
 }
 
 // request is a client's request that waits for a prepare.
@@ -64,6 +71,14 @@ type request struct {
 	bodySum       prepare.Checksum
 }
 
+// Events is what a step takes in. What is finished makes room for what begins, so answers come before requests.
+type Events struct {
+	WallNs  uint64 // the wall clock: it becomes the timestamps of prepares, nothing else
+	Journal []stages.JournalToConsensus
+	Apply   []stages.ApplyToConsensus
+	Net     []stages.NetToConsensus
+}
+
 // Actions is what a step wants done, in order within each slice. The slices are preallocated; a step never exceeds them.
 type Actions struct {
 	Net     []stages.ConsensusToNet
@@ -71,6 +86,8 @@ type Actions struct {
 	Apply   []stages.ConsensusToApply
 	// Ready turns true with the step from which on clients are served.
 	Ready bool
+	// ClockBehindNs is set once an hour while the wall clock is so far behind the newest timestamp of the log.
+	ClockBehindNs uint64
 	// Fault stops the replica.
 	Fault *storage.Fault
 }
@@ -88,7 +105,7 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply = a.Net[:0], a.Journal[:0], a.Apply[:0]
-	a.Ready, a.Fault = false, nil
+	a.Ready, a.ClockBehindNs, a.Fault = false, 0, nil
 }
 
 // Stage decides; see doc.go.
@@ -126,6 +143,7 @@ type Stage struct {
 	pulseYielded  bool // requests went before a due pulse once
 	idleSinceNs   uint64
 	wallNs        uint64
+	clockReportNs uint64 // from then on, a clock that is behind is reported again
 
 	// Superblock.
 	superblock         datafile.Superblock
@@ -223,8 +241,24 @@ func (s *Stage) View() uint32 { return s.superblock.View }
 // Commit is the highest op whose replies are out.
 func (s *Stage) Commit() uint64 { return s.commit }
 
-// Tick does what time and the room made by other events allow. Call it once in every step, after the events.
-func (s *Stage) Tick(nowNs, wallNs uint64, out *Actions) {
+// Step takes events in, in the order of the fields of Events, and then does what time and the room that they made
+// allow. The same state, time and events always give the same actions.
+func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
+	s.measures.nowNs = nowNs
+	for i := range events.Journal {
+		s.onJournal(&events.Journal[i], out)
+	}
+	for i := range events.Apply {
+		s.onApply(&events.Apply[i], out)
+	}
+	for i := range events.Net {
+		s.onNet(&events.Net[i], out)
+	}
+	s.tick(nowNs, events.WallNs, out)
+}
+
+// tick does what time and the room made by the events of this step allow.
+func (s *Stage) tick(nowNs, wallNs uint64, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -238,10 +272,20 @@ func (s *Stage) Tick(nowNs, wallNs uint64, out *Actions) {
 		s.idleSinceNs = 0
 		out.Ready = true
 	}
+	s.watchClock(nowNs, out)
 	s.sequence(nowNs, out)
 }
 
-// TimerNs is when Tick wants to run at the latest. While no prepare may start, what ends that state is an event, not time.
+// watchClock reports a wall clock that is behind the newest timestamp, at the start and then once an hour. Timestamps go
+// on from the newest one, so the order of events is safe. But pending transfers do not expire until the clock has caught up.
+func (s *Stage) watchClock(nowNs uint64, out *Actions) {
+	if s.timestampLast > s.wallNs+clockBehindNsMax && nowNs >= s.clockReportNs {
+		out.ClockBehindNs = s.timestampLast - s.wallNs
+		s.clockReportNs = nowNs + clockReportEveryNs
+	}
+}
+
+// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that state is an event, not time.
 func (s *Stage) TimerNs() uint64 {
 	if s.recovering || s.failed || s.pulseInFlight || !s.mayPrepare() {
 		return ^uint64(0)
@@ -249,8 +293,8 @@ func (s *Stage) TimerNs() uint64 {
 	return s.idleSinceNs + pulseIdleNs
 }
 
-// OnJournal takes one answer of journal.
-func (s *Stage) OnJournal(e *stages.JournalToConsensus, out *Actions) {
+// onJournal takes one answer of journal.
+func (s *Stage) onJournal(e *stages.JournalToConsensus, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -273,8 +317,8 @@ func (s *Stage) OnJournal(e *stages.JournalToConsensus, out *Actions) {
 	}
 }
 
-// OnApply takes one answer of apply.
-func (s *Stage) OnApply(e *stages.ApplyToConsensus, out *Actions) {
+// onApply takes one answer of apply.
+func (s *Stage) onApply(e *stages.ApplyToConsensus, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -282,7 +326,7 @@ func (s *Stage) OnApply(e *stages.ApplyToConsensus, out *Actions) {
 	case stages.ApplyCommitted:
 		p := s.entryOf(e.Op)
 		assert.That(p.sent && !p.executed, "an op executes once, after it was committed to apply")
-		p.executed, p.repliesBytes = true, e.RepliesBytes
+		p.executed, p.replies = true, e.Replies
 		s.nextPulseNs = e.NextPulseNs
 		s.releasePrepare(p, out)
 		s.complete(out)
@@ -366,31 +410,19 @@ func (s *Stage) complete(out *Actions) {
 
 // updateSessions applies p to the table. The order is the log's, so that all replicas evict the same sessions.
 func (s *Stage) updateSessions(p *entry) {
-	if p.replySlot == stages.SlotNone {
-		return
-	}
-	bytes := s.slots.Bytes(p.replySlot)
-	position := uint32(0)
-	for offset := uint32(0); offset < p.repliesBytes; position++ {
-		reply := wire.HeaderOf(bytes[offset : offset+wire.HeaderBytes])
-		assert.Equal(reply.ReplyOp(), p.op, "op of a reply")
-		s.updateSession(reply, p.replySlot, offset, position)
-		offset += replyStride(reply)
+	for i := range p.replies {
+		assert.Equal(p.replies[i].Op, p.op, "op of a reply")
+		s.updateSession(&p.replies[i], p.replySlot, uint32(i))
 	}
 }
 
-func replyStride(reply *wire.Header) uint32 {
-	return (reply.SizeBytes() + stages.ReplyAlignBytes - 1) &^ (stages.ReplyAlignBytes - 1)
-}
-
-func (s *Stage) updateSession(reply *wire.Header, slot stages.Slot, offset, position uint32) {
-	client := reply.ReplyClient()
-	if arrival, ok := s.inFlight.get(client); ok && !s.recovering {
-		s.inFlight.remove(client)
+func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position uint32) {
+	if arrival, ok := s.inFlight.get(reply.Client); ok && !s.recovering {
+		s.inFlight.remove(reply.Client)
 		s.measures.replied(arrival)
 	}
-	e := s.sessions.find(client)
-	if reply.ReplyOperation() == wire.OperationRegister {
+	e := s.sessions.find(reply.Client)
+	if reply.Operation == wire.OperationRegister {
 		assert.That(e == nil, "a client registers once")
 		index := s.sessions.free()
 		if index < 0 {
@@ -399,26 +431,21 @@ func (s *Stage) updateSession(reply *wire.Header, slot stages.Slot, offset, posi
 			s.sessions.drop(index)
 		}
 		e = &s.sessions.entries[index]
-		s.sessions.put(e, index, client, reply.ReplyOp())
+		s.sessions.put(e, index, reply.Client, reply.Op)
 	} else if e == nil {
 		return // evicted while its request was in the pipeline: executed and answered all the same
 	}
 	if e.replySlot != stages.SlotNone {
 		s.unrefReply(e.replySlot)
 	}
-	e.setReply(reply, slot, offset, position)
+	e.setReply(reply, slot, position)
 	s.replyRefs[slot.Handle()]++
 }
 
 func (s *Stage) sendReplies(p *entry, out *Actions) {
-	if p.replySlot == stages.SlotNone {
-		return
-	}
-	bytes := s.slots.Bytes(p.replySlot)
-	for offset := uint32(0); offset < p.repliesBytes; {
-		reply := wire.HeaderOf(bytes[offset : offset+wire.HeaderBytes])
-		s.sendReply(reply.ReplyClient(), p.replySlot, offset, reply.SizeBytes(), out)
-		offset += replyStride(reply)
+	for i := range p.replies {
+		reply := &p.replies[i]
+		s.sendReply(reply.Client, p.replySlot, reply.OffsetBytes, reply.Bytes, out)
 	}
 }
 

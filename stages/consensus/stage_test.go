@@ -104,6 +104,42 @@ func TestGroupLimits(t *testing.T) {
 	}
 }
 
+// Goal: a wall clock more than a second behind the newest timestamp is reported with the difference at the start, then
+// once an hour as long as it lasts, and not when it has caught up. A start whose clock is right reports nothing.
+func TestClockBehind(t *testing.T) {
+	w := newTester(t, testLimits())
+	expect := func(what string, count int) {
+		t.Helper()
+		w.settle()
+		if len(w.clockReports) != count {
+			t.Fatalf("%s: reports %v, want %d of them", what, w.clockReports, count)
+		}
+	}
+	expect("a clock that is right", 0)
+	newest := w.stage.timestampLast
+	w.wallNs = newest - 5_000_000_000
+	w.start()
+	expect("a start 5 s behind", 1)
+	// The pulse with which a start begins takes 8190 ns of the log's time.
+	if got := w.clockReports[0]; got < 5_000_000_000 || got > 5_000_000_000+pulseDelta+1 {
+		t.Fatalf("the start reports %d ns, the clock is 5 s behind", got)
+	}
+	var sample Sample
+	if w.stage.Sample(&sample); sample.ClockBehindNs < w.clockReports[0] {
+		t.Fatalf("the metric says %d ns behind, the report %d", sample.ClockBehindNs, w.clockReports[0])
+	}
+	w.nowNs += clockReportEveryNs - 1
+	expect("within the hour", 1)
+	w.nowNs++
+	expect("after an hour", 2)
+	w.wallNs = w.stage.timestampLast
+	w.nowNs += clockReportEveryNs
+	expect("a clock that has caught up", 2)
+	if w.stage.Sample(&sample); sample.ClockBehindNs != 0 {
+		t.Fatalf("the metric says %d ns behind, the clock has caught up", sample.ClockBehindNs)
+	}
+}
+
 // Goal: pulses go when an expiry is due by the log's time at once, by the wall clock after 100 ms without a request, one at a time, and
 // behind the requests that wait; the stage asks for no turn when there is nothing to do.
 func TestPulses(t *testing.T) {
@@ -184,6 +220,7 @@ type cycle struct {
 	apply    []stages.ConsensusToApply
 	net      []stages.ConsensusToNet
 	event    stages.NetToConsensus
+	replies  [8][]stages.Reply // of each op of the pipeline
 }
 
 func newCycle(t testing.TB, clientsCount uint32, bodyBytes int) *cycle {
@@ -215,9 +252,9 @@ func (c *cycle) cycle() {
 		if len(c.requests[i]) > 16<<10 {
 			c.event.BodyHashed = true // net's part
 		}
-		s.OnNet(&c.event, &c.out)
+		s.onNet(&c.event, &c.out)
 	}
-	s.Tick(c.nowNs, c.wallNs, &c.out)
+	s.tick(c.nowNs, c.wallNs, &c.out)
 	for len(c.out.Net)+len(c.out.Journal)+len(c.out.Apply) > 0 {
 		c.net = append(c.net[:0], c.out.Net...)
 		c.journal = append(c.journal[:0], c.out.Journal...)
@@ -234,11 +271,13 @@ func (c *cycle) cycle() {
 			}
 			p := c.slots.Bytes(a.Slot)
 			done := stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: a.Op, NextPulseNs: never}
-			done.RepliesBytes = buildReplies(p[:prepare.Header(p[:256]).SizeBytes()], c.slots.Bytes(a.ReplySlot))
-			s.OnApply(&done, &c.out)
+			room := &c.replies[a.Op%uint64(len(c.replies))]
+			*room = buildReplies(p[:prepare.Header(p[:256]).SizeBytes()], c.slots.Bytes(a.ReplySlot), (*room)[:0])
+			done.Replies = *room
+			s.onApply(&done, &c.out)
 		}
 		for i := range c.journal {
-			s.OnJournal(&stages.JournalToConsensus{Kind: stages.JournalAppended, Op: c.journal[i].Op}, &c.out)
+			s.onJournal(&stages.JournalToConsensus{Kind: stages.JournalAppended, Op: c.journal[i].Op}, &c.out)
 		}
 		for i := range c.net {
 			a := &c.net[i]
@@ -249,9 +288,9 @@ func (c *cycle) cycle() {
 			h := wire.HeaderOf(c.slots.Bytes(a.Slot)[a.OffsetBytes:][:256])
 			f := &c.clients[h.ReplyClient().Lo-100]
 			f.Number, f.Parent = f.Number+1, h.ReplyContext()
-			s.OnNet(&stages.NetToConsensus{Kind: stages.NetSent, Slot: a.Slot}, &c.out)
+			s.onNet(&stages.NetToConsensus{Kind: stages.NetSent, Slot: a.Slot}, &c.out)
 		}
-		s.Tick(c.nowNs, c.wallNs, &c.out)
+		s.tick(c.nowNs, c.wallNs, &c.out)
 	}
 }
 

@@ -77,6 +77,8 @@ type world struct {
 	sends          []sending
 	frees          []sending
 
+	clockReports []uint64 // of a clock that is behind, in ns
+
 	// For the stage's next turn.
 	journalEvents []stages.JournalToConsensus
 	applyEvents   []stages.ApplyToConsensus
@@ -179,17 +181,8 @@ func (w *world) turn() {
 	w.out.Reset()
 	out := &w.out
 	netCap := cap(out.Net)
-	for i := range w.journalEvents {
-		w.stage.OnJournal(&w.journalEvents[i], out)
-	}
-	for i := range w.applyEvents {
-		w.stage.OnApply(&w.applyEvents[i], out)
-	}
-	for i := range w.netEvents {
-		w.stage.OnNet(&w.netEvents[i], out)
-	}
+	w.stage.Step(w.nowNs, Events{WallNs: w.wallNs, Journal: w.journalEvents, Apply: w.applyEvents, Net: w.netEvents}, out)
 	w.journalEvents, w.applyEvents, w.netEvents = w.journalEvents[:0], w.applyEvents[:0], w.netEvents[:0]
-	w.stage.Tick(w.nowNs, w.wallNs, out)
 	if cap(out.Net) != netCap || cap(out.Journal) != 64 || cap(out.Apply) != 64 {
 		w.t.Fatal("the actions grew")
 	}
@@ -198,6 +191,9 @@ func (w *world) turn() {
 		return
 	}
 	w.ready = w.ready || out.Ready
+	if out.ClockBehindNs > 0 {
+		w.clockReports = append(w.clockReports, out.ClockBehindNs)
+	}
 	for i := range out.Journal {
 		w.performJournal(&out.Journal[i])
 	}
@@ -485,14 +481,15 @@ func (w *world) finishCommit() bool {
 		w.t.Fatalf("the pulse of op %d has a reply slot", c.Op)
 	}
 	if c.ReplySlot != stages.SlotNone {
-		done.RepliesBytes = buildReplies(slot[:h.SizeBytes()], w.slots.Bytes(c.ReplySlot))
+		done.Replies = buildReplies(slot[:h.SizeBytes()], w.slots.Bytes(c.ReplySlot), nil)
 	}
 	w.applyEvents = append(w.applyEvents, done)
 	return true
 }
 
-// buildReplies plays the state machine: what a reply says follows from the prepare alone.
-func buildReplies(p, out []byte) (bytesCount uint32) {
+// buildReplies plays the state machine: what a reply says follows from the prepare alone. It appends the descriptors to replies.
+func buildReplies(p, out []byte, replies []stages.Reply) []stages.Reply {
+	bytesCount := uint32(0)
 	h := prepare.Header(p[:256])
 	for i := range int(h.RequestsCount()) {
 		r := prepare.RequestAt(p, i)
@@ -513,9 +510,10 @@ func buildReplies(p, out []byte) (bytesCount uint32) {
 			Cluster: testCluster, Client: r.Client, RequestChecksum: r.RequestChecksum, RequestNumber: r.Request, Release: r.Release,
 			Operation: r.Operation, Op: h.Op(), Timestamp: r.Timestamp, View: h.View(), Replica: h.Replica(),
 		}, body)
+		replies = append(replies, stages.ReplyOf(wire.HeaderOf(out[bytesCount:][:256]), bytesCount))
 		bytesCount = (bytesCount + 256 + size + 63) &^ 63
 	}
-	return bytesCount
+	return replies
 }
 
 // finishCheckpoint: everything is written; the lent sessions must not have changed.
