@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -84,6 +86,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	}()
 	defer recoverMemory(&err)
 	l.CompactWorkers = uint32(len(plan.CompactThreads()))
+	l.HashSeed = rand.Uint64() // of the runtime's generator, which the kernel seeds: no client can know it
 	progress.enter(phaseRead, 0)
 	opened, err := recoverFile(progress.counting(file), l, s.memory)
 	if err != nil {
