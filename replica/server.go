@@ -6,9 +6,9 @@ import (
 	"io"
 	"runtime"
 	"strings"
-	"time"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
