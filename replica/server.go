@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/storage"
+	"ledger/wire"
 )
 
 // IOKind chooses the kernel interface of the threads.
@@ -61,6 +63,7 @@ type Server struct {
 	slots    *stages.Slots
 	clock    *clock
 	sampler  *sampler
+	progress *Progress
 }
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
@@ -71,11 +74,11 @@ type Callbacks struct {
 	Ended    func(error) // the server has stopped by itself: why
 }
 
-// NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
+// NewServer recovers the data file and prepares the threads of plan; nothing runs yet. Progress may be nil.
 //
 // error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is refused.
-func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind) (server *Server, err error) {
-	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock()}
+func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind, progress *Progress) (server *Server, err error) {
+	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: progress}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -83,7 +86,9 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	}()
 	defer recoverMemory(&err)
 	l.CompactWorkers = uint32(len(plan.CompactThreads()))
-	opened, err := recoverFile(file, l, s.memory)
+	l.HashSeed = rand.Uint64() // of the runtime's generator, which the kernel seeds: no client can know it
+	progress.enter(phaseRead, 0)
+	opened, err := recoverFile(progress.counting(file), l, s.memory)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -154,6 +159,9 @@ func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) 
 func (s *Server) Position() (index, count uint8) {
 	return s.opened.Consensus.Superblock.Replica, s.opened.Consensus.Superblock.ReplicasCount
 }
+
+// Cluster of the data file.
+func (s *Server) Cluster() wire.U128 { return s.opened.Consensus.Superblock.Cluster }
 
 // Warnings of the preparation.
 func (s *Server) Warnings() []string {
@@ -229,18 +237,23 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for worker := range p.CompactDisk {
 		p.CompactDisk[worker] = watch(p.CompactDisk[worker], stages.NameOf(stages.Compact+worker), s.clock.monotonicNs, callbacks.Log)
 	}
-	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready}
+	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
+	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress, openedOp: checkpointOp}
 	options := Options{
 		Consensus: consensus.DefaultOptions(),
 		Clock:     s.clock.monotonicNs,
 		Log:       func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
 		Ready:     readiness.replayEnded,
-		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
+		ClockBehind: func(behindNs uint64) {
+			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
+		},
+		Fault: func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {
 		options.Wakers = append(options.Wakers, threadOf(driver).parker.Waker())
 	}
-	s.replica, err = New(s.opened, p, s.slots, s.file, s.memory, options)
+	s.progress.enter(phaseCheckpoint, 0)
+	s.replica, err = New(s.opened, p, s.slots, s.progress.counting(s.file), s.memory, options)
 	if err != nil {
 		return refusal(err)
 	}
@@ -253,6 +266,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if err := checkMemory(MemoryNeededBytes(s.memory), "/"); err != nil {
 		return err
 	}
+	s.progress.enter(phaseMemory, 0)
 	s.placeMemory(callbacks)
 	s.memory.Populate()
 	if err := s.opened.begin(s.file); err != nil {
@@ -275,6 +289,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if callbacks.Prepared != nil {
 		callbacks.Prepared()
 	}
+	s.progress.enter(phaseReplay, s.opened.Consensus.OpHead-checkpointOp)
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log.Caution(events.Caution{Line: err.Error()}) }
 		s.ended.Go(func() {
