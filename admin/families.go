@@ -168,6 +168,8 @@ func threadFamilies() []family {
 			}),
 		one("ledger_scrape_wait_ns", "ns", "How long this scrape waited for the stage threads", gauge,
 			func(s *snapshot) uint64 { return s.waitNs }),
+		one("ledger_log_dropped_lines", "lines", "Lines of the log that were lost: stderr took them too slowly, or not at all", counter,
+			func(s *snapshot) uint64 { return s.LogDropped }),
 		one("ledger_ready_replicas", "replicas", "1 while clients are served, else 0", gauge,
 			func(s *snapshot) uint64 { return flag(s.ready) }),
 	}

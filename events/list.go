@@ -234,12 +234,12 @@ func (e *ClusterMismatch) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).ID("cluster_theirs", e.Theirs).ID("cluster_ours", e.Ours)
 }
 
-// DiskStalled: an operation of the disk takes or took long.
+// DiskStalled: no operation of a stage's disk has ended for long, though some are under way.
 type DiskStalled struct {
 	Stage      string
-	Operation  string // read, write, sync or allocate
-	DurationNs uint64
-	Ended      bool // else it is still under way
+	Pending    uint64 // operations under way
+	DurationNs uint64 // since the last one ended
+	Ended      bool   // else it still lasts
 }
 
 // DiskStalled emits the event.
@@ -248,14 +248,14 @@ func (l *Log) DiskStalled(e DiskStalled) { emit(l, kindDiskStalled, e) }
 func (e *DiskStalled) Level() Level { return Warning }
 func (e *DiskStalled) Name() string { return "disk_stalled" }
 func (e *DiskStalled) Text(line []byte) []byte {
-	verb := "has not ended after"
+	verb := "has"
 	if e.Ended {
-		verb = "took"
+		verb = "had"
 	}
-	return fmt.Appendf(line, "the disk stalls: a %s of %s %s %d ms", e.Operation, e.Stage, verb, e.DurationNs/1e6)
+	return fmt.Appendf(line, "the disk stalls: nothing of %s's %d operations %s ended for %d ms", e.Stage, e.Pending, verb, e.DurationNs/1e6)
 }
 func (e *DiskStalled) Fields(o Fields) Fields {
-	return o.String("stage", e.Stage).String("operation", e.Operation).Number("duration_ns", e.DurationNs).Bool("ended", e.Ended)
+	return o.String("stage", e.Stage).Number("pending", e.Pending).Number("duration_ns", e.DurationNs).Bool("ended", e.Ended)
 }
 
 // CopyRepaired: a start found a damaged copy of something that it has twice or more, and wrote it again.

@@ -20,6 +20,8 @@ type Opened struct {
 	Consensus consensus.Recovered
 	Journal   journal.Recovered
 	Layout    datafile.Layout
+	// SuperblockCopiesFixed were damaged or older, and are rewritten.
+	SuperblockCopiesFixed int
 
 	scratch []byte
 }
@@ -79,7 +81,7 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	if err := l.Check(); err != nil { // with the sessions of the file
 		return nil, err
 	}
-	o.Limits = l
+	o.Limits, o.SuperblockCopiesFixed = l, superblock.CopiesFixed
 
 	headers := memory.Bytes(uint64(l.JournalSlotsCount)*limits.HeaderBytes, 4096, "journal headers")
 	recovered, err := journal.Recover(file, &l, superblock.Cluster, &superblock.Checkpoint, superblock.CommitMax, headers, scratch)

@@ -3,10 +3,14 @@ package replica
 import (
 	"sync/atomic"
 
+	"ledger/events"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/apply"
 )
+
+// checkpointSlowNs is when a checkpoint is worth a line of the log.
+const checkpointSlowNs = 1_000_000_000
 
 // readiness is apply's driver, and announces the server: once clients are served, and the generation and the checkpoint that the replay
 // set going are on disk. A server that stopped because the disk was full comes to the same end again at its next start; it should say
@@ -19,6 +23,8 @@ type readiness struct {
 	plannedOp uint64 // of the newest generation when the replay had ended, once it is noted
 	isNoted   bool
 	announced bool
+	log       *events.Log
+	checkedOp uint64      // of the newest checkpoint whose time was looked at
 	replayed  atomic.Bool // set by consensus, which may be on another thread
 	progress  *Progress
 	openedOp  uint64 // of the checkpoint: the ops behind it are executed again
@@ -33,6 +39,12 @@ func (r *readiness) replayEnded() {
 // Turn implements stages.Driver.
 func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
 	busy = r.Driver.Turn(nowNs, wallNs)
+	if op, durationNs := r.apply.CheckpointLast(); op != r.checkedOp {
+		r.checkedOp = op
+		if durationNs >= checkpointSlowNs {
+			r.log.CheckpointSlow(events.CheckpointSlow{Op: op, DurationNs: durationNs})
+		}
+	}
 	if r.announced {
 		return busy
 	}

@@ -15,15 +15,16 @@ import (
 
 // Sample is what a running server tells about itself. Each part is of one moment of the thread that runs it.
 type Sample struct {
-	Threads   []ThreadSample
-	Edges     []EdgeSample
-	Net       net.Counters
-	Consensus consensus.Sample
-	Journal   journal.Sample
-	Apply     apply.Sample
-	Compact   []compact.Sample // of each worker
-	Memory    []arena.Entry    // what was reserved at start
-	Resident  []uint64         // of it, what is in memory; see arena.Resident
+	Threads    []ThreadSample
+	Edges      []EdgeSample
+	Net        net.Counters
+	Consensus  consensus.Sample
+	Journal    journal.Sample
+	Apply      apply.Sample
+	Compact    []compact.Sample // of each worker
+	LogDropped uint64           // lines of the log that were lost
+	Memory     []arena.Entry    // what was reserved at start
+	Resident   []uint64         // of it, what is in memory; see arena.Resident
 }
 
 // ThreadSample of one stage thread.
@@ -129,6 +130,7 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 		out.Resident = make([]uint64, len(out.Memory))
 	}
 	s.memory.Resident(out.Resident)
+	out.LogDropped = s.log.DroppedLines()
 	deadline := time.Now().Add(timeout)
 	for i, thread := range s.threads {
 		t := &out.Threads[i]

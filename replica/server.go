@@ -60,6 +60,7 @@ type Server struct {
 	ended    sync.WaitGroup // the threads
 	kindUsed IOKind
 	warnings []string
+	log      *events.Log
 	slots    *stages.Slots
 	clock    *clock
 	sampler  *sampler
@@ -166,12 +167,6 @@ func (s *Server) Cluster() wire.U128 { return s.opened.Consensus.Superblock.Clus
 // Warnings of the preparation.
 func (s *Server) Warnings() []string {
 	warnings := append([]string(nil), s.warnings...)
-	if fixed := s.opened.Journal.TwinsFixed; fixed > 0 {
-		warnings = append(warnings, fmt.Sprintf("repaired %d twins of the log from its prepares", fixed))
-	}
-	if fixed := s.opened.Journal.PreparesFixed; fixed > 0 {
-		warnings = append(warnings, fmt.Sprintf("repaired %d prepares of the log from their twins", fixed))
-	}
 	if op := s.opened.Journal.TornOp; op > 0 {
 		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up", op))
 	}
@@ -183,6 +178,19 @@ func (s *Server) Started() events.Started {
 	superblock := &s.opened.Consensus.Superblock
 	return events.Started{Cluster: superblock.Cluster, Replica: superblock.Replica, Replicas: superblock.ReplicasCount,
 		View: superblock.View, CheckpointOp: superblock.Checkpoint.Op, HeadOp: s.opened.Consensus.OpHead}
+}
+
+// Repairs emits what this start had to write again.
+func (s *Server) Repairs(log *events.Log) {
+	for _, repaired := range []events.CopyRepaired{
+		{What: "copies of the superblock", From: "the one in force", Count: uint64(s.opened.SuperblockCopiesFixed)},
+		{What: "twins of the log", From: "its prepares", Count: uint64(s.opened.Journal.TwinsFixed)},
+		{What: "prepares of the log", From: "their twins", Count: uint64(s.opened.Journal.PreparesFixed)},
+	} {
+		if repaired.Count > 0 {
+			log.CopyRepaired(repaired)
+		}
+	}
 }
 
 // PrintLimits says what was promised, and what memory it takes.
@@ -208,6 +216,7 @@ func (s *Server) Memory() *arena.Arena { return s.memory }
 // error: as of NewServer; nothing runs then.
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
+	s.log = callbacks.Log
 	l := &s.opened.Limits
 	s.slots = NewSlots(l, s.memory)
 	threadOf := func(driver int) *Thread {
@@ -224,8 +233,13 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for worker := range int(l.CompactWorkers) {
 		p.CompactDisk = append(p.CompactDisk, threadOf(stages.Compact+worker).kernel.Disk(s.file.Fd, CompactOperationsMax))
 	}
+	p.JournalDisk = watch(p.JournalDisk, stages.Names[stages.Journal], s.clock.monotonicNs, callbacks.Log)
+	p.ApplyDisk = watch(p.ApplyDisk, stages.Names[stages.Apply], s.clock.monotonicNs, callbacks.Log)
+	for worker := range p.CompactDisk {
+		p.CompactDisk[worker] = watch(p.CompactDisk[worker], stages.NameOf(stages.Compact+worker), s.clock.monotonicNs, callbacks.Log)
+	}
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
-	readiness := &readiness{waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress, openedOp: checkpointOp}
+	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress, openedOp: checkpointOp}
 	options := Options{
 		Consensus: consensus.DefaultOptions(),
 		Clock:     s.clock.monotonicNs,

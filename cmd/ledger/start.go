@@ -174,6 +174,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, io *string, p
 	for _, warning := range append(plan.Warnings, server.Warnings()...) {
 		fmt.Fprintf(s.err, "warning: %s\n", warning)
 	}
+	server.Repairs(log)
 	index, count := server.Position()
 	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
 		return fmt.Errorf("%s: %w", start.AddressesOrigin, err)

@@ -83,6 +83,13 @@ type measures struct {
 	barrierNs         [BarriersCount]metrics.Histogram
 	generationNs      metrics.Histogram
 	checkpointNs      metrics.Histogram
+	checkpointLastNs  uint64
+}
+
+// CheckpointLast is the newest durable checkpoint, and the time from its trigger until it was; 0 before the first of this start.
+// On the stage's thread.
+func (s *Stage) CheckpointLast() (op, durationNs uint64) {
+	return s.durable, s.measures.checkpointLastNs
 }
 
 // SetClock makes the stage measure how long requests take. The simulator has no clock that moves within a step, and sets none.

@@ -216,7 +216,8 @@ func (s *Stage) onEvent(e *Event) {
 	case EventDurable:
 		assert.Equal(e.Op, s.newest, "the checkpoint that is durable was taken last")
 		s.durable = e.Op
-		s.measures.checkpointNs.Record(s.nowNs - s.measures.checkpointBeganNs)
+		s.measures.checkpointLastNs = s.nowNs - s.measures.checkpointBeganNs
+		s.measures.checkpointNs.Record(s.measures.checkpointLastNs)
 	case EventJob:
 		s.onJob(e.Job, e.Worker)
 	case EventCheckpoint:

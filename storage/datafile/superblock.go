@@ -255,7 +255,8 @@ func choose(copies []copyState) (int, error) {
 // Opened is a superblock that was read, with its checksum (the parent of the next one).
 type Opened struct {
 	Superblock
-	Checksum storage.Checksum
+	Checksum    storage.Checksum
+	CopiesFixed int // that were damaged or older
 }
 
 // OpenSuperblock reads the four copies, chooses the superblock in force, checks that the file has the sizes of l, and
@@ -282,6 +283,7 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 		}
 	}
 	// First copies that are lost, then those that a later write began: a crash between two repairs leaves a quorum.
+	fixed := 0
 	for _, lost := range [2]bool{true, false} {
 		for i := range copies {
 			c := &copies[i]
@@ -293,9 +295,10 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 			if err := file.WriteAt(buffer, layout.SuperblockCopyAt(uint32(i))); err != nil {
 				return nil, fmt.Errorf("repairing copy %d of the superblock: %w", i, err)
 			}
+			fixed++
 		}
 	}
-	return &Opened{chosen.content, chosen.checksum}, nil
+	return &Opened{chosen.content, chosen.checksum, fixed}, nil
 }
 
 // WriteSuperblock writes all four copies one after another, reads them back, and returns the checksum.
