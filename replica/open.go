@@ -65,6 +65,11 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted (ledger format), or it was cut off and is to be restored from a backup",
 			size, o.Layout.GridAt)
 	}
+	// The free set has no bits for blocks beyond the limit. A block device has its size whatever was written to it.
+	if size > l.StorageBytesMax && !isBlockDevice(file) {
+		return nil, fmt.Errorf("%w: the data file has %d bytes (%d MiB), the limit is %d bytes (%d MiB)",
+			ErrStorageLimit, size, (size+1<<20-1)>>20, l.StorageBytesMax, l.StorageBytesMax>>20)
+	}
 	superblock, err := datafile.OpenSuperblock(file, &l, scratch)
 	if err != nil {
 		return nil, err
@@ -114,4 +119,9 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		Headers:            recovered.Headers,
 	}
 	return o, nil
+}
+
+func isBlockDevice(file ports.DataFile) bool {
+	device, ok := file.(interface{ IsBlockDevice() bool })
+	return ok && device.IsBlockDevice()
 }

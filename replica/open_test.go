@@ -70,3 +70,28 @@ func TestOpenCommitMax(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 }
+
+// A limit below the file's size is a reached limit, and the error names both sizes; the file is not touched.
+func TestOpenBelowTheStorageLimit(t *testing.T) {
+	l := limits.Production()
+	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax, l.MessageBytesMax = 32, 4, 4, 4, 8192
+	l.TwinBytes = 4096
+	l.RequestBytesMax, l.GroupBytesMax = 8192, 8192-limits.HeaderBytes
+	memory := arena.New()
+	defer memory.Close()
+	file := &memoryFile{}
+	scratch := memory.Bytes(1<<20, 4096, "scratch")
+	if err := datafile.Format(file, &l, &datafile.FormatOptions{Cluster: wire.U128{Lo: 3}, ReplicasCount: 1}, scratch); err != nil {
+		t.Fatal(err)
+	}
+	file.bytes = append(file.bytes, make([]byte, 8<<20-len(file.bytes))...)
+	l.StorageBytesMax = 8<<20 - 1
+	_, err := Open(file, l, memory)
+	if !errors.Is(err, ErrStorageLimit) || !strings.Contains(err.Error(), "8388608 bytes") || !strings.Contains(err.Error(), "8388607 bytes") {
+		t.Fatalf("error %v", err)
+	}
+	l.StorageBytesMax = 8 << 20
+	if _, err := Open(file, l, memory); err != nil {
+		t.Fatal(err)
+	}
+}

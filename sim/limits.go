@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"ledger/limits"
+	"ledger/storage/datafile"
 )
 
 // storageBytesMax is more than any run fills: small tables take a block each, however large blocks are.
@@ -44,10 +45,10 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 	}
 	l.PostingRunsMerged = [...]uint32{8, 8, 3, 8, limits.PostingRunsMergedMax}[l.SessionsMax-4]
 	l.TwinBytes = max(l.SectorBytes, 512<<random.IntN(5)) // prepares of most runs are of both kinds
-	l.StorageBytesMax = storageBytesMax(l.BlockBytes)
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + storageBytesMax(l.BlockBytes)
 	redrawMemory(&l, random)
 	if random.IntN(8) == 0 {
-		l.StorageBytesMax = uint64(pick(64, 128, 256)) * uint64(l.BlockBytes) // a run may reach it, and is then started with a larger one
+		l.StorageBytesMax = datafile.NewLayout(&l).GridAt + uint64(pick(64, 128, 256))*uint64(l.BlockBytes) // a run may reach it, and is then started with a larger one
 	}
 	l.RequestBytesMax = min(l.MessageBytesMax, pick(4<<10, 8<<10, 16<<10, 64<<10))
 	l.GroupBytesMax = l.RequestBytesMax - limits.HeaderBytes

@@ -136,8 +136,11 @@ func TestRefusals(t *testing.T) {
 			return path
 		}, func(p string) []string { return start(p) }, nil, exitDamage, []string{"log", "damaged", "restore"}},
 		{"a directory", func(t *testing.T) string { return t.TempDir() }, func(p string) []string { return start(p) }, nil, exitRefused, []string{"neither a regular file nor a block device"}},
-		{"fewer addresses than replicas", func(t *testing.T) string { return formatted(t, "--replica-count=3") },
-			func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil, exitRefused, []string{"3 replicas"}},
+		{"replicas that start cannot serve", missing, func(p string) []string {
+			return []string{"format", "--cluster=7", "--replica=0", "--replica-count=3", p}
+		}, nil, exitRefused, []string{"--replica-count=3", "--replica-count=1"}},
+		{"format of a directory", func(t *testing.T) string { return t.TempDir() },
+			func(p string) []string { return format(p) }, nil, exitRefused, []string{"is a directory", "name a file in it"}},
 		{"no direct I/O", func(t *testing.T) string { return filepath.Join(mounted(t, "ramfs", ""), "0.data") },
 			func(p string) []string { return format(p) }, nil, exitRefused, []string{"direct I/O", "--development"}},
 		{"disk full at format", func(t *testing.T) string { return filepath.Join(mounted(t, "tmpfs", "size=64m"), "0.data") },

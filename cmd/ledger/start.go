@@ -78,7 +78,7 @@ func (c *devCommand) Run(s *streams) error {
 		if err != nil {
 			return err
 		}
-		if err := formatFile(c.File, format); err != nil {
+		if err := formatFile(s.err, c.File, format); err != nil {
 			return err
 		}
 		fmt.Fprintf(s.err, "made %s\n", c.File)

@@ -39,6 +39,7 @@ type OpenOptions struct {
 type DataFile struct {
 	Fd     int
 	Direct bool // false only with DirectOptional
+	device bool // a block device
 	path   string
 }
 
@@ -115,6 +116,7 @@ func (f *DataFile) prepare(options OpenOptions) error {
 	if kind := stat.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFBLK {
 		return fmt.Errorf("%s: %w", f.path, ErrNotAFile)
 	}
+	f.device = stat.Mode&unix.S_IFMT == unix.S_IFBLK
 	// A kernel before 6.1 does not tell; then the first transfer will.
 	if f.Direct && stat.Mask&unix.STATX_DIOALIGN != 0 {
 		align := max(stat.Dio_mem_align, stat.Dio_offset_align)
@@ -276,6 +278,9 @@ func (f *DataFile) SizeBytes() (uint64, error) {
 	}
 	return uint64(end), nil
 }
+
+// IsBlockDevice tells whether the size is the device's, whatever was written to it.
+func (f *DataFile) IsBlockDevice() bool { return f.device }
 
 // Close gives up lock and descriptor, after every thread that writes to it has closed.
 func (f *DataFile) Close() error {

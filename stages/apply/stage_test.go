@@ -19,6 +19,7 @@ import (
 	"ledger/stages"
 	"ledger/stages/compact"
 	"ledger/storage"
+	"ledger/storage/datafile"
 	"ledger/wire"
 )
 
@@ -76,7 +77,7 @@ func tiny() limits.Limits {
 	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax = 32, 4, 4, 2
 	l.MemtableRowsSeal = 32
 	l.CacheGridBytes, l.CacheAccountsMax = 64<<10, 16
-	l.StorageBytesMax = 32 << 20
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 32<<20
 	return l
 }
 

@@ -84,7 +84,7 @@ func (s *Stage) grow() {
 	}
 	if !s.growExactly {
 		step := growBlocks * uint64(s.geometry.BlockBytes)
-		end = (end + step - 1) / step * step
+		end = min((end+step-1)/step*step, s.gridBytesMax)
 	}
 	s.growing, s.growToBytes = true, end
 	s.act(Action{Kind: ActionAllocate, Tag: tagAllocate, OffsetBytes: s.gridAt + s.grownBytes, LengthBytes: end - s.grownBytes})

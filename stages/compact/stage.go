@@ -11,6 +11,7 @@ import (
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/freeset"
 	"ledger/storage/merge"
 	"ledger/wire"
 )
@@ -109,10 +110,12 @@ type task struct {
 type Stage struct {
 	geometry block.Geometry
 	gridAt   uint64
-	merger   *merge.Merger
-	body     *coro.Coroutine
-	more     bool     // the body took a breath
-	out      *Actions // of the step under way
+
+	gridBytesMax uint64 // what --limit-storage leaves to the grid
+	merger       *merge.Merger
+	body         *coro.Coroutine
+	more         bool     // the body took a breath
+	out          *Actions // of the step under way
 
 	// Jobs, in a circle: from tasksHead on those that wait for their last writes, then the one that is running, then those to come.
 	tasks      [storage.JobsMax]task
@@ -138,7 +141,8 @@ type Stage struct {
 // New reserves memory. gridAt: where the grid zone starts in the file.
 func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena) *Stage {
 	// The first step begins the coroutine, on the thread that runs it, though nothing is to do: a worker's first job may come late, under load.
-	s := &Stage{geometry: block.GeometryOf(l), gridAt: gridAt, more: true}
+	s := &Stage{geometry: block.GeometryOf(l), gridAt: gridAt, more: true,
+		gridBytesMax: freeset.AddressesMax(l) * uint64(l.BlockBytes)}
 	s.merger = merge.New(l, memory, cluster, (*blockReader)(s), (*blockWriter)(s))
 	s.body = coro.New(s.work)
 	return s

@@ -11,6 +11,7 @@ import (
 	"ledger/accounting"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/datafile"
 	"ledger/wire"
 )
 
@@ -28,7 +29,7 @@ func benchmarkTransfers(b *testing.B, load benchmarkLoad) {
 	const batch = 8189
 	accounts, randomIDs, lookahead, queries := load.accounts, load.randomIDs, !load.blind, load.queries
 	l := limits.Production()
-	l.StorageBytesMax = 16 << 30
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 16<<30
 	l.CacheGridBytes = 1 << 30
 	w := newWorld(b, l, &memoryDisk{data: make([]byte, 0, 3<<30)}, storage.Checkpoint{})
 	w.late = true
@@ -174,7 +175,7 @@ func benchmarkQueries(b *testing.B, w *world, machine *accounting.Machine, now u
 func BenchmarkPending(b *testing.B) {
 	const accounts, batch = 10_000, 8189
 	l := limits.Production()
-	l.StorageBytesMax = 16 << 30
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 16<<30
 	w := newWorld(b, l, &memoryDisk{data: make([]byte, 0, 3<<30)}, storage.Checkpoint{})
 	w.late = true
 	machine := accounting.New(l, w.forest)

@@ -13,6 +13,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/datafile"
 	"ledger/storage/grid"
 	compaction "ledger/storage/merge"
 	"ledger/wire"
@@ -41,7 +42,7 @@ func tiny() limits.Limits {
 	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax = 32, 4, 4, 2
 	l.MemtableRowsSeal = 32
 	l.CacheGridBytes, l.CacheAccountsMax = 64<<10, 16
-	l.StorageBytesMax = 32 << 20
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 32<<20
 	return l
 }
 

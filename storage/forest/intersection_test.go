@@ -6,6 +6,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/storage"
+	"ledger/storage/datafile"
 )
 
 // Goal: scans give what a walk over all rows gives, whatever way an intersection takes: values of every frequency, spread and in
@@ -18,7 +19,7 @@ func TestIntersectionsAgainstWalk(t *testing.T) {
 	}
 	l := tiny()
 	l.MemtableRowsSeal = 3000
-	l.StorageBytesMax = 64 << 20
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 64<<20
 	w := newWorld(t, l, &memoryDisk{random: random}, storage.Checkpoint{})
 	f := w.forest
 	const accounts = 50

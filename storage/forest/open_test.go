@@ -9,6 +9,7 @@ import (
 	"ledger/accounting/memory"
 	"ledger/accounting/storetest"
 	"ledger/storage"
+	"ledger/storage/datafile"
 )
 
 // filled runs traffic until a checkpoint is there and a merge is under way.
@@ -70,7 +71,7 @@ func TestFullFile(t *testing.T) {
 	}()
 	random := seeded(t)
 	l := tiny()
-	l.StorageBytesMax = 128 * uint64(l.BlockBytes)
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 128*uint64(l.BlockBytes)
 	w := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
 	pair := storetest.NewPair(t, l, w.forest, random)
 	source := newTraffic(random)
@@ -99,7 +100,7 @@ func FuzzManifest(f *testing.F) {
 			in[int(at)%len(in)] ^= flip
 		}
 		l := tiny()
-		l.StorageBytesMax, l.CacheGridBytes = 1<<20, 16<<10
+		l.StorageBytesMax, l.CacheGridBytes = datafile.NewLayout(&l).GridAt+(1<<20), 16<<10
 		again := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
 		defer again.close()
 		if again.forest.manifestDecode(in) != nil {

@@ -10,6 +10,7 @@ import (
 	"ledger/accounting"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/datafile"
 )
 
 var queryRowsFlag = flag.Uint64("query-rows", 2_000_000, "transfers behind BenchmarkQueries")
@@ -28,7 +29,7 @@ const (
 // third first in user data 32, but none in both. All have ledger 1.
 func newQueryWorld(b *testing.B, rows uint64) *world {
 	l := limits.Production()
-	l.StorageBytesMax = 32 << 30
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 32<<30
 	l.CacheGridBytes = 1 << 30
 	w := newWorld(b, l, &memoryDisk{data: make([]byte, 0, rows*400+(1<<30))}, storage.Checkpoint{})
 	random := rand.New(rand.NewPCG(1, 0))

@@ -6,6 +6,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/limits"
+	"ledger/storage/datafile"
 )
 
 // Set is the state of all addresses. Bit a-1 of a bitmap stands for address a.
@@ -32,8 +33,12 @@ func (b bitmap) has(index uint64) bool { return b[index/64]>>(index%64)&1 != 0 }
 func (b bitmap) set(index uint64)      { b[index/64] |= 1 << (index % 64) }
 func (b bitmap) clear(index uint64)    { b[index/64] &^= 1 << (index % 64) }
 
-// AddressesMax is how many blocks the largest data file holds; the zones before the grid are left out of the account.
-func AddressesMax(l limits.Limits) uint64 { return l.StorageBytesMax / uint64(l.BlockBytes) }
+// AddressesMax is how many blocks fit behind the zones before the grid, so that the data file never exceeds StorageBytesMax.
+func AddressesMax(l limits.Limits) uint64 {
+	gridAt := datafile.NewLayout(&l).GridAt
+	assert.That(l.StorageBytesMax >= gridAt+uint64(l.BlockBytes), "the largest data file holds its zones and a block")
+	return (l.StorageBytesMax - gridAt) / uint64(l.BlockBytes)
+}
 
 // New returns a set without any acquired address, for addresses 1..addressesMax.
 func New(a *arena.Arena, addressesMax uint64) *Set {
