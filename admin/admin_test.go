@@ -120,12 +120,12 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 // opened serves a source on a free port.
 func opened(t testing.TB, source Source, o Options) *Server {
 	t.Helper()
-	s, err := Listen("127.0.0.1:0")
+	s, err := Listen("127.0.0.1:0", o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Serve(source, o); err != nil {
-		t.Fatal(err)
+	if source != nil {
+		s.Attach(source)
 	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
@@ -254,18 +254,18 @@ func TestPages(t *testing.T) {
 
 // Goal: a port that is taken is an error before anything runs; Close gives it back.
 func TestListen(t *testing.T) {
-	s, err := Listen("127.0.0.1:0")
+	s, err := Listen("127.0.0.1:0", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := s.Address()
-	if _, err := Listen(address); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if _, err := Listen(address, Options{}); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("a second endpoint: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Listen(address); err != nil {
+	if s, err = Listen(address, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()

@@ -15,13 +15,13 @@ type collector struct {
 	descriptions []*prometheus.Desc // by family
 
 	mutex     sync.Mutex // one collection at a time: the source wants one asker
-	source    Source
+	source    Source     // nil before Attach; nothing collects then
 	startedAt time.Time
 	snapshot  snapshot
 }
 
-func newCollector(source Source, o *Options) *collector {
-	c := &collector{families: families(), source: source, startedAt: time.Now(),
+func newCollector(o *Options) *collector {
+	c := &collector{families: families(), startedAt: time.Now(),
 		snapshot: snapshot{version: o.Version, pageBytes: uint64(o.PageBytes)}}
 	for i := range c.families {
 		f := &c.families[i]

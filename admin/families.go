@@ -225,6 +225,7 @@ func consensusFamilies() []family {
 		one("ledger_consensus_head_op", "op", "Highest op in the log", gauge, func(s *snapshot) uint64 { return s.Consensus.Op }),
 		one("ledger_consensus_commit_op", "op", "Highest op whose replies are out", gauge, func(s *snapshot) uint64 { return s.Consensus.Commit }),
 		one("ledger_consensus_checkpoint_op", "op", "Op of the durable checkpoint: a restart executes again from here to the head", gauge, func(s *snapshot) uint64 { return s.Consensus.CheckpointOp }),
+		one("ledger_clock_behind_ns", "ns", "How far the wall clock is behind the newest timestamp: until it has caught up, pending transfers do not expire", gauge, func(s *snapshot) uint64 { return s.Consensus.ClockBehindNs }),
 		one("ledger_consensus_view", "view", "View; it grows by one with each start of a single replica", gauge, func(s *snapshot) uint64 { return uint64(s.Consensus.View) }),
 		times("ledger_request_service_ns", "Time of a request from its arrival at consensus to its reply on the way to net", func(s *snapshot) *metrics.Histogram { return &s.Consensus.ServiceNs }),
 		times("ledger_request_queue_ns", "Of the service time, waiting for a prepare", func(s *snapshot) *metrics.Histogram { return &s.Consensus.QueueNs }),

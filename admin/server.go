@@ -18,73 +18,115 @@ import (
 
 // Options of an endpoint.
 type Options struct {
-	Version   string // of the program
-	PageBytes uint32 // of the grid
-	Pprof     bool   // serve profiles
+	Version   string       // of the program
+	PageBytes uint32       // of the grid
+	Pprof     bool         // serve profiles
+	Progress  fmt.Stringer // of the start: why clients are not served yet; nil if there is nothing to say
 }
+
+// A connection ends when a request, or the answer to one, takes longer, or when it is idle. A profile may take its own time and
+// writeMax more: pprof's handlers move the deadline by what they were asked for.
+const (
+	readMax        = 5 * time.Second // of a request
+	writeMax       = 10 * time.Second
+	idleMax        = time.Minute
+	headerBytesMax = 8 << 10
+)
 
 // Server is the endpoint. A nil one is an endpoint that nobody wants.
 type Server struct {
-	listener  net.Listener
+	listener  *boundedListener
 	http      *http.Server
 	collector *collector
-	ready     atomic.Bool
+	progress  fmt.Stringer
+	attached  atomic.Bool // the collector has a source
+	state     atomic.Uint32
 	closing   sync.Once
 	ended     chan struct{}
 }
 
-// Listen opens the endpoint's port. Nothing is answered before Serve, so a port that is taken can be said before anything runs.
-func Listen(address string) (*Server, error) {
+// States of a server, by SetReady.
+const (
+	stateStarting = iota
+	stateServing
+	stateStopping
+)
+
+// Listen opens the endpoint's port, and answers from now on until Close. Before Attach there are no figures: /metrics and /summary
+// have status 503, as /readyz has, and say why.
+func Listen(address string, o Options) (*Server, error) {
+	return listen(address, o, &http.Server{
+		ReadTimeout: readMax, WriteTimeout: writeMax, IdleTimeout: idleMax, MaxHeaderBytes: headerBytesMax,
+	})
+}
+
+// listen is Listen with the bounds of bounded.
+func listen(address string, o Options, bounded *http.Server) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return &Server{listener: listener, ended: make(chan struct{})}, nil
-}
-
-// Address that it listens on.
-func (s *Server) Address() string { return s.listener.Addr().String() }
-
-// Serve answers from now on, with the figures of source, until Close.
-func (s *Server) Serve(source Source, o Options) error {
-	if s == nil {
-		return nil
-	}
-	s.collector = newCollector(source, &o)
+	s := &Server{listener: &boundedListener{Listener: listener}, collector: newCollector(&o), progress: o.Progress, ended: make(chan struct{})}
 	registry := prometheus.NewPedanticRegistry() // it checks that what we send is what we described
 	if err := registry.Register(s.collector); err != nil {
-		return fmt.Errorf("registering the metrics: %w", err)
+		return nil, errors.Join(fmt.Errorf("registering the metrics: %w", err), listener.Close())
 	}
+	s.http = bounded
+	s.http.Handler = s.pages(registry, o.Pprof)
+	go func() {
+		defer close(s.ended)
+		_ = s.http.Serve(s.listener) // it ends with Close
+	}()
+	return s, nil
+}
+
+func (s *Server) pages(registry *prometheus.Registry, withProfiles bool) http.Handler {
 	pages := http.NewServeMux()
 	pages.HandleFunc("GET /{$}", s.index)
 	pages.Handle("GET /metrics", s.noticing(promhttp.HandlerFor(registry, promhttp.HandlerOpts{DisableCompression: true})))
 	pages.Handle("GET /summary", s.noticing(http.HandlerFunc(s.summary)))
 	pages.HandleFunc("GET /healthz", s.health)
 	pages.HandleFunc("GET /readyz", s.readiness)
-	if o.Pprof {
+	if withProfiles {
 		pages.HandleFunc("GET /debug/pprof/", pprof.Index)
 		pages.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 		pages.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		pages.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		pages.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	s.http = &http.Server{
-		Handler:           pages,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    8 << 10,
-	}
-	go func() {
-		defer close(s.ended)
-		_ = s.http.Serve(s.listener) // it ends with Close
-	}()
-	return nil
+	return pages
 }
 
-// SetReady says whether clients are served. Any thread. Without an endpoint (nil) it does nothing.
+// Address that it listens on.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// IsLoopback tells whether only this machine can reach the endpoint.
+func (s *Server) IsLoopback() bool { return isLoopback(s.listener.Addr()) }
+
+func isLoopback(address net.Addr) bool {
+	tcp, ok := address.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// Attach gives the pages the figures of source, until Close. Without an endpoint (nil) it does nothing.
+func (s *Server) Attach(source Source) {
+	if s == nil {
+		return
+	}
+	s.collector.mutex.Lock()
+	s.collector.source = source
+	s.collector.mutex.Unlock()
+	s.attached.Store(true)
+}
+
+// SetReady says that clients are served, or no longer. Any thread. Without an endpoint (nil) it does nothing.
 func (s *Server) SetReady(ready bool) {
-	if s != nil {
-		s.ready.Store(ready)
+	switch {
+	case s == nil:
+	case ready:
+		s.state.Store(stateServing)
+	default:
+		s.state.Store(stateStopping)
 	}
 }
 
@@ -100,9 +142,6 @@ func (s *Server) Close() (err error) {
 }
 
 func (s *Server) close() error {
-	if s.http == nil {
-		return s.listener.Close()
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeMax)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
@@ -117,8 +156,12 @@ func (s *Server) close() error {
 // noticing hands the collector what only the endpoint knows.
 func (s *Server) noticing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.attached.Load() {
+			text(w, http.StatusServiceUnavailable, []byte("no figures yet: "+s.why()+"\n"))
+			return
+		}
 		s.collector.mutex.Lock()
-		s.collector.snapshot.ready = s.ready.Load()
+		s.collector.snapshot.ready = s.state.Load() == stateServing
 		s.collector.mutex.Unlock()
 		next.ServeHTTP(w, r)
 	})
@@ -139,11 +182,22 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
-	if s.ready.Load() {
+	if s.state.Load() == stateServing {
 		text(w, http.StatusOK, []byte("clients are served\n"))
 		return
 	}
-	text(w, http.StatusServiceUnavailable, []byte("clients are not served: the log is being executed again after a start, or the server is stopping\n"))
+	text(w, http.StatusServiceUnavailable, []byte("clients are not served: "+s.why()+"\n"))
+}
+
+// why says what the server does instead of serving clients.
+func (s *Server) why() string {
+	switch {
+	case s.state.Load() == stateStopping:
+		return "the server is stopping"
+	case s.progress == nil:
+		return "the server is starting"
+	}
+	return s.progress.String()
 }
 
 func (s *Server) summary(w http.ResponseWriter, r *http.Request) {

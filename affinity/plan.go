@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Stage of the pipeline, in the order in which a thread that runs several gives them their turns.
+// Stage is a stage of the pipeline. A thread that runs several stages gives them turns in this
+// order.
 type Stage uint8
 
 const (
@@ -27,38 +28,43 @@ func (s Stage) String() string {
 }
 
 const (
-	// SpinNsDefault is how long an idle stage that has its core to itself looks for work before it parks: about what
-	// waking it would cost.
+	// SpinNsDefault is the time that an idle stage with a core of its own polls before it parks. It is
+	// about the cost of waking a parked thread.
 	SpinNsDefault = 50_000
 
-	// compactWorkersAuto is how many workers compaction gets at most when nobody says how many: each needs memory, and more would
-	// seldom have anything to do.
+	// compactWorkersAuto is the largest number of compaction workers that automatic placement pins.
+	// Each worker needs memory, and more workers would seldom have work.
 	compactWorkersAuto = 4
 
-	// compactWorkersUnpinned is how many it gets where cores are shared: the second works only when the first falls behind, and then the
-	// end of a bar, at which apply leaves its core, waits half as long.
+	// compactWorkersUnpinned is the largest number of compaction workers where cores are shared. The
+	// second worker runs only when the first falls behind. At the end of a bar, apply waits and leaves
+	// its core free, so two workers halve that wait.
 	compactWorkersUnpinned = 2
 
-	// sliceNs is the time slice of a stage thread, sliceCompactNs that of compaction, which is never in a hurry. Whoever has a shorter
-	// one, as all others have, runs at once when it wakes, and no less of the core is ours for it. Among these are the kernel's
-	// workers that finish our durable writes: without, one waits for a core that a stage is busy on for up to two ticks, 8 ms.
+	// Time slices of the scheduler: sliceNs for a stage thread, sliceCompactNs for compaction, which
+	// tolerates delays. Linux (EEVDF) lets a waking thread with a shorter time slice preempt one with a
+	// longer slice. CPU shares do not change. All other threads have shorter slices, among them the
+	// kernel's workers that complete durable writes. With the default slice, such a worker waits up to
+	// two ticks (8 ms) for a core on which a stage is running.
 	sliceNs        = 10_000_000
 	sliceCompactNs = 100_000_000
 
-	// goSpareThreads are for the runtime and the admin endpoint, beside one P per stage thread.
+	// goSpareThreads is the number of Ps (of the Go scheduler) for the runtime and the admin endpoint,
+	// in addition to one P per stage thread.
 	goSpareThreads = 2
 )
 
-// Request is what the operator asked for. AutoRequest() is nothing in particular.
+// Request is the placement that the operator asked for. AutoRequest() has no demands.
 type Request struct {
 	// Node is the NUMA node for stages and memory, or NodeUnknown for automatic.
 	Node int
-	// NodeNear is the node nearest to the disk or the network card, or NodeUnknown: a wish, where Node is an order.
+	// NodeNear is the node nearest to the disk or the network card, or NodeUnknown. It is a preference;
+	// Node is binding.
 	NodeNear int
 	// Cores of each stage; empty is automatic.
 	Cores [StagesCount]CoreSet
-	// SpinNs is how long an idle stage spins before it parks, where SpinIsSet; else SpinNsDefault on cores of its own
-	// and 0 on shared ones.
+	// SpinNs is the time that an idle stage spins before it parks. It counts only if SpinIsSet. The
+	// default is SpinNsDefault on a core of its own and 0 on shared cores.
 	SpinNs    uint64
 	SpinIsSet bool
 	// CompactWorkersMax is how many threads compaction can use, 1 or more.
@@ -72,9 +78,9 @@ func AutoRequest() Request {
 
 // Thread is one thread of the pipeline.
 type Thread struct {
-	Stages []Stage // that take turns on it, at least one
-	Worker int     // of compaction: 0 to its workers-1
-	Cores  CoreSet // that it is pinned to; empty: not pinned
+	Stages []Stage // the stages that take turns on this thread, at least one
+	Worker int     // number of the compaction worker, from 0
+	Cores  CoreSet // the cores to which the thread is pinned; empty: not pinned
 	SpinNs uint64  // idle time before it parks; 0: it parks at once
 }
 
@@ -93,18 +99,19 @@ func (t *Thread) Name() string {
 	return out.String()
 }
 
-// Plan maps stages to threads and threads to cores. Each stage is on one thread; compaction may be on several, one
-// per worker.
+// Plan maps stages to threads and threads to cores. Each stage runs on one thread. Compaction is the
+// exception: each of its workers has a thread.
 type Plan struct {
 	Threads  []Thread // in order of their first stage
-	Node     int      // where memory belongs, or NodeUnknown
-	Warnings []string // what works, but slower than it could
+	Node     int      // the node whose memory is used, or NodeUnknown
+	Warnings []string // placements that work, but slower than others would
 }
 
-// GoThreads is the GOMAXPROCS that leaves the runtime room beside stage threads that never yield.
+// GoThreads is the value for GOMAXPROCS. Stage threads never yield their P, so the runtime needs spare
+// Ps beside theirs.
 func (p *Plan) GoThreads() int { return len(p.Threads) + goSpareThreads }
 
-// Thread returns the index of the thread that runs stage (of compaction: worker 0).
+// Thread returns the index of the thread that runs stage, or -1. For compaction it is worker 0's.
 func (p *Plan) Thread(stage Stage) int {
 	for i := range p.Threads {
 		for _, other := range p.Threads[i].Stages {
@@ -116,7 +123,7 @@ func (p *Plan) Thread(stage Stage) int {
 	return -1
 }
 
-// CompactThreads are the indexes of the threads that run compaction, by worker.
+// CompactThreads returns the indexes of the threads that run compaction, in order of their workers.
 func (p *Plan) CompactThreads() (threads []int) {
 	for i := range p.Threads {
 		for _, stage := range p.Threads[i].Stages {
@@ -128,7 +135,7 @@ func (p *Plan) CompactThreads() (threads []int) {
 	return threads
 }
 
-// String shows the plan, a line per thread.
+// String describes the plan, one line per thread.
 func (p *Plan) String() string {
 	var out strings.Builder
 	for i := range p.Threads {
@@ -148,7 +155,7 @@ func (p *Plan) String() string {
 	return out.String()
 }
 
-// RequestError says which setting cannot be followed, and why.
+// RequestError names a setting that cannot be followed, and the reason.
 type RequestError struct {
 	Key  string // numa_node, or a stage
 	Text string // its value
@@ -163,7 +170,7 @@ func (e *RequestError) Unwrap() error { return e.Err }
 
 // Place makes the plan for request on topology. The same arguments always give the same plan.
 //
-// error: a *RequestError, for a core or a node that is not there or not allowed.
+// error: a *RequestError, for a core or a node that does not exist or is not allowed.
 func Place(t *Topology, request Request) (*Plan, error) {
 	if request.Node != NodeUnknown {
 		if err := checkNode(t, request.Node); err != nil {
@@ -208,7 +215,8 @@ func checkNode(t *Topology, number int) error {
 	return nil
 }
 
-// placeExplicit makes the threads that were placed by hand. Stages that name the same single core share a thread.
+// placeExplicit makes the threads of stages whose cores the operator named. Stages that name the same
+// single core share a thread.
 func (p *Plan) placeExplicit(request Request, stages []Stage) {
 	for _, stage := range stages {
 		cores := request.Cores[stage]
@@ -222,7 +230,8 @@ func (p *Plan) placeExplicit(request Request, stages []Stage) {
 			p.Threads = append(p.Threads, Thread{Stages: []Stage{stage}, Cores: cores})
 			continue
 		}
-		// Several cores are several workers; cores beyond them are dealt out, so that none stays unused.
+		// Compaction gets one worker per core. Cores beyond the largest number of workers are added to
+		// the workers in turn, so that no core stays unused.
 		list := cores.List()
 		workersCount := max(1, min(len(list), request.CompactWorkersMax))
 		workers := make([]Thread, workersCount)
@@ -236,7 +245,7 @@ func (p *Plan) placeExplicit(request Request, stages []Stage) {
 	}
 }
 
-// threadOn returns the thread that has exactly these cores, or -1.
+// threadOn returns the index of the thread that has exactly these cores, or -1.
 func (p *Plan) threadOn(cores CoreSet) int {
 	for i := range p.Threads {
 		if p.Threads[i].Cores == cores {
@@ -246,16 +255,19 @@ func (p *Plan) threadOn(cores CoreSet) int {
 	return -1
 }
 
-// placeAuto makes the threads of the other stages: pinned, a physical core each, if there are enough; else two.
+// placeAuto makes the threads of the other stages. If there are enough free physical cores, each
+// stage is pinned to one. Otherwise all stages but compaction share one unpinned thread, and
+// compaction gets unpinned workers.
 func (p *Plan) placeAuto(t *Topology, request Request, stages []Stage, taken CoreSet) {
 	if len(stages) == 0 {
 		return
 	}
-	needed := len(stages) + 1 // one for clients, runtime and interrupts
+	needed := len(stages) + 1 // one core for clients, the runtime and interrupts
 	cores := roomiestNode(t, request, taken, needed)
 	quotaLeft := t.CoresUsableCount() - len(p.Threads)
 	if len(cores) >= needed && quotaLeft >= needed {
-		// The last ones: core 0 and its neighbours serve most interrupts, and one of them is the spare.
+		// Stages get the last cores of the list, because core 0 and its neighbours serve most
+		// interrupts. The spare core is one of those.
 		spareCount := min(len(cores), quotaLeft) - needed
 		workersCount := 1 + min(spareCount/2, compactWorkersAuto-1, request.CompactWorkersMax-1)
 		threads := make([]Thread, 0, len(stages)+workersCount-1)
@@ -280,7 +292,7 @@ func (p *Plan) placeAuto(t *Topology, request Request, stages []Stage, taken Cor
 			fused = append(fused, stage)
 		}
 	}
-	var near CoreSet // not a core, but at least the node, where the operator named one
+	var near CoreSet // all cores of the node that the operator named; empty if none was named
 	if request.Node != NodeUnknown && len(t.Nodes) > 1 {
 		near = t.Node(request.Node).Cores.And(t.usable())
 	}
@@ -294,8 +306,9 @@ func (p *Plan) placeAuto(t *Topology, request Request, stages []Stage, taken Cor
 	}
 }
 
-// roomiestNode returns the free physical cores (the first hardware thread of each) of the node to use: the one
-// asked for; else the near one if it has as many as needed; else the one with most, the lowest of equals.
+// roomiestNode chooses a NUMA node and returns its free physical cores (the first hardware thread of
+// each). A node that the operator named is taken. Otherwise the near node is taken if it has as many
+// cores as needed. Otherwise the node with most free cores is taken, and of equals the lowest.
 func roomiestNode(t *Topology, request Request, taken CoreSet, needed int) (best []int) {
 	for i := range t.Nodes {
 		number := t.Nodes[i].Number
@@ -306,7 +319,7 @@ func roomiestNode(t *Topology, request Request, taken CoreSet, needed int) (best
 		for _, core := range t.Nodes[i].Cores.And(t.usable()).List() {
 			siblings := t.Core(core).Siblings
 			isFirst := siblings.And(t.usable()).First() == core
-			if isFirst && siblings.And(taken).IsEmpty() { // half a physical core is no core
+			if isFirst && siblings.And(taken).IsEmpty() { // a core with a taken sibling is not free
 				free = append(free, core)
 			}
 		}
@@ -320,16 +333,17 @@ func roomiestNode(t *Topology, request Request, taken CoreSet, needed int) (best
 	return best
 }
 
-// sortThreads puts threads in order of their first stage, stages in order of their turns, workers by number.
+// sortThreads orders the threads by their first stage, and workers of compaction by number.
 func (p *Plan) sortThreads() {
 	slices.SortStableFunc(p.Threads, func(a, b Thread) int {
 		return cmp.Or(cmp.Compare(a.Stages[0], b.Stages[0]), cmp.Compare(a.Worker, b.Worker))
 	})
 }
 
-// chooseNode finds the node for memory, if none was asked for: the one that all pinned threads are on.
+// chooseNode sets the node for memory if the operator named none: the node of all pinned threads. It
+// warns if pinned threads are on several nodes or outside of the node for memory.
 func (p *Plan) chooseNode(t *Topology) {
-	var nodes uint64 // a bit per node
+	var nodes uint64 // one bit per node
 	for i := range p.Threads {
 		for _, core := range p.Threads[i].Cores.List() {
 			nodes |= 1 << t.Core(core).Node
@@ -345,7 +359,8 @@ func (p *Plan) chooseNode(t *Topology) {
 	}
 }
 
-// settle decides on spinning, which depends on who shares what.
+// settle sets the spin time of each thread, which depends on the cores that other threads share with
+// it. It warns of threads on two hardware threads of one physical core.
 func (p *Plan) settle(t *Topology, request Request) {
 	for i := range p.Threads {
 		thread := &p.Threads[i]
@@ -362,7 +377,7 @@ func (p *Plan) settle(t *Topology, request Request) {
 		}
 		switch {
 		case shared || t.CoresUsableCount() == 1:
-			thread.SpinNs = 0 // it would spin in the way of the thread it waits for
+			thread.SpinNs = 0 // a spinning thread would take the core from the thread it waits for
 		case request.SpinIsSet:
 			thread.SpinNs = request.SpinNs
 		case !unpinned:

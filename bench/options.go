@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"ledger/limits"
 	"ledger/wire"
 )
 
@@ -82,7 +83,7 @@ func DefaultOptions() Options {
 
 const intervalMin = 100 * time.Millisecond
 
-const clientsMax = 1024 // a server may have been formatted for so many sessions
+const clientsMax = limits.SessionsMax // a server may have been formatted for so many sessions
 
 // Check names the first option that cannot be.
 func (o *Options) Check() error {

@@ -67,7 +67,7 @@ func newOrder(b *testing.B, isReal ...int) *order {
 		FromNet: o.fromNet, FromJournal: o.journal, FromApply: o.apply,
 		ToNet: stages.Sender[stages.ConsensusToNet]{Ring: o.toNet}, ToJournal: stages.Sender[stages.ConsensusToJournal]{Ring: o.toJournal},
 		ToApply: stages.Sender[stages.ConsensusToApply]{Ring: o.toApply},
-	}, func() {}, func(fault *storage.Fault) { b.Fatal(fault) })
+	}, consensus.Callbacks{Ready: func() {}, Fault: func(fault *storage.Fault) { b.Fatal(fault) }})
 	for _, stage := range isReal {
 		o.isReal[stage] = true
 	}

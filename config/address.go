@@ -203,3 +203,12 @@ func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	}
 	return nil
 }
+
+// Unused warns of the addresses behind those of the cluster's replicas, "" if there is none: nothing connects to them.
+func (a Addresses) Unused(replicasCount uint32) string {
+	if uint32(len(a)) <= replicasCount {
+		return ""
+	}
+	return fmt.Sprintf("--addresses: %s is not used: the data file is of a cluster of %d, so that %d of the %d addresses are enough",
+		a[replicasCount:], replicasCount, replicasCount, len(a))
+}

@@ -166,6 +166,24 @@ func TestParseAddresses(t *testing.T) {
 	}
 }
 
+// Goal: addresses that nothing connects to are named.
+func TestUnused(t *testing.T) {
+	for _, test := range []struct {
+		in            string
+		replicasCount uint32
+		want          string
+	}{
+		{"0", 1, ""}, {"3001", 1, ""}, {"3001,3002", 2, ""}, {"3001,3002", 3, ""},
+		{"3001,3002,[::1]:3003", 1, "--addresses: 127.0.0.1:3002,[::1]:3003 is not used: the data file is of a cluster of 1, so that 1 of the 3 addresses are enough"},
+		{"3001,3002,3003", 2, "--addresses: 127.0.0.1:3003 is not used: the data file is of a cluster of 2, so that 2 of the 3 addresses are enough"},
+	} {
+		list, err := ParseAddresses(test.in, 12)
+		if got := list.Unused(test.replicasCount); err != nil || got != test.want {
+			t.Errorf("%s of %d: %q, error %v; want %q", test.in, test.replicasCount, got, err, test.want)
+		}
+	}
+}
+
 // Goal: what is accepted prints as a list that means the same, and no host holds what separates.
 func FuzzParseAddresses(f *testing.F) {
 	for _, seed := range []string{"3001,3002", "0", "[::1]:3001", "[fe80::1%eth0]", "a.b:1", "::1", "[::1", "10.0.0.2:4000", ","} {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -152,10 +153,20 @@ func ParseFile(name, text string) (settings Settings, err error) {
 			setting.Text = fmt.Sprint(value)
 			setting.Origin += " = " + setting.Text
 		default:
+			setting.Origin += " = " + written(value)
 			return Settings{}, setting.fail(errors.New("must be a string, a whole number, true or false"))
 		}
 	}
 	return settings, nil
+}
+
+// written shows a value of a type that no key takes: a number with a fraction, a list, a table, a date.
+func written(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil { // inf and nan have no JSON
+		return fmt.Sprint(value)
+	}
+	return string(text)
 }
 
 // probed takes any value and refuses it: the refusal is what carries the line.

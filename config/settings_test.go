@@ -1,8 +1,10 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -73,9 +75,9 @@ func TestParseFileRefused(t *testing.T) {
 		{"[affinity]\n\nnett = \"2\"", `f:3: [affinity] nett: is not known: must be one of numa_node, net, consensus, journal, apply, compact, spin`},
 		{"[start]\ncache-grid = \"1GiB\"", `f:2: [start] cache-grid: is not known: must be one of ` + known},
 		{"[start]\nCache_Grid = \"1GiB\"", `f:2: [start] Cache_Grid: is not known: must be one of ` + known},
-		{"[start]\naddresses = [\"3001\"]", `f:2: [start] addresses: must be a string, a whole number, true or false`},
-		{"[start]\ncache_grid = 1.5", `f:2: [start] cache_grid: must be a string, a whole number, true or false`},
-		{"[affinity.net]\ncore = 1", `f:1: [affinity] net: must be a string, a whole number, true or false`},
+		{"[start]\naddresses = [\"3001\"]", `f:2: [start] addresses = ["3001"]: must be a string, a whole number, true or false`},
+		{"[start]\ncache_grid = 1.5", `f:2: [start] cache_grid = 1.5: must be a string, a whole number, true or false`},
+		{"[affinity.net]\ncore = 1", `f:1: [affinity] net = {"core":1}: must be a string, a whole number, true or false`},
 		{"affinity = 3", `f:1: affinity: must be a section, as in [affinity]`},
 		{"[[start]]\naddresses = \"1\"", `f:1: start: must be a section, as in [start]`},
 		{"[start]\naddresses = \"1\"\naddresses = \"2\"", `f:3: `},
@@ -207,6 +209,36 @@ func TestResolveRefused(t *testing.T) {
 		start, err := test.settings.Resolve()
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%s: %+v\n got %v\nwant %s", test.name, start, err, test.want)
+		}
+	}
+}
+
+// Goal: an error about a value repeats it with its place, for every key of the file and every setting that a flag makes.
+func TestErrorsRepeatValues(t *testing.T) {
+	const malformed = "no such?"
+	for _, key := range keys() {
+		settings, err := ParseFile("f", fmt.Sprintf("[%s]\n%s = %q\n", key.section, key.name, malformed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !settings.Addresses.IsSet() {
+			settings.Addresses = Flag("addresses", "3001")
+		}
+		want := fmt.Sprintf("f:2: [%s] %s = %q: ", key.section, key.name, malformed)
+		if _, err := settings.Resolve(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("[%s] %s: %v, want %s", key.section, key.name, err, want)
+		}
+		// The same as a value of a type that no key takes: it is written as the file has it.
+		if _, err := ParseFile("f", fmt.Sprintf("[%s]\n%s = 1.5\n", key.section, key.name)); err == nil || !strings.Contains(err.Error(), "1.5") {
+			t.Errorf("[%s] %s = 1.5: %v", key.section, key.name, err)
+		}
+	}
+	fields := reflect.TypeFor[FormatSettings]()
+	for i := range fields.NumField() {
+		settings := FormatSettings{Replica: Flag("replica", "0"), ReplicaCount: Flag("replica-count", "1")}
+		reflect.ValueOf(&settings).Elem().Field(i).Set(reflect.ValueOf(Flag("x", malformed)))
+		if _, err := settings.Resolve(); err == nil || !strings.HasPrefix(err.Error(), "--x="+malformed+": ") {
+			t.Errorf("%s: %v", fields.Field(i).Name, err)
 		}
 	}
 }

@@ -10,11 +10,7 @@ import (
 )
 
 const (
-	replicasMax = 6
-	standbysMax = 6
-
 	clientsMin = 1
-	clientsMax = 1024
 
 	cacheGridBytesMin     = 8 << 20
 	cacheGridBytesMax     = 8 << 40
@@ -27,6 +23,9 @@ const (
 
 // auto in the place of a core list or a node leaves the choice to us; it is the default.
 const auto = "auto"
+
+// CacheAccountsBytes is the size that --cache-accounts would give the account cache of l.
+func CacheAccountsBytes(l *limits.Limits) uint64 { return uint64(l.CacheAccountsMax) * accountBytes }
 
 // Start is what a start is to do, checked.
 type Start struct {
@@ -68,7 +67,7 @@ func (s *Settings) resolveAddresses(start *Start) (err error) {
 	if !s.Addresses.IsSet() {
 		return &Error{Origin: "--addresses", Err: errors.New("is missing: must name the address of each replica, as in 3001,3002,3003")}
 	}
-	if start.Addresses, err = ParseAddresses(s.Addresses.Text, replicasMax+standbysMax); err != nil {
+	if start.Addresses, err = ParseAddresses(s.Addresses.Text, limits.ReplicasMax+limits.StandbysMax); err != nil {
 		return s.Addresses.fail(err)
 	}
 	start.AddressesOrigin = s.Addresses.Origin
@@ -176,9 +175,9 @@ func (s *FormatSettings) Resolve() (*Format, error) {
 		}
 	}
 	if !s.ReplicaCount.IsSet() {
-		return nil, &Error{Origin: "--replica-count", Err: fmt.Errorf("is missing: must be the number of replicas of the cluster, 1 to %d", replicasMax)}
+		return nil, &Error{Origin: "--replica-count", Err: fmt.Errorf("is missing: must be the number of replicas of the cluster, 1 to %d", limits.ReplicasMax)}
 	}
-	if format.ReplicaCount, err = ParseCount(s.ReplicaCount.Text, 1, replicasMax); err != nil {
+	if format.ReplicaCount, err = ParseCount(s.ReplicaCount.Text, 1, limits.ReplicasMax); err != nil {
 		return nil, s.ReplicaCount.fail(err)
 	}
 	if !s.Replica.IsSet() {
@@ -188,7 +187,7 @@ func (s *FormatSettings) Resolve() (*Format, error) {
 		return nil, s.Replica.fail(fmt.Errorf("%w: there are %d replicas", err, format.ReplicaCount))
 	}
 	if s.ClientsMax.IsSet() {
-		if format.ClientsMax, err = ParseCount(s.ClientsMax.Text, clientsMin, clientsMax); err != nil {
+		if format.ClientsMax, err = ParseCount(s.ClientsMax.Text, clientsMin, limits.SessionsMax); err != nil {
 			return nil, s.ClientsMax.fail(err)
 		}
 	}

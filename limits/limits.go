@@ -26,11 +26,15 @@ const (
 	superblockCopies  = 4
 	superblockBytes   = 24 << 10 // one copy
 	sessionsDefault   = 64
-	sessionsMax       = 1024
 	memtableRowsSeal  = 65536
 	postingRunsMerged = PostingRunsMergedMax
-	replicasMax       = 6
-	standbysMax       = 6
+)
+
+// What a cluster can have. Every check of a flag, a file or a message takes them from here.
+const (
+	SessionsMax = 1024 // client sessions
+	ReplicasMax = 6
+	StandbysMax = 6
 )
 
 // CompactWorkersMax is the most threads that compaction can have: a generation has few jobs that are long.

@@ -9,7 +9,7 @@ import (
 func TestLimitsHold(t *testing.T) {
 	production, development := Production(), Development()
 	sessions := Production()
-	sessions.SessionsMax, sessions.ConnectionsMax, sessions.CompactWorkers = sessionsMax, sessionsMax+32, CompactWorkersMax
+	sessions.SessionsMax, sessions.ConnectionsMax, sessions.CompactWorkers = SessionsMax, SessionsMax+32, CompactWorkersMax
 	for name, l := range map[string]*Limits{"production": &production, "development": &development, "with most sessions": &sessions} {
 		if err := l.Check(); err != nil {
 			t.Errorf("%s: %v", name, err)

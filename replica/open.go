@@ -70,8 +70,8 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	if superblock.ReplicasCount != 1 {
 		return nil, fmt.Errorf("the data file is of a cluster of %d replicas; this version serves clusters of one", superblock.ReplicasCount)
 	}
-	if superblock.SessionsMax == 0 || superblock.SessionsMax > 1024 {
-		return nil, fmt.Errorf("the superblock says %d sessions; they are 1 to 1024", superblock.SessionsMax)
+	if superblock.SessionsMax == 0 || superblock.SessionsMax > limits.SessionsMax {
+		return nil, fmt.Errorf("the superblock says %d sessions; they are 1 to %d", superblock.SessionsMax, limits.SessionsMax)
 	}
 	// Connections follow the sessions: each may have one, and some are on their way out.
 	l.ConnectionsMax = l.ConnectionsMax - min(l.ConnectionsMax, l.SessionsMax) + superblock.SessionsMax

@@ -20,6 +20,8 @@ type readiness struct {
 	isNoted   bool
 	announced bool
 	replayed  atomic.Bool // set by consensus, which may be on another thread
+	progress  *Progress
+	openedOp  uint64 // of the checkpoint: the ops behind it are executed again
 }
 
 // replayEnded is for consensus: clients are served.
@@ -31,15 +33,24 @@ func (r *readiness) replayEnded() {
 // Turn implements stages.Driver.
 func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
 	busy = r.Driver.Turn(nowNs, wallNs)
-	if r.announced || !r.replayed.Load() || r.apply.Ending() {
+	if r.announced {
+		return busy
+	}
+	if !r.replayed.Load() {
+		r.progress.set(r.apply.Op() - r.openedOp)
+		return busy
+	}
+	if r.apply.Ending() {
 		return busy
 	}
 	if !r.isNoted {
 		r.plannedOp, r.isNoted = r.apply.PlannedOp(), true
+		r.progress.enter(phaseSettle, 0)
 	}
 	// Clients that were waiting may keep compaction busy from bar to bar: the replay's generation is what counts.
 	if r.apply.Settled() || r.apply.PlannedOp() != r.plannedOp {
 		r.announced = true
+		r.progress.enter(phaseServing, 0)
 		r.announce()
 	}
 	return busy

@@ -40,9 +40,11 @@ type Options struct {
 	Clock func() uint64
 	// Log takes what happened on the network's edge: at most a line for each connection.
 	Log func(net.LogEntry)
-	// Ready is called when clients are served, Fault when the replica must stop; both on the thread of consensus.
-	Ready func()
-	Fault func(*storage.Fault)
+	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind, which may be nil, when
+	// the wall clock is behind the newest timestamp; all on the thread of consensus.
+	Ready       func()
+	Fault       func(*storage.Fault)
+	ClockBehind func(behindNs uint64)
 }
 
 // Replica is the stages of one replica, joined, not running.
@@ -122,7 +124,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		ToNet:       sender(consensusToNet, waker(stages.Net)),
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
-	}, options.Ready, options.Fault)
+	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault})
 	r.Drivers[stages.Consensus] = r.timer
 
 	r.Journal = journal.New(l, superblock.Cluster, slots, o.Journal.Headers, memory)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"time"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +24,7 @@ import (
 	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/storage"
+	"ledger/wire"
 )
 
 // IOKind chooses the kernel interface of the threads.
@@ -59,6 +61,7 @@ type Server struct {
 	slots    *stages.Slots
 	clock    *clock
 	sampler  *sampler
+	progress *Progress
 }
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
@@ -69,11 +72,11 @@ type Callbacks struct {
 	Ended    func(error)       // the server has stopped by itself: why
 }
 
-// NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
+// NewServer recovers the data file and prepares the threads of plan; nothing runs yet. Progress may be nil.
 //
 // error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is refused.
-func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind) (server *Server, err error) {
-	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock()}
+func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind, progress *Progress) (server *Server, err error) {
+	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: progress}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -81,7 +84,8 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	}()
 	defer recoverMemory(&err)
 	l.CompactWorkers = uint32(len(plan.CompactThreads()))
-	opened, err := recoverFile(file, l, s.memory)
+	progress.enter(phaseRead, 0)
+	opened, err := recoverFile(progress.counting(file), l, s.memory)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -153,6 +157,9 @@ func (s *Server) Position() (index, count uint8) {
 	return s.opened.Consensus.Superblock.Replica, s.opened.Consensus.Superblock.ReplicasCount
 }
 
+// Cluster of the data file.
+func (s *Server) Cluster() wire.U128 { return s.opened.Consensus.Superblock.Cluster }
+
 // Warnings of the preparation.
 func (s *Server) Warnings() []string {
 	warnings := append([]string(nil), s.warnings...)
@@ -210,18 +217,25 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for worker := range int(l.CompactWorkers) {
 		p.CompactDisk = append(p.CompactDisk, threadOf(stages.Compact+worker).kernel.Disk(s.file.Fd, CompactOperationsMax))
 	}
-	readiness := &readiness{waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready}
+	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
+	readiness := &readiness{waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress, openedOp: checkpointOp}
 	options := Options{
 		Consensus: consensus.DefaultOptions(),
 		Clock:     s.clock.monotonicNs,
 		Log:       func(entry net.LogEntry) { callbacks.Log(describe(&entry)) },
 		Ready:     readiness.replayEnded,
-		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
+		ClockBehind: func(behindNs uint64) {
+			callbacks.Log(fmt.Sprintf("warning: the wall clock is %v behind the newest timestamp in the data file: "+
+				"new timestamps go on from that one, and pending transfers do not expire until the clock has caught up; "+
+				"check the clock's synchronisation", time.Duration(behindNs).Round(time.Millisecond)))
+		},
+		Fault: func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {
 		options.Wakers = append(options.Wakers, threadOf(driver).parker.Waker())
 	}
-	s.replica, err = New(s.opened, p, s.slots, s.file, s.memory, options)
+	s.progress.enter(phaseCheckpoint, 0)
+	s.replica, err = New(s.opened, p, s.slots, s.progress.counting(s.file), s.memory, options)
 	if err != nil {
 		return refusal(err)
 	}
@@ -234,6 +248,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if err := checkMemory(MemoryNeededBytes(s.memory), "/"); err != nil {
 		return err
 	}
+	s.progress.enter(phaseMemory, 0)
 	s.placeMemory(callbacks)
 	s.memory.Populate()
 	if err := s.opened.begin(s.file); err != nil {
@@ -256,6 +271,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if callbacks.Prepared != nil {
 		callbacks.Prepared()
 	}
+	s.progress.enter(phaseReplay, s.opened.Consensus.OpHead-checkpointOp)
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log("warning: " + err.Error()) }
 		s.ended.Go(func() {

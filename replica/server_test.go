@@ -97,7 +97,7 @@ func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, 
 	for worker := 1; worker < int(l.CompactWorkers); worker++ {
 		plan.Threads = append(plan.Threads, affinity.Thread{Stages: []affinity.Stage{affinity.Compact}, Worker: worker})
 	}
-	if r.server, err = NewServer(r.file, l, plan, kind); err != nil {
+	if r.server, err = NewServer(r.file, l, plan, kind, nil); err != nil {
 		r.file.Close()
 		return nil, err
 	}

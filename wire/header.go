@@ -1,6 +1,10 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"ledger/limits"
+)
 
 // Sizes that the protocol fixes. They are no setting: a client aborts, or a frame is refused, outside of them.
 const (
@@ -8,8 +12,8 @@ const (
 	MessageBytesMax      = 1 << 20
 	BodyBytesMax         = MessageBytesMax - HeaderBytes // of requests and replies alike
 	RegisterBodyBytes    = 256
-	RegisterReplyBytes   = 64 // body of the reply to a register
-	ReplicasMax          = 6  // a client aborts on a pong from a replica with index 6 or more
+	RegisterReplyBytes   = 64                 // body of the reply to a register
+	ReplicasMax          = limits.ReplicasMax // a client aborts on a pong from a replica with index 6 or more
 	protocolVersion      = 0
 	checksumFieldBytes   = 16 // the header's checksum covers what follows it
 	reconfigureBodyBytes = 256

@@ -21,7 +21,7 @@ import (
 
 // benchmarkCommand has the reference's flags and its defaults; those after Clients are ours.
 type benchmarkCommand struct {
-	Addresses string `placeholder:"LIST" help:"Servers to put load on; left out, one is started on a temporary file in this directory."`
+	Addresses string `placeholder:"LIST" help:"Servers to put load on; left out, one is started on a temporary file in this directory. Default: none."`
 	Cluster   string `default:"0" help:"Id of their cluster."`
 
 	AccountCount        uint64 `default:"10000" help:"Accounts to create."`
@@ -38,7 +38,7 @@ type benchmarkCommand struct {
 	Clients             uint32 `default:"1" help:"Client sessions, each with one request in flight."`
 	Seed                uint64 `default:"42" help:"What random numbers follow from."`
 	FlagHistory         bool   `default:"true" help:"Accounts keep their balances after each transfer."`
-	NoHistory           bool   `help:"The contrary."`
+	NoHistory           bool   `help:"The contrary of --flag-history."`
 	Imported            bool   `aliases:"flag-imported" help:"Accounts and transfers bring their timestamps."`
 	Validate            bool   `help:"Read everything back and compare, balances included; not with ids by time."`
 	ChecksumPerformance bool   `help:"Measure the protocol's checksum too."`
@@ -48,15 +48,15 @@ type benchmarkCommand struct {
 	BuildAhead   bool          `help:"Build the next batch while one is in flight."`
 	Warmup       time.Duration `default:"0s" help:"Leave the batches of so long a beginning out of the latencies."`
 	Interval     time.Duration `default:"1m" help:"Report rate, p50, p99, p99.9, p100 and the server's memory of each such stretch too."`
-	JSON         string        `name:"json" placeholder:"FILE" help:"Write the results as JSON."`
-	HTML         string        `name:"html" placeholder:"FILE" help:"Write a report with plots."`
+	JSON         string        `name:"json" placeholder:"FILE" help:"Write the results as JSON. Default: no file."`
+	HTML         string        `name:"html" placeholder:"FILE" help:"Write a report with plots. Default: no file."`
 
-	MetricsAddress string `placeholder:"ADDRESS" help:"Metrics endpoint of the server, for the report; known of one that is started."`
+	MetricsAddress string `placeholder:"ADDRESS" help:"Metrics endpoint of the server, for the report; known of one that is started. Default: none."`
 	PrintStages    bool   `help:"Print what the server's stages did, from its metrics."`
 
-	File          string `placeholder:"FILE" help:"Data file of the server that is started; it is kept."`
-	CacheGrid     string `placeholder:"SIZE" help:"Of the server that is started, see start."`
-	CacheAccounts string `placeholder:"SIZE" help:"Likewise."`
+	File          string `placeholder:"FILE" help:"Data file of the server that is started; it is kept. Default: a temporary file."`
+	CacheGrid     string `placeholder:"SIZE" help:"Page cache of the server that is started, see start --help. Default: that of start."`
+	CacheAccounts string `placeholder:"SIZE" help:"Account cache of the server that is started. Default: that of start."`
 	LogServer     bool   `aliases:"log-debug-replica,log-debug" help:"Show the log of the server that is started."`
 
 	// The reference's that have nothing to set here: scripts that bring them along go on, with a warning, or learn what to use instead.

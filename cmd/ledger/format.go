@@ -17,11 +17,11 @@ import (
 )
 
 type formatCommand struct {
-	Cluster      *string `placeholder:"N" help:"Id of the cluster: a decimal of up to 128 bits. Left out, a random one is chosen and printed; 0 is for tests."`
+	Cluster      *string `placeholder:"N" help:"Id of the cluster: a decimal of up to 128 bits. Left out, a random one is chosen and printed; 0 is for tests. Default: random."`
 	Replica      *string `placeholder:"I" help:"Index of this replica, from 0."`
-	ReplicaCount *string `placeholder:"N" help:"Replicas of the cluster, 1 to 6."`
-	ClientsMax   *string `placeholder:"N" help:"Client sessions, 1 to 1024, the same on all replicas (64)."`
-	Development  *string `placeholder:"BOOL" help:"Make a file for development: quickly, and without direct I/O where there is none."`
+	ReplicaCount *string `placeholder:"N" help:"Replicas of the cluster, 1 to ${replicas_max}."`
+	ClientsMax   *string `placeholder:"N" help:"Client sessions, 1 to ${clients_max}, the same on all replicas. Default: ${clients}."`
+	Development  *string `placeholder:"BOOL" help:"Make a file for development: quickly, and without direct I/O where there is none. Default: false."`
 	File         string  `arg:"" help:"The data file to make."`
 }
 
@@ -102,25 +102,4 @@ func formatFile(path string, format *config.Format) error {
 		return fmt.Errorf("formatting %s: %w: raise the limit on file sizes (ulimit -f), or name a file system that takes larger files", path, err)
 	}
 	return fmt.Errorf("formatting %s: %w", path, err)
-}
-
-type versionCommand struct {
-	Verbose bool `help:"Say more: limits, format version, protocol releases."`
-}
-
-func (c *versionCommand) Run(s *streams) error {
-	fmt.Fprintf(s.out, "ledger %s\n", version)
-	if !c.Verbose {
-		return nil
-	}
-	l := limits.Production()
-	fmt.Fprintf(s.out, "format_version=%d\n", limits.FormatVersion)
-	fmt.Fprintf(s.out, "client_releases=%s..%s\n", wire.ReleaseClientMin, wire.ReleaseClientMax)
-	fmt.Fprintf(s.out, "sector_bytes=%d\npage_bytes=%d\nblock_bytes=%d\nmessage_bytes_max=%d\njournal_slots_count=%d\n",
-		l.SectorBytes, l.PageBytes, l.BlockBytes, l.MessageBytesMax, l.JournalSlotsCount)
-	fmt.Fprintf(s.out, "pipeline_ops_max=%d\nbar_ops=%d\nslack_ops=%d\ncheckpoint_interval_ops=%d\nmemtable_rows_seal=%d\n",
-		l.PipelineOpsMax, l.BarOps, l.SlackOps, l.CheckpointIntervalOps(), l.MemtableRowsSeal)
-	fmt.Fprintf(s.out, "sessions_default=%d\nrequest_bytes_max=%d\nrequest_bytes_max_development=%d\n",
-		l.SessionsMax, l.RequestBytesMax, limits.Development().RequestBytesMax)
-	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -34,7 +33,7 @@ type commandLine struct {
 	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing."`
 	Benchmark benchmarkCommand `cmd:"" help:"Put load on a server and measure it."`
 	Topology  topologyCommand  `cmd:"" help:"Show cores, caches and NUMA nodes, and propose which stage runs where."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Version   versionCommand   `cmd:"" help:"Print the version and the commit."`
 }
 
 func main() {
@@ -58,21 +57,9 @@ type streams struct {
 }
 
 func run(arguments []string, in, out *os.File, errorOut io.Writer) int {
-	arguments, err := normalize(arguments)
-	if err != nil {
-		fmt.Fprintln(errorOut, "ledger: "+err.Error())
-		return exitRefused
-	}
 	var line commandLine
 	exited := -1
-	parser, err := kong.New(&line,
-		kong.Name("ledger"),
-		kong.Description("A replicated financial-transactions database. Every official TigerBeetle client works with it."),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Writers(out, errorOut),
-		kong.Exit(func(status int) { exited = status }),
-	)
+	parser, err := newParser(&line, out, errorOut, func(status int) { exited = status })
 	if err != nil {
 		panic(err) // the struct above is wrong
 	}
@@ -80,12 +67,17 @@ func run(arguments []string, in, out *os.File, errorOut io.Writer) int {
 		fmt.Fprintln(errorOut, "ledger: a command is missing: format, start, dev or version; ledger --help says more")
 		return exitRefused
 	}
+	arguments, err = normalize(parser.Model, arguments)
+	if err != nil {
+		fmt.Fprintln(errorOut, "ledger: "+err.Error())
+		return exitRefused
+	}
 	context, err := parser.Parse(arguments)
 	if exited >= 0 {
 		return exited // --help
 	}
 	if err != nil {
-		fmt.Fprintln(errorOut, "ledger: "+err.Error())
+		fmt.Fprintln(errorOut, "ledger: "+refusal(parser.Model, arguments, err).Error())
 		return exitRefused
 	}
 	if err := context.Run(&streams{in: in, out: out, err: errorOut}); err != nil {
@@ -99,22 +91,15 @@ func run(arguments []string, in, out *os.File, errorOut io.Writer) int {
 	return exitDone
 }
 
-// normalize refuses a flag that is given twice, and writes a bare --development as --development=true.
-func normalize(arguments []string) ([]string, error) {
-	seen := map[string]bool{}
-	normal := make([]string, 0, len(arguments))
-	for _, argument := range arguments {
-		name, _, hasValue := strings.Cut(argument, "=")
-		if strings.HasPrefix(name, "--") && len(name) > 2 {
-			if seen[name] {
-				return nil, fmt.Errorf("%s: is given twice", name)
-			}
-			seen[name] = true
-			if name == "--development" && !hasValue {
-				argument = "--development=true"
-			}
-		}
-		normal = append(normal, argument)
-	}
-	return normal, nil
+func newParser(line *commandLine, out, errorOut io.Writer, exit func(status int)) (*kong.Kong, error) {
+	return kong.New(line,
+		kong.Name("ledger"),
+		kong.Description("A replicated financial-transactions database. Every official TigerBeetle client works with it."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ValueFormatter(describe),
+		helpVars(),
+		kong.Writers(out, errorOut),
+		kong.Exit(exit),
+	)
 }

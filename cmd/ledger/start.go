@@ -18,18 +18,19 @@ import (
 	"ledger/config"
 	"ledger/internal/posix"
 	"ledger/replica"
+	"ledger/wire"
 )
 
 type startCommand struct {
 	Addresses      *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port and prints it."`
-	CacheGrid      *string `placeholder:"SIZE" help:"Page cache, as in 1GiB."`
-	CacheAccounts  *string `placeholder:"SIZE" help:"Account cache, as in 128MiB."`
-	LimitStorage   *string `placeholder:"SIZE" help:"Largest data file, as in 16TiB."`
-	Development    *string `placeholder:"BOOL" help:"Requests of 32 KiB, small caches, direct I/O optional."`
-	Config         *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it."`
-	IO             *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it."`
-	MetricsAddress *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz."`
-	MetricsPprof   *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/."`
+	CacheGrid      *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
+	CacheAccounts  *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
+	LimitStorage   *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
+	Development    *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
+	Config         *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
+	IO             *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
+	MetricsAddress *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz. Default: not served."`
+	MetricsPprof   *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/. Default: false."`
 	File           string  `arg:"" help:"The data file."`
 }
 
@@ -58,7 +59,7 @@ func (c *startCommand) Run(s *streams) error {
 }
 
 type devCommand struct {
-	File string `arg:"" optional:"" default:"ledger-dev.data" help:"The data file, made if it is missing (ledger-dev.data)."`
+	File string `arg:"" optional:"" default:"ledger-dev.data" help:"The data file, made if it is missing."`
 }
 
 func (c *devCommand) Run(s *streams) error {
@@ -108,6 +109,13 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	if err != nil {
 		return err
 	}
+	// Before the data file is opened: whoever asks meanwhile is told how far it is.
+	progress := &replica.Progress{}
+	endpoint, err := listenMetrics(s, start, progress)
+	if err != nil {
+		return err
+	}
+	defer endpoint.Close()
 	file, err := posix.OpenDataFile(path, posix.OpenOptions{DirectOptional: start.Development, SectorBytes: start.Limits.SectorBytes})
 	if err != nil {
 		return err
@@ -124,13 +132,8 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 		return err
 	}
 	defer unix.Close(fd)
-	endpoint, err := listenMetrics(s, start)
-	if err != nil {
-		return err
-	}
-	defer endpoint.Close()
 
-	server, err := replica.NewServer(file, start.Limits, plan, kind)
+	server, err := replica.NewServer(file, start.Limits, plan, kind, progress)
 	if err != nil {
 		return classify(path, err)
 	}
@@ -142,6 +145,11 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	index, count := server.Position()
 	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
 		return fmt.Errorf("%s: %w", start.AddressesOrigin, err)
+	}
+	for _, warning := range []string{start.Addresses.Unused(uint32(count)), clusterZero(server.Cluster(), start.Development)} {
+		if warning != "" {
+			fmt.Fprintf(s.err, "warning: %s\n", warning)
+		}
 	}
 
 	// Nothing on the data path allocates, so the collector has nothing to do; the limit is for what cold paths might leak.
@@ -183,9 +191,7 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	if err != nil {
 		return classify(path, err)
 	}
-	if err := endpoint.Serve(server, admin.Options{Version: version, PageBytes: start.Limits.PageBytes, Pprof: start.MetricsPprof}); err != nil {
-		return err
-	}
+	endpoint.Attach(server)
 	stdin := make(chan struct{})
 	if harness {
 		go awaitInput(s.in, stdin)
@@ -201,14 +207,19 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	return nil
 }
 
-// listenMetrics opens the metrics' endpoint, nil if none is wanted.
-func listenMetrics(s *streams, start *config.Start) (*admin.Server, error) {
+// listenMetrics opens the metrics' endpoint, nil if none is wanted. Until clients are served it says how far the start is.
+func listenMetrics(s *streams, start *config.Start, progress *replica.Progress) (*admin.Server, error) {
 	if start.MetricsAddress.Host == "" {
 		return nil, nil
 	}
-	endpoint, err := admin.Listen(start.MetricsAddress.String())
+	endpoint, err := admin.Listen(start.MetricsAddress.String(), admin.Options{
+		Version: version, PageBytes: start.Limits.PageBytes, Pprof: start.MetricsPprof, Progress: progress,
+	})
 	switch {
 	case err == nil:
+		if !endpoint.IsLoopback() {
+			fmt.Fprintln(s.err, exposed(start.MetricsAddress))
+		}
 		fmt.Fprintf(s.err, "metrics at http://%s\n", endpoint.Address())
 		return endpoint, nil
 	case start.MetricsOptional:
@@ -216,6 +227,21 @@ func listenMetrics(s *streams, start *config.Start) (*admin.Server, error) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("--metrics-address=%s: %w", start.MetricsAddress, err)
+}
+
+// clusterZero is the warning about a production start of the cluster that is for tests, or "".
+func clusterZero(cluster wire.U128, development bool) string {
+	if development || !cluster.IsZero() {
+		return ""
+	}
+	return "the data file is of cluster 0, which is for tests: clients of other test servers can reach it by mistake; format production files with an id of their own, " +
+		"or start this one with --development"
+}
+
+// exposed is the warning about a metrics' address that is not a loopback address.
+func exposed(address config.Address) string {
+	return fmt.Sprintf("warning: --metrics-address=%s: other machines reach this address, and the endpoint has no password: "+
+		"name a loopback address, as in 127.0.0.1:%d, or keep it on a private network", address, address.Port)
 }
 
 // awaitInput returns when in ends or yields a byte.

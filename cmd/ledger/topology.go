@@ -19,8 +19,8 @@ import (
 )
 
 type topologyCommand struct {
-	TOML *string `name:"toml" placeholder:"FILE" help:"Write the plan to a new file for start --config, instead of behind the description."`
-	File string  `arg:"" optional:"" default:"." help:"The data file, or the directory where it will be: its disk's NUMA node is preferred (the current directory)."`
+	TOML *string `name:"toml" placeholder:"FILE" help:"Write the plan to a new file for start --config, instead of behind the description. Default: no file."`
+	File string  `arg:"" optional:"" default:"." help:"The data file, or the directory where it will be: its disk's NUMA node is preferred."`
 }
 
 // Run shows the machine and proposes a plan. Without --toml the whole output is a configuration file: the description is comments.

@@ -93,11 +93,11 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 }
 
 func openRetried(path string, flags int) (fd int, err error) {
-	for {
-		if fd, err = unix.Open(path, flags, 0o600); err != unix.EINTR {
-			return fd, err
-		}
-	}
+	err = retried(func() error {
+		fd, err = unix.Open(path, flags, 0o600)
+		return err
+	})
+	return fd, err
 }
 
 func noDirectIO(path string) error {
@@ -107,7 +107,9 @@ func noDirectIO(path string) error {
 // prepare checks what was opened, and locks it.
 func (f *DataFile) prepare(options OpenOptions) error {
 	var stat unix.Statx_t
-	if err := unix.Statx(f.Fd, "", unix.AT_EMPTY_PATH, unix.STATX_TYPE|unix.STATX_DIOALIGN, &stat); err != nil {
+	if err := retried(func() error {
+		return unix.Statx(f.Fd, "", unix.AT_EMPTY_PATH, unix.STATX_TYPE|unix.STATX_DIOALIGN, &stat)
+	}); err != nil {
 		return fmt.Errorf("statx %s: %w", f.path, err)
 	}
 	if kind := stat.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFBLK {
@@ -217,35 +219,52 @@ func (f *DataFile) WriteAtLazy(buffer []byte, offsetBytes uint64) error {
 
 // Allocate reserves disk space for the range and extends the file to its end. ENOSPC is wrapped in the error.
 func (f *DataFile) Allocate(offsetBytes, lengthBytes uint64) error {
-	for {
-		err := unix.Fallocate(f.Fd, 0, int64(offsetBytes), int64(lengthBytes))
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return fmt.Errorf("allocate %d bytes at %d of %s: %w", lengthBytes, offsetBytes, f.path, err)
-		}
+	if err := retried(func() error { return unix.Fallocate(f.Fd, 0, int64(offsetBytes), int64(lengthBytes)) }); err != nil {
+		return fmt.Errorf("allocate %d bytes at %d of %s: %w", lengthBytes, offsetBytes, f.path, err)
 	}
+	return nil
 }
 
 // Sync implements ports.DataFile.
 func (f *DataFile) Sync() error {
-	if err := unix.Fsync(f.Fd); err != nil {
+	if err := retried(func() error { return unix.Fsync(f.Fd) }); err != nil {
 		return fmt.Errorf("fsync %s: %w", f.path, err)
 	}
 	if !f.Direct {
 		// An earlier process' failed sync leaves pages that look clean and are not on the medium.
 		_ = unix.Fadvise(f.Fd, 0, 0, unix.FADV_DONTNEED)
 	}
-	directory, err := unix.Open(filepath.Dir(f.path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return f.syncDirectory()
+}
+
+// syncDirectory makes the file's name durable. A directory can be synced only by a descriptor that may read it. Where we may
+// enter the directory and not read it, syncfs does the same for the whole file system, by the descriptor of the file.
+func (f *DataFile) syncDirectory() error {
+	path := filepath.Dir(f.path)
+	directory, err := openRetried(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	if err == unix.EACCES || err == unix.EPERM {
+		if err := retried(func() error { return unix.Syncfs(f.Fd) }); err != nil {
+			return fmt.Errorf("syncfs by %s, whose directory may not be read: %w", f.path, err)
+		}
+		return nil
+	}
 	if err != nil {
-		return fmt.Errorf("open the directory of %s: %w", f.path, err)
+		return fmt.Errorf("open %s, the directory of %s: %w", path, f.path, err)
 	}
 	defer unix.Close(directory)
-	if err := unix.Fsync(directory); err != nil {
-		return fmt.Errorf("fsync the directory of %s: %w", f.path, err)
+	if err := retried(func() error { return unix.Fsync(directory) }); err != nil {
+		return fmt.Errorf("fsync %s, the directory of %s: %w", path, f.path, err)
 	}
 	return nil
+}
+
+// retried repeats a call that a signal interrupts. Network file systems interrupt even a sync.
+func retried(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // SizeBytes implements ports.File.

@@ -3,12 +3,17 @@ package uring
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/pawelgaczynski/giouring"
 	"golang.org/x/sys/unix"
+
+	"ledger/internal/arena"
 )
 
 // ErrUnavailable is what NewThread's errors wrap when this system has no io_uring that we can use.
@@ -18,6 +23,8 @@ const (
 	submissionsMax     = 256  // entries of the submission queue
 	completionsMax     = 4096 // entries of the completion queue
 	completionsTurnMax = 256
+	trialEntries       = 4 // of the ring that tryCalls makes
+	trialWait          = 5 * time.Second
 )
 
 // params mirrors io_uring_params; giouring has it with private fields only.
@@ -65,10 +72,13 @@ type ring struct {
 
 // newRing makes a disabled ring and checks that it can do what we need.
 func newRing() (*ring, error) {
+	if err := tryCalls(); err != nil {
+		return nil, err
+	}
 	p := params{flags: setupFlags, cqEntries: completionsMax}
 	r := &ring{Ring: giouring.NewRing()}
 	if err := r.QueueInitParams(submissionsMax, (*giouring.Params)(unsafe.Pointer(&p))); err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrUnavailable, reason(err))
+		return nil, refused("io_uring_setup", err)
 	}
 	if err := r.prepare(&p); err != nil {
 		r.close()
@@ -83,12 +93,10 @@ func (r *ring) prepare(p *params) error {
 	}
 	probe := new(giouring.Probe)
 	if _, err := r.RegisterProbe(probe, len(probe.Ops)); err != nil {
-		return fmt.Errorf("%w: its operations cannot be probed: %v", ErrUnavailable, err)
+		return refused("io_uring_register, which tells the operations", err)
 	}
-	for _, operation := range operationsNeeded {
-		if !probe.IsSupported(operation.code) {
-			return fmt.Errorf("%w: the kernel lacks its operation %s", ErrUnavailable, operation.name)
-		}
+	if err := missingOperations(probe); err != nil {
+		return err
 	}
 	mappingBytes := int(max(p.sqFlags, p.sqHead, p.sqTail)) + 4
 	mapping, err := unix.Mmap(r.RingFd(), 0, mappingBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
@@ -102,7 +110,61 @@ func (r *ring) prepare(p *params) error {
 	return nil
 }
 
-// reason puts what io_uring_setup said into words.
+// tryCalls makes each system call of io_uring once, on a ring of its own that is closed again: a sandbox may refuse any of
+// them, and a thread that has begun on a ring cannot change to plain system calls any more. The trial ends in the wait for
+// a no-operation, with the flags and arguments that Wait has.
+func tryCalls() error {
+	runtime.LockOSThread() // a ring serves the thread that enables it
+	defer runtime.UnlockOSThread()
+	p := params{flags: setupFlags, cqEntries: 2 * trialEntries}
+	r := &ring{Ring: giouring.NewRing()}
+	if err := r.QueueInitParams(trialEntries, (*giouring.Params)(unsafe.Pointer(&p))); err != nil {
+		return refused("io_uring_setup", err)
+	}
+	defer r.close()
+	if err := r.prepare(&p); err != nil {
+		return err
+	}
+	if _, err := r.EnableRings(); err != nil {
+		return refused("io_uring_register, which enables the ring", err)
+	}
+	memory := arena.New()
+	defer memory.Close()
+	kernel := &arena.Slice[kernelMemory](memory, 1, "io_uring")[0]
+	kernel.timeout = syscall.NsecToTimespec(int64(trialWait))
+	kernel.arguments = enterArguments{timeout: uint64(uintptr(unsafe.Pointer(&kernel.timeout)))}
+	*r.GetSQE() = giouring.SubmissionQueueEntry{OpCode: giouring.OpNop}
+	for deadline := time.Now().Add(trialWait); r.CQReady() == 0; {
+		switch err := r.enter(&kernel.arguments, int(r.SQReady()), false); {
+		case err != nil && err != unix.EINTR && err != unix.EAGAIN && err != unix.EBUSY && err != unix.ETIME:
+			return refused("io_uring_enter", err)
+		case time.Now().After(deadline):
+			return fmt.Errorf("%w: a no-operation does not complete within %v", ErrUnavailable, trialWait)
+		}
+	}
+	return nil
+}
+
+// missingOperations names all operations that we need and the probe does not have.
+func missingOperations(probe *giouring.Probe) error {
+	var missing []string
+	for _, operation := range operationsNeeded {
+		if !probe.IsSupported(operation.code) {
+			missing = append(missing, operation.name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: the kernel lacks its operations %s", ErrUnavailable, strings.Join(missing, ", "))
+}
+
+// refused is the error of a system call of io_uring that this system does not let us make.
+func refused(call string, err error) error {
+	return fmt.Errorf("%w: %s: %s", ErrUnavailable, call, reason(err))
+}
+
+// reason puts what a system call of io_uring said into words.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, unix.ENOSYS):

@@ -17,9 +17,9 @@ import (
 
 const (
 	portsMax  = 64
-	wakePort  = 255 // in place of a port's index: the parker's eventfd
-	closePort = 254 // the cancellation of everything, in Close
-	closeWait = 5 * time.Second
+	wakePort  = 255             // in place of a port's index: the parker's eventfd
+	closePort = 254             // the cancellation of everything, in Close
+	closeWait = 5 * time.Second // for what is not an operation of a disk
 	// idleTurnsMax is how many turns without a completion a receive may wait for an enter that has more to do. A thread that waits
 	// gets there sooner, one that spins does not notice.
 	idleTurnsMax = 8
@@ -333,14 +333,25 @@ func (t *Thread) Close() {
 	t.memory.Close()
 }
 
-// drain cancels what is under way and collects all completions. Writes that the medium already works on end by themselves.
+// drain cancels what is under way and collects the completions. The caller closes the data file next: that gives up its lock
+// and frees its descriptor's number, so no operation of a disk may be left in the kernel, however long the disk takes. Without
+// an end of those, Close does not return: a process that must end at once exits, and the kernel keeps the lock for it.
 func (t *Thread) drain() {
-	if entry := t.entry(closePort, 0, 0); entry != nil {
-		entry.OpCode = giouring.OpAsyncCancel
-		entry.Fd = -1
-		entry.OpcodeFlags = giouring.AsyncCancelAny | giouring.AsyncCancelAll
+	for t.spaceCount() == 0 {
+		_ = t.enterAndWait(uint64(10*time.Millisecond), false)
+		t.collect()
 	}
-	for deadline := time.Now().Add(closeWait); t.inKernel > 0 && time.Now().Before(deadline); {
+	entry := t.entry(closePort, 0, 0)
+	assert.That(entry != nil, "the cancellation has a place in the submission queue")
+	entry.OpCode = giouring.OpAsyncCancel
+	entry.Fd = -1
+	entry.OpcodeFlags = giouring.AsyncCancelAny | giouring.AsyncCancelAll
+	t.collectUntil(time.Now().Add(closeWait))
+}
+
+// collectUntil collects completions until none is to come. After the deadline it goes on for the operations of disks only.
+func (t *Thread) collectUntil(deadline time.Time) {
+	for t.disksCount > 0 || t.inKernel > 0 && time.Now().Before(deadline) {
 		if t.collect() == 0 && t.inKernel > 0 {
 			_ = t.enterAndWait(uint64(10*time.Millisecond), false)
 		}

@@ -6,41 +6,49 @@ import (
 	"ledger/storage"
 )
 
-// A worker that has two jobs gets another if they are less than this part of the generation together: the next one lies ready when
-// one ends, and still the last to end is not the one that was given too much.
+// dealAheadOf bounds the queue of a worker. A worker with two jobs or more gets another one only while
+// its jobs are together less than 1/dealAheadOf of the generation's bytes. A queued job lets the worker
+// go on without a gap. The bound keeps the load balanced: a worker with a long queue would finish last.
 const dealAheadOf = 8
 
-// A generation should be done when behindOf8 eighths of the next bar have been executed; then the end of the bar need not wait.
+// behindOf8 is the target time of a generation: it should be done when behindOf8 eighths of the next
+// bar's ops have been executed. Then the end of the bar does not wait for it.
 const behindOf8 = 6
 
-// A generation may begin freeOf8 eighths of a bar late before ops wait for it.
+// freeOf8 is the grace at the beginning of a bar: no op waits for the generation in the first freeOf8
+// eighths of the bar's ops.
 const freeOf8 = 2
 
-// dealer gives the jobs of a generation to the workers of compact: the longest first, each to the worker that has least to do. The
-// first worker has them all, unless it falls behind the ops of the bar: cores may be shared, and a bar that has time leaves them to
-// others. Who runs a job, and when, shows nowhere: results are installed in the order of the plan, at addresses that were reserved in
-// that order.
+// dealer schedules the jobs of a generation on the workers of compact. It uses longest processing time
+// first: the longest job goes to the worker with the fewest bytes to do.
+//
+// The first worker gets all jobs as long as it keeps up with the ops of the bar. Cores may be shared,
+// and the other threads need them more than a bar that has time. When the first worker falls behind,
+// jobs go to all workers.
+//
+// The schedule does not affect the data file. Results are installed in the order of the plan, at
+// addresses that were reserved in that order.
 type dealer struct {
-	generation *storage.Generation // out; nil: none
-	order      [storage.JobsMax]uint16
-	bytes      [storage.JobsMax]uint64 // of each job, in the order of the plan
-	dealtCount int
-	backCount  int
+	generation *storage.Generation     // the generation whose jobs are dealt; nil: none
+	order      [storage.JobsMax]uint16 // indexes of jobs, the longest first
+	bytes      [storage.JobsMax]uint64 // bytes of each job, in the order of the plan
+	dealtCount int                     // jobs given to workers: the first of order
+	backCount  int                     // jobs of these that workers have finished
 	beganOp    uint64
 	beganNs    uint64
-	bytesAll   uint64
-	bytesDealt uint64
-	bytesBack  uint64
-	loads      []load // of the workers
+	bytesAll   uint64 // bytes of all jobs
+	bytesDealt uint64 // bytes of the jobs in dealtCount
+	bytesBack  uint64 // bytes of the jobs in backCount
+	loads      []load // one per worker
 }
 
-// load is what a worker has been given and has not given back.
+// load is the work that a worker has been given and has not finished.
 type load struct {
 	jobsCount int
 	bytes     uint64
 }
 
-// begin takes a generation and puts its jobs in order.
+// begin takes a generation and sorts its jobs, the longest first.
 func (d *dealer) begin(generation *storage.Generation, op, nowNs uint64) {
 	assert.That(d.generation == nil, "one generation is out at a time")
 	d.generation, d.dealtCount, d.backCount, d.beganOp, d.beganNs = generation, 0, 0, op, nowNs
@@ -57,10 +65,10 @@ func (d *dealer) begin(generation *storage.Generation, op, nowNs uint64) {
 	}
 }
 
-// isBack tells whether no job is out.
+// isBack tells whether all jobs of the generation are finished.
 func (d *dealer) isBack() bool { return d.generation == nil || d.backCount == len(d.generation.Jobs) }
 
-// workOf is about how many bytes of keys, values and rows a job handles; one takes some 2 ns.
+// workOf estimates the bytes of keys, values and rows that a job handles. A byte takes about 2 ns.
 func workOf(job *storage.Job) uint64 {
 	const rowBytes = 48 // packed
 	switch job.Kind {
@@ -78,19 +86,21 @@ func entryBytes(tree storage.TreeID) uint64 {
 	return uint64(spec.KeyBytes) + uint64(spec.ValueBytes)
 }
 
-// isBehind tells whether the generation may not be done at the end of the bar. What is out counts as half done.
+// isBehind tells whether the generation is late for its target (behindOf8). A job that a worker has and
+// has not finished counts as half done.
 func (d *dealer) isBehind(op, barOps uint64) bool {
 	return (d.bytesBack+d.bytesDealt)/2*barOps*behindOf8 < d.bytesAll*(op-d.beganOp)*8
 }
 
-// holdsUp tells whether the ops of the bar should wait for the generation: it may be behind them by freeOf8 eighths of a bar at the
-// beginning, and by nothing at the end.
+// holdsUp tells whether the ops of the bar should wait for the generation. The generation may lag by
+// freeOf8 eighths of a bar at the beginning. The allowed lag shrinks evenly to zero at the bar's end.
 func (d *dealer) holdsUp(op, barOps uint64) bool {
 	ops, free := op-d.beganOp, barOps*freeOf8/8
 	return !d.isBack() && ops > free && d.bytesBack*(barOps-free) < d.bytesAll*(ops-free)
 }
 
-// deal gives out what can be given out: at the beginning, when a job comes back, and after every op.
+// deal gives jobs to workers as long as the dealer's rules allow. It is called when a generation
+// begins, when a worker finishes a job, and after every op.
 func (s *Stage) deal() {
 	d := &s.dealer
 	for d.generation != nil && d.dealtCount < len(d.generation.Jobs) {
@@ -116,7 +126,7 @@ func (s *Stage) deal() {
 	}
 }
 
-// onJob: a worker has run a job, and its blocks are written.
+// onJob takes back a job that a worker has run. The job's blocks are written.
 func (s *Stage) onJob(job *storage.Job, worker int) {
 	d := &s.dealer
 	assert.That(!d.isBack(), "a job that comes back was out")
@@ -131,7 +141,8 @@ func (s *Stage) onJob(job *storage.Job, worker int) {
 	s.deal()
 }
 
-// dealCheckpoint gives a checkpoint to the first worker: all blocks that it names are written, and its sync covers the file.
+// dealCheckpoint gives a checkpoint to the first worker. All blocks that the checkpoint names are
+// written by then, by any worker. The first worker's sync covers the whole file.
 func (s *Stage) dealCheckpoint(job *storage.CheckpointJob) {
 	assert.That(s.dealer.isBack(), "the blocks of a checkpoint are written before its trailers")
 	s.dealer.loads[0].bytes += s.checkpointBytes(job)

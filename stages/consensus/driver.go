@@ -25,8 +25,14 @@ type Driver struct {
 	applyEvents   [32]stages.ApplyToConsensus
 	actions       Actions
 
-	onReady func()
-	onFault func(*storage.Fault)
+	callbacks Callbacks
+}
+
+// Callbacks come on the thread of consensus and must not block. ClockBehind may be nil.
+type Callbacks struct {
+	Ready       func()                // once, when clients are served
+	ClockBehind func(behindNs uint64) // the wall clock is behind the newest timestamp: at the start, then once an hour
+	Fault       func(*storage.Fault)  // the replica must stop
 }
 
 // Edges are the ends of consensus' rings.
@@ -39,8 +45,8 @@ type Edges struct {
 	ToApply     stages.Sender[stages.ConsensusToApply]
 }
 
-// NewDriver joins a stage and its rings. onReady is called once, when clients are served; onFault when the replica must stop.
-func NewDriver(stage *Stage, edges Edges, onReady func(), onFault func(*storage.Fault)) *Driver {
+// NewDriver joins a stage and its rings.
+func NewDriver(stage *Stage, edges Edges, callbacks Callbacks) *Driver {
 	return &Driver{
 		stage:       stage,
 		fromNet:     edges.FromNet,
@@ -50,8 +56,7 @@ func NewDriver(stage *Stage, edges Edges, onReady func(), onFault func(*storage.
 		toJournal:   edges.ToJournal,
 		toApply:     edges.ToApply,
 		actions:     NewActions(&stage.limits),
-		onReady:     onReady,
-		onFault:     onFault,
+		callbacks:   callbacks,
 	}
 }
 
@@ -72,10 +77,13 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.toApply.Push(out.Apply)
 	d.toNet.Push(out.Net)
 	if out.Ready {
-		d.onReady()
+		d.callbacks.Ready()
+	}
+	if out.ClockBehindNs > 0 && d.callbacks.ClockBehind != nil {
+		d.callbacks.ClockBehind(out.ClockBehindNs)
 	}
 	if out.Fault != nil {
-		d.onFault(out.Fault)
+		d.callbacks.Fault(out.Fault)
 	}
 	return busy
 }

@@ -21,6 +21,7 @@ type Sample struct {
 
 	QueueCount, PipelineCount, SessionsCount, ReplySlotsFree uint64
 	Op, Commit, CheckpointOp                                 uint64
+	ClockBehindNs                                            uint64 // the newest timestamp less the wall clock; 0: not behind
 	View                                                     uint32
 	Recovering                                               bool
 }
@@ -69,5 +70,9 @@ func (s *Stage) Sample(out *Sample) {
 	out.QueueCount, out.PipelineCount, out.SessionsCount = uint64(s.queueCount), uint64(s.pipelineCount), uint64(s.sessions.count)
 	out.ReplySlotsFree = uint64(s.slots.Pools[stages.SlotReply].FreeCount())
 	out.Op, out.Commit, out.CheckpointOp = s.op, s.commit, s.superblock.Checkpoint.Op
+	out.ClockBehindNs = 0
+	if s.timestampLast > s.wallNs && !s.recovering {
+		out.ClockBehindNs = s.timestampLast - s.wallNs
+	}
 	out.View, out.Recovering = s.superblock.View, s.recovering
 }

@@ -14,6 +14,13 @@ import (
 // Timers, in nanoseconds. Source: consensus, 13.2 and 16.
 const pulseIdleNs = 100_000_000 // an idle primary looks for due expiries this long after the last request
 
+// A wall clock that is more than clockBehindNsMax behind the newest timestamp is reported, every clockReportEveryNs. Steps
+// of a clock that is being disciplined stay below a second.
+const (
+	clockBehindNsMax   = 1_000_000_000
+	clockReportEveryNs = 3_600_000_000_000
+)
+
 // smallRequestBytesMax is the largest request that is copied into a group; a larger one makes a prepare of its own, uncopied.
 const smallRequestBytesMax = 32 << 10
 
@@ -78,6 +85,8 @@ type Actions struct {
 	Apply   []stages.ConsensusToApply
 	// Ready turns true with the step from which on clients are served.
 	Ready bool
+	// ClockBehindNs is set once an hour while the wall clock is so far behind the newest timestamp of the log.
+	ClockBehindNs uint64
 	// Fault stops the replica.
 	Fault *storage.Fault
 }
@@ -95,7 +104,7 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply = a.Net[:0], a.Journal[:0], a.Apply[:0]
-	a.Ready, a.Fault = false, nil
+	a.Ready, a.ClockBehindNs, a.Fault = false, 0, nil
 }
 
 // Stage decides; see doc.go.
@@ -133,6 +142,7 @@ type Stage struct {
 	pulseYielded  bool // requests went before a due pulse once
 	idleSinceNs   uint64
 	wallNs        uint64
+	clockReportNs uint64 // from then on, a clock that is behind is reported again
 
 	// Superblock.
 	superblock         datafile.Superblock
@@ -260,7 +270,17 @@ func (s *Stage) tick(nowNs, wallNs uint64, out *Actions) {
 		s.idleSinceNs = 0
 		out.Ready = true
 	}
+	s.watchClock(nowNs, out)
 	s.sequence(nowNs, out)
+}
+
+// watchClock reports a wall clock that is behind the newest timestamp, at the start and then once an hour. Timestamps go
+// on from the newest one, so the order of events is safe. But pending transfers do not expire until the clock has caught up.
+func (s *Stage) watchClock(nowNs uint64, out *Actions) {
+	if s.timestampLast > s.wallNs+clockBehindNsMax && nowNs >= s.clockReportNs {
+		out.ClockBehindNs = s.timestampLast - s.wallNs
+		s.clockReportNs = nowNs + clockReportEveryNs
+	}
 }
 
 // TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that state is an event, not time.

@@ -103,6 +103,42 @@ func TestGroupLimits(t *testing.T) {
 	}
 }
 
+// Goal: a wall clock more than a second behind the newest timestamp is reported with the difference at the start, then
+// once an hour as long as it lasts, and not when it has caught up. A start whose clock is right reports nothing.
+func TestClockBehind(t *testing.T) {
+	w := newTester(t, testLimits())
+	expect := func(what string, count int) {
+		t.Helper()
+		w.settle()
+		if len(w.clockReports) != count {
+			t.Fatalf("%s: reports %v, want %d of them", what, w.clockReports, count)
+		}
+	}
+	expect("a clock that is right", 0)
+	newest := w.stage.timestampLast
+	w.wallNs = newest - 5_000_000_000
+	w.start()
+	expect("a start 5 s behind", 1)
+	// The pulse with which a start begins takes 8190 ns of the log's time.
+	if got := w.clockReports[0]; got < 5_000_000_000 || got > 5_000_000_000+pulseDelta+1 {
+		t.Fatalf("the start reports %d ns, the clock is 5 s behind", got)
+	}
+	var sample Sample
+	if w.stage.Sample(&sample); sample.ClockBehindNs < w.clockReports[0] {
+		t.Fatalf("the metric says %d ns behind, the report %d", sample.ClockBehindNs, w.clockReports[0])
+	}
+	w.nowNs += clockReportEveryNs - 1
+	expect("within the hour", 1)
+	w.nowNs++
+	expect("after an hour", 2)
+	w.wallNs = w.stage.timestampLast
+	w.nowNs += clockReportEveryNs
+	expect("a clock that has caught up", 2)
+	if w.stage.Sample(&sample); sample.ClockBehindNs != 0 {
+		t.Fatalf("the metric says %d ns behind, the clock has caught up", sample.ClockBehindNs)
+	}
+}
+
 // Goal: pulses go when an expiry is due by the log's time at once, by the wall clock after 100 ms without a request, one at a time, and
 // behind the requests that wait; the stage asks for no turn when there is nothing to do.
 func TestPulses(t *testing.T) {

@@ -77,6 +77,8 @@ type world struct {
 	sends          []sending
 	frees          []sending
 
+	clockReports []uint64 // of a clock that is behind, in ns
+
 	// For the stage's next turn.
 	journalEvents []stages.JournalToConsensus
 	applyEvents   []stages.ApplyToConsensus
@@ -189,6 +191,9 @@ func (w *world) turn() {
 		return
 	}
 	w.ready = w.ready || out.Ready
+	if out.ClockBehindNs > 0 {
+		w.clockReports = append(w.clockReports, out.ClockBehindNs)
+	}
 	for i := range out.Journal {
 		w.performJournal(&out.Journal[i])
 	}

@@ -8,13 +8,14 @@ import (
 	"ledger/storage/block"
 )
 
-// window is the front of the expiry tree: its smallest live keys, as many as fit, in order. Any number of expiries may be open; the
-// window is read again from the tree when it is used up. It is a view: dropping it (valid = false) is always right.
+// window is a read buffer over the front of the expiry tree: the smallest live keys, in order, as many
+// as fit. The tree may hold any number of expiries; the window is filled again from the tree when its
+// keys are used up. It is derived from the tree, so dropping it (valid = false) is always correct.
 type window struct {
 	valid   bool
 	all     bool      // the tree holds no live key behind the window
-	low     expiryKey // no live key of the tree is smaller
-	next    expiryKey // where to read on
+	low     expiryKey // lower bound: no live key of the tree is smaller
+	next    expiryKey // the key from which the next fill reads
 	keys    []expiryKey
 	at      uint32 // the first key that may be live
 	count   uint32
@@ -32,7 +33,8 @@ func newWindow(a *arena.Arena, l *limits.Limits) window {
 	return w
 }
 
-// invalidate forgets the window's keys; none below low is live, nor below what the window knew.
+// invalidate forgets the window's keys and keeps a lower bound for the next fill: the smaller of low
+// and the first key that the window had left.
 func (w *window) invalidate(low expiryKey) {
 	if w.valid {
 		switch {
@@ -121,7 +123,7 @@ func (f *Forest) undoExpiryRemove() {
 			return
 		}
 	}
-	f.window.invalidate(key) // ExpiryFirst may have passed it
+	f.window.invalidate(key) // ExpiryFirst may have moved the window past this key
 }
 
 // ExpiryFirst implements accounting.Store.
@@ -151,7 +153,8 @@ func (f *Forest) ExpiryFirst() (expiresAtNs uint64, ordinal accounting.TransferO
 	return best.AtNs, best.Ordinal, true
 }
 
-// expiryRemoved tells whether a memtable takes back an expiry of an older one.
+// expiryRemoved tells whether a memtable holds a removal for an expiry of the tree or of an older
+// memtable.
 func (f *Forest) expiryRemoved(ordinal accounting.TransferOrdinal) bool {
 	if _, ok := f.filling.removeOf.find(uint64(ordinal)); ok {
 		return true
@@ -164,7 +167,8 @@ func (f *Forest) expiryRemoved(ordinal accounting.TransferOrdinal) bool {
 	return false
 }
 
-// windowFirst moves the window to its first live key, reading on as needed. False: the tree has none.
+// windowFirst moves the window to the tree's first live key and fills it as needed. It returns false
+// if the tree has no live key.
 func (f *Forest) windowFirst() bool {
 	w := &f.window
 	if f.trees[storage.TreeExpiry].runsCount == 0 {
@@ -187,7 +191,8 @@ func (f *Forest) windowFirst() bool {
 	}
 }
 
-// windowFill reads live keys of the tree from low on: a merge over all runs, where a removal in any run takes the key away.
+// windowFill fills the window with the tree's live keys from low on. It merges all runs. A tombstone in
+// any run hides the key.
 func (f *Forest) windowFill(low expiryKey) {
 	w := &f.window
 	key := keyOfExpiry(low)
@@ -195,7 +200,7 @@ func (f *Forest) windowFill(low expiryKey) {
 	runs := f.trees[storage.TreeExpiry].ordered
 	for i, r := range runs {
 		for _, later := range runs[i:] {
-			f.warmSeek(later, &key) // all runs at once: what waits for one waits for all
+			f.warmSeek(later, &key) // start the reads of all runs, so that they overlap
 		}
 		c := &w.cursors[used]
 		c.open(f, storage.TreeExpiry, r)
@@ -236,11 +241,14 @@ func (f *Forest) windowFill(low expiryKey) {
 	}
 }
 
-// expiriesAhead is how many rows before its turn a row's page is asked for: what expires takes a microsecond, a page some hundred. And again
-// later, because the first time may only bring the header page.
+// expiriesAhead is the read-ahead distance of expiries, in rows. One expiry takes about a microsecond
+// and the read of a page about a hundred, so the read starts hundreds of rows before the row's turn.
+// There are two distances because the first request may only read the table's header page; the second
+// then reads the row's page.
 var expiriesAhead = [2]uint32{512, 256}
 
-// warmSeek asks for the pages that a cursor needs to seek key in a run of the expiry tree, and for the page behind.
+// warmSeek starts reads of the pages that a cursor needs to seek key in a run of the expiry tree, and of
+// the page behind them.
 func (f *Forest) warmSeek(r *run, key *storage.Key) {
 	at := r.search(key, fenceOf(key))
 	if at == len(r.tables) {
@@ -256,8 +264,9 @@ func (f *Forest) warmSeek(r *run, key *storage.Key) {
 	}
 }
 
-// warmExpiries asks for the rows that a pulse will read after this one: it first takes back all expiries that are due, and then
-// reads their transfers in the same order.
+// warmExpiries starts reads of the rows that a pulse will need after the row of ordinal. A pulse first
+// removes all expiries that are due, and then reads their transfers in the same order. So the
+// memtable's removals tell the rows that come next.
 func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 	m := f.filling
 	index, ok := m.removeOf.find(uint64(ordinal))
@@ -275,7 +284,7 @@ func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 	}
 }
 
-// expiryFlushed tells the window that a memtable's expiries are in the tree now.
+// expiryFlushed invalidates the window after a flush has moved a memtable's expiries into the tree.
 func (f *Forest) expiryFlushed(m *memtable) {
 	if m.addsLive.count+m.removesCount == 0 {
 		return
@@ -289,7 +298,7 @@ func (f *Forest) expiryFlushed(m *memtable) {
 	f.window.invalidate(low)
 }
 
-// The heap of a memtable's adds: the smallest key first.
+// The adds of a memtable are a binary min-heap: the smallest key is first.
 
 func (m *memtable) heapLess(i, j uint32) bool { return m.heap[i].less(m.heap[j].expiryKey) }
 
@@ -341,7 +350,8 @@ func (m *memtable) heapRemoveAt(at uint32) {
 	}
 }
 
-// heapDelete takes an add out of the heap, wherever it is: rollback only, and what was added last is near the end.
+// heapDelete removes an add from any place of the heap. It searches linearly from the end. Only
+// rollback calls it, and the adds that rollback removes were pushed last and are near the end.
 func (m *memtable) heapDelete(index uint32) {
 	for at := m.heapCount; at > 0; at-- {
 		if m.heap[at-1].add == index {

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"ledger/config"
+	"ledger/limits"
+)
+
+// Examples stand behind each command's description. A test gives each of them to the parser.
+
+// Help implements kong.HelpProvider.
+func (c *formatCommand) Help() string {
+	return examples("ledger format --cluster=7 --replica=0 --replica-count=1 0_0.data",
+		"ledger format --replica=0 --replica-count=1 --clients-max=256 0_0.data")
+}
+
+// Help implements kong.HelpProvider.
+func (c *startCommand) Help() string {
+	return examples("ledger start --addresses=127.0.0.1:3000 0_0.data",
+		"ledger start --addresses=3000 --cache-grid=4GiB --metrics-address=127.0.0.1:9464 0_0.data",
+		"ledger start --addresses=3000 --config=ledger.toml 0_0.data")
+}
+
+// Help implements kong.HelpProvider.
+func (c *devCommand) Help() string { return examples("ledger dev", "ledger dev try.data") }
+
+// Help implements kong.HelpProvider.
+func (c *benchmarkCommand) Help() string {
+	return examples("ledger benchmark --transfer-count=1000000 --clients=4",
+		"ledger benchmark --addresses=127.0.0.1:3000 --cluster=7 --id-order=random --json=result.json")
+}
+
+// Help implements kong.HelpProvider.
+func (c *topologyCommand) Help() string {
+	return examples("ledger topology 0_0.data", "ledger topology --toml=ledger.toml 0_0.data")
+}
+
+// Help implements kong.HelpProvider.
+func (c *versionCommand) Help() string { return examples("ledger version", "ledger version --verbose") }
+
+func examples(lines ...string) string { return "For example:\n\n    " + strings.Join(lines, "\n    ") }
+
+// helpVars are the defaults and limits that help texts name.
+func helpVars() kong.Vars {
+	production, development := limits.Production(), limits.Development()
+	return kong.Vars{
+		"cache_grid":                 config.FormatSize(production.CacheGridBytes),
+		"cache_grid_development":     config.FormatSize(development.CacheGridBytes),
+		"cache_accounts":             config.FormatSize(config.CacheAccountsBytes(&production)),
+		"cache_accounts_development": config.FormatSize(config.CacheAccountsBytes(&development)),
+		"limit_storage":              config.FormatSize(production.StorageBytesMax),
+		"request_development":        config.FormatSize(uint64(development.RequestBytesMax)),
+		"clients":                    fmt.Sprint(production.SessionsMax),
+		"clients_max":                fmt.Sprint(limits.SessionsMax),
+		"replicas_max":               fmt.Sprint(limits.ReplicasMax),
+	}
+}
+
+// describe is the help of a flag or argument, with the default. Where the default is no value of the flag, its help says "Default:" itself.
+func describe(value *kong.Value) string {
+	switch {
+	case strings.Contains(value.Help, "Default: ") || value.Name == "help":
+		return value.Help
+	case value.HasDefault:
+		return value.Help + " Default: " + value.Default + "."
+	case value.IsBool():
+		return value.Help + " Default: false."
+	}
+	return value.Help + " Required."
+}
