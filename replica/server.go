@@ -6,9 +6,9 @@ import (
 	"io"
 	"runtime"
 	"strings"
-	"time"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -210,7 +210,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		return s.threads[s.plan.Thread(affinity.Stage(driver))]
 	}
 	p := Ports{
-		Network:     threadOf(stages.Net).kernel.Network(listenerFd, l.ConnectionsMax),
+		Network:     threadOf(stages.Net).kernel.Network(listenerFd, net.PortConnectionsMax(l)),
 		JournalDisk: threadOf(stages.Journal).kernel.Disk(s.file.Fd, JournalOperationsMax),
 		ApplyDisk:   threadOf(stages.Apply).kernel.Disk(s.file.Fd, ApplyOperationsMax),
 	}
@@ -285,6 +285,16 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 
 // describe is a line of the log about a connection.
 func describe(e *net.LogEntry) string {
+	switch e.Kind {
+	case net.LogRefused:
+		return fmt.Sprintf("closed a connection of %s: %s (limit %d, closed for it since the last line: %d)",
+			posix.AddrPortFromPeer(e.Peer), e.Reason, e.Limit, e.Refused)
+	case net.LogEvicted:
+		return fmt.Sprintf("evicted client %s (%s): %s", e.Client, posix.AddrPortFromPeer(e.Peer), e.Eviction)
+	case net.LogMismatch:
+		return fmt.Sprintf("%s speaks to cluster %s; this is cluster %s", posix.AddrPortFromPeer(e.Peer), e.Cluster, e.Ours)
+	case net.LogFault:
+	}
 	what := "ignored a message"
 	if e.Closed {
 		what = "closed the connection"
