@@ -95,7 +95,7 @@ func runNet(b *testing.B, kernel ports.Thread, slots *stages.Slots, memory *aren
 		b.Fatal(err)
 	}
 	l := limits.Production()
-	driver := net.NewDriver(net.New(l, wire.U128{}, slots, memory), kernel.Network(fd, l.ConnectionsMax), toNet,
+	driver := net.NewDriver(net.New(l, wire.U128{}, slots, memory), kernel.Network(fd, net.PortConnectionsMax(&l)), toNet,
 		stages.Sender[stages.NetToConsensus]{Ring: fromNet}, nil)
 	var stop atomic.Bool
 	syscalls = new(atomic.Uint64)

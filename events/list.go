@@ -191,7 +191,7 @@ func (l *Log) ConnectionRefused(e ConnectionRefused) { emit(l, kindConnectionRef
 func (e *ConnectionRefused) Level() Level { return Warning }
 func (e *ConnectionRefused) Name() string { return "connection_refused" }
 func (e *ConnectionRefused) Text(line []byte) []byte {
-	return fmt.Appendf(line, "refused a connection of %s: %s (limit %d, refused since the last line: %d)", e.Peer, e.Reason, e.Connections, e.Refused)
+	return fmt.Appendf(line, "closed a connection of %s: %s (limit %d, closed for it since the last line: %d)", e.Peer, e.Reason, e.Connections, e.Refused)
 }
 func (e *ConnectionRefused) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).String("reason", e.Reason).Number("connections", e.Connections).Number("refused", e.Refused)

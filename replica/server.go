@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -226,7 +225,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		return s.threads[s.plan.Thread(affinity.Stage(driver))]
 	}
 	p := Ports{
-		Network:     threadOf(stages.Net).kernel.Network(listenerFd, l.ConnectionsMax),
+		Network:     threadOf(stages.Net).kernel.Network(listenerFd, net.PortConnectionsMax(l)),
 		JournalDisk: threadOf(stages.Journal).kernel.Disk(s.file.Fd, JournalOperationsMax),
 		ApplyDisk:   threadOf(stages.Apply).kernel.Disk(s.file.Fd, ApplyOperationsMax),
 	}
@@ -302,9 +301,18 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	return nil
 }
 
-// logConnection emits what net found wrong with a peer. On net's thread.
+// logConnection emits what net reports of a peer. It runs on net's thread.
 func logConnection(log *events.Log, e *net.LogEntry) {
-	log.ConnectionClosed(events.ConnectionClosed{Peer: e.Peer, Client: e.Client, Reason: string(e.Reason), Closed: e.Closed})
+	switch e.Kind {
+	case net.LogRefused:
+		log.ConnectionRefused(events.ConnectionRefused{Peer: e.Peer, Reason: string(e.Reason), Connections: uint64(e.Limit), Refused: e.Refused})
+	case net.LogEvicted:
+		log.ClientEvicted(events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()})
+	case net.LogMismatch:
+		log.ClusterMismatch(events.ClusterMismatch{Peer: e.Peer, Theirs: e.Cluster, Ours: e.Ours})
+	default:
+		log.ConnectionClosed(events.ConnectionClosed{Peer: e.Peer, Client: e.Client, Reason: string(e.Reason), Closed: e.Closed})
+	}
 }
 
 // placeMemory binds what is reserved to the plan's node, and in production locks the caches, page by page as they are touched.

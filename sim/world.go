@@ -103,7 +103,7 @@ func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *Wo
 	w.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
 		w.judge.onEnd(zone, offsetBytes, data, succeeded)
 	}
-	w.network = newNetwork(&w.events, random, w.limits.ConnectionsMax, fail)
+	w.network = newNetwork(&w.events, random, net.PortConnectionsMax(&w.limits), fail)
 	return w
 }
 

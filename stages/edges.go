@@ -159,6 +159,7 @@ type ConsensusToNet struct {
 	Bytes       uint32
 	Connection  ports.ConnectionID
 	Client      wire.U128
+	Registered  bool // NetSendFree: the client has a session, so that its connection is not closed for a newcomer
 }
 
 // ConsensusToJournalKind of ConsensusToJournal.

@@ -94,7 +94,8 @@ type NetworkEvent struct {
 // Network is the sockets of one thread: a listener and at most a fixed number of connections.
 //
 // At most one Receive and one Send are outstanding per connection. A Send is complete when all of its bytes are
-// handed to the kernel. A connection beyond the limit is accepted and closed at once, without an event.
+// handed to the kernel. A connection beyond the limit stays in the listener's backlog until a place is free. After an error
+// such as a lack of descriptors, accepting pauses for a time.
 type Network interface {
 	// Connect queues a connection to peer (an address as in NetworkEvent.Peer); NetworkConnected tells how it ended, and
 	// until then the connection may only be closed. ok is false when the limit of connections is reached.

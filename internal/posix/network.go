@@ -2,6 +2,7 @@ package posix
 
 import (
 	"fmt"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +13,14 @@ import (
 )
 
 const (
-	acceptTurnMax    = 16         // connections accepted in one Turn
-	acceptPauseTurns = 64         // after descriptors ran out
-	generationMask   = 1<<24 - 1  // of a connection's life, in an epoll event
-	listenerIndex    = 0xffffffff // in place of a connection's index
+	acceptTurnMax  = 16         // connections accepted in one Turn
+	generationMask = 1<<24 - 1  // of a connection's life, in an epoll event
+	listenerIndex  = 0xffffffff // in place of a connection's index
 )
+
+// AcceptPause is how long accepting pauses after descriptors or memory ran out. The listener stays readable meanwhile, so
+// that trying again in each turn would use a core up.
+const AcceptPause = 100 * time.Millisecond
 
 type connectionState uint8
 
@@ -54,7 +58,8 @@ type Network struct {
 	events      *fifo.Queue[ports.NetworkEvent]
 
 	listenerReady  bool
-	acceptAgain    uint64 // turn at which accepting goes on; 0 while it is not paused
+	acceptAgain    time.Time // when accepting goes on after an error; zero while it is not paused
+	isFull         bool      // the listener is left alone until a connection is free
 	address        [28]byte
 	addressBytes   uint32
 	socketError    uint32
@@ -83,6 +88,10 @@ func newNetwork(t *Thread, port uint32, listenerFd int, connectionsMax uint32) *
 func (n *Network) start() error {
 	if n.listenerFd < 0 {
 		return nil
+	}
+	// A network of io_uring, tried before, has made it block.
+	if err := unix.SetNonblock(n.listenerFd, true); err != nil {
+		return fmt.Errorf("fcntl of the listener: %w", err)
 	}
 	if errno := n.thread.epollControl(unix.EPOLL_CTL_ADD, n.listenerFd, unix.EPOLLIN, n.port, 0, listenerIndex); errno != 0 {
 		return fmt.Errorf("epoll_ctl of the listener: %w", errno)
@@ -184,6 +193,10 @@ func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
 		if event.Kind == ports.NetworkClosed || (event.Kind == ports.NetworkConnected && event.Bytes < 0) {
 			c.state = connectionFree
 			n.free = append(n.free, event.Connection)
+			if n.isFull {
+				n.isFull = false
+				n.watchListener(unix.EPOLLIN)
+			}
 		}
 		out[count] = event
 		count++
@@ -230,9 +243,9 @@ func (n *Network) onReady(index, generation, ready uint32) {
 // turn lets each connection that may progress do so once.
 func (n *Network) turn() (completionsCount int) {
 	before := n.events.Count()
-	if n.acceptAgain != 0 && n.thread.turnsCount >= n.acceptAgain {
-		n.acceptAgain = 0
-		n.thread.epollControl(unix.EPOLL_CTL_MOD, n.listenerFd, unix.EPOLLIN, n.port, 0, listenerIndex)
+	if !n.acceptAgain.IsZero() && !time.Now().Before(n.acceptAgain) {
+		n.acceptAgain = time.Time{}
+		n.watchListener(unix.EPOLLIN)
 	}
 	if n.listenerReady {
 		n.accept()
@@ -255,8 +268,19 @@ func (n *Network) turn() (completionsCount int) {
 	return int(n.events.Count() - before)
 }
 
+// watchListener says what epoll tells of the listener: EPOLLIN, or 0 for nothing.
+func (n *Network) watchListener(interest uint32) {
+	n.listenerReady = false
+	n.thread.epollControl(unix.EPOLL_CTL_MOD, n.listenerFd, interest, n.port, 0, listenerIndex)
+}
+
 func (n *Network) accept() {
 	for range acceptTurnMax {
+		if len(n.free) == 0 {
+			n.isFull = true
+			n.watchListener(0)
+			return
+		}
 		n.addressBytes = uint32(len(n.address))
 		n.thread.countSyscall()
 		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(n.listenerFd), uintptr(unsafe.Pointer(&n.address)),
@@ -267,18 +291,11 @@ func (n *Network) accept() {
 			n.listenerReady = false
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			// The listener stays ready, so waiting would not wait: look away for some turns.
-			n.listenerReady = false
-			n.acceptAgain = n.thread.turnsCount + acceptPauseTurns
-			n.thread.epollControl(unix.EPOLL_CTL_MOD, n.listenerFd, 0, n.port, 0, listenerIndex)
+			n.acceptAgain = time.Now().Add(AcceptPause)
+			n.watchListener(0)
 			return
 		default:
 			continue // the peer has gone again (ECONNABORTED and the network errors of accept(2))
-		}
-		if len(n.free) == 0 {
-			n.thread.countSyscall()
-			_ = unix.Close(int(fd))
-			continue
 		}
 		id, c := n.take(connectionOpen)
 		c.fd, c.writable = int(fd), true

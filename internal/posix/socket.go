@@ -11,7 +11,7 @@ import (
 
 // Socket options of the wire protocol, 1.2.
 const (
-	listenBacklog       = 64
+	listenBacklog       = unix.SOMAXCONN // the kernel cuts it to net.core.somaxconn
 	keepaliveIdleS      = 5
 	keepaliveIntervalS  = 4
 	keepaliveProbes     = 3

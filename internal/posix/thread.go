@@ -31,7 +31,6 @@ type Thread struct {
 	wakeCounter uint64
 	isWoken     bool // a Turn took a wake that is meant for the next Wait
 	noPwait2    bool // the kernel has no epoll_pwait2: whole milliseconds
-	turnsCount  uint64
 
 	syscalls atomic.Uint64
 }
@@ -86,7 +85,6 @@ func (t *Thread) Start() error {
 // Turn implements ports.Thread.
 func (t *Thread) Turn() (completionsCount int) {
 	assert.That(t.started && !t.closed, "a turn is taken between Start and Close")
-	t.turnsCount++
 	for _, d := range t.disks {
 		completionsCount += d.turn()
 	}

@@ -1,6 +1,7 @@
 package uring
 
 import (
+	"time"
 	"unsafe"
 
 	"github.com/pawelgaczynski/giouring"
@@ -12,8 +13,6 @@ import (
 	"ledger/internal/ports/fifo"
 	"ledger/internal/posix"
 )
-
-const acceptPauseTurns = 64 // after an error of accept, such as descriptors running out
 
 // Kinds of operation, as they come back with a completion.
 const (
@@ -56,7 +55,8 @@ type queuedOperation struct {
 	connection ports.ConnectionID
 }
 
-// Network is ports.Network over the thread's ring: one multishot accept, single receives and sends.
+// Network is ports.Network over the thread's ring: single accepts, receives and sends. Accept is not multishot, because it is
+// armed only while a connection is free: a peer that comes to a full table stays in the listener's backlog.
 type Network struct {
 	thread      *Thread
 	port        uint8
@@ -68,13 +68,17 @@ type Network struct {
 	events      *fifo.Queue[ports.NetworkEvent]
 
 	isAccepting  bool
-	acceptAgain  uint64 // turn from which on accept may be armed
+	acceptAgain  time.Time // when accept may be armed again after an error; zero while it is not paused
 	peerAddress  [28]byte
 	addressBytes uint32
 }
 
 func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *Network {
 	assert.That(connectionsMax > 0, "a network has connections")
+	if listenerFd >= 0 {
+		// Some kernels answer EAGAIN at once for a descriptor that does not block, instead of waiting for a peer.
+		_ = unix.SetNonblock(listenerFd, false)
+	}
 	n := &Network{
 		thread:      t,
 		port:        port,
@@ -182,14 +186,28 @@ func (n *Network) push(kind uint8, id ports.ConnectionID, c *connection) {
 	n.queue.Push(queuedOperation{kind, id})
 }
 
+// mayAccept tells whether accept is to be armed now.
+func (n *Network) mayAccept() bool {
+	if n.listenerFd < 0 || n.isAccepting || len(n.free) == 0 {
+		return false
+	}
+	if n.acceptAgain.IsZero() {
+		return true
+	}
+	if time.Now().Before(n.acceptAgain) {
+		return false
+	}
+	n.acceptAgain = time.Time{}
+	return true
+}
+
 // flush implements port.
 func (n *Network) flush() {
-	if n.listenerFd >= 0 && !n.isAccepting && n.thread.turnsCount >= n.acceptAgain {
+	if n.mayAccept() {
 		if entry := n.thread.entry(n.port, kindAccept, 0); entry != nil {
-			// Without an address: the kernel would write those of several connections to one place.
+			// Without an address: Poll would need it long after the kernel has written it.
 			entry.OpCode = giouring.OpAccept
 			entry.Fd = int32(n.listenerFd)
-			entry.IoPrio = giouring.AcceptMultishot
 			entry.OpcodeFlags = unix.SOCK_CLOEXEC
 			n.isAccepting = true
 		}
@@ -243,7 +261,7 @@ func (n *Network) void(uint32) { assert.That(false, "only linked operations are 
 // complete implements port.
 func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) {
 	if kind == kindAccept {
-		n.onAccept(result, flags)
+		n.onAccept(result)
 		return
 	}
 	id := ports.ConnectionID(slot)
@@ -307,20 +325,18 @@ func (n *Network) onConnect(id ports.ConnectionID, c *connection, result int32) 
 	n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: result})
 }
 
-func (n *Network) onAccept(result int32, flags uint32) {
-	if flags&giouring.CQEFMore == 0 {
-		n.isAccepting = false
-	}
+func (n *Network) onAccept(result int32) {
+	n.isAccepting = false
 	if result < 0 {
 		switch unix.Errno(-result) {
 		case unix.ECONNABORTED, unix.EINTR, unix.EAGAIN:
 		default:
-			n.acceptAgain = n.thread.turnsCount + acceptPauseTurns // it would fail again at once
+			n.acceptAgain = time.Now().Add(posix.AcceptPause) // it would fail again at once
 		}
 		return
 	}
 	fd := int(result)
-	if len(n.free) == 0 || n.thread.closed {
+	if len(n.free) == 0 || n.thread.closed { // Connect took the last free connection meanwhile
 		n.closeNow(fd)
 		return
 	}

@@ -65,7 +65,6 @@ type Thread struct {
 	isWoken     bool   // a Turn took a wake that is meant for the next Wait
 	isAfterWait bool   // the next Turn is the first after a Wait, which has had its wake
 	inKernel    uint64 // entries submitted whose last completion has not come
-	turnsCount  uint64
 	completions [completionsTurnMax]*giouring.CompletionQueueEvent
 	queued      []*giouring.SubmissionQueueEntry // filled in since the kernel last took some, in order
 	disksQueued int                              // of them, those up to the last one of a disk
@@ -129,7 +128,6 @@ func (t *Thread) Start() error {
 // Turn implements ports.Thread.
 func (t *Thread) Turn() (completionsCount int) {
 	assert.That(t.started && !t.closed, "a turn is taken between Start and Close")
-	t.turnsCount++
 	t.flush()
 	t.submit()
 	completionsCount = t.collect()

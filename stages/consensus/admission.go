@@ -58,7 +58,10 @@ func (s *Stage) onPing(e *stages.NetToConsensus, h *wire.Header, out *Actions) {
 		return
 	}
 	wire.BuildPong(h, &s.server, h.PingTimestampNs())
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection})
+	registered := s.sessions.find(client) != nil
+	out.Net = append(out.Net, stages.ConsensusToNet{
+		Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Registered: registered,
+	})
 }
 
 // onRequest admits a request to the queue, in the order of the wire protocol, 4.4.

@@ -18,11 +18,15 @@ const (
 	CauseSecondClient              // a second client id on one connection
 	CauseReplaced                  // the client pinged on a newer connection
 	CauseSlow                      // the client did not read its reply before the next one was due
+	CauseSilent                    // no whole message within FirstMessageNs
+	CauseDisplaced                 // the table was full, and this one was longest without a registered client
+	CauseRefused                   // a newcomer: the table was full of connections with registered clients
 	CausesCount
 )
 
 // CauseNames are for metrics and logs.
-var CauseNames = [CausesCount]string{"peer", "header", "body", "message", "second_client", "replaced", "slow"}
+var CauseNames = [CausesCount]string{"peer", "header", "body", "message", "second_client", "replaced", "slow",
+	"silent", "displaced", "refused"}
 
 // Counters since the start, for the metrics.
 type Counters struct {
@@ -38,6 +42,7 @@ type Counters struct {
 	ShortCount         uint64 // pongs and evictions queued for sending
 	ShortDropped       uint64 // no route, or four were waiting already
 	EvictionsCount     uint64 // of ShortCount
+	ClusterMismatches  uint64 // messages to another cluster; each closed its connection
 	SlotWaitsCount     uint64 // times that a connection had to wait for a slot
 	CopiedBytes        uint64 // received bytes that were moved
 	LogsSuppressed     uint64
@@ -48,16 +53,45 @@ type Counters struct {
 	SendNs    metrics.Histogram // of a message: from the order to send it until the kernel has taken it
 }
 
-// LogEntry is one line for the log: a fault of a peer, reported once for each connection.
+// LogKind says what a LogEntry reports.
+type LogKind uint8
+
+// The kinds of LogEntry.
+const (
+	LogFault    LogKind = iota // a peer broke a rule, or its time is over; once for each connection
+	LogRefused                 // a full table closed this connection, a newcomer or one without a client
+	LogEvicted                 // an eviction goes to the client; Eviction is the reason
+	LogMismatch                // a peer speaks to Cluster, which is not ours; once for each address
+)
+
+// LogEntry is one line for the log.
 type LogEntry struct {
-	Peer   [18]byte // IPv6 or v4-mapped address and port, as in ports.NetworkEvent
-	Client wire.U128
-	Reason wire.Fault
-	Closed bool // else one message was skipped, and the connection goes on
+	Kind     LogKind
+	Eviction wire.EvictionReason
+	Closed   bool     // else one message was skipped, and the connection goes on
+	Peer     [18]byte // IPv6 or v4-mapped address and port, as in ports.NetworkEvent
+	Client   wire.U128
+	Reason   wire.Fault
+	Cluster  wire.U128 // LogMismatch: the one that the peer named
+	Ours     wire.U128 // LogMismatch: the one that we serve
+	Limit    uint32    // LogRefused: the size of the table
+	Refused  uint64    // LogRefused: connections closed for the full table since the last such line
 }
 
 // LogsPerSecondMax bounds what peers can make us write; more is counted in LogsSuppressed.
 const LogsPerSecondMax = 16
+
+// FirstMessageNs is the time that a connection has for its first whole message.
+const FirstMessageNs = 30_000_000_000
+
+// spareConnections are places beyond ConnectionsMax, for newcomers that wait until the stage has judged them and for
+// connections that are being closed for them.
+const spareConnections = 8
+
+// PortConnectionsMax is the number of connections that the port must hold. The stage keeps at most ConnectionsMax open.
+func PortConnectionsMax(l *limits.Limits) uint32 {
+	return min(l.ConnectionsMax+spareConnections, connectionsMax)
+}
 
 // ClientSlotsMin is the number of client slots that net needs to make progress at all. What consensus holds in queue and pipeline
 // comes on top, or else net reads less while consensus is busy.
@@ -71,5 +105,5 @@ func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 2*clientSlots + i
 // Leases are those on the ring to net, those of connections, and those that wait on this ring; while these are popped, in order,
 // no more requests than slots and inFlight become replies.
 func BudgetToConsensus(l *limits.Limits, clientSlots, inFlight uint32) uint32 {
-	return clientSlots + 2*(clientSlots+inFlight) + l.ConnectionsMax
+	return clientSlots + 2*(clientSlots+inFlight) + PortConnectionsMax(l)
 }

@@ -54,7 +54,7 @@ func (n *fakeNetwork) accept() int {
 		c := &n.connections[i]
 		if !c.open && !c.closing {
 			*c = fakeConnection{open: true, lives: c.lives + 1}
-			n.events = append(n.events, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: ports.ConnectionID(i), Peer: [18]byte{17: byte(i)}})
+			n.events = append(n.events, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: ports.ConnectionID(i), Peer: [18]byte{15: byte(i), 17: byte(i)}})
 			return i
 		}
 	}

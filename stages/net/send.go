@@ -52,6 +52,7 @@ func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 		c := &s.connections[index]
 		if !c.hasReply {
 			c.hasReply = true
+			s.setRegistered(c, true)
 			c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes, s.nowNs})
 			s.startSend(index, c, out)
 			return
@@ -74,6 +75,7 @@ func (s *Stage) onSendRepeated(e *stages.ConsensusToNet, out *Actions) {
 	}
 	c := &s.connections[index]
 	c.hasReply = true
+	s.setRegistered(c, true)
 	c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes, s.nowNs})
 	s.startSend(index, c, out)
 }
@@ -97,6 +99,9 @@ func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
 	} else {
 		index, ok = s.routes.find(e.Client)
 	}
+	if ok {
+		s.setRegistered(&s.connections[index], e.Registered)
+	}
 	if !ok || !s.connections[index].hasShortRoom() {
 		s.Counters.ShortDropped++
 		return
@@ -108,6 +113,7 @@ func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
 	s.Counters.ShortCount++
 	if len(message) == wire.HeaderBytes && wire.HeaderOf(message).Command() == wire.CommandEviction {
 		s.Counters.EvictionsCount++
+		s.logEviction(c, wire.HeaderOf(message), out)
 	}
 	s.startSend(index, c, out)
 }

@@ -39,8 +39,13 @@ type connection struct {
 	start, end   uint32
 	messageBytes uint32
 	client       wire.U128 // zero until a message names it
-	beganNs      uint64    // when the message at start began to arrive
-	peer         [18]byte
+	// registered: the client has a session, as the last answer of consensus to this connection has told.
+	registered bool
+	spoke      bool   // it has sent a whole message
+	turn       uint64 // orders connections by how long they have been without a registered client
+	deadlineNs uint64 // for the first whole message
+	beganNs    uint64 // when the message at start began to arrive
+	peer       [18]byte
 
 	sending    bool // the first of sends is with the port
 	hasReply   bool // one of sends is a reply
@@ -107,6 +112,14 @@ type Stage struct {
 	logsLeft      int
 	logsRefillsNs uint64
 
+	cluster         wire.U128
+	openMax         uint32 // ConnectionsMax; there are more places, see PortConnectionsMax
+	turnNext        uint64
+	deadlineNextNs  uint64 // no connection's first message is due before it
+	refusedUnlogged uint64 // connections closed for a full table since the last LogRefused
+	strangers       [strangersMax][16]byte
+	strangersCount  uint64 // addresses noted so far; the newest strangersMax are kept
+
 	// Counters for the metrics.
 	Counters Counters
 }
@@ -118,14 +131,19 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.
 	assert.AtMost(ClientSlotsMin(&l), pool.SlotsCount(), "connections that may all receive at once, with one slot to go on")
 	assert.AtMost(wire.HeaderBytes, pool.SlotBytes(), "a header fits a slot")
 	key := hashing.NewKey(l.HashSeed)
+	places := PortConnectionsMax(&l)
 	s := &Stage{
 		parser:      wire.NewParser(cluster, wire.SideServer),
 		slots:       slots,
-		connections: arena.Slice[connection](memory, uint64(l.ConnectionsMax), "connections"),
-		routes:      newRoutes(&key, l.ConnectionsMax, memory),
-		waiters:     fifo.New[uint32](l.ConnectionsMax),
-		shorts:      memory.Bytes(uint64(l.ConnectionsMax)*sendsMax*shortBytesMax, 64, "short messages to clients"),
+		cluster:     cluster,
+		openMax:     l.ConnectionsMax,
+		connections: arena.Slice[connection](memory, uint64(places), "connections"),
+		routes:      newRoutes(&key, places, memory),
+		waiters:     fifo.New[uint32](places),
+		shorts:      memory.Bytes(uint64(places)*sendsMax*shortBytesMax, 64, "short messages to clients"),
 		logsLeft:    LogsPerSecondMax,
+
+		deadlineNextNs: ^uint64(0),
 	}
 	for i := range s.connections {
 		s.connections[i].slot = stages.SlotNone
@@ -199,6 +217,9 @@ func (s *Stage) tick(out *Actions) {
 	if s.nowNs >= s.logsRefillsNs {
 		s.logsLeft, s.logsRefillsNs = LogsPerSecondMax, s.nowNs+1_000_000_000
 	}
+	if s.nowNs >= s.deadlineNextNs {
+		s.closeSilent(out)
+	}
 	pool := s.slots.Pools[stages.SlotClient]
 	for s.waiters.Count() > 0 && pool.FreeCount() > 0 {
 		index := s.waiters.Pop()
@@ -216,9 +237,15 @@ func (s *Stage) tick(out *Actions) {
 
 func (s *Stage) onAccepted(index uint32, c *connection, peer [18]byte, out *Actions) {
 	assert.That(c.state == connectionFree, "an accepted connection is new")
-	*c = connection{state: connectionOpen, incarnation: c.incarnation + 1, queued: c.queued, slot: stages.SlotNone, peer: peer}
+	*c = connection{state: connectionOpen, incarnation: c.incarnation + 1, queued: c.queued, slot: stages.SlotNone, peer: peer,
+		turn: s.turnNext, deadlineNs: s.nowNs + FirstMessageNs}
+	s.turnNext++
+	s.deadlineNextNs = min(s.deadlineNextNs, c.deadlineNs)
 	s.Counters.AcceptedCount++
 	s.Counters.ConnectionsCount++
+	if s.Counters.ConnectionsCount > uint64(s.openMax) && !s.makeRoom(index, out) {
+		return
+	}
 	s.advance(index, c, out)
 }
 
@@ -326,9 +353,13 @@ func (s *Stage) judge(index uint32, c *connection, message []byte, out *Actions)
 	}
 	verdict, fault := s.parser.CheckMessage(h)
 	if verdict == wire.VerdictDrop {
+		if h.Cluster() != s.cluster {
+			s.logMismatch(c, h.Cluster(), out)
+		}
 		s.refuse(index, c, CauseMessage, fault, out)
 		return verdict
 	}
+	c.spoke = true
 	// Also a message that is skipped shows whose connection this is.
 	if !s.noteClient(index, c, h, out) {
 		return wire.VerdictDrop
@@ -464,10 +495,8 @@ func (s *Stage) log(c *connection, fault wire.Fault, closed bool, out *Actions) 
 		return
 	}
 	c.logged = true
-	if s.logsLeft == 0 {
-		s.Counters.LogsSuppressed++
+	if !s.mayLog() {
 		return
 	}
-	s.logsLeft--
 	out.Log = append(out.Log, LogEntry{Peer: c.peer, Client: c.client, Reason: fault, Closed: closed})
 }

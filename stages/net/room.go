@@ -1,0 +1,104 @@
+package net
+
+import (
+	"ledger/wire"
+)
+
+// strangersMax is how many addresses of peers that named another cluster are remembered, so that each is logged once.
+const strangersMax = 64
+
+// makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the connection that has
+// been longest without a registered client. Connections with a registered client stay: if all others have one, the
+// newcomer is closed. It tells whether the newcomer stays.
+func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
+	victim, cause := newcomer, CauseRefused
+	for i := range s.connections {
+		c := &s.connections[i]
+		// A reply that is on its way belongs to a client that was registered when it was made.
+		if c.state == connectionOpen && !c.registered && !c.hasReply && c.turn < s.connections[victim].turn {
+			victim, cause = uint32(i), CauseDisplaced
+		}
+	}
+	c := &s.connections[victim]
+	s.refusedUnlogged++
+	c.logged = true // this line says why it ends
+	if s.mayLog() {
+		fault := wire.Fault("the table of connections is full, and it was longest without a registered client")
+		if cause == CauseRefused {
+			fault = "the table of connections is full of registered clients"
+		}
+		out.Log = append(out.Log, LogEntry{Kind: LogRefused, Peer: c.peer, Client: c.client, Reason: fault, Closed: true,
+			Limit: s.openMax, Refused: s.refusedUnlogged})
+		s.refusedUnlogged = 0
+	}
+	s.close(victim, c, cause, out)
+	return cause == CauseDisplaced
+}
+
+// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its own, since no thread sleeps
+// for longer than a second. While a connection waits for a slot the delay
+// is ours, so its time begins anew.
+func (s *Stage) closeSilent(out *Actions) {
+	s.deadlineNextNs = ^uint64(0)
+	for i := range s.connections {
+		c := &s.connections[i]
+		if c.state != connectionOpen || c.spoke {
+			continue
+		}
+		if c.waiting {
+			c.deadlineNs = s.nowNs + FirstMessageNs
+		}
+		if s.nowNs >= c.deadlineNs {
+			s.refuse(uint32(i), c, CauseSilent, "no whole message within 30 seconds", out)
+			continue
+		}
+		s.deadlineNextNs = min(s.deadlineNextNs, c.deadlineNs)
+	}
+}
+
+// setRegistered notes whether the connection's client has a session. A connection that loses it goes behind all others.
+func (s *Stage) setRegistered(c *connection, registered bool) {
+	if c.registered && !registered {
+		c.turn = s.turnNext
+		s.turnNext++
+	}
+	c.registered = registered
+}
+
+// mayLog takes one of the lines of this second.
+func (s *Stage) mayLog() bool {
+	if s.logsLeft == 0 {
+		s.Counters.LogsSuppressed++
+		return false
+	}
+	s.logsLeft--
+	return true
+}
+
+// logMismatch reports a peer that speaks to another cluster, once for each of the latest addresses. Clients that are set
+// up wrongly connect again and again.
+func (s *Stage) logMismatch(c *connection, theirs wire.U128, out *Actions) {
+	s.Counters.ClusterMismatches++
+	c.logged = true // this line takes the place of the fault's
+	address := [16]byte(c.peer[:16])
+	for i := range min(s.strangersCount, strangersMax) {
+		if s.strangers[i] == address {
+			return
+		}
+	}
+	if !s.mayLog() {
+		return
+	}
+	s.strangers[s.strangersCount%strangersMax] = address
+	s.strangersCount++
+	out.Log = append(out.Log, LogEntry{Kind: LogMismatch, Peer: c.peer, Client: c.client, Reason: "another cluster", Closed: true,
+		Cluster: theirs, Ours: s.cluster})
+}
+
+// logEviction reports an eviction with its reason.
+func (s *Stage) logEviction(c *connection, h *wire.Header, out *Actions) {
+	if !s.mayLog() {
+		return
+	}
+	out.Log = append(out.Log, LogEntry{Kind: LogEvicted, Peer: c.peer, Client: h.EvictionClient(), Eviction: h.EvictionReason(), Reason: "evicted"})
+}

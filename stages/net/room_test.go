@@ -1,0 +1,158 @@
+package net
+
+import (
+	"testing"
+
+	"ledger/limits"
+	"ledger/stages"
+	"ledger/wire"
+)
+
+// newFullBench is a bench whose port has the places that a full table needs.
+func newFullBench(t *testing.T, connections uint32) *bench {
+	b := newBench(t, connections, 4*connections)
+	b.network.connections = make([]fakeConnection, PortConnectionsMax(&b.limits))
+	return b
+}
+
+// register lets consensus answer a message of the client as it answers one with a session.
+func (b *bench) register(id int, client uint64) {
+	b.write(id, pingFrame(client))
+	b.pong(true)
+}
+
+// pong answers the oldest ping.
+func (b *bench) pong(registered bool) {
+	e := b.message()
+	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Registered: registered})
+}
+
+// Goal: connections that never become clients, whether silent, with half a message or with a ping of no session, give way to
+// newcomers, the longest one first; a connection with a registered client never does.
+func TestStrangersMakeRoom(t *testing.T) {
+	b := newFullBench(t, 5)
+	client := b.connect()
+	b.register(client, 1)
+	silent, half := b.connect(), b.connect()
+	b.write(half, requestFrame(2, 1, 0)[:255])
+	pinged := b.connect()
+	b.write(pinged, pingFrame(3))
+	b.pong(false)
+	last := b.connect()
+	want := []int{silent, half, pinged, last}
+	for i, victim := range want {
+		newcomer := b.connect()
+		if b.isOpen(victim) && victim != newcomer {
+			t.Fatalf("newcomer %d: connection %d is open still", i, victim)
+		}
+		if !b.isOpen(newcomer) || !b.isOpen(client) {
+			t.Fatalf("newcomer %d: it is open %v, the client %v", i, b.isOpen(newcomer), b.isOpen(client))
+		}
+		if got := b.stage.Counters.ClosedCount[CauseDisplaced]; got != uint64(i+1) {
+			t.Errorf("newcomer %d: %d connections displaced", i, got)
+		}
+		b.register(newcomer, uint64(10+i))
+	}
+	// All have a registered client now: the newcomer is refused, counted and logged.
+	logs := len(b.logs)
+	if newcomer := b.connect(); b.isOpen(newcomer) {
+		t.Error("a newcomer stays although all connections have registered clients")
+	}
+	if b.stage.Counters.ClosedCount[CauseRefused] != 1 || b.stage.Counters.ConnectionsCount != 5 {
+		t.Errorf("%d refused, %d open", b.stage.Counters.ClosedCount[CauseRefused], b.stage.Counters.ConnectionsCount)
+	}
+	if len(b.logs) != logs+1 || b.logs[logs].Kind != LogRefused || b.logs[logs].Limit != 5 || b.logs[logs].Refused != 1 {
+		t.Errorf("logged %+v", b.logs[logs:])
+	}
+	// A client that loses its session counts as a stranger from then on.
+	b.write(client, pingFrame(1))
+	b.pong(false)
+	newcomer := b.connect()
+	if !b.isOpen(newcomer) || b.stage.Counters.ClosedCount[CauseDisplaced] != uint64(len(want)+1) {
+		t.Errorf("newcomer open %v, displaced %d", b.isOpen(newcomer), b.stage.Counters.ClosedCount[CauseDisplaced])
+	}
+}
+
+// Goal: what a flood of newcomers writes is bounded, and the lines tell how many connections they stand for.
+func TestRefusedLogIsBounded(t *testing.T) {
+	b := newFullBench(t, 2)
+	const floods = 1000
+	for range floods + 2 {
+		b.connect()
+	}
+	if len(b.logs) != LogsPerSecondMax {
+		t.Errorf("%d lines in one second, want %d", len(b.logs), LogsPerSecondMax)
+	}
+	b.nowNs += 2_000_000_000
+	b.turn()
+	b.connect()
+	sum := uint64(0)
+	for _, e := range b.logs {
+		sum += e.Refused
+	}
+	if sum != floods+1 || b.stage.Counters.ClosedCount[CauseDisplaced] != floods+1 {
+		t.Errorf("lines stand for %d, displaced %d, want %d", sum, b.stage.Counters.ClosedCount[CauseDisplaced], floods+1)
+	}
+}
+
+// Goal: a connection has FirstMessageNs for its first whole message, however its bytes drip; afterwards it may be silent.
+func TestFirstMessageIsDue(t *testing.T) {
+	b := newFullBench(t, 4)
+	b.nowNs = 5
+	silent, dripping, speaking := b.connect(), b.connect(), b.connect()
+	b.write(speaking, pingFrame(1))
+	b.pong(false)
+	frame := requestFrame(2, 1, 0)
+	for i := range 255 {
+		b.nowNs = 5 + uint64(i)*(FirstMessageNs/256)
+		b.write(dripping, frame[i:i+1])
+	}
+	b.nowNs = 5 + FirstMessageNs - 1
+	b.settle()
+	if !b.isOpen(silent) || !b.isOpen(dripping) {
+		t.Fatal("closed before the time is over")
+	}
+	b.nowNs++
+	b.settle()
+	if b.isOpen(silent) || b.isOpen(dripping) || !b.isOpen(speaking) {
+		t.Errorf("open: silent %v, dripping %v, speaking %v", b.isOpen(silent), b.isOpen(dripping), b.isOpen(speaking))
+	}
+	if got := b.stage.Counters.ClosedCount[CauseSilent]; got != 2 || len(b.logs) != 2 {
+		t.Errorf("%d closed as silent, %d lines, want 2 and 2", got, len(b.logs))
+	}
+	b.nowNs += 100 * FirstMessageNs
+	b.settle()
+	if !b.isOpen(speaking) {
+		t.Error("a connection that has spoken is closed for its silence")
+	}
+}
+
+// Goal: a peer of another cluster is logged once for its address, with both ids, and counted each time.
+func TestMismatchLoggedOnce(t *testing.T) {
+	b := newFullBench(t, 4)
+	frame := changed(pingFrame(1), func(h *wire.Header) { h.SetCluster(wire.U128From(8)) })
+	for range 3 {
+		b.write(b.connect(), frame)
+	}
+	if len(b.logs) != 1 || b.logs[0].Kind != LogMismatch || b.logs[0].Cluster != wire.U128From(8) || b.logs[0].Ours != wire.U128From(testCluster) {
+		t.Errorf("logged %+v", b.logs)
+	}
+	if b.stage.Counters.ClusterMismatches != 3 {
+		t.Errorf("counted %d", b.stage.Counters.ClusterMismatches)
+	}
+}
+
+// Goal: an eviction is logged with its reason, the client and its address.
+func TestEvictionLogged(t *testing.T) {
+	b := newFullBench(t, 4)
+	id := b.connect()
+	b.write(id, pingFrame(9))
+	e := b.message()
+	h := wire.HeaderOf(b.slots.Bytes(e.Slot)[:limits.HeaderBytes])
+	wire.BuildEviction(h, &wire.ServerFields{Cluster: wire.U128From(testCluster), Release: 1}, wire.U128From(9), wire.EvictionNoSession)
+	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Client: wire.U128From(9)})
+	if len(b.logs) != 1 || b.logs[0].Kind != LogEvicted || b.logs[0].Eviction != wire.EvictionNoSession ||
+		b.logs[0].Client != wire.U128From(9) || b.logs[0].Peer[15] != byte(id) {
+		t.Errorf("logged %+v", b.logs)
+	}
+}
