@@ -144,8 +144,9 @@ type ConsensusToNetKind uint8
 const (
 	// NetSend: send the message at Offset of reply Slot to the client's route; answer NetSent, also when there is no route.
 	NetSend ConsensusToNetKind = iota + 1
-	// NetSendFree: send the message in the client Slot (a pong, an eviction, or a stored reply of up to the slot's size, written over
-	// what arrived) and free the slot. With Client zero it goes to Connection.
+	// NetSendFree: send the message in the client Slot and free the slot. The message is a pong, an
+	// eviction, or a copy of a stored reply; it has overwritten the request in the slot. If Client is
+	// zero, the message goes to Connection.
 	NetSendFree
 	// NetFree: the client Slot is free.
 	NetFree
@@ -170,7 +171,8 @@ const (
 	JournalAppend ConsensusToJournalKind = iota + 1
 	// JournalRead: read the prepare of Op into Slot; answer JournalReadDone.
 	JournalRead
-	// JournalSuperblock: write Superblock (it does not change until the answer JournalSuperblockDone).
+	// JournalSuperblock: write Superblock. Consensus must not change it before
+	// JournalSuperblockDone.
 	JournalSuperblock
 )
 
@@ -295,14 +297,16 @@ type CompactToApply struct {
 	Checkpoint *storage.CheckpointJob
 }
 
-// Sessions is the session table as of an op, ready to be written: Chunks concatenated are the trailer's content. The memory is
-// consensus' and does not change until ApplyCheckpointReady.
+// Sessions is the encoded session table as of an op. The concatenation of Chunks is the trailer's
+// content. Consensus owns the memory and must not write to it before ApplyCheckpointReady.
 type Sessions struct {
 	Op     uint64
 	Chunks [][]byte
 }
 
-// Budgets of the edges: the most descriptors that can be on a ring at once.
+// Budgets of the edges: the rings and the receiving stage have room for as many descriptors at once.
+// The sender may keep to fewer: consensus has one JournalAppend under way at a time, because one
+// prepare is written at a time.
 const (
 	BudgetJournalAppends = 8
 	BudgetJournalReads   = 8
