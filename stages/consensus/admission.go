@@ -158,9 +158,9 @@ func (s *Stage) standing(e *session, h *wire.Header) verdict {
 	return verdictIgnore
 }
 
-// repeatReply sends a stored reply again. It copies the reply over the request in the client's slot and
-// sets the current view in the copy. The stored bytes are not changed, because they are part of the
-// next checkpoint, which must not depend on repeated requests.
+// repeatReply sends a stored reply again. It copies the reply over the request in the client's slot
+// and sets the current view in the copy. The stored bytes are not changed, because they are part of
+// the next checkpoint, which must not depend on repeated requests.
 func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session, out *Actions) {
 	message := s.slots.Bytes(e.Slot)
 	copy(message, s.slots.Bytes(entry.replySlot)[entry.replyOffset:entry.replyOffset+entry.replyBytes])

@@ -23,9 +23,9 @@
 //	replica stops. Recover classifies every slot at start by the decision table. A fault that one
 //	replica cannot repair is refused.
 //
-// Twins: prepares of up to TwinBytes are written twice in parallel, to the log and to the twin ring. One
-// fdatasync makes both durable, or RWF_DSYNC each. The twin of a larger prepare is its header, which is
-// written after the prepare is durable.
+// Twins: prepares of up to TwinBytes are written twice in parallel, to the log and to the twin
+// ring. One fdatasync makes both durable, or RWF_DSYNC each. The twin of a larger prepare is its
+// header, which is written after the prepare is durable.
 //
 // Source: docs/design/log.md; consensus, 8.2 to 8.5 and 14.
 package journal

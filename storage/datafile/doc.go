@@ -1,4 +1,5 @@
-// Package datafile lays out the data file of a replica: its zones, its superblock, and how an empty one is made.
+// Package datafile lays out the data file of a replica: its zones, its superblock, and how an empty
+// one is made.
 //
 //	| superblock: 4 copies | log twins | log prepares | padding | grid ... |
 //
