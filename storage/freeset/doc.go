@@ -5,9 +5,8 @@
 //	  ^        GiveBack            |  Capture: now named by a checkpoint
 //	  +----------------------------+  Release, named --> waits for the next checkpoint captured --> its Durable --> free
 //
-// A block that some checkpoint names may be read by a restart, or by a peer that syncs to that
-// checkpoint, until a later checkpoint without it is durable. A block that no checkpoint ever named
-// is needed by nobody after the reads under way.
+// A block that some checkpoint names may be read by a restart, or by a peer that syncs to that checkpoint, until a later
+// checkpoint without it is durable. A block that no checkpoint ever named is needed by nobody after the reads under way.
 //
 // In:     calls of apply at fixed ops, in a fixed order: at a bar's end GiveBack, BarEnd, Release, then at a trigger
 // Acquire for the trailers and Capture, at the fixed op behind it Durable, then Acquire for the next generation.
