@@ -61,7 +61,6 @@ func live(t testing.TB, kind replica.IOKind, fused bool) (server *replica.Server
 	ready := make(chan struct{})
 	err = server.Run(fd, replica.Callbacks{
 		Ready: func() { close(ready) },
-		Log:   func(line string) { t.Log(line) },
 		Ended: func(err error) { t.Error(err) },
 	})
 	if err != nil {

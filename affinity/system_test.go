@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -184,9 +185,50 @@ func TestMemoryRefused(t *testing.T) {
 	}
 }
 
-// Goal: the node of a real file is found or unknown, and reading it does no harm.
+// Goal: the node of a file, and of a directory, is that of the controller of the disk that holds it. A file that does not exist
+// has none, nor has one whose disk the system does not know, or whose controller has no node.
 func TestNodeOfFile(t *testing.T) {
-	if node := NodeOfFile("/sys", filepath.Join(t.TempDir())); node < NodeUnknown || node >= NodesMax {
-		t.Errorf("node %d", node)
+	directory := t.TempDir()
+	file := filepath.Join(directory, "data")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(file, &stat); err != nil {
+		t.Fatal(err)
+	}
+	// As in /sys: a link by the device's numbers leads to the partition, which lies below its disk and that below its controller.
+	root := t.TempDir()
+	controller := filepath.Join(root, "devices/pci0000:00/0000:00:1f.2")
+	partition := filepath.Join(controller, "block/sda/sda1")
+	links := filepath.Join(root, "dev/block")
+	link := filepath.Join(links, fmt.Sprintf("%d:%d", unix.Major(stat.Dev), unix.Minor(stat.Dev)))
+	for _, path := range []string{partition, links} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(what, path string, want int) {
+		t.Helper()
+		if node := NodeOfFile(root, path); node != want {
+			t.Errorf("%s: node %d, want %d", what, node, want)
+		}
+	}
+	expect("an unknown disk", file, NodeUnknown)
+	if err := os.Symlink(partition, link); err != nil {
+		t.Fatal(err)
+	}
+	expect("a controller that tells nothing", file, NodeUnknown)
+	for content, want := range map[string]int{"3\n": 3, "0\n": 0, "-1\n": NodeUnknown, "nonsense\n": NodeUnknown, "100000\n": NodeUnknown} {
+		if err := os.WriteFile(filepath.Join(controller, "numa_node"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		expect(fmt.Sprintf("a file, the node is %q", content), file, want)
+		expect(fmt.Sprintf("a directory, the node is %q", content), directory, want)
+		expect("a file that does not exist", filepath.Join(directory, "absent"), NodeUnknown)
+	}
+	// The real system: a node that it has, or none.
+	if node := NodeOfFile("/sys", file); node < NodeUnknown || node >= NodesMax {
+		t.Errorf("node %d of the real file", node)
 	}
 }

@@ -50,6 +50,7 @@ type Settings struct {
 	Development    Setting
 	MetricsAddress Setting
 	MetricsPprof   Setting
+	Log            Setting
 
 	NumaNode Setting
 	Cores    [affinity.StagesCount]Setting // by affinity.Stage
@@ -72,6 +73,7 @@ func keys() []key {
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},
+		{"start", "log", func(s *Settings) *Setting { return &s.Log }},
 		{"affinity", "numa_node", func(s *Settings) *Setting { return &s.NumaNode }},
 	}
 	for stage := range affinity.Stage(affinity.StagesCount) {

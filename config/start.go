@@ -37,6 +37,7 @@ type Start struct {
 	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
 	MetricsOptional bool
 	Affinity        affinity.Request
+	LogJSON         bool // else the lines of the log are text
 
 	// AddressesOrigin is for errors that need the data file: how many addresses there must be.
 	AddressesOrigin string
@@ -54,7 +55,7 @@ func (s *Settings) Resolve() (*Start, error) {
 			start.Limits = limits.Development()
 		}
 	}
-	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveAffinity} {
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveAffinity, s.resolveLog} {
 		if err := resolve(start); err != nil {
 			return nil, err
 		}
@@ -83,6 +84,17 @@ func (s *Settings) resolveAddresses(start *Start) (err error) {
 		if start.MetricsPprof && !s.MetricsAddress.IsSet() {
 			return s.MetricsPprof.fail(errors.New("must come with metrics_address, where the profiles are served"))
 		}
+	}
+	return nil
+}
+
+func (s *Settings) resolveLog(start *Start) error {
+	switch {
+	case !s.Log.IsSet() || s.Log.Text == "text":
+	case s.Log.Text == "json":
+		start.LogJSON = true
+	default:
+		return s.Log.fail(errors.New("must be text or json"))
 	}
 	return nil
 }

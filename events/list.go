@@ -25,6 +25,7 @@ const (
 	kindDiskStalled
 	kindCopyRepaired
 	kindCheckpointSlow
+	kindClockBehind
 	kindsCount
 )
 
@@ -45,6 +46,7 @@ func newCell() [kindsCount]Event {
 		kindDiskStalled:       &DiskStalled{},
 		kindCopyRepaired:      &CopyRepaired{},
 		kindCheckpointSlow:    &CheckpointSlow{},
+		kindClockBehind:       &ClockBehind{},
 	}
 }
 
@@ -289,3 +291,17 @@ func (e *CheckpointSlow) Text(line []byte) []byte {
 func (e *CheckpointSlow) Fields(o Fields) Fields {
 	return o.Number("op", e.Op).Number("duration_ns", e.DurationNs)
 }
+
+// ClockBehind: the wall clock is behind the newest timestamp in the data file.
+type ClockBehind struct{ BehindNs uint64 }
+
+// ClockBehind emits the event.
+func (l *Log) ClockBehind(e ClockBehind) { emit(l, kindClockBehind, e) }
+
+func (e *ClockBehind) Level() Level { return Warning }
+func (e *ClockBehind) Name() string { return "clock_behind" }
+func (e *ClockBehind) Text(line []byte) []byte {
+	return fmt.Appendf(line, "the wall clock is %d ms behind the newest timestamp in the data file: new timestamps go on from that one, "+
+		"and pending transfers do not expire until the clock has caught up; check the clock's synchronisation", e.BehindNs/1e6)
+}
+func (e *ClockBehind) Fields(o Fields) Fields { return o.Number("behind_ns", e.BehindNs) }

@@ -3,6 +3,7 @@ package events
 import (
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -174,4 +175,22 @@ func appendLine(line []byte, format Format, timeNs int64, event Event) []byte {
 		}
 	}
 	return append(line, '\n')
+}
+
+// Lines is a writer for a start's prints: each line becomes a Notice, or a Caution if it begins with "warning: ". Not for stage
+// threads, because it makes a string of each line.
+func (l *Log) Lines() io.Writer { return lines{l} }
+
+type lines struct{ log *Log }
+
+func (w lines) Write(text []byte) (int, error) {
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		if caution, ok := strings.CutPrefix(line, "warning: "); ok {
+			w.log.Caution(Caution{Line: caution})
+		} else {
+			w.log.Notice(Notice{Line: line})
+		}
+	}
+	return len(text), nil
 }

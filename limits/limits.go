@@ -104,6 +104,7 @@ type Limits struct {
 	CacheAccountsMax uint32 // cached accounts (--cache-accounts)
 	StorageBytesMax  uint64 // largest data file (--limit-storage)
 	CompactWorkers   uint32 // threads of compaction ([affinity] compact)
+	HashSeed         uint64 // of the hash tables in memory, drawn anew at each start; it must never reach the disk or another replica
 }
 
 // Production returns the limits of a production start with the default caches and 64 sessions.

@@ -4,15 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
-	"time"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"ledger/affinity"
+	"ledger/events"
 	"ledger/internal/arena"
 	"ledger/internal/ports"
 	"ledger/internal/posix"
@@ -66,10 +67,10 @@ type Server struct {
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
 type Callbacks struct {
-	Prepared func()            // all is reserved and checked, and the threads are about to start; may be nil
-	Ready    func()            // clients are served, and what the replay began is on disk
-	Log      func(line string) // a line about a connection
-	Ended    func(error)       // the server has stopped by itself: why
+	Prepared func()      // all is reserved and checked, and the threads are about to start; may be nil
+	Ready    func()      // clients are served, and what the replay began is on disk
+	Log      *events.Log // takes what happens; nil drops it
+	Ended    func(error) // the server has stopped by itself: why
 }
 
 // NewServer recovers the data file and prepares the threads of plan; nothing runs yet. Progress may be nil.
@@ -84,6 +85,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	}()
 	defer recoverMemory(&err)
 	l.CompactWorkers = uint32(len(plan.CompactThreads()))
+	l.HashSeed = rand.Uint64() // of the runtime's generator, which the kernel seeds: no client can know it
 	progress.enter(phaseRead, 0)
 	opened, err := recoverFile(progress.counting(file), l, s.memory)
 	if err != nil {
@@ -175,12 +177,16 @@ func (s *Server) Warnings() []string {
 	return warnings
 }
 
+// Started says whose file is served.
+func (s *Server) Started() events.Started {
+	superblock := &s.opened.Consensus.Superblock
+	return events.Started{Cluster: superblock.Cluster, Replica: superblock.Replica, Replicas: superblock.ReplicasCount,
+		View: superblock.View, CheckpointOp: superblock.Checkpoint.Op, HeadOp: s.opened.Consensus.OpHead}
+}
+
 // PrintLimits says what was promised, and what memory it takes.
 func (s *Server) PrintLimits(w io.Writer) {
 	l := &s.opened.Limits
-	superblock := &s.opened.Consensus.Superblock
-	fmt.Fprintf(w, "cluster %s, replica %d of %d, view %d, checkpoint op %d, log head op %d\n",
-		superblock.Cluster, superblock.Replica, superblock.ReplicasCount, superblock.View, superblock.Checkpoint.Op, s.opened.Consensus.OpHead)
 	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d ops, storage %d GiB\n",
 		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
@@ -222,12 +228,10 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	options := Options{
 		Consensus: consensus.DefaultOptions(),
 		Clock:     s.clock.monotonicNs,
-		Log:       func(entry net.LogEntry) { callbacks.Log(describe(&entry)) },
+		Log:       func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
 		Ready:     readiness.replayEnded,
 		ClockBehind: func(behindNs uint64) {
-			callbacks.Log(fmt.Sprintf("warning: the wall clock is %v behind the newest timestamp in the data file: "+
-				"new timestamps go on from that one, and pending transfers do not expire until the clock has caught up; "+
-				"check the clock's synchronisation", time.Duration(behindNs).Round(time.Millisecond)))
+			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
 		},
 		Fault: func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
 	}
@@ -273,7 +277,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	s.progress.enter(phaseReplay, s.opened.Consensus.OpHead-checkpointOp)
 	for _, thread := range s.threads {
-		thread.warn = func(err error) { callbacks.Log("warning: " + err.Error()) }
+		thread.warn = func(err error) { callbacks.Log.Caution(events.Caution{Line: err.Error()}) }
 		s.ended.Go(func() {
 			if err := thread.run(); err != nil {
 				callbacks.Ended(err)
@@ -283,13 +287,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	return nil
 }
 
-// describe is a line of the log about a connection.
-func describe(e *net.LogEntry) string {
-	what := "ignored a message"
-	if e.Closed {
-		what = "closed the connection"
-	}
-	return fmt.Sprintf("client %s (%s): %s: %s", posix.AddrPortFromPeer(e.Peer), e.Client, what, e.Reason)
+// logConnection emits what net found wrong with a peer. On net's thread.
+func logConnection(log *events.Log, e *net.LogEntry) {
+	log.ConnectionClosed(events.ConnectionClosed{Peer: e.Peer, Client: e.Client, Reason: string(e.Reason), Closed: e.Closed})
 }
 
 // placeMemory binds what is reserved to the plan's node, and in production locks the caches, page by page as they are touched.
@@ -308,13 +308,13 @@ func (s *Server) placeMemory(callbacks Callbacks) {
 		}
 	})
 	if bindError != nil {
-		callbacks.Log("warning: " + bindError.Error())
+		callbacks.Log.Caution(events.Caution{Line: bindError.Error()})
 	}
 	if !s.opened.Limits.TouchesMemoryAtStart() {
 		return // development
 	}
 	if err := affinity.LockMemory(caches...); err != nil {
-		callbacks.Log("warning: " + err.Error())
+		callbacks.Log.Caution(events.Caution{Line: err.Error()})
 	}
 }
 

@@ -142,7 +142,6 @@ func (r *running) listen() (ready chan struct{}, err error) {
 	ready = make(chan struct{})
 	return ready, r.server.Run(fd, Callbacks{
 		Ready: func() { close(ready) },
-		Log:   func(string) {},
 		Ended: func(err error) { r.ended <- err },
 	})
 }
@@ -380,7 +379,7 @@ func TestCachesThatDoNotFit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = r.server.Run(-1, Callbacks{Ready: func() {}, Log: func(string) {}, Ended: func(error) {}})
+		err = r.server.Run(-1, Callbacks{Ready: func() {}, Ended: func(error) {}})
 		r.server.Close()
 		r.file.Close()
 		if err == nil || !strings.Contains(err.Error(), "--cache-grid") {

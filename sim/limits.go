@@ -63,5 +63,6 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 func redrawMemory(l *limits.Limits, random *rand.Rand) {
 	l.CacheGridBytes = uint64(l.PageBytes) << (6 + random.IntN(6))
 	l.CacheAccountsMax = 8 << random.IntN(10)
-	l.CompactWorkers = 1 + random.Uint32N(4)
+	l.HashSeed = random.Uint64()
+	l.CompactWorkers = 1 + uint32(l.HashSeed)%4
 }

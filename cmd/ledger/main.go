@@ -1,8 +1,6 @@
 // Command ledger is the one binary: it formats data files and serves them.
 //
-// Exit statuses: 0 done, 1 the command line, the configuration or the data file is not as it must be, 2 no space left on the
-// disk, 3 damaged data or a failing disk, 5 the storage limit is reached. A panic, which is a broken assertion, ends with Go's 2
-// and a stack on stderr.
+// The exit statuses are in status.go.
 package main
 
 import (
@@ -17,15 +15,6 @@ import (
 // Version of this program. The protocol's releases are in package wire.
 const version = "0.1.0"
 
-// Exit statuses; see above.
-const (
-	exitDone    = 0
-	exitRefused = 1
-	exitNoSpace = 2
-	exitDamage  = 3
-	exitLimit   = 5
-)
-
 // commandLine is what kong reads. All values are text: package config judges them, for flags and file alike.
 type commandLine struct {
 	Format    formatCommand    `cmd:"" help:"Make the data file of a new replica."`
@@ -39,15 +28,6 @@ type commandLine struct {
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
-
-// statusError is an error with an exit status other than 1.
-type statusError struct {
-	status int
-	err    error
-}
-
-func (e *statusError) Error() string { return e.err.Error() }
-func (e *statusError) Unwrap() error { return e.err }
 
 // streams are what a command reads and writes.
 type streams struct {
@@ -81,12 +61,10 @@ func run(arguments []string, in, out *os.File, errorOut io.Writer) int {
 		return exitRefused
 	}
 	if err := context.Run(&streams{in: in, out: out, err: errorOut}); err != nil {
-		fmt.Fprintln(errorOut, "ledger: "+err.Error())
-		var status *statusError
-		if errors.As(err, &status) {
-			return status.status
+		if logged := (*loggedError)(nil); !errors.As(err, &logged) {
+			fmt.Fprintln(errorOut, "ledger: "+err.Error())
 		}
-		return exitRefused
+		return statusOf(err)
 	}
 	return exitDone
 }

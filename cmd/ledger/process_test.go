@@ -38,6 +38,12 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
+	if os.Getenv(hang) != "" {
+		beforeStop = func() { select {} }
+	}
+	if os.Getenv(broken) != "" {
+		beforeStop = func() { panic("a broken assertion") }
+	}
 	main()
 }
 
@@ -159,7 +165,7 @@ func on(t *testing.T, address, path string, arguments ...string) *served {
 		if err != nil {
 			t.Fatalf("the server does not listen: %v\n%s", err, said)
 		}
-		if strings.HasPrefix(line, "listening on ") {
+		if strings.Contains(line, "info: listening on ") {
 			go func() { _, _ = io.Copy(io.Discard, lines) }()
 			return s
 		}

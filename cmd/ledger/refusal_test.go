@@ -189,7 +189,7 @@ func checkRefusal(t *testing.T, arguments []string, status, wantStatus int, stdo
 	// Warnings may come before the reason.
 	reason := ""
 	for line := range strings.Lines(stderr) {
-		if strings.HasPrefix(line, "warning: ") {
+		if strings.Contains(line, "warning: ") {
 			continue
 		}
 		if reason != "" {

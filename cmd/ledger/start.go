@@ -10,12 +10,14 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"ledger/admin"
 	"ledger/affinity"
 	"ledger/config"
+	"ledger/events"
 	"ledger/internal/posix"
 	"ledger/replica"
 	"ledger/wire"
@@ -31,6 +33,7 @@ type startCommand struct {
 	IO             *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
 	MetricsAddress *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz. Default: not served."`
 	MetricsPprof   *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/. Default: false."`
+	Log            *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
 	File           string  `arg:"" help:"The data file."`
 }
 
@@ -43,6 +46,7 @@ func (c *startCommand) Run(s *streams) error {
 		Development:    setting("development", c.Development),
 		MetricsAddress: setting("metrics-address", c.MetricsAddress),
 		MetricsPprof:   setting("metrics-pprof", c.MetricsPprof),
+		Log:            setting("log", c.Log),
 	}
 	if c.Config != nil {
 		file, err := config.Load(*c.Config)
@@ -55,7 +59,7 @@ func (c *startCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	return serve(s, start, c.IO, c.File, nil)
+	return serve(s, start, c.IO, c.File, "")
 }
 
 type devCommand struct {
@@ -89,13 +93,41 @@ func (c *devCommand) Run(s *streams) error {
 		return err
 	}
 	start.MetricsOptional = true
-	return serve(s, start, nil, c.File, func() {
-		fmt.Fprintf(s.err, "ready: connect any official TigerBeetle client to cluster 0 at 127.0.0.1:3001; end with Ctrl-C\n")
-	})
+	return serve(s, start, nil, c.File, "ready: connect any official TigerBeetle client to cluster 0 at 127.0.0.1:3001; end with Ctrl-C")
 }
 
-// serve runs a replica until a signal, a fault, or the end of a harness's stdin.
-func serve(s *streams, start *config.Start, io *string, path string, onReady func()) error {
+// flushedWithin bounds how long the last lines may take: nobody may read stderr.
+const flushedWithin = time.Second
+
+// serve runs a replica until a signal, a fault, or the end of a harness's stdin. ready is a line for when clients are served.
+//
+// From here on nothing but the log's goroutine writes to stderr: a reader that pauses or goes away stops no stage and no end.
+func serve(s *streams, start *config.Start, io *string, path, ready string) error {
+	// Go ends a process whose stdout or stderr has lost its reader, unless SIGPIPE is ignored.
+	signal.Ignore(unix.SIGPIPE)
+	format := events.FormatText
+	if start.LogJSON {
+		format = events.FormatJSON
+	}
+	log := events.New(s.err, format)
+	err := serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, io, path, ready)
+	if logged := (*loggedError)(nil); err != nil && !errors.As(err, &logged) {
+		err = fail(log, err)
+	}
+	log.Close(flushedWithin)
+	return err
+}
+
+// fail logs why the server ends.
+func fail(log *events.Log, err error) error {
+	log.Failed(events.Failed{Reason: err.Error(), Status: statusOf(err)})
+	return &loggedError{err}
+}
+
+// beforeStop is a test's: it stands for a disk that does not let the server stop, or for an assertion that breaks.
+var beforeStop func()
+
+func serveLogged(s *streams, log *events.Log, start *config.Start, io *string, path, ready string) error {
 	kind, err := ioKind(io)
 	if err != nil {
 		return err
@@ -158,28 +190,28 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	debug.SetMemoryLimit(256 << 20)
 
 	// Before clients are served: whoever sees "listening" may send a signal at once.
-	signals := make(chan os.Signal, 1)
+	signals, stopping := make(chan os.Signal, 2), make(chan struct{})
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
-	defer signal.Stop(signals)
+	go obey(signals, stopping, log)
 	ended := make(chan error, 1)
 	harness := start.Addresses.IsPickPort()
 	err = server.Run(fd, replica.Callbacks{
 		Prepared: func() {
+			log.Started(server.Started())
 			server.PrintLimits(s.err)
 			fmt.Fprintf(s.err, "%s", indent(plan.String()))
 		},
 		Ready: func() {
 			endpoint.SetReady(true)
-			fmt.Fprintf(s.err, "listening on %s\n", netip.AddrPortFrom(listen.Addr(), port))
-			if harness {
-				fmt.Fprintf(s.out, "%d\n", port)
-				s.out.Close()
+			log.Listening(events.Listening{Address: netip.AddrPortFrom(listen.Addr(), port).String()})
+			if ready != "" {
+				log.Notice(events.Notice{Line: ready})
 			}
-			if onReady != nil {
-				onReady()
+			if harness {
+				go announce(s.out, port) // not on the stage thread, because stdout may be full
 			}
 		},
-		Log: func(line string) { fmt.Fprintln(s.err, line) },
+		Log: log,
 		Ended: func(err error) {
 			endpoint.SetReady(false)
 			select {
@@ -198,13 +230,34 @@ func serve(s *streams, start *config.Start, io *string, path string, onReady fun
 	}
 	select {
 	case err := <-ended:
-		return classify(path, err)
-	case <-signals:
+		// The line comes before the stop, which waits for the disk.
+		return fail(log, classify(path, err))
+	case <-stopping:
+		if beforeStop != nil {
+			beforeStop()
+		}
 		return nil
 	case <-stdin:
 		os.Exit(exitDone) // at once: the harness may be gone, and the data file needs no farewell
 	}
 	return nil
+}
+
+// obey closes stopping at the first signal. The second ends the process at once: the first waits for the disk, which may hang, and
+// what was acknowledged is durable all the same.
+func obey(signals <-chan os.Signal, stopping chan<- struct{}, log *events.Log) {
+	log.Stopping(events.Stopping{Signal: signalName(<-signals)})
+	close(stopping)
+	second := <-signals
+	os.Exit(exitSignaled + int(second.(unix.Signal)))
+}
+
+func signalName(s os.Signal) string { return unix.SignalName(s.(unix.Signal)) }
+
+// announce tells a harness the port. It may find stdout closed, which is the harness's affair.
+func announce(out *os.File, port uint16) {
+	fmt.Fprintf(out, "%d\n", port)
+	out.Close()
 }
 
 // listenMetrics opens the metrics' endpoint, nil if none is wanted. Until clients are served it says how far the start is.

@@ -103,21 +103,77 @@ func TestSlice(t *testing.T) {
 	}
 }
 
-// Goal: the huge pages of a pool are whole ones at its start, and change nothing else.
+// Goal: the huge pages of a pool are whole ones at its start: the kernel is asked for huge pages there, and for none behind. The
+// slots are as separate as in another pool, and Populate counts what it will touch.
 func TestPoolHuge(t *testing.T) {
-	for _, hugeBytes := range []uint64{4096, 2 << 20, 5 << 20, 1 << 30} {
+	const slotsCount, slotBytes = 7, 1 << 20
+	for hugeBytes, want := range map[uint64]uint64{0: 0, 4096: 0, 2 << 20: 2 << 20, 5 << 20: 4 << 20, 1 << 30: 6 << 20} {
 		a := New()
-		p := NewPoolHuge(a, 7, 1<<20, "slots", hugeBytes)
-		if at := uintptr(unsafe.Pointer(unsafe.SliceData(p.Bytes(0)))); at%hugePageBytes != 0 {
+		p := NewPoolHuge(a, slotsCount, slotBytes, "slots", hugeBytes)
+		at := uintptr(unsafe.Pointer(unsafe.SliceData(p.Bytes(0))))
+		if hugeBytes > 0 && at%hugePageBytes != 0 {
 			t.Errorf("%d bytes: the first slot is at %#x", hugeBytes, at)
 		}
-		for range 7 {
-			slot, _ := p.Get()
+		toTouch := 0
+		for _, memory := range a.toTouch {
+			toTouch += len(memory)
+		}
+		if uint64(toTouch) != want {
+			t.Errorf("%d bytes: %d are to be touched, want %d", hugeBytes, toTouch, want)
+		}
+		if advised, known := advisedHuge(t, at, slotsCount*slotBytes); known && advised != want {
+			t.Errorf("%d bytes: the kernel is asked for %d bytes in huge pages, want %d", hugeBytes, advised, want)
+		}
+		for i := range uint32(slotsCount) {
+			slot, ok := p.Get()
 			bytes := p.Bytes(slot)
-			bytes[0], bytes[len(bytes)-1] = 1, 1
+			if !ok || slot != i || len(bytes) != slotBytes {
+				t.Fatalf("%d bytes: slot %d has %d bytes (%v), want slot %d", hugeBytes, slot, len(bytes), ok, i)
+			}
+			bytes[0], bytes[len(bytes)-1] = byte(i)+1, byte(i)+101
+		}
+		for i := range uint32(slotsCount) {
+			if bytes := p.Bytes(i); bytes[0] != byte(i)+1 || bytes[len(bytes)-1] != byte(i)+101 {
+				t.Errorf("%d bytes: slot %d shares memory with another", hugeBytes, i)
+			}
 		}
 		a.Close()
 	}
+}
+
+// advisedHuge counts the bytes of [at, at+size) for which the kernel was asked for huge pages; a kernel without them does not know.
+// Only the first of them count: behind one without, no more may come.
+func advisedHuge(t *testing.T, at uintptr, size uint64) (advised uint64, known bool) {
+	t.Helper()
+	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
+		return 0, false
+	}
+	maps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, last uintptr
+	isBehind := false
+	for line := range strings.Lines(string(maps)) {
+		var from, to uintptr
+		if _, err := fmt.Sscanf(line, "%x-%x ", &from, &to); err == nil {
+			first, last = max(from, at), min(to, at+uintptr(size))
+			continue
+		}
+		flags, ok := strings.CutPrefix(line, "VmFlags:")
+		if !ok || first >= last {
+			continue
+		}
+		if !strings.Contains(flags+" ", " hg ") {
+			isBehind = true
+			continue
+		}
+		if isBehind {
+			t.Errorf("huge pages at %#x, behind memory without", first)
+		}
+		advised += uint64(last - first)
+	}
+	return advised, true
 }
 
 // Goal: the pool gives out every slot once, the last one put first, and refuses what was not given out.

@@ -17,7 +17,8 @@
 // lies in an arena: the kernel keeps addresses that Go's collector does not know.
 // Limits: submissionsMax submissions per turn (what is more waits in its port for the next), completionsTurnMax completions
 // per turn; a longer backlog is kept by the kernel, none is lost.
-// Faults: NewThread probes what we need and returns ErrUnavailable with the reason; the caller then takes package posix, with
+// Faults: NewThread probes what we need, makes each of io_uring's system calls once on a trial ring, and returns ErrUnavailable with the
+// name of what is refused or missing; the caller then takes package posix, with
 // one warning. Short and interrupted transfers are continued. A chain that the kernel breaks up where we did not
 // (after a short write, or when it takes only part of a submission) is put together again: see disk.go.
 // Source: design, sections 2 (parking) and 11.6; io_uring_setup(2), io_uring_enter(2).

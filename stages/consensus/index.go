@@ -5,12 +5,14 @@ import (
 
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 	"ledger/wire"
 )
 
 // clientIndex maps client ids to small numbers: open addressing over memory of its own, at most half full. The order of
 // its cells is never looked at, so it cannot reach replicated state.
 type clientIndex struct {
+	key   hashing.Key // clients choose their ids
 	cells []indexCell
 	mask  uint64
 	count int
@@ -23,14 +25,13 @@ type indexCell struct {
 	_      uint32
 }
 
-func newClientIndex(max uint32, memory *arena.Arena, name string) clientIndex {
+func newClientIndex(key *hashing.Key, max uint32, memory *arena.Arena, name string) clientIndex {
 	cellsCount := uint64(1) << bits.Len64(uint64(max)*2)
-	return clientIndex{cells: arena.Slice[indexCell](memory, cellsCount, name), mask: cellsCount - 1, max: int(max)}
+	return clientIndex{key: *key, cells: arena.Slice[indexCell](memory, cellsCount, name), mask: cellsCount - 1, max: int(max)}
 }
 
 func (x *clientIndex) home(client wire.U128) uint64 {
-	hash := (client.Lo ^ bits.RotateLeft64(client.Hi, 32)) * 0x9e3779b97f4a7c15
-	return hash >> 32 & x.mask
+	return x.key.Hash(client.Lo, client.Hi) & x.mask
 }
 
 func (x *clientIndex) get(client wire.U128) (uint32, bool) {

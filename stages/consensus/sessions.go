@@ -6,6 +6,7 @@ import (
 
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 	"ledger/stages"
 	"ledger/wire"
 )
@@ -35,8 +36,8 @@ type sessions struct {
 	index   clientIndex
 }
 
-func newSessions(sessionsMax uint32, memory *arena.Arena) sessions {
-	return sessions{entries: make([]session, sessionsMax), index: newClientIndex(sessionsMax, memory, "session index")}
+func newSessions(key *hashing.Key, sessionsMax uint32, memory *arena.Arena) sessions {
+	return sessions{entries: make([]session, sessionsMax), index: newClientIndex(key, sessionsMax, memory, "session index")}
 }
 
 // find returns the entry of a client, nil if it has none.

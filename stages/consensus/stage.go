@@ -3,6 +3,7 @@ package consensus
 import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"
@@ -185,6 +186,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	assert.That(slots.Pools[stages.SlotPrepare].SlotBytes() >= uint64(l.MessageBytesMax), "a prepare slot holds any prepare")
 	assert.That(slots.Pools[stages.SlotPrepare].SlotsCount() >= l.PipelineOpsMax, "every prepare of the pipeline has a slot")
 	assert.That(slots.Pools[stages.SlotReply].SlotsCount() >= l.SessionsMax+l.PipelineOpsMax, "sessions and pipeline have a reply slot each")
+	key := hashing.NewKey(l.HashSeed)
 	s := &Stage{
 		limits:  l,
 		options: options,
@@ -203,8 +205,8 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		checksums:          arena.Slice[prepare.Checksum](memory, uint64(l.JournalSlotsCount), "header checksums"),
 		pipeline:           make([]entry, l.PipelineOpsMax),
 		queue:              make([]request, queueMax(&l)),
-		inFlight:           newClientIndex(ClientsInFlightMax(&l), memory, "requests in flight"),
-		sessions:           newSessions(l.SessionsMax, memory),
+		inFlight:           newClientIndex(&key, ClientsInFlightMax(&l), memory, "requests in flight"),
+		sessions:           newSessions(&key, l.SessionsMax, memory),
 		replyRefs:          make([]uint32, slots.Pools[stages.SlotReply].SlotsCount()),
 		snapshot:           newSnapshot(l.SessionsMax, memory),
 		nextPulseNs:        1,

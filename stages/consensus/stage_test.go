@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ledger/internal/arena"
+	"ledger/internal/hashing"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"
@@ -356,7 +357,7 @@ func FuzzSessionsTrailer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		memory := arena.New()
 		defer memory.Close()
-		table := newSessions(4, memory)
+		table := newSessions(&hashing.Key{}, 4, memory)
 		var taken []stages.Slot
 		err := table.load(data, w.slots, func() stages.Slot {
 			slot := w.slots.Get(stages.SlotReply)
@@ -381,7 +382,7 @@ func FuzzSessionsTrailer(f *testing.F) {
 // Goal: the index agrees with a map under random changes, also when ids collide.
 func TestClientIndexModel(t *testing.T) {
 	w := newWorld(t, testLimits())
-	x := newClientIndex(20, w.memory, "test")
+	x := newClientIndex(&hashing.Key{}, 20, w.memory, "test")
 	model := map[wire.U128]uint32{}
 	state := uint64(1)
 	for i := range uint32(20_000) {

@@ -5,6 +5,7 @@ import (
 
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 	"ledger/wire"
 )
 
@@ -19,20 +20,20 @@ type route struct {
 }
 
 // routes is a hash table with linear probing. A route exists while one of its connections is open and a connection serves one client,
-// so there are no more routes than connections; a chosen set of ids can at worst make it a list of that length.
+// so there are no more routes than connections.
 type routes struct {
-	places []route // a power of two, at least half of them free
+	key    hashing.Key // clients choose their ids
+	places []route     // a power of two, at least half of them free
 	count  int
 }
 
-func newRoutes(connectionsMax uint32, memory *arena.Arena) routes {
+func newRoutes(key *hashing.Key, connectionsMax uint32, memory *arena.Arena) routes {
 	places := uint64(1) << bits.Len32(2*connectionsMax-1)
-	return routes{places: arena.Slice[route](memory, places, "client routes")}
+	return routes{key: *key, places: arena.Slice[route](memory, places, "client routes")}
 }
 
 func (r *routes) home(client wire.U128) int {
-	hash := (client.Lo ^ bits.RotateLeft64(client.Hi, 32)) * 0x9e3779b97f4a7c15
-	return int(hash>>32) & (len(r.places) - 1)
+	return int(r.key.Hash(client.Lo, client.Hi)) & (len(r.places) - 1)
 }
 
 // at returns the place of client, or the free one where it would go.

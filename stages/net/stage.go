@@ -3,6 +3,7 @@ package net
 import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 	"ledger/internal/ports"
 	"ledger/internal/ports/fifo"
 	"ledger/limits"
@@ -116,11 +117,12 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.
 	assert.That(l.ConnectionsMax > 0 && l.ConnectionsMax <= connectionsMax, "connections fit the names that consensus sees")
 	assert.AtMost(ClientSlotsMin(&l), pool.SlotsCount(), "connections that may all receive at once, with one slot to go on")
 	assert.AtMost(wire.HeaderBytes, pool.SlotBytes(), "a header fits a slot")
+	key := hashing.NewKey(l.HashSeed)
 	s := &Stage{
 		parser:      wire.NewParser(cluster, wire.SideServer),
 		slots:       slots,
 		connections: arena.Slice[connection](memory, uint64(l.ConnectionsMax), "connections"),
-		routes:      newRoutes(l.ConnectionsMax, memory),
+		routes:      newRoutes(&key, l.ConnectionsMax, memory),
 		waiters:     fifo.New[uint32](l.ConnectionsMax),
 		shorts:      memory.Bytes(uint64(l.ConnectionsMax)*sendsMax*shortBytesMax, 64, "short messages to clients"),
 		logsLeft:    LogsPerSecondMax,

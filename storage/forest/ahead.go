@@ -156,7 +156,7 @@ func (f *Forest) touchIDs() {
 	hashes, isOlder := a.hashes[:len(a.chunk)], false
 	for i := range a.chunk {
 		id := a.chunk[i].ID
-		hashes[i] = hashID(id)
+		hashes[i] = hashID(&f.key, id)
 		isOlder = isOlder || !f.idMax.Less(id)
 	}
 	// Each place is a line of memory far away. These loops are so short that the processor has all of their loads under way at once. Where
@@ -222,7 +222,7 @@ func (f *Forest) touchAccounts() {
 	entries := a.accounts[:2*len(a.chunk)]
 	for i := range a.chunk {
 		t := &a.chunk[i]
-		hashes[2*i], hashes[2*i+1] = hashID(t.DebitAccountID), hashID(t.CreditAccountID)
+		hashes[2*i], hashes[2*i+1] = hashID(&f.key, t.DebitAccountID), hashID(&f.key, t.CreditAccountID)
 	}
 	slots := c.ids.slots
 	slotsMask := uint64(len(slots) - 1)

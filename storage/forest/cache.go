@@ -4,6 +4,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 )
 
 // cacheWays is how many places an account has in the cache.
@@ -32,15 +33,17 @@ type cache struct {
 	states   []uint64 // what else is known of an entry, in one word; cacheWays of a set together fill a line of a processor's cache
 	hands    []uint8  // per set
 	accounts []accounting.Account
+	key      hashing.Key
 	ids      idTable // of exactly the accounts that are here: id -> entry
 }
 
-func newCache(a *arena.Arena, accountsMax uint32, bulk arena.Options) *cache {
+func newCache(a *arena.Arena, key *hashing.Key, accountsMax uint32, bulk arena.Options) *cache {
 	const name = "account cache"
 	sets := max(accountsMax/cacheWays, 1)
 	count := sets * cacheWays
 	return &cache{
 		count:    count,
+		key:      *key,
 		states:   arena.SliceWith[uint64](a, uint64(count), name, bulk),
 		hands:    arena.Slice[uint8](a, uint64(sets), name),
 		accounts: arena.SliceWith[accounting.Account](a, uint64(count), name, bulk),
@@ -143,7 +146,7 @@ func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *ac
 	c.states[entry] = uint64(uint32(ordinal)+1) << stateTagShift
 	c.setEpoch(entry, epoch)
 	c.accounts[entry] = *account
-	c.ids.insert(hashID(account.ID), entry)
+	c.ids.insert(hashID(&c.key, account.ID), entry)
 }
 
 // drop removes an ordinal: its account was rolled back.
@@ -161,4 +164,4 @@ func (c *cache) clear(entry uint32) {
 	}
 }
 
-func (c *cache) hash(entry uint32) uint64 { return hashID(c.accounts[entry].ID) }
+func (c *cache) hash(entry uint32) uint64 { return hashID(&c.key, c.accounts[entry].ID) }

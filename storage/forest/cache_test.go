@@ -14,7 +14,7 @@ func TestCache(t *testing.T) {
 	random := seeded(t)
 	for range 100 {
 		a := arena.New()
-		c := newCache(a, uint32(1+random.IntN(300)), 0)
+		c := newCache(a, &testKey, uint32(1+random.IntN(300)), 0)
 		idOf := func(ordinal accounting.AccountOrdinal) accounting.U128 {
 			return accounting.U128{Lo: uint64(ordinal) + 1}
 		}
@@ -44,7 +44,7 @@ func TestCache(t *testing.T) {
 			}
 			ordinal = accounting.AccountOrdinal(random.Uint32N(spread))
 			id := idOf(ordinal)
-			entry := c.findID(id, hashID(id))
+			entry := c.findID(id, hashID(&testKey, id))
 			epoch, want := in[ordinal]
 			if (entry != noEntry) != want || entry != c.find(ordinal) {
 				t.Fatalf("account %d is at %d by id and %d by ordinal, want one: %v", ordinal, entry, c.find(ordinal), want)
@@ -73,7 +73,7 @@ func TestCacheGuess(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	const count, lineSlots = 1 << 16, 16
-	c := newCache(a, count, 0)
+	c := newCache(a, &testKey, count, 0)
 	for i := range uint32(count) {
 		c.put(i, accounting.AccountOrdinal(i), &accounting.Account{ID: accounting.U128{Lo: uint64(i) + 1}}, epochNone)
 	}

@@ -4,6 +4,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
@@ -64,6 +65,7 @@ type Forest struct {
 	warm        warmQueue
 	ahead       ahead
 	lookups     lookups
+	key         hashing.Key // of the hash tables
 
 	accountScratch  accounting.Account
 	balancesScratch accounting.Balances
@@ -86,15 +88,17 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	if !l.TouchesMemoryAtStart() {
 		pendingsMax /= 4 // a development server stays small
 	}
+	key := hashing.NewKey(l.HashSeed)
 	f := &Forest{
+		key:         key,
 		limits:      l,
 		geometry:    block.GeometryOf(l),
 		grid:        g,
 		gridOffset:  gridOffset,
 		cluster:     cluster,
 		waiter:      waiter,
-		cache:       newCache(a, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())),
-		pendings:    newPendings(a, pendingsMax, arena.Bulk(l.TouchesMemoryAtStart())),
+		cache:       newCache(a, &key, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())),
+		pendings:    newPendings(a, &key, pendingsMax, arena.Bulk(l.TouchesMemoryAtStart())),
 		undo:        newUndo(a, &l),
 		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
 		rowShape:    rowlog.ShapeOf(l),

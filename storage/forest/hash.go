@@ -6,19 +6,19 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 )
 
 // indexMax bounds what a numberTable, and what else has as many indexes, can point to: they take 24 bits of a slot.
 const indexMax = 1<<24 - 2
 
-// hashID spreads an id over 64 bits, of which a table takes the low ones for the place and the high ones for the tag. Clients choose ids
-// freely: both halves go through a multiplication, so that neither counting in one half nor a constant half makes long runs.
-// But ids that differ in their last three bits only lie side by side: clients count, and neighbours share a cache line.
-func hashID(id accounting.U128) uint64 {
+// hashID spreads an id over 64 bits, of which a table takes the low ones for the place and the high ones for the tag. Clients choose
+// ids freely: both halves are multiplied by secrets of this process, so that no chosen set of ids makes long runs of slots.
+// Ids that differ in their last three bits only lie side by side: clients count, and neighbours share a cache line. That
+// leaves eight ids at one place at most.
+func hashID(key *hashing.Key, id accounting.U128) uint64 {
 	const group, member = 7, 0x9e3779b900000001 // a member's factor moves the place by less than 8, and the tag anywhere
-	h1, l1 := bits.Mul64(id.Hi^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
-	h2, l2 := bits.Mul64(id.Lo>>3^h1^l1, 0xa0761d6478bd642f)
-	return (h2 ^ l2) ^ id.Lo&group*member
+	return key.Hash(id.Lo>>3, id.Hi) ^ id.Lo&group*member
 }
 
 // A table reserves room for all that it may ever hold, and begins with the part of it that a load is expected to fill, for hashing touches every page
@@ -142,19 +142,21 @@ func (t *idTable) reset() {
 // Removal is as in idTable.
 type numberTable struct {
 	slots     []uint64 // the part in use; its capacity is what is reserved
+	factor    uint64   // of the key: clients choose which accounts and transfers they touch, and so their ordinals
 	shift     uint
 	count     uint32
 	countFull uint32 // half the slots
 }
 
 // newNumberTable returns a table that begins with room for countFirst and grows up to countMax.
-func newNumberTable(a *arena.Arena, countFirst, countMax uint32, name string, options arena.Options) numberTable {
+func newNumberTable(a *arena.Arena, key *hashing.Key, countFirst, countMax uint32, name string, options arena.Options) numberTable {
 	assert.AtMost(countMax, indexMax, "entries of a hash table")
 	slots := arena.SliceWith[uint64](a, tableSlots(countMax), name, options)[:tableSlots(min(countFirst, countMax))]
-	return numberTable{slots: slots, shift: uint(64 - bits.TrailingZeros(uint(len(slots)))), countFull: uint32(len(slots) / 2)}
+	shift := uint(64 - bits.TrailingZeros(uint(len(slots))))
+	return numberTable{slots: slots, factor: key.Multiplier, shift: shift, countFull: uint32(len(slots) / 2)}
 }
 
-func (t *numberTable) start(number uint64) uint64 { return number * 0x9e3779b97f4a7c15 >> t.shift }
+func (t *numberTable) start(number uint64) uint64 { return number * t.factor >> t.shift }
 
 // find returns the index of number.
 func (t *numberTable) find(number uint64) (index uint32, ok bool) {

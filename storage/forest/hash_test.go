@@ -1,11 +1,16 @@
 package forest
 
 import (
+	"math/bits"
 	"testing"
 
 	"ledger/accounting"
 	"ledger/internal/arena"
+	"ledger/internal/hashing"
 )
+
+// testKey is the key of tables that a test makes by itself.
+var testKey = hashing.NewKey(1)
 
 // Goal: a spill against a map: any account leaves it at any time, and the others are still found.
 func TestSpill(t *testing.T) {
@@ -13,7 +18,7 @@ func TestSpill(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	const most = 60
-	s := newSpill(a, 1, most, "test")
+	s := newSpill(a, &testKey, 1, most, "test")
 	for range 200 {
 		of := map[accounting.AccountOrdinal]uint64{}
 		spread := 1 << (1 + random.IntN(9))
@@ -59,7 +64,7 @@ func TestHashTables(t *testing.T) {
 		if round%3 == 0 {
 			first = random.Uint32N(most + 1)
 		}
-		numbers, ids := newNumberTable(a, first, most, "test", 0), newIDTable(a, first, most, most, "test", 0)
+		numbers, ids := newNumberTable(a, &testKey, first, most, "test", 0), newIDTable(a, first, most, most, "test", 0)
 		var keys []uint64
 		of := map[uint64]uint32{}
 		spread := uint64(1) << random.IntN(40)
@@ -68,7 +73,7 @@ func TestHashTables(t *testing.T) {
 				last := keys[len(keys)-1]
 				keys = keys[:len(keys)-1]
 				numbers.removeLast(last)
-				ids.removeLast(hashID(accounting.U128{Lo: last}), of[last])
+				ids.removeLast(hashID(&testKey, accounting.U128{Lo: last}), of[last])
 				delete(of, last)
 			} else if key := random.Uint64N(spread); len(keys) < most {
 				if _, ok := of[key]; !ok {
@@ -79,11 +84,11 @@ func TestHashTables(t *testing.T) {
 					if ids.full() {
 						ids.grow()
 						for i, key := range keys {
-							ids.insert(hashID(accounting.U128{Lo: key}), uint32(i))
+							ids.insert(hashID(&testKey, accounting.U128{Lo: key}), uint32(i))
 						}
 					}
 					numbers.insert(key, of[key])
-					ids.insert(hashID(accounting.U128{Lo: key}), of[key])
+					ids.insert(hashID(&testKey, accounting.U128{Lo: key}), of[key])
 					keys = append(keys, key)
 				}
 			}
@@ -93,7 +98,7 @@ func TestHashTables(t *testing.T) {
 				t.Fatalf("step %d: number %d is %d (%v), want %d (%v)", step, key, got, ok, want, wantOk)
 			}
 			found := false
-			hash := hashID(accounting.U128{Lo: key})
+			hash := hashID(&testKey, accounting.U128{Lo: key})
 			for at := hash; ; at++ {
 				index, ok := ids.probe(&at, hash)
 				if !ok {
@@ -146,7 +151,7 @@ func TestIDsSpread(t *testing.T) {
 		mask := uint64(len(table.slots) - 1)
 		away := uint64(0)
 		for i := range uint64(count) {
-			hash := hashID(family(i))
+			hash := hashID(&testKey, family(i))
 			at := hash
 			for table.slots[at&mask] != 0 {
 				at++
@@ -161,8 +166,68 @@ func TestIDsSpread(t *testing.T) {
 	}
 	for i := range uint64(8) {
 		id := accounting.U128{Lo: base.Lo&^7 + i, Hi: base.Hi}
-		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); hashID(id)&^7&(1<<32-1) != hashID(first)&^7&(1<<32-1) || i > 0 && hashID(id)>>52 == hashID(first)>>52 {
-			t.Errorf("neighbours %x and %x: hashes %x and %x", first, id, hashID(first), hashID(id))
+		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); hashID(&testKey, id)&^7&(1<<32-1) != hashID(&testKey, first)&^7&(1<<32-1) || i > 0 && hashID(&testKey, id)>>52 == hashID(&testKey, first)>>52 {
+			t.Errorf("neighbours %x and %x: hashes %x and %x", first, id, hashID(&testKey, first), hashID(&testKey, id))
 		}
+	}
+}
+
+// Goal: ids and ordinals that were chosen to collide under the hashes of before, which were fixed, are spread by every key.
+func TestCraftedIDsSpread(t *testing.T) {
+	random := seeded(t)
+	const count = 2000
+	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a thousandth of a table.
+	fixed := func(id accounting.U128) uint64 {
+		h1, l1 := bits.Mul64(id.Hi^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
+		h2, l2 := bits.Mul64(id.Lo>>3^h1^l1, 0xa0761d6478bd642f)
+		return (h2 ^ l2) ^ id.Lo&7*0x9e3779b900000001
+	}
+	var ids []accounting.U128
+	for id := (accounting.U128{Lo: 8}); len(ids) < count; id.Lo += 8 {
+		if fixed(id)&4095 < 8 { // all of them begin in 8 of 4096 slots
+			ids = append(ids, id)
+		}
+	}
+	var ordinals []uint64
+	for number := uint64(1); len(ordinals) < count; number++ {
+		if number*0x9e3779b97f4a7c15>>52 == 0 { // all of them begin in one of 4096 slots
+			ordinals = append(ordinals, number)
+		}
+	}
+	a := arena.New()
+	defer a.Close()
+	away := func(key *hashing.Key, hash func(id accounting.U128) uint64, factor uint64) (ofIDs, ofOrdinals uint64) {
+		table, numbers := newIDTable(a, count, count, count, "test", 0), newNumberTable(a, key, count, count, "test", 0)
+		numbers.factor = factor
+		mask := uint64(len(table.slots) - 1)
+		for i, id := range ids {
+			h := hash(id)
+			table.insert(h, uint32(i))
+			ofIDs += (table.placeOf(h, uint32(i)) - h) & mask
+			numbers.insert(ordinals[i], uint32(i))
+			at := numbers.start(ordinals[i])
+			for numbers.slots[at&mask]>>slotIndexBits != ordinals[i] {
+				at++
+				ofOrdinals++
+			}
+		}
+		return ofIDs, ofOrdinals
+	}
+	if ofIDs, ofOrdinals := away(&testKey, fixed, 0x9e3779b97f4a7c15); ofIDs < 100*count || ofOrdinals < 100*count {
+		t.Errorf("under the fixed hashes the ids are %d slots away and the ordinals %d: they were not chosen well", ofIDs, ofOrdinals)
+	}
+	const seedsCount = 50
+	ofOrdinalsAll := uint64(0)
+	for range seedsCount {
+		seed := random.Uint64()
+		key := hashing.NewKey(seed)
+		ofIDs, ofOrdinals := away(&key, func(id accounting.U128) uint64 { return hashID(&key, id) }, key.Multiplier)
+		ofOrdinalsAll += ofOrdinals
+		if ofIDs > 4*count || ofOrdinals > 64*count { // multiples of one number stay at equal distances under any multiplier
+			t.Errorf("seed %d: ids are %.1f slots from their places on average, ordinals %.1f", seed, float64(ofIDs)/count, float64(ofOrdinals)/count)
+		}
+	}
+	if ofOrdinalsAll > 4*count*seedsCount {
+		t.Errorf("ordinals are %.1f slots from their places on average", float64(ofOrdinalsAll)/count/seedsCount)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/internal/hashing"
 	"ledger/limits"
 	"ledger/storage"
 )
@@ -228,6 +229,7 @@ type memtable struct {
 	accountStampFirst  uint64
 
 	tail *tail // carried rows, the first rows of the flush
+	key  hashing.Key
 }
 
 // tail is the rows that are in no full block: the end of what has been flushed.
@@ -252,6 +254,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	list := func() indexList {
 		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, bulk)}
 	}
+	key := hashing.NewKey(l.HashSeed)
 	m := &memtable{
 		rows:          arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, bulk),
 		statuses:      arena.SliceWith[accounting.PendingStatus](a, uint64(rows), name, bulk),
@@ -266,18 +269,19 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
 		accountIDs:    newIDTable(a, first, rows, rows, name, some),
 		accountFields: newValueLists(a, uint64(rows), name, some, some),
-		spill:         newSpill(a, 2*first, 2*rows, name), // a transfer changes two accounts
+		spill:         newSpill(a, &key, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),
-		changeOf:      newNumberTable(a, first, rows, name, bulk),
+		changeOf:      newNumberTable(a, &key, first, rows, name, bulk),
 		adds:          arena.SliceWith[expiryAdd](a, uint64(rows), name, bulk),
-		addOf:         newNumberTable(a, first, rows, name, bulk),
+		addOf:         newNumberTable(a, &key, first, rows, name, bulk),
 		addsLive:      list(),
 		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, bulk),
 		removes:       arena.SliceWith[expiryKey](a, uint64(rows), name, bulk),
-		removeOf:      newNumberTable(a, first, rows, name, bulk),
+		removeOf:      newNumberTable(a, &key, first, rows, name, bulk),
 		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
 		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
 		tail:          carried,
+		key:           key,
 	}
 	return m
 }
@@ -314,10 +318,10 @@ func (m *memtable) removeOrdinal(i uint32) uint64 { return uint64(m.removes[i].O
 func (m *memtable) growIDs() {
 	m.ids.grow()
 	for i := range m.deadCount {
-		m.ids.insert(hashID(m.dead[i]), uint32(len(m.rows))+i)
+		m.ids.insert(hashID(&m.key, m.dead[i]), uint32(len(m.rows))+i)
 	}
 	for i := range m.rowsCount {
-		m.ids.insert(hashID(m.rowIDs[i]), i)
+		m.ids.insert(hashID(&m.key, m.rowIDs[i]), i)
 	}
 }
 
@@ -327,7 +331,7 @@ func (m *memtable) growIDs() {
 func (m *memtable) growAccountIDs() {
 	m.accountIDs.grow()
 	for i := range m.createdCount {
-		m.accountIDs.insert(hashID(m.createdIDs[i]), i)
+		m.accountIDs.insert(hashID(&m.key, m.createdIDs[i]), i)
 	}
 }
 

@@ -124,6 +124,38 @@ func restart(t testing.TB, w *world, log []logged) *world {
 	return again
 }
 
+// Goal: the seed of the hash tables shows nowhere: equal replies, equal state and equal bytes of the file after every op, for several seeds.
+func TestHashSeedDoesNotShow(t *testing.T) {
+	random := seeded(t)
+	const worldsCount, ops = 3, 300
+	var worlds [worldsCount]*world
+	var machines [worldsCount]*accounting.Machine
+	var replies [worldsCount][]byte
+	for i := range worlds {
+		l := tiny()
+		l.HashSeed = random.Uint64()
+		worlds[i] = newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
+		machines[i] = accounting.New(l, worlds[i].forest)
+		replies[i] = wordBytes(make([]uint64, wire.BodyBytesMax/8))
+	}
+	source := newTraffic(random)
+	for range ops {
+		request := source.next()
+		want := replies[0][:machines[0].Execute(&request, replies[0])]
+		worlds[0].ended()
+		for i := 1; i < worldsCount; i++ {
+			if got := replies[i][:machines[i].Execute(&request, replies[i])]; !bytes.Equal(got, want) {
+				t.Fatalf("%v: replies differ", request.Operation)
+			}
+			worlds[i].ended()
+			same(t, "another hash seed", worlds[0], worlds[i])
+		}
+	}
+	if worlds[0].merges == 0 || worlds[0].captures == 0 {
+		t.Fatalf("%d merges and %d checkpoints: the test shows nothing", worlds[0].merges, worlds[0].captures)
+	}
+}
+
 // Goal: when and how fast compaction runs shows nowhere: equal state and equal bytes after every op.
 func TestTimingDoesNotShow(t *testing.T) {
 	random := seeded(t)
@@ -134,6 +166,7 @@ func TestTimingDoesNotShow(t *testing.T) {
 	l := tiny()
 	other := l
 	other.CacheGridBytes, other.CacheAccountsMax = 1<<20, 1<<12
+	other.HashSeed = random.Uint64()
 	a := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
 	b := newWorld(t, other, &memoryDisk{random: random}, storage.Checkpoint{})
 	b.late = true

@@ -3,6 +3,7 @@ package forest
 import (
 	"ledger/accounting"
 	"ledger/internal/arena"
+	"ledger/internal/hashing"
 )
 
 // pendings keeps the newest pending transfers, with their status, for those who resolve them or let them expire: their rows are on disk by
@@ -22,12 +23,12 @@ type pendingRow struct {
 	_        [7]byte
 }
 
-func newPendings(a *arena.Arena, countMax uint32, bulk arena.Options) pendings {
+func newPendings(a *arena.Arena, key *hashing.Key, countMax uint32, bulk arena.Options) pendings {
 	const name = "pending transfer cache"
 	countMax = max(1, min(countMax, indexMax))
 	return pendings{
 		rows: arena.SliceWith[pendingRow](a, uint64(countMax), name, bulk),
-		of:   newNumberTable(a, countMax, countMax, name, bulk),
+		of:   newNumberTable(a, key, countMax, countMax, name, bulk),
 	}
 }
 

@@ -3,6 +3,7 @@ package forest
 import (
 	"ledger/accounting"
 	"ledger/internal/arena"
+	"ledger/internal/hashing"
 )
 
 // spill holds accounts that left the cache, and whose newest state is in the rows of its memtable, where it is not found by account. An
@@ -19,8 +20,8 @@ type spilledAccount struct {
 	_       uint32
 }
 
-func newSpill(a *arena.Arena, countFirst, countMax uint32, name string) spill {
-	return spill{accounts: arena.Slice[spilledAccount](a, uint64(countMax), name), of: newNumberTable(a, countFirst, countMax, name, 0)}
+func newSpill(a *arena.Arena, key *hashing.Key, countFirst, countMax uint32, name string) spill {
+	return spill{accounts: arena.Slice[spilledAccount](a, uint64(countMax), name), of: newNumberTable(a, key, countFirst, countMax, name, 0)}
 }
 
 // put adds an account, or gives one its new state.

@@ -28,7 +28,7 @@ func (f *Forest) AccountFind(id accounting.U128, account *accounting.Account) (a
 //
 //go:noinline
 func (f *Forest) accountFindSlow(id accounting.U128) uint32 {
-	hash := hashID(id)
+	hash := hashID(&f.key, id)
 	if entry := f.cache.findID(id, hash); entry != noEntry {
 		return entry
 	}
@@ -152,7 +152,7 @@ func (f *Forest) AccountAppend(account *accounting.Account) accounting.AccountOr
 	m.created[index] = *account
 	m.createdIDs[index] = account.ID
 	m.createdCount++
-	hash := hashID(account.ID)
+	hash := hashID(&f.key, account.ID)
 	m.accountIDs.insert(hash, index)
 	m.accountFields.add(index, account.UserData128, account.UserData64, account.UserData32, account.Ledger, account.Code)
 	f.cachePut(ordinal, account, epochNone)
@@ -190,7 +190,7 @@ func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accountin
 	if id.IsZero() {
 		return 0, accounting.TransferAbsent
 	}
-	hash := hashID(id)
+	hash := hashID(&f.key, id)
 	if ordinal, state := f.filling.transferFind(id, hash); state != accounting.TransferAbsent {
 		return ordinal, state
 	}
@@ -274,7 +274,7 @@ func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 		m.growIDs()
 	}
 	m.rowsCount++
-	m.ids.insert(hashID(row.Transfer.ID), index)
+	m.ids.insert(hashID(&f.key, row.Transfer.ID), index)
 	m.rowIDs[index] = row.Transfer.ID
 	f.idStored(row.Transfer.ID)
 	m.debits[index], m.credits[index] = uint32(row.DebitOrdinal), uint32(row.CreditOrdinal)
@@ -302,7 +302,7 @@ func (f *Forest) TransferKill(id accounting.U128) {
 	index := m.deadCount
 	m.dead[index] = id
 	m.deadCount++
-	m.ids.insert(hashID(id), uint32(len(m.rows))+index)
+	m.ids.insert(hashID(&f.key, id), uint32(len(m.rows))+index)
 	f.idStored(id)
 }
 

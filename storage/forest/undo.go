@@ -132,7 +132,7 @@ func (f *Forest) undoAccountAppend() {
 	m := f.filling
 	m.createdCount--
 	account := &m.created[m.createdCount]
-	m.accountIDs.removeLast(hashID(account.ID), m.createdCount)
+	m.accountIDs.removeLast(hashID(&f.key, account.ID), m.createdCount)
 	for field := range fieldsCount {
 		if !accountField(account, field).IsZero() {
 			m.accountFields[field].count--
@@ -145,7 +145,7 @@ func (f *Forest) undoTransferAppend() {
 	m := f.filling
 	m.rowsCount--
 	row := &m.rows[m.rowsCount]
-	m.ids.removeLast(hashID(row.Transfer.ID), m.rowsCount)
+	m.ids.removeLast(hashID(&f.key, row.Transfer.ID), m.rowsCount)
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		m.pending.count--
 		f.pendings.pop()

@@ -54,7 +54,7 @@ func (q *warmQueue) push(k warmKey) {
 
 // WarmAccount implements accounting.Warmer.
 func (f *Forest) WarmAccount(id accounting.U128) {
-	if f.cache.findID(id, hashID(id)) == noEntry {
+	if f.cache.findID(id, hashID(&f.key, id)) == noEntry {
 		f.warmBegin(warmKey{id: id, kind: warmAccount})
 	}
 }

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// Exit statuses. None of them is 2: Go's runtime ends a panic, which is a broken assertion, with 2 and a stack on stderr, and a
+// supervisor must be able to tell a bug from a full disk. The table in docs/operations.md says what to do about each.
+const (
+	exitDone     = 0
+	exitRefused  = 1 // the command line, the configuration, the machine or the data file is not as it must be
+	exitPanic    = 2 // Go's; nothing here returns it
+	exitDamage   = 3 // damaged data or a failing disk
+	exitNoSpace  = 4 // no space left on the disk
+	exitLimit    = 5 // the storage limit is reached
+	exitSignaled = 128
+)
+
+// exitStatuses is the table of all statuses, with the words of docs/operations.md; a test holds the two together.
+var exitStatuses = []struct {
+	status int
+	means  string
+}{
+	{exitDone, "stopped by SIGTERM or SIGINT, or done"},
+	{exitRefused, "the command line, the configuration, the machine or the data file is not as it must be"},
+	{exitPanic, "a broken assertion: a bug, with a Go stack on stderr"},
+	{exitDamage, "damaged data, or a failing disk"},
+	{exitNoSpace, "no space left on the disk, or a quota or limit on file sizes reached"},
+	{exitLimit, "the storage limit is reached"},
+	{exitSignaled + int(unix.SIGINT), "a second signal came before the server had stopped, and it was SIGINT"},
+	{exitSignaled + int(unix.SIGTERM), "a second signal came before the server had stopped, and it was SIGTERM"},
+}
+
+// statusError is an error with an exit status other than 1.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
+// loggedError is an error whose line is in the log already.
+type loggedError struct{ err error }
+
+func (e *loggedError) Error() string { return e.err.Error() }
+func (e *loggedError) Unwrap() error { return e.err }
+
+// statusOf an error that ends the process.
+func statusOf(err error) int {
+	if status := (*statusError)(nil); errors.As(err, &status) {
+		return status.status
+	}
+	return exitRefused
+}
