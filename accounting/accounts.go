@@ -1,7 +1,8 @@
 package accounting
 
-// createAccount applies one event of create_accounts that has passed the checks of its batch. It returns the status and
-// the timestamp to report. Source: accounting, 4; the lines are numbered as there.
+// createAccount applies one event of create_accounts that has passed the checks of its batch. It
+// returns the status and the timestamp to report. Source: accounting, 4; the lines are numbered as
+// there.
 func (m *Machine) createAccount(eventTime uint64, account *Account) (AccountStatus, uint64) {
 	if account.Reserved != 0 { // 1
 		return AccountStatusReservedField, eventTime
@@ -53,8 +54,9 @@ func (m *Machine) createAccount(eventTime uint64, account *Account) (AccountStat
 	return AccountStatusCreated, timestamp
 }
 
-// accountExists compares an event with the account that has its id. Flags are compared with the current ones, closed
-// included; balances and timestamp are not compared. Source: accounting, 4, lines 5a to 5g.
+// accountExists compares an event with the account that has its id. Flags are compared with the
+// current ones, closed included; balances and timestamp are not compared. Source: accounting, 4,
+// lines 5a to 5g.
 func accountExists(account, existing *Account, eventTime uint64) (AccountStatus, uint64) {
 	switch {
 	case account.Flags != existing.Flags:

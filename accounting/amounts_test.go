@@ -49,7 +49,8 @@ func widePair(random *rand.Rand) (a, b U128) {
 	}
 }
 
-// Goal: overflows, limits and balancing of one transfer are those of unbounded arithmetic (accounting, 5.2 lines 21 to 30).
+// Goal: overflows, limits and balancing of one transfer are those of unbounded arithmetic
+// (accounting, 5.2 lines 21 to 30).
 func TestAmountsAgainstBigNumbers(t *testing.T) {
 	random := seeded(t)
 	store := newFlatStore(2, 1)

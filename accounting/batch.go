@@ -10,8 +10,8 @@ import (
 type batchRules struct {
 	transfers bool
 	imported  uint16 // the flag
-	// Statuses of the import checks; linked_event_failed, linked_event_chain_open, timestamp_must_be_zero and created
-	// have the same numbers for both.
+	// Statuses of the import checks; linked_event_failed, linked_event_chain_open,
+	// timestamp_must_be_zero and created have the same numbers for both.
 	expected, notExpected, outOfRange, mustNotAdvance uint32
 }
 
@@ -50,8 +50,9 @@ var (
 
 // createBatch runs the events of one create batch and returns how many results it has written.
 //
-// The order of the checks is the specification's: an open chain at the end of the batch wins over everything, members
-// behind a break are not looked at, and import mode is that of the first event, even if that one fails.
+// The order of the checks is the specification's: an open chain at the end of the batch wins over
+// everything, members behind a break are not looked at, and import mode is that of the first event,
+// even if that one fails.
 // Source: accounting, 3.1 and 2.3.
 func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events []createEvent, output []byte, sparse bool) (resultsCount int) {
 	assert.That(batchTimestamp > uint64(len(events)), "every event of a batch has a time of its own")
@@ -127,7 +128,8 @@ func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events [
 	return results.count()
 }
 
-// resultWriter writes the results of a create batch into the reply: dense has one per event, sparse one per failure.
+// resultWriter writes the results of a create batch into the reply: dense has one per event, sparse
+// one per failure.
 type resultWriter struct {
 	dense       []CreateResult
 	sparse      []SparseResult
@@ -143,8 +145,8 @@ func (w *resultWriter) put(index int, timestamp uint64, status uint32) {
 	}
 }
 
-// chainFailed turns the results of the chain's members before the break, all created so far, into failures. Their
-// timestamps stay: an imported member keeps its imported one (2.3).
+// chainFailed turns the results of the chain's members before the break, all created so far, into
+// failures. Their timestamps stay: an imported member keeps its imported one (2.3).
 func (w *resultWriter) chainFailed(first, breaking int) {
 	for i := first; i < breaking; i++ {
 		if w.dense != nil {

@@ -14,8 +14,9 @@ const (
 	benchTransfers = 8189
 )
 
-// flatStore is a store whose lookups cost nothing: the id of an account, or of a transfer, is its ordinal + 1. What remains is
-// the price of the rules and of the calls. Tests may set its accounts to whatever they like.
+// flatStore is a store whose lookups cost nothing: the id of an account, or of a transfer, is its
+// ordinal + 1. What remains is the price of the rules and of the calls. Tests may set its accounts
+// to whatever they like.
 type flatStore struct {
 	accounting.Store
 	accounts  []accounting.Account
@@ -87,7 +88,8 @@ func (s *flatStore) ChainOpen()                                      {}
 func (s *flatStore) ChainCommit()                                    {}
 func (s *flatStore) Breathe()                                        { s.breaths++ }
 
-// benchBatch fills a batch of transfers numbered from 1; a resolving one is of the transfer before it.
+// benchBatch fills a batch of transfers numbered from 1; a resolving one is of the transfer before
+// it.
 func benchBatch(kind string) []Transfer {
 	transfers := make([]Transfer, benchTransfers)
 	for i := range transfers {
@@ -128,7 +130,8 @@ func wantAllCreated(t testing.TB, reply []byte) {
 	}
 }
 
-// The price of the rules: a store that costs next to nothing. Sketch: about 600 bytes copied and 8 calls, 50 to 80 ns.
+// The price of the rules: a store that costs next to nothing. Sketch: about 600 bytes copied and 8
+// calls, 50 to 80 ns.
 func BenchmarkRules(b *testing.B) {
 	for _, kind := range []string{"plain", "two-phase", "chains"} {
 		b.Run(kind, func(b *testing.B) {

@@ -1,11 +1,13 @@
-// Package accounting is the rules of the ledger as pure code: what each request changes, and what it answers.
+// Package accounting is the rules of the ledger as pure code: what each request changes, and what
+// it answers.
 //
 //	log entry --Execute, Pulse--> [Machine] --reads, writes--> Store
 //	                                  |
 //	                                  +--reply body--> the caller's buffer
 //
-// A reply is a function of the state and of the log entry (operation, timestamp, request limit, body). The Machine reads
-// no clock, no setting of this process and no cache, so every replica answers alike.
+// A reply is a function of the state and of the log entry (operation, timestamp, request limit,
+// body). The Machine reads no clock, no setting of this process and no cache, so every replica
+// answers alike.
 //
 // In:     requests in log order, their bodies checked by the validity rules of the wire protocol and aligned to 8 bytes.
 // Out:    the reply body, written straight into the caller's buffer; changes, as calls to Store.
@@ -14,6 +16,7 @@
 // Faults: what a client sends wrong is a status or an empty result. A Store that contradicts itself is a panic.
 // Source: specification, "Accounting state machine"; numbers in comments are its sections and lines.
 //
-// Read in this order: machine.go (one request), batch.go (chains, imports, event times), accounts.go, transfers.go and
-// resolving.go (one event), exists.go (the same event again), pulse.go (expiry), query.go (reads).
+// Read in this order: machine.go (one request), batch.go (chains, imports, event times),
+// accounts.go, transfers.go and resolving.go (one event), exists.go (the same event again),
+// pulse.go (expiry), query.go (reads).
 package accounting

@@ -2,8 +2,9 @@ package accounting
 
 import "ledger/internal/assert"
 
-// transferExists compares an event with the transfer that has its id: the first difference decides. Timestamps are never
-// compared, and nothing of accounts or pending statuses is. Source: accounting, 6.1.
+// transferExists compares an event with the transfer that has its id: the first difference decides.
+// Timestamps are never compared, and nothing of accounts or pending statuses is. Source:
+// accounting, 6.1.
 func (m *Machine) transferExists(eventTime uint64, transfer *Transfer, ordinal TransferOrdinal) (TransferStatus, uint64) {
 	existing := &m.existing
 	m.store.TransferRead(ordinal, existing)
@@ -26,8 +27,8 @@ func (m *Machine) transferExists(eventTime uint64, transfer *Transfer, ordinal T
 	return status, eventTime
 }
 
-// regularExists goes on behind flags, pending_id and timeout. A balancing transfer stored what it moved, so any amount
-// that is not below that is the same request again.
+// regularExists goes on behind flags, pending_id and timeout. A balancing transfer stored what it
+// moved, so any amount that is not below that is the same request again.
 func regularExists(transfer, existing *Transfer) TransferStatus {
 	amountDiffers := transfer.Amount != existing.Amount
 	if transfer.Flags&transferBalancing != 0 {
@@ -54,8 +55,9 @@ func regularExists(transfer, existing *Transfer) TransferStatus {
 	return TransferStatusExists
 }
 
-// resolvingExists does the same for a resolving transfer, where zero (in a post's amount: 2^128-1) stands for what the
-// pending transfer has. So user data that was given, and is not given again, differs.
+// resolvingExists does the same for a resolving transfer, where zero (in a post's amount: 2^128-1)
+// stands for what the pending transfer has. So user data that was given, and is not given again,
+// differs.
 func (m *Machine) resolvingExists(transfer, existing *Transfer) TransferStatus {
 	pendingOrdinal, state := m.store.TransferFind(existing.PendingID)
 	assert.That(state == TransferExists, "a transfer that was resolved is still there")

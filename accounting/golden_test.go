@@ -48,8 +48,8 @@ var goldenOperations = map[string]wire.Operation{
 	"get_change_events":     wire.OperationGetChangeEvents,
 }
 
-// Goal: every reply observed from the reference, field for field. All cases run in file order on one machine that starts
-// empty, because imports look at the newest timestamps of the whole state.
+// Goal: every reply observed from the reference, field for field. All cases run in file order on
+// one machine that starts empty, because imports look at the newest timestamps of the whole state.
 func TestGoldenCases(t *testing.T) {
 	file := readGolden(t)
 	if len(file.Cases) != 199 {

@@ -14,7 +14,8 @@ type Machine struct {
 	store     Store
 	nextPulse uint64
 
-	// Scratch for one event. It lives here because what is passed to a Store would otherwise be allocated for each call.
+	// Scratch for one event. It lives here because what is passed to a Store would otherwise be
+	// allocated for each call.
 	debit, credit Account
 	existing      Transfer // the transfer that has this id already
 	pending       Transfer // the one that is resolved or expires
@@ -49,14 +50,15 @@ func New(limits limits.Limits, store Store) *Machine {
 	}
 }
 
-// NextPulse returns when the next pulse is wanted: the primary starts one when this is at most the last assigned
-// timestamp (7.3). It is 1 after a start, TimestampMax when nothing waits to expire.
+// NextPulse returns when the next pulse is wanted: the primary starts one when this is at most the
+// last assigned timestamp (7.3). It is 1 after a start, TimestampMax when nothing waits to expire.
 func (m *Machine) NextPulse() uint64 { return m.nextPulse }
 
 // Execute runs one request and writes its reply body into reply.
 //
 // reply:   wire.BodyBytesMax bytes, aligned to 8; its content need not be zero.
-// returns: the size of the reply body, 0 for noop, for a pulse, and for an unbatched operation without results.
+// returns: the size of the reply body, 0 for noop, for a pulse, and for an unbatched operation
+// without results.
 // source:  accounting, 3 to 12.
 func (m *Machine) Execute(request *Request, reply []byte) (replyBytes int) {
 	assert.That(request.Timestamp >= 1, "a request has a timestamp")
@@ -90,7 +92,8 @@ func (m *Machine) Execute(request *Request, reply []byte) (replyBytes int) {
 	}
 }
 
-// executeBatch runs one batch and returns how many results it has written. The results of a valid request fit.
+// executeBatch runs one batch and returns how many results it has written. The results of a valid
+// request fit.
 func (m *Machine) executeBatch(request *Request, batchTimestamp uint64, events, results []byte) (resultsCount int) {
 	operation := request.Operation
 	rowsMax := wire.RowsMax(operation, request.RequestBytesMax-wire.HeaderBytes)

@@ -29,7 +29,8 @@ func TestRegisterAndNoop(t *testing.T) {
 	}
 }
 
-// Goal: a full batch is answered in full, and rows are cut to R of the encoding and to R_ce of the request limit.
+// Goal: a full batch is answered in full, and rows are cut to R of the encoding and to R_ce of the
+// request limit.
 func TestRowLimits(t *testing.T) {
 	b := newBench(t)
 	b.createAccounts(newAccount(1, accounting.AccountHistory), newAccount(2, 0))
@@ -74,7 +75,8 @@ func TestRowLimits(t *testing.T) {
 	}
 }
 
-// Goal: sparse results count within their batch, hold failures alone, and list a chain's members before its breaker (12).
+// Goal: sparse results count within their batch, hold failures alone, and list a chain's members
+// before its breaker (12).
 func TestSparseResults(t *testing.T) {
 	b := newBench(t)
 	b.createAccounts(newAccount(1, 0), newAccount(2, 0))
@@ -94,7 +96,8 @@ func TestSparseResults(t *testing.T) {
 	}
 }
 
-// Goal: a reply that fills its buffer to the last byte is right: the counts of the batches wait at the end of that buffer.
+// Goal: a reply that fills its buffer to the last byte is right: the counts of the batches wait at
+// the end of that buffer.
 func TestFullMultiBatchReply(t *testing.T) {
 	b := newBench(t)
 	b.createAccounts(newAccount(1, 0))

@@ -11,7 +11,8 @@ import (
 	"ledger/wire"
 )
 
-// pair runs every request on the machine and on the naive model, which shares no code with it, and compares the replies.
+// pair runs every request on the machine and on the naive model, which shares no code with it, and
+// compares the replies.
 type pair struct {
 	*bench
 	model *model.Machine
@@ -52,7 +53,8 @@ func (p *pair) execute(operation wire.Operation, body []byte) []byte {
 	return got
 }
 
-// Goal: the same reply bytes as the naive model, over traffic of all operations that fails in every way.
+// Goal: the same reply bytes as the naive model, over traffic of all operations that fails in every
+// way.
 func TestAgainstModel(t *testing.T) {
 	random, fixed := seeded(t), rand.New(rand.NewPCG(1, 0))
 	roundsCount := 40

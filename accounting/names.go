@@ -25,19 +25,24 @@ var eventTypeNames = [...]string{
 
 var pendingStatusNames = [...]string{"none", "pending", "posted", "voided", "expired"}
 
-// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for none.
+// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for
+// none.
 func (f AccountFlags) String() string { return flagNames(uint32(f), accountFlagNames[:]) }
 
-// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for none.
+// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for
+// none.
 func (f TransferFlags) String() string { return flagNames(uint32(f), transferFlagNames[:]) }
 
-// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for none.
+// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for
+// none.
 func (f AccountFilterFlags) String() string { return flagNames(uint32(f), accountFilterFlagNames[:]) }
 
-// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for none.
+// String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for
+// none.
 func (f QueryFilterFlags) String() string { return flagNames(uint32(f), queryFilterFlagNames[:]) }
 
-// AccountFlagOf and its like return the flag of this name in the specification; ok is false if there is none.
+// AccountFlagOf and its like return the flag of this name in the specification; ok is false if
+// there is none.
 func AccountFlagOf(name string) (flag AccountFlags, ok bool) {
 	return flagOf[AccountFlags](name, accountFlagNames[:])
 }

@@ -5,8 +5,9 @@ import (
 	"ledger/wire"
 )
 
-// Pulse gives back the amounts of the pending transfers whose time is up at timestamp, the earliest first and at most as
-// many as one request could create. It returns how many. Source: accounting, 7.2 and 7.3.
+// Pulse gives back the amounts of the pending transfers whose time is up at timestamp, the earliest
+// first and at most as many as one request could create. It returns how many. Source: accounting,
+// 7.2 and 7.3.
 func (m *Machine) Pulse(timestamp uint64, requestBytesMax uint32) (expiredCount int) {
 	assert.AtMost(timestamp, TimestampMax, "timestamp of a pulse")
 	assert.That(requestBytesMax > wire.HeaderBytes, "the request limit leaves room for a body")

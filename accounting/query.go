@@ -1,6 +1,7 @@
 package accounting
 
-// lookupAccounts writes the accounts that exist, in the order of ids, straight into the reply. Source: accounting, 8.
+// lookupAccounts writes the accounts that exist, in the order of ids, straight into the reply.
+// Source: accounting, 8.
 func (m *Machine) lookupAccounts(ids []U128, accounts []Account) (resultsCount int) {
 	count := 0
 	for i := range ids {
@@ -32,8 +33,8 @@ func (m *Machine) breathe(index int) {
 	}
 }
 
-// bounds resolves a filter's timestamps and limit; ok is false where they are invalid: there are no errors, the result
-// is empty then. Source: accounting, 9.1.
+// bounds resolves a filter's timestamps and limit; ok is false where they are invalid: there are no
+// errors, the result is empty then. Source: accounting, 9.1.
 func bounds(timestampMin, timestampMax uint64, limit, rowsMax uint32) (first, last uint64, rows uint32, ok bool) {
 	if timestampMin > TimestampMax || timestampMax > TimestampMax || limit == 0 {
 		return 0, 0, 0, false
@@ -47,8 +48,9 @@ func bounds(timestampMin, timestampMax uint64, limit, rowsMax uint32) (first, la
 	return max(timestampMin, 1), timestampMax, min(limit, rowsMax), true
 }
 
-// openAccountScan opens the scan that a valid filter asks for and returns its account. It opens none, and says so, where
-// the filter is invalid or the account does not exist. Source: accounting, 9.2.
+// openAccountScan opens the scan that a valid filter asks for and returns its account. It opens
+// none, and says so, where the filter is invalid or the account does not exist. Source: accounting,
+// 9.2.
 func (m *Machine) openAccountScan(filter *AccountFilter, rowsMax uint32, historyOnly bool) (account AccountOrdinal, ok bool) {
 	first, last, rows, ok := bounds(filter.TimestampMin, filter.TimestampMax, filter.Limit, rowsMax)
 	if !ok || filter.AccountID.IsZero() || filter.AccountID.IsMax() {
@@ -100,8 +102,8 @@ func (m *Machine) accountTransfers(filter *AccountFilter, rowsMax uint32, transf
 	return m.copyTransfers(transfers)
 }
 
-// accountBalances gives, for exactly the transfers that accountTransfers would give, the balances of the account right
-// after each. Source: accounting, 9.3.
+// accountBalances gives, for exactly the transfers that accountTransfers would give, the balances
+// of the account right after each. Source: accounting, 9.3.
 func (m *Machine) accountBalances(filter *AccountFilter, rowsMax uint32, balances []AccountBalance) (resultsCount int) {
 	account, ok := m.openAccountScan(filter, rowsMax, true)
 	if !ok {
@@ -176,7 +178,8 @@ func (m *Machine) queryTransfers(filter *QueryFilter, rowsMax uint32, transfers 
 	return m.copyTransfers(transfers)
 }
 
-// changeEvents gives transfers and expiries by event time, always ascending. Source: accounting, 10.
+// changeEvents gives transfers and expiries by event time, always ascending. Source: accounting,
+// 10.
 func (m *Machine) changeEvents(filter *ChangeEventsFilter, rowsMax uint32, events []ChangeEvent) (resultsCount int) {
 	first, last, rows, ok := bounds(filter.TimestampMin, filter.TimestampMax, filter.Limit, rowsMax)
 	if !ok || filter.Reserved != [44]byte{} {
@@ -192,8 +195,8 @@ func (m *Machine) changeEvents(filter *ChangeEventsFilter, rowsMax uint32, event
 	return count
 }
 
-// changeEvent writes m.event. What never changes of an account is read from the account; balances and flags are those
-// right after the event. Source: accounting, 10.2.
+// changeEvent writes m.event. What never changes of an account is read from the account; balances
+// and flags are those right after the event. Source: accounting, 10.2.
 func (m *Machine) changeEvent(out *ChangeEvent) {
 	row := &m.event.Row
 	transfer, debit, credit := &row.Transfer, &m.debit, &m.credit

@@ -16,7 +16,8 @@ type CreateResult struct {
 	Reserved  uint32
 }
 
-// SparseResult is the answer to one failed create event of an old client. Source: wire protocol, 7.4.
+// SparseResult is the answer to one failed create event of an old client. Source: wire protocol,
+// 7.4.
 type SparseResult struct {
 	Index  uint32 // in its batch
 	Status uint32
@@ -129,7 +130,8 @@ type ChangeEvent struct {
 	CreditAccountTimestamp uint64
 }
 
-// createEvent is what an account and a transfer have in common: where flags and timestamp are. The batch loop sees no more.
+// createEvent is what an account and a transfer have in common: where flags and timestamp are. The
+// batch loop sees no more.
 type createEvent struct {
 	_         [118]byte
 	Flags     uint16
@@ -161,7 +163,8 @@ type record interface {
 		ChangeEventsFilter | ChangeEvent | createEvent
 }
 
-// view shows bytes as records without copying; a rest shorter than a record is left out. The view is valid as long as bytes is.
+// view shows bytes as records without copying; a rest shorter than a record is left out. The view
+// is valid as long as bytes is.
 func view[T record](bytes []byte) []T {
 	var one T
 	count := len(bytes) / int(unsafe.Sizeof(one))

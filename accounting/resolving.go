@@ -2,8 +2,8 @@ package accounting
 
 import "ledger/internal/assert"
 
-// createResolving applies a transfer that posts or voids a pending one. A field given as zero means "as in the pending
-// transfer". Source: accounting, 5.4; the lines are numbered as there.
+// createResolving applies a transfer that posts or voids a pending one. A field given as zero means
+// "as in the pending transfer". Source: accounting, 5.4; the lines are numbered as there.
 func (m *Machine) createResolving(eventTime uint64, transfer *Transfer) (TransferStatus, uint64) {
 	const others = TransferPending | transferBalancing | transferClosing
 	post := transfer.Flags&TransferPostPending != 0
@@ -52,7 +52,8 @@ func (m *Machine) createResolving(eventTime uint64, transfer *Transfer) (Transfe
 	case PendingNone:
 		assert.That(false, "a pending transfer has a status")
 	}
-	// 18: its time is up, though no pulse has seen it yet. The event time decides, of an imported transfer too.
+	// 18: its time is up, though no pulse has seen it yet. The event time decides, of an imported
+	// transfer too.
 	expiresAtNs := pending.Timestamp + uint64(pending.Timeout)*secondNs
 	if pending.Timeout > 0 && expiresAtNs <= eventTime {
 		return TransferStatusPendingTransferExpired, eventTime
@@ -111,8 +112,8 @@ func (m *Machine) createResolving(eventTime uint64, transfer *Transfer) (Transfe
 	return TransferStatusCreated, timestamp
 }
 
-// resolvedAmount is the amount that a resolving transfer asks for. Zero inherits in a void, 2^128-1 in a post; the
-// other way round they are plain numbers.
+// resolvedAmount is the amount that a resolving transfer asks for. Zero inherits in a void, 2^128-1
+// in a post; the other way round they are plain numbers.
 func resolvedAmount(transfer, pending *Transfer) U128 {
 	if transfer.Flags&TransferPostPending != 0 {
 		if transfer.Amount.IsMax() {
@@ -123,8 +124,8 @@ func resolvedAmount(transfer, pending *Transfer) U128 {
 	return orElse(transfer.Amount, pending.Amount)
 }
 
-// release takes the whole pending amount off the accounts in m.debit and m.credit and, unless it is posted, re-opens
-// what the pending transfer had closed.
+// release takes the whole pending amount off the accounts in m.debit and m.credit and, unless it is
+// posted, re-opens what the pending transfer had closed.
 func (m *Machine) release(pending *Transfer, reopen bool) {
 	var underflowsDebits, underflowsCredits bool
 	m.debit.DebitsPending, underflowsDebits = m.debit.DebitsPending.Sub(pending.Amount)

@@ -29,8 +29,9 @@ func with(transfer Transfer, change func(t *Transfer)) Transfer {
 	return transfer
 }
 
-// Goal: the traps of precedence (accounting, 17), one batch each, on accounts 1 and 2 (3 is limited, 4 is of another
-// ledger, 9 does not exist), with transfer 100 created, 101 pending, and id 102 dead.
+// Goal: the traps of precedence (accounting, 17), one batch each, on accounts 1 and 2 (3 is
+// limited, 4 is of another ledger, 9 does not exist), with transfer 100 created, 101 pending, and
+// id 102 dead.
 func TestPrecedence(t *testing.T) {
 	maxAmount := func(t *Transfer) { t.Amount = wire.U128Max() }
 	tests := []struct {
@@ -100,7 +101,8 @@ func precedenceBench(t *testing.T) *bench {
 	return b
 }
 
-// Goal: a rolled back imported member reports its imported timestamp, and the maximum is as before (traps 4 and 5).
+// Goal: a rolled back imported member reports its imported timestamp, and the maximum is as before
+// (traps 4 and 5).
 func TestImportedChainRollback(t *testing.T) {
 	b := newBench(t)
 	b.createAccounts(newAccount(1, 0), newAccount(2, 0))
@@ -121,7 +123,8 @@ func TestImportedChainRollback(t *testing.T) {
 	}
 }
 
-// Goal: the inputs on which the reference stops have the answers that the specification gives instead (14).
+// Goal: the inputs on which the reference stops have the answers that the specification gives
+// instead (14).
 func TestInputsThatStopTheReference(t *testing.T) {
 	t.Run("imported resolving transfers of a pending one with timeout", func(t *testing.T) {
 		for _, flags := range []accounting.TransferFlags{post, void} {
@@ -184,7 +187,8 @@ func TestInputsThatStopTheReference(t *testing.T) {
 	})
 }
 
-// Goal: a timeout that leaves the range of timestamps is refused; no clock of today reaches that, so the request's does.
+// Goal: a timeout that leaves the range of timestamps is refused; no clock of today reaches that,
+// so the request's does.
 func TestOverflowsTimeout(t *testing.T) {
 	b := newBench(t)
 	b.createAccounts(newAccount(1, 0), newAccount(2, 0))
@@ -205,7 +209,8 @@ func TestOverflowsTimeout(t *testing.T) {
 	}
 }
 
-// Goal: next_pulse falls with new expiries, is unknown when the first one is resolved, and is recomputed (7.3).
+// Goal: next_pulse falls with new expiries, is unknown when the first one is resolved, and is
+// recomputed (7.3).
 func TestNextPulse(t *testing.T) {
 	b := newBench(t)
 	b.limit = 32 << 10
@@ -261,7 +266,8 @@ func TestNextPulse(t *testing.T) {
 	}
 }
 
-// Goal: event times of a pulse are consecutive and end at its timestamp; no more than the limit, the earliest first.
+// Goal: event times of a pulse are consecutive and end at its timestamp; no more than the limit,
+// the earliest first.
 func TestPulseEvents(t *testing.T) {
 	b := newBench(t)
 	b.limit = 32 << 10

@@ -2,7 +2,8 @@ package accounting
 
 import "fmt"
 
-// AccountStatus is the result of a create_accounts event. The numbers are those of the wire and say nothing about precedence.
+// AccountStatus is the result of a create_accounts event. The numbers are those of the wire and say
+// nothing about precedence.
 // Source: accounting, 15; wire protocol, 7.9.
 type AccountStatus uint32
 

@@ -8,8 +8,8 @@ const (
 	secondNs uint64 = 1_000_000_000
 )
 
-// createTransfer applies one event of create_transfers that has passed the checks of its batch. It returns the status
-// and the timestamp to report. Source: accounting, 5.1.
+// createTransfer applies one event of create_transfers that has passed the checks of its batch. It
+// returns the status and the timestamp to report. Source: accounting, 5.1.
 func (m *Machine) createTransfer(eventTime uint64, transfer *Transfer) (TransferStatus, uint64) {
 	if transfer.Flags&transferFlagsUnknown != 0 {
 		return TransferStatusReservedFlag, eventTime
@@ -35,7 +35,8 @@ func (m *Machine) createTransfer(eventTime uint64, transfer *Transfer) (Transfer
 	return m.createRegular(eventTime, transfer)
 }
 
-// checkRegular makes the checks of a regular transfer that need no state: created means that it passed.
+// checkRegular makes the checks of a regular transfer that need no state: created means that it
+// passed.
 // Source: accounting, 5.2, lines 1 to 10.
 func checkRegular(transfer *Transfer) TransferStatus {
 	switch {
@@ -69,7 +70,8 @@ func checkRegular(transfer *Transfer) TransferStatus {
 	return TransferStatusCreated
 }
 
-// createRegular applies a single-phase or pending transfer. Source: accounting, 5.2, lines 11 to 31, and 5.3.
+// createRegular applies a single-phase or pending transfer. Source: accounting, 5.2, lines 11 to
+// 31, and 5.3.
 func (m *Machine) createRegular(eventTime uint64, transfer *Transfer) (TransferStatus, uint64) {
 	debit, credit := &m.debit, &m.credit
 	debitOrdinal, found := m.store.AccountFind(transfer.DebitAccountID, debit)
@@ -144,7 +146,8 @@ func (m *Machine) createRegular(eventTime uint64, transfer *Transfer) (TransferS
 	if overflows {
 		return TransferStatusOverflowsCredits, eventTime
 	}
-	// 28: neither product nor sum leaves 64 bits, as the first is below 2^62 and the second below 2^64.
+	// 28: neither product nor sum leaves 64 bits, as the first is below 2^62 and the second below
+	// 2^64.
 	expiresAtNs := timestamp + uint64(transfer.Timeout)*secondNs
 	if expiresAtNs > TimestampMax {
 		return TransferStatusOverflowsTimeout, eventTime
@@ -179,7 +182,8 @@ func (m *Machine) createRegular(eventTime uint64, transfer *Transfer) (TransferS
 	return TransferStatusCreated, timestamp
 }
 
-// appendRow stores the transfer in row, which is the store's, and its accounts as they now are in m.debit and m.credit.
+// appendRow stores the transfer in row, which is the store's, and its accounts as they now are in
+// m.debit and m.credit.
 func (m *Machine) appendRow(row *TransferRow, debitOrdinal, creditOrdinal AccountOrdinal) TransferOrdinal {
 	row.DebitOrdinal = debitOrdinal
 	row.CreditOrdinal = creditOrdinal
@@ -198,8 +202,8 @@ func balancesOf(balances *Balances, account *Account) {
 	balances.Flags = account.Flags
 }
 
-// transferStampRegresses tells whether an imported transfer must not have this timestamp: not above every transfer, or
-// an account's. (That of an expiry is allowed, and hides it: 7.5.)
+// transferStampRegresses tells whether an imported transfer must not have this timestamp: not above
+// every transfer, or an account's. (That of an expiry is allowed, and hides it: 7.5.)
 func (m *Machine) transferStampRegresses(timestamp uint64) bool {
 	return timestamp <= m.store.TransferStampMax() || m.store.AccountStampExists(timestamp)
 }

@@ -40,7 +40,8 @@ const (
 	accountFlagsUnknown = ^(AccountFlags(1)<<iota - 1)
 )
 
-// Transfer is one transfer in its wire form: 128 bytes, little-endian. A stored transfer never changes.
+// Transfer is one transfer in its wire form: 128 bytes, little-endian. A stored transfer never
+// changes.
 // Source: wire protocol, 7.2.
 type Transfer struct {
 	ID              U128
@@ -91,7 +92,8 @@ type AccountOrdinal uint32
 // TransferOrdinal numbers transfers from 0 in order of commit, without gaps. It stays below 2^40.
 type TransferOrdinal uint64
 
-// TransferOrdinalMax is the first ordinal that is never given: the store stops before it, as on a full disk.
+// TransferOrdinalMax is the first ordinal that is never given: the store stops before it, as on a
+// full disk.
 const TransferOrdinalMax TransferOrdinal = 1 << 40
 
 // TransferState is what a transfer id stands for.

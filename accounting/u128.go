@@ -1,6 +1,7 @@
 package accounting
 
-// room returns limit-(a+b), or zero where that is negative. a+b does not overflow for the two sums of an account (1.3).
+// room returns limit-(a+b), or zero where that is negative. a+b does not overflow for the two sums
+// of an account (1.3).
 func room(limit, a, b U128) U128 {
 	used, _ := a.Add(b)
 	left, underflows := limit.Sub(used)
@@ -17,7 +18,8 @@ func smaller(a, b U128) U128 {
 	return a
 }
 
-// orElse, orElse64 and orElse32 return a, or fallback where a is zero: "not given" in a resolving transfer.
+// orElse, orElse64 and orElse32 return a, or fallback where a is zero: "not given" in a resolving
+// transfer.
 func orElse(a, fallback U128) U128 {
 	if a.IsZero() {
 		return fallback

@@ -2,8 +2,8 @@ package accounting
 
 import "ledger/wire"
 
-// Warm tells warmer which keys a request will need. It changes nothing and reads nothing but body, which must be valid
-// as for Execute. Requests may be warmed in any order, and any number of times.
+// Warm tells warmer which keys a request will need. It changes nothing and reads nothing but body,
+// which must be valid as for Execute. Requests may be warmed in any order, and any number of times.
 func Warm(operation wire.Operation, body []byte, warmer Warmer) {
 	if operation.EventBytes() == 0 || operation == wire.OperationRegister {
 		return

@@ -116,8 +116,8 @@ func (s CoreSet) String() string {
 	return out.String()
 }
 
-// ParseCores reads a list of cores and ranges: "2", "2,3", "2-5,8". Naming a core twice is a mistake, and so is an
-// empty list.
+// ParseCores reads a list of cores and ranges: "2", "2,3", "2-5,8". Naming a core twice is a
+// mistake, and so is an empty list.
 func ParseCores(text string) (set CoreSet, err error) {
 	if text == "" {
 		return CoreSet{}, fmt.Errorf("must name at least one core, as in 2, 2,3 or 2-5,8")

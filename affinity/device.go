@@ -13,8 +13,8 @@ import (
 // NodeUnknown stands for no particular NUMA node.
 const NodeUnknown = -1
 
-// NodeOfFile returns the NUMA node nearest to the disk that holds path (a file, or the directory where it will be), or
-// NodeUnknown, as in virtual machines and on one-node machines.
+// NodeOfFile returns the NUMA node nearest to the disk that holds path (a file, or the directory
+// where it will be), or NodeUnknown, as in virtual machines and on one-node machines.
 func NodeOfFile(root, path string) int {
 	var stat unix.Stat_t
 	if err := unix.Stat(path, &stat); err != nil {
@@ -37,8 +37,8 @@ func NodeOfInterface(root, name string) int {
 	return nodeOfDevice(root, filepath.Join(root, "class/net", filepath.Base(name)))
 }
 
-// nodeOfDevice follows link to the device and goes up: a partition hangs below its disk, that below its controller, and
-// the controller knows its node.
+// nodeOfDevice follows link to the device and goes up: a partition hangs below its disk, that below
+// its controller, and the controller knows its node.
 func nodeOfDevice(root, link string) int {
 	top, err := filepath.EvalSymlinks(root)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package affinity says which cores there are and which stage runs on which, and puts threads and memory there.
+// Package affinity says which cores there are and which stage runs on which, and puts threads and
+// memory there.
 //
 //	/sys, allowed set --System--> Topology \
 //	                                        Place --> Plan: threads, their stages, their cores --> Enter, on each thread
@@ -17,11 +18,13 @@
 //
 // # Automatic placement
 //
-// With a physical core for each stage that was not placed by hand, and one more for the clients, the runtime and
-// interrupts, each such stage gets a thread pinned to a core of its own, all on one NUMA node: the one asked for, else the
-// one nearest to the disk, else the one with most free cores. Half of what is left over there is for more workers of compaction, up to
-// four in all. With fewer, net, consensus, journal and apply take turns on one thread and compaction has two others (one where there
-// is one core; the second works only when the first falls behind) of equal priority (a low one made the wait at the end of a bar
-// longer than it spared), neither pinned: a lone small request then pays for the two wakes that it cannot avoid and for no third.
-// That holds for 2 cores and for 1.
+// With a physical core for each stage that was not placed by hand, and one more for the clients,
+// the runtime and interrupts, each such stage gets a thread pinned to a core of its own, all on one
+// NUMA node: the one asked for, else the one nearest to the disk, else the one with most free
+// cores. Half of what is left over there is for more workers of compaction, up to four in all. With
+// fewer, net, consensus, journal and apply take turns on one thread and compaction has two others
+// (one where there is one core; the second works only when the first falls behind) of equal
+// priority (a low one made the wait at the end of a bar longer than it spared), neither pinned: a
+// lone small request then pays for the two wakes that it cannot avoid and for no third. That holds
+// for 2 cores and for 1.
 package affinity

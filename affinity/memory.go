@@ -15,8 +15,9 @@ func prctlName(name *byte) error {
 	return nil
 }
 
-// BindMemory puts the pages of data on a NUMA node: those not yet touched when they are, the others by moving them.
-// data is mapped memory and begins on a page. When the node is full the kernel takes another one: slower, but alive.
+// BindMemory puts the pages of data on a NUMA node: those not yet touched when they are, the others
+// by moving them. data is mapped memory and begins on a page. When the node is full the kernel
+// takes another one: slower, but alive.
 func BindMemory(data []byte, node int) error {
 	if len(data) == 0 {
 		return nil
@@ -45,10 +46,11 @@ func AdviseHugePages(data []byte) error {
 	return nil
 }
 
-// LockMemory keeps the touched pages of all regions in memory, as far as permitted, and pages touched later as well.
+// LockMemory keeps the touched pages of all regions in memory, as far as permitted, and pages
+// touched later as well.
 //
-// error: one for all regions together, so that it is said once; it names the bytes left out and the way out. The
-// server goes on with it.
+// error: one for all regions together, so that it is said once; it names the bytes left out and the
+// way out. The server goes on with it.
 func LockMemory(regions ...[]byte) error {
 	var refusedBytes, totalBytes uint64
 	var first error

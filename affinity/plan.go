@@ -28,29 +28,29 @@ func (s Stage) String() string {
 }
 
 const (
-	// SpinNsDefault is the time that an idle stage with a core of its own polls before it parks. It is
-	// about the cost of waking a parked thread.
+	// SpinNsDefault is the time that an idle stage with a core of its own polls before it parks. It
+	// is about the cost of waking a parked thread.
 	SpinNsDefault = 50_000
 
 	// compactWorkersAuto is the largest number of compaction workers that automatic placement pins.
 	// Each worker needs memory, and more workers would seldom have work.
 	compactWorkersAuto = 4
 
-	// compactWorkersUnpinned is the largest number of compaction workers where cores are shared. The
-	// second worker runs only when the first falls behind. At the end of a bar, apply waits and leaves
-	// its core free, so two workers halve that wait.
+	// compactWorkersUnpinned is the largest number of compaction workers where cores are shared.
+	// The second worker runs only when the first falls behind. At the end of a bar, apply waits and
+	// leaves its core free, so two workers halve that wait.
 	compactWorkersUnpinned = 2
 
-	// Time slices of the scheduler: sliceNs for a stage thread, sliceCompactNs for compaction, which
-	// tolerates delays. Linux (EEVDF) lets a waking thread with a shorter time slice preempt one with a
-	// longer slice. CPU shares do not change. All other threads have shorter slices, among them the
-	// kernel's workers that complete durable writes. With the default slice, such a worker waits up to
-	// two ticks (8 ms) for a core on which a stage is running.
+	// Time slices of the scheduler: sliceNs for a stage thread, sliceCompactNs for compaction,
+	// which tolerates delays. Linux (EEVDF) lets a waking thread with a shorter time slice preempt
+	// one with a longer slice. CPU shares do not change. All other threads have shorter slices,
+	// among them the kernel's workers that complete durable writes. With the default slice, such a
+	// worker waits up to two ticks (8 ms) for a core on which a stage is running.
 	sliceNs        = 10_000_000
 	sliceCompactNs = 100_000_000
 
-	// goSpareThreads is the number of Ps (of the Go scheduler) for the runtime and the admin endpoint,
-	// in addition to one P per stage thread.
+	// goSpareThreads is the number of Ps (of the Go scheduler) for the runtime and the admin
+	// endpoint, in addition to one P per stage thread.
 	goSpareThreads = 2
 )
 
@@ -58,8 +58,8 @@ const (
 type Request struct {
 	// Node is the NUMA node for stages and memory, or NodeUnknown for automatic.
 	Node int
-	// NodeNear is the node nearest to the disk or the network card, or NodeUnknown. It is a preference;
-	// Node is binding.
+	// NodeNear is the node nearest to the disk or the network card, or NodeUnknown. It is a
+	// preference; Node is binding.
 	NodeNear int
 	// Cores of each stage; empty is automatic.
 	Cores [StagesCount]CoreSet
@@ -99,16 +99,16 @@ func (t *Thread) Name() string {
 	return out.String()
 }
 
-// Plan maps stages to threads and threads to cores. Each stage runs on one thread. Compaction is the
-// exception: each of its workers has a thread.
+// Plan maps stages to threads and threads to cores. Each stage runs on one thread. Compaction is
+// the exception: each of its workers has a thread.
 type Plan struct {
 	Threads  []Thread // in order of their first stage
 	Node     int      // the node whose memory is used, or NodeUnknown
 	Warnings []string // placements that work, but slower than others would
 }
 
-// GoThreads is the value for GOMAXPROCS. Stage threads never yield their P, so the runtime needs spare
-// Ps beside theirs.
+// GoThreads is the value for GOMAXPROCS. Stage threads never yield their P, so the runtime needs
+// spare Ps beside theirs.
 func (p *Plan) GoThreads() int { return len(p.Threads) + goSpareThreads }
 
 // Thread returns the index of the thread that runs stage, or -1. For compaction it is worker 0's.
@@ -215,8 +215,8 @@ func checkNode(t *Topology, number int) error {
 	return nil
 }
 
-// placeExplicit makes the threads of stages whose cores the operator named. Stages that name the same
-// single core share a thread.
+// placeExplicit makes the threads of stages whose cores the operator named. Stages that name the
+// same single core share a thread.
 func (p *Plan) placeExplicit(request Request, stages []Stage) {
 	for _, stage := range stages {
 		cores := request.Cores[stage]
@@ -230,8 +230,8 @@ func (p *Plan) placeExplicit(request Request, stages []Stage) {
 			p.Threads = append(p.Threads, Thread{Stages: []Stage{stage}, Cores: cores})
 			continue
 		}
-		// Compaction gets one worker per core. Cores beyond the largest number of workers are added to
-		// the workers in turn, so that no core stays unused.
+		// Compaction gets one worker per core. Cores beyond the largest number of workers are added
+		// to the workers in turn, so that no core stays unused.
 		list := cores.List()
 		workersCount := max(1, min(len(list), request.CompactWorkersMax))
 		workers := make([]Thread, workersCount)
@@ -306,9 +306,9 @@ func (p *Plan) placeAuto(t *Topology, request Request, stages []Stage, taken Cor
 	}
 }
 
-// roomiestNode chooses a NUMA node and returns its free physical cores (the first hardware thread of
-// each). A node that the operator named is taken. Otherwise the near node is taken if it has as many
-// cores as needed. Otherwise the node with most free cores is taken, and of equals the lowest.
+// roomiestNode chooses a NUMA node and returns its free physical cores (the first hardware thread
+// of each). A node that the operator named is taken. Otherwise the near node is taken if it has as
+// many cores as needed. Otherwise the node with most free cores is taken, and of equals the lowest.
 func roomiestNode(t *Topology, request Request, taken CoreSet, needed int) (best []int) {
 	for i := range t.Nodes {
 		number := t.Nodes[i].Number
@@ -340,8 +340,8 @@ func (p *Plan) sortThreads() {
 	})
 }
 
-// chooseNode sets the node for memory if the operator named none: the node of all pinned threads. It
-// warns if pinned threads are on several nodes or outside of the node for memory.
+// chooseNode sets the node for memory if the operator named none: the node of all pinned threads.
+// It warns if pinned threads are on several nodes or outside of the node for memory.
 func (p *Plan) chooseNode(t *Topology) {
 	var nodes uint64 // one bit per node
 	for i := range p.Threads {
@@ -359,8 +359,8 @@ func (p *Plan) chooseNode(t *Topology) {
 	}
 }
 
-// settle sets the spin time of each thread, which depends on the cores that other threads share with
-// it. It warns of threads on two hardware threads of one physical core.
+// settle sets the spin time of each thread, which depends on the cores that other threads share
+// with it. It warns of threads on two hardware threads of one physical core.
 func (p *Plan) settle(t *Topology, request Request) {
 	for i := range p.Threads {
 		thread := &p.Threads[i]

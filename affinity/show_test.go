@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Goal: what an operator sees of a machine, whole for a small one, the telling lines of a large one.
+// Goal: what an operator sees of a machine, whole for a small one, the telling lines of a large
+// one.
 func TestTopologyString(t *testing.T) {
 	const want = `cores: 0-1 online, 1 allowed
 node 0: cores 0-1, memory 7898 MiB

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onThread runs body on a goroutine whose thread ends with it, since a pinned thread must not return to the pool.
+// onThread runs body on a goroutine whose thread ends with it, since a pinned thread must not
+// return to the pool.
 func onThread(t *testing.T, thread Thread, body func()) {
 	t.Helper()
 	done := make(chan error)
@@ -25,7 +26,8 @@ func onThread(t *testing.T, thread Thread, body func()) {
 	}
 }
 
-// Goal: on the machine that runs this, the automatic plan can be entered, and each thread is where the plan says.
+// Goal: on the machine that runs this, the automatic plan can be entered, and each thread is where
+// the plan says.
 func TestThisMachine(t *testing.T) {
 	topology, err := System()
 	if err != nil {
@@ -94,7 +96,8 @@ func mapped(t *testing.T, sizeBytes int) []byte {
 	return data
 }
 
-// Goal: memory can be bound, advised and locked here, or the error says what to do; it stays usable either way.
+// Goal: memory can be bound, advised and locked here, or the error says what to do; it stays usable
+// either way.
 func TestMemory(t *testing.T) {
 	topology, err := System()
 	if err != nil {
@@ -129,7 +132,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// Goal: a thread of the plan asks for its time slice, compaction for the longest one; a policy that the operator chose stays.
+// Goal: a thread of the plan asks for its time slice, compaction for the longest one; a policy that
+// the operator chose stays.
 func TestSlice(t *testing.T) {
 	for _, test := range []struct {
 		stage  Stage

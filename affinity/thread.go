@@ -22,8 +22,8 @@ func Allowed() (set CoreSet, err error) {
 	return set, nil
 }
 
-// PinThread keeps the calling thread on cores. The goroutine must be locked to its thread, and stay so for ever:
-// an unlocked thread returns to the runtime's pool with its narrow mask.
+// PinThread keeps the calling thread on cores. The goroutine must be locked to its thread, and stay
+// so for ever: an unlocked thread returns to the runtime's pool with its narrow mask.
 func PinThread(cores CoreSet) error {
 	var mask unix.CPUSet
 	for _, core := range cores.List() {
@@ -35,7 +35,8 @@ func PinThread(cores CoreSet) error {
 	return nil
 }
 
-// SetThreadName names the calling thread for top and perf; the kernel keeps 15 bytes. The goroutine must be locked.
+// SetThreadName names the calling thread for top and perf; the kernel keeps 15 bytes. The goroutine
+// must be locked.
 func SetThreadName(name string) error {
 	var buffer [16]byte
 	copy(buffer[:15], name)
@@ -47,7 +48,8 @@ func SetThreadName(name string) error {
 	return prctlName(pointer)
 }
 
-// SetSlice asks for a time slice of sliceNs for the calling thread, from 0.1 to 100 ms. Kernels before 6.12 take no notice.
+// SetSlice asks for a time slice of sliceNs for the calling thread, from 0.1 to 100 ms. Kernels
+// before 6.12 take no notice.
 func SetSlice(sliceNs uint64) error {
 	attributes, err := unix.SchedGetAttr(0, 0)
 	if err != nil {
@@ -63,10 +65,11 @@ func SetSlice(sliceNs uint64) error {
 	return nil
 }
 
-// Enter locks the calling goroutine to its thread for ever and gives that thread the place that the plan has for
-// it: name, cores and time slice.
+// Enter locks the calling goroutine to its thread for ever and gives that thread the place that the
+// plan has for it: name, cores and time slice.
 //
-// error: everything that the kernel refused, for the caller to log; the thread works all the same, elsewhere.
+// error: everything that the kernel refused, for the caller to log; the thread works all the same,
+// elsewhere.
 func (t *Thread) Enter() error {
 	runtime.LockOSThread()
 	err := SetThreadName(t.Name())

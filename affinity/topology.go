@@ -49,11 +49,13 @@ type Topology struct {
 	Online   CoreSet
 	Isolated CoreSet // kept from the scheduler: nothing runs there unless it is pinned there
 	Allowed  CoreSet // what this process may run on: its affinity mask, and so its cpuset
-	// QuotaCores is how many cores' worth of time the process gets (a container's quota); 0 means no quota.
+	// QuotaCores is how many cores' worth of time the process gets (a container's quota); 0 means
+	// no quota.
 	QuotaCores int
 }
 
-// System reads the topology of this machine, for this process. Call it at start, before GOMAXPROCS is changed.
+// System reads the topology of this machine, for this process. Call it at start, before GOMAXPROCS
+// is changed.
 func System() (*Topology, error) {
 	allowed, err := Allowed()
 	if err != nil {
@@ -70,10 +72,11 @@ func System() (*Topology, error) {
 	return t, nil
 }
 
-// Read reads the topology below root, laid out as /sys, for a process that may use the cores of allowed.
+// Read reads the topology below root, laid out as /sys, for a process that may use the cores of
+// allowed.
 //
-// error: a file that is there and makes no sense. Files that are missing are not an error; see Faults in the package
-// documentation.
+// error: a file that is there and makes no sense. Files that are missing are not an error; see
+// Faults in the package documentation.
 func Read(root string, allowed CoreSet) (*Topology, error) {
 	r := reader{root: root}
 	t := &Topology{Allowed: allowed}
@@ -118,7 +121,8 @@ func (t *Topology) Node(number int) *Node {
 // usable is what a plan may pin to by itself.
 func (t *Topology) usable() CoreSet { return t.Allowed.And(t.Online) }
 
-// areSiblings tells whether a and b are two single cores that are hardware threads of one physical core.
+// areSiblings tells whether a and b are two single cores that are hardware threads of one physical
+// core.
 func (t *Topology) areSiblings(a, b CoreSet) bool {
 	return a != b && a.Count() == 1 && b.Count() == 1 && t.Core(a.First()).Siblings.Has(b.First())
 }
@@ -140,7 +144,8 @@ func (t *Topology) CheckCores(cores CoreSet) error {
 			return fmt.Errorf("core %d does not exist: this machine has %s", core, t.Present)
 		case !t.Online.Has(core):
 			return fmt.Errorf("core %d is offline: online are %s", core, t.Online)
-		// A mask inherited from boot leaves out isolated cores, and pinning to one is what they are for.
+		// A mask inherited from boot leaves out isolated cores, and pinning to one is what they are
+		// for.
 		case !t.Allowed.Has(core) && !t.Isolated.Has(core):
 			return fmt.Errorf("core %d is not allowed to this process (cpuset or taskset): allowed are %s", core, t.usable())
 		}
@@ -240,7 +245,8 @@ func (r *reader) kibibytes(path string) uint64 {
 	return size
 }
 
-// nodes reads the NUMA nodes and says for each core where it is. Without any, all cores are on node 0.
+// nodes reads the NUMA nodes and says for each core where it is. Without any, all cores are on node
+// 0.
 func (r *reader) nodes(t *Topology) {
 	const base = "devices/system/node/"
 	numbers := r.cores(base+"online", CoreSet{}).List() // a list of nodes looks like a list of cores

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// machine lays out testdata/name.txt as a tree like /sys and returns its root. A line is "path: content" or
-// "path -> target of a symbolic link".
+// machine lays out testdata/name.txt as a tree like /sys and returns its root. A line is "path:
+// content" or "path -> target of a symbolic link".
 func machine(t testing.TB, name string) (root string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name+".txt"))
@@ -78,7 +78,8 @@ func read(t testing.TB, name, allowed string) *Topology {
 	return &topology
 }
 
-// Goal: lists of cores are read as the kernel and operators write them, and mistakes are refused with a reason.
+// Goal: lists of cores are read as the kernel and operators write them, and mistakes are refused
+// with a reason.
 func TestParseCores(t *testing.T) {
 	for _, test := range []struct{ in, want, wantError string }{
 		{"2", "2", ""},
@@ -211,7 +212,8 @@ func TestReadPoorMachines(t *testing.T) {
 	}
 }
 
-// Goal: the node of a disk or a card is found above a partition, through links, and unknown is said as unknown.
+// Goal: the node of a disk or a card is found above a partition, through links, and unknown is said
+// as unknown.
 func TestNodeOfDevice(t *testing.T) {
 	root := machine(t, "two-sockets")
 	for _, test := range []struct {

@@ -1,15 +1,16 @@
-// Package prepare is the format of the log's entries: a 256-byte header of our own, written over the request's,
-// then the body.
+// Package prepare is the format of the log's entries: a 256-byte header of our own, written over
+// the request's, then the body.
 //
-// A prepare carries one or more client requests. One alone keeps its body as it arrived, and its fields live in the
-// header. Two or more (a group) have their bodies at multiples of 16 and a table of 96-byte entries at the end of the body, in
-// order of arrival.
+// A prepare carries one or more client requests. One alone keeps its body as it arrived, and its
+// fields live in the header. Two or more (a group) have their bodies at multiples of 16 and a table
+// of 96-byte entries at the end of the body, in order of arrival.
 //
 //	single: | header 256 | body of the request                                   |
 //	group:  | header 256 | body 0 | pad | body 1 | pad | ... | entry 0 | entry 1 |
 //
-// Everything is little-endian. What execution depends on beside the state travels here (RequestLimit, Rules, View, Replica), so
-// that a replica started with other flags answers as the first one did.
+// Everything is little-endian. What execution depends on beside the state travels here
+// (RequestLimit, Rules, View, Replica), so that a replica started with other flags answers as the
+// first one did.
 //
 // Limits: body up to limits.BodyBytesMax, 8190 events, 65535 requests.
 // Faults: a view of damaged bytes never panics; Validate tells what is wrong.
@@ -93,7 +94,8 @@ const (
 // Header views 256 bytes as the header of a prepare.
 type Header []byte
 
-// Fields of a header as one value; the request's own fields are those of the only request, zero in a group.
+// Fields of a header as one value; the request's own fields are those of the only request, zero in
+// a group.
 type Fields struct {
 	Parent          Checksum
 	Cluster         wire.U128
@@ -137,7 +139,8 @@ func (h Header) Format() uint8             { return h[atFormat] }
 // IsGroup tells whether the prepare carries a table of requests.
 func (h Header) IsGroup() bool { return h.RequestsCount() >= 2 }
 
-// Put writes all fields and both checksums over buffer, whose first 256 bytes become the header. bodyChecksum is Sum(body).
+// Put writes all fields and both checksums over buffer, whose first 256 bytes become the header.
+// bodyChecksum is Sum(body).
 func Put(buffer []byte, f *Fields, bodyChecksum Checksum) Header {
 	h := Header(buffer[:HeaderBytes:HeaderBytes])
 	clear(h)
@@ -177,7 +180,8 @@ func PutRoot(buffer []byte, cluster wire.U128) Header {
 	return Put(buffer, &Fields{Cluster: cluster, SizeBytes: HeaderBytes, Operation: OperationRoot, RequestsCount: 1, Command: CommandPrepare}, Sum(nil))
 }
 
-// ValidHeader tells whether 256 bytes are a header of this cluster: checksum, cluster, command, format, size and reserved bytes.
+// ValidHeader tells whether 256 bytes are a header of this cluster: checksum, cluster, command,
+// format, size and reserved bytes.
 func ValidHeader(h Header, cluster wire.U128, sizeMax uint32) bool {
 	if len(h) != HeaderBytes || h.Checksum() != Sum(h[16:]) || h.Cluster() != cluster || h.Format() != Format {
 		return false
@@ -211,7 +215,8 @@ type Request struct {
 	Body            []byte
 }
 
-// Validate checks the table of a prepare whose checksums are right: a replica must not crash on what a broken peer sent.
+// Validate checks the table of a prepare whose checksums are right: a replica must not crash on
+// what a broken peer sent.
 func Validate(prepare []byte) error {
 	h := Header(prepare[:HeaderBytes])
 	count := uint64(h.RequestsCount())
@@ -281,7 +286,8 @@ func RequestAt(prepare []byte, index int) Request {
 	}
 }
 
-// PutEntry writes one entry of a group's table. offsetBytes is that of the body, from the start of the prepare's body.
+// PutEntry writes one entry of a group's table. offsetBytes is that of the body, from the start of
+// the prepare's body.
 func PutEntry(entry []byte, r *Request, offsetBytes uint32) {
 	clear(entry[:EntryBytes])
 	putU128(entry[entryClient:], r.Client)

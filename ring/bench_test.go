@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onThread runs body on a thread of its own, pinned to core if core >= 0. The thread ends with body.
+// onThread runs body on a thread of its own, pinned to core if core >= 0. The thread ends with
+// body.
 func onThread(b *testing.B, core int, body func()) (done chan struct{}) {
 	done = make(chan struct{})
 	go func() {
@@ -35,7 +36,8 @@ func needsCores(b *testing.B, count int) {
 	}
 }
 
-// Sketch: 15 ns for one item, since producer and consumer are one thread and nothing misses the cache.
+// Sketch: 15 ns for one item, since producer and consumer are one thread and nothing misses the
+// cache.
 func BenchmarkFused(b *testing.B) {
 	for _, group := range []int{1, 8, 32} {
 		b.Run(fmt.Sprintf("group=%d", group), func(b *testing.B) {
@@ -51,7 +53,8 @@ func BenchmarkFused(b *testing.B) {
 	}
 }
 
-// Sketch: a line travels between the cores per publication, 100 ns or more; groups of 32 share that.
+// Sketch: a line travels between the cores per publication, 100 ns or more; groups of 32 share
+// that.
 func BenchmarkStream(b *testing.B) {
 	needsCores(b, 2)
 	for _, pinned := range []bool{true, false} {
@@ -191,7 +194,8 @@ func BenchmarkHop(b *testing.B) {
 	}
 }
 
-// Sketch: what Wake costs its caller: under 1 ns while the owner is awake, one eventfd write when it sleeps.
+// Sketch: what Wake costs its caller: under 1 ns while the owner is awake, one eventfd write when
+// it sleeps.
 func BenchmarkWake(b *testing.B) {
 	b.Run("awake", func(b *testing.B) {
 		waker := newTestParker(b).Waker()

@@ -1,4 +1,5 @@
-// Package ring carries small descriptors between two stages, and lets a thread sleep until one arrives.
+// Package ring carries small descriptors between two stages, and lets a thread sleep until one
+// arrives.
 //
 //	producer stage --Push--> [SPSC] --Pop--> consumer stage
 //	producer stage --Wake--> [Parker of the consumer's thread] --eventfd--> its one kernel wait
@@ -14,7 +15,8 @@
 //
 // # Waiting
 //
-// A Parker belongs to a thread, not to a ring: a thread sleeps in one place, whatever wakes it. The protocol is
+// A Parker belongs to a thread, not to a ring: a thread sleeps in one place, whatever wakes it. The
+// protocol is
 //
 //	consumer                                     producer
 //	p.Prepare()             word = 1             ring.Push(...)   publish
@@ -22,16 +24,18 @@
 //	nothing: wait in the kernel                                   who swapped a 1 writes the eventfd
 //	p.Cancel()              word = 0
 //
-// Each side stores and then loads, and Go's atomics keep that order. So either the consumer's second look sees
-// the publication, or the producer's load sees the word; both may happen, and then the next wait ends at once.
-// With an io_uring, the wait is its one enter call and a read of FileDescriptor is kept armed; without, it is
-// WaitPlain. A thread uses one of the two for the life of the Parker.
+// Each side stores and then loads, and Go's atomics keep that order. So either the consumer's
+// second look sees the publication, or the producer's load sees the word; both may happen, and then
+// the next wait ends at once. With an io_uring, the wait is its one enter call and a read of
+// FileDescriptor is kept armed; without, it is WaitPlain. A thread uses one of the two for the life
+// of the Parker.
 //
 // # Why an eventfd
 //
-// A futex is a little cheaper to wake, but a thread that waits on one cannot wait for a socket or for the disk at the same
-// time, and the difference is small beside the cost of resuming an idle core. See the benchmarks; measured on a
-// 2-core EPYC guest, Linux 6.18, Go 1.26, shared with other work:
+// A futex is a little cheaper to wake, but a thread that waits on one cannot wait for a socket or
+// for the disk at the same time, and the difference is small beside the cost of resuming an idle
+// core. See the benchmarks; measured on a 2-core EPYC guest, Linux 6.18, Go 1.26, shared with other
+// work:
 //
 //	push and pop on one thread                    25 ns; in groups of 32, 1.2 ns per item
 //	stream between pinned cores, both spin       120 ns; in groups of 32, 4.2 ns per item

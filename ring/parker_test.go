@@ -23,7 +23,8 @@ func newTestParker(t testing.TB) *Parker {
 	return p
 }
 
-// Goal: the rules of the word, one thread: a wake costs a system call only for a sleeper, and only once.
+// Goal: the rules of the word, one thread: a wake costs a system call only for a sleeper, and only
+// once.
 func TestParkerWord(t *testing.T) {
 	p := newTestParker(t)
 	waker := p.Waker()
@@ -62,8 +63,9 @@ func TestParkerWord(t *testing.T) {
 	Waker{}.Wake() // the fused and the simulated case: nobody to wake
 }
 
-// Goal: no wake is lost. Producers publish one item each and then wait for it to be consumed, so one lost wake stops
-// everything; the consumer sleeps without a time limit whenever it finds nothing.
+// Goal: no wake is lost. Producers publish one item each and then wait for it to be consumed, so
+// one lost wake stops everything; the consumer sleeps without a time limit whenever it finds
+// nothing.
 func TestNoLostWake(t *testing.T) {
 	const producersCount, itemsPerProducer = 3, 1500
 	p := newTestParker(t)
@@ -140,7 +142,8 @@ func TestNoLostWake(t *testing.T) {
 	t.Logf("%d items, %d wakes by system call", producersCount*itemsPerProducer, p.WakesCount())
 }
 
-// Goal: a parked thread does not hold up the collector, and signals that end its wait early do no harm.
+// Goal: a parked thread does not hold up the collector, and signals that end its wait early do no
+// harm.
 func TestParkedThreadLetsTheCollectorRun(t *testing.T) {
 	p := newTestParker(t)
 	var stop atomic.Bool

@@ -6,13 +6,14 @@ import (
 	"ledger/internal/assert"
 )
 
-// lineBytes keeps apart what two cores write. Two lines of 64 bytes, since the hardware fetches them in pairs.
+// lineBytes keeps apart what two cores write. Two lines of 64 bytes, since the hardware fetches
+// them in pairs.
 const lineBytes = 128
 
 // SPSC is a bounded queue between exactly one producing and one consuming thread.
 //
-// Indexes count items since the start and never wrap in practice (2^64); slot = index & mask. A full ring has
-// tail-head == capacity, so no slot is wasted to tell full from empty.
+// Indexes count items since the start and never wrap in practice (2^64); slot = index & mask. A
+// full ring has tail-head == capacity, so no slot is wasted to tell full from empty.
 type SPSC[T any] struct {
 	slots []T // written by the producer in [tail, tail+n), read by the consumer in [head, tail)
 	mask  uint64
@@ -38,8 +39,8 @@ func NewSPSC[T any](capacity int) *SPSC[T] {
 	return NewSPSCOver(make([]T, capacity))
 }
 
-// NewSPSCOver makes an empty ring over memory, whose length is a power of two. The ring owns memory from now on.
-// Memory outside the Go heap must hold no Go pointers.
+// NewSPSCOver makes an empty ring over memory, whose length is a power of two. The ring owns memory
+// from now on. Memory outside the Go heap must hold no Go pointers.
 func NewSPSCOver[T any](memory []T) *SPSC[T] {
 	assert.That(len(memory) > 0, "a ring has a slot")
 	assert.That(len(memory)&(len(memory)-1) == 0, "a ring's capacity is a power of two")
@@ -49,10 +50,11 @@ func NewSPSCOver[T any](memory []T) *SPSC[T] {
 // Capacity is the number of slots.
 func (r *SPSC[T]) Capacity() int { return len(r.slots) }
 
-// Len is the number of items published and not yet consumed. The consumer gets at least what it can pop now, the
-// producer at most what is still there; any other thread a snapshot for display.
+// Len is the number of items published and not yet consumed. The consumer gets at least what it can
+// pop now, the producer at most what is still there; any other thread a snapshot for display.
 func (r *SPSC[T]) Len() int {
-	// Head first: tail only grows, so the difference cannot be negative, at worst too large by what was consumed meanwhile.
+	// Head first: tail only grows, so the difference cannot be negative, at worst too large by what
+	// was consumed meanwhile.
 	head := r.head.Load()
 	return min(int(r.tail.Load()-head), len(r.slots))
 }
@@ -60,8 +62,8 @@ func (r *SPSC[T]) Len() int {
 // LenMax is the most items that the consumer has found waiting. Consumer only.
 func (r *SPSC[T]) LenMax() int { return r.readyMax }
 
-// Push copies as many of items as fit, publishes them together with one store, and returns how many.
-// Producer only. Wake the consumer's thread afterwards.
+// Push copies as many of items as fit, publishes them together with one store, and returns how
+// many. Producer only. Wake the consumer's thread afterwards.
 func (r *SPSC[T]) Push(items []T) (pushedCount int) {
 	tail := r.tail.Load()
 	freeCount := len(r.slots) - int(tail-r.headSeen)
@@ -91,8 +93,8 @@ func (r *SPSC[T]) PushOne(item T) bool {
 
 // Pop moves up to len(out) items into out, oldest first, and returns how many. Consumer only.
 //
-// A slot keeps its old content until it is used again, so pointers in descriptors should name what lives as long
-// as the ring.
+// A slot keeps its old content until it is used again, so pointers in descriptors should name what
+// lives as long as the ring.
 func (r *SPSC[T]) Pop(out []T) (poppedCount int) {
 	head := r.head.Load()
 	readyCount := int(r.tailSeen - head)

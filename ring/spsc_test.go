@@ -16,7 +16,8 @@ type descriptor struct {
 	opcode uint32
 }
 
-// Goal: a ring behaves like a bounded list, whatever the sizes of groups, capacity and position of the wrap.
+// Goal: a ring behaves like a bounded list, whatever the sizes of groups, capacity and position of
+// the wrap.
 func TestSPSCModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		capacity := 1 << rapid.IntRange(0, 5).Draw(t, "capacityLog")
@@ -84,8 +85,8 @@ func TestSPSCModel(t *testing.T) {
 	})
 }
 
-// Goal: between two threads every item arrives once, in order and whole, with groups of every size and a ring so
-// short that both sides keep meeting full and empty. Meant for -race as well.
+// Goal: between two threads every item arrives once, in order and whole, with groups of every size
+// and a ring so short that both sides keep meeting full and empty. Meant for -race as well.
 func TestSPSCStress(t *testing.T) {
 	const itemsCount = 200_000
 	r := NewSPSC[descriptor](8)
@@ -132,7 +133,8 @@ func TestSPSCStress(t *testing.T) {
 	}
 }
 
-// Goal: descriptors may carry pointers; what they name survives a collection while it is in the ring.
+// Goal: descriptors may carry pointers; what they name survives a collection while it is in the
+// ring.
 func TestSPSCPointers(t *testing.T) {
 	r := NewSPSC[*[64]uint64](16)
 	for i := range uint64(10) {

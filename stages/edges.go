@@ -1,5 +1,5 @@
-// Package stages holds what the five stages hand to each other: the descriptors that travel on the rings, and the slots
-// they name.
+// Package stages holds what the five stages hand to each other: the descriptors that travel on the
+// rings, and the slots they name.
 //
 //	        Message, Sent              Append, Read, Superblock
 //	net  <================> consensus <=======================> journal
@@ -22,11 +22,12 @@
 //	    |<-- JournalSuperblockDone ----------------------------------------------|
 //	    |- ApplyCheckpointDurable>| (from here on, blocks that only the checkpoint before c names are free)
 //
-// Ops above t go on executing meanwhile, up to t + slack. The reply slots that the sessions name are pinned from
-// ApplySessions until ApplyCheckpointReady.
+// Ops above t go on executing meanwhile, up to t + slack. The reply slots that the sessions name
+// are pinned from ApplySessions until ApplyCheckpointReady.
 //
-// A descriptor names a slot; who owns the slot is said at each kind. Every push takes a credit from its edge's budget (Budget...),
-// and rings are at least as long as the budget, so a push never fails. Nothing here allocates.
+// A descriptor names a slot; who owns the slot is said at each kind. Every push takes a credit from
+// its edge's budget (Budget...), and rings are at least as long as the budget, so a push never
+// fails. Nothing here allocates.
 //
 // Source: design, section 2.
 package stages
@@ -70,9 +71,11 @@ type SlotClass uint8
 const (
 	// SlotClient: one client message as received; net owns the free ones. RequestBytesMax each.
 	SlotClient SlotClass = iota
-	// SlotPrepare: groups, and prepares read from the log; consensus owns the free ones. MessageBytesMax each.
+	// SlotPrepare: groups, and prepares read from the log; consensus owns the free ones.
+	// MessageBytesMax each.
 	SlotPrepare
-	// SlotReply: the replies of one op; consensus owns the free ones. MessageBytesMax each at least.
+	// SlotReply: the replies of one op; consensus owns the free ones. MessageBytesMax each at
+	// least.
 	SlotReply
 	SlotClassesCount
 )
@@ -94,7 +97,8 @@ func (s Slot) Class() SlotClass { return SlotClass(s >> slotClassShift) }
 // Handle of a slot within its class.
 func (s Slot) Handle() uint32 { return uint32(s) & (1<<slotClassShift - 1) }
 
-// Slots is the memory of all classes. Reading is free for all; Get and Put belong to the class's owner.
+// Slots is the memory of all classes. Reading is free for all; Get and Put belong to the class's
+// owner.
 type Slots struct {
 	Pools [SlotClassesCount]*arena.Pool
 }
@@ -121,8 +125,8 @@ func (s *Slots) Put(slot Slot) {
 type NetToConsensusKind uint8
 
 const (
-	// NetMessage: a client message in Slot, frame, checksums, cluster and header rules checked. Consensus owns Slot until it sends
-	// it back with NetFree, or with NetSendFree.
+	// NetMessage: a client message in Slot, frame, checksums, cluster and header rules checked.
+	// Consensus owns Slot until it sends it back with NetFree, or with NetSendFree.
 	NetMessage NetToConsensusKind = iota + 1
 	// NetSent: net has no use for the reply Slot any more (sent, or dropped).
 	NetSent
@@ -142,10 +146,12 @@ type NetToConsensus struct {
 type ConsensusToNetKind uint8
 
 const (
-	// NetSend: send the message at Offset of reply Slot to the client's route; answer NetSent, also when there is no route.
+	// NetSend: send the message at Offset of reply Slot to the client's route; answer NetSent, also
+	// when there is no route.
 	NetSend ConsensusToNetKind = iota + 1
-	// NetSendFree: send the message in the client Slot (a pong, an eviction, or a stored reply of up to the slot's size, written over
-	// what arrived) and free the slot. With Client zero it goes to Connection.
+	// NetSendFree: send the message in the client Slot and free the slot. The message is a pong, an
+	// eviction, or a copy of a stored reply; it has overwritten the request in the slot. If Client
+	// is zero, the message goes to Connection.
 	NetSendFree
 	// NetFree: the client Slot is free.
 	NetFree
@@ -166,12 +172,14 @@ type ConsensusToNet struct {
 type ConsensusToJournalKind uint8
 
 const (
-	// JournalAppend: make the prepare in Slot durable (its bytes, and its twin); answer JournalAppended. The bytes do
-	// not change until then. Bytes behind the prepare up to the sector's end are zeroed by journal.
+	// JournalAppend: make the prepare in Slot durable (its bytes, and its twin); answer
+	// JournalAppended. The bytes do not change until then. Bytes behind the prepare up to the
+	// sector's end are zeroed by journal.
 	JournalAppend ConsensusToJournalKind = iota + 1
 	// JournalRead: read the prepare of Op into Slot; answer JournalReadDone.
 	JournalRead
-	// JournalSuperblock: write Superblock (it does not change until the answer JournalSuperblockDone).
+	// JournalSuperblock: write Superblock. Consensus must not change it before
+	// JournalSuperblockDone.
 	JournalSuperblock
 )
 
@@ -207,13 +215,14 @@ type JournalToConsensus struct {
 type ConsensusToApplyKind uint8
 
 const (
-	// ApplySequenced: the prepare in Slot will be committed soon: read ahead what it needs. No answer.
+	// ApplySequenced: the prepare in Slot will be committed soon: read ahead what it needs. No
+	// answer.
 	ApplySequenced ConsensusToApplyKind = iota + 1
-	// ApplyCommit: execute the prepare in Slot and, if ReplySlot is not SlotNone, build the replies into it; answer
-	// ApplyCommitted. Ops come in order without gaps.
+	// ApplyCommit: execute the prepare in Slot and, if ReplySlot is not SlotNone, build the replies
+	// into it; answer ApplyCommitted. Ops come in order without gaps.
 	ApplyCommit
-	// ApplySessions: the sessions as of the trigger op, for its checkpoint. Apply lends Sessions to compact and returns it with
-	// ApplyCheckpointReady.
+	// ApplySessions: the sessions as of the trigger op, for its checkpoint. Apply lends Sessions to
+	// compact and returns it with ApplyCheckpointReady.
 	ApplySessions
 	// ApplyCheckpointDurable: the superblock of checkpoint Op is durable.
 	ApplyCheckpointDurable
@@ -232,8 +241,9 @@ type ConsensusToApply struct {
 type ApplyToConsensusKind uint8
 
 const (
-	// ApplyCommitted: Op is executed; its prepare slot is not needed any more. Replies lie in its reply slot, in order of the requests,
-	// each at a multiple of ReplyAlignBytes. At a trigger op, consensus answers ApplySessions.
+	// ApplyCommitted: Op is executed; its prepare slot is not needed any more. Replies lie in its
+	// reply slot, in order of the requests, each at a multiple of ReplyAlignBytes. At a trigger op,
+	// consensus answers ApplySessions.
 	ApplyCommitted ApplyToConsensusKind = iota + 1
 	// ApplyCheckpointReady: Checkpoint is on disk and synced; consensus writes the superblock.
 	ApplyCheckpointReady
@@ -249,14 +259,15 @@ type ApplyToConsensus struct {
 	Kind        ApplyToConsensusKind
 	Op          uint64
 	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
-	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The memory is
-	// apply's. It does not change before the op has left the pipeline of consensus.
+	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The
+	// memory is apply's. It does not change before the op has left the pipeline of consensus.
 	Replies    []Reply
 	Checkpoint *storage.Checkpoint
 	Fault      *storage.Fault
 }
 
-// Reply describes one reply of an op: where it lies in the op's reply slot, and what the session table keeps of it.
+// Reply describes one reply of an op: where it lies in the op's reply slot, and what the session
+// table keeps of it.
 type Reply struct {
 	Client          wire.U128
 	RequestChecksum wire.Checksum // of the request that it answers
@@ -296,14 +307,16 @@ type CompactToApply struct {
 	Checkpoint *storage.CheckpointJob
 }
 
-// Sessions is the session table as of an op, ready to be written: Chunks concatenated are the trailer's content. The memory is
-// consensus' and does not change until ApplyCheckpointReady.
+// Sessions is the encoded session table as of an op. The concatenation of Chunks is the trailer's
+// content. Consensus owns the memory and must not write to it before ApplyCheckpointReady.
 type Sessions struct {
 	Op     uint64
 	Chunks [][]byte
 }
 
-// Budgets of the edges: the most descriptors that can be on a ring at once.
+// Budgets of the edges: the rings and the receiving stage have room for as many descriptors at
+// once. The sender may keep to fewer: consensus has one JournalAppend under way at a time, because
+// one prepare is written at a time.
 const (
 	BudgetJournalAppends = 8
 	BudgetJournalReads   = 8

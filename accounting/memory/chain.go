@@ -5,8 +5,9 @@ import (
 	"ledger/internal/assert"
 )
 
-// chain is what it takes to undo the calls since ChainOpen: how long the tables were, and what changed in the rows that
-// were there before. Rows appended since need no notes of their own; they are cut off.
+// chain is what it takes to undo the calls since ChainOpen: how long the tables were, and what
+// changed in the rows that were there before. Rows appended since need no notes of their own; they
+// are cut off.
 type chain struct {
 	open           bool
 	accountsCount  int

@@ -1,4 +1,5 @@
-// Package memory is the state of the ledger in plain maps and slices: exact, simple, and gone with the process.
+// Package memory is the state of the ledger in plain maps and slices: exact, simple, and gone with
+// the process.
 //
 //	accounting.Machine --accounting.Store--> [Store]
 //

@@ -6,7 +6,8 @@ import (
 	"ledger/accounting"
 )
 
-// accountsBefore and transfersBefore count the objects with a smaller timestamp; tables are in order of timestamps.
+// accountsBefore and transfersBefore count the objects with a smaller timestamp; tables are in
+// order of timestamps.
 func (s *Store) accountsBefore(timestamp uint64) int {
 	return sort.Search(len(s.accounts), func(i int) bool { return s.accounts[i].Timestamp >= timestamp })
 }

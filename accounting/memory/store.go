@@ -37,8 +37,8 @@ func New(accountsCount, transfersCount int) *Store {
 	}
 }
 
-// AccountsCount and TransfersCount say how many there are; DeadCount how many ids are burned, ExpiredCount how many
-// transfers have expired.
+// AccountsCount and TransfersCount say how many there are; DeadCount how many ids are burned,
+// ExpiredCount how many transfers have expired.
 func (s *Store) AccountsCount() int  { return len(s.accounts) }
 func (s *Store) TransfersCount() int { return len(s.transfers) }
 func (s *Store) DeadCount() int      { return len(s.dead) }

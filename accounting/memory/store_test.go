@@ -125,7 +125,8 @@ func TestExpiryOrder(t *testing.T) {
 	}
 }
 
-// Goal: a transfer hides an expiry of the same timestamp, wherever the window begins (accounting, 7.5).
+// Goal: a transfer hides an expiry of the same timestamp, wherever the window begins (accounting,
+// 7.5).
 func TestEventsHideExpiries(t *testing.T) {
 	s := New(0, 0)
 	for _, at := range []uint64{10, 20, 30} {

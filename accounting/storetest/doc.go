@@ -1,4 +1,5 @@
-// Package storetest judges a Store by its answers: the same traffic through the same rules, over it and over memory.
+// Package storetest judges a Store by its answers: the same traffic through the same rules, over it
+// and over memory.
 //
 //	Traffic --request--> Machine over the candidate --reply--+
 //	           |                                             +--> equal, or the test fails

@@ -36,7 +36,8 @@ func NewPair(t testing.TB, limits limits.Limits, candidate accounting.Store, ran
 	return p
 }
 
-// Reopened goes on with a candidate that was closed and opened again, with the state of the last step.
+// Reopened goes on with a candidate that was closed and opened again, with the state of the last
+// step.
 func (p *Pair) Reopened(candidate accounting.Store) {
 	p.candidate.store = candidate
 	p.candidate.machine = accounting.New(p.limits, candidate)
@@ -55,7 +56,8 @@ func (p *Pair) Step() {
 	p.Execute(&request)
 }
 
-// Execute runs a request of the test's own on both sides; its timestamp must be above that of the last step.
+// Execute runs a request of the test's own on both sides; its timestamp must be above that of the
+// last step.
 func (p *Pair) Execute(request *accounting.Request) {
 	p.t.Helper()
 	p.stepIndex++

@@ -8,8 +8,8 @@ import (
 	"ledger/wire"
 )
 
-// Traffic makes requests that often succeed, and fail in every way: few accounts, few ids, amounts at the edges, chains,
-// imports, events sent again with a field changed, and filters of all kinds.
+// Traffic makes requests that often succeed, and fail in every way: few accounts, few ids, amounts
+// at the edges, chains, imports, events sent again with a field changed, and filters of all kinds.
 type Traffic struct {
 	*rand.Rand
 	clockNs uint64

@@ -6,25 +6,26 @@ import (
 	"ledger/storage"
 )
 
-// dealAheadOf bounds the queue of a worker. A worker with two jobs or more gets another one only while
-// its jobs are together less than 1/dealAheadOf of the generation's bytes. A queued job lets the worker
-// go on without a gap. The bound keeps the load balanced: a worker with a long queue would finish last.
+// dealAheadOf bounds the queue of a worker. A worker with two jobs or more gets another one only
+// while its jobs are together less than 1/dealAheadOf of the generation's bytes. A queued job lets
+// the worker go on without a gap. The bound keeps the load balanced: a worker with a long queue
+// would finish last.
 const dealAheadOf = 8
 
-// behindOf8 is the target time of a generation: it should be done when behindOf8 eighths of the next
-// bar's ops have been executed. Then the end of the bar does not wait for it.
+// behindOf8 is the target time of a generation: it should be done when behindOf8 eighths of the
+// next bar's ops have been executed. Then the end of the bar does not wait for it.
 const behindOf8 = 6
 
-// freeOf8 is the grace at the beginning of a bar: no op waits for the generation in the first freeOf8
-// eighths of the bar's ops.
+// freeOf8 is the grace at the beginning of a bar: no op waits for the generation in the first
+// freeOf8 eighths of the bar's ops.
 const freeOf8 = 2
 
-// dealer schedules the jobs of a generation on the workers of compact. It uses longest processing time
-// first: the longest job goes to the worker with the fewest bytes to do.
+// dealer schedules the jobs of a generation on the workers of compact. It uses longest processing
+// time first: the longest job goes to the worker with the fewest bytes to do.
 //
-// The first worker gets all jobs as long as it keeps up with the ops of the bar. Cores may be shared,
-// and the other threads need them more than a bar that has time. When the first worker falls behind,
-// jobs go to all workers.
+// The first worker gets all jobs as long as it keeps up with the ops of the bar. Cores may be
+// shared, and the other threads need them more than a bar that has time. When the first worker
+// falls behind, jobs go to all workers.
 //
 // The schedule does not affect the data file. Results are installed in the order of the plan, at
 // addresses that were reserved in that order.
@@ -86,14 +87,15 @@ func entryBytes(tree storage.TreeID) uint64 {
 	return uint64(spec.KeyBytes) + uint64(spec.ValueBytes)
 }
 
-// isBehind tells whether the generation is late for its target (behindOf8). A job that a worker has and
-// has not finished counts as half done.
+// isBehind tells whether the generation is late for its target (behindOf8). A job that a worker has
+// and has not finished counts as half done.
 func (d *dealer) isBehind(op, barOps uint64) bool {
 	return (d.bytesBack+d.bytesDealt)/2*barOps*behindOf8 < d.bytesAll*(op-d.beganOp)*8
 }
 
-// holdsUp tells whether the ops of the bar should wait for the generation. The generation may lag by
-// freeOf8 eighths of a bar at the beginning. The allowed lag shrinks evenly to zero at the bar's end.
+// holdsUp tells whether the ops of the bar should wait for the generation. The generation may lag
+// by freeOf8 eighths of a bar at the beginning. The allowed lag shrinks evenly to zero at the bar's
+// end.
 func (d *dealer) holdsUp(op, barOps uint64) bool {
 	ops, free := op-d.beganOp, barOps*freeOf8/8
 	return !d.isBack() && ops > free && d.bytesBack*(barOps-free) < d.bytesAll*(ops-free)

@@ -96,8 +96,9 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 		case verdictNew:
 		}
 	} else if operation != wire.OperationRegister {
-		// While the client's register is on its way, its requests wait for it; so do those of a client that was evicted while a
-		// request of it is on its way.
+		// The client has no session. If a message of the client is in flight (its register, or a
+		// request that was admitted before its session was evicted), the request is dropped and the
+		// client sends it again. Otherwise the client is evicted.
 		if busy {
 			s.drop(e, out)
 		} else {
@@ -160,8 +161,9 @@ func (s *Stage) standing(e *session, h *wire.Header) verdict {
 	return verdictIgnore
 }
 
-// repeatReply sends a stored reply again, with the view of today, as a copy over the message that asked for it. The stored bytes stay
-// as they were executed: they are part of the next checkpoint, which must not depend on who asked again.
+// repeatReply sends a stored reply again. It copies the reply over the request in the client's slot
+// and sets the current view in the copy. The stored bytes are not changed, because they are part of
+// the next checkpoint, which must not depend on repeated requests.
 func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session, out *Actions) {
 	message := s.slots.Bytes(e.Slot)
 	copy(message, s.slots.Bytes(entry.replySlot)[entry.replyOffset:entry.replyOffset+entry.replyBytes])

@@ -7,18 +7,25 @@
 //	                         log twins, log prepares, superblock (O_DIRECT)
 //
 // In:     stages.JournalAppend with a prepare whose checksums are filled in; JournalRead; JournalSuperblock.
-// Out:    JournalAppended once the prepare and its twin can survive power loss; the prepare read back and verified;
+// Out:    JournalAppended once the prepare and its twin can survive power loss; JournalReadDone with a
 //
-//	JournalSuperblockDone when at least three of four copies were read back right.
-//
-// The twin of a prepare of at most TwinBytes is all of it: both are written side by side, and are durable by one sync behind them, or each by itself. The
-// twin of a larger one is its header, written when the prepare is durable.
+//	prepare that was read back and verified; JournalSuperblockDone when at least three of four
+//	copies were read back right.
 //
 // Owns:   the table of headers, sector buffers; a slot from Append until Appended.
-// Limits: stages.BudgetJournalAppends and BudgetJournalReads in flight, one superblock; one sync at a time, for all that is written.
-// Faults: a failing write or sync, or a prepare that reads back wrong, becomes JournalFault: the replica stops. Recover classifies every
+// Limits: room for stages.BudgetJournalAppends appends and BudgetJournalReads reads at once, one
 //
-//	slot at start by the decision table; what one replica cannot repair is refused.
+//	superblock, and one sync at a time, which covers all finished writes. Consensus sends one
+//	append at a time.
+//
+// Faults: a failing write or sync, or a prepare that reads back wrong, becomes JournalFault, and the
+//
+//	replica stops. Recover classifies every slot at start by the decision table. A fault that one
+//	replica cannot repair is refused.
+//
+// Twins: prepares of up to TwinBytes are written twice in parallel, to the log and to the twin
+// ring. One fdatasync makes both durable, or RWF_DSYNC each. The twin of a larger prepare is its
+// header, which is written after the prepare is durable.
 //
 // Source: docs/design/log.md; consensus, 8.2 to 8.5 and 14.
 package journal

@@ -25,15 +25,19 @@
 //
 //	once for each connection, at most LogsPerSecondMax in a second. No input makes net panic or grow.
 //
-// A full request is received straight into the slot that becomes its prepare: the port is given the whole free rest of the slot,
-// and nothing is copied if the client waits for its reply before it sends more. Bytes behind a complete message are copied: to
-// the connection's next slot if they are fewer than the message, else the message goes into a slot of its own; so no byte is
-// copied more than three times, whatever a client sends. Short messages to clients are copied out of their slot at once: a client
-// that does not read pins no client slot.
+// Zero-copy receive: a request is received into the slot that becomes its prepare, because the port
+// gets the whole free rest of the slot. If the client waits for its reply before it sends more,
+// nothing is copied. Bytes behind a complete message are the exception. If they are fewer than the
+// message, they are copied to the connection's next slot; else the message is copied to a slot of its
+// own. So no byte is copied more than three times, whatever a client sends.
 //
-// Routes follow the advice of the wire protocol, 1.4: the latest connection that brought a message of a client is its route, also if
-// the message was then skipped. A connection serves one client; a second one closes it. A ping takes the client over: the connection
-// that was the route, or was confirmed by a ping before, closes.
+// Short messages to clients are copied out of their slot at once. So a client that does not read
+// occupies no client slot.
+//
+// Routes follow the wire protocol, 1.4: a client's route is the connection that brought its latest
+// message, even if that message was skipped. A connection serves one client; a message of a second
+// client closes it. A ping moves the client to its connection. The connection that was the route
+// before, or that an earlier ping confirmed, is closed.
 //
 // Source: wire protocol, 1, 2 and 9; design, sections 2 and 3.
 package net

@@ -184,7 +184,8 @@ func Seal(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	return SealHeader(g, buffer, fields)
 }
 
-// SealHeader fills the header page of a built block whose other pages are sealed, and returns the block's name.
+// SealHeader fills the header page of a built block whose other pages are sealed, and returns the
+// block's name.
 func SealHeader(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	assert.That(fields.Address > 0, "block addresses start at 1")
 	assert.AtMost(fields.PagesUsed, g.PagesMax, "pages of a block")
@@ -210,7 +211,8 @@ func SealHeader(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	return storage.Ref{Address: fields.Address, Checksum: sum}
 }
 
-// VerifyHeader checks the whole header page of the block that ref names. It returns what is wrong, or "".
+// VerifyHeader checks the whole header page of the block that ref names. It returns what is wrong,
+// or "".
 func VerifyHeader(g *Geometry, page []byte, ref storage.Ref, cluster wire.U128) string {
 	if uint32(len(page)) != g.PageBytes {
 		return "the header page is short"
@@ -222,7 +224,8 @@ func VerifyHeader(g *Geometry, page []byte, ref storage.Ref, cluster wire.U128) 
 	if Checksum(page[16:]) != ref.Checksum {
 		return "the header page's checksum does not match"
 	}
-	// What follows only fails for a block that our own code built wrongly, or that another version built.
+	// What follows only fails for a block that our own code built wrongly, or that another version
+	// built.
 	switch {
 	case h.Address() != ref.Address:
 		return "the block belongs to another address"
@@ -236,7 +239,8 @@ func VerifyHeader(g *Geometry, page []byte, ref storage.Ref, cluster wire.U128) 
 	return ""
 }
 
-// VerifyPage checks a page, 1..PagesUsed-1, against its verified header page. It returns what is wrong, or "".
+// VerifyPage checks a page, 1..PagesUsed-1, against its verified header page. It returns what is
+// wrong, or "".
 func VerifyPage(header HeaderPage, page uint32, data []byte) string {
 	if page == 0 || page >= header.PagesUsed() {
 		return "the page is not used"

@@ -77,7 +77,8 @@ func (f *memoryFile) WriteAt(buffer []byte, offset uint64) error {
 }
 func (f *memoryFile) SizeBytes() (uint64, error) { return uint64(len(f.data)), nil }
 
-// A trailer of any length comes back as it was written, and a damaged or shortened chain is refused.
+// A trailer of any length comes back as it was written, and a damaged or shortened chain is
+// refused.
 func TestTrailerChain(t *testing.T) {
 	for name, g := range geometries() {
 		rng := rand.New(rand.NewPCG(3, 4))

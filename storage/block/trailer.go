@@ -38,8 +38,8 @@ func (c *Chunks) Read(target []byte) (readBytes int) {
 	return readBytes
 }
 
-// BuildTrailer fills buffer with the next block of a trailer: as much of content as fits, linked to the block before it. It
-// returns the block's name and its used bytes, which are the ones to write.
+// BuildTrailer fills buffer with the next block of a trailer: as much of content as fits, linked to
+// the block before it. It returns the block's name and its used bytes, which are the ones to write.
 func BuildTrailer(g *Geometry, buffer []byte, cluster wire.U128, kind storage.TrailerKind, address uint64, link storage.Ref, content *Chunks) (storage.Ref, uint32) {
 	header := Begin(g, buffer)
 	contentBytes := content.Read(buffer[g.PageBytes:g.BlockBytes])
@@ -71,8 +71,8 @@ func ReadBlock(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 	return VerifyBlock(g, buffer[:g.BlockBytes], ref, cluster)
 }
 
-// ReadChain reads a trailer whose last block is root into content, verifying every block from root on. len(content) is the
-// trailer's length, which the root's holder knows.
+// ReadChain reads a trailer whose last block is root into content, verifying every block from root
+// on. len(content) is the trailer's length, which the root's holder knows.
 //
 // visit: called for every block's address, last block first; may be nil.
 // buffer: BlockBytes, aligned for direct I/O; overwritten.

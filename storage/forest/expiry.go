@@ -8,9 +8,10 @@ import (
 	"ledger/storage/block"
 )
 
-// window is a read buffer over the front of the expiry tree: the smallest live keys, in order, as many
-// as fit. The tree may hold any number of expiries; the window is filled again from the tree when its
-// keys are used up. It is derived from the tree, so dropping it (valid = false) is always correct.
+// window is a read buffer over the front of the expiry tree: the smallest live keys, in order, as
+// many as fit. The tree may hold any number of expiries; the window is filled again from the tree
+// when its keys are used up. It is derived from the tree, so dropping it (valid = false) is always
+// correct.
 type window struct {
 	valid   bool
 	all     bool      // the tree holds no live key behind the window
@@ -33,8 +34,8 @@ func newWindow(a *arena.Arena, l *limits.Limits) window {
 	return w
 }
 
-// invalidate forgets the window's keys and keeps a lower bound for the next fill: the smaller of low
-// and the first key that the window had left.
+// invalidate forgets the window's keys and keeps a lower bound for the next fill: the smaller of
+// low and the first key that the window had left.
 func (w *window) invalidate(low expiryKey) {
 	if w.valid {
 		switch {
@@ -167,8 +168,8 @@ func (f *Forest) expiryRemoved(ordinal accounting.TransferOrdinal) bool {
 	return false
 }
 
-// windowFirst moves the window to the tree's first live key and fills it as needed. It returns false
-// if the tree has no live key.
+// windowFirst moves the window to the tree's first live key and fills it as needed. It returns
+// false if the tree has no live key.
 func (f *Forest) windowFirst() bool {
 	w := &f.window
 	if f.trees[storage.TreeExpiry].runsCount == 0 {
@@ -191,8 +192,8 @@ func (f *Forest) windowFirst() bool {
 	}
 }
 
-// windowFill fills the window with the tree's live keys from low on. It merges all runs. A tombstone in
-// any run hides the key.
+// windowFill fills the window with the tree's live keys from low on. It merges all runs. A
+// tombstone in any run hides the key.
 func (f *Forest) windowFill(low expiryKey) {
 	w := &f.window
 	key := keyOfExpiry(low)
@@ -241,14 +242,14 @@ func (f *Forest) windowFill(low expiryKey) {
 	}
 }
 
-// expiriesAhead is the read-ahead distance of expiries, in rows. One expiry takes about a microsecond
-// and the read of a page about a hundred, so the read starts hundreds of rows before the row's turn.
-// There are two distances because the first request may only read the table's header page; the second
-// then reads the row's page.
+// expiriesAhead is the read-ahead distance of expiries, in rows. One expiry takes about a
+// microsecond and the read of a page about a hundred, so the read starts hundreds of rows before
+// the row's turn. There are two distances because the first request may only read the table's
+// header page; the second then reads the row's page.
 var expiriesAhead = [2]uint32{512, 256}
 
-// warmSeek starts reads of the pages that a cursor needs to seek key in a run of the expiry tree, and of
-// the page behind them.
+// warmSeek starts reads of the pages that a cursor needs to seek key in a run of the expiry tree,
+// and of the page behind them.
 func (f *Forest) warmSeek(r *run, key *storage.Key) {
 	at := r.search(key, fenceOf(key))
 	if at == len(r.tables) {
@@ -264,8 +265,8 @@ func (f *Forest) warmSeek(r *run, key *storage.Key) {
 	}
 }
 
-// warmExpiries starts reads of the rows that a pulse will need after the row of ordinal. A pulse first
-// removes all expiries that are due, and then reads their transfers in the same order. So the
+// warmExpiries starts reads of the rows that a pulse will need after the row of ordinal. A pulse
+// first removes all expiries that are due, and then reads their transfers in the same order. So the
 // memtable's removals tell the rows that come next.
 func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 	m := f.filling

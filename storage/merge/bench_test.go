@@ -18,7 +18,8 @@ import (
 // benchmarkRows is what a bar of full messages leaves in a memtable.
 const benchmarkRows = 32 * 8189
 
-// run calls f under b and reports the thread's own time per unit, because the machine may be shared.
+// run calls f under b and reports the thread's own time per unit, because the machine may be
+// shared.
 func run(b *testing.B, units float64, unit string, f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -38,7 +39,8 @@ func run(b *testing.B, units float64, unit string, f func()) {
 	b.ReportMetric((cpu()-before)/float64(b.N)/units, "cpu-ns/"+unit)
 }
 
-// load makes the entries that so many transfers of the load generator leave in a tree, in order of commit.
+// load makes the entries that so many transfers of the load generator leave in a tree, in order of
+// commit.
 func load(rng *rand.Rand, tree storage.TreeID, first uint64, sequentialIDs bool) (entries []entry) {
 	for i := range uint64(benchmarkRows) {
 		e := entry{value: make([]byte, storage.Trees[tree].ValueBytes)}

@@ -10,10 +10,11 @@ import (
 	"ledger/wire"
 )
 
-// A flush of columns moves numbers of 8 bytes where a record of key and index would take 32. A slot is a window of an entry's
-// value, and below it the entry's index. The window starts at the highest bit in which the values differ; entries that differ only
-// below it are few as a rule, and are put in order afterwards. Entries come in order of their ordinals, so an order of values
-// that leaves equal ones where they are is an order of postings.
+// A flush of columns moves numbers of 8 bytes where a record of key and index would take 32. A slot
+// is a window of an entry's value, and below it the entry's index. The window starts at the highest
+// bit in which the values differ; entries that differ only below it are few as a rule, and are put
+// in order afterwards. Entries come in order of their ordinals, so an order of values that leaves
+// equal ones where they are is an order of postings.
 
 // emitEntries is how many entries are packed between two chances to breathe.
 const emitEntries = 64
@@ -31,13 +32,15 @@ type columnSort struct {
 	sink      uint64 // so that loads are not optimised away
 }
 
-// digitBitsWide: a slot is a quarter of a record, so four times the places of a sort of records are within the caches.
+// digitBitsWide: a slot is a quarter of a record, so four times the places of a sort of records are
+// within the caches.
 const digitBitsWide = 10
 
 // digitBitsOne: up to here one digit with more places costs less than two.
 const digitBitsOne = 8
 
-// spareBits: some ten times as many places as slots leave few neighbours out of order, of which each is a wrong guess.
+// spareBits: some ten times as many places as slots leave few neighbours out of order, of which
+// each is a wrong guess.
 const spareBits = 3
 
 // flushColumns writes one tree of a sealed memtable as the tables of a run.
@@ -106,8 +109,9 @@ func (m *Merger) postings(shape *table.Shape, c *storage.Columns, slots []uint64
 	}
 }
 
-// identities fills keys with ids and their ordinals. Ids that are out of order are anywhere in memory: they are fetched many at a
-// time, with nothing between that the processor would have to get done first.
+// identities fills keys with ids and their ordinals. Ids that are out of order are anywhere in
+// memory: they are fetched many at a time, with nothing between that the processor would have to
+// get done first.
 func (m *Merger) identities(c *storage.Columns, slots []uint64, from int, keys []table.Words) {
 	mask := m.columns.indexMask
 	for i := range keys {
@@ -166,7 +170,8 @@ func (m *Merger) survey(c *storage.Columns) (differ wire.U128, ascend bool) {
 	return differ, ascend
 }
 
-// order makes slots for entries whose values differ in these bits and sorts them: all entries, or those that the slots name.
+// order makes slots for entries whose values differ in these bits and sorts them: all entries, or
+// those that the slots name.
 func (m *Merger) order(c *storage.Columns, slots []uint64, differ wire.U128, all bool) {
 	differBits := uint(128 - bits.LeadingZeros64(differ.Hi))
 	if differ.Hi == 0 {
@@ -223,7 +228,8 @@ func (m *Merger) orderEqual(c *storage.Columns, slots []uint64) {
 	}
 }
 
-// window makes the slots, with windows from bit shift of the values on. What lies above a window is the same in all.
+// window makes the slots, with windows from bit shift of the values on. What lies above a window is
+// the same in all.
 func (m *Merger) window(c *storage.Columns, slots []uint64, shift uint, all bool) {
 	indexBits, mask := m.columns.indexBits, m.columns.indexMask
 	for from := 0; from < len(slots); from += passRecords {
@@ -255,9 +261,10 @@ func (m *Merger) window(c *storage.Columns, slots []uint64, shift uint, all bool
 	}
 }
 
-// sortSlots puts slots in order; they differ in the keyBits bits from lowBit on, and ascend below. As many of the highest bits as
-// tell nearly all of them apart make one digit or two: the slots go to the places of the lower one, then to those of the higher
-// one, which leaves few neighbours to be exchanged.
+// sortSlots puts slots in order; they differ in the keyBits bits from lowBit on, and ascend below.
+// As many of the highest bits as tell nearly all of them apart make one digit or two: the slots go
+// to the places of the lower one, then to those of the higher one, which leaves few neighbours to
+// be exchanged.
 func (m *Merger) sortSlots(slots, spare []uint64, lowBit, keyBits uint) {
 	if len(slots) <= insertionMax {
 		insertSlots(slots)

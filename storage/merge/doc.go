@@ -4,8 +4,9 @@
 //	Job (runs of a tree)  --read, merge, pack----> blocks of one run of the next level
 //	CheckpointJob         --link-----------------> chains of blocks
 //
-// It runs on the coroutine of stages/compact: where it must wait for the disk it waits, and after some 100 µs of work it
-// breathes. What it writes is a pure function of the job: neither waits, breaths, buffers nor the order of completions show.
+// It runs on the coroutine of stages/compact: where it must wait for the disk it waits, and after
+// some 100 µs of work it breathes. What it writes is a pure function of the job: neither waits,
+// breaths, buffers nor the order of completions show.
 //
 // In:     jobs, one at a time; blocks from a BlockReader, verified here, page by page.
 // Out:    blocks to a BlockWriter; the job's results; the job's Fault.

@@ -77,7 +77,8 @@ func (m *Merger) widthOf(records []record) int {
 	return table.OrdinalWidth(highest)
 }
 
-// flushRows writes the rows of a sealed memtable: full blocks, and before a checkpoint what is left as a partial one.
+// flushRows writes the rows of a sealed memtable: full blocks, and before a checkpoint what is left
+// as a partial one.
 func (m *Merger) flushRows(job *storage.Job) {
 	first, count := job.Source.RowsFirst(), job.Source.RowsCount()
 	pack := &m.rowPack

@@ -9,8 +9,8 @@ import (
 	"ledger/storage/table"
 )
 
-// readPages is how many pages one read brings. A job often needs a part of each table, and the next job reads on from there: the
-// longer the reads, the more is read in vain.
+// readPages is how many pages one read brings. A job often needs a part of each table, and the next
+// job reads on from there: the longer the reads, the more is read in vain.
 const readPages = 4
 
 // input is one run as a stream of entries, read ahead by a few pages, across tables.
@@ -60,7 +60,8 @@ func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fro
 	m.begin(in, 0, firstPages)
 }
 
-// position finds the first entry behind fromKey, once its table's header page is there. No keys are decoded.
+// position finds the first entry behind fromKey, once its table's header page is there. No keys are
+// decoded.
 func (m *Merger) position(in *input, shape *table.Shape, from bool, fromKey *storage.Key) bool {
 	if !m.openTable(in) {
 		return false
@@ -129,7 +130,8 @@ func (m *Merger) verify(in *input, number uint32) string {
 	return block.VerifyPage(in.header, number, page)
 }
 
-// arrive waits for a page of the current table and verifies it. What fails is read once more, alone.
+// arrive waits for a page of the current table and verifies it. What fails is read once more,
+// alone.
 func (m *Merger) arrive(in *input, number uint32) bool {
 	b := &in.buffers[in.current]
 	if errno := m.await(b); errno == 0 && m.verify(in, number) == "" {
@@ -190,7 +192,8 @@ func (m *Merger) readOn(b *inputBuffer) {
 	m.readStart(b, from, b.asked)
 }
 
-// nextPage goes to the first entry of the page that follows, or notes the end of the run. It returns false on a fault.
+// nextPage goes to the first entry of the page that follows, or notes the end of the run. It
+// returns false on a fault.
 func (m *Merger) nextPage(in *input) bool {
 	in.index = 0
 	if in.pageNumber < in.header.DataPages() {
@@ -206,7 +209,8 @@ func (m *Merger) nextPage(in *input) bool {
 	return m.openTable(in) && m.provePage(in, 1)
 }
 
-// refill decodes the entries behind the keys, as many as end within a group. The run ends, or false is returned on a fault.
+// refill decodes the entries behind the keys, as many as end within a group. The run ends, or false
+// is returned on a fault.
 func (m *Merger) refill(in *input, shape *table.Shape) bool {
 	in.index += in.count
 	in.at, in.count = 0, 0
@@ -220,7 +224,8 @@ func (m *Merger) refill(in *input, shape *table.Shape) bool {
 	return true
 }
 
-// topUp decodes behind what is left of the keys, page after page, as much as there is room for. It returns false on a fault.
+// topUp decodes behind what is left of the keys, page after page, as much as there is room for. It
+// returns false on a fault.
 func (m *Merger) topUp(in *input, shape *table.Shape) bool {
 	in.count = copy(in.keys, in.keys[in.at:in.count])
 	in.at = 0
@@ -248,7 +253,8 @@ func (m *Merger) topUp(in *input, shape *table.Shape) bool {
 	}
 }
 
-// abandon waits for reads that are not needed any more: their buffers belong to the disk until then.
+// abandon waits for reads that are not needed any more: their buffers belong to the disk until
+// then.
 func (m *Merger) abandon(in *input) {
 	for i := range in.buffers {
 		m.await(&in.buffers[i])

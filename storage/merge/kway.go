@@ -8,8 +8,9 @@ import (
 	"ledger/storage/table"
 )
 
-// heads are the next keys of the inputs, and the inputs in their order. Of equal keys the newest run's comes first. A new key's
-// place is counted: random keys would make every second comparison a wrong guess.
+// heads are the next keys of the inputs, and the inputs in their order. Of equal keys the newest
+// run's comes first. A new key's place is counted: random keys would make every second comparison a
+// wrong guess.
 type heads struct {
 	a, b, c [headsMax]uint64 // words of each run's next key; exhausted: above all keys
 	order   uint64           // runs, a byte each, the first one lowest
@@ -115,8 +116,8 @@ func (m *Merger) openInputs(job *storage.Job, shape *table.Shape) bool {
 	return true
 }
 
-// mergeHeads merges runs that are positioned, key by key: entries may have long values, or remove keys. It returns false after
-// a fault.
+// mergeHeads merges runs that are positioned, key by key: entries may have long values, or remove
+// keys. It returns false after a fault.
 func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
 	var h heads
 	h.reset()
@@ -136,7 +137,8 @@ func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
 	var last table.Words
 	for h.count > 0 && consumed < job.EntriesMax {
 		in := &m.inputs[h.first()]
-		// Entries are taken up to the next one of another input. If that has the same key, the first input's is newer.
+		// Entries are taken up to the next one of another input. If that has the same key, the
+		// first input's is newer.
 		stretch := in.stretch(&h, job.EntriesMax-consumed)
 		taken := max(1, stretch)
 		m.pass(job, shape, in, taken)
@@ -144,7 +146,8 @@ func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
 		in.at += taken
 		consumed += uint64(taken)
 		m.advance(shape, in, &h)
-		// The entry is consumed, and older ones with its key are hidden by it: keys are never cut apart.
+		// The entry is consumed, and older ones with its key are hidden by it: keys are never cut
+		// apart.
 		for stretch == 0 && h.count > 0 && h.key(h.first()) == last && m.fault == nil {
 			in := &m.inputs[h.first()]
 			in.at++
@@ -165,7 +168,8 @@ func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
 	return true
 }
 
-// stretch counts the next entries of the first input that come before all other inputs' next ones, at most so many.
+// stretch counts the next entries of the first input that come before all other inputs' next ones,
+// at most so many.
 func (in *input) stretch(h *heads, most uint64) (count int) {
 	keys := in.keys[in.at:in.count]
 	if uint64(len(keys)) > most {

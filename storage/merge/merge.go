@@ -15,20 +15,23 @@ import (
 )
 
 const (
-	// WritesMax is how many block writes are in flight at most: the number of slots of a BlockWriter.
+	// WritesMax is how many block writes are in flight at most: the number of slots of a
+	// BlockWriter.
 	WritesMax = 4
 	// ReadsMax is the number of slots of a BlockReader: two blocks for each input run.
 	ReadsMax = 2 * storage.MergeRunsMax
 
 	outputsCount = WritesMax + 1
 
-	// breathCost is some 100 µs of work, in units of one entry compared, moved and packed (about 40 ns).
+	// breathCost is some 100 µs of work, in units of one entry compared, moved and packed (about 40
+	// ns).
 	breathCost = 2500
 
 	valueBytesMax = 256 // the longest value of any tree, rounded up
 )
 
-// BlockReader reads pages of blocks. An operation belongs to a slot, which the caller chooses and which is free.
+// BlockReader reads pages of blocks. An operation belongs to a slot, which the caller chooses and
+// which is free.
 type BlockReader interface {
 	// ReadStart queues a read of len(buffer) bytes of the block, from a page on.
 	ReadStart(slot int, address uint64, page uint32, buffer []byte)
@@ -89,8 +92,8 @@ type output struct {
 	slot    int
 }
 
-// EntriesMax is the most entries of one tree that a sealed memtable can hold: two for each event of the bar in which it
-// reached the seal, and of the rows before.
+// EntriesMax is the most entries of one tree that a sealed memtable can hold: two for each event of
+// the bar in which it reached the seal, and of the rows before.
 func EntriesMax(l limits.Limits) uint64 {
 	const eventBytes = 128
 	return 2 * (uint64(l.MemtableRowsSeal) + uint64(l.BarOps)*uint64(l.MessageBytesMax/eventBytes))
@@ -126,8 +129,8 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	return m
 }
 
-// MemoryBytes is what New reserves and every load uses: blocks, and in production the slots for sorting columns. Records, for the trees
-// without columns, come to it as far as they are used.
+// MemoryBytes is what New reserves and every load uses: blocks, and in production the slots for
+// sorting columns. Records, for the trees without columns, come to it as far as they are used.
 func MemoryBytes(l *limits.Limits) uint64 {
 	bytes := (ReadsMax+outputsCount)*uint64(l.BlockBytes) + windowBytes
 	if l.TouchesMemoryAtStart() {
@@ -156,7 +159,8 @@ func (m *Merger) Run(job *storage.Job, waiter storage.Waiter) {
 	job.Fault = m.fault
 }
 
-// Drain waits until no write is in flight. It returns the fault that any job or write has met so far, or nil.
+// Drain waits until no write is in flight. It returns the fault that any job or write has met so
+// far, or nil.
 func (m *Merger) Drain(waiter storage.Waiter) *storage.Fault {
 	m.waiter = waiter
 	for m.collect(); m.writing > 0; m.collect() {
@@ -165,8 +169,8 @@ func (m *Merger) Drain(waiter storage.Waiter) *storage.Fault {
 	return m.fault
 }
 
-// Collect takes back, between two steps of a job, what has been written. It returns the fault that any job or write has met so far,
-// or nil.
+// Collect takes back, between two steps of a job, what has been written. It returns the fault that
+// any job or write has met so far, or nil.
 func (m *Merger) Collect() *storage.Fault {
 	m.collect()
 	return m.fault

@@ -154,7 +154,8 @@ func draw(rng *rand.Rand, tree storage.TreeID, count int) (entries []entry) {
 	seen := map[storage.Key]bool{}
 	for range count {
 		e := entry{value: make([]byte, spec.ValueBytes)}
-		// Numbers at both ends of the key, so that prefixes are shared and postings have few values.
+		// Numbers at both ends of the key, so that prefixes are shared and postings have few
+		// values.
 		var text [24]byte
 		binary.BigEndian.PutUint64(text[16:], uint64(rng.IntN(spread)))
 		copy(e.key[:spec.KeyBytes], text[24-min(24, int(spec.KeyBytes)):])
@@ -243,7 +244,8 @@ func sorted(entries []entry) []entry {
 	return entries
 }
 
-// Flushes and merges of every tree, cut anywhere, with any order of completions, give what a sort and a map give.
+// Flushes and merges of every tree, cut anywhere, with any order of completions, give what a sort
+// and a map give.
 func TestFlushAndMergeAgainstNaive(t *testing.T) {
 	l := small()
 	for tree := storage.TreeTransferID; tree < storage.TreesCount; tree++ {
@@ -337,7 +339,8 @@ func typicalRow(rng *rand.Rand, index uint64) (row accounting.TransferRow) {
 	return row
 }
 
-// Full blocks hold the first rows, the partial one the rest, and the carried rows continue where the full blocks end.
+// Full blocks hold the first rows, the partial one the rest, and the carried rows continue where
+// the full blocks end.
 func TestFlushRows(t *testing.T) {
 	l := small()
 	for round := range uint64(20) {
@@ -447,7 +450,8 @@ func TestBytesAreAFunctionOfTheJob(t *testing.T) {
 	}
 }
 
-// Damage that goes away is read over; damage that stays, and a disk that fails, end the job with a fault.
+// Damage that goes away is read over; damage that stays, and a disk that fails, end the job with a
+// fault.
 func TestFaults(t *testing.T) {
 	l := small()
 	for _, c := range []struct {
@@ -607,7 +611,8 @@ func TestSort(t *testing.T) {
 	}
 }
 
-// A merge that is cut into small jobs reads little more than what it merges: each job starts at the page where the last stopped.
+// A merge that is cut into small jobs reads little more than what it merges: each job starts at the
+// page where the last stopped.
 func TestCutMergesReadLittleMore(t *testing.T) {
 	l := limits.Production()
 	memory := arena.New()

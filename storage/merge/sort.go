@@ -34,11 +34,13 @@ const insertionMax = 24
 // passRecords is how many records a pass moves between two chances to breathe.
 const passRecords = 4096
 
-// digitBitsMax: with more places than that, moving records to them misses the caches (measured with 12).
+// digitBitsMax: with more places than that, moving records to them misses the caches (measured with
+// 12).
 const digitBitsMax = 8
 
-// sort puts records in order of their keys, with spare as room to move. Most significant digit first: random keys are in
-// place after two or three passes, postings after one per byte in which their values differ.
+// sort puts records in order of their keys, with spare as room to move. Most significant digit
+// first: random keys are in place after two or three passes, postings after one per byte in which
+// their values differ.
 func (m *Merger) sort(records, spare []record) {
 	if len(records) <= insertionMax {
 		insert(records)
@@ -81,8 +83,8 @@ func insert(records []record) {
 	}
 }
 
-// distribute moves records to their digit's place and sorts each place. The digit begins at the highest bit in which their
-// words differ, number bitsCount of the word.
+// distribute moves records to their digit's place and sorts each place. The digit begins at the
+// highest bit in which their words differ, number bitsCount of the word.
 func (m *Merger) distribute(records, spare []record, word, bitsCount int) {
 	digitBits := min(bits.Len(uint(len(records)))-2, bitsCount, digitBitsMax) // about 4 records to a place
 	var places [1 << digitBitsMax]uint32

@@ -9,15 +9,19 @@ import (
 	"ledger/storage/table"
 )
 
-// A merge of trees whose entries are numbers goes by windows: as many keys of each run as are decoded, up to the least of the runs'
-// last ones. All that is in a window is before all that is not, whatever runs it comes from, so a window is sorted by itself,
-// as a flush is: slots of 8 bytes, moved twice. To take the runs' keys one by one, the least first, would cost a comparison that the
-// processor cannot guess for each; and it would cost more of them, the more runs there are.
+// A merge of trees whose entries are numbers goes by windows: as many keys of each run as are
+// decoded, up to the least of the runs' last ones. All that is in a window is before all that is
+// not, whatever runs it comes from, so a window is sorted by itself, as a flush is: slots of 8
+// bytes, moved twice. To take the runs' keys one by one, the least first, would cost a comparison
+// that the processor cannot guess for each; and it would cost more of them, the more runs there
+// are.
 //
-// Slots are made from the oldest run to the newest, and sorting leaves equal values in their order. So postings, whose ordinals are
-// the higher the newer the run, come out in order of ordinals; and of equal keys the last one is the newest.
+// Slots are made from the oldest run to the newest, and sorting leaves equal values in their order.
+// So postings, whose ordinals are the higher the newer the run, come out in order of ordinals; and
+// of equal keys the last one is the newest.
 
-// windowEntriesMax are decoded of all runs at a time: their keys and slots stay in the second-level cache.
+// windowEntriesMax are decoded of all runs at a time: their keys and slots stay in the second-level
+// cache.
 const windowEntriesMax = 8192
 
 // batchEntries is the share of one of so many runs: a multiple of a page's groups.
@@ -25,14 +29,16 @@ func batchEntries(runs int) int { return windowEntriesMax / runs &^ (table.Batch
 
 const _ = uint(windowEntriesMax/storage.MergeRunsMax - 4*table.BatchEntries)
 
-// windowIndexBits number the keys of a window; a slot's other bits are the front of its value, without what all values share.
+// windowIndexBits number the keys of a window; a slot's other bits are the front of its value,
+// without what all values share.
 const windowIndexBits = 13
 
 const windowIndexMask = 1<<windowIndexBits - 1
 
 const _ = uint(1<<windowIndexBits - windowEntriesMax)
 
-// windowStart is where the keys of a run lie: those of the oldest, which is the last run of a full job, come first.
+// windowStart is where the keys of a run lie: those of the oldest, which is the last run of a full
+// job, come first.
 func windowStart(run, runs int) int { return (runs - 1 - run) * batchEntries(runs) }
 
 // windowSort is the memory of a merge by windows.
@@ -107,7 +113,8 @@ func (m *Merger) mergeWindows(job *storage.Job, shape *table.Shape) bool {
 	return true
 }
 
-// cut takes the keys of the next window, of which there are none when all runs have ended. It returns false after a fault.
+// cut takes the keys of the next window, of which there are none when all runs have ended. It
+// returns false after a fault.
 func (m *Merger) cut(job *storage.Job, shape *table.Shape, w *window) bool {
 	limit := aboveAll
 	for run := range job.Runs {
@@ -167,7 +174,8 @@ func (m *Merger) sortWindow(job *storage.Job, shape *table.Shape, w *window) []u
 	return slots
 }
 
-// orderWindow sorts slots whose keys' values are the same in front of the highest bit set in a, or if there is none, in b.
+// orderWindow sorts slots whose keys' values are the same in front of the highest bit set in a, or
+// if there is none, in b.
 func (m *Merger) orderWindow(shape *table.Shape, slots []uint64, a, b uint64) {
 	keys := m.windows.keys
 	skip := uint(bits.LeadingZeros64(a))
@@ -211,8 +219,8 @@ func (m *Merger) orderWindow(shape *table.Shape, slots []uint64, a, b uint64) {
 	}
 }
 
-// pack packs the first of the window's entries, in order of slots if there are some, and returns how many it has consumed:
-// most of them, and what is hidden by the last one.
+// pack packs the first of the window's entries, in order of slots if there are some, and returns
+// how many it has consumed: most of them, and what is hidden by the last one.
 func (m *Merger) pack(job *storage.Job, shape *table.Shape, keys []table.Words, slots []uint64, most int) (consumed int) {
 	if slots == nil {
 		for consumed < most {

@@ -10,8 +10,8 @@ import (
 	"ledger/storage/table"
 )
 
-// Merges by windows, of values that differ in any bits, with runs that are much longer than what is decoded of them, and cut
-// anywhere, give what a sort gives. Of equal ids the newest run's counts.
+// Merges by windows, of values that differ in any bits, with runs that are much longer than what is
+// decoded of them, and cut anywhere, give what a sort gives. Of equal ids the newest run's counts.
 func TestWindowsAgainstNaive(t *testing.T) {
 	l := small()
 	for round := range uint64(150) {

@@ -10,7 +10,8 @@ import (
 	"ledger/storage/block"
 )
 
-// The bytes of row blocks do not change by accident: a change is a new encoder number, and the old one is read for ever.
+// The bytes of row blocks do not change by accident: a change is a new encoder number, and the old
+// one is read for ever.
 func TestFormatIsFixed(t *testing.T) {
 	const want = "f4b62d4660872b3828681479adfc9f60"
 	s := ShapeOf(limits.Production())

@@ -29,11 +29,13 @@ const (
 	pendingWhole = 1
 	pendingDelta = 2
 
-	// rowBytesMax: timestamp 10, word 4, ids 32, ordinals 8, amount 16, user data 28, code 2, timeout 5, ledger 5, flags 3 * 3, balances 5 + 128.
+	// rowBytesMax: timestamp 10, word 4, ids 32, ordinals 8, amount 16, user data 28, code 2,
+	// timeout 5, ledger 5, flags 3 * 3, balances 5 + 128.
 	rowBytesMax = 256
 )
 
-// before is what a row takes from the row before it. A group's first row takes zeros, and the page's first timestamp.
+// before is what a row takes from the row before it. A group's first row takes zeros, and the
+// page's first timestamp.
 type before struct {
 	id          wire.U128
 	timestamp   uint64
@@ -56,8 +58,8 @@ func bytesOf128(value wire.U128) int {
 	return bytesOf(value.Lo)
 }
 
-// buffer has room for a row and a word behind it. What is put into it returns where it ends: an offset that stays in a register,
-// for a row is some twenty pieces.
+// buffer has room for a row and a word behind it. What is put into it returns where it ends: an
+// offset that stays in a register, for a row is some twenty pieces.
 type buffer [rowBytesMax + 32]byte
 
 func (b *buffer) varint(at int, value uint64) int {
@@ -152,15 +154,17 @@ func encode(data *buffer, row *accounting.TransferRow, b *before) (length int) {
 	return encodeBalances(data, at, row)
 }
 
-// listBalances lists the eight balances in their order on disk. It fills the list where it is: a returned one would be copied,
-// by wider loads than it was stored with, for which the processor waits.
+// listBalances lists the eight balances in their order on disk. It fills the list where it is: a
+// returned one would be copied, by wider loads than it was stored with, for which the processor
+// waits.
 func listBalances(list *[8]*wire.U128, row *accounting.TransferRow) {
 	d, c := &row.DebitAfter, &row.CreditAfter
 	list[0], list[1], list[2], list[3] = &d.DebitsPending, &d.DebitsPosted, &d.CreditsPending, &d.CreditsPosted
 	list[4], list[5], list[6], list[7] = &c.DebitsPending, &c.DebitsPosted, &c.CreditsPending, &c.CreditsPosted
 }
 
-// encodeBalances writes a mask of those that are not zero, half a byte for the length of each, and the bytes.
+// encodeBalances writes a mask of those that are not zero, half a byte for the length of each, and
+// the bytes.
 func encodeBalances(data *buffer, at int, row *accounting.TransferRow) (end int) {
 	var mask byte
 	var lengths uint64
@@ -221,7 +225,8 @@ func (r *reader) trimmed128(length int) (value wire.U128) {
 	return value
 }
 
-// transfer reads the front part of a row, which is all but the balances: those start at r.at. It advances b.
+// transfer reads the front part of a row, which is all but the balances: those start at r.at. It
+// advances b.
 func (r *reader) transfer(t *accounting.Transfer, b *before) (debit, credit accounting.AccountOrdinal) {
 	b.timestamp += r.varint()
 	word := binary.LittleEndian.Uint32(r.page[r.at:])

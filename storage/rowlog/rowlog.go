@@ -30,7 +30,8 @@ func ShapeOf(l limits.Limits) Shape {
 	return Shape{Geometry: block.GeometryOf(l)}
 }
 
-// RowsPerBlockMax is the most rows that one block can hold: so many may have to be carried to the next flush.
+// RowsPerBlockMax is the most rows that one block can hold: so many may have to be carried to the
+// next flush.
 func (s *Shape) RowsPerBlockMax() uint32 {
 	const rowBytesMin = 1 + 4 + 1 + 2 + 1
 	return (s.Geometry.PagesMax - 1) * ((s.Geometry.PageBytes - pageHeaderBytes) / rowBytesMin)
@@ -42,7 +43,8 @@ func (s *Shape) BlocksMax(rows uint64) uint64 {
 	return (rows + perBlock - 1) / perBlock
 }
 
-// PageFind returns the data page that holds the block's row at index (its ordinal less the block's first).
+// PageFind returns the data page that holds the block's row at index (its ordinal less the block's
+// first).
 func (s *Shape) PageFind(header block.HeaderPage, index uint32) uint32 {
 	low, high := uint32(1), header.DataPages()
 	for low < high {
@@ -105,7 +107,8 @@ func Read(page []byte, ordinal accounting.TransferOrdinal, row *accounting.Trans
 	c.Read(page, ordinal, row)
 }
 
-// Cursor reads rows one by one. A row behind the last one in the same group is read from there, not from the group's first.
+// Cursor reads rows one by one. A row behind the last one in the same group is read from there, not
+// from the group's first.
 type Cursor struct {
 	first  accounting.TransferOrdinal // of the page of the row that was read last
 	next   int                        // index of the row at offset; 0: nothing was read
@@ -172,7 +175,8 @@ func ReadRows(page []byte, index int, rows []accounting.TransferRow) int {
 	return count
 }
 
-// SearchStamp returns the index in page of the first row with at least this timestamp, Count if there is none.
+// SearchStamp returns the index in page of the first row with at least this timestamp, Count if
+// there is none.
 func SearchStamp(page []byte, timestamp uint64) (index int) {
 	count := Count(page)
 	low, high := 0, (count+groupRows-1)/groupRows // the first group that starts after timestamp is in low..high
@@ -309,7 +313,8 @@ func (b *Builder) note(ordinal accounting.TransferOrdinal, row *accounting.Trans
 	b.last, b.lastStamp = ordinal, timestamp
 }
 
-// Finish seals the block, which has a row at least. The used pages of the buffer are what has to be written.
+// Finish seals the block, which has a row at least. The used pages of the buffer are what has to be
+// written.
 func (b *Builder) Finish(cluster wire.U128, address uint64, partial bool) storage.Table {
 	assert.That(b.open, "a block that is finished has begun")
 	assert.That(b.entries > 0, "a block has rows")

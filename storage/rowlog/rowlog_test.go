@@ -201,7 +201,8 @@ func checkBlock(t *testing.T, s *Shape, table storage.Table, data []byte, first 
 	}
 }
 
-// The rows of the load generator take what the file's budget gives them: 60 bytes and 22 for the balances.
+// The rows of the load generator take what the file's budget gives them: 60 bytes and 22 for the
+// balances.
 func TestRowBytes(t *testing.T) {
 	s := ShapeOf(limits.Production())
 	rng := rand.New(rand.NewPCG(1, 9))

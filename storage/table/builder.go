@@ -29,8 +29,8 @@ type Builder struct {
 	last       Words // the last key added
 }
 
-// Reset starts a run of shape. width is how many bytes the ordinals of its postings are expected to need (see OrdinalWidth);
-// a run that needs more makes its pages wider as it goes.
+// Reset starts a run of shape. width is how many bytes the ordinals of its postings are expected to
+// need (see OrdinalWidth); a run that needs more makes its pages wider as it goes.
 func (b *Builder) Reset(shape *Shape, width int) {
 	*b = Builder{shape: shape}
 	b.setWidth(max(1, width))
@@ -89,7 +89,8 @@ func (b *Builder) pageNext() bool {
 	return true
 }
 
-// Add appends an entry whose key is above the last one's. It returns false, and adds nothing, when the table is full.
+// Add appends an entry whose key is above the last one's. It returns false, and adds nothing, when
+// the table is full.
 func (b *Builder) Add(key *storage.Key, tombstone bool, value []byte) bool {
 	return b.AddWords(b.shape.WordsOf(key), tombstone, value)
 }
@@ -130,8 +131,8 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 	return true
 }
 
-// AddAll appends entries of a tree whose entries are numbers (see Shape.Numbers), and returns how many of them the table had room
-// for. Without an open table that is none.
+// AddAll appends entries of a tree whose entries are numbers (see Shape.Numbers), and returns how
+// many of them the table had room for. Without an open table that is none.
 func (b *Builder) AddAll(keys []Words) (added int) {
 	if !b.open {
 		return 0
@@ -206,8 +207,9 @@ func (b *Builder) addPlain(keys []Words) (added int) {
 	return added
 }
 
-// addShort goes the way that nearly all postings go: neither the first of a group nor near the page's end, and no wider than
-// the page's ordinals. It returns how many it added before one at which addPrefix has to look.
+// addShort goes the way that nearly all postings go: neither the first of a group nor near the
+// page's end, and no wider than the page's ordinals. It returns how many it added before one at
+// which addPrefix has to look.
 func (b *Builder) addShort(keys []Words) (added int) {
 	if b.count%restartEvery == 0 {
 		return 0
@@ -259,7 +261,8 @@ func (b *Builder) addShort(keys []Words) (added int) {
 	return added
 }
 
-// fresh compares the values of two postings, which differ: how many bytes they share at the front, and what follows in key's.
+// fresh compares the values of two postings, which differ: how many bytes they share at the front,
+// and what follows in key's.
 func fresh(key, last *Words) (shared int, v0, v1 uint64) {
 	if key.A != last.A {
 		shared = bits.LeadingZeros64(key.A^last.A) / 8
@@ -288,7 +291,8 @@ func (b *Builder) note(key Words) {
 // addPrefix adds a posting in any situation.
 func (b *Builder) addPrefix(key Words) bool {
 	if key.C >= b.widthEnd {
-		// All pages of the run are wider from here on; the width belongs to a page, so this one ends.
+		// All pages of the run are wider from here on; the width belongs to a page, so this one
+		// ends.
 		if b.count > 0 && !b.pageNext() {
 			return false
 		}
@@ -385,8 +389,8 @@ func (b *Builder) put(end, codeBytes int, code byte, v0, v1 uint64, valueBytes i
 	return true
 }
 
-// Finish seals the table, which has an entry at least. The used pages of the buffer are what has to be written. A filter takes
-// a while: with a waiter, Finish breathes.
+// Finish seals the table, which has an entry at least. The used pages of the buffer are what has to
+// be written. A filter takes a while: with a waiter, Finish breathes.
 func (b *Builder) Finish(cluster wire.U128, address uint64, waiter storage.Waiter) storage.Table {
 	assert.That(b.open, "a table that is finished has begun")
 	assert.That(b.entries > 0, "a table has entries")

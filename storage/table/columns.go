@@ -16,7 +16,8 @@ func (s *Shape) PostingWords(value wire.U128, ordinal uint64) Words {
 	return Words{value.Hi, value.Lo, ordinal}
 }
 
-// Numbers tells whether an entry fits Words: a posting, or a key with a value of up to 8 bytes, which then is in C, as a number.
+// Numbers tells whether an entry fits Words: a posting, or a key with a value of up to 8 bytes,
+// which then is in C, as a number.
 func (s *Shape) Numbers() bool {
 	if s.Encoding == storage.EncodingPrefix {
 		return true

@@ -7,13 +7,13 @@ import (
 	"ledger/storage"
 )
 
-// A table's filter is a split-block Bloom filter: it has false positives and no false negatives. It is
-// an array of buckets of 32 bytes. A key sets one bit in each of the 8 words of one bucket, so a
+// A table's filter is a split-block Bloom filter: it has false positives and no false negatives. It
+// is an array of buckets of 32 bytes. A key sets one bit in each of the 8 words of one bucket, so a
 // look-up touches one cache line.
 //
 // 24 bits per key give about 1 false positive in 10,000. With 12 bits (1 in 200), checking a new
-// random id against 20 runs caused a disk read for every tenth id. In a file of 73 million transfers
-// these reads took 0.16 s per full batch.
+// random id against 20 runs caused a disk read for every tenth id. In a file of 73 million
+// transfers these reads took 0.16 s per full batch.
 const (
 	filterBitsPerKey = 24
 
@@ -31,8 +31,8 @@ var filterSalts = [8]uint32{
 // time.
 const filterPairs = len(filterSalts) / 2
 
-// FilterBytes is the size of the filter of a table with so many entries. It is 0 if the tree's tables
-// have no filters.
+// FilterBytes is the size of the filter of a table with so many entries. It is 0 if the tree's
+// tables have no filters.
 func (s *Shape) FilterBytes(entries uint32) uint32 {
 	if !s.filter {
 		return 0
@@ -47,16 +47,16 @@ func (s *Shape) FilterBytesMax() uint32 { return s.FilterBytes(s.EntriesMax()) }
 // EntriesMax is the number of entries of a full table, in a tree whose tables have filters.
 func (s *Shape) EntriesMax() uint32 { return s.dataPagesMax * uint32(s.pageEntries) }
 
-// FilterPages is the number of pages that the filter of a table with so many entries takes. They are
-// the last of the table's PagesUsed.
+// FilterPages is the number of pages that the filter of a table with so many entries takes. They
+// are the last of the table's PagesUsed.
 func (s *Shape) FilterPages(entries uint32) uint32 { return s.filterPages(entries) }
 
 func (s *Shape) filterPages(entries uint32) uint32 {
 	return (s.FilterBytes(entries) + s.Geometry.PageBytes - 1) / s.Geometry.PageBytes
 }
 
-// FilterKey holds a key's hash and its bit masks. They are the same for the filters of all tables, so a
-// look-up in many tables computes them once.
+// FilterKey holds a key's hash and its bit masks. They are the same for the filters of all tables,
+// so a look-up in many tables computes them once.
 type FilterKey struct {
 	hash  uint64
 	masks [filterPairs]uint64
@@ -101,16 +101,16 @@ func FilterHash(idHi, idLo uint64) uint64 {
 	const k0, k1, k2 = 0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3
 	first, second := bits.ReverseBytes64(idHi), bits.ReverseBytes64(idLo)
 	hi, lo := bits.Mul64(first^k0, second^k1)
-	// A factor of zero makes the product zero for all values of the other factor. Adding the sum of the
-	// inputs spreads such keys as well.
+	// A factor of zero makes the product zero for all values of the other factor. Adding the sum of
+	// the inputs spreads such keys as well.
 	h := (hi ^ lo) + (bits.RotateLeft64(first, 29) + second ^ k2)
 	h ^= h >> 32
 	h *= k0
 	return h ^ h>>29
 }
 
-// FilterBucket returns the bucket that holds the bits of the id with this hash. The length of a filter
-// is a multiple of FilterBucketBytes.
+// FilterBucket returns the bucket that holds the bits of the id with this hash. The length of a
+// filter is a multiple of FilterBucketBytes.
 func FilterBucket(filter []byte, hash uint64) []byte {
 	bucket, _ := bits.Mul64(hash>>32<<32, uint64(len(filter)/FilterBucketBytes))
 	return filter[bucket*FilterBucketBytes:][:FilterBucketBytes]

@@ -12,8 +12,8 @@ import (
 	"ledger/storage/block"
 )
 
-// The bytes of tables do not change by accident: every file out there would become unreadable, or replicas of two builds
-// would disagree. A change is a new format version.
+// The bytes of tables do not change by accident: every file out there would become unreadable, or
+// replicas of two builds would disagree. A change is a new format version.
 func TestFormatIsFixed(t *testing.T) {
 	want := map[storage.TreeID]string{
 		storage.TreeTransferID:      "67cad11b7bb0928a67b74e73e1d59537",
@@ -40,7 +40,8 @@ func TestFormatIsFixed(t *testing.T) {
 	}
 }
 
-// FuzzTable builds tables from the input's bytes: whatever the keys are, they come back and are found.
+// FuzzTable builds tables from the input's bytes: whatever the keys are, they come back and are
+// found.
 func FuzzTable(f *testing.F) {
 	f.Add(uint8(8), []byte{1, 2, 3})
 	f.Add(uint8(1), make([]byte, 300))

@@ -1,13 +1,14 @@
 package table
 
-// A query reads the ordinals of one value, whose entries lie one behind the other. These functions go through them without
-// building keys: within a group, the ordinals of one value are mostly distances of one byte.
+// A query reads the ordinals of one value, whose entries lie one behind the other. These functions
+// go through them without building keys: within a group, the ordinals of one value are mostly
+// distances of one byte.
 
 // same tells whether the entry at which the walker stands has the value of key.
 func (w *walker) same(key *Words) bool { return w.v0 == key.A && w.v1 == key.B }
 
-// Ordinals fills out with the ordinals of the entries from index on that have the value of key, and returns how many. Less than
-// len(out): the page ends, or the entry that follows has another value.
+// Ordinals fills out with the ordinals of the entries from index on that have the value of key, and
+// returns how many. Less than len(out): the page ends, or the entry that follows has another value.
 func (s *Shape) Ordinals(page []byte, index int, key *Words, out []uint64) (filled int) {
 	count := s.Count(page)
 	w := s.walker(page)
@@ -70,8 +71,8 @@ func (s *Shape) OrdinalsBack(page []byte, index int, key *Words, out []uint64) (
 	return filled
 }
 
-// Mark sets, for each entry from index on that has the value of key, bit ordinal-first of bits. more: the page ended before bits
-// or the value did. No ordinal is below first.
+// Mark sets, for each entry from index on that has the value of key, bit ordinal-first of bits.
+// more: the page ended before bits or the value did. No ordinal is below first.
 func (s *Shape) Mark(page []byte, index int, key *Words, first uint64, bits []uint64) (more bool) {
 	count := s.Count(page)
 	end := uint64(len(bits)) * 64
@@ -88,7 +89,8 @@ func (s *Shape) Mark(page []byte, index int, key *Words, first uint64, bits []ui
 			if distance >= end || !w.same(key) {
 				return false
 			}
-			// The entries that follow, as long as they are distances of one byte. A word is stored when it is left.
+			// The entries that follow, as long as they are distances of one byte. A word is stored
+			// when it is left.
 			word, wordAt := uint64(1)<<(distance%64), distance/64
 			for at++; at < groupEnd && page[w.offset] < codeDelta2; at++ {
 				distance += uint64(page[w.offset]) + 1

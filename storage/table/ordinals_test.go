@@ -10,8 +10,9 @@ import (
 	"ledger/wire"
 )
 
-// Goal: the ordinals of a value, forwards, backwards and as bits, are those that decoding the page entry by entry gives,
-// from any entry on, for values of every width, however many distances of each length there are.
+// Goal: the ordinals of a value, forwards, backwards and as bits, are those that decoding the page
+// entry by entry gives, from any entry on, for values of every width, however many distances of
+// each length there are.
 func TestOrdinalsOfAValue(t *testing.T) {
 	random := rand.New(rand.NewPCG(*seedFlag, 1))
 	for _, tree := range []storage.TreeID{storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeTransferUser64, storage.TreeTransferCode, storage.TreeAccountLedger} {

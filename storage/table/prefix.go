@@ -19,7 +19,8 @@ const (
 	delta3From = delta2From + 1<<14
 	deltaEnd   = delta3From + 1<<21
 
-	// An entry is at most a code, a value and an ordinal; it is read and written in whole words where the page goes on so far.
+	// An entry is at most a code, a value and an ordinal; it is read and written in whole words
+	// where the page goes on so far.
 	entrySlack = 1 + 16 + 8
 )
 

@@ -14,7 +14,8 @@ const (
 	pageHeaderBytes = 8 // count 2, ordinal width 1, zeros
 	restartEvery    = 32
 
-	// BatchEntries divides a page's entries into groups: Decode is cheapest from a multiple of it on.
+	// BatchEntries divides a page's entries into groups: Decode is cheapest from a multiple of it
+	// on.
 	BatchEntries = restartEvery
 )
 
@@ -54,7 +55,8 @@ func ShapeOf(l limits.Limits, tree storage.TreeID) Shape {
 		assert.AtMost(s.valueAt, sharedMax, "shared bytes fit their code")
 		assert.AtMost(s.valueAt, 16, "a posting's value is two words")
 		assert.That(s.valueAt == 16 || s.KeyBytes <= 16, "the third word of a posting is its ordinal alone")
-		// 32 entries of the longest form, the first of them whole and with a place in the array of offsets.
+		// 32 entries of the longest form, the first of them whole and with a place in the array of
+		// offsets.
 		s.entriesPlenty = payload*restartEvery/(restartEvery*(1+s.KeyBytes)+1) - 1
 		assert.That(s.entriesPlenty > 0, "a page holds an entry")
 		return s
@@ -101,7 +103,8 @@ func (s *Shape) TablesMax(entries uint64) uint64 {
 	return (entries + perTable - 1) / perTable
 }
 
-// PageFind returns the last data page whose first key is at most key, or 1: the only one that can hold key.
+// PageFind returns the last data page whose first key is at most key, or 1: the only one that can
+// hold key.
 func (s *Shape) PageFind(header block.HeaderPage, key *storage.Key) uint32 {
 	want := thirdsOf(key)
 	base, length := uint32(1), header.DataPages()-1 // pages base+1..base+length may begin at or below key
@@ -120,7 +123,8 @@ func (s *Shape) PageFind(header block.HeaderPage, key *storage.Key) uint32 {
 // Count of a page's entries.
 func (s *Shape) Count(page []byte) int { return int(binary.LittleEndian.Uint16(page)) }
 
-// Search returns the index of the first entry of page that is at least key, Count if there is none, and whether it is key.
+// Search returns the index of the first entry of page that is at least key, Count if there is none,
+// and whether it is key.
 func (s *Shape) Search(page []byte, key *storage.Key) (index int, exact bool) {
 	if s.Encoding == storage.EncodingPrefix {
 		return s.searchPrefix(page, key)
@@ -128,8 +132,8 @@ func (s *Shape) Search(page []byte, key *storage.Key) (index int, exact bool) {
 	return s.searchPlain(page, key)
 }
 
-// Decode fills out with the keys of page from index on, and returns how many there were. In a prefix page it starts at
-// the multiple of BatchEntries before index.
+// Decode fills out with the keys of page from index on, and returns how many there were. In a
+// prefix page it starts at the multiple of BatchEntries before index.
 func (s *Shape) Decode(page []byte, index int, out []storage.Key) (count int) {
 	var words [BatchEntries]Words
 	for count < len(out) {

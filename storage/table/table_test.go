@@ -110,7 +110,8 @@ func build(s *Shape, entries []entry, width int) (tables []storage.Table, blocks
 	return tables, blocks, filters
 }
 
-// Every tree's tables give back what was put in, find every key and refuse every other, and need no more blocks than planned.
+// Every tree's tables give back what was put in, find every key and refuse every other, and need no
+// more blocks than planned.
 func TestTablesAgainstSortedEntries(t *testing.T) {
 	rng := rand.New(rand.NewPCG(*seedFlag, 0))
 	for name, l := range variants() {
@@ -200,7 +201,8 @@ func check(t *testing.T, rng *rand.Rand, s *Shape, table storage.Table, data, fi
 	}
 }
 
-// Few absent keys pass the filter, whether ids are random or follow each other, and it lies in the last pages.
+// Few absent keys pass the filter, whether ids are random or follow each other, and it lies in the
+// last pages.
 func TestFilterPassesFewAbsentKeys(t *testing.T) {
 	s := ShapeOf(limits.Production(), storage.TreeTransferID)
 	rng := rand.New(rand.NewPCG(3, 3))

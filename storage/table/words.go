@@ -6,8 +6,9 @@ import (
 	"ledger/storage"
 )
 
-// Words is a key as three numbers that compare like it: sorting, merging and packing work on registers. A plain tree's key is
-// its bytes, the first ones highest. A posting is its value, first bytes highest in A and B, and its ordinal in C.
+// Words is a key as three numbers that compare like it: sorting, merging and packing work on
+// registers. A plain tree's key is its bytes, the first ones highest. A posting is its value, first
+// bytes highest in A and B, and its ordinal in C.
 type Words struct{ A, B, C uint64 }
 
 // WordsOf converts a key.
@@ -45,7 +46,8 @@ func (w Words) Less(other Words) bool {
 	return w.C < other.C
 }
 
-// split takes the bytes of a posting's key apart: the value, and the ordinal's ordinalBytes from valueAt on.
+// split takes the bytes of a posting's key apart: the value, and the ordinal's ordinalBytes from
+// valueAt on.
 func (s *Shape) split(thirds Words) Words {
 	hi, lo := thirds.A, thirds.B
 	if s.valueAt >= 16 {
