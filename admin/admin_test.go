@@ -76,7 +76,7 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 	// Other pages name some of them.
-	for _, page := range []string{"../../docs/performance.md", "../../docs/architecture.md", "../../docs/design/storage.md", "../../README.md"} {
+	for _, page := range []string{"../docs/performance.md", "../docs/architecture.md", "../docs/design/storage.md", "../README.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

@@ -25,6 +25,7 @@ type order struct {
 	b         *testing.B
 	limits    limits.Limits
 	memory    *arena.Arena
+	replies   [8][]stages.Reply // of each op of the pipeline
 	slots     *stages.Slots
 	driver    *consensus.Driver
 	isReal    [stages.Count]bool // the others are played
@@ -182,12 +183,16 @@ func (o *order) execute(item *stages.ConsensusToApply) {
 		header := prepare.Header(message[:prepare.HeaderBytes])
 		message = message[:header.SizeBytes()]
 		replies, at := o.slots.Bytes(item.ReplySlot), 0
+		described := &o.replies[item.Op%uint64(len(o.replies))]
+		*described = (*described)[:0]
 		for i := range int(header.RequestsCount()) {
 			r := prepare.RequestAt(message, i)
 			at = (at + stages.ReplyAlignBytes - 1) / stages.ReplyAlignBytes * stages.ReplyAlignBytes
+			start := at
 			at += wire.HeaderBytes + putReply(replies[at:], &r, item.Op)
+			*described = append(*described, stages.ReplyOf(wire.HeaderOf(replies[start:]), uint32(start)))
 		}
-		o.apply.PushOne(stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: item.Op, NextPulseNs: never, RepliesBytes: uint32(at)})
+		o.apply.PushOne(stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: item.Op, NextPulseNs: never, Replies: *described})
 	}
 }
 

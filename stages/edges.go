@@ -9,6 +9,22 @@
 //	                             apply <=======================> compact (one or several workers)
 //	                                     Job, Checkpoint
 //
+// The sequence of a checkpoint of op c, whose trigger is op t (limits.CheckpointTrigger):
+//
+//	consensus                 apply                    compact                  journal
+//	    |--- ApplyCommit(t) ---->|                        |                        |
+//	    |<-- ApplyCommitted(t) --| (installs the generation of the bar that ends at c)
+//	    |--- ApplySessions(t) -->| (captures manifest and free set as of t)        |
+//	    |                        |--- Checkpoint -------->| (writes the blocks, one fdatasync)
+//	    |                        |<-- Checkpoint ---------|                        |
+//	    |<- ApplyCheckpointReady-|                        |                        |
+//	    |--- JournalSuperblock ------------------------------------------------->| (4 copies, read back)
+//	    |<-- JournalSuperblockDone ----------------------------------------------|
+//	    |- ApplyCheckpointDurable>| (from here on, blocks that only the checkpoint before c names are free)
+//
+// Ops above t go on executing meanwhile, up to t + slack. The reply slots that the sessions name are pinned from
+// ApplySessions until ApplyCheckpointReady.
+//
 // A descriptor names a slot; who owns the slot is said at each kind. Every push takes a credit from its edge's budget (Budget...),
 // and rings are at least as long as the budget, so a push never fails. Nothing here allocates.
 //
@@ -229,12 +245,42 @@ const ReplyAlignBytes = 64
 
 // ApplyToConsensus is what apply tells consensus.
 type ApplyToConsensus struct {
-	Kind         ApplyToConsensusKind
-	Op           uint64
-	NextPulseNs  uint64 // ApplyCommitted: the timestamp at which a pulse is due
-	RepliesBytes uint32 // ApplyCommitted: used bytes of the reply slot
-	Checkpoint   *storage.Checkpoint
-	Fault        *storage.Fault
+	Kind        ApplyToConsensusKind
+	Op          uint64
+	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
+	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The memory is
+	// apply's. It does not change before the op has left the pipeline of consensus.
+	Replies    []Reply
+	Checkpoint *storage.Checkpoint
+	Fault      *storage.Fault
+}
+
+// Reply describes one reply of an op: where it lies in the op's reply slot, and what the session table keeps of it.
+type Reply struct {
+	Client          wire.U128
+	RequestChecksum wire.Checksum // of the request that it answers
+	Context         wire.Checksum // the client's next request names it as its parent
+	Op              uint64
+	OffsetBytes     uint32
+	Bytes           uint32 // header and body
+	RequestNumber   uint32
+	Release         wire.Release
+	Operation       wire.Operation
+}
+
+// ReplyOf describes the reply that starts with header, at offsetBytes of its slot.
+func ReplyOf(header *wire.Header, offsetBytes uint32) Reply {
+	return Reply{
+		Client:          header.ReplyClient(),
+		RequestChecksum: header.ReplyRequestChecksum(),
+		Context:         header.ReplyContext(),
+		Op:              header.ReplyOp(),
+		OffsetBytes:     offsetBytes,
+		Bytes:           header.SizeBytes(),
+		RequestNumber:   header.ReplyRequestNumber(),
+		Release:         header.Release(),
+		Operation:       header.ReplyOperation(),
+	}
 }
 
 // ApplyToCompact gives a worker of compact one job or one checkpoint; CompactToApply gives it back.

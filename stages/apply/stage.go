@@ -117,6 +117,10 @@ type Stage struct {
 	faulted       bool
 	ending        bool // a bar, in several steps
 
+	// What was built of the replies of each op that consensus may still have in its pipeline, by op modulo the pipeline.
+	replies []stages.Reply
+	built   []stages.Reply // those of the op that is being executed
+
 	scratch    []byte // the reply body of a group's later request, or one that nobody wants
 	statistics Statistics
 	measures   measures
@@ -131,6 +135,7 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 	s := &Stage{
 		limits: l, cluster: cluster, slots: slots,
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
+		replies: arena.Slice[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptor slots"),
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
@@ -140,6 +145,16 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
 	s.machine = accounting.New(l, s.forest)
 	return s, s.forest.Open(file, checkpoint)
+}
+
+// repliesMax is the most replies of one op: every request of a group takes an entry of its own in the prepare.
+func repliesMax(l *limits.Limits) uint64 { return uint64(l.MessageBytesMax) / prepare.EntryBytes }
+
+// repliesOf is the empty room for the descriptors of an op's replies.
+func (s *Stage) repliesOf(op uint64) []stages.Reply {
+	perOp := repliesMax(&s.limits)
+	first := op % uint64(s.limits.PipelineOpsMax) * perOp
+	return s.replies[first : first : first+perOp]
 }
 
 // Step takes events in, works for a bounded time and says what to do.
@@ -273,6 +288,7 @@ func (s *Stage) execute(next *commit) {
 	if next.replySlot != stages.SlotNone {
 		replies = s.slots.Bytes(next.replySlot)
 	}
+	s.built = s.repliesOf(next.op)
 	repliesBytes := 0
 	beganNs := s.measures.began(next.arrivedNs)
 	for i := range int(header.RequestsCount()) {
@@ -284,7 +300,7 @@ func (s *Stage) execute(next *commit) {
 	s.statistics.OpsExecuted++
 	s.deal()
 	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{
-		Kind: stages.ApplyCommitted, Op: next.op, NextPulseNs: s.machine.NextPulse(), RepliesBytes: uint32(repliesBytes),
+		Kind: stages.ApplyCommitted, Op: next.op, NextPulseNs: s.machine.NextPulse(), Replies: s.built,
 	})
 }
 
@@ -332,5 +348,7 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 		Release: request.Release, Operation: request.Operation, Op: header.Op(), Timestamp: request.Timestamp,
 		View: header.View(), Replica: header.Replica(),
 	}, replies[bodyAt:end])
+	assert.Below(len(s.built), cap(s.built), "replies of one op")
+	s.built = append(s.built, stages.ReplyOf(wire.HeaderOf(replies[start:]), uint32(start)))
 	return end - offset
 }

@@ -258,7 +258,11 @@ func (b *bench) commit(message []byte, reply bool) []byte {
 	if !reply {
 		return nil
 	}
-	replies := bytes.Clone(b.slots.Bytes(replySlot)[:b.committed.RepliesBytes])
+	usedBytes := uint32(0)
+	if count := len(b.committed.Replies); count > 0 {
+		usedBytes = b.committed.Replies[count-1].OffsetBytes + b.committed.Replies[count-1].Bytes
+	}
+	replies := bytes.Clone(b.slots.Bytes(replySlot)[:usedBytes])
 	b.slots.Put(replySlot)
 	return replies
 }

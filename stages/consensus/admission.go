@@ -7,8 +7,8 @@ import (
 	"ledger/wire"
 )
 
-// OnNet takes one event of net.
-func (s *Stage) OnNet(e *stages.NetToConsensus, out *Actions) {
+// onNet takes one event of net.
+func (s *Stage) onNet(e *stages.NetToConsensus, out *Actions) {
 	switch e.Kind {
 	case stages.NetSent:
 		s.unrefReply(e.Slot)

@@ -159,7 +159,8 @@ func (t *sessions) load(trailer []byte, slots *stages.Slots, newSlot func() stag
 		rest = rest[replyBytes:]
 		e := &t.entries[index]
 		t.put(e, int(index), client, binary.LittleEndian.Uint64(record[16:]))
-		e.setReply(reply, slot, 0, binary.LittleEndian.Uint32(record[28:]))
+		described := stages.ReplyOf(reply, 0)
+		e.setReply(&described, slot, binary.LittleEndian.Uint32(record[28:]))
 	}
 	if len(rest) != 0 {
 		return damaged("there is more behind them")
@@ -182,9 +183,10 @@ func (t *sessions) drop(index int) {
 	t.count--
 }
 
-func (e *session) setReply(reply *wire.Header, slot stages.Slot, offset, position uint32) {
-	e.op, e.position = reply.ReplyOp(), position
-	e.request, e.release = reply.ReplyRequestNumber(), reply.Release()
-	e.checksum, e.context = reply.ReplyRequestChecksum(), reply.ReplyContext()
-	e.replySlot, e.replyOffset, e.replyBytes = slot, offset, reply.SizeBytes()
+// setReply makes reply, in slot, the session's last one. position is that of its request within the op.
+func (e *session) setReply(reply *stages.Reply, slot stages.Slot, position uint32) {
+	e.op, e.position = reply.Op, position
+	e.request, e.release = reply.RequestNumber, reply.Release
+	e.checksum, e.context = reply.RequestChecksum, reply.Context
+	e.replySlot, e.replyOffset, e.replyBytes = slot, reply.OffsetBytes, reply.Bytes
 }

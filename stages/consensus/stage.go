@@ -41,15 +41,15 @@ type Recovered struct {
 
 // entry is one prepare of the pipeline, from its sequencing until its replies are out.
 type entry struct {
-	op           uint64
-	slot         stages.Slot
-	replySlot    stages.Slot
-	repliesBytes uint32
-	isPulse      bool
-	sent         bool // to apply
-	durable      bool
-	executed     bool
-	loaded       bool // its prepare is in slot; during recovery it must be read first
+	op        uint64
+	slot      stages.Slot
+	replySlot stages.Slot
+	replies   []stages.Reply // in replySlot, once executed
+	isPulse   bool
+	sent      bool // to apply
+	durable   bool
+	executed  bool
+	loaded    bool // its prepare is in slot; during recovery it must be read first
 }
 
 // request is a client's request that waits for a prepare.
@@ -61,6 +61,14 @@ type request struct {
 	arrivedNs     uint64 // for the metrics
 	bodyHashed    bool
 	bodySum       prepare.Checksum
+}
+
+// Events is what a step takes in. What is finished makes room for what begins, so answers come before requests.
+type Events struct {
+	WallNs  uint64 // the wall clock: it becomes the timestamps of prepares, nothing else
+	Journal []stages.JournalToConsensus
+	Apply   []stages.ApplyToConsensus
+	Net     []stages.NetToConsensus
 }
 
 // Actions is what a step wants done, in order within each slice. The slices are preallocated; a step never exceeds them.
@@ -221,8 +229,24 @@ func (s *Stage) View() uint32 { return s.superblock.View }
 // Commit is the highest op whose replies are out.
 func (s *Stage) Commit() uint64 { return s.commit }
 
-// Tick does what time and the room made by other events allow. Call it once in every step, after the events.
-func (s *Stage) Tick(nowNs, wallNs uint64, out *Actions) {
+// Step takes events in, in the order of the fields of Events, and then does what time and the room that they made
+// allow. The same state, time and events always give the same actions.
+func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
+	s.measures.nowNs = nowNs
+	for i := range events.Journal {
+		s.onJournal(&events.Journal[i], out)
+	}
+	for i := range events.Apply {
+		s.onApply(&events.Apply[i], out)
+	}
+	for i := range events.Net {
+		s.onNet(&events.Net[i], out)
+	}
+	s.tick(nowNs, events.WallNs, out)
+}
+
+// tick does what time and the room made by the events of this step allow.
+func (s *Stage) tick(nowNs, wallNs uint64, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -239,7 +263,7 @@ func (s *Stage) Tick(nowNs, wallNs uint64, out *Actions) {
 	s.sequence(nowNs, out)
 }
 
-// TimerNs is when Tick wants to run at the latest. While no prepare may start, what ends that state is an event, not time.
+// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that state is an event, not time.
 func (s *Stage) TimerNs() uint64 {
 	if s.recovering || s.failed || s.pulseInFlight || !s.mayPrepare() {
 		return ^uint64(0)
@@ -247,8 +271,8 @@ func (s *Stage) TimerNs() uint64 {
 	return s.idleSinceNs + pulseIdleNs
 }
 
-// OnJournal takes one answer of journal.
-func (s *Stage) OnJournal(e *stages.JournalToConsensus, out *Actions) {
+// onJournal takes one answer of journal.
+func (s *Stage) onJournal(e *stages.JournalToConsensus, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -271,8 +295,8 @@ func (s *Stage) OnJournal(e *stages.JournalToConsensus, out *Actions) {
 	}
 }
 
-// OnApply takes one answer of apply.
-func (s *Stage) OnApply(e *stages.ApplyToConsensus, out *Actions) {
+// onApply takes one answer of apply.
+func (s *Stage) onApply(e *stages.ApplyToConsensus, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -280,7 +304,7 @@ func (s *Stage) OnApply(e *stages.ApplyToConsensus, out *Actions) {
 	case stages.ApplyCommitted:
 		p := s.entryOf(e.Op)
 		assert.That(p.sent && !p.executed, "an op executes once, after it was committed to apply")
-		p.executed, p.repliesBytes = true, e.RepliesBytes
+		p.executed, p.replies = true, e.Replies
 		s.nextPulseNs = e.NextPulseNs
 		s.releasePrepare(p, out)
 		s.complete(out)
@@ -364,31 +388,19 @@ func (s *Stage) complete(out *Actions) {
 
 // updateSessions applies p to the table. The order is the log's, so that all replicas evict the same sessions.
 func (s *Stage) updateSessions(p *entry) {
-	if p.replySlot == stages.SlotNone {
-		return
-	}
-	bytes := s.slots.Bytes(p.replySlot)
-	position := uint32(0)
-	for offset := uint32(0); offset < p.repliesBytes; position++ {
-		reply := wire.HeaderOf(bytes[offset : offset+wire.HeaderBytes])
-		assert.Equal(reply.ReplyOp(), p.op, "op of a reply")
-		s.updateSession(reply, p.replySlot, offset, position)
-		offset += replyStride(reply)
+	for i := range p.replies {
+		assert.Equal(p.replies[i].Op, p.op, "op of a reply")
+		s.updateSession(&p.replies[i], p.replySlot, uint32(i))
 	}
 }
 
-func replyStride(reply *wire.Header) uint32 {
-	return (reply.SizeBytes() + stages.ReplyAlignBytes - 1) &^ (stages.ReplyAlignBytes - 1)
-}
-
-func (s *Stage) updateSession(reply *wire.Header, slot stages.Slot, offset, position uint32) {
-	client := reply.ReplyClient()
-	if arrival, ok := s.inFlight.get(client); ok && !s.recovering {
-		s.inFlight.remove(client)
+func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position uint32) {
+	if arrival, ok := s.inFlight.get(reply.Client); ok && !s.recovering {
+		s.inFlight.remove(reply.Client)
 		s.measures.replied(arrival)
 	}
-	e := s.sessions.find(client)
-	if reply.ReplyOperation() == wire.OperationRegister {
+	e := s.sessions.find(reply.Client)
+	if reply.Operation == wire.OperationRegister {
 		assert.That(e == nil, "a client registers once")
 		index := s.sessions.free()
 		if index < 0 {
@@ -397,26 +409,21 @@ func (s *Stage) updateSession(reply *wire.Header, slot stages.Slot, offset, posi
 			s.sessions.drop(index)
 		}
 		e = &s.sessions.entries[index]
-		s.sessions.put(e, index, client, reply.ReplyOp())
+		s.sessions.put(e, index, reply.Client, reply.Op)
 	} else if e == nil {
 		return // evicted while its request was in the pipeline: executed and answered all the same
 	}
 	if e.replySlot != stages.SlotNone {
 		s.unrefReply(e.replySlot)
 	}
-	e.setReply(reply, slot, offset, position)
+	e.setReply(reply, slot, position)
 	s.replyRefs[slot.Handle()]++
 }
 
 func (s *Stage) sendReplies(p *entry, out *Actions) {
-	if p.replySlot == stages.SlotNone {
-		return
-	}
-	bytes := s.slots.Bytes(p.replySlot)
-	for offset := uint32(0); offset < p.repliesBytes; {
-		reply := wire.HeaderOf(bytes[offset : offset+wire.HeaderBytes])
-		s.sendReply(reply.ReplyClient(), p.replySlot, offset, reply.SizeBytes(), out)
-		offset += replyStride(reply)
+	for i := range p.replies {
+		reply := &p.replies[i]
+		s.sendReply(reply.Client, p.replySlot, reply.OffsetBytes, reply.Bytes, out)
 	}
 }
 

@@ -179,17 +179,8 @@ func (w *world) turn() {
 	w.out.Reset()
 	out := &w.out
 	netCap := cap(out.Net)
-	for i := range w.journalEvents {
-		w.stage.OnJournal(&w.journalEvents[i], out)
-	}
-	for i := range w.applyEvents {
-		w.stage.OnApply(&w.applyEvents[i], out)
-	}
-	for i := range w.netEvents {
-		w.stage.OnNet(&w.netEvents[i], out)
-	}
+	w.stage.Step(w.nowNs, Events{WallNs: w.wallNs, Journal: w.journalEvents, Apply: w.applyEvents, Net: w.netEvents}, out)
 	w.journalEvents, w.applyEvents, w.netEvents = w.journalEvents[:0], w.applyEvents[:0], w.netEvents[:0]
-	w.stage.Tick(w.nowNs, w.wallNs, out)
 	if cap(out.Net) != netCap || cap(out.Journal) != 64 || cap(out.Apply) != 64 {
 		w.t.Fatal("the actions grew")
 	}
@@ -485,14 +476,15 @@ func (w *world) finishCommit() bool {
 		w.t.Fatalf("the pulse of op %d has a reply slot", c.Op)
 	}
 	if c.ReplySlot != stages.SlotNone {
-		done.RepliesBytes = buildReplies(slot[:h.SizeBytes()], w.slots.Bytes(c.ReplySlot))
+		done.Replies = buildReplies(slot[:h.SizeBytes()], w.slots.Bytes(c.ReplySlot), nil)
 	}
 	w.applyEvents = append(w.applyEvents, done)
 	return true
 }
 
-// buildReplies plays the state machine: what a reply says follows from the prepare alone.
-func buildReplies(p, out []byte) (bytesCount uint32) {
+// buildReplies plays the state machine: what a reply says follows from the prepare alone. It appends the descriptors to replies.
+func buildReplies(p, out []byte, replies []stages.Reply) []stages.Reply {
+	bytesCount := uint32(0)
 	h := prepare.Header(p[:256])
 	for i := range int(h.RequestsCount()) {
 		r := prepare.RequestAt(p, i)
@@ -513,9 +505,10 @@ func buildReplies(p, out []byte) (bytesCount uint32) {
 			Cluster: testCluster, Client: r.Client, RequestChecksum: r.RequestChecksum, RequestNumber: r.Request, Release: r.Release,
 			Operation: r.Operation, Op: h.Op(), Timestamp: r.Timestamp, View: h.View(), Replica: h.Replica(),
 		}, body)
+		replies = append(replies, stages.ReplyOf(wire.HeaderOf(out[bytesCount:][:256]), bytesCount))
 		bytesCount = (bytesCount + 256 + size + 63) &^ 63
 	}
-	return bytesCount
+	return replies
 }
 
 // finishCheckpoint: everything is written; the lent sessions must not have changed.

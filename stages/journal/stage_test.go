@@ -69,7 +69,7 @@ func (b *bench) append(op uint64) stages.Slot {
 }
 
 func (b *bench) request(e stages.ConsensusToJournal) {
-	b.stage.OnConsensus(&e, &b.out)
+	b.stage.onConsensus(&e, &b.out)
 	b.take()
 }
 
@@ -106,11 +106,11 @@ func (b *bench) end(index int, result int32) {
 	} else if o.Kind == diskRead && result > 0 {
 		copy(o.Buffer[:result], b.log.bytes[o.OffsetBytes:])
 	}
-	b.stage.OnDisk(&ports.DiskCompletion{Tag: o.Tag, Result: result}, &b.out)
+	b.stage.onDisk(&ports.DiskCompletion{Tag: o.Tag, Result: result}, &b.out)
 	if linked && result != int32(len(o.Buffer)) {
 		cancelled := b.queue[index]
 		b.queue = append(b.queue[:index], b.queue[index+1:]...)
-		b.stage.OnDisk(&ports.DiskCompletion{Tag: cancelled.Tag, Result: -int32(syscall.ECANCELED)}, &b.out)
+		b.stage.onDisk(&ports.DiskCompletion{Tag: cancelled.Tag, Result: -int32(syscall.ECANCELED)}, &b.out)
 	}
 	b.take()
 }
@@ -433,10 +433,10 @@ func TestAppendAllocatesNothing(t *testing.T) {
 			op++
 			prepare.Put(p, &prepare.Fields{Cluster: cluster, Op: op, SizeBytes: size, RequestsCount: 1, Command: prepare.CommandPrepare}, prepare.Sum(p[256:size]))
 			b.out.Reset()
-			b.stage.OnConsensus(&stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op}, &b.out)
+			b.stage.onConsensus(&stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op}, &b.out)
 			for at := 0; at < len(b.out.Disk); at++ {
 				o := b.out.Disk[at]
-				b.stage.OnDisk(&ports.DiskCompletion{Tag: o.Tag, Result: int32(len(o.Buffer))}, &b.out)
+				b.stage.onDisk(&ports.DiskCompletion{Tag: o.Tag, Result: int32(len(o.Buffer))}, &b.out)
 			}
 			if len(b.out.Consensus) != 1 {
 				t.Fatal("not appended")
