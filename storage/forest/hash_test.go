@@ -5,11 +5,12 @@ import (
 
 	"ledger/accounting"
 	"ledger/internal/arena"
+	"ledger/internal/seeded"
 )
 
 // Goal: a spill against a map: any account leaves it at any time, and the others are still found.
 func TestSpill(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	a := arena.New()
 	defer a.Close()
 	const most = 60
@@ -50,7 +51,7 @@ func TestSpill(t *testing.T) {
 
 // Goal: both hash tables against maps, with removals in reverse order, growth in between, resets small and large, and numbers that collide.
 func TestHashTables(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	a := arena.New()
 	defer a.Close()
 	const most = 500
@@ -123,7 +124,7 @@ func TestHashTables(t *testing.T) {
 
 // Goal: however clients choose ids, a table that is half full finds them near their place; ids of a counter share cache lines.
 func TestIDsSpread(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	const count = 4000
 	base := accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()}
 	families := map[string]func(i uint64) accounting.U128{
