@@ -11,7 +11,7 @@ BENCH       ?= .
 COUNT       ?= 1
 BENCHTIME   ?= 1s
 
-.PHONY: build dev test vet race fuzz sim interop bench cross clean
+.PHONY: build dev test vet race race-long invariants fuzz sim sim-long interop bench bench-compare cross clean
 
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
@@ -27,8 +27,16 @@ vet: ## formatting, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-race: ## the race detector, where threads meet
-	$(GO) test -race -short ./ring ./internal/... ./affinity ./replica ./metrics ./admin ./client/... ./stages/...
+race: ## the race detector: where threads meet, the forest, and a few seeds of the simulator
+	$(GO) test -race -short ./ring ./internal/... ./affinity ./replica ./metrics ./admin ./client/... ./storage/forest ./stages/...
+	$(GO) test -race ./sim -run '^TestSeeds$$' -count=1 -seeds=6
+
+race-long: ## the race detector over all, with seeds of the clock: for nightly runs
+	LEDGER_SEED=clock $(GO) test -race -timeout 4h ./...
+
+invariants: ## the costly checks, which only this build tag has
+	$(GO) test -tags invariants -short ./storage/forest ./stages/apply
+	$(GO) test -tags invariants ./sim -run '^TestSeeds$$' -count=1 -seeds=20
 
 fuzz: ## every decoder for FUZZTIME
 	./tools/fuzz.sh $(FUZZTIME)
@@ -36,11 +44,17 @@ fuzz: ## every decoder for FUZZTIME
 sim: ## SEEDS seeds of the simulator
 	$(GO) test ./sim -run TestSeeds -count=1 -timeout 80m -seeds=$(SEEDS)
 
+sim-long: ## 20000 seeds of the simulator, by the clock: for nightly runs
+	LEDGER_SEED=clock $(GO) test ./sim -run TestSeeds -count=1 -timeout 12h -seeds=20000
+
 interop: build ## the official clients, the recorded corpora, kill -9
 	KILLS=$(KILLS) interop/run.sh
 
 bench: build ## BENCH of the stages, rings, pairs and the whole server, COUNT times, each for BENCHTIME: for benchstat
 	@LEDGER_BIN=$(CURDIR)/bin/ledger $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime=$(BENCHTIME) -count=$(COUNT) -timeout 4h
+
+bench-compare: ## BENCH of this commit and of the one before, COUNT times each, and benchstat between: for nightly runs
+	./tools/bench-compare.sh '$(BENCH)' '$(BENCHTIME)' $(COUNT)
 
 cross: ## both architectures compile
 	CGO_ENABLED=0 GOARCH=amd64 $(GO) build -o /dev/null ./cmd/ledger

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ledger/accounting"
+	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/wire"
 )
@@ -52,7 +53,7 @@ func widePair(random *rand.Rand) (a, b U128) {
 // Goal: overflows, limits and balancing of one transfer are those of unbounded arithmetic
 // (accounting, 5.2 lines 21 to 30).
 func TestAmountsAgainstBigNumbers(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	store := newFlatStore(2, 1)
 	machine := accounting.New(limits.Production(), store)
 	body, reply := aligned(4096), aligned(wire.BodyBytesMax)

@@ -1,10 +1,7 @@
 package accounting_test
 
 import (
-	"flag"
-	"math/rand/v2"
 	"testing"
-	"time"
 	"unsafe"
 
 	"ledger/accounting"
@@ -24,22 +21,6 @@ const (
 	startTime       = uint64(1_700_000_000_000_000_000)
 	requestBytesMax = uint32(1 << 20)
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
-
-// seeded returns the test's only source of randomness and prints how to replay a failure.
-func seeded(t *testing.T) *rand.Rand {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./accounting -run '^%s$' -seed=%d", t.Name(), seed)
-		}
-	})
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // aligned returns count zero bytes at an address that is a multiple of 8.
 func aligned(count int) []byte {

@@ -7,6 +7,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/accounting/storetest"
+	"ledger/internal/seeded"
 	"ledger/sim/model"
 	"ledger/wire"
 )
@@ -56,7 +57,7 @@ func (p *pair) execute(operation wire.Operation, body []byte) []byte {
 // Goal: the same reply bytes as the naive model, over traffic of all operations that fails in every
 // way.
 func TestAgainstModel(t *testing.T) {
-	random, fixed := seeded(t), rand.New(rand.NewPCG(1, 0))
+	random, fixed := seeded.Rand(t), rand.New(rand.NewPCG(1, 0))
 	roundsCount := 40
 	if testing.Short() {
 		roundsCount = 4

@@ -1,32 +1,15 @@
 package bench
 
 import (
-	"flag"
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"ledger/accounting"
 	"ledger/client"
+	"ledger/internal/seeded"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
-
-// seeded returns the test's only source of randomness and prints how to replay a failure.
-func seeded(t *testing.T) *rand.Rand {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./bench -run '^%s$' -seed=%d", t.Name(), seed)
-		}
-	})
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // Goal: draws follow the law, for few items, where the probabilities can be summed up exactly.
 func TestZipfFollowsItsLaw(t *testing.T) {
@@ -51,7 +34,7 @@ func TestZipfFollowsItsLaw(t *testing.T) {
 
 // Goal: no draw leaves its range, whatever the count.
 func TestChoosersStayInRange(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	for _, distribution := range []Distribution{DistributionUniform, DistributionZipfian, DistributionLatest} {
 		for _, count := range []uint64{1, 2, 3, 7, 8189, 10_000, 1 << 20, 1 << 40, 1 << 62} {
 			c := newChooser(distribution, count)
@@ -88,7 +71,7 @@ func TestChoosersPlaces(t *testing.T) {
 
 // Goal: a batch is a function of seed and index: another client that builds it in another order builds the same.
 func TestBatchesRepeat(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	for _, order := range []IDOrder{IDOrderSequential, IDOrderRandom, IDOrderReversed} {
 		o := DefaultOptions()
 		o.IDOrder, o.Seed, o.TransferPending, o.AccountDistribution = order, random.Uint64(), true, DistributionZipfian

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ledger/client/clienttest"
+	"ledger/internal/seeded"
 	"ledger/wire"
 )
 
@@ -126,7 +127,7 @@ func testOperations(t *testing.T, addresses []string) {
 
 // Goal: calls of many goroutines share messages, and each gets its own results.
 func TestClientMerges(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	server := startServer(t, clienttest.Options{ServiceTime: time.Millisecond})
 	client := newClient(t, server.Addresses())
 	const callers, rounds = 32, 20
@@ -249,7 +250,7 @@ func TestClientEnds(t *testing.T) {
 
 // Goal: ids rise whatever the clock does, and carry its time.
 func TestIDs(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	nowMs := uint64(1_700_000_000_000)
 	ids := newIDs(func() uint64 { return nowMs }, random)
 	last := U128{}

@@ -5,9 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"io"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -15,24 +13,9 @@ import (
 	"time"
 
 	"ledger/client/clienttest"
+	"ledger/internal/seeded"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
-
-// seeded returns the test's only source of randomness and prints how to replay a failure.
-func seeded(t *testing.T) *rand.Rand {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./client -run '^%s$' -seed=%d", t.Name(), seed)
-		}
-	})
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 func startServer(t *testing.T, options clienttest.Options) *clienttest.Server {
 	t.Helper()
@@ -156,7 +139,7 @@ func TestSessionRetries(t *testing.T) {
 
 // Goal: connections that break at any time cost retries only.
 func TestSessionReconnects(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	server := startServer(t, clienttest.Options{ReplicasCount: 2})
 	session := open(t, Options{Addresses: server.Addresses()})
 	stop := make(chan struct{})

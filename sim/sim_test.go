@@ -12,12 +12,13 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ledger/internal/seeded"
 )
 
 var (
 	seedsFlag = flag.Int("seeds", 200, "seeds that TestSeeds runs")
 	linesFlag = flag.Int("trace-lines", 0, "how much of a failing run is shown")
-	seedFlag  = flag.Uint64("seed", 0, "first seed of TestSeeds; 0: by the clock")
 )
 
 // coverageSeedsMin seeds meet everything that Coverage.missing knows.
@@ -25,10 +26,7 @@ const coverageSeedsMin = 150
 
 // Goal: whatever happens to one replica, what was acknowledged stays, replies are the model's, and it goes on when it can.
 func TestSeeds(t *testing.T) {
-	first, count := *seedFlag, *seedsFlag
-	if first == 0 {
-		first = uint64(time.Now().UnixNano()) % 1_000_000_000
-	}
+	first, count := seeded.First(), *seedsFlag // each seed's failure says how to replay it
 	if testing.Short() {
 		count = min(count, 10)
 	}

@@ -29,8 +29,6 @@ const (
 	Touch Options = 1 << iota
 	// HugePages asks for pages of 2 MiB: right for large tables that are used all over, wrong for slots.
 	HugePages
-	// Lock keeps the pages in memory. When that is not permitted, Warnings says so and the server goes on.
-	Lock
 )
 
 // Bulk is for large tables and caches: where they are expected full, in huge pages and touched; else as small as load leaves them.
@@ -67,7 +65,6 @@ type Arena struct {
 	mappings []mapping
 	entries  []Entry
 	toTouch  [][]byte
-	warnings []string
 }
 
 type mapping struct {
@@ -101,8 +98,7 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	if alignBytes > PageBytes {
 		spare = alignBytes - PageBytes // so that an aligned address is certain to lie inside
 	}
-	start, err := unix.MmapPtr(-1, 0, nil, uintptr(rounded+spare),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	start, err := mapMemory(uintptr(rounded + spare))
 	if err != nil {
 		panic(&Error{Name: name, Bytes: size, Err: err})
 	}
@@ -111,7 +107,12 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 
 	skip := -uintptr(start) & uintptr(alignBytes-1)
 	data := unsafe.Slice((*byte)(unsafe.Add(start, skip)), rounded)
-	a.advise(data, name, options)
+	if !inGoHeap(uintptr(rounded + spare)) { // advice would outlive the arena in memory that is used again
+		a.advise(data, options)
+	}
+	if options&Touch != 0 {
+		a.toTouch = append(a.toTouch, data)
+	}
 	return data[:size:size]
 }
 
@@ -123,32 +124,22 @@ func (a *Arena) bytesHuge(size uint64, name string, hugeBytes uint64) []byte {
 	}
 	data := a.Bytes(size, hugePageBytes, name)
 	huge := data[:min(hugeBytes, size)&^(hugePageBytes-1)]
-	_ = unix.Madvise(huge, unix.MADV_HUGEPAGE)
+	if !inGoHeap(a.mappings[len(a.mappings)-1].bytes) {
+		_ = unix.Madvise(huge, unix.MADV_HUGEPAGE)
+	}
 	a.toTouch = append(a.toTouch, huge)
 	a.entries[a.mappings[len(a.mappings)-1].entry].TouchBytes += uint64(len(huge))
 	return data
 }
 
 // advise tells the kernel how data will be used. Nothing here is needed for correctness.
-func (a *Arena) advise(data []byte, name string, options Options) {
+func (a *Arena) advise(data []byte, options Options) {
 	advice := unix.MADV_NOHUGEPAGE
 	if options&HugePages != 0 {
 		advice = unix.MADV_HUGEPAGE
 	}
 	_ = unix.Madvise(data, advice)             // EINVAL: a kernel without huge pages
 	_ = unix.Madvise(data, unix.MADV_DONTFORK) // a child would copy what the kernel is writing to
-
-	if options&Lock != 0 {
-		// mlock touches the pages as well. MLOCK_ONFAULT leaves that to Touch.
-		flags := unix.MLOCK_ONFAULT
-		if _, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(flags)); errno != 0 {
-			a.warnings = append(a.warnings, fmt.Sprintf(
-				"%d bytes for %s are not locked in memory (%v): raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK; going on without", len(data), name, errno))
-		}
-	}
-	if options&Touch != 0 {
-		a.toTouch = append(a.toTouch, data)
-	}
 }
 
 // Populate faults in what was reserved with Touch. That is a step of its own, so that it can be compared with what the machine has, and
@@ -197,7 +188,7 @@ func (a *Arena) count(name string, size uint64, options Options) (entry int) {
 // Entries returns what was reserved, by name, in the order of first use.
 func (a *Arena) Entries() []Entry { return append([]Entry(nil), a.entries...) }
 
-// Regions calls visit with every mapping and the name it was reserved for: for binding to a NUMA node, and for locking.
+// Regions calls visit with every mapping and the name it was reserved for: for binding to a NUMA node.
 func (a *Arena) Regions(visit func(name string, data []byte)) {
 	for _, m := range a.mappings {
 		visit(m.name, unsafe.Slice((*byte)(m.address), m.bytes))
@@ -233,9 +224,6 @@ func (a *Arena) BytesTotal() (total uint64) {
 	return total
 }
 
-// Warnings returns what was asked for and could not be had, a sentence each.
-func (a *Arena) Warnings() []string { return append([]string(nil), a.warnings...) }
-
 // Table writes one line per name and the total.
 func (a *Arena) Table(w io.Writer) error {
 	for _, entry := range a.entries {
@@ -250,8 +238,7 @@ func (a *Arena) Table(w io.Writer) error {
 // Close gives everything back. No slice of this arena may be used after it, by us or by the kernel.
 func (a *Arena) Close() {
 	for _, m := range a.mappings {
-		err := unix.MunmapPtr(m.address, m.bytes)
-		assert.That(err == nil, "what was mapped can be unmapped")
+		unmapMemory(m.address, m.bytes)
 	}
 	*a = Arena{}
 }

@@ -5,6 +5,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/internal/arena"
+	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"
@@ -23,7 +24,7 @@ func TestNoAllocation(t *testing.T) {
 		slots.Pools[class] = arena.NewPool(memory, 2, uint64(l.MessageBytesMax), "slots")
 	}
 	f := &file{}
-	s, err := New(l, cluster, slots, storage.Checkpoint{}, gridAt, f, &disk{file: f, random: seeded(t)}, memory)
+	s, err := New(l, cluster, slots, storage.Checkpoint{}, gridAt, f, &disk{file: f, random: seeded.Rand(t)}, memory)
 	if err != nil {
 		t.Fatal(err)
 	}

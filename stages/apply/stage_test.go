@@ -2,10 +2,8 @@ package apply
 
 import (
 	"bytes"
-	"flag"
 	"math/rand/v2"
 	"testing"
-	"time"
 	"unsafe"
 
 	"ledger/accounting"
@@ -13,6 +11,7 @@ import (
 	"ledger/accounting/storetest"
 	"ledger/internal/arena"
 	"ledger/internal/ports"
+	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/ring"
@@ -22,21 +21,6 @@ import (
 	"ledger/storage/datafile"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
-
-func seeded(t testing.TB) *rand.Rand {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./stages/apply -run '^%s$' -seed=%d", t.Name(), seed)
-		}
-	})
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 const gridAt = 4096
 
@@ -340,7 +324,7 @@ func (g *log) next() ([]byte, []accounting.Request) {
 // Goal: over random turns of apply and compact, with restarts from the newest checkpoint, every op gets the replies of the plain
 // store, each as a valid frame in its place.
 func TestAgainstPlainStore(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	ops := 1500
 	if testing.Short() {
 		ops = 300
@@ -419,7 +403,7 @@ func aligned(size int) []byte {
 // Goal: a damaged page ends in ApplyFault, whichever block it is in, or is never read: no wrong reply, no crash; a damaged
 // checkpoint is refused at the start with the block's address.
 func TestDamage(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	l := tiny()
 	faults, refused := 0, 0
 	for range 10 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ledger/accounting/storetest"
+	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/datafile"
 )
@@ -19,7 +20,7 @@ func TestWorkersLeaveNoTrace(t *testing.T) {
 	if testing.Short() {
 		ops = 300
 	}
-	random := seeded(t)
+	random := seeded.Rand(t)
 	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
 	var messages [][]byte
 	for range ops {

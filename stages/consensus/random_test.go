@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/wire"
@@ -265,7 +266,7 @@ func run(t *testing.T, l limits.Limits, seed uint64, steps int) (*crowd, uint64)
 // Goal: whatever clients send, and in whatever order journal, apply, net and crashes act, requests take effect at most once, replies
 // never change, nothing leaves before it is durable, nothing is leaked, and no assertion can be reached.
 func TestRandomClients(t *testing.T) {
-	seed := seeded(t)
+	seed := seeded.Seed(t)
 	total := map[string]int{}
 	rounds := 24
 	if testing.Short() {
@@ -298,7 +299,7 @@ func TestRandomClients(t *testing.T) {
 
 // Goal: the same events give the same actions.
 func TestDeterminism(t *testing.T) {
-	seed := seeded(t)
+	seed := seeded.Seed(t)
 	_, a := run(t, testLimits(), seed, 800)
 	_, b := run(t, testLimits(), seed, 800)
 	if a != b {

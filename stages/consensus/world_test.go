@@ -3,11 +3,9 @@ package consensus
 import (
 	"bytes"
 	"encoding/binary"
-	"flag"
 	"hash/fnv"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"ledger/internal/arena"
 	"ledger/limits"
@@ -17,22 +15,6 @@ import (
 	"ledger/storage/datafile"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
-
-// seeded returns a test's seed and prints how to replay a failure.
-func seeded(t *testing.T) uint64 {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./stages/consensus -run '^%s$' -seed=%d", t.Name(), seed)
-		}
-	})
-	return seed
-}
 
 const never = uint64(1<<63 - 1)
 

@@ -2,23 +2,19 @@ package journal
 
 import (
 	"bytes"
-	"flag"
-	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ledger/internal/arena"
 	"ledger/internal/ports"
+	"ledger/internal/seeded"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/datafile"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
 
 // diskOperation is one operation that the stage has queued on the fake disk.
 type diskOperation struct {
@@ -199,16 +195,7 @@ func TestTwinsSideBySide(t *testing.T) {
 // Goal: however many appends are under way, and in whatever order their writes end, what was acknowledged is on disk twice, or with its
 // header, and was so when the sync that proves it began; one sync is under way at a time.
 func TestManyAppendsInFlight(t *testing.T) {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./stages/journal -run '^%s$' -seed=%d", t.Name(), seed)
-		}
-	})
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded.Rand(t)
 	for range 100 {
 		b := newBench(t, uint64(random.IntN(8)))
 		op := b.log.head

@@ -2,10 +2,7 @@ package net
 
 import (
 	"bytes"
-	"flag"
-	"math/rand/v2"
 	"testing"
-	"time"
 
 	"ledger/internal/arena"
 	"ledger/internal/ports"
@@ -15,22 +12,6 @@ import (
 	"ledger/stages"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
-
-// seeded returns the test's only source of randomness and prints how to replay a failure.
-func seeded(t *testing.T) *rand.Rand {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./stages/net -run '^%s$' -seed=%d", t.Name(), seed)
-		}
-	})
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // fakeNetwork is a port in memory. It keeps its side of ports.Network strictly, and misuses every freedom that it has:
 // buffers of a closing connection are written to until NetworkClosed.

@@ -18,6 +18,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/ports"
 	"ledger/internal/posix"
+	"ledger/internal/seeded"
 	"ledger/internal/uring"
 	"ledger/limits"
 	"ledger/ring"
@@ -163,7 +164,7 @@ func TestLoopback(t *testing.T) {
 			s := startServer(t, backend.make, 4*clients, 4*clients+1)
 			s.replyBytes.Store(5000)
 			var group sync.WaitGroup
-			random := seeded(t)
+			random := seeded.Rand(t)
 			for i := range clients {
 				seed := random.Uint64()
 				group.Go(func() {
@@ -227,7 +228,7 @@ func TestLoopbackNonsense(t *testing.T) {
 			s := startServer(t, backend.make, 4, 6)
 			good := s.dial()
 			defer func() { _ = good.Close() }()
-			random := seeded(t)
+			random := seeded.Rand(t)
 			buffer := make([]byte, wire.MessageBytesMax)
 			for range 20 {
 				bad := s.dial()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ledger/internal/ports"
+	"ledger/internal/seeded"
 	"ledger/stages"
 	"ledger/wire"
 )
@@ -131,7 +132,7 @@ func runStreams(t *testing.T, random *rand.Rand, streams [][]byte) {
 
 // Goal: however frames are cut, joined and delayed, valid or not, the result is that of whole frames.
 func TestSegmentation(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	for range 30 {
 		streams := make([][]byte, 1+random.IntN(5))
 		for i := range streams {
@@ -170,7 +171,7 @@ func FuzzStream(f *testing.F) {
 // Goal: whatever clients, network and consensus do in whatever order, each lease comes back exactly once, no slot is lost, answers
 // reach only their client, and at the end everything is free.
 func TestConservation(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	for range 8 {
 		runChaos(t, random)
 	}
@@ -309,7 +310,7 @@ func checkOutput(t *testing.T, output []byte, client, clients uint64) {
 
 // Goal: the route table agrees with a map under random changes, also when ids collide.
 func TestRoutesModel(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	b := newBench(t, 16, 17)
 	r := &b.stage.routes
 	model := map[wire.U128]uint32{}

@@ -6,12 +6,13 @@ import (
 
 	"ledger/accounting"
 	"ledger/internal/arena"
+	"ledger/internal/seeded"
 )
 
 // Goal: whatever comes, leaves and is dropped, exactly the accounts that are in the cache are found, by ordinal and by id; and ids of a counter,
 // which fill whole lines of the index, are found while the cache is full.
 func TestCache(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	for range 100 {
 		a := arena.New()
 		c := newCache(a, &testKey, uint32(1+random.IntN(300)), 0)

@@ -2,10 +2,8 @@ package forest
 
 import (
 	"bytes"
-	"flag"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"ledger/accounting"
 	"ledger/internal/arena"
@@ -18,22 +16,6 @@ import (
 	compaction "ledger/storage/merge"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of random tests; 0 picks one")
-
-// seeded returns the test's only source of randomness and prints how to replay a failure.
-func seeded(t testing.TB) *rand.Rand {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay: go test ./storage/forest -run '^%s$' -seed=%d", t.Name(), seed)
-		}
-	})
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // tiny makes flushes, merges and checkpoints happen all the time.
 func tiny() limits.Limits {

@@ -7,6 +7,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/hashing"
+	"ledger/internal/seeded"
 )
 
 // testKey is the key of tables that a test makes by itself.
@@ -14,7 +15,7 @@ var testKey = hashing.NewKey(1)
 
 // Goal: a spill against a map: any account leaves it at any time, and the others are still found.
 func TestSpill(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	a := arena.New()
 	defer a.Close()
 	const most = 60
@@ -55,7 +56,7 @@ func TestSpill(t *testing.T) {
 
 // Goal: both hash tables against maps, with removals in reverse order, growth in between, resets small and large, and numbers that collide.
 func TestHashTables(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	a := arena.New()
 	defer a.Close()
 	const most = 500
@@ -128,7 +129,7 @@ func TestHashTables(t *testing.T) {
 
 // Goal: however clients choose ids, a table that is half full finds them near their place; ids of a counter share cache lines.
 func TestIDsSpread(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	const count = 4000
 	base := accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()}
 	families := map[string]func(i uint64) accounting.U128{
@@ -174,7 +175,7 @@ func TestIDsSpread(t *testing.T) {
 
 // Goal: ids and ordinals that were chosen to collide under the hashes of before, which were fixed, are spread by every key.
 func TestCraftedIDsSpread(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	const count = 2000
 	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a thousandth of a table.
 	fixed := func(id accounting.U128) uint64 {

@@ -7,6 +7,7 @@ import (
 	"ledger/accounting"
 	"ledger/accounting/storetest"
 	"ledger/internal/arena"
+	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/table"
@@ -35,7 +36,7 @@ func drawID(random *rand.Rand, kind int, counter uint64) accounting.U128 {
 // Goal: over many generations no id that was added is taken for new, few that were not are taken for old, and when memory is used up
 // that is said before an id is added.
 func TestIdentities(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	l := identityLimits()
 	memory := arena.New()
 	defer memory.Close()
@@ -85,7 +86,7 @@ func TestIdentities(t *testing.T) {
 // Goal: whatever kinds of ids come one after the other, through flushes, merges and restarts, an id that exists is found, also one that died
 // or was rolled back with its chain is answered as the plain store does; runs of random ids are covered, those of a counter alone are not.
 func TestCoveredRuns(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	l := identityLimits()
 	w := newWorld(t, l, &memoryDisk{random: random}, storage.Checkpoint{})
 	pair := storetest.NewPair(t, l, w.forest, random)

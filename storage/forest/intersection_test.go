@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ledger/accounting"
+	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/datafile"
 )
@@ -12,7 +13,7 @@ import (
 // Goal: scans give what a walk over all rows gives, whatever way an intersection takes: values of every frequency, spread and in
 // stretches, together and apart, over trees and memtables, in any range and direction, up to any limit.
 func TestIntersectionsAgainstWalk(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	count := 100_000 // more than one window
 	if testing.Short() {
 		count = 20_000

@@ -7,6 +7,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/accounting/storetest"
+	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/wire"
 )
@@ -38,7 +39,7 @@ func (r *traffic) next() accounting.Request {
 // Goal: over tiny pages, blocks, bars and memtables, with crashes and restarts from the newest checkpoint at random ops, every
 // reply is that of the plain store, and a restart leads to the same bytes at the same addresses.
 func TestAgainstMemoryStore(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	ops := 4000
 	if testing.Short() {
 		ops = 600
@@ -126,7 +127,7 @@ func restart(t testing.TB, w *world, log []logged) *world {
 
 // Goal: the seed of the hash tables shows nowhere: equal replies, equal state and equal bytes of the file after every op, for several seeds.
 func TestHashSeedDoesNotShow(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	const worldsCount, ops = 3, 300
 	var worlds [worldsCount]*world
 	var machines [worldsCount]*accounting.Machine
@@ -158,7 +159,7 @@ func TestHashSeedDoesNotShow(t *testing.T) {
 
 // Goal: when and how fast compaction runs shows nowhere: equal state and equal bytes after every op.
 func TestTimingDoesNotShow(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	ops := 1500
 	if testing.Short() {
 		ops = 300

@@ -8,13 +8,14 @@ import (
 	"ledger/accounting"
 	"ledger/accounting/memory"
 	"ledger/accounting/storetest"
+	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/datafile"
 )
 
 // filled runs traffic until a checkpoint is there and a merge is under way.
 func filled(t testing.TB, ops int) *world {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	w := newWorld(t, tiny(), &memoryDisk{}, storage.Checkpoint{})
 	pair := storetest.NewPair(t, w.limits, w.forest, random)
 	source := newTraffic(random)
@@ -69,7 +70,7 @@ func TestFullFile(t *testing.T) {
 			t.Errorf("stopped with %v, want the storage limit's fault", fault)
 		}
 	}()
-	random := seeded(t)
+	random := seeded.Rand(t)
 	l := tiny()
 	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 128*uint64(l.BlockBytes)
 	w := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
@@ -116,7 +117,7 @@ func FuzzManifest(f *testing.F) {
 // Goal: what is new by its id alone is so after a restart too: the highest id counts those in the trees, dead ones included.
 func TestOpenKnowsHighestID(t *testing.T) {
 	w := newWorld(t, tiny(), &memoryDisk{}, storage.Checkpoint{})
-	random := seeded(t)
+	random := seeded.Rand(t)
 	p := &twins{t: t, w: w, plain: memory.New(64, 4096), random: random, clock: 1000}
 	for range 8 {
 		p.account()

@@ -6,6 +6,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/accounting/memory"
+	"ledger/internal/seeded"
 	"ledger/storage"
 )
 
@@ -286,7 +287,7 @@ func (p *twins) query() {
 // Goal: the answers of a plain store to every call, over trees of several levels: intersections of any fields, both directions, any
 // range, while merges are under way; ids, statuses, expiries and chains that are rolled back; and after restarts.
 func TestStoreAgainstPlainStore(t *testing.T) {
-	random := seeded(t)
+	random := seeded.Rand(t)
 	ops := 3000
 	if testing.Short() {
 		ops = 700

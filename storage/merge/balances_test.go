@@ -7,6 +7,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/internal/arena"
+	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/wire"
 )
@@ -23,7 +24,7 @@ func (c *changing) Changes(out *storage.Changes) { *out = c.changes }
 func TestFlushBalances(t *testing.T) {
 	l := small()
 	for round := range uint64(200) {
-		rng := rand.New(rand.NewPCG(*seedFlag, round))
+		rng := rand.New(rand.NewPCG(seeded.Seed(t), round))
 		src := &changing{}
 		c := &src.changes
 		accounts := 1 + rng.Uint32N(1<<rng.IntN(14))

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ledger/internal/arena"
+	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/wire"
 )
@@ -170,7 +171,7 @@ func TestColumnsWriteTheBytesOfEntries(t *testing.T) {
 		trees = append(trees, tree)
 	}
 	for round := range uint64(600) {
-		rng := rand.New(rand.NewPCG(*seedFlag, round))
+		rng := rand.New(rand.NewPCG(seeded.Seed(t), round))
 		tree := trees[rng.IntN(len(trees))]
 		entries := drawColumns(rng, tree, 1+rng.IntN(1<<rng.IntN(13)))
 		var disks [2]*fakeDisk

@@ -3,7 +3,6 @@ package merge
 import (
 	"bytes"
 	"encoding/binary"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/internal/arena"
+	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
@@ -18,8 +18,6 @@ import (
 	"ledger/storage/table"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 1, "replay a failure")
 
 var cluster = wire.U128{Lo: 5}
 
@@ -250,7 +248,7 @@ func TestFlushAndMergeAgainstNaive(t *testing.T) {
 	l := small()
 	for tree := storage.TreeTransferID; tree < storage.TreesCount; tree++ {
 		for round := range uint64(4) {
-			rng := rand.New(rand.NewPCG(*seedFlag, uint64(tree)<<8|round))
+			rng := rand.New(rand.NewPCG(seeded.Seed(t), uint64(tree)<<8|round))
 			memory := arena.New()
 			disk := newDisk(l, rng)
 			m := New(l, memory, cluster, disk, disk)
@@ -344,7 +342,7 @@ func typicalRow(rng *rand.Rand, index uint64) (row accounting.TransferRow) {
 func TestFlushRows(t *testing.T) {
 	l := small()
 	for round := range uint64(20) {
-		rng := rand.New(rand.NewPCG(*seedFlag, round))
+		rng := rand.New(rand.NewPCG(seeded.Seed(t), round))
 		memory := arena.New()
 		disk := newDisk(l, rng)
 		m := New(l, memory, cluster, disk, disk)
@@ -401,7 +399,7 @@ func TestBytesAreAFunctionOfTheJob(t *testing.T) {
 	var first map[uint64][]byte
 	var firstTables []storage.Table
 	for variant := range 6 {
-		rng := rand.New(rand.NewPCG(*seedFlag, 77))
+		rng := rand.New(rand.NewPCG(seeded.Seed(t), 77))
 		memory := arena.New()
 		var diskRng *rand.Rand
 		if variant > 0 {
@@ -584,7 +582,7 @@ func TestSort(t *testing.T) {
 	m := New(limits.Production(), memory, cluster, disk, disk)
 	m.waiter = &waits{}
 	for seed := range uint64(60) {
-		rng := rand.New(rand.NewPCG(*seedFlag, seed))
+		rng := rand.New(rand.NewPCG(seeded.Seed(t), seed))
 		count := 1 + rng.IntN(1<<rng.IntN(16))
 		records := m.records[0][:count]
 		masks := [3]uint64{}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ledger/internal/arena"
+	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/table"
 )
@@ -15,7 +16,7 @@ import (
 func TestWindowsAgainstNaive(t *testing.T) {
 	l := small()
 	for round := range uint64(150) {
-		rng := rand.New(rand.NewPCG(*seedFlag, round))
+		rng := rand.New(rand.NewPCG(seeded.Seed(t), round))
 		tree := storage.TreeTransferID
 		if n := rng.IntN(8); n > 0 {
 			tree = storage.TreeTransferDebit + storage.TreeID(n-1)

@@ -2,18 +2,16 @@ package rowlog
 
 import (
 	"encoding/binary"
-	"flag"
 	"math/rand/v2"
 	"testing"
 
 	"ledger/accounting"
+	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 1, "replay a failure")
 
 var cluster = wire.U128{Lo: 1}
 
@@ -115,7 +113,7 @@ func TestRowsComeBack(t *testing.T) {
 	for _, l := range []limits.Limits{limits.Production(), small()} {
 		s := ShapeOf(l)
 		for seed := range uint64(20) {
-			rng := rand.New(rand.NewPCG(*seedFlag, seed))
+			rng := rand.New(rand.NewPCG(seeded.Seed(t), seed))
 			var rows []accounting.TransferRow
 			var last accounting.TransferRow
 			for i := range uint64(1 + rng.IntN(3000)) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/wire"
@@ -14,7 +15,7 @@ import (
 // entry by entry gives, from any entry on, for values of every width, however many distances of
 // each length there are.
 func TestOrdinalsOfAValue(t *testing.T) {
-	random := rand.New(rand.NewPCG(*seedFlag, 1))
+	random := rand.New(rand.NewPCG(seeded.Seed(t), 1))
 	for _, tree := range []storage.TreeID{storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeTransferUser64, storage.TreeTransferCode, storage.TreeAccountLedger} {
 		for round := range 30 {
 			l := variants()["1024"]

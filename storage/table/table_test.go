@@ -3,18 +3,16 @@ package table
 import (
 	"bytes"
 	"encoding/binary"
-	"flag"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/wire"
 )
-
-var seedFlag = flag.Uint64("seed", 1, "replay a failure")
 
 var cluster = wire.U128{Lo: 1}
 
@@ -113,7 +111,7 @@ func build(s *Shape, entries []entry, width int) (tables []storage.Table, blocks
 // Every tree's tables give back what was put in, find every key and refuse every other, and need no
 // more blocks than planned.
 func TestTablesAgainstSortedEntries(t *testing.T) {
-	rng := rand.New(rand.NewPCG(*seedFlag, 0))
+	rng := rand.New(rand.NewPCG(seeded.Seed(t), 0))
 	for name, l := range variants() {
 		for tree := storage.TreeTransferID; tree < storage.TreesCount; tree++ {
 			s := ShapeOf(l, tree)

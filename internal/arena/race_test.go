@@ -1,0 +1,36 @@
+//go:build race
+
+package arena
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Goal: the race detector sees the arena's memory. The test runs itself once more in a process of
+// its own, where two goroutines write to one byte of a slot; that process must report it.
+func TestRaceInSlotIsReported(t *testing.T) {
+	const asked = "LEDGER_ARENA_RACE"
+	if os.Getenv(asked) != "" {
+		a := New()
+		defer a.Close()
+		p := NewPoolHuge(a, 4, 1<<20, "slots", 2<<20)
+		slot, _ := p.Get()
+		done := make(chan struct{})
+		go func() {
+			p.Bytes(slot)[7] = 1
+			close(done)
+		}()
+		p.Bytes(slot)[7] = 2
+		<-done
+		return
+	}
+	command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	command.Env = append(os.Environ(), asked+"=1")
+	output, err := command.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "WARNING: DATA RACE") {
+		t.Errorf("error %v, and no race is reported in:\n%s", err, output)
+	}
+}
