@@ -17,6 +17,7 @@ import (
 	"ledger/internal/posix"
 	"ledger/internal/uring"
 	"ledger/limits"
+	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/compact"
@@ -59,6 +60,7 @@ type Server struct {
 	slots    *stages.Slots
 	clock    *clock
 	sampler  *sampler
+	slowLog  *slowLog
 }
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
@@ -73,7 +75,7 @@ type Callbacks struct {
 //
 // error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind) (server *Server, err error) {
-	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock()}
+	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), slowLog: newSlowLog()}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -212,11 +214,13 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	readiness := &readiness{waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready}
 	options := Options{
-		Consensus: consensus.DefaultOptions(),
-		Clock:     s.clock.monotonicNs,
-		Log:       func(entry net.LogEntry) { callbacks.Log(describe(&entry)) },
-		Ready:     readiness.replayEnded,
-		Fault:     func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
+		Consensus:    consensus.DefaultOptions(),
+		Clock:        s.clock.monotonicNs,
+		ThreadsCount: len(s.threads),
+		Slow:         s.slowLog.put,
+		Log:          func(entry net.LogEntry) { callbacks.Log(describe(&entry)) },
+		Ready:        readiness.replayEnded,
+		Fault:        func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {
 		options.Wakers = append(options.Wakers, threadOf(driver).parker.Waker())
@@ -246,6 +250,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		thread.numbers = append(thread.numbers, number)
 	}
 	s.newSampler()
+	for i, thread := range s.threads {
+		thread.board = &s.replica.Board.Threads[i%metrics.ThreadsMax]
+	}
 	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
 	// Their coroutines end on the threads that ran them.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
@@ -256,6 +263,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if callbacks.Prepared != nil {
 		callbacks.Prepared()
 	}
+	s.ended.Go(func() { s.slowLog.run(s.threadNames(), callbacks.Log) })
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log("warning: " + err.Error()) }
 		s.ended.Go(func() {
@@ -316,6 +324,7 @@ func faultError(fault *storage.Fault) error {
 // Stop tells the threads to end. What is not acknowledged yet may be lost; nothing else can be.
 func (s *Server) Stop() {
 	s.stop.Store(true)
+	s.slowLog.end()
 	for _, thread := range s.threads {
 		waker := thread.parker.Waker()
 		waker.Wake()

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/storage"
@@ -27,6 +28,8 @@ type Driver struct {
 
 	onReady func()
 	onFault func(*storage.Fault)
+
+	slowest *metrics.Slowest
 }
 
 // Edges are the ends of consensus' rings.
@@ -55,6 +58,12 @@ func NewDriver(stage *Stage, edges Edges, onReady func(), onFault func(*storage.
 	}
 }
 
+// SetSlowest gives the recorder of slow ops, which is this thread's from then on. Without one, none is kept.
+func (d *Driver) SetSlowest(slowest *metrics.Slowest) { d.slowest = slowest }
+
+// Slowest is the recorder of slow ops. On the stage's thread.
+func (d *Driver) Slowest() *metrics.Slowest { return d.slowest }
+
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
@@ -76,6 +85,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.stage.Tick(nowNs, wallNs, out)
 	busy = journalCount+applyCount+netCount+len(out.Net)+len(out.Journal)+len(out.Apply) > 0
 
+	if d.slowest != nil {
+		d.record(nowNs, d.netEvents[:netCount])
+	}
 	d.toJournal.Push(out.Journal)
 	d.toApply.Push(out.Apply)
 	d.toNet.Push(out.Net)
@@ -86,6 +98,19 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		d.onFault(out.Fault)
 	}
 	return busy
+}
+
+// record tells the recorder what this turn brought.
+func (d *Driver) record(nowNs uint64, netEvents []stages.NetToConsensus) {
+	d.slowest.Turn(nowNs)
+	for i := range netEvents {
+		if netEvents[i].Kind == stages.NetSent {
+			d.slowest.Sent(nowNs, uint32(netEvents[i].Slot))
+		}
+	}
+	for i := range d.actions.Ops {
+		d.slowest.Ended(nowNs, &d.actions.Ops[i])
+	}
 }
 
 // TimerNs is when the stage wants a turn at the latest, on the monotonic clock.

@@ -135,6 +135,7 @@ func (s *Stage) append(nowNs uint64, header prepare.Header, p entry, out *Action
 	s.appending = true
 	s.idleSinceNs = nowNs
 	s.PreparesCount++
+	p.record = s.measures.record(header, p.op, p.isPulse)
 	if !p.isPulse {
 		s.measures.prepared(int(header.RequestsCount()))
 	}
