@@ -9,6 +9,22 @@
 //	                             apply <=======================> compact (one or several workers)
 //	                                     Job, Checkpoint
 //
+// The sequence of a checkpoint of op c, whose trigger is op t (limits.CheckpointTrigger):
+//
+//	consensus                 apply                    compact                  journal
+//	    |--- ApplyCommit(t) ---->|                        |                        |
+//	    |<-- ApplyCommitted(t) --| (installs the generation of the bar that ends at c)
+//	    |--- ApplySessions(t) -->| (captures manifest and free set as of t)        |
+//	    |                        |--- Checkpoint -------->| (writes the blocks, one fdatasync)
+//	    |                        |<-- Checkpoint ---------|                        |
+//	    |<- ApplyCheckpointReady-|                        |                        |
+//	    |--- JournalSuperblock ------------------------------------------------->| (4 copies, read back)
+//	    |<-- JournalSuperblockDone ----------------------------------------------|
+//	    |- ApplyCheckpointDurable>| (from here on, blocks that only the checkpoint before c names are free)
+//
+// Ops above t go on executing meanwhile, up to t + slack. The reply slots that the sessions name are pinned from
+// ApplySessions until ApplyCheckpointReady.
+//
 // A descriptor names a slot; who owns the slot is said at each kind. Every push takes a credit from its edge's budget (Budget...),
 // and rings are at least as long as the budget, so a push never fails. Nothing here allocates.
 //

@@ -108,8 +108,8 @@ var brokenRules = map[string]Verdict{
 	"operation 127, no body":              VerdictIgnore,
 }
 
-// judge runs all steps of a parser over one frame.
-func judge(p *Parser, h *Header, body []byte) (Verdict, Fault) {
+// parseVerdict runs all steps of a parser over one frame.
+func parseVerdict(p *Parser, h *Header, body []byte) (Verdict, Fault) {
 	if verdict, fault := p.ParseHeader(h); verdict != VerdictOK {
 		return verdict, fault
 	}
@@ -132,7 +132,7 @@ func TestRecordedVerdicts(t *testing.T) {
 				want, seen[r.Note] = broken, true
 			}
 		}
-		verdict, fault := judge(parser, r.header, r.body)
+		verdict, fault := parseVerdict(parser, r.header, r.body)
 		if verdict != want || (verdict == VerdictOK) != (fault == "") {
 			t.Errorf("%v: verdict %v (%q), want %v", r, verdict, fault, want)
 		}
@@ -161,7 +161,7 @@ func TestRecordedSilence(t *testing.T) {
 		for _, prefix := range decidedLater {
 			later = later || strings.HasPrefix(r.Note, prefix)
 		}
-		if verdict, _ := judge(&parser, r.header, r.body); (verdict == VerdictOK) != later {
+		if verdict, _ := parseVerdict(&parser, r.header, r.body); (verdict == VerdictOK) != later {
 			t.Errorf("%v: verdict %v, but the server kept silent", r, verdict)
 		}
 	}
@@ -265,7 +265,7 @@ func TestRecordedEvictions(t *testing.T) {
 		if r.header == nil || !r.fromClient() || r.header.Command() != CommandRequest {
 			continue
 		}
-		if verdict, _ := judge(&parser, r.header, r.body); verdict != VerdictOK {
+		if verdict, _ := parseVerdict(&parser, r.header, r.body); verdict != VerdictOK {
 			continue
 		}
 		want := EvictionNone

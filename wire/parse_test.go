@@ -151,7 +151,7 @@ func TestHeaderRules(t *testing.T) {
 		c.breakIt(h)
 		h.SetChecksum(h.ComputeChecksum())
 		parser := NewParser(testCluster, sideOf(c.command))
-		if got, fault := judge(&parser, h, body); got != c.want || (got == VerdictOK) != (fault == "") {
+		if got, fault := parseVerdict(&parser, h, body); got != c.want || (got == VerdictOK) != (fault == "") {
 			t.Errorf("%s: verdict %v (%q), want %v", c.name, got, fault, c.want)
 		}
 	}
@@ -167,11 +167,11 @@ func TestCommands(t *testing.T) {
 		h.SetCommand(command)
 		h[160] = 1 // a request has its client here
 		h.SetChecksum(h.ComputeChecksum())
-		verdict, _ := judge(&server, h, nil)
+		verdict, _ := parseVerdict(&server, h, nil)
 		if fromClient := command == CommandPingClient || command == CommandRequest; (verdict == VerdictDrop) != !fromClient {
 			t.Errorf("command %d to a server: verdict %v", number, verdict)
 		}
-		verdict, _ = judge(&client, h, nil)
+		verdict, _ = parseVerdict(&client, h, nil)
 		if (verdict == VerdictDrop) != (number > 24) || verdict == VerdictOK {
 			t.Errorf("command %d to a client: verdict %v", number, verdict)
 		}
@@ -195,12 +195,12 @@ func TestFlippedBits(t *testing.T) {
 	frame := message(t, CommandRequest, OperationLookupAccounts)
 	for bit := range 8 * len(frame) {
 		frame[bit/8] ^= 1 << (bit % 8)
-		if verdict, _ := judge(&parser, HeaderOf(frame), frame[HeaderBytes:]); verdict != VerdictDrop {
+		if verdict, _ := parseVerdict(&parser, HeaderOf(frame), frame[HeaderBytes:]); verdict != VerdictDrop {
 			t.Errorf("bit %d flipped: verdict %v", bit, verdict)
 		}
 		frame[bit/8] ^= 1 << (bit % 8)
 	}
-	if verdict, fault := judge(&parser, HeaderOf(frame), frame[HeaderBytes:]); verdict != VerdictOK {
+	if verdict, fault := parseVerdict(&parser, HeaderOf(frame), frame[HeaderBytes:]); verdict != VerdictOK {
 		t.Errorf("nothing flipped: verdict %v (%v)", verdict, fault)
 	}
 	if verdict, _ := parser.VerifyBody(HeaderOf(frame), frame[HeaderBytes:len(frame)-1]); verdict != VerdictDrop {
@@ -251,7 +251,7 @@ func TestMessagesAllocateNothing(t *testing.T) {
 	var fault Fault
 	allocs := testing.AllocsPerRun(1000, func() {
 		h, body := HeaderOf(frame), frame[HeaderBytes:]
-		if _, fault = judge(&server, h, body); fault != "" {
+		if _, fault = parseVerdict(&server, h, body); fault != "" {
 			return
 		}
 		if _, _, fault = limits.CheckRequest(h, body); fault != "" {
@@ -272,11 +272,11 @@ func TestMessagesAllocateNothing(t *testing.T) {
 		replyBody := encoder.Finish()
 		BuildReply(answer, &fields, replyBody)
 		ResealReply(answer, 4)
-		if _, fault = judge(&client, answer, replyBody); fault != "" {
+		if _, fault = parseVerdict(&client, answer, replyBody); fault != "" {
 			return
 		}
 		breakReserved(h)
-		if _, fault = judge(&server, h, body); fault == "" {
+		if _, fault = parseVerdict(&server, h, body); fault == "" {
 			panic("a broken message passes")
 		}
 		BuildRequest(h, &RequestFields{Cluster: testCluster, Client: testClient, Session: 12, Number: 1, Release: ReleaseCurrent, Operation: operation}, body)
@@ -315,7 +315,7 @@ func FuzzParse(f *testing.F) {
 		limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, BodyBytesMax}
 		for round := range 2 {
 			for i := range parsers {
-				verdict, fault := judge(&parsers[i], h, body)
+				verdict, fault := parseVerdict(&parsers[i], h, body)
 				if (verdict == VerdictOK) != (fault == "") {
 					t.Fatalf("verdict %v with fault %q", verdict, fault)
 				}
@@ -342,7 +342,7 @@ func BenchmarkReceive(b *testing.B) {
 	limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, BodyBytesMax}
 	b.ReportAllocs()
 	for b.Loop() {
-		if verdict, _ := judge(&parser, HeaderOf(frame), frame[HeaderBytes:]); verdict != VerdictOK {
+		if verdict, _ := parseVerdict(&parser, HeaderOf(frame), frame[HeaderBytes:]); verdict != VerdictOK {
 			b.Fatal(verdict)
 		}
 		if _, reason, _ := limits.CheckRequest(HeaderOf(frame), frame[HeaderBytes:]); reason != EvictionNone {

@@ -10,6 +10,11 @@
 // docs/design/storage.md calls one bar. It is suspended where a page, a generation, the sessions or a checkpoint is missing, and
 // after every few hundred events.
 //
+// Apply is the one stage that reads from the disk inside a step: its grid submits page reads to the disk port and polls
+// their completions. A query follows thousands of references from page to page, and to carry each of them as an event and an action
+// through Step would copy every page reference twice. Determinism does not suffer: what a read returns is fixed by its address and
+// checksum, and when it arrives changes only how long the coroutine waits.
+//
 // In:     EventCommit, ops in order without gaps; EventSequenced, a hint (a single replica's ops are committed at once, so its consensus
 // gives none); EventSessions after a trigger op; EventDurable; EventJob and EventCheckpoint, done by a worker of compact.
 // Out:    ApplyCommitted, in op order; ApplyCheckpointReady; ApplyFault, once; jobs and checkpoints for the workers of compact.

@@ -7,8 +7,8 @@ import (
 	"ledger/wire"
 )
 
-// OnNet takes one event of net.
-func (s *Stage) OnNet(e *stages.NetToConsensus, out *Actions) {
+// onNet takes one event of net.
+func (s *Stage) onNet(e *stages.NetToConsensus, out *Actions) {
 	switch e.Kind {
 	case stages.NetSent:
 		s.unrefReply(e.Slot)
@@ -77,7 +77,7 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 	}
 	_, busy := s.inFlight.get(client)
 	if entry := s.sessions.find(client); entry != nil {
-		switch s.judge(entry, h) {
+		switch s.standing(entry, h) {
 		case verdictSessionTooLow:
 			s.evict(e, client, wire.EvictionSessionTooLow, out)
 			return
@@ -132,8 +132,8 @@ const (
 	verdictReleaseMismatch
 )
 
-// judge holds a request against its client's entry. Source: wire protocol, 4.4 step 7.
-func (s *Stage) judge(e *session, h *wire.Header) verdict {
+// standing holds a request against its client's entry. Source: wire protocol, 4.4 step 7.
+func (s *Stage) standing(e *session, h *wire.Header) verdict {
 	if h.RequestOperation() != wire.OperationRegister {
 		if h.RequestSession() < e.number {
 			return verdictSessionTooLow

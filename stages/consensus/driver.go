@@ -67,23 +67,15 @@ func (d *Driver) Slowest() *metrics.Slowest { return d.slowest }
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
-	d.stage.measures.nowNs = nowNs
 	out := &d.actions
-	// What is finished makes room for what begins, so journal and apply come first.
-	journalCount := d.fromJournal.Pop(d.journalEvents[:])
-	for i := range d.journalEvents[:journalCount] {
-		d.stage.OnJournal(&d.journalEvents[i], out)
+	events := Events{
+		WallNs:  wallNs,
+		Journal: d.journalEvents[:d.fromJournal.Pop(d.journalEvents[:])],
+		Apply:   d.applyEvents[:d.fromApply.Pop(d.applyEvents[:])],
+		Net:     d.netEvents[:d.fromNet.Pop(d.netEvents[:])],
 	}
-	applyCount := d.fromApply.Pop(d.applyEvents[:])
-	for i := range d.applyEvents[:applyCount] {
-		d.stage.OnApply(&d.applyEvents[i], out)
-	}
-	netCount := d.fromNet.Pop(d.netEvents[:])
-	for i := range d.netEvents[:netCount] {
-		d.stage.OnNet(&d.netEvents[i], out)
-	}
-	d.stage.Tick(nowNs, wallNs, out)
-	busy = journalCount+applyCount+netCount+len(out.Net)+len(out.Journal)+len(out.Apply) > 0
+	d.stage.Step(nowNs, events, out)
+	busy = len(events.Journal)+len(events.Apply)+len(events.Net)+len(out.Net)+len(out.Journal)+len(out.Apply) > 0
 
 	if d.slowest != nil {
 		d.record(nowNs, d.netEvents[:netCount])

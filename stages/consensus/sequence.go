@@ -127,8 +127,8 @@ func (s *Stage) fields() prepare.Fields {
 	}
 }
 
-// append gives a finished prepare to journal and apply.
-func (s *Stage) append(nowNs uint64, header prepare.Header, p entry, out *Actions) {
+// startPrepare gives a finished prepare to journal and apply.
+func (s *Stage) startPrepare(nowNs uint64, header prepare.Header, p entry, out *Actions) {
 	s.op = p.op
 	s.parent = header.Checksum()
 	s.checksums[s.slotIndex(p.op)] = s.parent
@@ -159,7 +159,7 @@ func (s *Stage) preparePulse(nowNs uint64, out *Actions) {
 	f.Timestamp, f.Operation, f.SizeBytes = s.timestampLast, wire.OperationPulse, prepare.HeaderBytes
 	header := prepare.Put(s.slots.Bytes(slot), &f, prepare.Sum(nil))
 	s.pulseInFlight = true
-	s.append(nowNs, header, entry{op: f.Op, slot: slot, replySlot: stages.SlotNone, isPulse: true}, out)
+	s.startPrepare(nowNs, header, entry{op: f.Op, slot: slot, replySlot: stages.SlotNone, isPulse: true}, out)
 }
 
 // prepareSingle turns the request at the head of the queue into a prepare, in place: its body is not copied.
@@ -176,7 +176,7 @@ func (s *Stage) prepareSingle(nowNs uint64, replySlot stages.Slot, out *Actions)
 		sum = prepare.Sum(bytes[limits.HeaderBytes:r.bytes])
 	}
 	header := prepare.Put(bytes, &f, sum)
-	s.append(nowNs, header, entry{op: f.Op, slot: r.slot, replySlot: replySlot}, out)
+	s.startPrepare(nowNs, header, entry{op: f.Op, slot: r.slot, replySlot: replySlot}, out)
 }
 
 // prepareGroup copies count small requests into one prepare.
@@ -216,7 +216,7 @@ func (s *Stage) prepareGroup(nowNs uint64, group stages.Slot, count int, replySl
 	size := prepare.HeaderBytes + tableAt + uint32(count)*prepare.EntryBytes
 	f.RequestsCount, f.SizeBytes, f.Timestamp = uint16(count), size, s.timestampLast
 	header := prepare.Put(bytes, &f, prepare.Sum(bytes[prepare.HeaderBytes:size]))
-	s.append(nowNs, header, entry{op: f.Op, slot: group, replySlot: replySlot}, out)
+	s.startPrepare(nowNs, header, entry{op: f.Op, slot: group, replySlot: replySlot}, out)
 }
 
 func (s *Stage) popRequest() request {

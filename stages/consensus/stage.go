@@ -67,6 +67,14 @@ type request struct {
 	bodySum       prepare.Checksum
 }
 
+// Events is what a step takes in. What is finished makes room for what begins, so answers come before requests.
+type Events struct {
+	WallNs  uint64 // the wall clock: it becomes the timestamps of prepares, nothing else
+	Journal []stages.JournalToConsensus
+	Apply   []stages.ApplyToConsensus
+	Net     []stages.NetToConsensus
+}
+
 // Actions is what a step wants done, in order within each slice. The slices are preallocated; a step never exceeds them.
 type Actions struct {
 	Net     []stages.ConsensusToNet
@@ -228,8 +236,24 @@ func (s *Stage) View() uint32 { return s.superblock.View }
 // Commit is the highest op whose replies are out.
 func (s *Stage) Commit() uint64 { return s.commit }
 
-// Tick does what time and the room made by other events allow. Call it once in every step, after the events.
-func (s *Stage) Tick(nowNs, wallNs uint64, out *Actions) {
+// Step takes events in, in the order of the fields of Events, and then does what time and the room that they made
+// allow. The same state, time and events always give the same actions.
+func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
+	s.measures.nowNs = nowNs
+	for i := range events.Journal {
+		s.onJournal(&events.Journal[i], out)
+	}
+	for i := range events.Apply {
+		s.onApply(&events.Apply[i], out)
+	}
+	for i := range events.Net {
+		s.onNet(&events.Net[i], out)
+	}
+	s.tick(nowNs, events.WallNs, out)
+}
+
+// tick does what time and the room made by the events of this step allow.
+func (s *Stage) tick(nowNs, wallNs uint64, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -246,7 +270,7 @@ func (s *Stage) Tick(nowNs, wallNs uint64, out *Actions) {
 	s.sequence(nowNs, out)
 }
 
-// TimerNs is when Tick wants to run at the latest. While no prepare may start, what ends that state is an event, not time.
+// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that state is an event, not time.
 func (s *Stage) TimerNs() uint64 {
 	if s.recovering || s.failed || s.pulseInFlight || !s.mayPrepare() {
 		return ^uint64(0)
@@ -254,8 +278,8 @@ func (s *Stage) TimerNs() uint64 {
 	return s.idleSinceNs + pulseIdleNs
 }
 
-// OnJournal takes one answer of journal.
-func (s *Stage) OnJournal(e *stages.JournalToConsensus, out *Actions) {
+// onJournal takes one answer of journal.
+func (s *Stage) onJournal(e *stages.JournalToConsensus, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -279,8 +303,8 @@ func (s *Stage) OnJournal(e *stages.JournalToConsensus, out *Actions) {
 	}
 }
 
-// OnApply takes one answer of apply.
-func (s *Stage) OnApply(e *stages.ApplyToConsensus, out *Actions) {
+// onApply takes one answer of apply.
+func (s *Stage) onApply(e *stages.ApplyToConsensus, out *Actions) {
 	if s.failed {
 		return
 	}

@@ -215,9 +215,9 @@ func (c *cycle) cycle() {
 		if len(c.requests[i]) > 16<<10 {
 			c.event.BodyHashed = true // net's part
 		}
-		s.OnNet(&c.event, &c.out)
+		s.onNet(&c.event, &c.out)
 	}
-	s.Tick(c.nowNs, c.wallNs, &c.out)
+	s.tick(c.nowNs, c.wallNs, &c.out)
 	for len(c.out.Net)+len(c.out.Journal)+len(c.out.Apply) > 0 {
 		c.net = append(c.net[:0], c.out.Net...)
 		c.journal = append(c.journal[:0], c.out.Journal...)
@@ -237,10 +237,10 @@ func (c *cycle) cycle() {
 			room := &c.replies[a.Op%uint64(len(c.replies))]
 			*room = buildReplies(p[:prepare.Header(p[:256]).SizeBytes()], c.slots.Bytes(a.ReplySlot), (*room)[:0])
 			done.Replies = *room
-			s.OnApply(&done, &c.out)
+			s.onApply(&done, &c.out)
 		}
 		for i := range c.journal {
-			s.OnJournal(&stages.JournalToConsensus{Kind: stages.JournalAppended, Op: c.journal[i].Op}, &c.out)
+			s.onJournal(&stages.JournalToConsensus{Kind: stages.JournalAppended, Op: c.journal[i].Op}, &c.out)
 		}
 		for i := range c.net {
 			a := &c.net[i]
@@ -251,9 +251,9 @@ func (c *cycle) cycle() {
 			h := wire.HeaderOf(c.slots.Bytes(a.Slot)[a.OffsetBytes:][:256])
 			f := &c.clients[h.ReplyClient().Lo-100]
 			f.Number, f.Parent = f.Number+1, h.ReplyContext()
-			s.OnNet(&stages.NetToConsensus{Kind: stages.NetSent, Slot: a.Slot}, &c.out)
+			s.onNet(&stages.NetToConsensus{Kind: stages.NetSent, Slot: a.Slot}, &c.out)
 		}
-		s.Tick(c.nowNs, c.wallNs, &c.out)
+		s.tick(c.nowNs, c.wallNs, &c.out)
 	}
 }
 

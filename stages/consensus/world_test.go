@@ -179,17 +179,8 @@ func (w *world) turn() {
 	w.out.Reset()
 	out := &w.out
 	netCap := cap(out.Net)
-	for i := range w.journalEvents {
-		w.stage.OnJournal(&w.journalEvents[i], out)
-	}
-	for i := range w.applyEvents {
-		w.stage.OnApply(&w.applyEvents[i], out)
-	}
-	for i := range w.netEvents {
-		w.stage.OnNet(&w.netEvents[i], out)
-	}
+	w.stage.Step(w.nowNs, Events{WallNs: w.wallNs, Journal: w.journalEvents, Apply: w.applyEvents, Net: w.netEvents}, out)
 	w.journalEvents, w.applyEvents, w.netEvents = w.journalEvents[:0], w.applyEvents[:0], w.netEvents[:0]
-	w.stage.Tick(w.nowNs, w.wallNs, out)
 	if cap(out.Net) != netCap || cap(out.Journal) != 64 || cap(out.Apply) != 64 {
 		w.t.Fatal("the actions grew")
 	}

@@ -30,15 +30,11 @@ func (d *Driver) SetBoard(board *metrics.Board) { d.board = board }
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
-	d.stage.measures.nowNs = nowNs
-	completionsCount := d.disk.Poll(d.completions[:])
-	for i := range d.completions[:completionsCount] {
-		d.stage.OnDisk(&d.completions[i], &d.actions)
+	events := Events{
+		Disk:      d.completions[:d.disk.Poll(d.completions[:])],
+		Consensus: d.requests[:d.in.Pop(d.requests[:])],
 	}
-	requestsCount := d.in.Pop(d.requests[:])
-	for i := range d.requests[:requestsCount] {
-		d.stage.OnConsensus(&d.requests[i], &d.actions)
-	}
+	d.stage.Step(nowNs, events, &d.actions)
 	for i := range d.actions.Disk {
 		a := &d.actions.Disk[i]
 		switch a.Kind {
@@ -54,5 +50,5 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		d.board.Superblock.Set(nowNs, d.stage.superblockStep != superblockIdle)
 	}
 	d.out.Push(d.actions.Consensus)
-	return completionsCount > 0 || requestsCount > 0
+	return len(events.Disk)+len(events.Consensus) > 0
 }

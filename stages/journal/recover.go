@@ -167,7 +167,7 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 	if r.OpHead < commitMax {
 		return nil, &DamageError{Reason: fmt.Sprintf("it ends at op %d, but op %d was on disk when the superblock was written", r.OpHead, commitMax)}
 	}
-	if err := r.judge(l, copies, checkpoint.Op); err != nil {
+	if err := r.findTorn(l, copies, checkpoint.Op); err != nil {
 		return nil, err
 	}
 	// The chain proves that nothing between the checkpoint and the head was replaced.
@@ -186,8 +186,8 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 	return r, r.fix(g, copies)
 }
 
-// judge refuses what one replica cannot repair and finds the torn slot.
-func (r *Recovered) judge(l *limits.Limits, copies []slotCopies, checkpointOp uint64) error {
+// findTorn refuses what one replica cannot repair and finds the torn slot.
+func (r *Recovered) findTorn(l *limits.Limits, copies []slotCopies, checkpointOp uint64) error {
 	slots := uint64(len(copies))
 	tornSlot := (r.OpHead + 1) % slots
 	prepareMax := l.PrepareMax(checkpointOp)

@@ -118,14 +118,14 @@ func newLog(t *testing.T, head uint64) *log {
 	}
 	g.parent = prepare.Header(g.bytes[g.layout.PreparesAt:][:256]).Checksum()
 	for op := uint64(1); op <= head; op++ {
-		g.append(op, true, true)
+		g.writeOp(op, true, true)
 	}
 	return g
 }
 
-// append writes the prepare of op and its twin, or only one of them.
-func (g *log) append(op uint64, withPrepare, withTwin bool) {
-	slot, h := g.make(op, 0)
+// writeOp writes the prepare of op and its twin, or only one of them.
+func (g *log) writeOp(op uint64, withPrepare, withTwin bool) {
+	slot, h := g.build(op, 0)
 	if withPrepare {
 		copy(g.slot(op), slot)
 	}
@@ -135,8 +135,8 @@ func (g *log) append(op uint64, withPrepare, withTwin bool) {
 	}
 }
 
-// make returns the prepare of op, as it is in its slot.
-func (g *log) make(op uint64, view uint32) ([]byte, prepare.Header) {
+// build returns the prepare of op, as it is in its slot.
+func (g *log) build(op uint64, view uint32) ([]byte, prepare.Header) {
 	slot := make([]byte, 4096)
 	size := uint32(256 + 100*(op%20))
 	for i := 256; i < int(size); i++ {
@@ -201,7 +201,7 @@ func TestCrashAtEverySectorOfAnAppend(t *testing.T) {
 		for trial := range 200 {
 			g := newLog(t, head)
 			op := head + 1
-			slot, h := g.make(op, 0)
+			slot, h := g.build(op, 0)
 			size := (len(g.prepares[op]) + 511) / 512 * 512
 			land := func(to, from []byte) (whole bool) {
 				whole = true
@@ -254,7 +254,7 @@ func TestCrashOverATornPrepare(t *testing.T) {
 		g := newLog(t, head)
 		op := head + 1
 		for view := range uint32(2) {
-			slot, _ := g.make(op, view) // the same body, another header
+			slot, _ := g.build(op, view) // the same body, another header
 			for _, to := range [][]byte{g.slot(op), g.twin(op)} {
 				for at := 0; at < 1024; at += 512 {
 					if random.IntN(2) == 0 {

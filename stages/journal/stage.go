@@ -141,8 +141,26 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, headers []byte
 	return s
 }
 
-// OnConsensus takes one request of consensus.
-func (s *Stage) OnConsensus(e *stages.ConsensusToJournal, out *Actions) {
+// Events is what a step takes in: first what the disk has done, then what consensus asks for.
+type Events struct {
+	Disk      []ports.DiskCompletion
+	Consensus []stages.ConsensusToJournal
+}
+
+// Step takes events in, in the order of the fields of Events. The same state, time and events always give the same
+// actions; the driver submits the disk operations in the order in which they stand there.
+func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
+	s.measures.nowNs = nowNs
+	for i := range events.Disk {
+		s.onDisk(&events.Disk[i], out)
+	}
+	for i := range events.Consensus {
+		s.onConsensus(&events.Consensus[i], out)
+	}
+}
+
+// onConsensus takes one request of consensus.
+func (s *Stage) onConsensus(e *stages.ConsensusToJournal, out *Actions) {
 	if s.failed {
 		return
 	}
@@ -158,8 +176,8 @@ func (s *Stage) OnConsensus(e *stages.ConsensusToJournal, out *Actions) {
 	}
 }
 
-// OnDisk takes one completion.
-func (s *Stage) OnDisk(c *ports.DiskCompletion, out *Actions) {
+// onDisk takes one completion.
+func (s *Stage) onDisk(c *ports.DiskCompletion, out *Actions) {
 	if s.failed {
 		return
 	}

@@ -53,7 +53,7 @@ func newBench(t *testing.T, head uint64) *bench {
 }
 
 // append gives the stage the prepare of op.
-func (b *bench) append(op uint64) stages.Slot {
+func (b *bench) appendOp(op uint64) stages.Slot {
 	slot := b.slots.Get(stages.SlotPrepare)
 	p := b.slots.Bytes(slot)
 	size := uint32(256 + 100*(op%20))
@@ -69,7 +69,7 @@ func (b *bench) append(op uint64) stages.Slot {
 }
 
 func (b *bench) request(e stages.ConsensusToJournal) {
-	b.stage.OnConsensus(&e, &b.out)
+	b.stage.onConsensus(&e, &b.out)
 	b.take()
 }
 
@@ -106,11 +106,11 @@ func (b *bench) end(index int, result int32) {
 	} else if o.Kind == diskRead && result > 0 {
 		copy(o.Buffer[:result], b.log.bytes[o.OffsetBytes:])
 	}
-	b.stage.OnDisk(&ports.DiskCompletion{Tag: o.Tag, Result: result}, &b.out)
+	b.stage.onDisk(&ports.DiskCompletion{Tag: o.Tag, Result: result}, &b.out)
 	if linked && result != int32(len(o.Buffer)) {
 		cancelled := b.queue[index]
 		b.queue = append(b.queue[:index], b.queue[index+1:]...)
-		b.stage.OnDisk(&ports.DiskCompletion{Tag: cancelled.Tag, Result: -int32(syscall.ECANCELED)}, &b.out)
+		b.stage.onDisk(&ports.DiskCompletion{Tag: cancelled.Tag, Result: -int32(syscall.ECANCELED)}, &b.out)
 	}
 	b.take()
 }
@@ -138,7 +138,7 @@ func (b *bench) fault() *storage.Fault {
 // Goal: a large prepare is written, with zeros behind it, before its header begins; Appended comes after both.
 func TestPrepareBeforeHeader(t *testing.T) {
 	b := newBench(t, 8)
-	b.append(9)
+	b.appendOp(9)
 	if len(b.queue) != 2 || b.queue[0].OffsetBytes != b.log.layout.PrepareAt(9) || b.queue[0].Flags != ports.WriteLinked|ports.WriteDurable ||
 		b.queue[1].OffsetBytes != b.log.layout.TwinAt(9) || b.queue[1].Flags != ports.WriteDurable || len(b.queue[1].bytes) != 512 {
 		t.Fatalf("queued %+v", b.queue)
@@ -167,7 +167,7 @@ func TestPrepareBeforeHeader(t *testing.T) {
 func TestTwinsSideBySide(t *testing.T) {
 	for first := range 2 {
 		b := newBench(t, 2)
-		b.append(3)
+		b.appendOp(3)
 		if len(b.queue) != 2 || b.queue[0].OffsetBytes != b.log.layout.PrepareAt(3) || b.queue[1].OffsetBytes != b.log.layout.TwinAt(3) ||
 			b.queue[0].Flags|b.queue[1].Flags != 0 {
 			t.Fatalf("queued %+v", b.queue)
@@ -218,7 +218,7 @@ func TestManyAppendsInFlight(t *testing.T) {
 		for op < 27 || len(inFlight) > 0 {
 			if op < 27 && len(inFlight) < stages.BudgetJournalAppends && random.IntN(2) == 0 {
 				op++
-				inFlight[op] = b.append(op)
+				inFlight[op] = b.appendOp(op)
 			}
 			syncs := 0
 			for _, o := range b.queue {
@@ -298,7 +298,7 @@ func TestFailingWrites(t *testing.T) {
 	}
 	for _, c := range cases {
 		b := newBench(t, c.op-1)
-		b.append(c.op)
+		b.appendOp(c.op)
 		for _, index := range c.ended {
 			b.end(index, int32(len(b.queue[index].Buffer)))
 		}
@@ -375,7 +375,7 @@ func TestSuperblock(t *testing.T) {
 		b := newBench(t, 3)
 		next := &datafile.Superblock{Sequence: 2, Cluster: cluster, ReplicasCount: 1, SessionsMax: 4, View: 1, LogView: 1}
 		b.request(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: next})
-		b.append(4)
+		b.appendOp(4)
 		for i := range uint32(2 * copies) {
 			at := -1
 			for j, o := range b.queue {
@@ -433,10 +433,10 @@ func TestAppendAllocatesNothing(t *testing.T) {
 			op++
 			prepare.Put(p, &prepare.Fields{Cluster: cluster, Op: op, SizeBytes: size, RequestsCount: 1, Command: prepare.CommandPrepare}, prepare.Sum(p[256:size]))
 			b.out.Reset()
-			b.stage.OnConsensus(&stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op}, &b.out)
+			b.stage.onConsensus(&stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op}, &b.out)
 			for at := 0; at < len(b.out.Disk); at++ {
 				o := b.out.Disk[at]
-				b.stage.OnDisk(&ports.DiskCompletion{Tag: o.Tag, Result: int32(len(o.Buffer))}, &b.out)
+				b.stage.onDisk(&ports.DiskCompletion{Tag: o.Tag, Result: int32(len(o.Buffer))}, &b.out)
 			}
 			if len(b.out.Consensus) != 1 {
 				t.Fatal("not appended")

@@ -33,17 +33,11 @@ func NewDriver(stage *Stage, network ports.Network, in *ring.SPSC[stages.Consens
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
-	d.stage.Begin(nowNs)
-	// The network comes first: what it has sent makes room for the replies of consensus.
-	eventsCount := d.network.Poll(d.events[:])
-	for i := range d.events[:eventsCount] {
-		d.stage.OnNetwork(&d.events[i], &d.actions)
+	events := Events{
+		Network:   d.events[:d.network.Poll(d.events[:])],
+		Consensus: d.requests[:d.in.Pop(d.requests[:])],
 	}
-	requestsCount := d.in.Pop(d.requests[:])
-	for i := range d.requests[:requestsCount] {
-		d.stage.OnConsensus(&d.requests[i], &d.actions)
-	}
-	d.stage.Tick(nowNs, &d.actions)
+	d.stage.Step(nowNs, events, &d.actions)
 
 	for i := range d.actions.Network {
 		a := &d.actions.Network[i]
@@ -64,5 +58,5 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 			d.log(d.actions.Log[i])
 		}
 	}
-	return eventsCount > 0 || requestsCount > 0
+	return len(events.Network)+len(events.Consensus) > 0
 }

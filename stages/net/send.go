@@ -25,8 +25,8 @@ type send struct {
 	orderedNs   uint64
 }
 
-// OnConsensus takes one request of consensus.
-func (s *Stage) OnConsensus(e *stages.ConsensusToNet, out *Actions) {
+// onConsensus takes one request of consensus.
+func (s *Stage) onConsensus(e *stages.ConsensusToNet, out *Actions) {
 	switch e.Kind {
 	case stages.NetSend:
 		s.onSendReply(e, out)

@@ -137,8 +137,25 @@ const (
 	connectionsMax   = 1 << incarnationShift
 )
 
-// Begin begins a step. What is measured follows from nowNs, what is decided does not.
-func (s *Stage) Begin(nowNs uint64) { s.nowNs = nowNs }
+// Events is what a step takes in: first what the network has done, since what was sent makes room for the
+// replies of consensus, and then what consensus asks for.
+type Events struct {
+	Network   []ports.NetworkEvent
+	Consensus []stages.ConsensusToNet
+}
+
+// Step takes events in, in the order of the fields of Events, and says what to do. The same state, time and events
+// always give the same actions.
+func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
+	s.nowNs = nowNs
+	for i := range events.Network {
+		s.onNetwork(&events.Network[i], out)
+	}
+	for i := range events.Consensus {
+		s.onConsensus(&events.Consensus[i], out)
+	}
+	s.tick(out)
+}
 
 func (s *Stage) nameOf(index uint32) ports.ConnectionID {
 	return ports.ConnectionID(index | uint32(s.connections[index].incarnation)<<incarnationShift)
@@ -152,8 +169,8 @@ func (s *Stage) indexOf(name ports.ConnectionID) (index uint32, ok bool) {
 	return index, c.state == connectionOpen && c.incarnation == uint16(uint32(name)>>incarnationShift)
 }
 
-// OnNetwork takes one event of the port. Events of a connection that this step closes may still be among those polled: they mean nothing.
-func (s *Stage) OnNetwork(e *ports.NetworkEvent, out *Actions) {
+// onNetwork takes one event of the port. Events of a connection that this step closes may still be among those polled: they mean nothing.
+func (s *Stage) onNetwork(e *ports.NetworkEvent, out *Actions) {
 	index := uint32(e.Connection)
 	assert.Below(index, uint32(len(s.connections)), "a connection of the port")
 	c := &s.connections[index]
@@ -175,10 +192,10 @@ func (s *Stage) OnNetwork(e *ports.NetworkEvent, out *Actions) {
 	}
 }
 
-// Tick ends a step: connections that wait get the slots that have become free, one each, in turn.
-func (s *Stage) Tick(nowNs uint64, out *Actions) {
-	if nowNs >= s.logsRefillsNs {
-		s.logsLeft, s.logsRefillsNs = LogsPerSecondMax, nowNs+1_000_000_000
+// tick ends a step: connections that wait get the slots that have become free, one each, in turn.
+func (s *Stage) tick(out *Actions) {
+	if s.nowNs >= s.logsRefillsNs {
+		s.logsLeft, s.logsRefillsNs = LogsPerSecondMax, s.nowNs+1_000_000_000
 	}
 	pool := s.slots.Pools[stages.SlotClient]
 	for s.waiters.Count() > 0 && pool.FreeCount() > 0 {

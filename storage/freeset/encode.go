@@ -41,8 +41,8 @@ func (s *Set) Encode(out []byte) (encodedBytes int) {
 	binary.LittleEndian.PutUint64(out, s.high)
 	words, at := s.words(), 8
 	at += encode(s.acquired[:words], out[at:])
-	at += encode(s.bar[:words], out[at:])
-	at += encode(s.this[:words], out[at:])
+	at += encode(s.waitsBar[:words], out[at:])
+	at += encode(s.waitsCaptured[:words], out[at:])
 	return at
 }
 
@@ -90,12 +90,12 @@ func (s *Set) Decode(encoded []byte) error {
 	if high > s.addressesMax {
 		return ErrEncoding
 	}
-	for _, b := range []bitmap{s.acquired, s.named, s.bar, s.this, s.next} {
+	for _, b := range []bitmap{s.acquired, s.named, s.waitsBar, s.waitsCaptured, s.waitsNext} {
 		clear(b[:s.words()])
 	}
 	s.high, s.searchWord, s.acquiredCount, s.waitingCount, s.capturing = high, 0, 0, 0, true
 	words, rest := s.words(), encoded[8:]
-	for _, b := range []bitmap{s.acquired, s.bar, s.this} {
+	for _, b := range []bitmap{s.acquired, s.waitsBar, s.waitsCaptured} {
 		var ok bool
 		if rest, ok = decode(b[:words], rest); !ok {
 			return ErrEncoding
@@ -105,12 +105,12 @@ func (s *Set) Decode(encoded []byte) error {
 		return ErrEncoding
 	}
 	for i := range words {
-		if (s.bar[i]|s.this[i])&^s.acquired[i] != 0 || s.bar[i]&s.this[i] != 0 {
+		if (s.waitsBar[i]|s.waitsCaptured[i])&^s.acquired[i] != 0 || s.waitsBar[i]&s.waitsCaptured[i] != 0 {
 			return ErrEncoding // what waits is acquired, and waits for one thing
 		}
-		s.named[i] = s.acquired[i] &^ (s.bar[i] | s.this[i])
+		s.named[i] = s.acquired[i] &^ (s.waitsBar[i] | s.waitsCaptured[i])
 		s.acquiredCount += uint64(bits.OnesCount64(s.acquired[i]))
-		s.waitingCount += uint64(bits.OnesCount64(s.bar[i] | s.this[i]))
+		s.waitingCount += uint64(bits.OnesCount64(s.waitsBar[i] | s.waitsCaptured[i]))
 	}
 	if high%64 != 0 && s.acquired[words-1]>>(high%64) != 0 {
 		return ErrEncoding // nothing lies above the highest address

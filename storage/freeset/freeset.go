@@ -16,9 +16,10 @@ type Set struct {
 
 	acquired bitmap // in use, or waiting
 	named    bitmap // in use, and some checkpoint names it
-	bar      bitmap // released, never named: free at the next BarEnd
-	this     bitmap // released, named, waiting for the captured checkpoint
-	next     bitmap // released, named, waiting for the checkpoint that is captured next
+	// Three bitmaps of released addresses, apart from each other, by what each address waits for.
+	waitsBar      bitmap // no checkpoint names it: free at the next BarEnd
+	waitsCaptured bitmap // a checkpoint names it: free when the captured checkpoint is durable
+	waitsNext     bitmap // a checkpoint names it: free when the checkpoint that is captured next is durable
 
 	acquiredCount uint64 // waiting ones included
 	waitingCount  uint64
@@ -38,8 +39,8 @@ func AddressesMax(l limits.Limits) uint64 { return l.StorageBytesMax / uint64(l.
 func New(a *arena.Arena, addressesMax uint64) *Set {
 	assert.That(addressesMax > 0, "a grid has blocks")
 	words := (addressesMax + 63) / 64
-	make := func() bitmap { return arena.Slice[uint64](a, words, "free set slots") }
-	return &Set{addressesMax: addressesMax, acquired: make(), named: make(), bar: make(), this: make(), next: make()}
+	empty := func() bitmap { return arena.Slice[uint64](a, words, "free set slots") }
+	return &Set{addressesMax: addressesMax, acquired: empty(), named: empty(), waitsBar: empty(), waitsCaptured: empty(), waitsNext: empty()}
 }
 
 // words that can have a bit set.
@@ -85,9 +86,9 @@ func (s *Set) Release(address uint64) {
 	index := s.inUse(address)
 	if s.named.has(index) {
 		s.named.clear(index)
-		s.next.set(index)
+		s.waitsNext.set(index)
 	} else {
-		s.bar.set(index)
+		s.waitsBar.set(index)
 	}
 	s.waitingCount++
 }
@@ -103,11 +104,11 @@ func (s *Set) inUse(address uint64) uint64 {
 }
 
 func (s *Set) waiting(index uint64) bool {
-	return s.bar.has(index) || s.this.has(index) || s.next.has(index)
+	return s.waitsBar.has(index) || s.waitsCaptured.has(index) || s.waitsNext.has(index)
 }
 
 // BarEnd frees what was released, and named by no checkpoint, before this bar's end. It comes before this bar's releases.
-func (s *Set) BarEnd() { s.free(s.bar) }
+func (s *Set) BarEnd() { s.free(s.waitsBar) }
 
 // Capture makes all that is acquired and not released named by the checkpoint that is taken now, trailers included, and lets
 // what waits for the next checkpoint wait for this one. Encode follows at once.
@@ -115,9 +116,9 @@ func (s *Set) Capture() {
 	assert.That(!s.capturing, "the checkpoint before is durable when the next is taken")
 	s.capturing = true
 	for i := range s.words() {
-		assert.Equal(s.this[i], 0, "nothing waits for an older checkpoint")
-		s.this[i], s.next[i] = s.next[i], 0
-		s.named[i] = s.acquired[i] &^ (s.bar[i] | s.this[i])
+		assert.Equal(s.waitsCaptured[i], 0, "nothing waits for an older checkpoint")
+		s.waitsCaptured[i], s.waitsNext[i] = s.waitsNext[i], 0
+		s.named[i] = s.acquired[i] &^ (s.waitsBar[i] | s.waitsCaptured[i])
 	}
 }
 
@@ -128,7 +129,7 @@ func (s *Set) Capturing() bool { return s.capturing }
 func (s *Set) Durable() {
 	assert.That(s.capturing, "a checkpoint that becomes durable was captured")
 	s.capturing = false
-	s.free(s.this)
+	s.free(s.waitsCaptured)
 }
 
 // free makes all addresses of the waiting set free.

@@ -211,7 +211,7 @@ func (g *Grid) Poll() (progress bool) {
 		assert.That(r.state == readFlying, "a read that completes was under way")
 		switch {
 		case completion.Result < 0:
-			g.bad(i, storage.FaultDisk, fmtErrno, completion.Result)
+			g.bad(i, storage.FaultDisk, readFailed, completion.Result)
 		case completion.Result != int32(g.geometry.PageBytes):
 			g.bad(i, storage.FaultBlock, "the file ends before the page", 0)
 		case r.page == 0:
@@ -256,7 +256,7 @@ func (g *Grid) done(i int) {
 	g.readsCount--
 }
 
-const fmtErrno = "the read failed"
+const readFailed = "the read failed"
 
 // bad reads a page once more, or gives it up.
 func (g *Grid) bad(i int, what, reason string, errno int32) {

@@ -90,14 +90,14 @@ func (m *Merger) flushRows(job *storage.Job) {
 			if pack.Add(first+accounting.TransferOrdinal(i), row) {
 				break
 			}
-			m.installed(job, pack.Finish(m.cluster, nextAddress(job), false))
+			m.addResult(job, pack.Finish(m.cluster, nextAddress(job), false))
 			job.RowsWritten = i // the rows before this one
 		}
 		m.spend(4)
 	}
 	if pack.Open() {
 		if job.PartialWritten {
-			m.installed(job, pack.Finish(m.cluster, nextAddress(job), true))
+			m.addResult(job, pack.Finish(m.cluster, nextAddress(job), true))
 		} else {
 			pack.Abandon()
 		}

@@ -259,8 +259,8 @@ func nextAddress(job *storage.Job) uint64 {
 	return job.Addresses[n]
 }
 
-// installed appends a written table to the job's results.
-func (m *Merger) installed(job *storage.Job, t storage.Table) {
+// addResult appends a written table to the job's results.
+func (m *Merger) addResult(job *storage.Job, t storage.Table) {
 	assert.Below(len(job.Tables), cap(job.Tables), "the planner gave room for the results")
 	job.Tables = append(job.Tables, t)
 	m.write(t.Address, uint32(t.PagesUsed)*m.geometry.PageBytes)
@@ -291,5 +291,5 @@ func (m *Merger) finishTable(job *storage.Job) {
 	if job.Filters != nil {
 		copy(job.Filters[len(job.Tables)], m.packer.Filter())
 	}
-	m.installed(job, t)
+	m.addResult(job, t)
 }
