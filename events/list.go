@@ -1,0 +1,291 @@
+package events
+
+import (
+	"fmt"
+
+	"ledger/wire"
+)
+
+// Kind numbers the types of events.
+type Kind uint8
+
+// The kinds, one for each type below.
+const (
+	kindNotice Kind = iota
+	kindCaution
+	kindFailed
+	kindStarted
+	kindListening
+	kindStopping
+	kindLinesDropped
+	kindConnectionClosed
+	kindConnectionRefused
+	kindClientEvicted
+	kindClusterMismatch
+	kindDiskStalled
+	kindCopyRepaired
+	kindCheckpointSlow
+	kindsCount
+)
+
+// newCell makes room for one event of each type.
+func newCell() [kindsCount]Event {
+	return [kindsCount]Event{
+		kindNotice:            &Notice{},
+		kindCaution:           &Caution{},
+		kindFailed:            &Failed{},
+		kindStarted:           &Started{},
+		kindListening:         &Listening{},
+		kindStopping:          &Stopping{},
+		kindLinesDropped:      &LinesDropped{},
+		kindConnectionClosed:  &ConnectionClosed{},
+		kindConnectionRefused: &ConnectionRefused{},
+		kindClientEvicted:     &ClientEvicted{},
+		kindClusterMismatch:   &ClusterMismatch{},
+		kindDiskStalled:       &DiskStalled{},
+		kindCopyRepaired:      &CopyRepaired{},
+		kindCheckpointSlow:    &CheckpointSlow{},
+	}
+}
+
+// Notice is a line of a start that only people read: the limits, the caches, the placement.
+type Notice struct{ Line string }
+
+// Notice emits the event.
+func (l *Log) Notice(e Notice) { emit(l, kindNotice, e) }
+
+func (e *Notice) Level() Level            { return Info }
+func (e *Notice) Name() string            { return "notice" }
+func (e *Notice) Text(line []byte) []byte { return append(line, e.Line...) }
+func (e *Notice) Fields(o Fields) Fields  { return o }
+
+// Caution says what works, but slower or with less safety than it could.
+type Caution struct{ Line string }
+
+// Caution emits the event.
+func (l *Log) Caution(e Caution) { emit(l, kindCaution, e) }
+
+func (e *Caution) Level() Level            { return Warning }
+func (e *Caution) Name() string            { return "caution" }
+func (e *Caution) Text(line []byte) []byte { return append(line, e.Line...) }
+func (e *Caution) Fields(o Fields) Fields  { return o }
+
+// Failed is the last line of a server that ends with an error.
+type Failed struct {
+	Reason string
+	Status int
+}
+
+// Failed emits the event.
+func (l *Log) Failed(e Failed) { emit(l, kindFailed, e) }
+
+func (e *Failed) Level() Level { return Error }
+func (e *Failed) Name() string { return "failed" }
+func (e *Failed) Text(line []byte) []byte {
+	return append(append(line, "ledger: "...), e.Reason...)
+}
+func (e *Failed) Fields(o Fields) Fields {
+	return o.String("reason", e.Reason).Number("status", uint64(e.Status))
+}
+
+// Started says whose file is served, and where it stands.
+type Started struct {
+	Cluster              wire.U128
+	Replica, Replicas    uint8
+	View                 uint32
+	CheckpointOp, HeadOp uint64
+}
+
+// Started emits the event.
+func (l *Log) Started(e Started) { emit(l, kindStarted, e) }
+
+func (e *Started) Level() Level { return Info }
+func (e *Started) Name() string { return "started" }
+func (e *Started) Text(line []byte) []byte {
+	return fmt.Appendf(line, "cluster %s, replica %d of %d, view %d, checkpoint op %d, log head op %d",
+		e.Cluster, e.Replica, e.Replicas, e.View, e.CheckpointOp, e.HeadOp)
+}
+func (e *Started) Fields(o Fields) Fields {
+	return o.ID("cluster", e.Cluster).Number("replica", uint64(e.Replica)).Number("replicas", uint64(e.Replicas)).
+		Number("view", uint64(e.View)).Number("checkpoint_op", e.CheckpointOp).Number("head_op", e.HeadOp)
+}
+
+// Listening: clients are served.
+type Listening struct{ Address string }
+
+// Listening emits the event.
+func (l *Log) Listening(e Listening) { emit(l, kindListening, e) }
+
+func (e *Listening) Level() Level { return Info }
+func (e *Listening) Name() string { return "listening" }
+func (e *Listening) Text(line []byte) []byte {
+	return append(append(line, "listening on "...), e.Address...)
+}
+func (e *Listening) Fields(o Fields) Fields { return o.String("address", e.Address) }
+
+// Stopping: a signal has asked for the end.
+type Stopping struct{ Signal string }
+
+// Stopping emits the event.
+func (l *Log) Stopping(e Stopping) { emit(l, kindStopping, e) }
+
+func (e *Stopping) Level() Level { return Info }
+func (e *Stopping) Name() string { return "stopping" }
+func (e *Stopping) Text(line []byte) []byte {
+	return fmt.Appendf(line, "stopping: %s was received; a second signal ends the process at once", e.Signal)
+}
+func (e *Stopping) Fields(o Fields) Fields { return o.String("signal", e.Signal) }
+
+// LinesDropped: the log lost lines, and can write again.
+type LinesDropped struct{ Lines uint64 }
+
+func (e *LinesDropped) Level() Level { return Warning }
+func (e *LinesDropped) Name() string { return "lines_dropped" }
+func (e *LinesDropped) Text(line []byte) []byte {
+	return fmt.Appendf(line, "%d lines of the log are missing here: whoever reads it did not keep up", e.Lines)
+}
+func (e *LinesDropped) Fields(o Fields) Fields { return o.Number("lines", e.Lines) }
+
+// ConnectionClosed: a peer broke a rule. Closed false: one message was skipped, and the connection goes on.
+type ConnectionClosed struct {
+	Peer   Peer
+	Client wire.U128
+	Reason string
+	Closed bool
+}
+
+// ConnectionClosed emits the event.
+func (l *Log) ConnectionClosed(e ConnectionClosed) { emit(l, kindConnectionClosed, e) }
+
+func (e *ConnectionClosed) Level() Level { return Info }
+func (e *ConnectionClosed) Name() string {
+	if e.Closed {
+		return "connection_closed"
+	}
+	return "message_ignored"
+}
+func (e *ConnectionClosed) Text(line []byte) []byte {
+	what := "ignored a message"
+	if e.Closed {
+		what = "closed the connection"
+	}
+	return fmt.Appendf(line, "client %s (%s): %s: %s", e.Peer, e.Client, what, e.Reason)
+}
+func (e *ConnectionClosed) Fields(o Fields) Fields {
+	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
+}
+
+// ConnectionRefused: the table of connections is full, or descriptors ran out. Refused is how many since the last line.
+type ConnectionRefused struct {
+	Peer        Peer
+	Reason      string
+	Connections uint64 // the table's size
+	Refused     uint64
+}
+
+// ConnectionRefused emits the event.
+func (l *Log) ConnectionRefused(e ConnectionRefused) { emit(l, kindConnectionRefused, e) }
+
+func (e *ConnectionRefused) Level() Level { return Warning }
+func (e *ConnectionRefused) Name() string { return "connection_refused" }
+func (e *ConnectionRefused) Text(line []byte) []byte {
+	return fmt.Appendf(line, "refused a connection of %s: %s (limit %d, refused since the last line: %d)", e.Peer, e.Reason, e.Connections, e.Refused)
+}
+func (e *ConnectionRefused) Fields(o Fields) Fields {
+	return o.Peer("peer", e.Peer).String("reason", e.Reason).Number("connections", e.Connections).Number("refused", e.Refused)
+}
+
+// ClientEvicted: a client's session has ended against its will.
+type ClientEvicted struct {
+	Peer   Peer
+	Client wire.U128
+	Reason string // as the protocol names it
+}
+
+// ClientEvicted emits the event.
+func (l *Log) ClientEvicted(e ClientEvicted) { emit(l, kindClientEvicted, e) }
+
+func (e *ClientEvicted) Level() Level { return Warning }
+func (e *ClientEvicted) Name() string { return "client_evicted" }
+func (e *ClientEvicted) Text(line []byte) []byte {
+	return fmt.Appendf(line, "evicted client %s (%s): %s", e.Client, e.Peer, e.Reason)
+}
+func (e *ClientEvicted) Fields(o Fields) Fields {
+	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
+}
+
+// ClusterMismatch: a peer speaks to another cluster.
+type ClusterMismatch struct {
+	Peer         Peer
+	Theirs, Ours wire.U128
+}
+
+// ClusterMismatch emits the event.
+func (l *Log) ClusterMismatch(e ClusterMismatch) { emit(l, kindClusterMismatch, e) }
+
+func (e *ClusterMismatch) Level() Level { return Warning }
+func (e *ClusterMismatch) Name() string { return "cluster_mismatch" }
+func (e *ClusterMismatch) Text(line []byte) []byte {
+	return fmt.Appendf(line, "%s speaks to cluster %s; this is cluster %s", e.Peer, e.Theirs, e.Ours)
+}
+func (e *ClusterMismatch) Fields(o Fields) Fields {
+	return o.Peer("peer", e.Peer).ID("cluster_theirs", e.Theirs).ID("cluster_ours", e.Ours)
+}
+
+// DiskStalled: an operation of the disk takes or took long.
+type DiskStalled struct {
+	Stage      string
+	Operation  string // read, write, sync or allocate
+	DurationNs uint64
+	Ended      bool // else it is still under way
+}
+
+// DiskStalled emits the event.
+func (l *Log) DiskStalled(e DiskStalled) { emit(l, kindDiskStalled, e) }
+
+func (e *DiskStalled) Level() Level { return Warning }
+func (e *DiskStalled) Name() string { return "disk_stalled" }
+func (e *DiskStalled) Text(line []byte) []byte {
+	verb := "has not ended after"
+	if e.Ended {
+		verb = "took"
+	}
+	return fmt.Appendf(line, "the disk stalls: a %s of %s %s %d ms", e.Operation, e.Stage, verb, e.DurationNs/1e6)
+}
+func (e *DiskStalled) Fields(o Fields) Fields {
+	return o.String("stage", e.Stage).String("operation", e.Operation).Number("duration_ns", e.DurationNs).Bool("ended", e.Ended)
+}
+
+// CopyRepaired: a start found a damaged copy of something that it has twice or more, and wrote it again.
+type CopyRepaired struct {
+	What  string // as in "copies of the superblock"
+	From  string // as in "the newest one"
+	Count uint64
+}
+
+// CopyRepaired emits the event.
+func (l *Log) CopyRepaired(e CopyRepaired) { emit(l, kindCopyRepaired, e) }
+
+func (e *CopyRepaired) Level() Level { return Warning }
+func (e *CopyRepaired) Name() string { return "copy_repaired" }
+func (e *CopyRepaired) Text(line []byte) []byte {
+	return fmt.Appendf(line, "repaired %d %s from %s", e.Count, e.What, e.From)
+}
+func (e *CopyRepaired) Fields(o Fields) Fields {
+	return o.String("what", e.What).String("from", e.From).Number("count", e.Count)
+}
+
+// CheckpointSlow: a checkpoint took more than a second.
+type CheckpointSlow struct{ Op, DurationNs uint64 }
+
+// CheckpointSlow emits the event.
+func (l *Log) CheckpointSlow(e CheckpointSlow) { emit(l, kindCheckpointSlow, e) }
+
+func (e *CheckpointSlow) Level() Level { return Warning }
+func (e *CheckpointSlow) Name() string { return "checkpoint_slow" }
+func (e *CheckpointSlow) Text(line []byte) []byte {
+	return fmt.Appendf(line, "the checkpoint of op %d took %d ms", e.Op, e.DurationNs/1e6)
+}
+func (e *CheckpointSlow) Fields(o Fields) Fields {
+	return o.Number("op", e.Op).Number("duration_ns", e.DurationNs)
+}
