@@ -78,7 +78,7 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	busy = len(events.Journal)+len(events.Apply)+len(events.Net)+len(out.Net)+len(out.Journal)+len(out.Apply) > 0
 
 	if d.slowest != nil {
-		d.record(nowNs, d.netEvents[:netCount])
+		d.record(nowNs, events.Net)
 	}
 	d.toJournal.Push(out.Journal)
 	d.toApply.Push(out.Apply)
