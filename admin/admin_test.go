@@ -19,6 +19,7 @@ import (
 	"ledger/stages"
 	"ledger/stages/compact"
 	"ledger/stages/net"
+	"ledger/wire"
 )
 
 // Goal: every name ends in its unit and is there once, and every help is a sentence's worth.
@@ -113,6 +114,17 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 		out.Consensus.ServiceNs.Record(value)
 	}
 	out.Apply.Grid.Reads = 4
+	slow := metrics.SlowOp{Op: metrics.Op{Number: 4711, Requests: 1, Events: 3, Operation: uint8(wire.OperationCreateTransfers)}}
+	for mark, ns := range map[metrics.Mark]uint64{metrics.MarkSubmitted: 0, metrics.MarkWritten: 120_000_000, metrics.MarkDurable: 120_000_000,
+		metrics.MarkAnswered: 130_000_000} {
+		slow.Marks[mark] = ns
+	}
+	slow.Conditions.ThreadsCount = 2
+	slow.Conditions.ActiveNs[metrics.ActivityGridSync] = 110_000_000
+	slow.Conditions.Threads[1].WaitNs = 5_000_000
+	out.Slowest = metrics.SlowestFigures{SlowCount: 8}
+	out.Slowest.Recent[2].Count, out.Slowest.Recent[2].Ops[0] = 1, slow
+	out.Slowest.Ever = out.Slowest.Recent[2]
 	out.Compact = make([]compact.Sample, 2)
 	out.Compact[0].BytesWritten, out.Compact[1].BytesWritten, out.Compact[1].EntriesMerged = 5, 6, 13
 }
@@ -179,29 +191,36 @@ func TestScrape(t *testing.T) {
 	}
 	got := values(t, page)
 	for name, want := range map[string]float64{
-		`ledger_thread_time_ns{state="parked",thread="net+apply"}`: 700,
-		`ledger_thread_system_calls{thread="net+apply"}`:           11,
-		`ledger_thread_wakes{thread="net+apply"}`:                  12,
-		`ledger_stage_busy_ns{stage="apply"}`:                      77,
-		`ledger_stage_busy_ns{stage="compact-1"}`:                  78,
-		`ledger_compact_merged_entries{worker="1"}`:                13,
-		`ledger_disk_bytes{kind="grid_write"}`:                     11,
-		`ledger_ring_events{edge="net_to_consensus"}`:              3,
-		`ledger_ring_capacity_events{edge="net_to_consensus"}`:     64,
-		`ledger_net_closed_connections{cause="slow"}`:              5,
-		`ledger_consensus_evictions{reason="session_too_low"}`:     9,
-		`ledger_memory_reserved_bytes{purpose="grid cache"}`:       1 << 20,
-		`ledger_disk_bytes{kind="apply_read"}`:                     4 * 16384,
-		`ledger_build_info{version="1.2.3"}`:                       1,
-		`ledger_scrape_stale_threads`:                              1,
-		`ledger_ready_replicas`:                                    0,
-		`ledger_request_service_ns_count`:                          6,
-		`ledger_request_service_ns_sum`:                            1023 + 1024 + 1535 + 1536 + 1<<39,
-		`ledger_request_service_ns_bucket{le="1023"}`:              2,
-		`ledger_request_service_ns_bucket{le="1535"}`:              4,
-		`ledger_request_service_ns_bucket{le="2047"}`:              5,
-		`ledger_request_service_ns_bucket{le="1.7179869183e+10"}`:  5,
-		`ledger_request_service_ns_bucket{le="+Inf"}`:              6,
+		`ledger_thread_time_ns{state="parked",thread="net+apply"}`:        700,
+		`ledger_thread_system_calls{thread="net+apply"}`:                  11,
+		`ledger_thread_wakes{thread="net+apply"}`:                         12,
+		`ledger_stage_busy_ns{stage="apply"}`:                             77,
+		`ledger_stage_busy_ns{stage="compact-1"}`:                         78,
+		`ledger_compact_merged_entries{worker="1"}`:                       13,
+		`ledger_disk_bytes{kind="grid_write"}`:                            11,
+		`ledger_ring_events{edge="net_to_consensus"}`:                     3,
+		`ledger_ring_capacity_events{edge="net_to_consensus"}`:            64,
+		`ledger_net_closed_connections{cause="slow"}`:                     5,
+		`ledger_consensus_evictions{reason="session_too_low"}`:            9,
+		`ledger_memory_reserved_bytes{purpose="grid cache"}`:              1 << 20,
+		`ledger_disk_bytes{kind="apply_read"}`:                            4 * 16384,
+		`ledger_slow_ops`:                                                 8,
+		`ledger_slowest_part_ns{part="total"}`:                            130_000_000,
+		`ledger_slowest_part_ns{part="write"}`:                            120_000_000,
+		`ledger_slowest_part_ns{part="answer"}`:                           10_000_000,
+		`ledger_slowest_beside_ns{activity="grid_sync"}`:                  110_000_000,
+		`ledger_slowest_thread_ns{figure="wait_core",thread="compact"}`:   5_000_000,
+		`ledger_slowest_thread_ns{figure="wait_core",thread="net+apply"}`: 0,
+		`ledger_build_info{version="1.2.3"}`:                              1,
+		`ledger_scrape_stale_threads`:                                     1,
+		`ledger_ready_replicas`:                                           0,
+		`ledger_request_service_ns_count`:                                 6,
+		`ledger_request_service_ns_sum`:                                   1023 + 1024 + 1535 + 1536 + 1<<39,
+		`ledger_request_service_ns_bucket{le="1023"}`:                     2,
+		`ledger_request_service_ns_bucket{le="1535"}`:                     4,
+		`ledger_request_service_ns_bucket{le="2047"}`:                     5,
+		`ledger_request_service_ns_bucket{le="1.7179869183e+10"}`:         5,
+		`ledger_request_service_ns_bucket{le="+Inf"}`:                     6,
 	} {
 		if value, ok := got[name]; !ok || value != want {
 			t.Errorf("%s is %v (there: %v), want %v", name, value, ok, want)
@@ -215,6 +234,11 @@ func TestScrape(t *testing.T) {
 	if got[`ledger_process_resident_bytes`] < 1<<20 || got[`ledger_process_cpu_ns`] == 0 || got[`ledger_go_goroutines`] < 2 || got[`ledger_go_heap_bytes`] == 0 {
 		t.Errorf("figures of the process: %v resident, %v cpu, %v goroutines, %v heap", got[`ledger_process_resident_bytes`],
 			got[`ledger_process_cpu_ns`], got[`ledger_go_goroutines`], got[`ledger_go_heap_bytes`])
+	}
+	if _, page := get(t, s, "/summary"); !strings.Contains(page, "slowest ops since the start (8 took 100ms or longer)") ||
+		strings.Count(page, "  op 4711 (create_transfers, 3 events, 0 bytes) took 130.0 ms: write 120.0 ms answer 10.0 ms") != 2 ||
+		!strings.Contains(page, "grid_sync 110.0 ms") || !strings.Contains(page, "thread compact ran 0.0 ms, waited for a core 5.0 ms") {
+		t.Errorf("the slowest ops in the summary\n%s", page)
 	}
 	if status, page := get(t, s, "/summary"); status != http.StatusOK || !strings.Contains(page, "does not answer") ||
 		!strings.Contains(page, "10.0 %") || !strings.Contains(page, "1.15µs") || !strings.Contains(page, "clients are not served") {

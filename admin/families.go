@@ -88,7 +88,53 @@ func families() []family {
 	list = append(list, journalFamilies()...)
 	list = append(list, applyFamilies()...)
 	list = append(list, compactFamilies()...)
+	list = append(list, slowFamilies()...)
 	return append(list, processFamilies()...)
+}
+
+// slowFamilies tell of the slowest op of the last intervals; without one they have no value.
+func slowFamilies() []family {
+	return []family{
+		one("ledger_slow_ops", "ops", "Ops that took 100 ms or longer, from their first bytes to their replies on the way to net", counter,
+			func(s *snapshot) uint64 { return s.Slowest.SlowCount }),
+		one("ledger_slow_unlogged_ops", "ops", "Of these, those without a line in the log: too many at once", counter,
+			func(s *snapshot) uint64 { return s.SlowUnlogged }),
+		{name: "ledger_slowest_part_ns", unit: "ns", kind: gauge, labels: []string{"part"},
+			help: "Slowest op of the last minute: its time, in all and in each part",
+			numbers: func(s *snapshot, emit number) {
+				if o := s.Slowest.RecentSlowest(); o != nil {
+					emit(o.TotalNs(), "total")
+					for part := range metrics.PartsCount {
+						emit(o.PartNs(part), metrics.PartNames[part])
+					}
+				}
+			}},
+		{name: "ledger_slowest_beside_ns", unit: "ns", kind: gauge, labels: []string{"activity"},
+			help: "Slowest op of the last minute: how long other work was under way meanwhile",
+			numbers: func(s *snapshot, emit number) {
+				if o := s.Slowest.RecentSlowest(); o != nil {
+					emit(o.Conditions.WindowNs, "window")
+					for activity, ns := range o.Conditions.ActiveNs {
+						emit(ns, metrics.ActivityNames[activity])
+					}
+				}
+			}},
+		{name: "ledger_slowest_thread_ns", unit: "ns", kind: gauge, labels: []string{"thread", "figure"},
+			help: "Slowest op of the last minute: what each stage thread did meanwhile (ran, waited for a core, longest turn, long calls)",
+			numbers: func(s *snapshot, emit number) {
+				o := s.Slowest.RecentSlowest()
+				if o == nil {
+					return
+				}
+				for i := range min(o.Conditions.ThreadsCount, len(s.Threads)) {
+					t, name := &o.Conditions.Threads[i], s.Threads[i].Name
+					emit(t.RunNs, name, "run")
+					emit(t.WaitNs, name, "wait_core")
+					emit(t.TurnNsMax, name, "longest_turn")
+					emit(t.KernelNs, name, "calls")
+				}
+			}},
+	}
 }
 
 func threadFamilies() []family {

@@ -70,6 +70,8 @@ func writeSummary(w io.Writer, s *snapshot) {
 	line("checkpoint: trailers", &s.checkpoints().TrailersNs)
 	line("checkpoint: sync", &s.checkpoints().SyncNs)
 
+	writeSlowest(w, s)
+
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s\n", "fill of prepares", "count", "mean", "p50", "p99", "p100")
 	fill := func(name string, h *metrics.Histogram) {
 		fmt.Fprintf(w, "%-32s %12d %12.1f %12d %12d %12d\n", name, h.Count(), h.Mean(), h.Quantile(0.5), h.Quantile(0.99), h.Max)
@@ -103,6 +105,29 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s\n", "memory, KiB", "reserved", "at start", "resident")
 	for i := range s.Memory {
 		fmt.Fprintf(w, "%-32s %12d %12d %12d\n", s.Memory[i].Name, s.Memory[i].Bytes>>10, s.Memory[i].TouchBytes>>10, s.Resident[i]>>10)
+	}
+}
+
+// writeSlowest lists the slowest ops, a line for each.
+func writeSlowest(w io.Writer, s *snapshot) {
+	var threads []string
+	for i := range s.Threads {
+		threads = append(threads, s.Threads[i].Name)
+	}
+	list := func(in *metrics.Interval) {
+		for i := range in.Count {
+			fmt.Fprintf(w, "  %s\n", replica.DescribeSlow(&in.Ops[i], threads))
+		}
+	}
+	f := &s.Slowest
+	fmt.Fprintf(w, "\nslowest ops since the start (%d took %s or longer)\n", f.SlowCount, duration(metrics.SlowNs))
+	list(&f.Ever)
+	for i := range f.Recent {
+		if f.Recent[i].Count > 0 {
+			const seconds = metrics.IntervalNs / uint64(time.Second)
+			fmt.Fprintf(w, "slowest ops in ten seconds, %d to %d s before the last one\n", uint64(i)*seconds, uint64(i+1)*seconds)
+			list(&f.Recent[i])
+		}
 	}
 }
 

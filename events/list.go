@@ -26,6 +26,7 @@ const (
 	kindCopyRepaired
 	kindCheckpointSlow
 	kindClockBehind
+	kindOpSlow
 	kindsCount
 )
 
@@ -47,6 +48,7 @@ func newCell() [kindsCount]Event {
 		kindCopyRepaired:      &CopyRepaired{},
 		kindCheckpointSlow:    &CheckpointSlow{},
 		kindClockBehind:       &ClockBehind{},
+		kindOpSlow:            &OpSlow{},
 	}
 }
 
@@ -305,3 +307,19 @@ func (e *ClockBehind) Text(line []byte) []byte {
 		"and pending transfers do not expire until the clock has caught up; check the clock's synchronisation", e.BehindNs/1e6)
 }
 func (e *ClockBehind) Fields(o Fields) Fields { return o.Number("behind_ns", e.BehindNs) }
+
+// OpSlow: an op took more than 100 ms from its arrival to its reply.
+type OpSlow struct {
+	Op, DurationNs uint64
+	Where          string // how the op spent its time, and what went on meanwhile
+}
+
+// OpSlow emits the event.
+func (l *Log) OpSlow(e OpSlow) { emit(l, kindOpSlow, e) }
+
+func (e *OpSlow) Level() Level            { return Warning }
+func (e *OpSlow) Name() string            { return "op_slow" }
+func (e *OpSlow) Text(line []byte) []byte { return fmt.Appendf(line, "slow: %s", e.Where) }
+func (e *OpSlow) Fields(o Fields) Fields {
+	return o.Number("op", e.Op).Number("duration_ns", e.DurationNs).String("where", e.Where)
+}

@@ -5,6 +5,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/limits"
+	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/apply"
@@ -40,6 +41,9 @@ type Options struct {
 	Clock func() uint64
 	// Log takes what happened on the network's edge: at most a line for each connection.
 	Log func(net.LogEntry)
+	// ThreadsCount is how many threads write to the board, and Slow is called for each slow op, on the thread of consensus; for the metrics alone.
+	ThreadsCount int
+	Slow         func(*metrics.SlowOp)
 	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind, which may be nil, when
 	// the wall clock is behind the newest timestamp; all on the thread of consensus.
 	Ready       func()
@@ -58,6 +62,7 @@ type Replica struct {
 	Compact   []*compact.Stage // the workers
 	Slots     *stages.Slots
 	timer     *consensus.Driver
+	Board     *metrics.Board
 	edges     []edge
 }
 
@@ -96,7 +101,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	l := o.Limits
 	workers := int(l.CompactWorkers)
 	assert.Equal(len(p.CompactDisk), workers, "disks of the workers of compact")
-	r := &Replica{Slots: slots, Drivers: make([]stages.Driver, stages.Compact+workers)}
+	r := &Replica{Slots: slots, Board: new(metrics.Board), Drivers: make([]stages.Driver, stages.Compact+workers)}
 	waker := func(driver int) ring.Waker {
 		if options.Wakers == nil {
 			return ring.Waker{}
@@ -125,11 +130,14 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault})
+	r.timer.SetSlowest(metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow))
 	r.Drivers[stages.Consensus] = r.timer
 
 	r.Journal = journal.New(l, superblock.Cluster, slots, o.Journal.Headers, memory)
-	r.Drivers[stages.Journal] = journal.NewDriver(r.Journal, p.JournalDisk, consensusToJournal,
+	journalDriver := journal.NewDriver(r.Journal, p.JournalDisk, consensusToJournal,
 		sender(journalToConsensus, waker(stages.Consensus)))
+	journalDriver.SetBoard(r.Board)
+	r.Drivers[stages.Journal] = journalDriver
 
 	r.Net = net.New(l, superblock.Cluster, slots, memory)
 	r.Drivers[stages.Net] = net.NewDriver(r.Net, p.Network, consensusToNet,
@@ -146,11 +154,15 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		driver := stages.Compact + i
 		toWorkers[i] = apply.Worker{To: sender(applyToCompact, waker(driver)), From: compactToApply}
 		r.Compact = append(r.Compact, compact.New(l, superblock.Cluster, o.Layout.GridAt, memory))
-		r.Drivers[driver] = compact.NewDriver(r.Compact[i], p.CompactDisk[i], applyToCompact, sender(compactToApply, waker(stages.Apply)))
+		compactDriver := compact.NewDriver(r.Compact[i], p.CompactDisk[i], applyToCompact, sender(compactToApply, waker(stages.Apply)))
+		compactDriver.SetBoard(&r.Board.Workers[i%metrics.WorkersMax])
+		r.Drivers[driver] = compactDriver
 		r.edges = append(r.edges, edgeOf(stages.Apply, driver, applyToCompact), edgeOf(driver, stages.Apply, compactToApply))
 	}
-	r.Drivers[stages.Apply] = apply.NewDriver(r.Apply, p.ApplyDisk, consensusToApply,
+	applyDriver := apply.NewDriver(r.Apply, p.ApplyDisk, consensusToApply,
 		sender(applyToConsensus, waker(stages.Consensus)), toWorkers)
+	applyDriver.SetBoard(r.Board)
+	r.Drivers[stages.Apply] = applyDriver
 	r.Apply.SetClock(options.Clock)
 	r.edges = append([]edge{
 		edgeOf(stages.Net, stages.Consensus, netToConsensus),

@@ -15,16 +15,18 @@ import (
 
 // Sample is what a running server tells about itself. Each part is of one moment of the thread that runs it.
 type Sample struct {
-	Threads    []ThreadSample
-	Edges      []EdgeSample
-	Net        net.Counters
-	Consensus  consensus.Sample
-	Journal    journal.Sample
-	Apply      apply.Sample
-	Compact    []compact.Sample // of each worker
-	LogDropped uint64           // lines of the log that were lost
-	Memory     []arena.Entry    // what was reserved at start
-	Resident   []uint64         // of it, what is in memory; see arena.Resident
+	Threads      []ThreadSample
+	Edges        []EdgeSample
+	Net          net.Counters
+	Consensus    consensus.Sample
+	Journal      journal.Sample
+	Apply        apply.Sample
+	Compact      []compact.Sample // of each worker
+	Slowest      metrics.SlowestFigures
+	SlowUnlogged uint64        // slow ops that were not logged: there were too many at once
+	LogDropped   uint64        // lines of the log that were lost
+	Memory       []arena.Entry // what was reserved at start
+	Resident     []uint64      // of it, what is in memory; see arena.Resident
 }
 
 // ThreadSample of one stage thread.
@@ -65,6 +67,7 @@ func edgeOf[R interface {
 type sampler struct {
 	net       net.Counters
 	consensus consensus.Sample
+	slowest   metrics.SlowestFigures
 	journal   journal.Sample
 	apply     apply.Sample
 	compact   []compact.Sample        // of each worker
@@ -92,7 +95,10 @@ func (s *Server) stageSampler(driver int) func() {
 	case stages.Net:
 		return func() { p.net = r.Net.Counters }
 	case stages.Consensus:
-		return func() { r.Consensus.Sample(&p.consensus) }
+		return func() {
+			r.Consensus.Sample(&p.consensus)
+			r.timer.Slowest().Figures(&p.slowest)
+		}
 	case stages.Journal:
 		return func() { r.Journal.Sample(&p.journal) }
 	case stages.Apply:
@@ -131,6 +137,7 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 	}
 	s.memory.Resident(out.Resident)
 	out.LogDropped = s.log.DroppedLines()
+	out.SlowUnlogged = s.slowLog.unlogged.Load()
 	deadline := time.Now().Add(timeout)
 	for i, thread := range s.threads {
 		t := &out.Threads[i]
@@ -161,7 +168,7 @@ func (s *Server) take(driver int, out *Sample) {
 	case stages.Net:
 		out.Net = p.net
 	case stages.Consensus:
-		out.Consensus = p.consensus
+		out.Consensus, out.Slowest = p.consensus, p.slowest
 	case stages.Journal:
 		out.Journal = p.journal
 	case stages.Apply:

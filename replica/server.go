@@ -19,6 +19,7 @@ import (
 	"ledger/internal/posix"
 	"ledger/internal/uring"
 	"ledger/limits"
+	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/compact"
@@ -64,6 +65,7 @@ type Server struct {
 	clock    *clock
 	sampler  *sampler
 	progress *Progress
+	slowLog  *slowLog
 }
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
@@ -78,7 +80,7 @@ type Callbacks struct {
 //
 // error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind, progress *Progress) (server *Server, err error) {
-	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: progress}
+	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: progress, slowLog: newSlowLog()}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -240,10 +242,12 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
 	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress, openedOp: checkpointOp}
 	options := Options{
-		Consensus: consensus.DefaultOptions(),
-		Clock:     s.clock.monotonicNs,
-		Log:       func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
-		Ready:     readiness.replayEnded,
+		Consensus:    consensus.DefaultOptions(),
+		Clock:        s.clock.monotonicNs,
+		ThreadsCount: len(s.threads),
+		Slow:         s.slowLog.put,
+		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
+		Ready:        readiness.replayEnded,
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
 		},
@@ -279,6 +283,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		thread.numbers = append(thread.numbers, number)
 	}
 	s.newSampler()
+	for i, thread := range s.threads {
+		thread.board = &s.replica.Board.Threads[i%metrics.ThreadsMax]
+	}
 	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
 	// Their coroutines end on the threads that ran them.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
@@ -290,6 +297,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		callbacks.Prepared()
 	}
 	s.progress.enter(phaseReplay, s.opened.Consensus.OpHead-checkpointOp)
+	s.ended.Go(func() { s.slowLog.run(s.threadNames(), callbacks.Log) })
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log.Caution(events.Caution{Line: err.Error()}) }
 		s.ended.Go(func() {
@@ -355,6 +363,7 @@ func faultError(fault *storage.Fault) error {
 // Stop tells the threads to end. What is not acknowledged yet may be lost; nothing else can be.
 func (s *Server) Stop() {
 	s.stop.Store(true)
+	s.slowLog.end()
 	for _, thread := range s.threads {
 		waker := thread.parker.Waker()
 		waker.Wake()

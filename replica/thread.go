@@ -34,12 +34,14 @@ type Thread struct {
 	// unwinds end the coroutines of the stages here, once the kernel uses no buffer any more.
 	unwinds []func()
 
-	stages   []int // of drivers
-	numbers  []int // of drivers, among all: compact's workers have one each
-	clock    *clock
-	figures  metrics.Thread
-	exchange metrics.Exchange
-	samplers []func() // copy the figures of this thread and its stages, on it, when somebody asks
+	stages    []int // of drivers
+	numbers   []int // of drivers, among all: compact's workers have one each
+	clock     *clock
+	figures   metrics.Thread
+	board     *metrics.ThreadBoard // where the recorder of slow ops looks
+	schedstat schedstat
+	exchange  metrics.Exchange
+	samplers  []func() // copy the figures of this thread and its stages, on it, when somebody asks
 }
 
 // clock reads both clocks at once, without a system call.
@@ -72,6 +74,8 @@ func (t *Thread) run() error {
 		t.kernel.Close()
 		return fmt.Errorf("starting thread %s: %w", t.place.Name(), err)
 	}
+	t.schedstat.open()
+	defer t.schedstat.close()
 	idleSinceNs := uint64(0)
 	nowNs, wallNs := t.clock.now()
 	for !t.stop.Load() {
@@ -103,6 +107,7 @@ func (t *Thread) run() error {
 			continue
 		}
 		t.figures.ParkedNs += nowNs - beganNs
+		t.schedstat.watch(t.board, nowNs, 0)
 	}
 	t.kernel.Close()
 	for _, unwind := range t.unwinds {
@@ -130,6 +135,10 @@ func (t *Thread) turn(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
 	}
 	if busy && applyAt < len(t.drivers) {
 		t.kernel.Turn()
+		endNs := t.clock.monotonicNs()
+		t.board.Called(endNs - stagesEndNs)
+		t.figures.KernelNs += endNs - stagesEndNs
+		stagesEndNs = endNs
 	}
 	if t.step(applyAt, len(t.drivers), nowNs, wallNs, &stagesEndNs) {
 		busy = true
@@ -156,6 +165,8 @@ func (t *Thread) stepped(beganNs, stagesEndNs, nowNs uint64) {
 	t.figures.BusyTurns++
 	t.figures.SteppingNs += nowNs - beganNs
 	t.figures.KernelNs += nowNs - stagesEndNs
+	t.board.Called(nowNs - stagesEndNs)
+	t.schedstat.watch(t.board, nowNs, nowNs-beganNs)
 	t.figures.TurnNs.Record(nowNs - beganNs)
 }
 

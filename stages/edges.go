@@ -38,6 +38,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/ports"
+	"ledger/metrics"
 	"ledger/prepare"
 	"ledger/storage"
 	"ledger/storage/datafile"
@@ -140,6 +141,8 @@ type NetToConsensus struct {
 	Bytes      uint32 // of the message
 	Connection ports.ConnectionID
 	BodySum    prepare.Checksum
+	// NetMessage: when its first bytes were there, and when it was judged; for the metrics.
+	ArrivingNs, ReceivedNs uint64
 }
 
 // ConsensusToNetKind of ConsensusToNet.
@@ -209,6 +212,7 @@ type JournalToConsensus struct {
 	Op       uint64           // JournalSuperblockDone: the sequence
 	Checksum storage.Checksum // JournalSuperblockDone: parent of the next one
 	Fault    *storage.Fault
+	Times    metrics.JournalTimes // JournalAppended
 }
 
 // ConsensusToApplyKind of ConsensusToApply.
@@ -264,6 +268,7 @@ type ApplyToConsensus struct {
 	Replies    []Reply
 	Checkpoint *storage.Checkpoint
 	Fault      *storage.Fault
+	Times      metrics.ApplyTimes // ApplyCommitted
 }
 
 // Reply describes one reply of an op: where it lies in the op's reply slot, and what the session

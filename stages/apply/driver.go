@@ -3,6 +3,7 @@ package apply
 import (
 	"ledger/internal/assert"
 	"ledger/internal/ports"
+	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
 )
@@ -19,6 +20,7 @@ type Driver struct {
 	done     [16]stages.CompactToApply
 	events   []Event
 	actions  Actions
+	board    *metrics.Board
 }
 
 // Worker is the edge to and from one worker of compact.
@@ -40,6 +42,9 @@ func NewDriver(stage *Stage, disk ports.Disk, fromConsensus *ring.SPSC[stages.Co
 	return d
 }
 
+// SetBoard says where the recorder of slow ops looks. Without one, nothing is written.
+func (d *Driver) SetBoard(board *metrics.Board) { d.board = board }
+
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.events = d.events[:0]
@@ -58,6 +63,10 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	readsBefore := d.stage.grid.InFlight()
 	d.stage.Step(nowNs, d.events, &d.actions)
+	if d.board != nil {
+		d.board.Checkpoint.Set(nowNs, d.stage.newest != d.stage.durable)
+		d.board.PageReads.Set(nowNs, d.stage.grid.InFlight() > 0)
+	}
 	d.toConsensus.Push(d.actions.Consensus)
 	for i := range d.workers {
 		d.workers[i].To.Push(d.actions.Compact[i])

@@ -84,6 +84,11 @@ type measures struct {
 	generationNs      metrics.Histogram
 	checkpointNs      metrics.Histogram
 	checkpointLastNs  uint64
+
+	times       metrics.ApplyTimes // of the op that is executed
+	executing   bool
+	suspendedNs uint64 // since when its execution does not go on; 0: it does
+	breath      bool   // it could go on, but the other stages of the thread have their turns
 }
 
 // CheckpointLast is the newest durable checkpoint, and the time from its trigger until it was; 0 before the first of this start.
@@ -95,15 +100,58 @@ func (s *Stage) CheckpointLast() (op, durationNs uint64) {
 // SetClock makes the stage measure how long requests take. The simulator has no clock that moves within a step, and sets none.
 func (s *Stage) SetClock(clock func() uint64) { s.measures.clock = clock }
 
-// began notes the beginning of an op that arrived at arrivedNs, and returns the time.
-func (m *measures) began(arrivedNs uint64) (nowNs uint64) {
+// began notes the beginning of an op, and returns the time.
+func (m *measures) began(next *commit) (nowNs uint64) {
 	if m.clock == nil {
 		return 0
 	}
 	nowNs = m.clock()
-	m.queueNs.Record(nowNs - min(arrivedNs, nowNs))
+	queueNs := nowNs - min(next.arrivedNs, nowNs)
+	m.queueNs.Record(queueNs)
+	m.executing = true
+	m.times = metrics.ApplyTimes{AtNs: next.arrivedNs, BeganNs: nowNs, BarriersNs: m.barriers()}
+	for barrier := range m.times.BarriersNs {
+		// A wait that had begun before the op arrived counts from then.
+		m.times.BarriersNs[barrier] = min(m.times.BarriersNs[barrier]-next.barriers[barrier], queueNs)
+	}
 	return nowNs
 }
+
+// ended notes the end of the op.
+func (m *measures) ended(nowNs uint64) {
+	m.executing = false
+	m.times.EndedNs = nowNs
+}
+
+// suspended notes that the body gives control back, and resumed that it gets it again: an op that is being executed waits meanwhile.
+func (m *measures) suspended(breath bool) {
+	if m.executing {
+		m.suspendedNs, m.breath = m.clock(), breath
+	}
+}
+
+func (m *measures) resumed(nowNs uint64) {
+	if m.suspendedNs == 0 {
+		return
+	}
+	waitedNs := nowNs - min(m.suspendedNs, nowNs)
+	if m.breath {
+		m.times.BreathsNs += waitedNs
+	} else {
+		m.times.PagesNs += waitedNs
+	}
+	m.suspendedNs = 0
+}
+
+// barriers are what ops have waited at each, since the start.
+func (m *measures) barriers() (sums [BarriersCount]uint64) {
+	for barrier := range sums {
+		sums[barrier] = m.barrierNs[barrier].Sum
+	}
+	return sums
+}
+
+var _ [metrics.BarriersMax]struct{} = [BarriersCount]struct{}{} // an op's record has a place for each
 
 // executed notes the end of a request that began at beganNs, and returns the time, which is the beginning of the next.
 func (m *measures) executed(operation wire.Operation, beganNs uint64) (nowNs uint64) {

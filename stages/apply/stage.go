@@ -75,6 +75,7 @@ type commit struct {
 	slot      stages.Slot
 	replySlot stages.Slot
 	arrivedNs uint64
+	barriers  [BarriersCount]uint64 // what ops had waited at each when this one arrived
 }
 
 // Statistics counts since the start.
@@ -168,7 +169,9 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.forest.WarmStep()
 	}
 	if (s.more || progress || len(events) > 0) && !s.faulted {
+		s.measures.resumed(nowNs)
 		s.more = s.body.Resume()
+		s.measures.suspended(s.more)
 		if fault := s.forest.Fault(); fault != nil {
 			s.fail(fault)
 		}
@@ -208,7 +211,7 @@ func (s *Stage) onEvent(e *Event) {
 		s.warm(e.Slot)
 	case EventCommit:
 		assert.Below(s.commitsCount, commitsMax, "ops that are committed and not executed")
-		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot, s.nowNs}
+		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot, s.nowNs, s.measures.barriers()}
 		s.commitsCount++
 	case EventSessions:
 		assert.That(s.sessions == nil, "the sessions of one checkpoint are lent at a time")
@@ -291,17 +294,18 @@ func (s *Stage) execute(next *commit) {
 	}
 	s.built = s.repliesOf(next.op)
 	repliesBytes := 0
-	beganNs := s.measures.began(next.arrivedNs)
+	beganNs := s.measures.began(next)
 	for i := range int(header.RequestsCount()) {
 		request := prepare.RequestAt(message, i)
 		repliesBytes += s.request(header, &request, replies, repliesBytes)
 		beganNs = s.measures.executed(request.Operation, beganNs)
 	}
+	s.measures.ended(beganNs)
 	s.op, s.timestampLast = next.op, header.Timestamp()
 	s.statistics.OpsExecuted++
 	s.deal()
 	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{
-		Kind: stages.ApplyCommitted, Op: next.op, NextPulseNs: s.machine.NextPulse(), Replies: s.built,
+		Kind: stages.ApplyCommitted, Op: next.op, NextPulseNs: s.machine.NextPulse(), Replies: s.built, Times: s.measures.times,
 	})
 }
 

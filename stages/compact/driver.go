@@ -3,6 +3,7 @@ package compact
 import (
 	"ledger/internal/assert"
 	"ledger/internal/ports"
+	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
 )
@@ -18,6 +19,8 @@ type Driver struct {
 	events      []Event
 	done        []stages.CompactToApply
 	actions     Actions
+	board       *metrics.WorkerBoard
+	writing     int // writes of blocks in flight
 }
 
 // NewDriver joins a stage, its disk and its rings.
@@ -28,12 +31,18 @@ func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ApplyToCompac
 	return d
 }
 
+// SetBoard says where the recorder of slow ops looks. Without one, nothing is written.
+func (d *Driver) SetBoard(board *metrics.WorkerBoard) { d.board = board }
+
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.events, d.done = d.events[:0], d.done[:0]
 	d.actions.Reset()
 	completionsCount := d.disk.Poll(d.completions[:])
 	for _, completion := range d.completions[:completionsCount] {
+		if completion.Tag >= tagWrite && completion.Tag < tagAllocate {
+			d.writing--
+		}
 		d.events = append(d.events, Event{Kind: EventDisk, Disk: completion})
 	}
 	requestsCount := d.in.Pop(d.requests[:])
@@ -49,6 +58,11 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	for i := range d.actions.Items {
 		d.perform(&d.actions.Items[i])
 	}
+	if d.board != nil {
+		d.board.Writes.Set(nowNs, d.writing > 0)
+		d.board.Sync.Set(nowNs, d.stage.syncing != nil)
+		d.board.Growth.Set(nowNs, d.stage.growing)
+	}
 	d.out.Push(d.done)
 	return len(d.events) > 0 || d.actions.More
 }
@@ -59,6 +73,10 @@ func (d *Driver) perform(a *Action) {
 		d.disk.Read(a.Tag, a.OffsetBytes, a.Buffer)
 	case ActionWrite:
 		d.disk.Write(a.Tag, a.OffsetBytes, a.Buffer, 0)
+		d.writing++
+		if d.board != nil {
+			d.board.WrittenBytes.Store(d.board.WrittenBytes.Load() + uint64(len(a.Buffer)))
+		}
 	case ActionAllocate:
 		d.disk.Allocate(a.Tag, a.OffsetBytes, a.LengthBytes)
 	case ActionSync:

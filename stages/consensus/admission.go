@@ -119,6 +119,8 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 		bodyHashed:    e.BodyHashed,
 		bodySum:       e.BodySum,
 		arrivedNs:     s.measures.nowNs,
+		arrivingNs:    e.ArrivingNs,
+		receivedNs:    e.ReceivedNs,
 	}
 	s.queueCount++
 }

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/storage"
@@ -26,6 +27,7 @@ type Driver struct {
 	actions       Actions
 
 	callbacks Callbacks
+	slowest   *metrics.Slowest
 }
 
 // Callbacks come on the thread of consensus and must not block. ClockBehind may be nil.
@@ -60,6 +62,12 @@ func NewDriver(stage *Stage, edges Edges, callbacks Callbacks) *Driver {
 	}
 }
 
+// SetSlowest gives the recorder of slow ops, which is this thread's from then on. Without one, none is kept.
+func (d *Driver) SetSlowest(slowest *metrics.Slowest) { d.slowest = slowest }
+
+// Slowest is the recorder of slow ops. On the stage's thread.
+func (d *Driver) Slowest() *metrics.Slowest { return d.slowest }
+
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
@@ -73,6 +81,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.stage.Step(nowNs, events, out)
 	busy = len(events.Journal)+len(events.Apply)+len(events.Net)+len(out.Net)+len(out.Journal)+len(out.Apply) > 0
 
+	if d.slowest != nil {
+		d.record(nowNs, events.Net)
+	}
 	d.toJournal.Push(out.Journal)
 	d.toApply.Push(out.Apply)
 	d.toNet.Push(out.Net)
@@ -86,6 +97,19 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		d.callbacks.Fault(out.Fault)
 	}
 	return busy
+}
+
+// record tells the recorder what this turn brought.
+func (d *Driver) record(nowNs uint64, netEvents []stages.NetToConsensus) {
+	d.slowest.Turn(nowNs)
+	for i := range netEvents {
+		if netEvents[i].Kind == stages.NetSent {
+			d.slowest.Sent(nowNs, uint32(netEvents[i].Slot))
+		}
+	}
+	for i := range d.actions.Ops {
+		d.slowest.Ended(nowNs, &d.actions.Ops[i])
+	}
 }
 
 // TimerNs is when the stage wants a turn at the latest, on the monotonic clock.

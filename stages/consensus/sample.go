@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"ledger/metrics"
+	"ledger/prepare"
 	"ledger/stages"
 	"ledger/wire"
 )
@@ -35,6 +36,8 @@ type measures struct {
 	queueNs      metrics.Histogram
 	requestsFill metrics.Histogram
 	eventsFill   metrics.Histogram
+	first        request // that the next prepare takes, the oldest
+	firstTaken   bool
 }
 
 // The time of a request's arrival travels in the value of the index of clients in flight, in units of 1024 ns: their difference is
@@ -51,13 +54,54 @@ func (m *measures) replied(arrival uint32) {
 func (m *measures) popped(r *request) {
 	m.queueNs.Record(m.nowNs - r.arrivedNs)
 	m.eventsTaken += uint64(r.eventsCount)
+	if !m.firstTaken {
+		m.first, m.firstTaken = *r, true
+	}
 }
 
 // prepared notes a prepare of requestsCount requests, those popped since the one before.
 func (m *measures) prepared(requestsCount int) {
 	m.requestsFill.Record(uint64(requestsCount))
 	m.eventsFill.Record(m.eventsTaken)
-	m.eventsTaken = 0
+	m.eventsTaken, m.firstTaken = 0, false
+}
+
+// record of an op in the pipeline; the recorder of slow ops gets it when the op has ended.
+type record metrics.Op
+
+// record begins the record of the prepare that takes the requests popped since the one before.
+func (m *measures) record(header prepare.Header, op uint64, isPulse bool) (r record) {
+	r.Number, r.Bytes, r.Operation, r.Requests = op, header.SizeBytes(), uint8(header.Operation()), uint32(header.RequestsCount())
+	r.Marks[metrics.MarkPrepared] = m.nowNs
+	if isPulse {
+		r.Marks[metrics.MarkArriving], r.Marks[metrics.MarkReceived], r.Marks[metrics.MarkQueued] = m.nowNs, m.nowNs, m.nowNs
+		return r
+	}
+	r.Events = uint32(m.eventsTaken)
+	r.Marks[metrics.MarkArriving], r.Marks[metrics.MarkReceived] = m.first.arrivingNs, m.first.receivedNs
+	r.Marks[metrics.MarkQueued] = m.first.arrivedNs
+	return r
+}
+
+func (r *record) appended(t *metrics.JournalTimes) {
+	r.Marks[metrics.MarkSubmitted], r.Marks[metrics.MarkCopied] = t.SubmittedNs, t.CopiedNs
+	r.Marks[metrics.MarkWritten], r.Marks[metrics.MarkDurable] = t.WrittenNs, t.DurableNs
+}
+
+func (r *record) executed(t *metrics.ApplyTimes) {
+	r.Marks[metrics.MarkAtApply], r.Marks[metrics.MarkExecuting], r.Marks[metrics.MarkExecuted] = t.AtNs, t.BeganNs, t.EndedNs
+	r.Apply = *t
+}
+
+// ended gives the record of an op away whose replies are on their way.
+func (s *Stage) ended(p *entry, out *Actions) {
+	r := &p.record
+	r.Marks[metrics.MarkAnswered] = s.measures.nowNs
+	r.Replies = uint32(len(p.replies))
+	if p.replySlot != stages.SlotNone {
+		r.ReplySlot = uint32(p.replySlot)
+	}
+	out.Ops = append(out.Ops, metrics.Op(*r))
 }
 
 // Sample fills out. On the stage's thread, between two turns.

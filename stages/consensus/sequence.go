@@ -135,6 +135,7 @@ func (s *Stage) startPrepare(nowNs uint64, header prepare.Header, p entry, out *
 	s.appending = true
 	s.idleSinceNs = nowNs
 	s.PreparesCount++
+	p.record = s.measures.record(header, p.op, p.isPulse)
 	if !p.isPulse {
 		s.measures.prepared(int(header.RequestsCount()))
 	}

@@ -5,6 +5,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/internal/hashing"
 	"ledger/limits"
+	"ledger/metrics"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
@@ -57,6 +58,7 @@ type entry struct {
 	sent      bool // to apply
 	durable   bool
 	executed  bool
+	record    record
 	loaded    bool // its prepare is in slot; during recovery it must be read first
 }
 
@@ -67,6 +69,8 @@ type request struct {
 	eventsCount   uint32
 	replyBytesMax uint32
 	arrivedNs     uint64 // for the metrics
+	arrivingNs    uint64
+	receivedNs    uint64
 	bodyHashed    bool
 	bodySum       prepare.Checksum
 }
@@ -84,6 +88,8 @@ type Actions struct {
 	Net     []stages.ConsensusToNet
 	Journal []stages.ConsensusToJournal
 	Apply   []stages.ConsensusToApply
+	// Ops that have ended, for the recorder of slow ones.
+	Ops []metrics.Op
 	// Ready turns true with the step from which on clients are served.
 	Ready bool
 	// ClockBehindNs is set once an hour while the wall clock is so far behind the newest timestamp of the log.
@@ -99,12 +105,13 @@ func NewActions(l *limits.Limits) Actions {
 		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+l.PipelineOpsMax+queueMax(l)),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
 		Apply:   make([]stages.ConsensusToApply, 0, 64),
+		Ops:     make([]metrics.Op, 0, l.PipelineOpsMax),
 	}
 }
 
 // Reset empties the actions.
 func (a *Actions) Reset() {
-	a.Net, a.Journal, a.Apply = a.Net[:0], a.Journal[:0], a.Apply[:0]
+	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
 	a.Ready, a.ClockBehindNs, a.Fault = false, 0, nil
 }
 
@@ -303,6 +310,7 @@ func (s *Stage) onJournal(e *stages.JournalToConsensus, out *Actions) {
 		p := s.entryOf(e.Op)
 		assert.That(!p.durable, "a prepare becomes durable once")
 		p.durable, s.appending = true, false
+		p.record.appended(&e.Times)
 		s.feedApply(out)
 		s.releasePrepare(p, out)
 		s.complete(out)
@@ -327,6 +335,7 @@ func (s *Stage) onApply(e *stages.ApplyToConsensus, out *Actions) {
 		p := s.entryOf(e.Op)
 		assert.That(p.sent && !p.executed, "an op executes once, after it was committed to apply")
 		p.executed, p.replies = true, e.Replies
+		p.record.executed(&e.Times)
 		s.nextPulseNs = e.NextPulseNs
 		s.releasePrepare(p, out)
 		s.complete(out)
@@ -390,6 +399,7 @@ func (s *Stage) complete(out *Actions) {
 			s.updateSessions(p)
 			if !s.recovering {
 				s.sendReplies(p, out)
+				s.ended(p, out)
 			}
 		}
 		if p.replySlot != stages.SlotNone {

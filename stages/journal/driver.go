@@ -2,6 +2,7 @@ package journal
 
 import (
 	"ledger/internal/ports"
+	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
 )
@@ -15,12 +16,16 @@ type Driver struct {
 	requests    [16]stages.ConsensusToJournal
 	completions [32]ports.DiskCompletion
 	actions     Actions
+	board       *metrics.Board
 }
 
 // NewDriver joins a stage, its disk and its rings.
 func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJournal], out stages.Sender[stages.JournalToConsensus]) *Driver {
 	return &Driver{stage: stage, disk: disk, in: in, out: out, actions: NewActions()}
 }
+
+// SetBoard says where the recorder of slow ops looks. Without one, nothing is written.
+func (d *Driver) SetBoard(board *metrics.Board) { d.board = board }
 
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
@@ -40,6 +45,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		case diskSync:
 			d.disk.Sync(a.Tag)
 		}
+	}
+	if d.board != nil {
+		d.board.Superblock.Set(nowNs, d.stage.superblockStep != superblockIdle)
 	}
 	d.out.Push(d.actions.Consensus)
 	return len(events.Disk)+len(events.Consensus) > 0

@@ -7,6 +7,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/limits"
+	"ledger/metrics"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
@@ -44,7 +45,7 @@ type appendState struct {
 	slot    stages.Slot
 	op      uint64
 	sector  []byte // of a large prepare: its twin, the header and zeros
-	beganNs uint64 // for the metrics
+	times   metrics.JournalTimes
 }
 
 type readState struct {
@@ -217,7 +218,7 @@ func (s *Stage) onAppend(e *stages.ConsensusToJournal, out *Actions) {
 	a.step, a.writes, a.slot, a.op = appendWriting, 2, e.Slot, e.Op
 	a.isSmall = isSmall(h, &s.limits)
 	a.toSync = a.isSmall && !h.IsGroup()
-	a.beganNs = s.measures.nowNs
+	a.times = metrics.JournalTimes{SubmittedNs: s.measures.nowNs}
 	twin := bytes[:padded]
 	if !a.isSmall {
 		copy(a.sector, bytes[:prepare.HeaderBytes])
@@ -272,8 +273,10 @@ func (s *Stage) onWritten(a *appendState, out *Actions) {
 	assert.That(a.step == appendWriting && a.writes > 0, "a finished write was in flight")
 	a.writes--
 	if a.writes > 0 {
+		a.times.CopiedNs = s.measures.nowNs
 		return
 	}
+	a.times.WrittenNs = s.measures.nowNs
 	if a.toSync {
 		a.step = appendWritten
 		s.sync(out)
@@ -325,8 +328,9 @@ func (s *Stage) onSynced(result int32, out *Actions) {
 func (s *Stage) appended(a *appendState, out *Actions) {
 	copy(s.headers[s.slotIndex(a.op)*limits.HeaderBytes:][:limits.HeaderBytes], s.slots.Bytes(a.slot))
 	a.step = appendIdle
-	s.measures.sample.WriteNs.Record(s.measures.nowNs - a.beganNs)
-	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: a.slot, Op: a.op})
+	a.times.DurableNs = s.measures.nowNs
+	s.measures.sample.WriteNs.Record(a.times.DurableNs - a.times.SubmittedNs)
+	out.Consensus = append(out.Consensus, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: a.slot, Op: a.op, Times: a.times})
 }
 
 func (s *Stage) onRead(e *stages.ConsensusToJournal, out *Actions) {

@@ -423,8 +423,9 @@ func (s *Stage) deliver(index uint32, c *connection, message []byte, out *Action
 	s.lentCount++
 	s.Counters.MessagesCount++
 	s.Counters.ReceiveNs.Record(s.nowNs - c.beganNs)
-	c.beganNs = s.nowNs // of what follows it
 	e := stages.NetToConsensus{Kind: stages.NetMessage, Slot: given, Bytes: size, Connection: s.nameOf(index)}
+	e.ArrivingNs, e.ReceivedNs = c.beganNs, s.nowNs
+	c.beganNs = s.nowNs // of what follows it
 	if size >= wire.HeaderBytes+bodyHashBytesMin {
 		e.BodyHashed, e.BodySum = true, prepare.Sum(message[wire.HeaderBytes:])
 	}
