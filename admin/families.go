@@ -232,7 +232,7 @@ func netFamilies() []family {
 					emit(count, net.CauseNames[cause])
 				}
 			}},
-		one("ledger_net_cluster_mismatches", "messages", "Messages to another cluster; each closed its connection", counter, func(s *snapshot) uint64 { return s.Net.ClusterMismatches }),
+		one("ledger_net_cluster_mismatch_messages", "messages", "Messages to another cluster; each closed its connection", counter, func(s *snapshot) uint64 { return s.Net.ClusterMismatches }),
 		one("ledger_net_waiting_connections", "connections", "Connections that are not read, because all message slots are taken", gauge, func(s *snapshot) uint64 { return s.Net.ConnectionsWaiting }),
 		one("ledger_net_slot_waits", "waits", "Times that a connection began to wait for a message slot", counter, func(s *snapshot) uint64 { return s.Net.SlotWaitsCount }),
 		one("ledger_net_known_clients", "clients", "Client ids that have a connection now", gauge, func(s *snapshot) uint64 { return s.Net.RoutesCount }),

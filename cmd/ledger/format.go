@@ -12,6 +12,7 @@ import (
 
 	"ledger/config"
 	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/internal/posix"
 	"ledger/limits"
 	"ledger/storage/datafile"
@@ -76,7 +77,11 @@ func formatFile(warnings io.Writer, path string, format *config.Format) error {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.Mode()&os.ModeDevice != 0 && info.Mode()&os.ModeCharDevice == 0:
+		options.Exclusive = true
 		file, err := posix.OpenDataFile(path, options)
+		if errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("%s: the device is in use, for example mounted: name another, or end that use first: %w", path, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -143,6 +148,19 @@ func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 	return false, err
 }
 
+// isBlank tells whether the first len(scratch) bytes of a file are zeros.
+func isBlank(file ports.File, scratch []byte) (bool, error) {
+	if err := file.ReadAt(scratch, 0); err != nil {
+		return false, err
+	}
+	for _, b := range scratch {
+		if b != 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // fillFile writes an empty replica into an open file or block device, and makes it durable. path is for the messages.
 func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.Limits, format *config.Format) error {
 	layout := datafile.NewLayout(l)
@@ -160,13 +178,14 @@ func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.L
 			return &statusError{exitNoSpace, fmt.Errorf("formatting %s: no space left: the device has %d MiB, a data file begins with %d MiB; name a larger one",
 				path, size>>20, layout.GridAt>>20)}
 		}
-		found, err := datafile.HoldsSuperblock(file, l, scratch)
+		// A partition table, a file system or a data file, also one of the reference, has something in these bytes.
+		blank, err := isBlank(file, scratch)
 		if err != nil {
-			return err
+			return fmt.Errorf("reading the beginning of %s: %w", path, err)
 		}
-		if found {
-			return fmt.Errorf("%s: the device holds a data file already: format never overwrites; name another, or wipe its first %d KiB if nobody needs it",
-				path, layout.TwinsAt>>10)
+		if !blank {
+			return fmt.Errorf("%s: the device is not blank: format never overwrites; name another, or, if nobody needs what it holds, write zeros over its first %d KiB",
+				path, len(scratch)>>10)
 		}
 	} else {
 		var stat unix.Statfs_t

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/storage/datafile"
@@ -235,4 +236,32 @@ func TestRefusalsBesideAServer(t *testing.T) {
 		t.Fatalf("the server is gone: %v", err)
 	}
 	conn.Close()
+}
+
+// blankFile is a beginning of a device that is zeros but for one byte.
+type blankFile struct {
+	ports.File
+	usedAt int // -1: none
+}
+
+func (f blankFile) ReadAt(buffer []byte, offsetBytes uint64) error {
+	clear(buffer)
+	if f.usedAt >= 0 {
+		buffer[f.usedAt] = 1
+	}
+	return nil
+}
+
+// Goal: a device is formatted only if its first MiB is blank: one byte anywhere in it, of a partition table, a file system or a
+// data file, is enough to refuse.
+func TestBlankDevice(t *testing.T) {
+	scratch := make([]byte, 1<<20)
+	for _, test := range []struct {
+		usedAt int
+		want   bool
+	}{{-1, true}, {0, false}, {510, false}, {1080, false}, {64 << 10, false}, {len(scratch) - 1, false}} {
+		if got, err := isBlank(blankFile{usedAt: test.usedAt}, scratch); got != test.want || err != nil {
+			t.Errorf("used at %d: blank %v, %v, want %v", test.usedAt, got, err, test.want)
+		}
+	}
 }

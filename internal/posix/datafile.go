@@ -31,6 +31,7 @@ const (
 type OpenOptions struct {
 	Create         bool   // make a new file, mode 0600; ErrExists if there is one
 	DirectOptional bool   // go on through the page cache where direct I/O is missing (--development)
+	Exclusive      bool   // of a block device: refuse one that is mounted or in use (O_EXCL)
 	SectorBytes    uint32 // what offsets, lengths and addresses are multiples of
 	Dsync          bool   // every write is durable when it completes, without asking for it
 }
@@ -57,6 +58,9 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 	if options.Create {
 		flags |= unix.O_CREAT | unix.O_EXCL
 	}
+	if options.Exclusive {
+		flags |= unix.O_EXCL
+	}
 	fd, err := openRetried(path, flags)
 	if err == unix.EINVAL { // how a file system says no to O_DIRECT; some have created the file nevertheless
 		if !options.DirectOptional {
@@ -65,7 +69,10 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 			}
 			return nil, noDirectIO(path)
 		}
-		flags &^= unix.O_DIRECT | unix.O_EXCL
+		flags &^= unix.O_DIRECT
+		if options.Create {
+			flags &^= unix.O_EXCL
+		}
 		fd, err = openRetried(path, flags)
 	}
 	switch err {

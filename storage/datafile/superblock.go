@@ -332,18 +332,3 @@ func CopyIsRight(buffer []byte, sum storage.Checksum, copyIndex uint32) bool {
 
 // VerifyQuorum is how many copies must be right after a write.
 const VerifyQuorum = verifyQuorum
-
-// HoldsSuperblock tells whether any copy was a superblock once, damaged ones included: whoever formats asks, so as not to overwrite.
-func HoldsSuperblock(file ports.File, l *limits.Limits, scratch []byte) (bool, error) {
-	layout := NewLayout(l)
-	buffer := scratch[:SuperblockContentBytes]
-	for i := range l.SuperblockCopies {
-		if err := file.ReadAt(buffer, layout.SuperblockCopyAt(i)); err != nil {
-			return false, fmt.Errorf("looking for a superblock: %w", err)
-		}
-		if c := decodeCopy(buffer); c.valid || c.hasMagic {
-			return true, nil
-		}
-	}
-	return false, nil
-}
