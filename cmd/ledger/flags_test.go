@@ -116,7 +116,7 @@ func TestBooleanSwallowsNothing(t *testing.T) {
 var malformed = map[string]string{
 	"format --cluster": "x", "format --replica": "6", "format --replica-count": "7", "format --clients-max": "1025", "format --development": "perhaps",
 	"start --addresses": "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1", "start --development": "perhaps",
-	"start --config": "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps",
+	"start --config": "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps", "start --log": "xml",
 	"topology --toml": "no/such/folder/x", "version --verbose": "perhaps",
 	"benchmark --addresses": "a b", "benchmark --cluster": "x", "benchmark --account-count": "x", "benchmark --account-count-hot": "-1",
 	"benchmark --account-distribution": "odd", "benchmark --account-batch-count": "0", "benchmark --transfer-count": "18446744073709551616",

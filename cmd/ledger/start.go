@@ -103,6 +103,10 @@ const flushedWithin = time.Second
 //
 // From here on nothing but the log's goroutine writes to stderr: a reader that pauses or goes away stops no stage and no end.
 func serve(s *streams, start *config.Start, io *string, path, ready string) error {
+	kind, err := ioKind(io) // a refused command line is not the log's
+	if err != nil {
+		return err
+	}
 	// Go ends a process whose stdout or stderr has lost its reader, unless SIGPIPE is ignored.
 	signal.Ignore(unix.SIGPIPE)
 	format := events.FormatText
@@ -110,7 +114,7 @@ func serve(s *streams, start *config.Start, io *string, path, ready string) erro
 		format = events.FormatJSON
 	}
 	log := events.New(s.err, format)
-	err := serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, io, path, ready)
+	err = serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, kind, path, ready)
 	if logged := (*loggedError)(nil); err != nil && !errors.As(err, &logged) {
 		err = fail(log, err)
 	}
@@ -127,11 +131,7 @@ func fail(log *events.Log, err error) error {
 // beforeStop is a test's: it stands for a disk that does not let the server stop, or for an assertion that breaks.
 var beforeStop func()
 
-func serveLogged(s *streams, log *events.Log, start *config.Start, io *string, path, ready string) error {
-	kind, err := ioKind(io)
-	if err != nil {
-		return err
-	}
+func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.IOKind, path, ready string) error {
 	topology, err := affinity.System()
 	if err != nil {
 		return err
