@@ -308,18 +308,22 @@ func (e *ClockBehind) Text(line []byte) []byte {
 }
 func (e *ClockBehind) Fields(o Fields) Fields { return o.Number("behind_ns", e.BehindNs) }
 
-// OpSlow: an op took more than 100 ms from its arrival to its reply.
+// OpSlow: an op took more than 100 ms from its arrival to its reply. Where[:WhereBytes] says how it spent its time and
+// what went on meanwhile; the text is in the event, so that a slow op allocates nothing.
 type OpSlow struct {
 	Op, DurationNs uint64
-	Where          string // how the op spent its time, and what went on meanwhile
+	WhereBytes     int
+	Where          [1024]byte
 }
 
 // OpSlow emits the event.
 func (l *Log) OpSlow(e OpSlow) { emit(l, kindOpSlow, e) }
 
-func (e *OpSlow) Level() Level            { return Warning }
-func (e *OpSlow) Name() string            { return "op_slow" }
-func (e *OpSlow) Text(line []byte) []byte { return fmt.Appendf(line, "slow: %s", e.Where) }
+func (e *OpSlow) Level() Level { return Warning }
+func (e *OpSlow) Name() string { return "op_slow" }
+func (e *OpSlow) Text(line []byte) []byte {
+	return append(append(line, "slow: "...), e.Where[:e.WhereBytes]...)
+}
 func (e *OpSlow) Fields(o Fields) Fields {
-	return o.Number("op", e.Op).Number("duration_ns", e.DurationNs).String("where", e.Where)
+	return o.Number("op", e.Op).Number("duration_ns", e.DurationNs).String("where", string(e.Where[:e.WhereBytes]))
 }

@@ -1,11 +1,9 @@
 package replica
 
 import (
-	"fmt"
-	"strings"
+	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"ledger/events"
 	"ledger/metrics"
@@ -40,10 +38,14 @@ func (l *slowLog) put(o *metrics.SlowOp) {
 
 // run writes lines until end.
 func (l *slowLog) run(threads []string, log *events.Log) {
+	line := make([]byte, 0, 4<<10)
 	for {
 		select {
 		case o := <-l.records:
-			log.OpSlow(events.OpSlow{Op: o.Number, DurationNs: o.TotalNs(), Where: DescribeSlow(&o, threads)})
+			line = appendSlow(line[:0], &o, threads)
+			e := events.OpSlow{Op: o.Number, DurationNs: o.TotalNs()}
+			e.WhereBytes = copy(e.Where[:], line)
+			log.OpSlow(e)
 		case <-l.ending:
 			return
 		}
@@ -65,43 +67,64 @@ const slowPartNs = 1_000_000
 
 // DescribeSlow says in one line how an op spent its time and what went on meanwhile. Parts below a millisecond are left out.
 func DescribeSlow(o *metrics.SlowOp, threads []string) string {
-	var b strings.Builder
-	name := wire.Operation(o.Operation).String()
-	if o.Requests != 1 {
-		name = fmt.Sprintf("%d requests", o.Requests)
+	return string(appendSlow(nil, o, threads))
+}
+
+// appendSlow is DescribeSlow without allocation, if line has room.
+func appendSlow(line []byte, o *metrics.SlowOp, threads []string) []byte {
+	line = appendNumber(line, "op ", o.Number)
+	if o.Requests == 1 {
+		line = append(append(line, " ("...), wire.Operation(o.Operation).String()...)
+	} else {
+		line = append(appendNumber(line, " (", uint64(o.Requests)), " requests"...)
 	}
-	fmt.Fprintf(&b, "op %d (%s, %d events, %d bytes) took %s:", o.Number, name, o.Events, o.Bytes, ms(o.TotalNs()))
+	line = append(appendNumber(line, ", ", uint64(o.Events)), " events"...)
+	line = append(appendNumber(line, ", ", uint64(o.Bytes)), " bytes)"...)
+	line = append(appendMs(line, " took ", "", o.TotalNs()), ':')
 	for part := range metrics.PartsCount {
 		if ns := o.PartNs(part); ns >= slowPartNs {
-			fmt.Fprintf(&b, " %s %s", metrics.PartNames[part], ms(ns))
+			line = appendMs(line, " ", metrics.PartNames[part], ns)
 		}
 	}
 	for barrier, ns := range o.Apply.BarriersNs {
 		if ns >= slowPartNs {
-			fmt.Fprintf(&b, ", barrier %s %s", apply.BarrierNames[barrier], ms(ns))
+			line = appendMs(line, ", barrier ", apply.BarrierNames[barrier], ns)
 		}
 	}
 	if o.Apply.PagesNs >= slowPartNs {
-		fmt.Fprintf(&b, ", of execute: pages %s", ms(o.Apply.PagesNs))
+		line = appendMs(line, ", of execute: ", "pages", o.Apply.PagesNs)
 	}
 	if o.Apply.BreathsNs >= slowPartNs {
-		fmt.Fprintf(&b, ", of execute: other stages %s", ms(o.Apply.BreathsNs))
+		line = appendMs(line, ", of execute: ", "other stages", o.Apply.BreathsNs)
 	}
 	c := &o.Conditions
-	fmt.Fprintf(&b, "; meanwhile, in %s:", ms(c.WindowNs))
+	line = append(appendMs(line, "; meanwhile, in ", "", c.WindowNs), ':')
 	for activity, ns := range c.ActiveNs {
 		if ns > 0 {
-			fmt.Fprintf(&b, " %s %s", metrics.ActivityNames[activity], ms(ns))
+			line = appendMs(line, " ", metrics.ActivityNames[activity], ns)
 		}
 	}
-	fmt.Fprintf(&b, ", %d KiB written to the grid", c.WrittenBytes>>10)
+	line = append(appendNumber(line, ", ", c.WrittenBytes>>10), " KiB written to the grid"...)
 	for i := range min(c.ThreadsCount, len(threads)) {
 		t := &c.Threads[i]
-		fmt.Fprintf(&b, "; thread %s ran %s, waited for a core %s, longest turn %s, calls %s", threads[i], ms(t.RunNs), ms(t.WaitNs), ms(t.TurnNsMax), ms(t.KernelNs))
+		line = append(append(line, "; thread "...), threads[i]...)
+		line = appendMs(line, " ", "ran", t.RunNs)
+		line = appendMs(line, ", ", "waited for a core", t.WaitNs)
+		line = appendMs(line, ", ", "longest turn", t.TurnNsMax)
+		line = appendMs(line, ", ", "calls", t.KernelNs)
 	}
-	return b.String()
+	return line
 }
 
-func ms(ns uint64) string {
-	return fmt.Sprintf("%.1f ms", float64(ns)/float64(time.Millisecond))
+func appendNumber(line []byte, before string, number uint64) []byte {
+	return strconv.AppendUint(append(line, before...), number, 10)
+}
+
+// appendMs appends before, the name if there is one, and the time in milliseconds.
+func appendMs(line []byte, before, name string, ns uint64) []byte {
+	line = append(append(line, before...), name...)
+	if name != "" {
+		line = append(line, ' ')
+	}
+	return append(strconv.AppendFloat(line, float64(ns)/1e6, 'f', 1, 64), " ms"...)
 }
