@@ -10,7 +10,7 @@ import (
 // Goal: the description of a slow op names the op, its parts of a millisecond and more, and every thread, without allocation.
 func TestDescribeSlow(t *testing.T) {
 	o := &metrics.SlowOp{}
-	o.Number, o.Requests, o.Events, o.Bytes = 4711, 3, 24_567, 1 << 20
+	o.Number, o.Requests, o.Events, o.Bytes = 4711, 3, 24_567, 1<<20
 	o.Apply.PagesNs = 7_250_000
 	o.Conditions.WindowNs, o.Conditions.WrittenBytes, o.Conditions.ThreadsCount = 120_000_000, 3<<20, 1
 	o.Conditions.Threads[0].WaitNs = 99_900_000
