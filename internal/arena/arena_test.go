@@ -121,7 +121,8 @@ func TestPoolHuge(t *testing.T) {
 		if uint64(toTouch) != want {
 			t.Errorf("%d bytes: %d are to be touched, want %d", hugeBytes, toTouch, want)
 		}
-		if advised, known := advisedHuge(t, at, slotsCount*slotBytes); known && advised != want {
+		// In the Go heap, where a build with -race has it, memory is the runtime's to advise.
+		if advised, known := advisedHuge(t, at, slotsCount*slotBytes); known && !inGoHeap(1) && advised != want {
 			t.Errorf("%d bytes: the kernel is asked for %d bytes in huge pages, want %d", hugeBytes, advised, want)
 		}
 		for i := range uint32(slotsCount) {
