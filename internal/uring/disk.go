@@ -12,14 +12,16 @@ import (
 	"ledger/internal/posix"
 )
 
-// Every operation belongs to a chain, most to one of length 1. A chain is submitted whole, in one enter, with the kernel's
-// links between its operations: so the next starts inside the kernel, without waiting for our turn.
+// Every operation belongs to a chain, most to one of length 1. A chain is submitted whole, in one
+// enter, with the kernel's links between its operations: so the next starts inside the kernel,
+// without waiting for our turn.
 //
-// The kernel breaks a chain at the first operation that does not transfer all of its bytes, and cancels the rest. For us
-// only an error breaks a chain; a short write is to be continued, and what follows it is to run after that. So a chain is
-// looked at when all completions of a submission are in:
+// The kernel breaks a chain at the first operation that does not transfer all of its bytes, and
+// cancels the rest. For us only an error breaks a chain; a short write is to be continued, and what
+// follows it is to run after that. So a chain is looked at when all completions of a submission are
+// in:
 //
-//	write 1 done, write 2 failed, write 3 cancelled   -> 2 has its error, 3 -ECANCELED, the chain is over
+//	write 1 done, write 2 failed, write 3 cancelled   -> 2 has its error, 3 -ECANCELED: the end
 //	write 1 done, write 2 short,  write 3 cancelled   -> submit: rest of 2, linked, 3
 type (
 	chain struct {
@@ -94,7 +96,8 @@ func (d *Disk) Read(tag uint64, offsetBytes uint64, buffer []byte) {
 // Write implements ports.Disk.
 func (d *Disk) Write(tag uint64, offsetBytes uint64, buffer []byte, flags ports.WriteFlags) {
 	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a write has a length")
-	d.push(operation{tag: tag, offsetBytes: offsetBytes, address: address(buffer), lengthBytes: uint64(len(buffer)), code: giouring.OpWrite, flags: flags})
+	d.push(operation{tag: tag, offsetBytes: offsetBytes, address: address(buffer), lengthBytes: uint64(len(buffer)), code: giouring.OpWrite,
+		flags: flags})
 }
 
 // Sync implements ports.Disk.
@@ -147,7 +150,8 @@ func (d *Disk) push(o operation) {
 	}
 }
 
-// flush submits chains, each of them whole: the kernel's links do not reach from one enter to the next.
+// flush submits chains, each of them whole: the kernel's links do not reach from one enter to the
+// next.
 func (d *Disk) flush() {
 	for d.ready.Count() > 0 {
 		c := &d.chains[*d.ready.Peek()]
@@ -204,8 +208,8 @@ func (d *Disk) complete(_ uint8, slot uint32, result int32, _ uint32) {
 	case !isFirst && result == -int32(unix.ECANCELED):
 		// One before it was short or has failed: what becomes of this one is decided below.
 	case !isFirst:
-		// Completions of a chain come in order, each after the success of the one before. The exception is a chain that
-		// the kernel refused to begin, for a mistake of ours in one of its entries.
+		// Completions of a chain come in order, each after the success of the one before. The exception
+		// is a chain that the kernel refused to begin, for a mistake of ours in one of its entries.
 		assert.That(result < 0, "an operation completes after the one that it is linked to")
 		c.isFailed = true
 	case result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN):

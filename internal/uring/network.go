@@ -55,8 +55,9 @@ type queuedOperation struct {
 	connection ports.ConnectionID
 }
 
-// Network is ports.Network over the thread's ring: single accepts, receives and sends. Accept is not multishot, because it is
-// armed only while a connection is free: a peer that comes to a full table stays in the listener's backlog.
+// Network is ports.Network over the thread's ring: single accepts, receives and sends. Accept is
+// not multishot, because it is armed only while a connection is free: a peer that comes to a full
+// table stays in the listener's backlog.
 type Network struct {
 	thread      *Thread
 	port        uint8
@@ -76,7 +77,8 @@ type Network struct {
 func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *Network {
 	assert.That(connectionsMax > 0, "a network has connections")
 	if listenerFd >= 0 {
-		// Some kernels answer EAGAIN at once for a descriptor that does not block, instead of waiting for a peer.
+		// Some kernels answer EAGAIN at once for a descriptor that does not block, instead of waiting for
+		// a peer.
 		_ = unix.SetNonblock(listenerFd, false)
 	}
 	n := &Network{
@@ -126,7 +128,8 @@ func (n *Network) take(state connectionState) (id ports.ConnectionID, c *connect
 // Receive implements ports.Network.
 func (n *Network) Receive(id ports.ConnectionID, buffer []byte) { n.receive(id, buffer, 0) }
 
-// ReceiveAll implements ports.Network: the kernel goes on by itself until buffer is full or the stream ends.
+// ReceiveAll implements ports.Network: the kernel goes on by itself until buffer is full or the
+// stream ends.
 func (n *Network) ReceiveAll(id ports.ConnectionID, buffer []byte) {
 	n.receive(id, buffer, unix.MSG_WAITALL)
 }
@@ -162,8 +165,8 @@ func (n *Network) Close(id ports.ConnectionID) {
 	}
 }
 
-// Poll implements ports.Network. A connection is free again once its last event has been polled, not before:
-// so no event of an old life can be taken for one of the new.
+// Poll implements ports.Network. A connection is free again once its last event has been polled,
+// not before: so no event of an old life can be taken for one of the new.
 func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
 	for count < len(out) && n.events.Count() > 0 {
 		event := n.events.Pop()
@@ -342,7 +345,8 @@ func (n *Network) onAccept(result int32) {
 	}
 	n.addressBytes = uint32(len(n.peerAddress))
 	n.thread.countSyscall()
-	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)), uintptr(unsafe.Pointer(&n.addressBytes)))
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)),
+		uintptr(unsafe.Pointer(&n.addressBytes)))
 	if errno != 0 { // it has gone again
 		n.closeNow(fd)
 		return

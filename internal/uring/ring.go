@@ -41,8 +41,8 @@ type params struct {
 var _ [unsafe.Sizeof(giouring.Params{})]byte = [unsafe.Sizeof(params{})]byte{}
 
 // setupFlags:
-//   - single issuer, deferred task work: completions are worked off when our thread asks, and it is never interrupted for
-//     them; the flag word tells that there is work;
+//   - single issuer, deferred task work: completions are worked off when our thread asks, and it is
+//     never interrupted for them; the flag word tells that there is work;
 //   - disabled: the ring is bound to the thread that enables it, not to the one that made it;
 //   - submit all: one refused entry does not hold up those behind it.
 const setupFlags = giouring.SetupSingleIssuer | giouring.SetupDeferTaskrun | giouring.SetupTaskrunFlag |
@@ -110,9 +110,10 @@ func (r *ring) prepare(p *params) error {
 	return nil
 }
 
-// tryCalls makes each system call of io_uring once, on a ring of its own that is closed again: a sandbox may refuse any of
-// them, and a thread that has begun on a ring cannot change to plain system calls any more. The trial ends in the wait for
-// a no-operation, with the flags and arguments that Wait has.
+// tryCalls makes each system call of io_uring once, on a ring of its own that is closed again: a
+// sandbox may refuse any of them, and a thread that has begun on a ring cannot change to plain
+// system calls any more. The trial ends in the wait for a no-operation, with the flags and
+// arguments that Wait has.
 func tryCalls() error {
 	runtime.LockOSThread() // a ring serves the thread that enables it
 	defer runtime.UnlockOSThread()
@@ -180,7 +181,8 @@ func reason(err error) string {
 	}
 }
 
-// announces tells whether the kernel has work or completions that only an enter brings into the completion queue.
+// announces tells whether the kernel has work or completions that only an enter brings into the
+// completion queue.
 func (r *ring) announces() bool {
 	return atomic.LoadUint32(r.flags)&(giouring.SQTaskrun|giouring.SQCQOverflow) != 0
 }
@@ -193,11 +195,12 @@ type enterArguments struct {
 	timeout         uint64 // address
 }
 
-// enter publishes the entries that were filled in, submits the first submitCount of them and collects completions. With arguments it
-// waits for one.
+// enter publishes the entries that were filled in, submits the first submitCount of them and
+// collects completions. With arguments it waits for one.
 //
-// isBrief: the runtime is not told. Telling it costs more than most enters take: it notices a call of 20 µs, gives our P away, and the
-// return has to find another. But a stop of the world waits for us, so the caller says that this returns soon.
+// isBrief: the runtime is not told. Telling it costs more than most enters take: it notices a call
+// of 20 µs, gives our P away, and the return has to find another. But a stop of the world waits for
+// us, so the caller says that this returns soon.
 func (r *ring) enter(arguments *enterArguments, submitCount int, isBrief bool) error {
 	left := r.SQReady()
 	atomic.StoreUint32(r.tail, atomic.LoadUint32(r.head)+left)

@@ -20,11 +20,11 @@ const (
 	wakePort  = 255             // in place of a port's index: the parker's eventfd
 	closePort = 254             // the cancellation of everything, in Close
 	closeWait = 5 * time.Second // for what is not an operation of a disk
-	// idleTurnsMax is how many turns without a completion a receive may wait for an enter that has more to do. A thread that waits
-	// gets there sooner, one that spins does not notice.
+	// idleTurnsMax is how many turns without a completion a receive may wait for an enter that has
+	// more to do. A thread that waits gets there sooner, one that spins does not notice.
 	idleTurnsMax = 8
-	// portionMax is how many entries one enter takes while a disk works: a send needs some 10 µs, and the kernel begins the next
-	// operation of a chain only between enters.
+	// portionMax is how many entries one enter takes while a disk works: a send needs some 10 µs, and
+	// the kernel begins the next operation of a chain only between enters.
 	portionMax = 4
 	// waitBriefNs is how long a stop of the world may have to wait for us.
 	waitBriefNs = 500_000
@@ -78,8 +78,8 @@ type Thread struct {
 
 var _ ports.Thread = (*Thread)(nil)
 
-// NewThread makes a thread without ports, its ring disabled until Start. Its error wraps ErrUnavailable when package posix
-// is the way to go on.
+// NewThread makes a thread without ports, its ring disabled until Start. Its error wraps
+// ErrUnavailable when package posix is the way to go on.
 func NewThread(options ports.ThreadOptions) (*Thread, error) {
 	r, err := newRing()
 	if err != nil {
@@ -139,8 +139,9 @@ func (t *Thread) Turn() (completionsCount int) {
 	return completionsCount
 }
 
-// submit makes the system calls of a turn: what is queued goes to the kernel, and the kernel works off what it has announced.
-// A receive can wait for the next enter that has another reason, at most a few turns: its message is seldom there already.
+// submit makes the system calls of a turn: what is queued goes to the kernel, and the kernel works
+// off what it has announced. A receive can wait for the next enter that has another reason, at most
+// a few turns: its message is seldom there already.
 func (t *Thread) submit() {
 	if !t.ring.announces() && (len(t.queued) == 0 || !t.isUrgent && t.idleTurns < idleTurnsMax) {
 		return
@@ -177,7 +178,8 @@ func (t *Thread) Wait(timeoutNs uint64) {
 			return
 		}
 	}
-	// Under load something comes soon, so the first part of a wait is one that the runtime need not know of.
+	// Under load something comes soon, so the first part of a wait is one that the runtime need not
+	// know of.
 	briefNs := min(timeoutNs, waitBriefNs)
 	if t.enterAndWait(briefNs, true) == unix.ETIME && timeoutNs > briefNs && t.ring.CQReady() == 0 {
 		_ = t.enterAndWait(timeoutNs-briefNs, false)
@@ -193,7 +195,8 @@ func (t *Thread) enterAndWait(timeoutNs uint64, isBrief bool) error {
 	return err
 }
 
-// flush lets all ports fill in submissions. The eventfd comes first: it must be armed whenever the thread waits.
+// flush lets all ports fill in submissions. The eventfd comes first: it must be armed whenever the
+// thread waits.
 func (t *Thread) flush() {
 	if t.wakeFd >= 0 && !t.wakeArmed {
 		if entry := t.entry(wakePort, 0, 0); entry != nil {
@@ -205,7 +208,8 @@ func (t *Thread) flush() {
 		}
 	}
 	before := len(t.queued)
-	// Disks before networks: a write of the log takes longest and waits for nobody, while every send costs some microseconds.
+	// Disks before networks: a write of the log takes longest and waits for nobody, while every send
+	// costs some microseconds.
 	for _, p := range t.ports {
 		if disk, ok := p.(*Disk); ok {
 			disk.flush()
@@ -224,8 +228,9 @@ func (t *Thread) flush() {
 // spaceCount is the number of entries that can be filled in before the next enter.
 func (t *Thread) spaceCount() uint32 { return submissionsMax - uint32(len(t.queued)) }
 
-// entry returns an empty submission whose completion comes back to port with kind and slot; nil when the queue is full.
-// It is emptied here: the library's own functions leave behind what an earlier use has put in.
+// entry returns an empty submission whose completion comes back to port with kind and slot; nil
+// when the queue is full. It is emptied here: the library's own functions leave behind what an
+// earlier use has put in.
 func (t *Thread) entry(port, kind uint8, slot uint32) *giouring.SubmissionQueueEntry {
 	if t.spaceCount() == 0 {
 		return nil
@@ -242,7 +247,8 @@ func (t *Thread) entry(port, kind uint8, slot uint32) *giouring.SubmissionQueueE
 func (t *Thread) entered(err error) {
 	switch err {
 	case nil, unix.ETIME, unix.EINTR, unix.EAGAIN, unix.EBUSY, unix.ENOMEM:
-		// Time, a signal, or a kernel short of memory or of room for completions: what was not taken stays queued.
+		// Time, a signal, or a kernel short of memory or of room for completions: what was not taken
+		// stays queued.
 	default:
 		panic("broken assertion: io_uring_enter is called rightly, by the thread that started the ring: " + err.Error())
 	}
@@ -255,8 +261,9 @@ func (t *Thread) entered(err error) {
 
 // keepLeft deals with an enter that took only the first entries, leaving the last left ones.
 //
-// If that cut through a chain, its first part has become a chain of its own, and the second would run without waiting for
-// it. So the entries of the second part are turned into no-operations; when they complete, the disk queues what they were again.
+// If that cut through a chain, its first part has become a chain of its own, and the second would
+// run without waiting for it. So the entries of the second part are turned into no-operations; when
+// they complete, the disk queues what they were again.
 func (t *Thread) keepLeft(left int) {
 	taken := len(t.queued) - left
 	assert.That(taken >= 0, "the kernel takes no more than was queued")
@@ -279,7 +286,8 @@ func (t *Thread) collect() (completionsCount int) {
 	if count == 0 {
 		return 0
 	}
-	// No more than are ready, else the library looks into the kernel itself and fills in entries that do not exist.
+	// No more than are ready, else the library looks into the kernel itself and fills in entries that
+	// do not exist.
 	count = t.ring.PeekBatchCQE(t.completions[:min(count, completionsTurnMax)])
 	for _, completion := range t.completions[:count] {
 		userData, result, flags := completion.UserData, completion.Res, completion.Flags
@@ -331,9 +339,10 @@ func (t *Thread) Close() {
 	t.memory.Close()
 }
 
-// drain cancels what is under way and collects the completions. The caller closes the data file next: that gives up its lock
-// and frees its descriptor's number, so no operation of a disk may be left in the kernel, however long the disk takes. Without
-// an end of those, Close does not return: a process that must end at once exits, and the kernel keeps the lock for it.
+// drain cancels what is under way and collects the completions. The caller closes the data file
+// next: that gives up its lock and frees its descriptor's number, so no operation of a disk may be
+// left in the kernel, however long the disk takes. Without an end of those, Close does not return:
+// a process that must end at once exits, and the kernel keeps the lock for it.
 func (t *Thread) drain() {
 	for t.spaceCount() == 0 {
 		_ = t.enterAndWait(uint64(10*time.Millisecond), false)
@@ -347,7 +356,8 @@ func (t *Thread) drain() {
 	t.collectUntil(time.Now().Add(closeWait))
 }
 
-// collectUntil collects completions until none is to come. After the deadline it goes on for the operations of disks only.
+// collectUntil collects completions until none is to come. After the deadline it goes on for the
+// operations of disks only.
 func (t *Thread) collectUntil(deadline time.Time) {
 	for t.disksCount > 0 || t.inKernel > 0 && time.Now().Before(deadline) {
 		if t.collect() == 0 && t.inKernel > 0 {
@@ -359,5 +369,6 @@ func (t *Thread) collectUntil(deadline time.Time) {
 // SyscallCount implements ports.Thread.
 func (t *Thread) SyscallCount() uint64 { return t.syscalls.Load() }
 
-// countSyscall: only this thread writes the counter, so a load and a store do; an atomic addition would cost more.
+// countSyscall: only this thread writes the counter, so a load and a store do; an atomic addition
+// would cost more.
 func (t *Thread) countSyscall() { t.syscalls.Store(t.syscalls.Load() + 1) }
