@@ -9,27 +9,31 @@ import (
 	"ledger/internal/hashing"
 )
 
-// indexMax bounds what a numberTable, and what else has as many indexes, can point to: they take 24 bits of a slot.
+// indexMax bounds what a numberTable, and what else has as many indexes, can point to: they take 24
+// bits of a slot.
 const indexMax = 1<<24 - 2
 
-// hashID spreads an id over 64 bits, of which a table takes the low ones for the place and the high ones for the tag. Clients choose
-// ids freely: both halves are multiplied by secrets of this process, so that no chosen set of ids makes long runs of slots.
-// Ids that differ in their last three bits only lie side by side: clients count, and neighbours share a cache line. That
-// leaves eight ids at one place at most.
+// hashID spreads an id over 64 bits, of which a table takes the low ones for the place and the high
+// ones for the tag. Clients choose ids freely: both halves are multiplied by secrets of this
+// process, so that no chosen set of ids makes long runs of slots. Ids that differ in their last
+// three bits only lie side by side: clients count, and neighbours share a cache line. That leaves
+// eight ids at one place at most.
 func hashID(key *hashing.Key, id accounting.U128) uint64 {
 	const group, member = 7, 0x9e3779b900000001 // a member's factor moves the place by less than 8, and the tag anywhere
 	return key.Hash(id.Lo>>3, id.Hi) ^ id.Lo&group*member
 }
 
-// A table reserves room for all that it may ever hold, and begins with the part of it that a load is expected to fill, for hashing touches every page
-// of a part. Who inserts asks whether it is full before, and lets it grow: what is in it is inserted again, in the same order, from the arrays that
-// it points to. It stays as large as it got.
+// A table reserves room for all that it may ever hold, and begins with the part of it that a load
+// is expected to fill, for hashing touches every page of a part. Who inserts asks whether it is
+// full before, and lets it grow: what is in it is inserted again, in the same order, from the
+// arrays that it points to. It stays as large as it got.
 
-// idTable finds the index of an id: open addressing, linear probing. The ids themselves lie with what the index names;
-// a slot holds index+1 and, in the bits above it, a tag from the hash, so that a probe hardly ever touches a wrong id.
+// idTable finds the index of an id: open addressing, linear probing. The ids themselves lie with
+// what the index names; a slot holds index+1 and, in the bits above it, a tag from the hash, so
+// that a probe hardly ever touches a wrong id.
 //
-// Neither way to remove an entry needs tombstones. The last one inserted (chain rollback) ends every run of slots that it is in; behind
-// any other one, what follows in its run moves up.
+// Neither way to remove an entry needs tombstones. The last one inserted (chain rollback) ends
+// every run of slots that it is in; behind any other one, what follows in its run moves up.
 type idTable struct {
 	slots     []uint32 // the part in use; its capacity is what is reserved
 	indexMask uint32   // bits of a slot that hold index+1
@@ -59,8 +63,9 @@ func tableSlots(countMax uint32) uint64 {
 // tag is what a slot holds above its index.
 func (t *idTable) tag(hash uint64) uint32 { return uint32(hash>>32) &^ t.indexMask }
 
-// probe returns the first candidate for hash at or behind position; ok is false at the end of the run.
-// Callers loop: for at := hash; ; at++ { index, ok := t.probe(&at, hash); ... compare the id ... }.
+// probe returns the first candidate for hash at or behind position; ok is false at the end of the
+// run. Callers loop: for at := hash; ; at++ { index, ok := t.probe(&at, hash); ... compare the id
+// ... }.
 func (t *idTable) probe(at *uint64, hash uint64) (index uint32, ok bool) {
 	mask := uint64(len(t.slots) - 1)
 	for {
@@ -78,7 +83,8 @@ func (t *idTable) probe(at *uint64, hash uint64) (index uint32, ok bool) {
 // full tells whether the table has to grow before the next insert.
 func (t *idTable) full() bool { return t.count == t.countFull }
 
-// grow doubles the slots and empties them: whoever has the ids inserts them again, those that may be removed in their order behind the others.
+// grow doubles the slots and empties them: whoever has the ids inserts them again, those that may
+// be removed in their order behind the others.
 func (t *idTable) grow() {
 	assert.AtMost(2*len(t.slots), cap(t.slots), "slots of a table that grows")
 	t.reset()
@@ -138,8 +144,8 @@ func (t *idTable) reset() {
 	t.count = 0
 }
 
-// numberTable finds the index of an ordinal (of accounts or transfers, below 2^40): a slot holds the ordinal and index+1.
-// Removal is as in idTable.
+// numberTable finds the index of an ordinal (of accounts or transfers, below 2^40): a slot holds
+// the ordinal and index+1. Removal is as in idTable.
 type numberTable struct {
 	slots     []uint64 // the part in use; its capacity is what is reserved
 	factor    uint64   // of the key: clients choose which accounts and transfers they touch, and so their ordinals
@@ -244,8 +250,9 @@ func (t *numberTable) move(number uint64, index uint32) {
 	t.slots[at&mask] = number<<slotIndexBits | uint64(index+1)
 }
 
-// reset empties a table that holds exactly the numbers of count entries. A few are wiped one by one: from a number's home to
-// the first empty slot. A slot that an earlier wipe emptied has nothing behind it in its run, for that wipe went on to the end.
+// reset empties a table that holds exactly the numbers of count entries. A few are wiped one by
+// one: from a number's home to the first empty slot. A slot that an earlier wipe emptied has
+// nothing behind it in its run, for that wipe went on to the end.
 func (t *numberTable) reset(number func(index uint32) uint64) {
 	if uint64(t.count)*32 > uint64(len(t.slots)) {
 		clear(t.slots)
