@@ -98,15 +98,24 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		return nil, err
 	}
 	o.Journal = *recovered
-	checkpoint := &superblock.Checkpoint
-	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
-	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
-		geometry := block.GeometryOf(l)
-		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions,
+	geometry := block.GeometryOf(l)
+	trailer := func(kind storage.TrailerKind, name string) ([]byte, error) {
+		checkpoint := &superblock.Checkpoint
+		content := make([]byte, checkpoint.TrailerBytes[kind])
+		fault := block.ReadTrailer(file, o.Layout.GridAt, &geometry, superblock.Cluster, kind, checkpoint.Roots[kind], content,
 			scratch[:l.BlockBytes], nil)
 		if fault != nil {
-			return nil, fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
+			return nil, fmt.Errorf("reading the %s of the checkpoint: %w", name, fault)
 		}
+		return content, nil
+	}
+	sessions, err := trailer(storage.TrailerSessions, "sessions")
+	if err != nil {
+		return nil, err
+	}
+	replies, err := trailer(storage.TrailerReplies, "replies")
+	if err != nil {
+		return nil, err
 	}
 	// A single replica never repeats a view: else two different prepares of one op could exist in it.
 	next := superblock.Superblock
@@ -115,12 +124,14 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	next.View++
 	next.LogView = next.View
 	next.CommitMax = max(next.CommitMax, recovered.OpHead)
+	next.Release = limits.Release
 	o.scratch = scratch
 	o.Consensus = consensus.Recovered{
 		Superblock:         next,
 		SuperblockChecksum: datafile.EncodeSuperblock(scratch[:datafile.SuperblockContentBytes], &next, &l, 0),
 		OpHead:             recovered.OpHead,
 		SessionsTrailer:    sessions,
+		RepliesTrailer:     replies,
 		Headers:            recovered.Headers,
 	}
 	return o, nil

@@ -273,7 +273,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	s.replica.Drivers[stages.Apply] = readiness
 	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing
 	// collects.
-	s.opened.Consensus.SessionsTrailer = nil
+	s.opened.Consensus.SessionsTrailer, s.opened.Consensus.RepliesTrailer = nil, nil
 	runtime.GC()
 	// Before the tables are touched: else a machine that has too little would kill us instead.
 	if err := checkMemory(MemoryNeededBytes(s.memory), "/"); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -152,6 +153,18 @@ func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 }
 
 // isBlank tells whether the first len(scratch) bytes of a file are zeros.
+func newIncarnation() uint64 {
+	var random [8]byte
+	for {
+		if _, err := rand.Read(random[:]); err != nil {
+			panic(err) // the documentation of Read rules it out
+		}
+		if incarnation := binary.LittleEndian.Uint64(random[:]); incarnation != 0 {
+			return incarnation
+		}
+	}
+}
+
 func isBlank(file ports.File, scratch []byte) (bool, error) {
 	if err := file.ReadAt(scratch, 0); err != nil {
 		return false, err
@@ -211,6 +224,7 @@ func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.L
 			Cluster:       format.Cluster,
 			Replica:       uint8(format.Replica),
 			ReplicasCount: uint8(format.ReplicaCount),
+			Incarnation:   newIncarnation(),
 			WriteLog:      writeLog,
 		}, scratch)
 	}

@@ -117,6 +117,12 @@ func TestRefusals(t *testing.T) {
 			return path
 		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{fmt.Sprint("version ", limits.FormatVersion+1),
 			fmt.Sprint("version ", limits.FormatVersion), "use a server of that version"}},
+		{"the format version before", func(t *testing.T) string {
+			path := good(t)
+			ofVersion(t, path, limits.FormatVersion-1)
+			return path
+		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{fmt.Sprint("version ", limits.FormatVersion-1),
+			"use a server of that version, or format a new file"}},
 		{"three superblocks damaged", func(t *testing.T) string {
 			path := good(t)
 			edit(t, path, func(file *os.File) {

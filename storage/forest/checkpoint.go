@@ -4,6 +4,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/limits"
 	"ledger/storage"
 )
 
@@ -14,7 +15,8 @@ type checkpoint struct {
 	chunks        [storage.TrailersCount][1][]byte
 	manifest      []byte
 	freeSet       []byte
-	trailers      []uint64 // addresses
+	trailers      []uint64      // addresses
+	names         []storage.Ref // room for the names of as many blocks
 	trailersCount uint64
 	state         storage.Checkpoint // what the forest knows about it; the roots come with the job
 }
@@ -23,21 +25,22 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	const name = "checkpoint slots"
 	manifestBytes := manifestBytesMax(uint64(len(f.pool.tables)), uint64(len(f.log.tables)))
 	freeSetBytes := f.freeSet.EncodedBytesLimit()
-	// Sessions: a reply of a full message each, and a few blocks for what is beside them.
-	sessionsBytes := uint64(f.limits.SessionsMax+8) * 2 * uint64(f.limits.MessageBytesMax)
+	// Sessions: a record each. Replies: a full message each. What is beside them is less than a message.
+	sessionsBytes := uint64(f.limits.SessionsMax+1) * uint64(f.limits.MessageBytesMax)
 	c := checkpoint{
 		manifest: a.Bytes(manifestBytes, 8, name),
 		freeSet:  a.Bytes(freeSetBytes, 8, name),
 	}
-	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + f.geometry.TrailerBlocks(sessionsBytes) + 8
+	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + 2*f.geometry.TrailerBlocks(sessionsBytes) + 8
 	c.trailers = arena.Slice[uint64](a, blocks, name)
+	c.names = arena.Slice[storage.Ref](a, blocks, name)
 	return c
 }
 
 // CheckpointCapture takes the checkpoint whose trigger is op: the state as of op - BarOps, which is
-// all on disk, and the sessions as of op. It comes right after BarInstall. The job's memory does
+// all on disk, and the sessions and their replies as of op. It comes right after BarInstall. The job's memory does
 // not change until the next capture.
-func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.CheckpointJob {
+func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *storage.CheckpointJob {
 	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
 	assert.That(f.flushing == nil && !f.plan.under, "the state of a checkpoint is on disk")
 	c := &f.checkpoint
@@ -49,9 +52,11 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	for _, address := range c.trailers[:c.trailersCount] {
 		f.freeSet.Release(address)
 	}
-	sessionsBytes := uint64(0)
-	for _, chunk := range sessions {
-		sessionsBytes += uint64(len(chunk))
+	bytesOf := func(chunks [][]byte) (bytes uint64) {
+		for _, chunk := range chunks {
+			bytes += uint64(len(chunk))
+		}
+		return bytes
 	}
 	// Addresses are part of what the trailers hold: take some until they are enough for all,
 	// themselves included.
@@ -60,8 +65,12 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	for {
 		blocks[storage.TrailerManifest] = f.geometry.TrailerBlocks(f.manifestBytes(c.trailersCount))
 		blocks[storage.TrailerFreeSet] = f.geometry.TrailerBlocks(f.freeSet.EncodedBytesMax())
-		blocks[storage.TrailerSessions] = f.geometry.TrailerBlocks(sessionsBytes)
-		want := blocks[0] + blocks[1] + blocks[2]
+		blocks[storage.TrailerSessions] = f.geometry.TrailerBlocks(bytesOf(sessions))
+		blocks[storage.TrailerReplies] = f.geometry.TrailerBlocks(bytesOf(replies))
+		want := uint64(0)
+		for _, count := range blocks {
+			want += count
+		}
 		if want <= c.trailersCount {
 			break
 		}
@@ -80,21 +89,21 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	job.Chunks[storage.TrailerManifest] = c.chunks[storage.TrailerManifest][:]
 	job.Chunks[storage.TrailerFreeSet] = c.chunks[storage.TrailerFreeSet][:]
 	job.Chunks[storage.TrailerSessions] = sessions
+	job.Chunks[storage.TrailerReplies] = replies
 	c.state = storage.Checkpoint{
 		Op:             job.Op,
 		BlocksHigh:     f.freeSet.High(),
+		Release:        limits.Release,
 		AccountsCount:  uint64(f.filling.accountsFirst),
 		TransfersCount: uint64(f.filling.transfersFirst),
 	}
 	first := uint64(0)
 	for i := range storage.TrailersCount {
-		content := uint64(0)
-		for _, chunk := range job.Chunks[i] {
-			content += uint64(len(chunk))
-		}
+		content := bytesOf(job.Chunks[i])
 		c.state.TrailerBytes[i] = content
 		end := first + f.geometry.TrailerBlocks(content)
 		job.Addresses[i] = c.trailers[first:end:end]
+		job.Names[i] = c.names[first:end:end]
 		first = end
 	}
 	assert.AtMost(first, c.trailersCount, "blocks of trailers")
