@@ -188,7 +188,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	// Nothing on the data path allocates, so the collector has nothing to do; the limit is for what cold paths might leak.
 	runtime.GOMAXPROCS(plan.GoThreads())
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(256 << 20)
+	debug.SetMemoryLimit(replica.GoHeapBytesMax)
 
 	// Before clients are served: whoever sees "listening" may send a signal at once.
 	signals, stopping := make(chan os.Signal, 2), make(chan struct{})
