@@ -106,7 +106,8 @@ func memoryGroups(root string) (groups []memoryGroup) {
 //
 //	35 31 0:32 /root /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
 //
-// It tells whether a hierarchy of this kind is mounted there, and of version 1 the memory controller's.
+// It tells whether a hierarchy of this kind is mounted there; of version 1, the one with the memory
+// controller.
 func groupMount(line, kind string) (root, mount string, ok bool) {
 	front, back, found := strings.Cut(line, " - ")
 	fields, types := strings.Fields(front), strings.Fields(back)
@@ -134,7 +135,8 @@ func unescape(path string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
 }
 
-// below is the path of a group without the root of its mount, "/" for a group that the mount does not show.
+// below is the path of a group without the root of its mount, "/" for a group that the mount does
+// not show.
 func below(root, path string) string {
 	if root == "/" {
 		return filepath.Join("/", path) // this cleans a path like /.. of another namespace
@@ -145,7 +147,8 @@ func below(root, path string) string {
 	return "/"
 }
 
-// limit is the least limit of the group and those above it, up to the mount. ok is false if none of them has one.
+// limit is the least limit of the group and those above it, up to the mount. ok is false if none of
+// them has one.
 func (g *memoryGroup) limit(root string) (limitBytes uint64, source string, ok bool) {
 	for path := g.path; ; path = filepath.Dir(path) {
 		directory := filepath.Join(root, g.mount, path)

@@ -24,7 +24,7 @@ const (
 	pageBytesPerPTE  = 512       // page tables: 8 bytes for each page of 4 KiB
 	slotBytesUsual   = 64 << 20  // message slots that a few busy clients touch
 	tableBytesUsual  = 64 << 20  // memtables beyond what is touched at start: accounts, expiries, and with --development all of them
-	indexBytesPerID  = 3 + 4     // of filters: 3 of the table's filter, up to 4 of the filter of all ids
+	indexBytesPerID  = 3 + 6     // of filters: 3 of the table's, up to 4 of the filter of all ids and its third for ids to come
 	indexBytesFactor = 4         // the manifest in memory against its trailer: lists grow by doubling, and the next trailer lies beside
 )
 
@@ -72,8 +72,9 @@ func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpo
 	return need
 }
 
-// slotsUsual is what load touches of the message slots. They are used last-in first-out, so busy clients share
-// them; but the last reply of each session stays in a slot of its own, and an eighth of a request is a full batch's.
+// slotsUsual is what load touches of the message slots. They are used last-in first-out, so busy
+// clients share them. But the last reply of each session stays in a slot of its own, and the
+// results of a full batch take an eighth of the request's size.
 func slotsUsual(l *limits.Limits) uint64 {
 	return slotBytesUsual + uint64(l.SessionsMax)*uint64(l.RequestBytesMax)/8
 }
