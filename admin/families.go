@@ -418,7 +418,7 @@ func processFamilies() []family {
 		one("ledger_process_resident_bytes", "bytes", "Resident memory of the process", gauge, func(s *snapshot) uint64 { return s.process.residentBytes }),
 		one("ledger_process_cpu_ns", "ns", "Processor time of the process, of user and system", counter, func(s *snapshot) uint64 { return s.process.cpuNs }),
 		one("ledger_process_up_ns", "ns", "Time since the endpoint was opened", gauge, func(s *snapshot) uint64 { return s.process.upNs }),
-		one("ledger_go_memory_bytes", "bytes", "Memory of the Go runtime, without the reservations", gauge, func(s *snapshot) uint64 { return s.process.goBytes }),
+		one("ledger_go_memory_bytes", "bytes", "Memory of the Go runtime, without the reservations and without what it gave back to the kernel", gauge, func(s *snapshot) uint64 { return s.process.goBytes }),
 		one("ledger_go_heap_bytes", "bytes", "Live and dead objects on the Go heap", gauge, func(s *snapshot) uint64 { return s.process.heapBytes }),
 		one("ledger_go_allocated_objects", "objects", "Objects allocated on the Go heap: they come from this endpoint and from log lines", counter, func(s *snapshot) uint64 { return s.process.objects }),
 		one("ledger_go_collections", "collections", "Garbage collections", counter, func(s *snapshot) uint64 { return s.process.collections }),

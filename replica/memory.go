@@ -55,7 +55,7 @@ func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpo
 		bytes := reserved[class]
 		switch class {
 		case arena.Slot:
-			bytes = min(bytes, touched[class]+slotsUsual(l))
+			bytes = min(bytes, touched[class]+slotsUsual(l, checkpoint))
 		case arena.Table:
 			bytes = min(bytes, touched[class]+tableBytesUsual)
 		case arena.Index:
@@ -67,6 +67,8 @@ func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpo
 	threads := uint64(threadsCount) * threadBytes
 	expected += programBytes + goBytesExpected + threads
 	largest += programBytes + GoHeapBytesMax + threads + threadsSpare*threadBytes
+	// The sessions of a checkpoint are twice in memory while they are read, when caches and tables are not touched yet.
+	expected = max(expected, readingSessions(checkpoint)+indexesOf(checkpoint)+threads)
 	need.ExpectedBytes = expected + expected/pageBytesPerPTE
 	need.LargestBytes = largest + largest/pageBytesPerPTE
 	return need
@@ -74,9 +76,17 @@ func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpo
 
 // slotsUsual is what load touches of the message slots. They are used last-in first-out, so busy
 // clients share them. But the last reply of each session stays in a slot of its own, and the
-// results of a full batch take an eighth of the request's size.
-func slotsUsual(l *limits.Limits) uint64 {
-	return slotBytesUsual + uint64(l.SessionsMax)*uint64(l.RequestBytesMax)/8
+// results of a full batch take an eighth of the request's size. If the replies in the checkpoint
+// are larger, replies of their size are usual.
+func slotsUsual(l *limits.Limits, checkpoint *storage.Checkpoint) uint64 {
+	replies := uint64(l.SessionsMax) * uint64(l.RequestBytesMax) / 8
+	return slotBytesUsual + max(replies, checkpoint.TrailerBytes[storage.TrailerSessions])
+}
+
+// readingSessions is what is resident while the sessions of a checkpoint are read: the content of
+// their trailer, and the replies that are copied from it into slots.
+func readingSessions(checkpoint *storage.Checkpoint) uint64 {
+	return programBytes + goBytesExpected + 2*checkpoint.TrailerBytes[storage.TrailerSessions]
 }
 
 // indexesOf is what the indexes of a checkpoint take in memory.
@@ -96,8 +106,12 @@ func (n *MemoryNeed) check(root string, development bool) (warning string, err e
 		return "", nil // nothing to compare with
 	}
 	if n.ExpectedBytes > available {
-		return "", fmt.Errorf("memory: %d MiB are expected to be used and %d MiB may be at most, %s allows %d MiB: %s, or start with --development",
-			Mebibytes(n.ExpectedBytes), Mebibytes(n.LargestBytes), source, available>>20, n.waysOut())
+		ways := "lower --cache-grid or --cache-accounts (caches: %d MiB), or raise that limit"
+		if !development {
+			ways = "lower --cache-grid or --cache-accounts (caches: %d MiB), raise that limit, or start with --development"
+		}
+		return "", fmt.Errorf("memory: %d MiB are expected to be used and %d MiB may be at most, %s allows %d MiB: "+ways,
+			Mebibytes(n.ExpectedBytes), Mebibytes(n.LargestBytes), source, available>>20, Mebibytes(n.ClassBytes[arena.Cache]))
 	}
 	largest := n.LargestBytes
 	if development {
@@ -147,16 +161,15 @@ func (n *MemoryNeed) line(root string, l *limits.Limits) string {
 }
 
 // checkSessions refuses a start before the sessions of a checkpoint are read if they alone do not
-// fit: the content of their trailer, and the replies that are copied from it into slots.
+// fit.
 func checkSessions(checkpoint *storage.Checkpoint, root string) error {
 	available, source, err := MemoryAvailable(root)
 	if err != nil {
 		return nil // nothing to compare with
 	}
-	trailer := checkpoint.TrailerBytes[storage.TrailerSessions]
-	if needed := programBytes + goBytesExpected + 2*trailer; needed > available {
+	if needed := readingSessions(checkpoint); needed > available {
 		return fmt.Errorf("memory: the sessions of the checkpoint are %d MiB, reading them takes %d MiB, %s allows %d MiB: raise that limit",
-			Mebibytes(trailer), Mebibytes(needed), source, available>>20)
+			Mebibytes(checkpoint.TrailerBytes[storage.TrailerSessions]), Mebibytes(needed), source, available>>20)
 	}
 	return nil
 }

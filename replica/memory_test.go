@@ -31,6 +31,12 @@ func TestMemoryNeed(t *testing.T) {
 		{"slots of many clients", arena.Entry{Class: arena.Slot, Bytes: 5 << 30, TouchBytes: 8 * mebibyte}, none,
 			(8 + 64 + 512/8) * mebibyte, 5 << 30},
 		{"few slots", arena.Entry{Class: arena.Slot, Bytes: 3 * mebibyte}, none, 3 * mebibyte, 3 * mebibyte},
+		{"slots of clients whose last replies are large", arena.Entry{Class: arena.Slot, Bytes: 5 << 30},
+			&storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerSessions: 100 * mebibyte}},
+			2 * 100 * mebibyte, 5 << 30}, // twice in memory while they are read
+		{"the same beside a cache", arena.Entry{Class: arena.Slot, Bytes: 5 << 30, TouchBytes: 200 * mebibyte},
+			&storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerSessions: 100 * mebibyte}},
+			(200 + 64 + 100) * mebibyte, 5 << 30},
 		{"tables", arena.Entry{Class: arena.Table, Bytes: 800 * mebibyte, TouchBytes: 300 * mebibyte, SpareBytes: 50 * mebibyte}, none,
 			(300 + 64) * mebibyte, 850 * mebibyte},
 		{"indexes of an empty file", arena.Entry{Class: arena.Index, Bytes: 20 << 30, TouchBytes: 16 * mebibyte}, none, 16 * mebibyte, 20 << 30},
@@ -92,8 +98,8 @@ func TestCheckMemory(t *testing.T) {
 		{fmt.Sprint(1 << 30), true, "memory: 9217 MiB may come", ""},
 		{fmt.Sprint(300 << 20), false, "memory: 9217 MiB may come", ""},
 		{fmt.Sprint(300<<20 - 1), false, "", "memory: 300 MiB are expected to be used and 9217 MiB may be at most, control group /a by memory.max allows 299 MiB: " +
-			ways + ", or start with --development"},
-		{fmt.Sprint(300<<20 - 1), true, "", "memory: 300 MiB are expected"},
+			"lower --cache-grid or --cache-accounts (caches: 100 MiB), raise that limit, or start with --development"},
+		{fmt.Sprint(300<<20 - 1), true, "", "allows 299 MiB: lower --cache-grid or --cache-accounts (caches: 100 MiB), or raise that limit"},
 		{"0", true, "", "allows 0 MiB"},
 	}
 	for _, c := range cases {

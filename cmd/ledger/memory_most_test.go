@@ -28,6 +28,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/client"
+	"ledger/replica"
 	"ledger/wire"
 )
 
@@ -294,7 +295,8 @@ func TestMostMemory(t *testing.T) {
 		t.Skip("it makes 3 GiB resident")
 	}
 	needMachine(t, 6<<10)
-	p := inProduction(t, "", formattedFor(t, mostClients), smallCaches...)
+	path := formattedFor(t, mostClients)
+	p := inProduction(t, "", path, smallCaches...)
 	fillSlots(t, p)
 	for range 64 { // a page looks at each of the pages that are reserved, and leaves garbage
 		answer, err := http.Get("http://" + p.metrics + "/summary")
@@ -325,6 +327,18 @@ func TestMostMemory(t *testing.T) {
 	}
 	if int(largest>>20) != most && int(largest>>20) != most-1 {
 		t.Errorf("the metrics say %d bytes at most, start %d MiB", largest, most)
+	}
+
+	// The next start reads the replies of the checkpoint into Go's memory, and copies them into slots. Go gives its memory back then.
+	p = inProduction(t, "", path, smallCaches...)
+	gone, peak = p.figure(t, "ledger_go_memory_bytes"), memoryPeakMiB(t, p.Process.Pid)
+	expected, most = printedFigures(t, p.stopped(t))
+	t.Logf("the next start: %d MiB were resident at most, %d of them Go's at the end; printed: %d expected, %d at most", peak, gone>>20, expected, most)
+	if peak > most || expected > most {
+		t.Errorf("the next start: %d MiB were resident, more than the %d that start printed as the most", peak, most)
+	}
+	if gone > replica.GoHeapBytesMax {
+		t.Errorf("the next start: Go's memory is %d MiB, its limit is %d", gone>>20, replica.GoHeapBytesMax>>20)
 	}
 }
 

@@ -10,6 +10,10 @@
 // collection time. Pages are reserved, not touched: what load never needs is never paid for; what it needs at once, Populate touches. Huge pages are refused
 // unless asked for, because one touched byte would then cost 2 MiB.
 //
+// Each reservation has a class in its Options: a buffer, a cache, a slot, a table or an index. The
+// class says how load touches it. From the classes start sums up how much memory it expects to use,
+// and placement finds the caches, which are locked.
+//
 // The race detector checks only memory that the Go runtime has allocated. In a build with -race the
 // arena therefore takes its memory from the Go heap, with the same alignment and without advice to
 // the kernel (map_race.go).
