@@ -34,7 +34,8 @@ const (
 	unlimitedV1  = "9223372036854771712\n" // what version 1 says without a limit
 )
 
-// The least of machine and control groups counts: of either version, of whichever group on the way up, however it is mounted.
+// The least of machine and control groups counts: of either version, of whichever group on the way
+// up, however it is mounted.
 func TestMemoryAvailable(t *testing.T) {
 	cases := []struct {
 		name           string
@@ -50,8 +51,10 @@ func TestMemoryAvailable(t *testing.T) {
 
 		{"v2", "0::/a\n", mountsV2, map[string]string{"sys/fs/cgroup/a/memory.max": "65536\n"}, 65536, "control group /a by memory.max"},
 		{"v2, max", "0::/a\n", mountsV2, map[string]string{"sys/fs/cgroup/a/memory.max": "max\n"}, 1 << 20, "the machine"},
-		{"v2, the root group has no file", "0::/\n", mountsV2, map[string]string{"sys/fs/cgroup/other/memory.max": "1\n"}, 1 << 20, "the machine"},
-		{"v2, a container's own root", "0::/\n", mountsV2, map[string]string{"sys/fs/cgroup/memory.max": "4096\n"}, 4096, "control group / by memory.max"},
+		{"v2, the root group has no file", "0::/\n", mountsV2, map[string]string{"sys/fs/cgroup/other/memory.max": "1\n"},
+			1 << 20, "the machine"},
+		{"v2, a container's own root", "0::/\n", mountsV2, map[string]string{"sys/fs/cgroup/memory.max": "4096\n"},
+			4096, "control group / by memory.max"},
 		{"v2, the parent's is less", "0::/a/b/c\n", mountsV2, map[string]string{
 			"sys/fs/cgroup/a/b/c/memory.max": "max\n", "sys/fs/cgroup/a/b/memory.max": "524288\n", "sys/fs/cgroup/a/memory.max": "65536\n",
 		}, 65536, "control group /a by memory.max"},
@@ -67,7 +70,8 @@ func TestMemoryAvailable(t *testing.T) {
 		{"v2, mounted elsewhere, a blank in the path", "0::/a b:c\n",
 			mountsOther + `30 23 0:26 / /mnt/control\040groups rw - cgroup2 none rw` + "\n",
 			map[string]string{"mnt/control groups/a b:c/memory.max": "65536\n"}, 65536, "control group /a b:c by memory.max"},
-		{"v2, no newline at the end", "0::/a", mountsV2, map[string]string{"sys/fs/cgroup/a/memory.max": "65536"}, 65536, "control group /a by memory.max"},
+		{"v2, no newline at the end", "0::/a", mountsV2, map[string]string{"sys/fs/cgroup/a/memory.max": "65536"},
+			65536, "control group /a by memory.max"},
 		{"v2, no number", "0::/a\n", mountsV2, map[string]string{"sys/fs/cgroup/a/memory.max": "-1\n"}, 1 << 20, "the machine"},
 		{"v2, none at all", "0::/a\n", mountsV2, map[string]string{"sys/fs/cgroup/a/memory.max": "0\n"}, 0, "control group /a by memory.max"},
 
@@ -122,9 +126,12 @@ func TestMemoryAvailable(t *testing.T) {
 	}
 }
 
-// A machine that does not say how much memory it has is an error with the file's name, whatever its control groups say.
+// A machine that does not say how much memory it has is an error with the file's name, whatever its
+// control groups say.
 func TestMemoryUnknown(t *testing.T) {
-	for name, meminfo := range map[string]string{"empty": "", "no total": "MemFree: 7 kB\n", "no number": "MemTotal: much kB\n", "too large": "MemTotal: 99999999999999999 kB\n"} {
+	for name, meminfo := range map[string]string{
+		"empty": "", "no total": "MemFree: 7 kB\n", "no number": "MemTotal: much kB\n", "too large": "MemTotal: 99999999999999999 kB\n",
+	} {
 		root := fakeRoot(t, map[string]string{"proc/meminfo": meminfo})
 		if _, _, err := MemoryAvailable(root); err == nil || !strings.Contains(err.Error(), "MemTotal") || !strings.Contains(err.Error(), root) {
 			t.Errorf("%s: error %v, want one that names MemTotal and the file", name, err)

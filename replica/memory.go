@@ -67,7 +67,8 @@ func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpo
 	threads := uint64(threadsCount) * threadBytes
 	expected += programBytes + goBytesExpected + threads
 	largest += programBytes + GoHeapBytesMax + threads + threadsSpare*threadBytes
-	// The sessions of a checkpoint are twice in memory while they are read, when caches and tables are not touched yet.
+	// The sessions of a checkpoint are twice in memory while they are read, when caches and tables
+	// are not touched yet.
 	expected = max(expected, readingSessions(checkpoint)+indexesOf(checkpoint)+threads)
 	need.ExpectedBytes = expected + expected/pageBytesPerPTE
 	need.LargestBytes = largest + largest/pageBytesPerPTE
@@ -118,7 +119,8 @@ func (n *MemoryNeed) check(root string, development bool) (warning string, err e
 		largest -= n.ClassBytes[arena.Index]
 	}
 	if largest > available {
-		return fmt.Sprintf("memory: %d MiB may come to be used and %d MiB are expected, %s allows %d MiB: the kernel ends a server that uses more; %s",
+		return fmt.Sprintf("memory: %d MiB may come to be used and %d MiB are expected, %s allows %d MiB: "+
+			"the kernel ends a server that uses more; %s",
 			Mebibytes(n.LargestBytes), Mebibytes(n.ExpectedBytes), source, available>>20, n.waysOut()), nil
 	}
 	return "", nil

@@ -10,7 +10,8 @@ import (
 	"ledger/storage"
 )
 
-// Goal: each class counts as load uses it; the largest figure is all that is reserved and the Go heap's limit, whatever the names are.
+// Goal: each class counts as load uses it; the largest figure is all that is reserved and the Go
+// heap's limit, whatever the names are.
 func TestMemoryNeed(t *testing.T) {
 	l := limits.Production()
 	l.SessionsMax = 512
@@ -77,8 +78,8 @@ func TestMemoryNeedOfClients(t *testing.T) {
 	}
 }
 
-// Goal: what is expected not to fit is refused, what may come not to fit warns; either names both figures, the limit and who sets it,
-// and the flags, the one with the largest part first.
+// Goal: what is expected not to fit is refused, what may come not to fit warns; either names both
+// figures, the limit and who sets it, and the flags, the one with the largest part first.
 func TestCheckMemory(t *testing.T) {
 	need := MemoryNeed{ExpectedBytes: 300 << 20, LargestBytes: 9<<30 + 1, ClassBytes: [arena.ClassesCount]uint64{
 		arena.Cache: 100 << 20, arena.Slot: 200 << 20, arena.Index: 8 << 30,
@@ -92,12 +93,13 @@ func TestCheckMemory(t *testing.T) {
 	}{
 		{"max", false, "", ""},
 		{fmt.Sprint(9<<30 + 1), false, "", ""},
-		{fmt.Sprint(9 << 30), false, "memory: 9217 MiB may come to be used and 300 MiB are expected, control group /a by memory.max allows 9216 MiB: " +
-			"the kernel ends a server that uses more; " + ways, ""},
+		{fmt.Sprint(9 << 30), false, "memory: 9217 MiB may come to be used and 300 MiB are expected, " +
+			"control group /a by memory.max allows 9216 MiB: the kernel ends a server that uses more; " + ways, ""},
 		{fmt.Sprint(1<<30 + 1), true, "", ""}, // without the indexes
 		{fmt.Sprint(1 << 30), true, "memory: 9217 MiB may come", ""},
 		{fmt.Sprint(300 << 20), false, "memory: 9217 MiB may come", ""},
-		{fmt.Sprint(300<<20 - 1), false, "", "memory: 300 MiB are expected to be used and 9217 MiB may be at most, control group /a by memory.max allows 299 MiB: " +
+		{fmt.Sprint(300<<20 - 1), false, "", "memory: 300 MiB are expected to be used and 9217 MiB may be at most, " +
+			"control group /a by memory.max allows 299 MiB: " +
 			"lower --cache-grid or --cache-accounts (caches: 100 MiB), raise that limit, or start with --development"},
 		{fmt.Sprint(300<<20 - 1), true, "", "allows 299 MiB: lower --cache-grid or --cache-accounts (caches: 100 MiB), or raise that limit"},
 		{"0", true, "", "allows 0 MiB"},
@@ -108,7 +110,8 @@ func TestCheckMemory(t *testing.T) {
 		warning, err := need.check(root, c.development)
 		if !strings.HasPrefix(warning, c.wantWarning) || (warning == "") != (c.wantWarning == "") ||
 			(err == nil) != (c.wantError == "") || err != nil && !strings.Contains(err.Error(), c.wantError) {
-			t.Errorf("limit %s, development %v: warning %q, error %v; want %q and %q", c.limit, c.development, warning, err, c.wantWarning, c.wantError)
+			t.Errorf("limit %s, development %v: warning %q, error %v; want %q and %q",
+				c.limit, c.development, warning, err, c.wantWarning, c.wantError)
 		}
 	}
 	if warning, err := need.check(t.TempDir(), false); warning != "" || err != nil {
@@ -125,7 +128,8 @@ func TestCheckSessions(t *testing.T) {
 	}
 	checkpoint.TrailerBytes[storage.TrailerSessions]++
 	err := checkSessions(checkpoint, root)
-	if err == nil || !strings.Contains(err.Error(), "the sessions of the checkpoint are 269 MiB, reading them takes 601 MiB, the machine allows 600 MiB") {
+	const want = "the sessions of the checkpoint are 269 MiB, reading them takes 601 MiB, the machine allows 600 MiB"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("600 MiB for 268 twice and two bytes: error %v", err)
 	}
 }

@@ -46,7 +46,8 @@ type Actions struct {
 	More      bool
 }
 
-// commitsMax is the most ops that are committed and not executed: consensus commits no more than its ring holds.
+// commitsMax is the most ops that are committed and not executed: consensus commits no more than
+// its ring holds.
 const commitsMax = 64
 
 // NewActions returns actions with room for one step of a stage with so many workers of compact.
@@ -118,7 +119,8 @@ type Stage struct {
 	faulted       bool
 	ending        bool // a bar, in several steps
 
-	// What was built of the replies of each op that consensus may still have in its pipeline, by op modulo the pipeline.
+	// What was built of the replies of each op that consensus may still have in its pipeline, by op
+	// modulo the pipeline.
 	replies []stages.Reply
 	built   []stages.Reply // those of the op that is being executed
 
@@ -130,7 +132,8 @@ type Stage struct {
 // New reserves memory and opens the state of checkpoint: Reserve and Open.
 //
 // file: the data file, for opening; disk: the same, for page reads later on.
-func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File, disk ports.Disk, memory *arena.Arena) (*Stage, error) {
+func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File,
+	disk ports.Disk, memory *arena.Arena) (*Stage, error) {
 	s := Reserve(l, cluster, slots, checkpoint, gridAt, disk, memory)
 	return s, s.Open(file, checkpoint)
 }
@@ -138,16 +141,19 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 // Reserve is a stage that has its memory, not touched yet, and is to be opened.
 //
 // gridAt: where the grid zone starts in the data file behind disk.
-func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, disk ports.Disk, memory *arena.Arena) *Stage {
+func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64,
+	disk ports.Disk, memory *arena.Arena) *Stage {
 	s := &Stage{
 		limits: l, cluster: cluster, slots: slots,
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
-		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors", arena.Options{Class: arena.Table}),
+		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
+			arena.Bulk(arena.Table, false)),
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
 	s.body = coro.New(s.work)
-	// The grid's cache is not touched at start: a page read costs more than clearing its memory, and a small file never fills it.
+	// The grid's cache is not touched at start: a page read costs more than clearing its memory, and a
+	// small file never fills it.
 	s.grid = grid.New(l, memory, disk, gridAt, cluster, arena.Options{})
 	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
 	s.machine = accounting.New(l, s.forest)
@@ -161,7 +167,8 @@ func (s *Stage) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	return s.forest.Open(file, checkpoint)
 }
 
-// repliesMax is the most replies of one op: every request of a group takes an entry of its own in the prepare.
+// repliesMax is the most replies of one op: every request of a group takes an entry of its own in
+// the prepare.
 func repliesMax(l *limits.Limits) uint64 { return uint64(l.MessageBytesMax) / prepare.EntryBytes }
 
 // repliesOf is the empty room for the descriptors of an op's replies.
@@ -204,7 +211,8 @@ func (s *Stage) Statistics() Statistics {
 	return statistics
 }
 
-// Settled tells whether nothing is out: every block that was planned is written, and so is the checkpoint.
+// Settled tells whether nothing is out: every block that was planned is written, and so is the
+// checkpoint.
 func (s *Stage) Settled() bool {
 	return !s.faulted && !s.ending && !s.checkpointOut && s.dealer.isBack()
 }
@@ -212,7 +220,8 @@ func (s *Stage) Settled() bool {
 // Ending tells whether the end of a bar waits: what it is going to plan and capture is not out yet.
 func (s *Stage) Ending() bool { return s.ending }
 
-// PlannedOp is the op at whose end the newest generation was planned; the one before it was installed then.
+// PlannedOp is the op at whose end the newest generation was planned; the one before it was
+// installed then.
 func (s *Stage) PlannedOp() uint64 { return s.dealer.beganOp }
 
 // Op is the last op that was executed.
@@ -322,8 +331,8 @@ func (s *Stage) execute(next *commit) {
 	})
 }
 
-// request executes one request and, if replies are wanted, writes its reply at the next place behind offset. It returns
-// the bytes used, the gap included.
+// request executes one request and, if replies are wanted, writes its reply at the next place
+// behind offset. It returns the bytes used, the gap included.
 func (s *Stage) request(header prepare.Header, request *prepare.Request, replies []byte, offset int) (usedBytes int) {
 	// Pulses and no-ops have no client; an op of a replay below the trigger has no reply slot.
 	wanted := replies != nil && !request.Client.IsZero()
@@ -334,8 +343,8 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 	s.statistics.RequestsExecuted++
 	start := (offset + stages.ReplyAlignBytes - 1) &^ (stages.ReplyAlignBytes - 1)
 	bodyAt := start + wire.HeaderBytes
-	// The rules want room for the largest reply. The first of a slot has it; a later one is small (a group's replies fit one
-	// slot together) and is copied.
+	// The rules want room for the largest reply. The first of a slot has it; a later one is small (a
+	// group's replies fit one slot together) and is copied.
 	target, copied := s.scratch, true
 	if wanted && len(replies)-bodyAt >= wire.BodyBytesMax {
 		target, copied = replies[bodyAt:bodyAt+wire.BodyBytesMax], false

@@ -119,7 +119,8 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	f.filters = newFilterPool(a, uint64(filterBytesMax), min(addressesMax, filtersMax))
 	idShape := &f.trees[storage.TreeTransferID].shape
 	f.identities = newIdentities(a, &l, min(addressesMax, filtersMax)*uint64(idShape.EntriesMax()))
-	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName, arena.Options{Class: arena.Table})
+	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName,
+		arena.Bulk(arena.Table, false))
 	f.memtables[0] = newMemtable(a, &l, &f.tail)
 	f.memtables[1] = newMemtable(a, &l, &f.tail)
 	f.filling = f.memtables[0]
