@@ -4,7 +4,7 @@
 // Out:    byte slices and typed slices of pointer-free records, zeroed, aligned, at addresses that
 // never change.
 // Owns:   every mapping until Close; a slice of an arena must not be used after it.
-// Limits: none of its own. What was reserved is listed by Table, so that start can print it.
+// Limits: none of its own. Entries lists what was reserved, for the sums of start and the metrics.
 // Faults: a mapping that the kernel refuses is a panic with an *Error (start-up catches it and ends
 // with its message).
 //
