@@ -215,9 +215,6 @@ func (s *Server) PrintLimits(w io.Writer) {
 	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
 }
 
-// Memory is the server's reservations, for whoever wants the table.
-func (s *Server) Memory() *arena.Arena { return s.memory }
-
 // Run starts the threads. It returns at once; Callbacks tell what happens. listenerFd stays the
 // caller's, to be closed after Close.
 //

@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// waitForever as a time limit means none.
+const waitForever = math.MaxUint64
 
 func newTestParker(t testing.TB) *Parker {
 	p, err := NewParker()
@@ -51,7 +55,7 @@ func TestParkerWord(t *testing.T) {
 	}
 	// The eventfd still holds that wake: the next wait ends at once, the one after it does not.
 	p.Prepare()
-	p.WaitPlain(WaitForever)
+	p.WaitPlain(waitForever)
 	p.Cancel()
 	start := time.Now()
 	p.Prepare()
@@ -122,7 +126,7 @@ func TestNoLostWake(t *testing.T) {
 			}
 			p.Prepare()
 			if !take() {
-				p.WaitPlain(WaitForever)
+				p.WaitPlain(waitForever)
 			}
 			p.Cancel()
 		}
@@ -155,7 +159,7 @@ func TestParkedThreadLetsTheCollectorRun(t *testing.T) {
 		for !stop.Load() {
 			p.Prepare()
 			if !stop.Load() {
-				p.WaitPlain(WaitForever)
+				p.WaitPlain(waitForever)
 			}
 			p.Cancel()
 		}

@@ -2,7 +2,6 @@ package arena
 
 import (
 	"fmt"
-	"io"
 	"reflect"
 	"runtime"
 	"slices"
@@ -229,17 +228,6 @@ func (a *Arena) BytesTotal() (total uint64) {
 		total += a.entries[i].Bytes
 	}
 	return total
-}
-
-// Table writes one line per name and the total.
-func (a *Arena) Table(w io.Writer) error {
-	for _, entry := range a.entries {
-		if _, err := fmt.Fprintf(w, "%12.1f KiB  %s\n", float64(entry.Bytes)/1024, entry.Name); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(w, "%12.1f KiB  reserved in all\n", float64(a.BytesTotal())/1024)
-	return err
 }
 
 // Close gives everything back. No slice of this arena may be used after it, by us or by the kernel.
