@@ -406,7 +406,7 @@ func compactFamilies() []family {
 				s.eachTree(func(id storage.TreeID, t *forest.TreeCounters) { emit(t.MergeEntries, storage.Trees[id].Name) })
 			}},
 		{name: "ledger_compact_runs", unit: "runs", kind: gauge, labels: []string{"tree", "level"},
-			help: "Sorted runs: each may be one more place to look for a key. More than 8 of a level wait for the merge before",
+			help: "Sorted runs of a level: each is one more place where a key may be. 8 (of postings: 32) are merged into one",
 			numbers: func(s *snapshot, emit number) {
 				levels := s.levelsCount()
 				s.eachTree(func(id storage.TreeID, t *forest.TreeCounters) {
