@@ -41,6 +41,8 @@ type server struct {
 	address    netip.AddrPort
 	stage      *Stage
 	replyBytes atomic.Uint32
+	dialled    atomic.Uint64
+	closed     atomic.Uint64 // connections whose end the server has seen
 	stop       atomic.Bool
 	done       chan struct{}
 }
@@ -78,6 +80,7 @@ func startServer(t testing.TB, backend func(ports.ThreadOptions) (ports.Thread, 
 		for !s.stop.Load() {
 			busy := driver.Turn(0, 0)
 			busy = s.answer(slots, fromNet, toNet) || busy
+			s.closed.Store(s.stage.Counters.AcceptedCount - s.stage.Counters.ConnectionsCount)
 			if kernel.Turn() == 0 && !busy {
 				kernel.Wait(1_000_000)
 			}
@@ -127,6 +130,7 @@ func (s *server) dial() stdnet.Conn {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.dialled.Add(1)
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	return c
 }
@@ -174,8 +178,11 @@ func TestLoopback(t *testing.T) {
 				})
 			}
 			group.Wait()
-			// The connections' ends are seen a little later.
-			time.Sleep(50 * time.Millisecond)
+			for deadline := time.Now().Add(30 * time.Second); s.closed.Load() != s.dialled.Load(); runtime.Gosched() {
+				if time.Now().After(deadline) {
+					t.Fatalf("the ends of %d of %d connections were seen", s.closed.Load(), s.dialled.Load())
+				}
+			}
 			s.stop.Store(true)
 			<-s.done
 			pool := s.stage.slots.Pools[stages.SlotClient]
