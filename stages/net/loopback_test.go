@@ -43,6 +43,7 @@ type server struct {
 	replyBytes atomic.Uint32
 	dialled    atomic.Uint64
 	closed     atomic.Uint64 // connections whose end the server has seen
+	lent       atomic.Uint64 // client slots that are not free
 	stop       atomic.Bool
 	done       chan struct{}
 }
@@ -81,6 +82,7 @@ func startServer(t testing.TB, backend func(ports.ThreadOptions) (ports.Thread, 
 			busy := driver.Turn(0, 0)
 			busy = s.answer(slots, fromNet, toNet) || busy
 			s.closed.Store(s.stage.Counters.AcceptedCount - s.stage.Counters.ConnectionsCount)
+			s.lent.Store(uint64(clientSlots) - uint64(slots.Pools[stages.SlotClient].FreeCount()))
 			if kernel.Turn() == 0 && !busy {
 				kernel.Wait(1_000_000)
 			}
@@ -178,9 +180,9 @@ func TestLoopback(t *testing.T) {
 				})
 			}
 			group.Wait()
-			for deadline := time.Now().Add(30 * time.Second); s.closed.Load() != s.dialled.Load(); runtime.Gosched() {
+			for deadline := time.Now().Add(30 * time.Second); s.closed.Load() != s.dialled.Load() || s.lent.Load() > 0; runtime.Gosched() {
 				if time.Now().After(deadline) {
-					t.Fatalf("the ends of %d of %d connections were seen", s.closed.Load(), s.dialled.Load())
+					t.Fatalf("the ends of %d of %d connections were seen, %d slots are not free", s.closed.Load(), s.dialled.Load(), s.lent.Load())
 				}
 			}
 			s.stop.Store(true)
