@@ -97,7 +97,8 @@ func (d *Disk) Read(tag uint64, offsetBytes uint64, buffer []byte) {
 // Write implements ports.Disk.
 func (d *Disk) Write(tag uint64, offsetBytes uint64, buffer []byte, flags ports.WriteFlags) {
 	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a write has a length")
-	d.push(operation{tag: tag, offsetBytes: offsetBytes, address: address(buffer), lengthBytes: uint64(len(buffer)), code: giouring.OpWrite, flags: flags})
+	d.push(operation{tag: tag, offsetBytes: offsetBytes, address: address(buffer), lengthBytes: uint64(len(buffer)), code: giouring.OpWrite,
+		flags: flags})
 }
 
 // Sync implements ports.Disk.

@@ -266,7 +266,8 @@ func (f *Forest) manifestDecode(in []byte) error {
 // next level may have.
 func (f *Forest) readLevel(r *reader, t *tree, least uint8) uint8 {
 	number, runs, inputs := r.u8(), r.u8(), r.u8()
-	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax && (inputs == 0 || int(inputs) == t.runsMerged && inputs <= runs)) {
+	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax &&
+		(inputs == 0 || int(inputs) == t.runsMerged && inputs <= runs)) {
 		return levelsMax
 	}
 	l := &t.levels[number]

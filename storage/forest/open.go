@@ -25,7 +25,8 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	trailer := func(kind storage.TrailerKind, most uint64) ([]byte, *storage.Fault) {
 		size := checkpoint.TrailerBytes[kind]
 		if size > most {
-			return nil, &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[kind].Address, Reason: "a trailer of the checkpoint is longer than can be"}
+			return nil, &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[kind].Address,
+				Reason: "a trailer of the checkpoint is longer than can be"}
 		}
 		content := memory.Bytes(size, 8, "open")
 		return content, block.ReadChain(file, f.gridOffset, &f.geometry, f.cluster, kind, checkpoint.Roots[kind], content, scratch, nil)
