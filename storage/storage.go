@@ -8,8 +8,9 @@
 // job), forest (all state that apply owns), datafile (zones, superblock). A struct that is handed
 // over belongs to the receiver until it comes back. Neither side copies it.
 //
-// Limits: limits.Limits gives all sizes. Faults: a damaged block or a failing disk stops a single
-// replica with a Fault. Source: design, section 4; docs/design/storage.md.
+// Limits: limits.Limits gives all sizes.
+// Faults: a damaged block or a failing disk stops a single replica with a Fault.
+// Source: design, section 4; docs/design/storage.md.
 package storage
 
 import (

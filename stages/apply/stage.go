@@ -131,8 +131,9 @@ type Stage struct {
 
 // New reserves memory and opens the state of checkpoint.
 //
-// gridAt: where the grid zone starts in file. file: the data file, for opening; disk: the same, for
-// page reads later on. error: a *storage.Fault if the state is damaged.
+// gridAt: where the grid zone starts in file.
+// file:   the data file, for opening; disk: the same, for page reads later on.
+// error:  a *storage.Fault if the state is damaged.
 func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File,
 	disk ports.Disk, memory *arena.Arena) (*Stage, error) {
 	s := &Stage{

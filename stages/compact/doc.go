@@ -12,13 +12,15 @@
 // A Stage is one worker. Workers share nothing. A job names the addresses of its blocks, so the
 // file does not depend on which worker runs which job.
 //
-// In: EventJob, up to a generation of them; EventCheckpoint, one at a time, when no worker has a
-// job; EventDisk for each operation. Out: reads, writes, growth and syncs; ActionJobDone, in the
-// order in which the jobs came, when all blocks of the job are written (apply may read them);
-// ActionCheckpointDone when all blocks that were written before it, the trailers included, survive
-// power loss. Owns: jobs and a checkpoint from their events until they are done; its buffers.
+// In:     EventJob, up to a generation of them; EventCheckpoint, one at a time, when no worker has
+// a job; EventDisk for each operation.
+// Out:    reads, writes, growth and syncs; ActionJobDone, in the order in which the jobs came, when
+// all blocks of the job are written (apply may read them); ActionCheckpointDone when all blocks
+// that were written before it, the trailers included, survive power loss.
+// Owns:   jobs and a checkpoint from their events until they are done; its buffers.
 // Limits: merge.ReadsMax reads, merge.WritesMax writes, 1 growth and 1 sync in flight. The file
-// grows in steps of 128 blocks, or in smaller ones on a full disk. Faults: damage, a failing disk
-// and a full disk become the Fault of the job or of the checkpoint, and of all that follow. Source:
-// design, section 4; docs/design/storage.md.
+// grows in steps of 128 blocks, or in smaller ones on a full disk.
+// Faults: damage, a failing disk and a full disk become the Fault of the job or of the checkpoint,
+// and of all that follow.
+// Source: design, section 4; docs/design/storage.md.
 package compact

@@ -6,11 +6,13 @@
 //	              Commit, ...    ||    Committed, CheckpointReady
 //	                           apply
 //
-// In: verified client messages; appends that are durable; ops that are executed; checkpoints that
-// are on disk. Out: prepares to journal and apply, replies and evictions to net, superblocks to
-// journal. Owns: sessions, the pipeline, the queue of requests, view and superblock content, free
-// prepare and reply slots; a client's slot from NetMessage until NetFree. Limits: PipelineOpsMax
-// prepares; SessionsMax sessions; one request of each client in queue, group and pipeline together.
+// In:     verified client messages; appends that are durable; ops that are executed; checkpoints
+// that are on disk.
+// Out:    prepares to journal and apply, replies and evictions to net, superblocks to journal.
+// Owns:   sessions, the pipeline, the queue of requests, view and superblock content, free prepare
+// and reply slots; a client's slot from NetMessage until NetFree.
+// Limits: PipelineOpsMax prepares; SessionsMax sessions; one request of each client in queue, group
+// and pipeline together.
 // Budgets, the largest numbers of descriptors that can wait on a ring:
 //
 //	to net      net.BudgetToNet with ClientsInFlightMax: a message's slot comes back once, and a

@@ -12,10 +12,12 @@
 // another file. It also contains kind, tree and encoding, so that a block can be walked without its
 // manifest.
 //
-// In: pages filled by table, rowlog and the trailer writer; a Ref and pages read from disk. Out: a
-// sealed header page and its Ref; verdicts; views into header pages, without copies. Owns: nothing:
-// all memory is the caller's. Limits: the header page must hold an entry of 44 bytes per page and
-// its own 128 bytes (GeometryOf asserts it). Faults: damage is a reason in words, or a
-// storage.Fault. Bytes from a disk never cause a panic here. Source: design, section 4;
-// docs/design/storage.md, "A block".
+// In:     pages filled by table, rowlog and the trailer writer; a Ref and pages read from disk.
+// Out:    a sealed header page and its Ref; verdicts; views into header pages, without copies.
+// Owns:   nothing: all memory is the caller's.
+// Limits: the header page must hold an entry of 44 bytes per page and its own 128 bytes (GeometryOf
+// asserts it).
+// Faults: damage is a reason in words, or a storage.Fault. Bytes from a disk never cause a panic
+// here.
+// Source: design, section 4; docs/design/storage.md, "A block".
 package block

@@ -75,8 +75,8 @@ func ReadBlock(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 // ReadChain reads the trailer whose last block is root into content. It verifies every block from
 // root on. len(content) is the trailer's length, which is stored beside the root.
 //
-// visit: called for every block's address, last block first; may be nil. buffer: BlockBytes,
-// aligned for direct I/O; overwritten.
+// visit:  called for every block's address, last block first; may be nil.
+// buffer: BlockBytes, aligned for direct I/O; overwritten.
 func ReadChain(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U128, kind storage.TrailerKind, root storage.Ref,
 	content []byte, buffer []byte, visit func(address uint64)) *storage.Fault {
 	blocks := g.TrailerBlocks(uint64(len(content)))

@@ -81,8 +81,8 @@ type Forest struct {
 
 // New reserves all memory and returns an empty forest. Open gives it the state of a checkpoint.
 //
-// gridOffset: where the grid zone starts in the data file. waiter: suspends the caller of Store
-// until a page has been read.
+// gridOffset: where the grid zone starts in the data file.
+// waiter:     suspends the caller of Store until a page has been read.
 func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, cluster wire.U128, waiter storage.Waiter) *Forest {
 	addressesMax := freeset.AddressesMax(l)
 	pendingsMax := l.CacheAccountsMax // one number for both caches

@@ -7,12 +7,13 @@
 // pages have a cache of their own, which holds only their used part. So they usually stay in
 // memory, and a point read of a cold page costs one read of one page.
 //
-// In: Refs from the manifest; completions, collected by Poll in the stage's step. Out: slices of
-// verified pages, valid until the next Start, Warm, Page or Poll. Owns: the cache's memory and the
-// reads in flight; its ports.Disk. Limits: CacheGridBytes of pages, a quarter as many header pages,
-// 64 reads in flight. When all are in use, Start returns false, and the caller tries again later.
+// In:     Refs from the manifest; completions, collected by Poll in the stage's step.
+// Out:    slices of verified pages, valid until the next Start, Warm, Page or Poll.
+// Owns:   the cache's memory and the reads in flight; its ports.Disk.
+// Limits: CacheGridBytes of pages, a quarter as many header pages, 64 reads in flight. When all are
+// in use, Start returns false, and the caller tries again later.
 // Faults: a damaged or unreadable page is read once more, and is never returned. If it was demanded
 // (Start, Page), it becomes Fault. If it was only read ahead (Warm), it is forgotten, because its
-// address may belong to another block by now. Source: design, section 4; docs/design/storage.md, "A
-// block".
+// address may belong to another block by now.
+// Source: design, section 4; docs/design/storage.md, "A block".
 package grid

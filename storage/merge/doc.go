@@ -8,11 +8,12 @@
 // after some 100 µs of work. Its output is a pure function of the job. Waits, breaths, buffers and
 // the order of completions do not affect it.
 //
-// In: jobs, one at a time; blocks from a BlockReader. They are verified here, page by page. Out:
-// blocks to a BlockWriter; the job's results; the job's Fault. Owns: its buffers, reserved at
-// construction: two blocks per input run, one per write in flight and one that is being filled, and
-// the records and slots of a sort. Limits: MergeRunsMax input runs; 4 writes in flight; EntriesMax
-// entries of a tree per flush. Faults: a damaged block is read once more. If it is still damaged,
-// or if a read or write fails, the job ends with a Fault, and so do all later jobs. Source: design,
-// section 4, "Deterministic compaction on another core"; docs/design/storage.md.
+// In:     jobs, one at a time; blocks from a BlockReader. They are verified here, page by page.
+// Out:    blocks to a BlockWriter; the job's results; the job's Fault.
+// Owns:   its buffers, reserved at construction: two blocks per input run, one per write in flight
+// and one that is being filled, and the records and slots of a sort.
+// Limits: MergeRunsMax input runs; 4 writes in flight; EntriesMax entries of a tree per flush.
+// Faults: a damaged block is read once more. If it is still damaged, or if a read or write fails,
+// the job ends with a Fault, and so do all later jobs.
+// Source: design, section 4, "Deterministic compaction on another core"; docs/design/storage.md.
 package merge

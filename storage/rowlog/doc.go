@@ -17,11 +17,14 @@
 // these rows ends the page. A row with random ids and user data takes about 57 bytes, and its
 // balances 20 more.
 //
-// In: rows with ascending ordinals without gaps and ascending timestamps; header pages and pages
-// that were verified. Out: blocks and their storage.Table; rows whose DebitAccountID and
-// CreditAccountID are zero, because a row has the ordinals instead. Owns: nothing: builder and
-// readers work in the caller's memory and do not allocate. Limits: page and block size; a row takes
-// at most 256 bytes. Faults: none of the disk's. A page of an unknown encoder is a mistake of ours,
-// because the format version guards the file. Source: design, section 4, "Objects" and "History";
-// docs/design/storage.md, "Rows that do not fill a block".
+// In:     rows with ascending ordinals without gaps and ascending timestamps; header pages and
+// pages that were verified.
+// Out:    blocks and their storage.Table; rows whose DebitAccountID and CreditAccountID are zero,
+// because a row has the ordinals instead.
+// Owns:   nothing: builder and readers work in the caller's memory and do not allocate.
+// Limits: page and block size; a row takes at most 256 bytes.
+// Faults: none of the disk's. A page of an unknown encoder is a mistake of ours, because the format
+// version guards the file.
+// Source: design, section 4, "Objects" and "History"; docs/design/storage.md, "Rows that do not
+// fill a block".
 package rowlog

@@ -11,10 +11,11 @@
 // If an entry has the same value as its predecessor, it is the distance of their ordinals, in 1 to
 // 3 bytes. Every 32nd entry is whole. An array with the offsets of the whole entries ends the page.
 //
-// In: keys in strictly ascending order; header pages and pages that were verified before. Out:
-// blocks and their storage.Table; positions, keys and values as views or copies. Owns: nothing:
-// builder and readers work in the caller's memory and do not allocate. Limits: page and block size.
-// Shape computes all counts from them. Faults: none of the disk's, because pages are verified
-// before. A broken order is our own mistake and stops the process. Source: design, section 4;
-// docs/design/storage.md, "A block".
+// In:     keys in strictly ascending order; header pages and pages that were verified before.
+// Out:    blocks and their storage.Table; positions, keys and values as views or copies.
+// Owns:   nothing: builder and readers work in the caller's memory and do not allocate.
+// Limits: page and block size. Shape computes all counts from them.
+// Faults: none of the disk's, because pages are verified before. A broken order is our own mistake
+// and stops the process.
+// Source: design, section 4; docs/design/storage.md, "A block".
 package table
