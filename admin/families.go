@@ -459,27 +459,32 @@ func compactFamilies() []family {
 
 func processFamilies() []family {
 	return []family{
-		{name: "ledger_memory_reserved_bytes", unit: "bytes", kind: gauge, labels: []string{"purpose"},
-			help: "Memory reserved at start, by purpose; what load never needs is never touched",
+		{name: "ledger_memory_reserved_bytes", unit: "bytes", kind: gauge, labels: []string{"purpose", "class"},
+			help: "Memory reserved at start, by purpose and class; what load never needs is never touched",
 			numbers: func(s *snapshot, emit number) {
 				for i := range s.Memory {
-					emit(s.Memory[i].Bytes, s.Memory[i].Name)
+					emit(s.Memory[i].Bytes, s.Memory[i].Name, s.Memory[i].Class.String())
 				}
 			}},
-		{name: "ledger_memory_resident_bytes", unit: "bytes", kind: gauge, labels: []string{"purpose"},
-			help: "Of the memory reserved at start, what is resident, by purpose",
+		{name: "ledger_memory_resident_bytes", unit: "bytes", kind: gauge, labels: []string{"purpose", "class"},
+			help: "Of the memory reserved at start, what is resident, by purpose and class",
 			numbers: func(s *snapshot, emit number) {
 				for i := range s.Resident {
-					emit(s.Resident[i], s.Memory[i].Name)
+					emit(s.Resident[i], s.Memory[i].Name, s.Memory[i].Class.String())
 				}
 			}},
+		one("ledger_memory_expected_bytes", "bytes",
+			"Memory that usual load comes to use with the data file of this start, as start prints it", gauge,
+			func(s *snapshot) uint64 { return s.Need.ExpectedBytes }),
+		one("ledger_memory_largest_bytes", "bytes", "Memory that the process may come to use at most, as start prints it", gauge,
+			func(s *snapshot) uint64 { return s.Need.LargestBytes }),
 		one("ledger_process_resident_bytes", "bytes", "Resident memory of the process", gauge,
 			func(s *snapshot) uint64 { return s.process.residentBytes }),
 		one("ledger_process_cpu_ns", "ns", "Processor time of the process, of user and system", counter,
 			func(s *snapshot) uint64 { return s.process.cpuNs }),
 		one("ledger_process_up_ns", "ns", "Time since the endpoint was opened", gauge, func(s *snapshot) uint64 { return s.process.upNs }),
-		one("ledger_go_memory_bytes", "bytes", "Memory of the Go runtime, without the reservations", gauge,
-			func(s *snapshot) uint64 { return s.process.goBytes }),
+		one("ledger_go_memory_bytes", "bytes", "Memory of the Go runtime, without the reservations and without what it gave back to the kernel",
+			gauge, func(s *snapshot) uint64 { return s.process.goBytes }),
 		one("ledger_go_heap_bytes", "bytes", "Live and dead objects on the Go heap", gauge,
 			func(s *snapshot) uint64 { return s.process.heapBytes }),
 		one("ledger_go_allocated_objects", "objects", "Objects allocated on the Go heap: they come from this endpoint and from log lines",

@@ -156,7 +156,7 @@ func tryWorld(t testing.TB, l limits.Limits, disk *memoryDisk, checkpoint storag
 	}
 	w := &world{t: t, limits: l, disk: disk, memory: arena.New(), opened: checkpoint, newest: checkpoint, op: checkpoint.Op}
 	t.Cleanup(w.close)
-	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, 0)
+	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, arena.Options{})
 	w.forest = New(l, w.memory, w.grid, testGridOffset, testCluster, w)
 	io := &blocks{disk, block.GeometryOf(l)}
 	w.merger = compaction.New(l, w.memory, testCluster, io, io)

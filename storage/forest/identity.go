@@ -65,8 +65,8 @@ func newIdentities(a *arena.Arena, l *limits.Limits, idsMax uint64) identities {
 	idsFirst = max(idsFirst, 2*uint64(rowsMax(l))) // two memtables can reserve room at the same time
 	const name = "filter slots"
 	return identities{
-		first:    a.BytesWith(identityBytes(idsFirst), 64, name, arena.Bulk(l.TouchesMemoryAtStart())),
-		memory:   a.BytesWith(identityBytes(idsMax), 64, name, arena.HugePages),
+		first:    a.BytesWith(identityBytes(idsFirst), 64, name, arena.Bulk(arena.Index, l.TouchesMemoryAtStart())),
+		memory:   a.BytesWith(identityBytes(idsMax), 64, name, arena.Options{Class: arena.Index, HugePages: true}),
 		idsFirst: idsFirst,
 	}
 }

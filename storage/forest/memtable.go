@@ -244,8 +244,11 @@ type tail struct {
 	count uint32
 }
 
+// memtableName is what the memtables' memory is reserved for.
+const memtableName = "memtables"
+
 func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
-	const name = "memtable slots"
+	const name = memtableName
 	rows := rowsMax(l)
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
 	// Memory that is accessed at random, or filled in bulk, lies in huge pages. Otherwise every
@@ -256,7 +259,8 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	// content.
 	bulk, some, first := arena.HugePages|arena.Touch, arena.HugePages, rows
 	if !l.TouchesMemoryAtStart() {
-		bulk, some, first = 0, 0, max(1, l.MemtableRowsSeal/4)
+		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)
+		some = bulk
 	}
 	list := func() indexList {
 		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, bulk)}

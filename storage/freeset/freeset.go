@@ -45,7 +45,7 @@ func AddressesMax(l limits.Limits) uint64 {
 func New(a *arena.Arena, addressesMax uint64) *Set {
 	assert.That(addressesMax > 0, "a grid has blocks")
 	words := (addressesMax + 63) / 64
-	empty := func() bitmap { return arena.Slice[uint64](a, words, "free set slots") }
+	empty := func() bitmap { return arena.SliceWith[uint64](a, words, "free set", arena.Options{Class: arena.Index}) }
 	return &Set{addressesMax: addressesMax, acquired: empty(), named: empty(), waitsBar: empty(), waitsCaptured: empty(), waitsNext: empty()}
 }
 
