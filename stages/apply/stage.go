@@ -156,7 +156,7 @@ func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint
 	s.body = coro.New(s.work)
 	// The grid's cache is not touched at start. Reading a page takes longer than clearing its
 	// memory, and a small file never fills the cache.
-	s.grid = grid.New(l, memory, disk, gridAt, cluster, 0)
+	s.grid = grid.New(l, memory, disk, gridAt, cluster, arena.Options{})
 	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
 	s.machine = accounting.New(l, s.forest)
 	return s

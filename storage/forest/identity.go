@@ -63,7 +63,7 @@ func newIdentities(a *arena.Arena, l *limits.Limits, idsMax uint64) identities {
 		idsFirst *= 8 // 16 MiB
 	}
 	idsFirst = max(idsFirst, 2*uint64(rowsMax(l))) // two memtables can reserve room at the same time
-	const name = "filter slots"
+	const name = "filters"
 	return identities{
 		first:    a.BytesWith(identityBytes(idsFirst), 64, name, arena.Bulk(arena.Index, l.TouchesMemoryAtStart())),
 		memory:   a.BytesWith(identityBytes(idsMax), 64, name, arena.Options{Class: arena.Index, HugePages: true}),

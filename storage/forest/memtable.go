@@ -257,7 +257,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	// of created accounts and of expiries is not touched, because there are usually few of them. A
 	// development server stays small: it has no huge pages, and its hash tables grow with their
 	// content.
-	bulk, some, first := arena.HugePages|arena.Touch, arena.HugePages, rows
+	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true}, rows
 	if !l.TouchesMemoryAtStart() {
 		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)
 		some = bulk
