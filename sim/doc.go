@@ -20,7 +20,7 @@
 //   - work, crash, damage that one replica can repair, and restart, as often as the seed says;
 //   - the faults end, and every client must get its reply;
 //   - queries compare the whole state, before and after another restart;
-//   - in some runs, damage beyond repair, at rest or under load. The replica must refuse or name it.
+//   - in some runs, damage beyond repair, at rest or under load, which the replica must name.
 //
 // The log alone decides the content of the grid. Two others must come to the same checkpoints: a
 // copy of the medium, and another machine that executes the whole log from an empty file on. Each
