@@ -33,6 +33,9 @@ func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, e
 	if err != nil {
 		return nil, err
 	}
+	if err := o.readSessions(file); err != nil {
+		return nil, err
+	}
 	return o, o.begin(file)
 }
 
@@ -45,8 +48,8 @@ func (o *Opened) begin(file ports.File) error {
 	return err
 }
 
-// recoverFile is Open without begin: what needs no repair is left as it was, for a start may still
-// be refused.
+// recoverFile is Open without readSessions and begin: what needs no repair is left as it was, for a
+// start may still be refused.
 func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	if err := l.Check(); err != nil { // before anything is read by them
 		return nil, err
@@ -98,25 +101,6 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		return nil, err
 	}
 	o.Journal = *recovered
-	geometry := block.GeometryOf(l)
-	trailer := func(kind storage.TrailerKind, name string) ([]byte, error) {
-		checkpoint := &superblock.Checkpoint
-		content := make([]byte, checkpoint.TrailerBytes[kind])
-		fault := block.ReadTrailer(file, o.Layout.GridAt, &geometry, superblock.Cluster, kind, checkpoint.Roots[kind], content,
-			scratch[:l.BlockBytes], nil)
-		if fault != nil {
-			return nil, fmt.Errorf("reading the %s of the checkpoint: %w", name, fault)
-		}
-		return content, nil
-	}
-	sessions, err := trailer(storage.TrailerSessions, "sessions")
-	if err != nil {
-		return nil, err
-	}
-	replies, err := trailer(storage.TrailerReplies, "replies")
-	if err != nil {
-		return nil, err
-	}
 	// A single replica never repeats a view: else two different prepares of one op could exist in it.
 	next := superblock.Superblock
 	next.Sequence++
@@ -130,11 +114,28 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		Superblock:         next,
 		SuperblockChecksum: datafile.EncodeSuperblock(scratch[:datafile.SuperblockContentBytes], &next, &l, 0),
 		OpHead:             recovered.OpHead,
-		SessionsTrailer:    sessions,
-		RepliesTrailer:     replies,
 		Headers:            recovered.Headers,
 	}
 	return o, nil
+}
+
+// readSessions reads the sessions of the checkpoint, and their replies. Nothing is left of what the
+// scratch held.
+func (o *Opened) readSessions(file ports.File) (err error) {
+	read := func(kind storage.TrailerKind, name string) []byte {
+		superblock := &o.Consensus.Superblock
+		content := make([]byte, superblock.Checkpoint.TrailerBytes[kind])
+		geometry := block.GeometryOf(o.Limits)
+		fault := block.ReadTrailer(file, o.Layout.GridAt, &geometry, superblock.Cluster, kind, superblock.Checkpoint.Roots[kind], content,
+			o.scratch[:o.Limits.BlockBytes], nil)
+		if fault != nil && err == nil {
+			err = fmt.Errorf("reading the %s of the checkpoint: %w", name, fault)
+		}
+		return content
+	}
+	o.Consensus.SessionsTrailer = read(storage.TrailerSessions, "sessions")
+	o.Consensus.RepliesTrailer = read(storage.TrailerReplies, "sessions' replies")
+	return err
 }
 
 func isBlockDevice(file ports.DataFile) bool {

@@ -292,7 +292,8 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 				verify(b.disk.durable)
 				for kind := range storage.TrailersCount {
 					got := make([]byte, len(content[kind]))
-					if fault := block.ReadTrailer(file{b.disk.durable}, gridAt, &geometry, cluster, kind, job.Roots[kind], got, buffer, nil); fault != nil {
+					fault := block.ReadTrailer(file{b.disk.durable}, gridAt, &geometry, cluster, kind, job.Roots[kind], got, buffer, nil)
+					if fault != nil {
 						t.Fatal(fault)
 					}
 					if !bytes.Equal(got, content[kind]) {
@@ -307,7 +308,7 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 				}
 			}
 		}
-		if seen != 3 || job.Fault != nil || b.disk.syncs != 1 || !b.stage.Idle() {
+		if seen != 3 || job.Fault != nil || b.disk.syncs != 1 || b.stage.tasksCount != 0 {
 			t.Fatalf("seen %d, fault %v, %d syncs", seen, job.Fault, b.disk.syncs)
 		}
 		if b.disk.writesPeak > 4 {

@@ -514,7 +514,8 @@ func (w *world) finishCheckpoint() bool {
 	if w.sessions == nil {
 		return false
 	}
-	if !bytes.Equal(bytes.Join(w.sessions.Records, nil), w.sessionsBytes) || !bytes.Equal(bytes.Join(w.sessions.Replies, nil), w.repliesBytes) {
+	if !bytes.Equal(bytes.Join(w.sessions.Records, nil), w.sessionsBytes) ||
+		!bytes.Equal(bytes.Join(w.sessions.Replies, nil), w.repliesBytes) {
 		w.t.Fatal("lent sessions changed")
 	}
 	w.trailerNext, w.repliesNext = w.sessionsBytes, w.repliesBytes

@@ -77,13 +77,16 @@ func (f *memoryFile) WriteAt(buffer []byte, offset uint64) error {
 }
 func (f *memoryFile) SizeBytes() (uint64, error) { return uint64(len(f.data)), nil }
 
-// A trailer of any length comes back as it was written. A damaged or shortened one, or one of another
-// kind, is refused.
+// A trailer of any length comes back as it was written. A damaged or shortened one, or one of
+// another kind, is refused.
 func TestTrailer(t *testing.T) {
 	for name, g := range geometries() {
 		rng := rand.New(rand.NewPCG(3, 4))
 		capacity := int(g.trailerCapacity())
-		for _, length := range []int{0, 1, int(g.PageBytes), capacity - 1, capacity, capacity + 1, 2*capacity - 24, 2*capacity - 23, 3*capacity + 17, 64*capacity + 5, 300 * capacity} {
+		for _, length := range []int{
+			0, 1, int(g.PageBytes), capacity - 1, capacity, capacity + 1,
+			2*capacity - 24, 2*capacity - 23, 3*capacity + 17, 64*capacity + 5, 300 * capacity,
+		} {
 			content := make([]byte, length)
 			for i := range content {
 				content[i] = byte(rng.Uint32())

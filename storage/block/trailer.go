@@ -11,9 +11,9 @@ import (
 
 // A trailer is a stream of bytes that is cut into blocks: first the names of all its blocks but the
 // first one, in order, then the content. The first block is the root, which a checkpoint names. The
-// names fit the root of any trailer in production, so that with it all other blocks can be read side
-// by side. In general a block has the names of later ones only: so blocks are built from the last one
-// to the root, and are read from the root on.
+// names fit the root of any trailer in production, so that with it all other blocks can be read
+// side by side. In general a block has the names of later ones only: so blocks are built from the
+// last one to the root, and are read from the root on.
 
 // nameBytes is the size of a name: the address and the checksum.
 const nameBytes = 8 + 16
@@ -31,7 +31,7 @@ func (g *Geometry) TrailerBlocks(contentBytes uint64) uint64 {
 	return (contentBytes - nameBytes + capacity - nameBytes - 1) / (capacity - nameBytes)
 }
 
-// Chunks walks content that lies in pieces.
+// Chunks walks content that consists of several pieces.
 type Chunks struct {
 	chunks [][]byte
 	chunk  int
@@ -41,7 +41,7 @@ type Chunks struct {
 // NewChunks starts at the beginning of the first chunk.
 func NewChunks(chunks [][]byte) Chunks { return Chunks{chunks: chunks} }
 
-// Read fills target as far as content is left and returns how many bytes it filled.
+// Read fills target with the next bytes and returns their number.
 func (c *Chunks) Read(target []byte) (readBytes int) {
 	for readBytes < len(target) && c.chunk < len(c.chunks) {
 		n := copy(target[readBytes:], c.chunks[c.chunk][c.offset:])

@@ -18,28 +18,30 @@ type checkpoint struct {
 	trailers      []uint64      // addresses
 	names         []storage.Ref // room for the names of as many blocks
 	trailersCount uint64
-	state         storage.Checkpoint // what the forest knows about it; the roots come with the job
+	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
 }
 
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
-	const name = "checkpoint slots"
+	const name = "checkpoint trailers"
+	index := arena.Options{Class: arena.Index}
 	manifestBytes := manifestBytesMax(uint64(len(f.pool.tables)), uint64(len(f.log.tables)))
 	freeSetBytes := f.freeSet.EncodedBytesLimit()
-	// Sessions: a record each. Replies: a full message each. What is beside them is less than a message.
+	// Sessions: a record each. Replies: a full message each. What is beside them is less than a
+	// message.
 	sessionsBytes := uint64(f.limits.SessionsMax+1) * uint64(f.limits.MessageBytesMax)
 	c := checkpoint{
-		manifest: a.Bytes(manifestBytes, 8, name),
-		freeSet:  a.Bytes(freeSetBytes, 8, name),
+		manifest: a.BytesWith(manifestBytes, 8, name, index),
+		freeSet:  a.BytesWith(freeSetBytes, 8, name, index),
 	}
 	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + 2*f.geometry.TrailerBlocks(sessionsBytes) + 8
-	c.trailers = arena.Slice[uint64](a, blocks, name)
-	c.names = arena.Slice[storage.Ref](a, blocks, name)
+	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
+	c.names = arena.SliceWith[storage.Ref](a, blocks, name, index)
 	return c
 }
 
-// CheckpointCapture takes the checkpoint whose trigger is op: the state as of op - BarOps, which is
-// all on disk, and the sessions and their replies as of op. It comes right after BarInstall. The job's memory does
-// not change until the next capture.
+// CheckpointCapture takes the checkpoint whose trigger is op. It consists of the state as of op -
+// BarOps, all of which is on disk, and of the sessions and their replies as of op. It comes right
+// after BarInstall. The job's memory does not change until the next capture.
 func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *storage.CheckpointJob {
 	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
 	assert.That(f.flushing == nil && !f.plan.under, "the state of a checkpoint is on disk")
@@ -48,7 +50,7 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 		assert.Equal(f.log.partial.Entries, f.tail.count, "the partial block holds the carried rows")
 	}
 
-	// The trailers of the checkpoint before are replaced by these.
+	// These trailers replace those of the previous checkpoint.
 	for _, address := range c.trailers[:c.trailersCount] {
 		f.freeSet.Release(address)
 	}
@@ -58,8 +60,8 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 		}
 		return bytes
 	}
-	// Addresses are part of what the trailers hold: take some until they are enough for all,
-	// themselves included.
+	// The trailers contain the addresses of the trailers themselves. So the loop acquires addresses
+	// until there are enough for all.
 	c.trailersCount = 0
 	var blocks [storage.TrailersCount]uint64
 	for {
@@ -111,17 +113,17 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 	return job
 }
 
-// CheckpointState describes the checkpoint whose job is back, as far as the forest knows it:
-// without PrepareChecksum, ParentID and TimestampLast.
+// CheckpointState returns the checkpoint whose job is back, without the fields that the forest does
+// not know: PrepareChecksum, ParentID and TimestampLast.
 func (f *Forest) CheckpointState() storage.Checkpoint {
 	state := f.checkpoint.state
 	state.Roots = f.checkpoint.job.Roots
 	return state
 }
 
-// CheckpointDue tells whether op is the fixed op at whose end the newest checkpoint counts as
-// durable everywhere: the first bar's end behind its trigger and the slack. checkpointOp is the
-// newest checkpoint's op, 0 for none.
+// CheckpointDue tells whether the newest checkpoint counts as durable everywhere at the end of op.
+// This is a fixed op: the end of the first bar behind the checkpoint's trigger plus the slack.
+// checkpointOp is the newest checkpoint's op, 0 for none.
 func (f *Forest) CheckpointDue(op, checkpointOp uint64) bool {
 	if checkpointOp == 0 || !f.limits.IsBarEnd(op) {
 		return false
@@ -130,17 +132,17 @@ func (f *Forest) CheckpointDue(op, checkpointOp uint64) bool {
 	return op > behind && op-uint64(f.limits.BarOps) <= behind
 }
 
-// CheckpointDurable frees what waited for the newest checkpoint. Call it at the op that
-// CheckpointDue names, not earlier.
+// CheckpointDurable frees the blocks that waited for the newest checkpoint. It is called at the op
+// that CheckpointDue names, not earlier, so that all replicas free blocks at the same op.
 func (f *Forest) CheckpointDurable() { f.freeSet.Durable() }
 
-// manifestBytesMax bounds the encoding for the arena.
+// manifestBytesMax bounds the encoded size, for the arena.
 func manifestBytesMax(poolTables, logTables uint64) uint64 {
 	return manifestHeadBytes + (poolTables+logTables+1)*manifestTableBytes +
 		uint64(storage.TreesCount)*levelsMax*(manifestLevelBytes+runsMax*manifestRunBytes) + (1<<16)*8
 }
 
-// manifestBytes is the size of the manifest with so many addresses of trailers.
+// manifestBytes is the size of the manifest with this number of trailer addresses.
 func (f *Forest) manifestBytes(trailers uint64) uint64 {
 	size := uint64(manifestHeadBytes) + uint64(f.log.count)*manifestTableBytes + trailers*8
 	if !f.log.partial.IsZero() {
@@ -164,7 +166,7 @@ func (f *Forest) manifestBytes(trailers uint64) uint64 {
 	return size
 }
 
-// restore puts the state that a manifest holds in front of the memtables.
+// restore makes the decoded state the base of the filling memtable.
 func (f *Forest) restore(transfers, accounts, transferStamp, accountStamp uint64) {
 	f.filling.begin(accounting.TransferOrdinal(transfers), accounting.AccountOrdinal(accounts), transferStamp, accountStamp)
 	f.rowsBarStart = 0

@@ -159,7 +159,7 @@ func tryWorld(t testing.TB, l limits.Limits, disk *memoryDisk, checkpoint storag
 	}
 	w := &world{t: t, limits: l, disk: disk, memory: arena.New(), opened: checkpoint, newest: checkpoint, op: checkpoint.Op}
 	t.Cleanup(w.close)
-	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, 0)
+	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, arena.Options{})
 	w.forest = New(l, w.memory, w.grid, testGridOffset, testCluster, w)
 	io := &blocks{disk, block.GeometryOf(l)}
 	w.merger = compaction.New(l, w.memory, testCluster, io, io)
@@ -225,8 +225,8 @@ func (w *world) ended() {
 	}
 }
 
-// checkBirths demands of the tables that a checkpoint names: exactly those that the checkpoint before,
-// of op before, did not name were born behind it.
+// checkBirths demands of the tables that a checkpoint names: exactly those that the checkpoint
+// before, of op before, did not name were born behind it.
 func (w *world) checkBirths(before uint64) {
 	named := map[storage.Ref]bool{}
 	check := func(t *storage.Table) {
@@ -294,4 +294,14 @@ func same(t testing.TB, what string, a, b *world) {
 type logged struct {
 	op      uint64
 	request accounting.Request
+}
+
+// runsCount is the number of runs of all trees.
+func runsCount(c *Counters) (count uint64) {
+	for i := range c.Trees {
+		for _, runs := range c.Trees[i].Runs {
+			count += runs
+		}
+	}
+	return count
 }

@@ -6,8 +6,8 @@ import (
 	"ledger/storage/block"
 )
 
-// Checkpoint writes the trailers of a checkpoint and waits until the writes have ended. A sync has
-// to follow.
+// Checkpoint writes the trailers of a checkpoint and waits until the writes have ended. The caller
+// has to sync afterwards.
 func (m *Merger) Checkpoint(job *storage.CheckpointJob, waiter storage.Waiter) {
 	m.waiter = waiter
 	for kind := range storage.TrailersCount {

@@ -565,7 +565,8 @@ func TestCheckpoint(t *testing.T) {
 	}
 	for kind := range storage.TrailersCount {
 		got := make([]byte, len(content[kind]))
-		if fault := block.ReadTrailer(chainFile{disk}, 0, &g, cluster, kind, job.Roots[kind], got, make([]byte, l.BlockBytes), nil); fault != nil {
+		fault := block.ReadTrailer(chainFile{disk}, 0, &g, cluster, kind, job.Roots[kind], got, make([]byte, l.BlockBytes), nil)
+		if fault != nil {
 			t.Fatal(fault)
 		}
 		if !bytes.Equal(got, content[kind]) {
