@@ -21,22 +21,33 @@ const boolPlaceHolder = "BOOL"
 // isBool tells whether a flag means true where it has no value.
 func isBool(flag *kong.Flag) bool { return flag.IsBool() || flag.PlaceHolder == boolPlaceHolder }
 
-// flagsOf returns the flags that arguments may have, and the name of their command, "" if there is
-// none that is known.
+// flagsOf returns the flags that arguments may have, and the name of their command ("inspect wal"),
+// "" if there is none that is known.
 func flagsOf(model *kong.Application, arguments []string) (flags []*kong.Flag, command string) {
 	flags = append(flags, model.Flags...)
+	node := model.Node
 	for _, argument := range arguments {
 		if strings.HasPrefix(argument, "-") {
 			continue
 		}
-		for _, child := range model.Children {
-			if child.Name == argument {
-				return append(flags, child.Flags...), child.Name
-			}
+		child := childNamed(node, argument)
+		if child == nil {
+			break
 		}
-		break
+		node = child
+		flags = append(flags, node.Flags...)
+		command = strings.TrimPrefix(command+" "+node.Name, " ")
 	}
-	return flags, ""
+	return flags, command
+}
+
+func childNamed(node *kong.Node, name string) *kong.Node {
+	for _, child := range node.Children {
+		if child.Name == name {
+			return child
+		}
+	}
+	return nil
 }
 
 // flagNamed returns the flag of that name, or nil.

@@ -40,6 +40,43 @@ func (c *topologyCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *inspectCommand) Help() string {
+	return examples("ledger inspect superblock 0_0.data", "ledger inspect wal --slot=17 0_0.data",
+		"ledger inspect tables --tree=transfer_id --json 0_0.data", "ledger inspect block 12 0_0.data", "ledger inspect digest 0_0.data")
+}
+
+// Help implements kong.HelpProvider.
+func (c *inspectSuperblock) Help() string { return examples("ledger inspect superblock 0_0.data") }
+
+// Help implements kong.HelpProvider.
+func (c *inspectLayout) Help() string { return examples("ledger inspect layout --json 0_0.data") }
+
+// Help implements kong.HelpProvider.
+func (c *inspectWAL) Help() string {
+	return examples("ledger inspect wal 0_0.data", "ledger inspect wal --slot=17 0_0.data")
+}
+
+// Help implements kong.HelpProvider.
+func (c *inspectCheckpoint) Help() string { return examples("ledger inspect checkpoint 0_0.data") }
+
+// Help implements kong.HelpProvider.
+func (c *inspectTables) Help() string {
+	return examples("ledger inspect tables 0_0.data", "ledger inspect tables --tree=transfer_id 0_0.data")
+}
+
+// Help implements kong.HelpProvider.
+func (c *inspectBlock) Help() string { return examples("ledger inspect block 12 0_0.data") }
+
+// Help implements kong.HelpProvider.
+func (c *inspectSessions) Help() string { return examples("ledger inspect sessions 0_0.data") }
+
+// Help implements kong.HelpProvider.
+func (c *inspectDigest) Help() string { return examples("ledger inspect digest --json 0_0.data") }
+
+// Help implements kong.HelpProvider.
+func (c *verifyCommand) Help() string { return examples("ledger verify 0_0.data") }
+
+// Help implements kong.HelpProvider.
 func (c *versionCommand) Help() string { return examples("ledger version", "ledger version --verbose") }
 
 func examples(lines ...string) string { return "For example:\n\n    " + strings.Join(lines, "\n    ") }

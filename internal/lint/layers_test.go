@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"stages"},
 	{"stages/net", "stages/consensus", "stages/journal", "stages/apply", "stages/compact"},
 	// Assembly and edges.
-	{"replica"},
+	{"replica", "inspect"},
 	{"client"},
 	{"admin", "bench"},
 	{"cmd/ledger"},

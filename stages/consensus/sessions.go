@@ -153,19 +153,18 @@ func (t *sessions) load(trailer, replies []byte, slots *stages.Slots, newSlot fu
 		if len(rest) < trailerRecordBytes {
 			return damaged("they end early")
 		}
-		record := rest[:trailerRecordBytes]
-		index := binary.LittleEndian.Uint32(record[24:])
-		replyBytes := binary.LittleEndian.Uint32(record[32:])
+		record := recordOf(rest[:trailerRecordBytes])
+		index, replyBytes := record.Index, record.ReplyBytes
 		rest = rest[trailerRecordBytes:]
 		if uint64(replyBytes) > uint64(len(replies)) || replyBytes < wire.HeaderBytes || int(index) >= len(t.entries) || t.entries[index].used {
 			return damaged("a record makes no sense")
 		}
 		reply := wire.HeaderOf(replies[:replyBytes])
 		if reply.SizeBytes() != replyBytes || replyBytes > wire.MessageBytesMax || reply.Command() != wire.CommandReply ||
-			reply.Checksum() != reply.ComputeChecksum() || reply.Checksum() != wire.Checksum(record[40:56]) {
+			reply.Checksum() != reply.ComputeChecksum() || reply.Checksum() != record.ReplyChecksum {
 			return damaged("a reply is none")
 		}
-		client := wire.U128FromBytes(record[:16])
+		client := record.Client
 		if client.IsZero() || client != reply.ReplyClient() || t.find(client) != nil {
 			return damaged("a session is of no client, or of another's reply, or there twice")
 		}
@@ -173,9 +172,9 @@ func (t *sessions) load(trailer, replies []byte, slots *stages.Slots, newSlot fu
 		copy(slots.Bytes(slot), replies[:replyBytes])
 		replies = replies[replyBytes:]
 		e := &t.entries[index]
-		t.put(e, int(index), client, binary.LittleEndian.Uint64(record[16:]))
+		t.put(e, int(index), client, record.Number)
 		described := stages.ReplyOf(reply, 0)
-		e.setReply(&described, slot, binary.LittleEndian.Uint32(record[28:]))
+		e.setReply(&described, slot, record.Position)
 	}
 	if len(rest)+len(replies) != 0 {
 		return damaged("there is more behind them")

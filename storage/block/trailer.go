@@ -163,54 +163,85 @@ func ReadBlock(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 // visit: called for every block's address, the root's first; may be nil.
 // buffer: BlockBytes, aligned for direct I/O; overwritten.
 func ReadTrailer(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U128, kind storage.TrailerKind, root storage.Ref,
-	content []byte, buffer []byte, visit func(address uint64)) *storage.Fault {
-	if visit == nil {
-		visit = func(uint64) {}
-	}
+	content []byte, buffer []byte, visit func(address uint64)) (first *storage.Fault) {
+	filled := 0
+	WalkTrailer(file, gridOffset, g, cluster, kind, root, uint64(len(content)), buffer,
+		func(ref storage.Ref, part []byte, fault *storage.Fault) bool {
+			if fault != nil {
+				first = fault
+				return false
+			}
+			filled += copy(content[filled:], part)
+			if visit != nil {
+				visit(ref.Address)
+			}
+			return true
+		})
+	return first
+}
+
+// WalkTrailer reads and verifies the blocks of a trailer of contentBytes, from the root on. It goes
+// on behind a damaged block as long as the names of the blocks behind are known.
+//
+// visit: called for each block with its part of the content, or with the fault that the block has. A
+// result of false ends the walk.
+// buffer: BlockBytes, aligned for direct I/O; overwritten.
+func WalkTrailer(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U128, kind storage.TrailerKind, root storage.Ref,
+	contentBytes uint64, buffer []byte, visit func(ref storage.Ref, part []byte, fault *storage.Fault) bool) {
 	wrong := func(ref storage.Ref, reason string) *storage.Fault {
 		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}
 	}
-	blocks := g.TrailerBlocks(uint64(len(content)))
+	blocks := g.TrailerBlocks(contentBytes)
 	if blocks == 0 {
 		if !root.IsZero() {
-			return wrong(root, "an empty trailer has a block")
+			visit(root, nil, wrong(root, "an empty trailer has a block"))
 		}
-		return nil
+		return
 	}
-	names := make([]byte, (blocks-1)*nameBytes)
+	names, known := make([]byte, (blocks-1)*nameBytes), uint64(0) // known: bytes
 	ref := root
 	for i := range blocks {
 		if i > 0 {
+			if known < i*nameBytes {
+				return
+			}
 			name := names[(i-1)*nameBytes:]
 			ref = storage.Ref{Address: binary.LittleEndian.Uint64(name), Checksum: storage.Checksum(name[8:nameBytes])}
 		}
-		if fault := ReadBlock(file, gridOffset, g, cluster, ref, buffer); fault != nil {
-			return fault
-		}
-		header := HeaderPage(buffer[:g.PageBytes])
 		start := i * g.trailerCapacity()
-		end := min(start+g.trailerCapacity(), uint64(len(names)+len(content)))
-		entries := uint32(0)
-		if i == 0 {
-			entries = uint32(blocks - 1)
+		end := min(start+g.trailerCapacity(), uint64(len(names))+contentBytes)
+		fault := ReadBlock(file, gridOffset, g, cluster, ref, buffer)
+		if fault == nil {
+			header := HeaderPage(buffer[:g.PageBytes])
+			entries := uint32(0)
+			if i == 0 {
+				entries = uint32(blocks - 1)
+			}
+			switch {
+			case header.Kind() != KindTrailer || header.Tree() != storage.TreeID(kind):
+				fault = wrong(ref, "the block is not of this trailer")
+			case header.ContentBytes() != end-start || header.Entries() != entries:
+				fault = wrong(ref, "the trailer block has another length")
+			case uint64(header.PagesUsed()-1)*uint64(g.PageBytes) < end-start:
+				fault = wrong(ref, "the trailer block has too few pages")
+			}
 		}
-		switch {
-		case header.Kind() != KindTrailer || header.Tree() != storage.TreeID(kind):
-			return wrong(ref, "the block is not of this trailer")
-		case header.ContentBytes() != end-start || header.Entries() != entries:
-			return wrong(ref, "the trailer block has another length")
-		case uint64(header.PagesUsed()-1)*uint64(g.PageBytes) < end-start:
-			return wrong(ref, "the trailer block has too few pages")
+		if fault != nil {
+			if !visit(ref, nil, fault) {
+				return
+			}
+			continue
 		}
 		part := buffer[g.PageBytes:][:end-start]
 		if start < uint64(len(names)) {
 			n := copy(names[start:], part)
-			start, part = start+uint64(n), part[n:]
+			if known == start { // names behind a damaged block of names are not known
+				known += uint64(n)
+			}
+			part = part[n:]
 		}
-		if len(part) > 0 {
-			copy(content[start-uint64(len(names)):], part)
+		if !visit(ref, part, nil) {
+			return
 		}
-		visit(ref.Address)
 	}
-	return nil
 }

@@ -197,13 +197,14 @@ func CheckpointID(c *storage.Checkpoint) prepare.Checksum {
 
 // copyState is the content of one copy in the file.
 type copyState struct {
-	valid     bool
-	hasMagic  bool // the damaged copy was a superblock once
-	copyIndex uint32
-	checksum  storage.Checksum
-	content   Superblock
-	version   uint32
-	sizes     [13]uint32
+	valid      bool
+	hasMagic   bool // the damaged copy was a superblock once
+	unreadable error
+	copyIndex  uint32
+	checksum   storage.Checksum
+	content    Superblock
+	version    uint32
+	sizes      [13]uint32
 }
 
 func decodeCopy(b []byte) (c copyState) {
@@ -331,36 +332,53 @@ type Opened struct {
 	CopiesFixed int // number of rewritten copies, damaged or older
 }
 
-// OpenSuperblock reads the four copies and chooses the superblock in force. It checks that the file
-// has the sizes of l, and rewrites damaged or older copies. scratch is aligned memory of at least
-// SuperblockContentBytes.
-func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened, error) {
-	layout := NewLayout(l)
-	buffer := scratch[:SuperblockContentBytes]
-	var copies [copiesCount]copyState
+// readCopies reads the four copies. An unreadable one counts as damaged.
+func readCopies(file ports.File, layout *Layout, buffer []byte) (copies [copiesCount]copyState) {
 	for i := range copies {
-		// An unreadable copy counts as damaged.
-		if err := file.ReadAt(buffer, layout.SuperblockCopyAt(uint32(i))); err == nil {
-			copies[i] = decodeCopy(buffer)
+		if err := file.ReadAt(buffer, layout.SuperblockCopyAt(uint32(i))); err != nil {
+			copies[i].unreadable = err
+			continue
 		}
+		copies[i] = decodeCopy(buffer)
 	}
-	index, err := choose(copies[:])
+	return copies
+}
+
+// inForce returns the index of a copy that holds the superblock in force. The error says why there is
+// none, or why this release cannot use it.
+func inForce(copies []copyState, l *limits.Limits) (int, error) {
+	index, err := choose(copies)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	chosen := &copies[index]
 	if chosen.content.Release > limits.Release {
-		return nil, fmt.Errorf("the data file was written by release %d, this server is release %d: use a server of that release or newer",
+		return 0, fmt.Errorf("the data file was written by release %d, this server is release %d: use a server of that release or newer",
 			chosen.content.Release, limits.Release)
 	}
 	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy",
 		"superblock copies", "runs of a merge", "twin"}
 	for i, have := range fixedLimits(l) {
 		if chosen.sizes[i] != have {
-			return nil, fmt.Errorf("the data file was formatted with %s = %d, this server uses %d: use the server that formatted it", names[i],
+			return 0, fmt.Errorf("the data file was formatted with %s = %d, this server uses %d: use the server that formatted it", names[i],
 				chosen.sizes[i], have)
 		}
 	}
+	return index, nil
+}
+
+// OpenSuperblock reads the four copies and chooses the superblock in force. It checks that the file
+// has the sizes of l, and rewrites damaged or older copies. scratch is aligned memory of at least
+// SuperblockContentBytes.
+func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened, error) {
+	layout := NewLayout(l)
+	buffer := scratch[:SuperblockContentBytes]
+	copies := readCopies(file, &layout, buffer)
+	index, err := inForce(copies[:], l)
+	if err != nil {
+		return nil, err
+	}
+	chosen := &copies[index]
 	// Lost copies come first, then copies that a later write had begun. So a crash between two
 	// repairs leaves a quorum.
 	fixed := 0

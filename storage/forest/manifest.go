@@ -172,7 +172,8 @@ func (r *reader) expect(condition bool) bool {
 	return !r.failed
 }
 
-func (f *Forest) readTable(r *reader, tree storage.TreeID) (t storage.Table) {
+// table reads a table of a tree. A block has at most pagesMax pages.
+func (r *reader) table(tree storage.TreeID, pagesMax uint32) (t storage.Table) {
 	t.Address = r.u64()
 	copy(t.Checksum[:], r.take(16))
 	t.Tree = storage.TreeID(r.u8())
@@ -182,28 +183,76 @@ func (f *Forest) readTable(r *reader, tree storage.TreeID) (t storage.Table) {
 	t.BornOp = r.u64()
 	copy(t.KeyMin[:], r.take(storage.KeyBytesMax))
 	copy(t.KeyMax[:], r.take(storage.KeyBytesMax))
-	r.expect(t.Address > 0 && t.Tree == tree && t.Entries > 0 && t.PagesUsed >= 2 && uint32(t.PagesUsed) <= f.geometry.PagesMax &&
+	r.expect(t.Address > 0 && t.Tree == tree && t.Entries > 0 && t.PagesUsed >= 2 && uint32(t.PagesUsed) <= pagesMax &&
 		t.KeyMin.Compare(&t.KeyMax) <= 0)
 	return t
 }
 
-func (f *Forest) readRun(r *reader, tree storage.TreeID) (out run) {
+// run reads a run, and gives each of its tables to add. The result has no tables.
+func (r *reader) run(tree storage.TreeID, pagesMax uint32, add func(t *storage.Table)) (out run) {
 	count := r.u64()
 	out.entries, out.rows, out.ordinalFirst, out.ordinalEnd = r.u64(), r.u64(), r.u64(), r.u64()
 	if !r.expect(count <= uint64(len(r.in))/manifestTableBytes) {
 		return run{}
 	}
-	entries := uint64(0)
+	entries, keyMax := uint64(0), storage.Key{}
 	for i := range count {
-		t := f.readTable(r, tree)
-		if i > 0 && !r.expect(out.tables[i-1].KeyMax.Compare(&t.KeyMin) < 0) || r.failed {
+		t := r.table(tree, pagesMax)
+		if i > 0 && !r.expect(keyMax.Compare(&t.KeyMin) < 0) || r.failed {
 			break
 		}
-		f.tableAppend(&out.tableList, &t, 0)
+		add(&t)
 		entries += uint64(t.Entries)
+		keyMax = t.KeyMax
 	}
 	r.expect(entries == out.entries && out.ordinalFirst <= out.ordinalEnd)
 	return out
+}
+
+func (f *Forest) readRun(r *reader, tree storage.TreeID) run {
+	var list tableList
+	out := r.run(tree, f.geometry.PagesMax, func(t *storage.Table) { f.tableAppend(&list, t, 0) })
+	out.tableList = list
+	return out
+}
+
+// manifestHead is the front of a manifest.
+type manifestHead struct {
+	transfers, accounts         uint64
+	transferStamp, accountStamp uint64
+	tailFirst                   uint64 // the ordinal of the first carried row
+	logCount                    uint64 // full blocks of rows
+	trailers                    uint64 // blocks of trailers
+	partial                     uint32 // 1 if the carried rows have a block
+	levels                      [storage.TreesCount]uint8
+}
+
+// head reads the front of a manifest, with everything in it that bounds what follows.
+func (r *reader) head() (h manifestHead) {
+	r.expect(r.u64() == manifestVersion)
+	h.transfers, h.accounts = r.u64(), r.u64()
+	h.transferStamp, h.accountStamp = r.u64(), r.u64()
+	h.tailFirst, h.logCount, h.trailers, h.partial = r.u64(), r.u64(), r.u64(), r.u32()
+	r.expect(h.transfers < uint64(accounting.TransferOrdinalMax) && h.accounts < 1<<32 && h.tailFirst <= h.transfers)
+	r.expect(h.logCount <= uint64(len(r.in))/manifestTableBytes && h.partial <= 1 && h.trailers <= uint64(len(r.in))/8)
+	copy(h.levels[:], r.take(int(storage.TreesCount)))
+	return h
+}
+
+// level reads the front of a level whose number is at least least.
+func (r *reader) level(least uint8, runsMerged int) (number, runs, inputs uint8) {
+	number, runs, inputs = r.u8(), r.u8(), r.u8()
+	r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax &&
+		(inputs == 0 || int(inputs) == runsMerged && inputs <= runs))
+	return number, runs, inputs
+}
+
+// merge reads the state of a merge, behind its output.
+func (r *reader) merge(m *merge) {
+	m.entriesLeft, m.entriesAll, m.rowsAll, m.credit = r.u64(), r.u64(), r.u64(), r.u64()
+	m.from = r.flag()
+	copy(m.fromKey[:], r.take(storage.KeyBytesMax))
+	r.expect(m.rowsAll > 0 && m.entriesLeft <= m.entriesAll && m.entriesLeft > 0)
 }
 
 // manifestDecode fills an empty forest. After an error, the forest must not be used.
@@ -211,24 +260,18 @@ func (f *Forest) manifestDecode(in []byte) error {
 	r := &reader{in: in}
 	// Lists double when they grow, so only a quarter of the pool is certain to be usable.
 	fits := uint64(len(in))/manifestTableBytes <= uint64(len(f.pool.tables)/4)+uint64(len(f.log.tables))
-	if !r.expect(fits && r.u64() == manifestVersion) {
+	if !r.expect(fits) {
 		return errManifest
 	}
-	transfers, accounts := r.u64(), r.u64()
-	transferStamp, accountStamp := r.u64(), r.u64()
-	f.tail.first = accounting.TransferOrdinal(r.u64())
-	logCount, trailers, partial := r.u64(), r.u64(), r.u32()
-	r.expect(transfers < uint64(accounting.TransferOrdinalMax) && accounts < 1<<32 && uint64(f.tail.first) <= transfers)
-	r.expect(logCount <= uint64(len(f.log.tables)) && logCount <= uint64(len(r.in))/manifestTableBytes && partial <= 1)
-	r.expect(trailers <= uint64(len(f.checkpoint.trailers)) && trailers <= uint64(len(r.in))/8)
+	head := r.head()
+	r.expect(head.logCount <= uint64(len(f.log.tables)) && head.trailers <= uint64(len(f.checkpoint.trailers)))
 	if r.failed {
 		return errManifest
 	}
-	var levels [storage.TreesCount]uint8
-	copy(levels[:], r.take(int(storage.TreesCount)))
+	f.tail.first = accounting.TransferOrdinal(head.tailFirst)
 	next := uint64(0) // ordinal
-	for range logCount {
-		t := f.readTable(r, storage.TreeTransferLog)
+	for range head.logCount {
+		t := r.table(storage.TreeTransferLog, f.geometry.PagesMax)
 		if r.failed {
 			return errManifest
 		}
@@ -238,38 +281,37 @@ func (f *Forest) manifestDecode(in []byte) error {
 		}
 		next += uint64(t.Entries)
 	}
-	if partial == 1 {
-		f.log.partial = f.readTable(r, storage.TreeTransferLog)
+	if head.partial == 1 {
+		f.log.partial = r.table(storage.TreeTransferLog, f.geometry.PagesMax)
 		r.expect(f.log.partial.Partial)
 	}
-	r.expect(next == uint64(f.tail.first) && uint64(f.tail.first)+uint64(f.log.partial.Entries) == transfers)
+	r.expect(next == uint64(f.tail.first) && uint64(f.tail.first)+uint64(f.log.partial.Entries) == head.transfers)
 	for id := range storage.TreesCount {
 		next := uint8(0) // level
-		for range levels[id] {
+		for range head.levels[id] {
 			if r.failed || !r.expect(id != storage.TreeTransferLog) {
 				return errManifest
 			}
 			next = f.readLevel(r, &f.trees[id], next)
 		}
 	}
-	for i := range trailers {
+	for i := range head.trailers {
 		f.checkpoint.trailers[i] = r.u64()
 		r.expect(f.checkpoint.trailers[i] > 0)
 	}
-	f.checkpoint.trailersCount = trailers
+	f.checkpoint.trailersCount = head.trailers
 	if r.expect(r.u64() == manifestMark); r.failed || len(r.in) > 0 {
 		return errManifest
 	}
-	f.restore(transfers, accounts, transferStamp, accountStamp)
+	f.restore(head.transfers, head.accounts, head.transferStamp, head.accountStamp)
 	return nil
 }
 
 // readLevel reads a level whose number is at least least. It returns the smallest number that the
 // next level may have.
 func (f *Forest) readLevel(r *reader, t *tree, least uint8) uint8 {
-	number, runs, inputs := r.u8(), r.u8(), r.u8()
-	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax &&
-		(inputs == 0 || int(inputs) == t.runsMerged && inputs <= runs)) {
+	number, runs, inputs := r.level(least, t.runsMerged)
+	if r.failed {
 		return levelsMax
 	}
 	l := &t.levels[number]
@@ -284,10 +326,7 @@ func (f *Forest) readLevel(r *reader, t *tree, least uint8) uint8 {
 		m := &l.merge
 		m.inputs = int(inputs)
 		m.output = f.readRun(r, t.id)
-		m.entriesLeft, m.entriesAll, m.rowsAll, m.credit = r.u64(), r.u64(), r.u64(), r.u64()
-		m.from = r.flag()
-		copy(m.fromKey[:], r.take(storage.KeyBytesMax))
-		r.expect(m.rowsAll > 0 && m.entriesLeft <= m.entriesAll && m.entriesLeft > 0)
+		r.merge(m)
 	}
 	return number + 1
 }

@@ -1,0 +1,161 @@
+package inspect
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"ledger/internal/arena"
+	"ledger/internal/ports"
+	"ledger/limits"
+	"ledger/storage"
+	"ledger/storage/block"
+	"ledger/storage/datafile"
+)
+
+// File is a data file that is read.
+type File struct {
+	file      ports.File
+	limits    limits.Limits
+	layout    datafile.Layout
+	geometry  block.Geometry
+	sizeBytes uint64
+	memory    *arena.Arena
+	scratch   []byte // of one message or block
+}
+
+// Report is the answer to a question. As JSON it is its exported fields.
+type Report interface{ Text(out io.Writer) }
+
+// Open takes a file of the sizes of l. l.SessionsMax does not count.
+//
+// error: the file is too short to be a data file, or it never was one.
+func Open(file ports.File, l limits.Limits) (*File, error) {
+	f := &File{file: file, limits: l, layout: datafile.NewLayout(&l), geometry: block.GeometryOf(l)}
+	size, err := file.SizeBytes()
+	if err != nil {
+		return nil, err
+	}
+	f.sizeBytes = size
+	if least := f.layout.PrepareAt(uint64(l.JournalSlotsCount)-1) + uint64(l.SectorBytes); size < least {
+		return nil, fmt.Errorf("it has %d bytes, a data file has at least %d: it was never formatted (ledger format), "+
+			"or it was cut off and is to be restored from a backup", size, least)
+	}
+	f.memory = arena.New()
+	f.scratch = f.buffer()
+	return f, nil
+}
+
+// Close gives up the buffers.
+func (f *File) Close() { f.memory.Close() }
+
+// buffer is memory for a message or a block, aligned for direct I/O.
+func (f *File) buffer() []byte {
+	return f.memory.Bytes(uint64(max(f.limits.MessageBytesMax, f.limits.BlockBytes)), 4096, "inspect")
+}
+
+// inForce returns the superblock in force.
+func (f *File) inForce() (*datafile.Copy, error) {
+	copies, chosen, err := datafile.ReadSuperblock(f.file, &f.limits, f.scratch)
+	if err != nil {
+		return nil, err
+	}
+	return &copies[chosen], nil
+}
+
+// passesMax bounds how often a changing file is read.
+const passesMax = 6
+
+// settled runs read on the superblock in force. If read is not content, a server may have changed
+// what it read: then it runs again on the superblock of then, until it is content or twice finds the
+// same superblock and the same complaint. "" is no complaint.
+//
+// changed: the superblock, or the complaint, was another one meanwhile.
+func (f *File) settled(read func(s *datafile.Copy) (complaint string)) (changed bool, err error) {
+	s, err := f.inForce()
+	if err != nil {
+		return false, err
+	}
+	complaint := read(s)
+	for pass := 1; complaint != "" && pass < passesMax; pass++ {
+		next, err := f.inForce()
+		if err != nil {
+			return changed, err
+		}
+		again := read(next)
+		isSame := next.Checksum == s.Checksum && again == complaint
+		changed = changed || !isSame
+		if s, complaint = next, again; isSame {
+			break
+		}
+	}
+	return changed, nil
+}
+
+const changedText = "the file changed while it was read: a server uses it"
+
+func textChanged(out io.Writer, changed bool) {
+	if changed {
+		fmt.Fprintln(out, changedText)
+	}
+}
+
+// table writes rows of cells in columns.
+func table(out io.Writer, write func(row func(cells ...any))) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	write(func(cells ...any) {
+		for i, cell := range cells {
+			if i > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, cell)
+		}
+		fmt.Fprintln(w)
+	})
+	_ = w.Flush() // whoever reads the output notices
+}
+
+func hexOf[T ~[16]byte](sum T) string { return hex.EncodeToString(sum[:]) }
+
+// trailerNames are the names of trailers in reports.
+var trailerNames = [storage.TrailersCount]string{"manifest", "free_set", "sessions", "replies"}
+
+// Layout is the zones of the file.
+type Layout struct {
+	Zones []Zone `json:"zones"`
+}
+
+// Zone of a data file.
+type Zone struct {
+	Name   string `json:"name"`
+	Offset uint64 `json:"offset"`
+	Size   uint64 `json:"size"`
+}
+
+// Layout needs no superblock in force, but one that says of itself to be one.
+func (f *File) Layout() (*Layout, error) {
+	if _, _, err := datafile.ReadSuperblock(f.file, &f.limits, f.scratch); err != nil && !isDamage(err) {
+		return nil, err
+	}
+	r := &Layout{}
+	add := func(name string, offset, size uint64) { r.Zones = append(r.Zones, Zone{name, offset, size}) }
+	for i := range f.limits.SuperblockCopies {
+		add(fmt.Sprintf("superblock-%d", i), f.layout.SuperblockCopyAt(i), uint64(f.limits.SuperblockBytes))
+	}
+	slots := uint64(f.limits.JournalSlotsCount)
+	add("log-twins", f.layout.TwinsAt, slots*uint64(f.limits.TwinBytes))
+	add("log-prepares", f.layout.PreparesAt, slots*uint64(f.limits.MessageBytesMax))
+	add("grid", f.layout.GridAt, f.sizeBytes-min(f.sizeBytes, f.layout.GridAt))
+	return r, nil
+}
+
+// Text implements Report.
+func (r *Layout) Text(out io.Writer) {
+	table(out, func(row func(cells ...any)) {
+		row("zone", "offset", "size")
+		for _, z := range r.Zones {
+			row(z.Name, z.Offset, z.Size)
+		}
+	})
+}
