@@ -31,7 +31,10 @@ func (f *File) WAL(slot int) (*WAL, error) {
 	changed, err := f.settled(func(s *datafile.Copy) string {
 		log := f.newLog(s)
 		log.readAll([]reader{{f, f.scratch, f.buffer()}}, func(uint64) {})
-		r = &WAL{CheckpointOp: s.Checkpoint.Op, OpHead: log.head, Verdict: f.verdict(s), Slots: log.slots}
+		r = &WAL{CheckpointOp: log.superblock.Checkpoint.Op, OpHead: log.head, Verdict: f.verdict(log.superblock), Slots: log.slots}
+		if log.isMoving(f) {
+			r.Verdict = movingText
+		}
 		if slot >= 0 {
 			r.Slots = log.slots[slot : slot+1]
 		}
@@ -39,7 +42,7 @@ func (f *File) WAL(slot int) (*WAL, error) {
 		for i := range r.Slots {
 			r.Damaged = append(r.Damaged, r.Slots[i].damage...)
 		}
-		if strings.HasPrefix(r.Verdict, startsText) {
+		if r.Verdict == movingText || strings.HasPrefix(r.Verdict, startsText) {
 			return complaint(r.Damaged)
 		}
 		return r.Verdict + complaint(r.Damaged)
@@ -47,7 +50,7 @@ func (f *File) WAL(slot int) (*WAL, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Changed = changed
+	r.Changed = changed || r.Verdict == movingText
 	return r, nil
 }
 
@@ -56,7 +59,17 @@ type readOnly struct{ ports.File }
 
 func (readOnly) WriteAt([]byte, uint64) error { return nil }
 
-const startsText = "a start goes on from here"
+const (
+	startsText = "a start goes on from here"
+	movingText = "a server writes to the log, so it is not judged as a whole"
+)
+
+// isMoving tells whether the log has a further op since it was read.
+func (l *log) isMoving(f *File) bool {
+	next := f.newLog(l.superblock)
+	next.read(&reader{f, f.scratch, f.buffer()}, (l.head+1)%uint64(len(l.slots)))
+	return next.held(l.head+1) != nil
+}
 
 // verdict is that of the recovery of a server.
 func (f *File) verdict(s *datafile.Copy) string {

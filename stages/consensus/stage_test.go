@@ -378,6 +378,10 @@ func FuzzSessionsTrailer(f *testing.F) {
 		if same && err != nil {
 			t.Fatal(err)
 		}
+		records, recordsErr := ReadSessions(data)
+		if err == nil && (recordsErr != nil || len(records) != table.count) {
+			t.Fatalf("a table of %d sessions loads, and %d records are read: %v", table.count, len(records), recordsErr)
+		}
 		if err == nil {
 			again := newSnapshot(4, memory)
 			again.take(23, &table, w.slots)

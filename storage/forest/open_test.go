@@ -2,6 +2,7 @@ package forest
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,7 +86,32 @@ func TestFullFile(t *testing.T) {
 	t.Error("the file is never full")
 }
 
-// Goal: no manifest makes the decoder panic, and what it accepts encodes to the same bytes.
+// tablesOf lists the tables of a forest in the order of its manifest.
+func tablesOf(f *Forest) (list []ManifestTable) {
+	for _, t := range f.log.tables[:f.log.count] {
+		list = append(list, ManifestTable{Table: t})
+	}
+	if !f.log.partial.IsZero() {
+		list = append(list, ManifestTable{Table: f.log.partial})
+	}
+	for i := range f.trees {
+		for j := range f.trees[i].levels {
+			l := &f.trees[i].levels[j]
+			for k := range l.runs {
+				for _, t := range l.runs[k].tables {
+					list = append(list, ManifestTable{Table: t, Level: j, Run: k})
+				}
+			}
+			for _, t := range l.merge.output.tables {
+				list = append(list, ManifestTable{Table: t, Level: j, Output: true})
+			}
+		}
+	}
+	return list
+}
+
+// Goal: no manifest makes the decoder panic, and what it accepts encodes to the same bytes. The walk
+// without a forest neither panics, and visits what the forest would have.
 func FuzzManifest(f *testing.F) {
 	w := filled(f, 300)
 	manifest := w.forest.manifestEncode(make([]byte, w.forest.manifestBytes(w.forest.checkpoint.trailersCount)))
@@ -105,8 +131,17 @@ func FuzzManifest(f *testing.F) {
 		l.StorageBytesMax, l.CacheGridBytes = datafile.NewLayout(&l).GridAt+(1<<20), 16<<10
 		again := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
 		defer again.close()
+		var walked []ManifestTable
+		trailers, walkErr := WalkManifest(in, &l, func(t *ManifestTable) { walked = append(walked, *t) })
 		if again.forest.manifestDecode(in) != nil {
 			return
+		}
+		if walkErr != nil {
+			t.Fatal("the walk refuses what the forest accepts")
+		}
+		if want := tablesOf(again.forest); !slices.Equal(walked, want) ||
+			!slices.Equal(trailers, again.forest.checkpoint.trailers[:again.forest.checkpoint.trailersCount]) {
+			t.Fatalf("the walk visits %d tables, the forest has %d, or others", len(walked), len(want))
 		}
 		out := again.forest.manifestEncode(make([]byte, again.forest.manifestBytes(again.forest.checkpoint.trailersCount)))
 		if !bytes.Equal(in, out) {
