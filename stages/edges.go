@@ -3,7 +3,7 @@
 //
 //	        Message, Sent              Append, Read, Superblock
 //	net  <================> consensus <=======================> journal
-//	        Send, Free             ||    Appended, ReadDone, ...
+//	   Send, Free, SessionEnded    ||    Appended, ReadDone, ...
 //	                   Sequenced,  ||  Committed,
 //	                   Commit, ... ||  CheckpointReady, ...
 //	                             apply <=======================> compact (one or several workers)
@@ -141,7 +141,7 @@ type NetToConsensus struct {
 	Bytes      uint32 // of the message
 	Connection ports.ConnectionID
 	BodySum    prepare.Checksum
-	// NetMessage: when its first bytes were there, and when it was judged; for the metrics.
+	// NetMessage: when its first bytes were there, and when it had passed all checks; for the metrics.
 	ArrivingNs, ReceivedNs uint64
 }
 
@@ -156,8 +156,11 @@ const (
 	// eviction, or a copy of a stored reply; it has overwritten the request in the slot. If Client
 	// is zero, the message goes to Connection.
 	NetSendFree
-	// NetFree: the client Slot is free.
+	// NetFree: the client Slot is free. If Ignored is set, Slot still holds the message, which gets no
+	// answer.
 	NetFree
+	// NetSessionEnded: the session of Client has made room for another client's. It names no slot.
+	NetSessionEnded
 )
 
 // ConsensusToNet is what consensus tells net.
@@ -168,7 +171,10 @@ type ConsensusToNet struct {
 	Bytes       uint32
 	Connection  ports.ConnectionID
 	Client      wire.U128
-	Registered  bool // NetSendFree: the client has a session, so that its connection is not closed for a newcomer
+	// Registered: NetSend, NetSendFree: the client has a session, so that its connection is not closed
+	// for a newcomer.
+	Registered bool
+	Ignored    bool // NetFree
 }
 
 // ConsensusToJournalKind of ConsensusToJournal.

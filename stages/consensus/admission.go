@@ -34,7 +34,7 @@ func (s *Stage) onNet(e *stages.NetToConsensus, out *Actions) {
 // drop ignores a message: its slot goes back, nothing is answered.
 func (s *Stage) drop(e *stages.NetToConsensus, out *Actions) {
 	s.IgnoredCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot})
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot, Ignored: true})
 }
 
 // evict tells the client that its session is over; the eviction is written over the message.
@@ -173,7 +173,8 @@ func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session, out *Actio
 		wire.ResealReply(reply, s.superblock.View)
 	}
 	s.RepliesCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection, Client: entry.client})
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection,
+		Client: entry.client, Registered: true})
 }
 
 func (s *Stage) queueAt(i int) *request { return &s.queue[(s.queueFirst+i)%len(s.queue)] }

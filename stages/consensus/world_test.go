@@ -58,6 +58,7 @@ type world struct {
 	trailerNext    []byte
 	sends          []sending
 	frees          []sending
+	registered     map[wire.U128]bool // what net was last told of each client since the start
 
 	clockReports []uint64 // of a clock that is behind, in ns
 
@@ -118,7 +119,7 @@ func (w *world) start() {
 	w.executed = w.superblock.Checkpoint.Op
 	w.appending, w.reads, w.superblockNext, w.commits, w.sessions, w.trailerNext = nil, nil, nil, nil, nil, nil
 	w.sends, w.frees, w.journalEvents, w.applyEvents, w.netEvents = nil, nil, nil, nil, nil
-	w.ready = false
+	w.ready, w.registered = false, map[wire.U128]bool{}
 	var err error
 	w.stage, err = New(*l, DefaultOptions(), w.slots, &Recovered{
 		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, SessionsTrailer: w.trailer,
@@ -389,6 +390,15 @@ func (w *world) modelSessions(op uint64) map[wire.U128]modelSession {
 
 func (w *world) performNet(a *stages.ConsensusToNet) {
 	w.note('n', uint64(a.Kind), uint64(a.Slot), uint64(a.OffsetBytes), uint64(a.Bytes), a.Client.Lo)
+	switch {
+	case a.Kind == stages.NetSend || a.Kind == stages.NetSessionEnded:
+		w.registered[a.Client] = a.Registered
+	case a.Kind == stages.NetSendFree && !a.Client.IsZero() && !a.Registered:
+		delete(w.registered, a.Client) // an eviction ends the client, though not always its session
+	}
+	if a.Kind == stages.NetSessionEnded {
+		return
+	}
 	s := sending{action: *a, bytes: bytes.Clone(w.slots.Bytes(a.Slot)[a.OffsetBytes : a.OffsetBytes+a.Bytes])}
 	if a.Kind != stages.NetFree {
 		h := wire.HeaderOf(s.bytes)
@@ -608,6 +618,11 @@ func (w *world) checkQuiet() {
 		pool := w.slots.Pools[class]
 		if used := int(pool.SlotsCount() - pool.FreeCount()); used != want {
 			w.t.Fatalf("%d slots of class %d are in use, want %d", used, class, want)
+		}
+	}
+	for client, registered := range w.registered {
+		if registered != (s.sessions.find(client) != nil) {
+			w.t.Fatalf("net was told that %v has a session: %v; it is not so", client, registered)
 		}
 	}
 	model := w.modelSessions(w.head)

@@ -49,7 +49,7 @@ type Counters struct {
 	RoutesCount        uint64 // now
 	ConnectionsWaiting uint64 // for a slot, now
 
-	ReceiveNs metrics.Histogram // of a message: from its first bytes until it is judged and hashed
+	ReceiveNs metrics.Histogram // of a message: from its first bytes until it is checked and hashed
 	SendNs    metrics.Histogram // of a message: from the order to send it until the kernel has taken it
 }
 
@@ -84,7 +84,7 @@ const LogsPerSecondMax = 16
 // FirstMessageNs is the time that a connection has for its first whole message.
 const FirstMessageNs = 30_000_000_000
 
-// spareConnections are places beyond ConnectionsMax, for newcomers that wait until the stage has judged them and for
+// spareConnections are places beyond ConnectionsMax, for newcomers that wait until the stage has decided who stays, and for
 // connections that are being closed for them.
 const spareConnections = 8
 
@@ -99,7 +99,8 @@ func ClientSlotsMin(l *limits.Limits) uint32 { return l.ConnectionsMax + 1 }
 
 // BudgetToNet is the most that can wait on the ring from consensus: each client slot comes back once before net can use it again, and
 // consensus sends at most one reply for each request that it holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight).
-func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 2*clientSlots + inFlight }
+// With the reply to a register it may say that another session has ended.
+func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 3*clientSlots + 2*inFlight }
 
 // BudgetToConsensus is the most that can wait on the ring to consensus: a message in each client slot, and the NetSent of every lease.
 // Leases are those on the ring to net, those of connections, and those that wait on this ring; while these are popped, in order,

@@ -8,14 +8,13 @@ import (
 const strangersMax = 64
 
 // makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the connection that has
-// been longest without a registered client. Connections with a registered client stay: if all others have one, the
-// newcomer is closed. It tells whether the newcomer stays.
+// been longest without a registered client. Connections of clients stay: if all others are such, the newcomer is closed.
+// It tells whether the newcomer stays.
 func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	victim, cause := newcomer, CauseRefused
 	for i := range s.connections {
 		c := &s.connections[i]
-		// A reply that is on its way belongs to a client that was registered when it was made.
-		if c.state == connectionOpen && !c.registered && !c.hasReply && c.turn < s.connections[victim].turn {
+		if c.state == connectionOpen && c.turn < s.connections[victim].turn && !s.isOfClient(uint32(i), c) {
 			victim, cause = uint32(i), CauseDisplaced
 		}
 	}
@@ -56,13 +55,38 @@ func (s *Stage) closeSilent(out *Actions) {
 	}
 }
 
-// setRegistered notes whether the connection's client has a session. A connection that loses it goes behind all others.
-func (s *Stage) setRegistered(c *connection, registered bool) {
-	if c.registered && !registered {
-		c.turn = s.turnNext
+// isOfClient tells whether a connection is its client's route and the client has a session, or a request at consensus: the
+// register of a client that is about to have one. Consensus answers or ignores each request, so the latter ends. A client has
+// one such connection, however many it opens.
+func (s *Stage) isOfClient(index uint32, c *connection) bool {
+	r := s.routes.of(c.client)
+	return r != nil && r.current == index && (r.registered || r.asksCount > 0)
+}
+
+// setRegistered notes whether a client has a session. If it has lost it, its connection goes behind all others.
+func (s *Stage) setRegistered(r *route, registered bool) {
+	if r.registered && !registered {
+		s.connections[r.current].turn = s.turnNext
 		s.turnNext++
 	}
-	c.registered = registered
+	r.registered = registered
+}
+
+// answered notes the answer to a client's requests: a reply or an eviction.
+func (s *Stage) answered(r *route, registered bool) {
+	r.asksCount = 0
+	s.setRegistered(r, registered)
+}
+
+// ignored notes that a message in a slot that comes back gets no answer.
+func (s *Stage) ignored(h *wire.Header) {
+	if h.Command() != wire.CommandRequest {
+		return
+	}
+	// The route may be a newer one than that on which the request came: then it counts no request, or one more.
+	if r := s.routes.of(h.RequestClient()); r != nil && r.asksCount > 0 {
+		r.asksCount--
+	}
 }
 
 // mayLog takes one of the lines of this second.

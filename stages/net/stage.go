@@ -28,7 +28,7 @@ const (
 type connection struct {
 	state       connectionState
 	receiving   bool // the slot from end on is the port's
-	headerRight bool // the header at start was judged, and messageBytes is its message's size
+	headerRight bool // the header at start was checked, and messageBytes is its message's size
 	logged      bool
 	waiting     bool // for a free slot
 	queued      bool // in waiters; may be a remainder of an earlier life
@@ -39,13 +39,11 @@ type connection struct {
 	start, end   uint32
 	messageBytes uint32
 	client       wire.U128 // zero until a message names it
-	// registered: the client has a session, as the last answer of consensus to this connection has told.
-	registered bool
-	spoke      bool   // it has sent a whole message
-	turn       uint64 // orders connections by how long they have been without a registered client
-	deadlineNs uint64 // for the first whole message
-	beganNs    uint64 // when the message at start began to arrive
-	peer       [18]byte
+	spoke        bool      // it has sent a whole message
+	turn         uint64    // orders connections by how long they have been without a registered client
+	deadlineNs   uint64    // for the first whole message
+	beganNs      uint64    // when the message at start began to arrive
+	peer         [18]byte
 
 	sending    bool // the first of sends is with the port
 	hasReply   bool // one of sends is a reply
@@ -266,7 +264,7 @@ func (s *Stage) onReceived(index uint32, c *connection, result int32, out *Actio
 	s.advance(index, c, out)
 }
 
-// advance judges what has arrived, message by message, until bytes or a slot are missing. In the first case it asks the port for more.
+// advance checks what has arrived, message by message, until bytes or a slot are missing. In the first case it asks the port for more.
 //
 // The order is that of the wire protocol, 1.1: a header as soon as it is there, so that an oversized message is refused unbuffered.
 func (s *Stage) advance(index uint32, c *connection, out *Actions) {
@@ -284,21 +282,21 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 			if arrived < wire.HeaderBytes {
 				break
 			}
-			if !s.judgeHeader(index, c, wire.HeaderOf(bytes[c.start:]), len(bytes), out) {
+			if !s.checkHeader(index, c, wire.HeaderOf(bytes[c.start:]), len(bytes), out) {
 				return
 			}
 		}
 		if arrived < c.messageBytes {
 			break
 		}
-		// Whatever lies before or behind the message needs another slot. Without one, nothing is judged yet.
+		// Whatever lies before or behind the message needs another slot. Without one, nothing is checked yet.
 		needsSlot := c.start > 0 || arrived > c.messageBytes
 		if needsSlot && !s.mayTake(c) {
 			s.wait(index, c)
 			return
 		}
 		message := bytes[c.start : c.start+c.messageBytes]
-		verdict := s.judge(index, c, message, out)
+		verdict := s.checkMessage(index, c, message, out)
 		c.headerRight = false
 		switch verdict {
 		case wire.VerdictOK:
@@ -331,7 +329,8 @@ func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 	out.Network = append(out.Network, NetworkAction{NetworkReceive, ports.ConnectionID(index), bytes[c.end:]})
 }
 
-func (s *Stage) judgeHeader(index uint32, c *connection, h *wire.Header, slotBytes int, out *Actions) bool {
+// checkHeader checks the header of the next message and notes the message's size. If it returns false, the connection is closing.
+func (s *Stage) checkHeader(index uint32, c *connection, h *wire.Header, slotBytes int, out *Actions) bool {
 	verdict, fault := s.parser.ParseHeader(h)
 	if verdict == wire.VerdictOK && h.SizeBytes() > uint32(slotBytes) {
 		verdict, fault = wire.VerdictDrop, "message is larger than a slot" // in the simulator, with its smaller slots
@@ -344,8 +343,8 @@ func (s *Stage) judgeHeader(index uint32, c *connection, h *wire.Header, slotByt
 	return true
 }
 
-// judge holds a complete message against the rest of the rules. After VerdictDrop the connection is closing.
-func (s *Stage) judge(index uint32, c *connection, message []byte, out *Actions) wire.Verdict {
+// checkMessage checks a complete message against the rest of the rules. After VerdictDrop the connection is closing.
+func (s *Stage) checkMessage(index uint32, c *connection, message []byte, out *Actions) wire.Verdict {
 	h := wire.HeaderOf(message)
 	if verdict, fault := s.parser.VerifyBody(h, message[wire.HeaderBytes:]); verdict != wire.VerdictOK {
 		s.refuse(index, c, CauseBody, fault, out)
@@ -421,6 +420,9 @@ func (s *Stage) deliver(index uint32, c *connection, message []byte, out *Action
 	}
 	s.heldCount--
 	s.lentCount++
+	if wire.HeaderOf(message).Command() == wire.CommandRequest {
+		s.routes.of(c.client).asksCount++
+	}
 	s.Counters.MessagesCount++
 	s.Counters.ReceiveNs.Record(s.nowNs - c.beganNs)
 	e := stages.NetToConsensus{Kind: stages.NetMessage, Slot: given, Bytes: size, Connection: s.nameOf(index)}
