@@ -1,10 +1,10 @@
-// Package model is a naive second implementation of what clients may observe: the judge of the simulator.
+// Package model is a naive second implementation of what clients may observe: the oracle of the simulator.
 //
 //	committed requests, in log order --> [Server] --> the exact bytes of each reply
 //	                                       |  \
 //	                                  sessions  Machine (the accounting rules)
 //
-// It shares no code with the server it judges: records are decoded field by field, state is maps and sorted
+// It shares no code with the server that it checks: records are decoded field by field, state is maps and sorted
 // slices, a savepoint is a list of functions that put things back. Every line follows the specification's order, so
 // that it can be checked by reading. It allocates freely, on the heap, and is never part of a server.
 //
