@@ -26,7 +26,7 @@ import (
 func TestNames(t *testing.T) {
 	valid := regexp.MustCompile(`^ledger_[a-z]+(_[a-z]+)*$`)
 	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages replies lines requests " +
-		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs jobs objects collections goroutines info")
+		"evictions accepts ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs jobs objects collections goroutines info")
 	seen := map[string]bool{}
 	for _, f := range families() {
 		if !valid.MatchString(f.name) || !strings.HasSuffix(f.name, "_"+f.unit) || !slices.Contains(units, f.unit) {

@@ -81,6 +81,7 @@ const (
 	NetworkSent                                  // Send ended: all Bytes were handed over, or < 0 -errno
 	NetworkClosed                                // after Close: no buffer of this connection is in use any more
 	NetworkConnected                             // Connect ended: Bytes 0, or -errno (then the connection is gone at once)
+	NetworkAcceptFailed                          // accepting pauses, Bytes is -errno; the event has no connection
 )
 
 // NetworkEvent is what happened to a connection.
@@ -95,7 +96,7 @@ type NetworkEvent struct {
 //
 // At most one Receive and one Send are outstanding per connection. A Send is complete when all of its bytes are
 // handed to the kernel. A connection beyond the limit stays in the listener's backlog until a place is free. After an error
-// such as a lack of descriptors, accepting pauses for a time.
+// such as a lack of descriptors, NetworkAcceptFailed tells of it and accepting pauses for a time.
 type Network interface {
 	// Connect queues a connection to peer (an address as in NetworkEvent.Peer); NetworkConnected tells how it ended, and
 	// until then the connection may only be closed. ok is false when the limit of connections is reached.

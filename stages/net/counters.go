@@ -32,6 +32,7 @@ var CauseNames = [CausesCount]string{"peer", "header", "body", "message", "secon
 type Counters struct {
 	ConnectionsCount   uint64 // open now
 	AcceptedCount      uint64
+	AcceptFailures     uint64 // tries that failed, for want of descriptors as a rule
 	ClosedCount        [CausesCount]uint64
 	MessagesCount      uint64 // given to consensus
 	IgnoredCount       uint64 // broke a rule of their command
@@ -58,10 +59,11 @@ type LogKind uint8
 
 // The kinds of LogEntry.
 const (
-	LogFault    LogKind = iota // a peer broke a rule, or its time is over; once for each connection
-	LogRefused                 // a full table closed this connection, a newcomer or one without a client
-	LogEvicted                 // an eviction goes to the client; Eviction is the reason
-	LogMismatch                // a peer speaks to Cluster, which is not ours; once for each address
+	LogFault        LogKind = iota // a peer broke a rule, or its time is over; once for each connection
+	LogRefused                     // a full table closed this connection, a newcomer or one without a client
+	LogEvicted                     // an eviction goes to the client; Eviction is the reason
+	LogMismatch                    // a peer speaks to Cluster, which is not ours; once for each address
+	LogAcceptFailed                // connections cannot be accepted, because of Errno; at most once in AcceptLogEveryNs
 )
 
 // LogEntry is one line for the log.
@@ -76,7 +78,12 @@ type LogEntry struct {
 	Ours     wire.U128 // LogMismatch: the one that we serve
 	Limit    uint32    // LogRefused: the size of the table
 	Refused  uint64    // LogRefused: connections closed for the full table since the last such line
+	Failures uint64    // LogAcceptFailed: tries that failed since the last such line
+	Errno    int32     // LogAcceptFailed
 }
+
+// AcceptLogEveryNs is the time between two lines about the same lack of descriptors. The port tries again ten times a second.
+const AcceptLogEveryNs = 10_000_000_000
 
 // LogsPerSecondMax bounds what peers can make us write; more is counted in LogsSuppressed.
 const LogsPerSecondMax = 16

@@ -34,6 +34,18 @@ func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	return cause == CauseDisplaced
 }
 
+// onAcceptFailed counts a try to accept that failed, and reports the first of AcceptLogEveryNs. The peer waits in the backlog.
+func (s *Stage) onAcceptFailed(result int32, out *Actions) {
+	s.Counters.AcceptFailures++
+	s.acceptUnlogged++
+	if s.nowNs < s.acceptLogNs || !s.mayLog() {
+		return
+	}
+	s.acceptLogNs = s.nowNs + AcceptLogEveryNs
+	out.Log = append(out.Log, LogEntry{Kind: LogAcceptFailed, Errno: -result, Failures: s.acceptUnlogged})
+	s.acceptUnlogged = 0
+}
+
 // closeSilent closes the connections whose first whole message is overdue. It needs no timer of its own, since no thread sleeps
 // for longer than a second. While a connection waits for a slot the delay
 // is ours, so its time begins anew.

@@ -3,6 +3,9 @@ package net
 import (
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/stages"
 	"ledger/wire"
@@ -267,5 +270,36 @@ func TestEvictionLogged(t *testing.T) {
 	if len(b.logs) != 1 || b.logs[0].Kind != LogEvicted || b.logs[0].Eviction != wire.EvictionNoSession ||
 		b.logs[0].Client != wire.U128From(9) || b.logs[0].Peer[15] != byte(id) {
 		t.Errorf("logged %+v", b.logs)
+	}
+}
+
+// Goal: tries to accept that fail are all counted, reported at once and then at most every AcceptLogEveryNs; the lines stand for
+// all of them. They harm no connection.
+func TestAcceptFailuresAreReported(t *testing.T) {
+	b := newFullBench(t, 4)
+	b.nowNs = 1
+	id := b.connect()
+	const tries = 250 // ten a second
+	for i := range tries {
+		b.network.events = append(b.network.events, ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -int32(unix.EMFILE)})
+		b.turn()
+		if i == 0 && len(b.logs) != 1 {
+			t.Fatalf("the first failure is reported by %+v", b.logs)
+		}
+		b.nowNs += 100_000_000
+	}
+	sum := uint64(0)
+	for _, e := range b.logs {
+		if e.Kind != LogAcceptFailed || e.Errno != int32(unix.EMFILE) {
+			t.Errorf("logged %+v", e)
+		}
+		sum += e.Failures
+	}
+	if len(b.logs) != 3 || sum != 201 || b.stage.Counters.AcceptFailures != tries {
+		t.Errorf("%d lines stand for %d failures, want 3 and 201; %d are counted", len(b.logs), sum, b.stage.Counters.AcceptFailures)
+	}
+	b.register(id, 1)
+	if !b.isOpen(id) {
+		t.Error("a connection is closed, because another one could not be accepted")
 	}
 }

@@ -115,6 +115,8 @@ type Stage struct {
 	turnNext        uint64
 	deadlineNextNs  uint64 // no connection's first message is due before it
 	refusedUnlogged uint64 // connections closed for a full table since the last LogRefused
+	acceptUnlogged  uint64 // failed tries to accept since the last LogAcceptFailed
+	acceptLogNs     uint64 // the next LogAcceptFailed does not come before it
 	strangers       [strangersMax][16]byte
 	strangersCount  uint64 // addresses noted so far; the newest strangersMax are kept
 
@@ -189,6 +191,10 @@ func (s *Stage) indexOf(name ports.ConnectionID) (index uint32, ok bool) {
 
 // onNetwork takes one event of the port. Events of a connection that this step closes may still be among those polled: they mean nothing.
 func (s *Stage) onNetwork(e *ports.NetworkEvent, out *Actions) {
+	if e.Kind == ports.NetworkAcceptFailed {
+		s.onAcceptFailed(e.Bytes, out)
+		return
+	}
 	index := uint32(e.Connection)
 	assert.Below(index, uint32(len(s.connections)), "a connection of the port")
 	c := &s.connections[index]
