@@ -76,12 +76,12 @@ type ConnectionID uint32
 type NetworkEventKind uint8
 
 const (
-	NetworkAccepted  NetworkEventKind = iota + 1 // a peer connected; Connection is new
-	NetworkReceived                              // Receive ended: Bytes > 0 arrived, 0 the peer closed, < 0 -errno
-	NetworkSent                                  // Send ended: all Bytes were handed over, or < 0 -errno
-	NetworkClosed                                // after Close: no buffer of this connection is in use any more
-	NetworkConnected                             // Connect ended: Bytes 0, or -errno (then the connection is gone at once)
-	NetworkAcceptFailed                          // accepting pauses, Bytes is -errno; the event has no connection
+	NetworkAccepted     NetworkEventKind = iota + 1 // a peer connected; Connection is new
+	NetworkReceived                                 // Receive ended: Bytes > 0 arrived, 0 the peer closed, < 0 -errno
+	NetworkSent                                     // Send ended: all Bytes were handed over, or < 0 -errno
+	NetworkClosed                                   // after Close: no buffer of this connection is in use any more
+	NetworkConnected                                // Connect ended: Bytes 0, or -errno (then the connection is gone at once)
+	NetworkAcceptFailed                             // accepting pauses, Bytes is -errno; the event has no connection
 )
 
 // NetworkEvent is what happened to a connection.
