@@ -61,12 +61,14 @@ const DelayPolls = 40
 // shortUnit: what is left of a shortened read or write is a multiple of it, as direct I/O needs.
 const shortUnit = 512
 
-// Mishap is what goes wrong in one run: the Nth operation of a kind, counted from 1; the zero value is a run without one.
+// Mishap is what goes wrong in one run: the Nth operation of a kind, counted from 1, and with Lasting all behind it too. The zero
+// value is a run in which nothing goes wrong.
 type Mishap struct {
-	Kind  Kind
-	Nth   int
-	How   How
-	Errno unix.Errno // of Fail and FailLate
+	Kind    Kind
+	Nth     int
+	How     How
+	Errno   unix.Errno // of Fail and FailLate, and of a short send
+	Lasting bool
 }
 
 func (m Mishap) String() string {
@@ -76,6 +78,9 @@ func (m Mishap) String() string {
 	text := fmt.Sprintf("%s %d %s", kindNames[m.Kind], m.Nth, howNames[m.How])
 	if m.How == Fail || m.How == FailLate {
 		text += fmt.Sprintf(" (%v)", m.Errno)
+	}
+	if m.Lasting {
+		text += ", and all behind it"
 	}
 	return text
 }
@@ -90,7 +95,7 @@ type Plan struct {
 // take counts an operation and says how it goes wrong; 0: it does not.
 func (p *Plan) take(kind Kind) How {
 	p.Counts[kind]++
-	if p.Mishap.Kind == kind && p.Mishap.Nth == p.Counts[kind] {
+	if m := &p.Mishap; m.Kind == kind && m.Nth > 0 && (m.Nth == p.Counts[kind] || m.Lasting && m.Nth < p.Counts[kind]) {
 		p.Happened = true
 		return p.Mishap.How
 	}

@@ -47,15 +47,16 @@ func TestMishapDisk(t *testing.T) {
 		lateLast uint64 // the operation that ends last
 	}{
 		{Mishap{}, [4]int32{whole, whole, 0, whole}, [2]int{1024, 1024}, true, 0},
-		{Mishap{KindWrite, 1, Fail, unix.EIO}, [4]int32{failed, canceled, canceled, whole}, [2]int{0, 0}, false, 0},
-		{Mishap{KindWrite, 2, FailLate, unix.EIO}, [4]int32{whole, failed, canceled, whole}, [2]int{1024, 1024}, false, 0},
-		{Mishap{KindWrite, 2, Shorten, 0}, [4]int32{whole, half, canceled, whole}, [2]int{1024, 512}, false, 0},
-		{Mishap{KindWrite, 1, Delay, 0}, [4]int32{whole, whole, 0, whole}, [2]int{1024, 1024}, true, 3},
-		{Mishap{KindSync, 1, Fail, unix.EIO}, [4]int32{whole, whole, failed, whole}, [2]int{1024, 1024}, false, 0},
-		{Mishap{KindSync, 1, FailLate, unix.EIO}, [4]int32{whole, whole, failed, whole}, [2]int{1024, 1024}, true, 0},
-		{Mishap{KindRead, 1, Fail, unix.EIO}, [4]int32{whole, whole, 0, failed}, [2]int{1024, 1024}, true, 0},
-		{Mishap{KindRead, 1, Shorten, 0}, [4]int32{whole, whole, 0, half}, [2]int{1024, 1024}, true, 0},
-		{Mishap{KindRead, 1, Delay, 0}, [4]int32{whole, whole, 0, whole}, [2]int{1024, 1024}, true, 4},
+		{Mishap{KindWrite, 1, Fail, unix.EIO, false}, [4]int32{failed, canceled, canceled, whole}, [2]int{0, 0}, false, 0},
+		{Mishap{KindWrite, 2, Fail, unix.EIO, true}, [4]int32{whole, failed, canceled, whole}, [2]int{1024, 0}, false, 0},
+		{Mishap{KindWrite, 2, FailLate, unix.EIO, false}, [4]int32{whole, failed, canceled, whole}, [2]int{1024, 1024}, false, 0},
+		{Mishap{KindWrite, 2, Shorten, 0, false}, [4]int32{whole, half, canceled, whole}, [2]int{1024, 512}, false, 0},
+		{Mishap{KindWrite, 1, Delay, 0, false}, [4]int32{whole, whole, 0, whole}, [2]int{1024, 1024}, true, 3},
+		{Mishap{KindSync, 1, Fail, unix.EIO, false}, [4]int32{whole, whole, failed, whole}, [2]int{1024, 1024}, false, 0},
+		{Mishap{KindSync, 1, FailLate, unix.EIO, false}, [4]int32{whole, whole, failed, whole}, [2]int{1024, 1024}, true, 0},
+		{Mishap{KindRead, 1, Fail, unix.EIO, false}, [4]int32{whole, whole, 0, failed}, [2]int{1024, 1024}, true, 0},
+		{Mishap{KindRead, 1, Shorten, 0, false}, [4]int32{whole, whole, 0, half}, [2]int{1024, 1024}, true, 0},
+		{Mishap{KindRead, 1, Delay, 0, false}, [4]int32{whole, whole, 0, whole}, [2]int{1024, 1024}, true, 4},
 	} {
 		memory, plan, results, order := diskTrace(t, c.mishap)
 		if plan.Happened != (c.mishap.Nth > 0) || plan.Counts != [KindsCount]int{KindRead: 1, KindWrite: 2, KindSync: 1} {
@@ -115,14 +116,14 @@ func TestMishapNetwork(t *testing.T) {
 		sent   int
 	}{
 		{Mishap{}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, 50}, 50},
-		{Mishap{KindAccept, 1, Fail, unix.EMFILE}, []ports.NetworkEventKind{ports.NetworkAcceptFailed, accepted, received, sent}, []int32{exhausted, 0, 100, 50}, 50},
-		{Mishap{KindAccept, 1, Delay, 0}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, 50}, 50},
-		{Mishap{KindReceive, 1, Fail, unix.ECONNRESET}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, failed, 50}, 50},
-		{Mishap{KindReceive, 1, Shorten, 0}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 1, 50}, 50},
-		{Mishap{KindReceive, 1, Delay, 0}, []ports.NetworkEventKind{accepted, sent, received}, []int32{0, 50, 100}, 50},
-		{Mishap{KindSend, 1, Fail, unix.ECONNRESET}, []ports.NetworkEventKind{accepted, sent, received}, []int32{0, failed, 100}, 0},
-		{Mishap{KindSend, 1, FailLate, unix.ECONNRESET}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, failed}, 50},
-		{Mishap{KindSend, 1, Shorten, unix.ECONNRESET}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, failed}, 25},
+		{Mishap{KindAccept, 1, Fail, unix.EMFILE, false}, []ports.NetworkEventKind{ports.NetworkAcceptFailed, accepted, received, sent}, []int32{exhausted, 0, 100, 50}, 50},
+		{Mishap{KindAccept, 1, Delay, 0, false}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, 50}, 50},
+		{Mishap{KindReceive, 1, Fail, unix.ECONNRESET, false}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, failed, 50}, 50},
+		{Mishap{KindReceive, 1, Shorten, 0, false}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 1, 50}, 50},
+		{Mishap{KindReceive, 1, Delay, 0, false}, []ports.NetworkEventKind{accepted, sent, received}, []int32{0, 50, 100}, 50},
+		{Mishap{KindSend, 1, Fail, unix.ECONNRESET, false}, []ports.NetworkEventKind{accepted, sent, received}, []int32{0, failed, 100}, 0},
+		{Mishap{KindSend, 1, FailLate, unix.ECONNRESET, false}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, failed}, 50},
+		{Mishap{KindSend, 1, Shorten, unix.ECONNRESET, false}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, failed}, 25},
 	} {
 		inner := &stubNetwork{}
 		plan := Plan{Mishap: c.mishap}
@@ -150,7 +151,7 @@ func TestMishapNetwork(t *testing.T) {
 	}
 	// What is held back is not told after a Close, and the end itself may be late.
 	inner := &stubNetwork{}
-	n := NewMishapNetwork(inner, &Plan{Mishap: Mishap{KindReceive, 1, Delay, 0}})
+	n := NewMishapNetwork(inner, &Plan{Mishap: Mishap{KindReceive, 1, Delay, 0, false}})
 	n.Receive(3, make([]byte, 10))
 	var out [8]ports.NetworkEvent
 	n.Poll(out[:])
