@@ -21,6 +21,6 @@
 // Owns:   the forest, the grid's cache and its reads. It reads prepare slots and writes reply slots from EventCommit to
 // ApplyCommitted; the sessions' memory is lent to compact until ApplyCheckpointReady.
 // Limits: commitsMax ops wait at a time; one generation and one checkpoint are out at a time.
-// Faults: damage, a failing or a full disk become ApplyFault; the work is never resumed.
+// Faults: damage, a failing or a full disk become ApplyFault; the work is never resumed, and nothing is said after it.
 // Source: design, sections 3 and 4; docs/design/storage.md, "One bar".
 package apply
