@@ -119,7 +119,7 @@ func (w *world) start() {
 	w.executed = w.superblock.Checkpoint.Op
 	w.appending, w.reads, w.superblockNext, w.commits, w.sessions, w.trailerNext = nil, nil, nil, nil, nil, nil
 	w.sends, w.frees, w.journalEvents, w.applyEvents, w.netEvents = nil, nil, nil, nil, nil
-	w.ready, w.registered = false, map[wire.U128]bool{}
+	w.ready, w.fault, w.registered = false, nil, map[wire.U128]bool{}
 	var err error
 	w.stage, err = New(*l, DefaultOptions(), w.slots, &Recovered{
 		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, SessionsTrailer: w.trailer,
@@ -169,9 +169,11 @@ func (w *world) turn() {
 	if cap(out.Net) != netCap || cap(out.Journal) != 64 || cap(out.Apply) != 64 {
 		w.t.Fatal("the actions grew")
 	}
-	if out.Fault != nil {
+	if w.fault != nil {
+		w.checkStopped(out)
+	}
+	if out.Fault != nil { // what this step wanted before is performed still, as the driver does
 		w.fault = out.Fault
-		return
 	}
 	w.ready = w.ready || out.Ready
 	if out.ClockBehindNs > 0 {
@@ -185,6 +187,17 @@ func (w *world) turn() {
 	}
 	for i := range out.Net {
 		w.performNet(&out.Net[i])
+	}
+}
+
+// checkStopped: after a fault, leases and messages come back, and nothing else is wanted.
+func (w *world) checkStopped(out *Actions) {
+	isWanted := len(out.Journal)+len(out.Apply) > 0 || out.Fault != nil
+	for i := range out.Net {
+		isWanted = isWanted || out.Net[i].Kind != stages.NetFree
+	}
+	if isWanted {
+		w.t.Fatalf("after the fault %v: %+v", w.fault, out)
 	}
 }
 
