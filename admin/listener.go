@@ -15,6 +15,7 @@ type boundedListener struct {
 	mutex       sync.Mutex
 	connections []*boundedConn // from the oldest to the newest
 	closedCount uint64         // of the oldest
+	garbage     *garbage
 }
 
 type boundedConn struct {
@@ -28,6 +29,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.garbage.tidy() // a connection that asks for no page leaves some as well
 	c := &boundedConn{Conn: conn, listener: l}
 	var oldest *boundedConn
 	l.mutex.Lock()

@@ -3,7 +3,6 @@ package admin
 import (
 	"bytes"
 	"os"
-	"runtime"
 	runtimemetrics "runtime/metrics"
 	"strconv"
 	"time"
@@ -106,28 +105,13 @@ func (s *snapshot) take(source Source, startedAt time.Time) {
 	source.Sample(&s.Sample, WaitMax)
 	s.waitNs = uint64(time.Since(began))
 	s.process.take()
-	s.process.tidy()
 	s.process.upNs = uint64(time.Since(startedAt))
-}
-
-// garbageBytesMax is what the pages may leave on the Go heap, about 0.4 MiB each, before it is collected.
-const garbageBytesMax = 32 << 20
-
-// tidy collects what earlier pages left behind. The server runs with the collector's own pace switched off, because nothing on
-// the data path allocates; what is live is a few MiB, so that this is done in milliseconds, beside the stages.
-func (p *process) tidy() {
-	if p.heapBytes > p.liveBytes+garbageBytesMax {
-		runtime.GC()
-		p.take()
-		p.liveBytes = p.heapBytes
-	}
 }
 
 // process is what the kernel and the Go runtime say.
 type process struct {
 	residentBytes, cpuNs, upNs                           uint64
 	goBytes, heapBytes, objects, collections, goroutines uint64
-	liveBytes                                            uint64 // of the heap, after the last tidying
 }
 
 func (p *process) take() {
