@@ -7,12 +7,13 @@ import (
 	"sync"
 )
 
-// garbageBytesMax is what connections and pages may leave on the Go heap before it is collected: a scrape leaves about 0.4 MiB, a probe
-// some KiB.
+// garbageBytesMax is what connections and pages may leave on the Go heap before it is collected: a
+// scrape leaves about 0.4 MiB, a probe some KiB.
 const garbageBytesMax = 32 << 20
 
-// garbage collects what connections and pages have left behind. The server runs with the collector's own pace switched off, because
-// nothing on the data path allocates. What is live is a few MiB, so that a collection takes milliseconds, beside the stages.
+// garbage collects what connections and pages have left behind. The server runs with the
+// collector's own pace switched off, because nothing on the data path allocates. What is live is a
+// few MiB, so that a collection takes milliseconds, beside the stages.
 type garbage struct {
 	mutex     sync.Mutex
 	liveBytes uint64 // of the heap, after the last collection

@@ -16,7 +16,8 @@ import (
 	"ledger/storage/forest"
 )
 
-// WaitMax is how long a collection waits for the stage threads: more than any turn, less than any scrape's patience.
+// WaitMax is the time for which a collection waits for the stage threads. It is longer than any
+// turn and shorter than the time limit of any scraper.
 const WaitMax = 250 * time.Millisecond
 
 // Source is a running server.
@@ -25,7 +26,7 @@ type Source interface {
 	Sample(out *replica.Sample, timeout time.Duration)
 }
 
-// snapshot is everything that is shown, of one moment.
+// snapshot is all data of a page, of one moment.
 type snapshot struct {
 	replica.Sample
 	waitNs    uint64
@@ -61,7 +62,7 @@ func (s *snapshot) treeBytes(id storage.TreeID) (sum compact.TreeBytes) {
 	return sum
 }
 
-// checkpoints is the sample of the worker that writes them.
+// checkpoints is the sample of the worker that writes the checkpoints.
 func (s *snapshot) checkpoints() *compact.Sample {
 	if len(s.Compact) == 0 {
 		return &compact.Sample{} // nothing is known yet
@@ -76,7 +77,7 @@ func (s *snapshot) eachTree(visit func(id storage.TreeID, t *forest.TreeCounters
 	}
 }
 
-// eachDiskKind visits what the disk was used for.
+// eachDiskKind visits the kinds of use of the disk.
 func (s *snapshot) eachDiskKind(visit func(kind string, bytes uint64)) {
 	visit("log_write", s.Journal.BytesWritten)
 	visit("log_read", s.Journal.BytesRead)
@@ -86,7 +87,7 @@ func (s *snapshot) eachDiskKind(visit func(kind string, bytes uint64)) {
 	visit("apply_read", s.Apply.Grid.Reads*s.pageBytes)
 }
 
-// levelsCount is how many levels any tree has; at least one.
+// levelsCount is the largest number of levels of any tree, at least one.
 func (s *snapshot) levelsCount() int {
 	count := 1
 	s.eachTree(func(_ storage.TreeID, t *forest.TreeCounters) {
@@ -108,7 +109,7 @@ func (s *snapshot) take(source Source, startedAt time.Time) {
 	s.process.upNs = uint64(time.Since(startedAt))
 }
 
-// process is what the kernel and the Go runtime say.
+// process is figures of the kernel and of the Go runtime.
 type process struct {
 	residentBytes, cpuNs, upNs                           uint64
 	goBytes, heapBytes, objects, collections, goroutines uint64
@@ -121,13 +122,16 @@ func (p *process) take() {
 		{Name: "/gc/heap/allocs:objects"},
 		{Name: "/gc/cycles/total:gc-cycles"},
 		{Name: "/sched/goroutines:goroutines"},
+		{Name: "/memory/classes/heap/released:bytes"},
 	}
 	runtimemetrics.Read(samples)
-	for i, to := range []*uint64{&p.goBytes, &p.heapBytes, &p.objects, &p.collections, &p.goroutines} {
+	releasedBytes := uint64(0)
+	for i, to := range []*uint64{&p.goBytes, &p.heapBytes, &p.objects, &p.collections, &p.goroutines, &releasedBytes} {
 		if samples[i].Value.Kind() == runtimemetrics.KindUint64 {
 			*to = samples[i].Value.Uint64()
 		}
 	}
+	p.goBytes -= min(releasedBytes, p.goBytes) // as the limit of the Go runtime counts
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
 		p.cpuNs = uint64(usage.Utime.Nano() + usage.Stime.Nano())

@@ -153,7 +153,8 @@ func (e *LinesDropped) Text(line []byte) []byte {
 }
 func (e *LinesDropped) Fields(o Fields) Fields { return o.Number("lines", e.Lines) }
 
-// ConnectionClosed: a peer broke a rule. Closed false: one message was skipped, and the connection goes on.
+// ConnectionClosed: a peer broke a rule. Closed false: one message was skipped, and the connection
+// goes on.
 type ConnectionClosed struct {
 	Peer   Peer
 	Client wire.U128
@@ -196,13 +197,15 @@ func (l *Log) ConnectionRefused(e ConnectionRefused) { emit(l, kindConnectionRef
 func (e *ConnectionRefused) Level() Level { return Warning }
 func (e *ConnectionRefused) Name() string { return "connection_refused" }
 func (e *ConnectionRefused) Text(line []byte) []byte {
-	return fmt.Appendf(line, "closed a connection of %s: %s (limit %d, closed for it since the last line: %d)", e.Peer, e.Reason, e.Connections, e.Refused)
+	return fmt.Appendf(line, "closed a connection of %s: %s (limit %d, closed for it since the last line: %d)", e.Peer, e.Reason,
+		e.Connections, e.Refused)
 }
 func (e *ConnectionRefused) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).String("reason", e.Reason).Number("connections", e.Connections).Number("refused", e.Refused)
 }
 
-// AcceptFailed: the kernel has no descriptor or no memory for a connection. Failures is how many tries since the last line.
+// AcceptFailed: the kernel has no descriptor or no memory for a connection. Failures is how many
+// tries since the last line.
 type AcceptFailed struct {
 	Errno    int32
 	Failures uint64
@@ -289,7 +292,8 @@ func (e *DiskStalled) Fields(o Fields) Fields {
 	return o.String("stage", e.Stage).Number("pending", e.Pending).Number("duration_ns", e.DurationNs).Bool("ended", e.Ended)
 }
 
-// CopyRepaired: a start found a damaged copy of something that it has twice or more, and wrote it again.
+// CopyRepaired: a start found a damaged copy of something that it has twice or more, and wrote it
+// again.
 type CopyRepaired struct {
 	What  string // as in "copies of the superblock"
 	From  string // as in "the newest one"
@@ -337,8 +341,9 @@ func (e *ClockBehind) Text(line []byte) []byte {
 }
 func (e *ClockBehind) Fields(o Fields) Fields { return o.Number("behind_ns", e.BehindNs) }
 
-// OpSlow: an op took more than 100 ms from its arrival to its reply. Where[:WhereBytes] says how it spent its time and
-// what went on meanwhile; the text is in the event, so that a slow op allocates nothing.
+// OpSlow: an op took more than 100 ms from its arrival to its reply. Where[:WhereBytes] says how it
+// spent its time and what went on meanwhile; the text is in the event, so that a slow op allocates
+// nothing.
 type OpSlow struct {
 	Op, DurationNs uint64
 	WhereBytes     int

@@ -8,8 +8,9 @@ import (
 	"ledger/internal/ports"
 )
 
-// MemoryDisk is a disk port to a file in memory, which remembers what would survive a loss of power. Operations end at random polls
-// in random order. Links are the business of the MishapDisk above it.
+// MemoryDisk is a disk port to a file in memory, which remembers what would survive a loss of
+// power. Operations end at random polls in random order. Links are the business of the MishapDisk
+// above it.
 type MemoryDisk struct {
 	Data    []byte // what a read gives
 	Durable []byte // what is on the medium
@@ -45,7 +46,8 @@ func (d *MemoryDisk) Write(tag, offsetBytes uint64, buffer []byte, flags ports.W
 	if flags&ports.WriteLinked != 0 {
 		d.t.Fatal("a memory disk has no links")
 	}
-	d.queue = append(d.queue, memoryOperation{kind: KindWrite, tag: tag, offset: offsetBytes, buffer: buffer, bytes: bytes.Clone(buffer), flags: flags})
+	d.queue = append(d.queue, memoryOperation{kind: KindWrite, tag: tag, offset: offsetBytes, buffer: buffer,
+		bytes: bytes.Clone(buffer), flags: flags})
 }
 
 // Sync implements ports.Disk.
@@ -57,9 +59,6 @@ func (d *MemoryDisk) Sync(tag uint64) {
 func (d *MemoryDisk) Allocate(tag, offsetBytes, lengthBytes uint64) {
 	d.queue = append(d.queue, memoryOperation{kind: KindAllocate, tag: tag})
 }
-
-// Pending is how many operations have not been polled.
-func (d *MemoryDisk) Pending() int { return len(d.queue) }
 
 // Poll implements ports.Disk.
 func (d *MemoryDisk) Poll(out []ports.DiskCompletion) (count int) {
@@ -92,7 +91,8 @@ func (d *MemoryDisk) perform(o *memoryOperation) int32 {
 		return int32(len(o.bytes))
 	case KindSync:
 		for i, w := range d.written {
-			// Durable writes behind the sync come once more, so that older bytes do not take their place.
+			// Durable writes behind the sync come once more, so that older bytes do not take their
+			// place.
 			if i < o.covers || w.flags&ports.WriteDurable != 0 {
 				copy(d.Durable[w.offset:], w.bytes)
 			}

@@ -30,12 +30,13 @@ var kindNames = [KindsCount]string{"read", "write", "sync", "allocate", "receive
 type How uint8
 
 const (
-	// Fail: it does nothing and ends with an error. A failed accept leaves its peer in the backlog for a time.
+	// Fail: it does nothing and ends with an error. A failed accept leaves its peer in the backlog
+	// for a time.
 	Fail How = iota + 1
 	// FailLate: it is done, and ends with an error all the same.
 	FailLate
-	// Shorten: a part is done. A read or a write ends with that part's length, a receive brings one byte, and a send ends with
-	// an error when the peer has got half.
+	// Shorten: a part is done. A read or a write ends with that part's length, a receive brings
+	// one byte, and a send ends with an error when the peer has got half.
 	Shorten
 	// Delay: it is done, and its end is told DelayPolls polls later.
 	Delay
@@ -61,8 +62,8 @@ const DelayPolls = 40
 // shortUnit: what is left of a shortened read or write is a multiple of it, as direct I/O needs.
 const shortUnit = 512
 
-// Mishap is what goes wrong in one run: the Nth operation of a kind, counted from 1, and with Lasting all behind it too. The zero
-// value is a run in which nothing goes wrong.
+// Mishap is what goes wrong in one run: the Nth operation of a kind, counted from 1, and with
+// Lasting all behind it too. The zero value is a run in which nothing goes wrong.
 type Mishap struct {
 	Kind    Kind
 	Nth     int
@@ -85,7 +86,8 @@ func (m Mishap) String() string {
 	return text
 }
 
-// Plan is a mishap and the operations that the ports of a run have begun. Several ports may share one.
+// Plan is a mishap and the operations that the ports of a run have begun. Several ports may share
+// one.
 type Plan struct {
 	Mishap   Mishap
 	Counts   [KindsCount]int
@@ -102,8 +104,9 @@ func (p *Plan) take(kind Kind) How {
 	return 0
 }
 
-// Mishaps calls run for each operation of a scenario and each way in which it can go wrong. counts are those of a run without a mishap.
-// At most perKindMax operations of a kind are taken, evenly spread.
+// Mishaps calls run for each operation of a scenario and each way in which it can go wrong. counts
+// are those of a run without a mishap. At most perKindMax operations of a kind are taken, evenly
+// spread.
 func Mishaps(counts [KindsCount]int, perKindMax int, errno func(Kind) unix.Errno, run func(Mishap)) {
 	for kind, count := range counts {
 		step := max(1, (count+perKindMax-1)/perKindMax)
@@ -140,8 +143,9 @@ type heldCompletion struct {
 	polls     int
 }
 
-// MishapDisk is a disk port over another one, of which one operation goes wrong as a plan says. It keeps chains of linked operations
-// itself: the other port gets the next one when the one before has succeeded.
+// MishapDisk is a disk port over another one, of which one operation goes wrong as a plan says. It
+// keeps chains of linked operations itself: the other port gets the next one when the one before
+// has succeeded.
 type MishapDisk struct {
 	inner  ports.Disk
 	plan   *Plan
@@ -269,7 +273,8 @@ type heldEvent struct {
 	polls int
 }
 
-// MishapNetwork is a network port over another one, of which one operation goes wrong as a plan says.
+// MishapNetwork is a network port over another one, of which one operation goes wrong as a plan
+// says.
 type MishapNetwork struct {
 	inner    ports.Network
 	plan     *Plan

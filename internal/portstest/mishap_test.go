@@ -10,7 +10,8 @@ import (
 	"ledger/internal/ports"
 )
 
-// diskTrace writes two sectors as a chain with a sync behind them, beside a read, and returns the results by tag and in their order.
+// diskTrace writes two sectors as a chain with a sync behind them, beside a read, and returns the
+// results by tag and in their order.
 func diskTrace(t *testing.T, m Mishap) (memory *MemoryDisk, plan Plan, results map[uint64]int32, order []uint64) {
 	plan.Mishap = m
 	memory = NewMemoryDisk(t, rand.New(rand.NewPCG(1, 0)), make([]byte, 4096))
@@ -30,13 +31,14 @@ func diskTrace(t *testing.T, m Mishap) (memory *MemoryDisk, plan Plan, results m
 			order = append(order, c.Tag)
 		}
 	}
-	if memory.Pending() != 0 || len(results) != 4 {
-		t.Fatalf("%v: %d operations are under way, results %v", m, memory.Pending(), results)
+	if len(memory.queue) != 0 || len(results) != 4 {
+		t.Fatalf("%v: %d operations are under way, results %v", m, len(memory.queue), results)
 	}
 	return memory, plan, results, order
 }
 
-// Goal: a disk with a mishap does what the mishap says to one operation and to the chain behind it, and nothing to any other.
+// Goal: a disk with a mishap does what the mishap says to one operation and to the chain behind
+// it, and nothing to any other.
 func TestMishapDisk(t *testing.T) {
 	const whole, half, failed, canceled = 1024, 512, -int32(unix.EIO), -int32(unix.ECANCELED)
 	for _, c := range []struct {
@@ -105,7 +107,8 @@ func (n *stubNetwork) Poll(out []ports.NetworkEvent) (count int) {
 	return count
 }
 
-// Goal: a network with a mishap does what the mishap says to one operation, and after a Close it tells of nothing but the end.
+// Goal: a network with a mishap does what the mishap says to one operation, and after a Close it
+// tells of nothing but the end.
 func TestMishapNetwork(t *testing.T) {
 	const failed, exhausted = -int32(unix.ECONNRESET), -int32(unix.EMFILE)
 	accepted, received, sent := ports.NetworkAccepted, ports.NetworkReceived, ports.NetworkSent
@@ -116,7 +119,8 @@ func TestMishapNetwork(t *testing.T) {
 		sent   int
 	}{
 		{Mishap{}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, 50}, 50},
-		{Mishap{KindAccept, 1, Fail, unix.EMFILE, false}, []ports.NetworkEventKind{ports.NetworkAcceptFailed, accepted, received, sent}, []int32{exhausted, 0, 100, 50}, 50},
+		{Mishap{KindAccept, 1, Fail, unix.EMFILE, false}, []ports.NetworkEventKind{ports.NetworkAcceptFailed, accepted, received, sent},
+			[]int32{exhausted, 0, 100, 50}, 50},
 		{Mishap{KindAccept, 1, Delay, 0, false}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 100, 50}, 50},
 		{Mishap{KindReceive, 1, Fail, unix.ECONNRESET, false}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, failed, 50}, 50},
 		{Mishap{KindReceive, 1, Shorten, 0, false}, []ports.NetworkEventKind{accepted, received, sent}, []int32{0, 1, 50}, 50},

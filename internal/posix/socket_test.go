@@ -65,7 +65,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// Goal: every peer survives the way into the kernel's form and back, and no bytes of the kernel's make DecodePeer fail.
+// Goal: every peer survives the way into the kernel's form and back, and no bytes of the kernel's
+// make DecodePeer fail.
 func FuzzPeer(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00\x01\x0b\xb9"))
 	f.Add([]byte("\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07\x0b\xb9"))
@@ -82,7 +83,8 @@ func FuzzPeer(f *testing.F) {
 	})
 }
 
-// Goal: as many peers as the kernel allows wait in the backlog of a listener: SOMAXCONN, or net.core.somaxconn if that is less.
+// Goal: as many peers as the kernel allows wait in the backlog of a listener: SOMAXCONN, or
+// net.core.somaxconn if that is less.
 func TestListenBacklog(t *testing.T) {
 	text, err := os.ReadFile("/proc/sys/net/core/somaxconn")
 	if err != nil {
@@ -97,7 +99,8 @@ func TestListenBacklog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Of a listener, Linux gives the length of its backlog as unacked and the limit of the backlog as sacked.
+		// Of a listener, Linux gives the length of its backlog as unacked and the limit of the
+		// backlog as sacked.
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err != nil {
 			t.Fatal(err)

@@ -7,9 +7,9 @@ import (
 )
 
 // queueShareDivisor bounds the queue of a worker. A worker with two jobs or more gets another one
-// only while its jobs are together less than 1/queueShareDivisor of the generation's bytes. A queued
-// job lets the worker go on without a gap. The bound keeps the load balanced: a worker with a long
-// queue would finish last.
+// only while its jobs are together less than 1/queueShareDivisor of the generation's bytes. A
+// queued job lets the worker go on without a gap. The bound keeps the load balanced: a worker with
+// a long queue would finish last.
 const queueShareDivisor = 8
 
 // behindOf8 is the target time of a generation: it should be done when behindOf8 eighths of the

@@ -24,8 +24,9 @@ type mishapRun struct {
 	file    *file
 }
 
-// runMishap executes the first opsCount prepares with apply and compact, on disks that share one plan, until the end or a fault. After a
-// mishap that must lead to a fault it goes on with the others.
+// runMishap executes the first opsCount prepares with apply and compact, on disks that share one
+// plan, until the end or a fault. After a mishap that must lead to a fault it goes on with the
+// others.
 func runMishap(t *testing.T, seed uint64, mishap portstest.Mishap, messages [][]byte, opsCount int) *mishapRun {
 	r := &mishapRun{plan: portstest.Plan{Mishap: mishap}, file: &file{}}
 	b, err := newBenchOver(t, tiny(), rand.New(rand.NewPCG(seed, 0)), r.file, storage.Checkpoint{}, func(d ports.Disk) ports.Disk {
@@ -62,7 +63,8 @@ func runMishap(t *testing.T, seed uint64, mishap portstest.Mishap, messages [][]
 		b.turn()
 	}
 	if b.fault != nil || b.committed.Op != 0 || b.newest != r.newest {
-		t.Errorf("%v: after the fault %v: fault %v, op %d, checkpoint %d instead of %d", mishap, r.fault, b.fault, b.committed.Op, b.newest.Op, r.newest.Op)
+		t.Errorf("%v: after the fault %v: fault %v, op %d, checkpoint %d instead of %d",
+			mishap, r.fault, b.fault, b.committed.Op, b.newest.Op, r.newest.Op)
 	}
 	return r
 }
@@ -73,9 +75,10 @@ func mayMend(m portstest.Mishap) bool {
 	return m.How == portstest.Delay || !m.Lasting && (m.Kind == portstest.KindRead || isFullStep)
 }
 
-// Goal: each operation of apply's disk and of compact's may fail, before or after it is done, once or for good, be short, or be late.
-// No reply differs from that of a run in which nothing goes wrong. A failure is one fault of the right kind, and nothing is said after
-// it; or it is mended by a second try, and then the run goes on to its end. A delay changes no byte of the file.
+// Goal: each operation of apply's disk and of compact's may fail, before or after it is done, once
+// or for good, be short, or be late. No reply differs from that of a run in which nothing goes
+// wrong. A failure is one fault of the right kind, and nothing is said after it; or it is mended
+// by a second try, and then the run goes on to its end. A delay changes no byte of the file.
 func TestEveryMishap(t *testing.T) {
 	random := seeded.Rand(t)
 	seed := random.Uint64()

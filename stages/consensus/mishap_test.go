@@ -23,7 +23,8 @@ const (
 
 var answerNames = [answersCount]string{"append", "read", "superblock", "commit", "checkpoint", "send", "free"}
 
-// mishap is what goes wrong in one run: the nth answer of a kind is late, or a fault comes in its place. nth 0: nothing.
+// mishap is what goes wrong in one run: the nth answer of a kind is late, or a fault comes in its
+// place. nth 0: nothing.
 type mishap struct {
 	answer, nth int
 	isFault     bool
@@ -75,7 +76,8 @@ func (c *mishapClient) frame() []byte {
 	return frame(c.fields, make([]byte, 16*c.fields.Number))
 }
 
-// onReply is a client that gets a message. Each request has one reply, however often it is asked for.
+// onReply is a client that gets a message. Each request has one reply, however often it is asked
+// for.
 func (r *mishapRun) onReply(message []byte) {
 	h := wire.HeaderOf(message[:256])
 	if h.Command() != wire.CommandReply {
@@ -188,10 +190,11 @@ func (r *mishapRun) fail(answer int) {
 	}
 }
 
-// Goal: each answer of journal, apply and net may be late, and those of journal and apply may be a fault. Late answers change no reply and
-// leave nothing behind. A fault stops the replica with itself: nothing is written, executed or answered after it, and messages come
-// back. The start that follows has every op that was answered, and clients get the replies that are missing by asking again, each
-// request executed once.
+// Goal: each answer of journal, apply and net may be late, and those of journal and apply may be a
+// fault. Late answers change no reply and leave nothing behind. A fault stops the replica with
+// itself: nothing is written, executed or answered after it, and messages come back. The start
+// that follows has every op that was answered, and clients get the replies that are missing by
+// asking again, each request executed once.
 func TestEveryMishap(t *testing.T) {
 	scenario := func(m mishap) *mishapRun {
 		r := newMishapRun(t, m)

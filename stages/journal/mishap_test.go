@@ -29,8 +29,8 @@ type mishapRun struct {
 	lent       int // slots that have not come back
 }
 
-// runMishap reads three prepares, appends ops 13 to 24, small and large, and writes the superblock beside them. Consensus
-// sends one append at a time. It ends when all is done, or with the fault.
+// runMishap reads three prepares, appends ops 13 to 24, small and large, and writes the superblock
+// beside them. Consensus sends one append at a time. It ends when all is done, or with the fault.
 func runMishap(t *testing.T, seed uint64, mishap portstest.Mishap) *mishapRun {
 	b := newBench(t, 12)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -124,9 +124,10 @@ func (r *mishapRun) checkSuperblock(t *testing.T, mishap portstest.Mishap, check
 	}
 }
 
-// Goal: each operation of the journal may fail, before or after it is done, be short, or be late. What was acknowledged is durable in
-// that moment, and a start finds it. A failure stops the stage with the right kind of fault, and it says nothing more. The
-// exceptions are one read of the superblock's four copies, and delays: everything is done then.
+// Goal: each operation of the journal may fail, before or after it is done, be short, or be late.
+// What was acknowledged is durable in that moment, and a start finds it. A failure stops the stage
+// with the right kind of fault, and it says nothing more. The exceptions are one read of the
+// superblock's four copies, and delays: everything is done then.
 func TestEveryMishap(t *testing.T) {
 	seed := seeded.Rand(t).Uint64()
 	calm := runMishap(t, seed, portstest.Mishap{})

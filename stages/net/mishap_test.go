@@ -13,8 +13,8 @@ import (
 
 const mishapClients = 3
 
-// mishapClient sends a ping and then requests of several sizes, one after the other. When its connection ends it connects again and
-// repeats what has no answer.
+// mishapClient sends a ping and then requests of several sizes, one after the other. When its
+// connection ends it connects again and repeats what has no answer.
 type mishapClient struct {
 	id         uint64
 	connection int // -1: none
@@ -26,7 +26,8 @@ type mishapClient struct {
 
 var mishapBodies = []int{128, 5000, bodyHashBytesMin, 0}
 
-// mishapRun is a run of three such clients over a port with a mishap, with a consensus that answers at random turns.
+// mishapRun is a run of three such clients over a port with a mishap, with a consensus that
+// answers at random turns.
 type mishapRun struct {
 	*bench
 	plan    portstest.Plan
@@ -38,7 +39,8 @@ func newMishapRun(t *testing.T, mishap portstest.Mishap) *mishapRun {
 	b := newBench(t, mishapClients, mishapClients+2)
 	b.network.connections = make([]fakeConnection, PortConnectionsMax(&b.limits))
 	r := &mishapRun{bench: b, plan: portstest.Plan{Mishap: mishap}, replies: map[stages.Slot]bool{}}
-	r.driver = NewDriver(b.stage, portstest.NewMishapNetwork(b.network, &r.plan), b.toNet, stages.Sender[stages.NetToConsensus]{Ring: b.fromNet},
+	r.driver = NewDriver(b.stage, portstest.NewMishapNetwork(b.network, &r.plan), b.toNet,
+		stages.Sender[stages.NetToConsensus]{Ring: b.fromNet},
 		func(e LogEntry) { b.logs = append(b.logs, e) })
 	for i := range r.clients {
 		r.clients[i] = mishapClient{id: uint64(i + 1), connection: -1}
@@ -111,7 +113,8 @@ func (r *mishapRun) answer() (busy bool) {
 	server := wire.ServerFields{Cluster: wire.U128From(testCluster), Release: wire.ReleaseOf(0, 17, 9)}
 	if h.Command() == wire.CommandPingClient {
 		wire.BuildPong(h, &server, h.PingTimestampNs())
-		r.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: wire.HeaderBytes, Connection: e.Connection, Registered: true})
+		r.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: wire.HeaderBytes,
+			Connection: e.Connection, Registered: true})
 		return true
 	}
 	frame := requestFrame(h.RequestClient().Lo, h.RequestNumber(), mishapBodies[h.RequestNumber()-1])
@@ -124,7 +127,8 @@ func (r *mishapRun) answer() (busy bool) {
 	f.SetRequest(h)
 	out := r.slots.Bytes(reply)[:wire.HeaderBytes+1000]
 	wire.BuildReply(wire.HeaderOf(out), &f, out[wire.HeaderBytes:])
-	r.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetSend, Slot: reply, Bytes: uint32(len(out)), Client: h.RequestClient(), Registered: true})
+	r.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetSend, Slot: reply, Bytes: uint32(len(out)),
+		Client: h.RequestClient(), Registered: true})
 	r.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot})
 	return true
 }
@@ -154,8 +158,9 @@ func (r *mishapRun) run() {
 	}
 }
 
-// Goal: each receive, send, accept and close may fail, be short or be late. Every client gets the answer to every request, the one whose
-// connection broke by connecting again; nobody else's connection ends, and no slot, lease or route is left behind.
+// Goal: each receive, send, accept and close may fail, be short or be late. Every client gets the
+// answer to every request, the one whose connection broke by connecting again; nobody else's
+// connection ends, and no slot, lease or route is left behind.
 func TestEveryMishap(t *testing.T) {
 	calm := newMishapRun(t, portstest.Mishap{})
 	calm.run()
@@ -186,7 +191,8 @@ func TestEveryMishap(t *testing.T) {
 		if closed[CausePeer] != want {
 			t.Errorf("%v: %d connections are counted as broken, want %d", m, closed[CausePeer], want)
 		}
-		// If the end of a send is told later than the client's next request is answered, the client looks slow.
+		// If the end of a send is told later than the client's next request is answered, the
+		// client looks slow.
 		slow := closed[CauseSlow]
 		if slow > 1 || slow > 0 && !(m.Kind == portstest.KindSend && m.How == portstest.Delay) {
 			t.Errorf("%v: %d connections are closed as slow", m, slow)

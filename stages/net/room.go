@@ -4,12 +4,13 @@ import (
 	"ledger/wire"
 )
 
-// strangersMax is how many addresses of peers that named another cluster are remembered, so that each is logged once.
+// strangersMax is the number of remembered addresses of peers that named another cluster. Each of
+// them is logged once.
 const strangersMax = 64
 
-// makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the connection that has
-// been longest without a registered client. Connections of clients stay: if all others are such, the newcomer is closed.
-// It tells whether the newcomer stays.
+// makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the
+// connection that has been longest without a registered client. If all other connections are of
+// clients, it closes the newcomer. stays tells whether the newcomer stays.
 func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	victim, cause := newcomer, CauseRefused
 	for i := range s.connections {
@@ -20,7 +21,7 @@ func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	}
 	c := &s.connections[victim]
 	s.refusedUnlogged++
-	c.logged = true // this line says why it ends
+	c.logged = true // the refusal's line tells the reason
 	if s.mayLog() {
 		fault := wire.Fault("the table of connections is full, and it was longest without a registered client")
 		if cause == CauseRefused {
@@ -34,7 +35,8 @@ func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	return cause == CauseDisplaced
 }
 
-// onAcceptFailed counts a try to accept that failed, and reports the first of AcceptLogEveryNs. The peer waits in the backlog.
+// onAcceptFailed counts a try to accept that failed, and reports the first of AcceptLogEveryNs. The
+// peer waits in the backlog.
 func (s *Stage) onAcceptFailed(result int32, out *Actions) {
 	s.Counters.AcceptFailures++
 	s.acceptUnlogged++
@@ -46,9 +48,9 @@ func (s *Stage) onAcceptFailed(result int32, out *Actions) {
 	s.acceptUnlogged = 0
 }
 
-// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its own, since no thread sleeps
-// for longer than a second. While a connection waits for a slot the delay
-// is ours, so its time begins anew.
+// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its
+// own, because no thread sleeps longer than a second. If a connection waits for a slot, the server
+// causes the delay, so the connection's time starts again.
 func (s *Stage) closeSilent(out *Actions) {
 	s.deadlineNextNs = ^uint64(0)
 	for i := range s.connections {
@@ -67,15 +69,17 @@ func (s *Stage) closeSilent(out *Actions) {
 	}
 }
 
-// isOfClient tells whether a connection is its client's route and the client has a session, or a request at consensus: the
-// register of a client that is about to have one. Consensus answers or ignores each request, so the latter ends. A client has
+// isOfClient tells whether a connection counts as its client's. It does if it is the client's
+// route and the client has a session, or a request at consensus: the register of a client that is
+// about to have one. Consensus answers or ignores each request, so the latter ends. A client has
 // one such connection, however many it opens.
 func (s *Stage) isOfClient(index uint32, c *connection) bool {
 	r := s.routes.of(c.client)
 	return r != nil && r.current == index && (r.registered || r.asksCount > 0)
 }
 
-// setRegistered notes whether a client has a session. If it has lost it, its connection goes behind all others.
+// setRegistered notes whether a client has a session. The connection of a client that loses its
+// session counts as newest among those without a registered client.
 func (s *Stage) setRegistered(r *route, registered bool) {
 	if r.registered && !registered {
 		s.connections[r.current].turn = s.turnNext
@@ -95,13 +99,14 @@ func (s *Stage) ignored(h *wire.Header) {
 	if h.Command() != wire.CommandRequest {
 		return
 	}
-	// The route may be a newer one than that on which the request came: then it counts no request, or one more.
+	// The route may be a newer one than that on which the request came: then it counts no request,
+	// or one more.
 	if r := s.routes.of(h.RequestClient()); r != nil && r.asksCount > 0 {
 		r.asksCount--
 	}
 }
 
-// mayLog takes one of the lines of this second.
+// mayLog takes one of the lines of this second. It returns false if none is left.
 func (s *Stage) mayLog() bool {
 	if s.logsLeft == 0 {
 		s.Counters.LogsSuppressed++
@@ -111,11 +116,11 @@ func (s *Stage) mayLog() bool {
 	return true
 }
 
-// logMismatch reports a peer that speaks to another cluster, once for each of the latest addresses. Clients that are set
-// up wrongly connect again and again.
+// logMismatch reports a peer that names another cluster, once for each of the latest addresses,
+// because clients with a wrong configuration connect again and again.
 func (s *Stage) logMismatch(c *connection, theirs wire.U128, out *Actions) {
 	s.Counters.ClusterMismatches++
-	c.logged = true // this line takes the place of the fault's
+	c.logged = true // this line replaces the line of the fault
 	address := [16]byte(c.peer[:16])
 	for i := range min(s.strangersCount, strangersMax) {
 		if s.strangers[i] == address {
@@ -136,5 +141,6 @@ func (s *Stage) logEviction(c *connection, h *wire.Header, out *Actions) {
 	if !s.mayLog() {
 		return
 	}
-	out.Log = append(out.Log, LogEntry{Kind: LogEvicted, Peer: c.peer, Client: h.EvictionClient(), Eviction: h.EvictionReason(), Reason: "evicted"})
+	out.Log = append(out.Log, LogEntry{Kind: LogEvicted, Peer: c.peer, Client: h.EvictionClient(), Eviction: h.EvictionReason(),
+		Reason: "evicted"})
 }

@@ -27,11 +27,13 @@ func (b *bench) register(id int, client uint64) {
 // pong answers the oldest ping.
 func (b *bench) pong(registered bool) {
 	e := b.message()
-	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Registered: registered})
+	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection,
+		Registered: registered})
 }
 
-// Goal: connections that never become clients, whether silent, with half a message or with a ping of no session, give way to
-// newcomers, the longest one first; a connection with a registered client never does.
+// Goal: connections that never become clients, whether silent, with half a message or with a ping
+// of no session, give way to newcomers, the longest one first; a connection with a registered
+// client never does.
 func TestStrangersMakeRoom(t *testing.T) {
 	b := newFullBench(t, 5)
 	client := b.connect()
@@ -76,7 +78,8 @@ func TestStrangersMakeRoom(t *testing.T) {
 	}
 }
 
-// fillWithClients opens connections of clients 1, 2, ... that have sessions, until the table is full.
+// fillWithClients opens connections of clients 1, 2, ... that have sessions, until the table is
+// full.
 func (b *bench) fillWithClients() (ids []int) {
 	for client := range uint64(b.limits.ConnectionsMax) {
 		id := b.connect()
@@ -86,7 +89,8 @@ func (b *bench) fillWithClients() (ids []int) {
 	return ids
 }
 
-// displaces connects a newcomer and asserts which connection is closed for it: the newcomer's own if want is -1.
+// displaces connects a newcomer and asserts which connection is closed for it: the newcomer's own
+// if want is -1.
 func (b *bench) displaces(what string, want int, open ...int) (newcomer int) {
 	b.t.Helper()
 	newcomer = b.connect()
@@ -101,8 +105,8 @@ func (b *bench) displaces(what string, want int, open ...int) (newcomer int) {
 	return newcomer
 }
 
-// Goal: a client whose session made room for another one's counts as a stranger at once, although it sends nothing; so does
-// one that gets its last reply after its session has ended.
+// Goal: a client whose session made room for another one's counts as a stranger at once, although
+// it sends nothing; so does one that gets its last reply after its session has ended.
 func TestClientWithoutSessionMakesRoom(t *testing.T) {
 	b := newFullBench(t, 3)
 	ids := b.fillWithClients()
@@ -116,8 +120,9 @@ func TestClientWithoutSessionMakesRoom(t *testing.T) {
 	b.displaces("client 3 got its last reply", ids[2], ids[0], newcomer)
 }
 
-// Goal: a client whose request is at consensus, its register above all, is not closed for newcomers until the request is
-// answered or ignored; a repetition that is ignored changes nothing.
+// Goal: a client whose request is at consensus, its register above all, is not closed for
+// newcomers until the request is answered or ignored; a repetition that is ignored changes
+// nothing.
 func TestRegisterInFlightStays(t *testing.T) {
 	b := newFullBench(t, 3)
 	asking := b.connect()
@@ -189,7 +194,8 @@ func TestOneClientDoesNotFillTheTable(t *testing.T) {
 	b.displaces("all have sessions of their own", -1, ids[3])
 }
 
-// Goal: what a flood of newcomers writes is bounded, and the lines tell how many connections they stand for.
+// Goal: what a flood of newcomers writes is bounded, and the lines tell how many connections they
+// stand for.
 func TestRefusedLogIsBounded(t *testing.T) {
 	b := newFullBench(t, 2)
 	const floods = 1000
@@ -211,7 +217,8 @@ func TestRefusedLogIsBounded(t *testing.T) {
 	}
 }
 
-// Goal: a connection has FirstMessageNs for its first whole message, however its bytes drip; afterwards it may be silent.
+// Goal: a connection has FirstMessageNs for its first whole message, however its bytes drip;
+// afterwards it may be silent.
 func TestFirstMessageIsDue(t *testing.T) {
 	b := newFullBench(t, 4)
 	b.nowNs = 5
@@ -243,14 +250,16 @@ func TestFirstMessageIsDue(t *testing.T) {
 	}
 }
 
-// Goal: a peer of another cluster is logged once for its address, with both ids, and counted each time.
+// Goal: a peer of another cluster is logged once for its address, with both ids, and counted each
+// time.
 func TestMismatchLoggedOnce(t *testing.T) {
 	b := newFullBench(t, 4)
 	frame := changed(pingFrame(1), func(h *wire.Header) { h.SetCluster(wire.U128From(8)) })
 	for range 3 {
 		b.write(b.connect(), frame)
 	}
-	if len(b.logs) != 1 || b.logs[0].Kind != LogMismatch || b.logs[0].Cluster != wire.U128From(8) || b.logs[0].Ours != wire.U128From(testCluster) {
+	if len(b.logs) != 1 || b.logs[0].Kind != LogMismatch || b.logs[0].Cluster != wire.U128From(8) ||
+		b.logs[0].Ours != wire.U128From(testCluster) {
 		t.Errorf("logged %+v", b.logs)
 	}
 	if b.stage.Counters.ClusterMismatches != 3 {
@@ -266,15 +275,16 @@ func TestEvictionLogged(t *testing.T) {
 	e := b.message()
 	h := wire.HeaderOf(b.slots.Bytes(e.Slot)[:limits.HeaderBytes])
 	wire.BuildEviction(h, &wire.ServerFields{Cluster: wire.U128From(testCluster), Release: 1}, wire.U128From(9), wire.EvictionNoSession)
-	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Client: wire.U128From(9)})
+	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection,
+		Client: wire.U128From(9)})
 	if len(b.logs) != 1 || b.logs[0].Kind != LogEvicted || b.logs[0].Eviction != wire.EvictionNoSession ||
 		b.logs[0].Client != wire.U128From(9) || b.logs[0].Peer[15] != byte(id) {
 		t.Errorf("logged %+v", b.logs)
 	}
 }
 
-// Goal: tries to accept that fail are all counted, reported at once and then at most every AcceptLogEveryNs; the lines stand for
-// all of them. They harm no connection.
+// Goal: tries to accept that fail are all counted, reported at once and then at most every
+// AcceptLogEveryNs; the lines stand for all of them. They harm no connection.
 func TestAcceptFailuresAreReported(t *testing.T) {
 	b := newFullBench(t, 4)
 	b.nowNs = 1
