@@ -16,6 +16,7 @@ import (
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/storage/datafile"
+	"ledger/wire"
 )
 
 // edit changes a file in place.
@@ -31,9 +32,10 @@ func edit(t *testing.T, path string, change func(file *os.File)) {
 	}
 }
 
-// ofVersion makes every superblock copy one of another format version, with a right checksum.
-func ofVersion(t *testing.T, path string, version uint32) {
-	const sumBytes, covered, versionAt = 16, 24, 32 // of a superblock copy
+// changeSuperblock changes every copy of a superblock, and gives it the right checksum.
+func changeSuperblock(t *testing.T, path string, change func(content []byte)) {
+	t.Helper()
+	const sumBytes, covered = 16, 24 // of a superblock copy
 	l := limits.Production()
 	layout := datafile.NewLayout(&l)
 	edit(t, path, func(file *os.File) {
@@ -43,7 +45,7 @@ func ofVersion(t *testing.T, path string, version uint32) {
 			if _, err := file.ReadAt(content, at); err != nil {
 				t.Fatal(err)
 			}
-			binary.LittleEndian.PutUint32(content[versionAt:], version)
+			change(content)
 			sum := prepare.Sum(content[covered:])
 			copy(content[:sumBytes], sum[:])
 			if _, err := file.WriteAt(content, at); err != nil {
@@ -51,6 +53,34 @@ func ofVersion(t *testing.T, path string, version uint32) {
 			}
 		}
 	})
+}
+
+// likeReference makes a file with the size of a new data file of the reference, of cluster 77, and its ring of headers: each slot
+// has a header of a prepare whose op is the slot's number. Source: storage, 2.1; consensus, 8.2; wire, 2.1.
+func likeReference(t *testing.T, path string) {
+	t.Helper()
+	const sizeBytes, headersAt, slots, commandPrepare, opAt = 1141374976, 98304, 1024, 6, 224
+	ring := make([]byte, slots*wire.HeaderBytes)
+	for slot := range uint64(slots) {
+		h := wire.HeaderOf(ring[slot*wire.HeaderBytes:])
+		h.SetCluster(wire.U128{Lo: 77})
+		h.SetSizeBytes(wire.HeaderBytes)
+		h.SetCommand(commandPrepare)
+		h.SetChecksumBody(wire.ChecksumOf(nil))
+		binary.LittleEndian.PutUint64(h.Bytes()[opAt:], slot)
+		h.SetChecksum(wire.ChecksumOf(h.Bytes()[16:]))
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := file.Truncate(sizeBytes); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt(ring, headersAt); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // without marks a case that cannot be made on this machine.
@@ -85,6 +115,30 @@ func TestRefusals(t *testing.T) {
 		}
 		return path
 	}
+	newer := func(t *testing.T) string {
+		path := good(t)
+		changeSuperblock(t, path, func(content []byte) { binary.LittleEndian.PutUint32(content[32:], limits.FormatVersion+1) })
+		return path
+	}
+	// Version 2 had a ring of headers of 256 KiB in the place of twins of 16 MiB, so that a new file was shorter than one of version 3.
+	older := func(t *testing.T) string {
+		path := good(t)
+		changeSuperblock(t, path, func(content []byte) { binary.LittleEndian.PutUint32(content[32:], limits.FormatVersion-1) })
+		if err := os.Truncate(path, 1040<<20-16<<20+512<<10); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	ofThree := func(t *testing.T) string {
+		path := good(t)
+		changeSuperblock(t, path, func(content []byte) { content[37] = 3 })
+		return path
+	}
+	reference := func(t *testing.T) string {
+		path := missing(t)
+		likeReference(t, path)
+		return path
+	}
 	cases := []struct {
 		name        string
 		path        func(t *testing.T) string
@@ -109,11 +163,13 @@ func TestRefusals(t *testing.T) {
 			}
 			return path
 		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{"never formatted", "ledger format"}},
-		{"another format version", func(t *testing.T) string {
-			path := good(t)
-			ofVersion(t, path, limits.FormatVersion+1)
-			return path
-		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{fmt.Sprint("version ", limits.FormatVersion+1), fmt.Sprint("version ", limits.FormatVersion), "use a server of that version"}},
+		{"a newer format version", newer, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{fmt.Sprint("version ", limits.FormatVersion+1), fmt.Sprint("version ", limits.FormatVersion), "use the newer server"}},
+		{"an older format version", older, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{fmt.Sprint("version ", limits.FormatVersion-1), fmt.Sprint("version ", limits.FormatVersion), "use the older server"}},
+		{"a data file of the reference", reference, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{"data file of TigerBeetle", "cluster 77", "serve it with TigerBeetle", "another name", "imported"}},
+		{"fewer addresses than replicas", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil, exitRefused, []string{"3 replicas"}},
 		{"three superblocks damaged", func(t *testing.T) string {
 			path := good(t)
 			edit(t, path, func(file *os.File) {
@@ -146,10 +202,30 @@ func TestRefusals(t *testing.T) {
 			func(p string) []string { return format(p) }, nil, exitRefused, []string{"direct I/O", "--development"}},
 		{"disk full at format", func(t *testing.T) string { return filepath.Join(mounted(t, "tmpfs", "size=64m"), "0.data") },
 			func(p string) []string { return format(p, "--development") }, nil, exitNoSpace, []string{"no space left", "1040 MiB", "free some"}},
-		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"}, exitRefused, []string{"file too large", "ulimit -f"}},
+		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"}, exitNoSpace, []string{"may not get larger", "ulimit -f", "1040 MiB"}},
 		{"memory refused", good, func(p string) []string { return start(p) }, []string{addressSpace + "=2500000000"}, exitRefused, []string{"cannot reserve", "memory", "--cache-grid"}},
 		{"caches that do not fit", good, func(p string) []string { return start(p, "--cache-grid=4TiB") }, nil, exitRefused, []string{"MiB", "--cache-grid", "--development"}},
-		{"file exists", good, func(p string) []string { return format(p) }, nil, exitRefused, []string{"exists already", "name another"}},
+		{"file exists", good, func(p string) []string { return format(p) }, nil, exitRefused, []string{"exists already", "cluster 0, replica 0", "start serves it", "name another"}},
+		{"file of a newer version exists", newer, func(p string) []string { return format(p) }, nil, exitRefused,
+			[]string{"exists already", fmt.Sprint("version ", limits.FormatVersion+1), "cluster 0", "name another"}},
+		{"file of an older version exists", older, func(p string) []string { return format(p) }, nil, exitRefused,
+			[]string{"exists already", fmt.Sprint("version ", limits.FormatVersion-1), "name another"}},
+		{"file of the reference exists", reference, func(p string) []string { return format(p) }, nil, exitRefused,
+			[]string{"exists already", "data file of TigerBeetle", "cluster 77", "name another", "imported"}},
+		{"format of a link to nothing", func(t *testing.T) string {
+			path := missing(t)
+			if err := os.Symlink("elsewhere.data", path); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, func(p string) []string { return format(p) }, nil, exitRefused, []string{"symbolic link", "elsewhere.data"}},
+		{"format of a fifo", func(t *testing.T) string {
+			path := missing(t)
+			if err := unix.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, func(p string) []string { return format(p) }, nil, exitRefused, []string{"neither a regular file nor a block device", "name another"}},
 		{"no folder", func(t *testing.T) string { return filepath.Join(t.TempDir(), "no", "0.data") }, func(p string) []string { return format(p) }, nil, exitRefused, []string{"directory does not exist"}},
 		{"addresses missing", good, func(p string) []string { return []string{"start", p} }, nil, exitRefused, []string{"--addresses", "is missing"}},
 		{"a broken address", good, func(p string) []string { return []string{"start", "--addresses=127.0.0.1:http", p} }, nil, exitRefused, []string{"--addresses=127.0.0.1:http", "port"}},

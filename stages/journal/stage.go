@@ -427,11 +427,11 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 
 // failDisk stops with what the disk answered: a full disk is the operator's to mend, anything else is the disk's end.
 func (s *Stage) failDisk(out *Actions, result int32, format string, arguments ...any) {
-	what := storage.FaultDisk
-	if storage.NoSpace(-result) != "" {
-		what = storage.FaultNoSpace
+	if why := storage.NoSpace(-result); why != "" {
+		s.fail(out, storage.FaultNoSpace, "%s: %s", fmt.Sprintf(format, arguments...), why)
+		return
 	}
-	s.fail(out, what, format, arguments...)
+	s.fail(out, storage.FaultDisk, format, arguments...)
 }
 
 func (s *Stage) fail(out *Actions, what, format string, arguments ...any) {
