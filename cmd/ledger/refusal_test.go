@@ -169,6 +169,14 @@ func TestRefusals(t *testing.T) {
 			[]string{fmt.Sprint("version ", limits.FormatVersion-1), fmt.Sprint("version ", limits.FormatVersion), "use the older server"}},
 		{"a data file of the reference", reference, func(p string) []string { return start(p) }, nil, exitRefused,
 			[]string{"data file of TigerBeetle", "cluster 77", "serve it with TigerBeetle", "another name", "imported"}},
+		{"a storage limit below the file's size", func(t *testing.T) string {
+			path := good(t)
+			if err := os.Truncate(path, 3<<30); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, func(p string) []string { return start(p, "--limit-storage=2GiB") }, nil, exitLimit,
+			[]string{"3221225472 bytes (3072 MiB)", "2147483648 bytes (2048 MiB)", "start with a larger --limit-storage"}},
 		{"fewer addresses than replicas", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil, exitRefused, []string{"3 replicas"}},
 		{"three superblocks damaged", func(t *testing.T) string {
 			path := good(t)

@@ -16,6 +16,7 @@ import (
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/datafile"
 	"ledger/storage/table"
 	"ledger/wire"
 )
@@ -169,11 +170,13 @@ type bench struct {
 	memory   *arena.Arena
 }
 
-func newBench(seed uint64) *bench {
+func newBench(seed uint64) *bench { return newBenchOf(seed, testLimits()) }
+
+func newBenchOf(seed uint64, l limits.Limits) *bench {
 	b := &bench{memory: arena.New(), requests: ring.NewSPSC[stages.ApplyToCompact](8), results: ring.NewSPSC[stages.CompactToApply](8)}
 	const fileBytes = gridAt + 4096*4096
 	b.disk = &fakeDisk{data: make([]byte, fileBytes), durable: make([]byte, fileBytes), rng: rand.New(rand.NewPCG(seed, 0)), reserved: gridAt}
-	b.stage = New(testLimits(), cluster, gridAt, b.memory)
+	b.stage = New(l, cluster, gridAt, b.memory)
 	b.driver = NewDriver(b.stage, b.disk, b.requests, stages.Sender[stages.CompactToApply]{Ring: b.results})
 	return b
 }
@@ -391,6 +394,31 @@ func TestGrowthWithoutReserve(t *testing.T) {
 	for i := range g.Jobs {
 		if g.Jobs[i].Fault != nil {
 			t.Fatal(g.Jobs[i].Fault)
+		}
+	}
+}
+
+// Goal: the file grows in whole steps as long as they fit, and by the last one to the last whole block below the storage limit,
+// wherever the limit is in a step or a block.
+func TestGrowthEndsAtTheStorageLimit(t *testing.T) {
+	endless := newBench(6)
+	defer endless.close()
+	endless.run(t, generation(rand.New(rand.NewPCG(6, 6))))
+	highest := uint64(0) // block that the generation writes
+	for i := range endless.disk.completed {
+		highest = max(highest, (endless.disk.completed[i].offset-gridAt)/4096+1)
+	}
+	stepped := (highest + growBlocks - 1) / growBlocks * growBlocks
+	for _, blocksMax := range []uint64{highest, highest + 1, stepped - 1, stepped, stepped + 1, stepped + growBlocks} {
+		for _, rest := range []uint64{0, 1, 4095} {
+			l := testLimits()
+			l.StorageBytesMax = datafile.NewLayout(&l).GridAt + blocksMax*uint64(l.BlockBytes) + rest
+			b := newBenchOf(6, l)
+			b.run(t, generation(rand.New(rand.NewPCG(6, 6))))
+			if want := gridAt + min(blocksMax, stepped)*uint64(l.BlockBytes); b.disk.reserved != want {
+				t.Errorf("a limit of %d blocks and %d bytes: the file grows to %d, want %d", blocksMax, rest, b.disk.reserved, want)
+			}
+			b.close()
 		}
 	}
 }
