@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -322,5 +324,118 @@ func TestFormatWithoutRoom(t *testing.T) {
 				t.Errorf("%v at %s: %q does not say %q", test.errno, test.call, &h.stderr, part)
 			}
 		}
+	}
+}
+
+// Goal: format says what it does differently on a tmpfs and where space cannot be reserved, and makes a whole file all the same.
+func TestFormatWarnings(t *testing.T) {
+	path := filepath.Join(mounted(t, "tmpfs", "size=1100m"), "0.data")
+	if status, _, stderr := ended(t, nil, formatArguments(1, path)...); status != exitDone || !strings.Contains(stderr, "warning: "+path+" is on a tmpfs") {
+		t.Errorf("on a tmpfs: status %d: %s", status, stderr)
+	}
+	wantFile(t, path, 1)
+
+	path = filepath.Join(t.TempDir(), "0.data")
+	h := formatHeld(t, nil, "fallocate:1", 2, path)
+	if status := h.goOn(t, unix.EOPNOTSUPP); status != exitDone || !strings.Contains(h.stderr.String(), "writing zeros") || strings.Contains(h.stderr.String(), "tmpfs") {
+		t.Errorf("without fallocate: status %d: %s", status, &h.stderr)
+	}
+	wantFile(t, path, 2)
+	var stat unix.Stat_t
+	l := limits.Production()
+	if err := unix.Stat(path, &stat); err != nil || uint64(stat.Blocks)*512 < uint64(l.JournalSlotsCount)*uint64(l.MessageBytesMax) {
+		t.Errorf("the file has %d bytes on the disk, error %v, want its log at least", stat.Blocks*512, err)
+	}
+}
+
+// blockDevice is a loop device of some size, of zeros.
+func blockDevice(t *testing.T, sizeBytes int64) (path string) {
+	t.Helper()
+	backing, err := os.Create(filepath.Join(t.TempDir(), "device"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backing.Close()
+	if err := backing.Truncate(sizeBytes); err != nil {
+		t.Fatal(err)
+	}
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		without(t, "making a loop device", err)
+	}
+	defer control.Close()
+	number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+	if err != nil {
+		without(t, "making a loop device", err)
+	}
+	path = fmt.Sprint("/dev/loop", number)
+	device, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		without(t, "opening a loop device", err)
+	}
+	// With AUTOCLEAR the device ends when its last user closes it: here, at the end of the test.
+	config := &unix.LoopConfig{Fd: uint32(backing.Fd()), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}}
+	if err := unix.IoctlLoopConfigure(int(device.Fd()), config); err != nil {
+		device.Close()
+		without(t, "configuring a loop device", err)
+	}
+	t.Cleanup(func() { device.Close() })
+	return path
+}
+
+// Goal: format takes a block device that is blank, large enough and not in use, and start serves it until it is full. It refuses every
+// other one and says what it holds. After a format that was killed there is nothing on the device that start would serve.
+func TestBlockDevice(t *testing.T) {
+	l := limits.Production()
+	path := blockDevice(t, int64(l.GridAt())+12<<20)
+	started := func() (status int, stderr string) {
+		status, _, stderr = ended(t, nil, "start", "--addresses=0", "--development", path)
+		return status, stderr
+	}
+	refused := func(wantStatus int, path string, want ...string) {
+		t.Helper()
+		arguments := formatArguments(1, path)
+		status, stdout, stderr := ended(t, nil, arguments...)
+		checkRefusal(t, arguments, status, wantStatus, stdout, stderr, want)
+	}
+	killed := command([]string{killAt + "=write:1041"}, formatArguments(1, path)...) // the first copy of the superblock
+	if err := killed.Run(); err == nil || killed.ProcessState.ExitCode() != -1 {
+		t.Fatalf("the format was not killed: %v", killed.ProcessState)
+	}
+	if status, stderr := started(); status != exitRefused || !strings.Contains(stderr, "never formatted") {
+		t.Errorf("start after a killed format: status %d: %s", status, stderr)
+	}
+	refused(exitRefused, path, "not blank", "name another", "write zeros over its first 1024 KiB")
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		_, err = file.Write(make([]byte, 1<<20))
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	user, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_EXCL, 0) // as a mount does
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(exitRefused, path, "in use", "mounted")
+	unix.Close(user)
+	if status, _, stderr := ended(t, nil, formatArguments(0, path)...); status != exitDone {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	refused(exitRefused, path, "not blank", "cluster 0, replica 0", "start serves it")
+	refused(exitNoSpace, blockDevice(t, 1<<30), "no space left", "1024 MiB", "1040 MiB", "name a larger one")
+
+	s := harness(t, path)
+	running, stopped := context.WithCancel(context.Background())
+	status := -1
+	go func() {
+		defer stopped()
+		status = wait(t, s.Cmd)
+	}()
+	acknowledged := fill(running, t, s.port)
+	if <-running.Done(); status != exitNoSpace || acknowledged == 0 || !strings.Contains(s.stderr.String(), "the disk is full") {
+		t.Errorf("status %d after %d transfers, want %d: %s", status, acknowledged, exitNoSpace, s.stderr)
 	}
 }

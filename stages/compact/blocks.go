@@ -90,10 +90,14 @@ func (s *Stage) grow() {
 	s.act(Action{Kind: ActionAllocate, Tag: tagAllocate, OffsetBytes: s.gridAt + s.grownBytes, LengthBytes: end - s.grownBytes})
 }
 
-// onGrown starts the writes that waited. A step that the disk cannot give is tried once more, without a reserve.
+// onGrown starts the writes that waited. A step that the disk cannot give is tried once more, without a reserve. A range that ends
+// behind the end of a block device is invalid for Linux; for a server the device is full there.
 func (s *Stage) onGrown(result int32) {
 	assert.That(s.growing, "growth that ended was asked for")
 	s.growing = false
+	if result == -errnoInvalid {
+		result = -errnoNoSpace
+	}
 	switch {
 	case result >= 0 || result == -errnoNotSupported: // without the call, the writes themselves make the file grow
 		s.grownBytes = s.growToBytes

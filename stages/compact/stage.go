@@ -86,6 +86,8 @@ const (
 	growBlocks = 128
 
 	errnoIO           = 5
+	errnoInvalid      = 22
+	errnoNoSpace      = 28
 	errnoNotSupported = 95
 )
 

@@ -40,6 +40,7 @@ type fakeDisk struct {
 	queue         []fakeOperation
 	completed     []fakeOperation // writes since the last sync
 	diskBytes     uint64          // space of the whole disk, 0: endless
+	device        bool            // a block device, on which nothing can be reserved: Linux looks at the end of the range first
 	writeResult   func(offset uint64, buffer []byte) (written int, result int32)
 	syncResult    int32
 	writesFlying  int
@@ -113,6 +114,13 @@ func (d *fakeDisk) perform(o *fakeOperation) int32 {
 		return d.syncResult
 	case ActionAllocate:
 		d.allocations++
+		if d.device && o.offset+o.length <= d.diskBytes {
+			d.reserved = max(d.reserved, o.offset+o.length)
+			return -95 // EOPNOTSUPP
+		}
+		if d.device {
+			return -22 // EINVAL
+		}
 		if d.diskBytes > 0 && o.offset+o.length > d.diskBytes {
 			return -28 // ENOSPC
 		}
@@ -340,6 +348,7 @@ func TestDiskFaults(t *testing.T) {
 			d.writeResult = func(offset uint64, b []byte) (int, int32) { return 512, 512 }
 		}, "disk", false},
 		{"disk is full", func(d *fakeDisk) { d.diskBytes = gridAt + 100*4096 }, storage.FaultNoSpace, false},
+		{"device is full", func(d *fakeDisk) { d.diskBytes, d.device = gridAt+100*4096, true }, storage.FaultNoSpace, false},
 		{"sync fails", func(d *fakeDisk) { d.syncResult = -5 }, "disk", true},
 	} {
 		b := newBench(3)
@@ -384,17 +393,19 @@ func TestTornWriteIsFoundByMerge(t *testing.T) {
 	}
 }
 
-// A disk that has no room for a whole step still takes the blocks that fit.
+// A disk or a block device that has no room for a whole step still takes the blocks that fit.
 func TestGrowthWithoutReserve(t *testing.T) {
-	b := newBench(6)
-	defer b.close()
-	b.disk.diskBytes = gridAt + 900*4096
-	g := generation(rand.New(rand.NewPCG(6, 6)))
-	b.run(t, g)
-	for i := range g.Jobs {
-		if g.Jobs[i].Fault != nil {
-			t.Fatal(g.Jobs[i].Fault)
+	for _, device := range []bool{false, true} {
+		b := newBench(6)
+		b.disk.diskBytes, b.disk.device = gridAt+511*4096, device
+		g := generation(rand.New(rand.NewPCG(6, 6)))
+		b.run(t, g)
+		for i := range g.Jobs {
+			if g.Jobs[i].Fault != nil {
+				t.Errorf("device %t: %v", device, g.Jobs[i].Fault)
+			}
 		}
+		b.close()
 	}
 }
 
