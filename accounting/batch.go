@@ -54,7 +54,8 @@ var (
 // everything, members behind a break are not looked at, and import mode is that of the first event,
 // even if that one fails.
 // Source: accounting, 3.1 and 2.3.
-func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events []createEvent, output []byte, sparse bool) (resultsCount int) {
+func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events []createEvent, output []byte,
+	sparse bool) (resultsCount int) {
 	assert.That(batchTimestamp > uint64(len(events)), "every event of a batch has a time of its own")
 	var results resultWriter
 	if sparse {

@@ -25,8 +25,10 @@ import (
 // Goal: every name ends in its unit and is there once, and every help is a sentence's worth.
 func TestNames(t *testing.T) {
 	valid := regexp.MustCompile(`^ledger_[a-z]+(_[a-z]+)*$`)
-	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages replies lines requests " +
-		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs jobs objects collections goroutines info")
+	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages " +
+		"replies lines requests " +
+		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs " +
+		"jobs objects collections goroutines info")
 	seen := map[string]bool{}
 	for _, f := range families() {
 		if !valid.MatchString(f.name) || !strings.HasSuffix(f.name, "_"+f.unit) || !slices.Contains(units, f.unit) {
@@ -231,7 +233,8 @@ func TestScrape(t *testing.T) {
 			t.Errorf("%s has no help", f.name)
 		}
 	}
-	if got[`ledger_process_resident_bytes`] < 1<<20 || got[`ledger_process_cpu_ns`] == 0 || got[`ledger_go_goroutines`] < 2 || got[`ledger_go_heap_bytes`] == 0 {
+	if got[`ledger_process_resident_bytes`] < 1<<20 || got[`ledger_process_cpu_ns`] == 0 || got[`ledger_go_goroutines`] < 2 ||
+		got[`ledger_go_heap_bytes`] == 0 {
 		t.Errorf("figures of the process: %v resident, %v cpu, %v goroutines, %v heap", got[`ledger_process_resident_bytes`],
 			got[`ledger_process_cpu_ns`], got[`ledger_go_goroutines`], got[`ledger_go_heap_bytes`])
 	}
@@ -246,7 +249,8 @@ func TestScrape(t *testing.T) {
 	}
 }
 
-// Goal: readiness follows the server, liveness does not; profiles and other methods only where they are allowed.
+// Goal: readiness follows the server, liveness does not; profiles and other methods only where they
+// are allowed.
 func TestPages(t *testing.T) {
 	s := opened(t, &fake{answers: true}, Options{})
 	expect := func(path string, want int) {
@@ -295,7 +299,8 @@ func TestListen(t *testing.T) {
 	s.Close()
 }
 
-// Goal: pages do not make the process grow, though the collector does not run by itself in a server.
+// Goal: pages do not make the process grow, though the collector does not run by itself in a
+// server.
 func TestGarbageIsBounded(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	s := opened(t, &fake{answers: true}, Options{})

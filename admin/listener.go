@@ -5,11 +5,13 @@ import (
 	"sync"
 )
 
-// connectionsMax is how many connections the endpoint holds: some scrapers, probes and people, and not more descriptors than that.
+// connectionsMax is how many connections the endpoint holds: some scrapers, probes and people, and
+// not more descriptors than that.
 const connectionsMax = 64
 
-// boundedListener holds at most connectionsMax connections. One more closes the oldest: a liveness probe then gets through to an
-// endpoint all of whose connections are held by readers that do not read, and waits for none of their timeouts.
+// boundedListener holds at most connectionsMax connections. One more closes the oldest: a liveness
+// probe then gets through to an endpoint all of whose connections are held by readers that do not
+// read, and waits for none of their timeouts.
 type boundedListener struct {
 	net.Listener
 	mutex       sync.Mutex

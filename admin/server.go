@@ -24,8 +24,9 @@ type Options struct {
 	Progress  fmt.Stringer // of the start: why clients are not served yet; nil if there is nothing to say
 }
 
-// A connection ends when a request, or the answer to one, takes longer, or when it is idle. A profile may take its own time and
-// writeMax more: pprof's handlers move the deadline by what they were asked for.
+// A connection ends when a request, or the answer to one, takes longer, or when it is idle. A
+// profile may take its own time and writeMax more: pprof's handlers move the deadline by what they
+// were asked for.
 const (
 	readMax        = 5 * time.Second // of a request
 	writeMax       = 10 * time.Second
@@ -52,8 +53,8 @@ const (
 	stateStopping
 )
 
-// Listen opens the endpoint's port, and answers from now on until Close. Before Attach there are no figures: /metrics and /summary
-// have status 503, as /readyz has, and say why.
+// Listen opens the endpoint's port, and answers from now on until Close. Before Attach there are no
+// figures: /metrics and /summary have status 503, as /readyz has, and say why.
 func Listen(address string, o Options) (*Server, error) {
 	return listen(address, o, &http.Server{
 		ReadTimeout: readMax, WriteTimeout: writeMax, IdleTimeout: idleMax, MaxHeaderBytes: headerBytesMax,
@@ -108,7 +109,8 @@ func isLoopback(address net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// Attach gives the pages the figures of source, until Close. Without an endpoint (nil) it does nothing.
+// Attach gives the pages the figures of source, until Close. Without an endpoint (nil) it does
+// nothing.
 func (s *Server) Attach(source Source) {
 	if s == nil {
 		return
@@ -119,7 +121,8 @@ func (s *Server) Attach(source Source) {
 	s.attached.Store(true)
 }
 
-// SetReady says that clients are served, or no longer. Any thread. Without an endpoint (nil) it does nothing.
+// SetReady says that clients are served, or no longer. Any thread. Without an endpoint (nil) it
+// does nothing.
 func (s *Server) SetReady(ready bool) {
 	switch {
 	case s == nil:
@@ -133,7 +136,8 @@ func (s *Server) SetReady(ready bool) {
 // closeMax bounds how long Close waits for pages that are being written.
 const closeMax = time.Second
 
-// Close ends the endpoint; after it the source is not asked again. Without an endpoint (nil), or again, it does nothing.
+// Close ends the endpoint; after it the source is not asked again. Without an endpoint (nil), or
+// again, it does nothing.
 func (s *Server) Close() (err error) {
 	if s != nil {
 		s.closing.Do(func() { err = s.close() })

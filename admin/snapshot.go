@@ -17,7 +17,8 @@ import (
 	"ledger/storage/forest"
 )
 
-// WaitMax is how long a collection waits for the stage threads: more than any turn, less than any scrape's patience.
+// WaitMax is how long a collection waits for the stage threads: more than any turn, less than any
+// scrape's patience.
 const WaitMax = 250 * time.Millisecond
 
 // Source is a running server.
@@ -110,11 +111,13 @@ func (s *snapshot) take(source Source, startedAt time.Time) {
 	s.process.upNs = uint64(time.Since(startedAt))
 }
 
-// garbageBytesMax is what the pages may leave on the Go heap, about 0.4 MiB each, before it is collected.
+// garbageBytesMax is what the pages may leave on the Go heap, about 0.4 MiB each, before it is
+// collected.
 const garbageBytesMax = 32 << 20
 
-// tidy collects what earlier pages left behind. The server runs with the collector's own pace switched off, because nothing on
-// the data path allocates; what is live is a few MiB, so that this is done in milliseconds, beside the stages.
+// tidy collects what earlier pages left behind. The server runs with the collector's own pace
+// switched off, because nothing on the data path allocates; what is live is a few MiB, so that this
+// is done in milliseconds, beside the stages.
 func (p *process) tidy() {
 	if p.heapBytes > p.liveBytes+garbageBytesMax {
 		runtime.GC()

@@ -79,6 +79,7 @@ func LockMemory(regions ...[]byte) error {
 			limitText = "none"
 		}
 	}
-	return fmt.Errorf("%d of %d bytes are not locked in memory (%w; RLIMIT_MEMLOCK is %s): raise the limit or grant CAP_IPC_LOCK; going on without",
+	return fmt.Errorf("%d of %d bytes are not locked in memory (%w; RLIMIT_MEMLOCK is %s): raise the limit or grant "+
+		"CAP_IPC_LOCK; going on without",
 		refusedBytes, totalBytes, first, limitText)
 }

@@ -185,8 +185,9 @@ func TestMemoryRefused(t *testing.T) {
 	}
 }
 
-// Goal: the node of a file, and of a directory, is that of the controller of the disk that holds it. A file that does not exist
-// has none, nor has one whose disk the system does not know, or whose controller has no node.
+// Goal: the node of a file, and of a directory, is that of the controller of the disk that holds
+// it. A file that does not exist has none, nor has one whose disk the system does not know, or
+// whose controller has no node.
 func TestNodeOfFile(t *testing.T) {
 	directory := t.TempDir()
 	file := filepath.Join(directory, "data")
@@ -197,7 +198,8 @@ func TestNodeOfFile(t *testing.T) {
 	if err := unix.Stat(file, &stat); err != nil {
 		t.Fatal(err)
 	}
-	// As in /sys: a link by the device's numbers leads to the partition, which lies below its disk and that below its controller.
+	// As in /sys: a link by the device's numbers leads to the partition, which lies below its disk and
+	// that below its controller.
 	root := t.TempDir()
 	controller := filepath.Join(root, "devices/pci0000:00/0000:00:1f.2")
 	partition := filepath.Join(controller, "block/sda/sda1")

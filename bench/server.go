@@ -22,15 +22,16 @@ const (
 // ServerOptions of a server that is started for one load.
 type ServerOptions struct {
 	Binary string
-	// File is the data file: made by us, and kept if it was named. "" means a temporary one in the working directory, since the disk
-	// matters.
+	// File is the data file: made by us, and kept if it was named. "" means a temporary one in the
+	// working directory, since the disk matters.
 	File string
 	// FormatFlags and StartFlags are passed on, as in --clients-max=100 and --cache-grid=1GiB.
 	FormatFlags []string
 	StartFlags  []string
 	// Metrics gives the server a metrics endpoint, at Server.MetricsAddress.
 	Metrics bool
-	// Log gets the server's standard error; nil throws it away but for the end, which goes into errors.
+	// Log gets the server's standard error; nil throws it away but for the end, which goes into
+	// errors.
 	Log io.Writer
 }
 

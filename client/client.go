@@ -12,8 +12,9 @@ import (
 // batchesMax is how many calls share a message; the format allows 65534.
 const batchesMax = 1024
 
-// Client shares one session among goroutines. A call that finds nothing in flight is sent at once; those that come while a
-// request is in flight are merged, all of one operation into one message, in the order of their arrival.
+// Client shares one session among goroutines. A call that finds nothing in flight is sent at once;
+// those that come while a request is in flight are merged, all of one operation into one message,
+// in the order of their arrival.
 type Client struct {
 	session *Session
 	request *Message
@@ -53,7 +54,8 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the session. Calls that wait fail with ErrClosed; what is in flight may still take effect.
+// Close ends the session. Calls that wait fail with ErrClosed; what is in flight may still take
+// effect.
 func (c *Client) Close() {
 	c.session.Close()
 	<-c.ended
@@ -174,7 +176,8 @@ func (c *Client) dispatch() {
 	}
 }
 
-// merge takes the oldest call, and every later one of its operation that fits beside it, and makes one body of them.
+// merge takes the oldest call, and every later one of its operation that fits beside it, and makes
+// one body of them.
 func (c *Client) merge(merged []*call) ([]*call, wire.Operation, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

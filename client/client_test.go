@@ -166,7 +166,8 @@ func TestClientMerges(t *testing.T) {
 	}
 }
 
-// Goal: what does not fit one request is refused and sends nothing; what waits behind a full one goes into the next.
+// Goal: what does not fit one request is refused and sends nothing; what waits behind a full one
+// goes into the next.
 func TestClientLimits(t *testing.T) {
 	server := startServer(t, clienttest.Options{RequestBytesMax: 32 << 10, ServiceTime: 5 * time.Millisecond})
 	client := newClient(t, server.Addresses())
@@ -205,7 +206,8 @@ func TestClientContext(t *testing.T) {
 	running.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
 		defer cancel()
-		if _, err := client.CreateAccounts(ctx, []Account{{ID: wire.U128From(1), Ledger: 1, Code: 1}}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := client.CreateAccounts(ctx, []Account{{ID: wire.U128From(1), Ledger: 1, Code: 1}}); !errors.Is(err,
+			context.DeadlineExceeded) {
 			t.Errorf("error %v, want the context's", err)
 		}
 	})

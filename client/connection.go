@@ -41,7 +41,8 @@ func (s *Session) connect(index int) {
 	}
 }
 
-// reconnectDelay grows with the attempts since a byte was last received. Source: specification, 1.2.
+// reconnectDelay grows with the attempts since a byte was last received. Source: specification,
+// 1.2.
 func reconnectDelay(attempts int) time.Duration {
 	slack := min(reconnectMax-reconnectMin, reconnectMin<<min(attempts, 10))
 	return reconnectMin + rand.N(slack)
@@ -59,7 +60,8 @@ func sleep(ctx context.Context, delay time.Duration) bool {
 	}
 }
 
-// setUserTimeout makes the kernel give up a peer that acknowledges nothing, as the servers do. Where it cannot, keepalive must do.
+// setUserTimeout makes the kernel give up a peer that acknowledges nothing, as the servers do.
+// Where it cannot, keepalive must do.
 func setUserTimeout(_, _ string, raw syscall.RawConn) error {
 	return raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 17_000)

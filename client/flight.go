@@ -11,7 +11,8 @@ import (
 // primary is the index of the replica that leads the view, as far as we know.
 func (s *Session) primary() int { return int(s.view) % len(s.options.Addresses) }
 
-// anotherReplica picks the one that gets a second copy: any but the primary, a connected one if there is.
+// anotherReplica picks the one that gets a second copy: any but the primary, a connected one if
+// there is.
 func (s *Session) anotherReplica() int {
 	count := len(s.options.Addresses)
 	if count == 1 {
@@ -53,7 +54,8 @@ func (s *Session) sendFirst() {
 	s.arm()
 }
 
-// arm sees to it that the timer fires when the flight is due, or earlier: then it is set again. So answers need not stop it.
+// arm sees to it that the timer fires when the flight is due, or earlier: then it is set again. So
+// answers need not stop it.
 func (s *Session) arm() {
 	if s.timerAt.IsZero() || s.flight.due.Before(s.timerAt) {
 		s.timerAt = s.flight.due
@@ -121,8 +123,8 @@ func (s *Session) roundTrip() time.Duration {
 	return min(max(known[count/2], roundTripMin), roundTripMax)
 }
 
-// onConnected takes a new connection; false if the session has ended. The ping makes us known to the replica, so that it can
-// answer requests that came another way, and its pong tells the view.
+// onConnected takes a new connection; false if the session has ended. The ping makes us known to
+// the replica, so that it can answer requests that came another way, and its pong tells the view.
 func (s *Session) onConnected(index int, socket *socket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,8 +208,9 @@ func (s *Session) onShort(header *wire.Header) {
 	}
 }
 
-// claim gives the connection that has the answer's header the place for its body; nil if the message answers nothing
-// that is open. Two replicas may send the same answer: the second one is read and thrown away.
+// claim gives the connection that has the answer's header the place for its body; nil if the
+// message answers nothing that is open. Two replicas may send the same answer: the second one is
+// read and thrown away.
 func (s *Session) claim(header *wire.Header) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// IDs makes ids that rise with time: 48 bits of milliseconds, then 80 bits that are random for the first id of a
-// millisecond and rise by one within it. Rising ids are the cheapest for the server. Not safe for concurrent use.
+// IDs makes ids that rise with time: 48 bits of milliseconds, then 80 bits that are random for the
+// first id of a millisecond and rise by one within it. Rising ids are the cheapest for the server.
+// Not safe for concurrent use.
 type IDs struct {
 	nowMs  func() uint64
 	random *rand.Rand

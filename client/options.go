@@ -24,14 +24,15 @@ const (
 
 // Options of a Session or Client.
 type Options struct {
-	// Addresses are those of the replicas, in their order: host:port each, 1 to 6. Names are resolved at each connect.
+	// Addresses are those of the replicas, in their order: host:port each, 1 to 6. Names are resolved
+	// at each connect.
 	Addresses []string
 	// Cluster is the cluster's id; another cluster's server closes the connection.
 	Cluster wire.U128
 	// ID is the client's id; zero, the usual case, means a random one. No two sessions may share one.
 	ID wire.U128
-	// HedgeDelay is how long to wait for the primary before a second replica gets the same request: 0 means 20 ms,
-	// negative means at once, as official clients do. It matters in clusters only.
+	// HedgeDelay is how long to wait for the primary before a second replica gets the same request: 0
+	// means 20 ms, negative means at once, as official clients do. It matters in clusters only.
 	HedgeDelay time.Duration
 	// Release is the client release we claim; 0 means the newest that this package speaks.
 	Release wire.Release

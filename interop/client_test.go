@@ -14,7 +14,8 @@ import (
 	"ledger/interop/server"
 )
 
-// TestBasics wants accounts and transfers to be created once, found again, and refused for plain mistakes.
+// TestBasics wants accounts and transfers to be created once, found again, and refused for plain
+// mistakes.
 func TestBasics(t *testing.T) {
 	client := connected(t, started(t, small).Address)
 
@@ -76,7 +77,8 @@ func TestBasics(t *testing.T) {
 	}
 }
 
-// TestTwoPhase wants pending transfers to be posted, voided and expired exactly once, and expiry to be punctual.
+// TestTwoPhase wants pending transfers to be posted, voided and expired exactly once, and expiry to
+// be punctual.
 func TestTwoPhase(t *testing.T) {
 	client := connected(t, started(t, small).Address)
 	makeAccounts(t, client, account(1), account(2))
@@ -103,7 +105,8 @@ func TestTwoPhase(t *testing.T) {
 	made := makeTransfers(t, client, []tb.Transfer{expiring})
 	answered := time.Now()
 	wantBalances(t, client, 1, [4]uint64{7, 150, 0, 0})
-	// No request in between: the server has to look at the clock by itself. The event of the expiry tells when it did.
+	// No request in between: the server has to look at the clock by itself. The event of the expiry
+	// tells when it did.
 	time.Sleep(time.Until(answered.Add(1500 * time.Millisecond)))
 	wantBalances(t, client, 1, [4]uint64{0, 150, 0, 0})
 	makeTransfers(t, client, []tb.Transfer{resolution(31, 30, tb.AmountMax, post)}, tb.TransferPendingTransferExpired)
@@ -199,7 +202,8 @@ func TestQueries(t *testing.T) {
 		{"credits", tb.AccountFilter{AccountID: id(1), Limit: 8189, Flags: 2}, count / 2},
 		{"user data", tb.AccountFilter{AccountID: id(1), Limit: 8189, Flags: both, UserData64: 7}, count / 10},
 		{"user data and code", tb.AccountFilter{AccountID: id(1), Limit: 8189, Flags: both, UserData64: 7, Code: 2}, 34},
-		{"span", tb.AccountFilter{AccountID: id(1), Limit: 8189, Flags: both, TimestampMin: made[10].Timestamp, TimestampMax: made[19].Timestamp}, 10},
+		{"span", tb.AccountFilter{AccountID: id(1), Limit: 8189, Flags: both, TimestampMin: made[10].Timestamp, TimestampMax: made[19].Timestamp},
+			10},
 		{"no direction", tb.AccountFilter{AccountID: id(1), Limit: 8189}, 0},
 		{"no limit", tb.AccountFilter{AccountID: id(1), Flags: both}, 0},
 		{"no account", tb.AccountFilter{AccountID: id(9), Limit: 8189, Flags: both}, 0},
@@ -228,10 +232,12 @@ func TestQueries(t *testing.T) {
 	if rows := ask(t, client.QueryAccounts, tb.QueryFilter{UserData64: 5, Limit: 8189}); len(rows) != 3 {
 		t.Errorf("query_accounts by user data: %d rows, want 3", len(rows))
 	}
-	if rows := ask(t, client.QueryAccounts, tb.QueryFilter{UserData64: 5, UserData32: 2, Ledger: 1, Code: 10, Limit: 8189}); len(rows) != 1 || rows[0].ID != id(3) {
+	if rows := ask(t, client.QueryAccounts, tb.QueryFilter{UserData64: 5, UserData32: 2, Ledger: 1, Code: 10, Limit: 8189}); len(rows) != 1 ||
+		rows[0].ID != id(3) {
 		t.Errorf("query_accounts by four fields: %+v, want account 3", rows)
 	}
-	rows := ask(t, client.QueryTransfers, tb.QueryFilter{UserData64: 7, Code: 2, Limit: 8189, Flags: tb.QueryFilterFlags{Reversed: true}.ToUint32()})
+	rows := ask(t, client.QueryTransfers, tb.QueryFilter{UserData64: 7, Code: 2, Limit: 8189,
+		Flags: tb.QueryFilterFlags{Reversed: true}.ToUint32()})
 	if len(rows) != 34 {
 		t.Errorf("query_transfers: %d rows, want 34", len(rows))
 	}
@@ -245,7 +251,8 @@ func TestQueries(t *testing.T) {
 	}
 }
 
-// TestChangeEvents wants one row per transfer and per expiry, in order, with the balances of that moment.
+// TestChangeEvents wants one row per transfer and per expiry, in order, with the balances of that
+// moment.
 func TestChangeEvents(t *testing.T) {
 	client := connected(t, started(t, small).Address)
 	makeAccounts(t, client, account(1), account(2))
@@ -295,8 +302,8 @@ func TestChangeEvents(t *testing.T) {
 	}
 }
 
-// TestConcurrency has many goroutines call at once, through one client and through several: the library
-// puts calls of one client together into one message, and none may get another's results.
+// TestConcurrency has many goroutines call at once, through one client and through several: the
+// library puts calls of one client together into one message, and none may get another's results.
 func TestConcurrency(t *testing.T) {
 	for _, one := range []struct {
 		clients, goroutines, calls int
@@ -365,8 +372,8 @@ func TestConcurrency(t *testing.T) {
 	}
 }
 
-// TestRequestLimits wants the largest requests and replies to work and one event more to be refused. It is
-// the flag of `start` that decides, not that of `format`.
+// TestRequestLimits wants the largest requests and replies to work and one event more to be
+// refused. It is the flag of `start` that decides, not that of `format`.
 func TestRequestLimits(t *testing.T) {
 	for _, one := range []struct {
 		name           string
@@ -411,7 +418,8 @@ func TestRequestLimits(t *testing.T) {
 	}
 }
 
-// TestSessionsLimit wants the 65th session to evict the one that has been quiet for longest, and only that.
+// TestSessionsLimit wants the 65th session to evict the one that has been quiet for longest, and
+// only that.
 func TestSessionsLimit(t *testing.T) {
 	process := started(t, small)
 	silent, active := connected(t, process.Address), connected(t, process.Address)
@@ -442,7 +450,8 @@ func TestSessionsLimit(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	// 64 sessions: all are still there. The active client's is now the youngest, the silent one's the oldest.
+	// 64 sessions: all are still there. The active client's is now the youngest, the silent one's the
+	// oldest.
 	wantBalances(t, active, 1, [4]uint64{})
 	newest := connected(t, process.Address)
 	wantBalances(t, newest, 1, [4]uint64{})

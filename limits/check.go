@@ -41,12 +41,14 @@ var claims = [...]claim{
 		return uint64(l.JournalSlotsCount) >= 2*bar+bar*((proof+bar-1)/bar)
 	}},
 	{"checkpoints end bars", func(l *Limits) bool { return l.CheckpointIntervalOps()%uint64(l.BarOps) == 0 }},
-	// Else an op would overwrite the slot of one behind the newest durable checkpoint, which a crash has to execute again.
+	// Else an op would overwrite the slot of one behind the newest durable checkpoint, which a crash
+	// has to execute again.
 	{"no op that may be prepared takes the log slot of one that a restart needs", func(l *Limits) bool {
 		checkpoint := l.CheckpointAfter(0)
 		return l.PrepareMax(0) < uint64(l.JournalSlotsCount) && l.PrepareMax(checkpoint) <= checkpoint+uint64(l.JournalSlotsCount)
 	}},
-	// Blocks of the checkpoint before are given free at the first bar's end behind trigger + slack, and there is room for one in waiting only.
+	// Blocks of the checkpoint before are given free at the first bar's end behind trigger + slack,
+	// and there is room for one in waiting only.
 	{"a checkpoint is proven durable before the next one is taken", func(l *Limits) bool {
 		bar := uint64(l.BarOps)
 		return bar*(uint64(l.SlackOps)/bar+1) < l.CheckpointIntervalOps()
@@ -73,8 +75,8 @@ var claims = [...]claim{
 	{"compaction has 1..8 workers", func(l *Limits) bool { return l.CompactWorkers >= 1 && l.CompactWorkers <= CompactWorkersMax }},
 }
 
-// Check returns an error that names the first claim that does not hold. It is asked before anything is made of the limits: a data file,
-// or the stages of a server.
+// Check returns an error that names the first claim that does not hold. It is asked before anything
+// is made of the limits: a data file, or the stages of a server.
 func (l *Limits) Check() error {
 	for i := range claims {
 		if !claims[i].holds(l) {

@@ -1,16 +1,16 @@
 // Package limits holds every size and count of the server in one place.
 //
-// Production values are constants, proven when they compile. Constructors get them as one value, Limits, so
-// that the simulator can hand the same code a log of 32 slots and blocks of 4 KiB. Nothing reads the
-// constants past Production and Development. Values that reach the disk are also written into the
-// superblock at format time; changing one of those is a new format version.
+// Production values are constants, proven when they compile. Constructors get them as one value,
+// Limits, so that the simulator can hand the same code a log of 32 slots and blocks of 4 KiB.
+// Nothing reads the constants past Production and Development. Values that reach the disk are also
+// written into the superblock at format time; changing one of those is a new format version.
 //
 // Source: design, "Decisions that are costly to change"; consensus, "Checkpoint arithmetic".
 package limits
 
-// FormatVersion of the data file. A file of another version is refused. 2: balances have a tree of their own, which numbers the trees anew,
-// filters have 24 bits a key, and merges of postings take 32 runs. 3: a ring of twins in the place of the
-// log's redundant headers.
+// FormatVersion of the data file. A file of another version is refused. 2: balances have a tree of
+// their own, which numbers the trees anew, filters have 24 bits a key, and merges of postings take
+// 32 runs. 3: a ring of twins in the place of the log's redundant headers.
 const FormatVersion = 3
 
 const (
@@ -37,16 +37,19 @@ const (
 	StandbysMax = 6
 )
 
-// CompactWorkersMax is the most threads that compaction can have: a generation has few jobs that are long.
+// CompactWorkersMax is the most threads that compaction can have: a generation has few jobs that
+// are long.
 const CompactWorkersMax = 8
 
-// PostingRunsMergedMax is the most runs of postings that one merge can take: it has buffers for as many.
+// PostingRunsMergedMax is the most runs of postings that one merge can take: it has buffers for as
+// many.
 const PostingRunsMergedMax = 32
 
 // HeaderBytes is the size of every message header, of the client protocol and of a prepare.
 const HeaderBytes = 256
 
-// Sizes of formats that other limits have to leave room for. The packages that own the formats take them from here.
+// Sizes of formats that other limits have to leave room for. The packages that own the formats take
+// them from here.
 const (
 	BlockHeaderBytes       = 128  // front of a block's header page
 	BlockEntryBytes        = 44   // behind it, for each other page: checksum 16, first key 24, first entry 4
@@ -86,7 +89,9 @@ type Limits struct {
 	BlockBytes        uint32 // unit of grid allocation and repair; the first page is the header page
 	MessageBytesMax   uint32 // header and body; also the size of one log slot
 	JournalSlotsCount uint32 // a power of two
-	TwinBytes         uint32 // of the second place of a log slot: a prepare of at most so many bytes is there whole, a larger one with its header
+	// Of the second place of a log slot: a prepare of at most so many bytes is there whole, a larger
+	// one with its header.
+	TwinBytes         uint32
 	BarOps            uint32 // compaction works in generations of one bar: bar of an op = op / BarOps
 	SlackOps          uint32 // ops between a checkpoint's trigger and the op that proves it durable
 	SessionsMax       uint32 // client sessions (format --clients-max)
@@ -144,8 +149,8 @@ func Development() Limits {
 	return l
 }
 
-// GridAt is where the grid begins in the data file: behind the superblock, the log's twins and its prepares. Package datafile lays the
-// zones out; a new file has this size.
+// GridAt is where the grid begins in the data file: behind the superblock, the log's twins and its
+// prepares. Package datafile lays the zones out; a new file has this size.
 func (l *Limits) GridAt() uint64 {
 	up := func(value, unit uint64) uint64 { return (value + unit - 1) / unit * unit }
 	twinsAt := up(uint64(l.SuperblockCopies)*uint64(l.SuperblockBytes), uint64(l.SectorBytes))
@@ -157,7 +162,8 @@ func (l *Limits) CheckpointIntervalOps() uint64 {
 	return uint64(checkpointIntervalOps(l.JournalSlotsCount, l.BarOps, l.PipelineOpsMax, l.SlackOps))
 }
 
-// CheckpointAfter returns the checkpoint op that follows checkpoint: CheckpointAfter(0) = 895 in production.
+// CheckpointAfter returns the checkpoint op that follows checkpoint: CheckpointAfter(0) = 895 in
+// production.
 func (l *Limits) CheckpointAfter(checkpoint uint64) uint64 {
 	if checkpoint == 0 {
 		return l.CheckpointIntervalOps() - 1
@@ -165,7 +171,8 @@ func (l *Limits) CheckpointAfter(checkpoint uint64) uint64 {
 	return checkpoint + l.CheckpointIntervalOps()
 }
 
-// CheckpointTrigger returns the op at whose end checkpoint is taken: one bar later, when its last flush is installed.
+// CheckpointTrigger returns the op at whose end checkpoint is taken: one bar later, when its last
+// flush is installed.
 func (l *Limits) CheckpointTrigger(checkpoint uint64) uint64 { return checkpoint + uint64(l.BarOps) }
 
 // IsCheckpoint tells whether op is a checkpoint op (0 is none).
@@ -189,8 +196,9 @@ func (l *Limits) PrepareMax(checkpoint uint64) uint64 {
 // BodyBytesMax is the largest body of any message.
 func (l *Limits) BodyBytesMax() uint32 { return l.MessageBytesMax - HeaderBytes }
 
-// TouchesMemoryAtStart tells whether caches and tables are faulted in before the first request: in production, where they are to be
-// expected full. Otherwise the first minute of load would spend a third of its time on clearing pages. Source: design, section 10.
+// TouchesMemoryAtStart tells whether caches and tables are faulted in before the first request: in
+// production, where they are to be expected full. Otherwise the first minute of load would spend a
+// third of its time on clearing pages. Source: design, section 10.
 func (l *Limits) TouchesMemoryAtStart() bool {
 	return l.RequestBytesMax >= Production().RequestBytesMax
 }

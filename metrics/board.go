@@ -19,15 +19,17 @@ const (
 var ActivityNames = [ActivitiesCount]string{"grid_writes", "grid_sync", "grid_growth", "checkpoint", "superblock", "page_reads"}
 
 const (
-	// WorkersMax of compact, and ThreadsMax of a server: net, consensus, journal, apply and the workers.
+	// WorkersMax of compact, and ThreadsMax of a server: net, consensus, journal, apply and the
+	// workers.
 	WorkersMax = 8
 	ThreadsMax = WorkersMax + 4
 )
 
-// Span adds up how long something was under way. One thread calls Set; any thread reads it while it is counted.
+// Span adds up how long something was under way. One thread calls Set; any thread reads it while it
+// is counted.
 //
-// A single word holds both states, so that a reader never sees half of a change: an idle span is its sum, doubled; a busy one is the sum
-// less the time at which it began, doubled, plus one.
+// A single word holds both states, so that a reader never sees half of a change: an idle span is
+// its sum, doubled; a busy one is the sum less the time at which it began, doubled, plus one.
 type Span struct{ word atomic.Uint64 }
 
 // Set says whether the thing is under way from nowNs on. Only a change is written.
@@ -50,7 +52,8 @@ func (s *Span) SumNs(nowNs uint64) uint64 {
 	return uint64(int64(word)>>1 + int64(nowNs))
 }
 
-// Board is where all threads write what the recorder of slow ops wants to know of them. Each word has one writer.
+// Board is where all threads write what the recorder of slow ops wants to know of them. Each word
+// has one writer.
 type Board struct {
 	Workers [WorkersMax]WorkerBoard
 	Threads [ThreadsMax]ThreadBoard
@@ -76,7 +79,8 @@ type ThreadBoard struct {
 	TurnNsMax atomic.Uint64
 	// KernelNs adds up the calls that submit and collect I/O, those of KernelNsMin and more.
 	KernelNs atomic.Uint64
-	// RunNs and WaitNs are the kernel's figures of the thread: how long it had a core, and how long it was ready and had none.
+	// RunNs and WaitNs are the kernel's figures of the thread: how long it had a core, and how long it
+	// was ready and had none.
 	RunNs, WaitNs atomic.Uint64
 }
 

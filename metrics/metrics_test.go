@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Goal: cells cover all values in order without gaps, and each is at most an eighth of its values wide.
+// Goal: cells cover all values in order without gaps, and each is at most an eighth of its values
+// wide.
 func TestCells(t *testing.T) {
 	first := uint64(0)
 	for cell := range CellsCount {
@@ -73,7 +74,8 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// Goal: the asker sees whole copies only, of the moment after it asked, while the owner never stops counting. Meant for -race.
+// Goal: the asker sees whole copies only, of the moment after it asked, while the owner never stops
+// counting. Meant for -race.
 func TestExchange(t *testing.T) {
 	var (
 		e          Exchange

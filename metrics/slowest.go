@@ -1,7 +1,7 @@
 package metrics
 
-// Mark is a moment on an op's way. A moment is the time of the turn in which the stage saw it; in apply, where a clock is at hand, it
-// is exact.
+// Mark is a moment on an op's way. A moment is the time of the turn in which the stage saw it; in
+// apply, where a clock is at hand, it is exact.
 type Mark uint8
 
 const (
@@ -39,8 +39,10 @@ const (
 	PartsCount
 )
 
-// PartNames in order of the parts. The log's parts (to_disk, write, sync) and apply's (to_apply, apply_queue, execute) run beside each other.
-var PartNames = [PartsCount]string{"receive", "handover", "queue", "to_disk", "write", "sync", "to_apply", "apply_queue", "execute", "answer", "send"}
+// PartNames in order of the parts. The log's parts (to_disk, write, sync) and apply's (to_apply,
+// apply_queue, execute) run beside each other.
+var PartNames = [PartsCount]string{"receive", "handover", "queue", "to_disk", "write", "sync", "to_apply", "apply_queue", "execute",
+	"answer", "send"}
 
 // ApplyTimes of one op.
 type ApplyTimes struct {
@@ -56,7 +58,8 @@ const BarriersMax = 4
 // JournalTimes of one op.
 type JournalTimes struct{ SubmittedNs, CopiedNs, WrittenNs, DurableNs uint64 }
 
-// Op is the record of one op. It is made in consensus; what net, journal and apply know comes with their messages.
+// Op is the record of one op. It is made in consensus; what net, journal and apply know comes with
+// their messages.
 type Op struct {
 	Number    uint64
 	Requests  uint32
@@ -75,7 +78,8 @@ type SlowOp struct {
 	Conditions Conditions
 }
 
-// Conditions are those of the process between two looks at the board: the last one before the op began, and its end.
+// Conditions are those of the process between two looks at the board: the last one before the op
+// began, and its end.
 type Conditions struct {
 	WindowNs     uint64
 	ActiveNs     [ActivitiesCount]uint64 // of the window
@@ -92,7 +96,8 @@ type ThreadConditions struct {
 	WaitNs    uint64 // ready to run, and without a core
 }
 
-// TotalNs is the op's time in the server, until its replies went to net: a client that does not read makes no slow op.
+// TotalNs is the op's time in the server, until its replies went to net: a client that does not
+// read makes no slow op.
 func (o *Op) TotalNs() uint64 { return since(o.Marks[MarkAnswered], o.Marks[MarkArriving]) }
 
 // PartNs is how long a part of the op took.
@@ -129,12 +134,13 @@ func since(endNs, beginNs uint64) uint64 { return endNs - min(beginNs, endNs) }
 const (
 	// SlowNs is the time from which on an op is counted and reported as slow.
 	SlowNs = 100_000_000
-	// IntervalNs, IntervalsCount and SlowestCount: the slowest ops of each of the last intervals are kept.
+	// IntervalNs, IntervalsCount and SlowestCount: the slowest ops of each of the last intervals are
+	// kept.
 	IntervalNs     = 10_000_000_000
 	IntervalsCount = 6
 	SlowestCount   = 4
-	// looksCount looks at the board, at least lookNs apart: they reach back 1.28 s or more. Of an op that is slower, what went on before is
-	// not told.
+	// looksCount looks at the board, at least lookNs apart: they reach back 1.28 s or more. Of an op
+	// that is slower, what went on before is not told.
 	looksCount = 256
 	lookNs     = 5_000_000
 	// waitingMax ops have ended in this turn and wait for the next one.
@@ -154,7 +160,8 @@ type SlowestFigures struct {
 	Ever      Interval                 // since the start
 }
 
-// Slowest is the recorder: always on, of one thread, without allocation. An op that is not among the slowest costs a comparison.
+// Slowest is the recorder: always on, of one thread, without allocation. An op that is not among
+// the slowest costs a comparison.
 type Slowest struct {
 	board        *Board
 	threadsCount int
@@ -175,12 +182,14 @@ type Slowest struct {
 	unsent       bool // some kept op has replies that are not sent
 }
 
-// NewSlowest makes a recorder for a server of threadsCount threads. report is called for each slow op, on the recorder's thread; it may be nil.
+// NewSlowest makes a recorder for a server of threadsCount threads. report is called for each slow
+// op, on the recorder's thread; it may be nil.
 func NewSlowest(board *Board, threadsCount int, report func(*SlowOp)) *Slowest {
 	return &Slowest{board: board, threadsCount: min(threadsCount, ThreadsMax), report: report}
 }
 
-// Turn begins a turn: it closes the records of the turn before, whose length the board knows by now.
+// Turn begins a turn: it closes the records of the turn before, whose length the board knows by
+// now.
 func (r *Slowest) Turn(nowNs uint64) {
 	if r.waitingCount > 0 && nowNs > r.waiting[0].Marks[MarkAnswered] {
 		for i := range r.waitingCount {
@@ -263,7 +272,8 @@ func (r *Slowest) keep(nowNs uint64, o *SlowOp) {
 	}
 }
 
-// conditions compares the board as it is with the last look before the op began; if there is none, with the oldest.
+// conditions compares the board as it is with the last look before the op began; if there is none,
+// with the oldest.
 func (r *Slowest) conditions(nowNs uint64, o *SlowOp) {
 	end := &r.looks[r.looksNext]
 	r.board.read(nowNs, r.threadsCount, end)

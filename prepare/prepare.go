@@ -177,7 +177,8 @@ func PutReserved(buffer []byte, cluster wire.U128, slotIndex uint64) Header {
 
 // PutRoot writes the prepare of op 0: the same bytes on every replica of a cluster.
 func PutRoot(buffer []byte, cluster wire.U128) Header {
-	return Put(buffer, &Fields{Cluster: cluster, SizeBytes: HeaderBytes, Operation: OperationRoot, RequestsCount: 1, Command: CommandPrepare}, Sum(nil))
+	return Put(buffer, &Fields{Cluster: cluster, SizeBytes: HeaderBytes, Operation: OperationRoot, RequestsCount: 1, Command: CommandPrepare},
+		Sum(nil))
 }
 
 // ValidHeader tells whether 256 bytes are a header of this cluster: checksum, cluster, command,

@@ -15,9 +15,10 @@ import (
 	"ledger/wire"
 )
 
-// Goal: under load, a server's data file grows to the storage limit and never beyond it, with the zones before the grid and the growth
-// step counted. The limit is neither whole growth steps nor whole blocks behind the zones. The server ends with the error of the
-// limit, as does the next start with the same limit; with a larger one all that was acknowledged is there.
+// Goal: under load, a server's data file grows to the storage limit and never beyond it, with the
+// zones before the grid and the growth step counted. The limit is neither whole growth steps nor
+// whole blocks behind the zones. The server ends with the error of the limit, as does the next
+// start with the same limit; with a larger one all that was acknowledged is there.
 func TestStorageLimitUnderLoad(t *testing.T) {
 	l := shapes()["development"]
 	layout := datafile.NewLayout(&l)
@@ -36,7 +37,8 @@ func TestStorageLimitUnderLoad(t *testing.T) {
 		t.Errorf("the file has %d bytes, the limit is %d", size, l.StorageBytesMax)
 	}
 	if size != largest || acknowledged == 0 {
-		t.Errorf("the file has %d bytes after %d transfers, want %d: the last growth step ends at the last whole block", size, acknowledged, largest)
+		t.Errorf("the file has %d bytes after %d transfers, want %d: the last growth step ends at the last whole block",
+			size, acknowledged, largest)
 	}
 
 	s, err = opened(t, path, l, IOAuto)
@@ -70,8 +72,8 @@ func wantLimit(t *testing.T, err error) {
 	}
 }
 
-// fillUntilEnd makes transfers, a request of count after the other, until the server ends, and returns how many were acknowledged and
-// why it ended.
+// fillUntilEnd makes transfers, a request of count after the other, until the server ends, and
+// returns how many were acknowledged and why it ended.
 func fillUntilEnd(t *testing.T, s *running, count uint64) (acknowledged uint64, ended error) {
 	t.Helper()
 	running, stopped := context.WithCancel(context.Background())
@@ -85,7 +87,8 @@ func fillUntilEnd(t *testing.T, s *running, count uint64) (acknowledged uint64, 
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.CreateAccounts(running, []client.Account{{ID: wire.U128From(1), Ledger: 1, Code: 1}, {ID: wire.U128From(2), Ledger: 1, Code: 1}}); err != nil {
+	accounts := []client.Account{{ID: wire.U128From(1), Ledger: 1, Code: 1}, {ID: wire.U128From(2), Ledger: 1, Code: 1}}
+	if _, err := c.CreateAccounts(running, accounts); err != nil {
 		t.Fatal(err)
 	}
 	for {

@@ -11,18 +11,19 @@ import (
 	"ledger/internal/arena"
 )
 
-// slotsTypicalBytes stands for the message slots in the sum of memory: they are touched last-in first-out, and load touches few.
+// slotsTypicalBytes stands for the message slots in the sum of memory: they are touched last-in
+// first-out, and load touches few.
 const slotsTypicalBytes = 64 << 20
 
 // runtimeBytes is the program itself: Go runtime, code, rings.
 const runtimeBytes = 48 << 20
 
-// memtablesBytes is what the two memtables come to, beside what is touched at start: in production the lists of accounts
-// and expiries; with --development all of them.
+// memtablesBytes is what the two memtables come to, beside what is touched at start: in production
+// the lists of accounts and expiries; with --development all of them.
 const memtablesBytes = 64 << 20
 
-// MemoryNeededBytes is what a replica may come to use: all that is reserved, except that of slots only what is touched at start
-// and the share that load touches count.
+// MemoryNeededBytes is what a replica may come to use: all that is reserved, except that of slots
+// only what is touched at start and the share that load touches count.
 func MemoryNeededBytes(memory *arena.Arena) uint64 {
 	needed := uint64(runtimeBytes + slotsTypicalBytes + memtablesBytes)
 	for _, entry := range memory.Entries() {
@@ -35,8 +36,8 @@ func MemoryNeededBytes(memory *arena.Arena) uint64 {
 	return needed
 }
 
-// MemoryAvailable is the least of the machine's memory and the limits of the control groups that the process is in. root is "/"
-// except in tests.
+// MemoryAvailable is the least of the machine's memory and the limits of the control groups that
+// the process is in. root is "/" except in tests.
 func MemoryAvailable(root string) (availableBytes uint64, source string, err error) {
 	meminfo, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
 	if err != nil {

@@ -66,7 +66,8 @@ func TestCheckMemory(t *testing.T) {
 	}
 	memory.Bytes(100<<20, 4096, "page cache")
 	err := checkMemory(MemoryNeededBytes(memory), root)
-	if err == nil || !strings.Contains(err.Error(), "276 MiB") || !strings.Contains(err.Error(), "200 MiB") || !strings.Contains(err.Error(), "--cache-grid") {
+	if err == nil || !strings.Contains(err.Error(), "276 MiB") || !strings.Contains(err.Error(), "200 MiB") ||
+		!strings.Contains(err.Error(), "--cache-grid") {
 		t.Errorf("276 MiB of 200: error %v", err)
 	}
 }

@@ -26,8 +26,8 @@ type Opened struct {
 	scratch []byte
 }
 
-// Open recovers a data file: it chooses the superblock, repairs what one replica can repair, makes the view of this start durable,
-// and reads the sessions of the checkpoint.
+// Open recovers a data file: it chooses the superblock, repairs what one replica can repair, makes
+// the view of this start durable, and reads the sessions of the checkpoint.
 func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	o, err := recoverFile(file, l, memory)
 	if err != nil {
@@ -45,12 +45,14 @@ func (o *Opened) begin(file ports.File) error {
 	return err
 }
 
-// recoverFile is Open without begin: what needs no repair is left as it was, for a start may still be refused.
+// recoverFile is Open without begin: what needs no repair is left as it was, for a start may still
+// be refused.
 func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	if err := l.Check(); err != nil { // before anything is read by them
 		return nil, err
 	}
-	// A crash between a write and its sync leaves what this start would read and go on from, and the next power cut would take.
+	// A crash between a write and its sync leaves what this start would read and go on from, and the
+	// next power cut would take.
 	if err := file.Sync(); err != nil {
 		return nil, fmt.Errorf("syncing the data file before it is read: %w", err)
 	}
@@ -60,17 +62,20 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	if err != nil {
 		return nil, fmt.Errorf("reading the size of the data file: %w", err)
 	}
-	// Files of other format versions and of the reference have other sizes: what the file is comes before how large it must be.
+	// Files of other format versions and of the reference have other sizes: what the file is comes
+	// before how large it must be.
 	identity := datafile.Identify(file, &l, scratch)
 	if err := identity.Foreign(); err != nil {
 		return nil, err
 	}
 	// format writes the first sector of every slot.
 	if size < o.Layout.PrepareAt(uint64(l.JournalSlotsCount)-1)+uint64(l.SectorBytes) {
-		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted (ledger format makes a file under another name), or it was cut off and is to be restored from a backup",
+		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted "+
+			"(ledger format makes a file under another name), or it was cut off and is to be restored from a backup",
 			size, o.Layout.GridAt)
 	}
-	// The free set has no bits for blocks beyond the limit. A block device has its size whatever was written to it.
+	// The free set has no bits for blocks beyond the limit. A block device has its size whatever was
+	// written to it.
 	if size > l.StorageBytesMax && !isBlockDevice(file) {
 		return nil, fmt.Errorf("%w: the data file has %d bytes (%d MiB), the limit is %d bytes (%d MiB)",
 			ErrStorageLimit, size, (size+1<<20-1)>>20, l.StorageBytesMax, l.StorageBytesMax>>20)
@@ -103,7 +108,8 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
 	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
 		geometry := block.GeometryOf(l)
-		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions, scratch[:l.BlockBytes], nil)
+		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions,
+			scratch[:l.BlockBytes], nil)
 		if fault != nil {
 			return nil, fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
 		}

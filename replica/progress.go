@@ -20,11 +20,12 @@ const (
 	phaseServing
 )
 
-// Progress says how far a start has come. The thread that opens the data file writes it first, and then the thread of apply. Any
-// thread may read it at any time. The zero value is a start that has not opened its data file; a nil one is for nobody.
+// Progress says how far a start has come. The thread that opens the data file writes it first, and
+// then the thread of apply. Any thread may read it at any time. The zero value is a start that has
+// not opened its data file; a nil one is for nobody.
 //
-// The three words are not read as one: a reader may see the figures of one phase with the name of the next for a moment. They are for
-// people, and nothing is decided by them.
+// The three words are not read as one: a reader may see the figures of one phase with the name of
+// the next for a moment. They are for people, and nothing is decided by them.
 type Progress struct {
 	phase, done, total atomic.Uint64
 }
@@ -79,7 +80,8 @@ func (p *Progress) counting(file ports.DataFile) ports.DataFile {
 	return &countedFile{DataFile: file, progress: p}
 }
 
-// countedFile is a data file that counts what is read from it. A start uses it; the stages' disks go to the descriptor.
+// countedFile is a data file that counts what is read from it. A start uses it; the stages' disks
+// go to the descriptor.
 type countedFile struct {
 	ports.DataFile
 	progress *Progress

@@ -41,11 +41,13 @@ type Options struct {
 	Clock func() uint64
 	// Log takes what happened on the network's edge: at most a line for each connection.
 	Log func(net.LogEntry)
-	// ThreadsCount is how many threads write to the board, and Slow is called for each slow op, on the thread of consensus; for the metrics alone.
+	// ThreadsCount is how many threads write to the board, and Slow is called for each slow op, on the
+	// thread of consensus; for the metrics alone.
 	ThreadsCount int
 	Slow         func(*metrics.SlowOp)
-	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind, which may be nil, when
-	// the wall clock is behind the newest timestamp; all on the thread of consensus.
+	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind,
+	// which may be nil, when the wall clock is behind the newest timestamp; all on the thread of
+	// consensus.
 	Ready       func()
 	Fault       func(*storage.Fault)
 	ClockBehind func(behindNs uint64)
@@ -69,20 +71,21 @@ type Replica struct {
 // hugeSlotsCount is how many client slots are in huge pages: two for each of four clients.
 const hugeSlotsCount = 8
 
-// NewSlots reserves the message slots of a replica. Slots are touched last-in first-out, so what load never needs costs nothing.
+// NewSlots reserves the message slots of a replica. Slots are touched last-in first-out, so what
+// load never needs costs nothing.
 func NewSlots(l *limits.Limits, memory *arena.Arena) *stages.Slots {
 	message := uint64(max(l.MessageBytesMax, wire.MessageBytesMax))
 	slots := &stages.Slots{}
-	// A client's message is one in reception and one in the queue or the pipeline. The slots of the few clients that send full batches as fast
-	// as they are taken are in huge pages.
+	// A client's message is one in reception and one in the queue or the pipeline. The slots of the
+	// few clients that send full batches as fast as they are taken are in huge pages.
 	huge := uint64(0)
 	if l.TouchesMemoryAtStart() {
 		huge = hugeSlotsCount * message
 	}
 	slots.Pools[stages.SlotClient] = arena.NewPoolHuge(memory, 2*l.ConnectionsMax+l.PipelineOpsMax, message, "client slots", huge)
 	slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, l.PipelineOpsMax+2, message, "prepare slots")
-	// A session's last reply, the one that a checkpoint being written pins, the one on its way to a connection that does not read, and
-	// the pipeline's.
+	// A session's last reply, the one that a checkpoint being written pins, the one on its way to a
+	// connection that does not read, and the pipeline's.
 	slots.Pools[stages.SlotReply] = arena.NewPool(memory, 2*l.SessionsMax+l.ConnectionsMax+2*l.PipelineOpsMax, message, "reply slots")
 	return slots
 }
@@ -182,7 +185,8 @@ func sender[T any](to *ring.SPSC[T], waker ring.Waker) stages.Sender[T] {
 // TimerNs is when consensus wants a turn at the latest.
 func (r *Replica) TimerNs() uint64 { return r.timer.TimerNs() }
 
-// Stop unwinds the work that is under way in the stages, without finishing it: the simulator's crash.
+// Stop unwinds the work that is under way in the stages, without finishing it: the simulator's
+// crash.
 func (r *Replica) Stop() {
 	r.Apply.Stop()
 	for _, worker := range r.Compact {

@@ -13,7 +13,8 @@ import (
 	"ledger/stages/net"
 )
 
-// Sample is what a running server tells about itself. Each part is of one moment of the thread that runs it.
+// Sample is what a running server tells about itself. Each part is of one moment of the thread that
+// runs it.
 type Sample struct {
 	Threads      []ThreadSample
 	Edges        []EdgeSample
@@ -121,8 +122,8 @@ func (s *Server) edgesSampler(stage int) func() {
 	}
 }
 
-// Sample asks all threads for their figures and fills out; a thread that does not answer within timeout keeps what out has of it.
-// One caller at a time, with the same out, between Run and Close.
+// Sample asks all threads for their figures and fills out; a thread that does not answer within
+// timeout keeps what out has of it. One caller at a time, with the same out, between Run and Close.
 func (s *Server) Sample(out *Sample, timeout time.Duration) {
 	for _, thread := range s.threads {
 		thread.exchange.Ask()

@@ -14,8 +14,8 @@ import (
 // slowLogMax slow ops wait for their line in the log; what comes while they do is counted.
 const slowLogMax = 16
 
-// slowLog takes records of slow ops from a stage thread and writes their lines on a goroutine of its own: the thread neither formats nor
-// waits for whoever reads the log.
+// slowLog takes records of slow ops from a stage thread and writes their lines on a goroutine of
+// its own: the thread neither formats nor waits for whoever reads the log.
 type slowLog struct {
 	records  chan metrics.SlowOp
 	ending   chan struct{}
@@ -65,7 +65,8 @@ func (s *Server) threadNames() (names []string) {
 // slowPartNs is the shortest part of an op that its description names.
 const slowPartNs = 1_000_000
 
-// DescribeSlow says in one line how an op spent its time and what went on meanwhile. Parts below a millisecond are left out.
+// DescribeSlow says in one line how an op spent its time and what went on meanwhile. Parts below a
+// millisecond are left out.
 func DescribeSlow(o *metrics.SlowOp, threads []string) string {
 	return string(appendSlow(nil, o, threads))
 }

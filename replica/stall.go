@@ -8,8 +8,9 @@ import (
 // stallNs without the end of any operation, while some are under way, is a stall of the disk.
 const stallNs = 1_000_000_000
 
-// watchedDisk tells the log when the disk stalls: once while it lasts, and once when it is over. A parked thread wakes every
-// waitNsMax, so a stall is told within two seconds, except with plain system calls, where the thread itself hangs until the end.
+// watchedDisk tells the log when the disk stalls: once while it lasts, and once when it is over. A
+// parked thread wakes every waitNsMax, so a stall is told within two seconds, except with plain
+// system calls, where the thread itself hangs until the end.
 type watchedDisk struct {
 	ports.Disk
 	stage   string

@@ -18,7 +18,8 @@ import (
 // waitNsMax bounds every sleep: a lost wake-up would be a bug, but must not be a hang.
 const waitNsMax = 1_000_000_000
 
-// roundsMax of the stages before apply in one turn: a finished write is journal's, consensus' and then net's.
+// roundsMax of the stages before apply in one turn: a finished write is journal's, consensus' and
+// then net's.
 const roundsMax = 3
 
 // Thread takes turns over the drivers of the stages that share one OS thread.
@@ -116,11 +117,13 @@ func (t *Thread) run() error {
 	return nil
 }
 
-// turn gives every driver its turn, then the kernel side its own. stagesEndNs is when the last driver that was busy ended.
+// turn gives every driver its turn, then the kernel side its own. stagesEndNs is when the last
+// driver that was busy ended.
 //
-// The stages before apply hand on what they have without delay: they go round until they have nothing more for each other, and what
-// they want of the kernel is submitted before apply begins. So an op is on its way to the disk, and the replies before it to their
-// clients, while it is executed.
+// The stages before apply hand on what they have without delay: they go round until they have
+// nothing more for each other, and what they want of the kernel is submitted before apply begins.
+// So an op is on its way to the disk, and the replies before it to their clients, while it is
+// executed.
 func (t *Thread) turn(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
 	applyAt := 0 // of the drivers, apply or what stands behind it
 	for applyAt < len(t.stages) && t.stages[applyAt] < stages.Apply {
@@ -178,8 +181,8 @@ func (t *Thread) sample() {
 	t.exchange.Answer()
 }
 
-// park sleeps until I/O, a wake or a timer. Once the word is set, all inputs are looked at again, so no wake is lost.
-// It says so when there was something to do instead.
+// park sleeps until I/O, a wake or a timer. Once the word is set, all inputs are looked at again,
+// so no wake is lost. It says so when there was something to do instead.
 func (t *Thread) park(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
 	timeoutNs := uint64(waitNsMax)
 	if t.timerNs != nil {

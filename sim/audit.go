@@ -7,7 +7,8 @@ import (
 	"ledger/sim/workload"
 )
 
-// auditor asks for everything: every account and transfer by id, and by all that they can be found by. The judge compares.
+// auditor asks for everything: every account and transfer by id, and by all that they can be found
+// by. The judge compares.
 type auditor struct {
 	requests []workload.Request
 	next     int

@@ -131,7 +131,8 @@ func (w *World) intrude() {
 	}
 	r := w.random
 	someone := w.clients[r.IntN(len(w.clients))]
-	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing, Client: model.Number{High: r.Uint64(), Low: 1}}
+	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing,
+		Client: model.Number{High: r.Uint64(), Low: 1}}
 	frame := header.Frame(nil)
 	switch r.IntN(9) {
 	case 0: // noise

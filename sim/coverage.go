@@ -7,8 +7,8 @@ import (
 	"ledger/storage/block"
 )
 
-// Coverage counts how often a run came by the places that it is there for. What is never met is never tested: TestSeeds prints the
-// sums, and demands of many seeds that they have met it all.
+// Coverage counts how often a run came by the places that it is there for. What is never met is
+// never tested: TestSeeds prints the sums, and demands of many seeds that they have met it all.
 type Coverage struct {
 	// Of compaction, from the stages' own counters.
 	Merges      [6]int // that ended, by level; the deepest counts for all below it
@@ -54,7 +54,8 @@ var crashNames = [crashPhases]string{"table", "trailer", "sync", "between", "cop
 
 // String is the summary that TestSeeds prints.
 func (c Coverage) String() string {
-	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d;\ntables", c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials)
+	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d;\ntables",
+		c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials)
 	for tree, count := range c.Tables {
 		text += fmt.Sprintf(" %s %d", storage.Trees[tree].Name, count)
 	}
@@ -62,8 +63,10 @@ func (c Coverage) String() string {
 	for phase, count := range c.Crashes {
 		text += fmt.Sprintf(" %s %d", crashNames[phase], count)
 	}
-	text += fmt.Sprintf(";\nlog: prepares fixed %d, twins fixed %d, copies lost %d, torn prepares %d", c.PreparesFixed, c.TwinsFixed, c.CopiesLost, c.TornGivenUp)
-	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d\n", c.FlakyReads, c.RotFaults, c.RotAnswered)
+	text += fmt.Sprintf(";\nlog: prepares fixed %d, twins fixed %d, copies lost %d, torn prepares %d", c.PreparesFixed, c.TwinsFixed,
+		c.CopiesLost, c.TornGivenUp)
+	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d\n", c.FlakyReads, c.RotFaults,
+		c.RotAnswered)
 }
 
 // missing names something common that many runs together have never met.
@@ -83,9 +86,12 @@ func (c *Coverage) missing() string {
 		what  string
 	}{
 		{c.Merges[0], "a merge"}, {c.Merges[1], "a merge of merges"}, {c.TablesMoved, "a table that moves without being read"},
-		{c.Evicted, "an account that leaves the cache with changes"}, {c.Reused, "a block that is used again"}, {c.Partials, "a partial block of rows"},
-		{c.Chains[storage.TrailerManifest], "a manifest of several blocks"}, {c.FlakyReads, "a read that fails once"}, {c.RotFaults, "damage that is found at work"},
-		{c.PreparesFixed, "a prepare that its twin mends"}, {c.TwinsFixed, "a twin that its prepare mends"}, {c.CopiesLost, "a lost copy of a prepare"},
+		{c.Evicted, "an account that leaves the cache with changes"}, {c.Reused, "a block that is used again"},
+		{c.Partials, "a partial block of rows"},
+		{c.Chains[storage.TrailerManifest], "a manifest of several blocks"}, {c.FlakyReads, "a read that fails once"},
+		{c.RotFaults, "damage that is found at work"},
+		{c.PreparesFixed, "a prepare that its twin mends"}, {c.TwinsFixed, "a twin that its prepare mends"},
+		{c.CopiesLost, "a lost copy of a prepare"},
 		{c.TornGivenUp, "a torn prepare"},
 	} {
 		if counter.count == 0 {
@@ -150,11 +156,13 @@ func (w *World) observeCrash() {
 	}
 }
 
-// observeStages takes the counters of the stages that a stop ends. No block may be lost: what is acquired is named or waits.
+// observeStages takes the counters of the stages that a stop ends. No block may be lost: what is
+// acquired is named or waits.
 func (w *World) observeStages() {
 	c, counters := &w.result.Coverage, w.replica.Apply.Statistics().Forest
 	if counters.BlocksLost != 0 {
-		w.leak = fmt.Sprintf("of %d blocks that are acquired, %d are neither named nor waiting", counters.BlocksAcquired, int64(counters.BlocksLost))
+		w.leak = fmt.Sprintf("of %d blocks that are acquired, %d are neither named nor waiting", counters.BlocksAcquired,
+			int64(counters.BlocksLost))
 	}
 	for level, count := range counters.Merges {
 		c.Merges[min(level, len(c.Merges)-1)] += int(count)

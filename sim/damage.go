@@ -11,7 +11,8 @@ import (
 	"ledger/storage/datafile"
 )
 
-// superblock returns the copy that a start would choose, nil while fewer than two agree. equal: all four are right.
+// superblock returns the copy that a start would choose, nil while fewer than two agree. equal: all
+// four are right.
 func (w *World) superblock() (chosen []byte, equal bool) {
 	image, layout := w.disk.image, &w.judge.layout
 	counts := map[string]int{}
@@ -36,7 +37,8 @@ func sequenceOf(superblock []byte) uint64 {
 	return binary.LittleEndian.Uint64(superblock[superblockSequenceAt:])
 }
 
-// damageWithin damages, while the machine is down, what one replica can repair or does not need: it must start all the same.
+// damageWithin damages, while the machine is down, what one replica can repair or does not need: it
+// must start all the same.
 func (w *World) damageWithin() {
 	r, image, layout := w.random, w.disk.image, &w.judge.layout
 	if r.IntN(3) != 0 {
@@ -76,8 +78,9 @@ func (w *World) damageWithin() {
 	}
 }
 
-// damageCopies damages one copy of some ops, or of all, so that another is left: of a small prepare its slot or its twin, the head's as well; of
-// a large one the twin. The copy rots, or is what the slot held before, as if its write had been lost, or another op's.
+// damageCopies damages one copy of some ops, or of all, so that another is left: of a small prepare
+// its slot or its twin, the head's as well; of a large one the twin. The copy rots, or is what the
+// slot held before, as if its write had been lost, or another op's.
 func (w *World) damageCopies() {
 	r, image, layout := w.random, w.disk.image, &w.judge.layout
 	slots, head := uint64(w.limits.JournalSlotsCount), w.judge.durableOp
@@ -145,7 +148,8 @@ func (w *World) lose(offsetBytes, op uint64, isTwin bool) {
 	}
 }
 
-// damageBeyond damages what one replica cannot repair. It must refuse to start, or stop when it finds out; and never answer wrongly.
+// damageBeyond damages what one replica cannot repair. It must refuse to start, or stop when it
+// finds out; and never answer wrongly.
 func (w *World) damageBeyond() {
 	r := w.random
 	w.restart()
@@ -170,7 +174,8 @@ func (w *World) damageBeyond() {
 		return layout.PrepareAt(op % slots), (p + sector - 1) / sector * sector
 	}
 	small := func(op uint64) bool { return isSmall(w.judge.recent[op%uint64(len(w.judge.recent))], &w.limits) }
-	// Of a small prepare the twin goes as well. Where its header is right, that of the head could be the torn write of a crash.
+	// Of a small prepare the twin goes as well. Where its header is right, that of the head could be
+	// the torn write of a crash.
 	loseTwin := func(op uint64) {
 		if !small(op) {
 			return
@@ -290,8 +295,9 @@ func (w *World) damageBeyond() {
 	}
 }
 
-// rotAtWork damages blocks while clients work and compaction runs. Wherever the damage is met, in a query, by a merge or at the next start,
-// the replica names it and goes no further; until then, and without need of what is damaged, every answer is right.
+// rotAtWork damages blocks while clients work and compaction runs. Wherever the damage is met, in a
+// query, by a merge or at the next start, the replica names it and goes no further; until then, and
+// without need of what is damaged, every answer is right.
 func (w *World) rotAtWork() {
 	r := w.random
 	end := w.exchangesCount + exchangesMin + r.IntN(exchangesMax)

@@ -61,7 +61,8 @@ type Disk struct {
 	failed []diskOperation // reads that have failed so since the start
 	flakes int
 	synced bool // a checkpoint's sync has ended, and the superblock has not been written since
-	// slowNs is added, at most, to the operations of a part of the file while others stay fast: a checkpoint that takes long.
+	// slowNs is added, at most, to the operations of a part of the file while others stay fast: a
+	// checkpoint that takes long.
 	slowFrom, slowTo, slowNs uint64
 
 	// Errors to come, counted down by the operations they may strike; 0: none.
@@ -115,7 +116,8 @@ func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.Wri
 	if p.disk.onWrite != nil {
 		p.disk.onWrite(p.zone, offsetBytes, data, flags&ports.WriteDurable != 0)
 	}
-	p.queue(&diskOperation{kind: diskWrite, flags: flags, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer, copy: data})
+	p.queue(&diskOperation{kind: diskWrite, flags: flags, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer,
+		copy: data})
 }
 
 // Sync implements ports.Disk.
@@ -142,8 +144,10 @@ func (p *DiskPort) Poll(out []ports.DiskCompletion) int {
 
 func (p *DiskPort) check(offsetBytes uint64, buffer []byte) {
 	sector := p.disk.image.sectorBytes
-	if len(buffer) == 0 || offsetBytes%sector != 0 || uint64(len(buffer))%sector != 0 || uint64(uintptr(unsafe.Pointer(&buffer[0])))%sector != 0 {
-		p.disk.fail("disk port %d: offset %d, length %d or the buffer's address is not aligned to sectors of %d", p.zone, offsetBytes, len(buffer), sector)
+	if len(buffer) == 0 || offsetBytes%sector != 0 || uint64(len(buffer))%sector != 0 ||
+		uint64(uintptr(unsafe.Pointer(&buffer[0])))%sector != 0 {
+		p.disk.fail("disk port %d: offset %d, length %d or the buffer's address is not aligned to sectors of %d", p.zone, offsetBytes,
+			len(buffer), sector)
 	}
 }
 
@@ -270,8 +274,8 @@ func (d *Disk) mix(o *diskOperation, n int) {
 	}
 }
 
-// flake lets a read of the grid fail, with an error or with wrong bytes. No sector does so twice in the life of a replica, for
-// a second failure is the end of it.
+// flake lets a read of the grid fail, with an error or with wrong bytes. No sector does so twice in
+// the life of a replica, for a second failure is the end of it.
 func (d *Disk) flake(o *diskOperation, result int32) int32 {
 	if !d.flaky || o.port.zone == PortJournal || d.random.IntN(24) != 0 {
 		return result
@@ -356,7 +360,8 @@ func (d *Disk) crash(powerCut bool) {
 	d.image.settle()
 }
 
-// crashed is what a write panics with when the machine goes down in the middle of a format or a recovery.
+// crashed is what a write panics with when the machine goes down in the middle of a format or a
+// recovery.
 type crashed struct{}
 
 // File is the data file before the pipeline runs.

@@ -91,7 +91,8 @@ func (m *Image) sync(order uint64) {
 	m.volatile = m.volatile[count:]
 }
 
-// read fills buffer from what was written. It returns how much the file holds, and an error for an unreadable sector.
+// read fills buffer from what was written. It returns how much the file holds, and an error for an
+// unreadable sector.
 func (m *Image) read(offsetBytes uint64, buffer []byte) (int, error) {
 	if offsetBytes >= m.sizeBytes {
 		return 0, nil
@@ -143,7 +144,8 @@ func (m *Image) leave(random *rand.Rand, f fate, offsetBytes uint64, data []byte
 	}
 }
 
-// powerCut forgets what was not durable: volatile writes may be lost, torn, or there, each for itself.
+// powerCut forgets what was not durable: volatile writes may be lost, torn, or there, each for
+// itself.
 func (m *Image) powerCut(random *rand.Rand) {
 	for i := range m.volatile {
 		w := &m.volatile[i]

@@ -20,8 +20,9 @@ const (
 	superblockParentAt     = 24 // in the checkpoint
 )
 
-// Judge knows what the medium holds, by watching the writes, and demands that everything else agrees with it: the log after
-// every restart, every reply on every connection, every checkpoint that is written again.
+// Judge knows what the medium holds, by watching the writes, and demands that everything else
+// agrees with it: the log after every restart, every reply on every connection, every checkpoint
+// that is written again.
 type Judge struct {
 	fail    func(format string, arguments ...any)
 	limits  *limits.Limits
@@ -107,7 +108,8 @@ func checkpointOf(superblock []byte) (op uint64, id prepare.Checksum) {
 	return binary.LittleEndian.Uint64(encoded), prepare.Sum(encoded)
 }
 
-// checkpoint demands that a checkpoint of one op is always the same: its id covers the roots, and they cover every block.
+// checkpoint demands that a checkpoint of one op is always the same: its id covers the roots, and
+// they cover every block.
 func (j *Judge) checkpoint(op uint64, id prepare.Checksum) {
 	first, known := j.checkpoints[op]
 	if !known {
@@ -166,7 +168,8 @@ func (j *Judge) candidateBytes() []byte {
 	return j.candidate[:prepare.Header(j.candidate[:prepare.HeaderBytes]).SizeBytes()]
 }
 
-// onLogSync sees the log's sync begin and end. What was written when it began is durable when it has ended.
+// onLogSync sees the log's sync begin and end. What was written when it began is durable when it
+// has ended.
 func (j *Judge) onLogSync(ended bool) {
 	if !ended {
 		j.covered = j.candidate != nil && j.whole && j.twinWhole
@@ -250,8 +253,8 @@ func number(v wire.U128) model.Number { return model.Number{High: v.Hi, Low: v.L
 func (j *Judge) opened(o *replica.Opened, image *Image) {
 	head := o.Consensus.OpHead
 	slots := uint64(j.limits.JournalSlotsCount)
-	// Its write, or that of its twin, had landed when the crash came, so it stays. That may also be one that an earlier start gave up, if what a
-	// later one wrote over it has made it whole.
+	// Its write, or that of its twin, had landed when the crash came, so it stays. That may also be
+	// one that an earlier start gave up, if what a later one wrote over it has made it whole.
 	if j.candidate != nil {
 		j.torn = append(j.torn, j.candidate)
 	}
@@ -308,8 +311,8 @@ func (j *Judge) frame(frame []byte) {
 		}
 		j.fail("the reply to client %x, request %d, operation %d, op %d: %v", h.Client, h.Request, h.Operation, h.Op, err)
 	case model.CommandEviction:
-		// A client that lost a session, and whose register came again, may still be told that the old one is gone: it asked before the new one
-		// was known to be durable.
+		// A client that lost a session, and whose register came again, may still be told that the old one
+		// is gone: it asked before the new one was known to be durable.
 		server := j.clients.Server
 		if _, _, _, ok := server.Session(h.Client); ok && !server.LostSession(h.Client) && h.Reason == model.EvictNoSession {
 			j.fail("client %x is told that it has no session, and it has one", h.Client)

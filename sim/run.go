@@ -193,7 +193,8 @@ func (w *World) live() {
 		if w.trap = drawTrap(r); w.trap.zone != trapNone {
 			steps = trapStepsMax
 		}
-		if w.trap.zone == trapBrink || w.trap.zone == trapSuperblock && r.IntN(2) == 0 { // as far as ops can get while a checkpoint is not durable
+		// As far as ops can get while a checkpoint is not durable.
+		if w.trap.zone == trapBrink || w.trap.zone == trapSuperblock && r.IntN(2) == 0 {
 			w.disk.slowFrom, w.disk.slowTo, w.disk.slowNs = 0, w.judge.layout.TwinsAt, 10_000*nsPerMs
 		}
 		w.work(w.exchangesCount+goal/(crashes+1)+1, steps)
@@ -252,8 +253,8 @@ func (w *World) restart() {
 	}
 }
 
-// work runs until so many exchanges have ended or so many steps are done. In between, the disk may fail for good: then the
-// replica must stop, and go on after a restart.
+// work runs until so many exchanges have ended or so many steps are done. In between, the disk may
+// fail for good: then the replica must stop, and go on after a restart.
 func (w *World) work(goal int, steps int) {
 	r := w.random
 	strikeAt := -1
@@ -294,7 +295,8 @@ func (w *World) work(goal int, steps int) {
 			}
 			w.step()
 		}
-		if w.disk.image.limitBytes != ^uint64(0) && w.disk.writeErrorIn == 0 && w.disk.syncErrorIn == 0 && !strings.Contains(w.fault.Error(), "space") && !strings.Contains(w.fault.Error(), "errno 28") {
+		if w.disk.image.limitBytes != ^uint64(0) && w.disk.writeErrorIn == 0 && w.disk.syncErrorIn == 0 &&
+			!strings.Contains(w.fault.Error(), "space") && !strings.Contains(w.fault.Error(), "errno 28") {
 			w.fail("the disk is full, and the replica says %q", w.fault)
 		}
 		w.result.FaultsCount++
@@ -305,7 +307,8 @@ func (w *World) work(goal int, steps int) {
 	w.disk.writeErrorIn, w.disk.syncErrorIn, w.disk.image.limitBytes, w.disk.loses = 0, 0, ^uint64(0), nil
 }
 
-// loseSuperblock has the disk lose some copies of the next superblock. Without one the replica goes on; without more it stops.
+// loseSuperblock has the disk lose some copies of the next superblock. Without one the replica goes
+// on; without more it stops.
 func (w *World) loseSuperblock() {
 	layout, mask, begun := &w.judge.layout, 1+w.random.IntN(15), false
 	w.disk.loses = func(offsetBytes uint64) (lost bool) {
@@ -326,8 +329,8 @@ func (w *World) loseSuperblock() {
 	}
 }
 
-// loseCopy has the disk lose the write of one copy of a prepare to come: of a small one either, of a large one the twin. The replica does not
-// notice, and the next start mends it.
+// loseCopy has the disk lose the write of one copy of a prepare to come: of a small one either, of
+// a large one the twin. The replica does not notice, and the next start mends it.
 func (w *World) loseCopy() {
 	layout, after := &w.judge.layout, w.random.IntN(8)
 	w.disk.loses = func(offsetBytes uint64) bool {
@@ -361,8 +364,8 @@ func (w *World) extend() bool {
 	return true
 }
 
-// runUntil steps in calm until done; to get no further on the way there is a finding. How long the whole way may be depends on what is
-// asked, so each exchange that ends begins the count anew.
+// runUntil steps in calm until done; to get no further on the way there is a finding. How long the
+// whole way may be depends on what is asked, so each exchange that ends begins the count anew.
 func (w *World) runUntil(done func() bool, what string) {
 	w.settleDown()
 	ended, end := -1, w.steps+wholeStepsMax
@@ -393,14 +396,16 @@ func (w *World) runUntil(done func() bool, what string) {
 func (w *World) describe() {
 	for _, l := range w.network.links {
 		if l != nil {
-			w.note(fmt.Sprintf("link %d: %d bytes arrived, receives %v, sends %v, server closed %v, peer gone %v, reset %v", l.number(), len(l.arrived),
+			w.note(fmt.Sprintf("link %d: %d bytes arrived, receives %v, sends %v, server closed %v, peer gone %v, reset %v", l.number(),
+				len(l.arrived),
 				l.receiveInto != nil, l.sending != nil, l.serverClosed, l.peerGone, l.reset), 0, 0)
 		}
 	}
 	for class, pool := range w.replica.Slots.Pools {
 		w.note(fmt.Sprintf("slots of class %d: %d of %d free", class, pool.FreeCount(), pool.SlotsCount()), 0, 0)
 	}
-	w.note(fmt.Sprintf("ready %v, commit %d, apply at op %d, durable %d, disk operations %d", w.ready, w.replica.Consensus.Commit(), w.replica.Apply.Op(),
+	w.note(fmt.Sprintf("ready %v, commit %d, apply at op %d, durable %d, disk operations %d", w.ready, w.replica.Consensus.Commit(),
+		w.replica.Apply.Op(),
 		w.judge.durableOp, len(w.disk.flying)), 0, 0)
 }
 
@@ -453,7 +458,8 @@ func (w *World) ask(a *auditor) {
 	w.clients = w.clients[:0]
 }
 
-// auditUntilFault is an audit of a replica with damage: it ends when the replica stops. rot may do more damage at a step.
+// auditUntilFault is an audit of a replica with damage: it ends when the replica stops. rot may do
+// more damage at a step.
 func (w *World) auditUntilFault(rotAt int, rot func()) {
 	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random)
 	w.addClients(1, a, 0)

@@ -7,7 +7,8 @@ import (
 	"ledger/stages/net"
 )
 
-// second makes another machine with a copy of the medium, or an empty one, with other memory and other timing.
+// second makes another machine with a copy of the medium, or an empty one, with other memory and
+// other timing.
 func (w *World) second(image *Image) *World {
 	other := &World{
 		options: w.options, random: rand.New(rand.NewPCG(w.random.Uint64(), 1)), fail: w.fail,
@@ -23,7 +24,8 @@ func (w *World) second(image *Image) *World {
 	return other
 }
 
-// fork starts another machine on a copy of the medium, with other timing and no clients: it must come to the same checkpoints.
+// fork starts another machine on a copy of the medium, with other timing and no clients: it must
+// come to the same checkpoints.
 func (w *World) fork() {
 	w.result.ForksCount++
 	other := w.second(w.disk.image.clone())
@@ -56,8 +58,8 @@ func (w *World) fork() {
 	}
 }
 
-// retrace has another machine execute the whole log again, from an empty file on, with restarts at other places than this one had: it
-// must come to the same checkpoints, block by block.
+// retrace has another machine execute the whole log again, from an empty file on, with restarts at
+// other places than this one had: it must come to the same checkpoints, block by block.
 func (w *World) retrace() {
 	w.result.RetracesCount++
 	layout, slots := &w.judge.layout, uint64(w.limits.JournalSlotsCount)

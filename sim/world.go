@@ -126,7 +126,8 @@ func (w *World) format(crashSectors int) (done bool) {
 	return true
 }
 
-// start opens the data file and joins the stages; the machine may go down in the middle of it. err: the replica refuses.
+// start opens the data file and joins the stages; the machine may go down in the middle of it. err:
+// the replica refuses.
 func (w *World) start(crashSectors int) (started bool, err error) {
 	w.memory = arena.New()
 	defer func() {
@@ -296,7 +297,8 @@ func (w *World) advance() {
 	}
 }
 
-// disturb is the trouble of ordinary days: connections break, clients die, clocks jump, disks and networks get slow.
+// disturb is the trouble of ordinary days: connections break, clients die, clocks jump, disks and
+// networks get slow.
 func (w *World) disturb() {
 	r := w.random
 	if len(w.clients) == 0 {
@@ -337,7 +339,8 @@ func (w *World) disturb() {
 	}
 }
 
-// trap ends the work of a start a few steps after some write was queued, so that crashes come where they hurt.
+// trap ends the work of a start a few steps after some write was queued, so that crashes come where
+// they hurt.
 type trap struct {
 	zone   trapZone
 	after  int // writes of the zone
@@ -359,7 +362,8 @@ const (
 	trapBrink   // no more ops may be prepared, because a checkpoint is not durable
 )
 
-// slowDown makes a part of the file slow: checkpoints take long, because of their blocks or of the superblock, or the log does.
+// slowDown makes a part of the file slow: checkpoints take long, because of their blocks or of the
+// superblock, or the log does.
 func (w *World) slowDown() {
 	layout := &w.judge.layout
 	w.disk.slowNs = 1 + w.random.Uint64N(2_000*nsPerMs)

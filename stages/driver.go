@@ -5,10 +5,12 @@ import (
 	"ledger/ring"
 )
 
-// Driver is a stage with its rings and ports: the simulator and the production threads call Turn, in whatever order.
+// Driver is a stage with its rings and ports: the simulator and the production threads call Turn,
+// in whatever order.
 type Driver interface {
-	// Turn pops a bounded share of what waits, steps, and performs the actions. nowNs is monotonic, wallNs is the wall clock in
-	// nanoseconds since the Unix epoch. It never blocks, and says whether anything happened.
+	// Turn pops a bounded share of what waits, steps, and performs the actions. nowNs is monotonic,
+	// wallNs is the wall clock in nanoseconds since the Unix epoch. It never blocks, and says whether
+	// anything happened.
 	Turn(nowNs, wallNs uint64) (busy bool)
 }
 

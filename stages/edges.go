@@ -18,9 +18,10 @@
 //	    |                        |--- Checkpoint -------->| (writes the blocks, one fdatasync)
 //	    |                        |<-- Checkpoint ---------|                        |
 //	    |<- ApplyCheckpointReady-|                        |                        |
-//	    |--- JournalSuperblock ------------------------------------------------->| (4 copies, read back)
-//	    |<-- JournalSuperblockDone ----------------------------------------------|
-//	    |- ApplyCheckpointDurable>| (from here on, blocks that only the checkpoint before c names are free)
+//	    |--- JournalSuperblock ------------------------------------------------->| (4 copies,
+//	    |<-- JournalSuperblockDone ----------------------------------------------|  read back)
+//	    |- ApplyCheckpointDurable>| (from here on, blocks that only the checkpoint before c
+//	    |                         |  names are free)
 //
 // Ops above t go on executing meanwhile, up to t + slack. The reply slots that the sessions name
 // are pinned from ApplySessions until ApplyCheckpointReady.

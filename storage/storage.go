@@ -3,11 +3,13 @@
 //	apply:   forest (memtables, trees, queries, planning) --Generation, CheckpointJob--> compact
 //	compact: runs jobs: sorts, packs, merges, writes blocks --results in the same structs--> apply
 //
-// Sub-packages: block (block and page format, checksums), freeset (addresses), grid (page cache and reads), table (sorted
-// tables of fixed keys), rowlog (packed transfer rows), merge (what a job does), forest (everything apply owns), datafile (zones,
-// superblock). A struct handed over belongs to the receiver until it comes back; neither side copies it.
+// Sub-packages: block (block and page format, checksums), freeset (addresses), grid (page cache and
+// reads), table (sorted tables of fixed keys), rowlog (packed transfer rows), merge (what a job
+// does), forest (everything apply owns), datafile (zones, superblock). A struct handed over belongs
+// to the receiver until it comes back; neither side copies it.
 //
-// Limits: everything is sized by limits.Limits. Faults: a damaged block or a failing disk stops a single replica with a Fault.
+// Limits: everything is sized by limits.Limits. Faults: a damaged block or a failing disk stops a
+// single replica with a Fault.
 // Source: design, section 4; docs/design/storage.md.
 package storage
 
@@ -22,7 +24,8 @@ import (
 // Checksum is the first 16 bytes of BLAKE3.
 type Checksum [16]byte
 
-// Ref names a block: where it is, and the checksum of its header page, which holds those of its other pages.
+// Ref names a block: where it is, and the checksum of its header page, which holds those of its
+// other pages.
 type Ref struct {
 	Address  uint64 // from 1; block a starts at grid offset (a-1) * BlockBytes
 	Checksum Checksum
@@ -34,7 +37,8 @@ func (r Ref) IsZero() bool { return r.Address == 0 }
 // KeyBytesMax is the size of a Key.
 const KeyBytesMax = 24
 
-// Key is a tree's key: big-endian fields from the left, zeros behind, so that comparing bytes compares keys.
+// Key is a tree's key: big-endian fields from the left, zeros behind, so that comparing bytes
+// compares keys.
 type Key [KeyBytesMax]byte
 
 // Compare orders keys: -1, 0 or 1.
@@ -66,8 +70,8 @@ const (
 	TreeExpiry       // expires at 8, transfer ordinal 8 -> nothing; tombstones
 	TreeExpired      // event time 8 -> pending ordinal 8, balances 2 * 66
 
-	// Postings: value, then the ordinal (5 bytes for transfers, 4 for accounts) -> nothing. Zero values are not kept, except
-	// that account ordinals are stored as they are.
+	// Postings: value, then the ordinal (5 bytes for transfers, 4 for accounts) -> nothing. Zero
+	// values are not kept, except that account ordinals are stored as they are.
 	TreeTransferDebit  // account ordinal 4
 	TreeTransferCredit // account ordinal 4
 	TreeTransferUser128
@@ -96,7 +100,8 @@ type Encoding uint8
 const (
 	// EncodingPlain: entries of fixed size back to back: binary search, for trees read by point.
 	EncodingPlain Encoding = 1
-	// EncodingPrefix: keys share prefixes with their predecessor, restarts every few entries: for postings.
+	// EncodingPrefix: keys share prefixes with their predecessor, restarts every few entries: for
+	// postings.
 	EncodingPrefix Encoding = 2
 	// EncodingRows: packed transfer rows (package rowlog).
 	EncodingRows Encoding = 3
@@ -151,10 +156,12 @@ const MergeRunsMax = limits.PostingRunsMergedMax
 // mergeRuns of a tree whose runs are asked for every key, or hold long values.
 const mergeRuns = 8
 
-// MergeRuns is how many runs one merge of a tree takes: a level that holds as many is merged into the next.
+// MergeRuns is how many runs one merge of a tree takes: a level that holds as many is merged into
+// the next.
 //
-// The more, the less often an entry is written again, and the more runs are asked. Postings of transfers are most of what there is
-// to merge, and are asked by queries only, which have more to do than to look for the first page of a run.
+// The more, the less often an entry is written again, and the more runs are asked. Postings of
+// transfers are most of what there is to merge, and are asked by queries only, which have more to
+// do than to look for the first page of a run.
 func MergeRuns(l *limits.Limits, tree TreeID) int {
 	if tree >= TreeTransferDebit && tree <= TreeTransferCode {
 		return int(l.PostingRunsMerged)
@@ -173,9 +180,11 @@ type Table struct {
 	KeyMax    Key // rowlog: last ordinal 8, last timestamp 8
 }
 
-// FlushSource is a sealed memtable as a flush job sees it: immutable until its generation is installed.
+// FlushSource is a sealed memtable as a flush job sees it: immutable until its generation is
+// installed.
 type FlushSource interface {
-	// Columns fills out, for the trees that are flushed by columns, or returns false: then the entries are had one by one.
+	// Columns fills out, for the trees that are flushed by columns, or returns false: then the entries
+	// are had one by one.
 	Columns(tree TreeID, out *Columns) bool
 	// Changes fills out: what TreeBalances is flushed from.
 	Changes(out *Changes)
@@ -185,7 +194,8 @@ type FlushSource interface {
 	Entry(tree TreeID, index uint32) (key Key, tombstone bool)
 	// Value fills value (ValueBytes of the tree); not of TreeBalances.
 	Value(tree TreeID, index uint32, value []byte)
-	// RowsFirst and RowsCount are the rows of the log that are not on disk in a full block, the carried ones first.
+	// RowsFirst and RowsCount are the rows of the log that are not on disk in a full block, the
+	// carried ones first.
 	RowsFirst() accounting.TransferOrdinal
 	RowsCount() uint32
 	// Row returns a row for reading.
@@ -201,7 +211,8 @@ const (
 	JobMerge                        // several runs of one tree, or a part of them -> tables of a run of the next level
 )
 
-// Job is one piece of compaction: a pure function of its inputs, whatever core it runs on and however long it takes.
+// Job is one piece of compaction: a pure function of its inputs, whatever core it runs on and
+// however long it takes.
 type Job struct {
 	Kind JobKind
 	Tree TreeID
@@ -210,8 +221,9 @@ type Job struct {
 	Source         FlushSource
 	PartialWritten bool // JobFlushRows: the bar ends at a checkpoint op, so write the partial block too
 
-	// JobMerge: runs from the newest to the oldest, each its tables in key order; entries with FromKey < key (all, without From).
-	// It stops, at a whole key, after the entry that makes the consumed entries reach EntriesMax.
+	// JobMerge: runs from the newest to the oldest, each its tables in key order; entries with FromKey
+	// < key (all, without From). It stops, at a whole key, after the entry that makes the consumed
+	// entries reach EntriesMax.
 	Runs           [][]Table
 	From           bool
 	FromKey        Key
@@ -220,8 +232,8 @@ type Job struct {
 
 	// Addresses reserved for the outputs, enough for the worst case; output n goes to Addresses[n].
 	Addresses []uint64
-	// Filters is memory for the filters of the outputs, in their order, of a tree that has filters: the job copies each filter there,
-	// so that it need not be read back. nil: not wanted.
+	// Filters is memory for the filters of the outputs, in their order, of a tree that has filters:
+	// the job copies each filter there, so that it need not be read back. nil: not wanted.
 	Filters [][]byte
 
 	// Results.
@@ -238,8 +250,8 @@ const LevelsMax = 10
 // JobsMax is the most jobs of a generation: of each tree a flush, and a merge of each level.
 const JobsMax = int(TreesCount) * (1 + LevelsMax)
 
-// Generation is the jobs of one bar, in the order in which they were planned and are installed. Any worker may run any of them, in
-// any order.
+// Generation is the jobs of one bar, in the order in which they were planned and are installed. Any
+// worker may run any of them, in any order.
 type Generation struct {
 	Bar  uint64
 	Jobs []Job
@@ -255,11 +267,12 @@ const (
 	TrailersCount
 )
 
-// CheckpointJob writes what a checkpoint adds to the tables: its trailers, each a chain of blocks, last block first in the
-// chain (a block names its predecessor, the root names the last).
+// CheckpointJob writes what a checkpoint adds to the tables: its trailers, each a chain of blocks,
+// last block first in the chain (a block names its predecessor, the root names the last).
 type CheckpointJob struct {
 	Op uint64 // the checkpoint's op c
-	// Chunks of each trailer's content, in order: off-heap memory that does not change until the job is back.
+	// Chunks of each trailer's content, in order: off-heap memory that does not change until the job
+	// is back.
 	Chunks    [TrailersCount][][]byte
 	Addresses [TrailersCount][]uint64
 
@@ -278,8 +291,9 @@ type Checkpoint struct {
 	BlocksHigh      uint64                // highest address ever allocated
 	AccountsCount   uint64
 	TransfersCount  uint64
-	// TimestampLast is of the last op that the sessions trailer covers. A replica that begins with a checkpoint and without the log
-	// before it goes on from here; a single one has the log. It is a part of the checkpoint's id, so replicas compare it.
+	// TimestampLast is of the last op that the sessions trailer covers. A replica that begins with a
+	// checkpoint and without the log before it goes on from here; a single one has the log. It is a
+	// part of the checkpoint's id, so replicas compare it.
 	TimestampLast uint64
 }
 
@@ -293,7 +307,8 @@ const (
 	FaultStorageLimit = "storage limit" // the data file has reached its configured limit
 )
 
-// NoSpace says why there is no room for more if that is what errno means, which is nobody's damage; else "".
+// NoSpace says why there is no room for more if that is what errno means, which is nobody's damage;
+// else "".
 func NoSpace(errno int32) string {
 	switch errno {
 	case 28: // ENOSPC
@@ -321,8 +336,8 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("%s %d, page %d: %s", f.What, f.Address, f.Page, f.Reason)
 }
 
-// Waiter suspends the caller, which runs on a stage's coroutine, until the stage's next step. Every wait is a loop
-// around Wait that looks again at what it waits for.
+// Waiter suspends the caller, which runs on a stage's coroutine, until the stage's next step. Every
+// wait is a loop around Wait that looks again at what it waits for.
 type Waiter interface {
 	// Wait until something happened: a completion, an event.
 	Wait()

@@ -81,8 +81,9 @@ func measureControl(o Operation, body []byte) (BodyMeasure, Fault) {
 	return BodyMeasure{}, ""
 }
 
-// ValidateBody tells whether body may enter the log as a request of o: "" if so, else the rule it breaks, and the client
-// is evicted for reason 5. What events contain (ids, flags, limits of 0) is not looked at; that leads to results.
+// ValidateBody tells whether body may enter the log as a request of o: "" if so, else the rule it
+// breaks, and the client is evicted for reason 5. What events contain (ids, flags, limits of 0) is
+// not looked at; that leads to results.
 //
 // batchBytesMax: the largest request body, as told to the client at registration.
 // source:        specification, 5.1; "Accounting", 11.4.
@@ -91,7 +92,8 @@ func ValidateBody(o Operation, body []byte, batchBytesMax uint32) Fault {
 	return fault
 }
 
-// EventsCount is the number of events, ids or filters in the valid body of a request, over all batches.
+// EventsCount is the number of events, ids or filters in the valid body of a request, over all
+// batches.
 func EventsCount(o Operation, body []byte) uint32 {
 	row := &operations[o]
 	if row.class < ClassCreate {
@@ -101,8 +103,8 @@ func EventsCount(o Operation, body []byte) uint32 {
 	return uint32(batches.ElementsLeft())
 }
 
-// TimestampDelta is what a request of o with a valid body adds to its base timestamp: every event to create uses up a
-// nanosecond. (specification, "Accounting", 2.1)
+// TimestampDelta is what a request of o with a valid body adds to its base timestamp: every event
+// to create uses up a nanosecond. (specification, "Accounting", 2.1)
 func TimestampDelta(o Operation, body []byte) uint64 {
 	switch {
 	case o == OperationPulse:
@@ -113,8 +115,9 @@ func TimestampDelta(o Operation, body []byte) uint64 {
 	return 0
 }
 
-// ReplyBodyBytesMax is the size of the largest reply body that a request of o with a valid body can have; at most
-// BodyBytesMax. Requests share a prepare while the sum of these stays within a message.
+// ReplyBodyBytesMax is the size of the largest reply body that a request of o with a valid body can
+// have; at most BodyBytesMax. Requests share a prepare while the sum of these stays within a
+// message.
 func ReplyBodyBytesMax(o Operation, body []byte, batchBytesMax uint32) uint32 {
 	m, fault := MeasureBody(o, body, batchBytesMax)
 	if fault != "" {
@@ -130,8 +133,8 @@ type RequestLimits struct {
 	BatchBytesMax uint32  // body of a request: limits.RequestBytesMax - HeaderBytes; told to clients at registration
 }
 
-// CheckRelease returns the reason to evict a client of this release, EvictionNone if it may stay. Requests are checked
-// by CheckRequest; a ping_client after its session (specification, 4.6).
+// CheckRelease returns the reason to evict a client of this release, EvictionNone if it may stay.
+// Requests are checked by CheckRequest; a ping_client after its session (specification, 4.6).
 func (l *RequestLimits) CheckRelease(release Release) (EvictionReason, Fault) {
 	if release < l.ReleaseMin {
 		return EvictionReleaseTooLow, "release is below the minimum"
@@ -142,8 +145,9 @@ func (l *RequestLimits) CheckRelease(release Release) (EvictionReason, Fault) {
 	return EvictionNone, ""
 }
 
-// CheckRequest is the part of admission that needs no session table: what a primary in normal operation does after it
-// has compared views, and before it looks the session up. The message has passed Parser.CheckMessage.
+// CheckRequest is the part of admission that needs no session table: what a primary in normal
+// operation does after it has compared views, and before it looks the session up. The message has
+// passed Parser.CheckMessage.
 //
 // returns: the measure of the body and EvictionNone, or why the client is to be evicted.
 // source:  specification, 4.4 steps 2 to 6.

@@ -32,8 +32,9 @@ func (f *ReplyFields) SetRequest(request *Header) {
 	f.Operation = request.RequestOperation()
 }
 
-// BuildReply writes the header of the reply with body: the same fields and body always give the same bytes. The context
-// is the reply's own checksum with a context of 0; the client's next request must name it as its parent.
+// BuildReply writes the header of the reply with body: the same fields and body always give the
+// same bytes. The context is the reply's own checksum with a context of 0; the client's next
+// request must name it as its parent.
 //
 // source: specification, 2.6 and 4.3.
 func BuildReply(h *Header, f *ReplyFields, body []byte) {
@@ -62,8 +63,8 @@ func BuildReply(h *Header, f *ReplyFields, body []byte) {
 	h.SetChecksum(h.ComputeChecksum())
 }
 
-// ResealReply gives a stored reply the newer view in which it is sent again. Everything else stays, the context too: it is
-// what the session's next request refers to. (specification, 4.3)
+// ResealReply gives a stored reply the newer view in which it is sent again. Everything else stays,
+// the context too: it is what the session's next request refers to. (specification, 4.3)
 func ResealReply(h *Header, view uint32) {
 	assert.Equal(uint8(h.Command()), uint8(CommandReply), "command to reseal")
 	assert.AtMost(h.View(), view, "view of a stored reply")
@@ -71,7 +72,8 @@ func ResealReply(h *Header, view uint32) {
 	h.SetChecksum(h.ComputeChecksum())
 }
 
-// PutRegisterReplyBody writes the reply body of a register: the largest request body that the client may send.
+// PutRegisterReplyBody writes the reply body of a register: the largest request body that the
+// client may send.
 func PutRegisterReplyBody(body []byte, batchBytesMax uint32) {
 	assert.Equal(len(body), RegisterReplyBytes, "bytes of a register's reply")
 	assert.That(batchBytesMax > 0, "a client may send something")
@@ -80,7 +82,8 @@ func PutRegisterReplyBody(body []byte, batchBytesMax uint32) {
 	binary.LittleEndian.PutUint32(body, batchBytesMax)
 }
 
-// RegisterReplyBatchBytesMax reads it on the client's side; 0 if body is none of a register's reply.
+// RegisterReplyBatchBytesMax reads it on the client's side; 0 if body is none of a register's
+// reply.
 func RegisterReplyBatchBytesMax(body []byte) uint32 {
 	if len(body) != RegisterReplyBytes {
 		return 0
@@ -96,7 +99,8 @@ type ServerFields struct {
 	Replica uint8   // index of the sender, 0..5
 }
 
-// BuildPong answers the ping_client with this timestamp, which is echoed: clients measure the round trip by it.
+// BuildPong answers the ping_client with this timestamp, which is echoed: clients measure the round
+// trip by it.
 func BuildPong(h *Header, f *ServerFields, pingTimestampNs uint64) {
 	assert.Below(f.Replica, ReplicasMax, "replica of a pong")
 	buildServerHeader(h, f, CommandPongClient)
@@ -104,7 +108,8 @@ func BuildPong(h *Header, f *ServerFields, pingTimestampNs uint64) {
 	h.Seal(nil)
 }
 
-// BuildEviction tells client that its session is over. Clients ignore an eviction of a view below their own.
+// BuildEviction tells client that its session is over. Clients ignore an eviction of a view below
+// their own.
 func BuildEviction(h *Header, f *ServerFields, client U128, reason EvictionReason) {
 	assert.That(!client.IsZero(), "an eviction has a client")
 	assert.That(reason >= EvictionNoSession && reason <= EvictionSessionReleaseMismatch, "an eviction has a reason that clients know")
@@ -137,7 +142,8 @@ type RequestFields struct {
 	Operation       Operation
 }
 
-// BuildRequest writes the header of a request with body. Nothing is checked: tests send nonsense on purpose.
+// BuildRequest writes the header of a request with body. Nothing is checked: tests send nonsense on
+// purpose.
 func BuildRequest(h *Header, f *RequestFields, body []byte) {
 	h.Clear()
 	h.SetCommand(CommandRequest)

@@ -6,7 +6,8 @@ import (
 	"ledger/limits"
 )
 
-// Sizes that the protocol fixes. They are no setting: a client aborts, or a frame is refused, outside of them.
+// Sizes that the protocol fixes. They are no setting: a client aborts, or a frame is refused,
+// outside of them.
 const (
 	HeaderBytes          = 256
 	MessageBytesMax      = 1 << 20
@@ -22,7 +23,8 @@ const (
 // Command says what a message is.
 type Command uint8
 
-// The five commands between client and server. Other numbers up to commandLast belong to the reference's replicas.
+// The five commands between client and server. Other numbers up to commandLast belong to the
+// reference's replicas.
 const (
 	CommandReserved   Command = 0
 	CommandPingClient Command = 3
@@ -56,7 +58,8 @@ func (c Command) String() string {
 	return "unknown"
 }
 
-// EvictionReason tells a client why its session is over. 0 is no reason: the request is fine so far.
+// EvictionReason tells a client why its session is over. 0 is no reason: the request is fine so
+// far.
 type EvictionReason uint8
 
 // The reasons that clients know; they ignore an eviction with any other.
@@ -97,9 +100,10 @@ func (r EvictionReason) String() string {
 	return "unknown"
 }
 
-// Header is the first 256 bytes of a message, seen in place: a *Header points into the received or built frame, at any
-// alignment. The getters of the common part hold for every message, those of a command part only for its Command
-// (Ping..., Pong..., Request..., Reply..., Eviction...). Setters leave both checksums alone; Seal computes them.
+// Header is the first 256 bytes of a message, seen in place: a *Header points into the received or
+// built frame, at any alignment. The getters of the common part hold for every message, those of a
+// command part only for its Command (Ping..., Pong..., Request..., Reply..., Eviction...). Setters
+// leave both checksums alone; Seal computes them.
 type Header [HeaderBytes]byte
 
 // HeaderOf returns a view of the header of frame, which must hold at least HeaderBytes.
@@ -134,11 +138,13 @@ func (h *Header) SetRelease(release Release) {
 func (h *Header) SetCommand(command Command)    { h[114] = uint8(command) }
 func (h *Header) SetReplica(replicaIndex uint8) { h[115] = replicaIndex }
 
-// BodyBytes is the length of the body that follows; SizeBytes must be at least HeaderBytes (ParseHeader has checked it).
+// BodyBytes is the length of the body that follows; SizeBytes must be at least HeaderBytes
+// (ParseHeader has checked it).
 func (h *Header) BodyBytes() uint32 { return h.SizeBytes() - HeaderBytes }
 
-// Client is the client id of the message, wherever its command keeps it: who sent a ping or request, whom a reply or
-// eviction is for. A pong_client has none: 0. Routes are made from it, even by messages that are then ignored.
+// Client is the client id of the message, wherever its command keeps it: who sent a ping or
+// request, whom a reply or eviction is for. A pong_client has none: 0. Routes are made from it,
+// even by messages that are then ignored.
 func (h *Header) Client() U128 {
 	switch h.Command() {
 	case CommandPingClient:
@@ -167,7 +173,8 @@ func (h *Header) SetPingSession(session uint64)   { binary.LittleEndian.PutUint6
 func (h *Header) PongTimestampNs() uint64         { return binary.LittleEndian.Uint64(h[128:136]) }
 func (h *Header) SetPongTimestampNs(value uint64) { binary.LittleEndian.PutUint64(h[128:136], value) }
 
-// request, specification 2.5. The latency's unit depends on the client's release; it is for statistics only.
+// request, specification 2.5. The latency's unit depends on the client's release; it is for
+// statistics only.
 
 func (h *Header) RequestParent() Checksum          { return Checksum(h[128:144]) }
 func (h *Header) RequestClient() U128              { return U128FromBytes(h[160:176]) }
@@ -223,7 +230,8 @@ func (h *Header) SetEvictionReason(reason EvictionReason) { h[255] = uint8(reaso
 // ComputeChecksum returns what the checksum field must hold: it covers everything after that field.
 func (h *Header) ComputeChecksum() Checksum { return ChecksumOf(h[checksumFieldBytes:]) }
 
-// Seal stores size and checksum of body, then the header's checksum, which covers them. Everything else must be set.
+// Seal stores size and checksum of body, then the header's checksum, which covers them. Everything
+// else must be set.
 func (h *Header) Seal(body []byte) {
 	h.SetSizeBytes(uint32(HeaderBytes + len(body)))
 	h.SetChecksumBody(bodyChecksum(body))

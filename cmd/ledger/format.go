@@ -66,8 +66,9 @@ func (c *formatCommand) Run(s *streams) error {
 	return formatFile(s.err, c.File, format)
 }
 
-// formatFile makes a data file; an error leaves none behind. The file gets its name when it is whole and on the disk, so that a format that is
-// killed leaves nothing under that name, and of two formats of one name the second is refused.
+// formatFile makes a data file; an error leaves none behind. The file gets its name when it is
+// whole and on the disk, so that a format that is killed leaves nothing under that name, and of two
+// formats of one name the second is refused.
 func formatFile(warnings io.Writer, path string, format *config.Format) error {
 	l := limits.Production()
 	l.ConnectionsMax = l.ConnectionsMax - l.SessionsMax + format.ClientsMax
@@ -124,7 +125,8 @@ func (f *formatter) device() error {
 	return errors.Join(err, file.Close())
 }
 
-// unnamed fills a file that has no name, which the kernel removes with the process, and names it when it is whole.
+// unnamed fills a file that has no name, which the kernel removes with the process, and names it
+// when it is whole.
 func (f *formatter) unnamed() error {
 	options := f.options()
 	options.Unnamed = true
@@ -136,8 +138,9 @@ func (f *formatter) unnamed() error {
 	return errors.Join(err, file.Close())
 }
 
-// temporary is for file systems on which every file has a name: a temporary one, with 16 hexadecimal digits, until the file is
-// whole. A format that is killed leaves it behind; the next format of the same path removes it.
+// temporary is for file systems on which every file has a name: a temporary one, with 16
+// hexadecimal digits, until the file is whole. A format that is killed leaves it behind; the next
+// format of the same path removes it.
 func (f *formatter) temporary() error {
 	f.removeLeftovers()
 	var file *posix.DataFile
@@ -185,7 +188,8 @@ func (f *formatter) finish(file *posix.DataFile, publish func() error) error {
 // temporaryInfix stands between the path and the digits in a temporary name.
 const temporaryInfix = ".format-"
 
-// removeLeftovers removes what killed formats of the same path have left under temporary names. A living one has its file locked.
+// removeLeftovers removes what killed formats of the same path have left under temporary names. A
+// living one has its file locked.
 func (f *formatter) removeLeftovers() {
 	entries, err := os.ReadDir(filepath.Dir(f.path))
 	if err != nil {
@@ -201,7 +205,8 @@ func (f *formatter) removeLeftovers() {
 		if err != nil {
 			continue
 		}
-		// The lock is held while the name goes, so that a format that has just created it notices (HasName).
+		// The lock is held while the name goes, so that a format that has just created it notices
+		// (HasName).
 		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Unlink(name) == nil {
 			fmt.Fprintf(f.warnings, "removed %s, which a format that was killed had left behind\n", name)
 		}
@@ -220,7 +225,8 @@ func (f *formatter) exists() error {
 	return fmt.Errorf("%s: %w%s: format never overwrites; %s", f.path, posix.ErrExists, holds, advice)
 }
 
-// existing is a file that is only looked at, without direct I/O and without its lock: a server may serve it.
+// existing is a file that is only looked at, without direct I/O and without its lock: a server may
+// serve it.
 type existing struct{ file *os.File }
 
 func (e existing) ReadAt(buffer []byte, offsetBytes uint64) error {
@@ -232,8 +238,8 @@ func (e existing) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return err
 }
 
-// describeContent says in a message what a file or a device holds, and what its owner can do. other is the advice for what is
-// unknown or ours.
+// describeContent says in a message what a file or a device holds, and what its owner can do. other
+// is the advice for what is unknown or ours.
 func describeContent(id *datafile.Identity, other string) (holds, advice string) {
 	switch {
 	case id.Content == datafile.ContentReference:
@@ -256,7 +262,8 @@ type allocator interface {
 	Allocate(offsetBytes, lengthBytes uint64) error
 }
 
-// reserve reserves the zones before the grid. Where the file system cannot, the zones are to be written in full, which reserves them as well.
+// reserve reserves the zones before the grid. Where the file system cannot, the zones are to be
+// written in full, which reserves them as well.
 func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 	err = file.Allocate(0, lengthBytes)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -299,7 +306,8 @@ func (f *formatter) fill(file *posix.DataFile) error {
 			return f.failed(err)
 		}
 		if writeZeros {
-			fmt.Fprintf(f.warnings, "warning: the file system of %s cannot reserve space (fallocate): writing zeros instead, which takes longer\n", f.path)
+			fmt.Fprintf(f.warnings, "warning: the file system of %s cannot reserve space (fallocate): writing zeros instead, which takes longer\n",
+				f.path)
 			writeLog = true
 		}
 	}
@@ -326,10 +334,12 @@ func (f *formatter) checkDevice(file *posix.DataFile, scratch []byte) error {
 		return err
 	}
 	if size < layout.GridAt+uint64(f.limits.BlockBytes) {
-		return &statusError{exitNoSpace, fmt.Errorf("formatting %s: no space left: the device has %d MiB, a data file begins with %d MiB; name a larger one",
+		return &statusError{exitNoSpace, fmt.Errorf(
+			"formatting %s: no space left: the device has %d MiB, a data file begins with %d MiB; name a larger one",
 			f.path, size>>20, layout.GridAt>>20)}
 	}
-	// A partition table, a file system or a data file, also one of the reference, has something in these bytes.
+	// A partition table, a file system or a data file, also one of the reference, has something in
+	// these bytes.
 	blank, err := isBlank(file, scratch)
 	if err != nil {
 		return fmt.Errorf("reading the beginning of %s: %w", f.path, err)
@@ -339,11 +349,13 @@ func (f *formatter) checkDevice(file *posix.DataFile, scratch []byte) error {
 	}
 	blankBytes := len(scratch)
 	id := datafile.Identify(file, f.limits, scratch)
-	holds, advice := describeContent(&id, fmt.Sprintf("name another, or, if nobody needs what it holds, write zeros over its first %d KiB", blankBytes>>10))
+	holds, advice := describeContent(&id, fmt.Sprintf(
+		"name another, or, if nobody needs what it holds, write zeros over its first %d KiB", blankBytes>>10))
 	return fmt.Errorf("%s: the device is not blank%s: format never overwrites; %s", f.path, holds, advice)
 }
 
-// failed gives an error for which there was no room its status and the way out. Others stay as they are.
+// failed gives an error for which there was no room its status and the way out. Others stay as they
+// are.
 func (f *formatter) failed(err error) error {
 	why := noSpace(err)
 	if why == "" {

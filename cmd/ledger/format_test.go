@@ -41,9 +41,10 @@ func TestReserveWithoutFallocate(t *testing.T) {
 	}
 }
 
-// What the environment makes of a command that makes files: noTmpfile and noDirect are file systems without O_TMPFILE and without
-// direct I/O; killAt and holdAt name a system call and a number, as in fsync:2. The command is killed by SIGKILL as it makes the call
-// for the so many-th time; or it says so on stdout, waits for a byte on stdin, and the call ends with the errno that is the byte.
+// What the environment makes of a command that makes files: noTmpfile and noDirect are file systems
+// without O_TMPFILE and without direct I/O; killAt and holdAt name a system call and a number, as
+// in fsync:2. The command is killed by SIGKILL as it makes the call for the so many-th time; or it
+// says so on stdout, waits for a byte on stdin, and the call ends with the errno that is the byte.
 const (
 	noTmpfile = "LEDGER_TEST_NO_TMPFILE"
 	noDirect  = "LEDGER_TEST_NO_DIRECT"
@@ -176,8 +177,9 @@ func wantFile(t *testing.T, path string, cluster uint64) {
 	}
 }
 
-// Goal: a format that is killed leaves nothing under the file's name until the file is whole, and nothing at all where the file
-// system has files without a name. Where it has none, a temporary name is left, which the next format of the path removes.
+// Goal: a format that is killed leaves nothing under the file's name until the file is whole, and
+// nothing at all where the file system has files without a name. Where it has none, a temporary
+// name is left, which the next format of the path removes.
 func TestKilledFormat(t *testing.T) {
 	l := limits.Production()
 	writes := int(l.JournalSlotsCount*l.TwinBytes/l.MessageBytesMax + l.JournalSlotsCount + l.SuperblockCopies)
@@ -234,10 +236,14 @@ func TestKilledFormat(t *testing.T) {
 	}
 }
 
-// Goal: of several formats of one path, whichever way they overlap, exactly one makes the file, whole and with its cluster; the others
-// are refused and take nothing away; no other name is left.
+// Goal: of several formats of one path, whichever way they overlap, exactly one makes the file,
+// whole and with its cluster; the others are refused and take nothing away; no other name is left.
 func TestTwoFormatsOfOnePath(t *testing.T) {
-	environments := map[string][]string{"without a name": nil, "temporary name": {noTmpfile + "=1"}, "no direct I/O": {noDirect + "=1", noTmpfile + "=1"}}
+	environments := map[string][]string{
+		"without a name": nil,
+		"temporary name": {noTmpfile + "=1"},
+		"no direct I/O":  {noDirect + "=1", noTmpfile + "=1"},
+	}
 	for name, environment := range environments {
 		naming := "link:1"
 		if environment != nil {
@@ -291,8 +297,8 @@ func inParallel(t *testing.T, environment []string) {
 	wantFile(t, path, uint64(winner)+1)
 }
 
-// Goal: whichever call finds no room, and of whichever kind, format ends with the status of a full disk, names the cause and the way
-// out, and leaves nothing.
+// Goal: whichever call finds no room, and of whichever kind, format ends with the status of a full
+// disk, names the cause and the way out, and leaves nothing.
 func TestFormatWithoutRoom(t *testing.T) {
 	for _, test := range []struct {
 		environment []string
@@ -327,18 +333,21 @@ func TestFormatWithoutRoom(t *testing.T) {
 	}
 }
 
-// Goal: format says what it does differently on a tmpfs and where space cannot be reserved, and makes a whole file all the same.
+// Goal: format says what it does differently on a tmpfs and where space cannot be reserved, and
+// makes a whole file all the same.
 func TestFormatWarnings(t *testing.T) {
 	path := filepath.Join(mounted(t, "tmpfs", "size=1100m"), "0.data")
-	if status, _, stderr := ended(t, nil, formatArguments(1, path)...); status != exitDone || !strings.Contains(stderr, "warning: "+path+" is on a tmpfs") {
+	status, _, stderr := ended(t, nil, formatArguments(1, path)...)
+	if status != exitDone || !strings.Contains(stderr, "warning: "+path+" is on a tmpfs") {
 		t.Errorf("on a tmpfs: status %d: %s", status, stderr)
 	}
 	wantFile(t, path, 1)
 
 	path = filepath.Join(t.TempDir(), "0.data")
 	h := formatHeld(t, nil, "fallocate:1", 2, path)
-	if status := h.goOn(t, unix.EOPNOTSUPP); status != exitDone || !strings.Contains(h.stderr.String(), "writing zeros") || strings.Contains(h.stderr.String(), "tmpfs") {
-		t.Errorf("without fallocate: status %d: %s", status, &h.stderr)
+	status, stderr = h.goOn(t, unix.EOPNOTSUPP), h.stderr.String()
+	if status != exitDone || !strings.Contains(stderr, "writing zeros") || strings.Contains(stderr, "tmpfs") {
+		t.Errorf("without fallocate: status %d: %s", status, stderr)
 	}
 	wantFile(t, path, 2)
 	var stat unix.Stat_t
@@ -383,8 +392,9 @@ func blockDevice(t *testing.T, sizeBytes int64) (path string) {
 	return path
 }
 
-// Goal: format takes a block device that is blank, large enough and not in use, and start serves it until it is full. It refuses every
-// other one and says what it holds. After a format that was killed there is nothing on the device that start would serve.
+// Goal: format takes a block device that is blank, large enough and not in use, and start serves it
+// until it is full. It refuses every other one and says what it holds. After a format that was
+// killed there is nothing on the device that start would serve.
 func TestBlockDevice(t *testing.T) {
 	l := limits.Production()
 	path := blockDevice(t, int64(l.GridAt())+12<<20)

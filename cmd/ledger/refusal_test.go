@@ -55,8 +55,9 @@ func changeSuperblock(t *testing.T, path string, change func(content []byte)) {
 	})
 }
 
-// likeReference makes a file with the size of a new data file of the reference, of cluster 77, and its ring of headers: each slot
-// has a header of a prepare whose op is the slot's number. Source: storage, 2.1; consensus, 8.2; wire, 2.1.
+// likeReference makes a file with the size of a new data file of the reference, of cluster 77, and
+// its ring of headers: each slot has a header of a prepare whose op is the slot's number. Source:
+// storage, 2.1; consensus, 8.2; wire, 2.1.
 func likeReference(t *testing.T, path string) {
 	t.Helper()
 	const sizeBytes, headersAt, slots, commandPrepare, opAt = 1141374976, 98304, 1024, 6, 224
@@ -97,8 +98,8 @@ func mounted(t *testing.T, kind, options string) string {
 	return path
 }
 
-// Every bad day at the start ends within seconds, with a documented status and one line that names cause and cure; never with a panic; and
-// the data file stays as it was.
+// Every bad day at the start ends within seconds, with a documented status and one line that names
+// cause and cure; never with a panic; and the data file stays as it was.
 func TestRefusals(t *testing.T) {
 	start := func(path string, more ...string) []string {
 		return append([]string{"start", "--addresses=127.0.0.1:39871"}, append(more, path)...)
@@ -120,7 +121,8 @@ func TestRefusals(t *testing.T) {
 		changeSuperblock(t, path, func(content []byte) { binary.LittleEndian.PutUint32(content[32:], limits.FormatVersion+1) })
 		return path
 	}
-	// Version 2 had a ring of headers of 256 KiB in the place of twins of 16 MiB, so that a new file was shorter than one of version 3.
+	// Version 2 had a ring of headers of 256 KiB in the place of twins of 16 MiB, so that a new file
+	// was shorter than one of version 3.
 	older := func(t *testing.T) string {
 		path := good(t)
 		changeSuperblock(t, path, func(content []byte) { binary.LittleEndian.PutUint32(content[32:], limits.FormatVersion-1) })
@@ -147,8 +149,10 @@ func TestRefusals(t *testing.T) {
 		status      int
 		want        []string // parts of the line
 	}{
-		{"data file missing", missing, func(p string) []string { return start(p) }, nil, exitRefused, []string{"none.data", "does not exist", "format"}},
-		{"empty", func(t *testing.T) string { return random(t, 0) }, func(p string) []string { return start(p) }, nil, exitRefused, []string{"0 bytes", "never formatted", "format"}},
+		{"data file missing", missing, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{"none.data", "does not exist", "format"}},
+		{"empty", func(t *testing.T) string { return random(t, 0) }, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{"0 bytes", "never formatted", "format"}},
 		{"too short", func(t *testing.T) string {
 			path := good(t)
 			if err := os.Truncate(path, 100<<20); err != nil {
@@ -177,7 +181,8 @@ func TestRefusals(t *testing.T) {
 			return path
 		}, func(p string) []string { return start(p, "--limit-storage=2GiB") }, nil, exitLimit,
 			[]string{"3221225472 bytes (3072 MiB)", "2147483648 bytes (2048 MiB)", "start with a larger --limit-storage"}},
-		{"fewer addresses than replicas", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil, exitRefused, []string{"3 replicas"}},
+		{"fewer addresses than replicas", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil,
+			exitRefused, []string{"3 replicas"}},
 		{"three superblocks damaged", func(t *testing.T) string {
 			path := good(t)
 			edit(t, path, func(file *os.File) {
@@ -200,7 +205,8 @@ func TestRefusals(t *testing.T) {
 			})
 			return path
 		}, func(p string) []string { return start(p) }, nil, exitDamage, []string{"log", "damaged", "restore"}},
-		{"a directory", func(t *testing.T) string { return t.TempDir() }, func(p string) []string { return start(p) }, nil, exitRefused, []string{"neither a regular file nor a block device"}},
+		{"a directory", func(t *testing.T) string { return t.TempDir() }, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{"neither a regular file nor a block device"}},
 		{"replicas that start cannot serve", missing, func(p string) []string {
 			return []string{"format", "--cluster=7", "--replica=0", "--replica-count=3", p}
 		}, nil, exitRefused, []string{"--replica-count=3", "--replica-count=1"}},
@@ -210,10 +216,14 @@ func TestRefusals(t *testing.T) {
 			func(p string) []string { return format(p) }, nil, exitRefused, []string{"direct I/O", "--development"}},
 		{"disk full at format", func(t *testing.T) string { return filepath.Join(mounted(t, "tmpfs", "size=64m"), "0.data") },
 			func(p string) []string { return format(p, "--development") }, nil, exitNoSpace, []string{"no space left", "1040 MiB", "free some"}},
-		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"}, exitNoSpace, []string{"may not get larger", "ulimit -f", "1040 MiB"}},
-		{"memory refused", good, func(p string) []string { return start(p) }, []string{addressSpace + "=2500000000"}, exitRefused, []string{"cannot reserve", "memory", "--cache-grid"}},
-		{"caches that do not fit", good, func(p string) []string { return start(p, "--cache-grid=4TiB") }, nil, exitRefused, []string{"MiB", "--cache-grid", "--development"}},
-		{"file exists", good, func(p string) []string { return format(p) }, nil, exitRefused, []string{"exists already", "cluster 0, replica 0", "start serves it", "name another"}},
+		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"},
+			exitNoSpace, []string{"may not get larger", "ulimit -f", "1040 MiB"}},
+		{"memory refused", good, func(p string) []string { return start(p) }, []string{addressSpace + "=2500000000"}, exitRefused,
+			[]string{"cannot reserve", "memory", "--cache-grid"}},
+		{"caches that do not fit", good, func(p string) []string { return start(p, "--cache-grid=4TiB") }, nil, exitRefused,
+			[]string{"MiB", "--cache-grid", "--development"}},
+		{"file exists", good, func(p string) []string { return format(p) }, nil, exitRefused,
+			[]string{"exists already", "cluster 0, replica 0", "start serves it", "name another"}},
 		{"file of a newer version exists", newer, func(p string) []string { return format(p) }, nil, exitRefused,
 			[]string{"exists already", fmt.Sprint("version ", limits.FormatVersion+1), "cluster 0", "name another"}},
 		{"file of an older version exists", older, func(p string) []string { return format(p) }, nil, exitRefused,
@@ -234,14 +244,21 @@ func TestRefusals(t *testing.T) {
 			}
 			return path
 		}, func(p string) []string { return format(p) }, nil, exitRefused, []string{"neither a regular file nor a block device", "name another"}},
-		{"no folder", func(t *testing.T) string { return filepath.Join(t.TempDir(), "no", "0.data") }, func(p string) []string { return format(p) }, nil, exitRefused, []string{"directory does not exist"}},
-		{"addresses missing", good, func(p string) []string { return []string{"start", p} }, nil, exitRefused, []string{"--addresses", "is missing"}},
-		{"a broken address", good, func(p string) []string { return []string{"start", "--addresses=127.0.0.1:http", p} }, nil, exitRefused, []string{"--addresses=127.0.0.1:http", "port"}},
-		{"a foreign address", good, func(p string) []string { return []string{"start", "--addresses=192.0.2.1:39871", p} }, nil, exitRefused, []string{"192.0.2.1:39871"}},
+		{"no folder", func(t *testing.T) string { return filepath.Join(t.TempDir(), "no", "0.data") },
+			func(p string) []string { return format(p) }, nil, exitRefused, []string{"directory does not exist"}},
+		{"addresses missing", good, func(p string) []string { return []string{"start", p} }, nil, exitRefused,
+			[]string{"--addresses", "is missing"}},
+		{"a broken address", good, func(p string) []string { return []string{"start", "--addresses=127.0.0.1:http", p} }, nil, exitRefused,
+			[]string{"--addresses=127.0.0.1:http", "port"}},
+		{"a foreign address", good, func(p string) []string { return []string{"start", "--addresses=192.0.2.1:39871", p} }, nil, exitRefused,
+			[]string{"192.0.2.1:39871"}},
 		{"an unknown flag", good, func(p string) []string { return start(p, "--colour=red") }, nil, exitRefused, []string{"--colour"}},
-		{"a flag twice", good, func(p string) []string { return start(p, "--development", "--development") }, nil, exitRefused, []string{"--development", "twice"}},
-		{"a size in powers of ten", good, func(p string) []string { return start(p, "--cache-grid=1GB") }, nil, exitRefused, []string{"--cache-grid=1GB"}},
-		{"an unknown interface", good, func(p string) []string { return start(p, "--io=dma") }, nil, exitRefused, []string{"--io=dma", "uring", "posix"}},
+		{"a flag twice", good, func(p string) []string { return start(p, "--development", "--development") }, nil, exitRefused,
+			[]string{"--development", "twice"}},
+		{"a size in powers of ten", good, func(p string) []string { return start(p, "--cache-grid=1GB") }, nil, exitRefused,
+			[]string{"--cache-grid=1GB"}},
+		{"an unknown interface", good, func(p string) []string { return start(p, "--io=dma") }, nil, exitRefused,
+			[]string{"--io=dma", "uring", "posix"}},
 		{"a core that is not there", good, func(p string) []string {
 			config := p + ".toml"
 			if err := os.WriteFile(config, []byte("[affinity]\napply = \"4000\"\n"), 0o600); err != nil {
@@ -307,7 +324,8 @@ func TestRefusalsBesideAServer(t *testing.T) {
 	}{
 		{"data file in use", []string{"start", "--addresses=0", "--development", path}, []string{"another process"}},
 		{"port in use", []string{"start", "--addresses=" + s.port, "--development", other}, []string{"listen on 127.0.0.1:" + s.port, "in use"}},
-		{"format over it", []string{"format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", path}, []string{"exists already"}},
+		{"format over it", []string{"format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", path},
+			[]string{"exists already"}},
 	} {
 		status, stdout, stderr := ended(t, nil, c.arguments...)
 		checkRefusal(t, c.arguments, status, exitRefused, stdout, stderr, c.want)
@@ -336,8 +354,8 @@ func (f blankFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// Goal: a device is formatted only if its first MiB is blank: one byte anywhere in it, of a partition table, a file system or a
-// data file, is enough to refuse.
+// Goal: a device is formatted only if its first MiB is blank: one byte anywhere in it, of a
+// partition table, a file system or a data file, is enough to refuse.
 func TestBlankDevice(t *testing.T) {
 	scratch := make([]byte, 1<<20)
 	for _, test := range []struct {

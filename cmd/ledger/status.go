@@ -8,8 +8,9 @@ import (
 	"ledger/storage"
 )
 
-// Exit statuses. None of them is 2: Go's runtime ends a panic, which is a broken assertion, with 2 and a stack on stderr, and a
-// supervisor must be able to tell a bug from a full disk. The table in docs/operations.md says what to do about each.
+// Exit statuses. None of them is 2: Go's runtime ends a panic, which is a broken assertion, with 2
+// and a stack on stderr, and a supervisor must be able to tell a bug from a full disk. The table in
+// docs/operations.md says what to do about each.
 const (
 	exitDone     = 0
 	exitRefused  = 1 // the command line, the configuration, the machine or the data file is not as it must be
@@ -20,7 +21,8 @@ const (
 	exitSignaled = 128
 )
 
-// exitStatuses is the table of all statuses, with the words of docs/operations.md; a test holds the two together.
+// exitStatuses is the table of all statuses, with the words of docs/operations.md; a test holds the
+// two together.
 var exitStatuses = []struct {
 	status int
 	means  string
@@ -50,8 +52,8 @@ type loggedError struct{ err error }
 func (e *loggedError) Error() string { return e.err.Error() }
 func (e *loggedError) Unwrap() error { return e.err }
 
-// noSpace says why there was no room if that is what the system call behind err said: a full disk, a quota that is used up, or a limit
-// on the size of files; else "".
+// noSpace says why there was no room if that is what the system call behind err said: a full disk,
+// a quota that is used up, or a limit on the size of files; else "".
 func noSpace(err error) string {
 	var errno unix.Errno
 	if !errors.As(err, &errno) {

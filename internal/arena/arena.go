@@ -27,11 +27,13 @@ type Options uint8
 const (
 	// Touch lets Populate fault all pages in, so that none is missing when load comes.
 	Touch Options = 1 << iota
-	// HugePages asks for pages of 2 MiB: right for large tables that are used all over, wrong for slots.
+	// HugePages asks for pages of 2 MiB: right for large tables that are used all over, wrong for
+	// slots.
 	HugePages
 )
 
-// Bulk is for large tables and caches: where they are expected full, in huge pages and touched; else as small as load leaves them.
+// Bulk is for large tables and caches: where they are expected full, in huge pages and touched;
+// else as small as load leaves them.
 func Bulk(full bool) Options {
 	if full {
 		return HugePages | Touch
@@ -77,7 +79,8 @@ type mapping struct {
 // New returns an arena without memory.
 func New() *Arena { return &Arena{} }
 
-// Bytes reserves size bytes for name, zeroed, at a multiple of alignBytes (a power of two; at least a page is given).
+// Bytes reserves size bytes for name, zeroed, at a multiple of alignBytes (a power of two; at least
+// a page is given).
 func (a *Arena) Bytes(size uint64, alignBytes uint64, name string) []byte {
 	return a.BytesWith(size, alignBytes, name, 0)
 }
@@ -142,8 +145,9 @@ func (a *Arena) advise(data []byte, options Options) {
 	_ = unix.Madvise(data, unix.MADV_DONTFORK) // a child would copy what the kernel is writing to
 }
 
-// Populate faults in what was reserved with Touch. That is a step of its own, so that it can be compared with what the machine has, and
-// bound to a NUMA node, before it is there. What has been written since the reservation stays.
+// Populate faults in what was reserved with Touch. That is a step of its own, so that it can be
+// compared with what the machine has, and bound to a NUMA node, before it is there. What has been
+// written since the reservation stays.
 //
 // Clearing pages is most of the work, so several threads share it: a start is the sooner done.
 func (a *Arena) Populate() {
@@ -188,15 +192,17 @@ func (a *Arena) count(name string, size uint64, options Options) (entry int) {
 // Entries returns what was reserved, by name, in the order of first use.
 func (a *Arena) Entries() []Entry { return append([]Entry(nil), a.entries...) }
 
-// Regions calls visit with every mapping and the name it was reserved for: for binding to a NUMA node.
+// Regions calls visit with every mapping and the name it was reserved for: for binding to a NUMA
+// node.
 func (a *Arena) Regions(visit func(name string, data []byte)) {
 	for _, m := range a.mappings {
 		visit(m.name, unsafe.Slice((*byte)(m.address), m.bytes))
 	}
 }
 
-// Resident fills out, parallel to Entries, with how many bytes of each name are in memory. It looks at every page's state and makes
-// some MiB of garbage: for whoever asks now and then, on a thread of its own, while the arena is not closed.
+// Resident fills out, parallel to Entries, with how many bytes of each name are in memory. It looks
+// at every page's state and makes some MiB of garbage: for whoever asks now and then, on a thread
+// of its own, while the arena is not closed.
 func (a *Arena) Resident(out []uint64) {
 	clear(out)
 	states := make([]byte, residentPages)
@@ -204,7 +210,8 @@ func (a *Arena) Resident(out []uint64) {
 		m := &a.mappings[i]
 		for at := uintptr(0); at < m.bytes; at += residentPages * PageBytes {
 			size := min(m.bytes-at, residentPages*PageBytes)
-			if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(m.address)+at, size, uintptr(unsafe.Pointer(unsafe.SliceData(states)))); errno != 0 {
+			if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(m.address)+at, size,
+				uintptr(unsafe.Pointer(unsafe.SliceData(states)))); errno != 0 {
 				return // it says nothing here
 			}
 			for _, state := range states[:size/PageBytes] {
@@ -243,7 +250,8 @@ func (a *Arena) Close() {
 	*a = Arena{}
 }
 
-// Slice reserves count records of T for name, zeroed. T holds no Go pointers: the collector does not look here.
+// Slice reserves count records of T for name, zeroed. T holds no Go pointers: the collector does
+// not look here.
 func Slice[T any](a *Arena, count uint64, name string) []T {
 	return SliceWith[T](a, count, name, 0)
 }

@@ -72,7 +72,8 @@ func TestBytesRefused(t *testing.T) {
 	t.Error("a reservation beyond the address space succeeded")
 }
 
-// Goal: typed slices work for records, and types with pointers are refused wherever the pointer hides.
+// Goal: typed slices work for records, and types with pointers are refused wherever the pointer
+// hides.
 func TestSlice(t *testing.T) {
 	a := New()
 	defer a.Close()
@@ -103,8 +104,9 @@ func TestSlice(t *testing.T) {
 	}
 }
 
-// Goal: the huge pages of a pool are whole ones at its start: the kernel is asked for huge pages there, and for none behind. The
-// slots are as separate as in another pool, and Populate counts what it will touch.
+// Goal: the huge pages of a pool are whole ones at its start: the kernel is asked for huge pages
+// there, and for none behind. The slots are as separate as in another pool, and Populate counts
+// what it will touch.
 func TestPoolHuge(t *testing.T) {
 	const slotsCount, slotBytes = 7, 1 << 20
 	for hugeBytes, want := range map[uint64]uint64{0: 0, 4096: 0, 2 << 20: 2 << 20, 5 << 20: 4 << 20, 1 << 30: 6 << 20} {
@@ -142,8 +144,9 @@ func TestPoolHuge(t *testing.T) {
 	}
 }
 
-// advisedHuge counts the bytes of [at, at+size) for which the kernel was asked for huge pages; a kernel without them does not know.
-// Only the first of them count: behind one without, no more may come.
+// advisedHuge counts the bytes of [at, at+size) for which the kernel was asked for huge pages; a
+// kernel without them does not know. Only the first of them count: behind one without, no more may
+// come.
 func advisedHuge(t *testing.T, at uintptr, size uint64) (advised uint64, known bool) {
 	t.Helper()
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
@@ -177,7 +180,8 @@ func advisedHuge(t *testing.T, at uintptr, size uint64) (advised uint64, known b
 	return advised, true
 }
 
-// Goal: the pool gives out every slot once, the last one put first, and refuses what was not given out.
+// Goal: the pool gives out every slot once, the last one put first, and refuses what was not given
+// out.
 func TestPool(t *testing.T) {
 	a := New()
 	defer a.Close()
@@ -212,7 +216,8 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// Goal: against a set as a model, any order of gets and puts keeps the books; and nothing is allocated.
+// Goal: against a set as a model, any order of gets and puts keeps the books; and nothing is
+// allocated.
 func TestPoolModel(t *testing.T) {
 	const seed, slots = 1, 37
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -266,7 +271,8 @@ func BenchmarkPool(b *testing.B) {
 	}
 }
 
-// Goal: nothing is touched at its reservation; Populate touches what asked for it, and keeps what was written before.
+// Goal: nothing is touched at its reservation; Populate touches what asked for it, and keeps what
+// was written before.
 func TestPopulate(t *testing.T) {
 	if inGoHeap(0) {
 		t.Skip("the race detector keeps records beside all memory of the Go heap, which count as resident")

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Refusal of a system call. With Argument set, only calls whose second argument is Value are refused: of io_uring_register
-// that is the operation. With Flag set, only calls whose third argument has one of these bits: of openat these are the flags.
+// Refusal of a system call. With Argument set, only calls whose second argument is Value are
+// refused: of io_uring_register that is the operation. With Flag set, only calls whose third
+// argument has one of these bits: of openat these are the flags.
 type Refusal struct {
 	Call     uintptr
 	Argument bool
@@ -17,9 +18,9 @@ type Refusal struct {
 	Flag     uint32
 }
 
-// RefuseCalls installs a seccomp filter in which the kernel answers the given system calls with errno. On the calling OS
-// thread only, or in the whole process. A filter stays until the thread or the process ends: a goroutine that is locked to
-// its thread ends the thread with itself.
+// RefuseCalls installs a seccomp filter in which the kernel answers the given system calls with
+// errno. On the calling OS thread only, or in the whole process. A filter stays until the thread or
+// the process ends: a goroutine that is locked to its thread ends the thread with itself.
 func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error {
 	flags := uintptr(0)
 	if wholeProcess {
@@ -29,8 +30,9 @@ func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error
 	return err
 }
 
-// InterruptOnce lets the first call of the calling OS thread to each of the given system calls end with EINTR, and the others
-// pass. counts ends the filter's work and tells how often each was called: to be called after the last of them.
+// InterruptOnce lets the first call of the calling OS thread to each of the given system calls end
+// with EINTR, and the others pass. counts ends the filter's work and tells how often each was
+// called: to be called after the last of them.
 func InterruptOnce(calls ...uintptr) (counts func() map[int32]int, err error) {
 	refusals := make([]Refusal, 0, len(calls))
 	for _, call := range calls {
@@ -75,8 +77,9 @@ func InterruptOnce(calls ...uintptr) (counts func() map[int32]int, err error) {
 	}, nil
 }
 
-// HoldAt holds the count-th call of the whole process to one system call in the kernel and calls held, on a goroutine of its own.
-// The call then ends with the errno that held returns, or goes on if that is 0. Calls before and after it pass.
+// HoldAt holds the count-th call of the whole process to one system call in the kernel and calls
+// held, on a goroutine of its own. The call then ends with the errno that held returns, or goes on
+// if that is 0. Calls before and after it pass.
 func HoldAt(call Refusal, count int, held func() unix.Errno) error {
 	flags := uintptr(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH |
 		unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) // else a signal to the thread would repeat the call

@@ -22,7 +22,8 @@ var (
 	ErrNoUnnamed  = errors.New("the file system has no files without a name, or does not let them get one")
 )
 
-// lockWait: a process killed a moment ago holds its lock until the kernel has finished its last writes.
+// lockWait: a process killed a moment ago holds its lock until the kernel has finished its last
+// writes.
 const (
 	lockWait  = 2 * time.Second
 	lockPause = 10 * time.Millisecond
@@ -38,7 +39,8 @@ type OpenOptions struct {
 	Dsync          bool   // every write is durable when it completes, without asking for it
 }
 
-// DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to ports.Thread.
+// DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to
+// ports.Thread.
 type DataFile struct {
 	Fd     int
 	Direct bool // false only with DirectOptional
@@ -48,10 +50,12 @@ type DataFile struct {
 
 var _ ports.DataFile = (*DataFile)(nil)
 
-// OpenDataFile opens path, alone: the lock lasts until Close, or until the process and its last write have ended.
+// OpenDataFile opens path, alone: the lock lasts until Close, or until the process and its last
+// write have ended.
 //
-// errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, ErrNoUnnamed, wrapped in a sentence with the path; or what
-// the system said. A file that was created and cannot be used is removed again.
+// errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, ErrNoUnnamed, wrapped in a
+// sentence with the path; or what the system said. A file that was created and cannot be used is
+// removed again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT
 	if options.Dsync {
@@ -70,8 +74,9 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 			return nil, fmt.Errorf("%s: %w", path, ErrNoUnnamed)
 		}
 	case options.Create:
-		// A file system without direct I/O refuses an open with O_DIRECT either before or after it has created the file, so that
-		// a second open could meet a file of another process. The flag is set on the descriptor instead.
+		// A file system without direct I/O refuses an open with O_DIRECT either before or after it has
+		// created the file, so that a second open could meet a file of another process. The flag is set
+		// on the descriptor instead.
 		flags = flags&^unix.O_DIRECT | unix.O_CREAT | unix.O_EXCL
 		fd, err = openRetried(path, flags)
 	default:
@@ -136,7 +141,8 @@ func (f *DataFile) enterDirect(options OpenOptions) error {
 	return noDirectIO(f.path)
 }
 
-// canPublish tells whether /proc shows the descriptor, through which a file without a name gets one.
+// canPublish tells whether /proc shows the descriptor, through which a file without a name gets
+// one.
 func (f *DataFile) canPublish() bool {
 	var own, shown unix.Stat_t
 	return unix.Fstat(f.Fd, &own) == nil && unix.Stat(f.procPath(), &shown) == nil && own.Dev == shown.Dev && own.Ino == shown.Ino
@@ -146,8 +152,8 @@ func (f *DataFile) procPath() string { return fmt.Sprintf("/proc/self/fd/%d", f.
 
 // Publish gives a file that was opened with Unnamed its name. The name is durable after Sync.
 //
-// errors: ErrExists, and no name is changed; ErrNoUnnamed if the file system does not let a file without a name get one; or what
-// the system said.
+// errors: ErrExists, and no name is changed; ErrNoUnnamed if the file system does not let a file
+// without a name get one; or what the system said.
 func (f *DataFile) Publish() error {
 	err := retried(func() error {
 		return unix.Linkat(unix.AT_FDCWD, f.procPath(), unix.AT_FDCWD, f.path, unix.AT_SYMLINK_FOLLOW)
@@ -163,8 +169,8 @@ func (f *DataFile) Publish() error {
 	return fmt.Errorf("naming %s: %w", f.path, err)
 }
 
-// PublishAs renames a file that was opened with Create, by a temporary name, unless somebody has the new name. The name is
-// durable after Sync.
+// PublishAs renames a file that was opened with Create, by a temporary name, unless somebody has
+// the new name. The name is durable after Sync.
 //
 // errors: ErrExists, and no name is changed; or what the system said.
 func (f *DataFile) PublishAs(path string) error {
@@ -282,7 +288,8 @@ func (f *DataFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// ReadersMax implements ports.SharedFile: a disk that is asked for one block at a time idles while that is verified.
+// ReadersMax implements ports.SharedFile: a disk that is asked for one block at a time idles while
+// that is verified.
 func (f *DataFile) ReadersMax() int { return 4 }
 
 // WriteAt implements ports.File. With direct I/O, buffer and offsetBytes are aligned to the sector.
@@ -290,7 +297,8 @@ func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {
 	for len(buffer) > 0 {
 		vector := unix.Iovec{Base: unsafe.SliceData(buffer)}
 		vector.SetLen(len(buffer))
-		count, _, errno := unix.Syscall6(unix.SYS_PWRITEV2, uintptr(f.Fd), uintptr(unsafe.Pointer(&vector)), 1, uintptr(offsetBytes), 0, unix.RWF_DSYNC)
+		count, _, errno := unix.Syscall6(unix.SYS_PWRITEV2, uintptr(f.Fd), uintptr(unsafe.Pointer(&vector)), 1, uintptr(offsetBytes), 0,
+			unix.RWF_DSYNC)
 		if errno == unix.EINTR {
 			continue
 		}
@@ -323,7 +331,8 @@ func (f *DataFile) WriteAtLazy(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// Allocate reserves disk space for the range and extends the file to its end. ENOSPC is wrapped in the error.
+// Allocate reserves disk space for the range and extends the file to its end. ENOSPC is wrapped in
+// the error.
 func (f *DataFile) Allocate(offsetBytes, lengthBytes uint64) error {
 	if err := retried(func() error { return unix.Fallocate(f.Fd, 0, int64(offsetBytes), int64(lengthBytes)) }); err != nil {
 		return fmt.Errorf("allocate %d bytes at %d of %s: %w", lengthBytes, offsetBytes, f.path, err)
@@ -343,8 +352,9 @@ func (f *DataFile) Sync() error {
 	return f.syncDirectory()
 }
 
-// syncDirectory makes the file's name durable. A directory can be synced only by a descriptor that may read it. Where we may
-// enter the directory and not read it, syncfs does the same for the whole file system, by the descriptor of the file.
+// syncDirectory makes the file's name durable. A directory can be synced only by a descriptor that
+// may read it. Where we may enter the directory and not read it, syncfs does the same for the whole
+// file system, by the descriptor of the file.
 func (f *DataFile) syncDirectory() error {
 	path := filepath.Dir(f.path)
 	directory, err := openRetried(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
@@ -375,7 +385,8 @@ func retried(call func() error) error {
 
 // SizeBytes implements ports.File.
 func (f *DataFile) SizeBytes() (uint64, error) {
-	// The end as a position works for regular files and block devices alike; nothing uses the descriptor's own position.
+	// The end as a position works for regular files and block devices alike; nothing uses the
+	// descriptor's own position.
 	end, err := unix.Seek(f.Fd, 0, unix.SEEK_END)
 	if err != nil {
 		return 0, fmt.Errorf("size of %s: %w", f.path, err)

@@ -75,11 +75,12 @@ func Format(t testing.TB, options Options) *File {
 	return FormatReplica(t, options, 0, 1)
 }
 
-// notServed is part of what format says when it refuses more replicas than the server's start can serve so far.
+// notServed is part of what format says when it refuses more replicas than the server's start can
+// serve so far.
 const notServed = "start serves clusters of 1 replica so far"
 
-// FormatReplica makes the data file of replica index of count. It skips the test if the server under test does not serve clusters of
-// so many yet.
+// FormatReplica makes the data file of replica index of count. It skips the test if the server
+// under test does not serve clusters of so many yet.
 func FormatReplica(t testing.TB, options Options, index, count int) *File {
 	t.Helper()
 	folder := t.TempDir()
@@ -203,8 +204,8 @@ func (p *Process) run(t testing.TB) {
 	if p.cmd.Stdout == nil {
 		p.cmd.Stdout = log
 	}
-	// The server must not outlive a test binary that is killed by its own timeout. The signal is bound to
-	// the starting thread's life, so the goroutine that starts and waits stays on its thread.
+	// The server must not outlive a test binary that is killed by its own timeout. The signal is bound
+	// to the starting thread's life, so the goroutine that starts and waits stays on its thread.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
@@ -229,8 +230,9 @@ func (p *Process) listens(port int) {
 
 // Await waits until the server accepts connections.
 //
-// A listening socket may outlive its process for some milliseconds: the kernel takes an io_uring down in the
-// background. It still accepts, and then resets, so that the sockets of ended processes do not count.
+// A listening socket may outlive its process for some milliseconds: the kernel takes an io_uring
+// down in the background. It still accepts, and then resets, so that the sockets of ended processes
+// do not count.
 func (p *Process) Await(within time.Duration) error {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
 		for _, inode := range listeners(p.Port) {

@@ -13,7 +13,8 @@ type script struct {
 }
 
 func newScript(t *testing.T, sessionsMax int) *script {
-	return &script{t: t, server: NewServer(Config{SessionsMax: sessionsMax, MessageBytesMax: testLimit, RequestBytesMax: testLimit}), timestamp: 1000}
+	return &script{t: t, server: NewServer(Config{SessionsMax: sessionsMax, MessageBytesMax: testLimit, RequestBytesMax: testLimit}),
+		timestamp: 1000}
 }
 
 func (s *script) commit(op, client uint64, request uint32, parent Checksum, session uint64) (Header, error) {
@@ -24,7 +25,8 @@ func (s *script) commit(op, client uint64, request uint32, parent Checksum, sess
 		operation, body = Register, make([]byte, 256)
 	}
 	reply, err := s.server.Commit(&Committed{Op: op, Timestamp: s.timestamp, View: 3, Replica: 1, Client: Num(client), Request: request,
-		RequestChecksum: Checksum{1, byte(client), byte(request)}, Release: 0x1109, Operation: operation, Body: body, Session: session, Parent: parent})
+		RequestChecksum: Checksum{1, byte(client), byte(request)}, Release: 0x1109, Operation: operation, Body: body, Session: session,
+		Parent: parent})
 	if err != nil {
 		return Header{}, err
 	}
@@ -55,7 +57,8 @@ func (s *script) mustFail(why string, op, client uint64, request uint32, parent 
 	}
 }
 
-// TestSessionEviction: a register in a full table removes the session whose last reply is oldest; of one op, the earlier request.
+// TestSessionEviction: a register in a full table removes the session whose last reply is oldest;
+// of one op, the earlier request.
 func TestSessionEviction(t *testing.T) {
 	s := newScript(t, 3)
 	s.must(2, 1, 0)
@@ -104,7 +107,8 @@ func TestSessionViolations(t *testing.T) {
 	s.mustFail("timestamp", 5, 1, 2, second.Context, first.Op)
 }
 
-// TestSameReply: a reply sent again in a later view is the same one; nothing else may differ, and no earlier view.
+// TestSameReply: a reply sent again in a later view is the same one; nothing else may differ, and
+// no earlier view.
 func TestSameReply(t *testing.T) {
 	header := Header{View: 4, Release: 9, Command: CommandReply, Client: Num(1), Op: 3, Timestamp: 7, Request: 1, Operation: Noop}
 	made := header.Frame([]byte("body"))
@@ -135,7 +139,8 @@ func TestSameReply(t *testing.T) {
 	}
 }
 
-// FuzzParseFrame: no bytes make the parser fail otherwise than by an error, and what it accepts is made of the same bytes again.
+// FuzzParseFrame: no bytes make the parser fail otherwise than by an error, and what it accepts is
+// made of the same bytes again.
 func FuzzParseFrame(f *testing.F) {
 	for _, command := range []uint8{CommandPing, CommandPong, CommandRequest, CommandReply, CommandEviction} {
 		h := Header{Release: 1, Command: command, Client: Num(5), Session: 2, Request: 3, Operation: Noop, Op: 4, Timestamp: 0, Reason: 1}

@@ -2,8 +2,8 @@ package apply
 
 import "ledger/internal/coro"
 
-// endBar does what comes after the last op of a bar. Its steps, and their order, are those of docs/design/storage.md; nothing in it
-// depends on how long the waits take.
+// endBar does what comes after the last op of a bar. Its steps, and their order, are those of
+// docs/design/storage.md; nothing in it depends on how long the waits take.
 func (s *Stage) endBar(c *coro.Coroutine) {
 	op := s.op
 	trigger := uint64(0) // of the checkpoint that this start began from
@@ -45,8 +45,8 @@ func (s *Stage) install(c *coro.Coroutine) {
 	s.forest.BarInstall(generation)
 }
 
-// keepPace waits between two ops of a bar while compaction is so far behind that the bar's end would wait for it: many short waits
-// instead of a long one.
+// keepPace waits between two ops of a bar while compaction is so far behind that the bar's end
+// would wait for it: many short waits instead of a long one.
 func (s *Stage) keepPace(c *coro.Coroutine) {
 	if !s.dealer.holdsUp(s.op, uint64(s.limits.BarOps)) {
 		return
@@ -58,8 +58,8 @@ func (s *Stage) keepPace(c *coro.Coroutine) {
 	s.barrier(BarrierPace, waitedNs)
 }
 
-// capture takes the checkpoint whose trigger is the op just executed. Consensus sends the sessions when it has seen that op's
-// ApplyCommitted.
+// capture takes the checkpoint whose trigger is the op just executed. Consensus sends the sessions
+// when it has seen that op's ApplyCommitted.
 func (s *Stage) capture(c *coro.Coroutine) {
 	waitedNs := s.statistics.BarriersNs
 	for s.sessions == nil || s.checkpointOut {

@@ -74,7 +74,8 @@ type Sample struct {
 	JobsWaiting                               uint64 // of the generation under way, those not dealt included
 }
 
-// measures are the part of Sample that is counted where it happens. Nothing here has an influence on what the stage does.
+// measures are the part of Sample that is counted where it happens. Nothing here has an influence
+// on what the stage does.
 type measures struct {
 	clock             func() uint64
 	checkpointBeganNs uint64
@@ -91,13 +92,14 @@ type measures struct {
 	breath      bool   // it could go on, but the other stages of the thread have their turns
 }
 
-// CheckpointLast is the newest durable checkpoint, and the time from its trigger until it was; 0 before the first of this start.
-// On the stage's thread.
+// CheckpointLast is the newest durable checkpoint, and the time from its trigger until it was; 0
+// before the first of this start. On the stage's thread.
 func (s *Stage) CheckpointLast() (op, durationNs uint64) {
 	return s.durable, s.measures.checkpointLastNs
 }
 
-// SetClock makes the stage measure how long requests take. The simulator has no clock that moves within a step, and sets none.
+// SetClock makes the stage measure how long requests take. The simulator has no clock that moves
+// within a step, and sets none.
 func (s *Stage) SetClock(clock func() uint64) { s.measures.clock = clock }
 
 // began notes the beginning of an op, and returns the time.
@@ -123,7 +125,8 @@ func (m *measures) ended(nowNs uint64) {
 	m.times.EndedNs = nowNs
 }
 
-// suspended notes that the body gives control back, and resumed that it gets it again: an op that is being executed waits meanwhile.
+// suspended notes that the body gives control back, and resumed that it gets it again: an op that
+// is being executed waits meanwhile.
 func (m *measures) suspended(breath bool) {
 	if m.executing {
 		m.suspendedNs, m.breath = m.clock(), breath
@@ -153,7 +156,8 @@ func (m *measures) barriers() (sums [BarriersCount]uint64) {
 
 var _ [metrics.BarriersMax]struct{} = [BarriersCount]struct{}{} // an op's record has a place for each
 
-// executed notes the end of a request that began at beganNs, and returns the time, which is the beginning of the next.
+// executed notes the end of a request that began at beganNs, and returns the time, which is the
+// beginning of the next.
 func (m *measures) executed(operation wire.Operation, beganNs uint64) (nowNs uint64) {
 	if m.clock == nil {
 		return 0

@@ -46,7 +46,8 @@ type Actions struct {
 	More      bool
 }
 
-// commitsMax is the most ops that are committed and not executed: consensus commits no more than its ring holds.
+// commitsMax is the most ops that are committed and not executed: consensus commits no more than
+// its ring holds.
 const commitsMax = 64
 
 // NewActions returns actions with room for one step of a stage with so many workers of compact.
@@ -118,7 +119,8 @@ type Stage struct {
 	faulted       bool
 	ending        bool // a bar, in several steps
 
-	// What was built of the replies of each op that consensus may still have in its pipeline, by op modulo the pipeline.
+	// What was built of the replies of each op that consensus may still have in its pipeline, by op
+	// modulo the pipeline.
 	replies []stages.Reply
 	built   []stages.Reply // those of the op that is being executed
 
@@ -132,7 +134,8 @@ type Stage struct {
 // gridAt: where the grid zone starts in file.
 // file:   the data file, for opening; disk: the same, for page reads later on.
 // error:  a *storage.Fault where the state is damaged.
-func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File, disk ports.Disk, memory *arena.Arena) (*Stage, error) {
+func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File,
+	disk ports.Disk, memory *arena.Arena) (*Stage, error) {
 	s := &Stage{
 		limits: l, cluster: cluster, slots: slots,
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
@@ -141,14 +144,16 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
 	s.body = coro.New(s.work)
-	// The grid's cache is not touched at start: a page read costs more than clearing its memory, and a small file never fills it.
+	// The grid's cache is not touched at start: a page read costs more than clearing its memory, and a
+	// small file never fills it.
 	s.grid = grid.New(l, memory, disk, gridAt, cluster, 0)
 	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
 	s.machine = accounting.New(l, s.forest)
 	return s, s.forest.Open(file, checkpoint)
 }
 
-// repliesMax is the most replies of one op: every request of a group takes an entry of its own in the prepare.
+// repliesMax is the most replies of one op: every request of a group takes an entry of its own in
+// the prepare.
 func repliesMax(l *limits.Limits) uint64 { return uint64(l.MessageBytesMax) / prepare.EntryBytes }
 
 // repliesOf is the empty room for the descriptors of an op's replies.
@@ -191,7 +196,8 @@ func (s *Stage) Statistics() Statistics {
 	return statistics
 }
 
-// Settled tells whether nothing is out: every block that was planned is written, and so is the checkpoint.
+// Settled tells whether nothing is out: every block that was planned is written, and so is the
+// checkpoint.
 func (s *Stage) Settled() bool {
 	return !s.faulted && !s.ending && !s.checkpointOut && s.dealer.isBack()
 }
@@ -199,7 +205,8 @@ func (s *Stage) Settled() bool {
 // Ending tells whether the end of a bar waits: what it is going to plan and capture is not out yet.
 func (s *Stage) Ending() bool { return s.ending }
 
-// PlannedOp is the op at whose end the newest generation was planned; the one before it was installed then.
+// PlannedOp is the op at whose end the newest generation was planned; the one before it was
+// installed then.
 func (s *Stage) PlannedOp() uint64 { return s.dealer.beganOp }
 
 // Op is the last op that was executed.
@@ -309,8 +316,8 @@ func (s *Stage) execute(next *commit) {
 	})
 }
 
-// request executes one request and, if replies are wanted, writes its reply at the next place behind offset. It returns
-// the bytes used, the gap included.
+// request executes one request and, if replies are wanted, writes its reply at the next place
+// behind offset. It returns the bytes used, the gap included.
 func (s *Stage) request(header prepare.Header, request *prepare.Request, replies []byte, offset int) (usedBytes int) {
 	// Pulses and no-ops have no client; an op of a replay below the trigger has no reply slot.
 	wanted := replies != nil && !request.Client.IsZero()
@@ -321,8 +328,8 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 	s.statistics.RequestsExecuted++
 	start := (offset + stages.ReplyAlignBytes - 1) &^ (stages.ReplyAlignBytes - 1)
 	bodyAt := start + wire.HeaderBytes
-	// The rules want room for the largest reply. The first of a slot has it; a later one is small (a group's replies fit one
-	// slot together) and is copied.
+	// The rules want room for the largest reply. The first of a slot has it; a later one is small (a
+	// group's replies fit one slot together) and is copied.
 	target, copied := s.scratch, true
 	if wanted && len(replies)-bodyAt >= wire.BodyBytesMax {
 		target, copied = replies[bodyAt:bodyAt+wire.BodyBytesMax], false

@@ -67,8 +67,8 @@ func (s *Stage) heldEnd(o *operation) uint64 {
 	return start + uint64(s.geometry.BlockBytes)
 }
 
-// grow asks for disk space for the held writes, in large steps: a file that grows write by write is fragmented, and each
-// write then changes its metadata.
+// grow asks for disk space for the held writes, in large steps: a file that grows write by write is
+// fragmented, and each write then changes its metadata.
 func (s *Stage) grow() {
 	if s.growing {
 		return
@@ -90,8 +90,9 @@ func (s *Stage) grow() {
 	s.act(Action{Kind: ActionAllocate, Tag: tagAllocate, OffsetBytes: s.gridAt + s.grownBytes, LengthBytes: end - s.grownBytes})
 }
 
-// onGrown starts the writes that waited. A step that the disk cannot give is tried once more, without a reserve. A range that ends
-// behind the end of a block device is invalid for Linux; for a server the device is full there.
+// onGrown starts the writes that waited. A step that the disk cannot give is tried once more,
+// without a reserve. A range that ends behind the end of a block device is invalid for Linux; for a
+// server the device is full there.
 func (s *Stage) onGrown(result int32) {
 	assert.That(s.growing, "growth that ended was asked for")
 	s.growing = false

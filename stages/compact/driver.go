@@ -8,7 +8,8 @@ import (
 	"ledger/stages"
 )
 
-// Driver performs what the stage decides: it pops the ring and the disk's completions and performs the actions.
+// Driver performs what the stage decides: it pops the ring and the disk's completions and performs
+// the actions.
 type Driver struct {
 	stage       *Stage
 	disk        ports.Disk

@@ -14,7 +14,8 @@ type Sample struct {
 	SyncNs      metrics.Histogram // of a checkpoint: the fdatasync behind them
 	JobsWaiting uint64            // that the worker has, the one under way included
 	GridBytes   uint64            // of the grid zone that this worker knows to have disk space
-	// TreeBytes are those of the tables that jobs have written, by tree and kind of job; trailers are in BytesWritten alone.
+	// TreeBytes are those of the tables that jobs have written, by tree and kind of job; trailers are
+	// in BytesWritten alone.
 	TreeBytes [storage.TreesCount]TreeBytes
 }
 

@@ -119,7 +119,8 @@ type Stage struct {
 	more         bool     // the body took a breath
 	out          *Actions // of the step under way
 
-	// Jobs, in a circle: from tasksHead on those that wait for their last writes, then the one that is running, then those to come.
+	// Jobs, in a circle: from tasksHead on those that wait for their last writes, then the one that is
+	// running, then those to come.
 	tasks      [storage.JobsMax]task
 	tasksHead  int
 	tasksRun   int // of tasksCount: ended but for their writes
@@ -142,7 +143,8 @@ type Stage struct {
 
 // New reserves memory. gridAt: where the grid zone starts in the file.
 func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena) *Stage {
-	// The first step begins the coroutine, on the thread that runs it, though nothing is to do: a worker's first job may come late, under load.
+	// The first step begins the coroutine, on the thread that runs it, though nothing is to do: a
+	// worker's first job may come late, under load.
 	s := &Stage{geometry: block.GeometryOf(l), gridAt: gridAt, more: true,
 		gridBytesMax: freeset.AddressesMax(l) * uint64(l.BlockBytes)}
 	s.merger = merge.New(l, memory, cluster, (*blockReader)(s), (*blockWriter)(s))
@@ -197,7 +199,8 @@ func (s *Stage) act(action Action) {
 	s.out.Items = append(s.out.Items, action)
 }
 
-// work is the body of the coroutine. A checkpoint goes first: the log waits for it, and all it needs has been written.
+// work is the body of the coroutine. A checkpoint goes first: the log waits for it, and all it
+// needs has been written.
 func (s *Stage) work(c *coro.Coroutine) {
 	for {
 		switch {
@@ -220,7 +223,8 @@ func (s *Stage) runJob(c *coro.Coroutine) {
 	s.tasksRun++
 }
 
-// giveBack returns the jobs whose blocks are all written. What one has met, those behind it have met as well.
+// giveBack returns the jobs whose blocks are all written. What one has met, those behind it have
+// met as well.
 func (s *Stage) giveBack() {
 	for s.tasksRun > 0 && s.task(0).writing == 0 {
 		t := s.task(0)
@@ -237,8 +241,8 @@ func (s *Stage) giveBack() {
 	}
 }
 
-// writeCheckpoint writes the trailers. One sync then covers them and every block of the generations before; the work goes on
-// while it lasts.
+// writeCheckpoint writes the trailers. One sync then covers them and every block of the generations
+// before; the work goes on while it lasts.
 func (s *Stage) writeCheckpoint(c *coro.Coroutine) {
 	job := s.checkpoint
 	s.merger.Checkpoint(job, c)
@@ -264,7 +268,8 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 		assert.That(s.syncing != nil, "a sync that ended was asked for")
 		if completion.Result < 0 {
 			// After a failed sync nobody knows what the medium holds: there is no second try.
-			s.syncing.Fault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)", -completion.Result)}
+			s.syncing.Fault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)",
+				-completion.Result)}
 		}
 		s.measures.syncNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
 		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: s.syncing})

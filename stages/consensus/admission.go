@@ -43,7 +43,8 @@ func (s *Stage) evict(e *stages.NetToConsensus, client wire.U128, reason wire.Ev
 	s.measures.evictions[reason]++
 	h := wire.HeaderOf(s.slots.Bytes(e.Slot)[:limits.HeaderBytes])
 	wire.BuildEviction(h, &s.server, client, reason)
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Client: client})
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes,
+		Connection: e.Connection, Client: client})
 }
 
 // onPing answers a ping: reason 1, then 2, then 3, else a pong. Source: wire protocol, 4.6.
@@ -173,7 +174,8 @@ func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session, out *Actio
 		wire.ResealReply(reply, s.superblock.View)
 	}
 	s.RepliesCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection, Client: entry.client})
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection,
+		Client: entry.client})
 }
 
 func (s *Stage) queueAt(i int) *request { return &s.queue[(s.queueFirst+i)%len(s.queue)] }

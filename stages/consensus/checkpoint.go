@@ -7,7 +7,8 @@ import (
 	"ledger/storage/datafile"
 )
 
-// takeSnapshot lends the sessions as of the trigger op to apply's checkpoint. The replies are pinned, not copied.
+// takeSnapshot lends the sessions as of the trigger op to apply's checkpoint. The replies are
+// pinned, not copied.
 func (s *Stage) takeSnapshot(op uint64, out *Actions) {
 	s.snapshot.take(op, &s.sessions, s.slots)
 	for _, slot := range s.snapshot.pinned {
@@ -16,7 +17,8 @@ func (s *Stage) takeSnapshot(op uint64, out *Actions) {
 	out.Apply = append(out.Apply, stages.ConsensusToApply{Kind: stages.ApplySessions, Op: op, Sessions: &s.snapshot.sessions})
 }
 
-// onCheckpointReady: everything that the checkpoint names is on disk, so the superblock may name it.
+// onCheckpointReady: everything that the checkpoint names is on disk, so the superblock may name
+// it.
 func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint, out *Actions) {
 	assert.That(!s.superblockBusy, "one superblock is written at a time")
 	assert.Equal(checkpoint.Op, s.limits.CheckpointAfter(s.superblock.Checkpoint.Op), "op of the next checkpoint")

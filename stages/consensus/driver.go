@@ -62,7 +62,8 @@ func NewDriver(stage *Stage, edges Edges, callbacks Callbacks) *Driver {
 	}
 }
 
-// SetSlowest gives the recorder of slow ops, which is this thread's from then on. Without one, none is kept.
+// SetSlowest gives the recorder of slow ops, which is this thread's from then on. Without one, none
+// is kept.
 func (d *Driver) SetSlowest(slowest *metrics.Slowest) { d.slowest = slowest }
 
 // Slowest is the recorder of slow ops. On the stage's thread.

@@ -9,8 +9,8 @@ import (
 	"ledger/wire"
 )
 
-// clientIndex maps client ids to small numbers: open addressing over memory of its own, at most half full. The order of
-// its cells is never looked at, so it cannot reach replicated state.
+// clientIndex maps client ids to small numbers: open addressing over memory of its own, at most
+// half full. The order of its cells is never looked at, so it cannot reach replicated state.
 type clientIndex struct {
 	key   hashing.Key // clients choose their ids
 	cells []indexCell

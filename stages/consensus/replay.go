@@ -9,7 +9,8 @@ import (
 	"ledger/wire"
 )
 
-// replay reads the log from the checkpoint to the head and has apply execute it again. It ends when all of it is executed.
+// replay reads the log from the checkpoint to the head and has apply execute it again. It ends when
+// all of it is executed.
 func (s *Stage) replay(out *Actions) {
 	for s.opRead < s.opHead && s.pipelineCount < len(s.pipeline) && s.readsInFlight < stages.BudgetJournalReads {
 		op := s.opRead + 1
@@ -35,10 +36,11 @@ func (s *Stage) replay(out *Actions) {
 	}
 }
 
-// findUnwanted finds the read-only requests in the log whose replies nobody will ask for: a later request of their session follows, whose reply
-// took the place of theirs. Executed again, each could read thousands of pages. Between the two there is no trigger, since its checkpoint
-// has the sessions as of then, and no register, since who is evicted depends on what each session asked last. What is in a group
-// is small, and executed in any case.
+// findUnwanted finds the read-only requests in the log whose replies nobody will ask for: a later
+// request of their session follows, whose reply took the place of theirs. Executed again, each
+// could read thousands of pages. Between the two there is no trigger, since its checkpoint has the
+// sessions as of then, and no register, since who is evicted depends on what each session asked
+// last. What is in a group is small, and executed in any case.
 //
 // headers: the log's, by slot.
 func (s *Stage) findUnwanted(headers []byte) {

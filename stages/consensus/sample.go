@@ -27,7 +27,8 @@ type Sample struct {
 	Recovering                                               bool
 }
 
-// measures are the part of Sample that is counted where it happens. Nothing here has an influence on what the stage decides.
+// measures are the part of Sample that is counted where it happens. Nothing here has an influence
+// on what the stage decides.
 type measures struct {
 	nowNs        uint64 // of this turn
 	eventsTaken  uint64 // of the requests that the next prepare takes from the queue
@@ -40,8 +41,8 @@ type measures struct {
 	firstTaken   bool
 }
 
-// The time of a request's arrival travels in the value of the index of clients in flight, in units of 1024 ns: their difference is
-// right for an hour.
+// The time of a request's arrival travels in the value of the index of clients in flight, in units
+// of 1024 ns: their difference is right for an hour.
 const arrivalShift = 10
 
 func (m *measures) arrival() uint32 { return uint32(m.nowNs >> arrivalShift) }

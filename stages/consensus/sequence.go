@@ -44,7 +44,8 @@ func (s *Stage) sequence(nowNs uint64, out *Actions) {
 	}
 }
 
-// mayPrepare: one prepare is written at a time, and none may overwrite a log slot that a restart needs.
+// mayPrepare: one prepare is written at a time, and none may overwrite a log slot that a restart
+// needs.
 func (s *Stage) mayPrepare() bool {
 	return !s.appending && s.pipelineCount < len(s.pipeline) && s.op < s.limits.PrepareMax(s.superblock.Checkpoint.Op)
 }
@@ -162,7 +163,8 @@ func (s *Stage) preparePulse(nowNs uint64, out *Actions) {
 	s.startPrepare(nowNs, header, entry{op: f.Op, slot: slot, replySlot: stages.SlotNone, isPulse: true}, out)
 }
 
-// prepareSingle turns the request at the head of the queue into a prepare, in place: its body is not copied.
+// prepareSingle turns the request at the head of the queue into a prepare, in place: its body is
+// not copied.
 func (s *Stage) prepareSingle(nowNs uint64, replySlot stages.Slot, out *Actions) {
 	r := s.popRequest()
 	bytes := s.slots.Bytes(r.slot)

@@ -48,7 +48,8 @@ func (t *sessions) find(client wire.U128) *session {
 	return nil
 }
 
-// victim is the entry that a register evicts from a full table: that with the oldest last reply. (wire protocol, 4.7)
+// victim is the entry that a register evicts from a full table: that with the oldest last reply.
+// (wire protocol, 4.7)
 func (t *sessions) victim() int {
 	oldest := -1
 	for i := range t.entries {
@@ -74,14 +75,16 @@ func (t *sessions) free() int {
 	return -1
 }
 
-// The sessions trailer of a checkpoint: a header, then for each used entry in table order a record and the reply's bytes.
+// The sessions trailer of a checkpoint: a header, then for each used entry in table order a record
+// and the reply's bytes.
 const (
 	trailerHeaderBytes = 16
 	trailerRecordBytes = 64
 	trailerMagic       = 0x7373_6573_0000_0001
 )
 
-// snapshot is the table as of a trigger op, ready to be written: records in memory of its own, replies where they lie.
+// snapshot is the table as of a trigger op, ready to be written: records in memory of its own,
+// replies where they lie.
 type snapshot struct {
 	sessions stages.Sessions
 	memory   []byte
@@ -184,7 +187,8 @@ func (t *sessions) drop(index int) {
 	t.count--
 }
 
-// setReply makes reply, in slot, the session's last one. position is that of its request within the op.
+// setReply makes reply, in slot, the session's last one. position is that of its request within the
+// op.
 func (e *session) setReply(reply *stages.Reply, slot stages.Slot, position uint32) {
 	e.op, e.position = reply.Op, position
 	e.request, e.release = reply.RequestNumber, reply.Release

@@ -16,14 +16,15 @@ import (
 // Timers, in nanoseconds. Source: consensus, 13.2 and 16.
 const pulseIdleNs = 100_000_000 // an idle primary looks for due expiries this long after the last request
 
-// A wall clock that is more than clockBehindNsMax behind the newest timestamp is reported, every clockReportEveryNs. Steps
-// of a clock that is being disciplined stay below a second.
+// A wall clock that is more than clockBehindNsMax behind the newest timestamp is reported, every
+// clockReportEveryNs. Steps of a clock that is being disciplined stay below a second.
 const (
 	clockBehindNsMax   = 1_000_000_000
 	clockReportEveryNs = 3_600_000_000_000
 )
 
-// smallRequestBytesMax is the largest request that is copied into a group; a larger one makes a prepare of its own, uncopied.
+// smallRequestBytesMax is the largest request that is copied into a group; a larger one makes a
+// prepare of its own, uncopied.
 const smallRequestBytesMax = 32 << 10
 
 // pulseDelta is how many timestamps a pulse takes, whatever it expires. Source: accounting, 2.1.
@@ -75,7 +76,8 @@ type request struct {
 	bodySum       prepare.Checksum
 }
 
-// Events is what a step takes in. What is finished makes room for what begins, so answers come before requests.
+// Events is what a step takes in. What is finished makes room for what begins, so answers come
+// before requests.
 type Events struct {
 	WallNs  uint64 // the wall clock: it becomes the timestamps of prepares, nothing else
 	Journal []stages.JournalToConsensus
@@ -83,7 +85,8 @@ type Events struct {
 	Net     []stages.NetToConsensus
 }
 
-// Actions is what a step wants done, in order within each slice. The slices are preallocated; a step never exceeds them.
+// Actions is what a step wants done, in order within each slice. The slices are preallocated; a
+// step never exceeds them.
 type Actions struct {
 	Net     []stages.ConsensusToNet
 	Journal []stages.ConsensusToJournal
@@ -92,7 +95,8 @@ type Actions struct {
 	Ops []metrics.Op
 	// Ready turns true with the step from which on clients are served.
 	Ready bool
-	// ClockBehindNs is set once an hour while the wall clock is so far behind the newest timestamp of the log.
+	// ClockBehindNs is set once an hour while the wall clock is so far behind the newest timestamp of
+	// the log.
 	ClockBehindNs uint64
 	// Fault stops the replica.
 	Fault *storage.Fault
@@ -100,7 +104,8 @@ type Actions struct {
 
 // NewActions returns actions with room for everything that one step of l can want.
 func NewActions(l *limits.Limits) Actions {
-	// One answer to each event of net; a reply to each client in flight; the slot of each prepare, and of each request of a group.
+	// One answer to each event of net; a reply to each client in flight; the slot of each prepare, and
+	// of each request of a group.
 	return Actions{
 		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+l.PipelineOpsMax+queueMax(l)),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
@@ -176,8 +181,9 @@ type Stage struct {
 	measures measures
 }
 
-// ClientsInFlightMax is the most clients that have a request in queue or pipeline: beside the queue, the groups of the pipeline hold
-// clients that had a session when they were admitted, and registers. What would be more is dropped like what the queue cannot hold.
+// ClientsInFlightMax is the most clients that have a request in queue or pipeline: beside the
+// queue, the groups of the pipeline hold clients that had a session when they were admitted, and
+// registers. What would be more is dropped like what the queue cannot hold.
 func ClientsInFlightMax(l *limits.Limits) uint32 {
 	return queueMax(l) + l.SessionsMax + l.PipelineOpsMax
 }
@@ -187,7 +193,8 @@ func queueMax(l *limits.Limits) uint32 { return l.ConnectionsMax + l.SessionsMax
 // New makes the stage of a single replica that continues from r.
 func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena) (*Stage, error) {
 	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
-	// A stored reply is sent again in the slot of the request that asked for it, and a full request becomes a prepare in its slot.
+	// A stored reply is sent again in the slot of the request that asked for it, and a full request
+	// becomes a prepare in its slot.
 	assert.That(slots.Pools[stages.SlotClient].SlotBytes() >= wire.MessageBytesMax, "a client slot holds any message")
 	assert.That(slots.Pools[stages.SlotReply].SlotBytes() >= wire.MessageBytesMax, "a reply slot holds any reply")
 	assert.That(slots.Pools[stages.SlotPrepare].SlotBytes() >= uint64(l.MessageBytesMax), "a prepare slot holds any prepare")
@@ -248,8 +255,8 @@ func (s *Stage) View() uint32 { return s.superblock.View }
 // Commit is the highest op whose replies are out.
 func (s *Stage) Commit() uint64 { return s.commit }
 
-// Step takes events in, in the order of the fields of Events, and then does what time and the room that they made
-// allow. The same state, time and events always give the same actions.
+// Step takes events in, in the order of the fields of Events, and then does what time and the room
+// that they made allow. The same state, time and events always give the same actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.measures.nowNs = nowNs
 	for i := range events.Journal {
@@ -283,8 +290,9 @@ func (s *Stage) tick(nowNs, wallNs uint64, out *Actions) {
 	s.sequence(nowNs, out)
 }
 
-// watchClock reports a wall clock that is behind the newest timestamp, at the start and then once an hour. Timestamps go
-// on from the newest one, so the order of events is safe. But pending transfers do not expire until the clock has caught up.
+// watchClock reports a wall clock that is behind the newest timestamp, at the start and then once
+// an hour. Timestamps go on from the newest one, so the order of events is safe. But pending
+// transfers do not expire until the clock has caught up.
 func (s *Stage) watchClock(nowNs uint64, out *Actions) {
 	if s.timestampLast > s.wallNs+clockBehindNsMax && nowNs >= s.clockReportNs {
 		out.ClockBehindNs = s.timestampLast - s.wallNs
@@ -292,7 +300,8 @@ func (s *Stage) watchClock(nowNs uint64, out *Actions) {
 	}
 }
 
-// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that state is an event, not time.
+// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that
+// state is an event, not time.
 func (s *Stage) TimerNs() uint64 {
 	if s.recovering || s.failed || s.pulseInFlight || !s.mayPrepare() {
 		return ^uint64(0)
@@ -353,11 +362,13 @@ func (s *Stage) fail(fault *storage.Fault, out *Actions) {
 	out.Fault = fault
 }
 
-// feedApply lets apply execute what it may, in op order. Execution may run ahead of the log, because on a single replica nothing
-// else can take the op's place; but a trigger's checkpoint would leave the process, so its op must be durable first.
+// feedApply lets apply execute what it may, in op order. Execution may run ahead of the log,
+// because on a single replica nothing else can take the op's place; but a trigger's checkpoint
+// would leave the process, so its op must be durable first.
 //
-// No op behind trigger + slack executes before its checkpoint is durable: at the first bar's end there, apply gives the blocks free
-// that only the checkpoint before names, and a crash would go back to that one.
+// No op behind trigger + slack executes before its checkpoint is durable: at the first bar's end
+// there, apply gives the blocks free that only the checkpoint before names, and a crash would go
+// back to that one.
 func (s *Stage) feedApply(out *Actions) {
 	opMax := s.limits.CheckpointTrigger(s.limits.CheckpointAfter(s.superblock.Checkpoint.Op)) + uint64(s.limits.SlackOps)
 	for i := range s.pipelineCount {
@@ -418,7 +429,8 @@ func (s *Stage) complete(out *Actions) {
 	}
 }
 
-// updateSessions applies p to the table. The order is the log's, so that all replicas evict the same sessions.
+// updateSessions applies p to the table. The order is the log's, so that all replicas evict the
+// same sessions.
 func (s *Stage) updateSessions(p *entry) {
 	for i := range p.replies {
 		assert.Equal(p.replies[i].Op, p.op, "op of a reply")

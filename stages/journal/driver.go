@@ -7,7 +7,8 @@ import (
 	"ledger/stages"
 )
 
-// Driver performs what the stage decides: it pops the ring and the disk's completions and pushes the actions.
+// Driver performs what the stage decides: it pops the ring and the disk's completions and pushes
+// the actions.
 type Driver struct {
 	stage       *Stage
 	disk        ports.Disk
@@ -20,7 +21,8 @@ type Driver struct {
 }
 
 // NewDriver joins a stage, its disk and its rings.
-func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJournal], out stages.Sender[stages.JournalToConsensus]) *Driver {
+func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJournal],
+	out stages.Sender[stages.JournalToConsensus]) *Driver {
 	return &Driver{stage: stage, disk: disk, in: in, out: out, actions: NewActions()}
 }
 

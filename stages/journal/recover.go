@@ -30,8 +30,9 @@ type slotCopies struct {
 	sameHeader   bool // both name a prepare, with equal checksums
 }
 
-// twinWins tells whether the twin is what the slot is taken to hold, if it is worth anything at all: the newer of two whole copies. Two
-// prepares of one op are of two starts, of which the first gave the op up.
+// twinWins tells whether the twin is what the slot is taken to hold, if it is worth anything at
+// all: the newer of two whole copies. Two prepares of one op are of two starts, of which the first
+// gave the op up.
 func (s *slotCopies) twinWins() bool {
 	return s.t == copyEntry && (s.p != copyEntry || s.tOp > s.pOp || s.tOp == s.pOp && s.tView > s.pView)
 }
@@ -47,8 +48,9 @@ const (
 	actionRefuse                   // refuse: no crash of one replica leads here
 )
 
-// decide is the decision table for a single replica. prepareMax is the highest op that may have been prepared. The letter names
-// the row: those of consensus 8.3, and Q to T for what only twins can be.
+// decide is the decision table for a single replica. prepareMax is the highest op that may have
+// been prepared. The letter names the row: those of consensus 8.3, and Q to T for what only twins
+// can be.
 func decide(s slotCopies, prepareMax uint64) (letter byte, a action) {
 	named := s.t == copyEntry || s.t == copyHeader || s.t == copyTorn
 	switch {
@@ -129,14 +131,18 @@ func (e *DamageError) Fault() storage.Fault {
 	return storage.Fault{What: storage.FaultLog, Reason: e.Error()}
 }
 
-// Recover reads the log of a single replica, repairs what it has another copy of, and returns the head. headers is aligned memory of
-// JournalSlotsCount * 256 bytes, scratch of at least MessageBytesMax. Every op up to commitMax was durable when the superblock was
-// written: a log that ends before it has lost some. Nothing is repaired in a log that is refused.
+// Recover reads the log of a single replica, repairs what it has another copy of, and returns the
+// head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at least
+// MessageBytesMax. Every op up to commitMax was durable when the superblock was written: a log that
+// ends before it has lost some. Nothing is repaired in a log that is refused.
 //
-// A crash leaves at most one torn entry, that of the op after the head, because one prepare is written at a time. Only that slot
-// is given up, and only if nothing in it proves that the op was durable. Any other damage to an op above the checkpoint is refused.
-// Damage below the checkpoint does no harm, provided that the slot after the head is whole: then nothing was ever written above.
-func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64, headers, scratch []byte) (*Recovered, error) {
+// A crash leaves at most one torn entry, that of the op after the head, because one prepare is
+// written at a time. Only that slot is given up, and only if nothing in it proves that the op was
+// durable. Any other damage to an op above the checkpoint is refused. Damage below the checkpoint
+// does no harm, provided that the slot after the head is whole: then nothing was ever written
+// above.
+func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64,
+	headers, scratch []byte) (*Recovered, error) {
 	slots := uint64(l.JournalSlotsCount)
 	headers = headers[:slots*limits.HeaderBytes]
 	r := &Recovered{Headers: headers}
@@ -165,7 +171,8 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 			r.OpHead, checkpoint.Op, l.CheckpointTrigger(checkpoint.Op))}
 	}
 	if r.OpHead < commitMax {
-		return nil, &DamageError{Reason: fmt.Sprintf("it ends at op %d, but op %d was on disk when the superblock was written", r.OpHead, commitMax)}
+		return nil, &DamageError{Reason: fmt.Sprintf("it ends at op %d, but op %d was on disk when the superblock was written", r.OpHead,
+			commitMax)}
 	}
 	if err := r.findTorn(l, copies, checkpoint.Op); err != nil {
 		return nil, err
@@ -214,14 +221,16 @@ func (r *Recovered) findTorn(l *limits.Limits, copies []slotCopies, checkpointOp
 		case nextIsWhole && uint64(i) <= r.OpHead && op <= checkpointOp && (c.t == copyBad || c.tOp <= op):
 			// Not needed any more, and nothing newer can have been there.
 		default:
-			return &DamageError{uint64(i), letter, "it held an op that may have been acknowledged, and no copy of it is whole; restore the replica from a peer or a backup"}
+			return &DamageError{uint64(i), letter,
+				"it held an op that may have been acknowledged, and no copy of it is whole; restore the replica from a peer or a backup"}
 		}
 	}
 	return nil
 }
 
-// mayBeTorn tells whether a crash can have left a slot so while op, the first behind the head, was being written into it. The twin of a small
-// prepare may then be older, or torn as well: its first sector is written whole or not at all, so its header is never bad. The twin of a large one is
+// mayBeTorn tells whether a crash can have left a slot so while op, the first behind the head, was
+// being written into it. The twin of a small prepare may then be older, or torn as well: its first
+// sector is written whole or not at all, so its header is never bad. The twin of a large one is
 // written when the prepare is durable: until then it is older.
 func mayBeTorn(c slotCopies, op uint64) bool {
 	switch c.t {
@@ -254,7 +263,8 @@ func (r *Recovered) fix(g *logFile, copies []slotCopies) error {
 		default:
 			continue
 		}
-		// What lies at or below the checkpoint was not read whole, and nobody will: of it the header is enough.
+		// What lies at or below the checkpoint was not read whole, and nobody will: of it the header is
+		// enough.
 		buffer := g.scratch[:g.limits.SectorBytes]
 		if isSmall(header, g.limits) && header.Op() > g.checkpointOp {
 			buffer = g.scratch[:g.sectorsUp(header.SizeBytes())]
@@ -312,8 +322,8 @@ func (g *logFile) readTwins(headers []byte, copies []slotCopies) {
 	}
 }
 
-// readPrepare returns the header of the prepare in a slot, or a header that does not validate. The body is read and verified only
-// above the checkpoint: below it nobody needs it.
+// readPrepare returns the header of the prepare in a slot, or a header that does not validate. The
+// body is read and verified only above the checkpoint: below it nobody needs it.
 func (g *logFile) readPrepare(slot uint64) prepare.Header {
 	sector := g.scratch[:g.limits.SectorBytes]
 	header := prepare.Header(sector[:prepare.HeaderBytes])

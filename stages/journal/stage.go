@@ -63,7 +63,8 @@ const (
 	superblockReading
 )
 
-// Actions is what a step wants done, in order. The slices are preallocated; a step never exceeds them.
+// Actions is what a step wants done, in order. The slices are preallocated; a step never exceeds
+// them.
 type Actions struct {
 	Disk      []DiskAction
 	Consensus []stages.JournalToConsensus
@@ -129,7 +130,8 @@ type Stage struct {
 	measures                   measures
 }
 
-// New makes the stage. headers is the table that Recover returned (or that of a fresh file); it stays the stage's.
+// New makes the stage. headers is the table that Recover returned (or that of a fresh file); it
+// stays the stage's.
 func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, headers []byte, memory *arena.Arena) *Stage {
 	assert.Equal(len(headers), int(l.JournalSlotsCount*limits.HeaderBytes), "header table has one header for each slot")
 	s := &Stage{limits: l, layout: datafile.NewLayout(&l), cluster: cluster, slots: slots, headers: headers}
@@ -147,8 +149,9 @@ type Events struct {
 	Consensus []stages.ConsensusToJournal
 }
 
-// Step takes events in, in the order of the fields of Events. The same state, time and events always give the same
-// actions; the driver submits the disk operations in the order in which they stand there.
+// Step takes events in, in the order of the fields of Events. The same state, time and events
+// always give the same actions; the driver submits the disk operations in the order in which they
+// stand there.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.measures.nowNs = nowNs
 	for i := range events.Disk {
@@ -229,10 +232,12 @@ func (s *Stage) onAppend(e *stages.ConsensusToJournal, out *Actions) {
 	s.BytesWritten += uint64(len(twin)) + uint64(padded)
 }
 
-// write queues a prepare and its twin. The two copies of a small prepare go side by side and become durable together, by one sync behind
-// both; that takes two thirds of the time of two durable writes one after the other. Who starts the sync is this thread, though, and with many
-// clients it is then busy with the replies to the group before: so the copies of a group are durable each by itself. The header of a
-// large prepare proves that this was durable before, so it is linked behind it.
+// write queues a prepare and its twin. The two copies of a small prepare go side by side and become
+// durable together, by one sync behind both; that takes two thirds of the time of two durable
+// writes one after the other. Who starts the sync is this thread, though, and with many clients it
+// is then busy with the replies to the group before: so the copies of a group are durable each by
+// itself. The header of a large prepare proves that this was durable before, so it is linked behind
+// it.
 func (s *Stage) write(index uint64, prepare, twin []byte, out *Actions) {
 	a := &s.appends[index]
 	flags := ports.WriteDurable
@@ -285,7 +290,8 @@ func (s *Stage) onWritten(a *appendState, out *Actions) {
 	s.appended(a, out)
 }
 
-// sync makes durable what is written, unless a sync is under way: that one does not cover it, and the next begins when it has ended.
+// sync makes durable what is written, unless a sync is under way: that one does not cover it, and
+// the next begins when it has ended.
 func (s *Stage) sync(out *Actions) {
 	if s.syncing {
 		return
@@ -305,7 +311,8 @@ func (s *Stage) onSynced(result int32, out *Actions) {
 	assert.That(s.syncing, "a finished sync was in flight")
 	s.syncing = false
 	if result != 0 {
-		// What it covered may be on the medium or not, and asking again proves nothing. Nobody has heard of it yet.
+		// What it covered may be on the medium or not, and asking again proves nothing. Nobody has heard
+		// of it yet.
 		s.failDisk(out, result, "syncing the log: result %d", result)
 		return
 	}
@@ -380,11 +387,13 @@ func (s *Stage) onSuperblock(e *stages.ConsensusToJournal, out *Actions) {
 
 func (s *Stage) writeSuperblockCopy(out *Actions) {
 	s.superblockChecksum = datafile.EncodeSuperblock(s.superblockBuffer, s.superblock, &s.limits, s.superblockCopy)
-	out.Disk = append(out.Disk, DiskAction{diskWrite, ports.WriteDurable, tagSuperblockWrite, s.layout.SuperblockCopyAt(s.superblockCopy), s.superblockBuffer})
+	out.Disk = append(out.Disk, DiskAction{diskWrite, ports.WriteDurable, tagSuperblockWrite, s.layout.SuperblockCopyAt(s.superblockCopy),
+		s.superblockBuffer})
 }
 
 func (s *Stage) readSuperblockCopy(out *Actions) {
-	out.Disk = append(out.Disk, DiskAction{Tag: tagSuperblockRead, OffsetBytes: s.layout.SuperblockCopyAt(s.superblockCopy), Buffer: s.superblockBuffer})
+	out.Disk = append(out.Disk, DiskAction{Tag: tagSuperblockRead, OffsetBytes: s.layout.SuperblockCopyAt(s.superblockCopy),
+		Buffer: s.superblockBuffer})
 }
 
 func (s *Stage) onSuperblockWritten(result int32, out *Actions) {
@@ -425,7 +434,8 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 	out.Consensus = append(out.Consensus, done)
 }
 
-// failDisk stops with what the disk answered: a full disk is the operator's to mend, anything else is the disk's end.
+// failDisk stops with what the disk answered: a full disk is the operator's to mend, anything else
+// is the disk's end.
 func (s *Stage) failDisk(out *Actions, result int32, format string, arguments ...any) {
 	if why := storage.NoSpace(-result); why != "" {
 		s.fail(out, storage.FaultNoSpace, "%s: %s", fmt.Sprintf(format, arguments...), why)

@@ -84,26 +84,30 @@ const LogsPerSecondMax = 16
 // FirstMessageNs is the time that a connection has for its first whole message.
 const FirstMessageNs = 30_000_000_000
 
-// spareConnections are places beyond ConnectionsMax, for newcomers that wait until the stage has judged them and for
-// connections that are being closed for them.
+// spareConnections are places beyond ConnectionsMax, for newcomers that wait until the stage has
+// judged them and for connections that are being closed for them.
 const spareConnections = 8
 
-// PortConnectionsMax is the number of connections that the port must hold. The stage keeps at most ConnectionsMax open.
+// PortConnectionsMax is the number of connections that the port must hold. The stage keeps at most
+// ConnectionsMax open.
 func PortConnectionsMax(l *limits.Limits) uint32 {
 	return min(l.ConnectionsMax+spareConnections, connectionsMax)
 }
 
-// ClientSlotsMin is the number of client slots that net needs to make progress at all. What consensus holds in queue and pipeline
-// comes on top, or else net reads less while consensus is busy.
+// ClientSlotsMin is the number of client slots that net needs to make progress at all. What
+// consensus holds in queue and pipeline comes on top, or else net reads less while consensus is
+// busy.
 func ClientSlotsMin(l *limits.Limits) uint32 { return l.ConnectionsMax + 1 }
 
-// BudgetToNet is the most that can wait on the ring from consensus: each client slot comes back once before net can use it again, and
-// consensus sends at most one reply for each request that it holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight).
+// BudgetToNet is the most that can wait on the ring from consensus: each client slot comes back
+// once before net can use it again, and consensus sends at most one reply for each request that it
+// holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight).
 func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 2*clientSlots + inFlight }
 
-// BudgetToConsensus is the most that can wait on the ring to consensus: a message in each client slot, and the NetSent of every lease.
-// Leases are those on the ring to net, those of connections, and those that wait on this ring; while these are popped, in order,
-// no more requests than slots and inFlight become replies.
+// BudgetToConsensus is the most that can wait on the ring to consensus: a message in each client
+// slot, and the NetSent of every lease. Leases are those on the ring to net, those of connections,
+// and those that wait on this ring; while these are popped, in order, no more requests than slots
+// and inFlight become replies.
 func BudgetToConsensus(l *limits.Limits, clientSlots, inFlight uint32) uint32 {
 	return clientSlots + 2*(clientSlots+inFlight) + PortConnectionsMax(l)
 }

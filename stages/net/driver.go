@@ -12,7 +12,8 @@ const (
 	requestsPerTurn = 64
 )
 
-// Driver performs what the stage decides: it pops the ring and the port's events, calls the port and pushes the actions.
+// Driver performs what the stage decides: it pops the ring and the port's events, calls the port
+// and pushes the actions.
 type Driver struct {
 	stage    *Stage
 	network  ports.Network
@@ -24,9 +25,11 @@ type Driver struct {
 	actions  Actions
 }
 
-// NewDriver joins a stage, its port and its rings (see BudgetToNet and BudgetToConsensus). log may be nil; it is called on the
-// stage's thread, at most LogsPerSecondMax times in a second, and may allocate.
-func NewDriver(stage *Stage, network ports.Network, in *ring.SPSC[stages.ConsensusToNet], out stages.Sender[stages.NetToConsensus], log func(LogEntry)) *Driver {
+// NewDriver joins a stage, its port and its rings (see BudgetToNet and BudgetToConsensus). log may
+// be nil; it is called on the stage's thread, at most LogsPerSecondMax times in a second, and may
+// allocate.
+func NewDriver(stage *Stage, network ports.Network, in *ring.SPSC[stages.ConsensusToNet], out stages.Sender[stages.NetToConsensus],
+	log func(LogEntry)) *Driver {
 	return &Driver{stage: stage, network: network, in: in, out: out, log: log, actions: stage.NewActions()}
 }
 

@@ -34,8 +34,8 @@ var backends = []struct {
 	{"uring", func(o ports.ThreadOptions) (ports.Thread, error) { return uring.NewThread(o) }},
 }
 
-// server is the stage over real sockets, with a consensus that answers every message at once: a ping with a pong, a request with a
-// reply of replyBytes.
+// server is the stage over real sockets, with a consensus that answers every message at once: a
+// ping with a pong, a request with a reply of replyBytes.
 type server struct {
 	t          testing.TB
 	address    netip.AddrPort
@@ -154,8 +154,8 @@ func readMessage(c io.Reader, buffer []byte) (*wire.Header, error) {
 	return h, nil
 }
 
-// Goal: over real sockets many clients send requests and pings of all sizes in odd pieces, reconnect now and then, and each gets the
-// answer to what it sent; all slots are free afterwards.
+// Goal: over real sockets many clients send requests and pings of all sizes in odd pieces,
+// reconnect now and then, and each gets the answer to what it sent; all slots are free afterwards.
 func TestLoopback(t *testing.T) {
 	for _, backend := range backends {
 		t.Run(backend.name, func(t *testing.T) {
@@ -252,7 +252,8 @@ func TestLoopbackNonsense(t *testing.T) {
 	}
 }
 
-// BenchmarkLoopback is one client's request and its reply over a socket, with the client's own costs.
+// BenchmarkLoopback is one client's request and its reply over a socket, with the client's own
+// costs.
 func BenchmarkLoopback(b *testing.B) {
 	for _, backend := range backends {
 		for _, bodyBytes := range []int{128, wire.BodyBytesMax} {

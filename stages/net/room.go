@@ -4,12 +4,13 @@ import (
 	"ledger/wire"
 )
 
-// strangersMax is how many addresses of peers that named another cluster are remembered, so that each is logged once.
+// strangersMax is how many addresses of peers that named another cluster are remembered, so that
+// each is logged once.
 const strangersMax = 64
 
-// makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the connection that has
-// been longest without a registered client. Connections with a registered client stay: if all others have one, the
-// newcomer is closed. It tells whether the newcomer stays.
+// makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the
+// connection that has been longest without a registered client. Connections with a registered
+// client stay: if all others have one, the newcomer is closed. It tells whether the newcomer stays.
 func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	victim, cause := newcomer, CauseRefused
 	for i := range s.connections {
@@ -35,9 +36,9 @@ func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	return cause == CauseDisplaced
 }
 
-// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its own, since no thread sleeps
-// for longer than a second. While a connection waits for a slot the delay
-// is ours, so its time begins anew.
+// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its
+// own, since no thread sleeps for longer than a second. While a connection waits for a slot the
+// delay is ours, so its time begins anew.
 func (s *Stage) closeSilent(out *Actions) {
 	s.deadlineNextNs = ^uint64(0)
 	for i := range s.connections {
@@ -56,7 +57,8 @@ func (s *Stage) closeSilent(out *Actions) {
 	}
 }
 
-// setRegistered notes whether the connection's client has a session. A connection that loses it goes behind all others.
+// setRegistered notes whether the connection's client has a session. A connection that loses it
+// goes behind all others.
 func (s *Stage) setRegistered(c *connection, registered bool) {
 	if c.registered && !registered {
 		c.turn = s.turnNext
@@ -75,8 +77,8 @@ func (s *Stage) mayLog() bool {
 	return true
 }
 
-// logMismatch reports a peer that speaks to another cluster, once for each of the latest addresses. Clients that are set
-// up wrongly connect again and again.
+// logMismatch reports a peer that speaks to another cluster, once for each of the latest addresses.
+// Clients that are set up wrongly connect again and again.
 func (s *Stage) logMismatch(c *connection, theirs wire.U128, out *Actions) {
 	s.Counters.ClusterMismatches++
 	c.logged = true // this line takes the place of the fault's
@@ -100,5 +102,6 @@ func (s *Stage) logEviction(c *connection, h *wire.Header, out *Actions) {
 	if !s.mayLog() {
 		return
 	}
-	out.Log = append(out.Log, LogEntry{Kind: LogEvicted, Peer: c.peer, Client: h.EvictionClient(), Eviction: h.EvictionReason(), Reason: "evicted"})
+	out.Log = append(out.Log, LogEntry{Kind: LogEvicted, Peer: c.peer, Client: h.EvictionClient(), Eviction: h.EvictionReason(),
+		Reason: "evicted"})
 }

@@ -19,8 +19,8 @@ type route struct {
 	confirmed uint32    // the connection on which client pinged last, or noConnection
 }
 
-// routes is a hash table with linear probing. A route exists while one of its connections is open and a connection serves one client,
-// so there are no more routes than connections.
+// routes is a hash table with linear probing. A route exists while one of its connections is open
+// and a connection serves one client, so there are no more routes than connections.
 type routes struct {
 	key    hashing.Key // clients choose their ids
 	places []route     // a power of two, at least half of them free
@@ -54,7 +54,8 @@ func (r *routes) find(client wire.U128) (index uint32, ok bool) {
 	return place.current, !place.client.IsZero()
 }
 
-// put returns the route of client, a new one if it had none. It is valid until the next put or forget.
+// put returns the route of client, a new one if it had none. It is valid until the next put or
+// forget.
 func (r *routes) put(client wire.U128) *route {
 	assert.That(!client.IsZero(), "a client with a route has an id")
 	place := &r.places[r.at(client)]
@@ -66,7 +67,8 @@ func (r *routes) put(client wire.U128) *route {
 	return place
 }
 
-// forget takes a connection of client out; an older one that the client confirmed becomes its route again.
+// forget takes a connection of client out; an older one that the client confirmed becomes its route
+// again.
 func (r *routes) forget(client wire.U128, index uint32) {
 	if client.IsZero() {
 		return

@@ -18,7 +18,8 @@ const _ = uint(sendsMax - (1 + shortsQueueMax + 1))
 
 // send is one message to a client.
 type send struct {
-	// reply: lent by consensus, or a client slot of ours with a stored reply in it; SlotNone: a short message, in the place's own memory.
+	// reply: lent by consensus, or a client slot of ours with a stored reply in it; SlotNone: a short
+	// message, in the place's own memory.
 	reply       stages.Slot
 	offsetBytes uint32
 	bytes       uint32
@@ -44,7 +45,8 @@ func (s *Stage) onConsensus(e *stages.ConsensusToNet, out *Actions) {
 	}
 }
 
-// onSendReply queues a reply on its client's route. Losing one is harmless: the client asks again and gets the stored reply.
+// onSendReply queues a reply on its client's route. Losing one is harmless: the client asks again
+// and gets the stored reply.
 func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 	assert.That(e.Slot.Class() == stages.SlotReply, "a reply lies in a reply slot")
 	index, ok := s.routes.find(e.Client)
@@ -64,8 +66,8 @@ func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 	out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: e.Slot})
 }
 
-// onSendRepeated queues a stored reply, which lies in the client slot that asked for it. If its client is being sent a reply already,
-// that is the one it wants.
+// onSendRepeated queues a stored reply, which lies in the client slot that asked for it. If its
+// client is being sent a reply already, that is the one it wants.
 func (s *Stage) onSendRepeated(e *stages.ConsensusToNet, out *Actions) {
 	index, ok := s.routes.find(e.Client)
 	if !ok || s.connections[index].hasReply {
@@ -89,7 +91,8 @@ func (s *Stage) returnLease(slot stages.Slot, out *Actions) {
 	out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: slot})
 }
 
-// onSendShort copies a pong or an eviction into the connection's own memory, so that the client's reading speed binds no slot.
+// onSendShort copies a pong or an eviction into the connection's own memory, so that the client's
+// reading speed binds no slot.
 func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
 	assert.That(e.Bytes > 0, "a message has bytes")
 	var index uint32

@@ -12,8 +12,8 @@ import (
 	"ledger/wire"
 )
 
-// bodyHashBytesMin: from this size on a body gets its BLAKE3 here, while it is still in the cache. Smaller ones are mostly copied into
-// a group, which has a checksum of its own.
+// bodyHashBytesMin: from this size on a body gets its BLAKE3 here, while it is still in the cache.
+// Smaller ones are mostly copied into a group, which has a checksum of its own.
 const bodyHashBytesMin = 32 << 10
 
 type connectionState uint8
@@ -33,13 +33,15 @@ type connection struct {
 	waiting     bool // for a free slot
 	queued      bool // in waiters; may be a remainder of an earlier life
 	served      bool // it is its turn: it may take one slot before those who wait
-	// incarnation counts the lives of this index, so that an answer to an earlier connection does not go to a later one.
+	// incarnation counts the lives of this index, so that an answer to an earlier connection does not
+	// go to a later one.
 	incarnation  uint16
 	slot         stages.Slot // SlotNone while there is nothing to receive into
 	start, end   uint32
 	messageBytes uint32
 	client       wire.U128 // zero until a message names it
-	// registered: the client has a session, as the last answer of consensus to this connection has told.
+	// registered: the client has a session, as the last answer of consensus to this connection has
+	// told.
 	registered bool
 	spoke      bool   // it has sent a whole message
 	turn       uint64 // orders connections by how long they have been without a registered client
@@ -72,7 +74,8 @@ type NetworkAction struct {
 	Buffer     []byte
 }
 
-// Actions is what a step wants done: Network in order. The slices are preallocated; a step never exceeds them.
+// Actions is what a step wants done: Network in order. The slices are preallocated; a step never
+// exceeds them.
 type Actions struct {
 	Network   []NetworkAction
 	Consensus []stages.NetToConsensus
@@ -88,7 +91,8 @@ func (a *Actions) Reset() {
 func (s *Stage) NewActions() Actions {
 	connections := len(s.connections)
 	return Actions{
-		// Of each connection a Receive, a Send and a Close: none of them comes twice before the port has answered.
+		// Of each connection a Receive, a Send and a Close: none of them comes twice before the port has
+		// answered.
 		Network: make([]NetworkAction, 0, 3*connections),
 		// A message in each slot; a lease of each connection, and one of each request of the step.
 		Consensus: make([]stages.NetToConsensus, 0, int(s.slots.Pools[stages.SlotClient].SlotsCount())+connections+requestsPerTurn),
@@ -157,15 +161,15 @@ const (
 	connectionsMax   = 1 << incarnationShift
 )
 
-// Events is what a step takes in: first what the network has done, since what was sent makes room for the
-// replies of consensus, and then what consensus asks for.
+// Events is what a step takes in: first what the network has done, since what was sent makes room
+// for the replies of consensus, and then what consensus asks for.
 type Events struct {
 	Network   []ports.NetworkEvent
 	Consensus []stages.ConsensusToNet
 }
 
-// Step takes events in, in the order of the fields of Events, and says what to do. The same state, time and events
-// always give the same actions.
+// Step takes events in, in the order of the fields of Events, and says what to do. The same state,
+// time and events always give the same actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.nowNs = nowNs
 	for i := range events.Network {
@@ -189,7 +193,8 @@ func (s *Stage) indexOf(name ports.ConnectionID) (index uint32, ok bool) {
 	return index, c.state == connectionOpen && c.incarnation == uint16(uint32(name)>>incarnationShift)
 }
 
-// onNetwork takes one event of the port. Events of a connection that this step closes may still be among those polled: they mean nothing.
+// onNetwork takes one event of the port. Events of a connection that this step closes may still be
+// among those polled: they mean nothing.
 func (s *Stage) onNetwork(e *ports.NetworkEvent, out *Actions) {
 	index := uint32(e.Connection)
 	assert.Below(index, uint32(len(s.connections)), "a connection of the port")
@@ -253,7 +258,8 @@ func (s *Stage) onReceived(index uint32, c *connection, result int32, out *Actio
 	assert.That(c.receiving, "a finished receive was under way")
 	c.receiving = false
 	if result <= 0 {
-		// The reference closes at the end of the stream as well, even if a request is still being executed.
+		// The reference closes at the end of the stream as well, even if a request is still being
+		// executed.
 		s.close(index, c, CausePeer, out)
 		return
 	}
@@ -266,9 +272,11 @@ func (s *Stage) onReceived(index uint32, c *connection, result int32, out *Actio
 	s.advance(index, c, out)
 }
 
-// advance judges what has arrived, message by message, until bytes or a slot are missing. In the first case it asks the port for more.
+// advance judges what has arrived, message by message, until bytes or a slot are missing. In the
+// first case it asks the port for more.
 //
-// The order is that of the wire protocol, 1.1: a header as soon as it is there, so that an oversized message is refused unbuffered.
+// The order is that of the wire protocol, 1.1: a header as soon as it is there, so that an
+// oversized message is refused unbuffered.
 func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 	for {
 		if c.slot == stages.SlotNone {
@@ -291,7 +299,8 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 		if arrived < c.messageBytes {
 			break
 		}
-		// Whatever lies before or behind the message needs another slot. Without one, nothing is judged yet.
+		// Whatever lies before or behind the message needs another slot. Without one, nothing is judged
+		// yet.
 		needsSlot := c.start > 0 || arrived > c.messageBytes
 		if needsSlot && !s.mayTake(c) {
 			s.wait(index, c)
@@ -312,7 +321,8 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 	s.receive(index, c, out)
 }
 
-// receive gives the port the whole free rest of the slot; what has arrived of the next message moves to the slot's start.
+// receive gives the port the whole free rest of the slot; what has arrived of the next message
+// moves to the slot's start.
 func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 	assert.That(!c.receiving, "one receive is under way")
 	bytes := s.slots.Bytes(c.slot)
@@ -324,7 +334,8 @@ func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 	assert.Below(c.end, uint32(len(bytes)), "bytes of an incomplete message")
 	c.receiving = true
 	if c.headerRight {
-		// Its length is known: the rest of it comes at once. What follows a large message is seldom there yet.
+		// Its length is known: the rest of it comes at once. What follows a large message is seldom there
+		// yet.
 		out.Network = append(out.Network, NetworkAction{NetworkReceiveAll, ports.ConnectionID(index), bytes[c.end:c.messageBytes]})
 		return
 	}
@@ -344,7 +355,8 @@ func (s *Stage) judgeHeader(index uint32, c *connection, h *wire.Header, slotByt
 	return true
 }
 
-// judge holds a complete message against the rest of the rules. After VerdictDrop the connection is closing.
+// judge holds a complete message against the rest of the rules. After VerdictDrop the connection is
+// closing.
 func (s *Stage) judge(index uint32, c *connection, message []byte, out *Actions) wire.Verdict {
 	h := wire.HeaderOf(message)
 	if verdict, fault := s.parser.VerifyBody(h, message[wire.HeaderBytes:]); verdict != wire.VerdictOK {
@@ -399,7 +411,8 @@ func (s *Stage) noteClient(index uint32, c *connection, h *wire.Header, out *Act
 	return true
 }
 
-// deliver gives a message to consensus, at the start of a slot. advance has made sure that there is a second slot if one is needed.
+// deliver gives a message to consensus, at the start of a slot. advance has made sure that there is
+// a second slot if one is needed.
 func (s *Stage) deliver(index uint32, c *connection, message []byte, out *Actions) {
 	size := uint32(len(message))
 	rest := c.end - c.start - size
@@ -469,7 +482,8 @@ func (s *Stage) refuse(index uint32, c *connection, cause Cause, fault wire.Faul
 	s.close(index, c, cause, out)
 }
 
-// close begins the end of a connection. The port may use its buffers until NetworkClosed, so slot and leases stay until then.
+// close begins the end of a connection. The port may use its buffers until NetworkClosed, so slot
+// and leases stay until then.
 func (s *Stage) close(index uint32, c *connection, cause Cause, out *Actions) {
 	assert.That(c.state == connectionOpen, "a connection is closed once")
 	c.state, c.waiting = connectionClosing, false

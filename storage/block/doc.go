@@ -1,7 +1,8 @@
 // Package block is the format of a grid block: a header page, then data pages and filter pages,
 // each with a checksum of its own.
 //
-//	page 0   header: checksum of the rest of the page | what the block is | for each page: checksum, first key, first entry
+//	page 0   header: checksum of the rest of the page | what the block is |
+//	         for each page: checksum, first key, first entry
 //	page 1.. data pages, zero-padded
 //	last     filter pages (package table); pages behind PagesUsed are never written and nobody's
 //
@@ -13,7 +14,9 @@
 // In:     pages filled by table, rowlog and the trailer writer; a Ref and pages read from disk.
 // Out:    a sealed header page and its Ref; verdicts; views into header pages, without copies.
 // Owns:   nothing: all memory is the caller's.
-// Limits: the header page must hold an entry of 44 bytes per page beside its own 128 bytes (GeometryOf asserts it).
-// Faults: damage is a reason in words, or a storage.Fault; nothing here panics on what a disk delivered.
+// Limits: the header page must hold an entry of 44 bytes per page beside its own 128 bytes
+// (GeometryOf asserts it).
+// Faults: damage is a reason in words, or a storage.Fault; nothing here panics on what a disk
+// delivered.
 // Source: design, section 4; docs/design/storage.md, "A block".
 package block

@@ -40,7 +40,8 @@ func (c *Chunks) Read(target []byte) (readBytes int) {
 
 // BuildTrailer fills buffer with the next block of a trailer: as much of content as fits, linked to
 // the block before it. It returns the block's name and its used bytes, which are the ones to write.
-func BuildTrailer(g *Geometry, buffer []byte, cluster wire.U128, kind storage.TrailerKind, address uint64, link storage.Ref, content *Chunks) (storage.Ref, uint32) {
+func BuildTrailer(g *Geometry, buffer []byte, cluster wire.U128, kind storage.TrailerKind, address uint64, link storage.Ref,
+	content *Chunks) (storage.Ref, uint32) {
 	header := Begin(g, buffer)
 	contentBytes := content.Read(buffer[g.PageBytes:g.BlockBytes])
 	assert.That(contentBytes > 0, "a trailer block has content")

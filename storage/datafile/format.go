@@ -14,12 +14,14 @@ type FormatOptions struct {
 	Cluster       wire.U128
 	Replica       uint8
 	ReplicasCount uint8
-	// WriteLog writes zeros over the log instead of leaving holes, so that the first lap's writes need not record new extents.
+	// WriteLog writes zeros over the log instead of leaving holes, so that the first lap's writes need
+	// not record new extents.
 	WriteLog bool
 }
 
-// Format writes an empty replica into file: the log's two rings with the root prepare in both, then the superblock, whose presence makes the
-// file valid. scratch is aligned memory of at least MessageBytesMax.
+// Format writes an empty replica into file: the log's two rings with the root prepare in both, then
+// the superblock, whose presence makes the file valid. scratch is aligned memory of at least
+// MessageBytesMax.
 func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch []byte) error {
 	layout := NewLayout(l)
 	// Whole messages of twins at a time.

@@ -10,8 +10,9 @@ import (
 	"ledger/wire"
 )
 
-// Goal: a file is known by what it holds, whatever its size: files of ours of every version, damaged or not, and the reference's, of
-// which one right header is enough. Nothing else is taken for either, not even our log without its superblock.
+// Goal: a file is known by what it holds, whatever its size: files of ours of every version,
+// damaged or not, and the reference's, of which one right header is enough. Nothing else is taken
+// for either, not even our log without its superblock.
 func TestIdentify(t *testing.T) {
 	l, scratch := limits.Production(), make([]byte, 1<<20)
 	layout := NewLayout(&l)
@@ -64,11 +65,13 @@ func TestIdentify(t *testing.T) {
 		{"ours", ours(limits.FormatVersion), Identity{ContentOurs, wire.U128{Lo: 7}, 0, limits.FormatVersion}, ""},
 		{"older", ours(1), Identity{ContentOurs, wire.U128{Lo: 7}, 0, 1}, "use the older server"},
 		{"newer", ours(99), Identity{ContentOurs, wire.U128{Lo: 7}, 0, 99}, "use the newer server"},
-		{"one copy left", overwritten(ours(limits.FormatVersion), 3, sbMagic), Identity{ContentOurs, wire.U128{Lo: 7}, 0, limits.FormatVersion}, ""},
+		{"one copy left", overwritten(ours(limits.FormatVersion), 3, sbMagic),
+			Identity{ContentOurs, wire.U128{Lo: 7}, 0, limits.FormatVersion}, ""},
 		{"damaged", overwritten(ours(1), 4, sbCluster), Identity{Content: ContentOurs}, ""},
 		{"no magic", overwritten(ours(1), 4, sbMagic), Identity{}, ""},
 		{"our log alone", formatted(), Identity{}, ""},
-		{"the reference's", reference(func(*wire.Header) {}), Identity{Content: ContentReference, Cluster: wire.U128{Lo: 9}}, "TigerBeetle (cluster 9)"},
+		{"the reference's", reference(func(*wire.Header) {}),
+			Identity{Content: ContentReference, Cluster: wire.U128{Lo: 9}}, "TigerBeetle (cluster 9)"},
 		{"its header damaged", broken, Identity{}, ""},
 		{"a header of another command", reference(func(h *wire.Header) { h.SetCommand(wire.CommandRequest) }), Identity{}, ""},
 		{"a header of no size", reference(func(h *wire.Header) { h.SetSizeBytes(0) }), Identity{}, ""},

@@ -11,7 +11,8 @@ import (
 	"ledger/wire"
 )
 
-// Superblock is the content of the superblock: what a replica must not forget. Source: consensus, 8.4.
+// Superblock is the content of the superblock: what a replica must not forget. Source: consensus,
+// 8.4.
 type Superblock struct {
 	Sequence      uint64
 	Cluster       wire.U128
@@ -25,8 +26,9 @@ type Superblock struct {
 	Parent        storage.Checksum // checksum of the superblock before this one
 }
 
-// SuperblockContentBytes is what of a copy is written and read: the rest of its 24 KiB is reserve. The simulator's
-// sectors are smaller, but whole copies are not: the content is always below one production sector.
+// SuperblockContentBytes is what of a copy is written and read: the rest of its 24 KiB is reserve.
+// The simulator's sectors are smaller, but whole copies are not: the content is always below one
+// production sector.
 const SuperblockContentBytes = limits.SuperblockContentBytes
 
 const (
@@ -36,7 +38,8 @@ const (
 	copiesCount     = 4                     // limits.Check proves it of every configuration
 )
 
-// Offsets in a copy. The checksum covers everything behind the copy's index, so that all copies have the same.
+// Offsets in a copy. The checksum covers everything behind the copy's index, so that all copies
+// have the same.
 const (
 	sbChecksum      = 0
 	sbCopy          = 16
@@ -64,8 +67,8 @@ func fixedLimits(l *limits.Limits) [13]uint32 {
 	}
 }
 
-// EncodeSuperblock writes the copy with copyIndex into buffer (SuperblockContentBytes) and returns its checksum, which is the
-// same for all copies.
+// EncodeSuperblock writes the copy with copyIndex into buffer (SuperblockContentBytes) and returns
+// its checksum, which is the same for all copies.
 func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex uint32) storage.Checksum {
 	b := buffer[:SuperblockContentBytes]
 	clear(b)
@@ -130,7 +133,8 @@ func decodeCheckpoint(b []byte) (c storage.Checkpoint) {
 	return c
 }
 
-// CheckpointID is the checksum of a checkpoint: equal states have equal ids. Ids form a chain through ParentID.
+// CheckpointID is the checksum of a checkpoint: equal states have equal ids. Ids form a chain
+// through ParentID.
 func CheckpointID(c *storage.Checkpoint) prepare.Checksum {
 	var buffer [CheckpointBytes]byte
 	EncodeCheckpoint(buffer[:], c)
@@ -192,7 +196,8 @@ func (e *DamageError) Fault() storage.Fault {
 	return storage.Fault{What: storage.FaultSuperblock, Reason: e.Reason}
 }
 
-// choose returns the index of a copy that holds the superblock in force, by the rules of consensus 8.4, or why there is none.
+// choose returns the index of a copy that holds the superblock in force, by the rules of consensus
+// 8.4, or why there is none.
 func choose(copies []copyState) (int, error) {
 	validCount := 0
 	for i := range copies {
@@ -209,7 +214,8 @@ func choose(copies []copyState) (int, error) {
 				return 0, &DamageError{"no copy of the superblock is whole: restore this replica from a backup"}
 			}
 		}
-		return 0, fmt.Errorf("it holds no superblock: it was never formatted: name the right file, or make a new one under another name with ledger format")
+		return 0, fmt.Errorf("it holds no superblock: it was never formatted: name the right file, " +
+			"or make a new one under another name with ledger format")
 	}
 	best := -1
 	for i := range copies {
@@ -241,7 +247,8 @@ func choose(copies []copyState) (int, error) {
 		case c.content.Sequence == chosen.content.Sequence:
 			return 0, damaged("two superblocks have sequence %d and differ: the data file was written by two servers at once", c.content.Sequence)
 		case c.content.Sequence > chosen.content.Sequence+1:
-			return 0, damaged("a copy of the superblock is %d ahead of the others: restore this replica from a backup", c.content.Sequence-chosen.content.Sequence)
+			return 0, damaged("a copy of the superblock is %d ahead of the others: restore this replica from a backup",
+				c.content.Sequence-chosen.content.Sequence)
 		case c.content.Sequence == chosen.content.Sequence+1 && c.content.Parent != chosen.checksum:
 			return 0, damaged("the newest copy of the superblock does not continue the others: restore this replica from a backup")
 		case c.content.Cluster != chosen.content.Cluster || c.content.Replica != chosen.content.Replica:
@@ -258,8 +265,9 @@ type Opened struct {
 	CopiesFixed int // that were damaged or older
 }
 
-// OpenSuperblock reads the four copies, chooses the superblock in force, checks that the file has the sizes of l, and
-// rewrites damaged or older copies. scratch is at least SuperblockContentBytes of aligned memory.
+// OpenSuperblock reads the four copies, chooses the superblock in force, checks that the file has
+// the sizes of l, and rewrites damaged or older copies. scratch is at least SuperblockContentBytes
+// of aligned memory.
 func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened, error) {
 	layout := NewLayout(l)
 	buffer := scratch[:SuperblockContentBytes]
@@ -275,13 +283,16 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 		return nil, err
 	}
 	chosen := &copies[index]
-	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy", "superblock copies", "runs of a merge", "twin"}
+	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy",
+		"superblock copies", "runs of a merge", "twin"}
 	for i, have := range fixedLimits(l) {
 		if chosen.sizes[i] != have {
-			return nil, fmt.Errorf("the data file was formatted with %s = %d, this server uses %d: use the server that formatted it", names[i], chosen.sizes[i], have)
+			return nil, fmt.Errorf("the data file was formatted with %s = %d, this server uses %d: use the server that formatted it", names[i],
+				chosen.sizes[i], have)
 		}
 	}
-	// First copies that are lost, then those that a later write began: a crash between two repairs leaves a quorum.
+	// First copies that are lost, then those that a later write began: a crash between two repairs
+	// leaves a quorum.
 	fixed := 0
 	for _, lost := range [2]bool{true, false} {
 		for i := range copies {
@@ -300,7 +311,8 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 	return &Opened{chosen.content, chosen.checksum, fixed}, nil
 }
 
-// WriteSuperblock writes all four copies one after another, reads them back, and returns the checksum.
+// WriteSuperblock writes all four copies one after another, reads them back, and returns the
+// checksum.
 func WriteSuperblock(file ports.File, l *limits.Limits, s *Superblock, scratch []byte) (storage.Checksum, error) {
 	layout := NewLayout(l)
 	buffer := scratch[:SuperblockContentBytes]

@@ -11,11 +11,13 @@ import (
 // aheadEvents is how many events are looked at together, just before they are executed.
 const aheadEvents = 32
 
-// ahead is the rest of a batch that is being executed. Each event needs a dozen cache lines at unrelated places; executed one
-// after the other they are fetched one after the other. So the lines of a few events are touched together, in loops without
-// dependencies between their turns, which lets the processor fetch many at once. Two things are learned that way: that neither a table nor
-// the flushing memtable holds an id, which stays true until the next bar's end; and where an account is in the cache, which is a guess, for
-// it may have gone: the account that lies there tells.
+// ahead is the rest of a batch that is being executed. Each event needs a dozen cache lines at
+// unrelated places; executed one after the other they are fetched one after the other. So the lines
+// of a few events are touched together, in loops without dependencies between their turns, which
+// lets the processor fetch many at once. Two things are learned that way: that neither a table nor
+// the flushing memtable holds an id, which stays true until the next bar's end; and where an
+// account is in the cache, which is a guess, for it may have gone: the account that lies there
+// tells.
 type ahead struct {
 	rest     []accounting.Transfer // behind chunk
 	chunk    []accounting.Transfer
@@ -49,7 +51,8 @@ type olderID struct {
 	maybe  bool   // some covered run may hold it
 }
 
-// Lookahead names the transfers that the next calls are about: the body of a request that creates transfers. nil ends it.
+// Lookahead names the transfers that the next calls are about: the body of a request that creates
+// transfers. nil ends it.
 func (f *Forest) Lookahead(body []byte) {
 	a := &f.ahead
 	count := len(body) / int(unsafe.Sizeof(accounting.Transfer{}))
@@ -62,11 +65,12 @@ func (f *Forest) Lookahead(body []byte) {
 	}
 }
 
-// askBreathEvents is how many ids are compared with the filters of all runs between two breaths: some 100 µs.
+// askBreathEvents is how many ids are compared with the filters of all runs between two breaths:
+// some 100 µs.
 const askBreathEvents = 256
 
-// askIDs finds out which ids of the batch the trees may hold, and asks for the pages that will tell, all at once: executed one after the
-// other, each event would wait for its own.
+// askIDs finds out which ids of the batch the trees may hold, and asks for the pages that will
+// tell, all at once: executed one after the other, each event would wait for its own.
 func (f *Forest) askIDs() {
 	a := &f.ahead
 	t := &f.trees[storage.TreeTransferID]
@@ -115,11 +119,12 @@ func (f *Forest) askIDs() {
 	f.askRuns(suspects, true)
 }
 
-// aheadSkip is how many events at the start of a chunk may be refused before they are looked for, and the chunk still be found.
+// aheadSkip is how many events at the start of a chunk may be refused before they are looked for,
+// and the chunk still be found.
 const aheadSkip = 8
 
-// aheadSeek moves on to the event with this id and tells whether there is one. Other ids than the next events' (of pending
-// transfers, say) are not found, and move nothing.
+// aheadSeek moves on to the event with this id and tells whether there is one. Other ids than the
+// next events' (of pending transfers, say) are not found, and move nothing.
 func (f *Forest) aheadSeek(id accounting.U128) bool {
 	a := &f.ahead
 	for i := a.at; i < len(a.chunk); i++ {
@@ -159,8 +164,9 @@ func (f *Forest) touchIDs() {
 		hashes[i] = hashID(&f.key, id)
 		isOlder = isOlder || !f.idMax.Less(id)
 	}
-	// Each place is a line of memory far away. These loops are so short that the processor has all of their loads under way at once. Where
-	// clients count, eight ids share a line: with the hashes in the same loop, it got to one line at a time.
+	// Each place is a line of memory far away. These loops are so short that the processor has all of
+	// their loads under way at once. Where clients count, eight ids share a line: with the hashes in
+	// the same loop, it got to one line at a time.
 	sum := uint32(0)
 	mask := uint64(len(filling) - 1)
 	for _, hash := range hashes {
@@ -176,8 +182,8 @@ func (f *Forest) touchIDs() {
 	a.sink += uint64(sum)
 }
 
-// askRuns looks for ids in the filters of the runs that are covered by the filter of all ids, or of those that are not, and asks for the pages
-// of the ids that it finds.
+// askRuns looks for ids in the filters of the runs that are covered by the filter of all ids, or of
+// those that are not, and asks for the pages of the ids that it finds.
 func (f *Forest) askRuns(older []olderID, covered bool) {
 	if len(older) == 0 {
 		return
@@ -214,8 +220,9 @@ func (f *Forest) askRuns(older []olderID, covered bool) {
 // noBucket is that of a run whose keys are all below an id: no key is in it.
 var noBucket [table.FilterBucketBytes]byte
 
-// touchAccounts finds the accounts in the cache. Where many accounts are in use, each step of that is a line of memory far away, so each is a
-// loop of its own, and what fetches lines is short; see askBuckets.
+// touchAccounts finds the accounts in the cache. Where many accounts are in use, each step of that
+// is a line of memory far away, so each is a loop of its own, and what fetches lines is short; see
+// askBuckets.
 func (f *Forest) touchAccounts() {
 	a, c := &f.ahead, f.cache
 	hashes := a.hashes[:2*len(a.chunk)]

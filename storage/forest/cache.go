@@ -13,8 +13,8 @@ const cacheWays = 8
 // noEntry is no entry of the cache.
 const noEntry = ^uint32(0)
 
-// The state of an entry: ordinal+1 (0: it is empty), the epoch of the memtable with the account's last change, and whether it was used
-// since the hand passed.
+// The state of an entry: ordinal+1 (0: it is empty), the epoch of the memtable with the account's
+// last change, and whether it was used since the hand passed.
 const (
 	stateTagShift   = 32
 	stateEpochShift = 1
@@ -24,10 +24,11 @@ const (
 	epochMax  = 1 << (stateTagShift - stateEpochShift)
 )
 
-// cache holds accounts in their current state, and finds them by ordinal and by id. What it drops is invisible: the
-// memtables and trees have everything. Ordinals are dense, so the first accounts, up to the size of the cache, have a
-// place of their own each; and they lie one behind the other, for a processor keeps 10,000 neighbours, but not 10,000
-// accounts at a distance of a power of two, which all want the same few places in its own caches.
+// cache holds accounts in their current state, and finds them by ordinal and by id. What it drops
+// is invisible: the memtables and trees have everything. Ordinals are dense, so the first accounts,
+// up to the size of the cache, have a place of their own each; and they lie one behind the other,
+// for a processor keeps 10,000 neighbours, but not 10,000 accounts at a distance of a power of two,
+// which all want the same few places in its own caches.
 type cache struct {
 	count    uint32   // a multiple of cacheWays
 	states   []uint64 // what else is known of an entry, in one word; cacheWays of a set together fill a line of a processor's cache
@@ -47,7 +48,8 @@ func newCache(a *arena.Arena, key *hashing.Key, accountsMax uint32, bulk arena.O
 		states:   arena.SliceWith[uint64](a, uint64(count), name, bulk),
 		hands:    arena.Slice[uint8](a, uint64(sets), name),
 		accounts: arena.SliceWith[accounting.Account](a, uint64(count), name, bulk),
-		// A quarter full at most: then an id is nearly always in the line of memory where it is looked for.
+		// A quarter full at most: then an id is nearly always in the line of memory where it is looked
+		// for.
 		ids: newIDTable(a, 2*count, 2*count, count, name, bulk),
 	}
 }
@@ -93,7 +95,8 @@ func (c *cache) setEpoch(entry, epoch uint32) {
 	c.states[entry] = c.states[entry]>>stateTagShift<<stateTagShift | uint64(epoch)<<stateEpochShift | stateUsed
 }
 
-// at tells which account is in an entry, and the epoch of its last change. False: the entry is empty.
+// at tells which account is in an entry, and the epoch of its last change. False: the entry is
+// empty.
 func (c *cache) at(entry uint32) (ordinal accounting.AccountOrdinal, epoch uint32, ok bool) {
 	state := c.states[entry]
 	return accounting.AccountOrdinal(state>>stateTagShift - 1), uint32(state) >> stateEpochShift, state != 0
@@ -120,7 +123,8 @@ func (c *cache) guess(hash uint64) uint32 {
 	return entry // 0 for none: as good as any
 }
 
-// place returns the entry that an ordinal that is not in the cache will take. What is there has to go.
+// place returns the entry that an ordinal that is not in the cache will take. What is there has to
+// go.
 func (c *cache) place(ordinal accounting.AccountOrdinal) uint32 {
 	entry := c.home(ordinal)
 	set := entry / cacheWays

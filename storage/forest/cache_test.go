@@ -9,8 +9,9 @@ import (
 	"ledger/internal/seeded"
 )
 
-// Goal: whatever comes, leaves and is dropped, exactly the accounts that are in the cache are found, by ordinal and by id; and ids of a counter,
-// which fill whole lines of the index, are found while the cache is full.
+// Goal: whatever comes, leaves and is dropped, exactly the accounts that are in the cache are
+// found, by ordinal and by id; and ids of a counter, which fill whole lines of the index, are found
+// while the cache is full.
 func TestCache(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 100 {
@@ -69,7 +70,8 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// Goal: a full cache of ids that a client counted guesses nearly all of them right, from the line of memory where each has its place.
+// Goal: a full cache of ids that a client counted guesses nearly all of them right, from the line
+// of memory where each has its place.
 func TestCacheGuess(t *testing.T) {
 	a := arena.New()
 	defer a.Close()

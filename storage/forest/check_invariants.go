@@ -9,8 +9,8 @@ import (
 	"ledger/storage"
 )
 
-// selfCheck compares the free set with what the manifest, the trailers and the waiting lists name, and the runs of every
-// tree with their own rules. It runs after each install and each capture.
+// selfCheck compares the free set with what the manifest, the trailers and the waiting lists name,
+// and the runs of every tree with their own rules. It runs after each install and each capture.
 func (f *Forest) selfCheck() {
 	named := map[uint64]string{}
 	name := func(address uint64, what string) {

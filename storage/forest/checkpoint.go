@@ -7,7 +7,8 @@ import (
 	"ledger/storage"
 )
 
-// checkpoint is the newest checkpoint: its job while compact writes it, and the addresses of its trailers.
+// checkpoint is the newest checkpoint: its job while compact writes it, and the addresses of its
+// trailers.
 type checkpoint struct {
 	job           storage.CheckpointJob
 	chunks        [storage.TrailersCount][1][]byte
@@ -33,8 +34,9 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	return c
 }
 
-// CheckpointCapture takes the checkpoint whose trigger is op: the state as of op - BarOps, which is all on disk, and the
-// sessions as of op. It comes right after BarInstall. The job's memory does not change until the next capture.
+// CheckpointCapture takes the checkpoint whose trigger is op: the state as of op - BarOps, which is
+// all on disk, and the sessions as of op. It comes right after BarInstall. The job's memory does
+// not change until the next capture.
 func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.CheckpointJob {
 	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
 	assert.That(f.flushing == nil && !f.plan.under, "the state of a checkpoint is on disk")
@@ -51,7 +53,8 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	for _, chunk := range sessions {
 		sessionsBytes += uint64(len(chunk))
 	}
-	// Addresses are part of what the trailers hold: take some until they are enough for all, themselves included.
+	// Addresses are part of what the trailers hold: take some until they are enough for all,
+	// themselves included.
 	c.trailersCount = 0
 	var blocks [storage.TrailersCount]uint64
 	for {
@@ -99,16 +102,17 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	return job
 }
 
-// CheckpointState describes the checkpoint whose job is back, as far as the forest knows it: without PrepareChecksum,
-// ParentID and TimestampLast.
+// CheckpointState describes the checkpoint whose job is back, as far as the forest knows it:
+// without PrepareChecksum, ParentID and TimestampLast.
 func (f *Forest) CheckpointState() storage.Checkpoint {
 	state := f.checkpoint.state
 	state.Roots = f.checkpoint.job.Roots
 	return state
 }
 
-// CheckpointDue tells whether op is the fixed op at whose end the newest checkpoint counts as durable everywhere: the first
-// bar's end behind its trigger and the slack. checkpointOp is the newest checkpoint's op, 0 for none.
+// CheckpointDue tells whether op is the fixed op at whose end the newest checkpoint counts as
+// durable everywhere: the first bar's end behind its trigger and the slack. checkpointOp is the
+// newest checkpoint's op, 0 for none.
 func (f *Forest) CheckpointDue(op, checkpointOp uint64) bool {
 	if checkpointOp == 0 || !f.limits.IsBarEnd(op) {
 		return false
@@ -117,7 +121,8 @@ func (f *Forest) CheckpointDue(op, checkpointOp uint64) bool {
 	return op > behind && op-uint64(f.limits.BarOps) <= behind
 }
 
-// CheckpointDurable frees what waited for the newest checkpoint. Call it at the op that CheckpointDue names, not earlier.
+// CheckpointDurable frees what waited for the newest checkpoint. Call it at the op that
+// CheckpointDue names, not earlier.
 func (f *Forest) CheckpointDurable() { f.freeSet.Durable() }
 
 // manifestBytesMax bounds the encoding for the arena.

@@ -11,7 +11,8 @@ const cursorKeys = 64
 // decodeGroup: decoding is cheap from a multiple of it.
 const decodeGroup = 32
 
-// cursor walks the entries of one run. It holds decoded keys, never a page, so that nothing it points to is evicted.
+// cursor walks the entries of one run. It holds decoded keys, never a page, so that nothing it
+// points to is evicted.
 type cursor struct {
 	f     *Forest
 	tree  *tree

@@ -102,7 +102,8 @@ func (b *blocks) WriteStart(_ int, address uint64, data []byte) {
 }
 func (b *blocks) WriteDone(int) (bool, int32) { return true, 0 }
 
-// world is a forest with its disk, and a compaction that runs inline: at once, or as late as it may.
+// world is a forest with its disk, and a compaction that runs inline: at once, or as late as it
+// may.
 type world struct {
 	t      testing.TB
 	limits limits.Limits
@@ -219,7 +220,8 @@ func (w *world) ended() {
 	}
 }
 
-// state is everything that must be a pure function of the ops: what a checkpoint at this moment would say.
+// state is everything that must be a pure function of the ops: what a checkpoint at this moment
+// would say.
 func (w *world) state() []byte {
 	f := w.forest
 	out := make([]byte, f.manifestBytes(f.checkpoint.trailersCount))

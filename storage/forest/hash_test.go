@@ -54,7 +54,8 @@ func TestSpill(t *testing.T) {
 	}
 }
 
-// Goal: both hash tables against maps, with removals in reverse order, growth in between, resets small and large, and numbers that collide.
+// Goal: both hash tables against maps, with removals in reverse order, growth in between, resets
+// small and large, and numbers that collide.
 func TestHashTables(t *testing.T) {
 	random := seeded.Rand(t)
 	a := arena.New()
@@ -127,7 +128,8 @@ func TestHashTables(t *testing.T) {
 	}
 }
 
-// Goal: however clients choose ids, a table that is half full finds them near their place; ids of a counter share cache lines.
+// Goal: however clients choose ids, a table that is half full finds them near their place; ids of a
+// counter share cache lines.
 func TestIDsSpread(t *testing.T) {
 	random := seeded.Rand(t)
 	const count = 4000
@@ -167,18 +169,20 @@ func TestIDsSpread(t *testing.T) {
 	}
 	for i := range uint64(8) {
 		id := accounting.U128{Lo: base.Lo&^7 + i, Hi: base.Hi}
-		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); hashID(&testKey, id)&^7&(1<<32-1) != hashID(&testKey, first)&^7&(1<<32-1) || i > 0 && hashID(&testKey, id)>>52 == hashID(&testKey, first)>>52 {
+		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); hashID(&testKey, id)&^7&(1<<32-1) != hashID(&testKey, first)&^7&(1<<32-1) ||
+			i > 0 && hashID(&testKey, id)>>52 == hashID(&testKey, first)>>52 {
 			t.Errorf("neighbours %x and %x: hashes %x and %x", first, id, hashID(&testKey, first), hashID(&testKey, id))
 		}
 	}
 }
 
-// Goal: ids and ordinals that were chosen to collide under the hashes of before, which were fixed: ids are spread by every key,
-// ordinals by nearly every key.
+// Goal: ids and ordinals that were chosen to collide under the hashes of before, which were fixed:
+// ids are spread by every key, ordinals by nearly every key.
 func TestCraftedIDsSpread(t *testing.T) {
 	random := seeded.Rand(t)
 	const count = 2000
-	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a thousandth of a table.
+	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a
+	// thousandth of a table.
 	fixed := func(id accounting.U128) uint64 {
 		h1, l1 := bits.Mul64(id.Hi^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
 		h2, l2 := bits.Mul64(id.Lo>>3^h1^l1, 0xa0761d6478bd642f)
@@ -218,9 +222,9 @@ func TestCraftedIDsSpread(t *testing.T) {
 	if ofIDs, ofOrdinals := away(&testKey, fixed, 0x9e3779b97f4a7c15); ofIDs < 100*count || ofOrdinals < 100*count {
 		t.Errorf("under the fixed hashes the ids are %d slots away and the ordinals %d: they were not chosen well", ofIDs, ofOrdinals)
 	}
-	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for any set there are keys under
-	// which it collides often. Who does not know the key cannot aim at it: of 5,000 keys one in a hundred put these ordinals
-	// 10 slots away or more, the worst 749.
+	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for any
+	// set there are keys under which it collides often. Who does not know the key cannot aim at it: of
+	// 5,000 keys one in a hundred put these ordinals 10 slots away or more, the worst 749.
 	const seedsCount, badMax = 50, 5
 	bad := 0
 	for range seedsCount {

@@ -9,25 +9,30 @@ import (
 )
 
 const (
-	// identityBits of filter for each id: about one new id in 1,000 passes a full generation, and is then looked for run by run.
+	// identityBits of filter for each id: about one new id in 1,000 passes a full generation, and is
+	// then looked for run by run.
 	identityBits = 16
-	// identityGenerationsMax is beyond what memory has room for: each generation is as large as all before.
+	// identityGenerationsMax is beyond what memory has room for: each generation is as large as all
+	// before.
 	identityGenerationsMax = 40
 	// identityChunk is how many ids are added together, as aheadEvents are looked for together.
 	identityChunk = 64
-	// identityOlderOf: a memtable's ids are added if more than one of so many was not above all before it.
+	// identityOlderOf: a memtable's ids are added if more than one of so many was not above all before
+	// it.
 	identityOlderOf = 64
 	// identityPageBytes is the step at which memory is touched before it is used.
 	identityPageBytes = 4096
 )
 
-// identities is one filter over the ids that all runs of the tree of transfer ids hold together, whatever run they are in: ids are never deleted, so
-// merges do not concern it, and an id that is new, as nearly all are, costs a line of memory for each generation instead of several for
-// each run. A run is covered if all of its ids are in it. Runs of ids that counted up are not: an id beside them is told by their fences, and
-// they would only cost memory and time.
+// identities is one filter over the ids that all runs of the tree of transfer ids hold together,
+// whatever run they are in: ids are never deleted, so merges do not concern it, and an id that is
+// new, as nearly all are, costs a line of memory for each generation instead of several for each
+// run. A run is covered if all of its ids are in it. Runs of ids that counted up are not: an id
+// beside them is told by their fences, and they would only cost memory and time.
 //
-// A generation is a filter like a table's, only larger, and does not change when it is full: the next one is as large as all before together, so there
-// are as many as the number of ids has doublings. It says nothing on disk: at start, one generation is made from the tables of ids.
+// A generation is a filter like a table's, only larger, and does not change when it is full: the
+// next one is as large as all before together, so there are as many as the number of ids has
+// doublings. It says nothing on disk: at start, one generation is made from the tables of ids.
 type identities struct {
 	first       []byte // memory of the first generation, touched at start where load is expected
 	memory      []byte // of the others
@@ -98,8 +103,8 @@ func (s *identities) reserve(ids uint64) *identityGeneration {
 // idsNext is the room of the next generation.
 func (s *identities) idsNext() uint64 { return max(s.idsFirst, s.idsSum) }
 
-// open makes the first generation, for ids that are there at start, and room for a third as many more if there is memory for them. False: there
-// is not even memory for these.
+// open makes the first generation, for ids that are there at start, and room for a third as many
+// more if there is memory for them. False: there is not even memory for these.
 func (s *identities) open(ids uint64) bool {
 	g := s.reserve(ids + ids/3)
 	if g == nil {
@@ -138,8 +143,8 @@ func (s *identities) addHashes(g *identityGeneration, hashes []uint64) {
 	s.touch(g)
 }
 
-// touch has the next generation's memory faulted in, a little at a time, while the newest one's last quarter fills: its ids
-// go all over it, so its pages would be missing all at once.
+// touch has the next generation's memory faulted in, a little at a time, while the newest one's
+// last quarter fills: its ids go all over it, so its pages would be missing all at once.
 func (s *identities) touch(g *identityGeneration) {
 	if 4*g.ids < 3*g.idsMax || g != &s.generations[s.count-1] {
 		return
@@ -178,8 +183,9 @@ func (s *identities) maybe(older []olderID) (count int) {
 	return count
 }
 
-// askBuckets loads the buckets' lines of memory, each far away. They come before they are compared, in a loop so short that the processor looks through
-// many of its turns and fetches their lines together; behind a branch on what was loaded, a wrong guess would wait for each.
+// askBuckets loads the buckets' lines of memory, each far away. They come before they are compared,
+// in a loop so short that the processor looks through many of its turns and fetches their lines
+// together; behind a branch on what was loaded, a wrong guess would wait for each.
 func askBuckets(older []olderID, sink *byte) {
 	sum := byte(0)
 	for i := range older {
@@ -188,15 +194,16 @@ func askBuckets(older []olderID, sink *byte) {
 	*sink += sum
 }
 
-// identityFeed adds a memtable's ids to the filter of all ids, after each request those that came with it: their lines of memory were read
-// just before, and may still be near.
+// identityFeed adds a memtable's ids to the filter of all ids, after each request those that came
+// with it: their lines of memory were read just before, and may still be near.
 type identityFeed struct {
 	to   *identityGeneration // nil: its ids are not added
 	rows uint32              // ids of rows that were added
 	dead uint32              // the same, of dead ids
 }
 
-// identityFeedStep adds ids of a memtable, up to a limit; it comes between requests, so that no chain is open. all: they are in the filter.
+// identityFeedStep adds ids of a memtable, up to a limit; it comes between requests, so that no
+// chain is open. all: they are in the filter.
 func (f *Forest) identityFeedStep(m *memtable, idsMax uint32) (all bool) {
 	feed := &m.feed
 	if feed.to == nil {

@@ -4,7 +4,8 @@ const (
 	// conditionsMax: the account, and five fields.
 	conditionsMax = 1 + fieldsCount
 
-	// A scan looks for so many ordinals at a time at first, and for twice as many each time, up to foundMax.
+	// A scan looks for so many ordinals at a time at first, and for twice as many each time, up to
+	// foundMax.
 	foundMin = 64
 	foundMax = 4096
 
@@ -16,7 +17,8 @@ const (
 	warmAhead = 16
 )
 
-// condition of a query: a value that an indexed field has, or (the account filter) that one of two fields has.
+// condition of a query: a value that an indexed field has, or (the account filter) that one of two
+// fields has.
 type condition struct {
 	streams [2]*postings
 	count   int
@@ -35,7 +37,8 @@ func (c *condition) estimate() {
 	}
 }
 
-// take fills out with the next ordinals of the condition and returns how many; fewer than len(out): there are no more.
+// take fills out with the next ordinals of the condition and returns how many; fewer than len(out):
+// there are no more.
 func (c *condition) take(out []uint64) (taken int) {
 	a := c.streams[0]
 	if c.count == 1 {
@@ -89,10 +92,12 @@ func (c *condition) has(ordinal uint64) bool {
 	return false
 }
 
-// intersection gives the ordinals in first..last that fulfil all conditions, in order. The rarest condition is streamed; what
-// the others do not have is dropped from what the stream gives, a few thousand ordinals at a time: where a condition has many
-// entries among them, by a bitmap of its ordinals in their span, which costs a nanosecond or two per entry; where it has few
-// of them to answer for, by searching for each. Where nothing is left the stream skips to where the dropping condition has its next.
+// intersection gives the ordinals in first..last that fulfil all conditions, in order. The rarest
+// condition is streamed; what the others do not have is dropped from what the stream gives, a few
+// thousand ordinals at a time: where a condition has many entries among them, by a bitmap of its
+// ordinals in their span, which costs a nanosecond or two per entry; where it has few of them to
+// answer for, by searching for each. Where nothing is left the stream skips to where the dropping
+// condition has its next.
 type intersection struct {
 	f           *Forest
 	conditions  [conditionsMax]condition
@@ -146,8 +151,8 @@ func (s *intersection) choose(rows uint32) {
 			s.conditions[j], s.conditions[j-1] = s.conditions[j-1], s.conditions[j]
 		}
 	}
-	// A condition that nearly every row fulfils drops nothing. One whose postings lie on more pages than the rarest has entries
-	// may cost a page for each of them, as much as the row itself.
+	// A condition that nearly every row fulfils drops nothing. One whose postings lie on more pages
+	// than the rarest has entries may cost a page for each of them, as much as the row itself.
 	s.sought = 1
 	for i := 1; i < s.count; i++ {
 		c := &s.conditions[i]
@@ -158,7 +163,8 @@ func (s *intersection) choose(rows uint32) {
 	}
 }
 
-// warm asks for the first pages of all runs of all conditions at once, where they would be read one after the other.
+// warm asks for the first pages of all runs of all conditions at once, where they would be read one
+// after the other.
 func (s *intersection) warm() {
 	for range 2 * warmAhead {
 		known := true

@@ -9,8 +9,9 @@ import (
 	"ledger/storage"
 )
 
-// The manifest, little-endian: head; blocks of the row log; the partial block, if any; trees in order, of each the levels that
-// hold runs, of each the runs and the merge under way; addresses of the trailers; end mark.
+// The manifest, little-endian: head; blocks of the row log; the partial block, if any; trees in
+// order, of each the levels that hold runs, of each the runs and the merge under way; addresses of
+// the trailers; end mark.
 const (
 	manifestVersion    = 1
 	manifestHeadBytes  = 8 + 4*8 + 8 + 8 + 8 + 4 + uint64(storage.TreesCount) + 8
@@ -264,7 +265,8 @@ func (f *Forest) manifestDecode(in []byte) error {
 // readLevel reads a level that is not above least, and returns the next one's least.
 func (f *Forest) readLevel(r *reader, t *tree, least uint8) uint8 {
 	number, runs, inputs := r.u8(), r.u8(), r.u8()
-	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax && (inputs == 0 || int(inputs) == t.runsMerged && inputs <= runs)) {
+	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax &&
+		(inputs == 0 || int(inputs) == t.runsMerged && inputs <= runs)) {
 		return levelsMax
 	}
 	l := &t.levels[number]

@@ -11,8 +11,9 @@ import (
 	"ledger/storage"
 )
 
-// rowsMax is the most rows (transfers, dead ids, accounts, expiries) a memtable can hold: one row less than the seal, and
-// then a whole bar of full ops. A request of any start fits, so the size of the message counts, not that of a request.
+// rowsMax is the most rows (transfers, dead ids, accounts, expiries) a memtable can hold: one row
+// less than the seal, and then a whole bar of full ops. A request of any start fits, so the size of
+// the message counts, not that of a request.
 func rowsMax(l *limits.Limits) uint32 {
 	return l.MemtableRowsSeal - 1 + l.BarOps*eventsMax(l)
 }
@@ -61,8 +62,8 @@ type indexList struct {
 	count   uint32
 }
 
-// valueList lists the rows that have a value in one indexed field, with the value beside, in the array of its width: a flush
-// goes through these and leaves the rows, 272 bytes each, alone.
+// valueList lists the rows that have a value in one indexed field, with the value beside, in the
+// array of its width: a flush goes through these and leaves the rows, 272 bytes each, alone.
 type valueList struct {
 	indexList      // the rows; only with gaps
 	gaps      bool // some row has no value, so which have one is noted; without, entry i is of row i
@@ -108,8 +109,8 @@ func (l *valueLists) add(index uint32, user128 accounting.U128, user64 uint64, u
 	}
 }
 
-// column shows the list of one field; rows is how many there are. A query asks while the memtable fills: the last rows may be those without a
-// value, which nothing has noted yet.
+// column shows the list of one field; rows is how many there are. A query asks while the memtable
+// fills: the last rows may be those without a value, which nothing has noted yet.
 func (l *valueList) column(rows uint32, out *storage.Columns) {
 	if l.count < rows {
 		if !l.gaps {
@@ -175,8 +176,9 @@ func (l *indexList) add(index uint32) {
 	l.count++
 }
 
-// memtable is what one flush brings to the disk: filled by the rules, then sealed (storage.FlushSource) and unchanged until the
-// flush is installed. All of it lies in memory reserved for the worst case; what is not used is not touched.
+// memtable is what one flush brings to the disk: filled by the rules, then sealed
+// (storage.FlushSource) and unchanged until the flush is installed. All of it lies in memory
+// reserved for the worst case; what is not used is not touched.
 type memtable struct {
 	// Transfers, in order of ordinals from transfersFirst.
 	transfersFirst accounting.TransferOrdinal
@@ -195,8 +197,8 @@ type memtable struct {
 	idsOlder  uint32 // ids of rows, and dead ones, that were not above all others when they were stored
 	feed      identityFeed
 
-	// Accounts. What becomes of them is in the rows of transfers and expiries alone; their current state is in the cache, or in
-	// the spill.
+	// Accounts. What becomes of them is in the rows of transfers and expiries alone; their current
+	// state is in the cache, or in the spill.
 	accountsFirst   accounting.AccountOrdinal
 	created         []accounting.Account // as they were created, in order of ordinals from accountsFirst
 	createdIDs      []accounting.U128    // beside created: what a flush walks
@@ -243,10 +245,11 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	const name = "memtable slots"
 	rows := rowsMax(l)
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
-	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access misses the TLB. What full
-	// batches fill is touched at start, where they are to be expected: the first bars would spend a fifth of their time on it.
-	// Accounts that are created, and expiries, are few as a rule: theirs is not. A development server stays small instead: no
-	// huge pages, and its hash tables grow with what they hold.
+	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access
+	// misses the TLB. What full batches fill is touched at start, where they are to be expected: the
+	// first bars would spend a fifth of their time on it. Accounts that are created, and expiries, are
+	// few as a rule: theirs is not. A development server stays small instead: no huge pages, and its
+	// hash tables grow with what they hold.
 	bulk, some, first := arena.HugePages|arena.Touch, arena.HugePages, rows
 	if !l.TouchesMemoryAtStart() {
 		bulk, some, first = 0, 0, max(1, l.MemtableRowsSeal/4)
@@ -312,7 +315,8 @@ func (m *memtable) changeOrdinal(i uint32) uint64 { return uint64(m.changes[i].O
 func (m *memtable) addOrdinal(i uint32) uint64    { return uint64(m.adds[i].Ordinal) }
 func (m *memtable) removeOrdinal(i uint32) uint64 { return uint64(m.removes[i].Ordinal) }
 
-// growIDs doubles the table of ids. Rows of an open chain may be rolled back, and no id died since it began: dead ids go first.
+// growIDs doubles the table of ids. Rows of an open chain may be rolled back, and no id died since
+// it began: dead ids go first.
 //
 //go:noinline
 func (m *memtable) growIDs() {

@@ -12,8 +12,8 @@ import (
 	"ledger/storage/table"
 )
 
-// openIdentities decides which runs of transfer ids the filter of all ids covers, and makes room for them: those that reach over
-// another one. What does not, is told by its fences.
+// openIdentities decides which runs of transfer ids the filter of all ids covers, and makes room
+// for them: those that reach over another one. What does not, is told by its fences.
 func (f *Forest) openIdentities() {
 	t := &f.trees[storage.TreeTransferID]
 	ids := uint64(0)
@@ -86,8 +86,9 @@ type filterRead struct {
 	fault  *storage.Fault
 }
 
-// openFilters reads the filters of all tables that have one, and whole tables for the ids of covered runs: some 28 bytes for each. Where the
-// file allows it, several threads read and verify while this one adds ids.
+// openFilters reads the filters of all tables that have one, and whole tables for the ids of
+// covered runs: some 28 bytes for each. Where the file allows it, several threads read and verify
+// while this one adds ids.
 func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Fault {
 	sources, fault := f.filterSources()
 	if fault != nil || len(sources) == 0 {
@@ -201,8 +202,9 @@ const (
 	identityPartIDs = 4096
 )
 
-// identityLoader adds many ids. Added as they come, each would go to another page of memory, which is slow even to find; so they are gathered
-// by where they belong, and go to 1/256 of the filter at a time.
+// identityLoader adds many ids. Added as they come, each would go to another page of memory, which
+// is slow even to find; so they are gathered by where they belong, and go to 1/256 of the filter at
+// a time.
 type identityLoader struct {
 	to     *identities
 	hashes []uint64 // lists of identityPartIDs

@@ -6,8 +6,9 @@ import (
 	"ledger/internal/hashing"
 )
 
-// pendings keeps the newest pending transfers, with their status, for those who resolve them or let them expire: their rows are on disk by
-// then, a page each. It is a view: what it drops is in the memtables and trees.
+// pendings keeps the newest pending transfers, with their status, for those who resolve them or let
+// them expire: their rows are on disk by then, a page each. It is a view: what it drops is in the
+// memtables and trees.
 type pendings struct {
 	rows []pendingRow // a ring
 	next uint64       // rows ever put; row n is at n % len(rows)

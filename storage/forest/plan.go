@@ -7,16 +7,18 @@ import (
 )
 
 const (
-	// A merge reads mergeRateOf16/16 times the entries per row that its level brings in. A higher rate means bars with much work and
-	// bars with none, for all trees begin their merges at the same bars; but a merge must end, and be installed, before the
-	// next one of its level is due.
+	// A merge reads mergeRateOf16/16 times the entries per row that its level brings in. A higher rate
+	// means bars with much work and bars with none, for all trees begin their merges at the same bars;
+	// but a merge must end, and be installed, before the next one of its level is due.
 	mergeRateOf16 = 17
-	// mergeTablesMin: a merge waits until it may fill that many tables, for a job's last table is seldom full.
+	// mergeTablesMin: a merge waits until it may fill that many tables, for a job's last table is
+	// seldom full.
 	mergeTablesMin = 4
 	jobsMax        = storage.JobsMax
 )
 
-// plan is the generation, in memory of the forest, and what its jobs need: addresses, results, filters.
+// plan is the generation, in memory of the forest, and what its jobs need: addresses, results,
+// filters.
 type plan struct {
 	generation storage.Generation
 	under      bool // compact has it
@@ -62,8 +64,9 @@ func newPlan(f *Forest, a *arena.Arena) plan {
 	return p
 }
 
-// BarPlan ends a bar: it seals the memtable if it is time, and plans a generation. nil: there is nothing to do.
-// checkpoint tells whether op is a checkpoint op: then everything is flushed, the partial block of rows included.
+// BarPlan ends a bar: it seals the memtable if it is time, and plans a generation. nil: there is
+// nothing to do. checkpoint tells whether op is a checkpoint op: then everything is flushed, the
+// partial block of rows included.
 func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 	assert.That(f.limits.IsBarEnd(op), "planning is done at a bar's end")
 	assert.That(!f.plan.under, "the generation before is installed")
@@ -125,7 +128,8 @@ func (f *Forest) planJob(job storage.Job, tablesMax uint64, level int) {
 		for i := first; i < end; i++ {
 			p.slots[i] = f.filters.get()
 			if p.slots[i] == 0 {
-				f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full: the data file holds more ids than this release supports"})
+				f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+					Reason: "the memory of filters is full: the data file holds more ids than this release supports"})
 			}
 			p.filters[i] = f.filters.slot(p.slots[i])
 		}
@@ -138,7 +142,8 @@ func (f *Forest) failFull() {
 	f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the data file has reached --limit-storage: no free block is left"})
 }
 
-// planMerges plans this bar's share of every merge, lower levels first, and begins those that are due.
+// planMerges plans this bar's share of every merge, lower levels first, and begins those that are
+// due.
 func (f *Forest) planMerges() {
 	for i := range levelsMax - 1 {
 		for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ {
@@ -168,11 +173,12 @@ func (f *Forest) planMerge(t *tree, i int) {
 	}
 	worth = max(worth, m.entriesAll/tablesIn)
 	if begins {
-		// All trees begin at the same bar. A head start of their own lets their jobs fall on different bars later on.
+		// All trees begin at the same bar. A head start of their own lets their jobs fall on different
+		// bars later on.
 		m.credit = mergeTablesMin * worth * (uint64(t.id) % 4) / 4
 	}
-	// Where few rows come, a merge goes on slowly, so that small ops need not wait for it; but the faster, the more runs of small
-	// flushes (those before checkpoints) wait behind it.
+	// Where few rows come, a merge goes on slowly, so that small ops need not wait for it; but the
+	// faster, the more runs of small flushes (those before checkpoints) wait behind it.
 	slowly := max(worth/mergeTablesMin, 1)
 	if waiting := len(l.runs) - m.inputs; waiting > m.inputs/2 {
 		slowly <<= min((waiting-m.inputs/2)*8/m.inputs, 20) // at full rows, those that wait at the end of a merge make no difference
@@ -256,8 +262,9 @@ func allCovered(runs []run) bool {
 	return true
 }
 
-// mergeByReference makes one run of the oldest runs of a level by listing their tables one after the other, if they ascend
-// without overlap and are filled well: increasing ids, and all that is keyed by time, are never written twice.
+// mergeByReference makes one run of the oldest runs of a level by listing their tables one after
+// the other, if they ascend without overlap and are filled well: increasing ids, and all that is
+// keyed by time, are never written twice.
 func (f *Forest) mergeByReference(t *tree, i int) bool {
 	if t.spec.Tombstones || isPosting(t.id) {
 		return false
@@ -303,8 +310,9 @@ func (f *Forest) levelAdd(l *level, r run) {
 	l.runs = append(l.runs, r)
 }
 
-// BarInstall makes the results of the generation before visible: call it at every bar's end, with nil if there was none. Its
-// jobs have all been run. Addresses that were not used go back, inputs are released.
+// BarInstall makes the results of the generation before visible: call it at every bar's end, with
+// nil if there was none. Its jobs have all been run. Addresses that were not used go back, inputs
+// are released.
 func (f *Forest) BarInstall(generation *storage.Generation) {
 	p := &f.plan
 	assert.That((generation != nil) == p.under, "the generation that was planned comes back")
@@ -392,7 +400,8 @@ func (f *Forest) installTables(job *storage.Job, r *run, slots []uint32) {
 	}
 }
 
-// readUpTo tells whether a merge that has read up to key has read all of its inputs: a job may stop at the very last entry.
+// readUpTo tells whether a merge that has read up to key has read all of its inputs: a job may stop
+// at the very last entry.
 func (l *level) readUpTo(key *storage.Key) bool {
 	for i := range l.runs[:l.merge.inputs] {
 		r := &l.runs[i]
@@ -434,7 +443,8 @@ func (f *Forest) installRows(job *storage.Job) {
 			continue
 		}
 		if !f.log.add(t) {
-			f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the manifest is full: the data file holds more rows than this release supports"})
+			f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+				Reason: "the manifest is full: the data file holds more rows than this release supports"})
 		}
 	}
 	f.tail.carry(m, job.RowsWritten)

@@ -15,8 +15,9 @@ const (
 	aheadPages     = 8   // of postings that are asked for before they are needed
 )
 
-// postings are the ordinals of one value in one tree. Ordinals grow with time, so the runs follow each other, the oldest first, and
-// in each the value's entries lie together. They can be had as a stream, in order; be marked in a bitmap; or be asked one by one.
+// postings are the ordinals of one value in one tree. Ordinals grow with time, so the runs follow
+// each other, the oldest first, and in each the value's entries lie together. They can be had as a
+// stream, in order; be marked in a bitmap; or be asked one by one.
 type postings struct {
 	f          *Forest
 	tree       *tree
@@ -70,7 +71,8 @@ func (p *postings) header(r *run, table int) block.HeaderPage {
 
 func (p *postings) page(r *run, at *place) []byte { return p.f.page(r.tables[at.table].Ref, at.page) }
 
-// find goes to the first entry of a run that is at least the value and target; false if the value has none there.
+// find goes to the first entry of a run that is at least the value and target; false if the value
+// has none there.
 func (p *postings) find(r *run, target uint64) (at place, ok bool) {
 	key := postingKey(p.tree.id, p.value, target)
 	at.table = r.search(&key, fenceOf(&key))
@@ -258,7 +260,8 @@ func (p *postings) skip(target uint64) {
 	}
 }
 
-// seek returns the first ordinal that is at least target (reversed: the last that is at most it), wherever the stream stands.
+// seek returns the first ordinal that is at least target (reversed: the last that is at most it),
+// wherever the stream stands.
 func (p *postings) seek(target uint64) (ordinal uint64, ok bool) {
 	runs := p.tree.ordered
 	var found [1]uint64
@@ -321,8 +324,8 @@ func (p *postings) has(ordinal uint64) bool {
 	return false
 }
 
-// warm asks for the page on which the value has, or would have, an ordinal, or the header page that tells which. It tells
-// whether the page is known.
+// warm asks for the page on which the value has, or would have, an ordinal, or the header page that
+// tells which. It tells whether the page is known.
 func (p *postings) warm(r *run, ordinal uint64) (known bool) {
 	key := postingKey(p.tree.id, p.value, ordinal)
 	at := r.search(&key, fenceOf(&key))
@@ -348,7 +351,8 @@ func (p *postings) warmHas(ordinal uint64) {
 	}
 }
 
-// warmStart asks for the first page of every run that the stream will come to. It tells whether all are known.
+// warmStart asks for the first page of every run that the stream will come to. It tells whether all
+// are known.
 func (p *postings) warmStart() (known bool) {
 	known = true
 	for _, r := range p.tree.ordered {
@@ -363,7 +367,8 @@ func (p *postings) warmStart() (known bool) {
 	return known
 }
 
-// estimate counts the entries in first..last by pages, and those few that lie on one or two pages of each run exactly.
+// estimate counts the entries in first..last by pages, and those few that lie on one or two pages
+// of each run exactly.
 func (p *postings) estimate() {
 	p.entries, p.surely, p.pages = 0, 0, 0
 	for _, r := range p.tree.ordered {

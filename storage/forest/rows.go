@@ -11,7 +11,8 @@ import (
 	"ledger/storage/rowlog"
 )
 
-// rowLog is the full blocks of the transfer log, in order of ordinals, and the partial one of the last checkpoint.
+// rowLog is the full blocks of the transfer log, in order of ordinals, and the partial one of the
+// last checkpoint.
 type rowLog struct {
 	tables  []storage.Table
 	firsts  []uint64 // first ordinal of each block
@@ -73,7 +74,8 @@ func (f *Forest) logPage(ordinal accounting.TransferOrdinal) []byte {
 }
 
 // logReadTransfer reads a transfer that is not in memory.
-func (f *Forest) logReadTransfer(ordinal accounting.TransferOrdinal, transfer *accounting.Transfer) (debit, credit accounting.AccountOrdinal) {
+func (f *Forest) logReadTransfer(ordinal accounting.TransferOrdinal,
+	transfer *accounting.Transfer) (debit, credit accounting.AccountOrdinal) {
 	f.warmExpiries(ordinal)
 	debit, credit = rowlog.ReadObject(f.logPage(ordinal), ordinal, transfer)
 	transfer.DebitAccountID = f.accountID(debit)
@@ -106,7 +108,8 @@ func (f *Forest) accountID(ordinal accounting.AccountOrdinal) accounting.U128 {
 	return f.cache.accounts[entry].ID
 }
 
-// transferAtStamp returns the ordinal of the first transfer with at least this timestamp; the next ordinal if there is none.
+// transferAtStamp returns the ordinal of the first transfer with at least this timestamp; the next
+// ordinal if there is none.
 func (f *Forest) transferAtStamp(timestamp uint64) uint64 {
 	if rows := f.filling.rows[:f.filling.rowsCount]; len(rows) > 0 && rows[0].Transfer.Timestamp <= timestamp {
 		return uint64(f.filling.transfersFirst) + firstAtStamp(rows, timestamp)

@@ -46,8 +46,8 @@ func (f *Forest) EventsOpen(timestampMin, timestampMax uint64) {
 	f.expiredNext()
 }
 
-// expiredNext finds the next expiry: the runs of its tree one after the other, then the flushing, then the filling memtable;
-// expiries are stored in order of timestamps.
+// expiredNext finds the next expiry: the runs of its tree one after the other, then the flushing,
+// then the filling memtable; expiries are stored in order of timestamps.
 func (f *Forest) expiredNext() {
 	s := &f.eventScan
 	ordered := f.trees[storage.TreeExpired].ordered

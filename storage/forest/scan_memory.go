@@ -10,15 +10,17 @@ import (
 // blockRows is how many rows of a memtable are compared at a time: a bit each.
 const blockRows = 64
 
-// memoryCondition is a value that rows of a memtable must have in one of its columns (or, an account, in one of two).
+// memoryCondition is a value that rows of a memtable must have in one of its columns (or, an
+// account, in one of two).
 type memoryCondition struct {
 	columns [2]storage.Columns
 	count   int
 	value   accounting.U128
 }
 
-// memoryScan goes through the rows that only memtables know. It compares column by column, without a branch for any row: how
-// many rows have one of the values makes no difference to what that costs.
+// memoryScan goes through the rows that only memtables know. It compares column by column, without
+// a branch for any row: how many rows have one of the values makes no difference to what that
+// costs.
 type memoryScan struct {
 	reversed bool
 	at, end  uint64 // ordinals that no block has been looked at for

@@ -8,11 +8,12 @@ import (
 	"ledger/storage/rowlog"
 )
 
-// rowsAheadMax is how many rows ahead of the one that is read their pages are asked for, where the cache is large.
+// rowsAheadMax is how many rows ahead of the one that is read their pages are asked for, where the
+// cache is large.
 const rowsAheadMax = 512
 
-// transferScan is an open query over transfers: the trees' part by postings, then (or, newest first, before it) the part
-// that only the memtables know.
+// transferScan is an open query over transfers: the trees' part by postings, then (or, newest
+// first, before it) the part that only the memtables know.
 type transferScan struct {
 	query   accounting.TransferScan
 	disk    intersection
@@ -21,7 +22,8 @@ type transferScan struct {
 	inDisk  bool // the part on disk has its turn
 	turns   int  // of parts, to come
 
-	// Of disk.found: places[:asked] are known and their pages asked for, the header pages of found[:headed] are asked for.
+	// Of disk.found: places[:asked] are known and their pages asked for, the header pages of
+	// found[:headed] are asked for.
 	places []rowPlace
 	asked  int
 	headed int
@@ -31,7 +33,8 @@ type transferScan struct {
 	rowsAhead int
 }
 
-// rowsAheadOf keeps what is asked for ahead to a quarter of the cache: in a small one pages would displace each other unread.
+// rowsAheadOf keeps what is asked for ahead to a quarter of the cache: in a small one pages would
+// displace each other unread.
 func rowsAheadOf(l *limits.Limits) int {
 	return int(max(1, min(rowsAheadMax, l.CacheGridBytes/uint64(l.PageBytes)/4)))
 }
@@ -194,7 +197,8 @@ func (f *Forest) scanRead(at int, ordinal accounting.TransferOrdinal, row *accou
 	row.Transfer.CreditAccountID = f.accountID(row.CreditOrdinal)
 }
 
-// scanAsk asks for the pages of the rows from at on, and ahead of those for the header pages that name them, as far as reads are free.
+// scanAsk asks for the pages of the rows from at on, and ahead of those for the header pages that
+// name them, as far as reads are free.
 func (f *Forest) scanAsk(at int) {
 	s := &f.scan
 	end := min(at+s.rowsAhead, s.disk.foundCount)

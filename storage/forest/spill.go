@@ -6,8 +6,8 @@ import (
 	"ledger/internal/hashing"
 )
 
-// spill holds accounts that left the cache, and whose newest state is in the rows of its memtable, where it is not found by account. An
-// account that returns to the cache leaves the spill.
+// spill holds accounts that left the cache, and whose newest state is in the rows of its memtable,
+// where it is not found by account. An account that returns to the cache leaves the spill.
 type spill struct {
 	accounts []spilledAccount
 	count    uint32

@@ -96,7 +96,8 @@ func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 	return f.cachePut(ordinal, account, epochNone)
 }
 
-// cachePut brings an account into the cache. epoch is that of the memtable that has its last change.
+// cachePut brings an account into the cache. epoch is that of the memtable that has its last
+// change.
 func (f *Forest) cachePut(ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) uint32 {
 	c := f.cache
 	entry := c.place(ordinal)
@@ -107,8 +108,9 @@ func (f *Forest) cachePut(ordinal accounting.AccountOrdinal, account *accounting
 	return entry
 }
 
-// accountSpill keeps an account that leaves the cache, if its state can be read from no tree: until the rows of the memtable that changed it
-// are flushed, the cache is the only place where it is found.
+// accountSpill keeps an account that leaves the cache, if its state can be read from no tree: until
+// the rows of the memtable that changed it are flushed, the cache is the only place where it is
+// found.
 func (f *Forest) accountSpill(ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) {
 	switch {
 	case epoch == f.epoch:
@@ -183,7 +185,8 @@ func (f *Forest) TransferFind(id accounting.U128) (accounting.TransferOrdinal, a
 	return f.transferFindOlder(id, where)
 }
 
-// transferFindOlder looks for an id that is not above all others in the filling memtable, and where else it may be.
+// transferFindOlder looks for an id that is not above all others in the filling memtable, and where
+// else it may be.
 //
 //go:noinline
 func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accounting.TransferOrdinal, accounting.TransferState) {
@@ -234,8 +237,8 @@ func (f *Forest) row(ordinal accounting.TransferOrdinal) *accounting.TransferRow
 	return nil
 }
 
-// rowNamed is a copy of a carried row that was read from a partial block, with the ids of its accounts. (A copy, because
-// the row itself may be under a flush job's eyes.)
+// rowNamed is a copy of a carried row that was read from a partial block, with the ids of its
+// accounts. (A copy, because the row itself may be under a flush job's eyes.)
 func (f *Forest) rowNamed(bare *accounting.TransferRow) *accounting.TransferRow {
 	row := &f.rowScratch
 	*row = *bare

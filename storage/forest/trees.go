@@ -100,7 +100,8 @@ func (r *tableList) search(key *storage.Key, k fence) int {
 	return low
 }
 
-// guess looks where the fence would be if keys were spread evenly, and beside it: random ids are, in a run of any length.
+// guess looks where the fence would be if keys were spread evenly, and beside it: random ids are,
+// in a run of any length.
 func (r *tableList) guess(k fence) (at int, ok bool) {
 	count := len(r.fences)
 	if count == 0 {
@@ -119,7 +120,8 @@ func (r *tableList) guess(k fence) (at int, ok bool) {
 	return at, at == 0 || r.fences[at-1].less(k)
 }
 
-// bisect finds the first fence that is not below k. Without branches, which would be guessed wrong half of the time.
+// bisect finds the first fence that is not below k. Without branches, which would be guessed wrong
+// half of the time.
 func (r *tableList) bisect(k fence) int {
 	low, count := 0, len(r.fences)
 	for count > 0 {
@@ -133,7 +135,8 @@ func (r *tableList) bisect(k fence) int {
 	return low
 }
 
-// treeFind looks for key from the newest run to the oldest, and fills value. False: there is none, or its removal is newer.
+// treeFind looks for key from the newest run to the oldest, and fills value. False: there is none,
+// or its removal is newer.
 func (f *Forest) treeFind(id storage.TreeID, key *storage.Key, value []byte) bool {
 	t := &f.trees[id]
 	k := fenceOf(key)
@@ -172,7 +175,8 @@ func (f *Forest) tableFind(t *tree, tab *storage.Table, key *storage.Key, value 
 	return true, t.spec.Tombstones && t.shape.Tombstone(page, index)
 }
 
-// page returns a page, waiting until it has been read. It is valid until the next call that may wait.
+// page returns a page, waiting until it has been read. It is valid until the next call that may
+// wait.
 func (f *Forest) page(ref storage.Ref, number uint32) []byte {
 	if page := f.grid.Lookup(ref, number); page != nil {
 		return page
@@ -190,7 +194,8 @@ func (f *Forest) pageRead(ref storage.Ref, number uint32) []byte {
 	return f.grid.Page(ref, number, f.waiter)
 }
 
-// tablePool is the memory of all runs' lists: slices whose capacity is a power of two, cut from three parallel arrays.
+// tablePool is the memory of all runs' lists: slices whose capacity is a power of two, cut from
+// three parallel arrays.
 type tablePool struct {
 	tables  []storage.Table
 	fences  []fence
@@ -259,7 +264,8 @@ func (p *tablePool) release(l *tableList) {
 // tableAppend adds a table to a list.
 func (f *Forest) tableAppend(l *tableList, t *storage.Table, filter uint32) {
 	if len(l.tables) == cap(l.tables) && !f.pool.grow(l) {
-		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the manifest is full: the data file holds more tables than this release supports"})
+		f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+			Reason: "the manifest is full: the data file holds more tables than this release supports"})
 	}
 	l.tables = append(l.tables, *t)
 	l.fences = append(l.fences, fenceOf(&t.KeyMax))
@@ -275,7 +281,8 @@ type filterPool struct {
 }
 
 func newFilterPool(a *arena.Arena, slotBytes uint64, slots uint64) filterPool {
-	return filterPool{memory: a.BytesWith(slotBytes*slots, 64, "filter slots", arena.HugePages), slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
+	return filterPool{memory: a.BytesWith(slotBytes*slots, 64, "filter slots", arena.HugePages), slotBytes: slotBytes,
+		free: make([]uint32, 0, 1<<16)}
 }
 
 // get takes a slot; 0: none is left.
@@ -310,7 +317,8 @@ func (p *filterPool) of(slot uint32, entries uint32, shape *table.Shape) []byte 
 	return p.memory[start : start+uint64(shape.FilterBytes(entries))]
 }
 
-// accountAtStamp returns the ordinal of the first account with at least this timestamp; the next ordinal if there is none.
+// accountAtStamp returns the ordinal of the first account with at least this timestamp; the next
+// ordinal if there is none.
 func (f *Forest) accountAtStamp(timestamp uint64) uint64 {
 	for _, m := range [2]*memtable{f.filling, f.flushing} {
 		if m == nil || m.createdCount == 0 {

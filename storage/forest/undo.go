@@ -33,8 +33,8 @@ type undoEntry struct {
 	_      uint32
 }
 
-// undo is the log of an open chain. It is taken back from the end, so every table and list shrinks in the reverse order of its
-// growth and ends exactly as it was.
+// undo is the log of an open chain. It is taken back from the end, so every table and list shrinks
+// in the reverse order of its growth and ends exactly as it was.
 type undo struct {
 	entries       []undoEntry
 	count         uint32

@@ -33,7 +33,8 @@ type warmKey struct {
 	tries uint8
 }
 
-// warmQueue holds keys whose pages are on their way. It is a bounded ring: what does not fit is read when it is needed.
+// warmQueue holds keys whose pages are on their way. It is a bounded ring: what does not fit is
+// read when it is needed.
 type warmQueue struct {
 	keys  []warmKey
 	head  uint32
@@ -79,7 +80,8 @@ func (f *Forest) warmBegin(k warmKey) {
 	}
 }
 
-// WarmStep goes on with keys whose pages may have arrived. It never waits; call it when the grid made progress.
+// WarmStep goes on with keys whose pages may have arrived. It never waits; call it when the grid
+// made progress.
 func (f *Forest) WarmStep() {
 	q := &f.warm
 	for steps := min(q.count, warmPerStepMax); steps > 0 && f.grid.InFlight() < warmReadsMax; steps-- {
@@ -155,7 +157,8 @@ func (f *Forest) warmTryRow(ordinal accounting.TransferOrdinal) bool {
 	return f.warmTryAccount(debit) && f.warmTryAccount(credit)
 }
 
-// treeTry is treeFind without waiting: complete is false if a page is missing, which is then asked for. value may be nil.
+// treeTry is treeFind without waiting: complete is false if a page is missing, which is then asked
+// for. value may be nil.
 func (f *Forest) treeTry(id storage.TreeID, key *storage.Key, value []byte) (found, complete bool) {
 	t := &f.trees[id]
 	k := fenceOf(key)

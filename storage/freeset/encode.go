@@ -8,10 +8,11 @@ import (
 	"ledger/internal/assert"
 )
 
-// The encoding: high, then three bitmaps of ceil(high / 64) words (acquired, waiting for the next bar's end, waiting for this
-// checkpoint), each as groups of a marker word and literal words. A marker: bit 0 the fill bit, 31 bits of fill words, 32 bits
-// of literal words that follow. Fills of one word are literals, so that the encoding is never longer than EncodedBytesMax.
-// What waits for the next checkpoint is empty right after Capture, and what is named is the rest of the acquired.
+// The encoding: high, then three bitmaps of ceil(high / 64) words (acquired, waiting for the next
+// bar's end, waiting for this checkpoint), each as groups of a marker word and literal words. A
+// marker: bit 0 the fill bit, 31 bits of fill words, 32 bits of literal words that follow. Fills of
+// one word are literals, so that the encoding is never longer than EncodedBytesMax. What waits for
+// the next checkpoint is empty right after Capture, and what is named is the rest of the acquired.
 
 const (
 	bitmapsEncoded = 3
@@ -81,7 +82,8 @@ func encode(b bitmap, out []byte) (at int) {
 	return at
 }
 
-// Decode replaces the set by an encoded one. What Capture had marked is marked again, so the calls that followed it can follow.
+// Decode replaces the set by an encoded one. What Capture had marked is marked again, so the calls
+// that followed it can follow.
 func (s *Set) Decode(encoded []byte) error {
 	if len(encoded) < 8 {
 		return ErrEncoding

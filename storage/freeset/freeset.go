@@ -33,7 +33,8 @@ func (b bitmap) has(index uint64) bool { return b[index/64]>>(index%64)&1 != 0 }
 func (b bitmap) set(index uint64)      { b[index/64] |= 1 << (index % 64) }
 func (b bitmap) clear(index uint64)    { b[index/64] &^= 1 << (index % 64) }
 
-// AddressesMax is how many blocks fit behind the zones before the grid, so that the data file never exceeds StorageBytesMax.
+// AddressesMax is how many blocks fit behind the zones before the grid, so that the data file never
+// exceeds StorageBytesMax.
 func AddressesMax(l limits.Limits) uint64 {
 	gridAt := datafile.NewLayout(&l).GridAt
 	assert.That(l.StorageBytesMax >= gridAt+uint64(l.BlockBytes), "the largest data file holds its zones and a block")
@@ -51,7 +52,8 @@ func New(a *arena.Arena, addressesMax uint64) *Set {
 // words that can have a bit set.
 func (s *Set) words() uint64 { return (s.high + 63) / 64 }
 
-// Acquire takes the len(out) lowest free addresses, ascending. It returns false and takes none if there are not as many.
+// Acquire takes the len(out) lowest free addresses, ascending. It returns false and takes none if
+// there are not as many.
 func (s *Set) Acquire(out []uint64) bool {
 	if s.addressesMax-s.acquiredCount < uint64(len(out)) {
 		return false
@@ -86,7 +88,8 @@ func (s *Set) GiveBack(address uint64) {
 	s.searchWord = min(s.searchWord, index/64)
 }
 
-// Release says that nothing needs the block any more, apart from checkpoints that name it and reads under way.
+// Release says that nothing needs the block any more, apart from checkpoints that name it and reads
+// under way.
 func (s *Set) Release(address uint64) {
 	index := s.inUse(address)
 	if s.named.has(index) {
@@ -112,11 +115,13 @@ func (s *Set) waiting(index uint64) bool {
 	return s.waitsBar.has(index) || s.waitsCaptured.has(index) || s.waitsNext.has(index)
 }
 
-// BarEnd frees what was released, and named by no checkpoint, before this bar's end. It comes before this bar's releases.
+// BarEnd frees what was released, and named by no checkpoint, before this bar's end. It comes
+// before this bar's releases.
 func (s *Set) BarEnd() { s.free(s.waitsBar) }
 
-// Capture makes all that is acquired and not released named by the checkpoint that is taken now, trailers included, and lets
-// what waits for the next checkpoint wait for this one. Encode follows at once.
+// Capture makes all that is acquired and not released named by the checkpoint that is taken now,
+// trailers included, and lets what waits for the next checkpoint wait for this one. Encode follows
+// at once.
 func (s *Set) Capture() {
 	assert.That(!s.capturing, "the checkpoint before is durable when the next is taken")
 	s.capturing = true
@@ -130,7 +135,8 @@ func (s *Set) Capture() {
 // Capturing tells whether a captured checkpoint is not durable yet.
 func (s *Set) Capturing() bool { return s.capturing }
 
-// Durable frees what waited for the captured checkpoint. It is called at a fixed op, so all replicas do it alike.
+// Durable frees what waited for the captured checkpoint. It is called at a fixed op, so all
+// replicas do it alike.
 func (s *Set) Durable() {
 	assert.That(s.capturing, "a checkpoint that becomes durable was captured")
 	s.capturing = false

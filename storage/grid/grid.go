@@ -80,7 +80,8 @@ func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cl
 	}
 }
 
-// Lookup returns a verified page of the block, or nil if it is not in memory. Page 0 is the header page's used part.
+// Lookup returns a verified page of the block, or nil if it is not in memory. Page 0 is the header
+// page's used part.
 func (g *Grid) Lookup(ref storage.Ref, page uint32) []byte {
 	if page == 0 {
 		g.statistics.HeaderLookups++
@@ -98,7 +99,8 @@ func (g *Grid) Lookup(ref storage.Ref, page uint32) []byte {
 	return data
 }
 
-// Start makes sure that a page that somebody waits for is in memory or on its way; false if nothing is free for it now.
+// Start makes sure that a page that somebody waits for is in memory or on its way; false if nothing
+// is free for it now.
 func (g *Grid) Start(ref storage.Ref, page uint32) bool { return g.start(ref, page, true) }
 
 // Warm does the same for a page that will perhaps be wanted.
@@ -113,7 +115,8 @@ func (g *Grid) Try(ref storage.Ref, page uint32) ([]byte, bool) {
 	return nil, false
 }
 
-// Page returns a verified page that Lookup did not find, waiting until it is there. For a page that is damaged it waits for ever: the stage sees Fault.
+// Page returns a verified page that Lookup did not find, waiting until it is there. For a page that
+// is damaged it waits for ever: the stage sees Fault.
 func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte {
 	for {
 		if data := g.cacheOf(page).lookup(&ref, page); data != nil { // the caller's Lookup has been counted
@@ -201,7 +204,8 @@ func (g *Grid) target(i int) []byte {
 	return g.staging[i*size : (i+1)*size]
 }
 
-// Poll collects completed reads, verifies them and puts them into the cache. It tells whether anything completed.
+// Poll collects completed reads, verifies them and puts them into the cache. It tells whether
+// anything completed.
 func (g *Grid) Poll() (progress bool) {
 	count := g.disk.Poll(g.completions[:])
 	for _, completion := range g.completions[:count] {

@@ -10,10 +10,10 @@
 //
 // In:     jobs, one at a time; blocks from a BlockReader, verified here, page by page.
 // Out:    blocks to a BlockWriter; the job's results; the job's Fault.
-// Owns:   its buffers, reserved at construction: two blocks per input run, one per write in flight and one being filled, and the
-// records and slots of a sort.
+// Owns:   its buffers, reserved at construction: two blocks per input run, one per write in flight
+// and one being filled, and the records and slots of a sort.
 // Limits: MergeRunsMax input runs; 4 writes in flight; EntriesMax entries of a tree per flush.
-// Faults: a damaged block is read once more; then, as after a failed read or write, the job ends with a Fault and so do all
-// that follow.
+// Faults: a damaged block is read once more; then, as after a failed read or write, the job ends
+// with a Fault and so do all that follow.
 // Source: design, section 4, "Deterministic compaction on another core"; docs/design/storage.md.
 package merge

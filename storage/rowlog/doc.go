@@ -11,10 +11,14 @@
 // offsets of these ends the page. Random ids and user data take about 57 bytes, and the balances 20
 // more.
 //
-// In:     rows with ascending ordinals without gaps and ascending timestamps; header pages and pages that were verified.
-// Out:    blocks and their storage.Table; rows whose DebitAccountID and CreditAccountID are zero: the ordinals stand for them.
+// In:     rows with ascending ordinals without gaps and ascending timestamps; header pages and
+// pages that were verified.
+// Out:    blocks and their storage.Table; rows whose DebitAccountID and CreditAccountID are zero:
+// the ordinals stand for them.
 // Owns:   nothing: builder and readers work in the caller's memory and do not allocate.
 // Limits: page and block size; a row takes at most 256 bytes.
-// Faults: none of the disk's. A page of an unknown encoder is a mistake of ours (the format version guards the file).
-// Source: design, section 4, "Objects" and "History"; docs/design/storage.md, "Rows that do not fill a block".
+// Faults: none of the disk's. A page of an unknown encoder is a mistake of ours (the format version
+// guards the file).
+// Source: design, section 4, "Objects" and "History"; docs/design/storage.md, "Rows that do not
+// fill a block".
 package rowlog

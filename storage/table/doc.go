@@ -13,6 +13,7 @@
 // Out:    blocks and their storage.Table; positions, keys and values as views or copies.
 // Owns:   nothing: builder and readers work in the caller's memory and do not allocate.
 // Limits: page and block size, by which Shape computes all counts.
-// Faults: none of the disk's: pages are verified before they come here. Broken order is our own mistake and stops the process.
+// Faults: none of the disk's: pages are verified before they come here. Broken order is our own
+// mistake and stops the process.
 // Source: design, section 4; docs/design/storage.md, "A block".
 package table

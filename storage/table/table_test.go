@@ -119,11 +119,13 @@ func TestTablesAgainstSortedEntries(t *testing.T) {
 				entries := entriesOf(rng, &s, 1+rng.IntN(map[bool]int{true: 50000, false: 500}[name == "production"]))
 				tables, blocks, filters := build(&s, entries, round)
 				if uint64(len(tables)) > s.TablesMax(uint64(len(entries))) {
-					t.Fatalf("%s %s: %d tables for %d entries, at most %d planned", name, storage.Trees[tree].Name, len(tables), len(entries), s.TablesMax(uint64(len(entries))))
+					t.Fatalf("%s %s: %d tables for %d entries, at most %d planned", name, storage.Trees[tree].Name, len(tables), len(entries),
+						s.TablesMax(uint64(len(entries))))
 				}
 				at := 0
 				for i, table := range tables {
-					if fault := block.VerifyBlock(&s.Geometry, blocks[i][:uint32(table.PagesUsed)*s.Geometry.PageBytes], table.Ref, cluster); fault != nil {
+					if fault := block.VerifyBlock(&s.Geometry, blocks[i][:uint32(table.PagesUsed)*s.Geometry.PageBytes], table.Ref,
+						cluster); fault != nil {
 						t.Fatal(fault)
 					}
 					check(t, rng, &s, table, blocks[i], filters[i], entries[at:at+int(table.Entries)])
