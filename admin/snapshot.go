@@ -140,13 +140,16 @@ func (p *process) take() {
 		{Name: "/gc/heap/allocs:objects"},
 		{Name: "/gc/cycles/total:gc-cycles"},
 		{Name: "/sched/goroutines:goroutines"},
+		{Name: "/memory/classes/heap/released:bytes"},
 	}
 	runtimemetrics.Read(samples)
-	for i, to := range []*uint64{&p.goBytes, &p.heapBytes, &p.objects, &p.collections, &p.goroutines} {
+	releasedBytes := uint64(0)
+	for i, to := range []*uint64{&p.goBytes, &p.heapBytes, &p.objects, &p.collections, &p.goroutines, &releasedBytes} {
 		if samples[i].Value.Kind() == runtimemetrics.KindUint64 {
 			*to = samples[i].Value.Uint64()
 		}
 	}
+	p.goBytes -= min(releasedBytes, p.goBytes) // as the limit of the Go runtime counts
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
 		p.cpuNs = uint64(usage.Utime.Nano() + usage.Stime.Nano())

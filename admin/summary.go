@@ -104,10 +104,13 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fmt.Fprintf(w, "\n%-32s %12s\n", "disk", "MiB")
 	s.eachDiskKind(func(kind string, bytes uint64) { fmt.Fprintf(w, "%-32s %12d\n", kind, bytes>>20) })
 
-	fmt.Fprintf(w, "\n%-32s %12s %12s %12s\n", "memory, KiB", "reserved", "at start", "resident")
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s  %s\n", "memory, KiB", "reserved", "at start", "resident", "class")
 	for i := range s.Memory {
-		fmt.Fprintf(w, "%-32s %12d %12d %12d\n", s.Memory[i].Name, s.Memory[i].Bytes>>10, s.Memory[i].TouchBytes>>10, s.Resident[i]>>10)
+		e := &s.Memory[i]
+		fmt.Fprintf(w, "%-32s %12d %12d %12d  %s\n", e.Name, e.Bytes>>10, e.TouchBytes>>10, s.Resident[i]>>10, e.Class)
 	}
+	fmt.Fprintf(w, "the process has %d MiB resident; %d MiB are expected, and %d MiB are the most\n",
+		s.process.residentBytes>>20, replica.Mebibytes(s.Need.ExpectedBytes), replica.Mebibytes(s.Need.LargestBytes))
 }
 
 // writeSlowest lists the slowest ops, a line for each.

@@ -8,7 +8,7 @@
 // In:     figures, from the one thread that owns them.
 // Out:    copies that are whole: all figures of a thread are of the same moment.
 // Owns:   nothing; a Histogram lies in its stage, an Exchange between two threads.
-// Limits: a histogram has CellsCount cells, values of ValueMax and more share the last one; the
+// Limits: a histogram has CellsCount cells, values of 2^40 and more share the last one; the
 // error of a value is an eighth.
 // Faults: a thread that does not answer in time (a long system call, a stopped server) is shown as
 // it was last seen.

@@ -33,6 +33,9 @@ func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, e
 	if err != nil {
 		return nil, err
 	}
+	if err := o.readSessions(file); err != nil {
+		return nil, err
+	}
 	return o, o.begin(file)
 }
 
@@ -45,8 +48,8 @@ func (o *Opened) begin(file ports.File) error {
 	return err
 }
 
-// recoverFile is Open without begin: what needs no repair is left as it was, for a start may still
-// be refused.
+// recoverFile is Open without readSessions and begin: what needs no repair is left as it was, for a
+// start may still be refused.
 func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	if err := l.Check(); err != nil { // before anything is read by them
 		return nil, err
@@ -104,16 +107,6 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		return nil, err
 	}
 	o.Journal = *recovered
-	checkpoint := &superblock.Checkpoint
-	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
-	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
-		geometry := block.GeometryOf(l)
-		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions,
-			scratch[:l.BlockBytes], nil)
-		if fault != nil {
-			return nil, fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
-		}
-	}
 	// A single replica never repeats a view: else two different prepares of one op could exist in it.
 	next := superblock.Superblock
 	next.Sequence++
@@ -126,10 +119,26 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		Superblock:         next,
 		SuperblockChecksum: datafile.EncodeSuperblock(scratch[:datafile.SuperblockContentBytes], &next, &l, 0),
 		OpHead:             recovered.OpHead,
-		SessionsTrailer:    sessions,
 		Headers:            recovered.Headers,
 	}
 	return o, nil
+}
+
+// readSessions reads the sessions of the checkpoint. Nothing is left of what the scratch held.
+func (o *Opened) readSessions(file ports.File) error {
+	superblock := &o.Consensus.Superblock
+	checkpoint := &superblock.Checkpoint
+	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
+	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
+		geometry := block.GeometryOf(o.Limits)
+		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions,
+			o.scratch[:o.Limits.BlockBytes], nil)
+		if fault != nil {
+			return fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
+		}
+	}
+	o.Consensus.SessionsTrailer = sessions
+	return nil
 }
 
 func isBlockDevice(file ports.DataFile) bool {

@@ -45,6 +45,9 @@ type Options struct {
 	// thread of consensus; for the metrics alone.
 	ThreadsCount int
 	Slow         func(*metrics.SlowOp)
+	// Reserved is called when all memory is reserved, and before the indexes of the data file are read
+	// into it. Its error ends New. It may be nil.
+	Reserved func() error
 	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind,
 	// which may be nil, when the wall clock is behind the newest timestamp; all on the thread of
 	// consensus.
@@ -146,10 +149,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	r.Drivers[stages.Net] = net.NewDriver(r.Net, p.Network, consensusToNet,
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
-	r.Apply, err = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, file, p.ApplyDisk, memory)
-	if err != nil {
-		return nil, err
-	}
+	r.Apply = apply.Reserve(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
 	toWorkers := make([]apply.Worker, workers)
 	for i := range toWorkers {
 		applyToCompact := ring.NewSPSC[stages.ApplyToCompact](ringCapacity(uint32(stages.BudgetCompact)))
@@ -161,6 +161,14 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		compactDriver.SetBoard(&r.Board.Workers[i%metrics.WorkersMax])
 		r.Drivers[driver] = compactDriver
 		r.edges = append(r.edges, edgeOf(stages.Apply, driver, applyToCompact), edgeOf(driver, stages.Apply, compactToApply))
+	}
+	if options.Reserved != nil {
+		if err := options.Reserved(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.Apply.Open(file, superblock.Checkpoint); err != nil {
+		return nil, err
 	}
 	applyDriver := apply.NewDriver(r.Apply, p.ApplyDisk, consensusToApply,
 		sender(applyToConsensus, waker(stages.Consensus)), toWorkers)

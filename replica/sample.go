@@ -27,6 +27,7 @@ type Sample struct {
 	SlowUnlogged uint64        // slow ops that were not logged: there were too many at once
 	LogDropped   uint64        // lines of the log that were lost
 	Memory       []arena.Entry // what was reserved at start
+	Need         MemoryNeed    // what may come to be resident
 	Resident     []uint64      // of it, what is in memory; see arena.Resident
 }
 
@@ -136,6 +137,7 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 		out.Compact = make([]compact.Sample, len(s.sampler.compact))
 		out.Resident = make([]uint64, len(out.Memory))
 	}
+	out.Need = s.need
 	s.memory.Resident(out.Resident)
 	out.LogDropped = s.log.DroppedLines()
 	out.SlowUnlogged = s.slowLog.unlogged.Load()

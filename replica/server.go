@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"runtime"
-	"strings"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -66,6 +65,7 @@ type Server struct {
 	sampler  *sampler
 	progress *Progress
 	slowLog  *slowLog
+	need     MemoryNeed
 }
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
@@ -97,6 +97,12 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		return nil, refusal(err)
 	}
 	s.opened = opened
+	if err := checkSessions(&opened.Consensus.Superblock.Checkpoint, "/"); err != nil {
+		return nil, err
+	}
+	if err := opened.readSessions(progress.counting(file)); err != nil {
+		return nil, refusal(err)
+	}
 	for i := range plan.Threads {
 		parker, err := ring.NewParker()
 		if err != nil {
@@ -207,16 +213,9 @@ func (s *Server) PrintLimits(w io.Writer) {
 		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
 	fmt.Fprintf(w, "compaction: workers %d, buffers %d MiB each\n", l.CompactWorkers, compact.MemoryBytes(l)>>20)
-	fmt.Fprintf(w, "memory: needs up to %d MiB", MemoryNeededBytes(s.memory)>>20)
-	if available, source, err := MemoryAvailable("/"); err == nil {
-		fmt.Fprintf(w, " of %d MiB (%s)", available>>20, source)
-	}
-	fmt.Fprintf(w, ", %d MiB of addresses reserved\n", s.memory.BytesTotal()>>20)
+	fmt.Fprintln(w, s.need.line("/", l))
 	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
 }
-
-// Memory is the server's reservations, for whoever wants the table.
-func (s *Server) Memory() *arena.Arena { return s.memory }
 
 // Run starts the threads. It returns at once; Callbacks tell what happens. listenerFd stays the
 // caller's, to be closed after Close.
@@ -255,6 +254,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		ThreadsCount: len(s.threads),
 		Slow:         s.slowLog.put,
 		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
+		Reserved:     func() error { return s.checkMemory(callbacks.Log) },
 		Ready:        readiness.replayEnded,
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
@@ -274,11 +274,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing
 	// collects.
 	s.opened.Consensus.SessionsTrailer = nil
-	runtime.GC()
-	// Before the tables are touched: else a machine that has too little would kill us instead.
-	if err := checkMemory(MemoryNeededBytes(s.memory), "/"); err != nil {
-		return err
-	}
+	debug.FreeOSMemory()
 	s.progress.enter(phaseMemory, 0)
 	s.placeMemory(callbacks)
 	s.memory.Populate()
@@ -318,6 +314,18 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	return nil
 }
 
+// checkMemory sums up what was reserved, before indexes, caches and tables are touched: a machine
+// that has too little would end the process without a word.
+func (s *Server) checkMemory(log *events.Log) error {
+	l := &s.opened.Limits
+	s.need = needOf(s.memory.Entries(), l, &s.opened.Consensus.Superblock.Checkpoint, len(s.threads))
+	warning, err := s.need.check("/", !l.TouchesMemoryAtStart())
+	if warning != "" {
+		log.Caution(events.Caution{Line: warning})
+	}
+	return err
+}
+
 // logConnection emits what net reports of a peer. It runs on net's thread.
 func logConnection(log *events.Log, e *net.LogEntry) {
 	switch e.Kind {
@@ -337,13 +345,13 @@ func logConnection(log *events.Log, e *net.LogEntry) {
 func (s *Server) placeMemory(callbacks Callbacks) {
 	var bindError error
 	var caches [][]byte
-	s.memory.Regions(func(name string, data []byte) {
+	s.memory.Regions(func(class arena.Class, data []byte) {
 		if s.plan.Node >= 0 {
 			if err := affinity.BindMemory(data, s.plan.Node); err != nil && bindError == nil {
 				bindError = err
 			}
 		}
-		if strings.Contains(name, "cache") {
+		if class == arena.Cache {
 			caches = append(caches, data)
 		}
 	})

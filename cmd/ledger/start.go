@@ -193,7 +193,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	// cold paths might leak.
 	runtime.GOMAXPROCS(plan.GoThreads())
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(256 << 20)
+	debug.SetMemoryLimit(replica.GoHeapBytesMax)
 
 	// Before clients are served: whoever sees "listening" may send a signal at once.
 	signals, stopping := make(chan os.Signal, 2), make(chan struct{})

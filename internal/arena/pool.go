@@ -28,11 +28,12 @@ func NewPool(a *Arena, slotsCount uint32, slotBytes uint64, name string) *Pool {
 func NewPoolHuge(a *Arena, slotsCount uint32, slotBytes uint64, name string, hugeBytes uint64) *Pool {
 	assert.That(slotsCount > 0, "a pool has slots")
 	assert.That(slotBytes > 0 && slotBytes%PageBytes == 0, "a slot is whole pages")
+	options := Options{Class: Slot}
 	p := &Pool{
-		memory:    a.bytesHuge(uint64(slotsCount)*slotBytes, name, hugeBytes),
+		memory:    a.bytesHuge(uint64(slotsCount)*slotBytes, name, options, hugeBytes),
 		slotBytes: slotBytes,
-		free:      Slice[uint32](a, uint64(slotsCount), name),
-		inUse:     Slice[bool](a, uint64(slotsCount), name),
+		free:      SliceWith[uint32](a, uint64(slotsCount), name, options),
+		inUse:     SliceWith[bool](a, uint64(slotsCount), name, options),
 		freeCount: slotsCount,
 	}
 	for i := range p.free {

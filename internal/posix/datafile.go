@@ -36,7 +36,6 @@ type OpenOptions struct {
 	DirectOptional bool   // go on through the page cache where direct I/O is missing (--development)
 	Exclusive      bool   // of a block device: refuse one that is mounted or in use (O_EXCL)
 	SectorBytes    uint32 // what offsets, lengths and addresses are multiples of
-	Dsync          bool   // every write is durable when it completes, without asking for it
 }
 
 // DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to
@@ -58,9 +57,6 @@ var _ ports.DataFile = (*DataFile)(nil)
 // removed again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT
-	if options.Dsync {
-		flags |= unix.O_DSYNC
-	}
 	if options.Exclusive {
 		flags |= unix.O_EXCL
 	}
@@ -307,24 +303,6 @@ func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {
 		}
 		if errno != 0 {
 			return fmt.Errorf("write %d bytes at %d of %s: %w", len(buffer), offsetBytes, f.path, errno)
-		}
-		buffer, offsetBytes = buffer[count:], offsetBytes+uint64(count)
-	}
-	return nil
-}
-
-// WriteAtLazy writes without waiting for the medium: right for large zones that one Sync follows.
-func (f *DataFile) WriteAtLazy(buffer []byte, offsetBytes uint64) error {
-	for len(buffer) > 0 {
-		count, err := unix.Pwrite(f.Fd, buffer, int64(offsetBytes))
-		if err == unix.EINTR {
-			continue
-		}
-		if err == nil && count == 0 {
-			err = unix.EIO
-		}
-		if err != nil {
-			return fmt.Errorf("write %d bytes at %d of %s: %w", len(buffer), offsetBytes, f.path, err)
 		}
 		buffer, offsetBytes = buffer[count:], offsetBytes+uint64(count)
 	}

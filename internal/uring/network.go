@@ -350,7 +350,8 @@ func (n *Network) onAccept(result int32) {
 	}
 	n.addressBytes = uint32(len(n.peerAddress))
 	n.thread.countSyscall()
-	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)), uintptr(unsafe.Pointer(&n.addressBytes)))
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)),
+		uintptr(unsafe.Pointer(&n.addressBytes)))
 	if errno != 0 { // the peer has gone again
 		n.closeNow(fd)
 		return

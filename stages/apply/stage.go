@@ -129,27 +129,42 @@ type Stage struct {
 	measures   measures
 }
 
-// New reserves memory and opens the state of checkpoint.
+// New reserves memory and opens the state of checkpoint: Reserve and Open.
 //
-// gridAt: where the grid zone starts in file.
-// file:   the data file, for opening; disk: the same, for page reads later on.
-// error:  a *storage.Fault where the state is damaged.
+// file: the data file, for opening; disk: the same, for page reads later on.
 func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File,
 	disk ports.Disk, memory *arena.Arena) (*Stage, error) {
+	s := Reserve(l, cluster, slots, checkpoint, gridAt, disk, memory)
+	return s, s.Open(file, checkpoint)
+}
+
+// Reserve is a stage that has its memory, not touched yet, and is to be opened.
+//
+// gridAt: where the grid zone starts in the data file behind disk.
+func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64,
+	disk ports.Disk, memory *arena.Arena) *Stage {
 	s := &Stage{
 		limits: l, cluster: cluster, slots: slots,
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
-		replies: arena.Slice[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptor slots"),
+		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
+			arena.Bulk(arena.Table, false)),
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
 	s.body = coro.New(s.work)
 	// The grid's cache is not touched at start: a page read costs more than clearing its memory, and a
 	// small file never fills it.
-	s.grid = grid.New(l, memory, disk, gridAt, cluster, 0)
+	s.grid = grid.New(l, memory, disk, gridAt, cluster, arena.Options{})
 	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
 	s.machine = accounting.New(l, s.forest)
-	return s, s.forest.Open(file, checkpoint)
+	return s
+}
+
+// Open reads the state of the checkpoint that Reserve was given.
+//
+// error: a *storage.Fault where the state is damaged.
+func (s *Stage) Open(file ports.File, checkpoint storage.Checkpoint) error {
+	return s.forest.Open(file, checkpoint)
 }
 
 // repliesMax is the most replies of one op: every request of a group takes an entry of its own in

@@ -38,15 +38,16 @@ type cache struct {
 	ids      idTable // of exactly the accounts that are here: id -> entry
 }
 
-func newCache(a *arena.Arena, key *hashing.Key, accountsMax uint32, bulk arena.Options) *cache {
+func newCache(a *arena.Arena, key *hashing.Key, accountsMax uint32, full bool) *cache {
 	const name = "account cache"
+	bulk := arena.Bulk(arena.Cache, full)
 	sets := max(accountsMax/cacheWays, 1)
 	count := sets * cacheWays
 	return &cache{
 		count:    count,
 		key:      *key,
 		states:   arena.SliceWith[uint64](a, uint64(count), name, bulk),
-		hands:    arena.Slice[uint8](a, uint64(sets), name),
+		hands:    arena.SliceWith[uint8](a, uint64(sets), name, arena.Bulk(arena.Cache, false)),
 		accounts: arena.SliceWith[accounting.Account](a, uint64(count), name, bulk),
 		// A quarter full at most: then an id is nearly always in the line of memory where it is looked
 		// for.

@@ -16,7 +16,7 @@ func TestCache(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 100 {
 		a := arena.New()
-		c := newCache(a, &testKey, uint32(1+random.IntN(300)), 0)
+		c := newCache(a, &testKey, uint32(1+random.IntN(300)), false)
 		idOf := func(ordinal accounting.AccountOrdinal) accounting.U128 {
 			return accounting.U128{Lo: uint64(ordinal) + 1}
 		}
@@ -76,7 +76,7 @@ func TestCacheGuess(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	const count, lineSlots = 1 << 16, 16
-	c := newCache(a, &testKey, count, 0)
+	c := newCache(a, &testKey, count, false)
 	for i := range uint32(count) {
 		c.put(i, accounting.AccountOrdinal(i), &accounting.Account{ID: accounting.U128{Lo: uint64(i) + 1}}, epochNone)
 	}

@@ -20,17 +20,18 @@ type checkpoint struct {
 }
 
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
-	const name = "checkpoint slots"
+	const name = "checkpoint trailers"
+	index := arena.Options{Class: arena.Index}
 	manifestBytes := manifestBytesMax(uint64(len(f.pool.tables)), uint64(len(f.log.tables)))
 	freeSetBytes := f.freeSet.EncodedBytesLimit()
 	// Sessions: a reply of a full message each, and a few blocks for what is beside them.
 	sessionsBytes := uint64(f.limits.SessionsMax+8) * 2 * uint64(f.limits.MessageBytesMax)
 	c := checkpoint{
-		manifest: a.Bytes(manifestBytes, 8, name),
-		freeSet:  a.Bytes(freeSetBytes, 8, name),
+		manifest: a.BytesWith(manifestBytes, 8, name, index),
+		freeSet:  a.BytesWith(freeSetBytes, 8, name, index),
 	}
 	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + f.geometry.TrailerBlocks(sessionsBytes) + 8
-	c.trailers = arena.Slice[uint64](a, blocks, name)
+	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
 	return c
 }
 

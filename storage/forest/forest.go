@@ -97,8 +97,8 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		gridOffset:  gridOffset,
 		cluster:     cluster,
 		waiter:      waiter,
-		cache:       newCache(a, &key, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())),
-		pendings:    newPendings(a, &key, pendingsMax, arena.Bulk(l.TouchesMemoryAtStart())),
+		cache:       newCache(a, &key, l.CacheAccountsMax, l.TouchesMemoryAtStart()),
+		pendings:    newPendings(a, &key, pendingsMax, l.TouchesMemoryAtStart()),
 		undo:        newUndo(a, &l),
 		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
 		rowShape:    rowlog.ShapeOf(l),
@@ -119,7 +119,8 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	f.filters = newFilterPool(a, uint64(filterBytesMax), min(addressesMax, filtersMax))
 	idShape := &f.trees[storage.TreeTransferID].shape
 	f.identities = newIdentities(a, &l, min(addressesMax, filtersMax)*uint64(idShape.EntriesMax()))
-	f.tail.rows = arena.Slice[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), "memtable slots")
+	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName,
+		arena.Bulk(arena.Table, false))
 	f.memtables[0] = newMemtable(a, &l, &f.tail)
 	f.memtables[1] = newMemtable(a, &l, &f.tail)
 	f.filling = f.memtables[0]
@@ -178,16 +179,6 @@ type Counters struct {
 type TreeCounters struct {
 	Runs         [LevelsMax]uint64 // by level
 	MergeEntries uint64            // that merges under way still have to read
-}
-
-// RunsCount is the number of runs of all trees.
-func (c *Counters) RunsCount() (count uint64) {
-	for i := range c.Trees {
-		for _, runs := range c.Trees[i].Runs {
-			count += runs
-		}
-	}
-	return count
 }
 
 // LevelsMax of a tree.

@@ -156,7 +156,7 @@ func tryWorld(t testing.TB, l limits.Limits, disk *memoryDisk, checkpoint storag
 	}
 	w := &world{t: t, limits: l, disk: disk, memory: arena.New(), opened: checkpoint, newest: checkpoint, op: checkpoint.Op}
 	t.Cleanup(w.close)
-	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, 0)
+	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, arena.Options{})
 	w.forest = New(l, w.memory, w.grid, testGridOffset, testCluster, w)
 	io := &blocks{disk, block.GeometryOf(l)}
 	w.merger = compaction.New(l, w.memory, testCluster, io, io)
@@ -254,4 +254,14 @@ func same(t testing.TB, what string, a, b *world) {
 type logged struct {
 	op      uint64
 	request accounting.Request
+}
+
+// runsCount is the number of runs of all trees.
+func runsCount(c *Counters) (count uint64) {
+	for i := range c.Trees {
+		for _, runs := range c.Trees[i].Runs {
+			count += runs
+		}
+	}
+	return count
 }

@@ -66,7 +66,8 @@ func TestHashTables(t *testing.T) {
 		if round%3 == 0 {
 			first = random.Uint32N(most + 1)
 		}
-		numbers, ids := newNumberTable(a, &testKey, first, most, "test", 0), newIDTable(a, first, most, most, "test", 0)
+		numbers := newNumberTable(a, &testKey, first, most, "test", arena.Options{})
+		ids := newIDTable(a, first, most, most, "test", arena.Options{})
 		var keys []uint64
 		of := map[uint64]uint32{}
 		spread := uint64(1) << random.IntN(40)
@@ -150,7 +151,7 @@ func TestIDsSpread(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	for name, family := range families {
-		table := newIDTable(a, count, count, count, "test", 0)
+		table := newIDTable(a, count, count, count, "test", arena.Options{})
 		mask := uint64(len(table.slots) - 1)
 		away := uint64(0)
 		for i := range uint64(count) {
@@ -203,7 +204,8 @@ func TestCraftedIDsSpread(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	away := func(key *hashing.Key, hash func(id accounting.U128) uint64, factor uint64) (ofIDs, ofOrdinals uint64) {
-		table, numbers := newIDTable(a, count, count, count, "test", 0), newNumberTable(a, key, count, count, "test", 0)
+		table := newIDTable(a, count, count, count, "test", arena.Options{})
+		numbers := newNumberTable(a, key, count, count, "test", arena.Options{})
 		numbers.factor = factor
 		mask := uint64(len(table.slots) - 1)
 		for i, id := range ids {

@@ -60,10 +60,10 @@ func newIdentities(a *arena.Arena, l *limits.Limits, idsMax uint64) identities {
 		idsFirst *= 8 // 16 MiB
 	}
 	idsFirst = max(idsFirst, 2*uint64(rowsMax(l))) // two memtables reserve room at a time
-	const name = "filter slots"
+	const name = "filters"
 	return identities{
-		first:    a.BytesWith(identityBytes(idsFirst), 64, name, arena.Bulk(l.TouchesMemoryAtStart())),
-		memory:   a.BytesWith(identityBytes(idsMax), 64, name, arena.HugePages),
+		first:    a.BytesWith(identityBytes(idsFirst), 64, name, arena.Bulk(arena.Index, l.TouchesMemoryAtStart())),
+		memory:   a.BytesWith(identityBytes(idsMax), 64, name, arena.Options{Class: arena.Index, HugePages: true}),
 		idsFirst: idsFirst,
 	}
 }

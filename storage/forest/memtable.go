@@ -241,18 +241,23 @@ type tail struct {
 	count uint32
 }
 
+// memtableName is what the memtables' memory is reserved for.
+const memtableName = "memtables"
+
 func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
-	const name = "memtable slots"
+	const name = memtableName
 	rows := rowsMax(l)
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
 	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access
 	// misses the TLB. What full batches fill is touched at start, where they are to be expected: the
 	// first bars would spend a fifth of their time on it. Accounts that are created, and expiries, are
-	// few as a rule: theirs is not. A development server stays small instead: no huge pages, and its
+	// few as a rule: only the beginning of theirs is, and the hash table, of which few accounts use all
+	// pages. A development server stays small instead: no huge pages, and its
 	// hash tables grow with what they hold.
-	bulk, some, first := arena.HugePages|arena.Touch, arena.HugePages, rows
+	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true, TouchFirst: true}, rows
 	if !l.TouchesMemoryAtStart() {
-		bulk, some, first = 0, 0, max(1, l.MemtableRowsSeal/4)
+		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)
+		some = bulk
 	}
 	list := func() indexList {
 		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, bulk)}
@@ -270,7 +275,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		fields:        newValueLists(a, uint64(rows), name, bulk, some),
 		created:       arena.SliceWith[accounting.Account](a, uint64(rows), name, some),
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
-		accountIDs:    newIDTable(a, first, rows, rows, name, some),
+		accountIDs:    newIDTable(a, first, rows, rows, name, bulk),
 		accountFields: newValueLists(a, uint64(rows), name, some, some),
 		spill:         newSpill(a, &key, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),

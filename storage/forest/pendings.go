@@ -24,8 +24,9 @@ type pendingRow struct {
 	_        [7]byte
 }
 
-func newPendings(a *arena.Arena, key *hashing.Key, countMax uint32, bulk arena.Options) pendings {
+func newPendings(a *arena.Arena, key *hashing.Key, countMax uint32, full bool) pendings {
 	const name = "pending transfer cache"
+	bulk := arena.Bulk(arena.Cache, full)
 	countMax = max(1, min(countMax, indexMax))
 	return pendings{
 		rows: arena.SliceWith[pendingRow](a, uint64(countMax), name, bulk),

@@ -22,11 +22,12 @@ type rowLog struct {
 }
 
 func newRowLog(a *arena.Arena, blocksMax uint64) rowLog {
-	const name = "manifest slots"
+	const name = "manifest"
+	index := arena.Options{Class: arena.Index}
 	return rowLog{
-		tables: arena.Slice[storage.Table](a, blocksMax, name),
-		firsts: arena.Slice[uint64](a, blocksMax, name),
-		stamps: arena.Slice[uint64](a, blocksMax, name),
+		tables: arena.SliceWith[storage.Table](a, blocksMax, name, index),
+		firsts: arena.SliceWith[uint64](a, blocksMax, name, index),
+		stamps: arena.SliceWith[uint64](a, blocksMax, name, index),
 	}
 }
 

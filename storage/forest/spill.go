@@ -21,7 +21,9 @@ type spilledAccount struct {
 }
 
 func newSpill(a *arena.Arena, key *hashing.Key, countFirst, countMax uint32, name string) spill {
-	return spill{accounts: arena.Slice[spilledAccount](a, uint64(countMax), name), of: newNumberTable(a, key, countFirst, countMax, name, 0)}
+	options := arena.Options{Class: arena.Table}
+	accounts := arena.SliceWith[spilledAccount](a, uint64(countMax), name, options)
+	return spill{accounts: accounts, of: newNumberTable(a, key, countFirst, countMax, name, options)}
 }
 
 // put adds an account, or gives one its new state.

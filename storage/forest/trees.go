@@ -205,11 +205,12 @@ type tablePool struct {
 }
 
 func newTablePool(a *arena.Arena, capacity uint64) *tablePool {
-	const name = "manifest slots"
+	const name = "manifest"
+	index := arena.Options{Class: arena.Index}
 	p := &tablePool{
-		tables:  arena.Slice[storage.Table](a, capacity, name),
-		fences:  arena.Slice[fence](a, capacity, name),
-		filters: arena.Slice[uint32](a, capacity, name),
+		tables:  arena.SliceWith[storage.Table](a, capacity, name, index),
+		fences:  arena.SliceWith[fence](a, capacity, name, index),
+		filters: arena.SliceWith[uint32](a, capacity, name, index),
 	}
 	for class := range p.free {
 		p.free[class] = make([]uint32, 0, 1024) // more are never free at once, or hardly ever
@@ -281,8 +282,8 @@ type filterPool struct {
 }
 
 func newFilterPool(a *arena.Arena, slotBytes uint64, slots uint64) filterPool {
-	return filterPool{memory: a.BytesWith(slotBytes*slots, 64, "filter slots", arena.HugePages), slotBytes: slotBytes,
-		free: make([]uint32, 0, 1<<16)}
+	memory := a.BytesWith(slotBytes*slots, 64, "filters", arena.Options{Class: arena.Index, HugePages: true})
+	return filterPool{memory: memory, slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
 }
 
 // get takes a slot; 0: none is left.

@@ -45,7 +45,7 @@ func AddressesMax(l limits.Limits) uint64 {
 func New(a *arena.Arena, addressesMax uint64) *Set {
 	assert.That(addressesMax > 0, "a grid has blocks")
 	words := (addressesMax + 63) / 64
-	empty := func() bitmap { return arena.Slice[uint64](a, words, "free set slots") }
+	empty := func() bitmap { return arena.SliceWith[uint64](a, words, "free set", arena.Options{Class: arena.Index}) }
 	return &Set{addressesMax: addressesMax, acquired: empty(), named: empty(), waitsBar: empty(), waitsCaptured: empty(), waitsNext: empty()}
 }
 
@@ -132,9 +132,6 @@ func (s *Set) Capture() {
 	}
 }
 
-// Capturing tells whether a captured checkpoint is not durable yet.
-func (s *Set) Capturing() bool { return s.capturing }
-
 // Durable frees what waited for the captured checkpoint. It is called at a fixed op, so all
 // replicas do it alike.
 func (s *Set) Durable() {
@@ -169,9 +166,6 @@ func (s *Set) AcquiredCount() uint64 { return s.acquiredCount }
 
 // WaitingCount counts the addresses that are released and not free yet.
 func (s *Set) WaitingCount() uint64 { return s.waitingCount }
-
-// FreeCount counts the addresses that Acquire can still give.
-func (s *Set) FreeCount() uint64 { return s.addressesMax - s.acquiredCount }
 
 // IsAcquired tells whether address is in use or waiting.
 func (s *Set) IsAcquired(address uint64) bool {

@@ -69,6 +69,7 @@ type read struct {
 //
 // options: of the cache's memory (locked and touched in production).
 func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cluster wire.U128, options arena.Options) *Grid {
+	options.Class = arena.Cache
 	geometry := block.GeometryOf(l)
 	pagesCount := l.CacheGridBytes / uint64(l.PageBytes)
 	headerBytes := (uint64(geometry.HeaderUsedBytes()) + 63) &^ 63
@@ -76,7 +77,7 @@ func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cl
 		geometry: geometry, cluster: cluster, gridOffset: gridOffset, disk: disk,
 		pages:   newCache(a, pagesCount, uint64(l.PageBytes), "grid cache", options),
 		headers: newCache(a, max(pagesCount/pagesPerHeader, 4*waysCount), headerBytes, "grid cache headers", options),
-		staging: a.Bytes(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads"),
+		staging: a.BytesWith(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads", arena.Options{Class: arena.Cache}),
 	}
 }
 

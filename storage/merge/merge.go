@@ -120,8 +120,8 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	}
 	m.value = a.Bytes(valueBytesMax, arena.PageBytes, "compaction sort")
 	for i := range m.records {
-		m.records[i] = arena.Slice[record](a, m.entriesMax, "compaction sort slots")
-		m.columns.slots[i] = arena.SliceWith[uint64](a, m.entriesMax, "compaction sort slots", arena.Bulk(l.TouchesMemoryAtStart()))
+		m.records[i] = arena.SliceWith[record](a, m.entriesMax, "compaction sort arrays", arena.Options{Class: arena.Table})
+		m.columns.slots[i] = arena.SliceWith[uint64](a, m.entriesMax, "compaction sort arrays", arena.Bulk(arena.Table, l.TouchesMemoryAtStart()))
 	}
 	m.columns.indexBits = uint(bits.Len64(m.entriesMax))
 	m.columns.indexMask = 1<<m.columns.indexBits - 1

@@ -53,9 +53,9 @@ const windowBytes = windowEntriesMax * (24 + 2*8)
 
 func newWindowSort(l limits.Limits, a *arena.Arena) (w windowSort) {
 	const name = "compaction merge window"
-	w.keys = arena.SliceWith[table.Words](a, windowEntriesMax, name, arena.Bulk(l.TouchesMemoryAtStart()))
+	w.keys = arena.SliceWith[table.Words](a, windowEntriesMax, name, arena.Bulk(arena.Buffer, l.TouchesMemoryAtStart()))
 	for i := range w.slots {
-		w.slots[i] = arena.SliceWith[uint64](a, windowEntriesMax, name, arena.Bulk(l.TouchesMemoryAtStart()))
+		w.slots[i] = arena.SliceWith[uint64](a, windowEntriesMax, name, arena.Bulk(arena.Buffer, l.TouchesMemoryAtStart()))
 	}
 	return w
 }
