@@ -28,12 +28,12 @@ type Batches struct {
 	elementBytes uint32
 }
 
-// DecodeBatches checks the trailer of body and returns its batches. Counts and sizes add up;
-// elements are not looked at.
+// DecodeBatches checks the trailer of body and returns its batches. It checks that counts and sizes
+// add up, and does not look at the elements.
 //
-// elementBytes: size of an event in a request, of a result in a reply; 8 or more for all operations
-// with batches.
-// source:       specification, 6.3.
+// elementBytes: size of an event in a request, of a result in a reply; at least 8 for all
+// operations with batches.
+// source: specification, 6.3.
 func DecodeBatches(body []byte, elementBytes uint32) (Batches, Fault) {
 	assert.That(elementBytes > 0, "batches have elements")
 	if len(body) < 2 || len(body)%2 != 0 {
@@ -76,9 +76,9 @@ func isAllOnes(b []byte) bool {
 	return all == ^uint64(0)
 }
 
-// RequestBatches returns the batches of a request body of any operation with events, the operations
-// without trailer included: all of their body is one batch. The body must be valid (ValidateBody);
-// a broken trailer is our own fault.
+// RequestBatches returns the batches of a request body, for any operation with events. In an
+// operation without trailer, the whole body is one batch. The body must be valid (ValidateBody); a
+// broken trailer is our own fault.
 func RequestBatches(o Operation, body []byte) Batches {
 	elementBytes := o.EventBytes()
 	if !o.IsMultiBatch() {
@@ -100,8 +100,8 @@ func (b *Batches) ElementsLeft() int {
 	return len(b.payload) / int(b.elementBytes)
 }
 
-// Next returns the elements of the next batch, back to back, perhaps none; ok is false after the
-// last batch.
+// Next returns the elements of the next batch, back to back. There may be none. ok is false after
+// the last batch.
 func (b *Batches) Next() (elements []byte, ok bool) {
 	if b.left == 0 {
 		return nil, false
@@ -116,10 +116,10 @@ func (b *Batches) Next() (elements []byte, ok bool) {
 	return elements, true
 }
 
-// BatchEncoder writes a body with batches in place: the caller puts elements into Free, EndBatch
-// closes the batch, Finish puts the trailer behind the last one. Until then the counts wait at the
-// end of the buffer, in their final order, where no element may reach: its space is reserved from
-// the start.
+// BatchEncoder writes a body with batches in place. The caller writes elements into Free, EndBatch
+// closes the batch, and Finish puts the trailer behind the last batch. Until then, the counts are
+// at the end of the buffer, in their final order. Their space is reserved from the start, so no
+// element overwrites them.
 type BatchEncoder struct {
 	buffer       []byte
 	elementBytes uint32
@@ -129,8 +129,8 @@ type BatchEncoder struct {
 	batchesEnded int
 }
 
-// NewBatchEncoder starts a body of batchesCount batches in buffer, which must hold the trailer at
-// least.
+// NewBatchEncoder starts a body of batchesCount batches in buffer, which must have room for the
+// trailer.
 func NewBatchEncoder(buffer []byte, elementBytes uint32, batchesCount int) BatchEncoder {
 	assert.That(elementBytes > 0 && elementBytes%2 == 0, "elements have an even size")
 	assert.That(batchesCount >= 1, "a body has a batch")
@@ -141,8 +141,8 @@ func NewBatchEncoder(buffer []byte, elementBytes uint32, batchesCount int) Batch
 	return BatchEncoder{buffer: buffer, elementBytes: elementBytes, trailerBytes: uint32(trailerBytes), batchesCount: batchesCount}
 }
 
-// NewReplyEncoder starts the reply body of a request of o with batchesCount batches, in the form
-// that o demands: for an operation without trailer there is one batch and nothing behind it.
+// NewReplyEncoder starts the reply body of a request of o with batchesCount batches. For an
+// operation without trailer there is one batch and nothing behind it.
 func NewReplyEncoder(o Operation, buffer []byte, batchesCount int) BatchEncoder {
 	if o.IsMultiBatch() {
 		return NewBatchEncoder(buffer, o.ResultBytes(), batchesCount)
@@ -152,7 +152,7 @@ func NewReplyEncoder(o Operation, buffer []byte, batchesCount int) BatchEncoder 
 	return BatchEncoder{buffer: buffer, elementBytes: o.ResultBytes(), batchesCount: 1}
 }
 
-// Free is where the elements of the current batch go, from its first byte on.
+// Free is the memory for the elements of the current batch, from its first byte on.
 func (e *BatchEncoder) Free() []byte {
 	end := uint32(len(e.buffer)) - e.trailerBytes
 	return e.buffer[e.payloadBytes:end:end]
@@ -185,7 +185,7 @@ func (e *BatchEncoder) Finish() []byte {
 	suffix := e.buffer[len(e.buffer)-int(suffixBytes(e.batchesCount)):]
 	binary.LittleEndian.PutUint16(suffix[len(suffix)-2:], uint16(e.batchesCount))
 	padding := body[e.payloadBytes : len(body)-len(suffix)]
-	copy(body[len(body)-len(suffix):], suffix) // may overlap; then the padding may overwrite what was moved
+	copy(body[len(body)-len(suffix):], suffix) // may overlap; then the padding may overwrite the old place
 	for i := range padding {
 		padding[i] = 0xff
 	}

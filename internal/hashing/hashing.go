@@ -1,13 +1,13 @@
-// Package hashing gives hash tables in memory a key, so that a client that chooses ids cannot
-// choose where they lie.
+// Package hashing gives hash tables in memory a secret key. Without it, a client that chooses ids
+// could choose their positions.
 //
-// With a fixed hash, ids can be computed in advance that all begin at one slot of a table, and each
-// lookup then walks over all of them (hash flooding). With a key that each process draws at random,
-// and that no answer tells, they cannot.
+// With a fixed hash, a client can compute many ids that all begin at one slot of a table. Each
+// lookup then walks over all of them (hash flooding). Each process draws its key at random, and no
+// reply reveals it, so this is impossible.
 //
-// Hashes of a key must not reach replicated state nor the disk: replicas have different keys. So
-// the order of a table's slots is never used, and the filters in the data file, which all replicas
-// write alike, have a fixed hash of their own.
+// Hashes with a key must not reach replicated state or the disk, because replicas have different
+// keys. So the order of a table's slots is never used, and the filters in the data file, which are
+// equal on all replicas, have a fixed hash of their own.
 package hashing
 
 import (

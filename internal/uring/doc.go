@@ -18,17 +18,19 @@
 // which Go's runtime is not told, so the runtime does not give our P to another thread. Only a
 // longer wait makes a second call that the runtime knows of.
 //
-// In: operations of ports.Disk and ports.Network. Out: their completions. Owns: the ring and the
-// connections. A buffer is the kernel's from flush to completion. All memory that a submission
-// names lies in an arena, because the kernel keeps addresses of which Go's collector does not know.
+// In:     operations of ports.Disk and ports.Network.
+// Out:    their completions.
+// Owns:   the ring and the connections. A buffer is the kernel's from flush to completion. All
+// memory that a submission names lies in an arena, because the kernel keeps addresses of which Go's
+// collector does not know.
 // Limits: submissionsMax submissions per system call; further ones wait in their port.
-// completionsTurnMax completions per turn; the kernel keeps the others, and none is lost. Faults:
-// NewThread probes the features that we need and makes each of io_uring's system calls once on a
-// trial ring. If something is refused or missing, it returns ErrUnavailable with its name, and the
-// caller takes package posix instead, with one warning. Short and interrupted transfers are
+// completionsTurnMax completions per turn; the kernel keeps the others, and none is lost.
+// Faults: NewThread probes the features that we need and makes each of io_uring's system calls once
+// on a trial ring. If something is refused or missing, it returns ErrUnavailable with its name, and
+// the caller takes package posix instead, with one warning. Short and interrupted transfers are
 // continued. The kernel may break up a chain where we did not: after a short write, or when it
-// takes only some of the submissions. Such a chain is put together again, see disk.go. Source:
-// design, sections 2 (parking) and 11.6; io_uring_setup(2), io_uring_enter(2).
+// takes only some of the submissions. Such a chain is put together again, see disk.go.
+// Source: design, sections 2 (parking) and 11.6; io_uring_setup(2), io_uring_enter(2).
 //
 // Package giouring makes the ring. Three faults of that library limit what is used of it. Its
 // Params cannot be filled in from outside, so we have a mirror of the struct. Its Prepare functions

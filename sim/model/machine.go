@@ -28,9 +28,9 @@ type Machine struct {
 	transferStamps map[uint64]bool
 
 	inChain bool
-	undo    []func() // what a rollback calls, last first
+	undo    []func() // functions that a rollback calls, the last one first
 
-	checkRollbacks bool // tests: compare the state after a rollback with a full copy taken before
+	checkRollbacks bool // for tests: compare the state after a rollback with a full copy taken before
 	savepoint      *Machine
 }
 

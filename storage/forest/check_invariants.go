@@ -52,7 +52,7 @@ func (f *Forest) selfCheck() {
 	f.checkCache()
 }
 
-// checkCache: the accounts in the cache are found by id, and nothing else is.
+// checkCache checks that every account in the cache, and no other account, is found by its id.
 func (f *Forest) checkCache() {
 	c, count := f.cache, uint32(0)
 	for entry := range c.count {
@@ -60,7 +60,7 @@ func (f *Forest) checkCache() {
 			count++
 			state := c.states[entry]
 			assert.Equal(c.findID(c.accounts[entry].ID, c.hash(entry)), entry, "an account in the cache is found by its id")
-			c.states[entry] = state // used or not
+			c.states[entry] = state // restore the bit of use
 		}
 	}
 	assert.Equal(c.ids.count, count, "ids of the cache are its accounts'")

@@ -37,8 +37,7 @@ func expiryOfKey(key *storage.Key) expiryKey {
 	return expiryKey{binary.BigEndian.Uint64(key[0:]), accounting.TransferOrdinal(binary.BigEndian.Uint64(key[8:]))}
 }
 
-// postingKey is a value, as wide as the tree wants it, and then an ordinal of 5 bytes (4 for
-// accounts).
+// postingKey is the value, in the tree's width, followed by an ordinal of 5 bytes (4 for accounts).
 func postingKey(tree storage.TreeID, value accounting.U128, ordinal uint64) (key storage.Key) {
 	at := postingValueBytes(tree)
 	switch at {

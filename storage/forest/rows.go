@@ -11,7 +11,7 @@ import (
 	"ledger/storage/rowlog"
 )
 
-// rowLog is the full blocks of the transfer log, in order of ordinals, and the partial one of the
+// rowLog is the full blocks of the transfer log, in order of ordinals, and the partial block of the
 // last checkpoint.
 type rowLog struct {
 	tables  []storage.Table
@@ -90,7 +90,7 @@ func (f *Forest) rowRead(ordinal accounting.TransferOrdinal, row *accounting.Tra
 	f.rowReadNext(&c, ordinal, row)
 }
 
-// rowReadNext is rowRead for rows that are read one after the other.
+// rowReadNext is rowRead for rows that are read one after the other; c remembers the position.
 func (f *Forest) rowReadNext(c *rowlog.Cursor, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	if inMemory := f.row(ordinal); inMemory != nil {
 		*row = *inMemory
@@ -109,8 +109,8 @@ func (f *Forest) accountID(ordinal accounting.AccountOrdinal) accounting.U128 {
 	return f.cache.accounts[entry].ID
 }
 
-// transferAtStamp returns the ordinal of the first transfer with at least this timestamp; the next
-// ordinal if there is none.
+// transferAtStamp returns the ordinal of the first transfer with at least this timestamp. If there
+// is none, it returns the next ordinal.
 func (f *Forest) transferAtStamp(timestamp uint64) uint64 {
 	if rows := f.filling.rows[:f.filling.rowsCount]; len(rows) > 0 && rows[0].Transfer.Timestamp <= timestamp {
 		return uint64(f.filling.transfersFirst) + firstAtStamp(rows, timestamp)
