@@ -241,8 +241,7 @@ func TestKilledFormat(t *testing.T) {
 func TestTwoFormatsOfOnePath(t *testing.T) {
 	environments := map[string][]string{
 		"without a name": nil,
-		"temporary name": {noTmpfile + "=1"},
-		"no direct I/O":  {noDirect + "=1", noTmpfile + "=1"},
+		"temporary name": {noDirect + "=1", noTmpfile + "=1"},
 	}
 	for name, environment := range environments {
 		naming := "link:1"
@@ -260,7 +259,7 @@ func TestTwoFormatsOfOnePath(t *testing.T) {
 				t.Fatalf("status %d of the second to name its file: %s", status, &first.stderr)
 			}
 			wantFile(t, path, 2)
-			if name == "no direct I/O" {
+			if environment != nil {
 				inParallel(t, environment)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -108,7 +109,12 @@ func TestRefusals(t *testing.T) {
 		return append([]string{"format", "--cluster=7", "--replica=0", "--replica-count=1"}, append(more, path)...)
 	}
 	missing := func(t *testing.T) string { return filepath.Join(t.TempDir(), "none.data") }
-	good := func(t *testing.T) string { return formatted(t) }
+	// These are made once and shared: every case wants the file unchanged.
+	once := func(create func(t *testing.T) string) func(*testing.T) string {
+		path := sync.OnceValue(func() string { return create(t) })
+		return func(*testing.T) string { return path() }
+	}
+	good := once(func(t *testing.T) string { return formatted(t) })
 	random := func(t *testing.T, size int) string {
 		path := missing(t)
 		if err := os.WriteFile(path, bytes.Repeat([]byte("no data file. "), size/14), 0o600); err != nil {
@@ -116,23 +122,23 @@ func TestRefusals(t *testing.T) {
 		}
 		return path
 	}
-	newer := func(t *testing.T) string {
-		path := good(t)
+	newer := once(func(t *testing.T) string {
+		path := formatted(t)
 		changeSuperblock(t, path, func(content []byte) { binary.LittleEndian.PutUint32(content[32:], limits.FormatVersion+1) })
 		return path
-	}
+	})
 	// Version 2 had a ring of headers of 256 KiB in the place of twins of 16 MiB, so that a new file
 	// was shorter than one of version 3.
-	older := func(t *testing.T) string {
-		path := good(t)
+	older := once(func(t *testing.T) string {
+		path := formatted(t)
 		changeSuperblock(t, path, func(content []byte) { binary.LittleEndian.PutUint32(content[32:], limits.FormatVersion-1) })
 		if err := os.Truncate(path, 1040<<20-16<<20+512<<10); err != nil {
 			t.Fatal(err)
 		}
 		return path
-	}
+	})
 	ofThree := func(t *testing.T) string {
-		path := good(t)
+		path := formatted(t)
 		changeSuperblock(t, path, func(content []byte) { content[37] = 3 })
 		return path
 	}
@@ -154,7 +160,7 @@ func TestRefusals(t *testing.T) {
 		{"empty", func(t *testing.T) string { return random(t, 0) }, func(p string) []string { return start(p) }, nil, exitRefused,
 			[]string{"0 bytes", "never formatted", "format"}},
 		{"too short", func(t *testing.T) string {
-			path := good(t)
+			path := formatted(t)
 			if err := os.Truncate(path, 100<<20); err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +180,7 @@ func TestRefusals(t *testing.T) {
 		{"a data file of the reference", reference, func(p string) []string { return start(p) }, nil, exitRefused,
 			[]string{"data file of TigerBeetle", "cluster 77", "serve it with TigerBeetle", "another name", "imported"}},
 		{"a storage limit below the file's size", func(t *testing.T) string {
-			path := good(t)
+			path := formatted(t)
 			if err := os.Truncate(path, 3<<30); err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +190,7 @@ func TestRefusals(t *testing.T) {
 		{"fewer addresses than replicas", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil,
 			exitRefused, []string{"3 replicas"}},
 		{"three superblocks damaged", func(t *testing.T) string {
-			path := good(t)
+			path := formatted(t)
 			edit(t, path, func(file *os.File) {
 				for i := range int64(3) {
 					if _, err := file.WriteAt([]byte{0xff}, i*24<<10+100); err != nil {
@@ -195,7 +201,7 @@ func TestRefusals(t *testing.T) {
 			return path
 		}, func(p string) []string { return start(p) }, nil, exitDamage, []string{"superblock", "damaged", "restore"}},
 		{"damaged log", func(t *testing.T) string {
-			path := good(t)
+			path := formatted(t)
 			edit(t, path, func(file *os.File) {
 				l := limits.Production()
 				layout := datafile.NewLayout(&l)
