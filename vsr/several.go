@@ -7,13 +7,9 @@ import "ledger/prepare"
 // Entries that contradict the durable headers are dropped first, before anything is concluded from them: a suffix that a view change
 // truncated would else make an innocent torn slot look like a hole. Each slot is then judged for itself.
 func (r *Result) several(in *Input) (*Result, *Refusal) {
-	kept := [SlotsMax]Slot{}
 	highest, faults := uint64(0), 0
 	for i := range r.slots {
-		s := &kept[i]
-		*s = r.slots[i]
-		s.P.drop(in)
-		s.T.drop(in)
+		s := r.slots[i].kept(in)
 		for _, c := range [...]*Copy{&s.P, &s.T} {
 			if c.Kind.names() && c.Op <= in.PrepareMax {
 				highest = max(highest, c.Op)
@@ -22,8 +18,8 @@ func (r *Result) several(in *Input) (*Result, *Refusal) {
 	}
 	r.OpHead, r.HeadChecksum = in.listHead()
 	for i := range r.slots {
-		d := &r.Decisions[i]
-		kept[i].judge(in, d, highest)
+		s, d := r.slots[i].kept(in), &r.Decisions[i]
+		s.judge(in, d, highest)
 		if d.Verdict == Faulty {
 			faults++
 		}
@@ -57,11 +53,15 @@ func (in *Input) listHead() (uint64, prepare.Checksum) {
 	return in.Headers[0].Op, in.Headers[0].Checksum
 }
 
-// drop makes a copy that contradicts the durable headers one that is older than all others.
-func (c *Copy) drop(in *Input) {
-	if c.Kind.names() && c.contradicts(in) {
-		*c = Copy{Kind: c.Kind, dropped: true}
+// kept returns the slot without what contradicts the durable headers: such a copy is older than all others.
+func (s *Slot) kept(in *Input) Slot {
+	kept := *s
+	for _, c := range [...]*Copy{&kept.P, &kept.T} {
+		if c.Kind.names() && c.contradicts(in) {
+			*c = Copy{Kind: c.Kind, dropped: true}
+		}
 	}
+	return kept
 }
 
 // contradicts tells whether the durable headers rule out that a prepare is in the log that log_view vouches for.

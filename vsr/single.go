@@ -87,12 +87,12 @@ func (r *Result) findTorn(in *Input) *Refusal {
 			op = 0 // first lap, above the head
 		}
 		switch {
+		case d.Verdict == FixPrepare && s.T.Op == op && op > in.CheckpointOp:
+			// The twin is what the slot held.
 		case i == tornSlot && s.mayBeTorn(r.OpHead+1):
 			r.TornOp, d.Verdict = r.OpHead+1, Torn
 		case d.Verdict == FixPrepare && s.T.Op == op:
-			if op <= in.CheckpointOp {
-				d.Verdict = Clean // the twin is what the slot held, and nobody needs it
-			}
+			d.Verdict = Clean // the twin is what the slot held, and nobody needs it
 		case nextIsWhole && i <= r.OpHead && op <= in.CheckpointOp && (s.T.Kind == KindBad || s.T.Op <= op):
 			d.Verdict = Faulty // not needed any more, and nothing newer can have been there
 		default:
