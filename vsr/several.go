@@ -7,19 +7,11 @@ import "ledger/prepare"
 // Entries that contradict the durable headers are dropped first, before anything is concluded from them: a suffix that a view change
 // truncated would else make an innocent torn slot look like a hole. Each slot is then judged for itself.
 func (r *Result) several(in *Input) (*Result, *Refusal) {
-	highest, faults := uint64(0), 0
-	for i := range r.slots {
-		s := r.slots[i].kept(in)
-		for _, c := range [...]*Copy{&s.P, &s.T} {
-			if c.Kind.names() && c.Op <= in.PrepareMax {
-				highest = max(highest, c.Op)
-			}
-		}
-	}
+	faults := 0
 	r.OpHead, r.HeadChecksum = in.listHead()
 	for i := range r.slots {
 		s, d := r.slots[i].kept(in), &r.Decisions[i]
-		s.judge(in, d, highest)
+		s.judge(in, d)
 		if d.Verdict == Faulty {
 			faults++
 		}
@@ -58,7 +50,7 @@ func (s *Slot) kept(in *Input) Slot {
 	kept := *s
 	for _, c := range [...]*Copy{&kept.P, &kept.T} {
 		if c.Kind.names() && c.contradicts(in) {
-			*c = Copy{Kind: c.Kind, dropped: true}
+			*c = Copy{Kind: c.Kind}
 		}
 	}
 	return kept
@@ -84,7 +76,7 @@ func (c *Copy) contradicts(in *Input) bool {
 // judge decides on a slot of which dropped copies count as older. A slot is torn, and may be nacked, because of nothing but its own
 // copies. This rests on the writes: both copies of a small prepare are durable each for itself; and a slot that is not
 // clean is mended one copy after the other, a whole copy being left alone. So an op that was acknowledged reads as torn only after two faults.
-func (s *Slot) judge(in *Input, d *Decision, highest uint64) {
+func (s *Slot) judge(in *Input, d *Decision) {
 	isTwinOf := s.T.Kind.names() && s.T.Op == d.Op // and was not dropped
 	isPrepareOf := s.P.Kind == KindWhole && s.P.Op == d.Op
 	d.Row, d.Held = s.row(in.PrepareMax), s.held(d.Op)
@@ -103,8 +95,8 @@ func (s *Slot) judge(in *Input, d *Decision, highest uint64) {
 		}
 	case 'E':
 		d.Verdict = Faulty
-		if s.P.Op == highest && !s.P.dropped {
-			d.Verdict = FixTwin
+		if isPrepareOf {
+			d.Verdict = FixTwin // no write to another slot can have struck the twin, so the prepare is what it was
 		}
 	case 'G', 'M', 'S':
 		if isPrepareOf {

@@ -26,7 +26,6 @@ type Copy struct {
 	Op       uint64
 	Checksum prepare.Checksum // of the header
 	Parent   prepare.Checksum
-	dropped  bool // contradicts the durable headers, and counts as older than all that does not
 }
 
 // Slot is what is known of a slot: P is the prepare, T its twin.
