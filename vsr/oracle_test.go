@@ -52,3 +52,39 @@ func (w *slotWorld) judge(r *replica, a *answers) string {
 	}
 	return ""
 }
+
+// judge asks of a single replica that started: is every op there that may have been acknowledged?
+func (w *aloneWorld) judge(r *alone, head int) string {
+	for i, number := range r.truth.acknowledged {
+		switch {
+		case number != 0 && head < w.first+i:
+			return "the log ends before an op that was acknowledged"
+		case number != 0 && r.held[i] != number:
+			return "an op that was acknowledged is another one now"
+		case number == 0 && head > w.first+i:
+			return "an op is there that was never prepared"
+		}
+	}
+	for i, number := range r.held {
+		if l := &r.places[w.slotOf(i)]; number != 0 && !w.all.isWholeIn(l.p[:], int(number)) && !w.all.isWholeIn(l.t[:], int(number)) {
+			return "what is said to be there is not whole"
+		}
+	}
+	return ""
+}
+
+// judgeRefusal asks whether something happened that one replica cannot mend.
+func (w *aloneWorld) judgeRefusal(r *alone) string {
+	for i, number := range r.truth.acknowledged {
+		switch isRotten := (r.truth.rotten|r.truth.oldRotten)>>i&1 != 0; {
+		case isRotten && number == 0: // a fault where the crash tore: two events in one slot
+			return ""
+		case isRotten && !w.all[number].isSmall():
+			return ""
+		}
+	}
+	if r.truth.rotten|r.truth.oldRotten == 0 {
+		return "what crashes alone have left is refused"
+	}
+	return "a log is refused of which each op has a good copy"
+}
