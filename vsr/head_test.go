@@ -111,11 +111,12 @@ func TestHeadOfAViewChange(t *testing.T) {
 	old, next := Copy{Kind: KindWhole, View: 1, Op: 7}, Copy{Kind: KindWhole, View: 2, Op: 10}
 	in := Input{Replicas: 3, CheckpointOp: 7, PrepareMax: 11, View: 3, LogView: 2, Headers: []Header{{Op: 8, Checksum: prepare.Checksum{8}}, {Op: 7, Blank: true}}}
 	in.Uncertain.Add(9)
-	slots := []Slot{{old, old}, {Copy{}, Copy{}}, {next, next}, {old, old}}
+	slots := []Slot{{old, old}, {Copy{}, Copy{}}, {Copy{}, Copy{}}, {old, old}}
 	r, refusal := Recover(&in, slots, make([]Decision, ringSlots))
 	if refusal != nil || r.OpHead != 8 || r.HeadChecksum != (prepare.Checksum{8}) || r.Uncertain != in.Uncertain {
 		t.Fatalf("%+v, %+v", r, refusal)
 	}
+	slots[2] = Slot{next, next}
 	in.View = 2 // and when the view had begun, the log says it
 	r, refusal = Recover(&in, slots, make([]Decision, ringSlots))
 	if refusal != nil || r.OpHead != 10 || !r.Certain() {

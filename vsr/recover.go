@@ -38,7 +38,7 @@ type Decision struct {
 	Op      uint64 // that the slot stands for: the one above the checkpoint
 	Verdict Verdict
 	Row     byte // of the decision table
-	Held    Held // set when the prepare is of Op; of a faulty slot it may be served by its checksum, and proves nothing
+	Held    Held // which copy has the prepare of Op
 }
 
 // Header is one of the list that the superblock has. Of a blank one only the op is known.
@@ -94,7 +94,7 @@ func (r *Result) Held(op uint64) *Copy {
 // Present tells whether the log has the prepare of op with this checksum.
 func (r *Result) Present(op uint64, checksum prepare.Checksum) bool {
 	c := r.Held(op)
-	return c != nil && r.Decisions[op%uint64(len(r.slots))].Verdict != Faulty && c.Checksum == checksum
+	return c != nil && c.Checksum == checksum
 }
 
 // Nack tells whether the replica may say that it never acknowledged op, whatever its checksum. It may not of an op that is known to be

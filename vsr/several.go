@@ -15,7 +15,7 @@ func (r *Result) several(in *Input) (*Result, *Refusal) {
 		if d.Verdict == Faulty {
 			faults++
 		}
-		if held := r.Held(d.Op); held != nil && d.Verdict != Faulty && in.LogView == in.View && d.Op > r.OpHead {
+		if held := r.Held(d.Op); held != nil && in.LogView == in.View && d.Op > r.OpHead {
 			r.OpHead, r.HeadChecksum = held.Op, held.Checksum
 		}
 	}
@@ -83,7 +83,7 @@ func (s *Slot) judge(in *Input, d *Decision) {
 	d.Verdict = Clean
 	switch d.Row {
 	case 'H', 'I', 'J':
-		d.Verdict, d.Held = Cut, HeldNone
+		d.Verdict = Cut
 	case 'A', 'D':
 		d.Verdict = Faulty
 	case 'B', 'R':
@@ -108,7 +108,7 @@ func (s *Slot) judge(in *Input, d *Decision) {
 		}
 	case 'O', 'T':
 		if isTwinOf {
-			d.Verdict, d.Held = Faulty, HeldNone
+			d.Verdict = Faulty // which of them the log had, nothing here says
 		}
 	case 'Q':
 		switch {
@@ -121,5 +121,8 @@ func (s *Slot) judge(in *Input, d *Decision) {
 	// What is committed may have been acknowledged here, and nobody needs to hear that it was not.
 	if d.Verdict == Torn && d.Op <= in.CommitMax {
 		d.Verdict = Faulty
+	}
+	if d.Verdict == Faulty || d.Verdict == Cut {
+		d.Held = HeldNone
 	}
 }
