@@ -24,7 +24,7 @@ func (w *slotWorld) judge(r *replica, a *answers) string {
 		return "what may have been acknowledged is neither there nor faulty"
 	case owed != 0 && a.has&owed != owed && !r.truth.isRotten:
 		return "a crash alone has lost what may have been acknowledged"
-	case r.truth.lingering == 0 && a.isFaulty && !w.isRagged && !r.truth.isRotten && !r.truth.isOldRotten && !r.isCommitKnown:
+	case owed == 0 && a.isFaulty && !w.isEager && !r.truth.isRotten && !r.truth.isOldRotten && !r.isCommitKnown:
 		return "after crashes alone the op may neither be nacked nor read, so a view change may wait for it for ever"
 	case a.has != 0 && a.nacks:
 		return "an op that is there is nacked"

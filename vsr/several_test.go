@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var longFlag = flag.Bool("long", false, "the exhaustive tests take every configuration, and a crash more")
+var longFlag = flag.Bool("long", false, "the exhaustive tests take every configuration, and a view and a crash more")
 
 // what the durable headers say of the op under test
 type listing uint8
@@ -56,6 +56,7 @@ type slotWorld struct {
 	ring  []Slot
 
 	breaks     string // a rule that this replica does not keep
+	isEager    bool   // it writes over another prepare of the op although the view that leaves that one out is not durable
 	isRagged   bool   // a sector that was being written when the power failed may be bad
 	crashesMax uint8
 	seen       map[replica]struct{}
@@ -147,7 +148,6 @@ func (w *slotWorld) acknowledge(r *replica) {
 	isDurable := r.view == r.logView || w.breaks == "acknowledges before log_view is durable"
 	if r.wanted != 0 && r.held == r.wanted && r.isClean && isDurable {
 		r.truth.owed |= 1 << r.held
-		r.truth.lingering |= 1 << r.held
 	}
 }
 
@@ -158,7 +158,6 @@ func (w *slotWorld) run(r replica) {
 		next := r
 		next.logView, next.list, next.listed = r.view, r.viewList, r.wanted
 		next.isCommitKnown = r.isCommitKnown || listing(r.viewList) == listEndsAbove
-		next.truth.lingering = r.truth.owed
 		w.push(next)
 	}
 	if r.wanted == 0 && int(r.view) <= w.views { // the primary's prepare of this view comes
@@ -171,12 +170,19 @@ func (w *slotWorld) run(r replica) {
 		next.isClean = false
 		w.push(next)
 	}
-	if r.wanted != 0 && (r.held != r.wanted || !r.isClean) {
+	isEager := w.isEager || w.breaks == "writes over another prepare before log_view is durable"
+	if r.wanted != 0 && (r.held != r.wanted || !r.isClean) && (isEager || r.view == r.logView || !w.names(&r.place)) {
 		w.write(r)
 	}
 	if int(r.view) < w.views && r.view == r.logView { // the start of a view comes
 		w.startView(r)
 	}
+}
+
+// names tells whether one of the copies names a prepare of the op, be it dropped. Another one takes its place only when log_view is durable.
+func (w *slotWorld) names(l *place) bool {
+	s := w.all.classify(l, int(w.in.CheckpointOp))
+	return s.P.Kind.names() && int(s.P.Op) == w.op || s.T.Kind.names() && int(s.T.Op) == w.op
 }
 
 // startView takes every view that may begin next, with every list that it may have. What it leaves out was not committed, by the choice of the
@@ -341,6 +347,9 @@ func (w *slotWorld) restart(r replica) {
 	case w.all[r.held].view == int(r.view):
 		r.wanted = r.held
 	}
+	if r.wanted != 0 && (r.held != r.wanted || !r.isClean) {
+		w.rows[fmt.Sprintf("%c written", d.Row)]++ // the next step does it, see write
+	}
 	from, p, t := 0, uint(0), uint(0)
 	for number := range w.all {
 		if number == 0 {
@@ -394,9 +403,11 @@ func TestSlotOfSeveralExhaustive(t *testing.T) {
 			})
 		}
 	})
-	// Every row that a fault of one copy can lead to is reached, and each verdict of it.
+	// Every row that a fault of one copy can lead to is reached, each verdict of it, and a write into a slot of each row.
 	for _, want := range strings.Split("A faulty,B torn,C faulty,C torn,D faulty,E faulty,E fix the twin,G fix the twin,K faulty,L clean,M fix the twin,"+
-		"N faulty,O faulty,P clean,Q fix the prepare,Q torn,R torn,S fix the twin,T faulty", ",") {
+		"N faulty,O faulty,P clean,Q fix the prepare,Q torn,R torn,S fix the twin,T faulty,"+
+		"A written,B written,C written,D written,E written,G written,K written,L written,M written,N written,O written,P written,"+
+		"Q written,R written,S written,T written", ",") {
 		count := 0
 		for _, rows := range shards {
 			count += rows[want]
@@ -411,19 +422,20 @@ func TestSlotOfSeveralExhaustive(t *testing.T) {
 func walkShard(t *testing.T, oldSectors int) map[string]int {
 	rows := map[string]int{}
 	for _, sizes := range sizesOf(*longFlag) {
-		for variant := range 4 {
-			isSameBody, isRagged := variant&1 != 0, variant&2 != 0
-			if isRagged && !*longFlag && (oldSectors%2 != 0 || isSameBody) {
+		for variant := range 6 {
+			isSameBody, isEager, isRagged := variant&1 != 0, variant/2 != 0, variant/2 == 2
+			// A ragged medium does all that another one does, and twice as much.
+			if !*longFlag && (isEager && oldSectors%2 != 0 || isEager && isSameBody == isRagged) {
 				continue
 			}
 			w := newSlotWorld(t, sizes, oldSectors, isSameBody)
-			w.isRagged = isRagged
-			if *longFlag && !isRagged {
+			w.isEager, w.isRagged = isEager, isRagged
+			if *longFlag && !isEager {
 				w.crashesMax = 3
 			}
 			w.walk()
 			if w.failed {
-				t.Fatalf("sizes %v, before them %d, the same body: %v, ragged: %v", sizes, oldSectors, isSameBody, isRagged)
+				t.Fatalf("sizes %v, before them %d, the same body: %v, eager: %v, ragged: %v", sizes, oldSectors, isSameBody, isEager, isRagged)
 			}
 			for row, n := range w.rows {
 				rows[row] += n
@@ -443,11 +455,12 @@ func TestSlotOfSeveralRests(t *testing.T) {
 		{"acknowledges before log_view is durable", false, "is nacked"},
 		{"writes the header of a large prepare beside it", false, "may neither be nacked nor read"},
 		{"mends both copies at once", true, "is nacked"},
+		{"writes over another prepare before log_view is durable", false, "may neither be nacked nor read"},
 	} {
 		found := map[string]int{}
 		for _, sizes := range [][]int{{2, 2}, {3, 2}} {
 			w := newSlotWorld(t, sizes, 0, false)
-			w.breaks, w.isRagged, w.found = c.breaks, c.isRagged, found
+			w.breaks, w.isEager, w.isRagged, w.found = c.breaks, c.isRagged, c.isRagged, found
 			w.walk()
 		}
 		isFound := false
