@@ -6,8 +6,9 @@ import (
 	"ledger/prepare"
 )
 
-// The exhaustive tests know a medium of few sectors. A sector has one of these contents, which are written whole or not at all:
-// nothing, damage, the header of a reserved slot, the first sector of a prepare, a later one of a prepare's body.
+// The exhaustive tests know a medium of few sectors. A sector has one of these contents, which are
+// written whole or not at all: nothing, damage, the header of a reserved slot, the first sector of
+// a prepare, a later one of a prepare's body.
 type sector uint8
 
 const (
@@ -23,8 +24,8 @@ const (
 	twinSectors    = 2
 )
 
-// entry is a prepare that may be written to the medium. Small ones, of up to two sectors, have a whole twin. Two prepares may have
-// the same body: then they differ in their first sectors only.
+// entry is a prepare that may be written to the medium. Small ones, of up to two sectors, have a
+// whole twin. Two prepares may have the same body: then they differ in their first sectors only.
 type entry struct {
 	op, view, parent, body, sectors int
 }
@@ -164,8 +165,9 @@ func subsets(set uint, f func(subset uint)) {
 	}
 }
 
-// eachOrder calls f with every state that a write of a prepare into a place can leave when the power fails: any sectors of both copies
-// if they are written at once, else any sectors of the prepare, or all of it and any of the twin.
+// eachOrder calls f with every state that a write of a prepare into a place can leave when the
+// power fails: any sectors of both copies if they are written at once, else any sectors of the
+// prepare, or all of it and any of the twin.
 func (all entries) eachOrder(l place, number int, atOnce, isRagged bool, f func(after place)) {
 	p, t := all.sectorsOf(number)
 	if atOnce {
@@ -177,7 +179,8 @@ func (all entries) eachOrder(l place, number int, atOnce, isRagged bool, f func(
 	all.eachWrite(l, number, 0, t, isRagged, f)
 }
 
-// eachWrite calls f with every state that a write of these sectors can leave. On a ragged medium a sector that was being written may be bad.
+// eachWrite calls f with every state that a write of these sectors can leave. On a ragged medium a
+// sector that was being written may be bad.
 func (all entries) eachWrite(l place, number int, p, t uint, isRagged bool, f func(after place)) {
 	shift := bits.Len(p)
 	subsets(p|t<<shift, func(landed uint) {

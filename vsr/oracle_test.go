@@ -1,7 +1,8 @@
 package vsr
 
-// The oracle knows nothing of rows, verdicts or copies. It knows what happened: which prepares a replica may have acknowledged, which of them a later
-// view has left out, and what the disk did. It judges what the replica would answer to its peers.
+// The oracle knows nothing of rows, verdicts or copies. It knows what happened: which prepares a
+// replica may have acknowledged, which of them a later view has left out, and what the disk did. It
+// judges what the replica would answer to its peers.
 
 // answers of a replica about the op under test.
 type answers struct {
@@ -29,7 +30,8 @@ func (w *slotWorld) judge(r *replica, a *answers) string {
 	case a.has != 0 && a.nacks:
 		return "an op that is there is nacked"
 	}
-	// What is said to be there is whole, and not ruled out by the view for which the replica will vote.
+	// What is said to be there is whole, and not ruled out by the view for which the replica will
+	// vote.
 	for number := 1; number <= w.views; number++ {
 		if a.has>>number&1 == 0 {
 			continue
@@ -44,7 +46,8 @@ func (w *slotWorld) judge(r *replica, a *answers) string {
 			return "a prepare is said to be there that the durable view leaves out"
 		}
 	}
-	// One bad copy of a small prepare is no loss, unless a lost write has left the header of another view's prepare in its place.
+	// One bad copy of a small prepare is no loss, unless a lost write has left the header of
+	// another view's prepare in its place.
 	names := 0
 	for number := 1; number <= w.views; number++ {
 		if first := w.all[number].at(number, 0); r.place.p[0] == first || r.place.t[0] == first {

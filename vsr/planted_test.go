@@ -10,8 +10,9 @@ import (
 	"ledger/internal/mutate"
 )
 
-// Goal: the tests of this package can fail. Each bug of testdata/bugs is planted in copies of the source files that only the compiler of this
-// test sees, and the test that the list names has to find it, for the reason that the list gives.
+// Goal: the tests of this package can fail. Each bug of testdata/bugs is planted in copies of the
+// source files that only the compiler of this test sees, and the test that the list names has to
+// find it, for the reason that the list gives.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the package once more, and runs its tests for each bug")
@@ -26,7 +27,8 @@ func TestPlantedBugs(t *testing.T) {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(folder, "vsr.test")
-	if output, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", list, "-tags", "planted", "-vet=off", "-o", binary, ".").CombinedOutput(); err != nil {
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", list, "-tags", "planted", "-vet=off", "-o", binary, ".")
+	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	for _, bug := range bugs {

@@ -7,7 +7,8 @@ import (
 	"ledger/prepare"
 )
 
-// Verdict on a slot: what is done with it, and what its replica may say of the op that the slot stands for.
+// Verdict on a slot: what is done with it, and what its replica may say of the op that the slot
+// stands for.
 type Verdict uint8
 
 const (
@@ -57,8 +58,8 @@ type Input struct {
 	PrepareMax         uint64           // the highest op that may have been prepared
 	CommitMax          uint64           // committed, as far as the superblock and the prepares know
 
-	// Of several replicas only. Headers descend from the list's head without a gap; Uncertain is what
-	// was written beside them.
+	// Of several replicas only. Headers descend from the list's head without a gap; Uncertain is
+	// what was written beside them.
 	View, LogView uint32
 	Headers       []Header
 	Uncertain     Set
@@ -69,7 +70,8 @@ type Result struct {
 	OpHead       uint64
 	HeadChecksum prepare.Checksum
 	TornOp       uint64 // of a single replica: the one entry that it gives up; 0: none
-	// Uncertain ops lie above the head and may have been acknowledged here. The head is certain if there are none.
+	// Uncertain ops lie above the head and may have been acknowledged here. The head is certain if
+	// there are none.
 	Uncertain Set
 	Decisions []Decision
 	commitMax uint64
@@ -97,8 +99,9 @@ func (r *Result) Present(op uint64, checksum prepare.Checksum) bool {
 	return c != nil && c.Checksum == checksum
 }
 
-// Nack tells whether the replica may say that it never acknowledged op, whatever its checksum. It may not of an op that is known to be
-// committed, nor where a later op lay in the slot: that one was prepared because op was behind a checkpoint of a quorum.
+// Nack tells whether the replica may say that it never acknowledged op, whatever its checksum. It
+// may not of an op that is known to be committed, nor where a later op lay in the slot: that one
+// was prepared because op was behind a checkpoint of a quorum.
 func (r *Result) Nack(op uint64) bool {
 	d := &r.Decisions[op%uint64(len(r.slots))]
 	return d.Op == op && op > r.commitMax && d.Held == HeldNone && (d.Verdict == Clean || d.Verdict == Torn)

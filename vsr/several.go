@@ -4,8 +4,9 @@ import "ledger/prepare"
 
 // several is the table's column for one of several replicas.
 //
-// Entries that contradict the durable headers are dropped first, before anything is concluded from them: a suffix that a view change
-// truncated would else make an innocent torn slot look like a hole. Each slot is then judged for itself.
+// Entries that contradict the durable headers are dropped first, before anything is concluded from
+// them: a suffix that a view change truncated would else make an innocent torn slot look like a
+// hole. Each slot is then judged for itself.
 func (r *Result) several(in *Input) (*Result, *Refusal) {
 	faults := 0
 	r.OpHead, r.HeadChecksum = in.listHead()
@@ -45,7 +46,8 @@ func (in *Input) listHead() (uint64, prepare.Checksum) {
 	return in.Headers[0].Op, in.Headers[0].Checksum
 }
 
-// kept returns the slot without what contradicts the durable headers: such a copy is older than all others.
+// kept returns the slot without what contradicts the durable headers: such a copy is older than all
+// others.
 func (s *Slot) kept(in *Input) Slot {
 	kept := *s
 	for _, c := range [...]*Copy{&kept.P, &kept.T} {
@@ -56,7 +58,8 @@ func (s *Slot) kept(in *Input) Slot {
 	return kept
 }
 
-// contradicts tells whether the durable headers rule out that a prepare is in the log that log_view vouches for.
+// contradicts tells whether the durable headers rule out that a prepare is in the log that log_view
+// vouches for.
 func (c *Copy) contradicts(in *Input) bool {
 	if c.View > in.LogView {
 		return true // written when a start_view had come that never became durable: not acknowledged
@@ -73,9 +76,11 @@ func (c *Copy) contradicts(in *Input) bool {
 	return false
 }
 
-// judge decides on a slot of which dropped copies count as older. A slot is torn, and may be nacked, because of nothing but its own
-// copies. This rests on the writes: both copies of a small prepare are durable each for itself; and a slot that is not
-// clean is mended one copy after the other, a whole copy being left alone. So an op that was acknowledged reads as torn only after two faults.
+// judge decides on a slot of which dropped copies count as older. A slot is torn, and may be
+// nacked, because of nothing but its own copies. This rests on the writes: both copies of a small
+// prepare are durable each for itself; and a slot that is not clean is mended one copy after the
+// other, a whole copy being left alone. So an op that was acknowledged reads as torn only after two
+// faults.
 func (s *Slot) judge(in *Input, d *Decision) {
 	isTwinOf := s.T.Kind.names() && s.T.Op == d.Op // and was not dropped
 	isPrepareOf := s.P.Kind == KindWhole && s.P.Op == d.Op

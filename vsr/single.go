@@ -2,11 +2,14 @@ package vsr
 
 import "fmt"
 
-// single is the table's column for a single replica. It refuses what it cannot repair, finds the torn slot, and proves the chain.
+// single is the table's column for a single replica. It refuses what it cannot repair, finds the
+// torn slot, and proves the chain.
 //
-// A crash leaves at most one torn entry, that of the op after the head, because one prepare is written at a time. Only that slot
-// is given up, and only if nothing in it proves that the op was durable. Any other damage to an op above the checkpoint is refused.
-// Damage below the checkpoint does no harm, provided that the slot after the head is whole: then nothing was ever written above.
+// A crash leaves at most one torn entry, that of the op after the head, because one prepare is
+// written at a time. Only that slot is given up, and only if nothing in it proves that the op was
+// durable. Any other damage to an op above the checkpoint is refused. Damage below the checkpoint
+// does no harm, provided that the slot after the head is whole: then nothing was ever written
+// above.
 func (r *Result) single(in *Input) (*Result, *Refusal) {
 	for i := range r.slots {
 		s := &r.slots[i]
@@ -44,7 +47,8 @@ func (r *Result) single(in *Input) (*Result, *Refusal) {
 	return r, nil
 }
 
-// alone is the verdict of a single replica on a row. Refuse holds unless the slot is the torn one or is not needed.
+// alone is the verdict of a single replica on a row. Refuse holds unless the slot is the torn one
+// or is not needed.
 func (s *Slot) alone(row byte) Verdict {
 	switch row {
 	case 'L', 'P':
@@ -96,14 +100,16 @@ func (r *Result) findTorn(in *Input) *Refusal {
 		case nextIsWhole && i <= r.OpHead && op <= in.CheckpointOp && (s.T.Kind == KindBad || s.T.Op <= op):
 			d.Verdict = Faulty // not needed any more, and nothing newer can have been there
 		default:
-			return refuseSlot(i, d.Row, "it held an op that may have been acknowledged, and no copy of it is whole; restore the replica from a peer or a backup")
+			return refuseSlot(i, d.Row,
+				"it held an op that may have been acknowledged, and no copy of it is whole; restore the replica from a peer or a backup")
 		}
 	}
 	return nil
 }
 
-// mayBeTorn tells whether a crash can have left a slot so while op, the first behind the head, was being written into it. The twin of a small
-// prepare may then be older, or torn as well: its first sector is written whole or not at all, so its header is never bad. The twin of a large one is
+// mayBeTorn tells whether a crash can have left a slot so while op, the first behind the head, was
+// being written into it. The twin of a small prepare may then be older, or torn as well: its first
+// sector is written whole or not at all, so its header is never bad. The twin of a large one is
 // written when the prepare is durable: until then it is older.
 func (s *Slot) mayBeTorn(op uint64) bool {
 	switch s.T.Kind {

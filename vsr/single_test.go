@@ -52,7 +52,8 @@ type aloneWorld struct {
 	failed     bool
 }
 
-// newAloneWorld: sizes are those of the ops under test; oldSectors that of the lap before, 0 for reserved.
+// newAloneWorld: sizes are those of the ops under test; oldSectors that of the lap before, 0 for
+// reserved.
 func newAloneWorld(t *testing.T, sizes [aloneOps]int, oldSectors int, isSameBody bool) *aloneWorld {
 	w := &aloneWorld{t: t, first: 1, crashesMax: startsMax - 1, seen: map[alone]struct{}{}, rows: map[string]int{}, all: entries{{}}}
 	w.slots, w.decisions = make([]Slot, aloneSlots), make([]Decision, aloneSlots)
@@ -71,7 +72,8 @@ func newAloneWorld(t *testing.T, sizes [aloneOps]int, oldSectors int, isSameBody
 		w.ring = append(w.ring, l)
 	}
 	root := len(w.all) - 1 // the checkpoint's op
-	w.in = Input{Replicas: 1, CheckpointOp: uint64(checkpoint), CheckpointChecksum: w.all.checksum(root), PrepareMax: uint64(checkpoint + aloneSlots)}
+	w.in = Input{Replicas: 1, CheckpointOp: uint64(checkpoint), CheckpointChecksum: w.all.checksum(root)}
+	w.in.PrepareMax = uint64(checkpoint + aloneSlots)
 	if checkpoint == 0 {
 		w.in.PrepareMax--
 	}
@@ -145,7 +147,8 @@ func (w *aloneWorld) append(r alone) {
 	number := w.numbers[i][r.crashes+1][w.all[r.held[r.head]].view]
 	slot := w.slotOf(i)
 	isSmall := w.all[number].isSmall()
-	w.all.eachOrder(r.places[slot], number, isSmall || w.breaks == "writes the header of a large prepare beside it", false, func(after place) {
+	atOnce := isSmall || w.breaks == "writes the header of a large prepare beside it"
+	w.all.eachOrder(r.places[slot], number, atOnce, false, func(after place) {
 		next := r
 		next.places[slot] = after
 		if isSmall && w.breaks == "acknowledges with one copy" {
@@ -190,7 +193,8 @@ func (w *aloneWorld) decay(r alone) {
 	}
 }
 
-// restart recovers, has the oracle judge it, and writes what is to be fixed, one slot after the other; the power may fail meanwhile.
+// restart recovers, has the oracle judge it, and writes what is to be fixed, one slot after the
+// other; the power may fail meanwhile.
 func (w *aloneWorld) restart(r alone) {
 	for i := range w.slots {
 		w.slots[i] = w.all.classify(&r.places[i], int(w.in.CheckpointOp))
@@ -208,7 +212,8 @@ func (w *aloneWorld) restart(r alone) {
 		}
 		for i := range aloneOps {
 			for number := range w.all {
-				if op := uint64(w.first + i); w.all[number].op == int(op) && result.OpHead >= op && result.Present(op, w.all.checksum(number)) {
+				op := uint64(w.first + i)
+				if w.all[number].op == int(op) && result.OpHead >= op && result.Present(op, w.all.checksum(number)) {
 					r.head, r.held[i] = uint8(i), uint8(number)
 				}
 			}
@@ -262,9 +267,11 @@ func (w *aloneWorld) restart(r alone) {
 	w.push(r)
 }
 
-// Goal: a single replica has every op that it may have acknowledged, or refuses to start, and it refuses nothing that crashes alone leave. All that can
-// become of its log is walked through: two ops behind the head, small and large, over an empty slot or an older entry, prepared anew by each
-// start; any sectors of what is being written or mended; two crashes; one copy of each op that goes bad, or is not written at all.
+// Goal: a single replica has every op that it may have acknowledged, or refuses to start, and it
+// refuses nothing that crashes alone leave. All that can become of its log is walked through: two
+// ops behind the head, small and large, over an empty slot or an older entry, prepared anew by each
+// start; any sectors of what is being written or mended; two crashes; one copy of each op that goes
+// bad, or is not written at all.
 func TestLogOfOneExhaustive(t *testing.T) {
 	shards := make([]map[string]int, 4)
 	t.Run("shards", func(t *testing.T) {
@@ -275,8 +282,8 @@ func TestLogOfOneExhaustive(t *testing.T) {
 			})
 		}
 	})
-	for _, want := range strings.Split("A refuse,B torn,C refuse,C faulty,C torn,D fix the twin,E fix the twin,G fix the twin,K refuse,L clean,M fix the twin,"+
-		"N refuse,P clean,Q fix the prepare,Q torn,R torn,S fix the twin,T fix the prepare,T fix the twin", ",") {
+	for _, want := range strings.Split("A refuse,B torn,C refuse,C faulty,C torn,D fix the twin,E fix the twin,G fix the twin,K refuse,"+
+		"L clean,M fix the twin,N refuse,P clean,Q fix the prepare,Q torn,R torn,S fix the twin,T fix the prepare,T fix the twin", ",") {
 		count := 0
 		for _, rows := range shards {
 			count += rows[want]

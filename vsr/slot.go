@@ -19,7 +19,8 @@ const (
 // names tells whether the copy's header is that of a prepare.
 func (k Kind) names() bool { return k >= KindWhole }
 
-// Copy is one of the two copies of a slot. Of a kind that names no prepare the other fields do not count.
+// Copy is one of the two copies of a slot. Of a kind that names no prepare the other fields do not
+// count.
 type Copy struct {
 	Kind     Kind
 	View     uint32
@@ -31,8 +32,9 @@ type Copy struct {
 // Slot is what is known of a slot: P is the prepare, T its twin.
 type Slot struct{ P, T Copy }
 
-// TwinWins tells whether the twin is what the slot is taken to hold, if it is worth anything at all: the newer of two whole copies. Two
-// prepares of one op are of two starts, of which the first gave the op up.
+// TwinWins tells whether the twin is what the slot is taken to hold, if it is worth anything at
+// all: the newer of two whole copies. Two prepares of one op are of two starts, of which the first
+// gave the op up.
 func (s *Slot) TwinWins() bool {
 	p, t := &s.P, &s.T
 	return t.Kind == KindWhole && (p.Kind != KindWhole || t.Op > p.Op || t.Op == p.Op && t.View > p.View)
@@ -41,8 +43,9 @@ func (s *Slot) TwinWins() bool {
 // same tells whether both copies name the same prepare.
 func (s *Slot) same() bool { return s.P.Checksum == s.T.Checksum }
 
-// row is the row of the decision table. prepareMax is the highest op that may have been prepared. The letters A to P are those of
-// consensus 8.3 (F, the head, is part of E), and Q to T are for what only twins can be.
+// row is the row of the decision table. prepareMax is the highest op that may have been prepared.
+// The letters A to P are those of consensus 8.3 (F, the head, is part of E), and Q to T are for
+// what only twins can be.
 func (s *Slot) row(prepareMax uint64) byte {
 	p, t := &s.P, &s.T
 	whole := p.Kind == KindWhole

@@ -9,8 +9,8 @@ import (
 
 const tableMax = 100 // prepareMax of the tests of the table
 
-// eachSlot calls f with every combination of what the two copies of a slot can hold. Its op is 37: 5 is of the lap before, and
-// 133 is beyond what may be prepared.
+// eachSlot calls f with every combination of what the two copies of a slot can hold. Its op is 37:
+// 5 is of the lap before, and 133 is beyond what may be prepared.
 func eachSlot(f func(s Slot)) {
 	ops := []uint64{5, 37, 133}
 	for _, t := range []Kind{KindBad, KindReserved, KindWhole, KindHeader, KindTorn} {
@@ -19,7 +19,8 @@ func eachSlot(f func(s Slot)) {
 				for _, pOp := range ops {
 					for view := range uint32(3) {
 						for _, same := range []bool{false, true} {
-							s := Slot{T: Copy{Kind: t, Op: tOp, View: view, Checksum: prepare.Checksum{1}}, P: Copy{Kind: p, Op: pOp, View: 1}}
+							s := Slot{P: Copy{Kind: p, Op: pOp, View: 1}}
+							s.T = Copy{Kind: t, Op: tOp, View: view, Checksum: prepare.Checksum{1}}
 							if same && t.names() && p == KindWhole && tOp == pOp && view == 1 {
 								s.P.Checksum = s.T.Checksum
 							}
@@ -32,7 +33,8 @@ func eachSlot(f func(s Slot)) {
 	}
 }
 
-// Every combination of what the two copies of a slot can hold matches one row of the table, and every row is reached.
+// Every combination of what the two copies of a slot can hold matches one row of the table, and
+// every row is reached.
 func TestDecisionTableIsComplete(t *testing.T) {
 	rows := map[byte]int{}
 	eachSlot(func(s Slot) {
@@ -54,7 +56,8 @@ func isNamedBeyond(s *Slot) bool {
 	return s.P.Kind == KindWhole && s.P.Op > tableMax || s.T.Kind.names() && s.T.Op > tableMax
 }
 
-// expectedAlone is the table's column for one replica, written the other way round: by what is trusted.
+// expectedAlone is the table's column for one replica, written the other way round: by what is
+// trusted.
 func expectedAlone(s *Slot) Verdict {
 	whole, named := s.P.Kind == KindWhole, s.T.Kind.names()
 	if isNamedBeyond(s) {
@@ -81,7 +84,8 @@ func expectedAlone(s *Slot) Verdict {
 	return Refuse
 }
 
-// The column for several replicas, over every combination and with each copy dropped or not, the other way round: by what the slot is worth.
+// The column for several replicas, over every combination and with each copy dropped or not, the
+// other way round: by what the slot is worth.
 func TestDecisionTableOfSeveral(t *testing.T) {
 	verdicts := map[Verdict]int{}
 	eachSlot(func(s Slot) {
@@ -182,7 +186,8 @@ func TestRefusalsOfSeveral(t *testing.T) {
 		slots[i] = Slot{P: Copy{Kind: KindReserved}, T: Copy{Kind: KindReserved}}
 	}
 	in.CheckpointOp, in.PrepareMax = 4, 12
-	if _, refusal = Recover(&in, slots, make([]Decision, 8)); refusal == nil || !strings.Contains(refusal.Reason, "ends at op 0, before the checkpoint of op 4") {
+	_, refusal = Recover(&in, slots, make([]Decision, 8))
+	if refusal == nil || !strings.Contains(refusal.Reason, "ends at op 0, before the checkpoint of op 4") {
 		t.Fatalf("%+v", refusal)
 	}
 }

@@ -43,10 +43,11 @@ func (e *DamageError) Fault() storage.Fault {
 	return storage.Fault{What: storage.FaultLog, Reason: e.Error()}
 }
 
-// Recover reads the log of a single replica, repairs what it has another copy of, and returns the head. headers is aligned memory of
-// JournalSlotsCount * 256 bytes, scratch of at least MessageBytesMax. Every op up to commitMax was durable when the superblock was
-// written: a log that ends before it has lost some. Slots are classified here; what that means, package vsr decides. Nothing is
-// repaired in a log that is refused.
+// Recover reads the log of a single replica, repairs what it has another copy of, and returns the
+// head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at least
+// MessageBytesMax. Every op up to commitMax was durable when the superblock was written: a log that
+// ends before it has lost some. Slots are classified here; what that means, package vsr decides.
+// Nothing is repaired in a log that is refused.
 func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64, headers, scratch []byte) (*Recovered, error) {
 	count := uint64(l.JournalSlotsCount)
 	headers = headers[:count*limits.HeaderBytes]
@@ -107,7 +108,8 @@ func (r *Recovered) fix(g *logFile, slots []vsr.Slot, decisions []vsr.Decision) 
 		default:
 			continue
 		}
-		// What lies at or below the checkpoint was not read whole, and nobody will: of it the header is enough.
+		// What lies at or below the checkpoint was not read whole, and nobody will: of it the
+		// header is enough.
 		buffer := g.scratch[:g.limits.SectorBytes]
 		if isSmall(header, g.limits) && header.Op() > g.checkpointOp {
 			buffer = g.scratch[:g.sectorsUp(header.SizeBytes())]
@@ -165,8 +167,8 @@ func (g *logFile) readTwins(headers []byte, slots []vsr.Slot) {
 	}
 }
 
-// readPrepare returns the header of the prepare in a slot, or a header that does not validate. The body is read and verified only
-// above the checkpoint: below it nobody needs it.
+// readPrepare returns the header of the prepare in a slot, or a header that does not validate. The
+// body is read and verified only above the checkpoint: below it nobody needs it.
 func (g *logFile) readPrepare(slot uint64) prepare.Header {
 	sector := g.scratch[:g.limits.SectorBytes]
 	header := prepare.Header(sector[:prepare.HeaderBytes])
@@ -197,7 +199,8 @@ func isWhole(padded []byte) bool {
 	return prepare.ValidBody(padded[:size]) && allZero(padded[size:]) && prepare.Validate(padded[:size]) == nil
 }
 
-// classify tells what a header is that was read from a slot. Of a twin, and of the body, it says nothing.
+// classify tells what a header is that was read from a slot. Of a twin, and of the body, it says
+// nothing.
 func (g *logFile) classify(h prepare.Header, slot uint64) vsr.Kind {
 	switch {
 	case !prepare.ValidHeader(h, g.cluster, g.limits.MessageBytesMax) || h.Op()%uint64(g.limits.JournalSlotsCount) != slot:
