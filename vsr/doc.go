@@ -1,7 +1,7 @@
 // Package vsr decides what a replica's log is after a crash. It is pure: it knows no clock, file or
 // goroutine.
 //
-//	journal --classified slots--> [vsr.Recover] --decisions, head, uncertain ops--> journal, consensus
+//	journal --classified slots--> [vsr.Recover] --decisions, head, uncertain--> journal, consensus
 //
 // In:     Input, which is what the superblock says, and for each log slot its two copies as the
 //

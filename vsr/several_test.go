@@ -72,19 +72,19 @@ func walkShard(t *testing.T, oldSectors int) map[string]int {
 // The oracle finds replicas that do not keep the rules on which the table rests.
 func TestSlotOfSeveralRests(t *testing.T) {
 	for _, c := range []struct {
-		breaks   string
-		isRagged bool
-		want     string
+		breaks            string
+		isEager, isRagged bool
+		want              string
 	}{
-		{"acknowledges before log_view is durable", false, "is nacked"},
-		{"writes the header of a large prepare beside it", false, "may neither be nacked nor read"},
-		{"mends both copies at once", true, "is nacked"},
-		{"writes over another prepare before log_view is durable", false, "may neither be nacked nor read"},
+		{"acknowledges before log_view is durable", true, false, "is nacked"},
+		{"writes the header of a large prepare beside it", false, false, "may neither be nacked nor read"},
+		{"mends both copies at once", true, true, "is nacked"},
+		{"writes before log_view is durable", false, false, "may neither be nacked nor read"},
 	} {
 		found := map[string]int{}
 		for _, sizes := range [][]int{{2, 2}, {3, 2}} {
 			w := newSlotWorld(t, sizes, 0, false)
-			w.breaks, w.isEager, w.isRagged, w.found = c.breaks, c.isRagged, c.isRagged, found
+			w.breaks, w.isEager, w.isRagged, w.found = c.breaks, c.isEager, c.isRagged, found
 			w.walk()
 		}
 		isFound := false

@@ -2,14 +2,13 @@ package vsr
 
 import "fmt"
 
-// single is the table's column for a single replica. It refuses what it cannot repair, finds the
-// torn slot, and proves the chain.
+// single is the table's column for a single replica.
 //
 // A crash leaves at most one torn entry, that of the op after the head, because one prepare is
 // written at a time. Only that slot is given up, and only if nothing in it proves that the op was
-// durable. Any other damage to an op above the checkpoint is refused. Damage below the checkpoint
-// does no harm, provided that the slot after the head is whole: then nothing was ever written
-// above.
+// durable. Any other damage of an op above the checkpoint is refused. Damage at or below the
+// checkpoint does no harm if the slot after the head is whole. In that case nothing was ever
+// written above the head.
 func (r *Result) single(in *Input) (*Result, *Refusal) {
 	for i := range r.slots {
 		s := &r.slots[i]
@@ -32,7 +31,7 @@ func (r *Result) single(in *Input) (*Result, *Refusal) {
 	if refusal := r.findTorn(in); refusal != nil {
 		return nil, refusal
 	}
-	// The chain proves that nothing between the checkpoint and the head was replaced.
+	// The chain of parents proves that no op between the checkpoint and the head was replaced.
 	parent := in.CheckpointChecksum
 	for op := in.CheckpointOp + 1; op <= r.OpHead; op++ {
 		held := r.Held(op)
@@ -68,7 +67,8 @@ func (s *Slot) alone(row byte) Verdict {
 	return Refuse
 }
 
-// findTorn decides on each slot.
+// findTorn decides on each slot. It refuses damage that a single replica cannot repair, and finds
+// the torn slot.
 func (r *Result) findTorn(in *Input) *Refusal {
 	count := uint64(len(r.slots))
 	tornSlot := (r.OpHead + 1) % count
@@ -85,20 +85,20 @@ func (r *Result) findTorn(in *Input) *Refusal {
 		if isBeyond(d.Row) {
 			return refuseSlot(i, d.Row, fmt.Sprintf("it holds an op above %d, which cannot have been prepared", in.PrepareMax))
 		}
-		// The op that the slot holds, or held, when the head was written.
+		// op is the op that the slot had to hold when the head was written.
 		op := r.OpHead - (r.OpHead-i)%count
 		if i > r.OpHead {
 			op = 0 // first lap, above the head
 		}
 		switch {
 		case d.Verdict == FixPrepare && s.T.Op == op && op > in.CheckpointOp:
-			// The twin is what the slot held.
+			// The twin is the prepare that the slot has to hold.
 		case i == tornSlot && s.mayBeTorn(r.OpHead+1):
 			r.TornOp, d.Verdict = r.OpHead+1, Torn
 		case d.Verdict == FixPrepare && s.T.Op == op:
-			d.Verdict = Clean // the twin is what the slot held, and nobody needs it
+			d.Verdict = Clean // the twin is the prepare that the slot had to hold, and it is not needed any more
 		case nextIsWhole && i <= r.OpHead && op <= in.CheckpointOp && (s.T.Kind == KindBad || s.T.Op <= op):
-			d.Verdict = Faulty // not needed any more, and nothing newer can have been there
+			d.Verdict = Faulty // the op is not needed any more, and nothing newer can have been in the slot
 		default:
 			return refuseSlot(i, d.Row,
 				"it held an op that may have been acknowledged, and no copy of it is whole; restore the replica from a peer or a backup")
@@ -107,10 +107,10 @@ func (r *Result) findTorn(in *Input) *Refusal {
 	return nil
 }
 
-// mayBeTorn tells whether a crash can have left a slot so while op, the first behind the head, was
-// being written into it. The twin of a small prepare may then be older, or torn as well: its first
-// sector is written whole or not at all, so its header is never bad. The twin of a large one is
-// written when the prepare is durable: until then it is older.
+// mayBeTorn tells whether a crash can have left a slot in this state while op, the first behind the
+// head, was being written into it. The disk writes the first sector of a twin as a whole or not at
+// all, so its header is never bad. The twin of a small prepare may be older or torn. The twin of a
+// large prepare is written when the prepare is durable, so until then it is older.
 func (s *Slot) mayBeTorn(op uint64) bool {
 	switch s.T.Kind {
 	case KindTorn:

@@ -5,14 +5,14 @@ import "ledger/prepare"
 // SlotsMax is the largest number of slots that a log may have.
 const SlotsMax = 1024
 
-// Kind is what one of the two copies of a slot holds.
+// Kind is the content of one of the two copies of a slot.
 type Kind uint8
 
 const (
-	KindBad      Kind = iota // checksum, cluster, slot or, of a prepare, body wrong
+	KindBad      Kind = iota // wrong checksum, cluster or slot, or (above the checkpoint) a wrong body
 	KindReserved             // never used
 	KindWhole                // a whole prepare
-	KindHeader               // only a twin: the header of a large prepare, which was durable before
+	KindHeader               // only a twin: the header of a large prepare, which is written after the prepare is durable
 	KindTorn                 // only a twin: the header of a small prepare, without its body
 )
 
@@ -29,12 +29,12 @@ type Copy struct {
 	Parent   prepare.Checksum
 }
 
-// Slot is what is known of a slot: P is the prepare, T its twin.
+// Slot is what recovery has read of a slot: P is the prepare, T its twin.
 type Slot struct{ P, T Copy }
 
-// TwinWins tells whether the twin is what the slot is taken to hold, if it is worth anything at
-// all: the newer of two whole copies. Two prepares of one op are of two starts, of which the first
-// gave the op up.
+// TwinWins tells whether the slot is taken to hold the twin. That is the case if only the twin is
+// whole, or if both are whole and the twin is newer. Two different prepares of one op come from two
+// starts, and the second start gave up the first one's prepare.
 func (s *Slot) TwinWins() bool {
 	p, t := &s.P, &s.T
 	return t.Kind == KindWhole && (p.Kind != KindWhole || t.Op > p.Op || t.Op == p.Op && t.View > p.View)
@@ -43,9 +43,9 @@ func (s *Slot) TwinWins() bool {
 // same tells whether both copies name the same prepare.
 func (s *Slot) same() bool { return s.P.Checksum == s.T.Checksum }
 
-// row is the row of the decision table. prepareMax is the highest op that may have been prepared.
-// The letters A to P are those of consensus 8.3 (F, the head, is part of E), and Q to T are for
-// what only twins can be.
+// row returns the row of the decision table. prepareMax is the highest op that may have been
+// prepared. The rows are those of consensus 8.3, where F, the head, is part of E, and Q to T for
+// cases that exist only with twins.
 func (s *Slot) row(prepareMax uint64) byte {
 	p, t := &s.P, &s.T
 	whole := p.Kind == KindWhole
@@ -85,7 +85,7 @@ func (s *Slot) row(prepareMax uint64) byte {
 	case t.Op > p.Op:
 		return 'N'
 	case t.Kind == KindTorn:
-		return 'S' // also of another prepare of this op, which an earlier crash tore
+		return 'S' // it may also be of another prepare of this op, which an earlier crash tore
 	case s.same():
 		return 'P'
 	case t.Kind == KindWhole && t.View != p.View:

@@ -54,7 +54,7 @@ type slotWorld struct {
 	ring  []Slot
 
 	breaks     string // a rule that this replica does not keep
-	isEager    bool   // it writes over another prepare of the op although the view that leaves that one out is not durable
+	isEager    bool   // it writes before log_view is durable
 	isRagged   bool   // a sector that was being written when the power failed may be bad
 	crashesMax uint8
 	seen       map[replica]struct{}
@@ -171,20 +171,13 @@ func (w *slotWorld) run(r replica) {
 		next.isClean = false
 		w.push(next)
 	}
-	isEager := w.isEager || w.breaks == "writes over another prepare before log_view is durable"
-	if r.wanted != 0 && (r.held != r.wanted || !r.isClean) && (isEager || r.view == r.logView || !w.names(&r.place)) {
+	isEager := w.isEager || w.breaks == "writes before log_view is durable"
+	if r.wanted != 0 && (r.held != r.wanted || !r.isClean) && (isEager || r.view == r.logView) {
 		w.write(r)
 	}
 	if int(r.view) < w.views && r.view == r.logView { // the start of a view comes
 		w.startView(r)
 	}
-}
-
-// names tells whether one of the copies names a prepare of the op, be it dropped. Another one takes
-// its place only when log_view is durable.
-func (w *slotWorld) names(l *place) bool {
-	s := w.all.classify(l, int(w.in.CheckpointOp))
-	return s.P.Kind.names() && int(s.P.Op) == w.op || s.T.Kind.names() && int(s.T.Op) == w.op
 }
 
 // startView takes every view that may begin next, with every list that it may have. What it leaves

@@ -12,22 +12,22 @@ import (
 	"ledger/wire"
 )
 
-// Recovered is the log as it was found.
+// Recovered is the state of the log after recovery.
 type Recovered struct {
-	OpHead        uint64           // highest op that is in the log
+	OpHead        uint64           // highest op in the log
 	HeadChecksum  prepare.Checksum // of its header
 	HeadStampNs   uint64           // its timestamp
 	TwinsFixed    int              // twins that were rewritten
 	PreparesFixed int              // prepares that were rewritten from their twins
-	TornOp        uint64           // op whose writes the crash tore, never acknowledged; 0: none
-	// Headers is the table of what each slot holds, raw. Right for every op above the checkpoint.
+	TornOp        uint64           // op whose writes were torn by the crash, never acknowledged; 0: none
+	// Headers is the table of raw headers by slot. It is right for every op above the checkpoint.
 	Headers []byte
 }
 
-// DamageError is a log that one replica cannot repair.
+// DamageError is damage of the log that a single replica cannot repair.
 type DamageError struct {
 	Slot   uint64
-	Letter byte // row of the decision table, 0 for a gap in the chain
+	Letter byte // row of the decision table; 0 for a gap in the chain
 	Reason string
 }
 
@@ -38,17 +38,18 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("the log is damaged at slot %d (case %c): %s", e.Slot, e.Letter, e.Reason)
 }
 
-// Fault is what a server reports when it refuses to start.
+// Fault is the error with which the server refuses to start.
 func (e *DamageError) Fault() storage.Fault {
 	return storage.Fault{What: storage.FaultLog, Reason: e.Error()}
 }
 
-// Recover reads the log of a single replica, repairs what it has another copy of, and returns the
-// head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at least
-// MessageBytesMax. Every op up to commitMax was durable when the superblock was written: a log that
-// ends before it has lost some. Slots are classified here; what that means, package vsr decides.
-// Nothing is repaired in a log that is refused.
-func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64, headers, scratch []byte) (*Recovered, error) {
+// Recover reads the log of a single replica, repairs each copy of which the other one is right, and
+// returns the head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at least
+// MessageBytesMax. Every op up to commitMax was durable when the superblock was written, so a log
+// that ends earlier has lost ops. The slots are classified here, and package vsr judges them. A log
+// that is refused is not changed.
+func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64,
+	headers, scratch []byte) (*Recovered, error) {
 	count := uint64(l.JournalSlotsCount)
 	headers = headers[:count*limits.HeaderBytes]
 	g := &logFile{file: file, limits: l, layout: datafile.NewLayout(l), cluster: cluster, checkpointOp: checkpoint.Op, scratch: scratch}
@@ -59,7 +60,7 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 		p := g.readPrepare(i)
 		s.P = copyOf(p, g.classify(p, i))
 		if s.P.Kind == vsr.KindWhole && !s.TwinWins() {
-			copy(headerAt(headers, i), p) // the table has what the slot is taken to hold
+			copy(headerAt(headers, i), p) // the table has the copy that the slot is taken to hold
 		}
 	}
 	in := vsr.Input{
@@ -83,7 +84,7 @@ func headerAt(headers []byte, slot uint64) prepare.Header {
 	return prepare.Header(headers[slot*limits.HeaderBytes : (slot+1)*limits.HeaderBytes])
 }
 
-// copyOf is what the verdicts need of a copy.
+// copyOf returns the part of a copy that the verdicts depend on.
 func copyOf(h prepare.Header, kind vsr.Kind) vsr.Copy {
 	if kind == vsr.KindBad || kind == vsr.KindReserved {
 		return vsr.Copy{Kind: kind}
@@ -91,7 +92,8 @@ func copyOf(h prepare.Header, kind vsr.Kind) vsr.Copy {
 	return vsr.Copy{Kind: kind, View: h.View(), Op: h.Op(), Checksum: h.Checksum(), Parent: h.Parent()}
 }
 
-// fix rewrites copies from the other ones. A crash meanwhile harms only what is being rewritten.
+// fix rewrites copies from the other ones. If it crashes, only the copy that was being rewritten is
+// bad.
 func (r *Recovered) fix(g *logFile, slots []vsr.Slot, decisions []vsr.Decision) error {
 	for i := range uint64(len(slots)) {
 		header := headerAt(r.Headers, i)
@@ -108,8 +110,8 @@ func (r *Recovered) fix(g *logFile, slots []vsr.Slot, decisions []vsr.Decision) 
 		default:
 			continue
 		}
-		// What lies at or below the checkpoint was not read whole, and nobody will: of it the
-		// header is enough.
+		// The body of a prepare at or below the checkpoint was not read. Nothing will need it, so
+		// the header is enough.
 		buffer := g.scratch[:g.limits.SectorBytes]
 		if isSmall(header, g.limits) && header.Op() > g.checkpointOp {
 			buffer = g.scratch[:g.sectorsUp(header.SizeBytes())]
@@ -134,10 +136,10 @@ type logFile struct {
 	layout       datafile.Layout
 	cluster      wire.U128
 	checkpointOp uint64
-	scratch      []byte // a message
+	scratch      []byte // memory of the size of a message
 }
 
-// readTwins fills headers and the twins' part of slots. An unreadable sector counts as zeros.
+// readTwins fills headers, and the twins' part of slots. An unreadable sector counts as zeros.
 func (g *logFile) readTwins(headers []byte, slots []vsr.Slot) {
 	twinBytes, sectorBytes := uint64(g.limits.TwinBytes), uint64(g.limits.SectorBytes)
 	perMessage := uint64(g.limits.MessageBytesMax) / twinBytes
@@ -167,8 +169,8 @@ func (g *logFile) readTwins(headers []byte, slots []vsr.Slot) {
 	}
 }
 
-// readPrepare returns the header of the prepare in a slot, or a header that does not validate. The
-// body is read and verified only above the checkpoint: below it nobody needs it.
+// readPrepare returns the header of the prepare in a slot, or a header that is not valid. The body
+// is read and verified only above the checkpoint, because no body below it is needed.
 func (g *logFile) readPrepare(slot uint64) prepare.Header {
 	sector := g.scratch[:g.limits.SectorBytes]
 	header := prepare.Header(sector[:prepare.HeaderBytes])
@@ -190,17 +192,17 @@ func (g *logFile) sectorsUp(bytes uint32) uint32 {
 	return (bytes + g.limits.SectorBytes - 1) &^ (g.limits.SectorBytes - 1)
 }
 
-// isSmall tells whether the twin of a prepare is whole.
+// isSmall tells whether the twin of a prepare is a whole copy.
 func isSmall(h prepare.Header, l *limits.Limits) bool { return h.SizeBytes() <= l.TwinBytes }
 
-// isWhole tells whether sectors that begin with a valid header are a prepare and zeros.
+// isWhole tells whether sectors that begin with a valid header are a prepare followed by zeros.
 func isWhole(padded []byte) bool {
 	size := prepare.Header(padded[:prepare.HeaderBytes]).SizeBytes()
 	return prepare.ValidBody(padded[:size]) && allZero(padded[size:]) && prepare.Validate(padded[:size]) == nil
 }
 
-// classify tells what a header is that was read from a slot. Of a twin, and of the body, it says
-// nothing.
+// classify returns the kind of a copy as far as the header decides it: the twin's forms and the
+// body are not looked at.
 func (g *logFile) classify(h prepare.Header, slot uint64) vsr.Kind {
 	switch {
 	case !prepare.ValidHeader(h, g.cluster, g.limits.MessageBytesMax) || h.Op()%uint64(g.limits.JournalSlotsCount) != slot:
