@@ -204,6 +204,7 @@ type ClientEvicted struct {
 	Peer   Peer
 	Client wire.U128
 	Reason string // as the protocol names it
+	Hint   string // what the operator can do about it, or ""
 }
 
 // ClientEvicted emits the event.
@@ -212,10 +213,14 @@ func (l *Log) ClientEvicted(e ClientEvicted) { emit(l, kindClientEvicted, e) }
 func (e *ClientEvicted) Level() Level { return Warning }
 func (e *ClientEvicted) Name() string { return "client_evicted" }
 func (e *ClientEvicted) Text(line []byte) []byte {
-	return fmt.Appendf(line, "evicted client %s (%s): %s", e.Client, e.Peer, e.Reason)
+	line = fmt.Appendf(line, "evicted client %s (%s): %s", e.Client, e.Peer, e.Reason)
+	if e.Hint != "" {
+		line = append(append(line, ": "...), e.Hint...)
+	}
+	return line
 }
 func (e *ClientEvicted) Fields(o Fields) Fields {
-	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
+	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason).String("hint", e.Hint)
 }
 
 // ClusterMismatch: a peer speaks to another cluster.

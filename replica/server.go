@@ -66,6 +66,8 @@ type Server struct {
 	sampler  *sampler
 	progress *Progress
 	slowLog  *slowLog
+
+	consensus consensus.Options // which clients are served
 }
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
@@ -76,11 +78,21 @@ type Callbacks struct {
 	Ended    func(error) // the server has stopped by itself: why
 }
 
-// NewServer recovers the data file and prepares the threads of plan; nothing runs yet. Progress may be nil.
+// ServerOptions are what a start decides beside limits and placement.
+type ServerOptions struct {
+	IO               IOKind
+	ReleaseClientMax wire.Release // of the clients that are served (--client-release-max); 0 is wire.ReleaseClientMax
+	Progress         *Progress    // of the start; may be nil
+}
+
+// NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
 //
 // error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is refused.
-func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind, progress *Progress) (server *Server, err error) {
-	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: progress, slowLog: newSlowLog()}
+func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
+	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(), consensus: consensus.DefaultOptions()}
+	if o.ReleaseClientMax != 0 {
+		s.consensus.ReleaseMax = o.ReleaseClientMax
+	}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -89,8 +101,8 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	defer recoverMemory(&err)
 	l.CompactWorkers = uint32(len(plan.CompactThreads()))
 	l.HashSeed = rand.Uint64() // of the runtime's generator, which the kernel seeds: no client can know it
-	progress.enter(phaseRead, 0)
-	opened, err := recoverFile(progress.counting(file), l, s.memory)
+	s.progress.enter(phaseRead, 0)
+	opened, err := recoverFile(s.progress.counting(file), l, s.memory)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -102,7 +114,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		}
 		thread := &Thread{place: plan.Threads[i], parker: parker, stop: &s.stop, clock: s.clock}
 		s.threads = append(s.threads, thread)
-		kernel, err := s.newKernelThread(kind, parker.FileDescriptor())
+		kernel, err := s.newKernelThread(o.IO, parker.FileDescriptor())
 		if err != nil {
 			return nil, err
 		}
@@ -197,8 +209,9 @@ func (s *Server) Repairs(log *events.Log) {
 // PrintLimits says what was promised, and what memory it takes.
 func (s *Server) PrintLimits(w io.Writer) {
 	l := &s.opened.Limits
-	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d ops, storage %d GiB\n",
-		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
+	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d ops, storage %d GiB, clients of %s to %s\n",
+		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30,
+		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
 	fmt.Fprintf(w, "compaction: workers %d, buffers %d MiB each\n", l.CompactWorkers, compact.MemoryBytes(l)>>20)
 	fmt.Fprintf(w, "memory: needs up to %d MiB", MemoryNeededBytes(s.memory)>>20)
@@ -241,12 +254,13 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
 	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress, openedOp: checkpointOp}
+	releaseHint := fmt.Sprintf("clients of %s to %s are served; the upper limit is --client-release-max", s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	options := Options{
-		Consensus:    consensus.DefaultOptions(),
+		Consensus:    s.consensus,
 		Clock:        s.clock.monotonicNs,
 		ThreadsCount: len(s.threads),
 		Slow:         s.slowLog.put,
-		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
+		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry, releaseHint) },
 		Ready:        readiness.replayEnded,
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
@@ -309,13 +323,17 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	return nil
 }
 
-// logConnection emits what net reports of a peer. It runs on net's thread.
-func logConnection(log *events.Log, e *net.LogEntry) {
+// logConnection emits what net reports of a peer. It runs on net's thread. releaseHint is for clients of a release that is not served.
+func logConnection(log *events.Log, e *net.LogEntry, releaseHint string) {
 	switch e.Kind {
 	case net.LogRefused:
 		log.ConnectionRefused(events.ConnectionRefused{Peer: e.Peer, Reason: string(e.Reason), Connections: uint64(e.Limit), Refused: e.Refused})
 	case net.LogEvicted:
-		log.ClientEvicted(events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()})
+		evicted := events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()}
+		if e.Eviction == wire.EvictionReleaseTooLow || e.Eviction == wire.EvictionReleaseTooHigh {
+			evicted.Hint = releaseHint
+		}
+		log.ClientEvicted(evicted)
 	case net.LogMismatch:
 		log.ClusterMismatch(events.ClusterMismatch{Peer: e.Peer, Theirs: e.Cluster, Ours: e.Ours})
 	default:

@@ -115,7 +115,7 @@ func TestBooleanSwallowsNothing(t *testing.T) {
 // malformed values of every flag, by command and flag. A name of a file is malformed where no file can be.
 var malformed = map[string]string{
 	"format --cluster": "x", "format --replica": "6", "format --replica-count": "7", "format --clients-max": "1025", "format --development": "perhaps",
-	"start --addresses": "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1", "start --development": "perhaps",
+	"start --addresses": "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1", "start --client-release-max": "0.18", "start --development": "perhaps",
 	"start --config": "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps", "start --log": "xml",
 	"topology --toml": "no/such/folder/x", "version --verbose": "perhaps",
 	"benchmark --addresses": "a b", "benchmark --cluster": "x", "benchmark --account-count": "x", "benchmark --account-count-hot": "-1",
