@@ -5,6 +5,9 @@ import (
 	"sync"
 )
 
+// DescriptorsMax is the most that the endpoint has open beside its listener: its connections, and the newest before the oldest is closed.
+const DescriptorsMax = connectionsMax + 1
+
 // connectionsMax is how many connections the endpoint holds: some scrapers, probes and people, and not more descriptors than that.
 const connectionsMax = 64
 

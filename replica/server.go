@@ -83,6 +83,7 @@ type ServerOptions struct {
 	IO               IOKind
 	ReleaseClientMax wire.Release // of the clients that are served (--client-release-max); 0 is wire.ReleaseClientMax
 	Progress         *Progress    // of the start; may be nil
+	Descriptors      int          // that the caller may open while the server runs
 }
 
 // NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
@@ -119,6 +120,9 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o Ser
 			return nil, err
 		}
 		thread.kernel = kernel
+	}
+	if err := s.fitDescriptors(o.Descriptors); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

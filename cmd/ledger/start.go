@@ -167,7 +167,11 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	defer unix.Close(fd)
 
-	server, err := replica.NewServer(file, start.Limits, plan, replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress})
+	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress}
+	if endpoint != nil {
+		options.Descriptors = admin.DescriptorsMax
+	}
+	server, err := replica.NewServer(file, start.Limits, plan, options)
 	if err != nil {
 		return classify(path, err)
 	}
