@@ -17,6 +17,7 @@ const (
 	kindStarted
 	kindListening
 	kindStopping
+	kindInputEnded
 	kindLinesDropped
 	kindConnectionClosed
 	kindConnectionRefused
@@ -39,6 +40,7 @@ func newCell() [kindsCount]Event {
 		kindStarted:           &Started{},
 		kindListening:         &Listening{},
 		kindStopping:          &Stopping{},
+		kindInputEnded:        &InputEnded{},
 		kindLinesDropped:      &LinesDropped{},
 		kindConnectionClosed:  &ConnectionClosed{},
 		kindConnectionRefused: &ConnectionRefused{},
@@ -139,6 +141,20 @@ func (e *Stopping) Text(line []byte) []byte {
 	return fmt.Appendf(line, "stopping: %s was received; a second signal ends the process at once", e.Signal)
 }
 func (e *Stopping) Fields(o Fields) Fields { return o.String("signal", e.Signal) }
+
+// InputEnded: stdin has ended, or yielded a byte, and with --addresses=0 the server ends then.
+type InputEnded struct{ Status int }
+
+// InputEnded emits the event.
+func (l *Log) InputEnded(e InputEnded) { emit(l, kindInputEnded, e) }
+
+func (e *InputEnded) Level() Level { return Info }
+func (e *InputEnded) Name() string { return "input_ended" }
+func (e *InputEnded) Text(line []byte) []byte {
+	return fmt.Appendf(line, "ending with status %d: with --addresses=0 the server ends when stdin closes or yields a byte; "+
+		"to serve for longer, keep stdin open or name an address, as in --addresses=3000", e.Status)
+}
+func (e *InputEnded) Fields(o Fields) Fields { return o.Number("status", uint64(e.Status)) }
 
 // LinesDropped: the log lost lines, and can write again.
 type LinesDropped struct{ Lines uint64 }

@@ -24,7 +24,7 @@ import (
 )
 
 type startCommand struct {
-	Addresses        *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port and prints it."`
+	Addresses        *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port, prints it, and ends when stdin does."`
 	CacheGrid        *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
 	CacheAccounts    *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
 	LimitStorage     *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
@@ -245,7 +245,11 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		}
 		return nil
 	case <-stdin:
-		os.Exit(exitDone) // at once: the harness may be gone, and the data file needs no farewell
+		// At once: the harness may be gone, and the data file needs no farewell. A harness that has closed its end of stderr delays
+		// nothing; one that holds it and does not read, by flushedWithin.
+		log.InputEnded(events.InputEnded{Status: exitDone})
+		log.Close(flushedWithin)
+		os.Exit(exitDone)
 	}
 	return nil
 }
