@@ -26,6 +26,7 @@ import (
 	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/storage"
+	"ledger/storage/forest"
 	"ledger/wire"
 )
 
@@ -124,7 +125,21 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o Ser
 	if err := s.fitDescriptors(o.Descriptors); err != nil {
 		return nil, err
 	}
+	if warning := cacheGridSmall(&opened.Limits); warning != "" {
+		s.warnings = append(s.warnings, warning)
+	}
 	return s, nil
+}
+
+// cacheGridSmall is the warning about a grid cache in which a full request of random ids pushes its own pages out, or "". With
+// --development nothing is promised about speed.
+func cacheGridSmall(l *limits.Limits) string {
+	enough := forest.CacheGridBytesEnough(l)
+	if l.CacheGridBytes >= enough || !l.TouchesMemoryAtStart() {
+		return ""
+	}
+	return fmt.Sprintf("--cache-grid: %d MiB are too small for full batches of random ids in a large data file: they read pages again that did not stay until they were used, "+
+		"and take seconds instead of a fraction of one; %d MiB are enough", l.CacheGridBytes>>20, enough>>20)
 }
 
 // refusal gives an error of recovery the type that its cause deserves.
