@@ -7,8 +7,9 @@ import (
 	"ledger/limits"
 )
 
-// Goal: a production start with a grid cache below the size that is enough warns and names both sizes; with that size, and by
-// default, it does not, and --development never does. TestCacheGridBytesEnough (package forest) has the reason for the size.
+// Goal: a production start with a grid cache below the size that is enough warns and names both
+// sizes; with that size, and by default, it does not, and --development never does.
+// TestCacheGridBytesEnough (package forest) has the reason for the size.
 func TestCacheGridSmall(t *testing.T) {
 	l := limits.Production()
 	if warning := cacheGridSmall(&l); warning != "" {

@@ -12,8 +12,9 @@ import (
 	"ledger/stages/net"
 )
 
-// Goal: with a descriptor less than needed the table has a connection less, down to one for each session; below that the start is
-// refused. Both sentences have both numbers, and the number that they name is enough.
+// Goal: with a descriptor less than needed the table has a connection less, down to one for each
+// session; below that the start is refused. Both sentences have both numbers, and the number that
+// they name is enough.
 func TestDescriptorsFit(t *testing.T) {
 	for _, sessions := range []uint32{1, 64, limits.SessionsMax} {
 		whole := limits.Production()
@@ -32,7 +33,8 @@ func TestDescriptorsFit(t *testing.T) {
 				}
 			case missing <= 32:
 				if err != nil || uint64(l.ConnectionsMax) != uint64(whole.ConnectionsMax)-missing || l.Check() != nil ||
-					!strings.HasPrefix(warning, limit+fmt.Sprintf("%d are needed: the server holds %d connections instead of %d", enough, l.ConnectionsMax, sessions+32)) {
+					!strings.HasPrefix(warning, limit+fmt.Sprintf("%d are needed: the server holds %d connections instead of %d",
+						enough, l.ConnectionsMax, sessions+32)) {
 					t.Errorf("%d sessions, %d missing: %q, %v, %d connections", sessions, missing, warning, err, l.ConnectionsMax)
 				}
 			default:
@@ -45,7 +47,8 @@ func TestDescriptorsFit(t *testing.T) {
 	}
 }
 
-// Goal: the count is of the numbers that the kernel would give: open ones are left out, wherever they are, and the limit is the end.
+// Goal: the count is of the numbers that the kernel would give: open ones are left out, wherever
+// they are, and the limit is the end.
 func TestDescriptorsFree(t *testing.T) {
 	const limit = 1 << 10
 	before := descriptorsFree(limit, limit)

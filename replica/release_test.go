@@ -7,9 +7,10 @@ import (
 	"ledger/wire"
 )
 
-// Goal: clients above 0.17 are evicted with client_release_too_high, be it a register or a ping that they begin with, and all of
-// 0.16.4 to 0.17 are served; --client-release-max moves the limit in either direction. Pongs and evictions announce 0.17.9, and a
-// reply has the client's release. A whole server is asked, so that the option's way to consensus is in the test.
+// Goal: clients above 0.17 are evicted with client_release_too_high, be it a register or a ping
+// that they begin with, and all of 0.16.4 to 0.17 are served; --client-release-max moves the limit
+// in either direction. Pongs and evictions announce 0.17.9, and a reply has the client's release. A
+// whole server is asked, so that the option's way to consensus is in the test.
 func TestClientReleases(t *testing.T) {
 	l := shapes()["development"]
 	for _, test := range []struct {
@@ -20,7 +21,8 @@ func TestClientReleases(t *testing.T) {
 		high   []wire.Release
 	}{
 		{"by default", 0,
-			[]wire.Release{wire.ReleaseOf(0, 16, 4), wire.ReleaseOf(0, 16, 78), wire.ReleaseOf(0, 17, 9), wire.ReleaseOf(0, 17, 200), wire.ReleaseOf(0, 17, 255)},
+			[]wire.Release{wire.ReleaseOf(0, 16, 4), wire.ReleaseOf(0, 16, 78), wire.ReleaseOf(0, 17, 9), wire.ReleaseOf(0, 17, 200),
+				wire.ReleaseOf(0, 17, 255)},
 			[]wire.Release{wire.ReleaseOf(0, 16, 3)},
 			[]wire.Release{wire.ReleaseOf(0, 18, 0), wire.ReleaseOf(1, 0, 0), wire.ReleaseOf(9, 9, 0), wire.ReleaseOf(65535, 0, 0)}},
 		{"with a larger limit", wire.ReleaseOf(1, 0, 0),

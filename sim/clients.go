@@ -7,7 +7,7 @@ import (
 
 const (
 	nsPerMs = 1_000_000
-	// wallBaseNs is when every run begins, on all clocks of the world.
+	// wallBaseNs is the time at which every run begins, on all clocks of the world.
 	wallBaseNs = 1_750_000_000_000_000_000
 )
 
@@ -18,12 +18,12 @@ type client struct {
 	link        *link
 	stream      *workload.Stream
 	reconnectNs uint64
-	lastFrame   []byte // the newest request, for those who replay it
+	lastFrame   []byte // the newest request, for strangers that send it again
 }
 
 var _ peer = (*client)(nil)
 
-// nextNs is when the client wants a tick.
+// nextNs is the time at which the client needs a tick.
 func (c *client) nextNs() uint64 {
 	next := c.protocol.NextNs() - wallBaseNs
 	if c.link == nil {
@@ -74,7 +74,7 @@ func (c *client) received(l *link, data []byte) {
 	}
 }
 
-// take hands finished exchanges to the judge.
+// take passes finished exchanges to the judge.
 func (c *client) take() {
 	for _, e := range c.protocol.Take() {
 		c.world.exchangesCount++
@@ -93,7 +93,7 @@ func (c *client) ended(l *link) {
 	}
 }
 
-// restart kills the client's process and starts it again.
+// restart ends the client's process and starts it again.
 func (c *client) restart() {
 	if c.link != nil {
 		c.link.breakOff()
@@ -102,7 +102,7 @@ func (c *client) restart() {
 	c.take()
 }
 
-// stranger is a connection of nobody in particular: whatever it sends must do no harm.
+// stranger is a connection of no known client. Nothing that it sends may do harm.
 type stranger struct {
 	world  *World
 	stream *workload.Stream
@@ -122,7 +122,7 @@ func (s *stranger) received(_ *link, data []byte) {
 
 func (s *stranger) ended(*link) {}
 
-// intrude opens a connection that sends something odd.
+// intrude opens a connection that sends something invalid or unusual.
 func (w *World) intrude() {
 	s := &stranger{world: w, stream: workload.NewStream(w.modelLimits.MessageBytesMax)}
 	l := w.network.connect(s)
@@ -131,7 +131,8 @@ func (w *World) intrude() {
 	}
 	r := w.random
 	someone := w.clients[r.IntN(len(w.clients))]
-	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing, Client: model.Number{High: r.Uint64(), Low: 1}}
+	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing,
+		Client: model.Number{High: r.Uint64(), Low: 1}}
 	frame := header.Frame(nil)
 	switch r.IntN(9) {
 	case 0: // noise
@@ -154,7 +155,7 @@ func (w *World) intrude() {
 		model.Seal(frame)
 	case 6: // silence
 		frame = nil
-	case 7, 8: // somebody's message again, as a proxy or a thief would; perhaps with a wrong body
+	case 7, 8: // the message of another client again, as a proxy or a thief would send it; perhaps with a wrong body
 		if someone.lastFrame == nil {
 			break
 		}

@@ -17,7 +17,8 @@ import (
 
 var huntFlag = flag.String("hunt", "", "name:seeds,name:seeds...: the bugs to find")
 
-// TestHunt looks for each planted bug with seeds from 1 on. TestPlantedBugs builds and runs it, and reads what it logs.
+// TestHunt looks for each planted bug with seeds from 1 on. TestPlantedBugs builds and runs it, and
+// reads what it logs.
 func TestHunt(t *testing.T) {
 	for _, pair := range strings.Split(*huntFlag, ",") {
 		name, count, _ := strings.Cut(pair, ":")

@@ -65,8 +65,9 @@ func readBugs(t *testing.T) (bugs []bug) {
 	return bugs
 }
 
-// Goal: the simulator can fail. Each bug of testdata/bugs is found within a bounded number of seeds. The bugs are planted in copies of
-// the source files that only the compiler of this test sees.
+// Goal: the simulator can fail. Each bug of testdata/bugs is found within a bounded number of
+// seeds. The bugs are planted in copies of the source files that only the compiler of this test
+// sees.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the module once more")
@@ -124,7 +125,8 @@ func TestPlantedBugs(t *testing.T) {
 	if err := os.WriteFile(list, encoded, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("go", "test", "-overlay", list, "-tags", "planted", "-vet=off", "-count=1", "-v", "-run", "^TestHunt$", ".", "-hunt="+strings.Join(hunts, ","))
+	command := exec.Command("go", "test", "-overlay", list, "-tags", "planted", "-vet=off", "-count=1", "-v", "-run", "^TestHunt$", ".",
+		"-hunt="+strings.Join(hunts, ","))
 	output, err := command.CombinedOutput()
 	for line := range strings.Lines(string(output)) {
 		if _, found, ok := bytes.Cut([]byte(line), []byte("found: ")); ok && !strings.Contains(line, "not found: ") {

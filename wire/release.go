@@ -6,21 +6,23 @@ import (
 	"strings"
 )
 
-// Release is a client's or server's release: major (16 bits), minor (8), patch (8). Releases compare as integers.
+// Release is a client's or server's release: major (16 bits), minor (8), patch (8). Releases
+// compare as integers.
 type Release uint32
 
 const (
 	// ReleaseClientMin is the oldest client that is served (eviction reason 2 below it).
 	ReleaseClientMin = Release(0<<16 | 16<<8 | 4) // 0.16.4
-	// ReleaseClientMax is the newest client that is served by default (eviction reason 3 above it). Nobody has seen
-	// the protocol of the next line, 0.18: a client of it could mean something else by the same bytes, so that the
-	// operator decides whether it is served. The patches of 0.17 kept the protocol, and are all served.
+	// ReleaseClientMax is the newest client that is served by default (eviction reason 3 above it).
+	// The patches of 0.17 kept the protocol. A client of 0.18 could mean something else by the same
+	// bytes, so the operator decides whether it is served.
 	ReleaseClientMax = Release(0<<16 | 17<<8 | 255) // 0.17.255
 	// ReleaseCurrent is the client release whose protocol this package speaks as a client.
 	ReleaseCurrent = Release(0<<16 | 17<<8 | 9) // 0.17.9
-	// ReleaseAnnounced is what a server states in pong_client and eviction: the newest release whose protocol it is
-	// known to speak, whatever clients the operator lets in. Clients compare it with nothing; they require that it is
-	// not 0, and print it in their log. Source: wire protocol, 2.4, 2.8 and 4.9.
+	// ReleaseAnnounced is what a server states in pong_client and eviction: the newest release whose
+	// protocol it is known to speak, whatever clients the operator lets in. Clients require that it
+	// is not 0, and print it in their log; they compare it with nothing. Source: wire protocol, 2.4
+	// and 4.9.
 	ReleaseAnnounced = ReleaseCurrent
 )
 

@@ -32,15 +32,17 @@ func TestOpenFilesRaised(t *testing.T) {
 	}
 }
 
-// Goal: a limit that leaves no connection for each session is refused, with both numbers. The number that the refusal names is
-// enough: with it strangers that fill everything there is keep no client out, while the metrics endpoint has all its connections.
-// The start warns that there are fewer connections, and with the number that the warning names there is no warning.
+// Goal: a limit that leaves no connection for each session is refused, with both numbers. The
+// number that the refusal names is enough: with it strangers that fill everything there is keep no
+// client out, while the metrics endpoint has all its connections. The start warns that there are
+// fewer connections, and with the number that the warning names there is no warning.
 func TestOpenFilesTooFew(t *testing.T) {
 	for _, kind := range []string{"uring", "posix"} {
 		t.Run(kind, func(t *testing.T) {
 			path, address := formatted(t), freeAddress(t)
 			arguments := []string{"--io=" + kind, "--metrics-address=" + address}
-			status, _, stderr := ended(t, openFilesLimited(64, 64), append([]string{"start", "--addresses=0", "--development", path}, arguments...)...)
+			refused := append([]string{"start", "--addresses=0", "--development", path}, arguments...)
+			status, _, stderr := ended(t, openFilesLimited(64, 64), refused...)
 			least := named(t, stderr, `the limit on open files is 64, and the 64 sessions of the data file need at least (\d+): `)
 			if status != exitRefused {
 				t.Fatalf("status %d: %s", status, stderr)
@@ -70,7 +72,8 @@ func TestOpenFilesTooFew(t *testing.T) {
 				t.Fatalf("status %d: %s", status, s.stderr)
 			}
 			whole := named(t, s.stderr.String(), fmt.Sprintf(
-				`the limit on open files is %d, and (\d+) are needed: the server holds 64 connections instead of 96, for 64 sessions; raise the hard limit`, least))
+				`the limit on open files is %d, and (\d+) are needed: the server holds 64 connections instead of 96, `+
+					`for 64 sessions; raise the hard limit`, least))
 			if whole != least+32 {
 				t.Errorf("%d descriptors are enough for 96 connections, and %d for 64", whole, least)
 			}

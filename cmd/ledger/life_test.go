@@ -58,8 +58,8 @@ func wantAccounts(t *testing.T, c *client.Client, count int) {
 	}
 }
 
-// With --addresses=0 stdout is the port, a newline and its end while the server runs; the server ends with 0 when its stdin closes or
-// yields a byte.
+// With --addresses=0 stdout is the port, a newline and its end while the server runs; the server
+// ends with 0 when its stdin closes or yields a byte.
 func TestHarnessProtocol(t *testing.T) {
 	path := formatted(t)
 	for name, end := range map[string]func(s *served) error{
@@ -86,10 +86,10 @@ func TestHarnessProtocol(t *testing.T) {
 }
 
 // inputEnded is why a harness's server ends.
-const inputEnded = "info: ending with status 0: with --addresses=0 the server ends when stdin closes or yields a byte; to serve for longer, "
+const inputEnded = "info: ending with status 0: with --addresses=0 the server ends when stdin closes or yields a byte; to serve "
 
-// Goal: a start whose stdin is at its end from the first says why it ends, which is what happens to whoever starts it as a daemon. So
-// it does if nobody reads the line.
+// Goal: a start whose stdin is at its end from the first says why it ends. That happens to whoever
+// starts it as a daemon. It ends with the same status if nobody reads the line.
 func TestHarnessWithoutStdin(t *testing.T) {
 	path := formatted(t)
 	status, stdout, stderr := ended(t, nil, "start", "--addresses=0", "--development", path)
@@ -112,8 +112,9 @@ func TestHarnessWithoutStdin(t *testing.T) {
 	}
 }
 
-// With an address the null device as stdin ends nothing, stdout stays empty, signals end it with status 0, and a killed server starts
-// again on the same file and port at once, with its sessions and all that was acknowledged.
+// With an address the null device as stdin ends nothing, stdout stays empty, signals end it with
+// status 0, and a killed server starts again on the same file and port at once, with its sessions
+// and all that was acknowledged.
 func TestSignals(t *testing.T) {
 	for _, kind := range []string{"uring", "posix"} {
 		t.Run(kind, func(t *testing.T) {
@@ -183,7 +184,8 @@ func TestRelativePath(t *testing.T) {
 	}
 }
 
-// A server that is killed again and again without anything in between starts every time, with all that was acknowledged.
+// A server that is killed again and again without anything in between starts every time, with all
+// that was acknowledged.
 func TestManyStarts(t *testing.T) {
 	path := formatted(t)
 	s := harness(t, path)

@@ -25,8 +25,9 @@ func registerAs(t *testing.T, port string, release wire.Release) error {
 	return err
 }
 
-// Goal: a client above 0.17 is evicted with client_release_too_high, unless flag or file allow it; the log says which releases are
-// served and what changes that. TestClientReleases (package replica) has more releases.
+// Goal: a client above 0.17 is evicted with client_release_too_high, unless flag or file allow it;
+// the log says which releases are served and what changes that. TestClientReleases (package
+// replica) has more releases.
 func TestClientReleaseMax(t *testing.T) {
 	settings := filepath.Join(t.TempDir(), "ledger.toml")
 	if err := os.WriteFile(settings, []byte("[start]\nclient_release_max = \"1.0.0\"\n"), 0o600); err != nil {

@@ -15,8 +15,8 @@ import (
 
 const recordings = "../testdata/wire"
 
-// inOneDatabase are the scenarios that were recorded one after another on one database: later ones see the
-// objects of earlier ones. go-02 to go-09 are one session on one connection.
+// inOneDatabase are the scenarios that were recorded one after another on one database: later ones
+// see the objects of earlier ones. go-02 to go-09 are one session on one connection.
 var inOneDatabase = []string{
 	"go-02-create-accounts", "go-03-create-transfers", "go-04-lookup", "go-05-account-queries", "go-06-queries",
 	"go-07-change-events", "go-08-multi-batch", "go-09-max-batch",
@@ -34,9 +34,11 @@ var oneSession = map[string]bool{
 	"go-06-queries": true, "go-07-change-events": true, "go-08-multi-batch": true,
 }
 
-// TestRecordings replays the scenarios of one database. Not a subtest each: they depend on one another.
+// TestRecordings replays the scenarios of one database. Not a subtest each: they depend on one
+// another.
 func TestRecordings(t *testing.T) {
-	// raw-27 was recorded with a development build of the reference, which serves clients of releases up to its own.
+	// raw-27 was recorded with a development build of the reference, which serves clients of
+	// releases up to its own.
 	file := server.Format(t, server.Options{StartArgs: []string{"--cache-grid=256MiB", "--client-release-max=65535.0.0"}})
 	process := file.StartOn(t, server.FreePort(t))
 	p := newPlayer(process.Address)
@@ -156,7 +158,8 @@ func (p *player) note(scenario string, s *step, differences []string) {
 	}
 }
 
-// registerOthers registers clients that do nothing else. Each leaves its connection: a session does not need one.
+// registerOthers registers clients that do nothing else. Each leaves its connection: a session does
+// not need one.
 func (p *player) registerOthers(count int) error {
 	for range count {
 		if err := p.registerOne(1); err != nil {
@@ -166,8 +169,8 @@ func (p *player) registerOthers(count int) error {
 	return nil
 }
 
-// warmUp waits until the server takes requests. It may accept connections and drop requests before that, and
-// a client that is connected while it executes its log again may get replies anew.
+// warmUp waits until the server takes requests. It may accept connections and drop requests before
+// that, and a client that is connected while it executes its log again may get replies anew.
 func (p *player) warmUp() error { return p.registerOne(40) }
 
 // registerOne registers a client of its own on a connection of its own. It sends the request again

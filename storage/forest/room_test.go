@@ -11,9 +11,9 @@ import (
 	"ledger/wire"
 )
 
-// Goal: with a cache of the size that is called enough, a full request of random ids reads each page that it needs about once,
-// be it a lookup or a creation of transfers that exist; with a sixteenth of that it reads many of them again. The size of
-// production is what the documents say.
+// Goal: with a cache of the size that is called enough, a full request of random ids reads each
+// page that it needs about once, be it a lookup or a creation of transfers that exist; with a
+// sixteenth of that it reads many of them again. The size of production is what the documents say.
 func TestCacheGridBytesEnough(t *testing.T) {
 	production := limits.Production()
 	if got := CacheGridBytesEnough(&production); got != 1<<30 || got > production.CacheGridBytes {
@@ -58,8 +58,8 @@ func TestCacheGridBytesEnough(t *testing.T) {
 	for range requestsCount {
 		execute(w, wire.OperationCreateTransfers, perRequest, func(_ int, event []byte) {
 			debit := 1 + random.Uint64N(accountsCount-1)
-			transfer := accounting.Transfer{ID: drawID(random, 0, 0), DebitAccountID: accounting.U128{Lo: debit}, CreditAccountID: accounting.U128{Lo: debit + 1},
-				Amount: accounting.U128{Lo: 1}, Ledger: 1, Code: 1}
+			transfer := accounting.Transfer{ID: drawID(random, 0, 0), DebitAccountID: accounting.U128{Lo: debit},
+				CreditAccountID: accounting.U128{Lo: debit + 1}, Amount: accounting.U128{Lo: 1}, Ledger: 1, Code: 1}
 			transfers = append(transfers, transfer)
 			*(*accounting.Transfer)(pointerOf(event)) = transfer
 		})
@@ -68,7 +68,8 @@ func TestCacheGridBytesEnough(t *testing.T) {
 	for _, operation := range []wire.Operation{wire.OperationLookupTransfers, wire.OperationCreateTransfers} {
 		count := int(wire.EventsMax(operation, l.RequestBytesMax-limits.HeaderBytes))
 		var chosen []int
-		// reads is what a full request of ids in a checkpoint reads with a cold cache of that size. Accounts are in their cache.
+		// reads is what a full request of ids in a checkpoint reads with a cold cache of that size.
+		// Accounts are in their cache.
 		reads := func(cacheBytes uint64) uint64 {
 			small := l
 			small.CacheGridBytes = cacheBytes
@@ -95,7 +96,8 @@ func TestCacheGridBytesEnough(t *testing.T) {
 			return cold.grid.Statistics().Reads - before
 		}
 		all, enough, little := reads(64<<20), reads(CacheGridBytesEnough(&l)), reads(CacheGridBytesEnough(&l)/16)
-		t.Logf("%v: %d ids: %d pages; with %d KiB %d reads, with a sixteenth %d", operation, count, all, CacheGridBytesEnough(&l)>>10, enough, little)
+		t.Logf("%v: %d ids: %d pages; with %d KiB %d reads, with a sixteenth %d",
+			operation, count, all, CacheGridBytesEnough(&l)>>10, enough, little)
 		if enough > all+all/20 {
 			t.Errorf("%v: %d reads of %d pages with a cache that is enough", operation, enough, all)
 		}
