@@ -21,8 +21,8 @@ var (
 	ErrNotAFile   = errors.New("the data file is neither a regular file nor a block device")
 )
 
-// lockWait: a process killed a moment ago holds its lock until the kernel has finished its last
-// writes.
+// lockWait is the time for which a locked file is tried again. A killed process holds its lock
+// until the kernel has finished its last writes.
 const (
 	lockWait  = 2 * time.Second
 	lockPause = 10 * time.Millisecond
@@ -31,10 +31,10 @@ const (
 // OpenOptions of a data file.
 type OpenOptions struct {
 	Create         bool   // make a new file, mode 0600; ErrExists if there is one
-	DirectOptional bool   // go on through the page cache where direct I/O is missing (--development)
-	Exclusive      bool   // of a block device: refuse one that is mounted or in use (O_EXCL)
-	SectorBytes    uint32 // what offsets, lengths and addresses are multiples of
-	Dsync          bool   // every write is durable when it completes, without asking for it
+	DirectOptional bool   // use the page cache if direct I/O is missing (--development)
+	Exclusive      bool   // refuse a block device that is mounted or in use (O_EXCL)
+	SectorBytes    uint32 // offsets, lengths and addresses are multiples of it
+	Dsync          bool   // every write is durable when it completes, without a flag
 }
 
 // DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to
@@ -48,11 +48,12 @@ type DataFile struct {
 
 var _ ports.DataFile = (*DataFile)(nil)
 
-// OpenDataFile opens path, alone: the lock lasts until Close, or until the process and its last
-// write have ended.
+// OpenDataFile opens path and locks it. The lock lasts until Close, or until the process and its
+// last write have ended.
 //
 // errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, wrapped in a sentence with
-// the path; or what the system said. A file that was created and cannot be used is removed again.
+// the path; or the error of the system. A file that was created and cannot be used is removed
+// again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT
 	if options.Dsync {
@@ -115,7 +116,7 @@ func noDirectIO(path string) error {
 	return fmt.Errorf("%s: %w; move it to another file system, or start with --development to go through the page cache", path, ErrNoDirectIO)
 }
 
-// prepare checks what was opened, and locks it.
+// prepare checks the opened file and locks it.
 func (f *DataFile) prepare(options OpenOptions) error {
 	var stat unix.Statx_t
 	if err := retried(func() error {
@@ -127,7 +128,8 @@ func (f *DataFile) prepare(options OpenOptions) error {
 		return fmt.Errorf("%s: %w", f.path, ErrNotAFile)
 	}
 	f.device = stat.Mode&unix.S_IFMT == unix.S_IFBLK
-	// A kernel before 6.1 does not tell; then the first transfer will.
+	// A kernel before 6.1 does not tell the alignment. Then the first transfer fails if it is
+	// wrong.
 	if f.Direct && stat.Mask&unix.STATX_DIOALIGN != 0 {
 		align := max(stat.Dio_mem_align, stat.Dio_offset_align)
 		if align == 0 || options.SectorBytes%align != 0 {
@@ -188,8 +190,8 @@ func (f *DataFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// ReadersMax implements ports.SharedFile: a disk that is asked for one block at a time idles while
-// that is verified.
+// ReadersMax implements ports.SharedFile. With one reader, the disk would be idle while a block is
+// verified.
 func (f *DataFile) ReadersMax() int { return 4 }
 
 // WriteAt implements ports.File. With direct I/O, buffer and offsetBytes are aligned to the sector.
@@ -213,7 +215,8 @@ func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// WriteAtLazy writes without waiting for the medium: right for large zones that one Sync follows.
+// WriteAtLazy writes without waiting for the medium. It is for large zones that a single Sync makes
+// durable.
 func (f *DataFile) WriteAtLazy(buffer []byte, offsetBytes uint64) error {
 	for len(buffer) > 0 {
 		count, err := unix.Pwrite(f.Fd, buffer, int64(offsetBytes))
@@ -246,15 +249,16 @@ func (f *DataFile) Sync() error {
 		return fmt.Errorf("fsync %s: %w", f.path, err)
 	}
 	if !f.Direct {
-		// An earlier process' failed sync leaves pages that look clean and are not on the medium.
+		// After a failed sync, an earlier process may have left pages that look clean but are not
+		// on the medium.
 		_ = unix.Fadvise(f.Fd, 0, 0, unix.FADV_DONTNEED)
 	}
 	return f.syncDirectory()
 }
 
-// syncDirectory makes the file's name durable. A directory can be synced only by a descriptor that
-// may read it. Where we may enter the directory and not read it, syncfs does the same for the whole
-// file system, by the descriptor of the file.
+// syncDirectory makes the file's name durable. A directory can be synced only with a descriptor
+// that may read it. If the process may enter but not read the directory, syncfs on the file's
+// descriptor syncs the whole file system instead.
 func (f *DataFile) syncDirectory() error {
 	path := filepath.Dir(f.path)
 	directory, err := openRetried(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
@@ -285,8 +289,8 @@ func retried(call func() error) error {
 
 // SizeBytes implements ports.File.
 func (f *DataFile) SizeBytes() (uint64, error) {
-	// The end as a position works for regular files and block devices alike; nothing uses the
-	// descriptor's own position.
+	// The offset of the end is the size of both regular files and block devices. The descriptor's
+	// position is not used otherwise.
 	end, err := unix.Seek(f.Fd, 0, unix.SEEK_END)
 	if err != nil {
 		return 0, fmt.Errorf("size of %s: %w", f.path, err)
@@ -294,10 +298,11 @@ func (f *DataFile) SizeBytes() (uint64, error) {
 	return uint64(end), nil
 }
 
-// IsBlockDevice tells whether the size is the device's, whatever was written to it.
+// IsBlockDevice tells whether this is a block device, whose size does not depend on writes.
 func (f *DataFile) IsBlockDevice() bool { return f.device }
 
-// Close gives up lock and descriptor, after every thread that writes to it has closed.
+// Close gives up the lock and the descriptor. All threads that write to the file must be closed
+// before.
 func (f *DataFile) Close() error {
 	err := unix.Close(f.Fd)
 	f.Fd = -1
