@@ -28,7 +28,7 @@ type formatCommand struct {
 	File         string  `arg:"" help:"The data file to make."`
 }
 
-// setting is a flag's value for package config.
+// setting is the value of a flag for package config.
 func setting(name string, value *string) config.Setting {
 	if value == nil {
 		return config.Setting{}
@@ -64,9 +64,9 @@ func (c *formatCommand) Run(s *streams) error {
 	return formatFile(s.err, c.File, format)
 }
 
-// formatFile makes a data file; an error leaves none behind. The file gets its name when it is
-// whole and on the disk, so that a format that is killed leaves nothing under that name, and of two
-// formats of one name the second is refused.
+// formatFile makes a data file. After an error there is none. The file gets its name when it is
+// complete and on the disk. So a format that is killed leaves nothing under that name, and of two
+// formats with one name the second is refused.
 func formatFile(warnings io.Writer, path string, format *config.Format) error {
 	l := limits.Production()
 	l.ConnectionsMax = l.ConnectionsMax - l.SessionsMax + format.ClientsMax
@@ -109,7 +109,7 @@ func formatFile(warnings io.Writer, path string, format *config.Format) error {
 	if err == nil {
 		err = publish(temporary, path)
 	}
-	_ = os.Remove(temporary) // gone where publish renamed it; else a second name, or half a data file
+	_ = os.Remove(temporary) // a second name, or half a data file; publish may have renamed it
 	if err == nil {
 		err = file.Sync() // of the directory, with the name
 	}
@@ -120,8 +120,8 @@ func existsError(path string) error {
 	return fmt.Errorf("%s: %w: format never overwrites; name another, or remove it if nobody needs it", path, posix.ErrExists)
 }
 
-// publish gives the whole file its name, unless somebody has it. A file system without hard links
-// renames.
+// publish gives the complete file its name, unless the name is taken. It uses a hard link, or a
+// rename on file systems without links.
 func publish(temporary, path string) error {
 	err := unix.Link(temporary, path)
 	if err == unix.EPERM || err == unix.EOPNOTSUPP || err == unix.ENOSYS {
@@ -136,13 +136,13 @@ func publish(temporary, path string) error {
 	return fmt.Errorf("naming the formatted file %s: %w", path, err)
 }
 
-// allocator is a file whose space can be reserved.
+// allocator is a file for which space can be reserved.
 type allocator interface {
 	Allocate(offsetBytes, lengthBytes uint64) error
 }
 
-// reserve reserves the zones before the grid. Where the file system cannot, the zones are to be
-// written in full, which reserves them as well.
+// reserve reserves the zones before the grid. writeZeros: the file system cannot do so. Then the
+// zones have to be written in full, which reserves them as well.
 func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 	err = file.Allocate(0, lengthBytes)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -165,7 +165,7 @@ func isBlank(file ports.File, scratch []byte) (bool, error) {
 }
 
 // fillFile writes an empty replica into an open file or block device, and makes it durable. path is
-// for the messages.
+// for messages.
 func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.Limits, format *config.Format) error {
 	layout := datafile.NewLayout(l)
 	memory := arena.New()
@@ -183,8 +183,8 @@ func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.L
 				"formatting %s: no space left: the device has %d MiB, a data file begins with %d MiB; name a larger one",
 				path, size>>20, layout.GridAt>>20)}
 		}
-		// A partition table, a file system or a data file, also one of the reference, has something in
-		// these bytes.
+		// A partition table, a file system or a data file (also one of the reference) is not zero
+		// in these bytes.
 		blank, err := isBlank(file, scratch)
 		if err != nil {
 			return fmt.Errorf("reading the beginning of %s: %w", path, err)
