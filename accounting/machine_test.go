@@ -194,26 +194,6 @@ func TestNames(t *testing.T) {
 			t.Errorf("got %q, want %q", test.got, test.want)
 		}
 	}
-	// Every flag is found by its own name.
-	for flags := accounting.TransferFlags(1); flags <= imported; flags <<= 1 {
-		if got, ok := accounting.TransferFlagOf(flags.String()); !ok || got != flags {
-			t.Errorf("%v: found %v (%v)", flags, got, ok)
-		}
-	}
-	for flags := accounting.AccountLinked; flags <= accounting.AccountClosed; flags <<= 1 {
-		if got, ok := accounting.AccountFlagOf(flags.String()); !ok || got != flags {
-			t.Errorf("%v: found %v (%v)", flags, got, ok)
-		}
-	}
-	if got, ok := accounting.AccountFilterFlagOf("credits"); !ok || got != accounting.FilterCredits {
-		t.Errorf("credits: found %v (%v)", got, ok)
-	}
-	if got, ok := accounting.QueryFilterFlagOf("reversed"); !ok || got != accounting.QueryReversed {
-		t.Errorf("reversed: found %v (%v)", got, ok)
-	}
-	if _, ok := accounting.AccountFlagOf("pending"); ok {
-		t.Error("accounts have no flag called pending")
-	}
 }
 
 // Goal: a long batch lets the store breathe every 256 events.

@@ -75,6 +75,34 @@ func perWorker(name, unit, help string, kind prometheus.ValueType, value func(w 
 		}}
 }
 
+// perStage makes a family with a number for each stage.
+func perStage(name, unit, help string, value func(t *replica.ThreadSample, stage int) uint64) family {
+	return family{name: name, unit: unit, help: help, kind: counter, labels: []string{"stage"},
+		numbers: func(s *snapshot, emit number) {
+			s.eachStage(func(t *replica.ThreadSample, stage int, name string) { emit(value(t, stage), name) })
+		}}
+}
+
+// perEdge makes a family with a number of events for each ring between two stages.
+func perEdge(name, help string, value func(e *replica.EdgeSample) uint64) family {
+	return family{name: name, unit: "events", help: help, kind: gauge, labels: []string{"edge"},
+		numbers: func(s *snapshot, emit number) {
+			for i := range s.Edges {
+				emit(value(&s.Edges[i]), s.Edges[i].Name)
+			}
+		}}
+}
+
+// perPurpose makes a family with a size for each purpose of reserved memory.
+func perPurpose(name, help string, value func(s *snapshot, i int) uint64) family {
+	return family{name: name, unit: "bytes", help: help, kind: gauge, labels: []string{"purpose", "class"},
+		numbers: func(s *snapshot, emit number) {
+			for i := range s.Memory {
+				emit(value(s, i), s.Memory[i].Name, s.Memory[i].Class.String())
+			}
+		}}
+}
+
 // times makes a family of one histogram of nanoseconds.
 func times(name, help string, value func(s *snapshot) *metrics.Histogram) family {
 	return family{name: name, unit: "ns", help: help, bounds: boundsNs,
@@ -173,37 +201,16 @@ func threadFamilies() []family {
 			func(t *replica.ThreadSample) uint64 { return t.Wakes }),
 		perThread("ledger_thread_system_calls", "calls", "System calls of a stage thread",
 			func(t *replica.ThreadSample) uint64 { return t.Syscalls }),
-		{name: "ledger_stage_busy_ns", unit: "ns", kind: counter, labels: []string{"stage"},
-			help: "Time of the turns in which a stage did something",
-			numbers: func(s *snapshot, emit number) {
-				s.eachStage(func(t *replica.ThreadSample, stage int, name string) { emit(t.Figures.StageNs[stage], name) })
-			}},
-		{name: "ledger_stage_busy_turns", unit: "turns", kind: counter, labels: []string{"stage"},
-			help: "Turns in which a stage did something",
-			numbers: func(s *snapshot, emit number) {
-				s.eachStage(func(t *replica.ThreadSample, stage int, name string) { emit(t.Figures.StageTurns[stage], name) })
-			}},
-		{name: "ledger_ring_events", unit: "events", kind: gauge, labels: []string{"edge"},
-			help: "Events on a ring between two stages, at the moment of the scrape",
-			numbers: func(s *snapshot, emit number) {
-				for i := range s.Edges {
-					emit(s.Edges[i].Count, s.Edges[i].Name)
-				}
-			}},
-		{name: "ledger_ring_highest_events", unit: "events", kind: gauge, labels: []string{"edge"},
-			help: "Most events that the reader of a ring has found on it, since the start",
-			numbers: func(s *snapshot, emit number) {
-				for i := range s.Edges {
-					emit(s.Edges[i].CountMax, s.Edges[i].Name)
-				}
-			}},
-		{name: "ledger_ring_capacity_events", unit: "events", kind: gauge, labels: []string{"edge"},
-			help: "Most events that a ring between two stages holds",
-			numbers: func(s *snapshot, emit number) {
-				for i := range s.Edges {
-					emit(s.Edges[i].Capacity, s.Edges[i].Name)
-				}
-			}},
+		perStage("ledger_stage_busy_ns", "ns", "Time of the turns in which a stage did something",
+			func(t *replica.ThreadSample, stage int) uint64 { return t.Figures.StageNs[stage] }),
+		perStage("ledger_stage_busy_turns", "turns", "Turns in which a stage did something",
+			func(t *replica.ThreadSample, stage int) uint64 { return t.Figures.StageTurns[stage] }),
+		perEdge("ledger_ring_events", "Events on a ring between two stages, at the moment of the scrape",
+			func(e *replica.EdgeSample) uint64 { return e.Count }),
+		perEdge("ledger_ring_highest_events", "Most events that the reader of a ring has found on it, since the start",
+			func(e *replica.EdgeSample) uint64 { return e.CountMax }),
+		perEdge("ledger_ring_capacity_events", "Most events that a ring between two stages holds",
+			func(e *replica.EdgeSample) uint64 { return e.Capacity }),
 		one("ledger_scrape_stale_threads", "threads", "Stage threads that did not answer this scrape: their figures are older", gauge,
 			func(s *snapshot) (count uint64) {
 				for i := range s.Threads {
@@ -459,20 +466,10 @@ func compactFamilies() []family {
 
 func processFamilies() []family {
 	return []family{
-		{name: "ledger_memory_reserved_bytes", unit: "bytes", kind: gauge, labels: []string{"purpose", "class"},
-			help: "Memory reserved at start, by purpose and class; what load never needs is never touched",
-			numbers: func(s *snapshot, emit number) {
-				for i := range s.Memory {
-					emit(s.Memory[i].Bytes, s.Memory[i].Name, s.Memory[i].Class.String())
-				}
-			}},
-		{name: "ledger_memory_resident_bytes", unit: "bytes", kind: gauge, labels: []string{"purpose", "class"},
-			help: "Of the memory reserved at start, what is resident, by purpose and class",
-			numbers: func(s *snapshot, emit number) {
-				for i := range s.Resident {
-					emit(s.Resident[i], s.Memory[i].Name, s.Memory[i].Class.String())
-				}
-			}},
+		perPurpose("ledger_memory_reserved_bytes", "Memory reserved at start, by purpose and class; what load never needs is never touched",
+			func(s *snapshot, i int) uint64 { return s.Memory[i].Bytes }),
+		perPurpose("ledger_memory_resident_bytes", "Of the memory reserved at start, what is resident, by purpose and class",
+			func(s *snapshot, i int) uint64 { return s.Resident[i] }),
 		one("ledger_memory_expected_bytes", "bytes",
 			"Memory that usual load comes to use with the data file of this start, as start prints it", gauge,
 			func(s *snapshot) uint64 { return s.Need.ExpectedBytes }),

@@ -93,7 +93,7 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 
 	const clientsCount, perBatch = 3, 20
 	var group, scrapers sync.WaitGroup
-	var requests, transfers atomic.Uint64
+	var requests, transfers, pages atomic.Uint64
 	var stop atomic.Bool
 	for index := range uint64(clientsCount) {
 		group.Go(func() {
@@ -138,6 +138,7 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 			last := map[string]float64{}
 			for !stop.Load() {
 				status, page := get(t, s, path)
+				pages.Add(1)
 				if status != 200 {
 					t.Errorf("%s: status %d: %s", path, status, page)
 					return
@@ -155,7 +156,13 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 			}
 		})
 	}
-	time.Sleep(1500 * time.Millisecond)
+	// Until there was something to see from both sides.
+	for requests.Load() < 100*clientsCount || pages.Load() < 40 {
+		if t.Failed() || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	stop.Store(true)
 	group.Wait()
 	scrapers.Wait()
@@ -260,9 +267,15 @@ func TestScrapeAfterStop(t *testing.T) {
 		t.Error("a thread does not answer")
 	}
 	server.Stop()
-	time.Sleep(50 * time.Millisecond)
-	status, page := get(t, s, "/metrics")
-	if got := values(t, page); status != 200 || got["ledger_scrape_stale_threads"] != 2 || got["ledger_consensus_view"] == 0 {
-		t.Errorf("status %d, %v stale threads, view %v", status, got["ledger_scrape_stale_threads"], got["ledger_consensus_view"])
+	// Stop does not wait for the threads, so that some may answer once more.
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		status, page := get(t, s, "/metrics")
+		got := values(t, page)
+		if status == 200 && got["ledger_scrape_stale_threads"] == 2 && got["ledger_consensus_view"] != 0 {
+			break
+		}
+		if status != 200 || time.Now().After(deadline) {
+			t.Fatalf("status %d, %v stale threads, view %v", status, got["ledger_scrape_stale_threads"], got["ledger_consensus_view"])
+		}
 	}
 }

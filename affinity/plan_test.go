@@ -206,7 +206,7 @@ func TestPlaceProperties(t *testing.T) {
 		var threadsCount [StagesCount]int
 		for i := range plan.Threads {
 			thread := &plan.Threads[i]
-			if !thread.Cores.Minus(topology.Allowed).IsEmpty() {
+			if thread.Cores.Or(topology.Allowed) != topology.Allowed {
 				t.Fatalf("%s is pinned to %s, allowed are %s", thread.Name(), thread.Cores, topology.Allowed)
 			}
 			for _, stage := range thread.Stages {

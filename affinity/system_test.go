@@ -116,16 +116,13 @@ func TestMemory(t *testing.T) {
 			t.Errorf("page is on node %d, %v; want %d", got, errno, node)
 		}
 	}
-	if err := AdviseHugePages(data); err != nil {
-		t.Logf("no huge pages: %v", err)
-	}
 	if err := LockMemory(data[:1<<20], nil, data[1<<20:2<<20]); err != nil {
 		t.Logf("not locked: %v", err)
 	}
 	for i := range data {
 		data[i] = byte(i)
 	}
-	for _, err := range []error{BindMemory(nil, 0), AdviseHugePages(nil), LockMemory()} {
+	for _, err := range []error{BindMemory(nil, 0), LockMemory()} {
 		if err != nil {
 			t.Errorf("nothing: %v", err)
 		}
@@ -168,7 +165,6 @@ func TestMemoryRefused(t *testing.T) {
 		"node 64":              BindMemory(data, NodesMax),
 		"node -1":              BindMemory(data, NodeUnknown),
 		"node 63 of a machine": BindMemory(data, NodesMax-1),
-		"unaligned":            AdviseHugePages(data[1:]),
 	} {
 		if err == nil || !strings.HasPrefix(err.Error(), "cannot ") {
 			t.Errorf("%s: error %v", what, err)

@@ -156,7 +156,7 @@ func openFile(b *testing.B, sizeBytes uint64, memory *arena.Arena) *posix.DataFi
 	}
 	zeros := memory.Bytes(fullBytes, 4096, "zeros")
 	for at := uint64(0); at < sizeBytes; at += fullBytes {
-		if err := file.WriteAtLazy(zeros, at); err != nil {
+		if err := file.WriteAt(zeros, at); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -135,9 +135,6 @@ func (s *Server) MemoryBytes() int64 {
 // Exited is closed when the process has ended, asked or not.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
-// Log is the end of what the server wrote to its standard error.
-func (s *Server) Log() string { return s.log.text() }
-
 // Stop ends the server, removes a temporary data file, and says what the server used.
 func (s *Server) Stop() (*ServerResult, error) {
 	_ = s.stdin.Close()

@@ -8,7 +8,7 @@
 // In:     figures, from the one thread that owns them.
 // Out:    consistent copies: all figures of a thread are of the same moment.
 // Owns:   nothing; a Histogram lies in its stage, an Exchange between two threads.
-// Limits: a histogram has CellsCount cells. Values of ValueMax and more share the last one. The
+// Limits: a histogram has CellsCount cells. Values of 2^40 and more share the last one. The
 // error of a value is an eighth.
 // Faults: if a thread does not answer in time (a long system call, a stopped server), its previous
 // figures are shown.

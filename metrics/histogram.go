@@ -8,8 +8,8 @@ const (
 
 	// CellsCount of a histogram.
 	CellsCount = (valueBitsMax-cellsPerOctaveLog)<<cellsPerOctaveLog + 1<<cellsPerOctaveLog
-	// ValueMax is the first value that no longer has a cell of its own: 18 minutes, in nanoseconds.
-	ValueMax = 1 << valueBitsMax
+	// valueMax is the first value that no longer has a cell of its own: 18 minutes, in nanoseconds.
+	valueMax = 1 << valueBitsMax
 )
 
 var _ [304]struct{} = [CellsCount]struct{}{} // the size for which memory is calculated

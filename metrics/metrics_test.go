@@ -28,11 +28,11 @@ func TestCells(t *testing.T) {
 		}
 		first = last + 1
 	}
-	if first != ValueMax {
-		t.Fatalf("the cells end at %d, want %d", first, ValueMax)
+	if first != valueMax {
+		t.Fatalf("the cells end at %d, want %d", first, valueMax)
 	}
 	var h Histogram
-	h.Record(ValueMax)
+	h.Record(valueMax)
 	h.Record(1<<64 - 1)
 	if h.Cells[CellsCount-1] != 2 || h.Quantile(0.5) != 1<<64-1 {
 		t.Fatalf("values beyond the last cell: %d there, median %d", h.Cells[CellsCount-1], h.Quantile(0.5))

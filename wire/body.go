@@ -115,17 +115,6 @@ func TimestampDelta(o Operation, body []byte) uint64 {
 	return 0
 }
 
-// ReplyBodyBytesMax is the size of the largest reply body that a request of o with a valid body can
-// have; at most BodyBytesMax. Requests share a prepare while the sum of these stays within a
-// message.
-func ReplyBodyBytesMax(o Operation, body []byte, batchBytesMax uint32) uint32 {
-	m, fault := MeasureBody(o, body, batchBytesMax)
-	if fault != "" {
-		return BodyBytesMax // not a valid body: assume the largest reply
-	}
-	return m.ReplyBytesMax
-}
-
 // RequestLimits are the limits of a server for requests.
 type RequestLimits struct {
 	ReleaseMin    Release // ReleaseClientMin

@@ -53,13 +53,6 @@ func hidden(p unsafe.Pointer) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(&address))
 }
 
-// Hasher computes checksums. It holds no state: a zero Hasher is ready, and one serves any number
-// of threads.
-type Hasher struct{}
-
-// Sum is ChecksumOf.
-func (Hasher) Sum(data []byte) [16]byte { return ChecksumOf(data) }
-
 // IsZero tells whether all bytes are 0, as in the parent of a register request.
 func (c Checksum) IsZero() bool { return c == Checksum{} }
 

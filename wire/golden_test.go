@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -209,7 +210,7 @@ func TestRecordedFramesRebuild(t *testing.T) {
 		case CommandRequest:
 			BuildRequest(&built, &RequestFields{
 				Cluster: h.Cluster(), Client: h.RequestClient(), Parent: h.RequestParent(), Session: h.RequestSession(),
-				Number: h.RequestNumber(), View: h.View(), PreviousLatency: h.RequestPreviousLatency(), Release: h.Release(),
+				Number: h.RequestNumber(), View: h.View(), PreviousLatency: binary.LittleEndian.Uint32(h[200:]), Release: h.Release(),
 				Operation: h.RequestOperation(),
 			}, r.body)
 			if h.RequestTimestamp() != 0 {
@@ -287,8 +288,7 @@ func TestRecordedEvictions(t *testing.T) {
 		limits := limitsOf(r)
 		measure, got, fault := limits.CheckRequest(r.header, r.body)
 		operation := r.header.RequestOperation()
-		if got == EvictionNone && (measure.EventsCount != EventsCount(operation, r.body) ||
-			measure.ReplyBytesMax != ReplyBodyBytesMax(operation, r.body, limits.BatchBytesMax)) {
+		if got == EvictionNone && measure.EventsCount != EventsCount(operation, r.body) {
 			t.Errorf("%v: measured %+v", r, measure)
 		}
 		if got != want || (got == EvictionNone) != (fault == "") {
@@ -330,9 +330,9 @@ func TestRecordedBodies(t *testing.T) {
 			fields.Release != got.Release || fields.Operation != got.Operation || fields.Cluster != got.Cluster {
 			t.Errorf("%v: fields %+v, from the request %+v", r, got, fields)
 		}
-		bytesMax := ReplyBodyBytesMax(operation, request.body, limits.BatchBytesMax)
-		if uint32(len(r.body)) > bytesMax {
-			t.Errorf("%v: reply of %d bytes, promised at most %d", r, len(r.body), bytesMax)
+		measure, fault := MeasureBody(operation, request.body, limits.BatchBytesMax)
+		if fault != "" || uint32(len(r.body)) > measure.ReplyBytesMax {
+			t.Errorf("%v: reply of %d bytes, promised at most %d %s", r, len(r.body), measure.ReplyBytesMax, fault)
 		}
 		if operation == OperationRegister {
 			if got := RegisterReplyBatchBytesMax(r.body); got != limits.BatchBytesMax {

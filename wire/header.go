@@ -181,7 +181,6 @@ func (h *Header) RequestSession() uint64           { return binary.LittleEndian.
 func (h *Header) RequestTimestamp() uint64         { return binary.LittleEndian.Uint64(h[184:192]) }
 func (h *Header) RequestNumber() uint32            { return binary.LittleEndian.Uint32(h[192:196]) }
 func (h *Header) RequestOperation() Operation      { return Operation(h[196]) }
-func (h *Header) RequestPreviousLatency() uint32   { return binary.LittleEndian.Uint32(h[200:204]) }
 func (h *Header) SetRequestParent(parent Checksum) { *(*Checksum)(h[128:144]) = parent }
 func (h *Header) SetRequestClient(client U128)     { client.PutBytes(h[160:176]) }
 func (h *Header) SetRequestSession(session uint64) {

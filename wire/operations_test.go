@@ -220,8 +220,8 @@ func TestValidateBodyLimits(t *testing.T) {
 		if got := TimestampDelta(c.operation, c.body); got != c.delta {
 			t.Errorf("%s: delta %d, want %d", c.name, got, c.delta)
 		}
-		if got := ReplyBodyBytesMax(c.operation, c.body, c.bytesMax); got != c.replyBytesMax {
-			t.Errorf("%s: reply of at most %d bytes, want %d", c.name, got, c.replyBytesMax)
+		if got, _ := MeasureBody(c.operation, c.body, c.bytesMax); got.ReplyBytesMax != c.replyBytesMax {
+			t.Errorf("%s: reply of at most %d bytes, want %d", c.name, got.ReplyBytesMax, c.replyBytesMax)
 		}
 	}
 }

@@ -43,8 +43,8 @@ func (p *Pair) Reopened(candidate accounting.Store) {
 	p.candidate.machine = accounting.New(p.limits, candidate)
 }
 
-// Step runs one request, and at times a pulse, on both sides.
-func (p *Pair) Step() {
+// step runs one request, and at times a pulse, on both sides.
+func (p *Pair) step() {
 	p.t.Helper()
 	if p.traffic.one(3) {
 		timestamp := p.traffic.Advance(8191)

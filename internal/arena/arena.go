@@ -43,6 +43,20 @@ type Options struct {
 	Class     Class
 	Touch     bool // Populate faults all pages in, so that none is missing when load comes
 	HugePages bool // pages of 2 MiB: right for large tables that are used all over, wrong for slots
+	// TouchFirst lets Populate fault in the first 2 MiB: for what is used from its beginning on and
+	// seldom far. The kernel takes up to 5 ms to find a huge page, while the op that needs it waits.
+	TouchFirst bool
+}
+
+// touchBytes is how much of a reservation of size bytes Populate touches.
+func (o Options) touchBytes(size uint64) uint64 {
+	switch {
+	case o.Touch:
+		return size
+	case o.TouchFirst:
+		return min(size, hugePageBytes)
+	}
+	return 0
 }
 
 // Bulk is for large tables and caches: where they are expected full, in huge pages and touched;
@@ -125,8 +139,8 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	if !inGoHeap(uintptr(rounded + spare)) { // advice would outlive the arena in memory that is used again
 		a.advise(data, options)
 	}
-	if options.Touch {
-		a.toTouch = append(a.toTouch, data)
+	if touched := options.touchBytes(rounded); touched > 0 {
+		a.toTouch = append(a.toTouch, data[:touched])
 	}
 	return data[:size:size]
 }
@@ -196,9 +210,7 @@ func (a *Arena) count(name string, size, spare uint64, options Options) (entry i
 	assert.Equal(a.entries[i].Class, options.Class, "class of the reservations of one name")
 	a.entries[i].Bytes += size
 	a.entries[i].Count++
-	if options.Touch {
-		a.entries[i].TouchBytes += size
-	}
+	a.entries[i].TouchBytes += options.touchBytes(size)
 	if options.HugePages {
 		a.entries[i].SpareBytes += spare
 	}

@@ -312,6 +312,7 @@ func TestPopulate(t *testing.T) {
 	before := residentBytes(t)
 	asked := a.BytesWith(size, PageBytes, "asked", Options{Touch: true})
 	spared := a.Bytes(size, PageBytes, "spared")
+	a.BytesWith(size, PageBytes, "first", Options{TouchFirst: true})
 	asked[size/2] = 7
 	if grown := residentBytes(t) - before; grown > size/2 {
 		t.Errorf("%d bytes are resident after reserving", grown)
@@ -323,12 +324,12 @@ func TestPopulate(t *testing.T) {
 	if asked[size/2] != 7 || asked[0] != 0 || spared[0] != 0 {
 		t.Error("touching changed what is there")
 	}
-	resident := make([]uint64, 2)
-	if a.Resident(resident); resident[0] < size || resident[0] > size+PageBytes || resident[1] > PageBytes {
-		t.Errorf("%d bytes are resident by name, want %d and next to none", resident, size)
+	resident := make([]uint64, 3)
+	if a.Resident(resident); resident[0] < size || resident[0] > size+PageBytes || resident[1] > PageBytes || resident[2] != hugePageBytes {
+		t.Errorf("%d bytes are resident by name, want %d, next to none, and 2 MiB", resident, size)
 	}
 	for _, e := range a.Entries() {
-		if want := map[string]uint64{"asked": size}[e.Name]; e.TouchBytes != want {
+		if want := map[string]uint64{"asked": size, "first": hugePageBytes}[e.Name]; e.TouchBytes != want {
 			t.Errorf("%s: %d bytes to touch, want %d", e.Name, e.TouchBytes, want)
 		}
 	}

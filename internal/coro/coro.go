@@ -85,9 +85,6 @@ func (c *Coroutine) suspend(why reason) {
 	}
 }
 
-// Ended tells whether the body has returned.
-func (c *Coroutine) Ended() bool { return c.ended }
-
 // Stop unwinds a suspended body. The coroutine cannot be resumed afterwards. Crashes of the
 // simulator use it.
 func (c *Coroutine) Stop() {

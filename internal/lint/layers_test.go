@@ -85,8 +85,8 @@ func TestLayersFinds(t *testing.T) {
 	findings := upward(load(t, "testdata/layers", "example"), table, []string{"helper"})
 	finds(t, findings,
 		"beside/beside.go:3: beside imports middle, which is not below it: move what both need down",
-		"middle/middle.go:6: middle imports top, which is not below it: move what both need down",
-		"middle/middle.go:7: middle imports helper, which is for tests only",
+		"middle/middle.go:7: middle imports top, which is not below it: move what both need down",
+		"middle/middle.go:6: middle imports helper, which is for tests only",
 		"new/new.go:1: package new has no place in the table of layers (layers_test.go): "+
 			"add it where its importers are above it, or to the helpers of tests",
 	)

@@ -60,7 +60,7 @@ func TestLengthFinds(t *testing.T) {
 	finds(t, tooLong(load(t, "testdata/length", "example")),
 		"long.go:4: a comment of 101 columns: break it, at most 100 fit",
 		"long.go:10: a line of code of 141 columns: break it, at most 140 fit",
-		"long.go:13: a comment of 109 columns: break it, at most 100 fit",
+		"long.go:13: a comment of 101 columns: break it, at most 100 fit",
 		"long.go:17: a comment of 106 columns: break it, at most 100 fit",
 	)
 }

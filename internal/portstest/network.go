@@ -229,9 +229,12 @@ func testNetworkCloseDropsEvents(t *testing.T, backend Backend) {
 	network.Receive(id, h.bytes(sectorBytes, 0))
 	network.Send(id, []byte(h.bytes(100, 0)))
 	_, _ = peer.Write([]byte("hello"))
-	time.Sleep(5 * time.Millisecond)
-	for range 5 {
-		h.thread.Turn()
+	// Both operations are over when the thread has told of two completions.
+	completionsCount := 0
+	for end := time.Now().Add(deadline); completionsCount < 2; completionsCount += h.thread.Turn() {
+		if time.Now().After(end) {
+			t.Fatalf("%d completions within %v, want a receive's and a send's", completionsCount, deadline)
+		}
 		h.thread.Wait(1_000_000)
 	}
 	network.Close(id)
@@ -330,14 +333,16 @@ func testNetworkMany(t *testing.T, backend Backend) {
 func testNetworkLargeSend(t *testing.T, backend Backend) {
 	h, network, id, peer := pair(t, backend)
 	data := h.bytes(24<<20, 5)
-	got := make(chan []byte, 1)
+	got, filled := make(chan []byte, 1), make(chan struct{})
 	go func() {
-		time.Sleep(10 * time.Millisecond)
+		<-filled
 		all := make([]byte, len(data))
 		_, _ = io.ReadFull(peer, all)
 		got <- all
 	}()
 	network.Send(id, data)
+	h.quiet(network) // the buffers of the sockets are full
+	close(filled)
 	if sent := h.event(network, ports.NetworkSent); int(sent.Bytes) != len(data) {
 		t.Errorf("sent %d, want %d", sent.Bytes, len(data))
 	}

@@ -34,7 +34,6 @@ type OpenOptions struct {
 	DirectOptional bool   // use the page cache if direct I/O is missing (--development)
 	Exclusive      bool   // refuse a block device that is mounted or in use (O_EXCL)
 	SectorBytes    uint32 // offsets, lengths and addresses are multiples of it
-	Dsync          bool   // every write is durable when it completes, without a flag
 }
 
 // DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to
@@ -56,9 +55,6 @@ var _ ports.DataFile = (*DataFile)(nil)
 // again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT
-	if options.Dsync {
-		flags |= unix.O_DSYNC
-	}
 	if options.Create {
 		flags |= unix.O_CREAT | unix.O_EXCL
 	}
@@ -209,25 +205,6 @@ func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {
 		}
 		if errno != 0 {
 			return fmt.Errorf("write %d bytes at %d of %s: %w", len(buffer), offsetBytes, f.path, errno)
-		}
-		buffer, offsetBytes = buffer[count:], offsetBytes+uint64(count)
-	}
-	return nil
-}
-
-// WriteAtLazy writes without waiting for the medium. It is for large zones that a single Sync makes
-// durable.
-func (f *DataFile) WriteAtLazy(buffer []byte, offsetBytes uint64) error {
-	for len(buffer) > 0 {
-		count, err := unix.Pwrite(f.Fd, buffer, int64(offsetBytes))
-		if err == unix.EINTR {
-			continue
-		}
-		if err == nil && count == 0 {
-			err = unix.EIO
-		}
-		if err != nil {
-			return fmt.Errorf("write %d bytes at %d of %s: %w", len(buffer), offsetBytes, f.path, err)
 		}
 		buffer, offsetBytes = buffer[count:], offsetBytes+uint64(count)
 	}

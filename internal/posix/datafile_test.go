@@ -132,7 +132,7 @@ func TestDataFileReadWrite(t *testing.T) {
 	if err := file.WriteAt(written, sectorBytes); err != nil {
 		t.Fatal(err)
 	}
-	if err := file.WriteAtLazy(written[:sectorBytes], 4*sectorBytes); err != nil {
+	if err := file.WriteAt(written[:sectorBytes], 4*sectorBytes); err != nil {
 		t.Fatal(err)
 	}
 	if err := file.Sync(); err != nil {

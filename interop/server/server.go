@@ -67,6 +67,8 @@ type File struct {
 	logPath string
 	starts  int
 	stale   map[string]bool // listening sockets (inodes) of processes that have ended
+
+	startWithin, stopWithin time.Duration
 }
 
 // Format makes a data file in a folder of its own, which the test's end removes.
@@ -85,6 +87,8 @@ func FormatReplica(t testing.TB, options Options, index, count int) *File {
 		options: options,
 		logPath: filepath.Join(folder, "output.log"),
 		stale:   make(map[string]bool),
+
+		startWithin: startWithin, stopWithin: stopWithin,
 	}
 	args := []string{"format", "--cluster=0", fmt.Sprintf("--replica=%d", index), fmt.Sprintf("--replica-count=%d", count)}
 	if options.Development || options.FormatOnly {
@@ -129,7 +133,7 @@ func (f *File) Start(t testing.TB) *Process {
 	p.run(t)
 	theirs.Close()
 	defer stdout.Close()
-	stdout.SetReadDeadline(time.Now().Add(startWithin))
+	stdout.SetReadDeadline(time.Now().Add(f.startWithin))
 	announced, err := io.ReadAll(stdout) // up to the end: stdout must be closed after the port
 	if err != nil {
 		t.Fatalf("reading the port from stdout: %v (so far %q)\n%s", err, announced, p.LogTail())
@@ -151,7 +155,7 @@ func (f *File) Start(t testing.TB) *Process {
 func (f *File) StartOn(t testing.TB, port int) *Process {
 	t.Helper()
 	p := f.Launch(t, port)
-	if err := p.Await(startWithin); err != nil {
+	if err := p.Await(f.startWithin); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -317,7 +321,7 @@ func (p *Process) Stop(t testing.TB) {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("the server was gone before it was stopped: %v\n%s", err, p.LogTail())
 	}
-	if _, err := p.Ended(stopWithin); err != nil {
+	if _, err := p.Ended(p.file.stopWithin); err != nil {
 		t.Fatal(err)
 	}
 	p.Kill()

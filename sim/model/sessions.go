@@ -217,14 +217,6 @@ func (s *Server) Session(client Number) (number uint64, request uint32, reply []
 	return e.number, e.request, e.reply, true
 }
 
-// SessionsCount is the number of sessions.
-func (s *Server) SessionsCount() int { return len(s.sessions) }
-
-// WasEvicted tells whether a client had a session and lost it.
-func (s *Server) WasEvicted(client Number) bool {
-	return s.LostSession(client) && s.sessions[client] == nil
-}
-
 // LostSession tells whether a client lost a session, even if it has another one now.
 func (s *Server) LostSession(client Number) bool { return s.evicted[client] != nil }
 
@@ -237,7 +229,6 @@ const (
 	EvictInvalidBody      = 5
 	EvictInvalidBodySize  = 6
 	EvictSessionTooLow    = 7
-	EvictReleaseMismatch  = 8
 )
 
 // Refusal returns the reason for which a server evicts the sender of a well-formed request whatever

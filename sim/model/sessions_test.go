@@ -40,6 +40,11 @@ func (s *script) commit(op, client uint64, request uint32, parent Checksum, sess
 	return h, nil
 }
 
+// wasEvicted tells whether a client had a session and has none.
+func (s *script) wasEvicted(client Number) bool {
+	return s.server.LostSession(client) && s.server.sessions[client] == nil
+}
+
 func (s *script) must(op, client uint64, request uint32) Header {
 	s.t.Helper()
 	h, err := s.commit(op, client, request, Checksum{}, 0)
@@ -66,7 +71,7 @@ func TestSessionEviction(t *testing.T) {
 	s.must(4, 3, 0)
 	s.must(5, 1, 1)
 	s.must(6, 4, 0) // removes 2
-	if !s.server.WasEvicted(Num(2)) || s.server.SessionsCount() != 3 {
+	if !s.wasEvicted(Num(2)) || len(s.server.sessions) != 3 {
 		t.Fatal("client 2 was not evicted")
 	}
 	// A group: 3 before 1, then 4. The next register removes 3.
@@ -74,12 +79,12 @@ func TestSessionEviction(t *testing.T) {
 	s.must(7, 1, 2)
 	s.must(7, 4, 1)
 	s.must(8, 5, 0)
-	if !s.server.WasEvicted(Num(3)) || s.server.WasEvicted(Num(1)) {
+	if !s.wasEvicted(Num(3)) || s.wasEvicted(Num(1)) {
 		t.Fatal("of one op, the earlier request's session goes first")
 	}
 	// A request that was in the pipeline when its session went executes; there can be only one.
 	s.must(9, 3, 2)
-	if s.server.SessionsCount() != 3 || !s.server.WasEvicted(Num(3)) {
+	if len(s.server.sessions) != 3 || !s.wasEvicted(Num(3)) {
 		t.Fatal("an evicted client came back")
 	}
 	s.mustFail("was evicted", 10, 3, 3, Checksum{}, 0)

@@ -107,9 +107,6 @@ func NewClient(config ClientConfig, source Source, nowNs uint64) *Client {
 // ID of the current session's client.
 func (c *Client) ID() model.Number { return c.id }
 
-// View is the largest view that the client has heard of.
-func (c *Client) View() uint32 { return c.view }
-
 // InFlight is the exchange that waits for its reply, nil if there is none.
 func (c *Client) InFlight() *Exchange { return c.inFlight }
 

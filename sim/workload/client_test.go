@@ -348,8 +348,8 @@ func TestClientRepliesTwice(t *testing.T) {
 	again := bytes.Clone(reply)
 	again[104] = 3
 	model.Seal(again)
-	if err := receive(again); err != nil || client.View() != 3 {
-		t.Fatal(err, client.View())
+	if err := receive(again); err != nil || client.view != 3 {
+		t.Fatal(err, client.view)
 	}
 	if err := receive(reply); err != nil {
 		t.Fatal(err)

@@ -187,9 +187,6 @@ func (s *Stage) Stop() { s.body.Stop() }
 // Statistics of the work done since the start.
 func (s *Stage) Statistics() merge.Statistics { return s.merger.Statistics() }
 
-// Idle tells whether the worker has neither a job nor a checkpoint.
-func (s *Stage) Idle() bool { return s.tasksCount == 0 && s.checkpoint == nil && s.syncing == nil }
-
 // task returns the i-th job, from the one that came first.
 func (s *Stage) task(i int) *task { return &s.tasks[(s.tasksHead+i)%len(s.tasks)] }
 

@@ -306,7 +306,7 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 				}
 			}
 		}
-		if seen != 3 || job.Fault != nil || b.disk.syncs != 1 || !b.stage.Idle() {
+		if seen != 3 || job.Fault != nil || b.disk.syncs != 1 || b.stage.tasksCount != 0 {
 			t.Fatalf("seen %d, fault %v, %d syncs", seen, job.Fault, b.disk.syncs)
 		}
 		if b.disk.writesPeak > 4 {

@@ -250,9 +250,6 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	return s, nil
 }
 
-// View of this start.
-func (s *Stage) View() uint32 { return s.superblock.View }
-
 // Commit is the highest op whose replies are sent.
 func (s *Stage) Commit() uint64 { return s.commit }
 

@@ -41,6 +41,9 @@ type server struct {
 	address    netip.AddrPort
 	stage      *Stage
 	replyBytes atomic.Uint32
+	dialled    atomic.Uint64
+	closed     atomic.Uint64 // connections whose end the server has seen
+	lent       atomic.Uint64 // client slots that are not free
 	stop       atomic.Bool
 	done       chan struct{}
 }
@@ -78,6 +81,8 @@ func startServer(t testing.TB, backend func(ports.ThreadOptions) (ports.Thread, 
 		for !s.stop.Load() {
 			busy := driver.Turn(0, 0)
 			busy = s.answer(slots, fromNet, toNet) || busy
+			s.closed.Store(s.stage.Counters.AcceptedCount - s.stage.Counters.ConnectionsCount)
+			s.lent.Store(uint64(clientSlots) - uint64(slots.Pools[stages.SlotClient].FreeCount()))
 			if kernel.Turn() == 0 && !busy {
 				kernel.Wait(1_000_000)
 			}
@@ -127,6 +132,7 @@ func (s *server) dial() stdnet.Conn {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.dialled.Add(1)
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	return c
 }
@@ -174,8 +180,11 @@ func TestLoopback(t *testing.T) {
 				})
 			}
 			group.Wait()
-			// The connections' ends are seen a little later.
-			time.Sleep(50 * time.Millisecond)
+			for deadline := time.Now().Add(30 * time.Second); s.closed.Load() != s.dialled.Load() || s.lent.Load() > 0; runtime.Gosched() {
+				if time.Now().After(deadline) {
+					t.Fatalf("the ends of %d of %d connections were seen, %d slots are not free", s.closed.Load(), s.dialled.Load(), s.lent.Load())
+				}
+			}
 			s.stop.Store(true)
 			<-s.done
 			pool := s.stage.slots.Pools[stages.SlotClient]

@@ -89,9 +89,6 @@ func (h HeaderPage) Kind() Kind { return Kind(h[atKind]) }
 // Tree of a table, or the storage.TrailerKind of a trailer.
 func (h HeaderPage) Tree() storage.TreeID { return storage.TreeID(h[atTree]) }
 
-// Encoding of the data pages.
-func (h HeaderPage) Encoding() storage.Encoding { return storage.Encoding(h[atEncoding]) }
-
 // Partial tells whether the next flush replaces this block of rows.
 func (h HeaderPage) Partial() bool { return h[atFlags]&flagPartial != 0 }
 

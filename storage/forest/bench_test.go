@@ -110,7 +110,7 @@ func benchmarkTransfers(b *testing.B, load benchmarkLoad) {
 	}
 	b.ReportMetric(float64(spentNs)/float64(b.N)/batch, "ns/transfer")
 	c := w.forest.Counters()
-	b.ReportMetric(float64(c.RunsCount()), "runs")
+	b.ReportMetric(float64(runsCount(&c)), "runs")
 	b.ReportMetric(float64(c.BlocksAcquired), "blocks")
 	b.ReportMetric(float64(c.PageWaits)*1e6/float64(w.forest.TransfersCount()), "reads/million")
 	b.ReportMetric(float64(w.forest.TransfersCount()), "transfers")

@@ -182,16 +182,6 @@ type TreeCounters struct {
 	MergeEntries uint64            // entries that merges under way still have to read
 }
 
-// RunsCount is the number of runs of all trees.
-func (c *Counters) RunsCount() (count uint64) {
-	for i := range c.Trees {
-		for _, runs := range c.Trees[i].Runs {
-			count += runs
-		}
-	}
-	return count
-}
-
 // LevelsMax of a tree.
 const LevelsMax = levelsMax
 

@@ -255,3 +255,13 @@ type logged struct {
 	op      uint64
 	request accounting.Request
 }
+
+// runsCount is the number of runs of all trees.
+func runsCount(c *Counters) (count uint64) {
+	for i := range c.Trees {
+		for _, runs := range c.Trees[i].Runs {
+			count += runs
+		}
+	}
+	return count
+}

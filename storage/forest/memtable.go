@@ -253,11 +253,11 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
 	// Memory that is accessed at random, or filled in bulk, lies in huge pages. Otherwise every
 	// access would miss the TLB. A production server touches at start the memory that full batches
-	// fill. Otherwise the first bars would spend a fifth of their time on page faults. The memory
-	// of created accounts and of expiries is not touched, because there are usually few of them. A
-	// development server stays small: it has no huge pages, and its hash tables grow with their
-	// content.
-	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true}, rows
+	// fill. Otherwise the first bars would spend a fifth of their time on page faults. There are
+	// usually few created accounts and expiries: of their memory the hash table is touched, of which
+	// few accounts use all pages, and the beginning of the rest. A development server stays small: it
+	// has no huge pages, and its hash tables grow with their content.
+	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true, TouchFirst: true}, rows
 	if !l.TouchesMemoryAtStart() {
 		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)
 		some = bulk
@@ -278,7 +278,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		fields:        newValueLists(a, uint64(rows), name, bulk, some),
 		created:       arena.SliceWith[accounting.Account](a, uint64(rows), name, some),
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
-		accountIDs:    newIDTable(a, first, rows, rows, name, some),
+		accountIDs:    newIDTable(a, first, rows, rows, name, bulk),
 		accountFields: newValueLists(a, uint64(rows), name, some, some),
 		spill:         newSpill(a, &key, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),

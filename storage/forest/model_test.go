@@ -96,7 +96,7 @@ func TestAgainstMemoryStore(t *testing.T) {
 		}
 		c := w.forest.Counters()
 		t.Logf("round %d: %d transfers, %d accounts, %d runs, %d restarts, %d checkpoints, %d blocks, %d page waits", round,
-			w.forest.TransfersCount(), w.forest.AccountsCount(), c.RunsCount(), restarts, w.newest.Op/l.CheckpointIntervalOps(), c.BlocksAcquired,
+			w.forest.TransfersCount(), w.forest.AccountsCount(), runsCount(&c), restarts, w.newest.Op/l.CheckpointIntervalOps(), c.BlocksAcquired,
 			c.PageWaits)
 	}
 }

@@ -339,7 +339,7 @@ func TestStoreAgainstPlainStore(t *testing.T) {
 		deepest = max(deepest, p.w.forest.trees[i].deepest())
 	}
 	t.Logf("%d transfers, %d accounts, %d runs, level %d, %d merges, %d blocks, %d page waits",
-		p.w.forest.TransfersCount(), p.w.forest.AccountsCount(), c.RunsCount(), deepest, p.w.merges, c.BlocksAcquired, c.PageWaits)
+		p.w.forest.TransfersCount(), p.w.forest.AccountsCount(), runsCount(&c), deepest, p.w.merges, c.BlocksAcquired, c.PageWaits)
 	if !testing.Short() && deepest < 2 {
 		t.Error("no tree has three levels: the test shows little")
 	}

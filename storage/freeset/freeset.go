@@ -132,9 +132,6 @@ func (s *Set) Capture() {
 	}
 }
 
-// Capturing tells whether a captured checkpoint is not durable yet.
-func (s *Set) Capturing() bool { return s.capturing }
-
 // Durable frees the addresses that waited for the captured checkpoint. It is called at a fixed op,
 // so all replicas free them at the same op.
 func (s *Set) Durable() {
@@ -169,9 +166,6 @@ func (s *Set) AcquiredCount() uint64 { return s.acquiredCount }
 
 // WaitingCount is the number of addresses that are released but not free.
 func (s *Set) WaitingCount() uint64 { return s.waitingCount }
-
-// FreeCount is the number of addresses that Acquire can still return.
-func (s *Set) FreeCount() uint64 { return s.addressesMax - s.acquiredCount }
 
 // IsAcquired tells whether address is in use or waiting.
 func (s *Set) IsAcquired(address uint64) bool {

@@ -80,14 +80,6 @@ func ShapeOf(l limits.Limits, tree storage.TreeID) Shape {
 	return s
 }
 
-// KeysPerPageMax is the largest number of entries of a page.
-func (s *Shape) KeysPerPageMax() int {
-	if s.Encoding == storage.EncodingPlain {
-		return s.pageEntries
-	}
-	return int(s.Geometry.PageBytes) - pageHeaderBytes // at least one byte each
-}
-
 // TablesMax is the largest number of tables that a job can need for this many entries.
 func (s *Shape) TablesMax(entries uint64) uint64 {
 	if entries == 0 {
@@ -178,14 +170,6 @@ func (s *Shape) DecodeWords(page []byte, index int, out []Words) int {
 		}
 	}
 	return count
-}
-
-// KeyAt fills key with the key at index.
-func (s *Shape) KeyAt(page []byte, index int, key *storage.Key) {
-	assert.Below(index, s.Count(page), "an entry of the page")
-	var out [1]Words
-	s.DecodeWords(page, index, out[:])
-	s.Put(out[0], key)
 }
 
 // Value of the entry at index of a plain page: a view.

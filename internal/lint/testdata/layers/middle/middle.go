@@ -3,6 +3,6 @@ package middle
 import (
 	_ "example/ground"
 
-	_ "example/top"
 	_ "example/helper"
+	_ "example/top"
 )

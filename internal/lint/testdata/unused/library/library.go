@@ -3,11 +3,11 @@ package library
 import "fmt"
 
 // Used by different sides.
-func ByPackage()      {}
-func ByOther()        {}
-func ByOtherTests()   {}
-func ByTag()          {}
-func Mentioned()      {}
+func ByPackage()    {}
+func ByOther()      {}
+func ByOtherTests() {}
+func ByTag()        {}
+func Mentioned()    {}
 
 func ByItself()   { ByItself() }
 func ByOwnTests() {}
@@ -36,8 +36,8 @@ const (
 
 // Fields are used in different ways.
 type Fields struct {
-	ByName  int
-	Tagged  int `json:"tagged"`
+	ByName int
+	Tagged int `json:"tagged"`
 
 	Reserved int
 	Alone    int
