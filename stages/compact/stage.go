@@ -263,7 +263,8 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 	case tag == tagSync:
 		assert.That(s.syncing != nil, "a sync that ended was asked for")
 		if completion.Result < 0 {
-			// After a failed sync nobody knows what the medium holds: there is no second try.
+			// After a failed sync, the content of the medium is unknown, and a second sync would
+			// prove nothing.
 			s.syncing.Fault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)",
 				-completion.Result)}
 		}
