@@ -275,6 +275,19 @@ func (f *DataFile) SizeBytes() (uint64, error) {
 	return uint64(end), nil
 }
 
+// BytesMax is the size to which the file can grow with the space that its file system has now.
+func (f *DataFile) BytesMax() (uint64, error) {
+	size, err := f.SizeBytes()
+	if err != nil || f.device {
+		return size, err
+	}
+	var state unix.Statfs_t
+	if err := retried(func() error { return unix.Fstatfs(f.Fd, &state) }); err != nil {
+		return 0, fmt.Errorf("room of the file system of %s: %w", f.path, err)
+	}
+	return size + state.Bavail*uint64(state.Bsize), nil
+}
+
 // IsBlockDevice tells whether this is a block device, whose size does not depend on writes.
 func (f *DataFile) IsBlockDevice() bool { return f.device }
 
