@@ -22,13 +22,13 @@ const (
 	accountBytes = 128
 )
 
-// auto in the place of a core list or a node leaves the choice to us; it is the default.
+// auto in place of a core list or a node leaves the choice to the server. It is the default.
 const auto = "auto"
 
 // CacheAccountsBytes is the size that --cache-accounts would give the account cache of l.
 func CacheAccountsBytes(l *limits.Limits) uint64 { return uint64(l.CacheAccountsMax) * accountBytes }
 
-// Start is what a start is to do, checked.
+// Start is the checked settings of a start.
 type Start struct {
 	Addresses        Addresses
 	Development      bool
@@ -39,9 +39,9 @@ type Start struct {
 	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
 	MetricsOptional bool
 	Affinity        affinity.Request
-	LogJSON         bool // else the lines of the log are text
+	LogJSON         bool // the log's lines are JSON; else they are text
 
-	// AddressesOrigin is for errors that need the data file: how many addresses there must be.
+	// AddressesOrigin begins errors about the number of addresses, which need the data file.
 	AddressesOrigin string
 }
 
@@ -177,7 +177,7 @@ func (s *Settings) resolveAffinity(start *Start) error {
 	return nil
 }
 
-// FormatSettings is what format and recover are told, as text.
+// FormatSettings is the settings of format and recover, as text.
 type FormatSettings struct {
 	Cluster      Setting
 	Replica      Setting
@@ -186,7 +186,7 @@ type FormatSettings struct {
 	Development  Setting
 }
 
-// Format is what format and recover are to do, checked.
+// Format is the checked settings of format and recover.
 type Format struct {
 	Cluster      wire.U128
 	ClusterIsSet bool // if not, format picks one at random, and recover refuses

@@ -33,15 +33,15 @@ import (
 type IOKind uint8
 
 const (
-	IOAuto  IOKind = iota // io_uring where the kernel has it
-	IOUring               // or an error
+	IOAuto  IOKind = iota // io_uring if the kernel has it, else plain system calls
+	IOUring               // io_uring, or an error
 	IOPosix               // plain system calls and epoll
 )
 
 // ErrStorageLimit: the data file has reached --limit-storage.
 var ErrStorageLimit = errors.New("the storage limit is reached: start with a larger --limit-storage")
 
-// FaultError is damage, or a failing disk, that stopped the replica.
+// FaultError is damage, or a failing disk, that has stopped the replica.
 type FaultError struct{ Fault storage.Fault }
 
 func (e *FaultError) Error() string {
@@ -71,12 +71,12 @@ type Server struct {
 	consensus consensus.Options // which clients are served
 }
 
-// Callbacks of a running server. They come from stage threads and must not block for long.
+// Callbacks of a running server. Stage threads call them, so they must not block for long.
 type Callbacks struct {
-	Prepared func()      // all is reserved and checked, and the threads are about to start; may be nil
-	Ready    func()      // clients are served, and what the replay began is on disk
-	Log      *events.Log // takes what happens; nil drops it
-	Ended    func(error) // the server has stopped by itself: why
+	Prepared func()      // all memory is reserved and checked, and the threads are about to start; may be nil
+	Ready    func()      // clients are served, and all writes that the replay began are on disk
+	Log      *events.Log // the log; nil drops all events
+	Ended    func(error) // the server has stopped by itself, for this reason
 }
 
 // ServerOptions are what a start decides beside limits and placement.
@@ -91,7 +91,7 @@ type ServerOptions struct {
 
 // NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
 //
-// error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is
+// error: a *FaultError for damage that one replica cannot repair, an *arena.Error if memory is
 // refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
 	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(),
@@ -169,8 +169,8 @@ func refusal(err error) error {
 	return err
 }
 
-// recoverMemory makes an error of an arena's panic: memory that is refused at start is the
-// operator's to solve.
+// recoverMemory turns an arena's panic into an error. The operator can solve a lack of memory at
+// start.
 func recoverMemory(err *error) {
 	switch cause := recover().(type) {
 	case nil:
@@ -181,7 +181,8 @@ func recoverMemory(err *error) {
 	}
 }
 
-// newKernelThread makes the kernel side of a thread; with IOAuto it falls back once, and says so.
+// newKernelThread makes the kernel side of a thread. With IOAuto it falls back once, with a
+// warning.
 func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) {
 	options := ports.ThreadOptions{WakeFd: wakeFd}
 	if kind == IOPosix || kind == IOAuto && s.kindUsed == IOPosix {
@@ -220,14 +221,14 @@ func (s *Server) Warnings() []string {
 	return warnings
 }
 
-// Started says whose file is served.
+// Started describes the data file that is served.
 func (s *Server) Started() events.Started {
 	superblock := &s.opened.Consensus.Superblock
 	return events.Started{Cluster: superblock.Cluster, Replica: superblock.Replica, Replicas: superblock.ReplicasCount,
 		View: superblock.View, CheckpointOp: superblock.Checkpoint.Op, HeadOp: s.opened.Consensus.OpHead}
 }
 
-// Repairs emits what this start had to write again.
+// Repairs emits events for the copies that this start had to write again.
 func (s *Server) Repairs(log *events.Log) {
 	for _, repaired := range []events.CopyRepaired{
 		{What: "copies of the superblock", From: "the one in force", Count: uint64(s.opened.SuperblockCopiesFixed)},
@@ -240,7 +241,7 @@ func (s *Server) Repairs(log *events.Log) {
 	}
 }
 
-// PrintLimits says what was promised, and what memory it takes.
+// PrintLimits prints the limits in force and the memory that they need.
 func (s *Server) PrintLimits(w io.Writer) {
 	l := &s.opened.Limits
 	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d "+
@@ -253,10 +254,10 @@ func (s *Server) PrintLimits(w io.Writer) {
 	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
 }
 
-// Run starts the threads. It returns at once; Callbacks tell what happens. listenerFd stays the
-// caller's, to be closed after Close.
+// Run starts the threads and returns at once. Callbacks report what happens later. listenerFd stays
+// the caller's, who closes it after Close.
 //
-// error: as of NewServer; nothing runs then.
+// error: as of NewServer; then nothing runs.
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
 	s.log = callbacks.Log
@@ -309,8 +310,8 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	readiness.Driver, readiness.apply = s.replica.Drivers[stages.Apply], s.replica.Apply
 	s.replica.Drivers[stages.Apply] = readiness
-	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing
-	// collects.
+	// The stage has the sessions now. Their trailer may be a GiB of heap, and no collection runs
+	// later.
 	s.opened.Consensus.SessionsTrailer = nil
 	debug.FreeOSMemory()
 	s.progress.enter(phaseMemory, 0)
@@ -330,7 +331,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		thread.board = &s.replica.Board.Threads[i%metrics.ThreadsMax]
 	}
 	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
-	// Their coroutines end on the threads that ran them.
+	// A coroutine ends on the thread that ran it.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
 	for worker, stage := range s.replica.Compact {
 		thread := threadOf(stages.Compact + worker)
@@ -352,8 +353,8 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	return nil
 }
 
-// checkMemory sums up what was reserved, before indexes, caches and tables are touched: a machine
-// that has too little would end the process without a word.
+// checkMemory sums up the reservations before indexes, caches and tables are touched. On a machine
+// with too little memory, the kernel would otherwise kill the process without a message.
 func (s *Server) checkMemory(log *events.Log) error {
 	l := &s.opened.Limits
 	s.need = needOf(s.memory.Entries(), l, &s.opened.Consensus.Superblock.Checkpoint, len(s.threads))
@@ -389,8 +390,9 @@ func logConnection(log *events.Log, e *net.LogEntry, releaseHint string) {
 	}
 }
 
-// placeMemory binds what is reserved to the plan's node, and in production locks the caches, page
-// by page as they are touched. What the kernel refuses is said once; the server goes on without.
+// placeMemory binds the reserved memory to the plan's node. In production it also locks the caches,
+// page by page as they are touched. If the kernel refuses, there is one warning, and the server
+// goes on without.
 func (s *Server) placeMemory(callbacks Callbacks) {
 	var bindError error
 	var caches [][]byte
@@ -415,7 +417,7 @@ func (s *Server) placeMemory(callbacks Callbacks) {
 	}
 }
 
-// faultError gives a fault the type that its cause deserves.
+// faultError gives a fault the type of its cause.
 func faultError(fault *storage.Fault) error {
 	switch fault.What {
 	case storage.FaultNoSpace:
@@ -426,7 +428,8 @@ func faultError(fault *storage.Fault) error {
 	return &FaultError{*fault}
 }
 
-// Stop tells the threads to end. What is not acknowledged yet may be lost; nothing else can be.
+// Stop tells the threads to end. Requests that are not acknowledged yet may be lost, and nothing
+// else.
 func (s *Server) Stop() {
 	s.stop.Store(true)
 	s.slowLog.end()
@@ -436,17 +439,17 @@ func (s *Server) Stop() {
 	}
 }
 
-// Close stops the threads, waits until the last has ended, and gives back what NewServer and Run
-// took: after it the kernel uses nothing of the server, and the caller closes listener and data
-// file. Not from a callback.
+// Close stops the threads, waits until the last has ended, and frees what NewServer and Run took.
+// After it, the kernel uses no memory of the server, and the caller closes listener and data file.
+// It must not be called from a callback.
 func (s *Server) Close() {
 	s.Stop()
 	s.ended.Wait()
 	for _, thread := range s.threads {
 		if thread.kernel != nil {
-			thread.kernel.Close() // of a thread that never ran; else it is closed
+			thread.kernel.Close() // of a thread that never ran; other threads have closed theirs
 		}
-		_ = thread.parker.Close() // it holds nothing that could be lost
+		_ = thread.parker.Close() // nothing can be lost
 	}
 	s.threads = nil
 	s.memory.Close()

@@ -437,7 +437,7 @@ func TestGrowthEndsAtTheStorageLimit(t *testing.T) {
 	}
 }
 
-// The same generation gives the same bytes, whatever order its operations end in.
+// Goal: the same generation gives the same bytes for any order in which its operations end.
 func TestBytesDoNotDependOnTiming(t *testing.T) {
 	var first []byte
 	for seed := range uint64(6) {

@@ -55,7 +55,7 @@ func superblockAt(sequence uint64, parent storage.Checksum) *Superblock {
 			TrailerBytes: [storage.TrailersCount]uint64{1, 2, 3}, BlocksHigh: 12, AccountsCount: 13, TransfersCount: 14, TimestampLast: 15}}
 }
 
-// What was written comes back, all fields.
+// Goal: all fields of a superblock come back as they were written.
 func TestSuperblockRoundTrip(t *testing.T) {
 	l, file, scratch := smallLimits(), &memoryFile{writesLeft: -1}, make([]byte, SuperblockContentBytes)
 	want := superblockAt(3, storage.Checksum{1, 2})
