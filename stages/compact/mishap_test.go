@@ -49,7 +49,7 @@ func runMishap(t *testing.T, seed uint64, mishap portstest.Mishap) *mishapRun {
 	}
 	merge := jobOf(storage.JobMerge, storage.TreeTransferID, 1100, 100)
 	merge.Runs, merge.EntriesMax = [][]storage.Table{r.first.Jobs[0].Tables}, 1<<30
-	r.next = &storage.Generation{Bar: 1, Jobs: []storage.Job{merge}}
+	r.next = &storage.Generation{Op: 31, Jobs: []storage.Job{merge}}
 	if r.first.Jobs[0].Fault != nil {
 		r.next.Jobs = nil // apply has stopped
 	}
