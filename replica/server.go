@@ -319,7 +319,11 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 func (s *Server) checkMemory(log *events.Log) error {
 	l := &s.opened.Limits
 	s.need = needOf(s.memory.Entries(), l, &s.opened.Consensus.Superblock.Checkpoint, len(s.threads))
-	warning, err := s.need.check("/", !l.TouchesMemoryAtStart())
+	fileBytesMax := l.StorageBytesMax
+	if bytes, err := s.file.BytesMax(); err == nil {
+		fileBytesMax = bytes
+	}
+	warning, err := s.need.check("/", !l.TouchesMemoryAtStart(), s.need.indexesReachable(l, fileBytesMax))
 	if warning != "" {
 		log.Caution(events.Caution{Line: warning})
 	}

@@ -272,6 +272,19 @@ func (f *DataFile) SizeBytes() (uint64, error) {
 	return uint64(end), nil
 }
 
+// BytesMax is how large the file could become on its file system as that is now.
+func (f *DataFile) BytesMax() (uint64, error) {
+	size, err := f.SizeBytes()
+	if err != nil || f.device {
+		return size, err
+	}
+	var state unix.Statfs_t
+	if err := retried(func() error { return unix.Fstatfs(f.Fd, &state) }); err != nil {
+		return 0, fmt.Errorf("room of the file system of %s: %w", f.path, err)
+	}
+	return size + state.Bavail*uint64(state.Bsize), nil
+}
+
 // IsBlockDevice tells whether the size is the device's, whatever was written to it.
 func (f *DataFile) IsBlockDevice() bool { return f.device }
 
