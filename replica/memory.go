@@ -123,8 +123,8 @@ func (n *MemoryNeed) check(root string, development bool, indexBytes uint64) (wa
 }
 
 // indexesReachable is what the indexes may come to take on the disk as it is: they are reserved for
-// the largest data file that the limit allows, but it does not become larger than its file system. A
-// development server is not expected to fill it.
+// the largest data file that the limit allows, but it does not become larger than its file system.
+// A development server is not expected to fill it.
 func (n *MemoryNeed) indexesReachable(l *limits.Limits, fileBytesMax uint64) uint64 {
 	if !l.TouchesMemoryAtStart() {
 		return 0
