@@ -97,11 +97,11 @@ func indexesOf(c *storage.Checkpoint) uint64 {
 }
 
 // check compares the figures with what there is: a start that is expected not to fit is refused,
-// and one that may come not to fit warns. A development server is not expected to fill the largest
-// data file, so its indexes do not count for the warning.
+// and one that may come not to fit warns.
 //
-// root: "/" except in tests.
-func (n *MemoryNeed) check(root string, development bool) (warning string, err error) {
+// root:       "/" except in tests.
+// indexBytes: what indexes may come to take, see indexesReachable.
+func (n *MemoryNeed) check(root string, development bool, indexBytes uint64) (warning string, err error) {
 	available, source, err := MemoryAvailable(root)
 	if err != nil {
 		return "", nil // nothing to compare with
@@ -114,16 +114,24 @@ func (n *MemoryNeed) check(root string, development bool) (warning string, err e
 		return "", fmt.Errorf("memory: %d MiB are expected to be used and %d MiB may be at most, %s allows %d MiB: "+ways,
 			Mebibytes(n.ExpectedBytes), Mebibytes(n.LargestBytes), source, available>>20, Mebibytes(n.ClassBytes[arena.Cache]))
 	}
-	largest := n.LargestBytes
-	if development {
-		largest -= n.ClassBytes[arena.Index]
-	}
-	if largest > available {
+	if largest := n.LargestBytes - n.ClassBytes[arena.Index] + indexBytes; largest > available {
 		return fmt.Sprintf("memory: %d MiB may come to be used and %d MiB are expected, %s allows %d MiB: "+
 			"the kernel ends a server that uses more; %s",
-			Mebibytes(n.LargestBytes), Mebibytes(n.ExpectedBytes), source, available>>20, n.waysOut()), nil
+			Mebibytes(largest), Mebibytes(n.ExpectedBytes), source, available>>20, n.waysOut()), nil
 	}
 	return "", nil
+}
+
+// indexesReachable is what the indexes may come to take on the disk as it is: they are reserved for
+// the largest data file that the limit allows, but it does not become larger than its file system. A
+// development server is not expected to fill it.
+func (n *MemoryNeed) indexesReachable(l *limits.Limits, fileBytesMax uint64) uint64 {
+	if !l.TouchesMemoryAtStart() {
+		return 0
+	}
+	const parts = 1 << 20 // so that nothing overflows
+	share := min(parts, fileBytesMax/max(1, l.StorageBytesMax/parts)+1)
+	return n.ClassBytes[arena.Index] / parts * share
 }
 
 // waysOut names the flags that lower the figures, the one with the largest part first.

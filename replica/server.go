@@ -357,7 +357,11 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 func (s *Server) checkMemory(log *events.Log) error {
 	l := &s.opened.Limits
 	s.need = needOf(s.memory.Entries(), l, &s.opened.Consensus.Superblock.Checkpoint, len(s.threads))
-	warning, err := s.need.check("/", !l.TouchesMemoryAtStart())
+	fileBytesMax := l.StorageBytesMax
+	if bytes, err := s.file.BytesMax(); err == nil {
+		fileBytesMax = bytes
+	}
+	warning, err := s.need.check("/", !l.TouchesMemoryAtStart(), s.need.indexesReachable(l, fileBytesMax))
 	if warning != "" {
 		log.Caution(events.Caution{Line: warning})
 	}
@@ -370,6 +374,8 @@ func logConnection(log *events.Log, e *net.LogEntry, releaseHint string) {
 	switch e.Kind {
 	case net.LogRefused:
 		log.ConnectionRefused(events.ConnectionRefused{Peer: e.Peer, Reason: string(e.Reason), Connections: uint64(e.Limit), Refused: e.Refused})
+	case net.LogAcceptFailed:
+		log.AcceptFailed(events.AcceptFailed{Errno: e.Errno, Failures: e.Failures})
 	case net.LogEvicted:
 		evicted := events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()}
 		if e.Eviction == wire.EvictionReleaseTooLow || e.Eviction == wire.EvictionReleaseTooHigh {

@@ -58,8 +58,9 @@ type Network struct {
 	events      *fifo.Queue[ports.NetworkEvent]
 
 	listenerReady  bool
-	acceptAgain    time.Time // when accepting goes on after an error; zero while it is not paused
-	isFull         bool      // the listener is left alone until a connection is free
+	acceptAgain    time.Time  // when accepting goes on after an error; zero while it is not paused
+	acceptErrno    unix.Errno // of the latest error, until it has been polled
+	isFull         bool       // the listener is left alone until a connection is free
 	address        [28]byte
 	addressBytes   uint32
 	socketError    uint32
@@ -184,6 +185,10 @@ func (n *Network) Close(id ports.ConnectionID) {
 // Poll implements ports.Network. A connection is free again once its last event has been polled,
 // not before: so no event of an old life can be taken for one of the new.
 func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
+	if n.acceptErrno != 0 && len(out) > 0 {
+		out[0] = ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -int32(n.acceptErrno)}
+		n.acceptErrno, count = 0, 1
+	}
 	for count < len(out) && n.events.Count() > 0 {
 		event := n.events.Pop()
 		c := &n.connections[event.Connection]
@@ -213,7 +218,7 @@ func (n *Network) pushWork(id ports.ConnectionID, c *connection) {
 
 // busy tells whether a Turn would do something without waiting for the kernel.
 func (n *Network) busy() bool {
-	return n.work.Count() > 0 || n.events.Count() > 0 || n.listenerReady
+	return n.work.Count() > 0 || n.events.Count() > 0 || n.listenerReady || n.acceptErrno != 0
 }
 
 // onReady notes what epoll said. index is a connection's, or listenerIndex.
@@ -250,6 +255,9 @@ func (n *Network) turn() (completionsCount int) {
 	if n.listenerReady {
 		n.accept()
 	}
+	if n.acceptErrno != 0 {
+		completionsCount = 1
+	}
 	for range n.work.Count() {
 		id := n.work.Pop()
 		c := &n.connections[id]
@@ -265,7 +273,7 @@ func (n *Network) turn() (completionsCount int) {
 			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
 		}
 	}
-	return int(n.events.Count() - before)
+	return completionsCount + int(n.events.Count()-before)
 }
 
 // watchListener says what epoll tells of the listener: EPOLLIN, or 0 for nothing.
@@ -291,8 +299,7 @@ func (n *Network) accept() {
 			n.listenerReady = false
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			n.acceptAgain = time.Now().Add(AcceptPause)
-			n.watchListener(0)
+			n.pauseAccept(errno)
 			return
 		default:
 			continue // the peer has gone again (ECONNABORTED and the network errors of accept(2))
@@ -304,10 +311,18 @@ func (n *Network) accept() {
 			n.closeSocket(c)
 			c.state = connectionFree
 			n.free = append(n.free, id)
-			continue
+			n.pauseAccept(errno)
+			return
 		}
 		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: DecodePeer(&n.address)})
 	}
+}
+
+// pauseAccept leaves the listener alone for a time after an error that would come again at once.
+func (n *Network) pauseAccept(errno unix.Errno) {
+	n.acceptErrno = errno
+	n.acceptAgain = time.Now().Add(AcceptPause)
+	n.watchListener(0)
 }
 
 func (n *Network) finishConnect(id ports.ConnectionID, c *connection) {
