@@ -349,9 +349,9 @@ func classify(path string, err error) error {
 	}
 	var fault *replica.FaultError
 	switch {
-	case errors.Is(err, unix.ENOSPC):
-		return &statusError{exitNoSpace, fmt.Errorf("%s: no space left on the disk: free some and start again; nothing acknowledged is lost: %w",
-			path, err)}
+	case noSpace(err) != "":
+		return &statusError{exitNoSpace, fmt.Errorf("%s: no space left on the disk: free some, or raise the quota or limit, and start again; "+
+			"nothing acknowledged is lost: %w", path, err)}
 	case errors.Is(err, replica.ErrStorageLimit):
 		return &statusError{exitLimit, fmt.Errorf("%s: %w", path, err)}
 	case errors.As(err, &fault):

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"ledger/storage"
 )
 
 // Exit statuses. No error has status 2, because Go's runtime ends a panic, which is a broken
@@ -49,6 +51,16 @@ type loggedError struct{ err error }
 
 func (e *loggedError) Error() string { return e.err.Error() }
 func (e *loggedError) Unwrap() error { return e.err }
+
+// noSpace says why there was no room if that is what the system call behind err said: a full disk,
+// a quota that is used up, or a limit on the size of files; else "".
+func noSpace(err error) string {
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return ""
+	}
+	return storage.NoSpace(int32(errno))
+}
 
 // statusOf an error that ends the process.
 func statusOf(err error) int {

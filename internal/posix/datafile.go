@@ -19,6 +19,7 @@ var (
 	ErrLocked     = errors.New("another process has the data file open")
 	ErrNoDirectIO = errors.New("the file system does not support direct I/O with the sectors of the data file")
 	ErrNotAFile   = errors.New("the data file is neither a regular file nor a block device")
+	ErrNoUnnamed  = errors.New("the file system has no files without a name, or does not let them get one")
 )
 
 // lockWait is the time for which a locked file is tried again. A killed process holds its lock
@@ -31,6 +32,7 @@ const (
 // OpenOptions of a data file.
 type OpenOptions struct {
 	Create         bool   // make a new file, mode 0600; ErrExists if there is one
+	Unnamed        bool   // make a new file without a name, mode 0600, for Publish; ErrNoUnnamed if the file system has none
 	DirectOptional bool   // use the page cache if direct I/O is missing (--development)
 	Exclusive      bool   // refuse a block device that is mounted or in use (O_EXCL)
 	SectorBytes    uint32 // offsets, lengths and addresses are multiples of it
@@ -50,35 +52,43 @@ var _ ports.DataFile = (*DataFile)(nil)
 // OpenDataFile opens path and locks it. The lock lasts until Close, or until the process and its
 // last write have ended.
 //
-// errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, wrapped in a sentence with
-// the path; or the error of the system. A file that was created and cannot be used is removed
-// again.
+// errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, ErrNoUnnamed, wrapped in a
+// sentence with the path; or the error of the system. A file that was created and cannot be used is
+// removed again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT
-	if options.Create {
-		flags |= unix.O_CREAT | unix.O_EXCL
-	}
 	if options.Exclusive {
 		flags |= unix.O_EXCL
 	}
-	fd, err := openRetried(path, flags)
-	if err == unix.EINVAL { // how a file system says no to O_DIRECT; some have created the file nevertheless
-		if !options.DirectOptional {
-			if options.Create {
-				_ = unix.Unlink(path)
-			}
-			return nil, noDirectIO(path)
+	var fd int
+	switch {
+	case options.Unnamed:
+		flags = flags&^unix.O_DIRECT | unix.O_TMPFILE
+		fd, err = openRetried(filepath.Dir(path), flags)
+		// EISDIR is the answer of a kernel that does not know the flag.
+		if err == unix.EOPNOTSUPP || err == unix.EISDIR || err == unix.ENOSYS || err == unix.EINVAL {
+			return nil, fmt.Errorf("%s: %w", path, ErrNoUnnamed)
 		}
-		flags &^= unix.O_DIRECT
-		if options.Create {
-			flags &^= unix.O_EXCL
-		}
+	case options.Create:
+		// A file system without direct I/O refuses an open with O_DIRECT either before or after it has
+		// created the file, so that a second open could meet a file of another process. The flag is set
+		// on the descriptor instead.
+		flags = flags&^unix.O_DIRECT | unix.O_CREAT | unix.O_EXCL
 		fd, err = openRetried(path, flags)
+	default:
+		fd, err = openRetried(path, flags)
+		if err == unix.EINVAL { // the answer of a file system without direct I/O
+			if !options.DirectOptional {
+				return nil, noDirectIO(path)
+			}
+			flags &^= unix.O_DIRECT
+			fd, err = openRetried(path, flags)
+		}
 	}
 	switch err {
 	case nil:
 	case unix.ENOENT:
-		if options.Create {
+		if options.Create || options.Unnamed {
 			return nil, fmt.Errorf("%s: its directory does not exist", path)
 		}
 		return nil, fmt.Errorf("%s: %w (format creates it)", path, ErrMissing)
@@ -90,14 +100,103 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	file = &DataFile{Fd: fd, Direct: flags&unix.O_DIRECT != 0, path: path}
-	if err = file.prepare(options); err != nil {
-		_ = unix.Close(fd)
+	if options.Create || options.Unnamed {
+		err = file.enterDirect(options)
+	}
+	if err == nil && options.Unnamed && !file.canPublish() {
+		err = fmt.Errorf("%s: %w", path, ErrNoUnnamed)
+	}
+	if err == nil {
+		err = file.prepare(options)
+	}
+	if err != nil {
 		if options.Create {
 			_ = unix.Unlink(path)
 		}
+		_ = unix.Close(fd)
 		return nil, err
 	}
 	return file, nil
+}
+
+// enterDirect turns direct I/O on for a new file.
+func (f *DataFile) enterDirect(options OpenOptions) error {
+	flags, err := unix.FcntlInt(uintptr(f.Fd), unix.F_GETFL, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(f.Fd), unix.F_SETFL, flags|unix.O_DIRECT)
+	}
+	switch {
+	case err == nil:
+		f.Direct = true
+		return nil
+	case err != unix.EINVAL:
+		return fmt.Errorf("enter direct I/O on %s: %w", f.path, err)
+	case options.DirectOptional:
+		return nil
+	}
+	return noDirectIO(f.path)
+}
+
+// canPublish tells whether /proc shows the descriptor, through which a file without a name gets
+// one.
+func (f *DataFile) canPublish() bool {
+	var own, shown unix.Stat_t
+	return unix.Fstat(f.Fd, &own) == nil && unix.Stat(f.procPath(), &shown) == nil && own.Dev == shown.Dev && own.Ino == shown.Ino
+}
+
+func (f *DataFile) procPath() string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd) }
+
+// Publish gives a file that was opened with Unnamed its name. The name is durable after Sync.
+//
+// errors: ErrExists, and no name is changed; ErrNoUnnamed if the file system does not let a file
+// without a name get one; or what the system said.
+func (f *DataFile) Publish() error {
+	err := retried(func() error {
+		return unix.Linkat(unix.AT_FDCWD, f.procPath(), unix.AT_FDCWD, f.path, unix.AT_SYMLINK_FOLLOW)
+	})
+	switch err {
+	case nil:
+		return nil
+	case unix.EEXIST:
+		return fmt.Errorf("%s: %w", f.path, ErrExists)
+	case unix.EPERM, unix.EOPNOTSUPP, unix.ENOSYS, unix.EXDEV, unix.EINVAL, unix.ENOENT:
+		return fmt.Errorf("naming %s: %w: %w", f.path, ErrNoUnnamed, err)
+	}
+	return fmt.Errorf("naming %s: %w", f.path, err)
+}
+
+// PublishAs renames a file that was opened with Create, by a temporary name, unless somebody has
+// the new name. The name is durable after Sync.
+//
+// errors: ErrExists, and no name is changed; or what the system said.
+func (f *DataFile) PublishAs(path string) error {
+	err := retried(func() error { return unix.Renameat2(unix.AT_FDCWD, f.path, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE) })
+	if err == unix.EINVAL || err == unix.ENOSYS { // some network file systems cannot rename without replacing
+		if err = retried(func() error { return unix.Link(f.path, path) }); err == nil {
+			_ = unix.Unlink(f.path)
+		}
+	}
+	switch err {
+	case nil:
+		f.path = path
+		return nil
+	case unix.EEXIST:
+		return fmt.Errorf("%s: %w", path, ErrExists)
+	}
+	return fmt.Errorf("naming %s: %w", path, err)
+}
+
+// HasName tells whether the file's name leads to this file.
+func (f *DataFile) HasName() bool {
+	var own, named unix.Stat_t
+	return unix.Fstat(f.Fd, &own) == nil && unix.Lstat(f.path, &named) == nil && own.Dev == named.Dev && own.Ino == named.Ino
+}
+
+// Remove removes the file's name, if it leads to this file.
+func (f *DataFile) Remove() {
+	if f.HasName() {
+		_ = unix.Unlink(f.path)
+	}
 }
 
 func openRetried(path string, flags int) (fd int, err error) {

@@ -59,8 +59,9 @@ type Network struct {
 	events      *fifo.Queue[ports.NetworkEvent]
 
 	listenerReady  bool
-	acceptAgain    time.Time // accepting is paused until then, after an error; zero: not paused
-	isFull         bool      // the listener is not watched until a connection is free
+	acceptAgain    time.Time  // accepting is paused until then, after an error; zero: not paused
+	acceptErrno    unix.Errno // the error of the latest failed accept, until it has been polled
+	isFull         bool       // the listener is not watched until a connection is free
 	address        [28]byte
 	addressBytes   uint32
 	socketError    uint32
@@ -186,6 +187,10 @@ func (n *Network) Close(id ports.ConnectionID) {
 // polled. So an event of the old connection is never taken for one of a new connection with the
 // same id.
 func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
+	if n.acceptErrno != 0 && len(out) > 0 {
+		out[0] = ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -int32(n.acceptErrno)}
+		n.acceptErrno, count = 0, 1
+	}
 	for count < len(out) && n.events.Count() > 0 {
 		event := n.events.Pop()
 		c := &n.connections[event.Connection]
@@ -215,7 +220,7 @@ func (n *Network) pushWork(id ports.ConnectionID, c *connection) {
 
 // busy tells whether a Turn can do something without waiting for the kernel.
 func (n *Network) busy() bool {
-	return n.work.Count() > 0 || n.events.Count() > 0 || n.listenerReady
+	return n.work.Count() > 0 || n.events.Count() > 0 || n.listenerReady || n.acceptErrno != 0
 }
 
 // onReady records an event of epoll. index is a connection's, or listenerIndex.
@@ -252,6 +257,9 @@ func (n *Network) turn() (completionsCount int) {
 	if n.listenerReady {
 		n.accept()
 	}
+	if n.acceptErrno != 0 {
+		completionsCount = 1
+	}
 	for range n.work.Count() {
 		id := n.work.Pop()
 		c := &n.connections[id]
@@ -267,7 +275,7 @@ func (n *Network) turn() (completionsCount int) {
 			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
 		}
 	}
-	return int(n.events.Count() - before)
+	return completionsCount + int(n.events.Count()-before)
 }
 
 // watchListener sets the events of the listener that epoll reports: EPOLLIN, or 0 for none.
@@ -293,8 +301,7 @@ func (n *Network) accept() {
 			n.listenerReady = false
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			n.acceptAgain = time.Now().Add(AcceptPause)
-			n.watchListener(0)
+			n.pauseAccept(errno)
 			return
 		default:
 			continue // the peer has gone again (ECONNABORTED and the network errors of accept(2))
@@ -307,10 +314,18 @@ func (n *Network) accept() {
 			n.closeSocket(c)
 			c.state = connectionFree
 			n.free = append(n.free, id)
-			continue
+			n.pauseAccept(errno)
+			return
 		}
 		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: DecodePeer(&n.address)})
 	}
+}
+
+// pauseAccept leaves the listener alone for a time after an error that would come again at once.
+func (n *Network) pauseAccept(errno unix.Errno) {
+	n.acceptErrno = errno
+	n.acceptAgain = time.Now().Add(AcceptPause)
+	n.watchListener(0)
 }
 
 func (n *Network) finishConnect(id ports.ConnectionID, c *connection) {
