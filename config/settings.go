@@ -44,14 +44,15 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Settings is all settings of a start, as text. It is a value: copies share nothing.
 type Settings struct {
-	Addresses      Setting
-	CacheGrid      Setting
-	CacheAccounts  Setting
-	LimitStorage   Setting
-	Development    Setting
-	MetricsAddress Setting
-	MetricsPprof   Setting
-	Log            Setting
+	Addresses        Setting
+	CacheGrid        Setting
+	CacheAccounts    Setting
+	LimitStorage     Setting
+	ClientReleaseMax Setting
+	Development      Setting
+	MetricsAddress   Setting
+	MetricsPprof     Setting
+	Log              Setting
 
 	NumaNode Setting
 	Cores    [affinity.StagesCount]Setting // by affinity.Stage
@@ -71,6 +72,7 @@ func keys() []key {
 		{"start", "cache_grid", func(s *Settings) *Setting { return &s.CacheGrid }},
 		{"start", "cache_accounts", func(s *Settings) *Setting { return &s.CacheAccounts }},
 		{"start", "limit_storage", func(s *Settings) *Setting { return &s.LimitStorage }},
+		{"start", "client_release_max", func(s *Settings) *Setting { return &s.ClientReleaseMax }},
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},

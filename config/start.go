@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"ledger/affinity"
 	"ledger/limits"
@@ -29,13 +30,13 @@ func CacheAccountsBytes(l *limits.Limits) uint64 { return uint64(l.CacheAccounts
 
 // Start is the checked settings of a start.
 type Start struct {
-	Addresses      Addresses
-	Development    bool
-	Limits         limits.Limits
-	MetricsAddress Address // of the HTTP endpoint; no host means no endpoint
-	MetricsPprof   bool    // the endpoint also serves profiles
-	// MetricsOptional makes a taken address a warning instead of an error. It is no setting; dev
-	// sets it.
+	Addresses        Addresses
+	Development      bool
+	Limits           limits.Limits
+	ClientReleaseMax wire.Release // of the clients that are served
+	MetricsAddress   Address      // of the HTTP endpoint; no host means no endpoint
+	MetricsPprof     bool         // it also profiles
+	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
 	MetricsOptional bool
 	Affinity        affinity.Request
 	LogJSON         bool // the log's lines are JSON; else they are text
@@ -46,7 +47,7 @@ type Start struct {
 
 // Resolve checks every setting, and fills in the defaults of those not set.
 func (s *Settings) Resolve() (*Start, error) {
-	start := &Start{Limits: limits.Production()}
+	start := &Start{Limits: limits.Production(), ClientReleaseMax: wire.ReleaseClientMax}
 	if s.Development.IsSet() {
 		development, err := ParseBool(s.Development.Text)
 		if err != nil {
@@ -56,7 +57,7 @@ func (s *Settings) Resolve() (*Start, error) {
 			start.Limits = limits.Development()
 		}
 	}
-	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveAffinity, s.resolveLog} {
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveReleases, s.resolveAffinity, s.resolveLog} {
 		if err := resolve(start); err != nil {
 			return nil, err
 		}
@@ -128,6 +129,22 @@ func (s *Settings) resolveSizes(start *Start) error {
 	}
 	return size(s.LimitStorage, block, limitStorageBytesMin, limits.Production().StorageBytesMax,
 		func(sizeBytes uint64) { l.StorageBytesMax = sizeBytes })
+}
+
+func (s *Settings) resolveReleases(start *Start) error {
+	if !s.ClientReleaseMax.IsSet() {
+		return nil
+	}
+	release, err := wire.ParseRelease(s.ClientReleaseMax.Text)
+	if err != nil {
+		return s.ClientReleaseMax.fail(fmt.Errorf("must be a release of three numbers, as in %s: at most %s",
+			wire.ReleaseClientMax, wire.Release(math.MaxUint32)))
+	}
+	if release < wire.ReleaseClientMin {
+		return s.ClientReleaseMax.fail(fmt.Errorf("must be at least %s, the oldest release that is served", wire.ReleaseClientMin))
+	}
+	start.ClientReleaseMax = release
+	return nil
 }
 
 func (s *Settings) resolveAffinity(start *Start) error {

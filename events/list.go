@@ -18,6 +18,7 @@ const (
 	kindStarted
 	kindListening
 	kindStopping
+	kindInputEnded
 	kindLinesDropped
 	kindConnectionClosed
 	kindConnectionRefused
@@ -41,6 +42,7 @@ func newCell() [kindsCount]Event {
 		kindStarted:           &Started{},
 		kindListening:         &Listening{},
 		kindStopping:          &Stopping{},
+		kindInputEnded:        &InputEnded{},
 		kindLinesDropped:      &LinesDropped{},
 		kindConnectionClosed:  &ConnectionClosed{},
 		kindConnectionRefused: &ConnectionRefused{},
@@ -143,7 +145,21 @@ func (e *Stopping) Text(line []byte) []byte {
 }
 func (e *Stopping) Fields(o Fields) Fields { return o.String("signal", e.Signal) }
 
-// LinesDropped: the log has lost lines and can write again.
+// InputEnded: stdin has ended, or yielded a byte, and with --addresses=0 the server ends then.
+type InputEnded struct{ Status int }
+
+// InputEnded emits the event.
+func (l *Log) InputEnded(e InputEnded) { emit(l, kindInputEnded, e) }
+
+func (e *InputEnded) Level() Level { return Info }
+func (e *InputEnded) Name() string { return "input_ended" }
+func (e *InputEnded) Text(line []byte) []byte {
+	return fmt.Appendf(line, "ending with status %d: with --addresses=0 the server ends when stdin closes or yields a byte; "+
+		"to serve for longer, keep stdin open or name an address, as in --addresses=3000", e.Status)
+}
+func (e *InputEnded) Fields(o Fields) Fields { return o.Number("status", uint64(e.Status)) }
+
+// LinesDropped: the log lost lines, and can write again.
 type LinesDropped struct{ Lines uint64 }
 
 func (e *LinesDropped) Level() Level { return Warning }
@@ -236,7 +252,8 @@ func (e *AcceptFailed) Fields(o Fields) Fields {
 type ClientEvicted struct {
 	Peer   Peer
 	Client wire.U128
-	Reason string // with its name in the protocol
+	Reason string // as the protocol names it
+	Hint   string // what the operator can do about it, or ""
 }
 
 // ClientEvicted emits the event.
@@ -245,10 +262,14 @@ func (l *Log) ClientEvicted(e ClientEvicted) { emit(l, kindClientEvicted, e) }
 func (e *ClientEvicted) Level() Level { return Warning }
 func (e *ClientEvicted) Name() string { return "client_evicted" }
 func (e *ClientEvicted) Text(line []byte) []byte {
-	return fmt.Appendf(line, "evicted client %s (%s): %s", e.Client, e.Peer, e.Reason)
+	line = fmt.Appendf(line, "evicted client %s (%s): %s", e.Client, e.Peer, e.Reason)
+	if e.Hint != "" {
+		line = append(append(line, ": "...), e.Hint...)
+	}
+	return line
 }
 func (e *ClientEvicted) Fields(o Fields) Fields {
-	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
+	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason).String("hint", e.Hint)
 }
 
 // ClusterMismatch: a peer named another cluster.

@@ -122,9 +122,9 @@ func (n *MemoryNeed) check(root string, development bool, indexBytes uint64) (wa
 	return "", nil
 }
 
-// indexesReachable is the largest memory of the indexes with the disk space that there is. They are
-// reserved for the largest data file that the limit allows, but the file cannot become larger than
-// its file system allows. A development server is not expected to fill the disk.
+// indexesReachable is what the indexes may come to take on the disk as it is: they are reserved for
+// the largest data file that the limit allows, but it does not become larger than its file system.
+// A development server is not expected to fill it.
 func (n *MemoryNeed) indexesReachable(l *limits.Limits, fileBytesMax uint64) uint64 {
 	if !l.TouchesMemoryAtStart() {
 		return 0

@@ -25,6 +25,7 @@ import (
 	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/storage"
+	"ledger/storage/forest"
 	"ledger/wire"
 )
 
@@ -66,6 +67,8 @@ type Server struct {
 	progress *Progress
 	slowLog  *slowLog
 	need     MemoryNeed
+
+	consensus consensus.Options // which clients are served
 }
 
 // Callbacks of a running server. Stage threads call them, so they must not block for long.
@@ -76,13 +79,26 @@ type Callbacks struct {
 	Ended    func(error) // the server has stopped by itself, for this reason
 }
 
-// NewServer recovers the data file and prepares the threads of plan. Nothing runs yet. progress may
-// be nil.
+// ServerOptions are what a start decides beside limits and placement.
+type ServerOptions struct {
+	IO          IOKind
+	Progress    *Progress // of the start; may be nil
+	Descriptors int       // that the caller may open while the server runs
+	// ReleaseClientMax is the newest release of the clients that are served; 0 is
+	// wire.ReleaseClientMax.
+	ReleaseClientMax wire.Release
+}
+
+// NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
 //
 // error: a *FaultError for damage that one replica cannot repair, an *arena.Error if memory is
 // refused.
-func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind, progress *Progress) (server *Server, err error) {
-	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: progress, slowLog: newSlowLog()}
+func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
+	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(),
+		consensus: consensus.DefaultOptions()}
+	if o.ReleaseClientMax != 0 {
+		s.consensus.ReleaseMax = o.ReleaseClientMax
+	}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -91,8 +107,8 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	defer recoverMemory(&err)
 	l.CompactWorkers = uint32(len(plan.CompactThreads()))
 	l.HashSeed = rand.Uint64() // of the runtime's generator, which the kernel seeds: no client can know it
-	progress.enter(phaseRead, 0)
-	opened, err := recoverFile(progress.counting(file), l, s.memory)
+	s.progress.enter(phaseRead, 0)
+	opened, err := recoverFile(s.progress.counting(file), l, s.memory)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -100,7 +116,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	if err := checkSessions(&opened.Consensus.Superblock.Checkpoint, "/"); err != nil {
 		return nil, err
 	}
-	if err := opened.readSessions(progress.counting(file)); err != nil {
+	if err := opened.readSessions(s.progress.counting(file)); err != nil {
 		return nil, refusal(err)
 	}
 	for i := range plan.Threads {
@@ -110,16 +126,35 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		}
 		thread := &Thread{place: plan.Threads[i], parker: parker, stop: &s.stop, clock: s.clock}
 		s.threads = append(s.threads, thread)
-		kernel, err := s.newKernelThread(kind, parker.FileDescriptor())
+		kernel, err := s.newKernelThread(o.IO, parker.FileDescriptor())
 		if err != nil {
 			return nil, err
 		}
 		thread.kernel = kernel
 	}
+	if err := s.fitDescriptors(o.Descriptors); err != nil {
+		return nil, err
+	}
+	if warning := cacheGridSmall(&opened.Limits); warning != "" {
+		s.warnings = append(s.warnings, warning)
+	}
 	return s, nil
 }
 
-// refusal gives an error of recovery the type of its cause.
+// cacheGridSmall is the warning about a grid cache in which a full request of random ids pushes its
+// own pages out, or "". With
+// --development nothing is promised about speed.
+func cacheGridSmall(l *limits.Limits) string {
+	enough := forest.CacheGridBytesEnough(l)
+	if l.CacheGridBytes >= enough || !l.TouchesMemoryAtStart() {
+		return ""
+	}
+	return fmt.Sprintf("--cache-grid: %d MiB are too small for full batches of random ids in a large data file: they read pages "+
+		"again that did not stay until they were used, and take seconds instead of a fraction of one; %d MiB are enough",
+		l.CacheGridBytes>>20, enough>>20)
+}
+
+// refusal gives an error of recovery the type that its cause deserves.
 func refusal(err error) error {
 	var damage interface{ Fault() storage.Fault }
 	var fault *storage.Fault
@@ -210,8 +245,9 @@ func (s *Server) Repairs(log *events.Log) {
 func (s *Server) PrintLimits(w io.Writer) {
 	l := &s.opened.Limits
 	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d "+
-		"ops, storage %d GiB\n",
-		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
+		"ops, storage %d GiB, clients of %s to %s\n",
+		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30,
+		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
 	fmt.Fprintf(w, "compaction: workers %d, buffers %d MiB each\n", l.CompactWorkers, compact.MemoryBytes(l)>>20)
 	fmt.Fprintln(w, s.need.line("/", l))
@@ -249,12 +285,14 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
 	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress,
 		openedOp: checkpointOp}
+	releaseHint := fmt.Sprintf("clients of %s to %s are served; the upper limit is --client-release-max",
+		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	options := Options{
-		Consensus:    consensus.DefaultOptions(),
+		Consensus:    s.consensus,
 		Clock:        s.clock.monotonicNs,
 		ThreadsCount: len(s.threads),
 		Slow:         s.slowLog.put,
-		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
+		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry, releaseHint) },
 		Reserved:     func() error { return s.checkMemory(callbacks.Log) },
 		Ready:        readiness.replayEnded,
 		ClockBehind: func(behindNs uint64) {
@@ -331,15 +369,20 @@ func (s *Server) checkMemory(log *events.Log) error {
 	return err
 }
 
-// logConnection emits an event of net about a peer. It runs on net's thread.
-func logConnection(log *events.Log, e *net.LogEntry) {
+// logConnection emits what net reports of a peer. It runs on net's thread. releaseHint is for
+// clients of a release that is not served.
+func logConnection(log *events.Log, e *net.LogEntry, releaseHint string) {
 	switch e.Kind {
 	case net.LogRefused:
 		log.ConnectionRefused(events.ConnectionRefused{Peer: e.Peer, Reason: string(e.Reason), Connections: uint64(e.Limit), Refused: e.Refused})
 	case net.LogAcceptFailed:
 		log.AcceptFailed(events.AcceptFailed{Errno: e.Errno, Failures: e.Failures})
 	case net.LogEvicted:
-		log.ClientEvicted(events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()})
+		evicted := events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()}
+		if e.Eviction == wire.EvictionReleaseTooLow || e.Eviction == wire.EvictionReleaseTooHigh {
+			evicted.Hint = releaseHint
+		}
+		log.ClientEvicted(evicted)
 	case net.LogMismatch:
 		log.ClusterMismatch(events.ClusterMismatch{Peer: e.Peer, Theirs: e.Cluster, Ours: e.Ours})
 	default:

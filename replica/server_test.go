@@ -83,6 +83,11 @@ type running struct {
 // wherever the kernel puts them.
 func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, error) {
 	t.Helper()
+	return openedWith(t, path, l, ServerOptions{IO: kind})
+}
+
+func openedWith(t testing.TB, path string, l limits.Limits, o ServerOptions) (*running, error) {
+	t.Helper()
 	r := &running{t: t, ended: make(chan error, 8)}
 	var err error
 	if r.file, err = posix.OpenDataFile(path, posix.OpenOptions{DirectOptional: true, SectorBytes: l.SectorBytes}); err != nil {
@@ -100,7 +105,7 @@ func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, 
 	for worker := 1; worker < int(l.CompactWorkers); worker++ {
 		plan.Threads = append(plan.Threads, affinity.Thread{Stages: []affinity.Stage{affinity.Compact}, Worker: worker})
 	}
-	if r.server, err = NewServer(r.file, l, plan, kind, nil); err != nil {
+	if r.server, err = NewServer(r.file, l, plan, o); err != nil {
 		r.file.Close()
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"ledger/config"
 	"ledger/limits"
+	"ledger/wire"
 )
 
 // Examples follow each command's description. A test parses each of them.
@@ -53,6 +54,7 @@ func helpVars() kong.Vars {
 		"cache_accounts":             config.FormatSize(config.CacheAccountsBytes(&production)),
 		"cache_accounts_development": config.FormatSize(config.CacheAccountsBytes(&development)),
 		"limit_storage":              config.FormatSize(production.StorageBytesMax),
+		"client_release_max":         wire.ReleaseClientMax.String(),
 		"request_development":        config.FormatSize(uint64(development.RequestBytesMax)),
 		"clients":                    fmt.Sprint(production.SessionsMax),
 		"clients_max":                fmt.Sprint(limits.SessionsMax),

@@ -24,29 +24,31 @@ import (
 )
 
 type startCommand struct {
-	Addresses      *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port and prints it."`
-	CacheGrid      *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
-	CacheAccounts  *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
-	LimitStorage   *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
-	Development    *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
-	Config         *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
-	IO             *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
-	MetricsAddress *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz. Default: not served."`
-	MetricsPprof   *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/. Default: false."`
-	Log            *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
-	File           string  `arg:"" help:"The data file."`
+	Addresses        *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port, prints it, and ends when stdin does."`
+	CacheGrid        *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
+	CacheAccounts    *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
+	LimitStorage     *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
+	ClientReleaseMax *string `placeholder:"RELEASE" help:"Newest client library that is served, as in 0.18.3: a newer one is evicted. Default: ${client_release_max}."`
+	Development      *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
+	Config           *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
+	IO               *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
+	MetricsAddress   *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz. Default: not served."`
+	MetricsPprof     *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/. Default: false."`
+	Log              *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
+	File             string  `arg:"" help:"The data file."`
 }
 
 func (c *startCommand) Run(s *streams) error {
 	flags := config.Settings{
-		Addresses:      setting("addresses", c.Addresses),
-		CacheGrid:      setting("cache-grid", c.CacheGrid),
-		CacheAccounts:  setting("cache-accounts", c.CacheAccounts),
-		LimitStorage:   setting("limit-storage", c.LimitStorage),
-		Development:    setting("development", c.Development),
-		MetricsAddress: setting("metrics-address", c.MetricsAddress),
-		MetricsPprof:   setting("metrics-pprof", c.MetricsPprof),
-		Log:            setting("log", c.Log),
+		Addresses:        setting("addresses", c.Addresses),
+		CacheGrid:        setting("cache-grid", c.CacheGrid),
+		CacheAccounts:    setting("cache-accounts", c.CacheAccounts),
+		LimitStorage:     setting("limit-storage", c.LimitStorage),
+		ClientReleaseMax: setting("client-release-max", c.ClientReleaseMax),
+		Development:      setting("development", c.Development),
+		MetricsAddress:   setting("metrics-address", c.MetricsAddress),
+		MetricsPprof:     setting("metrics-pprof", c.MetricsPprof),
+		Log:              setting("log", c.Log),
 	}
 	if c.Config != nil {
 		file, err := config.Load(*c.Config)
@@ -169,7 +171,11 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	defer unix.Close(fd)
 
-	server, err := replica.NewServer(file, start.Limits, plan, kind, progress)
+	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress}
+	if endpoint != nil {
+		options.Descriptors = admin.DescriptorsMax
+	}
+	server, err := replica.NewServer(file, start.Limits, plan, options)
 	if err != nil {
 		return classify(path, err)
 	}
@@ -245,7 +251,12 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		}
 		return nil
 	case <-stdin:
-		os.Exit(exitDone) // at once: the harness may be gone, and the data file needs no clean stop
+		// At once: the harness may be gone, and the data file needs no farewell. A harness that has
+		// closed its end of stderr delays nothing; one that holds it and does not read, by
+		// flushedWithin.
+		log.InputEnded(events.InputEnded{Status: exitDone})
+		log.Close(flushedWithin)
+		os.Exit(exitDone)
 	}
 	return nil
 }

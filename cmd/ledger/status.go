@@ -27,7 +27,7 @@ var exitStatuses = []struct {
 	status int
 	means  string
 }{
-	{exitDone, "stopped by SIGTERM or SIGINT, or done"},
+	{exitDone, "stopped by SIGTERM or SIGINT, or by the end of stdin with --addresses=0; or done"},
 	{exitRefused, "the command line, the configuration, the machine or the data file is not as it must be"},
 	{exitPanic, "a broken assertion: a bug, with a Go stack on stderr"},
 	{exitDamage, "damaged data, or a failing disk"},

@@ -23,7 +23,7 @@ func (c *versionCommand) Run(s *streams) error {
 		return nil
 	}
 	fmt.Fprintf(s.out, "format_version=%d\n", limits.FormatVersion)
-	fmt.Fprintf(s.out, "client_releases=%s..%s\n", wire.ReleaseClientMin, wire.ReleaseClientMax)
+	fmt.Fprintf(s.out, "client_releases=%s..%s\nrelease_announced=%s\n", wire.ReleaseClientMin, wire.ReleaseClientMax, wire.ReleaseAnnounced)
 	printLimits(s.out)
 	return nil
 }
