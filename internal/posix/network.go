@@ -59,9 +59,9 @@ type Network struct {
 	events      *fifo.Queue[ports.NetworkEvent]
 
 	listenerReady  bool
-	acceptAgain    time.Time  // when accepting goes on after an error; zero while it is not paused
-	acceptErrno    unix.Errno // of the latest error, until it has been polled
-	isFull         bool       // the listener is left alone until a connection is free
+	acceptAgain    time.Time  // accepting is paused until then, after an error; zero: not paused
+	acceptErrno    unix.Errno // the error of the latest failed accept, until it has been polled
+	isFull         bool       // the listener is not watched until a connection is free
 	address        [28]byte
 	addressBytes   uint32
 	socketError    uint32
