@@ -47,7 +47,7 @@ func live(t testing.TB, kind replica.IOKind, fused bool) (server *replica.Server
 			plan.Threads = append(plan.Threads, affinity.Thread{Stages: []affinity.Stage{stage}, SpinNs: 20_000})
 		}
 	}
-	server, err = replica.NewServer(file, l, plan, kind, nil)
+	server, err = replica.NewServer(file, l, plan, replica.ServerOptions{IO: kind})
 	if err != nil {
 		t.Fatal(err)
 	}

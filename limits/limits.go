@@ -160,6 +160,14 @@ func Development() Limits {
 	return l
 }
 
+// GridAt is where the grid begins in the data file: behind the superblock, the log's twins and its
+// prepares. Package datafile lays the zones out; a new file has this size.
+func (l *Limits) GridAt() uint64 {
+	up := func(value, unit uint64) uint64 { return (value + unit - 1) / unit * unit }
+	twinsAt := up(uint64(l.SuperblockCopies)*uint64(l.SuperblockBytes), uint64(l.SectorBytes))
+	return up(twinsAt+uint64(l.JournalSlotsCount)*(uint64(l.TwinBytes)+uint64(l.MessageBytesMax)), uint64(l.BlockBytes))
+}
+
 // CheckpointIntervalOps is the distance between two checkpoint ops: 896 in production.
 func (l *Limits) CheckpointIntervalOps() uint64 {
 	return uint64(checkpointIntervalOps(l.JournalSlotsCount, l.BarOps, l.PipelineOpsMax, l.SlackOps))

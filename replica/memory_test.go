@@ -96,7 +96,7 @@ func TestCheckMemory(t *testing.T) {
 		{fmt.Sprint(9 << 30), false, "memory: 9217 MiB may come to be used and 300 MiB are expected, " +
 			"control group /a by memory.max allows 9216 MiB: the kernel ends a server that uses more; " + ways, ""},
 		{fmt.Sprint(1<<30 + 1), true, "", ""}, // without the indexes
-		{fmt.Sprint(1 << 30), true, "memory: 9217 MiB may come", ""},
+		{fmt.Sprint(1 << 30), true, "memory: 1025 MiB may come", ""},
 		{fmt.Sprint(300 << 20), false, "memory: 9217 MiB may come", ""},
 		{fmt.Sprint(300<<20 - 1), false, "", "memory: 300 MiB are expected to be used and 9217 MiB may be at most, " +
 			"control group /a by memory.max allows 299 MiB: " +
@@ -107,15 +107,39 @@ func TestCheckMemory(t *testing.T) {
 	for _, c := range cases {
 		root := fakeRoot(t, map[string]string{"proc/meminfo": "MemTotal: 16777216 kB\n", "proc/self/cgroup": "0::/a\n",
 			"proc/self/mountinfo": mountsV2, "sys/fs/cgroup/a/memory.max": c.limit + "\n"})
-		warning, err := need.check(root, c.development)
+		indexBytes := need.ClassBytes[arena.Index]
+		if c.development {
+			indexBytes = 0
+		}
+		warning, err := need.check(root, c.development, indexBytes)
 		if !strings.HasPrefix(warning, c.wantWarning) || (warning == "") != (c.wantWarning == "") ||
 			(err == nil) != (c.wantError == "") || err != nil && !strings.Contains(err.Error(), c.wantError) {
 			t.Errorf("limit %s, development %v: warning %q, error %v; want %q and %q",
 				c.limit, c.development, warning, err, c.wantWarning, c.wantError)
 		}
 	}
-	if warning, err := need.check(t.TempDir(), false); warning != "" || err != nil {
+	if warning, err := need.check(t.TempDir(), false, 0); warning != "" || err != nil {
 		t.Errorf("without a known limit: warning %q, error %v", warning, err)
+	}
+}
+
+// Goal: the warning counts the indexes of a data file as large as its disk allows, or the limit.
+func TestIndexesReachable(t *testing.T) {
+	need := MemoryNeed{ClassBytes: [arena.ClassesCount]uint64{arena.Index: 16 << 30}}
+	production, development := limits.Production(), limits.Development()
+	for _, c := range []struct {
+		l                           *limits.Limits
+		fileBytesMax, least, atMost uint64
+	}{
+		{&production, 1 << 40, 1 << 30, 1<<30 + 1<<20}, // a TiB of 16
+		{&production, 0, 0, 1 << 20},
+		{&production, 16 << 40, 16 << 30, 16 << 30},
+		{&production, 1 << 60, 16 << 30, 16 << 30},
+		{&development, 1 << 60, 0, 0},
+	} {
+		if got := need.indexesReachable(c.l, c.fileBytesMax); got < c.least || got > c.atMost {
+			t.Errorf("a file of %d bytes at most: %d bytes, want %d to %d", c.fileBytesMax, got, c.least, c.atMost)
+		}
 	}
 }
 

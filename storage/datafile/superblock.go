@@ -269,9 +269,7 @@ func choose(copies []copyState) (int, error) {
 		if copies[i].valid {
 			validCount++
 			if copies[i].version != limits.FormatVersion {
-				return 0, fmt.Errorf("the data file has format version %d, this server reads version %d: use a server of that version, "+
-					"or format a new file",
-					copies[i].version, limits.FormatVersion)
+				return 0, versionError(copies[i].version)
 			}
 		}
 	}
@@ -281,7 +279,8 @@ func choose(copies []copyState) (int, error) {
 				return 0, &DamageError{"no copy of the superblock is whole: restore this replica from a backup"}
 			}
 		}
-		return 0, fmt.Errorf("it holds no superblock: it was never formatted (ledger format)")
+		return 0, fmt.Errorf("it holds no superblock: it was never formatted: name the right file, " +
+			"or make a new one under another name with ledger format")
 	}
 	best := -1
 	for i := range copies {

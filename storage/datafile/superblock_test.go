@@ -64,7 +64,7 @@ func superblockAt(sequence uint64, parent storage.Checksum) *Superblock {
 	return s
 }
 
-// What was written comes back, all fields.
+// Goal: all fields of a superblock come back as they were written.
 func TestSuperblockRoundTrip(t *testing.T) {
 	l, file, scratch := smallLimits(), &memoryFile{writesLeft: -1}, make([]byte, SuperblockContentBytes)
 	want := superblockAt(3, storage.Checksum{1, 2})

@@ -113,6 +113,7 @@ type world struct {
 	forest *Forest
 	merger *compaction.Merger
 	late   bool
+	warms  bool // waiting goes on with what was asked for ahead, as apply does
 	waits  int
 
 	op         uint64
@@ -132,6 +133,9 @@ type world struct {
 func (w *world) Wait() {
 	if w.grid.Poll() {
 		w.waits = 0
+		if w.warms {
+			w.forest.WarmStep()
+		}
 	}
 	if fault := w.forest.Fault(); fault != nil {
 		panic(fault)

@@ -578,7 +578,7 @@ func TestCheckpoint(t *testing.T) {
 	}
 }
 
-// Records of any distribution come out in order, whatever bits they differ in.
+// Goal: records of any distribution come out in order, in whichever bits they differ.
 func TestSort(t *testing.T) {
 	memory := arena.New()
 	defer memory.Close()
