@@ -45,6 +45,9 @@ func (r *Block) IsDamaged() bool { return r.isNeeded && (r.Reason != "" || r.Dam
 // error: there is no block at this address.
 func (f *File) Block(address uint64) (*Block, error) {
 	blocks := (f.sizeBytes - min(f.sizeBytes, f.layout.GridAt)) / uint64(f.limits.BlockBytes)
+	if blocks == 0 {
+		return nil, fmt.Errorf("block %d: the grid has no blocks yet", address)
+	}
 	if address == 0 || address > blocks {
 		return nil, fmt.Errorf("block %d: the file has blocks 1 to %d", address, blocks)
 	}

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -30,21 +31,37 @@ type Report interface{ Text(out io.Writer) }
 
 // Open takes a file of the sizes of l. l.SessionsMax does not count.
 //
-// error: the file is too short to be a data file, or it never was one.
+// error: the file is not a data file, is one of another version, or was cut off.
 func Open(file ports.File, l limits.Limits) (*File, error) {
-	f := &File{file: file, limits: l, layout: datafile.NewLayout(&l), geometry: block.GeometryOf(l)}
-	size, err := file.SizeBytes()
-	if err != nil {
+	f := &File{file: file, limits: l, layout: datafile.NewLayout(&l), geometry: block.GeometryOf(l), memory: arena.New()}
+	f.scratch = f.buffer()
+	if err := f.examine(); err != nil {
+		f.Close()
 		return nil, err
 	}
-	f.sizeBytes = size
-	if least := f.layout.PrepareAt(uint64(l.JournalSlotsCount)-1) + uint64(l.SectorBytes); size < least {
-		return nil, fmt.Errorf("it has %d bytes, a data file has at least %d: it was never formatted (ledger format), "+
-			"or it was cut off and is to be restored from a backup", size, least)
-	}
-	f.memory = arena.New()
-	f.scratch = f.buffer()
 	return f, nil
+}
+
+// examine refuses what is no data file of this version.
+func (f *File) examine() (err error) {
+	if f.sizeBytes, err = f.file.SizeBytes(); err != nil {
+		return err
+	}
+	// Files of other versions have other sizes.
+	identity := datafile.Identify(f.file, &f.limits, f.scratch)
+	if err := identity.Foreign(); err != nil {
+		return err
+	}
+	least := f.layout.PrepareAt(uint64(f.limits.JournalSlotsCount)-1) + uint64(f.limits.SectorBytes)
+	switch isOurs := identity.Content == datafile.ContentOurs; {
+	case !isOurs && f.sizeBytes < least:
+		return fmt.Errorf("it has %d bytes, a data file has at least %d: it was never formatted (ledger format)", f.sizeBytes, least)
+	case !isOurs:
+		return errors.New("it holds no superblock: it was never formatted (ledger format)")
+	case f.sizeBytes < least:
+		return fmt.Errorf("it has %d bytes, a data file has at least %d: it was cut off, restore it from a backup", f.sizeBytes, least)
+	}
+	return nil
 }
 
 // Close gives up the buffers.

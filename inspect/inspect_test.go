@@ -35,6 +35,9 @@ func TestFile(t *testing.T) {
 			damaged, _ := opened(t, path, l, map[uint64]byte{test.at: 0x10})
 			testDamage(t, damaged, &test.want)
 		})
+		if !strings.Contains(name, "transfer_id") && !strings.Contains(name, "manifest") && !strings.Contains(name, "head") {
+			continue // the others are read in the same way
+		}
 		t.Run("changing "+name, func(t *testing.T) {
 			changing, o := opened(t, path, l, map[uint64]byte{test.at: 0x10})
 			o.once = true

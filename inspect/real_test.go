@@ -68,7 +68,7 @@ func serve(t testing.TB, path string, l limits.Limits) (address string, stop fun
 		t.Fatal(err)
 	}
 	plan.Threads = plan.Threads[:plan.CompactThreads()[0]+1]
-	server, err := replica.NewServer(file, l, plan, replica.IOAuto, nil)
+	server, err := replica.NewServer(file, l, plan, replica.ServerOptions{IO: replica.IOAuto})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func aged(t testing.TB) (path string, l limits.Limits) {
 	l = small()
 	path = format(t, l)
 	address, stop := serve(t, path, l)
-	transfer(t, address, 300)
+	transfer(t, address, 301) // the last is small
 	stop()
 	return path, l
 }
