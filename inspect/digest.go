@@ -19,8 +19,8 @@ type Digest struct {
 }
 
 // Digest reads and verifies all blocks that the checkpoint names. The digest is the BLAKE3 of the
-// BLAKE3 of each block's used pages: first the blocks of the trailers, by kind and from the root on,
-// then the tables in the order of the manifest.
+// BLAKE3 of each block's used pages: first the blocks of the trailers, by kind and from the root
+// on, then the tables in the order of the manifest.
 //
 // damaged: there is no digest, because of these.
 func (f *File) Digest(progress Progress) (digest *Digest, damaged []Damage, err error) {

@@ -78,15 +78,22 @@ func (f *File) inForce() (*datafile.Copy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &copies[chosen], nil
+	s := &copies[chosen]
+	if op := s.Checkpoint.Op; op != 0 && (op > opMax || !f.limits.IsCheckpoint(op)) {
+		return nil, &datafile.DamageError{Reason: fmt.Sprintf("its checkpoint is of op %d, at which none is taken", op)}
+	}
+	return s, nil
 }
+
+// opMax is more ops than a server executes, and leaves room for sums.
+const opMax = 1 << 62
 
 // passesMax bounds how often a changing file is read.
 const passesMax = 6
 
 // settled runs read on the superblock in force. If read is not content, a server may have changed
-// what it read: then it runs again on the superblock of then, until it is content or twice finds the
-// same superblock and the same complaint. "" is no complaint.
+// what it read: then it runs again on the superblock of then, until it is content or twice finds
+// the same superblock and the same complaint. "" is no complaint.
 //
 // changed: the superblock, or the complaint, was another one meanwhile.
 func (f *File) settled(read func(s *datafile.Copy) (complaint string)) (changed bool, err error) {

@@ -78,14 +78,14 @@ func (l *log) damages() (all []Damage) {
 // judge finds the head, and says of each slot what it is.
 func (l *log) judge(f *File) {
 	l.head = 0
+	opMax := f.limits.PrepareMax(l.superblock.Checkpoint.Op)
 	for i := range l.slots {
 		for _, c := range []*SlotCopy{&l.slots[i].Prepare, &l.slots[i].Twin} {
-			if c.Kind == CopyWhole {
+			if c.Kind == CopyWhole && c.Op <= opMax {
 				l.head = max(l.head, c.Op)
 			}
 		}
 	}
-	opMax := f.limits.PrepareMax(l.superblock.Checkpoint.Op)
 	for i := range l.slots {
 		l.slots[i].damage, l.slots[i].State = nil, ""
 		l.judgeSlot(&l.slots[i], opMax)
@@ -101,10 +101,10 @@ func (s *Slot) wrong(kind string, c *SlotCopy, reason string) {
 	}
 }
 
-// judgeSlot tells damage from what a crash leaves, by these facts: one prepare is written at a time;
-// its first sector is written as a whole; the twin of a small prepare is written beside it, the
-// twin of a large one, which is its header, when the prepare is durable. So the only slots that may
-// be between two states are that of the head and the one behind it.
+// judgeSlot tells damage from what a crash leaves, by these facts: one prepare is written at a
+// time; its first sector is written as a whole; the twin of a small prepare is written beside it,
+// the twin of a large one, which is its header, when the prepare is durable. So the only slots that
+// may be between two states are that of the head and the one behind it.
 func (l *log) judgeSlot(s *Slot, opMax uint64) {
 	t, p := &s.Twin, &s.Prepare
 	checkpointOp, isChanged := l.superblock.Checkpoint.Op, l.changed[s.Slot]

@@ -131,7 +131,8 @@ func transfer(t testing.TB, address string, batches int) {
 	}
 }
 
-// aged is a data file with a checkpoint, ops behind it, and a log that went around. It is read only.
+// aged is a data file with a checkpoint, ops behind it, and a log that went around. It is read
+// only.
 func aged(t testing.TB) (path string, l limits.Limits) {
 	t.Helper()
 	l = small()

@@ -27,8 +27,9 @@ type verified struct {
 	damage  []Damage
 }
 
-// scan reads all blocks in the order of their addresses, and verifies their used pages. Of blocks in
-// known nothing is read. done is called after each block with the bytes read, by any of the readers.
+// scan reads all blocks in the order of their addresses, and verifies their used pages. Of blocks
+// in known nothing is read. done is called after each block with the bytes read, by any of the
+// readers.
 func (f *File) scan(s *datafile.Copy, c *contents, readers []reader, known map[storage.Ref][32]byte, done func(bytes uint64)) []verified {
 	order, results := c.inOrder(), make([]verified, len(c.blocks))
 	share(readers, len(order), func(r *reader, i int) {

@@ -216,7 +216,14 @@ func (f *File) copyOf(buffer []byte, offset, slot uint64, s *datafile.Copy, more
 	}
 	c.Op, c.View, c.SizeBytes, c.Timestamp, c.Requests = h.Op(), h.View(), h.SizeBytes(), h.Timestamp(), h.RequestsCount()
 	c.Checksum, c.Parent, c.CheckpointID = hexOf(h.Checksum()), hexOf(h.Parent()), hexOf(h.CheckpointID())
-	c.Operation = h.Operation().String()
+	switch {
+	case h.IsGroup():
+		c.Operation = "group"
+	case h.Operation() == prepare.OperationRoot:
+		c.Operation = "root"
+	default:
+		c.Operation = h.Operation().String()
+	}
 	isTwin := uint32(len(buffer)) == f.limits.TwinBytes && offset < f.layout.PreparesAt
 	if isTwin && c.SizeBytes > f.limits.TwinBytes {
 		c.Kind = CopyHeader

@@ -149,8 +149,8 @@ func (f *File) verifySuperblock(r *Verification) {
 
 // Text implements Report.
 func (r *Verification) Text(out io.Writer) {
-	fmt.Fprintf(out, "checkpoint op %d, head op %d: %d copies of the superblock, %d slots of the log, %d blocks of trailers, %d tables, %d MiB\n",
-		r.CheckpointOp, r.OpHead, r.Copies, r.Slots, r.Trailers, r.Tables, r.Bytes>>20)
+	fmt.Fprintf(out, "checkpoint op %d, head op %d: %d copies of the superblock, %d slots of the log, %d blocks of trailers, "+
+		"%d tables, %d MiB\n", r.CheckpointOp, r.OpHead, r.Copies, r.Slots, r.Trailers, r.Tables, r.Bytes>>20)
 	for _, note := range r.Notes {
 		fmt.Fprintln(out, note)
 	}

@@ -20,8 +20,8 @@ const boolPlaceHolder = "BOOL"
 // isBool tells whether a flag without a value means true.
 func isBool(flag *kong.Flag) bool { return flag.IsBool() || flag.PlaceHolder == boolPlaceHolder }
 
-// flagsOf returns the flags that arguments may have, and the name of their command, such as "inspect
-// wal", or "" if no command is known.
+// flagsOf returns the flags that arguments may have, and the name of their command, such as
+// "inspect wal", or "" if no command is known.
 func flagsOf(model *kong.Application, arguments []string) (flags []*kong.Flag, command string) {
 	flags = append(flags, model.Flags...)
 	node := model.Node

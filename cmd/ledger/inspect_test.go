@@ -63,8 +63,8 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// Goal: damage ends with status 3 and is named on stdout; a damaged file is asked everything else all
-// the same.
+// Goal: damage ends with status 3 and is named on stdout; a damaged file is asked everything else
+// all the same.
 func TestVerifyDamage(t *testing.T) {
 	l := limits.Production()
 	layout := datafile.NewLayout(&l)

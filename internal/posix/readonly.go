@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenReadOnly opens a data file for reading alone. It takes no lock, so it neither disturbs a server
-// that has the file open nor keeps one from starting. Reads bypass the page cache where the file
-// system can do that: a server writes past the page cache too.
+// OpenReadOnly opens a data file for reading alone. It takes no lock, so it neither disturbs a
+// server that has the file open nor keeps one from starting. Reads bypass the page cache where the
+// file system can do that: a server writes past the page cache too.
 //
 // errors: ErrMissing, ErrNotAFile, wrapped in a sentence with the path; or what the system said.
 func OpenReadOnly(path string, sectorBytes uint32) (*DataFile, error) {

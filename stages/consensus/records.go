@@ -41,7 +41,8 @@ func ReadSessions(trailer []byte) (records []SessionRecord, err error) {
 		records = append(records, recordOf(rest[:trailerRecordBytes]))
 	}
 	if uint64(len(records)) != count || len(rest) > 0 {
-		return records, fmt.Errorf("the sessions trailer counts %d sessions, and has %d records and %d bytes more", count, len(records), len(rest))
+		return records, fmt.Errorf("the sessions trailer counts %d sessions, and has %d records and %d bytes more", count, len(records),
+			len(rest))
 	}
 	return records, nil
 }

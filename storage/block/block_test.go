@@ -170,3 +170,42 @@ func BenchmarkSeal(b *testing.B) {
 		Seal(&g, buffer, &Fields{Address: 1, Kind: KindTable, PagesUsed: g.PagesMax})
 	}
 }
+
+// Goal: behind a damaged block of a trailer the others are found as long as their names are known,
+// and each block that is visited is whole or has a fault.
+func TestWalkTrailer(t *testing.T) {
+	g := geometries()["512"]
+	content := make([]byte, 300*int(g.trailerCapacity()))
+	blocks := g.TrailerBlocks(uint64(len(content)))
+	file, buffer := &memoryFile{data: make([]byte, (blocks+1)*uint64(g.BlockBytes))}, make([]byte, g.BlockBytes)
+	trailer := NewTrailer(&g, cluster, storage.TrailerReplies, [][]byte{content}, make([]storage.Ref, blocks))
+	var root storage.Ref
+	for trailer.Unbuilt() > 0 {
+		address := trailer.Unbuilt()
+		var used uint32
+		root, used = trailer.Build(buffer, address)
+		copy(file.data[g.Offset(address, 0):], buffer[:used])
+	}
+	named := g.trailerCapacity() / nameBytes // blocks that the root names
+	for _, damaged := range []uint64{1, 2, 3, blocks - 1, blocks} {
+		at := g.Offset(damaged, 1)
+		file.data[at] ^= 1
+		whole, faults := uint64(0), uint64(0)
+		WalkTrailer(file, 0, &g, cluster, storage.TrailerReplies, root, uint64(len(content)), buffer,
+			func(ref storage.Ref, part []byte, fault *storage.Fault) bool {
+				if fault == nil {
+					whole++
+				} else if faults++; fault.Address != damaged || len(part) > 0 {
+					t.Errorf("block %d is damaged, fault %v", damaged, fault)
+				}
+				return true
+			})
+		file.data[at] ^= 1
+		if isNamed := damaged > named; faults != 1 || isNamed && whole+1 != blocks || damaged == 1 && whole > 0 {
+			t.Errorf("block %d of %d is damaged: %d are whole, %d faults", damaged, blocks, whole, faults)
+		}
+		if damaged > 1 && whole < named {
+			t.Errorf("block %d of %d is damaged: only %d others are found, the root names %d", damaged, blocks, whole, named)
+		}
+	}
+}

@@ -183,8 +183,8 @@ func ReadTrailer(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U
 // WalkTrailer reads and verifies the blocks of a trailer of contentBytes, from the root on. It goes
 // on behind a damaged block as long as the names of the blocks behind are known.
 //
-// visit: called for each block with its part of the content, or with the fault that the block has. A
-// result of false ends the walk.
+// visit: called for each block with its part of the content, or with the fault that the block has.
+// A result of false ends the walk.
 // buffer: BlockBytes, aligned for direct I/O; overwritten.
 func WalkTrailer(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U128, kind storage.TrailerKind, root storage.Ref,
 	contentBytes uint64, buffer []byte, visit func(ref storage.Ref, part []byte, fault *storage.Fault) bool) {

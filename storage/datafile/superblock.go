@@ -343,8 +343,8 @@ func readCopies(file ports.File, layout *Layout, buffer []byte) (copies [copiesC
 	return copies
 }
 
-// inForce returns the index of a copy that holds the superblock in force. The error says why there is
-// none, or why this release cannot use it.
+// inForce returns the index of a copy that holds the superblock in force. The error says why there
+// is none, or why this release cannot use it.
 func inForce(copies []copyState, l *limits.Limits) (int, error) {
 	index, err := choose(copies)
 	if err != nil {

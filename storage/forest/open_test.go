@@ -110,8 +110,8 @@ func tablesOf(f *Forest) (list []ManifestTable) {
 	return list
 }
 
-// Goal: no manifest makes the decoder panic, and what it accepts encodes to the same bytes. The walk
-// without a forest neither panics, and visits what the forest would have.
+// Goal: no manifest makes the decoder panic, and what it accepts encodes to the same bytes. The
+// walk without a forest neither panics, and visits what the forest would have.
 func FuzzManifest(f *testing.F) {
 	w := filled(f, 300)
 	manifest := w.forest.manifestEncode(make([]byte, w.forest.manifestBytes(w.forest.checkpoint.trailersCount)))
