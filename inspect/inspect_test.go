@@ -50,6 +50,43 @@ func TestFile(t *testing.T) {
 	t.Run("any damage", func(t *testing.T) { testAnyDamage(t, path, f, c) })
 }
 
+// Goal: a file that a server uses is never called damaged, however often it is looked at, and the
+// server is not disturbed.
+func TestInUse(t *testing.T) {
+	l := small()
+	path := format(t, l)
+	address, stop := serve(t, path, l)
+	done := make(chan error, 1)
+	go func() { done <- transfer(t.Context(), address, 500) }() // two checkpoints, and ops that write over slots
+	f, _ := opened(t, path, l, nil)
+	checkpoints := map[uint64]bool{}
+	for isLast := false; !isLast; {
+		select {
+		case err := <-done:
+			if isLast = true; err != nil {
+				t.Fatal(err)
+			}
+		default:
+		}
+		r, err := f.Verify(nil)
+		if err != nil || len(r.Damaged) > 0 {
+			t.Fatalf("damage %v, changed %v, error %v", r.Damaged, r.Changed, err)
+		}
+		checkpoints[r.CheckpointOp] = true
+		wal, err := f.WAL(-1)
+		if err != nil || len(wal.Damaged) > 0 || wal.Verdict != movingText && !strings.HasPrefix(wal.Verdict, startsText) {
+			t.Fatalf("verdict %q, damage %v, error %v", wal.Verdict, wal.Damaged, err)
+		}
+		if _, damaged, err := f.Digest(nil); err != nil || len(damaged) > 0 {
+			t.Fatal(damaged, err)
+		}
+	}
+	stop()
+	if len(checkpoints) < 2 {
+		t.Errorf("only the checkpoints %v were seen", checkpoints)
+	}
+}
+
 func testWhole(t *testing.T, f *File) {
 	var last, all uint64
 	r, err := f.Verify(func(done, of uint64) { last, all = done, of })
@@ -104,9 +141,6 @@ func testWhole(t *testing.T, f *File) {
 	}
 	if _, err := f.WAL(256); err == nil || !strings.Contains(err.Error(), "0 to 255") {
 		t.Errorf("slot 256: error %v", err)
-	}
-	if _, err := f.Tables("odd"); err == nil || !strings.Contains(err.Error(), "--tree=odd") || !strings.Contains(err.Error(), "transfer_id") {
-		t.Errorf("tree odd: error %v", err)
 	}
 	for _, address := range []uint64{0, 1 << 40, ^uint64(0)} {
 		if _, err := f.Block(address); err == nil {

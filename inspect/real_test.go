@@ -97,13 +97,12 @@ func serve(t testing.TB, path string, l limits.Limits) (address string, stop fun
 }
 
 // transfer creates accounts, and then batches of transfers, each an op.
-func transfer(t testing.TB, address string, batches int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+func transfer(ctx context.Context, address string, batches int) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	c, err := client.New(ctx, client.Options{Addresses: []string{address}})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer c.Close()
 	accounts := make([]client.Account, 50)
@@ -111,7 +110,7 @@ func transfer(t testing.TB, address string, batches int) {
 		accounts[i] = client.Account{ID: client.U128{Lo: uint64(i + 1)}, Ledger: 1, Code: 1, Flags: 8} // with history
 	}
 	if _, err := c.CreateAccounts(ctx, accounts); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	ids := client.NewIDs()
 	for batch := range batches {
@@ -126,9 +125,10 @@ func transfer(t testing.TB, address string, batches int) {
 				UserData64: uint64(batch)}
 		}
 		if _, err := c.CreateTransfers(ctx, transfers); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
+	return nil
 }
 
 // aged is a data file with a checkpoint, ops behind it, and a log that went around. It is read
@@ -138,7 +138,9 @@ func aged(t testing.TB) (path string, l limits.Limits) {
 	l = small()
 	path = format(t, l)
 	address, stop := serve(t, path, l)
-	transfer(t, address, 301) // the last is small
+	if err := transfer(t.Context(), address, 301); err != nil { // the last is small
+		t.Fatal(err)
+	}
 	stop()
 	return path, l
 }
@@ -149,13 +151,9 @@ type overlay struct {
 	lock    sync.Mutex
 	changes map[uint64]byte // by offset
 	once    bool            // a change is seen by one read, then the file is right
-	reads   func()          // before each read; may be nil
 }
 
 func (o *overlay) ReadAt(buffer []byte, offset uint64) error {
-	if o.reads != nil {
-		o.reads()
-	}
 	if err := o.File.ReadAt(buffer, offset); err != nil {
 		return err
 	}

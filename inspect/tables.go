@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"ledger/storage"
@@ -36,19 +37,20 @@ type Table struct {
 	KeyMax   string `json:"key_max"`
 }
 
-// Tables lists the tables of a tree, or of all if tree is "".
-//
-// error: there is no such tree.
-func (f *File) Tables(tree string) (*Tables, error) {
-	var names []string
-	isKnown := tree == ""
+// CheckTree refuses a name that no tree has. "" stands for all trees.
+func CheckTree(tree string) error {
+	names := make([]string, len(storage.Trees))
 	for i := range storage.Trees {
-		names = append(names, storage.Trees[i].Name)
-		isKnown = isKnown || tree == storage.Trees[i].Name
+		names[i] = storage.Trees[i].Name
 	}
-	if !isKnown {
-		return nil, fmt.Errorf("--tree=%s: there is no such tree: they are %s", tree, strings.Join(names, ", "))
+	if tree != "" && !slices.Contains(names, tree) {
+		return fmt.Errorf("--tree=%s: must be a tree: %s", tree, strings.Join(names, ", "))
 	}
+	return nil
+}
+
+// Tables lists the tables of a tree, or of all if tree is "".
+func (f *File) Tables(tree string) (*Tables, error) {
 	var r *Tables
 	changed, err := f.settled(func(s *datafile.Copy) string {
 		c := f.read(s)

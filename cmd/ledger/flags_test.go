@@ -30,14 +30,29 @@ func parsed(t *testing.T, out io.Writer) (*kong.Kong, *commandLine) {
 	return parser, line
 }
 
-// eachFlag visits every flag of every command but --help.
-func eachFlag(t *testing.T, visit func(command *kong.Node, flag *kong.Flag)) {
+// commandsBelow lists the commands below node that have none below them, by their words.
+func commandsBelow(node *kong.Node, words ...string) (names [][]string, nodes []*kong.Node) {
+	for _, child := range node.Children {
+		name := append(slices.Clone(words), child.Name)
+		if len(child.Children) == 0 {
+			names, nodes = append(names, name), append(nodes, child)
+			continue
+		}
+		more, moreNodes := commandsBelow(child, name...)
+		names, nodes = append(names, more...), append(nodes, moreNodes...)
+	}
+	return names, nodes
+}
+
+// eachFlag visits every flag of every command but --help. A command is its words.
+func eachFlag(t *testing.T, visit func(command []string, flag *kong.Flag)) {
 	t.Helper()
 	parser, _ := parsed(t, io.Discard)
 	count := 0
-	for _, command := range parser.Model.Children {
-		for _, flag := range command.Flags {
-			visit(command, flag)
+	names, nodes := commandsBelow(parser.Model.Node)
+	for i, node := range nodes {
+		for _, flag := range node.Flags {
+			visit(slices.Clip(names[i]), flag)
 			count++
 		}
 	}
@@ -68,24 +83,24 @@ func ran(t *testing.T, arguments ...string) (status int, stdout, stderr string) 
 // whatever name.
 func TestFlagsAreOneWord(t *testing.T) {
 	parser, _ := parsed(t, io.Discard)
-	eachFlag(t, func(command *kong.Node, flag *kong.Flag) {
+	eachFlag(t, func(command []string, flag *kong.Flag) {
 		for _, name := range append([]string{flag.Name}, flag.Aliases...) {
-			normal, err := normalize(parser.Model, []string{command.Name, "--" + name, "value"})
+			normal, err := normalize(parser.Model, append(command, "--"+name, "value"))
 			if isBool(flag) {
-				if want := []string{command.Name, "--" + name + "=true", "value"}; err != nil || !slices.Equal(normal, want) {
-					t.Errorf("%s --%s value: %q, error %v; want %q", command.Name, name, normal, err, want)
+				if want := append(command, "--"+name+"=true", "value"); err != nil || !slices.Equal(normal, want) {
+					t.Errorf("%s --%s value: %q, error %v; want %q", command, name, normal, err, want)
 				}
 			} else if err == nil || !strings.HasPrefix(err.Error(), "--"+name+": has no value: write it behind an equals sign, as in --"+name+"=") {
-				t.Errorf("%s --%s value: %q, error %v", command.Name, name, normal, err)
+				t.Errorf("%s --%s value: %q, error %v", command, name, normal, err)
 			}
 			word := "--" + name + "=x=y z"
-			if normal, err := normalize(parser.Model, []string{word, command.Name}); err != nil ||
-				!slices.Equal(normal, []string{word, command.Name}) {
-				t.Errorf("%s %s: %q, error %v", command.Name, word, normal, err)
+			if normal, err := normalize(parser.Model, append([]string{word}, command...)); err != nil ||
+				!slices.Equal(normal, append([]string{word}, command...)) {
+				t.Errorf("%s %s: %q, error %v", command, word, normal, err)
 			}
-			if _, err := normalize(parser.Model, []string{command.Name, word, "--" + flag.Name + "=1"}); err == nil ||
+			if _, err := normalize(parser.Model, append(command, word, "--"+flag.Name+"=1")); err == nil ||
 				err.Error() != "--"+flag.Name+"=1: is given twice" {
-				t.Errorf("%s %s, twice: %v", command.Name, word, err)
+				t.Errorf("%s %s, twice: %v", command, word, err)
 			}
 		}
 	})
@@ -140,7 +155,10 @@ var malformed = map[string]string{
 	"benchmark --file":         "no/such/folder/x", "benchmark --cache-grid": "1GB", "benchmark --cache-accounts": "x",
 	"benchmark --log-server":      "perhaps",
 	"benchmark --cache-transfers": "1GB", "benchmark --cache-transfers-pending": "1GB", "benchmark --statsd": "127.0.0.1:1",
-	"benchmark --trace": "x",
+	"benchmark --trace":  "x",
+	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",
+	"inspect wal --json": "perhaps", "inspect checkpoint --json": "perhaps", "inspect tables --json": "perhaps",
+	"inspect block --json": "perhaps", "inspect sessions --json": "perhaps", "inspect digest --json": "perhaps", "verify --json": "perhaps",
 }
 
 // Goal: an error about a value begins with the flag and the value as they were written, for all
@@ -149,18 +167,18 @@ func TestErrorsRepeatValues(t *testing.T) {
 	t.Chdir(t.TempDir())
 	rest := map[string][]string{
 		"format": {"--cluster=7", "--replica=0", "--replica-count=1", "0.data"}, "start": {"--addresses=0", "0.data"},
-		"benchmark": {"--transfer-count=1"},
+		"benchmark": {"--transfer-count=1"}, "inspect wal": {"0.data"}, "inspect tables": {"0.data"},
 	}
-	eachFlag(t, func(command *kong.Node, flag *kong.Flag) {
-		name := command.Name + " --" + flag.Name
+	eachFlag(t, func(command []string, flag *kong.Flag) {
+		name := strings.Join(command, " ") + " --" + flag.Name
 		value, ok := malformed[name]
 		if !ok {
 			t.Errorf("%s: the table has no malformed value of it", name)
 			return
 		}
 		word := "--" + flag.Name + "=" + value
-		arguments := []string{command.Name, word}
-		for _, other := range rest[command.Name] {
+		arguments := append(command, word)
+		for _, other := range rest[strings.Join(command, " ")] {
 			if given, _, _ := strings.Cut(other, "="); given != "--"+flag.Name {
 				arguments = append(arguments, other)
 			}
@@ -188,20 +206,21 @@ func TestErrorsRepeatValues(t *testing.T) {
 // Goal: every help says the default of every flag and argument, or that there is none, and has
 // examples that the command line takes.
 func TestHelp(t *testing.T) {
-	eachFlag(t, func(command *kong.Node, flag *kong.Flag) {
+	eachFlag(t, func(command []string, flag *kong.Flag) {
 		if help := describe(flag.Value); !flag.Hidden && !strings.Contains(help, "Default: ") && !strings.HasSuffix(help, "Required.") {
-			t.Errorf("%s --%s: %s", command.Name, flag.Name, help)
+			t.Errorf("%s --%s: %s", command, flag.Name, help)
 		}
 	})
 	parser, _ := parsed(t, io.Discard)
-	for _, command := range parser.Model.Children {
+	names, nodes := commandsBelow(parser.Model.Node)
+	for i, command := range names {
 		var out bytes.Buffer
 		helped, _ := parsed(t, &out)
-		_, _ = helped.Parse([]string{command.Name, "--help"})
+		_, _ = helped.Parse(append(slices.Clip(command), "--help"))
 		text := strings.Join(strings.Fields(out.String()), " ") // lines are broken by the width
-		for _, flag := range command.Flags {
+		for _, flag := range nodes[i].Flags {
 			if !flag.Hidden && !strings.Contains(text, strings.Join(strings.Fields(describe(flag.Value)), " ")) {
-				t.Errorf("%s --help does not say %q:\n%s", command.Name, describe(flag.Value), out.String())
+				t.Errorf("%s --help does not say %q:\n%s", command, describe(flag.Value), out.String())
 			}
 		}
 		examplesCount := 0
@@ -216,12 +235,12 @@ func TestHelp(t *testing.T) {
 			if err == nil {
 				_, err = again.Parse(arguments)
 			}
-			if err != nil || words[1] != command.Name {
-				t.Errorf("%s --help has %q: %v", command.Name, strings.TrimSpace(example), err)
+			if err != nil || !slices.Equal(words[1:min(len(words), 1+len(command))], command) {
+				t.Errorf("%s --help has %q: %v", command, strings.TrimSpace(example), err)
 			}
 		}
 		if examplesCount == 0 {
-			t.Errorf("%s --help has no example:\n%s", command.Name, out.String())
+			t.Errorf("%s --help has no example:\n%s", command, out.String())
 		}
 	}
 	status, stdout, _ := ran(t, "start", "--help")

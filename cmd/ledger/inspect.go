@@ -107,6 +107,9 @@ func (c *inspectCheckpoint) Run(s *streams) error {
 
 // Run implements the command.
 func (c *inspectTables) Run(s *streams) error {
+	if err := inspect.CheckTree(c.Tree); err != nil {
+		return err
+	}
 	return inspected(c.File, func(f *inspect.File) error {
 		r, err := f.Tables(c.Tree)
 		if err != nil {
