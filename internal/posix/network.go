@@ -205,8 +205,8 @@ func (n *Network) onReady(index, generation, ready uint32) {
 	if ready&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		c.writable = true
 	}
-	if (c.receiving && c.readable) || (c.sending && c.writable) || (n.lives.State(ports.ConnectionID(index)) == connections.Connecting &&
-		c.writable) {
+	isConnecting := n.lives.State(ports.ConnectionID(index)) == connections.Connecting
+	if (c.receiving && c.readable) || (c.sending && c.writable) || (isConnecting && c.writable) {
 		n.pushWork(ports.ConnectionID(index), c)
 	}
 }
