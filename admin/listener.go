@@ -16,6 +16,7 @@ type boundedListener struct {
 	mutex       sync.Mutex
 	connections []*boundedConn // from the oldest to the newest
 	closedCount uint64         // connections that were closed because they were the oldest
+	garbage     *garbage
 }
 
 type boundedConn struct {
@@ -29,6 +30,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.garbage.tidy() // a connection that asks for no page leaves some as well
 	c := &boundedConn{Conn: conn, listener: l}
 	var oldest *boundedConn
 	l.mutex.Lock()

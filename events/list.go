@@ -2,6 +2,7 @@ package events
 
 import (
 	"fmt"
+	"syscall"
 
 	"ledger/wire"
 )
@@ -20,6 +21,7 @@ const (
 	kindLinesDropped
 	kindConnectionClosed
 	kindConnectionRefused
+	kindAcceptFailed
 	kindClientEvicted
 	kindClusterMismatch
 	kindDiskStalled
@@ -42,6 +44,7 @@ func newCell() [kindsCount]Event {
 		kindLinesDropped:      &LinesDropped{},
 		kindConnectionClosed:  &ConnectionClosed{},
 		kindConnectionRefused: &ConnectionRefused{},
+		kindAcceptFailed:      &AcceptFailed{},
 		kindClientEvicted:     &ClientEvicted{},
 		kindClusterMismatch:   &ClusterMismatch{},
 		kindDiskStalled:       &DiskStalled{},
@@ -180,8 +183,7 @@ func (e *ConnectionClosed) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
 }
 
-// ConnectionRefused: the table of connections is full, or descriptors ran out. Refused is how many
-// since the last line.
+// ConnectionRefused: the table of connections is full. Refused is how many since the last line.
 type ConnectionRefused struct {
 	Peer        Peer
 	Reason      string
@@ -200,6 +202,33 @@ func (e *ConnectionRefused) Text(line []byte) []byte {
 }
 func (e *ConnectionRefused) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).String("reason", e.Reason).Number("connections", e.Connections).Number("refused", e.Refused)
+}
+
+// AcceptFailed: the kernel has no descriptor or no memory for a connection. Failures is how many
+// tries since the last line.
+type AcceptFailed struct {
+	Errno    int32
+	Failures uint64
+}
+
+// AcceptFailed emits the event.
+func (l *Log) AcceptFailed(e AcceptFailed) { emit(l, kindAcceptFailed, e) }
+
+func (e *AcceptFailed) Level() Level { return Warning }
+func (e *AcceptFailed) Name() string { return "accept_failed" }
+func (e *AcceptFailed) Text(line []byte) []byte {
+	remedy := "the kernel may have it again later"
+	switch syscall.Errno(e.Errno) {
+	case syscall.EMFILE:
+		remedy = "raise the limit on open files (ulimit -n, LimitNOFILE=)"
+	case syscall.ENFILE:
+		remedy = "raise the system's limit on open files (sysctl fs.file-max)"
+	}
+	return fmt.Appendf(line, "cannot accept connections: %v; clients wait meanwhile; %s (failed tries since the last line: %d)",
+		syscall.Errno(e.Errno), remedy, e.Failures)
+}
+func (e *AcceptFailed) Fields(o Fields) Fields {
+	return o.String("reason", syscall.Errno(e.Errno).Error()).Number("failures", e.Failures)
 }
 
 // ClientEvicted: a client's session has ended against its will.

@@ -335,6 +335,8 @@ func logConnection(log *events.Log, e *net.LogEntry) {
 	switch e.Kind {
 	case net.LogRefused:
 		log.ConnectionRefused(events.ConnectionRefused{Peer: e.Peer, Reason: string(e.Reason), Connections: uint64(e.Limit), Refused: e.Refused})
+	case net.LogAcceptFailed:
+		log.AcceptFailed(events.AcceptFailed{Errno: e.Errno, Failures: e.Failures})
 	case net.LogEvicted:
 		log.ClientEvicted(events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()})
 	case net.LogMismatch:

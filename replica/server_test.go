@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -256,30 +257,22 @@ func TestRestarts(t *testing.T) {
 	})
 }
 
-// More clients than sessions, and more connections than there may be: the oldest session goes, too
-// many connections are closed at once, and those that stay are served.
+// Goal: a table full of clients with sessions closes newcomers, until one of the clients goes.
+// Clients that have lost their sessions to others make room for newcomers, the one that lost its
+// first before the others, although they have sent nothing since.
 func TestMoreClientsThanConnections(t *testing.T) {
 	everywhere(t, func(t *testing.T, kind IOKind, l limits.Limits) {
-		l.SessionsMax, l.ConnectionsMax = 4, 8
-		path := formatted(t, l)
-		s := started(t, path, l, kind)
+		l.SessionsMax, l.ConnectionsMax = 8, 8
+		s := started(t, formatted(t, l), l, kind)
 		var clients []*wireClient
 		for id := range uint64(8) {
 			clients = append(clients, registered(t, s.address, id+1))
 		}
 		for id := range uint64(5) {
-			c := dialed(t, s.address, 100+id)
-			if _, _, err := c.receive(); err == nil {
-				t.Fatal("a connection above the limit was not closed")
-			}
+			dialed(t, s.address, 100+id).closed("a connection above the limit")
 		}
 		clients[7].makeAccounts(1, 2)
 		clients[6].makeTransfers(1, 5, 1, 2)
-		clients[0].send(wire.OperationLookupAccounts, one(wire.OperationLookupAccounts, bytesOf([]wire.U128{wire.U128From(1)})))
-		h, _, err := clients[0].receive()
-		if err != nil || h.Command() != wire.CommandEviction || h.EvictionReason() != wire.EvictionNoSession {
-			t.Fatalf("the oldest client got %v, error %v; want an eviction", h, err)
-		}
 		// A connection that closes makes room for another.
 		clients[1].conn.Close()
 		for deadline := time.Now().Add(replyWithin); ; time.Sleep(10 * time.Millisecond) {
@@ -293,6 +286,35 @@ func TestMoreClientsThanConnections(t *testing.T) {
 			}
 		}
 	})
+	everywhere(t, func(t *testing.T, kind IOKind, l limits.Limits) {
+		l.SessionsMax, l.ConnectionsMax = 4, 8
+		s := started(t, formatted(t, l), l, kind)
+		var clients []*wireClient
+		for id := range uint64(8) {
+			clients = append(clients, registered(t, s.address, id+1))
+		}
+		clients[0].send(wire.OperationLookupAccounts, one(wire.OperationLookupAccounts, bytesOf([]wire.U128{wire.U128From(1)})))
+		h, _, err := clients[0].receive()
+		if err != nil || h.Command() != wire.CommandEviction || h.EvictionReason() != wire.EvictionNoSession {
+			t.Fatalf("the oldest client got %v, error %v; want an eviction", h, err)
+		}
+		for i := range uint64(4) {
+			dialed(t, s.address, 100+i)
+			clients[i].closed("a client without a session, for a newcomer")
+		}
+		clients[7].makeAccounts(1, 2)
+		clients[4].makeTransfers(1, 5, 1, 2)
+	})
+}
+
+// closed waits until the server has closed the connection.
+func (c *wireClient) closed(what string) {
+	c.t.Helper()
+	if h, _, err := c.receive(); err == nil {
+		c.t.Fatalf("%s was not closed: it got %v", what, h.Command())
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Fatalf("%s was not closed: %v", what, err)
+	}
 }
 
 // openFiles is how many descriptors the process has.

@@ -3,7 +3,7 @@
 //
 //	        Message, Sent              Append, Read, Superblock
 //	net  <================> consensus <=======================> journal
-//	        Send, Free             ||    Appended, ReadDone, ...
+//	   Send, Free, SessionEnded    ||    Appended, ReadDone, ...
 //	                   Sequenced,  ||  Committed,
 //	                   Commit, ... ||  CheckpointReady, ...
 //	                             apply <=======================> compact (one or several workers)
@@ -157,8 +157,11 @@ const (
 	// eviction, or a copy of a stored reply; it has overwritten the request in the slot. If Client
 	// is zero, the message goes to Connection.
 	NetSendFree
-	// NetFree: the client Slot is free.
+	// NetFree: the client Slot is free. If Ignored is set, Slot still holds the message, which gets no
+	// answer.
 	NetFree
+	// NetSessionEnded: the session of Client has made room for another client's. It names no slot.
+	NetSessionEnded
 )
 
 // ConsensusToNet is a message from consensus to net.
@@ -169,7 +172,10 @@ type ConsensusToNet struct {
 	Bytes       uint32
 	Connection  ports.ConnectionID
 	Client      wire.U128
-	Registered  bool // NetSendFree: the client has a session, so its connection is not closed for a newcomer
+	// Registered: NetSend, NetSendFree: the client has a session, so its connection is not closed for
+	// a newcomer.
+	Registered bool
+	Ignored    bool // NetFree
 }
 
 // ConsensusToJournalKind of ConsensusToJournal.

@@ -262,8 +262,7 @@ func (n *Network) accept() {
 			n.listenerReady = false
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			n.acceptAgain = time.Now().Add(AcceptPause)
-			n.watchListener(0)
+			n.pauseAccept(errno)
 			return
 		default:
 			continue // the peer has gone again (ECONNABORTED and the network errors of accept(2))
@@ -274,10 +273,18 @@ func (n *Network) accept() {
 			// No memory for the registration: the peer sees a closed connection and tries again.
 			n.closeSocket(c)
 			n.lives.GiveBack(id)
-			continue
+			n.pauseAccept(errno)
+			return
 		}
 		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: DecodePeer(&n.address)})
 	}
+}
+
+// pauseAccept leaves the listener alone for a time after an error that would come again at once.
+func (n *Network) pauseAccept(errno unix.Errno) {
+	n.lives.AcceptFailed(int32(errno))
+	n.acceptAgain = time.Now().Add(AcceptPause)
+	n.watchListener(0)
 }
 
 func (n *Network) finishConnect(id ports.ConnectionID, c *connection) {

@@ -305,9 +305,10 @@ func (n *Network) onConnect(id ports.ConnectionID, c *connection, result int32) 
 func (n *Network) onAccept(result int32) {
 	n.isAccepting = false
 	if result < 0 {
-		switch unix.Errno(-result) {
+		switch errno := unix.Errno(-result); errno {
 		case unix.ECONNABORTED, unix.EINTR, unix.EAGAIN:
 		default:
+			n.lives.AcceptFailed(int32(errno))
 			n.acceptAgain = time.Now().Add(posix.AcceptPause) // another accept would fail at once
 		}
 		return

@@ -106,9 +106,10 @@ type Actions struct {
 // NewActions returns actions with room for all outputs of one step with limits l.
 func NewActions(l *limits.Limits) Actions {
 	// One answer to each event of net; a reply to each client in flight; the slot of each prepare,
-	// and of each request of a group.
+	// and of each request of a group; a session that each prepare may end, since a register has a
+	// prepare of its own.
 	return Actions{
-		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+l.PipelineOpsMax+queueMax(l)),
+		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+2*l.PipelineOpsMax+queueMax(l)),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
 		Apply:   make([]stages.ConsensusToApply, 0, 64),
 		Ops:     make([]metrics.Op, 0, l.PipelineOpsMax),
@@ -405,7 +406,7 @@ func (s *Stage) complete(out *Actions) {
 		assert.Equal(p.op, s.commit+1, "ops complete in order")
 		s.commit = p.op
 		if p.op > s.sessionsSkipTo {
-			s.updateSessions(p)
+			s.updateSessions(p, out)
 			if !s.recovering {
 				s.sendReplies(p, out)
 				s.ended(p, out)
@@ -429,14 +430,14 @@ func (s *Stage) complete(out *Actions) {
 
 // updateSessions applies p to the table. The order is the log's, so that all replicas evict the
 // same sessions.
-func (s *Stage) updateSessions(p *entry) {
+func (s *Stage) updateSessions(p *entry, out *Actions) {
 	for i := range p.replies {
 		assert.Equal(p.replies[i].Op, p.op, "op of a reply")
-		s.updateSession(&p.replies[i], p.replySlot, uint32(i))
+		s.updateSession(&p.replies[i], p.replySlot, uint32(i), out)
 	}
 }
 
-func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position uint32) {
+func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position uint32, out *Actions) {
 	if arrival, ok := s.inFlight.get(reply.Client); ok && !s.recovering {
 		s.inFlight.remove(reply.Client)
 		s.measures.replied(arrival)
@@ -447,8 +448,7 @@ func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position ui
 		index := s.sessions.free()
 		if index < 0 {
 			index = s.sessions.victim()
-			s.unrefReply(s.sessions.entries[index].replySlot)
-			s.sessions.drop(index)
+			s.endSession(index, out)
 		}
 		e = &s.sessions.entries[index]
 		s.sessions.put(e, index, reply.Client, reply.Op)
@@ -462,17 +462,28 @@ func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position ui
 	s.replyRefs[slot.Handle()]++
 }
 
+// endSession evicts a session to make room. Its client hears of it when it sends again; net hears
+// of it now, because the client's connection must no longer be kept in place of a newcomer's.
+// During a replay there are no connections.
+func (s *Stage) endSession(index int, out *Actions) {
+	e := &s.sessions.entries[index]
+	if !s.recovering {
+		out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSessionEnded, Client: e.client})
+	}
+	s.unrefReply(e.replySlot)
+	s.sessions.drop(index)
+}
+
+// sendReplies sends the replies of p, whose sessions are up to date. A client that was evicted
+// while its request was in the pipeline gets its reply, but has no session.
 func (s *Stage) sendReplies(p *entry, out *Actions) {
 	for i := range p.replies {
 		reply := &p.replies[i]
-		s.sendReply(reply.Client, p.replySlot, reply.OffsetBytes, reply.Bytes, out)
+		s.replyRefs[p.replySlot.Handle()]++
+		s.RepliesCount++
+		out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSend, Slot: p.replySlot, OffsetBytes: reply.OffsetBytes,
+			Bytes: reply.Bytes, Client: reply.Client, Registered: s.sessions.find(reply.Client) != nil})
 	}
-}
-
-func (s *Stage) sendReply(client wire.U128, slot stages.Slot, offset, bytes uint32, out *Actions) {
-	s.replyRefs[slot.Handle()]++
-	s.RepliesCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSend, Slot: slot, OffsetBytes: offset, Bytes: bytes, Client: client})
 }
 
 // takeReplySlot takes a free reply slot; the first reference is the caller's to count.

@@ -285,8 +285,11 @@ func (c *cycle) cycle() {
 		}
 		for i := range c.net {
 			a := &c.net[i]
-			if a.Kind != stages.NetSend {
+			switch a.Kind {
+			case stages.NetFree, stages.NetSendFree:
 				c.slots.Put(a.Slot)
+				continue
+			case stages.NetSessionEnded:
 				continue
 			}
 			h := wire.HeaderOf(c.slots.Bytes(a.Slot)[a.OffsetBytes:][:256])

@@ -59,6 +59,7 @@ type world struct {
 	trailerNext    []byte
 	sends          []sending
 	frees          []sending
+	registered     map[wire.U128]bool // what net was last told of each client since the start
 
 	clockReports []uint64 // of a clock that is behind, in ns
 
@@ -119,7 +120,7 @@ func (w *world) start() {
 	w.executed = w.superblock.Checkpoint.Op
 	w.appending, w.reads, w.superblockNext, w.commits, w.sessions, w.trailerNext = nil, nil, nil, nil, nil, nil
 	w.sends, w.frees, w.journalEvents, w.applyEvents, w.netEvents = nil, nil, nil, nil, nil
-	w.ready = false
+	w.ready, w.fault, w.registered = false, nil, map[wire.U128]bool{}
 	var err error
 	w.stage, err = New(*l, DefaultOptions(), w.slots, &Recovered{
 		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, SessionsTrailer: w.trailer,
@@ -169,9 +170,11 @@ func (w *world) turn() {
 	if cap(out.Net) != netCap || cap(out.Journal) != 64 || cap(out.Apply) != 64 {
 		w.t.Fatal("the actions grew")
 	}
-	if out.Fault != nil {
+	if w.fault != nil {
+		w.checkStopped(out)
+	}
+	if out.Fault != nil { // what this step wanted before is performed still, as the driver does
 		w.fault = out.Fault
-		return
 	}
 	w.ready = w.ready || out.Ready
 	if out.ClockBehindNs > 0 {
@@ -185,6 +188,17 @@ func (w *world) turn() {
 	}
 	for i := range out.Net {
 		w.performNet(&out.Net[i])
+	}
+}
+
+// checkStopped: after a fault, leases and messages come back, and nothing else is wanted.
+func (w *world) checkStopped(out *Actions) {
+	isWanted := len(out.Journal)+len(out.Apply) > 0 || out.Fault != nil
+	for i := range out.Net {
+		isWanted = isWanted || out.Net[i].Kind != stages.NetFree
+	}
+	if isWanted {
+		w.t.Fatalf("after the fault %v: %+v", w.fault, out)
 	}
 }
 
@@ -390,6 +404,15 @@ func (w *world) modelSessions(op uint64) map[wire.U128]modelSession {
 
 func (w *world) performNet(a *stages.ConsensusToNet) {
 	w.note('n', uint64(a.Kind), uint64(a.Slot), uint64(a.OffsetBytes), uint64(a.Bytes), a.Client.Lo)
+	switch {
+	case a.Kind == stages.NetSend || a.Kind == stages.NetSessionEnded:
+		w.registered[a.Client] = a.Registered
+	case a.Kind == stages.NetSendFree && !a.Client.IsZero() && !a.Registered:
+		delete(w.registered, a.Client) // an eviction ends the client, though not always its session
+	}
+	if a.Kind == stages.NetSessionEnded {
+		return
+	}
 	s := sending{action: *a, bytes: bytes.Clone(w.slots.Bytes(a.Slot)[a.OffsetBytes : a.OffsetBytes+a.Bytes])}
 	if a.Kind != stages.NetFree {
 		h := wire.HeaderOf(s.bytes)
@@ -612,6 +635,11 @@ func (w *world) checkQuiet() {
 		pool := w.slots.Pools[class]
 		if used := int(pool.SlotsCount() - pool.FreeCount()); used != want {
 			w.t.Fatalf("%d slots of class %d are in use, want %d", used, class, want)
+		}
+	}
+	for client, registered := range w.registered {
+		if registered != (s.sessions.find(client) != nil) {
+			w.t.Fatalf("net was told that %v has a session: %v; it is not so", client, registered)
 		}
 	}
 	model := w.modelSessions(w.head)

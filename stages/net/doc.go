@@ -1,7 +1,7 @@
 // Package net turns bytes of sockets into whole, verified client messages, and replies into bytes.
 //
 //	clients --bytes--> [net] --NetMessage, NetSent--> consensus
-//	       <--bytes---   |  <--NetSend, NetSendFree, NetFree--
+//	       <--bytes---   |  <--NetSend, NetSendFree, NetFree, NetSessionEnded--
 //	                     |
 //	            ports.Network: Receive, Send, Close
 //
@@ -35,6 +35,11 @@
 // message, even if that message was skipped. A connection serves one client; a message of a second
 // client closes it. A ping moves the client to its connection. The connection that was the route
 // before, or that an earlier ping confirmed, is closed.
+//
+// A full table closes the connection that has been longest without a registered client. A
+// connection counts as its client's if it is the route and the client has a session, or a request
+// at consensus. Consensus says with each answer whether the client has a session, and tells of a
+// session that made room for another one.
 //
 // Source: wire protocol, 1, 2 and 9; design, sections 2 and 3.
 package net

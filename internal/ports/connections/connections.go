@@ -31,9 +31,10 @@ const (
 
 // Table has the state of each connection.
 type Table struct {
-	states []State
-	free   []ports.ConnectionID
-	events *fifo.Queue[ports.NetworkEvent]
+	states      []State
+	free        []ports.ConnectionID
+	events      *fifo.Queue[ports.NetworkEvent]
+	acceptErrno int32 // of the latest accept that failed, until it has been polled
 }
 
 // New returns a table of free connections.
@@ -83,13 +84,26 @@ func (t *Table) Closed(id ports.ConnectionID) {
 // Push adds an event.
 func (t *Table) Push(event ports.NetworkEvent) { t.events.Push(event) }
 
+// AcceptFailed adds the event of an accept that failed. Of several between two polls the latest
+// counts.
+func (t *Table) AcceptFailed(errno int32) { t.acceptErrno = errno }
+
 // EventsCount is how many events wait to be polled.
-func (t *Table) EventsCount() uint32 { return t.events.Count() }
+func (t *Table) EventsCount() uint32 {
+	if t.acceptErrno != 0 {
+		return t.events.Count() + 1
+	}
+	return t.events.Count()
+}
 
 // Poll is ports.Network's; isFreed tells whether a connection became free. It becomes free when its
 // last event is polled, and not before. So an event of the old connection is never taken for one of
 // a new connection with the same id.
 func (t *Table) Poll(out []ports.NetworkEvent) (count int, isFreed bool) {
+	if t.acceptErrno != 0 && len(out) > 0 {
+		out[0] = ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -t.acceptErrno}
+		t.acceptErrno, count = 0, 1
+	}
 	for count < len(out) && t.events.Count() > 0 {
 		event := t.events.Pop()
 		if t.states[event.Connection] == Closing && event.Kind != ports.NetworkClosed {

@@ -68,6 +68,28 @@ func TestFailedConnect(t *testing.T) {
 	}
 }
 
+// Goal: the failure of an accept is told once, before the events, the latest of several.
+func TestFailedAccept(t *testing.T) {
+	table := New(1)
+	table.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: table.Take(Open)})
+	table.AcceptFailed(23)
+	table.AcceptFailed(24)
+	if table.EventsCount() != 2 {
+		t.Fatalf("%d events, want 2", table.EventsCount())
+	}
+	if count, _ := table.Poll(nil); count != 0 {
+		t.Fatal("there was room for no event")
+	}
+	events, _ := polled(table)
+	want := []ports.NetworkEventKind{ports.NetworkAcceptFailed, ports.NetworkAccepted}
+	if !slices.Equal(kinds(events), want) || events[0].Bytes != -24 {
+		t.Fatalf("events %+v, want %v", events, want)
+	}
+	if table.EventsCount() != 0 {
+		t.Fatalf("%d events are left", table.EventsCount())
+	}
+}
+
 // Goal: a second Close is our own mistake, and stops the process.
 func TestClosedTwice(t *testing.T) {
 	defer func() {
