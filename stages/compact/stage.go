@@ -87,6 +87,8 @@ const (
 	growBlocks = 128
 
 	errnoIO           = 5
+	errnoInvalid      = 22
+	errnoNoSpace      = 28
 	errnoNotSupported = 95
 )
 
