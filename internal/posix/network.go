@@ -49,8 +49,8 @@ type Network struct {
 	work        *fifo.Queue[ports.ConnectionID] // connections that may make progress
 
 	listenerReady  bool
-	acceptAgain    time.Time // when accepting goes on after an error; zero while it is not paused
-	isFull         bool      // the listener is left alone until a connection is free
+	acceptAgain    time.Time // accepting is paused until then, after an error; zero: not paused
+	isFull         bool      // the listener is not watched until a connection is free
 	address        [28]byte
 	addressBytes   uint32
 	socketError    uint32

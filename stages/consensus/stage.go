@@ -429,8 +429,8 @@ func (s *Stage) complete(out *Actions) {
 	}
 }
 
-// updateSessions applies p to the table. The order is the log's, so that all replicas evict the
-// same sessions.
+// updateSessions applies p to the table, in the order of the log. So all replicas evict the same
+// sessions.
 func (s *Stage) updateSessions(p *entry, out *Actions) {
 	for i := range p.replies {
 		assert.Equal(p.replies[i].Op, p.op, "op of a reply")
@@ -487,7 +487,7 @@ func (s *Stage) sendReplies(p *entry, out *Actions) {
 	}
 }
 
-// takeReplySlot takes a free reply slot; the first reference is the caller's to count.
+// takeReplySlot takes a free reply slot. The caller has to count the first reference.
 func (s *Stage) takeReplySlot() stages.Slot {
 	slot := s.slots.Get(stages.SlotReply)
 	assert.That(slot != stages.SlotNone, "the checkpoint holds no more sessions than there are reply slots")
