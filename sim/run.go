@@ -148,6 +148,7 @@ const (
 	faultStepsMax    = 100_000
 	recoveryTriesMax = 8
 	rotEverySteps    = 20_000
+	nightNsMin       = 3_600_000 * nsPerMs // an hour, the timeout of long holds
 )
 
 // live is the life of one data file.
@@ -233,6 +234,9 @@ func (w *World) live() {
 // restart brings the replica up; the machine may go down several times meanwhile.
 func (w *World) restart() {
 	redrawMemory(&w.limits, w.random)
+	if w.random.IntN(8) == 0 {
+		w.night()
+	}
 	for tries := 0; ; tries++ {
 		crashSectors := -1
 		if tries < recoveryTriesMax && w.random.IntN(4) == 0 {
@@ -417,7 +421,10 @@ func (w *World) heal() {
 		}
 		return w.ready
 	}, "every client has its answer")
-	// What is due expires, also when nobody asks.
+	// What is due expires, also when nobody asks, and after a night that is more than one pulse can do.
+	if w.random.IntN(2) == 0 {
+		w.night()
+	}
 	dueNs := w.wallNs()
 	w.runUntil(func() bool {
 		next, some := w.judge.clients.Server.Machine.ExpiresNext()
