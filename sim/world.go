@@ -399,7 +399,9 @@ func drawTrap(random *rand.Rand) trap {
 		t.zone, t.after, t.steps = trapSynced, random.IntN(3), random.IntN(20)
 	case 10:
 		t.zone, t.after, t.steps = trapLogSync, random.IntN(40), random.IntN(100)
-	case 5:
+	case 8, 9: // while a prepare and its twin are being written
+		t.zone, t.after, t.steps = trapTwins, random.IntN(40), random.IntN(60)
+	case 5, 11:
 		t.zone, t.after, t.steps = trapBrink, random.IntN(3), random.IntN(400)
 	}
 	return t

@@ -301,7 +301,7 @@ func (c *Client) Forge(random *rand.Rand) (frame []byte, wrong string, closes bo
 		Operation: model.LookupAccounts,
 		Latency:   random.Uint32(), // no two are the same
 	}
-	kind := random.IntN(10)
+	kind := random.IntN(11)
 	switch kind {
 	case 0:
 		header.Parent[random.IntN(16)] ^= 1 << random.IntN(8)
@@ -324,8 +324,11 @@ func (c *Client) Forge(random *rand.Rand) (frame []byte, wrong string, closes bo
 	}
 	frame = header.Frame(model.Join([][]byte{make([]byte, 16)}, 16))
 	switch kind {
-	case 6:
+	case 6, 10:
 		at := random.IntN(headerBytes)
+		if random.IntN(2) == 0 {
+			at = random.IntN(16) // only the checksum, so that nothing else shows it
+		}
 		frame[at] ^= 1 << random.IntN(8)
 		return frame, fmt.Sprintf("its header's byte %d changed on the way", at), true
 	case 7:
