@@ -89,7 +89,8 @@ func TestAmountsAgainstBigNumbers(t *testing.T) {
 		if got != wantStatus {
 			t.Fatalf("%+v\ndebit  %+v\ncredit %+v\ngot %v, want %v", transfer, before[0], before[1], got, wantStatus)
 		}
-		if dies := wantStatus == accounting.TransferStatusExceedsCredits || wantStatus == accounting.TransferStatusExceedsDebits; dies != (store.killed == 1) {
+		if dies := wantStatus == accounting.TransferStatusExceedsCredits ||
+			wantStatus == accounting.TransferStatusExceedsDebits; dies != (store.killed == 1) {
 			t.Fatalf("%v: %d ids died", got, store.killed)
 		}
 		seen[got]++
@@ -101,7 +102,8 @@ func TestAmountsAgainstBigNumbers(t *testing.T) {
 		}
 		moved := sum(debit.DebitsPending, debit.DebitsPosted)
 		moved.Sub(moved, sum(before[0].DebitsPending, before[0].DebitsPosted))
-		if moved.Cmp(wantAmount) != 0 || debit.DebitsPending != before[0].DebitsPending != (transfer.Flags&pending != 0 && wantAmount.Sign() > 0) {
+		if moved.Cmp(wantAmount) != 0 || debit.DebitsPending != before[0].DebitsPending != (transfer.Flags&pending != 0 &&
+			wantAmount.Sign() > 0) {
 			t.Fatalf("moved %v, want %v: %+v", moved, wantAmount, transfer)
 		}
 	}
@@ -148,9 +150,11 @@ func amountsOf(transfer *Transfer, debit, credit *Account) (accounting.TransferS
 		return accounting.TransferStatusOverflowsDebits, amount
 	case exceeds(largest, credit.CreditsPending, credit.CreditsPosted):
 		return accounting.TransferStatusOverflowsCredits, amount
-	case debit.Flags&accounting.AccountDebitsMustNotExceedCredits != 0 && exceeds(toBig(debit.CreditsPosted), debit.DebitsPending, debit.DebitsPosted):
+	case debit.Flags&accounting.AccountDebitsMustNotExceedCredits != 0 &&
+		exceeds(toBig(debit.CreditsPosted), debit.DebitsPending, debit.DebitsPosted):
 		return accounting.TransferStatusExceedsCredits, amount
-	case credit.Flags&accounting.AccountCreditsMustNotExceedDebits != 0 && exceeds(toBig(credit.DebitsPosted), credit.CreditsPending, credit.CreditsPosted):
+	case credit.Flags&accounting.AccountCreditsMustNotExceedDebits != 0 &&
+		exceeds(toBig(credit.DebitsPosted), credit.CreditsPending, credit.CreditsPosted):
 		return accounting.TransferStatusExceedsDebits, amount
 	}
 	return created, amount

@@ -6,7 +6,7 @@ import (
 	"ledger/internal/assert"
 )
 
-// batchRules is what differs between accounts and transfers in the batch loop.
+// batchRules are the differences between accounts and transfers in the batch loop.
 type batchRules struct {
 	transfers bool
 	imported  uint16 // the flag
@@ -40,7 +40,7 @@ const (
 	statusTimestampMustBeZero = uint32(TransferStatusTimestampMustBeZero)
 )
 
-// The numbers that both kinds share; it does not compile when they differ.
+// Numbers that both kinds share. These lines do not compile if the numbers differ.
 var (
 	_ [0]byte = [uint32(AccountStatusCreated) - statusCreated]byte{}
 	_ [0]byte = [uint32(AccountStatusLinkedEventFailed) - statusLinkedEventFailed]byte{}
@@ -48,13 +48,15 @@ var (
 	_ [0]byte = [uint32(AccountStatusTimestampMustBeZero) - statusTimestampMustBeZero]byte{}
 )
 
-// createBatch runs the events of one create batch and returns how many results it has written.
+// createBatch runs the events of one create batch and returns the number of results that it has
+// written.
 //
-// The order of the checks is the specification's: an open chain at the end of the batch wins over
-// everything, members behind a break are not looked at, and import mode is that of the first event,
-// even if that one fails.
-// Source: accounting, 3.1 and 2.3.
-func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events []createEvent, output []byte, sparse bool) (resultsCount int) {
+// The order of the checks is the specification's. An open chain at the end of the batch has
+// precedence over all other failures. Members of a chain behind its break are not checked. The
+// import mode is that of the first event, even if that event fails. Source: accounting, 3.1 and
+// 2.3.
+func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events []createEvent, output []byte,
+	sparse bool) (resultsCount int) {
 	assert.That(batchTimestamp > uint64(len(events)), "every event of a batch has a time of its own")
 	var results resultWriter
 	if sparse {
@@ -64,7 +66,7 @@ func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events [
 	}
 	batchIsImport := len(events) > 0 && events[0].Flags&rules.imported != 0
 	const none = -1
-	chain, broken := none, false // index of the chain's first event; a broken chain is rolled back already
+	chain, broken := none, false // index of the chain's first event; a broken chain is already rolled back
 	eventTime := batchTimestamp - uint64(len(events))
 
 	for i := range events {
@@ -90,7 +92,7 @@ func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events [
 			}
 		case imported && (event.Timestamp == 0 || event.Timestamp > TimestampMax):
 			status = rules.outOfRange
-		case imported && event.Timestamp >= batchTimestamp: // of the batch, not of the event
+		case imported && event.Timestamp >= batchTimestamp: // the batch's timestamp counts, not the event's
 			status = rules.mustNotAdvance
 		case !imported && event.Timestamp != 0:
 			status = statusTimestampMustBeZero
@@ -110,7 +112,7 @@ func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events [
 				m.store.ChainRollback()
 				results.chainFailed(chain, i)
 			}
-			// After the rollback, so that nothing ever undoes it (6.2).
+			// The id is killed after the rollback, so that nothing reverts it (6.2).
 			if rules.transfers && TransferStatus(status).transient() {
 				m.store.TransferKill((*Transfer)(unsafe.Pointer(event)).ID)
 			}
@@ -128,8 +130,8 @@ func (m *Machine) createBatch(rules *batchRules, batchTimestamp uint64, events [
 	return results.count()
 }
 
-// resultWriter writes the results of a create batch into the reply: dense has one per event, sparse
-// one per failure.
+// resultWriter writes the results of a create batch into the reply. The dense form has one result
+// per event, the sparse form one per failure.
 type resultWriter struct {
 	dense       []CreateResult
 	sparse      []SparseResult
@@ -145,8 +147,8 @@ func (w *resultWriter) put(index int, timestamp uint64, status uint32) {
 	}
 }
 
-// chainFailed turns the results of the chain's members before the break, all created so far, into
-// failures. Their timestamps stay: an imported member keeps its imported one (2.3).
+// chainFailed turns the results of the chain's members before the break, which were all created,
+// into failures. Their timestamps stay, so an imported member keeps its imported one (2.3).
 func (w *resultWriter) chainFailed(first, breaking int) {
 	for i := first; i < breaking; i++ {
 		if w.dense != nil {

@@ -59,7 +59,8 @@ func (s *flatStore) TransferFind(id U128) (accounting.TransferOrdinal, accountin
 	}
 	return 0, accounting.TransferAbsent
 }
-func (s *flatStore) TransferRead(ordinal accounting.TransferOrdinal, transfer *accounting.Transfer) (debit, credit accounting.AccountOrdinal) {
+func (s *flatStore) TransferRead(ordinal accounting.TransferOrdinal,
+	transfer *accounting.Transfer) (debit, credit accounting.AccountOrdinal) {
 	row := &s.transfers[ordinal]
 	*transfer = row.Transfer
 	return row.DebitOrdinal, row.CreditOrdinal
@@ -196,17 +197,18 @@ func TestExecuteDoesNotAllocate(t *testing.T) {
 	accountFilter := bytesOf([]accounting.AccountFilter{{AccountID: id(1), Limit: 10, Flags: 3}})
 	queryFilter := bytesOf([]accounting.QueryFilter{{Limit: 10}})
 	requests := map[wire.Operation][]byte{
-		wire.OperationLookupAccounts:        ids,
-		wire.OperationLookupTransfers:       ids,
-		wire.OperationGetAccountTransfers:   accountFilter,
-		wire.OperationGetAccountBalances:    accountFilter,
-		wire.OperationQueryAccounts:         queryFilter,
-		wire.OperationQueryTransfers:        queryFilter,
-		wire.OperationGetChangeEvents:       bytesOf([]accounting.ChangeEventsFilter{{Limit: 10}}),
-		wire.OperationPulse:                 nil,
-		wire.OperationNoop:                  nil,
-		wire.OperationCreateAccounts:        bytesOf([]Account{newAccount(1, 0), newAccount(1, accounting.AccountHistory)}),
-		wire.OperationCreateTransfers:       bytesOf([]Transfer{newTransfer(1, 1, 2, 10, accounting.TransferPending), newTransfer(9, 1, 1, 1, 0)}),
+		wire.OperationLookupAccounts:      ids,
+		wire.OperationLookupTransfers:     ids,
+		wire.OperationGetAccountTransfers: accountFilter,
+		wire.OperationGetAccountBalances:  accountFilter,
+		wire.OperationQueryAccounts:       queryFilter,
+		wire.OperationQueryTransfers:      queryFilter,
+		wire.OperationGetChangeEvents:     bytesOf([]accounting.ChangeEventsFilter{{Limit: 10}}),
+		wire.OperationPulse:               nil,
+		wire.OperationNoop:                nil,
+		wire.OperationCreateAccounts:      bytesOf([]Account{newAccount(1, 0), newAccount(1, accounting.AccountHistory)}),
+		wire.OperationCreateTransfers: bytesOf([]Transfer{newTransfer(1, 1, 2, 10, accounting.TransferPending),
+			newTransfer(9, 1, 1, 1, 0)}),
 		wire.OperationCreateTransfersSparse: bytesOf([]Transfer{newTransfer(9, 1, 1, 1, accounting.TransferLinked), newTransfer(9, 1, 1, 1, 0)}),
 	}
 	for operation, batch := range requests {

@@ -2,9 +2,8 @@ package accounting
 
 import "ledger/internal/assert"
 
-// transferExists compares an event with the transfer that has its id: the first difference decides.
-// Timestamps are never compared, and nothing of accounts or pending statuses is. Source:
-// accounting, 6.1.
+// transferExists compares an event with the transfer that has its id. The first difference decides.
+// Timestamps, accounts' states and pending statuses are not compared. Source: accounting, 6.1.
 func (m *Machine) transferExists(eventTime uint64, transfer *Transfer, ordinal TransferOrdinal) (TransferStatus, uint64) {
 	existing := &m.existing
 	m.store.TransferRead(ordinal, existing)
@@ -27,8 +26,9 @@ func (m *Machine) transferExists(eventTime uint64, transfer *Transfer, ordinal T
 	return status, eventTime
 }
 
-// regularExists goes on behind flags, pending_id and timeout. A balancing transfer stored what it
-// moved, so any amount that is not below that is the same request again.
+// regularExists compares the fields behind flags, pending_id and timeout. A balancing transfer was
+// stored with the amount that it moved. So an event with that amount or a larger one is the same
+// request again.
 func regularExists(transfer, existing *Transfer) TransferStatus {
 	amountDiffers := transfer.Amount != existing.Amount
 	if transfer.Flags&transferBalancing != 0 {
@@ -55,9 +55,9 @@ func regularExists(transfer, existing *Transfer) TransferStatus {
 	return TransferStatusExists
 }
 
-// resolvingExists does the same for a resolving transfer, where zero (in a post's amount: 2^128-1)
-// stands for what the pending transfer has. So user data that was given, and is not given again,
-// differs.
+// resolvingExists does the same for a resolving transfer. Zero (as the amount of a post: 2^128-1)
+// stands for the value of the pending transfer. So user data that was given the first time and is
+// not given again differs.
 func (m *Machine) resolvingExists(transfer, existing *Transfer) TransferStatus {
 	pendingOrdinal, state := m.store.TransferFind(existing.PendingID)
 	assert.That(state == TransferExists, "a transfer that was resolved is still there")

@@ -6,28 +6,28 @@ import (
 	"ledger/wire"
 )
 
-// breathEvents is how many events or rows pass between two calls of Store.Breathe.
+// breathEvents is the number of events or rows between two calls of Store.Breathe.
 const breathEvents = 256
 
-// Machine runs the rules over a Store. One thread, one request at a time.
+// Machine runs the rules over a Store, on one thread and one request at a time.
 type Machine struct {
 	store     Store
 	nextPulse uint64
 
-	// Scratch for one event. It lives here because what is passed to a Store would otherwise be
-	// allocated for each call.
+	// Scratch for one event. Arguments of a Store's methods would otherwise be allocated for each
+	// call.
 	debit, credit Account
-	existing      Transfer // the transfer that has this id already
-	pending       Transfer // the one that is resolved or expires
+	existing      Transfer // the transfer that already has this id
+	pending       Transfer // the transfer that is resolved or expires
 	row           TransferRow
 	expired       ExpiredRow
 	event         EventRow
 	transferScan  TransferScan
 	accountScan   AccountScan
-	due           []due // of one pulse
+	due           []due // for one pulse
 }
 
-// due is a pending transfer whose time is up.
+// due is a pending transfer whose timeout has passed.
 type due struct {
 	expiresAtNs uint64
 	ordinal     TransferOrdinal
@@ -36,7 +36,7 @@ type due struct {
 // Request is one committed log entry.
 type Request struct {
 	Operation       wire.Operation
-	RequestBytesMax uint32 // request limit in force when it was prepared, header included: P and R_ce follow from it (13)
+	RequestBytesMax uint32 // request limit when it was prepared, header included; P and R_ce follow from it (13)
 	Timestamp       uint64 // T, of the request (2.1)
 	Body            []byte // valid by wire protocol, 5.1 and 6.3; aligned to 8 bytes
 }
@@ -50,8 +50,9 @@ func New(limits limits.Limits, store Store) *Machine {
 	}
 }
 
-// NextPulse returns when the next pulse is wanted: the primary starts one when this is at most the
-// last assigned timestamp (7.3). It is 1 after a start, TimestampMax when nothing waits to expire.
+// NextPulse returns the time of the next pulse. The primary starts a pulse when this is at most the
+// last assigned timestamp (7.3). It is 1 after a start, and TimestampMax when no transfer waits to
+// expire.
 func (m *Machine) NextPulse() uint64 { return m.nextPulse }
 
 // Execute runs one request and writes its reply body into reply.
@@ -79,7 +80,8 @@ func (m *Machine) Execute(request *Request, reply []byte) (replyBytes int) {
 	batches := wire.RequestBatches(request.Operation, request.Body)
 	encoder := wire.NewReplyEncoder(request.Operation, reply[:wire.BodyBytesMax], batches.Left())
 
-	// The batch timestamps end at T; of a create, each batch takes one nanosecond per event (2.2).
+	// The batch timestamps end at T. In a create request, each batch takes one nanosecond per event
+	// (2.2).
 	batchTimestamp := request.Timestamp - uint64(batches.ElementsLeft())
 	eventBytes := request.Operation.EventBytes()
 	for {
@@ -92,8 +94,8 @@ func (m *Machine) Execute(request *Request, reply []byte) (replyBytes int) {
 	}
 }
 
-// executeBatch runs one batch and returns how many results it has written. The results of a valid
-// request fit.
+// executeBatch runs one batch and returns the number of results that it has written. The results of
+// a valid request always fit.
 func (m *Machine) executeBatch(request *Request, batchTimestamp uint64, events, results []byte) (resultsCount int) {
 	operation := request.Operation
 	rowsMax := wire.RowsMax(operation, request.RequestBytesMax-wire.HeaderBytes)

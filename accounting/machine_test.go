@@ -83,11 +83,13 @@ func TestSparseResults(t *testing.T) {
 	results := b.run(wire.OperationCreateTransfersSparse,
 		bytesOf([]Transfer{newTransfer(1, 1, 2, 1, 0), newTransfer(2, 1, 1, 1, 0)}),
 		nil,
-		bytesOf([]Transfer{newTransfer(3, 1, 2, 1, 0), newTransfer(4, 1, 2, 1, linked), newTransfer(5, 1, 2, 1, linked), newTransfer(6, 1, 9, 1, linked), newTransfer(7, 1, 2, 1, 0), newTransfer(8, 1, 2, 1, 0)}))
+		bytesOf([]Transfer{newTransfer(3, 1, 2, 1, 0), newTransfer(4, 1, 2, 1, linked), newTransfer(5, 1, 2, 1, linked),
+			newTransfer(6, 1, 9, 1, linked), newTransfer(7, 1, 2, 1, 0), newTransfer(8, 1, 2, 1, 0)}))
 	want := [][]accounting.SparseResult{
 		{{Index: 1, Status: uint32(accounting.TransferStatusAccountsMustBeDifferent)}},
 		{},
-		{{Index: 1, Status: 1}, {Index: 2, Status: 1}, {Index: 3, Status: uint32(accounting.TransferStatusCreditAccountNotFound)}, {Index: 4, Status: 1}},
+		{{Index: 1, Status: 1}, {Index: 2, Status: 1}, {Index: 3, Status: uint32(accounting.TransferStatusCreditAccountNotFound)},
+			{Index: 4, Status: 1}},
 	}
 	for i := range want {
 		if got := recordsOf[accounting.SparseResult](results[i]); !slices.Equal(got, want[i]) {
@@ -143,7 +145,8 @@ func TestWarm(t *testing.T) {
 		batches   [][]byte
 		want      []string
 	}{
-		{wire.OperationCreateAccounts, [][]byte{bytesOf([]Account{newAccount(1, 0)}), nil, bytesOf([]Account{newAccount(2, 0)})}, []string{"account 1", "account 2"}},
+		{wire.OperationCreateAccounts, [][]byte{bytesOf([]Account{newAccount(1, 0)}), nil, bytesOf([]Account{newAccount(2, 0)})},
+			[]string{"account 1", "account 2"}},
 		{wire.OperationCreateTransfersUnbatched, [][]byte{bytesOf([]Transfer{newTransfer(1, 2, 3, 1, 0), resolve(4, 1, void)})},
 			[]string{"transfer 1", "account 2", "account 3", "transfer 4", "pending 1"}},
 		{wire.OperationLookupTransfers, [][]byte{bytesOf([]U128{id(9), id(8)})}, []string{"transfer 9", "transfer 8"}},
@@ -190,26 +193,6 @@ func TestNames(t *testing.T) {
 		if test.got != test.want {
 			t.Errorf("got %q, want %q", test.got, test.want)
 		}
-	}
-	// Every flag is found by its own name.
-	for flags := accounting.TransferFlags(1); flags <= imported; flags <<= 1 {
-		if got, ok := accounting.TransferFlagOf(flags.String()); !ok || got != flags {
-			t.Errorf("%v: found %v (%v)", flags, got, ok)
-		}
-	}
-	for flags := accounting.AccountLinked; flags <= accounting.AccountClosed; flags <<= 1 {
-		if got, ok := accounting.AccountFlagOf(flags.String()); !ok || got != flags {
-			t.Errorf("%v: found %v (%v)", flags, got, ok)
-		}
-	}
-	if got, ok := accounting.AccountFilterFlagOf("credits"); !ok || got != accounting.FilterCredits {
-		t.Errorf("credits: found %v (%v)", got, ok)
-	}
-	if got, ok := accounting.QueryFilterFlagOf("reversed"); !ok || got != accounting.QueryReversed {
-		t.Errorf("reversed: found %v (%v)", got, ok)
-	}
-	if _, ok := accounting.AccountFlagOf("pending"); ok {
-		t.Error("accounts have no flag called pending")
 	}
 }
 

@@ -1,7 +1,6 @@
 package accounting
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -40,32 +39,6 @@ func (f AccountFilterFlags) String() string { return flagNames(uint32(f), accoun
 // String returns the names of the set flags, joined by "|", and unknown bits as one number; "" for
 // none.
 func (f QueryFilterFlags) String() string { return flagNames(uint32(f), queryFilterFlagNames[:]) }
-
-// AccountFlagOf and its like return the flag of this name in the specification; ok is false if
-// there is none.
-func AccountFlagOf(name string) (flag AccountFlags, ok bool) {
-	return flagOf[AccountFlags](name, accountFlagNames[:])
-}
-
-func TransferFlagOf(name string) (flag TransferFlags, ok bool) {
-	return flagOf[TransferFlags](name, transferFlagNames[:])
-}
-
-func AccountFilterFlagOf(name string) (flag AccountFilterFlags, ok bool) {
-	return flagOf[AccountFilterFlags](name, accountFilterFlagNames[:])
-}
-
-func QueryFilterFlagOf(name string) (flag QueryFilterFlags, ok bool) {
-	return flagOf[QueryFilterFlags](name, queryFilterFlagNames[:])
-}
-
-func flagOf[T ~uint16 | ~uint32](name string, names []string) (flag T, ok bool) {
-	bit := slices.Index(names, name)
-	if bit < 0 {
-		return 0, false
-	}
-	return T(1) << bit, true
-}
 
 // String returns the name of the specification, such as "two_phase_expired".
 func (t EventType) String() string { return numberName(int(t), eventTypeNames[:]) }

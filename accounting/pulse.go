@@ -5,9 +5,9 @@ import (
 	"ledger/wire"
 )
 
-// Pulse gives back the amounts of the pending transfers whose time is up at timestamp, the earliest
-// first and at most as many as one request could create. It returns how many. Source: accounting,
-// 7.2 and 7.3.
+// Pulse expires the pending transfers whose timeout has passed at timestamp, the earliest first,
+// and at most as many as one request could create. It returns their number. Source: accounting, 7.2
+// and 7.3.
 func (m *Machine) Pulse(timestamp uint64, requestBytesMax uint32) (expiredCount int) {
 	assert.AtMost(timestamp, TimestampMax, "timestamp of a pulse")
 	assert.That(requestBytesMax > wire.HeaderBytes, "the request limit leaves room for a body")
@@ -15,7 +15,8 @@ func (m *Machine) Pulse(timestamp uint64, requestBytesMax uint32) (expiredCount 
 	assert.That(countMax > 0, "a pulse may expire something")
 	assert.AtMost(countMax, len(m.due), "expiries of a pulse")
 
-	// The event times end at timestamp, so the count must be known before the first of them.
+	// The event times end at timestamp, so the number of expiries must be known before the first
+	// one.
 	next := TimestampMax
 	dueList := m.due[:0]
 	for len(dueList) < countMax {
@@ -37,7 +38,7 @@ func (m *Machine) Pulse(timestamp uint64, requestBytesMax uint32) (expiredCount 
 		m.breathe(i)
 	}
 	if len(dueList) == countMax {
-		next = dueList[countMax-1].expiresAtNs // in the past: another pulse follows at once
+		next = dueList[countMax-1].expiresAtNs // in the past, so another pulse follows at once
 	}
 	m.nextPulse = next
 	return len(dueList)

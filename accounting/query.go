@@ -26,15 +26,15 @@ func (m *Machine) lookupTransfers(ids []U128, transfers []Transfer) (resultsCoun
 	return count
 }
 
-// breathe lets the store breathe after every so many of a loop's rounds.
+// breathe calls the store's Breathe once in breathEvents rounds of a loop.
 func (m *Machine) breathe(index int) {
 	if index%breathEvents == breathEvents-1 {
 		m.store.Breathe()
 	}
 }
 
-// bounds resolves a filter's timestamps and limit; ok is false where they are invalid: there are no
-// errors, the result is empty then. Source: accounting, 9.1.
+// bounds converts a filter's timestamps and limit. ok is false if they are invalid; a query has no
+// errors, so its result is then empty. Source: accounting, 9.1.
 func bounds(timestampMin, timestampMax uint64, limit, rowsMax uint32) (first, last uint64, rows uint32, ok bool) {
 	if timestampMin > TimestampMax || timestampMax > TimestampMax || limit == 0 {
 		return 0, 0, 0, false
@@ -48,9 +48,8 @@ func bounds(timestampMin, timestampMax uint64, limit, rowsMax uint32) (first, la
 	return max(timestampMin, 1), timestampMax, min(limit, rowsMax), true
 }
 
-// openAccountScan opens the scan that a valid filter asks for and returns its account. It opens
-// none, and says so, where the filter is invalid or the account does not exist. Source: accounting,
-// 9.2.
+// openAccountScan opens the scan of a filter and returns the filter's account. ok is false, and no
+// scan is open, if the filter is invalid or the account does not exist. Source: accounting, 9.2.
 func (m *Machine) openAccountScan(filter *AccountFilter, rowsMax uint32, historyOnly bool) (account AccountOrdinal, ok bool) {
 	first, last, rows, ok := bounds(filter.TimestampMin, filter.TimestampMax, filter.Limit, rowsMax)
 	if !ok || filter.AccountID.IsZero() || filter.AccountID.IsMax() {
@@ -102,8 +101,8 @@ func (m *Machine) accountTransfers(filter *AccountFilter, rowsMax uint32, transf
 	return m.copyTransfers(transfers)
 }
 
-// accountBalances gives, for exactly the transfers that accountTransfers would give, the balances
-// of the account right after each. Source: accounting, 9.3.
+// accountBalances returns the balances of the account right after each of the transfers that
+// accountTransfers would return. Source: accounting, 9.3.
 func (m *Machine) accountBalances(filter *AccountFilter, rowsMax uint32, balances []AccountBalance) (resultsCount int) {
 	account, ok := m.openAccountScan(filter, rowsMax, true)
 	if !ok {
@@ -128,7 +127,7 @@ func (m *Machine) accountBalances(filter *AccountFilter, rowsMax uint32, balance
 	return count
 }
 
-// queryValid tells whether the fields of a filter that bounds does not check are in order.
+// queryValid checks the fields of a filter that bounds does not check.
 func queryValid(filter *QueryFilter) bool {
 	return filter.Flags&queryFlagsUnknown == 0 && filter.Reserved == [6]byte{}
 }
@@ -178,7 +177,7 @@ func (m *Machine) queryTransfers(filter *QueryFilter, rowsMax uint32, transfers 
 	return m.copyTransfers(transfers)
 }
 
-// changeEvents gives transfers and expiries by event time, always ascending. Source: accounting,
+// changeEvents returns transfers and expiries by event time, always ascending. Source: accounting,
 // 10.
 func (m *Machine) changeEvents(filter *ChangeEventsFilter, rowsMax uint32, events []ChangeEvent) (resultsCount int) {
 	first, last, rows, ok := bounds(filter.TimestampMin, filter.TimestampMax, filter.Limit, rowsMax)
@@ -195,8 +194,8 @@ func (m *Machine) changeEvents(filter *ChangeEventsFilter, rowsMax uint32, event
 	return count
 }
 
-// changeEvent writes m.event. What never changes of an account is read from the account; balances
-// and flags are those right after the event. Source: accounting, 10.2.
+// changeEvent writes m.event. The constant fields of an account come from the account. Balances and
+// flags are those right after the event. Source: accounting, 10.2.
 func (m *Machine) changeEvent(out *ChangeEvent) {
 	row := &m.event.Row
 	transfer, debit, credit := &row.Transfer, &m.debit, &m.credit

@@ -130,8 +130,8 @@ type ChangeEvent struct {
 	CreditAccountTimestamp uint64
 }
 
-// createEvent is what an account and a transfer have in common: where flags and timestamp are. The
-// batch loop sees no more.
+// createEvent is the common part of an account and a transfer: flags and timestamp. The batch loop
+// reads no other field.
 type createEvent struct {
 	_         [118]byte
 	Flags     uint16
@@ -157,14 +157,14 @@ var (
 	_ [0]byte   = [uint16(TransferLinked) - eventLinked]byte{} // linked is the same bit in both
 )
 
-// record is what travels: fixed size, little-endian, no pointers.
+// record is a type of the wire: fixed size, little-endian, no pointers.
 type record interface {
 	U128 | Account | Transfer | CreateResult | SparseResult | AccountFilter | AccountBalance | QueryFilter |
 		ChangeEventsFilter | ChangeEvent | createEvent
 }
 
-// view shows bytes as records without copying; a rest shorter than a record is left out. The view
-// is valid as long as bytes is.
+// view returns bytes as records without copying. An incomplete record at the end is left out. The
+// view is valid as long as bytes is.
 func view[T record](bytes []byte) []T {
 	var one T
 	count := len(bytes) / int(unsafe.Sizeof(one))

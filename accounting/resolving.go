@@ -52,8 +52,8 @@ func (m *Machine) createResolving(eventTime uint64, transfer *Transfer) (Transfe
 	case PendingNone:
 		assert.That(false, "a pending transfer has a status")
 	}
-	// 18: its time is up, though no pulse has seen it yet. The event time decides, of an imported
-	// transfer too.
+	// 18: its timeout has passed, but no pulse has expired it yet. The event time decides, also for
+	// an imported transfer.
 	expiresAtNs := pending.Timestamp + uint64(pending.Timeout)*secondNs
 	if pending.Timeout > 0 && expiresAtNs <= eventTime {
 		return TransferStatusPendingTransferExpired, eventTime
@@ -106,14 +106,15 @@ func (m *Machine) createResolving(eventTime uint64, transfer *Transfer) (Transfe
 	if pending.Timeout > 0 {
 		m.store.ExpiryRemove(expiresAtNs, pendingOrdinal)
 		if m.nextPulse == expiresAtNs {
-			m.nextPulse = 1 // the next pulse finds out what is first now (7.3)
+			m.nextPulse = 1 // the next pulse determines the first expiry (7.3)
 		}
 	}
 	return TransferStatusCreated, timestamp
 }
 
-// resolvedAmount is the amount that a resolving transfer asks for. Zero inherits in a void, 2^128-1
-// in a post; the other way round they are plain numbers.
+// resolvedAmount is the amount of a resolving transfer. Zero in a void and 2^128-1 in a post stand
+// for the pending amount. All other amounts, also zero in a post and 2^128-1 in a void, are plain
+// numbers.
 func resolvedAmount(transfer, pending *Transfer) U128 {
 	if transfer.Flags&TransferPostPending != 0 {
 		if transfer.Amount.IsMax() {
@@ -124,8 +125,8 @@ func resolvedAmount(transfer, pending *Transfer) U128 {
 	return orElse(transfer.Amount, pending.Amount)
 }
 
-// release takes the whole pending amount off the accounts in m.debit and m.credit and, unless it is
-// posted, re-opens what the pending transfer had closed.
+// release takes the whole pending amount off the accounts in m.debit and m.credit. With reopen, it
+// opens the accounts that the pending transfer had closed.
 func (m *Machine) release(pending *Transfer, reopen bool) {
 	var underflowsDebits, underflowsCredits bool
 	m.debit.DebitsPending, underflowsDebits = m.debit.DebitsPending.Sub(pending.Amount)

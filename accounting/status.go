@@ -2,9 +2,8 @@ package accounting
 
 import "fmt"
 
-// AccountStatus is the result of a create_accounts event. The numbers are those of the wire and say
-// nothing about precedence.
-// Source: accounting, 15; wire protocol, 7.9.
+// AccountStatus is the result of a create_accounts event. The numbers are those of the wire. They
+// do not express precedence. Source: accounting, 15; wire protocol, 7.9.
 type AccountStatus uint32
 
 // TransferStatus is the result of a create_transfers event; 18 is retired and never sent.
@@ -134,7 +133,7 @@ func (s TransferStatus) String() string {
 	return fmt.Sprintf("transfer_status_%d", uint32(s))
 }
 
-// transient statuses burn the id of the transfer that got them (accounting, 6.2).
+// transient tells whether a status uses up the id of the transfer that got it (accounting, 6.2).
 func (s TransferStatus) transient() bool {
 	switch s {
 	case TransferStatusDebitAccountNotFound, TransferStatusCreditAccountNotFound, TransferStatusPendingTransferNotFound,

@@ -35,9 +35,8 @@ func (m *Machine) createTransfer(eventTime uint64, transfer *Transfer) (Transfer
 	return m.createRegular(eventTime, transfer)
 }
 
-// checkRegular makes the checks of a regular transfer that need no state: created means that it
-// passed.
-// Source: accounting, 5.2, lines 1 to 10.
+// checkRegular does the checks of a regular transfer that need no state. It returns created if all
+// passed. Source: accounting, 5.2, lines 1 to 10.
 func checkRegular(transfer *Transfer) TransferStatus {
 	switch {
 	case transfer.DebitAccountID.IsZero():
@@ -146,8 +145,7 @@ func (m *Machine) createRegular(eventTime uint64, transfer *Transfer) (TransferS
 	if overflows {
 		return TransferStatusOverflowsCredits, eventTime
 	}
-	// 28: neither product nor sum leaves 64 bits, as the first is below 2^62 and the second below
-	// 2^64.
+	// 28: nothing overflows 64 bits: the first number is below 2^63, the product below 2^62.
 	expiresAtNs := timestamp + uint64(transfer.Timeout)*secondNs
 	if expiresAtNs > TimestampMax {
 		return TransferStatusOverflowsTimeout, eventTime
@@ -182,8 +180,8 @@ func (m *Machine) createRegular(eventTime uint64, transfer *Transfer) (TransferS
 	return TransferStatusCreated, timestamp
 }
 
-// appendRow stores the transfer in row, which is the store's, and its accounts as they now are in
-// m.debit and m.credit.
+// appendRow stores the transfer in row, which belongs to the store. Its accounts are stored as they
+// are now in m.debit and m.credit.
 func (m *Machine) appendRow(row *TransferRow, debitOrdinal, creditOrdinal AccountOrdinal) TransferOrdinal {
 	row.DebitOrdinal = debitOrdinal
 	row.CreditOrdinal = creditOrdinal
@@ -202,8 +200,9 @@ func balancesOf(balances *Balances, account *Account) {
 	balances.Flags = account.Flags
 }
 
-// transferStampRegresses tells whether an imported transfer must not have this timestamp: not above
-// every transfer, or an account's. (That of an expiry is allowed, and hides it: 7.5.)
+// transferStampRegresses tells whether an imported transfer must not have this timestamp. It must
+// be above that of every transfer and must not be that of an account. It may be that of an expiry,
+// which it then hides (7.5).
 func (m *Machine) transferStampRegresses(timestamp uint64) bool {
 	return timestamp <= m.store.TransferStampMax() || m.store.AccountStampExists(timestamp)
 }

@@ -92,17 +92,17 @@ type AccountOrdinal uint32
 // TransferOrdinal numbers transfers from 0 in order of commit, without gaps. It stays below 2^40.
 type TransferOrdinal uint64
 
-// TransferOrdinalMax is the first ordinal that is never given: the store stops before it, as on a
+// TransferOrdinalMax is the first ordinal that is never used. The store stops before it, as on a
 // full disk.
 const TransferOrdinalMax TransferOrdinal = 1 << 40
 
-// TransferState is what a transfer id stands for.
+// TransferState is the state of a transfer id.
 type TransferState uint8
 
 const (
 	TransferAbsent TransferState = iota // the id is free
 	TransferExists
-	TransferDead // a transient failure burned the id (accounting, 6.2)
+	TransferDead // a transient failure has used up the id (accounting, 6.2)
 )
 
 // Balances of one account, and its flags, right after an event.
@@ -115,7 +115,7 @@ type Balances struct {
 	_              [6]byte
 }
 
-// TransferRow is a stored transfer with what its event did: one row of the transfer log.
+// TransferRow is a stored transfer with the balances after it: one row of the transfer log.
 type TransferRow struct {
 	Transfer      Transfer
 	DebitAfter    Balances
@@ -124,7 +124,8 @@ type TransferRow struct {
 	CreditOrdinal AccountOrdinal
 }
 
-// ExpiredRow is one expiry: the pending transfer Pending gave its amount back at Timestamp.
+// ExpiredRow is one expiry: at Timestamp, the amount of the pending transfer Pending was given
+// back.
 type ExpiredRow struct {
 	Timestamp     uint64 // event time of the expiry
 	Pending       TransferOrdinal

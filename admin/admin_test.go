@@ -25,8 +25,10 @@ import (
 // Goal: every name ends in its unit and is there once, and every help is a sentence's worth.
 func TestNames(t *testing.T) {
 	valid := regexp.MustCompile(`^ledger_[a-z]+(_[a-z]+)*$`)
-	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages replies lines requests " +
-		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs jobs objects collections goroutines info")
+	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages " +
+		"replies lines requests " +
+		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs " +
+		"jobs objects collections goroutines info")
 	seen := map[string]bool{}
 	for _, f := range families() {
 		if !valid.MatchString(f.name) || !strings.HasSuffix(f.name, "_"+f.unit) || !slices.Contains(units, f.unit) {
@@ -105,7 +107,7 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 	out.Threads[2] = replica.ThreadSample{Name: "compact-1", Stages: []int{stages.Compact + 1}, Answered: true}
 	out.Threads[2].Figures.StageNs[stages.Compact] = 78
 	out.Edges = []replica.EdgeSample{{Name: "net_to_consensus", Count: 3, Capacity: 64}}
-	out.Memory = []arena.Entry{{Name: "grid cache", Bytes: 1 << 20, Count: 1}}
+	out.Memory = []arena.Entry{{Name: "grid cache", Class: arena.Cache, Bytes: 1 << 20, Count: 1}}
 	out.Resident = []uint64{1 << 19}
 	out.Net.ClosedCount[net.CauseSlow] = 5
 	out.Consensus.Evictions[7] = 9
@@ -191,36 +193,36 @@ func TestScrape(t *testing.T) {
 	}
 	got := values(t, page)
 	for name, want := range map[string]float64{
-		`ledger_thread_time_ns{state="parked",thread="net+apply"}`:        700,
-		`ledger_thread_system_calls{thread="net+apply"}`:                  11,
-		`ledger_thread_wakes{thread="net+apply"}`:                         12,
-		`ledger_stage_busy_ns{stage="apply"}`:                             77,
-		`ledger_stage_busy_ns{stage="compact-1"}`:                         78,
-		`ledger_compact_merged_entries{worker="1"}`:                       13,
-		`ledger_disk_bytes{kind="grid_write"}`:                            11,
-		`ledger_ring_events{edge="net_to_consensus"}`:                     3,
-		`ledger_ring_capacity_events{edge="net_to_consensus"}`:            64,
-		`ledger_net_closed_connections{cause="slow"}`:                     5,
-		`ledger_consensus_evictions{reason="session_too_low"}`:            9,
-		`ledger_memory_reserved_bytes{purpose="grid cache"}`:              1 << 20,
-		`ledger_disk_bytes{kind="apply_read"}`:                            4 * 16384,
-		`ledger_slow_ops`:                                                 8,
-		`ledger_slowest_part_ns{part="total"}`:                            130_000_000,
-		`ledger_slowest_part_ns{part="write"}`:                            120_000_000,
-		`ledger_slowest_part_ns{part="answer"}`:                           10_000_000,
-		`ledger_slowest_beside_ns{activity="grid_sync"}`:                  110_000_000,
-		`ledger_slowest_thread_ns{figure="wait_core",thread="compact"}`:   5_000_000,
-		`ledger_slowest_thread_ns{figure="wait_core",thread="net+apply"}`: 0,
-		`ledger_build_info{version="1.2.3"}`:                              1,
-		`ledger_scrape_stale_threads`:                                     1,
-		`ledger_ready_replicas`:                                           0,
-		`ledger_request_service_ns_count`:                                 6,
-		`ledger_request_service_ns_sum`:                                   1023 + 1024 + 1535 + 1536 + 1<<39,
-		`ledger_request_service_ns_bucket{le="1023"}`:                     2,
-		`ledger_request_service_ns_bucket{le="1535"}`:                     4,
-		`ledger_request_service_ns_bucket{le="2047"}`:                     5,
-		`ledger_request_service_ns_bucket{le="1.7179869183e+10"}`:         5,
-		`ledger_request_service_ns_bucket{le="+Inf"}`:                     6,
+		`ledger_thread_time_ns{state="parked",thread="net+apply"}`:         700,
+		`ledger_thread_system_calls{thread="net+apply"}`:                   11,
+		`ledger_thread_wakes{thread="net+apply"}`:                          12,
+		`ledger_stage_busy_ns{stage="apply"}`:                              77,
+		`ledger_stage_busy_ns{stage="compact-1"}`:                          78,
+		`ledger_compact_merged_entries{worker="1"}`:                        13,
+		`ledger_disk_bytes{kind="grid_write"}`:                             11,
+		`ledger_ring_events{edge="net_to_consensus"}`:                      3,
+		`ledger_ring_capacity_events{edge="net_to_consensus"}`:             64,
+		`ledger_net_closed_connections{cause="slow"}`:                      5,
+		`ledger_consensus_evictions{reason="session_too_low"}`:             9,
+		`ledger_memory_reserved_bytes{class="cache",purpose="grid cache"}`: 1 << 20,
+		`ledger_disk_bytes{kind="apply_read"}`:                             4 * 16384,
+		`ledger_slow_ops`:                                                  8,
+		`ledger_slowest_part_ns{part="total"}`:                             130_000_000,
+		`ledger_slowest_part_ns{part="write"}`:                             120_000_000,
+		`ledger_slowest_part_ns{part="answer"}`:                            10_000_000,
+		`ledger_slowest_beside_ns{activity="grid_sync"}`:                   110_000_000,
+		`ledger_slowest_thread_ns{figure="wait_core",thread="compact"}`:    5_000_000,
+		`ledger_slowest_thread_ns{figure="wait_core",thread="net+apply"}`:  0,
+		`ledger_build_info{version="1.2.3"}`:                               1,
+		`ledger_scrape_stale_threads`:                                      1,
+		`ledger_ready_replicas`:                                            0,
+		`ledger_request_service_ns_count`:                                  6,
+		`ledger_request_service_ns_sum`:                                    1023 + 1024 + 1535 + 1536 + 1<<39,
+		`ledger_request_service_ns_bucket{le="1023"}`:                      2,
+		`ledger_request_service_ns_bucket{le="1535"}`:                      4,
+		`ledger_request_service_ns_bucket{le="2047"}`:                      5,
+		`ledger_request_service_ns_bucket{le="1.7179869183e+10"}`:          5,
+		`ledger_request_service_ns_bucket{le="+Inf"}`:                      6,
 	} {
 		if value, ok := got[name]; !ok || value != want {
 			t.Errorf("%s is %v (there: %v), want %v", name, value, ok, want)
@@ -231,7 +233,8 @@ func TestScrape(t *testing.T) {
 			t.Errorf("%s has no help", f.name)
 		}
 	}
-	if got[`ledger_process_resident_bytes`] < 1<<20 || got[`ledger_process_cpu_ns`] == 0 || got[`ledger_go_goroutines`] < 2 || got[`ledger_go_heap_bytes`] == 0 {
+	if got[`ledger_process_resident_bytes`] < 1<<20 || got[`ledger_process_cpu_ns`] == 0 || got[`ledger_go_goroutines`] < 2 ||
+		got[`ledger_go_heap_bytes`] == 0 {
 		t.Errorf("figures of the process: %v resident, %v cpu, %v goroutines, %v heap", got[`ledger_process_resident_bytes`],
 			got[`ledger_process_cpu_ns`], got[`ledger_go_goroutines`], got[`ledger_go_heap_bytes`])
 	}
@@ -246,7 +249,8 @@ func TestScrape(t *testing.T) {
 	}
 }
 
-// Goal: readiness follows the server, liveness does not; profiles and other methods only where they are allowed.
+// Goal: readiness follows the server, liveness does not; profiles and other methods only where they
+// are allowed.
 func TestPages(t *testing.T) {
 	s := opened(t, &fake{answers: true}, Options{})
 	expect := func(path string, want int) {
@@ -295,7 +299,8 @@ func TestListen(t *testing.T) {
 	s.Close()
 }
 
-// Goal: pages do not make the process grow, though the collector does not run by itself in a server.
+// Goal: pages do not make the process grow, though the collector does not run by itself in a
+// server.
 func TestGarbageIsBounded(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	s := opened(t, &fake{answers: true}, Options{})

@@ -20,7 +20,8 @@ type starting struct{ text atomic.Value }
 
 func (s *starting) String() string { return s.text.Load().(string) }
 
-// Goal: before there is a server to ask, the process is alive, and not ready with a reason that moves on; pages of figures say the same.
+// Goal: before there is a server to ask, the process is alive, and not ready with a reason that
+// moves on; pages of figures say the same.
 func TestPagesWhileStarting(t *testing.T) {
 	progress := &starting{}
 	progress.text.Store("the log is being executed again: 1 of 3 ops")
@@ -69,8 +70,8 @@ func isClosed(conn net.Conn) bool {
 	return !ok || !timeout.Timeout()
 }
 
-// Goal: 400 readers of /metrics that do not read hold no more than connectionsMax descriptors; the oldest are closed for the newest, and a
-// probe is answered all the while.
+// Goal: 400 readers of /metrics that do not read hold no more than connectionsMax descriptors; the
+// oldest are closed for the newest, and a probe is answered all the while.
 func TestConnectionsAreBounded(t *testing.T) {
 	const readersCount = 400
 	s := opened(t, &fake{answers: true}, Options{})
@@ -93,21 +94,25 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// Goal: a connection that sends no whole request, asks for nothing more, or does not read what it asked for, is closed in time.
+// Goal: a connection that sends no whole request, asks for nothing more, or does not read what it
+// asked for, is closed in time.
 func TestConnectionsTimeOut(t *testing.T) {
-	s, err := listen("127.0.0.1:0", Options{}, &http.Server{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond, IdleTimeout: 50 * time.Millisecond})
+	s, err := listen("127.0.0.1:0", Options{}, &http.Server{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond,
+		IdleTimeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	s.Attach(&fake{answers: true})
-	for name, text := range map[string]string{"silent": "", "half a request": "GET /healthz HTTP/1.1\r\nHo", "idle": "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"} {
+	for name, text := range map[string]string{"silent": "", "half a request": "GET /healthz HTTP/1.1\r\nHo",
+		"idle": "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"} {
 		if !isClosed(dialed(t, s, text)) {
 			t.Errorf("%s: still open", name)
 		}
 	}
-	// Requests one behind the other, without reading, until the buffers of the kernel are full and the endpoint gives up on us. It reads
-	// them only as far as it has written the answers, so that some of them find no room: a write that fails is the event.
+	// Requests one behind the other, without reading, until the buffers of the kernel are full and the
+	// endpoint gives up on us. It reads them only as far as it has written the answers, so that some
+	// of them find no room: a write that fails is the event.
 	conn := dialed(t, s, "")
 	for {
 		if _, err := io.WriteString(conn, strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 100)); err != nil {
@@ -119,14 +124,17 @@ func TestConnectionsTimeOut(t *testing.T) {
 	}
 }
 
-// Goal: the bounds are in force for what Listen opens, and a profile may still take longer than a page.
+// Goal: the bounds are in force for what Listen opens, and a profile may still take longer than a
+// page.
 func TestListenIsBounded(t *testing.T) {
 	s := opened(t, &fake{answers: true}, Options{Pprof: true})
 	if s.http.ReadTimeout == 0 || s.http.WriteTimeout == 0 || s.http.IdleTimeout == 0 || s.http.MaxHeaderBytes == 0 {
 		t.Errorf("%+v", s.http)
 	}
-	conn := dialed(t, s, fmt.Sprintf("GET /debug/pprof/trace?seconds=0.01 HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", strings.Repeat("x", 2*headerBytesMax)))
-	if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+	conn := dialed(t, s, fmt.Sprintf("GET /debug/pprof/trace?seconds=0.01 HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n",
+		strings.Repeat("x", 2*headerBytesMax)))
+	if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil ||
+		response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("a header of %d KiB: %v, error %v", 2*headerBytesMax>>10, response, err)
 	}
 	if status, body := get(t, s, "/debug/pprof/trace?seconds=0.01"); status != http.StatusOK {
@@ -136,7 +144,8 @@ func TestListenIsBounded(t *testing.T) {
 
 // Goal: only an address of this machine is called one.
 func TestIsLoopback(t *testing.T) {
-	for address, want := range map[string]bool{"127.0.0.1": true, "127.9.9.9": true, "::1": true, "0.0.0.0": false, "::": false, "10.0.0.1": false} {
+	for address, want := range map[string]bool{"127.0.0.1": true, "127.9.9.9": true, "::1": true, "0.0.0.0": false, "::": false,
+		"10.0.0.1": false} {
 		if got := isLoopback(&net.TCPAddr{IP: net.ParseIP(address), Port: 9464}); got != want {
 			t.Errorf("%s: %v, want %v", address, got, want)
 		}

@@ -1,19 +1,24 @@
-// Package admin shows an operator, over HTTP, how a server is doing.
+// Package admin serves an operator the state of a server over HTTP.
 //
 //	GET /metrics      all figures, for Prometheus
 //	GET /summary      the same for people: shares of time, quantiles, rings, memory
 //	GET /healthz      200 while the process lives
-//	GET /readyz       200 while clients are served, else 503 and why not
+//	GET /readyz       200 while clients are served, else 503 and the reason
 //	GET /debug/pprof/ profiles, if they are switched on
 //
-// In:     an address to listen on and the progress of the start; later a Source, which is replica.Server.
-// Out:    text. Every name ends in its unit, every HELP names it; docs/operations.md lists them all, and a test holds the two together.
+// In:     an address to listen on and the progress of the start; later a Source, which is
+// replica.Server.
+// Out:    text. Every name ends in its unit, and every HELP names the unit. docs/operations.md
+// lists all names, which a test checks.
 // Owns:   its goroutines, none of them on the data path.
-// Limits: one collection at a time, others wait; WaitMax for the answers of the stage threads; requests of 8 KiB; connectionsMax
-// connections, of which a new one closes the oldest; a time for each request, each answer and each idle connection.
-// Faults: a stage thread that does not answer is shown as it was last seen, and counted in ledger_scrape_stale_threads.
+// Limits: one collection at a time, others wait; WaitMax for the answers of the stage threads;
+// requests of 8 KiB; connectionsMax connections, of which a new one closes the oldest; a time limit
+// for each request, each answer and each idle connection.
+// Faults: if a stage thread does not answer, its previous figures are shown, and the thread is
+// counted in ledger_scrape_stale_threads.
 // Source: design, section 7.
 //
-// A collection asks each stage thread once for a copy of its figures (package metrics). It reads the Go runtime through
-// runtime/metrics, which stops nothing, and never runtime.ReadMemStats, which stops the world.
+// A collection asks each stage thread once for a copy of its figures (package metrics). It reads
+// the Go runtime through runtime/metrics, which stops nothing. It never calls runtime.ReadMemStats,
+// which stops the world.
 package admin

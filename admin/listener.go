@@ -5,16 +5,17 @@ import (
 	"sync"
 )
 
-// connectionsMax is how many connections the endpoint holds: some scrapers, probes and people, and not more descriptors than that.
+// connectionsMax is the largest number of connections of the endpoint. It suffices for some
+// scrapers, probes and people, and it bounds the descriptors.
 const connectionsMax = 64
 
-// boundedListener holds at most connectionsMax connections. One more closes the oldest: a liveness probe then gets through to an
-// endpoint all of whose connections are held by readers that do not read, and waits for none of their timeouts.
+// boundedListener holds at most connectionsMax connections; a new one closes the oldest. So a
+// liveness probe gets through at once, even if clients that do not read hold all connections.
 type boundedListener struct {
 	net.Listener
 	mutex       sync.Mutex
 	connections []*boundedConn // from the oldest to the newest
-	closedCount uint64         // of the oldest
+	closedCount uint64         // connections that were closed because they were the oldest
 }
 
 type boundedConn struct {
@@ -38,7 +39,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	l.connections = append(l.connections, c)
 	l.mutex.Unlock()
 	if oldest != nil {
-		_ = oldest.Close() // its reader does not mind, or is gone
+		_ = oldest.Close() // its client has been served or does not read
 	}
 	return c, nil
 }
@@ -58,7 +59,7 @@ func (c *boundedConn) Close() error {
 	return err
 }
 
-// held returns how many connections are open, and how many were closed for a newer one.
+// held returns the number of open connections, and the number that were closed for a newer one.
 func (l *boundedListener) held() (count int, closedCount uint64) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

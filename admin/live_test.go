@@ -34,12 +34,14 @@ func live(t testing.TB, kind replica.IOKind, fused bool) (server *replica.Server
 	}
 	memory := arena.New()
 	defer memory.Close()
-	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1}, memory.Bytes(uint64(l.MessageBytesMax), 4096, "format")); err != nil {
+	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1},
+		memory.Bytes(uint64(l.MessageBytesMax), 4096, "format")); err != nil {
 		t.Fatal(err)
 	}
 	plan := &affinity.Plan{Node: affinity.NodeUnknown}
 	if fused {
-		plan.Threads = []affinity.Thread{{Stages: []affinity.Stage{affinity.Net, affinity.Consensus, affinity.Journal, affinity.Apply}}, {Stages: []affinity.Stage{affinity.Compact}}}
+		plan.Threads = []affinity.Thread{{Stages: []affinity.Stage{affinity.Net, affinity.Consensus, affinity.Journal, affinity.Apply}},
+			{Stages: []affinity.Stage{affinity.Compact}}}
 	} else {
 		for stage := range affinity.Stage(affinity.StagesCount) {
 			plan.Threads = append(plan.Threads, affinity.Thread{Stages: []affinity.Stage{stage}, SpinNs: 20_000})
@@ -70,8 +72,9 @@ func live(t testing.TB, kind replica.IOKind, fused bool) (server *replica.Server
 	return server, fmt.Sprintf("127.0.0.1:%d", port)
 }
 
-// Goal: scraping a server under load, from two sides at once, disturbs neither it nor the figures: counters never fall, all threads
-// answer, and at the end the figures are what the clients did. With stages on one thread and on five. Meant for -race as well.
+// Goal: scraping a server under load, from two sides at once, disturbs neither it nor the figures:
+// counters never fall, all threads answer, and at the end the figures are what the clients did.
+// With stages on one thread and on five. Meant for -race as well.
 func TestScrapeUnderLoad(t *testing.T) {
 	for name, kind := range map[string]replica.IOKind{"uring": replica.IOUring, "posix": replica.IOPosix} {
 		for _, fused := range []bool{true, false} {
@@ -90,7 +93,7 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 
 	const clientsCount, perBatch = 3, 20
 	var group, scrapers sync.WaitGroup
-	var requests, transfers atomic.Uint64
+	var requests, transfers, pages atomic.Uint64
 	var stop atomic.Bool
 	for index := range uint64(clientsCount) {
 		group.Go(func() {
@@ -135,6 +138,7 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 			last := map[string]float64{}
 			for !stop.Load() {
 				status, page := get(t, s, path)
+				pages.Add(1)
 				if status != 200 {
 					t.Errorf("%s: status %d: %s", path, status, page)
 					return
@@ -152,7 +156,13 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 			}
 		})
 	}
-	time.Sleep(1500 * time.Millisecond)
+	// Until there was something to see from both sides.
+	for requests.Load() < 100*clientsCount || pages.Load() < 40 {
+		if t.Failed() || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
 	stop.Store(true)
 	group.Wait()
 	scrapers.Wait()
@@ -176,7 +186,8 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 		t.Errorf("a request took %v ns, of %v requests in %v ns", mean, done, elapsedNs)
 	}
 	if got["ledger_journal_write_ns_count"] < got["ledger_consensus_commit_op"]-1 || got["ledger_journal_write_ns_sum"] > elapsedNs {
-		t.Errorf("%v log writes in %v ns, up to op %v", got["ledger_journal_write_ns_count"], got["ledger_journal_write_ns_sum"], got["ledger_consensus_commit_op"])
+		t.Errorf("%v log writes in %v ns, up to op %v", got["ledger_journal_write_ns_count"], got["ledger_journal_write_ns_sum"],
+			got["ledger_consensus_commit_op"])
 	}
 	if count := got[`ledger_apply_execute_ns_count{class="create_transfers"}`]; count != float64(transfers.Load()/perBatch) ||
 		got[`ledger_apply_execute_ns_sum{class="create_transfers"}`] == 0 {
@@ -195,20 +206,23 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 		t.Errorf("%v messages took their time to be sent, the clients had %v answers", sent, done)
 	}
 	for i := range s.collector.snapshot.Edges {
-		if e := &s.collector.snapshot.Edges[i]; e.CountMax > e.Capacity || e.CountMax == 0 && !strings.Contains(e.Name, "compact") { // with few requests nothing is compacted
+		// With few requests nothing is compacted.
+		if e := &s.collector.snapshot.Edges[i]; e.CountMax > e.Capacity || e.CountMax == 0 && !strings.Contains(e.Name, "compact") {
 			t.Errorf("ring %s had at most %d of %d events", e.Name, e.CountMax, e.Capacity)
 		}
 	}
 	if runs := sumOf(got, "ledger_compact_runs"); runs == 0 && got["ledger_consensus_checkpoint_op"] > 0 {
 		t.Error("a checkpoint left no run")
 	}
-	if tables, all := sumOf(got, "ledger_compact_written_bytes"), got[`ledger_disk_bytes{kind="grid_write"}`]; tables > all || tables == 0 && got["ledger_consensus_checkpoint_op"] > 0 {
+	if tables, all := sumOf(got, "ledger_compact_written_bytes"), got[`ledger_disk_bytes{kind="grid_write"}`]; tables > all || tables == 0 &&
+		got["ledger_consensus_checkpoint_op"] > 0 {
 		t.Errorf("%v bytes of tables written, of %v in all", tables, all)
 	}
 	if bars := got["ledger_apply_executed_op"] / 32; got[`ledger_apply_barrier_ns_count{barrier="generation"}`] < bars-2 {
 		t.Errorf("%v waits at the end of %v bars", got[`ledger_apply_barrier_ns_count{barrier="generation"}`], bars)
 	}
-	if got["ledger_consensus_checkpoint_op"] > 0 && (got["ledger_checkpoint_ns_count"] == 0 || got["ledger_journal_superblock_ns_count"] == 0 || got["ledger_checkpoint_sync_ns_count"] == 0) {
+	if got["ledger_consensus_checkpoint_op"] > 0 && (got["ledger_checkpoint_ns_count"] == 0 ||
+		got["ledger_journal_superblock_ns_count"] == 0 || got["ledger_checkpoint_sync_ns_count"] == 0) {
 		t.Error("a checkpoint was not measured")
 	}
 	// A thread's time is all accounted for, up to the turn under way.
@@ -222,7 +236,8 @@ func scrapeUnderLoad(t *testing.T, kind replica.IOKind, fused bool) {
 			t.Errorf("thread %s: %v ns of %v", name, sum, elapsedNs)
 		}
 	}
-	t.Logf("%v requests, %v prepares, checkpoint %v, scrape waited %v ns", done, got["ledger_consensus_prepared_ops"], got["ledger_consensus_checkpoint_op"], got["ledger_scrape_wait_ns"])
+	t.Logf("%v requests, %v prepares, checkpoint %v, scrape waited %v ns", done, got["ledger_consensus_prepared_ops"],
+		got["ledger_consensus_checkpoint_op"], got["ledger_scrape_wait_ns"])
 }
 
 // sumOf adds the numbers of one family.
@@ -252,9 +267,15 @@ func TestScrapeAfterStop(t *testing.T) {
 		t.Error("a thread does not answer")
 	}
 	server.Stop()
-	time.Sleep(50 * time.Millisecond)
-	status, page := get(t, s, "/metrics")
-	if got := values(t, page); status != 200 || got["ledger_scrape_stale_threads"] != 2 || got["ledger_consensus_view"] == 0 {
-		t.Errorf("status %d, %v stale threads, view %v", status, got["ledger_scrape_stale_threads"], got["ledger_consensus_view"])
+	// Stop does not wait for the threads, so that some may answer once more.
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		status, page := get(t, s, "/metrics")
+		got := values(t, page)
+		if status == 200 && got["ledger_scrape_stale_threads"] == 2 && got["ledger_consensus_view"] != 0 {
+			break
+		}
+		if status != 200 || time.Now().After(deadline) {
+			t.Fatalf("status %d, %v stale threads, view %v", status, got["ledger_scrape_stale_threads"], got["ledger_consensus_view"])
+		}
 	}
 }

@@ -21,11 +21,12 @@ type Options struct {
 	Version   string       // of the program
 	PageBytes uint32       // of the grid
 	Pprof     bool         // serve profiles
-	Progress  fmt.Stringer // of the start: why clients are not served yet; nil if there is nothing to say
+	Progress  fmt.Stringer // of the start: the reason why clients are not served yet; nil: unknown
 }
 
-// A connection ends when a request, or the answer to one, takes longer, or when it is idle. A profile may take its own time and
-// writeMax more: pprof's handlers move the deadline by what they were asked for.
+// Time limits. A connection ends when a request, or the answer to one, takes longer, or when the
+// connection is idle for longer. A profile may take its own time and writeMax more: the handlers of
+// pprof extend the deadline by the time of the profile.
 const (
 	readMax        = 5 * time.Second // of a request
 	writeMax       = 10 * time.Second
@@ -33,7 +34,7 @@ const (
 	headerBytesMax = 8 << 10
 )
 
-// Server is the endpoint. A nil one is an endpoint that nobody wants.
+// Server is the endpoint. A nil Server stands for no endpoint.
 type Server struct {
 	listener  *boundedListener
 	http      *http.Server
@@ -52,22 +53,22 @@ const (
 	stateStopping
 )
 
-// Listen opens the endpoint's port, and answers from now on until Close. Before Attach there are no figures: /metrics and /summary
-// have status 503, as /readyz has, and say why.
+// Listen opens the endpoint's port. The endpoint answers from now on until Close. Before Attach
+// there are no figures: /metrics and /summary answer like /readyz, with status 503 and the reason.
 func Listen(address string, o Options) (*Server, error) {
 	return listen(address, o, &http.Server{
 		ReadTimeout: readMax, WriteTimeout: writeMax, IdleTimeout: idleMax, MaxHeaderBytes: headerBytesMax,
 	})
 }
 
-// listen is Listen with the bounds of bounded.
+// listen is Listen with the time limits of bounded.
 func listen(address string, o Options, bounded *http.Server) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{listener: &boundedListener{Listener: listener}, collector: newCollector(&o), progress: o.Progress, ended: make(chan struct{})}
-	registry := prometheus.NewPedanticRegistry() // it checks that what we send is what we described
+	registry := prometheus.NewPedanticRegistry() // it checks that the sent metrics match their descriptions
 	if err := registry.Register(s.collector); err != nil {
 		return nil, errors.Join(fmt.Errorf("registering the metrics: %w", err), listener.Close())
 	}
@@ -97,7 +98,7 @@ func (s *Server) pages(registry *prometheus.Registry, withProfiles bool) http.Ha
 	return pages
 }
 
-// Address that it listens on.
+// Address is the address on which the endpoint listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
 // IsLoopback tells whether only this machine can reach the endpoint.
@@ -108,7 +109,8 @@ func isLoopback(address net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// Attach gives the pages the figures of source, until Close. Without an endpoint (nil) it does nothing.
+// Attach makes source the source of all figures until Close. Without an endpoint (nil) it does
+// nothing.
 func (s *Server) Attach(source Source) {
 	if s == nil {
 		return
@@ -119,7 +121,8 @@ func (s *Server) Attach(source Source) {
 	s.attached.Store(true)
 }
 
-// SetReady says that clients are served, or no longer. Any thread. Without an endpoint (nil) it does nothing.
+// SetReady tells whether clients are served. Any thread may call it. Without an endpoint (nil) it
+// does nothing.
 func (s *Server) SetReady(ready bool) {
 	switch {
 	case s == nil:
@@ -130,10 +133,11 @@ func (s *Server) SetReady(ready bool) {
 	}
 }
 
-// closeMax bounds how long Close waits for pages that are being written.
+// closeMax bounds the time for which Close waits for pages that are being written.
 const closeMax = time.Second
 
-// Close ends the endpoint; after it the source is not asked again. Without an endpoint (nil), or again, it does nothing.
+// Close ends the endpoint. After it, the source is not asked any more. Without an endpoint (nil),
+// or when called again, it does nothing.
 func (s *Server) Close() (err error) {
 	if s != nil {
 		s.closing.Do(func() { err = s.close() })
@@ -146,14 +150,14 @@ func (s *Server) close() error {
 	defer cancel()
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = s.http.Close() // a profile, or a reader that does not read
+		err = s.http.Close() // a profile, or a client that does not read
 	}
 	<-s.ended
-	s.collector.mutex.Lock() // for ever: whoever is still about to collect never does
+	s.collector.mutex.Lock() // for ever: no later collection may ask the source
 	return err
 }
 
-// noticing hands the collector what only the endpoint knows.
+// noticing refuses pages without figures and passes the endpoint's own figures to the collector.
 func (s *Server) noticing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.attached.Load() {
@@ -170,7 +174,7 @@ func (s *Server) noticing(next http.Handler) http.Handler {
 func text(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the reader is gone, or is not
+	_, _ = w.Write(body) // an error means that the client is gone
 }
 
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
@@ -189,7 +193,7 @@ func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 	text(w, http.StatusServiceUnavailable, []byte("clients are not served: "+s.why()+"\n"))
 }
 
-// why says what the server does instead of serving clients.
+// why is the reason why clients are not served.
 func (s *Server) why() string {
 	switch {
 	case s.state.Load() == stateStopping:

@@ -17,7 +17,8 @@ import (
 	"ledger/storage/forest"
 )
 
-// WaitMax is how long a collection waits for the stage threads: more than any turn, less than any scrape's patience.
+// WaitMax is the time for which a collection waits for the stage threads. It is longer than any
+// turn and shorter than the time limit of any scraper.
 const WaitMax = 250 * time.Millisecond
 
 // Source is a running server.
@@ -26,7 +27,7 @@ type Source interface {
 	Sample(out *replica.Sample, timeout time.Duration)
 }
 
-// snapshot is everything that is shown, of one moment.
+// snapshot is all data of a page, of one moment.
 type snapshot struct {
 	replica.Sample
 	waitNs    uint64
@@ -62,7 +63,7 @@ func (s *snapshot) treeBytes(id storage.TreeID) (sum compact.TreeBytes) {
 	return sum
 }
 
-// checkpoints is the sample of the worker that writes them.
+// checkpoints is the sample of the worker that writes the checkpoints.
 func (s *snapshot) checkpoints() *compact.Sample {
 	if len(s.Compact) == 0 {
 		return &compact.Sample{} // nothing is known yet
@@ -77,7 +78,7 @@ func (s *snapshot) eachTree(visit func(id storage.TreeID, t *forest.TreeCounters
 	}
 }
 
-// eachDiskKind visits what the disk was used for.
+// eachDiskKind visits the kinds of use of the disk.
 func (s *snapshot) eachDiskKind(visit func(kind string, bytes uint64)) {
 	visit("log_write", s.Journal.BytesWritten)
 	visit("log_read", s.Journal.BytesRead)
@@ -87,7 +88,7 @@ func (s *snapshot) eachDiskKind(visit func(kind string, bytes uint64)) {
 	visit("apply_read", s.Apply.Grid.Reads*s.pageBytes)
 }
 
-// levelsCount is how many levels any tree has; at least one.
+// levelsCount is the largest number of levels of any tree, at least one.
 func (s *snapshot) levelsCount() int {
 	count := 1
 	s.eachTree(func(_ storage.TreeID, t *forest.TreeCounters) {
@@ -110,11 +111,13 @@ func (s *snapshot) take(source Source, startedAt time.Time) {
 	s.process.upNs = uint64(time.Since(startedAt))
 }
 
-// garbageBytesMax is what the pages may leave on the Go heap, about 0.4 MiB each, before it is collected.
+// garbageBytesMax is the garbage on the Go heap after which it is collected. A page leaves about
+// 0.4 MiB.
 const garbageBytesMax = 32 << 20
 
-// tidy collects what earlier pages left behind. The server runs with the collector's own pace switched off, because nothing on
-// the data path allocates; what is live is a few MiB, so that this is done in milliseconds, beside the stages.
+// tidy collects the garbage of earlier pages. The server runs with automatic collection switched
+// off, because nothing on the data path allocates. Only a few MiB are live, so a collection takes
+// milliseconds, beside the stages.
 func (p *process) tidy() {
 	if p.heapBytes > p.liveBytes+garbageBytesMax {
 		runtime.GC()
@@ -123,11 +126,11 @@ func (p *process) tidy() {
 	}
 }
 
-// process is what the kernel and the Go runtime say.
+// process is figures of the kernel and of the Go runtime.
 type process struct {
 	residentBytes, cpuNs, upNs                           uint64
 	goBytes, heapBytes, objects, collections, goroutines uint64
-	liveBytes                                            uint64 // of the heap, after the last tidying
+	liveBytes                                            uint64 // of the heap, after the last collection by tidy
 }
 
 func (p *process) take() {
@@ -137,13 +140,16 @@ func (p *process) take() {
 		{Name: "/gc/heap/allocs:objects"},
 		{Name: "/gc/cycles/total:gc-cycles"},
 		{Name: "/sched/goroutines:goroutines"},
+		{Name: "/memory/classes/heap/released:bytes"},
 	}
 	runtimemetrics.Read(samples)
-	for i, to := range []*uint64{&p.goBytes, &p.heapBytes, &p.objects, &p.collections, &p.goroutines} {
+	releasedBytes := uint64(0)
+	for i, to := range []*uint64{&p.goBytes, &p.heapBytes, &p.objects, &p.collections, &p.goroutines, &releasedBytes} {
 		if samples[i].Value.Kind() == runtimemetrics.KindUint64 {
 			*to = samples[i].Value.Uint64()
 		}
 	}
+	p.goBytes -= min(releasedBytes, p.goBytes) // as the limit of the Go runtime counts
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
 		p.cpuNs = uint64(usage.Utime.Nano() + usage.Stime.Nano())

@@ -47,7 +47,8 @@ func writeSummary(w io.Writer, s *snapshot) {
 
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s\n", "time", "count", "mean", "p50", "p99", "p100")
 	line := func(name string, h *metrics.Histogram) {
-		fmt.Fprintf(w, "%-32s %12d %12s %12s %12s %12s\n", name, h.Count(), duration(uint64(h.Mean())), duration(h.Quantile(0.5)), duration(h.Quantile(0.99)), duration(h.Max))
+		fmt.Fprintf(w, "%-32s %12d %12s %12s %12s %12s\n", name, h.Count(), duration(uint64(h.Mean())), duration(h.Quantile(0.5)),
+			duration(h.Quantile(0.99)), duration(h.Max))
 	}
 	line("net: receive", &s.Net.ReceiveNs)
 	line("net: send", &s.Net.SendNs)
@@ -88,7 +89,8 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fmt.Fprintf(w, "\n%-32s %12s %12s\n", "cache", "lookups", "found")
 	fmt.Fprintf(w, "%-32s %12d %12s\n", "grid: pages", g.PageLookups, share(g.PageHits, g.PageLookups))
 	fmt.Fprintf(w, "%-32s %12d %12s\n", "grid: header pages", g.HeaderLookups, share(g.HeaderHits, g.HeaderLookups))
-	fmt.Fprintf(w, "%d accounts loaded into their cache, %d pages read, %d waits for a page\n", s.Apply.Forest.AccountLoads, g.Reads, s.Apply.Forest.PageWaits)
+	fmt.Fprintf(w, "%d accounts loaded into their cache, %d pages read, %d waits for a page\n", s.Apply.Forest.AccountLoads, g.Reads,
+		s.Apply.Forest.PageWaits)
 
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s  %s\n", "tree", "flushed, KiB", "merged, KiB", "debt entries", "runs by level")
 	log := s.treeBytes(storage.TreeTransferLog)
@@ -102,10 +104,13 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fmt.Fprintf(w, "\n%-32s %12s\n", "disk", "MiB")
 	s.eachDiskKind(func(kind string, bytes uint64) { fmt.Fprintf(w, "%-32s %12d\n", kind, bytes>>20) })
 
-	fmt.Fprintf(w, "\n%-32s %12s %12s %12s\n", "memory, KiB", "reserved", "at start", "resident")
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s  %s\n", "memory, KiB", "reserved", "at start", "resident", "class")
 	for i := range s.Memory {
-		fmt.Fprintf(w, "%-32s %12d %12d %12d\n", s.Memory[i].Name, s.Memory[i].Bytes>>10, s.Memory[i].TouchBytes>>10, s.Resident[i]>>10)
+		e := &s.Memory[i]
+		fmt.Fprintf(w, "%-32s %12d %12d %12d  %s\n", e.Name, e.Bytes>>10, e.TouchBytes>>10, s.Resident[i]>>10, e.Class)
 	}
+	fmt.Fprintf(w, "the process has %d MiB resident; %d MiB are expected, and %d MiB are the most\n",
+		s.process.residentBytes>>20, replica.Mebibytes(s.Need.ExpectedBytes), replica.Mebibytes(s.Need.LargestBytes))
 }
 
 // writeSlowest lists the slowest ops, a line for each.

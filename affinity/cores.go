@@ -81,14 +81,6 @@ func (s CoreSet) Or(other CoreSet) CoreSet {
 	return s
 }
 
-// Minus returns the cores of s that are not in other.
-func (s CoreSet) Minus(other CoreSet) CoreSet {
-	for i := range s.words {
-		s.words[i] &^= other.words[i]
-	}
-	return s
-}
-
 // String writes the set as the kernel does: "2-5,8"; "none" if it is empty.
 func (s CoreSet) String() string {
 	if s.IsEmpty() {

@@ -2,18 +2,20 @@
 // memory there.
 //
 //	/sys, allowed set --System--> Topology \
-//	                                        Place --> Plan: threads, their stages, their cores --> Enter, on each thread
-//	configuration file ---------> Request  /
+//	                                        Place --> Plan: threads, their stages, --> Enter, on
+//	configuration file ---------> Request  /          their cores                      each thread
 //
-// In:     sysfs below a root (a parameter, so that tests bring their own machines), the set of cores this process may
-// use, and what the operator asked for.
-// Out:    a Plan; threads pinned to it; memory on its node. All of it at start, nothing on the data path.
+// In:     sysfs below a root (a parameter, so that tests bring their own machines), the set of
+// cores this process may use, and what the operator asked for.
+// Out:    a Plan; threads pinned to it; memory on its node. All of it at start, nothing on the data
+// path.
 // Owns:   nothing.
 // Limits: cores 0 to 1023, nodes 0 to 63.
-// Faults: a part of sysfs that is missing (containers hide some) is replaced by the simplest assumption: every core
-// a physical core of node 0. A core that the operator named and that does not exist, is offline or not allowed is an
-// error with the way out. What the kernel refuses later (pinning, node, huge pages, locking) is an error
-// value for the caller to log once; the server goes on, since only speed depends on it.
+// Faults: a part of sysfs that is missing (containers hide some) is replaced by the simplest
+// assumption: every core a physical core of node 0. A core that the operator named and that does
+// not exist, is offline or not allowed is an error with the way out. What the kernel refuses later
+// (pinning, node, huge pages, locking) is an error value for the caller to log once; the server
+// goes on, since only speed depends on it.
 // Source: design, sections 2 "Threads and small machines" and 7 "Configuration and operation".
 //
 // # Automatic placement

@@ -35,17 +35,6 @@ func BindMemory(data []byte, node int) error {
 	return nil
 }
 
-// AdviseHugePages asks for pages of 2 MiB below data, which is mapped memory and begins on a page.
-func AdviseHugePages(data []byte) error {
-	if len(data) == 0 {
-		return nil
-	}
-	if err := unix.Madvise(data, unix.MADV_HUGEPAGE); err != nil {
-		return fmt.Errorf("cannot use huge pages for %d bytes (see /sys/kernel/mm/transparent_hugepage/enabled): %w", len(data), err)
-	}
-	return nil
-}
-
 // LockMemory keeps the touched pages of all regions in memory, as far as permitted, and pages
 // touched later as well.
 //
@@ -79,6 +68,7 @@ func LockMemory(regions ...[]byte) error {
 			limitText = "none"
 		}
 	}
-	return fmt.Errorf("%d of %d bytes are not locked in memory (%w; RLIMIT_MEMLOCK is %s): raise the limit or grant CAP_IPC_LOCK; going on without",
+	return fmt.Errorf("%d of %d bytes are not locked in memory (%w; RLIMIT_MEMLOCK is %s): raise the limit or grant "+
+		"CAP_IPC_LOCK; going on without",
 		refusedBytes, totalBytes, first, limitText)
 }

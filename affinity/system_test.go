@@ -116,16 +116,13 @@ func TestMemory(t *testing.T) {
 			t.Errorf("page is on node %d, %v; want %d", got, errno, node)
 		}
 	}
-	if err := AdviseHugePages(data); err != nil {
-		t.Logf("no huge pages: %v", err)
-	}
 	if err := LockMemory(data[:1<<20], nil, data[1<<20:2<<20]); err != nil {
 		t.Logf("not locked: %v", err)
 	}
 	for i := range data {
 		data[i] = byte(i)
 	}
-	for _, err := range []error{BindMemory(nil, 0), AdviseHugePages(nil), LockMemory()} {
+	for _, err := range []error{BindMemory(nil, 0), LockMemory()} {
 		if err != nil {
 			t.Errorf("nothing: %v", err)
 		}
@@ -168,7 +165,6 @@ func TestMemoryRefused(t *testing.T) {
 		"node 64":              BindMemory(data, NodesMax),
 		"node -1":              BindMemory(data, NodeUnknown),
 		"node 63 of a machine": BindMemory(data, NodesMax-1),
-		"unaligned":            AdviseHugePages(data[1:]),
 	} {
 		if err == nil || !strings.HasPrefix(err.Error(), "cannot ") {
 			t.Errorf("%s: error %v", what, err)
@@ -185,8 +181,9 @@ func TestMemoryRefused(t *testing.T) {
 	}
 }
 
-// Goal: the node of a file, and of a directory, is that of the controller of the disk that holds it. A file that does not exist
-// has none, nor has one whose disk the system does not know, or whose controller has no node.
+// Goal: the node of a file, and of a directory, is that of the controller of the disk that holds
+// it. A file that does not exist has none, nor has one whose disk the system does not know, or
+// whose controller has no node.
 func TestNodeOfFile(t *testing.T) {
 	directory := t.TempDir()
 	file := filepath.Join(directory, "data")
@@ -197,7 +194,8 @@ func TestNodeOfFile(t *testing.T) {
 	if err := unix.Stat(file, &stat); err != nil {
 		t.Fatal(err)
 	}
-	// As in /sys: a link by the device's numbers leads to the partition, which lies below its disk and that below its controller.
+	// As in /sys: a link by the device's numbers leads to the partition, which lies below its disk and
+	// that below its controller.
 	root := t.TempDir()
 	controller := filepath.Join(root, "devices/pci0000:00/0000:00:1f.2")
 	partition := filepath.Join(controller, "block/sda/sda1")

@@ -145,9 +145,6 @@ func TestCoreSet(t *testing.T) {
 	if got := a.Or(b).String(); got != "0,63-70,1023" {
 		t.Errorf("Or: %s", got)
 	}
-	if got := a.Minus(b).String(); got != "0,63,1023" {
-		t.Errorf("Minus: %s", got)
-	}
 	if a.Has(-1) || a.Has(1024) || (CoreSet{}).First() != -1 || (CoreSet{}).String() != "none" {
 		t.Error("borders")
 	}

@@ -6,14 +6,17 @@ import (
 	"math/rand/v2"
 )
 
-// zipfExponent is the one of the usual cloud benchmarks: the first of many items gets some percent of all draws.
+// zipfExponent is the one of the usual cloud benchmarks: the first of many items gets some percent
+// of all draws.
 const zipfExponent = 0.99
 
-// spreadPrime scatters ranks over accounts. It is larger than any number of accounts, hence coprime to it.
+// spreadPrime scatters ranks over accounts. It is larger than any number of accounts, hence coprime
+// to it.
 const spreadPrime = 18446744073709551557 // the largest below 2^64
 
-// zipf draws 0..count-1 with probabilities that fall as (1+k)^-exponent, in constant time for any count: a point under the
-// area of the continuous curve is drawn by inversion, and rejected if it lies outside of the steps.
+// zipf draws 0..count-1 with probabilities that fall as (1+k)^-exponent, in constant time for any
+// count: a point under the area of the continuous curve is drawn by inversion, and rejected if it
+// lies outside of the steps.
 type zipf struct {
 	countLess1     float64
 	areaMax        float64 // area up to the end

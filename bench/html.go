@@ -13,7 +13,8 @@ import (
 //go:embed report.html
 var reportText string
 
-// WriteHTML writes the result as one page with plots that needs nothing but itself: no script, no network.
+// WriteHTML writes the result as one page with plots that needs nothing but itself: no script, no
+// network.
 func (r *Result) WriteHTML(out io.Writer) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
 		"grouped":      grouped,

@@ -9,8 +9,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Interval is a stretch of a long run with distributions of its own: whether the last minute is as good as the first shows here,
-// where the percentiles of the whole hide it.
+// Interval is a stretch of a long run with distributions of its own: whether the last minute is as
+// good as the first shows here, where the percentiles of the whole hide it.
 type Interval struct {
 	AtNs          int64        `json:"at_ns"` // its beginning, since the stage began
 	PeriodNs      int64        `json:"period_ns"`
@@ -24,7 +24,8 @@ type Interval struct {
 // intervalPercents are those of an interval.
 var intervalPercents = [...]float64{50, 99, 99.9, 100}
 
-// intervals are what the clients of a stage measure together. A lock per answer is nothing beside a request.
+// intervals are what the clients of a stage measure together. A lock per answer is nothing beside a
+// request.
 type intervals struct {
 	period time.Duration
 	memory func() int64    // resident memory of the server, asked when an interval ends; may be nil

@@ -13,7 +13,8 @@ import (
 	"ledger/wire"
 )
 
-// Run puts the load on the server and measures it. The server's accounts and transfers should be none, or the ids time-based.
+// Run puts the load on the server and measures it. The server's accounts and transfers should be
+// none, or the ids time-based.
 //
 // progress: told of each stage's progress now and then; nil if nobody watches.
 // error:    the options', the context's, an eviction, or an event that was not accepted.
@@ -94,7 +95,8 @@ func (s *stage) batches() uint64 { return (s.count + s.batch - 1) / s.batch }
 
 func (l *load) open(ctx context.Context) error {
 	l.workers = make([]*worker, l.options.ClientsCount)
-	// A server that is not there, or of another cluster, is waited for like by any client; who runs this should know.
+	// A server that is not there, or of another cluster, is waited for like by any client; who runs
+	// this should know.
 	late := time.AfterFunc(l.options.LateAfter, func() {
 		if l.options.Late != nil {
 			l.options.Late()
@@ -142,7 +144,8 @@ func (l *load) each(work func(i int) error) error {
 func (l *load) run(ctx context.Context, s *stage) (*Stage, error) {
 	bodyBytesMax := l.workers[0].session.BodyBytesMax()
 	if eventsMax := uint64(wire.EventsMax(s.operation, bodyBytesMax)); s.operation.Class() != wire.ClassQuery && s.batch > eventsMax {
-		return nil, fmt.Errorf("%s: batches of %d: the server takes at most %d; lower --account-batch-count and --transfer-batch-count, or start it without --development",
+		return nil, fmt.Errorf("%s: batches of %d: the server takes at most %d; lower --account-batch-count and "+
+			"--transfer-batch-count, or start it without --development",
 			s.name, s.batch, eventsMax)
 	}
 	total := &counts{}

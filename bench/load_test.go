@@ -64,7 +64,8 @@ func TestRun(t *testing.T) {
 			}
 			batches := (o.TransferCount + uint64(o.TransferBatchCount) - 1) / uint64(o.TransferBatchCount)
 			if s := r.Transfers; s.EventsCount != o.TransferCount || s.RequestsCount != batches || s.Latency.Count != int64(batches) {
-				t.Errorf("%d transfers in %d requests, %d latencies; want %d in %d", s.EventsCount, s.RequestsCount, s.Latency.Count, o.TransferCount, batches)
+				t.Errorf("%d transfers in %d requests, %d latencies; want %d in %d", s.EventsCount, s.RequestsCount, s.Latency.Count, o.TransferCount,
+					batches)
 			}
 			eventsCount := uint64(0)
 			for _, point := range r.Transfers.Timeline {
@@ -73,14 +74,16 @@ func TestRun(t *testing.T) {
 			if eventsCount != o.TransferCount {
 				t.Errorf("%d transfers on the timeline, want %d", eventsCount, o.TransferCount)
 			}
-			if (r.Queries != nil) != (o.QueryCount > 0) || (r.Validated != nil) != o.Validate || (r.Transfers.Service != nil) != (o.TransferRate > 0) {
+			if (r.Queries != nil) != (o.QueryCount > 0) || (r.Validated != nil) != o.Validate ||
+				(r.Transfers.Service != nil) != (o.TransferRate > 0) {
 				t.Error("the result has other stages than asked for")
 			}
 		})
 	}
 }
 
-// Goal: what the server refuses ends the load with an error that says what and why; so does a wrong content.
+// Goal: what the server refuses ends the load with an error that says what and why; so does a wrong
+// content.
 func TestRunFails(t *testing.T) {
 	server := startServer(t, clienttest.Options{})
 	o := small(server.Addresses())
@@ -117,7 +120,8 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// Goal: of many clients, of which one meets an error and ends the others, the error is reported, not that the others were ended.
+// Goal: of many clients, of which one meets an error and ends the others, the error is reported,
+// not that the others were ended.
 func TestRunReportsTheCause(t *testing.T) {
 	o := small(startServer(t, clienttest.Options{ServiceTime: time.Millisecond}).Addresses())
 	o.ClientsCount = 8
@@ -135,12 +139,14 @@ func TestRunReportsTheCause(t *testing.T) {
 		return check(w, batch, first, count, results)
 	}
 	s.batch = 1
-	if _, err := l.run(context.Background(), s); err == nil || !strings.Contains(err.Error(), "client 8 of 8: the last client is out of luck") {
+	if _, err := l.run(context.Background(), s); err == nil ||
+		!strings.Contains(err.Error(), "client 8 of 8: the last client is out of luck") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// Goal: validation finds a transfer that is missing, and a balance that is not what the transfers add up to.
+// Goal: validation finds a transfer that is missing, and a balance that is not what the transfers
+// add up to.
 func TestValidateFinds(t *testing.T) {
 	ctx := context.Background()
 	for name, pending := range map[string]bool{"posted": false, "with pending ones": true} {
@@ -179,7 +185,8 @@ func TestValidateFinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		_, err = c.CreateTransfers(ctx, []client.Transfer{{ID: client.U128{Lo: 1}, DebitAccountID: p.accountID(3), CreditAccountID: p.accountID(4), Amount: client.U128{Lo: 1}, Ledger: ledgerNumber, Code: 1}})
+		_, err = c.CreateTransfers(ctx, []client.Transfer{{ID: client.U128{Lo: 1}, DebitAccountID: p.accountID(3),
+			CreditAccountID: p.accountID(4), Amount: client.U128{Lo: 1}, Ledger: ledgerNumber, Code: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +225,8 @@ func TestOptionsCheck(t *testing.T) {
 	}
 }
 
-// Goal: latencies and timelines of several clients add up; a stall counts for each batch it held up, in the open loop's latency only.
+// Goal: latencies and timelines of several clients add up; a stall counts for each batch it held
+// up, in the open loop's latency only.
 func TestRecorder(t *testing.T) {
 	total := &counts{}
 	shown := 0
@@ -263,7 +271,8 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
-// Goal: the report in its three forms: lines that the reference's readers find, JSON that reads back, a page of its own.
+// Goal: the report in its three forms: lines that the reference's readers find, JSON that reads
+// back, a page of its own.
 func TestReports(t *testing.T) {
 	o := small(startServer(t, clienttest.Options{}).Addresses())
 	o.TransferRate = 1e6
@@ -308,7 +317,8 @@ func TestReports(t *testing.T) {
 	if got := strings.Count(html, "<svg"); got != 3 {
 		t.Errorf("%d plots, want 3", got)
 	}
-	// Each has its lines, and each line something to see: this load is over within one step of the timeline.
+	// Each has its lines, and each line something to see: this load is over within one step of the
+	// timeline.
 	for i, svg := range strings.Split(html, "<svg")[1:] {
 		lines := regexp.MustCompile(`<path class="line\d" d="(M[^"]*)"/><path`).FindAllStringSubmatch(svg, -1)
 		if len(lines) == 0 {
@@ -339,7 +349,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// Goal: the server's figures are fetched, and what does not answer with them is an error that names it.
+// Goal: the server's figures are fetched, and what does not answer with them is an error that names
+// it.
 func TestFetchSummary(t *testing.T) {
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/summary" {

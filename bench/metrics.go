@@ -14,7 +14,8 @@ const (
 	summaryBytesMax = 256 << 10
 )
 
-// FetchSummary asks a server's metrics endpoint for its figures in words: what each stage and thread did, and how long it waited.
+// FetchSummary asks a server's metrics endpoint for its figures in words: what each stage and
+// thread did, and how long it waited.
 //
 // address: host:port, as the server's --metrics-address.
 func FetchSummary(ctx context.Context, address string) (string, error) {

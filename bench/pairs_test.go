@@ -12,11 +12,13 @@ import (
 	"ledger/wire"
 )
 
-// Two stages together, on one thread as on a small machine, the others played: what a pair costs beyond the sum of its parts, or saves
-// by working at the same time, shows here and nowhere else. Apply and compact are BenchmarkApply; all together is BenchmarkServer.
+// Two stages together, on one thread as on a small machine, the others played: what a pair costs
+// beyond the sum of its parts, or saves by working at the same time, shows here and nowhere else.
+// Apply and compact are BenchmarkApply; all together is BenchmarkServer.
 
-// BenchmarkNetConsensus is a request's way over loopback into the order of requests, and its reply's way back. The limit is the same bytes
-// between two bare sockets, with the checksums on both sides.
+// BenchmarkNetConsensus is a request's way over loopback into the order of requests, and its
+// reply's way back. The limit is the same bytes between two bare sockets, with the checksums on
+// both sides.
 func BenchmarkNetConsensus(b *testing.B) {
 	for _, kernel := range kernels {
 		for _, eventsCount := range eventsCounts {
@@ -47,8 +49,8 @@ func BenchmarkNetConsensus(b *testing.B) {
 	}
 }
 
-// BenchmarkConsensusJournal orders a round of requests and makes it durable in a real file. The limit is the disk's: two bare durable
-// writes, of the prepare and of its header's sector.
+// BenchmarkConsensusJournal orders a round of requests and makes it durable in a real file. The
+// limit is the disk's: two bare durable writes, of the prepare and of its header's sector.
 func BenchmarkConsensusJournal(b *testing.B) {
 	for _, c := range []struct{ clients, events int }{{1, 1}, {32, 1}, {1, 8189}} {
 		b.Run(fmt.Sprintf("clients=%d/events=%d", c.clients, c.events), func(b *testing.B) {
@@ -77,8 +79,8 @@ func BenchmarkConsensusJournal(b *testing.B) {
 	}
 }
 
-// BenchmarkConsensusApply orders full batches and executes them, with compaction behind, on a disk without delay. The limit is the
-// bare work on tables in memory.
+// BenchmarkConsensusApply orders full batches and executes them, with compaction behind, on a disk
+// without delay. The limit is the bare work on tables in memory.
 func BenchmarkConsensusApply(b *testing.B) {
 	for _, order := range []IDOrder{IDOrderSequential, IDOrderRandom} {
 		b.Run(string(order), func(b *testing.B) {
@@ -90,7 +92,8 @@ func BenchmarkConsensusApply(b *testing.B) {
 			options.IDOrder = order
 			builder := newBuilder(newPlan(options))
 			var busyNs int64
-			// send orders a request with so many events, which fill has written; making them is not measured.
+			// send orders a request with so many events, which fill has written; making them is not
+			// measured.
 			send := func(operation wire.Operation, eventsCount int, fill func(events []byte)) {
 				body := bodyOf(operation, eventsCount)
 				fill(body)
@@ -132,8 +135,9 @@ func BenchmarkConsensusApply(b *testing.B) {
 	}
 }
 
-// BenchmarkJournalApply executes full batches while the log writes them to a real file. The limit is the longer of the two: the bare
-// writes, or the bare work on tables in memory. What compaction does then is not measured.
+// BenchmarkJournalApply executes full batches while the log writes them to a real file. The limit
+// is the longer of the two: the bare writes, or the bare work on tables in memory. What compaction
+// does then is not measured.
 func BenchmarkJournalApply(b *testing.B) {
 	for _, kernel := range kernels {
 		b.Run(kernel.name, func(b *testing.B) {

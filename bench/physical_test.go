@@ -20,17 +20,21 @@ import (
 	"ledger/wire"
 )
 
-// The benchmarks of this package print, beside their own figures, which share of a limit of this machine they reach: "%disk" is
-// the time that the bare work on the disk takes, in percent of what ours takes. 100 is the limit; the limits are measured in the same run, so
-// that shares compare between machines. What only computes is measured in processor time of its thread, for the machine may be shared.
+// The benchmarks of this package print, beside their own figures, which share of a limit of this
+// machine they reach: "%disk" is the time that the bare work on the disk takes, in percent of what
+// ours takes. 100 is the limit; the limits are measured in the same run, so that shares compare
+// between machines. What only computes is measured in processor time of its thread, for the machine
+// may be shared.
 //
 //	go test ./bench -run '^$' -bench . -count=10 | tee new.txt; benchstat old.txt new.txt
 //
-// LEDGER_BENCH_DIR names the directory, and so the disk, of the data files; without it, it is the system's for temporary files.
+// LEDGER_BENCH_DIR names the directory, and so the disk, of the data files; without it, it is the
+// system's for temporary files.
 
 const fullBytes = wire.MessageBytesMax
 
-// The sizes that matter: a message with little in it, in whole sectors, and a full one; and the numbers of transfers in them.
+// The sizes that matter: a message with little in it, in whole sectors, and a full one; and the
+// numbers of transfers in them.
 var (
 	sizes        = []uint32{4096, fullBytes}
 	eventsCounts = []int{1, 8189}
@@ -45,7 +49,8 @@ func threadTime() int64 {
 	return now.Nano()
 }
 
-// computes runs b's loop on one thread and returns its processor time per iteration. The caller has called lockThread.
+// computes runs b's loop on one thread and returns its processor time per iteration. The caller has
+// called lockThread.
 func computes(b *testing.B, body func()) (nsPerIteration float64) {
 	b.ReportAllocs()
 	before := threadTime()
@@ -55,8 +60,8 @@ func computes(b *testing.B, body func()) (nsPerIteration float64) {
 	return float64(threadTime()-before) / float64(b.N)
 }
 
-// lockThread keeps the benchmark on its thread to the end: coroutines must be made, resumed and stopped under the same lock, so there is
-// no unlocking before the benchmark's goroutine ends.
+// lockThread keeps the benchmark on its thread to the end: coroutines must be made, resumed and
+// stopped under the same lock, so there is no unlocking before the benchmark's goroutine ends.
 func lockThread() { runtime.LockOSThread() }
 
 // share reports which part of a limit is reached: limitNs is what the bare work takes.
@@ -66,7 +71,8 @@ func share(b *testing.B, limit string, limitNs, ns float64) {
 	}
 }
 
-// fastest is the least processor time of several runs of body, which is the machine's limit: all else is disturbance.
+// fastest is the least processor time of several runs of body, which is the machine's limit: all
+// else is disturbance.
 func fastest(body func()) float64 {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -99,8 +105,9 @@ var (
 	})
 )
 
-// limitTable is the bare work of a transfer on tables in memory, in nanoseconds: find two accounts, change their balances, enter
-// an id. No rule, no log, no index: what remains are the cache misses that no ledger can avoid.
+// limitTable is the bare work of a transfer on tables in memory, in nanoseconds: find two accounts,
+// change their balances, enter an id. No rule, no log, no index: what remains are the cache misses
+// that no ledger can avoid.
 var limitTable = sync.OnceValue(func() float64 {
 	const accounts, slots, transfers = 10_000, 1 << 22, 1 << 18
 	balances := make([]client.Account, 1<<14)
@@ -149,7 +156,7 @@ func openFile(b *testing.B, sizeBytes uint64, memory *arena.Arena) *posix.DataFi
 	}
 	zeros := memory.Bytes(fullBytes, 4096, "zeros")
 	for at := uint64(0); at < sizeBytes; at += fullBytes {
-		if err := file.WriteAtLazy(zeros, at); err != nil {
+		if err := file.WriteAt(zeros, at); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -180,7 +187,8 @@ func median(values []int64) int64 {
 	return h.ValueAtPercentile(50)
 }
 
-// bareLoopback is the kernel's time to take so many bytes over a connection and a header back, in nanoseconds: the median.
+// bareLoopback is the kernel's time to take so many bytes over a connection and a header back, in
+// nanoseconds: the median.
 func bareLoopback(b *testing.B, requestBytes int) float64 {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -20,7 +20,8 @@ type Progress struct {
 	mutex   sync.Mutex // a line of out at a time
 }
 
-// NewProgress shows progress on out, which should be a terminal: the line is written again and again.
+// NewProgress shows progress on out, which should be a terminal: the line is written again and
+// again.
 func NewProgress(out io.Writer) *Progress { return &Progress{out: out} }
 
 // interval returns what shows an interval that is over, in a line that stays.

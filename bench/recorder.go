@@ -51,7 +51,8 @@ func newRecorder(openLoop bool, counts *counts, intervals *intervals) *recorder 
 	return r
 }
 
-// record takes one answer. doneAfter is the time since the stage began; isCounted is false while warming up.
+// record takes one answer. doneAfter is the time since the stage began; isCounted is false while
+// warming up.
 func (r *recorder) record(doneAfter, latency, service time.Duration, eventsCount uint64, isCounted bool) {
 	index := int(doneAfter / timelinePeriod)
 	for len(r.periods) <= index {

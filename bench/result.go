@@ -39,7 +39,8 @@ type Stage struct {
 	DurationNs    int64   `json:"duration_ns"`
 	RatePerSecond float64 `json:"rate_per_second"` // of events
 	Latency       Summary `json:"latency"`
-	// Service is the time from sending in an open loop, where Latency counts from the time at which the batch was due.
+	// Service is the time from sending in an open loop, where Latency counts from the time at which
+	// the batch was due.
 	Service  *Summary `json:"service,omitempty"`
 	Timeline []Point  `json:"timeline"`
 	// Intervals of Options.Interval.

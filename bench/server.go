@@ -22,15 +22,16 @@ const (
 // ServerOptions of a server that is started for one load.
 type ServerOptions struct {
 	Binary string
-	// File is the data file: made by us, and kept if it was named. "" means a temporary one in the working directory, since the disk
-	// matters.
+	// File is the data file: made by us, and kept if it was named. "" means a temporary one in the
+	// working directory, since the disk matters.
 	File string
 	// FormatFlags and StartFlags are passed on, as in --clients-max=100 and --cache-grid=1GiB.
 	FormatFlags []string
 	StartFlags  []string
 	// Metrics gives the server a metrics endpoint, at Server.MetricsAddress.
 	Metrics bool
-	// Log gets the server's standard error; nil throws it away but for the end, which goes into errors.
+	// Log gets the server's standard error; nil throws it away but for the end, which goes into
+	// errors.
 	Log io.Writer
 }
 
@@ -133,9 +134,6 @@ func (s *Server) MemoryBytes() int64 {
 
 // Exited is closed when the process has ended, asked or not.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
-
-// Log is the end of what the server wrote to its standard error.
-func (s *Server) Log() string { return s.log.text() }
 
 // Stop ends the server, removes a temporary data file, and says what the server used.
 func (s *Server) Stop() (*ServerResult, error) {

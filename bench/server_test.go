@@ -39,8 +39,9 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// BenchmarkServer puts a load on a whole server, that of LEDGER_BIN, on a data file of its own; each iteration is a new server. The
-// limit is the bare work on tables in memory for each transfer; for lone ones, of the median latency, the bare disk and sockets.
+// BenchmarkServer puts a load on a whole server, that of LEDGER_BIN, on a data file of its own;
+// each iteration is a new server. The limit is the bare work on tables in memory for each transfer;
+// for lone ones, of the median latency, the bare disk and sockets.
 func BenchmarkServer(b *testing.B) {
 	binary := os.Getenv("LEDGER_BIN")
 	if binary == "" {
@@ -89,7 +90,8 @@ func BenchmarkServer(b *testing.B) {
 				share(b, "table", limitTable(), 1e9/(rate/n))
 				return
 			}
-			// A small request waits for its way over loopback, and for the two durable writes of the prepare that it shares.
+			// A small request waits for its way over loopback, and for the two durable writes of the prepare
+			// that it shares.
 			memory := arena.New()
 			defer memory.Close()
 			write := bareWrite(b, openFile(b, 64<<20, memory), memory.Bytes(4096, 4096, "bare"), 64)

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleepCoarse is how late a sleep of the Go runtime may end; the rest before it is left to the kernel's finer timer.
+// sleepCoarse is how late a sleep of the Go runtime may end; the rest before it is left to the
+// kernel's finer timer.
 const sleepCoarse = 2 * time.Millisecond
 
 // sleepUntil waits for a moment, to within some 50 µs. A moment that has passed is no wait.

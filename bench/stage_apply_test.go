@@ -84,7 +84,8 @@ func newExecution(b *testing.B) *execution {
 }
 
 // newExecutionOf has slots and rings that others have as well.
-func newExecutionOf(b *testing.B, slots *stages.Slots, memory *arena.Arena, to *ring.SPSC[stages.ConsensusToApply], from *ring.SPSC[stages.ApplyToConsensus]) *execution {
+func newExecutionOf(b *testing.B, slots *stages.Slots, memory *arena.Arena, to *ring.SPSC[stages.ConsensusToApply],
+	from *ring.SPSC[stages.ApplyToConsensus]) *execution {
 	lockThread()
 	e := &execution{b: b, limits: limits.Production(), memory: memory, slots: slots, timestamp: 1_700_000_000_000_000_000, to: to, from: from}
 	e.limits.CacheGridBytes = 256 << 20
@@ -204,8 +205,9 @@ func (e *execution) transfers(builder *builder, batch uint64) {
 	}
 }
 
-// BenchmarkApply executes bars of full batches, with all that follows from them: indexes, a flush, merges, checkpoints, on a disk
-// without delay. What apply and compact spend is told apart. The limit is the bare work on tables in memory.
+// BenchmarkApply executes bars of full batches, with all that follows from them: indexes, a flush,
+// merges, checkpoints, on a disk without delay. What apply and compact spend is told apart. The
+// limit is the bare work on tables in memory.
 func BenchmarkApply(b *testing.B) {
 	for _, workload := range []struct {
 		name   string
@@ -237,7 +239,8 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// measure runs b's loop on one thread, and reports what the stages spent, per unit. Making the requests is not in it.
+// measure runs b's loop on one thread, and reports what the stages spent, per unit. Making the
+// requests is not in it.
 func (e *execution) measure(units float64, unit string, body func()) {
 	e.spentNs = [2]int64{}
 	e.b.ReportAllocs()
@@ -250,8 +253,8 @@ func (e *execution) measure(units float64, unit string, body func()) {
 	e.b.ReportMetric(float64(e.spentNs[0]+e.spentNs[1])/n, "ns/op")
 }
 
-// BenchmarkApplyOperations is every other operation, over 800,000 transfers. Lookups and queries are held against copying what
-// they return.
+// BenchmarkApplyOperations is every other operation, over 800,000 transfers. Lookups and queries
+// are held against copying what they return.
 func BenchmarkApplyOperations(b *testing.B) {
 	const batches = 100
 	o := DefaultOptions()

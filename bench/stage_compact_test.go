@@ -16,12 +16,14 @@ import (
 	"ledger/wire"
 )
 
-// seededForBenchmark is a source of randomness that is the same in every run: what is measured should not change by itself.
+// seededForBenchmark is a source of randomness that is the same in every run: what is measured
+// should not change by itself.
 func seededForBenchmark() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) }
 
 const memtableRows = 65_536
 
-// memtable is what so many transfers of the load generator leave in one tree: columns, keys, rows or changes, as the tree is flushed.
+// memtable is what so many transfers of the load generator leave in one tree: columns, keys, rows
+// or changes, as the tree is flushed.
 type memtable struct {
 	columns storage.Columns
 	keys    []storage.Key
@@ -41,8 +43,10 @@ func newMemtable(random *rand.Rand, tree storage.TreeID, first uint64) *memtable
 		for i := range uint64(memtableRows) {
 			row := accounting.TransferRow{DebitOrdinal: accounting.AccountOrdinal(account()), CreditOrdinal: accounting.AccountOrdinal(account())}
 			row.Transfer = accounting.Transfer{
-				ID: wire.U128From(first + i + 1), Amount: wire.U128From(random.Uint64N(20_000)), UserData128: wire.U128{Lo: random.Uint64(), Hi: random.Uint64()},
-				UserData64: random.Uint64(), UserData32: random.Uint32(), Ledger: ledgerNumber, Code: uint16(random.Uint32()), Timestamp: 1<<60 + first + i,
+				ID: wire.U128From(first + i + 1), Amount: wire.U128From(random.Uint64N(20_000)),
+				UserData128: wire.U128{Lo: random.Uint64(), Hi: random.Uint64()},
+				UserData64:  random.Uint64(), UserData32: random.Uint32(), Ledger: ledgerNumber, Code: uint16(random.Uint32()),
+				Timestamp: 1<<60 + first + i,
 			}
 			row.DebitAfter.DebitsPosted, row.CreditAfter.CreditsPosted = wire.U128From(random.Uint64N(1<<24)), wire.U128From(random.Uint64N(1<<24))
 			m.rows = append(m.rows, row)
@@ -137,7 +141,8 @@ func newCompaction(b *testing.B) *compaction {
 
 const blocksMax = 512 // of a job
 
-// run does one job and returns its tables, valid until the next one. The addresses from the given one on are its own.
+// run does one job and returns its tables, valid until the next one. The addresses from the given
+// one on are its own.
 func (c *compaction) run(job storage.Job, address uint64) []storage.Table {
 	if c.job.Jobs == nil {
 		c.job.Jobs, c.tables = make([]storage.Job, 1), make([]storage.Table, 0, blocksMax)
@@ -177,8 +182,9 @@ func entries(tables []storage.Table) (count float64) {
 	return count
 }
 
-// BenchmarkCompact flushes a memtable of each tree, and merges eight runs of it: sorting, packing, hashing, writing to a disk
-// without delay. The limit is hashing what is written; of a merge, hashing what is read as well.
+// BenchmarkCompact flushes a memtable of each tree, and merges eight runs of it: sorting, packing,
+// hashing, writing to a disk without delay. The limit is hashing what is written; of a merge,
+// hashing what is read as well.
 func BenchmarkCompact(b *testing.B) {
 	for tree := range storage.TreesCount {
 		name := storage.Trees[tree].Name

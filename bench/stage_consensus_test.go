@@ -19,8 +19,9 @@ import (
 // never is a pulse that is not wanted.
 const never = uint64(1<<63 - 1)
 
-// order is consensus with the other stages played at once: what is appended is durable, what is committed is executed, with empty
-// results. A pair of stages has a real one in the place of one that is played.
+// order is consensus with the other stages played at once: what is appended is durable, what is
+// committed is executed, with empty results. A pair of stages has a real one in the place of one
+// that is played.
 type order struct {
 	b         *testing.B
 	limits    limits.Limits
@@ -87,13 +88,15 @@ func (o *order) request(client int, operation wire.Operation, body []byte, bodyS
 	header.SetSizeBytes(uint32(wire.HeaderBytes + len(body)))
 	header.SetChecksumBody(bodyChecksum)
 	header.SetChecksum(header.ComputeChecksum())
-	o.fromNet.PushOne(stages.NetToConsensus{Kind: stages.NetMessage, BodyHashed: true, BodySum: bodySum, Slot: slot, Bytes: header.SizeBytes()})
+	o.fromNet.PushOne(stages.NetToConsensus{Kind: stages.NetMessage, BodyHashed: true, BodySum: bodySum, Slot: slot,
+		Bytes: header.SizeBytes()})
 }
 
 // settle turns until every client has its answer.
 func (o *order) settle() { o.settleWith(func(bool) {}) }
 
-// settleWith does so with real stages beside it, whose turns are others'. They may wait when consensus has nothing to do.
+// settleWith does so with real stages beside it, whose turns are others'. They may wait when
+// consensus has nothing to do.
 func (o *order) settleWith(others func(mayWait bool)) {
 	o.answered = 0
 	for turns := 0; o.answered < len(o.clients); turns++ {
@@ -204,9 +207,10 @@ func putReply(frame []byte, r *prepare.Request, op uint64) (bodyBytes int) {
 	return buildReply(frame, &request, op, r.Timestamp)
 }
 
-// BenchmarkConsensus is the ordering of one round of requests, from the message to its reply, without the other stages' work but
-// with their small change: empty replies, and the requests' headers. The limit is the checksums that consensus and its
-// neighbours here cannot avoid: of headers of requests, replies (two each) and prepares; and the copy that stands for receiving.
+// BenchmarkConsensus is the ordering of one round of requests, from the message to its reply,
+// without the other stages' work but with their small change: empty replies, and the requests'
+// headers. The limit is the checksums that consensus and its neighbours here cannot avoid: of
+// headers of requests, replies (two each) and prepares; and the copy that stands for receiving.
 func BenchmarkConsensus(b *testing.B) {
 	for _, c := range []struct{ clients, events int }{{1, 1}, {32, 1}, {1, 8189}} {
 		b.Run(fmt.Sprintf("clients=%d/events=%d", c.clients, c.events), func(b *testing.B) {

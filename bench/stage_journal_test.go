@@ -25,7 +25,8 @@ type log struct {
 	memory *arena.Arena
 }
 
-// newLog makes the file and joins the stage with its rings. The caller is on the thread that will run it, locked.
+// newLog makes the file and joins the stage with its rings. The caller is on the thread that will
+// run it, locked.
 func newLog(b *testing.B, make func() (ports.Thread, error), l limits.Limits, slots *stages.Slots, memory *arena.Arena,
 	to *ring.SPSC[stages.ConsensusToJournal], from *ring.SPSC[stages.JournalToConsensus]) *log {
 	j := &log{b: b, thread: newKernel(b, make), memory: memory}
@@ -44,7 +45,8 @@ func newLog(b *testing.B, make func() (ports.Thread, error), l limits.Limits, sl
 	return j
 }
 
-// bare is the disk's own time for a prepare of so many bytes, in whole sectors, and the sector of its header.
+// bare is the disk's own time for a prepare of so many bytes, in whole sectors, and the sector of
+// its header.
 func (j *log) bare(sizeBytes uint32) float64 {
 	return bareWrite(j.b, j.file, j.memory.Bytes(uint64(sizeBytes), 4096, "bare"), 32) +
 		bareWrite(j.b, j.file, j.memory.Bytes(4096, 4096, "bare"), 32)
@@ -58,8 +60,8 @@ func (j *log) turn(mayWait bool) {
 	}
 }
 
-// BenchmarkJournalAppend makes one prepare after the other durable in a real file: its bytes, then its header's sector. The limit
-// is the disk's: two bare durable writes of the same sizes.
+// BenchmarkJournalAppend makes one prepare after the other durable in a real file: its bytes, then
+// its header's sector. The limit is the disk's: two bare durable writes of the same sizes.
 func BenchmarkJournalAppend(b *testing.B) {
 	for _, kernel := range kernels {
 		for _, sizeBytes := range sizes {

@@ -43,8 +43,9 @@ func newKernel(b *testing.B, make func() (ports.Thread, error)) ports.Thread {
 	return kernel
 }
 
-// BenchmarkNet is the net stage over loopback: one client sends requests that are answered at once. The limits are the same bytes
-// between two bare sockets, and the checksums of request and reply on both sides: one after the other, since nothing overlaps.
+// BenchmarkNet is the net stage over loopback: one client sends requests that are answered at once.
+// The limits are the same bytes between two bare sockets, and the checksums of request and reply on
+// both sides: one after the other, since nothing overlaps.
 func BenchmarkNet(b *testing.B) {
 	for _, kernel := range kernels {
 		for _, eventsCount := range eventsCounts {
@@ -75,7 +76,8 @@ func BenchmarkNet(b *testing.B) {
 	}
 }
 
-// startNet runs the net stage on a thread of its own, with a consensus that answers every request with an empty batch.
+// startNet runs the net stage on a thread of its own, with a consensus that answers every request
+// with an empty batch.
 func startNet(b *testing.B, kernel ports.Thread) (address string, syscalls *atomic.Uint64) {
 	l := limits.Production()
 	memory := arena.New()
@@ -140,7 +142,8 @@ func answerNet(slots *stages.Slots, from *ring.SPSC[stages.NetToConsensus], to *
 		slot := slots.Get(stages.SlotReply)
 		frame := slots.Bytes(slot)
 		bodyBytes := buildReply(frame, header, 1+uint64(header.RequestNumber()), 1)
-		to.PushOne(stages.ConsensusToNet{Kind: stages.NetSend, Slot: slot, Bytes: uint32(wire.HeaderBytes + bodyBytes), Client: header.RequestClient()})
+		to.PushOne(stages.ConsensusToNet{Kind: stages.NetSend, Slot: slot, Bytes: uint32(wire.HeaderBytes + bodyBytes),
+			Client: header.RequestClient()})
 		to.PushOne(stages.ConsensusToNet{Kind: stages.NetFree, Slot: event.Slot})
 	}
 }

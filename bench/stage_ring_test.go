@@ -13,8 +13,9 @@ import (
 	"ledger/stages"
 )
 
-// BenchmarkRing is the cost of a hop between stages: on one thread, and to another thread and back, which spins or sleeps. The limit of
-// the first is copying the descriptor in and out, of the others a bare word, or a bare eventfd, between two threads.
+// BenchmarkRing is the cost of a hop between stages: on one thread, and to another thread and back,
+// which spins or sleeps. The limit of the first is copying the descriptor in and out, of the others
+// a bare word, or a bare eventfd, between two threads.
 func BenchmarkRing(b *testing.B) {
 	for _, group := range []int{1, 32} {
 		b.Run(fmt.Sprintf("fused/%d", group), func(b *testing.B) {
@@ -92,8 +93,8 @@ func BenchmarkRing(b *testing.B) {
 	})
 }
 
-// hops runs b's loop: each iteration sends an item to a thread of its own and waits for the answer. It returns the time of one way.
-// send 0 ends the other thread and waits for nothing.
+// hops runs b's loop: each iteration sends an item to a thread of its own and waits for the answer.
+// It returns the time of one way. send 0 ends the other thread and waits for nothing.
 func hops(b *testing.B, take func() uint64, answer func(), send func(item uint64)) (nsPerHop float64) {
 	lockThread()
 	done := make(chan struct{})
@@ -115,7 +116,8 @@ func hops(b *testing.B, take func() uint64, answer func(), send func(item uint64
 	return ns
 }
 
-// bareWords is the time for a word to get from one core to another, in nanoseconds: the limit of a hop between threads that look for it.
+// bareWords is the time for a word to get from one core to another, in nanoseconds: the limit of a
+// hop between threads that look for it.
 func bareWords() float64 {
 	const rounds = 100_000
 	var there, back atomic.Uint64
@@ -136,7 +138,8 @@ func bareWords() float64 {
 	return float64(time.Since(begun)) / rounds / 2
 }
 
-// bareEventfd is the kernel's time to wake a thread that reads an eventfd, in nanoseconds: the limit of a hop to a thread that sleeps.
+// bareEventfd is the kernel's time to wake a thread that reads an eventfd, in nanoseconds: the
+// limit of a hop to a thread that sleeps.
 func bareEventfd(b *testing.B) float64 {
 	const rounds = 5000
 	var descriptors [2]int

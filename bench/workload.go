@@ -158,7 +158,8 @@ func (b *builder) transfers(batch, first uint64, out []client.Transfer) {
 	}
 }
 
-// account draws one of the hot accounts, which come first, or of the others; if there are none of a kind, of the other.
+// account draws one of the hot accounts, which come first, or of the others; if there are none of a
+// kind, of the other.
 func (b *builder) account(hot bool) uint64 {
 	if hot && b.hot.count > 0 || b.cold.count == 0 {
 		return b.hot.next(b.random)

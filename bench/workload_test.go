@@ -69,7 +69,8 @@ func TestChoosersPlaces(t *testing.T) {
 	}
 }
 
-// Goal: a batch is a function of seed and index: another client that builds it in another order builds the same.
+// Goal: a batch is a function of seed and index: another client that builds it in another order
+// builds the same.
 func TestBatchesRepeat(t *testing.T) {
 	random := seeded.Rand(t)
 	for _, order := range []IDOrder{IDOrderSequential, IDOrderRandom, IDOrderReversed} {
@@ -150,7 +151,8 @@ func TestTransfersAreAsAsked(t *testing.T) {
 		}
 	}
 	near := func(got, percent int) bool { return math.Abs(float64(got)-count*float64(percent)/100) < count/50 }
-	if !near(debitsHot, 40) || !near(pending, pendingPercent) || creditsHot > count/100 { // a credit that met its debit moves on, round the end
+	// A credit that met its debit moves on, round the end.
+	if !near(debitsHot, 40) || !near(pending, pendingPercent) || creditsHot > count/100 {
 		t.Errorf("of %d: %d debit hot accounts, %d credit them, %d are pending", count, debitsHot, creditsHot, pending)
 	}
 }

@@ -9,11 +9,12 @@ import (
 	"ledger/wire"
 )
 
-// batchesMax is how many calls share a message; the format allows 65534.
+// batchesMax is the largest number of calls in one message. The format allows 65534.
 const batchesMax = 1024
 
-// Client shares one session among goroutines. A call that finds nothing in flight is sent at once; those that come while a
-// request is in flight are merged, all of one operation into one message, in the order of their arrival.
+// Client shares one session among goroutines. If no request is in flight, a call is sent at once.
+// Otherwise calls wait, and all waiting calls of one operation are merged into one message, in the
+// order of their arrival.
 type Client struct {
 	session *Session
 	request *Message
@@ -53,18 +54,20 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the session. Calls that wait fail with ErrClosed; what is in flight may still take effect.
+// Close ends the session. Calls that wait fail with ErrClosed; what is in flight may still take
+// effect.
 func (c *Client) Close() {
 	c.session.Close()
 	<-c.ended
 }
 
-// Session is the one beneath, for its id and limits.
+// Session is the session below, for its id and limits.
 func (c *Client) Session() *Session { return c.session }
 
-// submit sends events as one batch and waits for its results, which are the caller's own memory.
+// submit sends events as one batch and waits for its results, which are memory of the caller.
 //
-// If ctx ends while the call still waits for its turn it has no effect at all; later it may have.
+// If ctx ends while the call still waits, the call has no effect. If it ends later, the call may
+// have an effect.
 func (c *Client) submit(ctx context.Context, o wire.Operation, events []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -101,7 +104,7 @@ func (c *Client) submit(ctx context.Context, o wire.Operation, events []byte) ([
 	}
 }
 
-// resultsMax is how many results a batch may have.
+// resultsMax is the largest number of results of a batch.
 func resultsMax(o wire.Operation, events []byte, bodyBytesMax uint32) uint64 {
 	if o.Class() != wire.ClassQuery {
 		return uint64(len(events)) / uint64(o.EventBytes())
@@ -125,7 +128,7 @@ func (c *Client) signal() {
 	}
 }
 
-// remove takes one call out of the queue. With mu held.
+// remove removes one call from the queue. The caller holds mu.
 func (c *Client) remove(one *call) {
 	var before *call
 	for at := c.head; at != nil; before, at = at, at.next {
@@ -144,7 +147,7 @@ func (c *Client) remove(one *call) {
 	}
 }
 
-// dispatch sends what is queued, one message after the other.
+// dispatch sends the queued calls, one message after the other.
 func (c *Client) dispatch() {
 	defer close(c.ended)
 	var merged []*call
@@ -174,7 +177,7 @@ func (c *Client) dispatch() {
 	}
 }
 
-// merge takes the oldest call, and every later one of its operation that fits beside it, and makes one body of them.
+// merge makes one body of the oldest call and of every later one of its operation that fits.
 func (c *Client) merge(merged []*call) ([]*call, wire.Operation, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -246,7 +249,7 @@ func (c *Client) deliver(o wire.Operation, merged []*call) error {
 // clone copies into new memory, never nil: a call with results is answered.
 func clone(results []byte) []byte { return append(make([]byte, 0, len(results)), results...) }
 
-// fail ends all calls in the queue and those to come.
+// fail ends all calls in the queue and all later calls.
 func (c *Client) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -166,7 +167,8 @@ func TestClientMerges(t *testing.T) {
 	}
 }
 
-// Goal: what does not fit one request is refused and sends nothing; what waits behind a full one goes into the next.
+// Goal: what does not fit one request is refused and sends nothing; what waits behind a full one
+// goes into the next.
 func TestClientLimits(t *testing.T) {
 	server := startServer(t, clienttest.Options{RequestBytesMax: 32 << 10, ServiceTime: 5 * time.Millisecond})
 	client := newClient(t, server.Addresses())
@@ -195,20 +197,43 @@ func TestClientLimits(t *testing.T) {
 	}
 }
 
+// awaitQueued returns when so many calls wait for their turn.
+func awaitQueued(c *Client, count int) {
+	for queued := -1; queued != count; runtime.Gosched() {
+		queued = 0
+		c.mu.Lock()
+		for at := c.head; at != nil; at = at.next {
+			queued++
+		}
+		c.mu.Unlock()
+	}
+}
+
 // Goal: a call that is withdrawn before its turn has no effect; the others go on.
 func TestClientContext(t *testing.T) {
-	server := startServer(t, clienttest.Options{ServiceTime: 20 * time.Millisecond})
+	// The first request is under way until the second call has been withdrawn.
+	arrived, withdrawn := make(chan struct{}), make(chan struct{})
+	server := startServer(t, clienttest.Options{Drop: func(_ int, h *wire.Header, copies int) bool {
+		if h.RequestNumber() == 1 && copies == 0 {
+			close(arrived)
+			<-withdrawn
+		}
+		return false
+	}})
 	client := newClient(t, server.Addresses())
 	var running sync.WaitGroup
 	running.Go(func() { _, _ = client.LookupAccounts(deadline(t), nil) })
-	time.Sleep(5 * time.Millisecond)
+	<-arrived
+	ctx, cancel := context.WithCancel(context.Background())
 	running.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
-		defer cancel()
-		if _, err := client.CreateAccounts(ctx, []Account{{ID: wire.U128From(1), Ledger: 1, Code: 1}}); !errors.Is(err, context.DeadlineExceeded) {
+		defer close(withdrawn)
+		_, err := client.CreateAccounts(ctx, []Account{{ID: wire.U128From(1), Ledger: 1, Code: 1}})
+		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want the context's", err)
 		}
 	})
+	awaitQueued(client, 1)
+	cancel()
 	running.Wait()
 	if _, err := client.LookupAccounts(deadline(t), nil); err != nil {
 		t.Fatal(err)
@@ -227,18 +252,27 @@ func TestClientEnds(t *testing.T) {
 		"eviction": func(s *clienttest.Server, c *Client) { s.Evict(c.Session().ID(), wire.EvictionNoSession) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := startServer(t, clienttest.Options{Drop: func(_ int, h *wire.Header, _ int) bool { return h.RequestNumber() > 0 }})
+			arrived := make(chan struct{})
+			server := startServer(t, clienttest.Options{Drop: func(_ int, h *wire.Header, copies int) bool {
+				if h.RequestNumber() == 1 && copies == 0 {
+					close(arrived)
+				}
+				return h.RequestNumber() > 0
+			}})
 			client := newClient(t, server.Addresses())
 			want := map[string]error{"close": ErrClosed, "eviction": ErrEvicted}[name]
 			var running sync.WaitGroup
-			for range 8 {
-				running.Go(func() {
-					if _, err := client.LookupAccounts(deadline(t), nil); !errors.Is(err, want) {
-						t.Errorf("error %v, want %v", err, want)
-					}
-				})
+			lookup := func() {
+				if _, err := client.LookupAccounts(deadline(t), nil); !errors.Is(err, want) {
+					t.Errorf("error %v, want %v", err, want)
+				}
 			}
-			time.Sleep(5 * time.Millisecond)
+			running.Go(lookup)
+			<-arrived
+			for range 7 {
+				running.Go(lookup)
+			}
+			awaitQueued(client, 7)
 			end(server, client)
 			running.Wait()
 			if _, err := client.LookupAccounts(deadline(t), nil); !errors.Is(err, want) {

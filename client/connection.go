@@ -41,13 +41,14 @@ func (s *Session) connect(index int) {
 	}
 }
 
-// reconnectDelay grows with the attempts since a byte was last received. Source: specification, 1.2.
+// reconnectDelay grows with the number of attempts since a byte was last received. Source:
+// specification, 1.2.
 func reconnectDelay(attempts int) time.Duration {
 	slack := min(reconnectMax-reconnectMin, reconnectMin<<min(attempts, 10))
 	return reconnectMin + rand.N(slack)
 }
 
-// sleep waits, and says false if ctx ended first.
+// sleep waits. It returns false if ctx ended first.
 func sleep(ctx context.Context, delay time.Duration) bool {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -59,16 +60,17 @@ func sleep(ctx context.Context, delay time.Duration) bool {
 	}
 }
 
-// setUserTimeout makes the kernel give up a peer that acknowledges nothing, as the servers do. Where it cannot, keepalive must do.
+// setUserTimeout makes the kernel give up a peer that acknowledges nothing, like the servers do. If
+// that fails, only keepalive is left.
 func setUserTimeout(_, _ string, raw syscall.RawConn) error {
 	return raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 17_000)
 	})
 }
 
-// serve reads one connection until it ends, and says whether anything was received.
+// serve reads one connection until it ends. received tells whether any bytes came.
 func (s *Session) serve(index int, connection *net.TCPConn) (received bool) {
-	defer connection.Close() // whatever is wrong with it, a new one follows
+	defer connection.Close() // in any case, a new one follows
 	socket, err := newSocket(connection)
 	if err != nil {
 		return false
@@ -117,7 +119,7 @@ func (s *Session) receive(index int, reader *bufio.Reader, header *wire.Header) 
 			return err
 		}
 	}
-	if bodyBytes > 0 { // of a reply that came twice, or of a message that we need not understand
+	if bodyBytes > 0 { // of a reply that came twice, or of a message that is not needed
 		_, err := reader.Discard(bodyBytes)
 		return err
 	}

@@ -12,16 +12,19 @@ var (
 	ErrClosed = errors.New("client: closed")
 	// ErrEvicted matches every *EvictedError.
 	ErrEvicted = errors.New("client: evicted")
-	// ErrReleaseTooLow and ErrReleaseTooHigh match an *EvictedError for that reason: client and server are too far apart.
+	// ErrReleaseTooLow and ErrReleaseTooHigh match an *EvictedError for that reason: client and server
+	// are too far apart.
 	ErrReleaseTooLow  = errors.New("client: the server no longer serves this client release")
 	ErrReleaseTooHigh = errors.New("client: the server does not know this client release yet")
-	// ErrTooMuchData refuses a call that no single request can carry, or whose results no reply can. Nothing was sent.
+	// ErrTooMuchData refuses a call that no single request can carry, or whose results no reply can.
+	// Nothing was sent.
 	ErrTooMuchData = errors.New("client: too many events for one request")
 	// ErrReply says that a reply, correct in its checksums, does not answer what was asked.
 	ErrReply = errors.New("client: the reply does not fit the request")
 )
 
-// EvictedError ends a session: the server has given up this client. Whether the request in flight took effect is unknown.
+// EvictedError ends a session: the server has given up this client. Whether the request in flight
+// took effect is unknown.
 type EvictedError struct {
 	Reason wire.EvictionReason
 }

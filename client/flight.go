@@ -8,10 +8,11 @@ import (
 	"ledger/wire"
 )
 
-// primary is the index of the replica that leads the view, as far as we know.
+// primary is the index of the replica that leads the view, as far as this client knows.
 func (s *Session) primary() int { return int(s.view) % len(s.options.Addresses) }
 
-// anotherReplica picks the one that gets a second copy: any but the primary, a connected one if there is.
+// anotherReplica picks the replica for a second copy: any but the primary, and a connected one if
+// there is one.
 func (s *Session) anotherReplica() int {
 	count := len(s.options.Addresses)
 	if count == 1 {
@@ -30,7 +31,7 @@ func (s *Session) anotherReplica() int {
 	return other
 }
 
-// sendTo sends the request in flight over one connection. With mu held, as all below.
+// sendTo sends the request in flight over one connection. The caller holds mu, here and below.
 func (s *Session) sendTo(index int) {
 	if socket := s.sockets[index]; socket != nil && socket.send(s.flight.frame, s.number) {
 		s.flight.sent |= 1 << index
@@ -53,7 +54,8 @@ func (s *Session) sendFirst() {
 	s.arm()
 }
 
-// arm sees to it that the timer fires when the flight is due, or earlier: then it is set again. So answers need not stop it.
+// arm makes the timer fire when the flight is due, or earlier; then it is armed again. So a reply
+// need not stop it.
 func (s *Session) arm() {
 	if s.timerAt.IsZero() || s.flight.due.Before(s.timerAt) {
 		s.timerAt = s.flight.due
@@ -68,7 +70,7 @@ func (s *Session) onTimer() {
 	s.timerAt = time.Time{}
 	f := &s.flight
 	if s.err != nil || !f.active || f.claimed {
-		if f.active && s.err == nil { // the answer is arriving; look again, in case its connection breaks
+		if f.active && s.err == nil { // the reply is arriving; look again, in case its connection breaks
 			f.due = time.Now().Add(retryFirst)
 			s.arm()
 		}
@@ -98,13 +100,13 @@ func (s *Session) onTimer() {
 	s.arm()
 }
 
-// retryDelay is how long after a retry the next one follows. Source: specification, 1.6.
+// retryDelay is the time between two retries. Source: specification, 1.6.
 func (s *Session) retryDelay() time.Duration {
 	slack := min(retrySlackMax, 10*time.Millisecond<<min(s.flight.attempts, 10))
 	return 2*s.roundTrip() + 10*time.Millisecond + rand.N(slack)
 }
 
-// roundTrip is the median of the replicas' latest.
+// roundTrip is the median of the latest round trips of the replicas.
 func (s *Session) roundTrip() time.Duration {
 	var known [wire.ReplicasMax]time.Duration
 	count := 0
@@ -121,8 +123,9 @@ func (s *Session) roundTrip() time.Duration {
 	return min(max(known[count/2], roundTripMin), roundTripMax)
 }
 
-// onConnected takes a new connection; false if the session has ended. The ping makes us known to the replica, so that it can
-// answer requests that came another way, and its pong tells the view.
+// onConnected takes a new connection. It returns false if the session has ended. The ping tells the
+// replica of this client, so that it can reply to requests that came another way. The pong tells
+// the view.
 func (s *Session) onConnected(index int, socket *socket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +179,7 @@ func (s *Session) ping(index int) {
 	socket.release()
 }
 
-// raiseView follows a view change: the new primary gets the request in flight at once.
+// raiseView follows a view change. It sends the request in flight to the new primary at once.
 func (s *Session) raiseView(view uint32) {
 	if view <= s.view {
 		return
@@ -188,7 +191,7 @@ func (s *Session) raiseView(view uint32) {
 	}
 }
 
-// onShort takes what has no body: a pong or an eviction.
+// onShort takes a message without a body: a pong or an eviction.
 func (s *Session) onShort(header *wire.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,8 +209,9 @@ func (s *Session) onShort(header *wire.Header) {
 	}
 }
 
-// claim gives the connection that has the answer's header the place for its body; nil if the message answers nothing
-// that is open. Two replicas may send the same answer: the second one is read and thrown away.
+// claim returns the memory for the body of a reply to the connection that has read its header. It
+// returns nil if the message answers no open request. Two replicas may send the same reply; the
+// second one is discarded.
 func (s *Session) claim(header *wire.Header) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +232,7 @@ func (s *Session) claim(header *wire.Header) ([]byte, error) {
 	return body[:header.BodyBytes()], nil
 }
 
-// finish ends the claim. A whole answer ends the flight; otherwise a retry will bring it again.
+// finish ends the claim. A whole reply ends the flight. Otherwise a retry will bring it again.
 func (s *Session) finish(header *wire.Header, whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

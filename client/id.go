@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// IDs makes ids that rise with time: 48 bits of milliseconds, then 80 bits that are random for the first id of a
-// millisecond and rise by one within it. Rising ids are the cheapest for the server. Not safe for concurrent use.
+// IDs makes ids that rise with time: 48 bits of milliseconds, then 80 bits that are random for the
+// first id of a millisecond and rise by one within it. Rising ids cost the server least. IDs is not
+// safe for concurrent use.
 type IDs struct {
 	nowMs  func() uint64
 	random *rand.Rand
@@ -33,7 +34,7 @@ func (g *IDs) Next() U128 {
 		g.timeMs = nowMs
 		g.draw()
 	} else if g.low++; g.low == 0 {
-		if g.high++; g.high > 0xffff { // the 80 bits are used up: borrow the next millisecond
+		if g.high++; g.high > 0xffff { // the 80 bits are used up: take the next millisecond
 			g.timeMs++
 			g.draw()
 		}

@@ -7,8 +7,8 @@ import (
 	"ledger/wire"
 )
 
-// Message is memory for one frame of up to 1 MiB: a header and a body that the caller fills, or a reply. A new one
-// costs an allocation, so make them once and use them again.
+// Message is memory for one frame of up to 1 MiB: a header and a body that the caller fills, or a
+// reply. A new one costs an allocation, so make them once and use them again.
 type Message struct {
 	frame []byte // wire.MessageBytesMax, aligned to 8 bytes at least
 }
@@ -27,7 +27,8 @@ func (m *Message) Events(o wire.Operation, bodyBytesMax uint32) []byte {
 	return m.Body()[:wire.EventsMax(o, bodyBytesMax)*o.EventBytes()]
 }
 
-// EndBatch puts the trailer behind eventsCount events at the start of Body, if o has one, and returns the body's length.
+// EndBatch puts the trailer behind eventsCount events at the start of Body, if o has one, and
+// returns the body's length.
 func (m *Message) EndBatch(o wire.Operation, eventsCount int) (bodyBytes int) {
 	if !o.IsMultiBatch() {
 		return eventsCount * int(o.EventBytes())
@@ -54,8 +55,9 @@ func (m *Message) Results(o wire.Operation) ([]byte, error) {
 	return results, nil
 }
 
-// View shows bytes as records without copying; a rest shorter than a record is left out. It is valid as long as bytes is.
-// The start of a message's body, and of its results, is aligned well enough.
+// View shows bytes as records without copying; a rest shorter than a record is left out. It is
+// valid as long as bytes is. The start of a message's body, and of its results, is aligned well
+// enough.
 func View[T Record](bytes []byte) []T {
 	var one T
 	count := len(bytes) / int(unsafe.Sizeof(one))

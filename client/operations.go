@@ -6,16 +6,18 @@ import (
 	"ledger/wire"
 )
 
-// CreateAccounts creates accounts and returns one result for each, in their order. Accounts with AccountLinked and the one after
-// them succeed or fail together.
+// CreateAccounts creates accounts and returns one result for each, in their order. Accounts with
+// AccountLinked and the one after them succeed or fail together.
 //
 // accounts: 0 to 8189 (fewer in development mode).
-// error:    ErrTooMuchData, ErrClosed, an *EvictedError, or ctx's. What is wrong with an account is in its result.
+// error:    ErrTooMuchData, ErrClosed, an *EvictedError, or ctx's. What is wrong with an account is
+// in its result.
 func (c *Client) CreateAccounts(ctx context.Context, accounts []Account) ([]CreateAccountResult, error) {
 	return run[Account, CreateAccountResult](ctx, c, wire.OperationCreateAccounts, accounts)
 }
 
-// CreateTransfers creates transfers and returns one result for each, in their order; see CreateAccounts.
+// CreateTransfers creates transfers and returns one result for each, in their order; see
+// CreateAccounts.
 func (c *Client) CreateTransfers(ctx context.Context, transfers []Transfer) ([]CreateTransferResult, error) {
 	return run[Transfer, CreateTransferResult](ctx, c, wire.OperationCreateTransfers, transfers)
 }
@@ -36,12 +38,14 @@ func (c *Client) GetAccountTransfers(ctx context.Context, filter AccountFilter) 
 	return run[AccountFilter, Transfer](ctx, c, wire.OperationGetAccountTransfers, []AccountFilter{filter})
 }
 
-// GetAccountBalances returns the balances of one account, created with AccountHistory, after each of its transfers.
+// GetAccountBalances returns the balances of one account, created with AccountHistory, after each
+// of its transfers.
 func (c *Client) GetAccountBalances(ctx context.Context, filter AccountFilter) ([]AccountBalance, error) {
 	return run[AccountFilter, AccountBalance](ctx, c, wire.OperationGetAccountBalances, []AccountFilter{filter})
 }
 
-// QueryAccounts returns the accounts whose fields are those of the filter that are not zero, by time.
+// QueryAccounts returns the accounts whose fields are those of the filter that are not zero, by
+// time.
 func (c *Client) QueryAccounts(ctx context.Context, filter QueryFilter) ([]Account, error) {
 	return run[QueryFilter, Account](ctx, c, wire.OperationQueryAccounts, []QueryFilter{filter})
 }

@@ -10,7 +10,7 @@ import (
 
 // Times of the protocol and of ours.
 const (
-	retryFirst       = 600 * time.Millisecond // fixed by the protocol: a first retry is always this late
+	retryFirst       = 600 * time.Millisecond // fixed by the protocol: a first retry comes after this time
 	retrySlackMax    = 9990 * time.Millisecond
 	roundTripInitial = 300 * time.Millisecond
 	roundTripMin     = 10 * time.Millisecond
@@ -24,16 +24,18 @@ const (
 
 // Options of a Session or Client.
 type Options struct {
-	// Addresses are those of the replicas, in their order: host:port each, 1 to 6. Names are resolved at each connect.
+	// Addresses are those of the replicas, in their order: host:port each, 1 to 6. Names are resolved
+	// at each connect.
 	Addresses []string
 	// Cluster is the cluster's id; another cluster's server closes the connection.
 	Cluster wire.U128
 	// ID is the client's id; zero, the usual case, means a random one. No two sessions may share one.
 	ID wire.U128
-	// HedgeDelay is how long to wait for the primary before a second replica gets the same request: 0 means 20 ms,
-	// negative means at once, as official clients do. It matters in clusters only.
+	// HedgeDelay is the time to wait for the primary before a second replica gets the same request.
+	// 0 means 20 ms; negative means at once, like official clients. It matters only in clusters.
 	HedgeDelay time.Duration
-	// Release is the client release we claim; 0 means the newest that this package speaks.
+	// Release is the client release that is announced; 0 means the newest one that this package
+	// speaks.
 	Release wire.Release
 }
 

@@ -7,7 +7,8 @@ import (
 	"ledger/wire"
 )
 
-// The records of the protocol in their wire form. They are those of the accounting rules, which need no server.
+// The records of the protocol in their wire form. They are those of the accounting rules, which
+// need no server.
 type (
 	U128               = wire.U128
 	Account            = accounting.Account

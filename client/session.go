@@ -9,9 +9,11 @@ import (
 	"ledger/wire"
 )
 
-// Session is one registered client: a place in the servers' session table, and a connection to each replica.
+// Session is one registered client: a place in the servers' session table, and a connection to each
+// replica.
 //
-// It has one request in flight. Calls from several goroutines are safe and wait for each other; see Client for merging them.
+// It has one request in flight. Calls from several goroutines are safe and wait for each other; see
+// Client for merging them.
 type Session struct {
 	options Options
 	parser  wire.Parser
@@ -55,8 +57,8 @@ type flight struct {
 	claimed   bool   // a connection is reading the answer into reply
 }
 
-// Open connects, registers a session and waits for it. Only an error of the options, an eviction or the end of ctx ends the wait:
-// a server may be started later.
+// Open connects, registers a session and waits for it. Only an error of the options, an eviction or
+// the end of ctx ends the wait: a server may be started later.
 func Open(ctx context.Context, options Options) (*Session, error) {
 	options, err := options.resolve()
 	if err != nil {
@@ -105,18 +107,20 @@ func (s *Session) register(ctx context.Context) error {
 // ID is the client's id.
 func (s *Session) ID() wire.U128 { return s.options.ID }
 
-// BodyBytesMax is the largest body of a request, as the server told it: wire.EventsMax makes numbers of events from it.
+// BodyBytesMax is the largest body of a request, as the server told it: wire.EventsMax makes
+// numbers of events from it.
 func (s *Session) BodyBytesMax() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bodyBytesMax
 }
 
-// Do sends the first bodyBytes of request.Body() as a request of o and waits for the reply's body, a view into reply.
-// Nothing in the body is checked beyond its length; a server evicts a client whose requests are malformed.
+// Do sends the first bodyBytes of request.Body() as a request of o and waits for the reply's body,
+// a view into reply. Nothing in the body is checked beyond its length; a server evicts a client
+// whose requests are malformed.
 //
-// If ctx ends first the request may still take effect, and both messages belong to the session until it is answered: the
-// next Do, Begin or Idle waits for that.
+// If ctx ends first the request may still take effect, and both messages belong to the session
+// until it is answered: the next Do, Begin or Idle waits for that.
 func (s *Session) Do(ctx context.Context, o wire.Operation, request *Message, bodyBytes int, reply *Message) ([]byte, error) {
 	if err := s.Begin(ctx, o, request, bodyBytes, reply); err != nil {
 		return nil, err
@@ -124,7 +128,8 @@ func (s *Session) Do(ctx context.Context, o wire.Operation, request *Message, bo
 	return s.Wait(ctx)
 }
 
-// Begin sends a request once the one before it is answered, and returns; Wait, which must follow, waits for the reply.
+// Begin sends a request once the one before it is answered, and returns; Wait, which must follow,
+// waits for the reply.
 func (s *Session) Begin(ctx context.Context, o wire.Operation, request *Message, bodyBytes int, reply *Message) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
@@ -180,7 +185,8 @@ func (s *Session) Wait(ctx context.Context) ([]byte, error) {
 	return reply.Body()[:reply.Header().BodyBytes()], nil
 }
 
-// Idle waits until no request is in flight: after a Do whose context ended, its messages are the caller's again.
+// Idle waits until no request is in flight: after a Do whose context ended, its messages are the
+// caller's again.
 func (s *Session) Idle(ctx context.Context) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
@@ -189,7 +195,8 @@ func (s *Session) Idle(ctx context.Context) error {
 	return nil
 }
 
-// Latency is the time from sending the last request to its answer's arrival; the caller's wait for its goroutine is not in it.
+// Latency is the time from sending the last request to its answer's arrival; the caller's wait for
+// its goroutine is not in it.
 func (s *Session) Latency() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,7 +210,8 @@ func (s *Session) Err() error {
 	return s.err
 }
 
-// Close ends the session; a request in flight may still take effect. The server forgets the session in its own time.
+// Close ends the session; a request in flight may still take effect. The server forgets the session
+// in its own time.
 func (s *Session) Close() {
 	s.mu.Lock()
 	s.end(ErrClosed)

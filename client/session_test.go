@@ -101,7 +101,8 @@ func TestSessionBasics(t *testing.T) {
 	}
 }
 
-// Goal: a body as large as can be arrives whole, and its reply too, whatever the kernel takes at once.
+// Goal: a body as large as can be arrives whole, and its reply too, whatever the kernel takes at
+// once.
 func TestSessionFullMessages(t *testing.T) {
 	server := startServer(t, clienttest.Options{})
 	session := open(t, Options{Addresses: server.Addresses()})
@@ -114,7 +115,8 @@ func TestSessionFullMessages(t *testing.T) {
 	}
 }
 
-// Goal: a lost request and a lost reply are asked for again with the same bytes, and take effect once.
+// Goal: a lost request and a lost reply are asked for again with the same bytes, and take effect
+// once.
 func TestSessionRetries(t *testing.T) {
 	server := startServer(t, clienttest.Options{
 		Drop: func(_ int, header *wire.Header, copies int) bool { return header.RequestNumber() == 1 && copies < 2 },
@@ -205,8 +207,9 @@ func TestSessionHedgesAtOnce(t *testing.T) {
 	}
 }
 
-// Goal: a replica that takes connections and reads nothing holds nobody up: what it does not take is copied or dropped, and the
-// messages are the caller's again with each reply. Once it reads, what it gets is whole frames.
+// Goal: a replica that takes connections and reads nothing holds nobody up: what it does not take
+// is copied or dropped, and the messages are the caller's again with each reply. Once it reads,
+// what it gets is whole frames.
 func TestSessionDeafReplica(t *testing.T) {
 	var hears atomic.Bool
 	server := startServer(t, clienttest.Options{ReplicasCount: 3, Deaf: func(replica int) bool { return replica > 0 && !hears.Load() }})
@@ -312,7 +315,8 @@ func TestSessionEvicted(t *testing.T) {
 	}
 }
 
-// Goal: the context ends the wait, not the session: the abandoned request is answered, and the next one follows it.
+// Goal: the context ends the wait, not the session: the abandoned request is answered, and the next
+// one follows it.
 func TestSessionContext(t *testing.T) {
 	server := startServer(t, clienttest.Options{
 		Drop: func(_ int, header *wire.Header, copies int) bool { return header.RequestNumber() == 1 && copies < 1 },
@@ -393,7 +397,8 @@ func BenchmarkSession(b *testing.B) {
 	}
 }
 
-// startEcho answers every request at once with an empty batch, without allocating: what is left to measure is the client.
+// startEcho answers every request at once with an empty batch, without allocating: what is left to
+// measure is the client.
 func startEcho(t testing.TB) (address string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

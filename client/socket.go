@@ -12,8 +12,9 @@ import (
 // spillBytesMax bounds what waits for a socket: the rest of one frame and the next.
 const spillBytesMax = 2 << 20
 
-// socket writes frames to one TCP connection and never blocks its callers: what the kernel takes at once goes straight from
-// the caller's message, the rest is left to a goroutine that lives until it is flushed.
+// socket writes frames to one TCP connection and never blocks its callers: what the kernel takes at
+// once goes straight from the caller's message, the rest is left to a goroutine that lives until it
+// is flushed.
 type socket struct {
 	connection net.Conn
 	raw        syscall.RawConn
@@ -39,8 +40,8 @@ func newSocket(connection *net.TCPConn) (*socket, error) {
 	return s, nil
 }
 
-// send hands frame over, and says whether the connection will carry it. frame must stay as it is until release.
-// A request that is still on its way out is not sent twice.
+// send hands frame over, and says whether the connection will carry it. frame must stay as it is
+// until release. A request that is still on its way out is not sent twice.
 func (s *socket) send(frame []byte, number uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,8 +71,8 @@ func (s *socket) send(frame []byte, number uint32) bool {
 	return !s.failed
 }
 
-// release lets go of the caller's memory: what still waits is copied. It is rare that anything does, since a reply
-// follows the whole request; a second replica may be slow.
+// release lets go of the caller's memory: what still waits is copied. It is rare that anything
+// does, since a reply follows the whole request; a second replica may be slow.
 func (s *socket) release() {
 	s.mu.Lock()
 	s.own()
@@ -125,8 +126,8 @@ func (s *socket) flush() {
 	}
 }
 
-// fail gives the connection up: its reader wakes, and closes it. Closing it here would wait for a flusher that waits for mu,
-// which our callers hold.
+// fail gives the connection up: its reader wakes, and closes it. Closing it here would wait for a
+// flusher that waits for mu, which our callers hold.
 func (s *socket) fail() {
 	s.failed, s.pending = true, nil
 	_ = s.connection.SetDeadline(time.Unix(1, 0)) // an error means that it is closed already

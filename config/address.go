@@ -150,8 +150,8 @@ func isDigits(text string) bool {
 // Addresses are those of all replicas, and of standbys behind them, by index.
 type Addresses []Address
 
-// ParseAddresses reads a comma separated list of 1 to countMax addresses. The list "0" is one address with port 0:
-// the system picks the port (see IsPickPort).
+// ParseAddresses reads a comma separated list of 1 to countMax addresses. The list "0" is one
+// address with port 0: the system picks the port (see IsPickPort).
 func ParseAddresses(text string, countMax int) (Addresses, error) {
 	if text == "0" {
 		return Addresses{{Host: HostDefault}}, nil
@@ -179,7 +179,8 @@ func ParseAddresses(text string, countMax int) (Addresses, error) {
 	return list, nil
 }
 
-// IsPickPort tells whether this is the list "0" of test harnesses: pick a port, print it, end when stdin ends.
+// IsPickPort tells whether this is the list "0" of test harnesses: pick a port, print it, end when
+// stdin ends.
 func (a Addresses) IsPickPort() bool { return len(a) == 1 && a[0].Port == 0 }
 
 // String writes the list as ParseAddresses reads it.
@@ -194,7 +195,8 @@ func (a Addresses) String() string {
 	return strings.Join(items, ",")
 }
 
-// CheckReplicas says whether there is an address for each replica of the data file, and one for this replica.
+// CheckReplicas says whether there is an address for each replica of the data file, and one for
+// this replica.
 func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	neededCount := max(replicasCount, replicaIndex+1)
 	if uint32(len(a)) < neededCount {
@@ -204,7 +206,8 @@ func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	return nil
 }
 
-// Unused warns of the addresses behind those of the cluster's replicas, "" if there is none: nothing connects to them.
+// Unused warns of the addresses behind those of the cluster's replicas, "" if there is none:
+// nothing connects to them.
 func (a Addresses) Unused(replicasCount uint32) string {
 	if uint32(len(a)) <= replicasCount {
 		return ""

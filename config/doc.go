@@ -1,4 +1,5 @@
-// Package config turns the words of the command line and of the configuration file into checked values.
+// Package config turns the words of the command line and of the configuration file into checked
+// values.
 //
 //	flags --Flag--> Settings \
 //	                          Merge --> Settings --Resolve--> Start: limits, addresses, placement
@@ -31,7 +32,7 @@
 //	consensus = "4"
 //	apply     = "5"
 //	compact   = "6-9"     # several cores: several workers
-//	spin      = "50us"    # how long an idle stage spins before it parks; never on cores that stages share
+//	spin      = "50us"    # an idle stage spins so long and then parks; on a shared core it parks
 //
 // Source: specification, "The command line"; design, section 7.
 package config

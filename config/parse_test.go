@@ -174,8 +174,10 @@ func TestUnused(t *testing.T) {
 		want          string
 	}{
 		{"0", 1, ""}, {"3001", 1, ""}, {"3001,3002", 2, ""}, {"3001,3002", 3, ""},
-		{"3001,3002,[::1]:3003", 1, "--addresses: 127.0.0.1:3002,[::1]:3003 is not used: the data file is of a cluster of 1, so that 1 of the 3 addresses are enough"},
-		{"3001,3002,3003", 2, "--addresses: 127.0.0.1:3003 is not used: the data file is of a cluster of 2, so that 2 of the 3 addresses are enough"},
+		{"3001,3002,[::1]:3003", 1, "--addresses: 127.0.0.1:3002,[::1]:3003 is not used: the data file is of a cluster of 1, so " +
+			"that 1 of the 3 addresses are enough"},
+		{"3001,3002,3003", 2, "--addresses: 127.0.0.1:3003 is not used: the data file is of a cluster of 2, so that 2 of the 3 " +
+			"addresses are enough"},
 	} {
 		list, err := ParseAddresses(test.in, 12)
 		if got := list.Unused(test.replicasCount); err != nil || got != test.want {
@@ -276,7 +278,8 @@ func TestParseSmall(t *testing.T) {
 			t.Errorf("ParseSpin(%q) = %d, %v; want %d, %q", test.in, got, err, test.want, test.wantError)
 		}
 	}
-	for _, test := range []struct{ in, wantError string }{{"true", ""}, {"false", ""}, {"1", "must be true or false"}, {"True", "must be"}, {"", "must be"}} {
+	for _, test := range []struct{ in, wantError string }{{"true", ""}, {"false", ""}, {"1", "must be true or false"}, {"True", "must be"},
+		{"", "must be"}} {
 		if got, err := ParseBool(test.in); got != (test.in == "true") || !refused(err, test.wantError) {
 			t.Errorf("ParseBool(%q) = %v, %v; want error %q", test.in, got, err, test.wantError)
 		}

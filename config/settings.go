@@ -112,8 +112,9 @@ func Load(path string) (Settings, error) {
 	return ParseFile(path, string(text))
 }
 
-// ParseFile reads the text of a configuration file; name is for errors. A key that is not known is an error, and so is a value
-// that is no string, number or boolean. What values mean is Resolve's part.
+// ParseFile reads the text of a configuration file; name is for errors. A key that is not known is
+// an error, and so is a value that is no string, number or boolean. What values mean is Resolve's
+// part.
 func ParseFile(name, text string) (settings Settings, err error) {
 	var sections map[string]toml.Primitive
 	meta, err := toml.Decode(text, &sections)
@@ -143,7 +144,8 @@ func ParseFile(name, text string) (settings Settings, err error) {
 		value, line = probe(&meta, values[path[1]])
 		at := slices.IndexFunc(known, func(k key) bool { return k.section == section && k.name == path[1] })
 		if at < 0 {
-			return Settings{}, &Error{Origin: where(name, line) + "[" + section + "] " + path[1], Err: fmt.Errorf("is not known: must be one of %s", names(known, section))}
+			return Settings{}, &Error{Origin: where(name, line) + "[" + section + "] " + path[1],
+				Err: fmt.Errorf("is not known: must be one of %s", names(known, section))}
 		}
 		setting := known[at].setting(&settings)
 		setting.Origin = fmt.Sprintf("%s[%s] %s", where(name, line), section, path[1])
@@ -162,7 +164,8 @@ func ParseFile(name, text string) (settings Settings, err error) {
 	return settings, nil
 }
 
-// written shows a value of a type that no key takes: a number with a fraction, a list, a table, a date.
+// written shows a value of a type that no key takes: a number with a fraction, a list, a table, a
+// date.
 func written(value any) string {
 	text, err := json.Marshal(value)
 	if err != nil { // inf and nan have no JSON

@@ -72,7 +72,8 @@ func TestParseFileRefused(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},
 		{"\nnet = \"2\"", `f:2: net: is not known: must be [start] or [affinity]`},
-		{"[affinity]\n\nnett = \"2\"", `f:3: [affinity] nett: is not known: must be one of numa_node, net, consensus, journal, apply, compact, spin`},
+		{"[affinity]\n\nnett = \"2\"", `f:3: [affinity] nett: is not known: must be one of numa_node, net, consensus, journal, ` +
+			`apply, compact, spin`},
 		{"[start]\ncache-grid = \"1GiB\"", `f:2: [start] cache-grid: is not known: must be one of ` + known},
 		{"[start]\nCache_Grid = \"1GiB\"", `f:2: [start] Cache_Grid: is not known: must be one of ` + known},
 		{"[start]\naddresses = [\"3001\"]", `f:2: [start] addresses = ["3001"]: must be a string, a whole number, true or false`},
@@ -115,9 +116,11 @@ func TestParseFileForms(t *testing.T) {
 	}
 }
 
-// Goal: whatever the file holds, parsing and resolving end with values or an error with a cause, never a panic.
+// Goal: whatever the file holds, parsing and resolving end with values or an error with a cause,
+// never a panic.
 func FuzzParseFile(f *testing.F) {
-	for _, seed := range []string{"[affinity]\nnet = \"2\"", "affinity.net = 2", "[[start]]", "[start]\ndevelopment = true\naddresses=3001", "a = { b = 1 }"} {
+	for _, seed := range []string{"[affinity]\nnet = \"2\"", "affinity.net = 2", "[[start]]", "[start]\ndevelopment = true\naddresses=3001",
+		"a = { b = 1 }"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -175,7 +178,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// Goal: each setting's limits, in the words an operator reads. Addresses are given unless the case is about them.
+// Goal: each setting's limits, in the words an operator reads. Addresses are given unless the case
+// is about them.
 func TestResolveRefused(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -196,12 +200,18 @@ func TestResolveRefused(t *testing.T) {
 		{"storage", Settings{LimitStorage: Flag("limit-storage", "1GiB")}, `--limit-storage=1GiB: must be at least 2 GiB`},
 		{"much storage", Settings{LimitStorage: Flag("limit-storage", "17TiB")}, `--limit-storage=17TiB: must be at most 16 TiB`},
 		{"development", Settings{Development: Flag("development", "yes")}, `--development=yes: must be true or false`},
-		{"metrics", Settings{MetricsAddress: Flag("metrics-address", ":80")}, `--metrics-address=:80: host "" must be an IPv4 address, an IPv6 address in brackets, or a name`},
-		{"profiles", Settings{MetricsAddress: Flag("metrics-address", "3002"), MetricsPprof: Flag("metrics-pprof", "1")}, `--metrics-pprof=1: must be true or false`},
-		{"profiles nowhere", Settings{MetricsPprof: Flag("metrics-pprof", "true")}, `--metrics-pprof=true: must come with metrics_address, where the profiles are served`},
-		{"node", Settings{NumaNode: Setting{"64", `f:2: [affinity] numa_node = "64"`}}, `f:2: [affinity] numa_node = "64": must be auto, or a node of 0 to 63`},
-		{"cores", Settings{Cores: [affinity.StagesCount]Setting{affinity.Apply: {"5-2", `f:2: [affinity] apply = "5-2"`}}}, `f:2: [affinity] apply = "5-2": range 5-2 must ascend`},
-		{"spin", Settings{Spin: Setting{"50", `f:2: [affinity] spin = "50"`}}, `f:2: [affinity] spin = "50": must be a time with its unit, as in 50us`},
+		{"metrics", Settings{MetricsAddress: Flag("metrics-address", ":80")},
+			`--metrics-address=:80: host "" must be an IPv4 address, an IPv6 address in brackets, or a name`},
+		{"profiles", Settings{MetricsAddress: Flag("metrics-address", "3002"), MetricsPprof: Flag("metrics-pprof", "1")},
+			`--metrics-pprof=1: must be true or false`},
+		{"profiles nowhere", Settings{MetricsPprof: Flag("metrics-pprof", "true")},
+			`--metrics-pprof=true: must come with metrics_address, where the profiles are served`},
+		{"node", Settings{NumaNode: Setting{"64", `f:2: [affinity] numa_node = "64"`}},
+			`f:2: [affinity] numa_node = "64": must be auto, or a node of 0 to 63`},
+		{"cores", Settings{Cores: [affinity.StagesCount]Setting{affinity.Apply: {"5-2", `f:2: [affinity] apply = "5-2"`}}},
+			`f:2: [affinity] apply = "5-2": range 5-2 must ascend`},
+		{"spin", Settings{Spin: Setting{"50", `f:2: [affinity] spin = "50"`}},
+			`f:2: [affinity] spin = "50": must be a time with its unit, as in 50us`},
 	} {
 		if test.name != "no addresses" && !test.settings.Addresses.IsSet() {
 			test.settings.Addresses = Flag("addresses", "3001")
@@ -213,7 +223,8 @@ func TestResolveRefused(t *testing.T) {
 	}
 }
 
-// Goal: an error about a value repeats it with its place, for every key of the file and every setting that a flag makes.
+// Goal: an error about a value repeats it with its place, for every key of the file and every
+// setting that a flag makes.
 func TestErrorsRepeatValues(t *testing.T) {
 	const malformed = "no such?"
 	for _, key := range keys() {
@@ -269,7 +280,8 @@ func TestFormat(t *testing.T) {
 	whole := FormatSettings{Cluster: Flag("cluster", "340282366920938463463374607431768211455"), Replica: Flag("replica", "5"),
 		ReplicaCount: Flag("replica-count", "6"), ClientsMax: Flag("clients-max", "1024"), Development: Flag("development", "true")}
 	format, err := whole.Resolve()
-	if err != nil || !format.ClusterIsSet || !format.Cluster.IsMax() || format.Replica != 5 || format.ReplicaCount != 6 || format.ClientsMax != 1024 || !format.Development {
+	if err != nil || !format.ClusterIsSet || !format.Cluster.IsMax() || format.Replica != 5 || format.ReplicaCount != 6 ||
+		format.ClientsMax != 1024 || !format.Development {
 		t.Errorf("%v, %+v", err, format)
 	}
 	small := FormatSettings{Replica: Flag("replica", "0"), ReplicaCount: Flag("replica-count", "1")}
@@ -286,7 +298,8 @@ func TestFormat(t *testing.T) {
 		{func(s *FormatSettings) { s.Replica = Flag("replica", "6") }, `--replica=6: must be a number of 0 to 5: there are 6 replicas`},
 		{func(s *FormatSettings) { s.Replica = Setting{} }, `--replica: is missing: must be the index of this replica, 0 to 5`},
 		{func(s *FormatSettings) { s.ReplicaCount = Flag("replica-count", "7") }, `--replica-count=7: must be a number of 1 to 6`},
-		{func(s *FormatSettings) { s.ReplicaCount = Setting{} }, `--replica-count: is missing: must be the number of replicas of the cluster, 1 to 6`},
+		{func(s *FormatSettings) { s.ReplicaCount = Setting{} },
+			`--replica-count: is missing: must be the number of replicas of the cluster, 1 to 6`},
 		{func(s *FormatSettings) { s.ClientsMax = Flag("clients-max", "1025") }, `--clients-max=1025: must be a number of 1 to 1024`},
 		{func(s *FormatSettings) { s.Development = Flag("development", "") }, `--development=: must be true or false`},
 	} {

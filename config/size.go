@@ -16,8 +16,8 @@ var units = [...]struct {
 	shift uint
 }{{"TiB", 40}, {"GiB", 30}, {"MiB", 20}, {"KiB", 10}}
 
-// ParseSize reads a size in bytes: a whole number with one of KiB, MiB, GiB and TiB behind it, in any case, or with
-// nothing behind it.
+// ParseSize reads a size in bytes: a whole number with one of KiB, MiB, GiB and TiB behind it, in
+// any case, or with nothing behind it.
 //
 // error: units of powers of ten (1GB) are refused, since people mean either by them.
 func ParseSize(text string) (sizeBytes uint64, err error) {
@@ -89,7 +89,8 @@ func checkSize(sizeBytes, multipleBytes, sizeBytesMin, sizeBytesMax uint64) erro
 	return nil
 }
 
-// ParseCluster reads a cluster's number: decimal, 0 to 2^128-1. 0 is for tests; a caller warns of it.
+// ParseCluster reads a cluster's number: decimal, 0 to 2^128-1. 0 is for tests; a caller warns of
+// it.
 func ParseCluster(text string) (wire.U128, error) {
 	cluster, err := wire.ParseU128(text)
 	if err != nil {
@@ -118,7 +119,8 @@ func ParseBool(text string) (bool, error) {
 // spinNsMax keeps a typing error (50s) from burning a core for nothing.
 const spinNsMax = uint64(time.Second)
 
-// ParseSpin reads how long an idle stage spins: a duration with its unit, as in 50us or 1.5ms, 0 to 1s.
+// ParseSpin reads how long an idle stage spins: a duration with its unit, as in 50us or 1.5ms, 0 to
+// 1s.
 func ParseSpin(text string) (spinNs uint64, err error) {
 	duration, err := time.ParseDuration(text)
 	if err != nil {

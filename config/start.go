@@ -116,7 +116,8 @@ func (s *Settings) resolveSizes(start *Start) error {
 		return nil
 	}
 	block := uint64(l.BlockBytes)
-	if err := size(s.CacheGrid, block, cacheGridBytesMin, cacheGridBytesMax, func(sizeBytes uint64) { l.CacheGridBytes = sizeBytes }); err != nil {
+	if err := size(s.CacheGrid, block, cacheGridBytesMin, cacheGridBytesMax,
+		func(sizeBytes uint64) { l.CacheGridBytes = sizeBytes }); err != nil {
 		return err
 	}
 	if err := size(s.CacheAccounts, cacheAccountsBytesMin, cacheAccountsBytesMin, cacheAccountsBytesMax, func(sizeBytes uint64) {
@@ -124,7 +125,8 @@ func (s *Settings) resolveSizes(start *Start) error {
 	}); err != nil {
 		return err
 	}
-	return size(s.LimitStorage, block, limitStorageBytesMin, limits.Production().StorageBytesMax, func(sizeBytes uint64) { l.StorageBytesMax = sizeBytes })
+	return size(s.LimitStorage, block, limitStorageBytesMin, limits.Production().StorageBytesMax,
+		func(sizeBytes uint64) { l.StorageBytesMax = sizeBytes })
 }
 
 func (s *Settings) resolveAffinity(start *Start) error {
@@ -187,7 +189,8 @@ func (s *FormatSettings) Resolve() (*Format, error) {
 		}
 	}
 	if !s.ReplicaCount.IsSet() {
-		return nil, &Error{Origin: "--replica-count", Err: fmt.Errorf("is missing: must be the number of replicas of the cluster, 1 to %d", limits.ReplicasMax)}
+		return nil, &Error{Origin: "--replica-count", Err: fmt.Errorf("is missing: must be the number of replicas of the cluster, 1 to %d",
+			limits.ReplicasMax)}
 	}
 	if format.ReplicaCount, err = ParseCount(s.ReplicaCount.Text, 1, limits.ReplicasMax); err != nil {
 		return nil, s.ReplicaCount.fail(err)

@@ -150,7 +150,8 @@ func (e *LinesDropped) Text(line []byte) []byte {
 }
 func (e *LinesDropped) Fields(o Fields) Fields { return o.Number("lines", e.Lines) }
 
-// ConnectionClosed: a peer broke a rule. Closed false: one message was skipped, and the connection goes on.
+// ConnectionClosed: a peer broke a rule. Closed false: one message was skipped, and the connection
+// goes on.
 type ConnectionClosed struct {
 	Peer   Peer
 	Client wire.U128
@@ -179,7 +180,8 @@ func (e *ConnectionClosed) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
 }
 
-// ConnectionRefused: the table of connections is full, or descriptors ran out. Refused is how many since the last line.
+// ConnectionRefused: the table of connections is full, or descriptors ran out. Refused is how many
+// since the last line.
 type ConnectionRefused struct {
 	Peer        Peer
 	Reason      string
@@ -193,7 +195,8 @@ func (l *Log) ConnectionRefused(e ConnectionRefused) { emit(l, kindConnectionRef
 func (e *ConnectionRefused) Level() Level { return Warning }
 func (e *ConnectionRefused) Name() string { return "connection_refused" }
 func (e *ConnectionRefused) Text(line []byte) []byte {
-	return fmt.Appendf(line, "closed a connection of %s: %s (limit %d, closed for it since the last line: %d)", e.Peer, e.Reason, e.Connections, e.Refused)
+	return fmt.Appendf(line, "closed a connection of %s: %s (limit %d, closed for it since the last line: %d)", e.Peer, e.Reason,
+		e.Connections, e.Refused)
 }
 func (e *ConnectionRefused) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).String("reason", e.Reason).Number("connections", e.Connections).Number("refused", e.Refused)
@@ -260,7 +263,8 @@ func (e *DiskStalled) Fields(o Fields) Fields {
 	return o.String("stage", e.Stage).Number("pending", e.Pending).Number("duration_ns", e.DurationNs).Bool("ended", e.Ended)
 }
 
-// CopyRepaired: a start found a damaged copy of something that it has twice or more, and wrote it again.
+// CopyRepaired: a start found a damaged copy of something that it has twice or more, and wrote it
+// again.
 type CopyRepaired struct {
 	What  string // as in "copies of the superblock"
 	From  string // as in "the newest one"
@@ -308,8 +312,9 @@ func (e *ClockBehind) Text(line []byte) []byte {
 }
 func (e *ClockBehind) Fields(o Fields) Fields { return o.Number("behind_ns", e.BehindNs) }
 
-// OpSlow: an op took more than 100 ms from its arrival to its reply. Where[:WhereBytes] says how it spent its time and
-// what went on meanwhile; the text is in the event, so that a slow op allocates nothing.
+// OpSlow: an op took more than 100 ms from its arrival to its reply. Where[:WhereBytes] says how it
+// spent its time and what went on meanwhile; the text is in the event, so that a slow op allocates
+// nothing.
 type OpSlow struct {
 	Op, DurationNs uint64
 	WhereBytes     int

@@ -70,8 +70,8 @@ func (l *Log) DroppedLines() uint64 {
 	return l.dropped.Load()
 }
 
-// Close has what is queued written, for at most patience: a stream that nobody reads must not keep a server from ending.
-// It says whether all was written. Events after it are lost.
+// Close has what is queued written, for at most patience: a stream that nobody reads must not keep
+// a server from ending. It says whether all was written. Events after it are lost.
 func (l *Log) Close(patience time.Duration) (flushed bool) {
 	if l == nil {
 		return true
@@ -177,8 +177,8 @@ func appendLine(line []byte, format Format, timeNs int64, event Event) []byte {
 	return append(line, '\n')
 }
 
-// Lines is a writer for a start's prints: each line becomes a Notice, or a Caution if it begins with "warning: ". Not for stage
-// threads, because it makes a string of each line.
+// Lines is a writer for a start's prints: each line becomes a Notice, or a Caution if it begins
+// with "warning: ". Not for stage threads, because it makes a string of each line.
 func (l *Log) Lines() io.Writer { return lines{l} }
 
 type lines struct{ log *Log }

@@ -35,7 +35,8 @@ func (g *gate) Write(p []byte) (int, error) {
 	return g.text.Write(p)
 }
 
-// Goal: a call never waits for the stream; lines that find no room are counted, and one line tells it afterwards.
+// Goal: a call never waits for the stream; lines that find no room are counted, and one line tells
+// it afterwards.
 func TestFullQueue(t *testing.T) {
 	g := newGate()
 	l := New(g, FormatText)
@@ -51,7 +52,8 @@ func TestFullQueue(t *testing.T) {
 	if !l.Close(patience) {
 		t.Fatal("the log did not end")
 	}
-	if text := g.text.String(); strings.Count(text, "more\n") != QueueEvents-1 || !strings.Contains(text, "warning: 10 lines of the log are missing") {
+	if text := g.text.String(); strings.Count(text, "more\n") != QueueEvents-1 ||
+		!strings.Contains(text, "warning: 10 lines of the log are missing") {
 		t.Fatalf("the log says: %s", text)
 	}
 }
@@ -98,7 +100,8 @@ func TestFailingStream(t *testing.T) {
 	if !l.Close(patience) || l.DroppedLines() != 1 {
 		t.Fatalf("%d lines dropped, want 1", l.DroppedLines())
 	}
-	if text := f.text.String(); strings.Contains(text, "lost") || strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "Z info: kept\n") {
+	if text := f.text.String(); strings.Contains(text, "lost") || strings.Count(text, "\n") != 1 ||
+		!strings.HasSuffix(text, "Z info: kept\n") {
 		t.Fatalf("the log says: %s", text)
 	}
 }
@@ -153,7 +156,8 @@ func TestEmitAllocates(t *testing.T) {
 		"peer":  func() { l.ConnectionRefused(ConnectionRefused{Reason: "full", Connections: 96}) },
 		"nil":   func() { none.Notice(Notice{Line: "a"}) },
 	} {
-		// The goroutine that renders may allocate meanwhile, so it is stopped by a stream that takes nothing.
+		// The goroutine that renders may allocate meanwhile, so it is stopped by a stream that takes
+		// nothing.
 		g := newGate()
 		if name != "nil" {
 			l = New(g, FormatText)
@@ -168,7 +172,8 @@ func TestEmitAllocates(t *testing.T) {
 	}
 }
 
-// Goal: every type of event renders as one line of text and as one JSON object with time, level, name and text.
+// Goal: every type of event renders as one line of text and as one JSON object with time, level,
+// name and text.
 func TestEveryEvent(t *testing.T) {
 	names := map[string]bool{}
 	for kind, event := range newCell() {

@@ -2,15 +2,16 @@ package events
 
 import "sync/atomic"
 
-// QueueEvents is how many events may wait for the goroutine that writes; a power of two. The start prints about 30 lines, and
-// what peers can cause is limited per second by the stages.
+// QueueEvents is how many events may wait for the goroutine that writes; a power of two. The start
+// prints about 30 lines, and what peers can cause is limited per second by the stages.
 const QueueEvents = 512
 
 // lineBytes keeps apart what the producers write and what the consumer writes.
 const lineBytes = 128
 
-// queue is bounded, for many producers and one consumer, without locks. Each cell has a turn: the number of the push that may
-// fill it, that number plus one once it is filled, and after the pop the number of the push one lap later.
+// queue is bounded, for many producers and one consumer, without locks. Each cell has a turn: the
+// number of the push that may fill it, that number plus one once it is filled, and after the pop
+// the number of the push one lap later.
 type queue struct {
 	cells [QueueEvents]cell
 	_     [lineBytes]byte

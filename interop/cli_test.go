@@ -17,7 +17,8 @@ import (
 	"ledger/interop/server"
 )
 
-// command runs the binary to its end and gives its exit status and output. Stdin is the null device.
+// command runs the binary to its end and gives its exit status and output. Stdin is the null
+// device.
 func command(t *testing.T, within time.Duration, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
@@ -91,7 +92,8 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// TestMistakes wants every broken command line to end at once with a status, and to leave no file behind.
+// TestMistakes wants every broken command line to end at once with a status, and to leave no file
+// behind.
 func TestMistakes(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "none.data")
@@ -163,8 +165,9 @@ func wantAlive(t *testing.T, process *server.Process) {
 	}
 }
 
-// TestHarnessProtocol wants a server with --addresses=0 to live as long as its stdin, and one with an
-// address to take no notice of it. That stdout gets a port and is closed then is checked by every Start.
+// TestHarnessProtocol wants a server with --addresses=0 to live as long as its stdin, and one with
+// an address to take no notice of it. That stdout gets a port and is closed then is checked by
+// every Start.
 func TestHarnessProtocol(t *testing.T) {
 	file := server.Format(t, server.Options{Development: true})
 	process := file.Start(t)

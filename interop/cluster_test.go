@@ -12,7 +12,8 @@ import (
 	"ledger/interop/server"
 )
 
-// TestCluster wants three replicas to go on while any one of them is killed, and the one to catch up after.
+// TestCluster wants three replicas to go on while any one of them is killed, and the one to catch
+// up after.
 func TestCluster(t *testing.T) {
 	if os.Getenv("CLUSTER") == "" {
 		t.Skip("CLUSTER=1 tests a server that forms clusters")
@@ -61,8 +62,8 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	write(20)
-	// Each replica in turn, so the primary is among them, and each must have caught up before the next is
-	// killed: otherwise the last two alone could not go on.
+	// Each replica in turn, so the primary is among them, and each must have caught up before the next
+	// is killed: otherwise the last two alone could not go on.
 	for i := range files {
 		processes[i].Kill()
 		write(10)

@@ -179,3 +179,30 @@ func wantBalances(t testing.TB, client tb.Client, n uint64, want [4]uint64) {
 		t.Fatalf("account %d has debits pending, posted, credits pending, posted %v, want %v", n, got, want)
 	}
 }
+
+// awaitEvents returns the change events from a timestamp on, as soon as there is one of a kind.
+func awaitEvents(t testing.TB, client tb.Client, from uint64, kind tb.ChangeEventType) []tb.ChangeEvent {
+	t.Helper()
+	for deadline := time.Now().Add(callWithin); ; time.Sleep(10 * time.Millisecond) {
+		events := ask(t, client.GetChangeEvents, tb.ChangeEventsFilter{TimestampMin: from, Limit: 100})
+		for _, event := range events {
+			if event.Type == kind {
+				return events
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("within %v no event of kind %v: %+v", callWithin, kind, events)
+		}
+	}
+}
+
+// awaitBalances returns as soon as an account has these balances.
+func awaitBalances(t testing.TB, client tb.Client, n uint64, want [4]uint64) {
+	t.Helper()
+	for deadline := time.Now().Add(callWithin); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if balances(t, client, n) == want {
+			return
+		}
+	}
+	wantBalances(t, client, n, want)
+}

@@ -2,13 +2,14 @@ package limits
 
 import "fmt"
 
-// A claim is a relation between limits that some code relies on.
+// claim is a relation between limits on which some code relies.
 type claim struct {
 	what  string
 	holds func(l *Limits) bool
 }
 
-// claims in an order in which each may rely on those before it: what is divided by is not zero.
+// claims are ordered so that each may rely on those before it. For example, a divisor is proven not
+// to be zero.
 var claims = [...]claim{
 	{"the sector is a power of two of at least 512 bytes", func(l *Limits) bool {
 		return l.SectorBytes >= 512 && l.SectorBytes&(l.SectorBytes-1) == 0
@@ -41,12 +42,14 @@ var claims = [...]claim{
 		return uint64(l.JournalSlotsCount) >= 2*bar+bar*((proof+bar-1)/bar)
 	}},
 	{"checkpoints end bars", func(l *Limits) bool { return l.CheckpointIntervalOps()%uint64(l.BarOps) == 0 }},
-	// Else an op would overwrite the slot of one behind the newest durable checkpoint, which a crash has to execute again.
+	// Otherwise an op would overwrite the log slot of an op behind the newest durable checkpoint,
+	// which a restart has to execute again.
 	{"no op that may be prepared takes the log slot of one that a restart needs", func(l *Limits) bool {
 		checkpoint := l.CheckpointAfter(0)
 		return l.PrepareMax(0) < uint64(l.JournalSlotsCount) && l.PrepareMax(checkpoint) <= checkpoint+uint64(l.JournalSlotsCount)
 	}},
-	// Blocks of the checkpoint before are given free at the first bar's end behind trigger + slack, and there is room for one in waiting only.
+	// Blocks of the previous checkpoint are freed at the first bar's end behind trigger + slack,
+	// and the free set can wait for only one checkpoint.
 	{"a checkpoint is proven durable before the next one is taken", func(l *Limits) bool {
 		bar := uint64(l.BarOps)
 		return bar*(uint64(l.SlackOps)/bar+1) < l.CheckpointIntervalOps()
@@ -62,7 +65,7 @@ var claims = [...]claim{
 	{"a merge takes 3..32 runs of postings", func(l *Limits) bool {
 		return l.PostingRunsMerged >= 3 && l.PostingRunsMerged <= PostingRunsMergedMax
 	}},
-	// An op's events may have two rows each, and either of them change two accounts.
+	// Each event of an op may cause two rows, and each row may change two accounts.
 	{"what the rows of a memtable change is numbered with 24 bits", func(l *Limits) bool {
 		return 4*(uint64(l.MemtableRowsSeal)+uint64(l.BarOps)*uint64(l.BodyBytesMax()/eventBytesMin)) < 1<<24
 	}},
@@ -73,8 +76,8 @@ var claims = [...]claim{
 	{"compaction has 1..8 workers", func(l *Limits) bool { return l.CompactWorkers >= 1 && l.CompactWorkers <= CompactWorkersMax }},
 }
 
-// Check returns an error that names the first claim that does not hold. It is asked before anything is made of the limits: a data file,
-// or the stages of a server.
+// Check returns an error that names the first claim that does not hold. It is called before the
+// limits are used for a data file or for the stages of a server.
 func (l *Limits) Check() error {
 	for i := range claims {
 		if !claims[i].holds(l) {

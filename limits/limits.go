@@ -1,16 +1,16 @@
 // Package limits holds every size and count of the server in one place.
 //
-// Production values are constants, proven when they compile. Constructors get them as one value, Limits, so
-// that the simulator can hand the same code a log of 32 slots and blocks of 4 KiB. Nothing reads the
-// constants past Production and Development. Values that reach the disk are also written into the
-// superblock at format time; changing one of those is a new format version.
+// Production values are constants, proven when they compile. Constructors get them as one value,
+// Limits. So the simulator can give the same code a log of 32 slots and blocks of 4 KiB. No other
+// code reads the constants than Production and Development. Values that reach the disk are also
+// written into the superblock at format time. A change of such a value needs a new format version.
 //
 // Source: design, "Decisions that are costly to change"; consensus, "Checkpoint arithmetic".
 package limits
 
-// FormatVersion of the data file. A file of another version is refused. 2: balances have a tree of their own, which numbers the trees anew,
-// filters have 24 bits a key, and merges of postings take 32 runs. 3: a ring of twins in the place of the
-// log's redundant headers.
+// FormatVersion of the data file. A file of another version is refused. Version 2: balances have a
+// tree of their own, which renumbers the trees; filters have 24 bits per key; merges of postings
+// take 32 runs. Version 3: a ring of twins replaces the log's redundant headers.
 const FormatVersion = 3
 
 const (
@@ -19,7 +19,7 @@ const (
 	blockBytes        = 512 << 10
 	messageBytesMax   = 1 << 20
 	journalSlotsCount = 1024
-	twinBytes         = 16 << 10 // by measuring: docs/design/log.md
+	twinBytes         = 16 << 10 // measured: docs/design/log.md
 	pipelineOpsMax    = 8
 	barOps            = 32
 	slackOps          = 64
@@ -30,32 +30,35 @@ const (
 	postingRunsMerged = PostingRunsMergedMax
 )
 
-// What a cluster can have. Every check of a flag, a file or a message takes them from here.
+// Sizes of a cluster. Every check of a flag, a file or a message uses these constants.
 const (
 	SessionsMax = 1024 // client sessions
 	ReplicasMax = 6
 	StandbysMax = 6
 )
 
-// CompactWorkersMax is the most threads that compaction can have: a generation has few jobs that are long.
+// CompactWorkersMax is the largest number of compaction threads. A generation has only few long
+// jobs.
 const CompactWorkersMax = 8
 
-// PostingRunsMergedMax is the most runs of postings that one merge can take: it has buffers for as many.
+// PostingRunsMergedMax is the largest number of runs of postings that one merge can take. It has as
+// many buffers.
 const PostingRunsMergedMax = 32
 
 // HeaderBytes is the size of every message header, of the client protocol and of a prepare.
 const HeaderBytes = 256
 
-// Sizes of formats that other limits have to leave room for. The packages that own the formats take them from here.
+// Sizes of formats for which other limits have to leave room. The packages that own the formats use
+// these constants.
 const (
-	BlockHeaderBytes       = 128  // front of a block's header page
+	BlockHeaderBytes       = 128  // at the front of a block's header page
 	BlockEntryBytes        = 44   // behind it, for each other page: checksum 16, first key 24, first entry 4
 	PageBytesMin           = 512  // holds the longest row and an entry of every tree
-	SuperblockContentBytes = 4096 // of a copy
+	SuperblockContentBytes = 4096 // content of a copy
 )
 
 const (
-	eventBytesMin    = 128 // of what makes rows: transfers and accounts
+	eventBytesMin    = 128 // the smallest event that makes a row: transfers and accounts
 	cacheWaysMin     = 16  // pages of a set
 	cacheAccountsMin = 8   // accounts of a set
 )
@@ -78,7 +81,8 @@ const (
 	_ = uint(0 - messageBytesMax%twinBytes) // twins are read and formatted by the message
 )
 
-// Limits is what every constructor gets: Production(), Development(), or what the simulator draws.
+// Limits is the value that every constructor gets: Production(), Development(), or what the
+// simulator draws.
 type Limits struct {
 	// Fixed in the superblock at format.
 	SectorBytes       uint32 // unit of direct I/O
@@ -86,9 +90,11 @@ type Limits struct {
 	BlockBytes        uint32 // unit of grid allocation and repair; the first page is the header page
 	MessageBytesMax   uint32 // header and body; also the size of one log slot
 	JournalSlotsCount uint32 // a power of two
-	TwinBytes         uint32 // of the second place of a log slot: a prepare of at most so many bytes is there whole, a larger one with its header
+	// TwinBytes is the size of the second place of a log slot. A prepare of at most this size is
+	// there as a whole, a larger one with its header.
+	TwinBytes         uint32
 	BarOps            uint32 // compaction works in generations of one bar: bar of an op = op / BarOps
-	SlackOps          uint32 // ops between a checkpoint's trigger and the op that proves it durable
+	SlackOps          uint32 // ops between a checkpoint's trigger and the op at which it must be durable
 	SessionsMax       uint32 // client sessions (format --clients-max)
 	MemtableRowsSeal  uint32 // rows (transfers, accounts, expiries, dead ids) that seal a memtable at a bar's end
 	PostingRunsMerged uint32 // runs of a level that one merge takes, of the trees of transfers' postings
@@ -98,13 +104,13 @@ type Limits struct {
 
 	// Of one start, not of the file.
 	RequestBytesMax  uint32 // largest client request, header included: 1 MiB, 32 KiB with --development
-	GroupBytesMax    uint32 // body of a prepare that carries several requests
+	GroupBytesMax    uint32 // body of a prepare with several requests
 	ConnectionsMax   uint32 // client connections: sessions + slack for reconnects
 	CacheGridBytes   uint64 // page cache (--cache-grid)
 	CacheAccountsMax uint32 // cached accounts (--cache-accounts)
 	StorageBytesMax  uint64 // largest data file (--limit-storage)
 	CompactWorkers   uint32 // threads of compaction ([affinity] compact)
-	HashSeed         uint64 // of the hash tables in memory, drawn anew at each start; it must never reach the disk or another replica
+	HashSeed         uint64 // of the hash tables in memory, drawn at each start; it must never reach the disk or another replica
 }
 
 // Production returns the limits of a production start with the default caches and 64 sessions.
@@ -149,7 +155,8 @@ func (l *Limits) CheckpointIntervalOps() uint64 {
 	return uint64(checkpointIntervalOps(l.JournalSlotsCount, l.BarOps, l.PipelineOpsMax, l.SlackOps))
 }
 
-// CheckpointAfter returns the checkpoint op that follows checkpoint: CheckpointAfter(0) = 895 in production.
+// CheckpointAfter returns the checkpoint op that follows checkpoint: CheckpointAfter(0) = 895 in
+// production.
 func (l *Limits) CheckpointAfter(checkpoint uint64) uint64 {
 	if checkpoint == 0 {
 		return l.CheckpointIntervalOps() - 1
@@ -157,7 +164,8 @@ func (l *Limits) CheckpointAfter(checkpoint uint64) uint64 {
 	return checkpoint + l.CheckpointIntervalOps()
 }
 
-// CheckpointTrigger returns the op at whose end checkpoint is taken: one bar later, when its last flush is installed.
+// CheckpointTrigger returns the op at whose end checkpoint is taken. That is one bar later, when
+// its last flush is installed.
 func (l *Limits) CheckpointTrigger(checkpoint uint64) uint64 { return checkpoint + uint64(l.BarOps) }
 
 // IsCheckpoint tells whether op is a checkpoint op (0 is none).
@@ -181,8 +189,9 @@ func (l *Limits) PrepareMax(checkpoint uint64) uint64 {
 // BodyBytesMax is the largest body of any message.
 func (l *Limits) BodyBytesMax() uint32 { return l.MessageBytesMax - HeaderBytes }
 
-// TouchesMemoryAtStart tells whether caches and tables are faulted in before the first request: in production, where they are to be
-// expected full. Otherwise the first minute of load would spend a third of its time on clearing pages. Source: design, section 10.
+// TouchesMemoryAtStart tells whether caches and tables are touched before the first request. That
+// is so in production, because they will probably be full. Otherwise the first minute of load would
+// spend a third of its time on clearing pages. Source: design, section 10.
 func (l *Limits) TouchesMemoryAtStart() bool {
 	return l.RequestBytesMax >= Production().RequestBytesMax
 }

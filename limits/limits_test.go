@@ -23,7 +23,8 @@ func TestLimitsHold(t *testing.T) {
 	}
 }
 
-// Goal: each claim, broken alone, is refused by its name; so is what nobody filled in, without a panic.
+// Goal: each claim, broken alone, is refused by its name; so is what nobody filled in, without a
+// panic.
 func TestLimitsRefused(t *testing.T) {
 	broken := []struct {
 		what    string
@@ -92,7 +93,8 @@ func TestLimitsRefused(t *testing.T) {
 	for i := range claims {
 		switch what := claims[i].what; {
 		case strings.HasPrefix(what, "checkpoints end bars"), strings.HasPrefix(what, "no op that may be prepared"):
-			// These two follow from the arithmetic of checkpointIntervalOps as it is: they would tell of a change there.
+			// These two follow from the arithmetic of checkpointIntervalOps as it is: they would tell of a
+			// change there.
 		case !seen[what]:
 			t.Errorf("nothing breaks the claim that %s", what)
 		}

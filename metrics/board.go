@@ -2,7 +2,7 @@ package metrics
 
 import "sync/atomic"
 
-// Activity is work that goes on beside the ops and can slow them.
+// Activity is work beside the ops that can slow them down.
 type Activity uint8
 
 const (
@@ -19,18 +19,21 @@ const (
 var ActivityNames = [ActivitiesCount]string{"grid_writes", "grid_sync", "grid_growth", "checkpoint", "superblock", "page_reads"}
 
 const (
-	// WorkersMax of compact, and ThreadsMax of a server: net, consensus, journal, apply and the workers.
+	// WorkersMax of compact, and ThreadsMax of a server: net, consensus, journal, apply and the
+	// workers.
 	WorkersMax = 8
 	ThreadsMax = WorkersMax + 4
 )
 
-// Span adds up how long something was under way. One thread calls Set; any thread reads it while it is counted.
+// Span adds up the time for which an activity was under way. One thread calls Set; any thread may
+// read the sum meanwhile.
 //
-// A single word holds both states, so that a reader never sees half of a change: an idle span is its sum, doubled; a busy one is the sum
-// less the time at which it began, doubled, plus one.
+// A single word holds both states, so a reader never sees half of a change. The word of an idle
+// span is the doubled sum. The word of a busy span is twice the sum minus the beginning time, plus
+// one.
 type Span struct{ word atomic.Uint64 }
 
-// Set says whether the thing is under way from nowNs on. Only a change is written.
+// Set tells whether the activity is under way from nowNs on. Only a change is written.
 func (s *Span) Set(nowNs uint64, busy bool) {
 	word := s.word.Load()
 	switch isBusy := word&1 == 1; {
@@ -41,7 +44,7 @@ func (s *Span) Set(nowNs uint64, busy bool) {
 	}
 }
 
-// SumNs is how long the thing has been under way, up to nowNs.
+// SumNs is the time for which the activity has been under way, up to nowNs.
 func (s *Span) SumNs(nowNs uint64) uint64 {
 	word := s.word.Load()
 	if word&1 == 0 {
@@ -50,7 +53,8 @@ func (s *Span) SumNs(nowNs uint64) uint64 {
 	return uint64(int64(word)>>1 + int64(nowNs))
 }
 
-// Board is where all threads write what the recorder of slow ops wants to know of them. Each word has one writer.
+// Board is the memory in which all threads write the figures for the recorder of slow ops. Each
+// word has one writer.
 type Board struct {
 	Workers [WorkersMax]WorkerBoard
 	Threads [ThreadsMax]ThreadBoard
@@ -72,21 +76,23 @@ type WorkerBoard struct {
 // ThreadBoard of one stage thread.
 type ThreadBoard struct {
 	_ [lineBytes]byte
-	// TurnNsMax is the longest turn since the recorder last looked. The recorder sets it to zero.
+	// TurnNsMax is the longest turn since the recorder's last look. The recorder sets it to zero.
 	TurnNsMax atomic.Uint64
-	// KernelNs adds up the calls that submit and collect I/O, those of KernelNsMin and more.
+	// KernelNs adds up the calls that submit and collect I/O and take at least KernelNsMin.
 	KernelNs atomic.Uint64
-	// RunNs and WaitNs are the kernel's figures of the thread: how long it had a core, and how long it was ready and had none.
+	// RunNs and WaitNs are the kernel's figures of the thread: the time on a core, and the time
+	// ready to run without a core.
 	RunNs, WaitNs atomic.Uint64
 }
 
 const (
-	// TurnNsMin is the shortest turn, and KernelNsMin the shortest call, that the board is told of.
+	// TurnNsMin is the shortest turn, and KernelNsMin the shortest call, that is written to the
+	// board.
 	TurnNsMin   = 500_000
 	KernelNsMin = 100_000
 )
 
-// Turned notes a turn. Thread only.
+// Turned records a turn. To be called on the thread.
 func (t *ThreadBoard) Turned(turnNs uint64) {
 	if turnNs < TurnNsMin {
 		return
@@ -99,19 +105,19 @@ func (t *ThreadBoard) Turned(turnNs uint64) {
 	}
 }
 
-// Called notes a call that submitted and collected I/O. Thread only.
+// Called records a call that submitted and collected I/O. To be called on the thread.
 func (t *ThreadBoard) Called(kernelNs uint64) {
 	if kernelNs >= KernelNsMin {
 		t.KernelNs.Store(t.KernelNs.Load() + kernelNs)
 	}
 }
 
-// look is the board at one moment, all sums since the start.
+// look is the board at one moment; all sums are since the start.
 type look struct {
 	atNs         uint64
 	activeNs     [ActivitiesCount]uint64
 	writtenBytes uint64
-	threads      [ThreadsMax]ThreadConditions // TurnNsMax: since the look before
+	threads      [ThreadsMax]ThreadConditions // TurnNsMax: since the previous look
 }
 
 // read fills out. Of several workers that do the same at once, the longest counts.

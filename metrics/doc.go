@@ -1,21 +1,27 @@
-// Package metrics counts and measures without being noticed, and hands the figures to whoever asks.
+// Package metrics counts and measures at little cost, and copies the figures for other threads.
 //
 //	stage thread --Record, plain adds--> its own Histograms and counters
-//	admin thread --Ask--> Exchange --Wanted--> stage thread copies them --Answer--> admin thread reads the copy
+//	admin thread --Ask--> Exchange --Wanted--> stage thread copies them
+//	                                                                  |
+//	admin thread reads the copy <------------Answer-------------------+
 //
 // In:     figures, from the one thread that owns them.
-// Out:    copies that are whole: all figures of a thread are of the same moment.
+// Out:    consistent copies: all figures of a thread are of the same moment.
 // Owns:   nothing; a Histogram lies in its stage, an Exchange between two threads.
-// Limits: a histogram has CellsCount cells, values of ValueMax and more share the last one; the error of a value is an eighth.
-// Faults: a thread that does not answer in time (a long system call, a stopped server) is shown as it was last seen.
+// Limits: a histogram has CellsCount cells. Values of 2^40 and more share the last one. The
+// error of a value is an eighth.
+// Faults: if a thread does not answer in time (a long system call, a stopped server), its previous
+// figures are shown.
 // Source: design, section 7.
 //
 // # Why copies on demand
 //
-// Go's atomic stores are exchanges on amd64: 5 ns and more, which is as much as a ring takes per handle. So the owner counts in
-// plain words, the cost of an increment. Once per scrape the admin thread asks, and the owner, between two turns, copies its
-// figures: some microseconds every few seconds, and one load of an unchanging line per turn in between. What is asked for at most
-// once at a time is never written while it is read, so nothing else needs to be atomic.
+// Go's atomic stores are exchanges on amd64. An exchange takes 5 ns and more, as much as a ring
+// takes per handle. So the owner counts in plain words, at the cost of an increment. Once per
+// scrape, the admin thread asks, and the owner copies its figures between two turns. That takes
+// some microseconds every few seconds. In between, a turn only loads one cache line that does not
+// change. The owner writes a copy only between a question and its answer, and the asker reads it
+// only after the answer. So nothing else needs to be atomic.
 //
-// The HTTP endpoint is in package metrics/admin, so that stages do not carry it.
+// The HTTP endpoint is in package admin, so that stages do not import it.
 package metrics

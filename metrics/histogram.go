@@ -8,14 +8,14 @@ const (
 
 	// CellsCount of a histogram.
 	CellsCount = (valueBitsMax-cellsPerOctaveLog)<<cellsPerOctaveLog + 1<<cellsPerOctaveLog
-	// ValueMax is the first value that no longer has a cell of its own: 18 minutes, in nanoseconds.
-	ValueMax = 1 << valueBitsMax
+	// valueMax is the first value that no longer has a cell of its own: 18 minutes, in nanoseconds.
+	valueMax = 1 << valueBitsMax
 )
 
-var _ [304]struct{} = [CellsCount]struct{}{} // what the memory of a histogram is reckoned with
+var _ [304]struct{} = [CellsCount]struct{}{} // the size for which memory is calculated
 
-// Histogram counts values in cells that are an eighth of an octave wide; below 16 each value has a cell. The zero value is empty.
-// It belongs to one thread; others get copies.
+// Histogram counts values in cells that are an eighth of an octave wide; below 16 each value has a
+// cell. The zero value is empty. It belongs to one thread; others get copies.
 type Histogram struct {
 	Cells [CellsCount]uint64
 	Sum   uint64
@@ -40,7 +40,8 @@ func (h *Histogram) Count() (count uint64) {
 	return count
 }
 
-// CellMax is the largest value that falls into a cell; for the last one, the largest that has its own place there.
+// CellMax is the largest value of a cell. For the last cell, it is the largest value that is not
+// shared.
 func CellMax(cell int) uint64 {
 	if cell < 2<<cellsPerOctaveLog {
 		return uint64(cell)
@@ -49,8 +50,8 @@ func CellMax(cell int) uint64 {
 	return (uint64(cell&(1<<cellsPerOctaveLog-1)|1<<cellsPerOctaveLog)+1)<<shift - 1
 }
 
-// Quantile returns the value below or at which a part of all values lies, at most an eighth too large; 0 if there are none.
-// part: 0 to 1.
+// Quantile returns a value that a part (0 to 1) of all values does not exceed. It is at most an
+// eighth too large. It returns 0 if there are no values.
 func (h *Histogram) Quantile(part float64) uint64 {
 	count := h.Count()
 	if count == 0 {
@@ -77,8 +78,9 @@ func (h *Histogram) Mean() float64 {
 	return 0
 }
 
-// CumulativeAt fills out with how many values lie in cells that end at or below each of the ascending bounds: how many are at most
-// the bound, if it is the CellMax of a cell that is not the last.
+// CumulativeAt fills out with the number of values in cells that end at or below each of the
+// ascending bounds. If a bound is the CellMax of a cell that is not the last one, this is the exact
+// number of values up to the bound.
 func (h *Histogram) CumulativeAt(bounds []uint64, out []uint64) {
 	cell, count := 0, uint64(0)
 	for i, bound := range bounds {

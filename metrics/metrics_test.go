@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Goal: cells cover all values in order without gaps, and each is at most an eighth of its values wide.
+// Goal: cells cover all values in order without gaps, and each is at most an eighth of its values
+// wide.
 func TestCells(t *testing.T) {
 	first := uint64(0)
 	for cell := range CellsCount {
@@ -27,11 +28,11 @@ func TestCells(t *testing.T) {
 		}
 		first = last + 1
 	}
-	if first != ValueMax {
-		t.Fatalf("the cells end at %d, want %d", first, ValueMax)
+	if first != valueMax {
+		t.Fatalf("the cells end at %d, want %d", first, valueMax)
 	}
 	var h Histogram
-	h.Record(ValueMax)
+	h.Record(valueMax)
 	h.Record(1<<64 - 1)
 	if h.Cells[CellsCount-1] != 2 || h.Quantile(0.5) != 1<<64-1 {
 		t.Fatalf("values beyond the last cell: %d there, median %d", h.Cells[CellsCount-1], h.Quantile(0.5))
@@ -73,7 +74,8 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// Goal: the asker sees whole copies only, of the moment after it asked, while the owner never stops counting. Meant for -race.
+// Goal: the asker sees whole copies only, of the moment after it asked, while the owner never stops
+// counting. Meant for -race.
 func TestExchange(t *testing.T) {
 	var (
 		e          Exchange

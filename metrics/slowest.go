@@ -1,22 +1,22 @@
 package metrics
 
-// Mark is a moment on an op's way. A moment is the time of the turn in which the stage saw it; in apply, where a clock is at hand, it
-// is exact.
+// Mark is a moment on an op's way. Most marks have the time of the turn in which the stage saw the
+// event. Apply has a clock at hand, so its marks are exact.
 type Mark uint8
 
 const (
-	MarkArriving  Mark = iota // the first bytes of the op's first request were there
-	MarkReceived              // net had all of it, checked and hashed
-	MarkQueued                // consensus took it
-	MarkPrepared              // it was sequenced: its prepare went to journal and apply
+	MarkArriving  Mark = iota // the first bytes of the op's first request have arrived
+	MarkReceived              // net has all of it, checked and hashed
+	MarkQueued                // consensus has taken it
+	MarkPrepared              // its prepare went to journal and apply
 	MarkSubmitted             // journal gave the writes to the disk
 	MarkCopied                // the first of the two copies was written
-	MarkWritten               // both were
-	MarkDurable               // and synced, where a sync makes them durable
-	MarkAtApply               // apply had the op in its queue
+	MarkWritten               // both copies are written
+	MarkDurable               // both are durable, after a sync if they need one
+	MarkAtApply               // apply has the op in its queue
 	MarkExecuting
 	MarkExecuted
-	MarkAnswered // durable and executed, as all ops before it: the replies went to net
+	MarkAnswered // durable and executed, like all ops before it: the replies went to net
 	MarkSent     // the kernel has taken the last reply; 0 until then
 	MarksCount
 )
@@ -27,27 +27,29 @@ type Part uint8
 const (
 	PartReceive    Part = iota
 	PartHandover        // from net to consensus
-	PartQueue           // until its prepare: the one before is being written, or the checkpoint is late
+	PartQueue           // until its prepare: the previous one is being written, or the checkpoint is late
 	PartToDisk          // from consensus to journal
-	PartWrite           // until both copies are written, as the journal's thread saw it
+	PartWrite           // until both copies are written, as seen by the journal's thread
 	PartSync            // the fdatasync of the log behind them
 	PartToApply         // from consensus to apply
-	PartApplyQueue      // behind other ops, at barriers, and while the end of a bar is worked on
+	PartApplyQueue      // behind other ops, at barriers, and during the end of a bar
 	PartExecute
 	PartAnswer // from the later of durable and executed until the replies went to net
 	PartSend
 	PartsCount
 )
 
-// PartNames in order of the parts. The log's parts (to_disk, write, sync) and apply's (to_apply, apply_queue, execute) run beside each other.
-var PartNames = [PartsCount]string{"receive", "handover", "queue", "to_disk", "write", "sync", "to_apply", "apply_queue", "execute", "answer", "send"}
+// PartNames in order of the parts. The log's parts (to_disk, write, sync) and apply's (to_apply,
+// apply_queue, execute) run at the same time.
+var PartNames = [PartsCount]string{"receive", "handover", "queue", "to_disk", "write", "sync", "to_apply", "apply_queue", "execute",
+	"answer", "send"}
 
 // ApplyTimes of one op.
 type ApplyTimes struct {
 	AtNs, BeganNs, EndedNs uint64
-	PagesNs                uint64              // of its execution, waiting for pages
-	BreathsNs              uint64              // of its execution, turns of the other stages on the thread
-	BarriersNs             [BarriersMax]uint64 // that ended while it waited in the queue, by kind
+	PagesNs                uint64              // of its execution: waiting for pages
+	BreathsNs              uint64              // of its execution: turns of the other stages on the thread
+	BarriersNs             [BarriersMax]uint64 // waits that ended while it was in the queue, by barrier
 }
 
 // BarriersMax is the number of barriers in apply.
@@ -56,29 +58,31 @@ const BarriersMax = 4
 // JournalTimes of one op.
 type JournalTimes struct{ SubmittedNs, CopiedNs, WrittenNs, DurableNs uint64 }
 
-// Op is the record of one op. It is made in consensus; what net, journal and apply know comes with their messages.
+// Op is the record of one op. Consensus makes it. The messages of net, journal and apply bring
+// their times.
 type Op struct {
 	Number    uint64
 	Requests  uint32
 	Events    uint32
 	Bytes     uint32 // of the prepare
 	ReplySlot uint32
-	Replies   uint32 // that net has not sent yet
-	Operation uint8  // of the only request; of a group, pulse or not, the prepare's
+	Replies   uint32 // replies that net has not sent yet
+	Operation uint8  // of the only request; for a group or pulse, that of the prepare
 	Marks     [MarksCount]uint64
 	Apply     ApplyTimes
 }
 
-// SlowOp is an op that is kept, with what else went on.
+// SlowOp is a kept op, with what happened in the process at the same time.
 type SlowOp struct {
 	Op
 	Conditions Conditions
 }
 
-// Conditions are those of the process between two looks at the board: the last one before the op began, and its end.
+// Conditions describe the process between two looks at the board: the last look before the op
+// began, and the look at its end.
 type Conditions struct {
 	WindowNs     uint64
-	ActiveNs     [ActivitiesCount]uint64 // of the window
+	ActiveNs     [ActivitiesCount]uint64 // within the window
 	WrittenBytes uint64                  // by compact
 	ThreadsCount int
 	Threads      [ThreadsMax]ThreadConditions
@@ -89,13 +93,14 @@ type ThreadConditions struct {
 	TurnNsMax uint64 // 0: no turn was longer than TurnNsMin
 	KernelNs  uint64 // in calls that took longer than KernelNsMin
 	RunNs     uint64 // on a core
-	WaitNs    uint64 // ready to run, and without a core
+	WaitNs    uint64 // ready to run, without a core
 }
 
-// TotalNs is the op's time in the server, until its replies went to net: a client that does not read makes no slow op.
+// TotalNs is the op's time in the server, until its replies went to net. A client that does not
+// read so makes no op slow.
 func (o *Op) TotalNs() uint64 { return since(o.Marks[MarkAnswered], o.Marks[MarkArriving]) }
 
-// PartNs is how long a part of the op took.
+// PartNs is the duration of a part of the op.
 func (o *Op) PartNs(part Part) uint64 {
 	m := &o.Marks
 	switch part {
@@ -129,15 +134,17 @@ func since(endNs, beginNs uint64) uint64 { return endNs - min(beginNs, endNs) }
 const (
 	// SlowNs is the time from which on an op is counted and reported as slow.
 	SlowNs = 100_000_000
-	// IntervalNs, IntervalsCount and SlowestCount: the slowest ops of each of the last intervals are kept.
+	// IntervalNs, IntervalsCount and SlowestCount: the SlowestCount slowest ops of each of the last
+	// IntervalsCount intervals are kept.
 	IntervalNs     = 10_000_000_000
 	IntervalsCount = 6
 	SlowestCount   = 4
-	// looksCount looks at the board, at least lookNs apart: they reach back 1.28 s or more. Of an op that is slower, what went on before is
-	// not told.
+	// looksCount is the number of kept looks at the board, which are at least lookNs apart. So they
+	// reach back at least 1.28 s. For an op that took longer, the conditions at its beginning are
+	// missing.
 	looksCount = 256
 	lookNs     = 5_000_000
-	// waitingMax ops have ended in this turn and wait for the next one.
+	// waitingMax is the number of ops that can end in one turn and wait for the next one.
 	waitingMax = 8
 )
 
@@ -147,18 +154,19 @@ type Interval struct {
 	Ops   [SlowestCount]SlowOp
 }
 
-// SlowestFigures are what the recorder has kept.
+// SlowestFigures are the kept ops.
 type SlowestFigures struct {
 	SlowCount uint64                   // ops of SlowNs and more, since the start
 	Recent    [IntervalsCount]Interval // the current one first
 	Ever      Interval                 // since the start
 }
 
-// Slowest is the recorder: always on, of one thread, without allocation. An op that is not among the slowest costs a comparison.
+// Slowest is the recorder. It is always on, belongs to one thread, and does not allocate. An op
+// that is not among the slowest costs a comparison.
 type Slowest struct {
 	board        *Board
 	threadsCount int
-	report       func(*SlowOp) // of a slow op; it must not keep it
+	report       func(*SlowOp) // called for each slow op; it must not keep the pointer
 
 	looks      [looksCount]look // ring
 	looksNext  int
@@ -172,15 +180,17 @@ type Slowest struct {
 
 	waiting      [waitingMax]SlowOp
 	waitingCount int
-	unsent       bool // some kept op has replies that are not sent
+	unsent       bool // a kept op has replies that are not sent
 }
 
-// NewSlowest makes a recorder for a server of threadsCount threads. report is called for each slow op, on the recorder's thread; it may be nil.
+// NewSlowest makes a recorder for a server of threadsCount threads. report is called for each slow
+// op, on the recorder's thread; it may be nil.
 func NewSlowest(board *Board, threadsCount int, report func(*SlowOp)) *Slowest {
 	return &Slowest{board: board, threadsCount: min(threadsCount, ThreadsMax), report: report}
 }
 
-// Turn begins a turn: it closes the records of the turn before, whose length the board knows by now.
+// Turn begins a turn. It closes the records of the previous turn, because the board has the length
+// of that turn now.
 func (r *Slowest) Turn(nowNs uint64) {
 	if r.waitingCount > 0 && nowNs > r.waiting[0].Marks[MarkAnswered] {
 		for i := range r.waitingCount {
@@ -217,7 +227,7 @@ func (r *Slowest) Ended(nowNs uint64, o *Op) {
 	r.unsent = r.unsent || o.Replies > 0
 }
 
-// Sent notes that net has no use for one reply of a slot any more.
+// Sent records that net does not need a reply of this slot any more.
 func (r *Slowest) Sent(nowNs uint64, replySlot uint32) {
 	if !r.unsent {
 		return
@@ -226,7 +236,7 @@ func (r *Slowest) Sent(nowNs uint64, replySlot uint32) {
 	for i := range r.waitingCount {
 		r.sent(nowNs, replySlot, &r.waiting[i].Op)
 	}
-	// Both keep copies of an op.
+	// Both intervals have copies of an op.
 	for _, in := range [...]*Interval{&r.intervals[r.current], &r.ever} {
 		for i := range in.Count {
 			r.sent(nowNs, replySlot, &in.Ops[i].Op)
@@ -244,7 +254,7 @@ func (r *Slowest) sent(nowNs uint64, replySlot uint32, o *Op) {
 	r.unsent = r.unsent || o.Replies > 0
 }
 
-// advance begins the interval of this number.
+// advance begins the interval with this number.
 func (r *Slowest) advance(number uint64) {
 	for range min(number-r.intervalAt, IntervalsCount) {
 		r.current = (r.current + 1) % IntervalsCount
@@ -253,7 +263,7 @@ func (r *Slowest) advance(number uint64) {
 	r.intervalAt = number
 }
 
-// keep puts an op among the slowest, if it still is one, and reports it if it is slow.
+// keep puts an op among the slowest, if it is one of them, and reports it if it is slow.
 func (r *Slowest) keep(nowNs uint64, o *SlowOp) {
 	r.conditions(nowNs, o)
 	r.intervals[r.current].put(o)
@@ -263,7 +273,8 @@ func (r *Slowest) keep(nowNs uint64, o *SlowOp) {
 	}
 }
 
-// conditions compares the board as it is with the last look before the op began; if there is none, with the oldest.
+// conditions compares the current board with the last look before the op began. If there is no such
+// look, it takes the oldest.
 func (r *Slowest) conditions(nowNs uint64, o *SlowOp) {
 	end := &r.looks[r.looksNext]
 	r.board.read(nowNs, r.threadsCount, end)
@@ -276,7 +287,7 @@ func (r *Slowest) conditions(nowNs uint64, o *SlowOp) {
 		if l.atNs == 0 {
 			break
 		}
-		// What a look says of turns is what came before it.
+		// TurnNsMax of a look covers the time before that look.
 		for i := range c.ThreadsCount {
 			c.Threads[i].TurnNsMax = max(c.Threads[i].TurnNsMax, begin.threads[i].TurnNsMax)
 		}
@@ -314,7 +325,7 @@ func (i *Interval) put(o *SlowOp) {
 	i.Ops[at] = *o
 }
 
-// Figures fills out.
+// Figures fills out with the kept ops.
 func (r *Slowest) Figures(out *SlowestFigures) {
 	out.SlowCount, out.Ever = r.slowCount, r.ever
 	for i := range out.Recent {
@@ -322,7 +333,7 @@ func (r *Slowest) Figures(out *SlowestFigures) {
 	}
 }
 
-// RecentSlowest is the slowest op of the last intervals; nil: there was none.
+// RecentSlowest is the slowest op of the last intervals, or nil if there is none.
 func (f *SlowestFigures) RecentSlowest() (slowest *SlowOp) {
 	for i := range f.Recent {
 		if f.Recent[i].Count > 0 && (slowest == nil || f.Recent[i].Ops[0].TotalNs() > slowest.TotalNs()) {

@@ -16,7 +16,8 @@ func ended(number, beganNs, endNs uint64) *Op {
 	return o
 }
 
-// Goal: a span adds up what was under way, the part that is not over included, and repeated calls change nothing.
+// Goal: a span adds up what was under way, the part that is not over included, and repeated calls
+// change nothing.
 func TestSpan(t *testing.T) {
 	var s Span
 	check := func(nowNs, want uint64) {
@@ -39,7 +40,8 @@ func TestSpan(t *testing.T) {
 	check(1<<62+9, 510)
 }
 
-// Goal: the slowest of each recent interval and those since the start are kept in order, whatever came in whatever order.
+// Goal: the slowest of each recent interval and those since the start are kept in order, whatever
+// came in whatever order.
 func TestSlowestKeeps(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	r := NewSlowest(new(Board), 1, nil)
@@ -86,8 +88,8 @@ func TestSlowestKeeps(t *testing.T) {
 	}
 }
 
-// Goal: a thread that waited for a core, one that was in a long call, and a sync of compact are told apart, each with what it took of the
-// op's time alone.
+// Goal: a thread that waited for a core, one that was in a long call, and a sync of compact are
+// told apart, each with what it took of the op's time alone.
 func TestSlowestConditions(t *testing.T) {
 	board := new(Board)
 	var reported []SlowOp
@@ -130,7 +132,8 @@ func TestSlowestConditions(t *testing.T) {
 	}
 }
 
-// Goal: the parts of an op are between its marks; those of the log and of apply run beside each other.
+// Goal: the parts of an op are between its marks; those of the log and of apply run beside each
+// other.
 func TestParts(t *testing.T) {
 	o := Op{}
 	for mark := range o.Marks {

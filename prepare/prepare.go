@@ -1,19 +1,19 @@
-// Package prepare is the format of the log's entries: a 256-byte header of our own, written over
-// the request's, then the body.
+// Package prepare is the format of the log's entries: a 256-byte header of our own, which
+// overwrites the request's, and the body.
 //
-// A prepare carries one or more client requests. One alone keeps its body as it arrived, and its
-// fields live in the header. Two or more (a group) have their bodies at multiples of 16 and a table
-// of 96-byte entries at the end of the body, in order of arrival.
+// A prepare has one or more client requests. A single request keeps its body as it arrived, and its
+// fields are in the header. Two or more requests are a group. Their bodies begin at multiples of
+// 16, and a table of 96-byte entries follows at the end of the body, in order of arrival.
 //
 //	single: | header 256 | body of the request                                   |
 //	group:  | header 256 | body 0 | pad | body 1 | pad | ... | entry 0 | entry 1 |
 //
-// Everything is little-endian. What execution depends on beside the state travels here
-// (RequestLimit, Rules, View, Replica), so that a replica started with other flags answers as the
-// first one did.
+// Everything is little-endian. Apart from the state, execution depends only on fields of the
+// prepare (RequestLimit, Rules, View, Replica). So a replica that was started with other flags
+// gives the same replies.
 //
 // Limits: body up to limits.BodyBytesMax, 8190 events, 65535 requests.
-// Faults: a view of damaged bytes never panics; Validate tells what is wrong.
+// Faults: a view of damaged bytes never panics. Validate returns what is wrong.
 // Source: design, section 10, "Prepare header".
 package prepare
 
@@ -33,7 +33,7 @@ const (
 	EntryBytes  = 96
 	// Format of this package.
 	Format = 1
-	// Rules is the version of the accounting rules that prepares are executed by.
+	// Rules is the version of the accounting rules by which prepares are executed.
 	Rules = 1
 	// BodyAlignBytes: bodies of a group start at multiples of it.
 	BodyAlignBytes = 16
@@ -94,8 +94,8 @@ const (
 // Header views 256 bytes as the header of a prepare.
 type Header []byte
 
-// Fields of a header as one value; the request's own fields are those of the only request, zero in
-// a group.
+// Fields of a header as one value. The request's own fields are those of the only request; in a
+// group they are zero.
 type Fields struct {
 	Parent          Checksum
 	Cluster         wire.U128
@@ -110,7 +110,7 @@ type Fields struct {
 	View            uint32
 	Request         uint32
 	Release         wire.Release
-	RequestLimit    uint32 // largest request, header included, that the preparing primary took
+	RequestLimit    uint32 // largest request, header included, that the preparing primary accepted
 	RequestsCount   uint16
 	Operation       wire.Operation
 	Command         Command
@@ -177,7 +177,8 @@ func PutReserved(buffer []byte, cluster wire.U128, slotIndex uint64) Header {
 
 // PutRoot writes the prepare of op 0: the same bytes on every replica of a cluster.
 func PutRoot(buffer []byte, cluster wire.U128) Header {
-	return Put(buffer, &Fields{Cluster: cluster, SizeBytes: HeaderBytes, Operation: OperationRoot, RequestsCount: 1, Command: CommandPrepare}, Sum(nil))
+	return Put(buffer, &Fields{Cluster: cluster, SizeBytes: HeaderBytes, Operation: OperationRoot, RequestsCount: 1, Command: CommandPrepare},
+		Sum(nil))
 }
 
 // ValidHeader tells whether 256 bytes are a header of this cluster: checksum, cluster, command,
@@ -197,7 +198,7 @@ func ValidHeader(h Header, cluster wire.U128, sizeMax uint32) bool {
 	return h.SizeBytes() >= HeaderBytes && h.SizeBytes() <= sizeMax
 }
 
-// ValidBody tells whether the prepare's body is what its header says. prepare holds SizeBytes.
+// ValidBody tells whether the prepare's body matches its header. prepare has SizeBytes bytes.
 func ValidBody(prepare []byte) bool {
 	h := Header(prepare[:HeaderBytes])
 	return uint32(len(prepare)) == h.SizeBytes() && h.BodyChecksum() == Sum(prepare[HeaderBytes:])
@@ -215,8 +216,8 @@ type Request struct {
 	Body            []byte
 }
 
-// Validate checks the table of a prepare whose checksums are right: a replica must not crash on
-// what a broken peer sent.
+// Validate checks the table of a prepare whose checksums are right. A replica must not crash on
+// bytes from a broken peer.
 func Validate(prepare []byte) error {
 	h := Header(prepare[:HeaderBytes])
 	count := uint64(h.RequestsCount())
@@ -286,8 +287,8 @@ func RequestAt(prepare []byte, index int) Request {
 	}
 }
 
-// PutEntry writes one entry of a group's table. offsetBytes is that of the body, from the start of
-// the prepare's body.
+// PutEntry writes one entry of a group's table. offsetBytes is the offset of the request's body
+// from the start of the prepare's body.
 func PutEntry(entry []byte, r *Request, offsetBytes uint32) {
 	clear(entry[:EntryBytes])
 	putU128(entry[entryClient:], r.Client)

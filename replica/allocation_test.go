@@ -23,13 +23,15 @@ import (
 	"ledger/wire"
 )
 
-// The environment of the process that is the load: where the server is, and how many transfers each half of the load creates.
+// The environment of the process that is the load: where the server is, and how many transfers each
+// half of the load creates.
 const (
 	loadAddress      = "LEDGER_TEST_LOAD_ADDRESS"
 	loadTransfersEnv = "LEDGER_TEST_LOAD_TRANSFERS"
 )
 
-// TestMain: the load generator of TestNoAllocationUnderLoad is this binary, so that the server's process counts its own allocations.
+// TestMain: the load generator of TestNoAllocationUnderLoad is this binary, so that the server's
+// process counts its own allocations.
 func TestMain(m *testing.M) {
 	if address := os.Getenv(loadAddress); address != "" {
 		count, err := strconv.ParseUint(os.Getenv(loadTransfersEnv), 10, 64)
@@ -45,8 +47,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// generateLoad does the same load twice: full batches, small ones of several sessions at once, pending transfers that are posted or expire,
-// lookups and queries. Between the halves it writes a byte to stdout and waits for one; at the end as well.
+// generateLoad does the same load twice: full batches, small ones of several sessions at once,
+// pending transfers that are posted or expire, lookups and queries. Between the halves it writes a
+// byte to stdout and waits for one; at the end as well.
 func generateLoad(address string, transfersCount uint64) error {
 	ctx := context.Background()
 	l := &load{}
@@ -116,7 +119,8 @@ func (l *load) wait(ctx context.Context, session int, o wire.Operation, create b
 	return nil
 }
 
-// create begins a batch of transfers; every tenth is pending, and half of those expire after a second.
+// create begins a batch of transfers; every tenth is pending, and half of those expire after a
+// second.
 func (l *load) create(ctx context.Context, session int, count uint64) error {
 	events := client.View[client.Transfer](l.requests[session].Events(wire.OperationCreateTransfers, l.sessions[session].BodyBytesMax()))
 	for i := range events[:min(count, uint64(len(events)))] {
@@ -168,7 +172,8 @@ func (l *load) half(ctx context.Context, transfersCount uint64) error {
 
 // queries asks one of each kind, each in a session of its own.
 func (l *load) queries(ctx context.Context) error {
-	account := accounting.AccountFilter{AccountID: wire.U128From(l.next%loadAccounts + 1), Limit: 100, Flags: accounting.FilterDebits | accounting.FilterCredits}
+	account := accounting.AccountFilter{AccountID: wire.U128From(l.next%loadAccounts + 1), Limit: 100,
+		Flags: accounting.FilterDebits | accounting.FilterCredits}
 	query := accounting.QueryFilter{UserData64: 1 + l.next%999, Ledger: 1, Limit: 50}
 	all := []wire.Operation{
 		wire.OperationLookupAccounts, wire.OperationLookupTransfers, wire.OperationGetAccountTransfers, wire.OperationGetAccountBalances,
@@ -202,8 +207,8 @@ func (l *load) queries(ctx context.Context) error {
 	return nil
 }
 
-// A running server allocates nothing: its process' counter of heap objects stands still under a load of everything, through
-// bars' ends and checkpoints.
+// A running server allocates nothing: its process' counter of heap objects stands still under a
+// load of everything, through bars' ends and checkpoints.
 func TestNoAllocationUnderLoad(t *testing.T) {
 	defer func(rate int) { runtime.MemProfileRate = rate }(runtime.MemProfileRate)
 	runtime.MemProfileRate = 1

@@ -36,15 +36,18 @@ func questions(transfersCount uint64) (list []question) {
 	}
 	for id := uint64(1); id <= 4; id++ {
 		list = append(list, question{wire.OperationLookupAccounts, one(wire.OperationLookupAccounts, bytesOf([]wire.U128{wire.U128From(id)}))})
-		filter := accounting.AccountFilter{AccountID: wire.U128From(id), Limit: 200, Flags: accounting.FilterDebits | accounting.FilterCredits | accounting.FilterReversed}
-		list = append(list, question{wire.OperationGetAccountTransfers, one(wire.OperationGetAccountTransfers, bytesOf([]accounting.AccountFilter{filter}))})
+		filter := accounting.AccountFilter{AccountID: wire.U128From(id), Limit: 200,
+			Flags: accounting.FilterDebits | accounting.FilterCredits | accounting.FilterReversed}
+		list = append(list, question{wire.OperationGetAccountTransfers, one(wire.OperationGetAccountTransfers,
+			bytesOf([]accounting.AccountFilter{filter}))})
 	}
 	query := accounting.QueryFilter{Ledger: 1, Code: 1, Limit: 200}
 	list = append(list, question{wire.OperationQueryTransfers, one(wire.OperationQueryTransfers, bytesOf([]accounting.QueryFilter{query}))})
 	return append(list, question{wire.OperationGetChangeEvents, bytesOf([]accounting.ChangeEventsFilter{{Limit: 100}})})
 }
 
-// agedFile makes a data file with checkpoints behind it and ops above the last, and says how many transfers it holds.
+// agedFile makes a data file with checkpoints behind it and ops above the last, and says how many
+// transfers it holds.
 func agedFile(t *testing.T, l limits.Limits, kind IOKind) (path string, transfersCount uint64) {
 	path = formatted(t, l)
 	s := started(t, path, l, kind)
@@ -130,8 +133,10 @@ const (
 	stopped outcome = "stopped" // later, with a fault
 )
 
-// examine starts a server, asks everything, and compares the answers. Whatever is neither right nor a fault fails the test.
-func examine(t *testing.T, path string, l limits.Limits, kind IOKind, list []question, want [][]byte) (how outcome, answers [][]byte, reason error) {
+// examine starts a server, asks everything, and compares the answers. Whatever is neither right nor
+// a fault fails the test.
+func examine(t *testing.T, path string, l limits.Limits, kind IOKind, list []question,
+	want [][]byte) (how outcome, answers [][]byte, reason error) {
 	t.Helper()
 	isFault := func(err error) error {
 		var fault *FaultError
@@ -202,8 +207,8 @@ func examine(t *testing.T, path string, l limits.Limits, kind IOKind, list []que
 	return served, answers, nil
 }
 
-// Damage anywhere in the data file is repaired, does no harm, or stops the replica with a fault that names it. It never changes an
-// answer, and never hangs.
+// Damage anywhere in the data file is repaired, does no harm, or stops the replica with a fault
+// that names it. It never changes an answer, and never hangs.
 func TestDamage(t *testing.T) {
 	l := shapes()["development"]
 	for name, kind := range kinds {
@@ -248,8 +253,10 @@ func TestDamage(t *testing.T) {
 			}{
 				{"one superblock", []span{{layout.SuperblockCopyAt(0) + 100, 1}}, served},
 				{"two superblocks", []span{{layout.SuperblockCopyAt(0) + 100, 1}, {layout.SuperblockCopyAt(3), 4096}}, served},
-				{"three superblocks", []span{{layout.SuperblockCopyAt(0) + 100, 1}, {layout.SuperblockCopyAt(1) + 300, 1}, {layout.SuperblockCopyAt(2) + 500, 1}}, refused},
-				{"all superblocks", []span{{layout.SuperblockCopyAt(0) + 100, 1}, {layout.SuperblockCopyAt(1) + 300, 1}, {layout.SuperblockCopyAt(2) + 500, 1}, {layout.SuperblockCopyAt(3) + 17, 300}}, refused},
+				{"three superblocks", []span{{layout.SuperblockCopyAt(0) + 100, 1}, {layout.SuperblockCopyAt(1) + 300, 1},
+					{layout.SuperblockCopyAt(2) + 500, 1}}, refused},
+				{"all superblocks", []span{{layout.SuperblockCopyAt(0) + 100, 1}, {layout.SuperblockCopyAt(1) + 300, 1},
+					{layout.SuperblockCopyAt(2) + 500, 1}, {layout.SuperblockCopyAt(3) + 17, 300}}, refused},
 				{"a twin above the checkpoint", []span{{twinAt(head - 1), 1}}, served},
 				{"all twins", []span{{twinAt(0), slots * uint64(l.TwinBytes)}}, served},
 				{"the header of a small prepare above the checkpoint", []span{{prepareAt(small), 1}}, served},

@@ -1,8 +1,9 @@
-// Package replica builds the five stages of one replica and the rings between them, from limits and ports.
+// Package replica builds the five stages of one replica and the rings between them, from limits and
+// ports.
 //
-//	Open:  superblock, log and checkpoint -> where the replica stands      (synchronous, before anything runs)
-//	New:   slots, rings, stages, drivers                                   (nothing runs yet)
-//	Run:   threads that take turns over drivers                            (production; the simulator calls Turn itself)
+//	Open:  superblock, log and checkpoint -> where the replica stands   (synchronous)
+//	New:   slots, rings, stages, drivers                                (nothing runs yet)
+//	Run:   threads that take turns over drivers                         (the simulator calls Turn)
 //
 // In:     limits.Limits, a ports.DataFile for recovery, the ports of each stage.
 // Out:    drivers in order of the stages; a fault that stops the replica.

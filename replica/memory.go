@@ -1,94 +1,185 @@
 package replica
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 
 	"ledger/internal/arena"
+	"ledger/limits"
+	"ledger/storage"
 )
 
-// slotsTypicalBytes stands for the message slots in the sum of memory: they are touched last-in first-out, and load touches few.
-const slotsTypicalBytes = 64 << 20
+// GoHeapBytesMax is the limit that start sets for the memory of the Go runtime. The collector runs
+// only near it, so garbage of the metrics pages and of log lines may grow up to it.
+const GoHeapBytesMax = 256 << 20
 
-// runtimeBytes is the program itself: Go runtime, code, rings.
-const runtimeBytes = 48 << 20
+// What is not reserved in the arena.
+const (
+	programBytes     = 32 << 20  // code, constants and variables of the program, as mapped from its file
+	goBytesExpected  = 32 << 20  // the Go runtime with rings and driver state
+	threadBytes      = 512 << 10 // a thread: stacks, and the queues of its io_uring in both mappings (some 200 KiB)
+	threadsSpare     = 16        // threads that the Go runtime makes for system calls, beside those of the stages
+	pageBytesPerPTE  = 512       // page tables: 8 bytes for each page of 4 KiB
+	slotBytesUsual   = 64 << 20  // message slots that a few busy clients touch
+	tableBytesUsual  = 64 << 20  // memtables beyond what is touched at start: accounts, expiries, and with --development all of them
+	indexBytesPerID  = 3 + 6     // of filters: 3 of the table's, up to 4 of the filter of all ids and its third for ids to come
+	indexBytesFactor = 4         // the manifest in memory against its trailer: lists grow by doubling, and the next trailer lies beside
+)
 
-// memtablesBytes is what the two memtables come to, beside what is touched at start: in production the lists of accounts
-// and expiries; with --development all of them.
-const memtablesBytes = 64 << 20
-
-// MemoryNeededBytes is what a replica may come to use: all that is reserved, except that of slots only what is touched at start
-// and the share that load touches count.
-func MemoryNeededBytes(memory *arena.Arena) uint64 {
-	needed := uint64(runtimeBytes + slotsTypicalBytes + memtablesBytes)
-	for _, entry := range memory.Entries() {
-		if strings.HasSuffix(entry.Name, " slots") {
-			needed += entry.TouchBytes
-		} else {
-			needed += entry.Bytes
-		}
-	}
-	return needed
+// MemoryNeed is what a server comes to have resident, page tables of the kernel included. It does
+// not count what the kernel keeps for it elsewhere: buffers of sockets, and the page cache, which
+// it gives back when memory is short.
+type MemoryNeed struct {
+	ExpectedBytes uint64 // usual load with full caches, and the data file of this start
+	LargestBytes  uint64 // every slot, cache and table full, the largest data file, and the Go heap at its limit
+	// ClassBytes of the largest figure, by the class of a reservation.
+	ClassBytes [arena.ClassesCount]uint64
 }
 
-// MemoryAvailable is the least of the machine's memory and the limits of the control groups that the process is in. root is "/"
-// except in tests.
-func MemoryAvailable(root string) (availableBytes uint64, source string, err error) {
-	meminfo, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
-	if err != nil {
-		return 0, "", fmt.Errorf("reading how much memory the machine has: %w", err)
+// needOf sums up all that is reserved.
+//
+// checkpoint:   of the data file, from which the indexes are read.
+// threadsCount: of the stages.
+func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpoint, threadsCount int) (need MemoryNeed) {
+	var touched, reserved [arena.ClassesCount]uint64
+	for i := range entries {
+		e := &entries[i]
+		touched[e.Class] += e.TouchBytes
+		reserved[e.Class] += e.Bytes
+		need.ClassBytes[e.Class] += e.Bytes + e.SpareBytes
 	}
-	for line := range bytes.Lines(meminfo) {
-		fields := strings.Fields(string(line))
-		if len(fields) >= 2 && fields[0] == "MemTotal:" {
-			kibibytes, err := strconv.ParseUint(fields[1], 10, 64)
-			if err != nil {
-				return 0, "", fmt.Errorf("reading MemTotal: %w", err)
-			}
-			availableBytes, source = kibibytes<<10, "the machine"
+	expected, largest := uint64(0), uint64(0)
+	for class := range arena.ClassesCount {
+		bytes := reserved[class]
+		switch class {
+		case arena.Slot:
+			bytes = min(bytes, touched[class]+slotsUsual(l, checkpoint))
+		case arena.Table:
+			bytes = min(bytes, touched[class]+tableBytesUsual)
+		case arena.Index:
+			bytes = min(bytes, max(touched[class], indexesOf(checkpoint)))
 		}
+		expected += bytes
+		largest += need.ClassBytes[class]
 	}
-	if availableBytes == 0 {
-		return 0, "", fmt.Errorf("%s names no MemTotal", filepath.Join(root, "proc/meminfo"))
-	}
-	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
-	if err != nil {
-		return availableBytes, source, nil // no control groups here
-	}
-	for line := range bytes.Lines(groups) {
-		path, ok := strings.CutPrefix(strings.TrimSpace(string(line)), "0::")
-		if !ok {
-			continue
-		}
-		// Every group up to the root may limit us.
-		for ; ; path = filepath.Dir(path) {
-			limit, err := os.ReadFile(filepath.Join(root, "sys/fs/cgroup", path, "memory.max"))
-			if err == nil {
-				if value, err := strconv.ParseUint(strings.TrimSpace(string(limit)), 10, 64); err == nil && value < availableBytes {
-					availableBytes, source = value, "control group "+path
-				}
-			}
-			if path == "/" || path == "." {
-				break
-			}
-		}
-	}
-	return availableBytes, source, nil
+	threads := uint64(threadsCount) * threadBytes
+	expected += programBytes + goBytesExpected + threads
+	largest += programBytes + GoHeapBytesMax + threads + threadsSpare*threadBytes
+	// The sessions of a checkpoint are twice in memory while they are read, when caches and tables
+	// are not touched yet.
+	expected = max(expected, readingSessions(checkpoint)+indexesOf(checkpoint)+threads)
+	need.ExpectedBytes = expected + expected/pageBytesPerPTE
+	need.LargestBytes = largest + largest/pageBytesPerPTE
+	return need
 }
 
-// checkMemory refuses, with numbers, what does not fit.
-func checkMemory(needed uint64, root string) error {
+// slotsUsual is what load touches of the message slots. They are used last-in first-out, so busy
+// clients share them. But the last reply of each session stays in a slot of its own, and the
+// results of a full batch take an eighth of the request's size. If the replies in the checkpoint
+// are larger, replies of their size are usual.
+func slotsUsual(l *limits.Limits, checkpoint *storage.Checkpoint) uint64 {
+	replies := uint64(l.SessionsMax) * uint64(l.RequestBytesMax) / 8
+	return slotBytesUsual + max(replies, checkpoint.TrailerBytes[storage.TrailerSessions])
+}
+
+// readingSessions is what is resident while the sessions of a checkpoint are read: the content of
+// their trailer, and the replies that are copied from it into slots.
+func readingSessions(checkpoint *storage.Checkpoint) uint64 {
+	return programBytes + goBytesExpected + 2*checkpoint.TrailerBytes[storage.TrailerSessions]
+}
+
+// indexesOf is what the indexes of a checkpoint take in memory.
+func indexesOf(c *storage.Checkpoint) uint64 {
+	trailers := c.TrailerBytes[storage.TrailerManifest] + c.TrailerBytes[storage.TrailerFreeSet]
+	return indexBytesFactor*trailers + indexBytesPerID*(c.TransfersCount+c.AccountsCount)
+}
+
+// check compares the figures with what there is: a start that is expected not to fit is refused,
+// and one that may come not to fit warns.
+//
+// root:       "/" except in tests.
+// indexBytes: what indexes may come to take, see indexesReachable.
+func (n *MemoryNeed) check(root string, development bool, indexBytes uint64) (warning string, err error) {
+	available, source, err := MemoryAvailable(root)
+	if err != nil {
+		return "", nil // nothing to compare with
+	}
+	if n.ExpectedBytes > available {
+		ways := "lower --cache-grid or --cache-accounts (caches: %d MiB), or raise that limit"
+		if !development {
+			ways = "lower --cache-grid or --cache-accounts (caches: %d MiB), raise that limit, or start with --development"
+		}
+		return "", fmt.Errorf("memory: %d MiB are expected to be used and %d MiB may be at most, %s allows %d MiB: "+ways,
+			Mebibytes(n.ExpectedBytes), Mebibytes(n.LargestBytes), source, available>>20, Mebibytes(n.ClassBytes[arena.Cache]))
+	}
+	if largest := n.LargestBytes - n.ClassBytes[arena.Index] + indexBytes; largest > available {
+		return fmt.Sprintf("memory: %d MiB may come to be used and %d MiB are expected, %s allows %d MiB: "+
+			"the kernel ends a server that uses more; %s",
+			Mebibytes(largest), Mebibytes(n.ExpectedBytes), source, available>>20, n.waysOut()), nil
+	}
+	return "", nil
+}
+
+// indexesReachable is what the indexes may come to take on the disk as it is: they are reserved for
+// the largest data file that the limit allows, but it does not become larger than its file system. A
+// development server is not expected to fill it.
+func (n *MemoryNeed) indexesReachable(l *limits.Limits, fileBytesMax uint64) uint64 {
+	if !l.TouchesMemoryAtStart() {
+		return 0
+	}
+	const parts = 1 << 20 // so that nothing overflows
+	share := min(parts, fileBytesMax/max(1, l.StorageBytesMax/parts)+1)
+	return n.ClassBytes[arena.Index] / parts * share
+}
+
+// waysOut names the flags that lower the figures, the one with the largest part first.
+func (n *MemoryNeed) waysOut() string {
+	ways := []struct {
+		bytes uint64
+		flag  string
+	}{
+		{n.ClassBytes[arena.Index], "--limit-storage (indexes of the largest data file: %d MiB at most)"},
+		{n.ClassBytes[arena.Cache], "--cache-grid or --cache-accounts (caches: %d MiB)"},
+		{n.ClassBytes[arena.Slot], "--clients-max of ledger format (message slots: %d MiB at most)"},
+	}
+	slices.SortStableFunc(ways, func(a, b struct {
+		bytes uint64
+		flag  string
+	}) int {
+		return cmp.Compare(b.bytes, a.bytes)
+	})
+	var list []string
+	for _, way := range ways {
+		list = append(list, fmt.Sprintf(way.flag, Mebibytes(way.bytes)))
+	}
+	return "lower " + strings.Join(list, ", ")
+}
+
+// Mebibytes rounds up, so that a printed figure is never less than the one that is meant.
+func Mebibytes(bytes uint64) uint64 { return (bytes + 1<<20 - 1) >> 20 }
+
+// line is the one of start.
+func (n *MemoryNeed) line(root string, l *limits.Limits) string {
+	text := fmt.Sprintf("memory: %d MiB expected, %d MiB at most (of them %d for the indexes of a data file of %d GiB)",
+		Mebibytes(n.ExpectedBytes), Mebibytes(n.LargestBytes), Mebibytes(n.ClassBytes[arena.Index]), l.StorageBytesMax>>30)
+	if available, source, err := MemoryAvailable(root); err == nil {
+		text += fmt.Sprintf(", %s allows %d MiB", source, available>>20)
+	}
+	return text
+}
+
+// checkSessions refuses a start before the sessions of a checkpoint are read if they alone do not
+// fit.
+func checkSessions(checkpoint *storage.Checkpoint, root string) error {
 	available, source, err := MemoryAvailable(root)
 	if err != nil {
 		return nil // nothing to compare with
 	}
-	if needed <= available {
-		return nil
+	if needed := readingSessions(checkpoint); needed > available {
+		return fmt.Errorf("memory: the sessions of the checkpoint are %d MiB, reading them takes %d MiB, %s allows %d MiB: raise that limit",
+			Mebibytes(checkpoint.TrailerBytes[storage.TrailerSessions]), Mebibytes(needed), source, available>>20)
 	}
-	return fmt.Errorf("the caches and tables need %d MiB, %s has %d MiB: lower --cache-grid or --cache-accounts, or start with --development",
-		needed>>20, source, available>>20)
+	return nil
 }

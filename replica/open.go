@@ -26,11 +26,14 @@ type Opened struct {
 	scratch []byte
 }
 
-// Open recovers a data file: it chooses the superblock, repairs what one replica can repair, makes the view of this start durable,
-// and reads the sessions of the checkpoint.
+// Open recovers a data file: it chooses the superblock, repairs what one replica can repair, makes
+// the view of this start durable, and reads the sessions of the checkpoint.
 func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	o, err := recoverFile(file, l, memory)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.readSessions(file); err != nil {
 		return nil, err
 	}
 	return o, o.begin(file)
@@ -45,12 +48,14 @@ func (o *Opened) begin(file ports.File) error {
 	return err
 }
 
-// recoverFile is Open without begin: what needs no repair is left as it was, for a start may still be refused.
+// recoverFile is Open without readSessions and begin: what needs no repair is left as it was, for a
+// start may still be refused.
 func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	if err := l.Check(); err != nil { // before anything is read by them
 		return nil, err
 	}
-	// A crash between a write and its sync leaves what this start would read and go on from, and the next power cut would take.
+	// A crash between a write and its sync leaves what this start would read and go on from, and the
+	// next power cut would take.
 	if err := file.Sync(); err != nil {
 		return nil, fmt.Errorf("syncing the data file before it is read: %w", err)
 	}
@@ -62,10 +67,12 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	}
 	// format writes the first sector of every slot.
 	if size < o.Layout.PrepareAt(uint64(l.JournalSlotsCount)-1)+uint64(l.SectorBytes) {
-		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted (ledger format), or it was cut off and is to be restored from a backup",
+		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted (ledger "+
+			"format), or it was cut off and is to be restored from a backup",
 			size, o.Layout.GridAt)
 	}
-	// The free set has no bits for blocks beyond the limit. A block device has its size whatever was written to it.
+	// The free set has no bits for blocks beyond the limit. A block device has its size whatever was
+	// written to it.
 	if size > l.StorageBytesMax && !isBlockDevice(file) {
 		return nil, fmt.Errorf("%w: the data file has %d bytes (%d MiB), the limit is %d bytes (%d MiB)",
 			ErrStorageLimit, size, (size+1<<20-1)>>20, l.StorageBytesMax, l.StorageBytesMax>>20)
@@ -94,15 +101,6 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		return nil, err
 	}
 	o.Journal = *recovered
-	checkpoint := &superblock.Checkpoint
-	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
-	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
-		geometry := block.GeometryOf(l)
-		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions, scratch[:l.BlockBytes], nil)
-		if fault != nil {
-			return nil, fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
-		}
-	}
 	// A single replica never repeats a view: else two different prepares of one op could exist in it.
 	next := superblock.Superblock
 	next.Sequence++
@@ -115,10 +113,26 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		Superblock:         next,
 		SuperblockChecksum: datafile.EncodeSuperblock(scratch[:datafile.SuperblockContentBytes], &next, &l, 0),
 		OpHead:             recovered.OpHead,
-		SessionsTrailer:    sessions,
 		Headers:            recovered.Headers,
 	}
 	return o, nil
+}
+
+// readSessions reads the sessions of the checkpoint. Nothing is left of what the scratch held.
+func (o *Opened) readSessions(file ports.File) error {
+	superblock := &o.Consensus.Superblock
+	checkpoint := &superblock.Checkpoint
+	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
+	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
+		geometry := block.GeometryOf(o.Limits)
+		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions,
+			o.scratch[:o.Limits.BlockBytes], nil)
+		if fault != nil {
+			return fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
+		}
+	}
+	o.Consensus.SessionsTrailer = sessions
+	return nil
 }
 
 func isBlockDevice(file ports.DataFile) bool {

@@ -35,8 +35,8 @@ func (f *memoryFile) WriteAt(buffer []byte, offset uint64) error {
 func (f *memoryFile) SizeBytes() (uint64, error) { return uint64(len(f.bytes)), nil }
 func (f *memoryFile) Sync() error                { return nil }
 
-// A log that ends before an op that was on disk when the superblock was written has lost acknowledged ops: it is refused. Else each
-// start takes a view of its own.
+// A log that ends before an op that was on disk when the superblock was written has lost
+// acknowledged ops: it is refused. Else each start takes a view of its own.
 func TestOpenCommitMax(t *testing.T) {
 	l := limits.Production()
 	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax, l.MessageBytesMax = 32, 4, 4, 4, 8192
@@ -71,7 +71,8 @@ func TestOpenCommitMax(t *testing.T) {
 	}
 }
 
-// A limit below the file's size is a reached limit, and the error names both sizes; the file is not touched.
+// A limit below the file's size is a reached limit, and the error names both sizes; the file is not
+// touched.
 func TestOpenBelowTheStorageLimit(t *testing.T) {
 	l := limits.Production()
 	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax, l.MessageBytesMax = 32, 4, 4, 4, 8192

@@ -20,16 +20,17 @@ const (
 	phaseServing
 )
 
-// Progress says how far a start has come. The thread that opens the data file writes it first, and then the thread of apply. Any
-// thread may read it at any time. The zero value is a start that has not opened its data file; a nil one is for nobody.
+// Progress says how far a start has come. The thread that opens the data file writes it first, and
+// then the thread of apply. Any thread may read it at any time. The zero value is a start that has
+// not opened its data file; a nil one is for nobody.
 //
-// The three words are not read as one: a reader may see the figures of one phase with the name of the next for a moment. They are for
-// people, and nothing is decided by them.
+// The three words are not read as one: a reader may see the figures of one phase with the name of
+// the next for a moment. They are for people, and nothing is decided by them.
 type Progress struct {
 	phase, done, total atomic.Uint64
 }
 
-// enter begins a phase. total is 0 where it is not known.
+// enter begins a phase. total is 0 if it is not known.
 func (p *Progress) enter(next phase, total uint64) {
 	if p == nil {
 		return
@@ -51,7 +52,7 @@ func (p *Progress) set(done uint64) {
 	}
 }
 
-// String says why clients are not served yet, and how far it is.
+// String tells why clients are not served yet, and the progress.
 func (p *Progress) String() string {
 	done, total := p.done.Load(), p.total.Load()
 	switch phase(p.phase.Load()) {
@@ -79,7 +80,8 @@ func (p *Progress) counting(file ports.DataFile) ports.DataFile {
 	return &countedFile{DataFile: file, progress: p}
 }
 
-// countedFile is a data file that counts what is read from it. A start uses it; the stages' disks go to the descriptor.
+// countedFile is a data file that counts the bytes read from it. Only a start uses it; the disks of
+// the stages use the descriptor.
 type countedFile struct {
 	ports.DataFile
 	progress *Progress

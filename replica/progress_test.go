@@ -65,7 +65,8 @@ func TestProgressOfRead(t *testing.T) {
 	}
 }
 
-// Goal: a start goes through its phases and ends as serving; the ops that the log's execution does are counted up to the log's head.
+// Goal: a start goes through its phases and ends as serving; the ops that the log's execution does
+// are counted up to the log's head.
 func TestProgressOfStart(t *testing.T) {
 	l := limits.Development()
 	path := formatted(t, l)

@@ -12,9 +12,10 @@ import (
 // checkpointSlowNs is when a checkpoint is worth a line of the log.
 const checkpointSlowNs = 1_000_000_000
 
-// readiness is apply's driver, and announces the server: once clients are served, and the generation and the checkpoint that the replay
-// set going are on disk. A server that stopped because the disk was full comes to the same end again at its next start; it should say
-// so instead of announcing itself first.
+// readiness is apply's driver, and announces the server: once clients are served, and the
+// generation and the checkpoint that the replay set going are on disk. A server that stopped
+// because the disk was full comes to the same end again at its next start; it should say so instead
+// of announcing itself first.
 type readiness struct {
 	stages.Driver
 	apply     *apply.Stage
@@ -59,7 +60,8 @@ func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
 		r.plannedOp, r.isNoted = r.apply.PlannedOp(), true
 		r.progress.enter(phaseSettle, 0)
 	}
-	// Clients that were waiting may keep compaction busy from bar to bar: the replay's generation is what counts.
+	// Clients that were waiting may keep compaction busy from bar to bar: the replay's generation is
+	// what counts.
 	if r.apply.Settled() || r.apply.PlannedOp() != r.plannedOp {
 		r.announced = true
 		r.progress.enter(phaseServing, 0)

@@ -13,8 +13,9 @@ import (
 
 const refusedEnvironment = "LEDGER_TEST_REFUSED"
 
-// Goal: a server in a sandbox that refuses one of io_uring's system calls starts on plain system calls, with a warning that names
-// the call, and serves; with --io=uring it refuses to start. The filter binds all threads of a child.
+// Goal: a server in a sandbox that refuses one of io_uring's system calls starts on plain system
+// calls, with a warning that names the call, and serves; with --io=uring it refuses to start. The
+// filter binds all threads of a child.
 func TestStartWithRefusedCalls(t *testing.T) {
 	calls := map[string]uintptr{
 		"io_uring_setup": unix.SYS_IO_URING_SETUP, "io_uring_register": unix.SYS_IO_URING_REGISTER, "io_uring_enter": unix.SYS_IO_URING_ENTER,

@@ -41,11 +41,16 @@ type Options struct {
 	Clock func() uint64
 	// Log takes what happened on the network's edge: at most a line for each connection.
 	Log func(net.LogEntry)
-	// ThreadsCount is how many threads write to the board, and Slow is called for each slow op, on the thread of consensus; for the metrics alone.
+	// ThreadsCount is how many threads write to the board, and Slow is called for each slow op, on the
+	// thread of consensus; for the metrics alone.
 	ThreadsCount int
 	Slow         func(*metrics.SlowOp)
-	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind, which may be nil, when
-	// the wall clock is behind the newest timestamp; all on the thread of consensus.
+	// Reserved is called when all memory is reserved, and before the indexes of the data file are read
+	// into it. Its error ends New. It may be nil.
+	Reserved func() error
+	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind,
+	// which may be nil, when the wall clock is behind the newest timestamp; all on the thread of
+	// consensus.
 	Ready       func()
 	Fault       func(*storage.Fault)
 	ClockBehind func(behindNs uint64)
@@ -69,20 +74,21 @@ type Replica struct {
 // hugeSlotsCount is how many client slots are in huge pages: two for each of four clients.
 const hugeSlotsCount = 8
 
-// NewSlots reserves the message slots of a replica. Slots are touched last-in first-out, so what load never needs costs nothing.
+// NewSlots reserves the message slots of a replica. Slots are touched last-in first-out, so what
+// load never needs costs nothing.
 func NewSlots(l *limits.Limits, memory *arena.Arena) *stages.Slots {
 	message := uint64(max(l.MessageBytesMax, wire.MessageBytesMax))
 	slots := &stages.Slots{}
-	// A client's message is one in reception and one in the queue or the pipeline. The slots of the few clients that send full batches as fast
-	// as they are taken are in huge pages.
+	// A client's message is one in reception and one in the queue or the pipeline. The slots of the
+	// few clients that send full batches as fast as they are taken are in huge pages.
 	huge := uint64(0)
 	if l.TouchesMemoryAtStart() {
 		huge = hugeSlotsCount * message
 	}
 	slots.Pools[stages.SlotClient] = arena.NewPoolHuge(memory, 2*l.ConnectionsMax+l.PipelineOpsMax, message, "client slots", huge)
 	slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, l.PipelineOpsMax+2, message, "prepare slots")
-	// A session's last reply, the one that a checkpoint being written pins, the one on its way to a connection that does not read, and
-	// the pipeline's.
+	// A session's last reply, the one that a checkpoint being written pins, the one on its way to a
+	// connection that does not read, and the pipeline's.
 	slots.Pools[stages.SlotReply] = arena.NewPool(memory, 2*l.SessionsMax+l.ConnectionsMax+2*l.PipelineOpsMax, message, "reply slots")
 	return slots
 }
@@ -143,10 +149,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	r.Drivers[stages.Net] = net.NewDriver(r.Net, p.Network, consensusToNet,
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
-	r.Apply, err = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, file, p.ApplyDisk, memory)
-	if err != nil {
-		return nil, err
-	}
+	r.Apply = apply.Reserve(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
 	toWorkers := make([]apply.Worker, workers)
 	for i := range toWorkers {
 		applyToCompact := ring.NewSPSC[stages.ApplyToCompact](ringCapacity(uint32(stages.BudgetCompact)))
@@ -158,6 +161,14 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		compactDriver.SetBoard(&r.Board.Workers[i%metrics.WorkersMax])
 		r.Drivers[driver] = compactDriver
 		r.edges = append(r.edges, edgeOf(stages.Apply, driver, applyToCompact), edgeOf(driver, stages.Apply, compactToApply))
+	}
+	if options.Reserved != nil {
+		if err := options.Reserved(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.Apply.Open(file, superblock.Checkpoint); err != nil {
+		return nil, err
 	}
 	applyDriver := apply.NewDriver(r.Apply, p.ApplyDisk, consensusToApply,
 		sender(applyToConsensus, waker(stages.Consensus)), toWorkers)
@@ -182,7 +193,8 @@ func sender[T any](to *ring.SPSC[T], waker ring.Waker) stages.Sender[T] {
 // TimerNs is when consensus wants a turn at the latest.
 func (r *Replica) TimerNs() uint64 { return r.timer.TimerNs() }
 
-// Stop unwinds the work that is under way in the stages, without finishing it: the simulator's crash.
+// Stop unwinds the work that is under way in the stages, without finishing it: the simulator's
+// crash.
 func (r *Replica) Stop() {
 	r.Apply.Stop()
 	for _, worker := range r.Compact {

@@ -13,7 +13,8 @@ import (
 	"ledger/stages/net"
 )
 
-// Sample is what a running server tells about itself. Each part is of one moment of the thread that runs it.
+// Sample is what a running server tells about itself. Each part is of one moment of the thread that
+// runs it.
 type Sample struct {
 	Threads      []ThreadSample
 	Edges        []EdgeSample
@@ -26,6 +27,7 @@ type Sample struct {
 	SlowUnlogged uint64        // slow ops that were not logged: there were too many at once
 	LogDropped   uint64        // lines of the log that were lost
 	Memory       []arena.Entry // what was reserved at start
+	Need         MemoryNeed    // what may come to be resident
 	Resident     []uint64      // of it, what is in memory; see arena.Resident
 }
 
@@ -121,8 +123,8 @@ func (s *Server) edgesSampler(stage int) func() {
 	}
 }
 
-// Sample asks all threads for their figures and fills out; a thread that does not answer within timeout keeps what out has of it.
-// One caller at a time, with the same out, between Run and Close.
+// Sample asks all threads for their figures and fills out; a thread that does not answer within
+// timeout keeps what out has of it. One caller at a time, with the same out, between Run and Close.
 func (s *Server) Sample(out *Sample, timeout time.Duration) {
 	for _, thread := range s.threads {
 		thread.exchange.Ask()
@@ -135,6 +137,7 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 		out.Compact = make([]compact.Sample, len(s.sampler.compact))
 		out.Resident = make([]uint64, len(out.Memory))
 	}
+	out.Need = s.need
 	s.memory.Resident(out.Resident)
 	out.LogDropped = s.log.DroppedLines()
 	out.SlowUnlogged = s.slowLog.unlogged.Load()

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"runtime"
-	"strings"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -66,6 +65,7 @@ type Server struct {
 	sampler  *sampler
 	progress *Progress
 	slowLog  *slowLog
+	need     MemoryNeed
 }
 
 // Callbacks of a running server. They come from stage threads and must not block for long.
@@ -76,9 +76,11 @@ type Callbacks struct {
 	Ended    func(error) // the server has stopped by itself: why
 }
 
-// NewServer recovers the data file and prepares the threads of plan; nothing runs yet. Progress may be nil.
+// NewServer recovers the data file and prepares the threads of plan; nothing runs yet. Progress may
+// be nil.
 //
-// error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is refused.
+// error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is
+// refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind, progress *Progress) (server *Server, err error) {
 	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: progress, slowLog: newSlowLog()}
 	defer func() {
@@ -95,6 +97,12 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		return nil, refusal(err)
 	}
 	s.opened = opened
+	if err := checkSessions(&opened.Consensus.Superblock.Checkpoint, "/"); err != nil {
+		return nil, err
+	}
+	if err := opened.readSessions(progress.counting(file)); err != nil {
+		return nil, refusal(err)
+	}
 	for i := range plan.Threads {
 		parker, err := ring.NewParker()
 		if err != nil {
@@ -126,7 +134,8 @@ func refusal(err error) error {
 	return err
 }
 
-// recoverMemory makes an error of an arena's panic: memory that is refused at start is the operator's to solve.
+// recoverMemory makes an error of an arena's panic: memory that is refused at start is the
+// operator's to solve.
 func recoverMemory(err *error) {
 	switch cause := recover().(type) {
 	case nil:
@@ -153,7 +162,8 @@ func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) 
 		return nil, err
 	}
 	s.kindUsed = IOPosix
-	s.warnings = append(s.warnings, fmt.Sprintf("%v; using plain system calls and epoll instead, which are slower (--io=posix silences this)", err))
+	s.warnings = append(s.warnings, fmt.Sprintf("%v; using plain system calls and epoll instead, which are slower (--io=posix silences this)",
+		err))
 	return posix.NewThread(options)
 }
 
@@ -169,7 +179,8 @@ func (s *Server) Cluster() wire.U128 { return s.opened.Consensus.Superblock.Clus
 func (s *Server) Warnings() []string {
 	warnings := append([]string(nil), s.warnings...)
 	if op := s.opened.Journal.TornOp; op > 0 {
-		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up", op))
+		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up",
+			op))
 	}
 	return warnings
 }
@@ -197,22 +208,17 @@ func (s *Server) Repairs(log *events.Log) {
 // PrintLimits says what was promised, and what memory it takes.
 func (s *Server) PrintLimits(w io.Writer) {
 	l := &s.opened.Limits
-	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d ops, storage %d GiB\n",
+	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d "+
+		"ops, storage %d GiB\n",
 		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
 	fmt.Fprintf(w, "compaction: workers %d, buffers %d MiB each\n", l.CompactWorkers, compact.MemoryBytes(l)>>20)
-	fmt.Fprintf(w, "memory: needs up to %d MiB", MemoryNeededBytes(s.memory)>>20)
-	if available, source, err := MemoryAvailable("/"); err == nil {
-		fmt.Fprintf(w, " of %d MiB (%s)", available>>20, source)
-	}
-	fmt.Fprintf(w, ", %d MiB of addresses reserved\n", s.memory.BytesTotal()>>20)
+	fmt.Fprintln(w, s.need.line("/", l))
 	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
 }
 
-// Memory is the server's reservations, for whoever wants the table.
-func (s *Server) Memory() *arena.Arena { return s.memory }
-
-// Run starts the threads. It returns at once; Callbacks tell what happens. listenerFd stays the caller's, to be closed after Close.
+// Run starts the threads. It returns at once; Callbacks tell what happens. listenerFd stays the
+// caller's, to be closed after Close.
 //
 // error: as of NewServer; nothing runs then.
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
@@ -240,13 +246,15 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		p.CompactDisk[worker] = watch(p.CompactDisk[worker], stages.NameOf(stages.Compact+worker), s.clock.monotonicNs, callbacks.Log)
 	}
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
-	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress, openedOp: checkpointOp}
+	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress,
+		openedOp: checkpointOp}
 	options := Options{
 		Consensus:    consensus.DefaultOptions(),
 		Clock:        s.clock.monotonicNs,
 		ThreadsCount: len(s.threads),
 		Slow:         s.slowLog.put,
 		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
+		Reserved:     func() error { return s.checkMemory(callbacks.Log) },
 		Ready:        readiness.replayEnded,
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
@@ -263,13 +271,10 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	readiness.Driver, readiness.apply = s.replica.Drivers[stages.Apply], s.replica.Apply
 	s.replica.Drivers[stages.Apply] = readiness
-	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing collects.
+	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing
+	// collects.
 	s.opened.Consensus.SessionsTrailer = nil
-	runtime.GC()
-	// Before the tables are touched: else a machine that has too little would kill us instead.
-	if err := checkMemory(MemoryNeededBytes(s.memory), "/"); err != nil {
-		return err
-	}
+	debug.FreeOSMemory()
 	s.progress.enter(phaseMemory, 0)
 	s.placeMemory(callbacks)
 	s.memory.Populate()
@@ -309,6 +314,22 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	return nil
 }
 
+// checkMemory sums up what was reserved, before indexes, caches and tables are touched: a machine
+// that has too little would end the process without a word.
+func (s *Server) checkMemory(log *events.Log) error {
+	l := &s.opened.Limits
+	s.need = needOf(s.memory.Entries(), l, &s.opened.Consensus.Superblock.Checkpoint, len(s.threads))
+	fileBytesMax := l.StorageBytesMax
+	if bytes, err := s.file.BytesMax(); err == nil {
+		fileBytesMax = bytes
+	}
+	warning, err := s.need.check("/", !l.TouchesMemoryAtStart(), s.need.indexesReachable(l, fileBytesMax))
+	if warning != "" {
+		log.Caution(events.Caution{Line: warning})
+	}
+	return err
+}
+
 // logConnection emits what net reports of a peer. It runs on net's thread.
 func logConnection(log *events.Log, e *net.LogEntry) {
 	switch e.Kind {
@@ -323,18 +344,18 @@ func logConnection(log *events.Log, e *net.LogEntry) {
 	}
 }
 
-// placeMemory binds what is reserved to the plan's node, and in production locks the caches, page by page as they are touched.
-// What the kernel refuses is said once; the server goes on without.
+// placeMemory binds what is reserved to the plan's node, and in production locks the caches, page
+// by page as they are touched. What the kernel refuses is said once; the server goes on without.
 func (s *Server) placeMemory(callbacks Callbacks) {
 	var bindError error
 	var caches [][]byte
-	s.memory.Regions(func(name string, data []byte) {
+	s.memory.Regions(func(class arena.Class, data []byte) {
 		if s.plan.Node >= 0 {
 			if err := affinity.BindMemory(data, s.plan.Node); err != nil && bindError == nil {
 				bindError = err
 			}
 		}
-		if strings.Contains(name, "cache") {
+		if class == arena.Cache {
 			caches = append(caches, data)
 		}
 	})
@@ -370,8 +391,9 @@ func (s *Server) Stop() {
 	}
 }
 
-// Close stops the threads, waits until the last has ended, and gives back what NewServer and Run took: after it the kernel uses
-// nothing of the server, and the caller closes listener and data file. Not from a callback.
+// Close stops the threads, waits until the last has ended, and gives back what NewServer and Run
+// took: after it the kernel uses nothing of the server, and the caller closes listener and data
+// file. Not from a callback.
 func (s *Server) Close() {
 	s.Stop()
 	s.ended.Wait()

@@ -57,7 +57,8 @@ func formatted(t testing.TB, l limits.Limits) string {
 	}
 	memory := arena.New()
 	defer memory.Close()
-	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1}, memory.Bytes(uint64(l.MessageBytesMax), 4096, "format")); err != nil {
+	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1},
+		memory.Bytes(uint64(l.MessageBytesMax), 4096, "format")); err != nil {
 		t.Fatal(err)
 	}
 	if err := file.Close(); err != nil {
@@ -77,7 +78,8 @@ type running struct {
 	closed  bool
 }
 
-// opened prepares a server without running it. It has l.CompactWorkers workers of compaction, wherever the kernel puts them.
+// opened prepares a server without running it. It has l.CompactWorkers workers of compaction,
+// wherever the kernel puts them.
 func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, error) {
 	t.Helper()
 	r := &running{t: t, ended: make(chan error, 8)}
@@ -211,8 +213,8 @@ func TestServes(t *testing.T) {
 	})
 }
 
-// A server that is stopped and started again knows everything, its sessions and their last replies included: before the first
-// checkpoint, after it, and after several.
+// A server that is stopped and started again knows everything, its sessions and their last replies
+// included: before the first checkpoint, after it, and after several.
 func TestRestarts(t *testing.T) {
 	everywhere(t, func(t *testing.T, kind IOKind, l limits.Limits) {
 		path := formatted(t, l)
@@ -254,8 +256,8 @@ func TestRestarts(t *testing.T) {
 	})
 }
 
-// More clients than sessions, and more connections than there may be: the oldest session goes, too many connections are closed
-// at once, and those that stay are served.
+// More clients than sessions, and more connections than there may be: the oldest session goes, too
+// many connections are closed at once, and those that stay are served.
 func TestMoreClientsThanConnections(t *testing.T) {
 	everywhere(t, func(t *testing.T, kind IOKind, l limits.Limits) {
 		l.SessionsMax, l.ConnectionsMax = 4, 8
@@ -326,7 +328,8 @@ func mappedBytes(t *testing.T) (pages uint64) {
 	return pages * uint64(os.Getpagesize())
 }
 
-// A closed server leaves no descriptor, no thread, no goroutine and no memory behind, whether it ran or not, served or not.
+// A closed server leaves no descriptor, no thread, no goroutine and no memory behind, whether it
+// ran or not, served or not.
 func TestCloseFreesEverything(t *testing.T) {
 	everywhere(t, func(t *testing.T, kind IOKind, l limits.Limits) {
 		path := formatted(t, l)
@@ -358,7 +361,8 @@ func TestCloseFreesEverything(t *testing.T) {
 		}
 		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 			nowGoroutines, nowFiles, nowThreads, nowMapped := runtime.NumGoroutine(), openFiles(t), threadsCount(t), mappedBytes(t)
-			// The runtime keeps some threads of its own, each with a stack and, with cgo, 64 MiB of addresses; ten servers have gigabytes.
+			// The runtime keeps some threads of its own, each with a stack and, with cgo, 64 MiB of
+			// addresses; ten servers have gigabytes.
 			if nowGoroutines <= goroutines && nowFiles <= files && nowThreads <= threads+3 && nowMapped < mapped+(512<<20) {
 				break
 			}
@@ -370,7 +374,8 @@ func TestCloseFreesEverything(t *testing.T) {
 	})
 }
 
-// Caches that the machine has no memory for are refused, with both numbers and the way out, before anything runs.
+// Caches that the machine has no memory for are refused, with both numbers and the way out, before
+// anything runs.
 func TestCachesThatDoNotFit(t *testing.T) {
 	everywhere(t, func(t *testing.T, kind IOKind, l limits.Limits) {
 		path := formatted(t, l)

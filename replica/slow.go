@@ -11,11 +11,12 @@ import (
 	"ledger/wire"
 )
 
-// slowLogMax slow ops wait for their line in the log; what comes while they do is counted.
+// slowLogMax is the number of slow ops that can wait for their line in the log. Further ones are
+// counted.
 const slowLogMax = 16
 
-// slowLog takes records of slow ops from a stage thread and writes their lines on a goroutine of its own: the thread neither formats nor
-// waits for whoever reads the log.
+// slowLog takes records of slow ops from a stage thread and writes their lines on a goroutine of
+// its own. So the stage thread neither formats text nor waits for the log.
 type slowLog struct {
 	records  chan metrics.SlowOp
 	ending   chan struct{}
@@ -27,7 +28,7 @@ func newSlowLog() *slowLog {
 	return &slowLog{records: make(chan metrics.SlowOp, slowLogMax), ending: make(chan struct{})}
 }
 
-// put copies the record. On the thread of consensus; it does not wait.
+// put copies the record. It runs on the thread of consensus and does not wait.
 func (l *slowLog) put(o *metrics.SlowOp) {
 	select {
 	case l.records <- *o:
@@ -54,7 +55,7 @@ func (l *slowLog) run(threads []string, log *events.Log) {
 
 func (l *slowLog) end() { l.once.Do(func() { close(l.ending) }) }
 
-// threadNames in order of the board.
+// threadNames returns the names of the threads in the order of the board.
 func (s *Server) threadNames() (names []string) {
 	for _, thread := range s.threads {
 		names = append(names, thread.place.Name())
@@ -65,7 +66,8 @@ func (s *Server) threadNames() (names []string) {
 // slowPartNs is the shortest part of an op that its description names.
 const slowPartNs = 1_000_000
 
-// DescribeSlow says in one line how an op spent its time and what went on meanwhile. Parts below a millisecond are left out.
+// DescribeSlow describes in one line how an op spent its time and what happened at the same time.
+// Parts of less than a millisecond are left out.
 func DescribeSlow(o *metrics.SlowOp, threads []string) string {
 	return string(appendSlow(nil, o, threads))
 }

@@ -5,22 +5,24 @@ import (
 	"ledger/internal/ports"
 )
 
-// stallNs without the end of any operation, while some are under way, is a stall of the disk.
+// stallNs is the time without the end of any operation, while some are under way, that counts as a
+// stall of the disk.
 const stallNs = 1_000_000_000
 
-// watchedDisk tells the log when the disk stalls: once while it lasts, and once when it is over. A parked thread wakes every
-// waitNsMax, so a stall is told within two seconds, except with plain system calls, where the thread itself hangs until the end.
+// watchedDisk reports a stall of the disk in the log: once while it lasts, and once when it is
+// over. A parked thread wakes every waitNsMax, so a stall is reported within two seconds. Plain
+// system calls are the exception: with them the thread itself blocks until the stall is over.
 type watchedDisk struct {
 	ports.Disk
 	stage   string
 	clock   func() uint64
 	log     *events.Log
 	pending uint64 // operations queued and not polled
-	movedNs uint64 // when the last operation ended, or the first was queued on an idle port
-	isTold  bool   // of this stall
+	movedNs uint64 // time of the last end of an operation, or of the first operation on an idle port
+	isTold  bool   // this stall was reported
 }
 
-// watch puts a watch on disk.
+// watch returns disk with a watch on it.
 func watch(disk ports.Disk, stage string, clock func() uint64, log *events.Log) ports.Disk {
 	return &watchedDisk{Disk: disk, stage: stage, clock: clock, log: log}
 }

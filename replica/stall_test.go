@@ -22,7 +22,8 @@ func (d *stuckDisk) Poll([]ports.DiskCompletion) (count int) {
 	return count
 }
 
-// Goal: a disk that ends nothing for a second is told once, and once more when it goes on; a busy or an idle disk never.
+// Goal: a disk that ends nothing for a second is told once, and once more when it goes on; a busy
+// or an idle disk never.
 func TestDiskStall(t *testing.T) {
 	var out strings.Builder
 	log := events.New(&out, events.FormatText)

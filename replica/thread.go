@@ -15,10 +15,11 @@ import (
 	"ledger/stages"
 )
 
-// waitNsMax bounds every sleep: a lost wake-up would be a bug, but must not be a hang.
+// waitNsMax bounds every sleep. A lost wake-up would be a bug, but it does not hang the server.
 const waitNsMax = 1_000_000_000
 
-// roundsMax of the stages before apply in one turn: a finished write is journal's, consensus' and then net's.
+// roundsMax is the number of rounds of the stages before apply in one turn. A finished write goes
+// from journal to consensus to net, which takes three rounds.
 const roundsMax = 3
 
 // Thread takes turns over the drivers of the stages that share one OS thread.
@@ -27,21 +28,22 @@ type Thread struct {
 	kernel  ports.Thread
 	parker  *ring.Parker
 	drivers []stages.Driver
-	// timerNs says when some driver wants a turn at the latest; nil: none does.
+	// timerNs returns the latest time at which a driver needs a turn; nil: there is none.
 	timerNs func() uint64
 	stop    *atomic.Bool
 	warn    func(error)
-	// unwinds end the coroutines of the stages here, once the kernel uses no buffer any more.
+	// unwinds end the coroutines of the stages on this thread, after the kernel has stopped using
+	// any buffer.
 	unwinds []func()
 
 	stages    []int // of drivers
-	numbers   []int // of drivers, among all: compact's workers have one each
+	numbers   []int // of drivers, among all; each worker of compact has one
 	clock     *clock
 	figures   metrics.Thread
-	board     *metrics.ThreadBoard // where the recorder of slow ops looks
+	board     *metrics.ThreadBoard // the recorder of slow ops reads it
 	schedstat schedstat
 	exchange  metrics.Exchange
-	samplers  []func() // copy the figures of this thread and its stages, on it, when somebody asks
+	samplers  []func() // copy the figures of this thread and its stages, on this thread
 }
 
 // clock reads both clocks at once, without a system call.
@@ -56,7 +58,7 @@ func newClock() *clock {
 	return &clock{origin: time.Now(), originNs: uint64(now.Nano())}
 }
 
-// now returns the time of the timers, and the wall clock's.
+// now returns the time for timers and the wall clock's time.
 func (c *clock) now() (nowNs, wallNs uint64) {
 	now := time.Now()
 	return c.originNs + uint64(now.Sub(c.origin)), uint64(now.UnixNano())
@@ -66,9 +68,9 @@ func (c *clock) monotonicNs() uint64 { return c.originNs + uint64(time.Since(c.o
 
 // run is the body of the thread's goroutine, until stop is set. The OS thread ends with it.
 func (t *Thread) run() error {
-	runtime.LockOSThread() // for ever: the thread is the stages'
+	runtime.LockOSThread() // for ever: the thread belongs to the stages
 	if err := t.place.Enter(); err != nil {
-		t.warn(err) // it runs all the same, elsewhere
+		t.warn(err) // the thread runs all the same, on other cores
 	}
 	if err := t.kernel.Start(); err != nil {
 		t.kernel.Close()
@@ -116,13 +118,14 @@ func (t *Thread) run() error {
 	return nil
 }
 
-// turn gives every driver its turn, then the kernel side its own. stagesEndNs is when the last driver that was busy ended.
+// turn gives every driver a turn, and then the kernel side. stagesEndNs is the time at which the
+// last busy driver ended.
 //
-// The stages before apply hand on what they have without delay: they go round until they have nothing more for each other, and what
-// they want of the kernel is submitted before apply begins. So an op is on its way to the disk, and the replies before it to their
-// clients, while it is executed.
+// The stages before apply take turns until they have nothing more for each other. Their I/O is
+// submitted before apply begins. So an op is on its way to the disk, and the replies of the
+// previous op are on their way to the clients, while the op is executed.
 func (t *Thread) turn(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
-	applyAt := 0 // of the drivers, apply or what stands behind it
+	applyAt := 0 // index of apply's driver, or of the first one behind it
 	for applyAt < len(t.stages) && t.stages[applyAt] < stages.Apply {
 		applyAt++
 	}
@@ -146,7 +149,7 @@ func (t *Thread) turn(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
 	return t.kernel.Turn() > 0 || busy, stagesEndNs
 }
 
-// step gives the drivers from first to before end their turns.
+// step gives a turn to the drivers from first up to but not including end.
 func (t *Thread) step(first, end int, nowNs, wallNs uint64, stagesEndNs *uint64) (busy bool) {
 	for i := first; i < end; i++ {
 		if t.drivers[i].Turn(nowNs, wallNs) {
@@ -160,7 +163,7 @@ func (t *Thread) step(first, end int, nowNs, wallNs uint64, stagesEndNs *uint64)
 	return busy
 }
 
-// stepped notes a turn in which something happened.
+// stepped counts a turn in which something happened.
 func (t *Thread) stepped(beganNs, stagesEndNs, nowNs uint64) {
 	t.figures.BusyTurns++
 	t.figures.SteppingNs += nowNs - beganNs
@@ -170,7 +173,7 @@ func (t *Thread) stepped(beganNs, stagesEndNs, nowNs uint64) {
 	t.figures.TurnNs.Record(nowNs - beganNs)
 }
 
-// sample copies the figures for whoever asks.
+// sample copies the figures for the thread that asked.
 func (t *Thread) sample() {
 	for _, sampler := range t.samplers {
 		sampler()
@@ -178,8 +181,9 @@ func (t *Thread) sample() {
 	t.exchange.Answer()
 }
 
-// park sleeps until I/O, a wake or a timer. Once the word is set, all inputs are looked at again, so no wake is lost.
-// It says so when there was something to do instead.
+// park sleeps until I/O, a wake or a timer. It first announces in the parker's word that it is
+// about to sleep, and then looks at all inputs again, so no wake is lost. busy: one of the inputs
+// had something to do, and the thread did not sleep.
 func (t *Thread) park(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
 	timeoutNs := uint64(waitNsMax)
 	if t.timerNs != nil {
@@ -190,7 +194,7 @@ func (t *Thread) park(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
 		timeoutNs = min(timeoutNs, timer-nowNs)
 	}
 	t.parker.Prepare()
-	// Whoever asks for figures wakes as well, so the question is one of the inputs.
+	// A thread that asks for figures also wakes this thread, so its question is one of the inputs.
 	if !t.stop.Load() && !t.exchange.Wanted() {
 		if busy, stagesEndNs = t.turn(nowNs, wallNs); !busy {
 			t.figures.Parks++

@@ -6,10 +6,12 @@ import (
 	"ledger/metrics"
 )
 
-// schedstatNs is the least time between two readings, unless a turn was long: 100 in a second, of some 2 µs each.
+// schedstatNs is the least time between two readings, unless a turn was long: 100 in a second, of
+// some 2 µs each.
 const schedstatNs = 10_000_000
 
-// schedstat reads what the kernel knows of the calling thread: how long it ran, and how long it was ready and had no core.
+// schedstat reads what the kernel knows of the calling thread: how long it ran, and how long it was
+// ready and had no core.
 type schedstat struct {
 	fd     int // below 0: the kernel does not tell
 	readNs uint64

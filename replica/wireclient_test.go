@@ -16,7 +16,8 @@ import (
 // replyWithin bounds every wait of a test for the server.
 const replyWithin = 20 * time.Second
 
-// wireClient speaks the protocol by hand: it keeps the very bytes of its last request and of the reply.
+// wireClient speaks the protocol by hand: it keeps the very bytes of its last request and of the
+// reply.
 type wireClient struct {
 	t       *testing.T
 	address string
@@ -194,7 +195,8 @@ func (c *wireClient) makeAccounts(from, count uint64) {
 	c.wantCreated(c.ask(wire.OperationCreateAccounts, bytesOf(accounts)), int(count))
 }
 
-// makeTransfers creates transfers from..from+count-1 of 1 each from account debit to account credit.
+// makeTransfers creates transfers from..from+count-1 of 1 each from account debit to account
+// credit.
 func (c *wireClient) makeTransfers(from, count, debit, credit uint64) {
 	c.t.Helper()
 	c.wantCreated(c.ask(wire.OperationCreateTransfers, bytesOf(transfers(from, count, debit, credit))), int(count))
@@ -203,7 +205,8 @@ func (c *wireClient) makeTransfers(from, count, debit, credit uint64) {
 func transfers(from, count, debit, credit uint64) []accounting.Transfer {
 	list := make([]accounting.Transfer, count)
 	for i := range list {
-		list[i] = accounting.Transfer{ID: wire.U128From(from + uint64(i)), DebitAccountID: wire.U128From(debit), CreditAccountID: wire.U128From(credit), Amount: wire.U128From(1), Ledger: 1, Code: 1}
+		list[i] = accounting.Transfer{ID: wire.U128From(from + uint64(i)), DebitAccountID: wire.U128From(debit),
+			CreditAccountID: wire.U128From(credit), Amount: wire.U128From(1), Ledger: 1, Code: 1}
 	}
 	return list
 }

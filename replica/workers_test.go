@@ -13,9 +13,10 @@ import (
 	"ledger/storage/datafile"
 )
 
-// The same log leaves the same data file, whatever the number of compaction's threads and whatever they do first: the log is executed
-// by the server that made it, with one worker, and then again from its first op by servers with one, four and eight, on an empty
-// grid. The whole grid zone is compared, blocks that are free by now included, and the checkpoint of the superblock.
+// The same log leaves the same data file, whatever the number of compaction's threads and whatever
+// they do first: the log is executed by the server that made it, with one worker, and then again
+// from its first op by servers with one, four and eight, on an empty grid. The whole grid zone is
+// compared, blocks that are free by now included, and the checkpoint of the superblock.
 func TestWorkersWriteTheSame(t *testing.T) {
 	l := limits.Development()
 	l.JournalSlotsCount, l.BarOps, l.SlackOps = 256, 8, 16 // a checkpoint after 224 ops, of 28 bars: flushes, and merges of them
@@ -64,7 +65,8 @@ func TestWorkersWriteTheSame(t *testing.T) {
 	}
 }
 
-// settled waits until compaction is done and the checkpoint durable, stops the server, and returns the grid zone and the checkpoint.
+// settled waits until compaction is done and the checkpoint durable, stops the server, and returns
+// the grid zone and the checkpoint.
 func (r *running) settled(path string, l limits.Limits, checkpointOp uint64) (grid []byte, checkpoint storage.Checkpoint) {
 	r.t.Helper()
 	var sample Sample

@@ -109,7 +109,7 @@ func (s eventfdSleeper) wait(look func() bool) {
 			s.parker.Cancel()
 			return
 		}
-		s.parker.WaitPlain(WaitForever)
+		s.parker.WaitPlain(waitForever)
 		s.parker.Cancel()
 	}
 }

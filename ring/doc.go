@@ -4,12 +4,14 @@
 //	producer stage --Push--> [SPSC] --Pop--> consumer stage
 //	producer stage --Wake--> [Parker of the consumer's thread] --eventfd--> its one kernel wait
 //
-// In:     fixed-size descriptors (a handle and an opcode), from one thread per ring; wakes from any thread.
+// In:     fixed-size descriptors (a handle and an opcode), from one thread per ring; wakes from any
+// thread.
 // Out:    the same descriptors, in the same order, each exactly once, to one thread per ring.
-// Owns:   the slots, and one eventfd per Parker. What a descriptor names changes owner with Push: the producer
-// must not touch it again.
-// Limits: a ring holds its capacity, a power of two fixed at construction. Nothing is allocated after that.
-// Edges push only with a credit and rings are as long as the credits, so a stage asserts that its push fitted.
+// Owns:   the slots, and one eventfd per Parker. What a descriptor names changes owner with Push:
+// the producer must not touch it again.
+// Limits: a ring holds its capacity, a power of two fixed at construction. Nothing is allocated
+// after that. Edges push only with a credit and rings are as long as the credits, so a stage
+// asserts that its push fitted.
 // Faults: none from outside. A wait may end early (signal, stale wake); every caller looks again.
 // Source: design, sections 2 "The pipeline" and "Parking".
 //

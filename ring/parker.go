@@ -11,9 +11,6 @@ import (
 	"ledger/internal/assert"
 )
 
-// WaitForever as a time limit means none.
-const WaitForever = math.MaxUint64
-
 // Parker is the place where one thread sleeps. The package documentation has the protocol.
 type Parker struct {
 	_    [lineBytes]byte

@@ -1,7 +1,11 @@
 package ring
 
 import (
+	"fmt"
+	"math"
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -9,6 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// waitForever as a time limit means none.
+const waitForever = math.MaxUint64
 
 func newTestParker(t testing.TB) *Parker {
 	p, err := NewParker()
@@ -51,7 +58,7 @@ func TestParkerWord(t *testing.T) {
 	}
 	// The eventfd still holds that wake: the next wait ends at once, the one after it does not.
 	p.Prepare()
-	p.WaitPlain(WaitForever)
+	p.WaitPlain(waitForever)
 	p.Cancel()
 	start := time.Now()
 	p.Prepare()
@@ -122,7 +129,7 @@ func TestNoLostWake(t *testing.T) {
 			}
 			p.Prepare()
 			if !take() {
-				p.WaitPlain(WaitForever)
+				p.WaitPlain(waitForever)
 			}
 			p.Cancel()
 		}
@@ -142,26 +149,37 @@ func TestNoLostWake(t *testing.T) {
 	t.Logf("%d items, %d wakes by system call", producersCount*itemsPerProducer, p.WakesCount())
 }
 
+// isAsleep tells whether the kernel has put a thread of this process to sleep.
+func isAsleep(t *testing.T, thread int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", thread))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, state, _ := strings.Cut(string(status), ") ") // the name before it is in parentheses
+	return strings.HasPrefix(state, "S")
+}
+
 // Goal: a parked thread does not hold up the collector, and signals that end its wait early do no
 // harm.
 func TestParkedThreadLetsTheCollectorRun(t *testing.T) {
 	p := newTestParker(t)
 	var stop atomic.Bool
-	parked, done := make(chan struct{}), make(chan struct{})
+	sleeper, done := make(chan int, 1), make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		close(parked)
+		sleeper <- unix.Gettid()
 		for !stop.Load() {
 			p.Prepare()
 			if !stop.Load() {
-				p.WaitPlain(WaitForever)
+				p.WaitPlain(waitForever)
 			}
 			p.Cancel()
 		}
 	}()
-	<-parked
-	time.Sleep(5 * time.Millisecond)
+	for thread := <-sleeper; p.word.Load() == 0 || !isAsleep(t, thread); {
+		runtime.Gosched()
+	}
 	collected := make(chan struct{})
 	go func() {
 		runtime.GC()

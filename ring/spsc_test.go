@@ -201,7 +201,7 @@ func TestNoAllocation(t *testing.T) {
 		r.PopOne()
 		p.Prepare()
 		waker.Wake()
-		p.WaitPlain(WaitForever)
+		p.WaitPlain(waitForever)
 		p.Cancel()
 		p.Prepare()
 		p.WaitPlain(1000)

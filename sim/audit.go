@@ -7,7 +7,8 @@ import (
 	"ledger/sim/workload"
 )
 
-// auditor asks for everything: every account and transfer by id, and by all that they can be found by. The judge compares.
+// auditor queries the whole state: every account and transfer by id, and by every field by which
+// they can be found. The judge compares the replies.
 type auditor struct {
 	requests []workload.Request
 	next     int
@@ -15,7 +16,7 @@ type auditor struct {
 
 var _ workload.Source = (*auditor)(nil)
 
-// How much of a large state is asked for by each kind of query.
+// The number of queries of each kind for a large state.
 const (
 	auditAccountsMax = 24
 	auditWindowsMax  = 4

@@ -9,7 +9,7 @@ import (
 
 const (
 	nsPerMs = 1_000_000
-	// wallBaseNs is when every run begins, on all clocks of the world.
+	// wallBaseNs is the time at which every run begins, on all clocks of the world.
 	wallBaseNs = 1_750_000_000_000_000_000
 )
 
@@ -20,9 +20,11 @@ type client struct {
 	link        *link
 	stream      *workload.Stream
 	reconnectNs uint64
-	lastFrame   []byte  // the newest message, for those who replay it
-	rivals      []*link // connections on which messages of this client may arrive late: its older ones, and those of thieves
-	askedAgain  bool    // on this connection or the one before, so that a reply may come twice
+	lastFrame   []byte // the newest message, for strangers that send it again
+	// Messages of this client may arrive late on rivals: its older connections, and those of
+	// thieves.
+	rivals     []*link
+	askedAgain bool // on this connection or the one before, so that a reply may come twice
 }
 
 var _ peer = (*client)(nil)
@@ -30,7 +32,7 @@ var _ peer = (*client)(nil)
 // twice is why the server may close the connection of a client that has asked again.
 const twice = "a reply may come twice, and the second may be under way when the next one is due"
 
-// nextNs is when the client wants a tick.
+// nextNs is the time at which the client needs a tick.
 func (c *client) nextNs() uint64 {
 	next := c.protocol.NextNs() - wallBaseNs
 	if c.link == nil {
@@ -101,7 +103,7 @@ func (c *client) received(l *link, data []byte) {
 	}
 }
 
-// take hands finished exchanges to the judge.
+// take passes finished exchanges to the judge.
 func (c *client) take() {
 	for _, e := range c.protocol.Take() {
 		c.world.exchangesCount++
@@ -121,7 +123,7 @@ func (c *client) ended(l *link) {
 	}
 }
 
-// restart kills the client's process and starts it again.
+// restart ends the client's process and starts it again.
 func (c *client) restart() {
 	if c.link != nil {
 		c.link.breakOff()
@@ -130,7 +132,7 @@ func (c *client) restart() {
 	c.take()
 }
 
-// stranger is a connection of nobody in particular: whatever it sends must do no harm.
+// stranger is a connection of no known client. Nothing that it sends may do harm.
 type stranger struct {
 	world  *World
 	stream *workload.Stream
@@ -150,7 +152,7 @@ func (s *stranger) received(_ *link, data []byte) {
 
 func (s *stranger) ended(*link) {}
 
-// intrude opens a connection that sends something odd.
+// intrude opens a connection that sends something invalid or unusual.
 func (w *World) intrude() {
 	s := &stranger{world: w, stream: workload.NewStream(w.modelLimits.MessageBytesMax)}
 	l := w.network.connect(s)
@@ -159,7 +161,8 @@ func (w *World) intrude() {
 	}
 	r := w.random
 	someone := w.clients[r.IntN(len(w.clients))]
-	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing, Client: model.Number{High: r.Uint64(), Low: 1}}
+	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing,
+		Client: model.Number{High: r.Uint64(), Low: 1}}
 	frame := header.Frame(nil)
 	switch r.IntN(14) {
 	case 0: // noise
@@ -182,7 +185,7 @@ func (w *World) intrude() {
 		model.Seal(frame)
 	case 6: // silence
 		frame = nil
-	case 7, 8: // somebody's message again, as a proxy or a thief would; perhaps with a wrong body
+	case 7, 8: // the message of another client again, as a proxy or a thief would send it; perhaps with a wrong body
 		if someone.lastFrame == nil {
 			break
 		}
@@ -223,7 +226,8 @@ func (w *World) intrude() {
 	})
 }
 
-// forge makes a request that no client sends, and that must never be in the log. closes: it ends its connection.
+// forge makes a request that no client sends, and that must never be in the log. closes: it ends
+// its connection.
 func (w *World) forge(c *client) (frame []byte, closes bool) {
 	frame, what, closes := c.protocol.Forge(w.random)
 	if frame != nil {

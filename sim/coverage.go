@@ -7,33 +7,34 @@ import (
 	"ledger/storage/block"
 )
 
-// Coverage counts how often a run came by the places that it is there for. What is never met is never tested: TestSeeds prints the
-// sums, and demands of many seeds that they have met it all.
+// Coverage counts how often a run reached the situations for which the simulator exists. A
+// situation that is never reached is never tested. TestSeeds prints the sums, and requires that
+// many seeds together have reached all of them.
 type Coverage struct {
-	// Of compaction, from the stages' own counters.
-	Merges      [6]int // that ended, by level; the deepest counts for all below it
-	TablesMoved int    // to the next level without being read
-	Evicted     int    // accounts that left the cache with changes that are nowhere else
+	// Compaction, from the counters of the stages.
+	Merges      [6]int // merges that ended, by level; the deepest counts for all levels below it
+	TablesMoved int    // tables moved to the next level without being read
+	Evicted     int    // accounts that left the cache with changes that only the cache had
 
-	// Of the grid, from the writes that the disk sees.
+	// The grid, from the writes that the disk sees.
 	Tables   [storage.TreesCount]int    // blocks written, by tree; full blocks of rows for the log
 	Partials int                        // blocks of rows that the next flush replaces
 	Trailers [storage.TrailersCount]int // blocks
 	Chains   [storage.TrailersCount]int // trailers of several blocks
-	Reused   int                        // blocks that held something else before
+	Reused   int                        // blocks at an address that held another block before
 
-	// Of the log, from recovery.
-	PreparesFixed, TwinsFixed int // copies that were rewritten from the other one
-	CopiesLost                int // writes of one copy that the disk has lost at work
-	TornGivenUp               int // prepares
+	// The log, from recovery.
+	PreparesFixed, TwinsFixed int // copies that were rewritten from the other copy
+	CopiesLost                int // writes of one copy that the disk has lost during work
+	TornGivenUp               int // torn prepares that were given up
 
-	Crashes     [crashPhases]int // by what was under way; several may have been
-	FlakyReads  int              // that failed once
-	RotFaults   int              // stops of a replica that found damage while it worked
-	RotAnswered int              // runs that ended with damage that nobody needed
+	Crashes     [crashPhases]int // by the activity that a crash interrupted; there may have been several
+	FlakyReads  int              // reads that failed once
+	RotFaults   int              // stops of a replica that found damage during work
+	RotAnswered int              // runs that ended with damage that was not needed
 }
 
-// crashPhase is something that a crash may cut short.
+// crashPhase is an activity that a crash can interrupt.
 type crashPhase uint8
 
 const (
@@ -54,7 +55,8 @@ var crashNames = [crashPhases]string{"table", "trailer", "sync", "between", "cop
 
 // String is the summary that TestSeeds prints.
 func (c Coverage) String() string {
-	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d;\ntables", c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials)
+	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d;\ntables",
+		c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials)
 	for tree, count := range c.Tables {
 		text += fmt.Sprintf(" %s %d", storage.Trees[tree].Name, count)
 	}
@@ -62,11 +64,13 @@ func (c Coverage) String() string {
 	for phase, count := range c.Crashes {
 		text += fmt.Sprintf(" %s %d", crashNames[phase], count)
 	}
-	text += fmt.Sprintf(";\nlog: prepares fixed %d, twins fixed %d, copies lost %d, torn prepares %d", c.PreparesFixed, c.TwinsFixed, c.CopiesLost, c.TornGivenUp)
-	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d\n", c.FlakyReads, c.RotFaults, c.RotAnswered)
+	text += fmt.Sprintf(";\nlog: prepares fixed %d, twins fixed %d, copies lost %d, torn prepares %d", c.PreparesFixed, c.TwinsFixed,
+		c.CopiesLost, c.TornGivenUp)
+	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d\n", c.FlakyReads, c.RotFaults,
+		c.RotAnswered)
 }
 
-// missing names something common that many runs together have never met.
+// missing names a common situation that many runs together have never reached.
 func (c *Coverage) missing() string {
 	for tree, count := range c.Tables {
 		if count == 0 {
@@ -83,9 +87,12 @@ func (c *Coverage) missing() string {
 		what  string
 	}{
 		{c.Merges[0], "a merge"}, {c.Merges[1], "a merge of merges"}, {c.TablesMoved, "a table that moves without being read"},
-		{c.Evicted, "an account that leaves the cache with changes"}, {c.Reused, "a block that is used again"}, {c.Partials, "a partial block of rows"},
-		{c.Chains[storage.TrailerManifest], "a manifest of several blocks"}, {c.FlakyReads, "a read that fails once"}, {c.RotFaults, "damage that is found at work"},
-		{c.PreparesFixed, "a prepare that its twin mends"}, {c.TwinsFixed, "a twin that its prepare mends"}, {c.CopiesLost, "a lost copy of a prepare"},
+		{c.Evicted, "an account that leaves the cache with changes"}, {c.Reused, "a block that is used again"},
+		{c.Partials, "a partial block of rows"},
+		{c.Chains[storage.TrailerManifest], "a manifest of several blocks"}, {c.FlakyReads, "a read that fails once"},
+		{c.RotFaults, "damage that is found at work"},
+		{c.PreparesFixed, "a prepare that its twin mends"}, {c.TwinsFixed, "a twin that its prepare mends"},
+		{c.CopiesLost, "a lost copy of a prepare"},
 		{c.TornGivenUp, "a torn prepare"},
 	} {
 		if counter.count == 0 {
@@ -117,7 +124,7 @@ func (w *World) observeGrid(offsetBytes uint64, data []byte) {
 	}
 }
 
-// observeCrash counts what a crash interrupts.
+// observeCrash counts the activities that a crash interrupts.
 func (w *World) observeCrash() {
 	c := &w.result.Coverage.Crashes
 	if !w.ready {
@@ -150,11 +157,13 @@ func (w *World) observeCrash() {
 	}
 }
 
-// observeStages takes the counters of the stages that a stop ends. No block may be lost: what is acquired is named or waits.
+// observeStages reads the counters of stages that stop. No block may be lost: every acquired block
+// is named or waits.
 func (w *World) observeStages() {
 	c, counters := &w.result.Coverage, w.replica.Apply.Statistics().Forest
 	if counters.BlocksLost != 0 {
-		w.leak = fmt.Sprintf("of %d blocks that are acquired, %d are neither named nor waiting", counters.BlocksAcquired, int64(counters.BlocksLost))
+		w.leak = fmt.Sprintf("of %d blocks that are acquired, %d are neither named nor waiting", counters.BlocksAcquired,
+			int64(counters.BlocksLost))
 	}
 	for level, count := range counters.Merges {
 		c.Merges[min(level, len(c.Merges)-1)] += int(count)

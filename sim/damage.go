@@ -12,7 +12,8 @@ import (
 	"ledger/storage/datafile"
 )
 
-// superblock returns the copy that a start would choose, nil while fewer than two agree. equal: all four are right.
+// superblock returns the copy that a start would choose, or nil if fewer than two are equal. equal:
+// all four copies are right.
 func (w *World) superblock() (chosen []byte, equal bool) {
 	image, layout := w.disk.image, &w.judge.layout
 	counts := map[string]int{}
@@ -37,7 +38,8 @@ func sequenceOf(superblock []byte) uint64 {
 	return binary.LittleEndian.Uint64(superblock[superblockSequenceAt:])
 }
 
-// damageWithin damages, while the machine is down, what one replica can repair or does not need: it must start all the same.
+// damageWithin damages parts of the file, while the machine is down, that one replica can repair or
+// does not need. The replica must start all the same.
 func (w *World) damageWithin() {
 	r, image, layout := w.random, w.disk.image, &w.judge.layout
 	if r.IntN(3) != 0 {
@@ -54,7 +56,7 @@ func (w *World) damageWithin() {
 		w.damageCopies()
 	}
 	if w.judge.candidate != nil {
-		return // with a prepare that may be torn, damage below the checkpoint is damage too many
+		return // there may be a torn prepare; damage below the checkpoint would be one fault too many
 	}
 	slots, sector := uint64(w.limits.JournalSlotsCount), uint64(w.limits.SectorBytes)
 	next := (w.judge.durableOp + 1) % slots
@@ -77,8 +79,10 @@ func (w *World) damageWithin() {
 	}
 }
 
-// damageCopies damages one copy of some ops, or of all, so that another is left: of a small prepare its slot or its twin, the head's as well; of
-// a large one the twin. The copy rots, or is what the slot held before, as if its write had been lost, or another op's.
+// damageCopies damages one copy of some ops, or of all, so that another copy is left. For a small
+// prepare it takes the slot or the twin, also for the head. For a large prepare it takes the twin.
+// A damaged copy rots, or it has the slot's previous content as if its write had been lost, or it
+// has another op.
 func (w *World) damageCopies() {
 	r, image, layout := w.random, w.disk.image, &w.judge.layout
 	slots, head := uint64(w.limits.JournalSlotsCount), w.judge.durableOp
@@ -130,7 +134,7 @@ func (w *World) holds(offsetBytes uint64, content []byte) bool {
 	return err == nil && n == len(content) && bytes.Equal(have, content)
 }
 
-// lose puts back what was at the place of op a lap before.
+// lose restores the content of one lap before, at the place of op.
 func (w *World) lose(offsetBytes, op uint64, isTwin bool) {
 	slots := uint64(w.limits.JournalSlotsCount)
 	before := prepare.PutReserved(make([]byte, prepare.HeaderBytes), w.cluster, op%slots)
@@ -146,11 +150,13 @@ func (w *World) lose(offsetBytes, op uint64, isTwin bool) {
 	}
 }
 
-// damageBeyond damages what one replica cannot repair. It must refuse to start, or stop when it finds out; and never answer wrongly.
+// damageBeyond damages parts of the file that one replica cannot repair. The replica must refuse to
+// start, or must stop when it finds the damage. It must never give a wrong reply.
 func (w *World) damageBeyond() {
 	r := w.random
 	w.restart()
-	// Some ops come behind the superblock of this start, so that it does not tell where the log ends.
+	// Some ops follow the superblock of this start, so that the superblock does not tell where the
+	// log ends.
 	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, r)
 	a.requests = a.requests[:r.IntN(min(8, len(a.requests))+1)]
 	if r.IntN(2) == 0 { // the head of the log is as large as a prepare gets
@@ -178,7 +184,8 @@ func (w *World) damageBeyond() {
 		return layout.PrepareAt(op % slots), (p + sector - 1) / sector * sector
 	}
 	small := func(op uint64) bool { return isSmall(w.judge.recent[op%uint64(len(w.judge.recent))], &w.limits) }
-	// Of a small prepare the twin goes as well. Where its header is right, that of the head could be the torn write of a crash.
+	// The twin of a small prepare is damaged too. If the header of the head's twin were right, the
+	// head could be the torn write of a crash.
 	loseTwin := func(op uint64) {
 		if !small(op) {
 			return
@@ -189,14 +196,14 @@ func (w *World) damageBeyond() {
 		}
 		image.damage(r, layout.TwinAt(op%slots), length)
 	}
-	// The head is a case of its own: recovery must not take it for the torn write of a crash.
+	// The head is a special case: recovery must not take it for the torn write of a crash.
 	needed := func() uint64 {
 		if r.IntN(3) == 0 {
 			return head
 		}
 		return checkpointOp + 1 + r.Uint64N(head-checkpointOp)
 	}
-	what := [...]int{0, 1, 1, 1, 2, 3, 4, 5, 6, 7}[r.IntN(10)] // a prepare that replay needs has the most cases
+	what := [...]int{0, 1, 1, 1, 2, 3, 4, 5, 6, 7}[r.IntN(10)] // kind 1 has the most cases
 	w.note("damage beyond repair", uint64(what), 0)
 	switch what {
 	case 0: // three copies of the superblock
@@ -234,9 +241,9 @@ func (w *World) damageBeyond() {
 	case 4: // some blocks; they may be free ones
 		w.damageBlocks()
 		mustStop = false
-	case 7: // the writes of a prepare that the disk has lost: the slot holds what it held before
+	case 7: // the disk has lost the writes of a prepare: the slot holds its previous content
 		op := head
-		for range 8 { // of a small head nobody can know that it was there
+		for range 8 { // that a small head existed is known to nobody
 			if head > checkpointOp {
 				op = needed()
 			}
@@ -280,7 +287,7 @@ func (w *World) damageBeyond() {
 	}
 	if what == 6 && head > checkpointOp && r.IntN(2) == 0 { // the log, while it is being replayed
 		offset, length := prepareOf(needed())
-		for range 8 { // one with a body, if there is one, and behind the header
+		for range 8 { // a prepare with a body, if there is one, behind the header
 			if sector := uint64(w.limits.SectorBytes); length > 2*sector {
 				offset, length = offset+sector, length-sector
 				break
@@ -298,8 +305,9 @@ func (w *World) damageBeyond() {
 	}
 }
 
-// rotAtWork damages blocks while clients work and compaction runs. Wherever the damage is met, in a query, by a merge or at the next start,
-// the replica names it and goes no further; until then, and without need of what is damaged, every answer is right.
+// rotAtWork damages blocks while clients work and compaction runs. A query, a merge or the next
+// start may find the damage. Then the replica must name it and stop. Until then, and as long as the
+// damaged blocks are not needed, every reply must be right.
 func (w *World) rotAtWork() {
 	r := w.random
 	end := w.exchangesCount + exchangesMin + r.IntN(exchangesMax)
@@ -322,7 +330,7 @@ func (w *World) rotAtWork() {
 		}
 		w.result.Coverage.RotFaults++
 		w.result.FaultsCount++
-		// Started again, it refuses, or comes to the same end, or replays by another way.
+		// Started again, the replica refuses, stops in the same way, or replays on another path.
 		w.crash(r.IntN(2) == 0)
 		started, err := w.start(-1)
 		var fault *storage.Fault
@@ -352,7 +360,7 @@ func (w *World) rotAtWork() {
 	}
 }
 
-// letGo keeps what the clients wait for, and sends them away.
+// letGo keeps the requests for whose replies the clients wait, and removes the clients.
 func (w *World) letGo() {
 	for _, c := range w.clients {
 		if e := c.protocol.InFlight(); e != nil {
@@ -365,7 +373,7 @@ func (w *World) letGo() {
 	w.clients = w.clients[:0]
 }
 
-// blocksHigh is how many whole blocks the grid has.
+// blocksHigh is the number of whole blocks in the grid.
 func (w *World) blocksHigh() uint64 {
 	size := uint64(len(w.disk.image.now))
 	if size < w.judge.layout.GridAt {
@@ -374,7 +382,7 @@ func (w *World) blocksHigh() uint64 {
 	return (size - w.judge.layout.GridAt) / uint64(w.limits.BlockBytes)
 }
 
-// damageBlocks strikes tables, some or many.
+// damageBlocks damages some or many tables.
 func (w *World) damageBlocks() {
 	high := w.blocksHigh()
 	if high == 0 {
@@ -385,7 +393,7 @@ func (w *World) damageBlocks() {
 	}
 }
 
-// damageBlock strikes the used part of a block.
+// damageBlock damages the used part of a block.
 func (w *World) damageBlock(address uint64) {
 	w.damaged[address] = true
 	g := block.GeometryOf(w.limits)

@@ -11,7 +11,7 @@ import (
 	"ledger/internal/ports"
 )
 
-// Zone names who writes through a disk port.
+// Zone names the stage that uses a disk port.
 type Zone uint8
 
 // The stages that have ports.
@@ -39,7 +39,7 @@ type diskOperation struct {
 	offsetBytes uint64
 	lengthBytes uint64
 	buffer      []byte
-	copy        []byte // of a write's buffer when it was queued: it must not change
+	copy        []byte // of a write's buffer when it was queued: the buffer must not change
 	next        *diskOperation
 	started     bool
 	ended       bool
@@ -47,7 +47,7 @@ type diskOperation struct {
 	covers      uint64 // sync: the volatile writes that had completed
 }
 
-// Disk is the machine's disk: an image, the operations under way, and what is wrong with it.
+// Disk is the machine's disk: an image, the operations under way, and the faults of the disk.
 type Disk struct {
 	image  *Image
 	events *events
@@ -57,17 +57,19 @@ type Disk struct {
 	flying []*diskOperation
 	epoch  uint64
 	slow   bool            // draw long latencies
-	flaky  bool            // reads of the grid may fail once, and give what is there when they are repeated
-	failed []diskOperation // reads that have failed so since the start
+	flaky  bool            // reads of the grid may fail once; a repeated read succeeds
+	failed []diskOperation // reads that have failed in this way since the start
 	flakes int
-	synced bool // a checkpoint's sync has ended, and the superblock has not been written since
-	// slowNs is added, at most, to the operations of a part of the file while others stay fast: a checkpoint that takes long.
+	synced bool // a checkpoint's sync has ended, and the superblock was not written since
+	// slowNs is the largest additional time of operations in a part of the file, while others stay
+	// fast. So a checkpoint can take long.
 	slowFrom, slowTo, slowNs uint64
 
-	// Errors to come, counted down by the operations they may strike; 0: none.
+	// Errors to come, counted down by the operations that they can hit; 0: none.
 	writeErrorIn, syncErrorIn int
 	errorGiven                bool
-	// loses tells whether a write is to be lost: it seems to succeed, and the medium stays as it was.
+	// loses tells whether a write is to be lost. A lost write seems to succeed, but the medium does
+	// not change.
 	loses func(offsetBytes uint64) bool
 
 	note    func(what string, a, b uint64)                                 // for the trace
@@ -82,7 +84,7 @@ type DiskPort struct {
 	zone        Zone
 	limit       int // operations
 	outstanding int
-	last        *diskOperation // queued last, if it is linked
+	last        *diskOperation // the last queued operation, if it is linked
 	wroteAt     uint64         // offset of the last write: a sync is as slow as that part of the file
 	ready       []ports.DiskCompletion
 }
@@ -93,7 +95,7 @@ func newDisk(image *Image, q *events, random *rand.Rand, fail func(string, ...an
 	return &Disk{image: image, events: q, random: random, fail: fail, onSync: func(Zone, bool) {}}
 }
 
-// port makes a port of a start; those of an earlier start are dead.
+// port makes a port for a start. The ports of earlier starts are dead.
 func (d *Disk) port(zone Zone, operationsMax int) *DiskPort {
 	return &DiskPort{disk: d, zone: zone, limit: operationsMax}
 }
@@ -115,7 +117,8 @@ func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.Wri
 	if p.disk.onWrite != nil {
 		p.disk.onWrite(p.zone, offsetBytes, data, flags&ports.WriteDurable != 0)
 	}
-	p.queue(&diskOperation{kind: diskWrite, flags: flags, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer, copy: data})
+	p.queue(&diskOperation{kind: diskWrite, flags: flags, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer,
+		copy: data})
 }
 
 // Sync implements ports.Disk.
@@ -142,8 +145,10 @@ func (p *DiskPort) Poll(out []ports.DiskCompletion) int {
 
 func (p *DiskPort) check(offsetBytes uint64, buffer []byte) {
 	sector := p.disk.image.sectorBytes
-	if len(buffer) == 0 || offsetBytes%sector != 0 || uint64(len(buffer))%sector != 0 || uint64(uintptr(unsafe.Pointer(&buffer[0])))%sector != 0 {
-		p.disk.fail("disk port %d: offset %d, length %d or the buffer's address is not aligned to sectors of %d", p.zone, offsetBytes, len(buffer), sector)
+	if len(buffer) == 0 || offsetBytes%sector != 0 || uint64(len(buffer))%sector != 0 ||
+		uint64(uintptr(unsafe.Pointer(&buffer[0])))%sector != 0 {
+		p.disk.fail("disk port %d: offset %d, length %d or the buffer's address is not aligned to sectors of %d", p.zone, offsetBytes,
+			len(buffer), sector)
 	}
 }
 
@@ -168,7 +173,7 @@ func (p *DiskPort) queue(o *diskOperation) {
 	}
 }
 
-// start puts an operation under way. From here on a crash may find it half done.
+// start begins an operation. From here on, a crash may leave it half done.
 func (d *Disk) start(o *diskOperation) {
 	o.started = true
 	if d.note != nil {
@@ -256,7 +261,7 @@ func (d *Disk) perform(o *diskOperation) {
 	d.end(o, result)
 }
 
-// mix lets a read see any sectors of the writes that are under way beside it.
+// mix makes a read see any sectors of the writes that are under way at the same time.
 func (d *Disk) mix(o *diskOperation, n int) {
 	for _, f := range d.flying {
 		if f.kind != diskWrite || f.offsetBytes >= o.offsetBytes+uint64(n) || o.offsetBytes >= f.offsetBytes+f.lengthBytes {
@@ -270,8 +275,8 @@ func (d *Disk) mix(o *diskOperation, n int) {
 	}
 }
 
-// flake lets a read of the grid fail, with an error or with wrong bytes. No sector does so twice in the life of a replica, for
-// a second failure is the end of it.
+// flake makes a read of the grid fail, with an error or with wrong bytes. Each sector fails only
+// once in the life of a replica, because a second failure ends the replica.
 func (d *Disk) flake(o *diskOperation, result int32) int32 {
 	if !d.flaky || o.port.zone == PortJournal || d.random.IntN(24) != 0 {
 		return result
@@ -335,15 +340,15 @@ func (d *Disk) end(o *diskOperation, result int32) {
 	}
 }
 
-// crash ends everything under way. A power cut also takes what was written and not synced.
+// crash ends all operations. A power cut also loses writes that were not synced.
 func (d *Disk) crash(powerCut bool) {
 	d.epoch++
 	if powerCut {
 		d.image.powerCut(d.random)
 	} else {
-		d.image.sync(d.image.order) // the next start syncs before it reads, which File demands
+		d.image.sync(d.image.order) // the next start syncs before it reads, as File demands
 	}
-	// Writes under way land in any order; each sector is whole or not there.
+	// Writes under way land in any order. Each sector is written whole or not at all.
 	d.random.Shuffle(len(d.flying), func(i, j int) { d.flying[i], d.flying[j] = d.flying[j], d.flying[i] })
 	for _, o := range d.flying {
 		if o.kind == diskWrite {
@@ -356,14 +361,14 @@ func (d *Disk) crash(powerCut bool) {
 	d.image.settle()
 }
 
-// crashed is what a write panics with when the machine goes down in the middle of a format or a recovery.
+// crashed is the panic of a write when the machine goes down during a format or a recovery.
 type crashed struct{}
 
 // File is the data file before the pipeline runs.
 type File struct {
 	image        *Image
 	random       *rand.Rand
-	crashSectors int // the machine goes down when so many sectors are written; below 0: it does not
+	crashSectors int // the machine goes down after this many sectors; negative: never
 	isStart      bool
 	synced       bool
 }
@@ -407,6 +412,6 @@ func (f *File) SizeBytes() (uint64, error) { return f.image.sizeBytes, nil }
 
 // Sync implements ports.DataFile.
 func (f *File) Sync() error {
-	f.synced = true // the crash before has done it
+	f.synced = true // the crash has done it
 	return nil
 }

@@ -53,8 +53,9 @@ func (b *diskBench) run(count int) (out []ports.DiskCompletion) {
 	return out
 }
 
-// Goal: after a power cut, a durable write that completed is whole; one that did not is any mix of sectors, but never before the
-// write it is linked to; a volatile one survives only if a sync queued after it has completed.
+// Goal: after a power cut, a durable write that completed is whole; one that did not is any mix of
+// sectors, but never before the write it is linked to; a volatile one survives only if a sync
+// queued after it has completed.
 func TestDiskCrash(t *testing.T) {
 	seen := map[string]bool{}
 	for seed := range uint64(400) {
@@ -140,7 +141,8 @@ func TestDiskContract(t *testing.T) {
 	}
 }
 
-// Goal: a failed write cancels the chain behind it; a full disk, and sectors that cannot be read, are errors.
+// Goal: a failed write cancels the chain behind it; a full disk, and sectors that cannot be read,
+// are errors.
 func TestDiskErrors(t *testing.T) {
 	b := newDiskBench(t, 1)
 	b.disk.writeErrorIn = 2
@@ -148,7 +150,8 @@ func TestDiskErrors(t *testing.T) {
 	b.port.Write(2, 512, b.sectors(1, 1), ports.WriteLinked)
 	b.port.Write(3, 1024, b.sectors(1, 1), ports.WriteLinked)
 	b.port.Write(4, 2048, b.sectors(1, 1), 0)
-	want := []ports.DiskCompletion{{Tag: 1, Result: 512}, {Tag: 2, Result: -int32(unix.EIO)}, {Tag: 3, Result: -int32(unix.ECANCELED)}, {Tag: 4, Result: -int32(unix.ECANCELED)}}
+	want := []ports.DiskCompletion{{Tag: 1, Result: 512}, {Tag: 2, Result: -int32(unix.EIO)}, {Tag: 3, Result: -int32(unix.ECANCELED)},
+		{Tag: 4, Result: -int32(unix.ECANCELED)}}
 	for i, got := range b.run(4) {
 		if got != want[i] {
 			t.Errorf("completion %d is %+v, want %+v", i, got, want[i])

@@ -1,25 +1,33 @@
-// Package sim runs a replica, clients, a disk and a network in one goroutine, by a seed.
+// Package sim runs a replica, clients, a disk and a network in one goroutine, controlled by a seed.
 //
 //	      workload clients <==bytes==> [Network] <==> net
-//	                                                   |       seeded turns of the five stage drivers,
-//	seed --> [World: clock, scheduler]            consensus    on a virtual clock
+//	                                                   |       seeded turns of the five
+//	seed --> [World: clock, scheduler]            consensus    stage drivers, on a virtual clock
 //	                                              /    |
 //	      [Image: sectors] <==[Disk ports]==> journal apply <==> compact
 //	              ^   \
-//	          damage   `--prepares, superblocks--> [Judge: the model, what was durable] <--replies-- Network
+//	          damage   `--prepares, superblocks--> [Judge: the model, <--replies-- Network
+//	                                                what was durable]
 //
-// The stages are the production ones. What the simulator replaces is behind ports: the disk keeps apart what was written and what
-// would survive a power cut, the network cuts streams anywhere. Everything that happens is drawn from one seed, limits included
-// (small ones, so that the log wraps, tables merge and checkpoints happen all the time), so a seed replays a run exactly.
+// The stages are the production ones. The simulator replaces the ports. Its disk knows which writes
+// would survive a power cut. Its network cuts streams at any byte. Everything random is drawn from
+// one seed, so a seed replays a run exactly. The limits are drawn too. They are small, so that the
+// log wraps, tables merge and checkpoints happen all the time.
 //
-// A run: format; then work, crash, damage what one replica can repair, restart, as often as the seed wants; then heal
-// and demand that every client gets its answer; then compare the whole state by queries, before and after another restart; and
-// last, in some runs, damage beyond repair, at rest or under load, which must be refused or named.
+// A run has these parts:
 //
-// The log alone decides what the grid holds: a copy of the medium, and another machine that executes the whole log from an empty file on,
-// each with restarts, caches and timing of their own, must come to the same checkpoints.
+//   - format;
+//   - work, crash, damage that one replica can repair, and restart, as often as the seed says;
+//   - the faults end, and every client must get its reply;
+//   - queries compare the whole state, before and after another restart;
+//   - in some runs, damage beyond repair, at rest or under load, which the replica must name.
 //
-// That the simulator can fail is tested as well: testdata/bugs has changes to the source, each of which it has to find.
+// The log alone decides the content of the grid. Two others must come to the same checkpoints: a
+// copy of the medium, and another machine that executes the whole log from an empty file on. Each
+// has its own restarts, caches and timing.
+//
+// The tests also prove that the simulator can fail: it has to find each of the source changes in
+// testdata/bugs.
 //
 // In:     Options: a seed.
 // Out:    Result, or a Failure with the command that replays it and its last steps.

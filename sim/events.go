@@ -14,7 +14,7 @@ type events struct {
 	nowNs uint64
 }
 
-// after schedules do; earlier calls go first where times are equal.
+// after schedules do. Of events at the same time, the one that was scheduled first goes first.
 func (q *events) after(delayNs uint64, do func()) {
 	q.order++
 	q.heap = append(q.heap, event{q.nowNs + delayNs, q.order, do})
@@ -33,7 +33,7 @@ func (q *events) before(i, j int) bool {
 	return a.dueNs < b.dueNs || a.dueNs == b.dueNs && a.order < b.order
 }
 
-// nextNs is when the first event is due; the end of time if there is none.
+// nextNs is the time of the first event, or the end of time if there is none.
 func (q *events) nextNs() uint64 {
 	if len(q.heap) == 0 {
 		return ^uint64(0)
@@ -41,7 +41,7 @@ func (q *events) nextNs() uint64 {
 	return q.heap[0].dueNs
 }
 
-// runDue lets everything happen that is due, and says how much that was.
+// runDue runs all events that are due and returns their number.
 func (q *events) runDue() (count int) {
 	for len(q.heap) > 0 && q.heap[0].dueNs <= q.nowNs {
 		do := q.pop()

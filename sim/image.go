@@ -5,19 +5,19 @@ import (
 	"math/rand/v2"
 )
 
-// Image is the medium: what reads see, and what a power cut would leave of it.
+// Image is the medium: the bytes that reads return, and the bytes that would survive a power cut.
 type Image struct {
 	sectorBytes uint64
-	sizeBytes   uint64 // of the file; what lies behind the bytes below reads as zeros
-	now         []byte // with everything that was written
-	durable     []byte // without writes that no sync has covered
+	sizeBytes   uint64 // of the file; bytes behind those below read as zeros
+	now         []byte // with all writes
+	durable     []byte // without the writes that no sync has covered
 	volatile    []volatileWrite
 	order       uint64          // of volatile writes
-	unreadable  map[uint64]bool // sectors that give an error until they are written
+	unreadable  map[uint64]bool // sectors that return an error until they are written
 	limitBytes  uint64          // Allocate beyond it finds no space
 }
 
-// volatileWrite has completed without being durable.
+// volatileWrite is a write that has completed but is not durable.
 type volatileWrite struct {
 	order       uint64
 	offsetBytes uint64
@@ -40,7 +40,7 @@ func (m *Image) clone() *Image {
 	return c
 }
 
-// allocate makes the file at least sizeBytes long; what is new reads as zeros.
+// allocate makes the file at least sizeBytes long. New bytes read as zeros.
 func (m *Image) allocate(sizeBytes uint64) { m.sizeBytes = max(m.sizeBytes, sizeBytes) }
 
 // grow makes room for bytes that are written.
@@ -58,7 +58,7 @@ func (m *Image) grow(sizeBytes uint64) {
 	m.durable = m.durable[:sizeBytes]
 }
 
-// write puts data on the medium; without durable it may yet be lost.
+// write puts data on the medium. If it is not durable, a power cut may lose it.
 func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
 	m.grow(offsetBytes + uint64(len(data)))
 	copy(m.now[offsetBytes:], data)
@@ -75,7 +75,7 @@ func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
 	m.volatile = append(m.volatile, volatileWrite{m.order, offsetBytes, append([]byte(nil), data...)})
 }
 
-// overwrite puts whole sectors on the medium behind everyone's back.
+// overwrite puts whole sectors on the medium without the knowledge of the replica.
 func (m *Image) overwrite(offsetBytes uint64, data []byte) {
 	m.write(offsetBytes, data, true)
 }
@@ -91,7 +91,8 @@ func (m *Image) sync(order uint64) {
 	m.volatile = m.volatile[count:]
 }
 
-// read fills buffer from what was written. It returns how much the file holds, and an error for an unreadable sector.
+// read fills buffer with the written bytes. It returns the number of bytes in the file, and an
+// error for an unreadable sector.
 func (m *Image) read(offsetBytes uint64, buffer []byte) (int, error) {
 	if offsetBytes >= m.sizeBytes {
 		return 0, nil
@@ -114,7 +115,7 @@ func (m *Image) read(offsetBytes uint64, buffer []byte) (int, error) {
 
 var errUnreadable = errors.New("a sector is unreadable")
 
-// fate of a write that a crash met, sector by sector.
+// fate is what happens to a write that a crash interrupts, sector by sector.
 type fate uint8
 
 const (
@@ -125,7 +126,7 @@ const (
 	fatesCount
 )
 
-// leave applies to the durable bytes what the crash leaves of a write.
+// leave applies a write that was interrupted to the durable bytes.
 func (m *Image) leave(random *rand.Rand, f fate, offsetBytes uint64, data []byte) {
 	m.grow(offsetBytes + uint64(len(data)))
 	sectors := uint64(len(data)) / m.sectorBytes
@@ -143,7 +144,7 @@ func (m *Image) leave(random *rand.Rand, f fate, offsetBytes uint64, data []byte
 	}
 }
 
-// powerCut forgets what was not durable: volatile writes may be lost, torn, or there, each for itself.
+// powerCut forgets writes that were not durable. Each volatile write may be lost, torn, or whole.
 func (m *Image) powerCut(random *rand.Rand) {
 	for i := range m.volatile {
 		w := &m.volatile[i]
@@ -152,13 +153,13 @@ func (m *Image) powerCut(random *rand.Rand) {
 	m.volatile = m.volatile[:0]
 }
 
-// settle makes the image what the next start will see.
+// settle makes the image the one that the next start reads.
 func (m *Image) settle() {
 	m.volatile = m.volatile[:0]
 	copy(m.now, m.durable)
 }
 
-// damage changes the medium behind everyone's back.
+// damage changes the medium without the knowledge of the replica.
 func (m *Image) damage(random *rand.Rand, offsetBytes, lengthBytes uint64) {
 	m.grow(offsetBytes + lengthBytes)
 	sector := (offsetBytes + random.Uint64N(lengthBytes)) / m.sectorBytes * m.sectorBytes

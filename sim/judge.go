@@ -13,15 +13,16 @@ import (
 	"ledger/wire"
 )
 
-// Where a copy of the superblock holds the checkpoint (package datafile).
+// Offsets of the checkpoint in a copy of the superblock (package datafile).
 const (
 	superblockSequenceAt   = 40
 	superblockCheckpointAt = 256
 	superblockParentAt     = 24 // in the checkpoint
 )
 
-// Judge knows what the medium holds, by watching the writes, and demands that everything else agrees with it: the log after
-// every restart, every reply on every connection, every checkpoint that is written again.
+// Judge observes all writes, so it knows the content of the medium. It checks that everything else
+// agrees with it: the log after every restart, every reply on every connection, and every
+// checkpoint that is written again.
 type Judge struct {
 	fail    func(format string, arguments ...any)
 	limits  *limits.Limits
@@ -30,20 +31,20 @@ type Judge struct {
 
 	clients *workload.Judge
 	replies map[model.Checksum][][]byte // as the model made them, by request checksum
-	forged  map[model.Checksum]string   // requests that must not be in the log, and what is wrong with them
+	forged  map[model.Checksum]string   // what is wrong with requests that must not be in the log
 
 	durableOp uint64             // highest op whose prepare and twin are on the medium
 	sums      []prepare.Checksum // of headers, by op
 	history   [][]byte           // prepares by op
-	recent    [][]byte           // the same modulo its length: more than the log holds
-	candidate []byte             // the prepare that is being written, or may be on the medium after a crash
+	recent    [][]byte           // prepares modulo its length, which is more than the log holds
+	candidate []byte             // the prepare that is being written, or that may be on the medium after a crash
 	whole     bool               // the candidate's own write has completed
-	twinWhole bool               // that of its twin as well
-	direct    bool               // these writes are durable when they complete, without a sync
-	covered   bool               // and the log's sync that is under way began behind both
+	twinWhole bool               // the write of its twin has completed
+	direct    bool               // both writes are durable when they complete, without a sync
+	covered   bool               // the log's sync that is under way began behind both
 	torn      [][]byte           // candidates for the same op of which a restart has found no whole copy
 
-	checkpoints  map[uint64]prepare.Checksum // ids by op, as first written
+	checkpoints  map[uint64]prepare.Checksum // ids by op, as they were first written
 	checkpointOp uint64                      // of the superblock in force
 	copies       map[uint64]int              // copies on the medium, by sequence
 	view         uint32
@@ -75,7 +76,7 @@ func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fai
 	}
 }
 
-// onWrite sees a write as it is queued.
+// onWrite observes a write when it is queued.
 func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool) {
 	switch {
 	case offsetBytes < j.layout.TwinsAt && !durable:
@@ -109,7 +110,8 @@ func checkpointOf(superblock []byte) (op uint64, id prepare.Checksum) {
 	return binary.LittleEndian.Uint64(encoded), prepare.Sum(encoded)
 }
 
-// checkpoint demands that a checkpoint of one op is always the same: its id covers the roots, and they cover every block.
+// checkpoint demands that the checkpoint of an op is always the same. Its id covers the roots, and
+// the roots cover every block.
 func (j *Judge) checkpoint(op uint64, id prepare.Checksum) {
 	first, known := j.checkpoints[op]
 	if !known {
@@ -168,7 +170,8 @@ func (j *Judge) candidateBytes() []byte {
 	return j.candidate[:prepare.Header(j.candidate[:prepare.HeaderBytes]).SizeBytes()]
 }
 
-// onLogSync sees the log's sync begin and end. What was written when it began is durable when it has ended.
+// onLogSync observes the beginning and the end of the log's sync. Writes that had ended when it
+// began are durable when it has ended.
 func (j *Judge) onLogSync(ended bool) {
 	if !ended {
 		j.covered = j.candidate != nil && j.whole && j.twinWhole
@@ -177,7 +180,7 @@ func (j *Judge) onLogSync(ended bool) {
 	}
 }
 
-// onEnd sees a write as it completes.
+// onEnd observes the completion of a write.
 func (j *Judge) onEnd(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
 	if zone != PortJournal || !succeeded {
 		return
@@ -201,7 +204,7 @@ func (j *Judge) onEnd(zone Zone, offsetBytes uint64, data []byte, succeeded bool
 	}
 }
 
-// commit: the candidate can survive anything from now on, so the model executes it.
+// commit: the candidate survives any crash from now on, so the model executes it.
 func (j *Judge) commit() {
 	p := j.candidate
 	j.candidate, j.whole, j.twinWhole, j.covered, j.torn = nil, false, false, false, nil
@@ -251,12 +254,13 @@ func (j *Judge) commit() {
 
 func number(v wire.U128) model.Number { return model.Number{High: v.Hi, Low: v.Lo} }
 
-// opened compares what recovery found with what the medium was given.
+// opened compares the log after recovery with the writes to the medium.
 func (j *Judge) opened(o *replica.Opened, image *Image) {
 	head := o.Consensus.OpHead
 	slots := uint64(j.limits.JournalSlotsCount)
-	// Its write, or that of its twin, had landed when the crash came, so it stays. That may also be one that an earlier start gave up, if what a
-	// later one wrote over it has made it whole.
+	// The write of a candidate, or that of its twin, had landed when the crash came, so the
+	// candidate stays. It may also be one that an earlier start gave up, if a later write over it
+	// has made it whole.
 	if j.candidate != nil {
 		j.torn = append(j.torn, j.candidate)
 	}
@@ -291,7 +295,7 @@ func (j *Judge) opened(o *replica.Opened, image *Image) {
 	}
 }
 
-// frame judges one whole message that the server has sent, to whomever.
+// frame checks one whole message that the server has sent to any connection.
 func (j *Judge) frame(frame []byte) {
 	h, _, err := model.ParseFrame(frame)
 	if err != nil {
@@ -316,8 +320,8 @@ func (j *Judge) frame(frame []byte) {
 		}
 		j.fail("the reply to client %x, request %d, operation %d, op %d: %v", h.Client, h.Request, h.Operation, h.Op, err)
 	case model.CommandEviction:
-		// A client that lost a session, and whose register came again, may still be told that the old one is gone: it asked before the new one
-		// was known to be durable.
+		// A client may have lost a session and registered again. It may still be told that the old
+		// session has ended, if it asked before the new one was known to be durable.
 		server := j.clients.Server
 		if _, _, _, ok := server.Session(h.Client); ok && !server.LostSession(h.Client) && h.Reason == model.EvictNoSession {
 			j.fail("client %x is told that it has no session, and it has one", h.Client)
@@ -325,7 +329,7 @@ func (j *Judge) frame(frame []byte) {
 	}
 }
 
-// exchange judges one finished request of a client.
+// exchange checks one finished request of a client.
 func (j *Judge) exchange(e *workload.Exchange) {
 	if err := j.clients.Add(e); err != nil {
 		j.fail("%v", err)

@@ -7,11 +7,12 @@ import (
 	"ledger/storage/datafile"
 )
 
-// storageBytesMax is more than any run fills: small tables take a block each, however large blocks are.
+// storageBytesMax is more than any run fills. Even a small table takes a block, however large
+// blocks are.
 func storageBytesMax(blockBytes uint32) uint64 { return max(256<<20, 4096*uint64(blockBytes)) }
 
-// DrawLimits draws limits of the simulated kind: everything is small, and as large as the others need. deep: so that trees get
-// many levels.
+// DrawLimits draws simulated limits: everything is small, but large enough for the other limits.
+// deep: trees get many levels.
 func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 	pick := func(values ...uint32) uint32 { return values[random.IntN(len(values))] }
 	page := pick(512, 1024)
@@ -44,11 +45,12 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 		l.BarOps, l.MemtableRowsSeal, l.JournalSlotsCount = 2, 1+random.Uint32N(8), 32
 	}
 	l.PostingRunsMerged = [...]uint32{8, 8, 3, 8, limits.PostingRunsMergedMax}[l.SessionsMax-4]
-	l.TwinBytes = max(l.SectorBytes, 512<<random.IntN(5)) // prepares of most runs are of both kinds
+	l.TwinBytes = max(l.SectorBytes, 512<<random.IntN(5)) // most runs have small and large prepares
 	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + storageBytesMax(l.BlockBytes)
 	redrawMemory(&l, random)
 	if random.IntN(8) == 0 {
-		l.StorageBytesMax = datafile.NewLayout(&l).GridAt + uint64(pick(64, 128, 256))*uint64(l.BlockBytes) // a run may reach it, and is then started with a larger one
+		// A run may reach the limit, and is then started with a larger one.
+		l.StorageBytesMax = datafile.NewLayout(&l).GridAt + uint64(pick(64, 128, 256))*uint64(l.BlockBytes)
 	}
 	l.RequestBytesMax = min(l.MessageBytesMax, pick(4<<10, 8<<10, 16<<10, 64<<10))
 	l.GroupBytesMax = l.RequestBytesMax - limits.HeaderBytes
@@ -60,7 +62,8 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 	return l
 }
 
-// redrawMemory draws the limits that belong to a start and must not show in anything that is written.
+// redrawMemory draws the limits that belong to a start. They must not affect anything that is
+// written.
 func redrawMemory(l *limits.Limits, random *rand.Rand) {
 	l.CacheGridBytes = uint64(l.PageBytes) << (6 + random.IntN(6))
 	l.CacheAccountsMax = 8 << random.IntN(10)

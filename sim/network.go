@@ -16,7 +16,8 @@ type Network struct {
 	fail   func(format string, arguments ...any)
 
 	links []*link // by ConnectionID; nil: free
-	// openMax connections may be open; while there are more links than that, the server may close any of them.
+	// openMax connections may be open; while there are more links than that, the server may close
+	// any of them.
 	openMax int
 	ready   []ports.NetworkEvent
 	epoch   uint64
@@ -26,9 +27,9 @@ type Network struct {
 
 var _ ports.Network = (*Network)(nil)
 
-// peer is who opened a connection.
+// peer is the program that opened a connection.
 type peer interface {
-	// received gets bytes in order; ended is the end of the connection, from whatever side.
+	// received gets bytes in order. ended reports the end of the connection, from either side.
 	received(l *link, data []byte)
 	ended(l *link)
 }
@@ -43,14 +44,14 @@ type link struct {
 
 	// To the server.
 	arrived     []byte
-	arriveNs    uint64 // when the last piece arrives: pieces keep their order
-	peerClosed  bool   // after arrived
+	arriveNs    uint64 // arrival time of the last piece: pieces keep their order
+	peerClosed  bool   // the peer has closed, after the arrived bytes
 	reset       bool
 	receiveInto []byte
 
 	// To the peer.
 	sending   []byte // the server's buffer
-	sendCopy  []byte // as it was when it was queued: it must not change
+	sendCopy  []byte // its content when it was queued: it must not change
 	sentBytes int
 	deliverNs uint64
 	stalledNs uint64 // the peer does not read until then
@@ -61,18 +62,19 @@ type link struct {
 	excuse   string // why the server may close it; "": it may not
 
 	serverClosed bool
-	peerGone     bool // the peer was told, or has left
+	peerGone     bool // the peer was told of the end, or has left
 }
 
 // silentNs is how long a connection may go without its first whole message.
 const silentNs = 30_000 * nsPerMs
 
-// newNetwork makes a network for a server that keeps openMax connections and has linksMax places for them.
+// newNetwork makes a network for a server that keeps openMax connections and has linksMax places
+// for them.
 func newNetwork(q *events, random *rand.Rand, openMax, linksMax uint32, fail func(string, ...any)) *Network {
 	return &Network{events: q, random: random, fail: fail, links: make([]*link, linksMax), openMax: int(openMax)}
 }
 
-// crash ends all connections; the peers notice.
+// crash ends all connections. The peers notice it.
 func (n *Network) crash() {
 	n.epoch++
 	n.ready = n.ready[:0]
@@ -94,7 +96,7 @@ func (n *Network) delay() uint64 {
 	return delay
 }
 
-// later does something for a connection, unless the server has crashed since.
+// later runs do for a connection after a delay, unless the server has crashed meanwhile.
 func (l *link) later(delayNs uint64, do func()) {
 	l.network.events.after(delayNs, func() {
 		if l.epoch == l.network.epoch {
@@ -103,7 +105,7 @@ func (l *link) later(delayNs uint64, do func()) {
 	})
 }
 
-// connect opens a connection. nil: the server has no room and has closed it at once.
+// connect opens a connection. It returns nil if the server has no room and has closed it at once.
 func (n *Network) connect(p peer) *link {
 	free, at := 0, -1
 	for i, l := range n.links {
@@ -171,13 +173,14 @@ func (l *link) write(data []byte) {
 	}
 }
 
-// inOrder does something after a delay, and after everything that was given the same clock before.
+// inOrder runs do after a delay, and after everything that was scheduled before with the same
+// clock.
 func (l *link) inOrder(lastNs *uint64, do func()) {
 	*lastNs = max(l.network.events.nowNs+l.network.delay(), *lastNs)
 	l.later(*lastNs-l.network.events.nowNs, do)
 }
 
-// hangUp ends the connection from the peer's side, in good order: what was written still arrives.
+// hangUp closes the connection from the peer's side. Written bytes still arrive.
 func (l *link) hangUp() {
 	if l.peerGone {
 		return
@@ -186,7 +189,7 @@ func (l *link) hangUp() {
 	l.endPeer()
 }
 
-// breakOff ends the connection from neither side: bytes on the way are lost.
+// breakOff breaks the connection. Bytes on the way are lost.
 func (l *link) breakOff() {
 	if l.serverClosed || l.reset {
 		return
@@ -210,7 +213,7 @@ func (l *link) endPeer() {
 
 func (n *Network) push(e ports.NetworkEvent) { n.ready = append(n.ready, e) }
 
-// feed gives an outstanding receive what there is.
+// feed gives arrived bytes to an outstanding receive.
 func (l *link) feed() {
 	if l.receiveInto == nil || l.serverClosed {
 		return
@@ -236,7 +239,7 @@ func (l *link) feed() {
 	l.network.push(e)
 }
 
-// drain hands some of an outstanding send to the peer.
+// drain gives some bytes of an outstanding send to the peer.
 func (l *link) drain() {
 	n := l.network
 	if l.sending == nil || l.serverClosed || l.reset {
@@ -277,7 +280,7 @@ func (n *Network) at(connection ports.ConnectionID, what string) *link {
 	return n.links[connection]
 }
 
-// Connect implements ports.Network. A single replica has nobody to connect to.
+// Connect implements ports.Network. A single replica connects to no other.
 func (n *Network) Connect([18]byte) (ports.ConnectionID, bool) { return 0, false }
 
 // Receive implements ports.Network.
@@ -290,7 +293,7 @@ func (n *Network) Receive(connection ports.ConnectionID, buffer []byte) {
 	l.feed()
 }
 
-// ReceiveAll implements ports.Network: as little as it likes comes here, too.
+// ReceiveAll implements ports.Network. It may also return any smaller number of bytes.
 func (n *Network) ReceiveAll(connection ports.ConnectionID, buffer []byte) {
 	n.Receive(connection, buffer)
 }
@@ -325,13 +328,13 @@ func (n *Network) Close(connection ports.ConnectionID) {
 		}
 	}
 	n.ready = kept
-	// The buffers stay the port's until NetworkClosed.
+	// The buffers belong to the port until NetworkClosed.
 	l.later(n.random.Uint64N(200_000), func() {
 		l.receiveInto, l.sending = nil, nil
 		n.push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: connection})
 	})
 	l.deliverNs = max(n.events.nowNs+n.delay(), l.deliverNs)
-	n.events.after(l.deliverNs-n.events.nowNs, l.endPeer) // the peer hears of it, whatever becomes of the server
+	n.events.after(l.deliverNs-n.events.nowNs, l.endPeer) // the peer is told, even if the server crashes
 }
 
 // Poll implements ports.Network.

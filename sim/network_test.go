@@ -72,12 +72,14 @@ func TestNetworkStreams(t *testing.T) {
 			q.runDue()
 		}
 		if !bytes.Equal(echoed, sent) || !bytes.Equal(p.got, sent) || !p.gone {
-			t.Fatalf("seed %d: %d bytes sent, %d arrived, %d came back, the peer knows the end: %v", seed, len(sent), len(echoed), len(p.got), p.gone)
+			t.Fatalf("seed %d: %d bytes sent, %d arrived, %d came back, the peer knows the end: %v", seed, len(sent), len(echoed), len(p.got),
+				p.gone)
 		}
 	}
 }
 
-// Goal: a connection that breaks gives its outstanding operations an error each; Close takes back what was not polled.
+// Goal: a connection that breaks gives its outstanding operations an error each; Close takes back
+// what was not polled.
 func TestNetworkBreaks(t *testing.T) {
 	q, n := newNetworkBench(1)
 	l := n.connect(&listener{})
@@ -149,7 +151,8 @@ func TestNetworkContract(t *testing.T) {
 	}
 }
 
-// Goal: a server that closes the connection of a client is called wrong, unless the client or the world gave it a reason.
+// Goal: a server that closes the connection of a client is called wrong, unless the client or the
+// world gave it a reason.
 func TestNetworkCloses(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -46,7 +46,8 @@ func TestHunt(t *testing.T) {
 			t.Logf("%s%s, seed %d: another failure, which does not count: %s", huntMark, bug.Name, f.Options.Seed, firstLine(f.Reason))
 		}
 		if found == nil {
-			t.Errorf("%s: not found in %d seeds, %v: want a failure that matches %q, got %d others", bug.Name, seedsMax, took, bug.Reason, len(others))
+			t.Errorf("%s: not found in %d seeds, %v: want a failure that matches %q, got %d others",
+				bug.Name, seedsMax, took, bug.Reason, len(others))
 			continue
 		}
 		deepest = max(deepest, found.Options.Seed)

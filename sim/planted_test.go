@@ -11,7 +11,8 @@ import (
 	"ledger/internal/mutate"
 )
 
-// bugsList is the list of the planted bugs; package mutate describes its form. The effort of a bug is a number of seeds.
+// bugsList is the list of the planted bugs; package mutate describes its form. The effort of a bug
+// is a number of seeds.
 const bugsList = "testdata/bugs"
 
 // huntMark begins what TestHunt says to TestPlantedBugs.
@@ -19,9 +20,9 @@ const huntMark = "hunt: "
 
 var plantedFlag = flag.String("planted", "", "the one bug that TestPlantedBugs plants; empty: all")
 
-// Goal: the simulator can fail, and it fails for a reason. Each bug of testdata/bugs is found within
-// its number of seeds by the failure that the list names, and the same build without any bug finds
-// nothing in the same seeds. The bugs are planted in copies of the source files that only the
+// Goal: the simulator can fail, and it fails for a reason. Each bug of testdata/bugs is found
+// within its number of seeds by the failure that the list names, and the same build without any bug
+// finds nothing in the same seeds. The bugs are planted in copies of the source files that only the
 // compiler of this test sees.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {

@@ -13,12 +13,12 @@ import (
 // Options of a run.
 type Options struct {
 	Seed  uint64
-	Trace bool // collect what happened
-	// TraceLines is how much of a failing run is shown; 0 stands for 60.
+	Trace bool // collect the trace
+	// TraceLines is the number of trace lines that a failing run shows; 0 stands for 60.
 	TraceLines int
 }
 
-// Result of a run that found nothing.
+// Result of a run without a finding.
 type Result struct {
 	Steps, ExchangesCount, RequestsCount             int
 	OpsCount                                         int
@@ -28,12 +28,12 @@ type Result struct {
 	RefusalsCount, FaultsCount, AccountsCount, Bytes int
 	TransfersCount, MergedCount, PagesReadCount      int
 	EvictionsCount, PulsesCount, GroupsCount         int
-	BrinkCount                                       int // prepares that are the last one while a checkpoint is not durable
+	BrinkCount                                       int // prepares that are the last possible one while a checkpoint is not durable
 	Coverage                                         Coverage
 	Hash                                             uint64 // of everything that happened, in order
 }
 
-// Failure is what a run found.
+// Failure is the finding of a run.
 type Failure struct {
 	Options Options
 	Reason  string
@@ -52,13 +52,13 @@ func (f *Failure) Error() string {
 	return text
 }
 
-// violation unwinds a run that has found something.
+// violation is the panic that ends a run with a finding.
 type violation struct{ reason string }
 
-// traceLines is how much of a failing run is shown, unless the options say otherwise.
+// traceLines is the default of Options.TraceLines.
 const traceLines = 60
 
-// Run simulates one seed. A Failure is replayed once for its trace.
+// Run simulates one seed. After a Failure, it replays the seed once for the trace.
 func Run(options Options) (Result, error) {
 	result, failure := run(options)
 	if failure == nil {
@@ -112,7 +112,7 @@ func run(options Options) (result Result, failure *Failure) {
 	return w.finish(), nil
 }
 
-// abandon gives memory and coroutines back, whatever state they are in.
+// abandon frees memory and coroutines, in any state of the world.
 func (w *World) abandon() {
 	if w.replica != nil {
 		w.stop()
@@ -138,12 +138,12 @@ const (
 	exchangesMin     = 40
 	exchangesMax     = 240
 	exchangesLongMax = 2000              // of every 16th run: enough for merges of merges
-	exchangesDeepMin = 1400              // of a deep one: enough for one level more
-	calmNsMax        = 300_000 * nsPerMs // in calm, an exchange ends or all is done within this
+	exchangesDeepMin = 1400              // of a deep run: enough for one level more
+	calmNsMax        = 300_000 * nsPerMs // in calm, the time within which an exchange ends
 	workStepsMax     = 400_000
 	deepStepsMax     = 2_000_000
 	trapStepsMax     = 40_000
-	calmStepsMax     = 2_000_000  // between two exchanges: one query, with the smallest cache, reads 100,000 pages
+	calmStepsMax     = 2_000_000  // between two exchanges: one query with the smallest cache reads 100,000 pages
 	wholeStepsMax    = 20_000_000 // an audit, or a log executed again: many such queries
 	faultStepsMax    = 100_000
 	recoveryTriesMax = 8
@@ -194,7 +194,8 @@ func (w *World) live() {
 		if w.trap = drawTrap(r); w.trap.zone != trapNone {
 			steps = trapStepsMax
 		}
-		if w.trap.zone == trapBrink || w.trap.zone == trapSuperblock && r.IntN(2) == 0 { // as far as ops can get while a checkpoint is not durable
+		// The next work lets ops run as far as they can while a checkpoint is not durable.
+		if w.trap.zone == trapBrink || w.trap.zone == trapSuperblock && r.IntN(2) == 0 {
 			w.disk.slowFrom, w.disk.slowTo, w.disk.slowNs = 0, w.judge.layout.TwinsAt, 10_000*nsPerMs
 		}
 		w.work(w.exchangesCount+goal/(crashes+1)+1, steps)
@@ -231,7 +232,7 @@ func (w *World) live() {
 	w.audit()
 }
 
-// restart brings the replica up; the machine may go down several times meanwhile.
+// restart starts the replica. The machine may go down several times meanwhile.
 func (w *World) restart() {
 	redrawMemory(&w.limits, w.random)
 	if w.random.IntN(8) == 0 {
@@ -256,8 +257,8 @@ func (w *World) restart() {
 	}
 }
 
-// work runs until so many exchanges have ended or so many steps are done. In between, the disk may fail for good: then the
-// replica must stop, and go on after a restart.
+// work runs until this number of exchanges have ended, or this number of steps. The disk may fail
+// for good meanwhile. Then the replica must stop, and continue after a restart.
 func (w *World) work(goal int, steps int) {
 	r := w.random
 	strikeAt := -1
@@ -298,7 +299,8 @@ func (w *World) work(goal int, steps int) {
 			}
 			w.step()
 		}
-		if w.disk.image.limitBytes != ^uint64(0) && w.disk.writeErrorIn == 0 && w.disk.syncErrorIn == 0 && !strings.Contains(w.fault.Error(), "space") && !strings.Contains(w.fault.Error(), "errno 28") {
+		if w.disk.image.limitBytes != ^uint64(0) && w.disk.writeErrorIn == 0 && w.disk.syncErrorIn == 0 &&
+			!strings.Contains(w.fault.Error(), "space") && !strings.Contains(w.fault.Error(), "errno 28") {
 			w.fail("the disk is full, and the replica says %q", w.fault)
 		}
 		w.result.FaultsCount++
@@ -309,7 +311,8 @@ func (w *World) work(goal int, steps int) {
 	w.disk.writeErrorIn, w.disk.syncErrorIn, w.disk.image.limitBytes, w.disk.loses = 0, 0, ^uint64(0), nil
 }
 
-// loseSuperblock has the disk lose some copies of the next superblock. Without one the replica goes on; without more it stops.
+// loseSuperblock makes the disk lose some copies of the next superblock. If it loses one, the
+// replica continues. If it loses more, the replica stops.
 func (w *World) loseSuperblock() {
 	layout, mask, begun := &w.judge.layout, 1+w.random.IntN(15), false
 	w.disk.loses = func(offsetBytes uint64) (lost bool) {
@@ -330,8 +333,8 @@ func (w *World) loseSuperblock() {
 	}
 }
 
-// loseCopy has the disk lose the write of one copy of a prepare to come: of a small one either, of a large one the twin. The replica does not
-// notice, and the next start mends it.
+// loseCopy makes the disk lose the write of one copy of a later prepare: either copy of a small
+// one, the twin of a large one. The replica does not notice it, and the next start repairs it.
 func (w *World) loseCopy() {
 	layout, after := &w.judge.layout, w.random.IntN(8)
 	w.disk.loses = func(offsetBytes uint64) bool {
@@ -350,10 +353,10 @@ func (w *World) loseCopy() {
 	}
 }
 
-// isFull tells whether the replica has stopped because of its storage limit.
+// isFull tells whether the replica has stopped at its storage limit.
 func (w *World) isFull() bool { return strings.Contains(w.fault.Error(), "--limit-storage") }
 
-// extend starts a replica again that has reached its storage limit, with a larger one.
+// extend restarts a replica that has reached its storage limit, with a larger one.
 func (w *World) extend() bool {
 	if w.fault == nil || w.limits.StorageBytesMax >= storageBytesMax(w.limits.BlockBytes) || !w.isFull() {
 		return false
@@ -365,8 +368,8 @@ func (w *World) extend() bool {
 	return true
 }
 
-// runUntil steps in calm until done; to get no further on the way there is a finding. How long the whole way may be depends on what is
-// asked, so each exchange that ends begins the count anew.
+// runUntil steps in calm until done. A lack of progress is a finding. The whole time depends on the
+// requests, so the bound applies to each exchange.
 func (w *World) runUntil(done func() bool, what string) {
 	w.settleDown()
 	ended, end := -1, w.steps+wholeStepsMax
@@ -393,22 +396,24 @@ func (w *World) runUntil(done func() bool, what string) {
 	}
 }
 
-// describe adds to the trace where things are stuck.
+// describe adds the state of all connections and stages to the trace.
 func (w *World) describe() {
 	for _, l := range w.network.links {
 		if l != nil {
-			w.note(fmt.Sprintf("link %d: %d bytes arrived, receives %v, sends %v, server closed %v, peer gone %v, reset %v", l.number(), len(l.arrived),
+			w.note(fmt.Sprintf("link %d: %d bytes arrived, receives %v, sends %v, server closed %v, peer gone %v, reset %v", l.number(),
+				len(l.arrived),
 				l.receiveInto != nil, l.sending != nil, l.serverClosed, l.peerGone, l.reset), 0, 0)
 		}
 	}
 	for class, pool := range w.replica.Slots.Pools {
 		w.note(fmt.Sprintf("slots of class %d: %d of %d free", class, pool.FreeCount(), pool.SlotsCount()), 0, 0)
 	}
-	w.note(fmt.Sprintf("ready %v, commit %d, apply at op %d, durable %d, disk operations %d", w.ready, w.replica.Consensus.Commit(), w.replica.Apply.Op(),
+	w.note(fmt.Sprintf("ready %v, commit %d, apply at op %d, durable %d, disk operations %d", w.ready, w.replica.Consensus.Commit(),
+		w.replica.Apply.Op(),
 		w.judge.durableOp, len(w.disk.flying)), 0, 0)
 }
 
-// heal: without further trouble every client gets what it waits for.
+// heal demands that every client gets its reply when there are no further faults.
 func (w *World) heal() {
 	for _, c := range w.clients {
 		c.protocol.Stop()
@@ -421,7 +426,8 @@ func (w *World) heal() {
 		}
 		return w.ready
 	}, "every client has its answer")
-	// What is due expires, also when nobody asks, and after a night that is more than one pulse can do.
+	// Due transfers expire even if there are no requests. After a night they are more than one
+	// pulse can expire.
 	if w.random.IntN(2) == 0 {
 		w.night()
 	}
@@ -432,7 +438,7 @@ func (w *World) heal() {
 	}, "what is due has expired")
 }
 
-// audit compares everything that can be asked for with the model.
+// audit compares the whole state with the model, as far as queries can read it.
 func (w *World) audit() {
 	for _, c := range w.clients {
 		if c.link != nil {
@@ -443,7 +449,7 @@ func (w *World) audit() {
 	w.ask(newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random))
 }
 
-// ask has a client ask what an auditor wants to know.
+// ask makes a client send the requests of an auditor.
 func (w *World) ask(a *auditor) {
 	w.addClients(1, a, 0)
 	w.note("audit", uint64(len(a.requests)), 0)
@@ -460,7 +466,8 @@ func (w *World) ask(a *auditor) {
 	w.clients = w.clients[:0]
 }
 
-// auditUntilFault is an audit of a replica with damage: it ends when the replica stops. rot may do more damage at a step.
+// auditUntilFault audits a replica with damage. It ends when the replica stops. rot may do more
+// damage at step rotAt.
 func (w *World) auditUntilFault(rotAt int, rot func()) {
 	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, w.random)
 	w.addClients(1, a, 0)
@@ -485,7 +492,7 @@ func (w *World) auditUntilFault(rotAt int, rot func()) {
 	w.clients = w.clients[:0]
 }
 
-// pause lets what is going on in the background go on for a while.
+// pause lets background work go on for a while.
 func (w *World) pause() {
 	for range w.random.IntN(2000) {
 		if w.step(); w.fault != nil && !w.extend() {
@@ -494,5 +501,5 @@ func (w *World) pause() {
 	}
 }
 
-// quiet tells whether the stages and the disk are at rest.
+// quiet tells whether the stages and the disk are idle.
 func (w *World) quiet() bool { return len(w.disk.flying) == 0 && len(w.events.heap) == 0 }

@@ -7,14 +7,15 @@ import (
 	"ledger/stages/net"
 )
 
-// second makes another machine with a copy of the medium, or an empty one, with other memory and other timing.
+// second makes another machine with a copy of the medium, or with an empty one. Its memory and its
+// timing differ.
 func (w *World) second(image *Image) *World {
 	other := &World{
 		options: w.options, random: rand.New(rand.NewPCG(w.random.Uint64(), 1)), fail: w.fail,
 		limits: w.limits, modelLimits: w.modelLimits, cluster: w.cluster, clusterNumber: w.clusterNumber,
 	}
 	other.options.Trace = false
-	// Nothing of this may show in what is written.
+	// None of these limits may affect the data file.
 	other.limits.StorageBytesMax = max(storageBytesMax(w.limits.BlockBytes), w.limits.StorageBytesMax)
 	redrawMemory(&other.limits, w.random)
 	other.limits.RequestBytesMax = uint32(4096 + w.random.IntN(int(w.limits.RequestBytesMax-4096)+1))
@@ -23,7 +24,8 @@ func (w *World) second(image *Image) *World {
 	return other
 }
 
-// fork starts another machine on a copy of the medium, with other timing and no clients: it must come to the same checkpoints.
+// fork starts another machine on a copy of the medium, with other timing and no clients. It must
+// come to the same checkpoints.
 func (w *World) fork() {
 	w.result.ForksCount++
 	other := w.second(w.disk.image.clone())
@@ -56,8 +58,8 @@ func (w *World) fork() {
 	}
 }
 
-// retrace has another machine execute the whole log again, from an empty file on, with restarts at other places than this one had: it
-// must come to the same checkpoints, block by block.
+// retrace makes another machine execute the whole log again, from an empty file on, with restarts
+// at other ops. It must come to the same checkpoints, block by block.
 func (w *World) retrace() {
 	w.result.RetracesCount++
 	layout, slots := &w.judge.layout, uint64(w.limits.JournalSlotsCount)
@@ -81,7 +83,7 @@ func (w *World) retrace() {
 		}
 	}
 	for head := uint64(0); head < w.judge.durableOp; {
-		// Some ops more, as far as they may be prepared at all; then the machine goes down.
+		// The machine executes some more ops, as far as they may be prepared, and then goes down.
 		most := min(w.judge.durableOp, w.limits.PrepareMax(checkpointOp))
 		for end := head + 1 + other.random.Uint64N(most-head); head < end; {
 			head++
@@ -114,7 +116,7 @@ func (w *World) retrace() {
 	}
 }
 
-// twinOf is what the second place of p's slot holds: all of it, or its header.
+// twinOf is the content of the second place of p's slot: all of p, or its header.
 func twinOf(p []byte, l *limits.Limits) []byte {
 	if !isSmall(p, l) {
 		p = p[:limits.HeaderBytes]
@@ -124,7 +126,7 @@ func twinOf(p []byte, l *limits.Limits) []byte {
 
 func isSmall(p []byte, l *limits.Limits) bool { return uint32(len(p)) <= l.TwinBytes }
 
-// padded is data, filled up with zeros to whole sectors.
+// padded is data, padded with zeros to whole sectors.
 func padded(data []byte, sectorBytes uint32) []byte {
 	whole := (len(data) + int(sectorBytes) - 1) / int(sectorBytes) * int(sectorBytes)
 	return append(append(make([]byte, 0, whole), data...), make([]byte, whole-len(data))...)

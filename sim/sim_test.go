@@ -24,7 +24,8 @@ var (
 // coverageSeedsMin seeds meet everything that Coverage.missing knows.
 const coverageSeedsMin = 150
 
-// Goal: whatever happens to one replica, what was acknowledged stays, replies are the model's, and it goes on when it can.
+// Goal: whatever happens to one replica, what was acknowledged stays, replies are the model's, and
+// it goes on when it can.
 func TestSeeds(t *testing.T) {
 	first, count := seeded.First(), *seedsFlag // each seed's failure says how to replay it
 	if testing.Short() {

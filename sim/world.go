@@ -33,8 +33,8 @@ type World struct {
 	network *Network
 	judge   *Judge // nil on a copy of the machine
 	clients []*client
-	deep    bool // a long run that is to get many levels
-	calm    bool // no faults, no bias: what is asked for must get done
+	deep    bool // a long run, for many levels
+	calm    bool // no faults and no bias: every request must be answered
 
 	replica *replica.Replica
 	opened  *replica.Opened
@@ -43,17 +43,17 @@ type World struct {
 	fault   *storage.Fault
 
 	wallOffsetNs int64
-	nightsNs     int64    // how long the machine was off, all in all: the wall clock goes on, the run's clock does not
+	nightsNs     int64    // how long the machine was off; only the wall clock goes on then
 	weights      []uint32 // of the drivers
 	weightsSum   uint32
 	weightsLeft  int
-	idle         uint32 // drivers that had nothing to do since something last happened
+	idle         uint32 // drivers without work since something last happened
 
-	leak           string          // what a stop found to be wrong with the counts of blocks
+	leak           string          // a wrong count of blocks that a stop has found
 	damaged        map[uint64]bool // blocks that were damaged beyond repair
 	trap           trap
 	brinkCount     int
-	inFlight       []*workload.Exchange // of clients that are gone
+	inFlight       []*workload.Exchange // of clients that were removed
 	steps          uint64
 	exchangesCount int
 	hash           uint64
@@ -63,7 +63,7 @@ type World struct {
 
 const hashPrime = 0x100000001b3
 
-// note goes into the run's hash and, when it is being replayed for its trace, into that.
+// note adds to the run's hash and, in a replay, to the trace.
 func (w *World) note(what string, a, b uint64) {
 	for _, v := range [3]uint64{w.events.nowNs, a, b} {
 		w.hash = (w.hash ^ v) * hashPrime
@@ -108,7 +108,7 @@ func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *Wo
 	return w
 }
 
-// format makes the data file; the machine may go down in the middle of it.
+// format makes the data file. The machine may go down during it.
 func (w *World) format(crashSectors int) (done bool) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -127,7 +127,8 @@ func (w *World) format(crashSectors int) (done bool) {
 	return true
 }
 
-// start opens the data file and joins the stages; the machine may go down in the middle of it. err: the replica refuses.
+// start opens the data file and joins the stages. The machine may go down during it. err: the
+// replica refuses.
 func (w *World) start(crashSectors int) (started bool, err error) {
 	w.memory = arena.New()
 	defer func() {
@@ -183,7 +184,7 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 	return true, nil
 }
 
-// stop unwinds what the stages have suspended.
+// stop unwinds the suspended work of the stages.
 func (w *World) stop() {
 	w.observeStages()
 	for _, worker := range w.replica.Compact {
@@ -193,7 +194,7 @@ func (w *World) stop() {
 	w.replica.Stop()
 }
 
-// crash takes the replica away, and with a power cut what was not on the medium.
+// crash ends the replica. A power cut also loses the bytes that were not on the medium.
 func (w *World) crash(powerCut bool) {
 	w.note("crash", w.judge.durableOp, 0)
 	w.observeCrash()
@@ -207,7 +208,7 @@ func (w *World) crash(powerCut bool) {
 	w.memory.Close()
 }
 
-// redraw changes who gets how many turns: sometimes a stage starves for a while.
+// redraw changes the shares of turns. Sometimes a stage gets none for a while.
 func (w *World) redraw() {
 	w.weightsSum = 0
 	for i := range w.weights {
@@ -244,7 +245,7 @@ func (w *World) step() {
 		w.advance()
 		return
 	}
-	// Time also passes while there is work: a little often, much seldom.
+	// Time also passes while there is work: often by a little, seldom by much.
 	if early := w.random.IntN(512); early < 64 && w.events.nextNs() < w.events.nowNs+nsPerMs || early == 0 && !w.calm {
 		w.advance()
 		return
@@ -272,7 +273,7 @@ func (w *World) turn(driver int) {
 
 func (w *World) wallNs() uint64 { return uint64(int64(wallBaseNs+w.events.nowNs) + w.wallOffsetNs) }
 
-// advance moves the clock to the next thing that happens, and lets it happen.
+// advance moves the clock to the next event and runs it.
 func (w *World) advance() {
 	next := w.events.nextNs()
 	if timer := w.replica.TimerNs(); timer > w.events.nowNs {
@@ -297,7 +298,8 @@ func (w *World) advance() {
 	}
 }
 
-// disturb is the trouble of ordinary days: connections break, clients die, clocks jump, disks and networks get slow.
+// disturb causes the faults of ordinary days: connections break, clients die, clocks jump, disks
+// and networks are slow.
 func (w *World) disturb() {
 	r := w.random
 	if len(w.clients) == 0 {
@@ -339,18 +341,20 @@ func (w *World) disturb() {
 	}
 }
 
-// night lets hours pass on the wall clock alone, as if the machine had been off or asleep: much is due at once then.
+// night lets hours pass on the wall clock alone, as if the machine had been off or asleep: much is
+// due at once then.
 func (w *World) night() {
 	w.nightsNs += nightNsMin + int64(w.random.IntN(nightNsMin))
 	w.wallOffsetNs = w.nightsNs
 	w.note("a night, and the wall clock is ahead by", uint64(w.wallOffsetNs), 0)
 }
 
-// trap ends the work of a start a few steps after some write was queued, so that crashes come where they hurt.
+// trap ends the work of a start a few steps after a certain write was queued. So crashes come at
+// critical moments.
 type trap struct {
 	zone   trapZone
 	after  int // writes of the zone
-	steps  int // then so many steps
+	steps  int // then this many steps
 	sprung bool
 }
 
@@ -363,12 +367,13 @@ const (
 	trapPrepares
 	trapGrid
 	trapSync    // a checkpoint's sync begins
-	trapSynced  // and ends
-	trapLogSync // one of the log begins, or ends
+	trapSynced  // a checkpoint's sync ends
+	trapLogSync // a sync of the log begins or ends
 	trapBrink   // no more ops may be prepared, because a checkpoint is not durable
 )
 
-// slowDown makes a part of the file slow: checkpoints take long, because of their blocks or of the superblock, or the log does.
+// slowDown makes a part of the file slow. Then checkpoints take long, because of their blocks or of
+// the superblock, or the log does.
 func (w *World) slowDown() {
 	layout := &w.judge.layout
 	w.disk.slowNs = 1 + w.random.Uint64N(2_000*nsPerMs)
@@ -407,7 +412,7 @@ func drawTrap(random *rand.Rand) trap {
 	return t
 }
 
-// spring looks whether a write is the one that the trap waits for.
+// spring checks whether a write is the one for which the trap waits.
 func (w *World) spring(offsetBytes uint64) {
 	layout, zone := &w.judge.layout, trapSuperblock
 	switch {
@@ -428,7 +433,7 @@ func (w *World) spring(offsetBytes uint64) {
 	w.trap.sprung = w.trap.sprung || w.trap.after < 0
 }
 
-// springLogSync does the same for the syncs of the log.
+// springLogSync does the same for syncs of the log.
 func (w *World) springLogSync() {
 	if w.trap.zone == trapLogSync {
 		w.trap.after--
@@ -436,7 +441,7 @@ func (w *World) springLogSync() {
 	}
 }
 
-// settleDown ends all trouble.
+// settleDown ends all faults.
 func (w *World) settleDown() {
 	w.calm = true
 	w.disk.slow, w.disk.flaky, w.network.slow, w.network.faulty = false, false, false, false

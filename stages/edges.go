@@ -1,5 +1,5 @@
-// Package stages holds what the five stages hand to each other: the descriptors that travel on the
-// rings, and the slots they name.
+// Package stages has the descriptors that the five stages pass to each other on the rings, and the
+// slots that the descriptors name.
 //
 //	        Message, Sent              Append, Read, Superblock
 //	net  <================> consensus <=======================> journal
@@ -18,16 +18,17 @@
 //	    |                        |--- Checkpoint -------->| (writes the blocks, one fdatasync)
 //	    |                        |<-- Checkpoint ---------|                        |
 //	    |<- ApplyCheckpointReady-|                        |                        |
-//	    |--- JournalSuperblock ------------------------------------------------->| (4 copies, read back)
-//	    |<-- JournalSuperblockDone ----------------------------------------------|
-//	    |- ApplyCheckpointDurable>| (from here on, blocks that only the checkpoint before c names are free)
+//	    |--- JournalSuperblock ------------------------------------------------->| (4 copies,
+//	    |<-- JournalSuperblockDone ----------------------------------------------|  read back)
+//	    |- ApplyCheckpointDurable>| (from here on, blocks that only the checkpoint before c
+//	    |                         |  names are free)
 //
-// Ops above t go on executing meanwhile, up to t + slack. The reply slots that the sessions name
+// Meanwhile apply executes the ops above t, up to t + slack. The reply slots that the sessions name
 // are pinned from ApplySessions until ApplyCheckpointReady.
 //
-// A descriptor names a slot; who owns the slot is said at each kind. Every push takes a credit from
-// its edge's budget (Budget...), and rings are at least as long as the budget, so a push never
-// fails. Nothing here allocates.
+// A descriptor names a slot, and the comment of its kind says which stage owns the slot. Each edge
+// has a budget (Budget...), which bounds the descriptors that can be on it. Rings are at least as
+// long as the budget, so a push never fails. Nothing here allocates.
 //
 // Source: design, section 2.
 package stages
@@ -98,7 +99,7 @@ func (s Slot) Class() SlotClass { return SlotClass(s >> slotClassShift) }
 // Handle of a slot within its class.
 func (s Slot) Handle() uint32 { return uint32(s) & (1<<slotClassShift - 1) }
 
-// Slots is the memory of all classes. Reading is free for all; Get and Put belong to the class's
+// Slots is the memory of all classes. Any stage may read a slot; Get and Put belong to the class's
 // owner.
 type Slots struct {
 	Pools [SlotClassesCount]*arena.Pool
@@ -133,15 +134,15 @@ const (
 	NetSent
 )
 
-// NetToConsensus is what net tells consensus.
+// NetToConsensus is a message from net to consensus.
 type NetToConsensus struct {
 	Kind       NetToConsensusKind
-	BodyHashed bool // BodySum holds the body's BLAKE3 (large bodies: net hashes them right after the AEGIS check)
+	BodyHashed bool // BodySum holds the body's BLAKE3; net hashes large bodies right after the AEGIS check
 	Slot       Slot
 	Bytes      uint32 // of the message
 	Connection ports.ConnectionID
 	BodySum    prepare.Checksum
-	// NetMessage: when its first bytes were there, and when it was judged; for the metrics.
+	// NetMessage: the times of its first bytes and of its check, for the metrics.
 	ArrivingNs, ReceivedNs uint64
 }
 
@@ -160,7 +161,7 @@ const (
 	NetFree
 )
 
-// ConsensusToNet is what consensus tells net.
+// ConsensusToNet is a message from consensus to net.
 type ConsensusToNet struct {
 	Kind        ConsensusToNetKind
 	Slot        Slot
@@ -168,7 +169,7 @@ type ConsensusToNet struct {
 	Bytes       uint32
 	Connection  ports.ConnectionID
 	Client      wire.U128
-	Registered  bool // NetSendFree: the client has a session, so that its connection is not closed for a newcomer
+	Registered  bool // NetSendFree: the client has a session, so its connection is not closed for a newcomer
 }
 
 // ConsensusToJournalKind of ConsensusToJournal.
@@ -186,7 +187,7 @@ const (
 	JournalSuperblock
 )
 
-// ConsensusToJournal is what consensus tells journal.
+// ConsensusToJournal is a message from consensus to journal.
 type ConsensusToJournal struct {
 	Kind       ConsensusToJournalKind
 	Slot       Slot
@@ -205,12 +206,12 @@ const (
 	JournalFault
 )
 
-// JournalToConsensus is what journal tells consensus.
+// JournalToConsensus is a message from journal to consensus.
 type JournalToConsensus struct {
 	Kind     JournalToConsensusKind
 	Slot     Slot
 	Op       uint64           // JournalSuperblockDone: the sequence
-	Checksum storage.Checksum // JournalSuperblockDone: parent of the next one
+	Checksum storage.Checksum // JournalSuperblockDone: the parent of the next superblock
 	Fault    *storage.Fault
 	Times    metrics.JournalTimes // JournalAppended
 }
@@ -232,7 +233,7 @@ const (
 	ApplyCheckpointDurable
 )
 
-// ConsensusToApply is what consensus tells apply.
+// ConsensusToApply is a message from consensus to apply.
 type ConsensusToApply struct {
 	Kind      ConsensusToApplyKind
 	Slot      Slot
@@ -258,7 +259,7 @@ const (
 // ReplyAlignBytes: replies of a group start at multiples of it in their slot.
 const ReplyAlignBytes = 64
 
-// ApplyToConsensus is what apply tells consensus.
+// ApplyToConsensus is a message from apply to consensus.
 type ApplyToConsensus struct {
 	Kind        ApplyToConsensusKind
 	Op          uint64
@@ -306,7 +307,7 @@ type ApplyToCompact struct {
 	Checkpoint *storage.CheckpointJob
 }
 
-// CompactToApply returns what was given, with its results.
+// CompactToApply returns a job or a checkpoint with its results.
 type CompactToApply struct {
 	Job        *storage.Job
 	Checkpoint *storage.CheckpointJob
@@ -319,9 +320,9 @@ type Sessions struct {
 	Chunks [][]byte
 }
 
-// Budgets of the edges: the rings and the receiving stage have room for as many descriptors at
-// once. The sender may keep to fewer: consensus has one JournalAppend under way at a time, because
-// one prepare is written at a time.
+// Budgets of the edges. The rings and the receiving stage have room for this many descriptors. A
+// sender may use fewer: consensus has one JournalAppend under way at a time, because one prepare is
+// written at a time.
 const (
 	BudgetJournalAppends = 8
 	BudgetJournalReads   = 8

@@ -7,7 +7,8 @@ import (
 	"ledger/wire"
 )
 
-// BalancesBytes is the size of accounting.Balances in TreeBalances and TreeExpired: four numbers of 16 bytes, flags 2.
+// BalancesBytes is the size of accounting.Balances in TreeBalances and TreeExpired: four numbers of
+// 16 bytes, flags 2.
 const BalancesBytes = 66
 
 // PutBalances fills b.
@@ -29,8 +30,8 @@ func GetBalances(b []byte, balances *accounting.Balances) {
 	balances.Flags = accounting.AccountFlags(binary.LittleEndian.Uint16(b[64:]))
 }
 
-// Changes are what the events of a sealed memtable did to accounts, each in order. Change 2i is row i's to its debit account, 2i+1 to its
-// credit account; those of expiries follow in the same way.
+// Changes are what the events of a sealed memtable did to accounts, each in order. Change 2i is row
+// i's to its debit account, 2i+1 to its credit account; those of expiries follow in the same way.
 type Changes struct {
 	Debits, Credits []uint32 // accounts of rows
 	Rows            []accounting.TransferRow

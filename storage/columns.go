@@ -2,16 +2,16 @@ package storage
 
 import "ledger/wire"
 
-// Columns are the entries of a tree in a sealed memtable as arrays: a flush streams through them, where calls for each entry
-// would go from row to row.
+// Columns are the entries of a tree in a sealed memtable as arrays: a flush streams through them,
+// where calls for each entry would go from row to row.
 type Columns struct {
 	// Values, of which one is not nil: of 2 or 4 bytes, of 8, of 16.
 	Narrow  []uint32
 	Numbers []uint64
 	Wide    []wire.U128
 
-	// Rows are the rows that the entries are of, ascending; nil: entry i is of row i. A row's ordinal is that of the first row
-	// and the row.
+	// Rows are the rows that the entries are of, ascending; nil: entry i is of row i. A row's ordinal
+	// is that of the first row and the row.
 	Rows         []uint32
 	OrdinalFirst uint64
 	// Dead follow Wide (TreeTransferID, whose keys are the values alone): ids that stand for no row.

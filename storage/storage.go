@@ -1,13 +1,15 @@
-// Package storage names what the parts of the storage engine hand to each other.
+// Package storage has the types that the parts of the storage engine hand to each other.
 //
 //	apply:   forest (memtables, trees, queries, planning) --Generation, CheckpointJob--> compact
 //	compact: runs jobs: sorts, packs, merges, writes blocks --results in the same structs--> apply
 //
-// Sub-packages: block (block and page format, checksums), freeset (addresses), grid (page cache and reads), table (sorted
-// tables of fixed keys), rowlog (packed transfer rows), merge (what a job does), forest (everything apply owns), datafile (zones,
-// superblock). A struct handed over belongs to the receiver until it comes back; neither side copies it.
+// Sub-packages: block (block and page format, checksums), freeset (addresses), grid (page cache and
+// reads), table (sorted tables of fixed keys), rowlog (packed transfer rows), merge (the work of a
+// job), forest (all state that apply owns), datafile (zones, superblock). A struct that is handed
+// over belongs to the receiver until it comes back. Neither side copies it.
 //
-// Limits: everything is sized by limits.Limits. Faults: a damaged block or a failing disk stops a single replica with a Fault.
+// Limits: limits.Limits gives all sizes.
+// Faults: a damaged block or a failing disk stops a single replica with a Fault.
 // Source: design, section 4; docs/design/storage.md.
 package storage
 
@@ -22,7 +24,8 @@ import (
 // Checksum is the first 16 bytes of BLAKE3.
 type Checksum [16]byte
 
-// Ref names a block: where it is, and the checksum of its header page, which holds those of its other pages.
+// Ref names a block by its address and the checksum of its header page. The header page holds the
+// checksums of the block's other pages.
 type Ref struct {
 	Address  uint64 // from 1; block a starts at grid offset (a-1) * BlockBytes
 	Checksum Checksum
@@ -34,7 +37,8 @@ func (r Ref) IsZero() bool { return r.Address == 0 }
 // KeyBytesMax is the size of a Key.
 const KeyBytesMax = 24
 
-// Key is a tree's key: big-endian fields from the left, zeros behind, so that comparing bytes compares keys.
+// Key is a tree's key. Its fields are big-endian, from the left, followed by zeros. So comparing
+// bytes compares keys.
 type Key [KeyBytesMax]byte
 
 // Compare orders keys: -1, 0 or 1.
@@ -59,15 +63,16 @@ const (
 
 	TreeTransferID   // id 16 -> ordinal 8, or TransferDeadMark
 	TreeAccountID    // id 16 -> ordinal 4
-	TreeAccount      // ordinal 4 -> what never changes of the account, and its flags at first: 60
-	TreeBalances     // ordinal 4 -> balances 66; the newest wins, and there are none before the first transfer
+	TreeAccount      // ordinal 4 -> the constant part of the account and its first flags: 60
+	TreeBalances     // ordinal 4 -> balances 66; the newest wins; none before the first transfer
 	TreeAccountStamp // timestamp 8 -> ordinal 4
 	TreePending      // transfer ordinal 8 -> status 1; the newest wins
 	TreeExpiry       // expires at 8, transfer ordinal 8 -> nothing; tombstones
 	TreeExpired      // event time 8 -> pending ordinal 8, balances 2 * 66
 
-	// Postings: value, then the ordinal (5 bytes for transfers, 4 for accounts) -> nothing. Zero values are not kept, except
-	// that account ordinals are stored as they are.
+	// Postings: value, then the ordinal (5 bytes for transfers, 4 for accounts) -> nothing. Values
+	// of zero are not stored. Ordinals of accounts are the exception: they are stored even if they
+	// are zero.
 	TreeTransferDebit  // account ordinal 4
 	TreeTransferCredit // account ordinal 4
 	TreeTransferUser128
@@ -84,19 +89,22 @@ const (
 	TreesCount
 )
 
-// TransferDeadMark stands for the ordinal of an id that a transient failure burned.
+// TransferDeadMark takes the place of the ordinal of an id that a transient failure has used up.
 const TransferDeadMark = ^uint64(0)
 
-// AccountBytes is the size of what TreeAccount holds of an account.
+// AccountBytes is the size of a value of TreeAccount.
 const AccountBytes = 60
 
-// Encoding of a table's pages; it is in the block header, so that packing may improve later.
+// Encoding of a table's pages. It is in the block header, so that the packing can be improved
+// later.
 type Encoding uint8
 
 const (
-	// EncodingPlain: entries of fixed size back to back: binary search, for trees read by point.
+	// EncodingPlain: entries of fixed size, back to back, found by binary search. For point
+	// lookups.
 	EncodingPlain Encoding = 1
-	// EncodingPrefix: keys share prefixes with their predecessor, restarts every few entries: for postings.
+	// EncodingPrefix: a key shares a prefix with the previous one, with restarts every few entries.
+	// For postings.
 	EncodingPrefix Encoding = 2
 	// EncodingRows: packed transfer rows (package rowlog).
 	EncodingRows Encoding = 3
@@ -148,13 +156,15 @@ func (t TreeID) OrdinalBytes() int {
 // MergeRunsMax is the most runs that one merge takes.
 const MergeRunsMax = limits.PostingRunsMergedMax
 
-// mergeRuns of a tree whose runs are asked for every key, or hold long values.
+// mergeRuns is the number for trees whose runs are asked for every key, or that hold long values.
 const mergeRuns = 8
 
-// MergeRuns is how many runs one merge of a tree takes: a level that holds as many is merged into the next.
+// MergeRuns is the number of runs that one merge of a tree takes. A level that holds as many is
+// merged into the next.
 //
-// The more, the less often an entry is written again, and the more runs are asked. Postings of transfers are most of what there is
-// to merge, and are asked by queries only, which have more to do than to look for the first page of a run.
+// With a larger number, an entry is written again less often, but a lookup has more runs to ask.
+// Postings of transfers take the larger number: they are most of the entries to merge, and only
+// queries ask them. The rest of a query takes longer than finding the first page of a run.
 func MergeRuns(l *limits.Limits, tree TreeID) int {
 	if tree >= TreeTransferDebit && tree <= TreeTransferCode {
 		return int(l.PostingRunsMerged)
@@ -162,30 +172,33 @@ func MergeRuns(l *limits.Limits, tree TreeID) int {
 	return mergeRuns
 }
 
-// Table is one block of sorted entries, or of packed rows, as the manifest knows it.
+// Table is one block of sorted entries or packed rows, as the manifest describes it.
 type Table struct {
 	Ref
 	Tree      TreeID
-	Partial   bool   // rowlog: the block before a checkpoint, replaced by the next flush
-	PagesUsed uint16 // header page included; what lies behind is nobody's
+	Partial   bool   // rowlog: the last block before a checkpoint; the next flush replaces it
+	PagesUsed uint16 // header page included; the pages behind are unused
 	Entries   uint32
 	KeyMin    Key // rowlog: first ordinal 8, first timestamp 8
 	KeyMax    Key // rowlog: last ordinal 8, last timestamp 8
 }
 
-// FlushSource is a sealed memtable as a flush job sees it: immutable until its generation is installed.
+// FlushSource is a sealed memtable as a flush job sees it. It does not change until its generation
+// is installed.
 type FlushSource interface {
-	// Columns fills out, for the trees that are flushed by columns, or returns false: then the entries are had one by one.
+	// Columns fills out for a tree that is flushed by columns. It returns false for other trees,
+	// whose entries are then read one by one.
 	Columns(tree TreeID, out *Columns) bool
-	// Changes fills out: what TreeBalances is flushed from.
+	// Changes fills out with the source of TreeBalances.
 	Changes(out *Changes)
 	// EntriesCount of a tree.
 	EntriesCount(tree TreeID) uint32
-	// Entry returns an entry's key; the order is any, the keys are distinct.
+	// Entry returns the key of an entry. Keys are distinct and in any order.
 	Entry(tree TreeID, index uint32) (key Key, tombstone bool)
-	// Value fills value (ValueBytes of the tree); not of TreeBalances.
+	// Value fills value (ValueBytes of the tree). It is not used for TreeBalances.
 	Value(tree TreeID, index uint32, value []byte)
-	// RowsFirst and RowsCount are the rows of the log that are not on disk in a full block, the carried ones first.
+	// RowsFirst and RowsCount describe the rows of the log that no full block on disk has yet. The
+	// carried rows come first.
 	RowsFirst() accounting.TransferOrdinal
 	RowsCount() uint32
 	// Row returns a row for reading.
@@ -201,27 +214,31 @@ const (
 	JobMerge                        // several runs of one tree, or a part of them -> tables of a run of the next level
 )
 
-// Job is one piece of compaction: a pure function of its inputs, whatever core it runs on and however long it takes.
+// Job is one piece of compaction. It is a pure function of its inputs and depends neither on timing
+// nor on the worker that runs it.
 type Job struct {
 	Kind JobKind
 	Tree TreeID
 
 	// JobFlushTree, JobFlushRows.
 	Source         FlushSource
-	PartialWritten bool // JobFlushRows: the bar ends at a checkpoint op, so write the partial block too
+	PartialWritten bool // the bar ends at a checkpoint op: also write the partial block
 
-	// JobMerge: runs from the newest to the oldest, each its tables in key order; entries with FromKey < key (all, without From).
-	// It stops, at a whole key, after the entry that makes the consumed entries reach EntriesMax.
+	// JobMerge: runs from the newest to the oldest, each with its tables in key order. The job
+	// takes the entries with FromKey < key (all entries if From is false). It ends at a whole key,
+	// after the entry with which EntriesMax entries are consumed.
 	Runs           [][]Table
 	From           bool
 	FromKey        Key
 	EntriesMax     uint64
 	DropTombstones bool // no older run of the tree exists
 
-	// Addresses reserved for the outputs, enough for the worst case; output n goes to Addresses[n].
+	// Addresses are reserved for the outputs and suffice for the worst case. Output n goes to
+	// Addresses[n].
 	Addresses []uint64
-	// Filters is memory for the filters of the outputs, in their order, of a tree that has filters: the job copies each filter there,
-	// so that it need not be read back. nil: not wanted.
+	// Filters is memory for the filters of the outputs, in their order, for a tree that has
+	// filters. The job copies each filter there, so that it need not be read back. nil: no copies
+	// are wanted.
 	Filters [][]byte
 
 	// Results.
@@ -229,17 +246,18 @@ type Job struct {
 	Finished    bool    // JobMerge: all inputs are consumed
 	UpTo        Key     // JobMerge: the last key consumed, FromKey of the continuation
 	RowsWritten uint32  // JobFlushRows: rows in full blocks
-	Fault       *Fault  // nil, or why it failed; then nothing else counts
+	Fault       *Fault  // why the job failed, or nil; after a failure, no other result counts
 }
 
-// LevelsMax is how many levels a tree can have: 8^10 flushes.
+// LevelsMax is the largest number of levels of a tree, enough for 8^10 flushes.
 const LevelsMax = 10
 
-// JobsMax is the most jobs of a generation: of each tree a flush, and a merge of each level.
+// JobsMax is the largest number of jobs of a generation: for each tree one flush, and one merge of
+// each level.
 const JobsMax = int(TreesCount) * (1 + LevelsMax)
 
-// Generation is the jobs of one bar, in the order in which they were planned and are installed. Any worker may run any of them, in
-// any order.
+// Generation is the jobs of one bar, in the order in which they were planned and are installed. Any
+// worker may run any of them, in any order.
 type Generation struct {
 	Bar  uint64
 	Jobs []Job
@@ -255,11 +273,13 @@ const (
 	TrailersCount
 )
 
-// CheckpointJob writes what a checkpoint adds to the tables: its trailers, each a chain of blocks, last block first in the
-// chain (a block names its predecessor, the root names the last).
+// CheckpointJob writes the blocks that a checkpoint adds to those of the tables. They are its
+// trailers, each a chain of blocks. A block names its predecessor, and the root names the last
+// block.
 type CheckpointJob struct {
 	Op uint64 // the checkpoint's op c
-	// Chunks of each trailer's content, in order: off-heap memory that does not change until the job is back.
+	// Chunks are each trailer's content, in order. They are off-heap memory that does not change
+	// until the job is back.
 	Chunks    [TrailersCount][][]byte
 	Addresses [TrailersCount][]uint64
 
@@ -268,7 +288,7 @@ type CheckpointJob struct {
 	Fault *Fault
 }
 
-// Checkpoint is the root of a state on disk, as the superblock holds it.
+// Checkpoint is the root of the state on disk, as the superblock holds it.
 type Checkpoint struct {
 	Op              uint64
 	PrepareChecksum Checksum // of the header of op Op; consensus fills it in
@@ -278,12 +298,13 @@ type Checkpoint struct {
 	BlocksHigh      uint64                // highest address ever allocated
 	AccountsCount   uint64
 	TransfersCount  uint64
-	// TimestampLast is of the last op that the sessions trailer covers. A replica that begins with a checkpoint and without the log
-	// before it goes on from here; a single one has the log. It is a part of the checkpoint's id, so replicas compare it.
+	// TimestampLast is the timestamp of the last op that the sessions trailer covers. A replica
+	// that begins with a checkpoint but without the log before it continues from here. (A single
+	// replica has the log.) The checkpoint's id covers it, so replicas compare it.
 	TimestampLast uint64
 }
 
-// What a Fault is about; it decides the exit status.
+// Subjects of a Fault. They decide the exit status.
 const (
 	FaultBlock        = "block"         // a damaged block
 	FaultDisk         = "disk"          // a failing disk
@@ -293,7 +314,8 @@ const (
 	FaultStorageLimit = "storage limit" // the data file has reached its configured limit
 )
 
-// NoSpace says why there is no room for more if that is what errno means, which is nobody's damage; else "".
+// NoSpace returns the reason if errno means that there is no room left, which is no damage. For
+// other errors it returns "".
 func NoSpace(errno int32) string {
 	switch errno {
 	case 28: // ENOSPC
@@ -306,7 +328,7 @@ func NoSpace(errno int32) string {
 	return ""
 }
 
-// Fault is damage or a failing disk: a single replica stops with it.
+// Fault is damage or a failing disk. It stops a single replica.
 type Fault struct {
 	What    string // FaultBlock ...
 	Address uint64
@@ -321,11 +343,11 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("%s %d, page %d: %s", f.What, f.Address, f.Page, f.Reason)
 }
 
-// Waiter suspends the caller, which runs on a stage's coroutine, until the stage's next step. Every wait is a loop
-// around Wait that looks again at what it waits for.
+// Waiter suspends its caller, which runs on a stage's coroutine, until the stage's next step. A
+// wait may end early. So every caller loops around Wait and checks its condition each time.
 type Waiter interface {
-	// Wait until something happened: a completion, an event.
+	// Wait returns after something has happened: a completion or an event.
 	Wait()
-	// Breathe ends this step because it has lasted long enough; the next step goes on.
+	// Breathe ends a step that has lasted long enough. The caller continues in the next step.
 	Breathe()
 }

@@ -2,7 +2,7 @@ package wire
 
 import "encoding/binary"
 
-// BodyMeasure is what a valid request body says about its execution.
+// BodyMeasure is the size of the work that a valid request body asks for.
 type BodyMeasure struct {
 	EventsCount   uint32 // events, ids or filters, over all batches
 	BatchesCount  uint32 // 1 for an operation without trailer, 0 for one without events
@@ -34,7 +34,7 @@ func MeasureBody(o Operation, body []byte, batchBytesMax uint32) (BodyMeasure, F
 
 	batchesCount := batches.left
 	eventsMax, rowsMax := uint64(EventsMax(o, batchBytesMax)), uint64(RowsMax(o, batchBytesMax))
-	eventsSum, resultsMax := uint64(0), uint64(0) // 4098 filters with large limits make results of more than 32 bits
+	eventsSum, resultsMax := uint64(0), uint64(0) // more than 32 bits: 4098 filters with large limits
 	for {
 		events, ok := batches.Next()
 		if !ok {
@@ -64,7 +64,7 @@ func MeasureBody(o Operation, body []byte, batchBytesMax uint32) (BodyMeasure, F
 	return BodyMeasure{uint32(eventsSum), uint32(batchesCount), uint32(replyBytesMax)}, ""
 }
 
-// measureControl is MeasureBody of the operations without events.
+// measureControl is MeasureBody for the operations without events.
 func measureControl(o Operation, body []byte) (BodyMeasure, Fault) {
 	if o == OperationRegister {
 		if len(body) != RegisterBodyBytes {
@@ -81,17 +81,19 @@ func measureControl(o Operation, body []byte) (BodyMeasure, Fault) {
 	return BodyMeasure{}, ""
 }
 
-// ValidateBody tells whether body may enter the log as a request of o: "" if so, else the rule it breaks, and the client
-// is evicted for reason 5. What events contain (ids, flags, limits of 0) is not looked at; that leads to results.
+// ValidateBody tells whether body may enter the log as a request of o. It returns "" if so.
+// Otherwise it returns the rule that the body breaks, and the client is evicted for reason 5. The
+// content of events (ids, flags, limits of 0) is not checked here; it leads to results.
 //
 // batchBytesMax: the largest request body, as told to the client at registration.
-// source:        specification, 5.1; "Accounting", 11.4.
+// source: specification, 5.1; "Accounting", 11.4.
 func ValidateBody(o Operation, body []byte, batchBytesMax uint32) Fault {
 	_, fault := MeasureBody(o, body, batchBytesMax)
 	return fault
 }
 
-// EventsCount is the number of events, ids or filters in the valid body of a request, over all batches.
+// EventsCount is the number of events, ids or filters in the valid body of a request, over all
+// batches.
 func EventsCount(o Operation, body []byte) uint32 {
 	row := &operations[o]
 	if row.class < ClassCreate {
@@ -101,8 +103,8 @@ func EventsCount(o Operation, body []byte) uint32 {
 	return uint32(batches.ElementsLeft())
 }
 
-// TimestampDelta is what a request of o with a valid body adds to its base timestamp: every event to create uses up a
-// nanosecond. (specification, "Accounting", 2.1)
+// TimestampDelta is the number that a request of o with a valid body adds to its base timestamp.
+// Every event of a create request takes a nanosecond. (specification, "Accounting", 2.1)
 func TimestampDelta(o Operation, body []byte) uint64 {
 	switch {
 	case o == OperationPulse:
@@ -113,25 +115,15 @@ func TimestampDelta(o Operation, body []byte) uint64 {
 	return 0
 }
 
-// ReplyBodyBytesMax is the size of the largest reply body that a request of o with a valid body can have; at most
-// BodyBytesMax. Requests share a prepare while the sum of these stays within a message.
-func ReplyBodyBytesMax(o Operation, body []byte, batchBytesMax uint32) uint32 {
-	m, fault := MeasureBody(o, body, batchBytesMax)
-	if fault != "" {
-		return BodyBytesMax // not a valid body: promise nothing
-	}
-	return m.ReplyBytesMax
-}
-
-// RequestLimits is what a server takes from clients.
+// RequestLimits are the limits of a server for requests.
 type RequestLimits struct {
 	ReleaseMin    Release // ReleaseClientMin
 	ReleaseMax    Release // ReleaseClientMax unless configured
 	BatchBytesMax uint32  // body of a request: limits.RequestBytesMax - HeaderBytes; told to clients at registration
 }
 
-// CheckRelease returns the reason to evict a client of this release, EvictionNone if it may stay. Requests are checked
-// by CheckRequest; a ping_client after its session (specification, 4.6).
+// CheckRelease returns the reason to evict a client of this release, or EvictionNone. CheckRequest
+// calls it for requests. A ping_client is checked after its session (specification, 4.6).
 func (l *RequestLimits) CheckRelease(release Release) (EvictionReason, Fault) {
 	if release < l.ReleaseMin {
 		return EvictionReleaseTooLow, "release is below the minimum"
@@ -142,17 +134,19 @@ func (l *RequestLimits) CheckRelease(release Release) (EvictionReason, Fault) {
 	return EvictionNone, ""
 }
 
-// CheckRequest is the part of admission that needs no session table: what a primary in normal operation does after it
-// has compared views, and before it looks the session up. The message has passed Parser.CheckMessage.
+// CheckRequest is the part of admission that needs no session table. A primary in normal operation
+// calls it after it has compared views and before it looks the session up. The message has passed
+// Parser.CheckMessage.
 //
-// returns: the measure of the body and EvictionNone, or why the client is to be evicted.
-// source:  specification, 4.4 steps 2 to 6.
+// returns: the measure of the body and EvictionNone, or the reason to evict the client.
+// source: specification, 4.4 steps 2 to 6.
 func (l *RequestLimits) CheckRequest(h *Header, body []byte) (BodyMeasure, EvictionReason, Fault) {
 	if reason, fault := l.CheckRelease(h.Release()); reason != EvictionNone {
 		return BodyMeasure{}, reason, fault
 	}
 	operation := h.RequestOperation()
-	// A register is no larger than its 256 bytes, even where the limit should be smaller.
+	// A register request is not limited: its body always has 256 bytes, even if the limit is
+	// smaller.
 	if uint64(len(body)) > uint64(l.BatchBytesMax) && operation != OperationRegister {
 		return BodyMeasure{}, EvictionInvalidBodySize, "body is larger than a request may be"
 	}

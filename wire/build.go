@@ -6,14 +6,14 @@ import (
 	"ledger/internal/assert"
 )
 
-// ReplyFields is what a reply says beside its body.
+// ReplyFields are the fields of a reply's header.
 type ReplyFields struct {
 	// Of the request.
 	Cluster         U128
 	Client          U128
 	RequestChecksum Checksum
 	RequestNumber   uint32
-	Release         Release // the client's, never the server's: clients abort on another
+	Release         Release // the client's, never the server's: clients abort on any other
 	Operation       Operation
 	// Of its place in the log.
 	Op        uint64
@@ -22,7 +22,7 @@ type ReplyFields struct {
 	Replica   uint8  // index of the preparing primary
 }
 
-// SetRequest fills in what comes from the request's header.
+// SetRequest copies the fields that come from the request's header.
 func (f *ReplyFields) SetRequest(request *Header) {
 	f.Cluster = request.Cluster()
 	f.Client = request.RequestClient()
@@ -32,8 +32,9 @@ func (f *ReplyFields) SetRequest(request *Header) {
 	f.Operation = request.RequestOperation()
 }
 
-// BuildReply writes the header of the reply with body: the same fields and body always give the same bytes. The context
-// is the reply's own checksum with a context of 0; the client's next request must name it as its parent.
+// BuildReply writes the header of a reply with body. The same fields and body always give the same
+// bytes. The context is the checksum of the reply with a context of 0. The client's next request
+// must name it as its parent.
 //
 // source: specification, 2.6 and 4.3.
 func BuildReply(h *Header, f *ReplyFields, body []byte) {
@@ -62,8 +63,8 @@ func BuildReply(h *Header, f *ReplyFields, body []byte) {
 	h.SetChecksum(h.ComputeChecksum())
 }
 
-// ResealReply gives a stored reply the newer view in which it is sent again. Everything else stays, the context too: it is
-// what the session's next request refers to. (specification, 4.3)
+// ResealReply sets the newer view of a stored reply that is sent again. Everything else stays. The
+// context must stay too, because the session's next request names it. (specification, 4.3)
 func ResealReply(h *Header, view uint32) {
 	assert.Equal(uint8(h.Command()), uint8(CommandReply), "command to reseal")
 	assert.AtMost(h.View(), view, "view of a stored reply")
@@ -71,7 +72,8 @@ func ResealReply(h *Header, view uint32) {
 	h.SetChecksum(h.ComputeChecksum())
 }
 
-// PutRegisterReplyBody writes the reply body of a register: the largest request body that the client may send.
+// PutRegisterReplyBody writes the reply body of a register: the largest request body that the
+// client may send.
 func PutRegisterReplyBody(body []byte, batchBytesMax uint32) {
 	assert.Equal(len(body), RegisterReplyBytes, "bytes of a register's reply")
 	assert.That(batchBytesMax > 0, "a client may send something")
@@ -80,7 +82,8 @@ func PutRegisterReplyBody(body []byte, batchBytesMax uint32) {
 	binary.LittleEndian.PutUint32(body, batchBytesMax)
 }
 
-// RegisterReplyBatchBytesMax reads it on the client's side; 0 if body is none of a register's reply.
+// RegisterReplyBatchBytesMax reads that size on the client's side. It returns 0 if body is not the
+// body of a register's reply.
 func RegisterReplyBatchBytesMax(body []byte) uint32 {
 	if len(body) != RegisterReplyBytes {
 		return 0
@@ -88,7 +91,7 @@ func RegisterReplyBatchBytesMax(body []byte) uint32 {
 	return binary.LittleEndian.Uint32(body)
 }
 
-// ServerFields is what pong_client and eviction say about their sender.
+// ServerFields are the fields of pong_client and eviction that describe their sender.
 type ServerFields struct {
 	Cluster U128
 	View    uint32
@@ -96,7 +99,8 @@ type ServerFields struct {
 	Replica uint8   // index of the sender, 0..5
 }
 
-// BuildPong answers the ping_client with this timestamp, which is echoed: clients measure the round trip by it.
+// BuildPong answers a ping_client. The pong repeats the ping's timestamp, from which clients
+// measure the round trip.
 func BuildPong(h *Header, f *ServerFields, pingTimestampNs uint64) {
 	assert.Below(f.Replica, ReplicasMax, "replica of a pong")
 	buildServerHeader(h, f, CommandPongClient)
@@ -104,7 +108,8 @@ func BuildPong(h *Header, f *ServerFields, pingTimestampNs uint64) {
 	h.Seal(nil)
 }
 
-// BuildEviction tells client that its session is over. Clients ignore an eviction of a view below their own.
+// BuildEviction tells client that its session has ended. Clients ignore an eviction with a view
+// below their own.
 func BuildEviction(h *Header, f *ServerFields, client U128, reason EvictionReason) {
 	assert.That(!client.IsZero(), "an eviction has a client")
 	assert.That(reason >= EvictionNoSession && reason <= EvictionSessionReleaseMismatch, "an eviction has a reason that clients know")
@@ -124,7 +129,7 @@ func buildServerHeader(h *Header, f *ServerFields, command Command) {
 	h.SetReplica(f.Replica)
 }
 
-// RequestFields is what a client says in a request beside its body.
+// RequestFields are the fields of a request's header.
 type RequestFields struct {
 	Cluster         U128
 	Client          U128
@@ -137,7 +142,8 @@ type RequestFields struct {
 	Operation       Operation
 }
 
-// BuildRequest writes the header of a request with body. Nothing is checked: tests send nonsense on purpose.
+// BuildRequest writes the header of a request with body. It checks nothing, because tests send
+// invalid requests on purpose.
 func BuildRequest(h *Header, f *RequestFields, body []byte) {
 	h.Clear()
 	h.SetCommand(CommandRequest)
@@ -153,7 +159,7 @@ func BuildRequest(h *Header, f *RequestFields, body []byte) {
 	h.Seal(body)
 }
 
-// PingFields is what a client says in a ping.
+// PingFields are the fields of a ping.
 type PingFields struct {
 	Cluster     U128
 	Client      U128
@@ -162,7 +168,7 @@ type PingFields struct {
 	Release     Release
 }
 
-// BuildPing writes a ping_client. Nothing is checked.
+// BuildPing writes a ping_client. It checks nothing.
 func BuildPing(h *Header, f *PingFields) {
 	h.Clear()
 	h.SetCommand(CommandPingClient)

@@ -11,10 +11,11 @@ import (
 // Checksum is the 16-byte tag of AEGIS-128L in wire order: an opaque byte string, compared with ==.
 type Checksum [16]byte
 
-// checksumOfEmpty is ChecksumOf(nil): what checksum_body holds in every message without a body.
+// checksumOfEmpty is ChecksumOf(nil), which is checksum_body of every message without a body.
 var checksumOfEmpty = Checksum{0x83, 0xcc, 0x60, 0x0d, 0xc4, 0xe3, 0xe7, 0xe6, 0x2d, 0x40, 0x55, 0x82, 0x61, 0x74, 0xf1, 0x49}
 
-// The cipher has a fixed zero key and no state that changes: any number of threads may use it at once.
+// The cipher has a fixed key of zeros and no state that changes. So any number of threads may use
+// it at once.
 var (
 	checksumCipher = newChecksumCipher()
 	checksumNonce  [aegis.NonceSize128L]byte
@@ -29,33 +30,28 @@ func newChecksumCipher() cipher.AEAD {
 	return aead
 }
 
-// ChecksumOf returns the checksum of data: the AEGIS-128L tag with zero key and nonce over data as associated data.
-// It allocates nothing, keeps nothing and may be called by many threads at once.
+// ChecksumOf returns the checksum of data: the AEGIS-128L tag with zero key and nonce over data as
+// associated data. It does not allocate, keeps nothing, and may be called by many threads at once.
 //
-// data:   any length and alignment, heap, stack or mapped memory.
+// data: any length and alignment, heap, stack or mapped memory.
 // source: specification, "Checksum".
 func ChecksumOf(data []byte) Checksum {
 	var sum Checksum
-	// The call goes through an interface, so the compiler must assume that it keeps its arguments, and would move sum
-	// (and any local array behind data) to the heap: an allocation per call. Seal keeps neither; hide them.
+	// The call goes through an interface. So the compiler must assume that it keeps its arguments,
+	// and would allocate sum (and any local array behind data) on the heap in each call. Seal keeps
+	// neither of them, so they are hidden.
 	tag := unsafe.Slice((*byte)(hidden(unsafe.Pointer(&sum))), len(sum))
 	input := unsafe.Slice((*byte)(hidden(unsafe.Pointer(unsafe.SliceData(data)))), len(data))
 	checksumCipher.Seal(tag[:0], checksumNonce[:], nil, input)
 	return sum
 }
 
-// hidden returns p in a way that escape analysis does not follow. It stays an ordinary pointer for the collector and for
-// the copying of stacks, so it is valid exactly as long as p is.
+// hidden returns p in a way that escape analysis does not follow. The result is an ordinary pointer
+// for the collector and for the copying of stacks, so it is valid exactly as long as p is.
 func hidden(p unsafe.Pointer) unsafe.Pointer {
 	address := uintptr(p)
 	return *(*unsafe.Pointer)(unsafe.Pointer(&address))
 }
-
-// Hasher computes checksums. It holds no state: a zero Hasher is ready, and one serves any number of threads.
-type Hasher struct{}
-
-// Sum is ChecksumOf.
-func (Hasher) Sum(data []byte) [16]byte { return ChecksumOf(data) }
 
 // IsZero tells whether all bytes are 0, as in the parent of a register request.
 func (c Checksum) IsZero() bool { return c == Checksum{} }

@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -79,8 +80,9 @@ func frames(t testing.TB) []*recorded {
 	return all
 }
 
-// brokenRules names the recorded requests that break a rule of the header, by what their sender noted, and the verdict.
-// raw-26 shows silence where we close for a command of servers: the specification advises it, and allows the difference.
+// brokenRules names the recorded requests that break a rule of the header, by what their sender
+// noted, and the verdict. raw-26 shows silence where we close for a command of servers: the
+// specification advises it, and allows the difference.
 var brokenRules = map[string]Verdict{
 	"header checksum broken":              VerdictDrop,
 	"body checksum broken":                VerdictDrop,
@@ -119,8 +121,9 @@ func parseVerdict(p *Parser, h *Header, body []byte) (Verdict, Fault) {
 	return p.CheckMessage(h)
 }
 
-// Every recorded frame gets the verdict that the recording shows: what the server answered is OK, what it closed on is
-// a drop, what it kept silent about for a rule of the header is ignored. All frames of the server are fine to a client.
+// Every recorded frame gets the verdict that the recording shows: what the server answered is OK,
+// what it closed on is a drop, what it kept silent about for a rule of the header is ignored. All
+// frames of the server are fine to a client.
 func TestRecordedVerdicts(t *testing.T) {
 	server, client := NewParser(U128{}, SideServer), NewParser(U128{}, SideClient)
 	seen := map[string]bool{}
@@ -144,8 +147,9 @@ func TestRecordedVerdicts(t *testing.T) {
 	}
 }
 
-// A frame that the server closed on or kept silent about is not judged OK here and fine to the session: the only silent
-// ones that pass all header rules are those that the view, the timestamp, the session or the route decides.
+// A frame that the server closed on or kept silent about is not judged OK here and fine to the
+// session: the only silent ones that pass all header rules are those that the view, the timestamp,
+// the session or the route decides.
 func TestRecordedSilence(t *testing.T) {
 	decidedLater := []string{"view=100", "timestamp=1"}
 	parser := NewParser(U128{}, SideServer)
@@ -167,7 +171,8 @@ func TestRecordedSilence(t *testing.T) {
 	}
 }
 
-// All checksums of the recordings agree with ours, at any alignment, except where they were broken on purpose.
+// All checksums of the recordings agree with ours, at any alignment, except where they were broken
+// on purpose.
 func TestRecordedChecksums(t *testing.T) {
 	buffer := make([]byte, MessageBytesMax+64)
 	for i, r := range frames(t) {
@@ -185,8 +190,8 @@ func TestRecordedChecksums(t *testing.T) {
 	}
 }
 
-// Every frame, taken apart into fields and built again from them, has the recorded bytes: checksums, contexts and all. Only
-// what was broken on purpose has no builder.
+// Every frame, taken apart into fields and built again from them, has the recorded bytes:
+// checksums, contexts and all. Only what was broken on purpose has no builder.
 func TestRecordedFramesRebuild(t *testing.T) {
 	resealed := 0
 	for _, r := range frames(t) {
@@ -205,7 +210,7 @@ func TestRecordedFramesRebuild(t *testing.T) {
 		case CommandRequest:
 			BuildRequest(&built, &RequestFields{
 				Cluster: h.Cluster(), Client: h.RequestClient(), Parent: h.RequestParent(), Session: h.RequestSession(),
-				Number: h.RequestNumber(), View: h.View(), PreviousLatency: h.RequestPreviousLatency(), Release: h.Release(),
+				Number: h.RequestNumber(), View: h.View(), PreviousLatency: binary.LittleEndian.Uint32(h[200:]), Release: h.Release(),
 				Operation: h.RequestOperation(),
 			}, r.body)
 			if h.RequestTimestamp() != 0 {
@@ -242,7 +247,8 @@ func replyFieldsOf(h *Header) ReplyFields {
 	}
 }
 
-// productionBatchBytesMax and developmentBatchBytesMax are the limits that the reference server tells its clients.
+// productionBatchBytesMax and developmentBatchBytesMax are the limits that the reference server
+// tells its clients.
 const (
 	productionBatchBytesMax  = BodyBytesMax
 	developmentBatchBytesMax = 32<<10 - HeaderBytes
@@ -256,7 +262,8 @@ func limitsOf(r *recorded) RequestLimits {
 	return limits
 }
 
-// Every recorded request is refused exactly where the server evicted for a reason that needs no session table.
+// Every recorded request is refused exactly where the server evicted for a reason that needs no
+// session table.
 func TestRecordedEvictions(t *testing.T) {
 	parser := NewParser(U128{}, SideServer)
 	all := recordings(t)
@@ -281,8 +288,7 @@ func TestRecordedEvictions(t *testing.T) {
 		limits := limitsOf(r)
 		measure, got, fault := limits.CheckRequest(r.header, r.body)
 		operation := r.header.RequestOperation()
-		if got == EvictionNone && (measure.EventsCount != EventsCount(operation, r.body) ||
-			measure.ReplyBytesMax != ReplyBodyBytesMax(operation, r.body, limits.BatchBytesMax)) {
+		if got == EvictionNone && measure.EventsCount != EventsCount(operation, r.body) {
 			t.Errorf("%v: measured %+v", r, measure)
 		}
 		if got != want || (got == EvictionNone) != (fault == "") {
@@ -298,8 +304,8 @@ func TestRecordedEvictions(t *testing.T) {
 	t.Logf("requests by reason: %v", counts)
 }
 
-// Every recorded reply belongs to its request: as many batches, never more results than promised; and both bodies, taken
-// apart into batches, encode to the recorded bytes again.
+// Every recorded reply belongs to its request: as many batches, never more results than promised;
+// and both bodies, taken apart into batches, encode to the recorded bytes again.
 func TestRecordedBodies(t *testing.T) {
 	requests := map[Checksum]*recorded{}
 	repliesCount := 0
@@ -324,9 +330,9 @@ func TestRecordedBodies(t *testing.T) {
 			fields.Release != got.Release || fields.Operation != got.Operation || fields.Cluster != got.Cluster {
 			t.Errorf("%v: fields %+v, from the request %+v", r, got, fields)
 		}
-		bytesMax := ReplyBodyBytesMax(operation, request.body, limits.BatchBytesMax)
-		if uint32(len(r.body)) > bytesMax {
-			t.Errorf("%v: reply of %d bytes, promised at most %d", r, len(r.body), bytesMax)
+		measure, fault := MeasureBody(operation, request.body, limits.BatchBytesMax)
+		if fault != "" || uint32(len(r.body)) > measure.ReplyBytesMax {
+			t.Errorf("%v: reply of %d bytes, promised at most %d %s", r, len(r.body), measure.ReplyBytesMax, fault)
 		}
 		if operation == OperationRegister {
 			if got := RegisterReplyBatchBytesMax(r.body); got != limits.BatchBytesMax {

@@ -6,7 +6,8 @@ import (
 	"ledger/limits"
 )
 
-// Sizes that the protocol fixes. They are no setting: a client aborts, or a frame is refused, outside of them.
+// Sizes that the protocol fixes. They cannot be configured: outside of them, a client aborts or a
+// frame is refused.
 const (
 	HeaderBytes          = 256
 	MessageBytesMax      = 1 << 20
@@ -15,14 +16,15 @@ const (
 	RegisterReplyBytes   = 64                 // body of the reply to a register
 	ReplicasMax          = limits.ReplicasMax // a client aborts on a pong from a replica with index 6 or more
 	protocolVersion      = 0
-	checksumFieldBytes   = 16 // the header's checksum covers what follows it
+	checksumFieldBytes   = 16 // the header's checksum covers the bytes behind it
 	reconfigureBodyBytes = 256
 )
 
 // Command says what a message is.
 type Command uint8
 
-// The five commands between client and server. Other numbers up to commandLast belong to the reference's replicas.
+// The five commands between client and server. Other numbers up to commandLast belong to the
+// reference's replicas.
 const (
 	CommandReserved   Command = 0
 	CommandPingClient Command = 3
@@ -56,10 +58,10 @@ func (c Command) String() string {
 	return "unknown"
 }
 
-// EvictionReason tells a client why its session is over. 0 is no reason: the request is fine so far.
+// EvictionReason tells a client why its session has ended. 0 stands for no eviction.
 type EvictionReason uint8
 
-// The reasons that clients know; they ignore an eviction with any other.
+// The reasons that clients know. They ignore an eviction with any other reason.
 const (
 	EvictionNone                   EvictionReason = 0
 	EvictionNoSession              EvictionReason = 1
@@ -97,9 +99,10 @@ func (r EvictionReason) String() string {
 	return "unknown"
 }
 
-// Header is the first 256 bytes of a message, seen in place: a *Header points into the received or built frame, at any
-// alignment. The getters of the common part hold for every message, those of a command part only for its Command
-// (Ping..., Pong..., Request..., Reply..., Eviction...). Setters leave both checksums alone; Seal computes them.
+// Header is the first 256 bytes of a message in place: a *Header points into the received or built
+// frame, at any alignment. The getters of the common part are valid for every message, those of a
+// command part only for its Command (Ping..., Pong..., Request..., Reply..., Eviction...). Setters
+// do not change the checksums; Seal computes both.
 type Header [HeaderBytes]byte
 
 // HeaderOf returns a view of the header of frame, which must hold at least HeaderBytes.
@@ -134,11 +137,13 @@ func (h *Header) SetRelease(release Release) {
 func (h *Header) SetCommand(command Command)    { h[114] = uint8(command) }
 func (h *Header) SetReplica(replicaIndex uint8) { h[115] = replicaIndex }
 
-// BodyBytes is the length of the body that follows; SizeBytes must be at least HeaderBytes (ParseHeader has checked it).
+// BodyBytes is the length of the body that follows; SizeBytes must be at least HeaderBytes
+// (ParseHeader has checked it).
 func (h *Header) BodyBytes() uint32 { return h.SizeBytes() - HeaderBytes }
 
-// Client is the client id of the message, wherever its command keeps it: who sent a ping or request, whom a reply or
-// eviction is for. A pong_client has none: 0. Routes are made from it, even by messages that are then ignored.
+// Client is the client id of the message: the sender of a ping or request, the receiver of a reply
+// or eviction. A pong_client has none, so it is 0. Routes are made from it, also by messages that
+// are then ignored.
 func (h *Header) Client() U128 {
 	switch h.Command() {
 	case CommandPingClient:
@@ -167,7 +172,8 @@ func (h *Header) SetPingSession(session uint64)   { binary.LittleEndian.PutUint6
 func (h *Header) PongTimestampNs() uint64         { return binary.LittleEndian.Uint64(h[128:136]) }
 func (h *Header) SetPongTimestampNs(value uint64) { binary.LittleEndian.PutUint64(h[128:136], value) }
 
-// request, specification 2.5. The latency's unit depends on the client's release; it is for statistics only.
+// request, specification 2.5. The latency's unit depends on the client's release; it is for
+// statistics only.
 
 func (h *Header) RequestParent() Checksum          { return Checksum(h[128:144]) }
 func (h *Header) RequestClient() U128              { return U128FromBytes(h[160:176]) }
@@ -175,7 +181,6 @@ func (h *Header) RequestSession() uint64           { return binary.LittleEndian.
 func (h *Header) RequestTimestamp() uint64         { return binary.LittleEndian.Uint64(h[184:192]) }
 func (h *Header) RequestNumber() uint32            { return binary.LittleEndian.Uint32(h[192:196]) }
 func (h *Header) RequestOperation() Operation      { return Operation(h[196]) }
-func (h *Header) RequestPreviousLatency() uint32   { return binary.LittleEndian.Uint32(h[200:204]) }
 func (h *Header) SetRequestParent(parent Checksum) { *(*Checksum)(h[128:144]) = parent }
 func (h *Header) SetRequestClient(client U128)     { client.PutBytes(h[160:176]) }
 func (h *Header) SetRequestSession(session uint64) {
@@ -220,17 +225,19 @@ func (h *Header) EvictionReason() EvictionReason          { return EvictionReaso
 func (h *Header) SetEvictionClient(client U128)           { client.PutBytes(h[128:144]) }
 func (h *Header) SetEvictionReason(reason EvictionReason) { h[255] = uint8(reason) }
 
-// ComputeChecksum returns what the checksum field must hold: it covers everything after that field.
+// ComputeChecksum returns the right value of the checksum field. It covers everything behind that
+// field.
 func (h *Header) ComputeChecksum() Checksum { return ChecksumOf(h[checksumFieldBytes:]) }
 
-// Seal stores size and checksum of body, then the header's checksum, which covers them. Everything else must be set.
+// Seal stores size and checksum of body, then the header's checksum, which covers them. All other
+// fields must be set before.
 func (h *Header) Seal(body []byte) {
 	h.SetSizeBytes(uint32(HeaderBytes + len(body)))
 	h.SetChecksumBody(bodyChecksum(body))
 	h.SetChecksum(h.ComputeChecksum())
 }
 
-// bodyChecksum saves the 50 ns of hashing nothing.
+// bodyChecksum avoids the 50 ns for hashing an empty body.
 func bodyChecksum(body []byte) Checksum {
 	if len(body) == 0 {
 		return checksumOfEmpty

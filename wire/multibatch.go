@@ -9,8 +9,8 @@ import (
 // batchesMax is the largest number of batches in one body.
 const batchesMax = 65534
 
-// TrailerBytes is the size of the trailer for batchesCount batches of elements of elementBytes: one u16 each, one for
-// their number, rounded up to whole elements. (specification, section 6)
+// TrailerBytes is the size of the trailer for batchesCount batches of elements of elementBytes: one
+// u16 each, one for their number, rounded up to whole elements. (specification, section 6)
 func TrailerBytes(elementBytes uint32, batchesCount int) uint64 {
 	suffixBytes, unit := suffixBytes(batchesCount), uint64(elementBytes)
 	return (suffixBytes + unit - 1) / unit * unit
@@ -19,7 +19,8 @@ func TrailerBytes(elementBytes uint32, batchesCount int) uint64 {
 // suffixBytes is the part of the trailer without padding.
 func suffixBytes(batchesCount int) uint64 { return 2*uint64(batchesCount) + 2 }
 
-// Batches walks over the batches of a body, first to last, without copying or allocating. It is a view into the body.
+// Batches walks over the batches of a body, first to last, without copying or allocating. It is a
+// view into the body.
 type Batches struct {
 	payload      []byte // elements of the batches that Next has not returned yet
 	counts       []byte // their element counts, the next batch's last; empty for a body without trailer
@@ -27,10 +28,12 @@ type Batches struct {
 	elementBytes uint32
 }
 
-// DecodeBatches checks the trailer of body and returns its batches. Counts and sizes add up; elements are not looked at.
+// DecodeBatches checks the trailer of body and returns its batches. It checks that counts and sizes
+// add up, and does not look at the elements.
 //
-// elementBytes: size of an event in a request, of a result in a reply; 8 or more for all operations with batches.
-// source:       specification, 6.3.
+// elementBytes: size of an event in a request, of a result in a reply; at least 8 for all
+// operations with batches.
+// source: specification, 6.3.
 func DecodeBatches(body []byte, elementBytes uint32) (Batches, Fault) {
 	assert.That(elementBytes > 0, "batches have elements")
 	if len(body) < 2 || len(body)%2 != 0 {
@@ -73,8 +76,9 @@ func isAllOnes(b []byte) bool {
 	return all == ^uint64(0)
 }
 
-// RequestBatches returns the batches of a request body of any operation with events, the operations without trailer
-// included: all of their body is one batch. The body must be valid (ValidateBody); a broken trailer is our own fault.
+// RequestBatches returns the batches of a request body, for any operation with events. In an
+// operation without trailer, the whole body is one batch. The body must be valid (ValidateBody); a
+// broken trailer is our own fault.
 func RequestBatches(o Operation, body []byte) Batches {
 	elementBytes := o.EventBytes()
 	if !o.IsMultiBatch() {
@@ -96,7 +100,8 @@ func (b *Batches) ElementsLeft() int {
 	return len(b.payload) / int(b.elementBytes)
 }
 
-// Next returns the elements of the next batch, back to back, perhaps none; ok is false after the last batch.
+// Next returns the elements of the next batch, back to back. There may be none. ok is false after
+// the last batch.
 func (b *Batches) Next() (elements []byte, ok bool) {
 	if b.left == 0 {
 		return nil, false
@@ -111,9 +116,10 @@ func (b *Batches) Next() (elements []byte, ok bool) {
 	return elements, true
 }
 
-// BatchEncoder writes a body with batches in place: the caller puts elements into Free, EndBatch closes the batch, Finish
-// puts the trailer behind the last one. Until then the counts wait at the end of the buffer, in their final order, where
-// no element may reach: its space is reserved from the start.
+// BatchEncoder writes a body with batches in place. The caller writes elements into Free, EndBatch
+// closes the batch, and Finish puts the trailer behind the last batch. Until then, the counts are
+// at the end of the buffer, in their final order. Their space is reserved from the start, so no
+// element overwrites them.
 type BatchEncoder struct {
 	buffer       []byte
 	elementBytes uint32
@@ -123,7 +129,8 @@ type BatchEncoder struct {
 	batchesEnded int
 }
 
-// NewBatchEncoder starts a body of batchesCount batches in buffer, which must hold the trailer at least.
+// NewBatchEncoder starts a body of batchesCount batches in buffer, which must have room for the
+// trailer.
 func NewBatchEncoder(buffer []byte, elementBytes uint32, batchesCount int) BatchEncoder {
 	assert.That(elementBytes > 0 && elementBytes%2 == 0, "elements have an even size")
 	assert.That(batchesCount >= 1, "a body has a batch")
@@ -134,7 +141,7 @@ func NewBatchEncoder(buffer []byte, elementBytes uint32, batchesCount int) Batch
 	return BatchEncoder{buffer: buffer, elementBytes: elementBytes, trailerBytes: uint32(trailerBytes), batchesCount: batchesCount}
 }
 
-// NewReplyEncoder starts the reply body of a request of o with batchesCount batches, in the form that o demands: for an
+// NewReplyEncoder starts the reply body of a request of o with batchesCount batches. For an
 // operation without trailer there is one batch and nothing behind it.
 func NewReplyEncoder(o Operation, buffer []byte, batchesCount int) BatchEncoder {
 	if o.IsMultiBatch() {
@@ -145,13 +152,14 @@ func NewReplyEncoder(o Operation, buffer []byte, batchesCount int) BatchEncoder 
 	return BatchEncoder{buffer: buffer, elementBytes: o.ResultBytes(), batchesCount: 1}
 }
 
-// Free is where the elements of the current batch go, from its first byte on.
+// Free is the memory for the elements of the current batch, from its first byte on.
 func (e *BatchEncoder) Free() []byte {
 	end := uint32(len(e.buffer)) - e.trailerBytes
 	return e.buffer[e.payloadBytes:end:end]
 }
 
-// EndBatch closes the current batch with the first elementsCount elements of Free; the next one begins after them.
+// EndBatch closes the current batch with the first elementsCount elements of Free; the next one
+// begins after them.
 func (e *BatchEncoder) EndBatch(elementsCount int) {
 	assert.Below(e.batchesEnded, e.batchesCount, "batch to end")
 	assert.That(elementsCount >= 0, "a batch has 0 or more elements")
@@ -177,7 +185,7 @@ func (e *BatchEncoder) Finish() []byte {
 	suffix := e.buffer[len(e.buffer)-int(suffixBytes(e.batchesCount)):]
 	binary.LittleEndian.PutUint16(suffix[len(suffix)-2:], uint16(e.batchesCount))
 	padding := body[e.payloadBytes : len(body)-len(suffix)]
-	copy(body[len(body)-len(suffix):], suffix) // may overlap; then the padding may overwrite what was moved
+	copy(body[len(body)-len(suffix):], suffix) // may overlap; then the padding may overwrite the old place
 	for i := range padding {
 		padding[i] = 0xff
 	}

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The trailer has the bytes of the specification: counts backwards, padding before them, its size in whole elements.
+// The trailer has the bytes of the specification: counts backwards, padding before them, its size
+// in whole elements.
 func TestBatchEncoderBytes(t *testing.T) {
 	cases := []struct {
 		elementBytes int
@@ -32,7 +33,8 @@ func TestBatchEncoderBytes(t *testing.T) {
 		if naive := naiveTrailer(c.elementBytes, c.counts); !bytes.Equal(naive, want[payloadBytes:]) {
 			t.Fatalf("%d %v: naive trailer %x", c.elementBytes, c.counts, naive)
 		}
-		// A buffer that fits exactly, a little room, much room: the trailer moves by nothing, over itself, or far.
+		// A buffer that fits exactly, a little room, much room: the trailer moves by nothing, over
+		// itself, or far.
 		for _, spareBytes := range []int{0, 2, 3, 64, 4096} {
 			encoder := NewBatchEncoder(bytes.Repeat([]byte{0xcd}, len(want)+spareBytes), uint32(c.elementBytes), len(c.counts))
 			for _, count := range c.counts {
@@ -106,8 +108,8 @@ func TestBatchEncoderAsserts(t *testing.T) {
 	}
 }
 
-// FuzzBatches: decoding never panics; what decodes has the same bytes when it is encoded again, so there is exactly one
-// body for a list of batches.
+// FuzzBatches: decoding never panics; what decodes has the same bytes when it is encoded again, so
+// there is exactly one body for a list of batches.
 func FuzzBatches(f *testing.F) {
 	for _, elementBytes := range []int{8, 16, 64, 128, 384} {
 		for _, counts := range [][]int{{0}, {1}, {1, 0, 2}, ones(64, 0), ones(70, 1)} {

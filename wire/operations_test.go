@@ -99,7 +99,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// requestBody makes a body of batches with these numbers of events, each a query's filter with this limit.
+// requestBody makes a body of batches with these numbers of events, each a query's filter with this
+// limit.
 func requestBody(o Operation, limit uint32, counts ...int) []byte {
 	events := 0
 	for _, count := range counts {
@@ -163,7 +164,8 @@ func TestValidateBodyLimits(t *testing.T) {
 		{"ids of two batches fill the reply", 140, requestBody(140, 0, 8000, 189), BodyBytesMax, true, 8189, 0, BodyBytesMax},
 		{"ids of two batches exceed the reply", 140, requestBody(140, 0, 8189, 1), BodyBytesMax, false, 0, 0, 0},
 		{"ids of 64 batches cost a trailer of two", 140, requestBody(140, 0, append(ones(63, 1), 8126)...), BodyBytesMax, false, 0, 0, 0},
-		{"ids of 64 batches beside a trailer of two", 140, requestBody(140, 0, append(ones(63, 1), 8125)...), BodyBytesMax, true, 8188, 0, BodyBytesMax},
+		{"ids of 64 batches beside a trailer of two", 140, requestBody(140, 0, append(ones(63, 1), 8125)...), BodyBytesMax, true, 8188,
+			0, BodyBytesMax},
 		{"most ids of small requests", 141, requestBody(141, 0, 2031), dev, true, 2031, 0, 2032 * 128},
 		{"unbatched, nothing", 130, nil, BodyBytesMax, true, 0, 0, 0},
 		{"unbatched, largest", 130, requestBody(130, 0, 8190), BodyBytesMax, true, 8190, 8190, 8190 * 8},
@@ -218,8 +220,8 @@ func TestValidateBodyLimits(t *testing.T) {
 		if got := TimestampDelta(c.operation, c.body); got != c.delta {
 			t.Errorf("%s: delta %d, want %d", c.name, got, c.delta)
 		}
-		if got := ReplyBodyBytesMax(c.operation, c.body, c.bytesMax); got != c.replyBytesMax {
-			t.Errorf("%s: reply of at most %d bytes, want %d", c.name, got, c.replyBytesMax)
+		if got, _ := MeasureBody(c.operation, c.body, c.bytesMax); got.ReplyBytesMax != c.replyBytesMax {
+			t.Errorf("%s: reply of at most %d bytes, want %d", c.name, got.ReplyBytesMax, c.replyBytesMax)
 		}
 	}
 }
@@ -311,7 +313,8 @@ func naiveValid(o Operation, body []byte, bytesMax uint32) bool {
 	return !batched || expected.Cmp(big.NewInt(reply)) <= 0
 }
 
-// FuzzValidateBody: our validity, and that of a naive model, are the same for any body; a valid one is walked to its end.
+// FuzzValidateBody: our validity, and that of a naive model, are the same for any body; a valid one
+// is walked to its end.
 func FuzzValidateBody(f *testing.F) {
 	for _, r := range frames(f) {
 		if r.header.Command() == CommandRequest && len(r.body) < 2048 {

@@ -26,10 +26,12 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// Fault says which rule a message breaks: always a constant, so that reporting one allocates nothing. "" is none.
+// Fault says which rule a message breaks: always a constant, so that reporting one allocates
+// nothing. "" is none.
 type Fault string
 
-// Error makes a Fault usable as an error on cold paths. Compare with "" first: the empty Fault is no error.
+// Error makes a Fault usable as an error on cold paths. Compare with "" first: the empty Fault is
+// no error.
 func (f Fault) Error() string { return string(f) }
 
 // Side is the end of the connection that receives.
@@ -40,9 +42,9 @@ const (
 	SideClient             // receives pong_client, reply and eviction
 )
 
-// Parser judges received messages in the order of the specification: ParseHeader once 256 bytes are there, VerifyBody
-// once the body is too, then CheckMessage. A later step may assume what the earlier ones found. It never changes, so
-// one serves all connections.
+// Parser judges received messages in the order of the specification: ParseHeader once 256 bytes are
+// there, VerifyBody once the body is too, then CheckMessage. A later step may assume what the
+// earlier ones found. It never changes, so one serves all connections.
 type Parser struct {
 	cluster U128
 	side    Side
@@ -51,10 +53,12 @@ type Parser struct {
 // NewParser returns the parser of one end of the connections of cluster.
 func NewParser(cluster U128, side Side) Parser { return Parser{cluster: cluster, side: side} }
 
-// ParseHeader judges the first 256 bytes of a message, before its body has arrived: checksum, command, size. After
-// VerdictOK, h.BodyBytes() body bytes follow, at most BodyBytesMax, so an oversized message is refused unbuffered.
+// ParseHeader judges the first 256 bytes of a message, before its body has arrived: checksum,
+// command, size. After VerdictOK, h.BodyBytes() body bytes follow, at most BodyBytesMax, so an
+// oversized message is refused unbuffered.
 //
-// source: specification, 1.1 steps 1 to 3, with the advice of 9.2 and 12: what only replicas send closes the connection.
+// source: specification, 1.1 steps 1 to 3, with the advice of 9.2 and 12: what only replicas send
+// closes the connection.
 func (p *Parser) ParseHeader(h *Header) (Verdict, Fault) {
 	if h.Checksum() != h.ComputeChecksum() {
 		return VerdictDrop, "header checksum is wrong"
@@ -72,7 +76,8 @@ func (p *Parser) ParseHeader(h *Header) (Verdict, Fault) {
 	return VerdictOK, ""
 }
 
-// VerifyBody checks body, the h.BodyBytes() bytes after the header, against the header's checksum of it.
+// VerifyBody checks body, the h.BodyBytes() bytes after the header, against the header's checksum
+// of it.
 //
 // source: specification, 1.1 step 4.
 func (p *Parser) VerifyBody(h *Header, body []byte) (Verdict, Fault) {
@@ -85,15 +90,17 @@ func (p *Parser) VerifyBody(h *Header, body []byte) (Verdict, Fault) {
 	return VerdictOK, ""
 }
 
-// CheckMessage judges what the header says, once both checksums are right: cluster, then the rules of its command.
-// A request's timestamp is not looked at: sessions come first (specification, 4.4 step 9).
+// CheckMessage judges what the header says, once both checksums are right: cluster, then the rules
+// of its command. A request's timestamp is not looked at: sessions come first (specification, 4.4
+// step 9).
 //
 // source: specification, 1.1 steps 5 and 6, section 2.
 func (p *Parser) CheckMessage(h *Header) (Verdict, Fault) {
 	if h.Cluster() != p.cluster {
 		return VerdictDrop, "cluster is another"
 	}
-	// checksum_padding, then checksum_body_padding and nonce_reserved, epoch, protocol, reserved_frame.
+	// checksum_padding, then checksum_body_padding and nonce_reserved, epoch, protocol,
+	// reserved_frame.
 	if !isZero(h[16:32]) || !isZero(h[48:80]) || h.Epoch() != 0 || !isZero(h[116:128]) {
 		return VerdictIgnore, "reserved bytes of the common part are not 0"
 	}

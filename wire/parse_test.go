@@ -37,7 +37,8 @@ func message(t testing.TB, command Command, operation Operation) []byte {
 		}
 		BuildRequest(HeaderOf(frame), &fields, frame[HeaderBytes:])
 	case CommandReply:
-		fields := ReplyFields{Cluster: testCluster, Client: testClient, Release: ReleaseCurrent, Operation: operation, Op: 2, Timestamp: 1, View: 3}
+		fields := ReplyFields{Cluster: testCluster, Client: testClient, Release: ReleaseCurrent, Operation: operation, Op: 2, Timestamp: 1,
+			View: 3}
 		if operation == OperationRegister {
 			frame = frame[:HeaderBytes+RegisterReplyBytes]
 			PutRegisterReplyBody(frame[HeaderBytes:], BodyBytesMax)
@@ -58,7 +59,8 @@ func sideOf(command Command) Side {
 	return SideClient
 }
 
-// Each rule of the header on its own: a message that is fine but for one field gets the verdict of that rule.
+// Each rule of the header on its own: a message that is fine but for one field gets the verdict of
+// that rule.
 func TestHeaderRules(t *testing.T) {
 	const noop, register, lookup, reconfigure = OperationNoop, OperationRegister, OperationLookupAccounts, OperationReconfigure
 	ping, pong, request, reply, eviction := CommandPingClient, CommandPongClient, CommandRequest, CommandReply, CommandEviction
@@ -157,7 +159,8 @@ func TestHeaderRules(t *testing.T) {
 	}
 }
 
-// Commands: only two of them reach a server; a client skips what it does not know but for impossible numbers.
+// Commands: only two of them reach a server; a client skips what it does not know but for
+// impossible numbers.
 func TestCommands(t *testing.T) {
 	server, client := NewParser(testCluster, SideServer), NewParser(testCluster, SideClient)
 	for number := range 256 {
@@ -279,7 +282,8 @@ func TestMessagesAllocateNothing(t *testing.T) {
 		if _, fault = parseVerdict(&server, h, body); fault == "" {
 			panic("a broken message passes")
 		}
-		BuildRequest(h, &RequestFields{Cluster: testCluster, Client: testClient, Session: 12, Number: 1, Release: ReleaseCurrent, Operation: operation}, body)
+		BuildRequest(h, &RequestFields{Cluster: testCluster, Client: testClient, Session: 12, Number: 1, Release: ReleaseCurrent,
+			Operation: operation}, body)
 		var small Header
 		BuildPong(&small, &ServerFields{Release: 1}, 1)
 		BuildEviction(&small, &ServerFields{Release: 1}, testClient, EvictionNoSession)
@@ -297,8 +301,8 @@ func breakReserved(h *Header) {
 	h.SetChecksum(h.ComputeChecksum())
 }
 
-// FuzzParse: no header makes a parser or a field's getter panic, on either side, its checksum being right or not; and
-// what is judged OK is judged the same again.
+// FuzzParse: no header makes a parser or a field's getter panic, on either side, its checksum being
+// right or not; and what is judged OK is judged the same again.
 func FuzzParse(f *testing.F) {
 	for _, r := range frames(f) {
 		if len(r.body) < 512 {

@@ -6,16 +6,18 @@ import (
 	"strings"
 )
 
-// Release is a client's or server's release: major (16 bits), minor (8), patch (8). Releases compare as integers.
+// Release is a client's or server's release: major (16 bits), minor (8), patch (8). Releases
+// compare as integers.
 type Release uint32
 
 const (
 	// ReleaseClientMin is the oldest client that is served (eviction reason 2 below it).
 	ReleaseClientMin = Release(0<<16 | 16<<8 | 4) // 0.16.4
-	// ReleaseClientMax is the default of the setting for the newest client (eviction reason 3 above it): in effect any.
+	// ReleaseClientMax is the default of the setting for the newest client (eviction reason 3 above
+	// it): in effect any.
 	ReleaseClientMax = Release(65535 << 16) // 65535.0.0
-	// ReleaseAnnounced is what a server states in pong_client and eviction. Clients only require that it is not 0; it equals
-	// ReleaseClientMax, so that no client is newer than the server it talks to.
+	// ReleaseAnnounced is what a server states in pong_client and eviction. Clients only require that
+	// it is not 0; it equals ReleaseClientMax, so that no client is newer than the server it talks to.
 	ReleaseAnnounced = ReleaseClientMax
 	// ReleaseCurrent is the client release whose protocol this package speaks as a client.
 	ReleaseCurrent = Release(0<<16 | 17<<8 | 9) // 0.17.9

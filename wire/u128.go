@@ -7,7 +7,8 @@ import (
 	"strconv"
 )
 
-// U128 is an unsigned 128-bit integer: an id, an amount, a cluster number. The zero value is 0; == compares.
+// U128 is an unsigned 128-bit integer: an id, an amount, a cluster number. The zero value is 0; ==
+// compares.
 type U128 struct{ Lo, Hi uint64 }
 
 // U128Bytes is the size of a U128 on the wire.
@@ -80,7 +81,8 @@ func (u U128) String() string {
 	return string(u.appendDecimal(digits[:0]))
 }
 
-// appendDecimal appends u in decimal to out: the high part by recursion, 19 digits (the most that fit a word) per level.
+// appendDecimal appends u in decimal to out: the high part by recursion, 19 digits (the most that
+// fit a word) per level.
 func (u U128) appendDecimal(out []byte) []byte {
 	const chunk, chunkDigits = 10_000_000_000_000_000_000, 19
 	if u.Hi == 0 && u.Lo < chunk {

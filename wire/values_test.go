@@ -53,7 +53,8 @@ func TestU128(t *testing.T) {
 			t.Fatalf("%v is zero %v, max %v", u, u.IsZero(), u.IsMax())
 		}
 	})
-	for _, text := range []string{"", "-1", "+1", " 1", "1 ", "1_0", "0x1", "a", "340282366920938463463374607431768211456", "9999999999999999999999999999999999999999"} {
+	for _, text := range []string{"", "-1", "+1", " 1", "1 ", "1_0", "0x1", "a", "340282366920938463463374607431768211456",
+		"9999999999999999999999999999999999999999"} {
 		if got, err := ParseU128(text); err == nil {
 			t.Errorf("%q parses as %v", text, got)
 		}
@@ -65,7 +66,8 @@ func TestU128(t *testing.T) {
 
 // Releases have the numbers of the specification, and text and number agree.
 func TestRelease(t *testing.T) {
-	cases := map[string]uint32{"0.16.4": 0x00001004, "0.17.9": 0x00001109, "65535.0.0": 0xFFFF0000, "1.2.3": 0x00010203, "65535.255.255": 0xFFFFFFFF, "0.0.0": 0}
+	cases := map[string]uint32{"0.16.4": 0x00001004, "0.17.9": 0x00001109, "65535.0.0": 0xFFFF0000, "1.2.3": 0x00010203,
+		"65535.255.255": 0xFFFFFFFF, "0.0.0": 0}
 	for text, number := range cases {
 		if got, err := ParseRelease(text); err != nil || uint32(got) != number || got.String() != text {
 			t.Errorf("%q: %#x %v (%v), want %#x", text, uint32(got), got, err, number)
@@ -74,7 +76,8 @@ func TestRelease(t *testing.T) {
 	if ReleaseClientMin.String() != "0.16.4" || ReleaseClientMax.String() != "65535.0.0" || ReleaseCurrent.String() != "0.17.9" {
 		t.Errorf("constants %v, %v, %v", ReleaseClientMin, ReleaseClientMax, ReleaseCurrent)
 	}
-	for _, text := range []string{"", "1", "1.2", "1.2.3.4", "65536.0.0", "0.256.0", "0.0.256", "-1.0.0", "a.b.c", "1..2", " 1.2.3", "v1.2.3"} {
+	for _, text := range []string{"", "1", "1.2", "1.2.3.4", "65536.0.0", "0.256.0", "0.0.256", "-1.0.0", "a.b.c", "1..2", " 1.2.3",
+		"v1.2.3"} {
 		if got, err := ParseRelease(text); err == nil {
 			t.Errorf("%q parses as %v", text, got)
 		}

@@ -37,12 +37,10 @@ func New(accountsCount, transfersCount int) *Store {
 	}
 }
 
-// AccountsCount and TransfersCount say how many there are; DeadCount how many ids are burned,
-// ExpiredCount how many transfers have expired.
+// AccountsCount and TransfersCount say how many there are; DeadCount how many ids are burned.
 func (s *Store) AccountsCount() int  { return len(s.accounts) }
 func (s *Store) TransfersCount() int { return len(s.transfers) }
 func (s *Store) DeadCount() int      { return len(s.dead) }
-func (s *Store) ExpiredCount() int   { return len(s.expired) }
 
 func (s *Store) AccountFind(id accounting.U128, account *accounting.Account) (accounting.AccountOrdinal, bool) {
 	ordinal, found := s.accountsByID[id]

@@ -43,13 +43,14 @@ func (p *Pair) Reopened(candidate accounting.Store) {
 	p.candidate.machine = accounting.New(p.limits, candidate)
 }
 
-// Step runs one request, and at times a pulse, on both sides.
-func (p *Pair) Step() {
+// step runs one request, and at times a pulse, on both sides.
+func (p *Pair) step() {
 	p.t.Helper()
 	if p.traffic.one(3) {
 		timestamp := p.traffic.Advance(8191)
 		if p.reference.machine.NextPulse() <= timestamp {
-			p.Execute(&accounting.Request{Operation: wire.OperationPulse, Timestamp: timestamp, RequestBytesMax: pick[uint32](p.traffic, 1<<20, 4<<10)})
+			p.Execute(&accounting.Request{Operation: wire.OperationPulse, Timestamp: timestamp,
+				RequestBytesMax: pick[uint32](p.traffic, 1<<20, 4<<10)})
 		}
 	}
 	request := p.traffic.Next()
@@ -64,7 +65,8 @@ func (p *Pair) Execute(request *accounting.Request) {
 	got := p.candidate.reply[:p.candidate.machine.Execute(request, p.candidate.reply)]
 	want := p.reference.reply[:p.reference.machine.Execute(request, p.reference.reply)]
 	if !bytes.Equal(got, want) {
-		p.t.Fatalf("step %d, %v at %d: replies differ\nbody %x\ngot  %x\nwant %x", p.stepIndex, request.Operation, request.Timestamp, request.Body, got, want)
+		p.t.Fatalf("step %d, %v at %d: replies differ\nbody %x\ngot  %x\nwant %x", p.stepIndex, request.Operation, request.Timestamp,
+			request.Body, got, want)
 	}
 	candidate, reference := p.candidate.store, p.reference.store
 	if candidate.AccountStampMax() != reference.AccountStampMax() || candidate.TransferStampMax() != reference.TransferStampMax() {

@@ -67,7 +67,7 @@ func TestPairFindsFaults(t *testing.T) {
 			failed := judge.run(func() {
 				pair := NewPair(judge, limits.Production(), test.store, rand.New(rand.NewPCG(1, 0)))
 				for step := range 1500 {
-					pair.Step()
+					pair.step()
 					if step == 700 {
 						pair.Reopened(test.store)
 					}

@@ -128,7 +128,8 @@ func (r *Traffic) account() accounting.Account {
 	account.Ledger = uint32(pick(r, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 0))
 	account.Code = uint16(pick(r, 1, 1, 1, 2, 2, 2, 3, 0))
 	account.UserData128, account.UserData64, account.UserData32 = id(r.IntN(2)), uint64(r.IntN(2)), uint32(r.IntN(2))
-	account.Flags = pick(r, 0, 0, 0, accounting.AccountHistory, accounting.AccountHistory, accounting.AccountHistory, accounting.AccountDebitsMustNotExceedCredits,
+	account.Flags = pick(r, 0, 0, 0, accounting.AccountHistory, accounting.AccountHistory, accounting.AccountHistory,
+		accounting.AccountDebitsMustNotExceedCredits,
 		accounting.AccountCreditsMustNotExceedDebits, accounting.AccountFlags(r.IntN(64)), accounting.AccountFlags(1<<r.IntN(16)))
 	switch r.IntN(40) {
 	case 0:
@@ -164,13 +165,15 @@ func (r *Traffic) transfer() accounting.Transfer {
 	transfer.Code = uint16(1 + r.IntN(2))
 	switch r.IntN(8) {
 	case 0, 1:
-		transfer.Flags = accounting.TransferPending | accounting.TransferFlags(r.IntN(16))<<4&^0x3f0 | pick[accounting.TransferFlags](r, 0, 0, 16, 32, 48)
+		transfer.Flags = accounting.TransferPending | accounting.TransferFlags(r.IntN(16))<<4&^0x3f0 | pick[accounting.TransferFlags](r, 0, 0, 16,
+			32, 48)
 		transfer.Timeout = uint32(r.IntN(4))
 		if r.one(20) {
 			transfer.Flags |= pick(r, accounting.TransferClosingDebit, accounting.TransferClosingCredit)
 		}
 	case 2:
-		transfer.Flags = pick(r, accounting.TransferBalancingDebit, accounting.TransferBalancingCredit, accounting.TransferBalancingCredit|accounting.TransferBalancingDebit)
+		transfer.Flags = pick(r, accounting.TransferBalancingDebit, accounting.TransferBalancingCredit,
+			accounting.TransferBalancingCredit|accounting.TransferBalancingDebit)
 	case 3, 4:
 		r.resolving(&transfer)
 	}
@@ -302,7 +305,8 @@ func (r *Traffic) reads(operation wire.Operation) []byte {
 		filter := accounting.AccountFilter{
 			AccountID: id(r.IntN(42)), TimestampMin: first, TimestampMax: last, Limit: limit,
 			Flags: pick(r, 1, 2, 3, 5, 7, accounting.AccountFilterFlags(r.IntN(16))),
-			Code:  uint16(pick(r, 0, 0, 1)), UserData32: uint32(pick(r, 0, 0, 1)), UserData64: uint64(pick(r, 0, 0, 1)), UserData128: id(pick(r, 0, 0, 1)),
+			Code:  uint16(pick(r, 0, 0, 1)), UserData32: uint32(pick(r, 0, 0, 1)), UserData64: uint64(pick(r, 0, 0, 1)),
+			UserData128: id(pick(r, 0, 0, 1)),
 		}
 		if r.one(20) {
 			filter.Reserved[r.IntN(58)] = 1

@@ -1,9 +1,10 @@
-// Package clienttest is a cluster in one process for tests of clients: real protocol, real accounting rules over memory,
-// no log and no disk, and faults on request.
+// Package clienttest is a cluster in one process for tests of clients: real protocol, real
+// accounting rules over memory, no log and no disk, and faults on request.
 //
 //	client --TCP--> [Server: one listener per replica] --> session table --> accounting.Machine
 //
-// In:     connections on 127.0.0.1, and calls of the test: drop, evict, change the view, break connections.
+// In:     connections on 127.0.0.1, and calls of the test: drop, evict, change the view, break
+// connections.
 // Out:    replies as a server's: stored ones for repeated requests, evictions, pongs.
 // Owns:   its listeners and their goroutines, until Close.
 // Limits: none; a request is executed under one lock.
@@ -32,7 +33,8 @@ type Options struct {
 	RequestBytesMax uint32
 	// ServiceTime is how long each request takes, one after the other.
 	ServiceTime time.Duration
-	// Drop is asked for every request that arrives at a replica, the count of earlier copies with it; true loses it.
+	// Drop is asked for every request that arrives at a replica, the count of earlier copies with it;
+	// true loses it.
 	Drop func(replica int, header *wire.Header, copies int) bool
 	// Deaf replicas accept connections and never read from them, as a paused process does.
 	Deaf func(replica int) bool

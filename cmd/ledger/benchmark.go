@@ -59,7 +59,8 @@ type benchmarkCommand struct {
 	CacheAccounts string `placeholder:"SIZE" help:"Account cache of the server that is started. Default: that of start."`
 	LogServer     bool   `aliases:"log-debug-replica,log-debug" help:"Show the log of the server that is started."`
 
-	// The reference's that have nothing to set here: scripts that bring them along go on, with a warning, or learn what to use instead.
+	// The reference's that have nothing to set here: scripts that bring them along go on, with a
+	// warning, or learn what to use instead.
 	CacheTransfers        string `hidden:""`
 	CacheTransfersPending string `hidden:""`
 	Statsd                string `hidden:""`
@@ -70,18 +71,22 @@ type benchmarkCommand struct {
 func (c *benchmarkCommand) checkReference(errorOut io.Writer) error {
 	switch {
 	case c.Statsd != "":
-		return fmt.Errorf("--statsd=%s: there is no statsd here: the server's figures are served for Prometheus (start --metrics-address), the load's are written by --json", c.Statsd)
+		return fmt.Errorf("--statsd=%s: there is no statsd here: the server's figures are served for Prometheus (start "+
+			"--metrics-address), the load's are written by --json", c.Statsd)
 	case c.Trace != "":
-		return fmt.Errorf("--trace=%s: there are no traces here: --print-stages tells what each stage did, --print-batch-timings how the load went", c.Trace)
+		return fmt.Errorf("--trace=%s: there are no traces here: --print-stages tells what each stage did, --print-batch-timings "+
+			"how the load went", c.Trace)
 	}
-	for _, cache := range []struct{ flag, value string }{{"cache-transfers", c.CacheTransfers}, {"cache-transfers-pending", c.CacheTransfersPending}} {
+	for _, cache := range []struct{ flag, value string }{{"cache-transfers", c.CacheTransfers},
+		{"cache-transfers-pending", c.CacheTransfersPending}} {
 		if cache.value == "" {
 			continue
 		}
 		if _, err := config.ParseSize(cache.value); err != nil {
 			return fmt.Errorf("--%s=%s: %w", cache.flag, cache.value, err)
 		}
-		fmt.Fprintf(errorOut, "warning: --%s=%s changes nothing: transfers are cached by --cache-grid, pending ones by --cache-accounts\n", cache.flag, cache.value)
+		fmt.Fprintf(errorOut, "warning: --%s=%s changes nothing: transfers are cached by --cache-grid, pending ones by --cache-accounts\n",
+			cache.flag, cache.value)
 	}
 	return nil
 }
@@ -119,7 +124,8 @@ func (c *benchmarkCommand) Run(s *streams) error {
 		}()
 	}
 	options.Late = func() {
-		fmt.Fprintf(s.err, "no answer from %s for %v: is a server of cluster %s there? Waiting for it\n", strings.Join(options.Addresses, ","), options.LateAfter, options.Cluster)
+		fmt.Fprintf(s.err, "no answer from %s for %v: is a server of cluster %s there? Waiting for it\n", strings.Join(options.Addresses, ","),
+			options.LateAfter, options.Cluster)
 	}
 	var progress *bench.Progress
 	if isTerminal(s.err) {
@@ -164,7 +170,8 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 		AccountCount: c.AccountCount, AccountCountHot: c.AccountCountHot, AccountDistribution: bench.Distribution(c.AccountDistribution),
 		AccountBatchCount: c.AccountBatchCount, TransferCount: c.TransferCount, TransferBatchCount: c.TransferBatchCount,
 		TransferHotPercent: c.TransferHotPercent, TransferPending: c.TransferPending, TransferRate: c.TransferRate,
-		BuildAhead: c.BuildAhead, Warmup: c.Warmup, Interval: c.Interval, LateAfter: bench.DefaultOptions().LateAfter, QueryCount: c.QueryCount, IDOrder: bench.IDOrder(c.IDOrder),
+		BuildAhead: c.BuildAhead, Warmup: c.Warmup, Interval: c.Interval, LateAfter: bench.DefaultOptions().LateAfter, QueryCount: c.QueryCount,
+		IDOrder:      bench.IDOrder(c.IDOrder),
 		ClientsCount: c.Clients, Seed: c.Seed, FlagHistory: c.FlagHistory && !c.NoHistory, FlagImported: c.Imported, Validate: c.Validate,
 	}
 	var err error
@@ -179,7 +186,8 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 	}
 	if c.MetricsAddress != "" {
 		if c.Addresses == "" {
-			return options, fmt.Errorf("--metrics-address=%s: goes with --addresses; of the server that is started here it is known", c.MetricsAddress)
+			return options, fmt.Errorf("--metrics-address=%s: goes with --addresses; of the server that is started here it is known",
+				c.MetricsAddress)
 		}
 		address, err := config.ParseAddress(c.MetricsAddress)
 		if err != nil {
@@ -214,7 +222,8 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 	return options, nil
 }
 
-// checkServer judges what the server that is started here would refuse: better before a data file is made.
+// checkServer judges what the server that is started here would refuse: better before a data file
+// is made.
 func (c *benchmarkCommand) checkServer() error {
 	settings := config.Settings{Addresses: config.Flag("addresses", "0")}
 	if c.CacheGrid != "" {
@@ -310,7 +319,8 @@ func (r *reports) abandon() {
 func (c *benchmarkCommand) report(result *bench.Result, out io.Writer, files *reports) error {
 	if c.PrintBatchTimings {
 		for _, p := range result.Transfers.Timeline {
-			fmt.Fprintf(out, "at %.1f s: %d batches, %d tx, slowest %d ms\n", float64(p.AtNs)/1e9, p.RequestsCount, p.EventsCount, p.LatencyMaxNs/1e6)
+			fmt.Fprintf(out, "at %.1f s: %d batches, %d tx, slowest %d ms\n", float64(p.AtNs)/1e9, p.RequestsCount, p.EventsCount,
+				p.LatencyMaxNs/1e6)
 		}
 	}
 	if err := result.WriteText(out); err != nil {

@@ -16,7 +16,8 @@ import (
 	"ledger/bench"
 )
 
-// Goal: what benchmark cannot do it refuses at once, by the flag's name, before a server is started or a file is made.
+// Goal: what benchmark cannot do it refuses at once, by the flag's name, before a server is started
+// or a file is made.
 func TestBenchmarkRefuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for arguments, want := range map[string]string{
@@ -73,8 +74,9 @@ func TestBenchmarkRefuses(t *testing.T) {
 	}
 }
 
-// Goal: each flag does what it says: the load's options, or what the server is started with, change there and nowhere else. A flag
-// without a line here fails the test, so does a default that is not the reference's.
+// Goal: each flag does what it says: the load's options, or what the server is started with, change
+// there and nowhere else. A flag without a line here fails the test, so does a default that is not
+// the reference's.
 func TestBenchmarkFlags(t *testing.T) {
 	parse := func(arguments ...string) (*benchmarkCommand, bench.Options) {
 		t.Helper()
@@ -137,10 +139,12 @@ func TestBenchmarkFlags(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", arguments, got, want)
 		}
 	}
-	// What the server is started with, and what is printed and written: TestBenchmarkRuns has their effects.
+	// What the server is started with, and what is printed and written: TestBenchmarkRuns has their
+	// effects.
 	server := map[string]bool{
-		"--file=x": true, "--cache-grid=64MiB": true, "--cache-accounts=16MiB": true, "--log-server": true, "--log-debug": true, "--log-debug-replica": true,
-		"--json=x": true, "--html=x": true, "--print-stages": true, "--print-batch-timings": true, "--checksum-performance": true,
+		"--file=x": true, "--cache-grid=64MiB": true, "--cache-accounts=16MiB": true, "--log-server": true, "--log-debug": true,
+		"--log-debug-replica": true,
+		"--json=x":            true, "--html=x": true, "--print-stages": true, "--print-batch-timings": true, "--checksum-performance": true,
 		"--cache-transfers=1GiB": true, "--cache-transfers-pending=1GiB": true, "--statsd=x": true, "--trace=x": true,
 	}
 	tried := map[string]bool{"--help": true}
@@ -175,10 +179,12 @@ func TestBenchmarkFlags(t *testing.T) {
 	}
 }
 
-// Goal: a benchmark with a server of its own, from the command line to the last line: what is printed, what is written, what is kept.
+// Goal: a benchmark with a server of its own, from the command line to the last line: what is
+// printed, what is written, what is kept.
 func TestBenchmarkRuns(t *testing.T) {
 	t.Chdir(t.TempDir())
-	status, stdout, stderr := ended(t, nil, "benchmark", "--account-count=200", "--transfer-count=20000", "--transfer-batch-count=1000", "--clients=70",
+	status, stdout, stderr := ended(t, nil, "benchmark", "--account-count=200", "--transfer-count=20000", "--transfer-batch-count=1000",
+		"--clients=70",
 		"--query-count=5", "--id-order=random", "--validate", "--transfer-pending", "--account-distribution=zipfian", "--checksum-performance",
 		"--print-batch-timings", "--print-stages", "--log-debug-replica", "--file=kept.data", "--json=out.json", "--html=out.html",
 		"--cache-grid=64MiB", "--cache-accounts=16MiB", "--cache-transfers=64MiB", "--interval=100ms", "--build-ahead")
@@ -195,7 +201,8 @@ func TestBenchmarkRuns(t *testing.T) {
 		}
 	}
 	// On a pipe there is no progress, only what was asked for: the server's log, and the warning.
-	if strings.ContainsAny(stderr, "\r\x1b") || !strings.Contains(stderr, "sessions 70") || !strings.Contains(stderr, "caches: grid 64 MiB, accounts 131072") ||
+	if strings.ContainsAny(stderr, "\r\x1b") || !strings.Contains(stderr, "sessions 70") ||
+		!strings.Contains(stderr, "caches: grid 64 MiB, accounts 131072") ||
 		!strings.Contains(stderr, "warning: --cache-transfers=64MiB changes nothing") {
 		t.Errorf("stderr: %s", stderr)
 	}
@@ -204,7 +211,8 @@ func TestBenchmarkRuns(t *testing.T) {
 		result.Options.AccountCount != 200 || result.Server == nil || !strings.Contains(result.Summary, "20000 transfers") {
 		t.Errorf("out.json: error %v, %+v", err, result.Transfers)
 	}
-	if page, err := os.ReadFile("out.html"); err != nil || strings.Count(string(page), "<svg") < 3 || !strings.Contains(string(page), "What the server did") {
+	if page, err := os.ReadFile("out.html"); err != nil || strings.Count(string(page), "<svg") < 3 ||
+		!strings.Contains(string(page), "What the server did") {
 		t.Errorf("out.html: %d bytes, error %v", len(page), err)
 	}
 	if _, err := os.Stat("kept.data"); err != nil {

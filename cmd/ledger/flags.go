@@ -9,17 +9,20 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// A flag is written in one way, for every flag of every command, as the reference has it: --name=value. Kong would take "--name value"
-// as well, and then a boolean flag that the command reads as text would take the data file for its value. So normalize gives kong
-// nothing but --name=value: it refuses a flag that lacks its value, and completes a boolean one.
+// A flag is written in one way, for every flag of every command, as the reference has it:
+// --name=value. Kong would take "--name value" as well, and then a boolean flag that the command
+// reads as text would take the data file for its value. So normalize gives kong nothing but
+// --name=value: it refuses a flag that lacks its value, and completes a boolean one.
 
-// boolPlaceHolder marks a flag that is a boolean and read as text, because package config judges it.
+// boolPlaceHolder marks a flag that is a boolean and read as text, because package config judges
+// it.
 const boolPlaceHolder = "BOOL"
 
 // isBool tells whether a flag means true where it has no value.
 func isBool(flag *kong.Flag) bool { return flag.IsBool() || flag.PlaceHolder == boolPlaceHolder }
 
-// flagsOf returns the flags that arguments may have, and the name of their command, "" if there is none that is known.
+// flagsOf returns the flags that arguments may have, and the name of their command, "" if there is
+// none that is known.
 func flagsOf(model *kong.Application, arguments []string) (flags []*kong.Flag, command string) {
 	flags = append(flags, model.Flags...)
 	for _, argument := range arguments {
@@ -90,7 +93,8 @@ func normalize(model *kong.Application, arguments []string) ([]string, error) {
 	return normal, nil
 }
 
-// refusal makes kong's error about a value one of ours: it repeats what was written and says what would be right.
+// refusal makes kong's error about a value one of ours: it repeats what was written and says what
+// would be right.
 func refusal(model *kong.Application, arguments []string, err error) error {
 	name, _, isFlag := strings.Cut(err.Error(), ": ")
 	if !isFlag || !strings.HasPrefix(name, "--") {

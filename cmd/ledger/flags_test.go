@@ -63,8 +63,9 @@ func ran(t *testing.T, arguments ...string) (status int, stdout, stderr string) 
 	return status, string(text), errorOut.String()
 }
 
-// Goal: a flag and its value are one word, for all flags of all commands and all their names; a boolean needs no value, and never takes the
-// word behind it for one; a flag is given once, under whatever name.
+// Goal: a flag and its value are one word, for all flags of all commands and all their names; a
+// boolean needs no value, and never takes the word behind it for one; a flag is given once, under
+// whatever name.
 func TestFlagsAreOneWord(t *testing.T) {
 	parser, _ := parsed(t, io.Discard)
 	eachFlag(t, func(command *kong.Node, flag *kong.Flag) {
@@ -78,10 +79,12 @@ func TestFlagsAreOneWord(t *testing.T) {
 				t.Errorf("%s --%s value: %q, error %v", command.Name, name, normal, err)
 			}
 			word := "--" + name + "=x=y z"
-			if normal, err := normalize(parser.Model, []string{word, command.Name}); err != nil || !slices.Equal(normal, []string{word, command.Name}) {
+			if normal, err := normalize(parser.Model, []string{word, command.Name}); err != nil ||
+				!slices.Equal(normal, []string{word, command.Name}) {
 				t.Errorf("%s %s: %q, error %v", command.Name, word, normal, err)
 			}
-			if _, err := normalize(parser.Model, []string{command.Name, word, "--" + flag.Name + "=1"}); err == nil || err.Error() != "--"+flag.Name+"=1: is given twice" {
+			if _, err := normalize(parser.Model, []string{command.Name, word, "--" + flag.Name + "=1"}); err == nil ||
+				err.Error() != "--"+flag.Name+"=1: is given twice" {
 				t.Errorf("%s %s, twice: %v", command.Name, word, err)
 			}
 		}
@@ -106,31 +109,42 @@ func TestBooleanSwallowsNothing(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "none.data")
 	for _, flag := range []string{"--development", "--metrics-pprof"} {
 		status, _, stderr := ran(t, "start", "--addresses=0", "--metrics-address=127.0.0.1:1:2", flag, missing)
-		if status != exitRefused || strings.Contains(stderr, "expected") || strings.Contains(stderr, flag+"="+missing) || !strings.Contains(stderr, "127.0.0.1:1:2") {
+		if status != exitRefused || strings.Contains(stderr, "expected") || strings.Contains(stderr, flag+"="+missing) ||
+			!strings.Contains(stderr, "127.0.0.1:1:2") {
 			t.Errorf("%s FILE: status %d: %s", flag, status, stderr)
 		}
 	}
 }
 
-// malformed values of every flag, by command and flag. A name of a file is malformed where no file can be.
+// malformed values of every flag, by command and flag. A name of a file is malformed where no file
+// can be.
 var malformed = map[string]string{
-	"format --cluster": "x", "format --replica": "6", "format --replica-count": "7", "format --clients-max": "1025", "format --development": "perhaps",
-	"start --addresses": "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1", "start --development": "perhaps",
-	"start --config": "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps", "start --log": "xml",
+	"format --cluster": "x", "format --replica": "6", "format --replica-count": "7", "format --clients-max": "1025",
+	"format --development": "perhaps",
+	"start --addresses":    "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1",
+	"start --development": "perhaps",
+	"start --config":      "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps",
+	"start --log":     "xml",
 	"topology --toml": "no/such/folder/x", "version --verbose": "perhaps",
 	"benchmark --addresses": "a b", "benchmark --cluster": "x", "benchmark --account-count": "x", "benchmark --account-count-hot": "-1",
 	"benchmark --account-distribution": "odd", "benchmark --account-batch-count": "0", "benchmark --transfer-count": "18446744073709551616",
 	"benchmark --transfer-batch-count": "8190", "benchmark --transfer-batch-delay": "5", "benchmark --transfer-hot-percent": "101",
-	"benchmark --transfer-pending": "perhaps", "benchmark --query-count": "x", "benchmark --id-order": "odd", "benchmark --clients": "4294967296",
-	"benchmark --seed": "0.5", "benchmark --flag-history": "perhaps", "benchmark --no-history": "perhaps", "benchmark --imported": "perhaps",
+	"benchmark --transfer-pending": "perhaps", "benchmark --query-count": "x", "benchmark --id-order": "odd",
+	"benchmark --clients": "4294967296",
+	"benchmark --seed":    "0.5", "benchmark --flag-history": "perhaps", "benchmark --no-history": "perhaps",
+	"benchmark --imported": "perhaps",
 	"benchmark --validate": "perhaps", "benchmark --checksum-performance": "perhaps", "benchmark --print-batch-timings": "perhaps",
 	"benchmark --transfer-rate": "fast", "benchmark --build-ahead": "perhaps", "benchmark --warmup": "5", "benchmark --interval": "x",
-	"benchmark --json": "no/such/folder/x", "benchmark --html": "no/such/folder/x", "benchmark --metrics-address": "a b", "benchmark --print-stages": "perhaps",
-	"benchmark --file": "no/such/folder/x", "benchmark --cache-grid": "1GB", "benchmark --cache-accounts": "x", "benchmark --log-server": "perhaps",
-	"benchmark --cache-transfers": "1GB", "benchmark --cache-transfers-pending": "1GB", "benchmark --statsd": "127.0.0.1:1", "benchmark --trace": "x",
+	"benchmark --json": "no/such/folder/x", "benchmark --html": "no/such/folder/x", "benchmark --metrics-address": "a b",
+	"benchmark --print-stages": "perhaps",
+	"benchmark --file":         "no/such/folder/x", "benchmark --cache-grid": "1GB", "benchmark --cache-accounts": "x",
+	"benchmark --log-server":      "perhaps",
+	"benchmark --cache-transfers": "1GB", "benchmark --cache-transfers-pending": "1GB", "benchmark --statsd": "127.0.0.1:1",
+	"benchmark --trace": "x",
 }
 
-// Goal: an error about a value begins with the flag and the value as they were written, for all flags of all commands.
+// Goal: an error about a value begins with the flag and the value as they were written, for all
+// flags of all commands.
 func TestErrorsRepeatValues(t *testing.T) {
 	t.Chdir(t.TempDir())
 	rest := map[string][]string{
@@ -171,7 +185,8 @@ func TestErrorsRepeatValues(t *testing.T) {
 	}
 }
 
-// Goal: every help says the default of every flag and argument, or that there is none, and has examples that the command line takes.
+// Goal: every help says the default of every flag and argument, or that there is none, and has
+// examples that the command line takes.
 func TestHelp(t *testing.T) {
 	eachFlag(t, func(command *kong.Node, flag *kong.Flag) {
 		if help := describe(flag.Value); !flag.Hidden && !strings.Contains(help, "Default: ") && !strings.HasSuffix(help, "Required.") {
@@ -210,7 +225,8 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	status, stdout, _ := ran(t, "start", "--help")
-	for _, want := range []string{"Default: 1GiB, with --development 32MiB.", "Default: 128MiB, with --development 8MiB.", "Default: 16TiB.", "Requests of 32KiB"} {
+	for _, want := range []string{"Default: 1GiB, with --development 32MiB.", "Default: 128MiB, with --development 8MiB.", "Default: 16TiB.",
+		"Requests of 32KiB"} {
 		if !strings.Contains(strings.Join(strings.Fields(stdout), " "), want) || status != exitDone {
 			t.Errorf("start --help: status %d, does not say %q:\n%s", status, want, stdout)
 		}
@@ -226,8 +242,10 @@ func TestVersion(t *testing.T) {
 	}{
 		{nil, "commit unknown: built outside of a checkout"},
 		{&debug.BuildInfo{}, "commit unknown: built outside of a checkout"},
-		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.revision", "5414bac"), setting("vcs.modified", "false")}}, "commit 5414bac"},
-		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.modified", "true"), setting("vcs.revision", "5414bac")}}, "commit 5414bac, with changes"},
+		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.revision", "5414bac"), setting("vcs.modified", "false")}},
+			"commit 5414bac"},
+		{&debug.BuildInfo{Settings: []debug.BuildSetting{setting("vcs.modified", "true"), setting("vcs.revision", "5414bac")}},
+			"commit 5414bac, with changes"},
 	} {
 		if got := commitOf(test.info); got != test.want {
 			t.Errorf("%+v: %s, want %s", test.info, got, test.want)
@@ -249,14 +267,16 @@ func TestVersion(t *testing.T) {
 			t.Errorf("version --verbose says %q: %v, want %v", want, !isOther, isOther)
 		}
 	}
-	for _, want := range []string{"journal_slots_count=1024", "clients_max=1024", "replicas_max=6", "checkpoint_interval_ops=896", "format_version="} {
+	for _, want := range []string{"journal_slots_count=1024", "clients_max=1024", "replicas_max=6", "checkpoint_interval_ops=896",
+		"format_version="} {
 		if !strings.Contains(stdout, "\n"+want) {
 			t.Errorf("version --verbose does not say %s:\n%s", want, stdout)
 		}
 	}
 }
 
-// Goal: a start without --development warns of cluster 0, and any start of addresses that nothing connects to.
+// Goal: a start without --development warns of cluster 0, and any start of addresses that nothing
+// connects to.
 func TestStartWarns(t *testing.T) {
 	path := formatted(t, "--replica-count=1")
 	for _, test := range []struct {

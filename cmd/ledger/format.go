@@ -64,8 +64,9 @@ func (c *formatCommand) Run(s *streams) error {
 	return formatFile(s.err, c.File, format)
 }
 
-// formatFile makes a data file; an error leaves none behind. The file gets its name when it is whole and on the disk, so that a format that is
-// killed leaves nothing under that name, and of two formats of one name the second is refused.
+// formatFile makes a data file; an error leaves none behind. The file gets its name when it is
+// whole and on the disk, so that a format that is killed leaves nothing under that name, and of two
+// formats of one name the second is refused.
 func formatFile(warnings io.Writer, path string, format *config.Format) error {
 	l := limits.Production()
 	l.ConnectionsMax = l.ConnectionsMax - l.SessionsMax + format.ClientsMax
@@ -119,7 +120,8 @@ func existsError(path string) error {
 	return fmt.Errorf("%s: %w: format never overwrites; name another, or remove it if nobody needs it", path, posix.ErrExists)
 }
 
-// publish gives the whole file its name, unless somebody has it. A file system without hard links renames.
+// publish gives the whole file its name, unless somebody has it. A file system without hard links
+// renames.
 func publish(temporary, path string) error {
 	err := unix.Link(temporary, path)
 	if err == unix.EPERM || err == unix.EOPNOTSUPP || err == unix.ENOSYS {
@@ -139,7 +141,8 @@ type allocator interface {
 	Allocate(offsetBytes, lengthBytes uint64) error
 }
 
-// reserve reserves the zones before the grid. Where the file system cannot, the zones are to be written in full, which reserves them as well.
+// reserve reserves the zones before the grid. Where the file system cannot, the zones are to be
+// written in full, which reserves them as well.
 func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 	err = file.Allocate(0, lengthBytes)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -161,7 +164,8 @@ func isBlank(file ports.File, scratch []byte) (bool, error) {
 	return true, nil
 }
 
-// fillFile writes an empty replica into an open file or block device, and makes it durable. path is for the messages.
+// fillFile writes an empty replica into an open file or block device, and makes it durable. path is
+// for the messages.
 func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.Limits, format *config.Format) error {
 	layout := datafile.NewLayout(l)
 	memory := arena.New()
@@ -175,16 +179,19 @@ func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.L
 			return err
 		}
 		if size < layout.GridAt+uint64(l.BlockBytes) {
-			return &statusError{exitNoSpace, fmt.Errorf("formatting %s: no space left: the device has %d MiB, a data file begins with %d MiB; name a larger one",
+			return &statusError{exitNoSpace, fmt.Errorf(
+				"formatting %s: no space left: the device has %d MiB, a data file begins with %d MiB; name a larger one",
 				path, size>>20, layout.GridAt>>20)}
 		}
-		// A partition table, a file system or a data file, also one of the reference, has something in these bytes.
+		// A partition table, a file system or a data file, also one of the reference, has something in
+		// these bytes.
 		blank, err := isBlank(file, scratch)
 		if err != nil {
 			return fmt.Errorf("reading the beginning of %s: %w", path, err)
 		}
 		if !blank {
-			return fmt.Errorf("%s: the device is not blank: format never overwrites; name another, or, if nobody needs what it holds, write zeros over its first %d KiB",
+			return fmt.Errorf("%s: the device is not blank: format never overwrites; name another, or, if nobody needs what it holds, "+
+				"write zeros over its first %d KiB",
 				path, len(scratch)>>10)
 		}
 	} else {
@@ -194,7 +201,8 @@ func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.L
 		}
 		writeZeros := false
 		if writeZeros, err = reserve(file, layout.GridAt); writeZeros {
-			fmt.Fprintf(warnings, "warning: the file system of %s cannot reserve space (fallocate): writing zeros instead, which takes longer\n", path)
+			fmt.Fprintf(warnings, "warning: the file system of %s cannot reserve space (fallocate): writing zeros instead, which takes longer\n",
+				path)
 			writeLog = true
 		}
 	}
@@ -213,9 +221,11 @@ func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.L
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.ENOSPC):
-		return &statusError{exitNoSpace, fmt.Errorf("formatting %s: no space left on the disk: a data file begins with %d MiB; free some, or name another disk", path, layout.GridAt>>20)}
+		return &statusError{exitNoSpace, fmt.Errorf(
+			"formatting %s: no space left on the disk: a data file begins with %d MiB; free some, or name another disk", path, layout.GridAt>>20)}
 	case errors.Is(err, unix.EFBIG):
-		return fmt.Errorf("formatting %s: %w: raise the limit on file sizes (ulimit -f), or name a file system that takes larger files", path, err)
+		return fmt.Errorf("formatting %s: %w: raise the limit on file sizes (ulimit -f), or name a file system that takes larger files", path,
+			err)
 	}
 	return fmt.Errorf("formatting %s: %w", path, err)
 }

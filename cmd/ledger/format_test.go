@@ -30,7 +30,8 @@ func TestReserveWithoutFallocate(t *testing.T) {
 	}
 }
 
-// Of two formats of one name exactly one makes the file, the other is refused; no other name is left.
+// Of two formats of one name exactly one makes the file, the other is refused; no other name is
+// left.
 func TestTwoFormatsOfOnePath(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "0.data")
@@ -38,7 +39,8 @@ func TestTwoFormatsOfOnePath(t *testing.T) {
 	var both sync.WaitGroup
 	for i := range errs {
 		both.Go(func() {
-			errs[i] = formatFile(&strings.Builder{}, path, &config.Format{Cluster: wire.U128{Lo: 7}, ReplicaCount: 1, ClientsMax: 64, Development: true})
+			errs[i] = formatFile(&strings.Builder{}, path, &config.Format{Cluster: wire.U128{Lo: 7}, ReplicaCount: 1, ClientsMax: 64,
+				Development: true})
 		})
 	}
 	both.Wait()

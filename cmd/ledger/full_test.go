@@ -11,8 +11,9 @@ import (
 	"ledger/client"
 )
 
-// Goal: a file that cannot grow ends the server with the status of a full disk, and so does the next start, which does not announce
-// itself first; with room for more all that was acknowledged is there. The limit on the size of files stands for the disk's end.
+// Goal: a file that cannot grow ends the server with the status of a full disk, and so does the
+// next start, which does not announce itself first; with room for more all that was acknowledged is
+// there. The limit on the size of files stands for the disk's end.
 func TestFullDisk(t *testing.T) {
 	path := formatted(t)
 	info, err := os.Stat(path)
@@ -35,7 +36,8 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal("no transfer was acknowledged before the file was full")
 	}
 	for range 2 {
-		status, stdout, stderr := ended(t, limited, "start", "--addresses="+s.port, "--development", path) // the null device as stdin would end a harness's server
+		// The null device as stdin would end a harness's server.
+		status, stdout, stderr := ended(t, limited, "start", "--addresses="+s.port, "--development", path)
 		if status != exitNoSpace || stdout != "" || strings.Contains(stderr, "listening") || !strings.Contains(stderr, "no space left") {
 			t.Fatalf("start on a full disk: status %d, stdout %q, stderr %s", status, stdout, stderr)
 		}
@@ -56,7 +58,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// fill makes transfers with ids from 1 on until ctx ends, as it does when the server has ended, and returns how many were acknowledged.
+// fill makes transfers with ids from 1 on until ctx ends, as it does when the server has ended, and
+// returns how many were acknowledged.
 func fill(ctx context.Context, t *testing.T, port string) (acknowledged uint64) {
 	t.Helper()
 	c := connected(t, port)

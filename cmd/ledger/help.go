@@ -60,7 +60,8 @@ func helpVars() kong.Vars {
 	}
 }
 
-// describe is the help of a flag or argument, with the default. Where the default is no value of the flag, its help says "Default:" itself.
+// describe is the help of a flag or argument, with the default. Where the default is no value of
+// the flag, its help says "Default:" itself.
 func describe(value *kong.Value) string {
 	switch {
 	case strings.Contains(value.Help, "Default: ") || value.Name == "help":

@@ -57,8 +57,8 @@ func wantAccounts(t *testing.T, c *client.Client, count int) {
 	}
 }
 
-// With --addresses=0 stdout is the port, a newline and its end while the server runs; the server ends with 0 when its stdin closes or
-// yields a byte.
+// With --addresses=0 stdout is the port, a newline and its end while the server runs; the server
+// ends with 0 when its stdin closes or yields a byte.
 func TestHarnessProtocol(t *testing.T) {
 	path := formatted(t)
 	for name, end := range map[string]func(s *served) error{
@@ -81,8 +81,9 @@ func TestHarnessProtocol(t *testing.T) {
 	}
 }
 
-// With an address the null device as stdin ends nothing, stdout stays empty, signals end it with status 0, and a killed server starts
-// again on the same file and port at once, with its sessions and all that was acknowledged.
+// With an address the null device as stdin ends nothing, stdout stays empty, signals end it with
+// status 0, and a killed server starts again on the same file and port at once, with its sessions
+// and all that was acknowledged.
 func TestSignals(t *testing.T) {
 	for _, kind := range []string{"uring", "posix"} {
 		t.Run(kind, func(t *testing.T) {
@@ -152,7 +153,8 @@ func TestRelativePath(t *testing.T) {
 	}
 }
 
-// A server that is killed again and again without anything in between starts every time, with all that was acknowledged.
+// A server that is killed again and again without anything in between starts every time, with all
+// that was acknowledged.
 func TestManyStarts(t *testing.T) {
 	path := formatted(t)
 	s := harness(t, path)

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// strangers each send what is no message, so that each makes a line of the log, and wait until the server has closed their connection.
+// strangers each send what is no message, so that each makes a line of the log, and wait until the
+// server has closed their connection.
 func strangers(t *testing.T, port string, count int) {
 	t.Helper()
 	for range count {
@@ -57,8 +58,9 @@ func piped(t *testing.T, w *os.File, environment []string, arguments ...string) 
 	return s
 }
 
-// Goal: no state of stderr stops or ends a server: a pipe that is full before the first line, a reader that goes away, a closed
-// descriptor. It serves, however much there is to log, and ends with 0 at a signal.
+// Goal: no state of stderr stops or ends a server: a pipe that is full before the first line, a
+// reader that goes away, a closed descriptor. It serves, however much there is to log, and ends
+// with 0 at a signal.
 func TestStderrStates(t *testing.T) {
 	full := func(t *testing.T) *os.File {
 		r, w, err := os.Pipe()
@@ -143,7 +145,8 @@ func TestStdoutGone(t *testing.T) {
 	}
 }
 
-// Goal: with --log=json each line of stderr is an object with time, level, event and text, from the first to the last.
+// Goal: with --log=json each line of stderr is an object with time, level, event and text, from the
+// first to the last.
 func TestLogJSON(t *testing.T) {
 	s := harness(t, formatted(t), "--log=json")
 	strangers(t, s.port, 1)

@@ -15,7 +15,8 @@ import (
 // Version of this program. The protocol's releases are in package wire.
 const version = "0.1.0"
 
-// commandLine is what kong reads. All values are text: package config judges them, for flags and file alike.
+// commandLine is what kong reads. All values are text: package config judges them, for flags and
+// file alike.
 type commandLine struct {
 	Format    formatCommand    `cmd:"" help:"Make the data file of a new replica."`
 	Start     startCommand     `cmd:"" help:"Serve a data file."`

@@ -17,7 +17,8 @@ import (
 
 var (
 	memoryFor    = flag.Duration("memory-for", 4*time.Second, "how long TestDevelopmentMemory loads the server")
-	memoryBefore = flag.String("memory-before", "", "a shell command that TestDevelopmentMemory runs first, with the server's ADDRESS in its environment")
+	memoryBefore = flag.String("memory-before", "",
+		"a shell command that TestDevelopmentMemory runs first, with the server's ADDRESS in its environment")
 )
 
 const (
@@ -25,8 +26,9 @@ const (
 	memoryMiBMax       = 256
 )
 
-// Goal: a development server stays small under 64 clients at once: accounts, transfers of all kinds with ids in any order, duplicates,
-// failures, lookups and queries. What longer runs and larger replies need is in docs/performance.md.
+// Goal: a development server stays small under 64 clients at once: accounts, transfers of all kinds
+// with ids in any order, duplicates, failures, lookups and queries. What longer runs and larger
+// replies need is in docs/performance.md.
 func TestDevelopmentMemory(t *testing.T) {
 	s := harness(t, formatted(t))
 	if *memoryBefore != "" {
@@ -80,7 +82,8 @@ func (w *memoryWork) round(round uint64) error {
 	for i := range accounts {
 		n := round*memoryBatch + uint64(i)
 		accounts[i] = client.Account{
-			ID: w.account(n), Ledger: 1, Code: 1 + uint16(i%7), UserData64: n, UserData128: client.U128{Lo: n, Hi: w.base}, Flags: accounting.AccountHistory,
+			ID: w.account(n), Ledger: 1, Code: 1 + uint16(i%7), UserData64: n, UserData128: client.U128{Lo: n, Hi: w.base},
+			Flags: accounting.AccountHistory,
 		}
 	}
 	if _, err := w.c.CreateAccounts(w.ctx, accounts); err != nil {

@@ -15,7 +15,8 @@ import (
 	"ledger/replica"
 )
 
-// Goal: no endpoint unless it is asked for; a port that is taken ends a start, and is a warning to dev.
+// Goal: no endpoint unless it is asked for; a port that is taken ends a start, and is a warning to
+// dev.
 func TestListenMetrics(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -33,16 +34,19 @@ func TestListenMetrics(t *testing.T) {
 	}
 	var printed bytes.Buffer
 	s := &streams{err: &printed}
-	if endpoint, err := listenMetrics(s, resolved(config.Settings{}), &replica.Progress{}); endpoint != nil || err != nil || printed.Len() > 0 {
+	if endpoint, err := listenMetrics(s, resolved(config.Settings{}), &replica.Progress{}); endpoint != nil || err != nil ||
+		printed.Len() > 0 {
 		t.Errorf("not asked for: %v, error %v, %s", endpoint, err, printed.String())
 	}
 	address := taken.Addr().String()
 	start := resolved(config.Settings{MetricsAddress: config.Flag("metrics-address", address)})
-	if _, err := listenMetrics(s, start, &replica.Progress{}); err == nil || !strings.HasPrefix(err.Error(), "--metrics-address="+address+": ") {
+	if _, err := listenMetrics(s, start, &replica.Progress{}); err == nil ||
+		!strings.HasPrefix(err.Error(), "--metrics-address="+address+": ") {
 		t.Errorf("a port that is taken: error %v", err)
 	}
 	start.MetricsOptional = true
-	if endpoint, err := listenMetrics(s, start, &replica.Progress{}); endpoint != nil || err != nil || !strings.HasPrefix(printed.String(), "warning: no metrics: ") {
+	if endpoint, err := listenMetrics(s, start, &replica.Progress{}); endpoint != nil || err != nil ||
+		!strings.HasPrefix(printed.String(), "warning: no metrics: ") {
 		t.Errorf("a port that is taken, to dev: %v, error %v, %s", endpoint, err, printed.String())
 	}
 	taken.Close()
@@ -60,7 +64,8 @@ func TestListenMetrics(t *testing.T) {
 	}
 }
 
-// Goal: a server that was started with an endpoint tells about itself there, and ends as it would without.
+// Goal: a server that was started with an endpoint tells about itself there, and ends as it would
+// without.
 func TestStartServesMetrics(t *testing.T) {
 	address := freeAddress(t)
 	s := harness(t, formatted(t), "--metrics-address="+address)
@@ -103,11 +108,13 @@ func TestStartServesMetrics(t *testing.T) {
 	}
 }
 
-// Goal: the endpoint is there before the data file is opened, and on a loopback address without a warning.
+// Goal: the endpoint is there before the data file is opened, and on a loopback address without a
+// warning.
 func TestEndpointComesFirst(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "none.data")
 	status, _, stderr := ended(t, nil, "start", "--addresses=0", "--metrics-address="+freeAddress(t), missing)
-	if status != exitRefused || !strings.Contains(stderr, "metrics at http://") || !strings.Contains(stderr, "none.data") || strings.Contains(stderr, "warning: --metrics") {
+	if status != exitRefused || !strings.Contains(stderr, "metrics at http://") || !strings.Contains(stderr, "none.data") ||
+		strings.Contains(stderr, "warning: --metrics") {
 		t.Errorf("status %d: %s", status, stderr)
 	}
 	want := "warning: --metrics-address=0.0.0.0:9464: other machines reach this address"

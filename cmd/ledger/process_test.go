@@ -117,7 +117,8 @@ func harness(t *testing.T, path string, arguments ...string) *served {
 // harnessIn is harness with more in the environment.
 func harnessIn(t *testing.T, environment []string, path string, arguments ...string) *served {
 	t.Helper()
-	s := &served{Cmd: command(environment, append([]string{"start", "--addresses=0", "--development", path}, arguments...)...), stderr: &bytes.Buffer{}}
+	s := &served{Cmd: command(environment, append([]string{"start", "--addresses=0", "--development", path}, arguments...)...),
+		stderr: &bytes.Buffer{}}
 	s.Stderr = s.stderr
 	var err error
 	if s.stdin, err = s.StdinPipe(); err != nil {
@@ -179,7 +180,8 @@ func (s *served) signal(t *testing.T, signal syscall.Signal) {
 	}
 }
 
-// fingerprint is the size of a file and the bytes of its zones before the log, where every start would write.
+// fingerprint is the size of a file and the bytes of its zones before the log, where every start
+// would write.
 func fingerprint(t *testing.T, path string) string {
 	t.Helper()
 	file, err := os.Open(path)

@@ -67,8 +67,8 @@ func mounted(t *testing.T, kind, options string) string {
 	return path
 }
 
-// Every bad day at the start ends within seconds, with a documented status and one line that names cause and cure; never with a panic; and
-// the data file stays as it was.
+// Every bad day at the start ends within seconds, with a documented status and one line that names
+// cause and cure; never with a panic; and the data file stays as it was.
 func TestRefusals(t *testing.T) {
 	start := func(path string, more ...string) []string {
 		return append([]string{"start", "--addresses=127.0.0.1:39871"}, append(more, path)...)
@@ -93,8 +93,10 @@ func TestRefusals(t *testing.T) {
 		status      int
 		want        []string // parts of the line
 	}{
-		{"data file missing", missing, func(p string) []string { return start(p) }, nil, exitRefused, []string{"none.data", "does not exist", "format"}},
-		{"empty", func(t *testing.T) string { return random(t, 0) }, func(p string) []string { return start(p) }, nil, exitRefused, []string{"0 bytes", "never formatted", "format"}},
+		{"data file missing", missing, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{"none.data", "does not exist", "format"}},
+		{"empty", func(t *testing.T) string { return random(t, 0) }, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{"0 bytes", "never formatted", "format"}},
 		{"too short", func(t *testing.T) string {
 			path := good(t)
 			if err := os.Truncate(path, 100<<20); err != nil {
@@ -113,7 +115,8 @@ func TestRefusals(t *testing.T) {
 			path := good(t)
 			ofVersion(t, path, limits.FormatVersion+1)
 			return path
-		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{fmt.Sprint("version ", limits.FormatVersion+1), fmt.Sprint("version ", limits.FormatVersion), "use a server of that version"}},
+		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{fmt.Sprint("version ", limits.FormatVersion+1),
+			fmt.Sprint("version ", limits.FormatVersion), "use a server of that version"}},
 		{"three superblocks damaged", func(t *testing.T) string {
 			path := good(t)
 			edit(t, path, func(file *os.File) {
@@ -136,7 +139,8 @@ func TestRefusals(t *testing.T) {
 			})
 			return path
 		}, func(p string) []string { return start(p) }, nil, exitDamage, []string{"log", "damaged", "restore"}},
-		{"a directory", func(t *testing.T) string { return t.TempDir() }, func(p string) []string { return start(p) }, nil, exitRefused, []string{"neither a regular file nor a block device"}},
+		{"a directory", func(t *testing.T) string { return t.TempDir() }, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{"neither a regular file nor a block device"}},
 		{"replicas that start cannot serve", missing, func(p string) []string {
 			return []string{"format", "--cluster=7", "--replica=0", "--replica-count=3", p}
 		}, nil, exitRefused, []string{"--replica-count=3", "--replica-count=1"}},
@@ -146,18 +150,28 @@ func TestRefusals(t *testing.T) {
 			func(p string) []string { return format(p) }, nil, exitRefused, []string{"direct I/O", "--development"}},
 		{"disk full at format", func(t *testing.T) string { return filepath.Join(mounted(t, "tmpfs", "size=64m"), "0.data") },
 			func(p string) []string { return format(p, "--development") }, nil, exitNoSpace, []string{"no space left", "1040 MiB", "free some"}},
-		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"}, exitRefused, []string{"file too large", "ulimit -f"}},
-		{"memory refused", good, func(p string) []string { return start(p) }, []string{addressSpace + "=2500000000"}, exitRefused, []string{"cannot reserve", "memory", "--cache-grid"}},
-		{"caches that do not fit", good, func(p string) []string { return start(p, "--cache-grid=4TiB") }, nil, exitRefused, []string{"MiB", "--cache-grid", "--development"}},
+		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"},
+			exitRefused, []string{"file too large", "ulimit -f"}},
+		{"memory refused", good, func(p string) []string { return start(p) }, []string{addressSpace + "=2500000000"}, exitRefused,
+			[]string{"cannot reserve", "memory", "--cache-grid"}},
+		{"caches that do not fit", good, func(p string) []string { return start(p, "--cache-grid=4TiB") }, nil, exitRefused,
+			[]string{"MiB", "--cache-grid", "--development"}},
 		{"file exists", good, func(p string) []string { return format(p) }, nil, exitRefused, []string{"exists already", "name another"}},
-		{"no folder", func(t *testing.T) string { return filepath.Join(t.TempDir(), "no", "0.data") }, func(p string) []string { return format(p) }, nil, exitRefused, []string{"directory does not exist"}},
-		{"addresses missing", good, func(p string) []string { return []string{"start", p} }, nil, exitRefused, []string{"--addresses", "is missing"}},
-		{"a broken address", good, func(p string) []string { return []string{"start", "--addresses=127.0.0.1:http", p} }, nil, exitRefused, []string{"--addresses=127.0.0.1:http", "port"}},
-		{"a foreign address", good, func(p string) []string { return []string{"start", "--addresses=192.0.2.1:39871", p} }, nil, exitRefused, []string{"192.0.2.1:39871"}},
+		{"no folder", func(t *testing.T) string { return filepath.Join(t.TempDir(), "no", "0.data") },
+			func(p string) []string { return format(p) }, nil, exitRefused, []string{"directory does not exist"}},
+		{"addresses missing", good, func(p string) []string { return []string{"start", p} }, nil, exitRefused,
+			[]string{"--addresses", "is missing"}},
+		{"a broken address", good, func(p string) []string { return []string{"start", "--addresses=127.0.0.1:http", p} }, nil, exitRefused,
+			[]string{"--addresses=127.0.0.1:http", "port"}},
+		{"a foreign address", good, func(p string) []string { return []string{"start", "--addresses=192.0.2.1:39871", p} }, nil, exitRefused,
+			[]string{"192.0.2.1:39871"}},
 		{"an unknown flag", good, func(p string) []string { return start(p, "--colour=red") }, nil, exitRefused, []string{"--colour"}},
-		{"a flag twice", good, func(p string) []string { return start(p, "--development", "--development") }, nil, exitRefused, []string{"--development", "twice"}},
-		{"a size in powers of ten", good, func(p string) []string { return start(p, "--cache-grid=1GB") }, nil, exitRefused, []string{"--cache-grid=1GB"}},
-		{"an unknown interface", good, func(p string) []string { return start(p, "--io=dma") }, nil, exitRefused, []string{"--io=dma", "uring", "posix"}},
+		{"a flag twice", good, func(p string) []string { return start(p, "--development", "--development") }, nil, exitRefused,
+			[]string{"--development", "twice"}},
+		{"a size in powers of ten", good, func(p string) []string { return start(p, "--cache-grid=1GB") }, nil, exitRefused,
+			[]string{"--cache-grid=1GB"}},
+		{"an unknown interface", good, func(p string) []string { return start(p, "--io=dma") }, nil, exitRefused,
+			[]string{"--io=dma", "uring", "posix"}},
 		{"a core that is not there", good, func(p string) []string {
 			config := p + ".toml"
 			if err := os.WriteFile(config, []byte("[affinity]\napply = \"4000\"\n"), 0o600); err != nil {
@@ -223,7 +237,8 @@ func TestRefusalsBesideAServer(t *testing.T) {
 	}{
 		{"data file in use", []string{"start", "--addresses=0", "--development", path}, []string{"another process"}},
 		{"port in use", []string{"start", "--addresses=" + s.port, "--development", other}, []string{"listen on 127.0.0.1:" + s.port, "in use"}},
-		{"format over it", []string{"format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", path}, []string{"exists already"}},
+		{"format over it", []string{"format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", path},
+			[]string{"exists already"}},
 	} {
 		status, stdout, stderr := ended(t, nil, c.arguments...)
 		checkRefusal(t, c.arguments, status, exitRefused, stdout, stderr, c.want)
@@ -252,8 +267,8 @@ func (f blankFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// Goal: a device is formatted only if its first MiB is blank: one byte anywhere in it, of a partition table, a file system or a
-// data file, is enough to refuse.
+// Goal: a device is formatted only if its first MiB is blank: one byte anywhere in it, of a
+// partition table, a file system or a data file, is enough to refuse.
 func TestBlankDevice(t *testing.T) {
 	scratch := make([]byte, 1<<20)
 	for _, test := range []struct {

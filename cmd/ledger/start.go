@@ -99,9 +99,11 @@ func (c *devCommand) Run(s *streams) error {
 // flushedWithin bounds how long the last lines may take: nobody may read stderr.
 const flushedWithin = time.Second
 
-// serve runs a replica until a signal, a fault, or the end of a harness's stdin. ready is a line for when clients are served.
+// serve runs a replica until a signal, a fault, or the end of a harness's stdin. ready is a line
+// for when clients are served.
 //
-// From here on nothing but the log's goroutine writes to stderr: a reader that pauses or goes away stops no stage and no end.
+// From here on nothing but the log's goroutine writes to stderr: a reader that pauses or goes away
+// stops no stage and no end.
 func serve(s *streams, start *config.Start, io *string, path, ready string) error {
 	kind, err := ioKind(io) // a refused command line is not the log's
 	if err != nil {
@@ -128,7 +130,8 @@ func fail(log *events.Log, err error) error {
 	return &loggedError{err}
 }
 
-// beforeStop is a test's: it stands for a disk that does not let the server stop, or for an assertion that breaks.
+// beforeStop is a test's: it stands for a disk that does not let the server stop, or for an
+// assertion that breaks.
 var beforeStop func()
 
 func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.IOKind, path, ready string) error {
@@ -153,8 +156,9 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		return err
 	}
 	defer file.Close()
-	// Before the data file is touched, so that a port in use leaves it as it was. Files of one replica are all that is served, so
-	// the first address is ours. Clients that come now wait in the listener's queue.
+	// Before the data file is touched, so that a port in use leaves it as it was. Files of one replica
+	// are all that is served, so the first address is ours. Clients that come now wait in the
+	// listener's queue.
 	listen, err := resolve(start.Addresses[0])
 	if err != nil {
 		return err
@@ -185,10 +189,11 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		}
 	}
 
-	// Nothing on the data path allocates, so the collector has nothing to do; the limit is for what cold paths might leak.
+	// Nothing on the data path allocates, so the collector has nothing to do; the limit is for what
+	// cold paths might leak.
 	runtime.GOMAXPROCS(plan.GoThreads())
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(256 << 20)
+	debug.SetMemoryLimit(replica.GoHeapBytesMax)
 
 	// Before clients are served: whoever sees "listening" may send a signal at once.
 	signals, stopping := make(chan os.Signal, 2), make(chan struct{})
@@ -244,8 +249,8 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	return nil
 }
 
-// obey closes stopping at the first signal. The second ends the process at once: the first waits for the disk, which may hang, and
-// what was acknowledged is durable all the same.
+// obey closes stopping at the first signal. The second ends the process at once: the first waits
+// for the disk, which may hang, and what was acknowledged is durable all the same.
 func obey(signals <-chan os.Signal, stopping chan<- struct{}, log *events.Log) {
 	log.Stopping(events.Stopping{Signal: signalName(<-signals)})
 	close(stopping)
@@ -261,7 +266,8 @@ func announce(out *os.File, port uint16) {
 	out.Close()
 }
 
-// listenMetrics opens the metrics' endpoint, nil if none is wanted. Until clients are served it says how far the start is.
+// listenMetrics opens the metrics' endpoint, nil if none is wanted. Until clients are served it
+// says how far the start is.
 func listenMetrics(s *streams, start *config.Start, progress *replica.Progress) (*admin.Server, error) {
 	if start.MetricsAddress.Host == "" {
 		return nil, nil
@@ -288,7 +294,8 @@ func clusterZero(cluster wire.U128, development bool) string {
 	if development || !cluster.IsZero() {
 		return ""
 	}
-	return "the data file is of cluster 0, which is for tests: clients of other test servers can reach it by mistake; format production files with an id of their own, " +
+	return "the data file is of cluster 0, which is for tests: clients of other test servers can reach it by mistake; format " +
+		"production files with an id of their own, " +
 		"or start this one with --development"
 }
 
@@ -340,7 +347,8 @@ func classify(path string, err error) error {
 	var fault *replica.FaultError
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return &statusError{exitNoSpace, fmt.Errorf("%s: no space left on the disk: free some and start again; nothing acknowledged is lost: %w", path, err)}
+		return &statusError{exitNoSpace, fmt.Errorf("%s: no space left on the disk: free some and start again; nothing acknowledged is lost: %w",
+			path, err)}
 	case errors.Is(err, replica.ErrStorageLimit):
 		return &statusError{exitLimit, fmt.Errorf("%s: %w", path, err)}
 	case errors.As(err, &fault):

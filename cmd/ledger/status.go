@@ -6,8 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exit statuses. None of them is 2: Go's runtime ends a panic, which is a broken assertion, with 2 and a stack on stderr, and a
-// supervisor must be able to tell a bug from a full disk. The table in docs/operations.md says what to do about each.
+// Exit statuses. None of them is 2: Go's runtime ends a panic, which is a broken assertion, with 2
+// and a stack on stderr, and a supervisor must be able to tell a bug from a full disk. The table in
+// docs/operations.md says what to do about each.
 const (
 	exitDone     = 0
 	exitRefused  = 1 // the command line, the configuration, the machine or the data file is not as it must be
@@ -18,7 +19,8 @@ const (
 	exitSignaled = 128
 )
 
-// exitStatuses is the table of all statuses, with the words of docs/operations.md; a test holds the two together.
+// exitStatuses is the table of all statuses, with the words of docs/operations.md; a test holds the
+// two together.
 var exitStatuses = []struct {
 	status int
 	means  string

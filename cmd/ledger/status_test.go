@@ -11,13 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hang in the environment makes the command behave as with a disk that does not let it stop; broken makes it break an assertion.
+// hang in the environment makes the command behave as with a disk that does not let it stop; broken
+// makes it break an assertion.
 const (
 	hang   = "LEDGER_TEST_STOP_HANGS"
 	broken = "LEDGER_TEST_STOP_PANICS"
 )
 
-// Goal: the table of exit statuses and the one of docs/operations.md are the same, and no status has two meanings.
+// Goal: the table of exit statuses and the one of docs/operations.md are the same, and no status
+// has two meanings.
 func TestStatusesAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
@@ -40,7 +42,8 @@ func TestStatusesAreDocumented(t *testing.T) {
 	}
 }
 
-// Goal: a panic ends with Go's 2 and a stack, which no other end has: TestFullDisk wants 4 of a full disk, TestRefusals has 1.
+// Goal: a panic ends with Go's 2 and a stack, which no other end has: TestFullDisk wants 4 of a
+// full disk, TestRefusals has 1.
 func TestPanicHasItsOwnStatus(t *testing.T) {
 	path := formatted(t)
 	s := harnessIn(t, []string{broken + "=1"}, path)
@@ -69,7 +72,8 @@ func TestDamageHasItsOwnStatus(t *testing.T) {
 	}
 }
 
-// Goal: a server that cannot stop, because its disk hangs, ends at once at the second signal, with the status of that signal.
+// Goal: a server that cannot stop, because its disk hangs, ends at once at the second signal, with
+// the status of that signal.
 func TestSecondSignal(t *testing.T) {
 	for first, second := range map[syscall.Signal]syscall.Signal{unix.SIGTERM: unix.SIGINT, unix.SIGINT: unix.SIGTERM} {
 		r, w, err := os.Pipe()

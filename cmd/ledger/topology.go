@@ -23,7 +23,8 @@ type topologyCommand struct {
 	File string  `arg:"" optional:"" default:"." help:"The data file, or the directory where it will be: its disk's NUMA node is preferred."`
 }
 
-// Run shows the machine and proposes a plan. Without --toml the whole output is a configuration file: the description is comments.
+// Run shows the machine and proposes a plan. Without --toml the whole output is a configuration
+// file: the description is comments.
 func (c *topologyCommand) Run(s *streams) error {
 	topology, err := affinity.System()
 	if err != nil {
@@ -54,7 +55,8 @@ func (c *topologyCommand) Run(s *streams) error {
 	return createPlan(*c.TOML, plan)
 }
 
-// createPlan writes a plan to a file that is not there yet: somebody may have worked on the old one.
+// createPlan writes a plan to a file that is not there yet: somebody may have worked on the old
+// one.
 func createPlan(path string, plan *affinity.Plan) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
@@ -127,8 +129,8 @@ func (m *machine) interfaces() (names []string) {
 	return names
 }
 
-// writePlan writes the plan as a configuration file. Stages that are not pinned stay "auto": the same machine then makes the same
-// threads again, and a larger one may do better.
+// writePlan writes the plan as a configuration file. Stages that are not pinned stay "auto": the
+// same machine then makes the same threads again, and a larger one may do better.
 func writePlan(out io.Writer, plan *affinity.Plan) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintln(w, "[affinity]")

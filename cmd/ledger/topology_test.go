@@ -69,7 +69,8 @@ func placed(t testing.TB, topology *affinity.Topology, file string, diskNode int
 	return plan
 }
 
-// Goal: what is proposed for a machine is what start does with the file, thread by thread; and the description says what there is.
+// Goal: what is proposed for a machine is what start does with the file, thread by thread; and the
+// description says what there is.
 func TestTopologyRoundTrip(t *testing.T) {
 	for _, test := range []struct {
 		name, allowed string
@@ -78,14 +79,16 @@ func TestTopologyRoundTrip(t *testing.T) {
 		description   []string
 	}{
 		{"single-core", "0", affinity.NodeUnknown,
-			[]string{`net       = "auto" # shares a thread: net+consensus+journal+apply`, `spin      = "auto"`}, []string{"disk of data: near no node in particular"}},
+			[]string{`net       = "auto" # shares a thread: net+consensus+journal+apply`, `spin      = "auto"`},
+			[]string{"disk of data: near no node in particular"}},
 		{"two-cores", "0-1", affinity.NodeUnknown,
 			[]string{`numa_node = "auto"`, `compact   = "auto"`, `apply     = "auto" # shares`}, []string{"physical core:", "cache L2"}},
 		{"one-socket-smt", "0-11", affinity.NodeUnknown,
 			[]string{`numa_node = "0"`, `spin      = "50us"`}, []string{"cores: 0-11 online"}},
 		{"one-socket-isolated", "0-7", affinity.NodeUnknown, nil, []string{"isolated"}},
 		{"two-sockets", "0-31", 1,
-			[]string{`numa_node = "1"`, `net       = "10"`, `compact   = "14-15"`}, []string{"disk of data: near node 1", "network card eth0: near node 1", "node 0: cores 0-7,16-23"}},
+			[]string{`numa_node = "1"`, `net       = "10"`, `compact   = "14-15"`},
+			[]string{"disk of data: near node 1", "network card eth0: near node 1", "node 0: cores 0-7,16-23"}},
 		{"two-sockets", "0-31", affinity.NodeUnknown, []string{`numa_node = "0"`, `net       = "2"`}, []string{"disk of data: near no node"}},
 		{"two-sockets", "0-3,16-19", 1, []string{`net       = "auto"`}, []string{"0-3,16-19 allowed"}},
 	} {
@@ -127,7 +130,8 @@ func TestTopologyRoundTrip(t *testing.T) {
 	}
 }
 
-// Goal: the disk's node is that of the block device, found from the data file's path before the file exists.
+// Goal: the disk's node is that of the block device, found from the data file's path before the
+// file exists.
 func TestDiskNode(t *testing.T) {
 	root := sysfs(t, "two-sockets")
 	if node := affinity.NodeOfBlockDevice(root, 259, 2); node != 1 {
@@ -139,7 +143,8 @@ func TestDiskNode(t *testing.T) {
 	}
 }
 
-// Goal: on the machine that runs this, the command's output is a file that start accepts, and an existing file is left alone.
+// Goal: on the machine that runs this, the command's output is a file that start accepts, and an
+// existing file is left alone.
 func TestTopologyCommand(t *testing.T) {
 	directory := t.TempDir()
 	capture := func(arguments ...string) (status int, out, errors string) {

@@ -28,7 +28,8 @@ func (c *versionCommand) Run(s *streams) error {
 	return nil
 }
 
-// commitOf names the commit that the program was built from, as the Go command noted it. info may be nil.
+// commitOf names the commit that the program was built from, as the Go command noted it. info may
+// be nil.
 func commitOf(info *debug.BuildInfo) string {
 	var revision, modified string
 	if info != nil {
@@ -50,8 +51,8 @@ func commitOf(info *debug.BuildInfo) string {
 	return "commit " + revision
 }
 
-// printLimits prints all limits of a start with the default flags, and behind them those that --development changes and those that
-// flags cannot pass.
+// printLimits prints all limits of a start with the default flags, and behind them those that
+// --development changes and those that flags cannot pass.
 func printLimits(out io.Writer) {
 	production, development := limits.Production(), limits.Development()
 	normal, small := reflect.ValueOf(production), reflect.ValueOf(development)
@@ -68,7 +69,8 @@ func printLimits(out io.Writer) {
 		limits.SessionsMax, limits.ReplicasMax, limits.StandbysMax, limits.CompactWorkersMax)
 }
 
-// underscored writes the name of a field as metrics and the configuration file write names: JournalSlotsCount is journal_slots_count.
+// underscored writes the name of a field as metrics and the configuration file write names:
+// JournalSlotsCount is journal_slots_count.
 func underscored(name string) string {
 	var b strings.Builder
 	for i, c := range name {

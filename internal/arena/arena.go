@@ -2,7 +2,6 @@ package arena
 
 import (
 	"fmt"
-	"io"
 	"reflect"
 	"runtime"
 	"slices"
@@ -21,29 +20,58 @@ const PageBytes = 4096
 // hugePageBytes is the size of a huge page.
 const hugePageBytes = 2 << 20
 
-// Options of one reservation; they may be combined.
-type Options uint8
+// Class tells how load uses a reservation, and so how much of it comes to be resident.
+type Class uint8
 
 const (
-	// Touch lets Populate fault all pages in, so that none is missing when load comes.
-	Touch Options = 1 << iota
-	// HugePages asks for pages of 2 MiB: right for large tables that are used all over, wrong for slots.
-	HugePages
+	Buffer Class = iota // load uses all of it: buffers, small fixed tables
+	Cache               // it fills under load and stays full
+	// Slot: slots of messages, used last-in first-out. Load touches few; many clients with large
+	// messages touch all.
+	Slot
+	Table // it holds the work of the newest ops, and is full only in the worst case
+	Index // it grows with what the data file stores
+	ClassesCount
 )
 
-// Bulk is for large tables and caches: where they are expected full, in huge pages and touched; else as small as load leaves them.
-func Bulk(full bool) Options {
-	if full {
-		return HugePages | Touch
+func (c Class) String() string {
+	return [ClassesCount]string{"buffer", "cache", "slot", "table", "index"}[c]
+}
+
+// Options of one reservation. The zero value is a Buffer in small pages that load touches.
+type Options struct {
+	Class     Class
+	Touch     bool // Populate faults all pages in, so that none is missing when load comes
+	HugePages bool // pages of 2 MiB: right for large tables that are used all over, wrong for slots
+	// TouchFirst lets Populate fault in the first 2 MiB: for what is used from its beginning on and
+	// seldom far. The kernel takes up to 5 ms to find a huge page, while the op that needs it waits.
+	TouchFirst bool
+}
+
+// touchBytes is how much of a reservation of size bytes Populate touches.
+func (o Options) touchBytes(size uint64) uint64 {
+	switch {
+	case o.Touch:
+		return size
+	case o.TouchFirst:
+		return min(size, hugePageBytes)
 	}
 	return 0
 }
 
-// Entry is one line of what was reserved: all reservations of one name.
+// Bulk is for large tables and caches: where they are expected full, in huge pages and touched;
+// else as small as load leaves them.
+func Bulk(class Class, full bool) Options {
+	return Options{Class: class, Touch: full, HugePages: full}
+}
+
+// Entry is one line of what was reserved: all reservations of one name, which are of one class.
 type Entry struct {
 	Name       string
+	Class      Class
 	Bytes      uint64 // reserved; touched pages may be fewer
 	TouchBytes uint64 // of them, those that Populate touches
+	SpareBytes uint64 // mapped beside them for the alignment of huge pages; a huge page may cover some of it
 	Count      uint32 // reservations of this name
 }
 
@@ -70,16 +98,17 @@ type Arena struct {
 type mapping struct {
 	address unsafe.Pointer
 	bytes   uintptr
-	name    string
+	class   Class
 	entry   int // of its name
 }
 
 // New returns an arena without memory.
 func New() *Arena { return &Arena{} }
 
-// Bytes reserves size bytes for name, zeroed, at a multiple of alignBytes (a power of two; at least a page is given).
+// Bytes reserves size bytes for name, zeroed, at a multiple of alignBytes (a power of two; at least
+// a page is given).
 func (a *Arena) Bytes(size uint64, alignBytes uint64, name string) []byte {
-	return a.BytesWith(size, alignBytes, name, 0)
+	return a.BytesWith(size, alignBytes, name, Options{})
 }
 
 // BytesWith is Bytes with options.
@@ -87,12 +116,12 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	assert.That(alignBytes > 0 && alignBytes&(alignBytes-1) == 0, "an alignment is a power of two")
 	assert.That(size < 1<<46, "a reservation fits the address space")
 	if size == 0 {
-		a.count(name, 0, options)
+		a.count(name, 0, 0, options)
 		return nil
 	}
 	rounded := (size + PageBytes - 1) &^ (PageBytes - 1)
 	spare := uint64(0)
-	if options&HugePages != 0 {
+	if options.HugePages {
 		alignBytes = max(alignBytes, hugePageBytes)
 	}
 	if alignBytes > PageBytes {
@@ -102,27 +131,27 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	if err != nil {
 		panic(&Error{Name: name, Bytes: size, Err: err})
 	}
-	entry := a.count(name, rounded, options)
-	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare), name, entry})
+	entry := a.count(name, rounded, spare, options)
+	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare), options.Class, entry})
 
 	skip := -uintptr(start) & uintptr(alignBytes-1)
 	data := unsafe.Slice((*byte)(unsafe.Add(start, skip)), rounded)
 	if !inGoHeap(uintptr(rounded + spare)) { // advice would outlive the arena in memory that is used again
 		a.advise(data, options)
 	}
-	if options&Touch != 0 {
-		a.toTouch = append(a.toTouch, data)
+	if touched := options.touchBytes(rounded); touched > 0 {
+		a.toTouch = append(a.toTouch, data[:touched])
 	}
 	return data[:size:size]
 }
 
 // bytesHuge is Bytes with the first hugeBytes, as far as there are so many, in huge pages that
 // Populate faults in: to find one, the kernel may have to move others' pages away.
-func (a *Arena) bytesHuge(size uint64, name string, hugeBytes uint64) []byte {
+func (a *Arena) bytesHuge(size uint64, name string, options Options, hugeBytes uint64) []byte {
 	if hugeBytes == 0 {
-		return a.Bytes(size, PageBytes, name)
+		return a.BytesWith(size, PageBytes, name, options)
 	}
-	data := a.Bytes(size, hugePageBytes, name)
+	data := a.BytesWith(size, hugePageBytes, name, options)
 	huge := data[:min(hugeBytes, size)&^(hugePageBytes-1)]
 	if !inGoHeap(a.mappings[len(a.mappings)-1].bytes) {
 		_ = unix.Madvise(huge, unix.MADV_HUGEPAGE)
@@ -135,15 +164,16 @@ func (a *Arena) bytesHuge(size uint64, name string, hugeBytes uint64) []byte {
 // advise tells the kernel how data will be used. Nothing here is needed for correctness.
 func (a *Arena) advise(data []byte, options Options) {
 	advice := unix.MADV_NOHUGEPAGE
-	if options&HugePages != 0 {
+	if options.HugePages {
 		advice = unix.MADV_HUGEPAGE
 	}
 	_ = unix.Madvise(data, advice)             // EINVAL: a kernel without huge pages
 	_ = unix.Madvise(data, unix.MADV_DONTFORK) // a child would copy what the kernel is writing to
 }
 
-// Populate faults in what was reserved with Touch. That is a step of its own, so that it can be compared with what the machine has, and
-// bound to a NUMA node, before it is there. What has been written since the reservation stays.
+// Populate faults in what was reserved with Touch. That is a step of its own, so that it can be
+// compared with what the machine has, and bound to a NUMA node, before it is there. What has been
+// written since the reservation stays.
 //
 // Clearing pages is most of the work, so several threads share it: a start is the sooner done.
 func (a *Arena) Populate() {
@@ -171,16 +201,18 @@ func populate(data []byte) {
 	}
 }
 
-func (a *Arena) count(name string, size uint64, options Options) (entry int) {
+func (a *Arena) count(name string, size, spare uint64, options Options) (entry int) {
 	i := slices.IndexFunc(a.entries, func(e Entry) bool { return e.Name == name })
 	if i < 0 {
 		i = len(a.entries)
-		a.entries = append(a.entries, Entry{Name: name})
+		a.entries = append(a.entries, Entry{Name: name, Class: options.Class})
 	}
+	assert.Equal(a.entries[i].Class, options.Class, "class of the reservations of one name")
 	a.entries[i].Bytes += size
 	a.entries[i].Count++
-	if options&Touch != 0 {
-		a.entries[i].TouchBytes += size
+	a.entries[i].TouchBytes += options.touchBytes(size)
+	if options.HugePages {
+		a.entries[i].SpareBytes += spare
 	}
 	return i
 }
@@ -188,15 +220,17 @@ func (a *Arena) count(name string, size uint64, options Options) (entry int) {
 // Entries returns what was reserved, by name, in the order of first use.
 func (a *Arena) Entries() []Entry { return append([]Entry(nil), a.entries...) }
 
-// Regions calls visit with every mapping and the name it was reserved for: for binding to a NUMA node.
-func (a *Arena) Regions(visit func(name string, data []byte)) {
+// Regions calls visit with every mapping and its class: for binding to a NUMA node, and for
+// locking.
+func (a *Arena) Regions(visit func(class Class, data []byte)) {
 	for _, m := range a.mappings {
-		visit(m.name, unsafe.Slice((*byte)(m.address), m.bytes))
+		visit(m.class, unsafe.Slice((*byte)(m.address), m.bytes))
 	}
 }
 
-// Resident fills out, parallel to Entries, with how many bytes of each name are in memory. It looks at every page's state and makes
-// some MiB of garbage: for whoever asks now and then, on a thread of its own, while the arena is not closed.
+// Resident fills out, parallel to Entries, with how many bytes of each name are in memory. It looks
+// at every page's state and makes some MiB of garbage: for whoever asks now and then, on a thread
+// of its own, while the arena is not closed.
 func (a *Arena) Resident(out []uint64) {
 	clear(out)
 	states := make([]byte, residentPages)
@@ -204,7 +238,8 @@ func (a *Arena) Resident(out []uint64) {
 		m := &a.mappings[i]
 		for at := uintptr(0); at < m.bytes; at += residentPages * PageBytes {
 			size := min(m.bytes-at, residentPages*PageBytes)
-			if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(m.address)+at, size, uintptr(unsafe.Pointer(unsafe.SliceData(states)))); errno != 0 {
+			if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(m.address)+at, size,
+				uintptr(unsafe.Pointer(unsafe.SliceData(states)))); errno != 0 {
 				return // it says nothing here
 			}
 			for _, state := range states[:size/PageBytes] {
@@ -216,25 +251,6 @@ func (a *Arena) Resident(out []uint64) {
 
 const residentPages = 64 << 10 // looked at in one call
 
-// BytesTotal is the sum over all names.
-func (a *Arena) BytesTotal() (total uint64) {
-	for i := range a.entries {
-		total += a.entries[i].Bytes
-	}
-	return total
-}
-
-// Table writes one line per name and the total.
-func (a *Arena) Table(w io.Writer) error {
-	for _, entry := range a.entries {
-		if _, err := fmt.Fprintf(w, "%12.1f KiB  %s\n", float64(entry.Bytes)/1024, entry.Name); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(w, "%12.1f KiB  reserved in all\n", float64(a.BytesTotal())/1024)
-	return err
-}
-
 // Close gives everything back. No slice of this arena may be used after it, by us or by the kernel.
 func (a *Arena) Close() {
 	for _, m := range a.mappings {
@@ -243,9 +259,10 @@ func (a *Arena) Close() {
 	*a = Arena{}
 }
 
-// Slice reserves count records of T for name, zeroed. T holds no Go pointers: the collector does not look here.
+// Slice reserves count records of T for name, zeroed. T holds no Go pointers: the collector does
+// not look here.
 func Slice[T any](a *Arena, count uint64, name string) []T {
-	return SliceWith[T](a, count, name, 0)
+	return SliceWith[T](a, count, name, Options{})
 }
 
 // SliceWith is Slice with options.
@@ -256,7 +273,7 @@ func SliceWith[T any](a *Arena, count uint64, name string, options Options) []T 
 	}
 	size := uint64(recordType.Size())
 	if count == 0 || size == 0 {
-		a.count(name, 0, options)
+		a.count(name, 0, 0, options)
 		return make([]T, count)
 	}
 	assert.That(count <= 1<<46/size, "a reservation fits the address space")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -20,12 +21,12 @@ func TestBytes(t *testing.T) {
 		align      uint64
 		options    Options
 	}{
-		{"nothing", 0, 0, 1, 0},
-		{"one byte", 1, PageBytes, 1, 0},
-		{"a page", PageBytes, PageBytes, PageBytes, 0},
-		{"wide alignment", 3 * PageBytes, 3 * PageBytes, 1 << 20, Touch},
-		{"huge", 4 << 20, 4 << 20, PageBytes, HugePages | Touch},
-		{"small and touched", 64 << 10, 64 << 10, 8, Touch},
+		{"nothing", 0, 0, 1, Options{}},
+		{"one byte", 1, PageBytes, 1, Options{Class: Table}},
+		{"a page", PageBytes, PageBytes, PageBytes, Options{}},
+		{"wide alignment", 3 * PageBytes, 3 * PageBytes, 1 << 20, Options{Class: Slot, Touch: true}},
+		{"huge", 4 << 20, 4 << 20, PageBytes, Bulk(Cache, true)},
+		{"small and touched", 64 << 10, 64 << 10, 8, Options{Class: Index, Touch: true}},
 	}
 	for i, c := range cases {
 		data := a.BytesWith(c.size, c.align, c.name, c.options)
@@ -46,14 +47,42 @@ func TestBytes(t *testing.T) {
 		for j := range data {
 			data[j] = byte(i + 1)
 		}
-		if got := a.Entries()[i]; got.Bytes != c.want || got.Name != c.name {
-			t.Errorf("%s: counted %+v, want %d bytes", c.name, got, c.want)
+		if got := a.Entries()[i]; got.Bytes != c.want || got.Name != c.name || got.Class != c.options.Class {
+			t.Errorf("%s: counted %+v, want %d bytes of class %v", c.name, got, c.want, c.options.Class)
 		}
 	}
-	var table strings.Builder
-	if err := a.Table(&table); err != nil || !strings.Contains(table.String(), "reserved in all") {
-		t.Errorf("table %q, error %v", table.String(), err)
+}
+
+// Goal: the class of a reservation is what its options say, whatever its name; a pool is of slots;
+// one name has one class.
+func TestClass(t *testing.T) {
+	a := New()
+	defer a.Close()
+	a.Bytes(1, 1, "client slots, cache, table")
+	SliceWith[uint64](a, 1, "memtables", Bulk(Table, true))
+	NewPool(a, 2, PageBytes, "messages")
+	NewPoolHuge(a, 2, 2<<20, "large messages", 2<<20)
+	SliceWith[uint64](a, 0, "nothing", Options{Class: Index})
+	want := []Class{Buffer, Table, Slot, Slot, Index}
+	for i, e := range a.Entries() {
+		if e.Class != want[i] {
+			t.Errorf("%s is of class %v, want %v", e.Name, e.Class, want[i])
+		}
+		if spare := map[string]uint64{"memtables": hugePageBytes - PageBytes}[e.Name]; e.SpareBytes != spare {
+			t.Errorf("%s has %d bytes that huge pages may cover as well, want %d", e.Name, e.SpareBytes, spare)
+		}
 	}
+	var visited []Class
+	a.Regions(func(class Class, _ []byte) { visited = append(visited, class) })
+	if want := []Class{Buffer, Table, Slot, Slot, Slot, Slot, Slot, Slot}; !slices.Equal(visited, want) {
+		t.Errorf("regions of classes %v, want %v", visited, want)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a name got a second class")
+		}
+	}()
+	a.BytesWith(1, 1, "memtables", Options{Class: Cache})
 }
 
 // Goal: an impossible reservation ends start-up with a sentence, not with a crash somewhere else.
@@ -72,7 +101,8 @@ func TestBytesRefused(t *testing.T) {
 	t.Error("a reservation beyond the address space succeeded")
 }
 
-// Goal: typed slices work for records, and types with pointers are refused wherever the pointer hides.
+// Goal: typed slices work for records, and types with pointers are refused wherever the pointer
+// hides.
 func TestSlice(t *testing.T) {
 	a := New()
 	defer a.Close()
@@ -103,8 +133,9 @@ func TestSlice(t *testing.T) {
 	}
 }
 
-// Goal: the huge pages of a pool are whole ones at its start: the kernel is asked for huge pages there, and for none behind. The
-// slots are as separate as in another pool, and Populate counts what it will touch.
+// Goal: the huge pages of a pool are whole ones at its start: the kernel is asked for huge pages
+// there, and for none behind. The slots are as separate as in another pool, and Populate counts
+// what it will touch.
 func TestPoolHuge(t *testing.T) {
 	const slotsCount, slotBytes = 7, 1 << 20
 	for hugeBytes, want := range map[uint64]uint64{0: 0, 4096: 0, 2 << 20: 2 << 20, 5 << 20: 4 << 20, 1 << 30: 6 << 20} {
@@ -142,8 +173,9 @@ func TestPoolHuge(t *testing.T) {
 	}
 }
 
-// advisedHuge counts the bytes of [at, at+size) for which the kernel was asked for huge pages; a kernel without them does not know.
-// Only the first of them count: behind one without, no more may come.
+// advisedHuge counts the bytes of [at, at+size) for which the kernel was asked for huge pages; a
+// kernel without them does not know. Only the first of them count: behind one without, no more may
+// come.
 func advisedHuge(t *testing.T, at uintptr, size uint64) (advised uint64, known bool) {
 	t.Helper()
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
@@ -177,7 +209,8 @@ func advisedHuge(t *testing.T, at uintptr, size uint64) (advised uint64, known b
 	return advised, true
 }
 
-// Goal: the pool gives out every slot once, the last one put first, and refuses what was not given out.
+// Goal: the pool gives out every slot once, the last one put first, and refuses what was not given
+// out.
 func TestPool(t *testing.T) {
 	a := New()
 	defer a.Close()
@@ -212,7 +245,8 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// Goal: against a set as a model, any order of gets and puts keeps the books; and nothing is allocated.
+// Goal: against a set as a model, any order of gets and puts keeps the books; and nothing is
+// allocated.
 func TestPoolModel(t *testing.T) {
 	const seed, slots = 1, 37
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -266,7 +300,8 @@ func BenchmarkPool(b *testing.B) {
 	}
 }
 
-// Goal: nothing is touched at its reservation; Populate touches what asked for it, and keeps what was written before.
+// Goal: nothing is touched at its reservation; Populate touches what asked for it, and keeps what
+// was written before.
 func TestPopulate(t *testing.T) {
 	if inGoHeap(0) {
 		t.Skip("the race detector keeps records beside all memory of the Go heap, which count as resident")
@@ -275,8 +310,9 @@ func TestPopulate(t *testing.T) {
 	defer a.Close()
 	const size = 64 << 20
 	before := residentBytes(t)
-	asked := a.BytesWith(size, PageBytes, "asked", Touch)
+	asked := a.BytesWith(size, PageBytes, "asked", Options{Touch: true})
 	spared := a.Bytes(size, PageBytes, "spared")
+	a.BytesWith(size, PageBytes, "first", Options{TouchFirst: true})
 	asked[size/2] = 7
 	if grown := residentBytes(t) - before; grown > size/2 {
 		t.Errorf("%d bytes are resident after reserving", grown)
@@ -288,12 +324,12 @@ func TestPopulate(t *testing.T) {
 	if asked[size/2] != 7 || asked[0] != 0 || spared[0] != 0 {
 		t.Error("touching changed what is there")
 	}
-	resident := make([]uint64, 2)
-	if a.Resident(resident); resident[0] < size || resident[0] > size+PageBytes || resident[1] > PageBytes {
-		t.Errorf("%d bytes are resident by name, want %d and next to none", resident, size)
+	resident := make([]uint64, 3)
+	if a.Resident(resident); resident[0] < size || resident[0] > size+PageBytes || resident[1] > PageBytes || resident[2] != hugePageBytes {
+		t.Errorf("%d bytes are resident by name, want %d, next to none, and 2 MiB", resident, size)
 	}
 	for _, e := range a.Entries() {
-		if want := map[string]uint64{"asked": size}[e.Name]; e.TouchBytes != want {
+		if want := map[string]uint64{"asked": size, "first": hugePageBytes}[e.Name]; e.TouchBytes != want {
 			t.Errorf("%s: %d bytes to touch, want %d", e.Name, e.TouchBytes, want)
 		}
 	}

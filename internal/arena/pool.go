@@ -4,8 +4,9 @@ import "ledger/internal/assert"
 
 // Pool is a fixed number of equal slots, named by handles 0..SlotsCount-1.
 //
-// The free list is last in, first out: a slot that load never needs is never touched and costs no memory. One thread
-// gets and puts; the holder of a handle may be any thread, and Bytes may be called by all of them.
+// The free list is last in, first out: a slot that load never needs is never touched and costs no
+// memory. One thread gets and puts; the holder of a handle may be any thread, and Bytes may be
+// called by all of them.
 type Pool struct {
 	memory    []byte
 	slotBytes uint64
@@ -14,22 +15,25 @@ type Pool struct {
 	freeCount uint32
 }
 
-// NewPool reserves slotsCount slots of slotBytes (whole pages, so that every slot is fit for direct I/O).
+// NewPool reserves slotsCount slots of slotBytes (whole pages, so that every slot is fit for direct
+// I/O).
 func NewPool(a *Arena, slotsCount uint32, slotBytes uint64, name string) *Pool {
 	return NewPoolHuge(a, slotsCount, slotBytes, name, 0)
 }
 
-// NewPoolHuge is NewPool with the first hugeBytes in huge pages: the few slots that large messages go through again and again. The kernel
-// looks up every page of a buffer that a disk reads from, 256 of them in a slot of 1 MiB that has none. The other slots are for many clients
-// with small messages, of which each would take a huge page.
+// NewPoolHuge is NewPool with the first hugeBytes in huge pages: the few slots that large messages
+// go through again and again. The kernel looks up every page of a buffer that a disk reads from,
+// 256 of them in a slot of 1 MiB that has none. The other slots are for many clients with small
+// messages, of which each would take a huge page.
 func NewPoolHuge(a *Arena, slotsCount uint32, slotBytes uint64, name string, hugeBytes uint64) *Pool {
 	assert.That(slotsCount > 0, "a pool has slots")
 	assert.That(slotBytes > 0 && slotBytes%PageBytes == 0, "a slot is whole pages")
+	options := Options{Class: Slot}
 	p := &Pool{
-		memory:    a.bytesHuge(uint64(slotsCount)*slotBytes, name, hugeBytes),
+		memory:    a.bytesHuge(uint64(slotsCount)*slotBytes, name, options, hugeBytes),
 		slotBytes: slotBytes,
-		free:      Slice[uint32](a, uint64(slotsCount), name),
-		inUse:     Slice[bool](a, uint64(slotsCount), name),
+		free:      SliceWith[uint32](a, uint64(slotsCount), name, options),
+		inUse:     SliceWith[bool](a, uint64(slotsCount), name, options),
 		freeCount: slotsCount,
 	}
 	for i := range p.free {

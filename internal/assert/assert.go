@@ -1,8 +1,9 @@
 // Package assert holds the checks that stay on in production.
 //
-// A broken assertion means that our own code broke its promise: the process stops, because a stopped
-// replica is safe and a wrong one is not. Faults of the disk, the network, a peer or a client are never
-// asserted; they are handled. The tests inline; formatting happens only on the way down.
+// A broken assertion means that our own code broke its promise: the process stops, because a
+// stopped replica is safe and a wrong one is not. Faults of the disk, the network, a peer or a
+// client are never asserted; they are handled. The tests inline; formatting happens only on the way
+// down.
 package assert
 
 import "fmt"
@@ -42,5 +43,6 @@ func fail(what string) {
 
 //go:noinline
 func failPair(what, leftName string, left uint64, rightName string, right uint64) {
-	panic(fmt.Sprintf("broken assertion: %s: %s %d (signed %d), %s %d (signed %d)", what, leftName, left, int64(left), rightName, right, int64(right)))
+	panic(fmt.Sprintf("broken assertion: %s: %s %d (signed %d), %s %d (signed %d)", what, leftName, left, int64(left), rightName, right,
+		int64(right)))
 }

@@ -1,11 +1,14 @@
-// Package coro lets a stage write long work as straight-line code and still do bounded steps.
+// Package coro lets a stage run long work as straight-line code in bounded steps.
 //
-// A stage is a step function: it must not block, and one step must be short. Executing a request may need a page that is
-// not in memory, or a generation that is not compacted yet, deep inside a query. A Coroutine runs such code on a stack of
-// its own: Wait gives control back to the stage's Step, and the next Resume continues behind it. Nothing runs at the
-// same time, nothing is scheduled: it is a state machine whose state is a stack, so the simulator steps it like any other.
+// A stage is a step function: it must not block, and one step must be short. The execution of a
+// request may need a page that is not in memory, or a generation that is not compacted yet, deep
+// inside a query. A Coroutine runs such code on a stack of its own. Wait gives control back to the
+// stage's Step, and the next Resume continues behind it. Nothing runs in parallel, and nothing is
+// scheduled. A Coroutine is a state machine whose state is a stack, so the simulator steps it like
+// any other.
 //
-// In:     Resume, from the stage's Step. The first one must be on the thread that will make all others.
+// In:     Resume, from the stage's Step. The first one must be on the thread that will make all
+// others.
 // Out:    Resume returns when the body waits, breathes or has ended.
 // Owns:   the body's stack.
 // Limits: a switch costs about 0.2 µs there and back; no allocation after New.
@@ -31,7 +34,7 @@ const (
 	reasonBreathe
 )
 
-// stopped unwinds a body that is not wanted any more.
+// stopped is the panic that unwinds a body.
 type stopped struct{}
 
 // New prepares a coroutine; body starts with the first Resume.
@@ -39,8 +42,8 @@ func New(body func(*Coroutine)) *Coroutine {
 	return &Coroutine{body: body}
 }
 
-// Resume runs the body until it waits, breathes or ends. It returns true if the body could go on at once (it only took
-// a breath) and false if it waits for an event or has ended.
+// Resume runs the body until it waits, breathes or ends. more tells whether the body could go on at
+// once, because it only took a breath. It is false if the body waits for an event or has ended.
 func (c *Coroutine) Resume() (more bool) {
 	if c.ended {
 		return false
@@ -69,7 +72,8 @@ func (c *Coroutine) sequence(yield func(reason) bool) {
 	c.body(c)
 }
 
-// Wait suspends the body until the next Resume. Call it in a loop that looks again at what it waits for.
+// Wait suspends the body until the next Resume. Every caller loops around it and checks its
+// condition each time.
 func (c *Coroutine) Wait() { c.suspend(reasonWait) }
 
 // Breathe suspends the body because its step has lasted long enough.
@@ -81,10 +85,8 @@ func (c *Coroutine) suspend(why reason) {
 	}
 }
 
-// Ended tells whether the body has returned.
-func (c *Coroutine) Ended() bool { return c.ended }
-
-// Stop unwinds a suspended body. The coroutine cannot be resumed afterwards. The simulator needs it at a crash.
+// Stop unwinds a suspended body. The coroutine cannot be resumed afterwards. Crashes of the
+// simulator use it.
 func (c *Coroutine) Stop() {
 	c.ended = true
 	if c.stop != nil {

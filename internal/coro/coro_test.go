@@ -23,7 +23,7 @@ func TestResumeAlternates(t *testing.T) {
 		t.Fatal("a breath lets the body go on")
 	}
 	trace = append(trace, 4)
-	if c.Resume() || !c.Ended() {
+	if c.Resume() || !c.ended {
 		t.Fatal("the body has ended")
 	}
 	for i, v := range trace {

@@ -1,10 +1,13 @@
-// Package hashing gives hash tables in memory a key, so that a client that chooses ids cannot choose where they lie.
+// Package hashing gives hash tables in memory a secret key. Without it, a client that chooses ids
+// could choose their positions.
 //
-// With a fixed hash, ids can be computed in advance that all begin at one slot of a table, and each lookup then walks over all
-// of them (hash flooding). With a key that each process draws at random, and that no answer tells, they cannot.
+// With a fixed hash, a client can compute many ids that all begin at one slot of a table. Each
+// lookup then walks over all of them (hash flooding). Each process draws its key at random, and no
+// reply reveals it, so this is impossible.
 //
-// Hashes of a key must not reach replicated state nor the disk: replicas have different keys. So the order of a table's slots
-// is never used, and the filters in the data file, which all replicas write alike, have a fixed hash of their own.
+// Hashes with a key must not reach replicated state or the disk, because replicas have different
+// keys. So the order of a table's slots is never used, and the filters in the data file, which are
+// equal on all replicas, have a fixed hash of their own.
 package hashing
 
 import (
@@ -17,7 +20,8 @@ import (
 type Key struct {
 	high, highFactor uint64
 	low, lowFactor   uint64
-	// Multiplier spreads ordinals: (number * Multiplier) >> shift is the place in a table of 1<<(64-shift) slots.
+	// Multiplier spreads ordinals: (number * Multiplier) >> shift is the place in a table of
+	// 1<<(64-shift) slots.
 	Multiplier uint64
 }
 
@@ -29,9 +33,10 @@ func NewKey(seed uint64) Key {
 	}
 }
 
-// Hash spreads two halves of an id over 64 bits. Each half is changed by a secret and multiplied by a secret; the halves of the
-// product are folded, so that high bits of the id reach low bits of the hash. The highest bits of low reach only the top of the
-// lower half by all bits of the factor, and the last step brings that top down.
+// Hash spreads two halves of an id over 64 bits. Each half is changed by a secret and multiplied by
+// a secret; the halves of the product are folded, so that high bits of the id reach low bits of the
+// hash. The highest bits of low reach only the top of the lower half by all bits of the factor, and
+// the last step brings that top down.
 func (k *Key) Hash(low, high uint64) uint64 {
 	h1, l1 := bits.Mul64(high^k.high, k.highFactor)
 	h2, l2 := bits.Mul64(low^k.low^h1^l1, k.lowFactor)
@@ -65,9 +70,10 @@ const (
 	drawsMax       = 10_000
 )
 
-// spreading draws an odd multiplier that spreads consecutive numbers evenly over a table of any size, as the golden ratio does. The
-// distance between multiples of a fraction is small where the fraction is close to one with a small denominator, and that
-// shows as a large quotient in its continued fraction. About one draw in ten has none.
+// spreading draws an odd multiplier that spreads consecutive numbers evenly over a table of any
+// size, as the golden ratio does. The distance between multiples of a fraction is small where the
+// fraction is close to one with a small denominator, and that shows as a large quotient in its
+// continued fraction. About one draw in ten has none.
 func (s *stream) spreading() uint64 {
 	for range drawsMax {
 		if factor := s.next() | 1; spreads(factor) {
@@ -83,7 +89,8 @@ func spreads(factor uint64) bool {
 	if factor>>61 == 0 {
 		return false // its first quotient is above quotientMax
 	}
-	// Euclid's algorithm on 2^64 and factor. The first step begins at 2^64 - factor, since 2^64 does not fit a word.
+	// Euclid's algorithm on 2^64 and factor. The first step begins at 2^64 - factor, since 2^64 does
+	// not fit a word.
 	quotient, rest := -factor/factor+1, -factor%factor
 	before, denominator := uint64(1), quotient
 	for numerator, divisor := factor, rest; denominator < denominatorMax; {

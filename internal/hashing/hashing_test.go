@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// Goal: under every key consecutive numbers are spread over a table as evenly as under the golden ratio, within a factor: no slot of
-// a table that is filled to the number of its slots gets more than a few.
+// Goal: under every key consecutive numbers are spread over a table as evenly as under the golden
+// ratio, within a factor: no slot of a table that is filled to the number of its slots gets more
+// than a few.
 func TestMultiplierSpreadsCounters(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
@@ -33,7 +34,8 @@ func TestMultiplierSpreadsCounters(t *testing.T) {
 	}
 }
 
-// Goal: clients' ids that collided under the fixed hash of sessions and routes, Lo ^ rotate(Hi, 32), are spread by every key.
+// Goal: clients' ids that collided under the fixed hash of sessions and routes, Lo ^ rotate(Hi,
+// 32), are spread by every key.
 func TestCraftedClientsSpread(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	const count = 4096

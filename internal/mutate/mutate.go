@@ -89,7 +89,8 @@ func Read(path string) (bugs []Bug, err error) {
 // Overlay writes copies of the changed files into folder, all bugs in them, and returns the path of
 // the list that `go build -overlay` reads. Each copy imports the packages of imports.
 func Overlay(root, folder string, bugs []Bug, imports ...string) (list string, err error) {
-	// The go command takes relative paths of an overlay from its own folder, and ignores files that are not there.
+	// The go command takes relative paths of an overlay from its own folder, and ignores files that
+	// are not there.
 	if root, err = filepath.Abs(root); err != nil {
 		return "", err
 	}

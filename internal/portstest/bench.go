@@ -12,8 +12,8 @@ import (
 	"ledger/internal/posix"
 )
 
-// Bench runs all benchmarks against backend. The latencies are those of one operation at a time, with waits, as a lone
-// client sees them.
+// Bench runs all benchmarks against backend. The latencies are those of one operation at a time,
+// with waits, as a lone client sees them.
 func Bench(b *testing.B, backend Backend) {
 	b.Run("IdleTurn", func(b *testing.B) { benchIdleTurn(b, backend) })
 	for _, size := range []int{4 << 10, 1 << 20} {
@@ -130,7 +130,8 @@ func (h *harness) one(disk ports.Disk) {
 	}
 }
 
-// Sketch: both ends on one thread, so no thread is ever woken: four operations and the loopback's own cost.
+// Sketch: both ends on one thread, so no thread is ever woken: four operations and the loopback's
+// own cost.
 func benchPingPong(b *testing.B, backend Backend, size int) {
 	h := newHarness(b, backend)
 	fd, address := h.listener()

@@ -14,7 +14,8 @@ import (
 	"ledger/internal/ports"
 )
 
-// Goal: what was written is read, with every combination of flags, and tags come back with their own results.
+// Goal: what was written is read, with every combination of flags, and tags come back with their
+// own results.
 func testDiskReadsWhatWasWritten(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	file := h.dataFile(0)
@@ -49,7 +50,8 @@ func testDiskReadsWhatWasWritten(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: a read that crosses the end of the file delivers what there is, also when the file is no whole sectors long.
+// Goal: a read that crosses the end of the file delivers what there is, also when the file is no
+// whole sectors long.
 func testDiskEndOfFile(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	file := h.dataFile(2*sectorBytes + 100)
@@ -66,7 +68,8 @@ func testDiskEndOfFile(t *testing.T, backend Backend) {
 	h.expect(disk, map[uint64]int32{4: 2 * sectorBytes})
 }
 
-// Goal: a link holds back what follows, and a failure cancels all of the chain's rest and nothing behind it.
+// Goal: a link holds back what follows, and a failure cancels all of the chain's rest and nothing
+// behind it.
 func testDiskChains(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	file := h.dataFile(16 * sectorBytes)
@@ -110,7 +113,8 @@ func testDiskChains(t *testing.T, backend Backend) {
 	h.expect(readOnly, map[uint64]int32{1: refused, 2: canceled, 3: refused, 4: canceled, 5: sectorBytes})
 }
 
-// Goal: a chain may be queued over several turns; its end comes later than its beginning was offered to the kernel.
+// Goal: a chain may be queued over several turns; its end comes later than its beginning was
+// offered to the kernel.
 func testDiskChainCutByTurn(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	file := h.dataFile(16 * sectorBytes)
@@ -130,8 +134,9 @@ func testDiskChainCutByTurn(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: a write cut short by the kernel is continued; when the rest fails, that is the result, and the chain is cancelled.
-// The limit on the size of files cuts the write: up to the limit it succeeds, from there on it is EFBIG.
+// Goal: a write cut short by the kernel is continued; when the rest fails, that is the result, and
+// the chain is cancelled. The limit on the size of files cuts the write: up to the limit it
+// succeeds, from there on it is EFBIG.
 func testDiskShortWrite(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	file := h.dataFile(sectorBytes)
@@ -202,8 +207,8 @@ func testDiskAllocate(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: random operations, many at once, agree with a copy of the file in memory. Operations under way at the same time never
-// touch the same sector, unless a link orders them.
+// Goal: random operations, many at once, agree with a copy of the file in memory. Operations under
+// way at the same time never touch the same sector, unless a link orders them.
 func testDiskModel(t *testing.T, backend Backend) {
 	const sectors, operationsMax, rounds = 256, 32, 150
 	random := rand.New(rand.NewPCG(1, 0))
@@ -270,7 +275,8 @@ func testDiskModel(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: more operations than promised are our own mistake, and completions count until they have been polled.
+// Goal: more operations than promised are our own mistake, and completions count until they have
+// been polled.
 func testDiskBudget(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	file := h.dataFile(4 * sectorBytes)

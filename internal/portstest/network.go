@@ -79,7 +79,8 @@ func testNetworkEcho(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: whatever pieces a stream arrives in, and whatever the size of the receives, the bytes come in order.
+// Goal: whatever pieces a stream arrives in, and whatever the size of the receives, the bytes come
+// in order.
 func testNetworkSplitFrames(t *testing.T, backend Backend) {
 	h, network, id, peer := pair(t, backend)
 	stream := h.bytes(200_000, 3)
@@ -110,8 +111,8 @@ func testNetworkSplitFrames(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: a receive of bytes that are known to come delivers them in order and none behind them, in one piece or several; the end of the
-// stream in their middle is told after what had come.
+// Goal: a receive of bytes that are known to come delivers them in order and none behind them, in
+// one piece or several; the end of the stream in their middle is told after what had come.
 func testNetworkReceiveAll(t *testing.T, backend Backend) {
 	h, network, id, peer := pair(t, backend)
 	stream := h.bytes(300_000, 3)
@@ -150,7 +151,8 @@ func testNetworkReceiveAll(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: the end of the peer's stream is a receive of 0 bytes, after what it had sent; then the id can be used again.
+// Goal: the end of the peer's stream is a receive of 0 bytes, after what it had sent; then the id
+// can be used again.
 func testNetworkPeerCloses(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, address := h.listener()
@@ -200,7 +202,8 @@ func testNetworkPeerResets(t *testing.T, backend Backend) {
 	h.event(network, ports.NetworkClosed)
 }
 
-// Goal: Close with a receive and a send under way gives NetworkClosed and nothing else, and the peer sees the end.
+// Goal: Close with a receive and a send under way gives NetworkClosed and nothing else, and the
+// peer sees the end.
 func testNetworkCloseWhileBusy(t *testing.T, backend Backend) {
 	for _, turnFirst := range []bool{true, false} {
 		h, network, id, peer := pair(t, backend)
@@ -226,9 +229,12 @@ func testNetworkCloseDropsEvents(t *testing.T, backend Backend) {
 	network.Receive(id, h.bytes(sectorBytes, 0))
 	network.Send(id, []byte(h.bytes(100, 0)))
 	_, _ = peer.Write([]byte("hello"))
-	time.Sleep(5 * time.Millisecond)
-	for range 5 {
-		h.thread.Turn()
+	// Both operations are over when the thread has told of two completions.
+	completionsCount := 0
+	for end := time.Now().Add(deadline); completionsCount < 2; completionsCount += h.thread.Turn() {
+		if time.Now().After(end) {
+			t.Fatalf("%d completions within %v, want a receive's and a send's", completionsCount, deadline)
+		}
 		h.thread.Wait(1_000_000)
 	}
 	network.Close(id)
@@ -236,7 +242,8 @@ func testNetworkCloseDropsEvents(t *testing.T, backend Backend) {
 	h.quiet(network)
 }
 
-// Goal: connections beyond the limit wait in the backlog, and are accepted in their order when a place gets free.
+// Goal: connections beyond the limit wait in the backlog, and are accepted in their order when a
+// place gets free.
 func testNetworkLimit(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, address := h.listener()
@@ -321,18 +328,21 @@ func testNetworkMany(t *testing.T, backend Backend) {
 	done.Wait()
 }
 
-// Goal: a send larger than any socket buffer is one completion, when all of it has been handed over.
+// Goal: a send larger than any socket buffer is one completion, when all of it has been handed
+// over.
 func testNetworkLargeSend(t *testing.T, backend Backend) {
 	h, network, id, peer := pair(t, backend)
 	data := h.bytes(24<<20, 5)
-	got := make(chan []byte, 1)
+	got, filled := make(chan []byte, 1), make(chan struct{})
 	go func() {
-		time.Sleep(10 * time.Millisecond)
+		<-filled
 		all := make([]byte, len(data))
 		_, _ = io.ReadFull(peer, all)
 		got <- all
 	}()
 	network.Send(id, data)
+	h.quiet(network) // the buffers of the sockets are full
+	close(filled)
 	if sent := h.event(network, ports.NetworkSent); int(sent.Bytes) != len(data) {
 		t.Errorf("sent %d, want %d", sent.Bytes, len(data))
 	}
@@ -341,7 +351,8 @@ func testNetworkLargeSend(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: Connect reaches a listener, its event comes first, and bytes go both ways; two networks of one thread can talk.
+// Goal: Connect reaches a listener, its event comes first, and bytes go both ways; two networks of
+// one thread can talk.
 func testNetworkConnect(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, address := h.listener()
@@ -370,7 +381,8 @@ func testNetworkConnect(t *testing.T, backend Backend) {
 	}
 }
 
-// Goal: a refused Connect is an event after which the id is free; one closed while it is under way ends with NetworkClosed.
+// Goal: a refused Connect is an event after which the id is free; one closed while it is under way
+// ends with NetworkClosed.
 func testNetworkConnectRefused(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, port, err := posix.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
@@ -395,7 +407,8 @@ func testNetworkConnectRefused(t *testing.T, backend Backend) {
 	h.quiet(network)
 }
 
-// Goal: out of descriptors, nothing happens and nothing spins; when there are some again, the waiting peer is accepted.
+// Goal: out of descriptors, nothing happens and nothing spins; when there are some again, the
+// waiting peer is accepted.
 func testNetworkDescriptorsRunOut(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, address := h.listener()
@@ -438,8 +451,9 @@ func testNetworkDescriptorsRunOut(t *testing.T, backend Backend) {
 	_ = peer.Close()
 }
 
-// Goal: connections that come and go at random, closed by either side at any moment with operations under way, keep the
-// rules: no event of a connection that is not there, one NetworkClosed for each Close, no socket left over.
+// Goal: connections that come and go at random, closed by either side at any moment with operations
+// under way, keep the rules: no event of a connection that is not there, one NetworkClosed for each
+// Close, no socket left over.
 func testNetworkChurn(t *testing.T, backend Backend) {
 	for seed := range uint64(churnSeeds) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { churn(t, backend, seed) })
@@ -568,7 +582,8 @@ func churn(t *testing.T, backend Backend, seed uint64) {
 	}
 }
 
-// Goal: connections have the socket options of the wire protocol, accepted and connected ones alike.
+// Goal: connections have the socket options of the wire protocol, accepted and connected ones
+// alike.
 func testNetworkOptions(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, address := h.listener()
@@ -605,7 +620,8 @@ func testNetworkOptions(t *testing.T, backend Backend) {
 	}
 }
 
-// sockets returns the descriptors of this process that are sockets, by the name that the kernel gives each socket.
+// sockets returns the descriptors of this process that are sockets, by the name that the kernel
+// gives each socket.
 func sockets(t *testing.T) map[string]int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

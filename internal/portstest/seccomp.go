@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Refusal of a system call. With Argument set, only calls whose second argument is Value are refused: of io_uring_register
-// that is the operation.
+// Refusal of a system call. With Argument set, only calls whose second argument is Value are
+// refused: of io_uring_register that is the operation.
 type Refusal struct {
 	Call     uintptr
 	Argument bool
 	Value    uint32
 }
 
-// RefuseCalls installs a seccomp filter in which the kernel answers the given system calls with errno. On the calling OS
-// thread only, or in the whole process. A filter stays until the thread or the process ends: a goroutine that is locked to
-// its thread ends the thread with itself.
+// RefuseCalls installs a seccomp filter in which the kernel answers the given system calls with
+// errno. On the calling OS thread only, or in the whole process. A filter stays until the thread or
+// the process ends: a goroutine that is locked to its thread ends the thread with itself.
 func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error {
 	flags := uintptr(0)
 	if wholeProcess {
@@ -28,8 +28,9 @@ func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error
 	return err
 }
 
-// InterruptOnce lets the first call of the calling OS thread to each of the given system calls end with EINTR, and the others
-// pass. counts ends the filter's work and tells how often each was called: to be called after the last of them.
+// InterruptOnce lets the first call of the calling OS thread to each of the given system calls end
+// with EINTR, and the others pass. counts ends the filter's work and tells how often each was
+// called: to be called after the last of them.
 func InterruptOnce(calls ...uintptr) (counts func() map[int32]int, err error) {
 	refusals := make([]Refusal, 0, len(calls))
 	for _, call := range calls {

@@ -13,8 +13,8 @@ import (
 	"ledger/internal/ports"
 )
 
-// Goal: a write to the eventfd by another thread ends a wait, every time, also when it comes before the wait, or when turns
-// are taken between the announcement and the wait.
+// Goal: a write to the eventfd by another thread ends a wait, every time, also when it comes before
+// the wait, or when turns are taken between the announcement and the wait.
 func testWaitEndsByWake(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, _ := h.listener()

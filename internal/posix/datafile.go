@@ -21,7 +21,8 @@ var (
 	ErrNotAFile   = errors.New("the data file is neither a regular file nor a block device")
 )
 
-// lockWait: a process killed a moment ago holds its lock until the kernel has finished its last writes.
+// lockWait: a process killed a moment ago holds its lock until the kernel has finished its last
+// writes.
 const (
 	lockWait  = 2 * time.Second
 	lockPause = 10 * time.Millisecond
@@ -33,10 +34,10 @@ type OpenOptions struct {
 	DirectOptional bool   // go on through the page cache where direct I/O is missing (--development)
 	Exclusive      bool   // of a block device: refuse one that is mounted or in use (O_EXCL)
 	SectorBytes    uint32 // what offsets, lengths and addresses are multiples of
-	Dsync          bool   // every write is durable when it completes, without asking for it
 }
 
-// DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to ports.Thread.
+// DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to
+// ports.Thread.
 type DataFile struct {
 	Fd     int
 	Direct bool // false only with DirectOptional
@@ -46,15 +47,13 @@ type DataFile struct {
 
 var _ ports.DataFile = (*DataFile)(nil)
 
-// OpenDataFile opens path, alone: the lock lasts until Close, or until the process and its last write have ended.
+// OpenDataFile opens path, alone: the lock lasts until Close, or until the process and its last
+// write have ended.
 //
-// errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, wrapped in a sentence with the path; or what the
-// system said. A file that was created and cannot be used is removed again.
+// errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, wrapped in a sentence with
+// the path; or what the system said. A file that was created and cannot be used is removed again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT
-	if options.Dsync {
-		flags |= unix.O_DSYNC
-	}
 	if options.Create {
 		flags |= unix.O_CREAT | unix.O_EXCL
 	}
@@ -185,7 +184,8 @@ func (f *DataFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// ReadersMax implements ports.SharedFile: a disk that is asked for one block at a time idles while that is verified.
+// ReadersMax implements ports.SharedFile: a disk that is asked for one block at a time idles while
+// that is verified.
 func (f *DataFile) ReadersMax() int { return 4 }
 
 // WriteAt implements ports.File. With direct I/O, buffer and offsetBytes are aligned to the sector.
@@ -193,7 +193,8 @@ func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {
 	for len(buffer) > 0 {
 		vector := unix.Iovec{Base: unsafe.SliceData(buffer)}
 		vector.SetLen(len(buffer))
-		count, _, errno := unix.Syscall6(unix.SYS_PWRITEV2, uintptr(f.Fd), uintptr(unsafe.Pointer(&vector)), 1, uintptr(offsetBytes), 0, unix.RWF_DSYNC)
+		count, _, errno := unix.Syscall6(unix.SYS_PWRITEV2, uintptr(f.Fd), uintptr(unsafe.Pointer(&vector)), 1, uintptr(offsetBytes), 0,
+			unix.RWF_DSYNC)
 		if errno == unix.EINTR {
 			continue
 		}
@@ -208,25 +209,8 @@ func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// WriteAtLazy writes without waiting for the medium: right for large zones that one Sync follows.
-func (f *DataFile) WriteAtLazy(buffer []byte, offsetBytes uint64) error {
-	for len(buffer) > 0 {
-		count, err := unix.Pwrite(f.Fd, buffer, int64(offsetBytes))
-		if err == unix.EINTR {
-			continue
-		}
-		if err == nil && count == 0 {
-			err = unix.EIO
-		}
-		if err != nil {
-			return fmt.Errorf("write %d bytes at %d of %s: %w", len(buffer), offsetBytes, f.path, err)
-		}
-		buffer, offsetBytes = buffer[count:], offsetBytes+uint64(count)
-	}
-	return nil
-}
-
-// Allocate reserves disk space for the range and extends the file to its end. ENOSPC is wrapped in the error.
+// Allocate reserves disk space for the range and extends the file to its end. ENOSPC is wrapped in
+// the error.
 func (f *DataFile) Allocate(offsetBytes, lengthBytes uint64) error {
 	if err := retried(func() error { return unix.Fallocate(f.Fd, 0, int64(offsetBytes), int64(lengthBytes)) }); err != nil {
 		return fmt.Errorf("allocate %d bytes at %d of %s: %w", lengthBytes, offsetBytes, f.path, err)
@@ -246,8 +230,9 @@ func (f *DataFile) Sync() error {
 	return f.syncDirectory()
 }
 
-// syncDirectory makes the file's name durable. A directory can be synced only by a descriptor that may read it. Where we may
-// enter the directory and not read it, syncfs does the same for the whole file system, by the descriptor of the file.
+// syncDirectory makes the file's name durable. A directory can be synced only by a descriptor that
+// may read it. Where we may enter the directory and not read it, syncfs does the same for the whole
+// file system, by the descriptor of the file.
 func (f *DataFile) syncDirectory() error {
 	path := filepath.Dir(f.path)
 	directory, err := openRetried(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
@@ -278,12 +263,26 @@ func retried(call func() error) error {
 
 // SizeBytes implements ports.File.
 func (f *DataFile) SizeBytes() (uint64, error) {
-	// The end as a position works for regular files and block devices alike; nothing uses the descriptor's own position.
+	// The end as a position works for regular files and block devices alike; nothing uses the
+	// descriptor's own position.
 	end, err := unix.Seek(f.Fd, 0, unix.SEEK_END)
 	if err != nil {
 		return 0, fmt.Errorf("size of %s: %w", f.path, err)
 	}
 	return uint64(end), nil
+}
+
+// BytesMax is how large the file could become on its file system as that is now.
+func (f *DataFile) BytesMax() (uint64, error) {
+	size, err := f.SizeBytes()
+	if err != nil || f.device {
+		return size, err
+	}
+	var state unix.Statfs_t
+	if err := retried(func() error { return unix.Fstatfs(f.Fd, &state) }); err != nil {
+		return 0, fmt.Errorf("room of the file system of %s: %w", f.path, err)
+	}
+	return size + state.Bavail*uint64(state.Bsize), nil
 }
 
 // IsBlockDevice tells whether the size is the device's, whatever was written to it.

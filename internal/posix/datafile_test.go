@@ -90,7 +90,8 @@ func TestDataFileNoDirectIO(t *testing.T) {
 	}
 	path := filepath.Join(shared, "ledger-test-"+filepath.Base(t.TempDir())+"-"+t.Name())
 	defer os.Remove(path)
-	// Sectors of 100 bytes suit no direct I/O, so this is refused whether the kernel's tmpfs pretends to have it or not.
+	// Sectors of 100 bytes suit no direct I/O, so this is refused whether the kernel's tmpfs pretends
+	// to have it or not.
 	options := posix.OpenOptions{SectorBytes: 100, Create: true}
 	file, err := posix.OpenDataFile(path, options)
 	if err == nil {
@@ -131,7 +132,7 @@ func TestDataFileReadWrite(t *testing.T) {
 	if err := file.WriteAt(written, sectorBytes); err != nil {
 		t.Fatal(err)
 	}
-	if err := file.WriteAtLazy(written[:sectorBytes], 4*sectorBytes); err != nil {
+	if err := file.WriteAt(written[:sectorBytes], 4*sectorBytes); err != nil {
 		t.Fatal(err)
 	}
 	if err := file.Sync(); err != nil {

@@ -34,7 +34,8 @@ type diskOperation struct {
 	flags       ports.WriteFlags
 }
 
-// Disk is ports.Disk by pread and pwritev2, performed in the thread's turn, in the order of queueing.
+// Disk is ports.Disk by pread and pwritev2, performed in the thread's turn, in the order of
+// queueing.
 type Disk struct {
 	thread        *Thread
 	fd            int
@@ -89,7 +90,8 @@ func (d *Disk) push(operation diskOperation) {
 	d.queue.Push(operation)
 }
 
-// turn performs a bounded number of operations. A chain may be cut between two turns: cancelNext remembers.
+// turn performs a bounded number of operations. A chain may be cut between two turns: cancelNext
+// remembers.
 func (d *Disk) turn() (completionsCount int) {
 	for completionsCount < diskTurnMax && d.queue.Count() > 0 {
 		operation := d.queue.Pop()
@@ -134,7 +136,8 @@ func (d *Disk) transfer(operation *diskOperation, flags uintptr) (result int32) 
 		d.vector.Base = &operation.buffer[done]
 		d.vector.SetLen(len(operation.buffer) - done)
 		d.thread.countSyscall()
-		moved, _, errno := unix.Syscall6(number, uintptr(d.fd), uintptr(unsafe.Pointer(&d.vector)), 1, uintptr(operation.offsetBytes)+uintptr(done), 0, flags)
+		moved, _, errno := unix.Syscall6(number, uintptr(d.fd), uintptr(unsafe.Pointer(&d.vector)), 1,
+			uintptr(operation.offsetBytes)+uintptr(done), 0, flags)
 		switch {
 		case errno == unix.EINTR:
 		case errno == unix.EINVAL && EndOfDirectFile(operation.kind == diskRead, done):
@@ -161,6 +164,7 @@ func (d *Disk) retried(number, a, b, c uintptr) (result int32) {
 	}
 }
 
-// EndOfDirectFile tells whether EINVAL for the rest of a transfer, after doneBytes of it, means the end of the file: direct
-// I/O delivers the file's last bytes, and then refuses to go on at an offset that is no multiple of a sector.
+// EndOfDirectFile tells whether EINVAL for the rest of a transfer, after doneBytes of it, means the
+// end of the file: direct I/O delivers the file's last bytes, and then refuses to go on at an
+// offset that is no multiple of a sector.
 func EndOfDirectFile(isRead bool, doneBytes int) bool { return isRead && doneBytes%512 != 0 }

@@ -18,8 +18,8 @@ const (
 	listenerIndex  = 0xffffffff // in place of a connection's index
 )
 
-// AcceptPause is how long accepting pauses after descriptors or memory ran out. The listener stays readable meanwhile, so
-// that trying again in each turn would use a core up.
+// AcceptPause is how long accepting pauses after descriptors or memory ran out. The listener stays
+// readable meanwhile, so that trying again in each turn would use a core up.
 const AcceptPause = 100 * time.Millisecond
 
 type connectionState uint8
@@ -181,8 +181,8 @@ func (n *Network) Close(id ports.ConnectionID) {
 	n.pushWork(id, c)
 }
 
-// Poll implements ports.Network. A connection is free again once its last event has been polled, not before:
-// so no event of an old life can be taken for one of the new.
+// Poll implements ports.Network. A connection is free again once its last event has been polled,
+// not before: so no event of an old life can be taken for one of the new.
 func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
 	for count < len(out) && n.events.Count() > 0 {
 		event := n.events.Pop()
@@ -337,8 +337,8 @@ func (n *Network) receive(id ports.ConnectionID, c *connection) {
 		result := int32(count)
 		switch errno {
 		case 0:
-			// Fewer bytes than asked for: nothing is left, and whatever comes next brings an edge. The end of the
-			// stream may have had its edge already.
+			// Fewer bytes than asked for: nothing is left, and whatever comes next brings an edge. The end
+			// of the stream may have had its edge already.
 			c.readable = int(count) == len(c.receiveBuffer) || c.peerClosed
 		case unix.EINTR:
 			continue

@@ -26,10 +26,12 @@ const (
 	sockaddrIPv6Address = 8
 )
 
-// Listen opens a TCP listener on address (port 0: the system picks one) and returns its descriptor and port.
+// Listen opens a TCP listener on address (port 0: the system picks one) and returns its descriptor
+// and port.
 //
-// A process that was killed a moment ago may still hold the port while the kernel takes its io_uring apart, so a port in
-// use is tried again for addressInUseWait before it is an error. Connections inherit the options of their listener.
+// A process that was killed a moment ago may still hold the port while the kernel takes its
+// io_uring apart, so a port in use is tried again for addressInUseWait before it is an error.
+// Connections inherit the options of their listener.
 func Listen(address netip.AddrPort) (fd int, port uint16, err error) {
 	deadline := time.Now().Add(addressInUseWait)
 	for {
@@ -131,14 +133,15 @@ func setConnectionOptions(fd int) unix.Errno {
 			return unix.EINVAL
 		}
 	}
-	// Only where the system-wide limits may be passed (CAP_NET_ADMIN). Cut to those limits, a fixed size would be
-	// smaller than what the kernel's own tuning grows to.
+	// Only where the system-wide limits may be passed (CAP_NET_ADMIN). Cut to those limits, a fixed
+	// size would be smaller than what the kernel's own tuning grows to.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBufferBytes)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBufferBytes)
 	return 0
 }
 
-// PeerFromAddrPort returns address in the form of ports.NetworkEvent.Peer. A zone (fe80::1%eth0) is lost.
+// PeerFromAddrPort returns address in the form of ports.NetworkEvent.Peer. A zone (fe80::1%eth0) is
+// lost.
 func PeerFromAddrPort(address netip.AddrPort) (peer [18]byte) {
 	ip := address.Addr().As16()
 	copy(peer[:], ip[:])

@@ -62,7 +62,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// Goal: every peer survives the way into the kernel's form and back, and no bytes of the kernel's make DecodePeer fail.
+// Goal: every peer survives the way into the kernel's form and back, and no bytes of the kernel's
+// make DecodePeer fail.
 func FuzzPeer(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00\x01\x0b\xb9"))
 	f.Add([]byte("\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07\x0b\xb9"))

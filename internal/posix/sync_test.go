@@ -16,7 +16,8 @@ import (
 	"ledger/internal/posix"
 )
 
-// Goal: a signal that interrupts a sync, of the file or of its directory, or an allocation, causes another try and no error.
+// Goal: a signal that interrupts a sync, of the file or of its directory, or an allocation, causes
+// another try and no error.
 func TestSyncInterrupted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")
 	var seen func() map[int32]int
@@ -53,8 +54,8 @@ func TestSyncInterrupted(t *testing.T) {
 
 const unreadableEnvironment = "LEDGER_TEST_UNREADABLE"
 
-// Goal: a data file in a directory that may be entered and not listed is opened, synced and written. The child has a user of
-// its own, since permissions do not bind root.
+// Goal: a data file in a directory that may be entered and not listed is opened, synced and
+// written. The child has a user of its own, since permissions do not bind root.
 func TestUnreadableDirectory(t *testing.T) {
 	if path := os.Getenv(unreadableEnvironment); path != "" {
 		if _, err := os.ReadDir(filepath.Dir(path)); err == nil {

@@ -162,7 +162,8 @@ func (t *Thread) epollWait(timeoutNs uint64) (count int, errno unix.Errno) {
 func (t *Thread) epollControl(operation, fd int, interest, port, generation, index uint32) unix.Errno {
 	t.countSyscall()
 	event := unix.EpollEvent{Events: interest, Fd: int32(index), Pad: int32(port<<24 | generation&generationMask)}
-	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(t.epollFd), uintptr(operation), uintptr(fd), uintptr(unsafe.Pointer(&event)), 0, 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(t.epollFd), uintptr(operation), uintptr(fd), uintptr(unsafe.Pointer(&event)),
+		0, 0)
 	return errno
 }
 
@@ -181,5 +182,6 @@ func (t *Thread) Close() {
 // SyscallCount implements ports.Thread.
 func (t *Thread) SyscallCount() uint64 { return t.syscalls.Load() }
 
-// countSyscall: only this thread writes the counter, so a load and a store do; an atomic addition would cost more.
+// countSyscall: only this thread writes the counter, so a load and a store do; an atomic addition
+// would cost more.
 func (t *Thread) countSyscall() { t.syscalls.Store(t.syscalls.Load() + 1) }

@@ -7,7 +7,8 @@ import (
 	"ledger/internal/ports"
 )
 
-// Goal: on a kernel without epoll_pwait2 waits are whole milliseconds, rounded up, so that a short one does not spin.
+// Goal: on a kernel without epoll_pwait2 waits are whole milliseconds, rounded up, so that a short
+// one does not spin.
 func TestWaitWithoutPwait2(t *testing.T) {
 	thread, err := NewThread(ports.ThreadOptions{WakeFd: -1})
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package seeded gives tests their randomness: the same commit draws the same numbers.
 //
-// A test's seed is, in this order, that of -seed=N, the clock where LEDGER_SEED=clock is set (nightly
-// runs), or a hash of the commit, so that a test which passes in one run passes in the next. Without a
-// repository (a source archive) the hash of go.mod stands for the commit.
+// A test's seed is, in this order, that of -seed=N, the clock where LEDGER_SEED=clock is set
+// (nightly runs), or a hash of the commit, so that a test which passes in one run passes in the
+// next. Without a repository (a source archive) the hash of go.mod stands for the commit.
 //
 // Only tests import this package; it adds the flag -seed to their binary.
 package seeded

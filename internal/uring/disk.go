@@ -12,22 +12,24 @@ import (
 	"ledger/internal/posix"
 )
 
-// Every operation belongs to a chain, most to one of length 1. A chain is submitted whole, in one enter, with the kernel's
-// links between its operations: so the next starts inside the kernel, without waiting for our turn.
+// Every operation belongs to a chain; most chains have length 1. A chain is submitted whole, in one
+// enter, with the kernel's links (IOSQE_IO_LINK) between its operations. So the kernel itself
+// starts the next operation, without waiting for a turn of this thread.
 //
-// The kernel breaks a chain at the first operation that does not transfer all of its bytes, and cancels the rest. For us
-// only an error breaks a chain; a short write is to be continued, and what follows it is to run after that. So a chain is
-// looked at when all completions of a submission are in:
+// The kernel breaks a chain at the first operation that does not transfer all of its bytes, and
+// cancels the rest. The promise of ports.Disk differs: only an error breaks a chain. A short write
+// is to be continued, and the operations behind it run after that. So the chain is examined when
+// all completions of a submission are in:
 //
-//	write 1 done, write 2 failed, write 3 cancelled   -> 2 has its error, 3 -ECANCELED, the chain is over
-//	write 1 done, write 2 short,  write 3 cancelled   -> submit: rest of 2, linked, 3
+//	1 done, 2 failed, 3 cancelled   -> 2 has its error, 3 -ECANCELED, the chain is over
+//	1 done, 2 short,  3 cancelled   -> submit: rest of 2, linked, 3
 type (
 	chain struct {
-		first, last uint32 // operations that have not completed, in order; none when there are none
-		length      uint32 // of them
+		first, last uint32 // operations that have not completed, in order; none if empty
+		length      uint32 // number of these operations
 		inKernel    uint32 // operations submitted whose completion has not come
-		isOpen      bool   // the next operation that is queued belongs to it
-		isFailed    bool   // an operation has failed: the rest is cancelled
+		isOpen      bool   // the next operation that is queued joins this chain
+		isFailed    bool   // an operation has failed: the others are cancelled
 	}
 
 	operation struct {
@@ -37,16 +39,17 @@ type (
 		lengthBytes uint64
 		doneBytes   uint64
 		chain       uint32
-		next        uint32 // in the chain
+		next        uint32 // the next operation of the chain, or none
 		code        uint8
 		flags       ports.WriteFlags
-		isVoid      bool // what was submitted in its place does nothing
+		isVoid      bool // a no-operation was submitted in its place
 	}
 )
 
 const none = 0xffffffff
 
-// transferBytesMax of one operation: its length must fit a completion's Result.
+// transferBytesMax is the most that one operation transfers: the length must fit a completion's
+// Result.
 const transferBytesMax = 1 << 30
 
 // Disk is ports.Disk over the thread's ring.
@@ -94,7 +97,8 @@ func (d *Disk) Read(tag uint64, offsetBytes uint64, buffer []byte) {
 // Write implements ports.Disk.
 func (d *Disk) Write(tag uint64, offsetBytes uint64, buffer []byte, flags ports.WriteFlags) {
 	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a write has a length")
-	d.push(operation{tag: tag, offsetBytes: offsetBytes, address: address(buffer), lengthBytes: uint64(len(buffer)), code: giouring.OpWrite, flags: flags})
+	d.push(operation{tag: tag, offsetBytes: offsetBytes, address: address(buffer), lengthBytes: uint64(len(buffer)), code: giouring.OpWrite,
+		flags: flags})
 }
 
 // Sync implements ports.Disk.
@@ -117,7 +121,7 @@ func (d *Disk) Poll(out []ports.DiskCompletion) (count int) {
 
 func address(buffer []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(buffer))) }
 
-// push queues o as the end of the open chain, or as a chain of its own.
+// push queues o at the end of the open chain, or as a new chain.
 func (d *Disk) push(o operation) {
 	assert.Below(d.outstandingCount, uint32(len(d.operations)), "operations of a disk port")
 	d.outstandingCount++
@@ -147,7 +151,8 @@ func (d *Disk) push(o operation) {
 	}
 }
 
-// flush submits chains, each of them whole: the kernel's links do not reach from one enter to the next.
+// flush submits chains, each of them whole, because the kernel's links do not reach from one enter
+// to the next.
 func (d *Disk) flush() {
 	for d.ready.Count() > 0 {
 		c := &d.chains[*d.ready.Peek()]
@@ -181,7 +186,9 @@ func (d *Disk) submit(slot uint32) {
 		}
 	case giouring.OpFsync:
 		entry.OpcodeFlags = giouring.FsyncDatasync
-	case giouring.OpFallocate: // the length goes where others have the address, the mode where others have the length
+	// The length goes where other operations have the address, the mode where others have the
+	// length.
+	case giouring.OpFallocate:
 		entry.Off = o.offsetBytes
 		entry.Addr = o.lengthBytes
 	}
@@ -200,16 +207,17 @@ func (d *Disk) complete(_ uint8, slot uint32, result int32, _ uint32) {
 	isFirst := slot == c.first
 	switch {
 	case o.isVoid:
-		o.isVoid = false // to be submitted again
+		o.isVoid = false // it is submitted again
 	case !isFirst && result == -int32(unix.ECANCELED):
-		// One before it was short or has failed: what becomes of this one is decided below.
+		// An operation before it was short or has failed. settle decides what becomes of this one.
 	case !isFirst:
-		// Completions of a chain come in order, each after the success of the one before. The exception is a chain that
-		// the kernel refused to begin, for a mistake of ours in one of its entries.
+		// Completions of a chain come in order, each after the success of the previous operation.
+		// The exception is a chain that the kernel refused to begin, because of a mistake of ours
+		// in one of its entries.
 		assert.That(result < 0, "an operation completes after the one that it is linked to")
 		c.isFailed = true
 	case result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN):
-		// Not begun: to be submitted again.
+		// The operation has not begun. It is submitted again.
 	default:
 		d.progress(o, c, slot, result)
 	}
@@ -231,20 +239,20 @@ func (d *Disk) progress(o *operation, c *chain, slot uint32, result int32) {
 	case result == 0 && isRead:
 		result = int32(o.doneBytes) // the end of the file
 	case result == 0:
-		result = -int32(unix.EIO) // a write that writes nothing and gives no reason
+		result = -int32(unix.EIO) // the write wrote nothing and gave no reason
 		c.isFailed = true
 	default:
 		o.doneBytes += uint64(result)
 		assert.AtMost(o.doneBytes, o.lengthBytes, "bytes of a transfer")
 		if o.doneBytes < o.lengthBytes {
-			return // the rest is to be submitted
+			return // the rest is submitted by settle
 		}
 		result = int32(o.doneBytes)
 	}
 	d.finish(c, slot, result)
 }
 
-// finish takes the first operation out of c and queues its completion.
+// finish removes the first operation from c and queues its completion.
 func (d *Disk) finish(c *chain, slot uint32, result int32) {
 	assert.Equal(slot, c.first, "operations of a chain finish in order")
 	o := &d.operations[slot]
@@ -254,7 +262,7 @@ func (d *Disk) finish(c *chain, slot uint32, result int32) {
 	d.operationsFree = append(d.operationsFree, slot)
 }
 
-// settle decides how a chain goes on of which nothing is in the kernel.
+// settle decides how a chain goes on when no operation of it is in the kernel.
 func (d *Disk) settle(index uint32, c *chain) {
 	if c.isFailed {
 		for c.first != none {

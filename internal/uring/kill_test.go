@@ -27,9 +27,10 @@ const (
 	killedBytes       = 1 << 20
 )
 
-// Goal: kill -9 in the middle of writes, a receive and an armed accept. The next start gets the lock of the file and the
-// port. All writes that were acknowledged are in the file then, and no write of the dead process reaches it afterwards: the
-// kernel takes the ring apart in the background, and the lock must last until it is done with the file.
+// Goal: kill -9 in the middle of writes, a receive and an armed accept. The next start gets the
+// lock of the file and the port. All writes that were acknowledged are in the file then, and no
+// write of the dead process reaches it afterwards: the kernel takes the ring apart in the
+// background, and the lock must last until it is done with the file.
 func TestRestartAfterKill(t *testing.T) {
 	if path := os.Getenv(killedEnvironment); path != "" {
 		serveUntilKilled(path)
@@ -67,7 +68,8 @@ func TestRestartAfterKill(t *testing.T) {
 			if err := file.ReadAt(read, place*killedBytes); err != nil {
 				t.Fatal(err)
 			}
-			// One write to the place was under way, so a sector is of the acknowledged write or of the one after it.
+			// One write to the place was under way, so a sector is of the acknowledged write or of the one
+			// after it.
 			for at := 0; at < killedBytes && acknowledged[place] > 0; at += sectorBytes {
 				number := binary.LittleEndian.Uint64(read[at:])
 				if number != acknowledged[place] && number != acknowledged[place]+1 {
@@ -101,8 +103,8 @@ func TestRestartAfterKill(t *testing.T) {
 	}
 }
 
-// killWhileWriting starts a child, kills it while it writes and receives, and returns the last acknowledged write of each place
-// and the port on which it listened.
+// killWhileWriting starts a child, kills it while it writes and receives, and returns the last
+// acknowledged write of each place and the port on which it listened.
 func killWhileWriting(t *testing.T, path string) (acknowledged [killedWrites]uint64, port uint16) {
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestRestartAfterKill$")
@@ -144,7 +146,8 @@ func killWhileWriting(t *testing.T, path string) (acknowledged [killedWrites]uin
 	return acknowledged, port
 }
 
-// serveUntilKilled is the child: it writes, receives and waits for connections until its end. It says what it does.
+// serveUntilKilled is the child: it writes, receives and waits for connections until its end. It
+// says what it does.
 func serveUntilKilled(path string) {
 	runtime.LockOSThread()
 	check := func(err error) {

@@ -14,7 +14,7 @@ import (
 	"ledger/internal/posix"
 )
 
-// Kinds of operation, as they come back with a completion.
+// Kinds of operation. A completion brings its kind back.
 const (
 	kindAccept uint8 = iota + 1
 	kindConnect
@@ -38,7 +38,7 @@ type connection struct {
 	fd            int
 	state         connectionState
 	isReceiving   bool
-	isDrained     bool // the last receive took all there was
+	isDrained     bool // the last receive emptied the socket
 	isSending     bool
 	inFlightCount uint8 // operations queued or in the kernel
 
@@ -55,20 +55,21 @@ type queuedOperation struct {
 	connection ports.ConnectionID
 }
 
-// Network is ports.Network over the thread's ring: single accepts, receives and sends. Accept is not multishot, because it is
-// armed only while a connection is free: a peer that comes to a full table stays in the listener's backlog.
+// Network is ports.Network over the thread's ring, with single accepts, receives and sends. Accept
+// is not multishot, because it is armed only while a connection is free. When the table is full,
+// new peers stay in the listener's backlog.
 type Network struct {
 	thread      *Thread
 	port        uint8
 	listenerFd  int
 	connections []connection
-	addresses   [][28]byte // of Connect, by connection; off heap, since the kernel reads them later
+	addresses   [][28]byte // of Connect, by connection; off heap: the kernel reads them later
 	free        []ports.ConnectionID
 	queue       *fifo.Queue[queuedOperation]
 	events      *fifo.Queue[ports.NetworkEvent]
 
 	isAccepting  bool
-	acceptAgain  time.Time // when accept may be armed again after an error; zero while it is not paused
+	acceptAgain  time.Time // accept is paused until then, after an error; zero: not paused
 	peerAddress  [28]byte
 	addressBytes uint32
 }
@@ -76,7 +77,8 @@ type Network struct {
 func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *Network {
 	assert.That(connectionsMax > 0, "a network has connections")
 	if listenerFd >= 0 {
-		// Some kernels answer EAGAIN at once for a descriptor that does not block, instead of waiting for a peer.
+		// Some kernels answer EAGAIN at once for a descriptor that does not block, instead of
+		// waiting for a peer.
 		_ = unix.SetNonblock(listenerFd, false)
 	}
 	n := &Network{
@@ -87,7 +89,8 @@ func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *N
 		addresses:   arena.Slice[[28]byte](t.memory, uint64(connectionsMax), "io_uring"),
 		free:        make([]ports.ConnectionID, 0, connectionsMax),
 		queue:       fifo.New[queuedOperation](kindsPerConnection * connectionsMax),
-		// A connection has at most one each of accepted or connected, received, sent, closed.
+		// A connection has at most one event each of: accepted or connected, received, sent,
+		// closed.
 		events: fifo.New[ports.NetworkEvent](4 * connectionsMax),
 	}
 	for id := connectionsMax; id > 0; id-- {
@@ -105,7 +108,8 @@ func (n *Network) Connect(peer [18]byte) (id ports.ConnectionID, ok bool) {
 	id, c := n.take(connectionConnecting)
 	var errno unix.Errno
 	n.thread.countSyscall()
-	if c.fd, errno = posix.NewPeerSocket(peer, false); errno != 0 { // io_uring waits only on sockets that block
+	// The socket blocks, because io_uring waits only on sockets that do.
+	if c.fd, errno = posix.NewPeerSocket(peer, false); errno != 0 {
 		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
 		return id, true
 	}
@@ -126,7 +130,8 @@ func (n *Network) take(state connectionState) (id ports.ConnectionID, c *connect
 // Receive implements ports.Network.
 func (n *Network) Receive(id ports.ConnectionID, buffer []byte) { n.receive(id, buffer, 0) }
 
-// ReceiveAll implements ports.Network: the kernel goes on by itself until buffer is full or the stream ends.
+// ReceiveAll implements ports.Network. The kernel continues by itself until buffer is full or the
+// stream ends.
 func (n *Network) ReceiveAll(id ports.ConnectionID, buffer []byte) {
 	n.receive(id, buffer, unix.MSG_WAITALL)
 }
@@ -150,7 +155,8 @@ func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
 	n.push(kindSend, id, c)
 }
 
-// Close implements ports.Network. The socket is closed when the kernel has let go of all buffers.
+// Close implements ports.Network. The socket is closed once the kernel uses no buffer of it any
+// more.
 func (n *Network) Close(id ports.ConnectionID) {
 	c := &n.connections[id]
 	assert.That(c.state == connectionOpen || c.state == connectionConnecting, "a connection is closed once")
@@ -162,8 +168,9 @@ func (n *Network) Close(id ports.ConnectionID) {
 	}
 }
 
-// Poll implements ports.Network. A connection is free again once its last event has been polled, not before:
-// so no event of an old life can be taken for one of the new.
+// Poll implements ports.Network. A connection becomes free only when its last event has been
+// polled. So an event of the old connection is never taken for one of a new connection with the
+// same id.
 func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
 	for count < len(out) && n.events.Count() > 0 {
 		event := n.events.Pop()
@@ -186,7 +193,7 @@ func (n *Network) push(kind uint8, id ports.ConnectionID, c *connection) {
 	n.queue.Push(queuedOperation{kind, id})
 }
 
-// mayAccept tells whether accept is to be armed now.
+// mayAccept tells whether accept may be armed now.
 func (n *Network) mayAccept() bool {
 	if n.listenerFd < 0 || n.isAccepting || len(n.free) == 0 {
 		return false
@@ -205,7 +212,8 @@ func (n *Network) mayAccept() bool {
 func (n *Network) flush() {
 	if n.mayAccept() {
 		if entry := n.thread.entry(n.port, kindAccept, 0); entry != nil {
-			// Without an address: Poll would need it long after the kernel has written it.
+			// Accept does not ask for the peer's address: the kernel would write it long before
+			// Poll needs it, and only one address could be kept.
 			entry.OpCode = giouring.OpAccept
 			entry.Fd = int32(n.listenerFd)
 			entry.OpcodeFlags = unix.SOCK_CLOEXEC
@@ -216,7 +224,7 @@ func (n *Network) flush() {
 		queued := n.queue.Pop()
 		c := &n.connections[queued.connection]
 		if c.state == connectionClosing && queued.kind != kindCancel && queued.kind != kindClose {
-			n.landed(queued.connection, c) // it has not been begun, and now it need not be
+			n.landed(queued.connection, c) // it was not begun and is no longer needed
 			continue
 		}
 		n.submit(queued.kind, queued.connection, c)
@@ -239,10 +247,10 @@ func (n *Network) submit(kind uint8, id ports.ConnectionID, c *connection) {
 		entry.Len = c.receiveBytes
 		entry.OpcodeFlags = c.receiveFlags
 		if c.isDrained {
-			entry.IoPrio = giouring.RecvsendPollFirst // a try would find nothing: the client waits for its reply
+			entry.IoPrio = giouring.RecvsendPollFirst // the socket is still empty
 		}
 	case kindSend:
-		// WAITALL: the kernel goes on by itself when the socket's buffer was full.
+		// MSG_WAITALL: the kernel continues by itself after the socket's buffer was full.
 		entry.OpCode = giouring.OpSend
 		entry.Addr = uint64(c.sendAddress) + uint64(c.sentBytes)
 		entry.Len = c.sendBytes - c.sentBytes
@@ -255,7 +263,7 @@ func (n *Network) submit(kind uint8, id ports.ConnectionID, c *connection) {
 	}
 }
 
-// void implements port: network operations are never linked.
+// void implements port. It is never called, because network operations are not linked.
 func (n *Network) void(uint32) { assert.That(false, "only linked operations are taken back") }
 
 // complete implements port.
@@ -267,7 +275,7 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 	id := ports.ConnectionID(slot)
 	c := &n.connections[id]
 	if kind == kindClose {
-		// Whatever close said, the descriptor is gone.
+		// The descriptor is freed even if close reports an error.
 		assert.Equal(c.inFlightCount, 1, "operations of a connection that is closed")
 		c.inFlightCount, c.fd = 0, -1
 		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
@@ -298,7 +306,7 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 	n.landed(id, c)
 }
 
-// landed counts the end of an operation; the last one of a closing connection lets its socket go.
+// landed counts the end of an operation. The last one of a closing connection closes its socket.
 func (n *Network) landed(id ports.ConnectionID, c *connection) {
 	assert.That(c.inFlightCount > 0, "an operation that ends was in flight")
 	c.inFlightCount--
@@ -308,7 +316,7 @@ func (n *Network) landed(id ports.ConnectionID, c *connection) {
 }
 
 func (n *Network) closeSocket(id ports.ConnectionID, c *connection) {
-	if c.fd < 0 { // of a Connect that had failed
+	if c.fd < 0 { // of a Connect that failed
 		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
 		return
 	}
@@ -331,19 +339,20 @@ func (n *Network) onAccept(result int32) {
 		switch unix.Errno(-result) {
 		case unix.ECONNABORTED, unix.EINTR, unix.EAGAIN:
 		default:
-			n.acceptAgain = time.Now().Add(posix.AcceptPause) // it would fail again at once
+			n.acceptAgain = time.Now().Add(posix.AcceptPause) // another accept would fail at once
 		}
 		return
 	}
 	fd := int(result)
-	if len(n.free) == 0 || n.thread.closed { // Connect took the last free connection meanwhile
+	if len(n.free) == 0 || n.thread.closed { // Connect has taken the last free connection
 		n.closeNow(fd)
 		return
 	}
 	n.addressBytes = uint32(len(n.peerAddress))
 	n.thread.countSyscall()
-	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)), uintptr(unsafe.Pointer(&n.addressBytes)))
-	if errno != 0 { // it has gone again
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)),
+		uintptr(unsafe.Pointer(&n.addressBytes)))
+	if errno != 0 { // the peer has gone again
 		n.closeNow(fd)
 		return
 	}

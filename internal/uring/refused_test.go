@@ -19,7 +19,8 @@ import (
 	"ledger/internal/posix"
 )
 
-// onOwnThread runs f on an OS thread that ends with it, together with the seccomp filter that f installs.
+// onOwnThread runs f on an OS thread that ends with it, together with the seccomp filter that f
+// installs.
 func onOwnThread(f func()) {
 	done := make(chan struct{})
 	go func() {
@@ -30,8 +31,9 @@ func onOwnThread(f func()) {
 	<-done
 }
 
-// Goal: whichever of io_uring's system calls a sandbox refuses, and with whichever error, NewThread says that io_uring is
-// unavailable and which call is refused, and plain system calls work on the same thread. If none is refused, the ring works.
+// Goal: whichever of io_uring's system calls a sandbox refuses, and with whichever error, NewThread
+// says that io_uring is unavailable and which call is refused, and plain system calls work on the
+// same thread. If none is refused, the ring works.
 func TestRefusedCalls(t *testing.T) {
 	skipWithout(t)
 	const probe, enableRings = 8, 12 // operations of io_uring_register
@@ -122,7 +124,8 @@ func writeAndRead(t *testing.T, thread ports.Thread) {
 	}
 }
 
-// Goal: for every set of operations that a kernel may lack, the error names exactly these; with all of them there is none.
+// Goal: for every set of operations that a kernel may lack, the error names exactly these; with all
+// of them there is none.
 func TestMissingOperations(t *testing.T) {
 	for missing := range 1 << len(operationsNeeded) {
 		probe := &giouring.Probe{OpsLen: uint8(len(operationsNeeded))}
@@ -148,7 +151,8 @@ func TestMissingOperations(t *testing.T) {
 	}
 }
 
-// Goal: the operations that are probed are those that the package submits. A new one in the source must be added to the list.
+// Goal: the operations that are probed are those that the package submits. A new one in the source
+// must be added to the list.
 func TestOperationsNeeded(t *testing.T) {
 	source := ""
 	for _, name := range []string{"disk.go", "network.go", "thread.go"} {
@@ -180,8 +184,9 @@ func TestOperationsNeeded(t *testing.T) {
 	}
 }
 
-// Goal: the end of a thread waits for the operations of disks, however long they take, and for nothing else beyond its time
-// limit: the data file's lock is given up next. A write to a full pipe is one that takes long.
+// Goal: the end of a thread waits for the operations of disks, however long they take, and for
+// nothing else beyond its time limit: the data file's lock is given up next. A write to a full pipe
+// is one that takes long.
 func TestCloseAwaitsDisk(t *testing.T) {
 	thread, memory := newThread(t)
 	reader, writer, err := os.Pipe()
@@ -203,7 +208,8 @@ func TestCloseAwaitsDisk(t *testing.T) {
 	before := thread.SyscallCount()
 	hasWaited := make(chan bool, 1)
 	go func() {
-		// The end of the write is held back until the thread has asked for it several times, or has given up.
+		// The end of the write is held back until the thread has asked for it several times, or has given
+		// up.
 		for end := time.Now().Add(10 * time.Second); thread.SyscallCount() < before+3 && time.Now().Before(end); {
 			runtime.Gosched()
 		}

@@ -16,18 +16,18 @@ import (
 	"ledger/internal/arena"
 )
 
-// ErrUnavailable is what NewThread's errors wrap when this system has no io_uring that we can use.
+// ErrUnavailable is wrapped by NewThread's errors when this system has no io_uring that we can use.
 var ErrUnavailable = errors.New("io_uring is not available")
 
 const (
 	submissionsMax     = 256  // entries of the submission queue
 	completionsMax     = 4096 // entries of the completion queue
 	completionsTurnMax = 256
-	trialEntries       = 4 // of the ring that tryCalls makes
+	trialEntries       = 4 // entries of the ring that tryCalls makes
 	trialWait          = 5 * time.Second
 )
 
-// params mirrors io_uring_params; giouring has it with private fields only.
+// params mirrors io_uring_params. The fields of giouring's own struct are private.
 type params struct {
 	sqEntries, cqEntries, flags, sqThreadCPU, sqThreadIdle, features, wqFd uint32
 	reserved                                                               [3]uint32
@@ -41,14 +41,14 @@ type params struct {
 var _ [unsafe.Sizeof(giouring.Params{})]byte = [unsafe.Sizeof(params{})]byte{}
 
 // setupFlags:
-//   - single issuer, deferred task work: completions are worked off when our thread asks, and it is never interrupted for
-//     them; the flag word tells that there is work;
-//   - disabled: the ring is bound to the thread that enables it, not to the one that made it;
-//   - submit all: one refused entry does not hold up those behind it.
+//   - single issuer, deferred task work: the kernel finishes operations only when our thread asks,
+//     and never interrupts it for them. The flag word tells that there is work.
+//   - disabled: the ring is bound to the thread that enables it, not to the one that made it.
+//   - submit all: one refused entry does not hold up the entries behind it.
 const setupFlags = giouring.SetupSingleIssuer | giouring.SetupDeferTaskrun | giouring.SetupTaskrunFlag |
 	giouring.SetupRDisabled | giouring.SetupCQSize | giouring.SetupSubmitAll
 
-// features and operations that we use without an alternative.
+// featuresNeeded and operationsNeeded are used without an alternative.
 const featuresNeeded = giouring.FeatSingleMMap | giouring.FeatNoDrop | giouring.FeatSubmitStable |
 	giouring.FeatRWCurPos | giouring.FeatFastPoll | giouring.FeatExtArg
 
@@ -61,7 +61,7 @@ var operationsNeeded = [...]struct {
 	{giouring.OpRecv, "recv"}, {giouring.OpSend, "send"}, {giouring.OpClose, "close"}, {giouring.OpAsyncCancel, "cancel"},
 }
 
-// ring is a giouring.Ring with the words that giouring keeps to itself, and an enter of our own.
+// ring is a giouring.Ring, the words of the ring that giouring keeps private, and our own enter.
 type ring struct {
 	*giouring.Ring
 	flags   *uint32 // of the submission queue, written by the kernel
@@ -70,7 +70,7 @@ type ring struct {
 	mapping []byte
 }
 
-// newRing makes a disabled ring and checks that it can do what we need.
+// newRing makes a disabled ring and checks that it has all that we need.
 func newRing() (*ring, error) {
 	if err := tryCalls(); err != nil {
 		return nil, err
@@ -110,11 +110,12 @@ func (r *ring) prepare(p *params) error {
 	return nil
 }
 
-// tryCalls makes each system call of io_uring once, on a ring of its own that is closed again: a sandbox may refuse any of
-// them, and a thread that has begun on a ring cannot change to plain system calls any more. The trial ends in the wait for
-// a no-operation, with the flags and arguments that Wait has.
+// tryCalls makes each system call of io_uring once, on a trial ring that is closed again. A sandbox
+// may refuse any of them, and a thread that has begun to use a ring cannot change to plain system
+// calls. The trial ends with a wait for a no-operation, with the same flags and arguments as in
+// Wait.
 func tryCalls() error {
-	runtime.LockOSThread() // a ring serves the thread that enables it
+	runtime.LockOSThread() // a ring serves only the thread that enables it
 	defer runtime.UnlockOSThread()
 	p := params{flags: setupFlags, cqEntries: 2 * trialEntries}
 	r := &ring{Ring: giouring.NewRing()}
@@ -145,7 +146,7 @@ func tryCalls() error {
 	return nil
 }
 
-// missingOperations names all operations that we need and the probe does not have.
+// missingOperations returns an error that names all operations that we need and the probe lacks.
 func missingOperations(probe *giouring.Probe) error {
 	var missing []string
 	for _, operation := range operationsNeeded {
@@ -159,12 +160,12 @@ func missingOperations(probe *giouring.Probe) error {
 	return fmt.Errorf("%w: the kernel lacks its operations %s", ErrUnavailable, strings.Join(missing, ", "))
 }
 
-// refused is the error of a system call of io_uring that this system does not let us make.
+// refused returns the error for a system call of io_uring that this system refuses.
 func refused(call string, err error) error {
 	return fmt.Errorf("%w: %s: %s", ErrUnavailable, call, reason(err))
 }
 
-// reason puts what a system call of io_uring said into words.
+// reason puts the error of a system call of io_uring into words.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, unix.ENOSYS):
@@ -180,12 +181,14 @@ func reason(err error) string {
 	}
 }
 
-// announces tells whether the kernel has work or completions that only an enter brings into the completion queue.
+// announces tells whether the kernel has work or completions that reach the completion queue only
+// by an enter.
 func (r *ring) announces() bool {
 	return atomic.LoadUint32(r.flags)&(giouring.SQTaskrun|giouring.SQCQOverflow) != 0
 }
 
-// enterArguments is what an enter that waits names; off heap. The kernel's io_uring_getevents_arg.
+// enterArguments is the kernel's io_uring_getevents_arg. A waiting enter names it, so it lies off
+// heap.
 type enterArguments struct {
 	signalMask      uint64
 	signalMaskBytes uint32
@@ -193,11 +196,13 @@ type enterArguments struct {
 	timeout         uint64 // address
 }
 
-// enter publishes the entries that were filled in, submits the first submitCount of them and collects completions. With arguments it
-// waits for one.
+// enter publishes the entries that were filled in, submits the first submitCount of them and
+// collects completions. With arguments, it waits for one completion.
 //
-// isBrief: the runtime is not told. Telling it costs more than most enters take: it notices a call of 20 µs, gives our P away, and the
-// return has to find another. But a stop of the world waits for us, so the caller says that this returns soon.
+// isBrief hides the call from Go's runtime. A call that the runtime knows of costs more than most
+// enters take: after 20 µs the runtime gives our P to another thread, and on return we have to find
+// one again. But a stop of the world has to wait for a hidden call. Therefore isBrief may be set
+// only for a call that returns soon.
 func (r *ring) enter(arguments *enterArguments, submitCount int, isBrief bool) error {
 	left := r.SQReady()
 	atomic.StoreUint32(r.tail, atomic.LoadUint32(r.head)+left)

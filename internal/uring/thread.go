@@ -17,16 +17,19 @@ import (
 
 const (
 	portsMax  = 64
-	wakePort  = 255             // in place of a port's index: the parker's eventfd
-	closePort = 254             // the cancellation of everything, in Close
-	closeWait = 5 * time.Second // for what is not an operation of a disk
-	// idleTurnsMax is how many turns without a completion a receive may wait for an enter that has more to do. A thread that waits
-	// gets there sooner, one that spins does not notice.
+	wakePort  = 255             // user data in place of a port's index: the parker's eventfd
+	closePort = 254             // user data in place of a port's index: Close's cancellation
+	closeWait = 5 * time.Second // for operations that are not of a disk
+	// idleTurnsMax is the number of turns without a completion for which a receive may wait for an
+	// enter that has another reason. A thread that parks enters earlier, by Wait. A thread that
+	// spins takes eight turns in no time.
 	idleTurnsMax = 8
-	// portionMax is how many entries one enter takes while a disk works: a send needs some 10 µs, and the kernel begins the next
-	// operation of a chain only between enters.
+	// portionMax is the number of entries that one enter takes while a disk operation is under way.
+	// A send takes some 10 µs, and the kernel begins the next operation of a chain only between two
+	// enters.
 	portionMax = 4
-	// waitBriefNs is how long a stop of the world may have to wait for us.
+	// waitBriefNs is the longest time for which a stop of the world may have to wait for this
+	// thread.
 	waitBriefNs = 500_000
 )
 
@@ -36,7 +39,7 @@ type port interface {
 	flush()
 	// complete takes the completion of an operation.
 	complete(kind uint8, slot uint32, result int32, flags uint32)
-	// void says that an operation that was flushed has been taken back; a completion still follows.
+	// void marks a flushed operation as replaced by a no-operation, whose completion still follows.
 	void(slot uint32)
 	// unpolledCount is the number of completions that wait for Poll.
 	unpolledCount() uint32
@@ -44,7 +47,7 @@ type port interface {
 	close()
 }
 
-// kernelMemory is what submissions of the thread itself name.
+// kernelMemory is the memory that the thread's own submissions name.
 type kernelMemory struct {
 	timeout     syscall.Timespec
 	arguments   enterArguments
@@ -54,7 +57,7 @@ type kernelMemory struct {
 // Thread is ports.Thread over one io_uring.
 type Thread struct {
 	ring    *ring
-	memory  *arena.Arena // a few KiB: what submissions name besides the buffers
+	memory  *arena.Arena // a few KiB that submissions name, besides the buffers
 	ports   []port
 	started bool
 	closed  bool
@@ -63,23 +66,23 @@ type Thread struct {
 	wakeFd      int
 	wakeArmed   bool
 	isWoken     bool   // a Turn took a wake that is meant for the next Wait
-	isAfterWait bool   // the next Turn is the first after a Wait, which has had its wake
+	isAfterWait bool   // the next Turn is the first after a Wait, which the wake has ended
 	inKernel    uint64 // entries submitted whose last completion has not come
 	completions [completionsTurnMax]*giouring.CompletionQueueEvent
-	queued      []*giouring.SubmissionQueueEntry // filled in since the kernel last took some, in order
-	disksQueued int                              // of them, those up to the last one of a disk
+	queued      []*giouring.SubmissionQueueEntry // entries that the kernel has not taken, in order
+	disksQueued int                              // of queued, those up to the last one of a disk
 	disksCount  uint32                           // operations of disks in the kernel
 	isUrgent    bool                             // queued holds more than receives
 	isSending   bool                             // queued holds sends
-	idleTurns   uint32                           // since the last completion
+	idleTurns   uint32                           // turns since the last completion
 
 	syscalls atomic.Uint64
 }
 
 var _ ports.Thread = (*Thread)(nil)
 
-// NewThread makes a thread without ports, its ring disabled until Start. Its error wraps ErrUnavailable when package posix
-// is the way to go on.
+// NewThread makes a thread without ports. Its ring is disabled until Start. An error that wraps
+// ErrUnavailable means that the caller should use package posix.
 func NewThread(options ports.ThreadOptions) (*Thread, error) {
 	r, err := newRing()
 	if err != nil {
@@ -115,7 +118,7 @@ func (t *Thread) portNext() uint8 {
 	return uint8(len(t.ports))
 }
 
-// Start implements ports.Thread. From here on the ring serves the calling OS thread and no other.
+// Start implements ports.Thread. From here on, the ring serves only the calling OS thread.
 func (t *Thread) Start() error {
 	assert.That(!t.started && !t.closed, "a thread starts once")
 	if _, err := t.ring.EnableRings(); err != nil {
@@ -139,8 +142,9 @@ func (t *Thread) Turn() (completionsCount int) {
 	return completionsCount
 }
 
-// submit makes the system calls of a turn: what is queued goes to the kernel, and the kernel works off what it has announced.
-// A receive can wait for the next enter that has another reason, at most a few turns: its message is seldom there already.
+// submit makes the system calls of a turn. They submit the queued entries, and the kernel finishes
+// the work that it has announced. Receives alone wait up to idleTurnsMax turns for an enter that
+// has another reason, because their message has seldom arrived yet.
 func (t *Thread) submit() {
 	if !t.ring.announces() && (len(t.queued) == 0 || !t.isUrgent && t.idleTurns < idleTurnsMax) {
 		return
@@ -151,7 +155,7 @@ func (t *Thread) submit() {
 		switch {
 		case !t.isSending:
 		case t.disksQueued > 0:
-			portion = t.disksQueued // the log does not wait for the replies behind it
+			portion = t.disksQueued // the log's write does not wait for the replies behind it
 		case t.disksCount > 0:
 			portion = min(before, portionMax)
 		}
@@ -177,7 +181,8 @@ func (t *Thread) Wait(timeoutNs uint64) {
 			return
 		}
 	}
-	// Under load something comes soon, so the first part of a wait is one that the runtime need not know of.
+	// Under load, something completes soon. So the first part of the wait is hidden from the
+	// runtime.
 	briefNs := min(timeoutNs, waitBriefNs)
 	if t.enterAndWait(briefNs, true) == unix.ETIME && timeoutNs > briefNs && t.ring.CQReady() == 0 {
 		_ = t.enterAndWait(timeoutNs-briefNs, false)
@@ -193,7 +198,8 @@ func (t *Thread) enterAndWait(timeoutNs uint64, isBrief bool) error {
 	return err
 }
 
-// flush lets all ports fill in submissions. The eventfd comes first: it must be armed whenever the thread waits.
+// flush lets all ports fill in submissions. The eventfd comes first, because it must be armed
+// whenever the thread waits.
 func (t *Thread) flush() {
 	if t.wakeFd >= 0 && !t.wakeArmed {
 		if entry := t.entry(wakePort, 0, 0); entry != nil {
@@ -205,7 +211,8 @@ func (t *Thread) flush() {
 		}
 	}
 	before := len(t.queued)
-	// Disks before networks: a write of the log takes longest and waits for nobody, while every send costs some microseconds.
+	// Disks come before networks: a write of the log takes longest and depends on nothing, while
+	// each send costs some microseconds.
 	for _, p := range t.ports {
 		if disk, ok := p.(*Disk); ok {
 			disk.flush()
@@ -224,8 +231,9 @@ func (t *Thread) flush() {
 // spaceCount is the number of entries that can be filled in before the next enter.
 func (t *Thread) spaceCount() uint32 { return submissionsMax - uint32(len(t.queued)) }
 
-// entry returns an empty submission whose completion comes back to port with kind and slot; nil when the queue is full.
-// It is emptied here: the library's own functions leave behind what an earlier use has put in.
+// entry returns an empty submission whose completion comes back to port with kind and slot. It
+// returns nil when the queue is full. The entry is cleared here, because giouring leaves the
+// content of its last use in it.
 func (t *Thread) entry(port, kind uint8, slot uint32) *giouring.SubmissionQueueEntry {
 	if t.spaceCount() == 0 {
 		return nil
@@ -238,11 +246,13 @@ func (t *Thread) entry(port, kind uint8, slot uint32) *giouring.SubmissionQueueE
 	return entry
 }
 
-// entered looks at how an enter ended. Whatever it says, the ring tells what has happened.
+// entered handles the end of an enter. The error alone does not tell how many entries the kernel
+// took; the ring's head does.
 func (t *Thread) entered(err error) {
 	switch err {
 	case nil, unix.ETIME, unix.EINTR, unix.EAGAIN, unix.EBUSY, unix.ENOMEM:
-		// Time, a signal, or a kernel short of memory or of room for completions: what was not taken stays queued.
+		// A time limit, a signal, or a kernel that is short of memory or of room for completions.
+		// Entries that it did not take stay queued.
 	default:
 		panic("broken assertion: io_uring_enter is called rightly, by the thread that started the ring: " + err.Error())
 	}
@@ -253,10 +263,11 @@ func (t *Thread) entered(err error) {
 	t.queued, t.disksQueued, t.isUrgent, t.isSending = t.queued[:0], 0, false, false
 }
 
-// keepLeft deals with an enter that took only the first entries, leaving the last left ones.
+// keepLeft handles an enter that took only the first entries of queued. The last left ones remain.
 //
-// If that cut through a chain, its first part has become a chain of its own, and the second would run without waiting for
-// it. So the entries of the second part are turned into no-operations; when they complete, the disk queues what they were again.
+// If the enter cut a chain in two, the kernel has made its first part a chain of its own. The
+// second part would then run without waiting for the first. So its entries are turned into
+// no-operations. When they complete, the disk queues the original operations again.
 func (t *Thread) keepLeft(left int) {
 	taken := len(t.queued) - left
 	assert.That(taken >= 0, "the kernel takes no more than was queued")
@@ -279,7 +290,8 @@ func (t *Thread) collect() (completionsCount int) {
 	if count == 0 {
 		return 0
 	}
-	// No more than are ready, else the library looks into the kernel itself and fills in entries that do not exist.
+	// It asks for no more completions than are ready. For more, the library would enter the kernel
+	// itself and submit entries that do not exist.
 	count = t.ring.PeekBatchCQE(t.completions[:min(count, completionsTurnMax)])
 	for _, completion := range t.completions[:count] {
 		userData, result, flags := completion.UserData, completion.Res, completion.Flags
@@ -299,12 +311,13 @@ func (t *Thread) collect() (completionsCount int) {
 	return completionsCount
 }
 
-// onWake: the eventfd was read, so the read is to be armed again.
+// onWake takes the completion of the eventfd's read. The next flush arms the read again.
 func (t *Thread) onWake(result int32) {
 	t.wakeArmed = false
 	t.isWoken = !t.isAfterWait
 	if result == -int32(unix.EAGAIN) {
-		// An older kernel does not wait on a descriptor that is set not to block. Nobody but us reads it.
+		// An older kernel answers EAGAIN for a descriptor that does not block, instead of waiting.
+		// Only this thread reads the eventfd, so it may be made blocking.
 		t.countSyscall()
 		flags, err := unix.FcntlInt(uintptr(t.wakeFd), unix.F_GETFL, 0)
 		assert.That(err == nil, "the flags of an open eventfd can be read")
@@ -315,7 +328,7 @@ func (t *Thread) onWake(result int32) {
 	assert.That(result == 8 || result == -int32(unix.ECANCELED) || result == -int32(unix.EINTR), "an eventfd is read")
 }
 
-// Close implements ports.Thread. On the thread that started the ring.
+// Close implements ports.Thread. It runs on the thread that started the ring.
 func (t *Thread) Close() {
 	if t.closed {
 		return
@@ -331,9 +344,10 @@ func (t *Thread) Close() {
 	t.memory.Close()
 }
 
-// drain cancels what is under way and collects the completions. The caller closes the data file next: that gives up its lock
-// and frees its descriptor's number, so no operation of a disk may be left in the kernel, however long the disk takes. Without
-// an end of those, Close does not return: a process that must end at once exits, and the kernel keeps the lock for it.
+// drain cancels all operations and collects their completions. Next, the caller closes the data
+// file, which gives up the file's lock and frees the descriptor's number. Therefore no operation of
+// a disk may be left in the kernel, and Close waits for them without a time limit. A process that
+// must end at once exits instead; then the kernel keeps the lock until the operations have ended.
 func (t *Thread) drain() {
 	for t.spaceCount() == 0 {
 		_ = t.enterAndWait(uint64(10*time.Millisecond), false)
@@ -347,7 +361,8 @@ func (t *Thread) drain() {
 	t.collectUntil(time.Now().Add(closeWait))
 }
 
-// collectUntil collects completions until none is to come. After the deadline it goes on for the operations of disks only.
+// collectUntil collects completions until none is outstanding. After the deadline, it goes on only
+// for operations of disks.
 func (t *Thread) collectUntil(deadline time.Time) {
 	for t.disksCount > 0 || t.inKernel > 0 && time.Now().Before(deadline) {
 		if t.collect() == 0 && t.inKernel > 0 {
@@ -359,5 +374,6 @@ func (t *Thread) collectUntil(deadline time.Time) {
 // SyscallCount implements ports.Thread.
 func (t *Thread) SyscallCount() uint64 { return t.syscalls.Load() }
 
-// countSyscall: only this thread writes the counter, so a load and a store do; an atomic addition would cost more.
+// countSyscall counts a system call. Only this thread writes the counter, so a load and a store are
+// enough; an atomic addition would cost more.
 func (t *Thread) countSyscall() { t.syscalls.Store(t.syscalls.Load() + 1) }

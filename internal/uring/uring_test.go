@@ -77,8 +77,8 @@ func tempFile(t testing.TB) int {
 	return fd
 }
 
-// Goal: a chain whose writes the kernel cuts short, again and again, still runs in order and to the end. A pipe takes what
-// fits into it and no more.
+// Goal: a chain whose writes the kernel cuts short, again and again, still runs in order and to the
+// end. A pipe takes what fits into it and no more.
 func TestChainOverShortWrites(t *testing.T) {
 	thread, memory := newThread(t)
 	reader, writer, err := os.Pipe()
@@ -131,7 +131,8 @@ func TestChainOverShortWrites(t *testing.T) {
 	}
 }
 
-// Goal: when the peer of a short write goes away, the write has the error and the rest of its chain is cancelled.
+// Goal: when the peer of a short write goes away, the write has the error and the rest of its chain
+// is cancelled.
 func TestChainOverShortWriteThenError(t *testing.T) {
 	thread, memory := newThread(t)
 	reader, writer, err := os.Pipe()
@@ -158,8 +159,8 @@ func TestChainOverShortWriteThenError(t *testing.T) {
 	}
 }
 
-// Goal: an enter that takes only part of a chain does not let its second part run ahead. The kernel does that when memory is
-// short; here it is only told to the thread.
+// Goal: an enter that takes only part of a chain does not let its second part run ahead. The kernel
+// does that when memory is short; here it is only told to the thread.
 func TestChainCutByEnter(t *testing.T) {
 	for left := range 5 {
 		thread, memory := newThread(t)
@@ -192,7 +193,8 @@ func TestChainCutByEnter(t *testing.T) {
 	}
 }
 
-// Goal: more operations than the submission queue holds wait for their turn; chains as long as the queue work.
+// Goal: more operations than the submission queue holds wait for their turn; chains as long as the
+// queue work.
 func TestMoreOperationsThanEntries(t *testing.T) {
 	const operationsMax = 3 * submissionsMax
 	thread, memory := newThread(t)
@@ -218,7 +220,8 @@ func TestMoreOperationsThanEntries(t *testing.T) {
 	}
 }
 
-// Goal: an idle turn makes no system call; an operation costs one to submit and at most a few to collect.
+// Goal: an idle turn makes no system call; an operation costs one to submit and at most a few to
+// collect.
 func TestSyscallCount(t *testing.T) {
 	thread, memory := newThread(t)
 	disk := thread.Disk(tempFile(t), 8)
@@ -258,8 +261,8 @@ func TestSyscallCount(t *testing.T) {
 	}
 }
 
-// Goal: a receive causes no system call of its own while other turns are to be expected, and is not forgotten either; sends behind a
-// write go in portions, after it.
+// Goal: a receive causes no system call of its own while other turns are to be expected, and is not
+// forgotten either; sends behind a write go in portions, after it.
 func TestPortions(t *testing.T) {
 	const connectionsCount = 10
 	thread, memory := newThread(t)
@@ -325,7 +328,8 @@ func TestPortions(t *testing.T) {
 	results(t, thread, disk, 2)
 }
 
-// Goal: a thread that was never started closes, and one that ran on another OS thread is our own mistake, loudly.
+// Goal: a thread that was never started closes, and one that ran on another OS thread is our own
+// mistake, loudly.
 func TestThreadBinding(t *testing.T) {
 	skipWithout(t)
 	idle, err := NewThread(ports.ThreadOptions{WakeFd: -1})
@@ -353,7 +357,8 @@ func TestThreadBinding(t *testing.T) {
 	}
 }
 
-// Goal: every way in which a system can refuse io_uring is told in words that say what to do, and is known by errors.Is.
+// Goal: every way in which a system can refuse io_uring is told in words that say what to do, and
+// is known by errors.Is.
 func TestReason(t *testing.T) {
 	for err, want := range map[error]string{
 		unix.ENOSYS: "sandbox", unix.EPERM: "io_uring_disabled", unix.EINVAL: "too old", unix.ENOMEM: "RLIMIT_MEMLOCK", io.EOF: "EOF",

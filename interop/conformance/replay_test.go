@@ -25,9 +25,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestReplay holds the server under test to every recorded reply of the reference server. Each corpus
-// gets a fresh server. CONFORMANCE_DIR names a folder with a folder corpus to use instead of testdata:
-// it may have the big corpora that are not kept here.
+// TestReplay holds the server under test to every recorded reply of the reference server. Each
+// corpus gets a fresh server. CONFORMANCE_DIR names a folder with a folder corpus to use instead of
+// testdata: it may have the big corpora that are not kept here.
 func TestReplay(t *testing.T) {
 	binary := server.Binary(t)
 	folder := "../testdata"

@@ -12,8 +12,9 @@ import (
 	"ledger/interop/server"
 )
 
-// TestEveryReplica wants each of three replicas to answer a ping with its own index, and to serve a client that is
-// connected to it alone: a backup passes a register on to the primary and answers its resends from the stored reply.
+// TestEveryReplica wants each of three replicas to answer a ping with its own index, and to serve a
+// client that is connected to it alone: a backup passes a register on to the primary and answers
+// its resends from the stored reply.
 func TestEveryReplica(t *testing.T) {
 	if os.Getenv("CLUSTER") == "" {
 		t.Skip("CLUSTER=1 tests a server that forms clusters")
@@ -61,7 +62,8 @@ func TestEveryReplica(t *testing.T) {
 		for _, difference := range wellFormed(pong) {
 			t.Errorf("replica %d: %s", i, difference)
 		}
-		if pong.command() != pongClient || pong.number(replicaField) != uint64(i) || pong.number(field{128, 8, "timestamp"}) != 0x1122334455667788 {
+		if pong.command() != pongClient || pong.number(replicaField) != uint64(i) ||
+			pong.number(field{128, 8, "timestamp"}) != 0x1122334455667788 {
 			t.Errorf("replica %d answered a ping with a %v of replica %d", i, pong.command(), pong.number(replicaField))
 		}
 	}

@@ -64,7 +64,8 @@ func (c *clock) match(recorded, live uint64) bool {
 	return true
 }
 
-// substitute gives a request's timestamp its live value: one that was learnt from a reply, or a neighbour of one.
+// substitute gives a request's timestamp its live value: one that was learnt from a reply, or a
+// neighbour of one.
 func (c *clock) substitute(recorded uint64) uint64 {
 	for _, distance := range []uint64{0, 1, ^uint64(0)} {
 		if live, known := c.live[recorded-distance]; known {

@@ -129,7 +129,8 @@ func (f frame) seal() {
 	copy(f.get(checksumField), sum[:])
 }
 
-// contextOf is what a reply's context must be: its own header checksum computed with that field zero.
+// contextOf is what a reply's context must be: its own header checksum computed with that field
+// zero.
 func contextOf(reply frame) []byte {
 	header := frame(bytes.Clone(reply[:headerBytes]))
 	clear(header.get(replyContext))

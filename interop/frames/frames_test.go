@@ -15,8 +15,8 @@ import (
 
 const recordings = "../testdata/wire"
 
-// inOneDatabase are the scenarios that were recorded one after another on one database: later ones see the
-// objects of earlier ones. go-02 to go-09 are one session on one connection.
+// inOneDatabase are the scenarios that were recorded one after another on one database: later ones
+// see the objects of earlier ones. go-02 to go-09 are one session on one connection.
 var inOneDatabase = []string{
 	"go-02-create-accounts", "go-03-create-transfers", "go-04-lookup", "go-05-account-queries", "go-06-queries",
 	"go-07-change-events", "go-08-multi-batch", "go-09-max-batch",
@@ -34,7 +34,8 @@ var oneSession = map[string]bool{
 	"go-06-queries": true, "go-07-change-events": true, "go-08-multi-batch": true,
 }
 
-// TestRecordings replays the scenarios of one database. Not a subtest each: they depend on one another.
+// TestRecordings replays the scenarios of one database. Not a subtest each: they depend on one
+// another.
 func TestRecordings(t *testing.T) {
 	file := server.Format(t, server.Options{StartArgs: []string{"--cache-grid=256MiB"}})
 	process := file.StartOn(t, server.FreePort(t))
@@ -155,7 +156,8 @@ func (p *player) note(scenario string, s *step, differences []string) {
 	}
 }
 
-// registerOthers registers clients that do nothing else. Each leaves its connection: a session does not need one.
+// registerOthers registers clients that do nothing else. Each leaves its connection: a session does
+// not need one.
 func (p *player) registerOthers(count int) error {
 	for range count {
 		if err := p.registerOne(1); err != nil {
@@ -165,8 +167,8 @@ func (p *player) registerOthers(count int) error {
 	return nil
 }
 
-// warmUp waits until the server takes requests. It may accept connections and drop requests before that, and
-// a client that is connected while it executes its log again may get replies anew.
+// warmUp waits until the server takes requests. It may accept connections and drop requests before
+// that, and a client that is connected while it executes its log again may get replies anew.
 func (p *player) warmUp() error { return p.registerOne(40) }
 
 // registerOne registers a client of its own on a connection of its own. It sends the request again

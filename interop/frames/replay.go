@@ -19,7 +19,8 @@ const (
 	silenceFor = 200 * time.Millisecond
 )
 
-// player replays scenarios against one server, and keeps what a client would: sessions, contexts, timestamps.
+// player replays scenarios against one server, and keeps what a client would: sessions, contexts,
+// timestamps.
 type player struct {
 	address string
 	// restart stops the server and starts it on the same file and port.
@@ -174,7 +175,8 @@ func (p *player) send(s *step) error {
 	return nil
 }
 
-// substituted is a recorded frame with the live server's values for what a client learns from replies.
+// substituted is a recorded frame with the live server's values for what a client learns from
+// replies.
 func (p *player) substituted(recorded frame) frame {
 	live := frame(bytes.Clone(recorded))
 	intact, bodyIntact := recorded.headerIntact(), recorded.bodyIntact()
@@ -283,8 +285,8 @@ func (p *player) expectSilence(number int, within time.Duration) []string {
 	return nil
 }
 
-// expectEnd wants the server to close a connection. A reply to a request before a half-close may come
-// first: the reference server drops it, a better one delivers it.
+// expectEnd wants the server to close a connection. A reply to a request before a half-close may
+// come first: the reference server drops it, a better one delivers it.
 func (p *player) expectEnd(number int) []string {
 	c := p.connections[number]
 	if c == nil || c.ended {

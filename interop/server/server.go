@@ -67,6 +67,8 @@ type File struct {
 	logPath string
 	starts  int
 	stale   map[string]bool // listening sockets (inodes) of processes that have ended
+
+	startWithin, stopWithin time.Duration
 }
 
 // Format makes a data file in a folder of its own, which the test's end removes.
@@ -85,6 +87,8 @@ func FormatReplica(t testing.TB, options Options, index, count int) *File {
 		options: options,
 		logPath: filepath.Join(folder, "output.log"),
 		stale:   make(map[string]bool),
+
+		startWithin: startWithin, stopWithin: stopWithin,
 	}
 	args := []string{"format", "--cluster=0", fmt.Sprintf("--replica=%d", index), fmt.Sprintf("--replica-count=%d", count)}
 	if options.Development || options.FormatOnly {
@@ -129,7 +133,7 @@ func (f *File) Start(t testing.TB) *Process {
 	p.run(t)
 	theirs.Close()
 	defer stdout.Close()
-	stdout.SetReadDeadline(time.Now().Add(startWithin))
+	stdout.SetReadDeadline(time.Now().Add(f.startWithin))
 	announced, err := io.ReadAll(stdout) // up to the end: stdout must be closed after the port
 	if err != nil {
 		t.Fatalf("reading the port from stdout: %v (so far %q)\n%s", err, announced, p.LogTail())
@@ -151,7 +155,7 @@ func (f *File) Start(t testing.TB) *Process {
 func (f *File) StartOn(t testing.TB, port int) *Process {
 	t.Helper()
 	p := f.Launch(t, port)
-	if err := p.Await(startWithin); err != nil {
+	if err := p.Await(f.startWithin); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -195,8 +199,8 @@ func (p *Process) run(t testing.TB) {
 	if p.cmd.Stdout == nil {
 		p.cmd.Stdout = log
 	}
-	// The server must not outlive a test binary that is killed by its own timeout. The signal is bound to
-	// the starting thread's life, so the goroutine that starts and waits stays on its thread.
+	// The server must not outlive a test binary that is killed by its own timeout. The signal is bound
+	// to the starting thread's life, so the goroutine that starts and waits stays on its thread.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
@@ -221,8 +225,9 @@ func (p *Process) listens(port int) {
 
 // Await waits until the server accepts connections.
 //
-// A listening socket may outlive its process for some milliseconds: the kernel takes an io_uring down in the
-// background. It still accepts, and then resets, so that the sockets of ended processes do not count.
+// A listening socket may outlive its process for some milliseconds: the kernel takes an io_uring
+// down in the background. It still accepts, and then resets, so that the sockets of ended processes
+// do not count.
 func (p *Process) Await(within time.Duration) error {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
 		for _, inode := range listeners(p.Port) {
@@ -316,7 +321,7 @@ func (p *Process) Stop(t testing.TB) {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("the server was gone before it was stopped: %v\n%s", err, p.LogTail())
 	}
-	if _, err := p.Ended(stopWithin); err != nil {
+	if _, err := p.Ended(p.file.stopWithin); err != nil {
 		t.Fatal(err)
 	}
 	p.Kill()

@@ -1,6 +1,6 @@
 package model
 
-// rules is what the batch loop needs to know of accounts or transfers.
+// rules are the differences between accounts and transfers in the batch loop.
 type rules struct {
 	linkedEventFailed, linkedEventChainOpen         Status
 	importedEventExpected, importedEventNotExpected Status

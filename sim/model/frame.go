@@ -113,7 +113,8 @@ func Seal(frame []byte) {
 	copy(frame[:16], header[:])
 }
 
-// CheckFrame returns an error if frame is no whole message with right checksums: its connection has to be dropped.
+// CheckFrame returns an error if frame is no whole message with right checksums: its connection has
+// to be dropped.
 func CheckFrame(frame []byte, messageBytesMax uint32) error {
 	if len(frame) < headerBytes {
 		return fmt.Errorf("a frame of %d bytes", len(frame))
@@ -130,8 +131,8 @@ func CheckFrame(frame []byte, messageBytesMax uint32) error {
 	return nil
 }
 
-// ParseFrame decodes a frame that CheckFrame has passed, and returns an error for a header that breaks a rule of its
-// command. Source: wire protocol, section 2.
+// ParseFrame decodes a frame that CheckFrame has passed, and returns an error for a header that
+// breaks a rule of its command. Source: wire protocol, section 2.
 func ParseFrame(frame []byte) (h Header, body []byte, err error) {
 	h = Header{
 		Cluster: NumberAt(frame[80:]),
@@ -211,8 +212,8 @@ func ParseFrame(frame []byte) (h Header, body []byte, err error) {
 	return h, body, err
 }
 
-// SameReply returns an error unless got is want, or want sent again in a later view: then view and checksum differ, and
-// nothing else (wire protocol, 4.3).
+// SameReply returns an error unless got is want, or want sent again in a later view: then view and
+// checksum differ, and nothing else (wire protocol, 4.3).
 func SameReply(got, want []byte) error {
 	if len(got) >= headerBytes && len(want) >= headerBytes && little.Uint32(got[104:]) > little.Uint32(want[104:]) {
 		resent := append([]byte{}, want...)

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// goldenStep is one step of accounting_cases.json: a request with the replies observed from the reference server.
+// goldenStep is one step of accounting_cases.json: a request with the replies observed from the
+// reference server.
 type goldenStep struct {
 	Op      string
 	T       string
@@ -67,10 +68,12 @@ var (
 		"credit_account_credits_pending": {288, 16}, "credit_account_credits_posted": {304, 16}, "credit_account_user_data_128": {320, 16},
 		"credit_account_user_data_64": {336, 8}, "credit_account_user_data_32": {344, 4}, "credit_account_code": {348, 2},
 		"credit_account_flags": {350, 2},
-		"timestamp":            {352, 8}, "transfer_timestamp": {360, 8}, "debit_account_timestamp": {368, 8}, "credit_account_timestamp": {376, 8},
+		"timestamp":            {352, 8}, "transfer_timestamp": {360, 8}, "debit_account_timestamp": {368, 8},
+		"credit_account_timestamp": {376, 8},
 	}
 	idPlaces   = map[string]place{"": {0, 16}}
-	eventNames = map[string]int{"single_phase": 0, "two_phase_pending": 1, "two_phase_posted": 2, "two_phase_voided": 3, "two_phase_expired": 4}
+	eventNames = map[string]int{"single_phase": 0, "two_phase_pending": 1, "two_phase_posted": 2, "two_phase_voided": 3,
+		"two_phase_expired": 4}
 )
 
 type goldenShape struct {
@@ -184,7 +187,8 @@ func readGolden(t *testing.T) []goldenCase {
 	return file.Cases
 }
 
-// TestGolden replays the cases observed from the reference server: every reply equal, byte for byte; every rollback exact.
+// TestGolden replays the cases observed from the reference server: every reply equal, byte for
+// byte; every rollback exact.
 func TestGolden(t *testing.T) {
 	const limit = 1 << 20
 	m := NewMachine(limit)

@@ -17,7 +17,8 @@ type Machine struct {
 	pending   map[uint64]pendingStatus // by timestamp of the pending transfer
 	events    map[uint64]*event        // by timestamp
 
-	// In ascending order of timestamps. Accounts and transfers are only ever appended; event rows may come in between.
+	// In ascending order of timestamps. Accounts and transfers are only ever appended; event rows may
+	// come in between.
 	accountsInOrder  []*Account
 	transfersInOrder []*Transfer
 	eventStamps      []uint64
@@ -27,9 +28,9 @@ type Machine struct {
 	transferStamps map[uint64]bool
 
 	inChain bool
-	undo    []func() // what a rollback calls, last first
+	undo    []func() // functions that a rollback calls, the last one first
 
-	checkRollbacks bool // tests: compare the state after a rollback with a full copy taken before
+	checkRollbacks bool // for tests: compare the state after a rollback with a full copy taken before
 	savepoint      *Machine
 }
 
@@ -72,7 +73,8 @@ func NewMachine(messageBytesMax uint32) *Machine {
 	}
 }
 
-// Execute runs one entry of the log and returns the body of its reply (nil for a pulse, which has none).
+// Execute runs one entry of the log and returns the body of its reply (nil for a pulse, which has
+// none).
 //
 // timestamp:       T of the specification.
 // requestBytesMax: the request limit that the entry runs under, header included.

@@ -60,7 +60,8 @@ func TestOverflowsTimeout(t *testing.T) {
 	m := NewMachine(testLimit)
 	late := uint64(timestampMax) - 10*nsPerSecond
 	twoAccounts(t, m, late)
-	pending := Transfer{ID: Num(1), DebitAccountID: Num(1), CreditAccountID: Num(2), Amount: Num(1), Ledger: 1, Code: 1, Flags: TransferPending}
+	pending := Transfer{ID: Num(1), DebitAccountID: Num(1), CreditAccountID: Num(2), Amount: Num(1), Ledger: 1, Code: 1,
+		Flags: TransferPending}
 	fits, exceeds := pending, pending
 	fits.Timeout, exceeds.Timeout, exceeds.ID = 9, 10, Num(2)
 	got := statuses(t, execute(t, m, CreateTransfers, late+100, encodeTransfers(exceeds, fits)))
@@ -69,7 +70,8 @@ func TestOverflowsTimeout(t *testing.T) {
 	}
 }
 
-// TestReferenceStops: what is done where the reference stops (accounting, section 14, lines 1 to 3).
+// TestReferenceStops: what is done where the reference stops (accounting, section 14, lines 1 to
+// 3).
 func TestReferenceStops(t *testing.T) {
 	m := NewMachine(testLimit)
 	twoAccounts(t, m, 1000)
@@ -91,8 +93,10 @@ func TestReferenceStops(t *testing.T) {
 	first := regular
 	first.ID = Num(3)
 	body := Join([][]byte{first.Append(nil), imported.Append(nil)}, 128)
-	// The first batch gives the newest transfer the timestamp 3999, so that the second one regresses: per batch, in order.
-	if got := statuses(t, execute(t, m, CreateTransfers, 4000, body)); got[0] != Created || got[1] != TransferImportedEventTimestampMustNotRegress {
+	// The first batch gives the newest transfer the timestamp 3999, so that the second one regresses:
+	// per batch, in order.
+	if got := statuses(t, execute(t, m, CreateTransfers, 4000, body)); got[0] != Created ||
+		got[1] != TransferImportedEventTimestampMustNotRegress {
 		t.Fatalf("a batch in import mode after one that is not: %v", got)
 	}
 
@@ -101,18 +105,21 @@ func TestReferenceStops(t *testing.T) {
 	ahead.ID, ahead.Timestamp = Num(5), 4999
 	late := imported
 	late.ID, late.Timestamp = Num(6), 5000
-	if got := statuses(t, execute(t, m, CreateTransfers, 5000, encodeTransfers(ahead, late, late))); got[0] != Created || got[1] != TransferImportedEventTimestampMustNotAdvance {
+	if got := statuses(t, execute(t, m, CreateTransfers, 5000, encodeTransfers(ahead, late, late))); got[0] != Created ||
+		got[1] != TransferImportedEventTimestampMustNotAdvance {
 		t.Fatalf("imports between te and B, and at B: %v", got)
 	}
 }
 
-// TestPulseLimit: a pulse takes at most P expiries, the oldest first, with consecutive timestamps that end at its own.
+// TestPulseLimit: a pulse takes at most P expiries, the oldest first, with consecutive timestamps
+// that end at its own.
 func TestPulseLimit(t *testing.T) {
 	m := NewMachine(testLimit)
 	twoAccounts(t, m, 1000)
 	var transfers []Transfer
 	for i := range uint64(20) {
-		transfers = append(transfers, Transfer{ID: Num(100 + i), DebitAccountID: Num(1), CreditAccountID: Num(2), Amount: Num(1), Ledger: 1, Code: 1, Flags: TransferPending, Timeout: uint32(2 - i%2)})
+		transfers = append(transfers, Transfer{ID: Num(100 + i), DebitAccountID: Num(1), CreditAccountID: Num(2), Amount: Num(1), Ledger: 1,
+			Code: 1, Flags: TransferPending, Timeout: uint32(2 - i%2)})
 	}
 	execute(t, m, CreateTransfers, 2000, encodeTransfers(transfers...))
 	const requestBytes = 256 + 8*128 // P is 8
@@ -153,7 +160,8 @@ func TestLimitsTable(t *testing.T) {
 	}{
 		{"events of create_accounts", large.EventsMax(CreateAccounts), small.EventsMax(CreateAccounts), 8189, 253},
 		{"events of create_transfers, sparse", large.EventsMax(CreateTransfersSparse), small.EventsMax(CreateTransfersSparse), 8189, 253},
-		{"events of create_transfers, unbatched", large.EventsMax(CreateTransfersUnbatched), small.EventsMax(CreateTransfersUnbatched), 8190, 254},
+		{"events of create_transfers, unbatched", large.EventsMax(CreateTransfersUnbatched), small.EventsMax(CreateTransfersUnbatched), 8190,
+			254},
 		{"ids", large.EventsMax(LookupAccounts), small.EventsMax(LookupAccounts), 8189, 2031},
 		{"ids, unbatched", large.EventsMax(LookupTransfersUnbatched), small.EventsMax(LookupTransfersUnbatched), 8190, 2032},
 		{"rows", large.RowsMax(QueryTransfers), small.RowsMax(QueryTransfers), 8189, 8189},

@@ -5,7 +5,8 @@ import (
 	"math/bits"
 )
 
-// Number is an unsigned 128-bit number: ids, amounts, balances. It can be compared with == and be a key of a map.
+// Number is an unsigned 128-bit number: ids, amounts, balances. It can be compared with == and be a
+// key of a map.
 type Number struct{ High, Low uint64 }
 
 // NumberMax is 2^128-1.

@@ -263,7 +263,8 @@ func queryLimit(o Operation, filter []byte) uint32 {
 	return ChangesFilterAt(filter).Limit
 }
 
-// TimestampDelta is what the request adds to the timestamp beyond its base: T = base + delta. The body is valid.
+// TimestampDelta is what the request adds to the timestamp beyond its base: T = base + delta. The
+// body is valid.
 // Source: accounting, 2.1.
 func TimestampDelta(o Operation, body []byte) uint64 {
 	if o == Pulse {

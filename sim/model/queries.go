@@ -23,7 +23,8 @@ func (m *Machine) lookupTransfers(ids []byte) (out []byte) {
 	return out
 }
 
-// rangeOf returns the bounds of a filter, and whether they and the limit are valid. Source: accounting, 9.1.
+// rangeOf returns the bounds of a filter, and whether they and the limit are valid. Source:
+// accounting, 9.1.
 func rangeOf(timestampMin, timestampMaxGiven uint64, limit uint32) (from, to uint64, valid bool) {
 	if timestampMin > timestampMax || timestampMaxGiven > timestampMax || limit == 0 {
 		return 0, 0, false
@@ -36,8 +37,10 @@ func rangeOf(timestampMin, timestampMaxGiven uint64, limit uint32) (from, to uin
 
 func isZero(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
 
-// pick calls take for the objects with from <= stamp <= to that match, in order, at most limit of them. inOrder is sorted.
-func pick[Object any](inOrder []*Object, stamp func(*Object) uint64, from, to uint64, reversed bool, limit int, matches func(*Object) bool, take func(*Object)) {
+// pick calls take for the objects with from <= stamp <= to that match, in order, at most limit of
+// them. inOrder is sorted.
+func pick[Object any](inOrder []*Object, stamp func(*Object) uint64, from, to uint64, reversed bool, limit int, matches func(*Object) bool,
+	take func(*Object)) {
 	first := sort.Search(len(inOrder), func(i int) bool { return stamp(inOrder[i]) >= from })
 	end := sort.Search(len(inOrder), func(i int) bool { return stamp(inOrder[i]) > to })
 	for i := first; i < end && limit > 0; i++ {

@@ -9,7 +9,8 @@ import (
 )
 
 // play runs requests of a generator against a machine.
-func play(t testing.TB, machine *model.Machine, seed uint64, profile workload.Profile, limits model.Limits, requests int, each func(o model.Operation, body, reply []byte)) (events int) {
+func play(t testing.TB, machine *model.Machine, seed uint64, profile workload.Profile, limits model.Limits, requests int,
+	each func(o model.Operation, body, reply []byte)) (events int) {
 	g := workload.NewGenerator(seed, profile, limits)
 	nowNs, last := uint64(1_700_000_000_000_000_000), uint64(0)
 	for range requests {
@@ -39,8 +40,8 @@ func play(t testing.TB, machine *model.Machine, seed uint64, profile workload.Pr
 	return events
 }
 
-// TestRollbacks: after every broken chain of a random run the state equals a full copy taken before the chain; and in the end
-// the balances of all accounts are what the transfers add up to.
+// TestRollbacks: after every broken chain of a random run the state equals a full copy taken before
+// the chain; and in the end the balances of all accounts are what the transfers add up to.
 func TestRollbacks(t *testing.T) {
 	limits := model.Limits{MessageBytesMax: 16 << 10, RequestBytesMax: 8 << 10}
 	for seed := range uint64(6) {
@@ -56,7 +57,8 @@ func TestRollbacks(t *testing.T) {
 	}
 }
 
-// BenchmarkMachine: events per second of create requests, with the queries of the typical profile among them.
+// BenchmarkMachine: events per second of create requests, with the queries of the typical profile
+// among them.
 func BenchmarkMachine(b *testing.B) {
 	limits := model.Limits{MessageBytesMax: 1 << 20, RequestBytesMax: 1 << 20}
 	profile := workload.TypicalProfile()

@@ -287,7 +287,8 @@ type event struct {
 	Credit    Account
 }
 
-// appendChange encodes e as the 384 bytes of a change event. Source: wire protocol, 7.8; accounting, 10.2.
+// appendChange encodes e as the 384 bytes of a change event. Source: wire protocol, 7.8;
+// accounting, 10.2.
 func (e *event) appendChange(out []byte) []byte {
 	var b [384]byte
 	t := e.Transfer

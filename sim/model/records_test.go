@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestRecords: every byte of a record belongs to exactly one field: decoding and encoding any bytes gives them back.
+// TestRecords: every byte of a record belongs to exactly one field: decoding and encoding any bytes
+// gives them back.
 func TestRecords(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	for _, c := range []struct {

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// copyState returns a full copy: what a savepoint is by definition. Tests hold the undo list against it.
+// copyState returns a full copy: what a savepoint is by definition. Tests hold the undo list
+// against it.
 func (m *Machine) copyState() *Machine {
 	c := NewMachine(m.messageBytesMax)
 	for _, a := range m.accountsInOrder {
@@ -54,5 +55,8 @@ func (m *Machine) mustEqual(want *Machine) {
 	same("order of accounts", slices.EqualFunc(m.accountsInOrder, want.accountsInOrder, func(a, b *Account) bool { return *a == *b }))
 	same("order of transfers", slices.EqualFunc(m.transfersInOrder, want.transfersInOrder, func(a, b *Transfer) bool { return *a == *b }))
 	same("order of events", slices.Equal(m.eventStamps, want.eventStamps))
-	same("expiries", slices.EqualFunc(m.expiries, want.expiries, func(a, b expiry) bool { return compareExpiries(a, b) == 0 && *a.transfer == *b.transfer }))
+	same("expiries", slices.EqualFunc(m.expiries, want.expiries, func(a, b expiry) bool {
+		return compareExpiries(a, b) == 0 &&
+			*a.transfer == *b.transfer
+	}))
 }

@@ -31,7 +31,8 @@ type Committed struct {
 	Parent  Checksum
 }
 
-// FromRequest takes what it can from a client's request frame; Op, Timestamp, View and Replica are the log's.
+// FromRequest takes what it can from a client's request frame; Op, Timestamp, View and Replica are
+// the log's.
 func FromRequest(frame []byte) Committed {
 	h, body, err := ParseFrame(frame)
 	if err != nil || h.Command != CommandRequest {
@@ -87,8 +88,8 @@ func NewServer(config Config) *Server {
 
 // Commit executes the next request of the log and returns the frame of its reply (nil for a pulse).
 //
-// error: the log is impossible. A request committed twice or out of order, a request of nobody, a timestamp or an op
-// that does not rise, an invalid body.
+// error: the log is impossible. A request committed twice or out of order, a request of nobody, a
+// timestamp or an op that does not rise, an invalid body.
 func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 	s.commits++
 	if c.Op < s.opLast || c.Op == 0 {
@@ -135,7 +136,8 @@ func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 	return reply, nil
 }
 
-// checkSession returns an error if no correct primary would have accepted the request. Source: wire protocol, 4.4.
+// checkSession returns an error if no correct primary would have accepted the request. Source: wire
+// protocol, 4.4.
 func (s *Server) checkSession(c *Committed) error {
 	e := s.sessions[c.Client]
 	if c.Operation == Register {
@@ -150,7 +152,8 @@ func (s *Server) checkSession(c *Committed) error {
 		return nil
 	}
 	if e == nil {
-		// An evicted client's request that was in the pipeline still executes: one of them (wire protocol, 4.7).
+		// An evicted client's request that was in the pipeline still executes: one of them (wire
+		// protocol, 4.7).
 		e = s.evicted[c.Client]
 		if e == nil {
 			return fmt.Errorf("the client never registered")
@@ -192,7 +195,8 @@ func (s *Server) record(c *Committed, context Checksum, reply []byte) {
 	e.context, e.reply = context, reply
 }
 
-// evict drops the session whose last reply has the smallest commit number; in one op, the earlier request.
+// evict drops the session whose last reply has the smallest commit number; in one op, the earlier
+// request.
 func (s *Server) evict() {
 	var victim *session
 	for _, e := range s.sessions {
@@ -213,14 +217,6 @@ func (s *Server) Session(client Number) (number uint64, request uint32, reply []
 	return e.number, e.request, e.reply, true
 }
 
-// SessionsCount is the number of sessions.
-func (s *Server) SessionsCount() int { return len(s.sessions) }
-
-// WasEvicted tells whether a client had a session and lost it.
-func (s *Server) WasEvicted(client Number) bool {
-	return s.LostSession(client) && s.sessions[client] == nil
-}
-
 // LostSession tells whether a client lost a session, even if it has another one now.
 func (s *Server) LostSession(client Number) bool { return s.evicted[client] != nil }
 
@@ -233,11 +229,10 @@ const (
 	EvictInvalidBody      = 5
 	EvictInvalidBodySize  = 6
 	EvictSessionTooLow    = 7
-	EvictReleaseMismatch  = 8
 )
 
-// Refusal returns the reason for which a server evicts the sender of a well-formed request whatever its session, 0 if
-// there is none. Source: wire protocol, 4.4, steps 2 to 6, and 9.2.
+// Refusal returns the reason for which a server evicts the sender of a well-formed request whatever
+// its session, 0 if there is none. Source: wire protocol, 4.4, steps 2 to 6, and 9.2.
 func (l Limits) Refusal(frame []byte, releaseMin, releaseMax uint32) uint8 {
 	h, body, err := ParseFrame(frame)
 	switch {

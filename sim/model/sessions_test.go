@@ -13,7 +13,8 @@ type script struct {
 }
 
 func newScript(t *testing.T, sessionsMax int) *script {
-	return &script{t: t, server: NewServer(Config{SessionsMax: sessionsMax, MessageBytesMax: testLimit, RequestBytesMax: testLimit}), timestamp: 1000}
+	return &script{t: t, server: NewServer(Config{SessionsMax: sessionsMax, MessageBytesMax: testLimit, RequestBytesMax: testLimit}),
+		timestamp: 1000}
 }
 
 func (s *script) commit(op, client uint64, request uint32, parent Checksum, session uint64) (Header, error) {
@@ -24,7 +25,8 @@ func (s *script) commit(op, client uint64, request uint32, parent Checksum, sess
 		operation, body = Register, make([]byte, 256)
 	}
 	reply, err := s.server.Commit(&Committed{Op: op, Timestamp: s.timestamp, View: 3, Replica: 1, Client: Num(client), Request: request,
-		RequestChecksum: Checksum{1, byte(client), byte(request)}, Release: 0x1109, Operation: operation, Body: body, Session: session, Parent: parent})
+		RequestChecksum: Checksum{1, byte(client), byte(request)}, Release: 0x1109, Operation: operation, Body: body, Session: session,
+		Parent: parent})
 	if err != nil {
 		return Header{}, err
 	}
@@ -36,6 +38,11 @@ func (s *script) commit(op, client uint64, request uint32, parent Checksum, sess
 		s.t.Fatal(err)
 	}
 	return h, nil
+}
+
+// wasEvicted tells whether a client had a session and has none.
+func (s *script) wasEvicted(client Number) bool {
+	return s.server.LostSession(client) && s.server.sessions[client] == nil
 }
 
 func (s *script) must(op, client uint64, request uint32) Header {
@@ -55,7 +62,8 @@ func (s *script) mustFail(why string, op, client uint64, request uint32, parent 
 	}
 }
 
-// TestSessionEviction: a register in a full table removes the session whose last reply is oldest; of one op, the earlier request.
+// TestSessionEviction: a register in a full table removes the session whose last reply is oldest;
+// of one op, the earlier request.
 func TestSessionEviction(t *testing.T) {
 	s := newScript(t, 3)
 	s.must(2, 1, 0)
@@ -63,7 +71,7 @@ func TestSessionEviction(t *testing.T) {
 	s.must(4, 3, 0)
 	s.must(5, 1, 1)
 	s.must(6, 4, 0) // removes 2
-	if !s.server.WasEvicted(Num(2)) || s.server.SessionsCount() != 3 {
+	if !s.wasEvicted(Num(2)) || len(s.server.sessions) != 3 {
 		t.Fatal("client 2 was not evicted")
 	}
 	// A group: 3 before 1, then 4. The next register removes 3.
@@ -71,12 +79,12 @@ func TestSessionEviction(t *testing.T) {
 	s.must(7, 1, 2)
 	s.must(7, 4, 1)
 	s.must(8, 5, 0)
-	if !s.server.WasEvicted(Num(3)) || s.server.WasEvicted(Num(1)) {
+	if !s.wasEvicted(Num(3)) || s.wasEvicted(Num(1)) {
 		t.Fatal("of one op, the earlier request's session goes first")
 	}
 	// A request that was in the pipeline when its session went executes; there can be only one.
 	s.must(9, 3, 2)
-	if s.server.SessionsCount() != 3 || !s.server.WasEvicted(Num(3)) {
+	if len(s.server.sessions) != 3 || !s.wasEvicted(Num(3)) {
 		t.Fatal("an evicted client came back")
 	}
 	s.mustFail("was evicted", 10, 3, 3, Checksum{}, 0)
@@ -104,7 +112,8 @@ func TestSessionViolations(t *testing.T) {
 	s.mustFail("timestamp", 5, 1, 2, second.Context, first.Op)
 }
 
-// TestSameReply: a reply sent again in a later view is the same one; nothing else may differ, and no earlier view.
+// TestSameReply: a reply sent again in a later view is the same one; nothing else may differ, and
+// no earlier view.
 func TestSameReply(t *testing.T) {
 	header := Header{View: 4, Release: 9, Command: CommandReply, Client: Num(1), Op: 3, Timestamp: 7, Request: 1, Operation: Noop}
 	made := header.Frame([]byte("body"))
@@ -135,7 +144,8 @@ func TestSameReply(t *testing.T) {
 	}
 }
 
-// FuzzParseFrame: no bytes make the parser fail otherwise than by an error, and what it accepts is made of the same bytes again.
+// FuzzParseFrame: no bytes make the parser fail otherwise than by an error, and what it accepts is
+// made of the same bytes again.
 func FuzzParseFrame(f *testing.F) {
 	for _, command := range []uint8{CommandPing, CommandPong, CommandRequest, CommandReply, CommandEviction} {
 		h := Header{Release: 1, Command: command, Client: Num(5), Session: 2, Request: 3, Operation: Noop, Op: 4, Timestamp: 0, Reason: 1}

@@ -2,8 +2,8 @@ package model
 
 import "fmt"
 
-// Status is the outcome of one event of create_accounts or create_transfers; the two operations number their
-// failures differently. Source: accounting, section 15.
+// Status is the outcome of one event of create_accounts or create_transfers; the two operations
+// number their failures differently. Source: accounting, section 15.
 type Status uint32
 
 // Created is the success of both operations.

@@ -117,7 +117,8 @@ func (m *Machine) compareExisting(t, e *Transfer, resolving bool) Status {
 	return TransferExists
 }
 
-// resolvedAmount is the amount of a resolving transfer t of p: each kind has its own way to say "all of it".
+// resolvedAmount is the amount of a resolving transfer t of p: each kind has its own way to say
+// "all of it".
 func resolvedAmount(t, p *Transfer) Number {
 	if t.Flags&TransferVoidPending != 0 {
 		if t.Amount.IsZero() {

@@ -74,8 +74,8 @@ func readRecordings(t *testing.T) []recordedFrame {
 	return frames
 }
 
-// TestRecordedReplies: given the recorded requests, and from the recorded replies only op, timestamp, view and replica, the
-// model makes every reply of the reference server, bit for bit.
+// TestRecordedReplies: given the recorded requests, and from the recorded replies only op,
+// timestamp, view and replica, the model makes every reply of the reference server, bit for bit.
 func TestRecordedReplies(t *testing.T) {
 	frames := readRecordings(t)
 	databases := []struct {
@@ -84,7 +84,8 @@ func TestRecordedReplies(t *testing.T) {
 		requestBytesMax uint32
 		repliesMin      int
 	}{
-		{"main", []string{"go-02", "go-03", "go-04", "go-05", "go-06", "go-07", "go-08", "go-09", "go-11", "go-12", "raw-2", "raw-30", "raw-31", "raw-32", "raw-33", "raw-34", "raw-36", "old-client"}, 1 << 20, 100},
+		{"main", []string{"go-02", "go-03", "go-04", "go-05", "go-06", "go-07", "go-08", "go-09", "go-11", "go-12", "raw-2", "raw-30", "raw-31",
+			"raw-32", "raw-33", "raw-34", "raw-36", "old-client"}, 1 << 20, 100},
 		{"go-01", []string{"go-01-", "go-01b"}, 1 << 20, 2},
 		{"worked example", []string{"worked-example"}, 1 << 20, 5},
 		{"32 KiB requests", []string{"raw-35"}, 32 << 10, 5},
@@ -147,7 +148,8 @@ func TestRecordedReplies(t *testing.T) {
 	}
 }
 
-// TestRecordedRefusals: the reasons of the recorded evictions that depend on the request alone are the model's.
+// TestRecordedRefusals: the reasons of the recorded evictions that depend on the request alone are
+// the model's.
 func TestRecordedRefusals(t *testing.T) {
 	compared := 0
 	last := map[Number][]byte{} // a client's latest request

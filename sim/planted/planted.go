@@ -1,5 +1,6 @@
-// Package planted says which bug a build of TestPlantedBugs runs with. Nothing else imports it: the bugs are changes to the source
-// that the test makes on the way to the compiler, so production code knows nothing of them.
+// Package planted says which bug a build of TestPlantedBugs runs with. Nothing else imports it: the
+// bugs are changes to the source that the test makes on the way to the compiler, so production code
+// knows nothing of them.
 package planted
 
 // Name of the bug that is there now; empty: none.

@@ -12,13 +12,14 @@ import (
 	"ledger/wire"
 )
 
-// TestAccountingAgrees: the server's rules and the model give the same replies to what drawn profiles ask, pulses at random
-// moments included.
+// TestAccountingAgrees: the server's rules and the model give the same replies to what drawn
+// profiles ask, pulses at random moments included.
 func TestAccountingAgrees(t *testing.T) {
 	for seed := range uint64(12) {
 		random := rand.New(rand.NewPCG(seed, 4))
 		profile := DrawProfile(random)
-		// The server's replies may always take a whole message; requests are limited as the configuration says.
+		// The server's replies may always take a whole message; requests are limited as the configuration
+		// says.
 		sizes := model.Limits{MessageBytesMax: wire.MessageBytesMax, RequestBytesMax: []uint32{4 << 10, 32 << 10, 1 << 20}[random.IntN(3)]}
 		if sizes.RequestBytesMax == 1<<20 {
 			profile.FullBatchPercent = min(profile.FullBatchPercent, 1)
@@ -35,7 +36,8 @@ func TestAccountingAgrees(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			aligned := append(make([]byte, 0, len(body)+64), body...)
-			got := reply[:machine.Execute(&accounting.Request{Operation: wire.Operation(o), RequestBytesMax: sizes.RequestBytesMax, Timestamp: last, Body: aligned}, reply)]
+			got := reply[:machine.Execute(&accounting.Request{Operation: wire.Operation(o), RequestBytesMax: sizes.RequestBytesMax, Timestamp: last,
+				Body: aligned}, reply)]
 			if !bytes.Equal(got, want) {
 				t.Fatalf("seed %d: operation %d at %d with body %x: the reply is\n%x, want\n%x", seed, o, last, body, got, want)
 			}
@@ -59,7 +61,8 @@ func TestAccountingAgrees(t *testing.T) {
 // FuzzReceive: no frame makes a client fail otherwise than by an error.
 func FuzzReceive(f *testing.F) {
 	for _, command := range []uint8{model.CommandPong, model.CommandReply, model.CommandEviction} {
-		header := model.Header{Release: testRelease, Command: command, Client: model.Num(5), Request: 1, Operation: model.LookupAccounts, Op: 4, Timestamp: 9, Reason: 1}
+		header := model.Header{Release: testRelease, Command: command, Client: model.Num(5), Request: 1, Operation: model.LookupAccounts, Op: 4,
+			Timestamp: 9, Reason: 1}
 		f.Add(header.Frame(model.Join([][]byte{nil}, 128)), true)
 	}
 	f.Fuzz(func(t *testing.T, frame []byte, mine bool) {

@@ -27,7 +27,8 @@ func (g *Generator) ledger() uint32 {
 	return 1 + g.random.Uint32N(g.profile.LedgersCount)
 }
 
-// stampSource deals the timestamps of one import batch of n events: rising, below the batch's own timestamp.
+// stampSource deals the timestamps of one import batch of n events: rising, below the batch's own
+// timestamp.
 type stampSource struct{ next uint64 }
 
 func (g *Generator) importStamps(n int, newest uint64) *stampSource {
@@ -115,7 +116,8 @@ func (g *Generator) newAccount() model.Account {
 	return a
 }
 
-// repeatAccount makes a one that exists, or one that this batch has asked for already, sometimes with a field changed.
+// repeatAccount makes a one that exists, or one that this batch has asked for already, sometimes
+// with a field changed.
 func (g *Generator) repeatAccount(a *model.Account, batch []model.Account) {
 	var old model.Account
 	switch {

@@ -65,7 +65,8 @@ const (
 	rememberedSum = 32 // past exchanges against which late replies are checked
 )
 
-// Client is the protocol of one client: at most one request in flight, and after an eviction a new session.
+// Client is the protocol of one client: at most one request in flight, and after an eviction a new
+// session.
 type Client struct {
 	config ClientConfig
 	source Source
@@ -106,9 +107,6 @@ func NewClient(config ClientConfig, source Source, nowNs uint64) *Client {
 
 // ID of the current session's client.
 func (c *Client) ID() model.Number { return c.id }
-
-// View is the largest view that the client has heard of.
-func (c *Client) View() uint32 { return c.view }
 
 // InFlight is the exchange that waits for its reply, nil if there is none.
 func (c *Client) InFlight() *Exchange { return c.inFlight }
@@ -226,7 +224,8 @@ func (c *Client) begin(nowNs uint64) {
 	}
 }
 
-// send puts the request in flight on its way, the first time or again, and sets the timer. Source: wire protocol, 1.3, 1.6.
+// send puts the request in flight on its way, the first time or again, and sets the timer. Source:
+// wire protocol, 1.3, 1.6.
 func (c *Client) send(nowNs uint64) (out []Frame) {
 	e := c.inFlight
 	primary := int(c.view) % c.config.Replicas
@@ -282,9 +281,9 @@ func (c *Client) pings(nowNs uint64) (out []Frame) {
 	return out
 }
 
-// Forge returns what could be the session's next request if it had not one thing wrong, and what that is.
-// A correct server neither executes it nor evicts the client for it. closes: the server closes the connection on
-// which it comes. nil: there is no session.
+// Forge returns what could be the session's next request if it had not one thing wrong, and what
+// that is. A correct server neither executes it nor evicts the client for it. closes: the server
+// closes the connection on which it comes. nil: there is no session.
 func (c *Client) Forge(random *rand.Rand) (frame []byte, wrong string, closes bool) {
 	if c.session == 0 {
 		return nil, "", false
@@ -345,7 +344,8 @@ func (c *Client) Forge(random *rand.Rand) (frame []byte, wrong string, closes bo
 
 const headerBytes = 256
 
-// reservedOfRequest are the bytes of a request's header that must be 0. Source: wire protocol, section 2.
+// reservedOfRequest are the bytes of a request's header that must be 0. Source: wire protocol,
+// section 2.
 var reservedOfRequest = func() (list []int) {
 	for _, part := range [][2]int{{16, 32}, {48, 80}, {100, 104}, {112, 114}, {116, 128}, {144, 160}, {197, 200}, {204, 256}} {
 		for at := part[0]; at < part[1]; at++ {
@@ -416,8 +416,9 @@ func (c *Client) receiveEviction(nowNs uint64, h *model.Header) (Verdict, error)
 	if c.inFlight != nil {
 		refusal = c.config.Limits.Refusal(c.inFlight.Request, c.config.Release, c.config.Release)
 	}
-	// A session that was dropped from the table is told so by a request or a ping, of the session. If after the drop a late
-	// copy of the register arrived, the client has a newer session that it knows nothing of.
+	// A session that was dropped from the table is told so by a request or a ping, of the session.
+	// If after the drop a late copy of the register arrived, the client has a newer session that it
+	// knows nothing of.
 	dropped := c.session != 0 && (h.Reason == model.EvictNoSession || h.Reason == model.EvictSessionTooLow)
 	if h.Reason != refusal && !dropped {
 		return Ignored, fmt.Errorf("client %x, session %d, is evicted for reason %d, want %d", h.Client, c.session, h.Reason, refusal)
@@ -510,7 +511,8 @@ func (c *Client) receiveLate(h *model.Header, frame []byte) (Verdict, error) {
 
 func viewOf(frame []byte) uint32 { return u32At(frame[104:]) }
 
-// checkResults checks what an official client checks, and a little more. Source: wire protocol, 9.1, 5.2, 6.2.
+// checkResults checks what an official client checks, and a little more. Source: wire protocol,
+// 9.1, 5.2, 6.2.
 func (c *Client) checkResults(e *Exchange, body []byte) error {
 	o := e.What.Operation
 	switch o {

@@ -13,8 +13,8 @@ import (
 
 const testRelease = 17<<8 | 9
 
-// primary is a single server around the model that handles requests and pings as the wire protocol's 4.4 and 4.6 say,
-// without a log: what it accepts is committed at once.
+// primary is a single server around the model that handles requests and pings as the wire
+// protocol's 4.4 and 4.6 say, without a log: what it accepts is committed at once.
 type primary struct {
 	t      *testing.T
 	judge  *Judge
@@ -116,7 +116,8 @@ func (p *parcels) Pop() any {
 	return last
 }
 
-// cluster plays clients against one primary over a network that loses, repeats, delays and damages frames.
+// cluster plays clients against one primary over a network that loses, repeats, delays and damages
+// frames.
 func cluster(t *testing.T, seed uint64, clientsCount, sessionsMax int, lossPercent int) (exchanges, evictions, pulses int, sum [32]byte) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 5))
@@ -211,8 +212,8 @@ func cluster(t *testing.T, seed uint64, clientsCount, sessionsMax int, lossPerce
 	return exchanges, evictions, p.pulses, [32]byte(hash.Sum(nil))
 }
 
-// TestClients: clients get through every kind of network, sessions come and go, no correct frame is called wrong, and the
-// same seed gives the same run.
+// TestClients: clients get through every kind of network, sessions come and go, no correct frame is
+// called wrong, and the same seed gives the same run.
 func TestClients(t *testing.T) {
 	for _, c := range []struct {
 		name                                    string
@@ -262,7 +263,8 @@ func registered(t *testing.T, request Request) (*Client, *primary, []byte) {
 	return c, p, frames[0].Bytes
 }
 
-// TestClientDetects: replies, pongs and evictions that a correct server never sends are called wrong; damage is not.
+// TestClientDetects: replies, pongs and evictions that a correct server never sends are called
+// wrong; damage is not.
 func TestClientDetects(t *testing.T) {
 	lookup := Request{Operation: model.LookupAccounts, Body: model.Join([][]byte{make([]byte, 32)}, 16)}
 	edit := func(change func(frame []byte)) func(*primary, []byte, []byte) []byte {
@@ -305,14 +307,18 @@ func TestClientDetects(t *testing.T) {
 		{"a reserved byte", edit(func(f []byte) { f[255] = 1 }), "not zero", Ignored},
 		{"no trailer", answer(model.Header{Command: model.CommandReply}, nil), "no trailer", Ignored},
 		{"two batches", answer(model.Header{Command: model.CommandReply}, model.Join([][]byte{nil, nil}, 128)), "2 batches", Ignored},
-		{"too many results", answer(model.Header{Command: model.CommandReply}, model.Join([][]byte{make([]byte, 3*128)}, 128)), "bytes of results", Ignored},
-		{"an eviction for a session that is gone", answer(model.Header{Command: model.CommandEviction, Release: 1, Reason: 1}, nil), "", Accepted},
+		{"too many results", answer(model.Header{Command: model.CommandReply}, model.Join([][]byte{make([]byte, 3*128)}, 128)),
+			"bytes of results", Ignored},
+		{"an eviction for a session that is gone", answer(model.Header{Command: model.CommandEviction, Release: 1, Reason: 1}, nil), "",
+			Accepted},
 		{"an eviction for a valid body", answer(model.Header{Command: model.CommandEviction, Release: 1, Reason: 5}, nil), "reason 5", Ignored},
 		{"an eviction for a good release", answer(model.Header{Command: model.CommandEviction, Release: 1, Reason: 2}, nil), "reason 2", Ignored},
 		{"an eviction without reason", answer(model.Header{Command: model.CommandEviction, Release: 1}, nil), "reason is 1..8", Ignored},
 		{"a pong of replica 6", answer(model.Header{Command: model.CommandPong, Release: 1, Replica: 6}, nil), "below 6", Ignored},
-		{"a pong from the future", answer(model.Header{Command: model.CommandPong, Release: 1, PingTimestamp: startNs * 2}, nil), "echoes", Ignored},
-		{"a pong for somebody else's ping", answer(model.Header{Command: model.CommandPong, Release: 1, PingTimestamp: startNs - 7}, nil), "echoes", Ignored},
+		{"a pong from the future", answer(model.Header{Command: model.CommandPong, Release: 1, PingTimestamp: startNs * 2}, nil), "echoes",
+			Ignored},
+		{"a pong of another ping", answer(model.Header{Command: model.CommandPong, Release: 1, PingTimestamp: startNs - 7}, nil), "echoes",
+			Ignored},
 		{"a request", func(_ *primary, request, _ []byte) []byte { return request }, "not for clients", Ignored},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -329,7 +335,8 @@ func TestClientDetects(t *testing.T) {
 	}
 }
 
-// TestClientForges: a correct server executes none of the requests that Forge makes, and evicts nobody for them.
+// TestClientForges: a correct server executes none of the requests that Forge makes, and evicts
+// nobody for them.
 func TestClientForges(t *testing.T) {
 	lookup := Request{Operation: model.LookupAccounts, Body: model.Join([][]byte{make([]byte, 32)}, 16)}
 	client, p, request := registered(t, lookup)
@@ -357,7 +364,8 @@ func TestClientForges(t *testing.T) {
 	}
 }
 
-// TestClientRepliesTwice: the second copy of a reply is ignored if it is the same, in a later view too, and an error otherwise.
+// TestClientRepliesTwice: the second copy of a reply is ignored if it is the same, in a later view
+// too, and an error otherwise.
 func TestClientRepliesTwice(t *testing.T) {
 	client, p, request := registered(t, Request{Operation: model.Noop, Body: []byte{}})
 	reply := p.handle(startNs+2000, request)
@@ -371,8 +379,8 @@ func TestClientRepliesTwice(t *testing.T) {
 	again := bytes.Clone(reply)
 	again[104] = 3
 	model.Seal(again)
-	if err := receive(again); err != nil || client.View() != 3 {
-		t.Fatal(err, client.View())
+	if err := receive(again); err != nil || client.view != 3 {
+		t.Fatal(err, client.view)
 	}
 	if err := receive(reply); err != nil {
 		t.Fatal(err)
@@ -384,7 +392,8 @@ func TestClientRepliesTwice(t *testing.T) {
 	}
 }
 
-// TestClientRefused: a reply to a request that has to be refused is wrong; the eviction begins a new session.
+// TestClientRefused: a reply to a request that has to be refused is wrong; the eviction begins a
+// new session.
 func TestClientRefused(t *testing.T) {
 	client, p, request := registered(t, Request{Operation: 200, Body: []byte{1}, Refused: true})
 	id := client.ID()
@@ -412,7 +421,8 @@ func TestClientRefused(t *testing.T) {
 	}
 }
 
-// TestClientRetries: the same bytes again, first after 600 ms; where to and with what depends on the release.
+// TestClientRetries: the same bytes again, first after 600 ms; where to and with what depends on
+// the release.
 func TestClientRetries(t *testing.T) {
 	for _, c := range []struct {
 		release uint32

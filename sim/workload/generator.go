@@ -6,7 +6,8 @@ import (
 	"ledger/sim/model"
 )
 
-// Request is one request as a client would ask it: operation and body. Refused says that the server must evict for it.
+// Request is one request as a client would ask it: operation and body. Refused says that the server
+// must evict for it.
 type Request struct {
 	Operation model.Operation
 	Body      []byte
@@ -19,7 +20,8 @@ const rememberedMax = 4096
 // whaleLedger is the ledger of the accounts that overflow.
 const whaleLedger = 901
 
-// account is what the generator knows of an account: its record, and whether a transfer has closed it.
+// account is what the generator knows of an account: its record, and whether a transfer has closed
+// it.
 type account struct {
 	model.Account
 	closedUntilNs uint64 // 0: open; a closed one reopens by void (closedBy) or at its timeout
@@ -150,7 +152,8 @@ func (g *Generator) variant(base model.Operation) model.Operation {
 	return pickOne(g, forms)
 }
 
-// batchSizes decides on the number of batches and events of a request of an operation with many events per batch.
+// batchSizes decides on the number of batches and events of a request of an operation with many
+// events per batch.
 func (g *Generator) batchSizes(o model.Operation) []int {
 	event, result := o.EventBytes(), o.ResultBytes()
 	if !o.IsMultiBatch() {

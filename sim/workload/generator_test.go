@@ -32,7 +32,8 @@ func newTally() *tally {
 	}
 }
 
-// run plays requests of one generator against the model, with a clock that steps, and pulses when due.
+// run plays requests of one generator against the model, with a clock that steps, and pulses when
+// due.
 func run(t *testing.T, tally *tally, seed uint64, profile Profile, limits model.Limits, clockNs uint64, requests int) *model.Machine {
 	t.Helper()
 	g := NewGenerator(seed, profile, limits)
@@ -117,7 +118,8 @@ func (y *tally) created(o model.Operation) int {
 // smallLimits are those of a simulated server: messages of 16 KiB.
 var smallLimits = model.Limits{MessageBytesMax: 16 << 10, RequestBytesMax: 8 << 10}
 
-// TestCoverage: typical and drawn profiles reach every status, every operation has results, and most events succeed.
+// TestCoverage: typical and drawn profiles reach every status, every operation has results, and
+// most events succeed.
 func TestCoverage(t *testing.T) {
 	typical, all := newTally(), newTally()
 	for seed := range uint64(4) {

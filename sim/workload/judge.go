@@ -10,10 +10,10 @@ import (
 
 // Judge holds what the clients saw against the log.
 //
-// It is given the log, request by request, and the exchanges as they end, in either order. It demands that the log is
-// possible (model.Server), that every reply is the log's, byte for byte, that nothing is in the log twice, or without a client
-// having asked for it, or with another body than the client sent, and that a request that began after another's reply comes
-// later in the log.
+// It is given the log, request by request, and the exchanges as they end, in either order. It
+// demands that the log is possible (model.Server), that every reply is the log's, byte for byte,
+// that nothing is in the log twice, or without a client having asked for it, or with another body
+// than the client sent, and that a request that began after another's reply comes later in the log.
 type Judge struct {
 	Server *model.Server
 
@@ -57,7 +57,8 @@ func (j *Judge) Commit(c *model.Committed) error {
 	return nil
 }
 
-// Add takes an exchange that has ended. Exchanges of all clients come in the order in which they ended.
+// Add takes an exchange that has ended. Exchanges of all clients come in the order in which they
+// ended.
 func (j *Judge) Add(e *Exchange) error {
 	j.ask(e)
 	if e.Reply == nil {
@@ -71,7 +72,8 @@ func (j *Judge) Add(e *Exchange) error {
 	if e.LastNs < last.ns {
 		return fmt.Errorf("an exchange that ended at %d is added after one that ended at %d", e.LastNs, last.ns)
 	}
-	// The endings before e began are a prefix; opMax of its last one is the newest op that e has to follow.
+	// The endings before e began are a prefix; opMax of its last one is the newest op that e has to
+	// follow.
 	before := sort.Search(len(j.ends), func(i int) bool { return j.ends[i].ns >= e.FirstNs })
 	if before > 0 && j.ends[before-1].opMax >= op {
 		return fmt.Errorf("client %x, request %d: it began at %d, after a reply of op %d, and was executed as op %d",
@@ -86,7 +88,8 @@ func (j *Judge) ask(e *Exchange) {
 	j.asked[model.Checksum(e.Request[:16])] = maphash.Bytes(j.seed, e.Request[256:])
 }
 
-// settle compares the replies of ops below limit. The op that is being committed may have more requests to come.
+// settle compares the replies of ops below limit. The op that is being committed may have more
+// requests to come.
 func (j *Judge) settle(limit uint64) error {
 	left := j.waiting[:0]
 	for _, e := range j.waiting {
@@ -115,8 +118,8 @@ func (j *Judge) compare(e *Exchange) error {
 	return fmt.Errorf("client %x, request %d, operation %d, op %d: %w", e.Client, e.Number, e.What.Operation, opOf(e.Reply), err)
 }
 
-// Finish is called after the last Commit and Add, with the exchanges still in flight: now every reply has to be in the log, and
-// every request of the log has to be one that a client sent.
+// Finish is called after the last Commit and Add, with the exchanges still in flight: now every
+// reply has to be in the log, and every request of the log has to be one that a client sent.
 func (j *Judge) Finish(inFlight []*Exchange) error {
 	for _, e := range inFlight {
 		j.ask(e)

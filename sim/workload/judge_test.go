@@ -37,7 +37,8 @@ func TestJudgeDetects(t *testing.T) {
 			h, _, _ := model.ParseFrame(reply)
 			parents[step.client] = h.Context
 			w.committed = append(w.committed, c)
-			w.exchanges = append(w.exchanges, &Exchange{Client: header.Client, Number: header.Request, What: Request{Operation: header.Operation, Body: body},
+			w.exchanges = append(w.exchanges, &Exchange{Client: header.Client, Number: header.Request,
+				What:    Request{Operation: header.Operation, Body: body},
 				Request: request, Reply: reply, FirstNs: uint64(10 * i), LastNs: uint64(10*i + 5)})
 		}
 		return w

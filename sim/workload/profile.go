@@ -35,7 +35,8 @@ const (
 	transferKinds
 )
 
-// Profile is what a Generator likes to do. Shares are relative to their group, percents to everything.
+// Profile is what a Generator likes to do. Shares are relative to their group, percents to
+// everything.
 type Profile struct {
 	Accounts int // create accounts until about so many exist
 	IDs      IDOrder

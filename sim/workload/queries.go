@@ -2,7 +2,8 @@ package workload
 
 import "ledger/sim/model"
 
-// idBatch makes the ids of a lookup: known ones, unknown ones, the two that never exist, the same again.
+// idBatch makes the ids of a lookup: known ones, unknown ones, the two that never exist, the same
+// again.
 func (g *Generator) idBatch(o model.Operation, n int) []byte {
 	var out []byte
 	var last model.Number
@@ -200,11 +201,13 @@ func (g *Generator) queryFilter(accounts bool, limit uint32, wrong bool) []byte 
 	f.TimestampMin, f.TimestampMax = g.stampRange()
 	like := g.example()
 	if like == nil || g.chance(40) {
-		like = &model.Transfer{UserData128: g.value128(), UserData64: g.value(), UserData32: uint32(g.value()), Ledger: g.ledger(), Code: g.code()}
+		like = &model.Transfer{UserData128: g.value128(), UserData64: g.value(), UserData32: uint32(g.value()), Ledger: g.ledger(),
+			Code: g.code()}
 	}
 	if accounts && len(g.accounts) > 0 && g.chance(60) {
 		a := pickNew(g, g.accounts)
-		like = &model.Transfer{UserData128: a.UserData128, UserData64: a.UserData64, UserData32: a.UserData32, Ledger: a.Ledger, Code: a.Code, Timestamp: a.Timestamp}
+		like = &model.Transfer{UserData128: a.UserData128, UserData64: a.UserData64, UserData32: a.UserData32, Ledger: a.Ledger, Code: a.Code,
+			Timestamp: a.Timestamp}
 	}
 	if like.Timestamp != 0 {
 		f.TimestampMin, f.TimestampMax = g.rangeAround(like.Timestamp)
@@ -250,7 +253,8 @@ func (g *Generator) changesFilter(limit uint32, wrong bool) []byte {
 	return f.Append(nil)
 }
 
-// spoil damages a valid request so that a server has to refuse it. ok is false if it came out valid.
+// spoil damages a valid request so that a server has to refuse it. ok is false if it came out
+// valid.
 func (g *Generator) spoil(o model.Operation, body []byte) (request Request, ok bool) {
 	body = append([]byte{}, body...)
 	switch g.random.IntN(8) {

@@ -15,9 +15,11 @@ type Stream struct {
 // NewStream of frames of at most messageBytesMax.
 func NewStream(messageBytesMax uint32) *Stream { return &Stream{messageBytesMax: messageBytesMax} }
 
-// Push adds bytes as they arrive and returns the frames that are whole now. Only headers are checked here.
+// Push adds bytes as they arrive and returns the frames that are whole now. Only headers are
+// checked here.
 //
-// error: a header is damaged or its size impossible, so that no frame can be found any more: close the connection.
+// error: a header is damaged or its size impossible, so that no frame can be found any more: close
+// the connection.
 func (s *Stream) Push(bytes []byte) (frames [][]byte, err error) {
 	s.pending = append(s.pending, bytes...)
 	for len(s.pending) >= 256 {

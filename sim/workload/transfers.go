@@ -40,7 +40,8 @@ func (g *Generator) transferBatch(n int) []byte {
 	return out
 }
 
-// predate gives an imported transfer a stamp above every transfer's and below that of one of its accounts, if there is room.
+// predate gives an imported transfer a stamp above every transfer's and below that of one of its
+// accounts, if there is room.
 func (g *Generator) predate(t *model.Transfer) {
 	if len(g.accounts) < 2 || g.accountStampMax <= g.transferStampMax+2 || t.Flags&resolving != 0 {
 		return
@@ -97,7 +98,8 @@ func (g *Generator) transfer(imported bool, pendings, batch []model.Transfer) mo
 	return g.newTransfer(kind)
 }
 
-// pair returns two different accounts of one ledger, mostly open, mostly in the roles that their limits like.
+// pair returns two different accounts of one ledger, mostly open, mostly in the roles that their
+// limits like.
 func (g *Generator) pair(whales bool) (debit, credit *account, ok bool) {
 	for range 8 {
 		if len(g.accounts) < 2 {
@@ -192,7 +194,8 @@ func (g *Generator) newTransfer(kind transferKind) model.Transfer {
 			t.Timeout = g.timeout()
 		}
 	case kindBalancing:
-		t.Flags |= pickOne(g, []uint16{model.TransferBalancingDebit, model.TransferBalancingCredit, model.TransferBalancingDebit | model.TransferBalancingCredit})
+		t.Flags |= pickOne(g, []uint16{model.TransferBalancingDebit, model.TransferBalancingCredit,
+			model.TransferBalancingDebit | model.TransferBalancingCredit})
 		if g.chance(30) {
 			t.Flags |= model.TransferPending
 			t.Timeout = g.timeout()
@@ -201,7 +204,8 @@ func (g *Generator) newTransfer(kind transferKind) model.Transfer {
 			t.Amount = model.NumberMax
 		}
 	case kindClosing:
-		t.Flags |= model.TransferPending | pickOne(g, []uint16{model.TransferClosingDebit, model.TransferClosingCredit, model.TransferClosingDebit | model.TransferClosingCredit})
+		t.Flags |= model.TransferPending | pickOne(g, []uint16{model.TransferClosingDebit, model.TransferClosingCredit,
+			model.TransferClosingDebit | model.TransferClosingCredit})
 		t.Timeout = 1 + g.random.Uint32N(3)
 		if g.chance(20) {
 			t.Timeout = 0
@@ -270,7 +274,8 @@ func (g *Generator) repeatTransfer(imported bool, batch []model.Transfer) (t mod
 		default:
 			return t, false
 		}
-		// One that is as imported as the batch, and not linked: the flags count, and its chain is not repeated.
+		// One that is as imported as the batch, and not linked: the flags count, and its chain is not
+		// repeated.
 		if (t.Flags&model.TransferImported != 0) == imported && t.Flags&model.TransferLinked == 0 || g.chance(5) {
 			ok = true
 			break
@@ -281,7 +286,8 @@ func (g *Generator) repeatTransfer(imported bool, batch []model.Transfer) (t mod
 	}
 	switch g.random.IntN(16) {
 	case 0:
-		t.Flags ^= pickOne(g, []uint16{model.TransferPending, model.TransferBalancingDebit, model.TransferClosingCredit, model.TransferPostPending})
+		t.Flags ^= pickOne(g, []uint16{model.TransferPending, model.TransferBalancingDebit, model.TransferClosingCredit,
+			model.TransferPostPending})
 	case 1:
 		t.PendingID.Low++
 	case 2:
@@ -373,7 +379,8 @@ func (g *Generator) spoilTransfer(t *model.Transfer) {
 			}
 			a := pickOne(g, g.accounts)
 			other := g.partner(a)
-			if a.Ledger == whaleLedger || other == nil || a.Flags&(model.AccountDebitsMustNotExceedCredits|model.AccountCreditsMustNotExceedDebits) == 0 {
+			if a.Ledger == whaleLedger || other == nil ||
+				a.Flags&(model.AccountDebitsMustNotExceedCredits|model.AccountCreditsMustNotExceedDebits) == 0 {
 				continue
 			}
 			t.Ledger, t.Amount = a.Ledger, model.Number{High: 1 << 40}
@@ -407,7 +414,8 @@ func (g *Generator) spoilResolving(t *model.Transfer) {
 	case 0:
 		t.Flags |= resolving
 	case 1:
-		t.Flags |= pickOne(g, []uint16{model.TransferPending, model.TransferBalancingDebit, model.TransferBalancingCredit, model.TransferClosingDebit, model.TransferClosingCredit})
+		t.Flags |= pickOne(g, []uint16{model.TransferPending, model.TransferBalancingDebit, model.TransferBalancingCredit,
+			model.TransferClosingDebit, model.TransferClosingCredit})
 	case 2:
 		t.PendingID = model.Number{}
 	case 3:

@@ -38,7 +38,8 @@ func TestNoAllocation(t *testing.T) {
 	run := func(operation wire.Operation, bodyBytes int) {
 		op++
 		clock += 1_000_000
-		fields := prepare.Fields{Cluster: cluster, Op: op, Timestamp: clock, RequestLimit: 1 << 20, RequestsCount: 1, Command: prepare.CommandPrepare,
+		fields := prepare.Fields{Cluster: cluster, Op: op, Timestamp: clock, RequestLimit: 1 << 20, RequestsCount: 1,
+			Command:   prepare.CommandPrepare,
 			Operation: operation, Client: wire.U128{Lo: 9}, Request: uint32(op), Release: 1, SizeBytes: uint32(prepare.HeaderBytes + bodyBytes)}
 		prepare.Put(message, &fields, prepare.Sum(message[prepare.HeaderBytes:prepare.HeaderBytes+bodyBytes]))
 		events[0] = Event{Kind: EventCommit, Slot: slot, ReplySlot: replySlot, Op: op}

@@ -2,16 +2,16 @@ package apply
 
 import "ledger/internal/coro"
 
-// endBar does what comes after the last op of a bar. Its steps, and their order, are those of docs/design/storage.md; nothing in it
-// depends on how long the waits take.
+// endBar does the work after the last op of a bar. docs/design/storage.md lists its steps and their
+// order under "One bar". Its results do not depend on how long the waits take.
 func (s *Stage) endBar(c *coro.Coroutine) {
 	op := s.op
-	trigger := uint64(0) // of the checkpoint that this start began from
+	trigger := uint64(0) // of the checkpoint from which this start began
 	if s.opened > 0 {
 		trigger = s.limits.CheckpointTrigger(s.opened)
 	}
 	if op < trigger {
-		return // the checkpoint holds what this bar's end did in the first run
+		return // the checkpoint contains what this bar's end did in the first run
 	}
 	if op > trigger || s.opened == 0 {
 		s.install(c)
@@ -33,7 +33,7 @@ func (s *Stage) endBar(c *coro.Coroutine) {
 	}
 }
 
-// install waits for the generation before and makes its results visible.
+// install waits for the previous generation and makes its results visible.
 func (s *Stage) install(c *coro.Coroutine) {
 	waitedNs := s.statistics.BarriersNs
 	for !s.dealer.isBack() {
@@ -45,8 +45,8 @@ func (s *Stage) install(c *coro.Coroutine) {
 	s.forest.BarInstall(generation)
 }
 
-// keepPace waits between two ops of a bar while compaction is so far behind that the bar's end would wait for it: many short waits
-// instead of a long one.
+// keepPace waits between two ops of a bar while compaction is behind. Without it, the end of the
+// bar would have to wait for compaction. Many short waits replace one long wait.
 func (s *Stage) keepPace(c *coro.Coroutine) {
 	if !s.dealer.holdsUp(s.op, uint64(s.limits.BarOps)) {
 		return
@@ -58,8 +58,8 @@ func (s *Stage) keepPace(c *coro.Coroutine) {
 	s.barrier(BarrierPace, waitedNs)
 }
 
-// capture takes the checkpoint whose trigger is the op just executed. Consensus sends the sessions when it has seen that op's
-// ApplyCommitted.
+// capture takes the checkpoint whose trigger is the op just executed. Consensus sends the sessions
+// after it has received that op's ApplyCommitted.
 func (s *Stage) capture(c *coro.Coroutine) {
 	waitedNs := s.statistics.BarriersNs
 	for s.sessions == nil || s.checkpointOut {
@@ -73,7 +73,7 @@ func (s *Stage) capture(c *coro.Coroutine) {
 	s.dealCheckpoint(job)
 }
 
-// wait suspends the work at a barrier, and measures how long.
+// wait suspends the work at a barrier and measures the time.
 func (s *Stage) wait(c *coro.Coroutine) {
 	beganNs := s.nowNs
 	c.Wait()

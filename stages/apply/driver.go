@@ -8,8 +8,9 @@ import (
 	"ledger/stages"
 )
 
-// Driver performs what the stage decides: it pops the rings and pushes the actions. Page reads go through the disk that
-// New was given: the stage's grid queues them and collects their completions.
+// Driver performs the stage's decisions: it pops the rings and pushes the actions. Page reads take
+// another way. The stage's grid queues them on the disk that New was given, and collects their
+// completions.
 type Driver struct {
 	stage         *Stage
 	fromConsensus *ring.SPSC[stages.ConsensusToApply]
@@ -29,8 +30,10 @@ type Worker struct {
 	From *ring.SPSC[stages.CompactToApply]
 }
 
-// NewDriver joins a stage and its rings. disk is the one that New got; there are as many workers as its limits say.
-func NewDriver(stage *Stage, disk ports.Disk, fromConsensus *ring.SPSC[stages.ConsensusToApply], toConsensus stages.Sender[stages.ApplyToConsensus],
+// NewDriver joins a stage and its rings. disk is the one that New got. The limits give the number
+// of workers.
+func NewDriver(stage *Stage, disk ports.Disk, fromConsensus *ring.SPSC[stages.ConsensusToApply],
+	toConsensus stages.Sender[stages.ApplyToConsensus],
 	workers []Worker) *Driver {
 	assert.That(disk != nil, "apply has a disk")
 	assert.Equal(len(workers), len(stage.dealer.loads), "workers of compact")
@@ -42,7 +45,7 @@ func NewDriver(stage *Stage, disk ports.Disk, fromConsensus *ring.SPSC[stages.Co
 	return d
 }
 
-// SetBoard says where the recorder of slow ops looks. Without one, nothing is written.
+// SetBoard sets the board that the recorder of slow ops reads. Without one, nothing is written.
 func (d *Driver) SetBoard(board *metrics.Board) { d.board = board }
 
 // Turn does one round and says whether anything happened.

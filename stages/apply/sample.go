@@ -40,28 +40,28 @@ func classOf(operation wire.Operation) Class {
 	return ClassOther
 }
 
-// Barrier is what the end of a bar may have to wait for.
+// Barrier is a reason for which the end of a bar may have to wait.
 type Barrier uint8
 
 const (
-	BarrierGeneration Barrier = iota // compact is not done with the jobs of the bar before
-	BarrierCapture                   // the sessions of consensus, or the blocks of the checkpoint before
+	BarrierGeneration Barrier = iota // compact has not finished the jobs of the previous bar
+	BarrierCapture                   // the sessions of consensus, or the blocks of the previous checkpoint
 	BarrierDurable                   // the superblock of the last checkpoint
-	BarrierPace                      // not an end: an op in the middle of a bar, while compaction is behind
+	BarrierPace                      // not at the end: an op in the middle of a bar waits while compaction is behind
 	BarriersCount
 )
 
 // BarrierNames in order of the barriers.
 var BarrierNames = [BarriersCount]string{"generation", "capture", "durable", "pace"}
 
-// Sample is what the stage tells about itself: what happened since the start, and where it stands.
+// Sample is the stage's figures: counts since the start, and its current state.
 type Sample struct {
 	Statistics
 	// ExecuteNs of a request, waiting for pages included. Empty without a clock.
 	ExecuteNs [ClassesCount]metrics.Histogram
 	// QueueNs of an op, from its arrival here until its execution begins. Empty without a clock.
 	QueueNs metrics.Histogram
-	// BarrierNs that ends of bars waited, the zeros included.
+	// BarrierNs is the waiting time of ends of bars, including the zeros.
 	BarrierNs [BarriersCount]metrics.Histogram
 	// GenerationNs from when a generation is planned until all its blocks are written.
 	GenerationNs metrics.Histogram
@@ -71,10 +71,11 @@ type Sample struct {
 	Op, OpenedOp, DurableOp                   uint64
 	AccountsCount, TransfersCount, BlocksHigh uint64
 	CommitsWaiting                            uint64
-	JobsWaiting                               uint64 // of the generation under way, those not dealt included
+	JobsWaiting                               uint64 // jobs of the current generation, including those that are not dealt yet
 }
 
-// measures are the part of Sample that is counted where it happens. Nothing here has an influence on what the stage does.
+// measures is the part of Sample that is counted where it happens. It does not influence any
+// decision.
 type measures struct {
 	clock             func() uint64
 	checkpointBeganNs uint64
@@ -85,22 +86,23 @@ type measures struct {
 	checkpointNs      metrics.Histogram
 	checkpointLastNs  uint64
 
-	times       metrics.ApplyTimes // of the op that is executed
+	times       metrics.ApplyTimes // of the op that is being executed
 	executing   bool
-	suspendedNs uint64 // since when its execution does not go on; 0: it does
-	breath      bool   // it could go on, but the other stages of the thread have their turns
+	suspendedNs uint64 // the time at which the execution was suspended; 0: it is running
+	breath      bool   // it was suspended only to give other stages of the thread a turn
 }
 
-// CheckpointLast is the newest durable checkpoint, and the time from its trigger until it was; 0 before the first of this start.
-// On the stage's thread.
+// CheckpointLast is the newest durable checkpoint of this start, and the time from its trigger
+// until it was durable. Both are 0 before the first. To be called on the stage's thread.
 func (s *Stage) CheckpointLast() (op, durationNs uint64) {
 	return s.durable, s.measures.checkpointLastNs
 }
 
-// SetClock makes the stage measure how long requests take. The simulator has no clock that moves within a step, and sets none.
+// SetClock makes the stage measure the time of requests. The simulator sets no clock, because its
+// clock does not move within a step.
 func (s *Stage) SetClock(clock func() uint64) { s.measures.clock = clock }
 
-// began notes the beginning of an op, and returns the time.
+// began records the beginning of an op and returns the time.
 func (m *measures) began(next *commit) (nowNs uint64) {
 	if m.clock == nil {
 		return 0
@@ -111,19 +113,20 @@ func (m *measures) began(next *commit) (nowNs uint64) {
 	m.executing = true
 	m.times = metrics.ApplyTimes{AtNs: next.arrivedNs, BeganNs: nowNs, BarriersNs: m.barriers()}
 	for barrier := range m.times.BarriersNs {
-		// A wait that had begun before the op arrived counts from then.
+		// A wait that began before the op arrived counts from the op's arrival.
 		m.times.BarriersNs[barrier] = min(m.times.BarriersNs[barrier]-next.barriers[barrier], queueNs)
 	}
 	return nowNs
 }
 
-// ended notes the end of the op.
+// ended records the end of the op.
 func (m *measures) ended(nowNs uint64) {
 	m.executing = false
 	m.times.EndedNs = nowNs
 }
 
-// suspended notes that the body gives control back, and resumed that it gets it again: an op that is being executed waits meanwhile.
+// suspended records that the coroutine gives control back, and resumed that it runs again. The op
+// that is being executed waits meanwhile.
 func (m *measures) suspended(breath bool) {
 	if m.executing {
 		m.suspendedNs, m.breath = m.clock(), breath
@@ -143,7 +146,7 @@ func (m *measures) resumed(nowNs uint64) {
 	m.suspendedNs = 0
 }
 
-// barriers are what ops have waited at each, since the start.
+// barriers is the time that ops have waited at each barrier since the start.
 func (m *measures) barriers() (sums [BarriersCount]uint64) {
 	for barrier := range sums {
 		sums[barrier] = m.barrierNs[barrier].Sum
@@ -153,7 +156,8 @@ func (m *measures) barriers() (sums [BarriersCount]uint64) {
 
 var _ [metrics.BarriersMax]struct{} = [BarriersCount]struct{}{} // an op's record has a place for each
 
-// executed notes the end of a request that began at beganNs, and returns the time, which is the beginning of the next.
+// executed records the end of a request that began at beganNs. It returns the time, which is the
+// beginning of the next request.
 func (m *measures) executed(operation wire.Operation, beganNs uint64) (nowNs uint64) {
 	if m.clock == nil {
 		return 0
@@ -163,12 +167,12 @@ func (m *measures) executed(operation wire.Operation, beganNs uint64) (nowNs uin
 	return nowNs
 }
 
-// barrier notes the wait that began when the statistics had waitedNs.
+// barrier records a wait. It began when the statistics had waitedNs.
 func (s *Stage) barrier(b Barrier, waitedNs uint64) {
 	s.measures.barrierNs[b].Record(s.statistics.BarriersNs - waitedNs)
 }
 
-// Sample fills out. On the stage's thread, between two turns.
+// Sample fills out. To be called on the stage's thread, between two turns.
 func (s *Stage) Sample(out *Sample) {
 	m := &s.measures
 	out.Statistics = s.Statistics()

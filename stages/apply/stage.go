@@ -27,7 +27,7 @@ const (
 	EventCheckpoint
 )
 
-// Event is what happened.
+// Event is an input of the stage.
 type Event struct {
 	Kind       EventKind
 	Slot       stages.Slot // EventSequenced, EventCommit
@@ -35,21 +35,22 @@ type Event struct {
 	Op         uint64      // EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
 	Sessions   *stages.Sessions
 	Job        *storage.Job
-	Worker     int // EventJob: of compact
+	Worker     int // EventJob: the worker of compact
 	Checkpoint *storage.CheckpointJob
 }
 
-// Actions of one step, in order. More: the stage could go on at once.
+// Actions of one step, in order. More tells that the stage could go on at once.
 type Actions struct {
 	Consensus []stages.ApplyToConsensus
 	Compact   [][]stages.ApplyToCompact // for each worker
 	More      bool
 }
 
-// commitsMax is the most ops that are committed and not executed: consensus commits no more than its ring holds.
+// commitsMax is the largest number of ops that are committed and not executed. The ring of
+// consensus allows no more.
 const commitsMax = 64
 
-// NewActions returns actions with room for one step of a stage with so many workers of compact.
+// NewActions returns actions with room for one step of a stage with this number of workers.
 func NewActions(workers int) Actions {
 	a := Actions{
 		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+4),
@@ -69,13 +70,13 @@ func (a *Actions) Reset() {
 	}
 }
 
-// commit is an op that waits for its turn.
+// commit is an op that waits for its execution.
 type commit struct {
 	op        uint64
 	slot      stages.Slot
 	replySlot stages.Slot
 	arrivedNs uint64
-	barriers  [BarriersCount]uint64 // what ops had waited at each when this one arrived
+	barriers  [BarriersCount]uint64 // total waiting time at each barrier when this op arrived
 }
 
 // Statistics counts since the start.
@@ -83,7 +84,7 @@ type Statistics struct {
 	OpsExecuted      uint64
 	RequestsExecuted uint64
 	RequestsSkipped  uint64 // read-only requests of a replay whose replies nobody wants
-	BarriersNs       uint64 // time that bars' ends waited for compact, for the sessions, or for a checkpoint
+	BarriersNs       uint64 // time that ends of bars waited for compact, the sessions, or a checkpoint
 	Forest           forest.Counters
 	Grid             grid.Statistics
 }
@@ -97,7 +98,7 @@ type Stage struct {
 	forest  *forest.Forest
 	machine *accounting.Machine
 	body    *coro.Coroutine
-	more    bool // the body took a breath
+	more    bool // the body has taken a breath
 	out     *Actions
 	nowNs   uint64
 
@@ -105,53 +106,74 @@ type Stage struct {
 	commitsHead  uint32
 	commitsCount uint32
 
-	opened        uint64 // op of the checkpoint that the stage started from; 0: none
-	op            uint64 // executed
+	opened        uint64 // op of the checkpoint from which the stage started; 0: none
+	op            uint64 // the last executed op
 	timestampLast uint64 // of op
 	timestampMark uint64 // timestampLast of the trigger of the checkpoint under way
 	sessions      *stages.Sessions
 	dealer        dealer
 	checkpointOut bool
-	newest        uint64 // op of the newest checkpoint that was taken
-	durable       uint64 // op of the newest durable one
+	newest        uint64 // op of the newest checkpoint that was captured
+	durable       uint64 // op of the newest durable checkpoint
 	ready         storage.Checkpoint
 	faulted       bool
-	ending        bool // a bar, in several steps
+	ending        bool // the end of a bar is in progress; it takes several steps
 
-	// What was built of the replies of each op that consensus may still have in its pipeline, by op modulo the pipeline.
+	// Descriptors of the replies of each op that consensus may still have in its pipeline, by op
+	// modulo the pipeline.
 	replies []stages.Reply
-	built   []stages.Reply // those of the op that is being executed
+	built   []stages.Reply // of the op that is being executed
 
-	scratch    []byte // the reply body of a group's later request, or one that nobody wants
+	scratch    []byte // body of a reply that is not the first of a group, or that nobody wants
 	statistics Statistics
 	measures   measures
 }
 
-// New reserves memory and opens the state of checkpoint.
+// New reserves memory and opens the state of checkpoint: Reserve and Open.
 //
 // gridAt: where the grid zone starts in file.
 // file:   the data file, for opening; disk: the same, for page reads later on.
-// error:  a *storage.Fault where the state is damaged.
-func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File, disk ports.Disk, memory *arena.Arena) (*Stage, error) {
+// error:  a *storage.Fault if the state is damaged.
+func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File,
+	disk ports.Disk, memory *arena.Arena) (*Stage, error) {
+	s := Reserve(l, cluster, slots, checkpoint, gridAt, disk, memory)
+	return s, s.Open(file, checkpoint)
+}
+
+// Reserve is a stage that has its memory, not touched yet, and is to be opened.
+//
+// gridAt: where the grid zone starts in the data file behind disk.
+func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64,
+	disk ports.Disk, memory *arena.Arena) *Stage {
 	s := &Stage{
 		limits: l, cluster: cluster, slots: slots,
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
-		replies: arena.Slice[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptor slots"),
+		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
+			arena.Bulk(arena.Table, false)),
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
 	s.body = coro.New(s.work)
-	// The grid's cache is not touched at start: a page read costs more than clearing its memory, and a small file never fills it.
-	s.grid = grid.New(l, memory, disk, gridAt, cluster, 0)
+	// The grid's cache is not touched at start. Reading a page takes longer than clearing its
+	// memory, and a small file never fills the cache.
+	s.grid = grid.New(l, memory, disk, gridAt, cluster, arena.Options{})
 	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
 	s.machine = accounting.New(l, s.forest)
-	return s, s.forest.Open(file, checkpoint)
+	return s
 }
 
-// repliesMax is the most replies of one op: every request of a group takes an entry of its own in the prepare.
+// Open reads the state of the checkpoint that Reserve was given.
+//
+// error: a *storage.Fault where the state is damaged.
+func (s *Stage) Open(file ports.File, checkpoint storage.Checkpoint) error {
+	return s.forest.Open(file, checkpoint)
+}
+
+// repliesMax is the largest number of replies of one op. Every request of a group has an entry in
+// the prepare.
 func repliesMax(l *limits.Limits) uint64 { return uint64(l.MessageBytesMax) / prepare.EntryBytes }
 
-// repliesOf is the empty room for the descriptors of an op's replies.
+// repliesOf returns the empty room for the descriptors of an op's replies.
 func (s *Stage) repliesOf(op uint64) []stages.Reply {
 	perOp := repliesMax(&s.limits)
 	first := op % uint64(s.limits.PipelineOpsMax) * perOp
@@ -180,7 +202,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	s.out = nil
 }
 
-// Stop unwinds the work under way: the simulator's crash.
+// Stop unwinds the work under way. Only the simulator calls it, for a crash.
 func (s *Stage) Stop() { s.body.Stop() }
 
 // Statistics returns the counters.
@@ -191,18 +213,21 @@ func (s *Stage) Statistics() Statistics {
 	return statistics
 }
 
-// Settled tells whether nothing is out: every block that was planned is written, and so is the checkpoint.
+// Settled tells whether compact has returned everything: every planned block is written, and so is
+// the checkpoint.
 func (s *Stage) Settled() bool {
 	return !s.faulted && !s.ending && !s.checkpointOut && s.dealer.isBack()
 }
 
-// Ending tells whether the end of a bar waits: what it is going to plan and capture is not out yet.
+// Ending tells whether the end of a bar is in progress. The generation and the checkpoint that it
+// will plan are not out yet.
 func (s *Stage) Ending() bool { return s.ending }
 
-// PlannedOp is the op at whose end the newest generation was planned; the one before it was installed then.
+// PlannedOp is the op at whose end the newest generation was planned. The previous generation was
+// installed then.
 func (s *Stage) PlannedOp() uint64 { return s.dealer.beganOp }
 
-// Op is the last op that was executed.
+// Op is the last executed op.
 func (s *Stage) Op() uint64 { return s.op }
 
 func (s *Stage) onEvent(e *Event) {
@@ -251,7 +276,8 @@ func (s *Stage) fail(fault *storage.Fault) {
 	}
 }
 
-// warm asks for the pages that an op will need. What earlier ops change is seen at its execution.
+// warm starts reading the pages that an op will need. Changes by earlier ops are seen when the op
+// is executed.
 func (s *Stage) warm(slot stages.Slot) {
 	message := s.slots.Bytes(slot)
 	header := prepare.Header(message[:prepare.HeaderBytes])
@@ -309,10 +335,10 @@ func (s *Stage) execute(next *commit) {
 	})
 }
 
-// request executes one request and, if replies are wanted, writes its reply at the next place behind offset. It returns
-// the bytes used, the gap included.
+// request executes one request. If its reply is wanted, it writes the reply at the next place
+// behind offset. It returns the used bytes, including the gap.
 func (s *Stage) request(header prepare.Header, request *prepare.Request, replies []byte, offset int) (usedBytes int) {
-	// Pulses and no-ops have no client; an op of a replay below the trigger has no reply slot.
+	// Pulses and no-ops have no client. An op of a replay below the trigger has no reply slot.
 	wanted := replies != nil && !request.Client.IsZero()
 	if !wanted && request.Operation.IsReadOnly() {
 		s.statistics.RequestsSkipped++
@@ -321,8 +347,8 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 	s.statistics.RequestsExecuted++
 	start := (offset + stages.ReplyAlignBytes - 1) &^ (stages.ReplyAlignBytes - 1)
 	bodyAt := start + wire.HeaderBytes
-	// The rules want room for the largest reply. The first of a slot has it; a later one is small (a group's replies fit one
-	// slot together) and is copied.
+	// The accounting rules want room for the largest reply. The first reply of a slot has it. A
+	// later reply is small, because the replies of a group fit one slot together, and it is copied.
 	target, copied := s.scratch, true
 	if wanted && len(replies)-bodyAt >= wire.BodyBytesMax {
 		target, copied = replies[bodyAt:bodyAt+wire.BodyBytesMax], false

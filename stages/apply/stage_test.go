@@ -26,7 +26,8 @@ const gridAt = 4096
 
 var cluster = wire.U128{Lo: 3}
 
-// Goal: ops wait for a generation only where it is behind them, the more the nearer the end of the bar is, and never once it is back.
+// Goal: ops wait for a generation only where it is behind them, the more the nearer the end of the
+// bar is, and never once it is back.
 func TestOpsKeepPace(t *testing.T) {
 	const barOps, beganOp = 32, 1023
 	for _, c := range []struct {
@@ -115,7 +116,8 @@ func (d *disk) Poll(out []ports.DiskCompletion) (count int) {
 	return count
 }
 
-// bench is apply and compact with their drivers, and a consensus that commits what the test gives it.
+// bench is apply and compact with their drivers, and a consensus that commits what the test gives
+// it.
 type bench struct {
 	t         testing.TB
 	limits    limits.Limits
@@ -157,7 +159,8 @@ func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpo
 		worker := compact.New(l, cluster, gridAt, b.memory)
 		to, from := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 		b.compact = append(b.compact, worker)
-		b.drivers = append(b.drivers, compact.NewDriver(worker, &disk{file: f, random: random}, to, stages.Sender[stages.CompactToApply]{Ring: from}))
+		b.drivers = append(b.drivers, compact.NewDriver(worker, &disk{file: f, random: random}, to,
+			stages.Sender[stages.CompactToApply]{Ring: from}))
 		b.weights = append(b.weights, 1)
 		workers = append(workers, Worker{To: stages.Sender[stages.ApplyToCompact]{Ring: to}, From: from})
 	}
@@ -309,7 +312,8 @@ func (g *log) next() ([]byte, []accounting.Request) {
 			message = append(message, make([]byte, int(offset)+prepare.HeaderBytes-len(message))...)
 			message = append(message, requests[i].Body...)
 			var entry [prepare.EntryBytes]byte
-			prepare.PutEntry(entry[:], &prepare.Request{Client: wire.U128{Lo: uint64(i) + 1}, Timestamp: requests[i].Timestamp, Request: uint32(g.op), Release: 1,
+			prepare.PutEntry(entry[:], &prepare.Request{Client: wire.U128{Lo: uint64(i) + 1}, Timestamp: requests[i].Timestamp,
+				Request: uint32(g.op), Release: 1,
 				Operation: requests[i].Operation, Body: requests[i].Body}, offset)
 			table = append(table, entry[:]...)
 		}
@@ -321,8 +325,8 @@ func (g *log) next() ([]byte, []accounting.Request) {
 	return message, requests
 }
 
-// Goal: over random turns of apply and compact, with restarts from the newest checkpoint, every op gets the replies of the plain
-// store, each as a valid frame in its place.
+// Goal: over random turns of apply and compact, with restarts from the newest checkpoint, every op
+// gets the replies of the plain store, each as a valid frame in its place.
 func TestAgainstPlainStore(t *testing.T) {
 	random := seeded.Rand(t)
 	ops := 1500
@@ -400,8 +404,8 @@ func aligned(size int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), size)
 }
 
-// Goal: a damaged page ends in ApplyFault, whichever block it is in, or is never read: no wrong reply, no crash; a damaged
-// checkpoint is refused at the start with the block's address.
+// Goal: a damaged page ends in ApplyFault, whichever block it is in, or is never read: no wrong
+// reply, no crash; a damaged checkpoint is refused at the start with the block's address.
 func TestDamage(t *testing.T) {
 	random := seeded.Rand(t)
 	l := tiny()

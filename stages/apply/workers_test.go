@@ -12,9 +12,10 @@ import (
 	"ledger/storage/datafile"
 )
 
-// Goal: who compacts, and how fast, shows nowhere. The same log, executed with one worker, with four, and with workers that get
-// a turn very seldom, leaves the same data file: every byte of the grid zone, blocks that nobody names any more included, at the end
-// and at every checkpoint, and the same roots of every checkpoint.
+// Goal: who compacts, and how fast, shows nowhere. The same log, executed with one worker, with
+// four, and with workers that get a turn very seldom, leaves the same data file: every byte of the
+// grid zone, blocks that nobody names any more included, at the end and at every checkpoint, and
+// the same roots of every checkpoint.
 func TestWorkersLeaveNoTrace(t *testing.T) {
 	ops := 900
 	if testing.Short() {
@@ -92,7 +93,8 @@ type trace struct {
 	grid       []byte
 }
 
-// leave executes the log, and takes a trace at the end and after each bar's end that follows a new checkpoint.
+// leave executes the log, and takes a trace at the end and after each bar's end that follows a new
+// checkpoint.
 func (b *bench) leave(messages [][]byte) (traces []trace) {
 	b.t.Helper()
 	take := func() {
@@ -119,7 +121,8 @@ func (b *bench) leave(messages [][]byte) (traces []trace) {
 	return traces
 }
 
-// differsAt returns the first index at which two files differ; what one is longer is zeros. -1: nowhere.
+// differsAt returns the first index at which two files differ; what one is longer is zeros. -1:
+// nowhere.
 func differsAt(a, b []byte) int {
 	for i := range max(len(a), len(b)) {
 		if i < len(a) && a[i] != 0 && i >= len(b) || i < len(b) && b[i] != 0 && i >= len(a) || i < len(a) && i < len(b) && a[i] != b[i] {

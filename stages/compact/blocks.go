@@ -5,7 +5,7 @@ import (
 	"ledger/storage"
 )
 
-// blockReader and blockWriter are the stage as the merger sees it.
+// blockReader and blockWriter are the merger's view of the stage.
 type (
 	blockReader Stage
 	blockWriter Stage
@@ -43,7 +43,7 @@ func (w *blockWriter) WriteStart(slot int, address uint64, data []byte) {
 
 func (w *blockWriter) WriteDone(slot int) (done bool, errno int32) { return w.writes[slot].take() }
 
-// take answers whether the operation has ended; if so, the slot is free.
+// take tells whether the operation has ended. If so, it frees the slot.
 func (o *operation) take() (done bool, errno int32) {
 	assert.That(o.busy, "an operation that is asked about was started")
 	if !o.done {
@@ -53,7 +53,7 @@ func (o *operation) take() (done bool, errno int32) {
 	return true, o.errno
 }
 
-// end notes that the operation has ended, and its job with it that a block less is being written.
+// end records the end of an operation. The job of a write has one block less being written.
 func (o *operation) end() {
 	o.done = true
 	if o.task != nil {
@@ -67,8 +67,8 @@ func (s *Stage) heldEnd(o *operation) uint64 {
 	return start + uint64(s.geometry.BlockBytes)
 }
 
-// grow asks for disk space for the held writes, in large steps: a file that grows write by write is fragmented, and each
-// write then changes its metadata.
+// grow asks for disk space for the held writes, in large steps. A file that grows with every write
+// is fragmented, and each write then also changes metadata.
 func (s *Stage) grow() {
 	if s.growing {
 		return
@@ -90,7 +90,8 @@ func (s *Stage) grow() {
 	s.act(Action{Kind: ActionAllocate, Tag: tagAllocate, OffsetBytes: s.gridAt + s.grownBytes, LengthBytes: end - s.grownBytes})
 }
 
-// onGrown starts the writes that waited. A step that the disk cannot give is tried once more, without a reserve.
+// onGrown starts the writes that waited. If the disk has no room for a step, a step of the exact
+// size is tried once.
 func (s *Stage) onGrown(result int32) {
 	assert.That(s.growing, "growth that ended was asked for")
 	s.growing = false

@@ -8,7 +8,8 @@ import (
 	"ledger/stages"
 )
 
-// Driver performs what the stage decides: it pops the ring and the disk's completions and performs the actions.
+// Driver performs the stage's decisions: it pops the ring and the disk's completions and performs
+// the actions.
 type Driver struct {
 	stage       *Stage
 	disk        ports.Disk
@@ -31,7 +32,7 @@ func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ApplyToCompac
 	return d
 }
 
-// SetBoard says where the recorder of slow ops looks. Without one, nothing is written.
+// SetBoard sets the board that the recorder of slow ops reads. Without one, nothing is written.
 func (d *Driver) SetBoard(board *metrics.WorkerBoard) { d.board = board }
 
 // Turn does one round and says whether anything happened.

@@ -6,22 +6,23 @@ import (
 	"ledger/storage/merge"
 )
 
-// Sample is what the stage tells about itself: what happened since the start, and where it stands.
+// Sample is the stage's figures: counts since the start, and its current state.
 type Sample struct {
 	merge.Statistics
-	JobNs       metrics.Histogram // from a job's begin until its blocks are written
+	JobNs       metrics.Histogram // from the beginning of a job until its blocks are written
 	TrailersNs  metrics.Histogram // of a checkpoint: writing its trailers
 	SyncNs      metrics.Histogram // of a checkpoint: the fdatasync behind them
-	JobsWaiting uint64            // that the worker has, the one under way included
-	GridBytes   uint64            // of the grid zone that this worker knows to have disk space
-	// TreeBytes are those of the tables that jobs have written, by tree and kind of job; trailers are in BytesWritten alone.
+	JobsWaiting uint64            // jobs that the worker has, including the current one
+	GridBytes   uint64            // bytes of the grid zone for which this worker knows that there is disk space
+	// TreeBytes are the bytes of the tables that jobs have written, by tree and kind of job.
+	// Trailers are only in BytesWritten.
 	TreeBytes [storage.TreesCount]TreeBytes
 }
 
-// TreeBytes are what was written for one tree.
+// TreeBytes are the bytes written for one tree.
 type TreeBytes struct{ Flushed, Merged uint64 }
 
-// measures are the part of Sample that is counted where it happens.
+// measures is the part of Sample that is counted where it happens.
 type measures struct {
 	nowNs             uint64 // of this step
 	checkpointBeganNs uint64
@@ -31,7 +32,7 @@ type measures struct {
 	treeBytes         [storage.TreesCount]TreeBytes
 }
 
-// note counts what a job has written.
+// note counts the bytes that a job has written.
 func (m *measures) note(job *storage.Job, pageBytes uint32) {
 	for i := range job.Tables {
 		table := &job.Tables[i]
@@ -43,7 +44,7 @@ func (m *measures) note(job *storage.Job, pageBytes uint32) {
 	}
 }
 
-// Sample fills out. On the stage's thread, between two turns.
+// Sample fills out. To be called on the stage's thread, between two turns.
 func (s *Stage) Sample(out *Sample) {
 	m := &s.measures
 	out.Statistics = s.Statistics()

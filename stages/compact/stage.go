@@ -25,7 +25,7 @@ const (
 	EventDisk
 )
 
-// Event is what happened.
+// Event is an input of the stage.
 type Event struct {
 	Kind       EventKind
 	Job        *storage.Job
@@ -45,7 +45,7 @@ const (
 	ActionCheckpointDone
 )
 
-// Action is what the driver does, in order.
+// Action is one operation of the driver. Actions are performed in order.
 type Action struct {
 	Kind        ActionKind
 	Tag         uint64 // of a disk operation: its EventDisk names it
@@ -56,13 +56,14 @@ type Action struct {
 	Checkpoint  *storage.CheckpointJob
 }
 
-// Actions of one step. More: the stage could go on at once.
+// Actions of one step. More tells that the stage could go on at once.
 type Actions struct {
 	Items []Action
 	More  bool
 }
 
-// actionsMax is the most of one step: every operation that can be in flight, and what is done.
+// actionsMax is the largest number of actions of a step: one for every operation that can be in
+// flight, and one for everything that can be done.
 const actionsMax = merge.ReadsMax + merge.WritesMax + stages.BudgetCompact + 4
 
 // NewActions returns actions with room for one step.
@@ -79,7 +80,7 @@ const (
 	tagsCount   = tagSync + 1
 )
 
-// OperationsMax is how many disk operations can be in flight: one of each tag.
+// OperationsMax is the largest number of disk operations in flight: one for each tag.
 const OperationsMax = tagsCount
 
 const (
@@ -91,18 +92,18 @@ const (
 
 // operation is a read or a write of a slot.
 type operation struct {
-	busy   bool // between start and the answer to done
+	busy   bool // from its start until take has reported its end
 	held   bool // a write that waits until the file has grown
 	done   bool
 	errno  int32
 	action Action
-	task   *task // of a write: the job it is for; nil: a checkpoint
+	task   *task // of a write: its job; nil: a checkpoint
 }
 
-// task is a job that the worker has.
+// task is a job of the worker.
 type task struct {
 	job     *storage.Job
-	writing int // its blocks whose writes are in flight
+	writing int // number of its blocks that are being written
 	beganNs uint64
 }
 
@@ -111,36 +112,38 @@ type Stage struct {
 	geometry block.Geometry
 	gridAt   uint64
 
-	gridBytesMax uint64 // what --limit-storage leaves to the grid
+	gridBytesMax uint64 // the part of --limit-storage that is left for the grid
 	merger       *merge.Merger
 	body         *coro.Coroutine
-	more         bool     // the body took a breath
-	out          *Actions // of the step under way
+	more         bool     // the body has taken a breath
+	out          *Actions // of the current step
 
-	// Jobs, in a circle: from tasksHead on those that wait for their last writes, then the one that is running, then those to come.
+	// Jobs, in a circle from tasksHead on: first those that wait for their last writes, then the
+	// running one, then those to come.
 	tasks      [storage.JobsMax]task
 	tasksHead  int
-	tasksRun   int // of tasksCount: ended but for their writes
+	tasksRun   int // of tasksCount: jobs that only wait for their writes
 	tasksCount int
 	running    *task
 
-	checkpoint *storage.CheckpointJob // given and not written
-	syncing    *storage.CheckpointJob // written, its sync is under way
+	checkpoint *storage.CheckpointJob // received and not yet written
+	syncing    *storage.CheckpointJob // written; its sync is under way
 
 	reads  [merge.ReadsMax]operation
 	writes [merge.WritesMax]operation
 
-	grownBytes  uint64 // of the grid zone: disk space is reserved up to here
+	grownBytes  uint64 // disk space of the grid zone is reserved up to here
 	growing     bool
 	growToBytes uint64
-	growExactly bool // a step was too much for the disk
+	growExactly bool // the disk had no room for a whole step
 
 	measures measures
 }
 
 // New reserves memory. gridAt: where the grid zone starts in the file.
 func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena) *Stage {
-	// The first step begins the coroutine, on the thread that runs it, though nothing is to do: a worker's first job may come late, under load.
+	// The first step starts the coroutine, on the thread that will run it, although there is no
+	// work. A worker's first job may come late, under load.
 	s := &Stage{geometry: block.GeometryOf(l), gridAt: gridAt, more: true,
 		gridBytesMax: freeset.AddressesMax(l) * uint64(l.BlockBytes)}
 	s.merger = merge.New(l, memory, cluster, (*blockReader)(s), (*blockWriter)(s))
@@ -148,7 +151,7 @@ func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena)
 	return s
 }
 
-// MemoryBytes is what New reserves and every load uses.
+// MemoryBytes is the part of New's memory that every load uses.
 func MemoryBytes(l *limits.Limits) uint64 { return merge.MemoryBytes(l) }
 
 // Step takes events in, works for a bounded time and says what to do.
@@ -178,14 +181,11 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	s.out = nil
 }
 
-// Stop unwinds the work under way: the simulator's crash.
+// Stop unwinds the work under way. Only the simulator calls it, for a crash.
 func (s *Stage) Stop() { s.body.Stop() }
 
 // Statistics of the work done since the start.
 func (s *Stage) Statistics() merge.Statistics { return s.merger.Statistics() }
-
-// Idle tells whether nothing is given and nothing in flight.
-func (s *Stage) Idle() bool { return s.tasksCount == 0 && s.checkpoint == nil && s.syncing == nil }
 
 // task returns the i-th job, from the one that came first.
 func (s *Stage) task(i int) *task { return &s.tasks[(s.tasksHead+i)%len(s.tasks)] }
@@ -195,7 +195,8 @@ func (s *Stage) act(action Action) {
 	s.out.Items = append(s.out.Items, action)
 }
 
-// work is the body of the coroutine. A checkpoint goes first: the log waits for it, and all it needs has been written.
+// work is the body of the coroutine. A checkpoint goes first, because the log waits for it. All
+// blocks that it needs are written already.
 func (s *Stage) work(c *coro.Coroutine) {
 	for {
 		switch {
@@ -209,7 +210,7 @@ func (s *Stage) work(c *coro.Coroutine) {
 	}
 }
 
-// runJob leaves the job's last writes in flight: the next one begins meanwhile.
+// runJob runs a job and leaves its last writes in flight, so that the next job begins meanwhile.
 func (s *Stage) runJob(c *coro.Coroutine) {
 	t := s.task(s.tasksRun)
 	s.running, t.beganNs = t, s.measures.nowNs
@@ -218,7 +219,8 @@ func (s *Stage) runJob(c *coro.Coroutine) {
 	s.tasksRun++
 }
 
-// giveBack returns the jobs whose blocks are all written. What one has met, those behind it have met as well.
+// giveBack returns the jobs whose blocks are all written. If a job has met a fault, all later jobs
+// get the same fault.
 func (s *Stage) giveBack() {
 	for s.tasksRun > 0 && s.task(0).writing == 0 {
 		t := s.task(0)
@@ -235,8 +237,8 @@ func (s *Stage) giveBack() {
 	}
 }
 
-// writeCheckpoint writes the trailers. One sync then covers them and every block of the generations before; the work goes on
-// while it lasts.
+// writeCheckpoint writes the trailers. One sync then covers them and every block of the earlier
+// generations. The work goes on during the sync.
 func (s *Stage) writeCheckpoint(c *coro.Coroutine) {
 	job := s.checkpoint
 	s.merger.Checkpoint(job, c)
@@ -262,7 +264,8 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 		assert.That(s.syncing != nil, "a sync that ended was asked for")
 		if completion.Result < 0 {
 			// After a failed sync nobody knows what the medium holds: there is no second try.
-			s.syncing.Fault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)", -completion.Result)}
+			s.syncing.Fault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)",
+				-completion.Result)}
 		}
 		s.measures.syncNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
 		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: s.syncing})

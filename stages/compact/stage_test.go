@@ -31,7 +31,8 @@ func testLimits() limits.Limits {
 	return l
 }
 
-// fakeDisk is a file whose writes stay volatile until a sync, with operations that end in any order and can fail.
+// fakeDisk is a file whose writes stay volatile until a sync, with operations that end in any order
+// and can fail.
 type fakeDisk struct {
 	data, durable []byte // as reads see it; as power loss leaves it
 	reserved      uint64 // disk space exists up to here
@@ -252,7 +253,8 @@ func (f file) ReadAt(buffer []byte, offset uint64) error { copy(buffer, f.data[o
 func (f file) WriteAt([]byte, uint64) error              { panic("not written") }
 func (f file) SizeBytes() (uint64, error)                { return uint64(len(f.data)), nil }
 
-// A generation's blocks can be read when it is done; after the checkpoint they and its trailers survive power loss.
+// A generation's blocks can be read when it is done; after the checkpoint they and its trailers
+// survive power loss.
 func TestGenerationThenCheckpoint(t *testing.T) {
 	for seed := range uint64(20) {
 		b := newBench(seed)
@@ -304,7 +306,7 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 				}
 			}
 		}
-		if seen != 3 || job.Fault != nil || b.disk.syncs != 1 || !b.stage.Idle() {
+		if seen != 3 || job.Fault != nil || b.disk.syncs != 1 || b.stage.tasksCount != 0 {
 			t.Fatalf("seen %d, fault %v, %d syncs", seen, job.Fault, b.disk.syncs)
 		}
 		if b.disk.writesPeak > 4 {
@@ -317,7 +319,8 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 	}
 }
 
-// What the disk does wrong becomes the fault of the job or of the checkpoint, and of everything after it.
+// What the disk does wrong becomes the fault of the job or of the checkpoint, and of everything
+// after it.
 func TestDiskFaults(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -14,7 +14,7 @@ func (s *Stage) onNet(e *stages.NetToConsensus, out *Actions) {
 		s.unrefReply(e.Slot)
 	case stages.NetMessage:
 		if s.failed || s.recovering {
-			s.drop(e, out) // the client retries
+			s.drop(e, out) // the client sends it again
 			return
 		}
 		h := wire.HeaderOf(s.slots.Bytes(e.Slot)[:limits.HeaderBytes])
@@ -31,22 +31,24 @@ func (s *Stage) onNet(e *stages.NetToConsensus, out *Actions) {
 	}
 }
 
-// drop ignores a message: its slot goes back, nothing is answered.
+// drop ignores a message. Its slot is freed, and there is no answer.
 func (s *Stage) drop(e *stages.NetToConsensus, out *Actions) {
 	s.IgnoredCount++
 	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot})
 }
 
-// evict tells the client that its session is over; the eviction is written over the message.
+// evict ends a client's session. The eviction message overwrites the client's message in its slot.
 func (s *Stage) evict(e *stages.NetToConsensus, client wire.U128, reason wire.EvictionReason, out *Actions) {
 	s.EvictionsCount++
 	s.measures.evictions[reason]++
 	h := wire.HeaderOf(s.slots.Bytes(e.Slot)[:limits.HeaderBytes])
 	wire.BuildEviction(h, &s.server, client, reason)
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Client: client})
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes,
+		Connection: e.Connection, Client: client})
 }
 
-// onPing answers a ping: reason 1, then 2, then 3, else a pong. Source: wire protocol, 4.6.
+// onPing answers a ping: with an eviction for reason 1, 2 or 3, in this order, otherwise with a
+// pong. Source: wire protocol, 4.6.
 func (s *Stage) onPing(e *stages.NetToConsensus, h *wire.Header, out *Actions) {
 	client, number := h.PingClient(), h.PingSession()
 	if number != 0 && number <= s.commit && s.sessions.find(client) == nil {
@@ -64,7 +66,7 @@ func (s *Stage) onPing(e *stages.NetToConsensus, h *wire.Header, out *Actions) {
 	})
 }
 
-// onRequest admits a request to the queue, in the order of the wire protocol, 4.4.
+// onRequest admits a request to the queue. The checks have the order of the wire protocol, 4.4.
 func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions) {
 	s.RequestsCount++
 	if h.View() > s.superblock.View {
@@ -136,7 +138,7 @@ const (
 	verdictReleaseMismatch
 )
 
-// standing holds a request against its client's entry. Source: wire protocol, 4.4 step 7.
+// standing compares a request with its client's session. Source: wire protocol, 4.4 step 7.
 func (s *Stage) standing(e *session, h *wire.Header) verdict {
 	if h.RequestOperation() != wire.OperationRegister {
 		if h.RequestSession() < e.number {
@@ -173,7 +175,8 @@ func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session, out *Actio
 		wire.ResealReply(reply, s.superblock.View)
 	}
 	s.RepliesCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection, Client: entry.client})
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection,
+		Client: entry.client})
 }
 
 func (s *Stage) queueAt(i int) *request { return &s.queue[(s.queueFirst+i)%len(s.queue)] }

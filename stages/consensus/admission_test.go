@@ -54,7 +54,8 @@ func (w *tester) register(id uint64) (f wire.RequestFields) {
 	if h == nil || h.Command() != wire.CommandReply {
 		w.t.Fatalf("client %d is not registered", id)
 	}
-	return wire.RequestFields{Client: wire.U128{Lo: id}, Session: h.ReplyCommit(), Number: 1, Parent: h.ReplyContext(), Operation: wire.OperationLookupAccountsUnbatched}
+	return wire.RequestFields{Client: wire.U128{Lo: id}, Session: h.ReplyCommit(), Number: 1, Parent: h.ReplyContext(),
+		Operation: wire.OperationLookupAccountsUnbatched}
 }
 
 // next sends the request that f describes and returns the one that may follow.
@@ -68,7 +69,8 @@ func (w *tester) next(f wire.RequestFields) wire.RequestFields {
 	return f
 }
 
-// Goal: every row of the wire protocol's 4.4 has its outcome, and an earlier row wins over a later one.
+// Goal: every row of the wire protocol's 4.4 has its outcome, and an earlier row wins over a later
+// one.
 func TestRequestRules(t *testing.T) {
 	const reply, silence = wire.EvictionReason(100), wire.EvictionReason(101)
 	type change = func(f *wire.RequestFields)
@@ -94,19 +96,25 @@ func TestRequestRules(t *testing.T) {
 		{name: "5: invalid body", body: 17, want: wire.EvictionInvalidBody},
 		{name: "5 before 7", change: func(f *wire.RequestFields) { f.Session = 1 }, body: 17, want: wire.EvictionInvalidBody},
 		{name: "7: session below", change: func(f *wire.RequestFields) { f.Session-- }, want: wire.EvictionSessionTooLow},
-		{name: "7: session below, other release", change: func(f *wire.RequestFields) { f.Session--; f.Release = testRelease + 1 }, want: wire.EvictionSessionTooLow},
+		{name: "7: session below, other release", change: func(f *wire.RequestFields) { f.Session--; f.Release = testRelease + 1 },
+			want: wire.EvictionSessionTooLow},
 		{name: "7: session above", change: func(f *wire.RequestFields) { f.Session++ }, want: silence},
-		{name: "7: session above, other release", change: func(f *wire.RequestFields) { f.Session++; f.Release = testRelease + 1 }, want: silence},
-		{name: "7: other release", change: func(f *wire.RequestFields) { f.Release = testRelease + 1 }, want: wire.EvictionSessionReleaseMismatch},
-		{name: "7: other release, old number", change: func(f *wire.RequestFields) { f.Release = testRelease + 1; f.Number = 1 }, want: wire.EvictionSessionReleaseMismatch},
+		{name: "7: session above, other release", change: func(f *wire.RequestFields) { f.Session++; f.Release = testRelease + 1 },
+			want: silence},
+		{name: "7: other release", change: func(f *wire.RequestFields) { f.Release = testRelease + 1 },
+			want: wire.EvictionSessionReleaseMismatch},
+		{name: "7: other release, old number", change: func(f *wire.RequestFields) { f.Release = testRelease + 1; f.Number = 1 },
+			want: wire.EvictionSessionReleaseMismatch},
 		{name: "7: number below", change: func(f *wire.RequestFields) { f.Number -= 2 }, want: silence},
 		{name: "7: equal number, other request", change: func(f *wire.RequestFields) { f.Number-- }, want: silence},
 		{name: "7: next number, other parent", change: func(f *wire.RequestFields) { f.Parent[3] ^= 1 }, want: silence},
 		{name: "7: number beyond", change: func(f *wire.RequestFields) { f.Number++ }, want: silence},
 		{name: "7: largest number", change: func(f *wire.RequestFields) { f.Number = 1<<32 - 1 }, want: silence},
 		{name: "8: no session", change: func(f *wire.RequestFields) { f.Client.Lo = 77 }, want: wire.EvictionNoSession},
-		{name: "8 before 9", change: func(f *wire.RequestFields) { f.Client.Lo = 77 }, header: func(h *wire.Header) { h.SetRequestTimestamp(1) }, want: wire.EvictionNoSession},
-		{name: "7 before 9", change: func(f *wire.RequestFields) { f.Session-- }, header: func(h *wire.Header) { h.SetRequestTimestamp(1) }, want: wire.EvictionSessionTooLow},
+		{name: "8 before 9", change: func(f *wire.RequestFields) { f.Client.Lo = 77 }, header: func(h *wire.Header) { h.SetRequestTimestamp(1) },
+			want: wire.EvictionNoSession},
+		{name: "7 before 9", change: func(f *wire.RequestFields) { f.Session-- }, header: func(h *wire.Header) { h.SetRequestTimestamp(1) },
+			want: wire.EvictionSessionTooLow},
 		{name: "9: timestamp", header: func(h *wire.Header) { h.SetRequestTimestamp(1) }, want: silence},
 		{name: "7: a register again, after a request", change: func(f *wire.RequestFields) {
 			*f = wire.RequestFields{Client: f.Client, Operation: wire.OperationRegister, Release: testRelease}
@@ -159,8 +167,8 @@ func TestRequestRules(t *testing.T) {
 	}
 }
 
-// Goal: the last request, and the register before any, are answered again with the same bytes; after a restart in the new view, with
-// the context unchanged, and the session goes on.
+// Goal: the last request, and the register before any, are answered again with the same bytes;
+// after a restart in the new view, with the context unchanged, and the session goes on.
 func TestRepeatedRequests(t *testing.T) {
 	w := newTester(t, testLimits())
 	register := registerFrame(5)
@@ -168,7 +176,8 @@ func TestRepeatedRequests(t *testing.T) {
 	if again := w.ask(register); again == nil || *again != first {
 		t.Fatal("a repeated register is answered in another way")
 	}
-	f := wire.RequestFields{Client: wire.U128{Lo: 5}, Session: first.ReplyCommit(), Number: 1, Parent: first.ReplyContext(), Operation: wire.OperationLookupAccountsUnbatched}
+	f := wire.RequestFields{Client: wire.U128{Lo: 5}, Session: first.ReplyCommit(), Number: 1, Parent: first.ReplyContext(),
+		Operation: wire.OperationLookupAccountsUnbatched}
 	request := frame(f, make([]byte, 32))
 	w.ask(request)
 	want := w.answers[0]
@@ -190,7 +199,8 @@ func TestRepeatedRequests(t *testing.T) {
 	}
 }
 
-// Goal: while a request is on its way, from the queue to the last write, its repetitions and everything else of its client are ignored.
+// Goal: while a request is on its way, from the queue to the last write, its repetitions and
+// everything else of its client are ignored.
 func TestRepetitionsOnTheWay(t *testing.T) {
 	w := newTester(t, testLimits())
 	f := w.next(w.register(5))
@@ -212,7 +222,8 @@ func TestRepetitionsOnTheWay(t *testing.T) {
 		advance()
 	}
 	w.settle()
-	if w.head != head+1 || w.executed != executed+1 || len(w.answers) != 1 || wire.HeaderOf(w.answers[0][:256]).Command() != wire.CommandReply {
+	if w.head != head+1 || w.executed != executed+1 || len(w.answers) != 1 ||
+		wire.HeaderOf(w.answers[0][:256]).Command() != wire.CommandReply {
 		t.Fatalf("%d ops, %d executed, %d answers; want one reply", w.head-head, w.executed-executed, len(w.answers))
 	}
 	w.checkQuiet()
@@ -240,7 +251,8 @@ func TestPings(t *testing.T) {
 	}
 	for _, c := range cases {
 		b := make([]byte, 256)
-		wire.BuildPing(wire.HeaderOf(b), &wire.PingFields{Cluster: testCluster, Client: wire.U128{Lo: c.client}, TimestampNs: 55, Session: c.session, Release: c.release})
+		wire.BuildPing(wire.HeaderOf(b), &wire.PingFields{Cluster: testCluster, Client: wire.U128{Lo: c.client}, TimestampNs: 55,
+			Session: c.session, Release: c.release})
 		switch h := w.ask(b); {
 		case h == nil:
 			t.Errorf("%s: no answer", c.name)
@@ -254,7 +266,8 @@ func TestPings(t *testing.T) {
 	}
 }
 
-// Goal: a register that finds the table full evicts the session whose last reply is oldest; in a group, that of the smaller position.
+// Goal: a register that finds the table full evicts the session whose last reply is oldest; in a
+// group, that of the smaller position.
 func TestEvictionOfTheOldest(t *testing.T) {
 	w := newTester(t, testLimits())
 	var f [4]wire.RequestFields
@@ -284,7 +297,8 @@ func TestEvictionOfTheOldest(t *testing.T) {
 	}
 }
 
-// Goal: a client that is evicted while its request is on its way gets its reply, may not begin again before, and may then.
+// Goal: a client that is evicted while its request is on its way gets its reply, may not begin
+// again before, and may then.
 func TestEvictedWithRequestOnItsWay(t *testing.T) {
 	w := newTester(t, testLimits())
 	f := w.register(10)
@@ -314,7 +328,8 @@ func TestEvictedWithRequestOnItsWay(t *testing.T) {
 	}
 }
 
-// Goal: registers of ever new clients, while execution stands still, fill the queue and no more: what does not fit is dropped.
+// Goal: registers of ever new clients, while execution stands still, fill the queue and no more:
+// what does not fit is dropped.
 func TestFloodWhileExecutionLags(t *testing.T) {
 	w := newTester(t, testLimits())
 	var f []wire.RequestFields

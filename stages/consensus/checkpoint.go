@@ -7,7 +7,8 @@ import (
 	"ledger/storage/datafile"
 )
 
-// takeSnapshot lends the sessions as of the trigger op to apply's checkpoint. The replies are pinned, not copied.
+// takeSnapshot lends the sessions as of the trigger op to apply's checkpoint. Replies are pinned
+// and not copied.
 func (s *Stage) takeSnapshot(op uint64, out *Actions) {
 	s.snapshot.take(op, &s.sessions, s.slots)
 	for _, slot := range s.snapshot.pinned {
@@ -16,7 +17,8 @@ func (s *Stage) takeSnapshot(op uint64, out *Actions) {
 	out.Apply = append(out.Apply, stages.ConsensusToApply{Kind: stages.ApplySessions, Op: op, Sessions: &s.snapshot.sessions})
 }
 
-// onCheckpointReady: everything that the checkpoint names is on disk, so the superblock may name it.
+// onCheckpointReady: all blocks that the checkpoint names are on disk. So the superblock may name
+// the checkpoint.
 func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint, out *Actions) {
 	assert.That(!s.superblockBusy, "one superblock is written at a time")
 	assert.Equal(checkpoint.Op, s.limits.CheckpointAfter(s.superblock.Checkpoint.Op), "op of the next checkpoint")
@@ -29,7 +31,7 @@ func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint, out *Actions) 
 	*next = s.superblock
 	next.Sequence++
 	next.Parent = s.superblockChecksum
-	next.CommitMax = max(next.CommitMax, s.commit) // during a replay it is the log's head
+	next.CommitMax = max(next.CommitMax, s.commit) // during a replay, CommitMax is the log's head
 	next.Checkpoint = *checkpoint
 	next.Checkpoint.PrepareChecksum = storage.Checksum(s.checksums[s.slotIndex(checkpoint.Op)])
 	next.Checkpoint.ParentID = storage.Checksum(s.checkpointID)

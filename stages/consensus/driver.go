@@ -7,7 +7,7 @@ import (
 	"ledger/storage"
 )
 
-// netEventsMax of net are taken in one turn.
+// netEventsMax is the number of messages of net that one turn takes.
 const netEventsMax = 64
 
 // Driver performs what the stage decides.
@@ -30,14 +30,14 @@ type Driver struct {
 	slowest   *metrics.Slowest
 }
 
-// Callbacks come on the thread of consensus and must not block. ClockBehind may be nil.
+// Callbacks are called on the thread of consensus and must not block. ClockBehind may be nil.
 type Callbacks struct {
 	Ready       func()                // once, when clients are served
-	ClockBehind func(behindNs uint64) // the wall clock is behind the newest timestamp: at the start, then once an hour
+	ClockBehind func(behindNs uint64) // the wall clock is behind the newest timestamp; called at the start, then once an hour
 	Fault       func(*storage.Fault)  // the replica must stop
 }
 
-// Edges are the ends of consensus' rings.
+// Edges are the ends of the rings of consensus.
 type Edges struct {
 	FromNet     *ring.SPSC[stages.NetToConsensus]
 	FromJournal *ring.SPSC[stages.JournalToConsensus]
@@ -62,10 +62,11 @@ func NewDriver(stage *Stage, edges Edges, callbacks Callbacks) *Driver {
 	}
 }
 
-// SetSlowest gives the recorder of slow ops, which is this thread's from then on. Without one, none is kept.
+// SetSlowest sets the recorder of slow ops, which belongs to this thread from then on. Without one,
+// no records are kept.
 func (d *Driver) SetSlowest(slowest *metrics.Slowest) { d.slowest = slowest }
 
-// Slowest is the recorder of slow ops. On the stage's thread.
+// Slowest is the recorder of slow ops. To be called on the stage's thread.
 func (d *Driver) Slowest() *metrics.Slowest { return d.slowest }
 
 // Turn does one round and says whether anything happened.
@@ -99,7 +100,7 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	return busy
 }
 
-// record tells the recorder what this turn brought.
+// record passes the events of this turn to the recorder.
 func (d *Driver) record(nowNs uint64, netEvents []stages.NetToConsensus) {
 	d.slowest.Turn(nowNs)
 	for i := range netEvents {
@@ -112,5 +113,5 @@ func (d *Driver) record(nowNs uint64, netEvents []stages.NetToConsensus) {
 	}
 }
 
-// TimerNs is when the stage wants a turn at the latest, on the monotonic clock.
+// TimerNs is the latest time at which the stage needs a turn, on the monotonic clock.
 func (d *Driver) TimerNs() uint64 { return d.stage.TimerNs() }

@@ -9,8 +9,8 @@ import (
 	"ledger/wire"
 )
 
-// clientIndex maps client ids to small numbers: open addressing over memory of its own, at most half full. The order of
-// its cells is never looked at, so it cannot reach replicated state.
+// clientIndex maps client ids to small numbers by open addressing, at most half full. Nothing reads
+// its cells in their order, so the order cannot reach replicated state.
 type clientIndex struct {
 	key   hashing.Key // clients choose their ids
 	cells []indexCell
@@ -57,7 +57,7 @@ func (x *clientIndex) put(client wire.U128, value uint32) {
 	x.count++
 }
 
-// remove closes the gap behind the removed cell, so that no tombstones gather.
+// remove moves the following cells up into the gap (backward shift), so there are no tombstones.
 func (x *clientIndex) remove(client wire.U128) {
 	i := x.home(client)
 	for x.cells[i].client != client {

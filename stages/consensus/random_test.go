@@ -30,8 +30,8 @@ type crowd struct {
 	random  *rand.Rand
 	clients []*client
 	nextID  uint64
-	// replies are the first ones to each request, with the parts that a later view changes cleared. A client that registers again
-	// sends the same bytes, and gets another session.
+	// replies are the first ones to each request, with the parts that a later view changes cleared. A
+	// client that registers again sends the same bytes, and gets another session.
 	replies map[replyKey][]byte
 	count   map[string]int
 }
@@ -155,8 +155,9 @@ func (c *crowd) misbehave(k *client) {
 		operation, body := randomBody(c.random)
 		f := wire.RequestFields{
 			Client: k.id, Parent: k.context, Operation: operation, View: uint32(pick(0, 0, 1, uint64(c.w.superblock.View), 1<<30)),
-			Session: pick(k.session, k.session, k.session+1, k.session-1, 1), Release: wire.Release(pick(uint64(k.release), uint64(k.release), 1, 0xffffffff, uint64(wire.ReleaseOf(0, 16, 9)))),
-			Number: uint32(pick(uint64(k.number), uint64(k.number), uint64(k.number)+1, uint64(k.number)-1, 1)),
+			Session: pick(k.session, k.session, k.session+1, k.session-1, 1),
+			Release: wire.Release(pick(uint64(k.release), uint64(k.release), 1, 0xffffffff, uint64(wire.ReleaseOf(0, 16, 9)))),
+			Number:  uint32(pick(uint64(k.number), uint64(k.number), uint64(k.number)+1, uint64(k.number)-1, 1)),
 		}
 		if c.random.IntN(4) == 0 {
 			f.Parent = wire.Checksum{1}
@@ -203,7 +204,8 @@ func (c *crowd) checkLog() {
 	c.count["requests"] = len(seen)
 }
 
-// run plays random clients against random completions and crashes, and returns the trace of all actions.
+// run plays random clients against random completions and crashes, and returns the trace of all
+// actions.
 func run(t *testing.T, l limits.Limits, seed uint64, steps int) (*crowd, uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	w := newWorld(t, l)
@@ -263,8 +265,9 @@ func run(t *testing.T, l limits.Limits, seed uint64, steps int) (*crowd, uint64)
 	return c, w.trace
 }
 
-// Goal: whatever clients send, and in whatever order journal, apply, net and crashes act, requests take effect at most once, replies
-// never change, nothing leaves before it is durable, nothing is leaked, and no assertion can be reached.
+// Goal: whatever clients send, and in whatever order journal, apply, net and crashes act, requests
+// take effect at most once, replies never change, nothing leaves before it is durable, nothing is
+// leaked, and no assertion can be reached.
 func TestRandomClients(t *testing.T) {
 	seed := seeded.Seed(t)
 	total := map[string]int{}

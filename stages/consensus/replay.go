@@ -9,7 +9,8 @@ import (
 	"ledger/wire"
 )
 
-// replay reads the log from the checkpoint to the head and has apply execute it again. It ends when all of it is executed.
+// replay reads the log from the checkpoint to the head, and apply executes it again. It ends when
+// all of it is executed.
 func (s *Stage) replay(out *Actions) {
 	for s.opRead < s.opHead && s.pipelineCount < len(s.pipeline) && s.readsInFlight < stages.BudgetJournalReads {
 		op := s.opRead + 1
@@ -17,7 +18,7 @@ func (s *Stage) replay(out *Actions) {
 		if op > s.sessionsSkipTo && !s.unwanted[s.slotIndex(op)] {
 			replySlot = s.slots.Get(stages.SlotReply)
 			if replySlot == stages.SlotNone {
-				return // a checkpoint that is being written again holds the old ones
+				return // a checkpoint that is being written again holds the old slots
 			}
 			s.replyRefs[replySlot.Handle()]++
 		}
@@ -35,18 +36,22 @@ func (s *Stage) replay(out *Actions) {
 	}
 }
 
-// findUnwanted finds the read-only requests in the log whose replies nobody will ask for: a later request of their session follows, whose reply
-// took the place of theirs. Executed again, each could read thousands of pages. Between the two there is no trigger, since its checkpoint
-// has the sessions as of then, and no register, since who is evicted depends on what each session asked last. What is in a group
-// is small, and executed in any case.
+// findUnwanted finds the read-only requests in the log whose replies nobody will ask for. Such a
+// request is followed by a later request of its session, whose reply replaced its reply. Executing
+// each of them again could read thousands of pages.
 //
-// headers: the log's, by slot.
+// There are three exceptions. A request is wanted if a trigger follows before the later request,
+// because the checkpoint contains the sessions as of the trigger. It is wanted if a register
+// follows, because the last request of each session decides which session a register evicts.
+// Requests in a group are small and always executed.
+//
+// headers: the log's headers, by slot.
 func (s *Stage) findUnwanted(headers []byte) {
 	s.unwanted = make([]bool, s.limits.JournalSlotsCount)
 	if len(headers) == 0 {
 		return
 	}
-	later := map[wire.U128]bool{} // has a request behind op
+	later := map[wire.U128]bool{} // clients with a request behind op
 	for op := s.opHead; op > max(s.sessionsSkipTo, s.superblock.Checkpoint.Op); op-- {
 		slot := s.slotIndex(op)
 		header := prepare.Header(headers[slot*limits.HeaderBytes:][:limits.HeaderBytes])
@@ -67,7 +72,7 @@ func (s *Stage) onPrepareRead(e *stages.JournalToConsensus, out *Actions) {
 	s.readsInFlight--
 	p := s.entryOf(e.Op)
 	p.loaded = true
-	// The chain is followed in op order, whatever the order in which the reads ended.
+	// The chain of parents is checked in op order, whatever the order in which the reads ended.
 	for i := range s.pipelineCount {
 		p := s.pipelineAt(i)
 		if !p.loaded {

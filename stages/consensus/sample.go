@@ -7,41 +7,42 @@ import (
 	"ledger/wire"
 )
 
-// Evictions has a place for each reason that clients know.
+// Evictions has a count for each reason that clients know.
 type Evictions [wire.EvictionSessionReleaseMismatch + 1]uint64
 
-// Sample is what the stage tells about itself: what happened since the start, and where it stands.
+// Sample is the stage's figures: counts since the start, and its current state.
 type Sample struct {
 	RequestsCount, PreparesCount, GroupsCount, IgnoredCount, RepliesCount uint64
 
 	Evictions          Evictions
-	ServiceNs          metrics.Histogram // of a request, from its arrival here to its reply on the way to net
-	QueueNs            metrics.Histogram // of a request, until its prepare
+	ServiceNs          metrics.Histogram // of a request, from its arrival here until its reply goes to net
+	QueueNs            metrics.Histogram // of a request, from its arrival here until its prepare
 	RequestsPerPrepare metrics.Histogram
 	EventsPerPrepare   metrics.Histogram
 
 	QueueCount, PipelineCount, SessionsCount, ReplySlotsFree uint64
 	Op, Commit, CheckpointOp                                 uint64
-	ClockBehindNs                                            uint64 // the newest timestamp less the wall clock; 0: not behind
+	ClockBehindNs                                            uint64 // the newest timestamp minus the wall clock; 0: not behind
 	View                                                     uint32
 	Recovering                                               bool
 }
 
-// measures are the part of Sample that is counted where it happens. Nothing here has an influence on what the stage decides.
+// measures is the part of Sample that is counted where it happens. It does not influence any
+// decision.
 type measures struct {
 	nowNs        uint64 // of this turn
-	eventsTaken  uint64 // of the requests that the next prepare takes from the queue
+	eventsTaken  uint64 // events of the requests that the next prepare takes from the queue
 	evictions    Evictions
 	serviceNs    metrics.Histogram
 	queueNs      metrics.Histogram
 	requestsFill metrics.Histogram
 	eventsFill   metrics.Histogram
-	first        request // that the next prepare takes, the oldest
+	first        request // the oldest request that the next prepare takes
 	firstTaken   bool
 }
 
-// The time of a request's arrival travels in the value of the index of clients in flight, in units of 1024 ns: their difference is
-// right for an hour.
+// The arrival time of a request is stored as the value in the index of clients in flight, in units
+// of 1024 ns. Differences of such times are right up to an hour.
 const arrivalShift = 10
 
 func (m *measures) arrival() uint32 { return uint32(m.nowNs >> arrivalShift) }
@@ -50,7 +51,7 @@ func (m *measures) replied(arrival uint32) {
 	m.serviceNs.Record(uint64(m.arrival()-arrival) << arrivalShift)
 }
 
-// popped notes that a request leaves the queue for a prepare.
+// popped records that a request leaves the queue for a prepare.
 func (m *measures) popped(r *request) {
 	m.queueNs.Record(m.nowNs - r.arrivedNs)
 	m.eventsTaken += uint64(r.eventsCount)
@@ -59,17 +60,18 @@ func (m *measures) popped(r *request) {
 	}
 }
 
-// prepared notes a prepare of requestsCount requests, those popped since the one before.
+// prepared records a prepare of requestsCount requests, which were popped since the previous one.
 func (m *measures) prepared(requestsCount int) {
 	m.requestsFill.Record(uint64(requestsCount))
 	m.eventsFill.Record(m.eventsTaken)
 	m.eventsTaken, m.firstTaken = 0, false
 }
 
-// record of an op in the pipeline; the recorder of slow ops gets it when the op has ended.
+// record is the record of an op in the pipeline. The recorder of slow ops gets it when the op has
+// ended.
 type record metrics.Op
 
-// record begins the record of the prepare that takes the requests popped since the one before.
+// record begins the record of the prepare that takes the requests popped since the previous one.
 func (m *measures) record(header prepare.Header, op uint64, isPulse bool) (r record) {
 	r.Number, r.Bytes, r.Operation, r.Requests = op, header.SizeBytes(), uint8(header.Operation()), uint32(header.RequestsCount())
 	r.Marks[metrics.MarkPrepared] = m.nowNs
@@ -93,7 +95,7 @@ func (r *record) executed(t *metrics.ApplyTimes) {
 	r.Apply = *t
 }
 
-// ended gives the record of an op away whose replies are on their way.
+// ended passes on the record of an op whose replies are on their way.
 func (s *Stage) ended(p *entry, out *Actions) {
 	r := &p.record
 	r.Marks[metrics.MarkAnswered] = s.measures.nowNs
@@ -104,7 +106,7 @@ func (s *Stage) ended(p *entry, out *Actions) {
 	out.Ops = append(out.Ops, metrics.Op(*r))
 }
 
-// Sample fills out. On the stage's thread, between two turns.
+// Sample fills out. To be called on the stage's thread, between two turns.
 func (s *Stage) Sample(out *Sample) {
 	m := &s.measures
 	out.RequestsCount, out.PreparesCount, out.GroupsCount = s.RequestsCount, s.PreparesCount, s.GroupsCount

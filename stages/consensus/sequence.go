@@ -8,10 +8,10 @@ import (
 	"ledger/wire"
 )
 
-// groupEventsMax is the most events in one prepare. Source: design, section 3.
+// groupEventsMax is the largest number of events in one prepare. Source: design, section 3.
 const groupEventsMax = 8190
 
-// sequence makes the next prepare, if there is something to do and room for it.
+// sequence makes the next prepares, as long as there are requests and room for them.
 func (s *Stage) sequence(nowNs uint64, out *Actions) {
 	for s.mayPrepare() {
 		pulseDue := s.pulseDue(nowNs)
@@ -25,7 +25,7 @@ func (s *Stage) sequence(nowNs uint64, out *Actions) {
 		}
 		replySlot := s.slots.Get(stages.SlotReply)
 		if replySlot == stages.SlotNone {
-			// A checkpoint still holds the old ones. A pulse needs none.
+			// A checkpoint still holds the old reply slots. A pulse needs none.
 			if !pulseDue {
 				return
 			}
@@ -44,12 +44,13 @@ func (s *Stage) sequence(nowNs uint64, out *Actions) {
 	}
 }
 
-// mayPrepare: one prepare is written at a time, and none may overwrite a log slot that a restart needs.
+// mayPrepare tells whether a prepare may begin. One prepare is written at a time, and none may
+// overwrite a log slot that a restart needs.
 func (s *Stage) mayPrepare() bool {
 	return !s.appending && s.pipelineCount < len(s.pipeline) && s.op < s.limits.PrepareMax(s.superblock.Checkpoint.Op)
 }
 
-// pulseDue tells whether expiries want a pulse. Source: accounting, 7.3.
+// pulseDue tells whether a pulse is due, for expiries. Source: accounting, 7.3.
 func (s *Stage) pulseDue(nowNs uint64) bool {
 	if s.pulseInFlight {
 		return false
@@ -61,13 +62,13 @@ func (s *Stage) pulseDue(nowNs uint64) bool {
 		return false
 	}
 	if s.nextPulseNs > s.wallNs {
-		s.idleSinceNs = nowNs // nothing is due: the timer runs anew
+		s.idleSinceNs = nowNs // no expiry is due: the timer starts again
 		return false
 	}
 	return true
 }
 
-// groupCount is how many requests from the head of the queue go into the next prepare.
+// groupCount is the number of requests from the head of the queue that go into the next prepare.
 func (s *Stage) groupCount() int {
 	if !s.isSmall(s.queueAt(0)) {
 		return 1
@@ -88,7 +89,8 @@ func (s *Stage) groupCount() int {
 	return count
 }
 
-// isSmall tells whether a request may share a prepare: copied, and not one that opens a session.
+// isSmall tells whether a request may share a prepare. Then it is copied. A request that opens a
+// session never shares.
 func (s *Stage) isSmall(r *request) bool {
 	h := wire.HeaderOf(s.slots.Bytes(r.slot)[:limits.HeaderBytes])
 	return r.bytes <= smallRequestBytesMax && h.RequestOperation().Class() != wire.ClassControl
@@ -105,7 +107,7 @@ func (s *Stage) stamp(r *request, operation wire.Operation) uint64 {
 	return s.timestampLast
 }
 
-// fields starts a prepare's header.
+// fields begins the header of a prepare.
 func (s *Stage) fields() prepare.Fields {
 	op := s.op + 1
 	checkpoint := s.superblock.Checkpoint.Op
@@ -127,7 +129,7 @@ func (s *Stage) fields() prepare.Fields {
 	}
 }
 
-// startPrepare gives a finished prepare to journal and apply.
+// startPrepare gives a complete prepare to journal and apply.
 func (s *Stage) startPrepare(nowNs uint64, header prepare.Header, p entry, out *Actions) {
 	s.op = p.op
 	s.parent = header.Checksum()
@@ -152,7 +154,7 @@ func (s *Stage) preparePulse(nowNs uint64, out *Actions) {
 	slot := s.slots.Get(stages.SlotPrepare)
 	assert.That(slot != stages.SlotNone, "there is a slot for every prepare of the pipeline")
 	if s.nextPulseNs > s.timestampLast {
-		s.timestampLast = max(s.timestampLast, s.wallNs) // the idle timer's due time is the wall clock's
+		s.timestampLast = max(s.timestampLast, s.wallNs) // the due time of the idle timer is on the wall clock
 	}
 	s.timestampLast += 1 + pulseDelta
 	f := s.fields()
@@ -162,7 +164,8 @@ func (s *Stage) preparePulse(nowNs uint64, out *Actions) {
 	s.startPrepare(nowNs, header, entry{op: f.Op, slot: slot, replySlot: stages.SlotNone, isPulse: true}, out)
 }
 
-// prepareSingle turns the request at the head of the queue into a prepare, in place: its body is not copied.
+// prepareSingle turns the request at the head of the queue into a prepare in place. Its body is not
+// copied.
 func (s *Stage) prepareSingle(nowNs uint64, replySlot stages.Slot, out *Actions) {
 	r := s.popRequest()
 	bytes := s.slots.Bytes(r.slot)
@@ -185,7 +188,7 @@ func (s *Stage) prepareGroup(nowNs uint64, group stages.Slot, count int, replySl
 	bytes := s.slots.Bytes(group)
 	body := bytes[prepare.HeaderBytes:]
 	f := s.fields()
-	// Bodies first, entries behind them; both in order of arrival.
+	// Bodies come first, entries behind them. Both are in order of arrival.
 	tableAt := uint32(0)
 	for i := range count {
 		tableAt = prepare.AlignUp(tableAt) + s.queueAt(i).bytes - limits.HeaderBytes

@@ -11,16 +11,17 @@ import (
 	"ledger/wire"
 )
 
-// session is one client's entry: its number and its last committed reply.
+// session is the entry of one client: its number and its last committed reply.
 type session struct {
 	used     bool
 	client   wire.U128
-	number   uint64 // op of its register
-	op       uint64 // of the last reply
-	position uint32 // of the last request within its op: breaks ties of op
+	number   uint64 // op of its register request
+	op       uint64 // op of the last reply
+	position uint32 // position of the last request within its op: breaks ties of op
 	request  uint32
 	release  wire.Release
-	// checksum of the request that the reply answers; context that the next request must name.
+	// checksum is that of the request that the reply answers. context is the one that the next
+	// request must name.
 	checksum wire.Checksum
 	context  wire.Checksum
 
@@ -29,7 +30,8 @@ type session struct {
 	replyBytes  uint32
 }
 
-// sessions is the table. All of it is replicated state: it changes at commit only, in log order.
+// sessions is the table of sessions. All of it is replicated state, which changes only at commit,
+// in log order.
 type sessions struct {
 	entries []session
 	count   int
@@ -48,7 +50,8 @@ func (t *sessions) find(client wire.U128) *session {
 	return nil
 }
 
-// victim is the entry that a register evicts from a full table: that with the oldest last reply. (wire protocol, 4.7)
+// victim is the entry that a register evicts from a full table: the one with the oldest last reply
+// (wire protocol, 4.7).
 func (t *sessions) victim() int {
 	oldest := -1
 	for i := range t.entries {
@@ -74,14 +77,16 @@ func (t *sessions) free() int {
 	return -1
 }
 
-// The sessions trailer of a checkpoint: a header, then for each used entry in table order a record and the reply's bytes.
+// The sessions trailer of a checkpoint is a header, then for each used entry, in table order, a
+// record and the bytes of the reply.
 const (
 	trailerHeaderBytes = 16
 	trailerRecordBytes = 64
 	trailerMagic       = 0x7373_6573_0000_0001
 )
 
-// snapshot is the table as of a trigger op, ready to be written: records in memory of its own, replies where they lie.
+// snapshot is the table as of a trigger op, ready to be written. Records are copied into its own
+// memory; replies stay where they are.
 type snapshot struct {
 	sessions stages.Sessions
 	memory   []byte
@@ -124,7 +129,7 @@ func (s *snapshot) take(op uint64, t *sessions, slots *stages.Slots) {
 	s.sessions.Chunks = chunks
 }
 
-// load fills an empty table from a trailer. newSlot gives a reply slot for each session.
+// load fills an empty table from a trailer. newSlot returns a reply slot for a session.
 func (t *sessions) load(trailer []byte, slots *stages.Slots, newSlot func() stages.Slot) error {
 	damaged := func(why string) error { return fmt.Errorf("the checkpoint's sessions are damaged: %s", why) }
 	if len(trailer) < trailerHeaderBytes || binary.LittleEndian.Uint64(trailer) != trailerMagic {
@@ -169,7 +174,7 @@ func (t *sessions) load(trailer []byte, slots *stages.Slots, newSlot func() stag
 	return nil
 }
 
-// put makes an unused entry the client's.
+// put gives an unused entry to a client.
 func (t *sessions) put(e *session, index int, client wire.U128, number uint64) {
 	assert.That(!e.used, "a new session takes a free entry")
 	*e = session{used: true, client: client, number: number, replySlot: stages.SlotNone}
@@ -184,7 +189,8 @@ func (t *sessions) drop(index int) {
 	t.count--
 }
 
-// setReply makes reply, in slot, the session's last one. position is that of its request within the op.
+// setReply makes reply, in slot, the last reply of the session. position is the position of its
+// request within the op.
 func (e *session) setReply(reply *stages.Reply, slot stages.Slot, position uint32) {
 	e.op, e.position = reply.Op, position
 	e.request, e.release = reply.RequestNumber, reply.Release

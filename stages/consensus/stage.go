@@ -14,19 +14,21 @@ import (
 )
 
 // Timers, in nanoseconds. Source: consensus, 13.2 and 16.
-const pulseIdleNs = 100_000_000 // an idle primary looks for due expiries this long after the last request
+const pulseIdleNs = 100_000_000 // after this idle time, a primary looks for due expiries
 
-// A wall clock that is more than clockBehindNsMax behind the newest timestamp is reported, every clockReportEveryNs. Steps
-// of a clock that is being disciplined stay below a second.
+// A wall clock that is more than clockBehindNsMax behind the newest timestamp is reported, every
+// clockReportEveryNs. The usual corrections of a clock stay below a second.
 const (
 	clockBehindNsMax   = 1_000_000_000
 	clockReportEveryNs = 3_600_000_000_000
 )
 
-// smallRequestBytesMax is the largest request that is copied into a group; a larger one makes a prepare of its own, uncopied.
+// smallRequestBytesMax is the largest request that is copied into a group. A larger one becomes a
+// prepare of its own, without a copy.
 const smallRequestBytesMax = 32 << 10
 
-// pulseDelta is how many timestamps a pulse takes, whatever it expires. Source: accounting, 2.1.
+// pulseDelta is the number of timestamps that a pulse takes, however many transfers expire. Source:
+// accounting, 2.1.
 const pulseDelta = 8190
 
 // Options of one start.
@@ -34,21 +36,21 @@ type Options struct {
 	ReleaseMin, ReleaseMax, ReleaseAnnounced wire.Release
 }
 
-// DefaultOptions take every client that the protocol knows.
+// DefaultOptions accept every client release that the protocol knows.
 func DefaultOptions() Options {
 	return Options{wire.ReleaseClientMin, wire.ReleaseClientMax, wire.ReleaseAnnounced}
 }
 
-// Recovered is where the replica stands when its stages start.
+// Recovered is the state from which the stages of a replica start.
 type Recovered struct {
-	Superblock         datafile.Superblock // with the view of this start, already durable
+	Superblock         datafile.Superblock // with the view of this start, which is already durable
 	SuperblockChecksum storage.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
 	Headers            []byte // of the log, one for each slot; empty: every request is executed again
 }
 
-// entry is one prepare of the pipeline, from its sequencing until its replies are out.
+// entry is one prepare of the pipeline, from its sequencing until its replies are sent.
 type entry struct {
 	op        uint64
 	slot      stages.Slot
@@ -59,7 +61,7 @@ type entry struct {
 	durable   bool
 	executed  bool
 	record    record
-	loaded    bool // its prepare is in slot; during recovery it must be read first
+	loaded    bool // the prepare is in slot; a recovery has to read it first
 }
 
 // request is a client's request that waits for a prepare.
@@ -75,32 +77,36 @@ type request struct {
 	bodySum       prepare.Checksum
 }
 
-// Events is what a step takes in. What is finished makes room for what begins, so answers come before requests.
+// Events are the inputs of a step. Completions free room for new work, so answers come before
+// requests.
 type Events struct {
-	WallNs  uint64 // the wall clock: it becomes the timestamps of prepares, nothing else
+	WallNs  uint64 // the wall clock: for timestamps of prepares, due expiries, and the report of a clock that is behind
 	Journal []stages.JournalToConsensus
 	Apply   []stages.ApplyToConsensus
 	Net     []stages.NetToConsensus
 }
 
-// Actions is what a step wants done, in order within each slice. The slices are preallocated; a step never exceeds them.
+// Actions are the outputs of a step, in order within each slice. The slices are preallocated, and a
+// step never exceeds them.
 type Actions struct {
 	Net     []stages.ConsensusToNet
 	Journal []stages.ConsensusToJournal
 	Apply   []stages.ConsensusToApply
-	// Ops that have ended, for the recorder of slow ones.
+	// Ops that have ended, for the recorder of slow ops.
 	Ops []metrics.Op
-	// Ready turns true with the step from which on clients are served.
+	// Ready becomes true in the step from which on clients are served.
 	Ready bool
-	// ClockBehindNs is set once an hour while the wall clock is so far behind the newest timestamp of the log.
+	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
+	// log.
 	ClockBehindNs uint64
 	// Fault stops the replica.
 	Fault *storage.Fault
 }
 
-// NewActions returns actions with room for everything that one step of l can want.
+// NewActions returns actions with room for all outputs of one step with limits l.
 func NewActions(l *limits.Limits) Actions {
-	// One answer to each event of net; a reply to each client in flight; the slot of each prepare, and of each request of a group.
+	// One answer to each event of net; a reply to each client in flight; the slot of each prepare,
+	// and of each request of a group.
 	return Actions{
 		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+l.PipelineOpsMax+queueMax(l)),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
@@ -124,16 +130,16 @@ type Stage struct {
 	server  wire.ServerFields
 
 	// Log.
-	op            uint64 // highest prepared
-	commit        uint64 // highest whose replies are out
+	op            uint64 // highest prepared op
+	commit        uint64 // highest op whose replies are sent
 	parent        prepare.Checksum
 	timestampLast uint64
-	checksums     []prepare.Checksum // of the headers in the log, by op modulo slots
+	checksums     []prepare.Checksum // checksums of the headers in the log, by op modulo slots
 
-	pipeline      []entry // ring: pipelineFirst is that of commit + 1
+	pipeline      []entry // ring: the entry at pipelineFirst is that of commit + 1
 	pipelineFirst int
 	pipelineCount int
-	appending     bool // a prepare is on its way to the disk: a single replica writes one at a time
+	appending     bool // a prepare is being written: a single replica writes one at a time
 
 	queue      []request // ring of requests in order of arrival
 	queueFirst int
@@ -141,16 +147,16 @@ type Stage struct {
 	inFlight   clientIndex // clients with a request in queue or pipeline
 
 	sessions  sessions
-	replyRefs []uint32 // per reply slot: sessions, outgoing sends and snapshots that need it
+	replyRefs []uint32 // per reply slot: references of sessions, sends and snapshots
 	snapshot  snapshot
 
 	// Timers of expiry.
 	nextPulseNs   uint64
 	pulseInFlight bool
-	pulseYielded  bool // requests went before a due pulse once
+	pulseYielded  bool // requests have once gone before a due pulse
 	idleSinceNs   uint64
 	wallNs        uint64
-	clockReportNs uint64 // from then on, a clock that is behind is reported again
+	clockReportNs uint64 // a clock that is behind is reported again from then on
 
 	// Superblock.
 	superblock         datafile.Superblock
@@ -163,10 +169,10 @@ type Stage struct {
 	// Recovery.
 	recovering     bool
 	opHead         uint64
-	opRead         uint64 // highest op whose read was asked for
+	opRead         uint64 // highest op whose read was started
 	readsInFlight  int
-	unwanted       []bool // by log slot, of a replay: nobody will ask for the reply
-	sessionsSkipTo uint64 // ops up to the checkpoint's trigger are in the sessions already
+	unwanted       []bool // by log slot, during a replay: nobody will ask for the reply
+	sessionsSkipTo uint64 // the sessions contain the ops up to the checkpoint's trigger already
 
 	failed bool
 
@@ -176,8 +182,9 @@ type Stage struct {
 	measures measures
 }
 
-// ClientsInFlightMax is the most clients that have a request in queue or pipeline: beside the queue, the groups of the pipeline hold
-// clients that had a session when they were admitted, and registers. What would be more is dropped like what the queue cannot hold.
+// ClientsInFlightMax is the largest number of clients with a request in queue or pipeline. The
+// queue holds queueMax. The groups of the pipeline hold clients that had a session when they were
+// admitted, and registers. Further messages are dropped, like those that do not fit the queue.
 func ClientsInFlightMax(l *limits.Limits) uint32 {
 	return queueMax(l) + l.SessionsMax + l.PipelineOpsMax
 }
@@ -187,7 +194,8 @@ func queueMax(l *limits.Limits) uint32 { return l.ConnectionsMax + l.SessionsMax
 // New makes the stage of a single replica that continues from r.
 func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena) (*Stage, error) {
 	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
-	// A stored reply is sent again in the slot of the request that asked for it, and a full request becomes a prepare in its slot.
+	// A client slot takes any message, because a repeated reply is sent from the slot of the
+	// request that asked for it. A full request becomes a prepare in its slot.
 	assert.That(slots.Pools[stages.SlotClient].SlotBytes() >= wire.MessageBytesMax, "a client slot holds any message")
 	assert.That(slots.Pools[stages.SlotReply].SlotBytes() >= wire.MessageBytesMax, "a reply slot holds any reply")
 	assert.That(slots.Pools[stages.SlotPrepare].SlotBytes() >= uint64(l.MessageBytesMax), "a prepare slot holds any prepare")
@@ -242,14 +250,12 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	return s, nil
 }
 
-// View of this start.
-func (s *Stage) View() uint32 { return s.superblock.View }
-
-// Commit is the highest op whose replies are out.
+// Commit is the highest op whose replies are sent.
 func (s *Stage) Commit() uint64 { return s.commit }
 
-// Step takes events in, in the order of the fields of Events, and then does what time and the room that they made
-// allow. The same state, time and events always give the same actions.
+// Step handles the events, in the order of the fields of Events. Then it does the work for which
+// the time has come or the events have freed room. The same state, time and events always give the
+// same actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.measures.nowNs = nowNs
 	for i := range events.Journal {
@@ -264,7 +270,7 @@ func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.tick(nowNs, events.WallNs, out)
 }
 
-// tick does what time and the room made by the events of this step allow.
+// tick does the work for which the time has come or the events of this step have freed room.
 func (s *Stage) tick(nowNs, wallNs uint64, out *Actions) {
 	if s.failed {
 		return
@@ -275,7 +281,7 @@ func (s *Stage) tick(nowNs, wallNs uint64, out *Actions) {
 		if s.recovering {
 			return
 		}
-		// The first thing a primary does is a pulse: expiries may have become due while it was away.
+		// A primary begins with a pulse, because expiries may have become due while it was down.
 		s.idleSinceNs = 0
 		out.Ready = true
 	}
@@ -283,8 +289,8 @@ func (s *Stage) tick(nowNs, wallNs uint64, out *Actions) {
 	s.sequence(nowNs, out)
 }
 
-// watchClock reports a wall clock that is behind the newest timestamp, at the start and then once an hour. Timestamps go
-// on from the newest one, so the order of events is safe. But pending transfers do not expire until the clock has caught up.
+// watchClock reports a wall clock that is behind the newest timestamp, at the start and then once
+// an hour. New timestamps continue from the newest one, so the order of events is safe.
 func (s *Stage) watchClock(nowNs uint64, out *Actions) {
 	if s.timestampLast > s.wallNs+clockBehindNsMax && nowNs >= s.clockReportNs {
 		out.ClockBehindNs = s.timestampLast - s.wallNs
@@ -292,7 +298,8 @@ func (s *Stage) watchClock(nowNs uint64, out *Actions) {
 	}
 }
 
-// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that state is an event, not time.
+// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that
+// state is an event, not time.
 func (s *Stage) TimerNs() uint64 {
 	if s.recovering || s.failed || s.pulseInFlight || !s.mayPrepare() {
 		return ^uint64(0)
@@ -353,11 +360,13 @@ func (s *Stage) fail(fault *storage.Fault, out *Actions) {
 	out.Fault = fault
 }
 
-// feedApply lets apply execute what it may, in op order. Execution may run ahead of the log, because on a single replica nothing
-// else can take the op's place; but a trigger's checkpoint would leave the process, so its op must be durable first.
+// feedApply lets apply execute what it may, in op order. Execution may run ahead of the log,
+// because on a single replica nothing else can take the op's place; but a trigger's checkpoint
+// would leave the process, so its op must be durable first.
 //
-// No op behind trigger + slack executes before its checkpoint is durable: at the first bar's end there, apply gives the blocks free
-// that only the checkpoint before names, and a crash would go back to that one.
+// No op behind trigger + slack executes before its checkpoint is durable: at the first bar's end
+// there, apply gives the blocks free that only the checkpoint before names, and a crash would go
+// back to that one.
 func (s *Stage) feedApply(out *Actions) {
 	opMax := s.limits.CheckpointTrigger(s.limits.CheckpointAfter(s.superblock.Checkpoint.Op)) + uint64(s.limits.SlackOps)
 	for i := range s.pipelineCount {
@@ -418,7 +427,8 @@ func (s *Stage) complete(out *Actions) {
 	}
 }
 
-// updateSessions applies p to the table. The order is the log's, so that all replicas evict the same sessions.
+// updateSessions applies p to the table. The order is the log's, so that all replicas evict the
+// same sessions.
 func (s *Stage) updateSessions(p *entry) {
 	for i := range p.replies {
 		assert.Equal(p.replies[i].Op, p.op, "op of a reply")

@@ -35,7 +35,8 @@ func (w *tester) block() {
 	}
 }
 
-// Goal: a group ends where the next request would break a limit: bytes, events, worst-case replies; what is large or control goes alone.
+// Goal: a group ends where the next request would break a limit: bytes, events, worst-case replies;
+// what is large or control goes alone.
 func TestGroupLimits(t *testing.T) {
 	transfers := func(count int) (wire.Operation, []byte) {
 		return wire.OperationCreateTransfersUnbatched, make([]byte, 128*count)
@@ -104,8 +105,9 @@ func TestGroupLimits(t *testing.T) {
 	}
 }
 
-// Goal: a wall clock more than a second behind the newest timestamp is reported with the difference at the start, then
-// once an hour as long as it lasts, and not when it has caught up. A start whose clock is right reports nothing.
+// Goal: a wall clock more than a second behind the newest timestamp is reported with the difference
+// at the start, then once an hour as long as it lasts, and not when it has caught up. A start whose
+// clock is right reports nothing.
 func TestClockBehind(t *testing.T) {
 	w := newTester(t, testLimits())
 	expect := func(what string, count int) {
@@ -140,8 +142,9 @@ func TestClockBehind(t *testing.T) {
 	}
 }
 
-// Goal: pulses go when an expiry is due by the log's time at once, by the wall clock after 100 ms without a request, one at a time, and
-// behind the requests that wait; the stage asks for no turn when there is nothing to do.
+// Goal: pulses go when an expiry is due by the log's time at once, by the wall clock after 100 ms
+// without a request, one at a time, and behind the requests that wait; the stage asks for no turn
+// when there is nothing to do.
 func TestPulses(t *testing.T) {
 	w := newTester(t, testLimits())
 	if w.pulses != 1 || w.head != 1 || prepare.Header(w.log[1][:256]).Timestamp() != w.wallNs+1+8190 {
@@ -211,7 +214,8 @@ func TestSteadyCycleAllocatesNothing(t *testing.T) {
 	}
 }
 
-// cycle is a stage whose journal, apply and net cost next to nothing: what is measured is the stage.
+// cycle is a stage whose journal, apply and net cost next to nothing: what is measured is the
+// stage.
 type cycle struct {
 	*tester
 	requests [][]byte // one frame of each client, changed in place
@@ -294,7 +298,8 @@ func (c *cycle) cycle() {
 	}
 }
 
-// BenchmarkSmallRequests: 32 clients, one transfer each, in a group; without building replies and requests it is the stage's share.
+// BenchmarkSmallRequests: 32 clients, one transfer each, in a group; without building replies and
+// requests it is the stage's share.
 func BenchmarkSmallRequests(b *testing.B) { benchmarkCycle(b, 32, 128) }
 
 // BenchmarkFullRequests: one client with 8189 transfers, whose body net has hashed.
@@ -311,7 +316,8 @@ func benchmarkCycle(b *testing.B, clientsCount uint32, bodyBytes int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(requests), "ns/request")
 }
 
-// Goal: a log that does not chain is a fault of the replica, not a crash, and nothing of it is executed.
+// Goal: a log that does not chain is a fault of the replica, not a crash, and nothing of it is
+// executed.
 func TestReplayOfABrokenChain(t *testing.T) {
 	w := newTester(t, testLimits())
 	f := w.register(5)
@@ -338,7 +344,8 @@ func TestReplayOfABrokenChain(t *testing.T) {
 	}
 }
 
-// Goal: a sessions trailer comes back as it was written; any other bytes are an error, never a panic.
+// Goal: a sessions trailer comes back as it was written; any other bytes are an error, never a
+// panic.
 func FuzzSessionsTrailer(f *testing.F) {
 	w := newTester(f, testLimits())
 	for i := range uint64(3) {

@@ -28,7 +28,8 @@ func testLimits() limits.Limits {
 	return l
 }
 
-// world is a stage with journal, apply and net played by the test. What the parts rely on is checked at each action.
+// world is a stage with journal, apply and net played by the test. What the parts rely on is
+// checked at each action.
 type world struct {
 	t      testing.TB
 	l      limits.Limits
@@ -438,7 +439,8 @@ func (w *world) finishSuperblock() bool {
 		return false
 	}
 	w.superblockLands()
-	w.journalEvents = append(w.journalEvents, stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: w.superblock.Sequence, Checksum: w.superblockSum})
+	w.journalEvents = append(w.journalEvents, stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: w.superblock.Sequence,
+		Checksum: w.superblockSum})
 	return true
 }
 
@@ -469,7 +471,8 @@ func (w *world) finishCommit() bool {
 	return true
 }
 
-// buildReplies plays the state machine: what a reply says follows from the prepare alone. It appends the descriptors to replies.
+// buildReplies plays the state machine: what a reply says follows from the prepare alone. It
+// appends the descriptors to replies.
 func buildReplies(p, out []byte, replies []stages.Reply) []stages.Reply {
 	bytesCount := uint32(0)
 	h := prepare.Header(p[:256])
@@ -545,7 +548,8 @@ func (w *world) finishFree(index int) bool {
 	return true
 }
 
-// receive plays net: what breaks a rule of its command never arrives, and without a free slot nothing does.
+// receive plays net: what breaks a rule of its command never arrives, and without a free slot
+// nothing does.
 func (w *world) receive(frame []byte) bool {
 	parser := wire.NewParser(testCluster, wire.SideServer)
 	if verdict, _ := parser.CheckMessage(wire.HeaderOf(frame[:256])); verdict != wire.VerdictOK {
@@ -615,7 +619,8 @@ func (w *world) checkQuiet() {
 		w.t.Fatalf("%d sessions, want %d", s.sessions.count, len(model))
 	}
 	for client, m := range model {
-		if e := s.sessions.find(client); e == nil || e.number != m.number || e.op != m.op || e.checksum != m.checksum || int(e.position) != m.position {
+		if e := s.sessions.find(client); e == nil || e.number != m.number || e.op != m.op || e.checksum != m.checksum ||
+			int(e.position) != m.position {
 			w.t.Fatalf("session of %v is %+v, want %+v", client, e, m)
 		}
 	}

@@ -7,7 +7,8 @@ import (
 	"ledger/stages"
 )
 
-// Driver performs what the stage decides: it pops the ring and the disk's completions and pushes the actions.
+// Driver performs the stage's decisions: it pops the ring and the disk's completions and pushes the
+// actions.
 type Driver struct {
 	stage       *Stage
 	disk        ports.Disk
@@ -20,11 +21,12 @@ type Driver struct {
 }
 
 // NewDriver joins a stage, its disk and its rings.
-func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJournal], out stages.Sender[stages.JournalToConsensus]) *Driver {
+func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJournal],
+	out stages.Sender[stages.JournalToConsensus]) *Driver {
 	return &Driver{stage: stage, disk: disk, in: in, out: out, actions: NewActions()}
 }
 
-// SetBoard says where the recorder of slow ops looks. Without one, nothing is written.
+// SetBoard sets the board that the recorder of slow ops reads. Without one, nothing is written.
 func (d *Driver) SetBoard(board *metrics.Board) { d.board = board }
 
 // Turn does one round and says whether anything happened.

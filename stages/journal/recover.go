@@ -11,44 +11,46 @@ import (
 	"ledger/wire"
 )
 
-// copyKind is what one of the two places of a slot holds.
+// copyKind is the content of one of the two copies of a slot.
 type copyKind uint8
 
 const (
-	copyBad      copyKind = iota // checksum, cluster, slot or, of a prepare, body wrong
+	copyBad      copyKind = iota // wrong checksum, cluster or slot, or (above the checkpoint) a wrong body
 	copyReserved                 // never used
 	copyEntry                    // a whole prepare
-	copyHeader                   // only a twin: the header of a large prepare, which was durable before
+	copyHeader                   // only a twin: the header of a large prepare, which is written after the prepare is durable
 	copyTorn                     // only a twin: the header of a small prepare, without its body
 )
 
-// slotCopies is what is known of a slot: T is the twin, P the prepare.
+// slotCopies is what recovery has read of a slot: T is the twin, P the prepare.
 type slotCopies struct {
 	t, p         copyKind
 	tOp, pOp     uint64
 	tView, pView uint32
-	sameHeader   bool // both name a prepare, with equal checksums
+	sameHeader   bool // both copies name a prepare, with equal checksums
 }
 
-// twinWins tells whether the twin is what the slot is taken to hold, if it is worth anything at all: the newer of two whole copies. Two
-// prepares of one op are of two starts, of which the first gave the op up.
+// twinWins tells whether the slot is taken to hold the twin. That is the case if only the twin is
+// whole, or if both are whole and the twin is newer. Two different prepares of one op come from two
+// starts, and the second start gave up the first one's prepare.
 func (s *slotCopies) twinWins() bool {
 	return s.t == copyEntry && (s.p != copyEntry || s.tOp > s.pOp || s.tOp == s.pOp && s.tView > s.pView)
 }
 
-// action that a single replica takes on a slot.
+// action is what a single replica does with a slot.
 type action uint8
 
 const (
 	actionClean      action = iota // nothing to do
-	actionFixTwin                  // trust the prepare, rewrite the twin
-	actionFixPrepare               // trust the twin, rewrite the prepare
+	actionFixTwin                  // the prepare is right: rewrite the twin
+	actionFixPrepare               // the twin is right: rewrite the prepare
 	actionDamage                   // refuse, unless the slot is the torn one or is not needed
-	actionRefuse                   // refuse: no crash of one replica leads here
+	actionRefuse                   // refuse: no crash of a single replica can cause this
 )
 
-// decide is the decision table for a single replica. prepareMax is the highest op that may have been prepared. The letter names
-// the row: those of consensus 8.3, and Q to T for what only twins can be.
+// decide is the decision table for a single replica. prepareMax is the highest op that may have
+// been prepared. letter is the row: those of consensus 8.3, and Q to T for cases that exist only
+// with twins.
 func decide(s slotCopies, prepareMax uint64) (letter byte, a action) {
 	named := s.t == copyEntry || s.t == copyHeader || s.t == copyTorn
 	switch {
@@ -67,7 +69,7 @@ func decide(s slotCopies, prepareMax uint64) (letter byte, a action) {
 	case s.p == copyReserved && s.t == copyBad:
 		return 'D', actionFixTwin
 	case s.p == copyEntry && s.t == copyBad:
-		return 'E', actionFixTwin // row F, the head, is the same for us
+		return 'E', actionFixTwin // row F, the head, is the same for a single replica
 	case s.p == copyEntry && s.t == copyReserved:
 		return 'G', actionFixTwin
 	case s.p == copyReserved && s.t == copyReserved:
@@ -87,7 +89,7 @@ func decide(s slotCopies, prepareMax uint64) (letter byte, a action) {
 	case s.tOp > s.pOp:
 		return 'N', actionDamage
 	case s.t == copyTorn:
-		return 'S', actionFixTwin // also of another prepare of this op, which an earlier crash tore
+		return 'S', actionFixTwin // it may also be of another prepare of this op, which an earlier crash tore
 	case s.sameHeader:
 		return 'P', actionClean
 	case s.t == copyEntry && s.tView > s.pView:
@@ -98,22 +100,22 @@ func decide(s slotCopies, prepareMax uint64) (letter byte, a action) {
 	return 'O', actionDamage
 }
 
-// Recovered is the log as it was found.
+// Recovered is the state of the log after recovery.
 type Recovered struct {
-	OpHead        uint64           // highest op that is in the log
+	OpHead        uint64           // highest op in the log
 	HeadChecksum  prepare.Checksum // of its header
 	HeadStampNs   uint64           // its timestamp
 	TwinsFixed    int              // twins that were rewritten
 	PreparesFixed int              // prepares that were rewritten from their twins
-	TornOp        uint64           // op whose writes the crash tore, never acknowledged; 0: none
-	// Headers is the table of what each slot holds, raw. Right for every op above the checkpoint.
+	TornOp        uint64           // op whose writes were torn by the crash, never acknowledged; 0: none
+	// Headers is the table of raw headers by slot. It is right for every op above the checkpoint.
 	Headers []byte
 }
 
-// DamageError is a log that one replica cannot repair.
+// DamageError is damage of the log that a single replica cannot repair.
 type DamageError struct {
 	Slot   uint64
-	Letter byte // row of the decision table, 0 for a gap in the chain
+	Letter byte // row of the decision table; 0 for a gap in the chain
 	Reason string
 }
 
@@ -124,19 +126,23 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("the log is damaged at slot %d (case %c): %s", e.Slot, e.Letter, e.Reason)
 }
 
-// Fault is what a server reports when it refuses to start.
+// Fault is the error with which the server refuses to start.
 func (e *DamageError) Fault() storage.Fault {
 	return storage.Fault{What: storage.FaultLog, Reason: e.Error()}
 }
 
-// Recover reads the log of a single replica, repairs what it has another copy of, and returns the head. headers is aligned memory of
-// JournalSlotsCount * 256 bytes, scratch of at least MessageBytesMax. Every op up to commitMax was durable when the superblock was
-// written: a log that ends before it has lost some. Nothing is repaired in a log that is refused.
+// Recover reads the log of a single replica, repairs each copy of which the other one is right, and
+// returns the head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at least
+// MessageBytesMax. Every op up to commitMax was durable when the superblock was written, so a log
+// that ends earlier has lost ops. A log that is refused is not changed.
 //
-// A crash leaves at most one torn entry, that of the op after the head, because one prepare is written at a time. Only that slot
-// is given up, and only if nothing in it proves that the op was durable. Any other damage to an op above the checkpoint is refused.
-// Damage below the checkpoint does no harm, provided that the slot after the head is whole: then nothing was ever written above.
-func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64, headers, scratch []byte) (*Recovered, error) {
+// A crash leaves at most one torn entry, that of the op after the head, because one prepare is
+// written at a time. Only that slot is given up, and only if nothing in it proves that the op was
+// durable. Any other damage of an op above the checkpoint is refused. Damage at or below the
+// checkpoint does no harm if the slot after the head is whole. In that case nothing was ever
+// written above the head.
+func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64,
+	headers, scratch []byte) (*Recovered, error) {
 	slots := uint64(l.JournalSlotsCount)
 	headers = headers[:slots*limits.HeaderBytes]
 	r := &Recovered{Headers: headers}
@@ -151,7 +157,7 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 		c.tView, c.pView = h.View(), p.View()
 		c.sameHeader = c.p == copyEntry && c.t != copyBad && h.Checksum() == p.Checksum()
 		if c.p == copyEntry && !c.twinWins() {
-			copy(h, p) // the table has what the slot is taken to hold
+			copy(h, p) // the table has the copy that the slot is taken to hold
 		}
 		if op := h.Op(); (c.p == copyEntry || c.t == copyEntry) && op >= r.OpHead {
 			r.OpHead, r.HeadChecksum, r.HeadStampNs = op, h.Checksum(), h.Timestamp()
@@ -165,12 +171,13 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 			r.OpHead, checkpoint.Op, l.CheckpointTrigger(checkpoint.Op))}
 	}
 	if r.OpHead < commitMax {
-		return nil, &DamageError{Reason: fmt.Sprintf("it ends at op %d, but op %d was on disk when the superblock was written", r.OpHead, commitMax)}
+		return nil, &DamageError{Reason: fmt.Sprintf("it ends at op %d, but op %d was on disk when the superblock was written", r.OpHead,
+			commitMax)}
 	}
 	if err := r.findTorn(l, copies, checkpoint.Op); err != nil {
 		return nil, err
 	}
-	// The chain proves that nothing between the checkpoint and the head was replaced.
+	// The chain of parents proves that no op between the checkpoint and the head was replaced.
 	parent := prepare.Checksum(checkpoint.PrepareChecksum)
 	for op := checkpoint.Op + 1; op <= r.OpHead; op++ {
 		i := op % slots
@@ -186,7 +193,7 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 	return r, r.fix(g, copies)
 }
 
-// findTorn refuses what one replica cannot repair and finds the torn slot.
+// findTorn refuses damage that a single replica cannot repair, and finds the torn slot.
 func (r *Recovered) findTorn(l *limits.Limits, copies []slotCopies, checkpointOp uint64) error {
 	slots := uint64(len(copies))
 	tornSlot := (r.OpHead + 1) % slots
@@ -201,7 +208,7 @@ func (r *Recovered) findTorn(l *limits.Limits, copies []slotCopies, checkpointOp
 		if a == actionRefuse {
 			return &DamageError{uint64(i), letter, fmt.Sprintf("it holds an op above %d, which cannot have been prepared", prepareMax)}
 		}
-		// The op that the slot holds, or held, when the head was written.
+		// op is the op that the slot had to hold when the head was written.
 		op := r.OpHead - (r.OpHead-uint64(i))%slots
 		if uint64(i) > r.OpHead {
 			op = 0 // first lap, above the head
@@ -210,19 +217,21 @@ func (r *Recovered) findTorn(l *limits.Limits, copies []slotCopies, checkpointOp
 		case uint64(i) == tornSlot && mayBeTorn(c, r.OpHead+1):
 			r.TornOp = r.OpHead + 1
 		case a == actionFixPrepare && c.tOp == op:
-			// The twin is what the slot held.
+			// The twin is the prepare that the slot has to hold.
 		case nextIsWhole && uint64(i) <= r.OpHead && op <= checkpointOp && (c.t == copyBad || c.tOp <= op):
-			// Not needed any more, and nothing newer can have been there.
+			// The op is not needed any more, and nothing newer can have been in the slot.
 		default:
-			return &DamageError{uint64(i), letter, "it held an op that may have been acknowledged, and no copy of it is whole; restore the replica from a peer or a backup"}
+			return &DamageError{uint64(i), letter,
+				"it held an op that may have been acknowledged, and no copy of it is whole; restore the replica from a peer or a backup"}
 		}
 	}
 	return nil
 }
 
-// mayBeTorn tells whether a crash can have left a slot so while op, the first behind the head, was being written into it. The twin of a small
-// prepare may then be older, or torn as well: its first sector is written whole or not at all, so its header is never bad. The twin of a large one is
-// written when the prepare is durable: until then it is older.
+// mayBeTorn tells whether a crash can have left a slot in this state while op, the first behind the
+// head, was being written into it. The disk writes the first sector of a twin as a whole or not at
+// all, so its header is never bad. The twin of a small prepare may be older or torn. The twin of a
+// large prepare is written when the prepare is durable, so until then it is older.
 func mayBeTorn(c slotCopies, op uint64) bool {
 	switch c.t {
 	case copyTorn:
@@ -235,7 +244,8 @@ func mayBeTorn(c slotCopies, op uint64) bool {
 	return false
 }
 
-// fix rewrites copies from the other ones. A crash meanwhile harms only what is being rewritten.
+// fix rewrites copies from the other ones. If it crashes, only the copy that was being rewritten is
+// bad.
 func (r *Recovered) fix(g *logFile, copies []slotCopies) error {
 	for i := range uint64(len(copies)) {
 		c := copies[i]
@@ -254,7 +264,8 @@ func (r *Recovered) fix(g *logFile, copies []slotCopies) error {
 		default:
 			continue
 		}
-		// What lies at or below the checkpoint was not read whole, and nobody will: of it the header is enough.
+		// The body of a prepare at or below the checkpoint was not read. Nothing will need it, so
+		// the header is enough.
 		buffer := g.scratch[:g.limits.SectorBytes]
 		if isSmall(header, g.limits) && header.Op() > g.checkpointOp {
 			buffer = g.scratch[:g.sectorsUp(header.SizeBytes())]
@@ -279,10 +290,10 @@ type logFile struct {
 	layout       datafile.Layout
 	cluster      wire.U128
 	checkpointOp uint64
-	scratch      []byte // a message
+	scratch      []byte // memory of the size of a message
 }
 
-// readTwins fills headers and the twins' part of copies. An unreadable sector counts as zeros.
+// readTwins fills headers, and the twins' part of copies. An unreadable sector counts as zeros.
 func (g *logFile) readTwins(headers []byte, copies []slotCopies) {
 	twinBytes, sectorBytes := uint64(g.limits.TwinBytes), uint64(g.limits.SectorBytes)
 	perMessage := uint64(g.limits.MessageBytesMax) / twinBytes
@@ -312,8 +323,8 @@ func (g *logFile) readTwins(headers []byte, copies []slotCopies) {
 	}
 }
 
-// readPrepare returns the header of the prepare in a slot, or a header that does not validate. The body is read and verified only
-// above the checkpoint: below it nobody needs it.
+// readPrepare returns the header of the prepare in a slot, or a header that is not valid. The body
+// is read and verified only above the checkpoint, because no body below it is needed.
 func (g *logFile) readPrepare(slot uint64) prepare.Header {
 	sector := g.scratch[:g.limits.SectorBytes]
 	header := prepare.Header(sector[:prepare.HeaderBytes])
@@ -335,10 +346,10 @@ func (g *logFile) sectorsUp(bytes uint32) uint32 {
 	return (bytes + g.limits.SectorBytes - 1) &^ (g.limits.SectorBytes - 1)
 }
 
-// isSmall tells whether the twin of a prepare is whole.
+// isSmall tells whether the twin of a prepare is a whole copy.
 func isSmall(h prepare.Header, l *limits.Limits) bool { return h.SizeBytes() <= l.TwinBytes }
 
-// isWhole tells whether sectors that begin with a valid header are a prepare and zeros.
+// isWhole tells whether sectors that begin with a valid header are a prepare followed by zeros.
 func isWhole(padded []byte) bool {
 	size := prepare.Header(padded[:prepare.HeaderBytes]).SizeBytes()
 	return prepare.ValidBody(padded[:size]) && allZero(padded[size:]) && prepare.Validate(padded[:size]) == nil

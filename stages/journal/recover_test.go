@@ -14,7 +14,8 @@ import (
 	"ledger/wire"
 )
 
-// Every combination of what the two places of a slot can hold matches one row of the table, and every row is reached.
+// Every combination of what the two places of a slot can hold matches one row of the table, and
+// every row is reached.
 func TestDecisionTableIsComplete(t *testing.T) {
 	const prepareMax = 100
 	ops := []uint64{5, 37, 133} // of two laps, and beyond what may be prepared
@@ -45,7 +46,8 @@ func TestDecisionTableIsComplete(t *testing.T) {
 	}
 }
 
-// expectedAction is the table's column for one replica, written the other way round: by what is trusted.
+// expectedAction is the table's column for one replica, written the other way round: by what is
+// trusted.
 func expectedAction(s slotCopies, prepareMax uint64) action {
 	whole, named := s.p == copyEntry, s.t >= copyEntry
 	if whole && s.pOp > prepareMax || named && s.tOp > prepareMax {
@@ -142,8 +144,9 @@ func (g *log) build(op uint64, view uint32) ([]byte, prepare.Header) {
 	for i := 256; i < int(size); i++ {
 		slot[i] = byte(op)
 	}
-	h := prepare.Put(slot, &prepare.Fields{Parent: g.parent, Cluster: cluster, Op: op, View: view, Timestamp: op, SizeBytes: size, RequestsCount: 1,
-		Operation: wire.OperationNoop, Command: prepare.CommandPrepare}, prepare.Sum(slot[256:size]))
+	h := prepare.Put(slot, &prepare.Fields{Parent: g.parent, Cluster: cluster, Op: op, View: view, Timestamp: op, SizeBytes: size,
+		RequestsCount: 1,
+		Operation:     wire.OperationNoop, Command: prepare.CommandPrepare}, prepare.Sum(slot[256:size]))
 	g.prepares[op] = slot[:size]
 	return slot, h
 }
@@ -188,9 +191,10 @@ func TestRecoverWholeLog(t *testing.T) {
 	}
 }
 
-// A crash between any two sector writes of an append loses nothing that was acknowledged: the op before it is the head, or the op
-// itself where one of its copies was whole. The sectors of a small prepare and of its twin are on disk or not, each for itself; of a large
-// one the twin is not written before the prepare is.
+// A crash between any two sector writes of an append loses nothing that was acknowledged: the op
+// before it is the head, or the op itself where one of its copies was whole. The sectors of a small
+// prepare and of its twin are on disk or not, each for itself; of a large one the twin is not
+// written before the prepare is.
 func TestCrashAtEverySectorOfAnAppend(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, head := range []uint64{1, 2, 3, 7, 19, 21, 38, 45} { // first lap, and over older entries; behind them small ones, and large
@@ -240,8 +244,9 @@ func TestCrashAtEverySectorOfAnAppend(t *testing.T) {
 	}
 }
 
-// A torn prepare that the next start gives up, and what the crash of that start leaves over it, are still one torn entry at most. What comes
-// together from both is whole, and of two that are whole the later wins.
+// A torn prepare that the next start gives up, and what the crash of that start leaves over it, are
+// still one torn entry at most. What comes together from both is whole, and of two that are whole
+// the later wins.
 func TestCrashOverATornPrepare(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	rows := map[byte]int{}
@@ -296,8 +301,8 @@ func TestCrashOverATornPrepare(t *testing.T) {
 	}
 }
 
-// Whatever happens to one of its copies, a small prepare is not lost, the head least of all: single faults of every kind on every op, and
-// on many at once.
+// Whatever happens to one of its copies, a small prepare is not lost, the head least of all: single
+// faults of every kind on every op, and on many at once.
 func TestOneCopyIsEnough(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	older := newLog(t, 15)
@@ -346,7 +351,8 @@ func TestOneCopyIsEnough(t *testing.T) {
 	}
 }
 
-// What one replica cannot repair is refused; what it can repair is repaired; what nobody needs does no harm.
+// What one replica cannot repair is refused; what it can repair is repaired; what nobody needs does
+// no harm.
 func TestDamage(t *testing.T) {
 	cases := []struct {
 		name       string
@@ -389,12 +395,14 @@ func TestDamage(t *testing.T) {
 		{"an entry below the checkpoint", 45, 19, func(g *log) { g.slot(17)[3] ^= 1 }, "", 0},
 		{"an entry below the checkpoint and the torn one", 45, 19, func(g *log) { g.slot(17)[3] ^= 1; g.slot(46)[3] ^= 1 }, "case C", 0},
 		{"an entry of another cluster", 19, 0, func(g *log) {
-			prepare.Put(g.slot(15), &prepare.Fields{Cluster: wire.U128{Lo: 1}, Op: 15, SizeBytes: 256, RequestsCount: 1, Command: prepare.CommandPrepare}, prepare.Sum(nil))
+			prepare.Put(g.slot(15), &prepare.Fields{Cluster: wire.U128{Lo: 1}, Op: 15, SizeBytes: 256, RequestsCount: 1,
+				Command: prepare.CommandPrepare}, prepare.Sum(nil))
 		}, "case C", 0},
 		{"a log that ends before the checkpoint's trigger", 22, 19, func(*log) {}, "was taken at op 23", 0},
 		{"a replaced entry breaks the chain", 19, 0, func(g *log) {
-			prepare.Put(g.slot(15), &prepare.Fields{Parent: prepare.Checksum{1}, Cluster: cluster, Op: 15, Timestamp: 15, SizeBytes: 256, RequestsCount: 1,
-				Command: prepare.CommandPrepare}, prepare.Sum(nil))
+			prepare.Put(g.slot(15), &prepare.Fields{Parent: prepare.Checksum{1}, Cluster: cluster, Op: 15, Timestamp: 15, SizeBytes: 256,
+				RequestsCount: 1,
+				Command:       prepare.CommandPrepare}, prepare.Sum(nil))
 			clear(g.slot(15)[256:])
 			copy(g.twin(15), g.slot(15)[:512])
 		}, "does not follow", 0},

@@ -2,7 +2,7 @@ package journal
 
 import "ledger/metrics"
 
-// Sample is what the stage tells about itself since the start.
+// Sample is the stage's figures since the start.
 type Sample struct {
 	AppendsCount     uint64
 	BytesWritten     uint64 // of the log: prepares and their twins, whole sectors
@@ -10,18 +10,18 @@ type Sample struct {
 	BytesRead        uint64
 	SuperblocksCount uint64
 	SuperblockBytes  uint64
-	WriteNs          metrics.Histogram // of an append: from the request until prepare and header are durable
+	WriteNs          metrics.Histogram // of an append: from the request until the prepare and its twin are durable
 	SuperblockNs     metrics.Histogram // until the copies were written and read back
 }
 
-// measures are the part of Sample that nothing else needs.
+// measures is the part of Sample that only the metrics need.
 type measures struct {
 	nowNs             uint64 // of this turn
 	superblockBeganNs uint64
 	sample            Sample
 }
 
-// Sample fills out. On the stage's thread, between two turns.
+// Sample fills out. To be called on the stage's thread, between two turns.
 func (s *Stage) Sample(out *Sample) {
 	*out = s.measures.sample
 	out.AppendsCount, out.BytesWritten = s.AppendsCount, s.BytesWritten

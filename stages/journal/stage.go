@@ -15,7 +15,8 @@ import (
 	"ledger/wire"
 )
 
-// Kinds of disk operations, in the low bits of a tag; the rest is the index of the append or read.
+// Kinds of disk operations, in the low bits of a tag. The other bits are the index of the append or
+// read.
 const (
 	tagPrepare = iota
 	tagTwin
@@ -26,25 +27,25 @@ const (
 	tagKinds
 )
 
-// appendStep says what an append waits for.
+// appendStep is the event for which an append waits.
 type appendStep uint8
 
 const (
 	appendIdle    appendStep = iota
-	appendWriting            // one of its writes, or both, is under way
-	appendWritten            // both have completed, and no sync has begun since
+	appendWriting            // at least one of its writes is under way
+	appendWritten            // both writes have completed, and no sync has begun since
 	appendSyncing            // the sync that began since has not ended
 )
 
-// appendState of one prepare on its way to the disk.
+// appendState is a prepare that is being written.
 type appendState struct {
 	step    appendStep
-	isSmall bool // its twin is whole
-	toSync  bool // its writes are durable only when a sync behind them has ended
-	writes  int  // that have not completed
+	isSmall bool // its twin is a whole copy
+	toSync  bool // its writes are durable only after a sync behind them
+	writes  int  // writes that have not completed
 	slot    stages.Slot
 	op      uint64
-	sector  []byte // of a large prepare: its twin, the header and zeros
+	sector  []byte // of a large prepare: its twin, which is the header and zeros
 	times   metrics.JournalTimes
 }
 
@@ -54,7 +55,7 @@ type readState struct {
 	op   uint64
 }
 
-// superblockStep says what the superblock write waits for.
+// superblockStep is the event for which the write of a superblock waits.
 type superblockStep uint8
 
 const (
@@ -63,7 +64,8 @@ const (
 	superblockReading
 )
 
-// Actions is what a step wants done, in order. The slices are preallocated; a step never exceeds them.
+// Actions are the outputs of a step, in order. The slices are preallocated, and a step never
+// exceeds them.
 type Actions struct {
 	Disk      []DiskAction
 	Consensus []stages.JournalToConsensus
@@ -78,7 +80,7 @@ const (
 	diskSync
 )
 
-// DiskAction is one operation to queue; of a sync only the tag counts.
+// DiskAction is one operation to queue. A sync uses only the tag.
 type DiskAction struct {
 	Kind        diskKind
 	Flags       ports.WriteFlags
@@ -92,7 +94,7 @@ func (a *Actions) Reset() {
 	a.Disk, a.Consensus = a.Disk[:0], a.Consensus[:0]
 }
 
-// NewActions returns actions with room for everything that one step can want.
+// NewActions returns actions with room for all outputs of one step.
 func NewActions() Actions {
 	return Actions{
 		Disk:      make([]DiskAction, 0, 64),
@@ -107,9 +109,9 @@ type Stage struct {
 	cluster wire.U128
 	slots   *stages.Slots
 
-	headers []byte // of what each slot holds on disk
+	headers []byte // header of each slot's content on disk
 
-	syncing bool // one is under way
+	syncing bool // a sync is under way
 	appends [stages.BudgetJournalAppends]appendState
 	reads   [stages.BudgetJournalReads]readState
 
@@ -121,7 +123,7 @@ type Stage struct {
 	superblockBuffer   []byte
 
 	fault storage.Fault
-	// failed: a fault was reported; nothing is acknowledged any more.
+	// failed: a fault was reported. After that, nothing is acknowledged.
 	failed bool
 
 	// Counters for the metrics.
@@ -129,7 +131,8 @@ type Stage struct {
 	measures                   measures
 }
 
-// New makes the stage. headers is the table that Recover returned (or that of a fresh file); it stays the stage's.
+// New makes the stage. headers is the table that Recover returned, or that of a new file. It
+// belongs to the stage from then on.
 func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, headers []byte, memory *arena.Arena) *Stage {
 	assert.Equal(len(headers), int(l.JournalSlotsCount*limits.HeaderBytes), "header table has one header for each slot")
 	s := &Stage{limits: l, layout: datafile.NewLayout(&l), cluster: cluster, slots: slots, headers: headers}
@@ -141,14 +144,14 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, headers []byte
 	return s
 }
 
-// Events is what a step takes in: first what the disk has done, then what consensus asks for.
+// Events are the inputs of a step: first completions of the disk, then requests of consensus.
 type Events struct {
 	Disk      []ports.DiskCompletion
 	Consensus []stages.ConsensusToJournal
 }
 
-// Step takes events in, in the order of the fields of Events. The same state, time and events always give the same
-// actions; the driver submits the disk operations in the order in which they stand there.
+// Step handles the events, in the order of the fields of Events. The same state, time and events
+// always give the same actions. The driver submits the disk operations in the order of the actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.measures.nowNs = nowNs
 	for i := range events.Disk {
@@ -229,10 +232,15 @@ func (s *Stage) onAppend(e *stages.ConsensusToJournal, out *Actions) {
 	s.BytesWritten += uint64(len(twin)) + uint64(padded)
 }
 
-// write queues a prepare and its twin. The two copies of a small prepare go side by side and become durable together, by one sync behind
-// both; that takes two thirds of the time of two durable writes one after the other. Who starts the sync is this thread, though, and with many
-// clients it is then busy with the replies to the group before: so the copies of a group are durable each by itself. The header of a
-// large prepare proves that this was durable before, so it is linked behind it.
+// write queues a prepare and its twin.
+//
+// The two copies of a small prepare are written in parallel, and one sync behind both makes them
+// durable. That takes two thirds of the time of two durable writes one after the other. The copies
+// of a group are the exception: each is durable by itself. This thread would have to start the
+// sync, and with many clients it is busy with the replies to the previous group at that time.
+//
+// The header of a large prepare proves that the prepare was durable before, so its write is linked
+// behind that of the prepare.
 func (s *Stage) write(index uint64, prepare, twin []byte, out *Actions) {
 	a := &s.appends[index]
 	flags := ports.WriteDurable
@@ -285,7 +293,8 @@ func (s *Stage) onWritten(a *appendState, out *Actions) {
 	s.appended(a, out)
 }
 
-// sync makes durable what is written, unless a sync is under way: that one does not cover it, and the next begins when it has ended.
+// sync makes the completed writes durable. If a sync is under way, it does not cover them, and the
+// next one begins when it has ended.
 func (s *Stage) sync(out *Actions) {
 	if s.syncing {
 		return
@@ -305,7 +314,8 @@ func (s *Stage) onSynced(result int32, out *Actions) {
 	assert.That(s.syncing, "a finished sync was in flight")
 	s.syncing = false
 	if result != 0 {
-		// What it covered may be on the medium or not, and asking again proves nothing. Nobody has heard of it yet.
+		// The covered writes may be on the medium or not, and a second sync would prove nothing. No
+		// client has been told of them.
 		s.failDisk(out, result, "syncing the log: result %d", result)
 		return
 	}
@@ -324,7 +334,7 @@ func (s *Stage) onSynced(result int32, out *Actions) {
 	s.sync(out)
 }
 
-// appended: the prepare and its twin can survive anything that strikes one of them.
+// appended: the prepare and its twin survive any fault that strikes only one of them.
 func (s *Stage) appended(a *appendState, out *Actions) {
 	copy(s.headers[s.slotIndex(a.op)*limits.HeaderBytes:][:limits.HeaderBytes], s.slots.Bytes(a.slot))
 	a.step = appendIdle
@@ -380,11 +390,13 @@ func (s *Stage) onSuperblock(e *stages.ConsensusToJournal, out *Actions) {
 
 func (s *Stage) writeSuperblockCopy(out *Actions) {
 	s.superblockChecksum = datafile.EncodeSuperblock(s.superblockBuffer, s.superblock, &s.limits, s.superblockCopy)
-	out.Disk = append(out.Disk, DiskAction{diskWrite, ports.WriteDurable, tagSuperblockWrite, s.layout.SuperblockCopyAt(s.superblockCopy), s.superblockBuffer})
+	out.Disk = append(out.Disk, DiskAction{diskWrite, ports.WriteDurable, tagSuperblockWrite, s.layout.SuperblockCopyAt(s.superblockCopy),
+		s.superblockBuffer})
 }
 
 func (s *Stage) readSuperblockCopy(out *Actions) {
-	out.Disk = append(out.Disk, DiskAction{Tag: tagSuperblockRead, OffsetBytes: s.layout.SuperblockCopyAt(s.superblockCopy), Buffer: s.superblockBuffer})
+	out.Disk = append(out.Disk, DiskAction{Tag: tagSuperblockRead, OffsetBytes: s.layout.SuperblockCopyAt(s.superblockCopy),
+		Buffer: s.superblockBuffer})
 }
 
 func (s *Stage) onSuperblockWritten(result int32, out *Actions) {
@@ -425,7 +437,8 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 	out.Consensus = append(out.Consensus, done)
 }
 
-// failDisk stops with what the disk answered: a full disk is the operator's to mend, anything else is the disk's end.
+// failDisk stops the stage with the disk's error. The operator can free space on a full disk. Any
+// other error counts as a failed disk.
 func (s *Stage) failDisk(out *Actions, result int32, format string, arguments ...any) {
 	what := storage.FaultDisk
 	if storage.NoSpace(-result) != "" {

@@ -81,12 +81,14 @@ func (b *bench) take() {
 	b.out.Reset()
 }
 
-// startable tells whether an operation may be under way: not behind a linked one that has not ended.
+// startable tells whether an operation may be under way: not behind a linked one that has not
+// ended.
 func (b *bench) startable(index int) bool {
 	return index == 0 || b.queue[index-1].Flags&ports.WriteLinked == 0
 }
 
-// end completes an operation; with a result that is not the length, the next one of its chain is cancelled.
+// end completes an operation; with a result that is not the length, the next one of its chain is
+// cancelled.
 func (b *bench) end(index int, result int32) {
 	b.t.Helper()
 	o := b.queue[index]
@@ -131,7 +133,8 @@ func (b *bench) fault() *storage.Fault {
 	return nil
 }
 
-// Goal: a large prepare is written, with zeros behind it, before its header begins; Appended comes after both.
+// Goal: a large prepare is written, with zeros behind it, before its header begins; Appended comes
+// after both.
 func TestPrepareBeforeHeader(t *testing.T) {
 	b := newBench(t, 8)
 	b.appendOp(9)
@@ -159,7 +162,8 @@ func TestPrepareBeforeHeader(t *testing.T) {
 	}
 }
 
-// Goal: a small prepare and its twin are written side by side, in any order, then synced; Appended comes after the sync.
+// Goal: a small prepare and its twin are written side by side, in any order, then synced; Appended
+// comes after the sync.
 func TestTwinsSideBySide(t *testing.T) {
 	for first := range 2 {
 		b := newBench(t, 2)
@@ -192,8 +196,9 @@ func TestTwinsSideBySide(t *testing.T) {
 	}
 }
 
-// Goal: however many appends are under way, and in whatever order their writes end, what was acknowledged is on disk twice, or with its
-// header, and was so when the sync that proves it began; one sync is under way at a time.
+// Goal: however many appends are under way, and in whatever order their writes end, what was
+// acknowledged is on disk twice, or with its header, and was so when the sync that proves it began;
+// one sync is under way at a time.
 func TestManyAppendsInFlight(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 100 {
@@ -257,7 +262,8 @@ func TestManyAppendsInFlight(t *testing.T) {
 	}
 }
 
-// Goal: a write that fails or is short is a fault of the right kind; nothing is acknowledged, then or later.
+// Goal: a write that fails or is short is a fault of the right kind; nothing is acknowledged, then
+// or later.
 func TestFailingWrites(t *testing.T) {
 	cases := []struct {
 		name   string
@@ -348,7 +354,8 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// Goal: the superblock's copies are written one after another, read back, and done only if three are right; appends go on beside it.
+// Goal: the superblock's copies are written one after another, read back, and done only if three
+// are right; appends go on beside it.
 func TestSuperblock(t *testing.T) {
 	const copies = 4
 	cases := []struct {
@@ -418,7 +425,8 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		op := uint64(0)
 		allocs := testing.AllocsPerRun(100, func() {
 			op++
-			prepare.Put(p, &prepare.Fields{Cluster: cluster, Op: op, SizeBytes: size, RequestsCount: 1, Command: prepare.CommandPrepare}, prepare.Sum(p[256:size]))
+			prepare.Put(p, &prepare.Fields{Cluster: cluster, Op: op, SizeBytes: size, RequestsCount: 1, Command: prepare.CommandPrepare},
+				prepare.Sum(p[256:size]))
 			b.out.Reset()
 			b.stage.onConsensus(&stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op}, &b.out)
 			for at := 0; at < len(b.out.Disk); at++ {

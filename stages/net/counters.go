@@ -40,7 +40,7 @@ type Counters struct {
 	RepliesCount       uint64 // sent
 	RepliesDropped     uint64 // no route, a slow client, or the connection closed first
 	ShortCount         uint64 // pongs and evictions queued for sending
-	ShortDropped       uint64 // no route, or four were waiting already
+	ShortDropped       uint64 // no route, or four short messages were waiting already
 	EvictionsCount     uint64 // of ShortCount
 	ClusterMismatches  uint64 // messages to another cluster; each closed its connection
 	SlotWaitsCount     uint64 // times that a connection had to wait for a slot
@@ -49,7 +49,7 @@ type Counters struct {
 	RoutesCount        uint64 // now
 	ConnectionsWaiting uint64 // for a slot, now
 
-	ReceiveNs metrics.Histogram // of a message: from its first bytes until it is judged and hashed
+	ReceiveNs metrics.Histogram // of a message: from its first bytes until it is checked and hashed
 	SendNs    metrics.Histogram // of a message: from the order to send it until the kernel has taken it
 }
 
@@ -58,52 +58,57 @@ type LogKind uint8
 
 // The kinds of LogEntry.
 const (
-	LogFault    LogKind = iota // a peer broke a rule, or its time is over; once for each connection
-	LogRefused                 // a full table closed this connection, a newcomer or one without a client
+	LogFault    LogKind = iota // a peer broke a rule or was silent for too long; once for each connection
+	LogRefused                 // a full table closed this connection, which was new or had no registered client
 	LogEvicted                 // an eviction goes to the client; Eviction is the reason
-	LogMismatch                // a peer speaks to Cluster, which is not ours; once for each address
+	LogMismatch                // a peer names Cluster, which is not ours; once for each address
 )
 
 // LogEntry is one line for the log.
 type LogEntry struct {
 	Kind     LogKind
 	Eviction wire.EvictionReason
-	Closed   bool     // else one message was skipped, and the connection goes on
+	Closed   bool     // the connection was closed; otherwise a message was skipped
 	Peer     [18]byte // IPv6 or v4-mapped address and port, as in ports.NetworkEvent
 	Client   wire.U128
 	Reason   wire.Fault
 	Cluster  wire.U128 // LogMismatch: the one that the peer named
 	Ours     wire.U128 // LogMismatch: the one that we serve
 	Limit    uint32    // LogRefused: the size of the table
-	Refused  uint64    // LogRefused: connections closed for the full table since the last such line
+	Refused  uint64    // LogRefused: connections closed because of the full table since the last such line
 }
 
-// LogsPerSecondMax bounds what peers can make us write; more is counted in LogsSuppressed.
+// LogsPerSecondMax bounds the lines that peers can cause. Further lines are counted in
+// LogsSuppressed.
 const LogsPerSecondMax = 16
 
 // FirstMessageNs is the time that a connection has for its first whole message.
 const FirstMessageNs = 30_000_000_000
 
-// spareConnections are places beyond ConnectionsMax, for newcomers that wait until the stage has judged them and for
-// connections that are being closed for them.
+// spareConnections is the number of places beyond ConnectionsMax. They are for newcomers until the
+// stage has decided about them, and for connections that are being closed to make room.
 const spareConnections = 8
 
-// PortConnectionsMax is the number of connections that the port must hold. The stage keeps at most ConnectionsMax open.
+// PortConnectionsMax is the number of connections that the port must hold. The stage keeps at most
+// ConnectionsMax open.
 func PortConnectionsMax(l *limits.Limits) uint32 {
 	return min(l.ConnectionsMax+spareConnections, connectionsMax)
 }
 
-// ClientSlotsMin is the number of client slots that net needs to make progress at all. What consensus holds in queue and pipeline
-// comes on top, or else net reads less while consensus is busy.
+// ClientSlotsMin is the number of client slots that net needs to make progress. The slots that
+// consensus holds in queue and pipeline come on top. Without those, net reads less while consensus
+// is busy.
 func ClientSlotsMin(l *limits.Limits) uint32 { return l.ConnectionsMax + 1 }
 
-// BudgetToNet is the most that can wait on the ring from consensus: each client slot comes back once before net can use it again, and
-// consensus sends at most one reply for each request that it holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight).
+// BudgetToNet is the largest number of descriptors on the ring from consensus. Each client slot
+// comes back once before net can use it again. Consensus sends at most one reply for each request
+// that it holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight).
 func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 2*clientSlots + inFlight }
 
-// BudgetToConsensus is the most that can wait on the ring to consensus: a message in each client slot, and the NetSent of every lease.
-// Leases are those on the ring to net, those of connections, and those that wait on this ring; while these are popped, in order,
-// no more requests than slots and inFlight become replies.
+// BudgetToConsensus is the largest number of descriptors on the ring to consensus: a message in
+// each client slot, and the NetSent of every lease. Leases are those on the ring to net, those of
+// connections, and those that wait on this ring. While these are popped, in order, no more requests
+// than slots and inFlight become replies.
 func BudgetToConsensus(l *limits.Limits, clientSlots, inFlight uint32) uint32 {
 	return clientSlots + 2*(clientSlots+inFlight) + PortConnectionsMax(l)
 }

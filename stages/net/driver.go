@@ -6,13 +6,14 @@ import (
 	"ledger/stages"
 )
 
-// What one turn takes at most, so that stages sharing the thread stay responsive.
+// Limits of one turn, so that the stages that share the thread stay responsive.
 const (
 	eventsPerTurn   = 64
 	requestsPerTurn = 64
 )
 
-// Driver performs what the stage decides: it pops the ring and the port's events, calls the port and pushes the actions.
+// Driver performs the stage's decisions: it pops the ring and the port's events, calls the port and
+// pushes the actions.
 type Driver struct {
 	stage    *Stage
 	network  ports.Network
@@ -24,9 +25,11 @@ type Driver struct {
 	actions  Actions
 }
 
-// NewDriver joins a stage, its port and its rings (see BudgetToNet and BudgetToConsensus). log may be nil; it is called on the
-// stage's thread, at most LogsPerSecondMax times in a second, and may allocate.
-func NewDriver(stage *Stage, network ports.Network, in *ring.SPSC[stages.ConsensusToNet], out stages.Sender[stages.NetToConsensus], log func(LogEntry)) *Driver {
+// NewDriver joins a stage, its port and its rings (see BudgetToNet and BudgetToConsensus). log may
+// be nil. It is called on the stage's thread, at most LogsPerSecondMax times in a second, and may
+// allocate.
+func NewDriver(stage *Stage, network ports.Network, in *ring.SPSC[stages.ConsensusToNet], out stages.Sender[stages.NetToConsensus],
+	log func(LogEntry)) *Driver {
 	return &Driver{stage: stage, network: network, in: in, out: out, log: log, actions: stage.NewActions()}
 }
 

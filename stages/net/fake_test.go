@@ -13,8 +13,8 @@ import (
 	"ledger/wire"
 )
 
-// fakeNetwork is a port in memory. It keeps its side of ports.Network strictly, and misuses every freedom that it has:
-// buffers of a closing connection are written to until NetworkClosed.
+// fakeNetwork is a port in memory. It keeps its side of ports.Network strictly, and misuses every
+// freedom that it has: buffers of a closing connection are written to until NetworkClosed.
 type fakeNetwork struct {
 	t           testing.TB
 	connections []fakeConnection
@@ -35,7 +35,8 @@ func (n *fakeNetwork) accept() int {
 		c := &n.connections[i]
 		if !c.open && !c.closing {
 			*c = fakeConnection{open: true, lives: c.lives + 1}
-			n.events = append(n.events, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: ports.ConnectionID(i), Peer: [18]byte{15: byte(i), 17: byte(i)}})
+			n.events = append(n.events, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: ports.ConnectionID(i),
+				Peer: [18]byte{15: byte(i), 17: byte(i)}})
 			return i
 		}
 	}
@@ -164,7 +165,8 @@ func newBenchOf(t testing.TB, cluster uint64, connections, clientSlots uint32) *
 	b.network = &fakeNetwork{t: t, connections: make([]fakeConnection, connections)}
 	b.toNet = ring.NewSPSC[stages.ConsensusToNet](4096)
 	b.fromNet = ring.NewSPSC[stages.NetToConsensus](4096)
-	b.driver = NewDriver(b.stage, b.network, b.toNet, stages.Sender[stages.NetToConsensus]{Ring: b.fromNet}, func(e LogEntry) { b.logs = append(b.logs, e) })
+	b.driver = NewDriver(b.stage, b.network, b.toNet, stages.Sender[stages.NetToConsensus]{Ring: b.fromNet},
+		func(e LogEntry) { b.logs = append(b.logs, e) })
 	return b
 }
 

@@ -54,8 +54,9 @@ func recordings(t *testing.T) (scenarios map[string][]*recorded) {
 	return scenarios
 }
 
-// Goal: what the reference server was seen to do with connections, ours does: the recorded answers, given by a consensus that knows
-// them, arrive on the recorded connections, and the recorded connections are closed. It differs where the wire protocol, 9.5, says so.
+// Goal: what the reference server was seen to do with connections, ours does: the recorded answers,
+// given by a consensus that knows them, arrive on the recorded connections, and the recorded
+// connections are closed. It differs where the wire protocol, 9.5, says so.
 func TestRecordings(t *testing.T) {
 	count := 0
 	for name, records := range recordings(t) {

@@ -34,13 +34,16 @@ var backends = []struct {
 	{"uring", func(o ports.ThreadOptions) (ports.Thread, error) { return uring.NewThread(o) }},
 }
 
-// server is the stage over real sockets, with a consensus that answers every message at once: a ping with a pong, a request with a
-// reply of replyBytes.
+// server is the stage over real sockets, with a consensus that answers every message at once: a
+// ping with a pong, a request with a reply of replyBytes.
 type server struct {
 	t          testing.TB
 	address    netip.AddrPort
 	stage      *Stage
 	replyBytes atomic.Uint32
+	dialled    atomic.Uint64
+	closed     atomic.Uint64 // connections whose end the server has seen
+	lent       atomic.Uint64 // client slots that are not free
 	stop       atomic.Bool
 	done       chan struct{}
 }
@@ -78,6 +81,8 @@ func startServer(t testing.TB, backend func(ports.ThreadOptions) (ports.Thread, 
 		for !s.stop.Load() {
 			busy := driver.Turn(0, 0)
 			busy = s.answer(slots, fromNet, toNet) || busy
+			s.closed.Store(s.stage.Counters.AcceptedCount - s.stage.Counters.ConnectionsCount)
+			s.lent.Store(uint64(clientSlots) - uint64(slots.Pools[stages.SlotClient].FreeCount()))
 			if kernel.Turn() == 0 && !busy {
 				kernel.Wait(1_000_000)
 			}
@@ -127,6 +132,7 @@ func (s *server) dial() stdnet.Conn {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.dialled.Add(1)
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	return c
 }
@@ -154,8 +160,8 @@ func readMessage(c io.Reader, buffer []byte) (*wire.Header, error) {
 	return h, nil
 }
 
-// Goal: over real sockets many clients send requests and pings of all sizes in odd pieces, reconnect now and then, and each gets the
-// answer to what it sent; all slots are free afterwards.
+// Goal: over real sockets many clients send requests and pings of all sizes in odd pieces,
+// reconnect now and then, and each gets the answer to what it sent; all slots are free afterwards.
 func TestLoopback(t *testing.T) {
 	for _, backend := range backends {
 		t.Run(backend.name, func(t *testing.T) {
@@ -174,8 +180,11 @@ func TestLoopback(t *testing.T) {
 				})
 			}
 			group.Wait()
-			// The connections' ends are seen a little later.
-			time.Sleep(50 * time.Millisecond)
+			for deadline := time.Now().Add(30 * time.Second); s.closed.Load() != s.dialled.Load() || s.lent.Load() > 0; runtime.Gosched() {
+				if time.Now().After(deadline) {
+					t.Fatalf("the ends of %d of %d connections were seen, %d slots are not free", s.closed.Load(), s.dialled.Load(), s.lent.Load())
+				}
+			}
 			s.stop.Store(true)
 			<-s.done
 			pool := s.stage.slots.Pools[stages.SlotClient]
@@ -252,7 +261,8 @@ func TestLoopbackNonsense(t *testing.T) {
 	}
 }
 
-// BenchmarkLoopback is one client's request and its reply over a socket, with the client's own costs.
+// BenchmarkLoopback is one client's request and its reply over a socket, with the client's own
+// costs.
 func BenchmarkLoopback(b *testing.B) {
 	for _, backend := range backends {
 		for _, bodyBytes := range []int{128, wire.BodyBytesMax} {

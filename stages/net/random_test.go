@@ -34,7 +34,8 @@ func randomFrame(random *rand.Rand, client uint64, number uint32) []byte {
 	return frame
 }
 
-// reference is the whole-frame result: the messages that a stream contains, and whether it ends in a closed connection.
+// reference is the whole-frame result: the messages that a stream contains, and whether it ends in
+// a closed connection.
 func reference(stream []byte) (messages [][]byte, closed bool) {
 	parser := wire.NewParser(wire.U128From(testCluster), wire.SideServer)
 	var client wire.U128
@@ -68,8 +69,8 @@ func reference(stream []byte) (messages [][]byte, closed bool) {
 	return messages, false
 }
 
-// runStreams sends one stream per connection in random segments, in random order, against a consensus that frees slots at random,
-// and compares what arrives with the whole-frame result.
+// runStreams sends one stream per connection in random segments, in random order, against a
+// consensus that frees slots at random, and compares what arrives with the whole-frame result.
 func runStreams(t *testing.T, random *rand.Rand, streams [][]byte) {
 	connections := uint32(len(streams))
 	b := newBench(t, connections, connections+1+uint32(random.IntN(4)))
@@ -126,11 +127,13 @@ func runStreams(t *testing.T, random *rand.Rand, streams [][]byte) {
 	b.settle()
 	pool := b.slots.Pools[stages.SlotClient]
 	if pool.FreeCount() != pool.SlotsCount() || b.stage.Counters.ConnectionsCount != 0 || b.stage.routes.count != 0 {
-		t.Errorf("%d of %d slots are free, %d connections and %d routes left", pool.FreeCount(), pool.SlotsCount(), b.stage.Counters.ConnectionsCount, b.stage.routes.count)
+		t.Errorf("%d of %d slots are free, %d connections and %d routes left", pool.FreeCount(), pool.SlotsCount(),
+			b.stage.Counters.ConnectionsCount, b.stage.routes.count)
 	}
 }
 
-// Goal: however frames are cut, joined and delayed, valid or not, the result is that of whole frames.
+// Goal: however frames are cut, joined and delayed, valid or not, the result is that of whole
+// frames.
 func TestSegmentation(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 30 {
@@ -145,8 +148,9 @@ func TestSegmentation(t *testing.T) {
 	}
 }
 
-// Goal: no bytes at all make the stage panic, leak or differ from the whole-frame result. With sealed, what looks like frames gets
-// right checksums first, so that the rules behind them are reached.
+// Goal: no bytes at all make the stage panic, leak or differ from the whole-frame result. With
+// sealed, what looks like frames gets right checksums first, so that the rules behind them are
+// reached.
 func FuzzStream(f *testing.F) {
 	f.Add(append(pingFrame(1), requestFrame(1, 1, 128)...), uint64(1), false)
 	f.Add(append(pingFrame(1), requestFrame(1, 1, 128)...), uint64(5), true)
@@ -168,8 +172,8 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// Goal: whatever clients, network and consensus do in whatever order, each lease comes back exactly once, no slot is lost, answers
-// reach only their client, and at the end everything is free.
+// Goal: whatever clients, network and consensus do in whatever order, each lease comes back exactly
+// once, no slot is lost, answers reach only their client, and at the end everything is free.
 func TestConservation(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 8 {
@@ -259,7 +263,8 @@ func runChaos(t *testing.T, random *rand.Rand) {
 			drainEvents()
 		}
 	}
-	// Nobody gets another client's bytes: replies are recognised by their repeated byte, short messages by their client.
+	// Nobody gets another client's bytes: replies are recognised by their repeated byte, short
+	// messages by their client.
 	for id := range b.network.connections {
 		checkOutput(t, b.network.connections[id].toClient, owner[id], clients)
 	}
@@ -286,7 +291,8 @@ func runChaos(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// checkOutput walks what a client got: short messages start with the header of its own message, replies are one byte repeated.
+// checkOutput walks what a client got: short messages start with the header of its own message,
+// replies are one byte repeated.
 func checkOutput(t *testing.T, output []byte, client, clients uint64) {
 	t.Helper()
 	for len(output) > 0 {

@@ -4,24 +4,26 @@ import (
 	"ledger/wire"
 )
 
-// strangersMax is how many addresses of peers that named another cluster are remembered, so that each is logged once.
+// strangersMax is the number of remembered addresses of peers that named another cluster. Each of
+// them is logged once.
 const strangersMax = 64
 
-// makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the connection that has
-// been longest without a registered client. Connections with a registered client stay: if all others have one, the
-// newcomer is closed. It tells whether the newcomer stays.
+// makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the
+// connection that has been longest without a registered client. If all other connections have a
+// registered client, it closes the newcomer. stays tells whether the newcomer stays.
 func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	victim, cause := newcomer, CauseRefused
 	for i := range s.connections {
 		c := &s.connections[i]
-		// A reply that is on its way belongs to a client that was registered when it was made.
+		// A connection with a reply on its way counts as registered: its client was registered when
+		// the reply was made.
 		if c.state == connectionOpen && !c.registered && !c.hasReply && c.turn < s.connections[victim].turn {
 			victim, cause = uint32(i), CauseDisplaced
 		}
 	}
 	c := &s.connections[victim]
 	s.refusedUnlogged++
-	c.logged = true // this line says why it ends
+	c.logged = true // the refusal's line tells the reason
 	if s.mayLog() {
 		fault := wire.Fault("the table of connections is full, and it was longest without a registered client")
 		if cause == CauseRefused {
@@ -35,9 +37,9 @@ func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	return cause == CauseDisplaced
 }
 
-// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its own, since no thread sleeps
-// for longer than a second. While a connection waits for a slot the delay
-// is ours, so its time begins anew.
+// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its
+// own, because no thread sleeps longer than a second. If a connection waits for a slot, the server
+// causes the delay, so the connection's time starts again.
 func (s *Stage) closeSilent(out *Actions) {
 	s.deadlineNextNs = ^uint64(0)
 	for i := range s.connections {
@@ -56,7 +58,8 @@ func (s *Stage) closeSilent(out *Actions) {
 	}
 }
 
-// setRegistered notes whether the connection's client has a session. A connection that loses it goes behind all others.
+// setRegistered notes whether the connection's client has a session. A connection whose client
+// loses its session counts as newest among those without a registered client.
 func (s *Stage) setRegistered(c *connection, registered bool) {
 	if c.registered && !registered {
 		c.turn = s.turnNext
@@ -65,7 +68,7 @@ func (s *Stage) setRegistered(c *connection, registered bool) {
 	c.registered = registered
 }
 
-// mayLog takes one of the lines of this second.
+// mayLog takes one of the lines of this second. It returns false if none is left.
 func (s *Stage) mayLog() bool {
 	if s.logsLeft == 0 {
 		s.Counters.LogsSuppressed++
@@ -75,11 +78,11 @@ func (s *Stage) mayLog() bool {
 	return true
 }
 
-// logMismatch reports a peer that speaks to another cluster, once for each of the latest addresses. Clients that are set
-// up wrongly connect again and again.
+// logMismatch reports a peer that names another cluster, once for each of the latest addresses,
+// because clients with a wrong configuration connect again and again.
 func (s *Stage) logMismatch(c *connection, theirs wire.U128, out *Actions) {
 	s.Counters.ClusterMismatches++
-	c.logged = true // this line takes the place of the fault's
+	c.logged = true // this line replaces the line of the fault
 	address := [16]byte(c.peer[:16])
 	for i := range min(s.strangersCount, strangersMax) {
 		if s.strangers[i] == address {
@@ -100,5 +103,6 @@ func (s *Stage) logEviction(c *connection, h *wire.Header, out *Actions) {
 	if !s.mayLog() {
 		return
 	}
-	out.Log = append(out.Log, LogEntry{Kind: LogEvicted, Peer: c.peer, Client: h.EvictionClient(), Eviction: h.EvictionReason(), Reason: "evicted"})
+	out.Log = append(out.Log, LogEntry{Kind: LogEvicted, Peer: c.peer, Client: h.EvictionClient(), Eviction: h.EvictionReason(),
+		Reason: "evicted"})
 }

@@ -24,11 +24,13 @@ func (b *bench) register(id int, client uint64) {
 // pong answers the oldest ping.
 func (b *bench) pong(registered bool) {
 	e := b.message()
-	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Registered: registered})
+	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection,
+		Registered: registered})
 }
 
-// Goal: connections that never become clients, whether silent, with half a message or with a ping of no session, give way to
-// newcomers, the longest one first; a connection with a registered client never does.
+// Goal: connections that never become clients, whether silent, with half a message or with a ping
+// of no session, give way to newcomers, the longest one first; a connection with a registered
+// client never does.
 func TestStrangersMakeRoom(t *testing.T) {
 	b := newFullBench(t, 5)
 	client := b.connect()
@@ -73,7 +75,8 @@ func TestStrangersMakeRoom(t *testing.T) {
 	}
 }
 
-// Goal: what a flood of newcomers writes is bounded, and the lines tell how many connections they stand for.
+// Goal: what a flood of newcomers writes is bounded, and the lines tell how many connections they
+// stand for.
 func TestRefusedLogIsBounded(t *testing.T) {
 	b := newFullBench(t, 2)
 	const floods = 1000
@@ -95,7 +98,8 @@ func TestRefusedLogIsBounded(t *testing.T) {
 	}
 }
 
-// Goal: a connection has FirstMessageNs for its first whole message, however its bytes drip; afterwards it may be silent.
+// Goal: a connection has FirstMessageNs for its first whole message, however its bytes drip;
+// afterwards it may be silent.
 func TestFirstMessageIsDue(t *testing.T) {
 	b := newFullBench(t, 4)
 	b.nowNs = 5
@@ -127,14 +131,16 @@ func TestFirstMessageIsDue(t *testing.T) {
 	}
 }
 
-// Goal: a peer of another cluster is logged once for its address, with both ids, and counted each time.
+// Goal: a peer of another cluster is logged once for its address, with both ids, and counted each
+// time.
 func TestMismatchLoggedOnce(t *testing.T) {
 	b := newFullBench(t, 4)
 	frame := changed(pingFrame(1), func(h *wire.Header) { h.SetCluster(wire.U128From(8)) })
 	for range 3 {
 		b.write(b.connect(), frame)
 	}
-	if len(b.logs) != 1 || b.logs[0].Kind != LogMismatch || b.logs[0].Cluster != wire.U128From(8) || b.logs[0].Ours != wire.U128From(testCluster) {
+	if len(b.logs) != 1 || b.logs[0].Kind != LogMismatch || b.logs[0].Cluster != wire.U128From(8) ||
+		b.logs[0].Ours != wire.U128From(testCluster) {
 		t.Errorf("logged %+v", b.logs)
 	}
 	if b.stage.Counters.ClusterMismatches != 3 {
@@ -150,7 +156,8 @@ func TestEvictionLogged(t *testing.T) {
 	e := b.message()
 	h := wire.HeaderOf(b.slots.Bytes(e.Slot)[:limits.HeaderBytes])
 	wire.BuildEviction(h, &wire.ServerFields{Cluster: wire.U128From(testCluster), Release: 1}, wire.U128From(9), wire.EvictionNoSession)
-	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Client: wire.U128From(9)})
+	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection,
+		Client: wire.U128From(9)})
 	if len(b.logs) != 1 || b.logs[0].Kind != LogEvicted || b.logs[0].Eviction != wire.EvictionNoSession ||
 		b.logs[0].Client != wire.U128From(9) || b.logs[0].Peer[15] != byte(id) {
 		t.Errorf("logged %+v", b.logs)

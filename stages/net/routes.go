@@ -9,18 +9,18 @@ import (
 	"ledger/wire"
 )
 
-// noConnection is no connection's index.
+// noConnection stands for no connection.
 const noConnection = ^uint32(0)
 
-// route is where the messages to one client go.
+// route is the connection for messages to a client.
 type route struct {
-	client    wire.U128 // zero: a free place
+	client    wire.U128 // zero: the place is free
 	current   uint32    // the latest connection that brought a message of client
 	confirmed uint32    // the connection on which client pinged last, or noConnection
 }
 
-// routes is a hash table with linear probing. A route exists while one of its connections is open and a connection serves one client,
-// so there are no more routes than connections.
+// routes is a hash table with linear probing. A route exists while one of its connections is open,
+// and a connection serves one client. So there are no more routes than connections.
 type routes struct {
 	key    hashing.Key // clients choose their ids
 	places []route     // a power of two, at least half of them free
@@ -36,7 +36,7 @@ func (r *routes) home(client wire.U128) int {
 	return int(r.key.Hash(client.Lo, client.Hi)) & (len(r.places) - 1)
 }
 
-// at returns the place of client, or the free one where it would go.
+// at returns the place of client, or the free place where it would be put.
 func (r *routes) at(client wire.U128) int {
 	at := r.home(client)
 	for !r.places[at].client.IsZero() && r.places[at].client != client {
@@ -54,7 +54,8 @@ func (r *routes) find(client wire.U128) (index uint32, ok bool) {
 	return place.current, !place.client.IsZero()
 }
 
-// put returns the route of client, a new one if it had none. It is valid until the next put or forget.
+// put returns the route of client, and makes one if there is none. It is valid until the next put
+// or forget.
 func (r *routes) put(client wire.U128) *route {
 	assert.That(!client.IsZero(), "a client with a route has an id")
 	place := &r.places[r.at(client)]
@@ -66,7 +67,8 @@ func (r *routes) put(client wire.U128) *route {
 	return place
 }
 
-// forget takes a connection of client out; an older one that the client confirmed becomes its route again.
+// forget removes a connection from client's route. An older connection that the client has
+// confirmed becomes the route again.
 func (r *routes) forget(client wire.U128, index uint32) {
 	if client.IsZero() {
 		return
@@ -87,12 +89,12 @@ func (r *routes) forget(client wire.U128, index uint32) {
 	}
 }
 
-// remove frees a place and moves up those behind it that would not be found any more.
+// remove frees a place and moves the following routes up (backward shift).
 func (r *routes) remove(at int) {
 	mask := len(r.places) - 1
 	r.count--
 	for next := (at + 1) & mask; !r.places[next].client.IsZero(); next = (next + 1) & mask {
-		// The one at next may move if its home is not between the gap and itself.
+		// The route at next may move if its home is not between the gap and itself.
 		if (next-r.home(r.places[next].client))&mask >= (next-at)&mask {
 			r.places[at] = r.places[next]
 			at = next

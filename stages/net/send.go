@@ -9,23 +9,24 @@ import (
 
 const (
 	shortBytesMax  = wire.HeaderBytes // a pong or an eviction
-	shortsQueueMax = 4                // that wait behind what is being sent
-	sendsMax       = 8                // places for one being sent, the short ones and a reply
+	shortsQueueMax = 4                // short messages that wait behind the one being sent
+	sendsMax       = 8                // places: one being sent, the short ones and a reply
 )
 
-// Fails to compile if the queue is too short.
+// This fails to compile if the queue is too short.
 const _ = uint(sendsMax - (1 + shortsQueueMax + 1))
 
 // send is one message to a client.
 type send struct {
-	// reply: lent by consensus, or a client slot of ours with a stored reply in it; SlotNone: a short message, in the place's own memory.
+	// reply is lent by consensus, or is a client slot of ours with a stored reply. SlotNone: a
+	// short message in the place's own memory.
 	reply       stages.Slot
 	offsetBytes uint32
 	bytes       uint32
 	orderedNs   uint64
 }
 
-// onConsensus takes one request of consensus.
+// onConsensus handles one request of consensus.
 func (s *Stage) onConsensus(e *stages.ConsensusToNet, out *Actions) {
 	switch e.Kind {
 	case stages.NetSend:
@@ -44,7 +45,8 @@ func (s *Stage) onConsensus(e *stages.ConsensusToNet, out *Actions) {
 	}
 }
 
-// onSendReply queues a reply on its client's route. Losing one is harmless: the client asks again and gets the stored reply.
+// onSendReply queues a reply on its client's route. A reply may be lost: its client sends the
+// request again and gets the stored reply.
 func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 	assert.That(e.Slot.Class() == stages.SlotReply, "a reply lies in a reply slot")
 	index, ok := s.routes.find(e.Client)
@@ -57,15 +59,16 @@ func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 			s.startSend(index, c, out)
 			return
 		}
-		// Whoever gets a new reply has seen the one before it; this connection has not taken it.
+		// A client that gets a new reply has had the previous one, but this connection has not
+		// taken that yet.
 		s.refuse(index, c, CauseSlow, "the client does not read its replies", out)
 	}
 	s.Counters.RepliesDropped++
 	out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: e.Slot})
 }
 
-// onSendRepeated queues a stored reply, which lies in the client slot that asked for it. If its client is being sent a reply already,
-// that is the one it wants.
+// onSendRepeated queues a stored reply, which lies in the client slot of the request that asked for
+// it. If a reply to this client is being sent already, the client is waiting for that one.
 func (s *Stage) onSendRepeated(e *stages.ConsensusToNet, out *Actions) {
 	index, ok := s.routes.find(e.Client)
 	if !ok || s.connections[index].hasReply {
@@ -80,7 +83,7 @@ func (s *Stage) onSendRepeated(e *stages.ConsensusToNet, out *Actions) {
 	s.startSend(index, c, out)
 }
 
-// returnLease gives a reply's slot back to whom it belongs.
+// returnLease gives a reply's slot back to its owner.
 func (s *Stage) returnLease(slot stages.Slot, out *Actions) {
 	if slot.Class() == stages.SlotClient {
 		s.freeSlot(slot)
@@ -89,7 +92,8 @@ func (s *Stage) returnLease(slot stages.Slot, out *Actions) {
 	out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetSent, Slot: slot})
 }
 
-// onSendShort copies a pong or an eviction into the connection's own memory, so that the client's reading speed binds no slot.
+// onSendShort copies a pong or an eviction into the connection's own memory. So a client that reads
+// slowly holds no slot.
 func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
 	assert.That(e.Bytes > 0, "a message has bytes")
 	var index uint32
@@ -126,7 +130,7 @@ func (s *Stage) freeSlot(slot stages.Slot) {
 	s.slots.Put(slot)
 }
 
-// startSend gives the oldest message to the port if the port has none.
+// startSend gives the oldest message to the port, if the port has none.
 func (s *Stage) startSend(index uint32, c *connection, out *Actions) {
 	if c.sending || c.sendsCount == 0 {
 		return
@@ -161,7 +165,7 @@ func (s *Stage) onSent(index uint32, c *connection, result int32, out *Actions) 
 	s.startSend(index, c, out)
 }
 
-// returnLeases gives back what a closed connection did not send.
+// returnLeases gives back the slots of messages that a closed connection did not send.
 func (s *Stage) returnLeases(c *connection, out *Actions) {
 	for ; c.sendsCount > 0; c.sendsCount-- {
 		if slot := c.sends[c.sendFirst].reply; slot != stages.SlotNone {
@@ -182,7 +186,7 @@ func (c *connection) pushSend(m send) (place uint32) {
 	return place
 }
 
-// hasShortRoom tells whether another short message may wait.
+// hasShortRoom tells whether another short message can wait.
 func (c *connection) hasShortRoom() bool {
 	waiting := c.sendsCount
 	if c.sending {
@@ -194,7 +198,7 @@ func (c *connection) hasShortRoom() bool {
 	return waiting < shortsQueueMax
 }
 
-// shortAt is the memory of a place.
+// shortAt is the memory of a place for a short message.
 func (s *Stage) shortAt(index, place uint32) []byte {
 	at := (uint64(index)*sendsMax + uint64(place)) * shortBytesMax
 	return s.shorts[at : at+shortBytesMax]

@@ -12,8 +12,8 @@ import (
 	"ledger/wire"
 )
 
-// bodyHashBytesMin: from this size on a body gets its BLAKE3 here, while it is still in the cache. Smaller ones are mostly copied into
-// a group, which has a checksum of its own.
+// bodyHashBytesMin is the size from which on a body gets its BLAKE3 here, while it is still in the
+// cache. Most smaller bodies are copied into a group, which has a checksum of its own.
 const bodyHashBytesMin = 32 << 10
 
 type connectionState uint8
@@ -24,30 +24,32 @@ const (
 	connectionClosing // until NetworkClosed: the port may still use its buffers
 )
 
-// connection is one socket. What was received lies in [start, end) of its slot.
+// connection is one socket. Received bytes lie in [start, end) of its slot.
 type connection struct {
 	state       connectionState
-	receiving   bool // the slot from end on is the port's
-	headerRight bool // the header at start was judged, and messageBytes is its message's size
+	receiving   bool // the port is filling the slot from end on
+	headerRight bool // the header at start was checked, and messageBytes is the size of its message
 	logged      bool
 	waiting     bool // for a free slot
-	queued      bool // in waiters; may be a remainder of an earlier life
-	served      bool // it is its turn: it may take one slot before those who wait
-	// incarnation counts the lives of this index, so that an answer to an earlier connection does not go to a later one.
+	queued      bool // in waiters; may be left over from an earlier connection with this index
+	served      bool // its turn has come: it may take one slot before the waiting ones
+	// incarnation counts the connections of this index, so that an answer to an earlier one does
+	// not go to a later one.
 	incarnation  uint16
 	slot         stages.Slot // SlotNone while there is nothing to receive into
 	start, end   uint32
 	messageBytes uint32
 	client       wire.U128 // zero until a message names it
-	// registered: the client has a session, as the last answer of consensus to this connection has told.
+	// registered tells whether the client had a session at the last answer of consensus to this
+	// connection.
 	registered bool
 	spoke      bool   // it has sent a whole message
 	turn       uint64 // orders connections by how long they have been without a registered client
 	deadlineNs uint64 // for the first whole message
-	beganNs    uint64 // when the message at start began to arrive
+	beganNs    uint64 // when the first bytes of the message at start arrived
 	peer       [18]byte
 
-	sending    bool // the first of sends is with the port
+	sending    bool // the port is sending the first of sends
 	hasReply   bool // one of sends is a reply
 	sendFirst  uint32
 	sendsCount uint32
@@ -72,7 +74,8 @@ type NetworkAction struct {
 	Buffer     []byte
 }
 
-// Actions is what a step wants done: Network in order. The slices are preallocated; a step never exceeds them.
+// Actions are the outputs of a step; Network is in order. The slices are preallocated, and a step
+// never exceeds them.
 type Actions struct {
 	Network   []NetworkAction
 	Consensus []stages.NetToConsensus
@@ -84,11 +87,12 @@ func (a *Actions) Reset() {
 	a.Network, a.Consensus, a.Log = a.Network[:0], a.Consensus[:0], a.Log[:0]
 }
 
-// NewActions returns actions with room for everything that one step can want.
+// NewActions returns actions with room for all outputs of one step.
 func (s *Stage) NewActions() Actions {
 	connections := len(s.connections)
 	return Actions{
-		// Of each connection a Receive, a Send and a Close: none of them comes twice before the port has answered.
+		// A Receive, a Send and a Close of each connection. None of them comes twice before the
+		// port has answered.
 		Network: make([]NetworkAction, 0, 3*connections),
 		// A message in each slot; a lease of each connection, and one of each request of the step.
 		Consensus: make([]stages.NetToConsensus, 0, int(s.slots.Pools[stages.SlotClient].SlotsCount())+connections+requestsPerTurn),
@@ -113,18 +117,18 @@ type Stage struct {
 	logsRefillsNs uint64
 
 	cluster         wire.U128
-	openMax         uint32 // ConnectionsMax; there are more places, see PortConnectionsMax
+	openMax         uint32 // ConnectionsMax; the table has more places, see PortConnectionsMax
 	turnNext        uint64
-	deadlineNextNs  uint64 // no connection's first message is due before it
+	deadlineNextNs  uint64 // no first message is due before it
 	refusedUnlogged uint64 // connections closed for a full table since the last LogRefused
 	strangers       [strangersMax][16]byte
-	strangersCount  uint64 // addresses noted so far; the newest strangersMax are kept
+	strangersCount  uint64 // number of noted addresses; the newest strangersMax are kept
 
 	// Counters for the metrics.
 	Counters Counters
 }
 
-// New makes the stage. The slots of class SlotClient are its own from now on.
+// New makes the stage. The slots of class SlotClient belong to it from now on.
 func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.Arena) *Stage {
 	pool := slots.Pools[stages.SlotClient]
 	assert.That(l.ConnectionsMax > 0 && l.ConnectionsMax <= connectionsMax, "connections fit the names that consensus sees")
@@ -151,20 +155,20 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.
 	return s
 }
 
-// A connection's name, as consensus sees it: index and incarnation.
+// The name of a connection at consensus consists of index and incarnation.
 const (
 	incarnationShift = 16
 	connectionsMax   = 1 << incarnationShift
 )
 
-// Events is what a step takes in: first what the network has done, since what was sent makes room for the
-// replies of consensus, and then what consensus asks for.
+// Events are the inputs of a step: first events of the network, because finished sends free room
+// for replies, then requests of consensus.
 type Events struct {
 	Network   []ports.NetworkEvent
 	Consensus []stages.ConsensusToNet
 }
 
-// Step takes events in, in the order of the fields of Events, and says what to do. The same state, time and events
+// Step handles the events, in the order of the fields of Events. The same state, time and events
 // always give the same actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.nowNs = nowNs
@@ -181,7 +185,7 @@ func (s *Stage) nameOf(index uint32) ports.ConnectionID {
 	return ports.ConnectionID(index | uint32(s.connections[index].incarnation)<<incarnationShift)
 }
 
-// indexOf returns the index behind a name if it still is the same connection.
+// indexOf returns the index behind a name, if it still is the same connection.
 func (s *Stage) indexOf(name ports.ConnectionID) (index uint32, ok bool) {
 	index = uint32(name) & (connectionsMax - 1)
 	assert.Below(index, uint32(len(s.connections)), "a connection that consensus names")
@@ -189,7 +193,8 @@ func (s *Stage) indexOf(name ports.ConnectionID) (index uint32, ok bool) {
 	return index, c.state == connectionOpen && c.incarnation == uint16(uint32(name)>>incarnationShift)
 }
 
-// onNetwork takes one event of the port. Events of a connection that this step closes may still be among those polled: they mean nothing.
+// onNetwork handles one event of the port. Events of a connection that this step has closed may
+// have been polled already; they are ignored.
 func (s *Stage) onNetwork(e *ports.NetworkEvent, out *Actions) {
 	index := uint32(e.Connection)
 	assert.Below(index, uint32(len(s.connections)), "a connection of the port")
@@ -212,7 +217,7 @@ func (s *Stage) onNetwork(e *ports.NetworkEvent, out *Actions) {
 	}
 }
 
-// tick ends a step: connections that wait get the slots that have become free, one each, in turn.
+// tick ends a step. Waiting connections get the slots that have become free, one each, in turn.
 func (s *Stage) tick(out *Actions) {
 	if s.nowNs >= s.logsRefillsNs {
 		s.logsLeft, s.logsRefillsNs = LogsPerSecondMax, s.nowNs+1_000_000_000
@@ -253,7 +258,8 @@ func (s *Stage) onReceived(index uint32, c *connection, result int32, out *Actio
 	assert.That(c.receiving, "a finished receive was under way")
 	c.receiving = false
 	if result <= 0 {
-		// The reference closes at the end of the stream as well, even if a request is still being executed.
+		// The reference also closes at the end of the stream, even if a request is still being
+		// executed.
 		s.close(index, c, CausePeer, out)
 		return
 	}
@@ -266,9 +272,11 @@ func (s *Stage) onReceived(index uint32, c *connection, result int32, out *Actio
 	s.advance(index, c, out)
 }
 
-// advance judges what has arrived, message by message, until bytes or a slot are missing. In the first case it asks the port for more.
+// advance checks the received messages, one by one, until bytes or a slot are missing. If bytes are
+// missing, it asks the port for more.
 //
-// The order is that of the wire protocol, 1.1: a header as soon as it is there, so that an oversized message is refused unbuffered.
+// The order is that of the wire protocol, 1.1. A header is checked as soon as it has arrived, so an
+// oversized message is refused before it is buffered.
 func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 	for {
 		if c.slot == stages.SlotNone {
@@ -291,7 +299,8 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 		if arrived < c.messageBytes {
 			break
 		}
-		// Whatever lies before or behind the message needs another slot. Without one, nothing is judged yet.
+		// Bytes before or behind the message need another slot. Without a free slot, the message is
+		// not checked yet.
 		needsSlot := c.start > 0 || arrived > c.messageBytes
 		if needsSlot && !s.mayTake(c) {
 			s.wait(index, c)
@@ -312,7 +321,8 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 	s.receive(index, c, out)
 }
 
-// receive gives the port the whole free rest of the slot; what has arrived of the next message moves to the slot's start.
+// receive gives the port the free rest of the slot. Bytes of the next message move to the slot's
+// start first.
 func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 	assert.That(!c.receiving, "one receive is under way")
 	bytes := s.slots.Bytes(c.slot)
@@ -324,7 +334,8 @@ func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 	assert.Below(c.end, uint32(len(bytes)), "bytes of an incomplete message")
 	c.receiving = true
 	if c.headerRight {
-		// Its length is known: the rest of it comes at once. What follows a large message is seldom there yet.
+		// The length is known, so the port may wait for the rest of the message. Seldom does
+		// anything follow a large message at once.
 		out.Network = append(out.Network, NetworkAction{NetworkReceiveAll, ports.ConnectionID(index), bytes[c.end:c.messageBytes]})
 		return
 	}
@@ -334,7 +345,7 @@ func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 func (s *Stage) judgeHeader(index uint32, c *connection, h *wire.Header, slotBytes int, out *Actions) bool {
 	verdict, fault := s.parser.ParseHeader(h)
 	if verdict == wire.VerdictOK && h.SizeBytes() > uint32(slotBytes) {
-		verdict, fault = wire.VerdictDrop, "message is larger than a slot" // in the simulator, with its smaller slots
+		verdict, fault = wire.VerdictDrop, "message is larger than a slot" // only in the simulator, whose slots are smaller
 	}
 	if verdict != wire.VerdictOK {
 		s.refuse(index, c, CauseHeader, fault, out)
@@ -344,7 +355,8 @@ func (s *Stage) judgeHeader(index uint32, c *connection, h *wire.Header, slotByt
 	return true
 }
 
-// judge holds a complete message against the rest of the rules. After VerdictDrop the connection is closing.
+// judge checks a complete message against the remaining rules. After VerdictDrop the connection is
+// closing.
 func (s *Stage) judge(index uint32, c *connection, message []byte, out *Actions) wire.Verdict {
 	h := wire.HeaderOf(message)
 	if verdict, fault := s.parser.VerifyBody(h, message[wire.HeaderBytes:]); verdict != wire.VerdictOK {
@@ -360,7 +372,7 @@ func (s *Stage) judge(index uint32, c *connection, message []byte, out *Actions)
 		return verdict
 	}
 	c.spoke = true
-	// Also a message that is skipped shows whose connection this is.
+	// A message that is skipped also names the connection's client.
 	if !s.noteClient(index, c, h, out) {
 		return wire.VerdictDrop
 	}
@@ -399,7 +411,8 @@ func (s *Stage) noteClient(index uint32, c *connection, h *wire.Header, out *Act
 	return true
 }
 
-// deliver gives a message to consensus, at the start of a slot. advance has made sure that there is a second slot if one is needed.
+// deliver gives a message to consensus, at the start of a slot. advance has made sure that there is
+// a second slot if one is needed.
 func (s *Stage) deliver(index uint32, c *connection, message []byte, out *Actions) {
 	size := uint32(len(message))
 	rest := c.end - c.start - size
@@ -408,7 +421,7 @@ func (s *Stage) deliver(index uint32, c *connection, message []byte, out *Action
 	case c.start == 0 && rest == 0:
 		c.slot, c.end = stages.SlotNone, 0
 	case c.start == 0 && rest <= size:
-		// The message stays where it is, what follows it moves.
+		// The message stays in its slot, and the bytes behind it move.
 		next := s.takeSlot(c)
 		copy(s.slots.Bytes(next), s.slots.Bytes(given)[size:c.end])
 		c.slot, c.end = next, rest
@@ -425,7 +438,7 @@ func (s *Stage) deliver(index uint32, c *connection, message []byte, out *Action
 	s.Counters.ReceiveNs.Record(s.nowNs - c.beganNs)
 	e := stages.NetToConsensus{Kind: stages.NetMessage, Slot: given, Bytes: size, Connection: s.nameOf(index)}
 	e.ArrivingNs, e.ReceivedNs = c.beganNs, s.nowNs
-	c.beganNs = s.nowNs // of what follows it
+	c.beganNs = s.nowNs // of the bytes behind it
 	if size >= wire.HeaderBytes+bodyHashBytesMin {
 		e.BodyHashed, e.BodySum = true, prepare.Sum(message[wire.HeaderBytes:])
 	}
@@ -440,7 +453,7 @@ func (c *connection) skip(bytes uint32) {
 	}
 }
 
-// mayTake tells whether the connection may take a free slot now: those who wait come first.
+// mayTake tells whether the connection may take a free slot now. Waiting connections come first.
 func (s *Stage) mayTake(c *connection) bool {
 	return s.slots.Pools[stages.SlotClient].FreeCount() > 0 && (c.served || s.waiters.Count() == 0)
 }
@@ -453,7 +466,7 @@ func (s *Stage) takeSlot(c *connection) stages.Slot {
 	return slot
 }
 
-// wait puts the connection behind the others; until its turn it is not read.
+// wait puts the connection behind the other waiting ones. Until its turn it is not read.
 func (s *Stage) wait(index uint32, c *connection) {
 	s.Counters.SlotWaitsCount++
 	c.waiting = true
@@ -463,13 +476,14 @@ func (s *Stage) wait(index uint32, c *connection) {
 	}
 }
 
-// refuse closes a connection for a fault of its peer.
+// refuse closes a connection because of a fault of its peer.
 func (s *Stage) refuse(index uint32, c *connection, cause Cause, fault wire.Fault, out *Actions) {
 	s.log(c, fault, true, out)
 	s.close(index, c, cause, out)
 }
 
-// close begins the end of a connection. The port may use its buffers until NetworkClosed, so slot and leases stay until then.
+// close begins to close a connection. The port may use its buffers until NetworkClosed, so slot and
+// leases stay until then.
 func (s *Stage) close(index uint32, c *connection, cause Cause, out *Actions) {
 	assert.That(c.state == connectionOpen, "a connection is closed once")
 	c.state, c.waiting = connectionClosing, false
@@ -490,7 +504,7 @@ func (s *Stage) onClosed(c *connection, out *Actions) {
 	c.state = connectionFree
 }
 
-// log reports a fault of a peer, the first of each connection.
+// log reports a fault of a peer, once for each connection.
 func (s *Stage) log(c *connection, fault wire.Fault, closed bool, out *Actions) {
 	if c.logged {
 		return

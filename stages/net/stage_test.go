@@ -67,7 +67,8 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Goal: an oversized message is refused from its header alone, and an incomplete one leaves nothing behind.
+// Goal: an oversized message is refused from its header alone, and an incomplete one leaves nothing
+// behind.
 func TestHeaderAlone(t *testing.T) {
 	b := newBench(t, 1, 2)
 	id := b.connect()
@@ -85,7 +86,8 @@ func TestHeaderAlone(t *testing.T) {
 	b.noEvent()
 }
 
-// Goal: replies follow the latest connection of their client; a ping takes it over; a second client closes.
+// Goal: replies follow the latest connection of their client; a ping takes it over; a second client
+// closes.
 func TestRoutes(t *testing.T) {
 	b := newBench(t, 4, 16)
 	x, y := b.connect(), b.connect()
@@ -144,7 +146,8 @@ func TestRoutes(t *testing.T) {
 	if got := answer(2); got != z {
 		t.Errorf("reply went to %d, want %d, where a skipped request came from", got, z)
 	}
-	// When the route closes, an older confirmed connection is the route again; when all are closed there is none.
+	// When the route closes, an older confirmed connection is the route again; when all are closed
+	// there is none.
 	x = b.connect()
 	step(x, requestFrame(1, 3, 0))
 	b.network.connections[x].peerClosed = true
@@ -166,7 +169,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// Goal: a pong goes to the connection of its ping, never to a later one with the same index; its slot is free at once.
+// Goal: a pong goes to the connection of its ping, never to a later one with the same index; its
+// slot is free at once.
 func TestShort(t *testing.T) {
 	b := newBench(t, 1, 4)
 	id := b.connect()
@@ -193,7 +197,8 @@ func TestShort(t *testing.T) {
 	// An eviction follows the route.
 	b.write(id, requestFrame(1, 1, 0))
 	e = b.message()
-	wire.BuildEviction(wire.HeaderOf(b.slots.Bytes(e.Slot)), &wire.ServerFields{Cluster: wire.U128From(testCluster), Release: wire.ReleaseOf(0, 17, 9)}, wire.U128From(1), wire.EvictionNoSession)
+	wire.BuildEviction(wire.HeaderOf(b.slots.Bytes(e.Slot)), &wire.ServerFields{Cluster: wire.U128From(testCluster),
+		Release: wire.ReleaseOf(0, 17, 9)}, wire.U128From(1), wire.EvictionNoSession)
 	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: wire.HeaderBytes, Client: wire.U128From(1)})
 	if len(b.network.connections[id].toClient) != wire.HeaderBytes || b.stage.Counters.EvictionsCount != 1 {
 		t.Error("the eviction did not arrive")
@@ -203,7 +208,8 @@ func TestShort(t *testing.T) {
 	}
 }
 
-// Goal: a client that does not read costs one reply, one send and four short messages, and no client slot.
+// Goal: a client that does not read costs one reply, one send and four short messages, and no
+// client slot.
 func TestSlowClient(t *testing.T) {
 	b := newBench(t, 2, 16)
 	id := b.connect()
@@ -224,7 +230,8 @@ func TestSlowClient(t *testing.T) {
 		stuck(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: wire.HeaderBytes, Connection: e.Connection})
 	}
 	if b.stage.lentCount != 0 || b.stage.Counters.ShortDropped != 3 || b.stage.Counters.ShortCount != 4 {
-		t.Errorf("lent %d, short messages %d and %d dropped; want 0, 4, 3", b.stage.lentCount, b.stage.Counters.ShortCount, b.stage.Counters.ShortDropped)
+		t.Errorf("lent %d, short messages %d and %d dropped; want 0, 4, 3", b.stage.lentCount, b.stage.Counters.ShortCount,
+			b.stage.Counters.ShortDropped)
 	}
 	b.noEvent()
 	stuck(stages.ConsensusToNet{Kind: stages.NetSend, Slot: second, Bytes: 100, Client: wire.U128From(1)})
@@ -245,7 +252,8 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-// Goal: without free slots connections are not read; when slots come back those who wait get one each, in turn, and nothing is lost.
+// Goal: without free slots connections are not read; when slots come back those who wait get one
+// each, in turn, and nothing is lost.
 func TestBackPressure(t *testing.T) {
 	const connections, slots, messages = 4, 5, 20
 	b := newBench(t, connections, slots)
@@ -293,7 +301,8 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
-// Goal: when several slots come back at once, each of those who wait gets one before anybody gets two.
+// Goal: when several slots come back at once, each of those who wait gets one before anybody gets
+// two.
 func TestTurns(t *testing.T) {
 	const connections, slots = 4, 8
 	b := newBench(t, connections, slots)
@@ -335,7 +344,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// Goal: many short messages in one segment cost a bounded number of copies per byte, not a move of the rest for each.
+// Goal: many short messages in one segment cost a bounded number of copies per byte, not a move of
+// the rest for each.
 func TestCopiesAreBounded(t *testing.T) {
 	for _, sizes := range [][]int{{0}, {0, 0, 0, 100_000}, {300_000, 0, 400_000}, {128, 5000}, {1 << 19, 1 << 18}} {
 		b := newBench(t, 1, 3)
@@ -416,7 +426,8 @@ func TestNoAllocation(t *testing.T) {
 					break
 				}
 				if e.Kind == stages.NetMessage {
-					requests = append(requests, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: wire.HeaderBytes, Connection: e.Connection})
+					requests = append(requests, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: wire.HeaderBytes,
+						Connection: e.Connection})
 					if e.BodyHashed {
 						requests = append(requests, stages.ConsensusToNet{Kind: stages.NetSend, Slot: reply, Bytes: 320, Client: wire.U128From(1)})
 					}
@@ -435,7 +446,8 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
-// BenchmarkReceive is the path of one request: judged, hashed, handed over, its slot freed. The bytes lie in the slot already.
+// BenchmarkReceive is the path of one request: judged, hashed, handed over, its slot freed. The
+// bytes lie in the slot already.
 func BenchmarkReceive(b *testing.B) {
 	for _, c := range []struct {
 		name      string
@@ -467,8 +479,9 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
-// Goal: a stored reply that is sent again lies in the client slot that asked for it: sent whole, then the slot is free; so too without
-// a route, behind another reply, and when the connection closes in the middle.
+// Goal: a stored reply that is sent again lies in the client slot that asked for it: sent whole,
+// then the slot is free; so too without a route, behind another reply, and when the connection
+// closes in the middle.
 func TestRepeatedReply(t *testing.T) {
 	b := newBench(t, 2, 16)
 	id := b.connect()

@@ -59,7 +59,7 @@ func GeometryOf(l limits.Limits) Geometry {
 	return g
 }
 
-// HeaderUsedBytes is the front part of a header page that can differ from zero.
+// HeaderUsedBytes is the size of the front part of a header page that is not always zero.
 func (g *Geometry) HeaderUsedBytes() uint32 { return headerBytes + (g.PagesMax-1)*entryBytes }
 
 // Offset of a page, from the start of the grid zone.
@@ -74,7 +74,7 @@ func Checksum(data []byte) storage.Checksum {
 	return storage.Checksum(sum[:16])
 }
 
-// HeaderPage is a view of a verified header page; its used front part is enough.
+// HeaderPage is a view of a verified header page. Its used front part is sufficient.
 type HeaderPage []byte
 
 // Address of the block.
@@ -89,16 +89,13 @@ func (h HeaderPage) Kind() Kind { return Kind(h[atKind]) }
 // Tree of a table, or the storage.TrailerKind of a trailer.
 func (h HeaderPage) Tree() storage.TreeID { return storage.TreeID(h[atTree]) }
 
-// Encoding of the data pages.
-func (h HeaderPage) Encoding() storage.Encoding { return storage.Encoding(h[atEncoding]) }
-
-// Partial tells whether this is a row block that the next flush replaces.
+// Partial tells whether the next flush replaces this block of rows.
 func (h HeaderPage) Partial() bool { return h[atFlags]&flagPartial != 0 }
 
 // PagesUsed counts all pages, the header page included.
 func (h HeaderPage) PagesUsed() uint32 { return uint32(binary.LittleEndian.Uint16(h[atPagesUsed:])) }
 
-// FilterPages counts the filter pages: the last of the used ones.
+// FilterPages is the number of filter pages, which are the last used pages.
 func (h HeaderPage) FilterPages() uint32 {
 	return uint32(binary.LittleEndian.Uint16(h[atFilterPages:]))
 }
@@ -112,20 +109,20 @@ func (h HeaderPage) Entries() uint32 { return binary.LittleEndian.Uint32(h[atEnt
 // ContentBytes of a trailer block.
 func (h HeaderPage) ContentBytes() uint64 { return binary.LittleEndian.Uint64(h[atContent:]) }
 
-// Link is the block before this one in its chain; zero in the first.
+// Link is the previous block of the chain. In the first block it is zero.
 func (h HeaderPage) Link() storage.Ref {
 	return storage.Ref{Address: binary.LittleEndian.Uint64(h[atLink:]), Checksum: storage.Checksum(h[atLinkSum : atLinkSum+16])}
 }
 
-// KeyMax is the last key: a view.
+// KeyMax is a view of the last key.
 func (h HeaderPage) KeyMax() *storage.Key { return (*storage.Key)(h[atKeyMax:]) }
 
-// FirstKey of a data page, 1..DataPages: a view.
+// FirstKey is a view of the first key of a data page, 1..DataPages.
 func (h HeaderPage) FirstKey(page uint32) *storage.Key {
 	return (*storage.Key)(h.entry(page)[entryKey:])
 }
 
-// FirstEntry is the index in the block of a data page's first entry.
+// FirstEntry is the index in the block of the first entry of a data page.
 func (h HeaderPage) FirstEntry(page uint32) uint32 {
 	return binary.LittleEndian.Uint32(h.entry(page)[entryFirst:])
 }
@@ -140,14 +137,14 @@ func (h HeaderPage) entry(page uint32) []byte {
 	return h[offset : offset+entryBytes]
 }
 
-// PageSet notes the first key and the first entry of a data page while a block is being built.
+// PageSet sets the first key and the first entry of a data page of a block that is being built.
 func (h HeaderPage) PageSet(page uint32, first *storage.Key, firstEntry uint32) {
 	e := h.entry(page)
 	copy(e[entryKey:], first[:])
 	binary.LittleEndian.PutUint32(e[entryFirst:], firstEntry)
 }
 
-// Fields of a block header that the builder knows.
+// Fields of a block header that the builder provides.
 type Fields struct {
 	Cluster      wire.U128
 	Address      uint64
@@ -163,14 +160,14 @@ type Fields struct {
 	KeyMax       storage.Key
 }
 
-// Begin zeroes the header page of a block that is going to be built in buffer.
+// Begin zeroes the header page of a block that will be built in buffer.
 func Begin(g *Geometry, buffer []byte) HeaderPage {
 	header := buffer[:g.PageBytes]
 	clear(header)
 	return HeaderPage(header)
 }
 
-// SealPage notes the checksum of a page that is complete, its padding zero.
+// SealPage sets the checksum of a complete page. Its padding must be zero.
 func SealPage(g *Geometry, buffer []byte, page uint32) {
 	sum := Checksum(buffer[page*g.PageBytes : (page+1)*g.PageBytes])
 	copy(HeaderPage(buffer[:g.PageBytes]).entry(page), sum[:])
@@ -184,8 +181,8 @@ func Seal(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	return SealHeader(g, buffer, fields)
 }
 
-// SealHeader fills the header page of a built block whose other pages are sealed, and returns the
-// block's name.
+// SealHeader fills the header page of a built block whose other pages are sealed. It returns the
+// block's Ref.
 func SealHeader(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	assert.That(fields.Address > 0, "block addresses start at 1")
 	assert.AtMost(fields.PagesUsed, g.PagesMax, "pages of a block")
@@ -211,8 +208,8 @@ func SealHeader(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	return storage.Ref{Address: fields.Address, Checksum: sum}
 }
 
-// VerifyHeader checks the whole header page of the block that ref names. It returns what is wrong,
-// or "".
+// VerifyHeader checks the whole header page of the block that ref names. It returns the reason if
+// the page is wrong, and "" if it is right.
 func VerifyHeader(g *Geometry, page []byte, ref storage.Ref, cluster wire.U128) string {
 	if uint32(len(page)) != g.PageBytes {
 		return "the header page is short"
@@ -224,8 +221,7 @@ func VerifyHeader(g *Geometry, page []byte, ref storage.Ref, cluster wire.U128) 
 	if Checksum(page[16:]) != ref.Checksum {
 		return "the header page's checksum does not match"
 	}
-	// What follows only fails for a block that our own code built wrongly, or that another version
-	// built.
+	// The next checks fail only if our own code, or another version, built the block.
 	switch {
 	case h.Address() != ref.Address:
 		return "the block belongs to another address"
@@ -239,8 +235,8 @@ func VerifyHeader(g *Geometry, page []byte, ref storage.Ref, cluster wire.U128) 
 	return ""
 }
 
-// VerifyPage checks a page, 1..PagesUsed-1, against its verified header page. It returns what is
-// wrong, or "".
+// VerifyPage checks a page, 1..PagesUsed-1, against its verified header page. It returns the reason
+// if the page is wrong, and "" if it is right.
 func VerifyPage(header HeaderPage, page uint32, data []byte) string {
 	if page == 0 || page >= header.PagesUsed() {
 		return "the page is not used"
@@ -251,7 +247,7 @@ func VerifyPage(header HeaderPage, page uint32, data []byte) string {
 	return ""
 }
 
-// VerifyBlock checks all used pages of the block in buffer, which may end behind them.
+// VerifyBlock checks all used pages of the block in buffer. The buffer may end behind these pages.
 func VerifyBlock(g *Geometry, buffer []byte, ref storage.Ref, cluster wire.U128) *storage.Fault {
 	if reason := VerifyHeader(g, buffer[:g.PageBytes], ref, cluster); reason != "" {
 		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}

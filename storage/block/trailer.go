@@ -7,15 +7,15 @@ import (
 	"ledger/wire"
 )
 
-// TrailerCapacity is the content of one trailer block.
+// TrailerCapacity is the number of content bytes in one trailer block.
 func (g *Geometry) TrailerCapacity() uint64 { return uint64(g.PagesMax-1) * uint64(g.PageBytes) }
 
-// TrailerBlocks is how many blocks a trailer of contentBytes needs: none for an empty one.
+// TrailerBlocks is the number of blocks of a trailer of contentBytes. An empty one needs none.
 func (g *Geometry) TrailerBlocks(contentBytes uint64) uint64 {
 	return (contentBytes + g.TrailerCapacity() - 1) / g.TrailerCapacity()
 }
 
-// Chunks walks content that lies in pieces.
+// Chunks walks content that consists of several pieces.
 type Chunks struct {
 	chunks [][]byte
 	chunk  int
@@ -25,7 +25,7 @@ type Chunks struct {
 // NewChunks starts at the beginning of the first chunk.
 func NewChunks(chunks [][]byte) Chunks { return Chunks{chunks: chunks} }
 
-// Read fills target as far as content is left and returns how many bytes it filled.
+// Read fills target with the next bytes and returns their number.
 func (c *Chunks) Read(target []byte) (readBytes int) {
 	for readBytes < len(target) && c.chunk < len(c.chunks) {
 		n := copy(target[readBytes:], c.chunks[c.chunk][c.offset:])
@@ -39,8 +39,9 @@ func (c *Chunks) Read(target []byte) (readBytes int) {
 }
 
 // BuildTrailer fills buffer with the next block of a trailer: as much of content as fits, linked to
-// the block before it. It returns the block's name and its used bytes, which are the ones to write.
-func BuildTrailer(g *Geometry, buffer []byte, cluster wire.U128, kind storage.TrailerKind, address uint64, link storage.Ref, content *Chunks) (storage.Ref, uint32) {
+// the previous block. It returns the block's Ref and its used bytes, which have to be written.
+func BuildTrailer(g *Geometry, buffer []byte, cluster wire.U128, kind storage.TrailerKind, address uint64, link storage.Ref,
+	content *Chunks) (storage.Ref, uint32) {
 	header := Begin(g, buffer)
 	contentBytes := content.Read(buffer[g.PageBytes:g.BlockBytes])
 	assert.That(contentBytes > 0, "a trailer block has content")
@@ -71,10 +72,10 @@ func ReadBlock(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 	return VerifyBlock(g, buffer[:g.BlockBytes], ref, cluster)
 }
 
-// ReadChain reads a trailer whose last block is root into content, verifying every block from root
-// on. len(content) is the trailer's length, which the root's holder knows.
+// ReadChain reads the trailer whose last block is root into content. It verifies every block from
+// root on. len(content) is the trailer's length, which is stored beside the root.
 //
-// visit: called for every block's address, last block first; may be nil.
+// visit:  called for every block's address, last block first; may be nil.
 // buffer: BlockBytes, aligned for direct I/O; overwritten.
 func ReadChain(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U128, kind storage.TrailerKind, root storage.Ref,
 	content []byte, buffer []byte, visit func(address uint64)) *storage.Fault {

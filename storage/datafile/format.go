@@ -14,15 +14,17 @@ type FormatOptions struct {
 	Cluster       wire.U128
 	Replica       uint8
 	ReplicasCount uint8
-	// WriteLog writes zeros over the log instead of leaving holes, so that the first lap's writes need not record new extents.
+	// WriteLog writes zeros over the log instead of leaving holes. Then the writes of the first lap
+	// need not allocate extents.
 	WriteLog bool
 }
 
-// Format writes an empty replica into file: the log's two rings with the root prepare in both, then the superblock, whose presence makes the
-// file valid. scratch is aligned memory of at least MessageBytesMax.
+// Format writes an empty replica into file: first both rings of the log with the root prepare in
+// each, then the superblock. A file without a superblock is not valid, so a format that is
+// interrupted leaves no valid file. scratch is aligned memory of at least MessageBytesMax.
 func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch []byte) error {
 	layout := NewLayout(l)
-	// Whole messages of twins at a time.
+	// Twins are written in pieces of the size of a message.
 	perMessage := uint64(l.MessageBytesMax / l.TwinBytes)
 	for first := uint64(0); first < uint64(l.JournalSlotsCount); first += perMessage {
 		twins := scratch[:min(perMessage, uint64(l.JournalSlotsCount)-first)*uint64(l.TwinBytes)]
@@ -34,7 +36,7 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 			return fmt.Errorf("writing the log's twins: %w", err)
 		}
 	}
-	// Every slot starts with its header, so that a lost or misdirected write is seen.
+	// Every slot starts with a header of its own. So a lost or misdirected write is noticed.
 	slotBytes := l.SectorBytes
 	if options.WriteLog {
 		slotBytes = l.MessageBytesMax
@@ -60,7 +62,7 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 	return err
 }
 
-// putEmpty writes what a log slot begins with: the root prepare, or that it was never used.
+// putEmpty writes the initial header of a log slot: the root prepare, or a reserved header.
 func putEmpty(buffer []byte, cluster wire.U128, slotIndex uint64) {
 	if slotIndex == 0 {
 		prepare.PutRoot(buffer, cluster)

@@ -2,7 +2,7 @@ package datafile
 
 import "ledger/limits"
 
-// Layout is where the zones of a data file begin, in bytes.
+// Layout is the offsets in bytes of the zones of a data file.
 type Layout struct {
 	SuperblockAt uint64
 	TwinsAt      uint64
@@ -31,7 +31,7 @@ func (l *Layout) SuperblockCopyAt(copyIndex uint32) uint64 {
 // PrepareAt is the offset of a log slot.
 func (l *Layout) PrepareAt(slotIndex uint64) uint64 { return l.PreparesAt + slotIndex*l.messageBytes }
 
-// TwinAt is the offset of a log slot's second place.
+// TwinAt is the offset of the second copy of a log slot.
 func (l *Layout) TwinAt(slotIndex uint64) uint64 { return l.TwinsAt + slotIndex*l.twinBytes }
 
 func roundUp(value, unit uint64) uint64 { return (value + unit - 1) / unit * unit }

@@ -11,7 +11,8 @@ import (
 	"ledger/wire"
 )
 
-// Superblock is the content of the superblock: what a replica must not forget. Source: consensus, 8.4.
+// Superblock is the content of the superblock: the state that a replica must not lose. Source:
+// consensus, 8.4.
 type Superblock struct {
 	Sequence      uint64
 	Cluster       wire.U128
@@ -25,18 +26,20 @@ type Superblock struct {
 	Parent        storage.Checksum // checksum of the superblock before this one
 }
 
-// SuperblockContentBytes is what of a copy is written and read: the rest of its 24 KiB is reserve. The simulator's
-// sectors are smaller, but whole copies are not: the content is always below one production sector.
+// SuperblockContentBytes is the part of a copy that is written and read. The rest of its 24 KiB is
+// reserved. Sectors of the simulator are smaller, but the content is never larger than a production
+// sector.
 const SuperblockContentBytes = limits.SuperblockContentBytes
 
 const (
-	superblockMagic = 0x7265_6764_656c_0001 // "ledger" and a one
+	superblockMagic = 0x7265_6764_656c_0001 // "ledger" and 1
 	readQuorum      = 2                     // equal copies that prove a superblock
 	verifyQuorum    = 3                     // copies that must be right after a write
-	copiesCount     = 4                     // limits.Check proves it of every configuration
+	copiesCount     = 4                     // limits.Check proves it for every configuration
 )
 
-// Offsets in a copy. The checksum covers everything behind the copy's index, so that all copies have the same.
+// Offsets in a copy. The checksum covers everything behind the copy's index, so all copies have the
+// same checksum.
 const (
 	sbChecksum      = 0
 	sbCopy          = 16
@@ -55,7 +58,7 @@ const (
 	sbCheckpoint    = 256
 )
 
-// fixedLimits are the sizes that live in the file.
+// fixedLimits are the sizes that are stored in the file.
 func fixedLimits(l *limits.Limits) [13]uint32 {
 	return [13]uint32{
 		l.SectorBytes, l.PageBytes, l.BlockBytes, l.MessageBytesMax, l.JournalSlotsCount, l.BarOps, l.SlackOps,
@@ -64,8 +67,8 @@ func fixedLimits(l *limits.Limits) [13]uint32 {
 	}
 }
 
-// EncodeSuperblock writes the copy with copyIndex into buffer (SuperblockContentBytes) and returns its checksum, which is the
-// same for all copies.
+// EncodeSuperblock writes the copy with copyIndex into buffer (SuperblockContentBytes) and returns
+// its checksum, which is the same for all copies.
 func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex uint32) storage.Checksum {
 	b := buffer[:SuperblockContentBytes]
 	clear(b)
@@ -130,17 +133,18 @@ func decodeCheckpoint(b []byte) (c storage.Checkpoint) {
 	return c
 }
 
-// CheckpointID is the checksum of a checkpoint: equal states have equal ids. Ids form a chain through ParentID.
+// CheckpointID is the checksum of a checkpoint. Equal states have equal ids. ParentID links the ids
+// to a chain.
 func CheckpointID(c *storage.Checkpoint) prepare.Checksum {
 	var buffer [CheckpointBytes]byte
 	EncodeCheckpoint(buffer[:], c)
 	return prepare.Sum(buffer[:])
 }
 
-// copyState is what one copy in the file says.
+// copyState is the content of one copy in the file.
 type copyState struct {
 	valid     bool
-	hasMagic  bool // what is damaged was a superblock once
+	hasMagic  bool // the damaged copy was a superblock once
 	copyIndex uint32
 	checksum  storage.Checksum
 	content   Superblock
@@ -156,7 +160,7 @@ func decodeCopy(b []byte) (c copyState) {
 	}
 	c.copyIndex = uint32(binary.LittleEndian.Uint16(b[sbCopy:]))
 	if c.copyIndex >= copiesCount {
-		return copyState{} // the index is not covered by the checksum: this one is damaged
+		return copyState{} // the checksum does not cover the index: this copy is damaged
 	}
 	c.valid = true
 	c.version = binary.LittleEndian.Uint32(b[sbFormatVersion:])
@@ -178,7 +182,7 @@ func decodeCopy(b []byte) (c copyState) {
 	return c
 }
 
-// DamageError is a superblock that one replica cannot repair.
+// DamageError is damage of the superblock that a single replica cannot repair.
 type DamageError struct{ Reason string }
 
 func damaged(format string, arguments ...any) error {
@@ -187,19 +191,21 @@ func damaged(format string, arguments ...any) error {
 
 func (e *DamageError) Error() string { return "the superblock is damaged: " + e.Reason }
 
-// Fault is what a server reports when it refuses to start.
+// Fault is the error with which the server refuses to start.
 func (e *DamageError) Fault() storage.Fault {
 	return storage.Fault{What: storage.FaultSuperblock, Reason: e.Reason}
 }
 
-// choose returns the index of a copy that holds the superblock in force, by the rules of consensus 8.4, or why there is none.
+// choose returns the index of a copy that holds the superblock in force, by the rules of consensus
+// 8.4. If there is none, the error is the reason.
 func choose(copies []copyState) (int, error) {
 	validCount := 0
 	for i := range copies {
 		if copies[i].valid {
 			validCount++
 			if copies[i].version != limits.FormatVersion {
-				return 0, fmt.Errorf("the data file has format version %d, this server reads version %d: use a server of that version, or format a new file",
+				return 0, fmt.Errorf("the data file has format version %d, this server reads version %d: use a server of that version, "+
+					"or format a new file",
 					copies[i].version, limits.FormatVersion)
 			}
 		}
@@ -217,7 +223,8 @@ func choose(copies []copyState) (int, error) {
 		if !copies[i].valid {
 			continue
 		}
-		// A copy index counts once: a misdirected write must not make a quorum of one copy.
+		// Each copy index counts once. Otherwise a misdirected write could make a quorum of one
+		// copy.
 		seen, equal := uint32(0), 0
 		for j := range copies {
 			if copies[j].valid && copies[j].checksum == copies[i].checksum && seen&(1<<copies[j].copyIndex) == 0 {
@@ -242,7 +249,8 @@ func choose(copies []copyState) (int, error) {
 		case c.content.Sequence == chosen.content.Sequence:
 			return 0, damaged("two superblocks have sequence %d and differ: the data file was written by two servers at once", c.content.Sequence)
 		case c.content.Sequence > chosen.content.Sequence+1:
-			return 0, damaged("a copy of the superblock is %d ahead of the others: restore this replica from a backup", c.content.Sequence-chosen.content.Sequence)
+			return 0, damaged("a copy of the superblock is %d ahead of the others: restore this replica from a backup",
+				c.content.Sequence-chosen.content.Sequence)
 		case c.content.Sequence == chosen.content.Sequence+1 && c.content.Parent != chosen.checksum:
 			return 0, damaged("the newest copy of the superblock does not continue the others: restore this replica from a backup")
 		case c.content.Cluster != chosen.content.Cluster || c.content.Replica != chosen.content.Replica:
@@ -252,21 +260,22 @@ func choose(copies []copyState) (int, error) {
 	return best, nil
 }
 
-// Opened is a superblock that was read, with its checksum (the parent of the next one).
+// Opened is a superblock that was read, and its checksum, which is the parent of the next one.
 type Opened struct {
 	Superblock
 	Checksum    storage.Checksum
-	CopiesFixed int // that were damaged or older
+	CopiesFixed int // number of rewritten copies, damaged or older
 }
 
-// OpenSuperblock reads the four copies, chooses the superblock in force, checks that the file has the sizes of l, and
-// rewrites damaged or older copies. scratch is at least SuperblockContentBytes of aligned memory.
+// OpenSuperblock reads the four copies and chooses the superblock in force. It checks that the file
+// has the sizes of l, and rewrites damaged or older copies. scratch is aligned memory of at least
+// SuperblockContentBytes.
 func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened, error) {
 	layout := NewLayout(l)
 	buffer := scratch[:SuperblockContentBytes]
 	var copies [copiesCount]copyState
 	for i := range copies {
-		// An unreadable copy is a damaged copy.
+		// An unreadable copy counts as damaged.
 		if err := file.ReadAt(buffer, layout.SuperblockCopyAt(uint32(i))); err == nil {
 			copies[i] = decodeCopy(buffer)
 		}
@@ -276,13 +285,16 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 		return nil, err
 	}
 	chosen := &copies[index]
-	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy", "superblock copies", "runs of a merge", "twin"}
+	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy",
+		"superblock copies", "runs of a merge", "twin"}
 	for i, have := range fixedLimits(l) {
 		if chosen.sizes[i] != have {
-			return nil, fmt.Errorf("the data file was formatted with %s = %d, this server uses %d: use the server that formatted it", names[i], chosen.sizes[i], have)
+			return nil, fmt.Errorf("the data file was formatted with %s = %d, this server uses %d: use the server that formatted it", names[i],
+				chosen.sizes[i], have)
 		}
 	}
-	// First copies that are lost, then those that a later write began: a crash between two repairs leaves a quorum.
+	// Lost copies come first, then copies that a later write had begun. So a crash between two
+	// repairs leaves a quorum.
 	fixed := 0
 	for _, lost := range [2]bool{true, false} {
 		for i := range copies {
@@ -301,7 +313,8 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 	return &Opened{chosen.content, chosen.checksum, fixed}, nil
 }
 
-// WriteSuperblock writes all four copies one after another, reads them back, and returns the checksum.
+// WriteSuperblock writes all four copies, one after another, and reads them back. It returns the
+// checksum.
 func WriteSuperblock(file ports.File, l *limits.Limits, s *Superblock, scratch []byte) (storage.Checksum, error) {
 	layout := NewLayout(l)
 	buffer := scratch[:SuperblockContentBytes]

@@ -10,7 +10,8 @@ import (
 	"ledger/wire"
 )
 
-// memoryFile is a data file in memory. writesLeft < 0: no limit; else the write that finds it at 0 fails, torn in the middle.
+// memoryFile is a data file in memory. writesLeft < 0: no limit; else the write that finds it at 0
+// fails, torn in the middle.
 type memoryFile struct {
 	bytes      []byte
 	writesLeft int
@@ -71,8 +72,9 @@ func TestSuperblockRoundTrip(t *testing.T) {
 	}
 }
 
-// All combinations of four copies, each older, newer or damaged: the newest superblock that two copies hold wins, everything
-// else is refused, and an open repairs the file so that all four agree.
+// All combinations of four copies, each older, newer or damaged: the newest superblock that two
+// copies hold wins, everything else is refused, and an open repairs the file so that all four
+// agree.
 func TestEveryCombinationOfCopies(t *testing.T) {
 	const older, newer, bad = 0, 1, 2
 	l, scratch := smallLimits(), make([]byte, SuperblockContentBytes)
@@ -121,7 +123,8 @@ func TestEveryCombinationOfCopies(t *testing.T) {
 	}
 }
 
-// A crash at any write of an update, torn in the middle, leaves the old or the new superblock; so does a crash of the repair.
+// A crash at any write of an update, torn in the middle, leaves the old or the new superblock; so
+// does a crash of the repair.
 func TestCrashAtEveryWrite(t *testing.T) {
 	l, scratch := smallLimits(), make([]byte, SuperblockContentBytes)
 	for crash := range 5 {
@@ -215,7 +218,8 @@ func FuzzDecodeCopy(f *testing.F) {
 	})
 }
 
-// A copy's index is outside the checksum. One that cannot be is damage: it must not count for a quorum, least of all twice.
+// A copy's index is outside the checksum. One that cannot be is damage: it must not count for a
+// quorum, least of all twice.
 func TestImpossibleCopyIndex(t *testing.T) {
 	l, file, scratch := smallLimits(), &memoryFile{writesLeft: -1}, make([]byte, SuperblockContentBytes)
 	if _, err := WriteSuperblock(file, &l, superblockAt(1, storage.Checksum{}), scratch); err != nil {

@@ -8,30 +8,34 @@ import (
 	"ledger/storage/table"
 )
 
-// aheadEvents is how many events are looked at together, just before they are executed.
+// aheadEvents is the number of events that are looked at together, just before they are executed.
 const aheadEvents = 32
 
-// ahead is the rest of a batch that is being executed. Each event needs a dozen cache lines at unrelated places; executed one
-// after the other they are fetched one after the other. So the lines of a few events are touched together, in loops without
-// dependencies between their turns, which lets the processor fetch many at once. Two things are learned that way: that neither a table nor
-// the flushing memtable holds an id, which stays true until the next bar's end; and where an account is in the cache, which is a guess, for
-// it may have gone: the account that lies there tells.
+// ahead is the part of a batch that is not executed yet. An event needs a dozen cache lines at
+// unrelated addresses. If events are executed one by one, these lines are also fetched one by one.
+// So the lines of 32 events are loaded together, in loops without dependencies between the turns.
+// The processor then fetches many lines at once.
+//
+// The loads also give two results. One is that neither a table nor the flushing memtable holds an
+// id; this stays true until the end of the bar. The other is the place of an account in the cache.
+// This is a guess, because the account may leave the cache before the event is executed. The
+// account that lies there tells.
 type ahead struct {
-	rest     []accounting.Transfer // behind chunk
+	rest     []accounting.Transfer // the events behind chunk
 	chunk    []accounting.Transfer
-	at       int                     // in chunk: the next one to be looked for
-	now      int                     // in chunk: the one that was looked for last
-	accounts [2 * aheadEvents]uint32 // entries of the cache: where the accounts of the events are, most likely
+	at       int                     // in chunk: the event that is looked for next
+	now      int                     // in chunk: the event that was looked for last
+	accounts [2 * aheadEvents]uint32 // guesses: the cache's entries of the events' accounts
 	ids      []whereID               // of the whole batch
-	first    int                     // of chunk, in the batch
+	first    int                     // index of chunk in the batch
 
-	hashes   [2 * aheadEvents]uint64 // of the events' ids, then of their accounts'
+	hashes   [2 * aheadEvents]uint64 // of the events' ids, then of their accounts' ids
 	older    [aheadEvents]olderID
-	suspects [aheadEvents]olderID // that a covered run may hold, as far as they have not been looked for there
-	sink     uint64               // so that the loads are not optimised away
+	suspects [aheadEvents]olderID // a covered run may hold these; they are collected and looked for together
+	sink     uint64               // keeps the compiler from removing the loads
 }
 
-// whereID says where an id may be, beside the filling memtable.
+// whereID says where an id may be, apart from the filling memtable.
 type whereID uint8
 
 const (
@@ -39,7 +43,7 @@ const (
 	inFlushing
 )
 
-// olderID is an id that is not above all others: the trees may hold it.
+// olderID is an id that is not above all stored ids, so the trees may hold it.
 type olderID struct {
 	index  int // in the batch
 	key    storage.Key
@@ -49,7 +53,8 @@ type olderID struct {
 	maybe  bool   // some covered run may hold it
 }
 
-// Lookahead names the transfers that the next calls are about: the body of a request that creates transfers. nil ends it.
+// Lookahead names the transfers of the next calls: the body of a request that creates transfers.
+// nil ends it.
 func (f *Forest) Lookahead(body []byte) {
 	a := &f.ahead
 	count := len(body) / int(unsafe.Sizeof(accounting.Transfer{}))
@@ -62,15 +67,16 @@ func (f *Forest) Lookahead(body []byte) {
 	}
 }
 
-// askBreathEvents is how many ids are compared with the filters of all runs between two breaths: some 100 µs.
+// askBreathEvents is the number of ids that are compared with the filters of all runs between two
+// breaths: some 100 µs.
 const askBreathEvents = 256
 
-// askIDs finds out which ids of the batch the trees may hold, and asks for the pages that will tell, all at once: executed one after the
-// other, each event would wait for its own.
+// askIDs finds the ids of the batch that the trees may hold. It asks for all pages that will decide
+// at once. Without it, the events would wait one by one, each for its own page.
 func (f *Forest) askIDs() {
 	a := &f.ahead
 	t := &f.trees[storage.TreeTransferID]
-	nowhere := whereID(0) // of ids that no filter knows
+	nowhere := whereID(0) // for ids that no filter knows
 	if f.flushing != nil && !f.flushingFed {
 		nowhere = inFlushing
 	}
@@ -115,11 +121,12 @@ func (f *Forest) askIDs() {
 	f.askRuns(suspects, true)
 }
 
-// aheadSkip is how many events at the start of a chunk may be refused before they are looked for, and the chunk still be found.
+// aheadSkip is the number of events at the start of a chunk that may be refused before they are
+// looked for. With more of them, the chunk is not found.
 const aheadSkip = 8
 
-// aheadSeek moves on to the event with this id and tells whether there is one. Other ids than the next events' (of pending
-// transfers, say) are not found, and move nothing.
+// aheadSeek moves on to the event with this id and tells whether there is one. An id that is none
+// of the next events' (that of a pending transfer, for example) is not found and moves nothing.
 func (f *Forest) aheadSeek(id accounting.U128) bool {
 	a := &f.ahead
 	for i := a.at; i < len(a.chunk); i++ {
@@ -138,7 +145,7 @@ func (f *Forest) aheadSeek(id accounting.U128) bool {
 	return false
 }
 
-// touch goes to the next chunk and loads what its events will need.
+// touch goes to the next chunk and loads the memory that its events will need.
 //
 //go:noinline
 func (f *Forest) touch() {
@@ -159,8 +166,9 @@ func (f *Forest) touchIDs() {
 		hashes[i] = hashID(&f.key, id)
 		isOlder = isOlder || !f.idMax.Less(id)
 	}
-	// Each place is a line of memory far away. These loops are so short that the processor has all of their loads under way at once. Where
-	// clients count, eight ids share a line: with the hashes in the same loop, it got to one line at a time.
+	// Each position is a distant cache line. These loops are so short that the processor has all of
+	// their loads under way at once. Ids that count up share a line, eight in each. With the
+	// hashing in the same loop, the processor got only one line at a time.
 	sum := uint32(0)
 	mask := uint64(len(filling) - 1)
 	for _, hash := range hashes {
@@ -176,8 +184,8 @@ func (f *Forest) touchIDs() {
 	a.sink += uint64(sum)
 }
 
-// askRuns looks for ids in the filters of the runs that are covered by the filter of all ids, or of those that are not, and asks for the pages
-// of the ids that it finds.
+// askRuns looks for ids in the filters of runs and asks for the pages of those that it finds.
+// covered selects the runs that the filter of all ids covers, or the others.
 func (f *Forest) askRuns(older []olderID, covered bool) {
 	if len(older) == 0 {
 		return
@@ -211,11 +219,12 @@ func (f *Forest) askRuns(older []olderID, covered bool) {
 	}
 }
 
-// noBucket is that of a run whose keys are all below an id: no key is in it.
+// noBucket is used for a run whose keys are all below an id. No key is in it.
 var noBucket [table.FilterBucketBytes]byte
 
-// touchAccounts finds the accounts in the cache. Where many accounts are in use, each step of that is a line of memory far away, so each is a
-// loop of its own, and what fetches lines is short; see askBuckets.
+// touchAccounts finds the accounts in the cache. With many accounts in use, each step reads a
+// distant cache line. So each step has a loop of its own, and the loops that fetch lines are short;
+// see askBuckets.
 func (f *Forest) touchAccounts() {
 	a, c := &f.ahead, f.cache
 	hashes := a.hashes[:2*len(a.chunk)]
@@ -242,7 +251,7 @@ func (f *Forest) touchAccounts() {
 	a.sink += sum
 }
 
-// aheadAccount returns the cache's entry of an account of the present event, or noEntry.
+// aheadAccount returns the cache's entry of an account of the current event, or noEntry.
 func (f *Forest) aheadAccount(id accounting.U128) uint32 {
 	c := f.cache
 	now := f.ahead.now

@@ -7,14 +7,14 @@ import (
 	"ledger/internal/hashing"
 )
 
-// cacheWays is how many places an account has in the cache.
+// cacheWays is the number of places that an account can have in the cache.
 const cacheWays = 8
 
-// noEntry is no entry of the cache.
+// noEntry stands for no entry of the cache.
 const noEntry = ^uint32(0)
 
-// The state of an entry: ordinal+1 (0: it is empty), the epoch of the memtable with the account's last change, and whether it was used
-// since the hand passed.
+// The state of an entry: ordinal+1 (0: the entry is empty), the epoch of the memtable with the
+// account's last change, and a bit that the account was used since the hand passed.
 const (
 	stateTagShift   = 32
 	stateEpochShift = 1
@@ -24,37 +24,41 @@ const (
 	epochMax  = 1 << (stateTagShift - stateEpochShift)
 )
 
-// cache holds accounts in their current state, and finds them by ordinal and by id. What it drops is invisible: the
-// memtables and trees have everything. Ordinals are dense, so the first accounts, up to the size of the cache, have a
-// place of their own each; and they lie one behind the other, for a processor keeps 10,000 neighbours, but not 10,000
-// accounts at a distance of a power of two, which all want the same few places in its own caches.
+// cache holds accounts in their current state and finds them by ordinal and by id. Dropping an
+// account is always correct, because memtables and trees have all accounts.
+//
+// Ordinals are dense. So each of the first accounts, up to the size of the cache, has a place of
+// its own, and they lie one behind the other. A processor's cache keeps 10,000 neighbours. It does
+// not keep 10,000 accounts at a distance of a power of two, which would all compete for the same
+// few places.
 type cache struct {
 	count    uint32   // a multiple of cacheWays
-	states   []uint64 // what else is known of an entry, in one word; cacheWays of a set together fill a line of a processor's cache
+	states   []uint64 // state of each entry; the states of a set fill one cache line
 	hands    []uint8  // per set
 	accounts []accounting.Account
 	key      hashing.Key
-	ids      idTable // of exactly the accounts that are here: id -> entry
+	ids      idTable // id -> entry, of exactly the accounts that are here
 }
 
-func newCache(a *arena.Arena, key *hashing.Key, accountsMax uint32, bulk arena.Options) *cache {
+func newCache(a *arena.Arena, key *hashing.Key, accountsMax uint32, full bool) *cache {
 	const name = "account cache"
+	bulk := arena.Bulk(arena.Cache, full)
 	sets := max(accountsMax/cacheWays, 1)
 	count := sets * cacheWays
 	return &cache{
 		count:    count,
 		key:      *key,
 		states:   arena.SliceWith[uint64](a, uint64(count), name, bulk),
-		hands:    arena.Slice[uint8](a, uint64(sets), name),
+		hands:    arena.SliceWith[uint8](a, uint64(sets), name, arena.Bulk(arena.Cache, false)),
 		accounts: arena.SliceWith[accounting.Account](a, uint64(count), name, bulk),
-		// A quarter full at most: then an id is nearly always in the line of memory where it is looked for.
+		// The table is at most a quarter full. An id is then nearly always in the first cache line.
 		ids: newIDTable(a, 2*count, 2*count, count, name, bulk),
 	}
 }
 
-// home is the entry of an ordinal if it is free; the others of its set follow.
+// home is the entry that an ordinal takes if it is free. The other entries of its set come next.
 func (c *cache) home(ordinal accounting.AccountOrdinal) uint32 {
-	if uint32(ordinal) < c.count { // as a rule, and a division takes its time
+	if uint32(ordinal) < c.count { // the usual case, without a division
 		return uint32(ordinal)
 	}
 	return uint32(ordinal) % c.count
@@ -70,7 +74,7 @@ func (c *cache) find(ordinal accounting.AccountOrdinal) uint32 {
 	return c.findAway(ordinal, home)
 }
 
-// findAway looks for an ordinal that is not at home.
+// findAway looks for an ordinal that is not in its home entry.
 //
 //go:noinline
 func (c *cache) findAway(ordinal accounting.AccountOrdinal, home uint32) uint32 {
@@ -86,14 +90,15 @@ func (c *cache) findAway(ordinal accounting.AccountOrdinal, home uint32) uint32 
 	return noEntry
 }
 
-// epoch is that of the memtable with the last change of the account in an entry.
+// epoch is the epoch of the memtable with the last change of the account in an entry.
 func (c *cache) epoch(entry uint32) uint32 { return uint32(c.states[entry]) >> stateEpochShift }
 
 func (c *cache) setEpoch(entry, epoch uint32) {
 	c.states[entry] = c.states[entry]>>stateTagShift<<stateTagShift | uint64(epoch)<<stateEpochShift | stateUsed
 }
 
-// at tells which account is in an entry, and the epoch of its last change. False: the entry is empty.
+// at returns the account in an entry and the epoch of its last change. ok is false for an empty
+// entry.
 func (c *cache) at(entry uint32) (ordinal accounting.AccountOrdinal, epoch uint32, ok bool) {
 	state := c.states[entry]
 	return accounting.AccountOrdinal(state>>stateTagShift - 1), uint32(state) >> stateEpochShift, state != 0
@@ -113,19 +118,21 @@ func (c *cache) findID(id accounting.U128, hash uint64) uint32 {
 	}
 }
 
-// guess returns the entry that an id with this hash most likely has: the account was not looked at.
+// guess returns the entry that an id with this hash most likely has. It does not look at the
+// account.
 func (c *cache) guess(hash uint64) uint32 {
 	at := hash
 	entry, _ := c.ids.probe(&at, hash)
-	return entry // 0 for none: as good as any
+	return entry // 0 for none: any guess is allowed
 }
 
-// place returns the entry that an ordinal that is not in the cache will take. What is there has to go.
+// place returns the entry that an ordinal will take that is not in the cache. The caller has to
+// remove the account that is there.
 func (c *cache) place(ordinal accounting.AccountOrdinal) uint32 {
 	entry := c.home(ordinal)
 	set := entry / cacheWays
 	base := set * cacheWays
-	if c.states[entry] != 0 { // the home is taken: the hand looks for one that was not used lately
+	if c.states[entry] != 0 { // the home is taken: the hand looks for an entry not used lately (CLOCK)
 		for {
 			hand := c.hands[set] % cacheWays
 			c.hands[set] = hand + 1
@@ -139,7 +146,7 @@ func (c *cache) place(ordinal accounting.AccountOrdinal) uint32 {
 	return entry
 }
 
-// put fills the place of an ordinal.
+// put fills an entry that place returned.
 func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) {
 	assert.That(uint32(ordinal)+1 != 0, "account ordinals are not used up")
 	c.clear(entry)
@@ -149,7 +156,7 @@ func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *ac
 	c.ids.insert(hashID(&c.key, account.ID), entry)
 }
 
-// drop removes an ordinal: its account was rolled back.
+// drop removes an ordinal whose account was rolled back.
 func (c *cache) drop(ordinal accounting.AccountOrdinal) {
 	if entry := c.find(ordinal); entry != noEntry {
 		c.clear(entry)

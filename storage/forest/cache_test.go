@@ -9,13 +9,14 @@ import (
 	"ledger/internal/seeded"
 )
 
-// Goal: whatever comes, leaves and is dropped, exactly the accounts that are in the cache are found, by ordinal and by id; and ids of a counter,
-// which fill whole lines of the index, are found while the cache is full.
+// Goal: whatever comes, leaves and is dropped, exactly the accounts that are in the cache are
+// found, by ordinal and by id; and ids of a counter, which fill whole lines of the index, are found
+// while the cache is full.
 func TestCache(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 100 {
 		a := arena.New()
-		c := newCache(a, &testKey, uint32(1+random.IntN(300)), 0)
+		c := newCache(a, &testKey, uint32(1+random.IntN(300)), false)
 		idOf := func(ordinal accounting.AccountOrdinal) accounting.U128 {
 			return accounting.U128{Lo: uint64(ordinal) + 1}
 		}
@@ -69,12 +70,13 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// Goal: a full cache of ids that a client counted guesses nearly all of them right, from the line of memory where each has its place.
+// Goal: a full cache of ids that a client counted guesses nearly all of them right, from the line
+// of memory where each has its place.
 func TestCacheGuess(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	const count, lineSlots = 1 << 16, 16
-	c := newCache(a, &testKey, count, 0)
+	c := newCache(a, &testKey, count, false)
 	for i := range uint32(count) {
 		c.put(i, accounting.AccountOrdinal(i), &accounting.Account{ID: accounting.U128{Lo: uint64(i) + 1}}, epochNone)
 	}

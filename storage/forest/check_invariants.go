@@ -9,8 +9,8 @@ import (
 	"ledger/storage"
 )
 
-// selfCheck compares the free set with what the manifest, the trailers and the waiting lists name, and the runs of every
-// tree with their own rules. It runs after each install and each capture.
+// selfCheck compares the free set with what the manifest, the trailers and the waiting lists name,
+// and the runs of every tree with their own rules. It runs after each install and each capture.
 func (f *Forest) selfCheck() {
 	named := map[uint64]string{}
 	name := func(address uint64, what string) {
@@ -52,7 +52,7 @@ func (f *Forest) selfCheck() {
 	f.checkCache()
 }
 
-// checkCache: the accounts in the cache are found by id, and nothing else is.
+// checkCache checks that every account in the cache, and no other account, is found by its id.
 func (f *Forest) checkCache() {
 	c, count := f.cache, uint32(0)
 	for entry := range c.count {
@@ -60,7 +60,7 @@ func (f *Forest) checkCache() {
 			count++
 			state := c.states[entry]
 			assert.Equal(c.findID(c.accounts[entry].ID, c.hash(entry)), entry, "an account in the cache is found by its id")
-			c.states[entry] = state // used or not
+			c.states[entry] = state // restore the bit of use
 		}
 	}
 	assert.Equal(c.ids.count, count, "ids of the cache are its accounts'")

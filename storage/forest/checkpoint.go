@@ -7,7 +7,8 @@ import (
 	"ledger/storage"
 )
 
-// checkpoint is the newest checkpoint: its job while compact writes it, and the addresses of its trailers.
+// checkpoint is the newest checkpoint: its job while compact writes it, and the addresses of its
+// trailers.
 type checkpoint struct {
 	job           storage.CheckpointJob
 	chunks        [storage.TrailersCount][1][]byte
@@ -15,26 +16,28 @@ type checkpoint struct {
 	freeSet       []byte
 	trailers      []uint64 // addresses
 	trailersCount uint64
-	state         storage.Checkpoint // what the forest knows about it; the roots come with the job
+	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
 }
 
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
-	const name = "checkpoint slots"
+	const name = "checkpoint trailers"
+	index := arena.Options{Class: arena.Index}
 	manifestBytes := manifestBytesMax(uint64(len(f.pool.tables)), uint64(len(f.log.tables)))
 	freeSetBytes := f.freeSet.EncodedBytesLimit()
-	// Sessions: a reply of a full message each, and a few blocks for what is beside them.
+	// Sessions: for each a reply of a full message, and a few blocks for the rest.
 	sessionsBytes := uint64(f.limits.SessionsMax+8) * 2 * uint64(f.limits.MessageBytesMax)
 	c := checkpoint{
-		manifest: a.Bytes(manifestBytes, 8, name),
-		freeSet:  a.Bytes(freeSetBytes, 8, name),
+		manifest: a.BytesWith(manifestBytes, 8, name, index),
+		freeSet:  a.BytesWith(freeSetBytes, 8, name, index),
 	}
 	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + f.geometry.TrailerBlocks(sessionsBytes) + 8
-	c.trailers = arena.Slice[uint64](a, blocks, name)
+	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
 	return c
 }
 
-// CheckpointCapture takes the checkpoint whose trigger is op: the state as of op - BarOps, which is all on disk, and the
-// sessions as of op. It comes right after BarInstall. The job's memory does not change until the next capture.
+// CheckpointCapture takes the checkpoint whose trigger is op. It consists of the state as of op -
+// BarOps, all of which is on disk, and of the sessions as of op. It comes right after BarInstall.
+// The job's memory does not change until the next capture.
 func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.CheckpointJob {
 	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
 	assert.That(f.flushing == nil && !f.plan.under, "the state of a checkpoint is on disk")
@@ -43,7 +46,7 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 		assert.Equal(f.log.partial.Entries, f.tail.count, "the partial block holds the carried rows")
 	}
 
-	// The trailers of the checkpoint before are replaced by these.
+	// These trailers replace those of the previous checkpoint.
 	for _, address := range c.trailers[:c.trailersCount] {
 		f.freeSet.Release(address)
 	}
@@ -51,7 +54,8 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	for _, chunk := range sessions {
 		sessionsBytes += uint64(len(chunk))
 	}
-	// Addresses are part of what the trailers hold: take some until they are enough for all, themselves included.
+	// The trailers contain the addresses of the trailers themselves. So the loop acquires addresses
+	// until there are enough for all.
 	c.trailersCount = 0
 	var blocks [storage.TrailersCount]uint64
 	for {
@@ -99,16 +103,17 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	return job
 }
 
-// CheckpointState describes the checkpoint whose job is back, as far as the forest knows it: without PrepareChecksum,
-// ParentID and TimestampLast.
+// CheckpointState returns the checkpoint whose job is back, without the fields that the forest does
+// not know: PrepareChecksum, ParentID and TimestampLast.
 func (f *Forest) CheckpointState() storage.Checkpoint {
 	state := f.checkpoint.state
 	state.Roots = f.checkpoint.job.Roots
 	return state
 }
 
-// CheckpointDue tells whether op is the fixed op at whose end the newest checkpoint counts as durable everywhere: the first
-// bar's end behind its trigger and the slack. checkpointOp is the newest checkpoint's op, 0 for none.
+// CheckpointDue tells whether the newest checkpoint counts as durable everywhere at the end of op.
+// This is a fixed op: the end of the first bar behind the checkpoint's trigger plus the slack.
+// checkpointOp is the newest checkpoint's op, 0 for none.
 func (f *Forest) CheckpointDue(op, checkpointOp uint64) bool {
 	if checkpointOp == 0 || !f.limits.IsBarEnd(op) {
 		return false
@@ -117,16 +122,17 @@ func (f *Forest) CheckpointDue(op, checkpointOp uint64) bool {
 	return op > behind && op-uint64(f.limits.BarOps) <= behind
 }
 
-// CheckpointDurable frees what waited for the newest checkpoint. Call it at the op that CheckpointDue names, not earlier.
+// CheckpointDurable frees the blocks that waited for the newest checkpoint. It is called at the op
+// that CheckpointDue names, not earlier, so that all replicas free blocks at the same op.
 func (f *Forest) CheckpointDurable() { f.freeSet.Durable() }
 
-// manifestBytesMax bounds the encoding for the arena.
+// manifestBytesMax bounds the encoded size, for the arena.
 func manifestBytesMax(poolTables, logTables uint64) uint64 {
 	return manifestHeadBytes + (poolTables+logTables+1)*manifestTableBytes +
 		uint64(storage.TreesCount)*levelsMax*(manifestLevelBytes+runsMax*manifestRunBytes) + (1<<16)*8
 }
 
-// manifestBytes is the size of the manifest with so many addresses of trailers.
+// manifestBytes is the size of the manifest with this number of trailer addresses.
 func (f *Forest) manifestBytes(trailers uint64) uint64 {
 	size := uint64(manifestHeadBytes) + uint64(f.log.count)*manifestTableBytes + trailers*8
 	if !f.log.partial.IsZero() {
@@ -150,7 +156,7 @@ func (f *Forest) manifestBytes(trailers uint64) uint64 {
 	return size
 }
 
-// restore puts the state that a manifest holds in front of the memtables.
+// restore makes the decoded state the base of the filling memtable.
 func (f *Forest) restore(transfers, accounts, transferStamp, accountStamp uint64) {
 	f.filling.begin(accounting.TransferOrdinal(transfers), accounting.AccountOrdinal(accounts), transferStamp, accountStamp)
 	f.rowsBarStart = 0

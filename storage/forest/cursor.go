@@ -5,13 +5,14 @@ import (
 	"ledger/storage/block"
 )
 
-// cursorKeys is how many keys a cursor decodes at a time.
+// cursorKeys is the number of keys that a cursor decodes at a time.
 const cursorKeys = 64
 
-// decodeGroup: decoding is cheap from a multiple of it.
+// decodeGroup: decoding is cheap if it begins at a multiple of decodeGroup.
 const decodeGroup = 32
 
-// cursor walks the entries of one run. It holds decoded keys, never a page, so that nothing it points to is evicted.
+// cursor walks the entries of one run. It holds decoded keys and no page, so no eviction of a page
+// can invalidate it.
 type cursor struct {
 	f     *Forest
 	tree  *tree
@@ -32,7 +33,7 @@ func newCursor() cursor {
 	return cursor{keys: make([]storage.Key, cursorKeys), removals: make([]bool, cursorKeys)}
 }
 
-// open points the cursor at a run; seek positions it.
+// open points the cursor at a run. seek sets its position.
 func (c *cursor) open(f *Forest, id storage.TreeID, r *run) {
 	c.f, c.tree, c.run, c.valid, c.count = f, &f.trees[id], r, false, 0
 }
@@ -46,7 +47,7 @@ func (c *cursor) set(at int) {
 	c.valid = true
 }
 
-// load decodes keys of the current page from index first on.
+// load decodes keys of the current page, beginning with index first.
 func (c *cursor) load(first, count int) {
 	page := c.f.page(c.run.tables[c.table].Ref, c.page)
 	c.first = first
@@ -62,7 +63,7 @@ func (c *cursor) dataPages() uint32 {
 	return block.HeaderPage(c.f.page(c.run.tables[c.table].Ref, 0)).DataPages()
 }
 
-// seek moves to the first entry with at least key.
+// seek moves to the first entry whose key is at least key.
 func (c *cursor) seek(key *storage.Key) {
 	c.valid, c.count = false, 0
 	c.table = c.run.search(key, fenceOf(key))

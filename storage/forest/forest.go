@@ -15,7 +15,8 @@ import (
 	"ledger/wire"
 )
 
-// Most tables that the manifest has room for: 2 TiB of blocks. More is a full disk.
+// Room of the manifest in tables, for 2 TiB of blocks. A forest that needs more treats it as a full
+// disk.
 const (
 	poolTablesMax = 1 << 23 // slices grow by doubling, so up to half of it is room to grow
 	logBlocksMax  = 1 << 22
@@ -35,13 +36,13 @@ type Forest struct {
 	memtables [2]*memtable
 	filling   *memtable
 	flushing  *memtable // nil, or one of memtables
-	epoch     uint32    // counts memtables: tells which one has the last change of an account in the cache
+	epoch     uint32    // counts memtables; tells which one has the last change of a cached account
 	tail      tail
 	cache     *cache
 	pendings  pendings
 	chainOpen bool
 	undo      undo
-	idMax     accounting.U128 // no transfer has a higher id, and no such id is dead: one above is new, and need not be looked for
+	idMax     accounting.U128 // no transfer and no dead id is above it, so an id above is new
 
 	trees    [storage.TreesCount]tree
 	log      rowLog
@@ -51,7 +52,7 @@ type Forest struct {
 	window   window
 
 	identities  identities
-	flushingFed bool // all ids of the flushing memtable are in identities, as of the last Lookahead
+	flushingFed bool // as of the last Lookahead, identities has all ids of the flushing memtable
 
 	freeSet      *freeset.Set
 	plan         plan
@@ -78,7 +79,7 @@ type Forest struct {
 	evictedCount    uint64
 }
 
-// New reserves everything and returns an empty forest. Open gives it the state of a checkpoint.
+// New reserves all memory and returns an empty forest. Open gives it the state of a checkpoint.
 //
 // gridOffset: where the grid zone starts in the data file.
 // waiter:     suspends the caller of Store until a page has been read.
@@ -97,8 +98,8 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		gridOffset:  gridOffset,
 		cluster:     cluster,
 		waiter:      waiter,
-		cache:       newCache(a, &key, l.CacheAccountsMax, arena.Bulk(l.TouchesMemoryAtStart())),
-		pendings:    newPendings(a, &key, pendingsMax, arena.Bulk(l.TouchesMemoryAtStart())),
+		cache:       newCache(a, &key, l.CacheAccountsMax, l.TouchesMemoryAtStart()),
+		pendings:    newPendings(a, &key, pendingsMax, l.TouchesMemoryAtStart()),
 		undo:        newUndo(a, &l),
 		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
 		rowShape:    rowlog.ShapeOf(l),
@@ -119,7 +120,8 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	f.filters = newFilterPool(a, uint64(filterBytesMax), min(addressesMax, filtersMax))
 	idShape := &f.trees[storage.TreeTransferID].shape
 	f.identities = newIdentities(a, &l, min(addressesMax, filtersMax)*uint64(idShape.EntriesMax()))
-	f.tail.rows = arena.Slice[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), "memtable slots")
+	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName,
+		arena.Bulk(arena.Table, false))
 	f.memtables[0] = newMemtable(a, &l, &f.tail)
 	f.memtables[1] = newMemtable(a, &l, &f.tail)
 	f.filling = f.memtables[0]
@@ -134,7 +136,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	return f
 }
 
-// Fault returns why the forest cannot go on, or nil.
+// Fault returns the reason why the forest cannot go on, or nil.
 func (f *Forest) Fault() *storage.Fault {
 	if f.fault != nil {
 		return f.fault
@@ -142,7 +144,7 @@ func (f *Forest) Fault() *storage.Fault {
 	return f.grid.Fault()
 }
 
-// fail notes a fault and never returns: the stage sees Fault and stops the replica.
+// fail notes a fault and never returns. The stage sees Fault and stops the replica.
 func (f *Forest) fail(fault *storage.Fault) {
 	f.fault = fault
 	for {
@@ -159,41 +161,31 @@ func (f *Forest) TransfersCount() uint64 { return uint64(f.filling.transfersNext
 // BlocksHigh is the highest block address ever used.
 func (f *Forest) BlocksHigh() uint64 { return f.freeSet.High() }
 
-// Counters are what the forest tells about itself.
+// Counters are the forest's figures for metrics and tests.
 type Counters struct {
-	PageWaits      uint64 // reads that were not in memory
-	AccountLoads   uint64 // accounts that were not in their cache
+	PageWaits      uint64 // reads of pages that were not in memory
+	AccountLoads   uint64 // accounts that were not in the account cache
 	BlocksAcquired uint64
 	BlocksWaiting  uint64
 	RowsFilling    uint32
 	Trees          [storage.TreesCount]TreeCounters
-	BlocksLost     uint64 // acquired, and neither waiting nor named by manifest, trailers or plan: 0, unless there is a bug
+	BlocksLost     uint64 // acquired, but not waiting nor named by manifest, trailers or plan: 0
 
-	Merges       [levelsMax]uint64 // that have ended, by the level whose runs they read
-	TablesMoved  uint64            // to the next level without being read
-	DirtyEvicted uint64            // accounts that left the cache for the memtable
+	Merges       [levelsMax]uint64 // ended merges, by the level whose runs they read
+	TablesMoved  uint64            // moved to the next level without being read
+	DirtyEvicted uint64            // changed accounts that left the cache for the memtable
 }
 
 // TreeCounters of one tree.
 type TreeCounters struct {
 	Runs         [LevelsMax]uint64 // by level
-	MergeEntries uint64            // that merges under way still have to read
-}
-
-// RunsCount is the number of runs of all trees.
-func (c *Counters) RunsCount() (count uint64) {
-	for i := range c.Trees {
-		for _, runs := range c.Trees[i].Runs {
-			count += runs
-		}
-	}
-	return count
+	MergeEntries uint64            // entries that merges under way still have to read
 }
 
 // LevelsMax of a tree.
 const LevelsMax = levelsMax
 
-// Counters reads them.
+// Counters returns the current figures.
 func (f *Forest) Counters() Counters {
 	c := Counters{
 		PageWaits: f.pageWaits, AccountLoads: f.accountLoads,
@@ -219,7 +211,7 @@ func (f *Forest) Counters() Counters {
 			named += uint64(r.count())
 		}
 	}
-	if f.fault == nil { // after one the counts are as it left them
+	if f.fault == nil { // a fault leaves the counts as they are
 		c.BlocksLost = c.BlocksAcquired - c.BlocksWaiting - named
 	}
 	return c

@@ -102,7 +102,8 @@ func (b *blocks) WriteStart(_ int, address uint64, data []byte) {
 }
 func (b *blocks) WriteDone(int) (bool, int32) { return true, 0 }
 
-// world is a forest with its disk, and a compaction that runs inline: at once, or as late as it may.
+// world is a forest with its disk, and a compaction that runs inline: at once, or as late as it
+// may.
 type world struct {
 	t      testing.TB
 	limits limits.Limits
@@ -155,7 +156,7 @@ func tryWorld(t testing.TB, l limits.Limits, disk *memoryDisk, checkpoint storag
 	}
 	w := &world{t: t, limits: l, disk: disk, memory: arena.New(), opened: checkpoint, newest: checkpoint, op: checkpoint.Op}
 	t.Cleanup(w.close)
-	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, 0)
+	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, arena.Options{})
 	w.forest = New(l, w.memory, w.grid, testGridOffset, testCluster, w)
 	io := &blocks{disk, block.GeometryOf(l)}
 	w.merger = compaction.New(l, w.memory, testCluster, io, io)
@@ -219,7 +220,8 @@ func (w *world) ended() {
 	}
 }
 
-// state is everything that must be a pure function of the ops: what a checkpoint at this moment would say.
+// state is everything that must be a pure function of the ops: what a checkpoint at this moment
+// would say.
 func (w *world) state() []byte {
 	f := w.forest
 	out := make([]byte, f.manifestBytes(f.checkpoint.trailersCount))
@@ -252,4 +254,14 @@ func same(t testing.TB, what string, a, b *world) {
 type logged struct {
 	op      uint64
 	request accounting.Request
+}
+
+// runsCount is the number of runs of all trees.
+func runsCount(c *Counters) (count uint64) {
+	for i := range c.Trees {
+		for _, runs := range c.Trees[i].Runs {
+			count += runs
+		}
+	}
+	return count
 }

@@ -54,7 +54,8 @@ func TestSpill(t *testing.T) {
 	}
 }
 
-// Goal: both hash tables against maps, with removals in reverse order, growth in between, resets small and large, and numbers that collide.
+// Goal: both hash tables against maps, with removals in reverse order, growth in between, resets
+// small and large, and numbers that collide.
 func TestHashTables(t *testing.T) {
 	random := seeded.Rand(t)
 	a := arena.New()
@@ -65,7 +66,8 @@ func TestHashTables(t *testing.T) {
 		if round%3 == 0 {
 			first = random.Uint32N(most + 1)
 		}
-		numbers, ids := newNumberTable(a, &testKey, first, most, "test", 0), newIDTable(a, first, most, most, "test", 0)
+		numbers := newNumberTable(a, &testKey, first, most, "test", arena.Options{})
+		ids := newIDTable(a, first, most, most, "test", arena.Options{})
 		var keys []uint64
 		of := map[uint64]uint32{}
 		spread := uint64(1) << random.IntN(40)
@@ -127,7 +129,8 @@ func TestHashTables(t *testing.T) {
 	}
 }
 
-// Goal: however clients choose ids, a table that is half full finds them near their place; ids of a counter share cache lines.
+// Goal: however clients choose ids, a table that is half full finds them near their place; ids of a
+// counter share cache lines.
 func TestIDsSpread(t *testing.T) {
 	random := seeded.Rand(t)
 	const count = 4000
@@ -148,7 +151,7 @@ func TestIDsSpread(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	for name, family := range families {
-		table := newIDTable(a, count, count, count, "test", 0)
+		table := newIDTable(a, count, count, count, "test", arena.Options{})
 		mask := uint64(len(table.slots) - 1)
 		away := uint64(0)
 		for i := range uint64(count) {
@@ -167,18 +170,20 @@ func TestIDsSpread(t *testing.T) {
 	}
 	for i := range uint64(8) {
 		id := accounting.U128{Lo: base.Lo&^7 + i, Hi: base.Hi}
-		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); hashID(&testKey, id)&^7&(1<<32-1) != hashID(&testKey, first)&^7&(1<<32-1) || i > 0 && hashID(&testKey, id)>>52 == hashID(&testKey, first)>>52 {
+		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); hashID(&testKey, id)&^7&(1<<32-1) != hashID(&testKey, first)&^7&(1<<32-1) ||
+			i > 0 && hashID(&testKey, id)>>52 == hashID(&testKey, first)>>52 {
 			t.Errorf("neighbours %x and %x: hashes %x and %x", first, id, hashID(&testKey, first), hashID(&testKey, id))
 		}
 	}
 }
 
-// Goal: ids and ordinals that were chosen to collide under the hashes of before, which were fixed: ids are spread by every key,
-// ordinals by nearly every key.
+// Goal: ids and ordinals that were chosen to collide under the hashes of before, which were fixed:
+// ids are spread by every key, ordinals by nearly every key.
 func TestCraftedIDsSpread(t *testing.T) {
 	random := seeded.Rand(t)
 	const count = 2000
-	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a thousandth of a table.
+	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a
+	// thousandth of a table.
 	fixed := func(id accounting.U128) uint64 {
 		h1, l1 := bits.Mul64(id.Hi^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
 		h2, l2 := bits.Mul64(id.Lo>>3^h1^l1, 0xa0761d6478bd642f)
@@ -199,7 +204,8 @@ func TestCraftedIDsSpread(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	away := func(key *hashing.Key, hash func(id accounting.U128) uint64, factor uint64) (ofIDs, ofOrdinals uint64) {
-		table, numbers := newIDTable(a, count, count, count, "test", 0), newNumberTable(a, key, count, count, "test", 0)
+		table := newIDTable(a, count, count, count, "test", arena.Options{})
+		numbers := newNumberTable(a, key, count, count, "test", arena.Options{})
 		numbers.factor = factor
 		mask := uint64(len(table.slots) - 1)
 		for i, id := range ids {
@@ -218,9 +224,9 @@ func TestCraftedIDsSpread(t *testing.T) {
 	if ofIDs, ofOrdinals := away(&testKey, fixed, 0x9e3779b97f4a7c15); ofIDs < 100*count || ofOrdinals < 100*count {
 		t.Errorf("under the fixed hashes the ids are %d slots away and the ordinals %d: they were not chosen well", ofIDs, ofOrdinals)
 	}
-	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for any set there are keys under
-	// which it collides often. Who does not know the key cannot aim at it: of 5,000 keys one in a hundred put these ordinals
-	// 10 slots away or more, the worst 749.
+	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for any
+	// set there are keys under which it collides often. Who does not know the key cannot aim at it: of
+	// 5,000 keys one in a hundred put these ordinals 10 slots away or more, the worst 749.
 	const seedsCount, badMax = 50, 5
 	bad := 0
 	for range seedsCount {

@@ -9,67 +9,75 @@ import (
 )
 
 const (
-	// identityBits of filter for each id: about one new id in 1,000 passes a full generation, and is then looked for run by run.
+	// identityBits is the number of filter bits per id. A full generation lets about one new id in
+	// 1,000 pass, which is then looked for run by run.
 	identityBits = 16
-	// identityGenerationsMax is beyond what memory has room for: each generation is as large as all before.
+	// identityGenerationsMax is more than the memory has room for, because each generation is as
+	// large as all before it.
 	identityGenerationsMax = 40
-	// identityChunk is how many ids are added together, as aheadEvents are looked for together.
+	// identityChunk is the number of ids that are added together.
 	identityChunk = 64
-	// identityOlderOf: a memtable's ids are added if more than one of so many was not above all before it.
+	// identityOlderOf: a memtable's ids are added if more than one in identityOlderOf was not above
+	// all ids before it.
 	identityOlderOf = 64
 	// identityPageBytes is the step at which memory is touched before it is used.
 	identityPageBytes = 4096
 )
 
-// identities is one filter over the ids that all runs of the tree of transfer ids hold together, whatever run they are in: ids are never deleted, so
-// merges do not concern it, and an id that is new, as nearly all are, costs a line of memory for each generation instead of several for
-// each run. A run is covered if all of its ids are in it. Runs of ids that counted up are not: an id beside them is told by their fences, and
-// they would only cost memory and time.
+// identities is one filter over the ids in all runs of the tree of transfer ids. Ids are never
+// deleted, and merges only move them between runs, so a merge does not change the filter. Nearly
+// all ids are new. A new id costs one cache line per generation, instead of several per run.
 //
-// A generation is a filter like a table's, only larger, and does not change when it is full: the next one is as large as all before together, so there
-// are as many as the number of ids has doublings. It says nothing on disk: at start, one generation is made from the tables of ids.
+// A run is covered if all of its ids are in the filter. Runs of ids that counted up are not
+// covered. The fences of such a run tell that an id lies beside it, so adding its ids would only
+// take memory and time.
+//
+// A generation is a filter like that of a table, but larger. It does not change any more when it is
+// full. The next one is then as large as all before together, so the number of generations grows
+// with the logarithm of the number of ids. The filter does not affect the data file. A start builds
+// one generation from the tables of ids.
 type identities struct {
-	first       []byte // memory of the first generation, touched at start where load is expected
-	memory      []byte // of the others
+	first       []byte // memory of the first generation; touched at start in production
+	memory      []byte // memory of the other generations
 	usedBytes   uint64 // of memory, by generations
-	touched     uint64 // bytes behind them that were touched for the next one
+	touched     uint64 // bytes behind usedBytes that were touched for the next generation
 	generations [identityGenerationsMax]identityGeneration
 	count       int
-	idsFirst    uint64 // that the first generation has room for
-	idsSum      uint64 // that all have room for
+	idsFirst    uint64 // room of the first generation
+	idsSum      uint64 // room of all generations
 	hashes      [identityChunk]uint64
-	sink        byte // so that loads are not optimised away
+	sink        byte // keeps the compiler from removing loads
 }
 
 type identityGeneration struct {
 	filter  []byte
 	ids     uint64
-	idsKept uint64 // room that memtables have reserved, ids that were added included
+	idsKept uint64 // room that memtables have reserved, added ids included
 	idsMax  uint64
 }
 
-// newIdentities reserves memory for so many ids; beyond, runs are not covered.
+// newIdentities reserves memory for idsMax ids. Runs with further ids are not covered.
 func newIdentities(a *arena.Arena, l *limits.Limits, idsMax uint64) identities {
 	idsFirst := 16 * uint64(l.MemtableRowsSeal)
 	if l.TouchesMemoryAtStart() {
 		idsFirst *= 8 // 16 MiB
 	}
-	idsFirst = max(idsFirst, 2*uint64(rowsMax(l))) // two memtables reserve room at a time
-	const name = "filter slots"
+	idsFirst = max(idsFirst, 2*uint64(rowsMax(l))) // two memtables can reserve room at the same time
+	const name = "filters"
 	return identities{
-		first:    a.BytesWith(identityBytes(idsFirst), 64, name, arena.Bulk(l.TouchesMemoryAtStart())),
-		memory:   a.BytesWith(identityBytes(idsMax), 64, name, arena.HugePages),
+		first:    a.BytesWith(identityBytes(idsFirst), 64, name, arena.Bulk(arena.Index, l.TouchesMemoryAtStart())),
+		memory:   a.BytesWith(identityBytes(idsMax), 64, name, arena.Options{Class: arena.Index, HugePages: true}),
 		idsFirst: idsFirst,
 	}
 }
 
-// identityBytes is the size of the filter of a generation.
+// identityBytes is the size of the filter of a generation for this many ids.
 func identityBytes(ids uint64) uint64 {
 	const idsPerBucket = table.FilterBucketBytes * 8 / identityBits
 	return (ids + idsPerBucket - 1) / idsPerBucket * table.FilterBucketBytes
 }
 
-// reserve keeps room for so many ids in a generation. nil: there is no memory for them.
+// reserve reserves room for ids in a generation. It returns nil if there is no memory for them.
 func (s *identities) reserve(ids uint64) *identityGeneration {
 	if s.count > 0 {
 		if g := &s.generations[s.count-1]; g.idsKept+ids <= g.idsMax {
@@ -98,8 +106,8 @@ func (s *identities) reserve(ids uint64) *identityGeneration {
 // idsNext is the room of the next generation.
 func (s *identities) idsNext() uint64 { return max(s.idsFirst, s.idsSum) }
 
-// open makes the first generation, for ids that are there at start, and room for a third as many more if there is memory for them. False: there
-// is not even memory for these.
+// open makes the first generation for the ids that exist at start. It adds room for a third more if
+// there is memory for that. It returns false if there is not even memory for the ids.
 func (s *identities) open(ids uint64) bool {
 	g := s.reserve(ids + ids/3)
 	if g == nil {
@@ -111,7 +119,7 @@ func (s *identities) open(ids uint64) bool {
 	return g != nil
 }
 
-// add puts ids into a generation, where room was reserved for them.
+// add puts ids into a generation in which room was reserved for them.
 func (s *identities) add(g *identityGeneration, ids []accounting.U128) {
 	for len(ids) > 0 {
 		part := ids[:min(len(ids), identityChunk)]
@@ -128,7 +136,7 @@ func (s *identities) addHashes(g *identityGeneration, hashes []uint64) {
 	g.ids += uint64(len(hashes))
 	assert.AtMost(g.ids, g.idsKept, "ids for which room was reserved")
 	sum := byte(0)
-	for _, hash := range hashes { // the lines are far away: all are asked for before one is waited for
+	for _, hash := range hashes { // the cache lines are distant: load all before using one
 		sum += table.FilterBucket(g.filter, hash)[0]
 	}
 	s.sink += sum
@@ -138,8 +146,9 @@ func (s *identities) addHashes(g *identityGeneration, hashes []uint64) {
 	s.touch(g)
 }
 
-// touch has the next generation's memory faulted in, a little at a time, while the newest one's last quarter fills: its ids
-// go all over it, so its pages would be missing all at once.
+// touch makes the kernel map the next generation's memory, little by little, while the last quarter
+// of the newest generation fills. Ids touch pages all over a filter, so without this all pages
+// would fault at once.
 func (s *identities) touch(g *identityGeneration) {
 	if 4*g.ids < 3*g.idsMax || g != &s.generations[s.count-1] {
 		return
@@ -152,7 +161,7 @@ func (s *identities) touch(g *identityGeneration) {
 	}
 }
 
-// maybe moves the ids that a covered run may hold to the front, and returns how many they are.
+// maybe moves the ids that a covered run may hold to the front and returns their number.
 func (s *identities) maybe(older []olderID) (count int) {
 	for i := range older {
 		older[i].maybe = false
@@ -178,8 +187,9 @@ func (s *identities) maybe(older []olderID) (count int) {
 	return count
 }
 
-// askBuckets loads the buckets' lines of memory, each far away. They come before they are compared, in a loop so short that the processor looks through
-// many of its turns and fetches their lines together; behind a branch on what was loaded, a wrong guess would wait for each.
+// askBuckets loads the buckets' cache lines, which are all distant, before they are compared. The
+// loop is so short that the processor looks ahead over many turns and fetches their lines together.
+// If the loop also branched on the loaded bytes, each misprediction would wait for its line.
 func askBuckets(older []olderID, sink *byte) {
 	sum := byte(0)
 	for i := range older {
@@ -188,15 +198,17 @@ func askBuckets(older []olderID, sink *byte) {
 	*sink += sum
 }
 
-// identityFeed adds a memtable's ids to the filter of all ids, after each request those that came with it: their lines of memory were read
-// just before, and may still be near.
+// identityFeed is the progress of adding a memtable's ids to the filter of all ids. The ids of a
+// request are added after it. Their cache lines were read just before and may still be in the
+// cache.
 type identityFeed struct {
-	to   *identityGeneration // nil: its ids are not added
+	to   *identityGeneration // nil: the ids are not added
 	rows uint32              // ids of rows that were added
-	dead uint32              // the same, of dead ids
+	dead uint32              // dead ids that were added
 }
 
-// identityFeedStep adds ids of a memtable, up to a limit; it comes between requests, so that no chain is open. all: they are in the filter.
+// identityFeedStep adds up to idsMax ids of a memtable. It runs between requests, when no chain is
+// open. all: all ids of the memtable are in the filter.
 func (f *Forest) identityFeedStep(m *memtable, idsMax uint32) (all bool) {
 	feed := &m.feed
 	if feed.to == nil {
@@ -216,14 +228,16 @@ func (f *Forest) identityFeedStep(m *memtable, idsMax uint32) (all bool) {
 	return feed.rows == m.rowsCount && feed.dead == m.deadCount
 }
 
-// identityFeedBegin adds what has come since the request before, and tells what askIDs may rely on.
+// identityFeedBegin adds the ids that have come since the previous request. It tells askIDs whether
+// the flushing memtable is in the filter.
 func (f *Forest) identityFeedBegin() {
-	idsMax := 2 * eventsMax(&f.limits) // more than a request brings: a memtable whose first ids counted up catches up
+	idsMax := 2 * eventsMax(&f.limits) // more than one request brings, so that a late start catches up
 	f.flushingFed = f.flushing != nil && f.identityFeedStep(f.flushing, idsMax)
 	f.identityFeedStep(f.filling, idsMax)
 }
 
-// identityFeedEnd adds the rest of the memtable that was flushed: then its run is covered.
+// identityFeedEnd adds the remaining ids of a memtable that was flushed. After that its run is
+// covered.
 func (f *Forest) identityFeedEnd(m *memtable) {
 	f.flushingFed = f.identityFeedStep(m, m.rowsCount+m.deadCount)
 	if feed := &m.feed; feed.to != nil {

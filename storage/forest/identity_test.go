@@ -33,8 +33,8 @@ func drawID(random *rand.Rand, kind int, counter uint64) accounting.U128 {
 	return accounting.U128{Lo: random.Uint64(), Hi: counter<<16 | random.Uint64N(1<<16)}
 }
 
-// Goal: over many generations no id that was added is taken for new, few that were not are taken for old, and when memory is used up
-// that is said before an id is added.
+// Goal: over many generations no id that was added is taken for new, few that were not are taken
+// for old, and when memory is used up that is said before an id is added.
 func TestIdentities(t *testing.T) {
 	random := seeded.Rand(t)
 	l := identityLimits()
@@ -83,8 +83,9 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// Goal: whatever kinds of ids come one after the other, through flushes, merges and restarts, an id that exists is found, also one that died
-// or was rolled back with its chain is answered as the plain store does; runs of random ids are covered, those of a counter alone are not.
+// Goal: whatever kinds of ids come one after the other, through flushes, merges and restarts, an id
+// that exists is found, also one that died or was rolled back with its chain is answered as the
+// plain store does; runs of random ids are covered, those of a counter alone are not.
 func TestCoveredRuns(t *testing.T) {
 	random := seeded.Rand(t)
 	l := identityLimits()

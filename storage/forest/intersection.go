@@ -1,26 +1,27 @@
 package forest
 
 const (
-	// conditionsMax: the account, and five fields.
+	// conditionsMax is the account and five fields.
 	conditionsMax = 1 + fieldsCount
 
-	// A scan looks for so many ordinals at a time at first, and for twice as many each time, up to foundMax.
+	// A scan looks for foundMin ordinals at first, and for twice as many each time, up to foundMax.
 	foundMin = 64
 	foundMax = 4096
 
 	// windowOrdinals is the span of ordinals whose membership is marked in a bitmap.
 	windowOrdinals = 1 << 16
-	// seekEntries is how many entries can be marked in the time of one search.
+	// seekEntries is the number of entries that can be marked in the time of one search.
 	seekEntries = 256
-	// warmAhead is how many searches ahead pages are asked for, once one was missing.
+	// warmAhead is the number of searches by which pages are read ahead, once a page was missing.
 	warmAhead = 16
 )
 
-// condition of a query: a value that an indexed field has, or (the account filter) that one of two fields has.
+// condition of a query: the value of an indexed field. The account filter is a condition on two
+// fields, of which either may match.
 type condition struct {
 	streams [2]*postings
 	count   int
-	entries uint64 // estimates, as of its streams
+	entries uint64 // estimates: the sums of its streams'
 	surely  uint64
 	pages   uint64
 }
@@ -35,7 +36,8 @@ func (c *condition) estimate() {
 	}
 }
 
-// take fills out with the next ordinals of the condition and returns how many; fewer than len(out): there are no more.
+// take fills out with the next ordinals of the condition and returns their number. Fewer than
+// len(out) means that there are no more.
 func (c *condition) take(out []uint64) (taken int) {
 	a := c.streams[0]
 	if c.count == 1 {
@@ -89,18 +91,21 @@ func (c *condition) has(ordinal uint64) bool {
 	return false
 }
 
-// intersection gives the ordinals in first..last that fulfil all conditions, in order. The rarest condition is streamed; what
-// the others do not have is dropped from what the stream gives, a few thousand ordinals at a time: where a condition has many
-// entries among them, by a bitmap of its ordinals in their span, which costs a nanosecond or two per entry; where it has few
-// of them to answer for, by searching for each. Where nothing is left the stream skips to where the dropping condition has its next.
+// intersection returns the ordinals in first..last that satisfy all conditions, in order.
+//
+// The rarest condition is streamed, a few thousand ordinals (candidates) at a time. Candidates that
+// another condition does not have are dropped. If that condition has many entries among them, it
+// marks its ordinals in a bitmap over their span, at one or two nanoseconds per entry. If it has
+// few candidates to answer for, each is searched. If no candidate is left, the stream skips to the
+// next ordinal of the condition that dropped the last ones.
 type intersection struct {
 	f           *Forest
 	conditions  [conditionsMax]condition
 	count       int
-	sought      int // conditions[:sought] are used; the others are left to the row
+	sought      int // conditions[:sought] are checked here, the others against the row
 	reversed    bool
 	first, last uint64 // still wanted
-	span        uint64 // what was wanted at first
+	span        uint64 // wanted at the beginning
 	ended       bool
 
 	found      []uint64
@@ -121,14 +126,14 @@ func (s *intersection) open(f *Forest, first, end uint64, reversed bool) {
 	s.foundAt, s.foundCount, s.want = 0, 0, foundMin
 }
 
-// add adds a condition, whose streams have the intersection's bounds and direction.
+// add adds a condition, whose streams have the bounds and the direction of the intersection.
 func (s *intersection) add(streams ...*postings) {
 	c := &s.conditions[s.count]
 	s.count++
 	c.count = copy(c.streams[:], streams)
 }
 
-// choose decides which conditions are used. rows is how many rows are wanted at most.
+// choose decides which conditions are checked here. rows is the largest number of wanted rows.
 func (s *intersection) choose(rows uint32) {
 	s.sought = s.count
 	if s.ended || s.count == 0 {
@@ -146,8 +151,9 @@ func (s *intersection) choose(rows uint32) {
 			s.conditions[j], s.conditions[j-1] = s.conditions[j-1], s.conditions[j]
 		}
 	}
-	// A condition that nearly every row fulfils drops nothing. One whose postings lie on more pages than the rarest has entries
-	// may cost a page for each of them, as much as the row itself.
+	// A condition that nearly every row satisfies drops nothing. If its postings lie on more pages
+	// than the rarest condition has entries, it may cost a page for each candidate, which is as
+	// much as reading the row.
 	s.sought = 1
 	for i := 1; i < s.count; i++ {
 		c := &s.conditions[i]
@@ -158,7 +164,7 @@ func (s *intersection) choose(rows uint32) {
 	}
 }
 
-// warm asks for the first pages of all runs of all conditions at once, where they would be read one after the other.
+// warm starts reading the first pages of all runs of all conditions at once.
 func (s *intersection) warm() {
 	for range 2 * warmAhead {
 		known := true
@@ -175,7 +181,7 @@ func (s *intersection) warm() {
 	}
 }
 
-// fill finds the next ordinals; false: there are none.
+// fill finds the next ordinals. It returns false if there are none.
 func (s *intersection) fill() bool {
 	s.foundAt, s.foundCount = 0, 0
 	for rounds := 1; !s.ended; rounds++ {
@@ -187,7 +193,7 @@ func (s *intersection) fill() bool {
 			s.ended = true
 			return false
 		}
-		// Where the next ones are.
+		// The bounds of the ordinals after these.
 		if s.reversed {
 			s.ended = list[len(list)-1] == s.first
 			s.last = list[len(list)-1] - 1
@@ -208,13 +214,13 @@ func (s *intersection) fill() bool {
 	return false
 }
 
-// next returns the next candidates: those of the rarest condition, or all ordinals.
+// next returns the next candidates: ordinals of the rarest condition, or all ordinals.
 func (s *intersection) next() []uint64 {
 	list := s.found[:s.want]
 	s.want = min(2*s.want, foundMax)
 	if s.sought > 0 {
 		list = list[:s.conditions[0].take(list)]
-		// A stream may know of ordinals behind the bounds.
+		// A stream may return ordinals outside of the bounds.
 		for len(list) > 0 && (list[len(list)-1] > s.last || list[len(list)-1] < s.first) {
 			list = list[:len(list)-1]
 		}
@@ -231,7 +237,7 @@ func (s *intersection) next() []uint64 {
 	return list[:count]
 }
 
-// skip goes on where a condition that left nothing has its next ordinal.
+// skip continues at the next ordinal of a condition that left no candidate.
 func (s *intersection) skip(c *condition) {
 	target := s.first
 	if s.reversed {
@@ -250,11 +256,11 @@ func (s *intersection) skip(c *condition) {
 	}
 }
 
-// filter drops from a list what the condition does not have.
+// filter drops the candidates that the condition does not have.
 func (s *intersection) filter(c *condition, list []uint64) []uint64 {
 	kept := 0
 	for at := 0; at < len(list); {
-		// The next ones that lie in one window.
+		// The next candidates that lie in one window.
 		low, high, end := list[at], list[at], at+1
 		for ; end < len(list); end++ {
 			if s.reversed {
@@ -268,7 +274,7 @@ func (s *intersection) filter(c *condition, list []uint64) []uint64 {
 		}
 		some := list[at:end]
 		low, high = min(some[0], some[len(some)-1]), max(some[0], some[len(some)-1])
-		expected := c.entries * (high - low + 1) / s.span // below 2^40 and 2^16
+		expected := c.entries * (high - low + 1) / s.span // no overflow: the factors are below 2^40 and 2^16
 		if uint64(len(some))*seekEntries < expected {
 			kept += s.filterBySearch(c, some, list[kept:])
 		} else {

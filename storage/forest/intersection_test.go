@@ -10,8 +10,9 @@ import (
 	"ledger/storage/datafile"
 )
 
-// Goal: scans give what a walk over all rows gives, whatever way an intersection takes: values of every frequency, spread and in
-// stretches, together and apart, over trees and memtables, in any range and direction, up to any limit.
+// Goal: scans give what a walk over all rows gives, whatever way an intersection takes: values of
+// every frequency, spread and in stretches, together and apart, over trees and memtables, in any
+// range and direction, up to any limit.
 func TestIntersectionsAgainstWalk(t *testing.T) {
 	random := seeded.Rand(t)
 	count := 100_000 // more than one window
@@ -51,8 +52,10 @@ func TestIntersectionsAgainstWalk(t *testing.T) {
 			credit := (debit + 1 + random.IntN(accounts-1)) % accounts
 			row := accounting.TransferRow{DebitOrdinal: accounting.AccountOrdinal(debit), CreditOrdinal: accounting.AccountOrdinal(credit)}
 			row.Transfer = accounting.Transfer{
-				ID: accounting.U128{Lo: uint64(len(rows) + 1)}, DebitAccountID: accounting.U128{Lo: uint64(debit + 1)}, CreditAccountID: accounting.U128{Lo: uint64(credit + 1)},
-				UserData128: accounting.U128{Hi: stretch}, UserData64: often(3, 2), UserData32: uint32(often(3, 2)), Ledger: uint32(often(20000, 1)), Code: uint16(often(400, 400)),
+				ID: accounting.U128{Lo: uint64(len(rows) + 1)}, DebitAccountID: accounting.U128{Lo: uint64(debit + 1)},
+				CreditAccountID: accounting.U128{Lo: uint64(credit + 1)},
+				UserData128:     accounting.U128{Hi: stretch}, UserData64: often(3, 2), UserData32: uint32(often(3, 2)),
+				Ledger: uint32(often(20000, 1)), Code: uint16(often(400, 400)),
 				Timestamp: stamp,
 			}
 			if tr := &row.Transfer; tr.UserData64 == 1 && tr.UserData32 == 1 && random.IntN(5000) > 0 {
@@ -64,16 +67,19 @@ func TestIntersectionsAgainstWalk(t *testing.T) {
 		}
 		w.ended()
 		for range 4 * len(rows) / count {
-			compareScan(t, w, rows, random.IntN(1<<9), random.IntN(20) == 0, random.IntN(3) == 0, random.IntN(4) == 0, uint64(random.IntN(int(stamp))), uint64(random.IntN(int(stamp))), 1+random.IntN(1<<random.IntN(14)))
+			compareScan(t, w, rows, random.IntN(1<<9), random.IntN(20) == 0, random.IntN(3) == 0, random.IntN(4) == 0,
+				uint64(random.IntN(int(stamp))), uint64(random.IntN(int(stamp))), 1+random.IntN(1<<random.IntN(14)))
 		}
 	}
 	for fields := range 1 << 9 {
-		compareScan(t, w, rows, fields, false, fields%3 == 0, fields%5 == 0, uint64(random.IntN(int(stamp))), stamp, 1+random.IntN(1<<random.IntN(15)))
+		compareScan(t, w, rows, fields, false, fields%3 == 0, fields%5 == 0, uint64(random.IntN(int(stamp))), stamp,
+			1+random.IntN(1<<random.IntN(15)))
 	}
 }
 
 // compareScan runs one scan. fields has a bit for each condition.
-func compareScan(t *testing.T, w *world, rows []accounting.TransferRow, fields int, absent, reversed, ranged bool, from, to uint64, limit int) {
+func compareScan(t *testing.T, w *world, rows []accounting.TransferRow, fields int, absent, reversed, ranged bool, from, to uint64,
+	limit int) {
 	t.Helper()
 	scan := accounting.TransferScan{Reversed: reversed, TimestampMin: 1, TimestampMax: 1<<63 - 1, LimitRows: uint32(limit)}
 	value := uint64(1)
@@ -119,7 +125,10 @@ func compareScan(t *testing.T, w *world, rows []accounting.TransferRow, fields i
 		if !w.forest.TransfersNext(&row) || row.Transfer.Timestamp != want[i] {
 			t.Fatalf("%+v: row %d of %d is %+v, want timestamp %d", scan, i, len(want), row.Transfer, want[i])
 		}
-		if index, _ := slices.BinarySearchFunc(rows, want[i], func(r accounting.TransferRow, stamp uint64) int { return int(r.Transfer.Timestamp) - int(stamp) }); rows[index] != row {
+		if index, _ := slices.BinarySearchFunc(rows, want[i], func(r accounting.TransferRow,
+			stamp uint64) int {
+			return int(r.Transfer.Timestamp) - int(stamp)
+		}); rows[index] != row {
 			t.Fatalf("%+v: row %d is %+v, want %+v", scan, i, row, rows[index])
 		}
 	}

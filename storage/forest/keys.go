@@ -37,7 +37,7 @@ func expiryOfKey(key *storage.Key) expiryKey {
 	return expiryKey{binary.BigEndian.Uint64(key[0:]), accounting.TransferOrdinal(binary.BigEndian.Uint64(key[8:]))}
 }
 
-// postingKey is a value, as wide as the tree wants it, and then an ordinal of 5 bytes (4 for accounts).
+// postingKey is the value, in the tree's width, followed by an ordinal of 5 bytes (4 for accounts).
 func postingKey(tree storage.TreeID, value accounting.U128, ordinal uint64) (key storage.Key) {
 	at := postingValueBytes(tree)
 	switch at {
@@ -112,7 +112,8 @@ func accountField(a *accounting.Account, field int) accounting.U128 {
 	}
 }
 
-// Values of TreeAccount: id and user data 16 each, user data 8 and 4, ledger 4, code 2, flags 2, timestamp 8.
+// Values of TreeAccount: id and user data 16 each, user data 8 and 4, ledger 4, code 2, flags 2,
+// timestamp 8.
 func putAccount(value []byte, account *accounting.Account) {
 	account.ID.PutBytes(value[0:])
 	account.UserData128.PutBytes(value[16:])

@@ -7,18 +7,19 @@ import (
 	"ledger/storage"
 )
 
-// lookupsAtOnce is how many ids are asked for when a page was missing.
+// lookupsAtOnce is the number of ids that are asked for after a page was missing.
 const lookupsAtOnce = 64
 
-// lookups is the rest of a request that looks ids up. As long as all pages are in memory it is of no use and costs nothing. When
-// one is missing, those of the ids that follow are likely to be missing as well: they are asked for together, where they would be
-// read one after the other.
+// lookups is the rest of a request that looks ids up. It costs nothing while all pages are in
+// memory. If a page is missing, the pages of the next ids are probably missing too. They are then
+// read together instead of one after the other.
 type lookups struct {
-	ids  []accounting.U128 // that were not asked for
+	ids  []accounting.U128 // ids that were not asked for
 	kind warmKind
 }
 
-// LookupTransfers names the ids that the next calls are about: the body of a request that looks transfers up. nil ends it.
+// LookupTransfers names the ids of the next calls: the body of a request that looks transfers up.
+// nil ends it.
 func (f *Forest) LookupTransfers(body []byte) { f.lookups = lookups{idsOf(body), warmRow} }
 
 // LookupAccounts does the same for accounts.
@@ -32,7 +33,8 @@ func idsOf(body []byte) []accounting.U128 {
 	return unsafe.Slice((*accounting.U128)(unsafe.Pointer(unsafe.SliceData(body))), count)
 }
 
-// lookupsAsk goes on with some ids. Some of them may have been looked up already: that costs a search.
+// lookupsAsk asks for the pages of the next ids. An id that was looked up already costs only a
+// search.
 func (f *Forest) lookupsAsk() {
 	l := &f.lookups
 	for range min(lookupsAtOnce, len(l.ids)) {

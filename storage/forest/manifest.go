@@ -9,8 +9,9 @@ import (
 	"ledger/storage"
 )
 
-// The manifest, little-endian: head; blocks of the row log; the partial block, if any; trees in order, of each the levels that
-// hold runs, of each the runs and the merge under way; addresses of the trailers; end mark.
+// The manifest is little-endian: head; blocks of the row log; the partial block, if any; the trees
+// in order; addresses of the trailers; end mark. A tree is its levels that hold runs, a level its
+// runs and the merge under way.
 const (
 	manifestVersion    = 1
 	manifestHeadBytes  = 8 + 4*8 + 8 + 8 + 8 + 4 + uint64(storage.TreesCount) + 8
@@ -21,7 +22,7 @@ const (
 	manifestMark       = 0x6d616e6966657374
 )
 
-// writer appends fixed-size numbers to memory that is large enough.
+// writer appends numbers of fixed size to memory that is large enough.
 type writer struct {
 	out []byte
 	at  int
@@ -75,7 +76,7 @@ func (w *writer) run(r *run) {
 func (f *Forest) manifestEncode(out []byte) []byte {
 	w := writer{out: out}
 	w.u64(manifestVersion)
-	m := f.filling // all before it is on disk
+	m := f.filling // everything before the filling memtable is on disk
 	w.u64(uint64(m.transfersFirst))
 	w.u64(uint64(m.accountsFirst))
 	w.u64(m.transferStampFirst)
@@ -136,7 +137,7 @@ func (f *Forest) manifestEncode(out []byte) []byte {
 
 var errManifest = errors.New("the manifest is damaged")
 
-// reader takes fixed-size numbers from bytes; after a failure everything is zero.
+// reader takes numbers of fixed size from bytes. After a failure it returns zeros.
 type reader struct {
 	in     []byte
 	failed bool
@@ -203,10 +204,10 @@ func (f *Forest) readRun(r *reader, tree storage.TreeID) (out run) {
 	return out
 }
 
-// manifestDecode fills an empty forest. After an error the forest is not to be used.
+// manifestDecode fills an empty forest. After an error, the forest must not be used.
 func (f *Forest) manifestDecode(in []byte) error {
 	r := &reader{in: in}
-	// Lists double as they grow, so the pool takes a quarter of its size for certain.
+	// Lists double when they grow, so only a quarter of the pool is certain to be usable.
 	fits := uint64(len(in))/manifestTableBytes <= uint64(len(f.pool.tables)/4)+uint64(len(f.log.tables))
 	if !r.expect(fits && r.u64() == manifestVersion) {
 		return errManifest
@@ -261,10 +262,12 @@ func (f *Forest) manifestDecode(in []byte) error {
 	return nil
 }
 
-// readLevel reads a level that is not above least, and returns the next one's least.
+// readLevel reads a level whose number is at least least. It returns the smallest number that the
+// next level may have.
 func (f *Forest) readLevel(r *reader, t *tree, least uint8) uint8 {
 	number, runs, inputs := r.u8(), r.u8(), r.u8()
-	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax && (inputs == 0 || int(inputs) == t.runsMerged && inputs <= runs)) {
+	if !r.expect(number >= least && number < levelsMax && runs > 0 && runs <= runsMax &&
+		(inputs == 0 || int(inputs) == t.runsMerged && inputs <= runs)) {
 		return levelsMax
 	}
 	l := &t.levels[number]

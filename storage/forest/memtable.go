@@ -11,19 +11,21 @@ import (
 	"ledger/storage"
 )
 
-// rowsMax is the most rows (transfers, dead ids, accounts, expiries) a memtable can hold: one row less than the seal, and
-// then a whole bar of full ops. A request of any start fits, so the size of the message counts, not that of a request.
+// rowsMax is the largest number of rows (transfers, dead ids, accounts, expiries) that a memtable
+// can hold: one row less than the seal, plus a whole bar of full ops. An op of any start must fit,
+// because a log may be replayed with other limits. So the size of a message counts, not that of a
+// request.
 func rowsMax(l *limits.Limits) uint32 {
 	return l.MemtableRowsSeal - 1 + l.BarOps*eventsMax(l)
 }
 
-// eventsMax is the most events one op can hold.
+// eventsMax is the largest number of events in one op.
 func eventsMax(l *limits.Limits) uint32 { return l.BodyBytesMax() / 128 }
 
 // fieldsCount is the number of indexed fields of a transfer, and of an account.
 const fieldsCount = 5
 
-// expiryKey is the order of expiries.
+// expiryKey orders expiries.
 type expiryKey struct {
 	AtNs    uint64
 	Ordinal accounting.TransferOrdinal
@@ -33,15 +35,16 @@ func (k expiryKey) less(other expiryKey) bool {
 	return k.AtNs < other.AtNs || k.AtNs == other.AtNs && k.Ordinal < other.Ordinal
 }
 
-// expiryAdd is a note of ExpiryAdd.
+// expiryAdd is a call of ExpiryAdd.
 type expiryAdd struct {
 	expiryKey
-	Removed bool // taken back within the same memtable: neither reaches the disk
+	Removed bool // removed again within the same memtable: nothing of it reaches the disk
 	InHeap  bool
 	_       [6]byte
 }
 
-// heapItem is an add in the heap, with its key beside: the adds themselves lie anywhere.
+// heapItem is an add in the heap, with a copy of its key. The adds themselves are spread over
+// memory.
 type heapItem struct {
 	expiryKey
 	add uint32
@@ -61,17 +64,17 @@ type indexList struct {
 	count   uint32
 }
 
-// valueList lists the rows that have a value in one indexed field, with the value beside, in the array of its width: a flush
-// goes through these and leaves the rows, 272 bytes each, alone.
+// valueList lists the rows that have a value in one indexed field, with the values in an array of
+// their width. A flush reads these arrays and leaves the rows alone, which are 272 bytes each.
 type valueList struct {
-	indexList      // the rows; only with gaps
-	gaps      bool // some row has no value, so which have one is noted; without, entry i is of row i
+	indexList      // the rows; only used with gaps
+	gaps      bool // some row has no value, so the rows are listed; without gaps, entry i is of row i
 	narrow    []uint32
 	numbers   []uint64
 	wide      []accounting.U128
 }
 
-// valueLists are those of all indexed fields.
+// valueLists has one list for each indexed field.
 type valueLists [fieldsCount]valueList
 
 func newValueLists(a *arena.Arena, rows uint64, name string, options, gaps arena.Options) (lists valueLists) {
@@ -89,7 +92,7 @@ func newValueLists(a *arena.Arena, rows uint64, name string, options, gaps arena
 	return lists
 }
 
-// add notes the fields of a row that are not zero.
+// add adds the fields of a row that are not zero.
 func (l *valueLists) add(index uint32, user128 accounting.U128, user64 uint64, user32, ledger uint32, code uint16) {
 	if user128.Lo|user128.Hi != 0 {
 		l[fieldUser128].addWide(index, user128)
@@ -108,8 +111,9 @@ func (l *valueLists) add(index uint32, user128 accounting.U128, user64 uint64, u
 	}
 }
 
-// column shows the list of one field; rows is how many there are. A query asks while the memtable fills: the last rows may be those without a
-// value, which nothing has noted yet.
+// column shows the list of one field. rows is the number of rows of the memtable. A query calls it
+// while the memtable fills. Then the last rows may have no value, and no later row has revealed
+// that gap yet.
 func (l *valueList) column(rows uint32, out *storage.Columns) {
 	if l.count < rows {
 		if !l.gaps {
@@ -142,7 +146,7 @@ func (l *valueList) addWide(index uint32, value accounting.U128) {
 	l.add(index)
 }
 
-// add notes a row's value, which is in its array already.
+// add adds a row whose value is already in its array.
 func (l *valueList) add(index uint32) {
 	if !l.gaps {
 		if index == l.count {
@@ -161,7 +165,7 @@ func (l *valueList) noteGaps() {
 	}
 }
 
-// seal makes the lists complete for their flush; rows is how many there are.
+// seal completes the lists for their flush. rows is the number of rows of the memtable.
 func (l *valueLists) seal(rows uint32) {
 	for i := range l {
 		if list := &l[i]; list.count < rows && !list.gaps {
@@ -175,31 +179,32 @@ func (l *indexList) add(index uint32) {
 	l.count++
 }
 
-// memtable is what one flush brings to the disk: filled by the rules, then sealed (storage.FlushSource) and unchanged until the
-// flush is installed. All of it lies in memory reserved for the worst case; what is not used is not touched.
+// memtable is the content of one flush. The accounting rules fill it. Then it is sealed
+// (storage.FlushSource), and it does not change until the flush is installed. Its memory is
+// reserved for the worst case, and unused memory is not touched.
 type memtable struct {
 	// Transfers, in order of ordinals from transfersFirst.
 	transfersFirst accounting.TransferOrdinal
 	rows           []accounting.TransferRow
 	statuses       []accounting.PendingStatus // beside rows
-	debits         []uint32                   // beside rows: what a query by account walks, and a flush
+	debits         []uint32                   // beside rows: for queries by account, and for a flush
 	credits        []uint32                   // the same
-	rowIDs         []accounting.U128          // beside rows: what a flush walks
+	rowIDs         []accounting.U128          // beside rows: for a flush
 	rowsCount      uint32
-	ids            idTable // ids of rows, and from idsDead on of dead
+	ids            idTable // ids of rows; indexes from len(rows) on are of dead ids
 	pending        indexList
 	fields         valueLists
 
 	dead      []accounting.U128
 	deadCount uint32
-	idsOlder  uint32 // ids of rows, and dead ones, that were not above all others when they were stored
+	idsOlder  uint32 // ids of rows and dead ids that were not above all stored ids
 	feed      identityFeed
 
-	// Accounts. What becomes of them is in the rows of transfers and expiries alone; their current state is in the cache, or in
-	// the spill.
+	// Accounts. Changes of an account are only in the rows of transfers and expiries. Its current
+	// state is in the cache or in the spill.
 	accountsFirst   accounting.AccountOrdinal
 	created         []accounting.Account // as they were created, in order of ordinals from accountsFirst
-	createdIDs      []accounting.U128    // beside created: what a flush walks
+	createdIDs      []accounting.U128    // beside created: for a flush
 	createdCount    uint32
 	accountIDs      idTable // id -> created
 	accountFields   valueLists
@@ -216,40 +221,46 @@ type memtable struct {
 	addsLive      indexList   // at the seal: adds that were not taken back
 	heap          []heapItem  // adds by key
 	heapCount     uint32
-	removes       []expiryKey // of adds of earlier memtables
+	removes       []expiryKey // expiries that earlier memtables added
 	removesCount  uint32
 	removeOf      numberTable // transfer ordinal -> removes
-	removesWarmed [2]uint32   // removes before it were looked at by warmExpiries
+	removesWarmed [2]uint32   // warmExpiries has looked at the removes before these
 
 	expired      []accounting.ExpiredRow
-	expiredAt    []uint32 // beside expired: rows that came before
+	expiredAt    []uint32 // beside expired: the number of rows that came before
 	expiredCount uint32
 
-	transferStampFirst uint64 // newest stamps before this memtable
+	transferStampFirst uint64 // the newest timestamps before this memtable
 	accountStampFirst  uint64
 
 	tail *tail // carried rows, the first rows of the flush
 	key  hashing.Key
 }
 
-// tail is the rows that are in no full block: the end of what has been flushed.
+// tail is the rows that are in no full block. They are the end of the flushed rows.
 type tail struct {
 	first accounting.TransferOrdinal
 	rows  []accounting.TransferRow
 	count uint32
 }
 
+// memtableName is what the memtables' memory is reserved for.
+const memtableName = "memtables"
+
 func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
-	const name = "memtable slots"
+	const name = memtableName
 	rows := rowsMax(l)
 	assert.AtMost(4*rows, indexMax, "rows of a memtable")
-	// What is used at random all over, or filled in bulk, lies in huge pages: otherwise every access misses the TLB. What full
-	// batches fill is touched at start, where they are to be expected: the first bars would spend a fifth of their time on it.
-	// Accounts that are created, and expiries, are few as a rule: theirs is not. A development server stays small instead: no
-	// huge pages, and its hash tables grow with what they hold.
-	bulk, some, first := arena.HugePages|arena.Touch, arena.HugePages, rows
+	// Memory that is accessed at random, or filled in bulk, lies in huge pages. Otherwise every
+	// access would miss the TLB. A production server touches at start the memory that full batches
+	// fill. Otherwise the first bars would spend a fifth of their time on page faults. There are
+	// usually few created accounts and expiries: of their memory the hash table is touched, of which
+	// few accounts use all pages, and the beginning of the rest. A development server stays small: it
+	// has no huge pages, and its hash tables grow with their content.
+	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true, TouchFirst: true}, rows
 	if !l.TouchesMemoryAtStart() {
-		bulk, some, first = 0, 0, max(1, l.MemtableRowsSeal/4)
+		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)
+		some = bulk
 	}
 	list := func() indexList {
 		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, bulk)}
@@ -267,7 +278,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		fields:        newValueLists(a, uint64(rows), name, bulk, some),
 		created:       arena.SliceWith[accounting.Account](a, uint64(rows), name, some),
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
-		accountIDs:    newIDTable(a, first, rows, rows, name, some),
+		accountIDs:    newIDTable(a, first, rows, rows, name, bulk),
 		accountFields: newValueLists(a, uint64(rows), name, some, some),
 		spill:         newSpill(a, &key, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),
@@ -286,7 +297,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	return m
 }
 
-// begin empties the memtable; it continues behind what exists.
+// begin empties the memtable. Its rows continue behind the existing ones.
 func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounting.AccountOrdinal, transferStamp, accountStamp uint64) {
 	m.ids.reset()
 	m.accountIDs.reset()
@@ -307,12 +318,13 @@ func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounti
 	m.transferStampFirst, m.accountStampFirst = transferStamp, accountStamp
 }
 
-// What the tables of numbers hold.
+// Ordinals of the entries, for the number tables.
 func (m *memtable) changeOrdinal(i uint32) uint64 { return uint64(m.changes[i].Ordinal) }
 func (m *memtable) addOrdinal(i uint32) uint64    { return uint64(m.adds[i].Ordinal) }
 func (m *memtable) removeOrdinal(i uint32) uint64 { return uint64(m.removes[i].Ordinal) }
 
-// growIDs doubles the table of ids. Rows of an open chain may be rolled back, and no id died since it began: dead ids go first.
+// growIDs doubles the table of ids. Dead ids are inserted first. Rows of an open chain may be
+// rolled back and so have to be inserted last; no id has died since the chain began.
 //
 //go:noinline
 func (m *memtable) growIDs() {
@@ -335,7 +347,7 @@ func (m *memtable) growAccountIDs() {
 	}
 }
 
-// rowsAll is what seals a memtable.
+// rowsAll is the number of rows that counts for the seal.
 func (m *memtable) rowsAll() uint32 {
 	return m.rowsCount + m.deadCount + m.createdCount + m.expiredCount
 }
@@ -375,7 +387,7 @@ func (m *memtable) accountStampMax() uint64 {
 	return m.created[m.createdCount-1].Timestamp
 }
 
-// idOf the index in the table of ids: rows first, dead ids from len(rows) on.
+// idOf returns the id of an index in the table of ids: rows first, dead ids from len(rows) on.
 func (m *memtable) idOf(index uint32) accounting.U128 {
 	if index < uint32(len(m.rows)) {
 		return m.rowIDs[index]
@@ -418,7 +430,7 @@ func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.Acco
 	}
 }
 
-// Fields of a transfer or an account that have postings, in order of their trees.
+// Indexed fields of a transfer or an account, in order of their trees.
 const (
 	fieldUser128 = iota
 	fieldUser64
@@ -548,13 +560,14 @@ func (m *memtable) Row(index uint32) *accounting.TransferRow {
 	return &m.rows[index-m.tail.count]
 }
 
-// carry makes the rows behind the first written ones the tail of the next flush.
+// carry makes the rows that are not in full blocks the tail of the next flush. written is the
+// number of rows in full blocks.
 func (t *tail) carry(m *memtable, written uint32) {
 	all := m.RowsCount()
 	assert.AtMost(written, all, "rows in full blocks")
 	count := all - written
 	assert.AtMost(count, uint32(len(t.rows)), "carried rows")
-	kept := uint32(0) // of the tail itself
+	kept := uint32(0) // rows of the tail that stay in it
 	if written < t.count {
 		kept = uint32(copy(t.rows, t.rows[written:t.count]))
 	}

@@ -36,8 +36,9 @@ func (r *traffic) next() accounting.Request {
 	return request
 }
 
-// Goal: over tiny pages, blocks, bars and memtables, with crashes and restarts from the newest checkpoint at random ops, every
-// reply is that of the plain store, and a restart leads to the same bytes at the same addresses.
+// Goal: over tiny pages, blocks, bars and memtables, with crashes and restarts from the newest
+// checkpoint at random ops, every reply is that of the plain store, and a restart leads to the same
+// bytes at the same addresses.
 func TestAgainstMemoryStore(t *testing.T) {
 	random := seeded.Rand(t)
 	ops := 4000
@@ -95,14 +96,16 @@ func TestAgainstMemoryStore(t *testing.T) {
 		}
 		c := w.forest.Counters()
 		t.Logf("round %d: %d transfers, %d accounts, %d runs, %d restarts, %d checkpoints, %d blocks, %d page waits", round,
-			w.forest.TransfersCount(), w.forest.AccountsCount(), c.RunsCount(), restarts, w.newest.Op/l.CheckpointIntervalOps(), c.BlocksAcquired, c.PageWaits)
+			w.forest.TransfersCount(), w.forest.AccountsCount(), runsCount(&c), restarts, w.newest.Op/l.CheckpointIntervalOps(), c.BlocksAcquired,
+			c.PageWaits)
 	}
 }
 
 // shrink makes the expiry window small, so that it is refilled.
 func shrink(f *Forest) { f.window.keys = f.window.keys[:3] }
 
-// restart opens a second forest on a copy of the disk and replays the log. It must end with the same state and disk.
+// restart opens a second forest on a copy of the disk and replays the log. It must end with the
+// same state and disk.
 func restart(t testing.TB, w *world, log []logged) *world {
 	t.Helper()
 	disk := &memoryDisk{data: bytes.Clone(w.disk.data), random: w.disk.random}
@@ -125,7 +128,8 @@ func restart(t testing.TB, w *world, log []logged) *world {
 	return again
 }
 
-// Goal: the seed of the hash tables shows nowhere: equal replies, equal state and equal bytes of the file after every op, for several seeds.
+// Goal: the seed of the hash tables shows nowhere: equal replies, equal state and equal bytes of
+// the file after every op, for several seeds.
 func TestHashSeedDoesNotShow(t *testing.T) {
 	random := seeded.Rand(t)
 	const worldsCount, ops = 3, 300
@@ -157,7 +161,8 @@ func TestHashSeedDoesNotShow(t *testing.T) {
 	}
 }
 
-// Goal: when and how fast compaction runs shows nowhere: equal state and equal bytes after every op.
+// Goal: when and how fast compaction runs shows nowhere: equal state and equal bytes after every
+// op.
 func TestTimingDoesNotShow(t *testing.T) {
 	random := seeded.Rand(t)
 	ops := 1500

@@ -10,8 +10,9 @@ import (
 	"ledger/storage/rowlog"
 )
 
-// Open gives a new forest the state of checkpoint: manifest, free set, filters and carried rows are read and verified from
-// the roots on. It runs before the pipeline does. The zero Checkpoint is an empty state.
+// Open gives a new forest the state of checkpoint. It reads and verifies manifest, free set,
+// filters and carried rows, from the roots on. It runs before the pipeline starts. The zero
+// Checkpoint is an empty state.
 //
 // error: a *storage.Fault that names the block.
 func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
@@ -24,7 +25,8 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	trailer := func(kind storage.TrailerKind, most uint64) ([]byte, *storage.Fault) {
 		size := checkpoint.TrailerBytes[kind]
 		if size > most {
-			return nil, &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[kind].Address, Reason: "a trailer of the checkpoint is longer than can be"}
+			return nil, &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[kind].Address,
+				Reason: "a trailer of the checkpoint is longer than can be"}
 		}
 		content := memory.Bytes(size, 8, "open")
 		return content, block.ReadChain(file, f.gridOffset, &f.geometry, f.cluster, kind, checkpoint.Roots[kind], content, scratch, nil)
@@ -64,7 +66,8 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	return nil
 }
 
-// openTail reads the carried rows back from the partial block. Their accounts' ids are not in it; row fills them in.
+// openTail reads the carried rows back from the partial block. The block does not contain the ids
+// of their accounts; row fills them in.
 func (f *Forest) openTail(file ports.File, scratch []byte) *storage.Fault {
 	partial := &f.log.partial
 	if partial.IsZero() {

@@ -12,8 +12,9 @@ import (
 	"ledger/storage/table"
 )
 
-// openIdentities decides which runs of transfer ids the filter of all ids covers, and makes room for them: those that reach over
-// another one. What does not, is told by its fences.
+// openIdentities decides which runs of transfer ids the filter of all ids covers, and makes room
+// for them. It covers the runs that overlap another run. The fences of other runs tell that an id
+// lies beside them.
 func (f *Forest) openIdentities() {
 	t := &f.trees[storage.TreeTransferID]
 	ids := uint64(0)
@@ -43,15 +44,16 @@ func (r *run) reachesOver(other *run) bool {
 	return least.Compare(&other.tables[other.count()-1].KeyMax) <= 0 && other.tables[0].KeyMin.Compare(most) <= 0
 }
 
-// filterSource is a table whose filter, and ids if its run is covered, are read at start.
+// filterSource is a table whose filter is read at start. If its run is covered, its ids are read
+// too.
 type filterSource struct {
 	table  *storage.Table
 	shape  *table.Shape
-	filter []byte // where it belongs
+	filter []byte // where the filter is kept
 	ids    bool
 }
 
-// filterSources gives all tables of trees with filters a place for theirs.
+// filterSources assigns a filter slot to each table of the trees with filters.
 func (f *Forest) filterSources() (sources []filterSource, fault *storage.Fault) {
 	add := func(t *tree, list *tableList, ids bool) {
 		for i := range list.tables {
@@ -74,20 +76,21 @@ func (f *Forest) filterSources() (sources []filterSource, fault *storage.Fault) 
 			for j := range l.runs {
 				add(t, &l.runs[j].tableList, l.runs[j].covered)
 			}
-			add(t, &l.merge.output.tableList, false) // its ids are its inputs'
+			add(t, &l.merge.output.tableList, false) // its ids are those of its inputs
 		}
 	}
 	return sources, fault
 }
 
-// filterRead is what was read of a source; a reader that has nothing else to do fills it again.
+// filterRead is the result of reading a source. A reader that is idle fills it again.
 type filterRead struct {
 	hashes []uint64 // of a covered run's ids
 	fault  *storage.Fault
 }
 
-// openFilters reads the filters of all tables that have one, and whole tables for the ids of covered runs: some 28 bytes for each. Where the
-// file allows it, several threads read and verify while this one adds ids.
+// openFilters reads the filters of all tables that have one. For the ids of covered runs it reads
+// whole tables, some 28 bytes per id. If the file allows it, several threads read and verify while
+// this one adds ids.
 func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Fault {
 	sources, fault := f.filterSources()
 	if fault != nil || len(sources) == 0 {
@@ -143,7 +146,7 @@ func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Faul
 	return fault
 }
 
-// readFilter reads and verifies what is wanted of a table. scratch: a block.
+// readFilter reads and verifies the wanted part of a table. scratch has the size of a block.
 func (f *Forest) readFilter(file ports.File, s *filterSource, scratch []byte, read *filterRead) {
 	read.hashes, read.fault = read.hashes[:0], nil
 	tab, size := s.table, f.geometry.PageBytes
@@ -175,7 +178,7 @@ func (f *Forest) readFilter(file ports.File, s *filterSource, scratch []byte, re
 		return
 	}
 	first := header.DataPages() + 1
-	from := uint32(1) // the page that lies behind the header's in scratch
+	from := uint32(1) // the page that lies behind the header page in scratch
 	if !s.ids {
 		if from = first; !readAt(scratch[size:(1+header.FilterPages())*size], from) {
 			return
@@ -201,8 +204,9 @@ const (
 	identityPartIDs = 4096
 )
 
-// identityLoader adds many ids. Added as they come, each would go to another page of memory, which is slow even to find; so they are gathered
-// by where they belong, and go to 1/256 of the filter at a time.
+// identityLoader adds many ids to the filter. Added in the order in which they come, each id would
+// touch another page of memory and miss the TLB. So ids are gathered by 256 parts of the filter,
+// and a part takes its ids together.
 type identityLoader struct {
 	to     *identities
 	hashes []uint64 // lists of identityPartIDs
@@ -215,7 +219,7 @@ func newIdentityLoader(memory *arena.Arena, to *identities) identityLoader {
 
 func (l *identityLoader) add(hashes []uint64) {
 	for _, hash := range hashes {
-		part := hash >> 56 // a bucket's place in a filter ascends with the hash
+		part := hash >> 56 // a bucket's position ascends with the hash
 		at := l.counts[part]
 		l.hashes[part*identityPartIDs+at] = hash
 		l.counts[part]++

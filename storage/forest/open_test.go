@@ -30,7 +30,8 @@ func filled(t testing.TB, ops int) *world {
 	return w
 }
 
-// Goal: a checkpoint one of whose blocks is damaged is refused with that block's address; an intact one is not.
+// Goal: a checkpoint one of whose blocks is damaged is refused with that block's address; an intact
+// one is not.
 func TestOpenRefusesDamage(t *testing.T) {
 	w := filled(t, 300)
 	g := &w.forest.geometry
@@ -114,7 +115,8 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-// Goal: what is new by its id alone is so after a restart too: the highest id counts those in the trees, dead ones included.
+// Goal: what is new by its id alone is so after a restart too: the highest id counts those in the
+// trees, dead ones included.
 func TestOpenKnowsHighestID(t *testing.T) {
 	w := newWorld(t, tiny(), &memoryDisk{}, storage.Checkpoint{})
 	random := seeded.Rand(t)

@@ -6,12 +6,13 @@ import (
 	"ledger/internal/hashing"
 )
 
-// pendings keeps the newest pending transfers, with their status, for those who resolve them or let them expire: their rows are on disk by
-// then, a page each. It is a view: what it drops is in the memtables and trees.
+// pendings keeps the newest pending transfers and their status in memory. When they are resolved or
+// expire, their rows are on disk, mostly on a page each. It is a cache: memtables and trees have
+// all that it drops.
 type pendings struct {
 	rows []pendingRow // a ring
-	next uint64       // rows ever put; row n is at n % len(rows)
-	of   numberTable  // transfer ordinal -> rows
+	next uint64       // number of rows ever put; row n is at n % len(rows)
+	of   numberTable  // transfer ordinal -> index in rows
 }
 
 type pendingRow struct {
@@ -19,12 +20,13 @@ type pendingRow struct {
 	Ordinal  accounting.TransferOrdinal
 	Debit    accounting.AccountOrdinal
 	Credit   accounting.AccountOrdinal
-	Status   accounting.PendingStatus // PendingNone: there is no row here
+	Status   accounting.PendingStatus // PendingNone: this place is empty
 	_        [7]byte
 }
 
-func newPendings(a *arena.Arena, key *hashing.Key, countMax uint32, bulk arena.Options) pendings {
+func newPendings(a *arena.Arena, key *hashing.Key, countMax uint32, full bool) pendings {
 	const name = "pending transfer cache"
+	bulk := arena.Bulk(arena.Cache, full)
 	countMax = max(1, min(countMax, indexMax))
 	return pendings{
 		rows: arena.SliceWith[pendingRow](a, uint64(countMax), name, bulk),
@@ -32,7 +34,7 @@ func newPendings(a *arena.Arena, key *hashing.Key, countMax uint32, bulk arena.O
 	}
 }
 
-// put adds a transfer that was just stored, in place of the oldest.
+// put adds a transfer that was just stored. It takes the place of the oldest.
 func (p *pendings) put(ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	index := p.next % uint64(len(p.rows))
 	p.clear(index)
@@ -43,7 +45,7 @@ func (p *pendings) put(ordinal accounting.TransferOrdinal, row *accounting.Trans
 	p.next++
 }
 
-// pop takes back the last put.
+// pop takes back the last put, for a rollback.
 func (p *pendings) pop() {
 	p.next--
 	p.clear(p.next % uint64(len(p.rows)))

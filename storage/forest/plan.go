@@ -7,16 +7,19 @@ import (
 )
 
 const (
-	// A merge reads mergeRateOf16/16 times the entries per row that its level brings in. A higher rate means bars with much work and
-	// bars with none, for all trees begin their merges at the same bars; but a merge must end, and be installed, before the
-	// next one of its level is due.
+	// mergeRateOf16: a merge reads mergeRateOf16/16 times the entries per row that its level brings
+	// in. The rate must be above 1, because a merge must end and be installed before the next one
+	// of its level is due. A much higher rate makes bars uneven, because all trees begin their
+	// merges at the same bars.
 	mergeRateOf16 = 17
-	// mergeTablesMin: a merge waits until it may fill that many tables, for a job's last table is seldom full.
+	// mergeTablesMin: a job of a merge is planned once it can fill this many tables. The last table
+	// of a job is seldom full, so small jobs would waste blocks.
 	mergeTablesMin = 4
 	jobsMax        = storage.JobsMax
 )
 
-// plan is the generation, in memory of the forest, and what its jobs need: addresses, results, filters.
+// plan is the generation, which lies in the forest's memory, and the memory of its jobs: addresses,
+// results, filters.
 type plan struct {
 	generation storage.Generation
 	under      bool // compact has it
@@ -24,13 +27,13 @@ type plan struct {
 	addresses  []uint64
 	tables     []storage.Table
 	filters    [][]byte
-	slots      []uint32 // of filters
+	slots      []uint32 // slots of the filters
 	runs       [][]storage.Table
-	used       uint64 // of addresses, tables, filters, slots
+	used       uint64 // used part of addresses, tables, filters, slots
 	runsUsed   int
 
-	entriesMax   uint64                     // a job merges no more
-	tableEntries [storage.TreesCount]uint64 // that surely fit one table
+	entriesMax   uint64                     // the most entries that a job merges
+	tableEntries [storage.TreesCount]uint64 // entries that fit one table in any case
 	barRows      uint64
 	flushedRows  uint64
 }
@@ -62,8 +65,9 @@ func newPlan(f *Forest, a *arena.Arena) plan {
 	return p
 }
 
-// BarPlan ends a bar: it seals the memtable if it is time, and plans a generation. nil: there is nothing to do.
-// checkpoint tells whether op is a checkpoint op: then everything is flushed, the partial block of rows included.
+// BarPlan ends a bar. It seals the memtable if that is due, and plans a generation. nil: there is
+// nothing to do. checkpoint tells that op is a checkpoint op. Then everything is flushed, including
+// the partial block of rows.
 func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 	assert.That(f.limits.IsBarEnd(op), "planning is done at a bar's end")
 	assert.That(!f.plan.under, "the generation before is installed")
@@ -90,7 +94,7 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 	return &p.generation
 }
 
-// wantsFlush tells whether a checkpoint would miss something that is in memory only.
+// wantsFlush tells whether memory holds anything that a checkpoint would miss.
 func (f *Forest) wantsFlush() bool {
 	m := f.filling
 	return m.rowsAll()+m.changesCount+m.removesCount > 0 || f.tail.count > 0 && f.log.partial.IsZero()
@@ -125,7 +129,8 @@ func (f *Forest) planJob(job storage.Job, tablesMax uint64, level int) {
 		for i := first; i < end; i++ {
 			p.slots[i] = f.filters.get()
 			if p.slots[i] == 0 {
-				f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full: the data file holds more ids than this release supports"})
+				f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+					Reason: "the memory of filters is full: the data file holds more ids than this release supports"})
 			}
 			p.filters[i] = f.filters.slot(p.slots[i])
 		}
@@ -138,7 +143,8 @@ func (f *Forest) failFull() {
 	f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the data file has reached --limit-storage: no free block is left"})
 }
 
-// planMerges plans this bar's share of every merge, lower levels first, and begins those that are due.
+// planMerges plans this bar's share of every merge, lower levels first. It begins the merges that
+// are due.
 func (f *Forest) planMerges() {
 	for i := range levelsMax - 1 {
 		for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ {
@@ -161,21 +167,23 @@ func (f *Forest) planMerge(t *tree, i int) {
 		f.mergeBegin(t, l)
 	}
 	p := &f.plan
-	worth := p.tableEntries[t.id] // entries of a table, as far as the inputs tell
+	worth := p.tableEntries[t.id] // entries per table, estimated from the inputs
 	tablesIn := uint64(0)
 	for j := range l.runs[:m.inputs] {
 		tablesIn += uint64(l.runs[j].count())
 	}
 	worth = max(worth, m.entriesAll/tablesIn)
 	if begins {
-		// All trees begin at the same bar. A head start of their own lets their jobs fall on different bars later on.
+		// All trees begin at the same bar. Different initial credits let their jobs fall on
+		// different bars later.
 		m.credit = mergeTablesMin * worth * (uint64(t.id) % 4) / 4
 	}
-	// Where few rows come, a merge goes on slowly, so that small ops need not wait for it; but the faster, the more runs of small
-	// flushes (those before checkpoints) wait behind it.
+	// With few rows per bar, a merge goes on slowly, so that small ops need not wait for it. The
+	// pace rises with the number of runs that wait behind the merge. Such runs come from small
+	// flushes before checkpoints.
 	slowly := max(worth/mergeTablesMin, 1)
 	if waiting := len(l.runs) - m.inputs; waiting > m.inputs/2 {
-		slowly <<= min((waiting-m.inputs/2)*8/m.inputs, 20) // at full rows, those that wait at the end of a merge make no difference
+		slowly <<= min((waiting-m.inputs/2)*8/m.inputs, 20) // at full rows, the few runs that wait at the end do not matter
 	}
 	m.credit = min(m.entriesLeft, m.credit+max(slowly, mergeRateOf16*m.entriesAll*p.barRows/(16*m.rowsAll)))
 	entries := min(m.credit, p.entriesMax)
@@ -186,7 +194,8 @@ func (f *Forest) planMerge(t *tree, i int) {
 			return
 		}
 		if t.spec.Encoding == storage.EncodingPlain {
-			// Just below whole tables, for a job goes on to a whole key and may read a few entries more.
+			// Slightly less than whole tables, because a job goes on to a whole key and may read a
+			// few entries more.
 			entries -= entries % p.tableEntries[t.id]
 			entries -= min(entries/2, runsMerged)
 		}
@@ -197,7 +206,7 @@ func (f *Forest) planMerge(t *tree, i int) {
 		DropTombstones: t.spec.Tombstones && t.deepest() <= i,
 	}
 	if entries == m.entriesLeft {
-		job.EntriesMax++ // all of them, and not a stop at the last
+		job.EntriesMax++ // one more than all, so that the job does not stop at the last entry
 	}
 	first := p.runsUsed
 	k := fenceOf(&m.fromKey)
@@ -230,7 +239,7 @@ func (t *tree) deepest() (deepest int) {
 	return deepest
 }
 
-// mergeBegin makes the oldest runs of a level inputs of a merge.
+// mergeBegin makes the oldest runs of a level the inputs of a merge.
 func (f *Forest) mergeBegin(t *tree, l *level) {
 	m := &l.merge
 	*m = merge{inputs: t.runsMerged}
@@ -246,7 +255,7 @@ func (f *Forest) mergeBegin(t *tree, l *level) {
 	m.output.ordinalEnd = l.runs[m.inputs-1].ordinalEnd
 }
 
-// allCovered tells whether a run made of these is covered.
+// allCovered tells whether a merge of these runs is covered.
 func allCovered(runs []run) bool {
 	for i := range runs {
 		if !runs[i].covered {
@@ -256,8 +265,9 @@ func allCovered(runs []run) bool {
 	return true
 }
 
-// mergeByReference makes one run of the oldest runs of a level by listing their tables one after the other, if they ascend
-// without overlap and are filled well: increasing ids, and all that is keyed by time, are never written twice.
+// mergeByReference makes one run of the oldest runs of a level without reading them. It lists their
+// tables one after the other. That works if the tables ascend without overlap and are filled well.
+// So increasing ids, and trees with a time as key, are never written twice.
 func (f *Forest) mergeByReference(t *tree, i int) bool {
 	if t.spec.Tombstones || isPosting(t.id) {
 		return false
@@ -288,7 +298,8 @@ func (f *Forest) mergeByReference(t *tree, i int) bool {
 	return true
 }
 
-// levelPromote replaces the oldest runs of level i by one run, the newest of the next level.
+// levelPromote replaces the oldest runs of level i by one run. This becomes the newest run of the
+// next level.
 func (f *Forest) levelPromote(t *tree, i, inputs int, out run) {
 	l := &t.levels[i]
 	l.runs = append(l.runs[:0], l.runs[inputs:]...)
@@ -303,8 +314,9 @@ func (f *Forest) levelAdd(l *level, r run) {
 	l.runs = append(l.runs, r)
 }
 
-// BarInstall makes the results of the generation before visible: call it at every bar's end, with nil if there was none. Its
-// jobs have all been run. Addresses that were not used go back, inputs are released.
+// BarInstall makes the results of the previous generation visible. It is called at the end of each
+// bar, with nil if there was no generation. All jobs of the generation must have run. Unused
+// addresses are given back, and inputs are released.
 func (f *Forest) BarInstall(generation *storage.Generation) {
 	p := &f.plan
 	assert.That((generation != nil) == p.under, "the generation that was planned comes back")
@@ -392,7 +404,8 @@ func (f *Forest) installTables(job *storage.Job, r *run, slots []uint32) {
 	}
 }
 
-// readUpTo tells whether a merge that has read up to key has read all of its inputs: a job may stop at the very last entry.
+// readUpTo tells whether a merge that has read up to key has read all of its inputs. A job may stop
+// at the very last entry without noticing that it was the last.
 func (l *level) readUpTo(key *storage.Key) bool {
 	for i := range l.runs[:l.merge.inputs] {
 		r := &l.runs[i]
@@ -434,7 +447,8 @@ func (f *Forest) installRows(job *storage.Job) {
 			continue
 		}
 		if !f.log.add(t) {
-			f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the manifest is full: the data file holds more rows than this release supports"})
+			f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+				Reason: "the manifest is full: the data file holds more rows than this release supports"})
 		}
 	}
 	f.tail.carry(m, job.RowsWritten)

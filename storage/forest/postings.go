@@ -11,12 +11,13 @@ import (
 )
 
 const (
-	streamOrdinals = 256 // that a stream decodes at a time
-	aheadPages     = 8   // of postings that are asked for before they are needed
+	streamOrdinals = 256 // ordinals that a stream decodes at a time
+	aheadPages     = 8   // pages of postings that are read ahead
 )
 
-// postings are the ordinals of one value in one tree. Ordinals grow with time, so the runs follow each other, the oldest first, and
-// in each the value's entries lie together. They can be had as a stream, in order; be marked in a bitmap; or be asked one by one.
+// postings are the ordinals of one value in one tree. Ordinals grow with time. So the runs follow
+// each other, the oldest first, and in each run the value's entries lie together. There are three
+// ways to use them: as a stream in order, as a bitmap, and by asking for single ordinals.
 type postings struct {
 	f          *Forest
 	tree       *tree
@@ -25,18 +26,18 @@ type postings struct {
 	prefix     storage.Key // the value, and ordinal 0
 	valueBytes int
 
-	// Where the stream stands.
+	// The position of the stream.
 	reversed    bool
-	first, last uint64 // ordinals that are wanted
+	first, last uint64 // bounds of the wanted ordinals
 	run         int    // index in tree.ordered
 	inRun       bool
 	place       place
 	buffer      []uint64
 	at, count   int
 
-	entries uint64 // in first..last: an estimate, never far below the truth
-	surely  uint64 // at least so many
-	pages   uint64 // they lie on
+	entries uint64 // in first..last: an estimate that is never far too low
+	surely  uint64 // lower bound of entries
+	pages   uint64 // number of pages on which they lie
 }
 
 // place is where an entry lies in a run.
@@ -48,7 +49,7 @@ type place struct {
 
 func newPostings() postings { return postings{buffer: make([]uint64, streamOrdinals)} }
 
-// open names the value, and the ordinals first..last that are wanted of it.
+// open names the value and the wanted ordinals first..last.
 func (p *postings) open(f *Forest, id storage.TreeID, value accounting.U128, first, last uint64, reversed bool) {
 	p.f, p.tree, p.value, p.valueBytes = f, &f.trees[id], value, postingValueBytes(id)
 	p.key, p.prefix = p.tree.shape.PostingWords(value, 0), postingKey(id, value, 0)
@@ -59,7 +60,7 @@ func (p *postings) open(f *Forest, id storage.TreeID, value accounting.U128, fir
 	}
 }
 
-// of tells whether a key is one of the value's.
+// of tells whether a key belongs to the value.
 func (p *postings) of(key *storage.Key) bool {
 	return bytes.Equal(key[:p.valueBytes], p.prefix[:p.valueBytes])
 }
@@ -70,7 +71,8 @@ func (p *postings) header(r *run, table int) block.HeaderPage {
 
 func (p *postings) page(r *run, at *place) []byte { return p.f.page(r.tables[at.table].Ref, at.page) }
 
-// find goes to the first entry of a run that is at least the value and target; false if the value has none there.
+// find goes to the first entry of a run that is at least (value, target). It returns false if the
+// value has no such entry in the run.
 func (p *postings) find(r *run, target uint64) (at place, ok bool) {
 	key := postingKey(p.tree.id, p.value, target)
 	at.table = r.search(&key, fenceOf(&key))
@@ -86,7 +88,7 @@ func (p *postings) find(r *run, target uint64) (at place, ok bool) {
 	return at, true
 }
 
-// findBack goes to the last entry of a run that is at most the value and target.
+// findBack goes to the last entry of a run that is at most (value, target).
 func (p *postings) findBack(r *run, target uint64) (at place, ok bool) {
 	key := postingKey(p.tree.id, p.value, target)
 	at.table = r.search(&key, fenceOf(&key))
@@ -96,13 +98,13 @@ func (p *postings) findBack(r *run, target uint64) (at place, ok bool) {
 	at.page = p.tree.shape.PageFind(p.header(r, at.table), &key)
 	index, exact := p.tree.shape.Search(p.page(r, &at), &key)
 	if !exact {
-		index-- // not the first of its page: that one is at most key
+		index-- // never the first of its page, because that one is at most key
 	}
 	at.index = index
 	return at, true
 }
 
-// nextPage goes to the start of the page that follows, if it has entries of the value.
+// nextPage goes to the start of the next page, if it has entries of the value.
 func (p *postings) nextPage(r *run, at *place) bool {
 	at.index = 0
 	header := p.header(r, at.table)
@@ -115,7 +117,7 @@ func (p *postings) nextPage(r *run, at *place) bool {
 	return at.table < len(r.tables) && p.of(&r.tables[at.table].KeyMin)
 }
 
-// previousPage goes to the end of the page before, of whose entries the value may have some.
+// previousPage goes to the end of the previous page, on which the value may have entries.
 func (p *postings) previousPage(r *run, at *place) bool {
 	if at.page == 1 {
 		return p.previousTable(r, at)
@@ -136,7 +138,7 @@ func (p *postings) previousTable(r *run, at *place) bool {
 	return true
 }
 
-// readAhead asks for the pages behind at that hold the value.
+// readAhead starts reads of the pages behind at that hold the value.
 func (p *postings) readAhead(r *run, at place) {
 	t := &r.tables[at.table]
 	for range aheadPages {
@@ -163,7 +165,7 @@ func (p *postings) readAhead(r *run, at place) {
 	}
 }
 
-// readBack asks for the pages before at, of the same table, that hold the value.
+// readBack starts reads of the pages before at, in the same table, that hold the value.
 func (p *postings) readBack(r *run, at place) {
 	t := &r.tables[at.table]
 	header := p.header(r, at.table)
@@ -201,7 +203,8 @@ func (p *postings) nextRun() bool {
 	return false
 }
 
-// refill decodes the next ordinals of the stream into its buffer; false: there are none.
+// refill decodes the next ordinals of the stream into its buffer. It returns false if there are
+// none.
 func (p *postings) refill() bool {
 	p.at, p.count = 0, 0
 	for p.inRun || p.nextRun() {
@@ -243,7 +246,7 @@ func (p *postings) refillBack(r *run) {
 	}
 }
 
-// skip drops what the stream has before target (reversed: above it).
+// skip drops the stream's ordinals before target (reversed: above it).
 func (p *postings) skip(target uint64) {
 	rest := p.buffer[p.at:p.count]
 	if p.reversed {
@@ -254,11 +257,12 @@ func (p *postings) skip(target uint64) {
 		p.at += sort.Search(len(rest), func(i int) bool { return rest[i] >= target })
 	}
 	if p.at == p.count {
-		p.inRun = false // the next run is at worst the same one, found anew
+		p.inRun = false // at worst, the next run is the same one, and it is searched again
 	}
 }
 
-// seek returns the first ordinal that is at least target (reversed: the last that is at most it), wherever the stream stands.
+// seek returns the first ordinal that is at least target (reversed: the last that is at most
+// target). It does not depend on the position of the stream.
 func (p *postings) seek(target uint64) (ordinal uint64, ok bool) {
 	runs := p.tree.ordered
 	var found [1]uint64
@@ -321,8 +325,8 @@ func (p *postings) has(ordinal uint64) bool {
 	return false
 }
 
-// warm asks for the page on which the value has, or would have, an ordinal, or the header page that tells which. It tells
-// whether the page is known.
+// warm starts reading the page on which the value has, or would have, an ordinal. If the header
+// page that names it is missing, it reads that one instead. known: the page is known.
 func (p *postings) warm(r *run, ordinal uint64) (known bool) {
 	key := postingKey(p.tree.id, p.value, ordinal)
 	at := r.search(&key, fenceOf(&key))
@@ -339,7 +343,7 @@ func (p *postings) warm(r *run, ordinal uint64) (known bool) {
 	return p.f.grid.Lookup(ref, number) != nil || p.f.grid.Warm(ref, number)
 }
 
-// warmHas asks for the page that has will look at.
+// warmHas starts reading the page that has will look at.
 func (p *postings) warmHas(ordinal uint64) {
 	for _, r := range p.tree.ordered {
 		if ordinal >= r.ordinalFirst && ordinal < r.ordinalEnd {
@@ -348,7 +352,8 @@ func (p *postings) warmHas(ordinal uint64) {
 	}
 }
 
-// warmStart asks for the first page of every run that the stream will come to. It tells whether all are known.
+// warmStart starts reading the first page of every run that the stream will use. known: all of them
+// are known.
 func (p *postings) warmStart() (known bool) {
 	known = true
 	for _, r := range p.tree.ordered {
@@ -363,7 +368,8 @@ func (p *postings) warmStart() (known bool) {
 	return known
 }
 
-// estimate counts the entries in first..last by pages, and those few that lie on one or two pages of each run exactly.
+// estimate estimates the entries in first..last by their pages. If they lie on one or two pages of
+// a run, it counts them exactly.
 func (p *postings) estimate() {
 	p.entries, p.surely, p.pages = 0, 0, 0
 	for _, r := range p.tree.ordered {

@@ -15,7 +15,8 @@ import (
 
 var queryRowsFlag = flag.Uint64("query-rows", 2_000_000, "transfers behind BenchmarkQueries")
 
-// Values that the benchmark's transfers have. No transfer has first in both user data 64 and user data 32.
+// Values that the benchmark's transfers have. No transfer has first in both user data 64 and user
+// data 32.
 const (
 	queryAccounts = 10_000
 	queryPhases   = 16 // user data 128 counts through these, one after the other
@@ -25,8 +26,9 @@ const (
 	second        = 2
 )
 
-// newQueryWorld appends transfers straight to a forest; compaction runs inline. A third of them have first in user data 64, and a
-// third first in user data 32, but none in both. All have ledger 1.
+// newQueryWorld appends transfers straight to a forest; compaction runs inline. A third of them
+// have first in user data 64, and a third first in user data 32, but none in both. All have ledger
+// 1.
 func newQueryWorld(b *testing.B, rows uint64) *world {
 	l := limits.Production()
 	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + 32<<30
@@ -37,7 +39,8 @@ func newQueryWorld(b *testing.B, rows uint64) *world {
 	stamp := uint64(0)
 	for i := range uint64(queryAccounts) {
 		stamp++
-		f.AccountAppend(&accounting.Account{ID: accounting.U128{Lo: i + 1}, Ledger: uint32(1 + i%2), Code: uint16(1 + i%7), UserData32: uint32(1 + i%3), Timestamp: stamp})
+		f.AccountAppend(&accounting.Account{ID: accounting.U128{Lo: i + 1}, Ledger: uint32(1 + i%2), Code: uint16(1 + i%7),
+			UserData32: uint32(1 + i%3), Timestamp: stamp})
 		if i%5000 == 4999 {
 			w.ended()
 		}
@@ -50,7 +53,8 @@ func newQueryWorld(b *testing.B, rows uint64) *world {
 			t := &row.Transfer
 			*t = accounting.Transfer{
 				ID: accounting.U128{Lo: f.TransfersCount() + 1}, Amount: accounting.U128{Lo: 1 + r%1000}, Ledger: 1, Code: uint16(1 + r>>16%60000),
-				UserData64: 1 + r>>8%3, UserData32: uint32(1 + r>>32%3), UserData128: accounting.U128{Lo: 1 + f.TransfersCount()*queryPhases/rows}, Timestamp: stamp,
+				UserData64: 1 + r>>8%3, UserData32: uint32(1 + r>>32%3), UserData128: accounting.U128{Lo: 1 + f.TransfersCount()*queryPhases/rows},
+				Timestamp: stamp,
 			}
 			if t.UserData64 == first && t.UserData32 == first {
 				t.UserData32 = second
@@ -79,8 +83,9 @@ func newQueryWorld(b *testing.B, rows uint64) *world {
 	return w
 }
 
-// BenchmarkQueries: what scans cost behind -query-rows transfers: the pages of postings and rows in the cache, as far as it holds
-// them. The first pass, in which they are read from (memory as) disk and verified, is reported apart.
+// BenchmarkQueries: what scans cost behind -query-rows transfers: the pages of postings and rows in
+// the cache, as far as it holds them. The first pass, in which they are read from (memory as) disk
+// and verified, is reported apart.
 func BenchmarkQueries(b *testing.B) {
 	w := newQueryWorld(b, *queryRowsFlag)
 	f := w.forest

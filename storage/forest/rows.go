@@ -11,7 +11,8 @@ import (
 	"ledger/storage/rowlog"
 )
 
-// rowLog is the full blocks of the transfer log, in order of ordinals, and the partial one of the last checkpoint.
+// rowLog is the full blocks of the transfer log, in order of ordinals, and the partial block of the
+// last checkpoint.
 type rowLog struct {
 	tables  []storage.Table
 	firsts  []uint64 // first ordinal of each block
@@ -21,11 +22,12 @@ type rowLog struct {
 }
 
 func newRowLog(a *arena.Arena, blocksMax uint64) rowLog {
-	const name = "manifest slots"
+	const name = "manifest"
+	index := arena.Options{Class: arena.Index}
 	return rowLog{
-		tables: arena.Slice[storage.Table](a, blocksMax, name),
-		firsts: arena.Slice[uint64](a, blocksMax, name),
-		stamps: arena.Slice[uint64](a, blocksMax, name),
+		tables: arena.SliceWith[storage.Table](a, blocksMax, name, index),
+		firsts: arena.SliceWith[uint64](a, blocksMax, name, index),
+		stamps: arena.SliceWith[uint64](a, blocksMax, name, index),
 	}
 }
 
@@ -73,7 +75,8 @@ func (f *Forest) logPage(ordinal accounting.TransferOrdinal) []byte {
 }
 
 // logReadTransfer reads a transfer that is not in memory.
-func (f *Forest) logReadTransfer(ordinal accounting.TransferOrdinal, transfer *accounting.Transfer) (debit, credit accounting.AccountOrdinal) {
+func (f *Forest) logReadTransfer(ordinal accounting.TransferOrdinal,
+	transfer *accounting.Transfer) (debit, credit accounting.AccountOrdinal) {
 	f.warmExpiries(ordinal)
 	debit, credit = rowlog.ReadObject(f.logPage(ordinal), ordinal, transfer)
 	transfer.DebitAccountID = f.accountID(debit)
@@ -87,7 +90,7 @@ func (f *Forest) rowRead(ordinal accounting.TransferOrdinal, row *accounting.Tra
 	f.rowReadNext(&c, ordinal, row)
 }
 
-// rowReadNext is rowRead for rows that are read one after the other.
+// rowReadNext is rowRead for rows that are read one after the other; c remembers the position.
 func (f *Forest) rowReadNext(c *rowlog.Cursor, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	if inMemory := f.row(ordinal); inMemory != nil {
 		*row = *inMemory
@@ -106,7 +109,8 @@ func (f *Forest) accountID(ordinal accounting.AccountOrdinal) accounting.U128 {
 	return f.cache.accounts[entry].ID
 }
 
-// transferAtStamp returns the ordinal of the first transfer with at least this timestamp; the next ordinal if there is none.
+// transferAtStamp returns the ordinal of the first transfer with at least this timestamp. If there
+// is none, it returns the next ordinal.
 func (f *Forest) transferAtStamp(timestamp uint64) uint64 {
 	if rows := f.filling.rows[:f.filling.rowsCount]; len(rows) > 0 && rows[0].Transfer.Timestamp <= timestamp {
 		return uint64(f.filling.transfersFirst) + firstAtStamp(rows, timestamp)

@@ -82,7 +82,7 @@ func (f *Forest) AccountsNext(account *accounting.Account) bool {
 	}
 }
 
-// next returns the next candidate of the part that has its turn.
+// next returns the next candidate of the current part.
 func (s *accountScan) next() (ordinal uint64, ok bool) {
 	switch {
 	case !s.memory:

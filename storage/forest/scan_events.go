@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	eventsAhead  = 2048 // rows whose pages are asked for before they are read
-	eventsStride = 64   // less than a page's rows, so that no page is left out
+	eventsAhead  = 2048 // rows by which pages are read ahead
+	eventsStride = 64   // less than the rows of a page, so that no page is skipped
 )
 
 // eventScan is an open query over change events: transfers and expiries, merged by timestamp.
@@ -26,7 +26,7 @@ type eventScan struct {
 	inStage  bool
 	cursor   cursor
 	index    uint32
-	has      bool // expired is the next expiry
+	has      bool // expired holds the next expiry
 	expired  accounting.ExpiredRow
 	stampMin uint64
 }
@@ -46,8 +46,8 @@ func (f *Forest) EventsOpen(timestampMin, timestampMax uint64) {
 	f.expiredNext()
 }
 
-// expiredNext finds the next expiry: the runs of its tree one after the other, then the flushing, then the filling memtable;
-// expiries are stored in order of timestamps.
+// expiredNext finds the next expiry. Expiries are stored in order of timestamps. So it walks the
+// runs of their tree one after the other, then the flushing, then the filling memtable.
 func (f *Forest) expiredNext() {
 	s := &f.eventScan
 	ordered := f.trees[storage.TreeExpired].ordered
@@ -114,7 +114,7 @@ func (f *Forest) EventsNext(row *accounting.EventRow) bool {
 		s.loaded = true
 	}
 	if s.loaded && s.has && s.row.Transfer.Timestamp == s.expired.Timestamp {
-		f.expiredNext() // hidden
+		f.expiredNext() // the transfer is shown, the expiry with the same timestamp is hidden
 	}
 	switch {
 	case s.loaded && (!s.has || s.row.Transfer.Timestamp < s.expired.Timestamp):

@@ -7,24 +7,25 @@ import (
 	"ledger/storage"
 )
 
-// blockRows is how many rows of a memtable are compared at a time: a bit each.
+// blockRows is the number of rows of a memtable that are compared at a time, with a bit for each.
 const blockRows = 64
 
-// memoryCondition is a value that rows of a memtable must have in one of its columns (or, an account, in one of two).
+// memoryCondition is a value that rows of a memtable must have in one column. An account must be in
+// one of two columns.
 type memoryCondition struct {
 	columns [2]storage.Columns
 	count   int
 	value   accounting.U128
 }
 
-// memoryScan goes through the rows that only memtables know. It compares column by column, without a branch for any row: how
-// many rows have one of the values makes no difference to what that costs.
+// memoryScan walks the rows that only memtables have. It compares column by column without a branch
+// per row. So its time does not depend on how many rows match.
 type memoryScan struct {
 	reversed bool
-	at, end  uint64 // ordinals that no block has been looked at for
+	at, end  uint64 // ordinals of blocks that were not compared yet
 	m        *memtable
-	mask     uint64 // rows of the current block that match and are to be given
-	block    uint32 // index of its first row
+	mask     uint64 // matching rows of the current block that were not returned yet
+	block    uint32 // index of the block's first row
 
 	query      *accounting.TransferScan
 	conditions [conditionsMax]memoryCondition
@@ -35,7 +36,7 @@ func (s *memoryScan) open(query *accounting.TransferScan, first, end uint64) {
 	s.query, s.reversed, s.at, s.end, s.m, s.mask = query, query.Reversed, first, end, nil, 0
 }
 
-// next returns the next row that matches, or nil.
+// next returns the next matching row, or nil.
 func (s *memoryScan) next(f *Forest) *accounting.TransferRow {
 	for blocks := 1; s.mask == 0; blocks++ {
 		if s.at >= s.end {
@@ -91,7 +92,7 @@ func (s *memoryScan) look(f *Forest) {
 	}
 }
 
-// collect sets the conditions up for the memtable.
+// collect sets up the conditions for the current memtable.
 func (s *memoryScan) collect() {
 	q := s.query
 	s.count = 0
@@ -122,7 +123,7 @@ func (s *memoryScan) add(value accounting.U128) *memoryCondition {
 	return c
 }
 
-// equalRows has bit i set if row first+i has the value, for the rows of a block.
+// equalRows compares a block of rows. Bit i of mask is set if row first+i has the value.
 func equalRows(c *storage.Columns, first, rows uint32, value *accounting.U128) (mask uint64) {
 	if c.Rows != nil { // not every row has a value
 		low, high := 0, len(c.Rows)
@@ -171,7 +172,7 @@ func equalNarrow(column *[blockRows]uint32, value uint32) (mask uint64) {
 	return mask
 }
 
-// isZero is 1 for 0, else 0.
+// isZero returns 1 for 0, and 0 for all other numbers.
 func isZero(x uint64) uint64 { return 1 ^ (x|-x)>>63 }
 
 func isZeroNarrow(x uint32) uint64 { return (uint64(x) - 1) >> 63 }

@@ -8,20 +8,21 @@ import (
 	"ledger/storage/rowlog"
 )
 
-// rowsAheadMax is how many rows ahead of the one that is read their pages are asked for, where the cache is large.
+// rowsAheadMax is the number of rows by which pages are read ahead if the cache is large.
 const rowsAheadMax = 512
 
-// transferScan is an open query over transfers: the trees' part by postings, then (or, newest first, before it) the part
-// that only the memtables know.
+// transferScan is an open query over transfers. It has two parts: the trees' by postings, and the
+// rows that only memtables have. The trees come first, or last if the newest transfers come first.
 type transferScan struct {
 	query   accounting.TransferScan
 	disk    intersection
 	streams [conditionsMax + 1]postings
 	memory  memoryScan
-	inDisk  bool // the part on disk has its turn
-	turns   int  // of parts, to come
+	inDisk  bool // the part on disk is the current one
+	turns   int  // parts that are left, the current one included
 
-	// Of disk.found: places[:asked] are known and their pages asked for, the header pages of found[:headed] are asked for.
+	// Read-ahead of disk.found: places[:asked] are known and reads of their pages started. For
+	// found[:headed], reads of the header pages have started.
 	places []rowPlace
 	asked  int
 	headed int
@@ -31,14 +32,15 @@ type transferScan struct {
 	rowsAhead int
 }
 
-// rowsAheadOf keeps what is asked for ahead to a quarter of the cache: in a small one pages would displace each other unread.
+// rowsAheadOf limits the read-ahead to a quarter of the cache. In a small cache, pages that are
+// read ahead would otherwise displace each other before they are used.
 func rowsAheadOf(l *limits.Limits) int {
 	return int(max(1, min(rowsAheadMax, l.CacheGridBytes/uint64(l.PageBytes)/4)))
 }
 
-// rowPlace is where a row lies in the log.
+// rowPlace is the place of a row in the log.
 type rowPlace struct {
-	table uint32 // log.tables
+	table uint32 // index in log.tables
 	page  uint32
 }
 
@@ -50,7 +52,7 @@ func newTransferScan(l *limits.Limits) transferScan {
 	return s
 }
 
-// transferRange turns timestamps into ordinals: first..end-1.
+// transferRange converts timestamps into ordinals: first..end-1.
 func (f *Forest) transferRange(timestampMin, timestampMax uint64) (first, end uint64) {
 	first = f.transferAtStamp(timestampMin)
 	end = uint64(f.filling.transfersNext())
@@ -60,7 +62,7 @@ func (f *Forest) transferRange(timestampMin, timestampMax uint64) (first, end ui
 	return first, end
 }
 
-// fieldsOf lists a query's values of the indexed fields; zero: any.
+// fieldsOf returns a query's values of the indexed fields. Zero means any value.
 func fieldsOf(query *accounting.TransferScan) [fieldsCount]accounting.U128 {
 	return [fieldsCount]accounting.U128{
 		fieldUser128: query.UserData128, fieldUser64: {Lo: query.UserData64}, fieldUser32: {Lo: uint64(query.UserData32)},
@@ -109,7 +111,7 @@ func (f *Forest) TransfersOpen(query *accounting.TransferScan) {
 	s.disk.choose(query.LimitRows)
 }
 
-// matches tells whether a row fulfils the query, its range of timestamps apart.
+// matches tells whether a row satisfies the query, except for its range of timestamps.
 func (s *transferScan) matches(row *accounting.TransferRow) bool {
 	q, t := &s.query, &row.Transfer
 	if q.ByAccount && !(q.Debits && row.DebitOrdinal == q.Account) && !(q.Credits && row.CreditOrdinal == q.Account) {
@@ -165,7 +167,7 @@ func (f *Forest) scanDisk(row *accounting.TransferRow) bool {
 	}
 }
 
-// scanRead reads the row at index at of those found.
+// scanRead reads the row with index at in disk.found.
 func (f *Forest) scanRead(at int, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	s := &f.scan
 	if s.asked < min(at+s.rowsAhead/2, s.disk.foundCount) {
@@ -194,7 +196,8 @@ func (f *Forest) scanRead(at int, ordinal accounting.TransferOrdinal, row *accou
 	row.Transfer.CreditAccountID = f.accountID(row.CreditOrdinal)
 }
 
-// scanAsk asks for the pages of the rows from at on, and ahead of those for the header pages that name them, as far as reads are free.
+// scanAsk starts reads of the pages of the rows from at on. Further ahead, it starts reads of the
+// header pages that name them. It stops when no read is free.
 func (f *Forest) scanAsk(at int) {
 	s := &f.scan
 	end := min(at+s.rowsAhead, s.disk.foundCount)
@@ -204,7 +207,7 @@ func (f *Forest) scanAsk(at int) {
 			s.headed++
 			continue
 		}
-		// Neighbours are likely to lie in one block.
+		// A neighbour probably lies in the same block.
 		table := s.places[max(s.headed, 1)-1].table
 		if s.headed == 0 || !f.logHas(table, ordinal) {
 			table = uint32(f.logTable(ordinal))
@@ -234,7 +237,7 @@ func (f *Forest) scanAsk(at int) {
 	}
 }
 
-// warmRow asks for the page of a row, or for the header page that names it, without waiting.
+// warmRow starts reading the page of a row, or the header page that names it. It does not wait.
 func (f *Forest) warmRow(ordinal accounting.TransferOrdinal) {
 	if ordinal >= f.tail.first {
 		return

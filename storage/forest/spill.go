@@ -6,8 +6,9 @@ import (
 	"ledger/internal/hashing"
 )
 
-// spill holds accounts that left the cache, and whose newest state is in the rows of its memtable, where it is not found by account. An
-// account that returns to the cache leaves the spill.
+// spill holds changed accounts that left the cache before their memtable was flushed. Their newest
+// state is in the rows of the memtable, but rows are not found by account. An account that returns
+// to the cache leaves the spill.
 type spill struct {
 	accounts []spilledAccount
 	count    uint32
@@ -21,10 +22,12 @@ type spilledAccount struct {
 }
 
 func newSpill(a *arena.Arena, key *hashing.Key, countFirst, countMax uint32, name string) spill {
-	return spill{accounts: arena.Slice[spilledAccount](a, uint64(countMax), name), of: newNumberTable(a, key, countFirst, countMax, name, 0)}
+	options := arena.Options{Class: arena.Table}
+	accounts := arena.SliceWith[spilledAccount](a, uint64(countMax), name, options)
+	return spill{accounts: accounts, of: newNumberTable(a, key, countFirst, countMax, name, options)}
 }
 
-// put adds an account, or gives one its new state.
+// put adds an account or replaces its state.
 func (s *spill) put(ordinal accounting.AccountOrdinal, account *accounting.Account) {
 	index, ok := s.of.find(uint64(ordinal))
 	if !ok {
@@ -38,7 +41,7 @@ func (s *spill) put(ordinal accounting.AccountOrdinal, account *accounting.Accou
 	s.accounts[index] = spilledAccount{Account: *account, Ordinal: ordinal}
 }
 
-// take removes an account; false: it is not there.
+// take removes an account. It returns false if the account is not there.
 func (s *spill) take(ordinal accounting.AccountOrdinal, account *accounting.Account) bool {
 	index, ok := s.of.find(uint64(ordinal))
 	if !ok {

@@ -96,7 +96,7 @@ func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 	return f.cachePut(ordinal, account, epochNone)
 }
 
-// cachePut brings an account into the cache. epoch is that of the memtable that has its last change.
+// cachePut puts an account into the cache. epoch is the epoch of the memtable with its last change.
 func (f *Forest) cachePut(ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) uint32 {
 	c := f.cache
 	entry := c.place(ordinal)
@@ -107,8 +107,9 @@ func (f *Forest) cachePut(ordinal accounting.AccountOrdinal, account *accounting
 	return entry
 }
 
-// accountSpill keeps an account that leaves the cache, if its state can be read from no tree: until the rows of the memtable that changed it
-// are flushed, the cache is the only place where it is found.
+// accountSpill keeps an account that leaves the cache if no tree has its state. Until the rows of
+// the memtable that changed it are flushed, the cache and the spill are the only places with its
+// state.
 func (f *Forest) accountSpill(ordinal accounting.AccountOrdinal, account *accounting.Account, epoch uint32) {
 	switch {
 	case epoch == f.epoch:
@@ -166,7 +167,7 @@ func (f *Forest) AccountAppend(account *accounting.Account) accounting.AccountOr
 func (f *Forest) TransferFind(id accounting.U128) (accounting.TransferOrdinal, accounting.TransferState) {
 	a := &f.ahead
 	ahead := false
-	if a.at < len(a.chunk) && a.chunk[a.at].ID == id { // nearly always
+	if a.at < len(a.chunk) && a.chunk[a.at].ID == id { // the usual case
 		ahead = true
 		a.now = a.at
 		a.at++
@@ -183,7 +184,8 @@ func (f *Forest) TransferFind(id accounting.U128) (accounting.TransferOrdinal, a
 	return f.transferFindOlder(id, where)
 }
 
-// transferFindOlder looks for an id that is not above all others in the filling memtable, and where else it may be.
+// transferFindOlder looks for an id that is not above all stored ids: in the filling memtable, and
+// in the places that where names.
 //
 //go:noinline
 func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accounting.TransferOrdinal, accounting.TransferState) {
@@ -234,8 +236,8 @@ func (f *Forest) row(ordinal accounting.TransferOrdinal) *accounting.TransferRow
 	return nil
 }
 
-// rowNamed is a copy of a carried row that was read from a partial block, with the ids of its accounts. (A copy, because
-// the row itself may be under a flush job's eyes.)
+// rowNamed returns a copy of a carried row that was read from a partial block, completed with the
+// ids of its accounts. It is a copy, because a flush job may be reading the row itself.
 func (f *Forest) rowNamed(bare *accounting.TransferRow) *accounting.TransferRow {
 	row := &f.rowScratch
 	*row = *bare
@@ -306,7 +308,7 @@ func (f *Forest) TransferKill(id accounting.U128) {
 	f.idStored(id)
 }
 
-// idStored keeps idMax up to date.
+// idStored updates idMax, and counts ids that are not above it.
 func (f *Forest) idStored(id accounting.U128) {
 	if f.idMax.Less(id) {
 		f.idMax = id

@@ -40,8 +40,9 @@ func (p *twins) id() accounting.U128 {
 func (p *twins) account() {
 	p.clock += uint64(1 + p.random.IntN(3))
 	a := accounting.Account{
-		ID: p.id(), UserData128: accounting.U128{Hi: uint64(p.random.IntN(3))}, UserData64: uint64(p.random.IntN(4)), UserData32: uint32(p.random.IntN(2)),
-		Ledger: uint32(1 + p.random.IntN(2)), Code: uint16(1 + p.random.IntN(5)), Timestamp: p.clock,
+		ID: p.id(), UserData128: accounting.U128{Hi: uint64(p.random.IntN(3))}, UserData64: uint64(p.random.IntN(4)),
+		UserData32: uint32(p.random.IntN(2)),
+		Ledger:     uint32(1 + p.random.IntN(2)), Code: uint16(1 + p.random.IntN(5)), Timestamp: p.clock,
 	}
 	if got, want := p.w.forest.AccountAppend(&a), p.plain.AccountAppend(&a); got != want {
 		p.t.Fatalf("account %d, want %d", got, want)
@@ -142,7 +143,8 @@ func (p *twins) resolve(expire bool) {
 	p.plain.ExpiryRemove(pending.atNs, pending.ordinal)
 	if expire {
 		p.clock += 2
-		row := accounting.ExpiredRow{Timestamp: p.clock, Pending: pending.ordinal, DebitAfter: p.change(0), CreditAfter: p.change(1), CreditOrdinal: 1}
+		row := accounting.ExpiredRow{Timestamp: p.clock, Pending: pending.ordinal, DebitAfter: p.change(0), CreditAfter: p.change(1),
+			CreditOrdinal: 1}
 		p.w.forest.ExpiredAppend(&row)
 		p.plain.ExpiredAppend(&row)
 		if p.random.IntN(3) == 0 {
@@ -255,7 +257,8 @@ func (p *twins) query() {
 		}
 	}
 	accounts := accounting.AccountScan{
-		UserData128: accounting.U128{Hi: some(3)}, UserData64: some(4), UserData32: uint32(some(2)), Ledger: uint32(some(3)), Code: uint16(some(6)),
+		UserData128: accounting.U128{Hi: some(3)}, UserData64: some(4), UserData32: uint32(some(2)), Ledger: uint32(some(3)),
+		Code:     uint16(some(6)),
 		Reversed: scan.Reversed, TimestampMin: scan.TimestampMin, TimestampMax: scan.TimestampMax, LimitRows: 8189,
 	}
 	p.w.forest.AccountsOpen(&accounts)
@@ -284,8 +287,9 @@ func (p *twins) query() {
 	}
 }
 
-// Goal: the answers of a plain store to every call, over trees of several levels: intersections of any fields, both directions, any
-// range, while merges are under way; ids, statuses, expiries and chains that are rolled back; and after restarts.
+// Goal: the answers of a plain store to every call, over trees of several levels: intersections of
+// any fields, both directions, any range, while merges are under way; ids, statuses, expiries and
+// chains that are rolled back; and after restarts.
 func TestStoreAgainstPlainStore(t *testing.T) {
 	random := seeded.Rand(t)
 	ops := 3000
@@ -293,7 +297,8 @@ func TestStoreAgainstPlainStore(t *testing.T) {
 		ops = 700
 	}
 	l := tiny()
-	p := &twins{t: t, random: random, w: newWorld(t, l, &memoryDisk{random: random}, storage.Checkpoint{}), plain: memory.New(64, 1024), clock: 100}
+	p := &twins{t: t, random: random, w: newWorld(t, l, &memoryDisk{random: random}, storage.Checkpoint{}), plain: memory.New(64, 1024),
+		clock: 100}
 	shrink(p.w.forest)
 	for range 10 {
 		p.account()
@@ -334,7 +339,7 @@ func TestStoreAgainstPlainStore(t *testing.T) {
 		deepest = max(deepest, p.w.forest.trees[i].deepest())
 	}
 	t.Logf("%d transfers, %d accounts, %d runs, level %d, %d merges, %d blocks, %d page waits",
-		p.w.forest.TransfersCount(), p.w.forest.AccountsCount(), c.RunsCount(), deepest, p.w.merges, c.BlocksAcquired, c.PageWaits)
+		p.w.forest.TransfersCount(), p.w.forest.AccountsCount(), runsCount(&c), deepest, p.w.merges, c.BlocksAcquired, c.PageWaits)
 	if !testing.Short() && deepest < 2 {
 		t.Error("no tree has three levels: the test shows little")
 	}

@@ -14,7 +14,7 @@ import (
 
 const (
 	levelsMax  = storage.LevelsMax
-	runsMax    = 128 // of a level: 32 that merge, 32 that wait, and room for many small checkpoint flushes during one big merge
+	runsMax    = 128 // of a level: 32 that merge, 32 that wait, and many small flushes for checkpoints during a long merge
 	runsMerged = storage.MergeRunsMax
 )
 
@@ -31,7 +31,7 @@ func (a fence) less(b fence) bool { return a.Hi < b.Hi || a.Hi == b.Hi && a.Lo <
 type tableList struct {
 	tables  []storage.Table
 	fences  []fence
-	filters []uint32 // slots in the memory of filters, from 1; 0 for none
+	filters []uint32 // slots in the memory of filters, from 1; 0: no filter
 	offset  uint32   // in the pool
 }
 
@@ -41,16 +41,16 @@ func (l *tableList) count() int { return len(l.tables) }
 type run struct {
 	tableList
 	entries      uint64
-	rows         uint64 // rows of the flushes it comes from: what paces the next merge
+	rows         uint64 // rows of the flushes that the run comes from: they pace the next merge
 	ordinalFirst uint64 // postings: all ordinals of the run lie in [ordinalFirst, ordinalEnd)
 	ordinalEnd   uint64
-	covered      bool // transfer ids: all are in the filter of all ids
+	covered      bool // transfer ids: all of them are in the filter of all ids
 }
 
 // merge is a merge under way: the oldest runs of a level become one run of the next level.
 type merge struct {
-	inputs      int // oldest runs of the level; 0: no merge
-	output      run // invisible until the end
+	inputs      int // the oldest runs of the level; 0: no merge
+	output      run // invisible until the merge has ended
 	entriesLeft uint64
 	entriesAll  uint64
 	rowsAll     uint64
@@ -65,18 +65,18 @@ type level struct {
 	merge merge
 }
 
-// tree is levels of runs; the deeper, the older.
+// tree is levels of runs. A deeper level is older.
 type tree struct {
 	id         storage.TreeID
 	spec       storage.TreeSpec
 	shape      table.Shape
-	runsMerged int // of a level that holds as many
+	runsMerged int // a level that holds as many runs is merged
 	levels     [levelsMax]level
 	ordered    []*run // all visible runs, the oldest first
 	runsCount  int
 }
 
-// order rebuilds the list of visible runs. Call it after every change of levels.
+// order rebuilds the list of visible runs. It must be called after every change of levels.
 func (t *tree) order() {
 	t.ordered = t.ordered[:0]
 	for i := levelsMax - 1; i >= 0; i-- {
@@ -93,14 +93,15 @@ func (r *tableList) search(key *storage.Key, k fence) int {
 	if !ok {
 		low = r.bisect(k)
 	}
-	// Fences hold 16 bytes of the key: where they are equal, the rest decides.
+	// Fences hold 16 bytes of the key. Where fences are equal, the whole keys decide.
 	for low < len(r.fences) && r.fences[low] == k && r.tables[low].KeyMax.Compare(key) < 0 {
 		low++
 	}
 	return low
 }
 
-// guess looks where the fence would be if keys were spread evenly, and beside it: random ids are, in a run of any length.
+// guess looks at the position that the fence would have if keys were spread evenly, and at its
+// neighbours. Random ids are spread evenly, so this finds them in a run of any length.
 func (r *tableList) guess(k fence) (at int, ok bool) {
 	count := len(r.fences)
 	if count == 0 {
@@ -119,7 +120,8 @@ func (r *tableList) guess(k fence) (at int, ok bool) {
 	return at, at == 0 || r.fences[at-1].less(k)
 }
 
-// bisect finds the first fence that is not below k. Without branches, which would be guessed wrong half of the time.
+// bisect finds the first fence that is not below k, without branches. A search with branches would
+// mispredict half of them.
 func (r *tableList) bisect(k fence) int {
 	low, count := 0, len(r.fences)
 	for count > 0 {
@@ -133,7 +135,8 @@ func (r *tableList) bisect(k fence) int {
 	return low
 }
 
-// treeFind looks for key from the newest run to the oldest, and fills value. False: there is none, or its removal is newer.
+// treeFind looks for key from the newest run to the oldest and fills value. It returns false if
+// there is no such key, or if the newest entry is a removal.
 func (f *Forest) treeFind(id storage.TreeID, key *storage.Key, value []byte) bool {
 	t := &f.trees[id]
 	k := fenceOf(key)
@@ -172,7 +175,8 @@ func (f *Forest) tableFind(t *tree, tab *storage.Table, key *storage.Key, value 
 	return true, t.spec.Tombstones && t.shape.Tombstone(page, index)
 }
 
-// page returns a page, waiting until it has been read. It is valid until the next call that may wait.
+// page returns a page and waits until it has been read. The page is valid until the next call that
+// may wait.
 func (f *Forest) page(ref storage.Ref, number uint32) []byte {
 	if page := f.grid.Lookup(ref, number); page != nil {
 		return page
@@ -190,29 +194,32 @@ func (f *Forest) pageRead(ref storage.Ref, number uint32) []byte {
 	return f.grid.Page(ref, number, f.waiter)
 }
 
-// tablePool is the memory of all runs' lists: slices whose capacity is a power of two, cut from three parallel arrays.
+// tablePool is the memory of the lists of all runs. Each list is a slice whose capacity is a power
+// of two. Lists are cut from three parallel arrays.
 type tablePool struct {
 	tables  []storage.Table
 	fences  []fence
 	filters []uint32
 	used    uint64
-	free    [40][]uint32 // offsets by class
+	free    [40][]uint32 // offsets of free lists, by class: the logarithm of the capacity
 }
 
 func newTablePool(a *arena.Arena, capacity uint64) *tablePool {
-	const name = "manifest slots"
+	const name = "manifest"
+	index := arena.Options{Class: arena.Index}
 	p := &tablePool{
-		tables:  arena.Slice[storage.Table](a, capacity, name),
-		fences:  arena.Slice[fence](a, capacity, name),
-		filters: arena.Slice[uint32](a, capacity, name),
+		tables:  arena.SliceWith[storage.Table](a, capacity, name, index),
+		fences:  arena.SliceWith[fence](a, capacity, name, index),
+		filters: arena.SliceWith[uint32](a, capacity, name, index),
 	}
 	for class := range p.free {
-		p.free[class] = make([]uint32, 0, 1024) // more are never free at once, or hardly ever
+		p.free[class] = make([]uint32, 0, 1024) // hardly ever are more lists of a class free at once
 	}
 	return p
 }
 
-// grow returns a list with room for one table more, its content kept. False: the pool is full.
+// grow gives a list room for one more table and keeps its content. It returns false if the pool is
+// full.
 func (p *tablePool) grow(l *tableList) bool {
 	class := 0
 	for 1<<class <= cap(l.tables) {
@@ -259,14 +266,15 @@ func (p *tablePool) release(l *tableList) {
 // tableAppend adds a table to a list.
 func (f *Forest) tableAppend(l *tableList, t *storage.Table, filter uint32) {
 	if len(l.tables) == cap(l.tables) && !f.pool.grow(l) {
-		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the manifest is full: the data file holds more tables than this release supports"})
+		f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+			Reason: "the manifest is full: the data file holds more tables than this release supports"})
 	}
 	l.tables = append(l.tables, *t)
 	l.fences = append(l.fences, fenceOf(&t.KeyMax))
 	l.filters = append(l.filters, filter)
 }
 
-// filterPool is the memory of filters: slots of one table's largest filter.
+// filterPool is the memory of filters. A slot holds the largest filter of a table.
 type filterPool struct {
 	memory    []byte
 	slotBytes uint64
@@ -275,10 +283,11 @@ type filterPool struct {
 }
 
 func newFilterPool(a *arena.Arena, slotBytes uint64, slots uint64) filterPool {
-	return filterPool{memory: a.BytesWith(slotBytes*slots, 64, "filter slots", arena.HugePages), slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
+	memory := a.BytesWith(slotBytes*slots, 64, "filters", arena.Options{Class: arena.Index, HugePages: true})
+	return filterPool{memory: memory, slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
 }
 
-// get takes a slot; 0: none is left.
+// get takes a slot. It returns 0 if none is left.
 func (p *filterPool) get() uint32 {
 	if n := len(p.free); n > 0 {
 		slot := p.free[n-1]
@@ -310,14 +319,15 @@ func (p *filterPool) of(slot uint32, entries uint32, shape *table.Shape) []byte 
 	return p.memory[start : start+uint64(shape.FilterBytes(entries))]
 }
 
-// accountAtStamp returns the ordinal of the first account with at least this timestamp; the next ordinal if there is none.
+// accountAtStamp returns the ordinal of the first account with at least this timestamp. If there is
+// none, it returns the next ordinal.
 func (f *Forest) accountAtStamp(timestamp uint64) uint64 {
 	for _, m := range [2]*memtable{f.filling, f.flushing} {
 		if m == nil || m.createdCount == 0 {
 			continue
 		}
 		if m.created[0].Timestamp > timestamp && m.accountsFirst > 0 {
-			continue // an older one may do
+			continue // an account before this memtable may match
 		}
 		low, high := uint32(0), m.createdCount
 		for low < high {
@@ -332,7 +342,7 @@ func (f *Forest) accountAtStamp(timestamp uint64) uint64 {
 	}
 	key := keyOf64(timestamp)
 	c := &f.stampCursor
-	for _, r := range f.trees[storage.TreeAccountStamp].ordered { // disjoint: accounts come in order of timestamps
+	for _, r := range f.trees[storage.TreeAccountStamp].ordered { // disjoint runs: accounts come in order of timestamps
 		c.open(f, storage.TreeAccountStamp, r)
 		if c.seek(&key); !c.valid {
 			continue
@@ -354,7 +364,8 @@ func (f *Forest) accountsFlushed() accounting.AccountOrdinal {
 	return f.filling.accountsFirst
 }
 
-// transfersFlushed is the number of transfers that are in the trees, if not in the log.
+// transfersFlushed is the number of transfers whose ids and postings are in the trees. The rows of
+// the last ones may still be in the carried tail.
 func (f *Forest) transfersFlushed() accounting.TransferOrdinal {
 	if f.flushing != nil {
 		return f.flushing.transfersFirst

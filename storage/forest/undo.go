@@ -16,25 +16,25 @@ const (
 	undoTransferAppend
 	undoStatus
 	undoExpiryAdd
-	undoExpiryCancel // an add of the filling memtable was taken back
+	undoExpiryCancel // an add of the filling memtable was cancelled
 	undoExpiryRemove
 	undoExpiredAppend
 )
 
-// undoEntry is one change within a chain, with what it takes to take it back.
+// undoEntry is one change within a chain, with the data that reverts it.
 type undoEntry struct {
-	Number uint64 // ordinal of the account or transfer; of undoAccountWrite the index in accounts beside it
+	Number uint64 // ordinal of the account or transfer; undoAccountWrite: index in accounts
 	Index  uint32
 	Kind   undoKind
-	First  bool // the change added the transfer to the changed ones
+	First  bool // the change added the transfer to the list of changes
 	Status accounting.PendingStatus
 	_      [1]byte
-	Epoch  uint32 // of undoAccountWrite: of the memtable with the account's change before this one
+	Epoch  uint32 // undoAccountWrite: the epoch of the account's previous change
 	_      uint32
 }
 
-// undo is the log of an open chain. It is taken back from the end, so every table and list shrinks in the reverse order of its
-// growth and ends exactly as it was.
+// undo is the log of an open chain. It is reverted from the end. So every table and list shrinks in
+// the reverse order of its growth and ends exactly as it was.
 type undo struct {
 	entries       []undoEntry
 	count         uint32
@@ -46,7 +46,7 @@ func newUndo(a *arena.Arena, l *limits.Limits) undo {
 	const name = "undo log"
 	events := uint64(eventsMax(l)) + 1
 	return undo{
-		entries:  arena.Slice[undoEntry](a, 8*events, name), // an event writes two accounts, a transfer, a status, an expiry
+		entries:  arena.Slice[undoEntry](a, 8*events, name), // per event: two accounts, a transfer, a status, an expiry
 		accounts: arena.Slice[accounting.Account](a, 3*events, name),
 	}
 }
@@ -122,7 +122,7 @@ func (f *Forest) undoAccountWrite(ordinal accounting.AccountOrdinal, old *accoun
 		f.cache.setEpoch(entry, epoch)
 		return
 	}
-	// It has left the cache since it was changed.
+	// The account has left the cache since it was changed.
 	spilled := m.spill.take(ordinal, &f.accountScratch)
 	assert.That(spilled, "a changed account that left the cache is in the spill")
 	f.accountSpill(ordinal, old, epoch)

@@ -13,7 +13,7 @@ import (
 
 const (
 	warmTriesMax   = 8  // a key needs a few pages, one after the other
-	warmReadsMax   = 48 // reads in flight, so that a demanded page finds a place
+	warmReadsMax   = 48 // reads in flight; leaves room for a read that execution waits for
 	warmPerStepMax = 64
 )
 
@@ -33,7 +33,8 @@ type warmKey struct {
 	tries uint8
 }
 
-// warmQueue holds keys whose pages are on their way. It is a bounded ring: what does not fit is read when it is needed.
+// warmQueue holds keys whose pages are being read. It is a bounded ring. A key that does not fit is
+// read when it is needed.
 type warmQueue struct {
 	keys  []warmKey
 	head  uint32
@@ -79,7 +80,8 @@ func (f *Forest) warmBegin(k warmKey) {
 	}
 }
 
-// WarmStep goes on with keys whose pages may have arrived. It never waits; call it when the grid made progress.
+// WarmStep continues with keys whose pages may have arrived. It never waits. It is called after the
+// grid has made progress.
 func (f *Forest) WarmStep() {
 	q := &f.warm
 	for steps := min(q.count, warmPerStepMax); steps > 0 && f.grid.InFlight() < warmReadsMax; steps-- {
@@ -93,7 +95,8 @@ func (f *Forest) WarmStep() {
 	}
 }
 
-// warmTry asks for the next page that a key needs. True: all that it needs is in memory.
+// warmTry starts the read of the next page that a key needs. It returns true if all pages are in
+// memory.
 func (f *Forest) warmTry(k *warmKey) bool {
 	key := keyOfID(k.id)
 	var value [8]byte
@@ -134,7 +137,7 @@ func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {
 	return f.warmTryRow(ordinal) && complete
 }
 
-// warmTryRow: a row of the log and its accounts.
+// warmTryRow does the same for a row of the log and its accounts.
 func (f *Forest) warmTryRow(ordinal accounting.TransferOrdinal) bool {
 	if ordinal >= f.tail.first {
 		return true
@@ -155,7 +158,8 @@ func (f *Forest) warmTryRow(ordinal accounting.TransferOrdinal) bool {
 	return f.warmTryAccount(debit) && f.warmTryAccount(credit)
 }
 
-// treeTry is treeFind without waiting: complete is false if a page is missing, which is then asked for. value may be nil.
+// treeTry is treeFind without waiting. If a page is missing, it starts the read and returns
+// complete = false. value may be nil.
 func (f *Forest) treeTry(id storage.TreeID, key *storage.Key, value []byte) (found, complete bool) {
 	t := &f.trees[id]
 	k := fenceOf(key)

@@ -8,10 +8,14 @@ import (
 	"ledger/internal/assert"
 )
 
-// The encoding: high, then three bitmaps of ceil(high / 64) words (acquired, waiting for the next bar's end, waiting for this
-// checkpoint), each as groups of a marker word and literal words. A marker: bit 0 the fill bit, 31 bits of fill words, 32 bits
-// of literal words that follow. Fills of one word are literals, so that the encoding is never longer than EncodedBytesMax.
-// What waits for the next checkpoint is empty right after Capture, and what is named is the rest of the acquired.
+// The encoding is high, then three bitmaps of ceil(high / 64) words: acquired, waiting for the next
+// bar's end, waiting for this checkpoint. A bitmap is groups of a marker word and literal words. A
+// marker has the fill bit in bit 0, then 31 bits with the number of fill words, then 32 bits with
+// the number of literal words that follow. A fill of a single word is a literal, so the encoding is
+// never longer than EncodedBytesMax.
+//
+// The other two bitmaps need not be encoded. No address waits for the next checkpoint right after
+// Capture. The named addresses are the rest of the acquired ones.
 
 const (
 	bitmapsEncoded = 3
@@ -19,22 +23,22 @@ const (
 	fillWordsMax   = 1<<31 - 1
 )
 
-// ErrEncoding: the bytes are not the encoding of a free set that fits.
+// ErrEncoding: the bytes are no encoding of a free set that fits.
 var ErrEncoding = errors.New("the free set's encoding is malformed")
 
-// EncodedBytesMax is the most that Encode can write now.
+// EncodedBytesMax is the largest size that Encode can write now.
 func (s *Set) EncodedBytesMax() uint64 { return encodedBytesMax(s.high) }
 
-// EncodedBytesLimit is the most that Encode can ever write.
+// EncodedBytesLimit is the largest size that Encode can ever write.
 func (s *Set) EncodedBytesLimit() uint64 { return encodedBytesMax(s.addressesMax) }
 
 func encodedBytesMax(high uint64) uint64 {
 	words := (high + 63) / 64
-	// Each marker but the last stands for two fill words at least, or for the end.
+	// Each marker but the last stands for at least two fill words.
 	return 8 + bitmapsEncoded*8*(words+2)
 }
 
-// Encode writes the set as of Capture into out and returns the length.
+// Encode writes the set as of Capture into out and returns its length.
 func (s *Set) Encode(out []byte) (encodedBytes int) {
 	assert.That(s.capturing, "the set is encoded for a checkpoint")
 	assert.That(uint64(len(out)) >= s.EncodedBytesMax(), "the encoding fits its buffer")
@@ -48,7 +52,7 @@ func (s *Set) Encode(out []byte) (encodedBytes int) {
 
 func isFill(word uint64) bool { return word == 0 || word == ^uint64(0) }
 
-// fillLength is how many equal fill words b begins with.
+// fillLength is the number of equal fill words at the beginning of b.
 func fillLength(b bitmap) (length int) {
 	for length < len(b) && length < fillWordsMax && isFill(b[length]) && b[length] == b[0] {
 		length++
@@ -81,7 +85,8 @@ func encode(b bitmap, out []byte) (at int) {
 	return at
 }
 
-// Decode replaces the set by an encoded one. What Capture had marked is marked again, so the calls that followed it can follow.
+// Decode replaces the set by an encoded one. The addresses that Capture had marked are marked
+// again, so the same calls can follow as after Capture.
 func (s *Set) Decode(encoded []byte) error {
 	if len(encoded) < 8 {
 		return ErrEncoding
@@ -106,14 +111,14 @@ func (s *Set) Decode(encoded []byte) error {
 	}
 	for i := range words {
 		if (s.waitsBar[i]|s.waitsCaptured[i])&^s.acquired[i] != 0 || s.waitsBar[i]&s.waitsCaptured[i] != 0 {
-			return ErrEncoding // what waits is acquired, and waits for one thing
+			return ErrEncoding // a waiting address is acquired and waits for one thing
 		}
 		s.named[i] = s.acquired[i] &^ (s.waitsBar[i] | s.waitsCaptured[i])
 		s.acquiredCount += uint64(bits.OnesCount64(s.acquired[i]))
 		s.waitingCount += uint64(bits.OnesCount64(s.waitsBar[i] | s.waitsCaptured[i]))
 	}
 	if high%64 != 0 && s.acquired[words-1]>>(high%64) != 0 {
-		return ErrEncoding // nothing lies above the highest address
+		return ErrEncoding // no address is above the highest
 	}
 	return nil
 }

@@ -16,13 +16,13 @@ type Set struct {
 	searchWord   uint64 // no word below it has a free bit
 
 	acquired bitmap // in use, or waiting
-	named    bitmap // in use, and some checkpoint names it
-	// Three bitmaps of released addresses, apart from each other, by what each address waits for.
+	named    bitmap // in use, and a checkpoint names it
+	// Three disjoint bitmaps of released addresses, by the event for which each address waits.
 	waitsBar      bitmap // no checkpoint names it: free at the next BarEnd
 	waitsCaptured bitmap // a checkpoint names it: free when the captured checkpoint is durable
-	waitsNext     bitmap // a checkpoint names it: free when the checkpoint that is captured next is durable
+	waitsNext     bitmap // a checkpoint names it: free when the next captured checkpoint is durable
 
-	acquiredCount uint64 // waiting ones included
+	acquiredCount uint64 // waiting addresses included
 	waitingCount  uint64
 	capturing     bool // a captured checkpoint is not durable yet
 }
@@ -33,7 +33,8 @@ func (b bitmap) has(index uint64) bool { return b[index/64]>>(index%64)&1 != 0 }
 func (b bitmap) set(index uint64)      { b[index/64] |= 1 << (index % 64) }
 func (b bitmap) clear(index uint64)    { b[index/64] &^= 1 << (index % 64) }
 
-// AddressesMax is how many blocks fit behind the zones before the grid, so that the data file never exceeds StorageBytesMax.
+// AddressesMax is the number of blocks that fit behind the zones before the grid. With it, the data
+// file never exceeds StorageBytesMax.
 func AddressesMax(l limits.Limits) uint64 {
 	gridAt := datafile.NewLayout(&l).GridAt
 	assert.That(l.StorageBytesMax >= gridAt+uint64(l.BlockBytes), "the largest data file holds its zones and a block")
@@ -44,14 +45,15 @@ func AddressesMax(l limits.Limits) uint64 {
 func New(a *arena.Arena, addressesMax uint64) *Set {
 	assert.That(addressesMax > 0, "a grid has blocks")
 	words := (addressesMax + 63) / 64
-	empty := func() bitmap { return arena.Slice[uint64](a, words, "free set slots") }
+	empty := func() bitmap { return arena.SliceWith[uint64](a, words, "free set", arena.Options{Class: arena.Index}) }
 	return &Set{addressesMax: addressesMax, acquired: empty(), named: empty(), waitsBar: empty(), waitsCaptured: empty(), waitsNext: empty()}
 }
 
-// words that can have a bit set.
+// words is the number of words in which a bit can be set.
 func (s *Set) words() uint64 { return (s.high + 63) / 64 }
 
-// Acquire takes the len(out) lowest free addresses, ascending. It returns false and takes none if there are not as many.
+// Acquire takes the len(out) lowest free addresses, in ascending order. If there are fewer, it
+// takes none and returns false.
 func (s *Set) Acquire(out []uint64) bool {
 	if s.addressesMax-s.acquiredCount < uint64(len(out)) {
 		return false
@@ -77,7 +79,7 @@ func (s *Set) Acquire(out []uint64) bool {
 	return true
 }
 
-// GiveBack frees an address that was acquired since the last Capture and never written.
+// GiveBack frees an address that was acquired after the last Capture and never written.
 func (s *Set) GiveBack(address uint64) {
 	index := s.inUse(address)
 	assert.That(!s.named.has(index), "an address that is given back is named by no checkpoint")
@@ -86,7 +88,8 @@ func (s *Set) GiveBack(address uint64) {
 	s.searchWord = min(s.searchWord, index/64)
 }
 
-// Release says that nothing needs the block any more, apart from checkpoints that name it and reads under way.
+// Release marks a block as unused. Checkpoints that name it, and reads under way, may still need
+// it.
 func (s *Set) Release(address uint64) {
 	index := s.inUse(address)
 	if s.named.has(index) {
@@ -112,11 +115,13 @@ func (s *Set) waiting(index uint64) bool {
 	return s.waitsBar.has(index) || s.waitsCaptured.has(index) || s.waitsNext.has(index)
 }
 
-// BarEnd frees what was released, and named by no checkpoint, before this bar's end. It comes before this bar's releases.
+// BarEnd frees the addresses that were released before this bar's end and that no checkpoint names.
+// It is called before this bar's releases.
 func (s *Set) BarEnd() { s.free(s.waitsBar) }
 
-// Capture makes all that is acquired and not released named by the checkpoint that is taken now, trailers included, and lets
-// what waits for the next checkpoint wait for this one. Encode follows at once.
+// Capture takes a checkpoint: it names all addresses that are acquired and not released, trailers
+// included. Addresses that wait for the next checkpoint now wait for this one. Encode follows at
+// once.
 func (s *Set) Capture() {
 	assert.That(!s.capturing, "the checkpoint before is durable when the next is taken")
 	s.capturing = true
@@ -127,17 +132,15 @@ func (s *Set) Capture() {
 	}
 }
 
-// Capturing tells whether a captured checkpoint is not durable yet.
-func (s *Set) Capturing() bool { return s.capturing }
-
-// Durable frees what waited for the captured checkpoint. It is called at a fixed op, so all replicas do it alike.
+// Durable frees the addresses that waited for the captured checkpoint. It is called at a fixed op,
+// so all replicas free them at the same op.
 func (s *Set) Durable() {
 	assert.That(s.capturing, "a checkpoint that becomes durable was captured")
 	s.capturing = false
 	s.free(s.waitsCaptured)
 }
 
-// free makes all addresses of the waiting set free.
+// free frees all addresses of a waiting set.
 func (s *Set) free(waiting bitmap) {
 	lowest := s.searchWord
 	for i := range s.words() {
@@ -158,14 +161,11 @@ func (s *Set) free(waiting bitmap) {
 // High is the highest address ever acquired: the grid's blocks end there.
 func (s *Set) High() uint64 { return s.high }
 
-// AcquiredCount counts the addresses that are not free, those that wait included.
+// AcquiredCount is the number of addresses that are not free, including waiting ones.
 func (s *Set) AcquiredCount() uint64 { return s.acquiredCount }
 
-// WaitingCount counts the addresses that are released and not free yet.
+// WaitingCount is the number of addresses that are released but not free.
 func (s *Set) WaitingCount() uint64 { return s.waitingCount }
-
-// FreeCount counts the addresses that Acquire can still give.
-func (s *Set) FreeCount() uint64 { return s.addressesMax - s.acquiredCount }
 
 // IsAcquired tells whether address is in use or waiting.
 func (s *Set) IsAcquired(address uint64) bool {

@@ -53,7 +53,8 @@ func (m *model) change(from, to state) {
 	}
 }
 
-// Random bars, releases and checkpoints give the same addresses as the model, also after a restart from a checkpoint.
+// Random bars, releases and checkpoints give the same addresses as the model, also after a restart
+// from a checkpoint.
 func TestSetAgainstModel(t *testing.T) {
 	memory := arena.New()
 	defer memory.Close()

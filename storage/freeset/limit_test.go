@@ -7,7 +7,8 @@ import (
 	"ledger/storage/datafile"
 )
 
-// The zones before the grid count: the last block ends within the storage limit, and one more would not.
+// The zones before the grid count: the last block ends within the storage limit, and one more would
+// not.
 func TestAddressesMaxCountsTheZones(t *testing.T) {
 	l := limits.Production()
 	l.StorageBytesMax = 2 << 30

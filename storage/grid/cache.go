@@ -11,7 +11,7 @@ import (
 
 const (
 	waysCount = 16
-	usedMax   = 3 // a slot survives so many passes of the hand after its last use
+	usedMax   = 3 // a slot survives this many passes of the hand after its last use
 )
 
 type slotState uint8
@@ -31,12 +31,12 @@ type slotMeta struct {
 	used     uint8
 }
 
-// cache is a set-associative cache of equal slots; within a set a hand looks for a victim (CLOCK).
+// cache is a set-associative cache of equal slots. Within a set, a hand looks for a victim (CLOCK).
 type cache struct {
 	memory    []byte
 	slotBytes uint64
 	meta      []slotMeta
-	tags      []uint16 // part of the hash of each slot's key: compared before the key
+	tags      []uint16 // part of the hash of each slot's key, compared before the key
 	hands     []uint8  // per set
 	setsCount uint64
 }
@@ -54,7 +54,7 @@ func newCache(a *arena.Arena, slotsCount, slotBytes uint64, name string, options
 	}
 }
 
-// hashOf spreads pages over sets. A checksum is random already.
+// hashOf spreads pages over sets. It needs little mixing, because a checksum is random.
 func (c *cache) hashOf(ref *storage.Ref, page uint32) (set uint64, tag uint16) {
 	hash := (binary.LittleEndian.Uint64(ref.Checksum[:]) + uint64(page)*0x9e3779b97f4a7c15) ^ ref.Address
 	hash *= 0xbf58476d1ce4e5b9
@@ -63,7 +63,7 @@ func (c *cache) hashOf(ref *storage.Ref, page uint32) (set uint64, tag uint16) {
 	return set, uint16(hash)
 }
 
-// find returns the slot that holds the page or is being filled with it.
+// find returns the slot that holds the page or that a read is filling with it.
 func (c *cache) find(ref *storage.Ref, page uint32) (slot uint32, ok bool) {
 	set, tag := c.hashOf(ref, page)
 	first := uint32(set) * waysCount
@@ -80,7 +80,7 @@ func (c *cache) find(ref *storage.Ref, page uint32) (slot uint32, ok bool) {
 	return 0, false
 }
 
-// take makes a slot busy for the page; false if all of its set are.
+// take makes a slot busy for the page. It returns false if all slots of the page's set are busy.
 func (c *cache) take(ref *storage.Ref, page uint32) (slot uint32, ok bool) {
 	set, tag := c.hashOf(ref, page)
 	first := uint32(set) * waysCount
@@ -117,7 +117,7 @@ func (c *cache) bytes(slot uint32) []byte {
 	return c.memory[start : start+c.slotBytes : start+c.slotBytes]
 }
 
-// lookup returns the page's bytes, or nil, and notes the use.
+// lookup returns the page's bytes, or nil, and marks them as used.
 func (c *cache) lookup(ref *storage.Ref, page uint32) []byte {
 	slot, ok := c.find(ref, page)
 	if !ok {

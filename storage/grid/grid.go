@@ -14,7 +14,7 @@ import (
 
 const (
 	readsMax         = 64
-	pagesPerHeader   = 4 // cached pages for each cached header page
+	pagesPerHeader   = 4 // one header page is cached for so many pages
 	completionsCount = 32
 )
 
@@ -27,7 +27,7 @@ type Grid struct {
 
 	pages   cache
 	headers cache
-	staging []byte // a page per read: header pages arrive here and are cut
+	staging []byte // a page per read: header pages arrive here, and their used part is copied
 
 	reads       [readsMax]read
 	readsCount  int
@@ -40,11 +40,11 @@ type Grid struct {
 
 // Statistics counts since the start.
 type Statistics struct {
-	Reads   uint64 // pages asked of the disk, header pages and repetitions included
-	Damaged uint64 // reads whose page was damaged or failed
+	Reads   uint64 // pages read from the disk, including header pages and repetitions
+	Damaged uint64 // reads that failed or whose page was damaged
 
-	PageLookups, PageHits     uint64 // of pages by Lookup: all, and those that were in memory
-	HeaderLookups, HeaderHits uint64 // of header pages
+	PageLookups, PageHits     uint64 // lookups of pages, and those that were in memory
+	HeaderLookups, HeaderHits uint64 // the same for header pages
 }
 
 type readState uint8
@@ -52,16 +52,16 @@ type readState uint8
 const (
 	readFree     readState = iota
 	readFlying             // the disk fills it
-	readUnproven           // a page whose header page is not there yet
+	readUnproven           // the page has arrived, its header page has not
 )
 
-// read is one page on its way.
+// read is a page that is being read.
 type read struct {
 	state    readState
-	demanded bool // somebody waits for it: damage is a fault
+	demanded bool // a caller waits for it: damage is a fault
 	repeated bool
 	page     uint32
-	slot     uint32 // of pages, or of headers for page 0
+	slot     uint32 // in pages, or in headers for page 0
 	ref      storage.Ref
 }
 
@@ -69,6 +69,7 @@ type read struct {
 //
 // options: of the cache's memory (locked and touched in production).
 func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cluster wire.U128, options arena.Options) *Grid {
+	options.Class = arena.Cache
 	geometry := block.GeometryOf(l)
 	pagesCount := l.CacheGridBytes / uint64(l.PageBytes)
 	headerBytes := (uint64(geometry.HeaderUsedBytes()) + 63) &^ 63
@@ -76,11 +77,12 @@ func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cl
 		geometry: geometry, cluster: cluster, gridOffset: gridOffset, disk: disk,
 		pages:   newCache(a, pagesCount, uint64(l.PageBytes), "grid cache", options),
 		headers: newCache(a, max(pagesCount/pagesPerHeader, 4*waysCount), headerBytes, "grid cache headers", options),
-		staging: a.Bytes(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads"),
+		staging: a.BytesWith(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads", arena.Options{Class: arena.Cache}),
 	}
 }
 
-// Lookup returns a verified page of the block, or nil if it is not in memory. Page 0 is the header page's used part.
+// Lookup returns a verified page of the block, or nil if it is not in memory. Page 0 is the used
+// part of the header page.
 func (g *Grid) Lookup(ref storage.Ref, page uint32) []byte {
 	if page == 0 {
 		g.statistics.HeaderLookups++
@@ -98,13 +100,14 @@ func (g *Grid) Lookup(ref storage.Ref, page uint32) []byte {
 	return data
 }
 
-// Start makes sure that a page that somebody waits for is in memory or on its way; false if nothing is free for it now.
+// Start makes sure that a demanded page is in memory or being read. It returns false if no slot or
+// read is free now.
 func (g *Grid) Start(ref storage.Ref, page uint32) bool { return g.start(ref, page, true) }
 
-// Warm does the same for a page that will perhaps be wanted.
+// Warm does the same for a page that may be needed later.
 func (g *Grid) Warm(ref storage.Ref, page uint32) bool { return g.start(ref, page, false) }
 
-// Try is Lookup, and Warm if the page is not in memory.
+// Try is Lookup, followed by Warm if the page is not in memory.
 func (g *Grid) Try(ref storage.Ref, page uint32) ([]byte, bool) {
 	if data := g.Lookup(ref, page); data != nil {
 		return data, true
@@ -113,10 +116,11 @@ func (g *Grid) Try(ref storage.Ref, page uint32) ([]byte, bool) {
 	return nil, false
 }
 
-// Page returns a verified page that Lookup did not find, waiting until it is there. For a page that is damaged it waits for ever: the stage sees Fault.
+// Page returns a verified page that Lookup did not find. It waits until the page is there. It waits
+// for ever if the page is damaged; then the stage sees Fault.
 func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte {
 	for {
-		if data := g.cacheOf(page).lookup(&ref, page); data != nil { // the caller's Lookup has been counted
+		if data := g.cacheOf(page).lookup(&ref, page); data != nil { // the caller's Lookup was counted already
 			return data
 		}
 		g.Start(ref, page)
@@ -124,10 +128,10 @@ func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte 
 	}
 }
 
-// Fault is the first damage that was found in a demanded page, or nil.
+// Fault is the first damage of a demanded page, or nil.
 func (g *Grid) Fault() *storage.Fault { return g.fault }
 
-// InFlight is how many reads are under way.
+// InFlight is the number of reads under way.
 func (g *Grid) InFlight() int { return g.readsCount }
 
 // Statistics returns the counters.
@@ -172,7 +176,7 @@ func (g *Grid) start(ref storage.Ref, page uint32, demanded bool) bool {
 	return false
 }
 
-// demand marks the read that fills slot.
+// demand marks the read that fills slot as demanded.
 func (g *Grid) demand(slot, page uint32) {
 	for i := range g.reads {
 		r := &g.reads[i]
@@ -191,7 +195,7 @@ func (g *Grid) submit(i int) {
 	g.disk.Read(uint64(i), g.gridOffset+g.geometry.Offset(r.ref.Address, r.page), g.target(i))
 }
 
-// target is where a read arrives.
+// target is the memory into which a read goes.
 func (g *Grid) target(i int) []byte {
 	r := &g.reads[i]
 	if r.page > 0 {
@@ -201,7 +205,8 @@ func (g *Grid) target(i int) []byte {
 	return g.staging[i*size : (i+1)*size]
 }
 
-// Poll collects completed reads, verifies them and puts them into the cache. It tells whether anything completed.
+// Poll collects completed reads, verifies them and puts them into the cache. progress: at least one
+// read has completed.
 func (g *Grid) Poll() (progress bool) {
 	count := g.disk.Poll(g.completions[:])
 	for _, completion := range g.completions[:count] {
@@ -233,12 +238,12 @@ func (g *Grid) Poll() (progress bool) {
 	return progress || count > 0
 }
 
-// prove verifies a page, if its header page is there.
+// prove verifies a page if its header page is in memory.
 func (g *Grid) prove(i int) bool {
 	r := &g.reads[i]
 	header := g.headers.lookup(&r.ref, 0)
 	if header == nil {
-		g.start(r.ref, 0, r.demanded) // it was evicted, or is still on its way
+		g.start(r.ref, 0, r.demanded) // it was evicted or is still being read
 		return false
 	}
 	if reason := block.VerifyPage(block.HeaderPage(header), r.page, g.pages.bytes(r.slot)); reason != "" {
@@ -268,7 +273,7 @@ func (g *Grid) bad(i int, what, reason string, errno int32) {
 		return
 	}
 	if r.demanded && g.fault == nil {
-		if errno != 0 { // the last thing this replica does: it may allocate
+		if errno != 0 { // the replica ends with this fault, so this may allocate
 			reason = fmt.Sprintf("%s (errno %d)", reason, -errno)
 		}
 		g.faultMemory = storage.Fault{What: what, Address: r.ref.Address, Page: r.page, Reason: reason}
@@ -281,7 +286,7 @@ func (g *Grid) bad(i int, what, reason string, errno int32) {
 	if page > 0 {
 		return
 	}
-	// Without its header page no page of the block can be proven.
+	// Without its header page, no page of the block can be verified.
 	for j := range g.reads {
 		if other := &g.reads[j]; other.state == readUnproven && other.ref == ref {
 			g.pages.drop(other.slot)

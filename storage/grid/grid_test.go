@@ -110,7 +110,7 @@ func TestPagesAreServedAsWritten(t *testing.T) {
 			buffer[rng.IntN(len(buffer))] ^= 4
 			return []int32{0, -5, 100}[rng.IntN(3)]
 		}
-		g := New(l, memory, disk, gridOffset, cluster, 0)
+		g := New(l, memory, disk, gridOffset, cluster, arena.Options{})
 		for range 20000 {
 			ref, page := refs[rng.IntN(len(refs))], uint32(rng.IntN(8))
 			if rng.IntN(3) == 0 {
@@ -166,7 +166,7 @@ func TestDamageIsAFaultWhenDemanded(t *testing.T) {
 		case "behind the end":
 			disk.data = disk.data[:at+uint64(l.PageBytes)]
 		}
-		g := New(l, memory, disk, gridOffset, cluster, 0)
+		g := New(l, memory, disk, gridOffset, cluster, arena.Options{})
 		for range 10 {
 			if _, ok := g.Try(ref, 2); ok {
 				t.Fatalf("%s: damage is served", where)
@@ -201,7 +201,7 @@ func TestNoAllocation(t *testing.T) {
 	l := testLimits()
 	disk := &fakeDisk{queued: make([]ports.DiskCompletion, 0, 64)}
 	refs := fill(l, disk, rand.New(rand.NewPCG(2, 2)), 60)
-	g := New(l, memory, disk, gridOffset, cluster, 0)
+	g := New(l, memory, disk, gridOffset, cluster, arena.Options{})
 	var w storage.Waiter = poller{g}
 	i := 0
 	if allocs := testing.AllocsPerRun(2000, func() {
@@ -219,7 +219,7 @@ func BenchmarkLookupCached(b *testing.B) {
 	l.CacheGridBytes = 64 << 20
 	disk := &fakeDisk{queued: make([]ports.DiskCompletion, 0, 64)}
 	refs := fill(l, disk, rand.New(rand.NewPCG(2, 2)), 1000)
-	g := New(l, memory, disk, gridOffset, cluster, 0)
+	g := New(l, memory, disk, gridOffset, cluster, arena.Options{})
 	for _, ref := range refs {
 		for page := range uint32(8) {
 			g.Page(ref, page, poller{g})
@@ -242,7 +242,7 @@ func BenchmarkMiss(b *testing.B) {
 	l.CacheGridBytes = 1 << 20
 	disk := &fakeDisk{queued: make([]ports.DiskCompletion, 0, 64)}
 	refs := fill(l, disk, rand.New(rand.NewPCG(2, 2)), 20)
-	g := New(l, memory, disk, gridOffset, cluster, 0)
+	g := New(l, memory, disk, gridOffset, cluster, arena.Options{})
 	b.ReportAllocs()
 	b.SetBytes(int64(l.PageBytes))
 	i := 0
@@ -259,7 +259,7 @@ func TestLookupsCounted(t *testing.T) {
 	defer memory.Close()
 	disk := &fakeDisk{}
 	refs := fill(l, disk, rand.New(rand.NewPCG(1, 1)), 1)
-	g := New(l, memory, disk, gridOffset, cluster, 0)
+	g := New(l, memory, disk, gridOffset, cluster, arena.Options{})
 	find := func(page uint32) {
 		if g.Lookup(refs[0], page) == nil {
 			g.Page(refs[0], page, poller{g})

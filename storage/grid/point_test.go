@@ -23,7 +23,7 @@ func BenchmarkPointGetCached(b *testing.B) {
 	s := table.ShapeOf(l, storage.TreeTransferID)
 	rng := rand.New(rand.NewPCG(1, 1))
 	disk := &fakeDisk{queued: make([]ports.DiskCompletion, 0, 64), data: make([]byte, gridOffset+50*int(l.BlockBytes))}
-	g := New(l, memory, disk, gridOffset, cluster, arena.HugePages)
+	g := New(l, memory, disk, gridOffset, cluster, arena.Options{HugePages: true})
 	type place struct {
 		key   storage.Key
 		table int

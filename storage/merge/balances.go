@@ -8,8 +8,8 @@ import (
 	"ledger/storage/table"
 )
 
-// flushBalances writes the balances of the accounts that the rows of a memtable changed, each as
-// its last row left them.
+// flushBalances writes the balances of the accounts that the rows of a memtable changed. The last
+// row of an account has its balances.
 func (m *Merger) flushBalances(job *storage.Job) {
 	c := &m.columns.changes
 	job.Source.Changes(c)
@@ -18,8 +18,8 @@ func (m *Merger) flushBalances(job *storage.Job) {
 	m.packer.Reset(shape, 1)
 	for from := 0; from < len(changes); from += emitEntries {
 		part := changes[from:min(from+emitEntries, len(changes))]
-		// The rows lie anywhere, and balances in two lines of memory. This loop does nothing but
-		// ask for the lines, so that the processor fetches many at once.
+		// Rows are spread over memory, and the balances of a row lie in two cache lines. This loop
+		// only loads these lines, so that the processor fetches many at once.
 		sum := uint64(0)
 		for _, slot := range part {
 			after := c.After(uint32(slot & m.columns.indexMask))
@@ -37,8 +37,8 @@ func (m *Merger) flushBalances(job *storage.Job) {
 	m.statistics.EntriesFlushed += uint64(len(changes))
 }
 
-// lastChanges returns a slot for each account, in their order: the account, and below it the index
-// of its last change.
+// lastChanges returns a slot for each changed account, in order of the accounts: the account and,
+// below it, the index of its last change.
 func (m *Merger) lastChanges(c *storage.Changes) []uint64 {
 	assert.AtMost(uint64(c.Count()), m.entriesMax, "changes in a memtable")
 	assert.Equal(len(c.Debits), len(c.Credits), "accounts of rows")
@@ -83,8 +83,8 @@ func (m *Merger) lastChanges(c *storage.Changes) []uint64 {
 	return slots[:count]
 }
 
-// lastOf is the last change of one account: among its rows and among its expiries it is the last
-// one of each.
+// lastOf returns the last change of one account. It compares the last of its rows with the last of
+// its expiries.
 func (m *Merger) lastOf(c *storage.Changes, slots []uint64) uint64 {
 	last := slots[len(slots)-1]
 	expiry := int(last&m.columns.indexMask)/2 - len(c.Debits)

@@ -39,13 +39,15 @@ func TestFlushBalances(t *testing.T) {
 		number := uint64(0)
 		balances := func() accounting.Balances { // of a change: its number and another
 			number++
-			return accounting.Balances{DebitsPending: wire.U128From(number), CreditsPosted: wire.U128{Hi: rng.Uint64()}, Flags: accounting.AccountFlags(rng.Uint32())}
+			return accounting.Balances{DebitsPending: wire.U128From(number), CreditsPosted: wire.U128{Hi: rng.Uint64()},
+				Flags: accounting.AccountFlags(rng.Uint32())}
 		}
 		for range 1 + rng.IntN(1<<rng.IntN(13)) {
 			debit, credit := from+rng.Uint32N(accounts), from+rng.Uint32N(accounts)
 			if rng.IntN(4) < expiries {
 				c.Expired = append(c.Expired, accounting.ExpiredRow{
-					DebitOrdinal: accounting.AccountOrdinal(debit), CreditOrdinal: accounting.AccountOrdinal(credit), DebitAfter: balances(), CreditAfter: balances(),
+					DebitOrdinal: accounting.AccountOrdinal(debit), CreditOrdinal: accounting.AccountOrdinal(credit), DebitAfter: balances(),
+					CreditAfter: balances(),
 				})
 				c.ExpiredAt = append(c.ExpiredAt, uint32(len(c.Debits)))
 				last[debit], last[credit] = change{true, len(c.Expired) - 1, 0}, change{true, len(c.Expired) - 1, 1}

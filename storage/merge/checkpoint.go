@@ -6,8 +6,8 @@ import (
 	"ledger/storage/block"
 )
 
-// Checkpoint writes the trailers of a checkpoint and waits until the writes have ended. A sync has
-// to follow.
+// Checkpoint writes the trailers of a checkpoint and waits until the writes have ended. The caller
+// has to sync afterwards.
 func (m *Merger) Checkpoint(job *storage.CheckpointJob, waiter storage.Waiter) {
 	m.waiter = waiter
 	for kind := range storage.TrailersCount {
@@ -23,7 +23,7 @@ func (m *Merger) Checkpoint(job *storage.CheckpointJob, waiter storage.Waiter) {
 			var usedBytes uint32
 			link, usedBytes = block.BuildTrailer(&m.geometry, m.take(), m.cluster, kind, job.Addresses[kind][i], link, &content)
 			m.write(link.Address, usedBytes)
-			m.spend(m.breath) // a block's checksums
+			m.spend(m.breath) // checksums of a block
 		}
 		job.Roots[kind] = link
 	}

@@ -10,37 +10,37 @@ import (
 	"ledger/wire"
 )
 
-// A flush of columns moves numbers of 8 bytes where a record of key and index would take 32. A slot
-// is a window of an entry's value, and below it the entry's index. The window starts at the highest
-// bit in which the values differ; entries that differ only below it are few as a rule, and are put
-// in order afterwards. Entries come in order of their ordinals, so an order of values that leaves
-// equal ones where they are is an order of postings.
+// A flush of columns sorts slots of 8 bytes. (A record of key and index would take 32.) A slot is a
+// window of an entry's value and, below it, the entry's index. The window starts at the highest bit
+// in which values differ. Entries that differ only below the window are usually few; they are put
+// in order afterwards. Entries come in order of their ordinals, so a stable sort by value is the
+// order of postings.
 
-// emitEntries is how many entries are packed between two chances to breathe.
+// emitEntries is the number of entries that are packed between two chances to breathe.
 const emitEntries = 64
 
 // columnSort is the memory of a flush of columns.
 type columnSort struct {
-	source    storage.Columns // of the job
-	changes   storage.Changes // the same, for balances
+	source    storage.Columns // of the current job
+	changes   storage.Changes // of the current job, for balances
 	slots     [2][]uint64
 	indexBits uint
 	indexMask uint64
 	ends      [2][1 << digitBitsWide]uint32
 	keys      [emitEntries]table.Words
 	balances  [storage.BalancesBytes]byte
-	sink      uint64 // so that loads are not optimised away
+	sink      uint64 // keeps the compiler from removing loads
 }
 
-// digitBitsWide: a slot is a quarter of a record, so four times the places of a sort of records are
-// within the caches.
+// digitBitsWide: a slot is a quarter of a record, so the caches hold the current places of four
+// times as many digits as in a sort of records.
 const digitBitsWide = 10
 
-// digitBitsOne: up to here one digit with more places costs less than two.
+// digitBitsOne: up to this width, one wider digit is faster than two digits.
 const digitBitsOne = 8
 
-// spareBits: some ten times as many places as slots leave few neighbours out of order, of which
-// each is a wrong guess.
+// spareBits: with about ten times as many digits as slots, few neighbours are out of order. Each of
+// them costs a mispredicted branch.
 const spareBits = 3
 
 // flushColumns writes one tree of a sealed memtable as the tables of a run.
@@ -52,7 +52,7 @@ func (m *Merger) flushColumns(job *storage.Job, c *storage.Columns) {
 	}
 	assert.AtMost(uint64(count), m.entriesMax, "entries of a tree in a memtable")
 	differ, ascend := m.survey(c)
-	var slots []uint64 // nil: entries are in order as they come
+	var slots []uint64 // nil: entries are already in order
 	if !ascend {
 		slots = m.columns.slots[0][:count]
 		m.order(c, slots, differ, true)
@@ -76,7 +76,7 @@ func (m *Merger) flushColumns(job *storage.Job, c *storage.Columns) {
 	m.statistics.EntriesFlushed += uint64(count)
 }
 
-// postings fills keys with those of the entries from one on, in their order.
+// postings fills keys with the keys of the entries from index from on, in order.
 func (m *Merger) postings(shape *table.Shape, c *storage.Columns, slots []uint64, from int, keys []table.Words) {
 	mask := m.columns.indexMask
 	if slots == nil {
@@ -92,7 +92,7 @@ func (m *Merger) postings(shape *table.Shape, c *storage.Columns, slots []uint64
 		keys[i].C = c.Ordinal(index)
 	}
 	switch {
-	case c.Narrow != nil: // the window holds all of it
+	case c.Narrow != nil: // the window holds the whole value
 		for i, slot := range slots {
 			key := shape.PostingWords(wire.U128{Lo: uint64(uint32(slot >> m.columns.indexBits))}, 0)
 			keys[i].A, keys[i].B = key.A, 0
@@ -109,9 +109,9 @@ func (m *Merger) postings(shape *table.Shape, c *storage.Columns, slots []uint64
 	}
 }
 
-// identities fills keys with ids and their ordinals. Ids that are out of order are anywhere in
-// memory: they are fetched many at a time, with nothing between that the processor would have to
-// get done first.
+// identities fills keys with ids and their ordinals. If ids are out of order, each read goes to
+// another part of memory. The loop does nothing else, so that the processor has many reads under
+// way at once.
 func (m *Merger) identities(c *storage.Columns, slots []uint64, from int, keys []table.Words) {
 	mask := m.columns.indexMask
 	for i := range keys {
@@ -128,7 +128,7 @@ func (m *Merger) identities(c *storage.Columns, slots []uint64, from int, keys [
 	}
 }
 
-// survey tells in which bits values differ, and whether they ascend as they come (equal ones do).
+// survey tells in which bits values differ, and whether they ascend already (equal values ascend).
 func (m *Merger) survey(c *storage.Columns) (differ wire.U128, ascend bool) {
 	first := c.Value(0)
 	ascend = true
@@ -170,8 +170,8 @@ func (m *Merger) survey(c *storage.Columns) (differ wire.U128, ascend bool) {
 	return differ, ascend
 }
 
-// order makes slots for entries whose values differ in these bits and sorts them: all entries, or
-// those that the slots name.
+// order makes slots and sorts them, for all entries or for those that the slots name. Their values
+// differ in the bits of differ.
 func (m *Merger) order(c *storage.Columns, slots []uint64, differ wire.U128, all bool) {
 	differBits := uint(128 - bits.LeadingZeros64(differ.Hi))
 	if differ.Hi == 0 {
@@ -186,7 +186,7 @@ func (m *Merger) order(c *storage.Columns, slots []uint64, differ wire.U128, all
 	if shift == 0 {
 		return
 	}
-	// What is equal in the window may differ below.
+	// Values that are equal in the window may differ below.
 	for i := 1; i < len(slots); i++ {
 		if (slots[i]^slots[i-1])>>m.columns.indexBits != 0 {
 			continue
@@ -228,8 +228,8 @@ func (m *Merger) orderEqual(c *storage.Columns, slots []uint64) {
 	}
 }
 
-// window makes the slots, with windows from bit shift of the values on. What lies above a window is
-// the same in all.
+// window makes the slots. A window begins at bit shift of the value. All bits above a window are
+// the same in all values.
 func (m *Merger) window(c *storage.Columns, slots []uint64, shift uint, all bool) {
 	indexBits, mask := m.columns.indexBits, m.columns.indexMask
 	for from := 0; from < len(slots); from += passRecords {
@@ -261,10 +261,10 @@ func (m *Merger) window(c *storage.Columns, slots []uint64, shift uint, all bool
 	}
 }
 
-// sortSlots puts slots in order; they differ in the keyBits bits from lowBit on, and ascend below.
-// As many of the highest bits as tell nearly all of them apart make one digit or two: the slots go
-// to the places of the lower one, then to those of the higher one, which leaves few neighbours to
-// be exchanged.
+// sortSlots sorts slots that differ in keyBits bits from lowBit on and ascend below. It is a radix
+// sort with one digit or two, which take as many of the highest bits as distinguish nearly all
+// slots. With two digits, slots are distributed by the lower digit first, then by the higher one. A
+// few neighbours remain to be exchanged.
 func (m *Merger) sortSlots(slots, spare []uint64, lowBit, keyBits uint) {
 	if len(slots) <= insertionMax {
 		insertSlots(slots)
@@ -316,7 +316,7 @@ func (m *Merger) sortSlots(slots, spare []uint64, lowBit, keyBits uint) {
 	}
 }
 
-// place moves slots to the places of their digits. ends has the count of each digit.
+// place distributes slots by a digit. ends has the count of each digit.
 func (m *Merger) place(slots, target []uint64, ends []uint32, shift uint) {
 	sum := uint32(0)
 	for i := range ends {
@@ -334,7 +334,7 @@ func (m *Merger) place(slots, target []uint64, ends []uint32, shift uint) {
 	}
 }
 
-// insertSlots sorts a few slots.
+// insertSlots sorts a few slots by insertion.
 func insertSlots(slots []uint64) {
 	for i := 1; i < len(slots); i++ {
 		slot := slots[i]

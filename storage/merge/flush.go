@@ -65,7 +65,7 @@ func (m *Merger) extract(job *storage.Job, records []record) (inOrder bool) {
 	return inOrder
 }
 
-// widthOf is how many bytes the highest ordinal of postings needs.
+// widthOf is the number of bytes of the highest ordinal of postings.
 func (m *Merger) widthOf(records []record) int {
 	highest := uint64(0)
 	for part := range slices.Chunk(records, passRecords) {
@@ -77,8 +77,8 @@ func (m *Merger) widthOf(records []record) int {
 	return table.OrdinalWidth(highest)
 }
 
-// flushRows writes the rows of a sealed memtable: full blocks, and before a checkpoint what is left
-// as a partial one.
+// flushRows writes the rows of a sealed memtable in full blocks. Before a checkpoint, it writes the
+// remaining rows as a partial block.
 func (m *Merger) flushRows(job *storage.Job) {
 	first, count := job.Source.RowsFirst(), job.Source.RowsCount()
 	pack := &m.rowPack

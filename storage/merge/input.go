@@ -9,37 +9,39 @@ import (
 	"ledger/storage/table"
 )
 
-// readPages is how many pages one read brings. A job often needs a part of each table, and the next
-// job reads on from there: the longer the reads, the more is read in vain.
+// readPages is the number of pages of one read. A job often needs only a part of each table, and
+// the next job continues from there. Longer reads would read more pages for nothing.
 const readPages = 4
 
-// input is one run as a stream of entries, read ahead by a few pages, across tables.
+// input is one run as a stream of entries. It reads a few pages ahead, also into the next table.
 type input struct {
-	tables  []storage.Table // those that are not consumed, the current one first
+	tables  []storage.Table // tables that are not consumed, the current one first
 	buffers [2]inputBuffer
-	current int // the buffer of tables[0]
+	current int // index of the buffer of tables[0]
 
 	header     block.HeaderPage
 	pageNumber uint32
 	page       []byte
-	index      int // in page: of keys[0] where keys go one by one, of what is decoded next where they go by windows
+	index      int // index in the page: of keys[0] (key by key), or of the next entry to decode (by windows)
 	at, count  int // in keys
 	keys       []table.Words
-	ended      bool // nothing is left but keys
+	ended      bool // no entries are left, except those in keys
 }
 
-// inputBuffer holds the pages of a table where they lie in its block. One read fills it at a time.
+// inputBuffer holds the pages of a table, at their offsets in the block. One read at a time fills
+// it.
 type inputBuffer struct {
 	data    []byte
 	slot    int
 	address uint64
 	pages   uint32 // header and data pages of the table
-	asked   uint32 // pages before it have been read, or are being read; 0: the table was not begun
-	ready   uint32 // pages before it are there
+	asked   uint32 // the pages before it are read or being read; 0: the table was not begun
+	ready   uint32 // the pages before it have arrived
 	reading bool
 }
 
-// open starts a run behind fromKey (at its beginning without), unless nothing is left of it.
+// open starts a run behind fromKey, or at its beginning if from is false. A run may have nothing
+// left.
 func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fromKey *storage.Key) {
 	in.tables, in.current = tables, 0
 	in.index, in.at, in.count, in.ended = 0, 0, 0, false
@@ -55,13 +57,13 @@ func (m *Merger) open(in *input, run int, tables []storage.Table, from bool, fro
 	}
 	firstPages := uint32(1 + readPages)
 	if from && in.tables[0].KeyMin.Compare(fromKey) <= 0 {
-		firstPages = 1 // which page is wanted, the header page tells
+		firstPages = 1 // the header page tells which page is needed
 	}
 	m.begin(in, 0, firstPages)
 }
 
-// position finds the first entry behind fromKey, once its table's header page is there. No keys are
-// decoded.
+// position finds the first entry behind fromKey, after the header page of its table has arrived. It
+// decodes no keys.
 func (m *Merger) position(in *input, shape *table.Shape, from bool, fromKey *storage.Key) bool {
 	if !m.openTable(in) {
 		return false
@@ -80,13 +82,14 @@ func (m *Merger) position(in *input, shape *table.Shape, from bool, fromKey *sto
 		index++
 	}
 	if index == shape.Count(in.page) {
-		return m.provePage(in, number+1) // the table has an entry behind fromKey, so the page exists
+		return m.provePage(in, number+1) // the table has an entry behind fromKey, so this page exists
 	}
 	in.index = index
 	return true
 }
 
-// begin reads the first pages of tables[offset], if there is such a table and it was not begun.
+// begin starts reading the first pages of tables[offset], if there is such a table and it was not
+// begun.
 func (m *Merger) begin(in *input, offset int, pages uint32) {
 	b := &in.buffers[(in.current+offset)%len(in.buffers)]
 	if offset >= len(in.tables) || b.asked > 0 {
@@ -107,7 +110,7 @@ func (m *Merger) readStart(b *inputBuffer, from, to uint32) {
 	m.reader.ReadStart(b.slot, b.address, from, b.data[from*size:to*size])
 }
 
-// await waits until a buffer's read has ended, if there is one.
+// await waits until the read of a buffer has ended, if there is one.
 func (m *Merger) await(b *inputBuffer) (errno int32) {
 	for b.reading {
 		done, result := m.reader.ReadDone(b.slot)
@@ -120,7 +123,7 @@ func (m *Merger) await(b *inputBuffer) (errno int32) {
 	return 0
 }
 
-// verify returns "" if page number of the current table is what its name says.
+// verify returns "" if page number of the current table is the page that its checksum names.
 func (m *Merger) verify(in *input, number uint32) string {
 	size := m.geometry.PageBytes
 	page := in.buffers[in.current].data[number*size : (number+1)*size]
@@ -130,8 +133,8 @@ func (m *Merger) verify(in *input, number uint32) string {
 	return block.VerifyPage(in.header, number, page)
 }
 
-// arrive waits for a page of the current table and verifies it. What fails is read once more,
-// alone.
+// arrive waits for a page of the current table and verifies it. A page that fails is read once
+// more, alone.
 func (m *Merger) arrive(in *input, number uint32) bool {
 	b := &in.buffers[in.current]
 	if errno := m.await(b); errno == 0 && m.verify(in, number) == "" {
@@ -162,7 +165,7 @@ func (m *Merger) openTable(in *input) bool {
 	return true
 }
 
-// provePage makes a verified page of the current table the current page, and reads on.
+// provePage verifies a page of the current table, makes it the current page, and reads on.
 func (m *Merger) provePage(in *input, number uint32) bool {
 	b := &in.buffers[in.current]
 	if number >= b.ready && !b.reading {
@@ -185,15 +188,15 @@ func (m *Merger) provePage(in *input, number uint32) bool {
 	return true
 }
 
-// readOn reads the pages that follow.
+// readOn starts reading the next pages.
 func (m *Merger) readOn(b *inputBuffer) {
 	from := b.asked
 	b.asked = min(from+readPages, b.pages)
 	m.readStart(b, from, b.asked)
 }
 
-// nextPage goes to the first entry of the page that follows, or notes the end of the run. It
-// returns false on a fault.
+// nextPage goes to the first entry of the next page, or marks the end of the run. It returns false
+// on a fault.
 func (m *Merger) nextPage(in *input) bool {
 	in.index = 0
 	if in.pageNumber < in.header.DataPages() {
@@ -209,8 +212,8 @@ func (m *Merger) nextPage(in *input) bool {
 	return m.openTable(in) && m.provePage(in, 1)
 }
 
-// refill decodes the entries behind the keys, as many as end within a group. The run ends, or false
-// is returned on a fault.
+// refill decodes the entries behind the keys, up to the end of a group. At the end of the run it
+// sets ended. It returns false on a fault.
 func (m *Merger) refill(in *input, shape *table.Shape) bool {
 	in.index += in.count
 	in.at, in.count = 0, 0
@@ -224,8 +227,8 @@ func (m *Merger) refill(in *input, shape *table.Shape) bool {
 	return true
 }
 
-// topUp decodes behind what is left of the keys, page after page, as much as there is room for. It
-// returns false on a fault.
+// topUp keeps the unused keys and decodes further ones behind them, page after page, until there is
+// no room. It returns false on a fault.
 func (m *Merger) topUp(in *input, shape *table.Shape) bool {
 	in.count = copy(in.keys, in.keys[in.at:in.count])
 	in.at = 0
@@ -253,8 +256,8 @@ func (m *Merger) topUp(in *input, shape *table.Shape) bool {
 	}
 }
 
-// abandon waits for reads that are not needed any more: their buffers belong to the disk until
-// then.
+// abandon waits for reads that are no longer needed. Until they end, their buffers belong to the
+// disk.
 func (m *Merger) abandon(in *input) {
 	for i := range in.buffers {
 		m.await(&in.buffers[i])

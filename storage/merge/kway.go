@@ -8,18 +8,18 @@ import (
 	"ledger/storage/table"
 )
 
-// heads are the next keys of the inputs, and the inputs in their order. Of equal keys the newest
-// run's comes first. A new key's place is counted: random keys would make every second comparison a
-// wrong guess.
+// heads are the next keys of the inputs, and the order of the inputs by these keys. Of equal keys,
+// that of the newest run comes first. The position of a new key is the number of smaller keys,
+// counted without branches. A search would mispredict half of its branches on random keys.
 type heads struct {
-	a, b, c [headsMax]uint64 // words of each run's next key; exhausted: above all keys
-	order   uint64           // runs, a byte each, the first one lowest
-	count   int              // runs that are not exhausted
+	a, b, c [headsMax]uint64 // words of each run's next key; of an exhausted run: above all keys
+	order   uint64           // the runs in order, a byte each, the first run lowest
+	count   int              // number of runs that are not exhausted
 }
 
 const headsMax = 8 // a word holds the runs of a merge
 
-// aboveAll keys: a plain key's last word is 0, an ordinal has 5 bytes.
+// aboveAll is above all keys: the last word of a plain key is 0, and an ordinal has 5 bytes.
 var aboveAll = table.Words{A: ^uint64(0), B: ^uint64(0), C: ^uint64(0)}
 
 // reset makes all runs exhausted.
@@ -30,7 +30,7 @@ func (h *heads) reset() {
 	}
 }
 
-// set gives a run its key; its place in the order is not changed.
+// set gives a run its key. It does not change the order.
 func (h *heads) set(run int, key table.Words) { h.a[run], h.b[run], h.c[run] = key.A, key.B, key.C }
 
 func (h *heads) key(run int) table.Words { return table.Words{A: h.a[run], B: h.b[run], C: h.c[run]} }
@@ -41,7 +41,7 @@ func (h *heads) first() int { return int(h.order & 0xff) }
 // limit is the next key of all runs but the first.
 func (h *heads) limit() table.Words { return h.key(int(h.order >> 8 & 0xff)) }
 
-// rank counts the runs whose keys come before the run's.
+// rank is the number of runs whose keys come before the key of run.
 func (h *heads) rank(run int) (rank uint) {
 	key := h.key(run)
 	for other := range headsMax {
@@ -62,7 +62,7 @@ func (h *heads) sort() {
 	}
 }
 
-// follow gives the first run its next key and puts it where it belongs.
+// follow gives the first run its next key and moves the run to its place in the order.
 func (h *heads) follow(key table.Words) {
 	run := h.first()
 	h.set(run, key)
@@ -72,7 +72,7 @@ func (h *heads) follow(key table.Words) {
 	h.order = below | uint64(run)<<place | (others^below)<<8
 }
 
-// merge merges runs of a tree into one, as far as the job goes.
+// merge merges runs of a tree into one, up to the end of the job.
 func (m *Merger) merge(job *storage.Job) {
 	assert.AtMost(len(job.Runs), m.runs[job.Tree], "runs of a merge")
 	assert.That(job.EntriesMax > 0, "a merge consumes entries")
@@ -100,7 +100,8 @@ func (m *Merger) merge(job *storage.Job) {
 	}
 }
 
-// openInputs starts the reads of all runs, then positions each. It returns false on a fault.
+// openInputs starts the reads of all runs and then sets the position of each. It returns false on a
+// fault.
 func (m *Merger) openInputs(job *storage.Job, shape *table.Shape) bool {
 	m.inputsCount = m.runs[job.Tree]
 	for run, tables := range job.Runs {
@@ -116,7 +117,7 @@ func (m *Merger) openInputs(job *storage.Job, shape *table.Shape) bool {
 	return true
 }
 
-// mergeHeads merges runs that are positioned, key by key: entries may have long values, or remove
+// mergeHeads merges positioned runs key by key. It is for entries that have long values or remove
 // keys. It returns false after a fault.
 func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
 	var h heads
@@ -137,8 +138,8 @@ func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
 	var last table.Words
 	for h.count > 0 && consumed < job.EntriesMax {
 		in := &m.inputs[h.first()]
-		// Entries are taken up to the next one of another input. If that has the same key, the
-		// first input's is newer.
+		// Entries are taken up to the next entry of another input. If that has the same key, the
+		// entry of the first input is newer.
 		stretch := in.stretch(&h, job.EntriesMax-consumed)
 		taken := max(1, stretch)
 		m.pass(job, shape, in, taken)
@@ -146,8 +147,8 @@ func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
 		in.at += taken
 		consumed += uint64(taken)
 		m.advance(shape, in, &h)
-		// The entry is consumed, and older ones with its key are hidden by it: keys are never cut
-		// apart.
+		// The entry is consumed. It hides older entries with the same key, which are consumed with
+		// it. So a job never ends between entries of one key.
 		for stretch == 0 && h.count > 0 && h.key(h.first()) == last && m.fault == nil {
 			in := &m.inputs[h.first()]
 			in.at++
@@ -168,8 +169,8 @@ func (m *Merger) mergeHeads(job *storage.Job, shape *table.Shape) bool {
 	return true
 }
 
-// stretch counts the next entries of the first input that come before all other inputs' next ones,
-// at most so many.
+// stretch counts the next entries of the first input that come before the next entries of all other
+// inputs, up to most.
 func (in *input) stretch(h *heads, most uint64) (count int) {
 	keys := in.keys[in.at:in.count]
 	if uint64(len(keys)) > most {
@@ -195,7 +196,8 @@ func (m *Merger) pass(job *storage.Job, shape *table.Shape, in *input, count int
 	}
 }
 
-// advance puts the first input, entries of which have been consumed, where its next entry belongs.
+// advance moves the first input, some of whose entries were consumed, to the place of its next
+// entry.
 func (m *Merger) advance(shape *table.Shape, in *input, h *heads) {
 	if in.at == in.count && (!m.refill(in, shape) || in.ended) {
 		h.follow(aboveAll)

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// WritesMax is how many block writes are in flight at most: the number of slots of a
+	// WritesMax is the largest number of block writes in flight, and the number of slots of a
 	// BlockWriter.
 	WritesMax = 4
 	// ReadsMax is the number of slots of a BlockReader: two blocks for each input run.
@@ -23,19 +23,18 @@ const (
 
 	outputsCount = WritesMax + 1
 
-	// breathCost is some 100 µs of work, in units of one entry compared, moved and packed (about 40
-	// ns).
+	// breathCost is some 100 µs of work. The unit is one entry that is compared, moved and packed,
+	// about 40 ns.
 	breathCost = 2500
 
 	valueBytesMax = 256 // the longest value of any tree, rounded up
 )
 
-// BlockReader reads pages of blocks. An operation belongs to a slot, which the caller chooses and
-// which is free.
+// BlockReader reads pages of blocks. The caller chooses a free slot for each operation.
 type BlockReader interface {
-	// ReadStart queues a read of len(buffer) bytes of the block, from a page on.
+	// ReadStart queues a read of len(buffer) bytes of the block, beginning with a page.
 	ReadStart(slot int, address uint64, page uint32, buffer []byte)
-	// ReadDone tells whether it has ended, and its errno: 0 if buffer is full.
+	// ReadDone tells whether the read has ended, and its errno: 0 if buffer is full.
 	ReadDone(slot int) (done bool, errno int32)
 }
 
@@ -51,7 +50,7 @@ type Merger struct {
 	geometry   block.Geometry
 	shapes     [storage.TreesCount]table.Shape
 	rows       rowlog.Shape
-	runs       [storage.TreesCount]int // of a merge
+	runs       [storage.TreesCount]int // inputs of a merge, by tree
 	entriesMax uint64
 	reader     BlockReader
 	writer     BlockWriter
@@ -59,12 +58,12 @@ type Merger struct {
 	fault      *storage.Fault
 
 	inputs      [storage.MergeRunsMax]input
-	inputsCount int // that share the memory of keys
+	inputsCount int // inputs that share the memory of keys
 	outputs     [outputsCount]output
 	writing     int // outputs whose write is in flight
 	packer      table.Builder
 	rowPack     rowlog.Builder
-	filling     int // the output that is being filled
+	filling     int // index of the output that is being filled
 
 	records [2][]record
 	columns columnSort
@@ -92,8 +91,8 @@ type output struct {
 	slot    int
 }
 
-// EntriesMax is the most entries of one tree that a sealed memtable can hold: two for each event of
-// the bar in which it reached the seal, and of the rows before.
+// EntriesMax is the largest number of entries of one tree in a sealed memtable: two for each row
+// before the seal, and two for each event of the bar in which the seal was reached.
 func EntriesMax(l limits.Limits) uint64 {
 	const eventBytes = 128
 	return 2 * (uint64(l.MemtableRowsSeal) + uint64(l.BarOps)*uint64(l.MessageBytesMax/eventBytes))
@@ -120,8 +119,8 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	}
 	m.value = a.Bytes(valueBytesMax, arena.PageBytes, "compaction sort")
 	for i := range m.records {
-		m.records[i] = arena.Slice[record](a, m.entriesMax, "compaction sort slots")
-		m.columns.slots[i] = arena.SliceWith[uint64](a, m.entriesMax, "compaction sort slots", arena.Bulk(l.TouchesMemoryAtStart()))
+		m.records[i] = arena.SliceWith[record](a, m.entriesMax, "compaction sort arrays", arena.Options{Class: arena.Table})
+		m.columns.slots[i] = arena.SliceWith[uint64](a, m.entriesMax, "compaction sort arrays", arena.Bulk(arena.Table, l.TouchesMemoryAtStart()))
 	}
 	m.columns.indexBits = uint(bits.Len64(m.entriesMax))
 	m.columns.indexMask = 1<<m.columns.indexBits - 1
@@ -129,8 +128,9 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 	return m
 }
 
-// MemoryBytes is what New reserves and every load uses: blocks, and in production the slots for
-// sorting columns. Records, for the trees without columns, come to it as far as they are used.
+// MemoryBytes is the part of New's memory that every load uses: blocks, and in production the slots
+// for sorting columns. Records, which only trees without columns need, are touched as far as they
+// are used.
 func MemoryBytes(l *limits.Limits) uint64 {
 	bytes := (ReadsMax+outputsCount)*uint64(l.BlockBytes) + windowBytes
 	if l.TouchesMemoryAtStart() {
@@ -139,7 +139,7 @@ func MemoryBytes(l *limits.Limits) uint64 {
 	return bytes
 }
 
-// Run does one job and fills in its results. Its last writes may still be in flight: see Drain.
+// Run performs one job and fills in its results. Its last writes may still be in flight, see Drain.
 func (m *Merger) Run(job *storage.Job, waiter storage.Waiter) {
 	m.waiter = waiter
 	job.Tables = job.Tables[:0]
@@ -159,8 +159,8 @@ func (m *Merger) Run(job *storage.Job, waiter storage.Waiter) {
 	job.Fault = m.fault
 }
 
-// Drain waits until no write is in flight. It returns the fault that any job or write has met so
-// far, or nil.
+// Drain waits until no write is in flight. It returns the first fault of any job or write so far,
+// or nil.
 func (m *Merger) Drain(waiter storage.Waiter) *storage.Fault {
 	m.waiter = waiter
 	for m.collect(); m.writing > 0; m.collect() {
@@ -169,27 +169,27 @@ func (m *Merger) Drain(waiter storage.Waiter) *storage.Fault {
 	return m.fault
 }
 
-// Collect takes back, between two steps of a job, what has been written. It returns the fault that
-// any job or write has met so far, or nil.
+// Collect takes back the outputs that have been written, between two steps of a job. It returns the
+// first fault of any job or write so far, or nil.
 func (m *Merger) Collect() *storage.Fault {
 	m.collect()
 	return m.fault
 }
 
-// Fault is what any job or write has met so far, or nil.
+// Fault is the first fault of any job or write so far, or nil.
 func (m *Merger) Fault() *storage.Fault { return m.fault }
 
 // Statistics returns the counters.
 func (m *Merger) Statistics() Statistics { return m.statistics }
 
-// fail notes the first fault. Faults are the end of this replica, so this path may allocate.
+// fail notes the first fault. A fault is the end of this replica, so this path may allocate.
 func (m *Merger) fail(what string, address uint64, page uint32, reason string) {
 	if m.fault == nil {
 		m.fault = &storage.Fault{What: what, Address: address, Page: page, Reason: reason}
 	}
 }
 
-// spend notes work done and ends the step when it has lasted long enough.
+// spend counts work, and ends the step when it has lasted long enough.
 func (m *Merger) spend(cost int) {
 	if m.cost += cost; m.cost >= m.breath {
 		m.cost = 0
@@ -220,7 +220,7 @@ func (m *Merger) collect() {
 	}
 }
 
-// take returns a free output buffer, waiting for one.
+// take returns a free output buffer. It waits for one if necessary.
 func (m *Merger) take() []byte {
 	for {
 		m.collect()
@@ -256,7 +256,7 @@ func (m *Merger) write(address uint64, usedBytes uint32) {
 	m.writer.WriteStart(slot, address, o.buffer[:usedBytes])
 }
 
-// nextAddress is where the next output of job goes.
+// nextAddress is the address of the next output of job.
 func nextAddress(job *storage.Job) uint64 {
 	n := len(job.Tables)
 	assert.Below(n, len(job.Addresses), "a job needs no more addresses than were reserved")
@@ -270,7 +270,7 @@ func (m *Merger) addResult(job *storage.Job, t storage.Table) {
 	m.write(t.Address, uint32(t.PagesUsed)*m.geometry.PageBytes)
 }
 
-// add packs an entry into the job's run, going to the next table when one is full.
+// add packs an entry into the job's run. It begins the next table when one is full.
 func (m *Merger) add(job *storage.Job, key table.Words, tombstone bool, value []byte) {
 	for !m.packer.AddWords(key, tombstone, value) {
 		m.finishTable(job)

@@ -231,7 +231,8 @@ func equalEntries(t *testing.T, what string, got, want []entry) {
 	}
 	for i := range got {
 		if got[i].key != want[i].key || got[i].tombstone != want[i].tombstone || !bytes.Equal(got[i].value, want[i].value) {
-			t.Fatalf("%s: entry %d is %x %t %x, want %x %t %x", what, i, got[i].key, got[i].tombstone, got[i].value, want[i].key, want[i].tombstone, want[i].value)
+			t.Fatalf("%s: entry %d is %x %t %x, want %x %t %x", what, i, got[i].key, got[i].tombstone, got[i].value, want[i].key, want[i].tombstone,
+				want[i].value)
 		}
 	}
 }
@@ -504,7 +505,8 @@ func TestFaults(t *testing.T) {
 		memory.Close()
 	}
 
-	for errno, what := range map[int32]string{5: storage.FaultDisk, 28: storage.FaultNoSpace, 122: storage.FaultNoSpace, 27: storage.FaultNoSpace} {
+	for errno, what := range map[int32]string{5: storage.FaultDisk, 28: storage.FaultNoSpace, 122: storage.FaultNoSpace,
+		27: storage.FaultNoSpace} {
 		memory := arena.New()
 		disk := newDisk(l, nil)
 		disk.writeErrno = errno
@@ -590,7 +592,8 @@ func TestSort(t *testing.T) {
 			masks[i] = (rng.Uint64() & rng.Uint64()) >> rng.IntN(64) << rng.IntN(64)
 		}
 		for i := range records {
-			records[i] = record{Words: table.Words{A: rng.Uint64() & masks[0], B: rng.Uint64() & masks[1], C: rng.Uint64() & masks[2]}, index: uint32(i)}
+			records[i] = record{Words: table.Words{A: rng.Uint64() & masks[0], B: rng.Uint64() & masks[1], C: rng.Uint64() & masks[2]},
+				index: uint32(i)}
 		}
 		want := slices.Clone(records)
 		slices.SortStableFunc(want, func(a, b record) int {

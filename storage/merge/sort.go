@@ -7,7 +7,7 @@ import (
 	"ledger/storage/table"
 )
 
-// record is a key, and where its entry lies in the memtable.
+// record is a key and the index of its entry in the memtable.
 type record struct {
 	table.Words
 	index     uint32
@@ -28,19 +28,19 @@ func (r *record) word(number int) uint64 {
 	}
 }
 
-// insertionMax is the length up to which insertion beats another pass.
+// insertionMax is the length up to which an insertion sort is faster than another pass.
 const insertionMax = 24
 
-// passRecords is how many records a pass moves between two chances to breathe.
+// passRecords is the number of records that a pass moves between two chances to breathe.
 const passRecords = 4096
 
-// digitBitsMax: with more places than that, moving records to them misses the caches (measured with
+// digitBitsMax: with wider digits, moving records to their places misses the caches (measured with
 // 12).
 const digitBitsMax = 8
 
-// sort puts records in order of their keys, with spare as room to move. Most significant digit
-// first: random keys are in place after two or three passes, postings after one per byte in which
-// their values differ.
+// sort sorts records by their keys, with spare as a second array. It is a radix sort, most
+// significant digit first. Random keys are in order after two or three passes, postings after one
+// pass per byte in which their values differ.
 func (m *Merger) sort(records, spare []record) {
 	if len(records) <= insertionMax {
 		insert(records)
@@ -68,7 +68,7 @@ func (m *Merger) sort(records, spare []record) {
 	}
 }
 
-// insert sorts a few records.
+// insert sorts a few records by insertion.
 func insert(records []record) {
 	for i := 1; i < len(records); i++ {
 		if !records[i].less(&records[i-1]) {
@@ -83,8 +83,8 @@ func insert(records []record) {
 	}
 }
 
-// distribute moves records to their digit's place and sorts each place. The digit begins at the
-// highest bit in which their words differ, number bitsCount of the word.
+// distribute moves records to the place of their digit and sorts each place. The digit begins at
+// the highest bit in which their words differ, which is bit bitsCount of the word.
 func (m *Merger) distribute(records, spare []record, word, bitsCount int) {
 	digitBits := min(bits.Len(uint(len(records)))-2, bitsCount, digitBitsMax) // about 4 records to a place
 	var places [1 << digitBitsMax]uint32

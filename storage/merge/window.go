@@ -9,36 +9,35 @@ import (
 	"ledger/storage/table"
 )
 
-// A merge of trees whose entries are numbers goes by windows: as many keys of each run as are
-// decoded, up to the least of the runs' last ones. All that is in a window is before all that is
-// not, whatever runs it comes from, so a window is sorted by itself, as a flush is: slots of 8
-// bytes, moved twice. To take the runs' keys one by one, the least first, would cost a comparison
-// that the processor cannot guess for each; and it would cost more of them, the more runs there
-// are.
+// A merge of trees whose entries are numbers works by windows. A window is the keys up to the
+// smallest of the runs' last decoded keys. All keys in a window come before all keys outside of it,
+// in whatever run they are. So a window can be sorted by itself, like a flush: as slots of 8 bytes,
+// moved twice. Taking the runs' keys one by one, the smallest first, would mispredict a comparison
+// for each. It would also need more comparisons with more runs.
 //
-// Slots are made from the oldest run to the newest, and sorting leaves equal values in their order.
-// So postings, whose ordinals are the higher the newer the run, come out in order of ordinals; and
-// of equal keys the last one is the newest.
+// Slots are made from the oldest run to the newest, and the sort is stable. Ordinals of postings
+// are higher in newer runs, so postings come out in order of ordinals. Of equal keys, the last one
+// is the newest.
 
-// windowEntriesMax are decoded of all runs at a time: their keys and slots stay in the second-level
-// cache.
+// windowEntriesMax is the number of keys of all runs that are decoded at a time. Their keys and
+// slots stay in the second-level cache.
 const windowEntriesMax = 8192
 
-// batchEntries is the share of one of so many runs: a multiple of a page's groups.
+// batchEntries is the share of one of runs runs. It is a multiple of a page's groups.
 func batchEntries(runs int) int { return windowEntriesMax / runs &^ (table.BatchEntries - 1) }
 
 const _ = uint(windowEntriesMax/storage.MergeRunsMax - 4*table.BatchEntries)
 
-// windowIndexBits number the keys of a window; a slot's other bits are the front of its value,
-// without what all values share.
+// windowIndexBits number the keys of a window. The other bits of a slot are the front of its value,
+// without the part that all values share.
 const windowIndexBits = 13
 
 const windowIndexMask = 1<<windowIndexBits - 1
 
 const _ = uint(1<<windowIndexBits - windowEntriesMax)
 
-// windowStart is where the keys of a run lie: those of the oldest, which is the last run of a full
-// job, come first.
+// windowStart is the index of a run's first key. The keys of the oldest run, which is the last run
+// of a full job, come first.
 func windowStart(run, runs int) int { return (runs - 1 - run) * batchEntries(runs) }
 
 // windowSort is the memory of a merge by windows.
@@ -48,27 +47,28 @@ type windowSort struct {
 	out   [emitEntries]table.Words
 }
 
-// windowBytes is what newWindowSort reserves.
+// windowBytes is the memory that newWindowSort reserves.
 const windowBytes = windowEntriesMax * (24 + 2*8)
 
 func newWindowSort(l limits.Limits, a *arena.Arena) (w windowSort) {
 	const name = "compaction merge window"
-	w.keys = arena.SliceWith[table.Words](a, windowEntriesMax, name, arena.Bulk(l.TouchesMemoryAtStart()))
+	w.keys = arena.SliceWith[table.Words](a, windowEntriesMax, name, arena.Bulk(arena.Buffer, l.TouchesMemoryAtStart()))
 	for i := range w.slots {
-		w.slots[i] = arena.SliceWith[uint64](a, windowEntriesMax, name, arena.Bulk(l.TouchesMemoryAtStart()))
+		w.slots[i] = arena.SliceWith[uint64](a, windowEntriesMax, name, arena.Bulk(arena.Buffer, l.TouchesMemoryAtStart()))
 	}
 	return w
 }
 
-// window is the keys that are packed next: of each input so many from at on.
+// window is the keys that are packed next. taken is the number of keys of each input, from its at
+// on.
 type window struct {
 	taken       [storage.MergeRunsMax]int
 	count       int
-	runs, last  int         // how many have some, and one of them
-	least, most table.Words // of all
+	runs, last  int         // number of runs that have keys, and one of these runs
+	least, most table.Words // of all keys
 }
 
-// mergeWindows merges runs that are positioned. It returns false after a fault.
+// mergeWindows merges positioned runs. It returns false after a fault.
 func (m *Merger) mergeWindows(job *storage.Job, shape *table.Shape) bool {
 	consumed := uint64(0)
 	var last table.Words
@@ -113,8 +113,8 @@ func (m *Merger) mergeWindows(job *storage.Job, shape *table.Shape) bool {
 	return true
 }
 
-// cut takes the keys of the next window, of which there are none when all runs have ended. It
-// returns false after a fault.
+// cut takes the keys of the next window. The window is empty when all runs have ended. It returns
+// false after a fault.
 func (m *Merger) cut(job *storage.Job, shape *table.Shape, w *window) bool {
 	limit := aboveAll
 	for run := range job.Runs {
@@ -127,7 +127,7 @@ func (m *Merger) cut(job *storage.Job, shape *table.Shape, w *window) bool {
 		}
 	}
 	if shape.Encoding == storage.EncodingPlain {
-		limit.C = aboveAll.C // equal keys are in one window, whatever their values
+		limit.C = aboveAll.C // equal keys share a window, whatever their values
 	}
 	w.least = aboveAll
 	for run := range job.Runs {
@@ -174,8 +174,8 @@ func (m *Merger) sortWindow(job *storage.Job, shape *table.Shape, w *window) []u
 	return slots
 }
 
-// orderWindow sorts slots whose keys' values are the same in front of the highest bit set in a, or
-// if there is none, in b.
+// orderWindow sorts slots whose values are equal above the highest bit that is set in a or, if a is
+// zero, in b.
 func (m *Merger) orderWindow(shape *table.Shape, slots []uint64, a, b uint64) {
 	keys := m.windows.keys
 	skip := uint(bits.LeadingZeros64(a))
@@ -203,7 +203,7 @@ func (m *Merger) orderWindow(shape *table.Shape, slots []uint64, a, b uint64) {
 	if left <= room {
 		return
 	}
-	// What is equal in the slots may differ behind.
+	// Keys that are equal in the slots may differ behind.
 	for i := 1; i < len(slots); i++ {
 		if slots[i]^slots[i-1] > windowIndexMask {
 			continue
@@ -219,8 +219,8 @@ func (m *Merger) orderWindow(shape *table.Shape, slots []uint64, a, b uint64) {
 	}
 }
 
-// pack packs the first of the window's entries, in order of slots if there are some, and returns
-// how many it has consumed: most of them, and what is hidden by the last one.
+// pack packs the first of the window's entries, in order of slots if there are some. It returns the
+// number of consumed entries: most, and the entries that the last one hides.
 func (m *Merger) pack(job *storage.Job, shape *table.Shape, keys []table.Words, slots []uint64, most int) (consumed int) {
 	if slots == nil {
 		for consumed < most {

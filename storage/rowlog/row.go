@@ -306,7 +306,8 @@ func (r *reader) skip(b *before) {
 	case pendingDelta:
 		r.varint()
 	}
-	r.at += int(word>>bitDebit&3 + 1 + word>>bitCredit&3 + 1 + word>>bitAmount&31 + word>>bitUser128&31 + word>>bitUser64&15 + word>>bitUser32&7 + word>>bitCode&3)
+	r.at += int(word>>bitDebit&3 + 1 + word>>bitCredit&3 + 1 + word>>bitAmount&31 + word>>bitUser128&31 + word>>bitUser64&15 +
+		word>>bitUser32&7 + word>>bitCode&3)
 	if word>>bitTimeout&1 != 0 {
 		r.varint()
 	}

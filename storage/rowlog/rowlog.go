@@ -20,31 +20,32 @@ const (
 
 const _ = uint(limits.PageBytesMin - (pageHeaderBytes + rowBytesMax + 2)) // a page holds the longest row
 
-// Shape is what row blocks look like under given limits.
+// Shape is the layout of row blocks under given limits.
 type Shape struct {
 	Geometry block.Geometry
 }
 
-// ShapeOf computes it.
+// ShapeOf computes the Shape.
 func ShapeOf(l limits.Limits) Shape {
 	return Shape{Geometry: block.GeometryOf(l)}
 }
 
-// RowsPerBlockMax is the most rows that one block can hold: so many may have to be carried to the
-// next flush.
+// RowsPerBlockMax is the largest number of rows of a block. As many rows may have to be carried to
+// the next flush.
 func (s *Shape) RowsPerBlockMax() uint32 {
 	const rowBytesMin = 1 + 4 + 1 + 2 + 1
 	return (s.Geometry.PagesMax - 1) * ((s.Geometry.PageBytes - pageHeaderBytes) / rowBytesMin)
 }
 
-// BlocksMax is the most blocks that a flush of so many rows can write, a partial one included.
+// BlocksMax is the largest number of blocks that a flush of this many rows writes, including a
+// partial one.
 func (s *Shape) BlocksMax(rows uint64) uint64 {
 	perBlock := uint64(s.Geometry.PagesMax-1) * uint64((s.Geometry.PageBytes-pageHeaderBytes)/(rowBytesMax+2))
 	return (rows + perBlock - 1) / perBlock
 }
 
-// PageFind returns the data page that holds the block's row at index (its ordinal less the block's
-// first).
+// PageFind returns the data page that holds the block's row with this index. The index is the row's
+// ordinal minus the block's first ordinal.
 func (s *Shape) PageFind(header block.HeaderPage, index uint32) uint32 {
 	low, high := uint32(1), header.DataPages()
 	for low < high {
@@ -72,14 +73,14 @@ func (s *Shape) PageFindStamp(header block.HeaderPage, timestamp uint64) uint32 
 	return low
 }
 
-// Key of a row, as KeyMin and KeyMax of a table hold it.
+// Key returns the key of a row, for KeyMin and KeyMax of a table.
 func Key(ordinal accounting.TransferOrdinal, timestamp uint64) (key storage.Key) {
 	binary.BigEndian.PutUint64(key[0:], uint64(ordinal))
 	binary.BigEndian.PutUint64(key[8:], timestamp)
 	return key
 }
 
-// KeyParts is what Key put together.
+// KeyParts is the inverse of Key.
 func KeyParts(key *storage.Key) (ordinal accounting.TransferOrdinal, timestamp uint64) {
 	return accounting.TransferOrdinal(binary.BigEndian.Uint64(key[0:])), binary.BigEndian.Uint64(key[8:])
 }
@@ -94,7 +95,7 @@ func First(page []byte) accounting.TransferOrdinal {
 
 func firstStamp(page []byte) uint64 { return binary.LittleEndian.Uint64(page[16:]) }
 
-// group starts reading at a group's first row.
+// group starts reading at the first row of a group.
 func group(page []byte, number int) (reader, before) {
 	assert.Equal(page[0], encoder, "the page's rows are of a known encoder")
 	at := int(binary.LittleEndian.Uint16(page[len(page)-2*(number+1):]))
@@ -107,11 +108,11 @@ func Read(page []byte, ordinal accounting.TransferOrdinal, row *accounting.Trans
 	c.Read(page, ordinal, row)
 }
 
-// Cursor reads rows one by one. A row behind the last one in the same group is read from there, not
-// from the group's first.
+// Cursor reads rows one by one. If a row lies behind the last one in the same group, reading
+// continues there. Otherwise it begins at the group's first row.
 type Cursor struct {
-	first  accounting.TransferOrdinal // of the page of the row that was read last
-	next   int                        // index of the row at offset; 0: nothing was read
+	first  accounting.TransferOrdinal // of the page of the last row
+	next   int                        // index of the row at offset; 0: no row was read
 	offset int
 	before before
 }
@@ -156,7 +157,7 @@ func (r *reader) row(row *accounting.TransferRow, b *before) {
 	r.balances(row, b)
 }
 
-// ReadRows fills rows with those of page from index on and returns how many there were.
+// ReadRows fills rows with the rows of page from index on and returns their number.
 func ReadRows(page []byte, index int, rows []accounting.TransferRow) int {
 	count := min(Count(page)-index, len(rows))
 	if count <= 0 {
@@ -175,7 +176,7 @@ func ReadRows(page []byte, index int, rows []accounting.TransferRow) int {
 	return count
 }
 
-// SearchStamp returns the index in page of the first row with at least this timestamp, Count if
+// SearchStamp returns the index in page of the first row with at least this timestamp, or Count if
 // there is none.
 func SearchStamp(page []byte, timestamp uint64) (index int) {
 	count := Count(page)
@@ -221,7 +222,7 @@ type Builder struct {
 	firstOfPage uint64 // timestamp
 }
 
-// Begin starts a block in buffer (BlockBytes; its content does not matter).
+// Begin starts a block in buffer, which has BlockBytes. The content of buffer does not matter.
 func (b *Builder) Begin(shape *Shape, buffer []byte) {
 	assert.That(!b.open, "the block before is finished")
 	b.shape, b.buffer, b.header = shape, buffer, block.Begin(&shape.Geometry, buffer)
@@ -232,7 +233,7 @@ func (b *Builder) Begin(shape *Shape, buffer []byte) {
 // Open tells whether a block has begun and is not finished.
 func (b *Builder) Open() bool { return b.open }
 
-// Abandon forgets the block that has begun: its rows are carried to the next flush.
+// Abandon forgets the block that has begun. Its rows are carried to the next flush.
 func (b *Builder) Abandon() { b.open = false }
 
 // Entries of the block so far.
@@ -266,7 +267,9 @@ func (b *Builder) Add(ordinal accounting.TransferOrdinal, row *accounting.Transf
 		}
 		data := &b.scratch
 		end := len(b.page) - 2*(b.count/groupRows+1)
-		direct := b.at+len(b.scratch) <= end // what is written behind the row is written over, or cleared when the page is full
+		// Bytes that are written behind the row are overwritten by the next, or cleared when the
+		// page is full.
+		direct := b.at+len(b.scratch) <= end
 		if direct {
 			data = (*buffer)(b.page[b.at:])
 		}

@@ -151,7 +151,8 @@ func checkBlock(t *testing.T, s *Shape, table storage.Table, data []byte, first 
 	header := block.HeaderPage(data)
 	page := func(n uint32) []byte { return data[n*s.Geometry.PageBytes : (n+1)*s.Geometry.PageBytes] }
 	last := len(rows) - 1
-	if table.KeyMin != Key(first, rows[0].Transfer.Timestamp) || table.KeyMax != Key(first+accounting.TransferOrdinal(last), rows[last].Transfer.Timestamp) {
+	if table.KeyMin != Key(first, rows[0].Transfer.Timestamp) ||
+		table.KeyMax != Key(first+accounting.TransferOrdinal(last), rows[last].Transfer.Timestamp) {
 		t.Fatal("key range differs")
 	}
 	for i := range rows {
@@ -164,7 +165,8 @@ func checkBlock(t *testing.T, s *Shape, table storage.Table, data []byte, first 
 			t.Fatalf("row %d: %+v, want %+v", i, got, want)
 		}
 		var object accounting.Transfer
-		if debit, credit := ReadObject(page(n), ordinal, &object); object != want.Transfer || debit != want.DebitOrdinal || credit != want.CreditOrdinal {
+		if debit, credit := ReadObject(page(n), ordinal, &object); object != want.Transfer || debit != want.DebitOrdinal ||
+			credit != want.CreditOrdinal {
 			t.Fatalf("object %d: %+v, want %+v", i, object, want.Transfer)
 		}
 		for _, stamp := range []uint64{want.Transfer.Timestamp, want.Transfer.Timestamp - 1} {

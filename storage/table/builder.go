@@ -15,7 +15,7 @@ type Builder struct {
 	shape  *Shape
 	buffer []byte
 	header block.HeaderPage
-	width  int // prefix: bytes of an ordinal; grows within a run, never shrinks
+	width  int // prefix: bytes of an ordinal; it grows within a run and never shrinks
 
 	widthEnd uint64 // the first ordinal that does not fit the width
 
@@ -29,14 +29,14 @@ type Builder struct {
 	last       Words // the last key added
 }
 
-// Reset starts a run of shape. width is how many bytes the ordinals of its postings are expected to
-// need (see OrdinalWidth); a run that needs more makes its pages wider as it goes.
+// Reset starts a run of shape. width is the expected number of bytes of the ordinals of its
+// postings (see OrdinalWidth). If a run needs more, its later pages are wider.
 func (b *Builder) Reset(shape *Shape, width int) {
 	*b = Builder{shape: shape}
 	b.setWidth(max(1, width))
 }
 
-// Begin starts a table in buffer (BlockBytes; its content does not matter).
+// Begin starts a table in buffer, which has BlockBytes. The content of buffer does not matter.
 func (b *Builder) Begin(buffer []byte) {
 	assert.That(!b.open, "the table before is finished")
 	assert.AtMost(int(b.shape.Geometry.BlockBytes), len(buffer), "a buffer holds a block")
@@ -64,7 +64,7 @@ func (b *Builder) pageOpen() {
 	}
 }
 
-// pageClose completes the page: its header, and zeros where nothing lies.
+// pageClose completes the page: it writes the header and fills the unused bytes with zeros.
 func (b *Builder) pageClose() {
 	clear(b.page[:pageHeaderBytes])
 	binary.LittleEndian.PutUint16(b.page, uint16(b.count))
@@ -79,7 +79,7 @@ func (b *Builder) pageClose() {
 	block.SealPage(&b.shape.Geometry, b.buffer, b.pageNumber)
 }
 
-// pageNext goes to the next page; false if the table has no more.
+// pageNext goes to the next page. It returns false if the table has no more pages.
 func (b *Builder) pageNext() bool {
 	if b.pageNumber == b.shape.dataPagesMax {
 		return false
@@ -131,8 +131,8 @@ func (b *Builder) AddWords(key Words, tombstone bool, value []byte) bool {
 	return true
 }
 
-// AddAll appends entries of a tree whose entries are numbers (see Shape.Numbers), and returns how
-// many of them the table had room for. Without an open table that is none.
+// AddAll appends entries of a tree whose entries are numbers (see Shape.Numbers). It returns the
+// number of entries for which the table had room: none without an open table.
 func (b *Builder) AddAll(keys []Words) (added int) {
 	if !b.open {
 		return 0
@@ -207,9 +207,9 @@ func (b *Builder) addPlain(keys []Words) (added int) {
 	return added
 }
 
-// addShort goes the way that nearly all postings go: neither the first of a group nor near the
-// page's end, and no wider than the page's ordinals. It returns how many it added before one at
-// which addPrefix has to look.
+// addShort is the fast path for nearly all postings. These are not the first of a group, not near
+// the end of the page, and no wider than the page's ordinals. It returns the number of added
+// entries and stops at the first one that needs addPrefix.
 func (b *Builder) addShort(keys []Words) (added int) {
 	if b.count%restartEvery == 0 {
 		return 0
@@ -261,8 +261,8 @@ func (b *Builder) addShort(keys []Words) (added int) {
 	return added
 }
 
-// fresh compares the values of two postings, which differ: how many bytes they share at the front,
-// and what follows in key's.
+// fresh compares the values of two postings, which differ. It returns how many leading bytes they
+// share, and the bytes of key's value behind these.
 func fresh(key, last *Words) (shared int, v0, v1 uint64) {
 	if key.A != last.A {
 		shared = bits.LeadingZeros64(key.A^last.A) / 8
@@ -273,7 +273,8 @@ func fresh(key, last *Words) (shared int, v0, v1 uint64) {
 	return 8 + shared, key.B << (8 * uint(shared)), 0
 }
 
-// note checks the order, keeps first and last keys and opens a page's entry in the header page.
+// note checks the order, keeps the first and last keys, and fills the page's entry in the header
+// page.
 func (b *Builder) note(key Words) {
 	if b.entries == 0 {
 		b.keyMin = key
@@ -288,18 +289,20 @@ func (b *Builder) note(key Words) {
 	b.last = key
 }
 
-// addPrefix adds a posting in any situation.
+// addPrefix adds any posting.
 func (b *Builder) addPrefix(key Words) bool {
 	if key.C >= b.widthEnd {
-		// All pages of the run are wider from here on; the width belongs to a page, so this one
-		// ends.
+		// All further pages of the run are wider. All ordinals of a page have the same width, so
+		// this page ends.
 		if b.count > 0 && !b.pageNext() {
 			return false
 		}
 		b.setWidth(OrdinalWidth(key.C))
 	}
 	for {
-		end := len(b.page) - 2*(b.count/restartEvery+1) // what lies behind belongs to the array of offsets, this entry's group included
+		// The bytes behind end belong to the array of offsets, including the offset of this entry's
+		// group.
+		end := len(b.page) - 2*(b.count/restartEvery+1)
 		if b.encode(key, end) {
 			break
 		}
@@ -321,7 +324,7 @@ func (b *Builder) setWidth(width int) {
 	}
 }
 
-// encode writes the entry that follows the last one, if it ends before end.
+// encode writes the next entry if it ends before end.
 func (b *Builder) encode(key Words, end int) bool {
 	s := b.shape
 	if b.count%restartEvery == 0 {
@@ -373,7 +376,9 @@ func (b *Builder) put(end, codeBytes int, code byte, v0, v1 uint64, valueBytes i
 	}
 	var spare [entrySlack]byte
 	target := spare[:]
-	direct := b.at+entrySlack <= end // what is written behind the entry is written over, or cleared when the page is full
+	// Bytes that are written behind the entry are overwritten by the next, or cleared when the page
+	// is full.
+	direct := b.at+entrySlack <= end
 	if direct {
 		target = b.page[b.at : b.at+entrySlack]
 	}
@@ -389,8 +394,8 @@ func (b *Builder) put(end, codeBytes int, code byte, v0, v1 uint64, valueBytes i
 	return true
 }
 
-// Finish seals the table, which has an entry at least. The used pages of the buffer are what has to
-// be written. A filter takes a while: with a waiter, Finish breathes.
+// Finish seals the table, which has at least one entry. The caller has to write the used pages of
+// the buffer. Building a filter takes a while, so Finish breathes if it has a waiter.
 func (b *Builder) Finish(cluster wire.U128, address uint64, waiter storage.Waiter) storage.Table {
 	assert.That(b.open, "a table that is finished has begun")
 	assert.That(b.entries > 0, "a table has entries")
@@ -414,13 +419,14 @@ func (b *Builder) Finish(cluster wire.U128, address uint64, waiter storage.Waite
 	}
 }
 
-// Filter is the filter of the table that was finished last: a view into its buffer.
+// Filter returns the filter of the last finished table, as a view into its buffer.
 func (b *Builder) Filter() []byte {
 	start := (b.pageNumber + 1) * b.shape.Geometry.PageBytes
 	return b.buffer[start : start+b.shape.FilterBytes(b.entries)]
 }
 
-// filterBreathPages is how many pages of keys go into a filter between two breaths: some 50 µs.
+// filterBreathPages is the number of pages whose keys go into a filter between two breaths: some 50
+// µs.
 const filterBreathPages = 4
 
 func (b *Builder) buildFilter(dataPages, filterPages uint32, waiter storage.Waiter) {

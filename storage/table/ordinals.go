@@ -1,14 +1,15 @@
 package table
 
 // A query reads the ordinals of one value, whose entries lie one behind the other. These functions
-// go through them without building keys: within a group, the ordinals of one value are mostly
+// read them without building keys, because within a group the ordinals of a value are mostly
 // distances of one byte.
 
-// same tells whether the entry at which the walker stands has the value of key.
+// same tells whether the walker's entry has the value of key.
 func (w *walker) same(key *Words) bool { return w.v0 == key.A && w.v1 == key.B }
 
-// Ordinals fills out with the ordinals of the entries from index on that have the value of key, and
-// returns how many. Less than len(out): the page ends, or the entry that follows has another value.
+// Ordinals fills out with the ordinals of the entries from index on that have the value of key. It
+// returns their number. Less than len(out) means that the page ends or that the next entry has
+// another value.
 func (s *Shape) Ordinals(page []byte, index int, key *Words, out []uint64) (filled int) {
 	count := s.Count(page)
 	w := s.walker(page)
@@ -39,7 +40,7 @@ func (s *Shape) Ordinals(page []byte, index int, key *Words, out []uint64) (fill
 	return filled
 }
 
-// OrdinalsBack does the same from index down.
+// OrdinalsBack does the same from index backwards.
 func (s *Shape) OrdinalsBack(page []byte, index int, key *Words, out []uint64) (filled int) {
 	var group [restartEvery]uint64
 	w := s.walker(page)
@@ -71,8 +72,8 @@ func (s *Shape) OrdinalsBack(page []byte, index int, key *Words, out []uint64) (
 	return filled
 }
 
-// Mark sets, for each entry from index on that has the value of key, bit ordinal-first of bits.
-// more: the page ended before bits or the value did. No ordinal is below first.
+// Mark sets bit ordinal-first of bits for each entry from index on that has the value of key. more:
+// the page ended before bits or the value did. No ordinal may be below first.
 func (s *Shape) Mark(page []byte, index int, key *Words, first uint64, bits []uint64) (more bool) {
 	count := s.Count(page)
 	end := uint64(len(bits)) * 64
@@ -89,8 +90,8 @@ func (s *Shape) Mark(page []byte, index int, key *Words, first uint64, bits []ui
 			if distance >= end || !w.same(key) {
 				return false
 			}
-			// The entries that follow, as long as they are distances of one byte. A word is stored
-			// when it is left.
+			// The next entries, as long as they are distances of one byte. A word is stored when
+			// the loop goes to the next one.
 			word, wordAt := uint64(1)<<(distance%64), distance/64
 			for at++; at < groupEnd && page[w.offset] < codeDelta2; at++ {
 				distance += uint64(page[w.offset]) + 1

@@ -16,7 +16,8 @@ import (
 // each length there are.
 func TestOrdinalsOfAValue(t *testing.T) {
 	random := rand.New(rand.NewPCG(seeded.Seed(t), 1))
-	for _, tree := range []storage.TreeID{storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeTransferUser64, storage.TreeTransferCode, storage.TreeAccountLedger} {
+	for _, tree := range []storage.TreeID{storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeTransferUser64,
+		storage.TreeTransferCode, storage.TreeAccountLedger} {
 		for round := range 30 {
 			l := variants()["1024"]
 			if round%2 == 0 {

@@ -7,11 +7,11 @@ import (
 	"ledger/storage"
 )
 
-// First bytes of an entry of a prefix page that is not the first of its group.
+// First byte of an entry of a prefix page that is not the first of its group.
 const (
 	codeDelta2  = 0x80 // below: same value, ordinal distance 1..128
-	codeDelta3  = 0xC0 // from codeDelta2 on: 14 bits, one more byte
-	codeValue   = 0xE0 // from codeDelta3 on: 21 bits, two more bytes
+	codeDelta3  = 0xC0 // from codeDelta2 on: distance of 14 bits, one more byte
+	codeValue   = 0xE0 // from codeDelta3 on: distance of 21 bits, two more bytes
 	codeOrdinal = 0xF8 // same value, a whole ordinal of the page's width
 	sharedMax   = codeOrdinal - codeValue - 1
 
@@ -19,12 +19,12 @@ const (
 	delta3From = delta2From + 1<<14
 	deltaEnd   = delta3From + 1<<21
 
-	// An entry is at most a code, a value and an ordinal; it is read and written in whole words
-	// where the page goes on so far.
+	// entrySlack is the size of the longest entry: a code, a value and an ordinal. Entries are read
+	// and written in whole words if the page has that many bytes left.
 	entrySlack = 1 + 16 + 8
 )
 
-// OrdinalWidth is how many bytes ordinals up to max need, at least 1.
+// OrdinalWidth is the number of bytes of ordinals up to max, at least 1.
 func OrdinalWidth(max uint64) int { return (bits.Len64(max|1) + 7) / 8 }
 
 // PageWidth is the width of the ordinals of a prefix page.
@@ -51,7 +51,7 @@ func (s *Shape) walker(page []byte) walker {
 	return walker{page: page, width: width, valueAt: s.valueAt, ordinalShift: uint(64 - 8*width)}
 }
 
-// window returns entrySlack bytes from offset on, with zeros behind the page's end.
+// window returns entrySlack bytes from offset on, with zeros for bytes behind the page.
 func (w *walker) window(offset int, spare *[entrySlack]byte) []byte {
 	if offset+entrySlack <= len(w.page) {
 		return w.page[offset : offset+entrySlack]
@@ -71,7 +71,7 @@ func (w *walker) group(number int) {
 	w.offset = offset + w.valueAt + w.width
 }
 
-// next goes to the entry that follows in the group.
+// next goes to the next entry of the group.
 func (w *walker) next() {
 	code := w.page[w.offset]
 	switch {
@@ -91,7 +91,7 @@ func (w *walker) next() {
 	}
 }
 
-// whole reads an entry with a new value, or with a whole ordinal.
+// whole reads an entry that has a new value, or a whole ordinal.
 func (w *walker) whole(code byte) {
 	var spare [entrySlack]byte
 	data := w.window(w.offset, &spare)
@@ -137,7 +137,7 @@ func (s *Shape) wordsPrefix(page []byte, index int, out []Words) {
 	}
 }
 
-// groupWords decodes the front of a group: what walker does, with everything in registers.
+// groupWords decodes the front of a group, like walker, with all state in registers.
 func (s *Shape) groupWords(page []byte, number int, out []Words) {
 	w := s.walker(page)
 	w.group(number)
@@ -207,7 +207,7 @@ func (s *Shape) searchPrefix(page []byte, key *storage.Key) (index int, exact bo
 			return index, at == want
 		}
 		if index++; index == count || index%restartEvery == 0 {
-			return index, false // the group that follows starts above want
+			return index, false // the next group starts above want
 		}
 		w.next()
 	}

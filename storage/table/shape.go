@@ -14,12 +14,12 @@ const (
 	pageHeaderBytes = 8 // count 2, ordinal width 1, zeros
 	restartEvery    = 32
 
-	// BatchEntries divides a page's entries into groups: Decode is cheapest from a multiple of it
-	// on.
+	// BatchEntries is the size of a group of entries. Decode is cheapest if it begins at a multiple
+	// of it.
 	BatchEntries = restartEvery
 )
 
-// Shape is what a tree's tables look like under given limits. It is a value without pointers.
+// Shape is the layout of a tree's tables under given limits. It is a value without pointers.
 type Shape struct {
 	Tree       storage.TreeID
 	Encoding   storage.Encoding
@@ -29,13 +29,13 @@ type Shape struct {
 
 	filter        bool
 	tombstones    bool
-	valueAt       int // bytes of a posting's value, which precede its ordinal
+	valueAt       int // bytes of a posting's value, which come before its ordinal
 	ordinalBytes  int
 	pageEntries   int // plain: entries of a full page
 	valuesAt      int // plain: where the values start in a page
 	tombstonesAt  int // plain: where the bits start
 	dataPagesMax  uint32
-	entriesPlenty int // prefix: entries that fit any page, whatever they are
+	entriesPlenty int // prefix: number of entries that fit a page in any case
 }
 
 // ShapeOf computes a tree's shape.
@@ -55,8 +55,8 @@ func ShapeOf(l limits.Limits, tree storage.TreeID) Shape {
 		assert.AtMost(s.valueAt, sharedMax, "shared bytes fit their code")
 		assert.AtMost(s.valueAt, 16, "a posting's value is two words")
 		assert.That(s.valueAt == 16 || s.KeyBytes <= 16, "the third word of a posting is its ordinal alone")
-		// 32 entries of the longest form, the first of them whole and with a place in the array of
-		// offsets.
+		// A group takes 32 entries of the longest form, the first of them whole, and one place in
+		// the array of offsets.
 		s.entriesPlenty = payload*restartEvery/(restartEvery*(1+s.KeyBytes)+1) - 1
 		assert.That(s.entriesPlenty > 0, "a page holds an entry")
 		return s
@@ -80,15 +80,7 @@ func ShapeOf(l limits.Limits, tree storage.TreeID) Shape {
 	return s
 }
 
-// KeysPerPageMax is the most entries of one page.
-func (s *Shape) KeysPerPageMax() int {
-	if s.Encoding == storage.EncodingPlain {
-		return s.pageEntries
-	}
-	return int(s.Geometry.PageBytes) - pageHeaderBytes // a byte each at the least
-}
-
-// TablesMax is the most tables that one job can need for so many entries.
+// TablesMax is the largest number of tables that a job can need for this many entries.
 func (s *Shape) TablesMax(entries uint64) uint64 {
 	if entries == 0 {
 		return 0
@@ -97,7 +89,7 @@ func (s *Shape) TablesMax(entries uint64) uint64 {
 		perTable := uint64(s.dataPagesMax) * uint64(s.pageEntries)
 		return (entries + perTable - 1) / perTable
 	}
-	// A page ends early when ordinals need another byte: at most so often in a job.
+	// A page ends early when ordinals need another byte. That happens at most this often in a job.
 	entries += uint64(s.ordinalBytes * s.entriesPlenty)
 	perTable := uint64(s.dataPagesMax) * uint64(s.entriesPlenty)
 	return (entries + perTable - 1) / perTable
@@ -123,8 +115,8 @@ func (s *Shape) PageFind(header block.HeaderPage, key *storage.Key) uint32 {
 // Count of a page's entries.
 func (s *Shape) Count(page []byte) int { return int(binary.LittleEndian.Uint16(page)) }
 
-// Search returns the index of the first entry of page that is at least key, Count if there is none,
-// and whether it is key.
+// Search returns the index of the first entry of page whose key is at least key, or Count if there
+// is none. exact tells whether it is key.
 func (s *Shape) Search(page []byte, key *storage.Key) (index int, exact bool) {
 	if s.Encoding == storage.EncodingPrefix {
 		return s.searchPrefix(page, key)
@@ -132,8 +124,8 @@ func (s *Shape) Search(page []byte, key *storage.Key) (index int, exact bool) {
 	return s.searchPlain(page, key)
 }
 
-// Decode fills out with the keys of page from index on, and returns how many there were. In a
-// prefix page it starts at the multiple of BatchEntries before index.
+// Decode fills out with the keys of page from index on and returns their number. On a prefix page
+// it begins reading at the multiple of BatchEntries before index.
 func (s *Shape) Decode(page []byte, index int, out []storage.Key) (count int) {
 	var words [BatchEntries]Words
 	for count < len(out) {
@@ -178,14 +170,6 @@ func (s *Shape) DecodeWords(page []byte, index int, out []Words) int {
 		}
 	}
 	return count
-}
-
-// KeyAt fills key with the key at index.
-func (s *Shape) KeyAt(page []byte, index int, key *storage.Key) {
-	assert.Below(index, s.Count(page), "an entry of the page")
-	var out [1]Words
-	s.DecodeWords(page, index, out[:])
-	s.Put(out[0], key)
 }
 
 // Value of the entry at index of a plain page: a view.

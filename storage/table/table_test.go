@@ -119,11 +119,13 @@ func TestTablesAgainstSortedEntries(t *testing.T) {
 				entries := entriesOf(rng, &s, 1+rng.IntN(map[bool]int{true: 50000, false: 500}[name == "production"]))
 				tables, blocks, filters := build(&s, entries, round)
 				if uint64(len(tables)) > s.TablesMax(uint64(len(entries))) {
-					t.Fatalf("%s %s: %d tables for %d entries, at most %d planned", name, storage.Trees[tree].Name, len(tables), len(entries), s.TablesMax(uint64(len(entries))))
+					t.Fatalf("%s %s: %d tables for %d entries, at most %d planned", name, storage.Trees[tree].Name, len(tables), len(entries),
+						s.TablesMax(uint64(len(entries))))
 				}
 				at := 0
 				for i, table := range tables {
-					if fault := block.VerifyBlock(&s.Geometry, blocks[i][:uint32(table.PagesUsed)*s.Geometry.PageBytes], table.Ref, cluster); fault != nil {
+					if fault := block.VerifyBlock(&s.Geometry, blocks[i][:uint32(table.PagesUsed)*s.Geometry.PageBytes], table.Ref,
+						cluster); fault != nil {
 						t.Fatal(fault)
 					}
 					check(t, rng, &s, table, blocks[i], filters[i], entries[at:at+int(table.Entries)])
@@ -171,7 +173,7 @@ func check(t *testing.T, rng *rand.Rand, s *Shape, table storage.Table, data, fi
 		if s.Put(s.WordsOf(&entries[at].key), &key); key != entries[at].key {
 			t.Fatal("a key differs from its words")
 		}
-		if s.KeyAt(page(n), from, &key); key != entries[at+from].key {
+		if keyAt(s, page(n), from, &key); key != entries[at+from].key {
 			t.Fatal("a single key differs")
 		}
 		at += count
@@ -363,7 +365,7 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(storage.Trees[tree].Name, func(b *testing.B) {
 			s, _, blocks := benchmarkTable(tree)
 			page := blocks[0][s.Geometry.PageBytes : 2*s.Geometry.PageBytes]
-			keys := make([]storage.Key, s.KeysPerPageMax())
+			keys := make([]storage.Key, keysPerPageMax(&s))
 			count := 0
 			for b.Loop() {
 				count = s.Decode(page, 0, keys)
@@ -376,4 +378,19 @@ func BenchmarkDecode(b *testing.B) {
 func hasKey(filter []byte, key *storage.Key) bool {
 	k := FilterKeyOf(key)
 	return k.Has(filter)
+}
+
+// keyAt fills key with the key at index.
+func keyAt(s *Shape, page []byte, index int, key *storage.Key) {
+	var out [1]Words
+	s.DecodeWords(page, index, out[:])
+	s.Put(out[0], key)
+}
+
+// keysPerPageMax is the most entries of one page.
+func keysPerPageMax(s *Shape) int {
+	if s.Encoding == storage.EncodingPlain {
+		return s.pageEntries
+	}
+	return int(s.Geometry.PageBytes) - pageHeaderBytes // a byte each at the least
 }

@@ -6,9 +6,9 @@ import (
 	"ledger/storage"
 )
 
-// Words is a key as three numbers that compare like it: sorting, merging and packing work on
-// registers. A plain tree's key is its bytes, the first ones highest. A posting is its value, first
-// bytes highest in A and B, and its ordinal in C.
+// Words is a key as three numbers that compare like the key. So sorting, merging and packing work
+// in registers. For a plain tree, the numbers are the key's bytes, the first byte highest. For a
+// posting, A and B are the value, the first byte highest, and C is the ordinal.
 type Words struct{ A, B, C uint64 }
 
 // WordsOf converts a key.
@@ -30,7 +30,7 @@ func (s *Shape) Put(w Words, key *storage.Key) {
 	binary.BigEndian.PutUint64(key[16:], w.C)
 }
 
-// thirdsOf is a key's bytes, eight to a number.
+// thirdsOf converts a key's bytes, eight to a number.
 func thirdsOf(key *storage.Key) Words {
 	return Words{binary.BigEndian.Uint64(key[0:]), binary.BigEndian.Uint64(key[8:]), binary.BigEndian.Uint64(key[16:])}
 }
@@ -46,8 +46,8 @@ func (w Words) Less(other Words) bool {
 	return w.C < other.C
 }
 
-// split takes the bytes of a posting's key apart: the value, and the ordinal's ordinalBytes from
-// valueAt on.
+// split splits the bytes of a posting's key into the value and the ordinal. The ordinal has
+// ordinalBytes bytes from valueAt on.
 func (s *Shape) split(thirds Words) Words {
 	hi, lo := thirds.A, thirds.B
 	if s.valueAt >= 16 {
@@ -60,7 +60,7 @@ func (s *Shape) split(thirds Words) Words {
 	return Words{thirds.A & topMask(s.valueAt), thirds.B & topMask(s.valueAt-8), ordinal}
 }
 
-// join is the bytes of a posting's key.
+// join is the inverse of split.
 func (s *Shape) join(w Words) Words {
 	top := w.C << (64 - 8*uint(s.ordinalBytes))
 	skip := uint(s.valueAt) % 8 * 8
@@ -74,7 +74,7 @@ func (s *Shape) join(w Words) Words {
 	}
 }
 
-// topMask selects the first n bytes of a word; n may lie outside 0..8.
+// topMask selects the first n bytes of a word. n may lie outside of 0..8.
 func topMask(n int) uint64 {
 	if n <= 0 {
 		return 0

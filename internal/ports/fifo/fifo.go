@@ -1,8 +1,10 @@
-// Package fifo is the bounded queue inside a port: what is queued for the kernel, what waits to be polled.
+// Package fifo is the bounded queue inside a port: what is queued for the kernel, what waits to be
+// polled.
 //
 // In, Out: values of one type, first in, first out.
 // Owns:    one slice of a fixed capacity; nothing is allocated after New.
-// Limits:  pushing into a full queue is a broken assertion; its capacity follows from what may be outstanding.
+// Limits:  pushing into a full queue is a broken assertion; its capacity follows from what may be
+// outstanding.
 // Faults:  none. One thread owns a queue.
 package fifo
 

@@ -30,12 +30,15 @@ func sample() []*Step {
 		{Kind: Sleep, Milliseconds: 20},
 		{Kind: Poll, Exchange: Exchange{Request: proto.Request{Number: 3, Op: proto.LookupAccounts, IDs: []proto.U128{proto.N(1)}},
 			Reply: proto.Reply{Accounts: []proto.Account{account}}}},
-		call(proto.Request{Number: 4, Op: proto.LookupTransfers, IDs: []proto.U128{proto.N(1)}}, proto.Reply{Transfers: []proto.Transfer{transfer}}),
+		call(proto.Request{Number: 4, Op: proto.LookupTransfers, IDs: []proto.U128{proto.N(1)}},
+			proto.Reply{Transfers: []proto.Transfer{transfer}}),
 		call(proto.Request{Number: 5, Op: proto.CreateTransfers}, proto.Reply{}),
 		{Kind: Parallel, Lanes: [][]Exchange{
 			{
-				{Request: proto.Request{Number: 6, Op: proto.GetAccountTransfers, AccountFilter: filter}, Reply: proto.Reply{Transfers: []proto.Transfer{transfer, transfer}}},
-				{Request: proto.Request{Number: 7, Op: proto.GetAccountBalances, AccountFilter: filter}, Reply: proto.Reply{Balances: []proto.Balance{{DebitsPosted: proto.N(4)}}}},
+				{Request: proto.Request{Number: 6, Op: proto.GetAccountTransfers, AccountFilter: filter},
+					Reply: proto.Reply{Transfers: []proto.Transfer{transfer, transfer}}},
+				{Request: proto.Request{Number: 7, Op: proto.GetAccountBalances, AccountFilter: filter},
+					Reply: proto.Reply{Balances: []proto.Balance{{DebitsPosted: proto.N(4)}}}},
 			},
 			{
 				{Request: proto.Request{Number: 8, Op: proto.QueryAccounts, QueryFilter: query}, Reply: proto.Reply{Error: "too_much_data"}},

@@ -131,7 +131,8 @@ var mixes = map[string]func() mix{
 	},
 	"idempotency": func() mix {
 		m := ordinary()
-		m.transfers = weights{{"plain", 22}, {"pending", 10}, {"post", 8}, {"void", 5}, {"balancing", 5}, {"closing", 2}, {"again", 36}, {"failed", 12}}
+		m.transfers = weights{{"plain", 22}, {"pending", 10}, {"post", 8}, {"void", 5}, {"balancing", 5}, {"closing", 2}, {"again", 36},
+			{"failed", 12}}
 		m.resend = 0.5
 		m.limited = 0.3
 		m.amounts = amountsAtLimit

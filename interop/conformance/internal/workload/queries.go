@@ -145,7 +145,8 @@ func (g *Generator) queryFilter(op proto.Op) proto.Request {
 	return proto.Request{Op: op, QueryFilter: f}
 }
 
-func (g *Generator) fillQuery(f *proto.QueryFilter, use func() bool, data128 proto.U128, data64 uint64, data32, ledger uint32, code uint16) {
+func (g *Generator) fillQuery(f *proto.QueryFilter, use func() bool, data128 proto.U128, data64 uint64, data32, ledger uint32,
+	code uint16) {
 	if use() {
 		f.UserData128 = data128
 	}

@@ -1,0 +1,3 @@
+package beside
+
+import _ "example/middle"

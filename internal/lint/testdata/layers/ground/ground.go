@@ -1,0 +1,3 @@
+package ground
+
+import _ "fmt"

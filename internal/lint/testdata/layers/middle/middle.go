@@ -1,0 +1,8 @@
+package middle
+
+import (
+	_ "example/ground"
+
+	_ "example/helper"
+	_ "example/top"
+)

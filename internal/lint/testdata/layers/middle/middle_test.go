@@ -1,0 +1,6 @@
+package middle
+
+import (
+	_ "example/helper"
+	_ "example/top"
+)

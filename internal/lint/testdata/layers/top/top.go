@@ -1,0 +1,6 @@
+package top
+
+import (
+	_ "example/ground"
+	_ "example/middle"
+)

@@ -1,0 +1,7 @@
+package net
+
+import (
+	_ "net"
+
+	_ "example/ring"
+)

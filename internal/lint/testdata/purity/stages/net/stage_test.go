@@ -1,0 +1,5 @@
+package net
+
+import "time"
+
+var started = time.Now()

@@ -1,0 +1,4 @@
+package client
+
+// Public has its users elsewhere.
+func Public() {}

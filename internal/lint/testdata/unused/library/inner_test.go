@@ -1,0 +1,5 @@
+package library
+
+var _ = Options{OnlyRead: true}
+
+func init() { ByOwnTests() }

@@ -1,0 +1,7 @@
+//go:build never
+
+package library
+
+import "example/library"
+
+func init() { library.ByTag() }

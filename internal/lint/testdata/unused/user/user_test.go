@@ -1,0 +1,5 @@
+package main
+
+import "example/library"
+
+func init() { library.ByOtherTests() }
