@@ -26,8 +26,13 @@
 // copy of the medium, and another machine that executes the whole log from an empty file on. Each
 // has its own restarts, caches and timing.
 //
-// The tests also prove that the simulator can fail: it has to find each of the source changes in
-// testdata/bugs.
+// Strangers send what clients do not: noise, damaged and stolen messages, and requests that differ
+// from a client's next one in one thing. None of that may reach the log or end another's connection.
+//
+// The tests also prove that the simulator can fail. Package mutate plants each bug of testdata/bugs
+// in copies of the source, and a hunt runs seeds until one fails for the reason that the list names.
+// Another failure does not count. Last, the same build hunts with no bug planted, and must find
+// nothing. A bug that no seed finds asks for a better workload or oracle. `-planted=name` hunts one.
 //
 // In:     Options: a seed.
 // Out:    Result, or a Failure with the command that replays it and its last steps.
