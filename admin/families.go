@@ -235,6 +235,9 @@ func netFamilies() []family {
 			func(s *snapshot) uint64 { return s.Net.ConnectionsCount }),
 		one("ledger_net_accepted_connections", "connections", "Client connections accepted", counter,
 			func(s *snapshot) uint64 { return s.Net.AcceptedCount }),
+		one("ledger_net_failed_accepts", "accepts",
+			"Tries to accept a connection that failed, for want of descriptors as a rule; the client waits", counter,
+			func(s *snapshot) uint64 { return s.Net.AcceptFailures }),
 		{name: "ledger_net_closed_connections", unit: "connections", kind: counter, labels: []string{"cause"},
 			help: "Client connections closed, by cause",
 			numbers: func(s *snapshot, emit number) {

@@ -5,6 +5,10 @@ import (
 	"sync"
 )
 
+// DescriptorsMax is the most that the endpoint has open beside its listener: its connections, and
+// the newest one before the oldest is closed.
+const DescriptorsMax = connectionsMax + 1
+
 // connectionsMax is the largest number of connections of the endpoint. It suffices for some
 // scrapers, probes and people, and it bounds the descriptors.
 const connectionsMax = 64
@@ -16,6 +20,7 @@ type boundedListener struct {
 	mutex       sync.Mutex
 	connections []*boundedConn // from the oldest to the newest
 	closedCount uint64         // connections that were closed because they were the oldest
+	garbage     *garbage
 }
 
 type boundedConn struct {
@@ -29,6 +34,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.garbage.tidy() // a connection that asks for no page leaves some as well
 	c := &boundedConn{Conn: conn, listener: l}
 	var oldest *boundedConn
 	l.mutex.Lock()

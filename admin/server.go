@@ -67,13 +67,14 @@ func listen(address string, o Options, bounded *http.Server) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{listener: &boundedListener{Listener: listener}, collector: newCollector(&o), progress: o.Progress, ended: make(chan struct{})}
+	s := &Server{listener: &boundedListener{Listener: listener, garbage: &garbage{}}, collector: newCollector(&o), progress: o.Progress,
+		ended: make(chan struct{})}
 	registry := prometheus.NewPedanticRegistry() // it checks that the sent metrics match their descriptions
 	if err := registry.Register(s.collector); err != nil {
 		return nil, errors.Join(fmt.Errorf("registering the metrics: %w", err), listener.Close())
 	}
 	s.http = bounded
-	s.http.Handler = s.pages(registry, o.Pprof)
+	s.http.Handler = s.listener.garbage.after(s.pages(registry, o.Pprof))
 	go func() {
 		defer close(s.ended)
 		_ = s.http.Serve(s.listener) // it ends with Close

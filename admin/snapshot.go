@@ -3,7 +3,6 @@ package admin
 import (
 	"bytes"
 	"os"
-	"runtime"
 	runtimemetrics "runtime/metrics"
 	"strconv"
 	"time"
@@ -107,30 +106,13 @@ func (s *snapshot) take(source Source, startedAt time.Time) {
 	source.Sample(&s.Sample, WaitMax)
 	s.waitNs = uint64(time.Since(began))
 	s.process.take()
-	s.process.tidy()
 	s.process.upNs = uint64(time.Since(startedAt))
-}
-
-// garbageBytesMax is the garbage on the Go heap after which it is collected. A page leaves about
-// 0.4 MiB.
-const garbageBytesMax = 32 << 20
-
-// tidy collects the garbage of earlier pages. The server runs with automatic collection switched
-// off, because nothing on the data path allocates. Only a few MiB are live, so a collection takes
-// milliseconds, beside the stages.
-func (p *process) tidy() {
-	if p.heapBytes > p.liveBytes+garbageBytesMax {
-		runtime.GC()
-		p.take()
-		p.liveBytes = p.heapBytes
-	}
 }
 
 // process is figures of the kernel and of the Go runtime.
 type process struct {
 	residentBytes, cpuNs, upNs                           uint64
 	goBytes, heapBytes, objects, collections, goroutines uint64
-	liveBytes                                            uint64 // of the heap, after the last collection by tidy
 }
 
 func (p *process) take() {

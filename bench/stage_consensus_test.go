@@ -156,8 +156,11 @@ func (o *order) playJournal() {
 
 func (o *order) playNet() {
 	for item, ok := o.toNet.PopOne(); ok; item, ok = o.toNet.PopOne() {
-		if item.Kind != stages.NetSend {
+		switch item.Kind {
+		case stages.NetFree, stages.NetSendFree:
 			o.slots.Put(item.Slot)
+			continue
+		case stages.NetSessionEnded:
 			continue
 		}
 		reply := wire.HeaderOf(o.slots.Bytes(item.Slot)[item.OffsetBytes:])

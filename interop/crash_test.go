@@ -311,11 +311,11 @@ func (w *writer) check(batch []tb.Transfer, indexes []uint32, results []tb.Creat
 	return nil
 }
 
-// TestKill9 is the judge of durability: clients write while the server is killed with kill -9 again
-// and again at random moments, also while it starts. What was acknowledged must be there, once,
-// with the fields that were sent; what was not acknowledged must be there whole or not at all; and
-// all balances must be the sums of it. KILLS sets the number of kills. The state is looked at
-// through a client too: no knowledge of files.
+// TestKill9 tests durability: clients write while the server is killed with kill -9 again and again
+// at random moments, also while it starts. What was acknowledged must be there, once, with the
+// fields that were sent; what was not acknowledged must be there whole or not at all; and all
+// balances must be the sums of it. KILLS sets the number of kills. The state is looked at through a
+// client too: no knowledge of files.
 func TestKill9(t *testing.T) {
 	count := kills(t)
 	seed := *seedFlag
@@ -429,7 +429,7 @@ func TestKill9(t *testing.T) {
 	}
 	process.Kill()
 	file.StartOn(t, port)
-	judge(t, auditor, writers[:])
+	compareWithWriters(t, auditor, writers[:])
 	abandoned, unknown, carriedOut := 0, 0, 0
 	for _, w := range writers {
 		abandoned, unknown, carriedOut = abandoned+w.abandoned, unknown+w.unknown, carriedOut+w.carriedOut
@@ -464,8 +464,8 @@ func audit(client tb.Client, acknowledged []entryAt) error {
 	return nil
 }
 
-// judge compares everything in the database with everything the writers know.
-func judge(t *testing.T, client tb.Client, writers []*writer) {
+// compareWithWriters compares everything in the database with everything the writers know.
+func compareWithWriters(t *testing.T, client tb.Client, writers []*writer) {
 	t.Helper()
 	var sums [crashAccounts + 1][4]uint64 // debits pending, posted, credits pending, posted
 	existing := uint64(0)

@@ -72,7 +72,7 @@ var claims = [...]claim{
 	{"the grid cache has a set of pages", func(l *Limits) bool { return l.CacheGridBytes >= cacheWaysMin*uint64(l.PageBytes) }},
 	{"the account cache has a set of accounts", func(l *Limits) bool { return l.CacheAccountsMax >= cacheAccountsMin }},
 	{"numbers of cached accounts, doubled, fit 32 bits", func(l *Limits) bool { return l.CacheAccountsMax <= 1<<30 }},
-	{"the data file may have a block", func(l *Limits) bool { return l.StorageBytesMax >= uint64(l.BlockBytes) }},
+	{"the data file may have a block behind its zones", func(l *Limits) bool { return l.StorageBytesMax >= l.GridAt()+uint64(l.BlockBytes) }},
 	{"compaction has 1..8 workers", func(l *Limits) bool { return l.CompactWorkers >= 1 && l.CompactWorkers <= CompactWorkersMax }},
 }
 

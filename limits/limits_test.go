@@ -72,7 +72,9 @@ func TestLimitsRefused(t *testing.T) {
 		{"what the rows of a memtable change", func(l *Limits) { l.JournalSlotsCount, l.BarOps = 4096, 512 }},
 		{"the grid cache", func(l *Limits) { l.CacheGridBytes = 0 }},
 		{"the account cache", func(l *Limits) { l.CacheAccountsMax = 7 }},
-		{"the data file", func(l *Limits) { l.StorageBytesMax = 0 }},
+		{"the data file may have a block", func(l *Limits) { l.StorageBytesMax = 0 }},
+		{"the data file may have a block", func(l *Limits) { l.StorageBytesMax = uint64(l.BlockBytes) }},
+		{"the data file may have a block", func(l *Limits) { l.StorageBytesMax = l.GridAt() + uint64(l.BlockBytes) - 1 }},
 		{"compaction has", func(l *Limits) { l.CompactWorkers = 0 }},
 		{"compaction has", func(l *Limits) { l.CompactWorkers = 9 }},
 	}

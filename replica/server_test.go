@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -57,7 +58,7 @@ func formatted(t testing.TB, l limits.Limits) string {
 	}
 	memory := arena.New()
 	defer memory.Close()
-	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1},
+	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1, Incarnation: 1},
 		memory.Bytes(uint64(l.MessageBytesMax), 4096, "format")); err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +83,11 @@ type running struct {
 // wherever the kernel puts them.
 func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, error) {
 	t.Helper()
+	return openedWith(t, path, l, ServerOptions{IO: kind})
+}
+
+func openedWith(t testing.TB, path string, l limits.Limits, o ServerOptions) (*running, error) {
+	t.Helper()
 	r := &running{t: t, ended: make(chan error, 8)}
 	var err error
 	if r.file, err = posix.OpenDataFile(path, posix.OpenOptions{DirectOptional: true, SectorBytes: l.SectorBytes}); err != nil {
@@ -99,7 +105,7 @@ func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, 
 	for worker := 1; worker < int(l.CompactWorkers); worker++ {
 		plan.Threads = append(plan.Threads, affinity.Thread{Stages: []affinity.Stage{affinity.Compact}, Worker: worker})
 	}
-	if r.server, err = NewServer(r.file, l, plan, kind, nil); err != nil {
+	if r.server, err = NewServer(r.file, l, plan, o); err != nil {
 		r.file.Close()
 		return nil, err
 	}
@@ -256,30 +262,22 @@ func TestRestarts(t *testing.T) {
 	})
 }
 
-// More clients than sessions, and more connections than there may be: the oldest session goes, too
-// many connections are closed at once, and those that stay are served.
+// Goal: a table full of clients with sessions closes newcomers, until one of the clients goes.
+// Clients that have lost their sessions to others make room for newcomers, the one that lost its
+// first before the others, although they have sent nothing since.
 func TestMoreClientsThanConnections(t *testing.T) {
 	everywhere(t, func(t *testing.T, kind IOKind, l limits.Limits) {
-		l.SessionsMax, l.ConnectionsMax = 4, 8
-		path := formatted(t, l)
-		s := started(t, path, l, kind)
+		l.SessionsMax, l.ConnectionsMax = 8, 8
+		s := started(t, formatted(t, l), l, kind)
 		var clients []*wireClient
 		for id := range uint64(8) {
 			clients = append(clients, registered(t, s.address, id+1))
 		}
 		for id := range uint64(5) {
-			c := dialed(t, s.address, 100+id)
-			if _, _, err := c.receive(); err == nil {
-				t.Fatal("a connection above the limit was not closed")
-			}
+			dialed(t, s.address, 100+id).closed("a connection above the limit")
 		}
 		clients[7].makeAccounts(1, 2)
 		clients[6].makeTransfers(1, 5, 1, 2)
-		clients[0].send(wire.OperationLookupAccounts, one(wire.OperationLookupAccounts, bytesOf([]wire.U128{wire.U128From(1)})))
-		h, _, err := clients[0].receive()
-		if err != nil || h.Command() != wire.CommandEviction || h.EvictionReason() != wire.EvictionNoSession {
-			t.Fatalf("the oldest client got %v, error %v; want an eviction", h, err)
-		}
 		// A connection that closes makes room for another.
 		clients[1].conn.Close()
 		for deadline := time.Now().Add(replyWithin); ; time.Sleep(10 * time.Millisecond) {
@@ -293,6 +291,35 @@ func TestMoreClientsThanConnections(t *testing.T) {
 			}
 		}
 	})
+	everywhere(t, func(t *testing.T, kind IOKind, l limits.Limits) {
+		l.SessionsMax, l.ConnectionsMax = 4, 8
+		s := started(t, formatted(t, l), l, kind)
+		var clients []*wireClient
+		for id := range uint64(8) {
+			clients = append(clients, registered(t, s.address, id+1))
+		}
+		clients[0].send(wire.OperationLookupAccounts, one(wire.OperationLookupAccounts, bytesOf([]wire.U128{wire.U128From(1)})))
+		h, _, err := clients[0].receive()
+		if err != nil || h.Command() != wire.CommandEviction || h.EvictionReason() != wire.EvictionNoSession {
+			t.Fatalf("the oldest client got %v, error %v; want an eviction", h, err)
+		}
+		for i := range uint64(4) {
+			dialed(t, s.address, 100+i)
+			clients[i].closed("a client without a session, for a newcomer")
+		}
+		clients[7].makeAccounts(1, 2)
+		clients[4].makeTransfers(1, 5, 1, 2)
+	})
+}
+
+// closed waits until the server has closed the connection.
+func (c *wireClient) closed(what string) {
+	c.t.Helper()
+	if h, _, err := c.receive(); err == nil {
+		c.t.Fatalf("%s was not closed: it got %v", what, h.Command())
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.t.Fatalf("%s was not closed: %v", what, err)
+	}
 }
 
 // openFiles is how many descriptors the process has.

@@ -3,7 +3,7 @@
 //
 //	        Message, Sent              Append, Read, Superblock
 //	net  <================> consensus <=======================> journal
-//	        Send, Free             ||    Appended, ReadDone, ...
+//	   Send, Free, SessionEnded    ||    Appended, ReadDone, ...
 //	                   Sequenced,  ||  Committed,
 //	                   Commit, ... ||  CheckpointReady, ...
 //	                             apply <=======================> compact (one or several workers)
@@ -157,8 +157,11 @@ const (
 	// eviction, or a copy of a stored reply; it has overwritten the request in the slot. If Client
 	// is zero, the message goes to Connection.
 	NetSendFree
-	// NetFree: the client Slot is free.
+	// NetFree: the client Slot is free. If Ignored is set, Slot still holds the message, which gets no
+	// answer.
 	NetFree
+	// NetSessionEnded: the session of Client has made room for another client's. It names no slot.
+	NetSessionEnded
 )
 
 // ConsensusToNet is a message from consensus to net.
@@ -169,7 +172,10 @@ type ConsensusToNet struct {
 	Bytes       uint32
 	Connection  ports.ConnectionID
 	Client      wire.U128
-	Registered  bool // NetSendFree: the client has a session, so its connection is not closed for a newcomer
+	// Registered: NetSend, NetSendFree: the client has a session, so its connection is not closed for
+	// a newcomer.
+	Registered bool
+	Ignored    bool // NetFree
 }
 
 // ConsensusToJournalKind of ConsensusToJournal.
@@ -220,8 +226,8 @@ type JournalToConsensus struct {
 type ConsensusToApplyKind uint8
 
 const (
-	// ApplySequenced: the prepare in Slot will be committed soon: read ahead what it needs. No
-	// answer.
+	// ApplySequenced: the prepare in Slot will be committed soon. Apply reads ahead the pages that
+	// it needs. There is no answer.
 	ApplySequenced ConsensusToApplyKind = iota + 1
 	// ApplyCommit: execute the prepare in Slot and, if ReplySlot is not SlotNone, build the replies
 	// into it; answer ApplyCommitted. Ops come in order without gaps.
@@ -272,8 +278,8 @@ type ApplyToConsensus struct {
 	Times      metrics.ApplyTimes // ApplyCommitted
 }
 
-// Reply describes one reply of an op: where it lies in the op's reply slot, and what the session
-// table keeps of it.
+// Reply describes one reply of an op: its place in the op's reply slot, and the values that the
+// session table keeps.
 type Reply struct {
 	Client          wire.U128
 	RequestChecksum wire.Checksum // of the request that it answers
@@ -313,11 +319,12 @@ type CompactToApply struct {
 	Checkpoint *storage.CheckpointJob
 }
 
-// Sessions is the encoded session table as of an op. The concatenation of Chunks is the trailer's
-// content. Consensus owns the memory and must not write to it before ApplyCheckpointReady.
+// Sessions is the encoded session table as of an op: the contents of two trailers, each in pieces.
+// Consensus owns the memory and must not write to it before ApplyCheckpointReady.
 type Sessions struct {
-	Op     uint64
-	Chunks [][]byte
+	Op      uint64
+	Records [][]byte // of storage.TrailerSessions
+	Replies [][]byte // of storage.TrailerReplies, in the order of the records
 }
 
 // Budgets of the edges. The rings and the receiving stage have room for this many descriptors. A

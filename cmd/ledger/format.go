@@ -2,11 +2,14 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +31,7 @@ type formatCommand struct {
 	File         string  `arg:"" help:"The data file to make."`
 }
 
-// setting is a flag's value for package config.
+// setting is the value of a flag for package config.
 func setting(name string, value *string) config.Setting {
 	if value == nil {
 		return config.Setting{}
@@ -64,9 +67,9 @@ func (c *formatCommand) Run(s *streams) error {
 	return formatFile(s.err, c.File, format)
 }
 
-// formatFile makes a data file; an error leaves none behind. The file gets its name when it is
-// whole and on the disk, so that a format that is killed leaves nothing under that name, and of two
-// formats of one name the second is refused.
+// formatFile makes a data file. After an error there is none. The file gets its name when it is
+// complete and on the disk. So a format that is killed leaves nothing under that name, and of two
+// formats with one name the second is refused.
 func formatFile(warnings io.Writer, path string, format *config.Format) error {
 	l := limits.Production()
 	l.ConnectionsMax = l.ConnectionsMax - l.SessionsMax + format.ClientsMax
@@ -74,75 +77,194 @@ func formatFile(warnings io.Writer, path string, format *config.Format) error {
 	if err := l.Check(); err != nil {
 		return err
 	}
-	options := posix.OpenOptions{DirectOptional: format.Development, SectorBytes: l.SectorBytes}
+	f := formatter{warnings: warnings, path: path, limits: &l, format: format}
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.Mode()&os.ModeDevice != 0 && info.Mode()&os.ModeCharDevice == 0:
-		options.Exclusive = true
-		file, err := posix.OpenDataFile(path, options)
-		if errors.Is(err, unix.EBUSY) {
-			return fmt.Errorf("%s: the device is in use, for example mounted: name another, or end that use first: %w", path, err)
-		}
-		if err != nil {
-			return err
-		}
-		err = fillFile(warnings, file, path, &l, format)
-		return errors.Join(err, file.Close())
+		return f.device()
 	case err == nil && info.IsDir():
 		return fmt.Errorf("%s is a directory: name a file in it, as in %s", path, filepath.Join(path, "0.data"))
 	case err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("%s is neither a regular file nor a block device: name another path", path)
 	case err == nil:
-		return existsError(path)
+		return f.exists()
 	}
-	var random [8]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		return fmt.Errorf("choosing a name for the time of formatting: %w", err)
+	if target, err := os.Readlink(f.path); err == nil {
+		return fmt.Errorf("%s is a symbolic link to %s, which does not exist: name that path", f.path, target)
 	}
-	temporary := fmt.Sprintf("%s.format-%x", path, random)
-	options.Create = true
-	file, err := posix.OpenDataFile(temporary, options)
+	err = f.unnamed()
+	if errors.Is(err, posix.ErrNoUnnamed) {
+		err = f.temporary()
+	}
+	return err
+}
+
+// formatter makes one data file.
+type formatter struct {
+	warnings io.Writer
+	path     string // of the file to make, also in every message
+	limits   *limits.Limits
+	format   *config.Format
+}
+
+func (f *formatter) options() posix.OpenOptions {
+	return posix.OpenOptions{DirectOptional: f.format.Development, SectorBytes: f.limits.SectorBytes}
+}
+
+// device formats a block device in place.
+func (f *formatter) device() error {
+	options := f.options()
+	options.Exclusive = true
+	file, err := posix.OpenDataFile(f.path, options)
+	if errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("%s: the device is in use, for example mounted: name another, or end that use first: %w", f.path, err)
+	}
 	if err != nil {
 		return err
 	}
-	err = fillFile(warnings, file, path, &l, format)
-	if err == nil {
-		err = publish(temporary, path)
+	err = f.fill(file)
+	return errors.Join(err, file.Close())
+}
+
+// unnamed fills a file that has no name, which the kernel removes with the process, and names it
+// when it is whole.
+func (f *formatter) unnamed() error {
+	options := f.options()
+	options.Unnamed = true
+	file, err := posix.OpenDataFile(f.path, options)
+	if err != nil {
+		return f.failed(err)
 	}
-	_ = os.Remove(temporary) // gone where publish renamed it; else a second name, or half a data file
-	if err == nil {
-		err = file.Sync() // of the directory, with the name
+	err = f.finish(file, file.Publish)
+	return errors.Join(err, file.Close())
+}
+
+// temporary is for file systems on which every file has a name: a temporary one, with 16
+// hexadecimal digits, until the file is whole. A format that is killed leaves it behind; the next
+// format of the same path removes it.
+func (f *formatter) temporary() error {
+	f.removeLeftovers()
+	var file *posix.DataFile
+	for {
+		var random [8]byte
+		if _, err := rand.Read(random[:]); err != nil {
+			return fmt.Errorf("choosing a name for the time of formatting: %w", err)
+		}
+		options := f.options()
+		options.Create = true
+		var err error
+		if file, err = posix.OpenDataFile(fmt.Sprintf("%s%s%x", f.path, temporaryInfix, random), options); err != nil {
+			return f.failed(err)
+		}
+		if file.HasName() {
+			break
+		}
+		_ = file.Close() // another format took it for a leftover, in the moment between its creation and its lock
+	}
+	err := f.finish(file, func() error { return file.PublishAs(f.path) })
+	if err != nil {
+		file.Remove()
 	}
 	return errors.Join(err, file.Close())
 }
 
-func existsError(path string) error {
-	return fmt.Errorf("%s: %w: format never overwrites; name another, or remove it if nobody needs it", path, posix.ErrExists)
+// finish fills a new file, names it, and makes the name durable or takes it back.
+func (f *formatter) finish(file *posix.DataFile, publish func() error) error {
+	if err := f.fill(file); err != nil {
+		return err
+	}
+	if err := publish(); err != nil {
+		if errors.Is(err, posix.ErrExists) {
+			return f.exists()
+		}
+		return f.failed(err)
+	}
+	if err := file.Sync(); err != nil {
+		file.Remove()
+		return f.failed(err)
+	}
+	return nil
 }
 
-// publish gives the whole file its name, unless somebody has it. A file system without hard links
-// renames.
-func publish(temporary, path string) error {
-	err := unix.Link(temporary, path)
-	if err == unix.EPERM || err == unix.EOPNOTSUPP || err == unix.ENOSYS {
-		err = unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+// temporaryInfix stands between the path and the digits in a temporary name.
+const temporaryInfix = ".format-"
+
+// removeLeftovers removes what killed formats of the same path have left under temporary names. A
+// living one has its file locked.
+func (f *formatter) removeLeftovers() {
+	entries, err := os.ReadDir(filepath.Dir(f.path))
+	if err != nil {
+		return // the directory may be entered and not listed, or it is missing, which the open will say
 	}
-	switch err {
-	case nil:
+	for _, entry := range entries {
+		digits, found := strings.CutPrefix(entry.Name(), filepath.Base(f.path)+temporaryInfix)
+		if random, err := hex.DecodeString(digits); !found || err != nil || len(random) != 8 || !entry.Type().IsRegular() {
+			continue
+		}
+		name := filepath.Join(filepath.Dir(f.path), entry.Name())
+		fd, err := unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		// The lock is held while the name goes, so that a format that has just created it notices
+		// (HasName).
+		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil && unix.Unlink(name) == nil {
+			fmt.Fprintf(f.warnings, "removed %s, which a format that was killed had left behind\n", name)
+		}
+		_ = unix.Close(fd)
+	}
+}
+
+// exists says that the path is taken, and by what.
+func (f *formatter) exists() error {
+	id := datafile.Identity{}
+	if file, err := os.Open(f.path); err == nil {
+		id = datafile.Identify(existing{file}, f.limits, make([]byte, datafile.SuperblockContentBytes))
+		_ = file.Close()
+	}
+	holds, advice := describeContent(&id, "name another, or remove it if nobody needs it")
+	return fmt.Errorf("%s: %w%s: format never overwrites; %s", f.path, posix.ErrExists, holds, advice)
+}
+
+// existing is a file that is only looked at, without direct I/O and without its lock: a server may
+// serve it.
+type existing struct{ file *os.File }
+
+func (e existing) ReadAt(buffer []byte, offsetBytes uint64) error {
+	count, err := e.file.ReadAt(buffer, int64(offsetBytes))
+	clear(buffer[count:])
+	if err == io.EOF {
 		return nil
-	case unix.EEXIST:
-		return existsError(path)
 	}
-	return fmt.Errorf("naming the formatted file %s: %w", path, err)
+	return err
 }
 
-// allocator is a file whose space can be reserved.
+// describeContent says in a message what a file or a device holds, and what its owner can do. other
+// is the advice for what is unknown or ours.
+func describeContent(id *datafile.Identity, other string) (holds, advice string) {
+	switch {
+	case id.Content == datafile.ContentReference:
+		return fmt.Sprintf(" (a data file of TigerBeetle, of cluster %s)", id.Cluster),
+			"it can be served with TigerBeetle only; to move to this server, name another file and copy the accounts and transfers into it " +
+				"through a client, with the flag imported"
+	case id.Content == datafile.ContentOurs && id.Version == 0:
+		return " (a data file whose superblock is damaged)", other
+	case id.Content == datafile.ContentOurs && id.Version != limits.FormatVersion:
+		return fmt.Sprintf(" (a data file of cluster %s, replica %d, in format version %d, while this server has version %d)",
+			id.Cluster, id.Replica, id.Version, limits.FormatVersion), other
+	case id.Content == datafile.ContentOurs:
+		return fmt.Sprintf(" (a data file of cluster %s, replica %d)", id.Cluster, id.Replica), "start serves it; " + other
+	}
+	return "", other
+}
+
+// allocator is a file for which space can be reserved.
 type allocator interface {
 	Allocate(offsetBytes, lengthBytes uint64) error
 }
 
-// reserve reserves the zones before the grid. Where the file system cannot, the zones are to be
-// written in full, which reserves them as well.
+// reserve reserves the zones before the grid. writeZeros: the file system cannot do so. Then the
+// zones have to be written in full, which reserves them as well.
 func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 	err = file.Allocate(0, lengthBytes)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -152,6 +274,18 @@ func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 }
 
 // isBlank tells whether the first len(scratch) bytes of a file are zeros.
+func newIncarnation() uint64 {
+	var random [8]byte
+	for {
+		if _, err := rand.Read(random[:]); err != nil {
+			panic(err) // the documentation of Read rules it out
+		}
+		if incarnation := binary.LittleEndian.Uint64(random[:]); incarnation != 0 {
+			return incarnation
+		}
+	}
+}
+
 func isBlank(file ports.File, scratch []byte) (bool, error) {
 	if err := file.ReadAt(scratch, 0); err != nil {
 		return false, err
@@ -164,68 +298,91 @@ func isBlank(file ports.File, scratch []byte) (bool, error) {
 	return true, nil
 }
 
-// fillFile writes an empty replica into an open file or block device, and makes it durable. path is
-// for the messages.
-func fillFile(warnings io.Writer, file *posix.DataFile, path string, l *limits.Limits, format *config.Format) error {
-	layout := datafile.NewLayout(l)
+// fill writes an empty replica into an open file or block device, and makes it durable.
+func (f *formatter) fill(file *posix.DataFile) error {
+	layout := datafile.NewLayout(f.limits)
 	memory := arena.New()
 	defer memory.Close()
-	scratch := memory.Bytes(uint64(l.MessageBytesMax), 4096, "format")
-	writeLog := !format.Development
-	var err error
+	scratch := memory.Bytes(uint64(f.limits.MessageBytesMax), 4096, "format")
+	writeLog := !f.format.Development
 	if file.IsBlockDevice() {
-		size, err := file.SizeBytes()
-		if err != nil {
+		if err := f.checkDevice(file, scratch); err != nil {
 			return err
-		}
-		if size < layout.GridAt+uint64(l.BlockBytes) {
-			return &statusError{exitNoSpace, fmt.Errorf(
-				"formatting %s: no space left: the device has %d MiB, a data file begins with %d MiB; name a larger one",
-				path, size>>20, layout.GridAt>>20)}
-		}
-		// A partition table, a file system or a data file, also one of the reference, has something in
-		// these bytes.
-		blank, err := isBlank(file, scratch)
-		if err != nil {
-			return fmt.Errorf("reading the beginning of %s: %w", path, err)
-		}
-		if !blank {
-			return fmt.Errorf("%s: the device is not blank: format never overwrites; name another, or, if nobody needs what it holds, "+
-				"write zeros over its first %d KiB",
-				path, len(scratch)>>10)
 		}
 	} else {
 		var stat unix.Statfs_t
 		if unix.Fstatfs(file.Fd, &stat) == nil && stat.Type == unix.TMPFS_MAGIC {
-			fmt.Fprintf(warnings, "warning: %s is on a tmpfs: the data file is lost when the machine stops\n", path)
+			fmt.Fprintf(f.warnings, "warning: %s is on a tmpfs: the data file is lost when the machine stops\n", f.path)
 		}
-		writeZeros := false
-		if writeZeros, err = reserve(file, layout.GridAt); writeZeros {
-			fmt.Fprintf(warnings, "warning: the file system of %s cannot reserve space (fallocate): writing zeros instead, which takes longer\n",
-				path)
+		writeZeros, err := reserve(file, layout.GridAt)
+		if err != nil {
+			return f.failed(err)
+		}
+		if writeZeros {
+			fmt.Fprintf(f.warnings, "warning: the file system of %s cannot reserve space (fallocate): writing zeros instead, which takes longer\n",
+				f.path)
 			writeLog = true
 		}
 	}
-	if err == nil {
-		err = datafile.Format(file, l, &datafile.FormatOptions{
-			Cluster:       format.Cluster,
-			Replica:       uint8(format.Replica),
-			ReplicasCount: uint8(format.ReplicaCount),
-			WriteLog:      writeLog,
-		}, scratch)
-	}
+	err := datafile.Format(file, f.limits, &datafile.FormatOptions{
+		Cluster:       f.format.Cluster,
+		Replica:       uint8(f.format.Replica),
+		ReplicasCount: uint8(f.format.ReplicaCount),
+		Incarnation:   newIncarnation(),
+		WriteLog:      writeLog,
+	}, scratch)
 	if err == nil {
 		err = file.Sync()
 	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, unix.ENOSPC):
-		return &statusError{exitNoSpace, fmt.Errorf(
-			"formatting %s: no space left on the disk: a data file begins with %d MiB; free some, or name another disk", path, layout.GridAt>>20)}
-	case errors.Is(err, unix.EFBIG):
-		return fmt.Errorf("formatting %s: %w: raise the limit on file sizes (ulimit -f), or name a file system that takes larger files", path,
-			err)
+	if err != nil {
+		return f.failed(fmt.Errorf("formatting %s: %w", f.path, err))
 	}
-	return fmt.Errorf("formatting %s: %w", path, err)
+	return nil
+}
+
+// checkDevice refuses a block device that is too small or holds something.
+func (f *formatter) checkDevice(file *posix.DataFile, scratch []byte) error {
+	layout := datafile.NewLayout(f.limits)
+	size, err := file.SizeBytes()
+	if err != nil {
+		return err
+	}
+	if size < layout.GridAt+uint64(f.limits.BlockBytes) {
+		return &statusError{exitNoSpace, fmt.Errorf(
+			"formatting %s: no space left: the device has %d MiB, a data file begins with %d MiB; name a larger one",
+			f.path, size>>20, layout.GridAt>>20)}
+	}
+	// A partition table, a file system or a data file, also one of the reference, has something in
+	// these bytes.
+	blank, err := isBlank(file, scratch)
+	if err != nil {
+		return fmt.Errorf("reading the beginning of %s: %w", f.path, err)
+	}
+	if blank {
+		return nil
+	}
+	blankBytes := len(scratch)
+	id := datafile.Identify(file, f.limits, scratch)
+	holds, advice := describeContent(&id, fmt.Sprintf(
+		"name another, or, if nobody needs what it holds, write zeros over its first %d KiB", blankBytes>>10))
+	return fmt.Errorf("%s: the device is not blank%s: format never overwrites; %s", f.path, holds, advice)
+}
+
+// failed gives an error for which there was no room its status and the way out. Others stay as they
+// are.
+func (f *formatter) failed(err error) error {
+	why := noSpace(err)
+	if why == "" {
+		return err
+	}
+	cure := "free some, or name another disk"
+	switch {
+	case errors.Is(err, unix.EDQUOT):
+		cure = "free some, have the quota raised, or name another disk"
+	case errors.Is(err, unix.EFBIG):
+		cure = "raise the limit, or name a file system that takes larger files"
+	}
+	layout := datafile.NewLayout(f.limits)
+	return &statusError{exitNoSpace, fmt.Errorf("%s: no space left on the disk: %s; a data file begins with %d MiB: %s: %w",
+		f.path, why, layout.GridAt>>20, cure, err)}
 }

@@ -86,3 +86,16 @@ func fill(ctx context.Context, t *testing.T, port string) (acknowledged uint64) 
 		acknowledged += uint64(len(results))
 	}
 }
+
+// Goal: a start that may not write what the file has room for, because of a limit on the size of
+// files, ends as with a full disk.
+func TestFileSizeLimitAtStart(t *testing.T) {
+	path := formatted(t)
+	for limitBytes, why := range map[int]string{4096: "writing copy 1 of the superblock", 1 << 20: "may not get larger (ulimit -f"} {
+		limited := []string{fmt.Sprintf("%s=%d", fileSize, limitBytes)}
+		status, stdout, stderr := ended(t, limited, "start", "--addresses=127.0.0.1:39871", "--development", path)
+		if status != exitNoSpace || stdout != "" || !strings.Contains(stderr, "no space left") || !strings.Contains(stderr, why) {
+			t.Errorf("limit %d: status %d, want %d: %s", limitBytes, status, exitNoSpace, stderr)
+		}
+	}
+}

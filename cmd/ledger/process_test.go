@@ -21,10 +21,13 @@ import (
 // asCommand in the environment makes the test binary the command itself.
 const asCommand = "LEDGER_TEST_AS_COMMAND"
 
-// addressSpace in the environment limits the command's address space, in bytes; fileSize its files.
+// addressSpace in the environment limits the command's address space, in bytes; fileSize its files;
+// openFilesSoft and openFilesHard are the limits on the number of its descriptors.
 const (
-	addressSpace = "LEDGER_TEST_ADDRESS_SPACE"
-	fileSize     = "LEDGER_TEST_FILE_SIZE"
+	addressSpace  = "LEDGER_TEST_ADDRESS_SPACE"
+	fileSize      = "LEDGER_TEST_FILE_SIZE"
+	openFilesSoft = "LEDGER_TEST_OPEN_FILES_SOFT"
+	openFilesHard = "LEDGER_TEST_OPEN_FILES_HARD"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +39,14 @@ func TestMain(m *testing.M) {
 			if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 				panic(err)
 			}
+		}
+	}
+	sandbox()
+	soft, errSoft := strconv.ParseUint(os.Getenv(openFilesSoft), 10, 64)
+	hard, errHard := strconv.ParseUint(os.Getenv(openFilesHard), 10, 64)
+	if errSoft == nil && errHard == nil {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: soft, Max: hard}); err != nil {
+			panic(err)
 		}
 	}
 	if os.Getenv(hang) != "" {
@@ -184,6 +195,9 @@ func (s *served) signal(t *testing.T, signal syscall.Signal) {
 // would write.
 func fingerprint(t *testing.T, path string) string {
 	t.Helper()
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return info.Mode().String()
+	}
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "no file"
@@ -197,10 +211,8 @@ func fingerprint(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	head := make([]byte, min(info.Size(), 4*24<<10+1024*256))
-	if !info.IsDir() {
-		if _, err := file.ReadAt(head, 0); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := file.ReadAt(head, 0); err != nil {
+		t.Fatal(err)
 	}
 	return fmt.Sprintf("%d %v %x", info.Size(), info.Mode(), head)
 }

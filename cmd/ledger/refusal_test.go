@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,7 @@ import (
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/storage/datafile"
+	"ledger/wire"
 )
 
 // edit changes a file in place.
@@ -31,9 +33,10 @@ func edit(t *testing.T, path string, change func(file *os.File)) {
 	}
 }
 
-// ofVersion makes every superblock copy one of another format version, with a right checksum.
-func ofVersion(t *testing.T, path string, version uint32) {
-	const sumBytes, covered, versionAt = 16, 24, 32 // of a superblock copy
+// changeSuperblock changes every copy of a superblock, and gives it the right checksum.
+func changeSuperblock(t *testing.T, path string, change func(content []byte)) {
+	t.Helper()
+	const sumBytes, covered = 16, 24 // of a superblock copy
 	l := limits.Production()
 	layout := datafile.NewLayout(&l)
 	edit(t, path, func(file *os.File) {
@@ -43,7 +46,7 @@ func ofVersion(t *testing.T, path string, version uint32) {
 			if _, err := file.ReadAt(content, at); err != nil {
 				t.Fatal(err)
 			}
-			binary.LittleEndian.PutUint32(content[versionAt:], version)
+			change(content)
 			sum := prepare.Sum(content[covered:])
 			copy(content[:sumBytes], sum[:])
 			if _, err := file.WriteAt(content, at); err != nil {
@@ -51,6 +54,35 @@ func ofVersion(t *testing.T, path string, version uint32) {
 			}
 		}
 	})
+}
+
+// likeReference makes a file with the size of a new data file of the reference, of cluster 77, and
+// its ring of headers: each slot has a header of a prepare whose op is the slot's number. Source:
+// storage, 2.1; consensus, 8.2; wire, 2.1.
+func likeReference(t *testing.T, path string) {
+	t.Helper()
+	const sizeBytes, headersAt, slots, commandPrepare, opAt = 1141374976, 98304, 1024, 6, 224
+	ring := make([]byte, slots*wire.HeaderBytes)
+	for slot := range uint64(slots) {
+		h := wire.HeaderOf(ring[slot*wire.HeaderBytes:])
+		h.SetCluster(wire.U128{Lo: 77})
+		h.SetSizeBytes(wire.HeaderBytes)
+		h.SetCommand(commandPrepare)
+		h.SetChecksumBody(wire.ChecksumOf(nil))
+		binary.LittleEndian.PutUint64(h.Bytes()[opAt:], slot)
+		h.SetChecksum(wire.ChecksumOf(h.Bytes()[16:]))
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := file.Truncate(sizeBytes); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt(ring, headersAt); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // without marks a case that cannot be made on this machine.
@@ -77,12 +109,42 @@ func TestRefusals(t *testing.T) {
 		return append([]string{"format", "--cluster=7", "--replica=0", "--replica-count=1"}, append(more, path)...)
 	}
 	missing := func(t *testing.T) string { return filepath.Join(t.TempDir(), "none.data") }
-	good := func(t *testing.T) string { return formatted(t) }
+	// These are made once and shared: every case wants the file unchanged.
+	once := func(create func(t *testing.T) string) func(*testing.T) string {
+		path := sync.OnceValue(func() string { return create(t) })
+		return func(*testing.T) string { return path() }
+	}
+	good := once(func(t *testing.T) string { return formatted(t) })
 	random := func(t *testing.T, size int) string {
 		path := missing(t)
 		if err := os.WriteFile(path, bytes.Repeat([]byte("no data file. "), size/14), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		return path
+	}
+	newer := once(func(t *testing.T) string {
+		path := formatted(t)
+		changeSuperblock(t, path, func(content []byte) { binary.LittleEndian.PutUint32(content[32:], limits.FormatVersion+1) })
+		return path
+	})
+	// Version 2 had a ring of headers of 256 KiB in the place of twins of 16 MiB, so that a new file
+	// was shorter than one of version 3.
+	older := once(func(t *testing.T) string {
+		path := formatted(t)
+		changeSuperblock(t, path, func(content []byte) { binary.LittleEndian.PutUint32(content[32:], limits.FormatVersion-1) })
+		if err := os.Truncate(path, 1040<<20-16<<20+512<<10); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	})
+	ofThree := func(t *testing.T) string {
+		path := formatted(t)
+		changeSuperblock(t, path, func(content []byte) { content[37] = 3 })
+		return path
+	}
+	reference := func(t *testing.T) string {
+		path := missing(t)
+		likeReference(t, path)
 		return path
 	}
 	cases := []struct {
@@ -98,7 +160,7 @@ func TestRefusals(t *testing.T) {
 		{"empty", func(t *testing.T) string { return random(t, 0) }, func(p string) []string { return start(p) }, nil, exitRefused,
 			[]string{"0 bytes", "never formatted", "format"}},
 		{"too short", func(t *testing.T) string {
-			path := good(t)
+			path := formatted(t)
 			if err := os.Truncate(path, 100<<20); err != nil {
 				t.Fatal(err)
 			}
@@ -111,14 +173,24 @@ func TestRefusals(t *testing.T) {
 			}
 			return path
 		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{"never formatted", "ledger format"}},
-		{"another format version", func(t *testing.T) string {
-			path := good(t)
-			ofVersion(t, path, limits.FormatVersion+1)
+		{"a newer format version", newer, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{fmt.Sprint("version ", limits.FormatVersion+1), fmt.Sprint("version ", limits.FormatVersion), "use the newer server"}},
+		{"an older format version", older, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{fmt.Sprint("version ", limits.FormatVersion-1), fmt.Sprint("version ", limits.FormatVersion), "use the older server"}},
+		{"a data file of the reference", reference, func(p string) []string { return start(p) }, nil, exitRefused,
+			[]string{"data file of TigerBeetle", "cluster 77", "serve it with TigerBeetle", "another name", "imported"}},
+		{"a storage limit below the file's size", func(t *testing.T) string {
+			path := formatted(t)
+			if err := os.Truncate(path, 3<<30); err != nil {
+				t.Fatal(err)
+			}
 			return path
-		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{fmt.Sprint("version ", limits.FormatVersion+1),
-			fmt.Sprint("version ", limits.FormatVersion), "use a server of that version"}},
+		}, func(p string) []string { return start(p, "--limit-storage=2GiB") }, nil, exitLimit,
+			[]string{"3221225472 bytes (3072 MiB)", "2147483648 bytes (2048 MiB)", "start with a larger --limit-storage"}},
+		{"fewer addresses than replicas", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil,
+			exitRefused, []string{"3 replicas"}},
 		{"three superblocks damaged", func(t *testing.T) string {
-			path := good(t)
+			path := formatted(t)
 			edit(t, path, func(file *os.File) {
 				for i := range int64(3) {
 					if _, err := file.WriteAt([]byte{0xff}, i*24<<10+100); err != nil {
@@ -129,7 +201,7 @@ func TestRefusals(t *testing.T) {
 			return path
 		}, func(p string) []string { return start(p) }, nil, exitDamage, []string{"superblock", "damaged", "restore"}},
 		{"damaged log", func(t *testing.T) string {
-			path := good(t)
+			path := formatted(t)
 			edit(t, path, func(file *os.File) {
 				l := limits.Production()
 				layout := datafile.NewLayout(&l)
@@ -151,12 +223,33 @@ func TestRefusals(t *testing.T) {
 		{"disk full at format", func(t *testing.T) string { return filepath.Join(mounted(t, "tmpfs", "size=64m"), "0.data") },
 			func(p string) []string { return format(p, "--development") }, nil, exitNoSpace, []string{"no space left", "1040 MiB", "free some"}},
 		{"a limit on file sizes", missing, func(p string) []string { return format(p, "--development") }, []string{fileSize + "=1048576"},
-			exitRefused, []string{"file too large", "ulimit -f"}},
+			exitNoSpace, []string{"may not get larger", "ulimit -f", "1040 MiB"}},
 		{"memory refused", good, func(p string) []string { return start(p) }, []string{addressSpace + "=2500000000"}, exitRefused,
 			[]string{"cannot reserve", "memory", "--cache-grid"}},
 		{"caches that do not fit", good, func(p string) []string { return start(p, "--cache-grid=4TiB") }, nil, exitRefused,
 			[]string{"MiB", "--cache-grid", "--development"}},
-		{"file exists", good, func(p string) []string { return format(p) }, nil, exitRefused, []string{"exists already", "name another"}},
+		{"file exists", good, func(p string) []string { return format(p) }, nil, exitRefused,
+			[]string{"exists already", "cluster 0, replica 0", "start serves it", "name another"}},
+		{"file of a newer version exists", newer, func(p string) []string { return format(p) }, nil, exitRefused,
+			[]string{"exists already", fmt.Sprint("version ", limits.FormatVersion+1), "cluster 0", "name another"}},
+		{"file of an older version exists", older, func(p string) []string { return format(p) }, nil, exitRefused,
+			[]string{"exists already", fmt.Sprint("version ", limits.FormatVersion-1), "name another"}},
+		{"file of the reference exists", reference, func(p string) []string { return format(p) }, nil, exitRefused,
+			[]string{"exists already", "data file of TigerBeetle", "cluster 77", "name another", "imported"}},
+		{"format of a link to nothing", func(t *testing.T) string {
+			path := missing(t)
+			if err := os.Symlink("elsewhere.data", path); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, func(p string) []string { return format(p) }, nil, exitRefused, []string{"symbolic link", "elsewhere.data"}},
+		{"format of a fifo", func(t *testing.T) string {
+			path := missing(t)
+			if err := unix.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, func(p string) []string { return format(p) }, nil, exitRefused, []string{"neither a regular file nor a block device", "name another"}},
 		{"no folder", func(t *testing.T) string { return filepath.Join(t.TempDir(), "no", "0.data") },
 			func(p string) []string { return format(p) }, nil, exitRefused, []string{"directory does not exist"}},
 		{"addresses missing", good, func(p string) []string { return []string{"start", p} }, nil, exitRefused,

@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"wire"},
 	{"prepare", "events", "config"},
 	// Rules, and the state behind them.
-	{"accounting"},
+	{"accounting", "vsr"},
 	{"storage"},
 	{"storage/block", "storage/datafile"},
 	{"storage/table", "storage/rowlog", "storage/freeset", "storage/grid"},

@@ -73,8 +73,10 @@ func impure(c *checked, folder string) (findings []string) {
 	return findings
 }
 
-// Goal: stages have no clock, file, socket, thread or unseeded randomness.
-func TestPurity(t *testing.T) { holds(t, impure(checkedRepository(t), "stages")) }
+// Goal: stages have no clock, file, socket, thread or unseeded randomness, and neither has vsr.
+func TestPurity(t *testing.T) {
+	holds(t, append(impure(checkedRepository(t), "stages"), impure(checkedRepository(t), "vsr")...))
+}
 
 // Goal: TestPurity can fail.
 func TestPurityFinds(t *testing.T) {

@@ -86,11 +86,12 @@ type ConnectionID uint32
 type NetworkEventKind uint8
 
 const (
-	NetworkAccepted  NetworkEventKind = iota + 1 // a peer connected; Connection is new
-	NetworkReceived                              // Receive ended: Bytes > 0 arrived, 0 the peer closed, < 0 -errno
-	NetworkSent                                  // Send ended: all Bytes were handed over, or < 0 -errno
-	NetworkClosed                                // after Close: no buffer of this connection is in use any more
-	NetworkConnected                             // Connect ended: Bytes 0, or -errno (then the connection is gone at once)
+	NetworkAccepted     NetworkEventKind = iota + 1 // a peer connected; Connection is new
+	NetworkReceived                                 // Receive ended: Bytes > 0 arrived, 0 the peer closed, < 0 -errno
+	NetworkSent                                     // Send ended: all Bytes were handed over, or < 0 -errno
+	NetworkClosed                                   // after Close: no buffer of this connection is in use any more
+	NetworkConnected                                // Connect ended: Bytes 0, or -errno (then the connection is gone at once)
+	NetworkAcceptFailed                             // accepting pauses, Bytes is -errno; the event has no connection
 )
 
 // NetworkEvent is an event of a connection.
@@ -105,7 +106,8 @@ type NetworkEvent struct {
 //
 // At most one Receive and one Send are outstanding per connection. A Send is complete when all of
 // its bytes are handed to the kernel. If the limit of connections is reached, new ones stay in the
-// listener's backlog. After an error such as a lack of descriptors, accepting pauses for a time.
+// listener's backlog. An error such as a lack of descriptors is told as NetworkAcceptFailed, and
+// accepting pauses for a time.
 type Network interface {
 	// Connect queues a connection to peer (an address as in NetworkEvent.Peer). NetworkConnected is
 	// its result; until then, the connection may only be closed. ok is false if the limit of

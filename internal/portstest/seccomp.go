@@ -9,16 +9,18 @@ import (
 )
 
 // Refusal of a system call. With Argument set, only calls whose second argument is Value are
-// refused: of io_uring_register that is the operation.
+// refused: of io_uring_register that is the operation. With Flag set, only calls whose third
+// argument has one of these bits: of openat these are the flags.
 type Refusal struct {
 	Call     uintptr
 	Argument bool
 	Value    uint32
+	Flag     uint32
 }
 
-// RefuseCalls installs a seccomp filter in which the kernel answers the given system calls with
-// errno. On the calling OS thread only, or in the whole process. A filter stays until the thread or
-// the process ends: a goroutine that is locked to its thread ends the thread with itself.
+// RefuseCalls installs a seccomp filter with which the kernel answers the given system calls with
+// errno, on the calling OS thread or in the whole process. A filter stays until the thread or the
+// process ends. A goroutine that is locked to its thread ends the thread with itself.
 func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error {
 	flags := uintptr(0)
 	if wholeProcess {
@@ -28,9 +30,9 @@ func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error
 	return err
 }
 
-// InterruptOnce lets the first call of the calling OS thread to each of the given system calls end
-// with EINTR, and the others pass. counts ends the filter's work and tells how often each was
-// called: to be called after the last of them.
+// InterruptOnce makes the first call of each of the given system calls on the calling OS thread end
+// with EINTR; later calls pass. counts ends the filter's work and returns the number of calls of
+// each. It is called after the last of them.
 func InterruptOnce(calls ...uintptr) (counts func() map[int32]int, err error) {
 	refusals := make([]Refusal, 0, len(calls))
 	for _, call := range calls {
@@ -75,6 +77,34 @@ func InterruptOnce(calls ...uintptr) (counts func() map[int32]int, err error) {
 	}, nil
 }
 
+// HoldAt holds the count-th call of the whole process to one system call in the kernel and calls
+// held, on a goroutine of its own. The call then ends with the errno that held returns, or goes on
+// if that is 0. Calls before and after it pass.
+func HoldAt(call Refusal, count int, held func() unix.Errno) error {
+	flags := uintptr(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH |
+		unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) // else a signal to the thread would repeat the call
+	listener, err := installFilter(unix.SECCOMP_RET_USER_NOTIF, flags, []Refusal{call})
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			var call notification
+			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, listener, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&call))); errno != 0 {
+				continue
+			}
+			answer := notificationAnswer{id: call.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+			if count--; count == 0 {
+				if errno := held(); errno != 0 {
+					answer = notificationAnswer{id: call.id, errno: -int32(errno)}
+				}
+			}
+			_, _, _ = unix.Syscall(unix.SYS_IOCTL, listener, unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&answer)))
+		}
+	}()
+	return nil
+}
+
 // notification and notificationAnswer are the kernel's seccomp_notif and seccomp_notif_resp.
 type notification struct {
 	id           uint64
@@ -94,7 +124,7 @@ type notificationAnswer struct {
 
 // installFilter makes a filter that answers refusals with action and lets all other calls pass.
 func installFilter(action uint32, flags uintptr, refusals []Refusal) (result uintptr, err error) {
-	const numberAt, secondArgumentAt = 0, 24 // in the kernel's seccomp_data; the low half, on a little-endian machine
+	const numberAt, secondArgumentAt, thirdArgumentAt = 0, 24, 32 // in the kernel's seccomp_data; the low half, on a little-endian machine
 	load := func(at uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
 	}
@@ -105,7 +135,10 @@ func installFilter(action uint32, flags uintptr, refusals []Refusal) (result uin
 	var program []unix.SockFilter
 	for _, r := range refusals {
 		program = append(program, load(numberAt))
-		if r.Argument {
+		if r.Flag != 0 {
+			unlessSet := unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: r.Flag, Jf: 1}
+			program = append(program, unlessEqual(uint32(r.Call), 3), load(thirdArgumentAt), unlessSet, answer(action))
+		} else if r.Argument {
 			program = append(program, unlessEqual(uint32(r.Call), 3), load(secondArgumentAt), unlessEqual(r.Value, 1), answer(action))
 		} else {
 			program = append(program, unlessEqual(uint32(r.Call), 1), answer(action))

@@ -19,10 +19,11 @@ var (
 	ErrLocked     = errors.New("another process has the data file open")
 	ErrNoDirectIO = errors.New("the file system does not support direct I/O with the sectors of the data file")
 	ErrNotAFile   = errors.New("the data file is neither a regular file nor a block device")
+	ErrNoUnnamed  = errors.New("the file system has no files without a name, or does not let them get one")
 )
 
-// lockWait: a process killed a moment ago holds its lock until the kernel has finished its last
-// writes.
+// lockWait is the time for which a locked file is tried again. A killed process holds its lock
+// until the kernel has finished its last writes.
 const (
 	lockWait  = 2 * time.Second
 	lockPause = 10 * time.Millisecond
@@ -31,6 +32,7 @@ const (
 // OpenOptions of a data file.
 type OpenOptions struct {
 	Create         bool   // make a new file, mode 0600; ErrExists if there is one
+	Unnamed        bool   // make a new file without a name, mode 0600, which Publish names; ErrNoUnnamed where there are none
 	DirectOptional bool   // go on through the page cache where direct I/O is missing (--development)
 	Exclusive      bool   // of a block device: refuse one that is mounted or in use (O_EXCL)
 	SectorBytes    uint32 // what offsets, lengths and addresses are multiples of
@@ -47,37 +49,46 @@ type DataFile struct {
 
 var _ ports.DataFile = (*DataFile)(nil)
 
-// OpenDataFile opens path, alone: the lock lasts until Close, or until the process and its last
-// write have ended.
+// OpenDataFile opens path and locks it. The lock lasts until Close, or until the process and its
+// last write have ended.
 //
-// errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, wrapped in a sentence with
-// the path; or what the system said. A file that was created and cannot be used is removed again.
+// errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, ErrNoUnnamed, wrapped in a
+// sentence with the path; or what the system said. A file that was created and cannot be used is
+// removed again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT
-	if options.Create {
-		flags |= unix.O_CREAT | unix.O_EXCL
-	}
 	if options.Exclusive {
 		flags |= unix.O_EXCL
 	}
-	fd, err := openRetried(path, flags)
-	if err == unix.EINVAL { // how a file system says no to O_DIRECT; some have created the file nevertheless
-		if !options.DirectOptional {
-			if options.Create {
-				_ = unix.Unlink(path)
-			}
-			return nil, noDirectIO(path)
+	var fd int
+	switch {
+	case options.Unnamed:
+		flags = flags&^unix.O_DIRECT | unix.O_TMPFILE
+		fd, err = openRetried(filepath.Dir(path), flags)
+		// EISDIR is the answer of a kernel that does not know the flag.
+		if err == unix.EOPNOTSUPP || err == unix.EISDIR || err == unix.ENOSYS || err == unix.EINVAL {
+			return nil, fmt.Errorf("%s: %w", path, ErrNoUnnamed)
 		}
-		flags &^= unix.O_DIRECT
-		if options.Create {
-			flags &^= unix.O_EXCL
-		}
+	case options.Create:
+		// A file system without direct I/O refuses an open with O_DIRECT either before or after it has
+		// created the file, so that a second open could meet a file of another process. The flag is set
+		// on the descriptor instead.
+		flags = flags&^unix.O_DIRECT | unix.O_CREAT | unix.O_EXCL
 		fd, err = openRetried(path, flags)
+	default:
+		fd, err = openRetried(path, flags)
+		if err == unix.EINVAL { // the answer of a file system without direct I/O
+			if !options.DirectOptional {
+				return nil, noDirectIO(path)
+			}
+			flags &^= unix.O_DIRECT
+			fd, err = openRetried(path, flags)
+		}
 	}
 	switch err {
 	case nil:
 	case unix.ENOENT:
-		if options.Create {
+		if options.Create || options.Unnamed {
 			return nil, fmt.Errorf("%s: its directory does not exist", path)
 		}
 		return nil, fmt.Errorf("%s: %w (format creates it)", path, ErrMissing)
@@ -89,14 +100,103 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	file = &DataFile{Fd: fd, Direct: flags&unix.O_DIRECT != 0, path: path}
-	if err = file.prepare(options); err != nil {
-		_ = unix.Close(fd)
+	if options.Create || options.Unnamed {
+		err = file.enterDirect(options)
+	}
+	if err == nil && options.Unnamed && !file.canPublish() {
+		err = fmt.Errorf("%s: %w", path, ErrNoUnnamed)
+	}
+	if err == nil {
+		err = file.prepare(options)
+	}
+	if err != nil {
 		if options.Create {
 			_ = unix.Unlink(path)
 		}
+		_ = unix.Close(fd)
 		return nil, err
 	}
 	return file, nil
+}
+
+// enterDirect turns direct I/O on for a new file.
+func (f *DataFile) enterDirect(options OpenOptions) error {
+	flags, err := unix.FcntlInt(uintptr(f.Fd), unix.F_GETFL, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(f.Fd), unix.F_SETFL, flags|unix.O_DIRECT)
+	}
+	switch {
+	case err == nil:
+		f.Direct = true
+		return nil
+	case err != unix.EINVAL:
+		return fmt.Errorf("enter direct I/O on %s: %w", f.path, err)
+	case options.DirectOptional:
+		return nil
+	}
+	return noDirectIO(f.path)
+}
+
+// canPublish tells whether /proc shows the descriptor, through which a file without a name gets
+// one.
+func (f *DataFile) canPublish() bool {
+	var own, shown unix.Stat_t
+	return unix.Fstat(f.Fd, &own) == nil && unix.Stat(f.procPath(), &shown) == nil && own.Dev == shown.Dev && own.Ino == shown.Ino
+}
+
+func (f *DataFile) procPath() string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd) }
+
+// Publish gives a file that was opened with Unnamed its name. The name is durable after Sync.
+//
+// errors: ErrExists, and no name is changed; ErrNoUnnamed if the file system does not let a file
+// without a name get one; or what the system said.
+func (f *DataFile) Publish() error {
+	err := retried(func() error {
+		return unix.Linkat(unix.AT_FDCWD, f.procPath(), unix.AT_FDCWD, f.path, unix.AT_SYMLINK_FOLLOW)
+	})
+	switch err {
+	case nil:
+		return nil
+	case unix.EEXIST:
+		return fmt.Errorf("%s: %w", f.path, ErrExists)
+	case unix.EPERM, unix.EOPNOTSUPP, unix.ENOSYS, unix.EXDEV, unix.EINVAL, unix.ENOENT:
+		return fmt.Errorf("naming %s: %w: %w", f.path, ErrNoUnnamed, err)
+	}
+	return fmt.Errorf("naming %s: %w", f.path, err)
+}
+
+// PublishAs renames a file that was opened with Create, by a temporary name, unless somebody has
+// the new name. The name is durable after Sync.
+//
+// errors: ErrExists, and no name is changed; or what the system said.
+func (f *DataFile) PublishAs(path string) error {
+	err := retried(func() error { return unix.Renameat2(unix.AT_FDCWD, f.path, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE) })
+	if err == unix.EINVAL || err == unix.ENOSYS { // some network file systems cannot rename without replacing
+		if err = retried(func() error { return unix.Link(f.path, path) }); err == nil {
+			_ = unix.Unlink(f.path)
+		}
+	}
+	switch err {
+	case nil:
+		f.path = path
+		return nil
+	case unix.EEXIST:
+		return fmt.Errorf("%s: %w", path, ErrExists)
+	}
+	return fmt.Errorf("naming %s: %w", path, err)
+}
+
+// HasName tells whether the file's name leads to this file.
+func (f *DataFile) HasName() bool {
+	var own, named unix.Stat_t
+	return unix.Fstat(f.Fd, &own) == nil && unix.Lstat(f.path, &named) == nil && own.Dev == named.Dev && own.Ino == named.Ino
+}
+
+// Remove removes the file's name, if it leads to this file.
+func (f *DataFile) Remove() {
+	if f.HasName() {
+		_ = unix.Unlink(f.path)
+	}
 }
 
 func openRetried(path string, flags int) (fd int, err error) {
@@ -111,7 +211,7 @@ func noDirectIO(path string) error {
 	return fmt.Errorf("%s: %w; move it to another file system, or start with --development to go through the page cache", path, ErrNoDirectIO)
 }
 
-// prepare checks what was opened, and locks it.
+// prepare checks the opened file and locks it.
 func (f *DataFile) prepare(options OpenOptions) error {
 	var stat unix.Statx_t
 	if err := retried(func() error {
@@ -123,7 +223,8 @@ func (f *DataFile) prepare(options OpenOptions) error {
 		return fmt.Errorf("%s: %w", f.path, ErrNotAFile)
 	}
 	f.device = stat.Mode&unix.S_IFMT == unix.S_IFBLK
-	// A kernel before 6.1 does not tell; then the first transfer will.
+	// A kernel before 6.1 does not tell the alignment. Then the first transfer fails if it is
+	// wrong.
 	if f.Direct && stat.Mask&unix.STATX_DIOALIGN != 0 {
 		align := max(stat.Dio_mem_align, stat.Dio_offset_align)
 		if align == 0 || options.SectorBytes%align != 0 {
@@ -184,8 +285,8 @@ func (f *DataFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// ReadersMax implements ports.SharedFile: a disk that is asked for one block at a time idles while
-// that is verified.
+// ReadersMax implements ports.SharedFile. With one reader, the disk would be idle while a block is
+// verified.
 func (f *DataFile) ReadersMax() int { return 4 }
 
 // WriteAt implements ports.File. With direct I/O, buffer and offsetBytes are aligned to the sector.
@@ -224,15 +325,16 @@ func (f *DataFile) Sync() error {
 		return fmt.Errorf("fsync %s: %w", f.path, err)
 	}
 	if !f.Direct {
-		// An earlier process' failed sync leaves pages that look clean and are not on the medium.
+		// After a failed sync, an earlier process may have left pages that look clean but are not
+		// on the medium.
 		_ = unix.Fadvise(f.Fd, 0, 0, unix.FADV_DONTNEED)
 	}
 	return f.syncDirectory()
 }
 
-// syncDirectory makes the file's name durable. A directory can be synced only by a descriptor that
-// may read it. Where we may enter the directory and not read it, syncfs does the same for the whole
-// file system, by the descriptor of the file.
+// syncDirectory makes the file's name durable. A directory can be synced only with a descriptor
+// that may read it. If the process may enter but not read the directory, syncfs on the file's
+// descriptor syncs the whole file system instead.
 func (f *DataFile) syncDirectory() error {
 	path := filepath.Dir(f.path)
 	directory, err := openRetried(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
@@ -263,8 +365,8 @@ func retried(call func() error) error {
 
 // SizeBytes implements ports.File.
 func (f *DataFile) SizeBytes() (uint64, error) {
-	// The end as a position works for regular files and block devices alike; nothing uses the
-	// descriptor's own position.
+	// The offset of the end is the size of both regular files and block devices. The descriptor's
+	// position is not used otherwise.
 	end, err := unix.Seek(f.Fd, 0, unix.SEEK_END)
 	if err != nil {
 		return 0, fmt.Errorf("size of %s: %w", f.path, err)
@@ -272,7 +374,7 @@ func (f *DataFile) SizeBytes() (uint64, error) {
 	return uint64(end), nil
 }
 
-// BytesMax is how large the file could become on its file system as that is now.
+// BytesMax is the size to which the file can grow with the space that its file system has now.
 func (f *DataFile) BytesMax() (uint64, error) {
 	size, err := f.SizeBytes()
 	if err != nil || f.device {
@@ -285,10 +387,11 @@ func (f *DataFile) BytesMax() (uint64, error) {
 	return size + state.Bavail*uint64(state.Bsize), nil
 }
 
-// IsBlockDevice tells whether the size is the device's, whatever was written to it.
+// IsBlockDevice tells whether this is a block device, whose size does not depend on writes.
 func (f *DataFile) IsBlockDevice() bool { return f.device }
 
-// Close gives up lock and descriptor, after every thread that writes to it has closed.
+// Close gives up the lock and the descriptor. All threads that write to the file must be closed
+// before.
 func (f *DataFile) Close() error {
 	err := unix.Close(f.Fd)
 	f.Fd = -1

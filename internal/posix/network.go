@@ -14,12 +14,12 @@ import (
 
 const (
 	acceptTurnMax  = 16         // connections accepted in one Turn
-	generationMask = 1<<24 - 1  // of a connection's life, in an epoll event
+	generationMask = 1<<24 - 1  // of a connection's generation, in an epoll event
 	listenerIndex  = 0xffffffff // in place of a connection's index
 )
 
-// AcceptPause is how long accepting pauses after descriptors or memory ran out. The listener stays
-// readable meanwhile, so that trying again in each turn would use a core up.
+// AcceptPause is the pause of accepting after descriptors or memory ran out. The listener stays
+// readable meanwhile, so a try in each turn would use a whole core.
 const AcceptPause = 100 * time.Millisecond
 
 type connectionState uint8
@@ -33,13 +33,13 @@ const (
 
 type connection struct {
 	fd         int
-	generation uint32 // tells an event of this life from one of an earlier
+	generation uint32 // tells events of this connection from those of an earlier one with the same id
 	state      connectionState
 	receiving  bool // receiveBuffer waits for bytes
 	sending    bool // sendBuffer[sentBytes:] waits for room
-	readable   bool // as far as is known; cleared by the kernel's refusal, set by an edge
+	readable   bool // as far as is known: cleared by EAGAIN, set by an edge
 	writable   bool
-	peerClosed bool // the peer sends no more: an end of file follows what can be read
+	peerClosed bool // the peer has closed its side: an end of file follows the readable bytes
 	queued     bool // in work
 
 	receiveBuffer []byte
@@ -47,7 +47,8 @@ type connection struct {
 	sentBytes     int
 }
 
-// Network is ports.Network over non-blocking sockets, registered edge-triggered once in their life.
+// Network is ports.Network over non-blocking sockets. Each is registered once with epoll,
+// edge-triggered.
 type Network struct {
 	thread      *Thread
 	port        uint32
@@ -58,8 +59,9 @@ type Network struct {
 	events      *fifo.Queue[ports.NetworkEvent]
 
 	listenerReady  bool
-	acceptAgain    time.Time // when accepting goes on after an error; zero while it is not paused
-	isFull         bool      // the listener is left alone until a connection is free
+	acceptAgain    time.Time  // when accepting goes on after an error; zero while it is not paused
+	acceptErrno    unix.Errno // of the latest error, until it has been polled
+	isFull         bool       // the listener is left alone until a connection is free
 	address        [28]byte
 	addressBytes   uint32
 	socketError    uint32
@@ -89,7 +91,7 @@ func (n *Network) start() error {
 	if n.listenerFd < 0 {
 		return nil
 	}
-	// A network of io_uring, tried before, has made it block.
+	// A network of io_uring that was tried before has made the listener blocking.
 	if err := unix.SetNonblock(n.listenerFd, true); err != nil {
 		return fmt.Errorf("fcntl of the listener: %w", err)
 	}
@@ -134,7 +136,7 @@ func (n *Network) register(id ports.ConnectionID, c *connection) unix.Errno {
 	return n.thread.epollControl(unix.EPOLL_CTL_ADD, c.fd, interest, n.port, c.generation, uint32(id))
 }
 
-// take gives a free connection a new life.
+// take returns a free connection and begins a new generation of it.
 func (n *Network) take(state connectionState) (id ports.ConnectionID, c *connection) {
 	id = n.free[len(n.free)-1]
 	n.free = n.free[:len(n.free)-1]
@@ -181,9 +183,14 @@ func (n *Network) Close(id ports.ConnectionID) {
 	n.pushWork(id, c)
 }
 
-// Poll implements ports.Network. A connection is free again once its last event has been polled,
-// not before: so no event of an old life can be taken for one of the new.
+// Poll implements ports.Network. A connection becomes free only when its last event has been
+// polled. So an event of the old connection is never taken for one of a new connection with the
+// same id.
 func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
+	if n.acceptErrno != 0 && len(out) > 0 {
+		out[0] = ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -int32(n.acceptErrno)}
+		n.acceptErrno, count = 0, 1
+	}
 	for count < len(out) && n.events.Count() > 0 {
 		event := n.events.Pop()
 		c := &n.connections[event.Connection]
@@ -211,12 +218,12 @@ func (n *Network) pushWork(id ports.ConnectionID, c *connection) {
 	}
 }
 
-// busy tells whether a Turn would do something without waiting for the kernel.
+// busy tells whether a Turn can do something without waiting for the kernel.
 func (n *Network) busy() bool {
-	return n.work.Count() > 0 || n.events.Count() > 0 || n.listenerReady
+	return n.work.Count() > 0 || n.events.Count() > 0 || n.listenerReady || n.acceptErrno != 0
 }
 
-// onReady notes what epoll said. index is a connection's, or listenerIndex.
+// onReady records an event of epoll. index is a connection's, or listenerIndex.
 func (n *Network) onReady(index, generation, ready uint32) {
 	if index == listenerIndex {
 		n.listenerReady = true
@@ -224,7 +231,7 @@ func (n *Network) onReady(index, generation, ready uint32) {
 	}
 	c := &n.connections[index]
 	if c.fd < 0 || c.generation != generation {
-		return // of a socket that has been closed meanwhile
+		return // of a socket that has been closed since
 	}
 	if ready&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		c.readable = true
@@ -240,7 +247,7 @@ func (n *Network) onReady(index, generation, ready uint32) {
 	}
 }
 
-// turn lets each connection that may progress do so once.
+// turn lets each connection that can make progress do so once.
 func (n *Network) turn() (completionsCount int) {
 	before := n.events.Count()
 	if !n.acceptAgain.IsZero() && !time.Now().Before(n.acceptAgain) {
@@ -249,6 +256,9 @@ func (n *Network) turn() (completionsCount int) {
 	}
 	if n.listenerReady {
 		n.accept()
+	}
+	if n.acceptErrno != 0 {
+		completionsCount = 1
 	}
 	for range n.work.Count() {
 		id := n.work.Pop()
@@ -265,10 +275,10 @@ func (n *Network) turn() (completionsCount int) {
 			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
 		}
 	}
-	return int(n.events.Count() - before)
+	return completionsCount + int(n.events.Count()-before)
 }
 
-// watchListener says what epoll tells of the listener: EPOLLIN, or 0 for nothing.
+// watchListener sets the events of the listener that epoll reports: EPOLLIN, or 0 for none.
 func (n *Network) watchListener(interest uint32) {
 	n.listenerReady = false
 	n.thread.epollControl(unix.EPOLL_CTL_MOD, n.listenerFd, interest, n.port, 0, listenerIndex)
@@ -291,8 +301,7 @@ func (n *Network) accept() {
 			n.listenerReady = false
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			n.acceptAgain = time.Now().Add(AcceptPause)
-			n.watchListener(0)
+			n.pauseAccept(errno)
 			return
 		default:
 			continue // the peer has gone again (ECONNABORTED and the network errors of accept(2))
@@ -300,14 +309,23 @@ func (n *Network) accept() {
 		id, c := n.take(connectionOpen)
 		c.fd, c.writable = int(fd), true
 		if errno := n.register(id, c); errno != 0 {
-			// No memory for the registration: the peer sees a closed connection and tries again.
+			// There is no memory for the registration. The peer sees a closed connection and tries
+			// again.
 			n.closeSocket(c)
 			c.state = connectionFree
 			n.free = append(n.free, id)
-			continue
+			n.pauseAccept(errno)
+			return
 		}
 		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: DecodePeer(&n.address)})
 	}
+}
+
+// pauseAccept leaves the listener alone for a time after an error that would come again at once.
+func (n *Network) pauseAccept(errno unix.Errno) {
+	n.acceptErrno = errno
+	n.acceptAgain = time.Now().Add(AcceptPause)
+	n.watchListener(0)
 }
 
 func (n *Network) finishConnect(id ports.ConnectionID, c *connection) {
@@ -337,8 +355,8 @@ func (n *Network) receive(id ports.ConnectionID, c *connection) {
 		result := int32(count)
 		switch errno {
 		case 0:
-			// Fewer bytes than asked for: nothing is left, and whatever comes next brings an edge. The end
-			// of the stream may have had its edge already.
+			// Fewer bytes than asked for: the socket is empty, and further bytes cause an edge. The
+			// exception is the end of the stream, whose edge may have come already.
 			c.readable = int(count) == len(c.receiveBuffer) || c.peerClosed
 		case unix.EINTR:
 			continue
@@ -382,7 +400,7 @@ func (n *Network) send(id ports.ConnectionID, c *connection) {
 func (n *Network) closeSocket(c *connection) {
 	if c.fd >= 0 {
 		n.thread.countSyscall()
-		_ = unix.Close(c.fd) // which also takes it out of epoll
+		_ = unix.Close(c.fd) // this also removes it from epoll
 		c.fd = -1
 	}
 }

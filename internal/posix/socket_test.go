@@ -3,6 +3,9 @@ package posix_test
 import (
 	"errors"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -78,4 +81,33 @@ func FuzzPeer(f *testing.F) {
 			t.Errorf("%v came back as %v, length %d", peer, got, length)
 		}
 	})
+}
+
+// Goal: as many peers as the kernel allows wait in the backlog of a listener: SOMAXCONN, or
+// net.core.somaxconn if that is less.
+func TestListenBacklog(t *testing.T) {
+	text, err := os.ReadFile("/proc/sys/net/core/somaxconn")
+	if err != nil {
+		t.Skip(err)
+	}
+	systemMax, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"127.0.0.1:0", "[::1]:0"} {
+		fd, _, err := posix.Listen(netip.MustParseAddrPort(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of a listener, Linux gives the length of its backlog as unacked and the limit of the
+		// backlog as sacked.
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := uint32(min(unix.SOMAXCONN, systemMax)); info.Sacked != want {
+			t.Errorf("%s: the backlog is limited to %d, want %d", text, info.Sacked, want)
+		}
+		_ = unix.Close(fd)
+	}
 }

@@ -69,7 +69,8 @@ type Network struct {
 	events      *fifo.Queue[ports.NetworkEvent]
 
 	isAccepting  bool
-	acceptAgain  time.Time // accept is paused until then, after an error; zero: not paused
+	acceptAgain  time.Time  // accept is paused until then, after an error; zero: not paused
+	acceptErrno  unix.Errno // of the latest error, until it has been polled
 	peerAddress  [28]byte
 	addressBytes uint32
 }
@@ -172,6 +173,10 @@ func (n *Network) Close(id ports.ConnectionID) {
 // polled. So an event of the old connection is never taken for one of a new connection with the
 // same id.
 func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
+	if n.acceptErrno != 0 && len(out) > 0 {
+		out[0] = ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -int32(n.acceptErrno)}
+		n.acceptErrno, count = 0, 1
+	}
 	for count < len(out) && n.events.Count() > 0 {
 		event := n.events.Pop()
 		c := &n.connections[event.Connection]
@@ -336,9 +341,10 @@ func (n *Network) onConnect(id ports.ConnectionID, c *connection, result int32) 
 func (n *Network) onAccept(result int32) {
 	n.isAccepting = false
 	if result < 0 {
-		switch unix.Errno(-result) {
+		switch errno := unix.Errno(-result); errno {
 		case unix.ECONNABORTED, unix.EINTR, unix.EAGAIN:
 		default:
+			n.acceptErrno = errno
 			n.acceptAgain = time.Now().Add(posix.AcceptPause) // another accept would fail at once
 		}
 		return
@@ -367,7 +373,12 @@ func (n *Network) closeNow(fd int) {
 }
 
 // unpolledCount implements port.
-func (n *Network) unpolledCount() uint32 { return n.events.Count() }
+func (n *Network) unpolledCount() uint32 {
+	if n.acceptErrno != 0 {
+		return n.events.Count() + 1
+	}
+	return n.events.Count()
+}
 
 // close implements port.
 func (n *Network) close() {

@@ -6,11 +6,11 @@ import (
 	"ledger/storage"
 )
 
-// dealAheadOf bounds the queue of a worker. A worker with two jobs or more gets another one only
-// while its jobs are together less than 1/dealAheadOf of the generation's bytes. A queued job lets
-// the worker go on without a gap. The bound keeps the load balanced: a worker with a long queue
-// would finish last.
-const dealAheadOf = 8
+// queueShareDivisor bounds the queue of a worker. A worker with two jobs or more gets another one
+// only while its jobs are together less than 1/queueShareDivisor of the generation's bytes. A
+// queued job lets the worker go on without a gap. The bound keeps the load balanced: a worker with
+// a long queue would finish last.
+const queueShareDivisor = 8
 
 // behindOf8 is the target time of a generation: it should be done when behindOf8 eighths of the
 // next bar's ops have been executed. Then the end of the bar does not wait for it.
@@ -116,7 +116,7 @@ func (s *Stage) deal() {
 			}
 		}
 		l := &d.loads[worker]
-		if l.jobsCount >= 2 && l.bytes >= d.bytesAll/dealAheadOf {
+		if l.jobsCount >= 2 && l.bytes >= d.bytesAll/queueShareDivisor {
 			return
 		}
 		job := d.order[d.dealtCount]

@@ -27,6 +27,7 @@
 // from EventCommit to ApplyCommitted. It lends the sessions' memory to compact until
 // ApplyCheckpointReady.
 // Limits: commitsMax ops wait at a time; one generation and one checkpoint are out at a time.
-// Faults: damage, a failing disk and a full disk become ApplyFault. The work is never resumed.
+// Faults: damage, a failing disk and a full disk become ApplyFault. The work is never resumed, and
+// nothing is said after it.
 // Source: design, sections 3 and 4; docs/design/storage.md, "One bar".
 package apply

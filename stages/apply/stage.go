@@ -262,7 +262,9 @@ func (s *Stage) onCheckpoint(job *storage.CheckpointJob) {
 	s.dealer.loads[0].bytes -= s.checkpointBytes(job)
 	if job.Fault != nil {
 		s.fail(job.Fault)
-		return
+	}
+	if s.faulted {
+		return // the work that the fault cut off may have left the forest half changed
 	}
 	s.ready = s.forest.CheckpointState()
 	s.ready.TimestampLast = s.timestampMark

@@ -140,13 +140,19 @@ type bench struct {
 }
 
 func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint) (*bench, error) {
+	return newBenchOver(t, l, random, f, checkpoint, func(d ports.Disk) ports.Disk { return d })
+}
+
+// newBenchOver is a bench whose ports are wrapped by over.
+func newBenchOver(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint,
+	over func(ports.Disk) ports.Disk) (*bench, error) {
 	b := &bench{t: t, limits: l, random: random, memory: arena.New(), file: f, newest: checkpoint, op: checkpoint.Op}
 	t.Cleanup(b.stop)
 	b.slots = &stages.Slots{}
 	for class := range b.slots.Pools {
 		b.slots.Pools[class] = arena.NewPool(b.memory, 4, uint64(l.MessageBytesMax), "slots")
 	}
-	applyDisk := &disk{file: f, random: random}
+	applyDisk := over(&disk{file: f, random: random})
 	var err error
 	b.apply, err = New(l, cluster, b.slots, checkpoint, gridAt, f, applyDisk, b.memory)
 	if err != nil {
@@ -159,7 +165,7 @@ func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpo
 		worker := compact.New(l, cluster, gridAt, b.memory)
 		to, from := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 		b.compact = append(b.compact, worker)
-		b.drivers = append(b.drivers, compact.NewDriver(worker, &disk{file: f, random: random}, to,
+		b.drivers = append(b.drivers, compact.NewDriver(worker, over(&disk{file: f, random: random}), to,
 			stages.Sender[stages.CompactToApply]{Ring: from}))
 		b.weights = append(b.weights, 1)
 		workers = append(workers, Worker{To: stages.Sender[stages.ApplyToCompact]{Ring: to}, From: from})
@@ -198,7 +204,8 @@ func (b *bench) turn() {
 		case stages.ApplyCommitted:
 			b.committed, b.waiting = answer, false
 			if b.limits.IsTrigger(answer.Op) && answer.Op > b.limits.CheckpointTrigger(b.newest.Op) {
-				b.sessions = stages.Sessions{Op: answer.Op, Chunks: [][]byte{bytes.Repeat([]byte{byte(answer.Op)}, 5000)}}
+				b.sessions = stages.Sessions{Op: answer.Op, Records: [][]byte{bytes.Repeat([]byte{byte(answer.Op)}, 500)},
+					Replies: [][]byte{bytes.Repeat([]byte{byte(answer.Op)}, 5000)}}
 				b.push(stages.ConsensusToApply{Kind: stages.ApplySessions, Op: answer.Op, Sessions: &b.sessions})
 			}
 		case stages.ApplyCheckpointReady:

@@ -91,10 +91,14 @@ func (s *Stage) grow() {
 }
 
 // onGrown starts the writes that waited. If the disk has no room for a step, a step of the exact
-// size is tried once.
+// size is tried once. Linux answers EINVAL to a range that ends behind the end of a block device,
+// which is a full device.
 func (s *Stage) onGrown(result int32) {
 	assert.That(s.growing, "growth that ended was asked for")
 	s.growing = false
+	if result == -errnoInvalid {
+		result = -errnoNoSpace
+	}
 	switch {
 	case result >= 0 || result == -errnoNotSupported: // without the call, the writes themselves make the file grow
 		s.grownBytes = s.growToBytes

@@ -87,6 +87,8 @@ const (
 	growBlocks = 128
 
 	errnoIO           = 5
+	errnoInvalid      = 22
+	errnoNoSpace      = 28
 	errnoNotSupported = 95
 )
 
@@ -128,6 +130,7 @@ type Stage struct {
 
 	checkpoint *storage.CheckpointJob // received and not yet written
 	syncing    *storage.CheckpointJob // written; its sync is under way
+	syncFault  *storage.Fault         // a sync has failed: nothing that follows is durable for certain
 
 	reads  [merge.ReadsMax]operation
 	writes [merge.WritesMax]operation
@@ -226,6 +229,8 @@ func (s *Stage) giveBack() {
 		t := s.task(0)
 		if fault := s.merger.Collect(); fault != nil {
 			t.job.Fault = fault
+		} else if s.syncFault != nil {
+			t.job.Fault = s.syncFault
 		}
 		s.measures.jobNs.Record(s.measures.nowNs - t.beganNs)
 		s.measures.note(t.job, s.geometry.PageBytes)
@@ -243,6 +248,9 @@ func (s *Stage) writeCheckpoint(c *coro.Coroutine) {
 	job := s.checkpoint
 	s.merger.Checkpoint(job, c)
 	s.checkpoint = nil
+	if job.Fault == nil {
+		job.Fault = s.syncFault
+	}
 	if job.Fault != nil {
 		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: job})
 		return
@@ -263,9 +271,15 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 	case tag == tagSync:
 		assert.That(s.syncing != nil, "a sync that ended was asked for")
 		if completion.Result < 0 {
-			// After a failed sync nobody knows what the medium holds: there is no second try.
-			s.syncing.Fault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)",
+			// After a failed sync nobody knows what the medium holds. There is no second try: Linux
+			// reports an error of writing once, so that a sync that follows succeeds although the
+			// pages are lost.
+			s.syncFault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)",
 				-completion.Result)}
+			if storage.NoSpace(-completion.Result) != "" {
+				s.syncFault.What = storage.FaultNoSpace
+			}
+			s.syncing.Fault = s.syncFault
 		}
 		s.measures.syncNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
 		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: s.syncing})

@@ -16,6 +16,7 @@ import (
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/datafile"
 	"ledger/storage/table"
 	"ledger/wire"
 )
@@ -40,6 +41,7 @@ type fakeDisk struct {
 	queue         []fakeOperation
 	completed     []fakeOperation // writes since the last sync
 	diskBytes     uint64          // space of the whole disk, 0: endless
+	device        bool            // a block device, on which nothing can be reserved: Linux looks at the end of the range first
 	writeResult   func(offset uint64, buffer []byte) (written int, result int32)
 	syncResult    int32
 	writesFlying  int
@@ -113,6 +115,13 @@ func (d *fakeDisk) perform(o *fakeOperation) int32 {
 		return d.syncResult
 	case ActionAllocate:
 		d.allocations++
+		if d.device && o.offset+o.length <= d.diskBytes {
+			d.reserved = max(d.reserved, o.offset+o.length)
+			return -95 // EOPNOTSUPP
+		}
+		if d.device {
+			return -22 // EINVAL
+		}
 		if d.diskBytes > 0 && o.offset+o.length > d.diskBytes {
 			return -28 // ENOSPC
 		}
@@ -170,11 +179,13 @@ type bench struct {
 	memory   *arena.Arena
 }
 
-func newBench(seed uint64) *bench {
+func newBench(seed uint64) *bench { return newBenchOf(seed, testLimits()) }
+
+func newBenchOf(seed uint64, l limits.Limits) *bench {
 	b := &bench{memory: arena.New(), requests: ring.NewSPSC[stages.ApplyToCompact](8), results: ring.NewSPSC[stages.CompactToApply](8)}
 	const fileBytes = gridAt + 4096*4096
 	b.disk = &fakeDisk{data: make([]byte, fileBytes), durable: make([]byte, fileBytes), rng: rand.New(rand.NewPCG(seed, 0)), reserved: gridAt}
-	b.stage = New(testLimits(), cluster, gridAt, b.memory)
+	b.stage = New(l, cluster, gridAt, b.memory)
 	b.driver = NewDriver(b.stage, b.disk, b.requests, stages.Sender[stages.CompactToApply]{Ring: b.results})
 	return b
 }
@@ -241,6 +252,7 @@ func checkpoint(rng *rand.Rand) (*storage.CheckpointJob, [storage.TrailersCount]
 		job.Chunks[kind] = [][]byte{content[kind]}
 		for range 3 {
 			job.Addresses[kind] = append(job.Addresses[kind], address)
+			job.Names[kind] = append(job.Names[kind], storage.Ref{})
 			address++
 		}
 	}
@@ -280,7 +292,7 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 		job, content := checkpoint(rng)
 		merge := jobOf(storage.JobMerge, storage.TreeTransferID, 1100, 100)
 		merge.Runs, merge.EntriesMax = [][]storage.Table{g.Jobs[0].Tables}, 1<<30
-		next := &storage.Generation{Bar: 1, Jobs: []storage.Job{merge}}
+		next := &storage.Generation{Op: 31, Jobs: []storage.Job{merge}}
 		b.requests.PushOne(stages.ApplyToCompact{Checkpoint: job})
 		b.give(next)
 		seen := 0
@@ -291,7 +303,8 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 				verify(b.disk.durable)
 				for kind := range storage.TrailersCount {
 					got := make([]byte, len(content[kind]))
-					if fault := block.ReadChain(file{b.disk.durable}, gridAt, &geometry, cluster, kind, job.Roots[kind], got, buffer, nil); fault != nil {
+					fault := block.ReadTrailer(file{b.disk.durable}, gridAt, &geometry, cluster, kind, job.Roots[kind], got, buffer, nil)
+					if fault != nil {
 						t.Fatal(fault)
 					}
 					if !bytes.Equal(got, content[kind]) {
@@ -340,6 +353,7 @@ func TestDiskFaults(t *testing.T) {
 			d.writeResult = func(offset uint64, b []byte) (int, int32) { return 512, 512 }
 		}, "disk", false},
 		{"disk is full", func(d *fakeDisk) { d.diskBytes = gridAt + 100*4096 }, storage.FaultNoSpace, false},
+		{"device is full", func(d *fakeDisk) { d.diskBytes, d.device = gridAt+100*4096, true }, storage.FaultNoSpace, false},
 		{"sync fails", func(d *fakeDisk) { d.syncResult = -5 }, "disk", true},
 	} {
 		b := newBench(3)
@@ -384,21 +398,48 @@ func TestTornWriteIsFoundByMerge(t *testing.T) {
 	}
 }
 
-// A disk that has no room for a whole step still takes the blocks that fit.
+// A disk or a block device that has no room for a whole step still takes the blocks that fit.
 func TestGrowthWithoutReserve(t *testing.T) {
-	b := newBench(6)
-	defer b.close()
-	b.disk.diskBytes = gridAt + 900*4096
-	g := generation(rand.New(rand.NewPCG(6, 6)))
-	b.run(t, g)
-	for i := range g.Jobs {
-		if g.Jobs[i].Fault != nil {
-			t.Fatal(g.Jobs[i].Fault)
+	for _, device := range []bool{false, true} {
+		b := newBench(6)
+		b.disk.diskBytes, b.disk.device = gridAt+511*4096, device
+		g := generation(rand.New(rand.NewPCG(6, 6)))
+		b.run(t, g)
+		for i := range g.Jobs {
+			if g.Jobs[i].Fault != nil {
+				t.Errorf("device %t: %v", device, g.Jobs[i].Fault)
+			}
+		}
+		b.close()
+	}
+}
+
+// Goal: the file grows in whole steps as long as they fit, and by the last one to the last whole
+// block below the storage limit, wherever the limit is in a step or a block.
+func TestGrowthEndsAtTheStorageLimit(t *testing.T) {
+	endless := newBench(6)
+	defer endless.close()
+	endless.run(t, generation(rand.New(rand.NewPCG(6, 6))))
+	highest := uint64(0) // block that the generation writes
+	for i := range endless.disk.completed {
+		highest = max(highest, (endless.disk.completed[i].offset-gridAt)/4096+1)
+	}
+	stepped := (highest + growBlocks - 1) / growBlocks * growBlocks
+	for _, blocksMax := range []uint64{highest, highest + 1, stepped - 1, stepped, stepped + 1, stepped + growBlocks} {
+		for _, rest := range []uint64{0, 1, 4095} {
+			l := testLimits()
+			l.StorageBytesMax = datafile.NewLayout(&l).GridAt + blocksMax*uint64(l.BlockBytes) + rest
+			b := newBenchOf(6, l)
+			b.run(t, generation(rand.New(rand.NewPCG(6, 6))))
+			if want := gridAt + min(blocksMax, stepped)*uint64(l.BlockBytes); b.disk.reserved != want {
+				t.Errorf("a limit of %d blocks and %d bytes: the file grows to %d, want %d", blocksMax, rest, b.disk.reserved, want)
+			}
+			b.close()
 		}
 	}
 }
 
-// The same generation gives the same bytes, whatever order its operations end in.
+// Goal: the same generation gives the same bytes for any order in which its operations end.
 func TestBytesDoNotDependOnTiming(t *testing.T) {
 	var first []byte
 	for seed := range uint64(6) {

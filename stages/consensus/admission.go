@@ -34,7 +34,7 @@ func (s *Stage) onNet(e *stages.NetToConsensus, out *Actions) {
 // drop ignores a message. Its slot is freed, and there is no answer.
 func (s *Stage) drop(e *stages.NetToConsensus, out *Actions) {
 	s.IgnoredCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot})
+	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot, Ignored: true})
 }
 
 // evict ends a client's session. The eviction message overwrites the client's message in its slot.
@@ -176,7 +176,7 @@ func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session, out *Actio
 	}
 	s.RepliesCount++
 	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection,
-		Client: entry.client})
+		Client: entry.client, Registered: true})
 }
 
 func (s *Stage) queueAt(i int) *request { return &s.queue[(s.queueFirst+i)%len(s.queue)] }

@@ -328,6 +328,38 @@ func TestEvictedWithRequestOnItsWay(t *testing.T) {
 	}
 }
 
+// Goal: net hears at once that a session has made room for another one, and a reply that comes
+// later does not revive it.
+func TestNetHearsOfEvictions(t *testing.T) {
+	w := newTester(t, testLimits())
+	f := w.register(10)
+	for i := range uint64(3) {
+		w.register(11 + i)
+	}
+	if !w.registered[f.Client] {
+		t.Fatal("net does not know that client 10 has a session")
+	}
+	w.receive(registerFrame(20))
+	w.turn()
+	w.receive(frame(f, make([]byte, 16)))
+	w.turn() // the request of 10 waits behind the register that evicts it
+	w.finishAppend()
+	w.finishCommit()
+	w.turn()
+	if w.registered[f.Client] || !w.registered[wire.U128{Lo: 20}] {
+		t.Fatalf("after the register of 20, net believes %v", w.registered)
+	}
+	w.settle()
+	w.checkQuiet() // 10 has its reply
+	// A request without an answer is told as such, and its bytes are there to say whose it was.
+	w.receive(frame(wire.RequestFields{Client: f.Client, Operation: wire.OperationRegister, View: 99}, make([]byte, 256)))
+	w.turn()
+	if len(w.frees) != 1 || !w.frees[0].action.Ignored ||
+		wire.HeaderOf(w.slots.Bytes(w.frees[0].action.Slot)[:256]).RequestClient() != f.Client {
+		t.Errorf("an ignored request comes back as %+v", w.frees)
+	}
+}
+
 // Goal: registers of ever new clients, while execution stands still, fill the queue and no more:
 // what does not fit is dropped.
 func TestFloodWhileExecutionLags(t *testing.T) {

@@ -2,7 +2,7 @@
 //
 //	          Message            Append, Read, Superblock
 //	net ------------------> [consensus] <-----------------> journal
-//	    <-- Send, Free ------    ||
+//	    <- Send, Free, ... --    ||
 //	              Commit, ...    ||    Committed, CheckpointReady
 //	                           apply
 //
@@ -15,8 +15,8 @@
 // and pipeline together.
 // Budgets, the largest numbers of descriptors that can wait on a ring:
 //
-//	to net      net.BudgetToNet with ClientsInFlightMax: a message's slot comes back once, and a
-//	            request leads to one reply
+//	to net      net.BudgetToNet with ClientsInFlightMax: a message's slot comes back once, a request
+//	            leads to one reply, and the reply to a register ends at most one session
 //	to journal  1 append, stages.BudgetJournalReads reads (only before the first append),
 //	            1 superblock
 //	to apply    PipelineOpsMax commits, 1 sessions, 1 checkpoint durable: the next needs apply's

@@ -47,6 +47,7 @@ type Recovered struct {
 	SuperblockChecksum storage.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
+	RepliesTrailer     []byte // content of their replies
 	Headers            []byte // of the log, one for each slot; empty: every request is executed again
 }
 
@@ -106,9 +107,10 @@ type Actions struct {
 // NewActions returns actions with room for all outputs of one step with limits l.
 func NewActions(l *limits.Limits) Actions {
 	// One answer to each event of net; a reply to each client in flight; the slot of each prepare,
-	// and of each request of a group.
+	// and of each request of a group; a session that each prepare may end, since a register has a
+	// prepare of its own.
 	return Actions{
-		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+l.PipelineOpsMax+queueMax(l)),
+		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+2*l.PipelineOpsMax+queueMax(l)),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
 		Apply:   make([]stages.ConsensusToApply, 0, 64),
 		Ops:     make([]metrics.Op, 0, l.PipelineOpsMax),
@@ -237,7 +239,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	s.checksums[s.slotIndex(checkpoint.Op)] = s.parent
 	if checkpoint.Op > 0 {
 		s.sessionsSkipTo = l.CheckpointTrigger(checkpoint.Op)
-		if err := s.sessions.load(r.SessionsTrailer, slots, s.takeReplySlot); err != nil {
+		if err := s.sessions.load(r.SessionsTrailer, r.RepliesTrailer, slots, s.takeReplySlot); err != nil {
 			return nil, err
 		}
 		for i := range s.sessions.entries {
@@ -298,8 +300,8 @@ func (s *Stage) watchClock(nowNs uint64, out *Actions) {
 	}
 }
 
-// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that
-// state is an event, not time.
+// TimerNs is the latest time at which the stage needs a step. While no prepare may start, there is
+// no such time, because only an event ends that state.
 func (s *Stage) TimerNs() uint64 {
 	if s.recovering || s.failed || s.pulseInFlight || !s.mayPrepare() {
 		return ^uint64(0)
@@ -307,7 +309,7 @@ func (s *Stage) TimerNs() uint64 {
 	return s.idleSinceNs + pulseIdleNs
 }
 
-// onJournal takes one answer of journal.
+// onJournal handles one answer of journal.
 func (s *Stage) onJournal(e *stages.JournalToConsensus, out *Actions) {
 	if s.failed {
 		return
@@ -332,7 +334,7 @@ func (s *Stage) onJournal(e *stages.JournalToConsensus, out *Actions) {
 	}
 }
 
-// onApply takes one answer of apply.
+// onApply handles one answer of apply.
 func (s *Stage) onApply(e *stages.ApplyToConsensus, out *Actions) {
 	if s.failed {
 		return
@@ -360,13 +362,13 @@ func (s *Stage) fail(fault *storage.Fault, out *Actions) {
 	out.Fault = fault
 }
 
-// feedApply lets apply execute what it may, in op order. Execution may run ahead of the log,
-// because on a single replica nothing else can take the op's place; but a trigger's checkpoint
-// would leave the process, so its op must be durable first.
+// feedApply gives apply the next ops that it may execute, in op order. Execution may run ahead of
+// the log, because no other op can take the place of a single replica's op. A trigger op is the
+// exception. Its checkpoint would leave the process, so the op must be durable first.
 //
-// No op behind trigger + slack executes before its checkpoint is durable: at the first bar's end
-// there, apply gives the blocks free that only the checkpoint before names, and a crash would go
-// back to that one.
+// No op behind trigger + slack is executed before its checkpoint is durable. At the end of the
+// first bar there, apply frees blocks that only the previous checkpoint names, and a crash would go
+// back to that checkpoint.
 func (s *Stage) feedApply(out *Actions) {
 	opMax := s.limits.CheckpointTrigger(s.limits.CheckpointAfter(s.superblock.Checkpoint.Op)) + uint64(s.limits.SlackOps)
 	for i := range s.pipelineCount {
@@ -395,7 +397,7 @@ func (s *Stage) releasePrepare(p *entry, out *Actions) {
 	p.slot = stages.SlotNone
 }
 
-// complete lets the replies of finished ops go, in op order: durable and executed.
+// complete releases the replies of ops that are durable and executed, in op order.
 func (s *Stage) complete(out *Actions) {
 	for s.pipelineCount > 0 {
 		p := s.pipelineAt(0)
@@ -405,14 +407,14 @@ func (s *Stage) complete(out *Actions) {
 		assert.Equal(p.op, s.commit+1, "ops complete in order")
 		s.commit = p.op
 		if p.op > s.sessionsSkipTo {
-			s.updateSessions(p)
+			s.updateSessions(p, out)
 			if !s.recovering {
 				s.sendReplies(p, out)
 				s.ended(p, out)
 			}
 		}
 		if p.replySlot != stages.SlotNone {
-			s.unrefReply(p.replySlot) // the pipeline's own
+			s.unrefReply(p.replySlot) // the reference of the pipeline
 		}
 		if p.isPulse {
 			s.pulseInFlight = false
@@ -429,14 +431,14 @@ func (s *Stage) complete(out *Actions) {
 
 // updateSessions applies p to the table. The order is the log's, so that all replicas evict the
 // same sessions.
-func (s *Stage) updateSessions(p *entry) {
+func (s *Stage) updateSessions(p *entry, out *Actions) {
 	for i := range p.replies {
 		assert.Equal(p.replies[i].Op, p.op, "op of a reply")
-		s.updateSession(&p.replies[i], p.replySlot, uint32(i))
+		s.updateSession(&p.replies[i], p.replySlot, uint32(i), out)
 	}
 }
 
-func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position uint32) {
+func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position uint32, out *Actions) {
 	if arrival, ok := s.inFlight.get(reply.Client); ok && !s.recovering {
 		s.inFlight.remove(reply.Client)
 		s.measures.replied(arrival)
@@ -447,13 +449,12 @@ func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position ui
 		index := s.sessions.free()
 		if index < 0 {
 			index = s.sessions.victim()
-			s.unrefReply(s.sessions.entries[index].replySlot)
-			s.sessions.drop(index)
+			s.endSession(index, out)
 		}
 		e = &s.sessions.entries[index]
 		s.sessions.put(e, index, reply.Client, reply.Op)
 	} else if e == nil {
-		return // evicted while its request was in the pipeline: executed and answered all the same
+		return // evicted while its request was in the pipeline; the request was executed and answered all the same
 	}
 	if e.replySlot != stages.SlotNone {
 		s.unrefReply(e.replySlot)
@@ -462,17 +463,28 @@ func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position ui
 	s.replyRefs[slot.Handle()]++
 }
 
+// endSession evicts a session to make room. Its client hears of it when it sends again; net hears
+// of it now, because the client's connection must no longer be kept in place of a newcomer's.
+// During a replay there are no connections.
+func (s *Stage) endSession(index int, out *Actions) {
+	e := &s.sessions.entries[index]
+	if !s.recovering {
+		out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSessionEnded, Client: e.client})
+	}
+	s.unrefReply(e.replySlot)
+	s.sessions.drop(index)
+}
+
+// sendReplies sends the replies of p, whose sessions are up to date. A client that was evicted
+// while its request was in the pipeline gets its reply, but has no session.
 func (s *Stage) sendReplies(p *entry, out *Actions) {
 	for i := range p.replies {
 		reply := &p.replies[i]
-		s.sendReply(reply.Client, p.replySlot, reply.OffsetBytes, reply.Bytes, out)
+		s.replyRefs[p.replySlot.Handle()]++
+		s.RepliesCount++
+		out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSend, Slot: p.replySlot, OffsetBytes: reply.OffsetBytes,
+			Bytes: reply.Bytes, Client: reply.Client, Registered: s.sessions.find(reply.Client) != nil})
 	}
-}
-
-func (s *Stage) sendReply(client wire.U128, slot stages.Slot, offset, bytes uint32, out *Actions) {
-	s.replyRefs[slot.Handle()]++
-	s.RepliesCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSend, Slot: slot, OffsetBytes: offset, Bytes: bytes, Client: client})
 }
 
 // takeReplySlot takes a free reply slot; the first reference is the caller's to count.

@@ -11,68 +11,9 @@ import (
 	"ledger/prepare"
 	"ledger/storage"
 	"ledger/storage/datafile"
+	"ledger/vsr"
 	"ledger/wire"
 )
-
-// Every combination of what the two places of a slot can hold matches one row of the table, and
-// every row is reached.
-func TestDecisionTableIsComplete(t *testing.T) {
-	const prepareMax = 100
-	ops := []uint64{5, 37, 133} // of two laps, and beyond what may be prepared
-	rows := map[byte]int{}
-	for _, twin := range []copyKind{copyBad, copyReserved, copyEntry, copyHeader, copyTorn} {
-		for _, p := range []copyKind{copyBad, copyReserved, copyEntry} {
-			for _, tOp := range ops {
-				for _, pOp := range ops {
-					for view := range uint32(3) {
-						for _, same := range []bool{false, true} {
-							s := slotCopies{t: twin, p: p, tOp: tOp, pOp: pOp, tView: view, pView: 1}
-							s.sameHeader = same && twin >= copyEntry && p == copyEntry && tOp == pOp && view == 1
-							letter, a := decide(s, prepareMax)
-							rows[letter]++
-							if want := expectedAction(s, prepareMax); a != want {
-								t.Fatalf("%+v: row %c gives action %d, want %d", s, letter, a, want)
-							}
-						}
-					}
-				}
-			}
-		}
-	}
-	for _, letter := range "ABCDEGHIJKLMNOPQRST" {
-		if rows[byte(letter)] == 0 {
-			t.Errorf("row %c was never reached", letter)
-		}
-	}
-}
-
-// expectedAction is the table's column for one replica, written the other way round: by what is
-// trusted.
-func expectedAction(s slotCopies, prepareMax uint64) action {
-	whole, named := s.p == copyEntry, s.t >= copyEntry
-	if whole && s.pOp > prepareMax || named && s.tOp > prepareMax {
-		return actionRefuse
-	}
-	proof := s.t == copyHeader // of a prepare that was durable
-	switch {
-	case s.t == copyEntry && (!whole || s.tOp > s.pOp || s.tOp == s.pOp && s.tView > s.pView):
-		return actionFixPrepare
-	case whole && s.sameHeader:
-		if s.t == copyTorn {
-			return actionFixTwin
-		}
-		return actionClean
-	case whole && named && s.tOp == s.pOp && (proof || s.t == copyEntry && s.tView == s.pView):
-		return actionDamage
-	case whole && (!named || s.tOp <= s.pOp):
-		return actionFixTwin
-	case s.p == copyReserved && s.t == copyReserved:
-		return actionClean
-	case s.p == copyReserved && s.t == copyBad:
-		return actionFixTwin
-	}
-	return actionDamage
-}
 
 // log is a data file in memory with a small log, written by the rules.
 type log struct {
@@ -115,7 +56,8 @@ func newLog(t *testing.T, head uint64) *log {
 	}
 	g := &log{t: t, l: l, layout: datafile.NewLayout(&l), prepares: map[uint64][]byte{}}
 	g.bytes = make([]byte, g.layout.GridAt)
-	if err := datafile.Format(g, &l, &datafile.FormatOptions{Cluster: cluster, ReplicasCount: 1}, make([]byte, 4096)); err != nil {
+	options := datafile.FormatOptions{Cluster: cluster, ReplicasCount: 1, Incarnation: 1}
+	if err := datafile.Format(g, &l, &options, make([]byte, 4096)); err != nil {
 		t.Fatal(err)
 	}
 	g.parent = prepare.Header(g.bytes[g.layout.PreparesAt:][:256]).Checksum()
@@ -269,15 +211,18 @@ func TestCrashOverATornPrepare(t *testing.T) {
 			}
 			if view == 1 {
 				f := &logFile{file: g, limits: &g.l, layout: g.layout, cluster: cluster, checkpointOp: checkpoint, scratch: make([]byte, 4096)}
-				copies := make([]slotCopies, 32)
-				f.readTwins(make([]byte, 32*256), copies)
-				c := &copies[op%32]
-				p := f.readPrepare(op % 32)
-				c.p, c.pOp = f.classify(p, op%32)
-				c.tView, c.pView = prepare.Header(g.twin(op)[:256]).View(), p.View()
-				c.sameHeader = string(p) == string(g.twin(op)[:256])
-				letter, _ := decide(*c, g.l.PrepareMax(checkpoint))
-				rows[letter]++
+				slots, decisions := make([]vsr.Slot, 32), make([]vsr.Decision, 32)
+				f.readTwins(make([]byte, 32*256), slots)
+				for i := range slots {
+					p := f.readPrepare(uint64(i))
+					slots[i].P = copyOf(p, f.classify(p, uint64(i)))
+				}
+				in := vsr.Input{Replicas: 1, CheckpointOp: checkpoint, PrepareMax: g.l.PrepareMax(checkpoint)}
+				in.CheckpointChecksum = prepare.Checksum(g.checkpoint(checkpoint).PrepareChecksum)
+				if _, refusal := vsr.Recover(&in, slots, decisions); refusal != nil {
+					t.Fatalf("trial %d: %s", trial, refusal.Reason)
+				}
+				rows[decisions[op%32].Row]++
 			}
 			r, err := g.recover(checkpoint)
 			if err != nil {
@@ -301,8 +246,8 @@ func TestCrashOverATornPrepare(t *testing.T) {
 	}
 }
 
-// Whatever happens to one of its copies, a small prepare is not lost, the head least of all: single
-// faults of every kind on every op, and on many at once.
+// Goal: a small prepare survives damage to any one of its copies, the head included. The faults are
+// of every kind, on every op alone and on many ops at once.
 func TestOneCopyIsEnough(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	older := newLog(t, 15)
@@ -351,8 +296,8 @@ func TestOneCopyIsEnough(t *testing.T) {
 	}
 }
 
-// What one replica cannot repair is refused; what it can repair is repaired; what nobody needs does
-// no harm.
+// Goal: recovery refuses damage that one replica cannot repair, repairs damage that it can, and
+// ignores damage in places that nobody needs.
 func TestDamage(t *testing.T) {
 	cases := []struct {
 		name       string

@@ -440,11 +440,11 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 // failDisk stops the stage with the disk's error. The operator can free space on a full disk. Any
 // other error counts as a failed disk.
 func (s *Stage) failDisk(out *Actions, result int32, format string, arguments ...any) {
-	what := storage.FaultDisk
-	if storage.NoSpace(-result) != "" {
-		what = storage.FaultNoSpace
+	if why := storage.NoSpace(-result); why != "" {
+		s.fail(out, storage.FaultNoSpace, "%s: %s", fmt.Sprintf(format, arguments...), why)
+		return
 	}
-	s.fail(out, what, format, arguments...)
+	s.fail(out, storage.FaultDisk, format, arguments...)
 }
 
 func (s *Stage) fail(out *Actions, what, format string, arguments ...any) {

@@ -32,6 +32,7 @@ var CauseNames = [CausesCount]string{"peer", "header", "body", "message", "secon
 type Counters struct {
 	ConnectionsCount   uint64 // open now
 	AcceptedCount      uint64
+	AcceptFailures     uint64 // tries that failed, for want of descriptors as a rule
 	ClosedCount        [CausesCount]uint64
 	MessagesCount      uint64 // given to consensus
 	IgnoredCount       uint64 // broke a rule of their command
@@ -58,10 +59,11 @@ type LogKind uint8
 
 // The kinds of LogEntry.
 const (
-	LogFault    LogKind = iota // a peer broke a rule or was silent for too long; once for each connection
-	LogRefused                 // a full table closed this connection, which was new or had no registered client
-	LogEvicted                 // an eviction goes to the client; Eviction is the reason
-	LogMismatch                // a peer names Cluster, which is not ours; once for each address
+	LogFault        LogKind = iota // a peer broke a rule or was silent for too long; once for each connection
+	LogRefused                     // a full table closed this connection, which was new or had no registered client
+	LogEvicted                     // an eviction goes to the client; Eviction is the reason
+	LogMismatch                    // a peer names Cluster, which is not ours; once for each address
+	LogAcceptFailed                // connections cannot be accepted, because of Errno; at most once in AcceptLogEveryNs
 )
 
 // LogEntry is one line for the log.
@@ -76,7 +78,13 @@ type LogEntry struct {
 	Ours     wire.U128 // LogMismatch: the one that we serve
 	Limit    uint32    // LogRefused: the size of the table
 	Refused  uint64    // LogRefused: connections closed because of the full table since the last such line
+	Failures uint64    // LogAcceptFailed: tries that failed since the last such line
+	Errno    int32     // LogAcceptFailed
 }
+
+// AcceptLogEveryNs is the time between two lines about the same lack of descriptors. The port tries
+// again ten times a second.
+const AcceptLogEveryNs = 10_000_000_000
 
 // LogsPerSecondMax bounds the lines that peers can cause. Further lines are counted in
 // LogsSuppressed.
@@ -102,8 +110,9 @@ func ClientSlotsMin(l *limits.Limits) uint32 { return l.ConnectionsMax + 1 }
 
 // BudgetToNet is the largest number of descriptors on the ring from consensus. Each client slot
 // comes back once before net can use it again. Consensus sends at most one reply for each request
-// that it holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight).
-func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 2*clientSlots + inFlight }
+// that it holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight). With the reply
+// to a register it may say that another session has ended.
+func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 3*clientSlots + 2*inFlight }
 
 // BudgetToConsensus is the largest number of descriptors on the ring to consensus: a message in
 // each client slot, and the NetSent of every lease. Leases are those on the ring to net, those of

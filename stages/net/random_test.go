@@ -239,25 +239,30 @@ func runChaos(t *testing.T, random *rand.Rand) {
 				e := held[at]
 				held[at] = held[len(held)-1]
 				held = held[:len(held)-1]
-				// The slot was consensus' alone: nothing has written to it since it was judged.
+				// The slot was consensus' alone: nothing has written to it since it was checked.
 				message := b.slots.Bytes(e.Slot)[:e.Bytes]
 				if h := wire.HeaderOf(message); h.Checksum() != h.ComputeChecksum() || h.ChecksumBody() != wire.ChecksumOf(message[wire.HeaderBytes:]) {
 					t.Fatal("a message changed after it was given away")
 				}
-				request := stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot}
-				switch random.IntN(3) {
-				case 0:
+				request := stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot, Ignored: true}
+				switch h := wire.HeaderOf(message); {
+				case random.IntN(3) == 0:
+				case h.Command() == wire.CommandPingClient && random.IntN(2) == 0:
 					request.Kind, request.Bytes, request.Connection = stages.NetSendFree, wire.HeaderBytes, e.Connection
-				case 1:
-					request.Kind, request.Bytes, request.Client = stages.NetSendFree, wire.HeaderBytes, wire.HeaderOf(b.slots.Bytes(e.Slot)).Client()
+					request.Registered = random.IntN(2) == 0
+				default:
+					request.Kind, request.Bytes, request.Client = stages.NetSendFree, wire.HeaderBytes, h.Client()
 				}
 				b.toNet.PushOne(request)
+				if random.IntN(8) == 0 {
+					b.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetSessionEnded, Client: wire.U128From(1 + uint64(random.IntN(clients)))})
+				}
 			}
 		case 10:
 			i := random.IntN(len(replies))
 			leases[replies[i]]++
 			b.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetSend, Slot: replies[i], OffsetBytes: uint32(random.IntN(100)),
-				Bytes: 1 + uint32(random.IntN(2000)), Client: wire.U128From(uint64(i%clients + 1))})
+				Bytes: 1 + uint32(random.IntN(2000)), Client: wire.U128From(uint64(i%clients + 1)), Registered: random.IntN(2) == 0})
 		default:
 			b.turn()
 			drainEvents()
@@ -268,17 +273,24 @@ func runChaos(t *testing.T, random *rand.Rand) {
 	for id := range b.network.connections {
 		checkOutput(t, b.network.connections[id].toClient, owner[id], clients)
 	}
-	for i := range connections {
-		b.network.connections[i].peerClosed = true
-		b.network.connections[i].toServer = nil
-	}
-	for range 50 {
-		b.settle()
-		drainEvents()
-		for _, e := range held {
-			b.toNet.PushOne(free(e))
+	for _, closed := range []bool{false, true} {
+		for i := range connections {
+			b.network.connections[i].peerClosed = closed
+			b.network.connections[i].toServer = nil
 		}
-		held = held[:0]
+		for range 50 {
+			b.settle()
+			drainEvents()
+			for _, e := range held {
+				b.toNet.PushOne(stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot, Ignored: true})
+			}
+			held = held[:0]
+		}
+		for i := range b.stage.routes.places {
+			if r := &b.stage.routes.places[i]; r.asksCount != 0 {
+				t.Errorf("all requests of %v have ended, %d are counted", r.client, r.asksCount)
+			}
+		}
 	}
 	for slot, count := range leases {
 		if count != 0 {
@@ -336,16 +348,17 @@ func TestRoutesModel(t *testing.T) {
 		default:
 			r.forget(client, index)
 		}
-		if got, ok := r.find(client); ok != (func() bool { _, in := model[client]; return in })() || ok && got != model[client] {
-			t.Fatalf("find gives %d %v, want %v", got, ok, model)
+		got := r.of(client)
+		if want, in := model[client]; (got != nil) != in || in && got.current != want {
+			t.Fatalf("the route of %v is %+v, want %v", client, got, model)
 		}
 		if r.count != len(model) {
 			t.Fatalf("%d routes, want %d", r.count, len(model))
 		}
 	}
 	for client, want := range model {
-		if got, ok := r.find(client); !ok || got != want {
-			t.Errorf("route of %v is %d %v, want %d", client, got, ok, want)
+		if got := r.of(client); got == nil || got.current != want {
+			t.Errorf("route of %v is %+v, want %d", client, got, want)
 		}
 	}
 }

@@ -9,15 +9,13 @@ import (
 const strangersMax = 64
 
 // makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the
-// connection that has been longest without a registered client. If all other connections have a
-// registered client, it closes the newcomer. stays tells whether the newcomer stays.
+// connection that has been longest without a registered client. If all other connections are of
+// clients, it closes the newcomer. stays tells whether the newcomer stays.
 func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	victim, cause := newcomer, CauseRefused
 	for i := range s.connections {
 		c := &s.connections[i]
-		// A connection with a reply on its way counts as registered: its client was registered when
-		// the reply was made.
-		if c.state == connectionOpen && !c.registered && !c.hasReply && c.turn < s.connections[victim].turn {
+		if c.state == connectionOpen && c.turn < s.connections[victim].turn && !s.isOfClient(uint32(i), c) {
 			victim, cause = uint32(i), CauseDisplaced
 		}
 	}
@@ -35,6 +33,19 @@ func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 	}
 	s.close(victim, c, cause, out)
 	return cause == CauseDisplaced
+}
+
+// onAcceptFailed counts a try to accept that failed, and reports the first of AcceptLogEveryNs. The
+// peer waits in the backlog.
+func (s *Stage) onAcceptFailed(result int32, out *Actions) {
+	s.Counters.AcceptFailures++
+	s.acceptUnlogged++
+	if s.nowNs < s.acceptLogNs || !s.mayLog() {
+		return
+	}
+	s.acceptLogNs = s.nowNs + AcceptLogEveryNs
+	out.Log = append(out.Log, LogEntry{Kind: LogAcceptFailed, Errno: -result, Failures: s.acceptUnlogged})
+	s.acceptUnlogged = 0
 }
 
 // closeSilent closes the connections whose first whole message is overdue. It needs no timer of its
@@ -58,14 +69,41 @@ func (s *Stage) closeSilent(out *Actions) {
 	}
 }
 
-// setRegistered notes whether the connection's client has a session. A connection whose client
-// loses its session counts as newest among those without a registered client.
-func (s *Stage) setRegistered(c *connection, registered bool) {
-	if c.registered && !registered {
-		c.turn = s.turnNext
+// isOfClient tells whether a connection counts as its client's. It does if it is the client's
+// route and the client has a session, or a request at consensus: the register of a client that is
+// about to have one. Consensus answers or ignores each request, so the latter ends. A client has
+// one such connection, however many it opens.
+func (s *Stage) isOfClient(index uint32, c *connection) bool {
+	r := s.routes.of(c.client)
+	return r != nil && r.current == index && (r.registered || r.asksCount > 0)
+}
+
+// setRegistered notes whether a client has a session. The connection of a client that loses its
+// session counts as newest among those without a registered client.
+func (s *Stage) setRegistered(r *route, registered bool) {
+	if r.registered && !registered {
+		s.connections[r.current].turn = s.turnNext
 		s.turnNext++
 	}
-	c.registered = registered
+	r.registered = registered
+}
+
+// answered notes the answer to a client's requests: a reply or an eviction.
+func (s *Stage) answered(r *route, registered bool) {
+	r.asksCount = 0
+	s.setRegistered(r, registered)
+}
+
+// ignored notes that a message in a slot that comes back gets no answer.
+func (s *Stage) ignored(h *wire.Header) {
+	if h.Command() != wire.CommandRequest {
+		return
+	}
+	// The route may be a newer one than that on which the request came: then it counts no request,
+	// or one more.
+	if r := s.routes.of(h.RequestClient()); r != nil && r.asksCount > 0 {
+		r.asksCount--
+	}
 }
 
 // mayLog takes one of the lines of this second. It returns false if none is left.

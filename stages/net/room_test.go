@@ -3,6 +3,9 @@ package net
 import (
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/stages"
 	"ledger/wire"
@@ -73,6 +76,122 @@ func TestStrangersMakeRoom(t *testing.T) {
 	if !b.isOpen(newcomer) || b.stage.Counters.ClosedCount[CauseDisplaced] != uint64(len(want)+1) {
 		t.Errorf("newcomer open %v, displaced %d", b.isOpen(newcomer), b.stage.Counters.ClosedCount[CauseDisplaced])
 	}
+}
+
+// fillWithClients opens connections of clients 1, 2, ... that have sessions, until the table is
+// full.
+func (b *bench) fillWithClients() (ids []int) {
+	for client := range uint64(b.limits.ConnectionsMax) {
+		id := b.connect()
+		b.register(id, client+1)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// displaces connects a newcomer and asserts which connection is closed for it: the newcomer's own
+// if want is -1.
+func (b *bench) displaces(what string, want int, open ...int) (newcomer int) {
+	b.t.Helper()
+	newcomer = b.connect()
+	if b.isOpen(newcomer) != (want >= 0) || want >= 0 && want != newcomer && b.isOpen(want) {
+		b.t.Fatalf("%s: the newcomer is open %v, connection %d is to be closed for it", what, b.isOpen(newcomer), want)
+	}
+	for _, id := range open {
+		if !b.isOpen(id) {
+			b.t.Fatalf("%s: connection %d is closed", what, id)
+		}
+	}
+	return newcomer
+}
+
+// Goal: a client whose session made room for another one's counts as a stranger at once, although
+// it sends nothing; so does one that gets its last reply after its session has ended.
+func TestClientWithoutSessionMakesRoom(t *testing.T) {
+	b := newFullBench(t, 3)
+	ids := b.fillWithClients()
+	b.displaces("all have sessions", -1, ids...)
+	b.send(stages.ConsensusToNet{Kind: stages.NetSessionEnded, Client: wire.U128From(2)})
+	b.send(stages.ConsensusToNet{Kind: stages.NetSessionEnded, Client: wire.U128From(77)}) // it has no connection
+	newcomer := b.displaces("client 2 has lost its session", ids[1], ids[0], ids[2])
+	b.register(newcomer, 4)
+	reply := b.slots.Get(stages.SlotReply)
+	b.send(stages.ConsensusToNet{Kind: stages.NetSend, Slot: reply, Bytes: 256, Client: wire.U128From(3)})
+	b.displaces("client 3 got its last reply", ids[2], ids[0], newcomer)
+}
+
+// Goal: a client whose request is at consensus, its register above all, is not closed for
+// newcomers until the request is answered or ignored; a repetition that is ignored changes
+// nothing.
+func TestRegisterInFlightStays(t *testing.T) {
+	b := newFullBench(t, 3)
+	asking := b.connect()
+	b.write(asking, requestFrame(1, 1, 256))
+	b.connect()
+	b.connect()
+	flood := func(what string) {
+		t.Helper()
+		for range 10 {
+			newcomer := b.connect()
+			if !b.isOpen(asking) || !b.isOpen(newcomer) {
+				t.Fatalf("%s: the asking connection is open %v, the newcomer %v", what, b.isOpen(asking), b.isOpen(newcomer))
+			}
+		}
+	}
+	flood("a register is at consensus")
+	first := b.message()
+	b.write(asking, requestFrame(1, 1, 256))
+	ignored := free(b.message())
+	ignored.Ignored = true
+	b.send(ignored)
+	flood("its repetition is ignored")
+	b.send(free(first)) // its bytes are in the log
+	flood("its slot is free")
+	reply := b.slots.Get(stages.SlotReply)
+	b.send(stages.ConsensusToNet{Kind: stages.NetSend, Slot: reply, Bytes: 256, Client: wire.U128From(1), Registered: true})
+	flood("it is registered")
+	b.send(stages.ConsensusToNet{Kind: stages.NetSessionEnded, Client: wire.U128From(1)})
+
+	// Requests that consensus ignores protect a connection only as long as they are there.
+	b = newFullBench(t, 2)
+	asking = b.connect()
+	b.write(asking, requestFrame(1, 1, 0))
+	ignored = free(b.message())
+	ignored.Ignored = true
+	other := b.connect()
+	b.displaces("the request is at consensus", other, asking)
+	b.send(ignored)
+	b.displaces("the request was ignored", asking)
+
+	// An eviction is an answer too, and leaves the client without a session.
+	b = newFullBench(t, 2)
+	asking = b.connect()
+	b.write(asking, requestFrame(1, 1, 0))
+	e := b.message()
+	b.connect()
+	b.send(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: wire.HeaderBytes, Client: wire.U128From(1)})
+	if b.stage.routes.of(wire.U128From(1)).asksCount != 0 {
+		t.Error("an evicted client's request still counts")
+	}
+}
+
+// Goal: a client with a session keeps one connection for itself, not the whole table.
+func TestOneClientDoesNotFillTheTable(t *testing.T) {
+	b := newFullBench(t, 4)
+	var ids []int
+	for range 4 {
+		id := b.connect()
+		b.write(id, requestFrame(1, 1, 0))
+		b.send(free(b.message()))
+		reply := b.slots.Get(stages.SlotReply)
+		b.send(stages.ConsensusToNet{Kind: stages.NetSend, Slot: reply, Bytes: 256, Client: wire.U128From(1), Registered: true})
+		b.pop() // the lease
+		ids = append(ids, id)
+	}
+	for i, victim := range ids[:3] {
+		b.register(b.displaces("a newcomer", victim, ids[3]), uint64(10+i))
+	}
+	b.displaces("all have sessions of their own", -1, ids[3])
 }
 
 // Goal: what a flood of newcomers writes is bounded, and the lines tell how many connections they
@@ -161,5 +280,36 @@ func TestEvictionLogged(t *testing.T) {
 	if len(b.logs) != 1 || b.logs[0].Kind != LogEvicted || b.logs[0].Eviction != wire.EvictionNoSession ||
 		b.logs[0].Client != wire.U128From(9) || b.logs[0].Peer[15] != byte(id) {
 		t.Errorf("logged %+v", b.logs)
+	}
+}
+
+// Goal: tries to accept that fail are all counted, reported at once and then at most every
+// AcceptLogEveryNs; the lines stand for all of them. They harm no connection.
+func TestAcceptFailuresAreReported(t *testing.T) {
+	b := newFullBench(t, 4)
+	b.nowNs = 1
+	id := b.connect()
+	const tries = 250 // ten a second
+	for i := range tries {
+		b.network.events = append(b.network.events, ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -int32(unix.EMFILE)})
+		b.turn()
+		if i == 0 && len(b.logs) != 1 {
+			t.Fatalf("the first failure is reported by %+v", b.logs)
+		}
+		b.nowNs += 100_000_000
+	}
+	sum := uint64(0)
+	for _, e := range b.logs {
+		if e.Kind != LogAcceptFailed || e.Errno != int32(unix.EMFILE) {
+			t.Errorf("logged %+v", e)
+		}
+		sum += e.Failures
+	}
+	if len(b.logs) != 3 || sum != 201 || b.stage.Counters.AcceptFailures != tries {
+		t.Errorf("%d lines stand for %d failures, want 3 and 201; %d are counted", len(b.logs), sum, b.stage.Counters.AcceptFailures)
+	}
+	b.register(id, 1)
+	if !b.isOpen(id) {
+		t.Error("a connection is closed, because another one could not be accepted")
 	}
 }

@@ -17,6 +17,11 @@ type route struct {
 	client    wire.U128 // zero: the place is free
 	current   uint32    // the latest connection that brought a message of client
 	confirmed uint32    // the connection on which client pinged last, or noConnection
+	// registered: client has a session, as consensus has last told.
+	registered bool
+	// asksCount is how many requests of client are at consensus. Any reply or eviction makes it 0,
+	// since a client has at most one request that counts; the rest are repetitions.
+	asksCount uint32
 }
 
 // routes is a hash table with linear probing. A route exists while one of its connections is open,
@@ -45,13 +50,16 @@ func (r *routes) at(client wire.U128) int {
 	return at
 }
 
-// find returns the connection that leads to client.
-func (r *routes) find(client wire.U128) (index uint32, ok bool) {
+// of returns the route of client, or nil. It is valid until the next put or forget.
+func (r *routes) of(client wire.U128) *route {
 	if client.IsZero() {
-		return noConnection, false
+		return nil
 	}
 	place := &r.places[r.at(client)]
-	return place.current, !place.client.IsZero()
+	if place.client.IsZero() {
+		return nil
+	}
+	return place
 }
 
 // put returns the route of client, and makes one if there is none. It is valid until the next put

@@ -39,7 +39,14 @@ func (s *Stage) onConsensus(e *stages.ConsensusToNet, out *Actions) {
 		s.onSendShort(e, out)
 		s.freeSlot(e.Slot)
 	case stages.NetFree:
+		if e.Ignored {
+			s.ignored(wire.HeaderOf(s.slots.Bytes(e.Slot)))
+		}
 		s.freeSlot(e.Slot)
+	case stages.NetSessionEnded:
+		if r := s.routes.of(e.Client); r != nil {
+			s.setRegistered(r, false)
+		}
 	default:
 		assert.That(false, "net request kind is known")
 	}
@@ -49,12 +56,12 @@ func (s *Stage) onConsensus(e *stages.ConsensusToNet, out *Actions) {
 // request again and gets the stored reply.
 func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 	assert.That(e.Slot.Class() == stages.SlotReply, "a reply lies in a reply slot")
-	index, ok := s.routes.find(e.Client)
-	if ok {
+	if r := s.routes.of(e.Client); r != nil {
+		s.answered(r, e.Registered)
+		index := r.current
 		c := &s.connections[index]
 		if !c.hasReply {
 			c.hasReply = true
-			s.setRegistered(c, true)
 			c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes, s.nowNs})
 			s.startSend(index, c, out)
 			return
@@ -70,15 +77,18 @@ func (s *Stage) onSendReply(e *stages.ConsensusToNet, out *Actions) {
 // onSendRepeated queues a stored reply, which lies in the client slot of the request that asked for
 // it. If a reply to this client is being sent already, the client is waiting for that one.
 func (s *Stage) onSendRepeated(e *stages.ConsensusToNet, out *Actions) {
-	index, ok := s.routes.find(e.Client)
-	if !ok || s.connections[index].hasReply {
+	r := s.routes.of(e.Client)
+	if r != nil {
+		s.answered(r, e.Registered)
+	}
+	if r == nil || s.connections[r.current].hasReply {
 		s.Counters.RepliesDropped++
 		s.freeSlot(e.Slot)
 		return
 	}
+	index := r.current
 	c := &s.connections[index]
 	c.hasReply = true
-	s.setRegistered(c, true)
 	c.pushSend(send{e.Slot, e.OffsetBytes, e.Bytes, s.nowNs})
 	s.startSend(index, c, out)
 }
@@ -96,15 +106,16 @@ func (s *Stage) returnLease(slot stages.Slot, out *Actions) {
 // slowly holds no slot.
 func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
 	assert.That(e.Bytes > 0, "a message has bytes")
-	var index uint32
-	var ok bool
+	index, ok := noConnection, false
 	if e.Client.IsZero() {
-		index, ok = s.indexOf(e.Connection)
-	} else {
-		index, ok = s.routes.find(e.Client)
-	}
-	if ok {
-		s.setRegistered(&s.connections[index], e.Registered)
+		if index, ok = s.indexOf(e.Connection); ok {
+			if r := s.routes.of(s.connections[index].client); r != nil {
+				s.setRegistered(r, e.Registered)
+			}
+		}
+	} else if r := s.routes.of(e.Client); r != nil {
+		s.answered(r, e.Registered)
+		index, ok = r.current, true
 	}
 	if !ok || !s.connections[index].hasShortRoom() {
 		s.Counters.ShortDropped++

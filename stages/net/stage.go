@@ -40,14 +40,11 @@ type connection struct {
 	start, end   uint32
 	messageBytes uint32
 	client       wire.U128 // zero until a message names it
-	// registered tells whether the client had a session at the last answer of consensus to this
-	// connection.
-	registered bool
-	spoke      bool   // it has sent a whole message
-	turn       uint64 // orders connections by how long they have been without a registered client
-	deadlineNs uint64 // for the first whole message
-	beganNs    uint64 // when the first bytes of the message at start arrived
-	peer       [18]byte
+	spoke        bool      // it has sent a whole message
+	turn         uint64    // orders connections by how long they have been without a registered client
+	deadlineNs   uint64    // for the first whole message
+	beganNs      uint64    // when the first bytes of the message at start arrived
+	peer         [18]byte
 
 	sending    bool // the port is sending the first of sends
 	hasReply   bool // one of sends is a reply
@@ -121,6 +118,8 @@ type Stage struct {
 	turnNext        uint64
 	deadlineNextNs  uint64 // no first message is due before it
 	refusedUnlogged uint64 // connections closed for a full table since the last LogRefused
+	acceptUnlogged  uint64 // failed tries to accept since the last LogAcceptFailed
+	acceptLogNs     uint64 // the next LogAcceptFailed does not come before it
 	strangers       [strangersMax][16]byte
 	strangersCount  uint64 // number of noted addresses; the newest strangersMax are kept
 
@@ -196,6 +195,10 @@ func (s *Stage) indexOf(name ports.ConnectionID) (index uint32, ok bool) {
 // onNetwork handles one event of the port. Events of a connection that this step has closed may
 // have been polled already; they are ignored.
 func (s *Stage) onNetwork(e *ports.NetworkEvent, out *Actions) {
+	if e.Kind == ports.NetworkAcceptFailed {
+		s.onAcceptFailed(e.Bytes, out)
+		return
+	}
 	index := uint32(e.Connection)
 	assert.Below(index, uint32(len(s.connections)), "a connection of the port")
 	c := &s.connections[index]
@@ -292,7 +295,7 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 			if arrived < wire.HeaderBytes {
 				break
 			}
-			if !s.judgeHeader(index, c, wire.HeaderOf(bytes[c.start:]), len(bytes), out) {
+			if !s.checkHeader(index, c, wire.HeaderOf(bytes[c.start:]), len(bytes), out) {
 				return
 			}
 		}
@@ -307,7 +310,7 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 			return
 		}
 		message := bytes[c.start : c.start+c.messageBytes]
-		verdict := s.judge(index, c, message, out)
+		verdict := s.checkMessage(index, c, message, out)
 		c.headerRight = false
 		switch verdict {
 		case wire.VerdictOK:
@@ -342,7 +345,9 @@ func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 	out.Network = append(out.Network, NetworkAction{NetworkReceive, ports.ConnectionID(index), bytes[c.end:]})
 }
 
-func (s *Stage) judgeHeader(index uint32, c *connection, h *wire.Header, slotBytes int, out *Actions) bool {
+// checkHeader checks the header of the next message and notes the message's size. If it returns
+// false, the connection is closing.
+func (s *Stage) checkHeader(index uint32, c *connection, h *wire.Header, slotBytes int, out *Actions) bool {
 	verdict, fault := s.parser.ParseHeader(h)
 	if verdict == wire.VerdictOK && h.SizeBytes() > uint32(slotBytes) {
 		verdict, fault = wire.VerdictDrop, "message is larger than a slot" // only in the simulator, whose slots are smaller
@@ -355,9 +360,9 @@ func (s *Stage) judgeHeader(index uint32, c *connection, h *wire.Header, slotByt
 	return true
 }
 
-// judge checks a complete message against the remaining rules. After VerdictDrop the connection is
-// closing.
-func (s *Stage) judge(index uint32, c *connection, message []byte, out *Actions) wire.Verdict {
+// checkMessage checks a complete message against the remaining rules. After VerdictDrop the
+// connection is closing.
+func (s *Stage) checkMessage(index uint32, c *connection, message []byte, out *Actions) wire.Verdict {
 	h := wire.HeaderOf(message)
 	if verdict, fault := s.parser.VerifyBody(h, message[wire.HeaderBytes:]); verdict != wire.VerdictOK {
 		s.refuse(index, c, CauseBody, fault, out)
@@ -434,6 +439,9 @@ func (s *Stage) deliver(index uint32, c *connection, message []byte, out *Action
 	}
 	s.heldCount--
 	s.lentCount++
+	if wire.HeaderOf(message).Command() == wire.CommandRequest {
+		s.routes.of(c.client).asksCount++
+	}
 	s.Counters.MessagesCount++
 	s.Counters.ReceiveNs.Record(s.nowNs - c.beganNs)
 	e := stages.NetToConsensus{Kind: stages.NetMessage, Slot: given, Bytes: size, Connection: s.nameOf(index)}

@@ -446,7 +446,7 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
-// BenchmarkReceive is the path of one request: judged, hashed, handed over, its slot freed. The
+// BenchmarkReceive is the path of one request: checked, hashed, handed over, its slot freed. The
 // bytes lie in the slot already.
 func BenchmarkReceive(b *testing.B) {
 	for _, c := range []struct {

@@ -1,6 +1,9 @@
 package datafile
 
-import "ledger/limits"
+import (
+	"ledger/internal/assert"
+	"ledger/limits"
+)
 
 // Layout is the offsets in bytes of the zones of a data file.
 type Layout struct {
@@ -19,7 +22,8 @@ func NewLayout(l *limits.Limits) Layout {
 	layout := Layout{superblockBytes: uint64(l.SuperblockBytes), messageBytes: uint64(l.MessageBytesMax), twinBytes: uint64(l.TwinBytes)}
 	layout.TwinsAt = roundUp(uint64(l.SuperblockCopies)*layout.superblockBytes, uint64(l.SectorBytes))
 	layout.PreparesAt = layout.TwinsAt + uint64(l.JournalSlotsCount)*layout.twinBytes
-	layout.GridAt = roundUp(layout.PreparesAt+uint64(l.JournalSlotsCount)*layout.messageBytes, uint64(l.BlockBytes))
+	layout.GridAt = l.GridAt()
+	assert.AtMost(layout.PreparesAt+uint64(l.JournalSlotsCount)*layout.messageBytes, layout.GridAt, "end of the log")
 	return layout
 }
 
