@@ -27,12 +27,13 @@
 // has its own restarts, caches and timing.
 //
 // Strangers send what clients do not: noise, damaged and stolen messages, and requests that differ
-// from a client's next one in one thing. None of that may reach the log or end another's connection.
+// from a client's next one in one thing. Nothing of it may reach the log or end the connection of
+// a client.
 //
 // The tests also prove that the simulator can fail. Package mutate plants each bug of testdata/bugs
-// in copies of the source, and a hunt runs seeds until one fails for the reason that the list names.
-// Another failure does not count. Last, the same build hunts with no bug planted, and must find
-// nothing. A bug that no seed finds asks for a better workload or oracle. `-planted=name` hunts one.
+// in copies of the source. A hunt runs seeds until one fails for the reason that the list names;
+// another failure does not count. At last the same build hunts with no bug planted, and must find
+// nothing. A bug that no seed finds asks for a better workload or oracle.
 //
 // In:     Options: a seed.
 // Out:    Result, or a Failure with the command that replays it and its last steps.
