@@ -81,13 +81,18 @@ func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpo
 // the checkpoint are larger, their size counts as usual.
 func slotsUsual(l *limits.Limits, checkpoint *storage.Checkpoint) uint64 {
 	replies := uint64(l.SessionsMax) * uint64(l.RequestBytesMax) / 8
-	return slotBytesUsual + max(replies, checkpoint.TrailerBytes[storage.TrailerSessions])
+	return slotBytesUsual + max(replies, sessionsOf(checkpoint))
+}
+
+// sessionsOf is the size of the sessions in a checkpoint: records and replies.
+func sessionsOf(checkpoint *storage.Checkpoint) uint64 {
+	return checkpoint.TrailerBytes[storage.TrailerSessions] + checkpoint.TrailerBytes[storage.TrailerReplies]
 }
 
 // readingSessions is the resident memory while the sessions of a checkpoint are read: the content
 // of their trailer, and the replies that are copied from it into slots.
 func readingSessions(checkpoint *storage.Checkpoint) uint64 {
-	return programBytes + goBytesExpected + 2*checkpoint.TrailerBytes[storage.TrailerSessions]
+	return programBytes + goBytesExpected + 2*sessionsOf(checkpoint)
 }
 
 // indexesOf is the memory of the indexes of a checkpoint.
@@ -179,7 +184,7 @@ func checkSessions(checkpoint *storage.Checkpoint, root string) error {
 	}
 	if needed := readingSessions(checkpoint); needed > available {
 		return fmt.Errorf("memory: the sessions of the checkpoint are %d MiB, reading them takes %d MiB, %s allows %d MiB: raise that limit",
-			Mebibytes(checkpoint.TrailerBytes[storage.TrailerSessions]), Mebibytes(needed), source, available>>20)
+			Mebibytes(sessionsOf(checkpoint)), Mebibytes(needed), source, available>>20)
 	}
 	return nil
 }

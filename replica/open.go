@@ -117,6 +117,7 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	next.View++
 	next.LogView = next.View
 	next.CommitMax = max(next.CommitMax, recovered.OpHead)
+	next.Release = limits.Release
 	o.scratch = scratch
 	o.Consensus = consensus.Recovered{
 		Superblock:         next,
@@ -127,21 +128,23 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	return o, nil
 }
 
-// readSessions reads the sessions of the checkpoint. It overwrites the scratch memory.
-func (o *Opened) readSessions(file ports.File) error {
-	superblock := &o.Consensus.Superblock
-	checkpoint := &superblock.Checkpoint
-	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
-	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
+// readSessions reads the sessions of the checkpoint, and their replies. Nothing is left of what the
+// scratch held.
+func (o *Opened) readSessions(file ports.File) (err error) {
+	read := func(kind storage.TrailerKind, name string) []byte {
+		superblock := &o.Consensus.Superblock
+		content := make([]byte, superblock.Checkpoint.TrailerBytes[kind])
 		geometry := block.GeometryOf(o.Limits)
-		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions,
+		fault := block.ReadTrailer(file, o.Layout.GridAt, &geometry, superblock.Cluster, kind, superblock.Checkpoint.Roots[kind], content,
 			o.scratch[:o.Limits.BlockBytes], nil)
-		if fault != nil {
-			return fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
+		if fault != nil && err == nil {
+			err = fmt.Errorf("reading the %s of the checkpoint: %w", name, fault)
 		}
+		return content
 	}
-	o.Consensus.SessionsTrailer = sessions
-	return nil
+	o.Consensus.SessionsTrailer = read(storage.TrailerSessions, "sessions")
+	o.Consensus.RepliesTrailer = read(storage.TrailerReplies, "sessions' replies")
+	return err
 }
 
 func isBlockDevice(file ports.DataFile) bool {

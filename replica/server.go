@@ -312,7 +312,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	s.replica.Drivers[stages.Apply] = readiness
 	// The stage has the sessions now. Their trailer may be a GiB of heap, and no collection runs
 	// later.
-	s.opened.Consensus.SessionsTrailer = nil
+	s.opened.Consensus.SessionsTrailer, s.opened.Consensus.RepliesTrailer = nil, nil
 	debug.FreeOSMemory()
 	s.progress.enter(phaseMemory, 0)
 	s.placeMemory(callbacks)

@@ -119,7 +119,7 @@ func (w *World) format(crashSectors int) (done bool) {
 	file := &File{image: w.disk.image, random: w.random, crashSectors: crashSectors}
 	w.disk.image.allocate(w.judge.layout.GridAt) // the space comes first
 	scratch := make([]byte, w.limits.MessageBytesMax)
-	options := datafile.FormatOptions{Cluster: w.cluster, ReplicasCount: 1}
+	options := datafile.FormatOptions{Cluster: w.cluster, ReplicasCount: 1, Incarnation: max(1, w.random.Uint64())}
 	if err := datafile.Format(file, &w.limits, &options, scratch); err != nil {
 		w.fail("format: %v", err)
 	}

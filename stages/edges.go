@@ -319,11 +319,12 @@ type CompactToApply struct {
 	Checkpoint *storage.CheckpointJob
 }
 
-// Sessions is the encoded session table as of an op. The concatenation of Chunks is the trailer's
-// content. Consensus owns the memory and must not write to it before ApplyCheckpointReady.
+// Sessions is the encoded session table as of an op: the contents of two trailers, each in pieces.
+// Consensus owns the memory and must not write to it before ApplyCheckpointReady.
 type Sessions struct {
-	Op     uint64
-	Chunks [][]byte
+	Op      uint64
+	Records [][]byte // of storage.TrailerSessions
+	Replies [][]byte // of storage.TrailerReplies, in the order of the records
 }
 
 // Budgets of the edges. The rings and the receiving stage have room for this many descriptors. A

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -273,6 +274,18 @@ func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 }
 
 // isBlank tells whether the first len(scratch) bytes of a file are zeros.
+func newIncarnation() uint64 {
+	var random [8]byte
+	for {
+		if _, err := rand.Read(random[:]); err != nil {
+			panic(err) // the documentation of Read rules it out
+		}
+		if incarnation := binary.LittleEndian.Uint64(random[:]); incarnation != 0 {
+			return incarnation
+		}
+	}
+}
+
 func isBlank(file ports.File, scratch []byte) (bool, error) {
 	if err := file.ReadAt(scratch, 0); err != nil {
 		return false, err
@@ -315,6 +328,7 @@ func (f *formatter) fill(file *posix.DataFile) error {
 		Cluster:       f.format.Cluster,
 		Replica:       uint8(f.format.Replica),
 		ReplicasCount: uint8(f.format.ReplicaCount),
+		Incarnation:   newIncarnation(),
 		WriteLog:      writeLog,
 	}, scratch)
 	if err == nil {

@@ -47,6 +47,7 @@ type Recovered struct {
 	SuperblockChecksum storage.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
+	RepliesTrailer     []byte // content of their replies
 	Headers            []byte // of the log, one for each slot; empty: every request is executed again
 }
 
@@ -238,7 +239,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	s.checksums[s.slotIndex(checkpoint.Op)] = s.parent
 	if checkpoint.Op > 0 {
 		s.sessionsSkipTo = l.CheckpointTrigger(checkpoint.Op)
-		if err := s.sessions.load(r.SessionsTrailer, slots, s.takeReplySlot); err != nil {
+		if err := s.sessions.load(r.SessionsTrailer, r.RepliesTrailer, slots, s.takeReplySlot); err != nil {
 			return nil, err
 		}
 		for i := range s.sessions.entries {

@@ -56,7 +56,8 @@ func newLog(t *testing.T, head uint64) *log {
 	}
 	g := &log{t: t, l: l, layout: datafile.NewLayout(&l), prepares: map[uint64][]byte{}}
 	g.bytes = make([]byte, g.layout.GridAt)
-	if err := datafile.Format(g, &l, &datafile.FormatOptions{Cluster: cluster, ReplicasCount: 1}, make([]byte, 4096)); err != nil {
+	options := datafile.FormatOptions{Cluster: cluster, ReplicasCount: 1, Incarnation: 1}
+	if err := datafile.Format(g, &l, &options, make([]byte, 4096)); err != nil {
 		t.Fatal(err)
 	}
 	g.parent = prepare.Header(g.bytes[g.layout.PreparesAt:][:256]).Checksum()
