@@ -13,6 +13,7 @@ import (
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/datafile"
+	"ledger/wire"
 )
 
 // mishapRun is one run of the scenario below.
@@ -115,7 +116,7 @@ func (r *mishapRun) checkAppended(t *testing.T, mishap portstest.Mishap, op uint
 }
 
 // checkSuperblock: after a loss of power at this moment, a start opens the new superblock.
-func (r *mishapRun) checkSuperblock(t *testing.T, mishap portstest.Mishap, checksum storage.Checksum) {
+func (r *mishapRun) checkSuperblock(t *testing.T, mishap portstest.Mishap, checksum wire.Checksum) {
 	t.Helper()
 	after := &log{t: t, l: r.log.l, layout: r.log.layout, bytes: bytes.Clone(r.disk.Durable)}
 	opened, err := datafile.OpenSuperblock(after, &after.l, make([]byte, 4096))

@@ -31,7 +31,7 @@ type bench struct {
 	out    Actions
 	queue  []diskOperation
 	got    []stages.JournalToConsensus
-	parent prepare.Checksum
+	parent wire.Checksum
 }
 
 func newBench(t *testing.T, head uint64) *bench {
