@@ -5,6 +5,10 @@ import (
 	"sync"
 )
 
+// DescriptorsMax is the most that the endpoint has open beside its listener: its connections, and
+// the newest one before the oldest is closed.
+const DescriptorsMax = connectionsMax + 1
+
 // connectionsMax is the largest number of connections of the endpoint. It suffices for some
 // scrapers, probes and people, and it bounds the descriptors.
 const connectionsMax = 64

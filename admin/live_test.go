@@ -34,7 +34,7 @@ func live(t testing.TB, kind replica.IOKind, fused bool) (server *replica.Server
 	}
 	memory := arena.New()
 	defer memory.Close()
-	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1},
+	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1, Incarnation: 1},
 		memory.Bytes(uint64(l.MessageBytesMax), 4096, "format")); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func live(t testing.TB, kind replica.IOKind, fused bool) (server *replica.Server
 			plan.Threads = append(plan.Threads, affinity.Thread{Stages: []affinity.Stage{stage}, SpinNs: 20_000})
 		}
 	}
-	server, err = replica.NewServer(file, l, plan, kind, nil)
+	server, err = replica.NewServer(file, l, plan, replica.ServerOptions{IO: kind})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,8 +37,8 @@ func NodeOfInterface(root, name string) int {
 	return nodeOfDevice(root, filepath.Join(root, "class/net", filepath.Base(name)))
 }
 
-// nodeOfDevice follows link to the device and goes up: a partition hangs below its disk, that below
-// its controller, and the controller knows its node.
+// nodeOfDevice follows link to the device and goes up to its parents: from a partition to its disk,
+// from there to the controller, which knows its node.
 func nodeOfDevice(root, link string) int {
 	top, err := filepath.EvalSymlinks(root)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prctlName is here with the other calls that hand the kernel an address.
+// prctlName is in this file because it gives an address to the kernel, like the other calls here.
 func prctlName(name *byte) error {
 	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot name a thread: %w", err)
@@ -15,9 +15,9 @@ func prctlName(name *byte) error {
 	return nil
 }
 
-// BindMemory puts the pages of data on a NUMA node: those not yet touched when they are, the others
-// by moving them. data is mapped memory and begins on a page. When the node is full the kernel
-// takes another one: slower, but alive.
+// BindMemory binds the pages of data to a NUMA node. Untouched pages are allocated there when they
+// are touched; touched ones are moved. data is mapped memory and begins on a page. If the node is
+// full, the kernel takes another one, which is slower.
 func BindMemory(data []byte, node int) error {
 	if len(data) == 0 {
 		return nil
@@ -26,7 +26,7 @@ func BindMemory(data []byte, node int) error {
 		return fmt.Errorf("cannot bind memory to node %d: must be 0 to %d", node, NodesMax-1)
 	}
 	mask := uint64(1) << node
-	const maskBits = NodesMax + 1 // the kernel takes one off
+	const maskBits = NodesMax + 1 // the kernel subtracts one
 	_, _, errno := unix.Syscall6(unix.SYS_MBIND, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)),
 		unix.MPOL_PREFERRED, uintptr(unsafe.Pointer(&mask)), maskBits, unix.MPOL_MF_MOVE)
 	if errno != 0 {
@@ -35,11 +35,11 @@ func BindMemory(data []byte, node int) error {
 	return nil
 }
 
-// LockMemory keeps the touched pages of all regions in memory, as far as permitted, and pages
-// touched later as well.
+// LockMemory locks the touched pages of all regions in memory, as far as permitted, and also pages
+// that are touched later.
 //
-// error: one for all regions together, so that it is said once; it names the bytes left out and the
-// way out. The server goes on with it.
+// error: one for all regions together, so that there is one warning. It names the bytes that are
+// not locked and the way out. The server goes on.
 func LockMemory(regions ...[]byte) error {
 	var refusedBytes, totalBytes uint64
 	var first error

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// String shows the machine and what of it this process may use, as the topology verb prints it.
+// String describes the machine and the part of it that this process may use, for the command
+// topology.
 func (t *Topology) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "cores: %s online, %s allowed", t.Online, t.usable())

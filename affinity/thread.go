@@ -22,8 +22,8 @@ func Allowed() (set CoreSet, err error) {
 	return set, nil
 }
 
-// PinThread keeps the calling thread on cores. The goroutine must be locked to its thread, and stay
-// so for ever: an unlocked thread returns to the runtime's pool with its narrow mask.
+// PinThread pins the calling thread to cores. The goroutine must be locked to its thread for ever.
+// Otherwise the thread would return to the runtime's pool while it is still pinned.
 func PinThread(cores CoreSet) error {
 	var mask unix.CPUSet
 	for _, core := range cores.List() {
@@ -49,7 +49,7 @@ func SetThreadName(name string) error {
 }
 
 // SetSlice asks for a time slice of sliceNs for the calling thread, from 0.1 to 100 ms. Kernels
-// before 6.12 take no notice.
+// before 6.12 ignore it.
 func SetSlice(sliceNs uint64) error {
 	attributes, err := unix.SchedGetAttr(0, 0)
 	if err != nil {
@@ -65,11 +65,11 @@ func SetSlice(sliceNs uint64) error {
 	return nil
 }
 
-// Enter locks the calling goroutine to its thread for ever and gives that thread the place that the
-// plan has for it: name, cores and time slice.
+// Enter locks the calling goroutine to its thread for ever and sets the thread's name, cores and
+// time slice, as planned.
 //
-// error: everything that the kernel refused, for the caller to log; the thread works all the same,
-// elsewhere.
+// error: everything that the kernel refused, for the caller to log. The thread works all the same,
+// with other settings.
 func (t *Thread) Enter() error {
 	runtime.LockOSThread()
 	err := SetThreadName(t.Name())

@@ -40,22 +40,22 @@ type Node struct {
 	Distances   []int   // to each node, in the order of Topology.Nodes; 10 means local; nil if unknown
 }
 
-// Topology is what a machine offers and what this process may use of it.
+// Topology is the cores, nodes and caches of a machine, and the part that this process may use.
 type Topology struct {
 	Cores    []Core  // online, by number
 	Nodes    []Node  // by number; never empty
 	Caches   []Cache // each once, by level, then by first core
 	Present  CoreSet // plugged in
 	Online   CoreSet
-	Isolated CoreSet // kept from the scheduler: nothing runs there unless it is pinned there
-	Allowed  CoreSet // what this process may run on: its affinity mask, and so its cpuset
-	// QuotaCores is how many cores' worth of time the process gets (a container's quota); 0 means
-	// no quota.
+	Isolated CoreSet // kept from the scheduler: only pinned threads run there
+	Allowed  CoreSet // the cores on which this process may run: its affinity mask, and so its cpuset
+	// QuotaCores is the processor time of the process in cores (a container's quota). 0 means no
+	// quota.
 	QuotaCores int
 }
 
-// System reads the topology of this machine, for this process. Call it at start, before GOMAXPROCS
-// is changed.
+// System reads the topology of this machine, for this process. It must be called at start, before
+// GOMAXPROCS is changed.
 func System() (*Topology, error) {
 	allowed, err := Allowed()
 	if err != nil {
@@ -65,18 +65,19 @@ func System() (*Topology, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The runtime has read the cgroup's quota already; it keeps 2 at least, and so do we.
+	// The runtime has read the cgroup's quota already. It keeps at least 2, and so does this
+	// program.
 	if quota := runtime.GOMAXPROCS(0); quota < allowed.Count() {
 		t.QuotaCores = quota
 	}
 	return t, nil
 }
 
-// Read reads the topology below root, laid out as /sys, for a process that may use the cores of
-// allowed.
+// Read reads the topology below root, which has the layout of /sys, for a process that may use the
+// cores of allowed.
 //
-// error: a file that is there and makes no sense. Files that are missing are not an error; see
-// Faults in the package documentation.
+// error: a file with wrong content. Missing files are no error; see Faults in the package
+// documentation.
 func Read(root string, allowed CoreSet) (*Topology, error) {
 	r := reader{root: root}
 	t := &Topology{Allowed: allowed}
@@ -118,7 +119,7 @@ func (t *Topology) Node(number int) *Node {
 	return nil
 }
 
-// usable is what a plan may pin to by itself.
+// usable is the set of cores to which a plan may pin threads by itself.
 func (t *Topology) usable() CoreSet { return t.Allowed.And(t.Online) }
 
 // areSiblings tells whether a and b are two single cores that are hardware threads of one physical
@@ -127,7 +128,7 @@ func (t *Topology) areSiblings(a, b CoreSet) bool {
 	return a != b && a.Count() == 1 && b.Count() == 1 && t.Core(a.First()).Siblings.Has(b.First())
 }
 
-// CoresUsableCount is the number of cores' worth of time this process can hope for.
+// CoresUsableCount is the number of cores that this process can use at the same time.
 func (t *Topology) CoresUsableCount() int {
 	count := t.usable().Count()
 	if t.QuotaCores > 0 {
@@ -136,7 +137,7 @@ func (t *Topology) CoresUsableCount() int {
 	return count
 }
 
-// CheckCores says why a thread cannot be pinned to one of cores, or nil.
+// CheckCores returns an error unless a thread can be pinned to each of cores.
 func (t *Topology) CheckCores(cores CoreSet) error {
 	for _, core := range cores.List() {
 		switch {
@@ -144,8 +145,8 @@ func (t *Topology) CheckCores(cores CoreSet) error {
 			return fmt.Errorf("core %d does not exist: this machine has %s", core, t.Present)
 		case !t.Online.Has(core):
 			return fmt.Errorf("core %d is offline: online are %s", core, t.Online)
-		// A mask inherited from boot leaves out isolated cores, and pinning to one is what they are
-		// for.
+		// The process's mask leaves out isolated cores, but threads may be pinned to them on
+		// purpose.
 		case !t.Allowed.Has(core) && !t.Isolated.Has(core):
 			return fmt.Errorf("core %d is not allowed to this process (cpuset or taskset): allowed are %s", core, t.usable())
 		}
@@ -165,7 +166,7 @@ func (r *reader) fail(path string, err error) {
 	}
 }
 
-// text returns the content of a file without its newline; ok is false if there is none.
+// text returns the content of a file without its newline. ok is false if there is no file.
 func (r *reader) text(path string) (text string, ok bool) {
 	content, err := os.ReadFile(filepath.Join(r.root, path))
 	if err != nil {
@@ -177,7 +178,8 @@ func (r *reader) text(path string) (text string, ok bool) {
 	return strings.TrimSpace(string(content)), true
 }
 
-// cores reads a list of cores; an empty file is the empty set, a missing one is missing.
+// cores reads a list of cores. An empty file is the empty set. If there is no file, it returns
+// missing.
 func (r *reader) cores(path string, missing CoreSet) CoreSet {
 	text, ok := r.text(path)
 	if !ok {
@@ -207,7 +209,7 @@ func (r *reader) number(path string, missing int) int {
 	return number
 }
 
-// caches adds the caches below base (of one core) that no core before it has shown.
+// caches adds the caches below base (of one core) that no earlier core has shown.
 func (r *reader) caches(base string, t *Topology) {
 	for index := 0; ; index++ {
 		path := fmt.Sprintf("%sindex%d/", base, index)
@@ -245,8 +247,8 @@ func (r *reader) kibibytes(path string) uint64 {
 	return size
 }
 
-// nodes reads the NUMA nodes and says for each core where it is. Without any, all cores are on node
-// 0.
+// nodes reads the NUMA nodes and sets the node of each core. If there are no nodes, all cores are
+// on node 0.
 func (r *reader) nodes(t *Topology) {
 	const base = "devices/system/node/"
 	numbers := r.cores(base+"online", CoreSet{}).List() // a list of nodes looks like a list of cores

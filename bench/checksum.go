@@ -13,7 +13,7 @@ func MeasureChecksum() *Checksum {
 	for i := range data {
 		data[i] = byte(i * 7)
 	}
-	wire.ChecksumOf(data) // brings it into the cache, as receiving does
+	wire.ChecksumOf(data) // brings it into the cache, like receiving does
 	begun := time.Now()
 	wire.ChecksumOf(data)
 	return &Checksum{MessageBytes: len(data), Ns: int64(time.Since(begun))}

@@ -6,22 +6,22 @@ import (
 	"math/rand/v2"
 )
 
-// zipfExponent is the one of the usual cloud benchmarks: the first of many items gets some percent
-// of all draws.
+// zipfExponent is that of the usual cloud benchmarks: the first of many items gets some percent of
+// all draws.
 const zipfExponent = 0.99
 
-// spreadPrime scatters ranks over accounts. It is larger than any number of accounts, hence coprime
-// to it.
+// spreadPrime spreads ranks over accounts. It is larger than any number of accounts, so it has no
+// common factor with it.
 const spreadPrime = 18446744073709551557 // the largest below 2^64
 
 // zipf draws 0..count-1 with probabilities that fall as (1+k)^-exponent, in constant time for any
-// count: a point under the area of the continuous curve is drawn by inversion, and rejected if it
+// count. A point under the area of the continuous curve is drawn by inversion, and rejected if it
 // lies outside of the steps.
 type zipf struct {
 	countLess1     float64
 	areaMax        float64 // area up to the end
 	areaFirst      float64 // area where the first step begins
-	acceptDistance float64 // rounding up by no more than this is always inside
+	acceptDistance float64 // rounding up by at most this distance is always inside
 }
 
 func newZipf(count uint64) zipf {
@@ -70,7 +70,7 @@ func (c *chooser) next(random *rand.Rand) uint64 {
 	}
 	switch c.distribution {
 	case DistributionZipfian:
-		// rank*prime mod count, in 128 bits: each rank has one place, neighbours are far apart.
+		// rank*prime mod count, in 128 bits: each rank has one place, and neighbours are far apart.
 		hi, lo := bits.Mul64(c.zipf.next(random), spreadPrime)
 		return bits.Rem64(hi, lo, c.count)
 	case DistributionLatest:

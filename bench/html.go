@@ -13,8 +13,8 @@ import (
 //go:embed report.html
 var reportText string
 
-// WriteHTML writes the result as one page with plots that needs nothing but itself: no script, no
-// network.
+// WriteHTML writes the result as a single page with plots, without scripts and without access to
+// the network.
 func (r *Result) WriteHTML(out io.Writer) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
 		"grouped":      grouped,
@@ -31,7 +31,7 @@ func (r *Result) WriteHTML(out io.Writer) error {
 	return page.Execute(out, r.report())
 }
 
-// report is what the page shows.
+// report is the data of the page.
 type report struct {
 	*Result
 	Percents         []float64
@@ -132,7 +132,7 @@ func curvePlot(rows []reportRow) plot {
 	return newPlot("Latency by percentile", "percent of requests", axisNines, axisLog, formatNs, lines)
 }
 
-// pointsMax is how many points of a timeline a plot has room for.
+// pointsMax is the largest number of points in the plot of a timeline.
 const pointsMax = 400
 
 // steps joins neighbours of a timeline until they fit.

@@ -9,8 +9,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Interval is a stretch of a long run with distributions of its own: whether the last minute is as
-// good as the first shows here, where the percentiles of the whole hide it.
+// Interval is a part of a long run with distributions of its own. It shows whether the last minute
+// is as good as the first, which the percentiles of the whole run hide.
 type Interval struct {
 	AtNs          int64        `json:"at_ns"` // its beginning, since the stage began
 	PeriodNs      int64        `json:"period_ns"`
@@ -21,15 +21,15 @@ type Interval struct {
 	MemoryBytes   int64        `json:"memory_bytes,omitempty"`
 }
 
-// intervalPercents are those of an interval.
+// intervalPercents are the percentiles of an interval.
 var intervalPercents = [...]float64{50, 99, 99.9, 100}
 
-// intervals are what the clients of a stage measure together. A lock per answer is nothing beside a
-// request.
+// intervals are measured by all clients of a stage together. A lock per answer is cheap compared to
+// a request.
 type intervals struct {
 	period time.Duration
-	memory func() int64    // resident memory of the server, asked when an interval ends; may be nil
-	ended  func(*Interval) // told of each that is over, but for the last; may be nil
+	memory func() int64    // resident memory of the server, read when an interval ends; may be nil
+	ended  func(*Interval) // called for each interval that has ended, except the last; may be nil
 	mutex  sync.Mutex
 	all    []*interval
 }
@@ -40,7 +40,7 @@ type interval struct {
 	memoryBytes                int64
 }
 
-// record takes one answer.
+// record records one answer.
 func (s *intervals) record(doneAfter, latency time.Duration, eventsCount uint64) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -52,10 +52,10 @@ func (s *intervals) record(doneAfter, latency time.Duration, eventsCount uint64)
 	i := s.all[index]
 	i.requestsCount++
 	i.eventsCount += eventsCount
-	_ = i.latency.RecordValue(min(int64(latency), latencyMax)) // within the range, so it is no error
+	_ = i.latency.RecordValue(min(int64(latency), latencyMax)) // within the range, so this cannot fail
 }
 
-// end notes what is to be noted when the newest interval is over.
+// end completes the newest interval.
 func (s *intervals) end() {
 	if len(s.all) == 0 {
 		return
@@ -70,7 +70,7 @@ func (s *intervals) end() {
 	}
 }
 
-// results of a stage that took so long.
+// results returns the intervals of a stage with this duration.
 func (s *intervals) results(duration time.Duration) (results []Interval) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -78,7 +78,7 @@ func (s *intervals) results(duration time.Duration) (results []Interval) {
 		if i == len(s.all)-1 && s.memory != nil {
 			s.all[i].memoryBytes = s.memory()
 		}
-		length := min(s.period, max(duration-time.Duration(i)*s.period, time.Nanosecond)) // the last one may be cut short
+		length := min(s.period, max(duration-time.Duration(i)*s.period, time.Nanosecond)) // the last one may be shorter
 		results = append(results, s.result(i, length))
 	}
 	return results

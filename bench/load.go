@@ -13,11 +13,11 @@ import (
 	"ledger/wire"
 )
 
-// Run puts the load on the server and measures it. The server's accounts and transfers should be
-// none, or the ids time-based.
+// Run puts the load on the server and measures it. The server should have no accounts and
+// transfers, or the ids should be time-based.
 //
-// progress: told of each stage's progress now and then; nil if nobody watches.
-// error:    the options', the context's, an eviction, or an event that was not accepted.
+// progress: shows the progress of each stage; may be nil.
+// error:    of the options or the context, an eviction, or an event that was not accepted.
 func Run(ctx context.Context, options Options, progress *Progress) (*Result, error) {
 	if err := options.Check(); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func Run(ctx context.Context, options Options, progress *Progress) (*Result, err
 	return r, nil
 }
 
-// load is the clients and what they share.
+// load is the clients and their common data.
 type load struct {
 	plan
 	workers  []*worker
@@ -80,9 +80,9 @@ type stage struct {
 	operation wire.Operation
 	count     uint64 // events
 	batch     uint64 // events per request, at most
-	// build fills a request's events and returns how many there are.
+	// build fills a request's events and returns their number.
 	build func(w *worker, batch, first, count uint64, events []byte) (eventsCount int)
-	// check judges the results.
+	// check checks the results.
 	check     func(w *worker, batch, first, count uint64, results []byte) error
 	interval  time.Duration // between batches of all clients, in an open loop
 	delay     time.Duration
@@ -95,8 +95,8 @@ func (s *stage) batches() uint64 { return (s.count + s.batch - 1) / s.batch }
 
 func (l *load) open(ctx context.Context) error {
 	l.workers = make([]*worker, l.options.ClientsCount)
-	// A server that is not there, or of another cluster, is waited for like by any client; who runs
-	// this should know.
+	// Like any client, this waits for a server that is not there, or that has another cluster. The
+	// user should know.
 	late := time.AfterFunc(l.options.LateAfter, func() {
 		if l.options.Late != nil {
 			l.options.Late()
@@ -124,7 +124,7 @@ func (l *load) close() {
 	}
 }
 
-// each runs work for every client at once and returns the first error.
+// each runs work for all clients in parallel and returns the first error.
 func (l *load) each(work func(i int) error) error {
 	errors := make([]error, len(l.workers))
 	var running sync.WaitGroup
@@ -161,7 +161,7 @@ func (l *load) run(ctx context.Context, s *stage) (*Stage, error) {
 	err := l.each(func(i int) error {
 		err := l.workers[i].run(ctx, s, recorders[i], started)
 		if err != nil {
-			cancel(fmt.Errorf("client %d of %d: %w", i+1, len(l.workers), err)) // one error is enough; the others' come from this
+			cancel(fmt.Errorf("client %d of %d: %w", i+1, len(l.workers), err)) // the other clients' errors are consequences of this one
 		}
 		return err
 	})
@@ -232,13 +232,13 @@ func (w *worker) run(ctx context.Context, s *stage, recorder *recorder, started 
 	return nil
 }
 
-// events returns which events a batch has.
+// events returns the events of a batch.
 func (s *stage) events(batch uint64) (first, count uint64) {
 	first = batch * s.batch
 	return first, min(s.batch, s.count-first)
 }
 
-// prepare builds a batch and returns the length of its body; 0 after the last one.
+// prepare builds a batch and returns the length of its body. It returns 0 after the last batch.
 func (w *worker) prepare(s *stage, batch uint64, into int) (bodyBytes int) {
 	if batch >= s.batches() {
 		return 0
@@ -313,7 +313,7 @@ func (l *load) queriesStage() *stage {
 	}
 }
 
-// lengthIs wants one result for each event.
+// lengthIs demands one result for each event.
 func lengthIs(got int, want uint64) error {
 	if uint64(got) != want {
 		return fmt.Errorf("%d results for %d events", got, want)

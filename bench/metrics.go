@@ -14,8 +14,8 @@ const (
 	summaryBytesMax = 256 << 10
 )
 
-// FetchSummary asks a server's metrics endpoint for its figures in words: what each stage and
-// thread did, and how long it waited.
+// FetchSummary reads the summary page of a server's metrics endpoint: the times of each stage and
+// thread, and their waits.
 //
 // address: host:port, as the server's --metrics-address.
 func FetchSummary(ctx context.Context, address string) (string, error) {
@@ -40,7 +40,7 @@ func FetchSummary(ctx context.Context, address string) (string, error) {
 	return string(text), nil
 }
 
-// freeAddress is a port that nobody had a moment ago.
+// freeAddress is a port that was free a moment ago.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

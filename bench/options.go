@@ -8,23 +8,23 @@ import (
 	"ledger/wire"
 )
 
-// IDOrder says how ids follow each other. It matters: the database keeps transfers by id.
+// IDOrder is the order of ids. It matters because the database keeps transfers by id.
 type IDOrder string
 
 const (
-	IDOrderTBID       IDOrder = "tbid"       // rising with time: what clients' id functions make; never the same in two runs
+	IDOrderTBID       IDOrder = "tbid"       // rising with time, like the id functions of clients; never the same in two runs
 	IDOrderSequential IDOrder = "sequential" // 1, 2, 3...
 	IDOrderRandom     IDOrder = "random"     // spread over all 128 bits
 	IDOrderReversed   IDOrder = "reversed"   // falling
 )
 
-// Distribution says which accounts are used how often.
+// Distribution tells how often each account is used.
 type Distribution string
 
 const (
-	DistributionUniform Distribution = "uniform" // all alike
-	DistributionZipfian Distribution = "zipfian" // a few, anywhere, very often
-	DistributionLatest  Distribution = "latest"  // the last ones very often
+	DistributionUniform Distribution = "uniform" // all accounts equally
+	DistributionZipfian Distribution = "zipfian" // a few accounts very often, at any index
+	DistributionLatest  Distribution = "latest"  // the last accounts very often
 )
 
 // Options of a load. DefaultOptions has the reference's defaults.
@@ -44,12 +44,12 @@ type Options struct {
 	TransferPending    bool          `json:"transfer_pending"`         // 30 % are pending and expire after 1 to 5 s
 	TransferRate       float64       `json:"transfer_rate_per_second"` // of all clients; 0 means a closed loop
 	BuildAhead         bool          `json:"build_ahead"`              // closed loop: build the next batch while one is in flight
-	Warmup             time.Duration `json:"warmup_ns"`                // batches begun before are not in the latencies
+	Warmup             time.Duration `json:"warmup_ns"`                // batches that begin in this time do not count for latencies
 
 	Interval     time.Duration `json:"interval_ns"` // of the percentiles over time
 	ServerMemory func() int64  `json:"-"`           // resident memory of the server, if it can be asked; may be nil
 
-	// Late is called once if the clients are not registered after LateAfter; may be nil.
+	// Late is called once if the clients are not registered after LateAfter. It may be nil.
 	Late      func()        `json:"-"`
 	LateAfter time.Duration `json:"-"`
 
@@ -83,9 +83,9 @@ func DefaultOptions() Options {
 
 const intervalMin = 100 * time.Millisecond
 
-const clientsMax = limits.SessionsMax // a server may have been formatted for so many sessions
+const clientsMax = limits.SessionsMax // a server may have been formatted for as many sessions
 
-// Check names the first option that cannot be.
+// Check returns an error that names the first wrong option.
 func (o *Options) Check() error {
 	batchMax := wire.EventsMax(wire.OperationCreateTransfers, wire.BodyBytesMax)
 	for _, rule := range []struct {

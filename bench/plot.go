@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// axis says how values are placed.
+// axis tells how values are placed.
 type axis int
 
 const (
@@ -22,7 +22,7 @@ type series struct {
 	points [][2]float64
 }
 
-// plot is a finished one: the page's template only places the parts.
+// plot is a finished plot. The page's template only places the parts.
 type plot struct {
 	Title, XLabel                  string
 	Width, Height                  int
@@ -75,7 +75,7 @@ func newPlot(title, xLabel string, x, y axis, formatY func(float64) string, all 
 				coordinate(yScale.place(point[1], plotBottom, plotTop)))
 		}
 		if len(one.points) == 1 {
-			path.WriteString("h6") // a point alone would not be seen
+			path.WriteString("h6") // a single point would be invisible
 		}
 		p.Lines = append(p.Lines, line{one.label, fmt.Sprintf("line%d", i%5), path.String(), plotLeft + i*legendWidth})
 	}
@@ -122,7 +122,7 @@ func (s *scale) transform(value float64) float64 {
 	return value
 }
 
-// ninesMax is where 100 % is placed, which would be infinitely far.
+// ninesMax is the place of 100 %, which would be at infinity.
 const ninesMax = 5.3
 
 func (s *scale) place(value float64, from, to float64) float64 {

@@ -12,7 +12,7 @@ const (
 	clearLine      = "\r\x1b[K"
 )
 
-// Progress shows a stage's progress in one line of a terminal. A nil one shows nothing.
+// Progress shows a stage's progress in one line of a terminal. A nil Progress shows nothing.
 type Progress struct {
 	out     io.Writer
 	stop    chan struct{}
@@ -20,11 +20,11 @@ type Progress struct {
 	mutex   sync.Mutex // a line of out at a time
 }
 
-// NewProgress shows progress on out, which should be a terminal: the line is written again and
-// again.
+// NewProgress shows progress on out, which should be a terminal, because the line is overwritten
+// again and again.
 func NewProgress(out io.Writer) *Progress { return &Progress{out: out} }
 
-// interval returns what shows an interval that is over, in a line that stays.
+// interval returns a function that shows a finished interval in a line that stays.
 func (p *Progress) interval(s *stage) func(*Interval) {
 	if p == nil {
 		return nil
@@ -33,7 +33,7 @@ func (p *Progress) interval(s *stage) func(*Interval) {
 		p.mutex.Lock()
 		defer p.mutex.Unlock()
 		fmt.Fprint(p.out, clearLine)
-		_ = i.write(p.out, s.unit) // the display is no result
+		_ = i.write(p.out, s.unit) // an error of the display is ignored
 	}
 }
 
@@ -51,13 +51,13 @@ func (p *Progress) end() {
 	}
 	close(p.stop)
 	p.running.Wait()
-	fmt.Fprint(p.out, clearLine) // the line goes: what stays is the report
+	fmt.Fprint(p.out, clearLine) // only the report stays
 }
 
 func (p *Progress) show(s *stage, total *counts) {
 	ticker := time.NewTicker(progressPeriod)
 	defer ticker.Stop()
-	const window = 4 // ticks: the rate shown is that of the last second
+	const window = 4 // ticks: the shown rate is that of the last second
 	var history [window]uint64
 	for tick := 0; ; tick++ {
 		select {
@@ -82,7 +82,7 @@ func (p *Progress) show(s *stage, total *counts) {
 	}
 }
 
-// grouped writes a number with its thousands apart.
+// grouped writes a number with separated thousands.
 func grouped(number uint64) string {
 	digits := fmt.Sprint(number)
 	for at := len(digits) - 3; at > 0; at -= 3 {

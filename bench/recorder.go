@@ -10,11 +10,12 @@ import (
 const (
 	latencyMin     = int64(time.Microsecond)
 	latencyMax     = int64(time.Hour)
-	latencyDigits  = 3 // of a latency are kept
+	latencyDigits  = 3 // digits of a latency that are kept
 	timelinePeriod = 100 * time.Millisecond
 )
 
-// recorder is what one client measures in one stage. Only counts may be read while it is written.
+// recorder is the measurements of one client in one stage. Only counts may be read while it is
+// written.
 type recorder struct {
 	latency *hdrhistogram.Histogram // in an open loop, from the time at which the batch was due
 	service *hdrhistogram.Histogram // in an open loop only: from sending
@@ -28,7 +29,7 @@ type recorder struct {
 type counts struct {
 	requests atomic.Uint64
 	events   atomic.Uint64
-	slowest  atomic.Uint64 // ns, since the display last looked
+	slowest  atomic.Uint64 // ns, since the display's last look
 }
 
 // period is one step of the timeline.
@@ -51,8 +52,8 @@ func newRecorder(openLoop bool, counts *counts, intervals *intervals) *recorder 
 	return r
 }
 
-// record takes one answer. doneAfter is the time since the stage began; isCounted is false while
-// warming up.
+// record records one answer. doneAfter is the time since the stage began. isCounted is false during
+// the warm-up.
 func (r *recorder) record(doneAfter, latency, service time.Duration, eventsCount uint64, isCounted bool) {
 	index := int(doneAfter / timelinePeriod)
 	for len(r.periods) <= index {
@@ -64,7 +65,7 @@ func (r *recorder) record(doneAfter, latency, service time.Duration, eventsCount
 	p.latencySumNs += int64(latency)
 	p.latencyMaxNs = max(p.latencyMaxNs, int64(latency))
 	if isCounted {
-		_ = r.latency.RecordValue(min(int64(latency), latencyMax)) // within the range, so it is no error
+		_ = r.latency.RecordValue(min(int64(latency), latencyMax)) // within the range, so this cannot fail
 		if r.service != nil {
 			_ = r.service.RecordValue(min(int64(service), latencyMax))
 		}
@@ -80,7 +81,7 @@ func (r *recorder) record(doneAfter, latency, service time.Duration, eventsCount
 	}
 }
 
-// merge adds what another client measured in the same stage.
+// merge adds the measurements of another client in the same stage.
 func (r *recorder) merge(other *recorder) {
 	r.latency.Merge(other.latency)
 	if r.service != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Result is what came of a load.
+// Result is the result of a load.
 type Result struct {
 	Options   Options       `json:"options"`
 	StartedAt time.Time     `json:"started_at"`
@@ -20,11 +20,11 @@ type Result struct {
 	Validated *Validated    `json:"validated,omitempty"`
 	Checksum  *Checksum     `json:"checksum,omitempty"`
 	Server    *ServerResult `json:"server,omitempty"`
-	// Summary is the server's own figures after the load, in words; see FetchSummary.
+	// Summary is the server's own summary after the load; see FetchSummary.
 	Summary string `json:"summary,omitempty"`
 }
 
-// Machine is where the load was made; the server may be elsewhere.
+// Machine is the machine on which the load ran. The server may be on another one.
 type Machine struct {
 	System       string `json:"system"`
 	Architecture string `json:"architecture"`
@@ -39,8 +39,8 @@ type Stage struct {
 	DurationNs    int64   `json:"duration_ns"`
 	RatePerSecond float64 `json:"rate_per_second"` // of events
 	Latency       Summary `json:"latency"`
-	// Service is the time from sending in an open loop, where Latency counts from the time at which
-	// the batch was due.
+	// Service is the time from sending, in an open loop. There, Latency counts from the time at
+	// which the batch was due.
 	Service  *Summary `json:"service,omitempty"`
 	Timeline []Point  `json:"timeline"`
 	// Intervals of Options.Interval.
@@ -54,16 +54,16 @@ type Summary struct {
 	MeanNs      float64      `json:"mean_ns"`
 	MaxNs       int64        `json:"max_ns"`
 	Percentiles []Percentile `json:"percentiles"`
-	Curve       []Percentile `json:"curve"` // for plots: ever finer towards 100
+	Curve       []Percentile `json:"curve"` // for plots: with finer steps towards 100
 }
 
-// Percentile p: p of 100 requests took no longer.
+// Percentile p: p of 100 requests took at most this time.
 type Percentile struct {
 	Percent float64 `json:"percent"`
 	Ns      int64   `json:"ns"`
 }
 
-// Point is one step of a timeline: what was answered in it.
+// Point is one step of a timeline: the answers in it.
 type Point struct {
 	AtNs          int64   `json:"at_ns"` // its beginning, since the stage began
 	PeriodNs      int64   `json:"period_ns"`
@@ -74,30 +74,30 @@ type Point struct {
 	LatencyMaxNs  int64   `json:"latency_max_ns"`
 }
 
-// Validated counts what was read back and found equal.
+// Validated counts the objects that were read back and found equal.
 type Validated struct {
 	AccountsCount  uint64 `json:"accounts_count"`
 	TransfersCount uint64 `json:"transfers_count"`
 }
 
-// Checksum is how fast this machine computes the protocol's checksum.
+// Checksum is the time that this machine takes for the protocol's checksum.
 type Checksum struct {
 	MessageBytes int   `json:"message_bytes"`
 	Ns           int64 `json:"ns"`
 }
 
-// ServerResult is known of a server that we started.
+// ServerResult is the resource usage of a server that was started here.
 type ServerResult struct {
 	MemoryBytesMax    int64 `json:"memory_bytes_max"`
 	CPUNs             int64 `json:"cpu_ns"` // user and system, start and end included
 	FileBytesEmpty    int64 `json:"file_bytes_empty"`
 	FileBytes         int64 `json:"file_bytes"`           // its length
-	FileBytesOccupied int64 `json:"file_bytes_allocated"` // what it takes on the disk
+	FileBytesOccupied int64 `json:"file_bytes_allocated"` // its space on the disk
 }
 
 const curveStepNines = 1.0 / 16
 
-// percents are those printed and stored.
+// percents are the printed and stored percentiles.
 var percents = [...]float64{1, 50, 90, 95, 99, 99.9, 99.99, 100}
 
 func summarize(h *hdrhistogram.Histogram) Summary {
@@ -105,7 +105,8 @@ func summarize(h *hdrhistogram.Histogram) Summary {
 	for _, percent := range percents {
 		s.Percentiles = append(s.Percentiles, Percentile{percent, h.ValueAtPercentile(percent)})
 	}
-	// Steps of equal width in the number of nines, as far as there are samples to tell them apart.
+	// Steps of equal width in the number of nines, as long as there are enough samples to
+	// distinguish them.
 	for nines := 0.0; nines <= 5 && math.Pow(10, nines) <= 2*float64(max(s.Count, 1)); nines += curveStepNines {
 		percent := 100 * (1 - math.Pow(10, -nines))
 		s.Curve = append(s.Curve, Percentile{percent, h.ValueAtPercentile(percent)})
@@ -138,7 +139,7 @@ func (r *recorder) stage(duration time.Duration) *Stage {
 	}
 	for i, p := range r.periods {
 		at := time.Duration(i) * timelinePeriod
-		length := min(timelinePeriod, max(duration-at, time.Nanosecond)) // the last one may be cut short
+		length := min(timelinePeriod, max(duration-at, time.Nanosecond)) // the last one may be shorter
 		point := Point{
 			AtNs: int64(at), PeriodNs: int64(length), RequestsCount: p.requestsCount, EventsCount: p.eventsCount,
 			RatePerSecond: float64(p.eventsCount) / length.Seconds(), LatencyMaxNs: p.latencyMaxNs,
@@ -151,7 +152,7 @@ func (r *recorder) stage(duration time.Duration) *Stage {
 	return s
 }
 
-// WriteJSON writes the result as JSON: names end in their unit.
+// WriteJSON writes the result as JSON. Names end in their unit.
 func (r *Result) WriteJSON(out io.Writer) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", " ")

@@ -22,20 +22,19 @@ const (
 // ServerOptions of a server that is started for one load.
 type ServerOptions struct {
 	Binary string
-	// File is the data file: made by us, and kept if it was named. "" means a temporary one in the
-	// working directory, since the disk matters.
+	// File is the data file. It is made here, and kept if it was named. "" means a temporary file
+	// in the working directory, because the disk matters.
 	File string
 	// FormatFlags and StartFlags are passed on, as in --clients-max=100 and --cache-grid=1GiB.
 	FormatFlags []string
 	StartFlags  []string
 	// Metrics gives the server a metrics endpoint, at Server.MetricsAddress.
 	Metrics bool
-	// Log gets the server's standard error; nil throws it away but for the end, which goes into
-	// errors.
+	// Log gets the server's standard error. If it is nil, only the end is kept, for errors.
 	Log io.Writer
 }
 
-// Server is a server process of ours.
+// Server is a server process that was started here.
 type Server struct {
 	Address        string
 	MetricsAddress string // "" without ServerOptions.Metrics
@@ -52,7 +51,7 @@ type Server struct {
 func StartServer(ctx context.Context, options ServerOptions) (*Server, error) {
 	s := &Server{file: options.File, log: &tail{to: options.Log}, exited: make(chan struct{})}
 	if s.file == "" {
-		// A name that is free; format makes the file itself.
+		// The name is free; format makes the file itself.
 		named, err := os.CreateTemp(".", "0_0-*.ledger.benchmark")
 		if err != nil {
 			return nil, fmt.Errorf("making a data file: %w", err)
@@ -88,9 +87,10 @@ func (s *Server) start(options ServerOptions) error {
 	}
 	s.command = exec.Command(options.Binary, append(arguments, s.file)...)
 	s.command.Stderr = s.log
-	// Its own process group: an interrupt from the terminal is for us, who stop it in order.
+	// The server has a process group of its own. So an interrupt from the terminal reaches only
+	// this process, which stops the server in order.
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdin, err := s.command.StdinPipe() // the server ends when this does, even if we crash
+	stdin, err := s.command.StdinPipe() // the server ends when this is closed, even if this process crashes
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (s *Server) start(options ServerOptions) error {
 	return nil
 }
 
-// MemoryBytes is the resident memory of the process; 0 if the kernel does not tell.
+// MemoryBytes is the resident memory of the process, or 0 if the kernel does not tell.
 func (s *Server) MemoryBytes() int64 {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.command.Process.Pid))
 	if err != nil {
@@ -132,10 +132,10 @@ func (s *Server) MemoryBytes() int64 {
 	return resident * int64(os.Getpagesize())
 }
 
-// Exited is closed when the process has ended, asked or not.
+// Exited is closed when the process has ended.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
-// Stop ends the server, removes a temporary data file, and says what the server used.
+// Stop ends the server, removes a temporary data file, and returns the server's resource usage.
 func (s *Server) Stop() (*ServerResult, error) {
 	_ = s.stdin.Close()
 	impatient := time.AfterFunc(stopTimeout, func() { _ = s.command.Process.Kill() })
@@ -167,7 +167,7 @@ func (s *Server) remove() {
 	}
 }
 
-// tailBytes is how much of a log goes into an error.
+// tailBytes is the number of bytes of a log in an error.
 const tailBytes = 4096
 
 // tail passes a log on and keeps its end.

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleepCoarse is how late a sleep of the Go runtime may end; the rest before it is left to the
-// kernel's finer timer.
+// sleepCoarse is the largest delay of a sleep of the Go runtime. The last part of a wait therefore
+// uses the kernel's finer timer.
 const sleepCoarse = 2 * time.Millisecond
 
-// sleepUntil waits for a moment, to within some 50 µs. A moment that has passed is no wait.
+// sleepUntil waits for a moment, to within some 50 µs. It returns at once if the moment has passed.
 func sleepUntil(ctx context.Context, moment time.Time) error {
 	if rest := time.Until(moment); rest > sleepCoarse {
 		timer := time.NewTimer(rest - sleepCoarse)
@@ -27,6 +27,6 @@ func sleepUntil(ctx context.Context, moment time.Time) error {
 			return err
 		}
 		nap := unix.NsecToTimespec(int64(rest))
-		_ = unix.Nanosleep(&nap, nil) // a signal ends it early; then the loop goes on
+		_ = unix.Nanosleep(&nap, nil) // a signal ends it early; then the loop continues
 	}
 }

@@ -150,7 +150,7 @@ func (e *execution) ended() (done bool) {
 		case stages.ApplyCommitted:
 			done = true
 			if e.limits.IsTrigger(answer.Op) && answer.Op > e.limits.CheckpointTrigger(e.newestOp) {
-				e.sessions = stages.Sessions{Op: answer.Op, Chunks: [][]byte{make([]byte, 4096)}}
+				e.sessions = stages.Sessions{Op: answer.Op, Records: [][]byte{make([]byte, 4096)}}
 				e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplySessions, Op: answer.Op, Sessions: &e.sessions})
 			}
 		case stages.ApplyCheckpointReady:

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// WriteText writes the result for people, and for the scripts that read the reference's lines:
-// those are the same in form.
+// WriteText writes the result for people, and for scripts that read the reference's lines, which
+// have the same form here.
 func (r *Result) WriteText(out io.Writer) error {
 	w := &textWriter{out: out}
 	t := r.Transfers
@@ -58,8 +58,8 @@ func (w *textWriter) line(format string, values ...any) {
 	}
 }
 
-// latencies writes a line per percentile, in whole milliseconds as the reference does; what that
-// hides follows in one line.
+// latencies writes a line per percentile, in whole milliseconds like the reference. One more line
+// has the finer values.
 func (w *textWriter) latencies(label string, s *Summary) {
 	var fine strings.Builder
 	for _, p := range s.Percentiles {

@@ -9,13 +9,13 @@ import (
 	"ledger/wire"
 )
 
-// balances are what the transfers that were found again add up to, for each account.
+// balances are, for each account, the sums of the transfers that were read back.
 type balances struct {
 	indexOf map[wire.U128]uint64
 	sums    []balanceSums
 }
 
-// balanceSums of one account. Pending amounts are the most that can be pending: all of them expire.
+// balanceSums of one account. Pending amounts are upper bounds, because all of them expire.
 type balanceSums struct {
 	debitsPosted, creditsPosted, debitsPending, creditsPending atomic.Uint64
 }
@@ -40,7 +40,7 @@ func (b *balances) add(t *client.Transfer) {
 	credit.creditsPosted.Add(t.Amount.Lo)
 }
 
-// check compares an account's balances with what its transfers add up to.
+// check compares an account's balances with the sums of its transfers.
 func (b *balances) check(index uint64, a *client.Account) error {
 	sums := &b.sums[index]
 	for _, balance := range []struct {
@@ -98,7 +98,7 @@ func (l *load) validateAccountsStage(sums *balances) *stage {
 	}
 }
 
-// validateTransfersStage reads all transfers back, which never change, and adds them up.
+// validateTransfersStage reads back all transfers, which never change, and adds them up.
 func (l *load) validateTransfersStage(sums *balances) *stage {
 	return &stage{
 		name: "validate transfers", unit: "transfers", operation: wire.OperationLookupTransfers,
@@ -132,7 +132,7 @@ func (l *load) validateTransfersStage(sums *balances) *stage {
 	}
 }
 
-// expectedBytes is memory to compute a batch in.
+// expectedBytes is memory in which a batch is computed.
 func (w *worker) expectedBytes() []byte {
 	if w.expected == nil {
 		w.expected = client.NewMessage().Body()

@@ -13,18 +13,18 @@ import (
 const (
 	ledgerNumber   = 2
 	pendingPercent = 30
-	timeoutMaxS    = 5 // short enough that most expire while the load runs
+	timeoutMaxS    = 5 // short, so that most expire during the load
 	amountMean     = 10_000
 )
 
-// Streams of random numbers, so that no two kinds of batches share one.
+// Streams of random numbers. Each kind of batches has its own.
 const (
 	streamAccounts = iota + 1
 	streamTransfers
 	streamQueries
 )
 
-// plan is what all clients share of a workload.
+// plan is the part of a workload that all clients share.
 type plan struct {
 	options        Options
 	accountIDStart wire.U128 // of time-based ids
@@ -41,14 +41,14 @@ func newPlan(options Options) plan {
 	return p
 }
 
-// mix is a bijection of 64-bit numbers that leaves no pattern: xor-shifts and odd multipliers.
+// mix is a bijection of 64-bit numbers without a visible pattern: xor-shifts and odd multipliers.
 func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
 }
 
-// id is the id with this index, 0 and up, in an order other than that of time.
+// id is the id with this index, from 0 on, in an order that is not time-based.
 func (p *plan) id(index uint64) wire.U128 {
 	switch p.options.IDOrder {
 	case IDOrderRandom:
@@ -88,7 +88,7 @@ func newBuilder(p plan) *builder {
 	}
 }
 
-// begin makes what follows a function of the seed, the stream and the batch.
+// begin makes the following numbers a function of the seed, the stream and the batch.
 func (b *builder) begin(stream, batch uint64) {
 	b.source.Seed(b.options.Seed, batch<<2|stream)
 }
@@ -158,8 +158,8 @@ func (b *builder) transfers(batch, first uint64, out []client.Transfer) {
 	}
 }
 
-// account draws one of the hot accounts, which come first, or of the others; if there are none of a
-// kind, of the other.
+// account draws one of the hot accounts, which come first, or one of the others. If there are none
+// of the wanted kind, it draws one of the other kind.
 func (b *builder) account(hot bool) uint64 {
 	if hot && b.hot.count > 0 || b.cold.count == 0 {
 		return b.hot.next(b.random)

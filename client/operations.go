@@ -6,12 +6,12 @@ import (
 	"ledger/wire"
 )
 
-// CreateAccounts creates accounts and returns one result for each, in their order. Accounts with
-// AccountLinked and the one after them succeed or fail together.
+// CreateAccounts creates accounts and returns one result for each, in their order. An account with
+// AccountLinked and the next account succeed or fail together.
 //
 // accounts: 0 to 8189 (fewer in development mode).
-// error:    ErrTooMuchData, ErrClosed, an *EvictedError, or ctx's. What is wrong with an account is
-// in its result.
+// error:    ErrTooMuchData, ErrClosed, an *EvictedError, or ctx's. A wrong account is no error: its
+// result tells the reason.
 func (c *Client) CreateAccounts(ctx context.Context, accounts []Account) ([]CreateAccountResult, error) {
 	return run[Account, CreateAccountResult](ctx, c, wire.OperationCreateAccounts, accounts)
 }
@@ -33,7 +33,7 @@ func (c *Client) LookupTransfers(ctx context.Context, ids []U128) ([]Transfer, e
 }
 
 // GetAccountTransfers returns the transfers of one account by time, at most filter.Limit and 8189.
-// An invalid filter finds nothing, here and below.
+// An invalid filter finds nothing, here and in the following methods.
 func (c *Client) GetAccountTransfers(ctx context.Context, filter AccountFilter) ([]Transfer, error) {
 	return run[AccountFilter, Transfer](ctx, c, wire.OperationGetAccountTransfers, []AccountFilter{filter})
 }
@@ -44,8 +44,7 @@ func (c *Client) GetAccountBalances(ctx context.Context, filter AccountFilter) (
 	return run[AccountFilter, AccountBalance](ctx, c, wire.OperationGetAccountBalances, []AccountFilter{filter})
 }
 
-// QueryAccounts returns the accounts whose fields are those of the filter that are not zero, by
-// time.
+// QueryAccounts returns the accounts that have all non-zero values of the filter, by time.
 func (c *Client) QueryAccounts(ctx context.Context, filter QueryFilter) ([]Account, error) {
 	return run[QueryFilter, Account](ctx, c, wire.OperationQueryAccounts, []QueryFilter{filter})
 }
@@ -55,7 +54,7 @@ func (c *Client) QueryTransfers(ctx context.Context, filter QueryFilter) ([]Tran
 	return run[QueryFilter, Transfer](ctx, c, wire.OperationQueryTransfers, []QueryFilter{filter})
 }
 
-// GetChangeEvents returns what happened, by time, at most filter.Limit and 2730.
+// GetChangeEvents returns changes by time, at most filter.Limit and 2730.
 func (c *Client) GetChangeEvents(ctx context.Context, filter ChangeEventsFilter) ([]ChangeEvent, error) {
 	return run[ChangeEventsFilter, ChangeEvent](ctx, c, wire.OperationGetChangeEvents, []ChangeEventsFilter{filter})
 }

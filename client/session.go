@@ -23,10 +23,10 @@ type Session struct {
 	started time.Time
 
 	turn chan struct{} // holds a token while a request is in flight
-	done chan struct{} // holds a token when it was answered, until Wait takes it
+	done chan struct{} // holds a token when the request was answered, until Wait takes it
 
 	mu           sync.Mutex
-	err          error // why the session ended
+	err          error // the reason why the session ended
 	sockets      [wire.ReplicasMax]*socket
 	roundTrips   [wire.ReplicasMax]time.Duration
 	parent       wire.Checksum // context of the last reply
@@ -37,17 +37,17 @@ type Session struct {
 	bodyBytesMax uint32
 	flight       flight
 	timer        *time.Timer
-	timerAt      time.Time // when it fires; zero if it does not
+	timerAt      time.Time // the time at which it fires; zero if it is not armed
 	pinger       *time.Timer
 }
 
 // flight is the request in flight.
 type flight struct {
 	active    bool
-	abandoned bool // nobody waits for the answer
+	abandoned bool // no caller waits for the answer
 	answered  bool
 	frame     []byte   // of the request, sealed
-	reply     *Message // where the answer goes
+	reply     *Message // memory for the answer
 	begun     time.Time
 	due       time.Time // of the next hedge or retry
 	attempts  int       // retries so far
@@ -57,8 +57,8 @@ type flight struct {
 	claimed   bool   // a connection is reading the answer into reply
 }
 
-// Open connects, registers a session and waits for it. Only an error of the options, an eviction or
-// the end of ctx ends the wait: a server may be started later.
+// Open connects, registers a session and waits for the registration. A server may be started later,
+// so only an error of the options, an eviction or the end of ctx ends the wait.
 func Open(ctx context.Context, options Options) (*Session, error) {
 	options, err := options.resolve()
 	if err != nil {
@@ -87,7 +87,7 @@ func Open(ctx context.Context, options Options) (*Session, error) {
 }
 
 func (s *Session) register(ctx context.Context) error {
-	// Two messages of small bodies: a session that is idle should hold no megabytes.
+	// The session's own two messages have small bodies, so that an idle session holds no megabytes.
 	request := &Message{make([]byte, wire.HeaderBytes+wire.RegisterBodyBytes)}
 	reply := &Message{make([]byte, wire.HeaderBytes+wire.RegisterReplyBytes)}
 	body, err := s.Do(ctx, wire.OperationRegister, request, wire.RegisterBodyBytes, reply)
@@ -107,8 +107,8 @@ func (s *Session) register(ctx context.Context) error {
 // ID is the client's id.
 func (s *Session) ID() wire.U128 { return s.options.ID }
 
-// BodyBytesMax is the largest body of a request, as the server told it: wire.EventsMax makes
-// numbers of events from it.
+// BodyBytesMax is the largest body of a request, as told by the server. wire.EventsMax converts it
+// into a number of events.
 func (s *Session) BodyBytesMax() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,11 +116,11 @@ func (s *Session) BodyBytesMax() uint32 {
 }
 
 // Do sends the first bodyBytes of request.Body() as a request of o and waits for the reply's body,
-// a view into reply. Nothing in the body is checked beyond its length; a server evicts a client
-// whose requests are malformed.
+// a view into reply. Only the length of the body is checked. A server evicts a client whose
+// requests are malformed.
 //
-// If ctx ends first the request may still take effect, and both messages belong to the session
-// until it is answered: the next Do, Begin or Idle waits for that.
+// If ctx ends first, the request may still take effect. Both messages then belong to the session
+// until the request is answered. The next Do, Begin or Idle waits for that.
 func (s *Session) Do(ctx context.Context, o wire.Operation, request *Message, bodyBytes int, reply *Message) ([]byte, error) {
 	if err := s.Begin(ctx, o, request, bodyBytes, reply); err != nil {
 		return nil, err
@@ -128,8 +128,8 @@ func (s *Session) Do(ctx context.Context, o wire.Operation, request *Message, bo
 	return s.Wait(ctx)
 }
 
-// Begin sends a request once the one before it is answered, and returns; Wait, which must follow,
-// waits for the reply.
+// Begin sends a request after the previous one was answered, and returns. The caller must then call
+// Wait, which waits for the reply.
 func (s *Session) Begin(ctx context.Context, o wire.Operation, request *Message, bodyBytes int, reply *Message) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
@@ -173,20 +173,20 @@ func (s *Session) Wait(ctx context.Context) ([]byte, error) {
 			<-s.done // the answer came at the same moment
 		case <-s.context.Done():
 			if s.abandon() {
-				s.running.Wait() // nobody reads into the reply any more
+				s.running.Wait() // no connection writes into the reply any more
 				return nil, s.Err()
 			}
 			<-s.done
 		}
 	}
-	reply := s.flight.reply // the flight is over, and the next waits for our turn to end
+	reply := s.flight.reply // the flight has ended, and the next one waits for our turn to end
 	s.flight.reply = nil
 	<-s.turn
 	return reply.Body()[:reply.Header().BodyBytes()], nil
 }
 
-// Idle waits until no request is in flight: after a Do whose context ended, its messages are the
-// caller's again.
+// Idle waits until no request is in flight. After a Do whose context ended, its messages then
+// belong to the caller again.
 func (s *Session) Idle(ctx context.Context) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
@@ -195,23 +195,23 @@ func (s *Session) Idle(ctx context.Context) error {
 	return nil
 }
 
-// Latency is the time from sending the last request to its answer's arrival; the caller's wait for
-// its goroutine is not in it.
+// Latency is the time from sending the last request to the arrival of its answer. It does not
+// contain the time until the caller's goroutine runs.
 func (s *Session) Latency() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.latency
 }
 
-// Err is why the session ended: nil, ErrClosed or an *EvictedError.
+// Err is the reason why the session ended: nil, ErrClosed or an *EvictedError.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// Close ends the session; a request in flight may still take effect. The server forgets the session
-// in its own time.
+// Close ends the session. A request in flight may still take effect. The server keeps the session
+// until it needs the place.
 func (s *Session) Close() {
 	s.mu.Lock()
 	s.end(ErrClosed)
@@ -219,7 +219,7 @@ func (s *Session) Close() {
 	s.running.Wait()
 }
 
-// acquire waits for the turn to have a request in flight.
+// acquire waits until this caller may have a request in flight.
 func (s *Session) acquire(ctx context.Context) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -236,7 +236,8 @@ func (s *Session) acquire(ctx context.Context) error {
 	}
 }
 
-// abandon leaves the flight to itself; false if it has been answered already.
+// abandon lets the flight continue without its caller. It returns false if the flight has been
+// answered already.
 func (s *Session) abandon() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,7 +248,7 @@ func (s *Session) abandon() bool {
 	return true
 }
 
-// end makes all calls fail from now on. With mu held.
+// end makes all later calls fail. The caller holds mu.
 func (s *Session) end(err error) {
 	if s.err != nil {
 		return

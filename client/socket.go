@@ -9,23 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spillBytesMax bounds what waits for a socket: the rest of one frame and the next.
+// spillBytesMax bounds the bytes that wait for a socket: the rest of one frame and the next frame.
 const spillBytesMax = 2 << 20
 
-// socket writes frames to one TCP connection and never blocks its callers: what the kernel takes at
-// once goes straight from the caller's message, the rest is left to a goroutine that lives until it
-// is flushed.
+// socket writes frames to one TCP connection and never blocks its callers. The bytes that the
+// kernel takes at once go straight from the caller's message. A goroutine sends the rest and then
+// ends.
 type socket struct {
 	connection net.Conn
 	raw        syscall.RawConn
 	writeOne   func(fd uintptr)      // s.write, made once: a method value allocates
 	writeMore  func(fd uintptr) bool // s.writeRest, likewise
 
-	mu       sync.Mutex // held across non-blocking calls only; taken after Session.mu
-	pending  []byte     // not yet taken by the kernel: a view of a message in flight, or of spill
+	mu       sync.Mutex // held only during non-blocking calls; taken after Session.mu
+	pending  []byte     // bytes that the kernel has not taken: a view of a message in flight, or of spill
 	isOwned  bool       // pending is in spill
 	spill    []byte
-	number   uint32 // of the request that pending belongs to, if it holds one
+	number   uint32 // of the request in pending, if there is one
 	flushing bool
 	failed   bool
 }
@@ -40,8 +40,8 @@ func newSocket(connection *net.TCPConn) (*socket, error) {
 	return s, nil
 }
 
-// send hands frame over, and says whether the connection will carry it. frame must stay as it is
-// until release. A request that is still on its way out is not sent twice.
+// send queues frame, and tells whether the connection will send it. frame must not change until
+// release. A request that is still being sent is not sent twice.
 func (s *socket) send(frame []byte, number uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,15 +71,15 @@ func (s *socket) send(frame []byte, number uint32) bool {
 	return !s.failed
 }
 
-// release lets go of the caller's memory: what still waits is copied. It is rare that anything
-// does, since a reply follows the whole request; a second replica may be slow.
+// release gives the caller's memory back. It copies bytes that still wait. There seldom are any,
+// because a reply follows the whole request; but a second replica may be slow.
 func (s *socket) release() {
 	s.mu.Lock()
 	s.own()
 	s.mu.Unlock()
 }
 
-// own moves pending to the start of spill. With mu held.
+// own moves pending to the start of spill. The caller holds mu.
 func (s *socket) own() {
 	if len(s.pending) == 0 || s.isOwned && len(s.spill) == len(s.pending) {
 		return
@@ -92,7 +92,7 @@ func (s *socket) own() {
 	s.pending, s.isOwned = s.spill, true
 }
 
-// write passes pending to the kernel as far as that takes it. With mu held.
+// write passes as much of pending to the kernel as it takes. The caller holds mu.
 func (s *socket) write(fd uintptr) {
 	for len(s.pending) > 0 && !s.failed {
 		count, err := unix.Write(int(fd), s.pending)
@@ -108,7 +108,7 @@ func (s *socket) write(fd uintptr) {
 	}
 }
 
-// writeRest is write for the flusher: false means wait until the socket has room.
+// writeRest is write for the flusher. It returns false to wait until the socket has room.
 func (s *socket) writeRest(fd uintptr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *socket) writeRest(fd uintptr) bool {
 	if len(s.pending) > 0 && !s.failed {
 		return false
 	}
-	s.flushing = false // under the same lock as the last look, so that nothing is left lying
+	s.flushing = false // under the same lock as the last check, so that no bytes are left
 	return true
 }
 
@@ -126,8 +126,8 @@ func (s *socket) flush() {
 	}
 }
 
-// fail gives the connection up: its reader wakes, and closes it. Closing it here would wait for a
-// flusher that waits for mu, which our callers hold.
+// fail gives the connection up: its reader wakes and closes it. This function cannot close it,
+// because that would wait for a flusher that waits for mu, which the callers hold.
 func (s *socket) fail() {
 	s.failed, s.pending = true, nil
 	_ = s.connection.SetDeadline(time.Unix(1, 0)) // an error means that it is closed already

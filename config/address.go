@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// HostDefault is where a bare port listens.
+	// HostDefault is the address on which a port without a host listens.
 	HostDefault = "127.0.0.1"
 	// PortDefault is the port of a bare host.
 	PortDefault = 3001
@@ -85,7 +85,7 @@ func parseBracketed(text string) (Address, error) {
 	return Address{ip.String(), port}, nil
 }
 
-// isZone accepts what names an interface, so that a zone cannot smuggle in separators.
+// isZone accepts the name of an interface, so that a zone cannot contain separators.
 func isZone(zone string) bool {
 	for _, c := range []byte(zone) {
 		if !isNameByte(c) && c != '.' {
@@ -95,7 +95,7 @@ func isZone(zone string) bool {
 	return true
 }
 
-// parsePort reads 1 to 65535, without leading zeros.
+// parsePort reads a number of 1 to 65535, without leading zeros.
 func parsePort(text string) (uint16, error) {
 	port, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || !isDigits(text) || text[0] == '0' {
@@ -104,7 +104,7 @@ func parsePort(text string) (uint16, error) {
 	return uint16(port), nil
 }
 
-// checkHost says whether host is an IPv4 address or can be a name.
+// checkHost returns an error unless host is an IPv4 address or can be a name.
 func checkHost(host string) error {
 	if len(host) > hostBytesMax {
 		return fmt.Errorf("host %.20q... must have at most %d characters", host, hostBytesMax)
@@ -121,7 +121,7 @@ func checkHost(host string) error {
 		}
 		last = label
 	}
-	if isDigits(last) { // no top-level domain is a number: it is an address, or a mistyped one
+	if isDigits(last) { // no top-level domain is a number, so this must be an address
 		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is4() {
 			return badHost(host)
 		}
@@ -147,7 +147,7 @@ func isDigits(text string) bool {
 	return text != ""
 }
 
-// Addresses are those of all replicas, and of standbys behind them, by index.
+// Addresses are the addresses of all replicas, followed by those of standbys, by index.
 type Addresses []Address
 
 // ParseAddresses reads a comma separated list of 1 to countMax addresses. The list "0" is one
@@ -179,8 +179,8 @@ func ParseAddresses(text string, countMax int) (Addresses, error) {
 	return list, nil
 }
 
-// IsPickPort tells whether this is the list "0" of test harnesses: pick a port, print it, end when
-// stdin ends.
+// IsPickPort tells whether this is the list "0" of test harnesses. The server then picks a port,
+// prints it, and ends when stdin ends.
 func (a Addresses) IsPickPort() bool { return len(a) == 1 && a[0].Port == 0 }
 
 // String writes the list as ParseAddresses reads it.
@@ -195,8 +195,8 @@ func (a Addresses) String() string {
 	return strings.Join(items, ",")
 }
 
-// CheckReplicas says whether there is an address for each replica of the data file, and one for
-// this replica.
+// CheckReplicas returns an error unless there is an address for each replica of the data file, and
+// one for this replica.
 func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	neededCount := max(replicasCount, replicaIndex+1)
 	if uint32(len(a)) < neededCount {
@@ -206,8 +206,8 @@ func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	return nil
 }
 
-// Unused warns of the addresses behind those of the cluster's replicas, "" if there is none:
-// nothing connects to them.
+// Unused returns a warning about addresses that do not belong to a replica of the cluster, because
+// nothing connects to them. It returns "" if there are none.
 func (a Addresses) Unused(replicasCount uint32) string {
 	if uint32(len(a)) <= replicasCount {
 		return ""

@@ -1,26 +1,26 @@
-// Package config turns the words of the command line and of the configuration file into checked
-// values.
+// Package config turns the command line and the configuration file into checked values.
 //
 //	flags --Flag--> Settings \
 //	                          Merge --> Settings --Resolve--> Start: limits, addresses, placement
 //	file --ParseFile--> Settings /
 //
-// In:     text. Flags win over the file; what neither sets has its default.
+// In:     text. Flags have precedence over the file. A setting that is in neither has its default.
 // Out:    values within their limits, or one error.
-// Owns:   nothing; nothing is read here but the file that Load is given.
+// Owns:   nothing; only Load reads a file.
 // Limits: see each Parse function; the file holds up to 1 MiB.
-// Faults: every error begins with the words that caused it and says what would be right:
+// Faults: every error begins with the words that caused it and tells the right form:
 //
 //	--cache-grid=7: must be a multiple of 512 KiB
 //	ledger.toml:3: [start] cache_grid = "7": must be a multiple of 512 KiB
 //
-// The file (all of it optional, any other key refused):
+// The file (all of it is optional, and any other key is refused):
 //
 //	[start]
 //	addresses        = "3001,10.0.0.2:3001,db3.example"
 //	cache_grid       = "1GiB"
 //	cache_accounts   = "128MiB"
 //	limit_storage    = "1TiB"
+//	client_release_max = "0.18.3" # of the clients that are served
 //	development      = false
 //	metrics_address  = "127.0.0.1:9464"
 //	metrics_pprof    = false

@@ -14,24 +14,25 @@ import (
 	"ledger/affinity"
 )
 
-// Setting is one value as it was written, and where. The zero Setting is not set.
+// Setting is a value as it was written, and the place where it was written. The zero Setting is not
+// set.
 type Setting struct {
 	Text   string
-	Origin string // what errors begin with: `--cache-grid=7`, or `ledger.toml:3: [start] cache_grid = "7"`
+	Origin string // begins errors: `--cache-grid=7`, or `ledger.toml:3: [start] cache_grid = "7"`
 }
 
-// IsSet tells whether somebody wrote it.
+// IsSet tells whether the setting was written.
 func (s Setting) IsSet() bool { return s.Origin != "" }
 
-// Flag returns the setting that --name=text makes. Name has no hyphens before it.
+// Flag returns the setting of --name=text. Name has no hyphens.
 func Flag(name, text string) Setting {
 	return Setting{Text: text, Origin: "--" + name + "=" + text}
 }
 
-// fail says what is wrong with the setting.
+// fail returns the error of a wrong setting.
 func (s Setting) fail(err error) error { return &Error{Origin: s.Origin, Err: err} }
 
-// Error says what was written and what would be right.
+// Error repeats the setting and tells the right values.
 type Error struct {
 	Origin string
 	Err    error
@@ -41,35 +42,37 @@ func (e *Error) Error() string { return e.Origin + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Settings is everything that a start can be told, as text. It is a value: copies share nothing.
+// Settings is all settings of a start, as text. It is a value: copies share nothing.
 type Settings struct {
-	Addresses      Setting
-	CacheGrid      Setting
-	CacheAccounts  Setting
-	LimitStorage   Setting
-	Development    Setting
-	MetricsAddress Setting
-	MetricsPprof   Setting
-	Log            Setting
+	Addresses        Setting
+	CacheGrid        Setting
+	CacheAccounts    Setting
+	LimitStorage     Setting
+	ClientReleaseMax Setting
+	Development      Setting
+	MetricsAddress   Setting
+	MetricsPprof     Setting
+	Log              Setting
 
 	NumaNode Setting
 	Cores    [affinity.StagesCount]Setting // by affinity.Stage
 	Spin     Setting
 }
 
-// key is where a setting stands in the file.
+// key is the place of a setting in the file.
 type key struct {
 	section, name string
 	setting       func(*Settings) *Setting
 }
 
-// keys of the file, all of them.
+// keys returns all keys of the file.
 func keys() []key {
 	list := []key{
 		{"start", "addresses", func(s *Settings) *Setting { return &s.Addresses }},
 		{"start", "cache_grid", func(s *Settings) *Setting { return &s.CacheGrid }},
 		{"start", "cache_accounts", func(s *Settings) *Setting { return &s.CacheAccounts }},
 		{"start", "limit_storage", func(s *Settings) *Setting { return &s.LimitStorage }},
+		{"start", "client_release_max", func(s *Settings) *Setting { return &s.ClientReleaseMax }},
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},
@@ -82,7 +85,7 @@ func keys() []key {
 	return append(list, key{"affinity", "spin", func(s *Settings) *Setting { return &s.Spin }})
 }
 
-// Merge returns flags, and where they are silent, file.
+// Merge returns flags, completed by the settings of file that flags do not have.
 func Merge(flags, file Settings) Settings {
 	for _, key := range keys() {
 		if setting := key.setting(&flags); !setting.IsSet() {
@@ -92,7 +95,7 @@ func Merge(flags, file Settings) Settings {
 	return flags
 }
 
-// fileBytesMax is far more than any real configuration.
+// fileBytesMax is far more than the size of any real configuration.
 const fileBytesMax = 1 << 20
 
 // Load reads the configuration file at path.
@@ -112,9 +115,8 @@ func Load(path string) (Settings, error) {
 	return ParseFile(path, string(text))
 }
 
-// ParseFile reads the text of a configuration file; name is for errors. A key that is not known is
-// an error, and so is a value that is no string, number or boolean. What values mean is Resolve's
-// part.
+// ParseFile reads the text of a configuration file; name is for errors. An unknown key is an error,
+// and so is a value that is no string, number or boolean. Resolve checks the values.
 func ParseFile(name, text string) (settings Settings, err error) {
 	var sections map[string]toml.Primitive
 	meta, err := toml.Decode(text, &sections)
@@ -125,7 +127,7 @@ func ParseFile(name, text string) (settings Settings, err error) {
 		return Settings{}, &Error{Origin: name, Err: err}
 	}
 	known := keys()
-	for _, path := range meta.Keys() { // in the order of the file, so that the first mistake is the one reported
+	for _, path := range meta.Keys() { // in the order of the file, so that the first mistake is reported
 		section := path[0]
 		value, line := probe(&meta, sections[section])
 		if !slices.ContainsFunc(known, func(k key) bool { return k.section == section }) {
@@ -164,7 +166,7 @@ func ParseFile(name, text string) (settings Settings, err error) {
 	return settings, nil
 }
 
-// written shows a value of a type that no key takes: a number with a fraction, a list, a table, a
+// written shows a value of a type that no key has: a number with a fraction, a list, a table, a
 // date.
 func written(value any) string {
 	text, err := json.Marshal(value)
@@ -174,7 +176,7 @@ func written(value any) string {
 	return string(text)
 }
 
-// probed takes any value and refuses it: the refusal is what carries the line.
+// probed takes any value and refuses it, because only the refusal has the line number.
 type probed struct{ value any }
 
 var errProbed = errors.New("probed")
@@ -185,7 +187,7 @@ func (p *probed) UnmarshalTOML(value any) error {
 	return errProbed
 }
 
-// probe returns the value behind primitive and its line, 0 if the library does not know it.
+// probe returns the value of primitive and its line, or 0 if the library does not know the line.
 func probe(meta *toml.MetaData, primitive toml.Primitive) (value any, line int) {
 	var p probed
 	err := meta.PrimitiveDecode(primitive, &p)

@@ -10,6 +10,7 @@ import (
 
 	"ledger/affinity"
 	"ledger/limits"
+	"ledger/wire"
 )
 
 // Goal: the file of the documentation is read whole, and each value arrives where it belongs.
@@ -20,6 +21,7 @@ addresses        = "3001,10.0.0.2:3001,db3.example"
 cache_grid       = "1GiB"
 cache_accounts   = "256MiB"
 limit_storage    = "1TiB"
+client_release_max = "0.18.3"
 development      = false
 metrics_address  = "127.0.0.1:9464"
 metrics_pprof    = true
@@ -51,6 +53,9 @@ spin      = "20us"
 	if start.AddressesOrigin != `ledger.toml:3: [start] addresses = "3001,10.0.0.2:3001,db3.example"` {
 		t.Errorf("origin %s", start.AddressesOrigin)
 	}
+	if start.ClientReleaseMax != wire.ReleaseOf(0, 18, 3) {
+		t.Errorf("clients of up to %s", start.ClientReleaseMax)
+	}
 	if start.Development || start.MetricsAddress.String() != "127.0.0.1:9464" || !start.MetricsPprof {
 		t.Errorf("%+v", start)
 	}
@@ -68,7 +73,7 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, development, metrics_address, metrics_pprof, log"
+	const known = "addresses, cache_grid, cache_accounts, limit_storage, client_release_max, development, metrics_address, metrics_pprof, log"
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},
 		{"\nnet = \"2\"", `f:2: net: is not known: must be [start] or [affinity]`},
@@ -116,8 +121,8 @@ func TestParseFileForms(t *testing.T) {
 	}
 }
 
-// Goal: whatever the file holds, parsing and resolving end with values or an error with a cause,
-// never a panic.
+// Goal: for any contents of the file, parsing and resolving end with values or with an error that
+// names its cause, never with a panic.
 func FuzzParseFile(f *testing.F) {
 	for _, seed := range []string{"[affinity]\nnet = \"2\"", "affinity.net = 2", "[[start]]", "[start]\ndevelopment = true\naddresses=3001",
 		"a = { b = 1 }"} {
@@ -199,6 +204,12 @@ func TestResolveRefused(t *testing.T) {
 		{"many accounts", Settings{CacheAccounts: Flag("cache-accounts", "1TiB")}, `--cache-accounts=1TiB: must be at most 128 GiB`},
 		{"storage", Settings{LimitStorage: Flag("limit-storage", "1GiB")}, `--limit-storage=1GiB: must be at least 2 GiB`},
 		{"much storage", Settings{LimitStorage: Flag("limit-storage", "17TiB")}, `--limit-storage=17TiB: must be at most 16 TiB`},
+		{"release", Settings{ClientReleaseMax: Flag("client-release-max", "0.18")},
+			`--client-release-max=0.18: must be a release of three numbers, as in 0.17.255: at most 65535.255.255`},
+		{"release too large", Settings{ClientReleaseMax: Flag("client-release-max", "0.17.256")},
+			`--client-release-max=0.17.256: must be a release of three numbers, as in 0.17.255: at most 65535.255.255`},
+		{"release below all", Settings{ClientReleaseMax: Flag("client-release-max", "0.16.3")},
+			`--client-release-max=0.16.3: must be at least 0.16.4, the oldest release that is served`},
 		{"development", Settings{Development: Flag("development", "yes")}, `--development=yes: must be true or false`},
 		{"metrics", Settings{MetricsAddress: Flag("metrics-address", ":80")},
 			`--metrics-address=:80: host "" must be an IPv4 address, an IPv6 address in brackets, or a name`},
@@ -261,7 +272,7 @@ func TestResolveDefaults(t *testing.T) {
 	wantAffinity.CompactWorkersMax = limits.CompactWorkersMax
 	start, err := settings.Resolve()
 	if err != nil || start.Limits != limits.Production() || start.Development || !start.Addresses.IsPickPort() ||
-		start.MetricsAddress != (Address{}) || start.Affinity != wantAffinity {
+		start.MetricsAddress != (Address{}) || start.ClientReleaseMax != wire.ReleaseClientMax || start.Affinity != wantAffinity {
 		t.Errorf("%v, %+v", err, start)
 	}
 	settings.Development = Flag("development", "true")

@@ -10,16 +10,18 @@ import (
 	"ledger/wire"
 )
 
-// units from large to small, so that the first that divides a size without rest shows it best.
+// units are ordered from large to small. The first one that divides a size without remainder shows
+// it best.
 var units = [...]struct {
 	name  string
 	shift uint
 }{{"TiB", 40}, {"GiB", 30}, {"MiB", 20}, {"KiB", 10}}
 
-// ParseSize reads a size in bytes: a whole number with one of KiB, MiB, GiB and TiB behind it, in
-// any case, or with nothing behind it.
+// ParseSize reads a size in bytes: a whole number, followed by KiB, MiB, GiB or TiB in any case, or
+// by nothing.
 //
-// error: units of powers of ten (1GB) are refused, since people mean either by them.
+// error: units of powers of ten (1GB) are refused, because people use them for powers of two as
+// well.
 func ParseSize(text string) (sizeBytes uint64, err error) {
 	digitsCount := 0
 	for digitsCount < len(text) && text[digitsCount] >= '0' && text[digitsCount] <= '9' {
@@ -37,7 +39,7 @@ func ParseSize(text string) (sizeBytes uint64, err error) {
 	}
 	if !known {
 		for _, candidate := range units {
-			// 1GB, 1G, 1 GiB: say what to write instead.
+			// 1GB, 1G and 1 GiB: the error names the right form.
 			if trimmed := strings.TrimSpace(unit); trimmed != "" && len(trimmed) <= 3 && strings.EqualFold(trimmed[:1], candidate.name[:1]) {
 				return 0, fmt.Errorf("must have the unit KiB, MiB, GiB or TiB: write %s%s", digits, candidate.name)
 			}
@@ -76,7 +78,7 @@ func sizeParts(sizeBytes uint64) (number uint64, unit string) {
 	return sizeBytes, ""
 }
 
-// checkSize holds a size against its limits.
+// checkSize compares a size with its limits.
 func checkSize(sizeBytes, multipleBytes, sizeBytesMin, sizeBytesMax uint64) error {
 	switch {
 	case sizeBytes%multipleBytes != 0:
@@ -89,8 +91,8 @@ func checkSize(sizeBytes, multipleBytes, sizeBytesMin, sizeBytesMax uint64) erro
 	return nil
 }
 
-// ParseCluster reads a cluster's number: decimal, 0 to 2^128-1. 0 is for tests; a caller warns of
-// it.
+// ParseCluster reads the number of a cluster: decimal, 0 to 2^128-1. 0 is for tests; callers warn
+// of it.
 func ParseCluster(text string) (wire.U128, error) {
 	cluster, err := wire.ParseU128(text)
 	if err != nil {
@@ -116,11 +118,11 @@ func ParseBool(text string) (bool, error) {
 	return text == "true", nil
 }
 
-// spinNsMax keeps a typing error (50s) from burning a core for nothing.
+// spinNsMax keeps a typing error (50s) from wasting a core.
 const spinNsMax = uint64(time.Second)
 
-// ParseSpin reads how long an idle stage spins: a duration with its unit, as in 50us or 1.5ms, 0 to
-// 1s.
+// ParseSpin reads the time for which an idle stage spins: a duration with its unit, as in 50us or
+// 1.5ms, 0 to 1s.
 func ParseSpin(text string) (spinNs uint64, err error) {
 	duration, err := time.ParseDuration(text)
 	if err != nil {

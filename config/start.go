@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"ledger/affinity"
 	"ledger/limits"
@@ -21,31 +22,32 @@ const (
 	accountBytes = 128
 )
 
-// auto in the place of a core list or a node leaves the choice to us; it is the default.
+// auto in place of a core list or a node leaves the choice to the server. It is the default.
 const auto = "auto"
 
 // CacheAccountsBytes is the size that --cache-accounts would give the account cache of l.
 func CacheAccountsBytes(l *limits.Limits) uint64 { return uint64(l.CacheAccountsMax) * accountBytes }
 
-// Start is what a start is to do, checked.
+// Start is the checked settings of a start.
 type Start struct {
-	Addresses      Addresses
-	Development    bool
-	Limits         limits.Limits
-	MetricsAddress Address // of the HTTP endpoint; no host means no endpoint
-	MetricsPprof   bool    // it also profiles
+	Addresses        Addresses
+	Development      bool
+	Limits           limits.Limits
+	ClientReleaseMax wire.Release // of the clients that are served
+	MetricsAddress   Address      // of the HTTP endpoint; no host means no endpoint
+	MetricsPprof     bool         // it also profiles
 	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
 	MetricsOptional bool
 	Affinity        affinity.Request
-	LogJSON         bool // else the lines of the log are text
+	LogJSON         bool // the log's lines are JSON; else they are text
 
-	// AddressesOrigin is for errors that need the data file: how many addresses there must be.
+	// AddressesOrigin begins errors about the number of addresses, which need the data file.
 	AddressesOrigin string
 }
 
 // Resolve checks every setting, and fills in the defaults of those not set.
 func (s *Settings) Resolve() (*Start, error) {
-	start := &Start{Limits: limits.Production()}
+	start := &Start{Limits: limits.Production(), ClientReleaseMax: wire.ReleaseClientMax}
 	if s.Development.IsSet() {
 		development, err := ParseBool(s.Development.Text)
 		if err != nil {
@@ -55,7 +57,7 @@ func (s *Settings) Resolve() (*Start, error) {
 			start.Limits = limits.Development()
 		}
 	}
-	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveAffinity, s.resolveLog} {
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveReleases, s.resolveAffinity, s.resolveLog} {
 		if err := resolve(start); err != nil {
 			return nil, err
 		}
@@ -129,6 +131,22 @@ func (s *Settings) resolveSizes(start *Start) error {
 		func(sizeBytes uint64) { l.StorageBytesMax = sizeBytes })
 }
 
+func (s *Settings) resolveReleases(start *Start) error {
+	if !s.ClientReleaseMax.IsSet() {
+		return nil
+	}
+	release, err := wire.ParseRelease(s.ClientReleaseMax.Text)
+	if err != nil {
+		return s.ClientReleaseMax.fail(fmt.Errorf("must be a release of three numbers, as in %s: at most %s",
+			wire.ReleaseClientMax, wire.Release(math.MaxUint32)))
+	}
+	if release < wire.ReleaseClientMin {
+		return s.ClientReleaseMax.fail(fmt.Errorf("must be at least %s, the oldest release that is served", wire.ReleaseClientMin))
+	}
+	start.ClientReleaseMax = release
+	return nil
+}
+
 func (s *Settings) resolveAffinity(start *Start) error {
 	request := affinity.AutoRequest()
 	if s.NumaNode.IsSet() && s.NumaNode.Text != auto {
@@ -159,7 +177,7 @@ func (s *Settings) resolveAffinity(start *Start) error {
 	return nil
 }
 
-// FormatSettings is what format and recover are told, as text.
+// FormatSettings is the settings of format and recover, as text.
 type FormatSettings struct {
 	Cluster      Setting
 	Replica      Setting
@@ -168,7 +186,7 @@ type FormatSettings struct {
 	Development  Setting
 }
 
-// Format is what format and recover are to do, checked.
+// Format is the checked settings of format and recover.
 type Format struct {
 	Cluster      wire.U128
 	ClusterIsSet bool // if not, format picks one at random, and recover refuses

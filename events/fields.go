@@ -12,7 +12,7 @@ import (
 // Peer is an IPv6 or v4-mapped address and a port, as in ports.NetworkEvent.
 type Peer [18]byte
 
-// String is for lines: address and port.
+// String returns address and port as text.
 func (p Peer) String() string {
 	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[:16])).Unmap(), binary.BigEndian.Uint16(p[16:])).String()
 }
@@ -33,7 +33,7 @@ func (f Fields) key(key string) []byte {
 func (f Fields) String(key, value string) Fields {
 	text, err := json.Marshal(value)
 	if err != nil {
-		text = []byte(`""`) // no string makes Marshal fail
+		text = []byte(`""`) // Marshal fails for no string
 	}
 	return Fields{append(f.key(key), text...)}
 }
@@ -48,7 +48,7 @@ func (f Fields) Bool(key string, value bool) Fields {
 	return Fields{strconv.AppendBool(f.key(key), value)}
 }
 
-// ID adds a 128-bit number as a decimal text: numbers of JSON are not exact beyond 2^53.
+// ID adds a 128-bit number as decimal text, because numbers of JSON are not exact beyond 2^53.
 func (f Fields) ID(key string, value wire.U128) Fields { return f.String(key, value.String()) }
 
 // Peer adds an address and a port.

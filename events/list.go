@@ -18,6 +18,7 @@ const (
 	kindStarted
 	kindListening
 	kindStopping
+	kindInputEnded
 	kindLinesDropped
 	kindConnectionClosed
 	kindConnectionRefused
@@ -41,6 +42,7 @@ func newCell() [kindsCount]Event {
 		kindStarted:           &Started{},
 		kindListening:         &Listening{},
 		kindStopping:          &Stopping{},
+		kindInputEnded:        &InputEnded{},
 		kindLinesDropped:      &LinesDropped{},
 		kindConnectionClosed:  &ConnectionClosed{},
 		kindConnectionRefused: &ConnectionRefused{},
@@ -55,7 +57,7 @@ func newCell() [kindsCount]Event {
 	}
 }
 
-// Notice is a line of a start that only people read: the limits, the caches, the placement.
+// Notice is a line of a start for people: the limits, the caches, the placement.
 type Notice struct{ Line string }
 
 // Notice emits the event.
@@ -66,7 +68,7 @@ func (e *Notice) Name() string            { return "notice" }
 func (e *Notice) Text(line []byte) []byte { return append(line, e.Line...) }
 func (e *Notice) Fields(o Fields) Fields  { return o }
 
-// Caution says what works, but slower or with less safety than it could.
+// Caution is a warning: something works, but slower or less safely than it could.
 type Caution struct{ Line string }
 
 // Caution emits the event.
@@ -95,7 +97,7 @@ func (e *Failed) Fields(o Fields) Fields {
 	return o.String("reason", e.Reason).Number("status", uint64(e.Status))
 }
 
-// Started says whose file is served, and where it stands.
+// Started describes the data file that is served, and its state.
 type Started struct {
 	Cluster              wire.U128
 	Replica, Replicas    uint8
@@ -130,7 +132,7 @@ func (e *Listening) Text(line []byte) []byte {
 }
 func (e *Listening) Fields(o Fields) Fields { return o.String("address", e.Address) }
 
-// Stopping: a signal has asked for the end.
+// Stopping: a signal has asked the server to stop.
 type Stopping struct{ Signal string }
 
 // Stopping emits the event.
@@ -143,6 +145,20 @@ func (e *Stopping) Text(line []byte) []byte {
 }
 func (e *Stopping) Fields(o Fields) Fields { return o.String("signal", e.Signal) }
 
+// InputEnded: stdin has ended, or yielded a byte, and with --addresses=0 the server ends then.
+type InputEnded struct{ Status int }
+
+// InputEnded emits the event.
+func (l *Log) InputEnded(e InputEnded) { emit(l, kindInputEnded, e) }
+
+func (e *InputEnded) Level() Level { return Info }
+func (e *InputEnded) Name() string { return "input_ended" }
+func (e *InputEnded) Text(line []byte) []byte {
+	return fmt.Appendf(line, "ending with status %d: with --addresses=0 the server ends when stdin closes or yields a byte; "+
+		"to serve for longer, keep stdin open or name an address, as in --addresses=3000", e.Status)
+}
+func (e *InputEnded) Fields(o Fields) Fields { return o.Number("status", uint64(e.Status)) }
+
 // LinesDropped: the log lost lines, and can write again.
 type LinesDropped struct{ Lines uint64 }
 
@@ -153,8 +169,8 @@ func (e *LinesDropped) Text(line []byte) []byte {
 }
 func (e *LinesDropped) Fields(o Fields) Fields { return o.Number("lines", e.Lines) }
 
-// ConnectionClosed: a peer broke a rule. Closed false: one message was skipped, and the connection
-// goes on.
+// ConnectionClosed: a peer broke a rule. If Closed is false, one message was skipped, and the
+// connection goes on.
 type ConnectionClosed struct {
 	Peer   Peer
 	Client wire.U128
@@ -183,7 +199,8 @@ func (e *ConnectionClosed) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
 }
 
-// ConnectionRefused: the table of connections is full. Refused is how many since the last line.
+// ConnectionRefused: the table of connections is full. Refused is the number of refused connections
+// since the last line.
 type ConnectionRefused struct {
 	Peer        Peer
 	Reason      string
@@ -204,8 +221,8 @@ func (e *ConnectionRefused) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).String("reason", e.Reason).Number("connections", e.Connections).Number("refused", e.Refused)
 }
 
-// AcceptFailed: the kernel has no descriptor or no memory for a connection. Failures is how many
-// tries since the last line.
+// AcceptFailed: the kernel has no descriptor or no memory for a connection. Failures is the
+// number of failed tries since the last line.
 type AcceptFailed struct {
 	Errno    int32
 	Failures uint64
@@ -231,11 +248,12 @@ func (e *AcceptFailed) Fields(o Fields) Fields {
 	return o.String("reason", syscall.Errno(e.Errno).Error()).Number("failures", e.Failures)
 }
 
-// ClientEvicted: a client's session has ended against its will.
+// ClientEvicted: the server has ended a client's session.
 type ClientEvicted struct {
 	Peer   Peer
 	Client wire.U128
 	Reason string // as the protocol names it
+	Hint   string // what the operator can do about it, or ""
 }
 
 // ClientEvicted emits the event.
@@ -244,13 +262,17 @@ func (l *Log) ClientEvicted(e ClientEvicted) { emit(l, kindClientEvicted, e) }
 func (e *ClientEvicted) Level() Level { return Warning }
 func (e *ClientEvicted) Name() string { return "client_evicted" }
 func (e *ClientEvicted) Text(line []byte) []byte {
-	return fmt.Appendf(line, "evicted client %s (%s): %s", e.Client, e.Peer, e.Reason)
+	line = fmt.Appendf(line, "evicted client %s (%s): %s", e.Client, e.Peer, e.Reason)
+	if e.Hint != "" {
+		line = append(append(line, ": "...), e.Hint...)
+	}
+	return line
 }
 func (e *ClientEvicted) Fields(o Fields) Fields {
-	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
+	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason).String("hint", e.Hint)
 }
 
-// ClusterMismatch: a peer speaks to another cluster.
+// ClusterMismatch: a peer named another cluster.
 type ClusterMismatch struct {
 	Peer         Peer
 	Theirs, Ours wire.U128
@@ -268,12 +290,12 @@ func (e *ClusterMismatch) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).ID("cluster_theirs", e.Theirs).ID("cluster_ours", e.Ours)
 }
 
-// DiskStalled: no operation of a stage's disk has ended for long, though some are under way.
+// DiskStalled: no operation of a stage's disk has ended for long, although some are under way.
 type DiskStalled struct {
 	Stage      string
 	Pending    uint64 // operations under way
 	DurationNs uint64 // since the last one ended
-	Ended      bool   // else it still lasts
+	Ended      bool   // the stall is over; else it still lasts
 }
 
 // DiskStalled emits the event.
@@ -292,8 +314,8 @@ func (e *DiskStalled) Fields(o Fields) Fields {
 	return o.String("stage", e.Stage).Number("pending", e.Pending).Number("duration_ns", e.DurationNs).Bool("ended", e.Ended)
 }
 
-// CopyRepaired: a start found a damaged copy of something that it has twice or more, and wrote it
-// again.
+// CopyRepaired: a start has found damaged copies of data that it has twice or more, and has written
+// them again.
 type CopyRepaired struct {
 	What  string // as in "copies of the superblock"
 	From  string // as in "the newest one"
@@ -341,9 +363,9 @@ func (e *ClockBehind) Text(line []byte) []byte {
 }
 func (e *ClockBehind) Fields(o Fields) Fields { return o.Number("behind_ns", e.BehindNs) }
 
-// OpSlow: an op took more than 100 ms from its arrival to its reply. Where[:WhereBytes] says how it
-// spent its time and what went on meanwhile; the text is in the event, so that a slow op allocates
-// nothing.
+// OpSlow: an op took more than 100 ms from its arrival to its reply. Where[:WhereBytes] tells how
+// it spent its time and what happened at the same time. The text is part of the event, so that a
+// slow op allocates nothing.
 type OpSlow struct {
 	Op, DurationNs uint64
 	WhereBytes     int

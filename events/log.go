@@ -14,10 +14,10 @@ import (
 // Level of an event.
 type Level uint8
 
-// The levels, as text and JSON name them.
+// The levels, with their names in text and JSON.
 const (
 	Info    Level = iota
-	Warning       // something works, but slower or with less safety than it could
+	Warning       // something works, but slower or less safely than it could
 	Error         // the server ends, or a promise is at risk
 )
 
@@ -40,17 +40,17 @@ const (
 	FormatJSON               // {"time":"...","level":"warning","event":"disk_stalled","text":"a sentence", fields}
 )
 
-// Log takes events from any thread and has them written by a goroutine of its own.
+// Log takes events from any thread. A goroutine of its own writes them.
 type Log struct {
 	queue    *queue
 	out      io.Writer
 	format   Format
-	wake     chan struct{} // of one: a wake that is under way covers what follows
+	wake     chan struct{} // of one: a wake that is under way covers later events
 	closing  chan struct{}
 	ended    chan struct{}
 	once     sync.Once
-	dropped  atomic.Uint64 // lines that were lost, since the start
-	reported uint64        // of dropped, what a line has told; the goroutine's alone
+	dropped  atomic.Uint64 // lines lost since the start
+	reported uint64        // the part of dropped that lines have reported; only for the goroutine
 	line     []byte
 }
 
@@ -62,7 +62,7 @@ func New(out io.Writer, format Format) *Log {
 	return l
 }
 
-// DroppedLines is how many lines were lost since the start. Any thread may ask.
+// DroppedLines is the number of lines lost since the start. Any thread may call it.
 func (l *Log) DroppedLines() uint64 {
 	if l == nil {
 		return 0
@@ -70,8 +70,8 @@ func (l *Log) DroppedLines() uint64 {
 	return l.dropped.Load()
 }
 
-// Close has what is queued written, for at most patience: a stream that nobody reads must not keep
-// a server from ending. It says whether all was written. Events after it are lost.
+// Close writes the queued events, for at most patience, so that a stream without a reader cannot
+// keep a server from ending. flushed tells whether all were written. Later events are lost.
 func (l *Log) Close(patience time.Duration) (flushed bool) {
 	if l == nil {
 		return true
@@ -139,10 +139,10 @@ func (l *Log) put(timeNs int64, event Event) {
 		switch {
 		case err == nil && count > 0:
 		case errors.Is(err, unix.EAGAIN):
-			time.Sleep(eagainPause) // somebody who shares the stream made it non-blocking
+			time.Sleep(eagainPause) // a process that shares the stream has made it non-blocking
 		default:
 			l.dropped.Add(1)
-			l.reported++ // a stream that fails takes no report either; the metric has it
+			l.reported++ // a stream that fails takes no report either; the metric has the count
 			return
 		}
 	}
@@ -171,14 +171,14 @@ func appendLine(line []byte, format Format, timeNs int64, event Event) []byte {
 	line = event.Text(line)
 	for i := start; i < len(line); i++ {
 		if line[i] == '\n' {
-			line[i] = ' ' // one event is one line, whatever an error's text holds
+			line[i] = ' ' // one event is one line, even if an error's text has several
 		}
 	}
 	return append(line, '\n')
 }
 
-// Lines is a writer for a start's prints: each line becomes a Notice, or a Caution if it begins
-// with "warning: ". Not for stage threads, because it makes a string of each line.
+// Lines is a writer for the prints of a start. Each line becomes a Notice, or a Caution if it
+// begins with "warning: ". It makes a string of each line, so stage threads must not use it.
 func (l *Log) Lines() io.Writer { return lines{l} }
 
 type lines struct{ log *Log }

@@ -143,7 +143,7 @@ func TestLinkedChains(t *testing.T) {
 	if rows := ask(t, client.LookupTransfers, ids(10, 40)); len(rows) != 4 {
 		t.Fatalf("%d transfers exist, want 4", len(rows))
 	}
-	// What was rolled back may be tried again.
+	// A transfer that was rolled back may be tried again.
 	makeTransfers(t, client, []tb.Transfer{transfer(20, 1, 2, 8)})
 	wantBalances(t, client, 2, [4]uint64{0, 0, 0, 79})
 }
@@ -474,7 +474,7 @@ func TestRestart(t *testing.T) {
 	file := server.Format(t, small)
 	port := server.FreePort(t)
 	address := fmt.Sprintf("127.0.0.1:%d", port)
-	// A client may come before its server: whatever listens there when it calls hangs up.
+	// A client may come before its server: the process that listens there when it calls hangs up.
 	before, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)

@@ -8,10 +8,20 @@
 // Source: design, "Decisions that are costly to change"; consensus, "Checkpoint arithmetic".
 package limits
 
-// FormatVersion of the data file. A file of another version is refused. Version 2: balances have a
-// tree of their own, which renumbers the trees; filters have 24 bits per key; merges of postings
-// take 32 runs. Version 3: a ring of twins replaces the log's redundant headers.
-const FormatVersion = 3
+// FormatVersion of the data file. A file of another version is refused. 2: balances have a tree of
+// their own, which numbers the trees anew, filters have 24 bits a key, and merges of postings take
+// 32 runs. 3: a ring of twins in the place of the log's redundant headers. 4: what a cluster needs:
+// ops of birth of tables, headers and an incarnation in the superblock, trailers whose first block
+// lists the others, sessions apart from their replies, and blocks with a format of their own.
+const FormatVersion = 4
+
+// BlockFormatVersion is in the header page of every block. It is apart from FormatVersion: blocks
+// are not written anew when another part of the file changes.
+const BlockFormatVersion = 1
+
+// Release of the rules by which ops are executed and checkpoints are written. Replicas of one
+// release write the same checkpoints from the same log.
+const Release = 1
 
 const (
 	sectorBytes       = 4096

@@ -3,8 +3,8 @@ package metrics
 // StagesMax is the number of stages that can share a thread.
 const StagesMax = 5
 
-// Thread is what a stage thread counts about itself. It is written by that thread alone; the lines
-// around it keep other writers away.
+// Thread is the figures of a stage thread. Only that thread writes them. The padding keeps words of
+// other writers away.
 type Thread struct {
 	_ [lineBytes]byte
 	ThreadFigures

@@ -112,7 +112,8 @@ func buildGroup(requests []Request) []byte {
 	return slot
 }
 
-// Whatever a broken peer puts into a table, Validate refuses it or every request can be read.
+// Goal: a table from a broken peer, of any contents, is refused by Validate, or else each of its
+// requests can be read.
 func FuzzValidate(f *testing.F) {
 	f.Add(buildGroup([]Request{{Body: []byte{1}}, {Body: []byte{2, 3}}}))
 	f.Add(make([]byte, HeaderBytes))

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// MemoryAvailable is the least of the machine's memory and the limits of the control groups that
-// the process is in. The root is "/" except in tests.
+// MemoryAvailable is the smallest of the machine's memory and the limits of the process's control
+// groups. root is "/" except in tests.
 //
-// source: the machine, or the control group and the file that says so.
-// error:  the machine's memory is not known; a control group that cannot be read limits nothing.
+// source: the machine, or the control group and the file with its limit.
+// error: the machine's memory is unknown. A control group that cannot be read counts as unlimited.
 func MemoryAvailable(root string) (availableBytes uint64, source string, err error) {
 	availableBytes, err = memoryOfMachine(root)
 	if err != nil {
@@ -48,29 +48,29 @@ func memoryOfMachine(root string) (totalBytes uint64, err error) {
 	return 0, fmt.Errorf("%s names no MemTotal", path)
 }
 
-// memoryGroup is the control group of the process in one hierarchy, and all groups above it that
-// the process can see. Each of them limits it.
+// memoryGroup is the control group of the process in one hierarchy. This group, and all groups
+// above it that the process can see, limit the process.
 type memoryGroup struct {
 	mount string // where the hierarchy is mounted
 	path  string // of the group, below the mount
 	file  string // that holds the limit of a group
 }
 
-// The files of a group that limit memory, by version. Of version 1 a group may leave its children
-// alone; then hierarchyFile holds 0.
+// The files of a group that limit memory, by version. In version 1, a group may not apply to its
+// children; then hierarchyFile contains 0.
 const (
 	limitFile1    = "memory.limit_in_bytes"
 	limitFile2    = "memory.max"
 	hierarchyFile = "memory.use_hierarchy"
 )
 
-// memoryGroups finds the hierarchies that limit memory: of version 1 the one with the memory
-// controller, of version 2 the only one. Both may be mounted; the controller is in one of them.
+// memoryGroups finds the hierarchies that limit memory: in version 1 the one with the memory
+// controller, in version 2 the only one. Both may be mounted, but the controller is in one of them.
 //
-// A line of /proc/self/cgroup says which group the process is in, as its hierarchy counts. A mount
-// may show a part of the hierarchy only, which is the rule in containers: the path below the mount
-// is then the group's without the mount's root. A group outside of that part is not visible; the
-// mount itself is the nearest group that is.
+// A line of /proc/self/cgroup has the path of the process's group in a hierarchy. A mount may show
+// only a part of the hierarchy, as usual in containers. Then the path below the mount is that of
+// the group without the mount's root. If the group is outside of this part, it is not visible, and
+// the mount itself is the nearest visible group.
 func memoryGroups(root string) (groups []memoryGroup) {
 	memberships, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {
@@ -81,7 +81,7 @@ func memoryGroups(root string) (groups []memoryGroup) {
 		return nil
 	}
 	for line := range bytes.Lines(memberships) {
-		// 4:memory:/path in version 1, 0::/path in version 2; a path may hold colons.
+		// 4:memory:/path in version 1, 0::/path in version 2. A path may contain colons.
 		fields := strings.SplitN(strings.TrimRight(string(line), "\n"), ":", 3)
 		if len(fields) != 3 {
 			continue
@@ -120,7 +120,7 @@ func groupMount(line, kind string) (root, mount string, ok bool) {
 	return unescape(fields[3]), unescape(fields[4]), true
 }
 
-// hasField tells whether a comma separated list names field.
+// hasField tells whether a comma separated list contains field.
 func hasField(list, field string) bool {
 	for item := range strings.SplitSeq(list, ",") {
 		if item == field {
@@ -130,13 +130,13 @@ func hasField(list, field string) bool {
 	return false
 }
 
-// unescape undoes how the kernel writes blanks and backslashes of a path: \040 and \134.
+// unescape reverts the kernel's escapes for blanks and backslashes in a path: \040 and \134.
 func unescape(path string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(path)
 }
 
-// below is the path of a group without the root of its mount, "/" for a group that the mount does
-// not show.
+// below is the path of a group without the root of its mount. It is "/" for a group that the mount
+// does not show.
 func below(root, path string) string {
 	if root == "/" {
 		return filepath.Join("/", path) // this cleans a path like /.. of another namespace
@@ -147,13 +147,14 @@ func below(root, path string) string {
 	return "/"
 }
 
-// limit is the least limit of the group and those above it, up to the mount. ok is false if none of
-// them has one.
+// limit is the smallest limit of the group and those above it, up to the mount. ok is false if none
+// of them has a limit.
 func (g *memoryGroup) limit(root string) (limitBytes uint64, source string, ok bool) {
 	for path := g.path; ; path = filepath.Dir(path) {
 		directory := filepath.Join(root, g.mount, path)
 		inherits := path == g.path || g.file != limitFile1 || readWord(filepath.Join(directory, hierarchyFile)) != "0"
-		// "max" is no number. Without a limit version 1 has a number near 2^63, which no machine reaches.
+		// "max" is no number. Version 1 without a limit has a number near 2^63, which is more than
+		// any machine has.
 		limit, err := strconv.ParseUint(readWord(filepath.Join(directory, g.file)), 10, 64)
 		if err == nil && inherits && (!ok || limit < limitBytes) {
 			limitBytes, source, ok = limit, "control group "+path+" by "+g.file, true
@@ -164,7 +165,7 @@ func (g *memoryGroup) limit(root string) (limitBytes uint64, source string, ok b
 	}
 }
 
-// readWord is the content of a small file without the newline, "" if it cannot be read.
+// readWord is the content of a small file without the newline. It is "" if the file cannot be read.
 func readWord(path string) string {
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package replica builds the five stages of one replica and the rings between them, from limits and
 // ports.
 //
-//	Open:  superblock, log and checkpoint -> where the replica stands   (synchronous)
+//	Open:  superblock, log and checkpoint -> the recovered state        (synchronous)
 //	New:   slots, rings, stages, drivers                                (nothing runs yet)
 //	Run:   threads that take turns over drivers                         (the simulator calls Turn)
 //
@@ -9,6 +9,6 @@
 // Out:    drivers in order of the stages; a fault that stops the replica.
 // Owns:   all memory and rings.
 // Limits: rings are longer than their edges' budgets, so a push never fails.
-// Faults: what a single replica cannot repair is refused by Open with an error that names it.
+// Faults: Open refuses damage that a single replica cannot repair, with an error that names it.
 // Source: design, section 2 and 4.
 package replica

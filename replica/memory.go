@@ -12,10 +12,10 @@ import (
 )
 
 // GoHeapBytesMax is the limit that start sets for the memory of the Go runtime. The collector runs
-// only near it, so garbage of the metrics pages and of log lines may grow up to it.
+// only near this limit, so garbage of metrics pages and log lines may grow up to it.
 const GoHeapBytesMax = 256 << 20
 
-// What is not reserved in the arena.
+// Memory that is not reserved in the arena.
 const (
 	programBytes     = 32 << 20  // code, constants and variables of the program, as mapped from its file
 	goBytesExpected  = 32 << 20  // the Go runtime with rings and driver state
@@ -23,14 +23,14 @@ const (
 	threadsSpare     = 16        // threads that the Go runtime makes for system calls, beside those of the stages
 	pageBytesPerPTE  = 512       // page tables: 8 bytes for each page of 4 KiB
 	slotBytesUsual   = 64 << 20  // message slots that a few busy clients touch
-	tableBytesUsual  = 64 << 20  // memtables beyond what is touched at start: accounts, expiries, and with --development all of them
-	indexBytesPerID  = 3 + 6     // of filters: 3 of the table's, up to 4 of the filter of all ids and its third for ids to come
-	indexBytesFactor = 4         // the manifest in memory against its trailer: lists grow by doubling, and the next trailer lies beside
+	tableBytesUsual  = 64 << 20  // memtables beyond what is touched at start: accounts, expiries; with --development all of them
+	indexBytesPerID  = 3 + 6     // of filters: 3 of the table's; up to 4 of the filter of all ids and a third of these for later ids
+	indexBytesFactor = 4         // the manifest relative to its trailer: lists double, and the next trailer is beside them
 )
 
-// MemoryNeed is what a server comes to have resident, page tables of the kernel included. It does
-// not count what the kernel keeps for it elsewhere: buffers of sockets, and the page cache, which
-// it gives back when memory is short.
+// MemoryNeed is the memory of a server that may become resident, including the kernel's page
+// tables. It does not count memory that the kernel keeps for the server elsewhere: buffers of
+// sockets, and the page cache, which the kernel frees when memory is short.
 type MemoryNeed struct {
 	ExpectedBytes uint64 // usual load with full caches, and the data file of this start
 	LargestBytes  uint64 // every slot, cache and table full, the largest data file, and the Go heap at its limit
@@ -38,7 +38,7 @@ type MemoryNeed struct {
 	ClassBytes [arena.ClassesCount]uint64
 }
 
-// needOf sums up all that is reserved.
+// needOf sums up all reservations.
 //
 // checkpoint:   of the data file, from which the indexes are read.
 // threadsCount: of the stages.
@@ -67,40 +67,45 @@ func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpo
 	threads := uint64(threadsCount) * threadBytes
 	expected += programBytes + goBytesExpected + threads
 	largest += programBytes + GoHeapBytesMax + threads + threadsSpare*threadBytes
-	// The sessions of a checkpoint are twice in memory while they are read, when caches and tables
-	// are not touched yet.
+	// The sessions of a checkpoint are in memory twice while they are read. Caches and tables are
+	// not touched at that time.
 	expected = max(expected, readingSessions(checkpoint)+indexesOf(checkpoint)+threads)
 	need.ExpectedBytes = expected + expected/pageBytesPerPTE
 	need.LargestBytes = largest + largest/pageBytesPerPTE
 	return need
 }
 
-// slotsUsual is what load touches of the message slots. They are used last-in first-out, so busy
-// clients share them. But the last reply of each session stays in a slot of its own, and the
-// results of a full batch take an eighth of the request's size. If the replies in the checkpoint
-// are larger, replies of their size are usual.
+// slotsUsual is the part of the message slots that load touches. The slot that was freed last is
+// used first, so busy clients share slots. But the last reply of each session stays in a slot of
+// its own, and the results of a full batch take an eighth of the request's size. If the replies in
+// the checkpoint are larger, their size counts as usual.
 func slotsUsual(l *limits.Limits, checkpoint *storage.Checkpoint) uint64 {
 	replies := uint64(l.SessionsMax) * uint64(l.RequestBytesMax) / 8
-	return slotBytesUsual + max(replies, checkpoint.TrailerBytes[storage.TrailerSessions])
+	return slotBytesUsual + max(replies, sessionsOf(checkpoint))
 }
 
-// readingSessions is what is resident while the sessions of a checkpoint are read: the content of
-// their trailer, and the replies that are copied from it into slots.
+// sessionsOf is the size of the sessions in a checkpoint: records and replies.
+func sessionsOf(checkpoint *storage.Checkpoint) uint64 {
+	return checkpoint.TrailerBytes[storage.TrailerSessions] + checkpoint.TrailerBytes[storage.TrailerReplies]
+}
+
+// readingSessions is the resident memory while the sessions of a checkpoint are read: the content
+// of their trailer, and the replies that are copied from it into slots.
 func readingSessions(checkpoint *storage.Checkpoint) uint64 {
-	return programBytes + goBytesExpected + 2*checkpoint.TrailerBytes[storage.TrailerSessions]
+	return programBytes + goBytesExpected + 2*sessionsOf(checkpoint)
 }
 
-// indexesOf is what the indexes of a checkpoint take in memory.
+// indexesOf is the memory of the indexes of a checkpoint.
 func indexesOf(c *storage.Checkpoint) uint64 {
 	trailers := c.TrailerBytes[storage.TrailerManifest] + c.TrailerBytes[storage.TrailerFreeSet]
 	return indexBytesFactor*trailers + indexBytesPerID*(c.TransfersCount+c.AccountsCount)
 }
 
-// check compares the figures with what there is: a start that is expected not to fit is refused,
-// and one that may come not to fit warns.
+// check compares the figures with the available memory. A start whose expected use does not fit is
+// refused. A start whose largest use does not fit warns.
 //
 // root:       "/" except in tests.
-// indexBytes: what indexes may come to take, see indexesReachable.
+// indexBytes: the largest memory of the indexes, see indexesReachable.
 func (n *MemoryNeed) check(root string, development bool, indexBytes uint64) (warning string, err error) {
 	available, source, err := MemoryAvailable(root)
 	if err != nil {
@@ -123,18 +128,18 @@ func (n *MemoryNeed) check(root string, development bool, indexBytes uint64) (wa
 }
 
 // indexesReachable is what the indexes may come to take on the disk as it is: they are reserved for
-// the largest data file that the limit allows, but it does not become larger than its file system. A
-// development server is not expected to fill it.
+// the largest data file that the limit allows, but it does not become larger than its file system.
+// A development server is not expected to fill it.
 func (n *MemoryNeed) indexesReachable(l *limits.Limits, fileBytesMax uint64) uint64 {
 	if !l.TouchesMemoryAtStart() {
 		return 0
 	}
-	const parts = 1 << 20 // so that nothing overflows
+	const parts = 1 << 20 // avoids overflows
 	share := min(parts, fileBytesMax/max(1, l.StorageBytesMax/parts)+1)
 	return n.ClassBytes[arena.Index] / parts * share
 }
 
-// waysOut names the flags that lower the figures, the one with the largest part first.
+// waysOut returns the flags that lower the figures, the one with the largest part first.
 func (n *MemoryNeed) waysOut() string {
 	ways := []struct {
 		bytes uint64
@@ -157,10 +162,10 @@ func (n *MemoryNeed) waysOut() string {
 	return "lower " + strings.Join(list, ", ")
 }
 
-// Mebibytes rounds up, so that a printed figure is never less than the one that is meant.
+// Mebibytes rounds up, so that a printed figure is never too low.
 func Mebibytes(bytes uint64) uint64 { return (bytes + 1<<20 - 1) >> 20 }
 
-// line is the one of start.
+// line is the line that start prints.
 func (n *MemoryNeed) line(root string, l *limits.Limits) string {
 	text := fmt.Sprintf("memory: %d MiB expected, %d MiB at most (of them %d for the indexes of a data file of %d GiB)",
 		Mebibytes(n.ExpectedBytes), Mebibytes(n.LargestBytes), Mebibytes(n.ClassBytes[arena.Index]), l.StorageBytesMax>>30)
@@ -170,7 +175,7 @@ func (n *MemoryNeed) line(root string, l *limits.Limits) string {
 	return text
 }
 
-// checkSessions refuses a start before the sessions of a checkpoint are read if they alone do not
+// checkSessions refuses a start, before the sessions of a checkpoint are read, if they alone do not
 // fit.
 func checkSessions(checkpoint *storage.Checkpoint, root string) error {
 	available, source, err := MemoryAvailable(root)
@@ -179,7 +184,7 @@ func checkSessions(checkpoint *storage.Checkpoint, root string) error {
 	}
 	if needed := readingSessions(checkpoint); needed > available {
 		return fmt.Errorf("memory: the sessions of the checkpoint are %d MiB, reading them takes %d MiB, %s allows %d MiB: raise that limit",
-			Mebibytes(checkpoint.TrailerBytes[storage.TrailerSessions]), Mebibytes(needed), source, available>>20)
+			Mebibytes(sessionsOf(checkpoint)), Mebibytes(needed), source, available>>20)
 	}
 	return nil
 }

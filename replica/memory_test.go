@@ -10,8 +10,8 @@ import (
 	"ledger/storage"
 )
 
-// Goal: each class counts as load uses it; the largest figure is all that is reserved and the Go
-// heap's limit, whatever the names are.
+// Goal: the expected figure counts the part of each class that load uses. The largest figure counts
+// all that is reserved, and the limit of the Go heap. Names of entries do not matter.
 func TestMemoryNeed(t *testing.T) {
 	l := limits.Production()
 	l.SessionsMax = 512
@@ -33,10 +33,10 @@ func TestMemoryNeed(t *testing.T) {
 			(8 + 64 + 512/8) * mebibyte, 5 << 30},
 		{"few slots", arena.Entry{Class: arena.Slot, Bytes: 3 * mebibyte}, none, 3 * mebibyte, 3 * mebibyte},
 		{"slots of clients whose last replies are large", arena.Entry{Class: arena.Slot, Bytes: 5 << 30},
-			&storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerSessions: 100 * mebibyte}},
+			&storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerReplies: 100 * mebibyte}},
 			2 * 100 * mebibyte, 5 << 30}, // twice in memory while they are read
 		{"the same beside a cache", arena.Entry{Class: arena.Slot, Bytes: 5 << 30, TouchBytes: 200 * mebibyte},
-			&storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerSessions: 100 * mebibyte}},
+			&storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerReplies: 100 * mebibyte}},
 			(200 + 64 + 100) * mebibyte, 5 << 30},
 		{"tables", arena.Entry{Class: arena.Table, Bytes: 800 * mebibyte, TouchBytes: 300 * mebibyte, SpareBytes: 50 * mebibyte}, none,
 			(300 + 64) * mebibyte, 850 * mebibyte},
@@ -146,11 +146,11 @@ func TestIndexesReachable(t *testing.T) {
 // Goal: sessions of a checkpoint that do not fit are refused before they are read.
 func TestCheckSessions(t *testing.T) {
 	root := fakeRoot(t, map[string]string{"proc/meminfo": "MemTotal: 614400 kB\n"})
-	checkpoint := &storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerSessions: 268 << 20}}
+	checkpoint := &storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerReplies: 268 << 20}}
 	if err := checkSessions(checkpoint, root); err != nil {
 		t.Errorf("600 MiB for 268 twice: %v", err)
 	}
-	checkpoint.TrailerBytes[storage.TrailerSessions]++
+	checkpoint.TrailerBytes[storage.TrailerReplies]++
 	err := checkSessions(checkpoint, root)
 	const want = "the sessions of the checkpoint are 269 MiB, reading them takes 601 MiB, the machine allows 600 MiB"
 	if err == nil || !strings.Contains(err.Error(), want) {

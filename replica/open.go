@@ -20,7 +20,8 @@ type Opened struct {
 	Consensus consensus.Recovered
 	Journal   journal.Recovered
 	Layout    datafile.Layout
-	// SuperblockCopiesFixed were damaged or older, and are rewritten.
+	// SuperblockCopiesFixed is the number of copies that were damaged or older and have been
+	// rewritten.
 	SuperblockCopiesFixed int
 
 	scratch []byte
@@ -39,7 +40,7 @@ func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, e
 	return o, o.begin(file)
 }
 
-// begin makes the view of this start durable. Nothing runs before it.
+// begin makes the view of this start durable. Nothing may run before it.
 func (o *Opened) begin(file ports.File) error {
 	checksum, err := datafile.WriteSuperblock(file, &o.Limits, &o.Consensus.Superblock, o.scratch)
 	if err == nil {
@@ -48,14 +49,14 @@ func (o *Opened) begin(file ports.File) error {
 	return err
 }
 
-// recoverFile is Open without readSessions and begin: what needs no repair is left as it was, for a
+// recoverFile is Open without readSessions and begin. It writes nothing but repairs, because a
 // start may still be refused.
 func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
-	if err := l.Check(); err != nil { // before anything is read by them
+	if err := l.Check(); err != nil { // before anything is read by these limits
 		return nil, err
 	}
-	// A crash between a write and its sync leaves what this start would read and go on from, and the
-	// next power cut would take.
+	// After a crash between a write and its sync, this start would read bytes that the next power
+	// cut may take away.
 	if err := file.Sync(); err != nil {
 		return nil, fmt.Errorf("syncing the data file before it is read: %w", err)
 	}
@@ -65,20 +66,20 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	if err != nil {
 		return nil, fmt.Errorf("reading the size of the data file: %w", err)
 	}
-	// Files of other format versions and of the reference have other sizes: what the file is comes
-	// before how large it must be.
+	// The check of what the file is comes before the check of its size: files of other format
+	// versions and of the reference have other sizes.
 	identity := datafile.Identify(file, &l, scratch)
 	if err := identity.Foreign(); err != nil {
 		return nil, err
 	}
-	// format writes the first sector of every slot.
+	// Format writes the first sector of every slot.
 	if size < o.Layout.PrepareAt(uint64(l.JournalSlotsCount)-1)+uint64(l.SectorBytes) {
 		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted "+
 			"(ledger format makes a file under another name), or it was cut off and is to be restored from a backup",
 			size, o.Layout.GridAt)
 	}
-	// The free set has no bits for blocks beyond the limit. A block device has its size whatever was
-	// written to it.
+	// The free set has no bits for blocks beyond the limit. A block device is the exception: its
+	// size does not depend on writes.
 	if size > l.StorageBytesMax && !isBlockDevice(file) {
 		return nil, fmt.Errorf("%w: the data file has %d bytes (%d MiB), the limit is %d bytes (%d MiB)",
 			ErrStorageLimit, size, (size+1<<20-1)>>20, l.StorageBytesMax, l.StorageBytesMax>>20)
@@ -93,7 +94,8 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	if superblock.SessionsMax == 0 || superblock.SessionsMax > limits.SessionsMax {
 		return nil, fmt.Errorf("the superblock says %d sessions; they are 1 to %d", superblock.SessionsMax, limits.SessionsMax)
 	}
-	// Connections follow the sessions: each may have one, and some are on their way out.
+	// Each session may have a connection, and some more connections are being closed. So the number
+	// of connections follows that of sessions.
 	l.ConnectionsMax = l.ConnectionsMax - min(l.ConnectionsMax, l.SessionsMax) + superblock.SessionsMax
 	l.SessionsMax = superblock.SessionsMax
 	if err := l.Check(); err != nil { // with the sessions of the file
@@ -107,13 +109,15 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		return nil, err
 	}
 	o.Journal = *recovered
-	// A single replica never repeats a view: else two different prepares of one op could exist in it.
+	// A single replica never repeats a view. Otherwise it could have two different prepares of one
+	// op.
 	next := superblock.Superblock
 	next.Sequence++
 	next.Parent = superblock.Checksum
 	next.View++
 	next.LogView = next.View
 	next.CommitMax = max(next.CommitMax, recovered.OpHead)
+	next.Release = limits.Release
 	o.scratch = scratch
 	o.Consensus = consensus.Recovered{
 		Superblock:         next,
@@ -124,21 +128,23 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	return o, nil
 }
 
-// readSessions reads the sessions of the checkpoint. Nothing is left of what the scratch held.
-func (o *Opened) readSessions(file ports.File) error {
-	superblock := &o.Consensus.Superblock
-	checkpoint := &superblock.Checkpoint
-	sessions := make([]byte, checkpoint.TrailerBytes[storage.TrailerSessions])
-	if root := checkpoint.Roots[storage.TrailerSessions]; !root.IsZero() {
+// readSessions reads the sessions of the checkpoint, and their replies. Nothing is left of what the
+// scratch held.
+func (o *Opened) readSessions(file ports.File) (err error) {
+	read := func(kind storage.TrailerKind, name string) []byte {
+		superblock := &o.Consensus.Superblock
+		content := make([]byte, superblock.Checkpoint.TrailerBytes[kind])
 		geometry := block.GeometryOf(o.Limits)
-		fault := block.ReadChain(file, o.Layout.GridAt, &geometry, superblock.Cluster, storage.TrailerSessions, root, sessions,
+		fault := block.ReadTrailer(file, o.Layout.GridAt, &geometry, superblock.Cluster, kind, superblock.Checkpoint.Roots[kind], content,
 			o.scratch[:o.Limits.BlockBytes], nil)
-		if fault != nil {
-			return fmt.Errorf("reading the sessions of the checkpoint: %w", fault)
+		if fault != nil && err == nil {
+			err = fmt.Errorf("reading the %s of the checkpoint: %w", name, fault)
 		}
+		return content
 	}
-	o.Consensus.SessionsTrailer = sessions
-	return nil
+	o.Consensus.SessionsTrailer = read(storage.TrailerSessions, "sessions")
+	o.Consensus.RepliesTrailer = read(storage.TrailerReplies, "sessions' replies")
+	return err
 }
 
 func isBlockDevice(file ports.DataFile) bool {

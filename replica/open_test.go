@@ -46,7 +46,8 @@ func TestOpenCommitMax(t *testing.T) {
 	defer memory.Close()
 	file := &memoryFile{}
 	scratch := memory.Bytes(1<<20, 4096, "scratch")
-	if err := datafile.Format(file, &l, &datafile.FormatOptions{Cluster: wire.U128{Lo: 3}, ReplicasCount: 1}, scratch); err != nil {
+	options := datafile.FormatOptions{Cluster: wire.U128{Lo: 3}, ReplicasCount: 1, Incarnation: 1}
+	if err := datafile.Format(file, &l, &options, scratch); err != nil {
 		t.Fatal(err)
 	}
 	for view := range uint32(3) {
@@ -82,7 +83,8 @@ func TestOpenBelowTheStorageLimit(t *testing.T) {
 	defer memory.Close()
 	file := &memoryFile{}
 	scratch := memory.Bytes(1<<20, 4096, "scratch")
-	if err := datafile.Format(file, &l, &datafile.FormatOptions{Cluster: wire.U128{Lo: 3}, ReplicasCount: 1}, scratch); err != nil {
+	options := datafile.FormatOptions{Cluster: wire.U128{Lo: 3}, ReplicasCount: 1, Incarnation: 1}
+	if err := datafile.Format(file, &l, &options, scratch); err != nil {
 		t.Fatal(err)
 	}
 	file.bytes = append(file.bytes, make([]byte, 8<<20-len(file.bytes))...)

@@ -9,29 +9,29 @@ import (
 	"ledger/stages/apply"
 )
 
-// checkpointSlowNs is when a checkpoint is worth a line of the log.
+// checkpointSlowNs is the duration from which on a checkpoint gets a line in the log.
 const checkpointSlowNs = 1_000_000_000
 
-// readiness is apply's driver, and announces the server: once clients are served, and the
-// generation and the checkpoint that the replay set going are on disk. A server that stopped
-// because the disk was full comes to the same end again at its next start; it should say so instead
-// of announcing itself first.
+// readiness is apply's driver. It also announces the server when clients are served, and when the
+// generation and the checkpoint that the replay began are on disk. The reason for the second
+// condition is a full disk: a server that has stopped because of it stops again during its next
+// start, and should not announce itself before.
 type readiness struct {
 	stages.Driver
 	apply     *apply.Stage
 	waker     ring.Waker // of its thread
 	announce  func()
-	plannedOp uint64 // of the newest generation when the replay had ended, once it is noted
+	plannedOp uint64 // of the newest generation at the end of the replay, once isNoted
 	isNoted   bool
 	announced bool
 	log       *events.Log
-	checkedOp uint64      // of the newest checkpoint whose time was looked at
+	checkedOp uint64      // of the newest checkpoint whose time was checked
 	replayed  atomic.Bool // set by consensus, which may be on another thread
 	progress  *Progress
 	openedOp  uint64 // of the checkpoint: the ops behind it are executed again
 }
 
-// replayEnded is for consensus: clients are served.
+// replayEnded is called by consensus when clients are served.
 func (r *readiness) replayEnded() {
 	r.replayed.Store(true)
 	r.waker.Wake()
@@ -60,8 +60,8 @@ func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
 		r.plannedOp, r.isNoted = r.apply.PlannedOp(), true
 		r.progress.enter(phaseSettle, 0)
 	}
-	// Clients that were waiting may keep compaction busy from bar to bar: the replay's generation is
-	// what counts.
+	// Waiting clients may keep compaction busy from bar to bar, so only the replay's generation
+	// counts.
 	if r.apply.Settled() || r.apply.PlannedOp() != r.plannedOp {
 		r.announced = true
 		r.progress.enter(phaseServing, 0)

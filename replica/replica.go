@@ -17,7 +17,7 @@ import (
 	"ledger/wire"
 )
 
-// Ports are what the stages ask of the world, each used by one stage.
+// Ports are the stages' ports to the disk and the network. Each is used by one stage.
 type Ports struct {
 	Network     ports.Network
 	JournalDisk ports.Disk
@@ -25,7 +25,7 @@ type Ports struct {
 	CompactDisk []ports.Disk // grid reads and writes, of each worker
 }
 
-// Disk operations that each stage may have queued at once, for ports.Thread.Disk.
+// Disk operations that each stage may have queued at the same time, for ports.Thread.Disk.
 const (
 	JournalOperationsMax = 64
 	ApplyOperationsMax   = 128
@@ -35,30 +35,30 @@ const (
 // Options of one start.
 type Options struct {
 	Consensus consensus.Options
-	// Wakers of the thread that runs each driver, in their order; nil where all share a thread.
+	// Wakers of the threads that run the drivers, in order of the drivers; nil: all share a thread.
 	Wakers []ring.Waker
-	// Clock is for the metrics alone; nil in the simulator.
+	// Clock is used only for metrics. It is nil in the simulator.
 	Clock func() uint64
-	// Log takes what happened on the network's edge: at most a line for each connection.
+	// Log takes events about connections, at most one for each.
 	Log func(net.LogEntry)
-	// ThreadsCount is how many threads write to the board, and Slow is called for each slow op, on the
-	// thread of consensus; for the metrics alone.
+	// ThreadsCount is the number of threads that write to the board. Slow is called for each slow
+	// op, on the thread of consensus. Both are only for metrics.
 	ThreadsCount int
 	Slow         func(*metrics.SlowOp)
-	// Reserved is called when all memory is reserved, and before the indexes of the data file are read
+	// Reserved is called when all memory is reserved, before the indexes of the data file are read
 	// into it. Its error ends New. It may be nil.
 	Reserved func() error
-	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind,
-	// which may be nil, when the wall clock is behind the newest timestamp; all on the thread of
-	// consensus.
+	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind
+	// when the wall clock is behind the newest timestamp. ClockBehind may be nil. All are called on
+	// the thread of consensus.
 	Ready       func()
 	Fault       func(*storage.Fault)
 	ClockBehind func(behindNs uint64)
 }
 
-// Replica is the stages of one replica, joined, not running.
+// Replica is the joined stages of one replica. They do not run by themselves.
 type Replica struct {
-	// Drivers in order of the stages; compact's workers are the last, from stages.Compact on.
+	// Drivers in order of the stages. The workers of compact are the last, from stages.Compact on.
 	Drivers   []stages.Driver
 	Consensus *consensus.Stage
 	Journal   *journal.Stage
@@ -71,29 +71,29 @@ type Replica struct {
 	edges     []edge
 }
 
-// hugeSlotsCount is how many client slots are in huge pages: two for each of four clients.
+// hugeSlotsCount is the number of client slots in huge pages: two for each of four clients.
 const hugeSlotsCount = 8
 
-// NewSlots reserves the message slots of a replica. Slots are touched last-in first-out, so what
-// load never needs costs nothing.
+// NewSlots reserves the message slots of a replica. The slot that was freed last is used first, so
+// slots that load does not need are never touched.
 func NewSlots(l *limits.Limits, memory *arena.Arena) *stages.Slots {
 	message := uint64(max(l.MessageBytesMax, wire.MessageBytesMax))
 	slots := &stages.Slots{}
-	// A client's message is one in reception and one in the queue or the pipeline. The slots of the
-	// few clients that send full batches as fast as they are taken are in huge pages.
+	// A client has one message in reception and one in the queue or the pipeline. The first slots
+	// are in huge pages, for the few clients that send full batches without a pause.
 	huge := uint64(0)
 	if l.TouchesMemoryAtStart() {
 		huge = hugeSlotsCount * message
 	}
 	slots.Pools[stages.SlotClient] = arena.NewPoolHuge(memory, 2*l.ConnectionsMax+l.PipelineOpsMax, message, "client slots", huge)
 	slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, l.PipelineOpsMax+2, message, "prepare slots")
-	// A session's last reply, the one that a checkpoint being written pins, the one on its way to a
-	// connection that does not read, and the pipeline's.
+	// Reply slots: for each session its last reply and one that a checkpoint pins; for each
+	// connection one that it has not read; and those of the pipeline.
 	slots.Pools[stages.SlotReply] = arena.NewPool(memory, 2*l.SessionsMax+l.ConnectionsMax+2*l.PipelineOpsMax, message, "reply slots")
 	return slots
 }
 
-// ringCapacity is the power of two at or above count.
+// ringCapacity is the smallest power of two that is at least count.
 func ringCapacity(count uint32) int {
 	capacity := 64
 	for capacity < int(count) {
@@ -190,10 +190,10 @@ func sender[T any](to *ring.SPSC[T], waker ring.Waker) stages.Sender[T] {
 	return stages.Sender[T]{Ring: to, Waker: waker}
 }
 
-// TimerNs is when consensus wants a turn at the latest.
+// TimerNs is the latest time at which consensus needs a turn.
 func (r *Replica) TimerNs() uint64 { return r.timer.TimerNs() }
 
-// Stop unwinds the work that is under way in the stages, without finishing it: the simulator's
+// Stop unwinds the work of the stages without finishing it. Only the simulator calls it, for a
 // crash.
 func (r *Replica) Stop() {
 	r.Apply.Stop()

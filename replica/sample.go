@@ -13,8 +13,7 @@ import (
 	"ledger/stages/net"
 )
 
-// Sample is what a running server tells about itself. Each part is of one moment of the thread that
-// runs it.
+// Sample is the figures of a running server. Each part is of one moment of the thread that runs it.
 type Sample struct {
 	Threads      []ThreadSample
 	Edges        []EdgeSample
@@ -27,28 +26,28 @@ type Sample struct {
 	SlowUnlogged uint64        // slow ops that were not logged: there were too many at once
 	LogDropped   uint64        // lines of the log that were lost
 	Memory       []arena.Entry // what was reserved at start
-	Need         MemoryNeed    // what may come to be resident
-	Resident     []uint64      // of it, what is in memory; see arena.Resident
+	Need         MemoryNeed    // the memory that may become resident
+	Resident     []uint64      // the resident part of it; see arena.Resident
 }
 
 // ThreadSample of one stage thread.
 type ThreadSample struct {
 	Name     string
-	Stages   []int // that take turns on it, by number: each worker of compact has one
+	Stages   []int // numbers of the stages that take turns on it; each worker of compact has one
 	Figures  metrics.ThreadFigures
 	Syscalls uint64
-	Wakes    uint64 // that needed a system call of whoever woke it
-	Answered bool   // the figures of this thread and its stages are of now; else, as it last told
+	Wakes    uint64 // wakes that needed a system call of the waking thread
+	Answered bool   // the figures of this thread and its stages are current; else they are the previous ones
 }
 
 // EdgeSample of one ring.
 type EdgeSample struct {
 	Name            string
 	Count, Capacity uint64
-	CountMax        uint64 // since the start, as the consumer found it
+	CountMax        uint64 // since the start, as found by the consumer
 }
 
-// edge is a ring as the metrics see it.
+// edge is a ring with its figures.
 type edge struct {
 	name      string
 	consumer  int // stage
@@ -65,7 +64,8 @@ func edgeOf[R interface {
 	return edge{stages.NameOf(from) + "_to_" + stages.NameOf(to), to, ring.Capacity(), ring.Len, ring.LenMax}
 }
 
-// sampler is what a thread fills when it is asked, and the asker reads after the answer.
+// sampler is memory that a thread fills when it is asked. The asking thread reads it after the
+// answer.
 type sampler struct {
 	net       net.Counters
 	consensus consensus.Sample
@@ -78,7 +78,7 @@ type sampler struct {
 	memory    []arena.Entry
 }
 
-// newSampler tells each thread what to copy. After it, threads may run.
+// newSampler tells each thread which figures to copy. Threads may run only after it.
 func (s *Server) newSampler() {
 	p := &sampler{compact: make([]compact.Sample, len(s.replica.Compact)), figures: make([]metrics.ThreadFigures, len(s.threads)),
 		edgesMax: make([]int, len(s.replica.edges)), memory: s.memory.Entries()}
@@ -111,7 +111,7 @@ func (s *Server) stageSampler(driver int) func() {
 	}
 }
 
-// edgesSampler copies what the stage knows of the rings that it reads.
+// edgesSampler returns a function that copies the figures of the rings that a stage reads.
 func (s *Server) edgesSampler(stage int) func() {
 	p, edges := s.sampler, s.replica.edges
 	return func() {
@@ -123,8 +123,9 @@ func (s *Server) edgesSampler(stage int) func() {
 	}
 }
 
-// Sample asks all threads for their figures and fills out; a thread that does not answer within
-// timeout keeps what out has of it. One caller at a time, with the same out, between Run and Close.
+// Sample asks all threads for their figures and fills out. If a thread does not answer within
+// timeout, its figures in out stay. There may be one caller at a time, always with the same out,
+// between Run and Close.
 func (s *Server) Sample(out *Sample, timeout time.Duration) {
 	for _, thread := range s.threads {
 		thread.exchange.Ask()

@@ -25,6 +25,7 @@ import (
 	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/storage"
+	"ledger/storage/forest"
 	"ledger/wire"
 )
 
@@ -32,15 +33,15 @@ import (
 type IOKind uint8
 
 const (
-	IOAuto  IOKind = iota // io_uring where the kernel has it
-	IOUring               // or an error
+	IOAuto  IOKind = iota // io_uring if the kernel has it, else plain system calls
+	IOUring               // io_uring, or an error
 	IOPosix               // plain system calls and epoll
 )
 
 // ErrStorageLimit: the data file has reached --limit-storage.
 var ErrStorageLimit = errors.New("the storage limit is reached: start with a larger --limit-storage")
 
-// FaultError is damage, or a failing disk, that stopped the replica.
+// FaultError is damage, or a failing disk, that has stopped the replica.
 type FaultError struct{ Fault storage.Fault }
 
 func (e *FaultError) Error() string {
@@ -66,23 +67,38 @@ type Server struct {
 	progress *Progress
 	slowLog  *slowLog
 	need     MemoryNeed
+
+	consensus consensus.Options // which clients are served
 }
 
-// Callbacks of a running server. They come from stage threads and must not block for long.
+// Callbacks of a running server. Stage threads call them, so they must not block for long.
 type Callbacks struct {
-	Prepared func()      // all is reserved and checked, and the threads are about to start; may be nil
-	Ready    func()      // clients are served, and what the replay began is on disk
-	Log      *events.Log // takes what happens; nil drops it
-	Ended    func(error) // the server has stopped by itself: why
+	Prepared func()      // all memory is reserved and checked, and the threads are about to start; may be nil
+	Ready    func()      // clients are served, and all writes that the replay began are on disk
+	Log      *events.Log // the log; nil drops all events
+	Ended    func(error) // the server has stopped by itself, for this reason
 }
 
-// NewServer recovers the data file and prepares the threads of plan; nothing runs yet. Progress may
-// be nil.
+// ServerOptions are what a start decides beside limits and placement.
+type ServerOptions struct {
+	IO          IOKind
+	Progress    *Progress // of the start; may be nil
+	Descriptors int       // that the caller may open while the server runs
+	// ReleaseClientMax is the newest release of the clients that are served; 0 is
+	// wire.ReleaseClientMax.
+	ReleaseClientMax wire.Release
+}
+
+// NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
 //
-// error: a *FaultError for damage that one replica cannot repair, an *arena.Error where memory is
+// error: a *FaultError for damage that one replica cannot repair, an *arena.Error if memory is
 // refused.
-func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind IOKind, progress *Progress) (server *Server, err error) {
-	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: progress, slowLog: newSlowLog()}
+func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
+	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(),
+		consensus: consensus.DefaultOptions()}
+	if o.ReleaseClientMax != 0 {
+		s.consensus.ReleaseMax = o.ReleaseClientMax
+	}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -91,8 +107,8 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	defer recoverMemory(&err)
 	l.CompactWorkers = uint32(len(plan.CompactThreads()))
 	l.HashSeed = rand.Uint64() // of the runtime's generator, which the kernel seeds: no client can know it
-	progress.enter(phaseRead, 0)
-	opened, err := recoverFile(progress.counting(file), l, s.memory)
+	s.progress.enter(phaseRead, 0)
+	opened, err := recoverFile(s.progress.counting(file), l, s.memory)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -100,7 +116,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 	if err := checkSessions(&opened.Consensus.Superblock.Checkpoint, "/"); err != nil {
 		return nil, err
 	}
-	if err := opened.readSessions(progress.counting(file)); err != nil {
+	if err := opened.readSessions(s.progress.counting(file)); err != nil {
 		return nil, refusal(err)
 	}
 	for i := range plan.Threads {
@@ -110,13 +126,32 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, kind 
 		}
 		thread := &Thread{place: plan.Threads[i], parker: parker, stop: &s.stop, clock: s.clock}
 		s.threads = append(s.threads, thread)
-		kernel, err := s.newKernelThread(kind, parker.FileDescriptor())
+		kernel, err := s.newKernelThread(o.IO, parker.FileDescriptor())
 		if err != nil {
 			return nil, err
 		}
 		thread.kernel = kernel
 	}
+	if err := s.fitDescriptors(o.Descriptors); err != nil {
+		return nil, err
+	}
+	if warning := cacheGridSmall(&opened.Limits); warning != "" {
+		s.warnings = append(s.warnings, warning)
+	}
 	return s, nil
+}
+
+// cacheGridSmall is the warning about a grid cache in which a full request of random ids pushes its
+// own pages out, or "". With
+// --development nothing is promised about speed.
+func cacheGridSmall(l *limits.Limits) string {
+	enough := forest.CacheGridBytesEnough(l)
+	if l.CacheGridBytes >= enough || !l.TouchesMemoryAtStart() {
+		return ""
+	}
+	return fmt.Sprintf("--cache-grid: %d MiB are too small for full batches of random ids in a large data file: they read pages "+
+		"again that did not stay until they were used, and take seconds instead of a fraction of one; %d MiB are enough",
+		l.CacheGridBytes>>20, enough>>20)
 }
 
 // refusal gives an error of recovery the type that its cause deserves.
@@ -134,8 +169,8 @@ func refusal(err error) error {
 	return err
 }
 
-// recoverMemory makes an error of an arena's panic: memory that is refused at start is the
-// operator's to solve.
+// recoverMemory turns an arena's panic into an error. The operator can solve a lack of memory at
+// start.
 func recoverMemory(err *error) {
 	switch cause := recover().(type) {
 	case nil:
@@ -146,7 +181,8 @@ func recoverMemory(err *error) {
 	}
 }
 
-// newKernelThread makes the kernel side of a thread; with IOAuto it falls back once, and says so.
+// newKernelThread makes the kernel side of a thread. With IOAuto it falls back once, with a
+// warning.
 func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) {
 	options := ports.ThreadOptions{WakeFd: wakeFd}
 	if kind == IOPosix || kind == IOAuto && s.kindUsed == IOPosix {
@@ -185,14 +221,14 @@ func (s *Server) Warnings() []string {
 	return warnings
 }
 
-// Started says whose file is served.
+// Started describes the data file that is served.
 func (s *Server) Started() events.Started {
 	superblock := &s.opened.Consensus.Superblock
 	return events.Started{Cluster: superblock.Cluster, Replica: superblock.Replica, Replicas: superblock.ReplicasCount,
 		View: superblock.View, CheckpointOp: superblock.Checkpoint.Op, HeadOp: s.opened.Consensus.OpHead}
 }
 
-// Repairs emits what this start had to write again.
+// Repairs emits events for the copies that this start had to write again.
 func (s *Server) Repairs(log *events.Log) {
 	for _, repaired := range []events.CopyRepaired{
 		{What: "copies of the superblock", From: "the one in force", Count: uint64(s.opened.SuperblockCopiesFixed)},
@@ -205,22 +241,23 @@ func (s *Server) Repairs(log *events.Log) {
 	}
 }
 
-// PrintLimits says what was promised, and what memory it takes.
+// PrintLimits prints the limits in force and the memory that they need.
 func (s *Server) PrintLimits(w io.Writer) {
 	l := &s.opened.Limits
 	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d "+
-		"ops, storage %d GiB\n",
-		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30)
+		"ops, storage %d GiB, clients of %s to %s\n",
+		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30,
+		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
 	fmt.Fprintf(w, "compaction: workers %d, buffers %d MiB each\n", l.CompactWorkers, compact.MemoryBytes(l)>>20)
 	fmt.Fprintln(w, s.need.line("/", l))
 	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
 }
 
-// Run starts the threads. It returns at once; Callbacks tell what happens. listenerFd stays the
-// caller's, to be closed after Close.
+// Run starts the threads and returns at once. Callbacks report what happens later. listenerFd stays
+// the caller's, who closes it after Close.
 //
-// error: as of NewServer; nothing runs then.
+// error: as of NewServer; then nothing runs.
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
 	s.log = callbacks.Log
@@ -248,12 +285,14 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
 	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress,
 		openedOp: checkpointOp}
+	releaseHint := fmt.Sprintf("clients of %s to %s are served; the upper limit is --client-release-max",
+		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	options := Options{
-		Consensus:    consensus.DefaultOptions(),
+		Consensus:    s.consensus,
 		Clock:        s.clock.monotonicNs,
 		ThreadsCount: len(s.threads),
 		Slow:         s.slowLog.put,
-		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry) },
+		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry, releaseHint) },
 		Reserved:     func() error { return s.checkMemory(callbacks.Log) },
 		Ready:        readiness.replayEnded,
 		ClockBehind: func(behindNs uint64) {
@@ -271,9 +310,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	readiness.Driver, readiness.apply = s.replica.Drivers[stages.Apply], s.replica.Apply
 	s.replica.Drivers[stages.Apply] = readiness
-	// The sessions live in the stage now; their trailer may be a GiB of heap, and later nothing
-	// collects.
-	s.opened.Consensus.SessionsTrailer = nil
+	// The stage has the sessions now. Their trailer may be a GiB of heap, and no collection runs
+	// later.
+	s.opened.Consensus.SessionsTrailer, s.opened.Consensus.RepliesTrailer = nil, nil
 	debug.FreeOSMemory()
 	s.progress.enter(phaseMemory, 0)
 	s.placeMemory(callbacks)
@@ -292,7 +331,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		thread.board = &s.replica.Board.Threads[i%metrics.ThreadsMax]
 	}
 	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
-	// Their coroutines end on the threads that ran them.
+	// A coroutine ends on the thread that ran it.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
 	for worker, stage := range s.replica.Compact {
 		thread := threadOf(stages.Compact + worker)
@@ -314,8 +353,8 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	return nil
 }
 
-// checkMemory sums up what was reserved, before indexes, caches and tables are touched: a machine
-// that has too little would end the process without a word.
+// checkMemory sums up the reservations before indexes, caches and tables are touched. On a machine
+// with too little memory, the kernel would otherwise kill the process without a message.
 func (s *Server) checkMemory(log *events.Log) error {
 	l := &s.opened.Limits
 	s.need = needOf(s.memory.Entries(), l, &s.opened.Consensus.Superblock.Checkpoint, len(s.threads))
@@ -330,15 +369,20 @@ func (s *Server) checkMemory(log *events.Log) error {
 	return err
 }
 
-// logConnection emits what net reports of a peer. It runs on net's thread.
-func logConnection(log *events.Log, e *net.LogEntry) {
+// logConnection emits what net reports of a peer. It runs on net's thread. releaseHint is for
+// clients of a release that is not served.
+func logConnection(log *events.Log, e *net.LogEntry, releaseHint string) {
 	switch e.Kind {
 	case net.LogRefused:
 		log.ConnectionRefused(events.ConnectionRefused{Peer: e.Peer, Reason: string(e.Reason), Connections: uint64(e.Limit), Refused: e.Refused})
 	case net.LogAcceptFailed:
 		log.AcceptFailed(events.AcceptFailed{Errno: e.Errno, Failures: e.Failures})
 	case net.LogEvicted:
-		log.ClientEvicted(events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()})
+		evicted := events.ClientEvicted{Peer: e.Peer, Client: e.Client, Reason: e.Eviction.String()}
+		if e.Eviction == wire.EvictionReleaseTooLow || e.Eviction == wire.EvictionReleaseTooHigh {
+			evicted.Hint = releaseHint
+		}
+		log.ClientEvicted(evicted)
 	case net.LogMismatch:
 		log.ClusterMismatch(events.ClusterMismatch{Peer: e.Peer, Theirs: e.Cluster, Ours: e.Ours})
 	default:
@@ -346,8 +390,9 @@ func logConnection(log *events.Log, e *net.LogEntry) {
 	}
 }
 
-// placeMemory binds what is reserved to the plan's node, and in production locks the caches, page
-// by page as they are touched. What the kernel refuses is said once; the server goes on without.
+// placeMemory binds the reserved memory to the plan's node. In production it also locks the caches,
+// page by page as they are touched. If the kernel refuses, there is one warning, and the server
+// goes on without.
 func (s *Server) placeMemory(callbacks Callbacks) {
 	var bindError error
 	var caches [][]byte
@@ -372,7 +417,7 @@ func (s *Server) placeMemory(callbacks Callbacks) {
 	}
 }
 
-// faultError gives a fault the type that its cause deserves.
+// faultError gives a fault the type of its cause.
 func faultError(fault *storage.Fault) error {
 	switch fault.What {
 	case storage.FaultNoSpace:
@@ -383,7 +428,8 @@ func faultError(fault *storage.Fault) error {
 	return &FaultError{*fault}
 }
 
-// Stop tells the threads to end. What is not acknowledged yet may be lost; nothing else can be.
+// Stop tells the threads to end. Requests that are not acknowledged yet may be lost, and nothing
+// else.
 func (s *Server) Stop() {
 	s.stop.Store(true)
 	s.slowLog.end()
@@ -393,17 +439,17 @@ func (s *Server) Stop() {
 	}
 }
 
-// Close stops the threads, waits until the last has ended, and gives back what NewServer and Run
-// took: after it the kernel uses nothing of the server, and the caller closes listener and data
-// file. Not from a callback.
+// Close stops the threads, waits until the last has ended, and frees what NewServer and Run took.
+// After it, the kernel uses no memory of the server, and the caller closes listener and data file.
+// It must not be called from a callback.
 func (s *Server) Close() {
 	s.Stop()
 	s.ended.Wait()
 	for _, thread := range s.threads {
 		if thread.kernel != nil {
-			thread.kernel.Close() // of a thread that never ran; else it is closed
+			thread.kernel.Close() // of a thread that never ran; other threads have closed theirs
 		}
-		_ = thread.parker.Close() // it holds nothing that could be lost
+		_ = thread.parker.Close() // nothing can be lost
 	}
 	s.threads = nil
 	s.memory.Close()

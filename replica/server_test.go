@@ -58,7 +58,7 @@ func formatted(t testing.TB, l limits.Limits) string {
 	}
 	memory := arena.New()
 	defer memory.Close()
-	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1},
+	if err := datafile.Format(file, &l, &datafile.FormatOptions{ReplicasCount: 1, Incarnation: 1},
 		memory.Bytes(uint64(l.MessageBytesMax), 4096, "format")); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +83,11 @@ type running struct {
 // wherever the kernel puts them.
 func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, error) {
 	t.Helper()
+	return openedWith(t, path, l, ServerOptions{IO: kind})
+}
+
+func openedWith(t testing.TB, path string, l limits.Limits, o ServerOptions) (*running, error) {
+	t.Helper()
 	r := &running{t: t, ended: make(chan error, 8)}
 	var err error
 	if r.file, err = posix.OpenDataFile(path, posix.OpenOptions{DirectOptional: true, SectorBytes: l.SectorBytes}); err != nil {
@@ -100,7 +105,7 @@ func opened(t testing.TB, path string, l limits.Limits, kind IOKind) (*running, 
 	for worker := 1; worker < int(l.CompactWorkers); worker++ {
 		plan.Threads = append(plan.Threads, affinity.Thread{Stages: []affinity.Stage{affinity.Compact}, Worker: worker})
 	}
-	if r.server, err = NewServer(r.file, l, plan, kind, nil); err != nil {
+	if r.server, err = NewServer(r.file, l, plan, o); err != nil {
 		r.file.Close()
 		return nil, err
 	}

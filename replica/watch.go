@@ -6,19 +6,19 @@ import (
 	"ledger/metrics"
 )
 
-// schedstatNs is the least time between two readings, unless a turn was long: 100 in a second, of
-// some 2 µs each.
+// schedstatNs is the shortest time between two readings, unless a turn was long. So there are at
+// most 100 readings in a second, of some 2 µs each.
 const schedstatNs = 10_000_000
 
-// schedstat reads what the kernel knows of the calling thread: how long it ran, and how long it was
-// ready and had no core.
+// schedstat reads the kernel's figures of the calling thread: its time on a core, and its time
+// ready to run without a core.
 type schedstat struct {
 	fd     int // below 0: the kernel does not tell
 	readNs uint64
 	text   [64]byte
 }
 
-// open is called on the thread that is to be watched.
+// open is called on the thread that will be watched.
 func (s *schedstat) open() {
 	fd, err := unix.Open("/proc/thread-self/schedstat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -29,12 +29,13 @@ func (s *schedstat) open() {
 
 func (s *schedstat) close() {
 	if s.fd >= 0 {
-		_ = unix.Close(s.fd) // it was only read
+		_ = unix.Close(s.fd) // it was only read, so an error does not matter
 	}
 	s.fd = -1
 }
 
-// watch tells the board of a turn or a sleep that ended at nowNs. Between two turns, on the thread.
+// watch writes a turn or a sleep that ended at nowNs to the board. It is called between two turns,
+// on the thread.
 func (s *schedstat) watch(board *metrics.ThreadBoard, nowNs, turnNs uint64) {
 	board.Turned(turnNs)
 	if s.fd < 0 || nowNs < s.readNs+schedstatNs && turnNs < metrics.TurnNsMin {
@@ -52,7 +53,7 @@ func (s *schedstat) watch(board *metrics.ThreadBoard, nowNs, turnNs uint64) {
 	board.WaitNs.Store(wait)
 }
 
-// number reads the decimal number at the start of text, and a character behind it.
+// number reads the decimal number at the start of text, and the character behind it.
 func number(text []byte) (value uint64, rest []byte) {
 	for i, c := range text {
 		if c < '0' || c > '9' {

@@ -28,6 +28,7 @@ type wireClient struct {
 	parent  wire.Checksum
 	view    uint32
 	bodyMax uint32
+	release wire.Release
 	request []byte // last sent
 	reply   []byte // last received
 }
@@ -35,7 +36,7 @@ type wireClient struct {
 // dialed is a client with a connection and without a session.
 func dialed(t *testing.T, address string, id uint64) *wireClient {
 	t.Helper()
-	c := &wireClient{t: t, address: address, id: wire.U128FromBytes([]byte{byte(id), byte(id >> 8), 15: 0x77})}
+	c := &wireClient{t: t, address: address, release: wire.ReleaseCurrent, id: wire.U128FromBytes([]byte{byte(id), byte(id >> 8), 15: 0x77})}
 	c.connect()
 	t.Cleanup(func() { c.conn.Close() })
 	return c
@@ -78,7 +79,7 @@ func (c *wireClient) send(o wire.Operation, body []byte) {
 	c.request = make([]byte, wire.HeaderBytes+len(body))
 	copy(c.request[wire.HeaderBytes:], body)
 	wire.BuildRequest(wire.HeaderOf(c.request), &wire.RequestFields{
-		Client: c.id, Parent: c.parent, Session: c.session, Number: c.number, View: c.view, Release: wire.ReleaseCurrent, Operation: o,
+		Client: c.id, Parent: c.parent, Session: c.session, Number: c.number, View: c.view, Release: c.release, Operation: o,
 	}, c.request[wire.HeaderBytes:])
 	c.resend()
 }

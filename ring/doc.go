@@ -7,18 +7,19 @@
 // In:     fixed-size descriptors (a handle and an opcode), from one thread per ring; wakes from any
 // thread.
 // Out:    the same descriptors, in the same order, each exactly once, to one thread per ring.
-// Owns:   the slots, and one eventfd per Parker. What a descriptor names changes owner with Push:
-// the producer must not touch it again.
-// Limits: a ring holds its capacity, a power of two fixed at construction. Nothing is allocated
-// after that. Edges push only with a credit and rings are as long as the credits, so a stage
-// asserts that its push fitted.
-// Faults: none from outside. A wait may end early (signal, stale wake); every caller looks again.
+// Owns:   the slots, and one eventfd per Parker. The object that a descriptor names changes its
+// owner with Push. The producer must not use it any more.
+// Limits: a ring holds its capacity, a power of two that is fixed at construction. After that,
+// nothing is allocated. Each edge has a budget of descriptors, and its ring is at least as long. So
+// a stage asserts that its push fitted.
+// Faults: none from outside. A wait may end early (signal, stale wake), so every caller checks its
+// inputs again.
 // Source: design, sections 2 "The pipeline" and "Parking".
 //
 // # Waiting
 //
-// A Parker belongs to a thread, not to a ring: a thread sleeps in one place, whatever wakes it. The
-// protocol is
+// A Parker belongs to a thread, not to a ring, because a thread sleeps in one place for all events.
+// The protocol is
 //
 //	consumer                                     producer
 //	p.Prepare()             word = 1             ring.Push(...)   publish
@@ -26,18 +27,18 @@
 //	nothing: wait in the kernel                                   who swapped a 1 writes the eventfd
 //	p.Cancel()              word = 0
 //
-// Each side stores and then loads, and Go's atomics keep that order. So either the consumer's
-// second look sees the publication, or the producer's load sees the word; both may happen, and then
-// the next wait ends at once. With an io_uring, the wait is its one enter call and a read of
-// FileDescriptor is kept armed; without, it is WaitPlain. A thread uses one of the two for the life
-// of the Parker.
+// Each side stores first and then loads, and Go's atomics keep that order. So either the consumer's
+// second look sees the published item, or the producer's load sees the word. Both may happen; then
+// the next wait ends at once. With an io_uring, the wait is its enter call, and a read of
+// FileDescriptor is always armed. Without one, the wait is WaitPlain. A thread uses only one of the
+// two during the life of the Parker.
 //
 // # Why an eventfd
 //
-// A futex is a little cheaper to wake, but a thread that waits on one cannot wait for a socket or
-// for the disk at the same time, and the difference is small beside the cost of resuming an idle
-// core. See the benchmarks; measured on a 2-core EPYC guest, Linux 6.18, Go 1.26, shared with other
-// work:
+// Waking a futex is a little cheaper. But a thread that waits on a futex cannot wait for a socket
+// or for the disk at the same time. The difference is small compared to the cost of resuming an
+// idle core. See the benchmarks, measured on a 2-core EPYC guest with other load, Linux 6.18, Go
+// 1.26:
 //
 //	push and pop on one thread                    25 ns; in groups of 32, 1.2 ns per item
 //	stream between pinned cores, both spin       120 ns; in groups of 32, 4.2 ns per item

@@ -6,7 +6,7 @@ import (
 	"ledger/internal/assert"
 )
 
-// lineBytes keeps apart what two cores write. Two lines of 64 bytes, since the hardware fetches
+// lineBytes keeps words of two cores apart: two lines of 64 bytes, because the hardware fetches
 // them in pairs.
 const lineBytes = 128
 
@@ -22,14 +22,14 @@ type SPSC[T any] struct {
 	tail atomic.Uint64 // next index to be published; only the producer stores it
 
 	_        [lineBytes]byte
-	headSeen uint64 // the producer's copy of head: it asks for the real one only when this one says full
+	headSeen uint64 // the producer's copy of head; it reads head itself only when this one says full
 
 	_    [lineBytes]byte
 	head atomic.Uint64 // next index to be consumed; only the consumer stores it
 
 	_        [lineBytes]byte
 	tailSeen uint64 // the consumer's copy of tail
-	readyMax int    // most items that the consumer found when it looked
+	readyMax int    // most items that the consumer has found at once
 	_        [lineBytes]byte
 }
 
@@ -50,11 +50,11 @@ func NewSPSCOver[T any](memory []T) *SPSC[T] {
 // Capacity is the number of slots.
 func (r *SPSC[T]) Capacity() int { return len(r.slots) }
 
-// Len is the number of items published and not yet consumed. The consumer gets at least what it can
-// pop now, the producer at most what is still there; any other thread a snapshot for display.
+// Len is the number of items that are published and not consumed. For the consumer it is a lower
+// bound, for the producer an upper bound. For any other thread it is a snapshot for display.
 func (r *SPSC[T]) Len() int {
-	// Head first: tail only grows, so the difference cannot be negative, at worst too large by what
-	// was consumed meanwhile.
+	// Head is read first. Tail only grows, so the difference cannot be negative. It may be too
+	// large by the items that were consumed meanwhile.
 	head := r.head.Load()
 	return min(int(r.tail.Load()-head), len(r.slots))
 }
@@ -62,8 +62,8 @@ func (r *SPSC[T]) Len() int {
 // LenMax is the most items that the consumer has found waiting. Consumer only.
 func (r *SPSC[T]) LenMax() int { return r.readyMax }
 
-// Push copies as many of items as fit, publishes them together with one store, and returns how
-// many. Producer only. Wake the consumer's thread afterwards.
+// Push copies as many of items as fit and publishes them together with one store. It returns their
+// number. Producer only. The caller has to wake the consumer's thread afterwards.
 func (r *SPSC[T]) Push(items []T) (pushedCount int) {
 	tail := r.tail.Load()
 	freeCount := len(r.slots) - int(tail-r.headSeen)

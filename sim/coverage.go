@@ -108,7 +108,7 @@ func (w *World) observeGrid(offsetBytes uint64, data []byte) {
 	switch {
 	case header.Kind() == block.KindTrailer:
 		c.Trailers[header.Tree()]++
-		if !header.Link().IsZero() {
+		if header.Entries() > 0 {
 			c.Chains[header.Tree()]++
 		}
 	case header.Partial():

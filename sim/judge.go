@@ -31,6 +31,7 @@ type Judge struct {
 
 	clients *workload.Judge
 	replies map[model.Checksum][][]byte // as the model made them, by request checksum
+	forged  map[model.Checksum]string   // what is wrong with requests that must not be in the log
 
 	durableOp uint64             // highest op whose prepare and twin are on the medium
 	sums      []prepare.Checksum // of headers, by op
@@ -66,6 +67,7 @@ func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fai
 			RequestBytesMax: modelLimits.RequestBytesMax,
 		}),
 		replies:     map[model.Checksum][][]byte{},
+		forged:      map[model.Checksum]string{},
 		sums:        []prepare.Checksum{root.Checksum()},
 		history:     make([][]byte, 1),
 		recent:      make([][]byte, 2*l.JournalSlotsCount),
@@ -237,6 +239,9 @@ func (j *Judge) commit() {
 			RequestBytesMax: h.RequestLimit(),
 			Session:         r.Session,
 		}
+		if what, ok := j.forged[c.RequestChecksum]; ok {
+			j.fail("op %d has a request that had to be ignored: %s", h.Op(), what)
+		}
 		if err := j.clients.Commit(&c); err != nil {
 			j.fail("the log is impossible: %v", err)
 		}
@@ -295,6 +300,9 @@ func (j *Judge) frame(frame []byte) {
 	h, _, err := model.ParseFrame(frame)
 	if err != nil {
 		j.fail("the server sends a message that breaks the protocol: %v", err)
+	}
+	if h.View != j.view {
+		j.fail("a message of command %d has view %d, this start has %d", h.Command, h.View, j.view)
 	}
 	switch h.Command {
 	case model.CommandReply:

@@ -226,8 +226,8 @@ type JournalToConsensus struct {
 type ConsensusToApplyKind uint8
 
 const (
-	// ApplySequenced: the prepare in Slot will be committed soon: read ahead what it needs. No
-	// answer.
+	// ApplySequenced: the prepare in Slot will be committed soon. Apply reads ahead the pages that
+	// it needs. There is no answer.
 	ApplySequenced ConsensusToApplyKind = iota + 1
 	// ApplyCommit: execute the prepare in Slot and, if ReplySlot is not SlotNone, build the replies
 	// into it; answer ApplyCommitted. Ops come in order without gaps.
@@ -278,8 +278,8 @@ type ApplyToConsensus struct {
 	Times      metrics.ApplyTimes // ApplyCommitted
 }
 
-// Reply describes one reply of an op: where it lies in the op's reply slot, and what the session
-// table keeps of it.
+// Reply describes one reply of an op: its place in the op's reply slot, and the values that the
+// session table keeps.
 type Reply struct {
 	Client          wire.U128
 	RequestChecksum wire.Checksum // of the request that it answers
@@ -319,11 +319,12 @@ type CompactToApply struct {
 	Checkpoint *storage.CheckpointJob
 }
 
-// Sessions is the encoded session table as of an op. The concatenation of Chunks is the trailer's
-// content. Consensus owns the memory and must not write to it before ApplyCheckpointReady.
+// Sessions is the encoded session table as of an op: the contents of two trailers, each in pieces.
+// Consensus owns the memory and must not write to it before ApplyCheckpointReady.
 type Sessions struct {
-	Op     uint64
-	Chunks [][]byte
+	Op      uint64
+	Records [][]byte // of storage.TrailerSessions
+	Replies [][]byte // of storage.TrailerReplies, in the order of the records
 }
 
 // Budgets of the edges. The rings and the receiving stage have room for this many descriptors. A

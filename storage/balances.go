@@ -20,7 +20,7 @@ func PutBalances(b []byte, balances *accounting.Balances) {
 	binary.LittleEndian.PutUint16(b[64:], uint16(balances.Flags))
 }
 
-// GetBalances reads what PutBalances filled.
+// GetBalances is the inverse of PutBalances.
 func GetBalances(b []byte, balances *accounting.Balances) {
 	u128 := func(b []byte) wire.U128 {
 		return wire.U128{Lo: binary.LittleEndian.Uint64(b), Hi: binary.LittleEndian.Uint64(b[8:])}
@@ -30,19 +30,20 @@ func GetBalances(b []byte, balances *accounting.Balances) {
 	balances.Flags = accounting.AccountFlags(binary.LittleEndian.Uint16(b[64:]))
 }
 
-// Changes are what the events of a sealed memtable did to accounts, each in order. Change 2i is row
-// i's to its debit account, 2i+1 to its credit account; those of expiries follow in the same way.
+// Changes are the changes of accounts by the events of a sealed memtable, in order. Change 2i is
+// that of row i to its debit account, 2i+1 to its credit account. The changes of expiries follow in
+// the same way.
 type Changes struct {
 	Debits, Credits []uint32 // accounts of rows
 	Rows            []accounting.TransferRow
 	Expired         []accounting.ExpiredRow
-	ExpiredAt       []uint32 // how many rows came before each expiry
+	ExpiredAt       []uint32 // number of rows before each expiry
 }
 
 // Count of the changes.
 func (c *Changes) Count() int { return 2 * (len(c.Debits) + len(c.Expired)) }
 
-// After are the balances that a change left.
+// After is the balances after a change.
 func (c *Changes) After(change uint32) *accounting.Balances {
 	event, credit := change/2, change%2 != 0
 	if event >= uint32(len(c.Rows)) {

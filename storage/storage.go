@@ -179,8 +179,12 @@ type Table struct {
 	Partial   bool   // rowlog: the last block before a checkpoint; the next flush replaces it
 	PagesUsed uint16 // header page included; the pages behind are unused
 	Entries   uint32
-	KeyMin    Key // rowlog: first ordinal 8, first timestamp 8
-	KeyMax    Key // rowlog: last ordinal 8, last timestamp 8
+	// BornOp is the checkpoint op, or the last op of another bar, whose generation wrote the table: a
+	// checkpoint of an earlier op does not name it, and a replica that has that checkpoint does not
+	// have the table.
+	BornOp uint64
+	KeyMin Key // rowlog: first ordinal 8, first timestamp 8
+	KeyMax Key // rowlog: last ordinal 8, last timestamp 8
 }
 
 // FlushSource is a sealed memtable as a flush job sees it. It does not change until its generation
@@ -259,32 +263,37 @@ const JobsMax = int(TreesCount) * (1 + LevelsMax)
 // Generation is the jobs of one bar, in the order in which they were planned and are installed. Any
 // worker may run any of them, in any order.
 type Generation struct {
-	Bar  uint64
+	Op   uint64 // the last op of the bar, which the jobs' results belong to
 	Jobs []Job
 }
 
-// TrailerKind of a checkpoint's chains of blocks.
+// TrailerKind of a checkpoint. The numbers are on disk.
 type TrailerKind uint8
 
 const (
 	TrailerManifest TrailerKind = iota
 	TrailerFreeSet
+	// TrailerSessions are the records of the sessions: what a replica needs to commit the next op.
 	TrailerSessions
+	// TrailerReplies are the last replies of the sessions: what it needs when a client repeats.
+	TrailerReplies
 	TrailersCount
 )
 
-// CheckpointJob writes the blocks that a checkpoint adds to those of the tables. They are its
-// trailers, each a chain of blocks. A block names its predecessor, and the root names the last
-// block.
+// CheckpointJob writes what a checkpoint adds to the tables: its trailers. The first block of each
+// is its root: it lists all the others, so that they can be read side by side.
 type CheckpointJob struct {
 	Op uint64 // the checkpoint's op c
 	// Chunks are each trailer's content, in order. They are off-heap memory that does not change
 	// until the job is back.
 	Chunks    [TrailersCount][][]byte
-	Addresses [TrailersCount][]uint64
+	Addresses [TrailersCount][]uint64 // the root's first
+
+	// Names is memory for the names of the blocks behind the root.
+	Names [TrailersCount][]Ref
 
 	// Results.
-	Roots [TrailersCount]Ref // the last block of each chain; zero for an empty trailer
+	Roots [TrailersCount]Ref // zero for an empty trailer
 	Fault *Fault
 }
 
@@ -296,6 +305,7 @@ type Checkpoint struct {
 	Roots           [TrailersCount]Ref
 	TrailerBytes    [TrailersCount]uint64 // content, without the blocks' headers
 	BlocksHigh      uint64                // highest address ever allocated
+	Release         uint32                // limits.Release of who wrote it
 	AccountsCount   uint64
 	TransfersCount  uint64
 	// TimestampLast is the timestamp of the last op that the sessions trailer covers. A replica

@@ -254,8 +254,12 @@ const (
 	developmentBatchBytesMax = 32<<10 - HeaderBytes
 )
 
+// releaseRecorded is the release of the reference server that was recorded, a development build,
+// and its limit for clients.
+const releaseRecorded = Release(65535 << 16)
+
 func limitsOf(r *recorded) RequestLimits {
-	limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, productionBatchBytesMax}
+	limits := RequestLimits{ReleaseClientMin, releaseRecorded, productionBatchBytesMax}
 	if strings.Contains(r.Scenario, "32KiB") || strings.Contains(r.Scenario, "three-replicas") {
 		limits.BatchBytesMax = developmentBatchBytesMax
 	}

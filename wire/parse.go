@@ -4,12 +4,12 @@ import (
 	"encoding/binary"
 )
 
-// Verdict says what a receiver does with a message.
+// Verdict is a receiver's decision about a message.
 type Verdict uint8
 
 const (
 	VerdictOK     Verdict = iota // go on
-	VerdictDrop                  // close the connection: what follows on it cannot be trusted
+	VerdictDrop                  // close the connection: later bytes on it cannot be trusted
 	VerdictIgnore                // skip the message; the connection stays usable
 )
 
@@ -26,12 +26,12 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// Fault says which rule a message breaks: always a constant, so that reporting one allocates
-// nothing. "" is none.
+// Fault names the rule that a message breaks. It is always a constant, so reporting it does not
+// allocate. "" stands for no fault.
 type Fault string
 
-// Error makes a Fault usable as an error on cold paths. Compare with "" first: the empty Fault is
-// no error.
+// Error makes a Fault usable as an error on cold paths. Callers must compare with "" first, because
+// the empty Fault is no error.
 func (f Fault) Error() string { return string(f) }
 
 // Side is the end of the connection that receives.
@@ -42,9 +42,9 @@ const (
 	SideClient             // receives pong_client, reply and eviction
 )
 
-// Parser judges received messages in the order of the specification: ParseHeader once 256 bytes are
-// there, VerifyBody once the body is too, then CheckMessage. A later step may assume what the
-// earlier ones found. It never changes, so one serves all connections.
+// Parser checks received messages in the order of the specification: ParseHeader when 256 bytes
+// have arrived, VerifyBody when the body has arrived, then CheckMessage. Each step relies on the
+// results of the previous ones. A Parser never changes, so one serves all connections.
 type Parser struct {
 	cluster U128
 	side    Side
@@ -53,11 +53,11 @@ type Parser struct {
 // NewParser returns the parser of one end of the connections of cluster.
 func NewParser(cluster U128, side Side) Parser { return Parser{cluster: cluster, side: side} }
 
-// ParseHeader judges the first 256 bytes of a message, before its body has arrived: checksum,
-// command, size. After VerdictOK, h.BodyBytes() body bytes follow, at most BodyBytesMax, so an
-// oversized message is refused unbuffered.
+// ParseHeader checks the first 256 bytes of a message before its body has arrived: checksum,
+// command, size. So an oversized message is refused before it is buffered. After VerdictOK,
+// h.BodyBytes() body bytes follow, at most BodyBytesMax.
 //
-// source: specification, 1.1 steps 1 to 3, with the advice of 9.2 and 12: what only replicas send
+// source: specification, 1.1 steps 1 to 3, with the advice of 9.2 and 12: a command of replicas
 // closes the connection.
 func (p *Parser) ParseHeader(h *Header) (Verdict, Fault) {
 	if h.Checksum() != h.ComputeChecksum() {
@@ -76,8 +76,8 @@ func (p *Parser) ParseHeader(h *Header) (Verdict, Fault) {
 	return VerdictOK, ""
 }
 
-// VerifyBody checks body, the h.BodyBytes() bytes after the header, against the header's checksum
-// of it.
+// VerifyBody checks body, the h.BodyBytes() bytes after the header, against its checksum in the
+// header.
 //
 // source: specification, 1.1 step 4.
 func (p *Parser) VerifyBody(h *Header, body []byte) (Verdict, Fault) {
@@ -90,9 +90,8 @@ func (p *Parser) VerifyBody(h *Header, body []byte) (Verdict, Fault) {
 	return VerdictOK, ""
 }
 
-// CheckMessage judges what the header says, once both checksums are right: cluster, then the rules
-// of its command. A request's timestamp is not looked at: sessions come first (specification, 4.4
-// step 9).
+// CheckMessage checks the header after both checksums: the cluster, then the rules of its command.
+// It does not check a request's timestamp, because sessions come first (specification, 4.4 step 9).
 //
 // source: specification, 1.1 steps 5 and 6, section 2.
 func (p *Parser) CheckMessage(h *Header) (Verdict, Fault) {
@@ -148,7 +147,8 @@ func checkPingClient(h *Header) (Verdict, Fault) {
 func checkRequestHeader(h *Header) (Verdict, Fault) {
 	switch {
 	case h.RequestClient().IsZero():
-		// The reference's process ends here; ours closes the connection (specification, 9.2).
+		// The reference's process ends in this case; ours closes the connection (specification,
+		// 9.2).
 		return VerdictDrop, "client is 0"
 	case h.Release() == 0:
 		return VerdictIgnore, "release is 0"

@@ -13,14 +13,17 @@ type Release uint32
 const (
 	// ReleaseClientMin is the oldest client that is served (eviction reason 2 below it).
 	ReleaseClientMin = Release(0<<16 | 16<<8 | 4) // 0.16.4
-	// ReleaseClientMax is the default of the setting for the newest client (eviction reason 3 above
-	// it): in effect any.
-	ReleaseClientMax = Release(65535 << 16) // 65535.0.0
-	// ReleaseAnnounced is what a server states in pong_client and eviction. Clients only require that
-	// it is not 0; it equals ReleaseClientMax, so that no client is newer than the server it talks to.
-	ReleaseAnnounced = ReleaseClientMax
+	// ReleaseClientMax is the newest client that is served by default (eviction reason 3 above it).
+	// The patches of 0.17 kept the protocol. A client of 0.18 could mean something else by the same
+	// bytes, so the operator decides whether it is served.
+	ReleaseClientMax = Release(0<<16 | 17<<8 | 255) // 0.17.255
 	// ReleaseCurrent is the client release whose protocol this package speaks as a client.
 	ReleaseCurrent = Release(0<<16 | 17<<8 | 9) // 0.17.9
+	// ReleaseAnnounced is what a server states in pong_client and eviction: the newest release whose
+	// protocol it is known to speak, whatever clients the operator lets in. Clients require that it
+	// is not 0, and print it in their log; they compare it with nothing. Source: wire protocol, 2.4
+	// and 4.9.
+	ReleaseAnnounced = ReleaseCurrent
 )
 
 // ReleaseOf returns major.minor.patch.

@@ -73,8 +73,9 @@ func TestRelease(t *testing.T) {
 			t.Errorf("%q: %#x %v (%v), want %#x", text, uint32(got), got, err, number)
 		}
 	}
-	if ReleaseClientMin.String() != "0.16.4" || ReleaseClientMax.String() != "65535.0.0" || ReleaseCurrent.String() != "0.17.9" {
-		t.Errorf("constants %v, %v, %v", ReleaseClientMin, ReleaseClientMax, ReleaseCurrent)
+	if ReleaseClientMin.String() != "0.16.4" || ReleaseClientMax.String() != "0.17.255" ||
+		ReleaseCurrent.String() != "0.17.9" || ReleaseAnnounced.String() != "0.17.9" {
+		t.Errorf("constants %v, %v, %v, %v", ReleaseClientMin, ReleaseClientMax, ReleaseCurrent, ReleaseAnnounced)
 	}
 	for _, text := range []string{"", "1", "1.2", "1.2.3.4", "65536.0.0", "0.256.0", "0.0.256", "-1.0.0", "a.b.c", "1..2", " 1.2.3",
 		"v1.2.3"} {

@@ -5,23 +5,22 @@ import (
 	"ledger/internal/assert"
 )
 
-// chain is what it takes to undo the calls since ChainOpen: how long the tables were, and what
-// changed in the rows that were there before. Rows appended since need no notes of their own; they
-// are cut off.
+// chain is the data that reverts the calls since ChainOpen: the lengths of the tables, and the
+// changes of rows that existed before. Rows that were appended since are cut off.
 type chain struct {
 	open           bool
 	accountsCount  int
 	transfersCount int
-	undos          []undo // in order of the calls; undone backwards
+	undos          []undo // in order of the calls; reverted backwards
 }
 
 type undoKind uint8
 
 const (
-	undoAccount      undoKind = iota // account had these balances and flags before
-	undoStatus                       // transfer was open
-	undoExpiryAdd                    // the expiry was not there
-	undoExpiryRemove                 // the expiry was there
+	undoAccount      undoKind = iota // the account had these balances and flags before
+	undoStatus                       // the transfer was open
+	undoExpiryAdd                    // the expiry did not exist
+	undoExpiryRemove                 // the expiry existed
 )
 
 type undo struct {

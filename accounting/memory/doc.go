@@ -1,14 +1,14 @@
-// Package memory is the state of the ledger in plain maps and slices: exact, simple, and gone with
-// the process.
+// Package memory is the state of the ledger in plain maps and slices. It is exact and simple, and
+// is lost with the process.
 //
 //	accounting.Machine --accounting.Store--> [Store]
 //
-// Tests compare the real storage with it, and benchmarks take it as the price of the rules alone.
+// Tests compare the real storage with it. Benchmarks use it to measure the rules alone.
 //
 // In:     the calls of accounting.Store; rows above every earlier timestamp of their kind.
 // Out:    the same answers as any other Store, in the same order. Breathe returns at once.
-// Owns:   all it was given, copied. Records are never removed, so it grows with its content.
-// Limits: memory. What New was told to expect is reserved; beyond that, it allocates.
+// Owns:   copies of all records. Records are never removed, so it grows with its content.
+// Limits: memory. New reserves it for the expected numbers; beyond these, it allocates.
 // Faults: a call that breaks the contract (a write without its object, a nested chain) is a panic.
 // Source: accounting.Store; specification, "Accounting state machine", 1.2.
 package memory

@@ -17,8 +17,8 @@ func (e expiry) before(other expiry) bool {
 	return e.ordinal < other.ordinal
 }
 
-// expiryHeap is the set of expiries, the smallest first. Each knows its place, so any of them can
-// be removed.
+// expiryHeap is the set of expiries, the smallest first. It knows the place of each, so any of them
+// can be removed.
 type expiryHeap struct {
 	items  []expiry
 	places map[accounting.TransferOrdinal]int // index into items

@@ -20,7 +20,7 @@ func (s *Store) expiredBefore(timestamp uint64) int {
 	return sort.Search(len(s.expired), func(i int) bool { return s.expired[i].Timestamp >= timestamp })
 }
 
-// span is the part [next, end) of a table that a cursor has still to look at, from either end.
+// span is the part [next, end) of a table that a cursor has not visited yet, from either end.
 type span struct {
 	next, end int
 	reversed  bool
@@ -137,7 +137,7 @@ func (s *Store) EventsNext(row *accounting.EventRow) bool {
 		return true
 	}
 	if expiredAt == transferAt {
-		cursor.expired.next++ // an imported transfer has this very timestamp and hides the expiry (7.5)
+		cursor.expired.next++ // an imported transfer has the same timestamp and hides the expiry (7.5)
 	}
 	*row = accounting.EventRow{Timestamp: transferAt, Row: s.transfers[cursor.transfers.next]}
 	cursor.transfers.next++

@@ -24,7 +24,7 @@ type Store struct {
 
 var _ accounting.Store = (*Store)(nil)
 
-// New returns an empty store with room for so many accounts and transfers.
+// New returns an empty store with room for this many accounts and transfers.
 func New(accountsCount, transfersCount int) *Store {
 	return &Store{
 		accounts:      make([]accounting.Account, 0, accountsCount),
@@ -37,7 +37,7 @@ func New(accountsCount, transfersCount int) *Store {
 	}
 }
 
-// AccountsCount and TransfersCount say how many there are; DeadCount how many ids are burned.
+// AccountsCount and TransfersCount are the numbers of records; DeadCount is the number of dead ids.
 func (s *Store) AccountsCount() int  { return len(s.accounts) }
 func (s *Store) TransfersCount() int { return len(s.transfers) }
 func (s *Store) DeadCount() int      { return len(s.dead) }
@@ -178,7 +178,7 @@ func (s *Store) TransferStampExists(timestamp uint64) bool {
 	return at < len(s.transfers) && s.transfers[at].Transfer.Timestamp == timestamp
 }
 
-// Breathe does nothing: there is nobody to wait for.
+// Breathe does nothing, because nothing else runs on this thread.
 func (s *Store) Breathe() {}
 
 func balancesOf(account *accounting.Account) accounting.Balances {

@@ -36,14 +36,14 @@ func NewPair(t testing.TB, limits limits.Limits, candidate accounting.Store, ran
 	return p
 }
 
-// Reopened goes on with a candidate that was closed and opened again, with the state of the last
-// step.
+// Reopened continues with a candidate that was closed and opened again. It must have the state of
+// the last step.
 func (p *Pair) Reopened(candidate accounting.Store) {
 	p.candidate.store = candidate
 	p.candidate.machine = accounting.New(p.limits, candidate)
 }
 
-// step runs one request, and at times a pulse, on both sides.
+// step runs one request on both sides, and sometimes a pulse.
 func (p *Pair) step() {
 	p.t.Helper()
 	if p.traffic.one(3) {
@@ -57,7 +57,7 @@ func (p *Pair) step() {
 	p.Execute(&request)
 }
 
-// Execute runs a request of the test's own on both sides; its timestamp must be above that of the
+// Execute runs a request of the test itself on both sides. Its timestamp must be above that of the
 // last step.
 func (p *Pair) Execute(request *accounting.Request) {
 	p.t.Helper()

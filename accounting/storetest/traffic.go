@@ -8,8 +8,9 @@ import (
 	"ledger/wire"
 )
 
-// Traffic makes requests that often succeed, and fail in every way: few accounts, few ids, amounts
-// at the edges, chains, imports, events sent again with a field changed, and filters of all kinds.
+// Traffic makes requests that often succeed and that fail in every possible way: few accounts, few
+// ids, extreme amounts, chains, imports, events that are sent again with a changed field, and
+// filters of all kinds.
 type Traffic struct {
 	*rand.Rand
 	clockNs uint64
@@ -23,19 +24,19 @@ func New(random *rand.Rand, clockNs uint64) *Traffic {
 	return &Traffic{Rand: random, clockNs: clockNs, words: make([]uint64, bodyBytesMax/8)}
 }
 
-// bodyBytesMax is more than the largest body that is made here.
+// bodyBytesMax is more than the largest body.
 const bodyBytesMax = 64 << 10
 
 // ClockNs is the timestamp of the last request.
 func (r *Traffic) ClockNs() uint64 { return r.clockNs }
 
-// Advance moves the clock on and returns it, for a pulse or another request between two of these.
+// Advance moves the clock on and returns it, for a pulse or another request in between.
 func (r *Traffic) Advance(ns uint64) uint64 {
 	r.clockNs += ns
 	return r.clockNs
 }
 
-// Next returns a valid request with its timestamp; it is the traffic's until the next call.
+// Next returns a valid request with its timestamp. Its memory may be used until the next call.
 func (r *Traffic) Next() accounting.Request {
 	if r.one(30) {
 		r.clockNs += uint64(r.IntN(2_000_000_000))
@@ -74,7 +75,7 @@ func encode(buffer []byte, operation wire.Operation, batches [][]byte) []byte {
 	return encoder.Finish()
 }
 
-// bytesOf shows records as the bytes that travel.
+// bytesOf returns records as bytes.
 func bytesOf[T any](records []T) []byte {
 	var one T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(records))), len(records)*int(unsafe.Sizeof(one)))
@@ -115,7 +116,7 @@ func (r *Traffic) amount() accounting.U128 {
 	return id(r.IntN(100))
 }
 
-// stamp of an import: mostly a little behind the clock, now and then senseless.
+// stamp is the timestamp of an import: mostly a little behind the clock, sometimes invalid.
 func (r *Traffic) stamp() uint64 {
 	if r.one(10) {
 		return pick(r, 0, 1, ^uint64(0), 1<<63, r.clockNs, r.clockNs+1, r.clockNs-1, r.clockNs+5_000_000, r.clockNs+5_000_000)
@@ -182,7 +183,7 @@ func (r *Traffic) transfer() accounting.Transfer {
 	return transfer
 }
 
-// resolving makes transfer post or void one that was sent before.
+// resolving makes transfer post or void an earlier one.
 func (r *Traffic) resolving(transfer *accounting.Transfer) {
 	transfer.Flags = pick(r, accounting.TransferPostPending, accounting.TransferVoidPending)
 	transfer.PendingID = id(1 + r.IntN(r.idLast+1))

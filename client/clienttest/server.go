@@ -1,14 +1,14 @@
-// Package clienttest is a cluster in one process for tests of clients: real protocol, real
-// accounting rules over memory, no log and no disk, and faults on request.
+// Package clienttest is a cluster in one process for tests of clients. It has the real protocol and
+// the real accounting rules over memory, no log and no disk, and faults on request.
 //
 //	client --TCP--> [Server: one listener per replica] --> session table --> accounting.Machine
 //
 // In:     connections on 127.0.0.1, and calls of the test: drop, evict, change the view, break
 // connections.
-// Out:    replies as a server's: stored ones for repeated requests, evictions, pongs.
+// Out:    the replies of a server: stored ones for repeated requests, evictions, pongs.
 // Owns:   its listeners and their goroutines, until Close.
 // Limits: none; a request is executed under one lock.
-// Faults: those that the test asks for. What a client does wrong is counted in Violations.
+// Faults: only those that the test asks for. Violations counts the faults of clients.
 // Source: specification, "Client wire protocol", 1 and 4.
 package clienttest
 
@@ -31,14 +31,14 @@ type Options struct {
 	ReplicasCount int // 0 means 1
 	// RequestBytesMax is the largest request, header included; 0 means 1 MiB.
 	RequestBytesMax uint32
-	// ServiceTime is how long each request takes, one after the other.
+	// ServiceTime is the time that each request takes. Requests run one after the other.
 	ServiceTime time.Duration
-	// Drop is asked for every request that arrives at a replica, the count of earlier copies with it;
-	// true loses it.
+	// Drop is called for every request that arrives at a replica, with the number of earlier
+	// copies. If it returns true, the request is lost.
 	Drop func(replica int, header *wire.Header, copies int) bool
-	// Deaf replicas accept connections and never read from them, as a paused process does.
+	// Deaf replicas accept connections and never read from them, like a paused process.
 	Deaf func(replica int) bool
-	// DropReply is asked before every reply; true loses it.
+	// DropReply is called before every reply. If it returns true, the reply is lost.
 	DropReply func(replica int, header *wire.Header, copies int) bool
 }
 
@@ -55,8 +55,8 @@ type Server struct {
 	sessions   map[wire.U128]*session
 	routes     map[route]*link
 	links      map[*link]bool
-	copies     map[wire.Checksum]int // how often each request arrived
-	requests   []wire.Header         // as they were executed
+	copies     map[wire.Checksum]int // number of arrivals of each request
+	requests   []wire.Header         // in the order of execution
 	view       uint32
 	op         uint64
 	timestamp  uint64
@@ -66,10 +66,10 @@ type Server struct {
 
 type session struct {
 	number uint64
-	reply  []byte // the last one's frame
+	reply  []byte // frame of the last reply
 }
 
-// route is where a replica finds a client.
+// route is the connection on which a replica reaches a client.
 type route struct {
 	replica int
 	client  wire.U128
@@ -116,7 +116,7 @@ func Start(options Options) (*Server, error) {
 	return s, nil
 }
 
-// Addresses are the replicas'.
+// Addresses are those of the replicas.
 func (s *Server) Addresses() []string {
 	addresses := make([]string, len(s.listeners))
 	for i, listener := range s.listeners {
@@ -125,7 +125,7 @@ func (s *Server) Addresses() []string {
 	return addresses
 }
 
-// Close ends everything.
+// Close ends all listeners and connections.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -137,7 +137,7 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// Break closes the connections of one replica, of all with -1. Clients may connect again.
+// Break closes the connections of one replica, or of all with -1. Clients may connect again.
 func (s *Server) Break(replica int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +155,7 @@ func (s *Server) SetView(view uint32) {
 	s.view = view
 }
 
-// Evict ends a client's session, and tells it so on all its connections.
+// Evict ends a client's session and sends the eviction on all its connections.
 func (s *Server) Evict(client wire.U128, reason wire.EvictionReason) {
 	s.mu.Lock()
 	delete(s.sessions, client)
@@ -172,21 +172,21 @@ func (s *Server) Evict(client wire.U128, reason wire.EvictionReason) {
 	}
 }
 
-// Requests are the headers of what was executed, in order.
+// Requests are the headers of the executed requests, in order.
 func (s *Server) Requests() []wire.Header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]wire.Header(nil), s.requests...)
 }
 
-// Copies is how many copies of a request arrived at all replicas together.
+// Copies is the number of copies of a request that arrived at all replicas together.
 func (s *Server) Copies(checksum wire.Checksum) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.copies[checksum]
 }
 
-// Violations are what clients did against the protocol.
+// Violations are the clients' violations of the protocol.
 func (s *Server) Violations() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

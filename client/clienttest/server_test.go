@@ -140,7 +140,7 @@ func TestRightClient(t *testing.T) {
 		}
 		p.next.Parent, p.next.Number = reply.ReplyContext(), p.next.Number+1
 	}
-	// What is older than the last request is a late copy: nothing to complain of.
+	// A request that is older than the last one is a late copy, which is no reason to complain.
 	late := p.next
 	late.Number = 1
 	p.send(request(late, accounts(1)))

@@ -8,7 +8,7 @@ import (
 	"ledger/wire"
 )
 
-// ping answers a ping, and learns the way to the client.
+// ping answers a ping and learns the route to the client.
 func (s *Server) ping(one *link, header *wire.Header) {
 	s.mu.Lock()
 	s.routes[route{one.replica, header.PingClient()}] = one
@@ -25,8 +25,8 @@ func (s *Server) ping(one *link, header *wire.Header) {
 	one.write(pong[:])
 }
 
-// request admits, executes and answers; a backup forwards, which here is a call. Source:
-// specification, 4.4.
+// request admits, executes and answers a request. A backup forwards it, which is a call here.
+// Source: specification, 4.4.
 func (s *Server) request(one *link, header *wire.Header, body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,8 +102,8 @@ func (s *Server) execute(header *wire.Header, body []byte) []byte {
 	return frame
 }
 
-// answer sends a reply from every replica that knows the client: more often than real clusters do,
-// so that duplicates are common.
+// answer sends a reply from every replica that knows the client. Real clusters do so less often;
+// here duplicates should be common.
 func (s *Server) answer(client wire.U128, reply []byte, copies int) {
 	wire.ResealReply(wire.HeaderOf(reply), s.view)
 	for replica := range s.options.ReplicasCount {

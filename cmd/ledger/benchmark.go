@@ -59,15 +59,15 @@ type benchmarkCommand struct {
 	CacheAccounts string `placeholder:"SIZE" help:"Account cache of the server that is started. Default: that of start."`
 	LogServer     bool   `aliases:"log-debug-replica,log-debug" help:"Show the log of the server that is started."`
 
-	// The reference's that have nothing to set here: scripts that bring them along go on, with a
-	// warning, or learn what to use instead.
+	// Flags of the reference that set nothing here. Scripts that use them get a warning and go on,
+	// or an error that names the replacement.
 	CacheTransfers        string `hidden:""`
 	CacheTransfersPending string `hidden:""`
 	Statsd                string `hidden:""`
 	Trace                 string `hidden:""`
 }
 
-// checkReference judges the flags that only the reference has a use for.
+// checkReference handles the flags that only the reference uses.
 func (c *benchmarkCommand) checkReference(errorOut io.Writer) error {
 	switch {
 	case c.Statsd != "":
@@ -102,7 +102,7 @@ func (c *benchmarkCommand) Run(s *streams) error {
 	if err := options.Check(); err != nil {
 		return err
 	}
-	files, err := c.openReports() // a name that cannot be written should not cost a load
+	files, err := c.openReports() // opened before the load, so that a wrong name does not waste it
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (c *benchmarkCommand) Run(s *streams) error {
 	}
 	if c.MetricsAddress != "" {
 		if result.Summary, err = bench.FetchSummary(ctx, c.MetricsAddress); err != nil {
-			fmt.Fprintf(s.err, "warning: %v\n", err) // the load is done, and its result worth more
+			fmt.Fprintf(s.err, "warning: %v\n", err) // the load is done; its result is worth more than this error
 		}
 	}
 	if server != nil {
@@ -161,10 +161,10 @@ func (c *benchmarkCommand) Run(s *streams) error {
 	return c.report(result, s.out, &files)
 }
 
-// wantsSummary tells whether the server's own figures go anywhere.
+// wantsSummary tells whether the server's own figures are used.
 func (c *benchmarkCommand) wantsSummary() bool { return c.PrintStages || c.JSON != "" || c.HTML != "" }
 
-// options are those of the load, from the flags.
+// options are the options of the load, from the flags.
 func (c *benchmarkCommand) options() (bench.Options, error) {
 	options := bench.Options{
 		AccountCount: c.AccountCount, AccountCountHot: c.AccountCountHot, AccountDistribution: bench.Distribution(c.AccountDistribution),
@@ -222,8 +222,8 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 	return options, nil
 }
 
-// checkServer judges what the server that is started here would refuse: better before a data file
-// is made.
+// checkServer checks the settings of the server that will be started here. It is called before a
+// data file is made.
 func (c *benchmarkCommand) checkServer() error {
 	settings := config.Settings{Addresses: config.Flag("addresses", "0")}
 	if c.CacheGrid != "" {
@@ -268,7 +268,7 @@ func (c *benchmarkCommand) startServer(ctx context.Context, s *streams) (*bench.
 	return bench.StartServer(ctx, options)
 }
 
-// reports are the files that were asked for; a nil one was not.
+// reports are the files for the result; nil: not wanted.
 type reports struct{ json, html *os.File }
 
 func (c *benchmarkCommand) openReports() (r reports, err error) {
@@ -287,7 +287,7 @@ func (c *benchmarkCommand) openReports() (r reports, err error) {
 	return r, nil
 }
 
-// write finishes the files.
+// write writes the files.
 func (r *reports) write(result *bench.Result) error {
 	for _, one := range []struct {
 		file  **os.File
@@ -315,7 +315,7 @@ func (r *reports) abandon() {
 	}
 }
 
-// report prints the result and writes the files that were asked for.
+// report prints the result and writes the files.
 func (c *benchmarkCommand) report(result *bench.Result, out io.Writer, files *reports) error {
 	if c.PrintBatchTimings {
 		for _, p := range result.Transfers.Timeline {
@@ -332,7 +332,7 @@ func (c *benchmarkCommand) report(result *bench.Result, out io.Writer, files *re
 	return files.write(result)
 }
 
-// isTerminal tells whether somebody watches what is written there.
+// isTerminal tells whether out is a terminal.
 func isTerminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	if !ok {

@@ -9,20 +9,19 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// A flag is written in one way, for every flag of every command, as the reference has it:
-// --name=value. Kong would take "--name value" as well, and then a boolean flag that the command
-// reads as text would take the data file for its value. So normalize gives kong nothing but
-// --name=value: it refuses a flag that lacks its value, and completes a boolean one.
+// All commands take flags in one form, like the reference: --name=value. Kong would also take
+// "--name value". But package config parses some boolean flags, which are text for kong; such a
+// flag would take the data file for its value. So normalize passes only --name=value to kong. It
+// refuses a flag without its value, and adds the value to a boolean one.
 
-// boolPlaceHolder marks a flag that is a boolean and read as text, because package config judges
-// it.
+// boolPlaceHolder marks a boolean flag that is text for kong, because package config parses it.
 const boolPlaceHolder = "BOOL"
 
-// isBool tells whether a flag means true where it has no value.
+// isBool tells whether a flag without a value means true.
 func isBool(flag *kong.Flag) bool { return flag.IsBool() || flag.PlaceHolder == boolPlaceHolder }
 
-// flagsOf returns the flags that arguments may have, and the name of their command, "" if there is
-// none that is known.
+// flagsOf returns the flags that arguments may have, and the name of their command, or "" if no
+// command is known.
 func flagsOf(model *kong.Application, arguments []string) (flags []*kong.Flag, command string) {
 	flags = append(flags, model.Flags...)
 	for _, argument := range arguments {
@@ -62,7 +61,7 @@ func normalize(model *kong.Application, arguments []string) ([]string, error) {
 	seen := map[*kong.Flag]bool{}
 	normal := make([]string, 0, len(arguments))
 	for i, argument := range arguments {
-		if argument == "--" { // what follows is no flag
+		if argument == "--" { // no flags behind it
 			return append(normal, arguments[i:]...), nil
 		}
 		text, isLong := strings.CutPrefix(argument, "--")
@@ -74,7 +73,7 @@ func normalize(model *kong.Application, arguments []string) ([]string, error) {
 		flag := flagNamed(flags, name)
 		switch {
 		case flag == nil && command == "":
-			// Kong says what is wrong with the command.
+			// Kong reports what is wrong with the command.
 		case flag == nil:
 			return nil, fmt.Errorf("%s: there is no such flag: ledger %s --help lists them", argument, command)
 		case seen[flag]:
@@ -93,8 +92,8 @@ func normalize(model *kong.Application, arguments []string) ([]string, error) {
 	return normal, nil
 }
 
-// refusal makes kong's error about a value one of ours: it repeats what was written and says what
-// would be right.
+// refusal turns kong's error about a value into one of ours, which repeats the value and tells the
+// right form.
 func refusal(model *kong.Application, arguments []string, err error) error {
 	name, _, isFlag := strings.Cut(err.Error(), ": ")
 	if !isFlag || !strings.HasPrefix(name, "--") {
@@ -114,7 +113,7 @@ func refusal(model *kong.Application, arguments []string, err error) error {
 	return err
 }
 
-// wanted says what kong takes as the value of a flag.
+// wanted describes the values that kong takes for a flag.
 func wanted(flag *kong.Flag) string {
 	switch kind := flag.Target.Kind(); {
 	case flag.IsBool():

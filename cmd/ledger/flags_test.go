@@ -63,9 +63,9 @@ func ran(t *testing.T, arguments ...string) (status int, stdout, stderr string) 
 	return status, string(text), errorOut.String()
 }
 
-// Goal: a flag and its value are one word, for all flags of all commands and all their names; a
-// boolean needs no value, and never takes the word behind it for one; a flag is given once, under
-// whatever name.
+// Goal: a flag and its value are one word, for all flags of all commands and all their names. A
+// boolean needs no value, and never takes the next word for one. A flag is given once, under any of
+// its names.
 func TestFlagsAreOneWord(t *testing.T) {
 	parser, _ := parsed(t, io.Discard)
 	eachFlag(t, func(command *kong.Node, flag *kong.Flag) {
@@ -122,8 +122,8 @@ var malformed = map[string]string{
 	"format --cluster": "x", "format --replica": "6", "format --replica-count": "7", "format --clients-max": "1025",
 	"format --development": "perhaps",
 	"start --addresses":    "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1",
-	"start --development": "perhaps",
-	"start --config":      "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps",
+	"start --client-release-max": "0.18", "start --development": "perhaps",
+	"start --config": "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps",
 	"start --log":     "xml",
 	"topology --toml": "no/such/folder/x", "version --verbose": "perhaps",
 	"benchmark --addresses": "a b", "benchmark --cluster": "x", "benchmark --account-count": "x", "benchmark --account-count-hot": "-1",

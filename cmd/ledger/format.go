@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ type formatCommand struct {
 	File         string  `arg:"" help:"The data file to make."`
 }
 
-// setting is a flag's value for package config.
+// setting is the value of a flag for package config.
 func setting(name string, value *string) config.Setting {
 	if value == nil {
 		return config.Setting{}
@@ -66,9 +67,9 @@ func (c *formatCommand) Run(s *streams) error {
 	return formatFile(s.err, c.File, format)
 }
 
-// formatFile makes a data file; an error leaves none behind. The file gets its name when it is
-// whole and on the disk, so that a format that is killed leaves nothing under that name, and of two
-// formats of one name the second is refused.
+// formatFile makes a data file. After an error there is none. The file gets its name when it is
+// complete and on the disk. So a format that is killed leaves nothing under that name, and of two
+// formats with one name the second is refused.
 func formatFile(warnings io.Writer, path string, format *config.Format) error {
 	l := limits.Production()
 	l.ConnectionsMax = l.ConnectionsMax - l.SessionsMax + format.ClientsMax
@@ -257,13 +258,13 @@ func describeContent(id *datafile.Identity, other string) (holds, advice string)
 	return "", other
 }
 
-// allocator is a file whose space can be reserved.
+// allocator is a file for which space can be reserved.
 type allocator interface {
 	Allocate(offsetBytes, lengthBytes uint64) error
 }
 
-// reserve reserves the zones before the grid. Where the file system cannot, the zones are to be
-// written in full, which reserves them as well.
+// reserve reserves the zones before the grid. writeZeros: the file system cannot do so. Then the
+// zones have to be written in full, which reserves them as well.
 func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 	err = file.Allocate(0, lengthBytes)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
@@ -273,6 +274,18 @@ func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 }
 
 // isBlank tells whether the first len(scratch) bytes of a file are zeros.
+func newIncarnation() uint64 {
+	var random [8]byte
+	for {
+		if _, err := rand.Read(random[:]); err != nil {
+			panic(err) // the documentation of Read rules it out
+		}
+		if incarnation := binary.LittleEndian.Uint64(random[:]); incarnation != 0 {
+			return incarnation
+		}
+	}
+}
+
 func isBlank(file ports.File, scratch []byte) (bool, error) {
 	if err := file.ReadAt(scratch, 0); err != nil {
 		return false, err
@@ -315,6 +328,7 @@ func (f *formatter) fill(file *posix.DataFile) error {
 		Cluster:       f.format.Cluster,
 		Replica:       uint8(f.format.Replica),
 		ReplicasCount: uint8(f.format.ReplicaCount),
+		Incarnation:   newIncarnation(),
 		WriteLog:      writeLog,
 	}, scratch)
 	if err == nil {

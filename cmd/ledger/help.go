@@ -8,9 +8,10 @@ import (
 
 	"ledger/config"
 	"ledger/limits"
+	"ledger/wire"
 )
 
-// Examples stand behind each command's description. A test gives each of them to the parser.
+// Examples follow each command's description. A test parses each of them.
 
 // Help implements kong.HelpProvider.
 func (c *formatCommand) Help() string {
@@ -44,7 +45,7 @@ func (c *versionCommand) Help() string { return examples("ledger version", "ledg
 
 func examples(lines ...string) string { return "For example:\n\n    " + strings.Join(lines, "\n    ") }
 
-// helpVars are the defaults and limits that help texts name.
+// helpVars are the defaults and limits in help texts.
 func helpVars() kong.Vars {
 	production, development := limits.Production(), limits.Development()
 	return kong.Vars{
@@ -53,6 +54,7 @@ func helpVars() kong.Vars {
 		"cache_accounts":             config.FormatSize(config.CacheAccountsBytes(&production)),
 		"cache_accounts_development": config.FormatSize(config.CacheAccountsBytes(&development)),
 		"limit_storage":              config.FormatSize(production.StorageBytesMax),
+		"client_release_max":         wire.ReleaseClientMax.String(),
 		"request_development":        config.FormatSize(uint64(development.RequestBytesMax)),
 		"clients":                    fmt.Sprint(production.SessionsMax),
 		"clients_max":                fmt.Sprint(limits.SessionsMax),
@@ -60,8 +62,8 @@ func helpVars() kong.Vars {
 	}
 }
 
-// describe is the help of a flag or argument, with the default. Where the default is no value of
-// the flag, its help says "Default:" itself.
+// describe returns the help of a flag or argument, with its default. If the default is no value of
+// the flag, the help itself contains "Default:".
 func describe(value *kong.Value) string {
 	switch {
 	case strings.Contains(value.Help, "Default: ") || value.Name == "help":

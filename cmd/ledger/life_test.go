@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,7 +78,37 @@ func TestHarnessProtocol(t *testing.T) {
 			if status := wait(t, s.Cmd); status != exitDone {
 				t.Fatalf("status %d, want 0\n%s", status, s.stderr)
 			}
+			if said := s.stderr.String(); !strings.Contains(said, inputEnded) {
+				t.Errorf("the log does not say why the server ended:\n%s", said)
+			}
 		})
+	}
+}
+
+// inputEnded is why a harness's server ends.
+const inputEnded = "info: ending with status 0: with --addresses=0 the server ends when stdin closes or yields a byte; to serve "
+
+// Goal: a start whose stdin is at its end from the first says why it ends. That happens to whoever
+// starts it as a daemon. It ends with the same status if nobody reads the line.
+func TestHarnessWithoutStdin(t *testing.T) {
+	path := formatted(t)
+	status, stdout, stderr := ended(t, nil, "start", "--addresses=0", "--development", path)
+	if status != exitDone || !strings.Contains(stderr, inputEnded) {
+		t.Fatalf("status %d, stdout %q: %s", status, stdout, stderr)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	process := command(nil, "start", "--addresses=0", "--development", path)
+	process.Stderr = w
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if status := wait(t, process); status != exitDone {
+		t.Fatalf("with a stderr that nobody reads: status %d", status)
 	}
 }
 

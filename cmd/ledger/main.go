@@ -1,4 +1,4 @@
-// Command ledger is the one binary: it formats data files and serves them.
+// Command ledger is the only program: it formats data files and serves them.
 //
 // The exit statuses are in status.go.
 package main
@@ -15,8 +15,8 @@ import (
 // Version of this program. The protocol's releases are in package wire.
 const version = "0.1.0"
 
-// commandLine is what kong reads. All values are text: package config judges them, for flags and
-// file alike.
+// commandLine is what kong parses. All values are text, because package config checks them, for
+// flags and the file alike.
 type commandLine struct {
 	Format    formatCommand    `cmd:"" help:"Make the data file of a new replica."`
 	Start     startCommand     `cmd:"" help:"Serve a data file."`
@@ -30,7 +30,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// streams are what a command reads and writes.
+// streams are the standard streams of a command.
 type streams struct {
 	in  *os.File
 	out *os.File

@@ -21,10 +21,13 @@ import (
 // asCommand in the environment makes the test binary the command itself.
 const asCommand = "LEDGER_TEST_AS_COMMAND"
 
-// addressSpace in the environment limits the command's address space, in bytes; fileSize its files.
+// addressSpace in the environment limits the command's address space, in bytes; fileSize its files;
+// openFilesSoft and openFilesHard are the limits on the number of its descriptors.
 const (
-	addressSpace = "LEDGER_TEST_ADDRESS_SPACE"
-	fileSize     = "LEDGER_TEST_FILE_SIZE"
+	addressSpace  = "LEDGER_TEST_ADDRESS_SPACE"
+	fileSize      = "LEDGER_TEST_FILE_SIZE"
+	openFilesSoft = "LEDGER_TEST_OPEN_FILES_SOFT"
+	openFilesHard = "LEDGER_TEST_OPEN_FILES_HARD"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +39,13 @@ func TestMain(m *testing.M) {
 			if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 				panic(err)
 			}
+		}
+	}
+	soft, errSoft := strconv.ParseUint(os.Getenv(openFilesSoft), 10, 64)
+	hard, errHard := strconv.ParseUint(os.Getenv(openFilesHard), 10, 64)
+	if errSoft == nil && errHard == nil {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: soft, Max: hard}); err != nil {
+			panic(err)
 		}
 	}
 	sandbox()

@@ -24,29 +24,31 @@ import (
 )
 
 type startCommand struct {
-	Addresses      *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port and prints it."`
-	CacheGrid      *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
-	CacheAccounts  *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
-	LimitStorage   *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
-	Development    *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
-	Config         *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
-	IO             *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
-	MetricsAddress *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz. Default: not served."`
-	MetricsPprof   *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/. Default: false."`
-	Log            *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
-	File           string  `arg:"" help:"The data file."`
+	Addresses        *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port, prints it, and ends when stdin does."`
+	CacheGrid        *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
+	CacheAccounts    *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
+	LimitStorage     *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
+	ClientReleaseMax *string `placeholder:"RELEASE" help:"Newest client library that is served, as in 0.18.3: a newer one is evicted. Default: ${client_release_max}."`
+	Development      *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
+	Config           *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
+	IO               *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
+	MetricsAddress   *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz. Default: not served."`
+	MetricsPprof     *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/. Default: false."`
+	Log              *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
+	File             string  `arg:"" help:"The data file."`
 }
 
 func (c *startCommand) Run(s *streams) error {
 	flags := config.Settings{
-		Addresses:      setting("addresses", c.Addresses),
-		CacheGrid:      setting("cache-grid", c.CacheGrid),
-		CacheAccounts:  setting("cache-accounts", c.CacheAccounts),
-		LimitStorage:   setting("limit-storage", c.LimitStorage),
-		Development:    setting("development", c.Development),
-		MetricsAddress: setting("metrics-address", c.MetricsAddress),
-		MetricsPprof:   setting("metrics-pprof", c.MetricsPprof),
-		Log:            setting("log", c.Log),
+		Addresses:        setting("addresses", c.Addresses),
+		CacheGrid:        setting("cache-grid", c.CacheGrid),
+		CacheAccounts:    setting("cache-accounts", c.CacheAccounts),
+		LimitStorage:     setting("limit-storage", c.LimitStorage),
+		ClientReleaseMax: setting("client-release-max", c.ClientReleaseMax),
+		Development:      setting("development", c.Development),
+		MetricsAddress:   setting("metrics-address", c.MetricsAddress),
+		MetricsPprof:     setting("metrics-pprof", c.MetricsPprof),
+		Log:              setting("log", c.Log),
 	}
 	if c.Config != nil {
 		file, err := config.Load(*c.Config)
@@ -96,16 +98,16 @@ func (c *devCommand) Run(s *streams) error {
 	return serve(s, start, nil, c.File, "ready: connect any official TigerBeetle client to cluster 0 at 127.0.0.1:3001; end with Ctrl-C")
 }
 
-// flushedWithin bounds how long the last lines may take: nobody may read stderr.
+// flushedWithin bounds the time for the last lines, because stderr may have no reader.
 const flushedWithin = time.Second
 
 // serve runs a replica until a signal, a fault, or the end of a harness's stdin. ready is a line
-// for when clients are served.
+// that is printed when clients are served.
 //
-// From here on nothing but the log's goroutine writes to stderr: a reader that pauses or goes away
-// stops no stage and no end.
+// From here on, only the log's goroutine writes to stderr. So a reader that pauses or goes away can
+// neither stop a stage nor delay the end.
 func serve(s *streams, start *config.Start, io *string, path, ready string) error {
-	kind, err := ioKind(io) // a refused command line is not the log's
+	kind, err := ioKind(io) // an error in the command line does not belong to the log
 	if err != nil {
 		return err
 	}
@@ -124,14 +126,14 @@ func serve(s *streams, start *config.Start, io *string, path, ready string) erro
 	return err
 }
 
-// fail logs why the server ends.
+// fail logs the reason why the server ends.
 func fail(log *events.Log, err error) error {
 	log.Failed(events.Failed{Reason: err.Error(), Status: statusOf(err)})
 	return &loggedError{err}
 }
 
-// beforeStop is a test's: it stands for a disk that does not let the server stop, or for an
-// assertion that breaks.
+// beforeStop is set by tests. It stands for a disk that keeps the server from stopping, or for a
+// broken assertion.
 var beforeStop func()
 
 func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.IOKind, path, ready string) error {
@@ -144,7 +146,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	if err != nil {
 		return err
 	}
-	// Before the data file is opened: whoever asks meanwhile is told how far it is.
+	// The endpoint is opened before the data file, so that it can tell the progress of the start.
 	progress := &replica.Progress{}
 	endpoint, err := listenMetrics(s, start, progress)
 	if err != nil {
@@ -156,9 +158,9 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		return err
 	}
 	defer file.Close()
-	// Before the data file is touched, so that a port in use leaves it as it was. Files of one replica
-	// are all that is served, so the first address is ours. Clients that come now wait in the
-	// listener's queue.
+	// The port is opened before the data file is touched, so that a port in use leaves the file as
+	// it was. Only files of one replica are served, so the first address is this replica's. Clients
+	// that connect now wait in the listener's queue.
 	listen, err := resolve(start.Addresses[0])
 	if err != nil {
 		return err
@@ -169,7 +171,11 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	defer unix.Close(fd)
 
-	server, err := replica.NewServer(file, start.Limits, plan, kind, progress)
+	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress}
+	if endpoint != nil {
+		options.Descriptors = admin.DescriptorsMax
+	}
+	server, err := replica.NewServer(file, start.Limits, plan, options)
 	if err != nil {
 		return classify(path, err)
 	}
@@ -189,13 +195,14 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		}
 	}
 
-	// Nothing on the data path allocates, so the collector has nothing to do; the limit is for what
-	// cold paths might leak.
+	// Nothing on the data path allocates, so automatic collections are switched off. The limit is
+	// for garbage of cold paths.
 	runtime.GOMAXPROCS(plan.GoThreads())
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(replica.GoHeapBytesMax)
 
-	// Before clients are served: whoever sees "listening" may send a signal at once.
+	// Signals are handled before clients are served, because a program that reads "listening" may
+	// send one at once.
 	signals, stopping := make(chan os.Signal, 2), make(chan struct{})
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
 	go obey(signals, stopping, log)
@@ -236,7 +243,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	select {
 	case err := <-ended:
-		// The line comes before the stop, which waits for the disk.
+		// The line is written before the stop, because the stop waits for the disk.
 		return fail(log, classify(path, err))
 	case <-stopping:
 		if beforeStop != nil {
@@ -244,13 +251,19 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		}
 		return nil
 	case <-stdin:
-		os.Exit(exitDone) // at once: the harness may be gone, and the data file needs no farewell
+		// At once: the harness may be gone, and the data file needs no farewell. A harness that has
+		// closed its end of stderr delays nothing; one that holds it and does not read, by
+		// flushedWithin.
+		log.InputEnded(events.InputEnded{Status: exitDone})
+		log.Close(flushedWithin)
+		os.Exit(exitDone)
 	}
 	return nil
 }
 
-// obey closes stopping at the first signal. The second ends the process at once: the first waits
-// for the disk, which may hang, and what was acknowledged is durable all the same.
+// obey closes stopping at the first signal. The second signal ends the process at once. The first
+// one waits for the disk, which may hang. Everything that was acknowledged is durable in either
+// case.
 func obey(signals <-chan os.Signal, stopping chan<- struct{}, log *events.Log) {
 	log.Stopping(events.Stopping{Signal: signalName(<-signals)})
 	close(stopping)
@@ -260,14 +273,14 @@ func obey(signals <-chan os.Signal, stopping chan<- struct{}, log *events.Log) {
 
 func signalName(s os.Signal) string { return unix.SignalName(s.(unix.Signal)) }
 
-// announce tells a harness the port. It may find stdout closed, which is the harness's affair.
+// announce tells a harness the port. A closed stdout is no error.
 func announce(out *os.File, port uint16) {
 	fmt.Fprintf(out, "%d\n", port)
 	out.Close()
 }
 
-// listenMetrics opens the metrics' endpoint, nil if none is wanted. Until clients are served it
-// says how far the start is.
+// listenMetrics opens the metrics endpoint, or returns nil if none is wanted. Until clients are
+// served, the endpoint tells the progress of the start.
 func listenMetrics(s *streams, start *config.Start, progress *replica.Progress) (*admin.Server, error) {
 	if start.MetricsAddress.Host == "" {
 		return nil, nil
@@ -289,7 +302,8 @@ func listenMetrics(s *streams, start *config.Start, progress *replica.Progress) 
 	return nil, fmt.Errorf("--metrics-address=%s: %w", start.MetricsAddress, err)
 }
 
-// clusterZero is the warning about a production start of the cluster that is for tests, or "".
+// clusterZero is the warning about a production start of cluster 0, which is for tests. It is "" if
+// there is nothing to warn of.
 func clusterZero(cluster wire.U128, development bool) string {
 	if development || !cluster.IsZero() {
 		return ""
@@ -299,7 +313,7 @@ func clusterZero(cluster wire.U128, development bool) string {
 		"or start this one with --development"
 }
 
-// exposed is the warning about a metrics' address that is not a loopback address.
+// exposed is the warning about a metrics address that is no loopback address.
 func exposed(address config.Address) string {
 	return fmt.Sprintf("warning: --metrics-address=%s: other machines reach this address, and the endpoint has no password: "+
 		"name a loopback address, as in 127.0.0.1:%d, or keep it on a private network", address, address.Port)
@@ -327,7 +341,7 @@ func ioKind(flag *string) (replica.IOKind, error) {
 	return 0, fmt.Errorf("--io=%s: must be auto, uring or posix", *flag)
 }
 
-// resolve turns the replica's own address into one to listen on.
+// resolve turns the replica's own address into one on which it can listen.
 func resolve(address config.Address) (netip.AddrPort, error) {
 	if ip, ok := address.IP(); ok {
 		return netip.AddrPortFrom(ip, address.Port), nil

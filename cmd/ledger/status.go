@@ -8,9 +8,9 @@ import (
 	"ledger/storage"
 )
 
-// Exit statuses. None of them is 2: Go's runtime ends a panic, which is a broken assertion, with 2
-// and a stack on stderr, and a supervisor must be able to tell a bug from a full disk. The table in
-// docs/operations.md says what to do about each.
+// Exit statuses. No error has status 2, because Go's runtime ends a panic, which is a broken
+// assertion, with 2 and a stack on stderr. A supervisor must be able to tell a bug from a full
+// disk. The table in docs/operations.md tells what to do.
 const (
 	exitDone     = 0
 	exitRefused  = 1 // the command line, the configuration, the machine or the data file is not as it must be
@@ -21,13 +21,13 @@ const (
 	exitSignaled = 128
 )
 
-// exitStatuses is the table of all statuses, with the words of docs/operations.md; a test holds the
-// two together.
+// exitStatuses is the table of all statuses, with the words of docs/operations.md. A test compares
+// the two.
 var exitStatuses = []struct {
 	status int
 	means  string
 }{
-	{exitDone, "stopped by SIGTERM or SIGINT, or done"},
+	{exitDone, "stopped by SIGTERM or SIGINT, or by the end of stdin with --addresses=0; or done"},
 	{exitRefused, "the command line, the configuration, the machine or the data file is not as it must be"},
 	{exitPanic, "a broken assertion: a bug, with a Go stack on stderr"},
 	{exitDamage, "damaged data, or a failing disk"},

@@ -23,8 +23,8 @@ type topologyCommand struct {
 	File string  `arg:"" optional:"" default:"." help:"The data file, or the directory where it will be: its disk's NUMA node is preferred."`
 }
 
-// Run shows the machine and proposes a plan. Without --toml the whole output is a configuration
-// file: the description is comments.
+// Run shows the machine and proposes a plan. Without --toml, the whole output is a configuration
+// file, in which the description is comments.
 func (c *topologyCommand) Run(s *streams) error {
 	topology, err := affinity.System()
 	if err != nil {
@@ -55,8 +55,8 @@ func (c *topologyCommand) Run(s *streams) error {
 	return createPlan(*c.TOML, plan)
 }
 
-// createPlan writes a plan to a file that is not there yet: somebody may have worked on the old
-// one.
+// createPlan writes a plan to a new file. An existing file is an error, because it may contain
+// manual changes.
 func createPlan(path string, plan *affinity.Plan) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
@@ -68,7 +68,7 @@ func createPlan(path string, plan *affinity.Plan) error {
 	return errors.Join(writePlan(file, plan), file.Close())
 }
 
-// machine is what a plan is made for.
+// machine is the machine for which a plan is made.
 type machine struct {
 	root     string // laid out as /sys
 	topology *affinity.Topology
@@ -76,7 +76,8 @@ type machine struct {
 	diskNode int
 }
 
-// diskNodeOf returns the node of the disk that holds path, or will: then the directory decides.
+// diskNodeOf returns the node of the disk that holds path. If path does not exist, its directory
+// decides.
 func diskNodeOf(root, path string) int {
 	for {
 		if _, err := os.Stat(path); err == nil {
@@ -90,7 +91,7 @@ func diskNodeOf(root, path string) int {
 	}
 }
 
-// propose is the plan that start makes by itself for this data file.
+// propose is the plan that start would make for this data file.
 func (m *machine) propose() (*affinity.Plan, error) {
 	request := affinity.AutoRequest()
 	request.NodeNear = m.diskNode
@@ -114,7 +115,7 @@ func nodeName(node int) string {
 	return fmt.Sprintf("near node %d", node)
 }
 
-// interfaces are the network interfaces that have hardware behind them, by name.
+// interfaces are the names of the network interfaces with hardware.
 func (m *machine) interfaces() (names []string) {
 	entries, err := os.ReadDir(filepath.Join(m.root, "class/net"))
 	if err != nil {
@@ -129,8 +130,8 @@ func (m *machine) interfaces() (names []string) {
 	return names
 }
 
-// writePlan writes the plan as a configuration file. Stages that are not pinned stay "auto": the
-// same machine then makes the same threads again, and a larger one may do better.
+// writePlan writes the plan as a configuration file. Stages that are not pinned stay "auto". Then
+// the same machine makes the same threads again, and a larger machine may do better.
 func writePlan(out io.Writer, plan *affinity.Plan) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintln(w, "[affinity]")
@@ -145,7 +146,8 @@ func writePlan(out io.Writer, plan *affinity.Plan) error {
 		for i := range plan.Threads {
 			thread := &plan.Threads[i]
 			for _, other := range thread.Stages {
-				// A range that several stages share is the node's: numa_node says that.
+				// If several stages share a range of cores, it is that of the node, which numa_node
+				// names.
 				if other == stage && (thread.Cores.Count() == 1 || stage == affinity.Compact && len(thread.Stages) == 1 && isOwn(plan, i)) {
 					set = set.Or(thread.Cores)
 					spinNs, isPinned = max(spinNs, thread.SpinNs), true
@@ -168,7 +170,7 @@ func writePlan(out io.Writer, plan *affinity.Plan) error {
 	return w.Flush()
 }
 
-// isOwn tells whether the cores of a thread are no other's.
+// isOwn tells whether no other thread has any core of this thread.
 func isOwn(plan *affinity.Plan, index int) bool {
 	cores := plan.Threads[index].Cores
 	if cores.IsEmpty() {

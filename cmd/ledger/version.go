@@ -23,13 +23,13 @@ func (c *versionCommand) Run(s *streams) error {
 		return nil
 	}
 	fmt.Fprintf(s.out, "format_version=%d\n", limits.FormatVersion)
-	fmt.Fprintf(s.out, "client_releases=%s..%s\n", wire.ReleaseClientMin, wire.ReleaseClientMax)
+	fmt.Fprintf(s.out, "client_releases=%s..%s\nrelease_announced=%s\n", wire.ReleaseClientMin, wire.ReleaseClientMax, wire.ReleaseAnnounced)
 	printLimits(s.out)
 	return nil
 }
 
-// commitOf names the commit that the program was built from, as the Go command noted it. info may
-// be nil.
+// commitOf returns the commit from which the program was built, as recorded by the Go command. info
+// may be nil.
 func commitOf(info *debug.BuildInfo) string {
 	var revision, modified string
 	if info != nil {
@@ -51,8 +51,8 @@ func commitOf(info *debug.BuildInfo) string {
 	return "commit " + revision
 }
 
-// printLimits prints all limits of a start with the default flags, and behind them those that
-// --development changes and those that flags cannot pass.
+// printLimits prints all limits of a start with the default flags. Then it prints the limits that
+// --development changes, and those that flags cannot exceed.
 func printLimits(out io.Writer) {
 	production, development := limits.Production(), limits.Development()
 	normal, small := reflect.ValueOf(production), reflect.ValueOf(development)
@@ -69,7 +69,7 @@ func printLimits(out io.Writer) {
 		limits.SessionsMax, limits.ReplicasMax, limits.StandbysMax, limits.CompactWorkersMax)
 }
 
-// underscored writes the name of a field as metrics and the configuration file write names:
+// underscored writes the name of a field like a name of a metric or of the configuration file:
 // JournalSlotsCount is journal_slots_count.
 func underscored(name string) string {
 	var b strings.Builder

@@ -20,17 +20,17 @@ const PageBytes = 4096
 // hugePageBytes is the size of a huge page.
 const hugePageBytes = 2 << 20
 
-// Class tells how load uses a reservation, and so how much of it comes to be resident.
+// Class tells how load uses a reservation, and so how much of it becomes resident.
 type Class uint8
 
 const (
 	Buffer Class = iota // load uses all of it: buffers, small fixed tables
 	Cache               // it fills under load and stays full
-	// Slot: slots of messages, used last-in first-out. Load touches few; many clients with large
-	// messages touch all.
+	// Slot: slots of messages. The slot that was freed last is used first, so load touches few.
+	// Many clients with large messages touch all.
 	Slot
-	Table // it holds the work of the newest ops, and is full only in the worst case
-	Index // it grows with what the data file stores
+	Table // data of the newest ops; full only in the worst case
+	Index // grows with the data file
 	ClassesCount
 )
 
@@ -41,14 +41,15 @@ func (c Class) String() string {
 // Options of one reservation. The zero value is a Buffer in small pages that load touches.
 type Options struct {
 	Class     Class
-	Touch     bool // Populate faults all pages in, so that none is missing when load comes
-	HugePages bool // pages of 2 MiB: right for large tables that are used all over, wrong for slots
-	// TouchFirst lets Populate fault in the first 2 MiB: for what is used from its beginning on and
-	// seldom far. The kernel takes up to 5 ms to find a huge page, while the op that needs it waits.
+	Touch     bool // Populate touches all pages, so that load causes no page fault
+	HugePages bool // pages of 2 MiB: for large tables with random accesses, not for slots
+	// TouchFirst makes Populate touch the first 2 MiB. It is for memory that is used from its
+	// beginning on and seldom far. The kernel takes up to 5 ms to find a huge page, and the op that
+	// needs it would wait.
 	TouchFirst bool
 }
 
-// touchBytes is how much of a reservation of size bytes Populate touches.
+// touchBytes is the number of bytes of a reservation that Populate touches.
 func (o Options) touchBytes(size uint64) uint64 {
 	switch {
 	case o.Touch:
@@ -59,23 +60,23 @@ func (o Options) touchBytes(size uint64) uint64 {
 	return 0
 }
 
-// Bulk is for large tables and caches: where they are expected full, in huge pages and touched;
-// else as small as load leaves them.
+// Bulk is for large tables and caches. If they will probably be full, they are touched and in huge
+// pages. Otherwise they grow with the load.
 func Bulk(class Class, full bool) Options {
 	return Options{Class: class, Touch: full, HugePages: full}
 }
 
-// Entry is one line of what was reserved: all reservations of one name, which are of one class.
+// Entry is all reservations of one name, which have the same class.
 type Entry struct {
 	Name       string
 	Class      Class
 	Bytes      uint64 // reserved; touched pages may be fewer
-	TouchBytes uint64 // of them, those that Populate touches
-	SpareBytes uint64 // mapped beside them for the alignment of huge pages; a huge page may cover some of it
+	TouchBytes uint64 // the part that Populate touches
+	SpareBytes uint64 // mapped in addition, for the alignment of huge pages; a huge page may cover some of it
 	Count      uint32 // reservations of this name
 }
 
-// Error says which reservation the kernel refused.
+// Error names a reservation that the kernel refused.
 type Error struct {
 	Name  string
 	Bytes uint64
@@ -105,8 +106,8 @@ type mapping struct {
 // New returns an arena without memory.
 func New() *Arena { return &Arena{} }
 
-// Bytes reserves size bytes for name, zeroed, at a multiple of alignBytes (a power of two; at least
-// a page is given).
+// Bytes reserves size zeroed bytes for name, at a multiple of alignBytes. alignBytes is a power of
+// two; the alignment is at least a page.
 func (a *Arena) Bytes(size uint64, alignBytes uint64, name string) []byte {
 	return a.BytesWith(size, alignBytes, name, Options{})
 }
@@ -125,7 +126,7 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 		alignBytes = max(alignBytes, hugePageBytes)
 	}
 	if alignBytes > PageBytes {
-		spare = alignBytes - PageBytes // so that an aligned address is certain to lie inside
+		spare = alignBytes - PageBytes // makes sure that an aligned address lies inside
 	}
 	start, err := mapMemory(uintptr(rounded + spare))
 	if err != nil {
@@ -136,7 +137,7 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 
 	skip := -uintptr(start) & uintptr(alignBytes-1)
 	data := unsafe.Slice((*byte)(unsafe.Add(start, skip)), rounded)
-	if !inGoHeap(uintptr(rounded + spare)) { // advice would outlive the arena in memory that is used again
+	if !inGoHeap(uintptr(rounded + spare)) { // in reused memory, advice would outlive the arena
 		a.advise(data, options)
 	}
 	if touched := options.touchBytes(rounded); touched > 0 {
@@ -145,8 +146,9 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	return data[:size:size]
 }
 
-// bytesHuge is Bytes with the first hugeBytes, as far as there are so many, in huge pages that
-// Populate faults in: to find one, the kernel may have to move others' pages away.
+// bytesHuge is Bytes with the first hugeBytes in huge pages that Populate touches. If load touched
+// them first, it might have to wait while the kernel moves other pages to make room for a huge
+// page.
 func (a *Arena) bytesHuge(size uint64, name string, options Options, hugeBytes uint64) []byte {
 	if hugeBytes == 0 {
 		return a.BytesWith(size, PageBytes, name, options)
@@ -161,21 +163,21 @@ func (a *Arena) bytesHuge(size uint64, name string, options Options, hugeBytes u
 	return data
 }
 
-// advise tells the kernel how data will be used. Nothing here is needed for correctness.
+// advise tells the kernel how data will be used. Correctness does not depend on it.
 func (a *Arena) advise(data []byte, options Options) {
 	advice := unix.MADV_NOHUGEPAGE
 	if options.HugePages {
 		advice = unix.MADV_HUGEPAGE
 	}
 	_ = unix.Madvise(data, advice)             // EINVAL: a kernel without huge pages
-	_ = unix.Madvise(data, unix.MADV_DONTFORK) // a child would copy what the kernel is writing to
+	_ = unix.Madvise(data, unix.MADV_DONTFORK) // a child would copy pages into which the kernel is writing
 }
 
-// Populate faults in what was reserved with Touch. That is a step of its own, so that it can be
-// compared with what the machine has, and bound to a NUMA node, before it is there. What has been
-// written since the reservation stays.
+// Populate touches all reservations with Touch. It is a separate step, so that before it the sum
+// can be compared with the machine's memory, and the memory can be bound to a NUMA node. Content
+// that was written before it stays.
 //
-// Clearing pages is most of the work, so several threads share it: a start is the sooner done.
+// Clearing pages is most of the work. Several threads share it, so that the start is shorter.
 func (a *Arena) Populate() {
 	var next atomic.Int64
 	var running sync.WaitGroup
@@ -190,14 +192,14 @@ func (a *Arena) Populate() {
 	a.toTouch = nil
 }
 
-const populatorsMax = 8 // more wait for the kernel's locks
+const populatorsMax = 8 // further threads would wait for locks of the kernel
 
 func populate(data []byte) {
 	if unix.Madvise(data, unix.MADV_POPULATE_WRITE) == nil {
 		return
 	}
 	for i := 0; i < len(data); i += PageBytes { // a kernel before 5.14
-		atomic.OrUint32((*uint32)(unsafe.Pointer(&data[i])), 0) // a write that changes nothing and is not optimised away
+		atomic.OrUint32((*uint32)(unsafe.Pointer(&data[i])), 0) // a write that changes nothing and that the compiler does not remove
 	}
 }
 
@@ -217,20 +219,19 @@ func (a *Arena) count(name string, size, spare uint64, options Options) (entry i
 	return i
 }
 
-// Entries returns what was reserved, by name, in the order of first use.
+// Entries returns all reservations, by name, in the order of first use.
 func (a *Arena) Entries() []Entry { return append([]Entry(nil), a.entries...) }
 
-// Regions calls visit with every mapping and its class: for binding to a NUMA node, and for
-// locking.
+// Regions calls visit with every mapping and its class, for binding to a NUMA node and for locking.
 func (a *Arena) Regions(visit func(class Class, data []byte)) {
 	for _, m := range a.mappings {
 		visit(m.class, unsafe.Slice((*byte)(m.address), m.bytes))
 	}
 }
 
-// Resident fills out, parallel to Entries, with how many bytes of each name are in memory. It looks
-// at every page's state and makes some MiB of garbage: for whoever asks now and then, on a thread
-// of its own, while the arena is not closed.
+// Resident fills out, parallel to Entries, with the number of resident bytes of each name. It reads
+// the state of every page and makes some MiB of garbage. So it is called only now and then, on a
+// thread off the data path, while the arena is open.
 func (a *Arena) Resident(out []uint64) {
 	clear(out)
 	states := make([]byte, residentPages)
@@ -240,7 +241,7 @@ func (a *Arena) Resident(out []uint64) {
 			size := min(m.bytes-at, residentPages*PageBytes)
 			if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(m.address)+at, size,
 				uintptr(unsafe.Pointer(unsafe.SliceData(states)))); errno != 0 {
-				return // it says nothing here
+				return // unknown
 			}
 			for _, state := range states[:size/PageBytes] {
 				out[m.entry] += uint64(state&1) * PageBytes
@@ -249,9 +250,10 @@ func (a *Arena) Resident(out []uint64) {
 	}
 }
 
-const residentPages = 64 << 10 // looked at in one call
+const residentPages = 64 << 10 // pages in one call
 
-// Close gives everything back. No slice of this arena may be used after it, by us or by the kernel.
+// Close frees all memory. After it, neither this program nor the kernel may use a slice of this
+// arena.
 func (a *Arena) Close() {
 	for _, m := range a.mappings {
 		unmapMemory(m.address, m.bytes)
@@ -259,8 +261,8 @@ func (a *Arena) Close() {
 	*a = Arena{}
 }
 
-// Slice reserves count records of T for name, zeroed. T holds no Go pointers: the collector does
-// not look here.
+// Slice reserves count zeroed records of T for name. T must not contain Go pointers, because the
+// collector does not look into this memory.
 func Slice[T any](a *Arena, count uint64, name string) []T {
 	return SliceWith[T](a, count, name, Options{})
 }

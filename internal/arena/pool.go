@@ -2,29 +2,28 @@ package arena
 
 import "ledger/internal/assert"
 
-// Pool is a fixed number of equal slots, named by handles 0..SlotsCount-1.
+// Pool is a fixed number of equal slots with handles 0..SlotsCount-1.
 //
-// The free list is last in, first out: a slot that load never needs is never touched and costs no
-// memory. One thread gets and puts; the holder of a handle may be any thread, and Bytes may be
-// called by all of them.
+// The free list is last in, first out. So slots that load does not need are never touched and use
+// no memory. One thread calls Get and Put. Any thread may hold a handle and call Bytes.
 type Pool struct {
 	memory    []byte
 	slotBytes uint64
-	free      []uint32 // handles, the next one to give out last
+	free      []uint32 // handles; the next one to give out is the last
 	inUse     []bool   // by handle
 	freeCount uint32
 }
 
-// NewPool reserves slotsCount slots of slotBytes (whole pages, so that every slot is fit for direct
-// I/O).
+// NewPool reserves slotsCount slots of slotBytes. slotBytes is whole pages, so that every slot is
+// aligned for direct I/O.
 func NewPool(a *Arena, slotsCount uint32, slotBytes uint64, name string) *Pool {
 	return NewPoolHuge(a, slotsCount, slotBytes, name, 0)
 }
 
-// NewPoolHuge is NewPool with the first hugeBytes in huge pages: the few slots that large messages
-// go through again and again. The kernel looks up every page of a buffer that a disk reads from,
-// 256 of them in a slot of 1 MiB that has none. The other slots are for many clients with small
-// messages, of which each would take a huge page.
+// NewPoolHuge is NewPool with the first hugeBytes in huge pages, for the few slots that large
+// messages use again and again. The kernel looks up every page of a buffer that a disk reads, which
+// is 256 pages for a slot of 1 MiB in small pages. The other slots are for many clients with small
+// messages, which would each take a huge page.
 func NewPoolHuge(a *Arena, slotsCount uint32, slotBytes uint64, name string, hugeBytes uint64) *Pool {
 	assert.That(slotsCount > 0, "a pool has slots")
 	assert.That(slotBytes > 0 && slotBytes%PageBytes == 0, "a slot is whole pages")
@@ -42,7 +41,7 @@ func NewPoolHuge(a *Arena, slotsCount uint32, slotBytes uint64, name string, hug
 	return p
 }
 
-// Get takes a free slot. Its bytes are what its last holder left there.
+// Get takes a free slot. Its bytes are those that its last holder left.
 func (p *Pool) Get() (handle uint32, ok bool) {
 	if p.freeCount == 0 {
 		return 0, false
@@ -70,7 +69,7 @@ func (p *Pool) Bytes(handle uint32) []byte {
 	return p.memory[start : start+p.slotBytes : start+p.slotBytes]
 }
 
-// FreeCount is the number of slots that Get can still give out.
+// FreeCount is the number of slots that Get can still return.
 func (p *Pool) FreeCount() uint32 { return p.freeCount }
 
 // SlotsCount is the number of slots.

@@ -33,10 +33,10 @@ func NewKey(seed uint64) Key {
 	}
 }
 
-// Hash spreads two halves of an id over 64 bits. Each half is changed by a secret and multiplied by
-// a secret; the halves of the product are folded, so that high bits of the id reach low bits of the
-// hash. The highest bits of low reach only the top of the lower half by all bits of the factor, and
-// the last step brings that top down.
+// Hash spreads the two halves of an id over 64 bits. Each half is combined with a secret and
+// multiplied by a secret. The halves of each product are folded, so that high bits of the id reach
+// low bits of the hash. The highest bits of low affect only the top of the product's lower half,
+// for every factor. The last step therefore moves that top down.
 func (k *Key) Hash(low, high uint64) uint64 {
 	h1, l1 := bits.Mul64(high^k.high, k.highFactor)
 	h2, l2 := bits.Mul64(low^k.low^h1^l1, k.lowFactor)
@@ -44,7 +44,7 @@ func (k *Key) Hash(low, high uint64) uint64 {
 	return folded ^ folded>>47
 }
 
-// stream is splitmix64: it makes words that look random out of a counter.
+// stream is splitmix64, which makes pseudorandom words from a counter.
 type stream uint64
 
 func (s *stream) next() uint64 {
@@ -55,7 +55,7 @@ func (s *stream) next() uint64 {
 	return z ^ z>>31
 }
 
-// factor draws an odd multiplier with bits set all over.
+// factor draws an odd multiplier of which about half the bits are set.
 func (s *stream) factor() uint64 {
 	for {
 		if factor := s.next() | 1; bits.OnesCount64(factor) >= 24 && bits.OnesCount64(factor) <= 40 {
@@ -66,14 +66,14 @@ func (s *stream) factor() uint64 {
 
 const (
 	quotientMax    = 8
-	denominatorMax = 1 << 26 // more than any table has slots
+	denominatorMax = 1 << 26 // more than the slots of any table
 	drawsMax       = 10_000
 )
 
 // spreading draws an odd multiplier that spreads consecutive numbers evenly over a table of any
-// size, as the golden ratio does. The distance between multiples of a fraction is small where the
-// fraction is close to one with a small denominator, and that shows as a large quotient in its
-// continued fraction. About one draw in ten has none.
+// size, like the golden ratio. Multiples of a fraction crowd together if the fraction is close to
+// one with a small denominator. Such a fraction has a large quotient in its continued fraction.
+// About one draw in ten has none.
 func (s *stream) spreading() uint64 {
 	for range drawsMax {
 		if factor := s.next() | 1; spreads(factor) {
@@ -84,7 +84,8 @@ func (s *stream) spreading() uint64 {
 	return 0
 }
 
-// spreads tells whether all quotients of factor / 2^64 are small, as far as tables are large.
+// spreads tells whether all quotients of factor / 2^64 are small, up to the denominators that
+// tables can have.
 func spreads(factor uint64) bool {
 	if factor>>61 == 0 {
 		return false // its first quotient is above quotientMax

@@ -17,7 +17,7 @@ import (
 var public = []string{"client", "sim"}
 
 // awaited are names that a change under way uses.
-var awaited = []string{"ParseRelease", "Certain", "Has", "Nack", "Present"}
+var awaited = []string{"Certain", "Has", "Nack", "Present"}
 
 // unused finds exported names (of packages, methods and fields) that nothing uses but the tests of
 // their own package. Mentions are texts that use names as well: templates, and sources that a test

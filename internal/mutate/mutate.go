@@ -1,8 +1,8 @@
 // Package mutate changes the source on the way to the compiler, for tests that plant bugs.
 //
-// In:     a list of bugs: the text that is there, the text in its place, and how the bug shows.
-// Out:    an overlay file for the go command; the files of the tree stay as they are.
-// Limits: a text occurs exactly once in its file. The list has to follow the code.
+// In:     a list of bugs: the original text, the new text, and the reason of the expected failure.
+// Out:    an overlay file for the go command. The files of the tree do not change.
+// Limits: a text occurs exactly once in its file, so the list has to follow the code.
 //
 // Only tests import this package.
 package mutate
@@ -16,11 +16,11 @@ import (
 	"strings"
 )
 
-// Bug is a change to the source that a test has to notice.
+// Bug is a change of the source that a test has to find.
 type Bug struct {
 	Name   string
-	Effort string         // how long to look for it, in the words of the test
-	Reason *regexp.Regexp // what a failure has to say; another failure does not count
+	Effort string         // how long to look for it, in the units of the test
+	Reason *regexp.Regexp // the reason of the failure must match; another failure does not count
 	Edits  []Edit
 }
 
@@ -86,11 +86,11 @@ func Read(path string) (bugs []Bug, err error) {
 	return bugs, nil
 }
 
-// Overlay writes copies of the changed files into folder, all bugs in them, and returns the path of
+// Overlay writes copies of the changed files, with all bugs, into folder. It returns the path of
 // the list that `go build -overlay` reads. Each copy imports the packages of imports.
 func Overlay(root, folder string, bugs []Bug, imports ...string) (list string, err error) {
-	// The go command takes relative paths of an overlay from its own folder, and ignores files that
-	// are not there.
+	// The go command resolves relative paths of an overlay from its own folder, and ignores files
+	// that do not exist.
 	if root, err = filepath.Abs(root); err != nil {
 		return "", err
 	}

@@ -1,9 +1,8 @@
-// Package portstest is the one test suite for every implementation of ports.Thread.
+// Package portstest is the test suite for all implementations of ports.Thread.
 //
 // In:     a Backend, from the test of a package that implements it.
-// Out:    failures. What passes here behaves the same for a stage, whichever way the kernel is
-// asked.
-// Owns:   temporary files, loopback sockets, helper goroutines; each is gone when its test ends.
+// Out:    failures. An implementation that passes behaves like any other for a stage.
+// Owns:   temporary files, loopback sockets, helper goroutines. Each is gone when its test ends.
 // Limits: every wait ends after deadline; the suite takes a few seconds.
 package portstest
 
@@ -135,8 +134,8 @@ func (h *harness) until(what string, done func() bool) {
 	}
 }
 
-// dataFile creates a data file, with direct I/O where the file system of the temporary directory
-// has it.
+// dataFile creates a data file, with direct I/O if the file system of the temporary directory has
+// it.
 func (h *harness) dataFile(sizeBytes int) *posix.DataFile {
 	h.t.Helper()
 	file, err := posix.OpenDataFile(filepath.Join(h.t.TempDir(), "data"),

@@ -9,8 +9,9 @@ import (
 )
 
 // Refusal of a system call. With Argument set, only calls whose second argument is Value are
-// refused: of io_uring_register that is the operation. With Flag set, only calls whose third
-// argument has one of these bits: of openat these are the flags.
+// refused. For io_uring_register, the second argument is the operation. With Flag set, only calls
+// whose third argument has one of its bits are refused. For openat, the third argument holds the
+// flags.
 type Refusal struct {
 	Call     uintptr
 	Argument bool
@@ -18,9 +19,9 @@ type Refusal struct {
 	Flag     uint32
 }
 
-// RefuseCalls installs a seccomp filter in which the kernel answers the given system calls with
-// errno. On the calling OS thread only, or in the whole process. A filter stays until the thread or
-// the process ends: a goroutine that is locked to its thread ends the thread with itself.
+// RefuseCalls installs a seccomp filter with which the kernel answers the given system calls with
+// errno, on the calling OS thread or in the whole process. A filter stays until the thread or the
+// process ends. A goroutine that is locked to its thread ends the thread with itself.
 func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error {
 	flags := uintptr(0)
 	if wholeProcess {
@@ -30,9 +31,9 @@ func RefuseCalls(errno unix.Errno, wholeProcess bool, refusals ...Refusal) error
 	return err
 }
 
-// InterruptOnce lets the first call of the calling OS thread to each of the given system calls end
-// with EINTR, and the others pass. counts ends the filter's work and tells how often each was
-// called: to be called after the last of them.
+// InterruptOnce makes the first call of each of the given system calls on the calling OS thread end
+// with EINTR; later calls pass. counts ends the filter's work and returns the number of calls of
+// each. It is called after the last of them.
 func InterruptOnce(calls ...uintptr) (counts func() map[int32]int, err error) {
 	refusals := make([]Refusal, 0, len(calls))
 	for _, call := range calls {

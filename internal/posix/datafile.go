@@ -22,8 +22,8 @@ var (
 	ErrNoUnnamed  = errors.New("the file system has no files without a name, or does not let them get one")
 )
 
-// lockWait: a process killed a moment ago holds its lock until the kernel has finished its last
-// writes.
+// lockWait is the time for which a locked file is tried again. A killed process holds its lock
+// until the kernel has finished its last writes.
 const (
 	lockWait  = 2 * time.Second
 	lockPause = 10 * time.Millisecond
@@ -32,10 +32,10 @@ const (
 // OpenOptions of a data file.
 type OpenOptions struct {
 	Create         bool   // make a new file, mode 0600; ErrExists if there is one
-	Unnamed        bool   // make a new file without a name, mode 0600, which Publish names; ErrNoUnnamed where there are none
-	DirectOptional bool   // go on through the page cache where direct I/O is missing (--development)
-	Exclusive      bool   // of a block device: refuse one that is mounted or in use (O_EXCL)
-	SectorBytes    uint32 // what offsets, lengths and addresses are multiples of
+	Unnamed        bool   // make a new file without a name, mode 0600, for Publish; ErrNoUnnamed if the file system has none
+	DirectOptional bool   // use the page cache if direct I/O is missing (--development)
+	Exclusive      bool   // refuse a block device that is mounted or in use (O_EXCL)
+	SectorBytes    uint32 // offsets, lengths and addresses are multiples of it
 }
 
 // DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to
@@ -49,11 +49,11 @@ type DataFile struct {
 
 var _ ports.DataFile = (*DataFile)(nil)
 
-// OpenDataFile opens path, alone: the lock lasts until Close, or until the process and its last
-// write have ended.
+// OpenDataFile opens path and locks it. The lock lasts until Close, or until the process and its
+// last write have ended.
 //
 // errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, ErrNoUnnamed, wrapped in a
-// sentence with the path; or what the system said. A file that was created and cannot be used is
+// sentence with the path; or the error of the system. A file that was created and cannot be used is
 // removed again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT
@@ -211,7 +211,7 @@ func noDirectIO(path string) error {
 	return fmt.Errorf("%s: %w; move it to another file system, or start with --development to go through the page cache", path, ErrNoDirectIO)
 }
 
-// prepare checks what was opened, and locks it.
+// prepare checks the opened file and locks it.
 func (f *DataFile) prepare(options OpenOptions) error {
 	var stat unix.Statx_t
 	if err := retried(func() error {
@@ -223,7 +223,8 @@ func (f *DataFile) prepare(options OpenOptions) error {
 		return fmt.Errorf("%s: %w", f.path, ErrNotAFile)
 	}
 	f.device = stat.Mode&unix.S_IFMT == unix.S_IFBLK
-	// A kernel before 6.1 does not tell; then the first transfer will.
+	// A kernel before 6.1 does not tell the alignment. Then the first transfer fails if it is
+	// wrong.
 	if f.Direct && stat.Mask&unix.STATX_DIOALIGN != 0 {
 		align := max(stat.Dio_mem_align, stat.Dio_offset_align)
 		if align == 0 || options.SectorBytes%align != 0 {
@@ -284,8 +285,8 @@ func (f *DataFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// ReadersMax implements ports.SharedFile: a disk that is asked for one block at a time idles while
-// that is verified.
+// ReadersMax implements ports.SharedFile. With one reader, the disk would be idle while a block is
+// verified.
 func (f *DataFile) ReadersMax() int { return 4 }
 
 // WriteAt implements ports.File. With direct I/O, buffer and offsetBytes are aligned to the sector.
@@ -324,15 +325,16 @@ func (f *DataFile) Sync() error {
 		return fmt.Errorf("fsync %s: %w", f.path, err)
 	}
 	if !f.Direct {
-		// An earlier process' failed sync leaves pages that look clean and are not on the medium.
+		// After a failed sync, an earlier process may have left pages that look clean but are not
+		// on the medium.
 		_ = unix.Fadvise(f.Fd, 0, 0, unix.FADV_DONTNEED)
 	}
 	return f.syncDirectory()
 }
 
-// syncDirectory makes the file's name durable. A directory can be synced only by a descriptor that
-// may read it. Where we may enter the directory and not read it, syncfs does the same for the whole
-// file system, by the descriptor of the file.
+// syncDirectory makes the file's name durable. A directory can be synced only with a descriptor
+// that may read it. If the process may enter but not read the directory, syncfs on the file's
+// descriptor syncs the whole file system instead.
 func (f *DataFile) syncDirectory() error {
 	path := filepath.Dir(f.path)
 	directory, err := openRetried(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
@@ -363,8 +365,8 @@ func retried(call func() error) error {
 
 // SizeBytes implements ports.File.
 func (f *DataFile) SizeBytes() (uint64, error) {
-	// The end as a position works for regular files and block devices alike; nothing uses the
-	// descriptor's own position.
+	// The offset of the end is the size of both regular files and block devices. The descriptor's
+	// position is not used otherwise.
 	end, err := unix.Seek(f.Fd, 0, unix.SEEK_END)
 	if err != nil {
 		return 0, fmt.Errorf("size of %s: %w", f.path, err)
@@ -372,7 +374,7 @@ func (f *DataFile) SizeBytes() (uint64, error) {
 	return uint64(end), nil
 }
 
-// BytesMax is how large the file could become on its file system as that is now.
+// BytesMax is the size to which the file can grow with the space that its file system has now.
 func (f *DataFile) BytesMax() (uint64, error) {
 	size, err := f.SizeBytes()
 	if err != nil || f.device {
@@ -385,10 +387,11 @@ func (f *DataFile) BytesMax() (uint64, error) {
 	return size + state.Bavail*uint64(state.Bsize), nil
 }
 
-// IsBlockDevice tells whether the size is the device's, whatever was written to it.
+// IsBlockDevice tells whether this is a block device, whose size does not depend on writes.
 func (f *DataFile) IsBlockDevice() bool { return f.device }
 
-// Close gives up lock and descriptor, after every thread that writes to it has closed.
+// Close gives up the lock and the descriptor. All threads that write to the file must be closed
+// before.
 func (f *DataFile) Close() error {
 	err := unix.Close(f.Fd)
 	f.Fd = -1

@@ -168,3 +168,54 @@ func TestDataFileReadWrite(t *testing.T) {
 		t.Error("a file that ends inside a sector reads wrongly")
 	}
 }
+
+// Goal: a new file without a name, or with a temporary one, gets its name only if nobody has it,
+// and a file's removal never removes another file that has taken the name.
+func TestPublish(t *testing.T) {
+	for _, unnamed := range []bool{true, false} {
+		folder := t.TempDir()
+		path := filepath.Join(folder, "data")
+		open := func() (file *posix.DataFile, publish func() error) {
+			t.Helper()
+			options := posix.OpenOptions{SectorBytes: sectorBytes, DirectOptional: true, Unnamed: unnamed, Create: !unnamed}
+			name := path
+			if !unnamed {
+				name = path + ".temporary"
+			}
+			file, err := posix.OpenDataFile(name, options)
+			if errors.Is(err, posix.ErrNoUnnamed) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = file.Close() })
+			if unnamed {
+				return file, file.Publish
+			}
+			return file, func() error { return file.PublishAs(path) }
+		}
+		first, publish := open()
+		if entries, err := os.ReadDir(folder); err != nil || unnamed && len(entries) > 0 || first.HasName() == unnamed {
+			t.Fatalf("the folder holds %v before the file has its name, error %v", entries, err)
+		}
+		if err := publish(); err != nil || !first.HasName() {
+			t.Fatalf("error %v", err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v (%v), want 0600", info.Mode(), err)
+		}
+		second, publish := open()
+		if err := publish(); !errors.Is(err, posix.ErrExists) {
+			t.Errorf("a second file takes the name: error %v", err)
+		}
+		second.Remove()
+		if !first.HasName() {
+			t.Error("the removal of the second file removes the first")
+		}
+		first.Remove()
+		if entries, err := os.ReadDir(folder); err != nil || len(entries) > 0 {
+			t.Errorf("the folder holds %v after both are removed, error %v", entries, err)
+		}
+	}
+}

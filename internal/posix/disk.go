@@ -10,10 +10,12 @@ import (
 	"ledger/internal/ports/fifo"
 )
 
-// diskTurnMax bounds one Turn: each operation blocks the thread for up to a millisecond.
+// diskTurnMax bounds the operations of one Turn, because each blocks the thread for up to a
+// millisecond.
 const diskTurnMax = 4
 
-// transferBytesMax of one operation: its length must fit a completion's Result.
+// transferBytesMax is the most that one operation transfers: the length must fit a completion's
+// Result.
 const transferBytesMax = 1 << 30
 
 type diskKind uint8
@@ -34,15 +36,15 @@ type diskOperation struct {
 	flags       ports.WriteFlags
 }
 
-// Disk is ports.Disk by pread and pwritev2, performed in the thread's turn, in the order of
-// queueing.
+// Disk is ports.Disk with pread and pwritev2. Operations are performed in the thread's turn, in the
+// order of queueing.
 type Disk struct {
 	thread        *Thread
 	fd            int
 	operationsMax uint32
 	queue         *fifo.Queue[diskOperation]
 	completions   *fifo.Queue[ports.DiskCompletion]
-	cancelNext    bool // the operation performed last was linked and failed
+	cancelNext    bool // the last operation was linked and failed
 	vector        unix.Iovec
 }
 
@@ -90,8 +92,8 @@ func (d *Disk) push(operation diskOperation) {
 	d.queue.Push(operation)
 }
 
-// turn performs a bounded number of operations. A chain may be cut between two turns: cancelNext
-// remembers.
+// turn performs a bounded number of operations. It may cut a chain; cancelNext carries the state to
+// the next turn.
 func (d *Disk) turn() (completionsCount int) {
 	for completionsCount < diskTurnMax && d.queue.Count() > 0 {
 		operation := d.queue.Pop()
@@ -125,7 +127,7 @@ func (d *Disk) perform(operation *diskOperation) (result int32) {
 	return 0
 }
 
-// transfer reads or writes all of the operation's buffer, in as many calls as the kernel wants.
+// transfer reads or writes all of the operation's buffer, in as many calls as the kernel needs.
 func (d *Disk) transfer(operation *diskOperation, flags uintptr) (result int32) {
 	number := uintptr(unix.SYS_PREADV2)
 	if operation.kind == diskWrite {
@@ -147,7 +149,7 @@ func (d *Disk) transfer(operation *diskOperation, flags uintptr) (result int32) 
 		case moved == 0 && operation.kind == diskRead:
 			return int32(done) // the end of the file
 		case moved == 0:
-			return -int32(unix.EIO) // a write that writes nothing and gives no reason
+			return -int32(unix.EIO) // the write wrote nothing and gave no reason
 		default:
 			done += int(moved)
 		}
@@ -165,6 +167,6 @@ func (d *Disk) retried(number, a, b, c uintptr) (result int32) {
 }
 
 // EndOfDirectFile tells whether EINVAL for the rest of a transfer, after doneBytes of it, means the
-// end of the file: direct I/O delivers the file's last bytes, and then refuses to go on at an
-// offset that is no multiple of a sector.
+// end of the file. Direct I/O returns the last bytes of a file and then refuses an offset that is
+// no multiple of a sector.
 func EndOfDirectFile(isRead bool, doneBytes int) bool { return isRead && doneBytes%512 != 0 }

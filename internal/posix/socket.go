@@ -29,9 +29,9 @@ const (
 // Listen opens a TCP listener on address (port 0: the system picks one) and returns its descriptor
 // and port.
 //
-// A process that was killed a moment ago may still hold the port while the kernel takes its
-// io_uring apart, so a port in use is tried again for addressInUseWait before it is an error.
-// Connections inherit the options of their listener.
+// A killed process may still hold the port while the kernel tears down its io_uring. So a port in
+// use is tried again for addressInUseWait before it is an error. Connections inherit the options of
+// their listener.
 func Listen(address netip.AddrPort) (fd int, port uint16, err error) {
 	deadline := time.Now().Add(addressInUseWait)
 	for {
@@ -52,7 +52,7 @@ func listen(address netip.AddrPort) (fd int, port uint16, err error) {
 	if ip.Is4() {
 		family = unix.AF_INET
 	}
-	// Not blocking, for accept in package posix; io_uring does not mind.
+	// Package posix accepts without blocking. Io_uring does not depend on this flag.
 	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_TCP)
 	if err != nil {
 		return -1, 0, err
@@ -115,7 +115,8 @@ func NewPeerSocket(peer [18]byte, nonBlocking bool) (fd int, errno unix.Errno) {
 	return int(descriptor), 0
 }
 
-// setConnectionOptions makes small messages leave at once and dead peers noticed within 17 seconds.
+// setConnectionOptions makes small messages leave at once, and dead peers noticed within 17
+// seconds.
 func setConnectionOptions(fd int) unix.Errno {
 	options := [...]struct{ level, name, value int }{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
@@ -133,15 +134,15 @@ func setConnectionOptions(fd int) unix.Errno {
 			return unix.EINVAL
 		}
 	}
-	// Only where the system-wide limits may be passed (CAP_NET_ADMIN). Cut to those limits, a fixed
-	// size would be smaller than what the kernel's own tuning grows to.
+	// These options need CAP_NET_ADMIN, which lifts the system-wide limits. A fixed size within
+	// those limits would be smaller than the size to which the kernel's own tuning grows.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBufferBytes)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBufferBytes)
 	return 0
 }
 
-// PeerFromAddrPort returns address in the form of ports.NetworkEvent.Peer. A zone (fe80::1%eth0) is
-// lost.
+// PeerFromAddrPort returns address in the form of ports.NetworkEvent.Peer, without its zone
+// (fe80::1%eth0).
 func PeerFromAddrPort(address netip.AddrPort) (peer [18]byte) {
 	ip := address.Addr().As16()
 	copy(peer[:], ip[:])
@@ -168,7 +169,7 @@ func EncodePeer(peer [18]byte, out *[28]byte) (lengthBytes int) {
 	return sockaddrBytesIPv6
 }
 
-// DecodePeer reads the kernel's sockaddr; another family than IPv4 and IPv6 gives zeros.
+// DecodePeer reads the kernel's sockaddr. For a family other than IPv4 and IPv6 it returns zeros.
 func DecodePeer(raw *[28]byte) (peer [18]byte) {
 	switch binary.NativeEndian.Uint16(raw[:]) {
 	case unix.AF_INET:
@@ -187,7 +188,7 @@ func isMappedIPv4(peer *[18]byte) bool {
 	return [12]byte(peer[:12]) == [12]byte{10: 0xff, 11: 0xff}
 }
 
-// SockaddrBytes is the length of what EncodePeer wrote.
+// SockaddrBytes is the length of the sockaddr that EncodePeer wrote.
 func SockaddrBytes(raw *[28]byte) int {
 	if binary.NativeEndian.Uint16(raw[:]) == unix.AF_INET {
 		return sockaddrBytesIPv4

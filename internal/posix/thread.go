@@ -14,7 +14,7 @@ import (
 const (
 	epollEventsMax = 256
 	portsMax       = 64
-	wakePort       = 255 // in place of a port index: the parker's eventfd
+	wakePort       = 255 // in an epoll event in place of a port's index: the parker's eventfd
 )
 
 // Thread is ports.Thread over plain system calls and epoll.
@@ -30,7 +30,7 @@ type Thread struct {
 	timeout     unix.Timespec
 	wakeCounter uint64
 	isWoken     bool // a Turn took a wake that is meant for the next Wait
-	noPwait2    bool // the kernel has no epoll_pwait2: whole milliseconds
+	noPwait2    bool // the kernel has no epoll_pwait2: timeouts are whole milliseconds
 
 	syscalls atomic.Uint64
 }
@@ -102,7 +102,7 @@ func (t *Thread) Wait(timeoutNs uint64) {
 	assert.That(t.started && !t.closed, "a wait is between Start and Close")
 	for _, d := range t.disks {
 		if d.queue.Count() > 0 || d.completions.Count() > 0 {
-			return // what is queued is performed by the Turn that follows
+			return // the next Turn performs the queued operations
 		}
 	}
 	for _, n := range t.networks {
@@ -116,7 +116,7 @@ func (t *Thread) Wait(timeoutNs uint64) {
 	t.isWoken = false
 }
 
-// poll notes which descriptors are ready, waiting up to timeoutNs for the first.
+// poll records which descriptors are ready. It waits up to timeoutNs for the first.
 func (t *Thread) poll(timeoutNs uint64) {
 	count, errno := t.epollWait(timeoutNs)
 	if errno != 0 {
@@ -127,7 +127,7 @@ func (t *Thread) poll(timeoutNs uint64) {
 		event := &t.events[i]
 		port, generation := uint32(event.Pad)>>24, uint32(event.Pad)&generationMask
 		if port == wakePort {
-			// Readable, so this does not block, whatever the flags of the descriptor.
+			// The eventfd is readable, so this does not block, even if the descriptor is blocking.
 			t.countSyscall()
 			_, _, _ = unix.RawSyscall(unix.SYS_READ, uintptr(t.wakeFd), uintptr(unsafe.Pointer(&t.wakeCounter)), 8)
 			t.isWoken = true
@@ -141,7 +141,7 @@ func (t *Thread) epollWait(timeoutNs uint64) (count int, errno unix.Errno) {
 	t.countSyscall()
 	events := uintptr(unsafe.Pointer(&t.events[0]))
 	if timeoutNs == 0 {
-		// RawSyscall, since this does not block.
+		// This does not block, so it may be a RawSyscall.
 		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(t.epollFd), events, epollEventsMax, 0, 0, 0)
 		return int(n), errno
 	}
@@ -158,7 +158,7 @@ func (t *Thread) epollWait(timeoutNs uint64) (count int, errno unix.Errno) {
 	return int(n), errno
 }
 
-// epollControl registers fd; its events come back with port, generation and index.
+// epollControl registers fd. Its events bring back port, generation and index.
 func (t *Thread) epollControl(operation, fd int, interest, port, generation, index uint32) unix.Errno {
 	t.countSyscall()
 	event := unix.EpollEvent{Events: interest, Fd: int32(index), Pad: int32(port<<24 | generation&generationMask)}
@@ -182,6 +182,6 @@ func (t *Thread) Close() {
 // SyscallCount implements ports.Thread.
 func (t *Thread) SyscallCount() uint64 { return t.syscalls.Load() }
 
-// countSyscall: only this thread writes the counter, so a load and a store do; an atomic addition
-// would cost more.
+// countSyscall counts a system call. Only this thread writes the counter, so a load and a store are
+// enough; an atomic addition would cost more.
 func (t *Thread) countSyscall() { t.syscalls.Store(t.syscalls.Load() + 1) }

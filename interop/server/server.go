@@ -1,11 +1,11 @@
 // Package server starts and stops real server processes for the interop tests.
 //
 // In:     the binary that LEDGER_BIN names, a folder for data files, flags.
-// Out:    a Process with the port it listens on.
-// Owns:   the process and its data files' folder; both end with the test.
-// Limits: startWithin for a start, stopWithin for a stop; output is kept in a file beside the data.
-// Faults: whatever goes wrong fails the test with the end of the server's own output.
-// Source: the command line that harnesses rely on (specification, "command line").
+// Out:    a Process, with the port on which it listens.
+// Owns:   the process and the folder of its data files. Both end with the test.
+// Limits: startWithin for a start, stopWithin for a stop. Output is kept in a file beside the data.
+// Faults: any error fails the test with the end of the server's own output.
+// Source: the command line on which harnesses rely (specification, "command line").
 package server
 
 import (
@@ -52,14 +52,15 @@ func Binary(t testing.TB) string {
 	return path
 }
 
-// Options say what is unlike the default: a lone replica of cluster 0 with production limits.
+// Options are the differences from the default, which is a single replica of cluster 0 with
+// production limits.
 type Options struct {
 	Development bool     // both verbs get --development
 	FormatOnly  bool     // only format gets --development: `start` decides the limits
 	StartArgs   []string // further flags of start
 }
 
-// File is a formatted data file of one replica, and what is needed to start servers on it.
+// File is a formatted data file of one replica, and the data for starting servers on it.
 type File struct {
 	Path    string
 	binary  string
@@ -123,8 +124,8 @@ type Process struct {
 	once   sync.Once
 }
 
-// Start starts a server that picks its own port, by the harness protocol: stdout gets the
-// port and a newline and is then closed; the process ends when its stdin does.
+// Start starts a server that picks its own port, by the protocol of harnesses. Its stdout gets the
+// port and a newline and is then closed. The process ends when its stdin ends.
 func (f *File) Start(t testing.TB) *Process {
 	t.Helper()
 	p := f.process(t, "0")
@@ -133,7 +134,7 @@ func (f *File) Start(t testing.TB) *Process {
 		t.Fatal(err)
 	}
 	p.stdin = stdin
-	// A pipe of our own: Wait closes StdoutPipe's, and it may do so before all is read.
+	// The pipe is our own. Wait closes the one of StdoutPipe, perhaps before all of it was read.
 	stdout, theirs, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +195,7 @@ func (f *File) process(t testing.TB, addresses string) *Process {
 	return &Process{file: f, cmd: exec.Command(f.binary, append(args, f.Path)...), exited: make(chan struct{})}
 }
 
-// run starts the process and promises its end to the test.
+// run starts the process and makes sure that it ends.
 func (p *Process) run(t testing.TB) {
 	t.Helper()
 	log, err := os.OpenFile(p.file.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -208,8 +209,8 @@ func (p *Process) run(t testing.TB) {
 	if p.cmd.Stdout == nil {
 		p.cmd.Stdout = log
 	}
-	// The server must not outlive a test binary that is killed by its own timeout. The signal is bound
-	// to the starting thread's life, so the goroutine that starts and waits stays on its thread.
+	// The server must not outlive a test binary that its own timeout kills. The signal is bound to
+	// the life of the starting thread. So the goroutine that starts and waits stays on its thread.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
@@ -234,9 +235,9 @@ func (p *Process) listens(port int) {
 
 // Await waits until the server accepts connections.
 //
-// A listening socket may outlive its process for some milliseconds: the kernel takes an io_uring
-// down in the background. It still accepts, and then resets, so that the sockets of ended processes
-// do not count.
+// A listening socket may outlive its process for some milliseconds, because the kernel tears down
+// an io_uring in the background. It accepts connections and then resets them. So the sockets of
+// ended processes do not count.
 func (p *Process) Await(within time.Duration) error {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
 		for _, inode := range listeners(p.Port) {
@@ -274,7 +275,7 @@ func listeners(port int) (inodes []string) {
 	return inodes
 }
 
-// ending notes the process's listening sockets just before it is ended.
+// ending records the process's listening sockets just before it ends.
 func (p *Process) ending() {
 	for _, inode := range listeners(p.Port) {
 		p.file.stale[inode] = true
@@ -292,7 +293,7 @@ func (p *Process) Signal(signal syscall.Signal) error {
 	return p.cmd.Process.Signal(signal)
 }
 
-// Ended waits for the process's end and gives its exit status, -1 after a signal.
+// Ended waits for the end of the process and returns its exit status, or -1 after a signal.
 func (p *Process) Ended(within time.Duration) (int, error) {
 	select {
 	case <-p.exited:
@@ -308,7 +309,7 @@ func (p *Process) CloseStdin() {
 	p.stdin.Close()
 }
 
-// Kill ends the server as a crash would (kill -9) and waits until it is gone.
+// Kill ends the server like a crash (kill -9) and waits until it is gone.
 func (p *Process) Kill() {
 	p.once.Do(func() {
 		if p.Running() {
@@ -324,7 +325,7 @@ func (p *Process) Kill() {
 	})
 }
 
-// Stop ends the server with SIGTERM, as an operator does.
+// Stop ends the server with SIGTERM, like an operator.
 func (p *Process) Stop(t testing.TB) {
 	t.Helper()
 	if err := p.Signal(syscall.SIGTERM); err != nil {
@@ -346,14 +347,14 @@ func (p *Process) Running() bool {
 	}
 }
 
-// LogTail is the end of what the servers on this file have written.
+// LogTail is the end of the output of the servers on this file.
 func (p *Process) LogTail() string {
 	text, _ := os.ReadFile(p.file.logPath)
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	return "the server's output ends with:\n" + string(bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
 }
 
-// FreePort is a port on 127.0.0.1 that nobody uses now.
+// FreePort is a port on 127.0.0.1 that is not in use now.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -46,7 +46,7 @@ const headerBytes = 256
 func (l Limits) replyBytes() int   { return int(l.MessageBytesMax) - headerBytes } // M in the specification
 func (l Limits) requestBytes() int { return int(l.RequestBytesMax) - headerBytes } // Q in the specification
 
-// PulseDelta is what a pulse adds to the timestamp, whatever it expires.
+// PulseDelta is the number that a pulse adds to the timestamp, however many transfers expire.
 const PulseDelta = 8190
 
 // Base is the operation that o behaves like: 146 for 129 and 138, and so on.
@@ -263,9 +263,8 @@ func queryLimit(o Operation, filter []byte) uint32 {
 	return ChangesFilterAt(filter).Limit
 }
 
-// TimestampDelta is what the request adds to the timestamp beyond its base: T = base + delta. The
-// body is valid.
-// Source: accounting, 2.1.
+// TimestampDelta is the number that the request adds to the timestamp beyond its base: T = base +
+// delta. The body is valid. Source: accounting, 2.1.
 func TimestampDelta(o Operation, body []byte) uint64 {
 	if o == Pulse {
 		return PulseDelta

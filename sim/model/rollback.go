@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// copyState returns a full copy: what a savepoint is by definition. Tests hold the undo list
-// against it.
+// copyState returns a full copy, which is the definition of a savepoint. Tests compare the undo
+// list with it.
 func (m *Machine) copyState() *Machine {
 	c := NewMachine(m.messageBytesMax)
 	for _, a := range m.accountsInOrder {

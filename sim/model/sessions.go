@@ -2,12 +2,12 @@ package model
 
 import "fmt"
 
-// Config of a Server: what its data file and its configuration say.
+// Config of a Server, from its data file and its configuration.
 type Config struct {
 	Cluster         Number
 	SessionsMax     int
 	MessageBytesMax uint32
-	RequestBytesMax uint32 // for entries that do not say it themselves
+	RequestBytesMax uint32 // for entries that do not have it themselves
 }
 
 // Committed is one request of the log.
@@ -26,13 +26,13 @@ type Committed struct {
 
 	RequestBytesMax uint32 // the request limit that it runs under; 0 stands for that of Config
 
-	// What the log may leave out: checked unless zero.
+	// Fields that the log may omit: checked unless zero.
 	Session uint64
 	Parent  Checksum
 }
 
-// FromRequest takes what it can from a client's request frame; Op, Timestamp, View and Replica are
-// the log's.
+// FromRequest copies the fields that a client's request frame has. Op, Timestamp, View and Replica
+// come from the log.
 func FromRequest(frame []byte) Committed {
 	h, body, err := ParseFrame(frame)
 	if err != nil || h.Command != CommandRequest {
@@ -62,7 +62,7 @@ type Server struct {
 	tsLast   uint64
 }
 
-// session is one entry of the session table: the last reply, and what identifies the session.
+// session is one entry of the session table: its identity and its last reply.
 type session struct {
 	client   Number
 	number   uint64 // the op of its register
@@ -73,7 +73,7 @@ type session struct {
 	context  Checksum
 	reply    []byte
 
-	overtaken bool // after its eviction: the one request that was in the pipeline has executed
+	overtaken bool // after its eviction, the one request that was in the pipeline has been executed
 }
 
 // NewServer returns a server with an empty data file.
@@ -86,10 +86,11 @@ func NewServer(config Config) *Server {
 	}
 }
 
-// Commit executes the next request of the log and returns the frame of its reply (nil for a pulse).
+// Commit executes the next request of the log and returns the frame of its reply, or nil for a
+// pulse.
 //
-// error: the log is impossible. A request committed twice or out of order, a request of nobody, a
-// timestamp or an op that does not rise, an invalid body.
+// error: the log is impossible: a request that is committed twice or out of order, a request
+// without a client, a timestamp or an op that does not rise, an invalid body.
 func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 	s.commits++
 	if c.Op < s.opLast || c.Op == 0 {
@@ -152,7 +153,7 @@ func (s *Server) checkSession(c *Committed) error {
 		return nil
 	}
 	if e == nil {
-		// An evicted client's request that was in the pipeline still executes: one of them (wire
+		// One request of an evicted client, which was in the pipeline, is still executed (wire
 		// protocol, 4.7).
 		e = s.evicted[c.Client]
 		if e == nil {
@@ -195,8 +196,8 @@ func (s *Server) record(c *Committed, context Checksum, reply []byte) {
 	e.context, e.reply = context, reply
 }
 
-// evict drops the session whose last reply has the smallest commit number; in one op, the earlier
-// request.
+// evict drops the session whose last reply has the smallest commit number. Within one op, it drops
+// that of the earlier request.
 func (s *Server) evict() {
 	var victim *session
 	for _, e := range s.sessions {
@@ -208,7 +209,7 @@ func (s *Server) evict() {
 	s.evicted[victim.client] = victim
 }
 
-// Session returns what the table holds of a client: session number, last request, and its reply.
+// Session returns a client's entry: session number, last request, and its reply.
 func (s *Server) Session(client Number) (number uint64, request uint32, reply []byte, ok bool) {
 	e := s.sessions[client]
 	if e == nil {
@@ -231,8 +232,9 @@ const (
 	EvictSessionTooLow    = 7
 )
 
-// Refusal returns the reason for which a server evicts the sender of a well-formed request whatever
-// its session, 0 if there is none. Source: wire protocol, 4.4, steps 2 to 6, and 9.2.
+// Refusal returns the reason for which a server evicts the sender of a well-formed request,
+// independent of its session. It returns 0 if there is none. Source: wire protocol, 4.4, steps 2 to
+// 6, and 9.2.
 func (l Limits) Refusal(frame []byte, releaseMin, releaseMax uint32) uint8 {
 	h, body, err := ParseFrame(frame)
 	switch {

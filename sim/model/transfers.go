@@ -55,7 +55,7 @@ func (m *Machine) createTransfer(te uint64, t Transfer) (status Status, actual u
 	return m.createRegular(te, t)
 }
 
-// compareExisting: a transfer with this id exists, e. Source: accounting, 6.1.
+// compareExisting compares t with e, the transfer that has its id. Source: accounting, 6.1.
 func (m *Machine) compareExisting(t, e *Transfer, resolving bool) Status {
 	if t.Flags != e.Flags {
 		return TransferExistsWithDifferentFlags
@@ -66,7 +66,7 @@ func (m *Machine) compareExisting(t, e *Transfer, resolving bool) Status {
 	if t.Timeout != e.Timeout {
 		return TransferExistsWithDifferentTimeout
 	}
-	// The flags are equal, so that e is resolving if and only if t is.
+	// The flags are equal, so e is resolving exactly if t is.
 	if !resolving {
 		amountDiffers := t.Amount != e.Amount
 		if t.Flags&(TransferBalancingDebit|TransferBalancingCredit) != 0 {
@@ -117,8 +117,8 @@ func (m *Machine) compareExisting(t, e *Transfer, resolving bool) Status {
 	return TransferExists
 }
 
-// resolvedAmount is the amount of a resolving transfer t of p: each kind has its own way to say
-// "all of it".
+// resolvedAmount is the amount of a resolving transfer t of p. Each kind has its own number for
+// "the whole amount".
 func resolvedAmount(t, p *Transfer) Number {
 	if t.Flags&TransferVoidPending != 0 {
 		if t.Amount.IsZero() {
@@ -255,7 +255,7 @@ func (m *Machine) createRegular(te uint64, t Transfer) (Status, uint64) {
 // balancedAmount: accounting 5.3.
 func balancedAmount(t *Transfer, dr, cr *Account) Number {
 	room := func(limit, posted, pending Number) Number {
-		// An account's pending and posted never overflow together.
+		// The sum of an account's pending and posted amounts never overflows.
 		left, negative := limit.Minus(mustPlus(posted, pending))
 		if negative {
 			return Number{}
@@ -372,7 +372,7 @@ func (m *Machine) createResolving(te uint64, t Transfer) (Status, uint64) {
 	return Created, ts
 }
 
-// reopen takes back what a closing transfer did.
+// reopen reverts the closing of accounts by a closing transfer.
 func reopen(p *Transfer, dr, cr *Account) {
 	if p.Flags&TransferClosingDebit != 0 {
 		dr.Flags &^= AccountClosed
@@ -382,7 +382,7 @@ func reopen(p *Transfer, dr, cr *Account) {
 	}
 }
 
-// pulse expires what is due. Source: accounting, 7.2.
+// pulse expires the due transfers. Source: accounting, 7.2.
 func (m *Machine) pulse(timestamp uint64, expiriesMax int) {
 	var due []expiry
 	for _, e := range m.expiries {

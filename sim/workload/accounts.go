@@ -2,7 +2,7 @@ package workload
 
 import "ledger/sim/model"
 
-// value is one of the few values of user data; zero sometimes, which filters cannot ask for.
+// value is one of the few values of user data. Sometimes it is zero, for which filters cannot ask.
 func (g *Generator) value() uint64 {
 	if g.chance(20) {
 		return 0
@@ -27,12 +27,12 @@ func (g *Generator) ledger() uint32 {
 	return 1 + g.random.Uint32N(g.profile.LedgersCount)
 }
 
-// stampSource deals the timestamps of one import batch of n events: rising, below the batch's own
-// timestamp.
+// stampSource deals the timestamps of one import batch of n events. They rise, and stay below the
+// batch's own timestamp.
 type stampSource struct{ next uint64 }
 
 func (g *Generator) importStamps(n int, newest uint64) *stampSource {
-	s := &stampSource{next: newest + 1 + g.random.Uint64N(50)} // in the past, near what exists
+	s := &stampSource{next: newest + 1 + g.random.Uint64N(50)} // in the past, near existing timestamps
 	if g.stampLast < g.nowNs && g.chance(50) {
 		s.next = max(g.nowNs-uint64(n)-g.random.Uint64N(20), newest+1)
 	}
@@ -116,8 +116,8 @@ func (g *Generator) newAccount() model.Account {
 	return a
 }
 
-// repeatAccount makes a one that exists, or one that this batch has asked for already, sometimes
-// with a field changed.
+// repeatAccount makes an existing account again, or one that this batch has asked for already,
+// sometimes with a changed field.
 func (g *Generator) repeatAccount(a *model.Account, batch []model.Account) {
 	var old model.Account
 	switch {
@@ -155,7 +155,7 @@ func (g *Generator) repeatAccount(a *model.Account, batch []model.Account) {
 	}
 }
 
-// spoilAccount makes one thing wrong.
+// spoilAccount makes one field wrong.
 func (g *Generator) spoilAccount(a *model.Account) {
 	one := model.Number{High: g.random.Uint64N(2), Low: 1}
 	switch g.random.IntN(16) {

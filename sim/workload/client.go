@@ -8,7 +8,7 @@ import (
 	"ledger/sim/model"
 )
 
-// Source is where a client's requests come from; a Generator is one. Several clients may share it.
+// Source is the source of a client's requests, such as a Generator. Several clients may share it.
 type Source interface {
 	Next(nowNs uint64) Request
 	Observe(request Request, timestamp uint64, reply []byte)
@@ -19,9 +19,9 @@ type ClientConfig struct {
 	Cluster  model.Number
 	Seed     uint64
 	Replicas int
-	Release  uint32       // its behaviour follows it: see send
-	Limits   model.Limits // the server's: what it has to refuse, and what a register has to answer
-	PauseNs  uint64       // at most so long from a reply to the next request
+	Release  uint32       // it determines the client's behaviour: see send
+	Limits   model.Limits // the server's: they determine refusals and the answer to a register
+	PauseNs  uint64       // longest pause between a reply and the next request
 }
 
 // Frame is a message for a replica.
@@ -30,7 +30,7 @@ type Frame struct {
 	Bytes   []byte
 }
 
-// Exchange is one request and what came of it.
+// Exchange is one request and its result.
 type Exchange struct {
 	Client  model.Number
 	Session uint64
@@ -48,7 +48,7 @@ type Exchange struct {
 const (
 	releasePingTime     = 0<<16 | 16<<8 | 23 // pings carry a time
 	releaseRetryPrimary = 0<<16 | 16<<8 | 36 // retries go to the primary
-	releaseLatency      = 0<<16 | 16<<8 | 47 // requests carry the latency of the one before, in ns
+	releaseLatency      = 0<<16 | 16<<8 | 47 // requests carry the latency of the previous one, in ns
 	releaseHedged       = 0<<16 | 16<<8 | 58 // each request also goes to another replica
 	releaseLatencyMicro = 0<<16 | 17<<8      // the latency is in us
 	releasePingSession  = 0<<16 | 17<<8 | 6  // pings carry the session, and accompany a register
@@ -62,11 +62,11 @@ const (
 	rttNsMin      = 10 * nsPerMs
 	rttNsMax      = 60_000 * nsPerMs
 	replicasMax   = 6
-	rememberedSum = 32 // past exchanges against which late replies are checked
+	rememberedSum = 32 // past exchanges that are kept to check late replies
 )
 
-// Client is the protocol of one client: at most one request in flight, and after an eviction a new
-// session.
+// Client is the protocol of one client. It has at most one request in flight, and after an eviction
+// it begins a new session.
 type Client struct {
 	config ClientConfig
 	source Source
@@ -89,6 +89,7 @@ type Client struct {
 	nextNs  uint64 // when the next request may begin
 	retryNs uint64
 	pingNs  uint64
+	pinged  []uint64 // the times in its pings, of all its sessions
 	rttNs   [replicasMax]uint64
 	stopped bool
 }
@@ -110,7 +111,7 @@ func (c *Client) ID() model.Number { return c.id }
 // InFlight is the exchange that waits for its reply, nil if there is none.
 func (c *Client) InFlight() *Exchange { return c.inFlight }
 
-// Stop: no new request begins; the one in flight goes on until it ends.
+// Stop prevents new requests. The one in flight goes on until it ends.
 func (c *Client) Stop() { c.stopped = true }
 
 // Take returns the exchanges that have ended since the last call, in order.
@@ -138,7 +139,7 @@ func (c *Client) newSession(nowNs uint64) {
 	c.pause(nowNs)
 }
 
-// pause draws when the next request begins.
+// pause draws the time of the next request.
 func (c *Client) pause(nowNs uint64) {
 	c.nextNs = nowNs
 	if c.config.PauseNs > 0 {
@@ -186,7 +187,7 @@ func (c *Client) Tick(nowNs uint64) (out []Frame) {
 	return out
 }
 
-// begin makes the next request: the register first, then what the source says.
+// begin makes the next request: first the register, then those of the source.
 func (c *Client) begin(nowNs uint64) {
 	what := Request{Operation: model.Register, Body: make([]byte, 256)}
 	number := uint32(0)
@@ -223,8 +224,8 @@ func (c *Client) begin(nowNs uint64) {
 	}
 }
 
-// send puts the request in flight on its way, the first time or again, and sets the timer. Source:
-// wire protocol, 1.3, 1.6.
+// send sends the request in flight, for the first time or again, and sets the timer. Source: wire
+// protocol, 1.3, 1.6.
 func (c *Client) send(nowNs uint64) (out []Frame) {
 	e := c.inFlight
 	primary := int(c.view) % c.config.Replicas
@@ -267,6 +268,9 @@ func (c *Client) ping(nowNs uint64) []byte {
 	if c.config.Release >= releasePingSession {
 		header.Session = c.session
 	}
+	if !slices.Contains(c.pinged, header.PingTimestamp) {
+		c.pinged = append(c.pinged, header.PingTimestamp)
+	}
 	return header.Frame(nil)
 }
 
@@ -277,18 +281,92 @@ func (c *Client) pings(nowNs uint64) (out []Frame) {
 	return out
 }
 
-// Verdict says what became of a received frame.
+// Forge returns what could be the session's next request if it had not one thing wrong, and what
+// that is. A correct server neither executes it nor evicts the client for it. closes: the server
+// closes the connection on which it comes. nil: there is no session.
+func (c *Client) Forge(random *rand.Rand) (frame []byte, wrong string, closes bool) {
+	if c.session == 0 {
+		return nil, "", false
+	}
+	header := model.Header{
+		Cluster:   c.config.Cluster,
+		View:      c.view,
+		Release:   c.config.Release,
+		Command:   model.CommandRequest,
+		Parent:    c.parent,
+		Client:    c.id,
+		Session:   c.session,
+		Request:   c.request + 1,
+		Operation: model.LookupAccounts,
+		Latency:   random.Uint32(), // no two are the same
+	}
+	kind := random.IntN(11)
+	switch kind {
+	case 0:
+		header.Parent[random.IntN(16)] ^= 1 << random.IntN(8)
+		wrong = "it names another reply before it"
+	case 1:
+		header.Request += 1 + random.Uint32N(3)
+		wrong = "it leaves out a number"
+	case 2:
+		header.Session += 1 + random.Uint64N(3)
+		wrong = "its session is of a later op"
+	case 3:
+		header.View += 1 << 20
+		wrong = "its view has not begun"
+	case 4:
+		header.Timestamp = 1 + random.Uint64N(1<<62)
+		wrong = "it has a timestamp"
+	case 5:
+		header.Replica = 1
+		wrong = "it comes from a replica"
+	}
+	frame = header.Frame(model.Join([][]byte{make([]byte, 16)}, 16))
+	switch kind {
+	case 6, 10:
+		at := random.IntN(headerBytes)
+		if random.IntN(2) == 0 {
+			at = random.IntN(16) // only the checksum, so that nothing else shows it
+		}
+		frame[at] ^= 1 << random.IntN(8)
+		return frame, fmt.Sprintf("its header's byte %d changed on the way", at), true
+	case 7:
+		frame[headerBytes+random.IntN(16)] ^= 1 << random.IntN(8)
+		return frame, "its body changed on the way", true
+	case 8, 9:
+		at := reservedOfRequest[random.IntN(len(reservedOfRequest))]
+		frame[at] = 1 << random.IntN(8)
+		model.Seal(frame)
+		wrong = fmt.Sprintf("its reserved byte %d is not 0", at)
+	}
+	return frame, wrong, false
+}
+
+const headerBytes = 256
+
+// reservedOfRequest are the bytes of a request's header that must be 0. Source: wire protocol,
+// section 2.
+var reservedOfRequest = func() (list []int) {
+	for _, part := range [][2]int{{16, 32}, {48, 80}, {100, 104}, {112, 114}, {116, 128}, {144, 160}, {197, 200}, {204, 256}} {
+		for at := part[0]; at < part[1]; at++ {
+			list = append(list, at)
+		}
+	}
+	return list
+}()
+
+// Verdict is the effect of a received frame.
 type Verdict uint8
 
 const (
 	Accepted Verdict = iota // it changed the client
-	Ignored                 // old, or somebody's who this client was
+	Ignored                 // old, or for an earlier id of this client
 	Damaged                 // a checksum is wrong: the connection has to be closed
 )
 
 // Receive takes one frame from a replica.
 //
-// error: the frame is intact and breaks the protocol: no correct server sends it.
+// error: the frame is intact but breaks the protocol. No correct server sends it.
 func (c *Client) Receive(nowNs uint64, replica int, frame []byte) (Verdict, error) {
 	if model.CheckFrame(frame, c.config.Limits.MessageBytesMax) != nil {
 		return Damaged, nil
@@ -317,8 +395,8 @@ func (c *Client) receivePong(nowNs uint64, replica int, h *model.Header) (Verdic
 	if int(h.Replica) != replica {
 		return Ignored, fmt.Errorf("a pong of replica %d comes from replica %d", h.Replica, replica)
 	}
-	if h.PingTimestamp > nowNs {
-		return Ignored, fmt.Errorf("a pong echoes the time %d, it is %d", h.PingTimestamp, nowNs)
+	if !slices.Contains(c.pinged, h.PingTimestamp) {
+		return Ignored, fmt.Errorf("client %x: a pong echoes the time %d, and none of its pings had it", c.id, h.PingTimestamp)
 	}
 	c.view = max(c.view, h.View)
 	if c.config.Release >= releasePingTime {
@@ -338,9 +416,9 @@ func (c *Client) receiveEviction(nowNs uint64, h *model.Header) (Verdict, error)
 	if c.inFlight != nil {
 		refusal = c.config.Limits.Refusal(c.inFlight.Request, c.config.Release, c.config.Release)
 	}
-	// A session that was dropped from the table is told so by a request or a ping, of the session. If
-	// after the drop a late copy of the register arrived, the client has a newer session that it knows
-	// nothing of.
+	// If a session was dropped from the table, a request or a ping of the session is answered by an
+	// eviction. If a late copy of the register has arrived after the drop, the client has a newer
+	// session that it does not know of.
 	dropped := c.session != 0 && (h.Reason == model.EvictNoSession || h.Reason == model.EvictSessionTooLow)
 	if h.Reason != refusal && !dropped {
 		return Ignored, fmt.Errorf("client %x, session %d, is evicted for reason %d, want %d", h.Client, c.session, h.Reason, refusal)
@@ -407,7 +485,7 @@ func (c *Client) receiveReply(nowNs uint64, h *model.Header, frame, body []byte)
 	return Accepted, nil
 }
 
-// receiveLate: a reply for a request that is not in flight has to be one that has come before.
+// receiveLate checks a reply to a request that is not in flight. It must equal an earlier reply.
 func (c *Client) receiveLate(h *model.Header, frame []byte) (Verdict, error) {
 	if c.session == 0 || h.Request > c.request {
 		return Ignored, fmt.Errorf("nobody has asked for it")
@@ -433,8 +511,8 @@ func (c *Client) receiveLate(h *model.Header, frame []byte) (Verdict, error) {
 
 func viewOf(frame []byte) uint32 { return u32At(frame[104:]) }
 
-// checkResults checks what an official client checks, and a little more. Source: wire protocol,
-// 9.1, 5.2, 6.2.
+// checkResults checks everything that an official client checks, and a little more. Source: wire
+// protocol, 9.1, 5.2, 6.2.
 func (c *Client) checkResults(e *Exchange, body []byte) error {
 	o := e.What.Operation
 	switch o {

@@ -6,25 +6,25 @@ import (
 	"ledger/sim/model"
 )
 
-// Request is one request as a client would ask it: operation and body. Refused says that the server
-// must evict for it.
+// Request is one request of a client: operation and body. Refused: the server must evict the client
+// for it.
 type Request struct {
 	Operation model.Operation
 	Body      []byte
 	Refused   bool
 }
 
-// rememberedMax bounds each list of what was created.
+// rememberedMax bounds each list of created objects.
 const rememberedMax = 4096
 
 // whaleLedger is the ledger of the accounts that overflow.
 const whaleLedger = 901
 
-// account is what the generator knows of an account: its record, and whether a transfer has closed
+// account is the generator's knowledge of an account: its record, and whether a transfer has closed
 // it.
 type account struct {
 	model.Account
-	closedUntilNs uint64 // 0: open; a closed one reopens by void (closedBy) or at its timeout
+	closedUntilNs uint64 // 0: open; a closed account opens again by void (closedBy) or at its timeout
 	closedBy      model.Number
 }
 
@@ -105,7 +105,7 @@ func (g *Generator) pickShare(shares []int) int {
 
 func pickOne[T any](g *Generator, list []T) T { return list[g.random.IntN(len(list))] }
 
-// pickNew prefers the end of the list, where the newest are.
+// pickNew prefers the end of the list, where the newest elements are.
 func pickNew[T any](g *Generator, list []T) T {
 	if window := 16; len(list) > window && g.chance(70) {
 		return list[len(list)-1-g.random.IntN(window)]
@@ -121,7 +121,7 @@ func remember[T any](list []T, item T) []T {
 }
 
 func (g *Generator) operation() model.Operation {
-	// First accounts; a reply may never come, so not for ever.
+	// Accounts come first, but not for ever, because a reply may never come.
 	if len(g.accounts) < g.profile.Accounts && g.asked < 2*g.profile.Accounts && !g.chance(20) {
 		return model.CreateAccounts
 	}
@@ -216,7 +216,7 @@ func (g *Generator) body(o model.Operation) []byte {
 	return batches[0]
 }
 
-// newID never repeats within a run.
+// newID returns an id that does not repeat within a run.
 func (g *Generator) newID() model.Number {
 	switch g.profile.IDs {
 	case IDRandom:
@@ -229,7 +229,7 @@ func (g *Generator) newID() model.Number {
 	return model.Num(g.idNext)
 }
 
-// Observe tells the generator what became of a request: the timestamp and body of its reply.
+// Observe tells the generator the timestamp and body of the reply to a request.
 func (g *Generator) Observe(request Request, timestamp uint64, reply []byte) {
 	g.stampLast = max(g.stampLast, timestamp)
 	g.stamps = remember(g.stamps, timestamp)

@@ -2,36 +2,45 @@ package workload
 
 import (
 	"fmt"
+	"hash/maphash"
 	"sort"
 
 	"ledger/sim/model"
 )
 
-// Judge holds what the clients saw against the log.
+// Judge compares the exchanges of the clients with the log.
 //
-// It is given the log, request by request, and the exchanges as they end, in either order. It
-// demands that the log is possible (model.Server), that every reply is the log's, byte for byte,
-// that nothing is in the log twice or without a client having asked for it, and that a request that
-// began after another's reply comes later in the log.
+// It gets the log, request by request, and the exchanges when they end, in any order. It demands
+// that the log is possible (model.Server), and that every reply is byte for byte the one of the
+// log. Every request in the log must have been sent by a client, with the same body, and must be
+// there only once. A request that began after the reply to another one must come later in the log.
 type Judge struct {
 	Server *model.Server
 
 	made    map[model.Checksum][][]byte // replies by request checksum; registers can make several sessions
-	asked   map[model.Checksum]bool     // requests of exchanges
-	waiting []*Exchange                 // with a reply that the log has not reached
+	bodies  map[model.Checksum]uint64   // hashes of the log's bodies, by request checksum
+	asked   map[model.Checksum]uint64   // the same of the exchanges' requests
+	seed    maphash.Seed
+	waiting []*Exchange // with a reply for an op that the log has not reached
 	ends    []ending
 	opLast  uint64
 }
 
-// ending says that by ns a reply of op opMax had arrived.
+// ending tells that a reply of op opMax had arrived by ns.
 type ending struct{ ns, opMax uint64 }
 
 // NewJudge returns a judge of a cluster with an empty log.
 func NewJudge(config model.Config) *Judge {
-	return &Judge{Server: model.NewServer(config), made: map[model.Checksum][][]byte{}, asked: map[model.Checksum]bool{}}
+	return &Judge{
+		Server: model.NewServer(config),
+		made:   map[model.Checksum][][]byte{},
+		bodies: map[model.Checksum]uint64{},
+		asked:  map[model.Checksum]uint64{},
+		seed:   maphash.MakeSeed(), // hashes are only compared, so a run does not depend on it
+	}
 }
 
-// Commit takes the next request of the log. An error is the log's fault.
+// Commit takes the next request of the log. An error is a fault of the log.
 func (j *Judge) Commit(c *model.Committed) error {
 	reply, err := j.Server.Commit(c)
 	if err != nil {
@@ -42,17 +51,18 @@ func (j *Judge) Commit(c *model.Committed) error {
 			return fmt.Errorf("op %d: the request %x is in the log twice", c.Op, c.RequestChecksum)
 		}
 		j.made[c.RequestChecksum] = append(j.made[c.RequestChecksum], reply)
+		j.bodies[c.RequestChecksum] = maphash.Bytes(j.seed, c.Body)
 	}
 	j.opLast = c.Op
 	return nil
 }
 
-// Add takes an exchange that has ended. Exchanges of all clients come in the order in which they
-// ended.
+// Add takes an exchange that has ended. The exchanges of all clients come in the order of their
+// ends.
 func (j *Judge) Add(e *Exchange) error {
-	j.asked[model.Checksum(e.Request[:16])] = true
+	j.ask(e)
 	if e.Reply == nil {
-		return nil // its fate is open: it may be in the log or not
+		return nil // unknown: it may be in the log or not
 	}
 	op := opOf(e.Reply)
 	last := ending{}
@@ -62,8 +72,8 @@ func (j *Judge) Add(e *Exchange) error {
 	if e.LastNs < last.ns {
 		return fmt.Errorf("an exchange that ended at %d is added after one that ended at %d", e.LastNs, last.ns)
 	}
-	// The endings before e began are a prefix; opMax of its last one is the newest op that e has to
-	// follow.
+	// The endings before the beginning of e are a prefix. opMax of the last of them is the newest
+	// op that e has to follow.
 	before := sort.Search(len(j.ends), func(i int) bool { return j.ends[i].ns >= e.FirstNs })
 	if before > 0 && j.ends[before-1].opMax >= op {
 		return fmt.Errorf("client %x, request %d: it began at %d, after a reply of op %d, and was executed as op %d",
@@ -72,6 +82,10 @@ func (j *Judge) Add(e *Exchange) error {
 	j.ends = append(j.ends, ending{e.LastNs, max(last.opMax, op)})
 	j.waiting = append(j.waiting, e)
 	return j.settle(j.opLast)
+}
+
+func (j *Judge) ask(e *Exchange) {
+	j.asked[model.Checksum(e.Request[:16])] = maphash.Bytes(j.seed, e.Request[256:])
 }
 
 // settle compares the replies of ops below limit. The op that is being committed may have more
@@ -96,7 +110,7 @@ func (j *Judge) compare(e *Exchange) error {
 	for _, reply := range j.made[model.Checksum(e.Request[:16])] {
 		if err = model.SameReply(e.Reply, reply); err == nil {
 			if e.Number != 0 {
-				j.made[model.Checksum(e.Request[:16])] = [][]byte{nil} // compared; only that it exists still matters
+				j.made[model.Checksum(e.Request[:16])] = [][]byte{nil} // compared; only its existence still matters
 			}
 			return nil
 		}
@@ -104,18 +118,22 @@ func (j *Judge) compare(e *Exchange) error {
 	return fmt.Errorf("client %x, request %d, operation %d, op %d: %w", e.Client, e.Number, e.What.Operation, opOf(e.Reply), err)
 }
 
-// Finish is called after the last Commit and Add, with the exchanges still in flight: now every
-// reply has to be in the log, and every request of the log has to be one that a client sent.
+// Finish is called after the last Commit and Add, with the exchanges that are still in flight. By
+// then, every reply must be in the log, and every request in the log must have been sent by a
+// client.
 func (j *Judge) Finish(inFlight []*Exchange) error {
 	for _, e := range inFlight {
-		j.asked[model.Checksum(e.Request[:16])] = true
+		j.ask(e)
 	}
 	if err := j.settle(^uint64(0)); err != nil {
 		return err
 	}
 	for sum := range j.made {
-		if !j.asked[sum] {
+		switch body, ok := j.asked[sum]; {
+		case !ok:
 			return fmt.Errorf("the request %x is in the log, and no client sent it", sum)
+		case body != j.bodies[sum]:
+			return fmt.Errorf("the request %x has another body in the log than the client sent", sum)
 		}
 	}
 	return nil

@@ -6,7 +6,7 @@ import (
 	"ledger/sim/model"
 )
 
-// IDOrder says how new ids follow each other.
+// IDOrder is the order of new ids.
 type IDOrder uint8
 
 // Orders of ids. Random ones use all 128 bits.
@@ -17,28 +17,28 @@ const (
 	idOrders
 )
 
-// transferKind is what one event of create_transfers tries to do.
+// transferKind is the kind of an event of create_transfers.
 type transferKind int
 
 const (
 	kindSingle    transferKind = iota // a plain transfer
 	kindPending                       // a pending one, often with a timeout of 1..3 s
 	kindPost                          // posts a remembered pending one
-	kindVoid                          // voids one
+	kindVoid                          // voids a remembered pending one
 	kindBalancing                     // balancing on one side or both
 	kindClosing                       // pending, and closes an account or two
 	kindReopen                        // voids a closing one
-	kindRepeat                        // a remembered transfer again, as it was or with one field changed
-	kindMistake                       // one thing wrong
+	kindRepeat                        // a remembered transfer again, unchanged or with one field changed
+	kindMistake                       // one field wrong
 	kindWhale                         // amounts near 2^128 between accounts of a ledger of their own
-	kindDead                          // an id that has failed for ever
+	kindDead                          // an id that has failed permanently
 	transferKinds
 )
 
-// Profile is what a Generator likes to do. Shares are relative to their group, percents to
+// Profile is the tendencies of a Generator. Shares are relative to their group, percents to
 // everything.
 type Profile struct {
-	Accounts int // create accounts until about so many exist
+	Accounts int // create accounts until about this many exist
 	IDs      IDOrder
 
 	OperationShares map[model.Operation]int // by base operation; create_accounts counts after the first Accounts
@@ -56,13 +56,14 @@ type Profile struct {
 	ChainBreakPercent  int // chains in which an event is a mistake
 	LimitedPercent     int // accounts with a limit on one side
 	HistoryPercent     int
+	LongHoldPercent    int // timeouts of an hour
 	FilterWrongPercent int // invalid filters
 
-	LedgersCount uint32 // ledgers and values of user data and codes are few, so that queries find something
+	LedgersCount uint32 // few ledgers and few values of user data and codes, so that queries find something
 	ValuesCount  uint64
 }
 
-// TypicalProfile mostly succeeds: what most of a simulation should look like.
+// TypicalProfile mostly succeeds, like most of a simulation should.
 func TypicalProfile() Profile {
 	return Profile{
 		Accounts: 40,
@@ -88,13 +89,14 @@ func TypicalProfile() Profile {
 		ChainBreakPercent:  30,
 		LimitedPercent:     20,
 		HistoryPercent:     40,
+		LongHoldPercent:    3,
 		FilterWrongPercent: 8,
 		LedgersCount:       2,
 		ValuesCount:        3,
 	}
 }
 
-// DrawProfile varies the typical profile: each knob may stay, vanish, or grow.
+// DrawProfile varies the typical profile: each value may stay, become zero, or grow.
 func DrawProfile(random *rand.Rand) Profile {
 	p := TypicalProfile()
 	vary := func(value *int, most int) {
@@ -129,6 +131,7 @@ func DrawProfile(random *rand.Rand) Profile {
 	vary(&p.ChainBreakPercent, 60)
 	vary(&p.LimitedPercent, 60)
 	vary(&p.HistoryPercent, 100)
+	p.LongHoldPercent = []int{0, 3, 3, 50}[random.IntN(4)]
 	vary(&p.FilterWrongPercent, 30)
 	p.LedgersCount = 1 + random.Uint32N(4)
 	p.ValuesCount = 1 + random.Uint64N(6)

@@ -2,8 +2,8 @@ package workload
 
 import "ledger/sim/model"
 
-// idBatch makes the ids of a lookup: known ones, unknown ones, the two that never exist, the same
-// again.
+// idBatch makes the ids of a lookup: known ones, unknown ones, the two ids that never exist, and
+// repetitions.
 func (g *Generator) idBatch(o model.Operation, n int) []byte {
 	var out []byte
 	var last model.Number
@@ -97,7 +97,7 @@ func (g *Generator) stampRange() (from, to uint64) {
 	return from, to
 }
 
-// rangeAround makes bounds that the timestamp lies in, often on a bound.
+// rangeAround makes bounds around the timestamp, which is often on a bound.
 func (g *Generator) rangeAround(timestamp uint64) (from, to uint64) {
 	width := uint64(1) << g.random.IntN(40)
 	switch g.random.IntN(6) {
@@ -113,7 +113,7 @@ func (g *Generator) rangeAround(timestamp uint64) (from, to uint64) {
 	return 0, 0
 }
 
-// example is a transfer that a filter may be modelled on, nil if there is none.
+// example is a transfer for which a filter may be made, or nil if there is none.
 func (g *Generator) example() *model.Transfer {
 	if len(g.transfers) == 0 {
 		return nil
@@ -152,7 +152,7 @@ func (g *Generator) accountFilter(o model.Operation, limit uint32, wrong bool) [
 		}
 		f.TimestampMin, f.TimestampMax = g.rangeAround(like.Timestamp)
 	}
-	// Balances are kept of accounts with history alone.
+	// Only accounts with history have balances.
 	if a := g.byID[f.AccountID]; o.Base() == model.GetAccountBalances && a != nil && a.Flags&model.AccountHistory == 0 && g.chance(80) {
 		for range 8 {
 			if a = pickOne(g, g.accounts); a.Flags&model.AccountHistory != 0 {

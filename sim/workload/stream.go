@@ -15,11 +15,10 @@ type Stream struct {
 // NewStream of frames of at most messageBytesMax.
 func NewStream(messageBytesMax uint32) *Stream { return &Stream{messageBytesMax: messageBytesMax} }
 
-// Push adds bytes as they arrive and returns the frames that are whole now. Only headers are
-// checked here.
+// Push adds received bytes and returns the frames that are complete now. It checks only headers.
 //
-// error: a header is damaged or its size impossible, so that no frame can be found any more: close
-// the connection.
+// error: a header is damaged or its size is impossible, so that no later frame can be found. The
+// connection has to be closed.
 func (s *Stream) Push(bytes []byte) (frames [][]byte, err error) {
 	s.pending = append(s.pending, bytes...)
 	for len(s.pending) >= 256 {

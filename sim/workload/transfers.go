@@ -40,8 +40,8 @@ func (g *Generator) transferBatch(n int) []byte {
 	return out
 }
 
-// predate gives an imported transfer a stamp above every transfer's and below that of one of its
-// accounts, if there is room.
+// predate gives an imported transfer a timestamp above that of every transfer and below that of one
+// of its accounts, if there is room.
 func (g *Generator) predate(t *model.Transfer) {
 	if len(g.accounts) < 2 || g.accountStampMax <= g.transferStampMax+2 || t.Flags&resolving != 0 {
 		return
@@ -59,7 +59,7 @@ func (g *Generator) predate(t *model.Transfer) {
 	}
 }
 
-// transfer makes one event. Its timestamp is zero unless it insists on one.
+// transfer makes one event. Its timestamp is zero, unless the kind needs one.
 func (g *Generator) transfer(imported bool, pendings, batch []model.Transfer) model.Transfer {
 	kind := transferKind(g.pickShare(g.profile.TransferShares[:]))
 	switch kind {
@@ -98,8 +98,8 @@ func (g *Generator) transfer(imported bool, pendings, batch []model.Transfer) mo
 	return g.newTransfer(kind)
 }
 
-// pair returns two different accounts of one ledger, mostly open, mostly in the roles that their
-// limits like.
+// pair returns two different accounts of one ledger. They are mostly open, and mostly in roles that
+// their limits allow.
 func (g *Generator) pair(whales bool) (debit, credit *account, ok bool) {
 	for range 8 {
 		if len(g.accounts) < 2 {
@@ -152,13 +152,14 @@ func (g *Generator) whaleAmount() model.Number {
 }
 
 func (g *Generator) timeout() uint32 {
+	if g.chance(g.profile.LongHoldPercent) {
+		return 3600
+	}
 	switch n := g.random.IntN(100); {
 	case n < 35:
 		return 0
-	case n < 93:
-		return 1 + g.random.Uint32N(3)
 	case n < 96:
-		return 3600
+		return 1 + g.random.Uint32N(3)
 	case n < 98:
 		return ^uint32(0)
 	}
@@ -231,7 +232,7 @@ func (g *Generator) pendingToResolve(batch []model.Transfer) (model.Transfer, bo
 	return model.Transfer{}, false
 }
 
-// resolve posts or voids p; every field may be given or left zero.
+// resolve posts or voids p. Every field may be given or be zero.
 func (g *Generator) resolve(p model.Transfer, post bool) model.Transfer {
 	t := model.Transfer{ID: g.newID(), PendingID: p.ID, Flags: model.TransferVoidPending}
 	if post {
@@ -257,12 +258,12 @@ func (g *Generator) resolve(p model.Transfer, post bool) model.Transfer {
 		t.UserData128, t.UserData64, t.UserData32 = g.value128(), g.value(), uint32(g.value())
 	}
 	if p.Flags&(model.TransferBalancingDebit|model.TransferBalancingCredit) != 0 && g.chance(90) {
-		t.Amount = model.Number{} // what it moved is not remembered: post nothing, or void all
+		t.Amount = model.Number{} // the moved amount is not remembered: post nothing, or void all
 	}
 	return t
 }
 
-// repeatTransfer makes a transfer that exists once more, sometimes with a field changed.
+// repeatTransfer makes an existing transfer again, sometimes with a changed field.
 func (g *Generator) repeatTransfer(imported bool, batch []model.Transfer) (t model.Transfer, ok bool) {
 	for range 4 {
 		switch {
@@ -273,8 +274,8 @@ func (g *Generator) repeatTransfer(imported bool, batch []model.Transfer) (t mod
 		default:
 			return t, false
 		}
-		// One that is as imported as the batch, and not linked: the flags count, and its chain is not
-		// repeated.
+		// The repeated transfer should be imported if the batch is, and not linked. The flags
+		// count, and its chain is not repeated.
 		if (t.Flags&model.TransferImported != 0) == imported && t.Flags&model.TransferLinked == 0 || g.chance(5) {
 			ok = true
 			break
@@ -315,7 +316,7 @@ func (g *Generator) repeatTransfer(imported bool, batch []model.Transfer) (t mod
 	return t, ok
 }
 
-// spoilTransfer makes one thing wrong.
+// spoilTransfer makes one field wrong.
 func (g *Generator) spoilTransfer(t *model.Transfer) {
 	if t.Flags&resolving != 0 && g.chance(75) {
 		g.spoilResolving(t)
@@ -355,7 +356,7 @@ func (g *Generator) spoilTransfer(t *model.Transfer) {
 		t.DebitAccountID = g.newID()
 	case 14:
 		t.CreditAccountID = g.newID()
-	case 15: // often another ledger's
+	case 15: // often one of another ledger
 		if len(g.accounts) > 0 {
 			t.CreditAccountID = pickOne(g, g.accounts).ID
 		}
@@ -407,7 +408,7 @@ func (g *Generator) spoilTransfer(t *model.Transfer) {
 	}
 }
 
-// spoilResolving makes one thing wrong with a post or a void.
+// spoilResolving makes one field of a post or a void wrong.
 func (g *Generator) spoilResolving(t *model.Transfer) {
 	switch g.random.IntN(14) {
 	case 0:

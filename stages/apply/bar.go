@@ -67,7 +67,7 @@ func (s *Stage) capture(c *coro.Coroutine) {
 	}
 	s.barrier(BarrierCapture, waitedNs)
 	s.measures.checkpointBeganNs = s.nowNs
-	job := s.forest.CheckpointCapture(s.op, s.sessions.Chunks)
+	job := s.forest.CheckpointCapture(s.op, s.sessions.Records, s.sessions.Replies)
 	s.sessions = nil
 	s.newest, s.timestampMark, s.checkpointOut = job.Op, s.timestampLast, true
 	s.dealCheckpoint(job)

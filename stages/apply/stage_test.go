@@ -204,7 +204,8 @@ func (b *bench) turn() {
 		case stages.ApplyCommitted:
 			b.committed, b.waiting = answer, false
 			if b.limits.IsTrigger(answer.Op) && answer.Op > b.limits.CheckpointTrigger(b.newest.Op) {
-				b.sessions = stages.Sessions{Op: answer.Op, Chunks: [][]byte{bytes.Repeat([]byte{byte(answer.Op)}, 5000)}}
+				b.sessions = stages.Sessions{Op: answer.Op, Records: [][]byte{bytes.Repeat([]byte{byte(answer.Op)}, 500)},
+					Replies: [][]byte{bytes.Repeat([]byte{byte(answer.Op)}, 5000)}}
 				b.push(stages.ConsensusToApply{Kind: stages.ApplySessions, Op: answer.Op, Sessions: &b.sessions})
 			}
 		case stages.ApplyCheckpointReady:

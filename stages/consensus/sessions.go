@@ -77,12 +77,18 @@ func (t *sessions) free() int {
 	return -1
 }
 
-// The sessions trailer of a checkpoint is a header, then for each used entry, in table order, a
-// record and the bytes of the reply.
+// The sessions trailer of a checkpoint is a header, then a record of each used entry, in table
+// order. The replies trailer is the replies' bytes, in the same order. They are apart because a
+// replica that takes a checkpoint from others needs the records, which are small, before it can
+// commit an op, but a reply only when its client repeats the request. A record has its reply's
+// checksum.
+//
+// A record, little-endian: client 16, session number 8, index in the table 4, position in the op 4,
+// bytes of the reply 4, zeros 4, checksum of the reply's header 16, zeros.
 const (
 	trailerHeaderBytes = 16
 	trailerRecordBytes = 64
-	trailerMagic       = 0x7373_6573_0000_0001
+	trailerMagic       = 0x7373_6573_0000_0002
 )
 
 // snapshot is the table as of a trigger op, ready to be written. Records are copied into its own
@@ -96,7 +102,7 @@ type snapshot struct {
 
 func newSnapshot(sessionsMax uint32, memory *arena.Arena) snapshot {
 	return snapshot{
-		sessions: stages.Sessions{Chunks: make([][]byte, 0, 2*sessionsMax+1)},
+		sessions: stages.Sessions{Records: make([][]byte, 0, sessionsMax+1), Replies: make([][]byte, 0, sessionsMax)},
 		memory:   memory.Bytes(uint64(trailerHeaderBytes+sessionsMax*trailerRecordBytes), 64, "session snapshot"),
 		pinned:   make([]stages.Slot, 0, sessionsMax),
 	}
@@ -109,7 +115,7 @@ func (s *snapshot) take(op uint64, t *sessions, slots *stages.Slots) {
 	header := s.memory[:trailerHeaderBytes]
 	binary.LittleEndian.PutUint64(header, trailerMagic)
 	binary.LittleEndian.PutUint64(header[8:], uint64(t.count))
-	chunks := append(s.sessions.Chunks[:0], header)
+	records, replies := append(s.sessions.Records[:0], header), s.sessions.Replies[:0]
 	s.pinned = s.pinned[:0]
 	for i := range t.entries {
 		e := &t.entries[i]
@@ -123,14 +129,17 @@ func (s *snapshot) take(op uint64, t *sessions, slots *stages.Slots) {
 		binary.LittleEndian.PutUint32(record[24:], uint32(i))
 		binary.LittleEndian.PutUint32(record[28:], e.position)
 		binary.LittleEndian.PutUint32(record[32:], e.replyBytes)
-		chunks = append(chunks, record, slots.Bytes(e.replySlot)[e.replyOffset:e.replyOffset+e.replyBytes])
+		reply := slots.Bytes(e.replySlot)[e.replyOffset : e.replyOffset+e.replyBytes]
+		sum := wire.HeaderOf(reply).Checksum()
+		copy(record[40:], sum[:])
+		records, replies = append(records, record), append(replies, reply)
 		s.pinned = append(s.pinned, e.replySlot)
 	}
-	s.sessions.Chunks = chunks
+	s.sessions.Records, s.sessions.Replies = records, replies
 }
 
-// load fills an empty table from a trailer. newSlot returns a reply slot for a session.
-func (t *sessions) load(trailer []byte, slots *stages.Slots, newSlot func() stages.Slot) error {
+// load fills an empty table from the two trailers. newSlot gives a reply slot for each session.
+func (t *sessions) load(trailer, replies []byte, slots *stages.Slots, newSlot func() stages.Slot) error {
 	damaged := func(why string) error { return fmt.Errorf("the checkpoint's sessions are damaged: %s", why) }
 	if len(trailer) < trailerHeaderBytes || binary.LittleEndian.Uint64(trailer) != trailerMagic {
 		return damaged("no header")
@@ -148,12 +157,12 @@ func (t *sessions) load(trailer []byte, slots *stages.Slots, newSlot func() stag
 		index := binary.LittleEndian.Uint32(record[24:])
 		replyBytes := binary.LittleEndian.Uint32(record[32:])
 		rest = rest[trailerRecordBytes:]
-		if uint64(replyBytes) > uint64(len(rest)) || replyBytes < wire.HeaderBytes || int(index) >= len(t.entries) || t.entries[index].used {
+		if uint64(replyBytes) > uint64(len(replies)) || replyBytes < wire.HeaderBytes || int(index) >= len(t.entries) || t.entries[index].used {
 			return damaged("a record makes no sense")
 		}
-		reply := wire.HeaderOf(rest[:replyBytes])
+		reply := wire.HeaderOf(replies[:replyBytes])
 		if reply.SizeBytes() != replyBytes || replyBytes > wire.MessageBytesMax || reply.Command() != wire.CommandReply ||
-			reply.Checksum() != reply.ComputeChecksum() {
+			reply.Checksum() != reply.ComputeChecksum() || reply.Checksum() != wire.Checksum(record[40:56]) {
 			return damaged("a reply is none")
 		}
 		client := wire.U128FromBytes(record[:16])
@@ -161,14 +170,14 @@ func (t *sessions) load(trailer []byte, slots *stages.Slots, newSlot func() stag
 			return damaged("a session is of no client, or of another's reply, or there twice")
 		}
 		slot := newSlot()
-		copy(slots.Bytes(slot), rest[:replyBytes])
-		rest = rest[replyBytes:]
+		copy(slots.Bytes(slot), replies[:replyBytes])
+		replies = replies[replyBytes:]
 		e := &t.entries[index]
 		t.put(e, int(index), client, binary.LittleEndian.Uint64(record[16:]))
 		described := stages.ReplyOf(reply, 0)
 		e.setReply(&described, slot, binary.LittleEndian.Uint32(record[28:]))
 	}
-	if len(rest) != 0 {
+	if len(rest)+len(replies) != 0 {
 		return damaged("there is more behind them")
 	}
 	return nil

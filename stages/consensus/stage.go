@@ -47,6 +47,7 @@ type Recovered struct {
 	SuperblockChecksum storage.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
+	RepliesTrailer     []byte // content of their replies
 	Headers            []byte // of the log, one for each slot; empty: every request is executed again
 }
 
@@ -238,7 +239,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	s.checksums[s.slotIndex(checkpoint.Op)] = s.parent
 	if checkpoint.Op > 0 {
 		s.sessionsSkipTo = l.CheckpointTrigger(checkpoint.Op)
-		if err := s.sessions.load(r.SessionsTrailer, slots, s.takeReplySlot); err != nil {
+		if err := s.sessions.load(r.SessionsTrailer, r.RepliesTrailer, slots, s.takeReplySlot); err != nil {
 			return nil, err
 		}
 		for i := range s.sessions.entries {
@@ -299,8 +300,8 @@ func (s *Stage) watchClock(nowNs uint64, out *Actions) {
 	}
 }
 
-// TimerNs is when the stage wants a step at the latest. While no prepare may start, what ends that
-// state is an event, not time.
+// TimerNs is the latest time at which the stage needs a step. While no prepare may start, there is
+// no such time, because only an event ends that state.
 func (s *Stage) TimerNs() uint64 {
 	if s.recovering || s.failed || s.pulseInFlight || !s.mayPrepare() {
 		return ^uint64(0)
@@ -308,7 +309,7 @@ func (s *Stage) TimerNs() uint64 {
 	return s.idleSinceNs + pulseIdleNs
 }
 
-// onJournal takes one answer of journal.
+// onJournal handles one answer of journal.
 func (s *Stage) onJournal(e *stages.JournalToConsensus, out *Actions) {
 	if s.failed {
 		return
@@ -333,7 +334,7 @@ func (s *Stage) onJournal(e *stages.JournalToConsensus, out *Actions) {
 	}
 }
 
-// onApply takes one answer of apply.
+// onApply handles one answer of apply.
 func (s *Stage) onApply(e *stages.ApplyToConsensus, out *Actions) {
 	if s.failed {
 		return
@@ -361,13 +362,13 @@ func (s *Stage) fail(fault *storage.Fault, out *Actions) {
 	out.Fault = fault
 }
 
-// feedApply lets apply execute what it may, in op order. Execution may run ahead of the log,
-// because on a single replica nothing else can take the op's place; but a trigger's checkpoint
-// would leave the process, so its op must be durable first.
+// feedApply gives apply the next ops that it may execute, in op order. Execution may run ahead of
+// the log, because no other op can take the place of a single replica's op. A trigger op is the
+// exception. Its checkpoint would leave the process, so the op must be durable first.
 //
-// No op behind trigger + slack executes before its checkpoint is durable: at the first bar's end
-// there, apply gives the blocks free that only the checkpoint before names, and a crash would go
-// back to that one.
+// No op behind trigger + slack is executed before its checkpoint is durable. At the end of the
+// first bar there, apply frees blocks that only the previous checkpoint names, and a crash would go
+// back to that checkpoint.
 func (s *Stage) feedApply(out *Actions) {
 	opMax := s.limits.CheckpointTrigger(s.limits.CheckpointAfter(s.superblock.Checkpoint.Op)) + uint64(s.limits.SlackOps)
 	for i := range s.pipelineCount {
@@ -396,7 +397,7 @@ func (s *Stage) releasePrepare(p *entry, out *Actions) {
 	p.slot = stages.SlotNone
 }
 
-// complete lets the replies of finished ops go, in op order: durable and executed.
+// complete releases the replies of ops that are durable and executed, in op order.
 func (s *Stage) complete(out *Actions) {
 	for s.pipelineCount > 0 {
 		p := s.pipelineAt(0)
@@ -413,7 +414,7 @@ func (s *Stage) complete(out *Actions) {
 			}
 		}
 		if p.replySlot != stages.SlotNone {
-			s.unrefReply(p.replySlot) // the pipeline's own
+			s.unrefReply(p.replySlot) // the reference of the pipeline
 		}
 		if p.isPulse {
 			s.pulseInFlight = false
@@ -428,8 +429,8 @@ func (s *Stage) complete(out *Actions) {
 	}
 }
 
-// updateSessions applies p to the table. The order is the log's, so that all replicas evict the
-// same sessions.
+// updateSessions applies p to the table, in the order of the log. So all replicas evict the same
+// sessions.
 func (s *Stage) updateSessions(p *entry, out *Actions) {
 	for i := range p.replies {
 		assert.Equal(p.replies[i].Op, p.op, "op of a reply")
@@ -453,7 +454,7 @@ func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position ui
 		e = &s.sessions.entries[index]
 		s.sessions.put(e, index, reply.Client, reply.Op)
 	} else if e == nil {
-		return // evicted while its request was in the pipeline: executed and answered all the same
+		return // evicted while its request was in the pipeline; the request was executed and answered all the same
 	}
 	if e.replySlot != stages.SlotNone {
 		s.unrefReply(e.replySlot)
@@ -486,7 +487,7 @@ func (s *Stage) sendReplies(p *entry, out *Actions) {
 	}
 }
 
-// takeReplySlot takes a free reply slot; the first reference is the caller's to count.
+// takeReplySlot takes a free reply slot. The caller has to count the first reference.
 func (s *Stage) takeReplySlot() stages.Slot {
 	slot := s.slots.Get(stages.SlotReply)
 	assert.That(slot != stages.SlotNone, "the checkpoint holds no more sessions than there are reply slots")

@@ -347,40 +347,48 @@ func TestReplayOfABrokenChain(t *testing.T) {
 	}
 }
 
-// Goal: a sessions trailer comes back as it was written; any other bytes are an error, never a
-// panic.
+// Goal: the trailers of sessions and replies come back as they were written; any other bytes are an
+// error, never a panic.
 func FuzzSessionsTrailer(f *testing.F) {
 	w := newTester(f, testLimits())
 	for i := range uint64(3) {
 		w.register(10 + i)
 	}
 	w.stage.snapshot.take(23, &w.stage.sessions, w.slots)
-	trailer := bytes.Join(w.stage.snapshot.sessions.Chunks, nil)
-	f.Add(trailer)
-	f.Add([]byte{})
-	f.Add(trailer[:len(trailer)-1])
-	f.Add(append(bytes.Clone(trailer), 0))
-	twice := append(bytes.Clone(trailer), trailer[16:16+64+320]...)
+	trailer, replies := bytes.Join(w.stage.snapshot.sessions.Records, nil), bytes.Join(w.stage.snapshot.sessions.Replies, nil)
+	f.Add(trailer, replies)
+	f.Add([]byte{}, []byte{})
+	f.Add(trailer[:len(trailer)-1], replies)
+	f.Add(append(bytes.Clone(trailer), 0), replies)
+	f.Add(trailer, append(bytes.Clone(replies), 0))
+	f.Add(trailer, replies[:len(replies)-1])
+	f.Add(trailer, append(bytes.Clone(replies[320:]), replies[:320]...)) // others' replies
+	twice := append(bytes.Clone(trailer), trailer[16:16+64]...)
 	twice[8]++
 	binary.LittleEndian.PutUint32(twice[len(trailer)+24:], 3)
-	f.Add(twice)
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Add(twice, append(bytes.Clone(replies), replies[:320]...))
+	f.Fuzz(func(t *testing.T, data, dataReplies []byte) {
 		memory := arena.New()
 		defer memory.Close()
 		table := newSessions(&hashing.Key{}, 4, memory)
 		var taken []stages.Slot
-		err := table.load(data, w.slots, func() stages.Slot {
+		err := table.load(data, dataReplies, w.slots, func() stages.Slot {
 			slot := w.slots.Get(stages.SlotReply)
 			taken = append(taken, slot)
 			return slot
 		})
+		same := bytes.Equal(trailer, data) && bytes.Equal(replies, dataReplies)
+		if same && err != nil {
+			t.Fatal(err)
+		}
 		if err == nil {
 			again := newSnapshot(4, memory)
 			again.take(23, &table, w.slots)
-			if got := bytes.Join(again.sessions.Chunks, nil); !bytes.Equal(trailer, data) && len(got) != len(data) {
+			got, gotReplies := bytes.Join(again.sessions.Records, nil), bytes.Join(again.sessions.Replies, nil)
+			if len(got) != len(data) || len(gotReplies) != len(dataReplies) {
 				t.Fatal("what was taken is not what was read")
-			} else if bytes.Equal(trailer, data) && !bytes.Equal(got, data) {
-				t.Fatal("the trailer changes on its way")
+			} else if same && !(bytes.Equal(got, data) && bytes.Equal(gotReplies, dataReplies)) {
+				t.Fatal("the trailers change on their way")
 			}
 		}
 		for _, slot := range taken {

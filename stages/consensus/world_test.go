@@ -44,6 +44,7 @@ type world struct {
 	superblock    datafile.Superblock
 	superblockSum storage.Checksum
 	trailer       []byte
+	replies       []byte
 	log           map[uint64][]byte // every prepare that ever was durable, also those that the ring has overwritten
 	head          uint64
 
@@ -56,7 +57,9 @@ type world struct {
 	executed       uint64
 	sessions       *stages.Sessions
 	sessionsBytes  []byte // as they were when they were lent
+	repliesBytes   []byte // the same
 	trailerNext    []byte
+	repliesNext    []byte
 	sends          []sending
 	frees          []sending
 	registered     map[wire.U128]bool // what net was last told of each client since the start
@@ -118,12 +121,12 @@ func (w *world) start() {
 	w.superblock.CommitMax = max(w.superblock.CommitMax, w.head)
 	w.out = NewActions(l)
 	w.executed = w.superblock.Checkpoint.Op
-	w.appending, w.reads, w.superblockNext, w.commits, w.sessions, w.trailerNext = nil, nil, nil, nil, nil, nil
+	w.appending, w.reads, w.superblockNext, w.commits, w.sessions, w.trailerNext, w.repliesNext = nil, nil, nil, nil, nil, nil, nil
 	w.sends, w.frees, w.journalEvents, w.applyEvents, w.netEvents = nil, nil, nil, nil, nil
 	w.ready, w.fault, w.registered = false, nil, map[wire.U128]bool{}
 	var err error
 	w.stage, err = New(*l, DefaultOptions(), w.slots, &Recovered{
-		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, SessionsTrailer: w.trailer,
+		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, SessionsTrailer: w.trailer, RepliesTrailer: w.replies,
 	}, w.memory)
 	if err != nil {
 		w.t.Fatal(err)
@@ -156,7 +159,7 @@ func (w *world) superblockLands() {
 	}
 	w.superblock = w.superblockCopy
 	w.superblockSum = storage.Checksum{byte(w.superblock.Sequence)}
-	w.trailer = w.trailerNext
+	w.trailer, w.replies = w.trailerNext, w.repliesNext
 	w.superblockNext = nil
 }
 
@@ -332,8 +335,8 @@ func (w *world) performApply(a *stages.ConsensusToApply) {
 			w.t.Fatalf("sessions of op %d", a.Op)
 		}
 		w.sessions = a.Sessions
-		w.sessionsBytes = bytes.Join(a.Sessions.Chunks, nil)
-		w.checkSessions(w.sessionsBytes, a.Op)
+		w.sessionsBytes, w.repliesBytes = bytes.Join(a.Sessions.Records, nil), bytes.Join(a.Sessions.Replies, nil)
+		w.checkSessions(w.sessionsBytes, w.repliesBytes, a.Op)
 	case stages.ApplyCheckpointDurable:
 		if a.Op != durable {
 			w.t.Fatalf("checkpoint %d is called durable, on disk is %d", a.Op, durable)
@@ -342,7 +345,7 @@ func (w *world) performApply(a *stages.ConsensusToApply) {
 }
 
 // checkSessions holds a snapshot against a replay of the log by the plain rules.
-func (w *world) checkSessions(trailer []byte, op uint64) {
+func (w *world) checkSessions(trailer, replies []byte, op uint64) {
 	model := w.modelSessions(op)
 	if count := binary.LittleEndian.Uint64(trailer[8:]); count != uint64(len(model)) {
 		w.t.Fatalf("snapshot of op %d has %d sessions, want %d", op, count, len(model))
@@ -351,12 +354,17 @@ func (w *world) checkSessions(trailer []byte, op uint64) {
 	for at < len(trailer) {
 		record := trailer[at : at+trailerRecordBytes]
 		client, size := wire.U128FromBytes(record[:16]), int(binary.LittleEndian.Uint32(record[32:]))
-		reply := wire.HeaderOf(trailer[at+trailerRecordBytes:][:256])
+		reply := wire.HeaderOf(replies[:256])
 		m, ok := model[client]
-		if !ok || m.number != binary.LittleEndian.Uint64(record[16:]) || m.op != reply.ReplyOp() || m.checksum != reply.ReplyRequestChecksum() {
+		if !ok || m.number != binary.LittleEndian.Uint64(record[16:]) || m.op != reply.ReplyOp() || m.checksum != reply.ReplyRequestChecksum() ||
+			reply.Checksum() != wire.Checksum(record[40:56]) {
 			w.t.Fatalf("snapshot of op %d: client %v, want %+v", op, client, m)
 		}
-		at += trailerRecordBytes + size
+		at += trailerRecordBytes
+		replies = replies[size:]
+	}
+	if len(replies) > 0 {
+		w.t.Fatalf("snapshot of op %d: %d bytes of replies are of no session", op, len(replies))
 	}
 }
 
@@ -529,10 +537,11 @@ func (w *world) finishCheckpoint() bool {
 	if w.sessions == nil {
 		return false
 	}
-	if !bytes.Equal(bytes.Join(w.sessions.Chunks, nil), w.sessionsBytes) {
+	if !bytes.Equal(bytes.Join(w.sessions.Records, nil), w.sessionsBytes) ||
+		!bytes.Equal(bytes.Join(w.sessions.Replies, nil), w.repliesBytes) {
 		w.t.Fatal("lent sessions changed")
 	}
-	w.trailerNext = w.sessionsBytes
+	w.trailerNext, w.repliesNext = w.sessionsBytes, w.repliesBytes
 	c := &storage.Checkpoint{Op: w.sessions.Op - uint64(w.l.BarOps)}
 	w.sessions = nil
 	w.applyEvents = append(w.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady, Checkpoint: c})

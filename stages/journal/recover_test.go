@@ -56,7 +56,8 @@ func newLog(t *testing.T, head uint64) *log {
 	}
 	g := &log{t: t, l: l, layout: datafile.NewLayout(&l), prepares: map[uint64][]byte{}}
 	g.bytes = make([]byte, g.layout.GridAt)
-	if err := datafile.Format(g, &l, &datafile.FormatOptions{Cluster: cluster, ReplicasCount: 1}, make([]byte, 4096)); err != nil {
+	options := datafile.FormatOptions{Cluster: cluster, ReplicasCount: 1, Incarnation: 1}
+	if err := datafile.Format(g, &l, &options, make([]byte, 4096)); err != nil {
 		t.Fatal(err)
 	}
 	g.parent = prepare.Header(g.bytes[g.layout.PreparesAt:][:256]).Checksum()
@@ -245,8 +246,8 @@ func TestCrashOverATornPrepare(t *testing.T) {
 	}
 }
 
-// Whatever happens to one of its copies, a small prepare is not lost, the head least of all: single
-// faults of every kind on every op, and on many at once.
+// Goal: a small prepare survives damage to any one of its copies, the head included. The faults are
+// of every kind, on every op alone and on many ops at once.
 func TestOneCopyIsEnough(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	older := newLog(t, 15)
@@ -295,8 +296,8 @@ func TestOneCopyIsEnough(t *testing.T) {
 	}
 }
 
-// What one replica cannot repair is refused; what it can repair is repaired; what nobody needs does
-// no harm.
+// Goal: recovery refuses damage that one replica cannot repair, repairs damage that it can, and
+// ignores damage in places that nobody needs.
 func TestDamage(t *testing.T) {
 	cases := []struct {
 		name       string

@@ -196,9 +196,9 @@ func TestTwinsSideBySide(t *testing.T) {
 	}
 }
 
-// Goal: however many appends are under way, and in whatever order their writes end, what was
-// acknowledged is on disk twice, or with its header, and was so when the sync that proves it began;
-// one sync is under way at a time.
+// Goal: an acknowledged append is on disk twice, or once with its header, and was so when the sync
+// that proves it began. This holds for any number of appends under way and any order in which their
+// writes end. One sync is under way at a time.
 func TestManyAppendsInFlight(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 100 {

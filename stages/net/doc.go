@@ -12,29 +12,30 @@
 // Owns:   the free client slots; one slot of each connection, from its first Receive until
 // NetworkClosed; a reply slot's lease from NetSend until NetSent; the routes from client ids to
 // connections.
-// Limits: ConnectionsMax connections. Of each, one slot, one Receive, one Send, one reply and 4
-// short messages (pongs, evictions) behind it: more short ones are dropped, and a newer reply
-// closes the connection, since its client does not read. Without a free slot a connection is not
-// read; those who wait are served in turn, one slot each. Client slots are as large as the largest
-// message, and more than connections (else all could wait for each other).
+// Limits: ConnectionsMax connections. Each has one slot, one Receive, one Send, one reply and 4
+// short messages (pongs, evictions) behind it. Further short messages are dropped. A newer reply
+// closes the connection, because its client does not read. Without a free slot, a connection is not
+// read; waiting connections are served in turn, one slot each. A client slot is as large as the
+// largest message. There are more client slots than connections, because otherwise all could wait
+// for each other.
 // Budgets: net to consensus, BudgetToConsensus; consensus to net, BudgetToNet.
-// Faults: what breaks the framing closes its connection, what breaks a rule of its command is
-// skipped; both are counted, and reported once for each connection, at most LogsPerSecondMax in a
-// second. No input makes net panic or grow.
+// Faults: a message that breaks the framing closes its connection. A message that breaks a rule of
+// its command is skipped. Both are counted, and reported once for each connection, at most
+// LogsPerSecondMax times in a second. No input makes net panic or grow.
 //
 // Zero-copy receive: a request is received into the slot that becomes its prepare, because the port
 // gets the whole free rest of the slot. If the client waits for its reply before it sends more,
 // nothing is copied. Bytes behind a complete message are the exception. If they are fewer than the
-// message, they are copied to the connection's next slot; else the message is copied to a slot of
-// its own. So no byte is copied more than three times, whatever a client sends.
+// message, they are copied to the connection's next slot. Otherwise the message is copied to a slot
+// of its own. So no byte is copied more than three times.
 //
 // Short messages to clients are copied out of their slot at once. So a client that does not read
 // occupies no client slot.
 //
-// Routes follow the wire protocol, 1.4: a client's route is the connection that brought its latest
+// Routes follow the wire protocol, 1.4. A client's route is the connection that brought its latest
 // message, even if that message was skipped. A connection serves one client; a message of a second
-// client closes it. A ping moves the client to its connection. The connection that was the route
-// before, or that an earlier ping confirmed, is closed.
+// client closes it. A ping moves the client to its connection. Then the previous route, and a
+// connection that an earlier ping has confirmed, are closed.
 //
 // A full table closes the connection that has been longest without a registered client. A
 // connection counts as its client's if it is the route and the client has a session, or a request

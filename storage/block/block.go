@@ -34,8 +34,6 @@ const (
 	atFilterPages = 48
 	atEntries     = 52
 	atContent     = 56
-	atLink        = 64
-	atLinkSum     = 72
 	atKeyMax      = 88
 
 	entryKey   = 16
@@ -103,18 +101,13 @@ func (h HeaderPage) FilterPages() uint32 {
 // DataPages counts the data pages: 1 to DataPages.
 func (h HeaderPage) DataPages() uint32 { return h.PagesUsed() - 1 - h.FilterPages() }
 
-// Entries of all data pages.
+// Entries of all data pages; in the root of a trailer, the blocks that it lists.
 func (h HeaderPage) Entries() uint32 { return binary.LittleEndian.Uint32(h[atEntries:]) }
 
-// ContentBytes of a trailer block.
+// ContentBytes of a trailer block: of the names and the content in it.
 func (h HeaderPage) ContentBytes() uint64 { return binary.LittleEndian.Uint64(h[atContent:]) }
 
-// Link is the previous block of the chain. In the first block it is zero.
-func (h HeaderPage) Link() storage.Ref {
-	return storage.Ref{Address: binary.LittleEndian.Uint64(h[atLink:]), Checksum: storage.Checksum(h[atLinkSum : atLinkSum+16])}
-}
-
-// KeyMax is a view of the last key.
+// KeyMax is the last key: a view.
 func (h HeaderPage) KeyMax() *storage.Key { return (*storage.Key)(h[atKeyMax:]) }
 
 // FirstKey is a view of the first key of a data page, 1..DataPages.
@@ -156,7 +149,6 @@ type Fields struct {
 	FilterPages  uint32
 	Entries      uint32
 	ContentBytes uint64
-	Link         storage.Ref
 	KeyMax       storage.Key
 }
 
@@ -191,7 +183,7 @@ func SealHeader(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	h := HeaderPage(buffer[:g.PageBytes])
 	fields.Cluster.PutBytes(h[atCluster:])
 	binary.LittleEndian.PutUint64(h[atAddress:], fields.Address)
-	binary.LittleEndian.PutUint16(h[atFormat:], limits.FormatVersion)
+	binary.LittleEndian.PutUint16(h[atFormat:], limits.BlockFormatVersion)
 	h[atKind], h[atTree], h[atEncoding] = byte(fields.Kind), byte(fields.Tree), byte(fields.Encoding)
 	if fields.Partial {
 		h[atFlags] = flagPartial
@@ -200,8 +192,6 @@ func SealHeader(g *Geometry, buffer []byte, fields *Fields) storage.Ref {
 	binary.LittleEndian.PutUint16(h[atFilterPages:], uint16(fields.FilterPages))
 	binary.LittleEndian.PutUint32(h[atEntries:], fields.Entries)
 	binary.LittleEndian.PutUint64(h[atContent:], fields.ContentBytes)
-	binary.LittleEndian.PutUint64(h[atLink:], fields.Link.Address)
-	copy(h[atLinkSum:], fields.Link.Checksum[:])
 	copy(h[atKeyMax:], fields.KeyMax[:])
 	sum := Checksum(h[16:])
 	copy(h, sum[:])
@@ -227,7 +217,7 @@ func VerifyHeader(g *Geometry, page []byte, ref storage.Ref, cluster wire.U128) 
 		return "the block belongs to another address"
 	case wire.U128FromBytes(h[atCluster:]) != cluster:
 		return "the block belongs to another cluster"
-	case binary.LittleEndian.Uint16(h[atFormat:]) != limits.FormatVersion:
+	case binary.LittleEndian.Uint16(h[atFormat:]) != limits.BlockFormatVersion:
 		return "the block has another format version"
 	case h.PagesUsed() < 2 || h.PagesUsed() > g.PagesMax || h.FilterPages() > h.PagesUsed()-2:
 		return "the block's page counts are impossible"

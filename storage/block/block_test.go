@@ -77,13 +77,16 @@ func (f *memoryFile) WriteAt(buffer []byte, offset uint64) error {
 }
 func (f *memoryFile) SizeBytes() (uint64, error) { return uint64(len(f.data)), nil }
 
-// A trailer of any length comes back as it was written, and a damaged or shortened chain is
-// refused.
-func TestTrailerChain(t *testing.T) {
+// A trailer of any length comes back as it was written. A damaged or shortened one, or one of
+// another kind, is refused.
+func TestTrailer(t *testing.T) {
 	for name, g := range geometries() {
 		rng := rand.New(rand.NewPCG(3, 4))
-		capacity := int(g.TrailerCapacity())
-		for _, length := range []int{0, 1, int(g.PageBytes), capacity - 1, capacity, capacity + 1, 3*capacity + 17} {
+		capacity := int(g.trailerCapacity())
+		for _, length := range []int{
+			0, 1, int(g.PageBytes), capacity - 1, capacity, capacity + 1,
+			2*capacity - 24, 2*capacity - 23, 3*capacity + 17, 64*capacity + 5, 300 * capacity,
+		} {
 			content := make([]byte, length)
 			for i := range content {
 				content[i] = byte(rng.Uint32())
@@ -97,18 +100,24 @@ func TestTrailerChain(t *testing.T) {
 			blocks := int(g.TrailerBlocks(uint64(length)))
 			const gridOffset = 1 << 12
 			file := &memoryFile{data: make([]byte, gridOffset+(blocks*2+2)*int(g.BlockBytes))}
-			walk := NewChunks(chunks)
+			trailer := NewTrailer(&g, cluster, storage.TrailerSessions, chunks, make([]storage.Ref, blocks))
 			buffer := make([]byte, g.BlockBytes)
 			var root storage.Ref
 			for i := range blocks {
-				ref, used := BuildTrailer(&g, buffer, cluster, storage.TrailerSessions, uint64(i*2+1), root, &walk)
+				ref, used := trailer.Build(buffer, uint64(i*2+1))
+				if trailer.Unbuilt() != uint64(blocks-1-i) {
+					t.Fatalf("%d of %d blocks are left", trailer.Unbuilt(), blocks-1-i)
+				}
 				_ = file.WriteAt(buffer[:used], gridOffset+g.Offset(ref.Address, 0))
 				root = ref
+			}
+			if length > 0 && HeaderPage(buffer).Entries() != uint32(blocks-1) {
+				t.Fatalf("%s, %d bytes: the root lists %d of %d other blocks", name, length, HeaderPage(buffer).Entries(), blocks-1)
 			}
 			got := make([]byte, length)
 			visited := 0
 			read := func() *storage.Fault {
-				return ReadChain(file, gridOffset, &g, cluster, storage.TrailerSessions, root, got, buffer, func(uint64) { visited++ })
+				return ReadTrailer(file, gridOffset, &g, cluster, storage.TrailerSessions, root, got, buffer, func(uint64) { visited++ })
 			}
 			if fault := read(); fault != nil || !bytes.Equal(got, content) || visited != blocks {
 				t.Fatalf("%s, %d bytes: fault %v, equal %t, visited %d of %d", name, length, fault, bytes.Equal(got, content), visited, blocks)
@@ -121,11 +130,16 @@ func TestTrailerChain(t *testing.T) {
 				t.Fatalf("%s, %d bytes: damage is not found", name, length)
 			}
 			file.data[gridOffset+int(g.PageBytes)] ^= 1
-			if ReadChain(file, gridOffset, &g, cluster, storage.TrailerManifest, root, got, buffer, nil) == nil {
-				t.Fatalf("%s: another trailer's chain is taken", name)
+			if ReadTrailer(file, gridOffset, &g, cluster, storage.TrailerManifest, root, got, buffer, nil) == nil {
+				t.Fatalf("%s: another kind's trailer is taken", name)
 			}
-			if blocks > 1 && ReadChain(file, gridOffset, &g, cluster, storage.TrailerSessions, root, got[:length-capacity], buffer, nil) == nil {
-				t.Fatalf("%s: a chain that is too long is taken", name)
+			for _, other := range []int{length - 1, length + 1, length - capacity, length + capacity} {
+				if other < 0 {
+					continue
+				}
+				if ReadTrailer(file, gridOffset, &g, cluster, storage.TrailerSessions, root, make([]byte, other), buffer, nil) == nil {
+					t.Fatalf("%s: a trailer of %d bytes is taken for one of %d", name, length, other)
+				}
 			}
 		}
 	}

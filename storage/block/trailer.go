@@ -1,18 +1,34 @@
 package block
 
 import (
+	"encoding/binary"
+
 	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/storage"
 	"ledger/wire"
 )
 
-// TrailerCapacity is the number of content bytes in one trailer block.
-func (g *Geometry) TrailerCapacity() uint64 { return uint64(g.PagesMax-1) * uint64(g.PageBytes) }
+// A trailer is a stream of bytes that is cut into blocks: first the names of all its blocks but the
+// first one, in order, then the content. The first block is the root, which a checkpoint names. The
+// names fit the root of any trailer in production, so that with it all other blocks can be read
+// side by side. In general a block has the names of later ones only: so blocks are built from the
+// last one to the root, and are read from the root on.
 
-// TrailerBlocks is the number of blocks of a trailer of contentBytes. An empty one needs none.
+// nameBytes is the size of a name: the address and the checksum.
+const nameBytes = 8 + 16
+
+// trailerCapacity is what one trailer block holds.
+func (g *Geometry) trailerCapacity() uint64 { return uint64(g.PagesMax-1) * uint64(g.PageBytes) }
+
+// TrailerBlocks is how many blocks a trailer of contentBytes needs: none for an empty one. Each
+// block but the root takes room for its name as well.
 func (g *Geometry) TrailerBlocks(contentBytes uint64) uint64 {
-	return (contentBytes + g.TrailerCapacity() - 1) / g.TrailerCapacity()
+	capacity := g.trailerCapacity()
+	if contentBytes <= capacity {
+		return min(contentBytes, 1)
+	}
+	return (contentBytes - nameBytes + capacity - nameBytes - 1) / (capacity - nameBytes)
 }
 
 // Chunks walks content that consists of several pieces.
@@ -38,24 +54,93 @@ func (c *Chunks) Read(target []byte) (readBytes int) {
 	return readBytes
 }
 
-// BuildTrailer fills buffer with the next block of a trailer: as much of content as fits, linked to
-// the previous block. It returns the block's Ref and its used bytes, which have to be written.
-func BuildTrailer(g *Geometry, buffer []byte, cluster wire.U128, kind storage.TrailerKind, address uint64, link storage.Ref,
-	content *Chunks) (storage.Ref, uint32) {
+// Skip passes over as much of the content, or over all of it.
+func (c *Chunks) Skip(bytes uint64) {
+	for bytes > 0 && c.chunk < len(c.chunks) {
+		n := min(bytes, uint64(len(c.chunks[c.chunk])-c.offset))
+		bytes -= n
+		c.offset += int(n)
+		if c.offset == len(c.chunks[c.chunk]) {
+			c.chunk, c.offset = c.chunk+1, 0
+		}
+	}
+}
+
+// Trailer builds the blocks of a trailer, from the last one to the root.
+type Trailer struct {
+	geometry *Geometry
+	cluster  wire.U128
+	kind     storage.TrailerKind
+	chunks   [][]byte
+	names    []storage.Ref // of block 1 and so on; those of the blocks that were built are right
+	bytes    uint64        // of the stream
+	unbuilt  uint64        // blocks
+}
+
+// NewTrailer starts a trailer.
+//
+// chunks: its content, in pieces.
+// names:  memory for the names of all blocks but the root.
+func NewTrailer(g *Geometry, cluster wire.U128, kind storage.TrailerKind, chunks [][]byte, names []storage.Ref) Trailer {
+	contentBytes := uint64(0)
+	for _, chunk := range chunks {
+		contentBytes += uint64(len(chunk))
+	}
+	t := Trailer{geometry: g, cluster: cluster, kind: kind, chunks: chunks, unbuilt: g.TrailerBlocks(contentBytes)}
+	if t.unbuilt > 1 {
+		t.names = names[:t.unbuilt-1]
+	}
+	t.bytes = uint64(len(t.names))*nameBytes + contentBytes
+	return t
+}
+
+// Unbuilt is how many blocks there are to build.
+func (t *Trailer) Unbuilt() uint64 { return t.unbuilt }
+
+// Build fills buffer with block Unbuilt-1, for address; block 0 is the root. It returns the block's
+// name and its used bytes, which are the ones to write.
+func (t *Trailer) Build(buffer []byte, address uint64) (storage.Ref, uint32) {
+	assert.That(t.unbuilt > 0, "a trailer has a block to build")
+	t.unbuilt--
+	g := t.geometry
 	header := Begin(g, buffer)
-	contentBytes := content.Read(buffer[g.PageBytes:g.BlockBytes])
-	assert.That(contentBytes > 0, "a trailer block has content")
-	pagesUsed := 1 + (uint32(contentBytes)+g.PageBytes-1)/g.PageBytes
-	clear(buffer[g.PageBytes+uint32(contentBytes) : pagesUsed*g.PageBytes])
+	start := t.unbuilt * g.trailerCapacity()
+	part := buffer[g.PageBytes:][:min(g.trailerCapacity(), t.bytes-start)]
+	named := t.putNames(part, start)
+	content := NewChunks(t.chunks)
+	content.Skip(start + named - uint64(len(t.names))*nameBytes)
+	assert.Equal(uint64(content.Read(part[named:])), uint64(len(part))-named, "the content of a trailer block")
+	pagesUsed := 1 + (uint32(len(part))+g.PageBytes-1)/g.PageBytes
+	clear(buffer[g.PageBytes+uint32(len(part)) : pagesUsed*g.PageBytes])
 	var key storage.Key
 	for page := uint32(1); page < pagesUsed; page++ {
 		header.PageSet(page, &key, 0)
 	}
-	ref := Seal(g, buffer, &Fields{
-		Cluster: cluster, Address: address, Kind: KindTrailer, Tree: storage.TreeID(kind),
-		PagesUsed: pagesUsed, ContentBytes: uint64(contentBytes), Link: link,
-	})
+	fields := Fields{
+		Cluster: t.cluster, Address: address, Kind: KindTrailer, Tree: storage.TreeID(t.kind),
+		PagesUsed: pagesUsed, ContentBytes: uint64(len(part)),
+	}
+	if t.unbuilt == 0 {
+		fields.Entries = uint32(len(t.names))
+	}
+	ref := Seal(g, buffer, &fields)
+	if t.unbuilt > 0 {
+		t.names[t.unbuilt-1] = ref
+	}
 	return ref, pagesUsed * g.PageBytes
+}
+
+// putNames fills the front of part, which begins at start in the stream, with what of the names
+// belongs there, and returns how many bytes that are.
+func (t *Trailer) putNames(part []byte, start uint64) (filled uint64) {
+	for at := start; filled < uint64(len(part)) && at < uint64(len(t.names))*nameBytes; at = start + filled {
+		var name [nameBytes]byte
+		ref := &t.names[at/nameBytes]
+		binary.LittleEndian.PutUint64(name[:], ref.Address)
+		copy(name[8:], ref.Checksum[:])
+		filled += uint64(copy(part[filled:], name[at%nameBytes:])) // a block may begin or end in a name
+	}
+	return filled
 }
 
 // ReadBlock reads the block that ref names and verifies all of its used pages.
@@ -72,41 +157,60 @@ func ReadBlock(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 	return VerifyBlock(g, buffer[:g.BlockBytes], ref, cluster)
 }
 
-// ReadChain reads the trailer whose last block is root into content. It verifies every block from
-// root on. len(content) is the trailer's length, which is stored beside the root.
+// ReadTrailer reads a trailer into content, verifying every block from the root on. len(content) is
+// the trailer's length, which the root's holder knows.
 //
-// visit:  called for every block's address, last block first; may be nil.
+// visit: called for every block's address, the root's first; may be nil.
 // buffer: BlockBytes, aligned for direct I/O; overwritten.
-func ReadChain(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U128, kind storage.TrailerKind, root storage.Ref,
+func ReadTrailer(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U128, kind storage.TrailerKind, root storage.Ref,
 	content []byte, buffer []byte, visit func(address uint64)) *storage.Fault {
+	if visit == nil {
+		visit = func(uint64) {}
+	}
+	wrong := func(ref storage.Ref, reason string) *storage.Fault {
+		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}
+	}
 	blocks := g.TrailerBlocks(uint64(len(content)))
+	if blocks == 0 {
+		if !root.IsZero() {
+			return wrong(root, "an empty trailer has a block")
+		}
+		return nil
+	}
+	names := make([]byte, (blocks-1)*nameBytes)
 	ref := root
-	for i := blocks; i > 0; i-- {
+	for i := range blocks {
+		if i > 0 {
+			name := names[(i-1)*nameBytes:]
+			ref = storage.Ref{Address: binary.LittleEndian.Uint64(name), Checksum: storage.Checksum(name[8:nameBytes])}
+		}
 		if fault := ReadBlock(file, gridOffset, g, cluster, ref, buffer); fault != nil {
 			return fault
 		}
 		header := HeaderPage(buffer[:g.PageBytes])
-		start := (i - 1) * g.TrailerCapacity()
-		end := min(start+g.TrailerCapacity(), uint64(len(content)))
-		wrong := func(reason string) *storage.Fault {
-			return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}
+		start := i * g.trailerCapacity()
+		end := min(start+g.trailerCapacity(), uint64(len(names)+len(content)))
+		entries := uint32(0)
+		if i == 0 {
+			entries = uint32(blocks - 1)
 		}
 		switch {
 		case header.Kind() != KindTrailer || header.Tree() != storage.TreeID(kind):
-			return wrong("the block is not of this trailer")
-		case header.ContentBytes() != end-start:
-			return wrong("the trailer block has another length")
+			return wrong(ref, "the block is not of this trailer")
+		case header.ContentBytes() != end-start || header.Entries() != entries:
+			return wrong(ref, "the trailer block has another length")
 		case uint64(header.PagesUsed()-1)*uint64(g.PageBytes) < end-start:
-			return wrong("the trailer block has too few pages")
+			return wrong(ref, "the trailer block has too few pages")
 		}
-		copy(content[start:end], buffer[g.PageBytes:])
-		if visit != nil {
-			visit(ref.Address)
+		part := buffer[g.PageBytes:][:end-start]
+		if start < uint64(len(names)) {
+			n := copy(names[start:], part)
+			start, part = start+uint64(n), part[n:]
 		}
-		ref = header.Link()
-	}
-	if !ref.IsZero() {
-		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: "the trailer's chain is longer than its content"}
+		if len(part) > 0 {
+			copy(content[start-uint64(len(names)):], part)
+		}
+		visit(ref.Address)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package datafile
 import (
 	"fmt"
 
+	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/prepare"
@@ -14,8 +15,9 @@ type FormatOptions struct {
 	Cluster       wire.U128
 	Replica       uint8
 	ReplicasCount uint8
-	// WriteLog writes zeros over the log instead of leaving holes. Then the writes of the first lap
-	// need not allocate extents.
+	Incarnation   uint64 // a random number, not 0
+	// WriteLog writes zeros over the log instead of leaving holes, so that the first lap's writes need
+	// not record new extents.
 	WriteLog bool
 }
 
@@ -23,6 +25,7 @@ type FormatOptions struct {
 // each, then the superblock. A file without a superblock is not valid, so a format that is
 // interrupted leaves no valid file. scratch is aligned memory of at least MessageBytesMax.
 func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch []byte) error {
+	assert.That(options.Incarnation != 0, "a data file has an incarnation")
 	layout := NewLayout(l)
 	// Twins are written in pieces of the size of a message.
 	perMessage := uint64(l.MessageBytesMax / l.TwinBytes)
@@ -51,11 +54,14 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 	}
 	root := make([]byte, prepare.HeaderBytes)
 	superblock := Superblock{
-		Sequence:      1,
-		Cluster:       options.Cluster,
-		Replica:       options.Replica,
-		ReplicasCount: options.ReplicasCount,
-		SessionsMax:   l.SessionsMax,
+		Sequence:        1,
+		Cluster:         options.Cluster,
+		Replica:         options.Replica,
+		ReplicasCount:   options.ReplicasCount,
+		SessionsMax:     l.SessionsMax,
+		Release:         limits.Release,
+		RequestBytesMax: l.RequestBytesMax,
+		Incarnation:     options.Incarnation,
 	}
 	superblock.Checkpoint.PrepareChecksum = [16]byte(prepare.PutRoot(root, options.Cluster).Checksum())
 	_, err := WriteSuperblock(file, l, &superblock, scratch)

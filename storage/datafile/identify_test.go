@@ -48,7 +48,7 @@ func TestIdentify(t *testing.T) {
 	formatted := func() *memoryFile {
 		file, small := &memoryFile{writesLeft: -1}, limits.Production()
 		small.JournalSlotsCount = 64
-		if err := Format(file, &small, &FormatOptions{Cluster: wire.U128{Lo: 7}, ReplicasCount: 1}, scratch); err != nil {
+		if err := Format(file, &small, &FormatOptions{Cluster: wire.U128{Lo: 7}, ReplicasCount: 1, Incarnation: 1}, scratch); err != nil {
 			t.Fatal(err)
 		}
 		clear(file.bytes[:layout.TwinsAt])

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/prepare"
@@ -24,11 +25,36 @@ type Superblock struct {
 	CommitMax     uint64 // a hint
 	Checkpoint    storage.Checkpoint
 	Parent        storage.Checksum // checksum of the superblock before this one
+
+	// Release of who wrote it last. An older server refuses the file.
+	Release uint32
+	// RequestBytesMax is the largest request that the cluster was formatted for.
+	RequestBytesMax uint32
+	// Incarnation is a random number of this data file, never 0. A replica that was lost and formatted
+	// anew has another one. Source: the cluster's decisions, section 9.
+	Incarnation uint64
+	// SyncOpMin and SyncOpMax bound the ops whose blocks may be missing because the replica took its
+	// checkpoint from others. Both are 0 if it did not.
+	SyncOpMin, SyncOpMax uint64
+	// Headers are the newest prepares of the log as of LogView, by falling op: what a view change
+	// relies on. A single replica has none.
+	HeadersCount uint8
+	Headers      [HeadersMax][prepare.HeaderBytes]byte
+	// Uncertain is the set of ops above the list whose slots were found damaged. It has a bit for each
+	// slot of the log, the bit of op is op modulo their number.
+	Uncertain [UncertainBytes]byte
 }
 
-// SuperblockContentBytes is the part of a copy that is written and read. The rest of its 24 KiB is
-// reserved. Sectors of the simulator are smaller, but the content is never larger than a production
-// sector.
+// HeadersMax is the pipeline, and with it all prepares that a view change may have to choose from,
+// the head of a checkpoint and two that link them.
+const HeadersMax = 11
+
+// UncertainBytes holds a bit for each of the 1024 slots of the log.
+const UncertainBytes = 1024 / 8
+
+// SuperblockContentBytes is what of a copy is written and read: the rest of its 24 KiB is reserve.
+// The simulator's sectors are smaller, but whole copies are not: the content is always below one
+// production sector.
 const SuperblockContentBytes = limits.SuperblockContentBytes
 
 const (
@@ -55,7 +81,22 @@ const (
 	sbLogView       = 84
 	sbCommitMax     = 88
 	sbLimits        = 96
+	sbRequestMax    = 152
+	sbRelease       = 156
+	sbIncarnation   = 160
+	sbSyncOpMin     = 168
+	sbSyncOpMax     = 176
+	sbHeadersCount  = 184
 	sbCheckpoint    = 256
+	sbUncertain     = 512
+	sbHeaders       = 640
+	sbEnd           = sbHeaders + HeadersMax*prepare.HeaderBytes
+)
+
+// Each line fails to compile when its claim is false.
+const (
+	_ = uint(sbUncertain - sbCheckpoint - CheckpointBytes) // the checkpoint ends before what follows
+	_ = uint(SuperblockContentBytes - sbEnd)               // all of it fits
 )
 
 // fixedLimits are the sizes that are stored in the file.
@@ -88,14 +129,25 @@ func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex 
 		at += 4
 	}
 	binary.LittleEndian.PutUint32(b[at:], s.SessionsMax)
+	binary.LittleEndian.PutUint32(b[sbRequestMax:], s.RequestBytesMax)
+	binary.LittleEndian.PutUint32(b[sbRelease:], s.Release)
+	binary.LittleEndian.PutUint64(b[sbIncarnation:], s.Incarnation)
+	binary.LittleEndian.PutUint64(b[sbSyncOpMin:], s.SyncOpMin)
+	binary.LittleEndian.PutUint64(b[sbSyncOpMax:], s.SyncOpMax)
+	assert.AtMost(s.HeadersCount, HeadersMax, "headers of a superblock")
+	b[sbHeadersCount] = s.HeadersCount
 	EncodeCheckpoint(b[sbCheckpoint:], &s.Checkpoint)
+	copy(b[sbUncertain:], s.Uncertain[:])
+	for i := range s.HeadersCount {
+		copy(b[sbHeaders+int(i)*prepare.HeaderBytes:], s.Headers[i][:])
+	}
 	sum := prepare.Sum(b[sbCovered:])
 	copy(b[sbChecksum:], sum[:])
 	return storage.Checksum(sum)
 }
 
 // CheckpointBytes is the size of an encoded checkpoint.
-const CheckpointBytes = 8 + 16 + 16 + int(storage.TrailersCount)*(8+16+8) + 4*8
+const CheckpointBytes = 8 + 16 + 16 + int(storage.TrailersCount)*(8+16+8) + 4*8 + 4
 
 // EncodeCheckpoint writes c into buffer.
 func EncodeCheckpoint(buffer []byte, c *storage.Checkpoint) {
@@ -111,7 +163,8 @@ func EncodeCheckpoint(buffer []byte, c *storage.Checkpoint) {
 	b = binary.LittleEndian.AppendUint64(b, c.BlocksHigh)
 	b = binary.LittleEndian.AppendUint64(b, c.AccountsCount)
 	b = binary.LittleEndian.AppendUint64(b, c.TransfersCount)
-	binary.LittleEndian.AppendUint64(b, c.TimestampLast)
+	b = binary.LittleEndian.AppendUint64(b, c.TimestampLast)
+	binary.LittleEndian.AppendUint32(b, c.Release)
 }
 
 func decodeCheckpoint(b []byte) (c storage.Checkpoint) {
@@ -130,6 +183,7 @@ func decodeCheckpoint(b []byte) (c storage.Checkpoint) {
 		c.Roots[i].Address, c.Roots[i].Checksum, c.TrailerBytes[i] = next(), sum(), next()
 	}
 	c.BlocksHigh, c.AccountsCount, c.TransfersCount, c.TimestampLast = next(), next(), next(), next()
+	c.Release = binary.LittleEndian.Uint32(b)
 	return c
 }
 
@@ -178,7 +232,17 @@ func decodeCopy(b []byte) (c copyState) {
 	s.View = binary.LittleEndian.Uint32(b[sbView:])
 	s.LogView = binary.LittleEndian.Uint32(b[sbLogView:])
 	s.CommitMax = binary.LittleEndian.Uint64(b[sbCommitMax:])
+	s.RequestBytesMax = binary.LittleEndian.Uint32(b[sbRequestMax:])
+	s.Release = binary.LittleEndian.Uint32(b[sbRelease:])
+	s.Incarnation = binary.LittleEndian.Uint64(b[sbIncarnation:])
+	s.SyncOpMin = binary.LittleEndian.Uint64(b[sbSyncOpMin:])
+	s.SyncOpMax = binary.LittleEndian.Uint64(b[sbSyncOpMax:])
+	s.HeadersCount = min(b[sbHeadersCount], HeadersMax) // more is of another version, which is refused
 	s.Checkpoint = decodeCheckpoint(b[sbCheckpoint:])
+	s.Uncertain = [UncertainBytes]byte(b[sbUncertain:])
+	for i := range s.HeadersCount {
+		s.Headers[i] = [prepare.HeaderBytes]byte(b[sbHeaders+int(i)*prepare.HeaderBytes:])
+	}
 	return c
 }
 
@@ -284,6 +348,10 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 		return nil, err
 	}
 	chosen := &copies[index]
+	if chosen.content.Release > limits.Release {
+		return nil, fmt.Errorf("the data file was written by release %d, this server is release %d: use a server of that release or newer",
+			chosen.content.Release, limits.Release)
+	}
 	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy",
 		"superblock copies", "runs of a merge", "twin"}
 	for i, have := range fixedLimits(l) {

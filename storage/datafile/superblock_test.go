@@ -1,11 +1,13 @@
 package datafile
 
 import (
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
 
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/storage"
 	"ledger/wire"
 )
@@ -49,13 +51,20 @@ func smallLimits() limits.Limits {
 }
 
 func superblockAt(sequence uint64, parent storage.Checksum) *Superblock {
-	return &Superblock{Sequence: sequence, Cluster: wire.U128{Lo: 7}, Replica: 0, ReplicasCount: 1, SessionsMax: 64,
+	s := &Superblock{Sequence: sequence, Cluster: wire.U128{Lo: 7}, Replica: 0, ReplicasCount: 1, SessionsMax: 64,
 		View: uint32(sequence), LogView: uint32(sequence), CommitMax: 100 * sequence, Parent: parent,
 		Checkpoint: storage.Checkpoint{Op: 895, Roots: [storage.TrailersCount]storage.Ref{{Address: 3, Checksum: storage.Checksum{9}}},
-			TrailerBytes: [storage.TrailersCount]uint64{1, 2, 3}, BlocksHigh: 12, AccountsCount: 13, TransfersCount: 14, TimestampLast: 15}}
+			TrailerBytes: [storage.TrailersCount]uint64{1, 2, 3, 4}, BlocksHigh: 12, AccountsCount: 13, TransfersCount: 14, TimestampLast: 15,
+			Release: limits.Release},
+		Release: limits.Release, RequestBytesMax: 1 << 20, Incarnation: 77, SyncOpMin: 16, SyncOpMax: 17, HeadersCount: HeadersMax}
+	for i := range s.Headers {
+		s.Headers[i][0], s.Headers[i][prepare.HeaderBytes-1] = byte(i+1), byte(i+2)
+	}
+	s.Uncertain[0], s.Uncertain[UncertainBytes-1] = 1, 2
+	return s
 }
 
-// What was written comes back, all fields.
+// Goal: all fields of a superblock come back as they were written.
 func TestSuperblockRoundTrip(t *testing.T) {
 	l, file, scratch := smallLimits(), &memoryFile{writesLeft: -1}, make([]byte, SuperblockContentBytes)
 	want := superblockAt(3, storage.Checksum{1, 2})
@@ -69,6 +78,16 @@ func TestSuperblockRoundTrip(t *testing.T) {
 	}
 	if got.Superblock != *want || got.Checksum != sum {
 		t.Fatalf("got %+v\nwant %+v", got.Superblock, *want)
+	}
+}
+
+// The bytes of a superblock do not change by accident: a change is a new format version.
+func TestFormatIsFixed(t *testing.T) {
+	const want = "a4e6c32d9664c69bace9f5ba2874674a"
+	l, buffer := smallLimits(), make([]byte, SuperblockContentBytes)
+	sum := EncodeSuperblock(buffer, superblockAt(3, storage.Checksum{1, 2}), &l, 0)
+	if got := hex.EncodeToString(sum[:]); got != want || limits.FormatVersion != 4 {
+		t.Errorf("the superblock's checksum is %s, want %s", got, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
+	"ledger/limits"
 	"ledger/storage"
 )
 
@@ -14,7 +15,8 @@ type checkpoint struct {
 	chunks        [storage.TrailersCount][1][]byte
 	manifest      []byte
 	freeSet       []byte
-	trailers      []uint64 // addresses
+	trailers      []uint64      // addresses
+	names         []storage.Ref // room for the names of as many blocks
 	trailersCount uint64
 	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
 }
@@ -24,21 +26,23 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	index := arena.Options{Class: arena.Index}
 	manifestBytes := manifestBytesMax(uint64(len(f.pool.tables)), uint64(len(f.log.tables)))
 	freeSetBytes := f.freeSet.EncodedBytesLimit()
-	// Sessions: for each a reply of a full message, and a few blocks for the rest.
-	sessionsBytes := uint64(f.limits.SessionsMax+8) * 2 * uint64(f.limits.MessageBytesMax)
+	// Sessions: a record each. Replies: a full message each. What is beside them is less than a
+	// message.
+	sessionsBytes := uint64(f.limits.SessionsMax+1) * uint64(f.limits.MessageBytesMax)
 	c := checkpoint{
 		manifest: a.BytesWith(manifestBytes, 8, name, index),
 		freeSet:  a.BytesWith(freeSetBytes, 8, name, index),
 	}
-	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + f.geometry.TrailerBlocks(sessionsBytes) + 8
+	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + 2*f.geometry.TrailerBlocks(sessionsBytes) + 8
 	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
+	c.names = arena.SliceWith[storage.Ref](a, blocks, name, index)
 	return c
 }
 
 // CheckpointCapture takes the checkpoint whose trigger is op. It consists of the state as of op -
-// BarOps, all of which is on disk, and of the sessions as of op. It comes right after BarInstall.
-// The job's memory does not change until the next capture.
-func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.CheckpointJob {
+// BarOps, all of which is on disk, and of the sessions and their replies as of op. It comes right
+// after BarInstall. The job's memory does not change until the next capture.
+func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *storage.CheckpointJob {
 	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
 	assert.That(f.flushing == nil && !f.plan.under, "the state of a checkpoint is on disk")
 	c := &f.checkpoint
@@ -50,9 +54,11 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	for _, address := range c.trailers[:c.trailersCount] {
 		f.freeSet.Release(address)
 	}
-	sessionsBytes := uint64(0)
-	for _, chunk := range sessions {
-		sessionsBytes += uint64(len(chunk))
+	bytesOf := func(chunks [][]byte) (bytes uint64) {
+		for _, chunk := range chunks {
+			bytes += uint64(len(chunk))
+		}
+		return bytes
 	}
 	// The trailers contain the addresses of the trailers themselves. So the loop acquires addresses
 	// until there are enough for all.
@@ -61,8 +67,12 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	for {
 		blocks[storage.TrailerManifest] = f.geometry.TrailerBlocks(f.manifestBytes(c.trailersCount))
 		blocks[storage.TrailerFreeSet] = f.geometry.TrailerBlocks(f.freeSet.EncodedBytesMax())
-		blocks[storage.TrailerSessions] = f.geometry.TrailerBlocks(sessionsBytes)
-		want := blocks[0] + blocks[1] + blocks[2]
+		blocks[storage.TrailerSessions] = f.geometry.TrailerBlocks(bytesOf(sessions))
+		blocks[storage.TrailerReplies] = f.geometry.TrailerBlocks(bytesOf(replies))
+		want := uint64(0)
+		for _, count := range blocks {
+			want += count
+		}
 		if want <= c.trailersCount {
 			break
 		}
@@ -81,21 +91,21 @@ func (f *Forest) CheckpointCapture(op uint64, sessions [][]byte) *storage.Checkp
 	job.Chunks[storage.TrailerManifest] = c.chunks[storage.TrailerManifest][:]
 	job.Chunks[storage.TrailerFreeSet] = c.chunks[storage.TrailerFreeSet][:]
 	job.Chunks[storage.TrailerSessions] = sessions
+	job.Chunks[storage.TrailerReplies] = replies
 	c.state = storage.Checkpoint{
 		Op:             job.Op,
 		BlocksHigh:     f.freeSet.High(),
+		Release:        limits.Release,
 		AccountsCount:  uint64(f.filling.accountsFirst),
 		TransfersCount: uint64(f.filling.transfersFirst),
 	}
 	first := uint64(0)
 	for i := range storage.TrailersCount {
-		content := uint64(0)
-		for _, chunk := range job.Chunks[i] {
-			content += uint64(len(chunk))
-		}
+		content := bytesOf(job.Chunks[i])
 		c.state.TrailerBytes[i] = content
 		end := first + f.geometry.TrailerBlocks(content)
 		job.Addresses[i] = c.trailers[first:end:end]
+		job.Names[i] = c.names[first:end:end]
 		first = end
 	}
 	assert.AtMost(first, c.trailersCount, "blocks of trailers")

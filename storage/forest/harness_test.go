@@ -113,6 +113,7 @@ type world struct {
 	forest *Forest
 	merger *compaction.Merger
 	late   bool
+	warms  bool // waiting goes on with what was asked for ahead, as apply does
 	waits  int
 
 	op         uint64
@@ -121,6 +122,9 @@ type world struct {
 	opened     storage.Checkpoint // what the forest started from
 	newest     storage.Checkpoint
 	sessions   [][]byte
+	replies    [][]byte
+	named      map[storage.Ref]bool // tables of the newest checkpoint
+	namedOp    uint64               // that checkpoint's op
 	captures   int
 	merges     int
 	flushes    int
@@ -129,6 +133,9 @@ type world struct {
 func (w *world) Wait() {
 	if w.grid.Poll() {
 		w.waits = 0
+		if w.warms {
+			w.forest.WarmStep()
+		}
 	}
 	if fault := w.forest.Fault(); fault != nil {
 		panic(fault)
@@ -202,12 +209,14 @@ func (w *world) ended() {
 		}
 		f.BarInstall(w.generation)
 		if l.IsTrigger(op) {
-			job := f.CheckpointCapture(op, w.sessions)
+			job := f.CheckpointCapture(op, w.sessions, w.replies)
 			w.merger.Checkpoint(job, w)
 			if job.Fault != nil {
 				w.t.Fatal(job.Fault)
 			}
+			before := w.newest.Op
 			w.newest = f.CheckpointState()
+			w.checkBirths(before)
 			w.captures++
 		}
 		if f.CheckpointDue(op, w.newest.Op) {
@@ -218,6 +227,41 @@ func (w *world) ended() {
 	if !w.late {
 		w.compact()
 	}
+}
+
+// checkBirths demands of the tables that a checkpoint names: exactly those that the checkpoint
+// before, of op before, did not name were born behind it.
+func (w *world) checkBirths(before uint64) {
+	named := map[storage.Ref]bool{}
+	check := func(t *storage.Table) {
+		named[t.Ref] = true
+		known := before == w.namedOp // not after a start
+		if t.BornOp > w.newest.Op || known && (t.BornOp > before) == w.named[t.Ref] || !w.limits.IsBarEnd(t.BornOp) {
+			w.t.Fatalf("the checkpoint of op %d, after that of %d, which named the table: %t: born at %d: %+v", w.newest.Op, before,
+				w.named[t.Ref], t.BornOp, t)
+		}
+	}
+	f := w.forest
+	for i := range f.log.count {
+		check(&f.log.tables[i])
+	}
+	if !f.log.partial.IsZero() {
+		check(&f.log.partial)
+	}
+	for i := range f.trees {
+		for j := range f.trees[i].levels {
+			l := &f.trees[i].levels[j]
+			for k := range l.runs {
+				for n := range l.runs[k].tables {
+					check(&l.runs[k].tables[n])
+				}
+			}
+			for n := range l.merge.output.tables {
+				check(&l.merge.output.tables[n])
+			}
+		}
+	}
+	w.named, w.namedOp = named, w.newest.Op
 }
 
 // state is everything that must be a pure function of the ops: what a checkpoint at this moment

@@ -13,9 +13,9 @@ import (
 // in order; addresses of the trailers; end mark. A tree is its levels that hold runs, a level its
 // runs and the merge under way.
 const (
-	manifestVersion    = 1
+	manifestVersion    = 2
 	manifestHeadBytes  = 8 + 4*8 + 8 + 8 + 8 + 4 + uint64(storage.TreesCount) + 8
-	manifestTableBytes = 8 + 16 + 1 + 1 + 2 + 4 + 2*storage.KeyBytesMax
+	manifestTableBytes = 8 + 16 + 1 + 1 + 2 + 4 + 8 + 2*storage.KeyBytesMax
 	manifestLevelBytes = 1 + 1 + 1
 	manifestRunBytes   = 8 + 4*8
 	manifestMergeBytes = manifestRunBytes + 4*8 + 1 + storage.KeyBytesMax
@@ -57,6 +57,7 @@ func (w *writer) table(t *storage.Table) {
 	w.flag(t.Partial)
 	w.u16(t.PagesUsed)
 	w.u32(t.Entries)
+	w.u64(t.BornOp)
 	w.bytes(t.KeyMin[:])
 	w.bytes(t.KeyMax[:])
 }
@@ -178,6 +179,7 @@ func (f *Forest) readTable(r *reader, tree storage.TreeID) (t storage.Table) {
 	t.Partial = r.flag()
 	t.PagesUsed = r.u16()
 	t.Entries = r.u32()
+	t.BornOp = r.u64()
 	copy(t.KeyMin[:], r.take(storage.KeyBytesMax))
 	copy(t.KeyMax[:], r.take(storage.KeyBytesMax))
 	r.expect(t.Address > 0 && t.Tree == tree && t.Entries > 0 && t.PagesUsed >= 2 && uint32(t.PagesUsed) <= f.geometry.PagesMax &&

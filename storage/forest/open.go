@@ -29,7 +29,7 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 				Reason: "a trailer of the checkpoint is longer than can be"}
 		}
 		content := memory.Bytes(size, 8, "open")
-		return content, block.ReadChain(file, f.gridOffset, &f.geometry, f.cluster, kind, checkpoint.Roots[kind], content, scratch, nil)
+		return content, block.ReadTrailer(file, f.gridOffset, &f.geometry, f.cluster, kind, checkpoint.Roots[kind], content, scratch, nil)
 	}
 	manifest, fault := trailer(storage.TrailerManifest, uint64(len(f.checkpoint.manifest)))
 	if fault != nil {

@@ -73,7 +73,7 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 	assert.That(!f.plan.under, "the generation before is installed")
 	assert.That(!f.chainOpen, "a bar ends between requests")
 	p := &f.plan
-	p.generation.Bar = op / uint64(f.limits.BarOps)
+	p.generation.Op = op
 	p.generation.Jobs = p.generation.Jobs[:0]
 	p.used, p.runsUsed = 0, 0
 	p.barRows = uint64(f.filling.rowsAll() - f.rowsBarStart)
@@ -342,6 +342,9 @@ func (f *Forest) BarInstall(generation *storage.Generation) {
 			if job.Filters != nil {
 				f.filters.put(p.slots[used+uint64(j)])
 			}
+		}
+		for j := range job.Tables {
+			job.Tables[j].BornOp = generation.Op
 		}
 		used += uint64(len(job.Addresses))
 	}

@@ -81,6 +81,11 @@ func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cl
 	}
 }
 
+// CacheBytes is the CacheGridBytes with which so many pages and header pages have room at a time.
+func CacheBytes(l *limits.Limits, pages, headerPages uint64) uint64 {
+	return max(pages, pagesPerHeader*headerPages) * uint64(l.PageBytes)
+}
+
 // Lookup returns a verified page of the block, or nil if it is not in memory. Page 0 is the used
 // part of the header page.
 func (g *Grid) Lookup(ref storage.Ref, page uint32) []byte {

@@ -88,7 +88,8 @@ type poller struct{ g *Grid }
 func (p poller) Wait()    { p.g.Poll() }
 func (p poller) Breathe() {}
 
-// Whatever is read ahead and in whatever order reads complete, a page is served as it was written.
+// Goal: a page is served as it was written, for any choice of pages that are read ahead and any
+// order in which reads complete.
 func TestPagesAreServedAsWritten(t *testing.T) {
 	for seed := range uint64(10) {
 		rng := rand.New(rand.NewPCG(seed, 1))

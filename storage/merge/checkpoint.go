@@ -11,21 +11,15 @@ import (
 func (m *Merger) Checkpoint(job *storage.CheckpointJob, waiter storage.Waiter) {
 	m.waiter = waiter
 	for kind := range storage.TrailersCount {
-		contentBytes := uint64(0)
-		for _, chunk := range job.Chunks[kind] {
-			contentBytes += uint64(len(chunk))
+		trailer := block.NewTrailer(&m.geometry, m.cluster, kind, job.Chunks[kind], job.Names[kind])
+		assert.AtMost(trailer.Unbuilt(), uint64(len(job.Addresses[kind])), "blocks of a trailer")
+		job.Roots[kind] = storage.Ref{}
+		for trailer.Unbuilt() > 0 && m.fault == nil {
+			ref, usedBytes := trailer.Build(m.take(), job.Addresses[kind][trailer.Unbuilt()-1])
+			m.write(ref.Address, usedBytes)
+			m.spend(m.breath)     // a block's checksums
+			job.Roots[kind] = ref // in the end
 		}
-		blocks := m.geometry.TrailerBlocks(contentBytes)
-		assert.AtMost(blocks, uint64(len(job.Addresses[kind])), "blocks of a trailer")
-		content := block.NewChunks(job.Chunks[kind])
-		var link storage.Ref
-		for i := uint64(0); i < blocks && m.fault == nil; i++ {
-			var usedBytes uint32
-			link, usedBytes = block.BuildTrailer(&m.geometry, m.take(), m.cluster, kind, job.Addresses[kind][i], link, &content)
-			m.write(link.Address, usedBytes)
-			m.spend(m.breath) // checksums of a block
-		}
-		job.Roots[kind] = link
 	}
 	job.Fault = m.Drain(waiter)
 }

@@ -9,10 +9,10 @@ import (
 	"ledger/wire"
 )
 
-// The word in front of each row. Lengths are in bytes, without leading zeros.
+// Bits of the word in front of each row. Lengths are in bytes, without leading zeros.
 const (
-	bitIDDelta     = 0  // the id is its signed distance from the row before, as a varint; else whole
-	bitPending     = 1  // 2 bits: none, whole, or how far it lies below the id
+	bitIDDelta     = 0  // the id is a signed distance from that of the previous row, as a varint; else it is whole
+	bitPending     = 1  // 2 bits: none, whole, or a distance below the id
 	bitUser128     = 3  // 5 bits
 	bitUser64      = 8  // 4 bits
 	bitUser32      = 12 // 3 bits
@@ -21,8 +21,8 @@ const (
 	bitTimeout     = 22
 	bitLedgerSame  = 23
 	bitFlags       = 24
-	bitDebitFlags  = 25 // as in the row before
-	bitCreditFlags = 26 // as in the row before
+	bitDebitFlags  = 25 // as in the previous row
+	bitCreditFlags = 26 // as in the previous row
 	bitDebit       = 27 // 2 bits: length of the ordinal less one
 	bitCredit      = 29 // 2 bits
 
@@ -34,8 +34,8 @@ const (
 	rowBytesMax = 256
 )
 
-// before is what a row takes from the row before it. A group's first row takes zeros, and the
-// page's first timestamp.
+// before is the values that a row takes from the previous row. The first row of a group takes zeros
+// and the page's first timestamp.
 type before struct {
 	id          wire.U128
 	timestamp   uint64
@@ -58,8 +58,8 @@ func bytesOf128(value wire.U128) int {
 	return bytesOf(value.Lo)
 }
 
-// buffer has room for a row and a word behind it. What is put into it returns where it ends: an
-// offset that stays in a register, for a row is some twenty pieces.
+// buffer has room for a row and a word behind it. Its methods return the end offset, which so stays
+// in a register. A row consists of some twenty pieces.
 type buffer [rowBytesMax + 32]byte
 
 func (b *buffer) varint(at int, value uint64) int {
@@ -87,7 +87,7 @@ func (b *buffer) trimmed128(at int, value wire.U128, length int) int {
 func zigzag(value int64) uint64   { return uint64(value)<<1 ^ uint64(value>>63) }
 func unzigzag(value uint64) int64 { return int64(value>>1) ^ -int64(value&1) }
 
-// encode writes row at the front of data, after what came before it, and returns its length.
+// encode writes row at the front of data, relative to the previous row, and returns its length.
 func encode(data *buffer, row *accounting.TransferRow, b *before) (length int) {
 	t := &row.Transfer
 	assert.That(t.Timestamp >= b.timestamp, "timestamps of the rows ascend")
@@ -154,17 +154,17 @@ func encode(data *buffer, row *accounting.TransferRow, b *before) (length int) {
 	return encodeBalances(data, at, row)
 }
 
-// listBalances lists the eight balances in their order on disk. It fills the list where it is: a
-// returned one would be copied, by wider loads than it was stored with, for which the processor
-// waits.
+// listBalances lists the eight balances in their order on disk. It fills a list of the caller. A
+// returned list would be copied by loads that are wider than the stores, and such loads stall
+// (failed store forwarding).
 func listBalances(list *[8]*wire.U128, row *accounting.TransferRow) {
 	d, c := &row.DebitAfter, &row.CreditAfter
 	list[0], list[1], list[2], list[3] = &d.DebitsPending, &d.DebitsPosted, &d.CreditsPending, &d.CreditsPosted
 	list[4], list[5], list[6], list[7] = &c.DebitsPending, &c.DebitsPosted, &c.CreditsPending, &c.CreditsPosted
 }
 
-// encodeBalances writes a mask of those that are not zero, half a byte for the length of each, and
-// the bytes.
+// encodeBalances writes a mask of the balances that are not zero, half a byte for the length of
+// each, and their bytes.
 func encodeBalances(data *buffer, at int, row *accounting.TransferRow) (end int) {
 	var mask byte
 	var lengths uint64
@@ -225,8 +225,8 @@ func (r *reader) trimmed128(length int) (value wire.U128) {
 	return value
 }
 
-// transfer reads the front part of a row, which is all but the balances: those start at r.at. It
-// advances b.
+// transfer reads the front part of a row, which is everything but the balances. These begin at
+// r.at. It advances b.
 func (r *reader) transfer(t *accounting.Transfer, b *before) (debit, credit accounting.AccountOrdinal) {
 	b.timestamp += r.varint()
 	word := binary.LittleEndian.Uint32(r.page[r.at:])

@@ -316,8 +316,8 @@ func (b *Builder) note(ordinal accounting.TransferOrdinal, row *accounting.Trans
 	b.last, b.lastStamp = ordinal, timestamp
 }
 
-// Finish seals the block, which has a row at least. The used pages of the buffer are what has to be
-// written.
+// Finish seals the block, which has at least one row. The caller has to write the used pages of the
+// buffer.
 func (b *Builder) Finish(cluster wire.U128, address uint64, partial bool) storage.Table {
 	assert.That(b.open, "a block that is finished has begun")
 	assert.That(b.entries > 0, "a block has rows")

@@ -108,7 +108,7 @@ func pack(s *Shape, first accounting.TransferOrdinal, rows []accounting.Transfer
 	return tables, blocks
 }
 
-// Rows come back by ordinal, in sequence and by timestamp, whatever is in them.
+// Goal: rows of any contents come back by ordinal, in sequence and by timestamp.
 func TestRowsComeBack(t *testing.T) {
 	for _, l := range []limits.Limits{limits.Production(), small()} {
 		s := ShapeOf(l)
@@ -228,7 +228,7 @@ func TestRowBytes(t *testing.T) {
 	}
 }
 
-// FuzzRows builds rows from the input's bytes: whatever they are, they come back.
+// FuzzRows builds rows from the input's bytes; rows of any bytes come back.
 func FuzzRows(f *testing.F) {
 	f.Add([]byte{1, 2, 3}, uint64(0))
 	f.Add(make([]byte, 600), uint64(1<<39))

@@ -8,7 +8,7 @@ import (
 	"ledger/wire"
 )
 
-// PostingWords is a posting's key.
+// PostingWords returns the key of a posting.
 func (s *Shape) PostingWords(value wire.U128, ordinal uint64) Words {
 	if s.valueAt <= 8 {
 		return Words{value.Lo << (64 - 8*uint(s.valueAt)), 0, ordinal}
@@ -16,8 +16,8 @@ func (s *Shape) PostingWords(value wire.U128, ordinal uint64) Words {
 	return Words{value.Hi, value.Lo, ordinal}
 }
 
-// Numbers tells whether an entry fits Words: a posting, or a key with a value of up to 8 bytes,
-// which then is in C, as a number.
+// Numbers tells whether an entry fits Words. That is so for a posting, and for a key with a value
+// of up to 8 bytes, which is then the number in C.
 func (s *Shape) Numbers() bool {
 	if s.Encoding == storage.EncodingPrefix {
 		return true
@@ -25,7 +25,7 @@ func (s *Shape) Numbers() bool {
 	return !s.tombstones && (s.ValueBytes == 8 || s.ValueBytes == 4 || s.ValueBytes == 1)
 }
 
-// ValueBits of a posting's value, or of a plain key.
+// ValueBits is the width of a posting's value, or of a plain key.
 func (s *Shape) ValueBits() uint {
 	if s.Encoding == storage.EncodingPrefix {
 		return 8 * uint(s.valueAt)

@@ -16,14 +16,14 @@ import (
 // replicas of two builds would disagree. A change is a new format version.
 func TestFormatIsFixed(t *testing.T) {
 	want := map[storage.TreeID]string{
-		storage.TreeTransferID:      "67cad11b7bb0928a67b74e73e1d59537",
-		storage.TreeAccount:         "627092bfcca26236527efa18110b97bf",
-		storage.TreeBalances:        "69353f37011b7a972d0ae761bbe59729",
-		storage.TreeExpiry:          "f5b952788f6a1c6e13aefb036ed8e9b8",
-		storage.TreeExpired:         "0873a34abd37064e690e6b04cd356773",
-		storage.TreeTransferDebit:   "9d9c8039dbe476e19df1ac11c496bae1",
-		storage.TreeTransferUser128: "fd1a5404f3693837b75305b4de390c92",
-		storage.TreeAccountCode:     "e2d16c60e21e4ad225f4a2d287672bd4",
+		storage.TreeTransferID:      "53a928074a962f282a0bd6ad70871768",
+		storage.TreeAccount:         "a861310a449bd3f9d52b24a570762bba",
+		storage.TreeBalances:        "ff54e85d2cc09988b24418c5d3fbabb4",
+		storage.TreeExpiry:          "34efd19aec2484fd537be984c8f1c92b",
+		storage.TreeExpired:         "c32efe178575d62a51188cc069051824",
+		storage.TreeTransferDebit:   "bf4b109300e145bc086668b2b17cbf36",
+		storage.TreeTransferUser128: "f2606f9756b5d21f7755b65ab3760832",
+		storage.TreeAccountCode:     "48e3332b8a492cb5b18076899de79d0e",
 	}
 	for _, tree := range []storage.TreeID{storage.TreeTransferID, storage.TreeAccount, storage.TreeBalances, storage.TreeExpiry,
 		storage.TreeExpired, storage.TreeTransferDebit, storage.TreeTransferUser128, storage.TreeAccountCode} {

@@ -7,8 +7,8 @@ import (
 	"ledger/storage"
 )
 
-// searchPlain halves the keys of a page. Branching on the comparison is meant: a wrong guess costs
-// less than waiting for a key that is not in the cache before the next can be asked for.
+// searchPlain searches the keys of a page by bisection with branches. A misprediction costs less
+// than a branchless search, which would have to wait for each key before it could ask for the next.
 func (s *Shape) searchPlain(page []byte, key *storage.Key) (index int, exact bool) {
 	want := thirdsOf(key)
 	count := s.Count(page)

@@ -1,10 +1,10 @@
-// Package fifo is the bounded queue inside a port: what is queued for the kernel, what waits to be
-// polled.
+// Package fifo is the bounded queue inside a port, for operations that are queued for the kernel,
+// and for events that wait to be polled.
 //
 // In, Out: values of one type, first in, first out.
 // Owns:    one slice of a fixed capacity; nothing is allocated after New.
-// Limits:  pushing into a full queue is a broken assertion; its capacity follows from what may be
-// outstanding.
+// Limits:  pushing into a full queue is a broken assertion; the capacity is the largest number of
+// outstanding values.
 // Faults:  none. One thread owns a queue.
 package fifo
 
