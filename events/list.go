@@ -199,7 +199,8 @@ func (e *ConnectionClosed) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).ID("client", e.Client).String("reason", e.Reason)
 }
 
-// ConnectionRefused: the table of connections is full. Refused is how many since the last line.
+// ConnectionRefused: the table of connections is full. Refused is the number of refused connections
+// since the last line.
 type ConnectionRefused struct {
 	Peer        Peer
 	Reason      string
@@ -220,8 +221,8 @@ func (e *ConnectionRefused) Fields(o Fields) Fields {
 	return o.Peer("peer", e.Peer).String("reason", e.Reason).Number("connections", e.Connections).Number("refused", e.Refused)
 }
 
-// AcceptFailed: the kernel has no descriptor or no memory for a connection. Failures is how many
-// tries since the last line.
+// AcceptFailed: the kernel has no descriptor or no memory for a connection. Failures is the
+// number of failed tries since the last line.
 type AcceptFailed struct {
 	Errno    int32
 	Failures uint64
@@ -247,7 +248,7 @@ func (e *AcceptFailed) Fields(o Fields) Fields {
 	return o.String("reason", syscall.Errno(e.Errno).Error()).Number("failures", e.Failures)
 }
 
-// ClientEvicted: a client's session has ended against its will.
+// ClientEvicted: the server has ended a client's session.
 type ClientEvicted struct {
 	Peer   Peer
 	Client wire.U128

@@ -66,13 +66,13 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	if err != nil {
 		return nil, fmt.Errorf("reading the size of the data file: %w", err)
 	}
-	// Files of other format versions and of the reference have other sizes: what the file is comes
-	// before how large it must be.
+	// The check of what the file is comes before the check of its size: files of other format
+	// versions and of the reference have other sizes.
 	identity := datafile.Identify(file, &l, scratch)
 	if err := identity.Foreign(); err != nil {
 		return nil, err
 	}
-	// format writes the first sector of every slot.
+	// Format writes the first sector of every slot.
 	if size < o.Layout.PrepareAt(uint64(l.JournalSlotsCount)-1)+uint64(l.SectorBytes) {
 		return nil, fmt.Errorf("the data file has %d bytes, a formatted one has at least %d: it was never formatted "+
 			"(ledger format makes a file under another name), or it was cut off and is to be restored from a backup",

@@ -27,7 +27,8 @@ func newNetworkBench(seed uint64) (*events, *Network) {
 	return q, n
 }
 
-// Goal: in whatever pieces, bytes arrive in order in both directions, and the end comes after them.
+// Goal: bytes arrive in order in both directions, cut into any pieces, and the end comes after
+// them.
 func TestNetworkStreams(t *testing.T) {
 	for seed := range uint64(50) {
 		q, n := newNetworkBench(seed)

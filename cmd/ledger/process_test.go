@@ -41,7 +41,6 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
-	sandbox()
 	soft, errSoft := strconv.ParseUint(os.Getenv(openFilesSoft), 10, 64)
 	hard, errHard := strconv.ParseUint(os.Getenv(openFilesHard), 10, 64)
 	if errSoft == nil && errHard == nil {
@@ -49,6 +48,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	sandbox()
 	if os.Getenv(hang) != "" {
 		beforeStop = func() { select {} }
 	}

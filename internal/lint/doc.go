@@ -15,5 +15,6 @@
 //	layers_test.go   no import runs upward
 //	length_test.go   140 columns of code, 100 of prose
 //	unused_test.go   no exported name without a user
+//	sleep_test.go    no test that sleeps once, for a guessed time
 //	blobs_test.go    no built or large file
 package lint

@@ -9,8 +9,9 @@ import (
 )
 
 // Refusal of a system call. With Argument set, only calls whose second argument is Value are
-// refused: of io_uring_register that is the operation. With Flag set, only calls whose third
-// argument has one of these bits: of openat these are the flags.
+// refused. For io_uring_register, the second argument is the operation. With Flag set, only calls
+// whose third argument has one of its bits are refused. For openat, the third argument holds the
+// flags.
 type Refusal struct {
 	Call     uintptr
 	Argument bool

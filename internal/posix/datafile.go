@@ -32,10 +32,10 @@ const (
 // OpenOptions of a data file.
 type OpenOptions struct {
 	Create         bool   // make a new file, mode 0600; ErrExists if there is one
-	Unnamed        bool   // make a new file without a name, mode 0600, which Publish names; ErrNoUnnamed where there are none
-	DirectOptional bool   // go on through the page cache where direct I/O is missing (--development)
-	Exclusive      bool   // of a block device: refuse one that is mounted or in use (O_EXCL)
-	SectorBytes    uint32 // what offsets, lengths and addresses are multiples of
+	Unnamed        bool   // make a new file without a name, mode 0600, for Publish; ErrNoUnnamed if the file system has none
+	DirectOptional bool   // use the page cache if direct I/O is missing (--development)
+	Exclusive      bool   // refuse a block device that is mounted or in use (O_EXCL)
+	SectorBytes    uint32 // offsets, lengths and addresses are multiples of it
 }
 
 // DataFile is the open, locked data file. As a ports.File it serves format and recovery; Fd goes to
@@ -53,7 +53,7 @@ var _ ports.DataFile = (*DataFile)(nil)
 // last write have ended.
 //
 // errors: ErrMissing, ErrExists, ErrLocked, ErrNoDirectIO, ErrNotAFile, ErrNoUnnamed, wrapped in a
-// sentence with the path; or what the system said. A file that was created and cannot be used is
+// sentence with the path; or the error of the system. A file that was created and cannot be used is
 // removed again.
 func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_DIRECT

@@ -155,10 +155,7 @@ func serveUntilKilled(path string) {
 			panic(err)
 		}
 	}
-	go func() { // not for ever, if the parent dies
-		time.Sleep(20 * time.Second)
-		os.Exit(1)
-	}()
+	time.AfterFunc(20*time.Second, func() { os.Exit(1) }) // not for ever, if the parent dies
 	file, err := posix.OpenDataFile(path, posix.OpenOptions{SectorBytes: sectorBytes, DirectOptional: true})
 	check(err)
 	fd, port, err := posix.Listen(netip.MustParseAddrPort("127.0.0.1:0"))

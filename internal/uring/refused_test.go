@@ -189,12 +189,7 @@ func TestOperationsNeeded(t *testing.T) {
 // is one that takes long.
 func TestCloseAwaitsDisk(t *testing.T) {
 	thread, memory := newThread(t)
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	defer writer.Close()
+	reader, writer := newPipe(t)
 	disk := thread.Disk(int(writer.Fd()), 1)
 	start(t, thread)
 	data := memory.Bytes(1<<20, sectorBytes, "test")
@@ -236,12 +231,7 @@ func TestCloseAwaitsDisk(t *testing.T) {
 // Goal: a thread that closes with a full submission queue still cancels what it has under way.
 func TestCloseWithFullQueue(t *testing.T) {
 	thread, memory := newThread(t)
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	defer writer.Close()
+	reader, _ := newPipe(t)
 	disk := thread.Disk(int(reader.Fd()), submissionsMax)
 	start(t, thread)
 	data := memory.Bytes(sectorBytes, sectorBytes, "test")

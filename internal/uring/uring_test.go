@@ -41,6 +41,20 @@ func newThread(t testing.TB) (*Thread, *arena.Arena) {
 	return thread, memory
 }
 
+// newPipe returns the ends of a pipe, which are closed before the thread is.
+func newPipe(t testing.TB) (reader, writer *os.File) {
+	t.Helper()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = reader.Close()
+		_ = writer.Close()
+	})
+	return reader, writer
+}
+
 func start(t testing.TB, thread *Thread) {
 	t.Helper()
 	if err := thread.Start(); err != nil {
@@ -81,11 +95,7 @@ func tempFile(t testing.TB) int {
 // end. A pipe takes what fits into it and no more.
 func TestChainOverShortWrites(t *testing.T) {
 	thread, memory := newThread(t)
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
+	reader, writer := newPipe(t)
 	writerFd := int(writer.Fd()) // blocking from here on
 	if _, err := unix.FcntlInt(uintptr(writerFd), unix.F_SETPIPE_SZ, sectorBytes); err != nil {
 		t.Fatal(err)
@@ -135,11 +145,7 @@ func TestChainOverShortWrites(t *testing.T) {
 // is cancelled.
 func TestChainOverShortWriteThenError(t *testing.T) {
 	thread, memory := newThread(t)
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer writer.Close()
+	reader, writer := newPipe(t)
 	disk := thread.Disk(int(writer.Fd()), 8)
 	start(t, thread)
 	data := memory.Bytes(1<<20, sectorBytes, "test")

@@ -271,9 +271,9 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 	case tag == tagSync:
 		assert.That(s.syncing != nil, "a sync that ended was asked for")
 		if completion.Result < 0 {
-			// After a failed sync nobody knows what the medium holds. There is no second try: Linux
-			// reports an error of writing once, so that a sync that follows succeeds although the
-			// pages are lost.
+			// After a failed sync, the content of the medium is unknown, and a second sync would
+			// prove nothing: Linux reports an error of writing once, so the second sync succeeds
+			// although the pages are lost.
 			s.syncFault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)",
 				-completion.Result)}
 			if storage.NoSpace(-completion.Result) != "" {

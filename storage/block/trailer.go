@@ -182,7 +182,7 @@ func ReadTrailer(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U
 	for i := range blocks {
 		if i > 0 {
 			name := names[(i-1)*nameBytes:]
-			ref = storage.Ref{Address: binary.LittleEndian.Uint64(name), Checksum: storage.Checksum(name[8:nameBytes])}
+			ref = storage.Ref{Address: binary.LittleEndian.Uint64(name), Checksum: wire.Checksum(name[8:nameBytes])}
 		}
 		if fault := ReadBlock(file, gridOffset, g, cluster, ref, buffer); fault != nil {
 			return fault

@@ -1,0 +1,5 @@
+package helper
+
+import "time"
+
+func Wait() { time.Sleep(1) }

@@ -1,0 +1,5 @@
+package library
+
+import "time"
+
+func pause() { time.Sleep(1) }
