@@ -15,8 +15,8 @@ const (
 )
 
 // flatStore is a store whose lookups cost nothing: the id of an account, or of a transfer, is its
-// ordinal + 1. What remains is the price of the rules and of the calls. Tests may set its accounts
-// to whatever they like.
+// ordinal + 1. So a benchmark measures the price of the rules and of the calls. Tests may set its
+// accounts to any values.
 type flatStore struct {
 	accounting.Store
 	accounts  []accounting.Account

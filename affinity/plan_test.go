@@ -180,8 +180,8 @@ func TestPlaceWarns(t *testing.T) {
 	}
 }
 
-// Goal: whatever is asked of whatever machine, a plan is whole: each stage once, pinned only where
-// allowed, as asked.
+// Goal: for any request on any machine, a plan is whole: it has each stage once, pinned as asked
+// and only to allowed processors.
 func TestPlaceProperties(t *testing.T) {
 	machines := []*Topology{read(t, "single-core", "0"), read(t, "two-cores", "0-1"), read(t, "one-socket-smt", "0-11"),
 		read(t, "one-socket-isolated", "0-2,4-7"), read(t, "two-sockets", "0-31")}

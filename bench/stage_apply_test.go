@@ -138,7 +138,7 @@ func (e *execution) begin(operation wire.Operation, eventsCount int) {
 	prepare.Put(e.slots.Bytes(e.slot), &prepare.Fields{
 		Op: e.op, Timestamp: e.timestamp, SizeBytes: uint32(prepare.HeaderBytes + len(body)), RequestLimit: fullBytes, RequestsCount: 1,
 		Operation: operation, Command: prepare.CommandPrepare, Client: wire.U128From(1), Request: uint32(e.op), Release: wire.ReleaseCurrent,
-	}, prepare.Checksum{}) // apply trusts what consensus and journal have verified
+	}, wire.Checksum{}) // apply trusts what consensus and journal have verified
 	e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: e.slot, Op: e.op})
 	e.to.PushOne(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: e.slot, ReplySlot: e.replySlot, Op: e.op})
 }

@@ -59,7 +59,7 @@ func newOrder(b *testing.B, isReal ...int) *order {
 	o.slots.Pools[stages.SlotReply] = arena.NewPool(memory, l.SessionsMax+2*l.PipelineOpsMax, fullBytes, "reply slots")
 	root := make([]byte, prepare.HeaderBytes)
 	superblock := datafile.Superblock{Sequence: 2, View: 1, LogView: 1, ReplicasCount: 1, SessionsMax: l.SessionsMax}
-	superblock.Checkpoint.PrepareChecksum = storage.Checksum(prepare.PutRoot(root, wire.U128{}).Checksum())
+	superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, wire.U128{}).Checksum()
 	stage, err := consensus.New(l, consensus.DefaultOptions(), o.slots, &consensus.Recovered{Superblock: superblock}, memory)
 	if err != nil {
 		b.Fatal(err)
@@ -77,7 +77,7 @@ func newOrder(b *testing.B, isReal ...int) *order {
 }
 
 // request hands consensus the next request of a client. bodySum: of its body; net has hashed it.
-func (o *order) request(client int, operation wire.Operation, body []byte, bodySum prepare.Checksum, bodyChecksum wire.Checksum) {
+func (o *order) request(client int, operation wire.Operation, body []byte, bodySum wire.Checksum, bodyChecksum wire.Checksum) {
 	slot := o.slots.Get(stages.SlotClient)
 	frame := o.slots.Bytes(slot)
 	copy(frame[wire.HeaderBytes:], body)
@@ -206,7 +206,7 @@ func (o *order) execute(item *stages.ConsensusToApply) {
 func putReply(frame []byte, r *prepare.Request, op uint64) (bodyBytes int) {
 	var request wire.Header
 	wire.BuildRequest(&request, &wire.RequestFields{Client: r.Client, Number: r.Request, Release: r.Release, Operation: r.Operation}, nil)
-	request.SetChecksum(wire.Checksum(r.RequestChecksum))
+	request.SetChecksum(r.RequestChecksum)
 	return buildReply(frame, &request, op, r.Timestamp)
 }
 

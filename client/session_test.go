@@ -101,8 +101,8 @@ func TestSessionBasics(t *testing.T) {
 	}
 }
 
-// Goal: a body as large as can be arrives whole, and its reply too, whatever the kernel takes at
-// once.
+// Goal: the largest body arrives whole, and so does its reply, for any number of bytes that the
+// kernel takes at once.
 func TestSessionFullMessages(t *testing.T) {
 	server := startServer(t, clienttest.Options{})
 	session := open(t, Options{Addresses: server.Addresses()})
@@ -231,7 +231,8 @@ func TestSessionDeafReplica(t *testing.T) {
 	}
 }
 
-// Goal: whatever a server sends, the client neither crashes nor takes it for an answer.
+// Goal: the client does not crash on any bytes that a server sends, and does not take them for an
+// answer.
 func FuzzReceive(f *testing.F) {
 	request, answer := NewMessage(), NewMessage()
 	fields := wire.RequestFields{Client: wire.U128From(9), Number: 1, Session: 3, Release: wire.ReleaseCurrent, Operation: wire.OperationNoop}

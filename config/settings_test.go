@@ -121,8 +121,8 @@ func TestParseFileForms(t *testing.T) {
 	}
 }
 
-// Goal: whatever the file holds, parsing and resolving end with values or an error with a cause,
-// never a panic.
+// Goal: for any contents of the file, parsing and resolving end with values or with an error that
+// names its cause, never with a panic.
 func FuzzParseFile(f *testing.F) {
 	for _, seed := range []string{"[affinity]\nnet = \"2\"", "affinity.net = 2", "[[start]]", "[start]\ndevelopment = true\naddresses=3001",
 		"a = { b = 1 }"} {

@@ -79,7 +79,7 @@ func FuzzContents(f *testing.F) {
 		checkpoint.TrailerBytes[trailerKind] = uint64(len(content))
 		// The next trailer says something that is not so.
 		other := (trailerKind + 1) % storage.TrailersCount
-		checkpoint.Roots[other], checkpoint.TrailerBytes[other] = storage.Ref{Address: address, Checksum: storage.Checksum{kind}}, size
+		checkpoint.Roots[other], checkpoint.TrailerBytes[other] = storage.Ref{Address: address, Checksum: wire.Checksum{kind}}, size
 		// A page of anything, with a right checksum, in the place of a block, and a slot of anything.
 		page := make([]byte, l.PageBytes)
 		copy(page[16:], content)

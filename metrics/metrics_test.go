@@ -39,7 +39,7 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// Goal: quantiles and cumulative counts agree with the sorted values, whatever their distribution.
+// Goal: quantiles and cumulative counts agree with the sorted values, for any distribution.
 func TestQuantiles(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 50 {

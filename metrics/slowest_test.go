@@ -40,8 +40,8 @@ func TestSpan(t *testing.T) {
 	check(1<<62+9, 510)
 }
 
-// Goal: the slowest of each recent interval and those since the start are kept in order, whatever
-// came in whatever order.
+// Goal: the slowest of each recent interval and those since the start are kept in order, for any
+// durations in any order.
 func TestSlowestKeeps(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	r := NewSlowest(new(Board), 1, nil)

@@ -42,16 +42,10 @@ const (
 // OperationRoot is the operation of op 0. No client may send it.
 const OperationRoot wire.Operation = 1
 
-// Checksum is the first 16 bytes of BLAKE3.
-type Checksum [16]byte
-
-// IsZero tells whether c is all zeros, which no entry has.
-func (c Checksum) IsZero() bool { return c == Checksum{} }
-
 // Sum returns the checksum of data. It does not allocate.
-func Sum(data []byte) Checksum {
+func Sum(data []byte) wire.Checksum {
 	full := blake3.Sum256(data)
-	return Checksum(full[:16])
+	return wire.Checksum(full[:16])
 }
 
 // Command of a header.
@@ -97,11 +91,11 @@ type Header []byte
 // Fields of a header as one value. The request's own fields are those of the only request; in a
 // group they are zero.
 type Fields struct {
-	Parent          Checksum
+	Parent          wire.Checksum
 	Cluster         wire.U128
-	CheckpointID    Checksum
+	CheckpointID    wire.Checksum
 	Client          wire.U128
-	RequestChecksum [16]byte
+	RequestChecksum wire.Checksum
 	Session         uint64
 	Op              uint64
 	Commit          uint64
@@ -117,11 +111,15 @@ type Fields struct {
 	Replica         uint8
 }
 
-func (h Header) Checksum() Checksum        { return Checksum(h[atChecksum : atChecksum+16]) }
-func (h Header) BodyChecksum() Checksum    { return Checksum(h[atBodyChecksum : atBodyChecksum+16]) }
-func (h Header) Parent() Checksum          { return Checksum(h[atParent : atParent+16]) }
-func (h Header) Cluster() wire.U128        { return u128(h[atCluster:]) }
-func (h Header) CheckpointID() Checksum    { return Checksum(h[atCheckpointID : atCheckpointID+16]) }
+func (h Header) Checksum() wire.Checksum { return wire.Checksum(h[atChecksum : atChecksum+16]) }
+func (h Header) BodyChecksum() wire.Checksum {
+	return wire.Checksum(h[atBodyChecksum : atBodyChecksum+16])
+}
+func (h Header) Parent() wire.Checksum { return wire.Checksum(h[atParent : atParent+16]) }
+func (h Header) Cluster() wire.U128    { return u128(h[atCluster:]) }
+func (h Header) CheckpointID() wire.Checksum {
+	return wire.Checksum(h[atCheckpointID : atCheckpointID+16])
+}
 func (h Header) Client() wire.U128         { return u128(h[atClient:]) }
 func (h Header) Op() uint64                { return binary.LittleEndian.Uint64(h[atOp:]) }
 func (h Header) Commit() uint64            { return binary.LittleEndian.Uint64(h[atCommit:]) }
@@ -141,7 +139,7 @@ func (h Header) IsGroup() bool { return h.RequestsCount() >= 2 }
 
 // Put writes all fields and both checksums over buffer, whose first 256 bytes become the header.
 // bodyChecksum is Sum(body).
-func Put(buffer []byte, f *Fields, bodyChecksum Checksum) Header {
+func Put(buffer []byte, f *Fields, bodyChecksum wire.Checksum) Header {
 	h := Header(buffer[:HeaderBytes:HeaderBytes])
 	clear(h)
 	copy(h[atBodyChecksum:], bodyChecksum[:])
@@ -207,7 +205,7 @@ func ValidBody(prepare []byte) bool {
 // Request is one client request of a prepare. Body is a view.
 type Request struct {
 	Client          wire.U128
-	RequestChecksum [16]byte
+	RequestChecksum wire.Checksum
 	Session         uint64
 	Timestamp       uint64
 	Request         uint32
@@ -264,7 +262,7 @@ func RequestAt(prepare []byte, index int) Request {
 	if count == 1 {
 		return Request{
 			Client:          u128(h[atClient:]),
-			RequestChecksum: [16]byte(h[atRequestChecksum : atRequestChecksum+16]),
+			RequestChecksum: wire.Checksum(h[atRequestChecksum : atRequestChecksum+16]),
 			Session:         binary.LittleEndian.Uint64(h[atSession:]),
 			Timestamp:       h.Timestamp(),
 			Request:         binary.LittleEndian.Uint32(h[atRequest:]),
@@ -277,7 +275,7 @@ func RequestAt(prepare []byte, index int) Request {
 	offset, size := binary.LittleEndian.Uint32(entry[entryOffset:]), binary.LittleEndian.Uint32(entry[entrySize:])
 	return Request{
 		Client:          u128(entry[entryClient:]),
-		RequestChecksum: [16]byte(entry[entryChecksum : entryChecksum+16]),
+		RequestChecksum: wire.Checksum(entry[entryChecksum : entryChecksum+16]),
 		Session:         binary.LittleEndian.Uint64(entry[entrySession:]),
 		Timestamp:       binary.LittleEndian.Uint64(entry[entryTimestamp:]),
 		Request:         binary.LittleEndian.Uint32(entry[entryRequest:]),

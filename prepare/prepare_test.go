@@ -16,7 +16,7 @@ func TestSingleRoundTrip(t *testing.T) {
 		body[i] = byte(i)
 	}
 	f := Fields{
-		Parent: Checksum{1}, Cluster: wire.U128{Lo: 2, Hi: 3}, CheckpointID: Checksum{4}, Client: wire.U128{Lo: 5, Hi: 6},
+		Parent: wire.Checksum{1}, Cluster: wire.U128{Lo: 2, Hi: 3}, CheckpointID: wire.Checksum{4}, Client: wire.U128{Lo: 5, Hi: 6},
 		RequestChecksum: [16]byte{7}, Session: 8, Op: 9, Commit: 10, Timestamp: 11, SizeBytes: 400, View: 12, Request: 13,
 		Release: 14, RequestLimit: 15, RequestsCount: 1, Operation: wire.OperationCreateTransfers, Command: CommandPrepare, Replica: 5,
 	}

@@ -126,8 +126,8 @@ func TestMemoryAvailable(t *testing.T) {
 	}
 }
 
-// A machine that does not say how much memory it has is an error with the file's name, whatever its
-// control groups say.
+// Goal: a machine that does not say how much memory it has is an error with the file's name, for
+// any limits of its control groups.
 func TestMemoryUnknown(t *testing.T) {
 	for name, meminfo := range map[string]string{
 		"empty": "", "no total": "MemFree: 7 kB\n", "no number": "MemTotal: much kB\n", "too large": "MemTotal: 99999999999999999 kB\n",

@@ -10,8 +10,8 @@ import (
 	"ledger/storage"
 )
 
-// Goal: each class counts as load uses it; the largest figure is all that is reserved and the Go
-// heap's limit, whatever the names are.
+// Goal: the expected figure counts the part of each class that load uses. The largest figure counts
+// all that is reserved, and the limit of the Go heap. Names of entries do not matter.
 func TestMemoryNeed(t *testing.T) {
 	l := limits.Production()
 	l.SessionsMax = 512

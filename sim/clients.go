@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"ledger/sim/model"
 	"ledger/sim/workload"
 )
@@ -18,10 +20,17 @@ type client struct {
 	link        *link
 	stream      *workload.Stream
 	reconnectNs uint64
-	lastFrame   []byte // the newest request, for strangers that send it again
+	lastFrame   []byte // the newest message, for strangers that send it again
+	// Messages of this client may arrive late on rivals: its older connections, and those of
+	// thieves.
+	rivals     []*link
+	askedAgain bool // on this connection or the one before, so that a reply may come twice
 }
 
 var _ peer = (*client)(nil)
+
+// twice is why the server may close the connection of a client that has asked again.
+const twice = "a reply may come twice, and the second may be under way when the next one is due"
 
 // nextNs is the time at which the client needs a tick.
 func (c *client) nextNs() uint64 {
@@ -39,9 +48,24 @@ func (c *client) tick() {
 		c.stream = workload.NewStream(w.modelLimits.MessageBytesMax)
 		if c.link = w.network.connect(c); c.link == nil {
 			c.reconnectNs = now + 1*nsPerMs + w.random.Uint64N(50*nsPerMs)
+		} else {
+			c.link.isClient = true
+			c.rivals = slices.DeleteFunc(c.rivals, func(l *link) bool { return !l.isKnown() })
+			if len(c.rivals) > 0 {
+				c.link.pardon("a message of its client may arrive on another connection")
+			}
+			if c.askedAgain {
+				c.link.pardon(twice)
+			}
+			c.askedAgain = false
 		}
 	}
-	for _, frame := range c.protocol.Tick(wallBaseNs + now) {
+	frames := c.protocol.Tick(wallBaseNs + now)
+	if e := c.protocol.InFlight(); e != nil && e.Sends > 1 {
+		c.askedAgain = true
+		c.link.pardon(twice)
+	}
+	for _, frame := range frames {
 		c.lastFrame = frame.Bytes
 		w.note("client asks: operation, link", uint64(frame.Bytes[196]), c.link.number())
 		if c.link != nil {
@@ -63,12 +87,17 @@ func (c *client) received(l *link, data []byte) {
 	for _, frame := range frames {
 		w.note("client gets: command, bytes", uint64(frame[114]), uint64(len(frame)))
 		w.judge.frame(frame)
+		l.heard = true
+		id := c.protocol.ID()
 		verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, 0, frame)
 		if err != nil {
 			w.fail("client %x: %v", c.protocol.ID(), err)
 		}
 		if verdict == workload.Damaged {
 			w.fail("client %x gets a damaged message", c.protocol.ID())
+		}
+		if c.protocol.ID() != id {
+			l.pardon("its client has a new id")
 		}
 		c.take()
 	}
@@ -89,6 +118,7 @@ func (c *client) take() {
 func (c *client) ended(l *link) {
 	if l == c.link {
 		c.link = nil
+		c.rivals = append(c.rivals, l)
 		c.reconnectNs = c.world.events.nowNs + c.world.random.Uint64N(100*nsPerMs)
 	}
 }
@@ -134,7 +164,7 @@ func (w *World) intrude() {
 	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing,
 		Client: model.Number{High: r.Uint64(), Low: 1}}
 	frame := header.Frame(nil)
-	switch r.IntN(9) {
+	switch r.IntN(14) {
 	case 0: // noise
 		frame = make([]byte, 1+r.IntN(2000))
 		for i := range frame {
@@ -159,10 +189,30 @@ func (w *World) intrude() {
 		if someone.lastFrame == nil {
 			break
 		}
+		someone.link.pardon("a thief sends what its client has sent")
+		someone.rivals = append(someone.rivals, l)
 		frame = append([]byte(nil), someone.lastFrame...)
 		if r.IntN(2) == 0 {
 			frame[r.IntN(len(frame))] ^= 1 << r.IntN(8)
 		}
+	case 9, 10, 11: // what somebody might send next, with one thing wrong
+		var closes bool
+		if frame, closes = w.forge(someone); frame == nil {
+			break
+		}
+		if closes {
+			someone.link.pardon("it has sent a message with a wrong checksum")
+		}
+		if someone.link != nil && r.IntN(2) == 0 { // from a client that is not quite right
+			someone.link.write(frame)
+			frame = nil
+			break
+		}
+		someone.link.pardon("a thief sends what its client might send")
+		someone.rivals = append(someone.rivals, l)
+	case 12, 13: // somebody who only looks whether the server is there
+		header.PingTimestamp = r.Uint64()
+		frame = header.Frame(nil)
 	}
 	if len(frame) > 0 {
 		l.write(frame)
@@ -174,6 +224,17 @@ func (w *World) intrude() {
 			l.breakOff()
 		}
 	})
+}
+
+// forge makes a request that no client sends, and that must never be in the log. closes: it ends
+// its connection.
+func (w *World) forge(c *client) (frame []byte, closes bool) {
+	frame, what, closes := c.protocol.Forge(w.random)
+	if frame != nil {
+		w.judge.forged[model.Checksum(frame[:16])] = what
+		w.note("forged: "+what, c.link.number(), 0)
+	}
+	return frame, closes
 }
 
 func little(b []byte, v uint32) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"ledger/prepare"
+	"ledger/sim/model"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/datafile"
@@ -158,6 +159,13 @@ func (w *World) damageBeyond() {
 	// log ends.
 	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, r)
 	a.requests = a.requests[:r.IntN(min(8, len(a.requests))+1)]
+	if r.IntN(2) == 0 { // the head of the log is as large as a prepare gets
+		ids := make([]model.Number, min(w.modelLimits.EventsMax(model.LookupAccounts), 1000))
+		for i := range ids {
+			ids[i] = model.Num(uint64(i + 1))
+		}
+		a.lookups(model.LookupAccounts, ids, w.modelLimits)
+	}
 	w.ask(a)
 	w.runUntil(func() bool { return w.ready && w.judge.candidate == nil }, "the replica is ready")
 	w.crash(false)
@@ -195,7 +203,7 @@ func (w *World) damageBeyond() {
 		}
 		return checkpointOp + 1 + r.Uint64N(head-checkpointOp)
 	}
-	what := r.IntN(8)
+	what := [...]int{0, 1, 1, 1, 2, 3, 4, 5, 6, 7}[r.IntN(10)] // kind 1 has the most cases
 	w.note("damage beyond repair", uint64(what), 0)
 	switch what {
 	case 0: // three copies of the superblock

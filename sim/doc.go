@@ -26,8 +26,14 @@
 // copy of the medium, and another machine that executes the whole log from an empty file on. Each
 // has its own restarts, caches and timing.
 //
-// The tests also prove that the simulator can fail: it has to find each of the source changes in
-// testdata/bugs.
+// Strangers send what clients do not: noise, damaged and stolen messages, and requests that differ
+// from a client's next one in one thing. Nothing of it may reach the log or end the connection of
+// a client.
+//
+// The tests also prove that the simulator can fail. Package mutate plants each bug of testdata/bugs
+// in copies of the source. A hunt runs seeds until one fails for the reason that the list names;
+// another failure does not count. At last the same build hunts with no bug planted, and must find
+// nothing. A bug that no seed finds asks for a better workload or oracle.
 //
 // In:     Options: a seed.
 // Out:    Result, or a Failure with the command that replays it and its last steps.

@@ -31,21 +31,22 @@ type Judge struct {
 
 	clients *workload.Judge
 	replies map[model.Checksum][][]byte // as the model made them, by request checksum
+	forged  map[model.Checksum]string   // what is wrong with requests that must not be in the log
 
-	durableOp uint64             // highest op whose prepare and twin are on the medium
-	sums      []prepare.Checksum // of headers, by op
-	history   [][]byte           // prepares by op
-	recent    [][]byte           // prepares modulo its length, which is more than the log holds
-	candidate []byte             // the prepare that is being written, or that may be on the medium after a crash
-	whole     bool               // the candidate's own write has completed
-	twinWhole bool               // the write of its twin has completed
-	direct    bool               // both writes are durable when they complete, without a sync
-	covered   bool               // the log's sync that is under way began behind both
-	torn      [][]byte           // candidates for the same op of which a restart has found no whole copy
+	durableOp uint64          // highest op whose prepare and twin are on the medium
+	sums      []wire.Checksum // of headers, by op
+	history   [][]byte        // prepares by op
+	recent    [][]byte        // prepares modulo its length, which is more than the log holds
+	candidate []byte          // the prepare that is being written, or that may be on the medium after a crash
+	whole     bool            // the candidate's own write has completed
+	twinWhole bool            // the write of its twin has completed
+	direct    bool            // both writes are durable when they complete, without a sync
+	covered   bool            // the log's sync that is under way began behind both
+	torn      [][]byte        // candidates for the same op of which a restart has found no whole copy
 
-	checkpoints  map[uint64]prepare.Checksum // ids by op, as they were first written
-	checkpointOp uint64                      // of the superblock in force
-	copies       map[uint64]int              // copies on the medium, by sequence
+	checkpoints  map[uint64]wire.Checksum // ids by op, as they were first written
+	checkpointOp uint64                   // of the superblock in force
+	copies       map[uint64]int           // copies on the medium, by sequence
 	view         uint32
 	written      uint64 // op of the checkpoint that this start has written last
 
@@ -66,10 +67,11 @@ func newJudge(l *limits.Limits, cluster wire.U128, modelLimits model.Limits, fai
 			RequestBytesMax: modelLimits.RequestBytesMax,
 		}),
 		replies:     map[model.Checksum][][]byte{},
-		sums:        []prepare.Checksum{root.Checksum()},
+		forged:      map[model.Checksum]string{},
+		sums:        []wire.Checksum{root.Checksum()},
 		history:     make([][]byte, 1),
 		recent:      make([][]byte, 2*l.JournalSlotsCount),
-		checkpoints: map[uint64]prepare.Checksum{},
+		checkpoints: map[uint64]wire.Checksum{},
 		copies:      map[uint64]int{},
 	}
 }
@@ -91,7 +93,7 @@ func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool
 		j.onTwin(offsetBytes, data, durable)
 	default:
 		op, id := checkpointOf(data)
-		parent := prepare.Checksum(data[superblockCheckpointAt+superblockParentAt:][:16])
+		parent := wire.Checksum(data[superblockCheckpointAt+superblockParentAt:][:16])
 		if before, known := j.checkpoints[op-min(op, j.limits.CheckpointIntervalOps())]; known && before != parent {
 			j.fail("the checkpoint of op %d names %x as its parent, it is %x", op, parent, before)
 		}
@@ -103,14 +105,14 @@ func (j *Judge) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool
 	}
 }
 
-func checkpointOf(superblock []byte) (op uint64, id prepare.Checksum) {
+func checkpointOf(superblock []byte) (op uint64, id wire.Checksum) {
 	encoded := superblock[superblockCheckpointAt:][:datafile.CheckpointBytes]
 	return binary.LittleEndian.Uint64(encoded), prepare.Sum(encoded)
 }
 
 // checkpoint demands that the checkpoint of an op is always the same. Its id covers the roots, and
 // the roots cover every block.
-func (j *Judge) checkpoint(op uint64, id prepare.Checksum) {
+func (j *Judge) checkpoint(op uint64, id wire.Checksum) {
 	first, known := j.checkpoints[op]
 	if !known {
 		j.checkpoints[op] = id
@@ -237,6 +239,9 @@ func (j *Judge) commit() {
 			RequestBytesMax: h.RequestLimit(),
 			Session:         r.Session,
 		}
+		if what, ok := j.forged[c.RequestChecksum]; ok {
+			j.fail("op %d has a request that had to be ignored: %s", h.Op(), what)
+		}
 		if err := j.clients.Commit(&c); err != nil {
 			j.fail("the log is impossible: %v", err)
 		}
@@ -295,6 +300,9 @@ func (j *Judge) frame(frame []byte) {
 	h, _, err := model.ParseFrame(frame)
 	if err != nil {
 		j.fail("the server sends a message that breaks the protocol: %v", err)
+	}
+	if h.View != j.view {
+		j.fail("a message of command %d has view %d, this start has %d", h.Command, h.View, j.view)
 	}
 	switch h.Command {
 	case model.CommandReply:

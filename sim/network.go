@@ -15,11 +15,14 @@ type Network struct {
 	random *rand.Rand
 	fail   func(format string, arguments ...any)
 
-	links  []*link // by ConnectionID; nil: free
-	ready  []ports.NetworkEvent
-	epoch  uint64
-	slow   bool
-	faulty bool // resets, pieces, stalls
+	links []*link // by ConnectionID; nil: free
+	// openMax connections may be open; while there are more links than that, the server may close
+	// any of them.
+	openMax int
+	ready   []ports.NetworkEvent
+	epoch   uint64
+	slow    bool
+	faulty  bool // resets, pieces, stalls
 }
 
 var _ ports.Network = (*Network)(nil)
@@ -53,12 +56,22 @@ type link struct {
 	deliverNs uint64
 	stalledNs uint64 // the peer does not read until then
 
+	openedNs uint64
+	heard    bool // a message of the server has arrived, so the server had a whole one of the peer
+	isClient bool
+	excuse   string // why the server may close it; "": it may not
+
 	serverClosed bool
 	peerGone     bool // the peer was told of the end, or has left
 }
 
-func newNetwork(q *events, random *rand.Rand, connectionsMax uint32, fail func(string, ...any)) *Network {
-	return &Network{events: q, random: random, fail: fail, links: make([]*link, connectionsMax)}
+// silentNs is how long a connection may go without its first whole message.
+const silentNs = 30_000 * nsPerMs
+
+// newNetwork makes a network for a server that keeps openMax connections and has linksMax places
+// for them.
+func newNetwork(q *events, random *rand.Rand, openMax, linksMax uint32, fail func(string, ...any)) *Network {
+	return &Network{events: q, random: random, fail: fail, links: make([]*link, linksMax), openMax: int(openMax)}
 }
 
 // crash ends all connections. The peers notice it.
@@ -106,16 +119,31 @@ func (n *Network) connect(p peer) *link {
 	if at < 0 {
 		return nil
 	}
-	l := &link{network: n, id: ports.ConnectionID(at), peer: p, epoch: n.epoch}
+	l := &link{network: n, id: ports.ConnectionID(at), peer: p, epoch: n.epoch, openedNs: n.events.nowNs}
 	for i := range l.name {
 		l.name[i] = byte(n.random.IntN(256))
 	}
 	n.links[at] = l
+	if len(n.links)-free+1 > n.openMax {
+		for _, l := range n.links {
+			l.pardon("there were more connections than the server keeps")
+		}
+	}
 	n.ready = append(n.ready, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: l.id, Peer: l.name})
 	return l
 }
 
-// number is the connection's number in a trace; 0: none.
+// pardon lets the server close the connection from now on.
+func (l *link) pardon(excuse string) {
+	if l != nil && l.excuse == "" {
+		l.excuse = excuse
+	}
+}
+
+// isKnown tells whether the server still has the connection, or may still hear of it.
+func (l *link) isKnown() bool { return l.network.links[l.id] == l }
+
+// number names the connection in a trace; 0: none.
 func (l *link) number() uint64 {
 	if l == nil {
 		return 0
@@ -287,6 +315,10 @@ func (n *Network) Send(connection ports.ConnectionID, buffer []byte) {
 // Close implements ports.Network.
 func (n *Network) Close(connection ports.ConnectionID) {
 	l := n.at(connection, "a close")
+	isSilent := !l.heard && n.events.nowNs-l.openedNs >= silentNs
+	if l.isClient && !l.peerGone && !l.reset && l.excuse == "" && !isSilent {
+		n.fail("the server closes connection %d of a client that has kept to the protocol", connection)
+	}
 	l.serverClosed = true
 	l.arrived = nil
 	kept := n.ready[:0]

@@ -20,14 +20,15 @@ func (p *listener) ended(*link)                   { p.gone = true }
 
 func newNetworkBench(seed uint64) (*events, *Network) {
 	q := &events{}
-	n := newNetwork(q, rand.New(rand.NewPCG(seed, 0)), 3, func(format string, arguments ...any) {
+	n := newNetwork(q, rand.New(rand.NewPCG(seed, 0)), 3, 3, func(format string, arguments ...any) {
 		panic(violation{fmt.Sprintf(format, arguments...)})
 	})
 	n.faulty = true
 	return q, n
 }
 
-// Goal: in whatever pieces, bytes arrive in order in both directions, and the end comes after them.
+// Goal: bytes arrive in order in both directions, cut into any pieces, and the end comes after
+// them.
 func TestNetworkStreams(t *testing.T) {
 	for seed := range uint64(50) {
 		q, n := newNetworkBench(seed)
@@ -147,6 +148,39 @@ func TestNetworkContract(t *testing.T) {
 		}()
 		if !found {
 			t.Errorf("%s is not found", c.name)
+		}
+	}
+}
+
+// Goal: a server that closes the connection of a client is called wrong, unless the client or the
+// world gave it a reason.
+func TestNetworkCloses(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		allow func(q *events, n *Network, l *link)
+		right bool
+	}{
+		{"nothing was wrong", func(*events, *Network, *link) {}, false},
+		{"a stranger's", func(_ *events, _ *Network, l *link) { l.isClient = false }, true},
+		{"pardoned", func(_ *events, _ *Network, l *link) { l.pardon("a test") }, true},
+		{"broken", func(_ *events, _ *Network, l *link) { l.breakOff() }, true},
+		{"hung up", func(_ *events, _ *Network, l *link) { l.hangUp() }, true},
+		{"silent for 30 s", func(q *events, _ *Network, _ *link) { q.nowNs += silentNs }, true},
+		{"old, and not silent", func(q *events, _ *Network, l *link) { q.nowNs += silentNs; l.heard = true }, false},
+		{"as many as the server keeps", func(_ *events, n *Network, _ *link) { n.openMax = 2; n.connect(&listener{}) }, false},
+		{"one more than the server keeps", func(_ *events, n *Network, _ *link) { n.openMax = 1; n.connect(&listener{}) }, true},
+	} {
+		q, n := newNetworkBench(1)
+		l := n.connect(&listener{})
+		l.isClient = true
+		c.allow(q, n, l)
+		failed := func() (failed bool) {
+			defer func() { failed = recover() != nil }()
+			n.Close(l.id)
+			return false
+		}()
+		if failed == c.right {
+			t.Errorf("%s: it is called wrong: %v, want %v", c.name, failed, !c.right)
 		}
 	}
 }

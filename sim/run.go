@@ -148,6 +148,7 @@ const (
 	faultStepsMax    = 100_000
 	recoveryTriesMax = 8
 	rotEverySteps    = 20_000
+	nightNsMin       = 3_600_000 * nsPerMs // an hour, the timeout of long holds
 )
 
 // live is the life of one data file.
@@ -234,6 +235,9 @@ func (w *World) live() {
 // restart starts the replica. The machine may go down several times meanwhile.
 func (w *World) restart() {
 	redrawMemory(&w.limits, w.random)
+	if w.random.IntN(8) == 0 {
+		w.night()
+	}
 	for tries := 0; ; tries++ {
 		crashSectors := -1
 		if tries < recoveryTriesMax && w.random.IntN(4) == 0 {
@@ -422,7 +426,11 @@ func (w *World) heal() {
 		}
 		return w.ready
 	}, "every client has its answer")
-	// Due transfers expire even if there are no requests.
+	// Due transfers expire even if there are no requests. After a night they are more than one
+	// pulse can expire.
+	if w.random.IntN(2) == 0 {
+		w.night()
+	}
 	dueNs := w.wallNs()
 	w.runUntil(func() bool {
 		next, some := w.judge.clients.Server.Machine.ExpiresNext()

@@ -20,7 +20,7 @@ func (w *World) second(image *Image) *World {
 	redrawMemory(&other.limits, w.random)
 	other.limits.RequestBytesMax = uint32(4096 + w.random.IntN(int(w.limits.RequestBytesMax-4096)+1))
 	other.disk = newDisk(image, &other.events, other.random, w.fail)
-	other.network = newNetwork(&other.events, other.random, net.PortConnectionsMax(&w.limits), w.fail)
+	other.network = newNetwork(&other.events, other.random, w.limits.ConnectionsMax, net.PortConnectionsMax(&w.limits), w.fail)
 	return other
 }
 

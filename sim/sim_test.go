@@ -24,8 +24,8 @@ var (
 // coverageSeedsMin seeds meet everything that Coverage.missing knows.
 const coverageSeedsMin = 150
 
-// Goal: whatever happens to one replica, what was acknowledged stays, replies are the model's, and
-// it goes on when it can.
+// Goal: one replica under all simulated faults keeps what it acknowledged, gives the model's
+// replies, and goes on when it can.
 func TestSeeds(t *testing.T) {
 	first, count := seeded.First(), *seedsFlag // each seed's failure says how to replay it
 	if testing.Short() {

@@ -43,6 +43,7 @@ type World struct {
 	fault   *storage.Fault
 
 	wallOffsetNs int64
+	nightsNs     int64    // how long the machine was off; only the wall clock goes on then
 	weights      []uint32 // of the drivers
 	weightsSum   uint32
 	weightsLeft  int
@@ -103,7 +104,7 @@ func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *Wo
 	w.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, succeeded bool) {
 		w.judge.onEnd(zone, offsetBytes, data, succeeded)
 	}
-	w.network = newNetwork(&w.events, random, net.PortConnectionsMax(&w.limits), fail)
+	w.network = newNetwork(&w.events, random, w.limits.ConnectionsMax, net.PortConnectionsMax(&w.limits), fail)
 	return w
 }
 
@@ -168,7 +169,7 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 	w.weights, w.weightsLeft = make([]uint32, stages.Compact+int(w.limits.CompactWorkers)), 0
 	w.replica, err = replica.New(opened, p, slots, file, w.memory, replica.Options{
 		Consensus: consensus.DefaultOptions(),
-		Log:       func(net.LogEntry) {},
+		Log:       func(e net.LogEntry) { w.note("log: "+string(e.Reason), 0, 0) },
 		Ready:     func() { w.ready = true; w.note("ready", opened.Consensus.OpHead, 0) },
 		Fault:     func(f *storage.Fault) { w.fault = f; w.note("fault: "+f.Error(), 0, 0) },
 	})
@@ -321,15 +322,16 @@ func (w *World) disturb() {
 	case 3:
 		if c.link != nil {
 			c.link.stalledNs = w.events.nowNs + r.Uint64N(3_000*nsPerMs)
+			c.link.pardon("its client does not read")
 		}
 	case 4:
 		if r.IntN(4) == 0 {
 			c.restart()
 		}
-	case 5, 6:
+	case 5, 6, 12, 13:
 		w.intrude()
 	case 7:
-		w.wallOffsetNs = int64(r.IntN(4_000*nsPerMs)) - 2_000*nsPerMs
+		w.wallOffsetNs = w.nightsNs + int64(r.IntN(4_000*nsPerMs)) - 2_000*nsPerMs
 		w.note("the wall clock jumps", uint64(w.wallOffsetNs), 0)
 	case 8:
 		w.disk.slow = r.IntN(3) == 0
@@ -337,6 +339,14 @@ func (w *World) disturb() {
 	case 9:
 		w.network.slow = r.IntN(4) == 0
 	}
+}
+
+// night lets hours pass on the wall clock alone, as if the machine had been off or asleep: much is
+// due at once then.
+func (w *World) night() {
+	w.nightsNs += nightNsMin + int64(w.random.IntN(nightNsMin))
+	w.wallOffsetNs = w.nightsNs
+	w.note("a night, and the wall clock is ahead by", uint64(w.wallOffsetNs), 0)
 }
 
 // trap ends the work of a start a few steps after a certain write was queued. So crashes come at
@@ -394,7 +404,9 @@ func drawTrap(random *rand.Rand) trap {
 		t.zone, t.after, t.steps = trapSynced, random.IntN(3), random.IntN(20)
 	case 10:
 		t.zone, t.after, t.steps = trapLogSync, random.IntN(40), random.IntN(100)
-	case 5:
+	case 8, 9: // while a prepare and its twin are being written
+		t.zone, t.after, t.steps = trapTwins, random.IntN(40), random.IntN(60)
+	case 5, 11:
 		t.zone, t.after, t.steps = trapBrink, random.IntN(3), random.IntN(400)
 	}
 	return t

@@ -40,7 +40,6 @@ import (
 	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/metrics"
-	"ledger/prepare"
 	"ledger/storage"
 	"ledger/storage/datafile"
 	"ledger/wire"
@@ -141,7 +140,7 @@ type NetToConsensus struct {
 	Slot       Slot
 	Bytes      uint32 // of the message
 	Connection ports.ConnectionID
-	BodySum    prepare.Checksum
+	BodySum    wire.Checksum
 	// NetMessage: the times of its first bytes and of its check, for the metrics.
 	ArrivingNs, ReceivedNs uint64
 }
@@ -216,8 +215,8 @@ const (
 type JournalToConsensus struct {
 	Kind     JournalToConsensusKind
 	Slot     Slot
-	Op       uint64           // JournalSuperblockDone: the sequence
-	Checksum storage.Checksum // JournalSuperblockDone: the parent of the next superblock
+	Op       uint64        // JournalSuperblockDone: the sequence
+	Checksum wire.Checksum // JournalSuperblockDone: the parent of the next superblock
 	Fault    *storage.Fault
 	Times    metrics.JournalTimes // JournalAppended
 }

@@ -19,16 +19,14 @@ import (
 
 	"ledger/accounting"
 	"ledger/limits"
+	"ledger/wire"
 )
-
-// Checksum is the first 16 bytes of BLAKE3.
-type Checksum [16]byte
 
 // Ref names a block by its address and the checksum of its header page. The header page holds the
 // checksums of the block's other pages.
 type Ref struct {
-	Address  uint64 // from 1; block a starts at grid offset (a-1) * BlockBytes
-	Checksum Checksum
+	Address  uint64        // from 1; block a starts at grid offset (a-1) * BlockBytes
+	Checksum wire.Checksum // BLAKE3, the first 16 bytes
 }
 
 // IsZero tells whether the reference names nothing.
@@ -300,8 +298,8 @@ type CheckpointJob struct {
 // Checkpoint is the root of the state on disk, as the superblock holds it.
 type Checkpoint struct {
 	Op              uint64
-	PrepareChecksum Checksum // of the header of op Op; consensus fills it in
-	ParentID        Checksum // id of the checkpoint before this one; consensus fills it in
+	PrepareChecksum wire.Checksum // of the header of op Op; consensus fills it in
+	ParentID        wire.Checksum // id of the checkpoint before this one; consensus fills it in
 	Roots           [TrailersCount]Ref
 	TrailerBytes    [TrailersCount]uint64 // content, without the blocks' headers
 	BlocksHigh      uint64                // highest address ever allocated

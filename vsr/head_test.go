@@ -3,7 +3,7 @@ package vsr
 import (
 	"testing"
 
-	"ledger/prepare"
+	"ledger/wire"
 )
 
 // A tale is one way in which a slot came to hold what it holds. The op of the slot is written with
@@ -18,7 +18,7 @@ type tale struct {
 func tales(op uint64) []tale {
 	old := Copy{Kind: KindWhole, View: 1, Op: op - ringSlots}
 	at := func(kind Kind, view uint32) Copy {
-		return Copy{Kind: kind, View: view, Op: op, Checksum: prepare.Checksum{byte(view), byte(op)}}
+		return Copy{Kind: kind, View: view, Op: op, Checksum: wire.Checksum{byte(view), byte(op)}}
 	}
 	bad := Copy{}
 	var all []tale
@@ -59,7 +59,7 @@ func TestHeadExhaustive(t *testing.T) {
 	for listHead := uint64(7); listHead <= 11; listHead++ {
 		in.Headers = nil
 		for op := listHead; op >= 7; op-- { // of view 1 all, as this view found them
-			in.Headers = append(in.Headers, Header{Op: op, Checksum: prepare.Checksum{1, byte(op)}})
+			in.Headers = append(in.Headers, Header{Op: op, Checksum: wire.Checksum{1, byte(op)}})
 		}
 		for i := range first {
 			for j := range second {
@@ -80,7 +80,7 @@ func TestHeadExhaustive(t *testing.T) {
 						switch {
 						case isKept && op > r.OpHead && !r.Uncertain.Has(op):
 							t.Fatalf("op %d may have been acknowledged above head %d: %+v, list to %d", op, r.OpHead, told, listHead)
-						case isKept && (r.Nack(op) || !r.Present(op, prepare.Checksum{byte(tale.view), byte(op)}) && !tale.isFaulted):
+						case isKept && (r.Nack(op) || !r.Present(op, wire.Checksum{byte(tale.view), byte(op)}) && !tale.isFaulted):
 							t.Fatalf("op %d may have been acknowledged and is not there: %+v, list to %d", op, told, listHead)
 						case !isKept && !tale.isFaulted && !r.Nack(op) && r.Held(op) == nil:
 							t.Fatalf("op %d was not acknowledged and may not be nacked: %+v, list to %d, %+v", op, told, listHead, decisions)
@@ -114,11 +114,11 @@ func TestHeadExhaustive(t *testing.T) {
 func TestHeadOfAViewChange(t *testing.T) {
 	old, next := Copy{Kind: KindWhole, View: 1, Op: 7}, Copy{Kind: KindWhole, View: 2, Op: 10}
 	in := Input{Replicas: 3, CheckpointOp: 7, PrepareMax: 11, View: 3, LogView: 2}
-	in.Headers = []Header{{Op: 8, Checksum: prepare.Checksum{8}}, {Op: 7, Blank: true}}
+	in.Headers = []Header{{Op: 8, Checksum: wire.Checksum{8}}, {Op: 7, Blank: true}}
 	in.Uncertain.Add(9)
 	slots := []Slot{{old, old}, {Copy{}, Copy{}}, {Copy{}, Copy{}}, {old, old}}
 	r, refusal := Recover(&in, slots, make([]Decision, ringSlots))
-	if refusal != nil || r.OpHead != 8 || r.HeadChecksum != (prepare.Checksum{8}) || r.Uncertain != in.Uncertain {
+	if refusal != nil || r.OpHead != 8 || r.HeadChecksum != (wire.Checksum{8}) || r.Uncertain != in.Uncertain {
 		t.Fatalf("%+v, %+v", r, refusal)
 	}
 	slots[2] = Slot{next, next}
@@ -142,10 +142,10 @@ func TestHeadOfAViewChange(t *testing.T) {
 // nobody could nack op 9, and no view would form.
 func TestTruncatedSuffixIsDroppedFirst(t *testing.T) {
 	whole := func(op uint64, view uint32) Copy {
-		return Copy{Kind: KindWhole, View: view, Op: op, Checksum: prepare.Checksum{byte(view), byte(op)}}
+		return Copy{Kind: KindWhole, View: view, Op: op, Checksum: wire.Checksum{byte(view), byte(op)}}
 	}
 	in := Input{Replicas: 3, CheckpointOp: 7, PrepareMax: 11, CommitMax: 8, View: 2, LogView: 2}
-	in.Headers = []Header{{Op: 8, Checksum: prepare.Checksum{1, 8}}}
+	in.Headers = []Header{{Op: 8, Checksum: wire.Checksum{1, 8}}}
 	slots := []Slot{{whole(8, 1), whole(8, 1)}, {Copy{}, whole(5, 1)}, {whole(10, 1), whole(10, 1)}, {whole(7, 1), whole(7, 1)}}
 	r, refusal := Recover(&in, slots, make([]Decision, ringSlots))
 	if refusal != nil || r.OpHead != 8 || !r.Certain() || !r.Nack(9) || !r.Nack(10) {
@@ -157,7 +157,7 @@ func TestTruncatedSuffixIsDroppedFirst(t *testing.T) {
 // behind a checkpoint of a quorum: it is not nacked.
 func TestCut(t *testing.T) {
 	whole := func(op uint64) Copy {
-		return Copy{Kind: KindWhole, View: 1, Op: op, Checksum: prepare.Checksum{byte(op)}}
+		return Copy{Kind: KindWhole, View: 1, Op: op, Checksum: wire.Checksum{byte(op)}}
 	}
 	in := Input{Replicas: 3, CheckpointOp: 7, PrepareMax: 10, CommitMax: 7, View: 1, LogView: 1, Headers: []Header{{Op: 7}}}
 	slots := []Slot{{whole(12), whole(8)}, {whole(9), whole(13)}, {Copy{}, whole(14)}, {whole(11), whole(11)}}
@@ -175,13 +175,13 @@ func TestCut(t *testing.T) {
 // After state sync the log may end before the checkpoint: the head is that of the durable headers.
 func TestLogEndsBeforeTheCheckpoint(t *testing.T) {
 	whole := func(op uint64) Copy {
-		return Copy{Kind: KindWhole, View: 1, Op: op, Checksum: prepare.Checksum{byte(op)}}
+		return Copy{Kind: KindWhole, View: 1, Op: op, Checksum: wire.Checksum{byte(op)}}
 	}
 	in := Input{Replicas: 3, CheckpointOp: 27, PrepareMax: 30, CommitMax: 28, View: 2, LogView: 2}
-	in.Headers = []Header{{Op: 28, Checksum: prepare.Checksum{28}}, {Op: 27, Checksum: prepare.Checksum{27}}}
+	in.Headers = []Header{{Op: 28, Checksum: wire.Checksum{28}}, {Op: 27, Checksum: wire.Checksum{27}}}
 	slots := []Slot{{whole(4), whole(4)}, {whole(5), whole(5)}, {Copy{}, whole(2)}, {whole(3), whole(3)}}
 	r, refusal := Recover(&in, slots, make([]Decision, ringSlots))
-	if refusal != nil || r.OpHead != 28 || r.HeadChecksum != (prepare.Checksum{28}) || !r.Certain() {
+	if refusal != nil || r.OpHead != 28 || r.HeadChecksum != (wire.Checksum{28}) || !r.Certain() {
 		t.Fatalf("%+v, %+v", r, refusal)
 	}
 	if r.Held(28) != nil || r.Nack(28) || !r.Nack(29) || !r.Nack(30) {

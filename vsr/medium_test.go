@@ -3,7 +3,7 @@ package vsr
 import (
 	"math/bits"
 
-	"ledger/prepare"
+	"ledger/wire"
 )
 
 // The exhaustive tests know a medium of few sectors. A sector has one of these contents, which are
@@ -99,11 +99,11 @@ func (all entries) isWholeIn(sectors []sector, number int) bool {
 }
 
 // checksum of a prepare's header.
-func (all entries) checksum(number int) prepare.Checksum {
+func (all entries) checksum(number int) wire.Checksum {
 	if number == 0 {
-		return prepare.Checksum{}
+		return wire.Checksum{}
 	}
-	return prepare.Checksum{1, byte(number)}
+	return wire.Checksum{1, byte(number)}
 }
 
 // classify does what the journal does with real sectors.

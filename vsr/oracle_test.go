@@ -16,6 +16,9 @@ type answers struct {
 // judge asks: could this op have been acknowledged? It returns what is wrong with the answers.
 func (w *slotWorld) judge(r *replica, a *answers) string {
 	owed := r.truth.owed
+	// A view may take up again what the view before it left out. The header of such a prepare proves
+	// that it was durable here, and it was.
+	isBack := r.list == uint8(listHas) && r.truth.once>>r.listed&1 != 0
 	switch {
 	case owed != 0 && a.nacks:
 		return "an op that may have been acknowledged is nacked"
@@ -25,7 +28,7 @@ func (w *slotWorld) judge(r *replica, a *answers) string {
 		return "what may have been acknowledged is neither there nor faulty"
 	case owed != 0 && a.has&owed != owed && !r.truth.isRotten:
 		return "a crash alone has lost what may have been acknowledged"
-	case owed == 0 && a.isFaulty && !w.isEager && !r.truth.isRotten && !r.truth.isOldRotten && !r.isCommitKnown:
+	case owed == 0 && a.isFaulty && !isBack && !w.isEager && !r.truth.isRotten && !r.truth.isOldRotten && !r.isCommitKnown:
 		return "after crashes alone the op may neither be nacked nor read, so a view change may wait for it for ever"
 	case a.has != 0 && a.nacks:
 		return "an op that is there is nacked"

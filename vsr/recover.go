@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"ledger/internal/assert"
-	"ledger/prepare"
+	"ledger/wire"
 )
 
 // Verdict on a slot: what is done with it, and what its replica may say of the op that the slot
@@ -45,7 +45,7 @@ type Decision struct {
 // Header is one of the list that the superblock has. Of a blank one only the op is known.
 type Header struct {
 	Op       uint64
-	Checksum prepare.Checksum
+	Checksum wire.Checksum
 	Blank    bool
 }
 
@@ -53,10 +53,10 @@ type Header struct {
 type Input struct {
 	Replicas           int // of the cluster
 	CheckpointOp       uint64
-	CheckpointChecksum prepare.Checksum // of the header of CheckpointOp
-	TriggerOp          uint64           // at whose end the checkpoint was taken; 0 if there is none
-	PrepareMax         uint64           // the highest op that may have been prepared
-	CommitMax          uint64           // committed, as far as the superblock and the prepares know
+	CheckpointChecksum wire.Checksum // of the header of CheckpointOp
+	TriggerOp          uint64        // at whose end the checkpoint was taken; 0 if there is none
+	PrepareMax         uint64        // the highest op that may have been prepared
+	CommitMax          uint64        // committed, as far as the superblock and the prepares know
 
 	// Of several replicas only. Headers descend from the list's head without a gap; Uncertain is
 	// what was written beside them.
@@ -68,7 +68,7 @@ type Input struct {
 // Result is the log as it is taken to be.
 type Result struct {
 	OpHead       uint64
-	HeadChecksum prepare.Checksum
+	HeadChecksum wire.Checksum
 	TornOp       uint64 // of a single replica: the one entry that it gives up; 0: none
 	// Uncertain ops lie above the head and may have been acknowledged here. The head is certain if
 	// there are none.
@@ -94,7 +94,7 @@ func (r *Result) Held(op uint64) *Copy {
 }
 
 // Present tells whether the log has the prepare of op with this checksum.
-func (r *Result) Present(op uint64, checksum prepare.Checksum) bool {
+func (r *Result) Present(op uint64, checksum wire.Checksum) bool {
 	c := r.Held(op)
 	return c != nil && c.Checksum == checksum
 }

@@ -1,6 +1,6 @@
 package vsr
 
-import "ledger/prepare"
+import "ledger/wire"
 
 // several is the table's column for one of several replicas.
 //
@@ -39,7 +39,7 @@ func (r *Result) several(in *Input) (*Result, *Refusal) {
 }
 
 // listHead is the head of the durable headers.
-func (in *Input) listHead() (uint64, prepare.Checksum) {
+func (in *Input) listHead() (uint64, wire.Checksum) {
 	if len(in.Headers) == 0 {
 		return in.CheckpointOp, in.CheckpointChecksum
 	}

@@ -1,6 +1,6 @@
 package vsr
 
-import "ledger/prepare"
+import "ledger/wire"
 
 // SlotsMax is the largest number of slots that a log may have.
 const SlotsMax = 1024
@@ -25,8 +25,8 @@ type Copy struct {
 	Kind     Kind
 	View     uint32
 	Op       uint64
-	Checksum prepare.Checksum // of the header
-	Parent   prepare.Checksum
+	Checksum wire.Checksum // of the header
+	Parent   wire.Checksum
 }
 
 // Slot is what recovery has read of a slot: P is the prepare, T its twin.

@@ -37,6 +37,7 @@ type replica struct {
 // truth is what nobody but the oracle knows.
 type truth struct {
 	owed        uint8    // bits of the prepares that may have been acknowledged, and that no later view has left out
+	once        uint8    // bits of all that were ever acknowledged
 	committed   uint8    // the one that every later view has
 	chosen      [3]uint8 // by view: the prepare that it has, 0 if nothing depends on it yet
 	isOldRotten bool     // a copy of the lap before went bad
@@ -149,6 +150,7 @@ func (w *slotWorld) acknowledge(r *replica) {
 	isDurable := r.view == r.logView || w.breaks == "acknowledges before log_view is durable"
 	if r.wanted != 0 && r.held == r.wanted && r.isClean && isDurable {
 		r.truth.owed |= 1 << r.held
+		r.truth.once |= 1 << r.held
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"ledger/prepare"
+	"ledger/wire"
 )
 
 const tableMax = 100 // prepareMax of the tests of the table
@@ -20,7 +20,7 @@ func eachSlot(f func(s Slot)) {
 					for view := range uint32(3) {
 						for _, same := range []bool{false, true} {
 							s := Slot{P: Copy{Kind: p, Op: pOp, View: 1}}
-							s.T = Copy{Kind: t, Op: tOp, View: view, Checksum: prepare.Checksum{1}}
+							s.T = Copy{Kind: t, Op: tOp, View: view, Checksum: wire.Checksum{1}}
 							if same && t.names() && p == KindWhole && tOp == pOp && view == 1 {
 								s.P.Checksum = s.T.Checksum
 							}

@@ -8,7 +8,9 @@ import (
 	"github.com/ericlagergren/aegis"
 )
 
-// Checksum is the 16-byte tag of AEGIS-128L in wire order: an opaque byte string, compared with ==.
+// Checksum is that of a message, a prepare, a block or a page. It is an opaque byte string in wire
+// order, compared with ==. Client messages have AEGIS-128L, by the protocol. The rest, which is our
+// own, has BLAKE3, of which it is the first 16 bytes: a collision cannot be made on purpose.
 type Checksum [16]byte
 
 // checksumOfEmpty is ChecksumOf(nil), which is checksum_body of every message without a body.

@@ -78,9 +78,9 @@ func ran(t *testing.T, arguments ...string) (status int, stdout, stderr string) 
 	return status, string(text), errorOut.String()
 }
 
-// Goal: a flag and its value are one word, for all flags of all commands and all their names; a
-// boolean needs no value, and never takes the word behind it for one; a flag is given once, under
-// whatever name.
+// Goal: a flag and its value are one word, for all flags of all commands and all their names. A
+// boolean needs no value, and never takes the next word for one. A flag is given once, under any of
+// its names.
 func TestFlagsAreOneWord(t *testing.T) {
 	parser, _ := parsed(t, io.Discard)
 	eachFlag(t, func(command []string, flag *kong.Flag) {

@@ -90,8 +90,8 @@ func fill(ctx context.Context, t *testing.T, port string) (acknowledged uint64) 
 // Goal: a start that may not write what the file has room for, because of a limit on the size of
 // files, ends as with a full disk.
 func TestFileSizeLimitAtStart(t *testing.T) {
-	path := formatted(t)
 	for limitBytes, why := range map[int]string{4096: "writing copy 1 of the superblock", 1 << 20: "may not get larger (ulimit -f"} {
+		path := formatted(t) // the larger limit lets a start write a part of the log, which the next start would repair
 		limited := []string{fmt.Sprintf("%s=%d", fileSize, limitBytes)}
 		status, stdout, stderr := ended(t, limited, "start", "--addresses=127.0.0.1:39871", "--development", path)
 		if status != exitNoSpace || stdout != "" || !strings.Contains(stderr, "no space left") || !strings.Contains(stderr, why) {

@@ -157,7 +157,7 @@ func TestInspectRefuses(t *testing.T) {
 	for want, arguments := range map[string][]string{
 		"--slot=1024: must be a slot of the log, 0 to 1023": {"inspect", "wal", "--slot=1024", good},
 		"--slot=x: must be":                           {"inspect", "wal", "--slot=x", good},
-		"--tree=odd: must be a tree: transfer_log":           {"inspect", "tables", "--tree=odd", good},
+		"--tree=odd: must be a tree: transfer_log":    {"inspect", "tables", "--tree=odd", good},
 		"x: must be the address of a block":           {"inspect", "block", "x", good},
 		"the grid has no blocks yet":                  {"inspect", "block", "7", good},
 		"--sloth: there is no such flag":              {"inspect", "wal", "--sloth", good},

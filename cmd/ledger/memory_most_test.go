@@ -482,8 +482,8 @@ func TestLimitOfControlGroup(t *testing.T) {
 	}
 }
 
-// Goal: under a limit that is the figure at most, the kernel does not end the server, whatever load
-// does. The limit leaves room for buffers of sockets, which the kernel charges to the group.
+// Goal: under a limit equal to the figure at most, the kernel does not kill the server under any
+// load. The limit leaves room for buffers of sockets, which the kernel charges to the group.
 func TestControlGroup(t *testing.T) {
 	if *memoryGroup == "" {
 		t.Skip("no control group may be made here: name a directory for it by -memory-group=DIR, as in -memory-group=/sys/fs/cgroup/ci")

@@ -12,6 +12,7 @@ var layers = [][]string{
 	// Ground: it knows nothing of transactions.
 	{"internal/assert", "internal/coro", "internal/ports", "limits", "metrics", "affinity"},
 	{"internal/arena", "internal/hashing", "internal/ports/fifo", "ring"},
+	{"internal/ports/connections"},
 	{"internal/posix"},
 	{"internal/uring"},
 	// Formats.

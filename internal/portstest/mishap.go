@@ -2,6 +2,7 @@ package portstest
 
 import (
 	"fmt"
+	"testing"
 
 	"golang.org/x/sys/unix"
 
@@ -106,8 +107,11 @@ func (p *Plan) take(kind Kind) How {
 
 // Mishaps calls run for each operation of a scenario and each way in which it can go wrong. counts
 // are those of a run without a mishap. At most perKindMax operations of a kind are taken, evenly
-// spread.
+// spread; with -short, which the race detector's runs have, an eighth of them.
 func Mishaps(counts [KindsCount]int, perKindMax int, errno func(Kind) unix.Errno, run func(Mishap)) {
+	if testing.Short() {
+		perKindMax = max(1, perKindMax/8)
+	}
 	for kind, count := range counts {
 		step := max(1, (count+perKindMax-1)/perKindMax)
 		for nth := 1; nth <= count; nth += step {

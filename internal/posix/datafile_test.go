@@ -169,8 +169,8 @@ func TestDataFileReadWrite(t *testing.T) {
 	}
 }
 
-// Goal: a new file without a name, or with a temporary one, gets its name only if nobody has it, and
-// a file's removal never removes another file that has taken the name.
+// Goal: a new file without a name, or with a temporary one, gets its name only if nobody has it,
+// and a file's removal never removes another file that has taken the name.
 func TestPublish(t *testing.T) {
 	for _, unnamed := range []bool{true, false} {
 		folder := t.TempDir()

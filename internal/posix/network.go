@@ -9,6 +9,7 @@ import (
 
 	"ledger/internal/assert"
 	"ledger/internal/ports"
+	"ledger/internal/ports/connections"
 	"ledger/internal/ports/fifo"
 )
 
@@ -22,22 +23,12 @@ const (
 // readable meanwhile, so a try in each turn would use a whole core.
 const AcceptPause = 100 * time.Millisecond
 
-type connectionState uint8
-
-const (
-	connectionFree connectionState = iota
-	connectionConnecting
-	connectionOpen
-	connectionClosing // until NetworkClosed has been polled
-)
-
 type connection struct {
 	fd         int
 	generation uint32 // tells events of this connection from those of an earlier one with the same id
-	state      connectionState
-	receiving  bool // receiveBuffer waits for bytes
-	sending    bool // sendBuffer[sentBytes:] waits for room
-	readable   bool // as far as is known: cleared by EAGAIN, set by an edge
+	receiving  bool   // receiveBuffer waits for bytes
+	sending    bool   // sendBuffer[sentBytes:] waits for room
+	readable   bool   // as far as is known: cleared by EAGAIN, set by an edge
 	writable   bool
 	peerClosed bool // the peer has closed its side: an end of file follows the readable bytes
 	queued     bool // in work
@@ -54,14 +45,12 @@ type Network struct {
 	port        uint32
 	listenerFd  int
 	connections []connection
-	free        []ports.ConnectionID
+	lives       *connections.Table
 	work        *fifo.Queue[ports.ConnectionID] // connections that may make progress
-	events      *fifo.Queue[ports.NetworkEvent]
 
 	listenerReady  bool
-	acceptAgain    time.Time  // accepting is paused until then, after an error; zero: not paused
-	acceptErrno    unix.Errno // the error of the latest failed accept, until it has been polled
-	isFull         bool       // the listener is not watched until a connection is free
+	acceptAgain    time.Time // accepting is paused until then, after an error; zero: not paused
+	isFull         bool      // the listener is not watched until a connection is free
 	address        [28]byte
 	addressBytes   uint32
 	socketError    uint32
@@ -69,20 +58,16 @@ type Network struct {
 }
 
 func newNetwork(t *Thread, port uint32, listenerFd int, connectionsMax uint32) *Network {
-	assert.That(connectionsMax > 0, "a network has connections")
 	n := &Network{
 		thread:      t,
 		port:        port,
 		listenerFd:  listenerFd,
 		connections: make([]connection, connectionsMax),
-		free:        make([]ports.ConnectionID, 0, connectionsMax),
+		lives:       connections.New(connectionsMax),
 		work:        fifo.New[ports.ConnectionID](connectionsMax),
-		// A connection has at most one each of accepted or connected, received, sent, closed.
-		events: fifo.New[ports.NetworkEvent](4 * connectionsMax),
 	}
-	for id := connectionsMax; id > 0; id-- {
-		n.free = append(n.free, ports.ConnectionID(id-1))
-		n.connections[id-1].fd = -1
+	for i := range n.connections {
+		n.connections[i].fd = -1
 	}
 	return n
 }
@@ -103,14 +88,14 @@ func (n *Network) start() error {
 
 // Connect implements ports.Network.
 func (n *Network) Connect(peer [18]byte) (id ports.ConnectionID, ok bool) {
-	if len(n.free) == 0 {
+	if n.lives.IsFull() {
 		return 0, false
 	}
-	id, c := n.take(connectionConnecting)
+	id, c := n.take(connections.Connecting)
 	errno := n.connectStart(id, c, peer)
 	if errno != 0 {
 		n.closeSocket(c)
-		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
+		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
 	}
 	return id, true
 }
@@ -137,20 +122,18 @@ func (n *Network) register(id ports.ConnectionID, c *connection) unix.Errno {
 }
 
 // take returns a free connection and begins a new generation of it.
-func (n *Network) take(state connectionState) (id ports.ConnectionID, c *connection) {
-	id = n.free[len(n.free)-1]
-	n.free = n.free[:len(n.free)-1]
+func (n *Network) take(state connections.State) (id ports.ConnectionID, c *connection) {
+	id = n.lives.Take(state)
 	c = &n.connections[id]
-	assert.That(c.state == connectionFree, "a connection that is taken is free")
 	n.generationNext = (n.generationNext + 1) & generationMask
-	*c = connection{fd: -1, generation: n.generationNext, state: state, queued: c.queued}
+	*c = connection{fd: -1, generation: n.generationNext, queued: c.queued}
 	return id, c
 }
 
 // Receive implements ports.Network.
 func (n *Network) Receive(id ports.ConnectionID, buffer []byte) {
 	c := &n.connections[id]
-	assert.That(c.state == connectionOpen, "a connection that receives is open")
+	assert.That(n.lives.State(id) == connections.Open, "a connection that receives is open")
 	assert.That(!c.receiving, "one receive per connection")
 	assert.That(len(buffer) > 0, "a receive has room")
 	c.receiving, c.receiveBuffer = true, buffer
@@ -165,7 +148,7 @@ func (n *Network) ReceiveAll(id ports.ConnectionID, buffer []byte) { n.Receive(i
 // Send implements ports.Network.
 func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
 	c := &n.connections[id]
-	assert.That(c.state == connectionOpen, "a connection that sends is open")
+	assert.That(n.lives.State(id) == connections.Open, "a connection that sends is open")
 	assert.That(!c.sending, "one send per connection")
 	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a send has a length")
 	c.sending, c.sendBuffer, c.sentBytes = true, buffer, 0
@@ -177,36 +160,17 @@ func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
 // Close implements ports.Network.
 func (n *Network) Close(id ports.ConnectionID) {
 	c := &n.connections[id]
-	assert.That(c.state == connectionOpen || c.state == connectionConnecting, "a connection is closed once")
-	c.state = connectionClosing
+	n.lives.Closed(id)
 	c.receiving, c.sending, c.receiveBuffer, c.sendBuffer = false, false, nil, nil
 	n.pushWork(id, c)
 }
 
-// Poll implements ports.Network. A connection becomes free only when its last event has been
-// polled. So an event of the old connection is never taken for one of a new connection with the
-// same id.
-func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
-	if n.acceptErrno != 0 && len(out) > 0 {
-		out[0] = ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -int32(n.acceptErrno)}
-		n.acceptErrno, count = 0, 1
-	}
-	for count < len(out) && n.events.Count() > 0 {
-		event := n.events.Pop()
-		c := &n.connections[event.Connection]
-		if c.state == connectionClosing && event.Kind != ports.NetworkClosed {
-			continue
-		}
-		if event.Kind == ports.NetworkClosed || (event.Kind == ports.NetworkConnected && event.Bytes < 0) {
-			c.state = connectionFree
-			n.free = append(n.free, event.Connection)
-			if n.isFull {
-				n.isFull = false
-				n.watchListener(unix.EPOLLIN)
-			}
-		}
-		out[count] = event
-		count++
+// Poll implements ports.Network.
+func (n *Network) Poll(out []ports.NetworkEvent) int {
+	count, isFreed := n.lives.Poll(out)
+	if isFreed && n.isFull {
+		n.isFull = false
+		n.watchListener(unix.EPOLLIN)
 	}
 	return count
 }
@@ -220,7 +184,7 @@ func (n *Network) pushWork(id ports.ConnectionID, c *connection) {
 
 // busy tells whether a Turn can do something without waiting for the kernel.
 func (n *Network) busy() bool {
-	return n.work.Count() > 0 || n.events.Count() > 0 || n.listenerReady || n.acceptErrno != 0
+	return n.work.Count() > 0 || n.lives.EventsCount() > 0 || n.listenerReady
 }
 
 // onReady records an event of epoll. index is a connection's, or listenerIndex.
@@ -242,14 +206,15 @@ func (n *Network) onReady(index, generation, ready uint32) {
 	if ready&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		c.writable = true
 	}
-	if (c.receiving && c.readable) || (c.sending && c.writable) || (c.state == connectionConnecting && c.writable) {
+	isConnecting := n.lives.State(ports.ConnectionID(index)) == connections.Connecting
+	if (c.receiving && c.readable) || (c.sending && c.writable) || (isConnecting && c.writable) {
 		n.pushWork(ports.ConnectionID(index), c)
 	}
 }
 
 // turn lets each connection that can make progress do so once.
 func (n *Network) turn() (completionsCount int) {
-	before := n.events.Count()
+	before := n.lives.EventsCount()
 	if !n.acceptAgain.IsZero() && !time.Now().Before(n.acceptAgain) {
 		n.acceptAgain = time.Time{}
 		n.watchListener(unix.EPOLLIN)
@@ -257,25 +222,22 @@ func (n *Network) turn() (completionsCount int) {
 	if n.listenerReady {
 		n.accept()
 	}
-	if n.acceptErrno != 0 {
-		completionsCount = 1
-	}
 	for range n.work.Count() {
 		id := n.work.Pop()
 		c := &n.connections[id]
 		c.queued = false
-		switch c.state {
-		case connectionConnecting:
+		switch n.lives.State(id) {
+		case connections.Connecting:
 			n.finishConnect(id, c)
-		case connectionOpen:
+		case connections.Open:
 			n.receive(id, c)
 			n.send(id, c)
-		case connectionClosing:
+		case connections.Closing:
 			n.closeSocket(c)
-			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
+			n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
 		}
 	}
-	return completionsCount + int(n.events.Count()-before)
+	return int(n.lives.EventsCount() - before)
 }
 
 // watchListener sets the events of the listener that epoll reports: EPOLLIN, or 0 for none.
@@ -286,7 +248,7 @@ func (n *Network) watchListener(interest uint32) {
 
 func (n *Network) accept() {
 	for range acceptTurnMax {
-		if len(n.free) == 0 {
+		if n.lives.IsFull() {
 			n.isFull = true
 			n.watchListener(0)
 			return
@@ -306,24 +268,23 @@ func (n *Network) accept() {
 		default:
 			continue // the peer has gone again (ECONNABORTED and the network errors of accept(2))
 		}
-		id, c := n.take(connectionOpen)
+		id, c := n.take(connections.Open)
 		c.fd, c.writable = int(fd), true
 		if errno := n.register(id, c); errno != 0 {
 			// There is no memory for the registration. The peer sees a closed connection and tries
 			// again.
 			n.closeSocket(c)
-			c.state = connectionFree
-			n.free = append(n.free, id)
+			n.lives.GiveBack(id)
 			n.pauseAccept(errno)
 			return
 		}
-		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: DecodePeer(&n.address)})
+		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: DecodePeer(&n.address)})
 	}
 }
 
 // pauseAccept leaves the listener alone for a time after an error that would come again at once.
 func (n *Network) pauseAccept(errno unix.Errno) {
-	n.acceptErrno = errno
+	n.lives.AcceptFailed(int32(errno))
 	n.acceptAgain = time.Now().Add(AcceptPause)
 	n.watchListener(0)
 }
@@ -340,11 +301,11 @@ func (n *Network) finishConnect(id ports.ConnectionID, c *connection) {
 		errno = unix.Errno(n.socketError)
 	}
 	if errno == 0 {
-		c.state = connectionOpen
+		n.lives.Opened(id)
 	} else {
 		n.closeSocket(c)
 	}
-	n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
+	n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
 }
 
 func (n *Network) receive(id ports.ConnectionID, c *connection) {
@@ -367,7 +328,7 @@ func (n *Network) receive(id ports.ConnectionID, c *connection) {
 			result = -int32(errno)
 		}
 		c.receiving, c.receiveBuffer = false, nil
-		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
+		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
 	}
 }
 
@@ -393,7 +354,7 @@ func (n *Network) send(id ports.ConnectionID, c *connection) {
 			result = -int32(errno)
 		}
 		c.sending, c.sendBuffer = false, nil
-		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: id, Bytes: result})
+		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: id, Bytes: result})
 	}
 }
 

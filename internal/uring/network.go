@@ -10,6 +10,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/ports"
+	"ledger/internal/ports/connections"
 	"ledger/internal/ports/fifo"
 	"ledger/internal/posix"
 )
@@ -25,18 +26,8 @@ const (
 	kindsPerConnection = 5
 )
 
-type connectionState uint8
-
-const (
-	connectionFree connectionState = iota
-	connectionConnecting
-	connectionOpen
-	connectionClosing // until NetworkClosed has been polled
-)
-
 type connection struct {
 	fd            int
-	state         connectionState
 	isReceiving   bool
 	isDrained     bool // the last receive emptied the socket
 	isSending     bool
@@ -64,19 +55,16 @@ type Network struct {
 	listenerFd  int
 	connections []connection
 	addresses   [][28]byte // of Connect, by connection; off heap: the kernel reads them later
-	free        []ports.ConnectionID
+	lives       *connections.Table
 	queue       *fifo.Queue[queuedOperation]
-	events      *fifo.Queue[ports.NetworkEvent]
 
 	isAccepting  bool
-	acceptAgain  time.Time  // accept is paused until then, after an error; zero: not paused
-	acceptErrno  unix.Errno // of the latest error, until it has been polled
+	acceptAgain  time.Time // accept is paused until then, after an error; zero: not paused
 	peerAddress  [28]byte
 	addressBytes uint32
 }
 
 func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *Network {
-	assert.That(connectionsMax > 0, "a network has connections")
 	if listenerFd >= 0 {
 		// Some kernels answer EAGAIN at once for a descriptor that does not block, instead of
 		// waiting for a peer.
@@ -88,30 +76,26 @@ func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *N
 		listenerFd:  listenerFd,
 		connections: make([]connection, connectionsMax),
 		addresses:   arena.Slice[[28]byte](t.memory, uint64(connectionsMax), "io_uring"),
-		free:        make([]ports.ConnectionID, 0, connectionsMax),
+		lives:       connections.New(connectionsMax),
 		queue:       fifo.New[queuedOperation](kindsPerConnection * connectionsMax),
-		// A connection has at most one event each of: accepted or connected, received, sent,
-		// closed.
-		events: fifo.New[ports.NetworkEvent](4 * connectionsMax),
 	}
-	for id := connectionsMax; id > 0; id-- {
-		n.free = append(n.free, ports.ConnectionID(id-1))
-		n.connections[id-1].fd = -1
+	for i := range n.connections {
+		n.connections[i].fd = -1
 	}
 	return n
 }
 
 // Connect implements ports.Network.
 func (n *Network) Connect(peer [18]byte) (id ports.ConnectionID, ok bool) {
-	if len(n.free) == 0 {
+	if n.lives.IsFull() {
 		return 0, false
 	}
-	id, c := n.take(connectionConnecting)
+	id, c := n.take(connections.Connecting)
 	var errno unix.Errno
 	n.thread.countSyscall()
 	// The socket blocks, because io_uring waits only on sockets that do.
 	if c.fd, errno = posix.NewPeerSocket(peer, false); errno != 0 {
-		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
+		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -int32(errno)})
 		return id, true
 	}
 	posix.EncodePeer(peer, &n.addresses[id])
@@ -119,12 +103,11 @@ func (n *Network) Connect(peer [18]byte) (id ports.ConnectionID, ok bool) {
 	return id, true
 }
 
-func (n *Network) take(state connectionState) (id ports.ConnectionID, c *connection) {
-	id = n.free[len(n.free)-1]
-	n.free = n.free[:len(n.free)-1]
+func (n *Network) take(state connections.State) (id ports.ConnectionID, c *connection) {
+	id = n.lives.Take(state)
 	c = &n.connections[id]
-	assert.That(c.state == connectionFree && c.inFlightCount == 0, "a connection that is taken is free")
-	*c = connection{fd: -1, state: state}
+	assert.That(c.inFlightCount == 0, "a connection that is taken has nothing in flight")
+	*c = connection{fd: -1}
 	return id, c
 }
 
@@ -139,7 +122,7 @@ func (n *Network) ReceiveAll(id ports.ConnectionID, buffer []byte) {
 
 func (n *Network) receive(id ports.ConnectionID, buffer []byte, flags uint32) {
 	c := &n.connections[id]
-	assert.That(c.state == connectionOpen, "a connection that receives is open")
+	assert.That(n.lives.State(id) == connections.Open, "a connection that receives is open")
 	assert.That(!c.isReceiving, "one receive per connection")
 	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a receive has room")
 	c.isReceiving, c.receiveAddress, c.receiveBytes, c.receiveFlags = true, address(buffer), uint32(len(buffer)), flags
@@ -149,7 +132,7 @@ func (n *Network) receive(id ports.ConnectionID, buffer []byte, flags uint32) {
 // Send implements ports.Network.
 func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
 	c := &n.connections[id]
-	assert.That(c.state == connectionOpen, "a connection that sends is open")
+	assert.That(n.lives.State(id) == connections.Open, "a connection that sends is open")
 	assert.That(!c.isSending, "one send per connection")
 	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a send has a length")
 	c.isSending, c.sendAddress, c.sendBytes, c.sentBytes = true, address(buffer), uint32(len(buffer)), 0
@@ -160,8 +143,7 @@ func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
 // more.
 func (n *Network) Close(id ports.ConnectionID) {
 	c := &n.connections[id]
-	assert.That(c.state == connectionOpen || c.state == connectionConnecting, "a connection is closed once")
-	c.state = connectionClosing
+	n.lives.Closed(id)
 	if c.inFlightCount > 0 {
 		n.push(kindCancel, id, c)
 	} else {
@@ -169,27 +151,9 @@ func (n *Network) Close(id ports.ConnectionID) {
 	}
 }
 
-// Poll implements ports.Network. A connection becomes free only when its last event has been
-// polled. So an event of the old connection is never taken for one of a new connection with the
-// same id.
-func (n *Network) Poll(out []ports.NetworkEvent) (count int) {
-	if n.acceptErrno != 0 && len(out) > 0 {
-		out[0] = ports.NetworkEvent{Kind: ports.NetworkAcceptFailed, Bytes: -int32(n.acceptErrno)}
-		n.acceptErrno, count = 0, 1
-	}
-	for count < len(out) && n.events.Count() > 0 {
-		event := n.events.Pop()
-		c := &n.connections[event.Connection]
-		if c.state == connectionClosing && event.Kind != ports.NetworkClosed {
-			continue
-		}
-		if event.Kind == ports.NetworkClosed || (event.Kind == ports.NetworkConnected && event.Bytes < 0) {
-			c.state = connectionFree
-			n.free = append(n.free, event.Connection)
-		}
-		out[count] = event
-		count++
-	}
+// Poll implements ports.Network.
+func (n *Network) Poll(out []ports.NetworkEvent) int {
+	count, _ := n.lives.Poll(out)
 	return count
 }
 
@@ -200,7 +164,7 @@ func (n *Network) push(kind uint8, id ports.ConnectionID, c *connection) {
 
 // mayAccept tells whether accept may be armed now.
 func (n *Network) mayAccept() bool {
-	if n.listenerFd < 0 || n.isAccepting || len(n.free) == 0 {
+	if n.listenerFd < 0 || n.isAccepting || n.lives.IsFull() {
 		return false
 	}
 	if n.acceptAgain.IsZero() {
@@ -228,7 +192,7 @@ func (n *Network) flush() {
 	for n.queue.Count() > 0 && n.thread.spaceCount() > 0 {
 		queued := n.queue.Pop()
 		c := &n.connections[queued.connection]
-		if c.state == connectionClosing && queued.kind != kindCancel && queued.kind != kindClose {
+		if n.lives.State(queued.connection) == connections.Closing && queued.kind != kindCancel && queued.kind != kindClose {
 			n.landed(queued.connection, c) // it was not begun and is no longer needed
 			continue
 		}
@@ -283,10 +247,10 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 		// The descriptor is freed even if close reports an error.
 		assert.Equal(c.inFlightCount, 1, "operations of a connection that is closed")
 		c.inFlightCount, c.fd = 0, -1
-		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
+		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
 		return
 	}
-	if c.state != connectionClosing {
+	if n.lives.State(id) != connections.Closing {
 		isInterrupted := result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN)
 		switch {
 		case kind == kindConnect && !isInterrupted:
@@ -294,7 +258,7 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 		case kind == kindReceive && !isInterrupted:
 			c.isReceiving = false
 			c.isDrained = flags&giouring.CQEFSockNonempty == 0
-			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
+			n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
 		case kind == kindSend && result >= 0 && c.sentBytes+uint32(result) < c.sendBytes:
 			c.sentBytes += uint32(result)
 			n.push(kind, id, c) // the rest
@@ -303,7 +267,7 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 			if result >= 0 {
 				result = int32(c.sendBytes)
 			}
-			n.events.Push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: id, Bytes: result})
+			n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: id, Bytes: result})
 		default:
 			n.push(kind, id, c) // once more
 		}
@@ -315,14 +279,14 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 func (n *Network) landed(id ports.ConnectionID, c *connection) {
 	assert.That(c.inFlightCount > 0, "an operation that ends was in flight")
 	c.inFlightCount--
-	if c.state == connectionClosing && c.inFlightCount == 0 {
+	if n.lives.State(id) == connections.Closing && c.inFlightCount == 0 {
 		n.closeSocket(id, c)
 	}
 }
 
 func (n *Network) closeSocket(id ports.ConnectionID, c *connection) {
 	if c.fd < 0 { // of a Connect that failed
-		n.events.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
+		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
 		return
 	}
 	n.push(kindClose, id, c)
@@ -330,12 +294,12 @@ func (n *Network) closeSocket(id ports.ConnectionID, c *connection) {
 
 func (n *Network) onConnect(id ports.ConnectionID, c *connection, result int32) {
 	if result == 0 {
-		c.state = connectionOpen
+		n.lives.Opened(id)
 	} else {
 		n.closeNow(c.fd)
 		c.fd = -1
 	}
-	n.events.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: result})
+	n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: result})
 }
 
 func (n *Network) onAccept(result int32) {
@@ -344,13 +308,13 @@ func (n *Network) onAccept(result int32) {
 		switch errno := unix.Errno(-result); errno {
 		case unix.ECONNABORTED, unix.EINTR, unix.EAGAIN:
 		default:
-			n.acceptErrno = errno
+			n.lives.AcceptFailed(int32(errno))
 			n.acceptAgain = time.Now().Add(posix.AcceptPause) // another accept would fail at once
 		}
 		return
 	}
 	fd := int(result)
-	if len(n.free) == 0 || n.thread.closed { // Connect has taken the last free connection
+	if n.lives.IsFull() || n.thread.closed { // Connect has taken the last free connection
 		n.closeNow(fd)
 		return
 	}
@@ -362,9 +326,9 @@ func (n *Network) onAccept(result int32) {
 		n.closeNow(fd)
 		return
 	}
-	id, c := n.take(connectionOpen)
+	id, c := n.take(connections.Open)
 	c.fd = fd
-	n.events.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: posix.DecodePeer(&n.peerAddress)})
+	n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: posix.DecodePeer(&n.peerAddress)})
 }
 
 func (n *Network) closeNow(fd int) {
@@ -373,12 +337,7 @@ func (n *Network) closeNow(fd int) {
 }
 
 // unpolledCount implements port.
-func (n *Network) unpolledCount() uint32 {
-	if n.acceptErrno != 0 {
-		return n.events.Count() + 1
-	}
-	return n.events.Count()
-}
+func (n *Network) unpolledCount() uint32 { return n.lives.EventsCount() }
 
 // close implements port.
 func (n *Network) close() {

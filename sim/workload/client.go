@@ -89,6 +89,7 @@ type Client struct {
 	nextNs  uint64 // when the next request may begin
 	retryNs uint64
 	pingNs  uint64
+	pinged  []uint64 // the times in its pings, of all its sessions
 	rttNs   [replicasMax]uint64
 	stopped bool
 }
@@ -267,6 +268,9 @@ func (c *Client) ping(nowNs uint64) []byte {
 	if c.config.Release >= releasePingSession {
 		header.Session = c.session
 	}
+	if !slices.Contains(c.pinged, header.PingTimestamp) {
+		c.pinged = append(c.pinged, header.PingTimestamp)
+	}
 	return header.Frame(nil)
 }
 
@@ -276,6 +280,80 @@ func (c *Client) pings(nowNs uint64) (out []Frame) {
 	}
 	return out
 }
+
+// Forge returns what could be the session's next request if it had not one thing wrong, and what
+// that is. A correct server neither executes it nor evicts the client for it. closes: the server
+// closes the connection on which it comes. nil: there is no session.
+func (c *Client) Forge(random *rand.Rand) (frame []byte, wrong string, closes bool) {
+	if c.session == 0 {
+		return nil, "", false
+	}
+	header := model.Header{
+		Cluster:   c.config.Cluster,
+		View:      c.view,
+		Release:   c.config.Release,
+		Command:   model.CommandRequest,
+		Parent:    c.parent,
+		Client:    c.id,
+		Session:   c.session,
+		Request:   c.request + 1,
+		Operation: model.LookupAccounts,
+		Latency:   random.Uint32(), // no two are the same
+	}
+	kind := random.IntN(11)
+	switch kind {
+	case 0:
+		header.Parent[random.IntN(16)] ^= 1 << random.IntN(8)
+		wrong = "it names another reply before it"
+	case 1:
+		header.Request += 1 + random.Uint32N(3)
+		wrong = "it leaves out a number"
+	case 2:
+		header.Session += 1 + random.Uint64N(3)
+		wrong = "its session is of a later op"
+	case 3:
+		header.View += 1 << 20
+		wrong = "its view has not begun"
+	case 4:
+		header.Timestamp = 1 + random.Uint64N(1<<62)
+		wrong = "it has a timestamp"
+	case 5:
+		header.Replica = 1
+		wrong = "it comes from a replica"
+	}
+	frame = header.Frame(model.Join([][]byte{make([]byte, 16)}, 16))
+	switch kind {
+	case 6, 10:
+		at := random.IntN(headerBytes)
+		if random.IntN(2) == 0 {
+			at = random.IntN(16) // only the checksum, so that nothing else shows it
+		}
+		frame[at] ^= 1 << random.IntN(8)
+		return frame, fmt.Sprintf("its header's byte %d changed on the way", at), true
+	case 7:
+		frame[headerBytes+random.IntN(16)] ^= 1 << random.IntN(8)
+		return frame, "its body changed on the way", true
+	case 8, 9:
+		at := reservedOfRequest[random.IntN(len(reservedOfRequest))]
+		frame[at] = 1 << random.IntN(8)
+		model.Seal(frame)
+		wrong = fmt.Sprintf("its reserved byte %d is not 0", at)
+	}
+	return frame, wrong, false
+}
+
+const headerBytes = 256
+
+// reservedOfRequest are the bytes of a request's header that must be 0. Source: wire protocol,
+// section 2.
+var reservedOfRequest = func() (list []int) {
+	for _, part := range [][2]int{{16, 32}, {48, 80}, {100, 104}, {112, 114}, {116, 128}, {144, 160}, {197, 200}, {204, 256}} {
+		for at := part[0]; at < part[1]; at++ {
+			list = append(list, at)
+		}
+	}
+	return list
+}()
 
 // Verdict is the effect of a received frame.
 type Verdict uint8
@@ -317,8 +395,8 @@ func (c *Client) receivePong(nowNs uint64, replica int, h *model.Header) (Verdic
 	if int(h.Replica) != replica {
 		return Ignored, fmt.Errorf("a pong of replica %d comes from replica %d", h.Replica, replica)
 	}
-	if h.PingTimestamp > nowNs {
-		return Ignored, fmt.Errorf("a pong echoes the time %d, it is %d", h.PingTimestamp, nowNs)
+	if !slices.Contains(c.pinged, h.PingTimestamp) {
+		return Ignored, fmt.Errorf("client %x: a pong echoes the time %d, and none of its pings had it", c.id, h.PingTimestamp)
 	}
 	c.view = max(c.view, h.View)
 	if c.config.Release >= releasePingTime {

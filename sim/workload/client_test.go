@@ -317,6 +317,8 @@ func TestClientDetects(t *testing.T) {
 		{"a pong of replica 6", answer(model.Header{Command: model.CommandPong, Release: 1, Replica: 6}, nil), "below 6", Ignored},
 		{"a pong from the future", answer(model.Header{Command: model.CommandPong, Release: 1, PingTimestamp: startNs * 2}, nil), "echoes",
 			Ignored},
+		{"a pong of another ping", answer(model.Header{Command: model.CommandPong, Release: 1, PingTimestamp: startNs - 7}, nil), "echoes",
+			Ignored},
 		{"a request", func(_ *primary, request, _ []byte) []byte { return request }, "not for clients", Ignored},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -330,6 +332,35 @@ func TestClientDetects(t *testing.T) {
 				t.Fatal("only an accepted frame ends the request")
 			}
 		})
+	}
+}
+
+// TestClientForges: a correct server executes none of the requests that Forge makes, and evicts
+// nobody for them.
+func TestClientForges(t *testing.T) {
+	lookup := Request{Operation: model.LookupAccounts, Body: model.Join([][]byte{make([]byte, 32)}, 16)}
+	client, p, request := registered(t, lookup)
+	if _, err := client.Receive(startNs+3000, 0, p.handle(startNs+2000, request)); err != nil {
+		t.Fatal(err)
+	}
+	right := model.Header{View: client.view, Release: testRelease, Parent: client.parent, Client: client.ID(), Session: client.session,
+		Request: client.request + 1, Operation: model.LookupAccounts}
+	random := rand.New(rand.NewPCG(1, 1))
+	seen := map[string]bool{}
+	for range 2000 {
+		frame, wrong, closes := client.Forge(random)
+		damaged := model.CheckFrame(frame, 1<<20) != nil
+		h, _, err := model.ParseFrame(frame)
+		h.Cluster, h.Command, h.Latency = right.Cluster, right.Command, right.Latency
+		if damaged != closes || !damaged && err == nil && h == right {
+			t.Fatalf("%s: damaged %v, closes %v, header %+v", wrong, damaged, closes, h)
+		}
+		kind, _, _ := strings.Cut(wrong, " byte ")
+		kind, _, _ = strings.Cut(kind, "'s byte ")
+		seen[kind] = true
+	}
+	if len(seen) != 9 {
+		t.Errorf("%d kinds of forged requests, want 9: %v", len(seen), seen)
 	}
 }
 

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"hash/maphash"
 	"sort"
 
 	"ledger/sim/model"
@@ -11,14 +12,16 @@ import (
 //
 // It gets the log, request by request, and the exchanges when they end, in any order. It demands
 // that the log is possible (model.Server), and that every reply is byte for byte the one of the
-// log. Every request in the log must have been sent by a client, and must be there only once. A
-// request that began after the reply to another one must come later in the log.
+// log. Every request in the log must have been sent by a client, with the same body, and must be
+// there only once. A request that began after the reply to another one must come later in the log.
 type Judge struct {
 	Server *model.Server
 
 	made    map[model.Checksum][][]byte // replies by request checksum; registers can make several sessions
-	asked   map[model.Checksum]bool     // requests of exchanges
-	waiting []*Exchange                 // with a reply for an op that the log has not reached
+	bodies  map[model.Checksum]uint64   // hashes of the log's bodies, by request checksum
+	asked   map[model.Checksum]uint64   // the same of the exchanges' requests
+	seed    maphash.Seed
+	waiting []*Exchange // with a reply for an op that the log has not reached
 	ends    []ending
 	opLast  uint64
 }
@@ -28,7 +31,13 @@ type ending struct{ ns, opMax uint64 }
 
 // NewJudge returns a judge of a cluster with an empty log.
 func NewJudge(config model.Config) *Judge {
-	return &Judge{Server: model.NewServer(config), made: map[model.Checksum][][]byte{}, asked: map[model.Checksum]bool{}}
+	return &Judge{
+		Server: model.NewServer(config),
+		made:   map[model.Checksum][][]byte{},
+		bodies: map[model.Checksum]uint64{},
+		asked:  map[model.Checksum]uint64{},
+		seed:   maphash.MakeSeed(), // hashes are only compared, so a run does not depend on it
+	}
 }
 
 // Commit takes the next request of the log. An error is a fault of the log.
@@ -42,6 +51,7 @@ func (j *Judge) Commit(c *model.Committed) error {
 			return fmt.Errorf("op %d: the request %x is in the log twice", c.Op, c.RequestChecksum)
 		}
 		j.made[c.RequestChecksum] = append(j.made[c.RequestChecksum], reply)
+		j.bodies[c.RequestChecksum] = maphash.Bytes(j.seed, c.Body)
 	}
 	j.opLast = c.Op
 	return nil
@@ -50,7 +60,7 @@ func (j *Judge) Commit(c *model.Committed) error {
 // Add takes an exchange that has ended. The exchanges of all clients come in the order of their
 // ends.
 func (j *Judge) Add(e *Exchange) error {
-	j.asked[model.Checksum(e.Request[:16])] = true
+	j.ask(e)
 	if e.Reply == nil {
 		return nil // unknown: it may be in the log or not
 	}
@@ -72,6 +82,10 @@ func (j *Judge) Add(e *Exchange) error {
 	j.ends = append(j.ends, ending{e.LastNs, max(last.opMax, op)})
 	j.waiting = append(j.waiting, e)
 	return j.settle(j.opLast)
+}
+
+func (j *Judge) ask(e *Exchange) {
+	j.asked[model.Checksum(e.Request[:16])] = maphash.Bytes(j.seed, e.Request[256:])
 }
 
 // settle compares the replies of ops below limit. The op that is being committed may have more
@@ -109,14 +123,17 @@ func (j *Judge) compare(e *Exchange) error {
 // client.
 func (j *Judge) Finish(inFlight []*Exchange) error {
 	for _, e := range inFlight {
-		j.asked[model.Checksum(e.Request[:16])] = true
+		j.ask(e)
 	}
 	if err := j.settle(^uint64(0)); err != nil {
 		return err
 	}
 	for sum := range j.made {
-		if !j.asked[sum] {
+		switch body, ok := j.asked[sum]; {
+		case !ok:
 			return fmt.Errorf("the request %x is in the log, and no client sent it", sum)
+		case body != j.bodies[sum]:
+			return fmt.Errorf("the request %x has another body in the log than the client sent", sum)
 		}
 	}
 	return nil

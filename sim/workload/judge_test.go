@@ -54,6 +54,7 @@ func TestJudgeDetects(t *testing.T) {
 		{"another timestamp", func(w *world) { w.exchanges[2].Reply[224] ^= 1; model.Seal(w.exchanges[2].Reply) }, "reply bytes"},
 		{"an acknowledged request is lost", func(w *world) { w.committed = w.committed[:3] }, "not in the log"},
 		{"a request that nobody sent", func(w *world) { w.exchanges = w.exchanges[:3] }, "no client sent it"},
+		{"another body than was sent", func(w *world) { w.committed[1].Body = bytes.Repeat([]byte{1}, 256) }, "another body in the log"},
 		{"executed twice", func(w *world) {
 			again := w.committed[3]
 			again.Op, again.Timestamp = 9, 900

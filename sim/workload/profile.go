@@ -56,6 +56,7 @@ type Profile struct {
 	ChainBreakPercent  int // chains in which an event is a mistake
 	LimitedPercent     int // accounts with a limit on one side
 	HistoryPercent     int
+	LongHoldPercent    int // timeouts of an hour
 	FilterWrongPercent int // invalid filters
 
 	LedgersCount uint32 // few ledgers and few values of user data and codes, so that queries find something
@@ -88,6 +89,7 @@ func TypicalProfile() Profile {
 		ChainBreakPercent:  30,
 		LimitedPercent:     20,
 		HistoryPercent:     40,
+		LongHoldPercent:    3,
 		FilterWrongPercent: 8,
 		LedgersCount:       2,
 		ValuesCount:        3,
@@ -129,6 +131,7 @@ func DrawProfile(random *rand.Rand) Profile {
 	vary(&p.ChainBreakPercent, 60)
 	vary(&p.LimitedPercent, 60)
 	vary(&p.HistoryPercent, 100)
+	p.LongHoldPercent = []int{0, 3, 3, 50}[random.IntN(4)]
 	vary(&p.FilterWrongPercent, 30)
 	p.LedgersCount = 1 + random.Uint32N(4)
 	p.ValuesCount = 1 + random.Uint64N(6)

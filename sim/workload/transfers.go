@@ -152,13 +152,14 @@ func (g *Generator) whaleAmount() model.Number {
 }
 
 func (g *Generator) timeout() uint32 {
+	if g.chance(g.profile.LongHoldPercent) {
+		return 3600
+	}
 	switch n := g.random.IntN(100); {
 	case n < 35:
 		return 0
-	case n < 93:
-		return 1 + g.random.Uint32N(3)
 	case n < 96:
-		return 3600
+		return 1 + g.random.Uint32N(3)
 	case n < 98:
 		return ^uint32(0)
 	}

@@ -10,6 +10,7 @@ import (
 	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/datafile"
+	"ledger/wire"
 )
 
 // Goal: who compacts, and how fast, shows nowhere. The same log, executed with one worker, with
@@ -89,7 +90,7 @@ func TestWorkersLeaveNoTrace(t *testing.T) {
 // trace is the data file after an op of which everything has been compacted.
 type trace struct {
 	op         uint64
-	checkpoint storage.Checksum
+	checkpoint wire.Checksum
 	grid       []byte
 }
 
@@ -101,7 +102,7 @@ func (b *bench) leave(messages [][]byte) (traces []trace) {
 		for !b.apply.dealer.isBack() || b.apply.checkpointOut {
 			b.turn()
 		}
-		traces = append(traces, trace{b.op, storage.Checksum(datafile.CheckpointID(&b.newest)), bytes.Clone(b.file.data[gridAt:])})
+		traces = append(traces, trace{b.op, wire.Checksum(datafile.CheckpointID(&b.newest)), bytes.Clone(b.file.data[gridAt:])})
 	}
 	taken := uint64(0)
 	for _, message := range messages {

@@ -33,8 +33,8 @@ func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint, out *Actions) 
 	next.Parent = s.superblockChecksum
 	next.CommitMax = max(next.CommitMax, s.commit) // during a replay, CommitMax is the log's head
 	next.Checkpoint = *checkpoint
-	next.Checkpoint.PrepareChecksum = storage.Checksum(s.checksums[s.slotIndex(checkpoint.Op)])
-	next.Checkpoint.ParentID = storage.Checksum(s.checkpointID)
+	next.Checkpoint.PrepareChecksum = s.checksums[s.slotIndex(checkpoint.Op)]
+	next.Checkpoint.ParentID = s.checkpointID
 	s.superblockBusy = true
 	out.Journal = append(out.Journal, stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: next})
 }

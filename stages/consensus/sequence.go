@@ -171,7 +171,7 @@ func (s *Stage) prepareSingle(nowNs uint64, replySlot stages.Slot, out *Actions)
 	bytes := s.slots.Bytes(r.slot)
 	h := wire.HeaderOf(bytes[:limits.HeaderBytes])
 	f := s.fields()
-	f.Client, f.RequestChecksum, f.Session = h.RequestClient(), [16]byte(h.Checksum()), h.RequestSession()
+	f.Client, f.RequestChecksum, f.Session = h.RequestClient(), h.Checksum(), h.RequestSession()
 	f.Request, f.Release, f.Operation, f.SizeBytes = h.RequestNumber(), h.Release(), h.RequestOperation(), r.bytes
 	f.Timestamp = s.stamp(&r, f.Operation)
 	sum := r.bodySum
@@ -201,7 +201,7 @@ func (s *Stage) prepareGroup(nowNs uint64, group stages.Slot, count int, replySl
 		h := wire.HeaderOf(message[:limits.HeaderBytes])
 		entry := prepare.Request{
 			Client:          h.RequestClient(),
-			RequestChecksum: [16]byte(h.Checksum()),
+			RequestChecksum: h.Checksum(),
 			Session:         h.RequestSession(),
 			Timestamp:       s.stamp(&r, h.RequestOperation()),
 			Request:         h.RequestNumber(),

@@ -6,7 +6,6 @@ import (
 	"ledger/internal/hashing"
 	"ledger/limits"
 	"ledger/metrics"
-	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/datafile"
@@ -44,7 +43,7 @@ func DefaultOptions() Options {
 // Recovered is the state from which the stages of a replica start.
 type Recovered struct {
 	Superblock         datafile.Superblock // with the view of this start, which is already durable
-	SuperblockChecksum storage.Checksum
+	SuperblockChecksum wire.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
 	RepliesTrailer     []byte // content of their replies
@@ -75,7 +74,7 @@ type request struct {
 	arrivingNs    uint64
 	receivedNs    uint64
 	bodyHashed    bool
-	bodySum       prepare.Checksum
+	bodySum       wire.Checksum
 }
 
 // Events are the inputs of a step. Completions free room for new work, so answers come before
@@ -134,9 +133,9 @@ type Stage struct {
 	// Log.
 	op            uint64 // highest prepared op
 	commit        uint64 // highest op whose replies are sent
-	parent        prepare.Checksum
+	parent        wire.Checksum
 	timestampLast uint64
-	checksums     []prepare.Checksum // checksums of the headers in the log, by op modulo slots
+	checksums     []wire.Checksum // checksums of the headers in the log, by op modulo slots
 
 	pipeline      []entry // ring: the entry at pipelineFirst is that of commit + 1
 	pipelineFirst int
@@ -163,10 +162,10 @@ type Stage struct {
 	// Superblock.
 	superblock         datafile.Superblock
 	superblockNext     datafile.Superblock
-	superblockChecksum storage.Checksum
+	superblockChecksum wire.Checksum
 	superblockBusy     bool
-	checkpointID       prepare.Checksum
-	checkpointParentID prepare.Checksum
+	checkpointID       wire.Checksum
+	checkpointParentID wire.Checksum
 
 	// Recovery.
 	recovering     bool
@@ -219,7 +218,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 			Release: options.ReleaseAnnounced,
 			Replica: r.Superblock.Replica,
 		},
-		checksums:          arena.Slice[prepare.Checksum](memory, uint64(l.JournalSlotsCount), "header checksums"),
+		checksums:          arena.Slice[wire.Checksum](memory, uint64(l.JournalSlotsCount), "header checksums"),
 		pipeline:           make([]entry, l.PipelineOpsMax),
 		queue:              make([]request, queueMax(&l)),
 		inFlight:           newClientIndex(&key, ClientsInFlightMax(&l), memory, "requests in flight"),
@@ -233,9 +232,9 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		opHead:             r.OpHead,
 	}
 	checkpoint := &s.superblock.Checkpoint
-	s.checkpointID, s.checkpointParentID = datafile.CheckpointID(checkpoint), prepare.Checksum(checkpoint.ParentID)
+	s.checkpointID, s.checkpointParentID = datafile.CheckpointID(checkpoint), checkpoint.ParentID
 	s.op, s.commit, s.opRead = checkpoint.Op, checkpoint.Op, checkpoint.Op
-	s.parent = prepare.Checksum(checkpoint.PrepareChecksum)
+	s.parent = checkpoint.PrepareChecksum
 	s.checksums[s.slotIndex(checkpoint.Op)] = s.parent
 	if checkpoint.Op > 0 {
 		s.sessionsSkipTo = l.CheckpointTrigger(checkpoint.Op)

@@ -42,7 +42,7 @@ type world struct {
 
 	// On disk.
 	superblock    datafile.Superblock
-	superblockSum storage.Checksum
+	superblockSum wire.Checksum
 	trailer       []byte
 	replies       []byte
 	log           map[uint64][]byte // every prepare that ever was durable, also those that the ring has overwritten
@@ -94,7 +94,7 @@ func newWorld(t testing.TB, l limits.Limits) *world {
 	w.onMessage = func([]byte) {}
 	root := make([]byte, prepare.HeaderBytes)
 	w.superblock = datafile.Superblock{Sequence: 1, Cluster: testCluster, ReplicasCount: 1, SessionsMax: l.SessionsMax}
-	w.superblock.Checkpoint.PrepareChecksum = storage.Checksum(prepare.PutRoot(root, testCluster).Checksum())
+	w.superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, testCluster).Checksum()
 	t.Cleanup(func() {
 		if w.memory != nil {
 			w.memory.Close()
@@ -158,7 +158,7 @@ func (w *world) superblockLands() {
 		w.t.Fatal("the superblock changed while it was being written")
 	}
 	w.superblock = w.superblockCopy
-	w.superblockSum = storage.Checksum{byte(w.superblock.Sequence)}
+	w.superblockSum = wire.Checksum{byte(w.superblock.Sequence)}
 	w.trailer, w.replies = w.trailerNext, w.repliesNext
 	w.superblockNext = nil
 }
@@ -246,7 +246,7 @@ func (w *world) performJournal(a *stages.ConsensusToJournal) {
 			w.t.Fatalf("superblock %+v after %+v", a.Superblock, w.superblock)
 		}
 		c := &a.Superblock.Checkpoint
-		if got := prepare.Header(w.log[c.Op][:256]).Checksum(); storage.Checksum(got) != c.PrepareChecksum {
+		if got := prepare.Header(w.log[c.Op][:256]).Checksum(); wire.Checksum(got) != c.PrepareChecksum {
 			w.t.Fatalf("checkpoint of op %d names another prepare", c.Op)
 		}
 		w.superblockNext, w.superblockCopy = a.Superblock, *a.Superblock
@@ -262,7 +262,7 @@ func (w *world) checkPrepare(a *stages.ConsensusToJournal) {
 	if !prepare.ValidHeader(h, testCluster, w.l.MessageBytesMax) || !prepare.ValidBody(p) || prepare.Validate(p) != nil || h.Op() != a.Op {
 		w.t.Fatalf("op %d: the prepare is not valid", a.Op)
 	}
-	parent, last := prepare.Checksum(w.superblock.Checkpoint.PrepareChecksum), uint64(0)
+	parent, last := w.superblock.Checkpoint.PrepareChecksum, uint64(0)
 	if before, ok := w.log[a.Op-1]; ok {
 		parent, last = prepare.Header(before[:256]).Checksum(), prepare.Header(before[:256]).Timestamp()
 	}
@@ -275,7 +275,7 @@ func (w *world) checkPrepare(a *stages.ConsensusToJournal) {
 	c := &w.superblock.Checkpoint
 	id := datafile.CheckpointID(c)
 	if a.Op <= w.l.CheckpointAfter(c.Op) {
-		id = prepare.Checksum(c.ParentID)
+		id = c.ParentID
 	}
 	if h.CheckpointID() != id {
 		w.t.Fatalf("op %d names another checkpoint than it may while %d is the newest", a.Op, c.Op)

@@ -14,12 +14,12 @@ import (
 
 // Recovered is the state of the log after recovery.
 type Recovered struct {
-	OpHead        uint64           // highest op in the log
-	HeadChecksum  prepare.Checksum // of its header
-	HeadStampNs   uint64           // its timestamp
-	TwinsFixed    int              // twins that were rewritten
-	PreparesFixed int              // prepares that were rewritten from their twins
-	TornOp        uint64           // op whose writes were torn by the crash, never acknowledged; 0: none
+	OpHead        uint64        // highest op in the log
+	HeadChecksum  wire.Checksum // of its header
+	HeadStampNs   uint64        // its timestamp
+	TwinsFixed    int           // twins that were rewritten
+	PreparesFixed int           // prepares that were rewritten from their twins
+	TornOp        uint64        // op whose writes were torn by the crash, never acknowledged; 0: none
 	// Headers is the table of raw headers by slot. It is right for every op above the checkpoint.
 	Headers []byte
 }
@@ -64,7 +64,7 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 		}
 	}
 	in := vsr.Input{
-		Replicas: 1, CheckpointOp: checkpoint.Op, CheckpointChecksum: prepare.Checksum(checkpoint.PrepareChecksum),
+		Replicas: 1, CheckpointOp: checkpoint.Op, CheckpointChecksum: checkpoint.PrepareChecksum,
 		PrepareMax: l.PrepareMax(checkpoint.Op), CommitMax: commitMax,
 	}
 	if checkpoint.Op > 0 {

@@ -21,7 +21,7 @@ type log struct {
 	l        limits.Limits
 	layout   datafile.Layout
 	bytes    []byte
-	parent   prepare.Checksum
+	parent   wire.Checksum
 	head     uint64
 	prepares map[uint64][]byte
 }
@@ -111,9 +111,9 @@ func (g *log) checkpoint(op uint64) *storage.Checkpoint {
 	c := &storage.Checkpoint{Op: op}
 	if op == 0 {
 		root := make([]byte, 256)
-		c.PrepareChecksum = storage.Checksum(prepare.PutRoot(root, cluster).Checksum())
+		c.PrepareChecksum = prepare.PutRoot(root, cluster).Checksum()
 	} else {
-		c.PrepareChecksum = storage.Checksum(prepare.Header(g.prepares[op][:256]).Checksum())
+		c.PrepareChecksum = wire.Checksum(prepare.Header(g.prepares[op][:256]).Checksum())
 	}
 	return c
 }
@@ -218,7 +218,7 @@ func TestCrashOverATornPrepare(t *testing.T) {
 					slots[i].P = copyOf(p, f.classify(p, uint64(i)))
 				}
 				in := vsr.Input{Replicas: 1, CheckpointOp: checkpoint, PrepareMax: g.l.PrepareMax(checkpoint)}
-				in.CheckpointChecksum = prepare.Checksum(g.checkpoint(checkpoint).PrepareChecksum)
+				in.CheckpointChecksum = g.checkpoint(checkpoint).PrepareChecksum
 				if _, refusal := vsr.Recover(&in, slots, decisions); refusal != nil {
 					t.Fatalf("trial %d: %s", trial, refusal.Reason)
 				}
@@ -345,7 +345,7 @@ func TestDamage(t *testing.T) {
 		}, "case C", 0},
 		{"a log that ends before the checkpoint's trigger", 22, 19, func(*log) {}, "was taken at op 23", 0},
 		{"a replaced entry breaks the chain", 19, 0, func(g *log) {
-			prepare.Put(g.slot(15), &prepare.Fields{Parent: prepare.Checksum{1}, Cluster: cluster, Op: 15, Timestamp: 15, SizeBytes: 256,
+			prepare.Put(g.slot(15), &prepare.Fields{Parent: wire.Checksum{1}, Cluster: cluster, Op: 15, Timestamp: 15, SizeBytes: 256,
 				RequestsCount: 1,
 				Command:       prepare.CommandPrepare}, prepare.Sum(nil))
 			clear(g.slot(15)[256:])

@@ -119,7 +119,7 @@ type Stage struct {
 	superblockStep     superblockStep
 	superblockCopy     uint32
 	superblockRight    int
-	superblockChecksum storage.Checksum
+	superblockChecksum wire.Checksum
 	superblockBuffer   []byte
 
 	fault storage.Fault

@@ -31,7 +31,7 @@ type bench struct {
 	out    Actions
 	queue  []diskOperation
 	got    []stages.JournalToConsensus
-	parent prepare.Checksum
+	parent wire.Checksum
 }
 
 func newBench(t *testing.T, head uint64) *bench {
@@ -196,9 +196,9 @@ func TestTwinsSideBySide(t *testing.T) {
 	}
 }
 
-// Goal: however many appends are under way, and in whatever order their writes end, what was
-// acknowledged is on disk twice, or with its header, and was so when the sync that proves it began;
-// one sync is under way at a time.
+// Goal: an acknowledged append is on disk twice, or once with its header, and was so when the sync
+// that proves it began. This holds for any number of appends under way and any order in which their
+// writes end. One sync is under way at a time.
 func TestManyAppendsInFlight(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 100 {

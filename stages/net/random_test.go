@@ -172,8 +172,9 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// Goal: whatever clients, network and consensus do in whatever order, each lease comes back exactly
-// once, no slot is lost, answers reach only their client, and at the end everything is free.
+// Goal: for all that clients, network and consensus may do, in any order, each lease comes back
+// exactly once, no slot is lost, answers reach only their client, and everything is free at the
+// end.
 func TestConservation(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 8 {

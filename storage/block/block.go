@@ -67,9 +67,9 @@ func (g *Geometry) Offset(address uint64, page uint32) uint64 {
 }
 
 // Checksum is the first 16 bytes of BLAKE3 over data.
-func Checksum(data []byte) storage.Checksum {
+func Checksum(data []byte) wire.Checksum {
 	sum := blake3.Sum256(data)
-	return storage.Checksum(sum[:16])
+	return wire.Checksum(sum[:16])
 }
 
 // HeaderPage is a view of a verified header page. Its used front part is sufficient.
@@ -79,7 +79,7 @@ type HeaderPage []byte
 func (h HeaderPage) Address() uint64 { return binary.LittleEndian.Uint64(h[atAddress:]) }
 
 // Checksum of the header page, as the block's Ref holds it.
-func (h HeaderPage) Checksum() storage.Checksum { return storage.Checksum(h[:16]) }
+func (h HeaderPage) Checksum() wire.Checksum { return wire.Checksum(h[:16]) }
 
 // Kind of the block.
 func (h HeaderPage) Kind() Kind { return Kind(h[atKind]) }
@@ -121,8 +121,8 @@ func (h HeaderPage) FirstEntry(page uint32) uint32 {
 }
 
 // PageChecksum of page 1..PagesUsed-1.
-func (h HeaderPage) PageChecksum(page uint32) storage.Checksum {
-	return storage.Checksum(h.entry(page)[:16])
+func (h HeaderPage) PageChecksum(page uint32) wire.Checksum {
+	return wire.Checksum(h.entry(page)[:16])
 }
 
 func (h HeaderPage) entry(page uint32) []byte {

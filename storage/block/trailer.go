@@ -206,7 +206,7 @@ func WalkTrailer(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U
 				return
 			}
 			name := names[(i-1)*nameBytes:]
-			ref = storage.Ref{Address: binary.LittleEndian.Uint64(name), Checksum: storage.Checksum(name[8:nameBytes])}
+			ref = storage.Ref{Address: binary.LittleEndian.Uint64(name), Checksum: wire.Checksum(name[8:nameBytes])}
 		}
 		start := i * g.trailerCapacity()
 		end := min(start+g.trailerCapacity(), uint64(len(names))+contentBytes)

@@ -5,14 +5,14 @@ import (
 
 	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/storage"
+	"ledger/wire"
 )
 
 // Copy is one copy of the superblock, as a reader finds it that repairs nothing.
 type Copy struct {
 	Superblock
-	Version  uint32           // of the format
-	Checksum storage.Checksum // the same for all copies of one superblock
+	Version  uint32        // of the format
+	Checksum wire.Checksum // the same for all copies of one superblock
 	// Damage says why the copy is not what was written there, "" if it is. Of a damaged copy
 	// nothing else counts.
 	Damage string

@@ -63,7 +63,7 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 		RequestBytesMax: l.RequestBytesMax,
 		Incarnation:     options.Incarnation,
 	}
-	superblock.Checkpoint.PrepareChecksum = [16]byte(prepare.PutRoot(root, options.Cluster).Checksum())
+	superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, options.Cluster).Checksum()
 	_, err := WriteSuperblock(file, l, &superblock, scratch)
 	return err
 }

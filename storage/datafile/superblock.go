@@ -24,7 +24,7 @@ type Superblock struct {
 	LogView       uint32
 	CommitMax     uint64 // a hint
 	Checkpoint    storage.Checkpoint
-	Parent        storage.Checksum // checksum of the superblock before this one
+	Parent        wire.Checksum // checksum of the superblock before this one
 
 	// Release of who wrote it last. An older server refuses the file.
 	Release uint32
@@ -110,7 +110,7 @@ func fixedLimits(l *limits.Limits) [13]uint32 {
 
 // EncodeSuperblock writes the copy with copyIndex into buffer (SuperblockContentBytes) and returns
 // its checksum, which is the same for all copies.
-func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex uint32) storage.Checksum {
+func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex uint32) wire.Checksum {
 	b := buffer[:SuperblockContentBytes]
 	clear(b)
 	binary.LittleEndian.PutUint16(b[sbCopy:], uint16(copyIndex))
@@ -143,7 +143,7 @@ func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex 
 	}
 	sum := prepare.Sum(b[sbCovered:])
 	copy(b[sbChecksum:], sum[:])
-	return storage.Checksum(sum)
+	return sum
 }
 
 // CheckpointBytes is the size of an encoded checkpoint.
@@ -173,8 +173,8 @@ func decodeCheckpoint(b []byte) (c storage.Checkpoint) {
 		b = b[8:]
 		return value
 	}
-	sum := func() storage.Checksum {
-		value := storage.Checksum(b[:16])
+	sum := func() wire.Checksum {
+		value := wire.Checksum(b[:16])
 		b = b[16:]
 		return value
 	}
@@ -189,7 +189,7 @@ func decodeCheckpoint(b []byte) (c storage.Checkpoint) {
 
 // CheckpointID is the checksum of a checkpoint. Equal states have equal ids. ParentID links the ids
 // to a chain.
-func CheckpointID(c *storage.Checkpoint) prepare.Checksum {
+func CheckpointID(c *storage.Checkpoint) wire.Checksum {
 	var buffer [CheckpointBytes]byte
 	EncodeCheckpoint(buffer[:], c)
 	return prepare.Sum(buffer[:])
@@ -201,15 +201,15 @@ type copyState struct {
 	hasMagic   bool // the damaged copy was a superblock once
 	unreadable error
 	copyIndex  uint32
-	checksum   storage.Checksum
+	checksum   wire.Checksum
 	content    Superblock
 	version    uint32
 	sizes      [13]uint32
 }
 
 func decodeCopy(b []byte) (c copyState) {
-	c.checksum = storage.Checksum(b[sbChecksum : sbChecksum+16])
-	if sum := prepare.Sum(b[sbCovered:]); storage.Checksum(sum) != c.checksum ||
+	c.checksum = wire.Checksum(b[sbChecksum : sbChecksum+16])
+	if sum := prepare.Sum(b[sbCovered:]); sum != c.checksum ||
 		binary.LittleEndian.Uint64(b[sbMagic:]) != superblockMagic {
 		return copyState{hasMagic: binary.LittleEndian.Uint64(b[sbMagic:]) == superblockMagic}
 	}
@@ -229,7 +229,7 @@ func decodeCopy(b []byte) (c copyState) {
 	s.Replica, s.ReplicasCount = b[sbReplica], b[sbReplicasCount]
 	s.Sequence = binary.LittleEndian.Uint64(b[sbSequence:])
 	s.Cluster = wire.U128FromBytes(b[sbCluster : sbCluster+16])
-	s.Parent = storage.Checksum(b[sbParent : sbParent+16])
+	s.Parent = wire.Checksum(b[sbParent : sbParent+16])
 	s.View = binary.LittleEndian.Uint32(b[sbView:])
 	s.LogView = binary.LittleEndian.Uint32(b[sbLogView:])
 	s.CommitMax = binary.LittleEndian.Uint64(b[sbCommitMax:])
@@ -327,7 +327,7 @@ func choose(copies []copyState) (int, error) {
 // Opened is a superblock that was read, and its checksum, which is the parent of the next one.
 type Opened struct {
 	Superblock
-	Checksum    storage.Checksum
+	Checksum    wire.Checksum
 	CopiesFixed int // number of rewritten copies, damaged or older
 }
 
@@ -400,10 +400,10 @@ func OpenSuperblock(file ports.File, l *limits.Limits, scratch []byte) (*Opened,
 
 // WriteSuperblock writes all four copies, one after another, and reads them back. It returns the
 // checksum.
-func WriteSuperblock(file ports.File, l *limits.Limits, s *Superblock, scratch []byte) (storage.Checksum, error) {
+func WriteSuperblock(file ports.File, l *limits.Limits, s *Superblock, scratch []byte) (wire.Checksum, error) {
 	layout := NewLayout(l)
 	buffer := scratch[:SuperblockContentBytes]
-	var sum storage.Checksum
+	var sum wire.Checksum
 	for i := range l.SuperblockCopies {
 		sum = EncodeSuperblock(buffer, s, l, i)
 		if err := file.WriteAt(buffer, layout.SuperblockCopyAt(i)); err != nil {
@@ -423,7 +423,7 @@ func WriteSuperblock(file ports.File, l *limits.Limits, s *Superblock, scratch [
 }
 
 // CopyIsRight tells whether buffer holds the copy copyIndex of the superblock with checksum sum.
-func CopyIsRight(buffer []byte, sum storage.Checksum, copyIndex uint32) bool {
+func CopyIsRight(buffer []byte, sum wire.Checksum, copyIndex uint32) bool {
 	c := decodeCopy(buffer[:SuperblockContentBytes])
 	return c.valid && c.checksum == sum && c.copyIndex == copyIndex
 }

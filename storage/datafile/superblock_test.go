@@ -50,10 +50,10 @@ func smallLimits() limits.Limits {
 	return l
 }
 
-func superblockAt(sequence uint64, parent storage.Checksum) *Superblock {
+func superblockAt(sequence uint64, parent wire.Checksum) *Superblock {
 	s := &Superblock{Sequence: sequence, Cluster: wire.U128{Lo: 7}, Replica: 0, ReplicasCount: 1, SessionsMax: 64,
 		View: uint32(sequence), LogView: uint32(sequence), CommitMax: 100 * sequence, Parent: parent,
-		Checkpoint: storage.Checkpoint{Op: 895, Roots: [storage.TrailersCount]storage.Ref{{Address: 3, Checksum: storage.Checksum{9}}},
+		Checkpoint: storage.Checkpoint{Op: 895, Roots: [storage.TrailersCount]storage.Ref{{Address: 3, Checksum: wire.Checksum{9}}},
 			TrailerBytes: [storage.TrailersCount]uint64{1, 2, 3, 4}, BlocksHigh: 12, AccountsCount: 13, TransfersCount: 14, TimestampLast: 15,
 			Release: limits.Release},
 		Release: limits.Release, RequestBytesMax: 1 << 20, Incarnation: 77, SyncOpMin: 16, SyncOpMax: 17, HeadersCount: HeadersMax}
@@ -67,7 +67,7 @@ func superblockAt(sequence uint64, parent storage.Checksum) *Superblock {
 // Goal: all fields of a superblock come back as they were written.
 func TestSuperblockRoundTrip(t *testing.T) {
 	l, file, scratch := smallLimits(), &memoryFile{writesLeft: -1}, make([]byte, SuperblockContentBytes)
-	want := superblockAt(3, storage.Checksum{1, 2})
+	want := superblockAt(3, wire.Checksum{1, 2})
 	sum, err := WriteSuperblock(file, &l, want, scratch)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestSuperblockRoundTrip(t *testing.T) {
 func TestFormatIsFixed(t *testing.T) {
 	const want = "a4e6c32d9664c69bace9f5ba2874674a"
 	l, buffer := smallLimits(), make([]byte, SuperblockContentBytes)
-	sum := EncodeSuperblock(buffer, superblockAt(3, storage.Checksum{1, 2}), &l, 0)
+	sum := EncodeSuperblock(buffer, superblockAt(3, wire.Checksum{1, 2}), &l, 0)
 	if got := hex.EncodeToString(sum[:]); got != want || limits.FormatVersion != 4 {
 		t.Errorf("the superblock's checksum is %s, want %s", got, want)
 	}
@@ -101,7 +101,7 @@ func TestEveryCombinationOfCopies(t *testing.T) {
 	for combination := range 81 {
 		states := [4]int{combination % 3, combination / 3 % 3, combination / 9 % 3, combination / 27}
 		file := &memoryFile{writesLeft: -1, bytes: make([]byte, 4*4096)}
-		first := superblockAt(1, storage.Checksum{})
+		first := superblockAt(1, wire.Checksum{})
 		parent := EncodeSuperblock(scratch, first, &l, 0)
 		second := superblockAt(2, parent)
 		counts := [3]int{}
@@ -149,7 +149,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	for crash := range 5 {
 		for crashOfRepair := range 5 {
 			file := &memoryFile{writesLeft: -1}
-			first, err := WriteSuperblock(file, &l, superblockAt(1, storage.Checksum{}), scratch)
+			first, err := WriteSuperblock(file, &l, superblockAt(1, wire.Checksum{}), scratch)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +175,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 // What may not be opened says why.
 func TestRefusals(t *testing.T) {
 	scratch := make([]byte, SuperblockContentBytes)
-	other := superblockAt(1, storage.Checksum{})
+	other := superblockAt(1, wire.Checksum{})
 	other.CommitMax++
 	cases := []struct {
 		name  string
@@ -186,7 +186,7 @@ func TestRefusals(t *testing.T) {
 		{"fork", func(file *memoryFile, l *limits.Limits) {
 			layout := NewLayout(l)
 			for i := range uint32(4) {
-				content := superblockAt(1, storage.Checksum{})
+				content := superblockAt(1, wire.Checksum{})
 				if i > 1 {
 					content = other
 				}
@@ -220,7 +220,7 @@ func TestRefusals(t *testing.T) {
 // No bytes make the decoder crash, and only what was encoded is valid.
 func FuzzDecodeCopy(f *testing.F) {
 	l, scratch := smallLimits(), make([]byte, SuperblockContentBytes)
-	EncodeSuperblock(scratch, superblockAt(1, storage.Checksum{}), &l, 0)
+	EncodeSuperblock(scratch, superblockAt(1, wire.Checksum{}), &l, 0)
 	f.Add(append([]byte(nil), scratch...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b := make([]byte, SuperblockContentBytes)
@@ -241,7 +241,7 @@ func FuzzDecodeCopy(f *testing.F) {
 // quorum, least of all twice.
 func TestImpossibleCopyIndex(t *testing.T) {
 	l, file, scratch := smallLimits(), &memoryFile{writesLeft: -1}, make([]byte, SuperblockContentBytes)
-	if _, err := WriteSuperblock(file, &l, superblockAt(1, storage.Checksum{}), scratch); err != nil {
+	if _, err := WriteSuperblock(file, &l, superblockAt(1, wire.Checksum{}), scratch); err != nil {
 		t.Fatal(err)
 	}
 	layout := NewLayout(&l)

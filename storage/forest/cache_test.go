@@ -9,9 +9,9 @@ import (
 	"ledger/internal/seeded"
 )
 
-// Goal: whatever comes, leaves and is dropped, exactly the accounts that are in the cache are
-// found, by ordinal and by id; and ids of a counter, which fill whole lines of the index, are found
-// while the cache is full.
+// Goal: exactly the accounts that are in the cache are found, by ordinal and by id, for any order
+// in which accounts come, leave and are dropped. Ids of a counter, which fill whole lines of the
+// index, are found while the cache is full.
 func TestCache(t *testing.T) {
 	random := seeded.Rand(t)
 	for range 100 {

@@ -83,9 +83,9 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// Goal: whatever kinds of ids come one after the other, through flushes, merges and restarts, an id
-// that exists is found, also one that died or was rolled back with its chain is answered as the
-// plain store does; runs of random ids are covered, those of a counter alone are not.
+// Goal: an id that exists is found, and an id that died or was rolled back with its chain is
+// answered as the plain store does, for any sequence of kinds of ids, through flushes, merges and
+// restarts. Runs of random ids are covered; runs of ids of a counter alone are not.
 func TestCoveredRuns(t *testing.T) {
 	random := seeded.Rand(t)
 	l := identityLimits()

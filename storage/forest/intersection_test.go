@@ -10,9 +10,9 @@ import (
 	"ledger/storage/datafile"
 )
 
-// Goal: scans give what a walk over all rows gives, whatever way an intersection takes: values of
-// every frequency, spread and in stretches, together and apart, over trees and memtables, in any
-// range and direction, up to any limit.
+// Goal: scans give the result of a walk over all rows, for each way that an intersection may take.
+// The values have every frequency, are spread and in stretches, together and apart, over trees and
+// memtables, in any range and direction, up to any limit.
 func TestIntersectionsAgainstWalk(t *testing.T) {
 	random := seeded.Rand(t)
 	count := 100_000 // more than one window

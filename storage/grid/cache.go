@@ -7,6 +7,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/storage"
+	"ledger/wire"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 // slotMeta says which page a slot holds.
 type slotMeta struct {
 	address  uint64
-	checksum storage.Checksum // of the block
+	checksum wire.Checksum // of the block
 	page     uint32
 	state    slotState
 	used     uint8
