@@ -30,7 +30,7 @@ func (f *File) Digest(progress Progress) (digest *Digest, damaged []Damage, err 
 		damaged = append([]Damage{}, c.damage...)
 		meter := newMeter(progress, f.blocksBytes(c))
 		all := blake3.New()
-		for _, v := range f.scan(s, c, readers, known, meter.add) {
+		for _, v := range f.scan(s, c, readers, known, true, meter.add) {
 			damaged = append(damaged, v.damage...)
 			_, _ = all.Write(v.sum[:]) // a hash takes everything
 		}

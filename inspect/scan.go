@@ -22,7 +22,7 @@ func (f *File) readers() []reader {
 
 // verified is a block that was read.
 type verified struct {
-	sum     [32]byte // of its used pages
+	sum     [32]byte // of its used pages, if sums are wanted
 	isWhole bool
 	damage  []Damage
 }
@@ -30,7 +30,8 @@ type verified struct {
 // scan reads all blocks in the order of their addresses, and verifies their used pages. Of blocks
 // in known nothing is read. done is called after each block with the bytes read, by any of the
 // readers.
-func (f *File) scan(s *datafile.Copy, c *contents, readers []reader, known map[storage.Ref][32]byte, done func(bytes uint64)) []verified {
+func (f *File) scan(s *datafile.Copy, c *contents, readers []reader, known map[storage.Ref][32]byte, sums bool,
+	done func(bytes uint64)) []verified {
 	order, results := c.inOrder(), make([]verified, len(c.blocks))
 	share(readers, len(order), func(r *reader, i int) {
 		n, v := &c.blocks[order[i]], &results[order[i]]
@@ -38,7 +39,7 @@ func (f *File) scan(s *datafile.Copy, c *contents, readers []reader, known map[s
 			v.sum, v.isWhole = sum, true
 			return
 		}
-		done(f.verify(s, n, r.first, v))
+		done(f.verify(s, n, r.first, sums, v))
 	})
 	for i := range results {
 		if results[i].isWhole {
@@ -57,7 +58,7 @@ func (f *File) usedBytes(n *named) uint64 {
 }
 
 // verify reads a block and finds all of its damaged pages.
-func (f *File) verify(s *datafile.Copy, n *named, buffer []byte, v *verified) (bytes uint64) {
+func (f *File) verify(s *datafile.Copy, n *named, buffer []byte, sums bool, v *verified) (bytes uint64) {
 	wrong := func(what string, page uint32, reason string) {
 		v.damage = append(v.damage, f.damageOf(n, &storage.Fault{What: what, Page: page, Reason: reason}))
 	}
@@ -101,7 +102,7 @@ func (f *File) verify(s *datafile.Copy, n *named, buffer []byte, v *verified) (b
 			wrong(storage.FaultBlock, page, reason)
 		}
 	}
-	if v.isWhole = len(v.damage) == 0; v.isWhole {
+	if v.isWhole = len(v.damage) == 0; v.isWhole && sums {
 		v.sum = blake3.Sum256(used)
 	}
 	return uint64(len(buffer))

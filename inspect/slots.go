@@ -128,10 +128,13 @@ func (l *log) read(r *reader, i uint64) (bytes uint64) {
 	*s = Slot{Slot: i}
 	twinBytes := r.next[:f.limits.TwinBytes]
 	s.Twin = f.copyOf(twinBytes, f.layout.TwinAt(i), i, l.superblock, func(uint32) error { return nil })
-	// The first sector tells how much is to be read.
-	sector := r.first[:f.limits.SectorBytes]
-	bytes = uint64(len(twinBytes) + len(sector))
-	s.Prepare = f.copyOf(sector, f.layout.PrepareAt(i), i, l.superblock, func(size uint32) error {
+	// The twin tells how much is to be read, as a rule; else the first sector does.
+	first := r.first[:f.limits.SectorBytes]
+	if s.Twin.names() {
+		first = r.first[:f.sectorsUp(s.Twin.SizeBytes)]
+	}
+	bytes = uint64(len(twinBytes) + len(first))
+	s.Prepare = f.copyOf(first, f.layout.PrepareAt(i), i, l.superblock, func(size uint32) error {
 		padded := r.first[:f.sectorsUp(size)]
 		bytes += uint64(len(padded))
 		return f.file.ReadAt(padded, f.layout.PrepareAt(i))

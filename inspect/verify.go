@@ -75,7 +75,7 @@ func (f *File) Verify(progress Progress) (*Verification, error) {
 		if log.report(r); len(log.damages()) == 0 {
 			whole = log
 		}
-		f.verifyGrid(s, c, r, f.scan(s, c, readers, known, m.add))
+		f.verifyGrid(s, c, r, f.scan(s, c, readers, known, false, m.add))
 		r.Bytes += m.read
 		return complaint(r.Damaged)
 	})
