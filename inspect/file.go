@@ -72,9 +72,20 @@ func (f *File) buffer() []byte {
 	return f.memory.Bytes(uint64(max(f.limits.MessageBytesMax, f.limits.BlockBytes)), 4096, "inspect")
 }
 
+// superblocks reads the four copies. A server may write them meanwhile, so copies that do not agree
+// are read again.
+func (f *File) superblocks() (copies []datafile.Copy, chosen int, err error) {
+	for pass := 0; pass == 0 || pass < passesMax && isDamage(err); pass++ {
+		var read [4]datafile.Copy
+		read, chosen, err = datafile.ReadSuperblock(f.file, &f.limits, f.scratch)
+		copies = read[:]
+	}
+	return copies, chosen, err
+}
+
 // inForce returns the superblock in force.
 func (f *File) inForce() (*datafile.Copy, error) {
-	copies, chosen, err := datafile.ReadSuperblock(f.file, &f.limits, f.scratch)
+	copies, chosen, err := f.superblocks()
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +170,7 @@ type Zone struct {
 
 // Layout needs no superblock in force, but one that says of itself to be one.
 func (f *File) Layout() (*Layout, error) {
-	if _, _, err := datafile.ReadSuperblock(f.file, &f.limits, f.scratch); err != nil && !isDamage(err) {
+	if _, _, err := f.superblocks(); err != nil && !isDamage(err) {
 		return nil, err
 	}
 	r := &Layout{}

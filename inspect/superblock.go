@@ -65,7 +65,7 @@ func isDamage(err error) bool {
 
 // Superblock reads the copies. There is a report if any of them was a superblock of this version.
 func (f *File) Superblock() (*Superblock, error) {
-	copies, chosen, err := datafile.ReadSuperblock(f.file, &f.limits, f.scratch)
+	copies, chosen, err := f.superblocks()
 	r := &Superblock{Chosen: chosen, Differences: []string{}}
 	if err != nil {
 		if !isDamage(err) {

@@ -131,7 +131,7 @@ func (f *File) verifyGrid(s *datafile.Copy, c *contents, r *Verification, blocks
 }
 
 func (f *File) verifySuperblock(r *Verification) {
-	copies, chosen, err := datafile.ReadSuperblock(f.file, &f.limits, f.scratch)
+	copies, chosen, err := f.superblocks()
 	r.Copies = len(copies)
 	r.Bytes += uint64(len(copies)) * datafile.SuperblockContentBytes
 	for i := range copies {
