@@ -30,6 +30,12 @@ const (
 	kindCheckpointSlow
 	kindClockBehind
 	kindOpSlow
+	kindLimits
+	kindCaches
+	kindCompaction
+	kindMemory
+	kindSystemCalls
+	kindPlaced
 	kindsCount
 )
 
@@ -54,6 +60,12 @@ func newCell() [kindsCount]Event {
 		kindCheckpointSlow:    &CheckpointSlow{},
 		kindClockBehind:       &ClockBehind{},
 		kindOpSlow:            &OpSlow{},
+		kindLimits:            &Limits{},
+		kindCaches:            &Caches{},
+		kindCompaction:        &Compaction{},
+		kindMemory:            &Memory{},
+		kindSystemCalls:       &SystemCalls{},
+		kindPlaced:            &Placed{},
 	}
 }
 

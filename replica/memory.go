@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"ledger/events"
 	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/storage"
@@ -165,14 +166,14 @@ func (n *MemoryNeed) waysOut() string {
 // Mebibytes rounds up, so that a printed figure is never too low.
 func Mebibytes(bytes uint64) uint64 { return (bytes + 1<<20 - 1) >> 20 }
 
-// line is the line that start prints.
-func (n *MemoryNeed) line(root string, l *limits.Limits) string {
-	text := fmt.Sprintf("memory: %d MiB expected, %d MiB at most (of them %d for the indexes of a data file of %d GiB)",
-		Mebibytes(n.ExpectedBytes), Mebibytes(n.LargestBytes), Mebibytes(n.ClassBytes[arena.Index]), l.StorageBytesMax>>30)
+// event returns the event of a start.
+func (n *MemoryNeed) event(root string, l *limits.Limits) events.Memory {
+	e := events.Memory{ExpectedBytes: n.ExpectedBytes, LargestBytes: n.LargestBytes, IndexBytes: n.ClassBytes[arena.Index],
+		StorageBytes: l.StorageBytesMax}
 	if available, source, err := MemoryAvailable(root); err == nil {
-		text += fmt.Sprintf(", %s allows %d MiB", source, available>>20)
+		e.AllowedBytes, e.AllowedBy = available, source
 	}
-	return text
+	return e
 }
 
 // checkSessions refuses a start, before the sessions of a checkpoint are read, if they alone do not

@@ -3,7 +3,6 @@ package replica
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
@@ -241,17 +240,30 @@ func (s *Server) Repairs(log *events.Log) {
 	}
 }
 
-// PrintLimits prints the limits in force and the memory that they need.
-func (s *Server) PrintLimits(w io.Writer) {
+// LogLimits emits the limits in force, the memory that they need, and the placement.
+func (s *Server) LogLimits(log *events.Log) {
 	l := &s.opened.Limits
-	fmt.Fprintf(w, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d "+
-		"ops, storage %d GiB, clients of %s to %s\n",
-		l.RequestBytesMax>>10, l.SessionsMax, l.ConnectionsMax, l.PipelineOpsMax, l.BarOps, l.CheckpointIntervalOps(), l.StorageBytesMax>>30,
-		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
-	fmt.Fprintf(w, "caches: grid %d MiB, accounts %d\n", l.CacheGridBytes>>20, l.CacheAccountsMax)
-	fmt.Fprintf(w, "compaction: workers %d, buffers %d MiB each\n", l.CompactWorkers, compact.MemoryBytes(l)>>20)
-	fmt.Fprintln(w, s.need.line("/", l))
-	fmt.Fprintf(w, "io: %s\n", map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed])
+	log.Limits(events.Limits{
+		RequestBytes: uint64(l.RequestBytesMax), StorageBytes: l.StorageBytesMax, Sessions: uint64(l.SessionsMax),
+		Connections: uint64(l.ConnectionsMax), PipelineOps: uint64(l.PipelineOpsMax), BarOps: uint64(l.BarOps),
+		CheckpointIntervalOps: uint64(l.CheckpointIntervalOps()),
+		ClientReleaseMin:      s.consensus.ReleaseMin.String(), ClientReleaseMax: s.consensus.ReleaseMax.String(),
+	})
+	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})
+	log.Compaction(events.Compaction{Workers: uint64(l.CompactWorkers), WorkerBytes: uint64(compact.MemoryBytes(l))})
+	log.Memory(s.need.event("/", l))
+	log.SystemCalls(events.SystemCalls{Kind: map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed]})
+	for i := range s.plan.Threads {
+		t := &s.plan.Threads[i]
+		cores := ""
+		if !t.Cores.IsEmpty() {
+			cores = t.Cores.String()
+		}
+		log.Placed(events.Placed{Thread: t.Name(), Cores: cores, SpinNs: t.SpinNs})
+	}
+	if s.plan.Node != affinity.NodeUnknown {
+		log.Notice(events.Notice{Line: fmt.Sprintf("  memory: node %d", s.plan.Node)})
+	}
 }
 
 // Run starts the threads and returns at once. Callbacks report what happens later. listenerFd stays

@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -211,8 +210,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	err = server.Run(fd, replica.Callbacks{
 		Prepared: func() {
 			log.Started(server.Started())
-			server.PrintLimits(s.err)
-			fmt.Fprintf(s.err, "%s", indent(plan.String()))
+			server.LogLimits(log)
 		},
 		Ready: func() {
 			endpoint.SetReady(true)
@@ -369,8 +367,4 @@ func classify(path string, err error) error {
 		return &statusError{exitDamage, fmt.Errorf("%s: %w", path, err)}
 	}
 	return fmt.Errorf("%s: %w", path, err)
-}
-
-func indent(text string) string {
-	return "  " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  ") + "\n"
 }
