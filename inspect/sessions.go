@@ -27,10 +27,10 @@ type Session struct {
 	Session       uint64 `json:"session"` // the op of its register request
 	ReplyBytes    uint32 `json:"reply_bytes"`
 	ReplyChecksum string `json:"reply_checksum"`
-	// Of the last reply, if it can be read.
-	Op        uint64 `json:"op"`
-	Position  uint32 `json:"position"` // of the request in its op
-	Request   uint32 `json:"request"`
+	Op            uint64 `json:"op"`       // of the last reply
+	Position      uint32 `json:"position"` // of the request in its op
+	Request       uint32 `json:"request"`
+	// Operation is that of the last reply, if it can be read.
 	Operation string `json:"operation,omitempty"`
 	Reason    string `json:"reason,omitempty"` // why the reply cannot be read
 }
@@ -62,7 +62,7 @@ func (f *File) sessions(s *datafile.Copy) *Sessions {
 	replies := c.trailers[storage.TrailerReplies]
 	for _, record := range records {
 		session := Session{Index: record.Index, Client: record.Client.String(), Session: record.Number, ReplyBytes: record.ReplyBytes,
-			ReplyChecksum: hexOf(record.ReplyChecksum), Position: record.Position}
+			ReplyChecksum: hexOf(record.ReplyChecksum), Position: record.Position, Op: record.Op, Request: record.Request}
 		switch {
 		case replies == nil:
 			session.Reason = "the replies cannot be read"
@@ -76,7 +76,10 @@ func (f *File) sessions(s *datafile.Copy) *Sessions {
 				session.Reason = "the reply's checksum does not match"
 				break
 			}
-			session.Op, session.Request = reply.ReplyOp(), reply.ReplyRequestNumber()
+			if reply.ReplyOp() != record.Op || reply.ReplyRequestNumber() != record.Request ||
+				reply.ReplyRequestChecksum() != record.RequestChecksum {
+				session.Reason = "the reply is not the record's"
+			}
 			session.Operation = reply.ReplyOperation().String()
 		}
 		if session.Reason != "" && replies != nil {

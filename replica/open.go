@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 
 	"ledger/internal/arena"
@@ -12,6 +13,7 @@ import (
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/datafile"
+	"ledger/wire"
 )
 
 // Opened is a data file after recovery.
@@ -133,6 +135,11 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 func (o *Opened) readSessions(file ports.File) (err error) {
 	read := func(kind storage.TrailerKind, name string) []byte {
 		superblock := &o.Consensus.Superblock
+		if most := (uint64(o.Limits.SessionsMax) + 1) * wire.MessageBytesMax; superblock.Checkpoint.TrailerBytes[kind] > most {
+			err = errors.Join(err, &storage.Fault{What: storage.FaultBlock, Address: superblock.Checkpoint.Roots[kind].Address,
+				Reason: fmt.Sprintf("the trailer of the %s has %d bytes, at most %d can be", name, superblock.Checkpoint.TrailerBytes[kind], most)})
+			return nil
+		}
 		content := make([]byte, superblock.Checkpoint.TrailerBytes[kind])
 		geometry := block.GeometryOf(o.Limits)
 		fault := block.ReadTrailer(file, o.Layout.GridAt, &geometry, superblock.Cluster, kind, superblock.Checkpoint.Roots[kind], content,

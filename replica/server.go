@@ -289,10 +289,12 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for worker := range int(l.CompactWorkers) {
 		p.CompactDisk = append(p.CompactDisk, threadOf(stages.Compact+worker).kernel.Disk(s.file.Fd, CompactOperationsMax))
 	}
-	p.JournalDisk = watch(p.JournalDisk, stages.Names[stages.Journal], s.clock.monotonicNs, callbacks.Log)
+	var syncFailed atomic.Bool
+	p.JournalDisk = watch(synced(p.JournalDisk, &syncFailed), stages.Names[stages.Journal], s.clock.monotonicNs, callbacks.Log)
 	p.ApplyDisk = watch(p.ApplyDisk, stages.Names[stages.Apply], s.clock.monotonicNs, callbacks.Log)
 	for worker := range p.CompactDisk {
-		p.CompactDisk[worker] = watch(p.CompactDisk[worker], stages.NameOf(stages.Compact+worker), s.clock.monotonicNs, callbacks.Log)
+		disk := synced(p.CompactDisk[worker], &syncFailed)
+		p.CompactDisk[worker] = watch(disk, stages.NameOf(stages.Compact+worker), s.clock.monotonicNs, callbacks.Log)
 	}
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
 	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress,

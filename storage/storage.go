@@ -303,9 +303,12 @@ type Checkpoint struct {
 	Roots           [TrailersCount]Ref
 	TrailerBytes    [TrailersCount]uint64 // content, without the blocks' headers
 	BlocksHigh      uint64                // highest address ever allocated
-	Release         uint32                // limits.Release of who wrote it
-	AccountsCount   uint64
-	TransfersCount  uint64
+	// Release is the one by whose rules the ops up to the checkpoint were executed. It is state, which
+	// all replicas have alike. A single replica takes the release of its program: it upgrades by a
+	// restart.
+	Release        uint32
+	AccountsCount  uint64
+	TransfersCount uint64
 	// TimestampLast is the timestamp of the last op that the sessions trailer covers. A replica
 	// that begins with a checkpoint but without the log before it continues from here. (A single
 	// replica has the log.) The checkpoint's id covers it, so replicas compare it.

@@ -12,20 +12,30 @@ import (
 type SessionRecord struct {
 	Client        wire.U128
 	Number        uint64 // op of its register request
+	Op            uint64 // of its last reply
 	Index         uint32 // in the table
-	Position      uint32 // of its last request in the op of that
+	Position      uint32 // of its last request in Op
 	ReplyBytes    uint32 // in the replies trailer, where replies lie in the order of the records
-	ReplyChecksum wire.Checksum
+	Request       uint32 // number of its last request
+	Release       wire.Release
+	ReplyChecksum wire.Checksum // of the reply's header
+	// RequestChecksum is that of the last request; Context is the one that the next must name.
+	RequestChecksum, Context wire.Checksum
 }
 
 func recordOf(record []byte) SessionRecord {
 	return SessionRecord{
-		Client:        wire.U128FromBytes(record[:16]),
-		Number:        binary.LittleEndian.Uint64(record[16:]),
-		Index:         binary.LittleEndian.Uint32(record[24:]),
-		Position:      binary.LittleEndian.Uint32(record[28:]),
-		ReplyBytes:    binary.LittleEndian.Uint32(record[32:]),
-		ReplyChecksum: wire.Checksum(record[40:56]),
+		Client:          wire.U128FromBytes(record[:16]),
+		Number:          binary.LittleEndian.Uint64(record[recordNumber:]),
+		Op:              binary.LittleEndian.Uint64(record[recordOp:]),
+		Index:           binary.LittleEndian.Uint32(record[recordIndex:]),
+		Position:        binary.LittleEndian.Uint32(record[recordPosition:]),
+		ReplyBytes:      binary.LittleEndian.Uint32(record[recordReplyBytes:]),
+		Request:         binary.LittleEndian.Uint32(record[recordRequest:]),
+		Release:         wire.Release(binary.LittleEndian.Uint32(record[recordRelease:])),
+		ReplyChecksum:   wire.Checksum(record[recordReplyChecksum:][:16]),
+		RequestChecksum: wire.Checksum(record[recordRequestChecksum:][:16]),
+		Context:         wire.Checksum(record[recordContext:][:16]),
 	}
 }
 

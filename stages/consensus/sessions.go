@@ -80,15 +80,28 @@ func (t *sessions) free() int {
 // The sessions trailer of a checkpoint is a header, then a record of each used entry, in table
 // order. The replies trailer is the replies' bytes, in the same order. They are apart because a
 // replica that takes a checkpoint from others needs the records, which are small, before it can
-// commit an op, but a reply only when its client repeats the request. A record has its reply's
-// checksum.
+// commit an op, but a reply only when its client repeats the request. So a record has everything
+// that decides on a request and on the next session to be evicted, and the checksum of its reply.
 //
-// A record, little-endian: client 16, session number 8, index in the table 4, position in the op 4,
-// bytes of the reply 4, zeros 4, checksum of the reply's header 16, zeros.
+// A record, little-endian: client 16, session number 8, op of the last reply 8, index in the table
+// 4, position in that op 4, bytes of the reply 4, number of the request 4, release 4, zeros 12,
+// checksum of the reply's header 16, checksum of the request 16, context of the next request 16,
+// zeros 16.
 const (
 	trailerHeaderBytes = 16
-	trailerRecordBytes = 64
-	trailerMagic       = 0x7373_6573_0000_0002
+	trailerRecordBytes = 128
+	trailerMagic       = 0x7373_6573_0000_0003
+
+	recordNumber          = 16
+	recordOp              = 24
+	recordIndex           = 32
+	recordPosition        = 36
+	recordReplyBytes      = 40
+	recordRequest         = 44
+	recordRelease         = 48
+	recordReplyChecksum   = 64
+	recordRequestChecksum = 80
+	recordContext         = 96
 )
 
 // snapshot is the table as of a trigger op, ready to be written. Records are copied into its own
@@ -125,13 +138,18 @@ func (s *snapshot) take(op uint64, t *sessions, slots *stages.Slots) {
 		record := s.memory[trailerHeaderBytes+i*trailerRecordBytes:][:trailerRecordBytes]
 		clear(record)
 		e.client.PutBytes(record[:16])
-		binary.LittleEndian.PutUint64(record[16:], e.number)
-		binary.LittleEndian.PutUint32(record[24:], uint32(i))
-		binary.LittleEndian.PutUint32(record[28:], e.position)
-		binary.LittleEndian.PutUint32(record[32:], e.replyBytes)
+		binary.LittleEndian.PutUint64(record[recordNumber:], e.number)
+		binary.LittleEndian.PutUint64(record[recordOp:], e.op)
+		binary.LittleEndian.PutUint32(record[recordIndex:], uint32(i))
+		binary.LittleEndian.PutUint32(record[recordPosition:], e.position)
+		binary.LittleEndian.PutUint32(record[recordReplyBytes:], e.replyBytes)
+		binary.LittleEndian.PutUint32(record[recordRequest:], e.request)
+		binary.LittleEndian.PutUint32(record[recordRelease:], uint32(e.release))
+		copy(record[recordRequestChecksum:], e.checksum[:])
+		copy(record[recordContext:], e.context[:])
 		reply := slots.Bytes(e.replySlot)[e.replyOffset : e.replyOffset+e.replyBytes]
 		sum := wire.HeaderOf(reply).Checksum()
-		copy(record[40:], sum[:])
+		copy(record[recordReplyChecksum:], sum[:])
 		records, replies = append(records, record), append(replies, reply)
 		s.pinned = append(s.pinned, e.replySlot)
 	}
@@ -175,6 +193,10 @@ func (t *sessions) load(trailer, replies []byte, slots *stages.Slots, newSlot fu
 		t.put(e, int(index), client, record.Number)
 		described := stages.ReplyOf(reply, 0)
 		e.setReply(&described, slot, record.Position)
+		if e.op != record.Op || e.request != record.Request || e.release != record.Release || e.checksum != record.RequestChecksum ||
+			e.context != record.Context {
+			return damaged("a record is not of its reply")
+		}
 	}
 	if len(rest)+len(replies) != 0 {
 		return damaged("there is more behind them")

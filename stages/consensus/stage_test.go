@@ -363,9 +363,9 @@ func FuzzSessionsTrailer(f *testing.F) {
 	f.Add(trailer, append(bytes.Clone(replies), 0))
 	f.Add(trailer, replies[:len(replies)-1])
 	f.Add(trailer, append(bytes.Clone(replies[320:]), replies[:320]...)) // others' replies
-	twice := append(bytes.Clone(trailer), trailer[16:16+64]...)
+	twice := append(bytes.Clone(trailer), trailer[trailerHeaderBytes:][:trailerRecordBytes]...)
 	twice[8]++
-	binary.LittleEndian.PutUint32(twice[len(trailer)+24:], 3)
+	binary.LittleEndian.PutUint32(twice[len(trailer)+recordIndex:], 3)
 	f.Add(twice, append(bytes.Clone(replies), replies[:320]...))
 	f.Fuzz(func(t *testing.T, data, dataReplies []byte) {
 		memory := arena.New()

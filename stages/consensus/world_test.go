@@ -353,11 +353,14 @@ func (w *world) checkSessions(trailer, replies []byte, op uint64) {
 	at := trailerHeaderBytes
 	for at < len(trailer) {
 		record := trailer[at : at+trailerRecordBytes]
-		client, size := wire.U128FromBytes(record[:16]), int(binary.LittleEndian.Uint32(record[32:]))
+		client, size := wire.U128FromBytes(record[:16]), int(binary.LittleEndian.Uint32(record[recordReplyBytes:]))
 		reply := wire.HeaderOf(replies[:256])
 		m, ok := model[client]
-		if !ok || m.number != binary.LittleEndian.Uint64(record[16:]) || m.op != reply.ReplyOp() || m.checksum != reply.ReplyRequestChecksum() ||
-			reply.Checksum() != wire.Checksum(record[40:56]) {
+		if !ok || m.number != binary.LittleEndian.Uint64(record[recordNumber:]) ||
+			m.op != reply.ReplyOp() || m.checksum != reply.ReplyRequestChecksum() ||
+			reply.Checksum() != wire.Checksum(record[recordReplyChecksum:][:16]) ||
+			m.op != binary.LittleEndian.Uint64(record[recordOp:]) || uint32(m.position) != binary.LittleEndian.Uint32(record[recordPosition:]) ||
+			m.checksum != wire.Checksum(record[recordRequestChecksum:][:16]) {
 			w.t.Fatalf("snapshot of op %d: client %v, want %+v", op, client, m)
 		}
 		at += trailerRecordBytes

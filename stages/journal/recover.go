@@ -16,7 +16,6 @@ import (
 type Recovered struct {
 	OpHead        uint64        // highest op in the log
 	HeadChecksum  wire.Checksum // of its header
-	HeadStampNs   uint64        // its timestamp
 	TwinsFixed    int           // twins that were rewritten
 	PreparesFixed int           // prepares that were rewritten from their twins
 	TornOp        uint64        // op whose writes were torn by the crash, never acknowledged; 0: none
@@ -75,7 +74,6 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 		return nil, &DamageError{refusal.Slot, refusal.Row, refusal.Reason}
 	}
 	r := &Recovered{Headers: headers, OpHead: result.OpHead, HeadChecksum: result.HeadChecksum, TornOp: result.TornOp}
-	r.HeadStampNs = headerAt(headers, r.OpHead%count).Timestamp()
 	return r, r.fix(g, slots, result.Decisions)
 }
 

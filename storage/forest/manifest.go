@@ -140,8 +140,9 @@ var errManifest = errors.New("the manifest is damaged")
 
 // reader takes numbers of fixed size from bytes. After a failure it returns zeros.
 type reader struct {
-	in     []byte
-	failed bool
+	bornOpMax uint64 // the checkpoint's op: no table that it names is younger
+	in        []byte
+	failed    bool
 }
 
 func (r *reader) take(n int) []byte {
@@ -180,7 +181,9 @@ func (r *reader) table(tree storage.TreeID, pagesMax uint32) (t storage.Table) {
 	t.Partial = r.flag()
 	t.PagesUsed = r.u16()
 	t.Entries = r.u32()
-	t.BornOp = r.u64()
+	if t.BornOp = r.u64(); t.BornOp == 0 || t.BornOp > r.bornOpMax {
+		r.failed = true
+	}
 	copy(t.KeyMin[:], r.take(storage.KeyBytesMax))
 	copy(t.KeyMax[:], r.take(storage.KeyBytesMax))
 	r.expect(t.Address > 0 && t.Tree == tree && t.Entries > 0 && t.PagesUsed >= 2 && uint32(t.PagesUsed) <= pagesMax &&
@@ -256,15 +259,12 @@ func (r *reader) merge(m *merge) {
 }
 
 // manifestDecode fills an empty forest. After an error, the forest must not be used.
-func (f *Forest) manifestDecode(in []byte) error {
-	r := &reader{in: in}
-	// Lists double when they grow, so only a quarter of the pool is certain to be usable.
-	fits := uint64(len(in))/manifestTableBytes <= uint64(len(f.pool.tables)/4)+uint64(len(f.log.tables))
-	if !r.expect(fits) {
-		return errManifest
-	}
+func (f *Forest) manifestDecode(in []byte, checkpointOp uint64) error {
+	r := &reader{in: in, bornOpMax: checkpointOp}
 	head := r.head()
 	r.expect(head.logCount <= uint64(len(f.log.tables)) && head.trailers <= uint64(len(f.checkpoint.trailers)))
+	// Lists double when they grow, so only a quarter of the pool is certain to be usable by trees.
+	r.expect(uint64(len(r.in))/manifestTableBytes <= head.logCount+1+uint64(len(f.pool.tables)/4))
 	if r.failed {
 		return errManifest
 	}

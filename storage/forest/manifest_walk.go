@@ -1,6 +1,8 @@
 package forest
 
 import (
+	"math"
+
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
@@ -23,7 +25,7 @@ type ManifestTable struct {
 // returns: the addresses of the blocks of trailers.
 // error:   the manifest is damaged. Tables before the damage have been visited.
 func WalkManifest(in []byte, l *limits.Limits, visit func(t *ManifestTable)) (trailers []uint64, err error) {
-	r := &reader{in: in}
+	r := &reader{in: in, bornOpMax: math.MaxUint64}
 	pagesMax := block.GeometryOf(*l).PagesMax
 	head := r.head()
 	each := func(t *storage.Table) { visit(&ManifestTable{Table: *t}) }

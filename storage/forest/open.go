@@ -39,7 +39,7 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	if fault != nil {
 		return fault
 	}
-	if err := f.manifestDecode(manifest); err != nil {
+	if err := f.manifestDecode(manifest, checkpoint.Op); err != nil {
 		return &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[storage.TrailerManifest].Address, Reason: err.Error()}
 	}
 	if err := f.freeSet.Decode(freeSet); err != nil {

@@ -2,6 +2,7 @@ package forest
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -133,7 +134,7 @@ func FuzzManifest(f *testing.F) {
 		defer again.close()
 		var walked []ManifestTable
 		trailers, walkErr := WalkManifest(in, &l, func(t *ManifestTable) { walked = append(walked, *t) })
-		if again.forest.manifestDecode(in) != nil {
+		if again.forest.manifestDecode(in, math.MaxUint64) != nil {
 			return
 		}
 		if walkErr != nil {
