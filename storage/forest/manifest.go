@@ -261,10 +261,13 @@ func (r *reader) merge(m *merge) {
 // manifestDecode fills an empty forest. After an error, the forest must not be used.
 func (f *Forest) manifestDecode(in []byte, checkpointOp uint64) error {
 	r := &reader{in: in, bornOpMax: checkpointOp}
+	// Lists double when they grow, so only a quarter of the pool is certain to be usable.
+	fits := uint64(len(in))/manifestTableBytes <= uint64(len(f.pool.tables)/4)+uint64(len(f.log.tables))
+	if !r.expect(fits) {
+		return errManifest
+	}
 	head := r.head()
 	r.expect(head.logCount <= uint64(len(f.log.tables)) && head.trailers <= uint64(len(f.checkpoint.trailers)))
-	// Lists double when they grow, so only a quarter of the pool is certain to be usable by trees.
-	r.expect(uint64(len(r.in))/manifestTableBytes <= head.logCount+1+uint64(len(f.pool.tables)/4))
 	if r.failed {
 		return errManifest
 	}
