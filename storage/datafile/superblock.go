@@ -45,8 +45,9 @@ type Superblock struct {
 	Uncertain [UncertainBytes]byte
 }
 
-// HeadersMax is the pipeline, and with it all prepares that a view change may have to choose from,
-// the head of a checkpoint and two that link them.
+// HeadersMax is the largest number of headers in a superblock: those of a full pipeline and of the
+// op before it, which follow each other, and two that lie further back. Source: consensus, "headers
+// in a durable view record".
 const HeadersMax = 11
 
 // UncertainBytes holds a bit for each of the 1024 slots of the log.
