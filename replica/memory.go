@@ -142,20 +142,16 @@ func (n *MemoryNeed) indexesReachable(l *limits.Limits, fileBytesMax uint64) uin
 
 // waysOut returns the flags that lower the figures, the one with the largest part first.
 func (n *MemoryNeed) waysOut() string {
-	ways := []struct {
+	type way struct {
 		bytes uint64
 		flag  string
-	}{
+	}
+	ways := []way{
 		{n.ClassBytes[arena.Index], "--limit-storage (indexes of the largest data file: %d MiB at most)"},
 		{n.ClassBytes[arena.Cache], "--cache-grid or --cache-accounts (caches: %d MiB)"},
 		{n.ClassBytes[arena.Slot], "--clients-max of ledger format (message slots: %d MiB at most)"},
 	}
-	slices.SortStableFunc(ways, func(a, b struct {
-		bytes uint64
-		flag  string
-	}) int {
-		return cmp.Compare(b.bytes, a.bytes)
-	})
+	slices.SortStableFunc(ways, func(a, b way) int { return cmp.Compare(b.bytes, a.bytes) })
 	var list []string
 	for _, way := range ways {
 		list = append(list, fmt.Sprintf(way.flag, Mebibytes(way.bytes)))
