@@ -60,6 +60,9 @@ func (t *sessions) entry(i int) *session { return &t.entries[i] }
 // contains tells whether the table had the effects of op when the replica started.
 func (t *sessions) contains(op uint64) bool { return op <= t.opTo }
 
+// startAt: the table is that of the sessions after op.
+func (t *sessions) startAt(op uint64) { t.opTo = op }
+
 // upTo is the highest op that the table contained when the replica started.
 func (t *sessions) upTo() uint64 { return t.opTo }
 

@@ -91,7 +91,7 @@ func (t *sessions) load(opTo uint64, trailer, replies []byte, slots *slotHolds) 
 	if len(trailer) < trailerHeaderBytes || binary.LittleEndian.Uint64(trailer) != trailerMagic {
 		return damaged("no header")
 	}
-	t.opTo = opTo
+	t.startAt(opTo)
 	count := binary.LittleEndian.Uint64(trailer[8:])
 	if count > uint64(t.size()) {
 		return damaged(fmt.Sprintf("%d sessions, the file was formatted for %d", count, t.size()))
