@@ -3,8 +3,8 @@ package peer
 import "ledger/wire"
 
 // FrameBytes is the size of each frame of a handshake. A connection that is not identified yet
-// costs no more memory than that. It is also the size of a client's header, so net reads as many bytes of
-// a new connection before it knows who is there.
+// costs no more memory than that. It is also the size of a client's header. So net reads as many
+// bytes of a new connection before it knows what it is.
 const FrameBytes = 256
 
 // frameTagAt is the offset of a frame's tag, which covers everything before it.
