@@ -67,7 +67,7 @@ func (h *Handshake) connect(self *Self, peer uint8, attempt uint64, nonce Nonce,
 
 // accept begins a handshake that a hello will begin.
 func (h *Handshake) accept(self *Self, nonce Nonce, nowNs uint64) {
-	*h = Handshake{self: self, side: SideAcceptor, step: stepHello, nonce: nonce, beganNs: nowNs}
+	*h = Handshake{self: self, side: SideAcceptor, step: stepHello, peer: PeerUnknown, nonce: nonce, beganNs: nowNs}
 }
 
 // write makes one of our frames.
@@ -100,8 +100,11 @@ func (h *Handshake) receive(frame, reply []byte) (Progress, Refusal) {
 		h.step = stepRefused
 		return ProgressClose, Refusal{Reason: ReasonMagic, Peer: h.peer, Ours: wide(magic[:]), Theirs: wide(frame)}
 	}
-	// Version, kind and reason have these places in every version.
+	// Version, kind and index have these places in every version.
 	kind := FrameKind(frame[18])
+	if h.step == stepHello {
+		h.peer = frame[19] // as it says
+	}
 	if version := binary.LittleEndian.Uint16(frame[16:]); version != ProtocolVersion {
 		return h.refuseOrClose(kind, h.differs(ReasonProtocol, ProtocolVersion, uint64(version)), reply)
 	}
@@ -117,7 +120,7 @@ func (h *Handshake) receive(frame, reply []byte) (Progress, Refusal) {
 		return h.refuseOrClose(kind, r, reply)
 	}
 	if h.step == stepHello {
-		h.key, h.peer, h.attempt = key, f.Index, f.Attempt
+		h.key, h.attempt = key, f.Attempt
 	}
 	switch {
 	case kind == FrameRefusal:

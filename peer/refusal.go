@@ -90,7 +90,7 @@ func (r Reason) String() string {
 // does not allocate; its text is for the one line that the caller logs.
 type Refusal struct {
 	Reason Reason
-	// Peer is the index that the other side claims, or that was called.
+	// Peer is the index that the other side claims, or that was called; or PeerUnknown.
 	Peer uint8
 	// ByPeer: the other side has refused. Then Theirs is what it told of itself, where it did.
 	ByPeer bool
@@ -99,6 +99,9 @@ type Refusal struct {
 	Fixed        uint8
 	Ours, Theirs Value
 }
+
+// PeerUnknown is in the place of an index: the other side has not said who it is.
+const PeerUnknown = 255
 
 // Refused tells whether there is a refusal.
 func (r *Refusal) Refused() bool { return r.Reason != ReasonNone }
@@ -116,9 +119,12 @@ func (r *Refusal) Field() string {
 
 // Error is the line for the log: field, both values, and the way out.
 func (r *Refusal) Error() string {
-	who := "refused"
-	if r.ByPeer {
-		who = "refused by the peer"
+	who := fmt.Sprintf("replica %d refused", r.Peer)
+	switch {
+	case r.ByPeer:
+		who = fmt.Sprintf("refused by replica %d", r.Peer)
+	case r.Peer == PeerUnknown:
+		who = "unknown peer refused"
 	}
 	advice := "unknown to this release"
 	text := func(v Value) string { return fmt.Sprint(v.Lo) }
@@ -128,8 +134,11 @@ func (r *Refusal) Error() string {
 		case kind == valueRange:
 			text = func(v Value) string { return fmt.Sprintf("%d to %d", v.Lo, v.Hi) }
 		case kind == valueWide || r.Reason == ReasonFixed && int(r.Fixed) == fixedCount:
-			text = func(v Value) string { return wire.U128{Lo: v.Lo, Hi: v.Hi}.String() }
+			text = func(v Value) string { return fmt.Sprintf("%016x%016x", v.Hi, v.Lo) }
+		}
+		if r.Reason == ReasonCluster {
+			text = func(v Value) string { return wire.U128(v).String() }
 		}
 	}
-	return fmt.Sprintf("replica %d %s: %s: ours is %s, theirs is %s: %s", r.Peer, who, r.Field(), text(r.Ours), text(r.Theirs), advice)
+	return fmt.Sprintf("%s: %s: ours is %s, theirs is %s: %s", who, r.Field(), text(r.Ours), text(r.Theirs), advice)
 }
