@@ -106,6 +106,8 @@ func (c *cursor) end(command Command) Fault {
 	return Fault{}
 }
 
+func little32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+
 func little64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
 func putLittle64(b []byte, value uint64) { binary.LittleEndian.PutUint64(b, value) }
