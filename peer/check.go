@@ -179,7 +179,7 @@ func (l *headerList) checkOne(before, h prepare.Header) Fault {
 }
 
 func (m *DoViewChange) checkBody(e *Envelope, body []byte, b *Bounds) Fault {
-	list := headerList{e: e, b: b, body: body, viewMax: m.LogView, blanks: true}
+	list := headerList{e: e, b: b, body: body, viewMax: m.LogView, blanks: true, chained: true}
 	if f := list.check(); f.Faulty() {
 		return f
 	}

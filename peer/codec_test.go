@@ -208,6 +208,7 @@ func TestFaults(t *testing.T) {
 	b := testBounds()
 	zero := wire.Checksum{}
 	other := chain(1010, 1010, 3)[0]
+	sumOfOther := prepare.Sum(other)
 	cases := []broken{
 		{CommandPing, "command", 0, func(e *Envelope, _ *sample) { e.Command = 0 }},
 		{CommandPing, "command", 20, func(e *Envelope, _ *sample) { e.Command = commandsCount }},
@@ -297,6 +298,11 @@ func TestFaults(t *testing.T) {
 		{CommandPrepare, "prepare view", 6, resealed(func(f *prepare.Fields) { f.View = 6 })},
 		{CommandPrepare, "prepare replica", 3, resealed(func(f *prepare.Fields) { f.Replica = 3 })},
 		{CommandPrepare, "requests count", 0, resealed(func(f *prepare.Fields) { f.RequestsCount = 0 })},
+		{CommandPrepare, "prepare body checksum", little64(sumOfOther[:]), func(e *Envelope, s *sample) {
+			f := prepare.Fields{Cluster: testCluster, Op: 5, SizeBytes: prepare.HeaderBytes + e.BodyBytes, RequestsCount: 1,
+				Command: prepare.CommandPrepare}
+			s.inner = verbatim(prepare.Put(make([]byte, prepare.HeaderBytes), &f, sumOfOther))
+		}},
 		{CommandPrepare, "requests", 4, resealed(func(f *prepare.Fields) { f.RequestsCount = 4 })},
 		{CommandRequest, "request size", 256 + 32, func(e *Envelope, s *sample) { e.BodyBytes-- }},
 		{CommandRequest, "request", 1, func(_ *Envelope, s *sample) { s.inner = verbatim{1} }},

@@ -19,6 +19,12 @@ type Envelope struct {
 	Author       uint8
 }
 
+// Offsets of fields that are read without the others.
+const (
+	envelopeBodyBytesAt = 48
+	envelopeCommandAt   = 56
+)
+
 func (e *Envelope) fields(c *cursor) {
 	c.bytes("tag", e.Tag[:])
 	c.u64("sequence", &e.Sequence)

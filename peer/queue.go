@@ -49,9 +49,9 @@ func (f *fifo) pop() *waiting {
 	return w
 }
 
-// Queue is the messages to one peer: those that wait, and the one that is being sent. Urgent ones go
-// first. Repair gets a quarter of the bytes while others wait. What exceeds the room is dropped: the
-// protocol tolerates loss, and a slow peer must not hold the slots.
+// Queue is the messages to one peer: those that wait, and the one that is being sent. Urgent ones
+// go first. Repair gets a quarter of the bytes while others wait. What exceeds the room is dropped:
+// the protocol tolerates loss, and a slow peer must not hold the slots.
 type Queue struct {
 	link     *Link // nil without a connection
 	classes  [ClassRepair + 1]fifo
@@ -107,12 +107,12 @@ func (q *Queue) bulk() uint32 {
 	return count
 }
 
-func (q *Queue) commandOf(w *waiting) Command { return Command(w.head[56]) }
+func (q *Queue) commandOf(w *waiting) Command { return Command(w.head[envelopeCommandAt]) }
 
 // Offer takes a message: its head with envelope and inner header, and the lease of its body. What
 // cannot wait is dropped, and its lease returned at once.
 func (q *Queue) Offer(head []byte, lease Lease, nowNs uint64, returned *[]Lease) (ok bool) {
-	w := waiting{lease: lease, bytes: little32(head[48:])}
+	w := waiting{lease: lease, bytes: little32(head[envelopeBodyBytesAt:])}
 	copy(w.head[:], head[:HeadBytes])
 	command := q.commandOf(&w)
 	assert.That(command.Known(), "a message to a peer has a command")

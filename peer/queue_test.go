@@ -204,7 +204,8 @@ func TestQueueRoom(t *testing.T) {
 	}
 }
 
-// Goal: a heartbeat that waits is replaced by a newer one, in its place; an acknowledgement never is.
+// Goal: a heartbeat that waits is replaced by a newer one, in its place; an acknowledgement never
+// is.
 func TestQueueHeartbeats(t *testing.T) {
 	q := newTestQueue()
 	for i := range uint32(100) {

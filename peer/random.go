@@ -9,8 +9,8 @@ import (
 // SeedBytes is the size of a seed.
 const SeedBytes = 32
 
-// random makes nonces and jitter from a secret seed: BLAKE3 of the seed and a counter. The same seed
-// gives the same numbers. Without the seed nobody can foretell them.
+// random makes nonces and jitter from a secret seed: BLAKE3 of the seed and a counter. The same
+// seed gives the same numbers. Without the seed nobody can foretell them.
 type random struct {
 	input [SeedBytes + 8]byte
 	count uint64

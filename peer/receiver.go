@@ -31,8 +31,8 @@ type ReceiverCounters struct {
 	Forged          uint64 // tags and sequences that are wrong
 }
 
-// Receiver turns the bytes of an identified connection into whole, checked messages. Heads arrive in
-// a small buffer. Bodies arrive in their slot, at InnerBytes, apart from what the buffer already
+// Receiver turns the bytes of an identified connection into whole, checked messages. Heads arrive
+// in a small buffer. Bodies arrive in their slot, at InnerBytes, apart from what the buffer already
 // held.
 //
 // A message's tag, inner header and sizes are checked before its body is received, and its body is

@@ -44,8 +44,8 @@ type peerState struct {
 
 const noPlace = ^uint32(0)
 
-// Table is all connections to peers, from the first byte to the last: whom to call and when, whom to
-// let in, which of two connections stays. It has one identified connection to a peer at most.
+// Table is all connections to peers, from the first byte to the last: whom to call and when, whom
+// to let in, which of two connections stays. It has one identified connection to a peer at most.
 type Table struct {
 	self   *Self
 	random random

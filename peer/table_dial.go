@@ -90,8 +90,8 @@ func (t *Table) dial(peer uint8, nowNs uint64, out *TableActions) {
 	}
 }
 
-// Resolved brings the address of a peer, or that its name has none. An answer to an earlier question
-// is ignored.
+// Resolved brings the address of a peer, or that its name has none. An answer to an earlier
+// question is ignored.
 func (t *Table) Resolved(peer uint8, attempt uint64, address [18]byte, ok bool, nowNs uint64, out *TableActions) {
 	p := &t.peers[peer]
 	if p.state != DialResolving || p.tries != attempt {

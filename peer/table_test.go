@@ -190,8 +190,8 @@ func bytesOf(kinds []ActionKind) (b []byte) {
 	return b
 }
 
-// Goal: strangers that open connections and say nothing, or rubbish, cost a bounded number of places,
-// and keep no peer out. The lines about them are few.
+// Goal: strangers that open connections and say nothing, or rubbish, cost a bounded number of
+// places, and keep no peer out. The lines about them are few.
 func TestTableStrangers(t *testing.T) {
 	w := newWorld(t, rand.New(rand.NewPCG(1, 0)))
 	w.delayNsMax = 10 * millisecond

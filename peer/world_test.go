@@ -73,7 +73,8 @@ func (w *world) start(index uint8, processNumber uint64) *process {
 	self.Process = processNumber
 	var seed [SeedBytes]byte
 	putLittle64(seed[:], processNumber)
-	p := &process{table: NewTable(self, seed), ends: map[uint32]*end{}, live: map[uint8]uint32{}, name: fmt.Sprintf("%d/%x", index, processNumber)}
+	name := fmt.Sprintf("%d/%x", index, processNumber)
+	p := &process{table: NewTable(self, seed), ends: map[uint32]*end{}, live: map[uint8]uint32{}, name: name}
 	p.actions = p.table.NewActions()
 	w.processes = append(w.processes, p)
 	if l := w.listening[index]; l == nil || l.dead {
@@ -82,8 +83,8 @@ func (w *world) start(index uint8, processNumber uint64) *process {
 	return p
 }
 
-// kill ends a process. With tell, its connections end for the others as well; else they hear nothing,
-// as after a power cut.
+// kill ends a process. With tell, its connections end for the others as well; else they hear
+// nothing, as after a power cut.
 func (w *world) kill(p *process, tell bool) {
 	p.dead = true
 	for _, at := range sortedPlaces(p.ends) {
