@@ -98,7 +98,8 @@ func TestReceiverAnyChunks(t *testing.T) {
 			}
 			i++
 		}
-		if c := r.Counters; i != len(got) || c.Messages != uint64(i) || c.Messages+c.Discarded != uint64(len(messages)) || c.Bytes != uint64(len(data)) {
+		c := r.Counters
+		if i != len(got) || c.Messages != uint64(i) || c.Messages+c.Discarded != uint64(len(messages)) || c.Bytes != uint64(len(data)) {
 			t.Fatalf("%d messages of %d, %+v", len(got), len(messages), c)
 		}
 	})
