@@ -48,7 +48,6 @@ const (
 type olderID struct {
 	index  int // in the batch
 	key    storage.Key
-	fence  fence
 	filter table.FilterKey
 	bucket []byte // of a filter
 	maybe  bool   // some covered run may hold it
@@ -76,7 +75,7 @@ const askBreathEvents = 256
 // at once. Without it, the events would wait one by one, each for its own page.
 func (f *Forest) askIDs() {
 	a := &f.ahead
-	t := &f.trees[storage.TreeTransferID]
+	t := f.levels.Tree(storage.TreeTransferID)
 	nowhere := whereID(0) // for ids that no filter knows
 	if f.flushing != nil && !f.flushingFed {
 		nowhere = inFlushing
@@ -84,7 +83,7 @@ func (f *Forest) askIDs() {
 	for i := range a.ids[:len(a.rest)] {
 		a.ids[i] = nowhere
 	}
-	if t.runsCount == 0 && !f.flushingFed {
+	if t.IsEmpty() && !f.flushingFed {
 		return
 	}
 	olderSum, suspects := 0, a.suspects[:0]
@@ -95,7 +94,7 @@ func (f *Forest) askIDs() {
 			if id := events[i].ID; !f.idMax.Less(id) {
 				o := &a.older[count]
 				o.index = first + i
-				o.key, o.fence = keys.ID(id), fence{id.Hi, id.Lo}
+				o.key = keys.ID(id)
 				count++
 			}
 		}
@@ -192,19 +191,17 @@ func (f *Forest) askRuns(older []olderID, covered bool) {
 		return
 	}
 	a := &f.ahead
-	t := &f.trees[storage.TreeTransferID]
-	for _, r := range t.ordered {
-		if r.covered != covered {
+	t := f.levels.Tree(storage.TreeTransferID)
+	for _, r := range t.Runs() {
+		if r.IsCovered() != covered {
 			continue
 		}
-		last := r.fences[len(r.fences)-1]
 		for i := range older {
 			o := &older[i]
-			if o.bucket = noBucket[:]; last.less(o.fence) {
-				continue
+			o.bucket = noBucket[:]
+			if filter := f.levels.FilterOf(t, r, &o.key); filter != nil {
+				o.bucket = o.filter.Bucket(filter)
 			}
-			at := r.search(&o.key, o.fence)
-			o.bucket = o.filter.Bucket(f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape))
 		}
 		askBuckets(older, &f.identities.sink)
 		for i := range older {

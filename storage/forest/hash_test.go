@@ -182,8 +182,8 @@ func TestIDsSpread(t *testing.T) {
 func TestCraftedIDsSpread(t *testing.T) {
 	random := seeded.Rand(t)
 	const count = 2000
-	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a
-	// thousandth of a table.
+	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of
+	// a thousandth of a table.
 	fixed := func(id accounting.U128) uint64 {
 		h1, l1 := bits.Mul64(id.Hi^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
 		h2, l2 := bits.Mul64(id.Lo>>3^h1^l1, 0xa0761d6478bd642f)
@@ -224,9 +224,9 @@ func TestCraftedIDsSpread(t *testing.T) {
 	if ofIDs, ofOrdinals := away(&testKey, fixed, 0x9e3779b97f4a7c15); ofIDs < 100*count || ofOrdinals < 100*count {
 		t.Errorf("under the fixed hashes the ids are %d slots away and the ordinals %d: they were not chosen well", ofIDs, ofOrdinals)
 	}
-	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for any
-	// set there are keys under which it collides often. Who does not know the key cannot aim at it: of
-	// 5,000 keys one in a hundred put these ordinals 10 slots away or more, the worst 749.
+	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for
+	// any set there are keys under which it collides often. Who does not know the key cannot aim at
+	// it: of 5,000 keys one in a hundred put these ordinals 10 slots away or more, the worst 749.
 	const seedsCount, badMax = 50, 5
 	bad := 0
 	for range seedsCount {

@@ -231,9 +231,9 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	// Memory that is accessed at random, or filled in bulk, lies in huge pages. Otherwise every
 	// access would miss the TLB. A production server touches at start the memory that full batches
 	// fill. Otherwise the first bars would spend a fifth of their time on page faults. There are
-	// usually few created accounts and expiries: of their memory the hash table is touched, of which
-	// few accounts use all pages, and the beginning of the rest. A development server stays small: it
-	// has no huge pages, and its hash tables grow with their content.
+	// usually few created accounts and expiries: of their memory the hash table is touched, of
+	// which few accounts use all pages, and the beginning of the rest. A development server stays
+	// small: it has no huge pages, and its hash tables grow with their content.
 	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true, TouchFirst: true}, rows
 	if !l.TouchesMemoryAtStart() {
 		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)

@@ -43,7 +43,7 @@ func (f *Forest) accountFindSlow(id accounting.U128) uint32 {
 	if !ok {
 		key := keys.ID(id)
 		var value [8]byte
-		if !f.treeFind(storage.TreeAccountID, &key, value[:4]) {
+		if !f.levels.Find(storage.TreeAccountID, &key, value[:4]) {
 			return noEntry
 		}
 		ordinal = accounting.AccountOrdinal(binary.LittleEndian.Uint32(value[:]))
@@ -83,11 +83,11 @@ func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 	}
 	key := keys.Account(ordinal)
 	var fixed [storage.AccountBytes]byte
-	found := f.treeFind(storage.TreeAccount, &key, fixed[:])
+	found := f.levels.Find(storage.TreeAccount, &key, fixed[:])
 	assert.That(found, "an account that exists is in the memtables or in its tree")
 	keys.GetAccount(fixed[:], account)
 	var value [storage.BalancesBytes]byte
-	if f.treeFind(storage.TreeBalances, &key, value[:]) {
+	if f.levels.Find(storage.TreeBalances, &key, value[:]) {
 		b := &f.balancesScratch
 		storage.GetBalances(value[:], b)
 		account.DebitsPending, account.DebitsPosted = b.DebitsPending, b.DebitsPosted
@@ -202,12 +202,12 @@ func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accountin
 			return ordinal, state
 		}
 	}
-	if where&inTree == 0 || f.trees[storage.TreeTransferID].runsCount == 0 {
+	if where&inTree == 0 || f.levels.Tree(storage.TreeTransferID).IsEmpty() {
 		return 0, accounting.TransferAbsent
 	}
 	key := keys.ID(id)
 	var value [8]byte
-	if !f.treeFind(storage.TreeTransferID, &key, value[:]) {
+	if !f.levels.Find(storage.TreeTransferID, &key, value[:]) {
 		return 0, accounting.TransferAbsent
 	}
 	ordinal := binary.LittleEndian.Uint64(value[:])
@@ -340,7 +340,7 @@ func (f *Forest) PendingRead(ordinal accounting.TransferOrdinal) accounting.Pend
 	}
 	key := keys.Number(uint64(ordinal))
 	var status [1]byte
-	if !f.treeFind(storage.TreePending, &key, status[:]) {
+	if !f.levels.Find(storage.TreePending, &key, status[:]) {
 		return accounting.PendingNone
 	}
 	return accounting.PendingStatus(status[0])
