@@ -7,6 +7,7 @@ import (
 
 	"ledger/internal/assert"
 	"ledger/storage"
+	"ledger/storage/forest/ids"
 )
 
 // selfCheck compares the free set with what the manifest, the trailers and the waiting lists name,
@@ -63,7 +64,7 @@ func (f *Forest) checkCache() {
 			c.states[entry] = state // restore the bit of use
 		}
 	}
-	assert.Equal(c.ids.count, count, "ids of the cache are its accounts'")
+	assert.Equal(c.ids.Count(), count, "ids of the cache are its accounts'")
 }
 
 func (f *Forest) checkRun(t *tree, r *run, name func(uint64, string)) {

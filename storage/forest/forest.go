@@ -8,6 +8,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/ids"
 	"ledger/storage/freeset"
 	"ledger/storage/grid"
 	"ledger/storage/rowlog"
@@ -51,7 +52,7 @@ type Forest struct {
 	filters  filterPool
 	window   window
 
-	identities  identities
+	identities  ids.Filter
 	flushingFed bool // as of the last Lookahead, identities has all ids of the flushing memtable
 
 	freeSet      *freeset.Set
@@ -119,7 +120,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	filterBytesMax := max(f.trees[storage.TreeTransferID].shape.FilterBytesMax(), f.trees[storage.TreeAccountID].shape.FilterBytesMax())
 	f.filters = newFilterPool(a, uint64(filterBytesMax), min(addressesMax, filtersMax))
 	idShape := &f.trees[storage.TreeTransferID].shape
-	f.identities = newIdentities(a, &l, min(addressesMax, filtersMax)*uint64(idShape.EntriesMax()))
+	f.identities = ids.NewFilter(a, &l, min(addressesMax, filtersMax)*uint64(idShape.EntriesMax()), uint64(rowsMax(&l)))
 	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName,
 		arena.Bulk(arena.Table, false))
 	f.memtables[0] = newMemtable(a, &l, &f.tail)

@@ -1,7 +1,6 @@
 package forest
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -9,6 +8,7 @@ import (
 	"ledger/internal/ports"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/ids"
 	"ledger/storage/table"
 )
 
@@ -17,7 +17,7 @@ import (
 // lies beside them.
 func (f *Forest) openIdentities() {
 	t := &f.trees[storage.TreeTransferID]
-	ids := uint64(0)
+	idsCount := uint64(0)
 	for _, r := range t.ordered {
 		for _, other := range t.ordered {
 			if r != other && r.reachesOver(other) {
@@ -25,10 +25,10 @@ func (f *Forest) openIdentities() {
 			}
 		}
 		if r.covered {
-			ids += r.entries
+			idsCount += r.entries
 		}
 	}
-	if ids > 0 && !f.identities.open(ids) {
+	if idsCount > 0 && !f.identities.Open(idsCount) {
 		for _, r := range t.ordered {
 			r.covered = false
 		}
@@ -55,7 +55,7 @@ type filterSource struct {
 
 // filterSources assigns a filter slot to each table of the trees with filters.
 func (f *Forest) filterSources() (sources []filterSource, fault *storage.Fault) {
-	add := func(t *tree, list *tableList, ids bool) {
+	add := func(t *tree, list *tableList, readsIDs bool) {
 		for i := range list.tables {
 			slot := f.filters.get()
 			if slot == 0 {
@@ -63,7 +63,7 @@ func (f *Forest) filterSources() (sources []filterSource, fault *storage.Fault) 
 				return
 			}
 			list.filters[i] = slot
-			sources = append(sources, filterSource{&list.tables[i], &t.shape, f.filters.of(slot, list.tables[i].Entries, &t.shape), ids})
+			sources = append(sources, filterSource{&list.tables[i], &t.shape, f.filters.of(slot, list.tables[i].Entries, &t.shape), readsIDs})
 		}
 	}
 	for id := range f.trees {
@@ -97,7 +97,7 @@ func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Faul
 		return fault
 	}
 	scratch := func() []byte { return memory.Bytes(uint64(f.limits.BlockBytes), uint64(f.limits.SectorBytes), "open") }
-	loader := newIdentityLoader(memory, &f.identities)
+	loader := ids.NewLoader(memory, &f.identities)
 	readers := 1
 	if shared, ok := file.(ports.SharedFile); ok {
 		readers = min(shared.ReadersMax(), len(sources))
@@ -108,9 +108,9 @@ func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Faul
 			if f.readFilter(file, &sources[i], own, &read); read.fault != nil {
 				return read.fault
 			}
-			loader.add(read.hashes)
+			loader.Add(read.hashes)
 		}
-		loader.end()
+		loader.End()
 		return nil
 	}
 	reads := 2 * readers
@@ -139,10 +139,10 @@ func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Faul
 			fault = read.fault
 			next.Store(int64(len(sources))) // the others end
 		}
-		loader.add(read.hashes)
+		loader.Add(read.hashes)
 		empty <- read
 	}
-	loader.end()
+	loader.End()
 	return fault
 }
 
@@ -196,48 +196,5 @@ func (f *Forest) readFilter(file ports.File, s *filterSource, scratch []byte, re
 		} else {
 			target = target[copy(target, page):]
 		}
-	}
-}
-
-const (
-	identityParts   = 256
-	identityPartIDs = 4096
-)
-
-// identityLoader adds many ids to the filter. Added in the order in which they come, each id would
-// touch another page of memory and miss the TLB. So ids are gathered by 256 parts of the filter,
-// and a part takes its ids together.
-type identityLoader struct {
-	to     *identities
-	hashes []uint64 // lists of identityPartIDs
-	counts [identityParts]uint64
-}
-
-func newIdentityLoader(memory *arena.Arena, to *identities) identityLoader {
-	return identityLoader{to: to, hashes: arena.Slice[uint64](memory, identityParts*identityPartIDs, "open")}
-}
-
-func (l *identityLoader) add(hashes []uint64) {
-	for _, hash := range hashes {
-		part := hash >> 56 // a bucket's position ascends with the hash
-		at := l.counts[part]
-		l.hashes[part*identityPartIDs+at] = hash
-		l.counts[part]++
-		if at+1 == identityPartIDs {
-			l.empty(part)
-		}
-	}
-}
-
-func (l *identityLoader) empty(part uint64) {
-	for chunk := range slices.Chunk(l.hashes[part*identityPartIDs:][:l.counts[part]], identityChunk) {
-		l.to.addHashes(&l.to.generations[0], chunk)
-	}
-	l.counts[part] = 0
-}
-
-func (l *identityLoader) end() {
-	for part := range uint64(identityParts) {
-		l.empty(part)
 	}
 }
