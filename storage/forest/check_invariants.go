@@ -49,5 +49,5 @@ func (f *Forest) checkCache() {
 			c.states[entry] = state // restore the bit of use
 		}
 	}
-	assert.Equal(c.ids.count, count, "ids of the cache are its accounts'")
+	assert.Equal(c.ids.Count(), count, "ids of the cache are its accounts'")
 }

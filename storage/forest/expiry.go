@@ -62,10 +62,10 @@ func (f *Forest) ExpiryAdd(expiresAtNs uint64, ordinal accounting.TransferOrdina
 	index := m.addsCount
 	m.addsCount++
 	m.adds[index] = expiryAdd{Expiry: keys.Expiry{AtNs: expiresAtNs, Ordinal: ordinal}}
-	if m.addOf.full() {
-		m.addOf.grow(m.addOrdinal)
+	if m.addOf.Full() {
+		m.addOf.Grow(m.addOrdinal)
 	}
-	m.addOf.insert(uint64(ordinal), index)
+	m.addOf.Insert(uint64(ordinal), index)
 	m.heapPush(index)
 	if f.chainOpen {
 		f.undo.mark(undoExpiryAdd)
@@ -75,7 +75,7 @@ func (f *Forest) ExpiryAdd(expiresAtNs uint64, ordinal accounting.TransferOrdina
 // ExpiryRemove implements accounting.Store.
 func (f *Forest) ExpiryRemove(expiresAtNs uint64, ordinal accounting.TransferOrdinal) {
 	m := f.filling
-	if index, ok := m.addOf.find(uint64(ordinal)); ok {
+	if index, ok := m.addOf.Find(uint64(ordinal)); ok {
 		m.adds[index].Removed = true
 		if f.chainOpen {
 			f.undo.add(undoEntry{Kind: undoExpiryCancel, Index: index})
@@ -85,10 +85,10 @@ func (f *Forest) ExpiryRemove(expiresAtNs uint64, ordinal accounting.TransferOrd
 	index := m.removesCount
 	m.removesCount++
 	m.removes[index] = keys.Expiry{AtNs: expiresAtNs, Ordinal: ordinal}
-	if m.removeOf.full() {
-		m.removeOf.grow(m.removeOrdinal)
+	if m.removeOf.Full() {
+		m.removeOf.Grow(m.removeOrdinal)
 	}
-	m.removeOf.insert(uint64(ordinal), index)
+	m.removeOf.Insert(uint64(ordinal), index)
 	if f.chainOpen {
 		f.undo.mark(undoExpiryRemove)
 	}
@@ -98,7 +98,7 @@ func (f *Forest) undoExpiryAdd() {
 	m := f.filling
 	m.addsCount--
 	index := m.addsCount
-	m.addOf.removeLast(uint64(m.adds[index].Ordinal))
+	m.addOf.RemoveLast(uint64(m.adds[index].Ordinal))
 	if m.adds[index].InHeap {
 		m.heapDelete(index)
 	}
@@ -116,9 +116,9 @@ func (f *Forest) undoExpiryRemove() {
 	m := f.filling
 	m.removesCount--
 	key := m.removes[m.removesCount]
-	m.removeOf.removeLast(uint64(key.Ordinal))
+	m.removeOf.RemoveLast(uint64(key.Ordinal))
 	if m := f.flushing; m != nil {
-		if index, ok := m.addOf.find(uint64(key.Ordinal)); ok {
+		if index, ok := m.addOf.Find(uint64(key.Ordinal)); ok {
 			if !m.adds[index].InHeap {
 				m.heapPush(index)
 			}
@@ -158,11 +158,11 @@ func (f *Forest) ExpiryFirst() (expiresAtNs uint64, ordinal accounting.TransferO
 // expiryRemoved tells whether a memtable holds a removal for an expiry of the tree or of an older
 // memtable.
 func (f *Forest) expiryRemoved(ordinal accounting.TransferOrdinal) bool {
-	if _, ok := f.filling.removeOf.find(uint64(ordinal)); ok {
+	if _, ok := f.filling.removeOf.Find(uint64(ordinal)); ok {
 		return true
 	}
 	if f.flushing != nil {
-		if _, ok := f.flushing.removeOf.find(uint64(ordinal)); ok {
+		if _, ok := f.flushing.removeOf.Find(uint64(ordinal)); ok {
 			return true
 		}
 	}
@@ -271,7 +271,7 @@ func (f *Forest) warmSeek(r *levels.Run, key *storage.Key) {
 // memtable's removals tell the rows that come next.
 func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 	m := f.filling
-	index, ok := m.removeOf.find(uint64(ordinal))
+	index, ok := m.removeOf.Find(uint64(ordinal))
 	if !ok {
 		return
 	}

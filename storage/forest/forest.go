@@ -8,6 +8,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/ids"
 	"ledger/storage/forest/levels"
 	"ledger/storage/forest/pages"
 	"ledger/storage/freeset"
@@ -44,7 +45,7 @@ type Forest struct {
 	rowShape rowlog.Shape
 	window   window
 
-	identities  identities
+	identities  ids.Filter
 	flushingFed bool // as of the last Lookahead, identities has all ids of the flushing memtable
 
 	freeSet      *freeset.Set
@@ -98,7 +99,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	}
 	rowBlocks := f.rowShape.BlocksMax(uint64(l.MemtableRowsMax()) + uint64(f.rowShape.RowsPerBlockMax()))
 	f.levels = levels.New(&l, a, f.pages, f.freeSet, rowBlocks)
-	f.identities = newIdentities(a, &l, f.levels.FilterIDsMax())
+	f.identities = ids.NewFilter(a, &l, f.levels.FilterIDsMax(), uint64(l.MemtableRowsMax()))
 	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName,
 		arena.Bulk(arena.Table, false))
 	f.memtables[0] = newMemtable(a, &l, &f.tail)

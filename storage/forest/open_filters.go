@@ -1,7 +1,6 @@
 package forest
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -9,12 +8,13 @@ import (
 	"ledger/internal/ports"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/ids"
 	"ledger/storage/forest/levels"
 )
 
 // openIdentities makes room in the filter of all ids for the runs that it has to cover.
 func (f *Forest) openIdentities() {
-	if ids := f.levels.CoverOverlapping(); ids > 0 && !f.identities.open(ids) {
+	if count := f.levels.CoverOverlapping(); count > 0 && !f.identities.Open(count) {
 		f.levels.CoverNone()
 	}
 }
@@ -34,7 +34,7 @@ func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Faul
 		return fault
 	}
 	scratch := func() []byte { return memory.Bytes(uint64(f.limits.BlockBytes), uint64(f.limits.SectorBytes), "open") }
-	loader := newIdentityLoader(memory, &f.identities)
+	loader := ids.NewLoader(memory, &f.identities)
 	readers := 1
 	if shared, ok := file.(ports.SharedFile); ok {
 		readers = min(shared.ReadersMax(), len(sources))
@@ -45,9 +45,9 @@ func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Faul
 			if f.readFilter(file, &sources[i], own, &read); read.fault != nil {
 				return read.fault
 			}
-			loader.add(read.hashes)
+			loader.Add(read.hashes)
 		}
-		loader.end()
+		loader.End()
 		return nil
 	}
 	reads := 2 * readers
@@ -76,10 +76,10 @@ func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Faul
 			fault = read.fault
 			next.Store(int64(len(sources))) // the others end
 		}
-		loader.add(read.hashes)
+		loader.Add(read.hashes)
 		empty <- read
 	}
-	loader.end()
+	loader.End()
 	return fault
 }
 
@@ -133,48 +133,5 @@ func (f *Forest) readFilter(file ports.File, s *levels.FilterSource, scratch []b
 		} else {
 			target = target[copy(target, page):]
 		}
-	}
-}
-
-const (
-	identityParts   = 256
-	identityPartIDs = 4096
-)
-
-// identityLoader adds many ids to the filter. Added in the order in which they come, each id would
-// touch another page of memory and miss the TLB. So ids are gathered by 256 parts of the filter,
-// and a part takes its ids together.
-type identityLoader struct {
-	to     *identities
-	hashes []uint64 // lists of identityPartIDs
-	counts [identityParts]uint64
-}
-
-func newIdentityLoader(memory *arena.Arena, to *identities) identityLoader {
-	return identityLoader{to: to, hashes: arena.Slice[uint64](memory, identityParts*identityPartIDs, "open")}
-}
-
-func (l *identityLoader) add(hashes []uint64) {
-	for _, hash := range hashes {
-		part := hash >> 56 // a bucket's position ascends with the hash
-		at := l.counts[part]
-		l.hashes[part*identityPartIDs+at] = hash
-		l.counts[part]++
-		if at+1 == identityPartIDs {
-			l.empty(part)
-		}
-	}
-}
-
-func (l *identityLoader) empty(part uint64) {
-	for chunk := range slices.Chunk(l.hashes[part*identityPartIDs:][:l.counts[part]], identityChunk) {
-		l.to.addHashes(&l.to.generations[0], chunk)
-	}
-	l.counts[part] = 0
-}
-
-func (l *identityLoader) end() {
-	for part := range uint64(identityParts) {
-		l.empty(part)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/ids"
 	"ledger/storage/forest/keys"
 	"ledger/storage/rowlog"
 )
@@ -55,7 +56,7 @@ func (q *warmQueue) push(k warmKey) {
 
 // WarmAccount implements accounting.Warmer.
 func (f *Forest) WarmAccount(id accounting.U128) {
-	if f.cache.findID(id, hashID(&f.key, id)) == noEntry {
+	if f.cache.findID(id, ids.Hash(&f.key, id)) == noEntry {
 		f.warmBegin(warmKey{id: id, kind: warmAccount})
 	}
 }
