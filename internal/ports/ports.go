@@ -106,8 +106,8 @@ type NetworkEvent struct {
 //
 // At most one Receive and one Send are outstanding per connection. A Send is complete when all of
 // its bytes are handed to the kernel. If no further connection may be accepted, new ones stay in
-// the listener's backlog. An error such as a lack of descriptors is told as NetworkAcceptFailed, and
-// accepting pauses for a time.
+// the listener's backlog. An error such as a lack of descriptors is told as NetworkAcceptFailed,
+// and accepting pauses for a time.
 type Network interface {
 	// Connect queues a connection to peer (an address as in NetworkEvent.Peer). NetworkConnected is
 	// its result; until then, the connection may only be closed. ok is false if the limit of
