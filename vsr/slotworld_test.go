@@ -73,7 +73,8 @@ const ringSlots = 4
 // newSlotWorld: sizes are those of the prepares of views 1, 2, ...; oldSectors that of the lap
 // before, 0 for reserved.
 func newSlotWorld(t *testing.T, sizes []int, oldSectors int, isSameBody bool) *slotWorld {
-	w := &slotWorld{t: t, views: len(sizes), crashesMax: 2, seen: map[replica]struct{}{}, unread: map[unreadCase]bool{}, rows: map[string]int{}}
+	w := &slotWorld{t: t, views: len(sizes), crashesMax: 2, seen: map[replica]struct{}{}, rows: map[string]int{}}
+	w.unread = map[unreadCase]bool{}
 	w.op = 1
 	checkpoint := 0
 	if oldSectors > 0 {
