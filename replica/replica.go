@@ -66,7 +66,7 @@ type Replica struct {
 	Apply     *apply.Stage
 	Compact   []*compact.Stage // the workers
 	Slots     *stages.Slots
-	timer     *consensus.Driver
+	consensus *consensus.Driver
 	Board     *metrics.Board
 	edges     []edge
 }
@@ -128,7 +128,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	if err != nil {
 		return nil, err
 	}
-	r.timer = consensus.NewDriver(r.Consensus, consensus.Edges{
+	r.consensus = consensus.NewDriver(r.Consensus, consensus.Edges{
 		FromNet:     netToConsensus,
 		FromJournal: journalToConsensus,
 		FromApply:   applyToConsensus,
@@ -136,8 +136,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault})
-	r.timer.SetSlowest(metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow))
-	r.Drivers[stages.Consensus] = r.timer
+	r.consensus.SetSlowest(metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow))
+	r.Drivers[stages.Consensus] = r.consensus
 
 	r.Journal = journal.New(l, superblock.Cluster, slots, o.Journal.Headers, memory)
 	journalDriver := journal.NewDriver(r.Journal, p.JournalDisk, consensusToJournal,
@@ -190,8 +190,16 @@ func sender[T any](to *ring.SPSC[T], waker ring.Waker) stages.Sender[T] {
 	return stages.Sender[T]{Ring: to, Waker: waker}
 }
 
-// TimerNs is the latest time at which consensus needs a turn.
-func (r *Replica) TimerNs() uint64 { return r.timer.TimerNs() }
+// NextTurnNs is the earliest timer of a driver that has not passed at nowNs, or stages.NoTurn.
+func (r *Replica) NextTurnNs(nowNs uint64) uint64 {
+	next := stages.NoTurn
+	for _, driver := range r.Drivers {
+		if timer := driver.NextTurnNs(); timer > nowNs {
+			next = min(next, timer)
+		}
+	}
+	return next
+}
 
 // Stop unwinds the work of the stages without finishing it. Only the simulator calls it, for a
 // crash.

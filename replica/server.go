@@ -344,7 +344,6 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for i, thread := range s.threads {
 		thread.board = &s.replica.Board.Threads[i%metrics.ThreadsMax]
 	}
-	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
 	// A coroutine ends on the thread that ran it.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
 	for worker, stage := range s.replica.Compact {

@@ -276,9 +276,7 @@ func (w *World) wallNs() uint64 { return uint64(int64(wallBaseNs+w.events.nowNs)
 // advance moves the clock to the next event and runs it.
 func (w *World) advance() {
 	next := w.events.nextNs()
-	if timer := w.replica.TimerNs(); timer > w.events.nowNs {
-		next = min(next, timer)
-	}
+	next = min(next, w.replica.NextTurnNs(w.events.nowNs))
 	for _, c := range w.clients {
 		next = min(next, c.nextNs())
 	}

@@ -48,9 +48,8 @@ func (s *Stage) onAcceptFailed(result int32, out *Actions) {
 	s.acceptUnlogged = 0
 }
 
-// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its
-// own, because no thread sleeps longer than a second. If a connection waits for a slot, the server
-// causes the delay, so the connection's time starts again.
+// closeSilent closes the connections whose first whole message is overdue. If a connection waits
+// for a slot, the server causes the delay, so the connection's time starts again.
 func (s *Stage) closeSilent(out *Actions) {
 	s.deadlineNextNs = ^uint64(0)
 	for i := range s.connections {
