@@ -5,6 +5,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/storage"
+	"ledger/storage/forest/keys"
 	"ledger/storage/table"
 )
 
@@ -94,7 +95,7 @@ func (f *Forest) askIDs() {
 			if id := events[i].ID; !f.idMax.Less(id) {
 				o := &a.older[count]
 				o.index = first + i
-				o.key, o.fence = keyOfID(id), fence{id.Hi, id.Lo}
+				o.key, o.fence = keys.ID(id), fence{id.Hi, id.Lo}
 				count++
 			}
 		}
@@ -115,7 +116,7 @@ func (f *Forest) askIDs() {
 		}
 		if olderSum += count; olderSum >= askBreathEvents {
 			olderSum = 0
-			f.waiter.Breathe()
+			f.pages.Breathe()
 		}
 	}
 	f.askRuns(suspects, true)

@@ -7,6 +7,7 @@ import (
 
 	"ledger/internal/assert"
 	"ledger/storage"
+	"ledger/storage/forest/keys"
 )
 
 // selfCheck compares the free set with what the manifest, the trailers and the waiting lists name,
@@ -36,7 +37,7 @@ func (f *Forest) selfCheck() {
 		end := uint64(0)
 		for _, r := range t.ordered {
 			f.checkRun(t, r, name)
-			if isPosting(t.id) {
+			if keys.IsPosting(t.id) {
 				assert.That(r.ordinalFirst >= end, "runs of postings follow each other")
 				end = r.ordinalEnd
 			}

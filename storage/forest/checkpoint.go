@@ -78,7 +78,7 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 		}
 		assert.AtMost(want, uint64(len(c.trailers)), "blocks of trailers")
 		if !f.freeSet.Acquire(c.trailers[c.trailersCount:want]) {
-			f.failFull()
+			f.pages.FailFull()
 		}
 		c.trailersCount = want
 	}

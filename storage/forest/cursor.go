@@ -49,7 +49,7 @@ func (c *cursor) set(at int) {
 
 // load decodes keys of the current page, beginning with index first.
 func (c *cursor) load(first, count int) {
-	page := c.f.page(c.run.tables[c.table].Ref, c.page)
+	page := c.f.pages.Page(c.run.tables[c.table].Ref, c.page)
 	c.first = first
 	c.count = c.tree.shape.Decode(page, first, c.keys[:min(count, len(c.keys))])
 	if c.tree.spec.Tombstones {
@@ -60,7 +60,7 @@ func (c *cursor) load(first, count int) {
 }
 
 func (c *cursor) dataPages() uint32 {
-	return block.HeaderPage(c.f.page(c.run.tables[c.table].Ref, 0)).DataPages()
+	return block.HeaderPage(c.f.pages.Page(c.run.tables[c.table].Ref, 0)).DataPages()
 }
 
 // seek moves to the first entry whose key is at least key.
@@ -71,8 +71,8 @@ func (c *cursor) seek(key *storage.Key) {
 		return
 	}
 	ref := c.run.tables[c.table].Ref
-	c.page = c.tree.shape.PageFind(block.HeaderPage(c.f.page(ref, 0)), key)
-	page := c.f.page(ref, c.page)
+	c.page = c.tree.shape.PageFind(block.HeaderPage(c.f.pages.Page(ref, 0)), key)
+	page := c.f.pages.Page(ref, c.page)
 	index, _ := c.tree.shape.Search(page, key)
 	if index == c.tree.shape.Count(page) {
 		c.nextPage()
@@ -99,8 +99,8 @@ func (c *cursor) nextPage() {
 // warmNext asks for the page behind the current one.
 func (c *cursor) warmNext() {
 	ref := c.run.tables[c.table].Ref
-	if header := c.f.grid.Lookup(ref, 0); header != nil && c.page < block.HeaderPage(header).DataPages() {
-		c.f.grid.Try(ref, c.page+1)
+	if header := c.f.pages.Lookup(ref, 0); header != nil && c.page < block.HeaderPage(header).DataPages() {
+		c.f.pages.Try(ref, c.page+1)
 	}
 }
 

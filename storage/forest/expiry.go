@@ -6,6 +6,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
 )
 
 // window is a read buffer over the front of the expiry tree: the smallest live keys, in order, as
@@ -14,10 +15,10 @@ import (
 // correct.
 type window struct {
 	valid   bool
-	all     bool      // the tree holds no live key behind the window
-	low     expiryKey // lower bound: no live key of the tree is smaller
-	next    expiryKey // the key from which the next fill reads
-	keys    []expiryKey
+	all     bool        // the tree holds no live key behind the window
+	low     keys.Expiry // lower bound: no live key of the tree is smaller
+	next    keys.Expiry // the key from which the next fill reads
+	keys    []keys.Expiry
 	at      uint32 // the first key that may be live
 	count   uint32
 	cursors []cursor
@@ -25,7 +26,7 @@ type window struct {
 
 func newWindow(a *arena.Arena, l *limits.Limits) window {
 	w := window{
-		keys:    arena.Slice[expiryKey](a, uint64(eventsMax(l)), "expiry window"),
+		keys:    arena.Slice[keys.Expiry](a, uint64(l.OpEventsMax()), "expiry window"),
 		cursors: make([]cursor, levelsMax*runsMax),
 	}
 	for i := range w.cursors {
@@ -36,7 +37,7 @@ func newWindow(a *arena.Arena, l *limits.Limits) window {
 
 // invalidate forgets the window's keys and keeps a lower bound for the next fill: the smaller of
 // low and the first key that the window had left.
-func (w *window) invalidate(low expiryKey) {
+func (w *window) invalidate(low keys.Expiry) {
 	if w.valid {
 		switch {
 		case w.at < w.count:
@@ -47,20 +48,18 @@ func (w *window) invalidate(low expiryKey) {
 			w.low = w.next
 		}
 	}
-	if low.less(w.low) {
+	if low.Less(w.low) {
 		w.low = low
 	}
 	w.valid = false
 }
-
-var expiryKeyMax = expiryKey{^uint64(0), accounting.TransferOrdinal(^uint64(0))}
 
 // ExpiryAdd implements accounting.Store.
 func (f *Forest) ExpiryAdd(expiresAtNs uint64, ordinal accounting.TransferOrdinal) {
 	m := f.filling
 	index := m.addsCount
 	m.addsCount++
-	m.adds[index] = expiryAdd{expiryKey: expiryKey{expiresAtNs, ordinal}}
+	m.adds[index] = expiryAdd{Expiry: keys.Expiry{AtNs: expiresAtNs, Ordinal: ordinal}}
 	if m.addOf.full() {
 		m.addOf.grow(m.addOrdinal)
 	}
@@ -83,7 +82,7 @@ func (f *Forest) ExpiryRemove(expiresAtNs uint64, ordinal accounting.TransferOrd
 	}
 	index := m.removesCount
 	m.removesCount++
-	m.removes[index] = expiryKey{expiresAtNs, ordinal}
+	m.removes[index] = keys.Expiry{AtNs: expiresAtNs, Ordinal: ordinal}
 	if m.removeOf.full() {
 		m.removeOf.grow(m.removeOrdinal)
 	}
@@ -129,23 +128,23 @@ func (f *Forest) undoExpiryRemove() {
 
 // ExpiryFirst implements accounting.Store.
 func (f *Forest) ExpiryFirst() (expiresAtNs uint64, ordinal accounting.TransferOrdinal, ok bool) {
-	best := expiryKeyMax
+	best := keys.ExpiryMax
 	m := f.filling
 	for m.heapCount > 0 && m.adds[m.heap[0].add].Removed {
 		m.heapPop()
 	}
 	if m.heapCount > 0 {
-		best, ok = m.heap[0].expiryKey, true
+		best, ok = m.heap[0].Expiry, true
 	}
 	if m := f.flushing; m != nil {
 		for m.heapCount > 0 && (m.adds[m.heap[0].add].Removed || f.expiryRemoved(m.heap[0].Ordinal)) {
 			m.heapPop()
 		}
-		if m.heapCount > 0 && m.heap[0].less(best) {
-			best, ok = m.heap[0].expiryKey, true
+		if m.heapCount > 0 && m.heap[0].Less(best) {
+			best, ok = m.heap[0].Expiry, true
 		}
 	}
-	if f.windowFirst() && f.window.keys[f.window.at].less(best) {
+	if f.windowFirst() && f.window.keys[f.window.at].Less(best) {
 		best, ok = f.window.keys[f.window.at], true
 	}
 	if !ok {
@@ -194,9 +193,9 @@ func (f *Forest) windowFirst() bool {
 
 // windowFill fills the window with the tree's live keys from low on. It merges all runs. A
 // tombstone in any run hides the key.
-func (f *Forest) windowFill(low expiryKey) {
+func (f *Forest) windowFill(low keys.Expiry) {
 	w := &f.window
-	key := keyOfExpiry(low)
+	key := keys.OfExpiry(low)
 	used := 0
 	runs := f.trees[storage.TreeExpiry].ordered
 	for i, r := range runs {
@@ -212,7 +211,7 @@ func (f *Forest) windowFill(low expiryKey) {
 	w.at, w.count, w.valid, w.all = 0, 0, true, false
 	for steps := 1; w.count < uint32(len(w.keys)); steps++ {
 		if steps%4096 == 0 {
-			f.waiter.Breathe()
+			f.pages.Breathe()
 		}
 		least := -1
 		for i := range used {
@@ -234,10 +233,10 @@ func (f *Forest) windowFill(low expiryKey) {
 			}
 		}
 		if live {
-			w.keys[w.count] = expiryOfKey(&found)
+			w.keys[w.count] = keys.ExpiryOf(&found)
 			w.count++
 		}
-		w.next = expiryOfKey(&found)
+		w.next = keys.ExpiryOf(&found)
 		w.next.Ordinal++
 	}
 }
@@ -256,11 +255,11 @@ func (f *Forest) warmSeek(r *run, key *storage.Key) {
 		return
 	}
 	ref := r.tables[at].Ref
-	if header, ok := f.grid.Try(ref, 0); ok {
+	if header, ok := f.pages.Try(ref, 0); ok {
 		header := block.HeaderPage(header)
 		number := f.trees[storage.TreeExpiry].shape.PageFind(header, key)
 		for end := min(number+1, header.DataPages()); number <= end; number++ {
-			f.grid.Try(ref, number)
+			f.pages.Try(ref, number)
 		}
 	}
 }
@@ -277,7 +276,7 @@ func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 	for pass, distance := range expiriesAhead {
 		warmed := &m.removesWarmed[pass]
 		*warmed = max(*warmed, index+1)
-		for end := min(index+distance, m.removesCount); *warmed < end && f.grid.InFlight() < warmReadsMax; *warmed++ {
+		for end := min(index+distance, m.removesCount); *warmed < end && f.pages.InFlight() < warmReadsMax; *warmed++ {
 			if next := m.removes[*warmed].Ordinal; f.pendings.find(next) == nil {
 				f.warmRow(next)
 			}
@@ -290,10 +289,10 @@ func (f *Forest) expiryFlushed(m *memtable) {
 	if m.addsLive.count+m.removesCount == 0 {
 		return
 	}
-	low := expiryKeyMax
+	low := keys.ExpiryMax
 	for _, index := range m.addsLive.indexes[:m.addsLive.count] {
-		if m.adds[index].less(low) {
-			low = m.adds[index].expiryKey
+		if m.adds[index].Less(low) {
+			low = m.adds[index].Expiry
 		}
 	}
 	f.window.invalidate(low)
@@ -301,11 +300,11 @@ func (f *Forest) expiryFlushed(m *memtable) {
 
 // The adds of a memtable are a binary min-heap: the smallest key is first.
 
-func (m *memtable) heapLess(i, j uint32) bool { return m.heap[i].less(m.heap[j].expiryKey) }
+func (m *memtable) heapLess(i, j uint32) bool { return m.heap[i].Less(m.heap[j].Expiry) }
 
 func (m *memtable) heapPush(index uint32) {
 	at := m.heapCount
-	m.heap[at] = heapItem{expiryKey: m.adds[index].expiryKey, add: index}
+	m.heap[at] = heapItem{Expiry: m.adds[index].Expiry, add: index}
 	m.heapCount++
 	m.adds[index].InHeap = true
 	m.heapUp(at)

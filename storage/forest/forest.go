@@ -8,6 +8,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/pages"
 	"ledger/storage/freeset"
 	"ledger/storage/grid"
 	"ledger/storage/rowlog"
@@ -27,11 +28,9 @@ const (
 type Forest struct {
 	limits     limits.Limits
 	geometry   block.Geometry
-	grid       *grid.Grid
+	pages      *pages.Reader
 	gridOffset uint64
 	cluster    wire.U128
-	waiter     storage.Waiter
-	fault      *storage.Fault
 
 	memtables [2]*memtable
 	filling   *memtable
@@ -72,7 +71,6 @@ type Forest struct {
 	balancesScratch accounting.Balances
 	transferScratch accounting.Transfer
 	rowScratch      accounting.TransferRow
-	pageWaits       uint64
 	accountLoads    uint64
 	mergesCount     [levelsMax]uint64
 	movedCount      uint64
@@ -94,10 +92,9 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		key:         key,
 		limits:      l,
 		geometry:    block.GeometryOf(l),
-		grid:        g,
+		pages:       pages.New(g, waiter),
 		gridOffset:  gridOffset,
 		cluster:     cluster,
-		waiter:      waiter,
 		cache:       newCache(a, &key, l.CacheAccountsMax, l.TouchesMemoryAtStart()),
 		pendings:    newPendings(a, &key, pendingsMax, l.TouchesMemoryAtStart()),
 		undo:        newUndo(a, &l),
@@ -126,10 +123,11 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	f.memtables[1] = newMemtable(a, &l, &f.tail)
 	f.filling = f.memtables[0]
 	f.epoch = 1
+	f.pages.OnMissing(f)
 	f.plan = newPlan(f, a)
 	f.checkpoint = newCheckpoint(f, a)
 	f.scan = newTransferScan(&l)
-	f.ahead.ids = make([]whereID, eventsMax(&l))
+	f.ahead.ids = make([]whereID, l.OpEventsMax())
 	f.accountScan = newAccountScan()
 	f.eventScan = newEventScan()
 	f.warm = newWarmQueue(&l)
@@ -137,20 +135,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 }
 
 // Fault returns the reason why the forest cannot go on, or nil.
-func (f *Forest) Fault() *storage.Fault {
-	if f.fault != nil {
-		return f.fault
-	}
-	return f.grid.Fault()
-}
-
-// fail notes a fault and never returns. The stage sees Fault and stops the replica.
-func (f *Forest) fail(fault *storage.Fault) {
-	f.fault = fault
-	for {
-		f.waiter.Wait()
-	}
-}
+func (f *Forest) Fault() *storage.Fault { return f.pages.Fault() }
 
 // AccountsCount and TransfersCount are the sizes of the state.
 func (f *Forest) AccountsCount() uint64 { return uint64(f.filling.accountsNext()) }
@@ -188,7 +173,7 @@ const LevelsMax = levelsMax
 // Counters returns the current figures.
 func (f *Forest) Counters() Counters {
 	c := Counters{
-		PageWaits: f.pageWaits, AccountLoads: f.accountLoads,
+		PageWaits: f.pages.Waits(), AccountLoads: f.accountLoads,
 		BlocksAcquired: f.freeSet.AcquiredCount(), BlocksWaiting: f.freeSet.WaitingCount(), RowsFilling: f.filling.rowsAll(),
 		Merges: f.mergesCount, TablesMoved: f.movedCount, DirtyEvicted: f.evictedCount,
 	}
@@ -211,7 +196,7 @@ func (f *Forest) Counters() Counters {
 			named += uint64(r.count())
 		}
 	}
-	if f.fault == nil { // a fault leaves the counts as they are
+	if !f.pages.Failed() { // a fault leaves the counts as they are
 		c.BlocksLost = c.BlocksAcquired - c.BlocksWaiting - named
 	}
 	return c

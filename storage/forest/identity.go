@@ -62,7 +62,7 @@ func newIdentities(a *arena.Arena, l *limits.Limits, idsMax uint64) identities {
 	if l.TouchesMemoryAtStart() {
 		idsFirst *= 8 // 16 MiB
 	}
-	idsFirst = max(idsFirst, 2*uint64(rowsMax(l))) // two memtables can reserve room at the same time
+	idsFirst = max(idsFirst, 2*uint64(l.MemtableRowsMax())) // two memtables can reserve room at the same time
 	const name = "filters"
 	return identities{
 		first:    a.BytesWith(identityBytes(idsFirst), 64, name, arena.Bulk(arena.Index, l.TouchesMemoryAtStart())),
@@ -215,7 +215,7 @@ func (f *Forest) identityFeedStep(m *memtable, idsMax uint32) (all bool) {
 		if m.idsOlder <= (m.rowsCount+m.deadCount)/identityOlderOf {
 			return false
 		}
-		if feed.to = f.identities.reserve(uint64(rowsMax(&f.limits))); feed.to == nil {
+		if feed.to = f.identities.reserve(uint64(f.limits.MemtableRowsMax())); feed.to == nil {
 			return false
 		}
 	}
@@ -231,7 +231,7 @@ func (f *Forest) identityFeedStep(m *memtable, idsMax uint32) (all bool) {
 // identityFeedBegin adds the ids that have come since the previous request. It tells askIDs whether
 // the flushing memtable is in the filter.
 func (f *Forest) identityFeedBegin() {
-	idsMax := 2 * eventsMax(&f.limits) // more than one request brings, so that a late start catches up
+	idsMax := 2 * f.limits.OpEventsMax() // more than one request brings, so that a late start catches up
 	f.flushingFed = f.flushing != nil && f.identityFeedStep(f.flushing, idsMax)
 	f.identityFeedStep(f.filling, idsMax)
 }
@@ -241,6 +241,6 @@ func (f *Forest) identityFeedBegin() {
 func (f *Forest) identityFeedEnd(m *memtable) {
 	f.flushingFed = f.identityFeedStep(m, m.rowsCount+m.deadCount)
 	if feed := &m.feed; feed.to != nil {
-		feed.to.idsKept -= uint64(rowsMax(&f.limits) - feed.rows - feed.dead)
+		feed.to.idsKept -= uint64(f.limits.MemtableRowsMax() - feed.rows - feed.dead)
 	}
 }

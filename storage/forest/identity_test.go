@@ -10,6 +10,7 @@ import (
 	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/forest/keys"
 	"ledger/storage/table"
 	"ledger/wire"
 )
@@ -62,7 +63,7 @@ func TestIdentities(t *testing.T) {
 			var older [aheadEvents]olderID
 			count := min(len(ids), len(older))
 			for i, id := range ids[:count] {
-				key := keyOfID(id)
+				key := keys.ID(id)
 				older[i] = olderID{index: i, filter: table.FilterKeyOf(&key)}
 			}
 			passed += s.maybe(older[:count])

@@ -7,6 +7,7 @@ import (
 	"ledger/internal/ports"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
 	"ledger/storage/rowlog"
 )
 
@@ -60,7 +61,7 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 		return fault
 	}
 	for _, r := range f.trees[storage.TreeTransferID].ordered {
-		f.idStored(idOfKey(&r.tables[len(r.tables)-1].KeyMax))
+		f.idStored(keys.IDOf(&r.tables[len(r.tables)-1].KeyMax))
 	}
 	f.selfCheck()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/storage"
+	"ledger/storage/forest/keys"
 )
 
 const (
@@ -39,7 +40,7 @@ type plan struct {
 }
 
 func newPlan(f *Forest, a *arena.Arena) plan {
-	rows := uint64(rowsMax(&f.limits))
+	rows := uint64(f.limits.MemtableRowsMax())
 	p := plan{entriesMax: 4 * rows}
 	capacity := f.rowShape.BlocksMax(rows + uint64(f.rowShape.RowsPerBlockMax()))
 	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ {
@@ -121,7 +122,7 @@ func (f *Forest) planJob(job storage.Job, tablesMax uint64, level int) {
 	p.used = end
 	job.Addresses = p.addresses[first:end:end]
 	if !f.freeSet.Acquire(job.Addresses) {
-		f.failFull()
+		f.pages.FailFull()
 	}
 	job.Tables = p.tables[first:first:end]
 	if storage.Trees[job.Tree].Filter {
@@ -129,7 +130,7 @@ func (f *Forest) planJob(job storage.Job, tablesMax uint64, level int) {
 		for i := first; i < end; i++ {
 			p.slots[i] = f.filters.get()
 			if p.slots[i] == 0 {
-				f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+				f.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit,
 					Reason: "the memory of filters is full: the data file holds more ids than this release supports"})
 			}
 			p.filters[i] = f.filters.slot(p.slots[i])
@@ -140,7 +141,7 @@ func (f *Forest) planJob(job storage.Job, tablesMax uint64, level int) {
 }
 
 func (f *Forest) failFull() {
-	f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the data file has reached --limit-storage: no free block is left"})
+	f.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the data file has reached --limit-storage: no free block is left"})
 }
 
 // planMerges plans this bar's share of every merge, lower levels first. It begins the merges that
@@ -269,7 +270,7 @@ func allCovered(runs []run) bool {
 // tables one after the other. That works if the tables ascend without overlap and are filled well.
 // So increasing ids, and trees with a time as key, are never written twice.
 func (f *Forest) mergeByReference(t *tree, i int) bool {
-	if t.spec.Tombstones || isPosting(t.id) {
+	if t.spec.Tombstones || keys.IsPosting(t.id) {
 		return false
 	}
 	inputs := t.runsMerged
@@ -327,7 +328,7 @@ func (f *Forest) BarInstall(generation *storage.Generation) {
 	jobs := generation.Jobs
 	for i := range jobs {
 		if jobs[i].Fault != nil {
-			f.fail(jobs[i].Fault)
+			f.pages.Fail(jobs[i].Fault)
 		}
 	}
 	used := uint64(0)
@@ -373,7 +374,7 @@ func (f *Forest) install(job *storage.Job, levelIndex int, slots []uint32) {
 		m := f.flushing
 		t := &f.trees[job.Tree]
 		r := run{rows: f.plan.flushedRows}
-		if isTransferPosting(job.Tree) {
+		if keys.IsTransferPosting(job.Tree) {
 			r.ordinalFirst, r.ordinalEnd = uint64(m.transfersFirst), uint64(m.transfersNext())
 		} else {
 			r.ordinalFirst, r.ordinalEnd = uint64(m.accountsFirst), uint64(m.accountsNext())
@@ -450,7 +451,7 @@ func (f *Forest) installRows(job *storage.Job) {
 			continue
 		}
 		if !f.log.add(t) {
-			f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+			f.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit,
 				Reason: "the manifest is full: the data file holds more rows than this release supports"})
 		}
 	}

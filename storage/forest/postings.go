@@ -7,6 +7,7 @@ import (
 	"ledger/accounting"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
 	"ledger/storage/table"
 )
 
@@ -51,8 +52,8 @@ func newPostings() postings { return postings{buffer: make([]uint64, streamOrdin
 
 // open names the value and the wanted ordinals first..last.
 func (p *postings) open(f *Forest, id storage.TreeID, value accounting.U128, first, last uint64, reversed bool) {
-	p.f, p.tree, p.value, p.valueBytes = f, &f.trees[id], value, postingValueBytes(id)
-	p.key, p.prefix = p.tree.shape.PostingWords(value, 0), postingKey(id, value, 0)
+	p.f, p.tree, p.value, p.valueBytes = f, &f.trees[id], value, keys.ValueBytes(id)
+	p.key, p.prefix = p.tree.shape.PostingWords(value, 0), keys.Posting(id, value, 0)
 	p.first, p.last, p.reversed = first, last, reversed
 	p.run, p.inRun, p.at, p.count = 0, false, 0, 0
 	if reversed {
@@ -66,15 +67,17 @@ func (p *postings) of(key *storage.Key) bool {
 }
 
 func (p *postings) header(r *run, table int) block.HeaderPage {
-	return block.HeaderPage(p.f.page(r.tables[table].Ref, 0))
+	return block.HeaderPage(p.f.pages.Page(r.tables[table].Ref, 0))
 }
 
-func (p *postings) page(r *run, at *place) []byte { return p.f.page(r.tables[at.table].Ref, at.page) }
+func (p *postings) page(r *run, at *place) []byte {
+	return p.f.pages.Page(r.tables[at.table].Ref, at.page)
+}
 
 // find goes to the first entry of a run that is at least (value, target). It returns false if the
 // value has no such entry in the run.
 func (p *postings) find(r *run, target uint64) (at place, ok bool) {
-	key := postingKey(p.tree.id, p.value, target)
+	key := keys.Posting(p.tree.id, p.value, target)
 	at.table = r.search(&key, fenceOf(&key))
 	if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 && !p.of(&r.tables[at.table].KeyMin) {
 		return at, false
@@ -90,7 +93,7 @@ func (p *postings) find(r *run, target uint64) (at place, ok bool) {
 
 // findBack goes to the last entry of a run that is at most (value, target).
 func (p *postings) findBack(r *run, target uint64) (at place, ok bool) {
-	key := postingKey(p.tree.id, p.value, target)
+	key := keys.Posting(p.tree.id, p.value, target)
 	at.table = r.search(&key, fenceOf(&key))
 	if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 {
 		return at, p.previousTable(r, &at)
@@ -142,9 +145,9 @@ func (p *postings) previousTable(r *run, at *place) bool {
 func (p *postings) readAhead(r *run, at place) {
 	t := &r.tables[at.table]
 	for range aheadPages {
-		data := p.f.grid.Lookup(t.Ref, 0)
+		data := p.f.pages.Lookup(t.Ref, 0)
 		if data == nil {
-			p.f.grid.Warm(t.Ref, 0)
+			p.f.pages.Warm(t.Ref, 0)
 			return
 		}
 		header := block.HeaderPage(data)
@@ -159,7 +162,7 @@ func (p *postings) readAhead(r *run, at place) {
 			at.table, at.page = at.table+1, 1
 			t = &r.tables[at.table]
 		}
-		if p.f.grid.Lookup(t.Ref, at.page) == nil && !p.f.grid.Warm(t.Ref, at.page) {
+		if p.f.pages.Lookup(t.Ref, at.page) == nil && !p.f.pages.Warm(t.Ref, at.page) {
 			return
 		}
 	}
@@ -170,7 +173,7 @@ func (p *postings) readBack(r *run, at place) {
 	t := &r.tables[at.table]
 	header := p.header(r, at.table)
 	for page := at.page; page+aheadPages > at.page && page > 0; page-- {
-		if p.f.grid.Lookup(t.Ref, page) == nil && !p.f.grid.Warm(t.Ref, page) || !p.of(header.FirstKey(page)) {
+		if p.f.pages.Lookup(t.Ref, page) == nil && !p.f.pages.Warm(t.Ref, page) || !p.of(header.FirstKey(page)) {
 			return
 		}
 	}
@@ -313,7 +316,7 @@ func (p *postings) has(ordinal uint64) bool {
 		if ordinal < r.ordinalFirst || ordinal >= r.ordinalEnd {
 			continue
 		}
-		key := postingKey(p.tree.id, p.value, ordinal)
+		key := keys.Posting(p.tree.id, p.value, ordinal)
 		at := place{table: r.search(&key, fenceOf(&key))}
 		if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 {
 			return false
@@ -328,19 +331,19 @@ func (p *postings) has(ordinal uint64) bool {
 // warm starts reading the page on which the value has, or would have, an ordinal. If the header
 // page that names it is missing, it reads that one instead. known: the page is known.
 func (p *postings) warm(r *run, ordinal uint64) (known bool) {
-	key := postingKey(p.tree.id, p.value, ordinal)
+	key := keys.Posting(p.tree.id, p.value, ordinal)
 	at := r.search(&key, fenceOf(&key))
 	if at == len(r.tables) {
 		return true
 	}
 	ref := r.tables[at].Ref
-	header := p.f.grid.Lookup(ref, 0)
+	header := p.f.pages.Lookup(ref, 0)
 	if header == nil {
-		p.f.grid.Warm(ref, 0)
+		p.f.pages.Warm(ref, 0)
 		return false
 	}
 	number := p.tree.shape.PageFind(block.HeaderPage(header), &key)
-	return p.f.grid.Lookup(ref, number) != nil || p.f.grid.Warm(ref, number)
+	return p.f.pages.Lookup(ref, number) != nil || p.f.pages.Warm(ref, number)
 }
 
 // warmHas starts reading the page that has will look at.
@@ -376,8 +379,8 @@ func (p *postings) estimate() {
 		if r.ordinalEnd <= p.first || r.ordinalFirst > p.last {
 			continue
 		}
-		low := postingKey(p.tree.id, p.value, max(p.first, r.ordinalFirst))
-		high := postingKey(p.tree.id, p.value, min(p.last, r.ordinalEnd-1))
+		low := keys.Posting(p.tree.id, p.value, max(p.first, r.ordinalFirst))
+		high := keys.Posting(p.tree.id, p.value, min(p.last, r.ordinalEnd-1))
 		i, j := r.search(&low, fenceOf(&low)), r.search(&high, fenceOf(&high))
 		for ; i <= j && i < r.count(); i++ {
 			if t := &r.tables[i]; t.KeyMin.Compare(&high) <= 0 {
@@ -389,7 +392,7 @@ func (p *postings) estimate() {
 
 func (p *postings) estimateTable(t *storage.Table, low, high *storage.Key) {
 	shape := &p.tree.shape
-	header := block.HeaderPage(p.f.page(t.Ref, 0))
+	header := block.HeaderPage(p.f.pages.Page(t.Ref, 0))
 	perPage := uint64(t.Entries) / uint64(header.DataPages())
 	from, to := shape.PageFind(header, low), shape.PageFind(header, high)
 	pages := uint64(to - from + 1)
@@ -400,11 +403,11 @@ func (p *postings) estimateTable(t *storage.Table, low, high *storage.Key) {
 		return
 	}
 	base := header.FirstEntry(to) - header.FirstEntry(from)
-	end, exact := shape.Search(p.f.page(t.Ref, to), high)
+	end, exact := shape.Search(p.f.pages.Page(t.Ref, to), high)
 	if exact {
 		end++
 	}
-	begin, _ := shape.Search(p.f.page(t.Ref, from), low)
+	begin, _ := shape.Search(p.f.pages.Page(t.Ref, from), low)
 	entries := uint64(int(base) + end - begin)
 	p.entries += entries
 	p.surely += entries

@@ -6,6 +6,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/assert"
 	"ledger/storage"
+	"ledger/storage/forest/keys"
 	"ledger/storage/rowlog"
 )
 
@@ -55,7 +56,7 @@ func (f *Forest) expiredNext() {
 	for ; s.stage < len(ordered); s.stage, s.inStage = s.stage+1, false {
 		c := &s.cursor
 		if !s.inStage {
-			key := keyOf64(s.stampMin)
+			key := keys.Number(s.stampMin)
 			c.open(f, storage.TreeExpired, ordered[s.stage])
 			c.seek(&key)
 			s.inStage = true
@@ -67,7 +68,7 @@ func (f *Forest) expiredNext() {
 			var value [8 + 2*storage.BalancesBytes]byte
 			found := f.treeFind(storage.TreeExpired, &key, value[:])
 			assert.That(found, "a key that a cursor found is in its tree")
-			getExpired(binary.BigEndian.Uint64(key[:]), value[:], &s.expired)
+			keys.GetExpired(binary.BigEndian.Uint64(key[:]), value[:], &s.expired)
 			s.has = s.expired.Timestamp <= s.stampMax
 			return
 		}

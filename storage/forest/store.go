@@ -6,6 +6,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/assert"
 	"ledger/storage"
+	"ledger/storage/forest/keys"
 )
 
 var _ accounting.Store = (*Forest)(nil)
@@ -40,7 +41,7 @@ func (f *Forest) accountFindSlow(id accounting.U128) uint32 {
 		ordinal, ok = f.flushing.accountFind(id, hash)
 	}
 	if !ok {
-		key := keyOfID(id)
+		key := keys.ID(id)
 		var value [8]byte
 		if !f.treeFind(storage.TreeAccountID, &key, value[:4]) {
 			return noEntry
@@ -80,11 +81,11 @@ func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 			return f.cachePut(ordinal, &m.created[ordinal-m.accountsFirst], epochNone)
 		}
 	}
-	key := keyOfAccount(ordinal)
+	key := keys.Account(ordinal)
 	var fixed [storage.AccountBytes]byte
 	found := f.treeFind(storage.TreeAccount, &key, fixed[:])
 	assert.That(found, "an account that exists is in the memtables or in its tree")
-	getAccount(fixed[:], account)
+	keys.GetAccount(fixed[:], account)
 	var value [storage.BalancesBytes]byte
 	if f.treeFind(storage.TreeBalances, &key, value[:]) {
 		b := &f.balancesScratch
@@ -204,7 +205,7 @@ func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accountin
 	if where&inTree == 0 || f.trees[storage.TreeTransferID].runsCount == 0 {
 		return 0, accounting.TransferAbsent
 	}
-	key := keyOfID(id)
+	key := keys.ID(id)
 	var value [8]byte
 	if !f.treeFind(storage.TreeTransferID, &key, value[:]) {
 		return 0, accounting.TransferAbsent
@@ -270,7 +271,7 @@ func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 	index := m.rowsCount
 	ordinal := m.transfersFirst + accounting.TransferOrdinal(index)
 	if ordinal >= accounting.TransferOrdinalMax {
-		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
+		f.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
 	}
 	if m.ids.full() {
 		m.growIDs()
@@ -337,7 +338,7 @@ func (f *Forest) PendingRead(ordinal accounting.TransferOrdinal) accounting.Pend
 			return m.changes[index].Status
 		}
 	}
-	key := keyOf64(uint64(ordinal))
+	key := keys.Number(uint64(ordinal))
 	var status [1]byte
 	if !f.treeFind(storage.TreePending, &key, status[:]) {
 		return accounting.PendingNone
@@ -419,4 +420,4 @@ func (f *Forest) TransferStampExists(timestamp uint64) bool {
 }
 
 // Breathe implements accounting.Store.
-func (f *Forest) Breathe() { f.waiter.Breathe() }
+func (f *Forest) Breathe() { f.pages.Breathe() }

@@ -9,6 +9,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
 	"ledger/storage/table"
 )
 
@@ -165,33 +166,14 @@ func (f *Forest) treeFind(id storage.TreeID, key *storage.Key, value []byte) boo
 
 // tableFind looks for key in one table.
 func (f *Forest) tableFind(t *tree, tab *storage.Table, key *storage.Key, value []byte) (found, tombstone bool) {
-	number := t.shape.PageFind(block.HeaderPage(f.page(tab.Ref, 0)), key)
-	page := f.page(tab.Ref, number)
+	number := t.shape.PageFind(block.HeaderPage(f.pages.Page(tab.Ref, 0)), key)
+	page := f.pages.Page(tab.Ref, number)
 	index, exact := t.shape.Search(page, key)
 	if !exact {
 		return false, false
 	}
 	copy(value, t.shape.Value(page, index))
 	return true, t.spec.Tombstones && t.shape.Tombstone(page, index)
-}
-
-// page returns a page and waits until it has been read. The page is valid until the next call that
-// may wait.
-func (f *Forest) page(ref storage.Ref, number uint32) []byte {
-	if page := f.grid.Lookup(ref, number); page != nil {
-		return page
-	}
-	return f.pageRead(ref, number)
-}
-
-//go:noinline
-func (f *Forest) pageRead(ref storage.Ref, number uint32) []byte {
-	f.pageWaits++
-	if len(f.lookups.ids) > 0 {
-		f.grid.Start(ref, number)
-		f.lookupsAsk()
-	}
-	return f.grid.Page(ref, number, f.waiter)
 }
 
 // tablePool is the memory of the lists of all runs. Each list is a slice whose capacity is a power
@@ -266,7 +248,7 @@ func (p *tablePool) release(l *tableList) {
 // tableAppend adds a table to a list.
 func (f *Forest) tableAppend(l *tableList, t *storage.Table, filter uint32) {
 	if len(l.tables) == cap(l.tables) && !f.pool.grow(l) {
-		f.fail(&storage.Fault{What: storage.FaultStorageLimit,
+		f.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit,
 			Reason: "the manifest is full: the data file holds more tables than this release supports"})
 	}
 	l.tables = append(l.tables, *t)
@@ -340,7 +322,7 @@ func (f *Forest) accountAtStamp(timestamp uint64) uint64 {
 		}
 		return uint64(m.accountsFirst) + uint64(low)
 	}
-	key := keyOf64(timestamp)
+	key := keys.Number(timestamp)
 	c := &f.stampCursor
 	for _, r := range f.trees[storage.TreeAccountStamp].ordered { // disjoint runs: accounts come in order of timestamps
 		c.open(f, storage.TreeAccountStamp, r)

@@ -7,6 +7,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
 	"ledger/storage/rowlog"
 	"ledger/storage/table"
 )
@@ -42,7 +43,7 @@ type warmQueue struct {
 }
 
 func newWarmQueue(l *limits.Limits) warmQueue {
-	return warmQueue{keys: make([]warmKey, 3*eventsMax(l)+1)}
+	return warmQueue{keys: make([]warmKey, 3*l.OpEventsMax()+1)}
 }
 
 func (q *warmQueue) push(k warmKey) {
@@ -75,7 +76,7 @@ func (f *Forest) WarmPending(id accounting.U128) {
 }
 
 func (f *Forest) warmBegin(k warmKey) {
-	if f.warm.count > 0 && f.grid.InFlight() >= warmReadsMax || !f.warmTry(&k) {
+	if f.warm.count > 0 && f.pages.InFlight() >= warmReadsMax || !f.warmTry(&k) {
 		f.warm.push(k)
 	}
 }
@@ -84,7 +85,7 @@ func (f *Forest) warmBegin(k warmKey) {
 // grid has made progress.
 func (f *Forest) WarmStep() {
 	q := &f.warm
-	for steps := min(q.count, warmPerStepMax); steps > 0 && f.grid.InFlight() < warmReadsMax; steps-- {
+	for steps := min(q.count, warmPerStepMax); steps > 0 && f.pages.InFlight() < warmReadsMax; steps-- {
 		k := q.keys[q.head]
 		q.head = (q.head + 1) % uint32(len(q.keys))
 		q.count--
@@ -98,7 +99,7 @@ func (f *Forest) WarmStep() {
 // warmTry starts the read of the next page that a key needs. It returns true if all pages are in
 // memory.
 func (f *Forest) warmTry(k *warmKey) bool {
-	key := keyOfID(k.id)
+	key := keys.ID(k.id)
 	var value [8]byte
 	if k.kind == warmAccount {
 		found, complete := f.treeTry(storage.TreeAccountID, &key, value[:4])
@@ -122,7 +123,7 @@ func (f *Forest) warmTryAccount(ordinal accounting.AccountOrdinal) bool {
 	if f.cache.find(ordinal) != noEntry {
 		return true
 	}
-	key := keyOfAccount(ordinal)
+	key := keys.Account(ordinal)
 	_, complete := f.treeTry(storage.TreeAccount, &key, nil)
 	_, completeBalances := f.treeTry(storage.TreeBalances, &key, nil)
 	return complete && completeBalances
@@ -132,7 +133,7 @@ func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {
 	if row := f.pendings.find(ordinal); row != nil {
 		return f.warmTryAccount(row.Debit) && f.warmTryAccount(row.Credit)
 	}
-	key := keyOf64(uint64(ordinal))
+	key := keys.Number(uint64(ordinal))
 	_, complete := f.treeTry(storage.TreePending, &key, nil)
 	return f.warmTryRow(ordinal) && complete
 }
@@ -144,12 +145,12 @@ func (f *Forest) warmTryRow(ordinal accounting.TransferOrdinal) bool {
 	}
 	at := lastAtMost(f.log.firsts[:f.log.count], uint64(ordinal))
 	ref := f.log.tables[at].Ref
-	header, ok := f.grid.Try(ref, 0)
+	header, ok := f.pages.Try(ref, 0)
 	if !ok {
 		return false
 	}
 	number := f.rowShape.PageFind(block.HeaderPage(header), uint32(uint64(ordinal)-f.log.firsts[at]))
-	page, ok := f.grid.Try(ref, number)
+	page, ok := f.pages.Try(ref, number)
 	if !ok {
 		return false
 	}
@@ -180,11 +181,11 @@ func (f *Forest) treeTry(id storage.TreeID, key *storage.Key, value []byte) (fou
 		if t.spec.Filter && !filter.Has(f.filters.of(r.filters[at], tab.Entries, &t.shape)) {
 			continue
 		}
-		header, ok := f.grid.Try(tab.Ref, 0)
+		header, ok := f.pages.Try(tab.Ref, 0)
 		if !ok {
 			return false, false
 		}
-		page, ok := f.grid.Try(tab.Ref, t.shape.PageFind(block.HeaderPage(header), key))
+		page, ok := f.pages.Try(tab.Ref, t.shape.PageFind(block.HeaderPage(header), key))
 		if !ok {
 			return false, false
 		}
