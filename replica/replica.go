@@ -4,7 +4,6 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/ports"
-	"ledger/limits"
 	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
@@ -14,7 +13,6 @@ import (
 	"ledger/stages/journal"
 	"ledger/stages/net"
 	"ledger/storage"
-	"ledger/wire"
 )
 
 // Ports are the stages' ports to the disk and the network. Each is used by one stage.
@@ -69,28 +67,6 @@ type Replica struct {
 	consensus *consensus.Driver
 	Board     *metrics.Board
 	edges     []edge
-}
-
-// hugeSlotsCount is the number of client slots in huge pages: two for each of four clients.
-const hugeSlotsCount = 8
-
-// NewSlots reserves the message slots of a replica. The slot that was freed last is used first, so
-// slots that load does not need are never touched.
-func NewSlots(l *limits.Limits, memory *arena.Arena) *stages.Slots {
-	message := uint64(max(l.MessageBytesMax, wire.MessageBytesMax))
-	slots := &stages.Slots{}
-	// A client has one message in reception and one in the queue or the pipeline. The first slots
-	// are in huge pages, for the few clients that send full batches without a pause.
-	huge := uint64(0)
-	if l.TouchesMemoryAtStart() {
-		huge = hugeSlotsCount * message
-	}
-	slots.Pools[stages.SlotClient] = arena.NewPoolHuge(memory, 2*l.ConnectionsMax+l.PipelineOpsMax, message, "client slots", huge)
-	slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, l.PipelineOpsMax+2, message, "prepare slots")
-	// Reply slots: for each session its last reply and one that a checkpoint pins; for each
-	// connection one that it has not read; and those of the pipeline.
-	slots.Pools[stages.SlotReply] = arena.NewPool(memory, 2*l.SessionsMax+l.ConnectionsMax+2*l.PipelineOpsMax, message, "reply slots")
-	return slots
 }
 
 // ringCapacity is the smallest power of two that is at least count.

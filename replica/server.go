@@ -249,6 +249,7 @@ func (s *Server) LogLimits(log *events.Log) {
 		CheckpointIntervalOps: uint64(l.CheckpointIntervalOps()),
 		ClientReleaseMin:      s.consensus.ReleaseMin.String(), ClientReleaseMax: s.consensus.ReleaseMax.String(),
 	})
+	log.Slots(slotsEvent(l))
 	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})
 	log.Compaction(events.Compaction{Workers: uint64(l.CompactWorkers), WorkerBytes: uint64(compact.MemoryBytes(l))})
 	log.Memory(s.need.event("/", l))
