@@ -7,6 +7,8 @@ import (
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/forest/keys"
+	"ledger/storage/forest/levels"
+	"ledger/storage/forest/manifest"
 )
 
 // window is a read buffer over the front of the expiry tree: the smallest live keys, in order, as
@@ -21,16 +23,16 @@ type window struct {
 	keys    []keys.Expiry
 	at      uint32 // the first key that may be live
 	count   uint32
-	cursors []cursor
+	cursors []levels.Cursor
 }
 
 func newWindow(a *arena.Arena, l *limits.Limits) window {
 	w := window{
 		keys:    arena.Slice[keys.Expiry](a, uint64(l.OpEventsMax()), "expiry window"),
-		cursors: make([]cursor, levelsMax*runsMax),
+		cursors: make([]levels.Cursor, storage.LevelsMax*manifest.RunsMax),
 	}
 	for i := range w.cursors {
-		w.cursors[i] = newCursor()
+		w.cursors[i] = levels.NewCursor()
 	}
 	return w
 }
@@ -60,10 +62,10 @@ func (f *Forest) ExpiryAdd(expiresAtNs uint64, ordinal accounting.TransferOrdina
 	index := m.addsCount
 	m.addsCount++
 	m.adds[index] = expiryAdd{Expiry: keys.Expiry{AtNs: expiresAtNs, Ordinal: ordinal}}
-	if m.addOf.full() {
-		m.addOf.grow(m.addOrdinal)
+	if m.addOf.Full() {
+		m.addOf.Grow(m.addOrdinal)
 	}
-	m.addOf.insert(uint64(ordinal), index)
+	m.addOf.Insert(uint64(ordinal), index)
 	m.heapPush(index)
 	if f.chainOpen {
 		f.undo.mark(undoExpiryAdd)
@@ -73,7 +75,7 @@ func (f *Forest) ExpiryAdd(expiresAtNs uint64, ordinal accounting.TransferOrdina
 // ExpiryRemove implements accounting.Store.
 func (f *Forest) ExpiryRemove(expiresAtNs uint64, ordinal accounting.TransferOrdinal) {
 	m := f.filling
-	if index, ok := m.addOf.find(uint64(ordinal)); ok {
+	if index, ok := m.addOf.Find(uint64(ordinal)); ok {
 		m.adds[index].Removed = true
 		if f.chainOpen {
 			f.undo.add(undoEntry{Kind: undoExpiryCancel, Index: index})
@@ -83,10 +85,10 @@ func (f *Forest) ExpiryRemove(expiresAtNs uint64, ordinal accounting.TransferOrd
 	index := m.removesCount
 	m.removesCount++
 	m.removes[index] = keys.Expiry{AtNs: expiresAtNs, Ordinal: ordinal}
-	if m.removeOf.full() {
-		m.removeOf.grow(m.removeOrdinal)
+	if m.removeOf.Full() {
+		m.removeOf.Grow(m.removeOrdinal)
 	}
-	m.removeOf.insert(uint64(ordinal), index)
+	m.removeOf.Insert(uint64(ordinal), index)
 	if f.chainOpen {
 		f.undo.mark(undoExpiryRemove)
 	}
@@ -96,7 +98,7 @@ func (f *Forest) undoExpiryAdd() {
 	m := f.filling
 	m.addsCount--
 	index := m.addsCount
-	m.addOf.removeLast(uint64(m.adds[index].Ordinal))
+	m.addOf.RemoveLast(uint64(m.adds[index].Ordinal))
 	if m.adds[index].InHeap {
 		m.heapDelete(index)
 	}
@@ -114,9 +116,9 @@ func (f *Forest) undoExpiryRemove() {
 	m := f.filling
 	m.removesCount--
 	key := m.removes[m.removesCount]
-	m.removeOf.removeLast(uint64(key.Ordinal))
+	m.removeOf.RemoveLast(uint64(key.Ordinal))
 	if m := f.flushing; m != nil {
-		if index, ok := m.addOf.find(uint64(key.Ordinal)); ok {
+		if index, ok := m.addOf.Find(uint64(key.Ordinal)); ok {
 			if !m.adds[index].InHeap {
 				m.heapPush(index)
 			}
@@ -156,11 +158,11 @@ func (f *Forest) ExpiryFirst() (expiresAtNs uint64, ordinal accounting.TransferO
 // expiryRemoved tells whether a memtable holds a removal for an expiry of the tree or of an older
 // memtable.
 func (f *Forest) expiryRemoved(ordinal accounting.TransferOrdinal) bool {
-	if _, ok := f.filling.removeOf.find(uint64(ordinal)); ok {
+	if _, ok := f.filling.removeOf.Find(uint64(ordinal)); ok {
 		return true
 	}
 	if f.flushing != nil {
-		if _, ok := f.flushing.removeOf.find(uint64(ordinal)); ok {
+		if _, ok := f.flushing.removeOf.Find(uint64(ordinal)); ok {
 			return true
 		}
 	}
@@ -171,7 +173,7 @@ func (f *Forest) expiryRemoved(ordinal accounting.TransferOrdinal) bool {
 // false if the tree has no live key.
 func (f *Forest) windowFirst() bool {
 	w := &f.window
-	if f.trees[storage.TreeExpiry].runsCount == 0 {
+	if f.levels.Tree(storage.TreeExpiry).IsEmpty() {
 		return false
 	}
 	if !w.valid {
@@ -197,14 +199,14 @@ func (f *Forest) windowFill(low keys.Expiry) {
 	w := &f.window
 	key := keys.OfExpiry(low)
 	used := 0
-	runs := f.trees[storage.TreeExpiry].ordered
+	runs := f.levels.Tree(storage.TreeExpiry).Runs()
 	for i, r := range runs {
 		for _, later := range runs[i:] {
 			f.warmSeek(later, &key) // start the reads of all runs, so that they overlap
 		}
 		c := &w.cursors[used]
-		c.open(f, storage.TreeExpiry, r)
-		if c.seek(&key); c.valid {
+		c.Open(f.levels, storage.TreeExpiry, r)
+		if c.Seek(&key); c.IsValid() {
 			used++
 		}
 	}
@@ -215,7 +217,7 @@ func (f *Forest) windowFill(low keys.Expiry) {
 		}
 		least := -1
 		for i := range used {
-			if c := &w.cursors[i]; c.valid && (least < 0 || c.key.Compare(&w.cursors[least].key) < 0) {
+			if c := &w.cursors[i]; c.IsValid() && (least < 0 || c.Key().Compare(w.cursors[least].Key()) < 0) {
 				least = i
 			}
 		}
@@ -223,12 +225,12 @@ func (f *Forest) windowFill(low keys.Expiry) {
 			w.all = true
 			return
 		}
-		found, live := w.cursors[least].key, true
+		found, live := *w.cursors[least].Key(), true
 		for i := range used {
-			if c := &w.cursors[i]; c.valid && c.key == found {
-				live = live && !c.tombstone()
-				if c.next(); c.valid && c.first == 0 && c.at == 0 {
-					c.warmNext()
+			if c := &w.cursors[i]; c.IsValid() && *c.Key() == found {
+				live = live && !c.Tombstone()
+				if c.Next(); c.IsValid() && c.BeginsPage() {
+					c.WarmNext()
 				}
 			}
 		}
@@ -249,15 +251,15 @@ var expiriesAhead = [2]uint32{512, 256}
 
 // warmSeek starts reads of the pages that a cursor needs to seek key in a run of the expiry tree,
 // and of the page behind them.
-func (f *Forest) warmSeek(r *run, key *storage.Key) {
-	at := r.search(key, fenceOf(key))
-	if at == len(r.tables) {
+func (f *Forest) warmSeek(r *levels.Run, key *storage.Key) {
+	at := r.Search(key)
+	if at == r.Count() {
 		return
 	}
-	ref := r.tables[at].Ref
+	ref := r.Table(at).Ref
 	if header, ok := f.pages.Try(ref, 0); ok {
 		header := block.HeaderPage(header)
-		number := f.trees[storage.TreeExpiry].shape.PageFind(header, key)
+		number := f.levels.Tree(storage.TreeExpiry).Shape().PageFind(header, key)
 		for end := min(number+1, header.DataPages()); number <= end; number++ {
 			f.pages.Try(ref, number)
 		}
@@ -269,7 +271,7 @@ func (f *Forest) warmSeek(r *run, key *storage.Key) {
 // memtable's removals tell the rows that come next.
 func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 	m := f.filling
-	index, ok := m.removeOf.find(uint64(ordinal))
+	index, ok := m.removeOf.Find(uint64(ordinal))
 	if !ok {
 		return
 	}

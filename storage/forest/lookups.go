@@ -53,7 +53,7 @@ func (f *Forest) lookupsAsk() {
 		l.ids = l.ids[1:]
 		if l.kind == warmAccount {
 			f.WarmAccount(id)
-		} else if f.trees[storage.TreeTransferID].runsCount > 0 {
+		} else if !f.levels.Tree(storage.TreeTransferID).IsEmpty() {
 			f.warmBegin(warmKey{id: id, kind: l.kind})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"ledger/internal/hashing"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/forest/ids"
 	"ledger/storage/forest/keys"
 )
 
@@ -168,14 +169,14 @@ type memtable struct {
 	credits        []uint32                   // the same
 	rowIDs         []accounting.U128          // beside rows: for a flush
 	rowsCount      uint32
-	ids            idTable // ids of rows; indexes from len(rows) on are of dead ids
+	ids            ids.Table // ids of rows; indexes from len(rows) on are of dead ids
 	pending        indexList
 	fields         valueLists
 
 	dead      []accounting.U128
 	deadCount uint32
 	idsOlder  uint32 // ids of rows and dead ids that were not above all stored ids
-	feed      identityFeed
+	feed      ids.Feed
 
 	// Accounts. Changes of an account are only in the rows of transfers and expiries. Its current
 	// state is in the cache or in the spill.
@@ -183,24 +184,24 @@ type memtable struct {
 	created         []accounting.Account // as they were created, in order of ordinals from accountsFirst
 	createdIDs      []accounting.U128    // beside created: for a flush
 	createdCount    uint32
-	accountIDs      idTable // id -> created
+	accountIDs      ids.Table // id -> created
 	accountFields   valueLists
 	accountsChanged uint32 // accounts that rows of this memtable changed
 	spill           spill
 
 	changes      []statusChange
 	changesCount uint32
-	changeOf     numberTable // transfer ordinal -> changes
+	changeOf     ids.Numbers // transfer ordinal -> changes
 
 	adds          []expiryAdd
 	addsCount     uint32
-	addOf         numberTable // transfer ordinal -> adds
+	addOf         ids.Numbers // transfer ordinal -> adds
 	addsLive      indexList   // at the seal: adds that were not taken back
 	heap          []heapItem  // adds by key
 	heapCount     uint32
 	removes       []keys.Expiry // expiries that earlier memtables added
 	removesCount  uint32
-	removeOf      numberTable // transfer ordinal -> removes
+	removeOf      ids.Numbers // transfer ordinal -> removes
 	removesWarmed [2]uint32   // warmExpiries has looked at the removes before these
 
 	expired      []accounting.ExpiredRow
@@ -227,13 +228,13 @@ const memtableName = "memtables"
 func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	const name = memtableName
 	rows := l.MemtableRowsMax()
-	assert.AtMost(4*rows, indexMax, "rows of a memtable")
+	assert.AtMost(4*rows, ids.IndexMax, "rows of a memtable")
 	// Memory that is accessed at random, or filled in bulk, lies in huge pages. Otherwise every
 	// access would miss the TLB. A production server touches at start the memory that full batches
 	// fill. Otherwise the first bars would spend a fifth of their time on page faults. There are
-	// usually few created accounts and expiries: of their memory the hash table is touched, of which
-	// few accounts use all pages, and the beginning of the rest. A development server stays small: it
-	// has no huge pages, and its hash tables grow with their content.
+	// usually few created accounts and expiries: of their memory the hash table is touched, of
+	// which few accounts use all pages, and the beginning of the rest. A development server stays
+	// small: it has no huge pages, and its hash tables grow with their content.
 	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true, TouchFirst: true}, rows
 	if !l.TouchesMemoryAtStart() {
 		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)
@@ -249,23 +250,23 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		debits:        arena.SliceWith[uint32](a, uint64(rows), name, bulk),
 		credits:       arena.SliceWith[uint32](a, uint64(rows), name, bulk),
 		rowIDs:        arena.SliceWith[accounting.U128](a, uint64(rows), name, bulk),
-		ids:           newIDTable(a, first, rows, 2*rows, name, bulk),
+		ids:           ids.NewTable(a, first, rows, 2*rows, name, bulk),
 		pending:       list(),
 		dead:          arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
 		fields:        newValueLists(a, uint64(rows), name, bulk, some),
 		created:       arena.SliceWith[accounting.Account](a, uint64(rows), name, some),
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
-		accountIDs:    newIDTable(a, first, rows, rows, name, bulk),
+		accountIDs:    ids.NewTable(a, first, rows, rows, name, bulk),
 		accountFields: newValueLists(a, uint64(rows), name, some, some),
 		spill:         newSpill(a, &key, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),
-		changeOf:      newNumberTable(a, &key, first, rows, name, bulk),
+		changeOf:      ids.NewNumbers(a, &key, first, rows, name, bulk),
 		adds:          arena.SliceWith[expiryAdd](a, uint64(rows), name, bulk),
-		addOf:         newNumberTable(a, &key, first, rows, name, bulk),
+		addOf:         ids.NewNumbers(a, &key, first, rows, name, bulk),
 		addsLive:      list(),
 		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, bulk),
 		removes:       arena.SliceWith[keys.Expiry](a, uint64(rows), name, bulk),
-		removeOf:      newNumberTable(a, &key, first, rows, name, bulk),
+		removeOf:      ids.NewNumbers(a, &key, first, rows, name, bulk),
 		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
 		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
 		tail:          carried,
@@ -276,17 +277,17 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 
 // begin empties the memtable. Its rows continue behind the existing ones.
 func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounting.AccountOrdinal, transferStamp, accountStamp uint64) {
-	m.ids.reset()
-	m.accountIDs.reset()
+	m.ids.Reset()
+	m.accountIDs.Reset()
 	m.spill.reset()
-	m.changeOf.reset(m.changeOrdinal)
-	m.addOf.reset(m.addOrdinal)
-	m.removeOf.reset(m.removeOrdinal)
+	m.changeOf.Reset(m.changeOrdinal)
+	m.addOf.Reset(m.addOrdinal)
+	m.removeOf.Reset(m.removeOrdinal)
 	m.transfersFirst, m.accountsFirst = transfers, accounts
 	m.rowsCount, m.deadCount, m.accountsChanged, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
 	m.addsCount, m.heapCount, m.removesCount, m.expiredCount, m.idsOlder = 0, 0, 0, 0, 0
 	m.pending.count, m.addsLive.count = 0, 0
-	m.feed = identityFeed{}
+	m.feed = ids.Feed{}
 	m.removesWarmed = [2]uint32{}
 	for i := range m.fields {
 		m.fields[i].count, m.accountFields[i].count = 0, 0
@@ -305,12 +306,12 @@ func (m *memtable) removeOrdinal(i uint32) uint64 { return uint64(m.removes[i].O
 //
 //go:noinline
 func (m *memtable) growIDs() {
-	m.ids.grow()
+	m.ids.Grow()
 	for i := range m.deadCount {
-		m.ids.insert(hashID(&m.key, m.dead[i]), uint32(len(m.rows))+i)
+		m.ids.Insert(ids.Hash(&m.key, m.dead[i]), uint32(len(m.rows))+i)
 	}
 	for i := range m.rowsCount {
-		m.ids.insert(hashID(&m.key, m.rowIDs[i]), i)
+		m.ids.Insert(ids.Hash(&m.key, m.rowIDs[i]), i)
 	}
 }
 
@@ -318,9 +319,9 @@ func (m *memtable) growIDs() {
 //
 //go:noinline
 func (m *memtable) growAccountIDs() {
-	m.accountIDs.grow()
+	m.accountIDs.Grow()
 	for i := range m.createdCount {
-		m.accountIDs.insert(hashID(&m.key, m.createdIDs[i]), i)
+		m.accountIDs.Insert(ids.Hash(&m.key, m.createdIDs[i]), i)
 	}
 }
 
@@ -374,11 +375,11 @@ func (m *memtable) idOf(index uint32) accounting.U128 {
 
 // transferFind looks for an id among rows and dead ids.
 func (m *memtable) transferFind(id accounting.U128, hash uint64) (accounting.TransferOrdinal, accounting.TransferState) {
-	if m.ids.count == 0 {
+	if m.ids.Count() == 0 {
 		return 0, accounting.TransferAbsent
 	}
 	for at := hash; ; at++ {
-		index, ok := m.ids.probe(&at, hash)
+		index, ok := m.ids.Probe(&at, hash)
 		if !ok {
 			return 0, accounting.TransferAbsent
 		}
@@ -393,11 +394,11 @@ func (m *memtable) transferFind(id accounting.U128, hash uint64) (accounting.Tra
 
 // accountFind looks for the id of a created account.
 func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.AccountOrdinal, bool) {
-	if m.accountIDs.count == 0 {
+	if m.accountIDs.Count() == 0 {
 		return 0, false
 	}
 	for at := hash; ; at++ {
-		index, ok := m.accountIDs.probe(&at, hash)
+		index, ok := m.accountIDs.Probe(&at, hash)
 		if !ok {
 			return 0, false
 		}

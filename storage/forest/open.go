@@ -60,8 +60,8 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	if fault := f.openTail(file, scratch); fault != nil {
 		return fault
 	}
-	for _, r := range f.trees[storage.TreeTransferID].ordered {
-		f.idStored(keys.IDOf(&r.tables[len(r.tables)-1].KeyMax))
+	for _, r := range f.levels.Tree(storage.TreeTransferID).Runs() {
+		f.idStored(keys.IDOf(r.KeyMax()))
 	}
 	f.selfCheck()
 	return nil

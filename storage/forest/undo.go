@@ -5,6 +5,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/limits"
+	"ledger/storage/forest/ids"
 	"ledger/storage/forest/keys"
 )
 
@@ -133,7 +134,7 @@ func (f *Forest) undoAccountAppend() {
 	m := f.filling
 	m.createdCount--
 	account := &m.created[m.createdCount]
-	m.accountIDs.removeLast(hashID(&f.key, account.ID), m.createdCount)
+	m.accountIDs.RemoveLast(ids.Hash(&f.key, account.ID), m.createdCount)
 	for field := range keys.FieldsCount {
 		if !keys.AccountField(account, field).IsZero() {
 			m.accountFields[field].count--
@@ -146,7 +147,7 @@ func (f *Forest) undoTransferAppend() {
 	m := f.filling
 	m.rowsCount--
 	row := &m.rows[m.rowsCount]
-	m.ids.removeLast(hashID(&f.key, row.Transfer.ID), m.rowsCount)
+	m.ids.RemoveLast(ids.Hash(&f.key, row.Transfer.ID), m.rowsCount)
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		m.pending.count--
 		f.pendings.pop()
@@ -167,9 +168,9 @@ func (f *Forest) undoStatus(ordinal accounting.TransferOrdinal, old accounting.P
 	case first:
 		m.changesCount--
 		assert.Equal(m.changes[m.changesCount].Ordinal, ordinal, "the status changed last")
-		m.changeOf.removeLast(uint64(ordinal))
+		m.changeOf.RemoveLast(uint64(ordinal))
 	default:
-		index, ok := m.changeOf.find(uint64(ordinal))
+		index, ok := m.changeOf.Find(uint64(ordinal))
 		assert.That(ok, "a status that was changed before is noted")
 		m.changes[index].Status = old
 	}
