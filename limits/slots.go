@@ -21,6 +21,7 @@ const (
 	blockReadsAtOnce  = 4 // blocks of the grid, likewise
 	preparesAsked     = 2 // prepares that one replica is asked for at the same time
 	blocksArriving    = 2 // blocks from one replica in memory: one is received while one is written
+	strangersRoom     = 16
 	heartbeats        = 4 // a heartbeat and its echo, each from one side and from the other
 )
 
@@ -37,11 +38,26 @@ func (l *Limits) PeersCount() uint32 { return l.ReplicasCount - 1 }
 // PeerLeasesMax is the number of messages that may be on their way to one other replica.
 func (l *Limits) PeerLeasesMax() uint32 { return l.PipelineOpsMax + peerLeasesSpare }
 
+// PeerConnectionsMax is the number of connections with other replicas: one with each, and a newer
+// one that replaces it.
+func (l *Limits) PeerConnectionsMax() uint32 { return 2 * l.PeersCount() }
+
+// StrangersRoom is the number of connections for strangers while clients have all of theirs. In a
+// cluster, a stranger may be another replica, which clients must not keep out. Beyond that, the
+// oldest stranger is closed, so each has the time in which as many newcomers arrive.
+func (l *Limits) StrangersRoom() uint32 {
+	if l.PeersCount() == 0 {
+		return 0
+	}
+	return strangersRoom
+}
+
 // SlotsCount derives the number of message slots.
 func (l *Limits) SlotsCount() SlotsCount {
 	count := SlotsCount{
-		// A client has one message in reception and one in the queue or the pipeline.
-		Client: 2*l.ConnectionsMax + l.PipelineOpsMax,
+		// A client has one message in reception and one in the queue or the pipeline. A stranger has
+		// one in reception.
+		Client: 2*l.ConnectionsMax + l.StrangersRoom() + l.PipelineOpsMax,
 		// A group for every prepare of the pipeline; one that is filled, and one that is read from
 		// the log.
 		Prepare: l.PipelineOpsMax + 2,

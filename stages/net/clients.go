@@ -131,9 +131,11 @@ func (s *Stage) checkMessage(index uint32, c *connection, message []byte, out *A
 		s.refuse(index, c, CauseMessage, fault, out)
 		return verdict
 	}
-	c.spoke = true
 	// A message that is skipped also names the connection's client.
 	if !s.noteClient(index, c, h, out) {
+		return wire.VerdictDrop
+	}
+	if c.kind == kindStranger && !s.becomeClient(index, c, out) {
 		return wire.VerdictDrop
 	}
 	if verdict == wire.VerdictIgnore {

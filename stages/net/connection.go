@@ -15,9 +15,22 @@ const (
 	connectionClosing // until NetworkClosed: the port may still use its buffers
 )
 
+// connectionKind says which program is at the other end, and so which state machine handles what
+// comes from there.
+type connectionKind uint8
+
+const (
+	// kindStranger: no whole message has come. It is handled like a client, whose first message
+	// identifies it.
+	kindStranger connectionKind = iota
+	kindClient
+	kindsCount
+)
+
 // connection is one socket. Received bytes lie in [start, end) of its slot.
 type connection struct {
 	state       connectionState
+	kind        connectionKind
 	receiving   bool // the port is filling the slot from end on
 	headerRight bool // the header at start was checked, and messageBytes is the size of its message
 	logged      bool
@@ -31,7 +44,6 @@ type connection struct {
 	start, end   uint32
 	messageBytes uint32
 	client       wire.U128 // zero until a message names it
-	spoke        bool      // it has sent a whole message
 	turn         uint64    // orders connections by how long they have been without a registered client
 	deadlineNs   uint64    // for the first whole message
 	beganNs      uint64    // when the first bytes of the message at start arrived
@@ -70,10 +82,20 @@ func (s *Stage) onAccepted(index uint32, c *connection, peer [18]byte, out *Acti
 	s.deadlineNextNs = min(s.deadlineNextNs, c.deadlineNs)
 	s.Counters.AcceptedCount++
 	s.Counters.ConnectionsCount++
-	if s.Counters.ConnectionsCount > uint64(s.openMax) && !s.makeRoom(index, out) {
+	s.kindCounts[kindStranger]++
+	if s.kindCounts[kindStranger]+s.kindCounts[kindClient] > s.openMax+s.strangersRoom && !s.makeRoom(index, kindStranger, out) {
 		return
 	}
 	s.advance(index, c, out)
+}
+
+// becomeClient makes a stranger a client. Clients have openMax places, and the places for strangers
+// beyond these stay free of them. stays tells whether the connection stays.
+func (s *Stage) becomeClient(index uint32, c *connection, out *Actions) (stays bool) {
+	s.kindCounts[c.kind]--
+	c.kind = kindClient
+	s.kindCounts[c.kind]++
+	return s.kindCounts[kindClient] <= s.openMax || s.makeRoom(index, kindClient, out)
 }
 
 // refuse closes a connection because of a fault of its peer.
@@ -90,6 +112,7 @@ func (s *Stage) close(index uint32, c *connection, cause Cause, out *Actions) {
 	s.routes.forget(c.client, index)
 	s.Counters.ClosedCount[cause]++
 	s.Counters.ConnectionsCount--
+	s.kindCounts[c.kind]--
 	out.Network = append(out.Network, NetworkAction{Kind: NetworkClose, Connection: ports.ConnectionID(index)})
 }
 

@@ -73,6 +73,8 @@ type Stage struct {
 
 	cluster         wire.U128
 	openMax         uint32 // ConnectionsMax; the table has more places, see PortConnectionsMax
+	strangersRoom   uint32 // places of strangers while clients have openMax places
+	kindCounts      [kindsCount]uint32
 	turnNext        uint64
 	deadlineNextNs  uint64 // no first message is due before it
 	refusedUnlogged uint64 // connections closed for a full table since the last LogRefused
@@ -94,15 +96,17 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.
 	key := hashing.NewKey(l.HashSeed)
 	places := PortConnectionsMax(&l)
 	s := &Stage{
-		parser:      wire.NewParser(cluster, wire.SideServer),
-		slots:       slots,
-		cluster:     cluster,
-		openMax:     l.ConnectionsMax,
-		connections: arena.Slice[connection](memory, uint64(places), "connections"),
-		routes:      newRoutes(&key, places, memory),
-		waiters:     fifo.New[uint32](places),
-		shorts:      memory.Bytes(uint64(places)*sendsMax*shortBytesMax, 64, "short messages to clients"),
-		logsLeft:    LogsPerSecondMax,
+		parser:  wire.NewParser(cluster, wire.SideServer),
+		slots:   slots,
+		cluster: cluster,
+		openMax: l.ConnectionsMax,
+
+		strangersRoom: l.StrangersRoom(),
+		connections:   arena.Slice[connection](memory, uint64(places), "connections"),
+		routes:        newRoutes(&key, places, memory),
+		waiters:       fifo.New[uint32](places),
+		shorts:        memory.Bytes(uint64(places)*sendsMax*shortBytesMax, 64, "short messages to clients"),
+		logsLeft:      LogsPerSecondMax,
 
 		deadlineNextNs: ^uint64(0),
 	}
@@ -180,5 +184,6 @@ func (s *Stage) tick(out *Actions) {
 		}
 	}
 	s.Counters.ConnectionsWaiting, s.Counters.RoutesCount = uint64(s.waiters.Count()), uint64(s.routes.count)
+	assert.Equal(uint64(s.kindCounts[kindStranger]+s.kindCounts[kindClient]), s.Counters.ConnectionsCount, "open connections of each kind")
 	assert.Equal(s.heldCount+s.lentCount+pool.FreeCount(), pool.SlotsCount(), "slots of connections, at consensus and free")
 }
