@@ -121,10 +121,16 @@ func (m *Machine) format(crashSectors int) (done bool) {
 	return true
 }
 
+// regionBytes is more than most starts reserve. Few of its pages are ever touched.
+const regionBytes = 512 << 20
+
 // start opens the data file and joins the stages. The machine may go down during it. err: the
 // replica refuses.
 func (m *Machine) start(crashSectors int) (started bool, err error) {
-	m.memory = arena.New()
+	m.memory, err = arena.NewRegion(regionBytes)
+	if err != nil {
+		return false, err
+	}
 	defer func() {
 		r := recover()
 		if !started {
