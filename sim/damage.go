@@ -309,8 +309,8 @@ func (m *Machine) damageBeyond() {
 // damaged blocks are not needed, every reply must be right.
 func (m *Machine) rotAtWork() {
 	r := m.random
-	end := m.cluster.exchangesCount + exchangesMin + r.IntN(exchangesMax)
-	for i := 0; m.fault == nil && i < workStepsMax && m.cluster.exchangesCount < end; i++ {
+	end := m.ops() + opsMin + r.IntN(opsMax)
+	for i := 0; m.fault == nil && i < workStepsMax && m.ops() < end; i++ {
 		if i%rotEverySteps == 0 {
 			m.damageBlocks()
 		}
