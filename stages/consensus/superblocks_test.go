@@ -114,8 +114,8 @@ func TestSuperblockMerge(t *testing.T) {
 // brief is a superblock without the bytes of its headers.
 func brief(s *datafile.Superblock) string {
 	return fmt.Sprintf("sequence %d of parent %v: view %d, log view %d with %d headers %v and uncertain %v, commit max %d, "+
-		"checkpoint %d of %v, sync %d to %d", s.Sequence, s.Parent, s.View, s.LogView, s.HeadersCount, s.Headers[0][5], s.Uncertain[3], s.CommitMax,
-		s.Checkpoint.Op, s.Checkpoint.PrepareChecksum, s.SyncOpMin, s.SyncOpMax)
+		"checkpoint %d of %v, sync %d to %d", s.Sequence, s.Parent, s.View, s.LogView, s.HeadersCount, s.Headers[0][5],
+		s.Uncertain[3], s.CommitMax, s.Checkpoint.Op, s.Checkpoint.PrepareChecksum, s.SyncOpMin, s.SyncOpMax)
 }
 
 // Goal: what would undo a durable promise is found: views and log views never go back, and a
