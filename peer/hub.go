@@ -1,6 +1,9 @@
 package peer
 
-import "ledger/internal/assert"
+import (
+	"ledger/internal/assert"
+	"ledger/limits"
+)
 
 // bufferBytes is the size of the buffer in which a peer's heads arrive: several small messages, or
 // a head and the beginning of a body, with one receive.
@@ -53,6 +56,7 @@ type Hub struct {
 	lines  []line
 	inside TableActions
 	leases []Lease
+	totals [limits.ReplicasMax]PeerCounters // of connections that are gone
 
 	// Actions of the last calls, until Reset.
 	Actions []HubAction
@@ -62,6 +66,9 @@ type Hub struct {
 func NewHub(self *Self, bounds *Bounds, seed [SeedBytes]byte, slots Slots, scratch []byte) *Hub {
 	h := &Hub{table: NewTable(self, seed), slots: slots}
 	h.conns = make([]conn, h.table.PlacesMax())
+	for i := range h.conns {
+		h.conns[i] = conn{line: noLine, peer: PeerUnknown}
+	}
 	h.lines = make([]line, 2*int(self.ReplicasCount-1))
 	h.inside = h.table.NewActions()
 	for i := range h.lines {
@@ -88,6 +95,27 @@ func (h *Hub) PlacesMax() uint32 { return h.table.PlacesMax() }
 
 // State of the connection to a peer, for the metrics.
 func (h *Hub) State(peer uint8) DialState { return h.table.State(peer) }
+
+// PeerCounters are those of all connections to one peer since the start.
+type PeerCounters struct {
+	Sent     QueueCounters
+	Received ReceiverCounters
+}
+
+// CountersOf returns the counters of one peer, for the metrics.
+func (h *Hub) CountersOf(peer uint8) PeerCounters {
+	c := h.totals[peer]
+	for at := range h.conns {
+		if one := &h.conns[at]; one.line != noLine && one.peer == peer {
+			c.Sent.add(&h.lines[one.line].queue.Counters)
+			c.Received.add(&h.lines[one.line].receiver.Counters)
+		}
+	}
+	return c
+}
+
+// TableCounters returns those of all connections together.
+func (h *Hub) TableCounters() TableCounters { return h.table.Counters }
 
 // NextNs is when the next Tick has something to do.
 func (h *Hub) NextNs() uint64 {

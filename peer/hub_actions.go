@@ -129,6 +129,10 @@ func (h *Hub) Closed(place uint32, nowNs uint64) {
 		l.queue.Closed(&h.leases)
 		h.returnLeases()
 		l.isUsed = false
+		total := &h.totals[c.peer]
+		total.Sent.add(&l.queue.Counters)
+		total.Received.add(&l.receiver.Counters)
+		l.queue.Counters, l.receiver.Counters = QueueCounters{}, ReceiverCounters{}
 	}
 	*c = conn{line: noLine, peer: PeerUnknown}
 }

@@ -54,6 +54,10 @@ func TestHubAnyOrder(t *testing.T) {
 				s.Closed(at, d.nowNs)
 				s.perform()
 			}
+			c := s.CountersOf(uint8(2 - 2*s.index))
+			if offered := c.Sent.Sent[0] + c.Sent.Sent[1] + c.Sent.Sent[2]; c.Received.Messages == 0 || offered == 0 || c.Sent.Dropped[1] == 0 {
+				t.Errorf("seed %d: counters %+v", seed, c)
+			}
 			if len(s.free) != len(s.slots) || len(s.leases) != 0 {
 				t.Fatalf("seed %d: %d of %d slots are free, %d leases are out", seed, len(s.free), len(s.slots), len(s.leases))
 			}
