@@ -73,9 +73,11 @@ func impure(c *checked, folder string) (findings []string) {
 	return findings
 }
 
-// Goal: stages have no clock, file, socket, thread or unseeded randomness, and neither has vsr.
+// Goal: stages have no clock, file, socket, thread or unseeded randomness, and neither have vsr and
+// clock.
 func TestPurity(t *testing.T) {
-	holds(t, append(impure(checkedRepository(t), "stages"), impure(checkedRepository(t), "vsr")...))
+	c := checkedRepository(t)
+	holds(t, slices.Concat(impure(c, "stages"), impure(c, "vsr"), impure(c, "clock")))
 }
 
 // Goal: TestPurity can fail.
