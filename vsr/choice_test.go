@@ -256,6 +256,9 @@ func TestChoiceCommitMax(t *testing.T) {
 	if got := Choose(&q, 8, []*Ballot{none, nil, ballot(0, 0, 0)}); got.Outcome != OutcomeWait || got.Op != 3 {
 		t.Errorf("a committed op that nobody has: %+v", got)
 	}
+	if got := Choose(&q, 8, []*Ballot{none, ballot(0, 0, 0), ballot(0, 0, 0)}); got.Outcome != OutcomeStuck || got.Op != 3 {
+		t.Errorf("a committed op that nobody has: %+v", got)
+	}
 }
 
 // Messages that contradict each other are found, and nothing is chosen.

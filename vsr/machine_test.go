@@ -75,6 +75,7 @@ func (m *machine) vote(view uint32) *Ballot {
 	m.t.Helper()
 	r := m.start()
 	log := recoveredLog{m, r}
+	m.list.Uncertain = r.Uncertain
 	if m.in.LogView == m.in.View {
 		m.list = Freeze(log, &m.list, r.OpHead, m.in.CommitMax, &r.Uncertain)
 	}
