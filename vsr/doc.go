@@ -5,13 +5,12 @@
 //	consensus --what it knows--> [rules] --may I, which log, when--> consensus
 //
 // In:     values: what the superblock says, what a slot holds, what peers sent, what time it is.
-// Out:    verdicts, choices, and times at which to look again. Owns:   nothing but the counters of
-// detectors, budgets and timeouts. The caller's memory is used, and kept by nobody. Nothing
-// allocates but Recover. Limits: SlotsMax slots. One op above the checkpoint belongs to each slot:
-// the slot stands for it. Faults: a log that nobody may go on with becomes a Refusal, which names
-// slot, row and reason. Check, Refused and Ignored say what is wrong with a peer's message. A peer
-// that breaks the rules is never an assertion. Source: consensus; docs/design/log.md and
-// docs/design/consensus.md.
+// Out:    verdicts, choices, and times at which to look again.
+// Owns:   nothing but the counters of detectors, budgets and timeouts. The caller's memory is used.
+// Limits: SlotsMax slots; each stands for one op above the checkpoint. Only Recover allocates.
+// Faults: a log that nobody may go on with becomes a Refusal, which names slot, row and reason.
+// What is wrong with a peer's message is said by Check, Refused and Ignored, and never asserted.
+// Source: consensus; docs/design/log.md and docs/design/consensus.md.
 //
 // # The protocol in one page
 //
@@ -33,7 +32,7 @@
 // follows (Start) has that log from then on; log_view is the last view of which it had the log.
 //
 //	R0 primary of view 0        R1 primary of view 1         R2
-//	     |------- prepare 7 --------->|----------------------->|
+//	     |------- prepare 7 --------->|           (not to R2)  |
 //	     |<---------- ack ------------|                        |
 //	     x dies                       |                        |
 //	                                  |-- start_view_change -->|

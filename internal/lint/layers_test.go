@@ -19,11 +19,13 @@ var layers = [][]string{
 	{"wire"},
 	{"prepare", "events", "config"},
 	// Rules, and the state behind them.
-	{"accounting", "vsr", "clock"},
+	{"accounting", "vsr", "clock", "peer"},
 	{"storage"},
 	{"storage/block", "storage/datafile"},
 	{"storage/table", "storage/rowlog", "storage/freeset", "storage/grid"},
-	{"storage/merge", "storage/forest"},
+	{"storage/merge", "storage/forest/pages", "storage/forest/keys", "storage/forest/manifest", "storage/forest/ids"},
+	{"storage/forest/levels"},
+	{"storage/forest"},
 	// The pipeline. No stage knows another one: they talk through the descriptors of stages.
 	{"stages"},
 	{"stages/net", "stages/consensus", "stages/journal", "stages/apply", "stages/compact"},

@@ -20,6 +20,7 @@ var public = []string{"client", "sim"}
 // of a package.
 var awaited = []string{
 	"clock.", "vsr.", // the rules of a cluster: stages/consensus takes them up in issue 10
+	"peer.", // the protocol between replicas: stages/net and stages/consensus take it up in issue 10
 }
 
 // isAwaited tells whether a name of a package in folder is awaited.

@@ -5,6 +5,8 @@ import (
 
 	"ledger/accounting"
 	"ledger/storage"
+	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 	"ledger/storage/table"
 )
 
@@ -29,10 +31,11 @@ type ahead struct {
 	ids      []whereID               // of the whole batch
 	first    int                     // index of chunk in the batch
 
-	hashes   [2 * aheadEvents]uint64 // of the events' ids, then of their accounts' ids
-	older    [aheadEvents]olderID
-	suspects [aheadEvents]olderID // a covered run may hold these; they are collected and looked for together
-	sink     uint64               // keeps the compiler from removing the loads
+	hashes     [2 * aheadEvents]uint64 // of the events' ids, then of their accounts' ids
+	older      [aheadEvents]ids.Candidate
+	suspects   [aheadEvents]ids.Candidate // a covered run may hold these; they are collected and looked for together
+	sink       uint64                     // keeps the compiler from removing the loads
+	bucketSink byte
 }
 
 // whereID says where an id may be, apart from the filling memtable.
@@ -42,16 +45,6 @@ const (
 	inTree whereID = 1 << iota
 	inFlushing
 )
-
-// olderID is an id that is not above all stored ids, so the trees may hold it.
-type olderID struct {
-	index  int // in the batch
-	key    storage.Key
-	fence  fence
-	filter table.FilterKey
-	bucket []byte // of a filter
-	maybe  bool   // some covered run may hold it
-}
 
 // Lookahead names the transfers of the next calls: the body of a request that creates transfers.
 // nil ends it.
@@ -75,7 +68,7 @@ const askBreathEvents = 256
 // at once. Without it, the events would wait one by one, each for its own page.
 func (f *Forest) askIDs() {
 	a := &f.ahead
-	t := &f.trees[storage.TreeTransferID]
+	t := f.levels.Tree(storage.TreeTransferID)
 	nowhere := whereID(0) // for ids that no filter knows
 	if f.flushing != nil && !f.flushingFed {
 		nowhere = inFlushing
@@ -83,7 +76,7 @@ func (f *Forest) askIDs() {
 	for i := range a.ids[:len(a.rest)] {
 		a.ids[i] = nowhere
 	}
-	if t.runsCount == 0 && !f.flushingFed {
+	if t.IsEmpty() && !f.flushingFed {
 		return
 	}
 	olderSum, suspects := 0, a.suspects[:0]
@@ -93,8 +86,8 @@ func (f *Forest) askIDs() {
 		for i := range events {
 			if id := events[i].ID; !f.idMax.Less(id) {
 				o := &a.older[count]
-				o.index = first + i
-				o.key, o.fence = keyOfID(id), fence{id.Hi, id.Lo}
+				o.Index = first + i
+				o.ID, o.Key = id, keys.ID(id)
 				count++
 			}
 		}
@@ -103,11 +96,11 @@ func (f *Forest) askIDs() {
 		}
 		older := a.older[:count]
 		for i := range older {
-			older[i].filter = table.FilterKeyOf(&older[i].key)
+			older[i].Filter = table.FilterKeyOf(&older[i].Key)
 		}
 		f.askRuns(older, false)
-		for _, o := range older[:f.identities.maybe(older)] {
-			a.ids[o.index] |= inFlushing
+		for _, o := range older[:f.identities.Maybe(older)] {
+			a.ids[o.Index] |= inFlushing
 			if suspects = append(suspects, o); len(suspects) == len(a.suspects) {
 				f.askRuns(suspects, true)
 				suspects = suspects[:0]
@@ -115,7 +108,7 @@ func (f *Forest) askIDs() {
 		}
 		if olderSum += count; olderSum >= askBreathEvents {
 			olderSum = 0
-			f.waiter.Breathe()
+			f.pages.Breathe()
 		}
 	}
 	f.askRuns(suspects, true)
@@ -159,61 +152,47 @@ func (f *Forest) touch() {
 
 func (f *Forest) touchIDs() {
 	a := &f.ahead
-	filling := f.filling.ids.slots
 	hashes, isOlder := a.hashes[:len(a.chunk)], false
 	for i := range a.chunk {
 		id := a.chunk[i].ID
-		hashes[i] = hashID(&f.key, id)
+		hashes[i] = ids.Hash(&f.key, id)
 		isOlder = isOlder || !f.idMax.Less(id)
 	}
-	// Each position is a distant cache line. These loops are so short that the processor has all of
-	// their loads under way at once. Ids that count up share a line, eight in each. With the
-	// hashing in the same loop, the processor got only one line at a time.
-	sum := uint32(0)
-	mask := uint64(len(filling) - 1)
-	for _, hash := range hashes {
-		sum += filling[hash&mask]
-	}
+	sum := f.filling.ids.Load(hashes)
 	if isOlder && f.flushing != nil && !f.flushingFed {
-		flushing := f.flushing.ids.slots
-		mask = uint64(len(flushing) - 1)
-		for _, hash := range hashes {
-			sum += flushing[hash&mask]
-		}
+		sum += f.flushing.ids.Load(hashes)
 	}
 	a.sink += uint64(sum)
 }
 
 // askRuns looks for ids in the filters of runs and asks for the pages of those that it finds.
 // covered selects the runs that the filter of all ids covers, or the others.
-func (f *Forest) askRuns(older []olderID, covered bool) {
+func (f *Forest) askRuns(older []ids.Candidate, covered bool) {
 	if len(older) == 0 {
 		return
 	}
 	a := &f.ahead
-	t := &f.trees[storage.TreeTransferID]
-	for _, r := range t.ordered {
-		if r.covered != covered {
+	t := f.levels.Tree(storage.TreeTransferID)
+	for _, r := range t.Runs() {
+		if r.IsCovered() != covered {
 			continue
 		}
-		last := r.fences[len(r.fences)-1]
 		for i := range older {
 			o := &older[i]
-			if o.bucket = noBucket[:]; last.less(o.fence) {
-				continue
+			o.Bucket = noBucket[:]
+			if filter := f.levels.FilterOf(t, r, &o.Key); filter != nil {
+				o.Bucket = o.Filter.Bucket(filter)
 			}
-			at := r.search(&o.key, o.fence)
-			o.bucket = o.filter.Bucket(f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape))
 		}
-		askBuckets(older, &f.identities.sink)
+		ids.LoadBuckets(older, &a.bucketSink)
 		for i := range older {
-			if o := &older[i]; o.filter.In(o.bucket) {
-				a.ids[o.index] |= inTree
+			if o := &older[i]; o.Filter.In(o.Bucket) {
+				a.ids[o.Index] |= inTree
 			}
 		}
 	}
 	for i := range older {
-		if at := older[i].index; a.ids[at]&inTree != 0 {
+		if at := older[i].Index; a.ids[at]&inTree != 0 {
 			f.WarmTransfer(a.rest[at].ID)
 		}
 	}
@@ -224,21 +203,16 @@ var noBucket [table.FilterBucketBytes]byte
 
 // touchAccounts finds the accounts in the cache. With many accounts in use, each step reads a
 // distant cache line. So each step has a loop of its own, and the loops that fetch lines are short;
-// see askBuckets.
+// see ids.LoadBuckets.
 func (f *Forest) touchAccounts() {
 	a, c := &f.ahead, f.cache
 	hashes := a.hashes[:2*len(a.chunk)]
 	entries := a.accounts[:2*len(a.chunk)]
 	for i := range a.chunk {
 		t := &a.chunk[i]
-		hashes[2*i], hashes[2*i+1] = hashID(&f.key, t.DebitAccountID), hashID(&f.key, t.CreditAccountID)
+		hashes[2*i], hashes[2*i+1] = ids.Hash(&f.key, t.DebitAccountID), ids.Hash(&f.key, t.CreditAccountID)
 	}
-	slots := c.ids.slots
-	slotsMask := uint64(len(slots) - 1)
-	found := uint32(0)
-	for _, hash := range hashes {
-		found += slots[hash&slotsMask]
-	}
+	found := c.ids.Load(hashes)
 	for i, hash := range hashes {
 		entries[i] = c.guess(hash)
 	}

@@ -5,6 +5,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/hashing"
+	"ledger/storage/forest/ids"
 )
 
 // cacheWays is the number of places that an account can have in the cache.
@@ -37,7 +38,7 @@ type cache struct {
 	hands    []uint8  // per set
 	accounts []accounting.Account
 	key      hashing.Key
-	ids      idTable // id -> entry, of exactly the accounts that are here
+	ids      ids.Table // id -> entry, of exactly the accounts that are here
 }
 
 func newCache(a *arena.Arena, key *hashing.Key, accountsMax uint32, full bool) *cache {
@@ -52,7 +53,7 @@ func newCache(a *arena.Arena, key *hashing.Key, accountsMax uint32, full bool) *
 		hands:    arena.SliceWith[uint8](a, uint64(sets), name, arena.Bulk(arena.Cache, false)),
 		accounts: arena.SliceWith[accounting.Account](a, uint64(count), name, bulk),
 		// The table is at most a quarter full. An id is then nearly always in the first cache line.
-		ids: newIDTable(a, 2*count, 2*count, count, name, bulk),
+		ids: ids.NewTable(a, 2*count, 2*count, count, name, bulk),
 	}
 }
 
@@ -107,7 +108,7 @@ func (c *cache) at(entry uint32) (ordinal accounting.AccountOrdinal, epoch uint3
 // findID returns the entry of an id, or noEntry.
 func (c *cache) findID(id accounting.U128, hash uint64) uint32 {
 	for at := hash; ; at++ {
-		entry, ok := c.ids.probe(&at, hash)
+		entry, ok := c.ids.Probe(&at, hash)
 		if !ok {
 			return noEntry
 		}
@@ -122,7 +123,7 @@ func (c *cache) findID(id accounting.U128, hash uint64) uint32 {
 // account.
 func (c *cache) guess(hash uint64) uint32 {
 	at := hash
-	entry, _ := c.ids.probe(&at, hash)
+	entry, _ := c.ids.Probe(&at, hash)
 	return entry // 0 for none: any guess is allowed
 }
 
@@ -153,7 +154,7 @@ func (c *cache) put(entry uint32, ordinal accounting.AccountOrdinal, account *ac
 	c.states[entry] = uint64(uint32(ordinal)+1) << stateTagShift
 	c.setEpoch(entry, epoch)
 	c.accounts[entry] = *account
-	c.ids.insert(hashID(&c.key, account.ID), entry)
+	c.ids.Insert(ids.Hash(&c.key, account.ID), entry)
 }
 
 // drop removes an ordinal whose account was rolled back.
@@ -166,9 +167,9 @@ func (c *cache) drop(ordinal accounting.AccountOrdinal) {
 // clear empties an entry.
 func (c *cache) clear(entry uint32) {
 	if c.states[entry] != 0 {
-		c.ids.remove(c.hash(entry), entry, c.hash)
+		c.ids.Remove(c.hash(entry), entry, c.hash)
 		c.states[entry] = 0
 	}
 }
 
-func (c *cache) hash(entry uint32) uint64 { return hashID(&c.key, c.accounts[entry].ID) }
+func (c *cache) hash(entry uint32) uint64 { return ids.Hash(&c.key, c.accounts[entry].ID) }

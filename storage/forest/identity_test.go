@@ -6,11 +6,9 @@ import (
 
 	"ledger/accounting"
 	"ledger/accounting/storetest"
-	"ledger/internal/arena"
 	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/storage"
-	"ledger/storage/table"
 	"ledger/wire"
 )
 
@@ -31,56 +29,6 @@ func drawID(random *rand.Rand, kind int, counter uint64) accounting.U128 {
 		return accounting.U128{Lo: counter}
 	}
 	return accounting.U128{Lo: random.Uint64(), Hi: counter<<16 | random.Uint64N(1<<16)}
-}
-
-// Goal: over many generations no id that was added is taken for new, few that were not are taken
-// for old, and when memory is used up that is said before an id is added.
-func TestIdentities(t *testing.T) {
-	random := seeded.Rand(t)
-	l := identityLimits()
-	memory := arena.New()
-	defer memory.Close()
-	s := newIdentities(memory, &l, 1<<17)
-	var ids []accounting.U128
-	for n := uint64(1); ; n++ {
-		part := make([]accounting.U128, 1+random.IntN(300))
-		for i := range part {
-			part[i] = drawID(random, int(n%3), uint64(len(ids)+i))
-		}
-		g := s.reserve(uint64(len(part)))
-		if g == nil {
-			break
-		}
-		s.add(g, part)
-		ids = append(ids, part...)
-	}
-	if s.count < 6 || s.idsSum > 2*uint64(len(ids))+s.idsFirst {
-		t.Errorf("%d generations with room for %d ids hold %d", s.count, s.idsSum, len(ids))
-	}
-	ask := func(ids []accounting.U128) (passed int) {
-		for len(ids) > 0 {
-			var older [aheadEvents]olderID
-			count := min(len(ids), len(older))
-			for i, id := range ids[:count] {
-				key := keyOfID(id)
-				older[i] = olderID{index: i, filter: table.FilterKeyOf(&key)}
-			}
-			passed += s.maybe(older[:count])
-			ids = ids[count:]
-		}
-		return passed
-	}
-	if passed := ask(ids); passed != len(ids) {
-		t.Errorf("%d of %d ids are taken for new", len(ids)-passed, len(ids))
-	}
-	fresh := make([]accounting.U128, 100_000)
-	for i := range fresh {
-		fresh[i] = accounting.U128{Lo: random.Uint64(), Hi: random.Uint64()}
-	}
-	// Expected: some 0.1 % of each full generation.
-	if passed := ask(fresh); passed > len(fresh)/200*s.count {
-		t.Errorf("%d of %d ids that were never added pass %d generations", passed, len(fresh), s.count)
-	}
 }
 
 // Goal: an id that exists is found, and an id that died or was rolled back with its chain is
@@ -140,17 +88,17 @@ func TestCoveredRuns(t *testing.T) {
 			}
 			*(*accounting.Transfer)(pointerOf(event)) = transfer
 		})
-		if op == 600 && w.forest.identities.count > 0 {
+		if op == 600 && w.forest.identities.Generations() > 0 {
 			t.Error("ids of a counter are in the filter of all ids")
 		}
-		for _, r := range w.forest.trees[storage.TreeTransferID].ordered {
-			if r.covered {
+		for _, r := range w.forest.levels.Tree(storage.TreeTransferID).Runs() {
+			if r.IsCovered() {
 				covered++
 			} else {
 				uncovered++
 			}
 		}
-		generationsMax = max(generationsMax, w.forest.identities.count)
+		generationsMax = max(generationsMax, w.forest.identities.Generations())
 		if random.IntN(200) == 0 && w.newest.Op > 0 {
 			w = restart(t, w, log)
 			pair.Reopened(w.forest)

@@ -9,35 +9,13 @@ import (
 	"ledger/internal/hashing"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 )
-
-// rowsMax is the largest number of rows (transfers, dead ids, accounts, expiries) that a memtable
-// can hold: one row less than the seal, plus a whole bar of full ops. An op of any start must fit,
-// because a log may be replayed with other limits. So the size of a message counts, not that of a
-// request.
-func rowsMax(l *limits.Limits) uint32 {
-	return l.MemtableRowsSeal - 1 + l.BarOps*eventsMax(l)
-}
-
-// eventsMax is the largest number of events in one op.
-func eventsMax(l *limits.Limits) uint32 { return l.BodyBytesMax() / 128 }
-
-// fieldsCount is the number of indexed fields of a transfer, and of an account.
-const fieldsCount = 5
-
-// expiryKey orders expiries.
-type expiryKey struct {
-	AtNs    uint64
-	Ordinal accounting.TransferOrdinal
-}
-
-func (k expiryKey) less(other expiryKey) bool {
-	return k.AtNs < other.AtNs || k.AtNs == other.AtNs && k.Ordinal < other.Ordinal
-}
 
 // expiryAdd is a call of ExpiryAdd.
 type expiryAdd struct {
-	expiryKey
+	keys.Expiry
 	Removed bool // removed again within the same memtable: nothing of it reaches the disk
 	InHeap  bool
 	_       [6]byte
@@ -46,7 +24,7 @@ type expiryAdd struct {
 // heapItem is an add in the heap, with a copy of its key. The adds themselves are spread over
 // memory.
 type heapItem struct {
-	expiryKey
+	keys.Expiry
 	add uint32
 	_   uint32
 }
@@ -75,15 +53,15 @@ type valueList struct {
 }
 
 // valueLists has one list for each indexed field.
-type valueLists [fieldsCount]valueList
+type valueLists [keys.FieldsCount]valueList
 
 func newValueLists(a *arena.Arena, rows uint64, name string, options, gaps arena.Options) (lists valueLists) {
 	for i := range lists {
 		lists[i].indexes = arena.SliceWith[uint32](a, rows, name, gaps)
 		switch i {
-		case fieldUser128:
+		case keys.User128:
 			lists[i].wide = arena.SliceWith[accounting.U128](a, rows, name, options)
-		case fieldUser64:
+		case keys.User64:
 			lists[i].numbers = arena.SliceWith[uint64](a, rows, name, options)
 		default:
 			lists[i].narrow = arena.SliceWith[uint32](a, rows, name, options)
@@ -95,19 +73,19 @@ func newValueLists(a *arena.Arena, rows uint64, name string, options, gaps arena
 // add adds the fields of a row that are not zero.
 func (l *valueLists) add(index uint32, user128 accounting.U128, user64 uint64, user32, ledger uint32, code uint16) {
 	if user128.Lo|user128.Hi != 0 {
-		l[fieldUser128].addWide(index, user128)
+		l[keys.User128].addWide(index, user128)
 	}
 	if user64 != 0 {
-		l[fieldUser64].addNumber(index, user64)
+		l[keys.User64].addNumber(index, user64)
 	}
 	if user32 != 0 {
-		l[fieldUser32].addNarrow(index, user32)
+		l[keys.User32].addNarrow(index, user32)
 	}
 	if ledger != 0 {
-		l[fieldLedger].addNarrow(index, ledger)
+		l[keys.Ledger].addNarrow(index, ledger)
 	}
 	if code != 0 {
-		l[fieldCode].addNarrow(index, uint32(code))
+		l[keys.Code].addNarrow(index, uint32(code))
 	}
 }
 
@@ -191,14 +169,14 @@ type memtable struct {
 	credits        []uint32                   // the same
 	rowIDs         []accounting.U128          // beside rows: for a flush
 	rowsCount      uint32
-	ids            idTable // ids of rows; indexes from len(rows) on are of dead ids
+	ids            ids.Table // ids of rows; indexes from len(rows) on are of dead ids
 	pending        indexList
 	fields         valueLists
 
 	dead      []accounting.U128
 	deadCount uint32
 	idsOlder  uint32 // ids of rows and dead ids that were not above all stored ids
-	feed      identityFeed
+	feed      ids.Feed
 
 	// Accounts. Changes of an account are only in the rows of transfers and expiries. Its current
 	// state is in the cache or in the spill.
@@ -206,24 +184,24 @@ type memtable struct {
 	created         []accounting.Account // as they were created, in order of ordinals from accountsFirst
 	createdIDs      []accounting.U128    // beside created: for a flush
 	createdCount    uint32
-	accountIDs      idTable // id -> created
+	accountIDs      ids.Table // id -> created
 	accountFields   valueLists
 	accountsChanged uint32 // accounts that rows of this memtable changed
 	spill           spill
 
 	changes      []statusChange
 	changesCount uint32
-	changeOf     numberTable // transfer ordinal -> changes
+	changeOf     ids.Numbers // transfer ordinal -> changes
 
 	adds          []expiryAdd
 	addsCount     uint32
-	addOf         numberTable // transfer ordinal -> adds
+	addOf         ids.Numbers // transfer ordinal -> adds
 	addsLive      indexList   // at the seal: adds that were not taken back
 	heap          []heapItem  // adds by key
 	heapCount     uint32
-	removes       []expiryKey // expiries that earlier memtables added
+	removes       []keys.Expiry // expiries that earlier memtables added
 	removesCount  uint32
-	removeOf      numberTable // transfer ordinal -> removes
+	removeOf      ids.Numbers // transfer ordinal -> removes
 	removesWarmed [2]uint32   // warmExpiries has looked at the removes before these
 
 	expired      []accounting.ExpiredRow
@@ -249,14 +227,14 @@ const memtableName = "memtables"
 
 func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	const name = memtableName
-	rows := rowsMax(l)
-	assert.AtMost(4*rows, indexMax, "rows of a memtable")
+	rows := l.MemtableRowsMax()
+	assert.AtMost(4*rows, ids.IndexMax, "rows of a memtable")
 	// Memory that is accessed at random, or filled in bulk, lies in huge pages. Otherwise every
 	// access would miss the TLB. A production server touches at start the memory that full batches
 	// fill. Otherwise the first bars would spend a fifth of their time on page faults. There are
-	// usually few created accounts and expiries: of their memory the hash table is touched, of which
-	// few accounts use all pages, and the beginning of the rest. A development server stays small: it
-	// has no huge pages, and its hash tables grow with their content.
+	// usually few created accounts and expiries: of their memory the hash table is touched, of
+	// which few accounts use all pages, and the beginning of the rest. A development server stays
+	// small: it has no huge pages, and its hash tables grow with their content.
 	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true, TouchFirst: true}, rows
 	if !l.TouchesMemoryAtStart() {
 		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)
@@ -272,23 +250,23 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		debits:        arena.SliceWith[uint32](a, uint64(rows), name, bulk),
 		credits:       arena.SliceWith[uint32](a, uint64(rows), name, bulk),
 		rowIDs:        arena.SliceWith[accounting.U128](a, uint64(rows), name, bulk),
-		ids:           newIDTable(a, first, rows, 2*rows, name, bulk),
+		ids:           ids.NewTable(a, first, rows, 2*rows, name, bulk),
 		pending:       list(),
 		dead:          arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
 		fields:        newValueLists(a, uint64(rows), name, bulk, some),
 		created:       arena.SliceWith[accounting.Account](a, uint64(rows), name, some),
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
-		accountIDs:    newIDTable(a, first, rows, rows, name, bulk),
+		accountIDs:    ids.NewTable(a, first, rows, rows, name, bulk),
 		accountFields: newValueLists(a, uint64(rows), name, some, some),
 		spill:         newSpill(a, &key, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),
-		changeOf:      newNumberTable(a, &key, first, rows, name, bulk),
+		changeOf:      ids.NewNumbers(a, &key, first, rows, name, bulk),
 		adds:          arena.SliceWith[expiryAdd](a, uint64(rows), name, bulk),
-		addOf:         newNumberTable(a, &key, first, rows, name, bulk),
+		addOf:         ids.NewNumbers(a, &key, first, rows, name, bulk),
 		addsLive:      list(),
 		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, bulk),
-		removes:       arena.SliceWith[expiryKey](a, uint64(rows), name, bulk),
-		removeOf:      newNumberTable(a, &key, first, rows, name, bulk),
+		removes:       arena.SliceWith[keys.Expiry](a, uint64(rows), name, bulk),
+		removeOf:      ids.NewNumbers(a, &key, first, rows, name, bulk),
 		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
 		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
 		tail:          carried,
@@ -299,17 +277,17 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 
 // begin empties the memtable. Its rows continue behind the existing ones.
 func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounting.AccountOrdinal, transferStamp, accountStamp uint64) {
-	m.ids.reset()
-	m.accountIDs.reset()
+	m.ids.Reset()
+	m.accountIDs.Reset()
 	m.spill.reset()
-	m.changeOf.reset(m.changeOrdinal)
-	m.addOf.reset(m.addOrdinal)
-	m.removeOf.reset(m.removeOrdinal)
+	m.changeOf.Reset(m.changeOrdinal)
+	m.addOf.Reset(m.addOrdinal)
+	m.removeOf.Reset(m.removeOrdinal)
 	m.transfersFirst, m.accountsFirst = transfers, accounts
 	m.rowsCount, m.deadCount, m.accountsChanged, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
 	m.addsCount, m.heapCount, m.removesCount, m.expiredCount, m.idsOlder = 0, 0, 0, 0, 0
 	m.pending.count, m.addsLive.count = 0, 0
-	m.feed = identityFeed{}
+	m.feed = ids.Feed{}
 	m.removesWarmed = [2]uint32{}
 	for i := range m.fields {
 		m.fields[i].count, m.accountFields[i].count = 0, 0
@@ -328,12 +306,12 @@ func (m *memtable) removeOrdinal(i uint32) uint64 { return uint64(m.removes[i].O
 //
 //go:noinline
 func (m *memtable) growIDs() {
-	m.ids.grow()
+	m.ids.Grow()
 	for i := range m.deadCount {
-		m.ids.insert(hashID(&m.key, m.dead[i]), uint32(len(m.rows))+i)
+		m.ids.Insert(ids.Hash(&m.key, m.dead[i]), uint32(len(m.rows))+i)
 	}
 	for i := range m.rowsCount {
-		m.ids.insert(hashID(&m.key, m.rowIDs[i]), i)
+		m.ids.Insert(ids.Hash(&m.key, m.rowIDs[i]), i)
 	}
 }
 
@@ -341,9 +319,9 @@ func (m *memtable) growIDs() {
 //
 //go:noinline
 func (m *memtable) growAccountIDs() {
-	m.accountIDs.grow()
+	m.accountIDs.Grow()
 	for i := range m.createdCount {
-		m.accountIDs.insert(hashID(&m.key, m.createdIDs[i]), i)
+		m.accountIDs.Insert(ids.Hash(&m.key, m.createdIDs[i]), i)
 	}
 }
 
@@ -397,11 +375,11 @@ func (m *memtable) idOf(index uint32) accounting.U128 {
 
 // transferFind looks for an id among rows and dead ids.
 func (m *memtable) transferFind(id accounting.U128, hash uint64) (accounting.TransferOrdinal, accounting.TransferState) {
-	if m.ids.count == 0 {
+	if m.ids.Count() == 0 {
 		return 0, accounting.TransferAbsent
 	}
 	for at := hash; ; at++ {
-		index, ok := m.ids.probe(&at, hash)
+		index, ok := m.ids.Probe(&at, hash)
 		if !ok {
 			return 0, accounting.TransferAbsent
 		}
@@ -416,11 +394,11 @@ func (m *memtable) transferFind(id accounting.U128, hash uint64) (accounting.Tra
 
 // accountFind looks for the id of a created account.
 func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.AccountOrdinal, bool) {
-	if m.accountIDs.count == 0 {
+	if m.accountIDs.Count() == 0 {
 		return 0, false
 	}
 	for at := hash; ; at++ {
-		index, ok := m.accountIDs.probe(&at, hash)
+		index, ok := m.accountIDs.Probe(&at, hash)
 		if !ok {
 			return 0, false
 		}
@@ -429,15 +407,6 @@ func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.Acco
 		}
 	}
 }
-
-// Indexed fields of a transfer or an account, in order of their trees.
-const (
-	fieldUser128 = iota
-	fieldUser64
-	fieldUser32
-	fieldLedger
-	fieldCode
-)
 
 // EntriesCount implements storage.FlushSource.
 func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
@@ -469,9 +438,9 @@ func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
 // Columns implements storage.FlushSource: for ids and postings.
 func (m *memtable) Columns(tree storage.TreeID, out *storage.Columns) bool {
 	switch {
-	case tree == storage.TreeTransferID || isTransferPosting(tree):
+	case tree == storage.TreeTransferID || keys.IsTransferPosting(tree):
 		*out = storage.Columns{OrdinalFirst: uint64(m.transfersFirst)}
-	case tree == storage.TreeAccountID || isPosting(tree):
+	case tree == storage.TreeAccountID || keys.IsPosting(tree):
 		*out = storage.Columns{OrdinalFirst: uint64(m.accountsFirst)}
 	default:
 		return false
@@ -505,21 +474,21 @@ func (m *memtable) Changes(out *storage.Changes) {
 func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, tombstone bool) {
 	switch tree {
 	case storage.TreeAccount:
-		return keyOfAccount(m.accountsFirst + accounting.AccountOrdinal(index)), false
+		return keys.Account(m.accountsFirst + accounting.AccountOrdinal(index)), false
 	case storage.TreeAccountStamp:
-		return keyOf64(m.created[index].Timestamp), false
+		return keys.Number(m.created[index].Timestamp), false
 	case storage.TreePending:
 		if index < m.pending.count {
-			return keyOf64(uint64(m.transfersFirst) + uint64(m.pending.indexes[index])), false
+			return keys.Number(uint64(m.transfersFirst) + uint64(m.pending.indexes[index])), false
 		}
-		return keyOf64(uint64(m.changes[index-m.pending.count].Ordinal)), false
+		return keys.Number(uint64(m.changes[index-m.pending.count].Ordinal)), false
 	case storage.TreeExpiry:
 		if index < m.addsLive.count {
-			return keyOfExpiry(m.adds[m.addsLive.indexes[index]].expiryKey), false
+			return keys.OfExpiry(m.adds[m.addsLive.indexes[index]].Expiry), false
 		}
-		return keyOfExpiry(m.removes[index-m.addsLive.count]), true
+		return keys.OfExpiry(m.removes[index-m.addsLive.count]), true
 	case storage.TreeExpired:
-		return keyOf64(m.expired[index].Timestamp), false
+		return keys.Number(m.expired[index].Timestamp), false
 	}
 	assert.That(false, "a tree without columns is known")
 	return key, false
@@ -531,7 +500,7 @@ func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
 	case storage.TreeAccountID, storage.TreeAccountStamp:
 		binary.LittleEndian.PutUint32(value, uint32(m.accountsFirst)+index)
 	case storage.TreeAccount:
-		putAccount(value, &m.created[index])
+		keys.PutAccount(value, &m.created[index])
 	case storage.TreePending:
 		if index < m.pending.count {
 			value[0] = byte(m.statuses[m.pending.indexes[index]])
@@ -539,7 +508,7 @@ func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
 			value[0] = byte(m.changes[index-m.pending.count].Status)
 		}
 	case storage.TreeExpired:
-		putExpired(value, &m.expired[index])
+		keys.PutExpired(value, &m.expired[index])
 	default:
 		assert.That(storage.Trees[tree].ValueBytes == 0, "the tree has no values")
 	}

@@ -4,6 +4,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/hashing"
+	"ledger/storage/forest/ids"
 )
 
 // pendings keeps the newest pending transfers and their status in memory. When they are resolved or
@@ -12,7 +13,7 @@ import (
 type pendings struct {
 	rows []pendingRow // a ring
 	next uint64       // number of rows ever put; row n is at n % len(rows)
-	of   numberTable  // transfer ordinal -> index in rows
+	of   ids.Numbers  // transfer ordinal -> index in rows
 }
 
 type pendingRow struct {
@@ -27,10 +28,10 @@ type pendingRow struct {
 func newPendings(a *arena.Arena, key *hashing.Key, countMax uint32, full bool) pendings {
 	const name = "pending transfer cache"
 	bulk := arena.Bulk(arena.Cache, full)
-	countMax = max(1, min(countMax, indexMax))
+	countMax = max(1, min(countMax, ids.IndexMax))
 	return pendings{
 		rows: arena.SliceWith[pendingRow](a, uint64(countMax), name, bulk),
-		of:   newNumberTable(a, key, countMax, countMax, name, bulk),
+		of:   ids.NewNumbers(a, key, countMax, countMax, name, bulk),
 	}
 }
 
@@ -41,7 +42,7 @@ func (p *pendings) put(ordinal accounting.TransferOrdinal, row *accounting.Trans
 	p.rows[index] = pendingRow{
 		Transfer: row.Transfer, Ordinal: ordinal, Debit: row.DebitOrdinal, Credit: row.CreditOrdinal, Status: accounting.PendingOpen,
 	}
-	p.of.insert(uint64(ordinal), uint32(index))
+	p.of.Insert(uint64(ordinal), uint32(index))
 	p.next++
 }
 
@@ -54,14 +55,14 @@ func (p *pendings) pop() {
 func (p *pendings) clear(index uint64) {
 	row := &p.rows[index]
 	if row.Status != accounting.PendingNone {
-		p.of.remove(uint64(row.Ordinal))
+		p.of.Remove(uint64(row.Ordinal))
 		row.Status = accounting.PendingNone
 	}
 }
 
 // find returns a transfer's row, or nil.
 func (p *pendings) find(ordinal accounting.TransferOrdinal) *pendingRow {
-	if index, ok := p.of.find(uint64(ordinal)); ok {
+	if index, ok := p.of.Find(uint64(ordinal)); ok {
 		return &p.rows[index]
 	}
 	return nil
@@ -69,7 +70,7 @@ func (p *pendings) find(ordinal accounting.TransferOrdinal) *pendingRow {
 
 // drop forgets a transfer.
 func (p *pendings) drop(ordinal accounting.TransferOrdinal) {
-	if index, ok := p.of.find(uint64(ordinal)); ok {
+	if index, ok := p.of.Find(uint64(ordinal)); ok {
 		p.clear(uint64(index))
 	}
 }

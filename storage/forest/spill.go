@@ -4,6 +4,7 @@ import (
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/hashing"
+	"ledger/storage/forest/ids"
 )
 
 // spill holds changed accounts that left the cache before their memtable was flushed. Their newest
@@ -12,7 +13,7 @@ import (
 type spill struct {
 	accounts []spilledAccount
 	count    uint32
-	of       numberTable // ordinal -> accounts
+	of       ids.Numbers // ordinal -> accounts
 }
 
 type spilledAccount struct {
@@ -24,41 +25,41 @@ type spilledAccount struct {
 func newSpill(a *arena.Arena, key *hashing.Key, countFirst, countMax uint32, name string) spill {
 	options := arena.Options{Class: arena.Table}
 	accounts := arena.SliceWith[spilledAccount](a, uint64(countMax), name, options)
-	return spill{accounts: accounts, of: newNumberTable(a, key, countFirst, countMax, name, options)}
+	return spill{accounts: accounts, of: ids.NewNumbers(a, key, countFirst, countMax, name, options)}
 }
 
 // put adds an account or replaces its state.
 func (s *spill) put(ordinal accounting.AccountOrdinal, account *accounting.Account) {
-	index, ok := s.of.find(uint64(ordinal))
+	index, ok := s.of.Find(uint64(ordinal))
 	if !ok {
-		if s.of.full() {
-			s.of.grow(s.ordinal)
+		if s.of.Full() {
+			s.of.Grow(s.ordinal)
 		}
 		index = s.count
 		s.count++
-		s.of.insert(uint64(ordinal), index)
+		s.of.Insert(uint64(ordinal), index)
 	}
 	s.accounts[index] = spilledAccount{Account: *account, Ordinal: ordinal}
 }
 
 // take removes an account. It returns false if the account is not there.
 func (s *spill) take(ordinal accounting.AccountOrdinal, account *accounting.Account) bool {
-	index, ok := s.of.find(uint64(ordinal))
+	index, ok := s.of.Find(uint64(ordinal))
 	if !ok {
 		return false
 	}
 	*account = s.accounts[index].Account
-	s.of.remove(uint64(ordinal))
+	s.of.Remove(uint64(ordinal))
 	s.count--
 	if index != s.count {
 		s.accounts[index] = s.accounts[s.count]
-		s.of.move(uint64(s.accounts[index].Ordinal), index)
+		s.of.Move(uint64(s.accounts[index].Ordinal), index)
 	}
 	return true
 }
 
 func (s *spill) reset() {
-	s.of.reset(s.ordinal)
+	s.of.Reset(s.ordinal)
 	s.count = 0
 }
 

@@ -6,6 +6,8 @@ import (
 	"ledger/accounting"
 	"ledger/internal/assert"
 	"ledger/storage"
+	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 )
 
 var _ accounting.Store = (*Forest)(nil)
@@ -28,7 +30,7 @@ func (f *Forest) AccountFind(id accounting.U128, account *accounting.Account) (a
 //
 //go:noinline
 func (f *Forest) accountFindSlow(id accounting.U128) uint32 {
-	hash := hashID(&f.key, id)
+	hash := ids.Hash(&f.key, id)
 	if entry := f.cache.findID(id, hash); entry != noEntry {
 		return entry
 	}
@@ -40,9 +42,9 @@ func (f *Forest) accountFindSlow(id accounting.U128) uint32 {
 		ordinal, ok = f.flushing.accountFind(id, hash)
 	}
 	if !ok {
-		key := keyOfID(id)
+		key := keys.ID(id)
 		var value [8]byte
-		if !f.treeFind(storage.TreeAccountID, &key, value[:4]) {
+		if !f.levels.Find(storage.TreeAccountID, &key, value[:4]) {
 			return noEntry
 		}
 		ordinal = accounting.AccountOrdinal(binary.LittleEndian.Uint32(value[:]))
@@ -80,13 +82,13 @@ func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 			return f.cachePut(ordinal, &m.created[ordinal-m.accountsFirst], epochNone)
 		}
 	}
-	key := keyOfAccount(ordinal)
+	key := keys.Account(ordinal)
 	var fixed [storage.AccountBytes]byte
-	found := f.treeFind(storage.TreeAccount, &key, fixed[:])
+	found := f.levels.Find(storage.TreeAccount, &key, fixed[:])
 	assert.That(found, "an account that exists is in the memtables or in its tree")
-	getAccount(fixed[:], account)
+	keys.GetAccount(fixed[:], account)
 	var value [storage.BalancesBytes]byte
-	if f.treeFind(storage.TreeBalances, &key, value[:]) {
+	if f.levels.Find(storage.TreeBalances, &key, value[:]) {
 		b := &f.balancesScratch
 		storage.GetBalances(value[:], b)
 		account.DebitsPending, account.DebitsPosted = b.DebitsPending, b.DebitsPosted
@@ -146,15 +148,15 @@ func (f *Forest) AccountAppend(account *accounting.Account) accounting.AccountOr
 	m := f.filling
 	assert.That(account.Timestamp > m.accountStampMax(), "accounts come in order of timestamps")
 	ordinal := m.accountsNext()
-	if m.accountIDs.full() {
+	if m.accountIDs.Full() {
 		m.growAccountIDs()
 	}
 	index := m.createdCount
 	m.created[index] = *account
 	m.createdIDs[index] = account.ID
 	m.createdCount++
-	hash := hashID(&f.key, account.ID)
-	m.accountIDs.insert(hash, index)
+	hash := ids.Hash(&f.key, account.ID)
+	m.accountIDs.Insert(hash, index)
 	m.accountFields.add(index, account.UserData128, account.UserData64, account.UserData32, account.Ledger, account.Code)
 	f.cachePut(ordinal, account, epochNone)
 	if f.chainOpen {
@@ -192,7 +194,7 @@ func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accountin
 	if id.IsZero() {
 		return 0, accounting.TransferAbsent
 	}
-	hash := hashID(&f.key, id)
+	hash := ids.Hash(&f.key, id)
 	if ordinal, state := f.filling.transferFind(id, hash); state != accounting.TransferAbsent {
 		return ordinal, state
 	}
@@ -201,12 +203,12 @@ func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accountin
 			return ordinal, state
 		}
 	}
-	if where&inTree == 0 || f.trees[storage.TreeTransferID].runsCount == 0 {
+	if where&inTree == 0 || f.levels.Tree(storage.TreeTransferID).IsEmpty() {
 		return 0, accounting.TransferAbsent
 	}
-	key := keyOfID(id)
+	key := keys.ID(id)
 	var value [8]byte
-	if !f.treeFind(storage.TreeTransferID, &key, value[:]) {
+	if !f.levels.Find(storage.TreeTransferID, &key, value[:]) {
 		return 0, accounting.TransferAbsent
 	}
 	ordinal := binary.LittleEndian.Uint64(value[:])
@@ -270,13 +272,13 @@ func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 	index := m.rowsCount
 	ordinal := m.transfersFirst + accounting.TransferOrdinal(index)
 	if ordinal >= accounting.TransferOrdinalMax {
-		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
+		f.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
 	}
-	if m.ids.full() {
+	if m.ids.Full() {
 		m.growIDs()
 	}
 	m.rowsCount++
-	m.ids.insert(hashID(&f.key, row.Transfer.ID), index)
+	m.ids.Insert(ids.Hash(&f.key, row.Transfer.ID), index)
 	m.rowIDs[index] = row.Transfer.ID
 	f.idStored(row.Transfer.ID)
 	m.debits[index], m.credits[index] = uint32(row.DebitOrdinal), uint32(row.CreditOrdinal)
@@ -298,13 +300,13 @@ func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 func (f *Forest) TransferKill(id accounting.U128) {
 	assert.That(!f.chainOpen, "an id dies outside chains")
 	m := f.filling
-	if m.ids.full() {
+	if m.ids.Full() {
 		m.growIDs()
 	}
 	index := m.deadCount
 	m.dead[index] = id
 	m.deadCount++
-	m.ids.insert(hashID(&f.key, id), uint32(len(m.rows))+index)
+	m.ids.Insert(ids.Hash(&f.key, id), uint32(len(m.rows))+index)
 	f.idStored(id)
 }
 
@@ -326,20 +328,20 @@ func (f *Forest) PendingRead(ordinal accounting.TransferOrdinal) accounting.Pend
 	if row := f.pendings.find(ordinal); row != nil {
 		return row.Status
 	}
-	if index, ok := m.changeOf.find(uint64(ordinal)); ok {
+	if index, ok := m.changeOf.Find(uint64(ordinal)); ok {
 		return m.changes[index].Status
 	}
 	if m = f.flushing; m != nil {
 		if ordinal >= m.transfersFirst {
 			return m.statuses[ordinal-m.transfersFirst]
 		}
-		if index, ok := m.changeOf.find(uint64(ordinal)); ok {
+		if index, ok := m.changeOf.Find(uint64(ordinal)); ok {
 			return m.changes[index].Status
 		}
 	}
-	key := keyOf64(uint64(ordinal))
+	key := keys.Number(uint64(ordinal))
 	var status [1]byte
-	if !f.treeFind(storage.TreePending, &key, status[:]) {
+	if !f.levels.Find(storage.TreePending, &key, status[:]) {
 		return accounting.PendingNone
 	}
 	return accounting.PendingStatus(status[0])
@@ -360,7 +362,7 @@ func (f *Forest) PendingWrite(ordinal accounting.TransferOrdinal, status account
 		*at = status
 		return
 	}
-	if index, ok := m.changeOf.find(uint64(ordinal)); ok {
+	if index, ok := m.changeOf.Find(uint64(ordinal)); ok {
 		if f.chainOpen {
 			f.undo.status(ordinal, m.changes[index].Status, false)
 		}
@@ -370,10 +372,10 @@ func (f *Forest) PendingWrite(ordinal accounting.TransferOrdinal, status account
 	index := m.changesCount
 	m.changesCount++
 	m.changes[index] = statusChange{Ordinal: ordinal, Status: status}
-	if m.changeOf.full() {
-		m.changeOf.grow(m.changeOrdinal)
+	if m.changeOf.Full() {
+		m.changeOf.Grow(m.changeOrdinal)
 	}
-	m.changeOf.insert(uint64(ordinal), index)
+	m.changeOf.Insert(uint64(ordinal), index)
 	if f.chainOpen {
 		f.undo.status(ordinal, accounting.PendingNone, true)
 	}
@@ -419,4 +421,4 @@ func (f *Forest) TransferStampExists(timestamp uint64) bool {
 }
 
 // Breathe implements accounting.Store.
-func (f *Forest) Breathe() { f.waiter.Breathe() }
+func (f *Forest) Breathe() { f.pages.Breathe() }

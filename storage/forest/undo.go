@@ -5,6 +5,8 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/limits"
+	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 )
 
 // undoKind of an undoEntry.
@@ -44,7 +46,7 @@ type undo struct {
 
 func newUndo(a *arena.Arena, l *limits.Limits) undo {
 	const name = "undo log"
-	events := uint64(eventsMax(l)) + 1
+	events := uint64(l.OpEventsMax()) + 1
 	return undo{
 		entries:  arena.Slice[undoEntry](a, 8*events, name), // per event: two accounts, a transfer, a status, an expiry
 		accounts: arena.Slice[accounting.Account](a, 3*events, name),
@@ -132,9 +134,9 @@ func (f *Forest) undoAccountAppend() {
 	m := f.filling
 	m.createdCount--
 	account := &m.created[m.createdCount]
-	m.accountIDs.removeLast(hashID(&f.key, account.ID), m.createdCount)
-	for field := range fieldsCount {
-		if !accountField(account, field).IsZero() {
+	m.accountIDs.RemoveLast(ids.Hash(&f.key, account.ID), m.createdCount)
+	for field := range keys.FieldsCount {
+		if !keys.AccountField(account, field).IsZero() {
 			m.accountFields[field].count--
 		}
 	}
@@ -145,13 +147,13 @@ func (f *Forest) undoTransferAppend() {
 	m := f.filling
 	m.rowsCount--
 	row := &m.rows[m.rowsCount]
-	m.ids.removeLast(hashID(&f.key, row.Transfer.ID), m.rowsCount)
+	m.ids.RemoveLast(ids.Hash(&f.key, row.Transfer.ID), m.rowsCount)
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		m.pending.count--
 		f.pendings.pop()
 	}
-	for field := range fieldsCount {
-		if !transferField(&row.Transfer, field).IsZero() {
+	for field := range keys.FieldsCount {
+		if !keys.TransferField(&row.Transfer, field).IsZero() {
 			m.fields[field].count--
 		}
 	}
@@ -166,9 +168,9 @@ func (f *Forest) undoStatus(ordinal accounting.TransferOrdinal, old accounting.P
 	case first:
 		m.changesCount--
 		assert.Equal(m.changes[m.changesCount].Ordinal, ordinal, "the status changed last")
-		m.changeOf.removeLast(uint64(ordinal))
+		m.changeOf.RemoveLast(uint64(ordinal))
 	default:
-		index, ok := m.changeOf.find(uint64(ordinal))
+		index, ok := m.changeOf.Find(uint64(ordinal))
 		assert.That(ok, "a status that was changed before is noted")
 		m.changes[index].Status = old
 	}

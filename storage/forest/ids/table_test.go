@@ -1,4 +1,4 @@
-package forest
+package ids
 
 import (
 	"math/bits"
@@ -10,49 +10,8 @@ import (
 	"ledger/internal/seeded"
 )
 
-// testKey is the key of tables that a test makes by itself.
+// testKey is the key of the tables of these tests.
 var testKey = hashing.NewKey(1)
-
-// Goal: a spill against a map: any account leaves it at any time, and the others are still found.
-func TestSpill(t *testing.T) {
-	random := seeded.Rand(t)
-	a := arena.New()
-	defer a.Close()
-	const most = 60
-	s := newSpill(a, &testKey, 1, most, "test")
-	for range 200 {
-		of := map[accounting.AccountOrdinal]uint64{}
-		spread := 1 << (1 + random.IntN(9))
-		for range random.IntN(500) {
-			ordinal := accounting.AccountOrdinal(random.IntN(spread))
-			if len(of) < most && random.IntN(2) == 0 {
-				of[ordinal] = random.Uint64()
-				s.put(ordinal, &accounting.Account{UserData64: of[ordinal]})
-				continue
-			}
-			var account accounting.Account
-			want, wantOk := of[ordinal]
-			if ok := s.take(ordinal, &account); ok != wantOk || account.UserData64 != want {
-				t.Fatalf("account %d is %d (%v), want %d (%v)", ordinal, account.UserData64, ok, want, wantOk)
-			}
-			delete(of, ordinal)
-		}
-		if int(s.count) != len(of) || s.count != s.of.count {
-			t.Fatalf("%d accounts, %d in the table, want %d", s.count, s.of.count, len(of))
-		}
-		for ordinal, want := range of {
-			if index, ok := s.of.find(uint64(ordinal)); !ok || s.accounts[index].Ordinal != ordinal || s.accounts[index].Account.UserData64 != want {
-				t.Fatalf("account %d is not found", ordinal)
-			}
-		}
-		s.reset()
-		for i, slot := range s.of.slots {
-			if slot != 0 {
-				t.Fatalf("slot %d is in use after a reset", i)
-			}
-		}
-	}
-}
 
 // Goal: both hash tables against maps, with removals in reverse order, growth in between, resets
 // small and large, and numbers that collide.
@@ -66,8 +25,8 @@ func TestHashTables(t *testing.T) {
 		if round%3 == 0 {
 			first = random.Uint32N(most + 1)
 		}
-		numbers := newNumberTable(a, &testKey, first, most, "test", arena.Options{})
-		ids := newIDTable(a, first, most, most, "test", arena.Options{})
+		numbers := NewNumbers(a, &testKey, first, most, "test", arena.Options{})
+		ids := NewTable(a, first, most, most, "test", arena.Options{})
 		var keys []uint64
 		of := map[uint64]uint32{}
 		spread := uint64(1) << random.IntN(40)
@@ -75,35 +34,35 @@ func TestHashTables(t *testing.T) {
 			if random.IntN(3) == 0 && len(keys) > 0 {
 				last := keys[len(keys)-1]
 				keys = keys[:len(keys)-1]
-				numbers.removeLast(last)
-				ids.removeLast(hashID(&testKey, accounting.U128{Lo: last}), of[last])
+				numbers.RemoveLast(last)
+				ids.RemoveLast(Hash(&testKey, accounting.U128{Lo: last}), of[last])
 				delete(of, last)
 			} else if key := random.Uint64N(spread); len(keys) < most {
 				if _, ok := of[key]; !ok {
 					of[key] = uint32(len(keys))
-					if numbers.full() {
-						numbers.grow(func(i uint32) uint64 { return keys[i] })
+					if numbers.Full() {
+						numbers.Grow(func(i uint32) uint64 { return keys[i] })
 					}
-					if ids.full() {
-						ids.grow()
+					if ids.Full() {
+						ids.Grow()
 						for i, key := range keys {
-							ids.insert(hashID(&testKey, accounting.U128{Lo: key}), uint32(i))
+							ids.Insert(Hash(&testKey, accounting.U128{Lo: key}), uint32(i))
 						}
 					}
-					numbers.insert(key, of[key])
-					ids.insert(hashID(&testKey, accounting.U128{Lo: key}), of[key])
+					numbers.Insert(key, of[key])
+					ids.Insert(Hash(&testKey, accounting.U128{Lo: key}), of[key])
 					keys = append(keys, key)
 				}
 			}
 			key := random.Uint64N(spread)
 			want, wantOk := of[key]
-			if got, ok := numbers.find(key); ok != wantOk || ok && got != want {
+			if got, ok := numbers.Find(key); ok != wantOk || ok && got != want {
 				t.Fatalf("step %d: number %d is %d (%v), want %d (%v)", step, key, got, ok, want, wantOk)
 			}
 			found := false
-			hash := hashID(&testKey, accounting.U128{Lo: key})
+			hash := Hash(&testKey, accounting.U128{Lo: key})
 			for at := hash; ; at++ {
-				index, ok := ids.probe(&at, hash)
+				index, ok := ids.Probe(&at, hash)
 				if !ok {
 					break
 				}
@@ -116,8 +75,8 @@ func TestHashTables(t *testing.T) {
 				t.Fatalf("step %d: id %d found %v, want %v", step, key, found, wantOk)
 			}
 		}
-		numbers.reset(func(i uint32) uint64 { return keys[i] })
-		ids.reset()
+		numbers.Reset(func(i uint32) uint64 { return keys[i] })
+		ids.Reset()
 		if ids.count != 0 || numbers.count != 0 || len(ids.slots) != len(numbers.slots) {
 			t.Fatalf("after a reset: %d ids in %d slots, %d numbers in %d", ids.count, len(ids.slots), numbers.count, len(numbers.slots))
 		}
@@ -151,17 +110,17 @@ func TestIDsSpread(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	for name, family := range families {
-		table := newIDTable(a, count, count, count, "test", arena.Options{})
+		table := NewTable(a, count, count, count, "test", arena.Options{})
 		mask := uint64(len(table.slots) - 1)
 		away := uint64(0)
 		for i := range uint64(count) {
-			hash := hashID(&testKey, family(i))
+			hash := Hash(&testKey, family(i))
 			at := hash
 			for table.slots[at&mask] != 0 {
 				at++
 			}
 			away += at - hash
-			table.insert(hash, uint32(i))
+			table.Insert(hash, uint32(i))
 		}
 		if away > 8*count {
 			t.Errorf("%s: %.1f slots from its place, on average", name, float64(away)/count)
@@ -170,9 +129,9 @@ func TestIDsSpread(t *testing.T) {
 	}
 	for i := range uint64(8) {
 		id := accounting.U128{Lo: base.Lo&^7 + i, Hi: base.Hi}
-		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); hashID(&testKey, id)&^7&(1<<32-1) != hashID(&testKey, first)&^7&(1<<32-1) ||
-			i > 0 && hashID(&testKey, id)>>52 == hashID(&testKey, first)>>52 {
-			t.Errorf("neighbours %x and %x: hashes %x and %x", first, id, hashID(&testKey, first), hashID(&testKey, id))
+		if first := (accounting.U128{Lo: base.Lo &^ 7, Hi: base.Hi}); Hash(&testKey, id)&^7&(1<<32-1) != Hash(&testKey, first)&^7&(1<<32-1) ||
+			i > 0 && Hash(&testKey, id)>>52 == Hash(&testKey, first)>>52 {
+			t.Errorf("neighbours %x and %x: hashes %x and %x", first, id, Hash(&testKey, first), Hash(&testKey, id))
 		}
 	}
 }
@@ -182,7 +141,7 @@ func TestIDsSpread(t *testing.T) {
 func TestCraftedIDsSpread(t *testing.T) {
 	random := seeded.Rand(t)
 	const count = 2000
-	// fixed is hashID as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a
+	// fixed is Hash as it was. Of ids with Hi = 0, each one in 4096 began in the first eighth of a
 	// thousandth of a table.
 	fixed := func(id accounting.U128) uint64 {
 		h1, l1 := bits.Mul64(id.Hi^0x9e3779b97f4a7c15, 0xd6e8feb86659fd93)
@@ -204,15 +163,15 @@ func TestCraftedIDsSpread(t *testing.T) {
 	a := arena.New()
 	defer a.Close()
 	away := func(key *hashing.Key, hash func(id accounting.U128) uint64, factor uint64) (ofIDs, ofOrdinals uint64) {
-		table := newIDTable(a, count, count, count, "test", arena.Options{})
-		numbers := newNumberTable(a, key, count, count, "test", arena.Options{})
+		table := NewTable(a, count, count, count, "test", arena.Options{})
+		numbers := NewNumbers(a, key, count, count, "test", arena.Options{})
 		numbers.factor = factor
 		mask := uint64(len(table.slots) - 1)
 		for i, id := range ids {
 			h := hash(id)
-			table.insert(h, uint32(i))
+			table.Insert(h, uint32(i))
 			ofIDs += (table.placeOf(h, uint32(i)) - h) & mask
-			numbers.insert(ordinals[i], uint32(i))
+			numbers.Insert(ordinals[i], uint32(i))
 			at := numbers.start(ordinals[i])
 			for numbers.slots[at&mask]>>slotIndexBits != ordinals[i] {
 				at++
@@ -224,15 +183,15 @@ func TestCraftedIDsSpread(t *testing.T) {
 	if ofIDs, ofOrdinals := away(&testKey, fixed, 0x9e3779b97f4a7c15); ofIDs < 100*count || ofOrdinals < 100*count {
 		t.Errorf("under the fixed hashes the ids are %d slots away and the ordinals %d: they were not chosen well", ofIDs, ofOrdinals)
 	}
-	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for any
-	// set there are keys under which it collides often. Who does not know the key cannot aim at it: of
-	// 5,000 keys one in a hundred put these ordinals 10 slots away or more, the worst 749.
+	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for
+	// any set there are keys under which it collides often. Who does not know the key cannot aim at
+	// it: of 5,000 keys one in a hundred put these ordinals 10 slots away or more, the worst 749.
 	const seedsCount, badMax = 50, 5
 	bad := 0
 	for range seedsCount {
 		seed := random.Uint64()
 		key := hashing.NewKey(seed)
-		ofIDs, ofOrdinals := away(&key, func(id accounting.U128) uint64 { return hashID(&key, id) }, key.Multiplier)
+		ofIDs, ofOrdinals := away(&key, func(id accounting.U128) uint64 { return Hash(&key, id) }, key.Multiplier)
 		if ofIDs > 4*count {
 			t.Errorf("seed %d: ids are %.1f slots from their places on average", seed, float64(ofIDs)/count)
 		}
@@ -243,5 +202,67 @@ func TestCraftedIDsSpread(t *testing.T) {
 	}
 	if bad > badMax {
 		t.Errorf("under %d of %d keys ordinals are more than 16 slots from their places on average", bad, seedsCount)
+	}
+}
+
+// Goal: removals of any entry against maps: what lies behind it in its run is still found, and an
+// entry that moves is found at its new index.
+func TestRemove(t *testing.T) {
+	random := seeded.Rand(t)
+	a := arena.New()
+	defer a.Close()
+	const most = 200
+	for range 200 {
+		numbers := NewNumbers(a, &testKey, most, most, "test", arena.Options{})
+		table := NewTable(a, most, most, most, "test", arena.Options{})
+		var keys [most]uint64 // of the indexes in use
+		of := map[uint64]uint32{}
+		hashOf := func(index uint32) uint64 { return Hash(&testKey, accounting.U128{Lo: keys[index]}) }
+		spread := uint64(1) << (3 + random.IntN(20))
+		for range 1000 {
+			key := random.Uint64N(spread)
+			count := uint32(len(of))
+			if index, ok := of[key]; ok && random.IntN(2) == 0 {
+				table.Remove(hashOf(index), index, hashOf)
+				numbers.Remove(key)
+				delete(of, key)
+				// The last index takes the place of the one that is free.
+				if last := count - 1; index != last {
+					table.Remove(hashOf(last), last, hashOf)
+					keys[index] = keys[last]
+					table.Insert(hashOf(index), index)
+					numbers.Move(keys[index], index)
+					of[keys[index]] = index
+				}
+			} else if !ok && count < most {
+				keys[count] = key
+				of[key] = count
+				table.Insert(hashOf(count), count)
+				numbers.Insert(key, count)
+			}
+			for range 4 {
+				key := random.Uint64N(spread)
+				want, wantOk := of[key]
+				index, ok := numbers.Find(key)
+				if ok != wantOk || ok && index != want {
+					t.Fatalf("number %d is %d (%v), want %d (%v)", key, index, ok, want, wantOk)
+				}
+				hash := Hash(&testKey, accounting.U128{Lo: key})
+				found := false
+				for at := hash; !found; at++ {
+					index, ok := table.Probe(&at, hash)
+					if !ok {
+						break
+					}
+					found = keys[index] == key && index == want
+				}
+				if found != wantOk {
+					t.Fatalf("id %d found %v, want %v", key, found, wantOk)
+				}
+			}
+			if int(table.Count()) != len(of) || int(numbers.Count()) != len(of) {
+				t.Fatalf("%d ids and %d numbers, want %d", table.Count(), numbers.Count(), len(of))
+			}
+		}
 	}
 }

@@ -1,0 +1,166 @@
+package ids
+
+import (
+	"ledger/accounting"
+	"ledger/internal/arena"
+	"ledger/internal/assert"
+	"ledger/limits"
+	"ledger/storage/table"
+)
+
+const (
+	// filterBits is the number of filter bits per id. A full generation lets about one new id in
+	// 1,000 pass, which is then looked for run by run.
+	filterBits = 16
+	// generationsMax is more than the memory has room for, because each generation is as
+	// large as all before it.
+	generationsMax = 40
+	// filterChunk is the number of ids that are added together.
+	filterChunk = 64
+	// touchBytes is the step at which memory is touched before it is used.
+	touchBytes = 4096
+)
+
+// Filter is one filter over the ids in all runs of the tree of transfer ids. Ids are never
+// deleted, and merges only move them between runs, so a merge does not change the filter. Nearly
+// all ids are new. A new id costs one cache line per generation, instead of several per run.
+//
+// A run is covered if all of its ids are in the filter. Runs of ids that counted up are not
+// covered. The fences of such a run tell that an id lies beside it, so adding its ids would only
+// take memory and time.
+//
+// A generation is a filter like that of a table, but larger. It does not change any more when it is
+// full. The next one is then as large as all before together, so the number of generations grows
+// with the logarithm of the number of ids. The filter does not affect the data file. A start builds
+// one generation from the tables of ids.
+type Filter struct {
+	first       []byte // memory of the first generation; touched at start in production
+	memory      []byte // memory of the other generations
+	usedBytes   uint64 // of memory, by generations
+	touched     uint64 // bytes behind usedBytes that were touched for the next generation
+	generations [generationsMax]generation
+	count       int
+	idsFirst    uint64 // room of the first generation
+	idsFeed     uint64 // room that a memtable reserves
+	idsSum      uint64 // room of all generations
+	hashes      [filterChunk]uint64
+	sink        byte // keeps the compiler from removing loads
+}
+
+type generation struct {
+	filter  []byte
+	ids     uint64
+	idsKept uint64 // room that memtables have reserved, added ids included
+	idsMax  uint64
+}
+
+// NewFilter reserves memory for idsMax ids. Runs with further ids are not covered.
+//
+// idsFeed: the largest number of ids of a memtable.
+func NewFilter(a *arena.Arena, l *limits.Limits, idsMax, idsFeed uint64) Filter {
+	idsFirst := 16 * uint64(l.MemtableRowsSeal)
+	if l.TouchesMemoryAtStart() {
+		idsFirst *= 8 // 16 MiB
+	}
+	idsFirst = max(idsFirst, 2*idsFeed) // two memtables can reserve room at the same time
+	const name = "filters"
+	return Filter{
+		first:    a.BytesWith(filterBytes(idsFirst), 64, name, arena.Bulk(arena.Index, l.TouchesMemoryAtStart())),
+		memory:   a.BytesWith(filterBytes(idsMax), 64, name, arena.Options{Class: arena.Index, HugePages: true}),
+		idsFirst: idsFirst,
+		idsFeed:  idsFeed,
+	}
+}
+
+// filterBytes is the size of the filter of a generation for this many ids.
+func filterBytes(ids uint64) uint64 {
+	const idsPerBucket = table.FilterBucketBytes * 8 / filterBits
+	return (ids + idsPerBucket - 1) / idsPerBucket * table.FilterBucketBytes
+}
+
+// reserve reserves room for ids in a generation. It returns nil if there is no memory for them.
+func (f *Filter) reserve(ids uint64) *generation {
+	if f.count > 0 {
+		if g := &f.generations[f.count-1]; g.idsKept+ids <= g.idsMax {
+			g.idsKept += ids
+			return g
+		}
+	}
+	idsMax := max(f.idsNext(), ids)
+	bytes := filterBytes(idsMax)
+	filter := f.first
+	if f.count > 0 || bytes > uint64(len(f.first)) {
+		if f.count == len(f.generations) || f.usedBytes+bytes > uint64(len(f.memory)) {
+			return nil
+		}
+		filter = f.memory[f.usedBytes : f.usedBytes+bytes]
+		f.usedBytes += bytes
+	}
+	g := &f.generations[f.count]
+	*g = generation{filter: filter, idsKept: ids, idsMax: idsMax}
+	f.count++
+	f.idsSum += idsMax
+	f.touched = 0
+	return g
+}
+
+// idsNext is the room of the next generation.
+func (f *Filter) idsNext() uint64 { return max(f.idsFirst, f.idsSum) }
+
+// Open makes the first generation for the ids that exist at start. It adds room for a third more if
+// there is memory for that. It returns false if there is not even memory for the ids.
+func (f *Filter) Open(ids uint64) bool {
+	g := f.reserve(ids + ids/3)
+	if g == nil {
+		g = f.reserve(ids)
+	}
+	if g != nil {
+		g.idsKept = ids
+	}
+	return g != nil
+}
+
+// add puts ids into a generation in which room was reserved for them.
+func (f *Filter) add(g *generation, ids []accounting.U128) {
+	for len(ids) > 0 {
+		part := ids[:min(len(ids), filterChunk)]
+		for i, id := range part {
+			f.hashes[i] = table.FilterHash(id.Hi, id.Lo)
+		}
+		f.addHashes(g, f.hashes[:len(part)])
+		ids = ids[len(part):]
+	}
+}
+
+// addHashes is add for up to filterChunk hashes of ids.
+func (f *Filter) addHashes(g *generation, hashes []uint64) {
+	g.ids += uint64(len(hashes))
+	assert.AtMost(g.ids, g.idsKept, "ids for which room was reserved")
+	sum := byte(0)
+	for _, hash := range hashes { // the cache lines are distant: load all before using one
+		sum += table.FilterBucket(g.filter, hash)[0]
+	}
+	f.sink += sum
+	for _, hash := range hashes {
+		table.FilterAdd(g.filter, hash)
+	}
+	f.touch(g)
+}
+
+// touch makes the kernel map the next generation's memory, little by little, while the last quarter
+// of the newest generation fills. Ids touch pages all over a filter, so without this all pages
+// would fault at once.
+func (f *Filter) touch(g *generation) {
+	if 4*g.ids < 3*g.idsMax || g != &f.generations[f.count-1] {
+		return
+	}
+	bytes := filterBytes(f.idsNext())
+	part := uint64(float64(bytes) * float64(4*g.ids-3*g.idsMax) / float64(g.idsMax))
+	next := f.memory[f.usedBytes:]
+	for part = min(part, uint64(len(next))); f.touched < part; f.touched += touchBytes {
+		next[f.touched] = 0
+	}
+}
+
+// Generations is the number of filters that a lookup asks.
+func (f *Filter) Generations() int { return f.count }
