@@ -21,6 +21,9 @@ type slotHolds struct {
 	counts [stages.SlotClassesCount][]uint32
 }
 
+// isOfNet tells whether the free slots of the class of slot are net's.
+func isOfNet(slot stages.Slot) bool { return slot.Class() == stages.SlotClient }
+
 func newSlotHolds(slots *stages.Slots) slotHolds {
 	h := slotHolds{slots: slots}
 	for class, pool := range slots.Pools {
@@ -78,7 +81,7 @@ func (h *slotHolds) release(slot stages.Slot) (isFree bool) {
 	if *count > 0 {
 		return false
 	}
-	if slot.Class() != stages.SlotClient {
+	if !isOfNet(slot) {
 		h.slots.Put(slot)
 	}
 	return true
