@@ -33,7 +33,7 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 // wantsFlush tells whether memory holds anything that a checkpoint would miss.
 func (f *Forest) wantsFlush() bool {
 	m := f.filling
-	return m.rowsAll()+m.changesCount+m.removesCount > 0 || f.tail.count > 0 && f.log.partial.IsZero()
+	return m.rowsAll()+m.changesCount+m.expiry.RemovesCount() > 0 || f.tail.count > 0 && f.log.partial.IsZero()
 }
 
 // BarInstall makes the results of the previous generation visible. It is called at the end of each
@@ -59,7 +59,7 @@ func (f *Forest) BarInstall(generation *storage.Generation) {
 	}
 	f.levels.Install(generation, &flushed)
 	if m != nil {
-		f.expiryFlushed(m)
+		f.expiry.Flushed()
 		f.flushing, f.flushingFed = nil, false
 	}
 	f.selfCheck()

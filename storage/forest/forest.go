@@ -8,6 +8,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/expiry"
 	"ledger/storage/forest/ids"
 	"ledger/storage/forest/levels"
 	"ledger/storage/forest/pages"
@@ -43,7 +44,7 @@ type Forest struct {
 	levels   *levels.Levels
 	log      rowLog
 	rowShape rowlog.Shape
-	window   window
+	expiry   *expiry.Index
 
 	identities  ids.Filter
 	flushingFed bool // as of the last Lookahead, identities has all ids of the flushing memtable
@@ -93,7 +94,6 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		undo:        newUndo(a, &l),
 		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
 		rowShape:    rowlog.ShapeOf(l),
-		window:      newWindow(a, &l),
 		freeSet:     freeset.New(a, addressesMax),
 		stampCursor: levels.NewCursor(),
 	}
@@ -102,8 +102,9 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	f.identities = ids.NewFilter(a, &l, f.levels.FilterIDsMax(), uint64(l.MemtableRowsMax()))
 	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName,
 		arena.Bulk(arena.Table, false))
-	f.memtables[0] = newMemtable(a, &l, &f.tail)
-	f.memtables[1] = newMemtable(a, &l, &f.tail)
+	f.expiry = expiry.New(&l, a, &key, f.pages, f.levels)
+	f.memtables[0] = newMemtable(a, &l, &f.tail, f.expiry.Part(0))
+	f.memtables[1] = newMemtable(a, &l, &f.tail, f.expiry.Part(1))
 	f.filling = f.memtables[0]
 	f.epoch = 1
 	f.pages.OnMissing(f)
@@ -164,6 +165,7 @@ func (f *Forest) seal() {
 	assert.That(f.flushing == nil, "the flush before is installed")
 	m := f.filling
 	m.seal()
+	f.expiry.Seal()
 	next := f.memtables[0]
 	if next == m {
 		next = f.memtables[1]

@@ -9,25 +9,10 @@ import (
 	"ledger/internal/hashing"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/forest/expiry"
 	"ledger/storage/forest/ids"
 	"ledger/storage/forest/keys"
 )
-
-// expiryAdd is a call of ExpiryAdd.
-type expiryAdd struct {
-	keys.Expiry
-	Removed bool // removed again within the same memtable: nothing of it reaches the disk
-	InHeap  bool
-	_       [6]byte
-}
-
-// heapItem is an add in the heap, with a copy of its key. The adds themselves are spread over
-// memory.
-type heapItem struct {
-	keys.Expiry
-	add uint32
-	_   uint32
-}
 
 // statusChange is a new status of a pending transfer that an earlier memtable holds.
 type statusChange struct {
@@ -193,16 +178,7 @@ type memtable struct {
 	changesCount uint32
 	changeOf     ids.Numbers // transfer ordinal -> changes
 
-	adds          []expiryAdd
-	addsCount     uint32
-	addOf         ids.Numbers // transfer ordinal -> adds
-	addsLive      indexList   // at the seal: adds that were not taken back
-	heap          []heapItem  // adds by key
-	heapCount     uint32
-	removes       []keys.Expiry // expiries that earlier memtables added
-	removesCount  uint32
-	removeOf      ids.Numbers // transfer ordinal -> removes
-	removesWarmed [2]uint32   // warmExpiries has looked at the removes before these
+	expiry *expiry.Part
 
 	expired      []accounting.ExpiredRow
 	expiredAt    []uint32 // beside expired: the number of rows that came before
@@ -225,7 +201,7 @@ type tail struct {
 // memtableName is what the memtables' memory is reserved for.
 const memtableName = "memtables"
 
-func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
+func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail, part *expiry.Part) *memtable {
 	const name = memtableName
 	rows := l.MemtableRowsMax()
 	assert.AtMost(4*rows, ids.IndexMax, "rows of a memtable")
@@ -261,12 +237,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		spill:         newSpill(a, &key, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),
 		changeOf:      ids.NewNumbers(a, &key, first, rows, name, bulk),
-		adds:          arena.SliceWith[expiryAdd](a, uint64(rows), name, bulk),
-		addOf:         ids.NewNumbers(a, &key, first, rows, name, bulk),
-		addsLive:      list(),
-		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, bulk),
-		removes:       arena.SliceWith[keys.Expiry](a, uint64(rows), name, bulk),
-		removeOf:      ids.NewNumbers(a, &key, first, rows, name, bulk),
+		expiry:        part,
 		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
 		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
 		tail:          carried,
@@ -281,14 +252,10 @@ func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounti
 	m.accountIDs.Reset()
 	m.spill.reset()
 	m.changeOf.Reset(m.changeOrdinal)
-	m.addOf.Reset(m.addOrdinal)
-	m.removeOf.Reset(m.removeOrdinal)
 	m.transfersFirst, m.accountsFirst = transfers, accounts
 	m.rowsCount, m.deadCount, m.accountsChanged, m.createdCount, m.changesCount = 0, 0, 0, 0, 0
-	m.addsCount, m.heapCount, m.removesCount, m.expiredCount, m.idsOlder = 0, 0, 0, 0, 0
-	m.pending.count, m.addsLive.count = 0, 0
+	m.expiredCount, m.idsOlder, m.pending.count = 0, 0, 0
 	m.feed = ids.Feed{}
-	m.removesWarmed = [2]uint32{}
 	for i := range m.fields {
 		m.fields[i].count, m.accountFields[i].count = 0, 0
 		m.fields[i].gaps, m.accountFields[i].gaps = false, false
@@ -298,8 +265,6 @@ func (m *memtable) begin(transfers accounting.TransferOrdinal, accounts accounti
 
 // Ordinals of the entries, for the number tables.
 func (m *memtable) changeOrdinal(i uint32) uint64 { return uint64(m.changes[i].Ordinal) }
-func (m *memtable) addOrdinal(i uint32) uint64    { return uint64(m.adds[i].Ordinal) }
-func (m *memtable) removeOrdinal(i uint32) uint64 { return uint64(m.removes[i].Ordinal) }
 
 // growIDs doubles the table of ids. Dead ids are inserted first. Rows of an open chain may be
 // rolled back and so have to be inserted last; no id has died since the chain began.
@@ -334,12 +299,6 @@ func (m *memtable) rowsAll() uint32 {
 func (m *memtable) seal() {
 	m.fields.seal(m.rowsCount)
 	m.accountFields.seal(m.createdCount)
-	m.addsLive.count = 0
-	for i := range m.addsCount {
-		if !m.adds[i].Removed {
-			m.addsLive.add(i)
-		}
-	}
 }
 
 func (m *memtable) transfersNext() accounting.TransferOrdinal {
@@ -422,7 +381,7 @@ func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
 	case storage.TreePending:
 		return m.pending.count + m.changesCount
 	case storage.TreeExpiry:
-		return m.addsLive.count + m.removesCount
+		return m.expiry.EntriesCount()
 	case storage.TreeExpired:
 		return m.expiredCount
 	case storage.TreeTransferDebit, storage.TreeTransferCredit:
@@ -483,10 +442,7 @@ func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, to
 		}
 		return keys.Number(uint64(m.changes[index-m.pending.count].Ordinal)), false
 	case storage.TreeExpiry:
-		if index < m.addsLive.count {
-			return keys.OfExpiry(m.adds[m.addsLive.indexes[index]].Expiry), false
-		}
-		return keys.OfExpiry(m.removes[index-m.addsLive.count]), true
+		return m.expiry.Entry(index)
 	case storage.TreeExpired:
 		return keys.Number(m.expired[index].Timestamp), false
 	}

@@ -17,9 +17,6 @@ const (
 	undoAccountAppend
 	undoTransferAppend
 	undoStatus
-	undoExpiryAdd
-	undoExpiryCancel // an add of the filling memtable was cancelled
-	undoExpiryRemove
 	undoExpiredAppend
 )
 
@@ -48,7 +45,7 @@ func newUndo(a *arena.Arena, l *limits.Limits) undo {
 	const name = "undo log"
 	events := uint64(l.OpEventsMax()) + 1
 	return undo{
-		entries:  arena.Slice[undoEntry](a, 8*events, name), // per event: two accounts, a transfer, a status, an expiry
+		entries:  arena.Slice[undoEntry](a, 8*events, name), // per event: two accounts, a transfer, a status
 		accounts: arena.Slice[accounting.Account](a, 3*events, name),
 	}
 }
@@ -75,18 +72,21 @@ func (f *Forest) ChainOpen() {
 	assert.That(!f.chainOpen, "chains do not nest")
 	f.chainOpen = true
 	f.undo.count, f.undo.accountsCount = 0, 0
+	f.expiry.ChainOpen()
 }
 
 // ChainCommit implements accounting.Store.
 func (f *Forest) ChainCommit() {
 	assert.That(f.chainOpen, "a chain that ends is open")
 	f.chainOpen = false
+	f.expiry.ChainCommit()
 }
 
 // ChainRollback implements accounting.Store.
 func (f *Forest) ChainRollback() {
 	assert.That(f.chainOpen, "a chain that ends is open")
 	f.chainOpen = false
+	f.expiry.ChainRollback()
 	m := f.filling
 	for f.undo.count > 0 {
 		f.undo.count--
@@ -100,12 +100,6 @@ func (f *Forest) ChainRollback() {
 			f.undoTransferAppend()
 		case undoStatus:
 			f.undoStatus(accounting.TransferOrdinal(e.Number), e.Status, e.First)
-		case undoExpiryAdd:
-			f.undoExpiryAdd()
-		case undoExpiryCancel:
-			f.undoExpiryCancel(e.Index)
-		case undoExpiryRemove:
-			f.undoExpiryRemove()
 		case undoExpiredAppend:
 			m.expiredCount--
 		default:
