@@ -282,7 +282,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		return s.threads[s.plan.Thread(affinity.Stage(driver))]
 	}
 	p := Ports{
-		Network:     threadOf(stages.Net).kernel.Network(listenerFd, net.PortConnectionsMax(l)),
+		Network:     threadOf(stages.Net).kernel.Network(listenerFd, net.PortConnectionsMax(l), 0),
 		JournalDisk: threadOf(stages.Journal).kernel.Disk(s.file.Fd, JournalOperationsMax),
 		ApplyDisk:   threadOf(stages.Apply).kernel.Disk(s.file.Fd, ApplyOperationsMax),
 	}

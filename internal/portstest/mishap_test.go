@@ -96,9 +96,10 @@ func (n *stubNetwork) Receive(id ports.ConnectionID, buffer []byte) {
 	n.push(ports.NetworkReceived, id, len(buffer))
 }
 func (n *stubNetwork) ReceiveAll(id ports.ConnectionID, buffer []byte) { n.Receive(id, buffer) }
-func (n *stubNetwork) Send(id ports.ConnectionID, buffer []byte) {
-	n.sent = append(n.sent, buffer...)
-	n.push(ports.NetworkSent, id, len(buffer))
+func (n *stubNetwork) Send(id ports.ConnectionID, buffer []byte)       { n.SendParts(id, buffer, nil) }
+func (n *stubNetwork) SendParts(id ports.ConnectionID, header, body []byte) {
+	n.sent = append(append(n.sent, header...), body...)
+	n.push(ports.NetworkSent, id, len(header)+len(body))
 }
 func (n *stubNetwork) Close(id ports.ConnectionID) { n.push(ports.NetworkClosed, id, 0) }
 func (n *stubNetwork) Poll(out []ports.NetworkEvent) (count int) {

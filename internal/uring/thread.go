@@ -106,8 +106,8 @@ func (t *Thread) Disk(fd int, operationsMax uint32) ports.Disk {
 }
 
 // Network implements ports.Thread.
-func (t *Thread) Network(listenerFd int, connectionsMax uint32) ports.Network {
-	n := newNetwork(t, t.portNext(), listenerFd, connectionsMax)
+func (t *Thread) Network(listenerFd int, connectionsMax, connectsReserved uint32) ports.Network {
+	n := newNetwork(t, t.portNext(), listenerFd, connectionsMax, connectsReserved)
 	t.ports = append(t.ports, n)
 	return n
 }

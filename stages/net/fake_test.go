@@ -67,6 +67,10 @@ func (n *fakeNetwork) Send(id ports.ConnectionID, buffer []byte) {
 	c.sendCopy = append(c.sendCopy[:0], buffer...)
 }
 
+func (n *fakeNetwork) SendParts(id ports.ConnectionID, header, body []byte) {
+	n.t.Fatal("net sends messages that lie in one piece")
+}
+
 func (n *fakeNetwork) Close(id ports.ConnectionID) {
 	c := &n.connections[id]
 	if !c.open {
