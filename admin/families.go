@@ -11,7 +11,7 @@ import (
 	"ledger/stages/compact"
 	"ledger/stages/net"
 	"ledger/storage"
-	"ledger/storage/forest"
+	"ledger/storage/forest/levels"
 	"ledger/wire"
 )
 
@@ -413,14 +413,14 @@ func compactFamilies() []family {
 		{name: "ledger_compact_debt_entries", unit: "entries", kind: gauge, labels: []string{"tree"},
 			help: "Entries that the merges under way still have to read",
 			numbers: func(s *snapshot, emit number) {
-				s.eachTree(func(id storage.TreeID, t *forest.TreeCounters) { emit(t.MergeEntries, storage.Trees[id].Name) })
+				s.eachTree(func(id storage.TreeID, t *levels.TreeCounters) { emit(t.MergeEntries, storage.Trees[id].Name) })
 			}},
 		{name: "ledger_compact_runs", unit: "runs", kind: gauge, labels: []string{"tree", "level"},
 			help: "Sorted runs of a level: each is one more place where a key may be. 8 (of postings: 32) are merged into one",
 			numbers: func(s *snapshot, emit number) {
-				levels := s.levelsCount()
-				s.eachTree(func(id storage.TreeID, t *forest.TreeCounters) {
-					for level, runs := range t.Runs[:levels] {
+				count := s.levelsCount()
+				s.eachTree(func(id storage.TreeID, t *levels.TreeCounters) {
+					for level, runs := range t.Runs[:count] {
 						emit(runs, storage.Trees[id].Name, strconv.Itoa(level))
 					}
 				})

@@ -13,7 +13,7 @@ import (
 	"ledger/stages"
 	"ledger/stages/compact"
 	"ledger/storage"
-	"ledger/storage/forest"
+	"ledger/storage/forest/levels"
 )
 
 // WaitMax is the time for which a collection waits for the stage threads. It is longer than any
@@ -71,7 +71,7 @@ func (s *snapshot) checkpoints() *compact.Sample {
 }
 
 // eachTree visits the trees.
-func (s *snapshot) eachTree(visit func(id storage.TreeID, t *forest.TreeCounters)) {
+func (s *snapshot) eachTree(visit func(id storage.TreeID, t *levels.TreeCounters)) {
 	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ { // the log of transfers is no tree
 		visit(id, &s.Apply.Forest.Trees[id])
 	}
@@ -90,7 +90,7 @@ func (s *snapshot) eachDiskKind(visit func(kind string, bytes uint64)) {
 // levelsCount is the largest number of levels of any tree, at least one.
 func (s *snapshot) levelsCount() int {
 	count := 1
-	s.eachTree(func(_ storage.TreeID, t *forest.TreeCounters) {
+	s.eachTree(func(_ storage.TreeID, t *levels.TreeCounters) {
 		for level, runs := range t.Runs {
 			if runs > 0 {
 				count = max(count, level+1)

@@ -11,7 +11,7 @@ import (
 	"ledger/stages"
 	"ledger/stages/apply"
 	"ledger/storage"
-	"ledger/storage/forest"
+	"ledger/storage/forest/levels"
 )
 
 // writeSummary is the page for people. Shares and quantiles are since the start.
@@ -95,8 +95,8 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s  %s\n", "tree", "flushed, KiB", "merged, KiB", "debt entries", "runs by level")
 	log := s.treeBytes(storage.TreeTransferLog)
 	fmt.Fprintf(w, "%-32s %12d %12s %12s\n", storage.Trees[storage.TreeTransferLog].Name, log.Flushed>>10, "-", "-")
-	s.eachTree(func(id storage.TreeID, t *forest.TreeCounters) {
-		if bytes := s.treeBytes(id); t.Runs != [forest.LevelsMax]uint64{} || bytes.Flushed > 0 {
+	s.eachTree(func(id storage.TreeID, t *levels.TreeCounters) {
+		if bytes := s.treeBytes(id); t.Runs != [storage.LevelsMax]uint64{} || bytes.Flushed > 0 {
 			runs := strings.Trim(fmt.Sprint(t.Runs[:s.levelsCount()]), "[]")
 			fmt.Fprintf(w, "%-32s %12d %12d %12d  %s\n", storage.Trees[id].Name, bytes.Flushed>>10, bytes.Merged>>10, t.MergeEntries, runs)
 		}

@@ -9,15 +9,15 @@ import (
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/datafile"
-	"ledger/storage/forest"
+	"ledger/storage/forest/manifest"
 )
 
 // named is a block that a checkpoint names.
 type named struct {
 	ref     storage.Ref
 	trailer storage.TrailerKind
-	table   *forest.ManifestTable // nil for a block of a trailer
-	fault   *storage.Fault        // of a trailer: it was found when the trailer was read
+	table   *manifest.Table // nil for a block of a trailer
+	fault   *storage.Fault  // of a trailer: it was found when the trailer was read
 }
 
 // treeName is the tree of a table, or the trailer.
@@ -62,14 +62,14 @@ func (f *File) read(s *datafile.Copy) *contents {
 				Reason: fmt.Sprintf("%d of the trailer's %d blocks cannot be found, because a block with their names is damaged", want-seen, want)})
 		}
 	}
-	manifest := c.trailers[storage.TrailerManifest]
+	content := c.trailers[storage.TrailerManifest]
 	switch root := checkpoint.Roots[storage.TrailerManifest]; {
 	case root.IsZero():
-	case manifest == nil:
+	case content == nil:
 		c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: trailerNames[storage.TrailerManifest],
 			Reason: "the manifest cannot be read, so the tables are not known"})
 	default:
-		_, err := forest.WalkManifest(manifest, &f.limits, func(t *forest.ManifestTable) {
+		_, err := manifest.Walk(content, &f.limits, func(t *manifest.Table) {
 			table := *t
 			c.blocks = append(c.blocks, named{ref: table.Ref, table: &table})
 		})

@@ -9,7 +9,7 @@ import (
 
 	"ledger/storage"
 	"ledger/storage/datafile"
-	"ledger/storage/forest"
+	"ledger/storage/forest/manifest"
 )
 
 // Tables is the tables that the checkpoint names, in the order of the manifest.
@@ -80,7 +80,7 @@ func (f *File) trailerDamage(c *contents) []Damage {
 	return damage
 }
 
-func (f *File) tableOf(t *forest.ManifestTable) Table {
+func (f *File) tableOf(t *manifest.Table) Table {
 	keyBytes := storage.Trees[t.Tree].KeyBytes
 	return Table{
 		Tree: storage.Trees[t.Tree].Name, Level: t.Level, Run: t.Run, Output: t.Output, Partial: t.Partial, Address: t.Address,

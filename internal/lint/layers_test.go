@@ -23,7 +23,8 @@ var layers = [][]string{
 	{"storage"},
 	{"storage/block", "storage/datafile"},
 	{"storage/table", "storage/rowlog", "storage/freeset", "storage/grid"},
-	{"storage/merge", "storage/forest/ids"},
+	{"storage/merge", "storage/forest/pages", "storage/forest/keys", "storage/forest/manifest", "storage/forest/ids"},
+	{"storage/forest/levels"},
 	{"storage/forest"},
 	// The pipeline. No stage knows another one: they talk through the descriptors of stages.
 	{"stages"},

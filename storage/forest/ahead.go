@@ -6,6 +6,7 @@ import (
 	"ledger/accounting"
 	"ledger/storage"
 	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 	"ledger/storage/table"
 )
 
@@ -67,7 +68,7 @@ const askBreathEvents = 256
 // at once. Without it, the events would wait one by one, each for its own page.
 func (f *Forest) askIDs() {
 	a := &f.ahead
-	t := &f.trees[storage.TreeTransferID]
+	t := f.levels.Tree(storage.TreeTransferID)
 	nowhere := whereID(0) // for ids that no filter knows
 	if f.flushing != nil && !f.flushingFed {
 		nowhere = inFlushing
@@ -75,7 +76,7 @@ func (f *Forest) askIDs() {
 	for i := range a.ids[:len(a.rest)] {
 		a.ids[i] = nowhere
 	}
-	if t.runsCount == 0 && !f.flushingFed {
+	if t.IsEmpty() && !f.flushingFed {
 		return
 	}
 	olderSum, suspects := 0, a.suspects[:0]
@@ -86,7 +87,7 @@ func (f *Forest) askIDs() {
 			if id := events[i].ID; !f.idMax.Less(id) {
 				o := &a.older[count]
 				o.Index = first + i
-				o.ID, o.Key = id, keyOfID(id)
+				o.ID, o.Key = id, keys.ID(id)
 				count++
 			}
 		}
@@ -107,7 +108,7 @@ func (f *Forest) askIDs() {
 		}
 		if olderSum += count; olderSum >= askBreathEvents {
 			olderSum = 0
-			f.waiter.Breathe()
+			f.pages.Breathe()
 		}
 	}
 	f.askRuns(suspects, true)
@@ -171,20 +172,17 @@ func (f *Forest) askRuns(older []ids.Candidate, covered bool) {
 		return
 	}
 	a := &f.ahead
-	t := &f.trees[storage.TreeTransferID]
-	for _, r := range t.ordered {
-		if r.covered != covered {
+	t := f.levels.Tree(storage.TreeTransferID)
+	for _, r := range t.Runs() {
+		if r.IsCovered() != covered {
 			continue
 		}
-		last := r.fences[len(r.fences)-1]
 		for i := range older {
 			o := &older[i]
-			k := fence{o.ID.Hi, o.ID.Lo}
-			if o.Bucket = noBucket[:]; last.less(k) {
-				continue
+			o.Bucket = noBucket[:]
+			if filter := f.levels.FilterOf(t, r, &o.Key); filter != nil {
+				o.Bucket = o.Filter.Bucket(filter)
 			}
-			at := r.search(&o.Key, k)
-			o.Bucket = o.Filter.Bucket(f.filters.of(r.filters[at], r.tables[at].Entries, &t.shape))
 		}
 		ids.LoadBuckets(older, &a.bucketSink)
 		for i := range older {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"ledger/internal/assert"
-	"ledger/storage"
-	"ledger/storage/forest/ids"
 )
 
 // selfCheck compares the free set with what the manifest, the trailers and the waiting lists name,
@@ -32,20 +30,7 @@ func (f *Forest) selfCheck() {
 	if !f.log.partial.IsZero() {
 		name(f.log.partial.Address, "the partial block")
 	}
-	for i := range f.trees {
-		t := &f.trees[i]
-		end := uint64(0)
-		for _, r := range t.ordered {
-			f.checkRun(t, r, name)
-			if isPosting(t.id) {
-				assert.That(r.ordinalFirst >= end, "runs of postings follow each other")
-				end = r.ordinalEnd
-			}
-		}
-		for j := range t.levels {
-			f.checkRun(t, &t.levels[j].merge.output, name)
-		}
-	}
+	f.levels.Check(name)
 	for _, address := range f.checkpoint.trailers[:f.checkpoint.trailersCount] {
 		name(address, "a trailer")
 	}
@@ -65,17 +50,4 @@ func (f *Forest) checkCache() {
 		}
 	}
 	assert.Equal(c.ids.Count(), count, "ids of the cache are its accounts'")
-}
-
-func (f *Forest) checkRun(t *tree, r *run, name func(uint64, string)) {
-	entries := uint64(0)
-	for i := range r.tables {
-		name(r.tables[i].Address, t.spec.Name)
-		entries += uint64(r.tables[i].Entries)
-		assert.That(r.fences[i] == fenceOf(&r.tables[i].KeyMax), "a fence is its table's last key")
-		assert.That(i == 0 || r.tables[i-1].KeyMax.Compare(&r.tables[i].KeyMin) < 0, "tables of a run ascend")
-		assert.That(t.spec.Filter == (r.filters[i] != 0), "a table has its filter")
-		assert.That(r.tables[i].Tree == storage.TreeID(t.id), "a table belongs to its tree")
-	}
-	assert.Equal(entries, r.entries, "entries of a run")
 }

@@ -1,11 +1,11 @@
 package forest
 
 import (
-	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/storage"
+	"ledger/storage/forest/manifest"
 )
 
 // checkpoint is the newest checkpoint: its job while compact writes it, and the addresses of its
@@ -24,7 +24,7 @@ type checkpoint struct {
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	const name = "checkpoint trailers"
 	index := arena.Options{Class: arena.Index}
-	manifestBytes := manifestBytesMax(uint64(len(f.pool.tables)), uint64(len(f.log.tables)))
+	manifestBytes := manifest.BytesMax(f.levels.TablesMax() + uint64(len(f.log.tables)))
 	freeSetBytes := f.freeSet.EncodedBytesLimit()
 	// Sessions: a record each. Replies: a full message each. What is beside them is less than a
 	// message.
@@ -44,7 +44,7 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 // after BarInstall. The job's memory does not change until the next capture.
 func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *storage.CheckpointJob {
 	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
-	assert.That(f.flushing == nil && !f.plan.under, "the state of a checkpoint is on disk")
+	assert.That(f.flushing == nil && !f.levels.IsUnder(), "the state of a checkpoint is on disk")
 	c := &f.checkpoint
 	if f.tail.count > 0 {
 		assert.Equal(f.log.partial.Entries, f.tail.count, "the partial block holds the carried rows")
@@ -78,7 +78,7 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 		}
 		assert.AtMost(want, uint64(len(c.trailers)), "blocks of trailers")
 		if !f.freeSet.Acquire(c.trailers[c.trailersCount:want]) {
-			f.failFull()
+			f.pages.FailFull()
 		}
 		c.trailersCount = want
 	}
@@ -135,42 +135,3 @@ func (f *Forest) CheckpointDue(op, checkpointOp uint64) bool {
 // CheckpointDurable frees the blocks that waited for the newest checkpoint. It is called at the op
 // that CheckpointDue names, not earlier, so that all replicas free blocks at the same op.
 func (f *Forest) CheckpointDurable() { f.freeSet.Durable() }
-
-// manifestBytesMax bounds the encoded size, for the arena.
-func manifestBytesMax(poolTables, logTables uint64) uint64 {
-	return manifestHeadBytes + (poolTables+logTables+1)*manifestTableBytes +
-		uint64(storage.TreesCount)*levelsMax*(manifestLevelBytes+runsMax*manifestRunBytes) + (1<<16)*8
-}
-
-// manifestBytes is the size of the manifest with this number of trailer addresses.
-func (f *Forest) manifestBytes(trailers uint64) uint64 {
-	size := uint64(manifestHeadBytes) + uint64(f.log.count)*manifestTableBytes + trailers*8
-	if !f.log.partial.IsZero() {
-		size += manifestTableBytes
-	}
-	for i := range f.trees {
-		for j := range f.trees[i].levels {
-			l := &f.trees[i].levels[j]
-			if len(l.runs) == 0 {
-				continue
-			}
-			size += manifestLevelBytes
-			for k := range l.runs {
-				size += manifestRunBytes + uint64(l.runs[k].count())*manifestTableBytes
-			}
-			if l.merge.inputs > 0 {
-				size += manifestMergeBytes + uint64(l.merge.output.count())*manifestTableBytes
-			}
-		}
-	}
-	return size
-}
-
-// restore makes the decoded state the base of the filling memtable.
-func (f *Forest) restore(transfers, accounts, transferStamp, accountStamp uint64) {
-	f.filling.begin(accounting.TransferOrdinal(transfers), accounting.AccountOrdinal(accounts), transferStamp, accountStamp)
-	f.rowsBarStart = 0
-	for i := range f.trees {
-		f.trees[i].order()
-	}
-}

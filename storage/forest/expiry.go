@@ -6,6 +6,9 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
+	"ledger/storage/forest/levels"
+	"ledger/storage/forest/manifest"
 )
 
 // window is a read buffer over the front of the expiry tree: the smallest live keys, in order, as
@@ -14,29 +17,29 @@ import (
 // correct.
 type window struct {
 	valid   bool
-	all     bool      // the tree holds no live key behind the window
-	low     expiryKey // lower bound: no live key of the tree is smaller
-	next    expiryKey // the key from which the next fill reads
-	keys    []expiryKey
+	all     bool        // the tree holds no live key behind the window
+	low     keys.Expiry // lower bound: no live key of the tree is smaller
+	next    keys.Expiry // the key from which the next fill reads
+	keys    []keys.Expiry
 	at      uint32 // the first key that may be live
 	count   uint32
-	cursors []cursor
+	cursors []levels.Cursor
 }
 
 func newWindow(a *arena.Arena, l *limits.Limits) window {
 	w := window{
-		keys:    arena.Slice[expiryKey](a, uint64(eventsMax(l)), "expiry window"),
-		cursors: make([]cursor, levelsMax*runsMax),
+		keys:    arena.Slice[keys.Expiry](a, uint64(l.OpEventsMax()), "expiry window"),
+		cursors: make([]levels.Cursor, storage.LevelsMax*manifest.RunsMax),
 	}
 	for i := range w.cursors {
-		w.cursors[i] = newCursor()
+		w.cursors[i] = levels.NewCursor()
 	}
 	return w
 }
 
 // invalidate forgets the window's keys and keeps a lower bound for the next fill: the smaller of
 // low and the first key that the window had left.
-func (w *window) invalidate(low expiryKey) {
+func (w *window) invalidate(low keys.Expiry) {
 	if w.valid {
 		switch {
 		case w.at < w.count:
@@ -47,20 +50,18 @@ func (w *window) invalidate(low expiryKey) {
 			w.low = w.next
 		}
 	}
-	if low.less(w.low) {
+	if low.Less(w.low) {
 		w.low = low
 	}
 	w.valid = false
 }
-
-var expiryKeyMax = expiryKey{^uint64(0), accounting.TransferOrdinal(^uint64(0))}
 
 // ExpiryAdd implements accounting.Store.
 func (f *Forest) ExpiryAdd(expiresAtNs uint64, ordinal accounting.TransferOrdinal) {
 	m := f.filling
 	index := m.addsCount
 	m.addsCount++
-	m.adds[index] = expiryAdd{expiryKey: expiryKey{expiresAtNs, ordinal}}
+	m.adds[index] = expiryAdd{Expiry: keys.Expiry{AtNs: expiresAtNs, Ordinal: ordinal}}
 	if m.addOf.Full() {
 		m.addOf.Grow(m.addOrdinal)
 	}
@@ -83,7 +84,7 @@ func (f *Forest) ExpiryRemove(expiresAtNs uint64, ordinal accounting.TransferOrd
 	}
 	index := m.removesCount
 	m.removesCount++
-	m.removes[index] = expiryKey{expiresAtNs, ordinal}
+	m.removes[index] = keys.Expiry{AtNs: expiresAtNs, Ordinal: ordinal}
 	if m.removeOf.Full() {
 		m.removeOf.Grow(m.removeOrdinal)
 	}
@@ -129,23 +130,23 @@ func (f *Forest) undoExpiryRemove() {
 
 // ExpiryFirst implements accounting.Store.
 func (f *Forest) ExpiryFirst() (expiresAtNs uint64, ordinal accounting.TransferOrdinal, ok bool) {
-	best := expiryKeyMax
+	best := keys.ExpiryMax
 	m := f.filling
 	for m.heapCount > 0 && m.adds[m.heap[0].add].Removed {
 		m.heapPop()
 	}
 	if m.heapCount > 0 {
-		best, ok = m.heap[0].expiryKey, true
+		best, ok = m.heap[0].Expiry, true
 	}
 	if m := f.flushing; m != nil {
 		for m.heapCount > 0 && (m.adds[m.heap[0].add].Removed || f.expiryRemoved(m.heap[0].Ordinal)) {
 			m.heapPop()
 		}
-		if m.heapCount > 0 && m.heap[0].less(best) {
-			best, ok = m.heap[0].expiryKey, true
+		if m.heapCount > 0 && m.heap[0].Less(best) {
+			best, ok = m.heap[0].Expiry, true
 		}
 	}
-	if f.windowFirst() && f.window.keys[f.window.at].less(best) {
+	if f.windowFirst() && f.window.keys[f.window.at].Less(best) {
 		best, ok = f.window.keys[f.window.at], true
 	}
 	if !ok {
@@ -172,7 +173,7 @@ func (f *Forest) expiryRemoved(ordinal accounting.TransferOrdinal) bool {
 // false if the tree has no live key.
 func (f *Forest) windowFirst() bool {
 	w := &f.window
-	if f.trees[storage.TreeExpiry].runsCount == 0 {
+	if f.levels.Tree(storage.TreeExpiry).IsEmpty() {
 		return false
 	}
 	if !w.valid {
@@ -194,29 +195,29 @@ func (f *Forest) windowFirst() bool {
 
 // windowFill fills the window with the tree's live keys from low on. It merges all runs. A
 // tombstone in any run hides the key.
-func (f *Forest) windowFill(low expiryKey) {
+func (f *Forest) windowFill(low keys.Expiry) {
 	w := &f.window
-	key := keyOfExpiry(low)
+	key := keys.OfExpiry(low)
 	used := 0
-	runs := f.trees[storage.TreeExpiry].ordered
+	runs := f.levels.Tree(storage.TreeExpiry).Runs()
 	for i, r := range runs {
 		for _, later := range runs[i:] {
 			f.warmSeek(later, &key) // start the reads of all runs, so that they overlap
 		}
 		c := &w.cursors[used]
-		c.open(f, storage.TreeExpiry, r)
-		if c.seek(&key); c.valid {
+		c.Open(f.levels, storage.TreeExpiry, r)
+		if c.Seek(&key); c.IsValid() {
 			used++
 		}
 	}
 	w.at, w.count, w.valid, w.all = 0, 0, true, false
 	for steps := 1; w.count < uint32(len(w.keys)); steps++ {
 		if steps%4096 == 0 {
-			f.waiter.Breathe()
+			f.pages.Breathe()
 		}
 		least := -1
 		for i := range used {
-			if c := &w.cursors[i]; c.valid && (least < 0 || c.key.Compare(&w.cursors[least].key) < 0) {
+			if c := &w.cursors[i]; c.IsValid() && (least < 0 || c.Key().Compare(w.cursors[least].Key()) < 0) {
 				least = i
 			}
 		}
@@ -224,20 +225,20 @@ func (f *Forest) windowFill(low expiryKey) {
 			w.all = true
 			return
 		}
-		found, live := w.cursors[least].key, true
+		found, live := *w.cursors[least].Key(), true
 		for i := range used {
-			if c := &w.cursors[i]; c.valid && c.key == found {
-				live = live && !c.tombstone()
-				if c.next(); c.valid && c.first == 0 && c.at == 0 {
-					c.warmNext()
+			if c := &w.cursors[i]; c.IsValid() && *c.Key() == found {
+				live = live && !c.Tombstone()
+				if c.Next(); c.IsValid() && c.BeginsPage() {
+					c.WarmNext()
 				}
 			}
 		}
 		if live {
-			w.keys[w.count] = expiryOfKey(&found)
+			w.keys[w.count] = keys.ExpiryOf(&found)
 			w.count++
 		}
-		w.next = expiryOfKey(&found)
+		w.next = keys.ExpiryOf(&found)
 		w.next.Ordinal++
 	}
 }
@@ -250,17 +251,17 @@ var expiriesAhead = [2]uint32{512, 256}
 
 // warmSeek starts reads of the pages that a cursor needs to seek key in a run of the expiry tree,
 // and of the page behind them.
-func (f *Forest) warmSeek(r *run, key *storage.Key) {
-	at := r.search(key, fenceOf(key))
-	if at == len(r.tables) {
+func (f *Forest) warmSeek(r *levels.Run, key *storage.Key) {
+	at := r.Search(key)
+	if at == r.Count() {
 		return
 	}
-	ref := r.tables[at].Ref
-	if header, ok := f.grid.Try(ref, 0); ok {
+	ref := r.Table(at).Ref
+	if header, ok := f.pages.Try(ref, 0); ok {
 		header := block.HeaderPage(header)
-		number := f.trees[storage.TreeExpiry].shape.PageFind(header, key)
+		number := f.levels.Tree(storage.TreeExpiry).Shape().PageFind(header, key)
 		for end := min(number+1, header.DataPages()); number <= end; number++ {
-			f.grid.Try(ref, number)
+			f.pages.Try(ref, number)
 		}
 	}
 }
@@ -277,7 +278,7 @@ func (f *Forest) warmExpiries(ordinal accounting.TransferOrdinal) {
 	for pass, distance := range expiriesAhead {
 		warmed := &m.removesWarmed[pass]
 		*warmed = max(*warmed, index+1)
-		for end := min(index+distance, m.removesCount); *warmed < end && f.grid.InFlight() < warmReadsMax; *warmed++ {
+		for end := min(index+distance, m.removesCount); *warmed < end && f.pages.InFlight() < warmReadsMax; *warmed++ {
 			if next := m.removes[*warmed].Ordinal; f.pendings.find(next) == nil {
 				f.warmRow(next)
 			}
@@ -290,10 +291,10 @@ func (f *Forest) expiryFlushed(m *memtable) {
 	if m.addsLive.count+m.removesCount == 0 {
 		return
 	}
-	low := expiryKeyMax
+	low := keys.ExpiryMax
 	for _, index := range m.addsLive.indexes[:m.addsLive.count] {
-		if m.adds[index].less(low) {
-			low = m.adds[index].expiryKey
+		if m.adds[index].Less(low) {
+			low = m.adds[index].Expiry
 		}
 	}
 	f.window.invalidate(low)
@@ -301,11 +302,11 @@ func (f *Forest) expiryFlushed(m *memtable) {
 
 // The adds of a memtable are a binary min-heap: the smallest key is first.
 
-func (m *memtable) heapLess(i, j uint32) bool { return m.heap[i].less(m.heap[j].expiryKey) }
+func (m *memtable) heapLess(i, j uint32) bool { return m.heap[i].Less(m.heap[j].Expiry) }
 
 func (m *memtable) heapPush(index uint32) {
 	at := m.heapCount
-	m.heap[at] = heapItem{expiryKey: m.adds[index].expiryKey, add: index}
+	m.heap[at] = heapItem{Expiry: m.adds[index].Expiry, add: index}
 	m.heapCount++
 	m.adds[index].InHeap = true
 	m.heapUp(at)

@@ -9,30 +9,25 @@ import (
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/forest/ids"
+	"ledger/storage/forest/levels"
+	"ledger/storage/forest/pages"
 	"ledger/storage/freeset"
 	"ledger/storage/grid"
 	"ledger/storage/rowlog"
-	"ledger/storage/table"
 	"ledger/wire"
 )
 
-// Room of the manifest in tables, for 2 TiB of blocks. A forest that needs more treats it as a full
-// disk.
-const (
-	poolTablesMax = 1 << 23 // slices grow by doubling, so up to half of it is room to grow
-	logBlocksMax  = 1 << 22
-	filtersMax    = 1 << 18 // 5 billion ids
-)
+// logBlocksMax is the room of the manifest in blocks of rows, for 2 TiB. A forest that needs more
+// treats it as a full disk.
+const logBlocksMax = 1 << 22
 
 // Forest is the whole state. It belongs to one thread.
 type Forest struct {
 	limits     limits.Limits
 	geometry   block.Geometry
-	grid       *grid.Grid
+	pages      *pages.Reader
 	gridOffset uint64
 	cluster    wire.U128
-	waiter     storage.Waiter
-	fault      *storage.Fault
 
 	memtables [2]*memtable
 	filling   *memtable
@@ -45,22 +40,20 @@ type Forest struct {
 	undo      undo
 	idMax     accounting.U128 // no transfer and no dead id is above it, so an id above is new
 
-	trees    [storage.TreesCount]tree
+	levels   *levels.Levels
 	log      rowLog
 	rowShape rowlog.Shape
-	pool     *tablePool
-	filters  filterPool
 	window   window
 
 	identities  ids.Filter
 	flushingFed bool // as of the last Lookahead, identities has all ids of the flushing memtable
 
 	freeSet      *freeset.Set
-	plan         plan
+	flushedRows  uint64 // of the memtable that is flushed
 	rowsBarStart uint32 // rows of the filling memtable when the bar began
 	checkpoint   checkpoint
 
-	stampCursor cursor
+	stampCursor levels.Cursor
 	scan        transferScan
 	accountScan accountScan
 	eventScan   eventScan
@@ -73,10 +66,7 @@ type Forest struct {
 	balancesScratch accounting.Balances
 	transferScratch accounting.Transfer
 	rowScratch      accounting.TransferRow
-	pageWaits       uint64
 	accountLoads    uint64
-	mergesCount     [levelsMax]uint64
-	movedCount      uint64
 	evictedCount    uint64
 }
 
@@ -95,42 +85,31 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		key:         key,
 		limits:      l,
 		geometry:    block.GeometryOf(l),
-		grid:        g,
+		pages:       pages.New(g, waiter),
 		gridOffset:  gridOffset,
 		cluster:     cluster,
-		waiter:      waiter,
 		cache:       newCache(a, &key, l.CacheAccountsMax, l.TouchesMemoryAtStart()),
 		pendings:    newPendings(a, &key, pendingsMax, l.TouchesMemoryAtStart()),
 		undo:        newUndo(a, &l),
 		log:         newRowLog(a, min(addressesMax, logBlocksMax)),
 		rowShape:    rowlog.ShapeOf(l),
-		pool:        newTablePool(a, min(4*addressesMax+64, poolTablesMax)),
 		window:      newWindow(a, &l),
 		freeSet:     freeset.New(a, addressesMax),
-		stampCursor: newCursor(),
+		stampCursor: levels.NewCursor(),
 	}
-	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ {
-		t := &f.trees[id]
-		t.id, t.spec, t.shape, t.runsMerged = id, storage.Trees[id], table.ShapeOf(l, id), storage.MergeRuns(&l, id)
-		t.ordered = make([]*run, 0, levelsMax*runsMax)
-		for i := range t.levels {
-			t.levels[i].runs = make([]run, 0, runsMax)
-		}
-	}
-	filterBytesMax := max(f.trees[storage.TreeTransferID].shape.FilterBytesMax(), f.trees[storage.TreeAccountID].shape.FilterBytesMax())
-	f.filters = newFilterPool(a, uint64(filterBytesMax), min(addressesMax, filtersMax))
-	idShape := &f.trees[storage.TreeTransferID].shape
-	f.identities = ids.NewFilter(a, &l, min(addressesMax, filtersMax)*uint64(idShape.EntriesMax()), uint64(rowsMax(&l)))
+	rowBlocks := f.rowShape.BlocksMax(uint64(l.MemtableRowsMax()) + uint64(f.rowShape.RowsPerBlockMax()))
+	f.levels = levels.New(&l, a, f.pages, f.freeSet, rowBlocks)
+	f.identities = ids.NewFilter(a, &l, f.levels.FilterIDsMax(), uint64(l.MemtableRowsMax()))
 	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName,
 		arena.Bulk(arena.Table, false))
 	f.memtables[0] = newMemtable(a, &l, &f.tail)
 	f.memtables[1] = newMemtable(a, &l, &f.tail)
 	f.filling = f.memtables[0]
 	f.epoch = 1
-	f.plan = newPlan(f, a)
+	f.pages.OnMissing(f)
 	f.checkpoint = newCheckpoint(f, a)
 	f.scan = newTransferScan(&l)
-	f.ahead.ids = make([]whereID, eventsMax(&l))
+	f.ahead.ids = make([]whereID, l.OpEventsMax())
 	f.accountScan = newAccountScan()
 	f.eventScan = newEventScan()
 	f.warm = newWarmQueue(&l)
@@ -138,20 +117,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 }
 
 // Fault returns the reason why the forest cannot go on, or nil.
-func (f *Forest) Fault() *storage.Fault {
-	if f.fault != nil {
-		return f.fault
-	}
-	return f.grid.Fault()
-}
-
-// fail notes a fault and never returns. The stage sees Fault and stops the replica.
-func (f *Forest) fail(fault *storage.Fault) {
-	f.fault = fault
-	for {
-		f.waiter.Wait()
-	}
-}
+func (f *Forest) Fault() *storage.Fault { return f.pages.Fault() }
 
 // AccountsCount and TransfersCount are the sizes of the state.
 func (f *Forest) AccountsCount() uint64 { return uint64(f.filling.accountsNext()) }
@@ -169,50 +135,25 @@ type Counters struct {
 	BlocksAcquired uint64
 	BlocksWaiting  uint64
 	RowsFilling    uint32
-	Trees          [storage.TreesCount]TreeCounters
 	BlocksLost     uint64 // acquired, but not waiting nor named by manifest, trailers or plan: 0
+	DirtyEvicted   uint64 // changed accounts that left the cache for the memtable
 
-	Merges       [levelsMax]uint64 // ended merges, by the level whose runs they read
-	TablesMoved  uint64            // moved to the next level without being read
-	DirtyEvicted uint64            // changed accounts that left the cache for the memtable
+	levels.Counters
 }
-
-// TreeCounters of one tree.
-type TreeCounters struct {
-	Runs         [LevelsMax]uint64 // by level
-	MergeEntries uint64            // entries that merges under way still have to read
-}
-
-// LevelsMax of a tree.
-const LevelsMax = levelsMax
 
 // Counters returns the current figures.
 func (f *Forest) Counters() Counters {
 	c := Counters{
-		PageWaits: f.pageWaits, AccountLoads: f.accountLoads,
+		PageWaits: f.pages.Waits(), AccountLoads: f.accountLoads,
 		BlocksAcquired: f.freeSet.AcquiredCount(), BlocksWaiting: f.freeSet.WaitingCount(), RowsFilling: f.filling.rowsAll(),
-		Merges: f.mergesCount, TablesMoved: f.movedCount, DirtyEvicted: f.evictedCount,
+		DirtyEvicted: f.evictedCount,
 	}
-	named := uint64(f.log.count) + f.checkpoint.trailersCount
+	f.levels.Count(&c.Counters)
+	named := c.Named + uint64(f.log.count) + f.checkpoint.trailersCount
 	if !f.log.partial.IsZero() {
 		named++
 	}
-	if f.plan.under {
-		named += f.plan.used
-	}
-	for i := range f.trees {
-		tree, t := &f.trees[i], &c.Trees[i]
-		for j := range tree.levels {
-			level := &tree.levels[j]
-			t.Runs[j] = uint64(len(level.runs))
-			t.MergeEntries += level.merge.entriesLeft
-			named += uint64(level.merge.output.count())
-		}
-		for _, r := range tree.ordered {
-			named += uint64(r.count())
-		}
-	}
-	if f.fault == nil { // a fault leaves the counts as they are
+	if !f.pages.Failed() { // a fault leaves the counts as they are
 		c.BlocksLost = c.BlocksAcquired - c.BlocksWaiting - named
 	}
 	return c

@@ -241,25 +241,8 @@ func (w *world) checkBirths(before uint64) {
 				w.named[t.Ref], t.BornOp, t)
 		}
 	}
-	f := w.forest
-	for i := range f.log.count {
-		check(&f.log.tables[i])
-	}
-	if !f.log.partial.IsZero() {
-		check(&f.log.partial)
-	}
-	for i := range f.trees {
-		for j := range f.trees[i].levels {
-			l := &f.trees[i].levels[j]
-			for k := range l.runs {
-				for n := range l.runs[k].tables {
-					check(&l.runs[k].tables[n])
-				}
-			}
-			for n := range l.merge.output.tables {
-				check(&l.merge.output.tables[n])
-			}
-		}
+	for _, t := range tablesOf(w.forest) {
+		check(&t.Table)
 	}
 	w.named, w.namedOp = named, w.newest.Op
 }

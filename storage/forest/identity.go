@@ -11,7 +11,7 @@ func (m *memtable) fed() ids.Fed {
 // identityFeedBegin adds the ids that have come since the previous request. It tells askIDs whether
 // the flushing memtable is in the filter. It runs between requests, when no chain is open.
 func (f *Forest) identityFeedBegin() {
-	idsMax := 2 * eventsMax(&f.limits) // more than one request brings, so that a late start catches up
+	idsMax := 2 * f.limits.OpEventsMax() // more than one request brings, so that a late start catches up
 	f.flushingFed = f.flushing != nil && f.identities.Feed(&f.flushing.feed, f.flushing.fed(), idsMax)
 	f.identities.Feed(&f.filling.feed, f.filling.fed(), idsMax)
 }

@@ -91,8 +91,8 @@ func TestCoveredRuns(t *testing.T) {
 		if op == 600 && w.forest.identities.Generations() > 0 {
 			t.Error("ids of a counter are in the filter of all ids")
 		}
-		for _, r := range w.forest.trees[storage.TreeTransferID].ordered {
-			if r.covered {
+		for _, r := range w.forest.levels.Tree(storage.TreeTransferID).Runs() {
+			if r.IsCovered() {
 				covered++
 			} else {
 				uncovered++

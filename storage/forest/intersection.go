@@ -1,8 +1,10 @@
 package forest
 
+import "ledger/storage/forest/keys"
+
 const (
 	// conditionsMax is the account and five fields.
-	conditionsMax = 1 + fieldsCount
+	conditionsMax = 1 + keys.FieldsCount
 
 	// A scan looks for foundMin ordinals at first, and for twice as many each time, up to foundMax.
 	foundMin = 64
@@ -174,10 +176,10 @@ func (s *intersection) warm() {
 				known = p.warmStart() && known
 			}
 		}
-		if known || s.f.grid.InFlight() == 0 {
+		if known || s.f.pages.InFlight() == 0 {
 			return
 		}
-		s.f.waiter.Wait()
+		s.f.pages.Wait()
 	}
 }
 
@@ -186,7 +188,7 @@ func (s *intersection) fill() bool {
 	s.foundAt, s.foundCount = 0, 0
 	for rounds := 1; !s.ended; rounds++ {
 		if rounds%8 == 0 {
-			s.f.waiter.Breathe()
+			s.f.pages.Breathe()
 		}
 		list := s.next()
 		if len(list) == 0 {
@@ -302,12 +304,12 @@ func (s *intersection) filterByWindow(c *condition, low, high uint64, list, out 
 func (s *intersection) filterBySearch(c *condition, list, out []uint64) (kept int) {
 	warmed := 0
 	for i, ordinal := range list {
-		waits := s.f.pageWaits
+		waits := s.f.pages.Waits()
 		if c.has(ordinal) {
 			out[kept] = ordinal
 			kept++
 		}
-		if s.f.pageWaits == waits {
+		if s.f.pages.Waits() == waits {
 			continue
 		}
 		for warmed = max(warmed, i+1); warmed < min(len(list), i+1+warmAhead); warmed++ {

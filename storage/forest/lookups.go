@@ -33,19 +33,27 @@ func idsOf(body []byte) []accounting.U128 {
 	return unsafe.Slice((*accounting.U128)(unsafe.Pointer(unsafe.SliceData(body))), count)
 }
 
+// PageMissing starts the read of a page that execution waits for, and reads for the next ids.
+func (f *Forest) PageMissing(ref storage.Ref, number uint32) {
+	if len(f.lookups.ids) > 0 {
+		f.pages.Start(ref, number)
+		f.lookupsAsk()
+	}
+}
+
 // lookupsAsk asks for the pages of the next ids. An id that was looked up already costs only a
 // search.
 func (f *Forest) lookupsAsk() {
 	l := &f.lookups
 	for range min(lookupsAtOnce, len(l.ids)) {
-		if f.grid.InFlight() >= warmReadsMax {
+		if f.pages.InFlight() >= warmReadsMax {
 			return
 		}
 		id := l.ids[0]
 		l.ids = l.ids[1:]
 		if l.kind == warmAccount {
 			f.WarmAccount(id)
-		} else if f.trees[storage.TreeTransferID].runsCount > 0 {
+		} else if !f.levels.Tree(storage.TreeTransferID).IsEmpty() {
 			f.warmBegin(warmKey{id: id, kind: l.kind})
 		}
 	}

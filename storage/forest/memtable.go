@@ -10,35 +10,12 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 )
-
-// rowsMax is the largest number of rows (transfers, dead ids, accounts, expiries) that a memtable
-// can hold: one row less than the seal, plus a whole bar of full ops. An op of any start must fit,
-// because a log may be replayed with other limits. So the size of a message counts, not that of a
-// request.
-func rowsMax(l *limits.Limits) uint32 {
-	return l.MemtableRowsSeal - 1 + l.BarOps*eventsMax(l)
-}
-
-// eventsMax is the largest number of events in one op.
-func eventsMax(l *limits.Limits) uint32 { return l.BodyBytesMax() / 128 }
-
-// fieldsCount is the number of indexed fields of a transfer, and of an account.
-const fieldsCount = 5
-
-// expiryKey orders expiries.
-type expiryKey struct {
-	AtNs    uint64
-	Ordinal accounting.TransferOrdinal
-}
-
-func (k expiryKey) less(other expiryKey) bool {
-	return k.AtNs < other.AtNs || k.AtNs == other.AtNs && k.Ordinal < other.Ordinal
-}
 
 // expiryAdd is a call of ExpiryAdd.
 type expiryAdd struct {
-	expiryKey
+	keys.Expiry
 	Removed bool // removed again within the same memtable: nothing of it reaches the disk
 	InHeap  bool
 	_       [6]byte
@@ -47,7 +24,7 @@ type expiryAdd struct {
 // heapItem is an add in the heap, with a copy of its key. The adds themselves are spread over
 // memory.
 type heapItem struct {
-	expiryKey
+	keys.Expiry
 	add uint32
 	_   uint32
 }
@@ -76,15 +53,15 @@ type valueList struct {
 }
 
 // valueLists has one list for each indexed field.
-type valueLists [fieldsCount]valueList
+type valueLists [keys.FieldsCount]valueList
 
 func newValueLists(a *arena.Arena, rows uint64, name string, options, gaps arena.Options) (lists valueLists) {
 	for i := range lists {
 		lists[i].indexes = arena.SliceWith[uint32](a, rows, name, gaps)
 		switch i {
-		case fieldUser128:
+		case keys.User128:
 			lists[i].wide = arena.SliceWith[accounting.U128](a, rows, name, options)
-		case fieldUser64:
+		case keys.User64:
 			lists[i].numbers = arena.SliceWith[uint64](a, rows, name, options)
 		default:
 			lists[i].narrow = arena.SliceWith[uint32](a, rows, name, options)
@@ -96,19 +73,19 @@ func newValueLists(a *arena.Arena, rows uint64, name string, options, gaps arena
 // add adds the fields of a row that are not zero.
 func (l *valueLists) add(index uint32, user128 accounting.U128, user64 uint64, user32, ledger uint32, code uint16) {
 	if user128.Lo|user128.Hi != 0 {
-		l[fieldUser128].addWide(index, user128)
+		l[keys.User128].addWide(index, user128)
 	}
 	if user64 != 0 {
-		l[fieldUser64].addNumber(index, user64)
+		l[keys.User64].addNumber(index, user64)
 	}
 	if user32 != 0 {
-		l[fieldUser32].addNarrow(index, user32)
+		l[keys.User32].addNarrow(index, user32)
 	}
 	if ledger != 0 {
-		l[fieldLedger].addNarrow(index, ledger)
+		l[keys.Ledger].addNarrow(index, ledger)
 	}
 	if code != 0 {
-		l[fieldCode].addNarrow(index, uint32(code))
+		l[keys.Code].addNarrow(index, uint32(code))
 	}
 }
 
@@ -222,7 +199,7 @@ type memtable struct {
 	addsLive      indexList   // at the seal: adds that were not taken back
 	heap          []heapItem  // adds by key
 	heapCount     uint32
-	removes       []expiryKey // expiries that earlier memtables added
+	removes       []keys.Expiry // expiries that earlier memtables added
 	removesCount  uint32
 	removeOf      ids.Numbers // transfer ordinal -> removes
 	removesWarmed [2]uint32   // warmExpiries has looked at the removes before these
@@ -250,14 +227,14 @@ const memtableName = "memtables"
 
 func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 	const name = memtableName
-	rows := rowsMax(l)
+	rows := l.MemtableRowsMax()
 	assert.AtMost(4*rows, ids.IndexMax, "rows of a memtable")
 	// Memory that is accessed at random, or filled in bulk, lies in huge pages. Otherwise every
 	// access would miss the TLB. A production server touches at start the memory that full batches
 	// fill. Otherwise the first bars would spend a fifth of their time on page faults. There are
-	// usually few created accounts and expiries: of their memory the hash table is touched, of which
-	// few accounts use all pages, and the beginning of the rest. A development server stays small: it
-	// has no huge pages, and its hash tables grow with their content.
+	// usually few created accounts and expiries: of their memory the hash table is touched, of
+	// which few accounts use all pages, and the beginning of the rest. A development server stays
+	// small: it has no huge pages, and its hash tables grow with their content.
 	bulk, some, first := arena.Bulk(arena.Table, true), arena.Options{Class: arena.Table, HugePages: true, TouchFirst: true}, rows
 	if !l.TouchesMemoryAtStart() {
 		bulk, first = arena.Bulk(arena.Table, false), max(1, l.MemtableRowsSeal/4)
@@ -288,7 +265,7 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail) *memtable {
 		addOf:         ids.NewNumbers(a, &key, first, rows, name, bulk),
 		addsLive:      list(),
 		heap:          arena.SliceWith[heapItem](a, uint64(rows), name, bulk),
-		removes:       arena.SliceWith[expiryKey](a, uint64(rows), name, bulk),
+		removes:       arena.SliceWith[keys.Expiry](a, uint64(rows), name, bulk),
 		removeOf:      ids.NewNumbers(a, &key, first, rows, name, bulk),
 		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
 		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
@@ -431,15 +408,6 @@ func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.Acco
 	}
 }
 
-// Indexed fields of a transfer or an account, in order of their trees.
-const (
-	fieldUser128 = iota
-	fieldUser64
-	fieldUser32
-	fieldLedger
-	fieldCode
-)
-
 // EntriesCount implements storage.FlushSource.
 func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
 	switch tree {
@@ -470,9 +438,9 @@ func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
 // Columns implements storage.FlushSource: for ids and postings.
 func (m *memtable) Columns(tree storage.TreeID, out *storage.Columns) bool {
 	switch {
-	case tree == storage.TreeTransferID || isTransferPosting(tree):
+	case tree == storage.TreeTransferID || keys.IsTransferPosting(tree):
 		*out = storage.Columns{OrdinalFirst: uint64(m.transfersFirst)}
-	case tree == storage.TreeAccountID || isPosting(tree):
+	case tree == storage.TreeAccountID || keys.IsPosting(tree):
 		*out = storage.Columns{OrdinalFirst: uint64(m.accountsFirst)}
 	default:
 		return false
@@ -506,21 +474,21 @@ func (m *memtable) Changes(out *storage.Changes) {
 func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, tombstone bool) {
 	switch tree {
 	case storage.TreeAccount:
-		return keyOfAccount(m.accountsFirst + accounting.AccountOrdinal(index)), false
+		return keys.Account(m.accountsFirst + accounting.AccountOrdinal(index)), false
 	case storage.TreeAccountStamp:
-		return keyOf64(m.created[index].Timestamp), false
+		return keys.Number(m.created[index].Timestamp), false
 	case storage.TreePending:
 		if index < m.pending.count {
-			return keyOf64(uint64(m.transfersFirst) + uint64(m.pending.indexes[index])), false
+			return keys.Number(uint64(m.transfersFirst) + uint64(m.pending.indexes[index])), false
 		}
-		return keyOf64(uint64(m.changes[index-m.pending.count].Ordinal)), false
+		return keys.Number(uint64(m.changes[index-m.pending.count].Ordinal)), false
 	case storage.TreeExpiry:
 		if index < m.addsLive.count {
-			return keyOfExpiry(m.adds[m.addsLive.indexes[index]].expiryKey), false
+			return keys.OfExpiry(m.adds[m.addsLive.indexes[index]].Expiry), false
 		}
-		return keyOfExpiry(m.removes[index-m.addsLive.count]), true
+		return keys.OfExpiry(m.removes[index-m.addsLive.count]), true
 	case storage.TreeExpired:
-		return keyOf64(m.expired[index].Timestamp), false
+		return keys.Number(m.expired[index].Timestamp), false
 	}
 	assert.That(false, "a tree without columns is known")
 	return key, false
@@ -532,7 +500,7 @@ func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
 	case storage.TreeAccountID, storage.TreeAccountStamp:
 		binary.LittleEndian.PutUint32(value, uint32(m.accountsFirst)+index)
 	case storage.TreeAccount:
-		putAccount(value, &m.created[index])
+		keys.PutAccount(value, &m.created[index])
 	case storage.TreePending:
 		if index < m.pending.count {
 			value[0] = byte(m.statuses[m.pending.indexes[index]])
@@ -540,7 +508,7 @@ func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
 			value[0] = byte(m.changes[index-m.pending.count].Status)
 		}
 	case storage.TreeExpired:
-		putExpired(value, &m.expired[index])
+		keys.PutExpired(value, &m.expired[index])
 	default:
 		assert.That(storage.Trees[tree].ValueBytes == 0, "the tree has no values")
 	}

@@ -7,6 +7,7 @@ import (
 	"ledger/internal/ports"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
 	"ledger/storage/rowlog"
 )
 
@@ -59,8 +60,8 @@ func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
 	if fault := f.openTail(file, scratch); fault != nil {
 		return fault
 	}
-	for _, r := range f.trees[storage.TreeTransferID].ordered {
-		f.idStored(idOfKey(&r.tables[len(r.tables)-1].KeyMax))
+	for _, r := range f.levels.Tree(storage.TreeTransferID).Runs() {
+		f.idStored(keys.IDOf(r.KeyMax()))
 	}
 	f.selfCheck()
 	return nil

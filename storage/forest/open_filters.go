@@ -9,77 +9,14 @@ import (
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/forest/ids"
-	"ledger/storage/table"
+	"ledger/storage/forest/levels"
 )
 
-// openIdentities decides which runs of transfer ids the filter of all ids covers, and makes room
-// for them. It covers the runs that overlap another run. The fences of other runs tell that an id
-// lies beside them.
+// openIdentities makes room in the filter of all ids for the runs that it has to cover.
 func (f *Forest) openIdentities() {
-	t := &f.trees[storage.TreeTransferID]
-	idsCount := uint64(0)
-	for _, r := range t.ordered {
-		for _, other := range t.ordered {
-			if r != other && r.reachesOver(other) {
-				r.covered = true
-			}
-		}
-		if r.covered {
-			idsCount += r.entries
-		}
+	if count := f.levels.CoverOverlapping(); count > 0 && !f.identities.Open(count) {
+		f.levels.CoverNone()
 	}
-	if idsCount > 0 && !f.identities.Open(idsCount) {
-		for _, r := range t.ordered {
-			r.covered = false
-		}
-	}
-	for i := range t.levels {
-		l := &t.levels[i]
-		l.merge.output.covered = l.merge.inputs > 0 && allCovered(l.runs[:l.merge.inputs])
-	}
-}
-
-func (r *run) reachesOver(other *run) bool {
-	least, most := &r.tables[0].KeyMin, &r.tables[r.count()-1].KeyMax
-	return least.Compare(&other.tables[other.count()-1].KeyMax) <= 0 && other.tables[0].KeyMin.Compare(most) <= 0
-}
-
-// filterSource is a table whose filter is read at start. If its run is covered, its ids are read
-// too.
-type filterSource struct {
-	table  *storage.Table
-	shape  *table.Shape
-	filter []byte // where the filter is kept
-	ids    bool
-}
-
-// filterSources assigns a filter slot to each table of the trees with filters.
-func (f *Forest) filterSources() (sources []filterSource, fault *storage.Fault) {
-	add := func(t *tree, list *tableList, readsIDs bool) {
-		for i := range list.tables {
-			slot := f.filters.get()
-			if slot == 0 {
-				fault = &storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full"}
-				return
-			}
-			list.filters[i] = slot
-			sources = append(sources, filterSource{&list.tables[i], &t.shape, f.filters.of(slot, list.tables[i].Entries, &t.shape), readsIDs})
-		}
-	}
-	for id := range f.trees {
-		t := &f.trees[id]
-		if !t.spec.Filter {
-			continue
-		}
-		for i := range t.levels {
-			l := &t.levels[i]
-			for j := range l.runs {
-				add(t, &l.runs[j].tableList, l.runs[j].covered)
-			}
-			add(t, &l.merge.output.tableList, false) // its ids are those of its inputs
-		}
-	}
-	return sources, fault
 }
 
 // filterRead is the result of reading a source. A reader that is idle fills it again.
@@ -92,7 +29,7 @@ type filterRead struct {
 // whole tables, some 28 bytes per id. If the file allows it, several threads read and verify while
 // this one adds ids.
 func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Fault {
-	sources, fault := f.filterSources()
+	sources, fault := f.levels.FilterSources()
 	if fault != nil || len(sources) == 0 {
 		return fault
 	}
@@ -147,9 +84,9 @@ func (f *Forest) openFilters(file ports.File, memory *arena.Arena) *storage.Faul
 }
 
 // readFilter reads and verifies the wanted part of a table. scratch has the size of a block.
-func (f *Forest) readFilter(file ports.File, s *filterSource, scratch []byte, read *filterRead) {
+func (f *Forest) readFilter(file ports.File, s *levels.FilterSource, scratch []byte, read *filterRead) {
 	read.hashes, read.fault = read.hashes[:0], nil
-	tab, size := s.table, f.geometry.PageBytes
+	tab, size := s.Table, f.geometry.PageBytes
 	damage := func(page uint32, reason string) {
 		read.fault = &storage.Fault{What: storage.FaultBlock, Address: tab.Address, Page: page, Reason: reason}
 	}
@@ -161,7 +98,7 @@ func (f *Forest) readFilter(file ports.File, s *filterSource, scratch []byte, re
 		return err == nil
 	}
 	pages := uint32(1)
-	if s.ids {
+	if s.IDs {
 		pages = uint32(tab.PagesUsed)
 	}
 	if !readAt(scratch[:pages*size], 0) {
@@ -173,18 +110,18 @@ func (f *Forest) readFilter(file ports.File, s *filterSource, scratch []byte, re
 		return
 	}
 	if header.Tree() != tab.Tree || header.Entries() != tab.Entries || header.PagesUsed() != uint32(tab.PagesUsed) ||
-		header.FilterPages() != s.shape.FilterPages(tab.Entries) {
+		header.FilterPages() != s.Shape.FilterPages(tab.Entries) {
 		damage(0, "the table is not what the manifest says")
 		return
 	}
 	first := header.DataPages() + 1
 	from := uint32(1) // the page that lies behind the header page in scratch
-	if !s.ids {
+	if !s.IDs {
 		if from = first; !readAt(scratch[size:(1+header.FilterPages())*size], from) {
 			return
 		}
 	}
-	target := s.filter
+	target := s.Filter
 	for number := from; number < header.PagesUsed(); number++ {
 		page := scratch[(1+number-from)*size:][:size]
 		if reason := block.VerifyPage(header, number, page); reason != "" {
@@ -192,7 +129,7 @@ func (f *Forest) readFilter(file ports.File, s *filterSource, scratch []byte, re
 			return
 		}
 		if number < first {
-			read.hashes = s.shape.FilterHashes(page, read.hashes)
+			read.hashes = s.Shape.FilterHashes(page, read.hashes)
 		} else {
 			target = target[copy(target, page):]
 		}

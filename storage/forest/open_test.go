@@ -13,6 +13,7 @@ import (
 	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/datafile"
+	"ledger/storage/forest/manifest"
 )
 
 // filled runs traffic until a checkpoint is there and a merge is under way.
@@ -44,7 +45,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 	cases := map[string]uint64{
 		"manifest": w.newest.Roots[storage.TrailerManifest].Address,
 		"free set": w.newest.Roots[storage.TrailerFreeSet].Address,
-		"ids":      opened.forest.trees[storage.TreeTransferID].ordered[0].tables[0].Address, // a header page, for its filter
+		"ids":      opened.forest.levels.Tree(storage.TreeTransferID).Runs()[0].Table(0).Address, // a header page, for its filter
 	}
 	if partial := opened.forest.log.partial; !partial.IsZero() {
 		cases["carried rows"] = partial.Address
@@ -88,25 +89,10 @@ func TestFullFile(t *testing.T) {
 }
 
 // tablesOf lists the tables of a forest in the order of its manifest.
-func tablesOf(f *Forest) (list []ManifestTable) {
-	for _, t := range f.log.tables[:f.log.count] {
-		list = append(list, ManifestTable{Table: t})
-	}
-	if !f.log.partial.IsZero() {
-		list = append(list, ManifestTable{Table: f.log.partial})
-	}
-	for i := range f.trees {
-		for j := range f.trees[i].levels {
-			l := &f.trees[i].levels[j]
-			for k := range l.runs {
-				for _, t := range l.runs[k].tables {
-					list = append(list, ManifestTable{Table: t, Level: j, Run: k})
-				}
-			}
-			for _, t := range l.merge.output.tables {
-				list = append(list, ManifestTable{Table: t, Level: j, Output: true})
-			}
-		}
+func tablesOf(f *Forest) (list []manifest.Table) {
+	encoded := f.manifestEncode(make([]byte, f.manifestBytes(f.checkpoint.trailersCount)))
+	if _, err := manifest.Walk(encoded, &f.limits, func(t *manifest.Table) { list = append(list, *t) }); err != nil {
+		panic(err)
 	}
 	return list
 }
@@ -115,10 +101,10 @@ func tablesOf(f *Forest) (list []ManifestTable) {
 // walk without a forest neither panics, and visits what the forest would have.
 func FuzzManifest(f *testing.F) {
 	w := filled(f, 300)
-	manifest := w.forest.manifestEncode(make([]byte, w.forest.manifestBytes(w.forest.checkpoint.trailersCount)))
-	f.Add(manifest, uint16(0), uint8(0))
+	encoded := w.forest.manifestEncode(make([]byte, w.forest.manifestBytes(w.forest.checkpoint.trailersCount)))
+	f.Add(encoded, uint16(0), uint8(0))
 	for i := range 64 {
-		f.Add(manifest, uint16(i*37), uint8(1<<(i%8)))
+		f.Add(encoded, uint16(i*37), uint8(1<<(i%8)))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, at uint16, flip uint8) {
 		if len(in) > 1<<20 {
@@ -132,8 +118,8 @@ func FuzzManifest(f *testing.F) {
 		l.StorageBytesMax, l.CacheGridBytes = datafile.NewLayout(&l).GridAt+(1<<20), 16<<10
 		again := newWorld(t, l, &memoryDisk{}, storage.Checkpoint{})
 		defer again.close()
-		var walked []ManifestTable
-		trailers, walkErr := WalkManifest(in, &l, func(t *ManifestTable) { walked = append(walked, *t) })
+		var walked []manifest.Table
+		trailers, walkErr := manifest.Walk(in, &l, func(t *manifest.Table) { walked = append(walked, *t) })
 		if again.forest.manifestDecode(in, math.MaxUint64) != nil {
 			return
 		}

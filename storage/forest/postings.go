@@ -7,6 +7,8 @@ import (
 	"ledger/accounting"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
+	"ledger/storage/forest/levels"
 	"ledger/storage/table"
 )
 
@@ -20,7 +22,8 @@ const (
 // ways to use them: as a stream in order, as a bitmap, and by asking for single ordinals.
 type postings struct {
 	f          *Forest
-	tree       *tree
+	tree       *levels.Tree
+	id         storage.TreeID
 	value      accounting.U128
 	key        table.Words // the value
 	prefix     storage.Key // the value, and ordinal 0
@@ -51,12 +54,12 @@ func newPostings() postings { return postings{buffer: make([]uint64, streamOrdin
 
 // open names the value and the wanted ordinals first..last.
 func (p *postings) open(f *Forest, id storage.TreeID, value accounting.U128, first, last uint64, reversed bool) {
-	p.f, p.tree, p.value, p.valueBytes = f, &f.trees[id], value, postingValueBytes(id)
-	p.key, p.prefix = p.tree.shape.PostingWords(value, 0), postingKey(id, value, 0)
+	p.f, p.tree, p.id, p.value, p.valueBytes = f, f.levels.Tree(id), id, value, keys.ValueBytes(id)
+	p.key, p.prefix = p.tree.Shape().PostingWords(value, 0), keys.Posting(id, value, 0)
 	p.first, p.last, p.reversed = first, last, reversed
 	p.run, p.inRun, p.at, p.count = 0, false, 0, 0
 	if reversed {
-		p.run = len(p.tree.ordered) - 1
+		p.run = len(p.tree.Runs()) - 1
 	}
 }
 
@@ -65,38 +68,40 @@ func (p *postings) of(key *storage.Key) bool {
 	return bytes.Equal(key[:p.valueBytes], p.prefix[:p.valueBytes])
 }
 
-func (p *postings) header(r *run, table int) block.HeaderPage {
-	return block.HeaderPage(p.f.page(r.tables[table].Ref, 0))
+func (p *postings) header(r *levels.Run, table int) block.HeaderPage {
+	return block.HeaderPage(p.f.pages.Page(r.Table(table).Ref, 0))
 }
 
-func (p *postings) page(r *run, at *place) []byte { return p.f.page(r.tables[at.table].Ref, at.page) }
+func (p *postings) page(r *levels.Run, at *place) []byte {
+	return p.f.pages.Page(r.Table(at.table).Ref, at.page)
+}
 
 // find goes to the first entry of a run that is at least (value, target). It returns false if the
 // value has no such entry in the run.
-func (p *postings) find(r *run, target uint64) (at place, ok bool) {
-	key := postingKey(p.tree.id, p.value, target)
-	at.table = r.search(&key, fenceOf(&key))
-	if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 && !p.of(&r.tables[at.table].KeyMin) {
+func (p *postings) find(r *levels.Run, target uint64) (at place, ok bool) {
+	key := keys.Posting(p.id, p.value, target)
+	at.table = r.Search(&key)
+	if at.table == r.Count() || r.Table(at.table).KeyMin.Compare(&key) > 0 && !p.of(&r.Table(at.table).KeyMin) {
 		return at, false
 	}
-	at.page = p.tree.shape.PageFind(p.header(r, at.table), &key)
+	at.page = p.tree.Shape().PageFind(p.header(r, at.table), &key)
 	p.readAhead(r, at)
 	page := p.page(r, &at)
-	if at.index, _ = p.tree.shape.Search(page, &key); at.index == p.tree.shape.Count(page) {
+	if at.index, _ = p.tree.Shape().Search(page, &key); at.index == p.tree.Shape().Count(page) {
 		return at, p.nextPage(r, &at)
 	}
 	return at, true
 }
 
 // findBack goes to the last entry of a run that is at most (value, target).
-func (p *postings) findBack(r *run, target uint64) (at place, ok bool) {
-	key := postingKey(p.tree.id, p.value, target)
-	at.table = r.search(&key, fenceOf(&key))
-	if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 {
+func (p *postings) findBack(r *levels.Run, target uint64) (at place, ok bool) {
+	key := keys.Posting(p.id, p.value, target)
+	at.table = r.Search(&key)
+	if at.table == r.Count() || r.Table(at.table).KeyMin.Compare(&key) > 0 {
 		return at, p.previousTable(r, &at)
 	}
-	at.page = p.tree.shape.PageFind(p.header(r, at.table), &key)
-	index, exact := p.tree.shape.Search(p.page(r, &at), &key)
+	at.page = p.tree.Shape().PageFind(p.header(r, at.table), &key)
+	index, exact := p.tree.Shape().Search(p.page(r, &at), &key)
 	if !exact {
 		index-- // never the first of its page, because that one is at most key
 	}
@@ -105,7 +110,7 @@ func (p *postings) findBack(r *run, target uint64) (at place, ok bool) {
 }
 
 // nextPage goes to the start of the next page, if it has entries of the value.
-func (p *postings) nextPage(r *run, at *place) bool {
+func (p *postings) nextPage(r *levels.Run, at *place) bool {
 	at.index = 0
 	header := p.header(r, at.table)
 	if at.page < header.DataPages() {
@@ -114,37 +119,37 @@ func (p *postings) nextPage(r *run, at *place) bool {
 	}
 	at.table++
 	at.page = 1
-	return at.table < len(r.tables) && p.of(&r.tables[at.table].KeyMin)
+	return at.table < r.Count() && p.of(&r.Table(at.table).KeyMin)
 }
 
 // previousPage goes to the end of the previous page, on which the value may have entries.
-func (p *postings) previousPage(r *run, at *place) bool {
+func (p *postings) previousPage(r *levels.Run, at *place) bool {
 	if at.page == 1 {
 		return p.previousTable(r, at)
 	}
 	at.page--
 	p.readBack(r, *at)
-	at.index = p.tree.shape.Count(p.page(r, at)) - 1
+	at.index = p.tree.Shape().Count(p.page(r, at)) - 1
 	return true
 }
 
-func (p *postings) previousTable(r *run, at *place) bool {
+func (p *postings) previousTable(r *levels.Run, at *place) bool {
 	at.table--
-	if at.table < 0 || !p.of(&r.tables[at.table].KeyMax) {
+	if at.table < 0 || !p.of(&r.Table(at.table).KeyMax) {
 		return false
 	}
 	at.page = p.header(r, at.table).DataPages()
-	at.index = p.tree.shape.Count(p.page(r, at)) - 1
+	at.index = p.tree.Shape().Count(p.page(r, at)) - 1
 	return true
 }
 
 // readAhead starts reads of the pages behind at that hold the value.
-func (p *postings) readAhead(r *run, at place) {
-	t := &r.tables[at.table]
+func (p *postings) readAhead(r *levels.Run, at place) {
+	t := r.Table(at.table)
 	for range aheadPages {
-		data := p.f.grid.Lookup(t.Ref, 0)
+		data := p.f.pages.Lookup(t.Ref, 0)
 		if data == nil {
-			p.f.grid.Warm(t.Ref, 0)
+			p.f.pages.Warm(t.Ref, 0)
 			return
 		}
 		header := block.HeaderPage(data)
@@ -153,24 +158,24 @@ func (p *postings) readAhead(r *run, at place) {
 			if at.page++; !p.of(header.FirstKey(at.page)) {
 				return
 			}
-		case at.table+1 == len(r.tables) || !p.of(&r.tables[at.table+1].KeyMin):
+		case at.table+1 == r.Count() || !p.of(&r.Table(at.table+1).KeyMin):
 			return
 		default:
 			at.table, at.page = at.table+1, 1
-			t = &r.tables[at.table]
+			t = r.Table(at.table)
 		}
-		if p.f.grid.Lookup(t.Ref, at.page) == nil && !p.f.grid.Warm(t.Ref, at.page) {
+		if p.f.pages.Lookup(t.Ref, at.page) == nil && !p.f.pages.Warm(t.Ref, at.page) {
 			return
 		}
 	}
 }
 
 // readBack starts reads of the pages before at, in the same table, that hold the value.
-func (p *postings) readBack(r *run, at place) {
-	t := &r.tables[at.table]
+func (p *postings) readBack(r *levels.Run, at place) {
+	t := r.Table(at.table)
 	header := p.header(r, at.table)
 	for page := at.page; page+aheadPages > at.page && page > 0; page-- {
-		if p.f.grid.Lookup(t.Ref, page) == nil && !p.f.grid.Warm(t.Ref, page) || !p.of(header.FirstKey(page)) {
+		if p.f.pages.Lookup(t.Ref, page) == nil && !p.f.pages.Warm(t.Ref, page) || !p.of(header.FirstKey(page)) {
 			return
 		}
 	}
@@ -178,25 +183,25 @@ func (p *postings) readBack(r *run, at place) {
 
 // nextRun places the stream in the next run that has wanted ordinals of the value.
 func (p *postings) nextRun() bool {
-	runs := p.tree.ordered
+	runs := p.tree.Runs()
 	if p.reversed {
-		for ; p.run >= 0 && runs[p.run].ordinalEnd > p.first; p.run-- {
+		for ; p.run >= 0 && runs[p.run].OrdinalEnd() > p.first; p.run-- {
 			r := runs[p.run]
-			if r.ordinalFirst > p.last {
+			if r.OrdinalFirst() > p.last {
 				continue
 			}
-			if p.place, p.inRun = p.findBack(r, min(p.last, r.ordinalEnd-1)); p.inRun {
+			if p.place, p.inRun = p.findBack(r, min(p.last, r.OrdinalEnd()-1)); p.inRun {
 				return true
 			}
 		}
 		return false
 	}
-	for ; p.run < len(runs) && runs[p.run].ordinalFirst <= p.last; p.run++ {
+	for ; p.run < len(runs) && runs[p.run].OrdinalFirst() <= p.last; p.run++ {
 		r := runs[p.run]
-		if r.ordinalEnd <= p.first {
+		if r.OrdinalEnd() <= p.first {
 			continue
 		}
-		if p.place, p.inRun = p.find(r, max(p.first, r.ordinalFirst)); p.inRun {
+		if p.place, p.inRun = p.find(r, max(p.first, r.OrdinalFirst())); p.inRun {
 			return true
 		}
 	}
@@ -208,7 +213,7 @@ func (p *postings) nextRun() bool {
 func (p *postings) refill() bool {
 	p.at, p.count = 0, 0
 	for p.inRun || p.nextRun() {
-		r := p.tree.ordered[p.run]
+		r := p.tree.Runs()[p.run]
 		if p.reversed {
 			p.refillBack(r)
 		} else {
@@ -221,22 +226,22 @@ func (p *postings) refill() bool {
 	return false
 }
 
-func (p *postings) refillForth(r *run) {
+func (p *postings) refillForth(r *levels.Run) {
 	page := p.page(r, &p.place)
-	p.count = p.tree.shape.Ordinals(page, p.place.index, &p.key, p.buffer)
+	p.count = p.tree.Shape().Ordinals(page, p.place.index, &p.key, p.buffer)
 	p.place.index += p.count
 	if p.count == len(p.buffer) {
 		return
 	}
-	if p.inRun = p.place.index == p.tree.shape.Count(page) && p.nextPage(r, &p.place); !p.inRun {
+	if p.inRun = p.place.index == p.tree.Shape().Count(page) && p.nextPage(r, &p.place); !p.inRun {
 		p.run++
 		return
 	}
 	p.readAhead(r, p.place)
 }
 
-func (p *postings) refillBack(r *run) {
-	p.count = p.tree.shape.OrdinalsBack(p.page(r, &p.place), p.place.index, &p.key, p.buffer)
+func (p *postings) refillBack(r *levels.Run) {
+	p.count = p.tree.Shape().OrdinalsBack(p.page(r, &p.place), p.place.index, &p.key, p.buffer)
 	p.place.index -= p.count
 	if p.place.index >= 0 && p.count == len(p.buffer) {
 		return
@@ -264,27 +269,27 @@ func (p *postings) skip(target uint64) {
 // seek returns the first ordinal that is at least target (reversed: the last that is at most
 // target). It does not depend on the position of the stream.
 func (p *postings) seek(target uint64) (ordinal uint64, ok bool) {
-	runs := p.tree.ordered
+	runs := p.tree.Runs()
 	var found [1]uint64
 	if p.reversed {
 		for i := len(runs) - 1; i >= 0; i-- {
 			r := runs[i]
-			if r.ordinalFirst > target {
+			if r.OrdinalFirst() > target {
 				continue
 			}
-			at, ok := p.findBack(r, min(target, r.ordinalEnd-1))
-			if ok && p.tree.shape.OrdinalsBack(p.page(r, &at), at.index, &p.key, found[:]) == 1 {
+			at, ok := p.findBack(r, min(target, r.OrdinalEnd()-1))
+			if ok && p.tree.Shape().OrdinalsBack(p.page(r, &at), at.index, &p.key, found[:]) == 1 {
 				return found[0], true
 			}
 		}
 		return 0, false
 	}
 	for _, r := range runs {
-		if r.ordinalEnd <= target {
+		if r.OrdinalEnd() <= target {
 			continue
 		}
-		at, ok := p.find(r, max(target, r.ordinalFirst))
-		if ok && p.tree.shape.Ordinals(p.page(r, &at), at.index, &p.key, found[:]) == 1 {
+		at, ok := p.find(r, max(target, r.OrdinalFirst()))
+		if ok && p.tree.Shape().Ordinals(p.page(r, &at), at.index, &p.key, found[:]) == 1 {
 			return found[0], true
 		}
 	}
@@ -294,12 +299,12 @@ func (p *postings) seek(target uint64) (ordinal uint64, ok bool) {
 // mark sets bit ordinal-first of bits for each ordinal of the value.
 func (p *postings) mark(first uint64, bits []uint64) {
 	end := first + uint64(len(bits))*64
-	for _, r := range p.tree.ordered {
-		if r.ordinalEnd <= first || r.ordinalFirst >= end {
+	for _, r := range p.tree.Runs() {
+		if r.OrdinalEnd() <= first || r.OrdinalFirst() >= end {
 			continue
 		}
-		at, ok := p.find(r, max(first, r.ordinalFirst))
-		for ok && p.tree.shape.Mark(p.page(r, &at), at.index, &p.key, first, bits) {
+		at, ok := p.find(r, max(first, r.OrdinalFirst()))
+		for ok && p.tree.Shape().Mark(p.page(r, &at), at.index, &p.key, first, bits) {
 			if ok = p.nextPage(r, &at); ok {
 				p.readAhead(r, at)
 			}
@@ -309,17 +314,17 @@ func (p *postings) mark(first uint64, bits []uint64) {
 
 // has tells whether the value has an ordinal.
 func (p *postings) has(ordinal uint64) bool {
-	for _, r := range p.tree.ordered {
-		if ordinal < r.ordinalFirst || ordinal >= r.ordinalEnd {
+	for _, r := range p.tree.Runs() {
+		if ordinal < r.OrdinalFirst() || ordinal >= r.OrdinalEnd() {
 			continue
 		}
-		key := postingKey(p.tree.id, p.value, ordinal)
-		at := place{table: r.search(&key, fenceOf(&key))}
-		if at.table == len(r.tables) || r.tables[at.table].KeyMin.Compare(&key) > 0 {
+		key := keys.Posting(p.id, p.value, ordinal)
+		at := place{table: r.Search(&key)}
+		if at.table == r.Count() || r.Table(at.table).KeyMin.Compare(&key) > 0 {
 			return false
 		}
-		at.page = p.tree.shape.PageFind(p.header(r, at.table), &key)
-		_, exact := p.tree.shape.Search(p.page(r, &at), &key)
+		at.page = p.tree.Shape().PageFind(p.header(r, at.table), &key)
+		_, exact := p.tree.Shape().Search(p.page(r, &at), &key)
 		return exact
 	}
 	return false
@@ -327,26 +332,26 @@ func (p *postings) has(ordinal uint64) bool {
 
 // warm starts reading the page on which the value has, or would have, an ordinal. If the header
 // page that names it is missing, it reads that one instead. known: the page is known.
-func (p *postings) warm(r *run, ordinal uint64) (known bool) {
-	key := postingKey(p.tree.id, p.value, ordinal)
-	at := r.search(&key, fenceOf(&key))
-	if at == len(r.tables) {
+func (p *postings) warm(r *levels.Run, ordinal uint64) (known bool) {
+	key := keys.Posting(p.id, p.value, ordinal)
+	at := r.Search(&key)
+	if at == r.Count() {
 		return true
 	}
-	ref := r.tables[at].Ref
-	header := p.f.grid.Lookup(ref, 0)
+	ref := r.Table(at).Ref
+	header := p.f.pages.Lookup(ref, 0)
 	if header == nil {
-		p.f.grid.Warm(ref, 0)
+		p.f.pages.Warm(ref, 0)
 		return false
 	}
-	number := p.tree.shape.PageFind(block.HeaderPage(header), &key)
-	return p.f.grid.Lookup(ref, number) != nil || p.f.grid.Warm(ref, number)
+	number := p.tree.Shape().PageFind(block.HeaderPage(header), &key)
+	return p.f.pages.Lookup(ref, number) != nil || p.f.pages.Warm(ref, number)
 }
 
 // warmHas starts reading the page that has will look at.
 func (p *postings) warmHas(ordinal uint64) {
-	for _, r := range p.tree.ordered {
-		if ordinal >= r.ordinalFirst && ordinal < r.ordinalEnd {
+	for _, r := range p.tree.Runs() {
+		if ordinal >= r.OrdinalFirst() && ordinal < r.OrdinalEnd() {
 			p.warm(r, ordinal)
 		}
 	}
@@ -356,11 +361,11 @@ func (p *postings) warmHas(ordinal uint64) {
 // are known.
 func (p *postings) warmStart() (known bool) {
 	known = true
-	for _, r := range p.tree.ordered {
-		if r.ordinalEnd > p.first && r.ordinalFirst <= p.last {
-			target := max(p.first, r.ordinalFirst)
+	for _, r := range p.tree.Runs() {
+		if r.OrdinalEnd() > p.first && r.OrdinalFirst() <= p.last {
+			target := max(p.first, r.OrdinalFirst())
 			if p.reversed {
-				target = min(p.last, r.ordinalEnd-1)
+				target = min(p.last, r.OrdinalEnd()-1)
 			}
 			known = p.warm(r, target) && known
 		}
@@ -372,15 +377,15 @@ func (p *postings) warmStart() (known bool) {
 // a run, it counts them exactly.
 func (p *postings) estimate() {
 	p.entries, p.surely, p.pages = 0, 0, 0
-	for _, r := range p.tree.ordered {
-		if r.ordinalEnd <= p.first || r.ordinalFirst > p.last {
+	for _, r := range p.tree.Runs() {
+		if r.OrdinalEnd() <= p.first || r.OrdinalFirst() > p.last {
 			continue
 		}
-		low := postingKey(p.tree.id, p.value, max(p.first, r.ordinalFirst))
-		high := postingKey(p.tree.id, p.value, min(p.last, r.ordinalEnd-1))
-		i, j := r.search(&low, fenceOf(&low)), r.search(&high, fenceOf(&high))
-		for ; i <= j && i < r.count(); i++ {
-			if t := &r.tables[i]; t.KeyMin.Compare(&high) <= 0 {
+		low := keys.Posting(p.id, p.value, max(p.first, r.OrdinalFirst()))
+		high := keys.Posting(p.id, p.value, min(p.last, r.OrdinalEnd()-1))
+		i, j := r.Search(&low), r.Search(&high)
+		for ; i <= j && i < r.Count(); i++ {
+			if t := r.Table(i); t.KeyMin.Compare(&high) <= 0 {
 				p.estimateTable(t, &low, &high)
 			}
 		}
@@ -388,8 +393,8 @@ func (p *postings) estimate() {
 }
 
 func (p *postings) estimateTable(t *storage.Table, low, high *storage.Key) {
-	shape := &p.tree.shape
-	header := block.HeaderPage(p.f.page(t.Ref, 0))
+	shape := p.tree.Shape()
+	header := block.HeaderPage(p.f.pages.Page(t.Ref, 0))
 	perPage := uint64(t.Entries) / uint64(header.DataPages())
 	from, to := shape.PageFind(header, low), shape.PageFind(header, high)
 	pages := uint64(to - from + 1)
@@ -400,11 +405,11 @@ func (p *postings) estimateTable(t *storage.Table, low, high *storage.Key) {
 		return
 	}
 	base := header.FirstEntry(to) - header.FirstEntry(from)
-	end, exact := shape.Search(p.f.page(t.Ref, to), high)
+	end, exact := shape.Search(p.f.pages.Page(t.Ref, to), high)
 	if exact {
 		end++
 	}
-	begin, _ := shape.Search(p.f.page(t.Ref, from), low)
+	begin, _ := shape.Search(p.f.pages.Page(t.Ref, from), low)
 	entries := uint64(int(base) + end - begin)
 	p.entries += entries
 	p.surely += entries

@@ -70,8 +70,8 @@ func (f *Forest) logPage(ordinal accounting.TransferOrdinal) []byte {
 	at := f.logTable(uint64(ordinal))
 	assert.That(at >= 0, "the log starts at the first ordinal")
 	t := &f.log.tables[at]
-	number := f.rowShape.PageFind(block.HeaderPage(f.page(t.Ref, 0)), uint32(uint64(ordinal)-f.log.firsts[at]))
-	return f.page(t.Ref, number)
+	number := f.rowShape.PageFind(block.HeaderPage(f.pages.Page(t.Ref, 0)), uint32(uint64(ordinal)-f.log.firsts[at]))
+	return f.pages.Page(t.Ref, number)
 }
 
 // logReadTransfer reads a transfer that is not in memory.
@@ -128,8 +128,8 @@ func (f *Forest) transferAtStamp(timestamp uint64) uint64 {
 		return 0
 	}
 	t := &f.log.tables[at]
-	number := f.rowShape.PageFindStamp(block.HeaderPage(f.page(t.Ref, 0)), timestamp)
-	page := f.page(t.Ref, number)
+	number := f.rowShape.PageFindStamp(block.HeaderPage(f.pages.Page(t.Ref, 0)), timestamp)
+	page := f.pages.Page(t.Ref, number)
 	return uint64(rowlog.First(page)) + uint64(rowlog.SearchStamp(page, timestamp))
 }
 

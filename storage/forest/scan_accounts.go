@@ -3,13 +3,14 @@ package forest
 import (
 	"ledger/accounting"
 	"ledger/storage"
+	"ledger/storage/forest/keys"
 )
 
 // accountScan is an open query over accounts.
 type accountScan struct {
 	query   accounting.AccountScan
 	disk    intersection
-	streams [fieldsCount]postings
+	streams [keys.FieldsCount]postings
 	memory  bool
 	at, end uint64 // ordinals of accounts in memory
 }
@@ -38,9 +39,9 @@ func (f *Forest) AccountsOpen(query *accounting.AccountScan) {
 	if s.disk.ended {
 		return
 	}
-	values := [fieldsCount]accounting.U128{
-		fieldUser128: query.UserData128, fieldUser64: {Lo: query.UserData64}, fieldUser32: {Lo: uint64(query.UserData32)},
-		fieldLedger: {Lo: uint64(query.Ledger)}, fieldCode: {Lo: uint64(query.Code)},
+	values := [keys.FieldsCount]accounting.U128{
+		keys.User128: query.UserData128, keys.User64: {Lo: query.UserData64}, keys.User32: {Lo: uint64(query.UserData32)},
+		keys.Ledger: {Lo: uint64(query.Ledger)}, keys.Code: {Lo: uint64(query.Code)},
 	}
 	for field, value := range values {
 		if !value.IsZero() {
@@ -65,7 +66,7 @@ func (f *Forest) AccountsNext(account *accounting.Account) bool {
 	s := &f.accountScan
 	for steps := 1; ; steps++ {
 		if steps%256 == 0 {
-			f.waiter.Breathe()
+			f.pages.Breathe()
 		}
 		ordinal, ok := s.next()
 		if !ok {

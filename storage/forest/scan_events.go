@@ -6,6 +6,8 @@ import (
 	"ledger/accounting"
 	"ledger/internal/assert"
 	"ledger/storage"
+	"ledger/storage/forest/keys"
+	"ledger/storage/forest/levels"
 	"ledger/storage/rowlog"
 )
 
@@ -24,14 +26,14 @@ type eventScan struct {
 	stampMax uint64
 	stage    int // runs of the tree, then the memtables
 	inStage  bool
-	cursor   cursor
+	cursor   levels.Cursor
 	index    uint32
 	has      bool // expired holds the next expiry
 	expired  accounting.ExpiredRow
 	stampMin uint64
 }
 
-func newEventScan() eventScan { return eventScan{cursor: newCursor()} }
+func newEventScan() eventScan { return eventScan{cursor: levels.NewCursor()} }
 
 // EventsOpen implements accounting.Store.
 func (f *Forest) EventsOpen(timestampMin, timestampMax uint64) {
@@ -50,24 +52,24 @@ func (f *Forest) EventsOpen(timestampMin, timestampMax uint64) {
 // runs of their tree one after the other, then the flushing, then the filling memtable.
 func (f *Forest) expiredNext() {
 	s := &f.eventScan
-	ordered := f.trees[storage.TreeExpired].ordered
+	ordered := f.levels.Tree(storage.TreeExpired).Runs()
 	s.has = false
 	for ; s.stage < len(ordered); s.stage, s.inStage = s.stage+1, false {
 		c := &s.cursor
 		if !s.inStage {
-			key := keyOf64(s.stampMin)
-			c.open(f, storage.TreeExpired, ordered[s.stage])
-			c.seek(&key)
+			key := keys.Number(s.stampMin)
+			c.Open(f.levels, storage.TreeExpired, ordered[s.stage])
+			c.Seek(&key)
 			s.inStage = true
 		} else {
-			c.next()
+			c.Next()
 		}
-		if c.valid {
-			key := c.key
+		if c.IsValid() {
+			key := *c.Key()
 			var value [8 + 2*storage.BalancesBytes]byte
-			found := f.treeFind(storage.TreeExpired, &key, value[:])
+			found := f.levels.Find(storage.TreeExpired, &key, value[:])
 			assert.That(found, "a key that a cursor found is in its tree")
-			getExpired(binary.BigEndian.Uint64(key[:]), value[:], &s.expired)
+			keys.GetExpired(binary.BigEndian.Uint64(key[:]), value[:], &s.expired)
 			s.has = s.expired.Timestamp <= s.stampMax
 			return
 		}

@@ -44,7 +44,7 @@ func (s *memoryScan) next(f *Forest) *accounting.TransferRow {
 		}
 		s.look(f)
 		if blocks%256 == 0 {
-			f.waiter.Breathe()
+			f.pages.Breathe()
 		}
 	}
 	bit := bits.TrailingZeros64(s.mask)

@@ -5,6 +5,7 @@ import (
 	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/block"
+	"ledger/storage/forest/keys"
 	"ledger/storage/rowlog"
 )
 
@@ -63,10 +64,10 @@ func (f *Forest) transferRange(timestampMin, timestampMax uint64) (first, end ui
 }
 
 // fieldsOf returns a query's values of the indexed fields. Zero means any value.
-func fieldsOf(query *accounting.TransferScan) [fieldsCount]accounting.U128 {
-	return [fieldsCount]accounting.U128{
-		fieldUser128: query.UserData128, fieldUser64: {Lo: query.UserData64}, fieldUser32: {Lo: uint64(query.UserData32)},
-		fieldLedger: {Lo: uint64(query.Ledger)}, fieldCode: {Lo: uint64(query.Code)},
+func fieldsOf(query *accounting.TransferScan) [keys.FieldsCount]accounting.U128 {
+	return [keys.FieldsCount]accounting.U128{
+		keys.User128: query.UserData128, keys.User64: {Lo: query.UserData64}, keys.User32: {Lo: uint64(query.UserData32)},
+		keys.Ledger: {Lo: uint64(query.Ledger)}, keys.Code: {Lo: uint64(query.Code)},
 	}
 }
 
@@ -145,7 +146,7 @@ func (f *Forest) scanDisk(row *accounting.TransferRow) bool {
 	d := &s.disk
 	for {
 		if s.steps++; s.steps%256 == 0 {
-			f.waiter.Breathe()
+			f.pages.Breathe()
 		}
 		if d.foundAt == d.foundCount {
 			s.asked, s.headed = 0, 0
@@ -176,20 +177,20 @@ func (f *Forest) scanRead(at int, ordinal accounting.TransferOrdinal, row *accou
 	for waited := false; ; {
 		if at < s.asked {
 			ref, number := f.log.tables[s.places[at].table].Ref, s.places[at].page
-			if page := f.grid.Lookup(ref, number); page != nil {
+			if page := f.pages.Lookup(ref, number); page != nil {
 				s.rows.Read(page, ordinal, row)
 				break
 			}
-			f.grid.Start(ref, number)
+			f.pages.Start(ref, number)
 		} else {
-			f.grid.Start(f.log.tables[f.logTable(uint64(ordinal))].Ref, 0)
+			f.pages.Start(f.log.tables[f.logTable(uint64(ordinal))].Ref, 0)
 		}
 		if !waited {
-			f.pageWaits++
+			f.pages.Waited()
 			waited = true
 		}
 		f.scanAsk(at)
-		f.waiter.Wait()
+		f.pages.Wait()
 		f.scanAsk(at)
 	}
 	row.Transfer.DebitAccountID = f.accountID(row.DebitOrdinal)
@@ -212,7 +213,7 @@ func (f *Forest) scanAsk(at int) {
 		if s.headed == 0 || !f.logHas(table, ordinal) {
 			table = uint32(f.logTable(ordinal))
 			ref := f.log.tables[table].Ref
-			if f.grid.Lookup(ref, 0) == nil && !f.grid.Warm(ref, 0) {
+			if f.pages.Lookup(ref, 0) == nil && !f.pages.Warm(ref, 0) {
 				break
 			}
 		}
@@ -224,12 +225,12 @@ func (f *Forest) scanAsk(at int) {
 		if ordinal < uint64(f.tail.first) {
 			place := &s.places[s.asked]
 			ref := f.log.tables[place.table].Ref
-			header := f.grid.Lookup(ref, 0)
+			header := f.pages.Lookup(ref, 0)
 			if header == nil {
 				return
 			}
 			place.page = f.rowShape.PageFind(block.HeaderPage(header), uint32(ordinal-f.log.firsts[place.table]))
-			if f.grid.Lookup(ref, place.page) == nil && !f.grid.Warm(ref, place.page) {
+			if f.pages.Lookup(ref, place.page) == nil && !f.pages.Warm(ref, place.page) {
 				return
 			}
 		}
@@ -244,13 +245,13 @@ func (f *Forest) warmRow(ordinal accounting.TransferOrdinal) {
 	}
 	at := f.logTable(uint64(ordinal))
 	t := &f.log.tables[at]
-	header := f.grid.Lookup(t.Ref, 0)
+	header := f.pages.Lookup(t.Ref, 0)
 	if header == nil {
-		f.grid.Warm(t.Ref, 0)
+		f.pages.Warm(t.Ref, 0)
 		return
 	}
 	number := f.rowShape.PageFind(block.HeaderPage(header), uint32(uint64(ordinal)-f.log.firsts[at]))
-	if f.grid.Lookup(t.Ref, number) == nil {
-		f.grid.Warm(t.Ref, number)
+	if f.pages.Lookup(t.Ref, number) == nil {
+		f.pages.Warm(t.Ref, number)
 	}
 }

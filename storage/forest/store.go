@@ -7,6 +7,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 )
 
 var _ accounting.Store = (*Forest)(nil)
@@ -41,9 +42,9 @@ func (f *Forest) accountFindSlow(id accounting.U128) uint32 {
 		ordinal, ok = f.flushing.accountFind(id, hash)
 	}
 	if !ok {
-		key := keyOfID(id)
+		key := keys.ID(id)
 		var value [8]byte
-		if !f.treeFind(storage.TreeAccountID, &key, value[:4]) {
+		if !f.levels.Find(storage.TreeAccountID, &key, value[:4]) {
 			return noEntry
 		}
 		ordinal = accounting.AccountOrdinal(binary.LittleEndian.Uint32(value[:]))
@@ -81,13 +82,13 @@ func (f *Forest) accountLoad(ordinal accounting.AccountOrdinal) uint32 {
 			return f.cachePut(ordinal, &m.created[ordinal-m.accountsFirst], epochNone)
 		}
 	}
-	key := keyOfAccount(ordinal)
+	key := keys.Account(ordinal)
 	var fixed [storage.AccountBytes]byte
-	found := f.treeFind(storage.TreeAccount, &key, fixed[:])
+	found := f.levels.Find(storage.TreeAccount, &key, fixed[:])
 	assert.That(found, "an account that exists is in the memtables or in its tree")
-	getAccount(fixed[:], account)
+	keys.GetAccount(fixed[:], account)
 	var value [storage.BalancesBytes]byte
-	if f.treeFind(storage.TreeBalances, &key, value[:]) {
+	if f.levels.Find(storage.TreeBalances, &key, value[:]) {
 		b := &f.balancesScratch
 		storage.GetBalances(value[:], b)
 		account.DebitsPending, account.DebitsPosted = b.DebitsPending, b.DebitsPosted
@@ -202,12 +203,12 @@ func (f *Forest) transferFindOlder(id accounting.U128, where whereID) (accountin
 			return ordinal, state
 		}
 	}
-	if where&inTree == 0 || f.trees[storage.TreeTransferID].runsCount == 0 {
+	if where&inTree == 0 || f.levels.Tree(storage.TreeTransferID).IsEmpty() {
 		return 0, accounting.TransferAbsent
 	}
-	key := keyOfID(id)
+	key := keys.ID(id)
 	var value [8]byte
-	if !f.treeFind(storage.TreeTransferID, &key, value[:]) {
+	if !f.levels.Find(storage.TreeTransferID, &key, value[:]) {
 		return 0, accounting.TransferAbsent
 	}
 	ordinal := binary.LittleEndian.Uint64(value[:])
@@ -271,7 +272,7 @@ func (f *Forest) TransferAppend() accounting.TransferOrdinal {
 	index := m.rowsCount
 	ordinal := m.transfersFirst + accounting.TransferOrdinal(index)
 	if ordinal >= accounting.TransferOrdinalMax {
-		f.fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
+		f.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the ordinals of transfers are used up"})
 	}
 	if m.ids.Full() {
 		m.growIDs()
@@ -338,9 +339,9 @@ func (f *Forest) PendingRead(ordinal accounting.TransferOrdinal) accounting.Pend
 			return m.changes[index].Status
 		}
 	}
-	key := keyOf64(uint64(ordinal))
+	key := keys.Number(uint64(ordinal))
 	var status [1]byte
-	if !f.treeFind(storage.TreePending, &key, status[:]) {
+	if !f.levels.Find(storage.TreePending, &key, status[:]) {
 		return accounting.PendingNone
 	}
 	return accounting.PendingStatus(status[0])
@@ -420,4 +421,4 @@ func (f *Forest) TransferStampExists(timestamp uint64) bool {
 }
 
 // Breathe implements accounting.Store.
-func (f *Forest) Breathe() { f.waiter.Breathe() }
+func (f *Forest) Breathe() { f.pages.Breathe() }

@@ -335,8 +335,12 @@ func TestStoreAgainstPlainStore(t *testing.T) {
 	}
 	c := p.w.forest.Counters()
 	deepest := 0
-	for i := range p.w.forest.trees {
-		deepest = max(deepest, p.w.forest.trees[i].deepest())
+	for i := range c.Trees {
+		for level, runs := range c.Trees[i].Runs {
+			if runs > 0 {
+				deepest = max(deepest, level)
+			}
+		}
 	}
 	t.Logf("%d transfers, %d accounts, %d runs, level %d, %d merges, %d blocks, %d page waits",
 		p.w.forest.TransfersCount(), p.w.forest.AccountsCount(), runsCount(&c), deepest, p.w.merges, c.BlocksAcquired, c.PageWaits)

@@ -6,6 +6,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 )
 
 // undoKind of an undoEntry.
@@ -45,7 +46,7 @@ type undo struct {
 
 func newUndo(a *arena.Arena, l *limits.Limits) undo {
 	const name = "undo log"
-	events := uint64(eventsMax(l)) + 1
+	events := uint64(l.OpEventsMax()) + 1
 	return undo{
 		entries:  arena.Slice[undoEntry](a, 8*events, name), // per event: two accounts, a transfer, a status, an expiry
 		accounts: arena.Slice[accounting.Account](a, 3*events, name),
@@ -134,8 +135,8 @@ func (f *Forest) undoAccountAppend() {
 	m.createdCount--
 	account := &m.created[m.createdCount]
 	m.accountIDs.RemoveLast(ids.Hash(&f.key, account.ID), m.createdCount)
-	for field := range fieldsCount {
-		if !accountField(account, field).IsZero() {
+	for field := range keys.FieldsCount {
+		if !keys.AccountField(account, field).IsZero() {
 			m.accountFields[field].count--
 		}
 	}
@@ -151,8 +152,8 @@ func (f *Forest) undoTransferAppend() {
 		m.pending.count--
 		f.pendings.pop()
 	}
-	for field := range fieldsCount {
-		if !transferField(&row.Transfer, field).IsZero() {
+	for field := range keys.FieldsCount {
+		if !keys.TransferField(&row.Transfer, field).IsZero() {
 			m.fields[field].count--
 		}
 	}

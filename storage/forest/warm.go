@@ -8,8 +8,8 @@ import (
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 	"ledger/storage/rowlog"
-	"ledger/storage/table"
 )
 
 const (
@@ -43,7 +43,7 @@ type warmQueue struct {
 }
 
 func newWarmQueue(l *limits.Limits) warmQueue {
-	return warmQueue{keys: make([]warmKey, 3*eventsMax(l)+1)}
+	return warmQueue{keys: make([]warmKey, 3*l.OpEventsMax()+1)}
 }
 
 func (q *warmQueue) push(k warmKey) {
@@ -63,20 +63,20 @@ func (f *Forest) WarmAccount(id accounting.U128) {
 
 // WarmTransfer implements accounting.Warmer.
 func (f *Forest) WarmTransfer(id accounting.U128) {
-	if f.trees[storage.TreeTransferID].runsCount > 0 {
+	if !f.levels.Tree(storage.TreeTransferID).IsEmpty() {
 		f.warmBegin(warmKey{id: id, kind: warmTransfer})
 	}
 }
 
 // WarmPending implements accounting.Warmer.
 func (f *Forest) WarmPending(id accounting.U128) {
-	if f.trees[storage.TreeTransferID].runsCount > 0 {
+	if !f.levels.Tree(storage.TreeTransferID).IsEmpty() {
 		f.warmBegin(warmKey{id: id, kind: warmPending})
 	}
 }
 
 func (f *Forest) warmBegin(k warmKey) {
-	if f.warm.count > 0 && f.grid.InFlight() >= warmReadsMax || !f.warmTry(&k) {
+	if f.warm.count > 0 && f.pages.InFlight() >= warmReadsMax || !f.warmTry(&k) {
 		f.warm.push(k)
 	}
 }
@@ -85,7 +85,7 @@ func (f *Forest) warmBegin(k warmKey) {
 // grid has made progress.
 func (f *Forest) WarmStep() {
 	q := &f.warm
-	for steps := min(q.count, warmPerStepMax); steps > 0 && f.grid.InFlight() < warmReadsMax; steps-- {
+	for steps := min(q.count, warmPerStepMax); steps > 0 && f.pages.InFlight() < warmReadsMax; steps-- {
 		k := q.keys[q.head]
 		q.head = (q.head + 1) % uint32(len(q.keys))
 		q.count--
@@ -99,16 +99,16 @@ func (f *Forest) WarmStep() {
 // warmTry starts the read of the next page that a key needs. It returns true if all pages are in
 // memory.
 func (f *Forest) warmTry(k *warmKey) bool {
-	key := keyOfID(k.id)
+	key := keys.ID(k.id)
 	var value [8]byte
 	if k.kind == warmAccount {
-		found, complete := f.treeTry(storage.TreeAccountID, &key, value[:4])
+		found, complete := f.levels.Try(storage.TreeAccountID, &key, value[:4])
 		if !found || !complete {
 			return complete
 		}
 		return f.warmTryAccount(accounting.AccountOrdinal(binary.LittleEndian.Uint32(value[:])))
 	}
-	found, complete := f.treeTry(storage.TreeTransferID, &key, value[:])
+	found, complete := f.levels.Try(storage.TreeTransferID, &key, value[:])
 	ordinal := binary.LittleEndian.Uint64(value[:])
 	if !found || !complete || k.kind == warmTransfer || ordinal == storage.TransferDeadMark {
 		return complete
@@ -123,9 +123,9 @@ func (f *Forest) warmTryAccount(ordinal accounting.AccountOrdinal) bool {
 	if f.cache.find(ordinal) != noEntry {
 		return true
 	}
-	key := keyOfAccount(ordinal)
-	_, complete := f.treeTry(storage.TreeAccount, &key, nil)
-	_, completeBalances := f.treeTry(storage.TreeBalances, &key, nil)
+	key := keys.Account(ordinal)
+	_, complete := f.levels.Try(storage.TreeAccount, &key, nil)
+	_, completeBalances := f.levels.Try(storage.TreeBalances, &key, nil)
 	return complete && completeBalances
 }
 
@@ -133,8 +133,8 @@ func (f *Forest) warmTryPending(ordinal accounting.TransferOrdinal) bool {
 	if row := f.pendings.find(ordinal); row != nil {
 		return f.warmTryAccount(row.Debit) && f.warmTryAccount(row.Credit)
 	}
-	key := keyOf64(uint64(ordinal))
-	_, complete := f.treeTry(storage.TreePending, &key, nil)
+	key := keys.Number(uint64(ordinal))
+	_, complete := f.levels.Try(storage.TreePending, &key, nil)
 	return f.warmTryRow(ordinal) && complete
 }
 
@@ -145,54 +145,16 @@ func (f *Forest) warmTryRow(ordinal accounting.TransferOrdinal) bool {
 	}
 	at := lastAtMost(f.log.firsts[:f.log.count], uint64(ordinal))
 	ref := f.log.tables[at].Ref
-	header, ok := f.grid.Try(ref, 0)
+	header, ok := f.pages.Try(ref, 0)
 	if !ok {
 		return false
 	}
 	number := f.rowShape.PageFind(block.HeaderPage(header), uint32(uint64(ordinal)-f.log.firsts[at]))
-	page, ok := f.grid.Try(ref, number)
+	page, ok := f.pages.Try(ref, number)
 	if !ok {
 		return false
 	}
 	var transfer accounting.Transfer
 	debit, credit := rowlog.ReadObject(page, ordinal, &transfer)
 	return f.warmTryAccount(debit) && f.warmTryAccount(credit)
-}
-
-// treeTry is treeFind without waiting. If a page is missing, it starts the read and returns
-// complete = false. value may be nil.
-func (f *Forest) treeTry(id storage.TreeID, key *storage.Key, value []byte) (found, complete bool) {
-	t := &f.trees[id]
-	k := fenceOf(key)
-	var filter table.FilterKey
-	if t.spec.Filter {
-		filter = table.FilterKeyOf(key)
-	}
-	for i := len(t.ordered) - 1; i >= 0; i-- {
-		r := t.ordered[i]
-		if last := len(r.fences) - 1; r.fences[last].less(k) {
-			continue
-		}
-		at := r.search(key, k)
-		if at == len(r.tables) || r.tables[at].KeyMin.Compare(key) > 0 {
-			continue
-		}
-		tab := &r.tables[at]
-		if t.spec.Filter && !filter.Has(f.filters.of(r.filters[at], tab.Entries, &t.shape)) {
-			continue
-		}
-		header, ok := f.grid.Try(tab.Ref, 0)
-		if !ok {
-			return false, false
-		}
-		page, ok := f.grid.Try(tab.Ref, t.shape.PageFind(block.HeaderPage(header), key))
-		if !ok {
-			return false, false
-		}
-		if index, exact := t.shape.Search(page, key); exact {
-			copy(value, t.shape.Value(page, index))
-			return true, true
-		}
-	}
-	return false, true
 }

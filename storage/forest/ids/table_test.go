@@ -183,9 +183,9 @@ func TestCraftedIDsSpread(t *testing.T) {
 	if ofIDs, ofOrdinals := away(&testKey, fixed, 0x9e3779b97f4a7c15); ofIDs < 100*count || ofOrdinals < 100*count {
 		t.Errorf("under the fixed hashes the ids are %d slots away and the ordinals %d: they were not chosen well", ofIDs, ofOrdinals)
 	}
-	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for any
-	// set there are keys under which it collides often. Who does not know the key cannot aim at it: of
-	// 5,000 keys one in a hundred put these ordinals 10 slots away or more, the worst 749.
+	// A multiplier is a universal hash: over all keys any set of ordinals collides rarely, but for
+	// any set there are keys under which it collides often. Who does not know the key cannot aim at
+	// it: of 5,000 keys one in a hundred put these ordinals 10 slots away or more, the worst 749.
 	const seedsCount, badMax = 50, 5
 	bad := 0
 	for range seedsCount {
