@@ -167,7 +167,7 @@ func (w *World) start(crashSectors int) (started bool, err error) {
 	}
 	w.ready, w.fault, w.idle = false, nil, 0
 	w.weights, w.weightsLeft = make([]uint32, stages.Compact+int(w.limits.CompactWorkers)), 0
-	w.replica, err = replica.New(opened, p, slots, file, w.memory, replica.Options{
+	w.replica, err = replica.New(opened, p, slots, w.memory, replica.Options{
 		Consensus: consensus.DefaultOptions(),
 		Log:       func(e net.LogEntry) { w.note("log: "+string(e.Reason), 0, 0) },
 		Ready:     func() { w.ready = true; w.note("ready", opened.Consensus.OpHead, 0) },
