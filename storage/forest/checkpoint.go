@@ -17,6 +17,7 @@ type checkpoint struct {
 	freeSet       []byte
 	trailers      []uint64      // addresses
 	names         []storage.Ref // room for the names of as many blocks
+	listed        []byte        // room for the names in a trailer that is opened
 	trailersCount uint64
 	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
 }
@@ -35,6 +36,7 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	}
 	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + 2*f.geometry.TrailerBlocks(sessionsBytes) + 8
 	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
+	c.listed = a.BytesWith(f.geometry.TrailerNamesBytes(max(manifestBytes, freeSetBytes)), 8, name, index)
 	c.names = arena.SliceWith[storage.Ref](a, blocks, name, index)
 	return c
 }

@@ -15,7 +15,6 @@ import (
 	"ledger/storage/freeset"
 	"ledger/storage/grid"
 	"ledger/storage/rowlog"
-	"ledger/wire"
 )
 
 // logBlocksMax is the room of the manifest in blocks of rows, for 2 TiB. A forest that needs more
@@ -24,11 +23,11 @@ const logBlocksMax = 1 << 22
 
 // Forest is the whole state. It belongs to one thread.
 type Forest struct {
-	limits     limits.Limits
-	geometry   block.Geometry
-	pages      *pages.Reader
-	gridOffset uint64
-	cluster    wire.U128
+	limits   limits.Limits
+	geometry block.Geometry
+	pages    *pages.Reader
+	grid     *grid.Grid
+	waiter   storage.Waiter
 
 	memtables [2]*memtable
 	filling   *memtable
@@ -47,6 +46,7 @@ type Forest struct {
 	expiry   *expiry.Index
 
 	identities  ids.Filter
+	loader      ids.Loader
 	flushingFed bool // as of the last Lookahead, identities has all ids of the flushing memtable
 
 	freeSet      *freeset.Set
@@ -73,9 +73,8 @@ type Forest struct {
 
 // New reserves all memory and returns an empty forest. Open gives it the state of a checkpoint.
 //
-// gridOffset: where the grid zone starts in the data file.
-// waiter:     suspends the caller of Store until a page has been read.
-func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, cluster wire.U128, waiter storage.Waiter) *Forest {
+// waiter: suspends the caller of Store until a page has been read.
+func New(l limits.Limits, a *arena.Arena, g *grid.Grid, waiter storage.Waiter) *Forest {
 	addressesMax := freeset.AddressesMax(l)
 	pendingsMax := l.CacheAccountsMax // one number for both caches
 	if !l.TouchesMemoryAtStart() {
@@ -87,8 +86,8 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 		limits:      l,
 		geometry:    block.GeometryOf(l),
 		pages:       pages.New(g, waiter),
-		gridOffset:  gridOffset,
-		cluster:     cluster,
+		grid:        g,
+		waiter:      waiter,
 		cache:       newCache(a, &key, l.CacheAccountsMax, l.TouchesMemoryAtStart()),
 		pendings:    newPendings(a, &key, pendingsMax, l.TouchesMemoryAtStart()),
 		undo:        newUndo(a, &l),
@@ -100,6 +99,7 @@ func New(l limits.Limits, a *arena.Arena, g *grid.Grid, gridOffset uint64, clust
 	rowBlocks := f.rowShape.BlocksMax(uint64(l.MemtableRowsMax()) + uint64(f.rowShape.RowsPerBlockMax()))
 	f.levels = levels.New(&l, a, f.pages, f.freeSet, rowBlocks)
 	f.identities = ids.NewFilter(a, &l, f.levels.FilterIDsMax(), uint64(l.MemtableRowsMax()))
+	f.loader = ids.NewLoader(a, &f.identities)
 	f.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(f.rowShape.RowsPerBlockMax()), memtableName,
 		arena.Bulk(arena.Table, false))
 	f.expiry = expiry.New(&l, a, &key, f.pages, f.levels)
