@@ -26,6 +26,8 @@ var layers = [][]string{
 	{"storage/merge", "storage/forest/pages", "storage/forest/keys", "storage/forest/manifest", "storage/forest/ids"},
 	{"storage/forest/levels"},
 	{"storage/forest/expiry"},
+	{"storage/forest/rows"},
+	{"storage/forest/query"},
 	{"storage/forest"},
 	// The pipeline. No stage knows another one: they talk through the descriptors of stages.
 	{"stages"},

@@ -1,4 +1,4 @@
-package forest
+package rows
 
 import (
 	"unsafe"
@@ -20,10 +20,10 @@ type lookups struct {
 
 // LookupTransfers names the ids of the next calls: the body of a request that looks transfers up.
 // nil ends it.
-func (f *Forest) LookupTransfers(body []byte) { f.lookups = lookups{idsOf(body), warmRow} }
+func (s *Rows) LookupTransfers(body []byte) { s.lookups = lookups{idsOf(body), warmRow} }
 
 // LookupAccounts does the same for accounts.
-func (f *Forest) LookupAccounts(body []byte) { f.lookups = lookups{idsOf(body), warmAccount} }
+func (s *Rows) LookupAccounts(body []byte) { s.lookups = lookups{idsOf(body), warmAccount} }
 
 func idsOf(body []byte) []accounting.U128 {
 	count := len(body) / int(unsafe.Sizeof(accounting.U128{}))
@@ -33,28 +33,20 @@ func idsOf(body []byte) []accounting.U128 {
 	return unsafe.Slice((*accounting.U128)(unsafe.Pointer(unsafe.SliceData(body))), count)
 }
 
-// PageMissing starts the read of a page that execution waits for, and reads for the next ids.
-func (f *Forest) PageMissing(ref storage.Ref, number uint32) {
-	if len(f.lookups.ids) > 0 {
-		f.pages.Start(ref, number)
-		f.lookupsAsk()
-	}
-}
-
 // lookupsAsk asks for the pages of the next ids. An id that was looked up already costs only a
 // search.
-func (f *Forest) lookupsAsk() {
-	l := &f.lookups
+func (s *Rows) lookupsAsk() {
+	l := &s.lookups
 	for range min(lookupsAtOnce, len(l.ids)) {
-		if f.pages.InFlight() >= warmReadsMax {
+		if s.pages.InFlight() >= warmReadsMax {
 			return
 		}
 		id := l.ids[0]
 		l.ids = l.ids[1:]
 		if l.kind == warmAccount {
-			f.WarmAccount(id)
-		} else if !f.levels.Tree(storage.TreeTransferID).IsEmpty() {
-			f.warmBegin(warmKey{id: id, kind: l.kind})
+			s.WarmAccount(id)
+		} else if !s.levels.Tree(storage.TreeTransferID).IsEmpty() {
+			s.warmBegin(warmKey{id: id, kind: l.kind})
 		}
 	}
 }

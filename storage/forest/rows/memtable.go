@@ -1,17 +1,13 @@
-package forest
+package rows
 
 import (
-	"encoding/binary"
-
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/hashing"
 	"ledger/limits"
-	"ledger/storage"
 	"ledger/storage/forest/expiry"
 	"ledger/storage/forest/ids"
-	"ledger/storage/forest/keys"
 )
 
 // statusChange is a new status of a pending transfer that an earlier memtable holds.
@@ -19,127 +15,6 @@ type statusChange struct {
 	Ordinal accounting.TransferOrdinal
 	Status  accounting.PendingStatus
 	_       [7]byte
-}
-
-// indexList lists the rows that have a value in one indexed field.
-type indexList struct {
-	indexes []uint32
-	count   uint32
-}
-
-// valueList lists the rows that have a value in one indexed field, with the values in an array of
-// their width. A flush reads these arrays and leaves the rows alone, which are 272 bytes each.
-type valueList struct {
-	indexList      // the rows; only used with gaps
-	gaps      bool // some row has no value, so the rows are listed; without gaps, entry i is of row i
-	narrow    []uint32
-	numbers   []uint64
-	wide      []accounting.U128
-}
-
-// valueLists has one list for each indexed field.
-type valueLists [keys.FieldsCount]valueList
-
-func newValueLists(a *arena.Arena, rows uint64, name string, options, gaps arena.Options) (lists valueLists) {
-	for i := range lists {
-		lists[i].indexes = arena.SliceWith[uint32](a, rows, name, gaps)
-		switch i {
-		case keys.User128:
-			lists[i].wide = arena.SliceWith[accounting.U128](a, rows, name, options)
-		case keys.User64:
-			lists[i].numbers = arena.SliceWith[uint64](a, rows, name, options)
-		default:
-			lists[i].narrow = arena.SliceWith[uint32](a, rows, name, options)
-		}
-	}
-	return lists
-}
-
-// add adds the fields of a row that are not zero.
-func (l *valueLists) add(index uint32, user128 accounting.U128, user64 uint64, user32, ledger uint32, code uint16) {
-	if user128.Lo|user128.Hi != 0 {
-		l[keys.User128].addWide(index, user128)
-	}
-	if user64 != 0 {
-		l[keys.User64].addNumber(index, user64)
-	}
-	if user32 != 0 {
-		l[keys.User32].addNarrow(index, user32)
-	}
-	if ledger != 0 {
-		l[keys.Ledger].addNarrow(index, ledger)
-	}
-	if code != 0 {
-		l[keys.Code].addNarrow(index, uint32(code))
-	}
-}
-
-// column shows the list of one field. rows is the number of rows of the memtable. A query calls it
-// while the memtable fills. Then the last rows may have no value, and no later row has revealed
-// that gap yet.
-func (l *valueList) column(rows uint32, out *storage.Columns) {
-	if l.count < rows {
-		if !l.gaps {
-			l.noteGaps()
-		}
-		out.Rows = l.indexes[:l.count]
-	}
-	switch {
-	case l.wide != nil:
-		out.Wide = l.wide[:l.count]
-	case l.numbers != nil:
-		out.Numbers = l.numbers[:l.count]
-	default:
-		out.Narrow = l.narrow[:l.count]
-	}
-}
-
-func (l *valueList) addNarrow(index, value uint32) {
-	l.narrow[l.count] = value
-	l.add(index)
-}
-
-func (l *valueList) addNumber(index uint32, value uint64) {
-	l.numbers[l.count] = value
-	l.add(index)
-}
-
-func (l *valueList) addWide(index uint32, value accounting.U128) {
-	l.wide[l.count] = value
-	l.add(index)
-}
-
-// add adds a row whose value is already in its array.
-func (l *valueList) add(index uint32) {
-	if !l.gaps {
-		if index == l.count {
-			l.count++
-			return
-		}
-		l.noteGaps()
-	}
-	l.indexList.add(index)
-}
-
-func (l *valueList) noteGaps() {
-	l.gaps = true
-	for i := range l.indexes[:l.count] {
-		l.indexes[i] = uint32(i)
-	}
-}
-
-// seal completes the lists for their flush. rows is the number of rows of the memtable.
-func (l *valueLists) seal(rows uint32) {
-	for i := range l {
-		if list := &l[i]; list.count < rows && !list.gaps {
-			list.noteGaps()
-		}
-	}
-}
-
-func (l *indexList) add(index uint32) {
-	l.indexes[l.count] = index
-	l.count++
 }
 
 // memtable is the content of one flush. The accounting rules fill it. Then it is sealed
@@ -189,13 +64,6 @@ type memtable struct {
 
 	tail *tail // carried rows, the first rows of the flush
 	key  hashing.Key
-}
-
-// tail is the rows that are in no full block. They are the end of the flushed rows.
-type tail struct {
-	first accounting.TransferOrdinal
-	rows  []accounting.TransferRow
-	count uint32
 }
 
 // memtableName is what the memtables' memory is reserved for.
@@ -365,138 +233,4 @@ func (m *memtable) accountFind(id accounting.U128, hash uint64) (accounting.Acco
 			return m.accountsFirst + accounting.AccountOrdinal(index), true
 		}
 	}
-}
-
-// EntriesCount implements storage.FlushSource.
-func (m *memtable) EntriesCount(tree storage.TreeID) uint32 {
-	switch tree {
-	case storage.TreeTransferLog:
-		return m.RowsCount()
-	case storage.TreeTransferID:
-		return m.rowsCount + m.deadCount
-	case storage.TreeAccountID, storage.TreeAccount, storage.TreeAccountStamp:
-		return m.createdCount
-	case storage.TreeBalances:
-		return m.accountsChanged
-	case storage.TreePending:
-		return m.pending.count + m.changesCount
-	case storage.TreeExpiry:
-		return m.expiry.EntriesCount()
-	case storage.TreeExpired:
-		return m.expiredCount
-	case storage.TreeTransferDebit, storage.TreeTransferCredit:
-		return m.rowsCount
-	}
-	if tree <= storage.TreeTransferCode {
-		return m.fields[tree-storage.TreeTransferUser128].count
-	}
-	assert.Below(tree, storage.TreesCount, "trees")
-	return m.accountFields[tree-storage.TreeAccountUser128].count
-}
-
-// Columns implements storage.FlushSource: for ids and postings.
-func (m *memtable) Columns(tree storage.TreeID, out *storage.Columns) bool {
-	switch {
-	case tree == storage.TreeTransferID || keys.IsTransferPosting(tree):
-		*out = storage.Columns{OrdinalFirst: uint64(m.transfersFirst)}
-	case tree == storage.TreeAccountID || keys.IsPosting(tree):
-		*out = storage.Columns{OrdinalFirst: uint64(m.accountsFirst)}
-	default:
-		return false
-	}
-	switch {
-	case tree == storage.TreeTransferID:
-		out.Wide, out.Dead = m.rowIDs[:m.rowsCount], m.dead[:m.deadCount]
-	case tree == storage.TreeAccountID:
-		out.Wide = m.createdIDs[:m.createdCount]
-	case tree == storage.TreeTransferDebit:
-		out.Narrow = m.debits[:m.rowsCount]
-	case tree == storage.TreeTransferCredit:
-		out.Narrow = m.credits[:m.rowsCount]
-	case tree <= storage.TreeTransferCode:
-		m.fields[tree-storage.TreeTransferUser128].column(m.rowsCount, out)
-	default:
-		m.accountFields[tree-storage.TreeAccountUser128].column(m.createdCount, out)
-	}
-	return true
-}
-
-// Changes implements storage.FlushSource.
-func (m *memtable) Changes(out *storage.Changes) {
-	*out = storage.Changes{
-		Debits: m.debits[:m.rowsCount], Credits: m.credits[:m.rowsCount], Rows: m.rows[:m.rowsCount],
-		Expired: m.expired[:m.expiredCount], ExpiredAt: m.expiredAt[:m.expiredCount],
-	}
-}
-
-// Entry implements storage.FlushSource, for the trees that have no columns.
-func (m *memtable) Entry(tree storage.TreeID, index uint32) (key storage.Key, tombstone bool) {
-	switch tree {
-	case storage.TreeAccount:
-		return keys.Account(m.accountsFirst + accounting.AccountOrdinal(index)), false
-	case storage.TreeAccountStamp:
-		return keys.Number(m.created[index].Timestamp), false
-	case storage.TreePending:
-		if index < m.pending.count {
-			return keys.Number(uint64(m.transfersFirst) + uint64(m.pending.indexes[index])), false
-		}
-		return keys.Number(uint64(m.changes[index-m.pending.count].Ordinal)), false
-	case storage.TreeExpiry:
-		return m.expiry.Entry(index)
-	case storage.TreeExpired:
-		return keys.Number(m.expired[index].Timestamp), false
-	}
-	assert.That(false, "a tree without columns is known")
-	return key, false
-}
-
-// Value implements storage.FlushSource. Values are little-endian.
-func (m *memtable) Value(tree storage.TreeID, index uint32, value []byte) {
-	switch tree {
-	case storage.TreeAccountID, storage.TreeAccountStamp:
-		binary.LittleEndian.PutUint32(value, uint32(m.accountsFirst)+index)
-	case storage.TreeAccount:
-		keys.PutAccount(value, &m.created[index])
-	case storage.TreePending:
-		if index < m.pending.count {
-			value[0] = byte(m.statuses[m.pending.indexes[index]])
-		} else {
-			value[0] = byte(m.changes[index-m.pending.count].Status)
-		}
-	case storage.TreeExpired:
-		keys.PutExpired(value, &m.expired[index])
-	default:
-		assert.That(storage.Trees[tree].ValueBytes == 0, "the tree has no values")
-	}
-}
-
-// RowsFirst implements storage.FlushSource.
-func (m *memtable) RowsFirst() accounting.TransferOrdinal { return m.tail.first }
-
-// RowsCount implements storage.FlushSource.
-func (m *memtable) RowsCount() uint32 { return m.tail.count + m.rowsCount }
-
-// Row implements storage.FlushSource.
-func (m *memtable) Row(index uint32) *accounting.TransferRow {
-	if index < m.tail.count {
-		return &m.tail.rows[index]
-	}
-	assert.Below(index-m.tail.count, m.rowsCount, "rows of a memtable")
-	return &m.rows[index-m.tail.count]
-}
-
-// carry makes the rows that are not in full blocks the tail of the next flush. written is the
-// number of rows in full blocks.
-func (t *tail) carry(m *memtable, written uint32) {
-	all := m.RowsCount()
-	assert.AtMost(written, all, "rows in full blocks")
-	count := all - written
-	assert.AtMost(count, uint32(len(t.rows)), "carried rows")
-	kept := uint32(0) // rows of the tail that stay in it
-	if written < t.count {
-		kept = uint32(copy(t.rows, t.rows[written:t.count]))
-	}
-	copy(t.rows[kept:], m.rows[m.rowsCount-(count-kept):m.rowsCount])
-	t.first += accounting.TransferOrdinal(written)
-	t.count = count
 }

@@ -1,4 +1,4 @@
-package forest
+package rows
 
 import (
 	"unsafe"
@@ -48,15 +48,15 @@ const (
 
 // Lookahead names the transfers of the next calls: the body of a request that creates transfers.
 // nil ends it.
-func (f *Forest) Lookahead(body []byte) {
-	a := &f.ahead
+func (s *Rows) Lookahead(body []byte) {
+	a := &s.ahead
 	count := len(body) / int(unsafe.Sizeof(accounting.Transfer{}))
 	a.rest, a.chunk, a.at, a.first = nil, nil, 0, 0
 	if count > 0 {
-		f.identityFeedBegin()
+		s.feedBegin()
 		a.rest = unsafe.Slice((*accounting.Transfer)(unsafe.Pointer(unsafe.SliceData(body))), count)
-		f.askIDs()
-		f.touch()
+		s.askIDs()
+		s.touch()
 	}
 }
 
@@ -66,17 +66,17 @@ const askBreathEvents = 256
 
 // askIDs finds the ids of the batch that the trees may hold. It asks for all pages that will decide
 // at once. Without it, the events would wait one by one, each for its own page.
-func (f *Forest) askIDs() {
-	a := &f.ahead
-	t := f.levels.Tree(storage.TreeTransferID)
+func (s *Rows) askIDs() {
+	a := &s.ahead
+	t := s.levels.Tree(storage.TreeTransferID)
 	nowhere := whereID(0) // for ids that no filter knows
-	if f.flushing != nil && !f.flushingFed {
+	if s.flushing != nil && !s.flushingFed {
 		nowhere = inFlushing
 	}
 	for i := range a.ids[:len(a.rest)] {
 		a.ids[i] = nowhere
 	}
-	if t.IsEmpty() && !f.flushingFed {
+	if t.IsEmpty() && !s.flushingFed {
 		return
 	}
 	olderSum, suspects := 0, a.suspects[:0]
@@ -84,7 +84,7 @@ func (f *Forest) askIDs() {
 		events := a.rest[first:min(first+aheadEvents, len(a.rest))]
 		count := 0
 		for i := range events {
-			if id := events[i].ID; !f.idMax.Less(id) {
+			if id := events[i].ID; !s.idMax.Less(id) {
 				o := &a.older[count]
 				o.Index = first + i
 				o.ID, o.Key = id, keys.ID(id)
@@ -98,20 +98,20 @@ func (f *Forest) askIDs() {
 		for i := range older {
 			older[i].Filter = table.FilterKeyOf(&older[i].Key)
 		}
-		f.askRuns(older, false)
-		for _, o := range older[:f.identities.Maybe(older)] {
+		s.askRuns(older, false)
+		for _, o := range older[:s.filter.Maybe(older)] {
 			a.ids[o.Index] |= inFlushing
 			if suspects = append(suspects, o); len(suspects) == len(a.suspects) {
-				f.askRuns(suspects, true)
+				s.askRuns(suspects, true)
 				suspects = suspects[:0]
 			}
 		}
 		if olderSum += count; olderSum >= askBreathEvents {
 			olderSum = 0
-			f.pages.Breathe()
+			s.pages.Breathe()
 		}
 	}
-	f.askRuns(suspects, true)
+	s.askRuns(suspects, true)
 }
 
 // aheadSkip is the number of events at the start of a chunk that may be refused before they are
@@ -120,8 +120,8 @@ const aheadSkip = 8
 
 // aheadSeek moves on to the event with this id and tells whether there is one. An id that is none
 // of the next events' (that of a pending transfer, for example) is not found and moves nothing.
-func (f *Forest) aheadSeek(id accounting.U128) bool {
-	a := &f.ahead
+func (s *Rows) aheadSeek(id accounting.U128) bool {
+	a := &s.ahead
 	for i := a.at; i < len(a.chunk); i++ {
 		if a.chunk[i].ID == id {
 			a.now, a.at = i, i+1
@@ -130,7 +130,7 @@ func (f *Forest) aheadSeek(id accounting.U128) bool {
 	}
 	for i := range a.rest[:min(len(a.rest), aheadSkip)] {
 		if a.rest[i].ID == id {
-			f.touch()
+			s.touch()
 			a.now, a.at = i, i+1
 			return true
 		}
@@ -141,38 +141,38 @@ func (f *Forest) aheadSeek(id accounting.U128) bool {
 // touch goes to the next chunk and loads the memory that its events will need.
 //
 //go:noinline
-func (f *Forest) touch() {
-	a := &f.ahead
+func (s *Rows) touch() {
+	a := &s.ahead
 	a.first += len(a.chunk)
 	count := min(len(a.rest), aheadEvents)
 	a.chunk, a.rest, a.at = a.rest[:count], a.rest[count:], 0
-	f.touchIDs()
-	f.touchAccounts()
+	s.touchIDs()
+	s.touchAccounts()
 }
 
-func (f *Forest) touchIDs() {
-	a := &f.ahead
+func (s *Rows) touchIDs() {
+	a := &s.ahead
 	hashes, isOlder := a.hashes[:len(a.chunk)], false
 	for i := range a.chunk {
 		id := a.chunk[i].ID
-		hashes[i] = ids.Hash(&f.key, id)
-		isOlder = isOlder || !f.idMax.Less(id)
+		hashes[i] = ids.Hash(&s.key, id)
+		isOlder = isOlder || !s.idMax.Less(id)
 	}
-	sum := f.filling.ids.Load(hashes)
-	if isOlder && f.flushing != nil && !f.flushingFed {
-		sum += f.flushing.ids.Load(hashes)
+	sum := s.filling.ids.Load(hashes)
+	if isOlder && s.flushing != nil && !s.flushingFed {
+		sum += s.flushing.ids.Load(hashes)
 	}
 	a.sink += uint64(sum)
 }
 
 // askRuns looks for ids in the filters of runs and asks for the pages of those that it finds.
 // covered selects the runs that the filter of all ids covers, or the others.
-func (f *Forest) askRuns(older []ids.Candidate, covered bool) {
+func (s *Rows) askRuns(older []ids.Candidate, covered bool) {
 	if len(older) == 0 {
 		return
 	}
-	a := &f.ahead
-	t := f.levels.Tree(storage.TreeTransferID)
+	a := &s.ahead
+	t := s.levels.Tree(storage.TreeTransferID)
 	for _, r := range t.Runs() {
 		if r.IsCovered() != covered {
 			continue
@@ -180,7 +180,7 @@ func (f *Forest) askRuns(older []ids.Candidate, covered bool) {
 		for i := range older {
 			o := &older[i]
 			o.Bucket = noBucket[:]
-			if filter := f.levels.FilterOf(t, r, &o.Key); filter != nil {
+			if filter := s.levels.FilterOf(t, r, &o.Key); filter != nil {
 				o.Bucket = o.Filter.Bucket(filter)
 			}
 		}
@@ -193,7 +193,7 @@ func (f *Forest) askRuns(older []ids.Candidate, covered bool) {
 	}
 	for i := range older {
 		if at := older[i].Index; a.ids[at]&inTree != 0 {
-			f.WarmTransfer(a.rest[at].ID)
+			s.WarmTransfer(a.rest[at].ID)
 		}
 	}
 }
@@ -204,13 +204,13 @@ var noBucket [table.FilterBucketBytes]byte
 // touchAccounts finds the accounts in the cache. With many accounts in use, each step reads a
 // distant cache line. So each step has a loop of its own, and the loops that fetch lines are short;
 // see ids.LoadBuckets.
-func (f *Forest) touchAccounts() {
-	a, c := &f.ahead, f.cache
+func (s *Rows) touchAccounts() {
+	a, c := &s.ahead, s.cache
 	hashes := a.hashes[:2*len(a.chunk)]
 	entries := a.accounts[:2*len(a.chunk)]
 	for i := range a.chunk {
 		t := &a.chunk[i]
-		hashes[2*i], hashes[2*i+1] = ids.Hash(&f.key, t.DebitAccountID), ids.Hash(&f.key, t.CreditAccountID)
+		hashes[2*i], hashes[2*i+1] = ids.Hash(&s.key, t.DebitAccountID), ids.Hash(&s.key, t.CreditAccountID)
 	}
 	found := c.ids.Load(hashes)
 	for i, hash := range hashes {
@@ -226,10 +226,10 @@ func (f *Forest) touchAccounts() {
 }
 
 // aheadAccount returns the cache's entry of an account of the current event, or noEntry.
-func (f *Forest) aheadAccount(id accounting.U128) uint32 {
-	c := f.cache
-	now := f.ahead.now
-	for _, entry := range f.ahead.accounts[2*now : 2*now+2] {
+func (s *Rows) aheadAccount(id accounting.U128) uint32 {
+	c := s.cache
+	now := s.ahead.now
+	for _, entry := range s.ahead.accounts[2*now : 2*now+2] {
 		if c.accounts[entry].ID == id && c.states[entry] != 0 {
 			c.states[entry] |= stateUsed
 			return entry

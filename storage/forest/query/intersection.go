@@ -1,4 +1,4 @@
-package forest
+package query
 
 import "ledger/storage/forest/keys"
 
@@ -18,81 +18,6 @@ const (
 	warmAhead = 16
 )
 
-// condition of a query: the value of an indexed field. The account filter is a condition on two
-// fields, of which either may match.
-type condition struct {
-	streams [2]*postings
-	count   int
-	entries uint64 // estimates: the sums of its streams'
-	surely  uint64
-	pages   uint64
-}
-
-func (c *condition) estimate() {
-	c.entries, c.surely, c.pages = 0, 0, 0
-	for _, p := range c.streams[:c.count] {
-		p.estimate()
-		c.entries += p.entries
-		c.surely += p.surely
-		c.pages += p.pages
-	}
-}
-
-// take fills out with the next ordinals of the condition and returns their number. Fewer than
-// len(out) means that there are no more.
-func (c *condition) take(out []uint64) (taken int) {
-	a := c.streams[0]
-	if c.count == 1 {
-		for taken < len(out) && (a.at < a.count || a.refill()) {
-			copied := copy(out[taken:], a.buffer[a.at:a.count])
-			a.at += copied
-			taken += copied
-		}
-		return taken
-	}
-	b := c.streams[1]
-	for ; taken < len(out); taken++ {
-		hasA, hasB := a.at < a.count || a.refill(), b.at < b.count || b.refill()
-		switch {
-		case hasA && (!hasB || (a.buffer[a.at] < b.buffer[b.at]) != a.reversed):
-			out[taken] = a.buffer[a.at]
-			a.at++
-		case hasB:
-			out[taken] = b.buffer[b.at]
-			b.at++
-		default:
-			return taken
-		}
-	}
-	return taken
-}
-
-func (c *condition) skip(target uint64) {
-	for _, p := range c.streams[:c.count] {
-		p.skip(target)
-	}
-}
-
-// seek returns the condition's first ordinal from target on, in the scan's direction.
-func (c *condition) seek(target uint64) (ordinal uint64, ok bool) {
-	for _, p := range c.streams[:c.count] {
-		found, has := p.seek(target)
-		if has && (!ok || (found < ordinal) != p.reversed) {
-			ordinal, ok = found, true
-		}
-	}
-	return ordinal, ok
-}
-
-func (c *condition) has(ordinal uint64) bool {
-	for _, p := range c.streams[:c.count] {
-		if p.has(ordinal) {
-			return true
-		}
-	}
-	return false
-}
-
 // intersection returns the ordinals in first..last that satisfy all conditions, in order.
 //
 // The rarest condition is streamed, a few thousand ordinals (candidates) at a time. Candidates that
@@ -101,7 +26,7 @@ func (c *condition) has(ordinal uint64) bool {
 // few candidates to answer for, each is searched. If no candidate is left, the stream skips to the
 // next ordinal of the condition that dropped the last ones.
 type intersection struct {
-	f           *Forest
+	q           *Query
 	conditions  [conditionsMax]condition
 	count       int
 	sought      int // conditions[:sought] are checked here, the others against the row
@@ -122,8 +47,8 @@ func newIntersection() intersection {
 }
 
 // open starts with no conditions: every ordinal of first..end-1.
-func (s *intersection) open(f *Forest, first, end uint64, reversed bool) {
-	s.f, s.count, s.sought, s.reversed, s.ended = f, 0, 0, reversed, first >= end
+func (s *intersection) open(q *Query, first, end uint64, reversed bool) {
+	s.q, s.count, s.sought, s.reversed, s.ended = q, 0, 0, reversed, first >= end
 	s.first, s.last, s.span = first, end-1, end-first
 	s.foundAt, s.foundCount, s.want = 0, 0, foundMin
 }
@@ -176,10 +101,10 @@ func (s *intersection) warm() {
 				known = p.warmStart() && known
 			}
 		}
-		if known || s.f.pages.InFlight() == 0 {
+		if known || s.q.pages.InFlight() == 0 {
 			return
 		}
-		s.f.pages.Wait()
+		s.q.pages.Wait()
 	}
 }
 
@@ -188,7 +113,7 @@ func (s *intersection) fill() bool {
 	s.foundAt, s.foundCount = 0, 0
 	for rounds := 1; !s.ended; rounds++ {
 		if rounds%8 == 0 {
-			s.f.pages.Breathe()
+			s.q.pages.Breathe()
 		}
 		list := s.next()
 		if len(list) == 0 {
@@ -304,12 +229,12 @@ func (s *intersection) filterByWindow(c *condition, low, high uint64, list, out 
 func (s *intersection) filterBySearch(c *condition, list, out []uint64) (kept int) {
 	warmed := 0
 	for i, ordinal := range list {
-		waits := s.f.pages.Waits()
+		waits := s.q.pages.Waits()
 		if c.has(ordinal) {
 			out[kept] = ordinal
 			kept++
 		}
-		if s.f.pages.Waits() == waits {
+		if s.q.pages.Waits() == waits {
 			continue
 		}
 		for warmed = max(warmed, i+1); warmed < min(len(list), i+1+warmAhead); warmed++ {

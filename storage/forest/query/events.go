@@ -1,7 +1,8 @@
-package forest
+package query
 
 import (
 	"encoding/binary"
+	"sort"
 
 	"ledger/accounting"
 	"ledger/internal/assert"
@@ -27,7 +28,7 @@ type eventScan struct {
 	stage    int // runs of the tree, then the memtables
 	inStage  bool
 	cursor   levels.Cursor
-	index    uint32
+	index    int
 	has      bool // expired holds the next expiry
 	expired  accounting.ExpiredRow
 	stampMin uint64
@@ -36,29 +37,29 @@ type eventScan struct {
 func newEventScan() eventScan { return eventScan{cursor: levels.NewCursor()} }
 
 // EventsOpen implements accounting.Store.
-func (f *Forest) EventsOpen(timestampMin, timestampMax uint64) {
-	s := &f.eventScan
-	s.at, s.end = f.transferRange(timestampMin, timestampMax)
+func (q *Query) EventsOpen(timestampMin, timestampMax uint64) {
+	s := &q.events
+	s.at, s.end = q.rows.TransferRange(timestampMin, timestampMax)
 	s.loaded = false
 	for at := s.at; at < min(s.at+eventsAhead, s.end); at += eventsStride {
-		f.warmRow(accounting.TransferOrdinal(at))
+		q.rows.Warm(at)
 	}
 	s.stampMin, s.stampMax = timestampMin, timestampMax
 	s.stage, s.inStage = 0, false
-	f.expiredNext()
+	q.expiredNext()
 }
 
 // expiredNext finds the next expiry. Expiries are stored in order of timestamps. So it walks the
 // runs of their tree one after the other, then the flushing, then the filling memtable.
-func (f *Forest) expiredNext() {
-	s := &f.eventScan
-	ordered := f.levels.Tree(storage.TreeExpired).Runs()
+func (q *Query) expiredNext() {
+	s := &q.events
+	ordered := q.levels.Tree(storage.TreeExpired).Runs()
 	s.has = false
 	for ; s.stage < len(ordered); s.stage, s.inStage = s.stage+1, false {
 		c := &s.cursor
 		if !s.inStage {
 			key := keys.Number(s.stampMin)
-			c.Open(f.levels, storage.TreeExpired, ordered[s.stage])
+			c.Open(q.levels, storage.TreeExpired, ordered[s.stage])
 			c.Seek(&key)
 			s.inStage = true
 		} else {
@@ -67,56 +68,46 @@ func (f *Forest) expiredNext() {
 		if c.IsValid() {
 			key := *c.Key()
 			var value [8 + 2*storage.BalancesBytes]byte
-			found := f.levels.Find(storage.TreeExpired, &key, value[:])
+			found := q.levels.Find(storage.TreeExpired, &key, value[:])
 			assert.That(found, "a key that a cursor found is in its tree")
 			keys.GetExpired(binary.BigEndian.Uint64(key[:]), value[:], &s.expired)
 			s.has = s.expired.Timestamp <= s.stampMax
 			return
 		}
 	}
-	for ; s.stage < len(ordered)+2; s.stage, s.inStage = s.stage+1, false {
-		m := f.filling
-		if s.stage == len(ordered) {
-			m = f.flushing
-		}
-		if m == nil {
-			continue
-		}
-		if !s.inStage {
-			s.index, s.inStage = 0, true
-			low, high := uint32(0), m.expiredCount
-			for low < high {
-				middle := (low + high) / 2
-				if m.expired[middle].Timestamp < s.stampMin {
-					low = middle + 1
-				} else {
-					high = middle
-				}
-			}
-			s.index = low
-		} else {
+	memory := q.rows.Expired()
+	for ; s.stage < len(ordered)+len(memory); s.stage, s.inStage = s.stage+1, false {
+		expired := memory[s.stage-len(ordered)]
+		if s.inStage {
 			s.index++
+		} else {
+			s.index, s.inStage = firstAtStamp(expired, s.stampMin), true
 		}
-		if s.index < m.expiredCount {
-			s.expired = m.expired[s.index]
+		if s.index < len(expired) {
+			s.expired = expired[s.index]
 			s.has = s.expired.Timestamp <= s.stampMax
 			return
 		}
 	}
 }
 
+// firstAtStamp is the index of the first expiry with at least this timestamp.
+func firstAtStamp(expired []accounting.ExpiredRow, timestamp uint64) int {
+	return sort.Search(len(expired), func(i int) bool { return expired[i].Timestamp >= timestamp })
+}
+
 // EventsNext implements accounting.Store.
-func (f *Forest) EventsNext(row *accounting.EventRow) bool {
-	s := &f.eventScan
+func (q *Query) EventsNext(row *accounting.EventRow) bool {
+	s := &q.events
 	if !s.loaded && s.at < s.end {
 		if s.at%eventsStride == 0 && s.at+eventsAhead < s.end {
-			f.warmRow(accounting.TransferOrdinal(s.at + eventsAhead))
+			q.rows.Warm(s.at + eventsAhead)
 		}
-		f.rowReadNext(&s.rows, accounting.TransferOrdinal(s.at), &s.row)
+		q.rows.ReadNext(&s.rows, accounting.TransferOrdinal(s.at), &s.row)
 		s.loaded = true
 	}
 	if s.loaded && s.has && s.row.Transfer.Timestamp == s.expired.Timestamp {
-		f.expiredNext() // the transfer is shown, the expiry with the same timestamp is hidden
+		q.expiredNext() // the transfer is shown, the expiry with the same timestamp is hidden
 	}
 	switch {
 	case s.loaded && (!s.has || s.row.Transfer.Timestamp < s.expired.Timestamp):
@@ -127,9 +118,9 @@ func (f *Forest) EventsNext(row *accounting.EventRow) bool {
 	case s.has:
 		row.Timestamp, row.Expired = s.expired.Timestamp, true
 		debit, credit := s.expired.DebitAfter, s.expired.CreditAfter
-		f.rowRead(s.expired.Pending, &row.Row)
+		q.rows.Read(s.expired.Pending, &row.Row)
 		row.Row.DebitAfter, row.Row.CreditAfter = debit, credit
-		f.expiredNext()
+		q.expiredNext()
 		return true
 	default:
 		return false

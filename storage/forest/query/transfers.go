@@ -1,4 +1,4 @@
-package forest
+package query
 
 import (
 	"ledger/accounting"
@@ -41,7 +41,7 @@ func rowsAheadOf(l *limits.Limits) int {
 
 // rowPlace is the place of a row in the log.
 type rowPlace struct {
-	table uint32 // index in log.tables
+	block uint32 // of the log
 	page  uint32
 }
 
@@ -53,16 +53,6 @@ func newTransferScan(l *limits.Limits) transferScan {
 	return s
 }
 
-// transferRange converts timestamps into ordinals: first..end-1.
-func (f *Forest) transferRange(timestampMin, timestampMax uint64) (first, end uint64) {
-	first = f.transferAtStamp(timestampMin)
-	end = uint64(f.filling.transfersNext())
-	if timestampMax < ^uint64(0) {
-		end = f.transferAtStamp(timestampMax + 1)
-	}
-	return first, end
-}
-
 // fieldsOf returns a query's values of the indexed fields. Zero means any value.
 func fieldsOf(query *accounting.TransferScan) [keys.FieldsCount]accounting.U128 {
 	return [keys.FieldsCount]accounting.U128{
@@ -72,17 +62,17 @@ func fieldsOf(query *accounting.TransferScan) [keys.FieldsCount]accounting.U128 
 }
 
 // TransfersOpen implements accounting.Store.
-func (f *Forest) TransfersOpen(query *accounting.TransferScan) {
-	s := &f.scan
+func (q *Query) TransfersOpen(query *accounting.TransferScan) {
+	s := &q.transfers
 	s.query = *query
 	s.asked, s.headed, s.steps, s.turns, s.inDisk = 0, 0, 0, 2, !query.Reversed
-	first, end := f.transferRange(query.TimestampMin, query.TimestampMax)
+	first, end := q.rows.TransferRange(query.TimestampMin, query.TimestampMax)
 	if query.ByAccount && !query.Debits && !query.Credits {
 		end = first
 	}
-	flushed := uint64(f.transfersFlushed())
+	flushed := q.rows.TransfersFlushed()
 	s.memory.open(&s.query, max(first, flushed), max(end, flushed))
-	s.disk.open(f, first, min(end, flushed), query.Reversed)
+	s.disk.open(q, first, min(end, flushed), query.Reversed)
 	if s.disk.ended {
 		return
 	}
@@ -90,7 +80,7 @@ func (f *Forest) TransfersOpen(query *accounting.TransferScan) {
 	stream := func(id storage.TreeID, value accounting.U128) *postings {
 		p := &s.streams[used]
 		used++
-		p.open(f, id, value, s.disk.first, s.disk.last, query.Reversed)
+		p.open(q, id, value, s.disk.first, s.disk.last, query.Reversed)
 		return p
 	}
 	if query.ByAccount {
@@ -126,14 +116,14 @@ func (s *transferScan) matches(row *accounting.TransferRow) bool {
 }
 
 // TransfersNext implements accounting.Store.
-func (f *Forest) TransfersNext(row *accounting.TransferRow) bool {
-	s := &f.scan
+func (q *Query) TransfersNext(row *accounting.TransferRow) bool {
+	s := &q.transfers
 	for ; s.turns > 0; s.turns, s.inDisk = s.turns-1, !s.inDisk {
 		if s.inDisk {
-			if f.scanDisk(row) {
+			if q.scanDisk(row) {
 				return true
 			}
-		} else if found := s.memory.next(f); found != nil {
+		} else if found := s.memory.next(q); found != nil {
 			*row = *found
 			return true
 		}
@@ -141,12 +131,12 @@ func (f *Forest) TransfersNext(row *accounting.TransferRow) bool {
 	return false
 }
 
-func (f *Forest) scanDisk(row *accounting.TransferRow) bool {
-	s := &f.scan
+func (q *Query) scanDisk(row *accounting.TransferRow) bool {
+	s := &q.transfers
 	d := &s.disk
 	for {
 		if s.steps++; s.steps%256 == 0 {
-			f.pages.Breathe()
+			q.pages.Breathe()
 		}
 		if d.foundAt == d.foundCount {
 			s.asked, s.headed = 0, 0
@@ -157,10 +147,10 @@ func (f *Forest) scanDisk(row *accounting.TransferRow) bool {
 		at := d.foundAt
 		d.foundAt++
 		ordinal := accounting.TransferOrdinal(d.found[at])
-		if ordinal >= f.tail.first {
-			f.rowRead(ordinal, row)
+		if uint64(ordinal) >= q.rows.LogEnd() {
+			q.rows.Read(ordinal, row)
 		} else {
-			f.scanRead(at, ordinal, row)
+			q.scanRead(at, ordinal, row)
 		}
 		if s.matches(row) {
 			return true
@@ -169,89 +159,70 @@ func (f *Forest) scanDisk(row *accounting.TransferRow) bool {
 }
 
 // scanRead reads the row with index at in disk.found.
-func (f *Forest) scanRead(at int, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
-	s := &f.scan
+func (q *Query) scanRead(at int, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
+	s := &q.transfers
 	if s.asked < min(at+s.rowsAhead/2, s.disk.foundCount) {
-		f.scanAsk(at)
+		q.scanAsk(at)
 	}
 	for waited := false; ; {
 		if at < s.asked {
-			ref, number := f.log.tables[s.places[at].table].Ref, s.places[at].page
-			if page := f.pages.Lookup(ref, number); page != nil {
+			ref, number := q.rows.BlockRef(s.places[at].block), s.places[at].page
+			if page := q.pages.Lookup(ref, number); page != nil {
 				s.rows.Read(page, ordinal, row)
 				break
 			}
-			f.pages.Start(ref, number)
+			q.pages.Start(ref, number)
 		} else {
-			f.pages.Start(f.log.tables[f.logTable(uint64(ordinal))].Ref, 0)
+			q.pages.Start(q.rows.BlockRef(q.rows.Block(uint64(ordinal))), 0)
 		}
 		if !waited {
-			f.pages.Waited()
+			q.pages.Waited()
 			waited = true
 		}
-		f.scanAsk(at)
-		f.pages.Wait()
-		f.scanAsk(at)
+		q.scanAsk(at)
+		q.pages.Wait()
+		q.scanAsk(at)
 	}
-	row.Transfer.DebitAccountID = f.accountID(row.DebitOrdinal)
-	row.Transfer.CreditAccountID = f.accountID(row.CreditOrdinal)
+	q.rows.Name(row)
 }
 
 // scanAsk starts reads of the pages of the rows from at on. Further ahead, it starts reads of the
 // header pages that name them. It stops when no read is free.
-func (f *Forest) scanAsk(at int) {
-	s := &f.scan
+func (q *Query) scanAsk(at int) {
+	s := &q.transfers
 	end := min(at+s.rowsAhead, s.disk.foundCount)
 	for s.headed < end {
 		ordinal := s.disk.found[s.headed]
-		if ordinal >= uint64(f.tail.first) {
+		if ordinal >= q.rows.LogEnd() {
 			s.headed++
 			continue
 		}
 		// A neighbour probably lies in the same block.
-		table := s.places[max(s.headed, 1)-1].table
-		if s.headed == 0 || !f.logHas(table, ordinal) {
-			table = uint32(f.logTable(ordinal))
-			ref := f.log.tables[table].Ref
-			if f.pages.Lookup(ref, 0) == nil && !f.pages.Warm(ref, 0) {
+		in := s.places[max(s.headed, 1)-1].block
+		if s.headed == 0 || !q.rows.BlockHas(in, ordinal) {
+			in = q.rows.Block(ordinal)
+			ref := q.rows.BlockRef(in)
+			if q.pages.Lookup(ref, 0) == nil && !q.pages.Warm(ref, 0) {
 				break
 			}
 		}
-		s.places[s.headed].table = table
+		s.places[s.headed].block = in
 		s.headed++
 	}
 	for s.asked < s.headed {
 		ordinal := s.disk.found[s.asked]
-		if ordinal < uint64(f.tail.first) {
+		if ordinal < q.rows.LogEnd() {
 			place := &s.places[s.asked]
-			ref := f.log.tables[place.table].Ref
-			header := f.pages.Lookup(ref, 0)
+			ref := q.rows.BlockRef(place.block)
+			header := q.pages.Lookup(ref, 0)
 			if header == nil {
 				return
 			}
-			place.page = f.rowShape.PageFind(block.HeaderPage(header), uint32(ordinal-f.log.firsts[place.table]))
-			if f.pages.Lookup(ref, place.page) == nil && !f.pages.Warm(ref, place.page) {
+			place.page = q.rows.BlockPage(place.block, block.HeaderPage(header), ordinal)
+			if q.pages.Lookup(ref, place.page) == nil && !q.pages.Warm(ref, place.page) {
 				return
 			}
 		}
 		s.asked++
-	}
-}
-
-// warmRow starts reading the page of a row, or the header page that names it. It does not wait.
-func (f *Forest) warmRow(ordinal accounting.TransferOrdinal) {
-	if ordinal >= f.tail.first {
-		return
-	}
-	at := f.logTable(uint64(ordinal))
-	t := &f.log.tables[at]
-	header := f.pages.Lookup(t.Ref, 0)
-	if header == nil {
-		f.pages.Warm(t.Ref, 0)
-		return
-	}
-	number := f.rowShape.PageFind(block.HeaderPage(header), uint32(uint64(ordinal)-f.log.firsts[at]))
-	if f.pages.Lookup(t.Ref, number) == nil {
-		f.pages.Warm(t.Ref, number)
 	}
 }

@@ -1,4 +1,4 @@
-package forest
+package rows
 
 import (
 	"ledger/accounting"

@@ -1,10 +1,11 @@
-package forest
+package query
 
 import (
 	"math/bits"
 
 	"ledger/accounting"
 	"ledger/storage"
+	"ledger/storage/forest/rows"
 )
 
 // blockRows is the number of rows of a memtable that are compared at a time, with a bit for each.
@@ -23,7 +24,8 @@ type memoryCondition struct {
 type memoryScan struct {
 	reversed bool
 	at, end  uint64 // ordinals of blocks that were not compared yet
-	m        *memtable
+	m        rows.Memtable
+	known    bool   // m is set
 	mask     uint64 // matching rows of the current block that were not returned yet
 	block    uint32 // index of the block's first row
 
@@ -33,18 +35,18 @@ type memoryScan struct {
 }
 
 func (s *memoryScan) open(query *accounting.TransferScan, first, end uint64) {
-	s.query, s.reversed, s.at, s.end, s.m, s.mask = query, query.Reversed, first, end, nil, 0
+	s.query, s.reversed, s.at, s.end, s.known, s.mask = query, query.Reversed, first, end, false, 0
 }
 
 // next returns the next matching row, or nil.
-func (s *memoryScan) next(f *Forest) *accounting.TransferRow {
+func (s *memoryScan) next(q *Query) *accounting.TransferRow {
 	for blocks := 1; s.mask == 0; blocks++ {
 		if s.at >= s.end {
 			return nil
 		}
-		s.look(f)
+		s.look(q)
 		if blocks%256 == 0 {
-			f.pages.Breathe()
+			q.pages.Breathe()
 		}
 	}
 	bit := bits.TrailingZeros64(s.mask)
@@ -52,33 +54,29 @@ func (s *memoryScan) next(f *Forest) *accounting.TransferRow {
 		bit = 63 - bits.LeadingZeros64(s.mask)
 	}
 	s.mask &^= 1 << bit
-	return &s.m.rows[s.block+uint32(bit)]
+	return s.m.Row(s.block + uint32(bit))
 }
 
 // look compares the next block.
-func (s *memoryScan) look(f *Forest) {
+func (s *memoryScan) look(q *Query) {
 	ordinal := s.at
 	if s.reversed {
 		ordinal = s.end - 1
 	}
-	m := f.filling
-	if ordinal < uint64(m.transfersFirst) {
-		m = f.flushing
-	}
-	if m != s.m {
-		s.m = m
+	if m := q.rows.Memtable(ordinal); !s.known || m != s.m {
+		s.m, s.known = m, true
 		s.collect()
 	}
-	base := uint64(m.transfersFirst)
+	base, count := s.m.First(), s.m.Count()
 	s.block = uint32(ordinal-base) / blockRows * blockRows
-	from, to := max(s.at, base+uint64(s.block)), min(s.end, base+uint64(min(s.block+blockRows, m.rowsCount)))
+	from, to := max(s.at, base+uint64(s.block)), min(s.end, base+uint64(min(s.block+blockRows, count)))
 	if s.reversed {
 		s.end = from
 	} else {
 		s.at = to
 	}
 	s.mask = ^uint64(0) << (from - base - uint64(s.block)) & (^uint64(0) >> (blockRows - (to - base - uint64(s.block))))
-	rows := min(blockRows, m.rowsCount-s.block)
+	rows := min(blockRows, count-s.block)
 	for i := range s.conditions[:s.count] {
 		if s.mask == 0 {
 			return

@@ -1,4 +1,4 @@
-package forest
+package query
 
 import (
 	"ledger/accounting"
@@ -24,18 +24,14 @@ func newAccountScan() accountScan {
 }
 
 // AccountsOpen implements accounting.Store.
-func (f *Forest) AccountsOpen(query *accounting.AccountScan) {
-	s := &f.accountScan
+func (q *Query) AccountsOpen(query *accounting.AccountScan) {
+	s := &q.accounts
 	s.query = *query
-	first := f.accountAtStamp(query.TimestampMin)
-	end := uint64(f.filling.accountsNext())
-	if query.TimestampMax < ^uint64(0) {
-		end = f.accountAtStamp(query.TimestampMax + 1)
-	}
-	flushed := uint64(f.accountsFlushed())
+	first, end := q.rows.AccountRange(query.TimestampMin, query.TimestampMax)
+	flushed := q.rows.AccountsFlushed()
 	s.memory = query.Reversed
 	s.at, s.end = max(first, flushed), max(end, flushed)
-	s.disk.open(f, first, min(end, flushed), query.Reversed)
+	s.disk.open(q, first, min(end, flushed), query.Reversed)
 	if s.disk.ended {
 		return
 	}
@@ -45,7 +41,7 @@ func (f *Forest) AccountsOpen(query *accounting.AccountScan) {
 	}
 	for field, value := range values {
 		if !value.IsZero() {
-			s.streams[field].open(f, storage.TreeAccountUser128+storage.TreeID(field), value, s.disk.first, s.disk.last, query.Reversed)
+			s.streams[field].open(q, storage.TreeAccountUser128+storage.TreeID(field), value, s.disk.first, s.disk.last, query.Reversed)
 			s.disk.add(&s.streams[field])
 		}
 	}
@@ -62,11 +58,11 @@ func (s *accountScan) matches(a *accounting.Account) bool {
 }
 
 // AccountsNext implements accounting.Store.
-func (f *Forest) AccountsNext(account *accounting.Account) bool {
-	s := &f.accountScan
+func (q *Query) AccountsNext(account *accounting.Account) bool {
+	s := &q.accounts
 	for steps := 1; ; steps++ {
 		if steps%256 == 0 {
-			f.pages.Breathe()
+			q.pages.Breathe()
 		}
 		ordinal, ok := s.next()
 		if !ok {
@@ -76,7 +72,7 @@ func (f *Forest) AccountsNext(account *accounting.Account) bool {
 			s.memory = !s.memory
 			continue
 		}
-		f.AccountRead(accounting.AccountOrdinal(ordinal), account)
+		q.rows.AccountRead(ordinal, account)
 		if s.matches(account) {
 			return true
 		}

@@ -1,4 +1,4 @@
-package forest
+package query
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ const (
 // each other, the oldest first, and in each run the value's entries lie together. There are three
 // ways to use them: as a stream in order, as a bitmap, and by asking for single ordinals.
 type postings struct {
-	f          *Forest
+	q          *Query
 	tree       *levels.Tree
 	id         storage.TreeID
 	value      accounting.U128
@@ -53,8 +53,8 @@ type place struct {
 func newPostings() postings { return postings{buffer: make([]uint64, streamOrdinals)} }
 
 // open names the value and the wanted ordinals first..last.
-func (p *postings) open(f *Forest, id storage.TreeID, value accounting.U128, first, last uint64, reversed bool) {
-	p.f, p.tree, p.id, p.value, p.valueBytes = f, f.levels.Tree(id), id, value, keys.ValueBytes(id)
+func (p *postings) open(q *Query, id storage.TreeID, value accounting.U128, first, last uint64, reversed bool) {
+	p.q, p.tree, p.id, p.value, p.valueBytes = q, q.levels.Tree(id), id, value, keys.ValueBytes(id)
 	p.key, p.prefix = p.tree.Shape().PostingWords(value, 0), keys.Posting(id, value, 0)
 	p.first, p.last, p.reversed = first, last, reversed
 	p.run, p.inRun, p.at, p.count = 0, false, 0, 0
@@ -69,11 +69,11 @@ func (p *postings) of(key *storage.Key) bool {
 }
 
 func (p *postings) header(r *levels.Run, table int) block.HeaderPage {
-	return block.HeaderPage(p.f.pages.Page(r.Table(table).Ref, 0))
+	return block.HeaderPage(p.q.pages.Page(r.Table(table).Ref, 0))
 }
 
 func (p *postings) page(r *levels.Run, at *place) []byte {
-	return p.f.pages.Page(r.Table(at.table).Ref, at.page)
+	return p.q.pages.Page(r.Table(at.table).Ref, at.page)
 }
 
 // find goes to the first entry of a run that is at least (value, target). It returns false if the
@@ -147,9 +147,9 @@ func (p *postings) previousTable(r *levels.Run, at *place) bool {
 func (p *postings) readAhead(r *levels.Run, at place) {
 	t := r.Table(at.table)
 	for range aheadPages {
-		data := p.f.pages.Lookup(t.Ref, 0)
+		data := p.q.pages.Lookup(t.Ref, 0)
 		if data == nil {
-			p.f.pages.Warm(t.Ref, 0)
+			p.q.pages.Warm(t.Ref, 0)
 			return
 		}
 		header := block.HeaderPage(data)
@@ -164,7 +164,7 @@ func (p *postings) readAhead(r *levels.Run, at place) {
 			at.table, at.page = at.table+1, 1
 			t = r.Table(at.table)
 		}
-		if p.f.pages.Lookup(t.Ref, at.page) == nil && !p.f.pages.Warm(t.Ref, at.page) {
+		if p.q.pages.Lookup(t.Ref, at.page) == nil && !p.q.pages.Warm(t.Ref, at.page) {
 			return
 		}
 	}
@@ -175,7 +175,7 @@ func (p *postings) readBack(r *levels.Run, at place) {
 	t := r.Table(at.table)
 	header := p.header(r, at.table)
 	for page := at.page; page+aheadPages > at.page && page > 0; page-- {
-		if p.f.pages.Lookup(t.Ref, page) == nil && !p.f.pages.Warm(t.Ref, page) || !p.of(header.FirstKey(page)) {
+		if p.q.pages.Lookup(t.Ref, page) == nil && !p.q.pages.Warm(t.Ref, page) || !p.of(header.FirstKey(page)) {
 			return
 		}
 	}
@@ -328,89 +328,4 @@ func (p *postings) has(ordinal uint64) bool {
 		return exact
 	}
 	return false
-}
-
-// warm starts reading the page on which the value has, or would have, an ordinal. If the header
-// page that names it is missing, it reads that one instead. known: the page is known.
-func (p *postings) warm(r *levels.Run, ordinal uint64) (known bool) {
-	key := keys.Posting(p.id, p.value, ordinal)
-	at := r.Search(&key)
-	if at == r.Count() {
-		return true
-	}
-	ref := r.Table(at).Ref
-	header := p.f.pages.Lookup(ref, 0)
-	if header == nil {
-		p.f.pages.Warm(ref, 0)
-		return false
-	}
-	number := p.tree.Shape().PageFind(block.HeaderPage(header), &key)
-	return p.f.pages.Lookup(ref, number) != nil || p.f.pages.Warm(ref, number)
-}
-
-// warmHas starts reading the page that has will look at.
-func (p *postings) warmHas(ordinal uint64) {
-	for _, r := range p.tree.Runs() {
-		if ordinal >= r.OrdinalFirst() && ordinal < r.OrdinalEnd() {
-			p.warm(r, ordinal)
-		}
-	}
-}
-
-// warmStart starts reading the first page of every run that the stream will use. known: all of them
-// are known.
-func (p *postings) warmStart() (known bool) {
-	known = true
-	for _, r := range p.tree.Runs() {
-		if r.OrdinalEnd() > p.first && r.OrdinalFirst() <= p.last {
-			target := max(p.first, r.OrdinalFirst())
-			if p.reversed {
-				target = min(p.last, r.OrdinalEnd()-1)
-			}
-			known = p.warm(r, target) && known
-		}
-	}
-	return known
-}
-
-// estimate estimates the entries in first..last by their pages. If they lie on one or two pages of
-// a run, it counts them exactly.
-func (p *postings) estimate() {
-	p.entries, p.surely, p.pages = 0, 0, 0
-	for _, r := range p.tree.Runs() {
-		if r.OrdinalEnd() <= p.first || r.OrdinalFirst() > p.last {
-			continue
-		}
-		low := keys.Posting(p.id, p.value, max(p.first, r.OrdinalFirst()))
-		high := keys.Posting(p.id, p.value, min(p.last, r.OrdinalEnd()-1))
-		i, j := r.Search(&low), r.Search(&high)
-		for ; i <= j && i < r.Count(); i++ {
-			if t := r.Table(i); t.KeyMin.Compare(&high) <= 0 {
-				p.estimateTable(t, &low, &high)
-			}
-		}
-	}
-}
-
-func (p *postings) estimateTable(t *storage.Table, low, high *storage.Key) {
-	shape := p.tree.Shape()
-	header := block.HeaderPage(p.f.pages.Page(t.Ref, 0))
-	perPage := uint64(t.Entries) / uint64(header.DataPages())
-	from, to := shape.PageFind(header, low), shape.PageFind(header, high)
-	pages := uint64(to - from + 1)
-	p.pages += pages
-	if pages > 2 {
-		p.entries += pages * perPage
-		p.surely += (pages - 2) * perPage
-		return
-	}
-	base := header.FirstEntry(to) - header.FirstEntry(from)
-	end, exact := shape.Search(p.f.pages.Page(t.Ref, to), high)
-	if exact {
-		end++
-	}
-	begin, _ := shape.Search(p.f.pages.Page(t.Ref, from), low)
-	entries := uint64(int(base) + end - begin)
-	p.entries += entries
-	p.surely += entries
 }

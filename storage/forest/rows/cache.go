@@ -1,4 +1,4 @@
-package forest
+package rows
 
 import (
 	"ledger/accounting"
@@ -173,3 +173,17 @@ func (c *cache) clear(entry uint32) {
 }
 
 func (c *cache) hash(entry uint32) uint64 { return ids.Hash(&c.key, c.accounts[entry].ID) }
+
+// check asserts that every account in the cache, and no other account, is found by its id.
+func (c *cache) check() {
+	count := uint32(0)
+	for entry := range c.count {
+		if _, _, ok := c.at(entry); ok {
+			count++
+			state := c.states[entry]
+			assert.Equal(c.findID(c.accounts[entry].ID, c.hash(entry)), entry, "an account in the cache is found by its id")
+			c.states[entry] = state // restore the bit of use
+		}
+	}
+	assert.Equal(c.ids.Count(), count, "ids of the cache are its accounts'")
+}

@@ -1,4 +1,4 @@
-package forest
+package rows
 
 import (
 	"ledger/accounting"
@@ -68,38 +68,38 @@ func (u *undo) status(ordinal accounting.TransferOrdinal, old accounting.Pending
 }
 
 // ChainOpen implements accounting.Store.
-func (f *Forest) ChainOpen() {
-	assert.That(!f.chainOpen, "chains do not nest")
-	f.chainOpen = true
-	f.undo.count, f.undo.accountsCount = 0, 0
-	f.expiry.ChainOpen()
+func (s *Rows) ChainOpen() {
+	assert.That(!s.chainOpen, "chains do not nest")
+	s.chainOpen = true
+	s.undo.count, s.undo.accountsCount = 0, 0
+	s.expiry.ChainOpen()
 }
 
 // ChainCommit implements accounting.Store.
-func (f *Forest) ChainCommit() {
-	assert.That(f.chainOpen, "a chain that ends is open")
-	f.chainOpen = false
-	f.expiry.ChainCommit()
+func (s *Rows) ChainCommit() {
+	assert.That(s.chainOpen, "a chain that ends is open")
+	s.chainOpen = false
+	s.expiry.ChainCommit()
 }
 
 // ChainRollback implements accounting.Store.
-func (f *Forest) ChainRollback() {
-	assert.That(f.chainOpen, "a chain that ends is open")
-	f.chainOpen = false
-	f.expiry.ChainRollback()
-	m := f.filling
-	for f.undo.count > 0 {
-		f.undo.count--
-		e := &f.undo.entries[f.undo.count]
+func (s *Rows) ChainRollback() {
+	assert.That(s.chainOpen, "a chain that ends is open")
+	s.chainOpen = false
+	s.expiry.ChainRollback()
+	m := s.filling
+	for s.undo.count > 0 {
+		s.undo.count--
+		e := &s.undo.entries[s.undo.count]
 		switch e.Kind {
 		case undoAccountWrite:
-			f.undoAccountWrite(accounting.AccountOrdinal(e.Number), &f.undo.accounts[e.Index], e.Epoch)
+			s.undoAccountWrite(accounting.AccountOrdinal(e.Number), &s.undo.accounts[e.Index], e.Epoch)
 		case undoAccountAppend:
-			f.undoAccountAppend()
+			s.undoAccountAppend()
 		case undoTransferAppend:
-			f.undoTransferAppend()
+			s.undoTransferAppend()
 		case undoStatus:
-			f.undoStatus(accounting.TransferOrdinal(e.Number), e.Status, e.First)
+			s.undoStatus(accounting.TransferOrdinal(e.Number), e.Status, e.First)
 		case undoExpiredAppend:
 			m.expiredCount--
 		default:
@@ -108,43 +108,43 @@ func (f *Forest) ChainRollback() {
 	}
 }
 
-func (f *Forest) undoAccountWrite(ordinal accounting.AccountOrdinal, old *accounting.Account, epoch uint32) {
-	m := f.filling
-	if epoch != f.epoch {
+func (s *Rows) undoAccountWrite(ordinal accounting.AccountOrdinal, old *accounting.Account, epoch uint32) {
+	m := s.filling
+	if epoch != s.epoch {
 		m.accountsChanged--
 	}
-	if entry := f.cache.find(ordinal); entry != noEntry {
-		f.cache.accounts[entry] = *old
-		f.cache.setEpoch(entry, epoch)
+	if entry := s.cache.find(ordinal); entry != noEntry {
+		s.cache.accounts[entry] = *old
+		s.cache.setEpoch(entry, epoch)
 		return
 	}
 	// The account has left the cache since it was changed.
-	spilled := m.spill.take(ordinal, &f.accountScratch)
+	spilled := m.spill.take(ordinal, &s.accountScratch)
 	assert.That(spilled, "a changed account that left the cache is in the spill")
-	f.accountSpill(ordinal, old, epoch)
+	s.accountSpill(ordinal, old, epoch)
 }
 
-func (f *Forest) undoAccountAppend() {
-	m := f.filling
+func (s *Rows) undoAccountAppend() {
+	m := s.filling
 	m.createdCount--
 	account := &m.created[m.createdCount]
-	m.accountIDs.RemoveLast(ids.Hash(&f.key, account.ID), m.createdCount)
+	m.accountIDs.RemoveLast(ids.Hash(&s.key, account.ID), m.createdCount)
 	for field := range keys.FieldsCount {
 		if !keys.AccountField(account, field).IsZero() {
 			m.accountFields[field].count--
 		}
 	}
-	f.cache.drop(m.accountsNext())
+	s.cache.drop(m.accountsNext())
 }
 
-func (f *Forest) undoTransferAppend() {
-	m := f.filling
+func (s *Rows) undoTransferAppend() {
+	m := s.filling
 	m.rowsCount--
 	row := &m.rows[m.rowsCount]
-	m.ids.RemoveLast(ids.Hash(&f.key, row.Transfer.ID), m.rowsCount)
+	m.ids.RemoveLast(ids.Hash(&s.key, row.Transfer.ID), m.rowsCount)
 	if row.Transfer.Flags&accounting.TransferPending != 0 {
 		m.pending.count--
-		f.pendings.pop()
+		s.pendings.pop()
 	}
 	for field := range keys.FieldsCount {
 		if !keys.TransferField(&row.Transfer, field).IsZero() {
@@ -153,9 +153,9 @@ func (f *Forest) undoTransferAppend() {
 	}
 }
 
-func (f *Forest) undoStatus(ordinal accounting.TransferOrdinal, old accounting.PendingStatus, first bool) {
-	m := f.filling
-	f.pendings.drop(ordinal)
+func (s *Rows) undoStatus(ordinal accounting.TransferOrdinal, old accounting.PendingStatus, first bool) {
+	m := s.filling
+	s.pendings.drop(ordinal)
 	switch {
 	case ordinal >= m.transfersFirst:
 		m.statuses[ordinal-m.transfersFirst] = old
