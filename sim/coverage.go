@@ -116,11 +116,9 @@ func (m *Machine) observeGrid(offsetBytes uint64, data []byte) {
 	default:
 		c.Tables[header.Tree()]++
 	}
-	if at := uint64(len(m.disk.image.now)); offsetBytes+uint64(m.limits.PageBytes) <= at {
-		before := block.HeaderPage(m.disk.image.now[offsetBytes : offsetBytes+uint64(m.limits.PageBytes)])
-		if before.Address() == header.Address() && before.Checksum() != header.Checksum() {
-			c.Reused++
-		}
+	before := block.HeaderPage(m.disk.image.bytes(offsetBytes, uint64(m.limits.PageBytes)))
+	if before.Address() == header.Address() && before.Checksum() != header.Checksum() {
+		c.Reused++
 	}
 }
 

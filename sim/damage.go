@@ -228,7 +228,7 @@ func (m *Machine) damageBeyond() {
 		}
 		source, length := prepareOf(from)
 		target, _ := prepareOf(to)
-		image.overwrite(target, bytes.Clone(image.now[source:source+length]))
+		image.overwrite(target, image.bytes(source, length))
 		loseTwin(to)
 	case 3: // a block of a trailer
 		kind := storage.TrailerKind(r.IntN(int(storage.TrailersCount)))
@@ -267,8 +267,7 @@ func (m *Machine) damageBeyond() {
 		}
 		size := uint64(m.limits.BlockBytes)
 		source, target := layout.GridAt+r.Uint64N(high)*size, layout.GridAt+r.Uint64N(high)*size
-		copy(image.now[target:target+size], image.now[source:source+size])
-		copy(image.durable[target:target+size], image.now[source:])
+		image.put(target, image.bytes(source, size))
 		mustStop = false
 	}
 	m.result.DamagesCount++
@@ -310,8 +309,8 @@ func (m *Machine) damageBeyond() {
 // damaged blocks are not needed, every reply must be right.
 func (m *Machine) rotAtWork() {
 	r := m.random
-	end := m.cluster.exchangesCount + exchangesMin + r.IntN(exchangesMax)
-	for i := 0; m.fault == nil && i < workStepsMax && m.cluster.exchangesCount < end; i++ {
+	end := m.ops() + opsMin + r.IntN(opsMax)
+	for i := 0; m.fault == nil && i < workStepsMax && m.ops() < end; i++ {
 		if i%rotEverySteps == 0 {
 			m.damageBlocks()
 		}
@@ -375,7 +374,7 @@ func (m *Machine) letGo() {
 
 // blocksHigh is the number of whole blocks in the grid.
 func (m *Machine) blocksHigh() uint64 {
-	size := uint64(len(m.disk.image.now))
+	size := m.disk.image.usedBytes
 	if size < m.layout.GridAt {
 		return 0
 	}
@@ -398,7 +397,7 @@ func (m *Machine) damageBlock(address uint64) {
 	m.damaged[address] = true
 	g := block.GeometryOf(m.limits)
 	at := m.layout.GridAt + g.Offset(address, 0)
-	pages := min(block.HeaderPage(m.disk.image.now[at:at+uint64(g.PageBytes)]).PagesUsed(), g.PagesMax)
+	pages := min(block.HeaderPage(m.disk.image.bytes(at, uint64(g.PageBytes))).PagesUsed(), g.PagesMax)
 	page := m.random.Uint32N(max(pages, 1))
 	length := uint64(g.PageBytes)
 	if page == 0 {

@@ -10,12 +10,13 @@ import (
 // Bounds of a run.
 const (
 	crashesMax       = 6
-	exchangesMin     = 40
-	exchangesMax     = 240
-	exchangesLongMax = 2000              // of every 16th run: enough for merges of merges
-	exchangesDeepMin = 1400              // of a deep run: enough for one level more
+	opsMin           = 40
+	opsMax           = 240
+	opsLongMin       = 2050
+	opsLongMax       = 2500
+	opsDeepMin       = 1400              // of a deep run: enough for one level more
 	calmNsMax        = 300_000 * nsPerMs // in calm, the time within which an exchange ends
-	workStepsMax     = 400_000
+	workStepsMax     = 4_000_000
 	deepStepsMax     = 2_000_000
 	trapStepsMax     = 40_000
 	calmStepsMax     = 2_000_000  // between two exchanges: one query with the smallest cache reads 100,000 pages
@@ -47,17 +48,23 @@ func (m *Machine) live() {
 	if r.IntN(6) != 0 {
 		profile.BatchEventsMax = min(profile.BatchEventsMax, 40)
 	}
+	long := !m.cluster.deep && r.IntN(4) != 0
 	if m.cluster.deep {
 		profile.BatchEventsMax = min(profile.BatchEventsMax, 8)
+	} else if long {
+		profile.BatchEventsMax = min(profile.BatchEventsMax, 4)
+		profile.FullBatchPercent = min(profile.FullBatchPercent, 1)
 	}
 	generator := workload.NewGenerator(r.Uint64(), profile, m.cluster.modelLimits)
 	m.cluster.addClients(1+r.IntN(int(m.limits.SessionsMax)+2), generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
 
-	goal := exchangesMin + r.IntN(exchangesMax-exchangesMin)
+	goal := opsMin + r.IntN(opsMax-opsMin)
 	if m.cluster.deep {
-		goal = exchangesDeepMin + r.IntN(exchangesLongMax)
+		goal = opsDeepMin + r.IntN(opsLongMax)
+	} else if long {
+		goal = opsLongMin + r.IntN(opsLongMax-opsLongMin)
 	} else if r.IntN(16) == 0 {
-		goal = exchangesMax + r.IntN(exchangesLongMax-exchangesMax)
+		goal = opsMax + r.IntN(opsLongMax-opsMax)
 	}
 	crashes := r.IntN(crashesMax + 1)
 	for range crashes {
@@ -73,7 +80,10 @@ func (m *Machine) live() {
 		if m.trap.zone == trapBrink || m.trap.zone == trapSuperblock && r.IntN(2) == 0 {
 			m.disk.slowFrom, m.disk.slowTo, m.disk.slowNs = 0, m.layout.TwinsAt, 10_000*nsPerMs
 		}
-		m.work(m.cluster.exchangesCount+goal/(crashes+1)+1, steps)
+		if long {
+			m.work(m.ops()+r.IntN(goal/(crashes+1)+1), workStepsMax)
+		}
+		m.work(m.ops()+goal/(crashes+1)+1, steps)
 		m.crash(r.IntN(3) != 0)
 		m.damageWithin()
 		if r.IntN(2) == 0 {
@@ -91,7 +101,7 @@ func (m *Machine) live() {
 	}
 	m.heal()
 	m.audit()
-	if r.IntN(3) == 0 && !m.cluster.deep {
+	if rare := r.IntN(6); rare == 0 && !m.cluster.deep || rare == 1 && m.ops() < opsLongMin {
 		m.retrace()
 	}
 	if m.pause(); r.IntN(2) == 0 {
@@ -132,7 +142,10 @@ func (m *Machine) restart() {
 	}
 }
 
-// work runs until this number of exchanges have ended, or this number of steps. The disk may fail
+// ops is the number of ops that the machine's cluster has committed.
+func (m *Machine) ops() int { return int(m.cluster.judge.committedOp()) }
+
+// work runs until this number of ops are committed, or this number of steps are done. The disk may fail
 // for good meanwhile. Then the replica must stop, and continue after a restart.
 func (m *Machine) work(goal int, steps int) {
 	r := m.random
@@ -140,7 +153,7 @@ func (m *Machine) work(goal int, steps int) {
 	if r.IntN(6) == 0 {
 		strikeAt = r.IntN(1 + steps/2)
 	}
-	for i := 0; i < steps && m.cluster.exchangesCount < goal; i++ {
+	for i := 0; i < steps && m.ops() < goal; i++ {
 		if m.trap.sprung {
 			if m.trap.steps == 0 {
 				break

@@ -121,10 +121,16 @@ func (m *Machine) format(crashSectors int) (done bool) {
 	return true
 }
 
+// regionBytes is more than most starts reserve. Few of its pages are ever touched.
+const regionBytes = 512 << 20
+
 // start opens the data file and joins the stages. The machine may go down during it. err: the
 // replica refuses.
 func (m *Machine) start(crashSectors int) (started bool, err error) {
-	m.memory = arena.New()
+	m.memory, err = arena.NewRegion(regionBytes)
+	if err != nil {
+		return false, err
+	}
 	defer func() {
 		r := recover()
 		if !started {
@@ -244,19 +250,23 @@ func (m *Machine) step() {
 		m.world.advance()
 		return
 	}
+	// One draw has the bits of three: whether time passes, which driver is next, and how long it takes.
+	draw := m.random.Uint64()
 	// Time also passes while there is work: often by a little, seldom by much.
-	if early := m.random.IntN(512); early < 64 && m.events.nextNs() < m.events.nowNs+nsPerMs || early == 0 && !m.world.isCalm() {
+	if early := draw & 511; early < 64 && m.events.nextNs() < m.events.nowNs+nsPerMs || early == 0 && !m.world.isCalm() {
 		m.world.advance()
 		return
 	}
-	n := m.random.Uint32N(m.weightsSum)
+	n := uint32(draw >> 32 * uint64(m.weightsSum) >> 32)
 	driver := 0
 	for n >= m.weights[driver] {
 		n -= m.weights[driver]
 		driver++
 	}
-	m.events.nowNs += m.random.Uint64N(2_000)
-	m.turn(driver)
+	m.events.nowNs += (draw >> 9 & (1<<20 - 1)) * 2_000 >> 20
+	if m.idle>>driver&1 == 0 { // otherwise it would find nothing, since nothing has happened
+		m.turn(driver)
+	}
 }
 
 // isBlocked tells whether no driver that gets turns had work since something last happened.

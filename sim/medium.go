@@ -193,7 +193,7 @@ func (d *Medium) opened(o *replica.Opened, image *Image) {
 		d.torn = append(d.torn, d.candidate)
 	}
 	for _, p := range d.torn {
-		if head == d.durableOp+1 && bytes.Equal(p, image.now[d.layout.PrepareAt(head%slots):][:len(p)]) {
+		if head == d.durableOp+1 && image.holds(d.layout.PrepareAt(head%slots), p) {
 			d.candidate = p
 			d.commit()
 			break
@@ -217,7 +217,7 @@ func (d *Medium) opened(o *replica.Opened, image *Image) {
 	}
 	for op := checkpoint.Op + 1; op <= head; op++ {
 		p := d.recent[op%uint64(len(d.recent))]
-		if !bytes.Equal(p, image.now[d.layout.PrepareAt(op%slots):][:len(p)]) {
+		if !image.holds(d.layout.PrepareAt(op%slots), p) {
 			d.fail("the log holds other bytes for op %d than were made durable", op)
 		}
 	}

@@ -125,7 +125,7 @@ func (w *World) finish() Result {
 		r.RewrittenCount += m.medium.rewrittenCount
 		r.BrinkCount += m.medium.brinkCount
 		r.Coverage.FlakyReads += m.disk.flakes
-		r.Bytes += len(m.disk.image.now)
+		r.Bytes += int(m.disk.image.usedBytes)
 	}
 	for _, c := range w.clusters {
 		if err := c.judge.clients.Finish(c.inFlight); err != nil {

@@ -79,7 +79,11 @@ func (m *Machine) retrace() {
 	for head := uint64(0); head < m.medium.durableOp; {
 		// The machine executes some more ops, as far as they may be prepared, and then goes down.
 		most := min(m.medium.durableOp, m.limits.PrepareMax(checkpointOp))
-		for end := head + 1 + other.random.Uint64N(most-head); head < end; {
+		end := most
+		if other.random.IntN(4) == 0 {
+			end = head + 1 + other.random.Uint64N(most-head)
+		}
+		for head < end {
 			head++
 			p := m.cluster.judge.history[head]
 			other.disk.image.write(layout.PrepareAt(head%slots), padded(p, m.limits.SectorBytes), true)

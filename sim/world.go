@@ -89,11 +89,8 @@ func (w *World) isCalm() bool {
 func (w *World) advance() {
 	next := w.events.nextNs()
 	for _, m := range w.machines {
-		if m.replica == nil {
-			continue
-		}
-		if timer := m.replica.TimerNs(); timer > w.events.nowNs {
-			next = min(next, timer)
+		if m.replica != nil {
+			next = min(next, m.replica.NextTurnNs(w.events.nowNs))
 		}
 	}
 	for _, cluster := range w.clusters {

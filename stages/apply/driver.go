@@ -80,6 +80,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 // readsInFlight is the number of reads under way, of pages and of parts of blocks.
 func (s *Stage) readsInFlight() int { return s.grid.InFlight() + s.grid.BlocksInFlight() }
 
+// NextTurnNs implements stages.Driver: every step of it begins with a message or a completion.
+func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
+
 func eventOf(request *stages.ConsensusToApply) Event {
 	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions}
 	switch request.Kind {
