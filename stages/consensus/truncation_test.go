@@ -108,20 +108,20 @@ func TestRandomTruncations(t *testing.T) {
 		base, free := s.log.head(), s.slots.freeCount(stages.SlotPrepare)
 		step := func() {
 			r.out.Reset()
-			events := Events{WallNs: r.wallNs, Journal: r.journalEvents, Apply: r.applyEvents}
+			s.send.begin(&r.out)
 			for _, e := range r.journalEvents {
 				if !s.log.has(e.Op) || s.log.checksum(e.Op) != e.Checksum {
 					stale++
 				}
 			}
 			// The commit queue of a single replica has what its log has; here only the log is played.
-			for i := range events.Journal {
-				s.send.begin(&r.out)
-				s.send.release(events.Journal[i].Slot)
-				s.log.endWrite(events.Journal[i].Op, events.Journal[i].Checksum)
+			for _, e := range r.journalEvents {
+				s.send.returned(e.Slot)
+				s.log.endWrite(e.Op, e.Checksum)
 			}
-			events.Journal = nil
-			s.Step(r.nowNs, events, &r.out)
+			for i := range r.applyEvents {
+				s.onApply(&r.applyEvents[i])
+			}
 			r.journalEvents, r.applyEvents = nil, nil
 			for op := base + 1; op <= s.log.head(); op++ {
 				onDisk := r.onDisk[op%uint64(r.l.JournalSlotsCount)]
@@ -149,6 +149,7 @@ func TestRandomTruncations(t *testing.T) {
 			r.answer()
 			step()
 		}
+		s.checkRest()
 		if got := s.slots.freeCount(stages.SlotPrepare); got != free {
 			t.Fatalf("%d slots are free at the end, want %d", got, free)
 		}
