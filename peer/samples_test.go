@@ -13,7 +13,8 @@ var testCluster = wire.U128{Lo: 7, Hi: 9}
 
 func testBounds() Bounds {
 	l := limits.Production()
-	return NewBounds(&l, testCluster, 3)
+	l.ReplicasCount = 3
+	return NewBounds(&l, testCluster)
 }
 
 // pattern is a value of bytes that are all different, so that a golden file shows where it is.

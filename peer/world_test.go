@@ -20,6 +20,7 @@ type world struct {
 	events      []event
 	sequence    int
 	delayNsMax  uint64
+	closeNsMax  uint64 // that the port takes to close a connection
 	faulty      bool // connections break, names do not resolve, connections fail
 	listening   map[uint8]*process
 	refusals    []string
@@ -64,7 +65,7 @@ type event struct {
 }
 
 func newWorld(t testing.TB, random *rand.Rand) *world {
-	return &world{t: t, random: random, nowNs: 1, listening: map[uint8]*process{}, delayNsMax: 50 * millisecond}
+	return &world{t: t, random: random, nowNs: 1, listening: map[uint8]*process{}, delayNsMax: 50 * millisecond, closeNsMax: 100 * millisecond}
 }
 
 // start starts a process. It listens if no other one with its index does.
@@ -169,7 +170,7 @@ func (w *world) perform(p *process) {
 		case ActionClose:
 			e := p.ends[a.Place]
 			e.closing = true
-			w.later(func() { w.end(e) })
+			w.at(w.nowNs+1+w.random.Uint64N(w.closeNsMax), func() { w.end(e) })
 		case ActionLive:
 			if _, ok := p.live[a.Peer]; ok {
 				w.t.Fatalf("%s has two connections to %d", p.name, a.Peer)
