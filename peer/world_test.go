@@ -21,7 +21,7 @@ type world struct {
 	sequence    int
 	delayNsMax  uint64
 	closeNsMax  uint64 // that the port takes to close a connection
-	faulty      bool // connections break, names do not resolve, connections fail
+	faulty      bool   // connections break, names do not resolve, connections fail
 	listening   map[uint8]*process
 	refusals    []string
 }
