@@ -44,15 +44,14 @@ type wireline struct {
 
 // end of a connection at a process.
 type end struct {
-	of       *process
-	line     *wireline
-	side     int
-	place    uint32
-	known    bool // the table knows it
-	closing  bool // the table has closed it
-	closed   bool // and knows that it is gone
-	received []byte
-	lastNs   uint64 // when the last bytes arrive: their order is kept
+	of      *process
+	line    *wireline
+	side    int
+	place   uint32
+	known   bool   // the table knows it
+	closing bool   // the table has closed it
+	closed  bool   // and knows that it is gone
+	lastNs  uint64 // when the last bytes arrive: their order is kept
 }
 
 func (e *end) other() *end { return e.line.ends[1-e.side] }
