@@ -2,8 +2,8 @@ package peer
 
 import "testing"
 
-// BenchmarkMessage is what a message costs at both ends, apart from the port: sealed, opened, checked
-// and its body hashed.
+// BenchmarkMessage is what a message costs at both ends, apart from the port: sealed, opened,
+// checked and its body hashed.
 func BenchmarkMessage(b *testing.B) {
 	for _, s := range samples() {
 		if s.command != CommandPrepareOK && s.command != CommandPrepare && s.command != CommandBlock {
