@@ -26,15 +26,13 @@ func (n *Network) mayAccept() bool {
 	return true
 }
 
-// pauseNs implements port. The flush before a wait has armed accept if its pause is over.
+// pauseNs implements port. The flush before a wait has armed accept, unless it is paused or no
+// further connection may be accepted. If the pause has ended since, the wait ends at once.
 func (n *Network) pauseNs() uint64 {
-	if n.acceptAgain.IsZero() {
+	if n.acceptAgain.IsZero() || n.acceptedFd >= 0 || !n.lives.MayAccept() {
 		return noPause
 	}
-	if pause := time.Until(n.acceptAgain); pause > 0 {
-		return uint64(pause)
-	}
-	return noPause // the table is full as well
+	return uint64(max(1, time.Until(n.acceptAgain)))
 }
 
 func (n *Network) onAccept(result int32) {
