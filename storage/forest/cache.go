@@ -173,3 +173,10 @@ func (c *cache) clear(entry uint32) {
 }
 
 func (c *cache) hash(entry uint32) uint64 { return ids.Hash(&c.key, c.accounts[entry].ID) }
+
+// reset removes all accounts.
+func (c *cache) reset() {
+	clear(c.states)
+	clear(c.hands)
+	c.ids.Reset()
+}
