@@ -15,7 +15,7 @@ const (
 
 // client is one simulated client and its connection.
 type client struct {
-	world       *World
+	cluster     *Cluster
 	protocol    *workload.Client
 	link        *link
 	stream      *workload.Stream
@@ -42,11 +42,11 @@ func (c *client) nextNs() uint64 {
 }
 
 func (c *client) tick() {
-	w := c.world
+	w, machine := c.cluster.world, c.cluster.machines[0]
 	now := w.events.nowNs
 	if c.link == nil && now >= c.reconnectNs {
-		c.stream = workload.NewStream(w.modelLimits.MessageBytesMax)
-		if c.link = w.network.connect(c); c.link == nil {
+		c.stream = workload.NewStream(c.cluster.modelLimits.MessageBytesMax)
+		if c.link = machine.network.connect(c); c.link == nil {
 			c.reconnectNs = now + 1*nsPerMs + w.random.Uint64N(50*nsPerMs)
 		} else {
 			c.link.isClient = true
@@ -79,14 +79,14 @@ func (c *client) received(l *link, data []byte) {
 	if l != c.link {
 		return
 	}
-	w := c.world
+	w, machine := c.cluster.world, c.cluster.machines[0]
 	frames, err := c.stream.Push(data)
 	if err != nil {
 		w.fail("the server sends bytes that are no messages: %v", err)
 	}
 	for _, frame := range frames {
 		w.note("client gets: command, bytes", uint64(frame[114]), uint64(len(frame)))
-		w.judge.frame(frame)
+		c.cluster.judge.frame(machine.medium.view, frame)
 		l.heard = true
 		id := c.protocol.ID()
 		verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, 0, frame)
@@ -106,11 +106,11 @@ func (c *client) received(l *link, data []byte) {
 // take passes finished exchanges to the judge.
 func (c *client) take() {
 	for _, e := range c.protocol.Take() {
-		c.world.exchangesCount++
+		c.cluster.exchangesCount++
 		if e.Evicted == model.EvictNoSession {
-			c.world.result.EvictionsCount++
+			c.cluster.world.result.EvictionsCount++
 		}
-		c.world.judge.exchange(e)
+		c.cluster.judge.exchange(e)
 	}
 }
 
@@ -119,7 +119,7 @@ func (c *client) ended(l *link) {
 	if l == c.link {
 		c.link = nil
 		c.rivals = append(c.rivals, l)
-		c.reconnectNs = c.world.events.nowNs + c.world.random.Uint64N(100*nsPerMs)
+		c.reconnectNs = c.cluster.world.events.nowNs + c.cluster.world.random.Uint64N(100*nsPerMs)
 	}
 }
 
@@ -128,117 +128,24 @@ func (c *client) restart() {
 	if c.link != nil {
 		c.link.breakOff()
 	}
-	c.protocol.Restart(wallBaseNs + c.world.events.nowNs)
+	c.protocol.Restart(wallBaseNs + c.cluster.world.events.nowNs)
 	c.take()
 }
 
-// stranger is a connection of no known client. Nothing that it sends may do harm.
-type stranger struct {
-	world  *World
-	stream *workload.Stream
-}
-
-var _ peer = (*stranger)(nil)
-
-func (s *stranger) received(_ *link, data []byte) {
-	frames, err := s.stream.Push(data)
-	if err != nil {
-		s.world.fail("the server sends bytes that are no messages to a stranger: %v", err)
-	}
-	for _, frame := range frames {
-		s.world.judge.frame(frame)
-	}
-}
-
-func (s *stranger) ended(*link) {}
-
-// intrude opens a connection that sends something invalid or unusual.
-func (w *World) intrude() {
-	s := &stranger{world: w, stream: workload.NewStream(w.modelLimits.MessageBytesMax)}
-	l := w.network.connect(s)
-	if l == nil {
-		return
-	}
-	r := w.random
-	someone := w.clients[r.IntN(len(w.clients))]
-	header := model.Header{Cluster: w.clusterNumber, Release: someone.release(), Command: model.CommandPing,
-		Client: model.Number{High: r.Uint64(), Low: 1}}
-	frame := header.Frame(nil)
-	switch r.IntN(14) {
-	case 0: // noise
-		frame = make([]byte, 1+r.IntN(2000))
-		for i := range frame {
-			frame[i] = byte(r.Uint32())
-		}
-	case 1: // a damaged header
-		frame[r.IntN(len(frame))] ^= 1 << r.IntN(8)
-	case 2: // a part of a header
-		frame = frame[:1+r.IntN(255)]
-	case 3: // another cluster
-		header.Cluster = model.Num(77)
-		frame = header.Frame(nil)
-	case 4: // a message that is too large, or that never ends
-		little(frame[96:], []uint32{1<<20 + 1, 1 << 31, 255, 70_000, 1 << 20}[r.IntN(5)])
-		model.Seal(frame[:256])
-	case 5: // a replica's command
-		frame[114] = byte(r.IntN(26))
-		model.Seal(frame)
-	case 6: // silence
-		frame = nil
-	case 7, 8: // the message of another client again, as a proxy or a thief would send it; perhaps with a wrong body
-		if someone.lastFrame == nil {
-			break
-		}
-		someone.link.pardon("a thief sends what its client has sent")
-		someone.rivals = append(someone.rivals, l)
-		frame = append([]byte(nil), someone.lastFrame...)
-		if r.IntN(2) == 0 {
-			frame[r.IntN(len(frame))] ^= 1 << r.IntN(8)
-		}
-	case 9, 10, 11: // what somebody might send next, with one thing wrong
-		var closes bool
-		if frame, closes = w.forge(someone); frame == nil {
-			break
-		}
-		if closes {
-			someone.link.pardon("it has sent a message with a wrong checksum")
-		}
-		if someone.link != nil && r.IntN(2) == 0 { // from a client that is not quite right
-			someone.link.write(frame)
-			frame = nil
-			break
-		}
-		someone.link.pardon("a thief sends what its client might send")
-		someone.rivals = append(someone.rivals, l)
-	case 12, 13: // somebody who only looks whether the server is there
-		header.PingTimestamp = r.Uint64()
-		frame = header.Frame(nil)
-	}
-	if len(frame) > 0 {
-		l.write(frame)
-	}
-	l.later(r.Uint64N(2_000*nsPerMs), func() {
-		if r.IntN(2) == 0 {
-			l.hangUp()
-		} else {
-			l.breakOff()
-		}
-	})
-}
-
-// forge makes a request that no client sends, and that must never be in the log. closes: it ends
-// its connection.
-func (w *World) forge(c *client) (frame []byte, closes bool) {
-	frame, what, closes := c.protocol.Forge(w.random)
-	if frame != nil {
-		w.judge.forged[model.Checksum(frame[:16])] = what
-		w.note("forged: "+what, c.link.number(), 0)
-	}
-	return frame, closes
-}
-
-func little(b []byte, v uint32) {
-	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
-}
-
 func (c *client) release() uint32 { return 17<<8 | 9 }
+
+func (c *Cluster) addClients(count int, source workload.Source, pauseNs uint64) {
+	releases := []uint32{16<<8 | 4, 16<<8 | 30, 16<<8 | 60, 17<<8 | 2, 17<<8 | 9}
+	for range count {
+		one := &client{cluster: c}
+		one.protocol = workload.NewClient(workload.ClientConfig{
+			Cluster:  number(c.id),
+			Seed:     c.world.random.Uint64(),
+			Replicas: 1,
+			Release:  releases[c.world.random.IntN(len(releases))],
+			Limits:   c.modelLimits,
+			PauseNs:  pauseNs,
+		}, source, wallBaseNs+c.world.events.nowNs)
+		c.clients = append(c.clients, one)
+	}
+}

@@ -103,8 +103,8 @@ func (c *Coverage) missing() string {
 }
 
 // observeGrid counts a block that is being written.
-func (w *World) observeGrid(offsetBytes uint64, data []byte) {
-	c, header := &w.result.Coverage, block.HeaderPage(data)
+func (m *Machine) observeGrid(offsetBytes uint64, data []byte) {
+	c, header := &m.result.Coverage, block.HeaderPage(data)
 	switch {
 	case header.Kind() == block.KindTrailer:
 		c.Trailers[header.Tree()]++
@@ -116,22 +116,20 @@ func (w *World) observeGrid(offsetBytes uint64, data []byte) {
 	default:
 		c.Tables[header.Tree()]++
 	}
-	if at := uint64(len(w.disk.image.now)); offsetBytes+uint64(w.limits.PageBytes) <= at {
-		before := block.HeaderPage(w.disk.image.now[offsetBytes : offsetBytes+uint64(w.limits.PageBytes)])
-		if before.Address() == header.Address() && before.Checksum() != header.Checksum() {
-			c.Reused++
-		}
+	before := block.HeaderPage(m.disk.image.bytes(offsetBytes, uint64(m.limits.PageBytes)))
+	if before.Address() == header.Address() && before.Checksum() != header.Checksum() {
+		c.Reused++
 	}
 }
 
 // observeCrash counts the activities that a crash interrupts.
-func (w *World) observeCrash() {
-	c := &w.result.Coverage.Crashes
-	if !w.ready {
+func (m *Machine) observeCrash() {
+	c := &m.result.Coverage.Crashes
+	if !m.ready {
 		c[crashReplay]++
 	}
-	for _, o := range w.disk.flying {
-		switch layout := &w.judge.layout; {
+	for _, o := range m.disk.flying {
+		switch layout := &m.layout; {
 		case o.kind == diskSync && o.port.zone == PortJournal:
 			c[crashLogSync]++
 		case o.kind == diskSync:
@@ -149,20 +147,20 @@ func (w *World) observeCrash() {
 			c[crashTable]++
 		}
 	}
-	if w.disk.synced {
+	if m.disk.synced {
 		c[crashBetween]++
 	}
-	if w.quiet() {
+	if m.quiet() {
 		c[crashAtRest]++
 	}
 }
 
 // observeStages reads the counters of stages that stop. No block may be lost: every acquired block
 // is named or waits.
-func (w *World) observeStages() {
-	c, counters := &w.result.Coverage, w.replica.Apply.Statistics().Forest
+func (m *Machine) observeStages() {
+	c, counters := &m.result.Coverage, m.replica.Apply.Statistics().Forest
 	if counters.BlocksLost != 0 {
-		w.leak = fmt.Sprintf("of %d blocks that are acquired, %d are neither named nor waiting", counters.BlocksAcquired,
+		m.leak = fmt.Sprintf("of %d blocks that are acquired, %d are neither named nor waiting", counters.BlocksAcquired,
 			int64(counters.BlocksLost))
 	}
 	for level, count := range counters.Merges {
@@ -173,6 +171,6 @@ func (w *World) observeStages() {
 }
 
 // namesDamage tells whether a fault names a block that has been damaged.
-func (w *World) namesDamage(fault *storage.Fault) bool {
-	return fault.Address > 0 && w.damaged[fault.Address]
+func (m *Machine) namesDamage(fault *storage.Fault) bool {
+	return fault.Address > 0 && m.damaged[fault.Address]
 }

@@ -14,10 +14,10 @@ import (
 
 // superblock returns the copy that a start would choose, or nil if fewer than two are equal. equal:
 // all four copies are right.
-func (w *World) superblock() (chosen []byte, equal bool) {
-	image, layout := w.disk.image, &w.judge.layout
+func (m *Machine) superblock() (chosen []byte, equal bool) {
+	image, layout := m.disk.image, &m.layout
 	counts := map[string]int{}
-	for i := range w.limits.SuperblockCopies {
+	for i := range m.limits.SuperblockCopies {
 		buffer := make([]byte, datafile.SuperblockContentBytes)
 		if n, err := image.read(layout.SuperblockCopyAt(i), buffer); err != nil || n < len(buffer) {
 			continue
@@ -31,7 +31,7 @@ func (w *World) superblock() (chosen []byte, equal bool) {
 			chosen = buffer
 		}
 	}
-	return chosen, chosen != nil && counts[string(chosen[:16])] == int(w.limits.SuperblockCopies)
+	return chosen, chosen != nil && counts[string(chosen[:16])] == int(m.limits.SuperblockCopies)
 }
 
 func sequenceOf(superblock []byte) uint64 {
@@ -40,41 +40,41 @@ func sequenceOf(superblock []byte) uint64 {
 
 // damageWithin damages parts of the file, while the machine is down, that one replica can repair or
 // does not need. The replica must start all the same.
-func (w *World) damageWithin() {
-	r, image, layout := w.random, w.disk.image, &w.judge.layout
+func (m *Machine) damageWithin() {
+	r, image, layout := m.random, m.disk.image, &m.layout
 	if r.IntN(3) != 0 {
 		return
 	}
-	if _, equal := w.superblock(); equal && r.IntN(2) == 0 {
+	if _, equal := m.superblock(); equal && r.IntN(2) == 0 {
 		for _, i := range r.Perm(4)[:1+r.IntN(2)] {
-			w.note("damage: superblock copy", uint64(i), 0)
-			w.result.DamagesCount++
+			m.note("damage: superblock copy", uint64(i), 0)
+			m.result.DamagesCount++
 			image.damage(r, layout.SuperblockCopyAt(uint32(i)), datafile.SuperblockContentBytes)
 		}
 	}
 	if r.IntN(2) == 0 {
-		w.damageCopies()
+		m.damageCopies()
 	}
-	if w.judge.candidate != nil {
+	if m.medium.candidate != nil {
 		return // there may be a torn prepare; damage below the checkpoint would be one fault too many
 	}
-	slots, sector := uint64(w.limits.JournalSlotsCount), uint64(w.limits.SectorBytes)
-	next := (w.judge.durableOp + 1) % slots
+	slots, sector := uint64(m.limits.JournalSlotsCount), uint64(m.limits.SectorBytes)
+	next := (m.medium.durableOp + 1) % slots
 	headerAt := func(offsetBytes uint64) (prepare.Header, bool) {
 		header := make([]byte, sector)
 		_, err := image.read(offsetBytes, header)
 		h := prepare.Header(header[:prepare.HeaderBytes])
-		return h, err == nil && prepare.ValidHeader(h, w.cluster, w.limits.MessageBytesMax)
+		return h, err == nil && prepare.ValidHeader(h, m.cluster.id, m.limits.MessageBytesMax)
 	}
 	nextPrepare, nextIsWhole := headerAt(layout.PrepareAt(next))
 	nextTwin, ok := headerAt(layout.TwinAt(next))
 	nextIsWhole = nextIsWhole && ok && nextTwin.Op() <= nextPrepare.Op() // a torn twin is newer
-	if checkpoint := w.judge.checkpointOp; nextIsWhole && checkpoint > 0 && r.IntN(2) == 0 {
+	if checkpoint := m.medium.checkpointOp; nextIsWhole && checkpoint > 0 && r.IntN(2) == 0 {
 		op := checkpoint - r.Uint64N(min(checkpoint, slots))
-		if w.judge.durableOp-op < slots-1 && op > 0 {
-			w.note("damage: prepare below the checkpoint", op, checkpoint)
-			w.result.DamagesCount++
-			image.damage(r, layout.PrepareAt(op%slots), uint64(w.limits.MessageBytesMax))
+		if m.medium.durableOp-op < slots-1 && op > 0 {
+			m.note("damage: prepare below the checkpoint", op, checkpoint)
+			m.result.DamagesCount++
+			image.damage(r, layout.PrepareAt(op%slots), uint64(m.limits.MessageBytesMax))
 		}
 	}
 }
@@ -83,9 +83,9 @@ func (w *World) damageWithin() {
 // prepare it takes the slot or the twin, also for the head. For a large prepare it takes the twin.
 // A damaged copy rots, or it has the slot's previous content as if its write had been lost, or it
 // has another op.
-func (w *World) damageCopies() {
-	r, image, layout := w.random, w.disk.image, &w.judge.layout
-	slots, head := uint64(w.limits.JournalSlotsCount), w.judge.durableOp
+func (m *Machine) damageCopies() {
+	r, image, layout := m.random, m.disk.image, &m.layout
+	slots, head := uint64(m.limits.JournalSlotsCount), m.medium.durableOp
 	odds := 1 + r.IntN(int(slots))
 	for slot := range slots {
 		if slot == (head+1)%slots || r.IntN(odds) != 0 {
@@ -93,97 +93,97 @@ func (w *World) damageCopies() {
 		}
 		op := head - min(head, (head+slots-slot)%slots)
 		if op%slots != slot || op == 0 { // never written
-			w.note("damage: twin of slot", slot, 0)
-			w.result.DamagesCount++
-			image.damage(r, layout.TwinAt(slot), uint64(w.limits.SectorBytes))
+			m.note("damage: twin of slot", slot, 0)
+			m.result.DamagesCount++
+			image.damage(r, layout.TwinAt(slot), uint64(m.limits.SectorBytes))
 			continue
 		}
-		p := w.judge.recent[op%uint64(len(w.judge.recent))]
-		at, content, other, otherContent := layout.TwinAt(slot), twinOf(p, &w.limits), layout.PrepareAt(slot), padded(p, w.limits.SectorBytes)
+		p := m.medium.recent[op%uint64(len(m.medium.recent))]
+		at, content, other, otherContent := layout.TwinAt(slot), twinOf(p, &m.limits), layout.PrepareAt(slot), padded(p, m.limits.SectorBytes)
 		isTwin := uint64(1)
-		if op > w.judge.checkpointOp && isSmall(p, &w.limits) && r.IntN(2) == 0 {
+		if op > m.medium.checkpointOp && isSmall(p, &m.limits) && r.IntN(2) == 0 {
 			at, content, other, otherContent, isTwin = other, otherContent, at, content, 0
 		}
-		if !w.holds(other, otherContent) {
+		if !m.holds(other, otherContent) {
 			continue
 		}
-		w.note("damage: a copy of op; the twin?", op, isTwin)
-		w.result.DamagesCount++
+		m.note("damage: a copy of op; the twin?", op, isTwin)
+		m.result.DamagesCount++
 		switch r.IntN(4) {
 		case 0, 1:
 			image.damage(r, at, uint64(len(content)))
 		case 2:
-			w.lose(at, op, isTwin == 1)
+			m.lose(at, op, isTwin == 1)
 		case 3:
 			from := 1 + r.Uint64N(head)
 			from = max(from, head-min(head-1, slots-1))
-			another := w.judge.recent[from%uint64(len(w.judge.recent))]
-			if from == op || isTwin == 1 && !isSmall(another, &w.limits) {
+			another := m.medium.recent[from%uint64(len(m.medium.recent))]
+			if from == op || isTwin == 1 && !isSmall(another, &m.limits) {
 				image.damage(r, at, uint64(len(content)))
 				continue
 			}
-			image.overwrite(at, padded(another, w.limits.SectorBytes))
+			image.overwrite(at, padded(another, m.limits.SectorBytes))
 		}
 	}
 }
 
 // holds tells whether the medium has content at offsetBytes.
-func (w *World) holds(offsetBytes uint64, content []byte) bool {
+func (m *Machine) holds(offsetBytes uint64, content []byte) bool {
 	have := make([]byte, len(content))
-	n, err := w.disk.image.read(offsetBytes, have)
+	n, err := m.disk.image.read(offsetBytes, have)
 	return err == nil && n == len(content) && bytes.Equal(have, content)
 }
 
 // lose restores the content of one lap before, at the place of op.
-func (w *World) lose(offsetBytes, op uint64, isTwin bool) {
-	slots := uint64(w.limits.JournalSlotsCount)
-	before := prepare.PutReserved(make([]byte, prepare.HeaderBytes), w.cluster, op%slots)
+func (m *Machine) lose(offsetBytes, op uint64, isTwin bool) {
+	slots := uint64(m.limits.JournalSlotsCount)
+	before := prepare.PutReserved(make([]byte, prepare.HeaderBytes), m.cluster.id, op%slots)
 	if op == slots {
-		before = prepare.PutRoot(make([]byte, prepare.HeaderBytes), w.cluster)
+		before = prepare.PutRoot(make([]byte, prepare.HeaderBytes), m.cluster.id)
 	} else if op > slots {
-		before = w.judge.recent[(op-slots)%uint64(len(w.judge.recent))]
+		before = m.medium.recent[(op-slots)%uint64(len(m.medium.recent))]
 	}
 	if isTwin {
-		w.disk.image.overwrite(offsetBytes, twinOf(before, &w.limits))
+		m.disk.image.overwrite(offsetBytes, twinOf(before, &m.limits))
 	} else {
-		w.disk.image.overwrite(offsetBytes, padded(before, w.limits.SectorBytes))
+		m.disk.image.overwrite(offsetBytes, padded(before, m.limits.SectorBytes))
 	}
 }
 
 // damageBeyond damages parts of the file that one replica cannot repair. The replica must refuse to
 // start, or must stop when it finds the damage. It must never give a wrong reply.
-func (w *World) damageBeyond() {
-	r := w.random
-	w.restart()
+func (m *Machine) damageBeyond() {
+	r := m.random
+	m.restart()
 	// Some ops follow the superblock of this start, so that the superblock does not tell where the
 	// log ends.
-	a := newAuditor(w.judge.clients.Server.Machine, w.modelLimits, r)
+	a := newAuditor(m.cluster.judge.clients.Server.Machine, m.cluster.modelLimits, r)
 	a.requests = a.requests[:r.IntN(min(8, len(a.requests))+1)]
 	if r.IntN(2) == 0 { // the head of the log is as large as a prepare gets
-		ids := make([]model.Number, min(w.modelLimits.EventsMax(model.LookupAccounts), 1000))
+		ids := make([]model.Number, min(m.cluster.modelLimits.EventsMax(model.LookupAccounts), 1000))
 		for i := range ids {
 			ids[i] = model.Num(uint64(i + 1))
 		}
-		a.lookups(model.LookupAccounts, ids, w.modelLimits)
+		a.lookups(model.LookupAccounts, ids, m.cluster.modelLimits)
 	}
-	w.ask(a)
-	w.runUntil(func() bool { return w.ready && w.judge.candidate == nil }, "the replica is ready")
-	w.crash(false)
+	m.ask(a)
+	m.runUntil(func() bool { return m.ready && m.medium.candidate == nil }, "the replica is ready")
+	m.crash(false)
 
-	image, layout := w.disk.image, &w.judge.layout
-	superblock, _ := w.superblock()
+	image, layout := m.disk.image, &m.layout
+	superblock, _ := m.superblock()
 	if superblock == nil {
-		w.fail("no two copies of the superblock agree after a crash")
+		m.fail("no two copies of the superblock agree after a crash")
 	}
 	checkpointOp, _ := checkpointOf(superblock)
-	slots, head := uint64(w.limits.JournalSlotsCount), w.judge.durableOp
+	slots, head := uint64(m.limits.JournalSlotsCount), m.medium.durableOp
 	mustStop := true
 	prepareOf := func(op uint64) (offsetBytes, lengthBytes uint64) {
-		p := uint64(len(w.judge.recent[op%uint64(len(w.judge.recent))]))
-		sector := uint64(w.limits.SectorBytes)
+		p := uint64(len(m.medium.recent[op%uint64(len(m.medium.recent))]))
+		sector := uint64(m.limits.SectorBytes)
 		return layout.PrepareAt(op % slots), (p + sector - 1) / sector * sector
 	}
-	small := func(op uint64) bool { return isSmall(w.judge.recent[op%uint64(len(w.judge.recent))], &w.limits) }
+	small := func(op uint64) bool { return isSmall(m.medium.recent[op%uint64(len(m.medium.recent))], &m.limits) }
 	// The twin of a small prepare is damaged too. If the header of the head's twin were right, the
 	// head could be the torn write of a crash.
 	loseTwin := func(op uint64) {
@@ -192,7 +192,7 @@ func (w *World) damageBeyond() {
 		}
 		length := uint64(prepare.HeaderBytes)
 		if op < head && r.IntN(2) == 0 {
-			length = uint64(len(w.judge.recent[op%uint64(len(w.judge.recent))]))
+			length = uint64(len(m.medium.recent[op%uint64(len(m.medium.recent))]))
 		}
 		image.damage(r, layout.TwinAt(op%slots), length)
 	}
@@ -204,7 +204,7 @@ func (w *World) damageBeyond() {
 		return checkpointOp + 1 + r.Uint64N(head-checkpointOp)
 	}
 	what := [...]int{0, 1, 1, 1, 2, 3, 4, 5, 6, 7}[r.IntN(10)] // kind 1 has the most cases
-	w.note("damage beyond repair", uint64(what), 0)
+	m.note("damage beyond repair", uint64(what), 0)
 	switch what {
 	case 0: // three copies of the superblock
 		for _, i := range r.Perm(4)[:3] {
@@ -228,7 +228,7 @@ func (w *World) damageBeyond() {
 		}
 		source, length := prepareOf(from)
 		target, _ := prepareOf(to)
-		image.overwrite(target, bytes.Clone(image.now[source:source+length]))
+		image.overwrite(target, image.bytes(source, length))
 		loseTwin(to)
 	case 3: // a block of a trailer
 		kind := storage.TrailerKind(r.IntN(int(storage.TrailersCount)))
@@ -237,9 +237,9 @@ func (w *World) damageBeyond() {
 		if address == 0 {
 			return
 		}
-		w.damageBlock(address)
+		m.damageBlock(address)
 	case 4: // some blocks; they may be free ones
-		w.damageBlocks()
+		m.damageBlocks()
 		mustStop = false
 	case 7: // the disk has lost the writes of a prepare: the slot holds its previous content
 		op := head
@@ -254,41 +254,40 @@ func (w *World) damageBeyond() {
 		if head == checkpointOp || small(op) && op == head {
 			return
 		}
-		w.lose(layout.PrepareAt(op%slots), op, false)
+		m.lose(layout.PrepareAt(op%slots), op, false)
 		if small(op) {
-			w.lose(layout.TwinAt(op%slots), op, true)
+			m.lose(layout.TwinAt(op%slots), op, true)
 		}
 	case 6: // the same, later
 		mustStop = false
 	case 5: // a block written over another's place
-		high := w.blocksHigh()
+		high := m.blocksHigh()
 		if high < 2 {
 			return
 		}
-		size := uint64(w.limits.BlockBytes)
+		size := uint64(m.limits.BlockBytes)
 		source, target := layout.GridAt+r.Uint64N(high)*size, layout.GridAt+r.Uint64N(high)*size
-		copy(image.now[target:target+size], image.now[source:source+size])
-		copy(image.durable[target:target+size], image.now[source:])
+		image.put(target, image.bytes(source, size))
 		mustStop = false
 	}
-	w.result.DamagesCount++
-	started, err := w.start(-1)
+	m.result.DamagesCount++
+	started, err := m.start(-1)
 	if err != nil {
-		w.note("refused: "+err.Error(), 0, 0)
-		w.result.RefusalsCount++
+		m.note("refused: "+err.Error(), 0, 0)
+		m.result.RefusalsCount++
 		return
 	}
 	if !started {
-		w.fail("a start without a crash did not end")
+		m.fail("a start without a crash did not end")
 	}
 	rotAt, rot := r.IntN(20_000), func() {}
 	if what == 6 {
-		rot = w.damageBlocks
+		rot = m.damageBlocks
 	}
 	if what == 6 && head > checkpointOp && r.IntN(2) == 0 { // the log, while it is being replayed
 		offset, length := prepareOf(needed())
 		for range 8 { // a prepare with a body, if there is one, behind the header
-			if sector := uint64(w.limits.SectorBytes); length > 2*sector {
+			if sector := uint64(m.limits.SectorBytes); length > 2*sector {
 				offset, length = offset+sector, length-sector
 				break
 			}
@@ -296,113 +295,113 @@ func (w *World) damageBeyond() {
 		}
 		rotAt, rot = r.IntN(80), func() { image.damage(r, offset, length) }
 	}
-	if w.auditUntilFault(rotAt, rot); w.fault != nil {
-		w.result.FaultsCount++
+	if m.auditUntilFault(rotAt, rot); m.fault != nil {
+		m.result.FaultsCount++
 		return
 	}
 	if mustStop {
-		w.fail("the replica goes on with damage that it cannot repair (kind %d)", what)
+		m.fail("the replica goes on with damage that it cannot repair (kind %d)", what)
 	}
 }
 
 // rotAtWork damages blocks while clients work and compaction runs. A query, a merge or the next
 // start may find the damage. Then the replica must name it and stop. Until then, and as long as the
 // damaged blocks are not needed, every reply must be right.
-func (w *World) rotAtWork() {
-	r := w.random
-	end := w.exchangesCount + exchangesMin + r.IntN(exchangesMax)
-	for i := 0; w.fault == nil && i < workStepsMax && w.exchangesCount < end; i++ {
+func (m *Machine) rotAtWork() {
+	r := m.random
+	end := m.ops() + opsMin + r.IntN(opsMax)
+	for i := 0; m.fault == nil && i < workStepsMax && m.ops() < end; i++ {
 		if i%rotEverySteps == 0 {
-			w.damageBlocks()
+			m.damageBlocks()
 		}
-		w.step()
+		m.step()
 	}
-	if w.fault != nil && w.isFull() {
-		w.letGo()
+	if m.fault != nil && m.isFull() {
+		m.letGo()
 		return
 	}
 	for range 2 {
-		if w.fault == nil {
+		if m.fault == nil {
 			break
 		}
-		if !w.namesDamage(w.fault) {
-			w.fail("with damage in the grid the replica stops, and does not name it: %v", w.fault)
+		if !m.namesDamage(m.fault) {
+			m.fail("with damage in the grid the replica stops, and does not name it: %v", m.fault)
 		}
-		w.result.Coverage.RotFaults++
-		w.result.FaultsCount++
+		m.result.Coverage.RotFaults++
+		m.result.FaultsCount++
 		// Started again, the replica refuses, stops in the same way, or replays on another path.
-		w.crash(r.IntN(2) == 0)
-		started, err := w.start(-1)
+		m.crash(r.IntN(2) == 0)
+		started, err := m.start(-1)
 		var fault *storage.Fault
 		if err != nil {
-			if !errors.As(err, &fault) || !w.namesDamage(fault) {
-				w.fail("with damage in the grid the replica refuses to start, and does not name it: %v", err)
+			if !errors.As(err, &fault) || !m.namesDamage(fault) {
+				m.fail("with damage in the grid the replica refuses to start, and does not name it: %v", err)
 			}
-			w.result.RefusalsCount++
-			w.letGo()
+			m.result.RefusalsCount++
+			m.letGo()
 			return
 		}
 		if !started {
-			w.fail("a start without a crash did not end")
+			m.fail("a start without a crash did not end")
 		}
-		for i := 0; w.fault == nil && !w.ready && i < workStepsMax; i++ {
-			w.step()
-		}
-	}
-	w.letGo()
-	if w.fault == nil {
-		if w.auditUntilFault(-1, nil); w.fault == nil {
-			w.result.Coverage.RotAnswered++
+		for i := 0; m.fault == nil && !m.ready && i < workStepsMax; i++ {
+			m.step()
 		}
 	}
-	if w.fault != nil && !w.isFull() && !w.namesDamage(w.fault) {
-		w.fail("with damage in the grid the replica stops, and does not name it: %v", w.fault)
+	m.letGo()
+	if m.fault == nil {
+		if m.auditUntilFault(-1, nil); m.fault == nil {
+			m.result.Coverage.RotAnswered++
+		}
+	}
+	if m.fault != nil && !m.isFull() && !m.namesDamage(m.fault) {
+		m.fail("with damage in the grid the replica stops, and does not name it: %v", m.fault)
 	}
 }
 
 // letGo keeps the requests for whose replies the clients wait, and removes the clients.
-func (w *World) letGo() {
-	for _, c := range w.clients {
+func (m *Machine) letGo() {
+	for _, c := range m.cluster.clients {
 		if e := c.protocol.InFlight(); e != nil {
-			w.inFlight = append(w.inFlight, e)
+			m.cluster.inFlight = append(m.cluster.inFlight, e)
 		}
 		if c.link != nil {
 			c.link.hangUp()
 		}
 	}
-	w.clients = w.clients[:0]
+	m.cluster.clients = m.cluster.clients[:0]
 }
 
 // blocksHigh is the number of whole blocks in the grid.
-func (w *World) blocksHigh() uint64 {
-	size := uint64(len(w.disk.image.now))
-	if size < w.judge.layout.GridAt {
+func (m *Machine) blocksHigh() uint64 {
+	size := m.disk.image.usedBytes
+	if size < m.layout.GridAt {
 		return 0
 	}
-	return (size - w.judge.layout.GridAt) / uint64(w.limits.BlockBytes)
+	return (size - m.layout.GridAt) / uint64(m.limits.BlockBytes)
 }
 
 // damageBlocks damages some or many tables.
-func (w *World) damageBlocks() {
-	high := w.blocksHigh()
+func (m *Machine) damageBlocks() {
+	high := m.blocksHigh()
 	if high == 0 {
 		return
 	}
-	for range 1 + w.random.Uint64N(min(high, 1<<w.random.IntN(8))) {
-		w.damageBlock(1 + w.random.Uint64N(high))
+	for range 1 + m.random.Uint64N(min(high, 1<<m.random.IntN(8))) {
+		m.damageBlock(1 + m.random.Uint64N(high))
 	}
 }
 
 // damageBlock damages the used part of a block.
-func (w *World) damageBlock(address uint64) {
-	w.damaged[address] = true
-	g := block.GeometryOf(w.limits)
-	at := w.judge.layout.GridAt + g.Offset(address, 0)
-	pages := min(block.HeaderPage(w.disk.image.now[at:at+uint64(g.PageBytes)]).PagesUsed(), g.PagesMax)
-	page := w.random.Uint32N(max(pages, 1))
+func (m *Machine) damageBlock(address uint64) {
+	m.damaged[address] = true
+	g := block.GeometryOf(m.limits)
+	at := m.layout.GridAt + g.Offset(address, 0)
+	pages := min(block.HeaderPage(m.disk.image.bytes(at, uint64(g.PageBytes))).PagesUsed(), g.PagesMax)
+	page := m.random.Uint32N(max(pages, 1))
 	length := uint64(g.PageBytes)
 	if page == 0 {
 		length = uint64(g.HeaderUsedBytes())
 	}
-	w.disk.image.damage(w.random, at+uint64(page)*uint64(g.PageBytes), length)
+	m.disk.image.damage(m.random, at+uint64(page)*uint64(g.PageBytes), length)
 }

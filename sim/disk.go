@@ -228,7 +228,7 @@ func (d *Disk) perform(o *diskOperation) {
 		}
 		if d.strikes(&d.writeErrorIn) {
 			d.image.leave(d.random, fate(d.random.IntN(int(fatesCount))), o.offsetBytes, o.copy)
-			copy(d.image.now[o.offsetBytes:o.offsetBytes+o.lengthBytes], d.image.durable[o.offsetBytes:])
+			d.image.revert(o.offsetBytes, o.lengthBytes)
 			result = -int32(unix.EIO)
 			break
 		}
@@ -393,7 +393,7 @@ func (f *File) WriteAt(buffer []byte, offsetBytes uint64) error {
 	sectors := len(buffer) / int(f.image.sectorBytes)
 	if f.crashSectors >= 0 && f.crashSectors < sectors {
 		// The sectors of one write land in any order.
-		f.image.grow(offsetBytes + uint64(len(buffer)))
+		f.image.reach(offsetBytes + uint64(len(buffer)))
 		for _, i := range f.random.Perm(sectors)[:f.crashSectors] {
 			at := uint64(i) * f.image.sectorBytes
 			f.image.write(offsetBytes+at, buffer[at:at+f.image.sectorBytes], true)

@@ -1,20 +1,35 @@
 package sim
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 )
 
 // Image is the medium: the bytes that reads return, and the bytes that would survive a power cut.
+//
+// It consists of chunks. Most of them are the same in both, and share their bytes; a clone shares
+// the bytes of all chunks. So a fork and a crash cost only what was written around them.
 type Image struct {
 	sectorBytes uint64
-	sizeBytes   uint64 // of the file; bytes behind those below read as zeros
-	now         []byte // with all writes
-	durable     []byte // without the writes that no sync has covered
+	sizeBytes   uint64 // of the file; bytes of no chunk read as zeros
+	usedBytes   uint64 // the end of the last write
+	chunks      []chunk
+	apart       []uint64 // chunks whose durable bytes differ from the others
 	volatile    []volatileWrite
 	order       uint64          // of volatile writes
 	unreadable  map[uint64]bool // sectors that return an error until they are written
 	limitBytes  uint64          // Allocate beyond it finds no space
+}
+
+const chunkBytes = 16 << 10
+
+// chunk is a part of the medium. nil: all zeros.
+type chunk struct {
+	now     *[chunkBytes]byte // with all writes
+	durable *[chunkBytes]byte // without the writes that no sync has covered; valid if isApart
+	isApart bool
+	isOwn   bool // no other image has these bytes
 }
 
 // volatileWrite is a write that has completed but is not durable.
@@ -31,9 +46,14 @@ func newImage(sectorBytes uint32) *Image {
 // clone copies an image at rest, as a crash leaves it.
 func (m *Image) clone() *Image {
 	c := newImage(uint32(m.sectorBytes))
-	c.sizeBytes = m.sizeBytes
-	c.now = append([]byte(nil), m.now...)
-	c.durable = append([]byte(nil), m.durable...)
+	c.sizeBytes, c.usedBytes = m.sizeBytes, m.usedBytes
+	if len(m.apart) > 0 {
+		panic(violation{"an image is cloned that is not at rest"})
+	}
+	for i := range m.chunks {
+		m.chunks[i].isOwn = false
+	}
+	c.chunks = append([]chunk(nil), m.chunks...)
 	for sector := range m.unreadable { // a copy of a set: order does not show
 		c.unreadable[sector] = true
 	}
@@ -43,36 +63,81 @@ func (m *Image) clone() *Image {
 // allocate makes the file at least sizeBytes long. New bytes read as zeros.
 func (m *Image) allocate(sizeBytes uint64) { m.sizeBytes = max(m.sizeBytes, sizeBytes) }
 
-// grow makes room for bytes that are written.
-func (m *Image) grow(sizeBytes uint64) {
+// reach makes the file long enough for bytes that are written.
+func (m *Image) reach(sizeBytes uint64) {
 	m.allocate(sizeBytes)
-	if sizeBytes <= uint64(len(m.now)) {
-		return
-	}
-	if sizeBytes > uint64(cap(m.now)) {
-		room := sizeBytes + sizeBytes/2
-		m.now = append(make([]byte, 0, room), m.now...)
-		m.durable = append(make([]byte, 0, room), m.durable...)
-	}
-	m.now = m.now[:sizeBytes]
-	m.durable = m.durable[:sizeBytes]
+	m.usedBytes = max(m.usedBytes, sizeBytes)
 }
 
-// write puts data on the medium. If it is not durable, a power cut may lose it.
+// parts calls do for the parts of a range that lie in one chunk each: the chunk, the place in it,
+// and the place in the range.
+func parts(offsetBytes, lengthBytes uint64, do func(index, from, to, at uint64)) {
+	for at := uint64(0); at < lengthBytes; {
+		from := (offsetBytes + at) % chunkBytes
+		to := min(chunkBytes, from+lengthBytes-at)
+		do((offsetBytes+at)/chunkBytes, from, to, at)
+		at += to - from
+	}
+}
+
+// own returns a chunk that may be changed.
+func (m *Image) own(index uint64) *chunk {
+	for index >= uint64(len(m.chunks)) {
+		m.chunks = append(m.chunks, chunk{})
+	}
+	c := &m.chunks[index]
+	if !c.isOwn {
+		c.isOwn = true
+		c.now = copied(c.now)
+	}
+	return c
+}
+
+// part returns the chunk, with durable bytes of its own.
+func (m *Image) part(index uint64) *chunk {
+	c := m.own(index)
+	if !c.isApart {
+		c.isApart = true
+		c.durable = copied(c.now)
+		m.apart = append(m.apart, index)
+	}
+	return c
+}
+
+func copied(bytes *[chunkBytes]byte) *[chunkBytes]byte {
+	c := new([chunkBytes]byte)
+	if bytes != nil {
+		*c = *bytes
+	}
+	return c
+}
+
+// write puts data on the medium. If it is not durable, a power cut may lose it, and data must not
+// change until then.
 func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
-	m.grow(offsetBytes + uint64(len(data)))
-	copy(m.now[offsetBytes:], data)
+	m.reach(offsetBytes + uint64(len(data)))
 	if len(m.unreadable) > 0 {
 		for at := offsetBytes; at < offsetBytes+uint64(len(data)); at += m.sectorBytes {
 			delete(m.unreadable, at/m.sectorBytes)
 		}
 	}
 	if durable {
-		copy(m.durable[offsetBytes:], data)
+		m.put(offsetBytes, data)
 		return
 	}
+	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
+		copy(m.part(index).now[from:to], data[at:])
+	})
 	m.order++
-	m.volatile = append(m.volatile, volatileWrite{m.order, offsetBytes, append([]byte(nil), data...)})
+	m.volatile = append(m.volatile, volatileWrite{m.order, offsetBytes, data})
+}
+
+// writeDurable changes only the bytes that survive a power cut.
+func (m *Image) writeDurable(offsetBytes uint64, data []byte) {
+	m.reach(offsetBytes + uint64(len(data)))
+	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
+		copy(m.part(index).durable[from:to], data[at:])
+	})
 }
 
 // overwrite puts whole sectors on the medium without the knowledge of the replica.
@@ -84,8 +149,7 @@ func (m *Image) overwrite(offsetBytes uint64, data []byte) {
 func (m *Image) sync(order uint64) {
 	count := 0
 	for count < len(m.volatile) && m.volatile[count].order <= order {
-		w := &m.volatile[count]
-		copy(m.durable[w.offsetBytes:], w.data)
+		m.writeDurable(m.volatile[count].offsetBytes, m.volatile[count].data)
 		count++
 	}
 	m.volatile = m.volatile[count:]
@@ -104,13 +168,40 @@ func (m *Image) read(offsetBytes uint64, buffer []byte) (int, error) {
 			}
 		}
 	}
-	count := int(min(uint64(len(buffer)), m.sizeBytes-offsetBytes))
-	copied := 0
-	if offsetBytes < uint64(len(m.now)) {
-		copied = copy(buffer[:count], m.now[offsetBytes:])
-	}
-	clear(buffer[copied:count])
-	return count, nil
+	count := min(uint64(len(buffer)), m.sizeBytes-offsetBytes)
+	parts(offsetBytes, count, func(index, from, to, at uint64) {
+		if index < uint64(len(m.chunks)) && m.chunks[index].now != nil {
+			copy(buffer[at:], m.chunks[index].now[from:to])
+		} else {
+			clear(buffer[at : at+to-from])
+		}
+	})
+	return int(count), nil
+}
+
+// bytes returns written bytes, also of unreadable sectors. Bytes of no chunk are zeros.
+func (m *Image) bytes(offsetBytes, lengthBytes uint64) []byte {
+	out := make([]byte, lengthBytes)
+	parts(offsetBytes, lengthBytes, func(index, from, to, at uint64) {
+		if index < uint64(len(m.chunks)) && m.chunks[index].now != nil {
+			copy(out[at:], m.chunks[index].now[from:to])
+		}
+	})
+	return out
+}
+
+// holds tells whether the written bytes at offsetBytes are these.
+func (m *Image) holds(offsetBytes uint64, data []byte) bool {
+	return bytes.Equal(m.bytes(offsetBytes, uint64(len(data))), data)
+}
+
+// revert makes written bytes those that would survive a power cut.
+func (m *Image) revert(offsetBytes, lengthBytes uint64) {
+	parts(offsetBytes, lengthBytes, func(index, from, to, _ uint64) {
+		if index < uint64(len(m.chunks)) && m.chunks[index].isApart {
+			copy(m.own(index).now[from:to], m.chunks[index].durable[from:to])
+		}
+	})
 }
 
 var errUnreadable = errors.New("a sector is unreadable")
@@ -128,7 +219,7 @@ const (
 
 // leave applies a write that was interrupted to the durable bytes.
 func (m *Image) leave(random *rand.Rand, f fate, offsetBytes uint64, data []byte) {
-	m.grow(offsetBytes + uint64(len(data)))
+	m.reach(offsetBytes + uint64(len(data)))
 	sectors := uint64(len(data)) / m.sectorBytes
 	until := sectors
 	if f == fateTorn {
@@ -139,7 +230,7 @@ func (m *Image) leave(random *rand.Rand, f fate, offsetBytes uint64, data []byte
 			continue
 		}
 		from, to := i*m.sectorBytes, (i+1)*m.sectorBytes
-		copy(m.durable[offsetBytes+from:], data[from:to])
+		m.writeDurable(offsetBytes+from, data[from:to])
 		delete(m.unreadable, (offsetBytes+from)/m.sectorBytes)
 	}
 }
@@ -155,35 +246,52 @@ func (m *Image) powerCut(random *rand.Rand) {
 
 // settle makes the image the one that the next start reads.
 func (m *Image) settle() {
-	m.volatile = m.volatile[:0]
-	copy(m.now, m.durable)
+	m.volatile = nil
+	for _, index := range m.apart {
+		c := &m.chunks[index]
+		c.now, c.durable, c.isApart = c.durable, nil, false
+	}
+	m.apart = m.apart[:0]
 }
 
 // damage changes the medium without the knowledge of the replica.
 func (m *Image) damage(random *rand.Rand, offsetBytes, lengthBytes uint64) {
-	m.grow(offsetBytes + lengthBytes)
+	m.reach(offsetBytes + lengthBytes)
 	sector := (offsetBytes + random.Uint64N(lengthBytes)) / m.sectorBytes * m.sectorBytes
 	from := max(sector, offsetBytes)
 	to := min(sector+m.sectorBytes, offsetBytes+lengthBytes)
+	part := m.bytes(from, to-from)
 	switch random.IntN(4) {
 	case 0: // a flipped bit
-		at := from + random.Uint64N(to-from)
-		m.now[at] ^= 1 << random.IntN(8)
+		at := random.Uint64N(to - from)
+		part[at] ^= 1 << random.IntN(8)
 	case 1: // a sector of zeros, unless it is that already
-		if allZero(m.now[from:to]) {
-			m.now[from] = 1
+		if allZero(part) {
+			part[0] = 1
 		} else {
-			clear(m.now[from:to])
+			clear(part)
 		}
 	case 2: // noise
-		for i := from; i < to; i++ {
-			m.now[i] ^= byte(1 + random.IntN(255))
+		for i := range part {
+			part[i] ^= byte(1 + random.IntN(255))
 		}
 	case 3:
 		m.unreadable[sector/m.sectorBytes] = true
 		return
 	}
-	copy(m.durable[from:to], m.now[from:to])
+	m.put(from, part)
+}
+
+// put changes bytes in any state, and leaves unreadable sectors so.
+func (m *Image) put(offsetBytes uint64, data []byte) {
+	m.reach(offsetBytes + uint64(len(data)))
+	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
+		c := m.own(index)
+		copy(c.now[from:to], data[at:])
+		if c.isApart {
+			copy(c.durable[from:to], data[at:])
+		}
+	})
 }
 
 func allZero(b []byte) bool {

@@ -1,8 +1,8 @@
 package sim
 
 import (
-	"bytes"
 	"math/rand/v2"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +23,11 @@ type Network struct {
 	epoch   uint64
 	slow    bool
 	faulty  bool // resets, pieces, stalls
+
+	// Connections between networks, see connect.go.
+	dial             func(address [18]byte) (*Network, unix.Errno)
+	connectsReserved int     // of links, those that accept leaves to Connect
+	backlog          []*link // connections of other networks that wait for a place
 }
 
 var _ ports.Network = (*Network)(nil)
@@ -50,11 +55,17 @@ type link struct {
 	receiveInto []byte
 
 	// To the peer.
-	sending   []byte // the server's buffer
-	sendCopy  []byte // its content when it was queued: it must not change
-	sentBytes int
-	deliverNs uint64
-	stalledNs uint64 // the peer does not read until then
+	sending    []byte // the server's buffer, or the first of two
+	body       []byte // the second
+	sendCopy   []byte // its content when it was queued: it must not change
+	sentBytes  int
+	deliverNs  uint64
+	onWayBytes int    // of sends that have ended, or a part of one
+	blocked    bool   // the sockets of both ends are full
+	stalledNs  uint64 // the peer does not read until then
+
+	connecting bool // Connect is under way
+	isOutgoing bool // Connect has opened it
 
 	openedNs uint64
 	heard    bool // a message of the server has arrived, so the server had a whole one of the peer
@@ -78,6 +89,10 @@ func newNetwork(q *events, random *rand.Rand, openMax, linksMax uint32, fail fun
 func (n *Network) crash() {
 	n.epoch++
 	n.ready = n.ready[:0]
+	for _, l := range n.backlog {
+		l.endPeer()
+	}
+	n.backlog = nil
 	for i, l := range n.links {
 		if l != nil {
 			n.links[i] = nil
@@ -107,6 +122,20 @@ func (l *link) later(delayNs uint64, do func()) {
 
 // connect opens a connection. It returns nil if the server has no room and has closed it at once.
 func (n *Network) connect(p peer) *link {
+	if !n.mayAccept() {
+		return nil
+	}
+	l := &link{network: n, peer: p}
+	n.take(l)
+	for i := range l.name {
+		l.name[i] = byte(n.random.IntN(256))
+	}
+	n.accepted(l)
+	return l
+}
+
+// take gives l a free place. It tells whether there was one.
+func (n *Network) take(l *link) bool {
 	free, at := 0, -1
 	for i, l := range n.links {
 		if l == nil {
@@ -117,20 +146,27 @@ func (n *Network) connect(p peer) *link {
 		}
 	}
 	if at < 0 {
-		return nil
+		return false
 	}
-	l := &link{network: n, id: ports.ConnectionID(at), peer: p, epoch: n.epoch, openedNs: n.events.nowNs}
-	for i := range l.name {
-		l.name[i] = byte(n.random.IntN(256))
-	}
+	l.id, l.epoch, l.openedNs = ports.ConnectionID(at), n.epoch, n.events.nowNs
 	n.links[at] = l
-	if len(n.links)-free+1 > n.openMax {
+	return true
+}
+
+// accepted tells the server of a connection that has a place.
+func (n *Network) accepted(l *link) {
+	used := 0
+	for _, l := range n.links {
+		if l != nil {
+			used++
+		}
+	}
+	if used > n.openMax {
 		for _, l := range n.links {
 			l.pardon("there were more connections than the server keeps")
 		}
 	}
-	n.ready = append(n.ready, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: l.id, Peer: l.name})
-	return l
+	n.push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: l.id, Peer: l.name})
 }
 
 // pardon lets the server close the connection from now on.
@@ -207,7 +243,9 @@ func (l *link) breakOff() {
 func (l *link) endPeer() {
 	if !l.peerGone {
 		l.peerGone = true
-		l.peer.ended(l)
+		if l.peer != nil { // nil: of a Connect that nobody has answered yet
+			l.peer.ended(l)
+		}
 	}
 }
 
@@ -229,6 +267,7 @@ func (l *link) feed() {
 		}
 		copy(l.receiveInto, l.arrived[:count])
 		l.arrived = l.arrived[count:]
+		l.unblockOther()
 		e.Bytes = int32(count)
 	case l.peerClosed:
 		e.Bytes = 0
@@ -249,23 +288,29 @@ func (l *link) drain() {
 		l.later(l.stalledNs-n.events.nowNs, l.drain)
 		return
 	}
-	count := len(l.sending) - l.sentBytes
+	count := len(l.sendCopy) - l.sentBytes
+	if count = min(count, l.room()); count <= 0 {
+		l.blocked = true
+		return
+	}
 	if n.faulty && n.random.IntN(3) == 0 {
 		count = 1 + n.random.IntN(count)
 	}
 	data := l.sendCopy[l.sentBytes : l.sentBytes+count]
-	if !bytes.Equal(data, l.sending[l.sentBytes:l.sentBytes+count]) {
+	if !l.isUnchanged(l.sentBytes, l.sentBytes+count) {
 		n.fail("a message changed while it was being sent on connection %d", l.id)
 	}
 	l.sentBytes += count
 	if !l.peerGone {
+		l.onWayBytes += count
 		l.inOrder(&l.deliverNs, func() {
+			l.onWayBytes -= count
 			if !l.peerGone {
 				l.peer.received(l, data)
 			}
 		})
 	}
-	if l.sentBytes == len(l.sending) {
+	if l.sentBytes == len(l.sendCopy) {
 		l.sending = nil
 		n.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: l.id, Bytes: int32(l.sentBytes)})
 		return
@@ -280,13 +325,10 @@ func (n *Network) at(connection ports.ConnectionID, what string) *link {
 	return n.links[connection]
 }
 
-// Connect implements ports.Network. A single replica connects to no other.
-func (n *Network) Connect([18]byte) (ports.ConnectionID, bool) { return 0, false }
-
 // Receive implements ports.Network.
 func (n *Network) Receive(connection ports.ConnectionID, buffer []byte) {
 	l := n.at(connection, "a receive")
-	if l.receiveInto != nil || len(buffer) == 0 {
+	if l.receiveInto != nil || len(buffer) == 0 || l.connecting {
 		n.fail("a second or an empty receive on connection %d", connection)
 	}
 	l.receiveInto = buffer
@@ -300,15 +342,20 @@ func (n *Network) ReceiveAll(connection ports.ConnectionID, buffer []byte) {
 
 // Send implements ports.Network.
 func (n *Network) Send(connection ports.ConnectionID, buffer []byte) {
+	n.SendParts(connection, buffer, nil)
+}
+
+// SendParts implements ports.Network.
+func (n *Network) SendParts(connection ports.ConnectionID, header, body []byte) {
 	l := n.at(connection, "a send")
-	if l.sending != nil || len(buffer) == 0 {
+	if l.sending != nil || len(header) == 0 || l.connecting {
 		n.fail("a second or an empty send on connection %d", connection)
 	}
 	if l.reset || l.peerGone && n.random.IntN(2) == 0 {
 		n.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: connection, Bytes: -int32(unix.EPIPE)})
 		return
 	}
-	l.sending, l.sendCopy, l.sentBytes = buffer, bytes.Clone(buffer), 0
+	l.sending, l.body, l.sendCopy, l.sentBytes = header, body, slices.Concat(header, body), 0
 	l.later(n.random.Uint64N(20_000), l.drain)
 }
 
@@ -346,9 +393,10 @@ func (n *Network) Poll(out []ports.NetworkEvent) int {
 	copy(out, n.ready[:count])
 	n.ready = n.ready[:copy(n.ready, n.ready[count:])]
 	for _, e := range out[:count] {
-		if e.Kind == ports.NetworkClosed {
+		if e.Kind == ports.NetworkClosed || e.Kind == ports.NetworkConnected && e.Bytes < 0 {
 			n.links[e.Connection] = nil // the id may name another connection from now on
 		}
 	}
+	n.acceptBacklog()
 	return count
 }

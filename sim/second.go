@@ -4,53 +4,49 @@ import (
 	"math/rand/v2"
 
 	"ledger/limits"
-	"ledger/stages/net"
 )
 
-// second makes another machine with a copy of the medium, or with an empty one. Its memory and its
-// timing differ.
-func (w *World) second(image *Image) *World {
-	other := &World{
-		options: w.options, random: rand.New(rand.NewPCG(w.random.Uint64(), 1)), fail: w.fail,
-		limits: w.limits, modelLimits: w.modelLimits, cluster: w.cluster, clusterNumber: w.clusterNumber,
-	}
-	other.options.Trace = false
+// second makes another machine, in a world of its own: a bench without clients. It has a copy of
+// the medium, or an empty one. Its memory and its timing differ.
+func (m *Machine) second(image *Image) *Machine {
+	options := m.world.options
+	options.Trace = false
+	w := newWorld(options, rand.New(rand.NewPCG(m.random.Uint64(), 1)), m.fail)
+	c := &Cluster{world: w, limits: m.limits, modelLimits: m.cluster.modelLimits, id: m.cluster.id}
 	// None of these limits may affect the data file.
-	other.limits.StorageBytesMax = max(storageBytesMax(w.limits.BlockBytes), w.limits.StorageBytesMax)
-	redrawMemory(&other.limits, w.random)
-	other.limits.RequestBytesMax = uint32(4096 + w.random.IntN(int(w.limits.RequestBytesMax-4096)+1))
-	other.disk = newDisk(image, &other.events, other.random, w.fail)
-	other.network = newNetwork(&other.events, other.random, w.limits.ConnectionsMax, net.PortConnectionsMax(&w.limits), w.fail)
-	return other
+	c.limits.StorageBytesMax = max(storageBytesMax(m.limits.BlockBytes), m.limits.StorageBytesMax)
+	redrawMemory(&c.limits, m.random)
+	c.limits.RequestBytesMax = uint32(4096 + m.random.IntN(int(m.limits.RequestBytesMax-4096)+1))
+	return newMachine(w, c, image)
 }
 
 // fork starts another machine on a copy of the medium, with other timing and no clients. It must
 // come to the same checkpoints.
-func (w *World) fork() {
-	w.result.ForksCount++
-	other := w.second(w.disk.image.clone())
+func (m *Machine) fork() {
+	m.result.ForksCount++
+	other := m.second(m.disk.image.clone())
 	defer other.abandon()
 	if started, err := other.start(-1); err != nil || !started {
-		w.fail("on a copy of the medium the replica refuses to start: %v", err)
+		m.fail("on a copy of the medium the replica refuses to start: %v", err)
 	}
 	head := other.opened.Consensus.OpHead
-	if head != w.judge.durableOp && (w.judge.candidate == nil || head != w.judge.durableOp+1) {
-		w.fail("on a copy of the medium the log ends at op %d, but op %d is the last durable one", head, w.judge.durableOp)
+	if head != m.medium.durableOp && (m.medium.candidate == nil || head != m.medium.durableOp+1) {
+		m.fail("on a copy of the medium the log ends at op %d, but op %d is the last durable one", head, m.medium.durableOp)
 	}
 	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
-		if zone == PortJournal && offsetBytes < w.judge.layout.TwinsAt {
-			if op, id := checkpointOf(data); w.limits.CheckpointTrigger(op) <= head {
-				w.judge.checkpoint(op, id)
+		if zone == PortJournal && offsetBytes < m.layout.TwinsAt {
+			if op, id := checkpointOf(data); m.limits.CheckpointTrigger(op) <= head {
+				m.cluster.judge.checkpoint(op, id)
 			}
 		}
 	}
 	for untilNs := ^uint64(0); other.events.nowNs < untilNs; {
 		if other.steps > calmStepsMax {
-			w.fail("on a copy of the medium the replica never gets ready")
+			m.fail("on a copy of the medium the replica never gets ready")
 		}
 		other.step()
 		if other.fault != nil {
-			w.fail("on a copy of the medium the replica stops: %v", other.fault)
+			m.fail("on a copy of the medium the replica stops: %v", other.fault)
 		}
 		if other.ready && untilNs == ^uint64(0) {
 			untilNs = other.events.nowNs + 50*nsPerMs
@@ -60,52 +56,54 @@ func (w *World) fork() {
 
 // retrace makes another machine execute the whole log again, from an empty file on, with restarts
 // at other ops. It must come to the same checkpoints, block by block.
-func (w *World) retrace() {
-	w.result.RetracesCount++
-	layout, slots := &w.judge.layout, uint64(w.limits.JournalSlotsCount)
-	other := w.second(newImage(w.limits.SectorBytes))
+func (m *Machine) retrace() {
+	m.result.RetracesCount++
+	layout, slots := &m.layout, uint64(m.limits.JournalSlotsCount)
+	other := m.second(newImage(m.limits.SectorBytes))
 	defer other.abandon()
-	other.judge = w.judge // for the layout
 	other.format(-1)
-	other.judge = nil
 	checkpointOp, copies := uint64(0), uint32(0)
 	other.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
 		if zone == PortJournal && offsetBytes < layout.TwinsAt {
-			w.judge.checkpoint(checkpointOf(data))
+			m.cluster.judge.checkpoint(checkpointOf(data))
 		}
 	}
 	other.disk.onEnd = func(zone Zone, offsetBytes uint64, data []byte, _ bool) {
 		if zone == PortJournal && offsetBytes < layout.TwinsAt {
-			if copies++; copies == w.limits.SuperblockCopies {
+			if copies++; copies == m.limits.SuperblockCopies {
 				copies = 0
 				checkpointOp, _ = checkpointOf(data)
 			}
 		}
 	}
-	for head := uint64(0); head < w.judge.durableOp; {
+	for head := uint64(0); head < m.medium.durableOp; {
 		// The machine executes some more ops, as far as they may be prepared, and then goes down.
-		most := min(w.judge.durableOp, w.limits.PrepareMax(checkpointOp))
-		for end := head + 1 + other.random.Uint64N(most-head); head < end; {
+		most := min(m.medium.durableOp, m.limits.PrepareMax(checkpointOp))
+		end := most
+		if other.random.IntN(4) == 0 {
+			end = head + 1 + other.random.Uint64N(most-head)
+		}
+		for head < end {
 			head++
-			p := w.judge.history[head]
-			other.disk.image.write(layout.PrepareAt(head%slots), padded(p, w.limits.SectorBytes), true)
-			other.disk.image.write(layout.TwinAt(head%slots), twinOf(p, &w.limits), true)
+			p := m.cluster.judge.history[head]
+			other.disk.image.write(layout.PrepareAt(head%slots), padded(p, m.limits.SectorBytes), true)
+			other.disk.image.write(layout.TwinAt(head%slots), twinOf(p, &m.limits), true)
 		}
 		if started, err := other.start(-1); err != nil || !started {
-			w.fail("with the same log another machine refuses to start: %v", err)
+			m.fail("with the same log another machine refuses to start: %v", err)
 		}
 		if found := other.opened.Consensus.OpHead; found != head {
-			w.fail("another machine with the log up to op %d finds its end at op %d", head, found)
+			m.fail("another machine with the log up to op %d finds its end at op %d", head, found)
 		}
 		checkpointOp, copies = other.opened.Consensus.Superblock.Checkpoint.Op, 0
 		before := checkpointOp
-		for untilSteps := other.steps + wholeStepsMax; !other.ready || head == w.limits.PrepareMax(before) && checkpointOp == before; {
+		for untilSteps := other.steps + wholeStepsMax; !other.ready || head == m.limits.PrepareMax(before) && checkpointOp == before; {
 			other.step()
 			if other.fault != nil {
-				w.fail("with the same log another machine stops: %v", other.fault)
+				m.fail("with the same log another machine stops: %v", other.fault)
 			}
 			if other.steps > untilSteps {
-				w.fail("with the same log another machine never gets ready")
+				m.fail("with the same log another machine never gets ready")
 			}
 		}
 		other.stop()

@@ -36,8 +36,6 @@ package stages
 import (
 	"fmt"
 
-	"ledger/internal/arena"
-	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/metrics"
 	"ledger/storage"
@@ -64,62 +62,6 @@ func NameOf(number int) string {
 		return Names[number]
 	}
 	return fmt.Sprintf("%s-%d", Names[Compact], number-Compact)
-}
-
-// SlotClass separates the slots, so that no class can starve another.
-type SlotClass uint8
-
-const (
-	// SlotClient: one client message as received; net owns the free ones. RequestBytesMax each.
-	SlotClient SlotClass = iota
-	// SlotPrepare: groups, and prepares read from the log; consensus owns the free ones.
-	// MessageBytesMax each.
-	SlotPrepare
-	// SlotReply: the replies of one op; consensus owns the free ones. MessageBytesMax each at
-	// least.
-	SlotReply
-	SlotClassesCount
-)
-
-// Slot names a message slot: class and handle.
-type Slot uint32
-
-// SlotNone is no slot.
-const SlotNone Slot = ^Slot(0)
-
-const slotClassShift = 28
-
-// SlotOf builds a name.
-func SlotOf(class SlotClass, handle uint32) Slot { return Slot(uint32(class)<<slotClassShift | handle) }
-
-// Class of a slot.
-func (s Slot) Class() SlotClass { return SlotClass(s >> slotClassShift) }
-
-// Handle of a slot within its class.
-func (s Slot) Handle() uint32 { return uint32(s) & (1<<slotClassShift - 1) }
-
-// Slots is the memory of all classes. Any stage may read a slot; Get and Put belong to the class's
-// owner.
-type Slots struct {
-	Pools [SlotClassesCount]*arena.Pool
-}
-
-// Bytes of a slot.
-func (s *Slots) Bytes(slot Slot) []byte { return s.Pools[slot.Class()].Bytes(slot.Handle()) }
-
-// Get takes a free slot of class, or returns SlotNone.
-func (s *Slots) Get(class SlotClass) Slot {
-	handle, ok := s.Pools[class].Get()
-	if !ok {
-		return SlotNone
-	}
-	return SlotOf(class, handle)
-}
-
-// Put gives a slot back.
-func (s *Slots) Put(slot Slot) {
-	assert.That(slot != SlotNone, "a slot that is freed exists")
-	s.Pools[slot.Class()].Put(slot.Handle())
 }
 
 // NetToConsensusKind of NetToConsensus.
@@ -185,7 +127,7 @@ const (
 	// JournalAppended. The bytes do not change until then. Bytes behind the prepare up to the
 	// sector's end are zeroed by journal.
 	JournalAppend ConsensusToJournalKind = iota + 1
-	// JournalRead: read the prepare of Op into Slot; answer JournalReadDone.
+	// JournalRead: read the prepare of Op with Checksum into Slot; answer JournalReadDone.
 	JournalRead
 	// JournalSuperblock: write Superblock. Consensus must not change it before
 	// JournalSuperblockDone.
@@ -197,6 +139,7 @@ type ConsensusToJournal struct {
 	Kind       ConsensusToJournalKind
 	Slot       Slot
 	Op         uint64
+	Checksum   wire.Checksum // JournalRead
 	Superblock *datafile.Superblock
 }
 
@@ -204,16 +147,36 @@ type ConsensusToJournal struct {
 type JournalToConsensusKind uint8
 
 const (
+	// JournalAppended: the prepare of Op with Checksum, in Slot, is durable. Consensus may have
+	// dropped it since, so Op alone does not tell which prepare it was.
 	JournalAppended JournalToConsensusKind = iota + 1
+	// JournalReadDone: Read tells whether Slot holds the prepare of Op with Checksum.
 	JournalReadDone
 	JournalSuperblockDone
-	// JournalFault: the disk failed or the log is damaged; the replica stops with Fault.
+	// JournalFault: the disk failed; the replica stops with Fault.
 	JournalFault
+)
+
+// JournalReadResult is the result of a JournalRead. It is an answer and no fault, because other
+// replicas may have the prepare, and because other replicas ask for prepares.
+type JournalReadResult uint8
+
+const (
+	// ReadOK: the prepare is in the slot, verified.
+	ReadOK JournalReadResult = iota + 1
+	// ReadAbsent: the log does not hold the prepare: it has another one in that slot, or another one
+	// is being written there.
+	ReadAbsent
+	// ReadDamaged: the log should hold the prepare, and neither its copy nor its twin (if that is a
+	// whole copy) reads back right. Fault says what was wrong with the prepare's copy. A single
+	// replica stops with it.
+	ReadDamaged
 )
 
 // JournalToConsensus is a message from journal to consensus.
 type JournalToConsensus struct {
 	Kind     JournalToConsensusKind
+	Read     JournalReadResult // JournalReadDone
 	Slot     Slot
 	Op       uint64        // JournalSuperblockDone: the sequence
 	Checksum wire.Checksum // JournalSuperblockDone: the parent of the next superblock
@@ -225,8 +188,8 @@ type JournalToConsensus struct {
 type ConsensusToApplyKind uint8
 
 const (
-	// ApplySequenced: the prepare in Slot will be committed soon. Apply reads ahead the pages that
-	// it needs. There is no answer.
+	// ApplySequenced: the prepare in Slot may be committed soon. Apply reads ahead the pages that it
+	// needs; answer ApplySequencedDone. Until then the slot must not be freed.
 	ApplySequenced ConsensusToApplyKind = iota + 1
 	// ApplyCommit: execute the prepare in Slot and, if ReplySlot is not SlotNone, build the replies
 	// into it; answer ApplyCommitted. Ops come in order without gaps.
@@ -257,6 +220,9 @@ const (
 	ApplyCommitted ApplyToConsensusKind = iota + 1
 	// ApplyCheckpointReady: Checkpoint is on disk and synced; consensus writes the superblock.
 	ApplyCheckpointReady
+	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read the
+	// slot any more.
+	ApplySequencedDone
 	// ApplyFault: damage or a failing disk; the replica stops with Fault.
 	ApplyFault
 )
@@ -267,6 +233,7 @@ const ReplyAlignBytes = 64
 // ApplyToConsensus is a message from apply to consensus.
 type ApplyToConsensus struct {
 	Kind        ApplyToConsensusKind
+	Slot        Slot // ApplySequencedDone
 	Op          uint64
 	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
 	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The

@@ -52,7 +52,7 @@ func (s *Slot) kept(in *Input) Slot {
 	kept := *s
 	for _, c := range [...]*Copy{&kept.P, &kept.T} {
 		if c.Kind.names() && c.contradicts(in) {
-			*c = Copy{Kind: c.Kind}
+			*c = Copy{Kind: c.Kind, IsUnread: c.IsUnread}
 		}
 	}
 	return kept
@@ -125,6 +125,10 @@ func (s *Slot) judge(in *Input, d *Decision) {
 	}
 	// What is committed may have been acknowledged here, and nobody needs to hear that it was not.
 	if d.Verdict == Torn && d.Op <= in.CommitMax {
+		d.Verdict = Faulty
+	}
+	// A read that fails is not a nack: both copies may be good, and be read at the next start.
+	if d.Verdict == Torn && (s.P.IsUnread || s.T.IsUnread) {
 		d.Verdict = Faulty
 	}
 	if d.Verdict == Faulty || d.Verdict == Cut {

@@ -79,6 +79,7 @@ func TestSlotOfSeveralRests(t *testing.T) {
 		{"acknowledges before log_view is durable", true, false, "is nacked"},
 		{"writes the header of a large prepare beside it", false, false, "may neither be nacked nor read"},
 		{"mends both copies at once", true, true, "is nacked"},
+		{"acknowledges before the mend of recovery is durable", false, false, "is nacked"},
 		{"writes before log_view is durable", false, false, "may neither be nacked nor read"},
 	} {
 		found := map[string]int{}

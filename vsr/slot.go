@@ -19,10 +19,11 @@ const (
 // names tells whether the copy's header is that of a prepare.
 func (k Kind) names() bool { return k >= KindWhole }
 
-// Copy is one of the two copies of a slot. Of a kind that names no prepare the other fields do not
-// count.
+// Copy is one of the two copies of a slot. Of a kind that names no prepare the fields behind
+// IsUnread do not count.
 type Copy struct {
 	Kind     Kind
+	IsUnread bool // some of it could not be read, so Kind is not what the disk holds
 	View     uint32
 	Op       uint64
 	Checksum wire.Checksum // of the header

@@ -59,6 +59,7 @@ type slotWorld struct {
 	isRagged   bool   // a sector that was being written when the power failed may be bad
 	crashesMax uint8
 	seen       map[replica]struct{}
+	unread     map[unreadCase]bool
 	stack      []replica
 	rows       map[string]int
 	slots      []Slot
@@ -73,6 +74,7 @@ const ringSlots = 4
 // before, 0 for reserved.
 func newSlotWorld(t *testing.T, sizes []int, oldSectors int, isSameBody bool) *slotWorld {
 	w := &slotWorld{t: t, views: len(sizes), crashesMax: 2, seen: map[replica]struct{}{}, rows: map[string]int{}}
+	w.unread = map[unreadCase]bool{}
 	w.op = 1
 	checkpoint := 0
 	if oldSectors > 0 {
@@ -328,6 +330,14 @@ func (w *slotWorld) restart(r replica) {
 	}
 	d := &result.Decisions[slot]
 	w.rows[fmt.Sprintf("%c %v", d.Row, d.Verdict)]++
+	if reason := w.judgeUnread(&r, &in); reason != "" {
+		w.fail(r, reason, d)
+		return
+	}
+	if result, refusal = Recover(&in, w.slots, w.decisions); refusal != nil {
+		w.fail(r, "refused: "+refusal.Reason, nil)
+		return
+	}
 	view := answers{head: int(result.OpHead), mayBeAbove: result.Uncertain.Has(op), nacks: result.Nack(op), isFaulty: d.Verdict == Faulty}
 	for number := 1; number <= w.views; number++ {
 		if result.Present(op, w.all.checksum(number)) {
@@ -372,8 +382,52 @@ func (w *slotWorld) restart(r replica) {
 		next.place = after
 		w.crash(next)
 	})
-	w.all.put(&r.place, from, p, t)
+	if w.breaks != "acknowledges before the mend of recovery is durable" {
+		w.all.put(&r.place, from, p, t)
+	}
 	w.push(r)
+}
+
+// judgeUnread judges what the replica would say if reads of one copy or of both failed: of their
+// headers, or only of the twin's body. The disk is as it was, so this is no fault.
+func (w *slotWorld) judgeUnread(r *replica, in *Input) string {
+	s := &w.slots[w.op%ringSlots]
+	whole := *s
+	defer func() { *s = whole }()
+	known := unreadCase{whole, r.truth.owed, r.logView, r.list, r.listed, r.isCommitKnown}
+	if r.truth.owed == 0 || w.unread[known] {
+		return ""
+	}
+	w.unread[known] = true
+	bad := Copy{IsUnread: true}
+	body := whole.T
+	if body.Kind == KindWhole {
+		body.Kind = KindTorn
+	}
+	body.IsUnread = true
+	for _, t := range []Copy{whole.T, bad, body} {
+		for _, p := range []Copy{whole.P, bad} {
+			s.P, s.T = p, t
+			result, refusal := Recover(in, w.slots, w.decisions)
+			switch op := uint64(w.op); {
+			case refusal != nil:
+				return "refused: " + refusal.Reason
+			case !p.IsUnread && !t.IsUnread:
+			case result.Nack(op):
+				return "an op that may have been acknowledged is nacked because a read failed"
+			case result.OpHead < op && !result.Uncertain.Has(op):
+				return "an op that may have been acknowledged is above a head that is said to be certain, because a read failed"
+			}
+		}
+	}
+	return ""
+}
+
+// unreadCase is all on which judgeUnread depends.
+type unreadCase struct {
+	slot                        Slot
+	owed, logView, list, listed uint8
+	isCommitKnown               bool
 }
 
 func (w *slotWorld) fail(r replica, reason string, d *Decision) {

@@ -90,13 +90,15 @@ func TestDecisionTableOfSeveral(t *testing.T) {
 	verdicts := map[Verdict]int{}
 	eachSlot(func(s Slot) {
 		for dropped := range 4 {
-			for _, commitMax := range []uint64{36, 37} {
+			for variant := range 8 {
+				commitMax := uint64(36 + variant&1)
 				s := s
+				s.P.IsUnread, s.T.IsUnread = variant&2 != 0 && s.P.Kind == KindBad, variant&4 != 0 && (s.T.Kind == KindBad || s.T.Kind == KindTorn)
 				if dropped&1 != 0 && s.P.Kind.names() {
-					s.P = Copy{Kind: s.P.Kind}
+					s.P = Copy{Kind: s.P.Kind, IsUnread: s.P.IsUnread}
 				}
 				if dropped&2 != 0 && s.T.Kind.names() {
-					s.T = Copy{Kind: s.T.Kind}
+					s.T = Copy{Kind: s.T.Kind, IsUnread: s.T.IsUnread}
 				}
 				d := Decision{Op: 37}
 				s.judge(&Input{PrepareMax: tableMax, CommitMax: commitMax}, &d)
@@ -121,7 +123,7 @@ func expectedAmongSeveral(s *Slot, commitMax uint64) Verdict {
 	}
 	whole, twin := s.P.Kind == KindWhole && s.P.Op == 37, s.T.Kind.names() && s.T.Op == 37
 	torn := Torn
-	if commitMax >= 37 {
+	if commitMax >= 37 || s.P.IsUnread || s.T.IsUnread {
 		torn = Faulty
 	}
 	switch {

@@ -94,13 +94,17 @@ type Arena struct {
 	mappings []mapping
 	entries  []Entry
 	toTouch  [][]byte
+
+	region     mapping // of NewRegion
+	regionUsed uintptr
 }
 
 type mapping struct {
-	address unsafe.Pointer
-	bytes   uintptr
-	class   Class
-	entry   int // of its name
+	address    unsafe.Pointer
+	bytes      uintptr
+	class      Class
+	entry      int  // of its name
+	isInRegion bool // a part of the region's mapping
 }
 
 // New returns an arena without memory.
@@ -122,22 +126,25 @@ func (a *Arena) BytesWith(size uint64, alignBytes uint64, name string, options O
 	}
 	rounded := (size + PageBytes - 1) &^ (PageBytes - 1)
 	spare := uint64(0)
-	if options.HugePages {
+	if options.HugePages && a.region.bytes == 0 {
 		alignBytes = max(alignBytes, hugePageBytes)
 	}
 	if alignBytes > PageBytes {
 		spare = alignBytes - PageBytes // makes sure that an aligned address lies inside
 	}
-	start, err := mapMemory(uintptr(rounded + spare))
-	if err != nil {
-		panic(&Error{Name: name, Bytes: size, Err: err})
+	start, isInRegion := a.take(uintptr(rounded + spare))
+	if !isInRegion {
+		var err error
+		if start, err = mapMemory(uintptr(rounded + spare)); err != nil {
+			panic(&Error{Name: name, Bytes: size, Err: err})
+		}
 	}
 	entry := a.count(name, rounded, spare, options)
-	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare), options.Class, entry})
+	a.mappings = append(a.mappings, mapping{start, uintptr(rounded + spare), options.Class, entry, isInRegion})
 
 	skip := -uintptr(start) & uintptr(alignBytes-1)
 	data := unsafe.Slice((*byte)(unsafe.Add(start, skip)), rounded)
-	if !inGoHeap(uintptr(rounded + spare)) { // in reused memory, advice would outlive the arena
+	if a.takesAdvice() {
 		a.advise(data, options)
 	}
 	if touched := options.touchBytes(rounded); touched > 0 {
@@ -155,12 +162,19 @@ func (a *Arena) bytesHuge(size uint64, name string, options Options, hugeBytes u
 	}
 	data := a.BytesWith(size, hugePageBytes, name, options)
 	huge := data[:min(hugeBytes, size)&^(hugePageBytes-1)]
-	if !inGoHeap(a.mappings[len(a.mappings)-1].bytes) {
+	if a.takesAdvice() {
 		_ = unix.Madvise(huge, unix.MADV_HUGEPAGE)
 	}
 	a.toTouch = append(a.toTouch, huge)
 	a.entries[a.mappings[len(a.mappings)-1].entry].TouchBytes += uint64(len(huge))
 	return data
+}
+
+// takesAdvice tells whether the kernel is to be told how the last reservation will be used. In the
+// Go heap, the advice would outlive the arena. A region has one advice for all.
+func (a *Arena) takesAdvice() bool {
+	last := &a.mappings[len(a.mappings)-1]
+	return !last.isInRegion && !inGoHeap(last.bytes)
 }
 
 // advise tells the kernel how data will be used. Correctness does not depend on it.
@@ -256,7 +270,12 @@ const residentPages = 64 << 10 // pages in one call
 // arena.
 func (a *Arena) Close() {
 	for _, m := range a.mappings {
-		unmapMemory(m.address, m.bytes)
+		if !m.isInRegion {
+			unmapMemory(m.address, m.bytes)
+		}
+	}
+	if a.region.bytes > 0 {
+		unmapMemory(a.region.address, a.region.bytes)
 	}
 	*a = Arena{}
 }

@@ -12,8 +12,23 @@ import (
 )
 
 // Goal: reservations are zeroed, aligned, writable to the last byte and separate from each other.
-func TestBytes(t *testing.T) {
-	a := New()
+func TestBytes(t *testing.T) { testBytes(t, New()) }
+
+// Goal: the same holds for reservations that begin in a region, fill it, and go on outside.
+func TestRegion(t *testing.T) {
+	for _, regionBytes := range []uint64{PageBytes, 2 << 20, 64 << 20} {
+		a, err := NewRegion(regionBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		testBytes(t, a)
+	}
+	if _, err := NewRegion(1 << 60); err == nil {
+		t.Error("a region that no address space has room for is not refused")
+	}
+}
+
+func testBytes(t *testing.T, a *Arena) {
 	defer a.Close()
 	cases := []struct {
 		name       string

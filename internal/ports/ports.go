@@ -105,13 +105,14 @@ type NetworkEvent struct {
 // Network is the sockets of one thread: a listener and a bounded number of connections.
 //
 // At most one Receive and one Send are outstanding per connection. A Send is complete when all of
-// its bytes are handed to the kernel. If the limit of connections is reached, new ones stay in the
-// listener's backlog. An error such as a lack of descriptors is told as NetworkAcceptFailed, and
-// accepting pauses for a time.
+// its bytes are handed to the kernel. If no further connection may be accepted, new ones stay in
+// the listener's backlog. An error such as a lack of descriptors is told as NetworkAcceptFailed,
+// and accepting pauses for a time.
 type Network interface {
 	// Connect queues a connection to peer (an address as in NetworkEvent.Peer). NetworkConnected is
 	// its result; until then, the connection may only be closed. ok is false if the limit of
-	// connections is reached.
+	// connections is reached. The caller decides how long it waits for an answer, and then closes
+	// the connection, because the kernel alone would try for minutes.
 	Connect(peer [18]byte) (connection ConnectionID, ok bool)
 	// Receive queues one receive of 1..len(buffer) bytes.
 	Receive(connection ConnectionID, buffer []byte)
@@ -120,6 +121,10 @@ type Network interface {
 	ReceiveAll(connection ConnectionID, buffer []byte)
 	// Send queues buffer.
 	Send(connection ConnectionID, buffer []byte)
+	// SendParts is Send of the bytes of header and then those of body, as one send. A message whose
+	// parts lie in different places needs no copy, and the parts can leave in one segment. header
+	// has bytes. body may be empty.
+	SendParts(connection ConnectionID, header, body []byte)
 	// Close ends the connection. Outstanding operations are cancelled and have no events. Events of
 	// the connection that were not polled yet are dropped. NetworkClosed follows. The bytes of a
 	// finished Send still reach the peer, unless the peer has sent bytes that nobody received: then

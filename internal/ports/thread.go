@@ -22,9 +22,11 @@ type Thread interface {
 	// budget. It must not be called after Start.
 	Disk(fd int, operationsMax uint32) Disk
 	// Network makes a port with at most connectionsMax connections, which accepts from listenerFd
-	// (below 0: only Connect). The port owns its connections. listenerFd stays the caller's, who
-	// closes it after the thread. It must not be called after Start.
-	Network(listenerFd int, connectionsMax uint32) Network
+	// (below 0: only Connect). Accepted connections leave connectsReserved of them to Connect, so
+	// strangers cannot use up what a caller needs for the peers that it connects to. Connect may
+	// also use the others. The port owns its connections. listenerFd stays the caller's, who closes
+	// it after the thread. It must not be called after Start.
+	Network(listenerFd int, connectionsMax, connectsReserved uint32) Network
 	// Start binds the thread to the calling OS thread and arms the operations that are always
 	// armed.
 	Start() error

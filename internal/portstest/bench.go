@@ -37,7 +37,7 @@ func benchIdleTurn(b *testing.B, backend Backend) {
 	file := h.dataFile(sectorBytes)
 	fd, _ := h.listener()
 	h.thread.Disk(file.Fd, 8)
-	h.thread.Network(fd, 8)
+	h.thread.Network(fd, 8, 0)
 	h.start()
 	h.thread.Turn()
 	before := h.thread.SyscallCount()
@@ -135,7 +135,7 @@ func (h *harness) one(disk ports.Disk) {
 func benchPingPong(b *testing.B, backend Backend, size int) {
 	h := newHarness(b, backend)
 	fd, address := h.listener()
-	server, client := h.thread.Network(fd, 1), h.thread.Network(-1, 1)
+	server, client := h.thread.Network(fd, 1, 0), h.thread.Network(-1, 1, 0)
 	h.start()
 	clientID, _ := client.Connect(posix.PeerFromAddrPort(address))
 	h.event(client, ports.NetworkConnected)

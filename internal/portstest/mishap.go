@@ -324,17 +324,26 @@ func (n *MishapNetwork) receive(id ports.ConnectionID, buffer []byte, receive fu
 }
 
 // Send implements ports.Network.
-func (n *MishapNetwork) Send(id ports.ConnectionID, buffer []byte) {
+func (n *MishapNetwork) Send(id ports.ConnectionID, buffer []byte) { n.SendParts(id, buffer, nil) }
+
+// SendParts implements ports.Network.
+func (n *MishapNetwork) SendParts(id ports.ConnectionID, header, body []byte) {
 	how := n.plan.take(KindSend)
-	n.sends[id], n.lengths[id] = how, int32(len(buffer))
+	total := len(header) + len(body)
+	n.sends[id], n.lengths[id] = how, int32(total)
 	if how == Shorten {
-		buffer = buffer[:len(buffer)/2]
+		total /= 2
+		header, body = header[:min(len(header), total)], body[:max(0, total-len(header))]
 	}
-	if how == Fail || len(buffer) == 0 {
+	if how == Fail || total == 0 {
 		n.ready = append(n.ready, ports.NetworkEvent{Kind: ports.NetworkSent, Connection: id, Bytes: -int32(n.plan.Mishap.Errno)})
 		return
 	}
-	n.inner.Send(id, buffer)
+	if len(body) == 0 {
+		n.inner.Send(id, header)
+		return
+	}
+	n.inner.SendParts(id, header, body)
 }
 
 // Close implements ports.Network. Events of the connection that were not polled are dropped.

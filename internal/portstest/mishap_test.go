@@ -96,9 +96,10 @@ func (n *stubNetwork) Receive(id ports.ConnectionID, buffer []byte) {
 	n.push(ports.NetworkReceived, id, len(buffer))
 }
 func (n *stubNetwork) ReceiveAll(id ports.ConnectionID, buffer []byte) { n.Receive(id, buffer) }
-func (n *stubNetwork) Send(id ports.ConnectionID, buffer []byte) {
-	n.sent = append(n.sent, buffer...)
-	n.push(ports.NetworkSent, id, len(buffer))
+func (n *stubNetwork) Send(id ports.ConnectionID, buffer []byte)       { n.SendParts(id, buffer, nil) }
+func (n *stubNetwork) SendParts(id ports.ConnectionID, header, body []byte) {
+	n.sent = append(append(n.sent, header...), body...)
+	n.push(ports.NetworkSent, id, len(header)+len(body))
 }
 func (n *stubNetwork) Close(id ports.ConnectionID) { n.push(ports.NetworkClosed, id, 0) }
 func (n *stubNetwork) Poll(out []ports.NetworkEvent) (count int) {
@@ -170,5 +171,22 @@ func TestMishapNetwork(t *testing.T) {
 	}
 	if count != 1 {
 		t.Errorf("%d ends of one connection", count)
+	}
+}
+
+// Goal: a short send of two parts stops inside the header or behind a part of the body, and ends
+// with an error.
+func TestMishapOfParts(t *testing.T) {
+	for _, c := range []struct {
+		header, body int
+		want         string
+	}{{4, 2, "hea"}, {2, 4, "heb"}, {2, 2, "he"}} {
+		inner := &stubNetwork{}
+		n := NewMishapNetwork(inner, &Plan{Mishap: Mishap{KindSend, 1, Shorten, 32, false}})
+		n.SendParts(3, []byte("head")[:c.header], []byte("body")[:c.body])
+		var out [2]ports.NetworkEvent
+		if count := n.Poll(out[:]); count != 1 || out[0].Bytes != -32 || string(inner.sent) != c.want {
+			t.Errorf("%d and %d bytes: %d events, %+v; sent %q, want %q", c.header, c.body, count, out[0], inner.sent, c.want)
+		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 func testWaitEndsByWake(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, _ := h.listener()
-	h.thread.Network(fd, 2)
+	h.thread.Network(fd, 2, 0)
 	h.start()
 	h.thread.Turn()
 	one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
@@ -52,7 +52,7 @@ func testWaitEndsByWake(t *testing.T, backend Backend) {
 func testWaitEndsByTime(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	fd, _ := h.listener()
-	h.thread.Network(fd, 2)
+	h.thread.Network(fd, 2, 0)
 	h.start()
 	h.thread.Turn()
 	began, calls := time.Now(), h.thread.SyscallCount()
@@ -73,7 +73,7 @@ func testCloseWhileBusy(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	file := h.dataFile(64 << 20)
 	fd, address := h.listener()
-	disk, network := h.thread.Disk(file.Fd, 16), h.thread.Network(fd, 4)
+	disk, network := h.thread.Disk(file.Fd, 16), h.thread.Network(fd, 4, 0)
 	h.start()
 	peer := dial(t, address)
 	id := h.event(network, ports.NetworkAccepted).Connection
@@ -97,7 +97,7 @@ func testNoAllocation(t *testing.T, backend Backend) {
 	h := newHarness(t, backend)
 	file := h.dataFile(1 << 20)
 	fd, address := h.listener()
-	disk, network := h.thread.Disk(file.Fd, 16), h.thread.Network(fd, 4)
+	disk, network := h.thread.Disk(file.Fd, 16), h.thread.Network(fd, 4, 0)
 	h.start()
 	peer := dial(t, address)
 	id := h.event(network, ports.NetworkAccepted).Connection
@@ -140,7 +140,15 @@ func testNoAllocation(t *testing.T, backend Backend) {
 				h.thread.Wait(1_000_000)
 			}
 		}
-		_, _ = unix.Read(peerFd, message)
+		network.SendParts(id, answer, answer)
+		for sent < 2 {
+			if collect(); sent < 2 {
+				h.thread.Wait(1_000_000)
+			}
+		}
+		for range 3 {
+			_, _ = unix.Read(peerFd, message)
+		}
 	}
 	const rounds = 200
 	round()

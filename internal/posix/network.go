@@ -35,7 +35,8 @@ type connection struct {
 
 	receiveBuffer []byte
 	sendBuffer    []byte
-	sentBytes     int
+	sendBody      []byte // follows sendBuffer; nil for a send of one buffer
+	sentBytes     int    // of both
 }
 
 // Network is ports.Network over non-blocking sockets. Each is registered once with epoll,
@@ -50,20 +51,22 @@ type Network struct {
 
 	listenerReady  bool
 	acceptAgain    time.Time // accepting is paused until then, after an error; zero: not paused
-	isFull         bool      // the listener is not watched until a connection is free
+	isFull         bool      // the listener is not watched until a connection may be accepted
 	address        [28]byte
 	addressBytes   uint32
 	socketError    uint32
+	message        unix.Msghdr // of a SendParts, during its system call
+	parts          [2]unix.Iovec
 	generationNext uint32
 }
 
-func newNetwork(t *Thread, port uint32, listenerFd int, connectionsMax uint32) *Network {
+func newNetwork(t *Thread, port uint32, listenerFd int, connectionsMax, connectsReserved uint32) *Network {
 	n := &Network{
 		thread:      t,
 		port:        port,
 		listenerFd:  listenerFd,
 		connections: make([]connection, connectionsMax),
-		lives:       connections.New(connectionsMax),
+		lives:       connections.New(connectionsMax, connectsReserved),
 		work:        fifo.New[ports.ConnectionID](connectionsMax),
 	}
 	for i := range n.connections {
@@ -145,30 +148,18 @@ func (n *Network) Receive(id ports.ConnectionID, buffer []byte) {
 // ReceiveAll implements ports.Network.
 func (n *Network) ReceiveAll(id ports.ConnectionID, buffer []byte) { n.Receive(id, buffer) }
 
-// Send implements ports.Network.
-func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
-	c := &n.connections[id]
-	assert.That(n.lives.State(id) == connections.Open, "a connection that sends is open")
-	assert.That(!c.sending, "one send per connection")
-	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a send has a length")
-	c.sending, c.sendBuffer, c.sentBytes = true, buffer, 0
-	if c.writable {
-		n.pushWork(id, c)
-	}
-}
-
 // Close implements ports.Network.
 func (n *Network) Close(id ports.ConnectionID) {
 	c := &n.connections[id]
 	n.lives.Closed(id)
-	c.receiving, c.sending, c.receiveBuffer, c.sendBuffer = false, false, nil, nil
+	c.receiving, c.sending, c.receiveBuffer, c.sendBuffer, c.sendBody = false, false, nil, nil, nil
 	n.pushWork(id, c)
 }
 
 // Poll implements ports.Network.
 func (n *Network) Poll(out []ports.NetworkEvent) int {
 	count, isFreed := n.lives.Poll(out)
-	if isFreed && n.isFull {
+	if isFreed && n.isFull && n.lives.MayAccept() {
 		n.isFull = false
 		n.watchListener(unix.EPOLLIN)
 	}
@@ -240,6 +231,14 @@ func (n *Network) turn() (completionsCount int) {
 	return int(n.lives.EventsCount() - before)
 }
 
+// pauseNs is the time until accepting goes on, or the end of time if it is not paused.
+func (n *Network) pauseNs() uint64 {
+	if n.acceptAgain.IsZero() {
+		return ^uint64(0)
+	}
+	return uint64(max(0, time.Until(n.acceptAgain)))
+}
+
 // watchListener sets the events of the listener that epoll reports: EPOLLIN, or 0 for none.
 func (n *Network) watchListener(interest uint32) {
 	n.listenerReady = false
@@ -248,7 +247,7 @@ func (n *Network) watchListener(interest uint32) {
 
 func (n *Network) accept() {
 	for range acceptTurnMax {
-		if n.lives.IsFull() {
+		if !n.lives.MayAccept() {
 			n.isFull = true
 			n.watchListener(0)
 			return
@@ -329,32 +328,6 @@ func (n *Network) receive(id ports.ConnectionID, c *connection) {
 		}
 		c.receiving, c.receiveBuffer = false, nil
 		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
-	}
-}
-
-func (n *Network) send(id ports.ConnectionID, c *connection) {
-	for c.sending && c.writable {
-		rest := c.sendBuffer[c.sentBytes:]
-		n.thread.countSyscall()
-		count, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&rest[0])),
-			uintptr(len(rest)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-		result := int32(len(c.sendBuffer))
-		switch errno {
-		case 0:
-			c.sentBytes += int(count)
-			if c.sentBytes < len(c.sendBuffer) {
-				continue
-			}
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			c.writable = false
-			continue
-		default:
-			result = -int32(errno)
-		}
-		c.sending, c.sendBuffer = false, nil
-		n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: id, Bytes: result})
 	}
 }
 

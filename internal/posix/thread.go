@@ -62,10 +62,10 @@ func (t *Thread) Disk(fd int, operationsMax uint32) ports.Disk {
 }
 
 // Network implements ports.Thread.
-func (t *Thread) Network(listenerFd int, connectionsMax uint32) ports.Network {
+func (t *Thread) Network(listenerFd int, connectionsMax, connectsReserved uint32) ports.Network {
 	assert.That(!t.started, "ports are made before the thread starts")
 	assert.Below(len(t.networks), portsMax, "networks of a thread")
-	n := newNetwork(t, uint32(len(t.networks)), listenerFd, connectionsMax)
+	n := newNetwork(t, uint32(len(t.networks)), listenerFd, connectionsMax, connectsReserved)
 	t.networks = append(t.networks, n)
 	return n
 }
@@ -109,6 +109,7 @@ func (t *Thread) Wait(timeoutNs uint64) {
 		if n.busy() {
 			return
 		}
+		timeoutNs = min(timeoutNs, n.pauseNs())
 	}
 	if !t.isWoken {
 		t.poll(min(timeoutNs, ports.WaitNsMax))

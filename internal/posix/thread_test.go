@@ -14,3 +14,6 @@ func backend(options ports.ThreadOptions) (ports.Thread, error) { return posix.N
 func TestThread(t *testing.T) { portstest.Run(t, backend) }
 
 func BenchmarkThread(b *testing.B) { portstest.Bench(b, backend) }
+
+// Goal: two of its networks keep every promise about connections between them.
+func TestPairs(t *testing.T) { portstest.RunPairs(t, portstest.ThreadPair(backend)) }

@@ -163,7 +163,7 @@ func serveUntilKilled(path string) {
 	memory := arena.New()
 	thread, err := NewThread(ports.ThreadOptions{WakeFd: -1})
 	check(err)
-	disk, network := thread.Disk(file.Fd, killedWrites), thread.Network(fd, 4)
+	disk, network := thread.Disk(file.Fd, killedWrites), thread.Network(fd, 4, 0)
 	check(thread.Start())
 	thread.Turn()
 	fmt.Printf("listening %d\n", port)

@@ -20,7 +20,8 @@ const (
 	kindAccept uint8 = iota + 1
 	kindConnect
 	kindReceive
-	kindSend
+	kindSend      // of one buffer
+	kindSendParts // of a header and a body; a connection has one send of either kind
 	kindCancel
 	kindClose
 	kindsPerConnection = 5
@@ -37,8 +38,10 @@ type connection struct {
 	receiveBytes   uint32
 	receiveFlags   uint32
 	sendAddress    uintptr
-	sendBytes      uint32
+	sendBytes      uint32 // header and body, if there are two
 	sentBytes      uint32
+	headerBytes    uint32 // of sendBytes, those at sendAddress
+	bodyAddress    uintptr
 }
 
 type queuedOperation struct {
@@ -55,16 +58,18 @@ type Network struct {
 	listenerFd  int
 	connections []connection
 	addresses   [][28]byte // of Connect, by connection; off heap: the kernel reads them later
+	messages    []message  // of SendParts, likewise
 	lives       *connections.Table
 	queue       *fifo.Queue[queuedOperation]
 
 	isAccepting  bool
+	acceptedFd   int       // accepted while Connect took the last free connection; below 0: none
 	acceptAgain  time.Time // accept is paused until then, after an error; zero: not paused
 	peerAddress  [28]byte
 	addressBytes uint32
 }
 
-func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *Network {
+func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax, connectsReserved uint32) *Network {
 	if listenerFd >= 0 {
 		// Some kernels answer EAGAIN at once for a descriptor that does not block, instead of
 		// waiting for a peer.
@@ -76,8 +81,10 @@ func newNetwork(t *Thread, port uint8, listenerFd int, connectionsMax uint32) *N
 		listenerFd:  listenerFd,
 		connections: make([]connection, connectionsMax),
 		addresses:   arena.Slice[[28]byte](t.memory, uint64(connectionsMax), "io_uring"),
-		lives:       connections.New(connectionsMax),
+		messages:    arena.Slice[message](t.memory, uint64(connectionsMax), "io_uring"),
+		lives:       connections.New(connectionsMax, connectsReserved),
 		queue:       fifo.New[queuedOperation](kindsPerConnection * connectionsMax),
+		acceptedFd:  -1,
 	}
 	for i := range n.connections {
 		n.connections[i].fd = -1
@@ -129,16 +136,6 @@ func (n *Network) receive(id ports.ConnectionID, buffer []byte, flags uint32) {
 	n.push(kindReceive, id, c)
 }
 
-// Send implements ports.Network.
-func (n *Network) Send(id ports.ConnectionID, buffer []byte) {
-	c := &n.connections[id]
-	assert.That(n.lives.State(id) == connections.Open, "a connection that sends is open")
-	assert.That(!c.isSending, "one send per connection")
-	assert.That(len(buffer) > 0 && len(buffer) <= transferBytesMax, "a send has a length")
-	c.isSending, c.sendAddress, c.sendBytes, c.sentBytes = true, address(buffer), uint32(len(buffer)), 0
-	n.push(kindSend, id, c)
-}
-
 // Close implements ports.Network. The socket is closed once the kernel uses no buffer of it any
 // more.
 func (n *Network) Close(id ports.ConnectionID) {
@@ -153,7 +150,12 @@ func (n *Network) Close(id ports.ConnectionID) {
 
 // Poll implements ports.Network.
 func (n *Network) Poll(out []ports.NetworkEvent) int {
-	count, _ := n.lives.Poll(out)
+	count, isFreed := n.lives.Poll(out)
+	if isFreed && n.acceptedFd >= 0 && n.lives.MayAccept() {
+		fd := n.acceptedFd
+		n.acceptedFd = -1
+		n.onAccepted(fd)
+	}
 	return count
 }
 
@@ -164,7 +166,7 @@ func (n *Network) push(kind uint8, id ports.ConnectionID, c *connection) {
 
 // mayAccept tells whether accept may be armed now.
 func (n *Network) mayAccept() bool {
-	if n.listenerFd < 0 || n.isAccepting || n.lives.IsFull() {
+	if n.listenerFd < 0 || n.isAccepting || n.acceptedFd >= 0 || !n.lives.MayAccept() {
 		return false
 	}
 	if n.acceptAgain.IsZero() {
@@ -175,6 +177,17 @@ func (n *Network) mayAccept() bool {
 	}
 	n.acceptAgain = time.Time{}
 	return true
+}
+
+// pauseNs implements port. The flush before a wait has armed accept if its pause is over.
+func (n *Network) pauseNs() uint64 {
+	if n.acceptAgain.IsZero() {
+		return noPause
+	}
+	if pause := time.Until(n.acceptAgain); pause > 0 {
+		return uint64(pause)
+	}
+	return noPause // the table is full as well
 }
 
 // flush implements port.
@@ -204,7 +217,7 @@ func (n *Network) submit(kind uint8, id ports.ConnectionID, c *connection) {
 	entry := n.thread.entry(n.port, kind, uint32(id))
 	entry.Fd = int32(c.fd)
 	n.thread.isUrgent = n.thread.isUrgent || kind != kindReceive
-	n.thread.isSending = n.thread.isSending || kind == kindSend
+	n.thread.isSending = n.thread.isSending || kind == kindSend || kind == kindSendParts
 	switch kind {
 	case kindConnect:
 		entry.OpCode = giouring.OpConnect
@@ -223,6 +236,13 @@ func (n *Network) submit(kind uint8, id ports.ConnectionID, c *connection) {
 		entry.OpCode = giouring.OpSend
 		entry.Addr = uint64(c.sendAddress) + uint64(c.sentBytes)
 		entry.Len = c.sendBytes - c.sentBytes
+		entry.OpcodeFlags = unix.MSG_NOSIGNAL | unix.MSG_WAITALL
+	case kindSendParts:
+		m := &n.messages[id]
+		m.rest(c)
+		entry.OpCode = giouring.OpSendmsg
+		entry.Addr = uint64(uintptr(unsafe.Pointer(m)))
+		entry.Len = 1
 		entry.OpcodeFlags = unix.MSG_NOSIGNAL | unix.MSG_WAITALL
 	case kindCancel:
 		entry.OpCode = giouring.OpAsyncCancel
@@ -252,6 +272,7 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 	}
 	if n.lives.State(id) != connections.Closing {
 		isInterrupted := result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN)
+		isSend := kind == kindSend || kind == kindSendParts
 		switch {
 		case kind == kindConnect && !isInterrupted:
 			n.onConnect(id, c, result)
@@ -259,10 +280,10 @@ func (n *Network) complete(kind uint8, slot uint32, result int32, flags uint32) 
 			c.isReceiving = false
 			c.isDrained = flags&giouring.CQEFSockNonempty == 0
 			n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: id, Bytes: result})
-		case kind == kindSend && result >= 0 && c.sentBytes+uint32(result) < c.sendBytes:
+		case isSend && result >= 0 && c.sentBytes+uint32(result) < c.sendBytes:
 			c.sentBytes += uint32(result)
 			n.push(kind, id, c) // the rest
-		case kind == kindSend && !isInterrupted:
+		case isSend && !isInterrupted:
 			c.isSending = false
 			if result >= 0 {
 				result = int32(c.sendBytes)
@@ -313,11 +334,16 @@ func (n *Network) onAccept(result int32) {
 		}
 		return
 	}
-	fd := int(result)
-	if n.lives.IsFull() || n.thread.closed { // Connect has taken the last free connection
-		n.closeNow(fd)
+	if !n.lives.MayAccept() {
+		// Connect has taken the last free connection since accept was armed. The peer waits as if
+		// it were in the backlog.
+		n.acceptedFd = int(result)
 		return
 	}
+	n.onAccepted(int(result))
+}
+
+func (n *Network) onAccepted(fd int) {
 	n.addressBytes = uint32(len(n.peerAddress))
 	n.thread.countSyscall()
 	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)),
@@ -341,6 +367,10 @@ func (n *Network) unpolledCount() uint32 { return n.lives.EventsCount() }
 
 // close implements port.
 func (n *Network) close() {
+	if n.acceptedFd >= 0 {
+		_ = unix.Close(n.acceptedFd)
+		n.acceptedFd = -1
+	}
 	for i := range n.connections {
 		if c := &n.connections[i]; c.fd >= 0 {
 			_ = unix.Close(c.fd)

@@ -58,7 +58,8 @@ var operationsNeeded = [...]struct {
 }{
 	{giouring.OpNop, "nop"}, {giouring.OpRead, "read"}, {giouring.OpWrite, "write"}, {giouring.OpFsync, "fsync"},
 	{giouring.OpFallocate, "fallocate"}, {giouring.OpAccept, "accept"}, {giouring.OpConnect, "connect"},
-	{giouring.OpRecv, "recv"}, {giouring.OpSend, "send"}, {giouring.OpClose, "close"}, {giouring.OpAsyncCancel, "cancel"},
+	{giouring.OpRecv, "recv"}, {giouring.OpSend, "send"}, {giouring.OpSendmsg, "sendmsg"},
+	{giouring.OpClose, "close"}, {giouring.OpAsyncCancel, "cancel"},
 }
 
 // ring is a giouring.Ring, the words of the ring that giouring keeps private, and our own enter.

@@ -28,6 +28,12 @@ func TestThread(t *testing.T) {
 	portstest.Run(t, backend)
 }
 
+// Goal: two of its networks keep every promise about connections between them.
+func TestPairs(t *testing.T) {
+	skipWithout(t)
+	portstest.RunPairs(t, portstest.ThreadPair(backend))
+}
+
 func BenchmarkThread(b *testing.B) {
 	skipWithout(b)
 	portstest.Bench(b, backend)

@@ -277,7 +277,7 @@ func TestPortions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(listenerFd)
-	disk, network := thread.Disk(tempFile(t), 8), thread.Network(listenerFd, connectionsCount)
+	disk, network := thread.Disk(tempFile(t), 8), thread.Network(listenerFd, connectionsCount, 0)
 	start(t, thread)
 	until := func(kind ports.NetworkEventKind, count int) {
 		t.Helper()

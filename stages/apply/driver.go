@@ -17,7 +17,7 @@ type Driver struct {
 	toConsensus   stages.Sender[stages.ApplyToConsensus]
 	workers       []Worker
 
-	requests [16]stages.ConsensusToApply
+	requests [requestsMax]stages.ConsensusToApply
 	done     [16]stages.CompactToApply
 	events   []Event
 	actions  Actions
@@ -77,8 +77,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	return len(d.events) > 0 || d.actions.More || d.stage.readsInFlight() != readsBefore
 }
 
-// readsInFlight is the number of reads under way, of pages and of parts of blocks.
-func (s *Stage) readsInFlight() int { return s.grid.InFlight() + s.grid.BlocksInFlight() }
+// NextTurnNs implements stages.Driver: every step of it begins with a message or a completion. The
+// first one, which begins to open the checkpoint, is a turn that every driver has.
+func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
 
 func eventOf(request *stages.ConsensusToApply) Event {
 	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions}

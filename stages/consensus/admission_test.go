@@ -280,15 +280,15 @@ func TestEvictionOfTheOldest(t *testing.T) {
 	w.turn()
 	w.receive(frame(f[2], make([]byte, 16)))
 	w.receive(frame(f[1], make([]byte, 16)))
-	groups := w.stage.GroupsCount
+	groups := w.stage.measures.groupsCount
 	w.settle()
-	if w.stage.GroupsCount != groups+1 {
-		t.Fatalf("%d groups, want one", w.stage.GroupsCount-groups)
+	if w.stage.measures.groupsCount != groups+1 {
+		t.Fatalf("%d groups, want one", w.stage.measures.groupsCount-groups)
 	}
 	// The order is 10, 13, then 12 and 11 with one op.
 	for i, victim := range []uint64{10, 13, 12, 11} {
 		w.register(uint64(20 + i))
-		if w.stage.sessions.find(wire.U128{Lo: victim}) != nil || w.stage.sessions.count != 4 {
+		if w.stage.sessions.find(wire.U128{Lo: victim}) != nil || w.stage.sessions.count() != 4 {
 			t.Fatalf("register %d did not evict client %d", i, victim)
 		}
 	}
@@ -381,7 +381,7 @@ func TestFloodWhileExecutionLags(t *testing.T) {
 		for w.finishFree(0) {
 		}
 	}
-	if got, want := w.stage.inFlight.count, len(w.stage.queue)+int(w.l.SessionsMax+w.l.PipelineOpsMax)-1; got != want {
+	if got, want := w.stage.inFlight.count, len(w.stage.queue.requests)+int(w.l.SessionsMax+w.l.PipelineOpsMax)-1; got != want {
 		t.Fatalf("%d clients in flight, want the queue, the group and the registers of the pipeline: %d", got, want)
 	}
 	w.settle()

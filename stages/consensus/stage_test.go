@@ -118,7 +118,7 @@ func TestClockBehind(t *testing.T) {
 		}
 	}
 	expect("a clock that is right", 0)
-	newest := w.stage.timestampLast
+	newest := w.stage.log.timestampLast()
 	w.wallNs = newest - 5_000_000_000
 	w.start()
 	expect("a start 5 s behind", 1)
@@ -134,7 +134,7 @@ func TestClockBehind(t *testing.T) {
 	expect("within the hour", 1)
 	w.nowNs++
 	expect("after an hour", 2)
-	w.wallNs = w.stage.timestampLast
+	w.wallNs = w.stage.log.timestampLast()
 	w.nowNs += clockReportEveryNs
 	expect("a clock that has caught up", 2)
 	if w.stage.Sample(&sample); sample.ClockBehindNs != 0 {
@@ -167,7 +167,7 @@ func TestPulses(t *testing.T) {
 	}
 	w.nowNs += pulseIdleNs
 	w.turn()
-	if w.pulses != 2 || !w.stage.pulseInFlight {
+	if w.pulses != 2 || !w.stage.timers.isPulsing() {
 		t.Fatal("no pulse after 100 ms")
 	}
 	if w.stage.TimerNs() != ^uint64(0) {
@@ -220,10 +220,7 @@ type cycle struct {
 	*tester
 	requests [][]byte // one frame of each client, changed in place
 	clients  []wire.RequestFields
-	journal  []stages.ConsensusToJournal
-	apply    []stages.ConsensusToApply
-	net      []stages.ConsensusToNet
-	event    stages.NetToConsensus
+	events   Events
 	replies  [8][]stages.Reply // of each op of the pipeline
 }
 
@@ -235,42 +232,41 @@ func newCycle(t testing.TB, clientsCount uint32, bodyBytes int) *cycle {
 		c.clients[i].Release, c.clients[i].Cluster = testRelease, testCluster
 		c.requests = append(c.requests, make([]byte, 256+bodyBytes))
 	}
-	c.journal, c.apply = make([]stages.ConsensusToJournal, 0, 64), make([]stages.ConsensusToApply, 0, 64)
-	c.net = make([]stages.ConsensusToNet, 0, 4096)
+	c.events = Events{WallNs: c.wallNs, Journal: make([]stages.JournalToConsensus, 0, 64), Apply: make([]stages.ApplyToConsensus, 0, 64),
+		Net: make([]stages.NetToConsensus, 0, 4096)}
 	// Checkpoints are not part of the cycle.
-	c.stage.limits.JournalSlotsCount = 1 << 10
-	c.stage.superblock.Checkpoint.Op = 1 << 40
+	c.stage.superblocks.durable.Checkpoint.Op = 1 << 40
 	return c
+}
+
+// step lets the stage take the events of this cycle, and forgets them.
+func (c *cycle) step() {
+	c.out.Reset()
+	c.stage.Step(c.nowNs, c.events, &c.out)
+	c.events.Journal, c.events.Apply, c.events.Net = c.events.Journal[:0], c.events.Apply[:0], c.events.Net[:0]
 }
 
 // cycle sends one request of each client and finishes all of them.
 func (c *cycle) cycle() {
 	s := c.stage
-	c.out.Reset()
 	for i := range c.clients {
 		f := &c.clients[i]
 		wire.BuildRequest(wire.HeaderOf(c.requests[i][:256]), f, c.requests[i][256:])
 		slot := c.slots.Get(stages.SlotClient)
 		copy(c.slots.Bytes(slot), c.requests[i])
-		c.event = stages.NetToConsensus{Kind: stages.NetMessage, Slot: slot, Bytes: uint32(len(c.requests[i])), Connection: 0}
-		if len(c.requests[i]) > 16<<10 {
-			c.event.BodyHashed = true // net's part
-		}
-		s.onNet(&c.event, &c.out)
+		event := stages.NetToConsensus{Kind: stages.NetMessage, Slot: slot, Bytes: uint32(len(c.requests[i])), Connection: 0}
+		event.BodyHashed = len(c.requests[i]) > 16<<10 // net's part
+		c.events.Net = append(c.events.Net, event)
 	}
-	s.tick(c.nowNs, c.wallNs, &c.out)
+	c.step()
 	for len(c.out.Net)+len(c.out.Journal)+len(c.out.Apply) > 0 {
-		c.net = append(c.net[:0], c.out.Net...)
-		c.journal = append(c.journal[:0], c.out.Journal...)
-		c.apply = append(c.apply[:0], c.out.Apply...)
-		c.out.Reset()
-		for i := range c.apply {
-			a := &c.apply[i]
+		for i := range c.out.Apply {
+			a := &c.out.Apply[i]
 			if a.Kind == stages.ApplySessions { // the checkpoint is on disk at once
-				for _, slot := range s.snapshot.pinned {
-					s.unrefReply(slot)
+				for _, slot := range s.snapshot.pins() {
+					s.slots.release(slot)
 				}
-				s.snapshot.busy = false
+				s.snapshot.drop()
 				continue
 			}
 			p := c.slots.Bytes(a.Slot)
@@ -278,13 +274,15 @@ func (c *cycle) cycle() {
 			room := &c.replies[a.Op%uint64(len(c.replies))]
 			*room = buildReplies(p[:prepare.Header(p[:256]).SizeBytes()], c.slots.Bytes(a.ReplySlot), (*room)[:0])
 			done.Replies = *room
-			s.onApply(&done, &c.out)
+			c.events.Apply = append(c.events.Apply, done)
 		}
-		for i := range c.journal {
-			s.onJournal(&stages.JournalToConsensus{Kind: stages.JournalAppended, Op: c.journal[i].Op}, &c.out)
+		for i := range c.out.Journal {
+			a := &c.out.Journal[i]
+			c.events.Journal = append(c.events.Journal, stages.JournalToConsensus{Kind: stages.JournalAppended, Op: a.Op, Slot: a.Slot,
+				Checksum: prepare.Header(c.slots.Bytes(a.Slot)[:256]).Checksum()})
 		}
-		for i := range c.net {
-			a := &c.net[i]
+		for i := range c.out.Net {
+			a := &c.out.Net[i]
 			switch a.Kind {
 			case stages.NetFree, stages.NetSendFree:
 				c.slots.Put(a.Slot)
@@ -295,9 +293,9 @@ func (c *cycle) cycle() {
 			h := wire.HeaderOf(c.slots.Bytes(a.Slot)[a.OffsetBytes:][:256])
 			f := &c.clients[h.ReplyClient().Lo-100]
 			f.Number, f.Parent = f.Number+1, h.ReplyContext()
-			s.onNet(&stages.NetToConsensus{Kind: stages.NetSent, Slot: a.Slot}, &c.out)
+			c.events.Net = append(c.events.Net, stages.NetToConsensus{Kind: stages.NetSent, Slot: a.Slot})
 		}
-		s.tick(c.nowNs, c.wallNs, &c.out)
+		c.step()
 	}
 }
 
@@ -354,7 +352,7 @@ func FuzzSessionsTrailer(f *testing.F) {
 	for i := range uint64(3) {
 		w.register(10 + i)
 	}
-	w.stage.snapshot.take(23, &w.stage.sessions, w.slots)
+	w.stage.snapshot.take(23, &w.stage.sessions, w.stage.slots)
 	trailer, replies := bytes.Join(w.stage.snapshot.sessions.Records, nil), bytes.Join(w.stage.snapshot.sessions.Replies, nil)
 	f.Add(trailer, replies)
 	f.Add([]byte{}, []byte{})
@@ -371,23 +369,19 @@ func FuzzSessionsTrailer(f *testing.F) {
 		memory := arena.New()
 		defer memory.Close()
 		table := newSessions(&hashing.Key{}, 4, memory)
-		var taken []stages.Slot
-		err := table.load(data, dataReplies, w.slots, func() stages.Slot {
-			slot := w.slots.Get(stages.SlotReply)
-			taken = append(taken, slot)
-			return slot
-		})
+		holds := newSlotHolds(w.slots)
+		err := table.load(27, data, dataReplies, &holds)
 		same := bytes.Equal(trailer, data) && bytes.Equal(replies, dataReplies)
 		if same && err != nil {
 			t.Fatal(err)
 		}
 		records, recordsErr := ReadSessions(data)
-		if err == nil && (recordsErr != nil || len(records) != table.count) {
-			t.Fatalf("a table of %d sessions loads, and %d records are read: %v", table.count, len(records), recordsErr)
+		if err == nil && (recordsErr != nil || len(records) != table.count()) {
+			t.Fatalf("a table of %d sessions loads, and %d records are read: %v", table.count(), len(records), recordsErr)
 		}
 		if err == nil {
 			again := newSnapshot(4, memory)
-			again.take(23, &table, w.slots)
+			again.take(23, &table, &holds)
 			got, gotReplies := bytes.Join(again.sessions.Records, nil), bytes.Join(again.sessions.Replies, nil)
 			if len(got) != len(data) || len(gotReplies) != len(dataReplies) {
 				t.Fatal("what was taken is not what was read")
@@ -395,8 +389,10 @@ func FuzzSessionsTrailer(f *testing.F) {
 				t.Fatal("the trailers change on their way")
 			}
 		}
-		for _, slot := range taken {
-			w.slots.Put(slot)
+		for handle, count := range holds.counts[stages.SlotReply] {
+			if count > 0 {
+				holds.give(stages.SlotOf(stages.SlotReply, uint32(handle)))
+			}
 		}
 	})
 }

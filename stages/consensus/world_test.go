@@ -124,9 +124,14 @@ func (w *world) start() {
 	w.appending, w.reads, w.superblockNext, w.commits, w.sessions, w.trailerNext, w.repliesNext = nil, nil, nil, nil, nil, nil, nil
 	w.sends, w.frees, w.journalEvents, w.applyEvents, w.netEvents = nil, nil, nil, nil, nil
 	w.ready, w.fault, w.registered = false, nil, map[wire.U128]bool{}
+	headers := make([]byte, l.JournalSlotsCount*prepare.HeaderBytes)
+	for op := w.superblock.Checkpoint.Op + 1; op <= w.head; op++ {
+		copy(headers[op%uint64(l.JournalSlotsCount)*prepare.HeaderBytes:], w.log[op][:prepare.HeaderBytes])
+	}
 	var err error
 	w.stage, err = New(*l, DefaultOptions(), w.slots, &Recovered{
 		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, SessionsTrailer: w.trailer, RepliesTrailer: w.replies,
+		Headers: headers,
 	}, w.memory)
 	if err != nil {
 		w.t.Fatal(err)
@@ -231,8 +236,11 @@ func (w *world) performJournal(a *stages.ConsensusToJournal) {
 			w.t.Fatalf("op %d overwrites op %d, which a restart from op %d needs", a.Op, a.Op-slots, w.superblock.Checkpoint.Op)
 		}
 		w.checkPrepare(a)
-		w.appending = &stages.ConsensusToJournal{Slot: a.Slot, Op: a.Op}
+		w.appending = &stages.ConsensusToJournal{Slot: a.Slot, Op: a.Op, Checksum: prepare.Header(w.slots.Bytes(a.Slot)[:256]).Checksum()}
 	case stages.JournalRead:
+		if a.Checksum != prepare.Header(w.log[a.Op][:256]).Checksum() {
+			w.t.Fatalf("op %d is read with another checksum than the log has", a.Op)
+		}
 		w.reads = append(w.reads, *a)
 		if len(w.reads) > stages.BudgetJournalReads {
 			w.t.Fatal("more reads than the budget")
@@ -450,9 +458,10 @@ func (w *world) finishAppend() bool {
 	if w.appending == nil {
 		return false
 	}
-	op, slot := w.appending.Op, w.appending.Slot
+	op, slot, checksum := w.appending.Op, w.appending.Slot, w.appending.Checksum
 	w.appendLands()
-	w.journalEvents = append(w.journalEvents, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: slot, Op: op})
+	w.journalEvents = append(w.journalEvents, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: slot, Op: op,
+		Checksum: checksum})
 	return true
 }
 
@@ -464,7 +473,8 @@ func (w *world) finishRead(index int) bool {
 	r := w.reads[index]
 	w.reads = append(w.reads[:index], w.reads[index+1:]...)
 	copy(w.slots.Bytes(r.Slot), w.log[r.Op])
-	w.journalEvents = append(w.journalEvents, stages.JournalToConsensus{Kind: stages.JournalReadDone, Slot: r.Slot, Op: r.Op})
+	w.journalEvents = append(w.journalEvents, stages.JournalToConsensus{Kind: stages.JournalReadDone, Read: stages.ReadOK, Slot: r.Slot,
+		Op: r.Op, Checksum: r.Checksum})
 	return true
 }
 
@@ -629,18 +639,27 @@ func (w *world) settle() {
 func (w *world) checkQuiet() {
 	w.t.Helper()
 	s := w.stage
-	if s.pipelineCount != 0 || s.queueCount != 0 || s.inFlight.count != 0 || s.recovering {
-		w.t.Fatalf("quiet, but pipeline %d, queue %d, in flight %d, recovering %v", s.pipelineCount, s.queueCount, s.inFlight.count, s.recovering)
+	if s.commits.count() != 0 || s.pipeline.length != 0 || s.queue.count() != 0 || s.inFlight.count != 0 || !s.status.isServing() {
+		w.t.Fatalf("quiet, but commit queue %d, pipeline %d, queue %d, in flight %d, status %+v", s.commits.count(), s.pipeline.length,
+			s.queue.count(), s.inFlight.count, s.status)
 	}
 	held := map[stages.Slot]uint32{}
-	for i := range s.sessions.entries {
-		if e := &s.sessions.entries[i]; e.used {
+	for i := range s.sessions.size() {
+		if e := s.sessions.entry(i); e.used {
 			held[e.replySlot]++
 		}
 	}
-	for handle, refs := range s.replyRefs {
-		if want := held[stages.SlotOf(stages.SlotReply, uint32(handle))]; refs != want {
-			w.t.Fatalf("reply slot %d has %d references, sessions hold %d", handle, refs, want)
+	for class, counts := range s.slots.counts {
+		for handle, count := range counts {
+			slot := stages.SlotOf(stages.SlotClass(class), uint32(handle))
+			if want := held[slot]; count != want {
+				w.t.Fatalf("slot %d of class %d has %d holders, sessions hold %d", handle, class, count, want)
+			}
+		}
+	}
+	for op := w.superblock.Checkpoint.Op + 1; op <= w.head; op++ {
+		if !s.log.isClean(op) || s.log.isWriting(op) || s.log.checksum(op) != prepare.Header(w.log[op][:256]).Checksum() {
+			w.t.Fatalf("quiet, and the log has not got op %d", op)
 		}
 	}
 	for class, want := range map[stages.SlotClass]int{stages.SlotClient: 0, stages.SlotPrepare: 0, stages.SlotReply: len(held)} {
@@ -655,8 +674,8 @@ func (w *world) checkQuiet() {
 		}
 	}
 	model := w.modelSessions(w.head)
-	if len(model) != s.sessions.count {
-		w.t.Fatalf("%d sessions, want %d", s.sessions.count, len(model))
+	if len(model) != s.sessions.count() {
+		w.t.Fatalf("%d sessions, want %d", s.sessions.count(), len(model))
 	}
 	for client, m := range model {
 		if e := s.sessions.find(client); e == nil || e.number != m.number || e.op != m.op || e.checksum != m.checksum ||

@@ -56,8 +56,9 @@ func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *s
 	g.readTwins(headers, slots)
 	for i := range count {
 		s := &slots[i]
-		p := g.readPrepare(i)
+		p, isUnread := g.readPrepare(i)
 		s.P = copyOf(p, g.classify(p, i))
+		s.P.IsUnread = isUnread
 		if s.P.Kind == vsr.KindWhole && !s.TwinWins() {
 			copy(headerAt(headers, i), p) // the table has the copy that the slot is taken to hold
 		}
@@ -141,12 +142,15 @@ type logFile struct {
 func (g *logFile) readTwins(headers []byte, slots []vsr.Slot) {
 	twinBytes, sectorBytes := uint64(g.limits.TwinBytes), uint64(g.limits.SectorBytes)
 	perMessage := uint64(g.limits.MessageBytesMax) / twinBytes
+	unread := make([]bool, perMessage) // of a message's twins
 	for first := uint64(0); first < uint64(len(slots)); first += perMessage {
 		twins := g.scratch[:min(perMessage, uint64(len(slots))-first)*twinBytes]
+		clear(unread)
 		if g.file.ReadAt(twins, g.layout.TwinAt(first)) != nil {
 			for at := uint64(0); at < uint64(len(twins)); at += sectorBytes {
 				if sector := twins[at : at+sectorBytes]; g.file.ReadAt(sector, g.layout.TwinAt(first)+at) != nil {
 					clear(sector)
+					unread[at/twinBytes] = true
 				}
 			}
 		}
@@ -163,27 +167,30 @@ func (g *logFile) readTwins(headers []byte, slots []vsr.Slot) {
 				kind = vsr.KindTorn
 			}
 			slots[i].T = copyOf(header, kind)
+			slots[i].T.IsUnread = unread[i-first]
 		}
 	}
 }
 
-// readPrepare returns the header of the prepare in a slot, or a header that is not valid. The body
-// is read and verified only above the checkpoint, because no body below it is needed.
-func (g *logFile) readPrepare(slot uint64) prepare.Header {
+// readPrepare returns the header of the prepare in a slot, or a header that is not valid, and
+// whether a read failed. The body is read and verified only above the checkpoint, because no body
+// below it is needed.
+func (g *logFile) readPrepare(slot uint64) (header prepare.Header, isUnread bool) {
 	sector := g.scratch[:g.limits.SectorBytes]
-	header := prepare.Header(sector[:prepare.HeaderBytes])
+	header = prepare.Header(sector[:prepare.HeaderBytes])
 	if err := g.file.ReadAt(sector, g.layout.PrepareAt(slot)); err != nil {
 		clear(sector)
-		return header
+		return header, true
 	}
 	if g.classify(header, slot) != vsr.KindWhole || header.Op() <= g.checkpointOp {
-		return header
+		return header, false
 	}
 	padded := g.scratch[:g.sectorsUp(header.SizeBytes())]
-	if err := g.file.ReadAt(padded, g.layout.PrepareAt(slot)); err != nil || !isWhole(padded) {
+	err := g.file.ReadAt(padded, g.layout.PrepareAt(slot))
+	if err != nil || !isWhole(padded) {
 		clear(sector)
 	}
-	return header
+	return header, err != nil
 }
 
 func (g *logFile) sectorsUp(bytes uint32) uint32 {

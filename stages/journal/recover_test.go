@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/storage"
@@ -102,6 +103,11 @@ func twinOf(slot []byte, l *limits.Limits) []byte {
 		clear(twin[256:])
 	}
 	return twin
+}
+
+// checksum is that of the prepare of op.
+func (g *log) checksum(op uint64) wire.Checksum {
+	return prepare.Header(g.prepares[op][:256]).Checksum()
 }
 
 func (g *log) slot(op uint64) []byte { return g.bytes[g.layout.PrepareAt(op%32):][:4096] }
@@ -214,7 +220,7 @@ func TestCrashOverATornPrepare(t *testing.T) {
 				slots, decisions := make([]vsr.Slot, 32), make([]vsr.Decision, 32)
 				f.readTwins(make([]byte, 32*256), slots)
 				for i := range slots {
-					p := f.readPrepare(uint64(i))
+					p, _ := f.readPrepare(uint64(i))
 					slots[i].P = copyOf(p, f.classify(p, uint64(i)))
 				}
 				in := vsr.Input{Replicas: 1, CheckpointOp: checkpoint, PrepareMax: g.l.PrepareMax(checkpoint)}
@@ -242,6 +248,62 @@ func TestCrashOverATornPrepare(t *testing.T) {
 	for _, letter := range "BMQRST" {
 		if rows[byte(letter)] == 0 {
 			t.Errorf("row %c was never reached: %v", letter, rows)
+		}
+	}
+}
+
+// unreadable is a file of which one range cannot be read.
+type unreadable struct {
+	*log
+	from, to uint64
+}
+
+func (u unreadable) ReadAt(buffer []byte, offset uint64) error {
+	if offset < u.to && offset+uint64(len(buffer)) > u.from {
+		return errors.New("the medium does not answer")
+	}
+	return u.log.ReadAt(buffer, offset)
+}
+
+// Goal: a read that fails is told apart from bytes that are wrong, in every sector of both copies
+// that recovery needs, and one of several replicas does not nack because of it.
+func TestFailedReadIsNoNack(t *testing.T) {
+	const head = 4 // small, of two sectors
+	g := newLog(t, head)
+	read := func(file ports.File) []vsr.Slot {
+		f := &logFile{file: file, limits: &g.l, layout: g.layout, cluster: cluster, scratch: make([]byte, 4096)}
+		slots := make([]vsr.Slot, 32)
+		f.readTwins(make([]byte, 32*256), slots)
+		for i := range slots {
+			p, isUnread := f.readPrepare(uint64(i))
+			slots[i].P = copyOf(p, f.classify(p, uint64(i)))
+			slots[i].P.IsUnread = isUnread
+		}
+		return slots
+	}
+	p, twin := g.layout.PrepareAt(head), g.layout.TwinAt(head)
+	clear(g.slot(head)[512:1024]) // the prepare is bad, so all rests on the twin
+	for _, c := range []struct {
+		what     string
+		from, to uint64
+		p, t     bool // unread
+		verdict  vsr.Verdict
+	}{
+		{"nothing", 0, 0, false, false, vsr.FixPrepare},
+		{"the header of the prepare", p, p + 512, true, false, vsr.FixPrepare},
+		{"the body of the prepare", p + 512, p + 1024, true, false, vsr.FixPrepare},
+		{"the header of the twin", twin, twin + 512, false, true, vsr.Faulty},
+		{"the body of the twin", twin + 512, twin + 1024, false, true, vsr.Faulty},
+		{"the twin of another op", twin - 1024, twin - 512, false, false, vsr.FixPrepare},
+	} {
+		slots := read(unreadable{g, c.from, c.to})
+		in := vsr.Input{Replicas: 3, PrepareMax: g.l.PrepareMax(0), Headers: []vsr.Header{{}}}
+		r, refusal := vsr.Recover(&in, slots, make([]vsr.Decision, 32))
+		if refusal != nil {
+			t.Fatalf("%s: %+v", c.what, refusal)
+		}
+		if s := slots[head]; s.P.IsUnread != c.p || s.T.IsUnread != c.t || r.Decisions[head].Verdict != c.verdict || r.Nack(head) {
+			t.Errorf("unreadable is %s: %+v, %v, nack %v", c.what, s, r.Decisions[head].Verdict, r.Nack(head))
 		}
 	}
 }

@@ -69,7 +69,7 @@ func startServer(t testing.TB, backend func(ports.ThreadOptions) (ports.Thread, 
 	s := &server{t: t, address: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), done: make(chan struct{})}
 	s.stage = New(l, wire.U128From(testCluster), slots, memory)
 	toNet, fromNet := ring.NewSPSC[stages.ConsensusToNet](1024), ring.NewSPSC[stages.NetToConsensus](1024)
-	driver := NewDriver(s.stage, kernel.Network(fd, connections), toNet, stages.Sender[stages.NetToConsensus]{Ring: fromNet}, nil)
+	driver := NewDriver(s.stage, kernel.Network(fd, connections, 0), toNet, stages.Sender[stages.NetToConsensus]{Ring: fromNet}, nil)
 	s.replyBytes.Store(wire.HeaderBytes)
 	go func() {
 		defer close(s.done)

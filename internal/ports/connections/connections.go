@@ -32,18 +32,24 @@ const (
 // Table has the state of each connection.
 type Table struct {
 	states      []State
+	isAccepted  []bool // of those that are not free: Connect has not opened them
 	free        []ports.ConnectionID
+	acceptedMax uint32 // the others are reserved for Connect
+	accepted    uint32
 	events      *fifo.Queue[ports.NetworkEvent]
 	acceptErrno int32 // of the latest accept that failed, until it has been polled
 }
 
-// New returns a table of free connections.
-func New(connectionsMax uint32) *Table {
+// New returns a table of free connections. connectsReserved of them are only for Connect.
+func New(connectionsMax, connectsReserved uint32) *Table {
 	assert.That(connectionsMax > 0, "a network has connections")
+	assert.AtMost(connectsReserved, connectionsMax, "connections that are reserved for Connect")
 	t := &Table{
-		states: make([]State, connectionsMax),
-		free:   make([]ports.ConnectionID, 0, connectionsMax),
-		events: fifo.New[ports.NetworkEvent](4 * connectionsMax),
+		states:      make([]State, connectionsMax),
+		isAccepted:  make([]bool, connectionsMax),
+		free:        make([]ports.ConnectionID, 0, connectionsMax),
+		acceptedMax: connectionsMax - connectsReserved,
+		events:      fifo.New[ports.NetworkEvent](4 * connectionsMax),
 	}
 	for id := connectionsMax; id > 0; id-- {
 		t.free = append(t.free, ports.ConnectionID(id-1))
@@ -54,21 +60,31 @@ func New(connectionsMax uint32) *Table {
 // IsFull tells whether no connection is free.
 func (t *Table) IsFull() bool { return len(t.free) == 0 }
 
+// MayAccept tells whether a connection is free that is not reserved for Connect.
+func (t *Table) MayAccept() bool { return len(t.free) > 0 && t.accepted < t.acceptedMax }
+
 // State of a connection.
 func (t *Table) State(id ports.ConnectionID) State { return t.states[id] }
 
-// Take gives a free connection a new life, as Connecting or Open.
+// Take gives a free connection a new life, as Connecting or, for one that was accepted, as Open.
 func (t *Table) Take(state State) ports.ConnectionID {
 	id := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
 	assert.That(t.states[id] == Free, "a connection that is taken is free")
-	t.states[id] = state
+	t.states[id], t.isAccepted[id] = state, state == Open
+	if t.isAccepted[id] {
+		t.accepted++
+		assert.AtMost(t.accepted, t.acceptedMax, "accepted connections")
+	}
 	return id
 }
 
 // GiveBack frees a connection of which nobody has heard.
 func (t *Table) GiveBack(id ports.ConnectionID) {
 	t.states[id] = Free
+	if t.isAccepted[id] {
+		t.accepted--
+	}
 	t.free = append(t.free, id)
 }
 

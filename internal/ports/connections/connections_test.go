@@ -24,7 +24,7 @@ func kinds(events []ports.NetworkEvent) (list []ports.NetworkEventKind) {
 // Goal: a connection is free again when its last event has been polled, not before; what was not
 // polled before its Close never appears.
 func TestLives(t *testing.T) {
-	table := New(2)
+	table := New(2, 0)
 	first, second := table.Take(Connecting), table.Take(Open)
 	if first == second || !table.IsFull() || table.State(first) != Connecting || table.State(second) != Open {
 		t.Fatalf("connections %d in state %d, %d in state %d", first, table.State(first), second, table.State(second))
@@ -58,9 +58,46 @@ func TestLives(t *testing.T) {
 	}
 }
 
+// Goal: accepted connections leave the reserved ones to Connect, which may use all. The place of an
+// accepted connection may be accepted again, that of a Connect only within the limit.
+func TestReserved(t *testing.T) {
+	table := New(3, 1)
+	accepted := []ports.ConnectionID{table.Take(Open), table.Take(Open)}
+	if table.MayAccept() || table.IsFull() {
+		t.Fatalf("may accept %v, full %v with the reserved connection free", table.MayAccept(), table.IsFull())
+	}
+	connect := table.Take(Connecting)
+	if table.MayAccept() || !table.IsFull() {
+		t.Fatal("a connection is free that is not there")
+	}
+	end := func(id ports.ConnectionID) {
+		table.Closed(id)
+		table.Push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: id})
+		polled(table)
+	}
+	table.Opened(connect)
+	end(connect)
+	if table.MayAccept() {
+		t.Fatal("the place of a Connect goes to an accepted connection beyond their limit")
+	}
+	table.Take(Connecting)
+	end(accepted[0])
+	if !table.MayAccept() {
+		t.Fatal("the place of an accepted connection is not free for the next")
+	}
+	table.Take(Connecting) // more than are reserved
+	if table.MayAccept() || !table.IsFull() {
+		t.Fatal("a connection is free that is not there")
+	}
+	end(accepted[1])
+	if !table.MayAccept() {
+		t.Fatal("one connection is free, and none is accepted")
+	}
+}
+
 // Goal: a Connect that failed frees its connection with its only event.
 func TestFailedConnect(t *testing.T) {
-	table := New(1)
+	table := New(1, 0)
 	id := table.Take(Connecting)
 	table.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: -111})
 	if events, isFreed := polled(table); len(events) != 1 || !isFreed || table.IsFull() {
@@ -70,7 +107,7 @@ func TestFailedConnect(t *testing.T) {
 
 // Goal: the failure of an accept is told once, before the events, the latest of several.
 func TestFailedAccept(t *testing.T) {
-	table := New(1)
+	table := New(1, 0)
 	table.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: table.Take(Open)})
 	table.AcceptFailed(23)
 	table.AcceptFailed(24)
@@ -97,7 +134,7 @@ func TestClosedTwice(t *testing.T) {
 			t.Error("a second Close went unnoticed")
 		}
 	}()
-	table := New(1)
+	table := New(1, 0)
 	id := table.Take(Open)
 	table.Closed(id)
 	table.Closed(id)
