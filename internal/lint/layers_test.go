@@ -25,6 +25,9 @@ var layers = [][]string{
 	{"storage/table", "storage/rowlog", "storage/freeset", "storage/grid"},
 	{"storage/merge", "storage/forest/pages", "storage/forest/keys", "storage/forest/manifest", "storage/forest/ids"},
 	{"storage/forest/levels"},
+	{"storage/forest/expiry"},
+	{"storage/forest/rows"},
+	{"storage/forest/query"},
 	{"storage/forest"},
 	// The pipeline. No stage knows another one: they talk through the descriptors of stages.
 	{"stages"},
@@ -39,7 +42,7 @@ var layers = [][]string{
 // helpers are packages that only tests, and other helpers, may import.
 var helpers = []string{
 	"accounting/memory", "accounting/storetest", "client/clienttest", "internal/lint", "internal/mutate", "internal/portstest",
-	"internal/seeded", "sim", "sim/model", "sim/planted", "sim/workload",
+	"internal/seeded", "sim", "sim/model", "sim/planted", "sim/workload", "storage/forest/foresttest",
 }
 
 // upward finds imports that do not run downward, and packages that the table does not have. Modules

@@ -82,7 +82,7 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
 
 func eventOf(request *stages.ConsensusToApply) Event {
-	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions}
+	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: request.Checkpoint}
 	switch request.Kind {
 	case stages.ApplySequenced:
 		e.Kind = EventSequenced
@@ -92,6 +92,8 @@ func eventOf(request *stages.ConsensusToApply) Event {
 		e.Kind = EventSessions
 	case stages.ApplyCheckpointDurable:
 		e.Kind = EventDurable
+	case stages.ApplyOpen:
+		e.Kind = EventOpen
 	default:
 		assert.That(false, "a request to apply has a known kind")
 	}

@@ -105,13 +105,13 @@ func TestAgainstMemoryStore(t *testing.T) {
 		}
 		c := w.forest.Counters()
 		t.Logf("round %d: %d transfers, %d accounts, %d runs, %d restarts, %d resets, %d checkpoints, %d blocks, %d page waits", round,
-			w.forest.TransfersCount(), w.forest.AccountsCount(), runsCount(&c), restarts, resets, w.newest.Op/l.CheckpointIntervalOps(), c.BlocksAcquired,
-			c.PageWaits)
+			w.forest.TransfersCount(), w.forest.AccountsCount(), runsCount(&c), restarts, resets, w.newest.Op/l.CheckpointIntervalOps(),
+			c.BlocksAcquired, c.PageWaits)
 	}
 }
 
 // shrink makes the expiry window small, so that it is refilled.
-func shrink(f *Forest) { f.window.keys = f.window.keys[:3] }
+func shrink(f *Forest) { f.expiry.NarrowWindow(3) }
 
 // restart opens a second forest on a copy of the disk and replays the log. It must end with the
 // same state and disk.

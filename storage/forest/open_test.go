@@ -47,8 +47,10 @@ func TestOpenRefusesDamage(t *testing.T) {
 		"free set": w.newest.Roots[storage.TrailerFreeSet].Address,
 		"ids":      opened.forest.levels.Tree(storage.TreeTransferID).Runs()[0].Table(0).Address, // a header page, for its filter
 	}
-	if partial := opened.forest.log.partial; !partial.IsZero() {
-		cases["carried rows"] = partial.Address
+	for _, table := range tablesOf(opened.forest) {
+		if table.Partial {
+			cases["carried rows"] = table.Address
+		}
 	}
 	for name, address := range cases {
 		disk := &memoryDisk{data: bytes.Clone(w.disk.data)}
@@ -168,7 +170,8 @@ func TestOpenKnowsHighestID(t *testing.T) {
 	}
 }
 
-// Goal: a reset, and the opening of a checkpoint until all of its runs are covered, allocate nothing.
+// Goal: a reset, and the opening of a checkpoint until all of its runs are covered, allocate
+// nothing.
 func TestReopenAllocatesNothing(t *testing.T) {
 	w := filled(t, 1200)
 	checkpoint := w.newest
@@ -176,14 +179,14 @@ func TestReopenAllocatesNothing(t *testing.T) {
 	reopen := func() {
 		w.forest.Reset()
 		w.forest.Open(&checkpoint)
-		for w.forest.IsCovering() {
+		for w.forest.levels.IsCovering() {
 			w.cover(1)
 		}
 	}
 	if allocs := testing.AllocsPerRun(10, reopen); allocs != 0 {
 		t.Errorf("reset and open allocate %.1f times, want 0", allocs)
 	}
-	if w.forest.identities.Generations() == 0 {
+	if w.forest.filter.Generations() == 0 {
 		t.Error("no run was covered: the test shows nothing")
 	}
 }

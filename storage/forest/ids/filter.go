@@ -110,9 +110,9 @@ func (f *Filter) reserve(ids uint64) *generation {
 // idsNext is the room of the next generation.
 func (f *Filter) idsNext() uint64 { return max(f.idsFirst, f.idsSum) }
 
-// Open makes the first generation for the ids of a checkpoint, which a Loader then adds. It adds room
-// for a third more if there is memory for that. It returns false if there is not even memory for the
-// ids.
+// Open makes the first generation for the ids of a checkpoint, which a Loader then adds. It adds
+// room for a third more if there is memory for that. It returns false if there is not even memory
+// for the ids.
 func (f *Filter) Open(ids uint64) bool {
 	g := f.reserve(ids + ids/3)
 	if g == nil {

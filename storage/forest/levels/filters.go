@@ -37,8 +37,8 @@ func (w *tableWalk) next(s *Levels) (t *Tree, list *tableList, at int, ok bool) 
 	return nil, nil, 0, false
 }
 
-// OpenFilters reads the filters of all tables after Decode. Many are read at the same time. It waits
-// for ever at a table whose filter cannot be read; the grid has the fault.
+// OpenFilters reads the filters of all tables after Decode. Many are read at the same time. It
+// waits for ever at a table whose filter cannot be read; the grid has the fault.
 func (s *Levels) OpenFilters(g *grid.Grid) {
 	for walk := (tableWalk{}); ; {
 		_, list, at, ok := walk.next(s)
