@@ -168,9 +168,10 @@ type TrailerReader struct {
 	known        uint64 // bytes of names, from the first on
 }
 
-// NewTrailerReader starts with the root. reason: why a trailer of this length cannot have it, or "".
+// NewTrailerReader starts with the root.
 //
-// names: memory of TrailerNamesBytes.
+// names:  memory of TrailerNamesBytes.
+// reason: why a trailer of this length cannot have that root, or "".
 func NewTrailerReader(g *Geometry, kind storage.TrailerKind, root storage.Ref, contentBytes uint64, names []byte) (
 	t TrailerReader, reason string) {
 	blocks := g.TrailerBlocks(contentBytes)

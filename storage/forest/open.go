@@ -7,6 +7,11 @@ import (
 	"ledger/storage/forest/keys"
 )
 
+// coverFirstIDs is how many ids Open adds to the filter of all ids before the first request, from
+// the smallest runs on. It takes half a second. 100 million random ids lie in some 20 runs, of
+// which 15 have as many ids together.
+const coverFirstIDs = 1 << 24
+
 // Open gives an empty forest the state of checkpoint. It reads manifest, free set, the filters of
 // the tables and the carried rows, from the roots on, and waits for them like any caller of Store.
 // The zero Checkpoint is an empty state.
@@ -25,6 +30,9 @@ func (f *Forest) Open(checkpoint *storage.Checkpoint) {
 		f.levels.CoverNone()
 	}
 	f.levels.OpenFilters(f.grid)
+	if f.limits.TouchesMemoryAtStart() {
+		f.levels.CoverFirst(f.grid, &f.loader, coverFirstIDs)
+	}
 	f.keeper.OpenTail(f.grid)
 	for _, r := range f.levels.Tree(storage.TreeTransferID).Runs() {
 		f.keeper.IDStored(keys.IDOf(r.KeyMax()))
@@ -69,6 +77,3 @@ func (f *Forest) failTrailer(checkpoint *storage.Checkpoint, kind storage.Traile
 // CoverStep goes on with the filter of all ids for a bounded time. more: it could go on at once.
 // Answers do not depend on how far it has come.
 func (f *Forest) CoverStep() (more bool) { return f.levels.CoverStep(f.grid, &f.loader) }
-
-// IsCovering tells whether CoverStep has work left.
-func (f *Forest) IsCovering() bool { return f.levels.IsCovering() }

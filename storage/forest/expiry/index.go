@@ -200,3 +200,13 @@ func (x *Index) Ahead(pass int, index uint32) (next accounting.TransferOrdinal, 
 	*warmed++
 	return next, true
 }
+
+// Reset makes the index empty, as New returned it.
+func (x *Index) Reset() {
+	for i := range x.parts {
+		x.parts[i].begin()
+	}
+	x.filling, x.flushing = &x.parts[0], nil
+	x.window.reset()
+	x.chainOpen, x.count = false, 0
+}

@@ -145,3 +145,10 @@ func (x *Index) warmSeek(r *levels.Run, key *storage.Key) {
 		}
 	}
 }
+
+// reset makes the window what newWindow returned.
+func (w *window) reset() {
+	w.valid, w.all = false, false
+	w.low, w.next = keys.Expiry{}, keys.Expiry{}
+	w.at, w.count = 0, 0
+}

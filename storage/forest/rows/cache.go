@@ -174,6 +174,13 @@ func (c *cache) clear(entry uint32) {
 
 func (c *cache) hash(entry uint32) uint64 { return ids.Hash(&c.key, c.accounts[entry].ID) }
 
+// reset removes all accounts.
+func (c *cache) reset() {
+	clear(c.states)
+	clear(c.hands)
+	c.ids.Reset()
+}
+
 // check asserts that every account in the cache, and no other account, is found by its id.
 func (c *cache) check() {
 	count := uint32(0)
