@@ -99,7 +99,7 @@ func (w *world) again() *Levels {
 	trees := New(&w.Limits, g.Memory, g.Pages, g.Free, 1)
 	r := manifest.NewReader(w.manifest(), math.MaxUint64, block.GeometryOf(w.Limits).PagesMax)
 	head := r.Head()
-	if trees.Decode(r, &head.Levels); !r.End() {
+	if trees.Decode(&r, &head.Levels); !r.End() {
 		w.t.Fatal("the manifest is refused")
 	}
 	trees.OpenFilters(g.Grid)
