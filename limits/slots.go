@@ -4,15 +4,16 @@ package limits
 // with the list of headers of a view change. It is a page of memory, the smallest slot.
 const SmallSlotBytes = 4096
 
-// viewHeadersMax headers and uncertainBytes of uncertain ops are the longest body of such a
-// message.
+// The longest of these messages starts a view: a header, a checkpoint, a set of uncertain ops and
+// headers. A test compares the sizes with those of the protocol.
 const (
-	viewHeadersMax = 11
-	uncertainBytes = 128
+	viewCheckpointBytes = 256
+	viewUncertainBytes  = 128
+	viewHeadersMax      = 11
 )
 
 // This fails to compile if a message of a view change does not fit.
-const _ = uint(SmallSlotBytes - (1+viewHeadersMax)*HeaderBytes - uncertainBytes)
+const _ = uint(SmallSlotBytes - HeaderBytes - viewCheckpointBytes - viewUncertainBytes - viewHeadersMax*HeaderBytes)
 
 // Numbers of messages between two replicas. Source: cluster, 2 and 7.
 const (
@@ -38,9 +39,9 @@ func (l *Limits) PeersCount() uint32 { return l.ReplicasCount - 1 }
 // PeerLeasesMax is the number of messages that may be on their way to one other replica.
 func (l *Limits) PeerLeasesMax() uint32 { return l.PipelineOpsMax + peerLeasesSpare }
 
-// PeerConnectionsMax is the number of connections with other replicas: one with each, and a newer
-// one that replaces it.
-func (l *Limits) PeerConnectionsMax() uint32 { return 2 * l.PeersCount() }
+// PeerConnectionsMax is the number of connections with other replicas. With each there may be one
+// that this replica opens, one that the other has opened, and a newer one that replaces it.
+func (l *Limits) PeerConnectionsMax() uint32 { return 3 * l.PeersCount() }
 
 // StrangersRoom is the number of connections for strangers while clients have all of theirs. In a
 // cluster, a stranger may be another replica, which clients must not keep out. Beyond that, the

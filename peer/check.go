@@ -64,7 +64,8 @@ func checkPrepare(e *Envelope, inner []byte, b *Bounds) Fault {
 		return fault(e.Command, "op", 0, "it must be at least", 1)
 	case h.SizeBytes()-InnerBytes != e.BodyBytes:
 		return fault(e.Command, "prepare size", uint64(h.SizeBytes()), "without 256 it must be the body's", uint64(e.BodyBytes))
-	case h.View() > e.View:
+	case h.View() > e.View && e.Command == CommandPrepare:
+		// A prepare that is repaired may be of a view that its holder has not made durable.
 		return fault(e.Command, "prepare view", uint64(h.View()), "it must be at most the view", uint64(e.View))
 	case h.Replica() >= b.ReplicasCount:
 		return fault(e.Command, "prepare replica", uint64(h.Replica()), "it must be below the number of replicas", uint64(b.ReplicasCount))
@@ -121,7 +122,7 @@ func CheckBody(e *Envelope, message []byte, b *Bounds) Fault {
 		m.Decode(message, e, b)
 		return m.checkBody(e, body, b)
 	case CommandHeaders:
-		list := headerList{e: e, b: b, body: body, viewMax: e.View}
+		list := headerList{e: e, b: b, body: body, viewMax: ^uint32(0)} // as for a prepare that is repaired
 		return list.check()
 	case CommandBlock:
 		if sum := body[:wire.U128Bytes]; wire.Checksum(sum) != wire.Checksum(message[:wire.U128Bytes]) {

@@ -276,7 +276,6 @@ func TestFaults(t *testing.T) {
 		{CommandHeaders, "header parent", little64(chain(1003, 1011, 4)[8][32:]), header(256, chain(1010, 1010, 4)[0])},
 		{CommandRequestPrepare, "op", 0, with(func(m *RequestPrepare) { m.Op = 0 })},
 		{CommandRequestPrepare, "view of", 1, with(func(m *RequestPrepare) { m.ViewOf = 1 })},
-		{CommandRequestPrepare, "view of", 6, with(func(m *RequestPrepare) { m.ViewOf, m.Checksum = 6, zero })},
 		{CommandPrepareMissing, "op", 0, with(func(m *PrepareMissing) { m.Op = 0 })},
 		{CommandPrepareMissing, "missing", 0, with(func(m *PrepareMissing) { m.Missing = 0 })},
 		{CommandPrepareMissing, "missing", 3, with(func(m *PrepareMissing) { m.Missing = 3 })},

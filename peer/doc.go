@@ -1,9 +1,12 @@
 // Package peer is the protocol between replicas as pure code: bytes and events in, verdicts and
 // bytes out.
 //
-//	accepted, connected, 256 bytes --Table--> frames to send, whom to call, who is identified
-//	bytes --Receiver--> message in a slot --Decode--> consensus
-//	consensus --Encode, Queue.Offer--> waiting --Queue.Start--> one send of head and body
+//	port: connected, received, sent, closed --> [Hub] --> receive, send, close
+//	names: resolved ------------------------->  |  |  --> resolve, connect
+//	consensus: Send with a lease ------------>  |  |  --> messages in slots, leases that come back
+//	                                            |  |
+//	        Table: whom to call, whom to let in |  | one line for each identified connection:
+//	        Handshake: of each new connection   |  | Receiver, Queue, and Link, which makes tags
 //
 // The life of a connection:
 //
@@ -46,10 +49,9 @@
 // docs/design/peer.md has all fields with their offsets.
 //
 // In:     bytes of any origin; times; addresses; slots and leases.
-// Out:    a Fault or a Refusal with field and value for all that is wrong; actions of a Table;
-// messages in slots; heads to send.
-// Owns:   no slot. A Receiver uses the slot that it was given until ReceivedMessage or Close. A
-// Queue holds a lease until it returns it, exactly once.
+// Out:    actions of the Hub; for all that is wrong, a Fault or a Refusal with field and value.
+// Owns:   a slot from Slots.Take until HubMessage or HubSlotBack. A lease from Send until
+// HubReturned, exactly once.
 // Limits: Bounds, made from limits.Limits. GreetingsMax strangers, 256 bytes and an entry each, 5
 // seconds; a pipeline and 2 messages to a peer that drains, 4 to one that does not, 32 urgent ones.
 // Faults: no input makes it panic or grow. A connection ends with the first fault: what follows on

@@ -3,11 +3,13 @@ package peer
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
 	"ledger/limits"
 	"ledger/prepare"
+	"ledger/storage/datafile"
 	"ledger/wire"
 )
 
@@ -235,6 +237,30 @@ func TestFixedDigest(t *testing.T) {
 		text += fmt.Sprintf("%2d %s %d\n", i, name, f[i])
 	}
 	golden(t, "fixed.golden", text)
+}
+
+// Goal: every limit that the superblock has is in the digest.
+func TestFixedHasAllOfSuperblock(t *testing.T) {
+	encode := func(l *limits.Limits) string {
+		b := make([]byte, datafile.SuperblockContentBytes)
+		datafile.EncodeSuperblock(b, &datafile.Superblock{SessionsMax: l.SessionsMax}, l, 0)
+		return string(b)
+	}
+	l := limits.Production()
+	right, superblock := FixedOf(&l, l.RequestBytesMax), encode(&l)
+	fields := reflect.TypeOf(l)
+	for i := range fields.NumField() {
+		changed := limits.Production()
+		field := reflect.ValueOf(&changed).Elem().Field(i)
+		if !field.CanUint() {
+			continue
+		}
+		field.SetUint(field.Uint() + 1)
+		f := FixedOf(&changed, l.RequestBytesMax)
+		if isFixed := encode(&changed) != superblock; isFixed != (f.Digest() != right.Digest()) {
+			t.Errorf("%s: format has fixed it: %v, the digest has it: %v", fields.Field(i).Name, isFixed, !isFixed)
+		}
+	}
 }
 
 // Goal: a hello, answer, confirmation and refusal have the bytes of the last release.

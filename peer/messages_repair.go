@@ -63,8 +63,6 @@ func (m *RequestPrepare) check(e *Envelope, _ *Bounds) Fault {
 		return fault(e.Command, "op", 0, "it must be at least", 1)
 	case !m.Checksum.IsZero() && m.ViewOf != 0:
 		return fault(e.Command, "view of", uint64(m.ViewOf), "it must be 0 where the checksum names the prepare", 0)
-	case m.ViewOf > e.View:
-		return fault(e.Command, "view of", uint64(m.ViewOf), "it must be at most the view", uint64(e.View))
 	}
 	return Fault{}
 }

@@ -75,6 +75,15 @@ type QueueCounters struct {
 	Replaced             uint64 // heartbeats that a newer one replaced before they were sent
 }
 
+func (c *QueueCounters) add(other *QueueCounters) {
+	for class := range c.Sent {
+		c.Sent[class] += other.Sent[class]
+		c.Dropped[class] += other.Dropped[class]
+		c.Bytes[class] += other.Bytes[class]
+	}
+	c.Replaced += other.Replaced
+}
+
 // NewQueue makes the queue of one peer.
 func NewQueue(b *Bounds) *Queue {
 	q := &Queue{most: b.pipeline + leasesAhead, creditMax: uint64(HeadBytes + b.BodyBytesMax())}

@@ -31,6 +31,14 @@ type ReceiverCounters struct {
 	Forged          uint64 // tags and sequences that are wrong
 }
 
+func (c *ReceiverCounters) add(other *ReceiverCounters) {
+	c.Messages += other.Messages
+	c.Bytes += other.Bytes
+	c.Discarded += other.Discarded
+	c.Malformed += other.Malformed
+	c.Forged += other.Forged
+}
+
 // Receiver turns the bytes of an identified connection into whole, checked messages. Heads arrive
 // in a small buffer. Bodies arrive in their slot, at InnerBytes, apart from what the buffer already
 // held.

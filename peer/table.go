@@ -29,8 +29,15 @@ type place struct {
 	side      Side
 	peer      uint8
 	handshake Handshake
-	frame     [FrameBytes]byte // the last one sent
-	link      Link             // of a live connection
+	frames    [2][FrameBytes]byte // the last two that were sent
+	turn      uint8
+	link      Link // of a live connection
+}
+
+// next is the memory of the next frame. The port may still read the one before.
+func (c *place) next() []byte {
+	c.turn ^= 1
+	return c.frames[c.turn][:]
 }
 
 // peerState is what is known of one peer.
@@ -145,28 +152,29 @@ func (t *Table) Frame(at uint32, frame []byte, nowNs uint64, out *TableActions) 
 	if c.state != placeGreeting {
 		return // closed by this step
 	}
-	progress, refusal := c.handshake.receive(frame, c.frame[:])
+	reply := c.next()
+	progress, refusal := c.handshake.receive(frame, reply)
 	isHello := progress == ProgressReply
 	if !refusal.Refused() && c.side == SideAcceptor {
 		// Both times, because another connection may have come between hello and confirmation.
 		if refusal = t.judge(c, nowNs); refusal.Refused() {
 			if progress = ProgressClose; isHello {
-				progress, _ = c.handshake.refuse(refusal, c.frame[:])
+				progress, _ = c.handshake.refuse(refusal, reply)
 			}
 		}
 	}
 	switch progress {
 	case ProgressReply:
-		out.add(Action{Kind: ActionSend, Place: at, Frame: c.frame[:]})
+		out.add(Action{Kind: ActionSend, Place: at, Frame: reply})
 	case ProgressRefused:
-		out.add(Action{Kind: ActionSend, Place: at, Frame: c.frame[:]})
+		out.add(Action{Kind: ActionSend, Place: at, Frame: reply})
 		t.refused(at, &refusal, nowNs, out)
 		t.close(at, true, out)
 	case ProgressClose:
 		t.refused(at, &refusal, nowNs, out)
 		t.close(at, false, out)
 	case ProgressDoneReply:
-		out.add(Action{Kind: ActionSend, Place: at, Frame: c.frame[:]})
+		out.add(Action{Kind: ActionSend, Place: at, Frame: reply})
 		t.identified(at, nowNs, out)
 	case ProgressDone:
 		t.identified(at, nowNs, out)

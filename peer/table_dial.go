@@ -12,7 +12,7 @@ type ActionKind uint8
 const (
 	ActionResolve ActionKind = iota + 1 // the address of Peer, and call Resolved with Attempt
 	ActionConnect                       // Place to Address, and call Connected or Closed
-	ActionSend                          // Frame, which stays as it is until the place's next frame
+	ActionSend                          // Frame, which stays as it is until the place's next frame but one
 	ActionClose                         // Place, behind what is being sent if AfterSend, and call Closed
 	ActionLive                          // Peer is identified: messages go over Place, behind a frame that is being sent
 	ActionLost                          // Place is no longer the connection of Peer: return its leases
@@ -115,8 +115,9 @@ func (t *Table) Connected(at uint32, nowNs uint64, out *TableActions) {
 	}
 	p := &t.peers[c.peer]
 	c.state, p.state = placeGreeting, DialGreeting
-	c.handshake.connect(t.self, c.peer, p.tries, t.random.nonce(), nowNs, c.frame[:])
-	out.add(Action{Kind: ActionSend, Place: at, Frame: c.frame[:]})
+	hello := c.next()
+	c.handshake.connect(t.self, c.peer, p.tries, t.random.nonce(), nowNs, hello)
+	out.add(Action{Kind: ActionSend, Place: at, Frame: hello})
 }
 
 // NextNs is when the next Tick has something to do.

@@ -6,6 +6,7 @@ import (
 
 	"ledger/internal/arena"
 	"ledger/limits"
+	"ledger/peer"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage/datafile"
@@ -92,6 +93,24 @@ func TestSlotsOfSeveralReplicas(t *testing.T) {
 	event := slotsEvent(&l)
 	if text, want := string(event.Text(nil)), ", peer 30, repair 18, small 26, send 24"; !strings.HasSuffix(text, want) {
 		t.Errorf("printed %q, want it to end in %q", text, want)
+	}
+}
+
+// Goal: the messages of the protocol between replicas fit the slots that are meant for them, and
+// strangers in a handshake fit the room of strangers.
+func TestSlotsHoldPeerMessages(t *testing.T) {
+	l := limits.Production()
+	l.ReplicasCount = 3
+	bounds := peer.NewBounds(&l, wire.U128From(7), uint8(l.ReplicasCount))
+	if inner := uint64(peer.InnerBytes) + uint64(bounds.BodyBytesMax()); l.RepairSlotBytes() < inner {
+		t.Errorf("a repair slot has %d bytes, the largest message %d", l.RepairSlotBytes(), inner)
+	}
+	view := peer.InnerBytes + peer.CheckpointBytes + peer.UncertainBytes + datafile.HeadersMax*prepare.HeaderBytes
+	if view > limits.SmallSlotBytes {
+		t.Errorf("a small slot has %d bytes, a message that starts a view %d", limits.SmallSlotBytes, view)
+	}
+	if peer.GreetingsMax > l.StrangersRoom() {
+		t.Errorf("%d strangers may be in a handshake, and %d have room", peer.GreetingsMax, l.StrangersRoom())
 	}
 }
 

@@ -78,10 +78,10 @@ func impure(c *checked, folder string, also ...string) (findings []string) {
 }
 
 // Goal: stages have no clock, file, socket, thread or unseeded randomness, and neither have vsr and
-// peer.
+// clock and peer.
 func TestPurity(t *testing.T) {
 	c := checkedRepository(t)
-	holds(t, slices.Concat(impure(c, "stages"), impure(c, "vsr"), impure(c, "peer", tagImports...)))
+	holds(t, slices.Concat(impure(c, "stages"), impure(c, "vsr"), impure(c, "clock"), impure(c, "peer", tagImports...)))
 }
 
 // Goal: TestPurity can fail.

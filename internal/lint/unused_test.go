@@ -19,7 +19,7 @@ var public = []string{"client", "sim"}
 // awaited are names that a change under way uses. A text that ends in a point stands for all names
 // of a package.
 var awaited = []string{
-	"Certain", "Has", "Nack", "Present",
+	"clock.", "vsr.", // the rules of a cluster: stages/consensus takes them up in issue 10
 	"peer.", // the protocol between replicas: stages/net and stages/consensus take it up in issue 10
 }
 

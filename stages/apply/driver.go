@@ -17,7 +17,7 @@ type Driver struct {
 	toConsensus   stages.Sender[stages.ApplyToConsensus]
 	workers       []Worker
 
-	requests [16]stages.ConsensusToApply
+	requests [requestsMax]stages.ConsensusToApply
 	done     [16]stages.CompactToApply
 	events   []Event
 	actions  Actions

@@ -32,7 +32,7 @@ type Event struct {
 	Kind       EventKind
 	Slot       stages.Slot // EventSequenced, EventCommit
 	ReplySlot  stages.Slot // EventCommit
-	Op         uint64      // EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
+	Op         uint64      // EventSequenced, EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
 	Sessions   *stages.Sessions
 	Job        *storage.Job
 	Worker     int // EventJob: the worker of compact
@@ -50,10 +50,13 @@ type Actions struct {
 // consensus allows no more.
 const commitsMax = 64
 
+// requestsMax is the number of requests of consensus that one turn takes.
+const requestsMax = 16
+
 // NewActions returns actions with room for one step of a stage with this number of workers.
 func NewActions(workers int) Actions {
 	a := Actions{
-		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+4),
+		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+requestsMax+4),
 		Compact:   make([][]stages.ApplyToCompact, workers),
 	}
 	for i := range a.Compact {
@@ -225,7 +228,7 @@ func (s *Stage) Op() uint64 { return s.op }
 func (s *Stage) onEvent(e *Event) {
 	switch e.Kind {
 	case EventSequenced:
-		s.warm(e.Slot)
+		s.onSequenced(e)
 	case EventCommit:
 		assert.Below(s.commitsCount, commitsMax, "ops that are committed and not executed")
 		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot, s.nowNs, s.measures.barriers()}
@@ -268,6 +271,17 @@ func (s *Stage) fail(fault *storage.Fault) {
 		s.faulted = true
 		s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyFault, Fault: fault})
 	}
+}
+
+// onSequenced starts the reads for a prepare, and gives its slot back. The forest keeps the keys
+// and no reference to the slot, so consensus may free the slot: the prepare may be truncated before
+// it is committed.
+func (s *Stage) onSequenced(e *Event) {
+	if s.faulted {
+		return
+	}
+	s.warm(e.Slot)
+	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplySequencedDone, Slot: e.Slot, Op: e.Op})
 }
 
 // warm starts reading the pages that an op will need. Changes by earlier ops are seen when the op

@@ -30,6 +30,8 @@ func newClientIndex(key *hashing.Key, max uint32, memory *arena.Arena, name stri
 	return clientIndex{key: *key, cells: arena.Slice[indexCell](memory, cellsCount, name), mask: cellsCount - 1, max: int(max)}
 }
 
+func (x *clientIndex) isFull() bool { return x.count == x.max }
+
 func (x *clientIndex) home(client wire.U128) uint64 {
 	return x.key.Hash(client.Lo, client.Hi) & x.mask
 }
