@@ -250,7 +250,8 @@ func (m *Machine) step() {
 		m.world.advance()
 		return
 	}
-	// One draw has the bits of three: whether time passes, which driver is next, and how long it takes.
+	// One draw has the bits of three: whether time passes, which driver is next, and how long it
+	// takes.
 	draw := m.random.Uint64()
 	// Time also passes while there is work: often by a little, seldom by much.
 	if early := draw & 511; early < 64 && m.events.nextNs() < m.events.nowNs+nsPerMs || early == 0 && !m.world.isCalm() {
