@@ -62,7 +62,7 @@ func (m *Machine) live() {
 	if m.cluster.deep {
 		goal = opsDeepMin + r.IntN(opsLongMax)
 	} else if long {
-		goal = opsLongMin + r.IntN(opsLongMax-opsLongMin)
+		goal = (opsLongMin + r.IntN(opsLongMax-opsLongMin)) / len(m.world.machines)
 	} else if r.IntN(16) == 0 {
 		goal = opsMax + r.IntN(opsLongMax-opsMax)
 	}
@@ -137,7 +137,7 @@ func (m *Machine) restart() {
 		}
 		m.result.CrashesCount++
 		m.result.Coverage.Crashes[crashReplay]++
-		m.network.crash()
+		m.network.crash(true)
 		m.disk.crash(true)
 	}
 }

@@ -101,7 +101,10 @@ func run(options Options) (result Result, failure *Failure) {
 	}()
 	fail := func(format string, arguments ...any) { panic(violation{fmt.Sprintf(format, arguments...)}) }
 	w = newWorld(options, rand.New(rand.NewPCG(options.Seed, 0x6c6564676572)), fail)
-	w.addCluster()
+	count := w.drawMachines()
+	for range count {
+		w.addCluster(count == 1)
+	}
 	w.live()
 	w.abandon()
 	return w.finish(), nil
@@ -125,6 +128,8 @@ func (w *World) finish() Result {
 		r.RewrittenCount += m.medium.rewrittenCount
 		r.BrinkCount += m.medium.brinkCount
 		r.Coverage.FlakyReads += m.disk.flakes
+		r.Coverage.Spoiled += m.network.spoiledCount
+		r.Coverage.GivenUp += m.network.gaveUpCount
 		r.Bytes += int(m.disk.image.usedBytes)
 	}
 	for _, c := range w.clusters {
