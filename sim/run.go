@@ -17,6 +17,7 @@ type Options struct {
 
 // Result of a run without a finding.
 type Result struct {
+	MachinesCount                                    int
 	Steps, ExchangesCount, RequestsCount             int
 	OpsCount                                         int
 	StartsCount, CrashesCount                        int
@@ -120,7 +121,7 @@ func (w *World) abandon() {
 // finish makes the last checks and sums up.
 func (w *World) finish() Result {
 	r := &w.result
-	r.Steps, r.Hash = int(w.steps), w.hash
+	r.Steps, r.Hash, r.MachinesCount = int(w.steps), w.hash, len(w.machines)
 	for _, m := range w.machines {
 		if m.leak != "" {
 			m.fail("%s", m.leak)

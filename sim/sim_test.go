@@ -136,9 +136,11 @@ func TestRegressions(t *testing.T) {
 	}
 }
 
-// Goal: a seed is a run: twice the same steps, in the same order, at the same times.
+// Goal: a seed is a run: twice the same steps, in the same order, at the same times. Among the
+// seeds are worlds with one machine and with several.
 func TestReplaysExactly(t *testing.T) {
-	for seed := uint64(1); seed <= 4; seed++ {
+	several, single := 0, 0
+	for seed := uint64(1); several < 2 || single < 2; seed++ {
 		first, err := Run(Options{Seed: seed})
 		if err != nil {
 			t.Fatal(err)
@@ -149,6 +151,11 @@ func TestReplaysExactly(t *testing.T) {
 		}
 		if first != second {
 			t.Errorf("seed %d: first %+v, then %+v", seed, first, second)
+		}
+		if first.MachinesCount > 1 {
+			several++
+		} else {
+			single++
 		}
 	}
 }
