@@ -31,6 +31,7 @@ const (
 	kindClockBehind
 	kindOpSlow
 	kindLimits
+	kindSlots
 	kindCaches
 	kindCompaction
 	kindMemory
@@ -61,6 +62,7 @@ func newCell() [kindsCount]Event {
 		kindClockBehind:       &ClockBehind{},
 		kindOpSlow:            &OpSlow{},
 		kindLimits:            &Limits{},
+		kindSlots:             &Slots{},
 		kindCaches:            &Caches{},
 		kindCompaction:        &Compaction{},
 		kindMemory:            &Memory{},

@@ -30,6 +30,29 @@ func (e *Limits) Fields(o Fields) Fields {
 		String("client_release_max", e.ClientReleaseMax)
 }
 
+// Slots are the numbers of message slots. The last four are of a cluster of several replicas.
+type Slots struct {
+	Client, Prepare, Reply    uint64
+	Peer, Repair, Small, Send uint64
+}
+
+// Slots emits the event.
+func (l *Log) Slots(e Slots) { emit(l, kindSlots, e) }
+
+func (e *Slots) Level() Level { return Info }
+func (e *Slots) Name() string { return "slots" }
+func (e *Slots) Text(line []byte) []byte {
+	line = fmt.Appendf(line, "slots: client %d, prepare %d, reply %d", e.Client, e.Prepare, e.Reply)
+	if e.Peer > 0 {
+		line = fmt.Appendf(line, ", peer %d, repair %d, small %d, send %d", e.Peer, e.Repair, e.Small, e.Send)
+	}
+	return line
+}
+func (e *Slots) Fields(o Fields) Fields {
+	return o.Number("client", e.Client).Number("prepare", e.Prepare).Number("reply", e.Reply).Number("peer", e.Peer).
+		Number("repair", e.Repair).Number("small", e.Small).Number("send", e.Send)
+}
+
 // Caches are the caches of this start.
 type Caches struct{ GridBytes, Accounts uint64 }
 

@@ -54,6 +54,7 @@ var claims = [...]claim{
 		bar := uint64(l.BarOps)
 		return bar*(uint64(l.SlackOps)/bar+1) < l.CheckpointIntervalOps()
 	}},
+	{"a cluster has 1..6 replicas", func(l *Limits) bool { return l.ReplicasCount >= 1 && l.ReplicasCount <= ReplicasMax }},
 	{"sessions are 1..1024", func(l *Limits) bool { return l.SessionsMax >= 1 && l.SessionsMax <= SessionsMax }},
 	{"every session may have a connection", func(l *Limits) bool { return l.ConnectionsMax >= l.SessionsMax }},
 	{"numbers of connections fit 16 bits", func(l *Limits) bool { return l.ConnectionsMax <= 1<<16 }},

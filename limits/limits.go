@@ -111,6 +111,7 @@ type Limits struct {
 	SuperblockBytes   uint32 // one of the four copies
 	SuperblockCopies  uint32
 	PipelineOpsMax    uint32
+	ReplicasCount     uint32 // of the cluster, without standbys
 
 	// Of one start, not of the file.
 	RequestBytesMax  uint32 // largest client request, header included: 1 MiB, 32 KiB with --development
@@ -140,6 +141,7 @@ func Production() Limits {
 		SuperblockBytes:   superblockBytes,
 		SuperblockCopies:  superblockCopies,
 		PipelineOpsMax:    pipelineOpsMax,
+		ReplicasCount:     1,
 		RequestBytesMax:   messageBytesMax,
 		GroupBytesMax:     messageBytesMax - HeaderBytes,
 		ConnectionsMax:    sessionsDefault + 32,

@@ -56,6 +56,8 @@ func TestLimitsRefused(t *testing.T) {
 		{"the log holds two bars", func(l *Limits) { l.SlackOps = 1<<32 - 1 }},
 		{"the log holds two bars", func(l *Limits) { l.BarOps = 1 << 31 }},
 		{"a checkpoint is proven durable", func(l *Limits) { l.JournalSlotsCount, l.SlackOps = 256, 120 }},
+		{"a cluster has 1..6 replicas", func(l *Limits) { l.ReplicasCount = 0 }},
+		{"a cluster has 1..6 replicas", func(l *Limits) { l.ReplicasCount = ReplicasMax + 1 }},
 		{"sessions are 1..1024", func(l *Limits) { l.SessionsMax = 0 }},
 		{"sessions are 1..1024", func(l *Limits) { l.SessionsMax = 1025 }},
 		{"every session may have a connection", func(l *Limits) { l.ConnectionsMax = l.SessionsMax - 1 }},

@@ -99,7 +99,7 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	// Each session may have a connection, and some more connections are being closed. So the number
 	// of connections follows that of sessions.
 	l.ConnectionsMax = l.ConnectionsMax - min(l.ConnectionsMax, l.SessionsMax) + superblock.SessionsMax
-	l.SessionsMax = superblock.SessionsMax
+	l.SessionsMax, l.ReplicasCount = superblock.SessionsMax, uint32(superblock.ReplicasCount)
 	if err := l.Check(); err != nil { // with the sessions of the file
 		return nil, err
 	}

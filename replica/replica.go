@@ -4,7 +4,6 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/ports"
-	"ledger/limits"
 	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
@@ -14,7 +13,6 @@ import (
 	"ledger/stages/journal"
 	"ledger/stages/net"
 	"ledger/storage"
-	"ledger/wire"
 )
 
 // Ports are the stages' ports to the disk and the network. Each is used by one stage.
@@ -66,31 +64,9 @@ type Replica struct {
 	Apply     *apply.Stage
 	Compact   []*compact.Stage // the workers
 	Slots     *stages.Slots
-	timer     *consensus.Driver
+	consensus *consensus.Driver
 	Board     *metrics.Board
 	edges     []edge
-}
-
-// hugeSlotsCount is the number of client slots in huge pages: two for each of four clients.
-const hugeSlotsCount = 8
-
-// NewSlots reserves the message slots of a replica. The slot that was freed last is used first, so
-// slots that load does not need are never touched.
-func NewSlots(l *limits.Limits, memory *arena.Arena) *stages.Slots {
-	message := uint64(max(l.MessageBytesMax, wire.MessageBytesMax))
-	slots := &stages.Slots{}
-	// A client has one message in reception and one in the queue or the pipeline. The first slots
-	// are in huge pages, for the few clients that send full batches without a pause.
-	huge := uint64(0)
-	if l.TouchesMemoryAtStart() {
-		huge = hugeSlotsCount * message
-	}
-	slots.Pools[stages.SlotClient] = arena.NewPoolHuge(memory, 2*l.ConnectionsMax+l.PipelineOpsMax, message, "client slots", huge)
-	slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, l.PipelineOpsMax+2, message, "prepare slots")
-	// Reply slots: for each session its last reply and one that a checkpoint pins; for each
-	// connection one that it has not read; and those of the pipeline.
-	slots.Pools[stages.SlotReply] = arena.NewPool(memory, 2*l.SessionsMax+l.ConnectionsMax+2*l.PipelineOpsMax, message, "reply slots")
-	return slots
 }
 
 // ringCapacity is the smallest power of two that is at least count.
@@ -128,7 +104,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	if err != nil {
 		return nil, err
 	}
-	r.timer = consensus.NewDriver(r.Consensus, consensus.Edges{
+	r.consensus = consensus.NewDriver(r.Consensus, consensus.Edges{
 		FromNet:     netToConsensus,
 		FromJournal: journalToConsensus,
 		FromApply:   applyToConsensus,
@@ -136,8 +112,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault})
-	r.timer.SetSlowest(metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow))
-	r.Drivers[stages.Consensus] = r.timer
+	r.consensus.SetSlowest(metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow))
+	r.Drivers[stages.Consensus] = r.consensus
 
 	r.Journal = journal.New(l, superblock.Cluster, slots, o.Journal.Headers, memory)
 	journalDriver := journal.NewDriver(r.Journal, p.JournalDisk, consensusToJournal,
@@ -190,8 +166,16 @@ func sender[T any](to *ring.SPSC[T], waker ring.Waker) stages.Sender[T] {
 	return stages.Sender[T]{Ring: to, Waker: waker}
 }
 
-// TimerNs is the latest time at which consensus needs a turn.
-func (r *Replica) TimerNs() uint64 { return r.timer.TimerNs() }
+// NextTurnNs is the earliest timer of a driver that has not passed at nowNs, or stages.NoTurn.
+func (r *Replica) NextTurnNs(nowNs uint64) uint64 {
+	next := stages.NoTurn
+	for _, driver := range r.Drivers {
+		if timer := driver.NextTurnNs(); timer > nowNs {
+			next = min(next, timer)
+		}
+	}
+	return next
+}
 
 // Stop unwinds the work of the stages without finishing it. Only the simulator calls it, for a
 // crash.

@@ -99,7 +99,7 @@ func (s *Server) stageSampler(driver int) func() {
 	case stages.Consensus:
 		return func() {
 			r.Consensus.Sample(&p.consensus)
-			r.timer.Slowest().Figures(&p.slowest)
+			r.consensus.Slowest().Figures(&p.slowest)
 		}
 	case stages.Journal:
 		return func() { r.Journal.Sample(&p.journal) }

@@ -249,6 +249,7 @@ func (s *Server) LogLimits(log *events.Log) {
 		CheckpointIntervalOps: uint64(l.CheckpointIntervalOps()),
 		ClientReleaseMin:      s.consensus.ReleaseMin.String(), ClientReleaseMax: s.consensus.ReleaseMax.String(),
 	})
+	log.Slots(slotsEvent(l))
 	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})
 	log.Compaction(events.Compaction{Workers: uint64(l.CompactWorkers), WorkerBytes: uint64(compact.MemoryBytes(l))})
 	log.Memory(s.need.event("/", l))
@@ -282,7 +283,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		return s.threads[s.plan.Thread(affinity.Stage(driver))]
 	}
 	p := Ports{
-		Network:     threadOf(stages.Net).kernel.Network(listenerFd, net.PortConnectionsMax(l), 0),
+		Network:     threadOf(stages.Net).kernel.Network(listenerFd, net.PortConnectionsMax(l), net.PortConnectsReserved(l)),
 		JournalDisk: threadOf(stages.Journal).kernel.Disk(s.file.Fd, JournalOperationsMax),
 		ApplyDisk:   threadOf(stages.Apply).kernel.Disk(s.file.Fd, ApplyOperationsMax),
 	}
@@ -344,7 +345,6 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for i, thread := range s.threads {
 		thread.board = &s.replica.Board.Threads[i%metrics.ThreadsMax]
 	}
-	threadOf(stages.Consensus).timerNs = s.replica.TimerNs
 	// A coroutine ends on the thread that ran it.
 	threadOf(stages.Apply).unwinds = append(threadOf(stages.Apply).unwinds, s.replica.Apply.Stop)
 	for worker, stage := range s.replica.Compact {

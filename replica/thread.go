@@ -28,8 +28,6 @@ type Thread struct {
 	kernel  ports.Thread
 	parker  *ring.Parker
 	drivers []stages.Driver
-	// timerNs returns the latest time at which a driver needs a turn; nil: there is none.
-	timerNs func() uint64
 	stop    *atomic.Bool
 	warn    func(error)
 	// unwinds end the coroutines of the stages on this thread, after the kernel has stopped using
@@ -185,22 +183,24 @@ func (t *Thread) sample() {
 // about to sleep, and then looks at all inputs again, so no wake is lost. busy: one of the inputs
 // had something to do, and the thread did not sleep.
 func (t *Thread) park(nowNs, wallNs uint64) (busy bool, stagesEndNs uint64) {
-	timeoutNs := uint64(waitNsMax)
-	if t.timerNs != nil {
-		timer := t.timerNs()
-		if timer <= nowNs {
-			timer = nowNs + 1
-		}
-		timeoutNs = min(timeoutNs, timer-nowNs)
-	}
 	t.parker.Prepare()
 	// A thread that asks for figures also wakes this thread, so its question is one of the inputs.
 	if !t.stop.Load() && !t.exchange.Wanted() {
 		if busy, stagesEndNs = t.turn(nowNs, wallNs); !busy {
 			t.figures.Parks++
-			t.kernel.Wait(timeoutNs)
+			t.kernel.Wait(t.sleepNs(nowNs))
 		}
 	}
 	t.parker.Cancel()
 	return busy, stagesEndNs
+}
+
+// sleepNs is how long the thread may sleep: until the first timer of its drivers. It is asked after
+// a turn, in which each driver whose timer had passed has set a later one.
+func (t *Thread) sleepNs(nowNs uint64) uint64 {
+	wakeNs := nowNs + waitNsMax
+	for _, driver := range t.drivers {
+		wakeNs = min(wakeNs, driver.NextTurnNs())
+	}
+	return max(wakeNs, nowNs+1) - nowNs
 }

@@ -30,6 +30,7 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 		SuperblockBytes:   24 << 10,
 		SuperblockCopies:  4,
 		CompactWorkers:    1,
+		ReplicasCount:     1,
 	}
 	if l.BarOps == 8 {
 		l.JournalSlotsCount = 64

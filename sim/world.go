@@ -102,11 +102,8 @@ func (w *World) isCalm() bool {
 func (w *World) advance() {
 	next := w.events.nextNs()
 	for _, m := range w.machines {
-		if m.replica == nil {
-			continue
-		}
-		if timer := m.replica.TimerNs(); timer > m.clock.monotonicNs() {
-			next = min(next, m.clock.worldNs(timer))
+		if m.replica != nil {
+			next = min(next, m.clock.worldNs(m.replica.NextTurnNs(m.clock.monotonicNs())))
 		}
 	}
 	for _, cluster := range w.clusters {

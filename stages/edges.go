@@ -36,8 +36,6 @@ package stages
 import (
 	"fmt"
 
-	"ledger/internal/arena"
-	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/metrics"
 	"ledger/storage"
@@ -64,62 +62,6 @@ func NameOf(number int) string {
 		return Names[number]
 	}
 	return fmt.Sprintf("%s-%d", Names[Compact], number-Compact)
-}
-
-// SlotClass separates the slots, so that no class can starve another.
-type SlotClass uint8
-
-const (
-	// SlotClient: one client message as received; net owns the free ones. RequestBytesMax each.
-	SlotClient SlotClass = iota
-	// SlotPrepare: groups, and prepares read from the log; consensus owns the free ones.
-	// MessageBytesMax each.
-	SlotPrepare
-	// SlotReply: the replies of one op; consensus owns the free ones. MessageBytesMax each at
-	// least.
-	SlotReply
-	SlotClassesCount
-)
-
-// Slot names a message slot: class and handle.
-type Slot uint32
-
-// SlotNone is no slot.
-const SlotNone Slot = ^Slot(0)
-
-const slotClassShift = 28
-
-// SlotOf builds a name.
-func SlotOf(class SlotClass, handle uint32) Slot { return Slot(uint32(class)<<slotClassShift | handle) }
-
-// Class of a slot.
-func (s Slot) Class() SlotClass { return SlotClass(s >> slotClassShift) }
-
-// Handle of a slot within its class.
-func (s Slot) Handle() uint32 { return uint32(s) & (1<<slotClassShift - 1) }
-
-// Slots is the memory of all classes. Any stage may read a slot; Get and Put belong to the class's
-// owner.
-type Slots struct {
-	Pools [SlotClassesCount]*arena.Pool
-}
-
-// Bytes of a slot.
-func (s *Slots) Bytes(slot Slot) []byte { return s.Pools[slot.Class()].Bytes(slot.Handle()) }
-
-// Get takes a free slot of class, or returns SlotNone.
-func (s *Slots) Get(class SlotClass) Slot {
-	handle, ok := s.Pools[class].Get()
-	if !ok {
-		return SlotNone
-	}
-	return SlotOf(class, handle)
-}
-
-// Put gives a slot back.
-func (s *Slots) Put(slot Slot) {
-	assert.That(slot != SlotNone, "a slot that is freed exists")
-	s.Pools[slot.Class()].Put(slot.Handle())
 }
 
 // NetToConsensusKind of NetToConsensus.

@@ -42,13 +42,6 @@ type Decision struct {
 	Held    Held // which copy has the prepare of Op
 }
 
-// Header is one of the list that the superblock has. Of a blank one only the op is known.
-type Header struct {
-	Op       uint64
-	Checksum wire.Checksum
-	Blank    bool
-}
-
 // Input is what the superblock and the limits say.
 type Input struct {
 	Replicas           int // of the cluster
@@ -58,8 +51,8 @@ type Input struct {
 	PrepareMax         uint64        // the highest op that may have been prepared
 	CommitMax          uint64        // committed, as far as the superblock and the prepares know
 
-	// Of several replicas only. Headers descend from the list's head without a gap; Uncertain is
-	// what was written beside them.
+	// Of several replicas only. Headers descend from the list's head, without a gap but for hooks at
+	// their end; Uncertain is what was written beside them.
 	View, LogView uint32
 	Headers       []Header
 	Uncertain     Set
@@ -140,15 +133,3 @@ func refuseSlot(slot uint64, row byte, reason string) *Refusal { return &Refusal
 func refuse(format string, arguments ...any) *Refusal {
 	return &Refusal{Reason: fmt.Sprintf(format, arguments...)}
 }
-
-// Set is a set of ops, of which at most one belongs to each slot.
-type Set [SlotsMax / 64]uint64
-
-// Add puts op in.
-func (s *Set) Add(op uint64) { s[op%SlotsMax/64] |= 1 << (op % 64) }
-
-// Has tells whether op is in the set.
-func (s *Set) Has(op uint64) bool { return s[op%SlotsMax/64]>>(op%64)&1 != 0 }
-
-// Empty tells whether the set has no op.
-func (s *Set) Empty() bool { return *s == Set{} }

@@ -2,7 +2,8 @@ package arena
 
 import "ledger/internal/assert"
 
-// Pool is a fixed number of equal slots with handles 0..SlotsCount-1.
+// Pool is a fixed number of equal slots with handles 0..SlotsCount-1. A pool without slots has no
+// memory.
 //
 // The free list is last in, first out. So slots that load does not need are never touched and use
 // no memory. One thread calls Get and Put. Any thread may hold a handle and call Bytes.
@@ -25,7 +26,9 @@ func NewPool(a *Arena, slotsCount uint32, slotBytes uint64, name string) *Pool {
 // is 256 pages for a slot of 1 MiB in small pages. The other slots are for many clients with small
 // messages, which would each take a huge page.
 func NewPoolHuge(a *Arena, slotsCount uint32, slotBytes uint64, name string, hugeBytes uint64) *Pool {
-	assert.That(slotsCount > 0, "a pool has slots")
+	if slotsCount == 0 {
+		return &Pool{slotBytes: slotBytes}
+	}
 	assert.That(slotBytes > 0 && slotBytes%PageBytes == 0, "a slot is whole pages")
 	options := Options{Class: Slot}
 	p := &Pool{

@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"wire"},
 	{"prepare", "events", "config"},
 	// Rules, and the state behind them.
-	{"accounting", "vsr"},
+	{"accounting", "vsr", "clock", "peer"},
 	{"storage"},
 	{"storage/block", "storage/datafile"},
 	{"storage/table", "storage/rowlog", "storage/freeset", "storage/grid"},

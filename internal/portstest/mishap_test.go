@@ -173,3 +173,20 @@ func TestMishapNetwork(t *testing.T) {
 		t.Errorf("%d ends of one connection", count)
 	}
 }
+
+// Goal: a short send of two parts stops inside the header or behind a part of the body, and ends
+// with an error.
+func TestMishapOfParts(t *testing.T) {
+	for _, c := range []struct {
+		header, body int
+		want         string
+	}{{4, 2, "hea"}, {2, 4, "heb"}, {2, 2, "he"}} {
+		inner := &stubNetwork{}
+		n := NewMishapNetwork(inner, &Plan{Mishap: Mishap{KindSend, 1, Shorten, 32, false}})
+		n.SendParts(3, []byte("head")[:c.header], []byte("body")[:c.body])
+		var out [2]ports.NetworkEvent
+		if count := n.Poll(out[:]); count != 1 || out[0].Bytes != -32 || string(inner.sent) != c.want {
+			t.Errorf("%d and %d bytes: %d events, %+v; sent %q, want %q", c.header, c.body, count, out[0], inner.sent, c.want)
+		}
+	}
+}

@@ -231,6 +231,14 @@ func (n *Network) turn() (completionsCount int) {
 	return int(n.lives.EventsCount() - before)
 }
 
+// pauseNs is the time until accepting goes on, or the end of time if it is not paused.
+func (n *Network) pauseNs() uint64 {
+	if n.acceptAgain.IsZero() {
+		return ^uint64(0)
+	}
+	return uint64(max(0, time.Until(n.acceptAgain)))
+}
+
 // watchListener sets the events of the listener that epoll reports: EPOLLIN, or 0 for none.
 func (n *Network) watchListener(interest uint32) {
 	n.listenerReady = false

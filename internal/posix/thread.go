@@ -109,6 +109,7 @@ func (t *Thread) Wait(timeoutNs uint64) {
 		if n.busy() {
 			return
 		}
+		timeoutNs = min(timeoutNs, n.pauseNs())
 	}
 	if !t.isWoken {
 		t.poll(min(timeoutNs, ports.WaitNsMax))

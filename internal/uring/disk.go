@@ -277,6 +277,9 @@ func (d *Disk) settle(index uint32, c *chain) {
 	d.ready.Push(index)
 }
 
+// pauseNs implements port. A disk begins nothing by itself.
+func (d *Disk) pauseNs() uint64 { return noPause }
+
 // unpolledCount implements port.
 func (d *Disk) unpolledCount() uint32 { return d.completions.Count() }
 

@@ -179,6 +179,17 @@ func (n *Network) mayAccept() bool {
 	return true
 }
 
+// pauseNs implements port. The flush before a wait has armed accept if its pause is over.
+func (n *Network) pauseNs() uint64 {
+	if n.acceptAgain.IsZero() {
+		return noPause
+	}
+	if pause := time.Until(n.acceptAgain); pause > 0 {
+		return uint64(pause)
+	}
+	return noPause // the table is full as well
+}
+
 // flush implements port.
 func (n *Network) flush() {
 	if n.mayAccept() {

@@ -17,6 +17,7 @@ import (
 
 const (
 	portsMax  = 64
+	noPause   = ^uint64(0)
 	wakePort  = 255             // user data in place of a port's index: the parker's eventfd
 	closePort = 254             // user data in place of a port's index: Close's cancellation
 	closeWait = 5 * time.Second // for operations that are not of a disk
@@ -43,6 +44,8 @@ type port interface {
 	void(slot uint32)
 	// unpolledCount is the number of completions that wait for Poll.
 	unpolledCount() uint32
+	// pauseNs is the time until the port has something to queue by itself, or the end of time.
+	pauseNs() uint64
 	// close frees what the kernel would keep beyond the ring's life.
 	close()
 }
@@ -180,6 +183,7 @@ func (t *Thread) Wait(timeoutNs uint64) {
 		if p.unpolledCount() > 0 {
 			return
 		}
+		timeoutNs = min(timeoutNs, p.pauseNs())
 	}
 	// Under load, something completes soon. So the first part of the wait is hidden from the
 	// runtime.

@@ -77,6 +77,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	return len(d.events) > 0 || d.actions.More || d.stage.grid.InFlight() != readsBefore
 }
 
+// NextTurnNs implements stages.Driver: every step of it begins with a message or a completion.
+func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
+
 func eventOf(request *stages.ConsensusToApply) Event {
 	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions}
 	switch request.Kind {

@@ -68,6 +68,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	return len(d.events) > 0 || d.actions.More
 }
 
+// NextTurnNs implements stages.Driver: every step of it begins with a job or a completion.
+func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
+
 func (d *Driver) perform(a *Action) {
 	switch a.Kind {
 	case ActionRead:

@@ -113,5 +113,5 @@ func (d *Driver) record(nowNs uint64, netEvents []stages.NetToConsensus) {
 	}
 }
 
-// TimerNs is the latest time at which the stage needs a turn, on the monotonic clock.
-func (d *Driver) TimerNs() uint64 { return d.stage.TimerNs() }
+// NextTurnNs implements stages.Driver.
+func (d *Driver) NextTurnNs() uint64 { return d.stage.TimerNs() }

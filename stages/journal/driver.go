@@ -54,3 +54,6 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.out.Push(d.actions.Consensus)
 	return len(events.Disk)+len(events.Consensus) > 0
 }
+
+// NextTurnNs implements stages.Driver: every step of it begins with a request or a completion.
+func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }

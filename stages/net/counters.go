@@ -98,15 +98,20 @@ const FirstMessageNs = 30_000_000_000
 const spareConnections = 8
 
 // PortConnectionsMax is the number of connections that the port must hold. The stage keeps at most
-// ConnectionsMax open.
+// ConnectionsMax of clients and strangers open, and in a cluster some more of strangers, and those
+// of other replicas.
 func PortConnectionsMax(l *limits.Limits) uint32 {
-	return min(l.ConnectionsMax+spareConnections, connectionsMax)
+	return min(l.ConnectionsMax+l.StrangersRoom()+l.PeerConnectionsMax()+spareConnections, connectionsMax)
 }
+
+// PortConnectsReserved is the number of these connections that accept leaves to Connect: one for
+// each other replica.
+func PortConnectsReserved(l *limits.Limits) uint32 { return l.PeersCount() }
 
 // ClientSlotsMin is the number of client slots that net needs to make progress. The slots that
 // consensus holds in queue and pipeline come on top. Without those, net reads less while consensus
 // is busy.
-func ClientSlotsMin(l *limits.Limits) uint32 { return l.ConnectionsMax + 1 }
+func ClientSlotsMin(l *limits.Limits) uint32 { return l.ConnectionsMax + l.StrangersRoom() + 1 }
 
 // BudgetToNet is the largest number of descriptors on the ring from consensus. Each client slot
 // comes back once before net can use it again. Consensus sends at most one reply for each request

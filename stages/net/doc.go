@@ -37,6 +37,11 @@
 // client closes it. A ping moves the client to its connection. Then the previous route, and a
 // connection that an earlier ping has confirmed, are closed.
 //
+// A connection begins as a stranger's. Its first whole message makes it a client's; a second state
+// machine, for other replicas, has a kind of its own. In a cluster, strangers have some places that
+// clients cannot take, and accept leaves some places of the port to Connect. So neither strangers
+// nor clients keep a replica out.
+//
 // A full table closes the connection that has been longest without a registered client. A
 // connection counts as its client's if it is the route and the client has a session, or a request
 // at consensus. Consensus says with each answer whether the client has a session, and tells of a

@@ -63,3 +63,6 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	return len(events.Network)+len(events.Consensus) > 0
 }
+
+// NextTurnNs implements stages.Driver.
+func (d *Driver) NextTurnNs() uint64 { return d.stage.deadlineNextNs }

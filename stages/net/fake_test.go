@@ -158,15 +158,19 @@ func newBench(t testing.TB, connections, clientSlots uint32) *bench {
 }
 
 func newBenchOf(t testing.TB, cluster uint64, connections, clientSlots uint32) *bench {
-	memory := arena.New()
-	t.Cleanup(memory.Close)
 	l := limits.Production()
 	l.ConnectionsMax = connections
+	return newBenchWith(t, cluster, clientSlots, l)
+}
+
+func newBenchWith(t testing.TB, cluster uint64, clientSlots uint32, l limits.Limits) *bench {
+	memory := arena.New()
+	t.Cleanup(memory.Close)
 	b := &bench{t: t, limits: l, slots: &stages.Slots{}}
 	b.slots.Pools[stages.SlotClient] = arena.NewPool(memory, clientSlots, wire.MessageBytesMax, "client slots")
 	b.slots.Pools[stages.SlotReply] = arena.NewPool(memory, 8, wire.MessageBytesMax, "reply slots")
 	b.stage = New(l, wire.U128From(cluster), b.slots, memory)
-	b.network = &fakeNetwork{t: t, connections: make([]fakeConnection, connections)}
+	b.network = &fakeNetwork{t: t, connections: make([]fakeConnection, l.ConnectionsMax)}
 	b.toNet = ring.NewSPSC[stages.ConsensusToNet](4096)
 	b.fromNet = ring.NewSPSC[stages.NetToConsensus](4096)
 	b.driver = NewDriver(b.stage, b.network, b.toNet, stages.Sender[stages.NetToConsensus]{Ring: b.fromNet},

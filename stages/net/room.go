@@ -8,16 +8,26 @@ import (
 // them is logged once.
 const strangersMax = 64
 
-// makeRoom brings the open connections back to openMax after a newcomer was accepted. It closes the
-// connection that has been longest without a registered client. If all other connections are of
+// makeRoom closes one connection after a newcomer was accepted (kindStranger), or has become a
+// client while clients have all their places (kindClient). It closes the one that has been longest
+// without a registered client, in the second case one of the clients. If all others have registered
 // clients, it closes the newcomer. stays tells whether the newcomer stays.
-func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
-	victim, cause := newcomer, CauseRefused
+func (s *Stage) makeRoom(newcomer uint32, kind connectionKind, out *Actions) (stays bool) {
+	victim, cause := noConnection, CauseRefused
 	for i := range s.connections {
 		c := &s.connections[i]
-		if c.state == connectionOpen && c.turn < s.connections[victim].turn && !s.isOfClient(uint32(i), c) {
-			victim, cause = uint32(i), CauseDisplaced
+		if c.state != connectionOpen || c.kind < kind || s.isOfClient(uint32(i), c) {
+			continue
 		}
+		if victim == noConnection || c.turn < s.connections[victim].turn {
+			victim = uint32(i)
+		}
+		if uint32(i) != newcomer {
+			cause = CauseDisplaced
+		}
+	}
+	if victim == noConnection {
+		victim = newcomer
 	}
 	c := &s.connections[victim]
 	s.refusedUnlogged++
@@ -32,7 +42,7 @@ func (s *Stage) makeRoom(newcomer uint32, out *Actions) (stays bool) {
 		s.refusedUnlogged = 0
 	}
 	s.close(victim, c, cause, out)
-	return cause == CauseDisplaced
+	return victim != newcomer
 }
 
 // onAcceptFailed counts a try to accept that failed, and reports the first of AcceptLogEveryNs. The
@@ -48,14 +58,13 @@ func (s *Stage) onAcceptFailed(result int32, out *Actions) {
 	s.acceptUnlogged = 0
 }
 
-// closeSilent closes the connections whose first whole message is overdue. It needs no timer of its
-// own, because no thread sleeps longer than a second. If a connection waits for a slot, the server
-// causes the delay, so the connection's time starts again.
+// closeSilent closes the connections whose first whole message is overdue. If a connection waits
+// for a slot, the server causes the delay, so the connection's time starts again.
 func (s *Stage) closeSilent(out *Actions) {
 	s.deadlineNextNs = ^uint64(0)
 	for i := range s.connections {
 		c := &s.connections[i]
-		if c.state != connectionOpen || c.spoke {
+		if c.state != connectionOpen || c.kind != kindStranger {
 			continue
 		}
 		if c.waiting {

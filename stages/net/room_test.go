@@ -218,10 +218,13 @@ func TestRefusedLogIsBounded(t *testing.T) {
 }
 
 // Goal: a connection has FirstMessageNs for its first whole message, however its bytes drip;
-// afterwards it may be silent.
+// afterwards it may be silent. While it has a deadline, that is the driver's timer.
 func TestFirstMessageIsDue(t *testing.T) {
 	b := newFullBench(t, 4)
 	b.nowNs = 5
+	if timer := b.driver.NextTurnNs(); timer != stages.NoTurn {
+		t.Errorf("without connections, a turn is wanted at %d", timer)
+	}
 	silent, dripping, speaking := b.connect(), b.connect(), b.connect()
 	b.write(speaking, pingFrame(1))
 	b.pong(false)
@@ -235,6 +238,9 @@ func TestFirstMessageIsDue(t *testing.T) {
 	if !b.isOpen(silent) || !b.isOpen(dripping) {
 		t.Fatal("closed before the time is over")
 	}
+	if timer := b.driver.NextTurnNs(); timer != b.nowNs+1 {
+		t.Errorf("a turn is wanted at %d, want it at %d", timer, b.nowNs+1)
+	}
 	b.nowNs++
 	b.settle()
 	if b.isOpen(silent) || b.isOpen(dripping) || !b.isOpen(speaking) {
@@ -242,6 +248,9 @@ func TestFirstMessageIsDue(t *testing.T) {
 	}
 	if got := b.stage.Counters.ClosedCount[CauseSilent]; got != 2 || len(b.logs) != 2 {
 		t.Errorf("%d closed as silent, %d lines, want 2 and 2", got, len(b.logs))
+	}
+	if timer := b.driver.NextTurnNs(); timer != stages.NoTurn {
+		t.Errorf("without silent connections, a turn is wanted at %d", timer)
 	}
 	b.nowNs += 100 * FirstMessageNs
 	b.settle()

@@ -95,7 +95,7 @@ func (s *Stage) onSendRepeated(e *stages.ConsensusToNet, out *Actions) {
 
 // returnLease gives a reply's slot back to its owner.
 func (s *Stage) returnLease(slot stages.Slot, out *Actions) {
-	if slot.Class() == stages.SlotClient {
+	if slot.Class().Owner() == stages.Net {
 		s.freeSlot(slot)
 		return
 	}

@@ -1,0 +1,91 @@
+package limits
+
+// SmallSlotBytes is the size of a slot for messages between replicas that are a header, or a header
+// with the list of headers of a view change. It is a page of memory, the smallest slot.
+const SmallSlotBytes = 4096
+
+// The longest of these messages starts a view: a header, a checkpoint, a set of uncertain ops and
+// headers. A test compares the sizes with those of the protocol.
+const (
+	viewCheckpointBytes = 256
+	viewUncertainBytes  = 128
+	viewHeadersMax      = 11
+)
+
+// This fails to compile if a message of a view change does not fit.
+const _ = uint(SmallSlotBytes - HeaderBytes - viewCheckpointBytes - viewUncertainBytes - viewHeadersMax*HeaderBytes)
+
+// Numbers of messages between two replicas. Source: cluster, 2 and 7.
+const (
+	peerLeasesSpare   = 2 // messages to a peer that drains, beside those of the pipeline
+	logReadsForOthers = 6 // prepares of the log that are read for other replicas at the same time
+	blockReadsAtOnce  = 4 // blocks of the grid, likewise
+	preparesAsked     = 2 // prepares that one replica is asked for at the same time
+	blocksArriving    = 2 // blocks from one replica in memory: one is received while one is written
+	strangersRoom     = 16
+	heartbeats        = 4 // a heartbeat and its echo, each from one side and from the other
+)
+
+// SlotsCount has the number of message slots of each class. Package stages says what the classes
+// are for.
+type SlotsCount struct {
+	Client, Prepare, Reply    uint32
+	Peer, Repair, Small, Send uint32 // 0 in a cluster of one
+}
+
+// PeersCount is the number of other replicas of the cluster.
+func (l *Limits) PeersCount() uint32 { return l.ReplicasCount - 1 }
+
+// PeerLeasesMax is the number of messages that may be on their way to one other replica.
+func (l *Limits) PeerLeasesMax() uint32 { return l.PipelineOpsMax + peerLeasesSpare }
+
+// PeerConnectionsMax is the number of connections with other replicas. With each there may be one
+// that this replica opens, one that the other has opened, and a newer one that replaces it.
+func (l *Limits) PeerConnectionsMax() uint32 { return 3 * l.PeersCount() }
+
+// StrangersRoom is the number of connections for strangers while clients have all of theirs. In a
+// cluster, a stranger may be another replica, which clients must not keep out. Beyond that, the
+// oldest stranger is closed, so each has the time in which as many newcomers arrive.
+func (l *Limits) StrangersRoom() uint32 {
+	if l.PeersCount() == 0 {
+		return 0
+	}
+	return strangersRoom
+}
+
+// SlotsCount derives the number of message slots.
+func (l *Limits) SlotsCount() SlotsCount {
+	count := SlotsCount{
+		// A client has one message in reception and one in the queue or the pipeline. A stranger has
+		// one in reception.
+		Client: 2*l.ConnectionsMax + l.StrangersRoom() + l.PipelineOpsMax,
+		// A group for every prepare of the pipeline; one that is filled, and one that is read from
+		// the log.
+		Prepare: l.PipelineOpsMax + 2,
+		// For each session its last reply and one that a checkpoint pins; for each connection one
+		// that it has not read; and those of the pipeline.
+		Reply: 2*l.SessionsMax + l.ConnectionsMax + 2*l.PipelineOpsMax,
+	}
+	peers := l.PeersCount()
+	if peers == 0 {
+		return count
+	}
+	// From each replica: the messages that it may have on their way to us, and one that is being
+	// received behind them. Ops that are executed or written meanwhile keep the slots in which they
+	// came: another pipeline.
+	count.Peer = peers*(l.PeerLeasesMax()+1) + l.PipelineOpsMax
+	// For others: what is read for them, which keeps its slot until it is sent. From each replica:
+	// the prepares that it was asked for, and blocks.
+	count.Repair = logReadsForOthers + blockReadsAtOnce + peers*(preparesAsked+blocksArriving)
+	// From each replica: as for Peer, since any message may be small, with its heartbeats. In the
+	// other direction likewise. Nothing is kept longer than its message is on the way.
+	count.Small = peers * (l.PeerLeasesMax() + 1 + heartbeats/2)
+	count.Send = peers * (l.PeerLeasesMax() + heartbeats/2)
+	return count
+}
+
+// RepairSlotBytes is the size of a slot for a prepare, or for a header and a block.
+func (l *Limits) RepairSlotBytes() uint64 {
+	const page = 4096 // a slot is whole pages of memory
+	return (uint64(max(l.MessageBytesMax, HeaderBytes+l.BlockBytes)) + page - 1) &^ (page - 1)
+}
