@@ -11,7 +11,8 @@ const (
 	wallBaseNs = 1_750_000_000_000_000_000
 )
 
-// client is one simulated client. As the official ones, it has a connection to each of its addresses.
+// client is one simulated client. As the official ones, it has a connection to each of its
+// addresses.
 type client struct {
 	cluster     *Cluster
 	host        int // its computer

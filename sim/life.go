@@ -146,8 +146,8 @@ func (m *Machine) restart() {
 // ops is the number of ops that the machine's cluster has committed.
 func (m *Machine) ops() int { return int(m.cluster.judge.committedOp()) }
 
-// work runs until this number of ops are committed, or this number of steps are done. The disk may fail
-// for good meanwhile. Then the replica must stop, and continue after a restart.
+// work runs until this number of ops are committed, or this number of steps are done. The disk may
+// fail for good meanwhile. Then the replica must stop, and continue after a restart.
 func (m *Machine) work(goal int, steps int) {
 	r := m.random
 	strikeAt := -1

@@ -66,7 +66,8 @@ type Machine struct {
 // newMachine makes a machine with an empty disk. It observes the disk, unless it is on a bench.
 func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m := &Machine{
-		world: w, cluster: c, index: len(w.machines), host: w.newHost(), address: addressOf(len(w.machines)), random: w.random, fail: w.fail, events: &w.events, result: &w.result,
+		world: w, cluster: c, index: len(w.machines), host: w.newHost(), address: addressOf(len(w.machines)),
+		random: w.random, fail: w.fail, events: &w.events, result: &w.result,
 		limits: c.limits, layout: datafile.NewLayout(&c.limits), damaged: map[uint64]bool{},
 	}
 	m.clock.machine = m
@@ -258,7 +259,8 @@ func (m *Machine) step() {
 		m.world.advance()
 		return
 	}
-	// One draw has the bits of three: whether time passes, which driver is next, and how long it takes.
+	// One draw has the bits of three: whether time passes, which driver is next, and how long it
+	// takes.
 	draw := m.random.Uint64()
 	// Time also passes while there is work: often by a little, seldom by much.
 	if early := draw & 511; early < 64 && m.events.nextNs() < m.events.nowNs+nsPerMs || early == 0 && !m.world.isCalm() {

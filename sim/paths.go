@@ -11,10 +11,10 @@ import (
 //
 // Connections are TCP, so a path acts on them as networks act on TCP. A lost segment comes late,
 // and so does everything behind it. Segments that overtake each other, or come twice, are put right
-// within their connection, so they are only a delay. Messages overtake each other, or come twice, if
-// they use several connections. A byte can change in a way that TCP's checksum does not see. A cut
-// path holds what is on it. If it stays cut for too long, the sender gives up, and the other end
-// hears of that late.
+// within their connection, so they are only a delay. Messages overtake each other, or come twice,
+// if they use several connections. A byte can change in a way that TCP's checksum does not see. A
+// cut path holds what is on it. If it stays cut for too long, the sender gives up, and the other
+// end hears of that late.
 type path struct {
 	world    *World
 	from, to int // computers
