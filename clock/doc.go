@@ -12,7 +12,7 @@
 // Faults: clocks that are wrong, that jump and that drift; messages that are delayed in one
 // direction, lost, doubled or reordered. Without agreement there is no time, and a primary that has
 // none gives way.
-// Source: consensus, 6.3; docs/design/consensus.md.
+// Source: consensus, 6.3; docs/design/cluster.md.
 //
 // A replica pings all others every second. A pong has the time of the peer's wall clock. From the
 // time between ping and pong follow how far the peer's clock is ahead, and how wrong that can be:

@@ -101,7 +101,7 @@ type Stage struct {
 	forest  *forest.Forest
 	machine *accounting.Machine
 	body    *coro.Coroutine
-	more    bool // the body has taken a breath
+	more    bool // the body has taken a breath, or has not begun
 	out     *Actions
 	nowNs   uint64
 
@@ -109,10 +109,12 @@ type Stage struct {
 	commitsHead  uint32
 	commitsCount uint32
 
-	opened        uint64 // op of the checkpoint from which the stage started; 0: none
-	op            uint64 // the last executed op
-	timestampLast uint64 // of op
-	timestampMark uint64 // timestampLast of the trigger of the checkpoint under way
+	checkpoint    storage.Checkpoint // that is opened
+	isOpen        bool               // the forest has the state of checkpoint, and goes on from it
+	opened        uint64             // op of the checkpoint from which the stage started; 0: none
+	op            uint64             // the last executed op
+	timestampLast uint64             // of op
+	timestampMark uint64             // timestampLast of the trigger of the checkpoint under way
 	sessions      *stages.Sessions
 	dealer        dealer
 	checkpointOut bool
@@ -132,24 +134,14 @@ type Stage struct {
 	measures   measures
 }
 
-// New reserves memory and opens the state of checkpoint: Reserve and Open.
-//
-// gridAt: where the grid zone starts in file.
-// file:   the data file, for opening; disk: the same, for page reads later on.
-// error:  a *storage.Fault if the state is damaged.
-func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File,
-	disk ports.Disk, memory *arena.Arena) (*Stage, error) {
-	s := Reserve(l, cluster, slots, checkpoint, gridAt, disk, memory)
-	return s, s.Open(file, checkpoint)
-}
-
-// Reserve is a stage that has its memory, not touched yet, and is to be opened.
+// New returns a stage that has its memory, not touched yet. Its first steps open the state of
+// checkpoint.
 //
 // gridAt: where the grid zone starts in the data file behind disk.
-func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64,
+func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64,
 	disk ports.Disk, memory *arena.Arena) *Stage {
 	s := &Stage{
-		limits: l, cluster: cluster, slots: slots,
+		limits: l, cluster: cluster, slots: slots, checkpoint: checkpoint, more: true,
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
 		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
 			arena.Bulk(arena.Table, false)),
@@ -160,16 +152,9 @@ func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint
 	// The grid's cache is not touched at start. Reading a page takes longer than clearing its
 	// memory, and a small file never fills the cache.
 	s.grid = grid.New(l, memory, disk, gridAt, cluster, arena.Options{})
-	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
+	s.forest = forest.New(l, memory, s.grid, s.body)
 	s.machine = accounting.New(l, s.forest)
 	return s
-}
-
-// Open reads the state of the checkpoint that Reserve was given.
-//
-// error: a *storage.Fault where the state is damaged.
-func (s *Stage) Open(file ports.File, checkpoint storage.Checkpoint) error {
-	return s.forest.Open(file, checkpoint)
 }
 
 // repliesMax is the largest number of replies of one op. Every request of a group has an entry in
@@ -190,18 +175,19 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	for i := range events {
 		s.onEvent(&events[i])
 	}
-	if progress {
+	if progress && s.isOpen {
 		s.forest.WarmStep()
 	}
 	if (s.more || progress || len(events) > 0) && !s.faulted {
 		s.measures.resumed(nowNs)
 		s.more = s.body.Resume()
 		s.measures.suspended(s.more)
-		if fault := s.forest.Fault(); fault != nil {
-			s.fail(fault)
-		}
 	}
-	out.More = s.more && !s.faulted
+	covers := s.isOpen && !s.faulted && s.forest.CoverStep()
+	if fault := s.forest.Fault(); fault != nil {
+		s.fail(fault)
+	}
+	out.More = (s.more || covers) && !s.faulted
 	s.out = nil
 }
 
@@ -229,6 +215,12 @@ func (s *Stage) Ending() bool { return s.ending }
 // PlannedOp is the op at whose end the newest generation was planned. The previous generation was
 // installed then.
 func (s *Stage) PlannedOp() uint64 { return s.dealer.beganOp }
+
+// IsOpen tells whether the state of the checkpoint has been read. Committed ops wait until then.
+func (s *Stage) IsOpen() bool { return s.isOpen }
+
+// ReadBytes is what was read from the grid since the start.
+func (s *Stage) ReadBytes() uint64 { return s.grid.Statistics().Reads * uint64(s.limits.PageBytes) }
 
 // Op is the last executed op.
 func (s *Stage) Op() uint64 { return s.op }
@@ -295,6 +287,9 @@ func (s *Stage) onSequenced(e *Event) {
 // warm starts reading the pages that an op will need. Changes by earlier ops are seen when the op
 // is executed.
 func (s *Stage) warm(slot stages.Slot) {
+	if !s.isOpen {
+		return // the trees are not there yet
+	}
 	message := s.slots.Bytes(slot)
 	header := prepare.Header(message[:prepare.HeaderBytes])
 	for i := range int(header.RequestsCount()) {
@@ -305,6 +300,8 @@ func (s *Stage) warm(slot stages.Slot) {
 
 // work is the body of the coroutine.
 func (s *Stage) work(c *coro.Coroutine) {
+	s.forest.Open(&s.checkpoint)
+	s.isOpen = true
 	for {
 		for s.commitsCount == 0 {
 			c.Wait()

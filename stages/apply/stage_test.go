@@ -156,11 +156,7 @@ func newBenchOver(t testing.TB, l limits.Limits, random *rand.Rand, f *file, che
 		b.slots.Pools[class] = arena.NewPool(b.memory, 4, uint64(l.MessageBytesMax), "slots")
 	}
 	applyDisk := over(&disk{file: f, random: random})
-	var err error
-	b.apply, err = New(l, cluster, b.slots, checkpoint, gridAt, f, applyDisk, b.memory)
-	if err != nil {
-		return b, err
-	}
+	b.apply = New(l, cluster, b.slots, checkpoint, gridAt, applyDisk, b.memory)
 	b.toApply, b.fromApply = ring.NewSPSC[stages.ConsensusToApply](64), ring.NewSPSC[stages.ApplyToConsensus](64)
 	var workers []Worker
 	b.drivers, b.weights = []stages.Driver{nil}, []int{1}
@@ -174,6 +170,15 @@ func newBenchOver(t testing.TB, l limits.Limits, random *rand.Rand, f *file, che
 		workers = append(workers, Worker{To: stages.Sender[stages.ApplyToCompact]{Ring: to}, From: from})
 	}
 	b.drivers[0] = NewDriver(b.apply, applyDisk, b.toApply, stages.Sender[stages.ApplyToConsensus]{Ring: b.fromApply}, workers)
+	for turns := 0; !b.apply.IsOpen(); turns++ {
+		b.turn()
+		if b.fault != nil {
+			return b, b.fault
+		}
+		if turns > 100_000 {
+			t.Fatal("the checkpoint is never open")
+		}
+	}
 	return b, nil
 }
 

@@ -28,7 +28,8 @@ func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint) {
 	s.writeSuperblock()
 }
 
-// writeSuperblock begins to write what waits to be written, unless a write is under way.
+// writeSuperblock begins to write what waits to be written, unless a write is under way. Its hint
+// of commit_max is commit_min, the highest op whose replies may have left.
 func (s *Stage) writeSuperblock() {
 	if next := s.superblocks.begin(s.commits.min()); next != nil {
 		s.send.superblock(next)

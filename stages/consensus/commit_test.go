@@ -3,8 +3,10 @@ package consensus
 import (
 	"testing"
 
+	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
+	"ledger/wire"
 )
 
 // Goal: a prepare of the log that does not read back right, or that the log has not got, stops a
@@ -53,4 +55,49 @@ func TestDamagedRead(t *testing.T) {
 		}
 		w.turn() // nothing is wanted any more
 	}
+}
+
+// Goal: catching up is no phase of a start. Ops that come into the log while the replica serves, as
+// a backup gets them, are read from the log, in the budget of the commit queue, and executed as
+// soon as they are known to be committed. They change the sessions, and nobody is sent their
+// replies.
+func TestLoadWhileServing(t *testing.T) {
+	w := newTester(t, testLimits())
+	f := w.register(5)
+	w.settle()
+	s := w.stage
+	w.answers = nil
+	first := s.log.head() + 1
+	const ops = 11
+	for op := first; op < first+ops; op++ {
+		f.Operation, f.Release, f.Cluster = wire.OperationLookupAccountsUnbatched, testRelease, testCluster
+		f.Number = uint32(op)
+		header := prepare.Put(make([]byte, prepare.HeaderBytes), &prepare.Fields{Op: op, Parent: s.log.checksum(op - 1), Cluster: testCluster,
+			Timestamp: s.log.timestampLast() + 1, View: w.superblock.View, SizeBytes: prepare.HeaderBytes, RequestsCount: 1, Client: f.Client,
+			Request: f.Number, RequestChecksum: wire.Checksum{byte(op)}, Session: f.Session, Release: testRelease, RequestLimit: 1 << 20,
+			Operation: f.Operation, Command: prepare.CommandPrepare}, prepare.Sum(nil))
+		s.log.append(header)
+		s.log.beginWrite(op)
+		s.log.endWrite(op, header.Checksum())
+		w.log[op], w.head = header, op
+	}
+	w.turn()
+	if len(w.reads)+len(w.commits) != 0 {
+		t.Fatal("an op is read or executed that is not known to be committed")
+	}
+	for _, committed := range []uint64{first + 1, first + 1, first + ops - 2, first + ops - 1} {
+		s.commits.raiseMax(committed)
+		w.turn()
+		if len(w.reads) > int(w.l.PipelineOpsMax) {
+			t.Fatalf("%d reads at once, the commit queue has room for %d ops", len(w.reads), w.l.PipelineOpsMax)
+		}
+		w.settle()
+		if s.commits.min() != committed || w.executed != committed {
+			t.Fatalf("commit_min %d, executed %d, want %d", s.commits.min(), w.executed, committed)
+		}
+	}
+	if len(w.answers) != 0 {
+		t.Fatalf("%d answers to requests that nobody sent here", len(w.answers))
+	}
+	w.checkQuiet()
 }

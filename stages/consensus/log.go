@@ -49,7 +49,7 @@ type logSlot struct {
 
 func newLog(l *limits.Limits, memory *arena.Arena) log {
 	return log{
-		slots:    make([]logSlot, l.JournalSlotsCount),
+		slots:    arena.Slice[logSlot](memory, uint64(l.JournalSlotsCount), "log slots"),
 		headers:  memory.Bytes(uint64(l.JournalSlotsCount)*limits.HeaderBytes, 64, "log headers"),
 		slotMask: uint64(l.JournalSlotsCount - 1),
 	}

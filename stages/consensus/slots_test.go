@@ -4,9 +4,7 @@ import (
 	"testing"
 
 	"ledger/internal/seeded"
-	"ledger/prepare"
 	"ledger/stages"
-	"ledger/wire"
 )
 
 // Goal: a slot is free exactly when its last holder lets it go, whatever the order; a slot of net
@@ -181,15 +179,4 @@ func TestStaleCompletion(t *testing.T) {
 		t.Fatalf("%d answers, want 1", len(w.answers))
 	}
 	w.checkQuiet()
-}
-
-// foreign is a prepare of op that no client asked for, as a primary of another view may have sent
-// it, in a slot that the test holds.
-func (w *tester) foreign(op uint64) (prepare.Header, stages.Slot) {
-	s := w.stage
-	slot := s.slots.take(stages.SlotPrepare)
-	header := prepare.Put(s.slots.bytes(slot), &prepare.Fields{Op: op, Parent: s.log.checksum(op - 1), Cluster: testCluster,
-		Timestamp: s.log.timestampLast() + 1, View: w.superblock.View, SizeBytes: prepare.HeaderBytes, RequestsCount: 1,
-		Operation: wire.OperationNoop, Command: prepare.CommandPrepare}, prepare.Sum(nil))
-	return header, slot
 }
