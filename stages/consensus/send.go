@@ -35,7 +35,7 @@ func (s *sender) begin(out *Actions) { s.out = out }
 
 // release takes a holder of slot away. A slot of net that nobody holds any more goes back to net.
 func (s *sender) release(slot stages.Slot) {
-	if s.slots.release(slot) && slot.Class() == stages.SlotClient {
+	if s.slots.release(slot) && slot.Class().Owner() == stages.Net {
 		s.net(stages.ConsensusToNet{Kind: stages.NetFree, Slot: slot})
 	}
 }

@@ -78,7 +78,7 @@ func (h *slotHolds) release(slot stages.Slot) (isFree bool) {
 	if *count > 0 {
 		return false
 	}
-	if slot.Class() != stages.SlotClient {
+	if slot.Class().Owner() != stages.Net {
 		h.slots.Put(slot)
 	}
 	return true
