@@ -62,6 +62,12 @@ func (n *node) Entry(op uint64) Entry {
 // persist makes the superblock durable as it is in memory.
 func (n *node) persist() {
 	before := n.disk
+	if n.status == statusNormal && n.logView == n.view {
+		n.list = RefreshList(n, &n.list, n.head, n.commitMax) // as a checkpoint does
+		if n.w.breaks == "a checkpoint's list ends below the view's" {
+			n.list, _ = StartList(n, 1, 0)
+		}
+	}
 	if n.disk = n.super; n.w.breaks == "log_view in memory only" && before.logView > 0 {
 		n.disk.logView, n.disk.list = before.logView, before.list
 	}
@@ -166,22 +172,15 @@ func (n *node) lead() {
 }
 
 func (n *node) sendStart(nonce [16]byte) {
-	l := List{}
-	for op := n.head; ; op-- {
-		h := n.entries[op].Header
-		if h.Blank {
-			return
-		}
-		l.Headers[l.Count] = h
-		l.Count++
-		if op == min(n.commitMax, n.head) {
-			break
-		}
+	commitMax := min(n.commitMax, n.head)
+	l, ok := StartList(n, n.head, commitMax)
+	if !ok {
+		return
 	}
-	if reason := l.CheckStart(n.view, min(n.commitMax, n.head), PipelineMax); reason != "" {
+	if reason := l.CheckStart(n.view, commitMax, PipelineMax); reason != "" {
 		n.w.fail("a start_view is refused: %s", reason)
 	}
-	n.w.starts = append(n.w.starts, sentStart{n.view, n.id, l, min(n.commitMax, n.head), nonce})
+	n.w.starts = append(n.w.starts, sentStart{n.view, n.id, l, commitMax, nonce})
 }
 
 // follow a start_view.
