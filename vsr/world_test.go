@@ -89,7 +89,7 @@ func (n *node) enter(view uint32) {
 		n.list = Freeze(n, &n.list, n.head, n.commitMax, &n.uncertain)
 	}
 	n.view, n.status, n.isChosen, n.ballots = view, statusChange, false, make([]*Ballot, n.w.q.Replicas)
-	n.w.log("%d enters view %d: log_view %d, list %v, uncertain %b", n.id, view, n.logView, n.list.Headers[:n.list.Count], n.list.Uncertain[0])
+	n.w.log("%d enters view %d: log_view %d, list %s, uncertain: %s", n.id, view, n.logView, lazy(n.list.text), lazy(n.list.Uncertain.text))
 }
 
 // vote sends a ballot.
@@ -102,6 +102,7 @@ func (n *node) vote() {
 	if reason := b.Check(n.view, PipelineMax); reason != "" {
 		n.w.fail("a ballot is refused: %s: %+v", reason, b)
 	}
+	n.w.log("%d votes in view %d: %s", n.id, n.view, lazy(b.text))
 	n.w.ballots[n.view] = append(n.w.ballots[n.view], sentBallot{n.id, b})
 }
 
@@ -112,6 +113,9 @@ func (n *node) choose() {
 		return
 	}
 	c := Choose(&w.q, PipelineMax, n.ballots)
+	if c.Outcome == OutcomeWait || c.Outcome == OutcomeStuck {
+		w.log("%d cannot begin view %d: %v, op %d", n.id, n.view, c.Outcome, c.Op)
+	}
 	w.marks[c.Outcome.String()]++
 	switch {
 	case c.Outcome == OutcomeBroken:
@@ -127,7 +131,11 @@ func (n *node) choose() {
 			w.marks["uncertain head voted"]++
 		}
 	}
-	w.log("%d chooses head %d for view %d from %d on, log_view %d", n.id, c.OpHead, n.view, c.CommitMax, c.LogView)
+	w.log("%d chooses the log of view %d: that of log_view %d, with head %d; op %d is known to be committed", n.id, n.view, c.LogView,
+		c.OpHead, c.CommitMax)
+	if c.Truncated != 0 {
+		w.log("op %d is nacked by a quorum", c.Truncated)
+	}
 	n.list = List{}
 	for i := c.Count - 1; i >= 0; i-- {
 		n.list.Headers[n.list.Count] = c.Headers[i]
@@ -207,6 +215,7 @@ func (n *node) prepare() {
 	if !n.up || n.status != statusNormal || !n.isChosen || n.head == worldOps || !n.isDurable() {
 		return
 	}
+	n.w.log("%d prepares op %d.%d", n.id, n.head+1, n.view)
 	op, by := n.head+1, n.entries[n.head].Header
 	h := Header{Op: op, View: n.view, Commit: n.commitMax, Parent: by.Checksum}
 	h.Checksum = wire.Checksum{2, byte(op), byte(n.view), by.Checksum[2], by.Checksum[3]}
