@@ -6,6 +6,7 @@ import (
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/storage"
+	"ledger/vsr"
 	"ledger/wire"
 )
 
@@ -37,6 +38,9 @@ type log struct {
 	opHead       uint64
 	opBase       uint64
 	baseChecksum wire.Checksum
+	// opChained is the lowest op from which the chain to the head is unbroken, as far as it was
+	// looked for: not below the op behind opBase. It counts only in a cluster.
+	opChained uint64
 }
 
 // logSlot is the state of one slot.
@@ -45,6 +49,7 @@ type logSlot struct {
 	checksum wire.Checksum // of the header of op
 	isKnown  bool          // the slot has an op
 	isDirty  bool          // the prepare is not on disk, or not known to be
+	isQueued bool          // the prepare is in memory and will be written, as long as it is dirty
 	isFaulty bool
 	writing  wire.Checksum // of the prepare that is being written into the slot, if isWriting
 	isBusy   bool          // a prepare is being written into the slot
@@ -73,9 +78,42 @@ func (g *log) open(checkpoint *storage.Checkpoint, opHead uint64, headers []byte
 	g.opHead = opHead
 }
 
+// openCluster fills an empty log of one of several replicas. decisions are those of the recovery:
+// which prepares are on disk, and which slots are damaged. list has headers that are the log's even
+// if their slots are not right. Slots of ops below the checkpoint are kept for other replicas.
+func (g *log) openCluster(checkpoint *storage.Checkpoint, cluster wire.U128, opHead uint64, headers []byte, decisions []vsr.Decision,
+	list []prepare.Header) {
+	g.opBase, g.baseChecksum, g.opHead = checkpoint.Op, checkpoint.PrepareChecksum, opHead
+	if checkpoint.Op == 0 {
+		g.baseChecksum = prepare.PutRoot(g.headerAt(0), cluster).Checksum()
+		g.put(0, g.baseChecksum)
+	}
+	for i := range decisions {
+		d := &decisions[i]
+		header := prepare.Header(headers[i*limits.HeaderBytes:][:limits.HeaderBytes])
+		isHeld := d.Held != vsr.HeldNone && d.Op <= opHead
+		isOlder := d.Held == vsr.HeldNone && d.Verdict == vsr.Clean && header.Command() == prepare.CommandPrepare &&
+			header.Op() > 0 && header.Op() <= checkpoint.Op && header.Op()&g.slotMask == uint64(i)
+		switch slot := &g.slots[i]; {
+		case isHeld || isOlder:
+			copy(g.headerAt(header.Op()), header)
+			g.put(header.Op(), header.Checksum())
+		case d.Verdict == vsr.Faulty:
+			slot.op, slot.isDirty, slot.isFaulty, slot.isRotten = d.Op, true, true, true
+		}
+	}
+	for _, h := range list {
+		if h.Command() == prepare.CommandPrepare && h.Op() <= opHead {
+			g.install(h)
+		}
+	}
+	g.chain()
+}
+
 func (g *log) put(op uint64, checksum wire.Checksum) *logSlot {
 	slot := g.slot(op)
 	slot.op, slot.checksum, slot.isKnown, slot.isDirty, slot.isFaulty = op, checksum, true, false, false
+	slot.isQueued = false
 	return slot
 }
 
@@ -144,8 +182,116 @@ func (g *log) append(header prepare.Header) {
 	assert.Equal(op, g.opHead+1, "op of the prepare that becomes the head")
 	assert.That(header.Parent() == g.checksum(g.opHead), "a prepare names the op before it")
 	copy(g.headerAt(op), header)
-	g.put(op, header.Checksum()).isDirty = true
+	slot := g.put(op, header.Checksum())
+	slot.isDirty, slot.isQueued = true, true
 	g.opHead = op
+}
+
+// jump makes a prepare the head whose predecessors may be missing.
+func (g *log) jump(header prepare.Header) {
+	assert.Below(g.opHead, header.Op(), "head before a prepare that is new")
+	copy(g.headerAt(header.Op()), header)
+	g.put(header.Op(), header.Checksum()).isDirty = true
+	isNext := header.Op() == g.opHead+1 && header.Parent() == g.checksumOrNone(g.opHead)
+	g.opHead = header.Op()
+	if !isNext {
+		g.opChained = g.opHead
+		g.chain()
+	}
+}
+
+// install takes a header of the log, of an op up to the head. What the slot has of another prepare
+// counts no more. If the slot is damaged and it is not known which prepare was there, it may have
+// been this one.
+func (g *log) install(header prepare.Header) {
+	op := header.Op()
+	slot := g.slot(op)
+	if op <= g.opBase && op > 0 || slot.isKnown && slot.op == op && slot.checksum == header.Checksum() {
+		return
+	}
+	if slot.isKnown && slot.op > op {
+		return // a lap behind
+	}
+	isFaulty := slot.op == op && !slot.isKnown && slot.isFaulty
+	copy(g.headerAt(op), header)
+	slot = g.put(op, header.Checksum())
+	slot.isDirty, slot.isFaulty = true, isFaulty
+}
+
+// adopt makes the log end at opHead, and takes these headers, which lie at or below it.
+func (g *log) adopt(opHead uint64, headers []prepare.Header) {
+	for i := range g.slots {
+		if slot := &g.slots[i]; slot.op > opHead {
+			slot.isKnown, slot.isDirty, slot.isFaulty, slot.isQueued = false, false, false, false
+		}
+	}
+	g.opHead = opHead
+	for _, h := range headers {
+		g.install(h)
+	}
+	assert.That(opHead == g.opBase || g.has(opHead), "the head is in the log")
+	g.opChained = opHead
+	g.chain()
+}
+
+// chain looks how far down the chain of the head goes. It tells whether it goes further than before.
+func (g *log) chain() (isLonger bool) {
+	if g.opChained == 0 {
+		g.opChained = g.opHead
+	}
+	before := g.opChained
+	for g.opChained > g.opBase+1 && g.has(g.opChained-1) && g.header(g.opChained).Parent() == g.checksum(g.opChained-1) {
+		g.opChained--
+	}
+	return g.opChained < before
+}
+
+// chainedFrom is the lowest op from which the chain to the head is unbroken.
+func (g *log) chainedFrom() uint64 { return min(g.opChained, g.opHead) }
+
+// checksumOrNone is the checksum of op, or zero if it is not known.
+func (g *log) checksumOrNone(op uint64) (sum wire.Checksum) {
+	if op == g.opBase || g.has(op) {
+		sum = g.checksum(op)
+	}
+	return sum
+}
+
+// is tells whether the log has this prepare of op.
+func (g *log) is(op uint64, checksum wire.Checksum) bool {
+	return g.has(op) && g.slot(op).checksum == checksum
+}
+
+// queued: the prepare of op is in memory and will be written; or it is not any more.
+func (g *log) queued(op uint64, isQueued bool) { g.slot(op).isQueued = isQueued }
+
+// isQueued tells whether the prepare of op is in memory and will be written.
+func (g *log) isQueued(op uint64) bool { return g.has(op) && g.slot(op).isQueued && g.slot(op).isDirty }
+
+// isWritingIt tells whether the prepare that the log has of op is being written.
+func (g *log) isWritingIt(op uint64) bool {
+	slot := g.slot(op)
+	return g.has(op) && slot.isBusy && slot.writing == slot.checksum
+}
+
+// isTakenAhead tells whether a later op has the slot of op.
+func (g *log) isTakenAhead(op uint64) bool { return g.slot(op).isKnown && g.slot(op).op > op }
+
+// Entry is what the replica knows of an op.
+func (g *log) Entry(op uint64) vsr.Entry {
+	e := vsr.Entry{Header: vsr.Header{Op: op, Blank: true}}
+	slot := g.slot(op)
+	switch {
+	case g.has(op):
+		e.Header = vsr.HeaderOf(g.headerAt(op))
+		e.IsHeld = !slot.isDirty || slot.isQueued || slot.isBusy && slot.writing == slot.checksum
+		e.IsFaulty = slot.isFaulty
+	case slot.op == op && slot.isFaulty:
+		e.IsFaulty = true
+	case op == g.opBase:
+		e.Header, e.IsHeld = vsr.Header{Op: op, Checksum: g.baseChecksum}, true
+	}
+	return e
 }
 
 // beginWrite: the prepare of op is given to journal.
@@ -165,7 +311,7 @@ func (g *log) endWrite(op uint64, checksum wire.Checksum) (isCurrent bool) {
 	if !g.has(op) || slot.checksum != checksum {
 		return false
 	}
-	slot.isDirty, slot.isFaulty = false, false
+	slot.isDirty, slot.isFaulty, slot.isQueued = false, false, false
 	return true
 }
 
