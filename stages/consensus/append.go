@@ -34,8 +34,8 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 	s.keep(op, header.Checksum(), e.Slot)
 }
 
-// isOfCheckpoint tells whether a prepare names the checkpoint id that it has here, as far as that is
-// known. Otherwise the storage of one of both is broken.
+// isOfCheckpoint tells whether a prepare names the checkpoint id that it has here, as far as that
+// is known. Otherwise the storage of one of both is broken.
 func (s *Stage) isOfCheckpoint(header prepare.Header) bool {
 	checkpoint := &s.superblocks.now().Checkpoint
 	next := s.limits.CheckpointAfter(checkpoint.Op)

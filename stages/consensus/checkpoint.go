@@ -51,6 +51,6 @@ func (s *Stage) onSuperblockDone(e *stages.JournalToConsensus) {
 	}
 	s.writeSuperblock()
 	if s.isCluster() {
-		s.onDurable(hasCheckpoint)
+		s.onDurable()
 	}
 }

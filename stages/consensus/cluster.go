@@ -129,7 +129,7 @@ func (s *Stage) clusterTimerNs() uint64 {
 }
 
 // onDurable: a superblock is durable, so what waited for it can go.
-func (s *Stage) onDurable(hasCheckpoint bool) {
+func (s *Stage) onDurable() {
 	s.server.View = s.superblocks.now().LogView
 	if s.views.isChanging() && !s.views.hasChosen() {
 		s.vote()
@@ -141,7 +141,6 @@ func (s *Stage) onDurable(hasCheckpoint bool) {
 		}
 		s.ackAll()
 	}
-	_ = hasCheckpoint
 }
 
 // refreshList gives the superblock of a checkpoint a list whose head is at or above its trigger. In

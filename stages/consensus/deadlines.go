@@ -115,7 +115,8 @@ func (d *deadlines) headLate() bool {
 	return d.head.Fired(d.nowNs)
 }
 
-// heartbeats tells whether a heartbeat is due: after its period, or when backups will soon miss one.
+// heartbeats tells whether a heartbeat is due: after its period, or when backups will soon miss
+// one.
 func (d *deadlines) heartbeats() bool {
 	return d.heartbeat.Fired(d.nowNs) || d.primary.Alarm(d.nowNs) != vsr.AlarmGreen
 }
@@ -180,7 +181,9 @@ func (d *deadlines) progressed() { d.resend.Stop() }
 // nextNs is the next time at which anything is due.
 func (d *deadlines) nextNs(isNormal bool) uint64 {
 	next := ^uint64(0)
-	for _, t := range [...]*vsr.Timeout{&d.ping, &d.heartbeat, &d.resend, &d.forget, &d.wish, &d.change, &d.ballot, &d.ask, &d.head, &d.repair} {
+	for _, t := range [...]*vsr.Timeout{
+		&d.ping, &d.heartbeat, &d.resend, &d.forget, &d.wish, &d.change, &d.ballot, &d.ask, &d.head, &d.repair,
+	} {
 		next = min(next, t.NextNs())
 	}
 	if at := d.primary.NextNs(d.nowNs); isNormal && at > d.nowNs {

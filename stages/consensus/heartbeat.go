@@ -100,7 +100,8 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 	if m.Op > s.log.head() {
 		s.askStartView(s.views.now())
 	}
-	s.sendSmall(peer.CommandCommitEcho, s.views.now(), &peer.CommitEcho{EchoNs: m.ClockNs, Op: s.log.head(), CommitMin: s.commits.min()}, 1<<from)
+	echo := peer.CommitEcho{EchoNs: m.ClockNs, Op: s.log.head(), CommitMin: s.commits.min()}
+	s.sendSmall(peer.CommandCommitEcho, s.views.now(), &echo, 1<<from)
 }
 
 func (s *Stage) sendAck(to int, header prepare.Header) {

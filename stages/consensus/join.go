@@ -33,8 +33,8 @@ func (b *ballots) header(replica int, op uint64, checksum wire.Checksum) prepare
 	return b.raw[replica].find(op, checksum)
 }
 
-// vote tells the next primary what this replica has of its log, if that is durable. The next primary
-// tells itself.
+// vote tells the next primary what this replica has of its log, if that is durable. The next
+// primary tells itself.
 func (s *Stage) vote() {
 	view := s.views.now()
 	if !mayLeave(peer.CommandDoViewChange, view, s.superblocks.now()) || s.views.hasChosen() {

@@ -234,7 +234,8 @@ func (g *log) adopt(opHead uint64, headers []prepare.Header) {
 	g.chain()
 }
 
-// chain looks how far down the chain of the head goes. It tells whether it goes further than before.
+// chain looks how far down the chain of the head goes. It tells whether it goes further than
+// before.
 func (g *log) chain() (isLonger bool) {
 	if g.opChained == 0 {
 		g.opChained = g.opHead
@@ -249,50 +250,11 @@ func (g *log) chain() (isLonger bool) {
 // chainedFrom is the lowest op from which the chain to the head is unbroken.
 func (g *log) chainedFrom() uint64 { return min(g.opChained, g.opHead) }
 
-// checksumOrNone is the checksum of op, or zero if it is not known.
-func (g *log) checksumOrNone(op uint64) (sum wire.Checksum) {
-	if op == g.opBase || g.has(op) {
-		sum = g.checksum(op)
-	}
-	return sum
-}
-
-// is tells whether the log has this prepare of op.
-func (g *log) is(op uint64, checksum wire.Checksum) bool {
-	return g.has(op) && g.slot(op).checksum == checksum
-}
+// base is the op from which the log was opened.
+func (g *log) base() uint64 { return g.opBase }
 
 // queued: the prepare of op is in memory and will be written; or it is not any more.
 func (g *log) queued(op uint64, isQueued bool) { g.slot(op).isQueued = isQueued }
-
-// isQueued tells whether the prepare of op is in memory and will be written.
-func (g *log) isQueued(op uint64) bool { return g.has(op) && g.slot(op).isQueued && g.slot(op).isDirty }
-
-// isWritingIt tells whether the prepare that the log has of op is being written.
-func (g *log) isWritingIt(op uint64) bool {
-	slot := g.slot(op)
-	return g.has(op) && slot.isBusy && slot.writing == slot.checksum
-}
-
-// isTakenAhead tells whether a later op has the slot of op.
-func (g *log) isTakenAhead(op uint64) bool { return g.slot(op).isKnown && g.slot(op).op > op }
-
-// Entry is what the replica knows of an op.
-func (g *log) Entry(op uint64) vsr.Entry {
-	e := vsr.Entry{Header: vsr.Header{Op: op, Blank: true}}
-	slot := g.slot(op)
-	switch {
-	case g.has(op):
-		e.Header = vsr.HeaderOf(g.headerAt(op))
-		e.IsHeld = !slot.isDirty || slot.isQueued || slot.isBusy && slot.writing == slot.checksum
-		e.IsFaulty = slot.isFaulty
-	case slot.op == op && slot.isFaulty:
-		e.IsFaulty = true
-	case op == g.opBase:
-		e.Header, e.IsHeld = vsr.Header{Op: op, Checksum: g.baseChecksum}, true
-	}
-	return e
-}
 
 // beginWrite: the prepare of op is given to journal.
 func (g *log) beginWrite(op uint64) {

@@ -35,8 +35,8 @@ func newPipeline(l *limits.Limits) pipeline {
 
 func (p *pipeline) at(i int) *inPipeline { return &p.entries[(p.first+i)%len(p.entries)] }
 
-// smallOpsMax is the largest number of prepares of small requests that have no quorum, in a cluster.
-// Requests gather behind them.
+// smallOpsMax is the largest number of prepares of small requests that have no quorum, in a
+// cluster. Requests gather behind them.
 const smallOpsMax = 2
 
 // mayPush tells whether another prepare may start.
@@ -77,7 +77,8 @@ func (p *pipeline) missing(replicas uint8) (op uint64, bits uint8) {
 	return e.op, bits
 }
 
-// popCommitted removes the first op if a quorum has acknowledged it. 0: none has, or there is no op.
+// popCommitted removes the first op if a quorum has acknowledged it. 0: none has, or there is no
+// op.
 func (p *pipeline) popCommitted(q *vsr.Quorums) (op uint64) {
 	if p.length == 0 || !p.at(0).tally.IsCommitted(q) {
 		return 0

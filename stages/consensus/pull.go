@@ -8,8 +8,8 @@ import (
 	"ledger/wire"
 )
 
-// pull moves committed prepares into the commit queue, in op order along the chain of the head. What
-// is not in memory is read from the log ahead of that.
+// pull moves committed prepares into the commit queue, in op order along the chain of the head.
+// What is not in memory is read from the log ahead of that.
 func (s *Stage) pull() {
 	s.readAhead()
 	for op := s.commits.last() + 1; s.mayPull(op) && !s.commits.isFull(); op++ {

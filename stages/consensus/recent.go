@@ -7,9 +7,9 @@ import (
 	"ledger/wire"
 )
 
-// recent is the prepares in memory of a replica of a cluster, behind those of the commit queue: what
-// has come or was prepared and is not committed yet, and what is read from the log ahead of its
-// execution. It holds their slots. An op has one place, by the op.
+// recent is the prepares in memory of a replica of a cluster, behind those of the commit queue:
+// what has come or was prepared and is not committed yet, and what is read from the log ahead of
+// its execution. It holds their slots. An op has one place, by the op.
 type recent struct {
 	entries []inMemory
 	length  int
@@ -64,8 +64,8 @@ func (r *recent) put(op uint64, e inMemory) {
 	}
 }
 
-// read: the read of a prepare has ended. isRight: it is in its slot. Otherwise, or if nobody waits for
-// it, the caller gets the hold of its slot back.
+// read: the read of a prepare has ended. isRight: it is in its slot. Otherwise, or if nobody waits
+// for it, the caller gets the hold of its slot back.
 func (r *recent) read(op uint64, slot stages.Slot, isRight bool) (isKept bool) {
 	e := r.at(op)
 	assert.That(e.op == op && e.slot == slot && e.isReading, "a prepare that was read has a place")

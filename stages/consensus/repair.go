@@ -160,7 +160,8 @@ func (s *Stage) onRepairPrepare(e *stages.NetToConsensus) {
 	}
 }
 
-// headersServedMax is the largest number of headers in an answer: those that fit a slot for sending.
+// headersServedMax is the largest number of headers in an answer: those that fit a slot for
+// sending.
 const headersServedMax = limits.SmallSlotBytes/limits.HeaderBytes - 1
 
 // serveHeaders sends headers that are a chain.
@@ -214,7 +215,8 @@ func (s *Stage) servePrepare(to int, m *peer.RequestPrepare) {
 }
 
 func (s *Stage) sendMissing(to int, m *peer.RequestPrepare, why peer.Missing) {
-	s.sendSmall(peer.CommandPrepareMissing, s.superblocks.now().View, &peer.PrepareMissing{Checksum: m.Checksum, Op: m.Op, Missing: why}, 1<<to)
+	missing := peer.PrepareMissing{Checksum: m.Checksum, Op: m.Op, Missing: why}
+	s.sendSmall(peer.CommandPrepareMissing, s.superblocks.now().View, &missing, 1<<to)
 }
 
 // served: the read of a prepare for another replica has ended. What does not read back right is

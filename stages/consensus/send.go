@@ -33,7 +33,8 @@ import (
 //	            start_view     the same
 //
 // A message to a peer that must wait is dropped, and sent again by a timer, or when the superblock
-// is durable. A message that lends a slot counts a holder of it, and the answer takes that one away.
+// is durable. A message that lends a slot counts a holder of it, and the answer takes that one
+// away.
 type sender struct {
 	out   *Actions // of this step
 	slots *slotHolds

@@ -57,8 +57,8 @@ func (s *Stage) sequence() {
 	}
 }
 
-// sequenceCluster makes the next prepare of requests, if the time is known and there is room. A prepare
-// gets its reply slot when it is executed.
+// sequenceCluster makes the next prepare of requests, if the time is known and there is room. A
+// prepare gets its reply slot when it is executed.
 func (s *Stage) sequenceCluster(isPulseDue bool) bool {
 	if s.timers.wall() == 0 || s.isSmall(s.queue.at(0)) && !s.pipeline.mayPushSmall() {
 		return false

@@ -25,8 +25,8 @@ const (
 //
 // Both numbers are those in memory. What is durable is in superblocks, and send.go has the table of
 // messages that wait for it. The list is what the superblock has, or will have when what waits to
-// be written is durable: of log_view = view the beginning of that view's log; of log_view < view the
-// list of the ballot, which is frozen.
+// be written is durable: of log_view = view the beginning of that view's log; of log_view < view
+// the list of the ballot, which is frozen.
 type views struct {
 	current  uint32
 	ofLog    uint32
