@@ -275,20 +275,23 @@ func TestRules(t *testing.T) {
 	l := limits.Production()
 	id := storage.TreePending
 	for name, breaks := range map[string]func(c *content){
-		"a carried row behind all":       func(c *content) { c.head.TailFirst = c.head.Transfers + 1 },
-		"too many accounts":              func(c *content) { c.head.Accounts = 1 << 32 },
-		"too many transfers":             func(c *content) { c.head.Transfers = 1 << 40 },
-		"a row is missing":               func(c *content) { c.log[0].Entries++ },
-		"a full block that is partial":   func(c *content) { c.log[0].Partial = true },
-		"a partial block that is not":    func(c *content) { c.partial[0].Partial = false },
-		"a block of address 0":           func(c *content) { c.log[0].Address = 0 },
-		"a block without data":           func(c *content) { c.log[0].PagesUsed = 1 },
-		"a block with too many pages":    func(c *content) { c.log[0].PagesUsed = uint16(block.GeometryOf(l).PagesMax) + 1 },
-		"a table that was never born":    func(c *content) { c.log[0].BornOp = 0 },
-		"a table of another tree":        func(c *content) { c.levels[id][0].runs[0].tables[0].Tree = storage.TreeExpiry },
-		"a table without entries":        func(c *content) { c.levels[id][0].runs[0].tables[0].Entries = 0 },
-		"a table from behind to front":   func(c *content) { c.levels[id][0].runs[0].tables[0].KeyMax = storage.Key{} },
-		"tables that overlap":            func(c *content) { c.levels[id][0].runs[0].tables[1].KeyMin = c.levels[id][0].runs[0].tables[0].KeyMax },
+		"a carried row behind all":     func(c *content) { c.head.TailFirst = c.head.Transfers + 1 },
+		"too many accounts":            func(c *content) { c.head.Accounts = 1 << 32 },
+		"too many transfers":           func(c *content) { c.head.Transfers = 1 << 40 },
+		"a row is missing":             func(c *content) { c.log[0].Entries++ },
+		"a full block that is partial": func(c *content) { c.log[0].Partial = true },
+		"a partial block that is not":  func(c *content) { c.partial[0].Partial = false },
+		"a block of address 0":         func(c *content) { c.log[0].Address = 0 },
+		"a block without data":         func(c *content) { c.log[0].PagesUsed = 1 },
+		"a block with too many pages":  func(c *content) { c.log[0].PagesUsed = uint16(block.GeometryOf(l).PagesMax) + 1 },
+		"a table that was never born":  func(c *content) { c.log[0].BornOp = 0 },
+		"a table of another tree":      func(c *content) { c.levels[id][0].runs[0].tables[0].Tree = storage.TreeExpiry },
+		"a table without entries":      func(c *content) { c.levels[id][0].runs[0].tables[0].Entries = 0 },
+		"a table from behind to front": func(c *content) { c.levels[id][0].runs[0].tables[0].KeyMax = storage.Key{} },
+		"tables that overlap": func(c *content) {
+			tables := c.levels[id][0].runs[0].tables
+			tables[1].KeyMin = tables[0].KeyMax
+		},
 		"a run with other entries":       func(c *content) { c.levels[id][0].runs[0].Entries++ },
 		"a run without rows":             func(c *content) { c.levels[id][0].runs[0].Rows = 0 },
 		"ordinals from behind to front":  func(c *content) { c.levels[id][0].runs[0].OrdinalEnd = c.levels[id][0].runs[0].OrdinalFirst - 1 },
