@@ -104,7 +104,7 @@ func TestCoveredRuns(t *testing.T) {
 			pair.Reopened(w.forest)
 		}
 	}
-	for steps := 0; w.forest.IsCovering(); steps++ {
+	for steps := 0; w.forest.levels.IsCovering(); steps++ {
 		w.cover(1)
 		if steps > 100_000 {
 			t.Fatal("a run that is wanted is never covered")

@@ -179,7 +179,7 @@ func TestReopenAllocatesNothing(t *testing.T) {
 	reopen := func() {
 		w.forest.Reset()
 		w.forest.Open(&checkpoint)
-		for w.forest.IsCovering() {
+		for w.forest.levels.IsCovering() {
 			w.cover(1)
 		}
 	}
