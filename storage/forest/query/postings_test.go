@@ -192,8 +192,8 @@ func TestStreamAgainstWalk(t *testing.T) {
 	}
 }
 
-// Goal: asking for one ordinal, for the next one from a target on, and marking a bitmap agree with a
-// walk.
+// Goal: asking for one ordinal, for the next one from a target on, and marking a bitmap agree with
+// a walk.
 func TestSingleOrdinals(t *testing.T) {
 	random := seeded.Rand(t)
 	w := newWorld(t, random, 10_000)
@@ -250,7 +250,8 @@ func TestEstimate(t *testing.T) {
 }
 
 // Goal: an intersection gives, in order, exactly the ordinals in its range that satisfy the
-// conditions which it checks, whichever way it takes: streams of two trees, bitmaps, searches, skips.
+// conditions which it checks, whichever way it takes: streams of two trees, bitmaps, searches,
+// skips.
 func TestIntersectionAgainstWalk(t *testing.T) {
 	random := seeded.Rand(t)
 	w := newWorld(t, random, 30_000)
