@@ -19,9 +19,13 @@ const coverFirstIDs = 1 << 24
 // The forest can be used then. CoverStep adds the ids of runs to the filter of all ids in the
 // background. Damage is a fault, and Open is not resumed.
 func (f *Forest) Open(checkpoint *storage.Checkpoint) {
-	if checkpoint.Roots[storage.TrailerManifest].IsZero() {
-		return
+	if !checkpoint.Roots[storage.TrailerManifest].IsZero() {
+		f.openTrees(checkpoint)
 	}
+	f.isOpen = true
+}
+
+func (f *Forest) openTrees(checkpoint *storage.Checkpoint) {
 	f.openManifest(checkpoint)
 	f.checkpoint.state = *checkpoint
 	f.checkpoint.job.Roots = checkpoint.Roots
