@@ -7,9 +7,9 @@ import (
 	"ledger/storage/forest/keys"
 )
 
-// coverFirstIDs is how many ids Open adds to the filter of all ids before the first request, from
-// the smallest runs on. It takes half a second. 100 million random ids lie in some 20 runs, of
-// which 15 have as many ids together.
+// coverFirstIDs is how many ids Open adds to the filter of all ids, from the smallest runs on,
+// before the first request: half a second. Of 20 runs that 100 million random ids lie in, 15 have
+// as many.
 const coverFirstIDs = 1 << 24
 
 // Open gives an empty forest the state of checkpoint. It reads manifest, free set, the filters of
@@ -81,3 +81,6 @@ func (f *Forest) failTrailer(checkpoint *storage.Checkpoint, kind storage.Traile
 // CoverStep goes on with the filter of all ids for a bounded time. more: it could go on at once.
 // Answers do not depend on how far it has come.
 func (f *Forest) CoverStep() (more bool) { return f.levels.CoverStep(f.grid, &f.loader) }
+
+// IsCovering tells whether CoverStep has work left.
+func (f *Forest) IsCovering() bool { return f.levels.IsCovering() }

@@ -5,7 +5,7 @@ import (
 	"ledger/storage"
 )
 
-// resetBytes is how much memory is cleared between two pauses: some 200 µs.
+// resetBytes is how much memory is cleared between two breaths: some 200 µs.
 const resetBytes = 2 << 20
 
 // Reset gives a forest in use the state that New returned, for another Open. Compact may have no
@@ -18,6 +18,7 @@ func (f *Forest) Reset() {
 	for f.filter.Reset(resetBytes) {
 		f.pages.Breathe()
 	}
+	f.expiry.Reset()
 	f.keeper.Reset(resetBytes)
 	f.freeSet.Reset()
 	f.checkpoint.trailersCount, f.checkpoint.state, f.checkpoint.job = 0, storage.Checkpoint{}, storage.CheckpointJob{}

@@ -174,13 +174,6 @@ func (c *cache) clear(entry uint32) {
 
 func (c *cache) hash(entry uint32) uint64 { return ids.Hash(&c.key, c.accounts[entry].ID) }
 
-// reset removes all accounts.
-func (c *cache) reset() {
-	clear(c.states)
-	clear(c.hands)
-	c.ids.Reset()
-}
-
 // check asserts that every account in the cache, and no other account, is found by its id.
 func (c *cache) check() {
 	count := uint32(0)
@@ -193,4 +186,11 @@ func (c *cache) check() {
 		}
 	}
 	assert.Equal(c.ids.Count(), count, "ids of the cache are its accounts'")
+}
+
+// reset removes all accounts.
+func (c *cache) reset() {
+	clear(c.states)
+	clear(c.hands)
+	c.ids.Reset()
 }
