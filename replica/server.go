@@ -353,8 +353,11 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	s.progress.enter(phaseCheckpoint, 0)
 	// Caches and tables are touched while the checkpoint is read and the log is executed. A thread
-	// that comes to a page first touches it by itself.
-	s.ended.Go(s.memory.Populate)
+	// that comes to a page first touches it by itself. The server is announced behind it.
+	s.ended.Go(func() {
+		s.memory.Populate()
+		readiness.memoryTouched()
+	})
 	s.ended.Go(func() { s.slowLog.run(s.threadNames(), callbacks.Log) })
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log.Caution(events.Caution{Line: err.Error()}) }
