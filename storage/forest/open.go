@@ -81,6 +81,3 @@ func (f *Forest) failTrailer(checkpoint *storage.Checkpoint, kind storage.Traile
 // CoverStep goes on with the filter of all ids for a bounded time. more: it could go on at once.
 // Answers do not depend on how far it has come.
 func (f *Forest) CoverStep() (more bool) { return f.levels.CoverStep(f.grid, &f.loader) }
-
-// IsCovering tells whether CoverStep has work left.
-func (f *Forest) IsCovering() bool { return f.levels.IsCovering() }
