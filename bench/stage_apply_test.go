@@ -44,13 +44,6 @@ func (d *memoryDisk) Poll(out []ports.DiskCompletion) int {
 	return count
 }
 
-// memoryFile is the same bytes before the stages run.
-type memoryFile []byte
-
-func (f memoryFile) ReadAt(buffer []byte, offset uint64) error  { copy(buffer, f[offset:]); return nil }
-func (f memoryFile) WriteAt(buffer []byte, offset uint64) error { copy(f[offset:], buffer); return nil }
-func (f memoryFile) SizeBytes() (uint64, error)                 { return uint64(len(f)), nil }
-
 // execution is apply and compact taking turns on one thread, each with its time.
 type execution struct {
 	b         *testing.B
@@ -91,10 +84,7 @@ func newExecutionOf(b *testing.B, slots *stages.Slots, memory *arena.Arena, to *
 	e.limits.CacheGridBytes = 256 << 20
 	data := memory.Bytes(gridBytes, 4096, "disk")
 	applyDisk, compactDisk := newMemoryDisk(data), newMemoryDisk(data)
-	applyStage, err := apply.New(e.limits, wire.U128{}, e.slots, storage.Checkpoint{}, 0, memoryFile(data), applyDisk, memory)
-	if err != nil {
-		b.Fatal(err)
-	}
+	applyStage := apply.New(e.limits, wire.U128{}, e.slots, storage.Checkpoint{}, 0, applyDisk, memory)
 	compactStage := compact.New(e.limits, wire.U128{}, 0, memory)
 	toCompact, fromCompact := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 	e.drivers[0] = apply.NewDriver(applyStage, applyDisk, e.to, stages.Sender[stages.ApplyToConsensus]{Ring: e.from},

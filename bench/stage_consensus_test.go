@@ -147,7 +147,8 @@ func (o *order) playJournal() {
 	for item, ok := o.toJournal.PopOne(); ok; item, ok = o.toJournal.PopOne() {
 		switch item.Kind {
 		case stages.JournalAppend:
-			o.journal.PushOne(stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: item.Slot, Op: item.Op})
+			o.journal.PushOne(stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: item.Slot, Op: item.Op,
+				Checksum: prepare.Header(o.slots.Bytes(item.Slot)[:prepare.HeaderBytes]).Checksum()})
 		case stages.JournalSuperblock:
 			o.journal.PushOne(stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: item.Superblock.Sequence})
 		}

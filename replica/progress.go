@@ -11,11 +11,11 @@ import (
 type phase uint32
 
 const (
-	phaseFile       phase = iota // the data file is not open yet
-	phaseRead                    // done counts bytes
-	phaseCheckpoint              // done counts bytes
+	phaseFile phase = iota // the data file is not open yet
+	phaseRead              // done counts bytes
 	phaseMemory
-	phaseReplay // done counts ops, of total
+	phaseCheckpoint // done counts bytes
+	phaseReplay     // done counts ops, of total
 	phaseSettle
 	phaseServing
 )
@@ -60,10 +60,10 @@ func (p *Progress) String() string {
 		return "the data file is not open yet"
 	case phaseRead:
 		return fmt.Sprintf("superblock and log are being read: %d MiB so far", done>>20)
-	case phaseCheckpoint:
-		return fmt.Sprintf("the checkpoint is being opened: %d MiB read so far", done>>20)
 	case phaseMemory:
 		return "caches and tables are being brought into memory"
+	case phaseCheckpoint:
+		return fmt.Sprintf("the checkpoint is being opened: %d MiB read so far", done>>20)
 	case phaseReplay:
 		return fmt.Sprintf("the log is being executed again: %d of %d ops", done, total)
 	case phaseSettle:
@@ -92,12 +92,4 @@ func (f *countedFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	err := f.DataFile.ReadAt(buffer, offsetBytes)
 	f.progress.add(uint64(len(buffer)))
 	return err
-}
-
-// ReadersMax implements ports.SharedFile.
-func (f *countedFile) ReadersMax() int {
-	if shared, ok := f.DataFile.(ports.SharedFile); ok {
-		return shared.ReadersMax()
-	}
-	return 1
 }

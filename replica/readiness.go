@@ -28,7 +28,9 @@ type readiness struct {
 	checkedOp uint64      // of the newest checkpoint whose time was checked
 	replayed  atomic.Bool // set by consensus, which may be on another thread
 	progress  *Progress
-	openedOp  uint64 // of the checkpoint: the ops behind it are executed again
+	openedOp  uint64 // of the checkpoint: the ops behind it, up to headOp, are executed again
+	headOp    uint64
+	isOpen    bool // apply has opened the checkpoint
 }
 
 // replayEnded is called by consensus when clients are served.
@@ -48,6 +50,13 @@ func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	if r.announced {
 		return busy
+	}
+	if !r.isOpen {
+		if r.progress.set(r.apply.ReadBytes()); !r.apply.IsOpen() {
+			return busy
+		}
+		r.isOpen = true
+		r.progress.enter(phaseReplay, r.headOp-r.openedOp)
 	}
 	if !r.replayed.Load() {
 		r.progress.set(r.apply.Op() - r.openedOp)

@@ -78,8 +78,9 @@ func ringCapacity(count uint32) int {
 	return capacity
 }
 
-// New joins the stages of an opened replica. forest has been opened at the same checkpoint.
-func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena.Arena, options Options) (*Replica, error) {
+// New joins the stages of an opened replica. Apply opens the state of the checkpoint in its first
+// turns.
+func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options Options) (*Replica, error) {
 	l := o.Limits
 	workers := int(l.CompactWorkers)
 	assert.Equal(len(p.CompactDisk), workers, "disks of the workers of compact")
@@ -125,7 +126,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 	r.Drivers[stages.Net] = net.NewDriver(r.Net, p.Network, consensusToNet,
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
-	r.Apply = apply.Reserve(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
+	r.Apply = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
 	toWorkers := make([]apply.Worker, workers)
 	for i := range toWorkers {
 		applyToCompact := ring.NewSPSC[stages.ApplyToCompact](ringCapacity(uint32(stages.BudgetCompact)))
@@ -142,9 +143,6 @@ func New(o *Opened, p Ports, slots *stages.Slots, file ports.File, memory *arena
 		if err := options.Reserved(); err != nil {
 			return nil, err
 		}
-	}
-	if err := r.Apply.Open(file, superblock.Checkpoint); err != nil {
-		return nil, err
 	}
 	applyDriver := apply.NewDriver(r.Apply, p.ApplyDisk, consensusToApply,
 		sender(applyToConsensus, waker(stages.Consensus)), toWorkers)

@@ -299,7 +299,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
 	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress,
-		openedOp: checkpointOp}
+		openedOp: checkpointOp, headOp: s.opened.Consensus.OpHead}
 	releaseHint := fmt.Sprintf("clients of %s to %s are served; the upper limit is --client-release-max",
 		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	options := Options{
@@ -318,8 +318,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for driver := range stages.Compact + int(l.CompactWorkers) {
 		options.Wakers = append(options.Wakers, threadOf(driver).parker.Waker())
 	}
-	s.progress.enter(phaseCheckpoint, 0)
-	s.replica, err = New(s.opened, p, s.slots, s.progress.counting(s.file), s.memory, options)
+	s.replica, err = New(s.opened, p, s.slots, s.memory, options)
 	if err != nil {
 		return refusal(err)
 	}
@@ -354,7 +353,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if callbacks.Prepared != nil {
 		callbacks.Prepared()
 	}
-	s.progress.enter(phaseReplay, s.opened.Consensus.OpHead-checkpointOp)
+	s.progress.enter(phaseCheckpoint, 0)
 	s.ended.Go(func() { s.slowLog.run(s.threadNames(), callbacks.Log) })
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log.Caution(events.Caution{Line: err.Error()}) }

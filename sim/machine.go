@@ -173,7 +173,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 	}
 	m.ready, m.fault, m.idle = false, nil, 0
 	m.weights, m.weightsLeft = make([]uint32, stages.Compact+int(m.limits.CompactWorkers)), 0
-	m.replica, err = replica.New(opened, p, slots, file, m.memory, replica.Options{
+	m.replica, err = replica.New(opened, p, slots, m.memory, replica.Options{
 		Consensus: consensus.DefaultOptions(),
 		Log:       func(e net.LogEntry) { m.note("log: "+string(e.Reason), 0, 0) },
 		Ready:     func() { m.ready = true; m.note("ready", opened.Consensus.OpHead, 0) },

@@ -127,7 +127,7 @@ const (
 	// JournalAppended. The bytes do not change until then. Bytes behind the prepare up to the
 	// sector's end are zeroed by journal.
 	JournalAppend ConsensusToJournalKind = iota + 1
-	// JournalRead: read the prepare of Op into Slot; answer JournalReadDone.
+	// JournalRead: read the prepare of Op with Checksum into Slot; answer JournalReadDone.
 	JournalRead
 	// JournalSuperblock: write Superblock. Consensus must not change it before
 	// JournalSuperblockDone.
@@ -139,6 +139,7 @@ type ConsensusToJournal struct {
 	Kind       ConsensusToJournalKind
 	Slot       Slot
 	Op         uint64
+	Checksum   wire.Checksum // JournalRead
 	Superblock *datafile.Superblock
 }
 
@@ -146,16 +147,36 @@ type ConsensusToJournal struct {
 type JournalToConsensusKind uint8
 
 const (
+	// JournalAppended: the prepare of Op with Checksum, in Slot, is durable. Consensus may have
+	// dropped it since, so Op alone does not tell which prepare it was.
 	JournalAppended JournalToConsensusKind = iota + 1
+	// JournalReadDone: Read tells whether Slot holds the prepare of Op with Checksum.
 	JournalReadDone
 	JournalSuperblockDone
-	// JournalFault: the disk failed or the log is damaged; the replica stops with Fault.
+	// JournalFault: the disk failed; the replica stops with Fault.
 	JournalFault
+)
+
+// JournalReadResult is the result of a JournalRead. It is an answer and no fault, because other
+// replicas may have the prepare, and because other replicas ask for prepares.
+type JournalReadResult uint8
+
+const (
+	// ReadOK: the prepare is in the slot, verified.
+	ReadOK JournalReadResult = iota + 1
+	// ReadAbsent: the log does not hold the prepare: it has another one in that slot, or another one
+	// is being written there.
+	ReadAbsent
+	// ReadDamaged: the log should hold the prepare, and neither its copy nor its twin (if that is a
+	// whole copy) reads back right. Fault says what was wrong with the prepare's copy. A single
+	// replica stops with it.
+	ReadDamaged
 )
 
 // JournalToConsensus is a message from journal to consensus.
 type JournalToConsensus struct {
 	Kind     JournalToConsensusKind
+	Read     JournalReadResult // JournalReadDone
 	Slot     Slot
 	Op       uint64        // JournalSuperblockDone: the sequence
 	Checksum wire.Checksum // JournalSuperblockDone: the parent of the next superblock
@@ -167,8 +188,8 @@ type JournalToConsensus struct {
 type ConsensusToApplyKind uint8
 
 const (
-	// ApplySequenced: the prepare in Slot will be committed soon. Apply reads ahead the pages that
-	// it needs. There is no answer.
+	// ApplySequenced: the prepare in Slot may be committed soon. Apply reads ahead the pages that it
+	// needs; answer ApplySequencedDone. Until then the slot must not be freed.
 	ApplySequenced ConsensusToApplyKind = iota + 1
 	// ApplyCommit: execute the prepare in Slot and, if ReplySlot is not SlotNone, build the replies
 	// into it; answer ApplyCommitted. Ops come in order without gaps.
@@ -199,6 +220,9 @@ const (
 	ApplyCommitted ApplyToConsensusKind = iota + 1
 	// ApplyCheckpointReady: Checkpoint is on disk and synced; consensus writes the superblock.
 	ApplyCheckpointReady
+	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read the
+	// slot any more.
+	ApplySequencedDone
 	// ApplyFault: damage or a failing disk; the replica stops with Fault.
 	ApplyFault
 )
@@ -209,6 +233,7 @@ const ReplyAlignBytes = 64
 // ApplyToConsensus is a message from apply to consensus.
 type ApplyToConsensus struct {
 	Kind        ApplyToConsensusKind
+	Slot        Slot // ApplySequencedDone
 	Op          uint64
 	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
 	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The

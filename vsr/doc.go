@@ -10,7 +10,7 @@
 // Limits: SlotsMax slots; each stands for one op above the checkpoint. Only Recover allocates.
 // Faults: a log that nobody may go on with becomes a Refusal, which names slot, row and reason.
 // What is wrong with a peer's message is said by Check, Refused and Ignored, and never asserted.
-// Source: consensus; docs/design/log.md and docs/design/consensus.md.
+// Source: consensus; docs/design/log.md and docs/design/cluster.md.
 //
 // # The protocol in one page
 //

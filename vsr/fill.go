@@ -101,7 +101,7 @@ type Start struct {
 	From      int // the replica that sent it
 	Op        uint64
 	CommitMax uint64
-	Nonce     uint64 // of the request that it answers; 0 if it answers none
+	Nonce     [16]byte // of the request that it answers; 0 if it answers none
 
 	Self         int
 	OwnView      uint32
@@ -111,12 +111,12 @@ type Start struct {
 	PrepareMax   uint64
 	// IsHeadUncertain: the replica is recovering_head. OwnNonce was drawn at this start.
 	IsHeadUncertain bool
-	OwnNonce        uint64
+	OwnNonce        [16]byte
 }
 
 // Ignored returns why a replica does not follow a start_view, or nothing.
 func (s *Start) Ignored(q *Quorums) string {
-	isFresh := s.View > s.OwnView || s.Op >= s.PrepareMax || s.OwnNonce != 0 && s.Nonce == s.OwnNonce
+	isFresh := s.View > s.OwnView || s.Op >= s.PrepareMax || s.OwnNonce != [16]byte{} && s.Nonce == s.OwnNonce
 	switch {
 	case s.From == s.Self:
 		return "it is its own"

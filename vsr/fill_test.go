@@ -110,6 +110,7 @@ func TestFill(t *testing.T) {
 
 // Which start_view a replica follows.
 func TestStartIsFollowed(t *testing.T) {
+	nonce := [16]byte{7}
 	q := QuorumsOf(3)
 	for _, c := range []struct {
 		what    string
@@ -127,14 +128,14 @@ func TestStartIsFollowed(t *testing.T) {
 		{"an uncertain head, a newer view", func(s *Start) { s.IsHeadUncertain = true }, ""},
 		{"an uncertain head, the same view", func(s *Start) { s.IsHeadUncertain, s.OwnView, s.OwnLogView = true, 4, 4 },
 			"it may have been sent before what this replica acknowledged and lost"},
-		{"an uncertain head, its own nonce", func(s *Start) { s.IsHeadUncertain, s.OwnView, s.OwnLogView, s.Nonce = true, 4, 4, 77 }, ""},
-		{"an uncertain head, no nonce at all", func(s *Start) { s.IsHeadUncertain, s.OwnView, s.OwnLogView, s.OwnNonce = true, 4, 4, 0 },
+		{"an uncertain head, its own nonce", func(s *Start) { s.IsHeadUncertain, s.OwnView, s.OwnLogView, s.Nonce = true, 4, 4, nonce }, ""},
+		{"an uncertain head, no nonce at all", func(s *Start) { s.IsHeadUncertain, s.OwnView, s.OwnLogView, s.OwnNonce = true, 4, 4, [16]byte{} },
 			"it may have been sent before what this replica acknowledged and lost"},
 		{"an uncertain head, all that can be prepared", func(s *Start) {
 			s.IsHeadUncertain, s.OwnView, s.OwnLogView, s.PrepareMax = true, 4, 4, 40
 		}, ""},
 	} {
-		s := Start{View: 4, From: 1, Op: 40, CommitMax: 30, Self: 0, OwnView: 3, OwnLogView: 3, OwnOp: 35, PrepareMax: 100, OwnNonce: 77}
+		s := Start{View: 4, From: 1, Op: 40, CommitMax: 30, Self: 0, OwnView: 3, OwnLogView: 3, OwnOp: 35, PrepareMax: 100, OwnNonce: nonce}
 		c.changes(&s)
 		if got := s.Ignored(&q); got != c.want {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)

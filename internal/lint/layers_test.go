@@ -25,6 +25,9 @@ var layers = [][]string{
 	{"storage/table", "storage/rowlog", "storage/freeset", "storage/grid"},
 	{"storage/merge", "storage/forest/pages", "storage/forest/keys", "storage/forest/manifest", "storage/forest/ids"},
 	{"storage/forest/levels"},
+	{"storage/forest/expiry"},
+	{"storage/forest/rows"},
+	{"storage/forest/query"},
 	{"storage/forest"},
 	// The pipeline. No stage knows another one: they talk through the descriptors of stages.
 	{"stages"},

@@ -164,32 +164,6 @@ func (n *Network) push(kind uint8, id ports.ConnectionID, c *connection) {
 	n.queue.Push(queuedOperation{kind, id})
 }
 
-// mayAccept tells whether accept may be armed now.
-func (n *Network) mayAccept() bool {
-	if n.listenerFd < 0 || n.isAccepting || n.acceptedFd >= 0 || !n.lives.MayAccept() {
-		return false
-	}
-	if n.acceptAgain.IsZero() {
-		return true
-	}
-	if time.Now().Before(n.acceptAgain) {
-		return false
-	}
-	n.acceptAgain = time.Time{}
-	return true
-}
-
-// pauseNs implements port. The flush before a wait has armed accept if its pause is over.
-func (n *Network) pauseNs() uint64 {
-	if n.acceptAgain.IsZero() {
-		return noPause
-	}
-	if pause := time.Until(n.acceptAgain); pause > 0 {
-		return uint64(pause)
-	}
-	return noPause // the table is full as well
-}
-
 // flush implements port.
 func (n *Network) flush() {
 	if n.mayAccept() {
@@ -321,40 +295,6 @@ func (n *Network) onConnect(id ports.ConnectionID, c *connection, result int32) 
 		c.fd = -1
 	}
 	n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkConnected, Connection: id, Bytes: result})
-}
-
-func (n *Network) onAccept(result int32) {
-	n.isAccepting = false
-	if result < 0 {
-		switch errno := unix.Errno(-result); errno {
-		case unix.ECONNABORTED, unix.EINTR, unix.EAGAIN:
-		default:
-			n.lives.AcceptFailed(int32(errno))
-			n.acceptAgain = time.Now().Add(posix.AcceptPause) // another accept would fail at once
-		}
-		return
-	}
-	if !n.lives.MayAccept() {
-		// Connect has taken the last free connection since accept was armed. The peer waits as if
-		// it were in the backlog.
-		n.acceptedFd = int(result)
-		return
-	}
-	n.onAccepted(int(result))
-}
-
-func (n *Network) onAccepted(fd int) {
-	n.addressBytes = uint32(len(n.peerAddress))
-	n.thread.countSyscall()
-	_, _, errno := unix.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&n.peerAddress)),
-		uintptr(unsafe.Pointer(&n.addressBytes)))
-	if errno != 0 { // the peer has gone again
-		n.closeNow(fd)
-		return
-	}
-	id, c := n.take(connections.Open)
-	c.fd = fd
-	n.lives.Push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: id, Peer: posix.DecodePeer(&n.peerAddress)})
 }
 
 func (n *Network) closeNow(fd int) {

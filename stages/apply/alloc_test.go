@@ -24,10 +24,7 @@ func TestNoAllocation(t *testing.T) {
 		slots.Pools[class] = arena.NewPool(memory, 2, uint64(l.MessageBytesMax), "slots")
 	}
 	f := &file{}
-	s, err := New(l, cluster, slots, storage.Checkpoint{}, gridAt, f, &disk{file: f, random: seeded.Rand(t)}, memory)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(l, cluster, slots, storage.Checkpoint{}, gridAt, &disk{file: f, random: seeded.Rand(t)}, memory)
 	defer s.Stop()
 	slot, replySlot := slots.Get(stages.SlotPrepare), slots.Get(stages.SlotReply)
 	message := slots.Bytes(slot)

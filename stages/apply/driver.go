@@ -17,7 +17,7 @@ type Driver struct {
 	toConsensus   stages.Sender[stages.ApplyToConsensus]
 	workers       []Worker
 
-	requests [16]stages.ConsensusToApply
+	requests [requestsMax]stages.ConsensusToApply
 	done     [16]stages.CompactToApply
 	events   []Event
 	actions  Actions
@@ -64,7 +64,7 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	for i := range d.requests[:d.fromConsensus.Pop(d.requests[:])] {
 		d.events = append(d.events, eventOf(&d.requests[i]))
 	}
-	readsBefore := d.stage.grid.InFlight()
+	readsBefore := d.stage.readsInFlight()
 	d.stage.Step(nowNs, d.events, &d.actions)
 	if d.board != nil {
 		d.board.Checkpoint.Set(nowNs, d.stage.newest != d.stage.durable)
@@ -74,8 +74,11 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	for i := range d.workers {
 		d.workers[i].To.Push(d.actions.Compact[i])
 	}
-	return len(d.events) > 0 || d.actions.More || d.stage.grid.InFlight() != readsBefore
+	return len(d.events) > 0 || d.actions.More || d.stage.readsInFlight() != readsBefore
 }
+
+// readsInFlight is the number of reads under way, of pages and of parts of blocks.
+func (s *Stage) readsInFlight() int { return s.grid.InFlight() + s.grid.BlocksInFlight() }
 
 // NextTurnNs implements stages.Driver: every step of it begins with a message or a completion.
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }

@@ -32,7 +32,7 @@ type Event struct {
 	Kind       EventKind
 	Slot       stages.Slot // EventSequenced, EventCommit
 	ReplySlot  stages.Slot // EventCommit
-	Op         uint64      // EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
+	Op         uint64      // EventSequenced, EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
 	Sessions   *stages.Sessions
 	Job        *storage.Job
 	Worker     int // EventJob: the worker of compact
@@ -50,10 +50,13 @@ type Actions struct {
 // consensus allows no more.
 const commitsMax = 64
 
+// requestsMax is the number of requests of consensus that one turn takes.
+const requestsMax = 16
+
 // NewActions returns actions with room for one step of a stage with this number of workers.
 func NewActions(workers int) Actions {
 	a := Actions{
-		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+4),
+		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+requestsMax+4),
 		Compact:   make([][]stages.ApplyToCompact, workers),
 	}
 	for i := range a.Compact {
@@ -98,7 +101,7 @@ type Stage struct {
 	forest  *forest.Forest
 	machine *accounting.Machine
 	body    *coro.Coroutine
-	more    bool // the body has taken a breath
+	more    bool // the body has taken a breath, or has not begun
 	out     *Actions
 	nowNs   uint64
 
@@ -106,10 +109,12 @@ type Stage struct {
 	commitsHead  uint32
 	commitsCount uint32
 
-	opened        uint64 // op of the checkpoint from which the stage started; 0: none
-	op            uint64 // the last executed op
-	timestampLast uint64 // of op
-	timestampMark uint64 // timestampLast of the trigger of the checkpoint under way
+	checkpoint    storage.Checkpoint // that is opened
+	isOpen        bool               // the forest has the state of checkpoint, and goes on from it
+	opened        uint64             // op of the checkpoint from which the stage started; 0: none
+	op            uint64             // the last executed op
+	timestampLast uint64             // of op
+	timestampMark uint64             // timestampLast of the trigger of the checkpoint under way
 	sessions      *stages.Sessions
 	dealer        dealer
 	checkpointOut bool
@@ -129,24 +134,14 @@ type Stage struct {
 	measures   measures
 }
 
-// New reserves memory and opens the state of checkpoint: Reserve and Open.
-//
-// gridAt: where the grid zone starts in file.
-// file:   the data file, for opening; disk: the same, for page reads later on.
-// error:  a *storage.Fault if the state is damaged.
-func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64, file ports.File,
-	disk ports.Disk, memory *arena.Arena) (*Stage, error) {
-	s := Reserve(l, cluster, slots, checkpoint, gridAt, disk, memory)
-	return s, s.Open(file, checkpoint)
-}
-
-// Reserve is a stage that has its memory, not touched yet, and is to be opened.
+// New returns a stage that has its memory, not touched yet. Its first steps open the state of
+// checkpoint.
 //
 // gridAt: where the grid zone starts in the data file behind disk.
-func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64,
+func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64,
 	disk ports.Disk, memory *arena.Arena) *Stage {
 	s := &Stage{
-		limits: l, cluster: cluster, slots: slots,
+		limits: l, cluster: cluster, slots: slots, checkpoint: checkpoint, more: true,
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
 		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
 			arena.Bulk(arena.Table, false)),
@@ -157,16 +152,9 @@ func Reserve(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint
 	// The grid's cache is not touched at start. Reading a page takes longer than clearing its
 	// memory, and a small file never fills the cache.
 	s.grid = grid.New(l, memory, disk, gridAt, cluster, arena.Options{})
-	s.forest = forest.New(l, memory, s.grid, gridAt, cluster, s.body)
+	s.forest = forest.New(l, memory, s.grid, s.body)
 	s.machine = accounting.New(l, s.forest)
 	return s
-}
-
-// Open reads the state of the checkpoint that Reserve was given.
-//
-// error: a *storage.Fault where the state is damaged.
-func (s *Stage) Open(file ports.File, checkpoint storage.Checkpoint) error {
-	return s.forest.Open(file, checkpoint)
 }
 
 // repliesMax is the largest number of replies of one op. Every request of a group has an entry in
@@ -187,18 +175,19 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	for i := range events {
 		s.onEvent(&events[i])
 	}
-	if progress {
+	if progress && s.isOpen {
 		s.forest.WarmStep()
 	}
 	if (s.more || progress || len(events) > 0) && !s.faulted {
 		s.measures.resumed(nowNs)
 		s.more = s.body.Resume()
 		s.measures.suspended(s.more)
-		if fault := s.forest.Fault(); fault != nil {
-			s.fail(fault)
-		}
 	}
-	out.More = s.more && !s.faulted
+	covers := s.isOpen && !s.faulted && s.forest.CoverStep()
+	if fault := s.forest.Fault(); fault != nil {
+		s.fail(fault)
+	}
+	out.More = (s.more || covers) && !s.faulted
 	s.out = nil
 }
 
@@ -227,13 +216,19 @@ func (s *Stage) Ending() bool { return s.ending }
 // installed then.
 func (s *Stage) PlannedOp() uint64 { return s.dealer.beganOp }
 
+// IsOpen tells whether the state of the checkpoint has been read. Committed ops wait until then.
+func (s *Stage) IsOpen() bool { return s.isOpen }
+
+// ReadBytes is what was read from the grid since the start.
+func (s *Stage) ReadBytes() uint64 { return s.grid.Statistics().Reads * uint64(s.limits.PageBytes) }
+
 // Op is the last executed op.
 func (s *Stage) Op() uint64 { return s.op }
 
 func (s *Stage) onEvent(e *Event) {
 	switch e.Kind {
 	case EventSequenced:
-		s.warm(e.Slot)
+		s.onSequenced(e)
 	case EventCommit:
 		assert.Below(s.commitsCount, commitsMax, "ops that are committed and not executed")
 		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot, s.nowNs, s.measures.barriers()}
@@ -278,9 +273,23 @@ func (s *Stage) fail(fault *storage.Fault) {
 	}
 }
 
+// onSequenced starts the reads for a prepare, and gives its slot back. The forest keeps the keys
+// and no reference to the slot, so consensus may free the slot: the prepare may be truncated before
+// it is committed.
+func (s *Stage) onSequenced(e *Event) {
+	if s.faulted {
+		return
+	}
+	s.warm(e.Slot)
+	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplySequencedDone, Slot: e.Slot, Op: e.Op})
+}
+
 // warm starts reading the pages that an op will need. Changes by earlier ops are seen when the op
 // is executed.
 func (s *Stage) warm(slot stages.Slot) {
+	if !s.isOpen {
+		return // the trees are not there yet
+	}
 	message := s.slots.Bytes(slot)
 	header := prepare.Header(message[:prepare.HeaderBytes])
 	for i := range int(header.RequestsCount()) {
@@ -291,6 +300,8 @@ func (s *Stage) warm(slot stages.Slot) {
 
 // work is the body of the coroutine.
 func (s *Stage) work(c *coro.Coroutine) {
+	s.forest.Open(&s.checkpoint)
+	s.isOpen = true
 	for {
 		for s.commitsCount == 0 {
 			c.Wait()

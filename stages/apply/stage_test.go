@@ -135,7 +135,9 @@ type bench struct {
 	newest    storage.Checkpoint
 	op        uint64
 	fault     *storage.Fault
-	waiting   bool // for the answer to the op just pushed
+	waiting   bool        // for the answer to the op just pushed
+	sequenced stages.Slot // the slot of a sequenced prepare, until apply gives it back; SlotNone: none
+	last      []byte      // the prepare that was committed last
 	committed stages.ApplyToConsensus
 }
 
@@ -146,18 +148,15 @@ func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpo
 // newBenchOver is a bench whose ports are wrapped by over.
 func newBenchOver(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint,
 	over func(ports.Disk) ports.Disk) (*bench, error) {
-	b := &bench{t: t, limits: l, random: random, memory: arena.New(), file: f, newest: checkpoint, op: checkpoint.Op}
+	b := &bench{t: t, limits: l, random: random, memory: arena.New(), file: f, newest: checkpoint, op: checkpoint.Op,
+		sequenced: stages.SlotNone}
 	t.Cleanup(b.stop)
 	b.slots = &stages.Slots{}
 	for class := range b.slots.Pools {
 		b.slots.Pools[class] = arena.NewPool(b.memory, 4, uint64(l.MessageBytesMax), "slots")
 	}
 	applyDisk := over(&disk{file: f, random: random})
-	var err error
-	b.apply, err = New(l, cluster, b.slots, checkpoint, gridAt, f, applyDisk, b.memory)
-	if err != nil {
-		return b, err
-	}
+	b.apply = New(l, cluster, b.slots, checkpoint, gridAt, applyDisk, b.memory)
 	b.toApply, b.fromApply = ring.NewSPSC[stages.ConsensusToApply](64), ring.NewSPSC[stages.ApplyToConsensus](64)
 	var workers []Worker
 	b.drivers, b.weights = []stages.Driver{nil}, []int{1}
@@ -171,6 +170,15 @@ func newBenchOver(t testing.TB, l limits.Limits, random *rand.Rand, f *file, che
 		workers = append(workers, Worker{To: stages.Sender[stages.ApplyToCompact]{Ring: to}, From: from})
 	}
 	b.drivers[0] = NewDriver(b.apply, applyDisk, b.toApply, stages.Sender[stages.ApplyToConsensus]{Ring: b.fromApply}, workers)
+	for turns := 0; !b.apply.IsOpen(); turns++ {
+		b.turn()
+		if b.fault != nil {
+			return b, b.fault
+		}
+		if turns > 100_000 {
+			t.Fatal("the checkpoint is never open")
+		}
+	}
 	return b, nil
 }
 
@@ -201,6 +209,12 @@ func (b *bench) turn() {
 	var answers [8]stages.ApplyToConsensus
 	for _, answer := range answers[:b.fromApply.Pop(answers[:])] {
 		switch answer.Kind {
+		case stages.ApplySequencedDone:
+			if answer.Slot != b.sequenced || answer.Op != b.op {
+				b.t.Fatalf("the slot of op %d comes back: %+v", b.op, answer)
+			}
+			// The slot is free, so others may write to it at once.
+			b.forget()
 		case stages.ApplyCommitted:
 			b.committed, b.waiting = answer, false
 			if b.limits.IsTrigger(answer.Op) && answer.Op > b.limits.CheckpointTrigger(b.newest.Op) {
@@ -215,6 +229,23 @@ func (b *bench) turn() {
 			b.fault = answer.Fault
 		}
 	}
+}
+
+// forget overwrites the slot of the sequenced prepare, and frees it.
+func (b *bench) forget() {
+	message := b.slots.Bytes(b.sequenced)
+	for i := range message {
+		message[i] = 0xff
+	}
+	b.slots.Put(b.sequenced)
+	b.sequenced = stages.SlotNone
+}
+
+// sequence tells apply of a prepare, in a slot of its own.
+func (b *bench) sequence(message []byte, op uint64) {
+	b.sequenced = b.slots.Get(stages.SlotPrepare)
+	copy(b.slots.Bytes(b.sequenced), message)
+	b.push(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: b.sequenced, Op: op})
 }
 
 func (b *bench) push(request stages.ConsensusToApply) {
@@ -233,8 +264,13 @@ func (b *bench) commit(message []byte, reply bool) []byte {
 	}
 	b.op++
 	if b.random.IntN(2) == 0 {
-		b.push(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: slot, Op: b.op})
+		sequenced := message
+		if b.last != nil && b.random.IntN(4) == 0 {
+			sequenced = b.last // the op was truncated, and another prepare has taken its place
+		}
+		b.sequence(sequenced, b.op)
 	}
+	b.last = message
 	b.push(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: replySlot, Op: b.op})
 	b.waiting = true
 	for turns := 0; b.waiting; turns++ {
@@ -245,6 +281,9 @@ func (b *bench) commit(message []byte, reply bool) []byte {
 		if turns > 100_000 {
 			b.t.Fatalf("op %d is never executed", b.op)
 		}
+	}
+	if b.sequenced != stages.SlotNone {
+		b.t.Fatalf("op %d is executed, and its sequenced slot has not come back", b.op)
 	}
 	if b.committed.Op != b.op {
 		b.t.Fatalf("op %d is committed, want %d", b.committed.Op, b.op)

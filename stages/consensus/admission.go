@@ -8,21 +8,22 @@ import (
 )
 
 // onNet takes one event of net.
-func (s *Stage) onNet(e *stages.NetToConsensus, out *Actions) {
+func (s *Stage) onNet(e *stages.NetToConsensus) {
 	switch e.Kind {
 	case stages.NetSent:
-		s.unrefReply(e.Slot)
+		s.send.release(e.Slot)
 	case stages.NetMessage:
-		if s.failed || s.recovering {
-			s.drop(e, out) // the client sends it again
+		s.slots.receive(e.Slot)
+		if !s.status.isServing() {
+			s.drop(e) // the client sends it again
 			return
 		}
-		h := wire.HeaderOf(s.slots.Bytes(e.Slot)[:limits.HeaderBytes])
+		h := wire.HeaderOf(s.slots.bytes(e.Slot)[:limits.HeaderBytes])
 		switch h.Command() {
 		case wire.CommandPingClient:
-			s.onPing(e, h, out)
+			s.onPing(e, h)
 		case wire.CommandRequest:
-			s.onRequest(e, h, out)
+			s.onRequest(e, h)
 		default:
 			assert.That(false, "net lets only pings and requests through")
 		}
@@ -32,68 +33,63 @@ func (s *Stage) onNet(e *stages.NetToConsensus, out *Actions) {
 }
 
 // drop ignores a message. Its slot is freed, and there is no answer.
-func (s *Stage) drop(e *stages.NetToConsensus, out *Actions) {
-	s.IgnoredCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot, Ignored: true})
+func (s *Stage) drop(e *stages.NetToConsensus) {
+	s.measures.ignored()
+	s.send.ignore(e.Slot)
 }
 
 // evict ends a client's session. The eviction message overwrites the client's message in its slot.
-func (s *Stage) evict(e *stages.NetToConsensus, client wire.U128, reason wire.EvictionReason, out *Actions) {
-	s.EvictionsCount++
-	s.measures.evictions[reason]++
-	h := wire.HeaderOf(s.slots.Bytes(e.Slot)[:limits.HeaderBytes])
+func (s *Stage) evict(e *stages.NetToConsensus, client wire.U128, reason wire.EvictionReason) {
+	s.measures.evicted(reason)
+	h := wire.HeaderOf(s.slots.bytes(e.Slot)[:limits.HeaderBytes])
 	wire.BuildEviction(h, &s.server, client, reason)
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes,
-		Connection: e.Connection, Client: client})
+	s.send.answer(e, limits.HeaderBytes, client, false)
 }
 
 // onPing answers a ping: with an eviction for reason 1, 2 or 3, in this order, otherwise with a
 // pong. Source: wire protocol, 4.6.
-func (s *Stage) onPing(e *stages.NetToConsensus, h *wire.Header, out *Actions) {
+func (s *Stage) onPing(e *stages.NetToConsensus, h *wire.Header) {
 	client, number := h.PingClient(), h.PingSession()
-	if number != 0 && number <= s.commit && s.sessions.find(client) == nil {
-		s.evict(e, client, wire.EvictionNoSession, out)
+	if number != 0 && number <= s.commits.min() && s.sessions.find(client) == nil {
+		s.evict(e, client, wire.EvictionNoSession)
 		return
 	}
 	if reason, _ := s.checks.CheckRelease(h.Release()); reason != wire.EvictionNone {
-		s.evict(e, client, reason, out)
+		s.evict(e, client, reason)
 		return
 	}
 	wire.BuildPong(h, &s.server, h.PingTimestampNs())
-	registered := s.sessions.find(client) != nil
-	out.Net = append(out.Net, stages.ConsensusToNet{
-		Kind: stages.NetSendFree, Slot: e.Slot, Bytes: limits.HeaderBytes, Connection: e.Connection, Registered: registered,
-	})
+	s.send.answer(e, limits.HeaderBytes, wire.U128{}, s.sessions.find(client) != nil)
 }
 
 // onRequest admits a request to the queue. The checks have the order of the wire protocol, 4.4.
-func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions) {
-	s.RequestsCount++
-	if h.View() > s.superblock.View {
-		s.drop(e, out)
+func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
+	s.measures.requested()
+	if h.View() > s.superblocks.now().View {
+		s.drop(e)
 		return
 	}
 	client, operation := h.RequestClient(), h.RequestOperation()
-	body := s.slots.Bytes(e.Slot)[limits.HeaderBytes:e.Bytes]
+	body := s.slots.bytes(e.Slot)[limits.HeaderBytes:e.Bytes]
 	measure, reason, _ := s.checks.CheckRequest(h, body)
 	if reason != wire.EvictionNone {
-		s.evict(e, client, reason, out)
+		s.evict(e, client, reason)
 		return
 	}
 	_, busy := s.inFlight.get(client)
 	if entry := s.sessions.find(client); entry != nil {
 		switch s.standing(entry, h) {
 		case verdictSessionTooLow:
-			s.evict(e, client, wire.EvictionSessionTooLow, out)
+			s.evict(e, client, wire.EvictionSessionTooLow)
 			return
 		case verdictReleaseMismatch:
-			s.evict(e, client, wire.EvictionSessionReleaseMismatch, out)
+			s.evict(e, client, wire.EvictionSessionReleaseMismatch)
 			return
 		case verdictRepeat:
-			s.repeatReply(e, entry, out)
+			s.repeatReply(e, entry)
 			return
 		case verdictIgnore:
-			s.drop(e, out)
+			s.drop(e)
 			return
 		case verdictNew:
 		}
@@ -102,29 +98,28 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header, out *Actions
 		// request that was admitted before its session was evicted), the request is dropped and the
 		// client sends it again. Otherwise the client is evicted.
 		if busy {
-			s.drop(e, out)
+			s.drop(e)
 		} else {
-			s.evict(e, client, wire.EvictionNoSession, out)
+			s.evict(e, client, wire.EvictionNoSession)
 		}
 		return
 	}
-	if h.RequestTimestamp() != 0 || busy || s.queueCount == len(s.queue) || s.inFlight.count == s.inFlight.max {
-		s.drop(e, out)
+	if h.RequestTimestamp() != 0 || busy || s.queue.isFull() || s.inFlight.isFull() {
+		s.drop(e)
 		return
 	}
-	s.inFlight.put(client, s.measures.arrival())
-	*s.queueAt(s.queueCount) = request{
+	s.inFlight.put(client, arrivalOf(s.timers.now()))
+	s.queue.push(request{
 		slot:          e.Slot,
 		bytes:         e.Bytes,
 		eventsCount:   measure.EventsCount,
 		replyBytesMax: measure.ReplyBytesMax + limits.HeaderBytes,
 		bodyHashed:    e.BodyHashed,
 		bodySum:       e.BodySum,
-		arrivedNs:     s.measures.nowNs,
+		arrivedNs:     s.timers.now(),
 		arrivingNs:    e.ArrivingNs,
 		receivedNs:    e.ReceivedNs,
-	}
-	s.queueCount++
+	})
 }
 
 // verdict of the session table on a request.
@@ -168,15 +163,12 @@ func (s *Stage) standing(e *session, h *wire.Header) verdict {
 // repeatReply sends a stored reply again. It copies the reply over the request in the client's slot
 // and sets the current view in the copy. The stored bytes are not changed, because they are part of
 // the next checkpoint, which must not depend on repeated requests.
-func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session, out *Actions) {
-	message := s.slots.Bytes(e.Slot)
-	copy(message, s.slots.Bytes(entry.replySlot)[entry.replyOffset:entry.replyOffset+entry.replyBytes])
-	if reply := wire.HeaderOf(message[:wire.HeaderBytes]); reply.View() != s.superblock.View {
-		wire.ResealReply(reply, s.superblock.View)
+func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session) {
+	message := s.slots.bytes(e.Slot)
+	copy(message, s.slots.bytes(entry.replySlot)[entry.replyOffset:entry.replyOffset+entry.replyBytes])
+	if reply := wire.HeaderOf(message[:wire.HeaderBytes]); reply.View() != s.superblocks.now().View {
+		wire.ResealReply(reply, s.superblocks.now().View)
 	}
-	s.RepliesCount++
-	out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: entry.replyBytes, Connection: e.Connection,
-		Client: entry.client, Registered: true})
+	s.measures.answered()
+	s.send.answer(e, entry.replyBytes, entry.client, true)
 }
-
-func (s *Stage) queueAt(i int) *request { return &s.queue[(s.queueFirst+i)%len(s.queue)] }

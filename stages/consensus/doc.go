@@ -9,26 +9,35 @@
 // In:     verified client messages; appends that are durable; ops that are executed; checkpoints
 // that are on disk.
 // Out:    prepares to journal and apply, replies and evictions to net, superblocks to journal.
-// Owns:   sessions, the pipeline, the queue of requests, view and superblock content, free prepare
-// and reply slots; a client's slot from NetMessage until NetFree.
+// Owns:   sessions, the log's headers, pipeline and commit queue, the queue of requests, view and
+// superblock content, free prepare and reply slots; a client's slot from NetMessage until NetFree.
 // Limits: PipelineOpsMax prepares; SessionsMax sessions; one request of each client in queue, group
 // and pipeline together.
 // Budgets, the largest numbers of descriptors that can wait on a ring:
 //
 //	to net      net.BudgetToNet with ClientsInFlightMax: a message's slot comes back once, a request
 //	            leads to one reply, and the reply to a register ends at most one session
-//	to journal  1 append, stages.BudgetJournalReads reads (only before the first append),
+//	to journal  1 append, stages.BudgetJournalReads reads (only until clients are served),
 //	            1 superblock
 //	to apply    PipelineOpsMax commits, 1 sessions, 1 checkpoint durable: the next needs apply's
 //	            answer to the one before
 //
 // The actions of a step always fit the room of NewActions.
 //
-// A reply slot is counted by references: one for the pipeline's entry until it completes, one for
-// each session whose last reply lies there, one for each NetSend until its NetSent, and one for
-// each session of a snapshot until its checkpoint is on disk. A repeated reply is a copy in the
-// client's slot. So a stored reply never changes, and the checkpoint contains it as it was
-// executed, in its first view.
+// The life of a request, and the files that have its parts:
+//
+//	admission -> queue -> sequence -+-> log, pipeline --> journal: written --+
+//	   |           |                |                                        v
+//	 inflight    timers             +-> commits --> apply: executed --> complete (commit)
+//	                                      ^                                  |
+//	                          load: the log of a start         sessions, replies, snapshot
+//
+// The holders of each slot are counted (slots). A repeated reply is a copy in the client's slot. So
+// a stored reply never changes, and the checkpoint contains it as it was executed, in its first
+// view.
+//
+// Each part is a struct with methods, in a file of its own, and only that file uses its fields
+// (internal/lint holds it). A struct without methods is a record that any file may read.
 //
 // Faults: a forbidden message is ignored or answered by an eviction. A Fault of another stage stops
 // the replica.

@@ -30,7 +30,8 @@ type Sample struct {
 // measures is the part of Sample that is counted where it happens. It does not influence any
 // decision.
 type measures struct {
-	nowNs        uint64 // of this turn
+	requestsCount, preparesCount, groupsCount, ignoredCount, repliesCount uint64
+
 	eventsTaken  uint64 // events of the requests that the next prepare takes from the queue
 	evictions    Evictions
 	serviceNs    metrics.Histogram
@@ -41,49 +42,57 @@ type measures struct {
 	firstTaken   bool
 }
 
+func (m *measures) requested()                         { m.requestsCount++ }
+func (m *measures) ignored()                           { m.ignoredCount++ }
+func (m *measures) evicted(reason wire.EvictionReason) { m.evictions[reason]++ }
+func (m *measures) answered()                          { m.repliesCount++ }
+
 // The arrival time of a request is stored as the value in the index of clients in flight, in units
 // of 1024 ns. Differences of such times are right up to an hour.
 const arrivalShift = 10
 
-func (m *measures) arrival() uint32 { return uint32(m.nowNs >> arrivalShift) }
+func arrivalOf(nowNs uint64) uint32 { return uint32(nowNs >> arrivalShift) }
 
-func (m *measures) replied(arrival uint32) {
-	m.serviceNs.Record(uint64(m.arrival()-arrival) << arrivalShift)
+// replied: the request of a client that was in flight has its reply.
+func (m *measures) replied(arrival uint32, nowNs uint64) {
+	m.serviceNs.Record(uint64(arrivalOf(nowNs)-arrival) << arrivalShift)
 }
 
 // popped records that a request leaves the queue for a prepare.
-func (m *measures) popped(r *request) {
-	m.queueNs.Record(m.nowNs - r.arrivedNs)
+func (m *measures) popped(r *request, nowNs uint64) {
+	m.queueNs.Record(nowNs - r.arrivedNs)
 	m.eventsTaken += uint64(r.eventsCount)
 	if !m.firstTaken {
 		m.first, m.firstTaken = *r, true
 	}
 }
 
-// prepared records a prepare of requestsCount requests, which were popped since the previous one.
-func (m *measures) prepared(requestsCount int) {
-	m.requestsFill.Record(uint64(requestsCount))
-	m.eventsFill.Record(m.eventsTaken)
-	m.eventsTaken, m.firstTaken = 0, false
-}
-
-// record is the record of an op in the pipeline. The recorder of slow ops gets it when the op has
-// ended.
-type record metrics.Op
-
-// record begins the record of the prepare that takes the requests popped since the previous one.
-func (m *measures) record(header prepare.Header, op uint64, isPulse bool) (r record) {
-	r.Number, r.Bytes, r.Operation, r.Requests = op, header.SizeBytes(), uint8(header.Operation()), uint32(header.RequestsCount())
-	r.Marks[metrics.MarkPrepared] = m.nowNs
-	if isPulse {
-		r.Marks[metrics.MarkArriving], r.Marks[metrics.MarkReceived], r.Marks[metrics.MarkQueued] = m.nowNs, m.nowNs, m.nowNs
+// prepared records a prepare that takes the requests popped since the previous one, and begins its
+// record.
+func (m *measures) prepared(header prepare.Header, nowNs uint64) (r record) {
+	requestsCount := header.RequestsCount()
+	m.preparesCount++
+	r.Number, r.Bytes, r.Operation, r.Requests = header.Op(), header.SizeBytes(), uint8(header.Operation()), uint32(requestsCount)
+	r.Marks[metrics.MarkPrepared] = nowNs
+	if header.Operation() == wire.OperationPulse {
+		r.Marks[metrics.MarkArriving], r.Marks[metrics.MarkReceived], r.Marks[metrics.MarkQueued] = nowNs, nowNs, nowNs
 		return r
 	}
 	r.Events = uint32(m.eventsTaken)
 	r.Marks[metrics.MarkArriving], r.Marks[metrics.MarkReceived] = m.first.arrivingNs, m.first.receivedNs
 	r.Marks[metrics.MarkQueued] = m.first.arrivedNs
+	if requestsCount > 1 {
+		m.groupsCount++
+	}
+	m.requestsFill.Record(uint64(requestsCount))
+	m.eventsFill.Record(m.eventsTaken)
+	m.eventsTaken, m.firstTaken = 0, false
 	return r
 }
+
+// record is the record of an op that this replica prepared. The recorder of slow ops gets it when
+// the op has ended.
+type record metrics.Op
 
 func (r *record) appended(t *metrics.JournalTimes) {
 	r.Marks[metrics.MarkSubmitted], r.Marks[metrics.MarkCopied] = t.SubmittedNs, t.CopiedNs
@@ -95,30 +104,30 @@ func (r *record) executed(t *metrics.ApplyTimes) {
 	r.Apply = *t
 }
 
-// ended passes on the record of an op whose replies are on their way.
-func (s *Stage) ended(p *entry, out *Actions) {
-	r := &p.record
-	r.Marks[metrics.MarkAnswered] = s.measures.nowNs
-	r.Replies = uint32(len(p.replies))
-	if p.replySlot != stages.SlotNone {
-		r.ReplySlot = uint32(p.replySlot)
+// ended completes the record of an op whose replies are on their way.
+func (r *record) ended(nowNs uint64, replies int, replySlot stages.Slot) metrics.Op {
+	r.Marks[metrics.MarkAnswered] = nowNs
+	r.Replies = uint32(replies)
+	if replySlot != stages.SlotNone {
+		r.ReplySlot = uint32(replySlot)
 	}
-	out.Ops = append(out.Ops, metrics.Op(*r))
+	return metrics.Op(*r)
 }
 
 // Sample fills out. To be called on the stage's thread, between two turns.
 func (s *Stage) Sample(out *Sample) {
 	m := &s.measures
-	out.RequestsCount, out.PreparesCount, out.GroupsCount = s.RequestsCount, s.PreparesCount, s.GroupsCount
-	out.IgnoredCount, out.RepliesCount = s.IgnoredCount, s.RepliesCount
+	out.RequestsCount, out.PreparesCount, out.GroupsCount = m.requestsCount, m.preparesCount, m.groupsCount
+	out.IgnoredCount, out.RepliesCount = m.ignoredCount, m.repliesCount
 	out.Evictions, out.ServiceNs, out.QueueNs = m.evictions, m.serviceNs, m.queueNs
 	out.RequestsPerPrepare, out.EventsPerPrepare = m.requestsFill, m.eventsFill
-	out.QueueCount, out.PipelineCount, out.SessionsCount = uint64(s.queueCount), uint64(s.pipelineCount), uint64(s.sessions.count)
-	out.ReplySlotsFree = uint64(s.slots.Pools[stages.SlotReply].FreeCount())
-	out.Op, out.Commit, out.CheckpointOp = s.op, s.commit, s.superblock.Checkpoint.Op
+	out.QueueCount, out.PipelineCount, out.SessionsCount = uint64(s.queue.count()), uint64(s.commits.count()), uint64(s.sessions.count())
+	out.ReplySlotsFree = uint64(s.slots.freeCount(stages.SlotReply))
+	now := s.superblocks.now()
+	out.Op, out.Commit, out.CheckpointOp = s.log.head(), s.commits.min(), now.Checkpoint.Op
 	out.ClockBehindNs = 0
-	if s.timestampLast > s.wallNs && !s.recovering {
-		out.ClockBehindNs = s.timestampLast - s.wallNs
+	if last, wallNs := s.log.timestampLast(), s.timers.wall(); last > wallNs && !s.status.isCatchingUp() {
+		out.ClockBehindNs = last - wallNs
 	}
-	out.View, out.Recovering = s.superblock.View, s.recovering
+	out.View, out.Recovering = now.View, s.status.isCatchingUp()
 }

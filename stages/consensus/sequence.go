@@ -11,73 +11,64 @@ import (
 // groupEventsMax is the largest number of events in one prepare. Source: design, section 3.
 const groupEventsMax = 8190
 
+// smallRequestBytesMax is the largest request that is copied into a group. A larger one becomes a
+// prepare of its own, without a copy.
+const smallRequestBytesMax = 32 << 10
+
+// pulseDelta is the number of timestamps that a pulse takes, however many transfers expire. Source:
+// accounting, 2.1.
+const pulseDelta = 8190
+
 // sequence makes the next prepares, as long as there are requests and room for them.
-func (s *Stage) sequence(nowNs uint64, out *Actions) {
+func (s *Stage) sequence() {
 	for s.mayPrepare() {
-		pulseDue := s.pulseDue(nowNs)
-		if pulseDue && (s.queueCount == 0 || s.pulseYielded) {
-			s.pulseYielded = false
-			s.preparePulse(nowNs, out)
+		pulseDue := s.timers.pulseDue(s.log.timestampLast())
+		if s.timers.pulseNow(pulseDue, s.queue.count() > 0) {
+			s.preparePulse()
 			continue
 		}
-		if s.queueCount == 0 {
+		if s.queue.count() == 0 {
 			return
 		}
-		replySlot := s.slots.Get(stages.SlotReply)
+		replySlot := s.slots.take(stages.SlotReply)
 		if replySlot == stages.SlotNone {
 			// A checkpoint still holds the old reply slots. A pulse needs none.
 			if !pulseDue {
 				return
 			}
-			s.preparePulse(nowNs, out)
+			s.preparePulse()
 			continue
 		}
-		s.pulseYielded = pulseDue
+		s.timers.requestsGo(pulseDue)
 		count := s.groupCount()
 		if count == 1 {
-			s.prepareSingle(nowNs, replySlot, out)
+			s.prepareSingle(replySlot)
 			continue
 		}
-		group := s.slots.Get(stages.SlotPrepare)
+		group := s.slots.take(stages.SlotPrepare)
 		assert.That(group != stages.SlotNone, "there is a group slot for every prepare of the pipeline")
-		s.prepareGroup(nowNs, group, count, replySlot, out)
+		s.prepareGroup(group, count, replySlot)
 	}
 }
 
-// mayPrepare tells whether a prepare may begin. One prepare is written at a time, and none may
-// overwrite a log slot that a restart needs.
+// mayPrepare tells whether a prepare may begin. None may overwrite a log slot that a restart needs,
+// or one into which an older prepare is still being written.
 func (s *Stage) mayPrepare() bool {
-	return !s.appending && s.pipelineCount < len(s.pipeline) && s.op < s.limits.PrepareMax(s.superblock.Checkpoint.Op)
-}
-
-// pulseDue tells whether a pulse is due, for expiries. Source: accounting, 7.3.
-func (s *Stage) pulseDue(nowNs uint64) bool {
-	if s.pulseInFlight {
-		return false
-	}
-	if s.nextPulseNs <= s.timestampLast {
-		return true
-	}
-	if nowNs < s.idleSinceNs+pulseIdleNs {
-		return false
-	}
-	if s.nextPulseNs > s.wallNs {
-		s.idleSinceNs = nowNs // no expiry is due: the timer starts again
-		return false
-	}
-	return true
+	op := s.log.head() + 1
+	return s.pipeline.mayPush() && !s.commits.isFull() && op <= s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) &&
+		!s.log.isWriting(op)
 }
 
 // groupCount is the number of requests from the head of the queue that go into the next prepare.
 func (s *Stage) groupCount() int {
-	if !s.isSmall(s.queueAt(0)) {
+	if !s.isSmall(s.queue.at(0)) {
 		return 1
 	}
-	replyMax := uint64(s.slots.Pools[stages.SlotReply].SlotBytes())
+	replyMax := uint64(s.slots.bytesMax(stages.SlotReply))
 	bodyBytes, replyBytes, events := uint64(0), uint64(0), uint64(0)
 	count := 0
-	for count < s.queueCount {
-		r := s.queueAt(count)
+	for count < s.queue.count() {
+		r := s.queue.at(count)
 		bodyBytes = uint64(prepare.AlignUp(uint32(bodyBytes)+r.bytes-limits.HeaderBytes)) + prepare.EntryBytes
 		replyBytes += uint64(r.replyBytesMax+stages.ReplyAlignBytes-1) &^ (stages.ReplyAlignBytes - 1)
 		events += uint64(r.eventsCount)
@@ -92,118 +83,105 @@ func (s *Stage) groupCount() int {
 // isSmall tells whether a request may share a prepare. Then it is copied. A request that opens a
 // session never shares.
 func (s *Stage) isSmall(r *request) bool {
-	h := wire.HeaderOf(s.slots.Bytes(r.slot)[:limits.HeaderBytes])
+	h := wire.HeaderOf(s.slots.bytes(r.slot)[:limits.HeaderBytes])
 	return r.bytes <= smallRequestBytesMax && h.RequestOperation().Class() != wire.ClassControl
 }
 
-// stamp assigns the timestamp of a request. Source: accounting, 2.1.
-func (s *Stage) stamp(r *request, operation wire.Operation) uint64 {
-	base := max(s.timestampLast+1, s.wallNs)
-	s.timestampLast = base
+// stamp returns the timestamp of a request that follows last. Source: accounting, 2.1.
+func stamp(last, wallNs uint64, r *request, operation wire.Operation) uint64 {
+	timestamp := max(last+1, wallNs)
 	if operation.Class() == wire.ClassCreate {
-		s.timestampLast += uint64(r.eventsCount)
+		timestamp += uint64(r.eventsCount)
 	}
-	assert.That(s.timestampLast < 1<<63, "the clock is before the year 2262")
-	return s.timestampLast
+	assert.That(timestamp < 1<<63, "the clock is before the year 2262")
+	return timestamp
 }
 
 // fields begins the header of a prepare.
 func (s *Stage) fields() prepare.Fields {
-	op := s.op + 1
-	checkpoint := s.superblock.Checkpoint.Op
-	id := s.checkpointID
-	if op <= s.limits.CheckpointAfter(checkpoint) {
-		id = s.checkpointParentID
+	op, now := s.log.head()+1, s.superblocks.now()
+	id := s.superblocks.checkpointID()
+	if op <= s.limits.CheckpointAfter(now.Checkpoint.Op) {
+		id = now.Checkpoint.ParentID
 	}
 	return prepare.Fields{
-		Parent:        s.parent,
-		Cluster:       s.superblock.Cluster,
+		Parent:        s.log.checksum(op - 1),
+		Cluster:       now.Cluster,
 		CheckpointID:  id,
 		Op:            op,
-		Commit:        s.commit,
-		View:          s.superblock.View,
+		Commit:        s.commits.min(),
+		View:          now.View,
 		RequestLimit:  s.limits.RequestBytesMax,
 		RequestsCount: 1,
 		Command:       prepare.CommandPrepare,
-		Replica:       s.superblock.Replica,
+		Replica:       now.Replica,
 	}
 }
 
-// startPrepare gives a complete prepare to journal and apply.
-func (s *Stage) startPrepare(nowNs uint64, header prepare.Header, p entry, out *Actions) {
-	s.op = p.op
-	s.parent = header.Checksum()
-	s.checksums[s.slotIndex(p.op)] = s.parent
-	s.appending = true
-	s.idleSinceNs = nowNs
-	s.PreparesCount++
-	p.record = s.measures.record(header, p.op, p.isPulse)
-	if !p.isPulse {
-		s.measures.prepared(int(header.RequestsCount()))
-	}
-	p.loaded = true
-	if p.replySlot != stages.SlotNone {
-		s.replyRefs[p.replySlot.Handle()]++
-	}
-	s.pushEntry(p)
-	out.Journal = append(out.Journal, stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: p.slot, Op: p.op})
-	s.feedApply(out)
+// startPrepare gives a complete prepare to journal and apply. It takes over the caller's hold of
+// the slots.
+func (s *Stage) startPrepare(header prepare.Header, slot, replySlot stages.Slot) {
+	op, isPulse := header.Op(), header.Operation() == wire.OperationPulse
+	s.log.append(header)
+	s.timers.prepared()
+	s.pipeline.push(op, header.Checksum())
+	s.commits.push(op, inCommit{
+		slot: slot, replySlot: replySlot, isPulse: isPulse, isAnswered: true, isLoaded: true,
+		record: s.measures.prepared(header, s.timers.now()),
+	})
+	s.log.beginWrite(op)
+	s.send.append(op, slot)
+	s.feed()
 }
 
-func (s *Stage) preparePulse(nowNs uint64, out *Actions) {
-	slot := s.slots.Get(stages.SlotPrepare)
+func (s *Stage) preparePulse() {
+	slot := s.slots.take(stages.SlotPrepare)
 	assert.That(slot != stages.SlotNone, "there is a slot for every prepare of the pipeline")
-	if s.nextPulseNs > s.timestampLast {
-		s.timestampLast = max(s.timestampLast, s.wallNs) // the due time of the idle timer is on the wall clock
-	}
-	s.timestampLast += 1 + pulseDelta
 	f := s.fields()
-	f.Timestamp, f.Operation, f.SizeBytes = s.timestampLast, wire.OperationPulse, prepare.HeaderBytes
-	header := prepare.Put(s.slots.Bytes(slot), &f, prepare.Sum(nil))
-	s.pulseInFlight = true
-	s.startPrepare(nowNs, header, entry{op: f.Op, slot: slot, replySlot: stages.SlotNone, isPulse: true}, out)
+	f.Timestamp = s.timers.pulseGoes(s.log.timestampLast()) + 1 + pulseDelta
+	f.Operation, f.SizeBytes = wire.OperationPulse, prepare.HeaderBytes
+	s.startPrepare(prepare.Put(s.slots.bytes(slot), &f, prepare.Sum(nil)), slot, stages.SlotNone)
 }
 
 // prepareSingle turns the request at the head of the queue into a prepare in place. Its body is not
 // copied.
-func (s *Stage) prepareSingle(nowNs uint64, replySlot stages.Slot, out *Actions) {
+func (s *Stage) prepareSingle(replySlot stages.Slot) {
 	r := s.popRequest()
-	bytes := s.slots.Bytes(r.slot)
+	bytes := s.slots.bytes(r.slot)
 	h := wire.HeaderOf(bytes[:limits.HeaderBytes])
 	f := s.fields()
 	f.Client, f.RequestChecksum, f.Session = h.RequestClient(), h.Checksum(), h.RequestSession()
 	f.Request, f.Release, f.Operation, f.SizeBytes = h.RequestNumber(), h.Release(), h.RequestOperation(), r.bytes
-	f.Timestamp = s.stamp(&r, f.Operation)
+	f.Timestamp = stamp(s.log.timestampLast(), s.timers.wall(), &r, f.Operation)
 	sum := r.bodySum
 	if !r.bodyHashed {
 		sum = prepare.Sum(bytes[limits.HeaderBytes:r.bytes])
 	}
-	header := prepare.Put(bytes, &f, sum)
-	s.startPrepare(nowNs, header, entry{op: f.Op, slot: r.slot, replySlot: replySlot}, out)
+	s.startPrepare(prepare.Put(bytes, &f, sum), r.slot, replySlot)
 }
 
 // prepareGroup copies count small requests into one prepare.
-func (s *Stage) prepareGroup(nowNs uint64, group stages.Slot, count int, replySlot stages.Slot, out *Actions) {
-	s.GroupsCount++
-	bytes := s.slots.Bytes(group)
+func (s *Stage) prepareGroup(group stages.Slot, count int, replySlot stages.Slot) {
+	bytes := s.slots.bytes(group)
 	body := bytes[prepare.HeaderBytes:]
 	f := s.fields()
 	// Bodies come first, entries behind them. Both are in order of arrival.
 	tableAt := uint32(0)
 	for i := range count {
-		tableAt = prepare.AlignUp(tableAt) + s.queueAt(i).bytes - limits.HeaderBytes
+		tableAt = prepare.AlignUp(tableAt) + s.queue.at(i).bytes - limits.HeaderBytes
 	}
 	tableAt = prepare.AlignUp(tableAt)
-	at := uint32(0)
+	at, timestamp := uint32(0), s.log.timestampLast()
 	for i := range count {
 		r := s.popRequest()
-		message := s.slots.Bytes(r.slot)[:r.bytes]
+		message := s.slots.bytes(r.slot)[:r.bytes]
 		h := wire.HeaderOf(message[:limits.HeaderBytes])
+		timestamp = stamp(timestamp, s.timers.wall(), &r, h.RequestOperation())
 		entry := prepare.Request{
 			Client:          h.RequestClient(),
 			RequestChecksum: h.Checksum(),
 			Session:         h.RequestSession(),
-			Timestamp:       s.stamp(&r, h.RequestOperation()),
+			Timestamp:       timestamp,
 			Request:         h.RequestNumber(),
 			Release:         h.Release(),
 			Operation:       h.RequestOperation(),
@@ -213,19 +191,16 @@ func (s *Stage) prepareGroup(nowNs uint64, group stages.Slot, count int, replySl
 		clear(body[at:start])
 		at = start + uint32(copy(body[start:], entry.Body))
 		prepare.PutEntry(body[tableAt+uint32(i)*prepare.EntryBytes:], &entry, start)
-		out.Net = append(out.Net, stages.ConsensusToNet{Kind: stages.NetFree, Slot: r.slot})
+		s.send.release(r.slot)
 	}
 	clear(body[at:tableAt])
 	size := prepare.HeaderBytes + tableAt + uint32(count)*prepare.EntryBytes
-	f.RequestsCount, f.SizeBytes, f.Timestamp = uint16(count), size, s.timestampLast
-	header := prepare.Put(bytes, &f, prepare.Sum(bytes[prepare.HeaderBytes:size]))
-	s.startPrepare(nowNs, header, entry{op: f.Op, slot: group, replySlot: replySlot}, out)
+	f.RequestsCount, f.SizeBytes, f.Timestamp = uint16(count), size, timestamp
+	s.startPrepare(prepare.Put(bytes, &f, prepare.Sum(bytes[prepare.HeaderBytes:size])), group, replySlot)
 }
 
 func (s *Stage) popRequest() request {
-	r := *s.queueAt(0)
-	s.queueFirst = (s.queueFirst + 1) % len(s.queue)
-	s.queueCount--
-	s.measures.popped(&r)
+	r := s.queue.pop()
+	s.measures.popped(&r, s.timers.now())
 	return r
 }

@@ -1,9 +1,6 @@
 package consensus
 
 import (
-	"encoding/binary"
-	"fmt"
-
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/hashing"
@@ -34,8 +31,9 @@ type session struct {
 // in log order.
 type sessions struct {
 	entries []session
-	count   int
+	used    int
 	index   clientIndex
+	opTo    uint64 // the table of a start contains the ops up to its checkpoint's trigger
 }
 
 func newSessions(key *hashing.Key, sessionsMax uint32, memory *arena.Arena) sessions {
@@ -50,9 +48,27 @@ func (t *sessions) find(client wire.U128) *session {
 	return nil
 }
 
+// count is the number of sessions.
+func (t *sessions) count() int { return t.used }
+
+func (t *sessions) isFull() bool { return t.used == len(t.entries) }
+
+// size is the number of entries, used or not; entry returns one of them.
+func (t *sessions) size() int            { return len(t.entries) }
+func (t *sessions) entry(i int) *session { return &t.entries[i] }
+
+// contains tells whether the table had the effects of op when the replica started.
+func (t *sessions) contains(op uint64) bool { return op <= t.opTo }
+
+// startAt: the table is that of the sessions after op.
+func (t *sessions) startAt(op uint64) { t.opTo = op }
+
+// upTo is the highest op that the table contained when the replica started.
+func (t *sessions) upTo() uint64 { return t.opTo }
+
 // victim is the entry that a register evicts from a full table: the one with the oldest last reply
 // (wire protocol, 4.7).
-func (t *sessions) victim() int {
+func (t *sessions) victim() *session {
 	oldest := -1
 	for i := range t.entries {
 		e := &t.entries[i]
@@ -61,167 +77,39 @@ func (t *sessions) victim() int {
 			oldest = i
 		}
 	}
-	return oldest
+	return &t.entries[oldest]
 }
 
-// free returns an unused entry, or -1.
-func (t *sessions) free() int {
-	if t.count == len(t.entries) {
-		return -1
-	}
+// put gives the first unused entry to a client.
+func (t *sessions) put(client wire.U128, number uint64) *session {
 	for i := range t.entries {
 		if !t.entries[i].used {
-			return i
+			return t.putAt(i, client, number)
 		}
 	}
-	return -1
-}
-
-// The sessions trailer of a checkpoint is a header, then a record of each used entry, in table
-// order. The replies trailer is the replies' bytes, in the same order. They are apart because a
-// replica that takes a checkpoint from others needs the records, which are small, before it can
-// commit an op, but a reply only when its client repeats the request. So a record has everything
-// that decides on a request and on the next session to be evicted, and the checksum of its reply.
-//
-// A record, little-endian: client 16, session number 8, op of the last reply 8, index in the table
-// 4, position in that op 4, bytes of the reply 4, number of the request 4, release 4, zeros 12,
-// checksum of the reply's header 16, checksum of the request 16, context of the next request 16,
-// zeros 16.
-const (
-	trailerHeaderBytes = 16
-	trailerRecordBytes = 128
-	trailerMagic       = 0x7373_6573_0000_0003
-
-	recordNumber          = 16
-	recordOp              = 24
-	recordIndex           = 32
-	recordPosition        = 36
-	recordReplyBytes      = 40
-	recordRequest         = 44
-	recordRelease         = 48
-	recordReplyChecksum   = 64
-	recordRequestChecksum = 80
-	recordContext         = 96
-)
-
-// snapshot is the table as of a trigger op, ready to be written. Records are copied into its own
-// memory; replies stay where they are.
-type snapshot struct {
-	sessions stages.Sessions
-	memory   []byte
-	pinned   []stages.Slot // reply slots that must not be reused until the checkpoint is on disk
-	busy     bool
-}
-
-func newSnapshot(sessionsMax uint32, memory *arena.Arena) snapshot {
-	return snapshot{
-		sessions: stages.Sessions{Records: make([][]byte, 0, sessionsMax+1), Replies: make([][]byte, 0, sessionsMax)},
-		memory:   memory.Bytes(uint64(trailerHeaderBytes+sessionsMax*trailerRecordBytes), 64, "session snapshot"),
-		pinned:   make([]stages.Slot, 0, sessionsMax),
-	}
-}
-
-func (s *snapshot) take(op uint64, t *sessions, slots *stages.Slots) {
-	assert.That(!s.busy, "one checkpoint is written at a time")
-	s.busy = true
-	s.sessions.Op = op
-	header := s.memory[:trailerHeaderBytes]
-	binary.LittleEndian.PutUint64(header, trailerMagic)
-	binary.LittleEndian.PutUint64(header[8:], uint64(t.count))
-	records, replies := append(s.sessions.Records[:0], header), s.sessions.Replies[:0]
-	s.pinned = s.pinned[:0]
-	for i := range t.entries {
-		e := &t.entries[i]
-		if !e.used {
-			continue
-		}
-		record := s.memory[trailerHeaderBytes+i*trailerRecordBytes:][:trailerRecordBytes]
-		clear(record)
-		e.client.PutBytes(record[:16])
-		binary.LittleEndian.PutUint64(record[recordNumber:], e.number)
-		binary.LittleEndian.PutUint64(record[recordOp:], e.op)
-		binary.LittleEndian.PutUint32(record[recordIndex:], uint32(i))
-		binary.LittleEndian.PutUint32(record[recordPosition:], e.position)
-		binary.LittleEndian.PutUint32(record[recordReplyBytes:], e.replyBytes)
-		binary.LittleEndian.PutUint32(record[recordRequest:], e.request)
-		binary.LittleEndian.PutUint32(record[recordRelease:], uint32(e.release))
-		copy(record[recordRequestChecksum:], e.checksum[:])
-		copy(record[recordContext:], e.context[:])
-		reply := slots.Bytes(e.replySlot)[e.replyOffset : e.replyOffset+e.replyBytes]
-		sum := wire.HeaderOf(reply).Checksum()
-		copy(record[recordReplyChecksum:], sum[:])
-		records, replies = append(records, record), append(replies, reply)
-		s.pinned = append(s.pinned, e.replySlot)
-	}
-	s.sessions.Records, s.sessions.Replies = records, replies
-}
-
-// load fills an empty table from the two trailers. newSlot gives a reply slot for each session.
-func (t *sessions) load(trailer, replies []byte, slots *stages.Slots, newSlot func() stages.Slot) error {
-	damaged := func(why string) error { return fmt.Errorf("the checkpoint's sessions are damaged: %s", why) }
-	if len(trailer) < trailerHeaderBytes || binary.LittleEndian.Uint64(trailer) != trailerMagic {
-		return damaged("no header")
-	}
-	count := binary.LittleEndian.Uint64(trailer[8:])
-	if count > uint64(len(t.entries)) {
-		return damaged(fmt.Sprintf("%d sessions, the file was formatted for %d", count, len(t.entries)))
-	}
-	rest := trailer[trailerHeaderBytes:]
-	for range count {
-		if len(rest) < trailerRecordBytes {
-			return damaged("they end early")
-		}
-		record := recordOf(rest[:trailerRecordBytes])
-		index, replyBytes := record.Index, record.ReplyBytes
-		rest = rest[trailerRecordBytes:]
-		if uint64(replyBytes) > uint64(len(replies)) || replyBytes < wire.HeaderBytes || int(index) >= len(t.entries) || t.entries[index].used {
-			return damaged("a record makes no sense")
-		}
-		reply := wire.HeaderOf(replies[:replyBytes])
-		if reply.SizeBytes() != replyBytes || replyBytes > wire.MessageBytesMax || reply.Command() != wire.CommandReply ||
-			reply.Checksum() != reply.ComputeChecksum() || reply.Checksum() != record.ReplyChecksum {
-			return damaged("a reply is none")
-		}
-		client := record.Client
-		if client.IsZero() || client != reply.ReplyClient() || t.find(client) != nil {
-			return damaged("a session is of no client, or of another's reply, or there twice")
-		}
-		slot := newSlot()
-		copy(slots.Bytes(slot), replies[:replyBytes])
-		replies = replies[replyBytes:]
-		e := &t.entries[index]
-		t.put(e, int(index), client, record.Number)
-		described := stages.ReplyOf(reply, 0)
-		e.setReply(&described, slot, record.Position)
-		if e.op != record.Op || e.request != record.Request || e.release != record.Release || e.checksum != record.RequestChecksum ||
-			e.context != record.Context {
-			return damaged("a record is not of its reply")
-		}
-	}
-	if len(rest)+len(replies) != 0 {
-		return damaged("there is more behind them")
-	}
+	assert.That(false, "a new session has a free entry")
 	return nil
 }
 
-// put gives an unused entry to a client.
-func (t *sessions) put(e *session, index int, client wire.U128, number uint64) {
+func (t *sessions) putAt(index int, client wire.U128, number uint64) *session {
+	e := &t.entries[index]
 	assert.That(!e.used, "a new session takes a free entry")
 	*e = session{used: true, client: client, number: number, replySlot: stages.SlotNone}
 	t.index.put(client, uint32(index))
-	t.count++
+	t.used++
+	return e
 }
 
-// drop removes an entry.
-func (t *sessions) drop(index int) {
-	t.index.remove(t.entries[index].client)
-	t.entries[index] = session{}
-	t.count--
+// drop removes a session.
+func (t *sessions) drop(e *session) {
+	t.index.remove(e.client)
+	*e = session{}
+	t.used--
 }
 
-// setReply makes reply, in slot, the last reply of the session. position is the position of its
+// setReply makes reply, in slot, the last reply of a session. position is the position of its
 // request within the op.
-func (e *session) setReply(reply *stages.Reply, slot stages.Slot, position uint32) {
+func (t *sessions) setReply(e *session, reply *stages.Reply, slot stages.Slot, position uint32) {
 	e.op, e.position = reply.Op, position
 	e.request, e.release = reply.RequestNumber, reply.Release
 	e.checksum, e.context = reply.RequestChecksum, reply.Context

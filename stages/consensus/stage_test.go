@@ -6,34 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"ledger/internal/arena"
-	"ledger/internal/hashing"
-	"ledger/limits"
 	"ledger/prepare"
-	"ledger/stages"
 	"ledger/wire"
 )
-
-// manyClients are registered clients in a world with room for them.
-func manyClients(t testing.TB, clientsCount uint32) (*tester, []wire.RequestFields) {
-	l := limits.Production()
-	l.SessionsMax, l.ConnectionsMax = clientsCount, clientsCount+8
-	w := newTester(t, l)
-	var clients []wire.RequestFields
-	for i := range clientsCount {
-		clients = append(clients, w.register(uint64(100+i)))
-	}
-	return w, clients
-}
-
-// block starts a prepare, so that what follows gathers behind it.
-func (w *tester) block() {
-	w.receive(registerFrame(1 << 40))
-	w.turn()
-	if w.appending == nil {
-		w.t.Fatal("nothing is being written")
-	}
-}
 
 // Goal: a group ends where the next request would break a limit: bytes, events, worst-case replies;
 // what is large or control goes alone.
@@ -118,7 +93,7 @@ func TestClockBehind(t *testing.T) {
 		}
 	}
 	expect("a clock that is right", 0)
-	newest := w.stage.timestampLast
+	newest := w.stage.log.timestampLast()
 	w.wallNs = newest - 5_000_000_000
 	w.start()
 	expect("a start 5 s behind", 1)
@@ -134,7 +109,7 @@ func TestClockBehind(t *testing.T) {
 	expect("within the hour", 1)
 	w.nowNs++
 	expect("after an hour", 2)
-	w.wallNs = w.stage.timestampLast
+	w.wallNs = w.stage.log.timestampLast()
 	w.nowNs += clockReportEveryNs
 	expect("a clock that has caught up", 2)
 	if w.stage.Sample(&sample); sample.ClockBehindNs != 0 {
@@ -167,7 +142,7 @@ func TestPulses(t *testing.T) {
 	}
 	w.nowNs += pulseIdleNs
 	w.turn()
-	if w.pulses != 2 || !w.stage.pulseInFlight {
+	if w.pulses != 2 || !w.stage.timers.isPulsing() {
 		t.Fatal("no pulse after 100 ms")
 	}
 	if w.stage.TimerNs() != ^uint64(0) {
@@ -205,120 +180,6 @@ func TestPulses(t *testing.T) {
 	}
 }
 
-// Goal: a steady cycle of requests allocates nothing.
-func TestSteadyCycleAllocatesNothing(t *testing.T) {
-	c := newCycle(t, 32, 128)
-	c.cycle()
-	if allocs := testing.AllocsPerRun(200, c.cycle); allocs != 0 {
-		t.Fatalf("a cycle of 32 requests allocates %.1f times, want 0", allocs)
-	}
-}
-
-// cycle is a stage whose journal, apply and net cost next to nothing: what is measured is the
-// stage.
-type cycle struct {
-	*tester
-	requests [][]byte // one frame of each client, changed in place
-	clients  []wire.RequestFields
-	journal  []stages.ConsensusToJournal
-	apply    []stages.ConsensusToApply
-	net      []stages.ConsensusToNet
-	event    stages.NetToConsensus
-	replies  [8][]stages.Reply // of each op of the pipeline
-}
-
-func newCycle(t testing.TB, clientsCount uint32, bodyBytes int) *cycle {
-	w, clients := manyClients(t, clientsCount)
-	c := &cycle{tester: w, clients: clients}
-	for i := range clients {
-		c.clients[i].Operation = wire.OperationCreateTransfersUnbatched
-		c.clients[i].Release, c.clients[i].Cluster = testRelease, testCluster
-		c.requests = append(c.requests, make([]byte, 256+bodyBytes))
-	}
-	c.journal, c.apply = make([]stages.ConsensusToJournal, 0, 64), make([]stages.ConsensusToApply, 0, 64)
-	c.net = make([]stages.ConsensusToNet, 0, 4096)
-	// Checkpoints are not part of the cycle.
-	c.stage.limits.JournalSlotsCount = 1 << 10
-	c.stage.superblock.Checkpoint.Op = 1 << 40
-	return c
-}
-
-// cycle sends one request of each client and finishes all of them.
-func (c *cycle) cycle() {
-	s := c.stage
-	c.out.Reset()
-	for i := range c.clients {
-		f := &c.clients[i]
-		wire.BuildRequest(wire.HeaderOf(c.requests[i][:256]), f, c.requests[i][256:])
-		slot := c.slots.Get(stages.SlotClient)
-		copy(c.slots.Bytes(slot), c.requests[i])
-		c.event = stages.NetToConsensus{Kind: stages.NetMessage, Slot: slot, Bytes: uint32(len(c.requests[i])), Connection: 0}
-		if len(c.requests[i]) > 16<<10 {
-			c.event.BodyHashed = true // net's part
-		}
-		s.onNet(&c.event, &c.out)
-	}
-	s.tick(c.nowNs, c.wallNs, &c.out)
-	for len(c.out.Net)+len(c.out.Journal)+len(c.out.Apply) > 0 {
-		c.net = append(c.net[:0], c.out.Net...)
-		c.journal = append(c.journal[:0], c.out.Journal...)
-		c.apply = append(c.apply[:0], c.out.Apply...)
-		c.out.Reset()
-		for i := range c.apply {
-			a := &c.apply[i]
-			if a.Kind == stages.ApplySessions { // the checkpoint is on disk at once
-				for _, slot := range s.snapshot.pinned {
-					s.unrefReply(slot)
-				}
-				s.snapshot.busy = false
-				continue
-			}
-			p := c.slots.Bytes(a.Slot)
-			done := stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: a.Op, NextPulseNs: never}
-			room := &c.replies[a.Op%uint64(len(c.replies))]
-			*room = buildReplies(p[:prepare.Header(p[:256]).SizeBytes()], c.slots.Bytes(a.ReplySlot), (*room)[:0])
-			done.Replies = *room
-			s.onApply(&done, &c.out)
-		}
-		for i := range c.journal {
-			s.onJournal(&stages.JournalToConsensus{Kind: stages.JournalAppended, Op: c.journal[i].Op}, &c.out)
-		}
-		for i := range c.net {
-			a := &c.net[i]
-			switch a.Kind {
-			case stages.NetFree, stages.NetSendFree:
-				c.slots.Put(a.Slot)
-				continue
-			case stages.NetSessionEnded:
-				continue
-			}
-			h := wire.HeaderOf(c.slots.Bytes(a.Slot)[a.OffsetBytes:][:256])
-			f := &c.clients[h.ReplyClient().Lo-100]
-			f.Number, f.Parent = f.Number+1, h.ReplyContext()
-			s.onNet(&stages.NetToConsensus{Kind: stages.NetSent, Slot: a.Slot}, &c.out)
-		}
-		s.tick(c.nowNs, c.wallNs, &c.out)
-	}
-}
-
-// BenchmarkSmallRequests: 32 clients, one transfer each, in a group; without building replies and
-// requests it is the stage's share.
-func BenchmarkSmallRequests(b *testing.B) { benchmarkCycle(b, 32, 128) }
-
-// BenchmarkFullRequests: one client with 8189 transfers, whose body net has hashed.
-func BenchmarkFullRequests(b *testing.B) { benchmarkCycle(b, 1, 128*8189) }
-
-func benchmarkCycle(b *testing.B, clientsCount uint32, bodyBytes int) {
-	c := newCycle(b, clientsCount, bodyBytes)
-	requests := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		c.cycle()
-		requests += len(c.clients)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(requests), "ns/request")
-}
-
 // Goal: a log that does not chain is a fault of the replica, not a crash, and nothing of it is
 // executed.
 func TestReplayOfABrokenChain(t *testing.T) {
@@ -344,84 +205,5 @@ func TestReplayOfABrokenChain(t *testing.T) {
 	}
 	if w.fault == nil || !strings.Contains(w.fault.Error(), "does not follow") || w.ready {
 		t.Fatalf("fault %v, ready %v", w.fault, w.ready)
-	}
-}
-
-// Goal: the trailers of sessions and replies come back as they were written; any other bytes are an
-// error, never a panic.
-func FuzzSessionsTrailer(f *testing.F) {
-	w := newTester(f, testLimits())
-	for i := range uint64(3) {
-		w.register(10 + i)
-	}
-	w.stage.snapshot.take(23, &w.stage.sessions, w.slots)
-	trailer, replies := bytes.Join(w.stage.snapshot.sessions.Records, nil), bytes.Join(w.stage.snapshot.sessions.Replies, nil)
-	f.Add(trailer, replies)
-	f.Add([]byte{}, []byte{})
-	f.Add(trailer[:len(trailer)-1], replies)
-	f.Add(append(bytes.Clone(trailer), 0), replies)
-	f.Add(trailer, append(bytes.Clone(replies), 0))
-	f.Add(trailer, replies[:len(replies)-1])
-	f.Add(trailer, append(bytes.Clone(replies[320:]), replies[:320]...)) // others' replies
-	twice := append(bytes.Clone(trailer), trailer[trailerHeaderBytes:][:trailerRecordBytes]...)
-	twice[8]++
-	binary.LittleEndian.PutUint32(twice[len(trailer)+recordIndex:], 3)
-	f.Add(twice, append(bytes.Clone(replies), replies[:320]...))
-	f.Fuzz(func(t *testing.T, data, dataReplies []byte) {
-		memory := arena.New()
-		defer memory.Close()
-		table := newSessions(&hashing.Key{}, 4, memory)
-		var taken []stages.Slot
-		err := table.load(data, dataReplies, w.slots, func() stages.Slot {
-			slot := w.slots.Get(stages.SlotReply)
-			taken = append(taken, slot)
-			return slot
-		})
-		same := bytes.Equal(trailer, data) && bytes.Equal(replies, dataReplies)
-		if same && err != nil {
-			t.Fatal(err)
-		}
-		records, recordsErr := ReadSessions(data)
-		if err == nil && (recordsErr != nil || len(records) != table.count) {
-			t.Fatalf("a table of %d sessions loads, and %d records are read: %v", table.count, len(records), recordsErr)
-		}
-		if err == nil {
-			again := newSnapshot(4, memory)
-			again.take(23, &table, w.slots)
-			got, gotReplies := bytes.Join(again.sessions.Records, nil), bytes.Join(again.sessions.Replies, nil)
-			if len(got) != len(data) || len(gotReplies) != len(dataReplies) {
-				t.Fatal("what was taken is not what was read")
-			} else if same && !(bytes.Equal(got, data) && bytes.Equal(gotReplies, dataReplies)) {
-				t.Fatal("the trailers change on their way")
-			}
-		}
-		for _, slot := range taken {
-			w.slots.Put(slot)
-		}
-	})
-}
-
-// Goal: the index agrees with a map under random changes, also when ids collide.
-func TestClientIndexModel(t *testing.T) {
-	w := newWorld(t, testLimits())
-	x := newClientIndex(&hashing.Key{}, 20, w.memory, "test")
-	model := map[wire.U128]uint32{}
-	state := uint64(1)
-	for i := range uint32(20_000) {
-		state = state*6364136223846793005 + 1442695040888963407
-		client := wire.U128{Lo: 1 + state>>60, Hi: state >> 40 & 3 << 32}
-		if value, ok := x.get(client); ok != (func() bool { _, in := model[client]; return in })() || ok && value != model[client] {
-			t.Fatalf("get gives %d %v, want %v", value, ok, model)
-		}
-		if _, in := model[client]; in {
-			x.remove(client)
-			delete(model, client)
-		} else if len(model) < 20 {
-			x.put(client, i)
-			model[client] = i
-		}
-		if x.count != len(model) {
-			t.Fatalf("count %d, want %d", x.count, len(model))
-		}
 	}
 }

@@ -10,15 +10,17 @@
 // In:     stages.JournalAppend with a prepare whose checksums are filled in; JournalRead;
 // JournalSuperblock.
 // Out:    JournalAppended once the prepare and its twin can survive power loss; JournalReadDone
-// with a prepare that was read back and verified; JournalSuperblockDone when at least three of four
-// copies were read back right.
-// Owns:   the table of headers, sector buffers; a slot from Append until Appended.
+// with a prepare that was read back and verified, or with the reason why not; JournalSuperblockDone
+// when at least three of four copies were read back right.
+// Owns:   the table of headers, sector buffers; a slot from Append until Appended, or from Read
+// until ReadDone.
 // Limits: room for stages.BudgetJournalAppends appends and BudgetJournalReads reads at once, one
-// superblock, and one sync at a time, which covers all finished writes. Consensus sends one
-// append at a time.
-// Faults: a failing write or sync, or a prepare that reads back wrong, becomes JournalFault, and
-// the replica stops. Recover classifies every slot at start by the decision table. A fault that one
-// replica cannot repair is refused.
+// superblock, one write into a log slot, and one sync at a time, which covers all finished writes.
+// Consensus sends one append at a time.
+// Faults: a failing write or sync becomes JournalFault, and the replica stops. A prepare that does
+// not read back right is read from its twin, if that is a whole copy. If that one is not right
+// either, the answer says so, and consensus decides. Recover classifies every slot at start by the
+// decision table. A fault that one replica cannot repair is refused.
 //
 // Twins: prepares of up to TwinBytes are written twice in parallel, to the log and to the twin
 // ring. One fdatasync makes both durable, or RWF_DSYNC each. The twin of a larger prepare is its

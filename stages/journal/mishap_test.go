@@ -24,11 +24,15 @@ type mishapRun struct {
 	stage      *Stage
 	appended   []uint64
 	read       []uint64
+	damaged    *storage.Fault // of the read that found neither copy
 	fault      *storage.Fault
 	superblock bool // it is said to be durable
 	next       datafile.Superblock
 	lent       int // slots that have not come back
 }
+
+// readOps are the ops that a run reads, in this order: of 9, which is large, the twin is a header.
+var readOps = []uint64{6, 9, 7}
 
 // runMishap reads three prepares, appends ops 13 to 24, small and large, and writes the superblock
 // beside them. Consensus sends one append at a time. It ends when all is done, or with the fault.
@@ -50,8 +54,9 @@ func runMishap(t *testing.T, seed uint64, mishap portstest.Mishap) *mishapRun {
 	isDone := func() bool {
 		return len(r.read) == 3 && len(r.appended) == last-first+1 && r.superblock
 	}
-	for at := uint64(8); at <= 10; at++ {
-		request(stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: b.slots.Get(stages.SlotPrepare), Op: at})
+	for _, at := range readOps {
+		request(stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: b.slots.Get(stages.SlotPrepare), Op: at,
+			Checksum: b.log.checksum(at)})
 	}
 	isAppending, isFaulty := false, 0
 	for turns := 0; !isDone() && isFaulty < 200; turns++ {
@@ -81,12 +86,18 @@ func runMishap(t *testing.T, seed uint64, mishap portstest.Mishap) *mishapRun {
 			}
 			switch e.Kind {
 			case stages.JournalAppended:
+				if e.Checksum != b.log.checksum(e.Op) {
+					t.Fatalf("%v: the answer for op %d names another prepare", mishap, e.Op)
+				}
 				r.checkAppended(t, mishap, e.Op)
 				r.appended, isAppending = append(r.appended, e.Op), false
 				b.slots.Put(e.Slot)
 			case stages.JournalReadDone:
-				if want := b.log.prepares[e.Op]; !bytes.Equal(b.slots.Bytes(e.Slot)[:len(want)], want) {
-					t.Fatalf("%v: other bytes of op %d were read", mishap, e.Op)
+				want := b.log.prepares[e.Op]
+				if e.Read == stages.ReadDamaged {
+					r.damaged = e.Fault
+				} else if e.Read != stages.ReadOK || !bytes.Equal(b.slots.Bytes(e.Slot)[:len(want)], want) {
+					t.Fatalf("%v: other bytes of op %d were read: %+v", mishap, e.Op, e)
 				}
 				r.read = append(r.read, e.Op)
 				b.slots.Put(e.Slot)
@@ -128,7 +139,8 @@ func (r *mishapRun) checkSuperblock(t *testing.T, mishap portstest.Mishap, check
 // Goal: each operation of the journal may fail, before or after it is done, be short, or be late.
 // What was acknowledged is durable in that moment, and a start finds it. A failure stops the stage
 // with the right kind of fault, and it says nothing more. The exceptions are one read of the
-// superblock's four copies, and delays: everything is done then.
+// superblock's four copies, the read of a prepare, and delays: everything is done then. A small
+// prepare is read from its twin. A large one is answered as damaged, with the right kind of fault.
 func TestEveryMishap(t *testing.T) {
 	seed := seeded.Rand(t).Uint64()
 	calm := runMishap(t, seed, portstest.Mishap{})
@@ -144,13 +156,21 @@ func TestEveryMishap(t *testing.T) {
 				t.Errorf("%v: it did not happen", m)
 				return
 			}
-			const prepareReads = 3
-			want := storage.FaultDisk
+			want, wantDamaged := storage.FaultDisk, ""
 			switch {
-			case m.How == portstest.Delay || m.Kind == portstest.KindRead && m.Nth > prepareReads:
+			case m.How == portstest.Delay || m.Kind == portstest.KindRead && m.Nth > len(readOps):
 				want = ""
 			case m.How != portstest.Shorten && errno == unix.ENOSPC:
 				want = storage.FaultNoSpace
+			}
+			if m.Kind == portstest.KindRead {
+				if m.Nth <= len(readOps) && readOps[m.Nth-1] == 9 {
+					wantDamaged = want
+				}
+				want = ""
+			}
+			if r.damaged != nil && r.damaged.What != wantDamaged || r.damaged == nil && wantDamaged != "" {
+				t.Errorf("%v: a read finds %v, want %q", m, r.damaged, wantDamaged)
 			}
 			if got := ""; r.fault != nil && r.fault.What != want || r.fault == nil && want != got {
 				t.Errorf("%v: fault %v, want %q", m, r.fault, want)

@@ -105,6 +105,11 @@ func twinOf(slot []byte, l *limits.Limits) []byte {
 	return twin
 }
 
+// checksum is that of the prepare of op.
+func (g *log) checksum(op uint64) wire.Checksum {
+	return prepare.Header(g.prepares[op][:256]).Checksum()
+}
+
 func (g *log) slot(op uint64) []byte { return g.bytes[g.layout.PrepareAt(op%32):][:4096] }
 func (g *log) twin(op uint64) []byte { return g.bytes[g.layout.TwinAt(op%32):][:1024] }
 

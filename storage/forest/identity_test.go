@@ -88,7 +88,7 @@ func TestCoveredRuns(t *testing.T) {
 			}
 			*(*accounting.Transfer)(pointerOf(event)) = transfer
 		})
-		if op == 600 && w.forest.identities.Generations() > 0 {
+		if op == 600 && w.forest.filter.Generations() > 0 {
 			t.Error("ids of a counter are in the filter of all ids")
 		}
 		for _, r := range w.forest.levels.Tree(storage.TreeTransferID).Runs() {
@@ -98,7 +98,7 @@ func TestCoveredRuns(t *testing.T) {
 				uncovered++
 			}
 		}
-		generationsMax = max(generationsMax, w.forest.identities.Generations())
+		generationsMax = max(generationsMax, w.forest.filter.Generations())
 		if random.IntN(200) == 0 && w.newest.Op > 0 {
 			w = restart(t, w, log)
 			pair.Reopened(w.forest)

@@ -108,10 +108,9 @@ func compareScan(t *testing.T, w *world, rows []accounting.TransferRow, fields i
 	if ranged {
 		scan.TimestampMin, scan.TimestampMax = max(1, min(from, to)), max(1, from, to)
 	}
-	s := transferScan{query: scan}
 	var want []uint64
 	for i := range rows {
-		if r := &rows[i]; s.matches(r) && r.Transfer.Timestamp >= scan.TimestampMin && r.Transfer.Timestamp <= scan.TimestampMax {
+		if r := &rows[i]; matches(&scan, r) && r.Transfer.Timestamp >= scan.TimestampMin && r.Transfer.Timestamp <= scan.TimestampMax {
 			want = append(want, r.Transfer.Timestamp)
 		}
 	}
@@ -135,4 +134,16 @@ func compareScan(t *testing.T, w *world, rows []accounting.TransferRow, fields i
 	if len(want) < limit && w.forest.TransfersNext(&row) {
 		t.Fatalf("%+v: a row behind the last: %+v", scan, row.Transfer)
 	}
+}
+
+// matches tells whether a row satisfies a query, except for its range of timestamps.
+func matches(q *accounting.TransferScan, row *accounting.TransferRow) bool {
+	t := &row.Transfer
+	byAccount := !q.ByAccount || q.Debits && row.DebitOrdinal == q.Account || q.Credits && row.CreditOrdinal == q.Account
+	return byAccount &&
+		(q.UserData128.IsZero() || q.UserData128 == t.UserData128) &&
+		(q.UserData64 == 0 || q.UserData64 == t.UserData64) &&
+		(q.UserData32 == 0 || q.UserData32 == t.UserData32) &&
+		(q.Ledger == 0 || q.Ledger == t.Ledger) &&
+		(q.Code == 0 || q.Code == t.Code)
 }

@@ -102,7 +102,7 @@ func TestAgainstMemoryStore(t *testing.T) {
 }
 
 // shrink makes the expiry window small, so that it is refilled.
-func shrink(f *Forest) { f.window.keys = f.window.keys[:3] }
+func shrink(f *Forest) { f.expiry.NarrowWindow(3) }
 
 // restart opens a second forest on a copy of the disk and replays the log. It must end with the
 // same state and disk.

@@ -3,95 +3,72 @@ package forest
 import (
 	"fmt"
 
-	"ledger/internal/arena"
-	"ledger/internal/ports"
 	"ledger/storage"
-	"ledger/storage/block"
 	"ledger/storage/forest/keys"
-	"ledger/storage/rowlog"
 )
 
-// Open gives a new forest the state of checkpoint. It reads and verifies manifest, free set,
-// filters and carried rows, from the roots on. It runs before the pipeline starts. The zero
-// Checkpoint is an empty state.
+// Open gives an empty forest the state of checkpoint. It reads manifest, free set, the filters of
+// the tables and the carried rows, from the roots on, and waits for them like any caller of Store.
+// The zero Checkpoint is an empty state.
 //
-// error: a *storage.Fault that names the block.
-func (f *Forest) Open(file ports.File, checkpoint storage.Checkpoint) error {
+// The forest can be used then. CoverStep adds the ids of runs to the filter of all ids in the
+// background. Damage is a fault, and Open is not resumed.
+func (f *Forest) Open(checkpoint *storage.Checkpoint) {
 	if checkpoint.Roots[storage.TrailerManifest].IsZero() {
-		return nil
+		return
 	}
-	memory := arena.New()
-	defer memory.Close()
-	scratch := memory.Bytes(uint64(f.limits.BlockBytes), uint64(f.limits.SectorBytes), "open")
-	trailer := func(kind storage.TrailerKind, most uint64) ([]byte, *storage.Fault) {
-		size := checkpoint.TrailerBytes[kind]
-		if size > most {
-			return nil, &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[kind].Address,
-				Reason: "a trailer of the checkpoint is longer than can be"}
-		}
-		content := memory.Bytes(size, 8, "open")
-		return content, block.ReadTrailer(file, f.gridOffset, &f.geometry, f.cluster, kind, checkpoint.Roots[kind], content, scratch, nil)
-	}
-	manifest, fault := trailer(storage.TrailerManifest, uint64(len(f.checkpoint.manifest)))
-	if fault != nil {
-		return fault
-	}
-	freeSet, fault := trailer(storage.TrailerFreeSet, uint64(len(f.checkpoint.freeSet)))
-	if fault != nil {
-		return fault
-	}
-	if err := f.manifestDecode(manifest, checkpoint.Op); err != nil {
-		return &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[storage.TrailerManifest].Address, Reason: err.Error()}
-	}
-	if err := f.freeSet.Decode(freeSet); err != nil {
-		return &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[storage.TrailerFreeSet].Address, Reason: err.Error()}
-	}
-	if uint64(f.filling.transfersFirst) != checkpoint.TransfersCount || uint64(f.filling.accountsFirst) != checkpoint.AccountsCount {
-		return &storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[storage.TrailerManifest].Address, Reason: fmt.Sprintf(
-			"the manifest counts %d transfers and %d accounts, the superblock %d and %d",
-			f.filling.transfersFirst, f.filling.accountsFirst, checkpoint.TransfersCount, checkpoint.AccountsCount)}
-	}
-	f.checkpoint.state = checkpoint
+	f.openManifest(checkpoint)
+	f.checkpoint.state = *checkpoint
 	f.checkpoint.job.Roots = checkpoint.Roots
-	f.openIdentities()
-	if fault := f.openFilters(file, memory); fault != nil {
-		return fault
+	// No run is covered yet, whatever the order of the next two.
+	if count := f.levels.CoverOverlapping(); count > 0 && !f.filter.Open(count) {
+		f.levels.CoverNone()
 	}
-	if fault := f.openTail(file, scratch); fault != nil {
-		return fault
-	}
+	f.levels.OpenFilters(f.grid)
+	f.keeper.OpenTail(f.grid)
 	for _, r := range f.levels.Tree(storage.TreeTransferID).Runs() {
-		f.idStored(keys.IDOf(r.KeyMax()))
+		f.keeper.IDStored(keys.IDOf(r.KeyMax()))
 	}
 	f.selfCheck()
-	return nil
 }
 
-// openTail reads the carried rows back from the partial block. The block does not contain the ids
-// of their accounts; row fills them in.
-func (f *Forest) openTail(file ports.File, scratch []byte) *storage.Fault {
-	partial := &f.log.partial
-	if partial.IsZero() {
-		return nil
+// openManifest reads the trailers of the forest into the memory from which the next checkpoint will
+// be written, and decodes them.
+func (f *Forest) openManifest(checkpoint *storage.Checkpoint) {
+	manifest := f.openTrailer(checkpoint, storage.TrailerManifest, f.checkpoint.manifest)
+	if err := f.manifestDecode(manifest, checkpoint.Op); err != nil {
+		f.failTrailer(checkpoint, storage.TrailerManifest, err.Error())
 	}
-	if fault := block.ReadBlock(file, f.gridOffset, &f.geometry, f.cluster, partial.Ref, scratch); fault != nil {
-		return fault
+	freeSet := f.openTrailer(checkpoint, storage.TrailerFreeSet, f.checkpoint.freeSet)
+	if err := f.freeSet.Decode(freeSet); err != nil {
+		f.failTrailer(checkpoint, storage.TrailerFreeSet, err.Error())
 	}
-	header := block.HeaderPage(scratch[:f.geometry.PageBytes])
-	if header.Tree() != storage.TreeTransferLog || header.Entries() != partial.Entries || partial.Entries > uint32(len(f.tail.rows)) {
-		return &storage.Fault{What: storage.FaultBlock, Address: partial.Address, Reason: "the table is not what the manifest says"}
+	if f.TransfersCount() != checkpoint.TransfersCount || f.AccountsCount() != checkpoint.AccountsCount {
+		f.failTrailer(checkpoint, storage.TrailerManifest, fmt.Sprintf(
+			"the manifest counts %d transfers and %d accounts, the superblock %d and %d",
+			f.TransfersCount(), f.AccountsCount(), checkpoint.TransfersCount, checkpoint.AccountsCount))
 	}
-	for number := uint32(1); number <= header.DataPages(); number++ {
-		page := scratch[number*f.geometry.PageBytes : (number+1)*f.geometry.PageBytes]
-		count := uint32(rowlog.Count(page))
-		if f.tail.count+count > partial.Entries || uint64(rowlog.First(page)) != uint64(f.tail.first)+uint64(f.tail.count) {
-			return &storage.Fault{What: storage.FaultBlock, Address: partial.Address, Page: number, Reason: "the rows do not follow the log"}
-		}
-		rowlog.ReadRows(page, 0, f.tail.rows[f.tail.count:f.tail.count+count])
-		f.tail.count += count
-	}
-	if f.tail.count != partial.Entries {
-		return &storage.Fault{What: storage.FaultBlock, Address: partial.Address, Reason: "rows are missing"}
-	}
-	return nil
 }
+
+// openTrailer reads a trailer into the front of memory.
+func (f *Forest) openTrailer(checkpoint *storage.Checkpoint, kind storage.TrailerKind, memory []byte) []byte {
+	size := checkpoint.TrailerBytes[kind]
+	if size > uint64(len(memory)) {
+		f.failTrailer(checkpoint, kind, "a trailer of the checkpoint is longer than can be")
+	}
+	if reason := f.grid.ReadTrailer(kind, checkpoint.Roots[kind], memory[:size], f.checkpoint.listed, f.waiter); reason != "" {
+		f.failTrailer(checkpoint, kind, reason)
+	}
+	return memory[:size]
+}
+
+func (f *Forest) failTrailer(checkpoint *storage.Checkpoint, kind storage.TrailerKind, reason string) {
+	f.pages.Fail(&storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[kind].Address, Reason: reason})
+}
+
+// CoverStep goes on with the filter of all ids for a bounded time. more: it could go on at once.
+// Answers do not depend on how far it has come.
+func (f *Forest) CoverStep() (more bool) { return f.levels.CoverStep(f.grid, &f.loader) }
+
+// IsCovering tells whether CoverStep has work left.
+func (f *Forest) IsCovering() bool { return f.levels.IsCovering() }

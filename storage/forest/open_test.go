@@ -47,8 +47,10 @@ func TestOpenRefusesDamage(t *testing.T) {
 		"free set": w.newest.Roots[storage.TrailerFreeSet].Address,
 		"ids":      opened.forest.levels.Tree(storage.TreeTransferID).Runs()[0].Table(0).Address, // a header page, for its filter
 	}
-	if partial := opened.forest.log.partial; !partial.IsZero() {
-		cases["carried rows"] = partial.Address
+	for _, table := range tablesOf(opened.forest) {
+		if table.Partial {
+			cases["carried rows"] = table.Address
+		}
 	}
 	for name, address := range cases {
 		disk := &memoryDisk{data: bytes.Clone(w.disk.data)}

@@ -31,6 +31,10 @@ type Grid struct {
 
 	reads       [readsMax]read
 	readsCount  int
+	blocks      [BlocksMax]blockRead
+	blocksCount int    // reads of parts of blocks that are under way
+	wantedCount int    // blocks whose parts could not be read
+	blockMemory []byte // a block for each of blocks
 	fault       *storage.Fault
 	faultMemory storage.Fault
 	completions [completionsCount]ports.DiskCompletion
@@ -75,9 +79,10 @@ func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cl
 	headerBytes := (uint64(geometry.HeaderUsedBytes()) + 63) &^ 63
 	return &Grid{
 		geometry: geometry, cluster: cluster, gridOffset: gridOffset, disk: disk,
-		pages:   newCache(a, pagesCount, uint64(l.PageBytes), "grid cache", options),
-		headers: newCache(a, max(pagesCount/pagesPerHeader, 4*waysCount), headerBytes, "grid cache headers", options),
-		staging: a.BytesWith(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads", arena.Options{Class: arena.Cache}),
+		pages:       newCache(a, pagesCount, uint64(l.PageBytes), "grid cache", options),
+		headers:     newCache(a, max(pagesCount/pagesPerHeader, 4*waysCount), headerBytes, "grid cache headers", options),
+		staging:     a.BytesWith(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads", arena.Options{Class: arena.Cache}),
+		blockMemory: a.BytesWith(BlocksMax*uint64(l.BlockBytes), arena.PageBytes, "opening", arena.Options{Class: arena.Index}),
 	}
 }
 
@@ -133,10 +138,15 @@ func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte 
 	}
 }
 
-// Fault is the first damage of a demanded page, or nil.
-func (g *Grid) Fault() *storage.Fault { return g.fault }
+// Fault is the first damage of a demanded page or of a block that is wanted, or nil.
+func (g *Grid) Fault() *storage.Fault {
+	if g.fault == nil && g.wantedCount > 0 {
+		return g.wanted()
+	}
+	return g.fault
+}
 
-// InFlight is the number of reads under way.
+// InFlight is the number of page reads under way.
 func (g *Grid) InFlight() int { return g.readsCount }
 
 // Statistics returns the counters.
@@ -215,7 +225,10 @@ func (g *Grid) target(i int) []byte {
 func (g *Grid) Poll() (progress bool) {
 	count := g.disk.Poll(g.completions[:])
 	for _, completion := range g.completions[:count] {
-		assert.Below(completion.Tag, readsMax, "a read of ours has completed")
+		if completion.Tag >= readsMax {
+			g.blockArrived(completion.Tag-readsMax, completion.Result)
+			continue
+		}
 		i := int(completion.Tag)
 		r := &g.reads[i]
 		assert.That(r.state == readFlying, "a read that completes was under way")

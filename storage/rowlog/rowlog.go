@@ -236,9 +236,6 @@ func (b *Builder) Open() bool { return b.open }
 // Abandon forgets the block that has begun. Its rows are carried to the next flush.
 func (b *Builder) Abandon() { b.open = false }
 
-// Entries of the block so far.
-func (b *Builder) Entries() uint32 { return b.entries }
-
 func (b *Builder) pageOpen() {
 	b.pageNumber++
 	size := b.shape.Geometry.PageBytes

@@ -295,7 +295,7 @@ func BenchmarkPack(b *testing.B) {
 		}
 		builder.Finish(cluster, 1, false)
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(builder.Entries()), "ns/row")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(builder.entries), "ns/row")
 }
 
 func BenchmarkRead(b *testing.B) {

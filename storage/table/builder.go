@@ -51,9 +51,6 @@ func (b *Builder) Abandon() { b.open = false }
 // Open tells whether a table has begun and is not finished.
 func (b *Builder) Open() bool { return b.open }
 
-// Entries of the table so far.
-func (b *Builder) Entries() uint32 { return b.entries }
-
 func (b *Builder) pageOpen() {
 	b.pageNumber++
 	size := b.shape.Geometry.PageBytes

@@ -355,7 +355,7 @@ func BenchmarkBuild(b *testing.B) {
 				}
 				builder.Finish(cluster, 1, nil)
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(builder.Entries()), "ns/entry")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(builder.entries), "ns/entry")
 		})
 	}
 }

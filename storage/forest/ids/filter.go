@@ -31,12 +31,13 @@ const (
 //
 // A generation is a filter like that of a table, but larger. It does not change any more when it is
 // full. The next one is then as large as all before together, so the number of generations grows
-// with the logarithm of the number of ids. The filter does not affect the data file. A start builds
-// one generation from the tables of ids.
+// with the logarithm of the number of ids. The filter does not affect the data file. An opened
+// checkpoint gets one generation, which is filled from its tables of ids in the background.
 type Filter struct {
 	first       []byte // memory of the first generation; touched at start in production
 	memory      []byte // memory of the other generations
 	usedBytes   uint64 // of memory, by generations
+	firstBytes  uint64 // of first, by the first generation: all or none
 	touched     uint64 // bytes behind usedBytes that were touched for the next generation
 	generations [generationsMax]generation
 	count       int
@@ -95,6 +96,8 @@ func (f *Filter) reserve(ids uint64) *generation {
 		}
 		filter = f.memory[f.usedBytes : f.usedBytes+bytes]
 		f.usedBytes += bytes
+	} else {
+		f.firstBytes = uint64(len(f.first))
 	}
 	g := &f.generations[f.count]
 	*g = generation{filter: filter, idsKept: ids, idsMax: idsMax}
@@ -107,15 +110,16 @@ func (f *Filter) reserve(ids uint64) *generation {
 // idsNext is the room of the next generation.
 func (f *Filter) idsNext() uint64 { return max(f.idsFirst, f.idsSum) }
 
-// Open makes the first generation for the ids that exist at start. It adds room for a third more if
-// there is memory for that. It returns false if there is not even memory for the ids.
+// Open makes the first generation for the ids of a checkpoint, which a Loader then adds. It adds
+// room for a third more if there is memory for that. It returns false if there is not even memory
+// for the ids.
 func (f *Filter) Open(ids uint64) bool {
 	g := f.reserve(ids + ids/3)
 	if g == nil {
 		g = f.reserve(ids)
 	}
 	if g != nil {
-		g.idsKept = ids
+		g.ids, g.idsKept = ids, ids
 	}
 	return g != nil
 }
@@ -136,6 +140,12 @@ func (f *Filter) add(g *generation, ids []accounting.U128) {
 func (f *Filter) addHashes(g *generation, hashes []uint64) {
 	g.ids += uint64(len(hashes))
 	assert.AtMost(g.ids, g.idsKept, "ids for which room was reserved")
+	f.load(g, hashes)
+	f.touch(g)
+}
+
+// load adds ids that a generation counts already. An id may come twice.
+func (f *Filter) load(g *generation, hashes []uint64) {
 	sum := byte(0)
 	for _, hash := range hashes { // the cache lines are distant: load all before using one
 		sum += table.FilterBucket(g.filter, hash)[0]
@@ -144,7 +154,6 @@ func (f *Filter) addHashes(g *generation, hashes []uint64) {
 	for _, hash := range hashes {
 		table.FilterAdd(g.filter, hash)
 	}
-	f.touch(g)
 }
 
 // touch makes the kernel map the next generation's memory, little by little, while the last quarter
@@ -164,3 +173,17 @@ func (f *Filter) touch(g *generation) {
 
 // Generations is the number of filters that a lookup asks.
 func (f *Filter) Generations() int { return f.count }
+
+// Reset forgets all ids. It clears up to bytesMax bytes of memory, and has to be called until it
+// returns false.
+func (f *Filter) Reset(bytesMax uint64) (more bool) {
+	f.count, f.idsSum, f.touched = 0, 0, 0
+	memory, used := f.memory, &f.usedBytes
+	if *used == 0 {
+		memory, used = f.first, &f.firstBytes
+	}
+	part := min(*used, bytesMax)
+	clear(memory[*used-part : *used])
+	*used -= part
+	return f.usedBytes+f.firstBytes > 0
+}

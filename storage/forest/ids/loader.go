@@ -11,21 +11,22 @@ const (
 	partIDs    = 4096
 )
 
-// Loader adds many ids to the filter. Added in the order in which they come, each id would
-// touch another page of memory and miss the TLB. So ids are gathered by 256 parts of the filter,
-// and a part takes its ids together.
+// Loader adds many ids to the first generation of the filter. Added in the order in which they
+// come, each id would touch another page of memory and miss the TLB. So ids are gathered by 256
+// parts of the filter, and a part takes its ids together.
 type Loader struct {
 	to     *Filter
 	hashes []uint64 // lists of partIDs
 	counts [partsCount]uint64
+	next   uint64 // parts before it are empty once Empty is called
 }
 
-// NewLoader returns a loader for the first generation of a filter.
-func NewLoader(memory *arena.Arena, to *Filter) Loader {
-	return Loader{to: to, hashes: arena.Slice[uint64](memory, partsCount*partIDs, "open")}
+// NewLoader reserves the memory of a loader.
+func NewLoader(a *arena.Arena, to *Filter) Loader {
+	return Loader{to: to, hashes: arena.SliceWith[uint64](a, partsCount*partIDs, "opening", arena.Options{Class: arena.Index})}
 }
 
-// Add adds hashes of ids, now or at the end.
+// Add gathers hashes of ids. They are in the filter when Empty has returned false.
 func (l *Loader) Add(hashes []uint64) {
 	for _, hash := range hashes {
 		part := hash >> 56 // a bucket's position ascends with the hash
@@ -36,18 +37,26 @@ func (l *Loader) Add(hashes []uint64) {
 			l.empty(part)
 		}
 	}
+	l.next = 0
 }
 
 func (l *Loader) empty(part uint64) {
 	for chunk := range slices.Chunk(l.hashes[part*partIDs:][:l.counts[part]], filterChunk) {
-		l.to.addHashes(&l.to.generations[0], chunk)
+		l.to.load(&l.to.generations[0], chunk)
 	}
 	l.counts[part] = 0
 }
 
-// End adds what is left.
-func (l *Loader) End() {
-	for part := range uint64(partsCount) {
-		l.empty(part)
+// Empty adds the ids of one part that were gathered. It returns false if there are no more.
+func (l *Loader) Empty() (more bool) {
+	for ; l.next < partsCount; l.next++ {
+		if l.counts[l.next] > 0 {
+			l.empty(l.next)
+			return true
+		}
 	}
+	return false
 }
+
+// Drop forgets the ids that were gathered.
+func (l *Loader) Drop() { l.counts, l.next = [partsCount]uint64{}, 0 }

@@ -2,80 +2,114 @@ package levels
 
 import (
 	"ledger/storage"
-	"ledger/storage/table"
+	"ledger/storage/block"
+	"ledger/storage/grid"
 )
 
-// CoverOverlapping decides after Decode which runs of transfer ids the filter of all ids has to
-// cover, and returns the number of their ids. It covers the runs that overlap another run. The
-// fences of other runs tell that an id lies beside them.
-func (s *Levels) CoverOverlapping() (ids uint64) {
-	t := &s.trees[storage.TreeTransferID]
-	for _, r := range t.ordered {
-		for _, other := range t.ordered {
-			if r != other && r.reachesOver(other) {
-				r.covered = true
-			}
-		}
-		if r.covered {
-			ids += r.entries
-		}
-	}
-	t.coverOutputs()
-	return ids
+const reasonOther = "the table is not what the manifest says"
+
+// tableWalk visits the tables of all trees with filters, outputs of merges included. The zero walk
+// begins before the first table.
+type tableWalk struct {
+	tree, level, run, table int
 }
 
-// CoverNone undoes CoverOverlapping, for a filter without room for the ids.
-func (s *Levels) CoverNone() {
-	t := &s.trees[storage.TreeTransferID]
-	for _, r := range t.ordered {
-		r.covered = false
-	}
-	t.coverOutputs()
-}
-
-// coverOutputs covers the output of a merge whose inputs are covered.
-func (t *Tree) coverOutputs() {
-	for i := range t.levels {
-		l := &t.levels[i]
-		l.merge.output.covered = l.merge.inputs > 0 && allCovered(l.runs[:l.merge.inputs])
-	}
-}
-
-// FilterSource is a table whose filter is read at start. If its run is covered, its ids are read
-// too.
-type FilterSource struct {
-	Table  *storage.Table
-	Shape  *table.Shape
-	Filter []byte // where the filter is kept
-	IDs    bool
-}
-
-// FilterSources assigns memory to the filter of each table of the trees with filters. It returns a
-// fault if the memory is full.
-func (s *Levels) FilterSources() (sources []FilterSource, fault *storage.Fault) {
-	add := func(t *Tree, list *tableList, ids bool) {
-		for i := range list.tables {
-			slot := s.filters.get()
-			if slot == 0 {
-				fault = &storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full"}
-				return
-			}
-			list.filters[i] = slot
-			sources = append(sources, FilterSource{&list.tables[i], &t.shape, s.filters.of(slot, list.tables[i].Entries, &t.shape), ids})
-		}
-	}
-	for id := range s.trees {
-		t := &s.trees[id]
+// next returns the next table: entry at of list. ok is false behind the last.
+func (w *tableWalk) next(s *Levels) (t *Tree, list *tableList, at int, ok bool) {
+	for ; w.tree < len(s.trees); w.tree, w.level = w.tree+1, 0 {
+		t = &s.trees[w.tree]
 		if !t.spec.Filter {
 			continue
 		}
-		for i := range t.levels {
-			l := &t.levels[i]
-			for j := range l.runs {
-				add(t, &l.runs[j].tableList, l.runs[j].covered)
+		for ; w.level < levelsMax; w.level, w.run = w.level+1, 0 {
+			l := &t.levels[w.level]
+			for ; w.run <= len(l.runs); w.run, w.table = w.run+1, 0 {
+				if list = &l.merge.output.tableList; w.run < len(l.runs) {
+					list = &l.runs[w.run].tableList
+				}
+				if w.table < list.count() {
+					w.table++
+					return t, list, w.table - 1, true
+				}
 			}
-			add(t, &l.merge.output.tableList, false) // its ids are those of its inputs
 		}
 	}
-	return sources, fault
+	return nil, nil, 0, false
+}
+
+// OpenFilters reads the filters of all tables after Decode. Many are read at the same time. It
+// waits for ever at a table whose filter cannot be read; the grid has the fault.
+func (s *Levels) OpenFilters(g *grid.Grid) {
+	for walk := (tableWalk{}); ; {
+		_, list, at, ok := walk.next(s)
+		if !ok {
+			break
+		}
+		if list.filters[at] = s.filters.get(); list.filters[at] == 0 {
+			s.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full"})
+		}
+	}
+	var begin, end tableWalk
+	begun, ended := 0, 0
+	for {
+		for begun < ended+grid.BlocksMax && g.BlockIsFree(begun%grid.BlocksMax) {
+			t, list, at, ok := begin.next(s)
+			if !ok {
+				break
+			}
+			s.filterStart(g, begun%grid.BlocksMax, t, &list.tables[at])
+			begun++
+		}
+		if begun == ended && !g.BlockIsFree(begun%grid.BlocksMax) { // its memory is still in use by an earlier read
+			s.pages.Wait()
+			continue
+		}
+		t, list, at, ok := end.next(s)
+		if !ok {
+			return
+		}
+		tab := &list.tables[at]
+		filter := s.filters.of(list.filters[at], tab.Entries, &t.shape)
+		for !s.filterTake(g, ended%grid.BlocksMax, t, tab, filter) {
+			s.pages.Wait()
+		}
+		g.BlockEnd(ended % grid.BlocksMax)
+		ended++
+		s.pages.Breathe()
+	}
+}
+
+// filterStart begins to read the filter of a table, which is its last pages.
+func (s *Levels) filterStart(g *grid.Grid, read int, t *Tree, tab *storage.Table) {
+	pages := t.shape.FilterPages(tab.Entries)
+	if pages+2 > uint32(tab.PagesUsed) {
+		s.pages.Fail(&storage.Fault{What: storage.FaultBlock, Address: tab.Address, Reason: reasonOther})
+	}
+	g.BlockStart(read, tab.Ref, uint32(tab.PagesUsed)-pages, pages)
+}
+
+// filterTake copies a table's filter once it has been read.
+func (s *Levels) filterTake(g *grid.Grid, read int, t *Tree, tab *storage.Table, filter []byte) bool {
+	header, ok := g.BlockHeader(read)
+	if !ok {
+		return false
+	}
+	if !isTable(header, t, tab) {
+		g.BlockRefuse(read, reasonOther)
+		return false
+	}
+	for number := header.DataPages() + 1; number < header.PagesUsed(); number++ {
+		page, ok := g.BlockPage(read, number)
+		if !ok {
+			return false
+		}
+		filter = filter[copy(filter, page):]
+	}
+	return true
+}
+
+// isTable tells whether a block is what the manifest says of a table.
+func isTable(header block.HeaderPage, t *Tree, tab *storage.Table) bool {
+	return header.Tree() == tab.Tree && header.Entries() == tab.Entries && header.PagesUsed() == uint32(tab.PagesUsed) &&
+		header.FilterPages() == t.shape.FilterPages(tab.Entries)
 }

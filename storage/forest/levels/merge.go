@@ -92,21 +92,20 @@ func mergeBegin(t *Tree, l *level) {
 		m.entriesAll += r.entries
 		m.rowsAll += r.rows
 	}
-	m.output.covered = allCovered(l.runs[:m.inputs])
 	m.entriesLeft = m.entriesAll
 	m.output.rows = m.rowsAll
 	m.output.ordinalFirst = l.runs[0].ordinalFirst
 	m.output.ordinalEnd = l.runs[m.inputs-1].ordinalEnd
 }
 
-// allCovered tells whether a merge of these runs is covered.
-func allCovered(runs []Run) bool {
-	for i := range runs {
-		if !runs[i].covered {
-			return false
-		}
+// inherit tells of the output of a merge whether its ids are in the filter of all ids: those of all
+// inputs are, when the merge ends. If some are not and should be, the output is wanted.
+func (r *Run) inherit(inputs []Run) {
+	r.covered = true
+	for i := range inputs {
+		r.covered = r.covered && inputs[i].covered
+		r.wanted = r.wanted || inputs[i].wanted
 	}
-	return true
 }
 
 // mergeByReference makes one run of the oldest runs of a level without reading them. It lists their
@@ -129,7 +128,8 @@ func (s *Levels) mergeByReference(t *Tree, i int) bool {
 	if 2*entries < tables*s.plan.tableEntries[t.id] {
 		return false
 	}
-	out := Run{entries: entries, ordinalFirst: runs[0].ordinalFirst, ordinalEnd: runs[inputs-1].ordinalEnd, covered: allCovered(runs)}
+	out := Run{entries: entries, ordinalFirst: runs[0].ordinalFirst, ordinalEnd: runs[inputs-1].ordinalEnd}
+	out.inherit(runs)
 	for j := range runs {
 		out.rows += runs[j].rows
 		for k := range runs[j].tables {

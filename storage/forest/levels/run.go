@@ -33,7 +33,11 @@ type Run struct {
 	rows         uint64 // rows of the flushes that the run comes from: they pace the next merge
 	ordinalFirst uint64 // postings: all ordinals of the run lie in [ordinalFirst, ordinalEnd)
 	ordinalEnd   uint64
-	covered      bool // transfer ids: all of them are in the filter of all ids
+
+	// Of a run of transfer ids:
+	covered  bool // all of its ids are in the filter of all ids
+	wanted   bool // its ids are to be added to that filter, because the run overlapped others when it was opened
+	covering bool // they are being added
 }
 
 // Count is the number of tables.

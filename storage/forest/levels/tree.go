@@ -90,6 +90,7 @@ type Levels struct {
 	filters    filterPool
 	filterIDs  uint64 // ids for which there are filters at most
 	plan       plan
+	cover      cover
 	merges     [levelsMax]uint64
 	movedCount uint64
 }
@@ -114,6 +115,7 @@ func New(l *limits.Limits, a *arena.Arena, p *pages.Reader, free *freeset.Set, r
 	s.filters = newFilterPool(a, uint64(max(ids.FilterBytesMax(), accounts.FilterBytesMax())), filters)
 	s.filterIDs = filters * uint64(ids.EntriesMax())
 	s.plan = newPlan(s, l, a, rowBlocks)
+	s.cover = newCover(l)
 	return s
 }
 

@@ -1,0 +1,53 @@
+package consensus
+
+import (
+	"ledger/limits"
+	"ledger/metrics"
+	"ledger/stages"
+	"ledger/storage"
+)
+
+// Events are the inputs of a step. Completions free room for new work, so answers come before
+// requests.
+type Events struct {
+	WallNs  uint64 // the wall clock: for timestamps of prepares, due expiries, and the report of a clock that is behind
+	Journal []stages.JournalToConsensus
+	Apply   []stages.ApplyToConsensus
+	Net     []stages.NetToConsensus
+}
+
+// Actions are the outputs of a step, in order within each slice. The slices are preallocated, and a
+// step never exceeds them.
+type Actions struct {
+	Net     []stages.ConsensusToNet
+	Journal []stages.ConsensusToJournal
+	Apply   []stages.ConsensusToApply
+	// Ops that have ended, for the recorder of slow ops.
+	Ops []metrics.Op
+	// Ready becomes true in the step from which on clients are served.
+	Ready bool
+	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
+	// log.
+	ClockBehindNs uint64
+	// Fault stops the replica.
+	Fault *storage.Fault
+}
+
+// NewActions returns actions with room for all outputs of one step with limits l.
+func NewActions(l *limits.Limits) Actions {
+	// One answer to each event of net; a reply to each client in flight; the slot of each prepare,
+	// and of each request of a group; a session that each prepare may end, since a register has a
+	// prepare of its own.
+	return Actions{
+		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+2*l.PipelineOpsMax+queueMax(l)),
+		Journal: make([]stages.ConsensusToJournal, 0, 64),
+		Apply:   make([]stages.ConsensusToApply, 0, 64),
+		Ops:     make([]metrics.Op, 0, l.PipelineOpsMax),
+	}
+}
+
+// Reset empties the actions.
+func (a *Actions) Reset() {
+	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
+	a.Ready, a.ClockBehindNs, a.Fault = false, 0, nil
+}

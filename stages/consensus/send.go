@@ -1,0 +1,126 @@
+package consensus
+
+import (
+	"ledger/internal/assert"
+	"ledger/metrics"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/storage/datafile"
+	"ledger/wire"
+)
+
+// sender is the only place from which messages leave. What each of them must wait for:
+//
+//	to net      reply          its op is durable and executed, as all ops before it; the view that
+//	                           it names is durable
+//	            answer         the view that it names is durable
+//	            session ended  the register that evicts it is complete
+//	to journal  append         op at most prepare_max of the durable checkpoint
+//	            superblock     a checkpoint that it names is on disk, and no other one is written
+//	to apply    commit         all ops before it were given to apply; see Stage.mayExecute
+//	            sessions       the trigger op is complete
+//	            durable        the superblock of that checkpoint is durable
+//
+// A message that lends a slot counts a holder of it, and the answer takes that one away.
+type sender struct {
+	out   *Actions // of this step
+	slots *slotHolds
+}
+
+func newSender(slots *slotHolds) sender { return sender{slots: slots} }
+
+// begin starts a step.
+func (s *sender) begin(out *Actions) { s.out = out }
+
+// release takes a holder of slot away. A slot of net that nobody holds any more goes back to net.
+func (s *sender) release(slot stages.Slot) {
+	if s.slots.release(slot) && slot.Class() == stages.SlotClient {
+		s.net(stages.ConsensusToNet{Kind: stages.NetFree, Slot: slot})
+	}
+}
+
+// ignore gives a message back that gets no answer.
+func (s *sender) ignore(slot stages.Slot) {
+	s.slots.give(slot)
+	s.net(stages.ConsensusToNet{Kind: stages.NetFree, Slot: slot, Ignored: true})
+}
+
+// answer sends the message in a client's slot and gives the slot back. client is zero for a message
+// that goes to the connection, whoever it is.
+func (s *sender) answer(e *stages.NetToConsensus, bytes uint32, client wire.U128, registered bool) {
+	s.slots.give(e.Slot)
+	s.net(stages.ConsensusToNet{Kind: stages.NetSendFree, Slot: e.Slot, Bytes: bytes, Connection: e.Connection, Client: client,
+		Registered: registered})
+}
+
+// reply sends a reply from its slot. NetSent takes the holder away.
+func (s *sender) reply(slot stages.Slot, reply *stages.Reply, registered bool) {
+	s.slots.hold(slot)
+	s.net(stages.ConsensusToNet{Kind: stages.NetSend, Slot: slot, OffsetBytes: reply.OffsetBytes, Bytes: reply.Bytes, Client: reply.Client,
+		Registered: registered})
+}
+
+// sessionEnded tells net that a client's connection must no longer be kept in place of a
+// newcomer's.
+func (s *sender) sessionEnded(client wire.U128) {
+	s.net(stages.ConsensusToNet{Kind: stages.NetSessionEnded, Client: client})
+}
+
+func (s *sender) net(message stages.ConsensusToNet) { s.out.Net = append(s.out.Net, message) }
+
+// append lends a prepare to journal, until JournalAppended.
+func (s *sender) append(op uint64, slot stages.Slot) {
+	header := prepare.Header(s.slots.bytes(slot)[:prepare.HeaderBytes])
+	assert.Equal(header.Op(), op, "op of the prepare that is appended")
+	s.slots.hold(slot)
+	s.journal(stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op})
+}
+
+// read lends a slot to journal, until JournalReadDone.
+func (s *sender) read(op uint64, checksum wire.Checksum, slot stages.Slot) {
+	s.slots.hold(slot)
+	s.journal(stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: slot, Op: op, Checksum: checksum})
+}
+
+func (s *sender) superblock(superblock *datafile.Superblock) {
+	s.journal(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: superblock})
+}
+
+func (s *sender) journal(message stages.ConsensusToJournal) {
+	s.out.Journal = append(s.out.Journal, message)
+}
+
+// sequenced lends a prepare that may still be dropped to apply, until ApplySequencedDone. A single
+// replica sends none, because it commits its ops at once.
+func (s *sender) sequenced(op uint64, slot stages.Slot) {
+	s.slots.hold(slot)
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: slot, Op: op})
+}
+
+// commit gives an op to apply. The commit queue holds both slots until ApplyCommitted.
+func (s *sender) commit(op uint64, slot, replySlot stages.Slot) {
+	assert.That(s.slots.count(slot) > 0, "a prepare that is executed is held")
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: replySlot, Op: op})
+}
+
+func (s *sender) sessions(op uint64, sessions *stages.Sessions) {
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplySessions, Op: op, Sessions: sessions})
+}
+
+func (s *sender) durable(checkpointOp uint64) {
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: checkpointOp})
+}
+
+func (s *sender) apply(message stages.ConsensusToApply) { s.out.Apply = append(s.out.Apply, message) }
+
+// ended passes on the record of an op that has ended.
+func (s *sender) ended(op metrics.Op) { s.out.Ops = append(s.out.Ops, op) }
+
+// ready says that clients are served from this step on.
+func (s *sender) ready() { s.out.Ready = true }
+
+func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }
+
+// fault stops the replica.
+func (s *sender) fault(fault *storage.Fault) { s.out.Fault = fault }

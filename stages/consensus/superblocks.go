@@ -1,0 +1,127 @@
+package consensus
+
+import (
+	"ledger/internal/assert"
+	"ledger/prepare"
+	"ledger/storage"
+	"ledger/storage/datafile"
+	"ledger/wire"
+)
+
+// durableLog is the part of the superblock that a view change relies on. It changes as a whole: the
+// list of headers and the uncertain ops are those of the log view.
+type durableLog struct {
+	logView      uint32
+	headersCount uint8
+	headers      [datafile.HeadersMax][prepare.HeaderBytes]byte
+	uncertain    [datafile.UncertainBytes]byte
+}
+
+// superblockChange is a set of changes to the superblock. Each has a flag that tells whether it is
+// in the set.
+type superblockChange struct {
+	hasView, hasLog, hasCheckpoint, hasSync bool
+
+	view                 uint32
+	log                  durableLog
+	checkpoint           storage.Checkpoint
+	syncOpMin, syncOpMax uint64
+}
+
+// superblocks writes the superblock. One write is under way at a time. What changes meanwhile waits
+// in one pending set, which is merged with the then current state when the next write begins. So a
+// view change and a checkpoint do not wait in a row, and neither undoes the other.
+//
+//	setView, setLog, ...        begin                     done
+//	---------------------> pending ----> being written ----------> durable
+type superblocks struct {
+	durable  datafile.Superblock
+	checksum wire.Checksum // of durable
+	id       wire.Checksum // of the checkpoint of durable
+	pending  superblockChange
+
+	next    datafile.Superblock // what is being written, if isBusy
+	writing superblockChange    // the set that next has and durable has not
+	isBusy  bool
+}
+
+func newSuperblocks(durable *datafile.Superblock, checksum wire.Checksum) superblocks {
+	return superblocks{durable: *durable, checksum: checksum, id: datafile.CheckpointID(&durable.Checkpoint)}
+}
+
+// now is the durable content.
+func (w *superblocks) now() *datafile.Superblock { return &w.durable }
+
+// checkpointID is the id of the durable checkpoint.
+func (w *superblocks) checkpointID() wire.Checksum { return w.id }
+
+// setView: the replica has moved to a later view.
+func (w *superblocks) setView(view uint32) {
+	assert.AtMost(max(w.durable.View, w.next.View, w.pending.view), view, "view before the next one")
+	w.pending.hasView, w.pending.view = true, view
+}
+
+// setLog: the log is that of a later view.
+func (w *superblocks) setLog(log *durableLog) {
+	assert.AtMost(max(w.durable.LogView, w.next.LogView, w.pending.log.logView), log.logView, "log view before the next one")
+	w.pending.hasLog, w.pending.log = true, *log
+}
+
+// setCheckpoint: all blocks that the checkpoint names are on disk. prepareChecksum is that of its
+// op.
+func (w *superblocks) setCheckpoint(checkpoint *storage.Checkpoint, prepareChecksum wire.Checksum) {
+	assert.That(!w.pending.hasCheckpoint && !w.writing.hasCheckpoint, "a checkpoint is durable before the next one is on disk")
+	w.pending.hasCheckpoint, w.pending.checkpoint = true, *checkpoint
+	w.pending.checkpoint.PrepareChecksum = prepareChecksum
+	w.pending.checkpoint.ParentID = w.id
+}
+
+// setSync: the blocks that were born in these ops may be missing. Both 0: none is missing.
+func (w *superblocks) setSync(opMin, opMax uint64) {
+	w.pending.hasSync, w.pending.syncOpMin, w.pending.syncOpMax = true, opMin, opMax
+}
+
+// begin returns the superblock to write. nil: there is nothing to write, or a write is under way.
+// commitMax is a hint that goes along.
+func (w *superblocks) begin(commitMax uint64) *datafile.Superblock {
+	p := &w.pending
+	if w.isBusy || !(p.hasView || p.hasLog || p.hasCheckpoint || p.hasSync) {
+		return nil
+	}
+	w.isBusy = true
+	next := &w.next
+	*next = w.durable
+	next.Sequence++
+	next.Parent = w.checksum
+	next.CommitMax = max(next.CommitMax, commitMax)
+	if p.hasView {
+		next.View = p.view
+	}
+	if p.hasLog {
+		next.LogView, next.HeadersCount, next.Headers, next.Uncertain = p.log.logView, p.log.headersCount, p.log.headers, p.log.uncertain
+	}
+	if p.hasCheckpoint {
+		next.Checkpoint = p.checkpoint
+	}
+	if p.hasSync {
+		next.SyncOpMin, next.SyncOpMax = p.syncOpMin, p.syncOpMax
+	}
+	assert.AtMost(next.LogView, next.View, "log view of the superblock")
+	w.writing, w.pending = *p, superblockChange{}
+	return next
+}
+
+// done: the superblock with this sequence is durable. It returns whether a checkpoint became
+// durable with it.
+func (w *superblocks) done(sequence uint64, checksum wire.Checksum) (hasCheckpoint bool) {
+	assert.That(w.isBusy, "a superblock was being written")
+	assert.Equal(sequence, w.next.Sequence, "sequence of the superblock")
+	w.isBusy = false
+	w.durable, w.checksum = w.next, checksum
+	hasCheckpoint = w.writing.hasCheckpoint
+	if hasCheckpoint {
+		w.id = datafile.CheckpointID(&w.durable.Checkpoint)
+	}
+	w.writing = superblockChange{}
+	return hasCheckpoint
+}
