@@ -273,6 +273,9 @@ func (s *Server) LogLimits(log *events.Log) {
 // error: as of NewServer; then nothing runs.
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
+	if err := s.opened.served(); err != nil {
+		return err
+	}
 	s.log = callbacks.Log
 	l := &s.opened.Limits
 	s.slots = NewSlots(l, s.memory)
