@@ -3,10 +3,22 @@ package replica
 import (
 	"fmt"
 
+	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/stages/consensus"
 	"ledger/storage/datafile"
 )
+
+// PositionOf reads which replica of how many a data file belongs to, and writes nothing. Of a file
+// that cannot be served ok is false: NewServer says why.
+func PositionOf(file ports.File, l *limits.Limits) (index, count uint8, ok bool) {
+	memory := arena.New()
+	defer memory.Close()
+	id := datafile.Identify(file, l, memory.Bytes(datafile.SuperblockContentBytes, 4096, "superblock"))
+	ok = id.Content == datafile.ContentOurs && id.Version == limits.FormatVersion && checkPosition(id.Replica, id.Replicas) == nil
+	return id.Replica, id.Replicas, ok
+}
 
 // checkPosition refuses a superblock that no format has written.
 func checkPosition(index, count uint8) error {
