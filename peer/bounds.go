@@ -32,15 +32,15 @@ type Bounds struct {
 	ReplicasCount uint8
 
 	messageBytesMax, requestBytesMax, blockBytes, pageBytes uint32
-	pipeline                                                uint32
+	pipeline, leases                                        uint32
 }
 
 // NewBounds takes the sizes from l.
-func NewBounds(l *limits.Limits, cluster wire.U128, replicasCount uint8) Bounds {
-	assert.That(replicasCount >= 2 && replicasCount <= limits.ReplicasMax, "a cluster with peers has 2..6 replicas")
+func NewBounds(l *limits.Limits, cluster wire.U128) Bounds {
+	assert.That(l.ReplicasCount >= 2 && l.ReplicasCount <= limits.ReplicasMax, "a cluster with peers has 2..6 replicas")
 	return Bounds{
-		Cluster: cluster, ReplicasCount: replicasCount, messageBytesMax: l.MessageBytesMax, requestBytesMax: l.RequestBytesMax,
-		blockBytes: l.BlockBytes, pageBytes: l.PageBytes, pipeline: l.PipelineOpsMax,
+		Cluster: cluster, ReplicasCount: uint8(l.ReplicasCount), messageBytesMax: l.MessageBytesMax, requestBytesMax: l.RequestBytesMax,
+		blockBytes: l.BlockBytes, pageBytes: l.PageBytes, pipeline: l.PipelineOpsMax, leases: l.PeerLeasesMax(),
 	}
 }
 

@@ -266,7 +266,7 @@ func TestFaults(t *testing.T) {
 		{CommandStartView, "header view", 6, header(256, chain(1011, 1011, 6)[0])},
 		{CommandStartView, "header op", 1012, header(512, chain(1012, 1012, 4)[0])},
 		{CommandStartView, "header parent", little64(chain(1003, 1011, 4)[8][32:]), header(512, other)},
-		{CommandRequestStartView, "nonce", 0, with(func(m *RequestStartView) { m.Nonce = Nonce{} })},
+		{CommandRequestStartView, "nonce", 0, with(func(m *RequestStartView) { m.Nonce = 0 })},
 		{CommandRequestHeaders, "op min", 1012, with(func(m *RequestHeaders) { m.OpMin = 1012 })},
 		{CommandRequestHeaders, "op max", 1067, with(func(m *RequestHeaders) { m.OpMax = 1003 + 64 })},
 		{CommandHeaders, "headers count", 0, with(func(m *Headers) { m.HeadersCount = 0 })},

@@ -45,7 +45,7 @@ type rule struct {
 }
 
 var rules = [commandsCount]rule{
-	CommandNone:             {"none", ClassUrgent},
+	CommandNone:             {"message", ClassUrgent},
 	CommandPing:             {"ping", ClassUrgent},
 	CommandPong:             {"pong", ClassUrgent},
 	CommandCommit:           {"commit", ClassUrgent},

@@ -104,12 +104,19 @@ func TestDocuments(t *testing.T) {
 // Goal: bounds follow the limits, also those of the simulator.
 func TestBounds(t *testing.T) {
 	l := limits.Production()
-	l.PipelineOpsMax, l.MessageBytesMax, l.BlockBytes = 2, 4096, 16384
-	b := NewBounds(&l, testCluster, 6)
+	l.PipelineOpsMax, l.MessageBytesMax, l.BlockBytes, l.ReplicasCount = 2, 4096, 16384, 6
+	b := NewBounds(&l, testCluster)
 	if b.headersVoteMax() != 3 || b.headersViewMax() != 5 || b.BodyBytesMax() != 16384 {
 		t.Errorf("%+v", b)
 	}
-	for _, count := range []uint8{0, 1, 7} {
-		mustPanic(t, func() { NewBounds(&l, testCluster, count) })
+	for _, count := range []uint32{0, 1, 7} {
+		l.ReplicasCount = count
+		mustPanic(t, func() { NewBounds(&l, testCluster) })
+	}
+	b = testBounds()
+	for _, command := range []Command{CommandDoViewChange, CommandStartView} {
+		if _, most := b.bodyBytes(command); InnerBytes+most > limits.SmallSlotBytes {
+			t.Errorf("%s of %d bytes: it does not fit a small slot", command, InnerBytes+most)
+		}
 	}
 }

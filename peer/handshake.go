@@ -223,6 +223,14 @@ func (h *Handshake) refusedBy(f *Frame) Refusal {
 	return r
 }
 
+// goesBefore tells whether h makes room for a newcomer rather than the other one.
+func (h *Handshake) goesBefore(other *Handshake) bool {
+	if isStranger := h.step == stepHello; isStranger != (other.step == stepHello) {
+		return isStranger
+	}
+	return h.beganNs < other.beganNs
+}
+
 // expired returns the refusal of a connection whose time is over.
 func (h *Handshake) expired(nowNs uint64) Refusal {
 	if nowNs-h.beganNs < IdentifyNs {

@@ -152,8 +152,8 @@ func (h *Hub) Connected(place uint32, nowNs uint64) {
 	h.receive(place)
 }
 
-// Accepted takes a connection whose first bytes IsPeer has recognised: up to FrameBytes of them. If
-// ok is false, the caller closes it.
+// Accepted takes a connection whose first bytes IsPeer has recognised: up to FrameBytes of them. A
+// replica sends no more before it is answered. If ok is false, the caller closes it.
 func (h *Hub) Accepted(first []byte, nowNs uint64) (place uint32, ok bool) {
 	assert.AtMost(len(first), FrameBytes, "bytes of a connection that may be a peer's")
 	place, ok = h.table.Accepted(nowNs, &h.inside)

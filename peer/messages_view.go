@@ -90,20 +90,20 @@ func (m *DoViewChange) check(e *Envelope, b *Bounds) Fault {
 // superblock and filled up with zeros, and the headers by falling op: the end of the log, and up to
 // two that lie further back.
 type StartView struct {
-	Nonce        Nonce // of the request that this answers, or 0
 	CheckpointID wire.Checksum
 	Op           uint64 // the head
 	CommitMax    uint64
 	CheckpointOp uint64
+	Nonce        uint64 // of the request that this answers, or 0
 	HeadersCount uint8
 }
 
 func (m *StartView) fields(c *cursor) {
-	c.bytes("nonce", m.Nonce[:])
 	c.bytes("checkpoint id", m.CheckpointID[:])
 	c.u64("op", &m.Op)
 	c.u64("commit max", &m.CommitMax)
 	c.u64("checkpoint op", &m.CheckpointOp)
+	c.u64("nonce", &m.Nonce)
 	u8(c, "headers count", &m.HeadersCount)
 }
 
@@ -124,26 +124,18 @@ func (m *StartView) check(e *Envelope, b *Bounds) Fault {
 	return Fault{}
 }
 
-// NonceBytes is the size of a Nonce.
-const NonceBytes = 16
-
-// Nonce is a random number that its author has never used before. It proves that an answer is newer
-// than the question.
-type Nonce [NonceBytes]byte
-
-// IsZero tells whether there is no nonce.
-func (n Nonce) IsZero() bool { return n == Nonce{} }
-
 // RequestStartView asks the primary of the envelope's view for its log.
 type RequestStartView struct {
-	Nonce Nonce // drawn at this start of the author
+	// Nonce is drawn at random at this start of the author. A start_view that repeats it was sent
+	// after the start.
+	Nonce uint64
 }
 
-func (m *RequestStartView) fields(c *cursor) { c.bytes("nonce", m.Nonce[:]) }
+func (m *RequestStartView) fields(c *cursor) { c.u64("nonce", &m.Nonce) }
 
 func (m *RequestStartView) check(e *Envelope, _ *Bounds) Fault {
-	if m.Nonce.IsZero() {
-		return faultLong(e.Command, "nonce", m.Nonce[:], "it must not be 0")
+	if m.Nonce == 0 {
+		return fault(e.Command, "nonce", 0, "it must not be 0", 0)
 	}
 	return Fault{}
 }

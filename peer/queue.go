@@ -13,9 +13,8 @@ const (
 	// DrainNs: a peer drains if a send to it ended within this time, or none is under way.
 	DrainNs = 50 * millisecond
 	// messagesSlowMax are the messages of all classes but the urgent one to a peer that does not.
+	// One that does may have limits.PeerLeasesMax.
 	messagesSlowMax = 4
-	// leasesAhead more than a pipeline for one that does.
-	leasesAhead = 2
 	// urgentMax urgent messages wait at a time.
 	urgentMax = 32
 	// repairShare: of so many bytes, one is for repair while others wait.
@@ -86,7 +85,7 @@ func (c *QueueCounters) add(other *QueueCounters) {
 
 // NewQueue makes the queue of one peer.
 func NewQueue(b *Bounds) *Queue {
-	q := &Queue{most: b.pipeline + leasesAhead, creditMax: uint64(HeadBytes + b.BodyBytesMax())}
+	q := &Queue{most: b.leases, creditMax: uint64(HeadBytes + b.BodyBytesMax())}
 	room := max(q.most, messagesSlowMax)
 	q.classes[ClassUrgent].ring = make([]waiting, urgentMax)
 	q.classes[ClassNormal].ring = make([]waiting, room)

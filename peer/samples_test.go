@@ -13,7 +13,8 @@ var testCluster = wire.U128{Lo: 7, Hi: 9}
 
 func testBounds() Bounds {
 	l := limits.Production()
-	return NewBounds(&l, testCluster, 3)
+	l.ReplicasCount = 3
+	return NewBounds(&l, testCluster)
 }
 
 // pattern is a value of bytes that are all different, so that a golden file shows where it is.
@@ -137,8 +138,8 @@ func samples() []sample {
 		{CommandRequest, verbatim(request), requestBody},
 		{CommandStartViewChange, &StartViewChange{CauseSilent}, nil},
 		{CommandDoViewChange, doViewChange, vote},
-		{CommandStartView, &StartView{pattern[Nonce](0xc0), checkpoint, 1011, 1003, 895, 10}, view},
-		{CommandRequestStartView, &RequestStartView{pattern[Nonce](0xc0)}, nil},
+		{CommandStartView, &StartView{checkpoint, 1011, 1003, 895, 0xc7c6c5c4c3c2c1c0, 10}, view},
+		{CommandRequestStartView, &RequestStartView{0xc7c6c5c4c3c2c1c0}, nil},
 		{CommandRequestHeaders, &RequestHeaders{1003, 1011}, nil},
 		{CommandHeaders, &Headers{9}, falling(log)},
 		{CommandRequestPrepare, &RequestPrepare{Checksum: pattern[wire.Checksum](0xa0), Op: 1010}, nil},

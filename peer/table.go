@@ -6,11 +6,15 @@ import (
 )
 
 // GreetingsMax is the number of accepted connections in a handshake at a time. A further one closes
-// the oldest, so strangers cannot keep a replica out by holding connections.
+// the oldest of those that have sent no authentic hello, and only if there is none, the oldest. So
+// strangers cannot keep a replica out by holding connections, nor by opening ever new ones.
 const GreetingsMax = 8
 
 // aliveNs is the time in which a peer that has been heard keeps another process of its index out.
-const aliveNs = 1000 * millisecond
+// Two backups send each other nothing but a ping and a pong every second. So they hear each other
+// at least every second, and a delay more. With one second, a second process would get in after
+// some tries.
+const aliveNs = 2000 * millisecond
 
 // place states.
 type placeState uint8
@@ -123,19 +127,19 @@ func (t *Table) take(first, end uint32) uint32 {
 // closes it.
 func (t *Table) Accepted(nowNs uint64, out *TableActions) (at uint32, ok bool) {
 	t.Counters.Accepted++
-	oldest, count := noPlace, 0
+	victim, count := noPlace, 0
 	for i := t.called; i < uint32(len(t.places)); i++ {
 		if t.places[i].state != placeGreeting {
 			continue
 		}
 		count++
-		if oldest == noPlace || t.places[i].handshake.beganNs < t.places[oldest].handshake.beganNs {
-			oldest = i
+		if victim == noPlace || t.places[i].handshake.goesBefore(&t.places[victim].handshake) {
+			victim = i
 		}
 	}
 	if count == GreetingsMax {
 		t.Counters.Displaced++
-		t.close(oldest, false, out)
+		t.close(victim, false, out)
 	}
 	if at = t.take(t.called, uint32(len(t.places))); at == noPlace {
 		t.Counters.Turned++

@@ -11,6 +11,16 @@ import (
 // KeyBytes is the size of a key that the replicas of a cluster share.
 const KeyBytes = 32
 
+// NonceBytes is the size of a Nonce.
+const NonceBytes = 16
+
+// Nonce is a random number that its author has never used before. It makes each connection another
+// one.
+type Nonce [NonceBytes]byte
+
+// IsZero tells whether there is no nonce.
+func (n Nonce) IsZero() bool { return n == Nonce{} }
+
 // keysMax keys are valid at the same time, while an operator replaces one by another.
 const keysMax = 2
 

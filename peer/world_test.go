@@ -20,7 +20,8 @@ type world struct {
 	events      []event
 	sequence    int
 	delayNsMax  uint64
-	faulty      bool // connections break, names do not resolve, connections fail
+	closeNsMax  uint64 // that the port takes to close a connection
+	faulty      bool   // connections break, names do not resolve, connections fail
 	listening   map[uint8]*process
 	refusals    []string
 }
@@ -43,15 +44,14 @@ type wireline struct {
 
 // end of a connection at a process.
 type end struct {
-	of       *process
-	line     *wireline
-	side     int
-	place    uint32
-	known    bool // the table knows it
-	closing  bool // the table has closed it
-	closed   bool // and knows that it is gone
-	received []byte
-	lastNs   uint64 // when the last bytes arrive: their order is kept
+	of      *process
+	line    *wireline
+	side    int
+	place   uint32
+	known   bool   // the table knows it
+	closing bool   // the table has closed it
+	closed  bool   // and knows that it is gone
+	lastNs  uint64 // when the last bytes arrive: their order is kept
 }
 
 func (e *end) other() *end { return e.line.ends[1-e.side] }
@@ -64,7 +64,7 @@ type event struct {
 }
 
 func newWorld(t testing.TB, random *rand.Rand) *world {
-	return &world{t: t, random: random, nowNs: 1, listening: map[uint8]*process{}, delayNsMax: 50 * millisecond}
+	return &world{t: t, random: random, nowNs: 1, listening: map[uint8]*process{}, delayNsMax: 50 * millisecond, closeNsMax: 100 * millisecond}
 }
 
 // start starts a process. It listens if no other one with its index does.
@@ -169,7 +169,7 @@ func (w *world) perform(p *process) {
 		case ActionClose:
 			e := p.ends[a.Place]
 			e.closing = true
-			w.later(func() { w.end(e) })
+			w.at(w.nowNs+1+w.random.Uint64N(w.closeNsMax), func() { w.end(e) })
 		case ActionLive:
 			if _, ok := p.live[a.Peer]; ok {
 				w.t.Fatalf("%s has two connections to %d", p.name, a.Peer)

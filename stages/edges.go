@@ -1,9 +1,11 @@
 // Package stages has the descriptors that the five stages pass to each other on the rings, and the
 // slots that the descriptors name.
 //
-//	        Message, Sent              Append, Read, Superblock
+//	  Message, Sent, PeerMessage,      Append, Read, Superblock
+//	  PeerSent, PeerLive, PeerLost
 //	net  <================> consensus <=======================> journal
-//	   Send, Free, SessionEnded    ||    Appended, ReadDone, ...
+//	   Send, Free, SessionEnded,   ||    Appended, ReadDone, ...
+//	   PeerSend, PeerNoted         ||
 //	                   Sequenced,  ||  Committed,
 //	                   Commit, ... ||  CheckpointReady, ...
 //	                             apply <=======================> compact (one or several workers)
@@ -36,7 +38,6 @@ package stages
 import (
 	"fmt"
 
-	"ledger/internal/ports"
 	"ledger/metrics"
 	"ledger/storage"
 	"ledger/storage/datafile"
@@ -62,61 +63,6 @@ func NameOf(number int) string {
 		return Names[number]
 	}
 	return fmt.Sprintf("%s-%d", Names[Compact], number-Compact)
-}
-
-// NetToConsensusKind of NetToConsensus.
-type NetToConsensusKind uint8
-
-const (
-	// NetMessage: a client message in Slot, frame, checksums, cluster and header rules checked.
-	// Consensus owns Slot until it sends it back with NetFree, or with NetSendFree.
-	NetMessage NetToConsensusKind = iota + 1
-	// NetSent: net has no use for the reply Slot any more (sent, or dropped).
-	NetSent
-)
-
-// NetToConsensus is a message from net to consensus.
-type NetToConsensus struct {
-	Kind       NetToConsensusKind
-	BodyHashed bool // BodySum holds the body's BLAKE3; net hashes large bodies right after the AEGIS check
-	Slot       Slot
-	Bytes      uint32 // of the message
-	Connection ports.ConnectionID
-	BodySum    wire.Checksum
-	// NetMessage: the times of its first bytes and of its check, for the metrics.
-	ArrivingNs, ReceivedNs uint64
-}
-
-// ConsensusToNetKind of ConsensusToNet.
-type ConsensusToNetKind uint8
-
-const (
-	// NetSend: send the message at Offset of reply Slot to the client's route; answer NetSent, also
-	// when there is no route.
-	NetSend ConsensusToNetKind = iota + 1
-	// NetSendFree: send the message in the client Slot and free the slot. The message is a pong, an
-	// eviction, or a copy of a stored reply; it has overwritten the request in the slot. If Client
-	// is zero, the message goes to Connection.
-	NetSendFree
-	// NetFree: the client Slot is free. If Ignored is set, Slot still holds the message, which gets no
-	// answer.
-	NetFree
-	// NetSessionEnded: the session of Client has made room for another client's. It names no slot.
-	NetSessionEnded
-)
-
-// ConsensusToNet is a message from consensus to net.
-type ConsensusToNet struct {
-	Kind        ConsensusToNetKind
-	Slot        Slot
-	OffsetBytes uint32
-	Bytes       uint32
-	Connection  ports.ConnectionID
-	Client      wire.U128
-	// Registered: NetSend, NetSendFree: the client has a session, so its connection is not closed for
-	// a newcomer.
-	Registered bool
-	Ignored    bool // NetFree
 }
 
 // ConsensusToJournalKind of ConsensusToJournal.
@@ -199,6 +145,10 @@ const (
 	ApplySessions
 	// ApplyCheckpointDurable: the superblock of checkpoint Op is durable.
 	ApplyCheckpointDurable
+	// ApplyOpen: drop the state and go on from Checkpoint; answer ApplyOpened. What was answered
+	// before ApplyOpened and is read behind ApplyOpen counts no more, but ApplySequencedDone. With
+	// ApplyOpened, apply has given back all slots and sessions that it had.
+	ApplyOpen
 )
 
 // ConsensusToApply is a message from consensus to apply.
@@ -208,6 +158,8 @@ type ConsensusToApply struct {
 	ReplySlot Slot
 	Op        uint64
 	Sessions  *Sessions
+
+	Checkpoint *storage.Checkpoint // ApplyOpen
 }
 
 // ApplyToConsensusKind of ApplyToConsensus.
@@ -223,6 +175,8 @@ const (
 	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read the
 	// slot any more.
 	ApplySequencedDone
+	// ApplyOpened: apply has the state of the checkpoint of op Op.
+	ApplyOpened
 	// ApplyFault: damage or a failing disk; the replica stops with Fault.
 	ApplyFault
 )

@@ -71,13 +71,6 @@ type DataFile interface {
 	Sync() error
 }
 
-// SharedFile is a File that several threads may read at the same time.
-type SharedFile interface {
-	File
-	// ReadersMax is the largest number of threads that makes reading faster.
-	ReadersMax() int
-}
-
 // ConnectionID names a connection of one Network: an index below the connection limit. After
 // NetworkClosed, it may name another connection.
 type ConnectionID uint32

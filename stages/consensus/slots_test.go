@@ -3,19 +3,31 @@ package consensus
 import (
 	"testing"
 
+	"ledger/internal/arena"
 	"ledger/internal/seeded"
 	"ledger/stages"
 )
+
+// ofNet tells whether net owns the free slots of a class.
+func ofNet(class stages.SlotClass) bool {
+	return class == stages.SlotClient || class == stages.SlotPeer || class == stages.SlotSmall
+}
 
 // Goal: a slot is free exactly when its last holder lets it go, whatever the order; a slot of net
 // is never put back here. No other slot is touched.
 func TestSlotHoldsModel(t *testing.T) {
 	random := seeded.Rand(t)
-	w := newWorld(t, testLimits())
-	h := newSlotHolds(w.slots)
+	memory := arena.New()
+	t.Cleanup(memory.Close)
+	slots := &stages.Slots{}
+	var classes []stages.SlotClass
+	for class := range slots.Pools {
+		slots.Pools[class] = arena.NewPool(memory, uint32(3+class), 4096, "slots")
+		classes = append(classes, stages.SlotClass(class))
+	}
+	h := newSlotHolds(slots)
 	held := map[stages.Slot]int{}
 	var names []stages.Slot // of held, in the order of arrival
-	classes := []stages.SlotClass{stages.SlotClient, stages.SlotPrepare, stages.SlotReply}
 	for range 20_000 {
 		free := [stages.SlotClassesCount]uint32{}
 		for _, class := range classes {
@@ -25,9 +37,9 @@ func TestSlotHoldsModel(t *testing.T) {
 		case action == 0:
 			class := classes[random.IntN(len(classes))]
 			slot := stages.SlotNone
-			if class != stages.SlotClient {
+			if !ofNet(class) {
 				slot = h.take(class)
-			} else if slot = w.slots.Get(class); slot != stages.SlotNone { // net's part
+			} else if slot = slots.Get(class); slot != stages.SlotNone { // net's part
 				h.receive(slot)
 			}
 			if (slot == stages.SlotNone) != (free[class] == 0) {
@@ -56,14 +68,14 @@ func TestSlotHoldsModel(t *testing.T) {
 				break
 			}
 			names = append(names[:i], names[i+1:]...)
-			if got, want := h.freeCount(slot.Class()), free[slot.Class()]+1; slot.Class() != stages.SlotClient && got != want {
+			if got, want := h.freeCount(slot.Class()), free[slot.Class()]+1; !ofNet(slot.Class()) && got != want {
 				t.Fatalf("%d slots of class %d are free, want %d", got, slot.Class(), want)
 			}
-			if slot.Class() == stages.SlotClient {
+			if ofNet(slot.Class()) {
 				if h.freeCount(slot.Class()) != free[slot.Class()] {
 					t.Fatal("a slot of net is put back by consensus")
 				}
-				w.slots.Put(slot)
+				slots.Put(slot)
 			}
 		}
 		for _, slot := range names {

@@ -102,7 +102,7 @@ func copyOf(h prepare.Header, kind vsr.Kind) vsr.Copy {
 	if kind == vsr.KindBad || kind == vsr.KindReserved {
 		return vsr.Copy{Kind: kind}
 	}
-	return vsr.Copy{Kind: kind, View: h.View(), Op: h.Op(), Checksum: h.Checksum(), Parent: h.Parent()}
+	return vsr.Copy{Kind: kind, View: h.View(), Op: h.Op(), Commit: h.Commit(), Checksum: h.Checksum(), Parent: h.Parent()}
 }
 
 // fix rewrites copies from the other ones, one at a time, each durable before the next. If it
