@@ -153,8 +153,8 @@ func TestParseAddresses(t *testing.T) {
 	}
 }
 
-// Goal: a list of another length than the cluster is refused with both numbers, and so is an address
-// to which the other replicas cannot connect. A single replica may have any list.
+// Goal: a list of another length than the cluster is refused with both numbers, and so is an
+// address to which the other replicas cannot connect. A single replica may have any list.
 func TestCheckReplicas(t *testing.T) {
 	for _, test := range []struct {
 		in                          string

@@ -29,8 +29,8 @@ type Opened struct {
 	scratch []byte
 }
 
-// Open recovers a data file: it chooses the superblock, repairs what a replica can repair by itself,
-// makes the view of this start durable, and reads the sessions of the checkpoint.
+// Open recovers a data file: it chooses the superblock, repairs what a replica can repair by
+// itself, makes the view of this start durable, and reads the sessions of the checkpoint.
 func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	o, err := recoverFile(file, l, memory)
 	if err != nil {
@@ -124,8 +124,8 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	return o, nil
 }
 
-// nextView: a single replica never repeats a view. Otherwise it could have two different prepares of
-// one op.
+// nextView: a single replica never repeats a view. Otherwise it could have two different prepares
+// of one op.
 func (o *Opened) nextView(superblock *datafile.Opened) {
 	next := superblock.Superblock
 	next.Sequence++
