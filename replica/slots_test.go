@@ -101,7 +101,7 @@ func TestSlotsOfSeveralReplicas(t *testing.T) {
 func TestSlotsHoldPeerMessages(t *testing.T) {
 	l := limits.Production()
 	l.ReplicasCount = 3
-	bounds := peer.NewBounds(&l, wire.U128From(7), uint8(l.ReplicasCount))
+	bounds := peer.NewBounds(&l, wire.U128From(7))
 	if inner := uint64(peer.InnerBytes) + uint64(bounds.BodyBytesMax()); l.RepairSlotBytes() < inner {
 		t.Errorf("a repair slot has %d bytes, the largest message %d", l.RepairSlotBytes(), inner)
 	}
