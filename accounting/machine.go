@@ -50,6 +50,9 @@ func New(limits limits.Limits, store Store) *Machine {
 	}
 }
 
+// Reset makes the machine what New returned, after the store was given another state.
+func (m *Machine) Reset() { m.nextPulse = 1 }
+
 // NextPulse returns the time of the next pulse. The primary starts a pulse when this is at most the
 // last assigned timestamp (7.3). It is 1 after a start, and TimestampMax when no transfer waits to
 // expire.

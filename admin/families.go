@@ -334,6 +334,8 @@ func journalFamilies() []family {
 			func(s *snapshot) uint64 { return s.Journal.AppendsCount }),
 		one("ledger_journal_read_ops", "ops", "Prepares read back from the log, after a start", counter,
 			func(s *snapshot) uint64 { return s.Journal.ReadsCount }),
+		one("ledger_journal_read_twin_ops", "ops", "Of these, prepares whose copy in the log was not right, and whose twin was", counter,
+			func(s *snapshot) uint64 { return s.Journal.TwinReadsCount }),
 		one("ledger_journal_written_superblocks", "superblocks", "Superblocks written, all copies of one together", counter,
 			func(s *snapshot) uint64 { return s.Journal.SuperblocksCount }),
 		times("ledger_journal_write_ns", "Time until a prepare and its twin are durable",

@@ -75,9 +75,7 @@ func (m *Machine) heal() {
 // audit compares the whole state with the model, as far as queries can read it.
 func (m *Machine) audit() {
 	for _, c := range m.cluster.clients {
-		if c.link != nil {
-			c.link.hangUp()
-		}
+		c.links((*link).hangUp)
 	}
 	m.cluster.clients = m.cluster.clients[:0]
 	m.ask(newAuditor(m.cluster.judge.clients.Server.Machine, m.cluster.modelLimits, m.random))
@@ -94,9 +92,7 @@ func (m *Machine) ask(a *auditor) {
 		}
 		return m.ready && a.next == len(a.requests) && c.protocol.InFlight() == nil
 	}, "every request of the audit is answered")
-	if c.link != nil {
-		c.link.hangUp()
-	}
+	c.links((*link).hangUp)
 	m.cluster.clients = m.cluster.clients[:0]
 }
 

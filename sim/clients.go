@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"slices"
-
 	"ledger/sim/model"
 	"ledger/sim/workload"
 )
@@ -13,21 +11,19 @@ const (
 	wallBaseNs = 1_750_000_000_000_000_000
 )
 
-// client is one simulated client and its connection.
+// client is one simulated client. As the official ones, it has a connection to each of its
+// addresses.
 type client struct {
 	cluster     *Cluster
+	host        int // its computer
 	protocol    *workload.Client
-	link        *link
-	stream      *workload.Stream
-	reconnectNs uint64
-	lastFrame   []byte // the newest message, for strangers that send it again
+	connections []*connection // by address
+	lastFrame   []byte        // the newest message, for strangers that send it again
 	// Messages of this client may arrive late on rivals: its older connections, and those of
 	// thieves.
 	rivals     []*link
 	askedAgain bool // on this connection or the one before, so that a reply may come twice
 }
-
-var _ peer = (*client)(nil)
 
 // twice is why the server may close the connection of a client that has asked again.
 const twice = "a reply may come twice, and the second may be under way when the next one is due"
@@ -35,76 +31,80 @@ const twice = "a reply may come twice, and the second may be under way when the 
 // nextNs is the time at which the client needs a tick.
 func (c *client) nextNs() uint64 {
 	next := c.protocol.NextNs() - wallBaseNs
-	if c.link == nil {
-		next = min(next, c.reconnectNs)
+	for _, o := range c.connections {
+		if o.link == nil {
+			next = min(next, o.retryNs)
+		}
 	}
 	return next
 }
 
-func (c *client) tick() {
-	w, machine := c.cluster.world, c.cluster.machines[0]
-	now := w.events.nowNs
-	if c.link == nil && now >= c.reconnectNs {
-		c.stream = workload.NewStream(c.cluster.modelLimits.MessageBytesMax)
-		if c.link = machine.network.connect(c); c.link == nil {
-			c.reconnectNs = now + 1*nsPerMs + w.random.Uint64N(50*nsPerMs)
-		} else {
-			c.link.isClient = true
-			c.rivals = slices.DeleteFunc(c.rivals, func(l *link) bool { return !l.isKnown() })
-			if len(c.rivals) > 0 {
-				c.link.pardon("a message of its client may arrive on another connection")
-			}
-			if c.askedAgain {
-				c.link.pardon(twice)
-			}
-			c.askedAgain = false
+// links calls do for every open connection.
+func (c *client) links(do func(l *link)) {
+	for _, o := range c.connections {
+		if o.link != nil {
+			do(o.link)
 		}
 	}
-	frames := c.protocol.Tick(wallBaseNs + now)
+}
+
+// anyLink is one of the open connections, nil if there is none.
+func (c *client) anyLink() *link {
+	return c.connections[c.cluster.world.random.IntN(len(c.connections))].link
+}
+
+// pardon lets the servers close all connections of the client.
+func (c *client) pardon(excuse string) {
+	c.links(func(l *link) { l.pardon(excuse) })
+}
+
+func (c *client) tick() {
+	w := c.cluster.world
+	for _, o := range c.connections {
+		o.connect()
+	}
+	frames := c.protocol.Tick(wallBaseNs + w.events.nowNs)
 	if e := c.protocol.InFlight(); e != nil && e.Sends > 1 {
 		c.askedAgain = true
-		c.link.pardon(twice)
+		c.pardon(twice)
 	}
 	for _, frame := range frames {
 		c.lastFrame = frame.Bytes
-		w.note("client asks: operation, link", uint64(frame.Bytes[196]), c.link.number())
-		if c.link != nil {
-			c.link.write(frame.Bytes)
+		l := c.connections[frame.Replica].link
+		w.note("client asks: operation, link", uint64(frame.Bytes[196]), l.number())
+		if l != nil {
+			l.write(frame.Bytes)
 		}
 	}
 }
 
-// received implements peer.
-func (c *client) received(l *link, data []byte) {
-	if l != c.link {
-		return
+// take receives a frame from a connection. It tells whether the connection goes on.
+func (c *client) take(o *connection, frame []byte) bool {
+	w, l := c.cluster.world, o.link
+	if l.spoiled && model.CheckFrame(frame, c.cluster.modelLimits.MessageBytesMax) != nil {
+		l.breakOff()
+		return false
 	}
-	w, machine := c.cluster.world, c.cluster.machines[0]
-	frames, err := c.stream.Push(data)
+	w.note("client gets: command, bytes", uint64(frame[114]), uint64(len(frame)))
+	c.cluster.judge.frame(o.machine.medium.view, frame)
+	l.heard = true
+	id := c.protocol.ID()
+	verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, 0, frame)
 	if err != nil {
-		w.fail("the server sends bytes that are no messages: %v", err)
+		w.fail("client %x: %v", c.protocol.ID(), err)
 	}
-	for _, frame := range frames {
-		w.note("client gets: command, bytes", uint64(frame[114]), uint64(len(frame)))
-		c.cluster.judge.frame(machine.medium.view, frame)
-		l.heard = true
-		id := c.protocol.ID()
-		verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, 0, frame)
-		if err != nil {
-			w.fail("client %x: %v", c.protocol.ID(), err)
-		}
-		if verdict == workload.Damaged {
-			w.fail("client %x gets a damaged message", c.protocol.ID())
-		}
-		if c.protocol.ID() != id {
-			l.pardon("its client has a new id")
-		}
-		c.take()
+	if verdict == workload.Damaged {
+		w.fail("client %x gets a damaged message", c.protocol.ID())
 	}
+	if c.protocol.ID() != id {
+		c.pardon("its client has a new id")
+	}
+	c.finished()
+	return true
 }
 
-// take passes finished exchanges to the judge.
-func (c *client) take() {
+// finished passes finished exchanges to the judge.
+func (c *client) finished() {
 	for _, e := range c.protocol.Take() {
 		c.cluster.exchangesCount++
 		if e.Evicted == model.EvictNoSession {
@@ -114,38 +114,48 @@ func (c *client) take() {
 	}
 }
 
-// ended implements peer.
-func (c *client) ended(l *link) {
-	if l == c.link {
-		c.link = nil
-		c.rivals = append(c.rivals, l)
-		c.reconnectNs = c.cluster.world.events.nowNs + c.cluster.world.random.Uint64N(100*nsPerMs)
-	}
-}
-
 // restart ends the client's process and starts it again.
 func (c *client) restart() {
-	if c.link != nil {
-		c.link.breakOff()
-	}
+	c.links((*link).breakOff)
 	c.protocol.Restart(wallBaseNs + c.cluster.world.events.nowNs)
-	c.take()
+	c.finished()
 }
 
 func (c *client) release() uint32 { return 17<<8 | 9 }
 
+// addClients adds clients that know the addresses of the cluster.
 func (c *Cluster) addClients(count int, source workload.Source, pauseNs uint64) {
 	releases := []uint32{16<<8 | 4, 16<<8 | 30, 16<<8 | 60, 17<<8 | 2, 17<<8 | 9}
 	for range count {
-		one := &client{cluster: c}
+		one := &client{cluster: c, host: c.world.newHost()}
+		for _, a := range c.drawAddresses() {
+			one.connections = append(one.connections, &connection{client: one, address: a})
+		}
 		one.protocol = workload.NewClient(workload.ClientConfig{
 			Cluster:  number(c.id),
 			Seed:     c.world.random.Uint64(),
-			Replicas: 1,
+			Replicas: len(one.connections),
 			Release:  releases[c.world.random.IntN(len(releases))],
 			Limits:   c.modelLimits,
 			PauseNs:  pauseNs,
 		}, source, wallBaseNs+c.world.events.nowNs)
 		c.clients = append(c.clients, one)
 	}
+}
+
+// drawAddresses draws what a client is told of the cluster. Most know the one address that it has.
+// Others know it twice, as if it had two names, or know addresses at which nobody answers.
+func (c *Cluster) drawAddresses() (list []address) {
+	r := c.world.random
+	for _, m := range c.machines {
+		list = append(list, address{machine: m})
+	}
+	if r.IntN(3) != 0 {
+		return list
+	}
+	for range 1 + r.IntN(2) {
+		list = append(list, [...]address{{machine: c.machines[0]}, {}, {silent: true}}[r.IntN(3)])
+	}
+	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list
 }

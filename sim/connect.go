@@ -74,8 +74,9 @@ func (l *link) dial(address [18]byte) {
 	n := l.network
 	errno := unix.Errno(unix.ECONNREFUSED)
 	var other *Network
+	var there, back *path
 	if n.dial != nil {
-		other, errno = n.dial(address)
+		other, there, back, errno = n.dial(address)
 	}
 	switch errno {
 	case 0:
@@ -91,6 +92,7 @@ func (l *link) dial(address [18]byte) {
 		end.name[i] = byte(other.random.IntN(256))
 	}
 	l.peer = &far{end}
+	l.out.path, end.out.path = there, back
 	other.backlog = append(other.backlog, end)
 	other.acceptBacklog()
 	l.later(n.delay(), func() { l.connected(0) })

@@ -18,14 +18,14 @@ type switchboard struct {
 	silent   [18]byte
 }
 
-func (s *switchboard) dial(address [18]byte) (*Network, unix.Errno) {
+func (s *switchboard) dial(address [18]byte) (other *Network, there, back *path, errno unix.Errno) {
 	if address == s.silent {
-		return nil, unix.ETIMEDOUT
+		return nil, nil, nil, unix.ETIMEDOUT
 	}
 	if n := s.networks[address]; n != nil {
-		return n, 0
+		return n, nil, nil, 0
 	}
-	return nil, unix.ECONNREFUSED
+	return nil, nil, nil, unix.ECONNREFUSED
 }
 
 // add makes a network that listens.
@@ -117,7 +117,7 @@ func TestConnectedCrash(t *testing.T) {
 				}
 			}
 			if s.events.nowNs > 500*nsPerMs && crashing.epoch == 0 {
-				crashing.crash()
+				crashing.crash(false)
 			}
 		}
 		if ended != 2 {

@@ -28,6 +28,9 @@ type Coverage struct {
 	CopiesLost                int // writes of one copy that the disk has lost during work
 	TornGivenUp               int // torn prepares that were given up
 
+	// The network. A connection strays if its client reaches another machine than it wants.
+	PathsCut, Duplicates, Spoiled, GivenUp, Strayed int
+
 	Crashes     [crashPhases]int // by the activity that a crash interrupted; there may have been several
 	FlakyReads  int              // reads that failed once
 	RotFaults   int              // stops of a replica that found damage during work
@@ -66,6 +69,8 @@ func (c Coverage) String() string {
 	}
 	text += fmt.Sprintf(";\nlog: prepares fixed %d, twins fixed %d, copies lost %d, torn prepares %d", c.PreparesFixed, c.TwinsFixed,
 		c.CopiesLost, c.TornGivenUp)
+	text += fmt.Sprintf(";\nnetwork: paths cut %d, segments spoiled %d, connections given up %d, opened twice %d, strayed %d", c.PathsCut,
+		c.Spoiled, c.GivenUp, c.Duplicates, c.Strayed)
 	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d\n", c.FlakyReads, c.RotFaults,
 		c.RotAnswered)
 }
@@ -94,6 +99,8 @@ func (c *Coverage) missing() string {
 		{c.PreparesFixed, "a prepare that its twin mends"}, {c.TwinsFixed, "a twin that its prepare mends"},
 		{c.CopiesLost, "a lost copy of a prepare"},
 		{c.TornGivenUp, "a torn prepare"},
+		{c.PathsCut, "a cut path"}, {c.Spoiled, "a byte that changes on the way"}, {c.GivenUp, "a connection that is given up"},
+		{c.Duplicates, "a handshake that comes twice"}, {c.Strayed, "a client that reaches another machine"},
 	} {
 		if counter.count == 0 {
 			return counter.what

@@ -365,9 +365,7 @@ func (m *Machine) letGo() {
 		if e := c.protocol.InFlight(); e != nil {
 			m.cluster.inFlight = append(m.cluster.inFlight, e)
 		}
-		if c.link != nil {
-			c.link.hangUp()
-		}
+		c.links((*link).hangUp)
 	}
 	m.cluster.clients = m.cluster.clients[:0]
 }

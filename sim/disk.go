@@ -340,6 +340,9 @@ func (d *Disk) end(o *diskOperation, result int32) {
 	}
 }
 
+// drop forgets all operations. Nobody will use the disk again.
+func (d *Disk) drop() { d.epoch, d.flying = d.epoch+1, nil }
+
 // crash ends all operations. A power cut also loses writes that were not synced.
 func (d *Disk) crash(powerCut bool) {
 	d.epoch++

@@ -14,17 +14,17 @@ func (m *Machine) disturb() {
 	case 11:
 		m.disk.slowTo = 0
 	case 0, 1:
-		if c.link != nil {
-			c.link.breakOff()
+		if l := c.anyLink(); l != nil {
+			l.breakOff()
 		}
 	case 2:
-		if c.link != nil {
-			c.link.hangUp()
+		if l := c.anyLink(); l != nil {
+			l.hangUp()
 		}
 	case 3:
-		if c.link != nil {
-			c.link.stalledNs = m.events.nowNs + r.Uint64N(3_000*nsPerMs)
-			c.link.pardon("its client does not read")
+		if l := c.anyLink(); l != nil {
+			l.stalledNs = m.events.nowNs + r.Uint64N(3_000*nsPerMs)
+			l.pardon("its client does not read")
 		}
 	case 4:
 		if r.IntN(4) == 0 {
@@ -38,6 +38,32 @@ func (m *Machine) disturb() {
 		m.disk.slow = r.IntN(3) == 0
 		m.disk.flaky = r.IntN(3) == 0
 	case 9:
-		m.network.slow = r.IntN(4) == 0
+		slow := r.IntN(4) == 0
+		m.paths(func(p *path) { p.slow = slow && r.IntN(2) == 0 })
+	case 14: // one direction, or both
+		if m.network.faulty && r.IntN(2) == 0 {
+			m.world.path(c.host, m.host, true).cut()
+		}
+		if m.network.faulty && r.IntN(2) == 0 {
+			m.world.path(m.host, c.host, true).cut()
+		}
+	case 15: // everybody loses the machine
+		if m.network.faulty && r.IntN(4) == 0 {
+			m.paths((*path).cut)
+		}
+	case 16:
+		if len(m.world.machines) > 1 {
+			m.strayedNs = m.events.nowNs + r.Uint64N(2_000*nsPerMs)
+			c.links((*link).breakOff)
+		}
+	}
+}
+
+// paths calls do for every path from or to the machine.
+func (m *Machine) paths(do func(p *path)) {
+	for _, p := range m.world.paths {
+		if p.from == m.host || p.to == m.host {
+			do(p)
+		}
 	}
 }

@@ -17,6 +17,7 @@ const (
 	opsDeepMin       = 1400              // of a deep run: enough for one level more
 	calmNsMax        = 300_000 * nsPerMs // in calm, the time within which an exchange ends
 	workStepsMax     = 4_000_000
+	strikeStepsMax   = 400_000 // of the work until the disk strikes
 	deepStepsMax     = 2_000_000
 	trapStepsMax     = 40_000
 	calmStepsMax     = 2_000_000  // between two exchanges: one query with the smallest cache reads 100,000 pages
@@ -62,7 +63,7 @@ func (m *Machine) live() {
 	if m.cluster.deep {
 		goal = opsDeepMin + r.IntN(opsLongMax)
 	} else if long {
-		goal = opsLongMin + r.IntN(opsLongMax-opsLongMin)
+		goal = (opsLongMin + r.IntN(opsLongMax-opsLongMin)) / len(m.world.machines)
 	} else if r.IntN(16) == 0 {
 		goal = opsMax + r.IntN(opsLongMax-opsMax)
 	}
@@ -137,7 +138,7 @@ func (m *Machine) restart() {
 		}
 		m.result.CrashesCount++
 		m.result.Coverage.Crashes[crashReplay]++
-		m.network.crash()
+		m.network.crash(true)
 		m.disk.crash(true)
 	}
 }
@@ -145,13 +146,13 @@ func (m *Machine) restart() {
 // ops is the number of ops that the machine's cluster has committed.
 func (m *Machine) ops() int { return int(m.cluster.judge.committedOp()) }
 
-// work runs until this number of ops are committed, or this number of steps are done. The disk may fail
-// for good meanwhile. Then the replica must stop, and continue after a restart.
+// work runs until this number of ops are committed, or this number of steps are done. The disk may
+// fail for good meanwhile. Then the replica must stop, and continue after a restart.
 func (m *Machine) work(goal int, steps int) {
 	r := m.random
 	strikeAt := -1
 	if r.IntN(6) == 0 {
-		strikeAt = r.IntN(1 + steps/2)
+		strikeAt = r.IntN(1 + min(steps/2, strikeStepsMax))
 	}
 	for i := 0; i < steps && m.ops() < goal; i++ {
 		if m.trap.sprung {

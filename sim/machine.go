@@ -22,6 +22,8 @@ type Machine struct {
 	world   *World
 	cluster *Cluster
 	index   int // in the world
+	host    int
+	address [18]byte
 	random  *rand.Rand
 	fail    func(format string, arguments ...any)
 	events  *events
@@ -53,7 +55,8 @@ type Machine struct {
 	// Its life, and the faults in it.
 	life       *coro.Coroutine // nil: it is alone in its world, and its steps are those of the world
 	ended      bool
-	calm       bool // no faults and no bias: every request must be answered
+	calm       bool   // no faults and no bias: every request must be answered
+	strayedNs  uint64 // until then, its address leads to another machine
 	trap       trap
 	brinkCount int
 	leak       string          // a wrong count of blocks that a stop has found
@@ -63,12 +66,15 @@ type Machine struct {
 // newMachine makes a machine with an empty disk. It observes the disk, unless it is on a bench.
 func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m := &Machine{
-		world: w, cluster: c, index: len(w.machines), random: w.random, fail: w.fail, events: &w.events, result: &w.result,
+		world: w, cluster: c, index: len(w.machines), host: w.newHost(), address: addressOf(len(w.machines)),
+		random: w.random, fail: w.fail, events: &w.events, result: &w.result,
 		limits: c.limits, layout: datafile.NewLayout(&c.limits), damaged: map[uint64]bool{},
 	}
 	m.clock.machine = m
+	m.clock.boot()
 	m.disk = newDisk(image, m.events, m.random, m.fail)
 	m.network = newNetwork(m.events, m.random, c.limits.ConnectionsMax, net.PortConnectionsMax(&c.limits), m.fail)
+	m.network.dial = m.dialMachine
 	w.machines = append(w.machines, m)
 	c.machines = append(c.machines, m)
 	return m
@@ -203,9 +209,12 @@ func (m *Machine) crash(powerCut bool) {
 		m.stop()
 		m.replica = nil
 	}
-	m.network.crash()
+	m.network.crash(powerCut)
 	m.disk.crash(powerCut)
 	m.memory.Close()
+	if powerCut {
+		m.clock.boot()
+	}
 }
 
 // redraw changes the shares of turns. Sometimes a stage gets none for a while.
@@ -250,7 +259,8 @@ func (m *Machine) step() {
 		m.world.advance()
 		return
 	}
-	// One draw has the bits of three: whether time passes, which driver is next, and how long it takes.
+	// One draw has the bits of three: whether time passes, which driver is next, and how long it
+	// takes.
 	draw := m.random.Uint64()
 	// Time also passes while there is work: often by a little, seldom by much.
 	if early := draw & 511; early < 64 && m.events.nextNs() < m.events.nowNs+nsPerMs || early == 0 && !m.world.isCalm() {
@@ -275,7 +285,7 @@ func (m *Machine) isBlocked() bool {
 }
 
 func (m *Machine) turn(driver int) {
-	busy := m.replica.Drivers[driver].Turn(m.events.nowNs, m.clock.wallNs())
+	busy := m.replica.Drivers[driver].Turn(m.clock.monotonicNs(), m.clock.wallNs())
 	m.world.mix(m.events.nowNs)
 	if busy {
 		m.note("turn of "+stages.Names[min(driver, stages.Compact)], uint64(driver), 0)
@@ -285,16 +295,17 @@ func (m *Machine) turn(driver int) {
 	}
 }
 
-// settleDown ends all faults.
+// settleDown ends all faults of the machine.
 func (m *Machine) settleDown() {
 	m.calm = true
 	m.disk.slow, m.disk.flaky, m.network.slow, m.network.faulty = false, false, false, false
-	m.disk.slowTo = 0
+	m.disk.slowTo, m.strayedNs = 0, 0
 	for _, l := range m.network.links {
 		if l != nil {
 			l.stalledNs = 0
 		}
 	}
+	m.paths((*path).heal)
 	m.redraw()
 }
 
@@ -306,11 +317,13 @@ func (m *Machine) abandon() {
 	m.shutDown()
 }
 
-// shutDown ends the replica, if there is one.
+// shutDown ends the replica, if there is one, and what it has under way.
 func (m *Machine) shutDown() {
 	if m.replica != nil {
 		m.stop()
 		m.replica = nil
+		m.disk.drop()
+		m.network.crash(false)
 		m.memory.Close()
 	}
 }

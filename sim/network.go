@@ -21,11 +21,13 @@ type Network struct {
 	openMax int
 	ready   []ports.NetworkEvent
 	epoch   uint64
-	slow    bool
+	slow    bool // on a bench, where there are no paths
 	faulty  bool // resets, pieces, stalls
 
+	spoiledCount, gaveUpCount int // segments, connections
+
 	// Connections between networks, see connect.go.
-	dial             func(address [18]byte) (*Network, unix.Errno)
+	dial             func(address [18]byte) (other *Network, there, back *path, errno unix.Errno)
 	connectsReserved int     // of links, those that accept leaves to Connect
 	backlog          []*link // connections of other networks that wait for a place
 }
@@ -48,18 +50,18 @@ type link struct {
 	epoch   uint64
 
 	// To the server.
+	in          lane
 	arrived     []byte
-	arriveNs    uint64 // arrival time of the last piece: pieces keep their order
-	peerClosed  bool   // the peer has closed, after the arrived bytes
+	peerClosed  bool // the peer has closed, after the arrived bytes
 	reset       bool
 	receiveInto []byte
 
 	// To the peer.
+	out        lane
 	sending    []byte // the server's buffer, or the first of two
 	body       []byte // the second
 	sendCopy   []byte // its content when it was queued: it must not change
 	sentBytes  int
-	deliverNs  uint64
 	onWayBytes int    // of sends that have ended, or a part of one
 	blocked    bool   // the sockets of both ends are full
 	stalledNs  uint64 // the peer does not read until then
@@ -72,6 +74,7 @@ type link struct {
 	isClient bool
 	excuse   string // why the server may close it; "": it may not
 
+	spoiled      bool // a byte has changed on the way
 	serverClosed bool
 	peerGone     bool // the peer was told of the end, or has left
 }
@@ -85,8 +88,9 @@ func newNetwork(q *events, random *rand.Rand, openMax, linksMax uint32, fail fun
 	return &Network{events: q, random: random, fail: fail, links: make([]*link, linksMax), openMax: int(openMax)}
 }
 
-// crash ends all connections. The peers notice it.
-func (n *Network) crash() {
+// crash ends all connections. The peers notice it. If the machine has lost its power, nothing tells
+// them, and it takes them some time.
+func (n *Network) crash(powerCut bool) {
 	n.epoch++
 	n.ready = n.ready[:0]
 	for _, l := range n.backlog {
@@ -98,7 +102,11 @@ func (n *Network) crash() {
 			n.links[i] = nil
 			l.serverClosed = true
 			l.receiveInto, l.sending = nil, nil
-			l.endPeer()
+			if powerCut {
+				n.events.after(n.random.Uint64N(2_000*nsPerMs), l.endPeer)
+			} else {
+				l.endPeer()
+			}
 		}
 	}
 }
@@ -198,10 +206,10 @@ func (l *link) write(data []byte) {
 		if n.faulty && n.random.IntN(3) == 0 {
 			piece = 1 + n.random.IntN(len(data))
 		}
-		bytes := data[:piece]
+		bytes := l.spoil(&l.in, data[:piece])
 		data = data[piece:]
-		l.inOrder(&l.arriveNs, func() {
-			if !l.reset && !l.serverClosed {
+		l.inOrder(&l.in, func() {
+			if !l.reset && !l.serverClosed && l.epoch == n.epoch {
 				l.arrived = append(l.arrived, bytes...)
 				l.feed()
 			}
@@ -209,19 +217,17 @@ func (l *link) write(data []byte) {
 	}
 }
 
-// inOrder runs do after a delay, and after everything that was scheduled before with the same
-// clock.
-func (l *link) inOrder(lastNs *uint64, do func()) {
-	*lastNs = max(l.network.events.nowNs+l.network.delay(), *lastNs)
-	l.later(*lastNs-l.network.events.nowNs, do)
-}
-
 // hangUp closes the connection from the peer's side. Written bytes still arrive.
 func (l *link) hangUp() {
 	if l.peerGone {
 		return
 	}
-	l.inOrder(&l.arriveNs, func() { l.peerClosed = true; l.feed() })
+	l.inOrder(&l.in, func() {
+		if l.epoch == l.network.epoch {
+			l.peerClosed = true
+			l.feed()
+		}
+	})
 	l.endPeer()
 }
 
@@ -230,14 +236,8 @@ func (l *link) breakOff() {
 	if l.serverClosed || l.reset {
 		return
 	}
-	l.reset = true
-	l.arrived = nil
+	l.resetHere()
 	l.endPeer()
-	l.feed()
-	if l.sending != nil {
-		l.sending = nil
-		l.network.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: l.id, Bytes: -int32(unix.ECONNRESET)})
-	}
 }
 
 func (l *link) endPeer() {
@@ -303,9 +303,10 @@ func (l *link) drain() {
 	l.sentBytes += count
 	if !l.peerGone {
 		l.onWayBytes += count
-		l.inOrder(&l.deliverNs, func() {
+		data = l.spoil(&l.out, data)
+		l.inOrder(&l.out, func() {
 			l.onWayBytes -= count
-			if !l.peerGone {
+			if !l.peerGone && l.epoch == n.epoch {
 				l.peer.received(l, data)
 			}
 		})
@@ -380,8 +381,7 @@ func (n *Network) Close(connection ports.ConnectionID) {
 		l.receiveInto, l.sending = nil, nil
 		n.push(ports.NetworkEvent{Kind: ports.NetworkClosed, Connection: connection})
 	})
-	l.deliverNs = max(n.events.nowNs+n.delay(), l.deliverNs)
-	n.events.after(l.deliverNs-n.events.nowNs, l.endPeer) // the peer is told, even if the server crashes
+	l.inOrder(&l.out, l.endPeer) // the peer is told, even if the server crashes
 }
 
 // Poll implements ports.Network.

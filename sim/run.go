@@ -17,6 +17,7 @@ type Options struct {
 
 // Result of a run without a finding.
 type Result struct {
+	MachinesCount                                    int
 	Steps, ExchangesCount, RequestsCount             int
 	OpsCount                                         int
 	StartsCount, CrashesCount                        int
@@ -101,7 +102,10 @@ func run(options Options) (result Result, failure *Failure) {
 	}()
 	fail := func(format string, arguments ...any) { panic(violation{fmt.Sprintf(format, arguments...)}) }
 	w = newWorld(options, rand.New(rand.NewPCG(options.Seed, 0x6c6564676572)), fail)
-	w.addCluster()
+	count := w.drawMachines()
+	for range count {
+		w.addCluster(count == 1)
+	}
 	w.live()
 	w.abandon()
 	return w.finish(), nil
@@ -117,7 +121,7 @@ func (w *World) abandon() {
 // finish makes the last checks and sums up.
 func (w *World) finish() Result {
 	r := &w.result
-	r.Steps, r.Hash = int(w.steps), w.hash
+	r.Steps, r.Hash, r.MachinesCount = int(w.steps), w.hash, len(w.machines)
 	for _, m := range w.machines {
 		if m.leak != "" {
 			m.fail("%s", m.leak)
@@ -125,6 +129,8 @@ func (w *World) finish() Result {
 		r.RewrittenCount += m.medium.rewrittenCount
 		r.BrinkCount += m.medium.brinkCount
 		r.Coverage.FlakyReads += m.disk.flakes
+		r.Coverage.Spoiled += m.network.spoiledCount
+		r.Coverage.GivenUp += m.network.gaveUpCount
 		r.Bytes += int(m.disk.image.usedBytes)
 	}
 	for _, c := range w.clusters {

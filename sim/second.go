@@ -108,7 +108,7 @@ func (m *Machine) retrace() {
 		}
 		other.stop()
 		other.replica = nil
-		other.network.crash()
+		other.network.crash(false)
 		other.disk.crash(other.random.IntN(2) == 0)
 		other.memory.Close()
 	}

@@ -6,12 +6,15 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ledger/internal/seeded"
 )
@@ -24,6 +27,12 @@ var (
 // coverageSeedsMin seeds meet everything that Coverage.missing knows.
 const coverageSeedsMin = 150
 
+// The least size of the median seed.
+const (
+	opsMedianMin     = 2000
+	crashesMedianMin = 3
+)
+
 // Goal: one replica under all simulated faults keeps what it acknowledged, gives the model's
 // replies, and goes on when it can.
 func TestSeeds(t *testing.T) {
@@ -31,8 +40,9 @@ func TestSeeds(t *testing.T) {
 	if testing.Short() {
 		count = min(count, 10)
 	}
-	start := time.Now()
+	start, startCPU := time.Now(), processorTime(t)
 	var sum Result
+	var ops, crashes []int // of each seed
 	var lock sync.Mutex
 	var next atomic.Uint64
 	var workers sync.WaitGroup
@@ -50,15 +60,41 @@ func TestSeeds(t *testing.T) {
 				}
 				lock.Lock()
 				addCounts(reflect.ValueOf(&sum).Elem(), reflect.ValueOf(result))
+				ops, crashes = append(ops, result.OpsCount), append(crashes, result.CrashesCount)
 				lock.Unlock()
 			}
 		})
 	}
 	workers.Wait()
 	t.Logf("%d seeds from %d in %v: %+v", count, first, time.Since(start).Round(time.Millisecond), sum)
+	if t.Failed() || count == 0 {
+		return
+	}
+	seconds := (processorTime(t) - startCPU).Seconds() / float64(count)
+	t.Logf("the median seed: %d ops, %d crashes; the mean seed: %.3f s of one core, so %.0f seeds per hour and core",
+		median(ops), median(crashes), seconds, 3600/seconds)
+	if count >= coverageSeedsMin && (median(ops) < opsMedianMin || median(crashes) < crashesMedianMin) {
+		t.Errorf("the median seed has %d ops and %d crashes, want at least %d and %d", median(ops), median(crashes), opsMedianMin,
+			crashesMedianMin)
+	}
 	if missing := sum.Coverage.missing(); missing != "" && count >= coverageSeedsMin && !t.Failed() {
 		t.Errorf("%d seeds have never met %s", count, missing)
 	}
+}
+
+// processorTime is what this process has used so far, of all cores. The time of a run says little
+// when other processes use them too.
+func processorTime(t *testing.T) time.Duration {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+func median(list []int) int {
+	slices.Sort(list)
+	return list[len(list)/2]
 }
 
 // addCounts adds the numbers of one run to those of many, in all fields that count.
@@ -100,9 +136,11 @@ func TestRegressions(t *testing.T) {
 	}
 }
 
-// Goal: a seed is a run: twice the same steps, in the same order, at the same times.
+// Goal: a seed is a run: twice the same steps, in the same order, at the same times. Among the
+// seeds are worlds with one machine and with several.
 func TestReplaysExactly(t *testing.T) {
-	for seed := uint64(1); seed <= 4; seed++ {
+	several, single := 0, 0
+	for seed := uint64(1); several < 2 || single < 2; seed++ {
 		first, err := Run(Options{Seed: seed})
 		if err != nil {
 			t.Fatal(err)
@@ -113,6 +151,11 @@ func TestReplaysExactly(t *testing.T) {
 		}
 		if first != second {
 			t.Errorf("seed %d: first %+v, then %+v", seed, first, second)
+		}
+		if first.MachinesCount > 1 {
+			several++
+		} else {
+			single++
 		}
 	}
 }

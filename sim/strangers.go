@@ -62,7 +62,7 @@ func (m *Machine) intrude() {
 		if someone.lastFrame == nil {
 			break
 		}
-		someone.link.pardon("a thief sends what its client has sent")
+		someone.pardon("a thief sends what its client has sent")
 		someone.rivals = append(someone.rivals, l)
 		frame = append([]byte(nil), someone.lastFrame...)
 		if r.IntN(2) == 0 {
@@ -74,14 +74,14 @@ func (m *Machine) intrude() {
 			break
 		}
 		if closes {
-			someone.link.pardon("it has sent a message with a wrong checksum")
+			someone.pardon("it has sent a message with a wrong checksum")
 		}
-		if someone.link != nil && r.IntN(2) == 0 { // from a client that is not quite right
-			someone.link.write(frame)
+		if l := someone.anyLink(); l != nil && r.IntN(2) == 0 { // from a client that is not quite right
+			l.write(frame)
 			frame = nil
 			break
 		}
-		someone.link.pardon("a thief sends what its client might send")
+		someone.pardon("a thief sends what its client might send")
 		someone.rivals = append(someone.rivals, l)
 	case 12, 13: // somebody who only looks whether the server is there
 		header.PingTimestamp = r.Uint64()
@@ -105,7 +105,7 @@ func (m *Machine) forge(c *client) (frame []byte, closes bool) {
 	frame, what, closes := c.protocol.Forge(m.random)
 	if frame != nil {
 		m.cluster.judge.forged[model.Checksum(frame[:16])] = what
-		m.note("forged: "+what, c.link.number(), 0)
+		m.note("forged: "+what, 0, 0)
 	}
 	return frame, closes
 }

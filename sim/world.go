@@ -21,7 +21,11 @@ type World struct {
 	machines []*Machine
 	clusters []*Cluster
 
-	stack  string // of a panic in the life of a machine
+	stack       string // of a panic in the life of a machine
+	hostsCount  int
+	pathsByEnds map[[2]int]*path
+	paths       []*path // in the order of first use
+
 	steps  uint64 // of all machines
 	hash   uint64
 	trace  []string
@@ -45,12 +49,21 @@ type Cluster struct {
 }
 
 func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *World {
-	return &World{options: options, random: random, fail: fail}
+	return &World{options: options, random: random, fail: fail, pathsByEnds: map[[2]int]*path{}}
 }
 
-// addCluster adds a cluster of one machine with an empty disk.
-func (w *World) addCluster() *Machine {
-	c := &Cluster{world: w, deep: w.random.IntN(24) == 0}
+// drawMachines draws the number of machines. Each is a cluster of its own, and nothing of one may
+// reach another.
+func (w *World) drawMachines() int {
+	if w.random.IntN(8) != 0 {
+		return 1
+	}
+	return 2 + w.random.IntN(2)
+}
+
+// addCluster adds a cluster of one machine with an empty disk. alone: there is no other.
+func (w *World) addCluster(alone bool) *Machine {
+	c := &Cluster{world: w, deep: alone && w.random.IntN(24) == 0}
 	c.limits = DrawLimits(w.random, c.deep)
 	c.modelLimits = model.Limits{MessageBytesMax: wire.MessageBytesMax, RequestBytesMax: c.limits.RequestBytesMax}
 	c.id = wire.U128{Lo: w.random.Uint64(), Hi: w.random.Uint64()}
@@ -90,7 +103,7 @@ func (w *World) advance() {
 	next := w.events.nextNs()
 	for _, m := range w.machines {
 		if m.replica != nil {
-			next = min(next, m.replica.NextTurnNs(w.events.nowNs))
+			next = min(next, m.clock.worldNs(m.replica.NextTurnNs(m.clock.monotonicNs())))
 		}
 	}
 	for _, cluster := range w.clusters {

@@ -145,6 +145,10 @@ const (
 	ApplySessions
 	// ApplyCheckpointDurable: the superblock of checkpoint Op is durable.
 	ApplyCheckpointDurable
+	// ApplyOpen: drop the state and go on from Checkpoint; answer ApplyOpened. What was answered
+	// before ApplyOpened and is read behind ApplyOpen counts no more, but ApplySequencedDone. With
+	// ApplyOpened, apply has given back all slots and sessions that it had.
+	ApplyOpen
 )
 
 // ConsensusToApply is a message from consensus to apply.
@@ -154,6 +158,8 @@ type ConsensusToApply struct {
 	ReplySlot Slot
 	Op        uint64
 	Sessions  *Sessions
+
+	Checkpoint *storage.Checkpoint // ApplyOpen
 }
 
 // ApplyToConsensusKind of ApplyToConsensus.
@@ -169,6 +175,8 @@ const (
 	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read the
 	// slot any more.
 	ApplySequencedDone
+	// ApplyOpened: apply has the state of the checkpoint of op Op.
+	ApplyOpened
 	// ApplyFault: damage or a failing disk; the replica stops with Fault.
 	ApplyFault
 )

@@ -25,9 +25,12 @@ const (
 // Ack is all on which it depends whether a replica may acknowledge an op: to a primary, or to
 // itself if it is the primary.
 type Ack struct {
-	Op           uint64
-	To           int  // the replica that gets it
-	IsInLog      bool // the op's header in the log is that of this prepare
+	Op uint64
+	To int // the replica that gets it
+	// IsInLog: the prepare is that of the log that log_view vouches for. It came in this view, or the
+	// chain of the head proves it. Below the list of a start_view, a log may still have prepares that
+	// an earlier view left out.
+	IsInLog      bool
 	IsWritten    bool // both copies of the slot are durable, and so is what recovery had to mend
 	IsNormal     bool // status
 	IsReplacing  bool // a checkpoint of a peer is being installed, and is not in the superblock yet

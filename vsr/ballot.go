@@ -51,6 +51,16 @@ func (l *List) Head() uint64 { return l.Headers[0].Op }
 // Lowest is the lowest op of a do_view_change's list. Its sender knows that it is committed.
 func (l *List) Lowest() uint64 { return l.Headers[l.Count-1].Op }
 
+// lowestChained is the lowest op down to which the headers follow each other. With it began a view,
+// or a checkpoint, that knew it to be committed.
+func (l *List) lowestChained() uint64 {
+	op := l.Head()
+	for i := 1; i < l.Count && l.Headers[i].Op == op-1; i++ {
+		op--
+	}
+	return op
+}
+
 // find returns the header of op, or nil if the list has none, or a blank.
 func (l *List) find(op uint64) *Header {
 	for i := range l.Count {
@@ -76,14 +86,17 @@ type Log interface {
 
 // Freeze makes the list with which a replica leaves its log_view. durable is the list that the
 // superblock has of log_view; its headers are those of the log, whatever has become of the slots.
-// The list runs from the head down to commitMax. uncertain is not empty only if the replica started
+// The list runs from the head down to commitMax, and not below what the durable list proves to be
+// committed: slots below it may still have prepares that an earlier view left out. uncertain is not
+// empty only if the replica started
 // with an uncertain head and has not been given a log since.
 func Freeze(log Log, durable *List, head, commitMax uint64, uncertain *Set) (l List) {
 	if durable.Count > 0 {
 		head = max(head, durable.Head()) // a backup keeps the list of a view whose log it cannot store yet
+		commitMax = max(commitMax, durable.lowestChained())
 	}
+	commitMax = max(commitMax, log.Entry(head).Header.Commit, max(head, PipelineMax)-PipelineMax)
 	commitMax = min(commitMax, head)
-	assert.AtMost(head-commitMax, PipelineMax, "ops that are not known to be committed")
 	for op := head; ; op-- {
 		h := Header{Op: op, Blank: true}
 		if known := durable.find(op); known != nil {

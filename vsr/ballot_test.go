@@ -23,7 +23,7 @@ func (l fixedLog) Entry(op uint64) Entry {
 // The list with which a view is left: from the head down to what is committed, headers of the
 // durable list first, blanks where nothing fits.
 func TestFreeze(t *testing.T) {
-	log := chained(1, 1, 1, 2, 2)
+	log := chained(1, 1, 1, 2, 2, 2, 2, 2, 2)
 	other := chained(1, 1, 3)[3] // another op 3
 	blank := func(op int) Entry { return Entry{Header: Header{Op: uint64(op), Blank: true}} }
 	list := func(headers ...Header) (l List) {
@@ -42,6 +42,7 @@ func TestFreeze(t *testing.T) {
 		}
 		return l
 	}
+	log[8].Commit = 6
 	replaced := known(0, 1, 2, 3, 4, 5)
 	replaced[3].Header = other
 	for _, c := range []struct {
@@ -56,13 +57,17 @@ func TestFreeze(t *testing.T) {
 		{"all is committed", known(0, 1, 2), list(log[0]), 2, 2, "2"},
 		{"more is committed than is here", known(0, 1, 2), list(log[0]), 2, 7, "2"},
 		{"a hole", known(0, 1, 2, 5), list(log[0]), 5, 2, "5bb2"},
-		{"a hole in the log that the durable list fills", known(0, 1, 5), list(log[3], log[2]), 5, 1, "5b321"},
-		{"the durable list ends above the head", known(0, 1), list(log[3], log[2]), 1, 1, "321"},
+		{"a hole in the log that the durable list fills", known(0, 1, 5), list(log[3], log[2], log[1]), 5, 1, "5b321"},
+		{"below the durable list all is committed", known(0, 1, 5), list(log[3], log[2]), 5, 0, "5b32"},
+		{"a hook of the durable list", known(0, 1, 5), list(log[4], log[3], log[0]), 5, 0, "543"},
+		{"the durable list ends above the head", known(0, 1), list(log[3], log[2], log[1]), 1, 1, "321"},
 		{"a header that does not fit", replaced, list(log[0]), 5, 1, "54b21"},
-		{"the durable list has the one that fits", replaced, list(log[3]), 5, 1, "54321"},
+		{"the durable list has the one that fits", replaced, list(log[3], log[2], log[1]), 5, 1, "54321"},
+		{"the head knows more", known(0, 1, 2, 3, 4, 5, 6, 7, 8), list(log[0]), 8, 0, "876"},
+		{"more than a pipeline", known(0, 1, 2, 3, 4, 5, 6, 7, 8, 9), list(log[0]), 9, 0, "987654321"},
 	} {
 		uncertain := Set{}
-		uncertain.Add(7)
+		uncertain.Add(17)
 		l := Freeze(c.log, &c.durable, c.head, c.commitMax, &uncertain)
 		got := ""
 		for i := range l.Count {

@@ -48,7 +48,7 @@ func newMachine(t *testing.T, logView uint32, log []Header, listed int) *machine
 }
 
 func (m *machine) write(h *Header) {
-	c := Copy{Kind: KindWhole, View: h.View, Op: h.Op, Checksum: h.Checksum, Parent: h.Parent}
+	c := Copy{Kind: KindWhole, View: h.View, Op: h.Op, Commit: h.Commit, Checksum: h.Checksum, Parent: h.Parent}
 	m.slots[h.Op%machineSlots] = Slot{c, c}
 }
 
@@ -88,30 +88,17 @@ func (m *machine) vote(view uint32) *Ballot {
 	return b
 }
 
-// recoveredLog is the log right after recovery: the headers of the list are known, whatever the
-// slots have.
+// recoveredLog is the log right after recovery. Op 0 is always there.
 type recoveredLog struct {
 	m *machine
 	r *Result
 }
 
 func (l recoveredLog) Entry(op uint64) Entry {
-	e := Entry{Header: Header{Op: op, Blank: true}}
-	if d := &l.r.Decisions[op%machineSlots]; op > 0 && d.Op != op {
-		return e
-	} else if op > 0 {
-		e.IsFaulty = d.Verdict == Faulty
+	if op == 0 {
+		return Entry{Header: Header{Checksum: wire.Checksum{1}}, IsHeld: true}
 	}
-	if h := l.m.list.find(op); h != nil {
-		e.Header = *h
-	}
-	switch c := l.r.Held(op); {
-	case op == 0:
-		e.IsHeld = true
-	case c != nil:
-		e.Header, e.IsHeld = Header{Op: op, View: c.View, Checksum: c.Checksum, Parent: c.Parent}, true
-	}
-	return e
+	return l.r.Entry(op, &l.m.list)
 }
 
 // expect compares a choice with the head that it has to have; -1 if it has to wait, -2 if it is to

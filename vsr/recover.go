@@ -86,6 +86,20 @@ func (r *Result) Held(op uint64) *Copy {
 	return &r.slots[slot].P
 }
 
+// Entry is what a replica knows of an op right after recovery: the prepare if its slot has it, else
+// the header that the durable list has.
+func (r *Result) Entry(op uint64, list *List) Entry {
+	d := &r.Decisions[op%uint64(len(r.slots))]
+	e := Entry{Header: Header{Op: op, Blank: true}, IsFaulty: d.Op == op && d.Verdict == Faulty}
+	if c := r.Held(op); c != nil {
+		e.Header = Header{Op: op, Commit: c.Commit, View: c.View, Checksum: c.Checksum, Parent: c.Parent}
+		e.IsHeld = true
+	} else if h := list.find(op); h != nil {
+		e.Header = *h
+	}
+	return e
+}
+
 // Present tells whether the log has the prepare of op with this checksum.
 func (r *Result) Present(op uint64, checksum wire.Checksum) bool {
 	c := r.Held(op)

@@ -26,6 +26,7 @@ type Copy struct {
 	IsUnread bool // some of it could not be read, so Kind is not what the disk holds
 	View     uint32
 	Op       uint64
+	Commit   uint64
 	Checksum wire.Checksum // of the header
 	Parent   wire.Checksum
 }

@@ -93,3 +93,36 @@ func BenchmarkResume(b *testing.B) {
 	}
 	c.Stop()
 }
+
+// Restart unwinds a body wherever it is and runs it again from its start, without allocating; one
+// that has not begun just begins.
+func TestRestart(t *testing.T) {
+	begun, unwound := 0, 0
+	deep := func(c *Coroutine) {
+		defer func() { unwound++ }()
+		for {
+			c.Wait()
+		}
+	}
+	c := New(func(c *Coroutine) {
+		begun++
+		deep(c)
+	})
+	c.Restart()
+	c.Resume()
+	if begun != 1 || unwound != 0 {
+		t.Fatalf("begun %d times, unwound %d times: want 1, 0", begun, unwound)
+	}
+	allocs := testing.AllocsPerRun(10, func() {
+		c.Resume()
+		c.Restart()
+		c.Resume()
+	})
+	if begun != 12 || unwound != 11 || allocs != 0 {
+		t.Fatalf("begun %d times, unwound %d times, %.1f allocations: want 12, 11, 0", begun, unwound, allocs)
+	}
+	c.Stop()
+	if unwound != 12 {
+		t.Fatal("stopping does not unwind")
+	}
+}

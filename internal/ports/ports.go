@@ -71,13 +71,6 @@ type DataFile interface {
 	Sync() error
 }
 
-// SharedFile is a File that several threads may read at the same time.
-type SharedFile interface {
-	File
-	// ReadersMax is the largest number of threads that makes reading faster.
-	ReadersMax() int
-}
-
 // NameAnswer is the answer to a question for a replica's address.
 type NameAnswer struct {
 	Replica uint8

@@ -285,10 +285,6 @@ func (f *DataFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	return nil
 }
 
-// ReadersMax implements ports.SharedFile. With one reader, the disk would be idle while a block is
-// verified.
-func (f *DataFile) ReadersMax() int { return 4 }
-
 // WriteAt implements ports.File. With direct I/O, buffer and offsetBytes are aligned to the sector.
 func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {
 	for len(buffer) > 0 {

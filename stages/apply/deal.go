@@ -66,6 +66,9 @@ func (d *dealer) begin(generation *storage.Generation, op, nowNs uint64) {
 	}
 }
 
+// isIdle tells whether no worker has a job.
+func (d *dealer) isIdle() bool { return d.generation == nil || d.backCount == d.dealtCount }
+
 // isBack tells whether all jobs of the generation are finished.
 func (d *dealer) isBack() bool { return d.generation == nil || d.backCount == len(d.generation.Jobs) }
 
@@ -105,7 +108,7 @@ func (d *dealer) holdsUp(op, barOps uint64) bool {
 // begins, when a worker finishes a job, and after every op.
 func (s *Stage) deal() {
 	d := &s.dealer
-	for d.generation != nil && d.dealtCount < len(d.generation.Jobs) {
+	for d.generation != nil && !s.closing && d.dealtCount < len(d.generation.Jobs) {
 		worker, workersCount := 0, 1
 		if d.isBehind(s.op, uint64(s.limits.BarOps)) {
 			workersCount = len(d.loads)

@@ -7,10 +7,10 @@
 //	           committed, checkpoint     v  | jobs, checkpoint: the same back, with results
 //	                                   compact
 //
-// The work is straight-line code on a coroutine. It opens the checkpoint first: trailers, filters of
-// tables, carried rows. Then requests run one after the other. In the background, a bit in each
-// step, the ids of the checkpoint's runs are added to the filter of all ids. After the last
-// op of a bar follow the steps that docs/design/storage.md lists under "One bar". The coroutine is
+// The work is straight-line code on a coroutine. It opens the checkpoint first: trailers, filters
+// of tables, carried rows. Then requests run one after the other. In the background, a bit in each
+// step, the ids of the checkpoint's runs are added to the filter of all ids. After the last op of a
+// bar follow the steps that docs/design/storage.md lists under "One bar". The coroutine is
 // suspended when a page, a generation, the sessions or a checkpoint is missing, and after every few
 // hundred events.
 //

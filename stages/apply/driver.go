@@ -77,14 +77,12 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	return len(d.events) > 0 || d.actions.More || d.stage.readsInFlight() != readsBefore
 }
 
-// readsInFlight is the number of reads under way, of pages and of parts of blocks.
-func (s *Stage) readsInFlight() int { return s.grid.InFlight() + s.grid.BlocksInFlight() }
-
-// NextTurnNs implements stages.Driver: every step of it begins with a message or a completion.
+// NextTurnNs implements stages.Driver: every step of it begins with a message or a completion. The
+// first one, which begins to open the checkpoint, is a turn that every driver has.
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
 
 func eventOf(request *stages.ConsensusToApply) Event {
-	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions}
+	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: request.Checkpoint}
 	switch request.Kind {
 	case stages.ApplySequenced:
 		e.Kind = EventSequenced
@@ -94,6 +92,8 @@ func eventOf(request *stages.ConsensusToApply) Event {
 		e.Kind = EventSessions
 	case stages.ApplyCheckpointDurable:
 		e.Kind = EventDurable
+	case stages.ApplyOpen:
+		e.Kind = EventOpen
 	default:
 		assert.That(false, "a request to apply has a known kind")
 	}

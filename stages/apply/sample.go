@@ -125,6 +125,9 @@ func (m *measures) ended(nowNs uint64) {
 	m.times.EndedNs = nowNs
 }
 
+// dropped records that the op which is being executed never ends.
+func (m *measures) dropped() { m.executing, m.suspendedNs = false, 0 }
+
 // suspended records that the coroutine gives control back, and resumed that it runs again. The op
 // that is being executed waits meanwhile.
 func (m *measures) suspended(breath bool) {

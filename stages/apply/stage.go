@@ -25,6 +25,7 @@ const (
 	EventDurable
 	EventJob
 	EventCheckpoint
+	EventOpen
 )
 
 // Event is an input of the stage.
@@ -37,6 +38,7 @@ type Event struct {
 	Job        *storage.Job
 	Worker     int // EventJob: the worker of compact
 	Checkpoint *storage.CheckpointJob
+	Opened     *storage.Checkpoint // EventOpen: the checkpoint that is to be opened
 }
 
 // Actions of one step, in order. More tells that the stage could go on at once.
@@ -111,6 +113,7 @@ type Stage struct {
 
 	checkpoint    storage.Checkpoint // that is opened
 	isOpen        bool               // the forest has the state of checkpoint, and goes on from it
+	closing       bool               // the state before is still there, because compact has jobs of it
 	opened        uint64             // op of the checkpoint from which the stage started; 0: none
 	op            uint64             // the last executed op
 	timestampLast uint64             // of op
@@ -184,7 +187,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.measures.suspended(s.more)
 	}
 	covers := s.isOpen && !s.faulted && s.forest.CoverStep()
-	if fault := s.forest.Fault(); fault != nil {
+	if fault := s.forest.Fault(); fault != nil && !s.closing {
 		s.fail(fault)
 	}
 	out.More = (s.more || covers) && !s.faulted
@@ -222,6 +225,9 @@ func (s *Stage) IsOpen() bool { return s.isOpen }
 // ReadBytes is what was read from the grid since the start.
 func (s *Stage) ReadBytes() uint64 { return s.grid.Statistics().Reads * uint64(s.limits.PageBytes) }
 
+// readsInFlight is the number of reads under way, of pages and of parts of blocks.
+func (s *Stage) readsInFlight() int { return s.grid.InFlight() + s.grid.BlocksInFlight() }
+
 // Op is the last executed op.
 func (s *Stage) Op() uint64 { return s.op }
 
@@ -245,6 +251,8 @@ func (s *Stage) onEvent(e *Event) {
 		s.onJob(e.Job, e.Worker)
 	case EventCheckpoint:
 		s.onCheckpoint(e.Checkpoint)
+	case EventOpen:
+		s.onOpen(e.Opened)
 	default:
 		assert.That(false, "apply event kind is known")
 	}
@@ -258,7 +266,7 @@ func (s *Stage) onCheckpoint(job *storage.CheckpointJob) {
 	if job.Fault != nil {
 		s.fail(job.Fault)
 	}
-	if s.faulted {
+	if s.faulted || s.closing {
 		return // the work that the fault cut off may have left the forest half changed
 	}
 	s.ready = s.forest.CheckpointState()
@@ -300,8 +308,7 @@ func (s *Stage) warm(slot stages.Slot) {
 
 // work is the body of the coroutine.
 func (s *Stage) work(c *coro.Coroutine) {
-	s.forest.Open(&s.checkpoint)
-	s.isOpen = true
+	s.open(c)
 	for {
 		for s.commitsCount == 0 {
 			c.Wait()

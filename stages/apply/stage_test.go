@@ -136,6 +136,7 @@ type bench struct {
 	op        uint64
 	fault     *storage.Fault
 	waiting   bool        // for the answer to the op just pushed
+	opening   bool        // for ApplyOpened; what was answered before it does not count
 	sequenced stages.Slot // the slot of a sequenced prepare, until apply gives it back; SlotNone: none
 	last      []byte      // the prepare that was committed last
 	committed stages.ApplyToConsensus
@@ -208,6 +209,10 @@ func (b *bench) turn() {
 	b.drivers[driver].Turn(0, 0)
 	var answers [8]stages.ApplyToConsensus
 	for _, answer := range answers[:b.fromApply.Pop(answers[:])] {
+		if b.opening && answer.Kind != stages.ApplyFault {
+			b.opening = answer.Kind != stages.ApplyOpened
+			continue
+		}
 		switch answer.Kind {
 		case stages.ApplySequencedDone:
 			if answer.Slot != b.sequenced || answer.Op != b.op {
@@ -246,6 +251,24 @@ func (b *bench) sequence(message []byte, op uint64) {
 	b.sequenced = b.slots.Get(stages.SlotPrepare)
 	copy(b.slots.Bytes(b.sequenced), message)
 	b.push(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: b.sequenced, Op: op})
+}
+
+// reopen makes apply drop its state, in the middle of whatever it does, and go on from a
+// checkpoint.
+func (b *bench) reopen(checkpoint storage.Checkpoint) {
+	b.t.Helper()
+	b.opening = true
+	b.push(stages.ConsensusToApply{Kind: stages.ApplyOpen, Checkpoint: &checkpoint})
+	for turns := 0; b.opening; turns++ {
+		b.turn()
+		if b.fault != nil {
+			b.t.Fatal(b.fault)
+		}
+		if turns > 1_000_000 {
+			b.t.Fatal("the checkpoint is never open")
+		}
+	}
+	b.newest, b.op, b.waiting = checkpoint, checkpoint.Op, false
 }
 
 func (b *bench) push(request stages.ConsensusToApply) {

@@ -11,7 +11,7 @@ import (
 func (s *Stage) onNet(e *stages.NetToConsensus) {
 	switch e.Kind {
 	case stages.NetSent:
-		s.send.release(e.Slot)
+		s.send.returned(e.Slot)
 	case stages.NetMessage:
 		s.slots.receive(e.Slot)
 		if !s.status.isServing() {

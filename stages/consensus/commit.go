@@ -43,7 +43,7 @@ func (s *Stage) load() {
 
 // onRead takes the answer to a read of load.
 func (s *Stage) onRead(e *stages.JournalToConsensus) {
-	s.send.release(e.Slot)
+	s.send.returned(e.Slot)
 	switch e.Read {
 	case stages.ReadOK:
 		s.commits.loaded(e.Op)
@@ -84,7 +84,7 @@ func (s *Stage) mayExecute(op uint64) bool {
 // truncated the log, does not count for the op that has taken its place. Its slot comes back all
 // the same.
 func (s *Stage) onAppended(e *stages.JournalToConsensus) {
-	s.send.release(e.Slot)
+	s.send.returned(e.Slot)
 	if isCurrent := s.log.endWrite(e.Op, e.Checksum); !isCurrent {
 		return
 	}

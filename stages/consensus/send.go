@@ -26,6 +26,7 @@ import (
 type sender struct {
 	out   *Actions // of this step
 	slots *slotHolds
+	lent  int // messages that lend a slot and have not been answered
 }
 
 func newSender(slots *slotHolds) sender { return sender{slots: slots} }
@@ -33,9 +34,25 @@ func newSender(slots *slotHolds) sender { return sender{slots: slots} }
 // begin starts a step.
 func (s *sender) begin(out *Actions) { s.out = out }
 
+// lend counts another stage as a holder of slot.
+func (s *sender) lend(slot stages.Slot) {
+	s.slots.hold(slot)
+	s.lent++
+}
+
+// returned: another stage has answered a message that lent slot.
+func (s *sender) returned(slot stages.Slot) {
+	assert.That(s.lent > 0, "a slot that comes back was lent")
+	s.lent--
+	s.release(slot)
+}
+
+// lentCount is the number of slots that other stages have on loan.
+func (s *sender) lentCount() int { return s.lent }
+
 // release takes a holder of slot away. A slot of net that nobody holds any more goes back to net.
 func (s *sender) release(slot stages.Slot) {
-	if s.slots.release(slot) && slot.Class().Owner() == stages.Net {
+	if s.slots.release(slot) && isOfNet(slot) {
 		s.net(stages.ConsensusToNet{Kind: stages.NetFree, Slot: slot})
 	}
 }
@@ -56,7 +73,7 @@ func (s *sender) answer(e *stages.NetToConsensus, bytes uint32, client wire.U128
 
 // reply sends a reply from its slot. NetSent takes the holder away.
 func (s *sender) reply(slot stages.Slot, reply *stages.Reply, registered bool) {
-	s.slots.hold(slot)
+	s.lend(slot)
 	s.net(stages.ConsensusToNet{Kind: stages.NetSend, Slot: slot, OffsetBytes: reply.OffsetBytes, Bytes: reply.Bytes, Client: reply.Client,
 		Registered: registered})
 }
@@ -73,13 +90,13 @@ func (s *sender) net(message stages.ConsensusToNet) { s.out.Net = append(s.out.N
 func (s *sender) append(op uint64, slot stages.Slot) {
 	header := prepare.Header(s.slots.bytes(slot)[:prepare.HeaderBytes])
 	assert.Equal(header.Op(), op, "op of the prepare that is appended")
-	s.slots.hold(slot)
+	s.lend(slot)
 	s.journal(stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op})
 }
 
 // read lends a slot to journal, until JournalReadDone.
 func (s *sender) read(op uint64, checksum wire.Checksum, slot stages.Slot) {
-	s.slots.hold(slot)
+	s.lend(slot)
 	s.journal(stages.ConsensusToJournal{Kind: stages.JournalRead, Slot: slot, Op: op, Checksum: checksum})
 }
 
@@ -94,7 +111,7 @@ func (s *sender) journal(message stages.ConsensusToJournal) {
 // sequenced lends a prepare that may still be dropped to apply, until ApplySequencedDone. A single
 // replica sends none, because it commits its ops at once.
 func (s *sender) sequenced(op uint64, slot stages.Slot) {
-	s.slots.hold(slot)
+	s.lend(slot)
 	s.apply(stages.ConsensusToApply{Kind: stages.ApplySequenced, Slot: slot, Op: op})
 }
 

@@ -19,7 +19,11 @@ import (
 type slotHolds struct {
 	slots  *stages.Slots
 	counts [stages.SlotClassesCount][]uint32
+	held   [stages.SlotClassesCount]int // slots with holders
 }
+
+// isOfNet tells whether the free slots of the class of slot are net's.
+func isOfNet(slot stages.Slot) bool { return slot.Class().Owner() == stages.Net }
 
 func newSlotHolds(slots *stages.Slots) slotHolds {
 	h := slotHolds{slots: slots}
@@ -46,6 +50,9 @@ func (h *slotHolds) freeCount(class stages.SlotClass) uint32 { return h.slots.Po
 // count is the number of holders of a slot.
 func (h *slotHolds) count(slot stages.Slot) uint32 { return h.counts[slot.Class()][slot.Handle()] }
 
+// heldCount is the number of slots of a class that have holders.
+func (h *slotHolds) heldCount(class stages.SlotClass) int { return h.held[class] }
+
 // take returns a free slot of a class that consensus owns, for one holder. SlotNone: none is free.
 func (h *slotHolds) take(class stages.SlotClass) stages.Slot {
 	slot := h.slots.Get(class)
@@ -60,6 +67,7 @@ func (h *slotHolds) receive(slot stages.Slot) {
 	count := &h.counts[slot.Class()][slot.Handle()]
 	assert.Equal(*count, 0, "holders of a slot that arrives")
 	*count = 1
+	h.held[slot.Class()]++
 }
 
 // hold counts one more holder.
@@ -78,7 +86,8 @@ func (h *slotHolds) release(slot stages.Slot) (isFree bool) {
 	if *count > 0 {
 		return false
 	}
-	if slot.Class().Owner() != stages.Net {
+	h.held[slot.Class()]--
+	if !isOfNet(slot) {
 		h.slots.Put(slot)
 	}
 	return true

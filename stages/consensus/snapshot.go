@@ -54,5 +54,8 @@ func (s *snapshot) take(op uint64, t *sessions, slots *slotHolds) *stages.Sessio
 // pins are the reply slots of the snapshot, one for each session.
 func (s *snapshot) pins() []stages.Slot { return s.pinned }
 
+// isLent tells whether apply has the snapshot.
+func (s *snapshot) isLent() bool { return s.busy }
+
 // drop: the checkpoint is on disk, so nobody reads the snapshot any more.
 func (s *snapshot) drop() { s.pinned, s.busy = s.pinned[:0], false }

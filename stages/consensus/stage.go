@@ -161,6 +161,18 @@ func (s *Stage) tick() {
 		s.send.clockBehind(behindNs)
 	}
 	s.sequence()
+	s.checkRest()
+}
+
+// checkRest: when nothing is on its way, only sessions hold slots. A slot that leaks would be
+// missing for ever.
+func (s *Stage) checkRest() {
+	if s.queue.count() > 0 || s.commits.count() > 0 || s.send.lentCount() > 0 || s.snapshot.isLent() {
+		return
+	}
+	assert.Equal(s.slots.heldCount(stages.SlotClient), 0, "client slots that are held at rest")
+	assert.Equal(s.slots.heldCount(stages.SlotPrepare), 0, "prepare slots that are held at rest")
+	assert.AtMost(s.slots.heldCount(stages.SlotReply), s.sessions.count(), "reply slots that are held at rest")
 }
 
 // TimerNs is the latest time at which the stage needs a step. While no prepare may start, there is
@@ -200,7 +212,7 @@ func (s *Stage) onApply(e *stages.ApplyToConsensus) {
 	case stages.ApplyCommitted:
 		s.onExecuted(e)
 	case stages.ApplySequencedDone:
-		s.send.release(e.Slot)
+		s.send.returned(e.Slot)
 	case stages.ApplyCheckpointReady:
 		s.onCheckpointReady(e.Checkpoint)
 	case stages.ApplyFault:

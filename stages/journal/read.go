@@ -63,6 +63,9 @@ func (s *Stage) onReadDone(index uint64, result int32, out *Actions) {
 	assert.That(r.busy, "a finished read was in flight")
 	if s.isRight(r, result) {
 		s.measures.sample.ReadsCount++
+		if r.isTwin {
+			s.measures.sample.TwinReadsCount++
+		}
 		s.measures.sample.BytesRead += uint64(result)
 		s.readDone(r, stages.ReadOK, out)
 		return

@@ -94,6 +94,15 @@ func TestReads(t *testing.T) {
 		} else if e.Read != stages.ReadDamaged || e.Fault == nil || e.Fault.What != c.want || !strings.Contains(e.Fault.Reason, c.words) {
 			t.Errorf("%s: %+v, fault %v, want %s: %s", c.name, e, e.Fault, c.want, c.words)
 		}
+		var sample Sample
+		b.stage.Sample(&sample)
+		wantTwin := uint64(0)
+		if c.op == small && c.want == "" && c.name != "small: whole" && c.name != "small: the twin is bad" {
+			wantTwin = 1
+		}
+		if sample.TwinReadsCount != wantTwin {
+			t.Errorf("%s: %d reads of twins are counted, want %d", c.name, sample.TwinReadsCount, wantTwin)
+		}
 		b.appendOp(13)
 		b.endAll()
 		if len(b.got) != 4 || b.got[3].Kind != stages.JournalAppended {

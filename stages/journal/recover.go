@@ -88,7 +88,7 @@ func copyOf(h prepare.Header, kind vsr.Kind) vsr.Copy {
 	if kind == vsr.KindBad || kind == vsr.KindReserved {
 		return vsr.Copy{Kind: kind}
 	}
-	return vsr.Copy{Kind: kind, View: h.View(), Op: h.Op(), Checksum: h.Checksum(), Parent: h.Parent()}
+	return vsr.Copy{Kind: kind, View: h.View(), Op: h.Op(), Commit: h.Commit(), Checksum: h.Checksum(), Parent: h.Parent()}
 }
 
 // fix rewrites copies from the other ones. If it crashes, only the copy that was being rewritten is

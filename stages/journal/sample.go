@@ -7,6 +7,7 @@ type Sample struct {
 	AppendsCount     uint64
 	BytesWritten     uint64 // of the log: prepares and their twins, whole sectors
 	ReadsCount       uint64
+	TwinReadsCount   uint64 // of these, reads that the twin answered, because the copy in the log was not right
 	BytesRead        uint64
 	SuperblocksCount uint64
 	SuperblockBytes  uint64

@@ -1,5 +1,5 @@
-// Package net turns bytes of sockets into whole, verified messages of clients and of other replicas,
-// and replies and messages to other replicas into bytes.
+// Package net turns bytes of sockets into whole, verified messages of clients and of other
+// replicas, and replies and messages to other replicas into bytes.
 //
 //	clients --bytes--> [net] --NetMessage, NetSent--> consensus
 //	       <--bytes---   |  <--NetSend, NetSendFree, NetFree, NetSessionEnded--
@@ -51,8 +51,8 @@
 // to it. Net keeps the slots for their messages, a share for each replica, so that one of them that
 // floods does not take those of the others. A message that finds no slot is dropped. The inner
 // header of a message to peers is copied to their queues; its body is sent from its slot. What
-// consensus knows of a connection (NetPeerLive, NetPeerLost) is told anew only when it has noted the
-// word before.
+// consensus knows of a connection (NetPeerLive, NetPeerLost) is told anew only when it has noted
+// the word before.
 //
 // The times of the Hub (pauses before it connects again, the time of a handshake, silence) come
 // from nowNs of the step, and NextTurnNs has the next one. Consensus has no part in connecting.

@@ -168,7 +168,8 @@ type TrailerReader struct {
 	known        uint64 // bytes of names, from the first on
 }
 
-// NewTrailerReader starts with the root. reason: why a trailer of this length cannot have it, or "".
+// NewTrailerReader starts with the root. reason: why a trailer of this length cannot have it, or
+// "".
 //
 // names: memory of TrailerNamesBytes.
 func NewTrailerReader(g *Geometry, kind storage.TrailerKind, root storage.Ref, contentBytes uint64, names []byte) (

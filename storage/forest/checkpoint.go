@@ -15,9 +15,10 @@ type checkpoint struct {
 	chunks        [storage.TrailersCount][1][]byte
 	manifest      []byte
 	freeSet       []byte
-	trailers      []uint64      // addresses
-	names         []storage.Ref // room for the names of as many blocks
-	listed        []byte        // room for the names in a trailer that is opened
+	trailers      []uint64        // addresses
+	names         []storage.Ref   // room for the names of as many blocks
+	listed        []byte          // room for the names in a trailer that is opened
+	reader        manifest.Reader // of a manifest that is opened
 	trailersCount uint64
 	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
 }

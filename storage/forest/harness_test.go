@@ -190,7 +190,7 @@ func (w *world) open(checkpoint storage.Checkpoint) (err error) {
 func (w *world) cover(steps int) {
 	for range steps {
 		w.grid.Poll()
-		if !w.forest.CoverStep() && !w.forest.IsCovering() {
+		if !w.forest.CoverStep() && !w.forest.levels.IsCovering() {
 			return
 		}
 	}

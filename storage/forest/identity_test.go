@@ -104,6 +104,12 @@ func TestCoveredRuns(t *testing.T) {
 			pair.Reopened(w.forest)
 		}
 	}
+	for steps := 0; w.forest.levels.IsCovering(); steps++ {
+		w.cover(1)
+		if steps > 100_000 {
+			t.Fatal("a run that is wanted is never covered")
+		}
+	}
 	if covered == 0 || uncovered == 0 || generationsMax < 2 {
 		t.Errorf("%d runs were covered, %d were not, %d generations: the test shows nothing", covered, uncovered, generationsMax)
 	}

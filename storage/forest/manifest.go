@@ -26,7 +26,8 @@ func (f *Forest) manifestEncode(out []byte) []byte {
 
 // manifestDecode fills an empty forest. After an error, the forest must not be used.
 func (f *Forest) manifestDecode(in []byte, checkpointOp uint64) error {
-	r := manifest.NewReader(in, checkpointOp, f.geometry.PagesMax)
+	r := &f.checkpoint.reader
+	*r = manifest.NewReader(in, checkpointOp, f.geometry.PagesMax)
 	// Lists double when they grow, so only a quarter of the pool is certain to be usable.
 	if !r.Expect(uint64(len(in))/manifest.TableBytes <= f.levels.TablesMax()/4+f.keeper.BlocksMax()) {
 		return manifest.ErrDamaged

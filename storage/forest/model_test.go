@@ -61,7 +61,8 @@ func TestAgainstMemoryStore(t *testing.T) {
 		pair := storetest.NewPair(t, l, w.forest, random)
 		source := newTraffic(random)
 		var log []logged
-		restarts := 0
+		var old saved
+		restarts, resets := 0, 0
 		for range ops {
 			request := source.next()
 			log = append(log, logged{w.op + 1, request})
@@ -85,19 +86,27 @@ func TestAgainstMemoryStore(t *testing.T) {
 			w.ended()
 			w.grid.Poll()
 			w.forest.WarmStep()
-			for len(log) > 0 && log[0].op <= w.newest.Op {
+			for len(log) > 0 && log[0].op <= w.newest.Op && log[0].op <= old.checkpoint.Op {
 				log = log[1:]
 			}
-			if random.IntN(150) == 0 && w.newest.Op > 0 {
+			switch {
+			case random.IntN(150) == 0 && w.newest.Op > 0:
 				w = restart(t, w, log)
 				pair.Reopened(w.forest)
 				restarts++
+			case random.IntN(150) == 0 && old.checkpoint.Op > 0:
+				reset(t, w, old, log)
+				pair.Reopened(w.forest)
+				resets++
+				fallthrough
+			case random.IntN(40) == 0 && w.newest.Op > 0:
+				old = saved{w.newest, bytes.Clone(w.disk.data)}
 			}
 		}
 		c := w.forest.Counters()
-		t.Logf("round %d: %d transfers, %d accounts, %d runs, %d restarts, %d checkpoints, %d blocks, %d page waits", round,
-			w.forest.TransfersCount(), w.forest.AccountsCount(), runsCount(&c), restarts, w.newest.Op/l.CheckpointIntervalOps(), c.BlocksAcquired,
-			c.PageWaits)
+		t.Logf("round %d: %d transfers, %d accounts, %d runs, %d restarts, %d resets, %d checkpoints, %d blocks, %d page waits", round,
+			w.forest.TransfersCount(), w.forest.AccountsCount(), runsCount(&c), restarts, resets, w.newest.Op/l.CheckpointIntervalOps(),
+			c.BlocksAcquired, c.PageWaits)
 	}
 }
 
@@ -112,20 +121,61 @@ func restart(t testing.TB, w *world, log []logged) *world {
 	again := newWorld(t, w.limits, disk, w.newest)
 	again.late = !w.late
 	shrink(again.forest)
-	machine := accounting.New(w.limits, again.forest)
-	reply := wordBytes(make([]uint64, wire.BodyBytesMax/8))
-	for i := range log {
-		if log[i].op != again.op+1 {
-			t.Fatalf("op %d follows op %d", log[i].op, again.op)
-		}
-		machine.Execute(&log[i].request, reply)
-		again.ended()
-	}
+	again.replay(log)
 	w.compact()
 	again.compact()
 	same(t, "after a restart", w, again)
 	w.close()
 	return again
+}
+
+// replay executes the ops of the log that come behind the checkpoint.
+func (w *world) replay(log []logged) {
+	w.t.Helper()
+	machine := accounting.New(w.limits, w.forest)
+	reply := wordBytes(make([]uint64, wire.BodyBytesMax/8))
+	for i := range log {
+		if log[i].op <= w.opened.Op {
+			continue
+		}
+		if log[i].op != w.op+1 {
+			w.t.Fatalf("op %d follows op %d", log[i].op, w.op)
+		}
+		machine.Execute(&log[i].request, reply)
+		w.ended()
+	}
+}
+
+// saved is a checkpoint, and a disk on which all of its blocks are.
+type saved struct {
+	checkpoint storage.Checkpoint
+	data       []byte
+}
+
+// reset takes the forest of a world back to a saved checkpoint, in the middle of what it does, and
+// replays the log. It must end with the state and the disk that it had.
+func reset(t testing.TB, w *world, to saved, log []logged) {
+	t.Helper()
+	w.compact() // no job is out
+	state, data, newest := w.state(), w.disk.data, w.newest
+	w.disk.data = bytes.Clone(to.data)
+	w.reopen(to.checkpoint)
+	w.replay(log)
+	w.compact()
+	size := max(len(data), len(w.disk.data))
+	w.disk.grow(uint64(size))
+	data = append(data, make([]byte, size-len(data))...)
+	if !bytes.Equal(w.state(), state) || !bytes.Equal(w.disk.data, data) || w.newest != newest {
+		t.Fatalf("after a reset to checkpoint %d and a replay to op %d, the state or the disk is another one", to.checkpoint.Op, w.op)
+	}
+}
+
+// reopen resets the forest and opens a checkpoint in it.
+func (w *world) reopen(checkpoint storage.Checkpoint) {
+	w.generation = nil
+	w.forest.Reset()
+	w.forest.Open(&checkpoint)
+	w.opened, w.newest, w.op, w.named, w.namedOp = checkpoint, checkpoint, checkpoint.Op, nil, 0
 }
 
 // Goal: the seed of the hash tables shows nowhere: equal replies, equal state and equal bytes of

@@ -7,6 +7,11 @@ import (
 	"ledger/storage/forest/keys"
 )
 
+// coverFirstIDs is how many ids Open adds to the filter of all ids, from the smallest runs on,
+// before the first request: half a second. Of 20 runs that 100 million random ids lie in, 15 have
+// as many.
+const coverFirstIDs = 1 << 24
+
 // Open gives an empty forest the state of checkpoint. It reads manifest, free set, the filters of
 // the tables and the carried rows, from the roots on, and waits for them like any caller of Store.
 // The zero Checkpoint is an empty state.
@@ -25,6 +30,9 @@ func (f *Forest) Open(checkpoint *storage.Checkpoint) {
 		f.levels.CoverNone()
 	}
 	f.levels.OpenFilters(f.grid)
+	if f.limits.TouchesMemoryAtStart() {
+		f.levels.CoverFirst(f.grid, &f.loader, coverFirstIDs)
+	}
 	f.keeper.OpenTail(f.grid)
 	for _, r := range f.levels.Tree(storage.TreeTransferID).Runs() {
 		f.keeper.IDStored(keys.IDOf(r.KeyMax()))

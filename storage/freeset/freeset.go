@@ -171,3 +171,11 @@ func (s *Set) WaitingCount() uint64 { return s.waitingCount }
 func (s *Set) IsAcquired(address uint64) bool {
 	return address > 0 && address <= s.high && s.acquired.has(address-1)
 }
+
+// Reset makes the set what New returned.
+func (s *Set) Reset() {
+	for _, b := range [...]bitmap{s.acquired, s.named, s.waitsBar, s.waitsCaptured, s.waitsNext} {
+		clear(b[:s.words()])
+	}
+	s.high, s.searchWord, s.acquiredCount, s.waitingCount, s.capturing = 0, 0, 0, 0, false
+}

@@ -313,3 +313,18 @@ func (g *Grid) bad(i int, what, reason string, errno int32) {
 		}
 	}
 }
+
+// Reset forgets what was demanded and damaged, and waits until no part of a block is being read.
+// Pages stay in the cache: address and checksum say what a page holds, whatever names it.
+func (g *Grid) Reset(waiter storage.Waiter) {
+	for i := range g.reads {
+		g.reads[i].demanded = false
+	}
+	for i := range g.blocks {
+		g.BlockEnd(i)
+	}
+	g.fault = nil
+	for g.blocksCount > 0 {
+		waiter.Wait()
+	}
+}

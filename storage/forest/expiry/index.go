@@ -64,6 +64,16 @@ func (x *Index) Part(number int) *Part { return &x.parts[number] }
 // NarrowWindow makes the window smaller. Tests use it, so that the window is filled more often.
 func (x *Index) NarrowWindow(keys int) { x.window.keys = x.window.keys[:keys] }
 
+// Reset makes the index empty.
+func (x *Index) Reset() {
+	for i := range x.parts {
+		x.parts[i].begin()
+	}
+	x.filling, x.flushing = &x.parts[0], nil
+	x.chainOpen, x.count = false, 0
+	x.window.reset()
+}
+
 // Seal makes the filling part the flushing one.
 func (x *Index) Seal() {
 	assert.That(x.flushing == nil, "the flush before is installed")

@@ -36,6 +36,13 @@ func newWindow(a *arena.Arena, l *limits.Limits) window {
 	return w
 }
 
+// reset makes the window what newWindow returned.
+func (w *window) reset() {
+	w.valid, w.all = false, false
+	w.low, w.next = keys.Expiry{}, keys.Expiry{}
+	w.at, w.count = 0, 0
+}
+
 // invalidate forgets the window's keys and keeps a lower bound for the next fill: the smaller of
 // low and the first key that the window had left.
 func (w *window) invalidate(low keys.Expiry) {

@@ -87,20 +87,46 @@ func (s *Levels) CoverStep(g *grid.Grid, loader *ids.Loader) (more bool) {
 	return true
 }
 
+// CoverFirst covers the smallest runs, of up to idsMax ids together. It waits for their tables.
+func (s *Levels) CoverFirst(g *grid.Grid, loader *ids.Loader, idsMax uint64) {
+	c := &s.cover
+	for c.wanted {
+		if !c.under {
+			r := s.coverNext()
+			if r == nil || r.entries > idsMax {
+				return
+			}
+			idsMax -= r.entries
+		}
+		if s.CoverStep(g, loader) {
+			s.pages.Breathe()
+		} else if c.under {
+			s.pages.Wait()
+		}
+	}
+}
+
+// coverNext returns the smallest run that is wanted, or nil.
+func (s *Levels) coverNext() (smallest *Run) {
+	for _, r := range s.trees[storage.TreeTransferID].ordered {
+		if r.wanted && (smallest == nil || r.entries < smallest.entries) {
+			smallest = r
+		}
+	}
+	return smallest
+}
+
 // coverRun returns the run that is being covered, or begins with the smallest one that is wanted.
 func (s *Levels) coverRun(g *grid.Grid, loader *ids.Loader) *Run {
 	c := &s.cover
-	var smallest *Run
 	for _, r := range s.trees[storage.TreeTransferID].ordered {
 		if r.covering {
 			assert.That(c.under, "a run is covered when its turn has come")
 			return r
 		}
-		if r.wanted && (smallest == nil || r.entries < smallest.entries) {
-			smallest = r
-		}
 	}
 	s.CoverEnd(g, loader)
+	smallest := s.coverNext()
 	if smallest == nil {
 		c.wanted = false
 		return nil

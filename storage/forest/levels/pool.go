@@ -120,3 +120,14 @@ func (p *filterPool) of(slot uint32, entries uint32, shape *table.Shape) []byte 
 	start := uint64(slot-1) * p.slotBytes
 	return p.memory[start : start+uint64(shape.FilterBytes(entries))]
 }
+
+// reset takes all lists back.
+func (p *tablePool) reset() {
+	p.used = 0
+	for class := range p.free {
+		p.free[class] = p.free[class][:0]
+	}
+}
+
+// reset takes all slots back.
+func (p *filterPool) reset() { p.used, p.free = 0, p.free[:0] }

@@ -17,14 +17,15 @@ type Reader struct {
 	bornOpMax uint64
 	pagesMax  uint32
 	failed    bool
+	table     storage.Table // that Run gives away
 }
 
 // NewReader returns a reader of a manifest.
 //
 // bornOpMax: the checkpoint's op. No table that it names is younger.
 // pagesMax:  the most pages that a block has.
-func NewReader(in []byte, bornOpMax uint64, pagesMax uint32) *Reader {
-	return &Reader{in: in, bornOpMax: bornOpMax, pagesMax: pagesMax}
+func NewReader(in []byte, bornOpMax uint64, pagesMax uint32) Reader {
+	return Reader{in: in, bornOpMax: bornOpMax, pagesMax: pagesMax}
 }
 
 func (r *Reader) take(n int) []byte {
@@ -85,11 +86,12 @@ func (r *Reader) Run(tree storage.TreeID, add func(t *storage.Table)) (out Run) 
 	}
 	entries, keyMax := uint64(0), storage.Key{}
 	for i := range out.Tables {
-		t := r.Table(tree)
+		r.table = r.Table(tree)
+		t := &r.table
 		if i > 0 && !r.Expect(keyMax.Compare(&t.KeyMin) < 0) || r.failed {
 			break
 		}
-		add(&t)
+		add(t)
 		entries += uint64(t.Entries)
 		keyMax = t.KeyMax
 	}

@@ -95,3 +95,6 @@ func (r *Reader) Fail(fault *storage.Fault) {
 func (r *Reader) FailFull() {
 	r.Fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the data file has reached --limit-storage: no free block is left"})
 }
+
+// Reset forgets the fault.
+func (r *Reader) Reset() { r.fault = nil }

@@ -187,3 +187,10 @@ func (c *cache) check() {
 	}
 	assert.Equal(c.ids.Count(), count, "ids of the cache are its accounts'")
 }
+
+// reset removes all accounts.
+func (c *cache) reset() {
+	clear(c.states)
+	clear(c.hands)
+	c.ids.Reset()
+}

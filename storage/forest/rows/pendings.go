@@ -1,6 +1,8 @@
 package rows
 
 import (
+	"unsafe"
+
 	"ledger/accounting"
 	"ledger/internal/arena"
 	"ledger/internal/hashing"
@@ -73,4 +75,15 @@ func (p *pendings) drop(ordinal accounting.TransferOrdinal) {
 	if index, ok := p.of.Find(uint64(ordinal)); ok {
 		p.clear(uint64(index))
 	}
+}
+
+// reset forgets all transfers. It looks at rows of up to bytesMax bytes, and has to be called until
+// it returns false.
+func (p *pendings) reset(bytesMax uint64) (more bool) {
+	p.next = min(p.next, uint64(len(p.rows)))
+	for n := bytesMax / uint64(unsafe.Sizeof(pendingRow{})); n > 0 && p.next > 0; n-- {
+		p.next--
+		p.clear(p.next)
+	}
+	return p.next > 0
 }

@@ -1,0 +1,110 @@
+package vsr
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"ledger/wire"
+)
+
+// write begins the write of an op's prepare.
+func (n *node) write(op uint64) {
+	e := &n.entries[op]
+	n.isClean[op] = !e.IsFaulty || n.w.breaks == "repair through the append path"
+	n.writes[op], n.written[op], e.IsHeld = 1, false, true
+}
+
+// finish a step of a write.
+func (n *node) finish(op uint64) {
+	if !n.up || n.writes[op] == 0 {
+		return
+	}
+	h := &n.entries[op].Header
+	c := wholeCopy(h)
+	if n.writes[op] == 1 || n.isClean[op] {
+		n.slots[op].P = c
+	}
+	if n.writes[op] == 2 || n.isClean[op] {
+		n.slots[op].T = c
+		n.writes[op], n.written[op], n.entries[op].IsFaulty = 0, true, false
+		return
+	}
+	n.writes[op] = 2
+}
+
+// crash: the power fails. Of what was being written, any of the copies may be old, torn or new.
+func (n *node) crash(random *rand.Rand) {
+	for op := range n.writes {
+		if n.writes[op] == 0 {
+			continue
+		}
+		h := &n.entries[op].Header
+		c := wholeCopy(h)
+		tear := func(to *Copy, torn Copy) {
+			switch random.IntN(3) {
+			case 1:
+				*to = torn
+			case 2:
+				*to = c
+			}
+		}
+		if n.writes[op] == 1 || n.isClean[op] {
+			tear(&n.slots[op].P, Copy{})
+		}
+		if n.writes[op] == 2 || n.isClean[op] {
+			torn := c
+			torn.Kind = KindTorn
+			tear(&n.slots[op].T, torn)
+		}
+	}
+	if random.IntN(2) == 0 {
+		n.disk.commitMax = 0 // it is a hint
+	}
+	n.w.log("%d crashes: %v", n.id, n.slots[1:])
+	*n = node{w: n.w, id: n.id, slots: n.slots, disk: n.disk, rotted: n.rotted}
+}
+
+// restart recovers.
+func (n *node) restart(random *rand.Rand) {
+	if n.up {
+		return
+	}
+	in := Input{Replicas: n.w.q.Replicas, PrepareMax: worldOps, CheckpointChecksum: wire.Checksum{1},
+		View: n.disk.view, LogView: n.disk.logView, CommitMax: n.disk.commitMax,
+		Headers: n.disk.list.Headers[:n.disk.list.Count], Uncertain: n.disk.list.Uncertain}
+	r, refusal := Recover(&in, n.slots[:], make([]Decision, machineSlots))
+	if refusal != nil {
+		return // each slot is damaged
+	}
+	n.up, n.super = true, n.disk
+	n.logView, n.head, n.uncertain = in.LogView, r.OpHead, r.Uncertain
+	if n.w.breaks == "a restart forgets what it has not" {
+		n.uncertain = Set{}
+	}
+	n.list.Uncertain = n.uncertain
+	m := recoveredLog{&machine{list: n.list}, r}
+	for op := range uint64(machineSlots) {
+		n.entries[op] = m.Entry(op)
+		if n.written[op] = n.entries[op].IsHeld; n.written[op] && op > 0 { // what is to be mended is mended
+			n.slots[op] = Slot{*r.Held(op), *r.Held(op)}
+		}
+	}
+	for i := range n.nonce {
+		n.nonce[i] = byte(random.Uint32())
+	}
+	switch {
+	case n.logView < n.view:
+		n.status, n.ballots = statusChange, make([]*Ballot, n.w.q.Replicas)
+	case !r.Certain():
+		n.status = statusHead
+	case n.w.q.PrimaryOf(n.view) == n.id && n.view < worldViews:
+		n.enter(n.view + 1)
+	}
+	n.w.log("%d restarts: view %d, log_view %d, head %d, uncertain %b", n.id, n.view, n.logView, n.head, n.uncertain[0])
+}
+
+func (n *node) String() string { return fmt.Sprintf("%d: %+v", n.id, n.super) }
+
+func wholeCopy(h *Header) Copy {
+	return Copy{Kind: KindWhole, View: h.View, Op: h.Op, Commit: h.Commit, Checksum: h.Checksum, Parent: h.Parent}
+}
