@@ -3,6 +3,7 @@ package rows
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -10,11 +11,13 @@ import (
 	"ledger/accounting"
 	"ledger/internal/seeded"
 	"ledger/storage"
+	"ledger/storage/block"
 	"ledger/storage/forest/expiry"
 	"ledger/storage/forest/foresttest"
 	"ledger/storage/forest/ids"
 	"ledger/storage/forest/keys"
 	"ledger/storage/forest/levels"
+	"ledger/storage/forest/manifest"
 )
 
 // world is rows on their ground, and a plain list of what they hold.
@@ -30,6 +33,9 @@ type world struct {
 	under  *storage.Generation
 	clock  uint64
 
+	counted bool // ids count up
+	counter uint64
+
 	accounts  []accounting.Account
 	transfers []accounting.TransferRow
 	statuses  []accounting.PendingStatus
@@ -38,7 +44,15 @@ type world struct {
 }
 
 func newWorld(t testing.TB, random *rand.Rand) *world {
-	g := foresttest.New(t, foresttest.Limits(), random)
+	l := foresttest.Limits()
+	if random.IntN(2) == 0 {
+		l.RequestBytesMax = 32 << 10 // hash tables that grow
+	}
+	return worldOn(t, random, foresttest.New(t, l, random))
+}
+
+// worldOn has empty rows on a ground.
+func worldOn(t testing.TB, random *rand.Rand, g *foresttest.Ground) *world {
 	l := &g.Limits
 	w := &world{Ground: g, t: t, random: random, op: uint64(l.BarOps) - 1, clock: 100}
 	w.levels = levels.New(l, g.Memory, g.Pages, g.Free, BlocksMax(l))
@@ -50,6 +64,10 @@ func newWorld(t testing.TB, random *rand.Rand) *world {
 }
 
 func (w *world) id() accounting.U128 {
+	if w.counted {
+		w.counter++
+		return accounting.U128{Lo: w.counter}
+	}
 	return accounting.U128{Lo: w.random.Uint64(), Hi: w.random.Uint64() >> w.random.UintN(64)}
 }
 
@@ -140,6 +158,11 @@ func (w *world) kill() {
 
 // bar installs the generation before and plans the next one.
 func (w *world) bar(checkpoint bool) {
+	w.install()
+	w.plan(checkpoint)
+}
+
+func (w *world) install() {
 	w.levels.Collect(w.under)
 	if w.under != nil {
 		flushed := w.keeper.Install(w.under)
@@ -147,6 +170,9 @@ func (w *world) bar(checkpoint bool) {
 		w.keeper.Installed()
 	}
 	w.check()
+}
+
+func (w *world) plan(checkpoint bool) {
 	w.levels.PlanBegin(w.op, w.keeper.BarRows())
 	if w.keeper.IsDue(checkpoint) {
 		w.keeper.Plan(checkpoint)
@@ -345,7 +371,19 @@ func TestRollbackRestores(t *testing.T) {
 			continue
 		}
 		w.rows.ChainRollback()
+		created, stored := w.accounts[len(saved.accounts):], w.transfers[len(saved.transfers):]
 		w.accounts, w.transfers, w.statuses, w.expired, w.clock = saved.accounts, saved.transfers, saved.statuses, saved.expired, saved.clock
+		for _, a := range created {
+			var account accounting.Account
+			if _, ok := w.rows.AccountFind(a.ID, &account); ok {
+				t.Fatalf("round %d: account %v was rolled back, and is found", round, a.ID)
+			}
+		}
+		for i := range stored {
+			if _, state := w.rows.TransferFind(stored[i].Transfer.ID); state != accounting.TransferAbsent {
+				t.Fatalf("round %d: transfer %v was rolled back, and is found", round, stored[i].Transfer.ID)
+			}
+		}
 		if after := w.fingerprint(); !bytes.Equal(after, before) {
 			t.Fatalf("round %d: after a rollback the memtable is\n%s\nwant\n%s", round, after, before)
 		}
@@ -364,6 +402,7 @@ func TestAheadChangesNoAnswer(t *testing.T) {
 		w.account()
 	}
 	for bar := range 80 {
+		w.counted = bar%20 >= 10
 		var batch []accounting.Transfer
 		for range random.IntN(70) {
 			transfer := accounting.Transfer{ID: w.id(), DebitAccountID: w.accounts[random.IntN(len(w.accounts))].ID,
@@ -515,5 +554,68 @@ func sameColumn(t *testing.T, m *memtable, tree storage.TreeID, first uint64, va
 	}
 	if int(at) != c.Count() || m.EntriesCount(tree) != at {
 		t.Fatalf("%s: %d entries, counted %d, want %d", storage.Trees[tree].Name, c.Count(), m.EntriesCount(tree), at)
+	}
+}
+
+// manifest is the rows' and the trees' parts of a manifest.
+func (w *world) manifest() []byte {
+	out := make([]byte, manifest.HeadBytes+w.keeper.EncodedBytes()+w.levels.EncodedBytes())
+	var head manifest.Head
+	w.keeper.Head(&head)
+	w.levels.LevelsCount(&head.Levels)
+	m := manifest.NewWriter(out)
+	m.Head(&head)
+	w.keeper.Encode(m)
+	w.levels.Encode(m)
+	return m.End(nil)
+}
+
+// Goal: rows that are opened from a manifest answer as those that wrote it: the log, the trees and
+// the carried rows, whose block does not have the ids of their accounts. They encode to the same
+// manifest.
+func TestOpenAnswers(t *testing.T) {
+	random := seeded.Rand(t)
+	w := newWorld(t, random)
+	for range 20 {
+		w.account()
+	}
+	opened := 0
+	for bar := range 120 {
+		for range random.IntN(20) {
+			w.step()
+		}
+		w.bar(bar%10 == 0)
+		if bar%10 != 0 {
+			continue
+		}
+		accounts, transfers, statuses := slices.Clone(w.accounts), slices.Clone(w.transfers), slices.Clone(w.statuses)
+		w.install() // nothing has come since
+		w.keeper.CheckOnDisk()
+		again := worldOn(t, random, w.Again())
+		encoded := w.manifest()
+		r := manifest.NewReader(encoded, math.MaxUint64, block.GeometryOf(w.Limits).PagesMax)
+		head := r.Head()
+		again.keeper.Decode(&r, &head)
+		again.levels.Decode(&r, &head.Levels)
+		if !r.End() {
+			t.Fatal("the manifest is refused")
+		}
+		again.levels.OpenFilters(again.Grid)
+		again.keeper.OpenTail(again.Grid)
+		for _, run := range again.levels.Tree(storage.TreeTransferID).Runs() {
+			again.keeper.IDStored(keys.IDOf(run.KeyMax()))
+		}
+		again.accounts, again.transfers, again.statuses, again.clock = accounts, transfers, statuses, w.clock
+		again.answers(true)
+		if !bytes.Equal(again.manifest(), encoded) {
+			t.Fatal("opened rows encode to another manifest")
+		}
+		if again.rows.tail.count > 0 {
+			opened++
+		}
+		w.plan(false)
+	}
+	if opened == 0 {
+		t.Error("no row was carried: the test shows little")
 	}
 }
