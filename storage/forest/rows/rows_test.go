@@ -33,7 +33,7 @@ type world struct {
 	under  *storage.Generation
 	clock  uint64
 
-	counted bool // ids count up
+	counted bool // ids count up, above all others
 	counter uint64
 
 	accounts  []accounting.Account
@@ -66,7 +66,7 @@ func worldOn(t testing.TB, random *rand.Rand, g *foresttest.Ground) *world {
 func (w *world) id() accounting.U128 {
 	if w.counted {
 		w.counter++
-		return accounting.U128{Lo: w.counter}
+		return accounting.U128{Lo: w.counter, Hi: ^uint64(0)}
 	}
 	return accounting.U128{Lo: w.random.Uint64(), Hi: w.random.Uint64() >> w.random.UintN(64)}
 }
@@ -285,8 +285,16 @@ func (w *world) stamps() {
 // in either memtable, in the caches or the spill, in the carried tail, in the log and the trees.
 // The invariants hold at every end of a bar.
 func TestAgainstLists(t *testing.T) {
+	for name, requestBytes := range map[string]uint32{"full tables": 1 << 20, "tables that grow": 32 << 10} {
+		t.Run(name, func(t *testing.T) { againstLists(t, requestBytes) })
+	}
+}
+
+func againstLists(t *testing.T, requestBytes uint32) {
 	random := seeded.Rand(t)
-	w := newWorld(t, random)
+	l := foresttest.Limits()
+	l.RequestBytesMax = min(l.RequestBytesMax, requestBytes)
+	w := worldOn(t, random, foresttest.New(t, l, random))
 	for range 20 {
 		w.account()
 	}
