@@ -23,7 +23,7 @@ type slotHolds struct {
 }
 
 // isOfNet tells whether the free slots of the class of slot are net's.
-func isOfNet(slot stages.Slot) bool { return slot.Class() == stages.SlotClient }
+func isOfNet(slot stages.Slot) bool { return slot.Class().Owner() == stages.Net }
 
 func newSlotHolds(slots *stages.Slots) slotHolds {
 	h := slotHolds{slots: slots}
