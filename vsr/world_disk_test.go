@@ -1,7 +1,6 @@
 package vsr
 
 import (
-	"fmt"
 	"math/rand/v2"
 
 	"ledger/wire"
@@ -60,7 +59,7 @@ func (n *node) crash(random *rand.Rand) {
 	if random.IntN(2) == 0 {
 		n.disk.commitMax = 0 // it is a hint
 	}
-	n.w.log("%d crashes: %v", n.id, n.slots[1:])
+	n.w.log("%d crashes; its slots: %s", n.id, lazy(n.slotsText))
 	*n = node{w: n.w, id: n.id, slots: n.slots, disk: n.disk, rotted: n.rotted}
 }
 
@@ -100,10 +99,8 @@ func (n *node) restart(random *rand.Rand) {
 	case n.w.q.PrimaryOf(n.view) == n.id && n.view < worldViews:
 		n.enter(n.view + 1)
 	}
-	n.w.log("%d restarts: view %d, log_view %d, head %d, uncertain %b", n.id, n.view, n.logView, n.head, n.uncertain[0])
+	n.w.log("%d starts: %s, uncertain: %s", n.id, lazy(n.text), lazy(n.uncertain.text))
 }
-
-func (n *node) String() string { return fmt.Sprintf("%d: %+v", n.id, n.super) }
 
 func wholeCopy(h *Header) Copy {
 	return Copy{Kind: KindWhole, View: h.View, Op: h.Op, Commit: h.Commit, Checksum: h.Checksum, Parent: h.Parent}

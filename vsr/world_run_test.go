@@ -96,7 +96,7 @@ func (w *world) rot(random *rand.Rand, n *node, op int) {
 	if e := &n.entries[op]; n.up && which == 2 && random.IntN(2) == 0 && e.IsHeld {
 		e.IsHeld, e.IsFaulty, n.written[op] = false, true, false
 	}
-	w.log("op %d rots at %d: %v", op, n.id, n.slots[op])
+	w.log("op %d rots at %d; its slots: %s", op, n.id, lazy(n.slotsText))
 }
 
 // reached are the nodes that are not cut off now.
