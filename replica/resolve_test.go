@@ -76,8 +76,8 @@ func TestResolveNumeric(t *testing.T) {
 	}
 }
 
-// Goal: a name is asked for anew at each question, and its addresses take turns. A wake follows each
-// answer.
+// Goal: a name is asked for anew at each question, and its addresses take turns. A wake follows
+// each answer.
 func TestResolveNames(t *testing.T) {
 	r, names, wakes := newTestResolver(t, "db0.example,3002,db2.example:4000", nil)
 	for attempt, want := range []string{"10.0.0.7:4000", "[2001:db8::7]:4000", "10.0.0.7:4000"} {
@@ -143,7 +143,8 @@ func TestResolveUnknownName(t *testing.T) {
 	if !log.Close(time.Minute) {
 		t.Fatal("the log did not end")
 	}
-	if want := `replica 0: its host "db0.example" in --addresses has no address: no such host: correct the name`; strings.Count(text.String(), want) != 1 {
+	want := `replica 0: its host "db0.example" in --addresses has no address: no such host: correct the name`
+	if strings.Count(text.String(), want) != 1 {
 		t.Errorf("the log says: %s", text.String())
 	}
 }
