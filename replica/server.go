@@ -202,10 +202,8 @@ func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) 
 	return posix.NewThread(options)
 }
 
-// Position of the replica in its cluster.
-func (s *Server) Position() (index, count uint8) {
-	return s.opened.Consensus.Superblock.Replica, s.opened.Consensus.Superblock.ReplicasCount
-}
+// Replicas of the cluster.
+func (s *Server) Replicas() uint32 { return uint32(s.opened.Consensus.Superblock.ReplicasCount) }
 
 // Cluster of the data file.
 func (s *Server) Cluster() wire.U128 { return s.opened.Consensus.Superblock.Cluster }
@@ -273,6 +271,9 @@ func (s *Server) LogLimits(log *events.Log) {
 // error: as of NewServer; then nothing runs.
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
+	if err := s.opened.served(); err != nil {
+		return err
+	}
 	s.log = callbacks.Log
 	l := &s.opened.Limits
 	s.slots = NewSlots(l, s.memory)

@@ -56,9 +56,15 @@ func TestTablePoolAgainstModel(t *testing.T) {
 				}
 			}
 		}
-		for len(pairs) > 0 {
-			pool.release(&pairs[0].list)
-			pairs = pairs[1:]
+		size := uint64(0) // of all lists, in use or free
+		for _, p := range pairs {
+			size += uint64(cap(p.list.tables))
+		}
+		for class, free := range pool.free {
+			size += uint64(len(free)) << class
+		}
+		if size != pool.used {
+			t.Fatalf("lists have %d places, %d are used", size, pool.used)
 		}
 		if !isFull {
 			t.Log("the pool was never full")
