@@ -77,7 +77,7 @@ func (f *File) verdict(s *datafile.Copy) string {
 		return startsText + " together with the other replicas" // which know what is damaged here
 	}
 	headers := f.memory.Bytes(uint64(f.limits.JournalSlotsCount)*limits.HeaderBytes, 4096, "inspect")
-	recovered, err := journal.Recover(readOnly{f.file}, &f.limits, s.Cluster, &s.Checkpoint, s.CommitMax, headers, f.scratch)
+	recovered, err := journal.Recover(readOnly{f.file}, &f.limits, &s.Superblock, headers, f.scratch)
 	switch {
 	case err != nil:
 		return "a start is refused: " + err.Error()

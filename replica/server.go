@@ -202,10 +202,8 @@ func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) 
 	return posix.NewThread(options)
 }
 
-// Position of the replica in its cluster.
-func (s *Server) Position() (index, count uint8) {
-	return s.opened.Consensus.Superblock.Replica, s.opened.Consensus.Superblock.ReplicasCount
-}
+// Replicas of the cluster.
+func (s *Server) Replicas() uint32 { return uint32(s.opened.Consensus.Superblock.ReplicasCount) }
 
 // Cluster of the data file.
 func (s *Server) Cluster() wire.U128 { return s.opened.Consensus.Superblock.Cluster }
@@ -273,6 +271,9 @@ func (s *Server) LogLimits(log *events.Log) {
 // error: as of NewServer; then nothing runs.
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
+	if err := s.opened.served(); err != nil {
+		return err
+	}
 	s.log = callbacks.Log
 	l := &s.opened.Limits
 	s.slots = NewSlots(l, s.memory)
@@ -328,9 +329,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	// later.
 	s.opened.Consensus.SessionsTrailer, s.opened.Consensus.RepliesTrailer = nil, nil
 	debug.FreeOSMemory()
-	s.progress.enter(phaseMemory, 0)
 	s.placeMemory(callbacks)
-	s.memory.Populate()
 	if err := s.opened.begin(s.file); err != nil {
 		return refusal(err)
 	}
@@ -354,6 +353,12 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		callbacks.Prepared()
 	}
 	s.progress.enter(phaseCheckpoint, 0)
+	// Caches and tables are touched while the checkpoint is read and the log is executed. A thread
+	// that comes to a page first touches it by itself. The server is announced behind it.
+	s.ended.Go(func() {
+		s.memory.Populate()
+		readiness.memoryTouched()
+	})
 	s.ended.Go(func() { s.slowLog.run(s.threadNames(), callbacks.Log) })
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log.Caution(events.Caution{Line: err.Error()}) }

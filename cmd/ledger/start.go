@@ -17,6 +17,7 @@ import (
 	"ledger/affinity"
 	"ledger/config"
 	"ledger/events"
+	"ledger/internal/ports"
 	"ledger/internal/posix"
 	"ledger/replica"
 	"ledger/wire"
@@ -158,9 +159,12 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	defer file.Close()
 	// The port is opened before the data file is touched, so that a port in use leaves the file as
-	// it was. Only files of one replica are served, so the first address is this replica's. Clients
-	// that connect now wait in the listener's queue.
-	listen, err := resolve(start.Addresses[0])
+	// it was. Clients that connect now wait in the listener's queue.
+	own, err := ownAddress(start, file)
+	if err != nil {
+		return err
+	}
+	listen, err := resolve(own)
 	if err != nil {
 		return err
 	}
@@ -184,11 +188,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		fmt.Fprintf(s.err, "warning: %s\n", warning)
 	}
 	server.Repairs(log)
-	index, count := server.Position()
-	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
-		return fmt.Errorf("%s: %w", start.AddressesOrigin, err)
-	}
-	for _, warning := range []string{start.Addresses.Unused(uint32(count)), clusterZero(server.Cluster(), start.Development)} {
+	for _, warning := range []string{start.Addresses.Unused(server.Replicas()), clusterZero(server.Cluster(), start.Development)} {
 		if warning != "" {
 			fmt.Fprintf(s.err, "warning: %s\n", warning)
 		}
@@ -337,6 +337,19 @@ func ioKind(flag *string) (replica.IOKind, error) {
 		return replica.IOPosix, nil
 	}
 	return 0, fmt.Errorf("--io=%s: must be auto, uring or posix", *flag)
+}
+
+// ownAddress is the address of this replica: that of its index in the list. A file that is none of
+// ours has no index, and is refused later.
+func ownAddress(start *config.Start, file ports.File) (config.Address, error) {
+	index, count, ok := replica.PositionOf(file, &start.Limits)
+	if !ok {
+		return start.Addresses[0], nil
+	}
+	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
+		return config.Address{}, fmt.Errorf("%s: %w", start.AddressesOrigin, err)
+	}
+	return start.Addresses[index], nil
 }
 
 // resolve turns the replica's own address into one on which it can listen.

@@ -8,6 +8,7 @@ import (
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/datafile"
+	"ledger/vsr"
 	"ledger/wire"
 )
 
@@ -23,12 +24,18 @@ func DefaultOptions() Options {
 
 // Recovered is the state from which the stages of a replica start.
 type Recovered struct {
-	Superblock         datafile.Superblock // with the view of this start, which is already durable
+	Superblock         datafile.Superblock // with the view of this start, which is durable before anything runs
 	SuperblockChecksum wire.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
 	RepliesTrailer     []byte // content of their replies
 	Headers            []byte // of the log, one for each slot; right for every op above the checkpoint
+
+	// Of one of several replicas, whose view is that of its superblock. See journal.Several.
+	CommitMax uint64  // committed, as far as superblock and log know
+	Uncertain vsr.Set // ops above the head that may have been acknowledged here; empty: the head is certain
+	Dirty     vsr.Set // slots of which the header is known and the prepare is missing
+	Faulty    vsr.Set // slots of which nothing proves what they held
 }
 
 // Stage joins the parts of consensus; see doc.go. Each part is a struct in a file of its own, and

@@ -275,7 +275,7 @@ func TestSearchAgainstWalk(t *testing.T) {
 			}
 			return key
 		}
-		for range random.IntN(40) {
+		for range random.IntN(120) { // more than guess reaches
 			r.tables = append(r.tables, storage.Table{KeyMax: draw()})
 		}
 		slices.SortFunc(r.tables, func(a, b storage.Table) int { return a.KeyMax.Compare(&b.KeyMax) })
