@@ -46,8 +46,9 @@ func severalAged(t *testing.T) (path string, l limits.Limits, head uint64) {
 	return path, l, r.OpHead
 }
 
-// Goal: of one of several replicas, inspect shows the fields of its superblock, and judges each slot
-// of the log, its head and its uncertain ops as the recovery of a server does, whatever is damaged.
+// Goal: of one of several replicas, inspect shows the fields of its superblock, and judges each
+// slot of the log, its head and its uncertain ops as the recovery of a server does, whatever is
+// damaged.
 func TestSeveral(t *testing.T) {
 	path, l, head := severalAged(t)
 	random := seeded.Rand(t)
