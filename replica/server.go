@@ -329,9 +329,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	// later.
 	s.opened.Consensus.SessionsTrailer, s.opened.Consensus.RepliesTrailer = nil, nil
 	debug.FreeOSMemory()
-	s.progress.enter(phaseMemory, 0)
 	s.placeMemory(callbacks)
-	s.memory.Populate()
 	if err := s.opened.begin(s.file); err != nil {
 		return refusal(err)
 	}
@@ -355,6 +353,12 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		callbacks.Prepared()
 	}
 	s.progress.enter(phaseCheckpoint, 0)
+	// Caches and tables are touched while the checkpoint is read and the log is executed. A thread
+	// that comes to a page first touches it by itself. The server is announced behind it.
+	s.ended.Go(func() {
+		s.memory.Populate()
+		readiness.memoryTouched()
+	})
 	s.ended.Go(func() { s.slowLog.run(s.threadNames(), callbacks.Log) })
 	for _, thread := range s.threads {
 		thread.warn = func(err error) { callbacks.Log.Caution(events.Caution{Line: err.Error()}) }

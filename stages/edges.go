@@ -71,7 +71,8 @@ type ConsensusToJournalKind uint8
 const (
 	// JournalAppend: make the prepare in Slot durable (its bytes, and its twin); answer
 	// JournalAppended. The bytes do not change until then. Bytes behind the prepare up to the
-	// sector's end are zeroed by journal.
+	// sector's end are zeroed by journal. If InTurn is set, the log slot has
+	// no right copy on disk: the prepare is durable before its twin is written.
 	JournalAppend ConsensusToJournalKind = iota + 1
 	// JournalRead: read the prepare of Op with Checksum into Slot; answer JournalReadDone.
 	JournalRead
@@ -86,6 +87,7 @@ type ConsensusToJournal struct {
 	Slot       Slot
 	Op         uint64
 	Checksum   wire.Checksum // JournalRead
+	InTurn     bool          // JournalAppend
 	Superblock *datafile.Superblock
 }
 

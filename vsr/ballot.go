@@ -44,6 +44,16 @@ type List struct {
 	Uncertain Set
 }
 
+// ReadList reads a list as the superblock and messages have it: raw headers and the set's bytes.
+func ReadList(headers []prepare.Header, uncertain *[SetBytes]byte) (l List) {
+	assert.AtMost(len(headers), StartHeadersMax, "headers of a list")
+	for i, h := range headers {
+		l.Headers[i] = HeaderOf(h)
+	}
+	l.Count, l.Uncertain = len(headers), ReadSet(uncertain)
+	return l
+}
+
 // Head is the highest op of the list. What is uncertain lies above it, and does not count here: the
 // arithmetic of pipeline and commit_max knows only heads.
 func (l *List) Head() uint64 { return l.Headers[0].Op }

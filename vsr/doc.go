@@ -54,6 +54,8 @@
 // Prepares are fetched forwards (NextPrepare), from the peer that answers fastest (Budget). What
 // comes is taken only if the chain proves it (Fill); a newer view proves nothing.
 //
+// The files of testdata/scripts play all this step by step.
+//
 // # What a log is after a crash
 //
 // A single replica has nobody to ask. It gives up one torn entry, that of the op behind the head,

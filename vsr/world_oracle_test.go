@@ -40,6 +40,9 @@ func (w *world) acknowledge(from int, view uint32, h *Header) {
 			if isCommitted = true; w.committed[op].Op != 0 && w.committed[op] != p.header {
 				w.fail("op %d is committed as %v and as %v", op, w.committed[op], p.header)
 			}
+			if w.first[op] == 0 {
+				w.log("op %d.%d is committed in view %d", op, p.header.View, p.view)
+			}
 			if w.committed[op] = p.header; w.first[op] == 0 || p.view < w.first[op] {
 				w.first[op] = p.view
 			}

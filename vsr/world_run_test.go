@@ -39,6 +39,7 @@ type world struct {
 	first     [machineSlots]uint32  // the first view that committed it
 	chosen    [worldViews + 2]*List // by view: what its primary chose
 	isFaulty  bool                  // disks may rot
+	isMixed   bool                  // some prepares are large
 	percent   int                   // the chance of what may happen
 	reach     uint                  // bits of the nodes that are not cut off
 	breaks    string                // a rule that the nodes do not keep
@@ -96,7 +97,7 @@ func (w *world) rot(random *rand.Rand, n *node, op int) {
 	if e := &n.entries[op]; n.up && which == 2 && random.IntN(2) == 0 && e.IsHeld {
 		e.IsHeld, e.IsFaulty, n.written[op] = false, true, false
 	}
-	w.log("op %d rots at %d: %v", op, n.id, n.slots[op])
+	w.log("op %d rots at %d; its slots: %s", op, n.id, lazy(n.slotsText))
 }
 
 // reached are the nodes that are not cut off now.

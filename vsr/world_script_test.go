@@ -118,6 +118,16 @@ func TestSchedules(t *testing.T) {
 			w.nodes[0].persist()
 			w.elect(5, 0, 2)
 		}},
+		{"a checkpoint's list does not end below the view's", "a checkpoint's list ends below the view's", func(w *world, random *rand.Rand) {
+			// Node 0 has both ops in view 4, whose log begins with them. They are of view 1.
+			w.send(1, 0)
+			w.send(1, 0)
+			w.elect(4, 0, 1, 2)
+			w.nodes[0].follow(w.lastStart())
+			w.nodes[0].persist()
+			w.nodes[0].power(random)
+			w.elect(5, 0, 2)
+		}},
 		{"what is uncertain is part of the ballot", "a restart forgets what it has not", func(w *world, random *rand.Rand) {
 			w.send(1, 0)
 			w.nodes[0].damage(random, 1)
@@ -141,7 +151,7 @@ func TestSchedules(t *testing.T) {
 				t.Errorf("%s: %s", c.rule, w.failure)
 			}
 			w = newWorld(3, c.breaks)
-			if c.schedule(w, rand.New(rand.NewPCG(seed, 0))); strings.Contains(w.failure, "has lost op 1.") {
+			if c.schedule(w, rand.New(rand.NewPCG(seed, 0))); strings.Contains(w.failure, "has lost op") {
 				lost++
 			}
 		}

@@ -38,18 +38,18 @@ type node struct {
 	disk   super
 	rotted [machineSlots]bool // one fault of an op's slot in its life
 
-	super            // in memory; it is ahead of disk while it is being written
-	status           status
-	isChosen         bool // new primary: the log is chosen, and log_view = view
-	head             uint64
-	commitMin        uint64
-	entries          [machineSlots]Entry
-	writes           [machineSlots]int // under way: 0 none, 1 both copies or the prepare, 2 the twin of a slot that was faulty
-	isClean, written [machineSlots]bool
-	uncertain        Set
-	nonce            [16]byte
-	ballots          []*Ballot
-	tallies          [machineSlots]Tally
+	super           // in memory; it is ahead of disk while it is being written
+	status          status
+	isChosen        bool // new primary: the log is chosen, and log_view = view
+	head            uint64
+	commitMin       uint64
+	entries         [machineSlots]Entry
+	writes          [machineSlots]int  // under way: 0 none, 1 both copies or the prepare, 2 the twin of a slot that was faulty
+	atOnce, written [machineSlots]bool // both copies are being written at once; the write is done
+	uncertain       Set
+	nonce           [16]byte
+	ballots         []*Ballot
+	tallies         [machineSlots]Tally
 }
 
 func (n *node) Entry(op uint64) Entry {
@@ -62,6 +62,12 @@ func (n *node) Entry(op uint64) Entry {
 // persist makes the superblock durable as it is in memory.
 func (n *node) persist() {
 	before := n.disk
+	if n.status == statusNormal && n.logView == n.view {
+		n.list = RefreshList(n, &n.list, n.head, n.commitMax) // as a checkpoint does
+		if n.w.breaks == "a checkpoint's list ends below the view's" {
+			n.list, _ = StartList(n, 1, 0)
+		}
+	}
 	if n.disk = n.super; n.w.breaks == "log_view in memory only" && before.logView > 0 {
 		n.disk.logView, n.disk.list = before.logView, before.list
 	}
@@ -83,7 +89,7 @@ func (n *node) enter(view uint32) {
 		n.list = Freeze(n, &n.list, n.head, n.commitMax, &n.uncertain)
 	}
 	n.view, n.status, n.isChosen, n.ballots = view, statusChange, false, make([]*Ballot, n.w.q.Replicas)
-	n.w.log("%d enters view %d: log_view %d, list %v, uncertain %b", n.id, view, n.logView, n.list.Headers[:n.list.Count], n.list.Uncertain[0])
+	n.w.log("%d enters view %d: log_view %d, list %s, uncertain: %s", n.id, view, n.logView, lazy(n.list.text), lazy(n.list.Uncertain.text))
 }
 
 // vote sends a ballot.
@@ -96,6 +102,7 @@ func (n *node) vote() {
 	if reason := b.Check(n.view, PipelineMax); reason != "" {
 		n.w.fail("a ballot is refused: %s: %+v", reason, b)
 	}
+	n.w.log("%d votes in view %d: %s", n.id, n.view, lazy(b.text))
 	n.w.ballots[n.view] = append(n.w.ballots[n.view], sentBallot{n.id, b})
 }
 
@@ -106,6 +113,9 @@ func (n *node) choose() {
 		return
 	}
 	c := Choose(&w.q, PipelineMax, n.ballots)
+	if c.Outcome == OutcomeWait || c.Outcome == OutcomeStuck {
+		w.log("%d cannot begin view %d: %v, op %d", n.id, n.view, c.Outcome, c.Op)
+	}
 	w.marks[c.Outcome.String()]++
 	switch {
 	case c.Outcome == OutcomeBroken:
@@ -121,7 +131,11 @@ func (n *node) choose() {
 			w.marks["uncertain head voted"]++
 		}
 	}
-	w.log("%d chooses head %d for view %d from %d on, log_view %d", n.id, c.OpHead, n.view, c.CommitMax, c.LogView)
+	w.log("%d chooses the log of view %d: that of log_view %d, with head %d; op %d is known to be committed", n.id, n.view, c.LogView,
+		c.OpHead, c.CommitMax)
+	if c.Truncated != 0 {
+		w.log("op %d is nacked by a quorum", c.Truncated)
+	}
 	n.list = List{}
 	for i := c.Count - 1; i >= 0; i-- {
 		n.list.Headers[n.list.Count] = c.Headers[i]
@@ -166,22 +180,15 @@ func (n *node) lead() {
 }
 
 func (n *node) sendStart(nonce [16]byte) {
-	l := List{}
-	for op := n.head; ; op-- {
-		h := n.entries[op].Header
-		if h.Blank {
-			return
-		}
-		l.Headers[l.Count] = h
-		l.Count++
-		if op == min(n.commitMax, n.head) {
-			break
-		}
+	commitMax := min(n.commitMax, n.head)
+	l, ok := StartList(n, n.head, commitMax)
+	if !ok {
+		return
 	}
-	if reason := l.CheckStart(n.view, min(n.commitMax, n.head), PipelineMax); reason != "" {
+	if reason := l.CheckStart(n.view, commitMax, PipelineMax); reason != "" {
 		n.w.fail("a start_view is refused: %s", reason)
 	}
-	n.w.starts = append(n.w.starts, sentStart{n.view, n.id, l, min(n.commitMax, n.head), nonce})
+	n.w.starts = append(n.w.starts, sentStart{n.view, n.id, l, commitMax, nonce})
 }
 
 // follow a start_view.
@@ -208,6 +215,7 @@ func (n *node) prepare() {
 	if !n.up || n.status != statusNormal || !n.isChosen || n.head == worldOps || !n.isDurable() {
 		return
 	}
+	n.w.log("%d prepares op %d.%d", n.id, n.head+1, n.view)
 	op, by := n.head+1, n.entries[n.head].Header
 	h := Header{Op: op, View: n.view, Commit: n.commitMax, Parent: by.Checksum}
 	h.Checksum = wire.Checksum{2, byte(op), byte(n.view), by.Checksum[2], by.Checksum[3]}

@@ -101,3 +101,29 @@ func TestLoadWhileServing(t *testing.T) {
 	}
 	w.checkQuiet()
 }
+
+// Goal: journal hears that a slot of the log has no right copy, so that it writes one copy after
+// the other, also when another prepare has taken the place of the damaged one.
+func TestFaultySlotIsWrittenInTurn(t *testing.T) {
+	w := newTester(t, testLimits())
+	s := w.stage
+	for _, isFaulty := range []bool{false, true} {
+		header, slot := w.foreign(s.log.head() + 1)
+		var out Actions
+		s.send.begin(&out)
+		s.log.append(header)
+		if isFaulty { // the prepare that had this op before a view change
+			s.log.damaged(header.Op())
+			s.log.truncate(header.Op() - 1)
+			s.log.append(header)
+			if s.log.isFaulty(header.Op()) {
+				t.Fatal("a prepare that never was on disk is faulty")
+			}
+		}
+		s.log.beginWrite(header.Op())
+		s.send.append(header.Op(), slot, s.log.writesInTurn(header.Op()))
+		if len(out.Journal) != 1 || out.Journal[0].InTurn != isFaulty {
+			t.Fatalf("faulty %v: the prepare is written as if its slot were clean, or the other way round: %+v", isFaulty, out.Journal)
+		}
+	}
+}

@@ -24,6 +24,9 @@ import (
 // the disk. No other prepare is written into the slot until that write has ended, and its end does
 // not count for the op that has taken the place.
 //
+// So is rotten: a prepare that takes the place of a damaged one is not faulty, since it never was
+// on disk, but its copies are written one after the other.
+//
 // Each op names the checksum of the op before it, so the head's checksum proves all ops below it.
 // The chain begins at the op of the checkpoint from which the log was opened. That op may have no
 // slot any more, so its checksum is kept apart.
@@ -45,6 +48,7 @@ type logSlot struct {
 	isFaulty bool
 	writing  wire.Checksum // of the prepare that is being written into the slot, if isWriting
 	isBusy   bool          // a prepare is being written into the slot
+	isRotten bool          // the disk has no right copy there, whatever the op
 }
 
 func newLog(l *limits.Limits, memory *arena.Arena) log {
@@ -130,6 +134,10 @@ func (g *log) isFaulty(op uint64) bool { return g.has(op) && g.slot(op).isFaulty
 // isWriting tells whether a prepare, of whichever op, is being written into the slot of op.
 func (g *log) isWriting(op uint64) bool { return g.slot(op).isBusy }
 
+// writesInTurn tells whether the copies of op are written one after the other. Both at once could
+// leave, after a crash, what looks like the torn write of a slot that was right before.
+func (g *log) writesInTurn(op uint64) bool { return g.slot(op).isRotten }
+
 // append makes a prepare the head.
 func (g *log) append(header prepare.Header) {
 	op := header.Op()
@@ -153,7 +161,7 @@ func (g *log) beginWrite(op uint64) {
 func (g *log) endWrite(op uint64, checksum wire.Checksum) (isCurrent bool) {
 	slot := g.slot(op)
 	assert.That(slot.isBusy && slot.writing == checksum, "a prepare that is durable was being written")
-	slot.isBusy = false
+	slot.isBusy, slot.isRotten = false, false
 	if !g.has(op) || slot.checksum != checksum {
 		return false
 	}
@@ -165,7 +173,7 @@ func (g *log) endWrite(op uint64, checksum wire.Checksum) (isCurrent bool) {
 func (g *log) damaged(op uint64) {
 	assert.That(g.has(op), "an op that is damaged is in the log")
 	slot := g.slot(op)
-	slot.isDirty, slot.isFaulty = true, true
+	slot.isDirty, slot.isFaulty, slot.isRotten = true, true, true
 }
 
 // truncate drops the ops above opHead. Nothing is written: what lies on disk no longer counts.

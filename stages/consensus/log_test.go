@@ -21,6 +21,7 @@ type logBench struct {
 	salt   uint64
 	ops    map[uint64]modelOp // those that the log may know
 	writes map[uint64]modelWrite
+	rotten map[uint64]bool // by slot
 }
 
 type modelOp struct {
@@ -39,7 +40,7 @@ func newLogBench(t *testing.T, base, head uint64) *logBench {
 	t.Cleanup(memory.Close)
 	l := testLimits()
 	b := &logBench{t: t, log: newLog(&l, memory), slots: uint64(l.JournalSlotsCount), base: base, head: base, ops: map[uint64]modelOp{},
-		writes: map[uint64]modelWrite{}}
+		writes: map[uint64]modelWrite{}, rotten: map[uint64]bool{}}
 	headers := make([]byte, b.slots*limits.HeaderBytes)
 	checkpoint := storage.Checkpoint{Op: base, PrepareChecksum: wire.Checksum{1, 2, 3}}
 	b.log.baseChecksum = checkpoint.PrepareChecksum // for the parent of the first header
@@ -83,8 +84,9 @@ func (b *logBench) check() {
 	for op := b.base + 1; op <= b.head+2; op++ {
 		want, has := b.ops[op]
 		_, isWriting := b.writes[op%b.slots]
-		if b.log.has(op) != has || b.log.isWriting(op) != isWriting {
-			b.t.Fatalf("op %d: has %v, writing %v; want %v, %v", op, b.log.has(op), b.log.isWriting(op), has, isWriting)
+		if b.log.has(op) != has || b.log.isWriting(op) != isWriting || b.log.writesInTurn(op) != b.rotten[op%b.slots] {
+			b.t.Fatalf("op %d: has %v, writing %v, in turn %v; want %v, %v, %v", op, b.log.has(op), b.log.isWriting(op), b.log.writesInTurn(op),
+				has, isWriting, b.rotten[op%b.slots])
 		}
 		if b.log.isClean(op) != (has && !want.dirty) || b.log.isFaulty(op) != (has && want.faulty) {
 			b.t.Fatalf("op %d: clean %v, faulty %v, want %+v", op, b.log.isClean(op), b.log.isFaulty(op), want)
@@ -137,12 +139,14 @@ func TestLogModel(t *testing.T) {
 						b.ops[w.op] = e
 					}
 					delete(b.writes, slot)
+					delete(b.rotten, slot)
 					break
 				}
 			case 4:
 				if e, has := b.ops[b.head]; has {
 					b.log.damaged(b.head)
 					e.dirty, e.faulty = true, true
+					b.rotten[b.head%b.slots] = true
 					b.ops[b.head] = e
 				}
 			case 5: // a view change

@@ -87,11 +87,11 @@ func (s *sender) sessionEnded(client wire.U128) {
 func (s *sender) net(message stages.ConsensusToNet) { s.out.Net = append(s.out.Net, message) }
 
 // append lends a prepare to journal, until JournalAppended.
-func (s *sender) append(op uint64, slot stages.Slot) {
+func (s *sender) append(op uint64, slot stages.Slot, inTurn bool) {
 	header := prepare.Header(s.slots.bytes(slot)[:prepare.HeaderBytes])
 	assert.Equal(header.Op(), op, "op of the prepare that is appended")
 	s.lend(slot)
-	s.journal(stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op})
+	s.journal(stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op, InTurn: inTurn})
 }
 
 // read lends a slot to journal, until JournalReadDone.

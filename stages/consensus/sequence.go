@@ -130,7 +130,7 @@ func (s *Stage) startPrepare(header prepare.Header, slot, replySlot stages.Slot)
 		record: s.measures.prepared(header, s.timers.now()),
 	})
 	s.log.beginWrite(op)
-	s.send.append(op, slot)
+	s.send.append(op, slot, s.log.writesInTurn(op))
 	s.feed()
 }
 

@@ -126,7 +126,7 @@ func TestSlotsOfATruncatedOp(t *testing.T) {
 		s.send.begin(&w.out)
 		s.log.append(header)
 		s.log.beginWrite(header.Op())
-		s.send.append(header.Op(), slot)
+		s.send.append(header.Op(), slot, false)
 		s.send.sequenced(header.Op(), slot)
 		s.log.truncate(header.Op() - 1) // a view change drops the op,
 		s.send.release(slot)            // and the pipeline has no use for the slot any more
@@ -164,7 +164,7 @@ func TestStaleCompletion(t *testing.T) {
 	s.send.begin(&w.out)
 	s.log.append(header)
 	s.log.beginWrite(header.Op())
-	s.send.append(header.Op(), slot)
+	s.send.append(header.Op(), slot, false)
 	s.log.truncate(head)
 	s.send.release(slot)
 	w.out.Reset()

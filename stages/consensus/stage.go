@@ -177,9 +177,13 @@ func (s *Stage) checkRest() {
 	if s.queue.count() > 0 || s.commits.count() > 0 || s.send.lentCount() > 0 || s.snapshot.isLent() {
 		return
 	}
-	assert.Equal(s.slots.heldCount(stages.SlotClient), 0, "client slots that are held at rest")
-	assert.Equal(s.slots.heldCount(stages.SlotPrepare), 0, "prepare slots that are held at rest")
-	assert.AtMost(s.slots.heldCount(stages.SlotReply), s.sessions.count(), "reply slots that are held at rest")
+	for class := range stages.SlotClassesCount {
+		atMost := 0
+		if class == stages.SlotReply {
+			atMost = s.sessions.count()
+		}
+		assert.AtMost(s.slots.heldCount(class), atMost, "slots of a class that are held at rest")
+	}
 }
 
 // TimerNs is the latest time at which the stage needs a step. While no prepare may start, there is

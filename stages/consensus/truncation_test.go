@@ -60,7 +60,7 @@ func (r *truncations) write(base uint64) {
 			continue
 		}
 		s.log.beginWrite(op)
-		s.send.append(op, r.owned[op])
+		s.send.append(op, r.owned[op], s.log.writesInTurn(op))
 		r.loans = append(r.loans, loan{bytes.Clone(s.log.header(op)), r.owned[op], false})
 	}
 }

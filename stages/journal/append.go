@@ -22,6 +22,7 @@ const (
 type appendState struct {
 	step    appendStep
 	isSmall bool // its twin is a whole copy
+	inTurn  bool // the prepare is durable before the twin is written
 	toSync  bool // its writes are durable only after a sync behind them
 	writes  int  // writes that have not completed
 	slot    stages.Slot
@@ -50,7 +51,8 @@ func (s *Stage) onAppend(e *stages.ConsensusToJournal, out *Actions) {
 	clear(bytes[size:padded])
 	a.step, a.writes, a.slot, a.op = appendWriting, 2, e.Slot, e.Op
 	a.isSmall = isSmall(h, &s.limits)
-	a.toSync = a.isSmall && !h.IsGroup()
+	a.inTurn = e.InTurn || !a.isSmall
+	a.toSync = a.isSmall && !h.IsGroup() && !e.InTurn && s.limits.ReplicasCount == 1
 	a.times = metrics.JournalTimes{SubmittedNs: s.measures.nowNs}
 	twin := bytes[:padded]
 	if !a.isSmall {
@@ -79,8 +81,13 @@ func (s *Stage) isWriting(op uint64) bool {
 // of a group are the exception: each is durable by itself. This thread would have to start the
 // sync, and with many clients it is busy with the replies to the previous group at that time.
 //
+// In a cluster each copy is durable by itself, always: an op that was acknowledged must read as
+// torn only after two faults, and a flush that the disk only pretends to do would strike both
+// copies.
+//
 // The header of a large prepare proves that the prepare was durable before, so its write is linked
-// behind that of the prepare.
+// behind that of the prepare. The same holds for the copies in a faulty slot. Both at once could
+// leave, after a crash, what looks like a torn write, although the op was acknowledged.
 func (s *Stage) write(index uint64, prepare, twin []byte, out *Actions) {
 	a := &s.appends[index]
 	flags := ports.WriteDurable
@@ -88,7 +95,7 @@ func (s *Stage) write(index uint64, prepare, twin []byte, out *Actions) {
 		flags = 0
 	}
 	first := flags
-	if !a.isSmall {
+	if a.inTurn {
 		first |= ports.WriteLinked
 	}
 	out.Disk = append(out.Disk,
@@ -113,7 +120,7 @@ func (s *Stage) onTwinWritten(a *appendState, result int32, out *Actions) {
 		s.failDisk(out, result, "writing the twin of op %d: result %d, want %d bytes", a.op, result, want)
 		return
 	}
-	assert.That(a.isSmall || a.writes == 1, "the header of a large prepare is written behind it")
+	assert.That(!a.inTurn || a.writes == 1, "a twin that is written in turn is written behind the prepare")
 	s.onWritten(a, out)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"ledger/internal/ports"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/wire"
@@ -61,6 +62,53 @@ func TestOneWriteInASlot(t *testing.T) {
 		}()
 		if !failed {
 			t.Errorf("op %d is written into the slot of op 13, which is being written", op)
+		}
+	}
+}
+
+// Goal: in a cluster, each copy of a small prepare is durable by itself, without a sync behind
+// both.
+func TestCopiesDurableInACluster(t *testing.T) {
+	b := newBench(t, 12)
+	b.stage.limits.ReplicasCount = 3
+	b.appendView(13, 1, 300)
+	if len(b.queue) != 2 || b.queue[0].Flags != ports.WriteDurable || b.queue[1].Flags != ports.WriteDurable {
+		t.Fatalf("queued %+v", b.queue)
+	}
+	b.end(1, int32(len(b.queue[1].Buffer)))
+	if len(b.got) != 0 || len(b.queue) != 1 {
+		t.Fatalf("after one of two writes: said %+v, queued %+v", b.got, b.queue)
+	}
+	b.end(0, int32(len(b.queue[0].Buffer)))
+	if len(b.got) != 1 || len(b.queue) != 0 {
+		t.Fatalf("after both writes: said %+v, queued %+v", b.got, b.queue)
+	}
+}
+
+// Goal: in a faulty slot, the prepare is durable before its twin is written, also a small one, for
+// a single replica or in a cluster.
+func TestWriteInTurn(t *testing.T) {
+	for _, replicas := range []uint32{1, 3} {
+		for _, size := range []uint32{300, 2000} {
+			b := newBench(t, 12)
+			b.stage.limits.ReplicasCount = replicas
+			_, slot := b.appendView(13, 1, size)
+			b.endAll()
+			b.got = nil
+			b.request(stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: 13, InTurn: true})
+			if len(b.queue) != 2 || b.queue[0].OffsetBytes != b.log.layout.PrepareAt(13) ||
+				b.queue[0].Flags != ports.WriteDurable|ports.WriteLinked || b.queue[1].OffsetBytes != b.log.layout.TwinAt(13) ||
+				b.queue[1].Flags != ports.WriteDurable {
+				t.Fatalf("%d replicas, %d bytes: queued %+v", replicas, size, b.queue)
+			}
+			b.end(0, int32(len(b.queue[0].Buffer)))
+			if len(b.got) != 0 {
+				t.Fatalf("%d replicas, %d bytes: acknowledged before the twin is written", replicas, size)
+			}
+			b.end(0, int32(len(b.queue[0].Buffer)))
+			if len(b.got) != 1 || len(b.queue) != 0 {
+				t.Fatalf("%d replicas, %d bytes: said %+v, queued %+v", replicas, size, b.got, b.queue)
+			}
 		}
 	}
 }

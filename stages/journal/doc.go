@@ -23,8 +23,9 @@
 // decision table. A fault that one replica cannot repair is refused.
 //
 // Twins: prepares of up to TwinBytes are written twice in parallel, to the log and to the twin
-// ring. One fdatasync makes both durable, or RWF_DSYNC each. The twin of a larger prepare is its
-// header, which is written after the prepare is durable.
+// ring. One fdatasync makes both durable, or RWF_DSYNC each (always, in a cluster). The twin of a
+// larger prepare is its header, which is written after the prepare is durable. In a faulty slot,
+// the twin of a small one is as well.
 //
 // Source: docs/design/log.md; consensus, 8.2 to 8.5 and 14.
 package journal

@@ -24,6 +24,8 @@ const (
 	// identifies it.
 	kindStranger connectionKind = iota
 	kindClient
+	// kindPeer: another replica, whose place in the hub is place; see peers.go.
+	kindPeer
 	kindsCount
 )
 
@@ -47,6 +49,7 @@ type connection struct {
 	turn         uint64    // orders connections by how long they have been without a registered client
 	deadlineNs   uint64    // for the first whole message
 	beganNs      uint64    // when the first bytes of the message at start arrived
+	place        uint32    // of a peer, in the hub
 	peer         [18]byte
 
 	sending    bool // the port is sending the first of sends

@@ -106,6 +106,33 @@ func (w *world) again() *Levels {
 	return trees
 }
 
+// same demands that other trees have the same runs and merges.
+func (w *world) same(other *Levels) {
+	w.t.Helper()
+	sameRun := func(a, b *Run) bool {
+		return slices.Equal(a.tables, b.tables) && slices.Equal(a.fences, b.fences) && a.entries == b.entries && a.rows == b.rows &&
+			a.ordinalFirst == b.ordinalFirst && a.ordinalEnd == b.ordinalEnd
+	}
+	for i := range w.trees.trees {
+		a, b := &w.trees.trees[i], &other.trees[i]
+		if len(a.ordered) != len(b.ordered) {
+			w.t.Fatalf("%s has %d runs, want %d", a.spec.Name, len(b.ordered), len(a.ordered))
+		}
+		for j := range a.ordered {
+			if !sameRun(a.ordered[j], b.ordered[j]) {
+				w.t.Fatalf("run %d of %s is another one", j, a.spec.Name)
+			}
+		}
+		for j := range a.levels {
+			m, n := &a.levels[j].merge, &b.levels[j].merge
+			if !sameRun(&m.output, &n.output) || m.inputs != n.inputs || m.entriesLeft != n.entriesLeft || m.entriesAll != n.entriesAll ||
+				m.rowsAll != n.rowsAll || m.credit != n.credit || m.from != n.from || m.fromKey != n.fromKey {
+				w.t.Fatalf("the merge of level %d of %s is %+v, want %+v", j, a.spec.Name, n, m)
+			}
+		}
+	}
+}
+
 // Goal: over many bars with flushes of every size, at the head of merges and within them, every
 // key has its newest value, removals hold, and postings are in order. What a restart decodes from
 // the manifest gives the same answers and the same manifest.
@@ -133,6 +160,7 @@ func TestAgainstModel(t *testing.T) {
 			if bar%40 == 7 {
 				again := w.again()
 				w.answers(again)
+				w.same(again)
 				before := w.manifest()
 				trees := w.trees
 				w.trees = again
@@ -247,7 +275,7 @@ func TestSearchAgainstWalk(t *testing.T) {
 			}
 			return key
 		}
-		for range random.IntN(40) {
+		for range random.IntN(120) { // more than guess reaches
 			r.tables = append(r.tables, storage.Table{KeyMax: draw()})
 		}
 		slices.SortFunc(r.tables, func(a, b storage.Table) int { return a.KeyMax.Compare(&b.KeyMax) })
