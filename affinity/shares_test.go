@@ -2,8 +2,9 @@ package affinity
 
 import "testing"
 
-// Goal: the shares of several processes do not overlap where one of them alone would pin its stages,
-// and cover all cores; physical cores are not torn. Where few cores are, all processes have all.
+// Goal: the shares of several processes do not overlap where one of them alone would pin its
+// stages, and cover all cores; physical cores are not torn. Where few cores are, all processes have
+// all.
 func TestShares(t *testing.T) {
 	for _, c := range []struct {
 		physical, threads, count int

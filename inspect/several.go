@@ -35,7 +35,8 @@ func (l *log) judgeSeveral(f *File) {
 	decisions := make([]vsr.Decision, len(slots))
 	result, refusal := vsr.Recover(&in, slots, decisions)
 	if refusal != nil {
-		l.several.verdict = "a start is refused: " + (&journal.DamageError{Slot: refusal.Slot, Letter: refusal.Row, Reason: refusal.Reason}).Error()
+		damage := journal.DamageError{Slot: refusal.Slot, Letter: refusal.Row, Reason: refusal.Reason}
+		l.several.verdict = "a start is refused: " + damage.Error()
 	} else {
 		l.head = result.OpHead
 		for op := result.OpHead + 1; op <= in.PrepareMax; op++ {
@@ -61,8 +62,8 @@ func (l *log) judgeSeveral(f *File) {
 	}
 }
 
-// asRecovered is a copy as the recovery of a server sees it, which does not look at bodies at or below
-// the checkpoint.
+// asRecovered is a copy as the recovery of a server sees it, which does not look at bodies at or
+// below the checkpoint.
 func (c *SlotCopy) asRecovered(checkpointOp uint64, isTwin bool) vsr.Copy {
 	kind := map[string]vsr.Kind{CopyWhole: vsr.KindWhole, CopyHeader: vsr.KindHeader, CopyReserved: vsr.KindReserved,
 		CopyTorn: vsr.KindTorn, CopyBad: vsr.KindBad}[c.Kind]
@@ -75,7 +76,8 @@ func (c *SlotCopy) asRecovered(checkpointOp uint64, isTwin bool) vsr.Copy {
 	if kind == vsr.KindBad || kind == vsr.KindReserved {
 		return vsr.Copy{Kind: kind, IsUnread: c.isUnread}
 	}
-	return vsr.Copy{Kind: kind, IsUnread: c.isUnread, View: c.header.View, Op: c.header.Op, Checksum: c.header.Checksum, Parent: c.header.Parent}
+	h := &c.header
+	return vsr.Copy{Kind: kind, IsUnread: c.isUnread, View: h.View, Op: h.Op, Checksum: h.Checksum, Parent: h.Parent}
 }
 
 // judgeDecided says what a start does with a slot, and what of it is damage.

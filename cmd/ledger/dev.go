@@ -75,7 +75,8 @@ func (c *devCommand) single(s *streams, port uint32) error {
 		return err
 	}
 	start.MetricsOptional = true
-	return serve(s, start, nil, path, fmt.Sprintf("ready: connect any official TigerBeetle client to cluster 0 at %s; end with Ctrl-C", address))
+	ready := fmt.Sprintf("ready: connect any official TigerBeetle client to cluster 0 at %s; end with Ctrl-C", address)
+	return serve(s, start, nil, path, ready)
 }
 
 // devFormat is what format is asked for a development file.

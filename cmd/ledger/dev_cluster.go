@@ -19,9 +19,9 @@ import (
 	"ledger/config"
 )
 
-// devCluster runs the replicas of a development cluster, each in a process of its own: a replica can
-// be killed, stopped and looked at like one on a machine of its own. What they write to stderr comes
-// out here, each line with the number of its replica.
+// devCluster runs the replicas of a development cluster, each in a process of its own: a replica
+// can be killed, stopped and looked at like one on a machine of its own. What they write to stderr
+// comes out here, each line with the number of its replica.
 type devCluster struct {
 	streams  *streams
 	folder   string
@@ -72,8 +72,8 @@ func (d *devCluster) run() error {
 	return d.serve()
 }
 
-// serve starts all replicas and returns when all have ended. A signal ends all of them. A replica that
-// ends before all serve clients ends the others; later they go on without it.
+// serve starts all replicas and returns when all have ended. A signal ends all of them. A replica
+// that ends before all serve clients ends the others; later they go on without it.
 func (d *devCluster) serve() error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
@@ -123,9 +123,9 @@ func statusOfProcess(state *os.ProcessState) int {
 	return exitRefused
 }
 
-// start starts the processes. Each has a share of the cores, so that automatic placement does not pin
-// all of them to the same ones. Each has a process group of its own, so that Ctrl-C reaches this
-// command alone, and it ends with this command.
+// start starts the processes. Each has a share of the cores, so that automatic placement does not
+// pin all of them to the same ones. Each has a process group of its own, so that Ctrl-C reaches
+// this command alone, and it ends with this command.
 func (d *devCluster) start() error {
 	topology, err := affinity.System()
 	if err != nil {

@@ -20,8 +20,8 @@ func (d *devCluster) file(folder string, index int) string {
 const makingSuffix = ".making"
 
 // makeFiles makes the folder with the files of all replicas, or checks the one that is there. The
-// folder gets its name when all files are whole. So files that are missing in it were lost, and a new
-// one in the place of a lost one would have forgotten what its replica acknowledged.
+// folder gets its name when all files are whole. So files that are missing in it were lost, and a
+// new one in the place of a lost one would have forgotten what its replica acknowledged.
 func (d *devCluster) makeFiles() error {
 	entries, err := os.ReadDir(d.folder)
 	switch {

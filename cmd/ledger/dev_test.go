@@ -42,7 +42,8 @@ func (s *shared) await(t *testing.T, want string) {
 	}
 }
 
-// scripted is a development cluster whose replicas are a shell script; $i is the number of a replica.
+// scripted is a development cluster whose replicas are a shell script; $i is the number of a
+// replica.
 func scripted(t *testing.T, script string) (d *devCluster, said *shared, ended chan error) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "replica")
@@ -169,7 +170,8 @@ func TestDevFiles(t *testing.T) {
 	if err := os.Remove(filepath.Join(folder, "1.data")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := makeFiles(2); err == nil || !strings.Contains(err.Error(), "1.data does not exist") || !strings.Contains(err.Error(), "remove all of") {
+	if _, err := makeFiles(2); err == nil || !strings.Contains(err.Error(), "1.data does not exist") ||
+		!strings.Contains(err.Error(), "remove all of") {
 		t.Errorf("one is missing: %v", err)
 	}
 }
