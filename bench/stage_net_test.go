@@ -97,7 +97,7 @@ func runNet(b *testing.B, kernel ports.Thread, slots *stages.Slots, memory *aren
 		b.Fatal(err)
 	}
 	l := limits.Production()
-	driver := net.NewDriver(net.New(l, wire.U128{}, slots, memory), kernel.Network(fd, net.PortConnectionsMax(&l), 0), toNet,
+	driver := net.NewDriver(net.New(l, wire.U128{}, slots, memory, nil), kernel.Network(fd, net.PortConnectionsMax(&l), 0), nil, toNet,
 		stages.Sender[stages.NetToConsensus]{Ring: fromNet}, nil)
 	var stop atomic.Bool
 	syscalls = new(atomic.Uint64)

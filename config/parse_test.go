@@ -138,6 +138,9 @@ func TestParseAddresses(t *testing.T) {
 		{"", "", "not empty"},
 		{"3001, 3002", "", `item 2: host " 3002" must be`},
 		{"3001,127.0.0.1:3001", "", "items 1 and 2 are the same address 127.0.0.1:3001"},
+		{"node-a,node-b,NODE-A.", "", "items 1 and 3 are the same address NODE-A.:3001"},
+		{"a:1,a:2,b:1", "a:1,a:2,b:1", ""},
+		{"a,b:,c", "", `item 2: port "" must be a number of 1 to 65535`},
 		{"1,2,3,4,5", "", "must name at most 4 addresses, not 5"},
 	} {
 		got, err := ParseAddresses(test.in, 4)
@@ -148,20 +151,32 @@ func TestParseAddresses(t *testing.T) {
 			t.Errorf("ParseAddresses(%q).IsPickPort() is %v", test.in, got.IsPickPort())
 		}
 	}
-	list, err := ParseAddresses("1,2,3", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
+}
+
+// Goal: a list of another length than the cluster is refused with both numbers, and so is an
+// address to which the other replicas cannot connect. A single replica may have any list.
+func TestCheckReplicas(t *testing.T) {
 	for _, test := range []struct {
+		in                          string
 		replicaIndex, replicasCount uint32
 		wantError                   string
 	}{
-		{0, 3, ""}, {2, 3, ""}, {0, 1, ""}, {2, 2, ""},
-		{0, 4, "must name 4 addresses, one for each replica, not 3: the data file is replica 0 of 4"},
-		{3, 3, "must name 4 addresses"},
+		{"1,2,3", 0, 3, ""}, {"1,2,3", 2, 3, ""}, {"1,2,3", 0, 1, ""}, {"0", 0, 1, ""},
+		{"1,2,3", 0, 4, "must name 4 addresses, one for each replica, not 3: the data file is replica 0 of 4"},
+		{"1,2,3", 1, 2, "must name 2 addresses, one for each replica, not 3: the data file is replica 1 of 2"},
+		{"1,2,3", 3, 3, "must name 4 addresses"},
+		{"1", 2, 3, "must name 3 addresses, one for each replica, not 1: the data file is replica 2 of 3"},
+		{"0", 0, 3, "must name 3 addresses, one for each replica: the data file is replica 0 of 3, and the others cannot know a port"},
+		{"a,0.0.0.0,c", 1, 3, ""},
+		{"a,0.0.0.0,c", 2, 3, "item 2: 0.0.0.0:3001: nothing can connect to this address: name the one of replica 1"},
+		{"[::]:1,b,c", 1, 3, "item 1: [::]:1: nothing can connect to this address: name the one of replica 0"},
 	} {
+		list, err := ParseAddresses(test.in, 12)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := list.CheckReplicas(test.replicaIndex, test.replicasCount); !refused(err, test.wantError) {
-			t.Errorf("CheckReplicas(%d, %d) = %v, want %q", test.replicaIndex, test.replicasCount, err, test.wantError)
+			t.Errorf("%s: CheckReplicas(%d, %d) = %v, want %q", test.in, test.replicaIndex, test.replicasCount, err, test.wantError)
 		}
 	}
 }

@@ -39,9 +39,25 @@ func (l *Limits) PeersCount() uint32 { return l.ReplicasCount - 1 }
 // PeerLeasesMax is the number of messages that may be on their way to one other replica.
 func (l *Limits) PeerLeasesMax() uint32 { return l.PipelineOpsMax + peerLeasesSpare }
 
+// PeerGreetingsMax is the number of accepted connections in a handshake between replicas.
+const PeerGreetingsMax = 8
+
 // PeerConnectionsMax is the number of connections with other replicas. With each there may be one
-// that this replica opens, one that the other has opened, and a newer one that replaces it.
-func (l *Limits) PeerConnectionsMax() uint32 { return 3 * l.PeersCount() }
+// that this replica opens, one that the other has opened, and a newer one that replaces it. Those
+// in a handshake come on top, and as many that were closed to make room for these.
+func (l *Limits) PeerConnectionsMax() uint32 {
+	if l.PeersCount() == 0 {
+		return 0
+	}
+	return 3*l.PeersCount() + 2*PeerGreetingsMax
+}
+
+// PeerSlotsOwn and SmallSlotsOwn are the slots of these classes that each other replica has for
+// itself. The rest of the slots of SlotPeer is common.
+func (l *Limits) PeerSlotsOwn() uint32 { return l.PeerLeasesMax() + 1 }
+
+// SmallSlotsOwn; see PeerSlotsOwn.
+func (l *Limits) SmallSlotsOwn() uint32 { return l.PeerLeasesMax() + 1 + heartbeats/2 }
 
 // StrangersRoom is the number of connections for strangers while clients have all of theirs. In a
 // cluster, a stranger may be another replica, which clients must not keep out. Beyond that, the
@@ -73,13 +89,13 @@ func (l *Limits) SlotsCount() SlotsCount {
 	// From each replica: the messages that it may have on their way to us, and one that is being
 	// received behind them. Ops that are executed or written meanwhile keep the slots in which they
 	// came: another pipeline.
-	count.Peer = peers*(l.PeerLeasesMax()+1) + l.PipelineOpsMax
+	count.Peer = peers*l.PeerSlotsOwn() + l.PipelineOpsMax
 	// For others: what is read for them, which keeps its slot until it is sent. From each replica:
 	// the prepares that it was asked for, and blocks.
 	count.Repair = logReadsForOthers + blockReadsAtOnce + peers*(preparesAsked+blocksArriving)
 	// From each replica: as for Peer, since any message may be small, with its heartbeats. In the
 	// other direction likewise. Nothing is kept longer than its message is on the way.
-	count.Small = peers * (l.PeerLeasesMax() + 1 + heartbeats/2)
+	count.Small = peers * l.SmallSlotsOwn()
 	count.Send = peers * (l.PeerLeasesMax() + heartbeats/2)
 	return count
 }

@@ -1,6 +1,9 @@
 package peer
 
-import "ledger/wire"
+import (
+	"ledger/prepare"
+	"ledger/wire"
+)
 
 // TagBytes is the size of a tag.
 const TagBytes = 16
@@ -67,4 +70,16 @@ func (e *Envelope) Decode(head []byte, b *Bounds) Fault {
 		return faultLong(e.Command, "body checksum", e.BodyChecksum[:], "it must be 0 without a body")
 	}
 	return Fault{}
+}
+
+// BodyChecksum is the checksum of a message that is to be sent, for its envelope. message is the
+// inner header and the body. A prepare has it in its header already.
+func BodyChecksum(command Command, message []byte) wire.Checksum {
+	switch {
+	case len(message) == InnerBytes:
+		return wire.Checksum{}
+	case command == CommandPrepare || command == CommandRepairPrepare:
+		return prepare.Header(message[:InnerBytes]).BodyChecksum()
+	}
+	return prepare.Sum(message[InnerBytes:])
 }

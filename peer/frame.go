@@ -16,10 +16,13 @@ const ProtocolVersion = 1
 
 // magic begins each frame. A client's message begins with a checksum of 16 bytes, which has this
 // value in one of 2^128 cases.
-var magic = [16]byte{0xd7, 'l', 'e', 'd', 'g', 'e', 'r', ' ', 'p', 'e', 'e', 'r', 0x0d, 0x0a, 0x1a, 0x9c}
+var magic = [MagicBytes]byte{0xd7, 'l', 'e', 'd', 'g', 'e', 'r', ' ', 'p', 'e', 'e', 'r', 0x0d, 0x0a, 0x1a, 0x9c}
 
-// IsPeer tells whether the first bytes of a connection are those of a replica. It needs 16 of them.
-func IsPeer(first []byte) bool { return [16]byte(first) == magic }
+// MagicBytes is the number of bytes by which IsPeer knows a replica.
+const MagicBytes = 16
+
+// IsPeer tells whether the first MagicBytes of a connection are those of a replica.
+func IsPeer(first []byte) bool { return [MagicBytes]byte(first) == magic }
 
 // FrameKind is the step of a handshake.
 type FrameKind uint8

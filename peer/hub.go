@@ -247,13 +247,13 @@ func (h *Hub) Send(peer uint8, e *Envelope, head []byte, lease Lease, nowNs uint
 	_, place := h.table.LinkOf(peer)
 	if place == noPlace {
 		if lease != NoLease {
-			h.add(HubAction{Kind: HubReturned, Lease: lease})
+			h.add(HubAction{Kind: HubReturned, Peer: peer, Lease: lease})
 		}
 		return false
 	}
 	l := &h.lines[h.conns[place].line]
 	ok = l.queue.Offer(head, lease, nowNs, &h.leases)
-	h.returnLeases()
+	h.returnLeases(peer)
 	h.pump(place, nowNs)
 	return ok
 }
@@ -270,7 +270,7 @@ func (h *Hub) Sent(place uint32, ok bool, nowNs uint64) {
 	if c.ofQueue {
 		h.lines[c.line].queue.Sent(nowNs, &h.leases)
 		c.ofQueue = false
-		h.returnLeases()
+		h.returnLeases(c.peer)
 	}
 	h.pump(place, nowNs)
 }

@@ -14,7 +14,7 @@ const (
 	HubClose                             // Place, and call Closed
 	HubMessage                           // of Peer, in Slot, which is the caller's again
 	HubSlotBack                          // Slot is the caller's again, and has no message
-	HubReturned                          // Lease is the caller's again
+	HubReturned                          // Lease, of a message to Peer, is the caller's again
 	HubLive                              // Peer is connected
 	HubLost                              // and is so no more
 	HubRefused                           // log Refusal
@@ -35,10 +35,12 @@ type HubAction struct {
 	Envelope  Envelope
 	Fault     Fault
 	Attempt   uint64
-	Address   [18]byte
-	Refusal   Refusal
-	Unlogged  uint64
-	Warning   Warning
+	// Incarnation of the data file of the other end: HubLive.
+	Incarnation uint64
+	Address     [18]byte
+	Refusal     Refusal
+	Unlogged    uint64
+	Warning     Warning
 }
 
 // perform does what the table wants, or passes it on.
@@ -84,7 +86,7 @@ func (h *Hub) open(peer uint8, place uint32, nowNs uint64) {
 			c.line, c.peer = uint32(i), peer
 			l.receiver.Open(&h.table.places[place].link)
 			l.queue.Open(&h.table.places[place].link, nowNs)
-			h.add(HubAction{Kind: HubLive, Peer: peer, Place: place})
+			h.add(HubAction{Kind: HubLive, Peer: peer, Place: place, Incarnation: h.table.places[place].link.Incarnation})
 			return
 		}
 	}
@@ -99,7 +101,7 @@ func (h *Hub) lost(peer uint8, place uint32) {
 	}
 	l := &h.lines[c.line]
 	l.queue.Close(&h.leases)
-	h.returnLeases()
+	h.returnLeases(peer)
 	h.add(HubAction{Kind: HubLost, Peer: peer, Place: place})
 }
 
@@ -127,7 +129,7 @@ func (h *Hub) Closed(place uint32, nowNs uint64) {
 			h.add(HubAction{Kind: HubSlotBack, Slot: l.slot})
 		}
 		l.queue.Closed(&h.leases)
-		h.returnLeases()
+		h.returnLeases(c.peer)
 		l.isUsed = false
 		total := &h.totals[c.peer]
 		total.Sent.add(&l.queue.Counters)
@@ -137,9 +139,9 @@ func (h *Hub) Closed(place uint32, nowNs uint64) {
 	*c = conn{line: noLine, peer: PeerUnknown}
 }
 
-func (h *Hub) returnLeases() {
+func (h *Hub) returnLeases(peer uint8) {
 	for _, lease := range h.leases {
-		h.add(HubAction{Kind: HubReturned, Lease: lease})
+		h.add(HubAction{Kind: HubReturned, Peer: peer, Lease: lease})
 	}
 	h.leases = h.leases[:0]
 }

@@ -8,7 +8,7 @@ import (
 // GreetingsMax is the number of accepted connections in a handshake at a time. A further one closes
 // the oldest of those that have sent no authentic hello, and only if there is none, the oldest. So
 // strangers cannot keep a replica out by holding connections, nor by opening ever new ones.
-const GreetingsMax = 8
+const GreetingsMax = limits.PeerGreetingsMax
 
 // aliveNs is the time in which a peer that has been heard keeps another process of its index out.
 // Two backups send each other nothing but a ping and a pong every second. So they hear each other

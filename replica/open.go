@@ -29,8 +29,8 @@ type Opened struct {
 	scratch []byte
 }
 
-// Open recovers a data file: it chooses the superblock, repairs what one replica can repair, makes
-// the view of this start durable, and reads the sessions of the checkpoint.
+// Open recovers a data file: it chooses the superblock, repairs what a replica can repair by
+// itself, makes the view of this start durable, and reads the sessions of the checkpoint.
 func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	o, err := recoverFile(file, l, memory)
 	if err != nil {
@@ -42,8 +42,12 @@ func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, e
 	return o, o.begin(file)
 }
 
-// begin makes the view of this start durable. Nothing may run before it.
+// begin makes the view of this start durable. Nothing may run before it. One of several replicas
+// goes on in the view that its superblock has.
 func (o *Opened) begin(file ports.File) error {
+	if o.Consensus.Superblock.ReplicasCount > 1 {
+		return nil
+	}
 	checksum, err := datafile.WriteSuperblock(file, &o.Limits, &o.Consensus.Superblock, o.scratch)
 	if err == nil {
 		assert.That(checksum == o.Consensus.SuperblockChecksum, "consensus goes on from the superblock that is written")
@@ -90,8 +94,8 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	if err != nil {
 		return nil, err
 	}
-	if superblock.ReplicasCount != 1 {
-		return nil, fmt.Errorf("the data file is of a cluster of %d replicas; this version serves clusters of one", superblock.ReplicasCount)
+	if err := checkPosition(superblock.Replica, superblock.ReplicasCount); err != nil {
+		return nil, err
 	}
 	if superblock.SessionsMax == 0 || superblock.SessionsMax > limits.SessionsMax {
 		return nil, fmt.Errorf("the superblock says %d sessions; they are 1 to %d", superblock.SessionsMax, limits.SessionsMax)
@@ -106,28 +110,34 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	o.Limits, o.SuperblockCopiesFixed = l, superblock.CopiesFixed
 
 	headers := memory.Bytes(uint64(l.JournalSlotsCount)*limits.HeaderBytes, 4096, "journal headers")
-	recovered, err := journal.Recover(file, &l, superblock.Cluster, &superblock.Checkpoint, superblock.CommitMax, headers, scratch)
+	recovered, err := journal.Recover(file, &l, &superblock.Superblock, headers, scratch)
 	if err != nil {
 		return nil, err
 	}
-	o.Journal = *recovered
-	// A single replica never repeats a view. Otherwise it could have two different prepares of one
-	// op.
+	o.Journal, o.scratch = *recovered, scratch
+	if superblock.ReplicasCount == 1 {
+		o.nextView(superblock)
+	} else {
+		o.sameView(superblock)
+	}
+	o.Consensus.OpHead, o.Consensus.Headers = recovered.OpHead, recovered.Headers
+	return o, nil
+}
+
+// nextView: a single replica never repeats a view. Otherwise it could have two different prepares
+// of one op.
+func (o *Opened) nextView(superblock *datafile.Opened) {
 	next := superblock.Superblock
 	next.Sequence++
 	next.Parent = superblock.Checksum
 	next.View++
 	next.LogView = next.View
-	next.CommitMax = max(next.CommitMax, recovered.OpHead)
+	next.CommitMax = max(next.CommitMax, o.Journal.OpHead)
 	next.Release = limits.Release
-	o.scratch = scratch
 	o.Consensus = consensus.Recovered{
 		Superblock:         next,
-		SuperblockChecksum: datafile.EncodeSuperblock(scratch[:datafile.SuperblockContentBytes], &next, &l, 0),
-		OpHead:             recovered.OpHead,
-		Headers:            recovered.Headers,
+		SuperblockChecksum: datafile.EncodeSuperblock(o.scratch[:datafile.SuperblockContentBytes], &next, &o.Limits, 0),
 	}
-	return o, nil
 }
 
 // readSessions reads the sessions of the checkpoint, and their replies. Nothing is left of what the

@@ -11,11 +11,10 @@ import (
 type phase uint32
 
 const (
-	phaseFile phase = iota // the data file is not open yet
-	phaseRead              // done counts bytes
-	phaseMemory
-	phaseCheckpoint // done counts bytes
-	phaseReplay     // done counts ops, of total
+	phaseFile       phase = iota // the data file is not open yet
+	phaseRead                    // done counts bytes
+	phaseCheckpoint              // done counts bytes
+	phaseReplay                  // done counts ops, of total
 	phaseSettle
 	phaseServing
 )
@@ -60,8 +59,6 @@ func (p *Progress) String() string {
 		return "the data file is not open yet"
 	case phaseRead:
 		return fmt.Sprintf("superblock and log are being read: %d MiB so far", done>>20)
-	case phaseMemory:
-		return "caches and tables are being brought into memory"
 	case phaseCheckpoint:
 		return fmt.Sprintf("the checkpoint is being opened: %d MiB read so far", done>>20)
 	case phaseReplay:

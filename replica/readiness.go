@@ -12,10 +12,10 @@ import (
 // checkpointSlowNs is the duration from which on a checkpoint gets a line in the log.
 const checkpointSlowNs = 1_000_000_000
 
-// readiness is apply's driver. It also announces the server when clients are served, and when the
-// generation and the checkpoint that the replay began are on disk. The reason for the second
-// condition is a full disk: a server that has stopped because of it stops again during its next
-// start, and should not announce itself before.
+// readiness is apply's driver. It also announces the server when clients are served, when caches
+// and tables are in memory, and when the generation and the checkpoint that the replay began are on
+// disk. The reason for the last condition is a full disk: a server that has stopped because of it
+// stops again during its next start, and should not announce itself before.
 type readiness struct {
 	stages.Driver
 	apply     *apply.Stage
@@ -27,6 +27,7 @@ type readiness struct {
 	log       *events.Log
 	checkedOp uint64      // of the newest checkpoint whose time was checked
 	replayed  atomic.Bool // set by consensus, which may be on another thread
+	touched   atomic.Bool // caches and tables are in memory
 	progress  *Progress
 	openedOp  uint64 // of the checkpoint: the ops behind it, up to headOp, are executed again
 	headOp    uint64
@@ -36,6 +37,12 @@ type readiness struct {
 // replayEnded is called by consensus when clients are served.
 func (r *readiness) replayEnded() {
 	r.replayed.Store(true)
+	r.waker.Wake()
+}
+
+// memoryTouched is called when caches and tables are in memory.
+func (r *readiness) memoryTouched() {
+	r.touched.Store(true)
 	r.waker.Wake()
 }
 
@@ -71,7 +78,7 @@ func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	// Waiting clients may keep compaction busy from bar to bar, so only the replay's generation
 	// counts.
-	if r.apply.Settled() || r.apply.PlannedOp() != r.plannedOp {
+	if r.touched.Load() && (r.apply.Settled() || r.apply.PlannedOp() != r.plannedOp) {
 		r.announced = true
 		r.progress.enter(phaseServing, 0)
 		r.announce()

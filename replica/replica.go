@@ -18,6 +18,7 @@ import (
 // Ports are the stages' ports to the disk and the network. Each is used by one stage.
 type Ports struct {
 	Network     ports.Network
+	Names       ports.Names // of the other replicas; nil in a cluster of one
 	JournalDisk ports.Disk
 	ApplyDisk   ports.Disk   // grid reads
 	CompactDisk []ports.Disk // grid reads and writes, of each worker
@@ -37,6 +38,8 @@ type Options struct {
 	Wakers []ring.Waker
 	// Clock is used only for metrics. It is nil in the simulator.
 	Clock func() uint64
+	// Peers is nil in a cluster of one.
+	Peers *net.PeersOptions
 	// Log takes events about connections, at most one for each.
 	Log func(net.LogEntry)
 	// ThreadsCount is the number of threads that write to the board. Slow is called for each slow
@@ -94,7 +97,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 	superblock := &o.Consensus.Superblock
 	clientSlots, inFlight := slots.Pools[stages.SlotClient].SlotsCount(), consensus.ClientsInFlightMax(&l)
 	netToConsensus := ring.NewSPSC[stages.NetToConsensus](ringCapacity(net.BudgetToConsensus(&l, clientSlots, inFlight)))
-	consensusToNet := ring.NewSPSC[stages.ConsensusToNet](ringCapacity(net.BudgetToNet(clientSlots, inFlight)))
+	consensusToNet := ring.NewSPSC[stages.ConsensusToNet](ringCapacity(net.BudgetToNet(&l, clientSlots, inFlight)))
 	consensusToJournal := ring.NewSPSC[stages.ConsensusToJournal](64)
 	journalToConsensus := ring.NewSPSC[stages.JournalToConsensus](64)
 	consensusToApply := ring.NewSPSC[stages.ConsensusToApply](64)
@@ -122,8 +125,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 	journalDriver.SetBoard(r.Board)
 	r.Drivers[stages.Journal] = journalDriver
 
-	r.Net = net.New(l, superblock.Cluster, slots, memory)
-	r.Drivers[stages.Net] = net.NewDriver(r.Net, p.Network, consensusToNet,
+	r.Net = net.New(l, superblock.Cluster, slots, memory, options.Peers)
+	r.Drivers[stages.Net] = net.NewDriver(r.Net, p.Network, p.Names, consensusToNet,
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
 	r.Apply = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)

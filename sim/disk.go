@@ -2,8 +2,8 @@ package sim
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -56,11 +56,13 @@ type Disk struct {
 
 	flying []*diskOperation
 	epoch  uint64
-	slow   bool            // draw long latencies
-	flaky  bool            // reads of the grid may fail once; a repeated read succeeds
-	failed []diskOperation // reads that have failed in this way since the start
-	flakes int
-	synced bool // a checkpoint's sync has ended, and the superblock was not written since
+	slow   bool     // draw long latencies
+	flaky  bool     // reads of the grid may fail once; a repeated read succeeds
+	failed []uint64 // places with a read that has failed in this way since the start
+	// A place is a block. Reads of its parts are repeated together, so one of them may fail.
+	placesAt, placeBytes uint64
+	flakes               int
+	synced               bool // a checkpoint's sync has ended, and the superblock was not written since
 	// slowNs is the largest additional time of operations in a part of the file, while others stay
 	// fast. So a checkpoint can take long.
 	slowFrom, slowTo, slowNs uint64
@@ -92,7 +94,7 @@ type DiskPort struct {
 var _ ports.Disk = (*DiskPort)(nil)
 
 func newDisk(image *Image, q *events, random *rand.Rand, fail func(string, ...any)) *Disk {
-	return &Disk{image: image, events: q, random: random, fail: fail, onSync: func(Zone, bool) {}}
+	return &Disk{image: image, events: q, random: random, fail: fail, onSync: func(Zone, bool) {}, placeBytes: image.sectorBytes}
 }
 
 // port makes a port for a start. The ports of earlier starts are dead.
@@ -275,18 +277,17 @@ func (d *Disk) mix(o *diskOperation, n int) {
 	}
 }
 
-// flake makes a read of the grid fail, with an error or with wrong bytes. Each sector fails only
-// once in the life of a replica, because a second failure ends the replica.
+// flake makes a read of the grid fail, with an error or with wrong bytes. In each block that
+// happens once in the life of a replica, because a second failure of one read ends the replica.
 func (d *Disk) flake(o *diskOperation, result int32) int32 {
 	if !d.flaky || o.port.zone == PortJournal || d.random.IntN(24) != 0 {
 		return result
 	}
-	for i := range d.failed {
-		if f := &d.failed[i]; f.offsetBytes < o.offsetBytes+o.lengthBytes && o.offsetBytes < f.offsetBytes+f.lengthBytes {
-			return result
-		}
+	place := (o.offsetBytes - d.placesAt) / d.placeBytes
+	if slices.Contains(d.failed, place) {
+		return result
 	}
-	d.failed = append(d.failed, diskOperation{offsetBytes: o.offsetBytes, lengthBytes: o.lengthBytes})
+	d.failed = append(d.failed, place)
 	d.flakes++
 	if d.random.IntN(2) == 0 {
 		return -int32(unix.EIO)
@@ -362,59 +363,4 @@ func (d *Disk) crash(powerCut bool) {
 	d.writeErrorIn, d.syncErrorIn, d.errorGiven, d.loses, d.synced = 0, 0, false, nil, false
 	d.failed = d.failed[:0]
 	d.image.settle()
-}
-
-// crashed is the panic of a write when the machine goes down during a format or a recovery.
-type crashed struct{}
-
-// File is the data file before the pipeline runs.
-type File struct {
-	image        *Image
-	random       *rand.Rand
-	crashSectors int // the machine goes down after this many sectors; negative: never
-	isStart      bool
-	synced       bool
-}
-
-var _ ports.DataFile = (*File)(nil)
-
-// ReadAt implements ports.File.
-func (f *File) ReadAt(buffer []byte, offsetBytes uint64) error {
-	if f.isStart && !f.synced {
-		panic(violation{"a start reads what it has not synced"})
-	}
-	n, err := f.image.read(offsetBytes, buffer)
-	if err != nil {
-		return fmt.Errorf("reading %d bytes at %d: %w", len(buffer), offsetBytes, err)
-	}
-	clear(buffer[n:])
-	return nil
-}
-
-// WriteAt implements ports.File.
-func (f *File) WriteAt(buffer []byte, offsetBytes uint64) error {
-	sectors := len(buffer) / int(f.image.sectorBytes)
-	if f.crashSectors >= 0 && f.crashSectors < sectors {
-		// The sectors of one write land in any order.
-		f.image.reach(offsetBytes + uint64(len(buffer)))
-		for _, i := range f.random.Perm(sectors)[:f.crashSectors] {
-			at := uint64(i) * f.image.sectorBytes
-			f.image.write(offsetBytes+at, buffer[at:at+f.image.sectorBytes], true)
-		}
-		panic(crashed{})
-	}
-	if f.crashSectors >= 0 {
-		f.crashSectors -= sectors
-	}
-	f.image.write(offsetBytes, buffer, true)
-	return nil
-}
-
-// SizeBytes implements ports.File.
-func (f *File) SizeBytes() (uint64, error) { return f.image.sizeBytes, nil }
-
-// Sync implements ports.DataFile.
-func (f *File) Sync() error {
-	f.synced = true // the crash has done it
-	return nil
 }

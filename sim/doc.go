@@ -1,20 +1,33 @@
-// Package sim runs a replica, clients, a disk and a network in one goroutine, controlled by a seed.
+// Package sim runs machines, their clients and the network between them in one goroutine,
+// controlled by a seed.
 //
-//	      workload clients <==bytes==> [Network] <==> net
-//	                                                   |       seeded turns of the five
-//	seed --> [World: clock, scheduler]            consensus    stage drivers, on a virtual clock
-//	                                              /    |
-//	      [Image: sectors] <==[Disk ports]==> journal apply <==> compact
-//	              ^   \
-//	          damage   `--prepares, superblocks--> [Judge: the model, <--replies-- Network
-//	                                                what was durable]
+//	World: virtual time, a seeded order of turns, the directed paths between all computers
+//	|
+//	+-- Cluster: an id, limits, clients, the Judge of what it has committed
+//	|   |
+//	|   '-- Machine: clocks, shares of turns, faults, a life of its own
+//	|                                                  .------ consensus ------.
+//	|   clients <==bytes, paths==> [Network] <==> net -+                       +- apply <==> compact
+//	|      |                           ^               '------- journal -------'    |           |
+//	|      |                           |                           |                |           |
+//	|      |               bytes of other machines          [Disk ports] <----------+-----------'
+//	|      |                                                       |
+//	|      |                                  damage --> [Image: sectors] --writes--> [Medium]
+//	|      |                                                                             |
+//	|      '--frames, finished exchanges--> [Judge: the model] <--ops that are durable---'
+//	|
+//	'-- Cluster: nothing of one reaches another
 //
-// The stages are the production ones. The simulator replaces the ports. Its disk knows which writes
-// would survive a power cut. Its network cuts streams at any byte. Everything random is drawn from
-// one seed, so a seed replays a run exactly. The limits are drawn too. They are small, so that the
-// log wraps, tables merge and checkpoints happen all the time.
+// The stages are the production ones, and replica.Open and replica.New start them. The simulator
+// replaces the ports. Its disk knows which writes would survive a power cut. Its network cuts
+// streams at any byte. Everything random is drawn from one seed, so a seed replays a run exactly.
+// The limits are drawn too. They are small, so that the log wraps, tables merge and checkpoints
+// happen all the time.
 //
-// A run has these parts:
+// # Lives
+//
+// A World has one machine, and in every eighth run two or three. In this version each of them is a
+// cluster of one. A machine's life has these parts:
 //
 //   - format;
 //   - work, crash, damage that one replica can repair, and restart, as often as the seed says;
@@ -22,9 +35,52 @@
 //   - queries compare the whole state, before and after another restart;
 //   - in some runs, damage beyond repair, at rest or under load, which the replica must name.
 //
+// A life is straight-line code. With several machines, each life is a coroutine, and the world
+// resumes one of them for each step. Crashes, damage and calm are those of one machine; the others
+// go on. Three of four lives are long: at least 2,000 ops in small batches. The others are short
+// and have large batches, or are deep and have many levels.
+//
+// # Clocks
+//
+// The world has one time. The clocks of a machine are up to 500 millionths faster or slower. They
+// begin anew after a power cut. The wall clock also jumps by up to two seconds, and is sometimes
+// hours ahead, as after a night. Drivers see only the clocks of their machine.
+//
+// # Network
+//
+// Computers are machines, and those of the clients. A path leads from one computer to another; the
+// way back is a path of its own. Connections are TCP, between clients and machines as well as
+// between machines, so a path acts on a stream and not on messages:
+//
+//	fault of the path      what the ends of a connection see
+//	-----------------      ---------------------------------
+//	delay                  bytes come late, in pieces of any size
+//	loss                   the piece, and all behind it, come up to 0.3 s later
+//	reordering             within a connection a delay; requests that are sent again on another
+//	                       connection overtake, or are overtaken by, those on the old one
+//	duplication            within a connection nothing; a handshake that comes twice is a connection
+//	                       that nobody uses; requests and replies come twice over two connections
+//	corruption             one bit of a piece changes, and TCP does not see it; the checksums of
+//	                       messages must, and whoever finds it ends the connection
+//	cut, in one direction  what is on the path waits. Sent bytes go the other way all the same. After
+//	                       1 to 2 s the sender gives up; the other end learns of it up to 10 s later
+//	power cut of the end   the other end learns of it up to 2 s later
+//
+// A client knows several addresses, and has a connection to each, as official clients do. In this
+// version they are one machine under several names, or addresses at which nobody answers, so that a
+// client has to go round. An address may also lead to another machine for a while. That one has
+// another cluster, and must not answer.
+//
+// # Judges
+//
+// Medium observes the writes of one machine, so it knows which ops are durable there, and what the
+// next start has to find. It tells the Judge of its cluster, whose model executes each committed op
+// and knows every reply. In a cluster of one, a durable op is committed.
+//
 // The log alone decides the content of the grid. Two others must come to the same checkpoints: a
 // copy of the medium, and another machine that executes the whole log from an empty file on. Each
-// has its own restarts, caches and timing.
+// is a Machine on a bench, which is a world without clients, and has its own restarts, caches and
+// timing.
 //
 // Strangers send what clients do not: noise, damaged and stolen messages, and requests that differ
 // from a client's next one in one thing. Nothing of it may reach the log or end the connection of
@@ -38,7 +94,7 @@
 // In:     Options: a seed.
 // Out:    Result, or a Failure with the command that replays it and its last steps.
 // Owns:   everything; nothing leaves the process.
-// Limits: those of Limits; StepsMax turns a run.
+// Limits: those of Limits; the bounds of a run in life.go.
 // Faults: a panic of the code under test is a finding like any other.
-// Source: design, section 6; consensus, sections 8, 14, 18, 19.
+// Source: design, section 6; consensus, sections 8, 14, 18, 19; cluster, section 10.
 package sim

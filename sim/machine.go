@@ -73,6 +73,7 @@ func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m.clock.machine = m
 	m.clock.boot()
 	m.disk = newDisk(image, m.events, m.random, m.fail)
+	m.disk.placesAt, m.disk.placeBytes = m.layout.GridAt, uint64(c.limits.BlockBytes)
 	m.network = newNetwork(m.events, m.random, c.limits.ConnectionsMax, net.PortConnectionsMax(&c.limits), m.fail)
 	m.network.dial = m.dialMachine
 	w.machines = append(w.machines, m)
@@ -298,7 +299,7 @@ func (m *Machine) turn(driver int) {
 // settleDown ends all faults of the machine.
 func (m *Machine) settleDown() {
 	m.calm = true
-	m.disk.slow, m.disk.flaky, m.network.slow, m.network.faulty = false, false, false, false
+	m.disk.slow, m.disk.flaky, m.network.faulty = false, false, false
 	m.disk.slowTo, m.strayedNs = 0, 0
 	for _, l := range m.network.links {
 		if l != nil {

@@ -21,7 +21,6 @@ type Network struct {
 	openMax int
 	ready   []ports.NetworkEvent
 	epoch   uint64
-	slow    bool // on a bench, where there are no paths
 	faulty  bool // resets, pieces, stalls
 
 	spoiledCount, gaveUpCount int // segments, connections
@@ -39,44 +38,6 @@ type peer interface {
 	// received gets bytes in order. ended reports the end of the connection, from either side.
 	received(l *link, data []byte)
 	ended(l *link)
-}
-
-// link is one connection, from both sides.
-type link struct {
-	network *Network
-	id      ports.ConnectionID
-	peer    peer
-	name    [18]byte
-	epoch   uint64
-
-	// To the server.
-	in          lane
-	arrived     []byte
-	peerClosed  bool // the peer has closed, after the arrived bytes
-	reset       bool
-	receiveInto []byte
-
-	// To the peer.
-	out        lane
-	sending    []byte // the server's buffer, or the first of two
-	body       []byte // the second
-	sendCopy   []byte // its content when it was queued: it must not change
-	sentBytes  int
-	onWayBytes int    // of sends that have ended, or a part of one
-	blocked    bool   // the sockets of both ends are full
-	stalledNs  uint64 // the peer does not read until then
-
-	connecting bool // Connect is under way
-	isOutgoing bool // Connect has opened it
-
-	openedNs uint64
-	heard    bool // a message of the server has arrived, so the server had a whole one of the peer
-	isClient bool
-	excuse   string // why the server may close it; "": it may not
-
-	spoiled      bool // a byte has changed on the way
-	serverClosed bool
-	peerGone     bool // the peer was told of the end, or has left
 }
 
 // silentNs is how long a connection may go without its first whole message.
@@ -113,19 +74,10 @@ func (n *Network) crash(powerCut bool) {
 
 func (n *Network) delay() uint64 {
 	delay := 5_000 + n.random.Uint64N(100_000)
-	if n.slow || n.faulty && n.random.IntN(40) == 0 {
+	if n.faulty && n.random.IntN(40) == 0 {
 		delay += n.random.Uint64N(300_000_000)
 	}
 	return delay
-}
-
-// later runs do for a connection after a delay, unless the server has crashed meanwhile.
-func (l *link) later(delayNs uint64, do func()) {
-	l.network.events.after(delayNs, func() {
-		if l.epoch == l.network.epoch {
-			do()
-		}
-	})
 }
 
 // connect opens a connection. It returns nil if the server has no room and has closed it at once.
@@ -177,147 +129,7 @@ func (n *Network) accepted(l *link) {
 	n.push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: l.id, Peer: l.name})
 }
 
-// pardon lets the server close the connection from now on.
-func (l *link) pardon(excuse string) {
-	if l != nil && l.excuse == "" {
-		l.excuse = excuse
-	}
-}
-
-// isKnown tells whether the server still has the connection, or may still hear of it.
-func (l *link) isKnown() bool { return l.network.links[l.id] == l }
-
-// number names the connection in a trace; 0: none.
-func (l *link) number() uint64 {
-	if l == nil {
-		return 0
-	}
-	return uint64(l.id) + 1
-}
-
-// write sends bytes from the peer to the server, in pieces.
-func (l *link) write(data []byte) {
-	if l.peerGone || l.reset {
-		return
-	}
-	n := l.network
-	for len(data) > 0 {
-		piece := len(data)
-		if n.faulty && n.random.IntN(3) == 0 {
-			piece = 1 + n.random.IntN(len(data))
-		}
-		bytes := l.spoil(&l.in, data[:piece])
-		data = data[piece:]
-		l.inOrder(&l.in, func() {
-			if !l.reset && !l.serverClosed && l.epoch == n.epoch {
-				l.arrived = append(l.arrived, bytes...)
-				l.feed()
-			}
-		})
-	}
-}
-
-// hangUp closes the connection from the peer's side. Written bytes still arrive.
-func (l *link) hangUp() {
-	if l.peerGone {
-		return
-	}
-	l.inOrder(&l.in, func() {
-		if l.epoch == l.network.epoch {
-			l.peerClosed = true
-			l.feed()
-		}
-	})
-	l.endPeer()
-}
-
-// breakOff breaks the connection. Bytes on the way are lost.
-func (l *link) breakOff() {
-	if l.serverClosed || l.reset {
-		return
-	}
-	l.resetHere()
-	l.endPeer()
-}
-
-func (l *link) endPeer() {
-	if !l.peerGone {
-		l.peerGone = true
-		if l.peer != nil { // nil: of a Connect that nobody has answered yet
-			l.peer.ended(l)
-		}
-	}
-}
-
 func (n *Network) push(e ports.NetworkEvent) { n.ready = append(n.ready, e) }
-
-// feed gives arrived bytes to an outstanding receive.
-func (l *link) feed() {
-	if l.receiveInto == nil || l.serverClosed {
-		return
-	}
-	e := ports.NetworkEvent{Kind: ports.NetworkReceived, Connection: l.id}
-	switch {
-	case l.reset:
-		e.Bytes = -int32(unix.ECONNRESET)
-	case len(l.arrived) > 0:
-		count := min(len(l.arrived), len(l.receiveInto))
-		if l.network.faulty && l.network.random.IntN(4) == 0 {
-			count = 1 + l.network.random.IntN(count)
-		}
-		copy(l.receiveInto, l.arrived[:count])
-		l.arrived = l.arrived[count:]
-		l.unblockOther()
-		e.Bytes = int32(count)
-	case l.peerClosed:
-		e.Bytes = 0
-	default:
-		return
-	}
-	l.receiveInto = nil
-	l.network.push(e)
-}
-
-// drain gives some bytes of an outstanding send to the peer.
-func (l *link) drain() {
-	n := l.network
-	if l.sending == nil || l.serverClosed || l.reset {
-		return
-	}
-	if l.stalledNs > n.events.nowNs {
-		l.later(l.stalledNs-n.events.nowNs, l.drain)
-		return
-	}
-	count := len(l.sendCopy) - l.sentBytes
-	if count = min(count, l.room()); count <= 0 {
-		l.blocked = true
-		return
-	}
-	if n.faulty && n.random.IntN(3) == 0 {
-		count = 1 + n.random.IntN(count)
-	}
-	data := l.sendCopy[l.sentBytes : l.sentBytes+count]
-	if !l.isUnchanged(l.sentBytes, l.sentBytes+count) {
-		n.fail("a message changed while it was being sent on connection %d", l.id)
-	}
-	l.sentBytes += count
-	if !l.peerGone {
-		l.onWayBytes += count
-		data = l.spoil(&l.out, data)
-		l.inOrder(&l.out, func() {
-			l.onWayBytes -= count
-			if !l.peerGone && l.epoch == n.epoch {
-				l.peer.received(l, data)
-			}
-		})
-	}
-	if l.sentBytes == len(l.sendCopy) {
-		l.sending = nil
-		n.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: l.id, Bytes: int32(l.sentBytes)})
-		return
-	}
-	l.later(n.delay(), l.drain)
-}
 
 func (n *Network) at(connection ports.ConnectionID, what string) *link {
 	if int(connection) >= len(n.links) || n.links[connection] == nil || n.links[connection].serverClosed {

@@ -19,8 +19,8 @@ const (
 	// are right. Messages of one connection come in the order in which they were sent; some may be
 	// missing. Consensus owns Slot until it sends it back with NetFree.
 	NetPeerMessage
-	// NetPeerSent: net has no use for Slot any more on behalf of one of the peers of a NetPeerSend,
-	// because the message was sent or dropped. It comes once for each of these peers.
+	// NetPeerSent: net has no use for Slot any more on behalf of Peer, because the message of a
+	// NetPeerSend was sent or dropped. It comes once for each of the peers of that NetPeerSend.
 	NetPeerSent
 	// NetPeerLive: Connection is the identified connection to Peer, whose data file has Incarnation.
 	// If Peer was live before, Connection has replaced the connection before it. Messages of

@@ -317,13 +317,3 @@ func TestForfeit(t *testing.T) {
 		}
 	}
 }
-
-// A choice allocates nothing.
-func TestChoiceDoesNotAllocate(t *testing.T) {
-	q := QuorumsOf(3)
-	a, _, y, _ := committedByAAndX(t)
-	ballots := []*Ballot{a.vote(2), nil, y.vote(2)}
-	if count := testing.AllocsPerRun(100, func() { Choose(&q, PipelineMax, ballots) }); count != 0 {
-		t.Errorf("%v allocations", count)
-	}
-}

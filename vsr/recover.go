@@ -121,7 +121,9 @@ type Refusal struct {
 	Reason string
 }
 
-// Recover judges the log. decisions has one entry for each slot and is filled in.
+// Recover judges the log. decisions has one entry for each slot and is filled in. Of several
+// replicas, Held tells which copy counts, and what is mended is copied from it. A newer copy in the
+// slot (TwinWins) may be one that was dropped.
 func Recover(in *Input, slots []Slot, decisions []Decision) (*Result, *Refusal) {
 	assert.AtMost(len(slots), SlotsMax, "slots of the log")
 	assert.Equal(len(decisions), len(slots), "each slot has a decision")

@@ -9,7 +9,7 @@ import (
 // write begins the write of an op's prepare.
 func (n *node) write(op uint64) {
 	e := &n.entries[op]
-	n.isClean[op] = !e.IsFaulty || n.w.breaks == "repair through the append path"
+	n.atOnce[op] = (!e.IsFaulty || n.w.breaks == "repair through the append path") && !n.w.isLarge(&e.Header)
 	n.writes[op], n.written[op], e.IsHeld = 1, false, true
 }
 
@@ -20,11 +20,11 @@ func (n *node) finish(op uint64) {
 	}
 	h := &n.entries[op].Header
 	c := wholeCopy(h)
-	if n.writes[op] == 1 || n.isClean[op] {
+	if n.writes[op] == 1 || n.atOnce[op] {
 		n.slots[op].P = c
 	}
-	if n.writes[op] == 2 || n.isClean[op] {
-		n.slots[op].T = c
+	if n.writes[op] == 2 || n.atOnce[op] {
+		n.slots[op].T = n.w.twinCopy(h)
 		n.writes[op], n.written[op], n.entries[op].IsFaulty = 0, true, false
 		return
 	}
@@ -38,22 +38,23 @@ func (n *node) crash(random *rand.Rand) {
 			continue
 		}
 		h := &n.entries[op].Header
-		c := wholeCopy(h)
-		tear := func(to *Copy, torn Copy) {
+		tear := func(to *Copy, torn, written Copy) {
 			switch random.IntN(3) {
 			case 1:
 				*to = torn
 			case 2:
-				*to = c
+				*to = written
 			}
 		}
-		if n.writes[op] == 1 || n.isClean[op] {
-			tear(&n.slots[op].P, Copy{})
+		if n.writes[op] == 1 || n.atOnce[op] {
+			tear(&n.slots[op].P, Copy{}, wholeCopy(h))
 		}
-		if n.writes[op] == 2 || n.isClean[op] {
-			torn := c
-			torn.Kind = KindTorn
-			tear(&n.slots[op].T, torn)
+		if n.writes[op] == 2 || n.atOnce[op] {
+			torn := wholeCopy(h)
+			if torn.Kind = KindTorn; n.w.isLarge(h) { // its twin is one sector
+				torn = n.slots[op].T
+			}
+			tear(&n.slots[op].T, torn, n.w.twinCopy(h))
 		}
 	}
 	if random.IntN(2) == 0 {
@@ -85,7 +86,7 @@ func (n *node) restart(random *rand.Rand) {
 	for op := range uint64(machineSlots) {
 		n.entries[op] = m.Entry(op)
 		if n.written[op] = n.entries[op].IsHeld; n.written[op] && op > 0 { // what is to be mended is mended
-			n.slots[op] = Slot{*r.Held(op), *r.Held(op)}
+			n.slots[op] = Slot{wholeCopy(&n.entries[op].Header), n.w.twinCopy(&n.entries[op].Header)}
 		}
 	}
 	for i := range n.nonce {
@@ -104,4 +105,15 @@ func (n *node) restart(random *rand.Rand) {
 
 func wholeCopy(h *Header) Copy {
 	return Copy{Kind: KindWhole, View: h.View, Op: h.Op, Commit: h.Commit, Checksum: h.Checksum, Parent: h.Parent}
+}
+
+// isLarge tells whether a prepare's twin is only its header. Two prepares of one op may differ.
+func (w *world) isLarge(h *Header) bool { return w.isMixed && (h.Op+uint64(h.View))%3 == 0 }
+
+func (w *world) twinCopy(h *Header) Copy {
+	c := wholeCopy(h)
+	if w.isLarge(h) {
+		c.Kind = KindHeader
+	}
+	return c
 }

@@ -55,8 +55,8 @@ func (w *world) heal(random *rand.Rand) string {
 }
 
 // Goal: the rules of this package, kept together, lose nothing that is committed, whatever crashes,
-// tears, rots, is late or comes twice; and the cluster goes on afterwards. Random schedules, three
-// to six replicas.
+// tears, rots, is late or comes twice; and the cluster goes on afterwards. Random schedules, two to
+// six replicas.
 func TestWorld(t *testing.T) {
 	random := seeded.Rand(t)
 	runs := 3000
@@ -87,10 +87,10 @@ func oneWorld(seed uint64, breaks string, isTraced bool) (string, *world) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	replicas := 3
 	if random.IntN(3) == 0 {
-		replicas = 4 + random.IntN(3)
+		replicas = 2 + random.IntN(5)
 	}
 	w := newWorld(replicas, breaks)
-	w.isTraced, w.isFaulty, w.percent = isTraced, random.IntN(4) != 0, 25+random.IntN(60)
+	w.isTraced, w.isFaulty, w.isMixed, w.percent = isTraced, random.IntN(4) != 0, random.IntN(2) != 0, 25+random.IntN(60)
 	if failure := w.run(random, 40); failure != "" {
 		return failure, w
 	}

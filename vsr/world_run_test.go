@@ -39,6 +39,7 @@ type world struct {
 	first     [machineSlots]uint32  // the first view that committed it
 	chosen    [worldViews + 2]*List // by view: what its primary chose
 	isFaulty  bool                  // disks may rot
+	isMixed   bool                  // some prepares are large
 	percent   int                   // the chance of what may happen
 	reach     uint                  // bits of the nodes that are not cut off
 	breaks    string                // a rule that the nodes do not keep

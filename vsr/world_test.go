@@ -38,18 +38,18 @@ type node struct {
 	disk   super
 	rotted [machineSlots]bool // one fault of an op's slot in its life
 
-	super            // in memory; it is ahead of disk while it is being written
-	status           status
-	isChosen         bool // new primary: the log is chosen, and log_view = view
-	head             uint64
-	commitMin        uint64
-	entries          [machineSlots]Entry
-	writes           [machineSlots]int // under way: 0 none, 1 both copies or the prepare, 2 the twin of a slot that was faulty
-	isClean, written [machineSlots]bool
-	uncertain        Set
-	nonce            [16]byte
-	ballots          []*Ballot
-	tallies          [machineSlots]Tally
+	super           // in memory; it is ahead of disk while it is being written
+	status          status
+	isChosen        bool // new primary: the log is chosen, and log_view = view
+	head            uint64
+	commitMin       uint64
+	entries         [machineSlots]Entry
+	writes          [machineSlots]int  // under way: 0 none, 1 both copies or the prepare, 2 the twin of a slot that was faulty
+	atOnce, written [machineSlots]bool // both copies are being written at once; the write is done
+	uncertain       Set
+	nonce           [16]byte
+	ballots         []*Ballot
+	tallies         [machineSlots]Tally
 }
 
 func (n *node) Entry(op uint64) Entry {

@@ -57,12 +57,12 @@ func (c *formatCommand) Run(s *streams) error {
 			return fmt.Errorf("choosing a cluster id: %w", err)
 		}
 		format.Cluster = wire.U128FromBytes(random[:])
-		fmt.Fprintf(s.err, "cluster: %s (chosen at random)\n", format.Cluster)
+		fmt.Fprintf(s.err, "cluster: %s (chosen at random)%s\n", format.Cluster, sameCluster(format))
 	} else if format.Cluster.IsZero() {
 		fmt.Fprintln(s.err, "warning: cluster 0 is for tests; give production clusters ids of their own, so that files cannot be mixed up")
 	}
-	if format.ReplicaCount > 1 {
-		return fmt.Errorf("--replica-count=%d: start serves clusters of 1 replica so far: format with --replica-count=1", format.ReplicaCount)
+	if note := copiesNote(int(format.ReplicaCount)); note != "" {
+		fmt.Fprintln(s.err, note)
 	}
 	return formatFile(s.err, c.File, format)
 }
@@ -273,7 +273,7 @@ func reserve(file allocator, lengthBytes uint64) (writeZeros bool, err error) {
 	return false, err
 }
 
-// isBlank tells whether the first len(scratch) bytes of a file are zeros.
+// newIncarnation draws the number that tells this file from another one of the same replica.
 func newIncarnation() uint64 {
 	var random [8]byte
 	for {
@@ -286,6 +286,7 @@ func newIncarnation() uint64 {
 	}
 }
 
+// isBlank tells whether the first len(scratch) bytes of a file are zeros.
 func isBlank(file ports.File, scratch []byte) (bool, error) {
 	if err := file.ReadAt(scratch, 0); err != nil {
 		return false, err

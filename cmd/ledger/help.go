@@ -16,6 +16,7 @@ import (
 // Help implements kong.HelpProvider.
 func (c *formatCommand) Help() string {
 	return examples("ledger format --cluster=7 --replica=0 --replica-count=1 0_0.data",
+		"ledger format --cluster=7 --replica=2 --replica-count=3 7_2.data",
 		"ledger format --replica=0 --replica-count=1 --clients-max=256 0_0.data")
 }
 
@@ -23,11 +24,14 @@ func (c *formatCommand) Help() string {
 func (c *startCommand) Help() string {
 	return examples("ledger start --addresses=127.0.0.1:3000 0_0.data",
 		"ledger start --addresses=3000 --cache-grid=4GiB --metrics-address=127.0.0.1:9464 0_0.data",
-		"ledger start --addresses=3000 --config=ledger.toml 0_0.data")
+		"ledger start --addresses=3000 --config=ledger.toml 0_0.data",
+		"ledger start --addresses=10.0.0.1:3000,node-b.example:3000,[fd00::3]:3000 7_2.data")
 }
 
 // Help implements kong.HelpProvider.
-func (c *devCommand) Help() string { return examples("ledger dev", "ledger dev try.data") }
+func (c *devCommand) Help() string {
+	return examples("ledger dev", "ledger dev try.data", "ledger dev --replicas=3")
+}
 
 // Help implements kong.HelpProvider.
 func (c *benchmarkCommand) Help() string {

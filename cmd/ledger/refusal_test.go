@@ -137,11 +137,7 @@ func TestRefusals(t *testing.T) {
 		}
 		return path
 	})
-	ofThree := func(t *testing.T) string {
-		path := formatted(t)
-		changeSuperblock(t, path, func(content []byte) { content[37] = 3 })
-		return path
-	}
+	ofThree := once(func(t *testing.T) string { return formattedOf(t, 2, 3) })
 	reference := func(t *testing.T) string {
 		path := missing(t)
 		likeReference(t, path)
@@ -188,7 +184,20 @@ func TestRefusals(t *testing.T) {
 		}, func(p string) []string { return start(p, "--limit-storage=2GiB") }, nil, exitLimit,
 			[]string{"3221225472 bytes (3072 MiB)", "2147483648 bytes (2048 MiB)", "start with a larger --limit-storage"}},
 		{"fewer addresses than replicas", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872", p} }, nil,
-			exitRefused, []string{"3 replicas"}},
+			exitRefused, []string{"--addresses=39871,39872: must name 3 addresses, one for each replica, not 2", "replica 2 of 3"}},
+		{"more addresses than replicas", ofThree, func(p string) []string { return []string{"start", "--addresses=1,2,3,4", p} }, nil,
+			exitRefused, []string{"--addresses=1,2,3,4: must name 3 addresses, one for each replica, not 4", "replica 2 of 3"}},
+		{"a port that the others cannot know", ofThree, func(p string) []string { return []string{"start", "--addresses=0", p} }, nil,
+			exitRefused, []string{"--addresses=0: must name 3 addresses", "replica 2 of 3", "cannot know"}},
+		{"an address to which nothing connects", ofThree, func(p string) []string { return []string{"start", "--addresses=0.0.0.0:1,2,3", p} },
+			nil, exitRefused, []string{"--addresses=0.0.0.0:1,2,3: item 1", "replica 0"}},
+		{"a file of a cluster", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872,39873", p} }, nil,
+			exitRefused, []string{"cluster of 3 replicas", "serves clusters of one", "--replica-count=1"}},
+		{"a position that no format writes", func(t *testing.T) string {
+			path := formatted(t)
+			changeSuperblock(t, path, func(content []byte) { content[36] = 3 })
+			return path
+		}, func(p string) []string { return start(p) }, nil, exitRefused, []string{"replica 3 of 1"}},
 		{"three superblocks damaged", func(t *testing.T) string {
 			path := formatted(t)
 			edit(t, path, func(file *os.File) {
@@ -213,9 +222,12 @@ func TestRefusals(t *testing.T) {
 		}, func(p string) []string { return start(p) }, nil, exitDamage, []string{"log", "damaged", "restore"}},
 		{"a directory", func(t *testing.T) string { return t.TempDir() }, func(p string) []string { return start(p) }, nil, exitRefused,
 			[]string{"neither a regular file nor a block device"}},
-		{"replicas that start cannot serve", missing, func(p string) []string {
-			return []string{"format", "--cluster=7", "--replica=0", "--replica-count=3", p}
-		}, nil, exitRefused, []string{"--replica-count=3", "--replica-count=1"}},
+		{"more replicas than there can be", missing, func(p string) []string {
+			return []string{"format", "--cluster=7", "--replica=0", "--replica-count=7", p}
+		}, nil, exitRefused, []string{"--replica-count=7", "1 to 6"}},
+		{"a replica that the cluster has not", missing, func(p string) []string {
+			return []string{"format", "--cluster=7", "--replica=3", "--replica-count=3", p}
+		}, nil, exitRefused, []string{"--replica=3", "0 to 2", "3 replicas"}},
 		{"format of a directory", func(t *testing.T) string { return t.TempDir() },
 			func(p string) []string { return format(p) }, nil, exitRefused, []string{"is a directory", "name a file in it"}},
 		{"no direct I/O", func(t *testing.T) string { return filepath.Join(mounted(t, "ramfs", ""), "0.data") },

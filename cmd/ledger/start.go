@@ -17,6 +17,7 @@ import (
 	"ledger/affinity"
 	"ledger/config"
 	"ledger/events"
+	"ledger/internal/ports"
 	"ledger/internal/posix"
 	"ledger/replica"
 	"ledger/wire"
@@ -61,40 +62,6 @@ func (c *startCommand) Run(s *streams) error {
 		return err
 	}
 	return serve(s, start, c.IO, c.File, "")
-}
-
-type devCommand struct {
-	File string `arg:"" optional:"" default:"ledger-dev.data" help:"The data file, made if it is missing."`
-}
-
-func (c *devCommand) Run(s *streams) error {
-	if _, err := os.Stat(c.File); errors.Is(err, os.ErrNotExist) {
-		settings := config.FormatSettings{
-			Cluster:      config.Flag("cluster", "0"),
-			Replica:      config.Flag("replica", "0"),
-			ReplicaCount: config.Flag("replica-count", "1"),
-			Development:  config.Flag("development", "true"),
-		}
-		format, err := settings.Resolve()
-		if err != nil {
-			return err
-		}
-		if err := formatFile(s.err, c.File, format); err != nil {
-			return err
-		}
-		fmt.Fprintf(s.err, "made %s\n", c.File)
-	}
-	settings := config.Settings{
-		Addresses:      config.Flag("addresses", "127.0.0.1:3001"),
-		Development:    config.Flag("development", "true"),
-		MetricsAddress: config.Flag("metrics-address", "127.0.0.1:3002"),
-	}
-	start, err := settings.Resolve()
-	if err != nil {
-		return err
-	}
-	start.MetricsOptional = true
-	return serve(s, start, nil, c.File, "ready: connect any official TigerBeetle client to cluster 0 at 127.0.0.1:3001; end with Ctrl-C")
 }
 
 // flushedWithin bounds the time for the last lines, because stderr may have no reader.
@@ -158,9 +125,12 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	defer file.Close()
 	// The port is opened before the data file is touched, so that a port in use leaves the file as
-	// it was. Only files of one replica are served, so the first address is this replica's. Clients
-	// that connect now wait in the listener's queue.
-	listen, err := resolve(start.Addresses[0])
+	// it was. Clients that connect now wait in the listener's queue.
+	own, err := ownAddress(start, file)
+	if err != nil {
+		return err
+	}
+	listen, err := resolve(own)
 	if err != nil {
 		return err
 	}
@@ -170,7 +140,8 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	defer unix.Close(fd)
 
-	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress}
+	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress,
+		Addresses: start.Addresses}
 	if endpoint != nil {
 		options.Descriptors = admin.DescriptorsMax
 	}
@@ -184,11 +155,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		fmt.Fprintf(s.err, "warning: %s\n", warning)
 	}
 	server.Repairs(log)
-	index, count := server.Position()
-	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
-		return fmt.Errorf("%s: %w", start.AddressesOrigin, err)
-	}
-	for _, warning := range []string{start.Addresses.Unused(uint32(count)), clusterZero(server.Cluster(), start.Development)} {
+	for _, warning := range []string{start.Addresses.Unused(server.Replicas()), clusterZero(server.Cluster(), start.Development)} {
 		if warning != "" {
 			fmt.Fprintf(s.err, "warning: %s\n", warning)
 		}
@@ -337,6 +304,19 @@ func ioKind(flag *string) (replica.IOKind, error) {
 		return replica.IOPosix, nil
 	}
 	return 0, fmt.Errorf("--io=%s: must be auto, uring or posix", *flag)
+}
+
+// ownAddress is the address of this replica: that of its index in the list. A file that is none of
+// ours has no index, and is refused later.
+func ownAddress(start *config.Start, file ports.File) (config.Address, error) {
+	index, count, ok := replica.PositionOf(file, &start.Limits)
+	if !ok {
+		return start.Addresses[0], nil
+	}
+	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
+		return config.Address{}, fmt.Errorf("%s: %w", start.AddressesOrigin, err)
+	}
+	return start.Addresses[index], nil
 }
 
 // resolve turns the replica's own address into one on which it can listen.

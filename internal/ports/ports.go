@@ -71,6 +71,23 @@ type DataFile interface {
 	Sync() error
 }
 
+// NameAnswer is the answer to a question for a replica's address.
+type NameAnswer struct {
+	Replica uint8
+	OK      bool // otherwise its name has no address, or nobody knows it now
+	Attempt uint64
+	Address [18]byte // as in NetworkEvent.Peer
+}
+
+// Names finds the addresses of the other replicas of a cluster.
+type Names interface {
+	// Resolve asks for the address of a replica. A newer question about the same replica may take the
+	// place of an older one, which then has no answer. The caller decides how long it waits.
+	Resolve(replica uint8, attempt uint64)
+	// Poll moves up to len(out) answers into out and returns their number.
+	Poll(out []NameAnswer) int
+}
+
 // ConnectionID names a connection of one Network: an index below the connection limit. After
 // NetworkClosed, it may name another connection.
 type ConnectionID uint32

@@ -114,6 +114,7 @@ type Stage struct {
 	checkpoint    storage.Checkpoint // that is opened
 	isOpen        bool               // the forest has the state of checkpoint, and goes on from it
 	closing       bool               // the state before is still there, because compact has jobs of it
+	steps         uint64             // with ops that wait; see cover
 	opened        uint64             // op of the checkpoint from which the stage started; 0: none
 	op            uint64             // the last executed op
 	timestampLast uint64             // of op
@@ -186,7 +187,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.more = s.body.Resume()
 		s.measures.suspended(s.more)
 	}
-	covers := s.isOpen && !s.faulted && s.forest.CoverStep()
+	covers := s.isOpen && !s.faulted && s.cover()
 	if fault := s.forest.Fault(); fault != nil && !s.closing {
 		s.fail(fault)
 	}

@@ -1,10 +1,8 @@
 package consensus
 
 import (
-	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/peer"
-	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage/datafile"
 	"ledger/vsr"
@@ -32,11 +30,8 @@ func boundsOf(l *limits.Limits, durable *datafile.Superblock) (b peer.Bounds) {
 // openCluster makes the parts of one of several replicas.
 func (s *Stage) openCluster(r *Recovered) {
 	durable := &r.Superblock
-	assert.Equal(len(r.Decisions), int(s.limits.JournalSlotsCount), "each slot of the log is judged")
-	var buffer [datafile.HeadersMax]prepare.Header
-	list := durableLogOf(durable)
-	s.log.openCluster(&durable.Checkpoint, durable.Cluster, r.OpHead, r.Headers, r.Decisions, list.all(&buffer))
-	s.commits.raiseMax(durable.CommitMax)
+	s.log.openCluster(&durable.Checkpoint, durable.Cluster, r.OpHead, r.Headers, &r.Dirty, &r.Faulty)
+	s.commits.raiseMax(max(durable.CommitMax, r.CommitMax))
 	s.views.uncertainHead(&r.Uncertain)
 	s.server.View = durable.LogView
 }

@@ -78,34 +78,28 @@ func (g *log) open(checkpoint *storage.Checkpoint, opHead uint64, headers []byte
 	g.opHead = opHead
 }
 
-// openCluster fills an empty log of one of several replicas. decisions are those of the recovery:
-// which prepares are on disk, and which slots are damaged. list has headers that are the log's even
-// if their slots are not right. Slots of ops below the checkpoint are kept for other replicas.
-func (g *log) openCluster(checkpoint *storage.Checkpoint, cluster wire.U128, opHead uint64, headers []byte, decisions []vsr.Decision,
-	list []prepare.Header) {
+// openCluster fills an empty log of one of several replicas. headers is the table of a start. dirty
+// are the slots of which the header is known and the prepare is missing, faulty those of which
+// nothing proves what they held. Slots of ops below the checkpoint are kept for other replicas.
+func (g *log) openCluster(checkpoint *storage.Checkpoint, cluster wire.U128, opHead uint64, headers []byte, dirty, faulty *vsr.Set) {
 	g.opBase, g.baseChecksum, g.opHead = checkpoint.Op, checkpoint.PrepareChecksum, opHead
+	for i := range g.slots {
+		header := prepare.Header(headers[i*limits.HeaderBytes:][:limits.HeaderBytes])
+		slot := &g.slots[i]
+		if op := header.Op(); header.Command() == prepare.CommandPrepare && op > 0 && op <= opHead {
+			copy(g.headerAt(op), header)
+			g.put(op, header.Checksum()).isDirty = dirty.Has(uint64(i))
+		}
+		if faulty.Has(uint64(i)) {
+			if !slot.isKnown {
+				slot.op = checkpoint.Op + 1 + (uint64(i)-checkpoint.Op-1)&g.slotMask
+			}
+			slot.isDirty, slot.isFaulty, slot.isRotten = true, true, true
+		}
+	}
 	if checkpoint.Op == 0 {
 		g.baseChecksum = prepare.PutRoot(g.headerAt(0), cluster).Checksum()
 		g.put(0, g.baseChecksum)
-	}
-	for i := range decisions {
-		d := &decisions[i]
-		header := prepare.Header(headers[i*limits.HeaderBytes:][:limits.HeaderBytes])
-		isHeld := d.Held != vsr.HeldNone && d.Op <= opHead
-		isOlder := d.Held == vsr.HeldNone && d.Verdict == vsr.Clean && header.Command() == prepare.CommandPrepare &&
-			header.Op() > 0 && header.Op() <= checkpoint.Op && header.Op()&g.slotMask == uint64(i)
-		switch slot := &g.slots[i]; {
-		case isHeld || isOlder:
-			copy(g.headerAt(header.Op()), header)
-			g.put(header.Op(), header.Checksum())
-		case d.Verdict == vsr.Faulty:
-			slot.op, slot.isDirty, slot.isFaulty, slot.isRotten = d.Op, true, true, true
-		}
-	}
-	for _, h := range list {
-		if h.Command() == prepare.CommandPrepare && h.Op() <= opHead {
-			g.install(h)
-		}
 	}
 	g.chain()
 }

@@ -223,19 +223,11 @@ func (m *machine) recover() *Recovered {
 		}
 		return c
 	}
-	commitMax := s.CommitMax
+	commitMax := max(s.CommitMax, s.Checkpoint.Op)
 	for i := range m.disk {
 		d := &m.disk[i]
 		slots[i] = vsr.Slot{P: copyOf(d.p, false), T: copyOf(d.t, true)}
-		header := headers[i*prepare.HeaderBytes:][:prepare.HeaderBytes]
-		switch {
-		case slots[i].TwinWins():
-			copy(header, d.t)
-		case len(d.p) > 0:
-			copy(header, d.p)
-		case len(d.t) > 0:
-			copy(header, d.t)
-		}
+		commitMax = max(commitMax, slots[i].P.Commit, slots[i].T.Commit)
 	}
 	log := durableLogOf(s)
 	list := log.list()
@@ -249,19 +241,36 @@ func (m *machine) recover() *Recovered {
 	if refusal != nil {
 		m.w.t.Fatalf("machine %d: %s", m.index, refusal.Reason)
 	}
+	r := &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead, SessionsTrailer: m.trailer,
+		RepliesTrailer: m.replies, Headers: headers, Uncertain: result.Uncertain, CommitMax: commitMax, Seed: m.w.random.Uint64(),
+		NowNs: m.w.nowNs, WallNs: m.wallNs()}
 	for i, d := range result.Decisions { // recovery mends the other copy before anything is acknowledged
-		switch d.Verdict {
+		switch disk := &m.disk[i]; d.Verdict {
 		case vsr.FixTwin:
-			m.disk[i].t = m.disk[i].p
+			disk.t = disk.p
 		case vsr.FixPrepare:
-			m.disk[i].p = m.disk[i].t
-		case vsr.Faulty:
+			disk.p = disk.t
+		case vsr.Faulty, vsr.Cut:
 			m.w.count["faulty"]++
+			r.Faulty.Add(uint64(i))
+		}
+		isOlder := slots[i].P.Kind == vsr.KindWhole && slots[i].P.Op <= s.Checkpoint.Op && d.Row == 'P'
+		switch {
+		case d.Held == vsr.HeldPrepare && d.Op <= r.OpHead, d.Held == vsr.HeldNone && isOlder:
+			copy(headers[i*prepare.HeaderBytes:], m.disk[i].p[:prepare.HeaderBytes])
+		case d.Held == vsr.HeldTwin && d.Op <= r.OpHead:
+			copy(headers[i*prepare.HeaderBytes:], m.disk[i].t[:prepare.HeaderBytes])
 		}
 	}
-	return &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead, SessionsTrailer: m.trailer,
-		RepliesTrailer: m.replies, Headers: headers, Decisions: result.Decisions, Uncertain: result.Uncertain, Seed: m.w.random.Uint64(),
-		NowNs: m.w.nowNs, WallNs: m.wallNs()}
+	for i := range s.HeadersCount {
+		known := prepare.Header(s.Headers[i][:])
+		slot := known.Op() % uint64(len(m.disk))
+		if d := &result.Decisions[slot]; known.Command() == prepare.CommandPrepare && d.Op == known.Op() && d.Held == vsr.HeldNone {
+			copy(headers[slot*prepare.HeaderBytes:], known)
+			r.Dirty.Add(slot)
+		}
+	}
+	return r
 }
 
 func (m *machine) wallNs() uint64 { return 1_700_000_000_000_000_000 + m.w.nowNs + m.skewNs }

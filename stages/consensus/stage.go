@@ -26,18 +26,20 @@ func DefaultOptions() Options {
 
 // Recovered is the state from which the stages of a replica start.
 type Recovered struct {
-	Superblock         datafile.Superblock // with the view of this start, which is already durable
+	Superblock         datafile.Superblock // with the view of this start, which is durable before anything runs
 	SuperblockChecksum wire.Checksum
 	OpHead             uint64 // of the log
 	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
 	RepliesTrailer     []byte // content of their replies
 	Headers            []byte // of the log, one for each slot; right for every op above the checkpoint
 
-	// Of one of several replicas.
-	Decisions []vsr.Decision // on each slot of the log; Headers has the header of each held prepare
-	Uncertain vsr.Set        // ops above the head that may have been acknowledged here
-	Seed      uint64         // drawn at random at each start: for jitter, and the nonce of this start
-	NowNs     uint64         // monotonic clock of the start
+	// Of one of several replicas, whose view is that of its superblock. See journal.Several.
+	CommitMax uint64  // committed, as far as superblock and log know
+	Uncertain vsr.Set // ops above the head that may have been acknowledged here; empty: the head is certain
+	Dirty     vsr.Set // slots of which the header is known and the prepare is missing
+	Faulty    vsr.Set // slots of which nothing proves what they held
+	Seed      uint64  // drawn at random at each start: for jitter, and the nonce of this start
+	NowNs     uint64  // monotonic clock of the start
 	WallNs    uint64
 }
 

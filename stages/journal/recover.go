@@ -20,10 +20,13 @@ type Recovered struct {
 	PreparesFixed int           // prepares that were rewritten from their twins
 	TornOp        uint64        // op whose writes were torn by the crash, never acknowledged; 0: none
 	// Headers is the table of raw headers by slot. It is right for every op above the checkpoint.
-	Headers []byte
+	Headers   []byte
+	Decisions []vsr.Decision // on each slot
+
+	Several // of one of several replicas
 }
 
-// DamageError is damage of the log that a single replica cannot repair.
+// DamageError is damage of the log with which the replica may not start.
 type DamageError struct {
 	Slot   uint64
 	Letter byte // row of the decision table; 0 for a gap in the chain
@@ -42,40 +45,68 @@ func (e *DamageError) Fault() storage.Fault {
 	return storage.Fault{What: storage.FaultLog, Reason: e.Error()}
 }
 
-// Recover reads the log of a single replica, repairs each copy of which the other one is right, and
-// returns the head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at least
-// MessageBytesMax. Every op up to commitMax was durable when the superblock was written, so a log
-// that ends earlier has lost ops. The slots are classified here, and package vsr judges them. A log
-// that is refused is not changed.
-func Recover(file ports.File, l *limits.Limits, cluster wire.U128, checkpoint *storage.Checkpoint, commitMax uint64,
-	headers, scratch []byte) (*Recovered, error) {
+// Recover reads the log of a replica, repairs each copy of which the other one is right, and
+// returns the head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at
+// least MessageBytesMax. The slots are classified here, and package vsr judges them, by the column
+// of the table that the superblock's number of replicas names. A log that is refused is not
+// changed.
+//
+// Every op up to the superblock's commit_max was durable when a single replica wrote it, so a log
+// that ends earlier has lost ops.
+func Recover(file ports.File, l *limits.Limits, superblock *datafile.Superblock, headers, scratch []byte) (*Recovered, error) {
 	count := uint64(l.JournalSlotsCount)
 	headers = headers[:count*limits.HeaderBytes]
-	g := &logFile{file: file, limits: l, layout: datafile.NewLayout(l), cluster: cluster, checkpointOp: checkpoint.Op, scratch: scratch}
+	g := &logFile{file: file, limits: l, layout: datafile.NewLayout(l), cluster: superblock.Cluster, checkpointOp: superblock.Checkpoint.Op,
+		scratch: scratch}
 	slots := make([]vsr.Slot, count)
+	prepares := make([]byte, len(headers))
 	g.readTwins(headers, slots)
 	for i := range count {
 		s := &slots[i]
 		p, isUnread := g.readPrepare(i)
 		s.P = copyOf(p, g.classify(p, i))
 		s.P.IsUnread = isUnread
-		if s.P.Kind == vsr.KindWhole && !s.TwinWins() {
-			copy(headerAt(headers, i), p) // the table has the copy that the slot is taken to hold
-		}
+		copy(headerAt(prepares, i), p)
 	}
-	in := vsr.Input{
-		Replicas: 1, CheckpointOp: checkpoint.Op, CheckpointChecksum: checkpoint.PrepareChecksum,
-		PrepareMax: l.PrepareMax(checkpoint.Op), CommitMax: commitMax,
-	}
-	if checkpoint.Op > 0 {
-		in.TriggerOp = l.CheckpointTrigger(checkpoint.Op)
+	in := InputOf(l, superblock)
+	if in.Replicas > 1 {
+		return g.several(&in, superblock, slots, headers, prepares)
 	}
 	result, refusal := vsr.Recover(&in, slots, make([]vsr.Decision, count))
 	if refusal != nil {
 		return nil, &DamageError{refusal.Slot, refusal.Row, refusal.Reason}
 	}
-	r := &Recovered{Headers: headers, OpHead: result.OpHead, HeadChecksum: result.HeadChecksum, TornOp: result.TornOp}
-	return r, r.fix(g, slots, result.Decisions)
+	for i := range count {
+		if s := &slots[i]; s.P.Kind == vsr.KindWhole && !s.TwinWins() {
+			copy(headerAt(headers, i), headerAt(prepares, i)) // the table has the copy that the slot is taken to hold
+		}
+	}
+	r := &Recovered{Headers: headers, OpHead: result.OpHead, HeadChecksum: result.HeadChecksum, TornOp: result.TornOp,
+		Decisions: result.Decisions}
+	return r, r.fix(g, slots)
+}
+
+// InputOf is what the rules of recovery know before the log is read.
+func InputOf(l *limits.Limits, superblock *datafile.Superblock) vsr.Input {
+	checkpoint := &superblock.Checkpoint
+	in := vsr.Input{
+		Replicas: int(superblock.ReplicasCount), CheckpointOp: checkpoint.Op, CheckpointChecksum: checkpoint.PrepareChecksum,
+		PrepareMax: l.PrepareMax(checkpoint.Op), CommitMax: superblock.CommitMax,
+	}
+	if checkpoint.Op > 0 {
+		in.TriggerOp = l.CheckpointTrigger(checkpoint.Op)
+	}
+	if in.Replicas > 1 {
+		headers := make([]prepare.Header, superblock.HeadersCount)
+		for i := range headers {
+			headers[i] = superblock.Headers[i][:]
+		}
+		list := vsr.ReadList(headers, &superblock.Uncertain)
+		in.View, in.LogView = superblock.View, superblock.LogView
+		in.Headers, in.Uncertain = list.Headers[:list.Count], list.Uncertain
+		in.CommitMax = max(in.CommitMax, in.CheckpointOp)
+	}
+	return in
 }
 
 // headerAt returns a slot's header in the table of headers.
@@ -91,13 +122,13 @@ func copyOf(h prepare.Header, kind vsr.Kind) vsr.Copy {
 	return vsr.Copy{Kind: kind, View: h.View(), Op: h.Op(), Commit: h.Commit(), Checksum: h.Checksum(), Parent: h.Parent()}
 }
 
-// fix rewrites copies from the other ones. If it crashes, only the copy that was being rewritten is
-// bad.
-func (r *Recovered) fix(g *logFile, slots []vsr.Slot, decisions []vsr.Decision) error {
+// fix rewrites copies from the other ones, one at a time, each durable before the next. If it
+// crashes, only the copy that was being rewritten is bad.
+func (r *Recovered) fix(g *logFile, slots []vsr.Slot) error {
 	for i := range uint64(len(slots)) {
 		header := headerAt(r.Headers, i)
 		from, to := g.layout.PrepareAt(i), g.layout.TwinAt(i)
-		switch decisions[i].Verdict {
+		switch r.Decisions[i].Verdict {
 		case vsr.FixTwin:
 			if slots[i].P.Kind == vsr.KindReserved {
 				prepare.PutReserved(header, g.cluster, i)

@@ -125,7 +125,8 @@ func (g *log) checkpoint(op uint64) *storage.Checkpoint {
 }
 
 func (g *log) recover(checkpointOp uint64) (*Recovered, error) {
-	return Recover(g, &g.l, cluster, g.checkpoint(checkpointOp), 0, make([]byte, 32*256), make([]byte, 4096))
+	superblock := datafile.Superblock{Cluster: cluster, ReplicasCount: 1, Checkpoint: *g.checkpoint(checkpointOp)}
+	return Recover(g, &g.l, &superblock, make([]byte, 32*256), make([]byte, 4096))
 }
 
 // A log that was closed properly comes back whole, on the first lap and on later ones.

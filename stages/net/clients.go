@@ -47,6 +47,10 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 		bytes := s.slots.Bytes(c.slot)
 		arrived := c.end - c.start
 		if !c.headerRight {
+			if s.mayBePeer(c, bytes[c.start:c.end]) {
+				s.becomePeer(index, c, out)
+				return
+			}
 			if arrived < wire.HeaderBytes {
 				break
 			}
@@ -94,10 +98,11 @@ func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 	if c.headerRight {
 		// The length is known, so the port may wait for the rest of the message. Seldom does
 		// anything follow a large message at once.
-		out.Network = append(out.Network, NetworkAction{NetworkReceiveAll, ports.ConnectionID(index), bytes[c.end:c.messageBytes]})
+		out.Network = append(out.Network, NetworkAction{Kind: NetworkReceiveAll, Connection: ports.ConnectionID(index),
+			Buffer: bytes[c.end:c.messageBytes]})
 		return
 	}
-	out.Network = append(out.Network, NetworkAction{NetworkReceive, ports.ConnectionID(index), bytes[c.end:]})
+	out.Network = append(out.Network, NetworkAction{Kind: NetworkReceive, Connection: ports.ConnectionID(index), Buffer: bytes[c.end:]})
 }
 
 // checkHeader checks the header of the next message and notes the message's size. If it returns

@@ -25,6 +25,9 @@ const (
 	kindStranger connectionKind = iota
 	kindClient
 	kindsCount
+	// kindPeer: another replica, whose place in the hub is place; see peers.go. It is in no count of
+	// kinds.
+	kindPeer = kindsCount
 )
 
 // connection is one socket. Received bytes lie in [start, end) of its slot.
@@ -47,6 +50,7 @@ type connection struct {
 	turn         uint64    // orders connections by how long they have been without a registered client
 	deadlineNs   uint64    // for the first whole message
 	beganNs      uint64    // when the first bytes of the message at start arrived
+	place        uint32    // of a peer, in the hub
 	peer         [18]byte
 
 	sending    bool // the port is sending the first of sends

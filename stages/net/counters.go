@@ -3,6 +3,8 @@ package net
 import (
 	"ledger/limits"
 	"ledger/metrics"
+	"ledger/peer"
+	"ledger/stages"
 	"ledger/wire"
 )
 
@@ -21,12 +23,13 @@ const (
 	CauseSilent                    // no whole message within FirstMessageNs
 	CauseDisplaced                 // the table was full, and this one was longest without a registered client
 	CauseRefused                   // a newcomer: the table was full of connections with registered clients
+	CausePeers                     // it is another replica's, and counted with those from then on, or claimed to be
 	CausesCount
 )
 
 // CauseNames are for metrics and logs.
 var CauseNames = [CausesCount]string{"peer", "header", "body", "message", "second_client", "replaced", "slow",
-	"silent", "displaced", "refused"}
+	"silent", "displaced", "refused", "peers"}
 
 // Counters since the start, for the metrics.
 type Counters struct {
@@ -64,6 +67,9 @@ const (
 	LogEvicted                     // an eviction goes to the client; Eviction is the reason
 	LogMismatch                    // a peer names Cluster, which is not ours; once for each address
 	LogAcceptFailed                // connections cannot be accepted, because of Errno; at most once in AcceptLogEveryNs
+	LogPeerRefused                 // a replica and this one do not speak to each other: Refusal
+	LogPeerWarning                 // Warning; for each replica at most once in PeerWarningEveryNs
+	LogPeerFault                   // Replica has sent what breaks a rule: PeerFault; at most once a second
 )
 
 // LogEntry is one line for the log.
@@ -80,14 +86,28 @@ type LogEntry struct {
 	Refused  uint64    // LogRefused: connections closed because of the full table since the last such line
 	Failures uint64    // LogAcceptFailed: tries that failed since the last such line
 	Errno    int32     // LogAcceptFailed
+
+	// Of the kinds for peers.
+	Replica   uint8
+	Refusal   peer.Refusal
+	Warning   peer.Warning
+	PeerFault peer.Fault
+	Unlogged  uint64 // such lines that were left out since the last one
 }
 
 // AcceptLogEveryNs is the time between two lines about the same lack of descriptors. The port tries
 // again ten times a second.
 const AcceptLogEveryNs = 10_000_000_000
 
-// LogsPerSecondMax bounds the lines that peers can cause. Further lines are counted in
-// LogsSuppressed.
+// PeerWarningEveryNs is the time between two lines with a warning about the same replica.
+const PeerWarningEveryNs = 60_000_000_000
+
+// peerLogsMax is the number of lines about other replicas in one step: one of each replica and
+// kind, and one about all strangers.
+const peerLogsMax = 3*limits.ReplicasMax + 1
+
+// LogsPerSecondMax bounds the lines that clients and strangers can cause. Further lines are counted
+// in LogsSuppressed.
 const LogsPerSecondMax = 16
 
 // FirstMessageNs is the time that a connection has for its first whole message.
@@ -116,13 +136,24 @@ func ClientSlotsMin(l *limits.Limits) uint32 { return l.ConnectionsMax + l.Stran
 // BudgetToNet is the largest number of descriptors on the ring from consensus. Each client slot
 // comes back once before net can use it again. Consensus sends at most one reply for each request
 // that it holds, in a slot (clientSlots) or in queue, group and pipeline (inFlight). With the reply
-// to a register it may say that another session has ended.
-func BudgetToNet(clientSlots, inFlight uint32) uint32 { return 3*clientSlots + 2*inFlight }
+// to a register it may say that another session has ended. To each peer it has BudgetPeerSends
+// messages; each slot of a peer's message comes back once; and NetPeerNoted is outstanding once for
+// each peer.
+func BudgetToNet(l *limits.Limits, clientSlots, inFlight uint32) uint32 {
+	return 3*clientSlots + 2*inFlight + budgetPeers(l)
+}
+
+// budgetPeers is the part of the peers in both budgets.
+func budgetPeers(l *limits.Limits) uint32 {
+	count := l.SlotsCount()
+	return count.Peer + count.Small + l.PeersCount()*(stages.BudgetPeerSends+1)
+}
 
 // BudgetToConsensus is the largest number of descriptors on the ring to consensus: a message in
 // each client slot, and the NetSent of every lease. Leases are those on the ring to net, those of
 // connections, and those that wait on this ring. While these are popped, in order, no more requests
-// than slots and inFlight become replies.
+// than slots and inFlight become replies. Of peers: a message in each slot, a NetPeerSent of each
+// send, and one NetPeerLive or NetPeerLost of each.
 func BudgetToConsensus(l *limits.Limits, clientSlots, inFlight uint32) uint32 {
-	return clientSlots + 2*(clientSlots+inFlight) + PortConnectionsMax(l)
+	return clientSlots + 2*(clientSlots+inFlight) + PortConnectionsMax(l) + budgetPeers(l)
 }

@@ -1,9 +1,13 @@
-// Package net turns bytes of sockets into whole, verified client messages, and replies into bytes.
+// Package net turns bytes of sockets into whole, verified messages of clients and of other
+// replicas, and replies and messages to other replicas into bytes.
 //
 //	clients --bytes--> [net] --NetMessage, NetSent--> consensus
 //	       <--bytes---   |  <--NetSend, NetSendFree, NetFree, NetSessionEnded--
 //	                     |
-//	            ports.Network: Receive, Send, Close
+//	replicas --bytes-->   |  --NetPeerMessage, NetPeerSent, NetPeerLive, NetPeerLost-->
+//	        <--bytes---   |  <--NetPeerSend, NetPeerNoted, NetFree--
+//	                     |
+//	            ports.Network: Connect, Receive, Send, SendParts, Close; ports.Names: Resolve
 //
 // In:     bytes of any origin, split anywhere; replies to send; slots that come back.
 // Out:    NetMessage with a message that has passed every check of the wire protocol, 1.1, at the
@@ -41,6 +45,17 @@
 // machine, for other replicas, has a kind of its own. In a cluster, strangers have some places that
 // clients cannot take, and accept leaves some places of the port to Connect. So neither strangers
 // nor clients keep a replica out.
+//
+// Other replicas (peers.go) are a state machine of package peer, the Hub: whom to connect to and
+// when, handshakes, tags, queues. A stranger whose first 16 bytes are those of a replica is handed
+// to it. Net keeps the slots for their messages, a share for each replica, so that one of them that
+// floods does not take those of the others. A message that finds no slot is dropped. The inner
+// header of a message to peers is copied to their queues; its body is sent from its slot. What
+// consensus knows of a connection (NetPeerLive, NetPeerLost) is told anew only when it has noted
+// the word before.
+//
+// The times of the Hub (pauses before it connects again, the time of a handshake, silence) come
+// from nowNs of the step, and NextTurnNs has the next one. Consensus has no part in connecting.
 //
 // A full table closes the connection that has been longest without a registered client. A
 // connection counts as its client's if it is the route and the client has a session, or a request

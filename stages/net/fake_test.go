@@ -169,11 +169,18 @@ func newBenchWith(t testing.TB, cluster uint64, clientSlots uint32, l limits.Lim
 	b := &bench{t: t, limits: l, slots: &stages.Slots{}}
 	b.slots.Pools[stages.SlotClient] = arena.NewPool(memory, clientSlots, wire.MessageBytesMax, "client slots")
 	b.slots.Pools[stages.SlotReply] = arena.NewPool(memory, 8, wire.MessageBytesMax, "reply slots")
-	b.stage = New(l, wire.U128From(cluster), b.slots, memory)
+	var others *PeersOptions
+	if l.PeersCount() > 0 {
+		count := l.SlotsCount()
+		b.slots.Pools[stages.SlotPeer] = arena.NewPool(memory, count.Peer, wire.MessageBytesMax, "peer slots")
+		b.slots.Pools[stages.SlotSmall] = arena.NewPool(memory, count.Small, limits.SmallSlotBytes, "small slots")
+		others = &PeersOptions{Self: testSelf(&l, wire.U128From(cluster), 0)}
+	}
+	b.stage = New(l, wire.U128From(cluster), b.slots, memory, others)
 	b.network = &fakeNetwork{t: t, connections: make([]fakeConnection, l.ConnectionsMax)}
 	b.toNet = ring.NewSPSC[stages.ConsensusToNet](4096)
 	b.fromNet = ring.NewSPSC[stages.NetToConsensus](4096)
-	b.driver = NewDriver(b.stage, b.network, b.toNet, stages.Sender[stages.NetToConsensus]{Ring: b.fromNet},
+	b.driver = NewDriver(b.stage, b.network, nil, b.toNet, stages.Sender[stages.NetToConsensus]{Ring: b.fromNet},
 		func(e LogEntry) { b.logs = append(b.logs, e) })
 	return b
 }

@@ -67,9 +67,9 @@ func startServer(t testing.TB, backend func(ports.ThreadOptions) (ports.Thread, 
 	slots.Pools[stages.SlotClient] = arena.NewPool(memory, clientSlots, wire.MessageBytesMax, "client slots")
 	slots.Pools[stages.SlotReply] = arena.NewPool(memory, connections+8, wire.MessageBytesMax, "reply slots")
 	s := &server{t: t, address: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), done: make(chan struct{})}
-	s.stage = New(l, wire.U128From(testCluster), slots, memory)
+	s.stage = New(l, wire.U128From(testCluster), slots, memory, nil)
 	toNet, fromNet := ring.NewSPSC[stages.ConsensusToNet](1024), ring.NewSPSC[stages.NetToConsensus](1024)
-	driver := NewDriver(s.stage, kernel.Network(fd, connections, 0), toNet, stages.Sender[stages.NetToConsensus]{Ring: fromNet}, nil)
+	driver := NewDriver(s.stage, kernel.Network(fd, connections, 0), nil, toNet, stages.Sender[stages.NetToConsensus]{Ring: fromNet}, nil)
 	s.replyBytes.Store(wire.HeaderBytes)
 	go func() {
 		defer close(s.done)

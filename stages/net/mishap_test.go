@@ -39,7 +39,7 @@ func newMishapRun(t *testing.T, mishap portstest.Mishap) *mishapRun {
 	b := newBench(t, mishapClients, mishapClients+2)
 	b.network.connections = make([]fakeConnection, PortConnectionsMax(&b.limits))
 	r := &mishapRun{bench: b, plan: portstest.Plan{Mishap: mishap}, replies: map[stages.Slot]bool{}}
-	r.driver = NewDriver(b.stage, portstest.NewMishapNetwork(b.network, &r.plan), b.toNet,
+	r.driver = NewDriver(b.stage, portstest.NewMishapNetwork(b.network, &r.plan), nil, b.toNet,
 		stages.Sender[stages.NetToConsensus]{Ring: b.fromNet},
 		func(e LogEntry) { b.logs = append(b.logs, e) })
 	for i := range r.clients {

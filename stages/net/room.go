@@ -16,7 +16,7 @@ func (s *Stage) makeRoom(newcomer uint32, kind connectionKind, out *Actions) (st
 	victim, cause := noConnection, CauseRefused
 	for i := range s.connections {
 		c := &s.connections[i]
-		if c.state != connectionOpen || c.kind < kind || s.isOfClient(uint32(i), c) {
+		if c.state != connectionOpen || c.kind < kind || c.kind == kindPeer || s.isOfClient(uint32(i), c) {
 			continue
 		}
 		if victim == noConnection || c.turn < s.connections[victim].turn {

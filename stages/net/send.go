@@ -47,6 +47,10 @@ func (s *Stage) onConsensus(e *stages.ConsensusToNet, out *Actions) {
 		if r := s.routes.of(e.Client); r != nil {
 			s.setRegistered(r, false)
 		}
+	case stages.NetPeerSend:
+		s.onPeerSend(e, out)
+	case stages.NetPeerNoted:
+		s.onPeerNoted(e.Peer, out)
 	default:
 		assert.That(false, "net request kind is known")
 	}
@@ -133,9 +137,12 @@ func (s *Stage) onSendShort(e *stages.ConsensusToNet, out *Actions) {
 	s.startSend(index, c, out)
 }
 
-// freeSlot takes a client slot back.
+// freeSlot takes a slot back that was at consensus.
 func (s *Stage) freeSlot(slot stages.Slot) {
-	assert.That(slot.Class() == stages.SlotClient, "net frees client slots")
+	if slot.Class() != stages.SlotClient {
+		s.peers.slots.put(slot)
+		return
+	}
 	assert.That(s.lentCount > 0, "a slot that comes back was at consensus")
 	s.lentCount--
 	s.slots.Put(slot)
@@ -152,7 +159,7 @@ func (s *Stage) startSend(index uint32, c *connection, out *Actions) {
 		buffer = s.slots.Bytes(first.reply)[first.offsetBytes:]
 	}
 	c.sending = true
-	out.Network = append(out.Network, NetworkAction{NetworkSend, ports.ConnectionID(index), buffer[:first.bytes]})
+	out.Network = append(out.Network, NetworkAction{Kind: NetworkSend, Connection: ports.ConnectionID(index), Buffer: buffer[:first.bytes]})
 }
 
 func (s *Stage) onSent(index uint32, c *connection, result int32, out *Actions) {

@@ -19,6 +19,7 @@ const (
 	NetworkReceive NetworkActionKind = iota + 1
 	NetworkReceiveAll
 	NetworkSend
+	NetworkSendParts // Buffer and then Body
 	NetworkClose
 )
 
@@ -27,6 +28,20 @@ type NetworkAction struct {
 	Kind       NetworkActionKind
 	Connection ports.ConnectionID
 	Buffer     []byte
+	Body       []byte
+}
+
+// ConnectAction is a Connect of the port. The driver tells its result with the events of the next
+// step, as Connecting.
+type ConnectAction struct {
+	Place   uint32
+	Address [18]byte
+}
+
+// ResolveAction is a question to ports.Names.
+type ResolveAction struct {
+	Replica uint8
+	Attempt uint64
 }
 
 // Actions are the outputs of a step; Network is in order. The slices are preallocated, and a step
@@ -34,29 +49,37 @@ type NetworkAction struct {
 type Actions struct {
 	Network   []NetworkAction
 	Consensus []stages.NetToConsensus
+	Connect   []ConnectAction
+	Resolve   []ResolveAction
 	Log       []LogEntry
 }
 
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Network, a.Consensus, a.Log = a.Network[:0], a.Consensus[:0], a.Log[:0]
+	a.Connect, a.Resolve = a.Connect[:0], a.Resolve[:0]
 }
 
 // NewActions returns actions with room for all outputs of one step.
 func (s *Stage) NewActions() Actions {
-	connections := len(s.connections)
+	connections, peers := len(s.connections), int(s.limits.PeersCount())
 	return Actions{
 		// A Receive, a Send and a Close of each connection. None of them comes twice before the
 		// port has answered.
 		Network: make([]NetworkAction, 0, 3*connections),
 		// A message in each slot; a lease of each connection, and one of each request of the step.
-		Consensus: make([]stages.NetToConsensus, 0, int(s.slots.Pools[stages.SlotClient].SlotsCount())+connections+requestsPerTurn),
-		Log:       make([]LogEntry, 0, LogsPerSecondMax),
+		Consensus: make([]stages.NetToConsensus, 0, int(s.slots.Pools[stages.SlotClient].SlotsCount())+connections+requestsPerTurn+
+			int(budgetPeers(&s.limits))),
+		// One for each peer, which may end at once and begin again.
+		Connect: make([]ConnectAction, 0, 2*peers),
+		Resolve: make([]ResolveAction, 0, 2*peers),
+		Log:     make([]LogEntry, 0, LogsPerSecondMax+peerLogsMax),
 	}
 }
 
 // Stage decides; see doc.go.
 type Stage struct {
+	limits      limits.Limits
 	parser      wire.Parser
 	slots       *stages.Slots
 	connections []connection
@@ -82,13 +105,15 @@ type Stage struct {
 	acceptLogNs     uint64 // the next LogAcceptFailed does not come before it
 	strangers       [strangersMax][16]byte
 	strangersCount  uint64 // number of noted addresses; the newest strangersMax are kept
+	peers           peers
 
 	// Counters for the metrics.
 	Counters Counters
 }
 
-// New makes the stage. The slots of class SlotClient belong to it from now on.
-func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.Arena) *Stage {
+// New makes the stage. The slots of the classes SlotClient, SlotPeer and SlotSmall belong to it
+// from now on. others is nil in a cluster of one.
+func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.Arena, others *PeersOptions) *Stage {
 	pool := slots.Pools[stages.SlotClient]
 	assert.That(l.ConnectionsMax > 0 && l.ConnectionsMax <= connectionsMax, "connections fit the names that consensus sees")
 	assert.AtMost(ClientSlotsMin(&l), pool.SlotsCount(), "connections that may all receive at once, with one slot to go on")
@@ -96,6 +121,7 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.
 	key := hashing.NewKey(l.HashSeed)
 	places := PortConnectionsMax(&l)
 	s := &Stage{
+		limits:  l,
 		parser:  wire.NewParser(cluster, wire.SideServer),
 		slots:   slots,
 		cluster: cluster,
@@ -113,22 +139,31 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.
 	for i := range s.connections {
 		s.connections[i].slot = stages.SlotNone
 	}
+	s.peers.init(&l, cluster, slots, memory, others)
 	return s
 }
 
-// Events are the inputs of a step: first events of the network, because finished sends free room
-// for replies, then requests of consensus.
+// Events are the inputs of a step: first what became of its Connects, then events of the network,
+// because finished sends free room for replies, then addresses, then requests of consensus.
 type Events struct {
-	Network   []ports.NetworkEvent
-	Consensus []stages.ConsensusToNet
+	Connecting []Connecting
+	Network    []ports.NetworkEvent
+	Names      []ports.NameAnswer
+	Consensus  []stages.ConsensusToNet
 }
 
 // Step handles the events, in the order of the fields of Events. The same state, time and events
 // always give the same actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
-	s.nowNs = nowNs
+	s.nowNs, s.peers.slots.nowNs = nowNs, nowNs
+	for i := range events.Connecting {
+		s.onConnecting(&events.Connecting[i], out)
+	}
 	for i := range events.Network {
 		s.onNetwork(&events.Network[i], out)
+	}
+	for i := range events.Names {
+		s.onName(&events.Names[i], out)
 	}
 	for i := range events.Consensus {
 		s.onConsensus(&events.Consensus[i], out)
@@ -146,6 +181,10 @@ func (s *Stage) onNetwork(e *ports.NetworkEvent, out *Actions) {
 	index := uint32(e.Connection)
 	assert.Below(index, uint32(len(s.connections)), "a connection of the port")
 	c := &s.connections[index]
+	if c.kind == kindPeer && c.state != connectionFree {
+		s.onPeerEvent(c, e, out)
+		return
+	}
 	switch e.Kind {
 	case ports.NetworkAccepted:
 		s.onAccepted(index, c, e.Peer, out)
@@ -172,6 +211,7 @@ func (s *Stage) tick(out *Actions) {
 	if s.nowNs >= s.deadlineNextNs {
 		s.closeSilent(out)
 	}
+	s.tickPeers(out)
 	pool := s.slots.Pools[stages.SlotClient]
 	for s.waiters.Count() > 0 && pool.FreeCount() > 0 {
 		index := s.waiters.Pop()
@@ -184,6 +224,7 @@ func (s *Stage) tick(out *Actions) {
 		}
 	}
 	s.Counters.ConnectionsWaiting, s.Counters.RoutesCount = uint64(s.waiters.Count()), uint64(s.routes.count)
-	assert.Equal(uint64(s.kindCounts[kindStranger]+s.kindCounts[kindClient]), s.Counters.ConnectionsCount, "open connections of each kind")
+	open := s.kindCounts[kindStranger] + s.kindCounts[kindClient]
+	assert.Equal(uint64(open), s.Counters.ConnectionsCount, "open connections of each kind")
 	assert.Equal(s.heldCount+s.lentCount+pool.FreeCount(), pool.SlotsCount(), "slots of connections, at consensus and free")
 }

@@ -116,7 +116,7 @@ func TestPlacesOfPort(t *testing.T) {
 		l.ReplicasCount = replicas
 		wantMax, wantReserved := l.ConnectionsMax+spareConnections, uint32(0)
 		if replicas > 1 {
-			wantMax, wantReserved = wantMax+16+3*(replicas-1), replicas-1
+			wantMax, wantReserved = wantMax+16+3*(replicas-1)+2*8, replicas-1
 		}
 		if got := PortConnectionsMax(&l); got != wantMax {
 			t.Errorf("%d replicas: a port of %d connections, want %d", replicas, got, wantMax)

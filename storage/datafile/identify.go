@@ -18,10 +18,11 @@ const (
 
 // Identity of a file.
 type Identity struct {
-	Content Content
-	Cluster wire.U128
-	Replica uint8
-	Version uint32 // of a file of ours; 0 if every copy of its superblock is damaged
+	Content  Content
+	Cluster  wire.U128
+	Replica  uint8
+	Replicas uint8  // of the cluster; of a file of our format version
+	Version  uint32 // of a file of ours; 0 if every copy of its superblock is damaged
 }
 
 // The reference's log begins, behind the superblock, with a ring of 1024 headers of 256 bytes.
@@ -52,7 +53,8 @@ func Identify(file reader, l *limits.Limits, scratch []byte) Identity {
 		}
 		switch c := decodeCopy(buffer); {
 		case c.valid && (found.Content == ContentUnknown || c.version != limits.FormatVersion):
-			found = Identity{Content: ContentOurs, Cluster: c.content.Cluster, Replica: c.content.Replica, Version: c.version}
+			found = Identity{Content: ContentOurs, Cluster: c.content.Cluster, Replica: c.content.Replica,
+				Replicas: c.content.ReplicasCount, Version: c.version}
 		case c.hasMagic:
 			damaged = Identity{Content: ContentOurs}
 		}

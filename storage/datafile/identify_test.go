@@ -62,11 +62,11 @@ func TestIdentify(t *testing.T) {
 		want    Identity
 		foreign string // part of the error, "" for none
 	}{
-		{"ours", ours(limits.FormatVersion), Identity{ContentOurs, wire.U128{Lo: 7}, 0, limits.FormatVersion}, ""},
-		{"older", ours(1), Identity{ContentOurs, wire.U128{Lo: 7}, 0, 1}, "use the older server"},
-		{"newer", ours(99), Identity{ContentOurs, wire.U128{Lo: 7}, 0, 99}, "use the newer server"},
+		{"ours", ours(limits.FormatVersion), Identity{ContentOurs, wire.U128{Lo: 7}, 0, 1, limits.FormatVersion}, ""},
+		{"older", ours(1), Identity{ContentOurs, wire.U128{Lo: 7}, 0, 1, 1}, "use the older server"},
+		{"newer", ours(99), Identity{ContentOurs, wire.U128{Lo: 7}, 0, 1, 99}, "use the newer server"},
 		{"one copy left", overwritten(ours(limits.FormatVersion), 3, sbMagic),
-			Identity{ContentOurs, wire.U128{Lo: 7}, 0, limits.FormatVersion}, ""},
+			Identity{ContentOurs, wire.U128{Lo: 7}, 0, 1, limits.FormatVersion}, ""},
 		{"damaged", overwritten(ours(1), 4, sbCluster), Identity{Content: ContentOurs}, ""},
 		{"no magic", overwritten(ours(1), 4, sbMagic), Identity{}, ""},
 		{"our log alone", formatted(), Identity{}, ""},

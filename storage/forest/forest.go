@@ -34,6 +34,7 @@ type Forest struct {
 	expiry     *expiry.Index
 	keeper     rows.Keeper
 	checkpoint checkpoint
+	isOpen     bool // Open has given it the state of a checkpoint, or the empty one
 }
 
 var _ accounting.Store = (*Forest)(nil)
@@ -92,7 +93,7 @@ func (f *Forest) Counters() Counters {
 		AccountLoads: r.AccountLoads, RowsFilling: r.RowsFilling, DirtyEvicted: r.DirtyEvicted,
 	}
 	f.levels.Count(&c.Counters)
-	if !f.pages.Failed() { // a fault leaves the counts as they are
+	if f.isOpen && !f.pages.Failed() { // a fault leaves the counts as they are
 		c.BlocksLost = c.BlocksAcquired - c.BlocksWaiting - c.Named - r.Named - f.checkpoint.trailersCount
 	}
 	return c

@@ -19,9 +19,13 @@ const coverFirstIDs = 1 << 24
 // The forest can be used then. CoverStep adds the ids of runs to the filter of all ids in the
 // background. Damage is a fault, and Open is not resumed.
 func (f *Forest) Open(checkpoint *storage.Checkpoint) {
-	if checkpoint.Roots[storage.TrailerManifest].IsZero() {
-		return
+	if !checkpoint.Roots[storage.TrailerManifest].IsZero() {
+		f.openTrees(checkpoint)
 	}
+	f.isOpen = true
+}
+
+func (f *Forest) openTrees(checkpoint *storage.Checkpoint) {
 	f.openManifest(checkpoint)
 	f.checkpoint.state = *checkpoint
 	f.checkpoint.job.Roots = checkpoint.Roots
@@ -77,6 +81,3 @@ func (f *Forest) failTrailer(checkpoint *storage.Checkpoint, kind storage.Traile
 // CoverStep goes on with the filter of all ids for a bounded time. more: it could go on at once.
 // Answers do not depend on how far it has come.
 func (f *Forest) CoverStep() (more bool) { return f.levels.CoverStep(f.grid, &f.loader) }
-
-// IsCovering tells whether CoverStep has work left.
-func (f *Forest) IsCovering() bool { return f.levels.IsCovering() }

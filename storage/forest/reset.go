@@ -11,6 +11,7 @@ const resetBytes = 2 << 20
 // Reset gives a forest in use the state that New returned, for another Open. Compact may have no
 // job of it and no checkpoint. It waits for reads whose memory it needs, and it allocates nothing.
 func (f *Forest) Reset() {
+	f.isOpen = false
 	f.levels.Reset(f.grid, &f.loader)
 	f.pages.Reset()
 	f.grid.Reset(f.waiter)

@@ -28,7 +28,7 @@ const (
 type blockRead struct {
 	state    blockState
 	ended    bool // nobody waits for it; it is free when it has arrived
-	repeated bool
+	repeated uint8
 	whole    bool // all used pages, however many those are
 	flying   uint8
 	first    uint32 // page
@@ -59,7 +59,7 @@ func (g *Grid) BlockHeader(i int) (header block.HeaderPage, ok bool) {
 }
 
 // BlockPage returns a page of the part that was read. ok is false if the page is damaged. The part
-// is then read once more, and the caller waits for BlockHeader again.
+// is then read again, and the caller waits for BlockHeader.
 func (g *Grid) BlockPage(i int, number uint32) (page []byte, ok bool) {
 	b := &g.blocks[i]
 	assert.That(b.state == blockArrived && !b.ended, "pages are taken from a block that has arrived")
@@ -78,7 +78,7 @@ func (g *Grid) BlockPage(i int, number uint32) (page []byte, ok bool) {
 func (g *Grid) BlockRefuse(i int, reason string) {
 	b := &g.blocks[i]
 	assert.That(b.state == blockArrived && !b.ended, "a block that is refused has arrived")
-	b.repeated = true // the disk gave what was written
+	b.repeated = blockReads // the disk gave what was written
 	g.blockBad(i, storage.Fault{What: storage.FaultBlock, Address: b.ref.Address, Reason: reason})
 }
 
@@ -197,13 +197,14 @@ func (g *Grid) blockVerify(i int) {
 	b.state = blockArrived
 }
 
-// blockBad reads a part of a block once more, or makes the block a wanted one. A single replica has
-// nobody to get it from: Fault names it, and the stage stops.
+// blockBad reads a part of a block again, or makes the block a wanted one. Each of its disk reads
+// may fail once. A single replica has nobody to get a wanted block from: Fault names it, and the
+// stage stops.
 func (g *Grid) blockBad(i int, fault storage.Fault) {
 	b := &g.blocks[i]
 	g.statistics.Damaged++
-	if !b.repeated {
-		b.repeated = true
+	if b.repeated < blockReads {
+		b.repeated++
 		g.blockSubmit(i)
 		return
 	}

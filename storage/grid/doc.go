@@ -7,13 +7,20 @@
 // pages have a cache of their own, which holds only their used part. So they usually stay in
 // memory, and a point read of a cold page costs one read of one page.
 //
+// Trailers, filters and tables whose ids are wanted are read once and not again soon. So parts of
+// blocks are read past the cache, into memory of their own.
+//
+//	forest --BlockStart--> [parts of blocks] --ports.Disk--> BlockHeader, BlockPage --> forest
+//
 // In:     Refs from the manifest; completions, collected by Poll in the stage's step.
 // Out:    slices of verified pages, valid until the next Start, Warm, Page or Poll.
 // Owns:   the cache's memory and the reads in flight; its ports.Disk.
-// Limits: CacheGridBytes of pages, a quarter as many header pages, 64 reads in flight. When all are
-// in use, Start returns false, and the caller tries again later.
+// Limits: CacheGridBytes of pages, a quarter as many header pages, 64 reads in flight, and
+// BlocksMax parts of blocks. When all reads are in use, Start returns false, and the caller tries
+// again later.
 // Faults: a damaged or unreadable page is read once more, and is never returned. If it was demanded
-// (Start, Page), it becomes Fault. If it was only read ahead (Warm), it is forgotten, because its
-// address may belong to another block by now.
+// (Start, Page, BlockStart), it becomes Fault. If it was only read ahead (Warm), or if the part of
+// the block was ended (BlockEnd), it is forgotten, because its address may belong to another block
+// by now.
 // Source: design, section 4; docs/design/storage.md, "A block".
 package grid

@@ -31,7 +31,7 @@ func (t *Tree) checkRun(r *Run, name func(uint64, string)) {
 		entries += uint64(r.tables[i].Entries)
 		assert.That(r.fences[i] == fenceOf(&r.tables[i].KeyMax), "a fence is its table's last key")
 		assert.That(i == 0 || r.tables[i-1].KeyMax.Compare(&r.tables[i].KeyMin) < 0, "tables of a run ascend")
-		assert.That(t.spec.Filter == (r.filters[i] != 0), "a table has its filter")
+		assert.That(t.spec.Filter == (r.filters[i].slot != 0), "a table has its filter")
 		assert.That(r.tables[i].Tree == t.id, "a table belongs to its tree")
 	}
 	assert.Equal(entries, r.entries, "entries of a run")

@@ -66,7 +66,7 @@ func encodeRun(w *manifest.Writer, r *Run) {
 }
 
 // Decode fills empty trees with the trees' part of a manifest. After a failure of the reader, the
-// trees must not be used. The tables have no filters yet: FilterSources assigns them.
+// trees must not be used. The tables have no filters yet: OpenFilters assigns them.
 func (s *Levels) Decode(r *manifest.Reader, levels *[storage.TreesCount]uint8) {
 	for id := range storage.TreesCount {
 		next := uint8(0) // level

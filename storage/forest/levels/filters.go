@@ -45,7 +45,7 @@ func (s *Levels) OpenFilters(g *grid.Grid) {
 		if !ok {
 			break
 		}
-		if list.filters[at] = s.filters.get(); list.filters[at] == 0 {
+		if list.filters[at].slot = s.filters.get(); list.filters[at].slot == 0 {
 			s.pages.Fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the memory of filters is full"})
 		}
 	}
@@ -69,7 +69,7 @@ func (s *Levels) OpenFilters(g *grid.Grid) {
 			return
 		}
 		tab := &list.tables[at]
-		filter := s.filters.of(list.filters[at], tab.Entries, &t.shape)
+		filter := s.filters.of(list.filters[at])
 		for !s.filterTake(g, ended%grid.BlocksMax, t, tab, filter) {
 			s.pages.Wait()
 		}

@@ -24,7 +24,7 @@ func (s *Levels) Find(id storage.TreeID, key *storage.Key, value []byte) bool {
 		if at == len(r.tables) || r.tables[at].KeyMin.Compare(key) > 0 {
 			continue
 		}
-		if t.spec.Filter && !filter.Has(s.filters.of(r.filters[at], r.tables[at].Entries, &t.shape)) {
+		if t.spec.Filter && !filter.Has(s.filters.of(r.filters[at])) {
 			continue
 		}
 		if found, tombstone := s.tableFind(t, &r.tables[at], key, value); found {
@@ -65,7 +65,7 @@ func (s *Levels) Try(id storage.TreeID, key *storage.Key, value []byte) (found, 
 			continue
 		}
 		tab := &r.tables[at]
-		if t.spec.Filter && !filter.Has(s.filters.of(r.filters[at], tab.Entries, &t.shape)) {
+		if t.spec.Filter && !filter.Has(s.filters.of(r.filters[at])) {
 			continue
 		}
 		header, ok := s.pages.Try(tab.Ref, 0)
@@ -92,5 +92,5 @@ func (s *Levels) FilterOf(t *Tree, r *Run, key *storage.Key) []byte {
 		return nil
 	}
 	at := r.search(key, k)
-	return s.filters.of(r.filters[at], r.tables[at].Entries, &t.shape)
+	return s.filters.of(r.filters[at])
 }

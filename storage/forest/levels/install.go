@@ -125,7 +125,7 @@ func (s *Levels) mergeFinish(t *Tree, i int) {
 		r := &l.runs[j]
 		for k := range r.tables {
 			s.free.Release(r.tables[k].Address)
-			s.filters.put(r.filters[k])
+			s.filters.put(r.filters[k].slot)
 		}
 		s.pool.release(&r.tableList)
 	}

@@ -95,7 +95,12 @@ func (w *world) manifest() []byte {
 // again returns trees that are decoded from the manifest, over a copy of the disk.
 func (w *world) again() *Levels {
 	w.t.Helper()
-	g := w.Ground.Again()
+	return w.on(w.Ground.Again())
+}
+
+// on is again for a ground that the caller has.
+func (w *world) on(g *foresttest.Ground) *Levels {
+	w.t.Helper()
 	trees := New(&w.Limits, g.Memory, g.Pages, g.Free, 1)
 	r := manifest.NewReader(w.manifest(), math.MaxUint64, block.GeometryOf(w.Limits).PagesMax)
 	head := r.Head()
@@ -104,6 +109,33 @@ func (w *world) again() *Levels {
 	}
 	trees.OpenFilters(g.Grid)
 	return trees
+}
+
+// same demands that other trees have the same runs and merges.
+func (w *world) same(other *Levels) {
+	w.t.Helper()
+	sameRun := func(a, b *Run) bool {
+		return slices.Equal(a.tables, b.tables) && slices.Equal(a.fences, b.fences) && a.entries == b.entries && a.rows == b.rows &&
+			a.ordinalFirst == b.ordinalFirst && a.ordinalEnd == b.ordinalEnd
+	}
+	for i := range w.trees.trees {
+		a, b := &w.trees.trees[i], &other.trees[i]
+		if len(a.ordered) != len(b.ordered) {
+			w.t.Fatalf("%s has %d runs, want %d", a.spec.Name, len(b.ordered), len(a.ordered))
+		}
+		for j := range a.ordered {
+			if !sameRun(a.ordered[j], b.ordered[j]) {
+				w.t.Fatalf("run %d of %s is another one", j, a.spec.Name)
+			}
+		}
+		for j := range a.levels {
+			m, n := &a.levels[j].merge, &b.levels[j].merge
+			if !sameRun(&m.output, &n.output) || m.inputs != n.inputs || m.entriesLeft != n.entriesLeft || m.entriesAll != n.entriesAll ||
+				m.rowsAll != n.rowsAll || m.credit != n.credit || m.from != n.from || m.fromKey != n.fromKey {
+				w.t.Fatalf("the merge of level %d of %s is %+v, want %+v", j, a.spec.Name, n, m)
+			}
+		}
+	}
 }
 
 // Goal: over many bars with flushes of every size, at the head of merges and within them, every
@@ -133,6 +165,7 @@ func TestAgainstModel(t *testing.T) {
 			if bar%40 == 7 {
 				again := w.again()
 				w.answers(again)
+				w.same(again)
 				before := w.manifest()
 				trees := w.trees
 				w.trees = again
@@ -247,7 +280,7 @@ func TestSearchAgainstWalk(t *testing.T) {
 			}
 			return key
 		}
-		for range random.IntN(40) {
+		for range random.IntN(120) { // more than guess reaches
 			r.tables = append(r.tables, storage.Table{KeyMax: draw()})
 		}
 		slices.SortFunc(r.tables, func(a, b storage.Table) int { return a.KeyMax.Compare(&b.KeyMax) })

@@ -133,7 +133,7 @@ func (s *Levels) mergeByReference(t *Tree, i int) bool {
 	for j := range runs {
 		out.rows += runs[j].rows
 		for k := range runs[j].tables {
-			s.tableAppend(&out.tableList, &runs[j].tables[k], runs[j].filters[k])
+			s.tableAppend(&out.tableList, &runs[j].tables[k], runs[j].filters[k].slot)
 		}
 		s.pool.release(&runs[j].tableList)
 	}

@@ -4,7 +4,6 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/storage"
-	"ledger/storage/table"
 )
 
 // tablePool is the memory of the lists of all runs. Each list is a slice whose capacity is a power
@@ -12,7 +11,7 @@ import (
 type tablePool struct {
 	tables  []storage.Table
 	fences  []fence
-	filters []uint32
+	filters []filterRef
 	used    uint64
 	free    [40][]uint32 // offsets of free lists, by class: the logarithm of the capacity
 }
@@ -23,7 +22,7 @@ func newTablePool(a *arena.Arena, capacity uint64) *tablePool {
 	p := &tablePool{
 		tables:  arena.SliceWith[storage.Table](a, capacity, name, index),
 		fences:  arena.SliceWith[fence](a, capacity, name, index),
-		filters: arena.SliceWith[uint32](a, capacity, name, index),
+		filters: arena.SliceWith[filterRef](a, capacity, name, index),
 	}
 	for class := range p.free {
 		p.free[class] = make([]uint32, 0, 1024) // hardly ever are more lists of a class free at once
@@ -116,9 +115,9 @@ func (p *filterPool) slot(slot uint32) []byte {
 }
 
 // of returns a table's filter.
-func (p *filterPool) of(slot uint32, entries uint32, shape *table.Shape) []byte {
-	start := uint64(slot-1) * p.slotBytes
-	return p.memory[start : start+uint64(shape.FilterBytes(entries))]
+func (p *filterPool) of(f filterRef) []byte {
+	start := uint64(f.slot-1) * p.slotBytes
+	return p.memory[start : start+uint64(f.bytes)]
 }
 
 // reset takes all lists back.

@@ -42,7 +42,7 @@ func TestTablePoolAgainstModel(t *testing.T) {
 				table := drawTable(random)
 				p.list.tables = append(p.list.tables, table)
 				p.list.fences = append(p.list.fences, fenceOf(&table.KeyMax))
-				p.list.filters = append(p.list.filters, uint32(table.Address))
+				p.list.filters = append(p.list.filters, filterRef{slot: uint32(table.Address)})
 				p.want = append(p.want, table)
 			}
 			for _, p := range pairs {
@@ -50,15 +50,21 @@ func TestTablePoolAgainstModel(t *testing.T) {
 					t.Fatalf("a list of %d tables has others", len(p.want))
 				}
 				for i := range p.want {
-					if p.list.fences[i] != fenceOf(&p.want[i].KeyMax) || p.list.filters[i] != uint32(p.want[i].Address) {
+					if p.list.fences[i] != fenceOf(&p.want[i].KeyMax) || p.list.filters[i].slot != uint32(p.want[i].Address) {
 						t.Fatalf("table %d has another fence or filter", i)
 					}
 				}
 			}
 		}
-		for len(pairs) > 0 {
-			pool.release(&pairs[0].list)
-			pairs = pairs[1:]
+		size := uint64(0) // of all lists, in use or free
+		for _, p := range pairs {
+			size += uint64(cap(p.list.tables))
+		}
+		for class, free := range pool.free {
+			size += uint64(len(free)) << class
+		}
+		if size != pool.used {
+			t.Fatalf("lists have %d places, %d are used", size, pool.used)
 		}
 		if !isFull {
 			t.Log("the pool was never full")

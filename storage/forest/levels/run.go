@@ -20,8 +20,15 @@ func (a fence) less(b fence) bool { return a.Hi < b.Hi || a.Hi == b.Hi && a.Lo <
 type tableList struct {
 	tables  []storage.Table
 	fences  []fence
-	filters []uint32 // slots in the memory of filters, from 1; 0: no filter
-	offset  uint32   // in the pool
+	filters []filterRef
+	offset  uint32 // in the pool
+}
+
+// filterRef is where a table's filter lies. A lookup reads it instead of the table, which is many
+// times as large: the references of a run stay in the processor's cache.
+type filterRef struct {
+	slot  uint32 // in the memory of filters, from 1; 0: no filter
+	bytes uint32
 }
 
 func (l *tableList) count() int { return len(l.tables) }
@@ -69,10 +76,8 @@ func (r *Run) reachesOver(other *Run) bool {
 
 // search returns the first table whose last key is at least key.
 func (r *tableList) search(key *storage.Key, k fence) int {
-	low, ok := r.guess(k)
-	if !ok {
-		low = r.bisect(k)
-	}
+	low, end := r.guess(k)
+	low = r.bisect(k, low, end-low)
 	// Fences hold 16 bytes of the key. Where fences are equal, the whole keys decide.
 	for low < len(r.fences) && r.fences[low] == k && r.tables[low].KeyMax.Compare(key) < 0 {
 		low++
@@ -80,30 +85,26 @@ func (r *tableList) search(key *storage.Key, k fence) int {
 	return low
 }
 
-// guess looks at the position that the fence would have if keys were spread evenly, and at its
-// neighbours. Random ids are spread evenly, so this finds them in a run of any length.
-func (r *tableList) guess(k fence) (at int, ok bool) {
+// guessReach is how far from its guess guess looks. Tables of a large run are not all full: the
+// last table of each job of a merge seldom is.
+const guessReach = 7
+
+// guess bounds the first fence that is not below k: it lies in [low, end]. Random ids are spread
+// evenly, so the fence is near the position that it would have if all tables held the same number
+// of ids.
+func (r *tableList) guess(k fence) (low, end int) {
 	count := len(r.fences)
-	if count == 0 {
-		return 0, false
-	}
 	high, _ := bits.Mul64(k.Hi, uint64(count))
-	at = int(high)
-	if r.fences[at].less(k) {
-		at++
-		return at, at == count || !r.fences[at].less(k)
+	low, end = max(int(high)-guessReach, 0), min(int(high)+guessReach, count)
+	if (low == 0 || r.fences[low-1].less(k)) && (end == count || !r.fences[end].less(k)) {
+		return low, end
 	}
-	if at == 0 || r.fences[at-1].less(k) {
-		return at, true
-	}
-	at--
-	return at, at == 0 || r.fences[at-1].less(k)
+	return 0, count
 }
 
-// bisect finds the first fence that is not below k, without branches. A search with branches would
-// mispredict half of them.
-func (r *tableList) bisect(k fence) int {
-	low, count := 0, len(r.fences)
+// bisect finds the first of count fences from low on that is not below k, without branches. A
+// search with branches would mispredict half of them.
+func (r *tableList) bisect(k fence, low, count int) int {
 	for count > 0 {
 		half := (count + 1) / 2
 		at := r.fences[low+half-1]

@@ -128,6 +128,11 @@ func (s *Levels) FilterIDsMax() uint64 { return s.filterIDs }
 // TablesMax is the number of tables of which the manifest can be certain.
 func (s *Levels) TablesMax() uint64 { return uint64(len(s.pool.tables)) }
 
+// filterRef is the reference to the filter of a table in a slot. 0: none.
+func (s *Levels) filterRef(t *storage.Table, slot uint32) filterRef {
+	return filterRef{slot: slot, bytes: s.trees[t.Tree].shape.FilterBytes(t.Entries)}
+}
+
 // tableAppend adds a table to a list.
 func (s *Levels) tableAppend(list *tableList, t *storage.Table, filter uint32) {
 	if len(list.tables) == cap(list.tables) && !s.pool.grow(list) {
@@ -136,7 +141,7 @@ func (s *Levels) tableAppend(list *tableList, t *storage.Table, filter uint32) {
 	}
 	list.tables = append(list.tables, *t)
 	list.fences = append(list.fences, fenceOf(&t.KeyMax))
-	list.filters = append(list.filters, filter)
+	list.filters = append(list.filters, s.filterRef(t, filter))
 }
 
 // add adds the newest run of a level.

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ledger/internal/arena"
+	"ledger/internal/posix"
+	"ledger/limits"
+	"ledger/storage/datafile"
+)
+
+// formattedOf makes a data file of one of several replicas.
+func formattedOf(t *testing.T, index, count int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), fmt.Sprintf("7_%d.data", index))
+	status, _, stderr := ended(t, nil, "format", "--cluster=7", fmt.Sprintf("--replica=%d", index), fmt.Sprintf("--replica-count=%d", count),
+		"--development", path)
+	if status != exitDone {
+		t.Fatalf("format: status %d: %s", status, stderr)
+	}
+	return path
+}
+
+// superblockOf reads a data file.
+func superblockOf(t *testing.T, path string) *datafile.Opened {
+	t.Helper()
+	l := limits.Production()
+	file, err := posix.OpenDataFile(path, posix.OpenOptions{SectorBytes: l.SectorBytes, DirectOptional: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	memory := arena.New()
+	defer memory.Close()
+	superblock, err := datafile.OpenSuperblock(file, &l, memory.Bytes(1<<20, 4096, "superblock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return superblock
+}
+
+// Goal: format makes the file of any replica of a cluster of 1 to 6, each with a number of its own.
+// It says what a cluster of this size does not survive, where that may surprise, and how the files
+// of one cluster get the same id.
+func TestFormatReplicas(t *testing.T) {
+	incarnations := map[uint64]bool{}
+	for i, want := range []string{"", "survives no crash", "", "with 2 copies", "", "with 3 copies"} {
+		count := i + 1
+		note := copiesNote(count)
+		if (note != "") != (want != "") || !strings.Contains(note, want) {
+			t.Errorf("of %d replicas: %q, want %q", count, note, want)
+		}
+		path := filepath.Join(t.TempDir(), "0.data")
+		status, _, stderr := ended(t, nil, "format", fmt.Sprintf("--replica=%d", count-1), fmt.Sprintf("--replica-count=%d", count),
+			"--development", path)
+		lines := strings.Count(stderr, "\n")
+		if status != exitDone || !strings.Contains(stderr, note) || note == "" && lines != 1 || note != "" && lines != 2 {
+			t.Errorf("of %d replicas: status %d: %s", count, status, stderr)
+		}
+		s := superblockOf(t, path)
+		if int(s.Replica) != count-1 || int(s.ReplicasCount) != count || s.View != 0 || s.LogView != 0 || s.Incarnation == 0 {
+			t.Errorf("replica %d of %d: %+v", count-1, count, s.Superblock)
+		}
+		incarnations[s.Incarnation] = true
+		same := "format the other files of this cluster with --cluster=" + s.Cluster.String() + "\n"
+		if strings.Contains(stderr, same) != (count > 1) {
+			t.Errorf("of %d replicas: %s", count, stderr)
+		}
+	}
+	if len(incarnations) != limits.ReplicasMax {
+		t.Errorf("%d incarnations of %d files", len(incarnations), limits.ReplicasMax)
+	}
+}
+
+// Goal: a replica listens at the address of its index, and at no other one.
+func TestOwnAddress(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for index := 1; index < 3; index++ {
+		path := formattedOf(t, index, 3)
+		for item := range 3 {
+			addresses := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
+			addresses[item] = taken.Addr().String()
+			status, _, stderr := ended(t, nil, "start", "--development", "--addresses="+strings.Join(addresses, ","), path)
+			if isOwn := item == index; status != exitRefused || strings.Contains(stderr, "in use") != isOwn {
+				t.Errorf("replica %d, item %d is taken: status %d: %s", index, item, status, stderr)
+			}
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package replica
+
+import (
+	"fmt"
+
+	"ledger/internal/arena"
+	"ledger/internal/ports"
+	"ledger/limits"
+	"ledger/stages/consensus"
+	"ledger/storage/datafile"
+)
+
+// PositionOf reads which replica of how many a data file belongs to, and writes nothing. Of a file
+// that cannot be served ok is false: NewServer says why.
+func PositionOf(file ports.File, l *limits.Limits) (index, count uint8, ok bool) {
+	memory := arena.New()
+	defer memory.Close()
+	id := datafile.Identify(file, l, memory.Bytes(datafile.SuperblockContentBytes, 4096, "superblock"))
+	ok = id.Content == datafile.ContentOurs && id.Version == limits.FormatVersion && checkPosition(id.Replica, id.Replicas) == nil
+	return id.Replica, id.Replicas, ok
+}
+
+// checkPosition refuses a superblock that no format has written.
+func checkPosition(index, count uint8) error {
+	if count < 1 || count > limits.ReplicasMax {
+		return fmt.Errorf("the superblock says %d replicas; they are 1 to %d", count, limits.ReplicasMax)
+	}
+	if index >= count {
+		return fmt.Errorf("the superblock says replica %d of %d; replicas are numbered from 0", index, count)
+	}
+	return nil
+}
+
+// sameView: one of several replicas goes on in its durable view. So nothing is written: what this
+// start found out about the log is found again by the next one.
+func (o *Opened) sameView(superblock *datafile.Opened) {
+	o.Consensus = consensus.Recovered{
+		Superblock:         superblock.Superblock,
+		SuperblockChecksum: superblock.Checksum,
+		CommitMax:          o.Journal.CommitMax,
+		Uncertain:          o.Journal.Uncertain,
+		Dirty:              o.Journal.Dirty,
+		Faulty:             o.Journal.Faulty,
+	}
+}
+
+// served is the one place that keeps data files of several replicas from being served. Everything
+// before it, from the addresses to the recovery of the log, is done for them as well.
+func (o *Opened) served() error {
+	if count := o.Consensus.Superblock.ReplicasCount; count > 1 {
+		return fmt.Errorf("the data file is of a cluster of %d replicas; this version serves clusters of one: "+
+			"format a file with --replica-count=1, or keep this one for a version that serves clusters", count)
+	}
+	return nil
+}
