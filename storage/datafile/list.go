@@ -1,6 +1,9 @@
 package datafile
 
-import "ledger/vsr"
+import (
+	"ledger/prepare"
+	"ledger/vsr"
+)
 
 // Each line fails to compile when its claim is false.
 const (
@@ -11,9 +14,9 @@ const (
 
 // List is the durable headers and the uncertain ops, as the rules of a cluster know them.
 func (s *Superblock) List() vsr.List {
-	l := vsr.List{Count: int(s.HeadersCount), Uncertain: vsr.ReadSet(&s.Uncertain)}
-	for i := range l.Count {
-		l.Headers[i] = vsr.HeaderOf(s.Headers[i][:])
+	var headers [HeadersMax]prepare.Header
+	for i := range s.HeadersCount {
+		headers[i] = s.Headers[i][:]
 	}
-	return l
+	return vsr.ReadList(headers[:s.HeadersCount], &s.Uncertain)
 }
