@@ -17,6 +17,7 @@ import (
 
 	"ledger/internal/arena"
 	"ledger/metrics"
+	"ledger/peer"
 	"ledger/replica"
 	"ledger/stages"
 	"ledger/stages/compact"
@@ -129,6 +130,9 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 	out.Slowest = metrics.SlowestFigures{SlowCount: 8}
 	out.Slowest.Recent[2].Count, out.Slowest.Recent[2].Ops[0] = 1, slow
 	out.Slowest.Ever = out.Slowest.Recent[2]
+	out.Peers.Count, out.Peers.Self, out.Peers.Table.Refused = 3, 1, 4
+	out.Peers.Peers[2].State = peer.DialLive
+	out.Peers.Peers[2].Counters.Sent.Dropped[peer.ClassRepair] = 7
 	out.Compact = make([]compact.Sample, 2)
 	out.Compact[0].BytesWritten, out.Compact[1].BytesWritten, out.Compact[1].EntriesMerged = 5, 6, 13
 }
@@ -205,6 +209,10 @@ func TestScrape(t *testing.T) {
 		`ledger_ring_events{edge="net_to_consensus"}`:                      3,
 		`ledger_ring_capacity_events{edge="net_to_consensus"}`:             64,
 		`ledger_net_closed_connections{cause="slow"}`:                      5,
+		`ledger_peer_replicas{peer="0",state="awaited"}`:                   1,
+		`ledger_peer_replicas{peer="2",state="live"}`:                      1,
+		`ledger_peer_dropped_messages{class="repair",peer="2"}`:            7,
+		`ledger_peer_refused_connections`:                                  4,
 		`ledger_consensus_evictions{reason="session_too_low"}`:             9,
 		`ledger_memory_reserved_bytes{class="cache",purpose="grid cache"}`: 1 << 20,
 		`ledger_disk_bytes{kind="apply_read"}`:                             4 * 16384,

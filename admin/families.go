@@ -113,6 +113,7 @@ func times(name, help string, value func(s *snapshot) *metrics.Histogram) family
 func families() []family {
 	list := threadFamilies()
 	list = append(list, netFamilies()...)
+	list = append(list, peerFamilies()...)
 	list = append(list, consensusFamilies()...)
 	list = append(list, journalFamilies()...)
 	list = append(list, applyFamilies()...)

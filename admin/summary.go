@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"ledger/metrics"
+	"ledger/peer"
 	"ledger/replica"
 	"ledger/stages"
 	"ledger/stages/apply"
+	"ledger/stages/net"
 	"ledger/storage"
 	"ledger/storage/forest/levels"
 )
@@ -80,6 +82,7 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fill("requests", &s.Consensus.RequestsPerPrepare)
 	fill("events", &s.Consensus.EventsPerPrepare)
 
+	writePeers(w, s)
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s\n", "ring", "events", "highest", "capacity")
 	for i := range s.Edges {
 		e := &s.Edges[i]
@@ -111,6 +114,23 @@ func writeSummary(w io.Writer, s *snapshot) {
 	}
 	fmt.Fprintf(w, "the process has %d MiB resident; %d MiB are expected, and %d MiB are the most\n",
 		s.process.residentBytes>>20, replica.Mebibytes(s.Need.ExpectedBytes), replica.Mebibytes(s.Need.LargestBytes))
+}
+
+// writePeers has a line for each other replica.
+func writePeers(w io.Writer, s *snapshot) {
+	if s.Peers.Count == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s\n", "replica", "connection", "sent", "dropped", "received", "no slot")
+	s.eachPeer(func(p *net.PeerSample, index string) {
+		sent, dropped := uint64(0), uint64(0)
+		for class := range peer.ClassesCount {
+			sent += p.Counters.Sent.Sent[class]
+			dropped += p.Counters.Sent.Dropped[class]
+		}
+		received := &p.Counters.Received
+		fmt.Fprintf(w, "%-32s %12s %12d %12d %12d %12d\n", index, p.State, sent, dropped, received.Messages, received.Discarded)
+	})
 }
 
 // writeSlowest lists the slowest ops, a line for each.

@@ -37,6 +37,10 @@ const (
 	kindMemory
 	kindSystemCalls
 	kindPlaced
+	kindPeerRefused
+	kindPeerStorageSmall
+	kindPeerFault
+	kindPeerUnresolved
 	kindsCount
 )
 
@@ -68,6 +72,10 @@ func newCell() [kindsCount]Event {
 		kindMemory:            &Memory{},
 		kindSystemCalls:       &SystemCalls{},
 		kindPlaced:            &Placed{},
+		kindPeerRefused:       &PeerRefused{},
+		kindPeerStorageSmall:  &PeerStorageSmall{},
+		kindPeerFault:         &PeerFault{},
+		kindPeerUnresolved:    &PeerUnresolved{},
 	}
 }
 

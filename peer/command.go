@@ -36,7 +36,11 @@ const (
 	ClassUrgent Class = iota // acknowledgements, heartbeats, votes: head only, sent first
 	ClassNormal              // prepares and the logs of a view change
 	ClassRepair              // a quarter of the bytes while others wait
+	ClassesCount
 )
+
+// String returns the name in the metrics.
+func (c Class) String() string { return [ClassesCount]string{"urgent", "normal", "repair"}[c] }
 
 // rule is what a command fixes.
 type rule struct {

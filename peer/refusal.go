@@ -119,6 +119,11 @@ func (r *Refusal) Field() string {
 
 // Error is the line for the log: field, both values, and the way out.
 func (r *Refusal) Error() string {
+	advice := "unknown to this release"
+	if r.Reason < reasonsCount {
+		advice = reasons[r.Reason].advice
+	}
+	ours, theirs := r.Values()
 	who := fmt.Sprintf("replica %d refused", r.Peer)
 	switch {
 	case r.ByPeer:
@@ -126,10 +131,13 @@ func (r *Refusal) Error() string {
 	case r.Peer == PeerUnknown:
 		who = "unknown peer refused"
 	}
-	advice := "unknown to this release"
+	return fmt.Sprintf("%s: %s: ours is %s, theirs is %s: %s", who, r.Field(), ours, theirs, advice)
+}
+
+// Values are both values as text.
+func (r *Refusal) Values() (ours, theirs string) {
 	text := func(v Value) string { return fmt.Sprint(v.Lo) }
 	if r.Reason < reasonsCount {
-		advice = reasons[r.Reason].advice
 		switch kind := reasons[r.Reason].kind; {
 		case kind == valueRange:
 			text = func(v Value) string { return fmt.Sprintf("%d to %d", v.Lo, v.Hi) }
@@ -140,5 +148,5 @@ func (r *Refusal) Error() string {
 			text = func(v Value) string { return wire.U128(v).String() }
 		}
 	}
-	return fmt.Sprintf("%s: %s: ours is %s, theirs is %s: %s", who, r.Field(), text(r.Ours), text(r.Theirs), advice)
+	return text(r.Ours), text(r.Theirs)
 }

@@ -18,6 +18,7 @@ type Sample struct {
 	Threads      []ThreadSample
 	Edges        []EdgeSample
 	Net          net.Counters
+	Peers        net.PeersSample
 	Consensus    consensus.Sample
 	Journal      journal.Sample
 	Apply        apply.Sample
@@ -68,6 +69,7 @@ func edgeOf[R interface {
 // answer.
 type sampler struct {
 	net       net.Counters
+	peers     net.PeersSample
 	consensus consensus.Sample
 	slowest   metrics.SlowestFigures
 	journal   journal.Sample
@@ -95,7 +97,10 @@ func (s *Server) stageSampler(driver int) func() {
 	p, r := s.sampler, s.replica
 	switch driver {
 	case stages.Net:
-		return func() { p.net = r.Net.Counters }
+		return func() {
+			p.net = r.Net.Counters
+			r.Net.SamplePeers(&p.peers)
+		}
 	case stages.Consensus:
 		return func() {
 			r.Consensus.Sample(&p.consensus)
@@ -170,7 +175,7 @@ func (s *Server) take(driver int, out *Sample) {
 	}
 	switch driver {
 	case stages.Net:
-		out.Net = p.net
+		out.Net, out.Peers = p.net, p.peers
 	case stages.Consensus:
 		out.Consensus, out.Slowest = p.consensus, p.slowest
 	case stages.Journal:

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ledger/affinity"
+	"ledger/config"
 	"ledger/events"
 	"ledger/internal/arena"
 	"ledger/internal/ports"
@@ -68,6 +69,8 @@ type Server struct {
 	need     MemoryNeed
 
 	consensus consensus.Options // which clients are served
+	addresses config.Addresses
+	names     *resolver // nil in a cluster of one
 }
 
 // Callbacks of a running server. Stage threads call them, so they must not block for long.
@@ -86,6 +89,8 @@ type ServerOptions struct {
 	// ReleaseClientMax is the newest release of the clients that are served; 0 is
 	// wire.ReleaseClientMax.
 	ReleaseClientMax wire.Release
+	// Addresses of the replicas, by index.
+	Addresses config.Addresses
 }
 
 // NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
@@ -94,7 +99,7 @@ type ServerOptions struct {
 // refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
 	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(),
-		consensus: consensus.DefaultOptions()}
+		consensus: consensus.DefaultOptions(), addresses: o.Addresses}
 	if o.ReleaseClientMax != 0 {
 		s.consensus.ReleaseMax = o.ReleaseClientMax
 	}
@@ -291,6 +296,13 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	for worker := range int(l.CompactWorkers) {
 		p.CompactDisk = append(p.CompactDisk, threadOf(stages.Compact+worker).kernel.Disk(s.file.Fd, CompactOperationsMax))
 	}
+	netWaker := threadOf(stages.Net).parker.Waker()
+	if s.names, err = s.newNames(s.addresses, netWaker.Wake, callbacks.Log); err != nil {
+		return err
+	}
+	if s.names != nil {
+		p.Names = s.names
+	}
 	var syncFailed atomic.Bool
 	p.JournalDisk = watch(synced(p.JournalDisk, &syncFailed), stages.Names[stages.Journal], s.clock.monotonicNs, callbacks.Log)
 	p.ApplyDisk = watch(p.ApplyDisk, stages.Names[stages.Apply], s.clock.monotonicNs, callbacks.Log)
@@ -308,6 +320,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		Clock:        s.clock.monotonicNs,
 		ThreadsCount: len(s.threads),
 		Slow:         s.slowLog.put,
+		Peers:        s.peersOptions(),
 		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry, releaseHint) },
 		Reserved:     func() error { return s.checkMemory(callbacks.Log) },
 		Ready:        readiness.replayEnded,
@@ -403,6 +416,8 @@ func logConnection(log *events.Log, e *net.LogEntry, releaseHint string) {
 		log.ClientEvicted(evicted)
 	case net.LogMismatch:
 		log.ClusterMismatch(events.ClusterMismatch{Peer: e.Peer, Theirs: e.Cluster, Ours: e.Ours})
+	case net.LogPeerRefused, net.LogPeerWarning, net.LogPeerFault:
+		logPeer(log, e)
 	default:
 		log.ConnectionClosed(events.ConnectionClosed{Peer: e.Peer, Client: e.Client, Reason: string(e.Reason), Closed: e.Closed})
 	}
@@ -463,6 +478,9 @@ func (s *Server) Stop() {
 func (s *Server) Close() {
 	s.Stop()
 	s.ended.Wait()
+	if s.names != nil {
+		s.names.close()
+	}
 	for _, thread := range s.threads {
 		if thread.kernel != nil {
 			thread.kernel.Close() // of a thread that never ran; other threads have closed theirs

@@ -140,7 +140,8 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	defer unix.Close(fd)
 
-	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress}
+	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress,
+		Addresses: start.Addresses}
 	if endpoint != nil {
 		options.Descriptors = admin.DescriptorsMax
 	}

@@ -24,9 +24,10 @@ const (
 	// identifies it.
 	kindStranger connectionKind = iota
 	kindClient
-	// kindPeer: another replica, whose place in the hub is place; see peers.go.
-	kindPeer
 	kindsCount
+	// kindPeer: another replica, whose place in the hub is place; see peers.go. It is in no count of
+	// kinds.
+	kindPeer = kindsCount
 )
 
 // connection is one socket. Received bytes lie in [start, end) of its slot.

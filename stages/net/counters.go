@@ -23,7 +23,7 @@ const (
 	CauseSilent                    // no whole message within FirstMessageNs
 	CauseDisplaced                 // the table was full, and this one was longest without a registered client
 	CauseRefused                   // a newcomer: the table was full of connections with registered clients
-	CausePeers                     // a connection between replicas; the counters of peers say more
+	CausePeers                     // it is another replica's, and counted with those from then on, or claimed to be
 	CausesCount
 )
 

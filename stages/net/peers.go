@@ -76,7 +76,9 @@ func (s *Stage) becomePeer(index uint32, c *connection, out *Actions) {
 		c.slot, c.start, c.end = stages.SlotNone, 0, 0
 		s.kindCounts[c.kind]--
 		c.kind, c.place = kindPeer, place
-		s.kindCounts[c.kind]++
+		// The counters are of clients and strangers. The hub counts the connections of replicas.
+		s.Counters.ClosedCount[CausePeers]++
+		s.Counters.ConnectionsCount--
 		assert.Equal(s.peers.connections[place], noConnection, "connection of a new place")
 		s.peers.connections[place] = index
 	}
@@ -105,8 +107,6 @@ func (s *Stage) onConnecting(e *Connecting, out *Actions) {
 	assert.That(c.state == connectionFree, "a connection that is made is new")
 	*c = connection{state: connectionOpen, kind: kindPeer, incarnation: c.incarnation + 1, queued: c.queued, slot: stages.SlotNone,
 		peer: e.Address, place: e.Place}
-	s.Counters.ConnectionsCount++
-	s.kindCounts[kindPeer]++
 	s.peers.connections[e.Place] = uint32(e.Connection)
 }
 
@@ -121,17 +121,12 @@ func (s *Stage) onPeerEvent(c *connection, e *ports.NetworkEvent, out *Actions) 
 	case !isOpen:
 		return
 	case e.Kind == ports.NetworkConnected && e.Bytes < 0:
-		s.Counters.ClosedCount[CausePeers]++
-		s.Counters.ConnectionsCount--
-		s.kindCounts[kindPeer]--
 		s.peerClosed(c)
 	case e.Kind == ports.NetworkConnected:
 		hub.Connected(c.place, s.nowNs)
 	case e.Kind == ports.NetworkReceived:
-		s.Counters.BytesReceived += uint64(max(e.Bytes, 0))
 		hub.Received(c.place, e.Bytes, s.nowNs)
 	case e.Kind == ports.NetworkSent:
-		s.Counters.BytesSent += uint64(max(e.Bytes, 0))
 		hub.Sent(c.place, e.Bytes > 0, s.nowNs)
 	default:
 		assert.That(false, "network event kind is one of a connection with a peer")

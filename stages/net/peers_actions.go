@@ -57,9 +57,6 @@ func (s *Stage) performPeer(a *peer.HubAction, out *Actions) {
 		c := &s.connections[index]
 		assert.That(c.state == connectionOpen, "a connection with a peer is closed once")
 		c.state = connectionClosing
-		s.Counters.ClosedCount[CausePeers]++
-		s.Counters.ConnectionsCount--
-		s.kindCounts[kindPeer]--
 		out.Network = append(out.Network, NetworkAction{Kind: NetworkClose, Connection: index})
 	case peer.HubMessage:
 		s.deliverPeer(a, out)

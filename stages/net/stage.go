@@ -224,7 +224,7 @@ func (s *Stage) tick(out *Actions) {
 		}
 	}
 	s.Counters.ConnectionsWaiting, s.Counters.RoutesCount = uint64(s.waiters.Count()), uint64(s.routes.count)
-	open := s.kindCounts[kindStranger] + s.kindCounts[kindClient] + s.kindCounts[kindPeer]
+	open := s.kindCounts[kindStranger] + s.kindCounts[kindClient]
 	assert.Equal(uint64(open), s.Counters.ConnectionsCount, "open connections of each kind")
 	assert.Equal(s.heldCount+s.lentCount+pool.FreeCount(), pool.SlotsCount(), "slots of connections, at consensus and free")
 }

@@ -119,7 +119,7 @@ func restart(t testing.TB, w *world, log []logged) *world {
 	t.Helper()
 	disk := &memoryDisk{data: bytes.Clone(w.disk.data), random: w.disk.random}
 	again := newWorld(t, w.limits, disk, w.newest)
-	again.late = !w.late
+	again.late, again.covers = !w.late, int(w.op%3*4) // never, or sooner or later
 	shrink(again.forest)
 	again.replay(log)
 	w.compact()

@@ -69,7 +69,7 @@ type memtable struct {
 // memtableName is what the memtables' memory is reserved for.
 const memtableName = "memtables"
 
-func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail, part *expiry.Part) *memtable {
+func newMemtable(a *arena.Arena, l *limits.Limits, key *hashing.Key, carried *tail, part *expiry.Part) *memtable {
 	const name = memtableName
 	rows := l.MemtableRowsMax()
 	assert.AtMost(4*rows, ids.IndexMax, "rows of a memtable")
@@ -87,7 +87,6 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail, part *expiry.P
 	list := func() indexList {
 		return indexList{indexes: arena.SliceWith[uint32](a, uint64(rows), name, bulk)}
 	}
-	key := hashing.NewKey(l.HashSeed)
 	m := &memtable{
 		rows:          arena.SliceWith[accounting.TransferRow](a, uint64(rows), name, bulk),
 		statuses:      arena.SliceWith[accounting.PendingStatus](a, uint64(rows), name, bulk),
@@ -102,14 +101,14 @@ func newMemtable(a *arena.Arena, l *limits.Limits, carried *tail, part *expiry.P
 		createdIDs:    arena.SliceWith[accounting.U128](a, uint64(rows), name, some),
 		accountIDs:    ids.NewTable(a, first, rows, rows, name, bulk),
 		accountFields: newValueLists(a, uint64(rows), name, some, some),
-		spill:         newSpill(a, &key, 2*first, 2*rows, name), // a transfer changes two accounts
+		spill:         newSpill(a, key, 2*first, 2*rows, name), // a transfer changes two accounts
 		changes:       arena.SliceWith[statusChange](a, uint64(rows), name, bulk),
-		changeOf:      ids.NewNumbers(a, &key, first, rows, name, bulk),
+		changeOf:      ids.NewNumbers(a, key, first, rows, name, bulk),
 		expiry:        part,
 		expired:       arena.SliceWith[accounting.ExpiredRow](a, uint64(rows), name, some),
 		expiredAt:     arena.SliceWith[uint32](a, uint64(rows), name, some),
 		tail:          carried,
-		key:           key,
+		key:           *key,
 	}
 	return m
 }

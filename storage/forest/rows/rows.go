@@ -87,7 +87,7 @@ func New(l *limits.Limits, a *arena.Arena, key *hashing.Key, parts Parts) *Rows 
 	}
 	s.tail.rows = arena.SliceWith[accounting.TransferRow](a, uint64(s.shape.RowsPerBlockMax()), memtableName, arena.Bulk(arena.Table, false))
 	for i := range s.memtables {
-		s.memtables[i] = newMemtable(a, l, &s.tail, s.expiry.Part(i))
+		s.memtables[i] = newMemtable(a, l, key, &s.tail, s.expiry.Part(i))
 	}
 	s.filling = s.memtables[0]
 	s.ahead.ids = make([]whereID, l.OpEventsMax())
