@@ -2,12 +2,14 @@ package replica
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
 	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/prepare"
+	"ledger/storage"
 	"ledger/storage/datafile"
 	"ledger/vsr"
 	"ledger/wire"
@@ -126,6 +128,36 @@ func TestPosition(t *testing.T) {
 		err := checkPosition(c.index, c.count)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("replica %d of %d: %v, want %q", c.index, c.count, err, c.want)
+		}
+	}
+}
+
+// Goal: the error of a fault says what it means for a cluster: a single replica has no other copy,
+// one of several needs what the others have, and a failing disk is its own affair.
+func TestFaultOfSeveral(t *testing.T) {
+	for _, c := range []struct {
+		what   string
+		count  uint32
+		needs  bool
+		phrase string
+	}{
+		{storage.FaultBlock, 1, false, "a single replica has no other copy"},
+		{storage.FaultLog, 1, false, "a single replica has no other copy"},
+		{storage.FaultBlock, 3, true, "the other replicas have what this one needs"},
+		{storage.FaultBehind, 3, true, "the other replicas have what this one needs"},
+		{storage.FaultLog, 3, false, "stopped: log: why"},
+		{storage.FaultDisk, 3, false, "stopped: disk: why"},
+		{storage.FaultSuperblock, 6, false, "stopped: superblock: why"},
+	} {
+		err := ofReplicas(faultError(&storage.Fault{What: c.what, Reason: "why"}), c.count)
+		var fault *FaultError
+		if !errors.As(err, &fault) || fault.NeedsOthers() != c.needs || !strings.Contains(err.Error(), c.phrase) {
+			t.Errorf("%s of %d replicas: %v", c.what, c.count, err)
+		}
+	}
+	for _, err := range []error{nil, errors.New("another"), faultError(&storage.Fault{What: storage.FaultNoSpace})} {
+		if got := ofReplicas(err, 3); got != err {
+			t.Errorf("%v has become %v", err, got)
 		}
 	}
 }
