@@ -13,7 +13,7 @@ const (
 	opsMin           = 40
 	opsMax           = 240
 	opsLongMin       = 2050
-	opsLongMax       = 2500
+	opsLongMax       = 2250
 	opsDeepMin       = 1400              // of a deep run: enough for one level more
 	calmNsMax        = 300_000 * nsPerMs // in calm, the time within which an exchange ends
 	workStepsMax     = 4_000_000

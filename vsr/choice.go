@@ -43,6 +43,7 @@ type Choice struct {
 //     may have acknowledged the op has lost it, or does not answer.
 func Choose(q *Quorums, pipelineOps int, ballots []*Ballot) (c Choice) {
 	assert.Equal(len(ballots), q.Replicas, "ballots are by replica")
+	assert.AtMost(pipelineOps, PipelineMax, "ops of a pipeline")
 	count, top := 0, uint64(0)
 	for _, b := range ballots {
 		if b != nil {

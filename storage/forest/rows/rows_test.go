@@ -102,7 +102,7 @@ func (w *world) transfer() {
 	row.Transfer = accounting.Transfer{
 		ID: w.id(), DebitAccountID: w.accounts[debit].ID, CreditAccountID: w.accounts[credit].ID, Amount: accounting.U128{Lo: r.Uint64()},
 		UserData128: accounting.U128{Lo: r.Uint64N(3)}, UserData64: r.Uint64N(3), UserData32: r.Uint32N(3), Ledger: 1,
-		Code: uint16(1 + r.Uint32N(9)),
+		Code:      uint16(1 + r.Uint32N(9)),
 		Timestamp: w.clock,
 	}
 	status := accounting.PendingNone
