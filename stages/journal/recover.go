@@ -97,11 +97,7 @@ func InputOf(l *limits.Limits, superblock *datafile.Superblock) vsr.Input {
 		in.TriggerOp = l.CheckpointTrigger(checkpoint.Op)
 	}
 	if in.Replicas > 1 {
-		headers := make([]prepare.Header, superblock.HeadersCount)
-		for i := range headers {
-			headers[i] = superblock.Headers[i][:]
-		}
-		list := vsr.ReadList(headers, &superblock.Uncertain)
+		list := superblock.List()
 		in.View, in.LogView = superblock.View, superblock.LogView
 		in.Headers, in.Uncertain = list.Headers[:list.Count], list.Uncertain
 		in.CommitMax = max(in.CommitMax, in.CheckpointOp)
