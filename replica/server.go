@@ -197,7 +197,7 @@ func (s *Server) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up",
 			op))
 	}
-	return warnings
+	return append(warnings, logWarnings(&s.opened.Journal.Several)...)
 }
 
 // Started describes the data file that is served.

@@ -9,6 +9,7 @@ import (
 	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/prepare"
+	"ledger/stages/journal"
 	"ledger/storage"
 	"ledger/storage/datafile"
 	"ledger/vsr"
@@ -159,5 +160,23 @@ func TestFaultOfSeveral(t *testing.T) {
 		if got := ofReplicas(err, 3); got != err {
 			t.Errorf("%v has become %v", err, got)
 		}
+	}
+}
+
+// Goal: a start says what the log of one of several replicas lacks, with the numbers, and nothing of
+// a log that is whole.
+func TestLogWarnings(t *testing.T) {
+	log := journal.Several{}
+	if got := logWarnings(&log); len(got) > 0 {
+		t.Errorf("a whole log: %q", got)
+	}
+	for op := uint64(3); op < 9; op++ {
+		log.Faulty.Add(op)
+	}
+	log.Uncertain.Add(1023)
+	log.Uncertain.Add(64)
+	got := strings.Join(logWarnings(&log), "; ")
+	if !strings.HasPrefix(got, "6 slots of the log do not prove") || !strings.Contains(got, "uncertain: 2 ops above it") {
+		t.Errorf("%q", got)
 	}
 }
