@@ -163,8 +163,8 @@ func TestFaultOfSeveral(t *testing.T) {
 	}
 }
 
-// Goal: a start says what the log of one of several replicas lacks, with the numbers, and nothing of
-// a log that is whole.
+// Goal: a start says what the log of one of several replicas lacks, with the numbers, and nothing
+// of a log that is whole.
 func TestLogWarnings(t *testing.T) {
 	log := journal.Several{}
 	if got := logWarnings(&log); len(got) > 0 {
