@@ -97,7 +97,11 @@ func InputOf(l *limits.Limits, superblock *datafile.Superblock) vsr.Input {
 		in.TriggerOp = l.CheckpointTrigger(checkpoint.Op)
 	}
 	if in.Replicas > 1 {
-		list := superblock.List()
+		headers := make([]prepare.Header, superblock.HeadersCount)
+		for i := range headers {
+			headers[i] = superblock.Headers[i][:]
+		}
+		list := vsr.ReadList(headers, &superblock.Uncertain)
 		in.View, in.LogView = superblock.View, superblock.LogView
 		in.Headers, in.Uncertain = list.Headers[:list.Count], list.Uncertain
 		in.CommitMax = max(in.CommitMax, in.CheckpointOp)
