@@ -2,6 +2,7 @@ package net
 
 import (
 	"bytes"
+	"fmt"
 	"math/bits"
 	"math/rand/v2"
 	"testing"
@@ -32,8 +33,10 @@ type peerWorld struct {
 	change func(index int, self *peer.Self)
 	// wrap lets a test put a port before that of a node.
 	wrap func(index int, network ports.Network) ports.Network
-	// past counts what ended with a process.
-	arrived int
+	// limitsOf lets a replica think of another number of replicas.
+	limitsOf func(index int) (replicas uint32)
+	arrived  int
+	say      func(format string, arguments ...any) // writes a trace
 }
 
 // peerNode is one process.
@@ -62,6 +65,8 @@ type peerNode struct {
 	lives     int
 	got       [commandsLast + 1]int
 	isHolding bool // it frees no slot
+	isBusy    bool // its consensus takes nothing
+	isDown    bool // it has no turns
 }
 
 // peerEnd is one end of a connection at a node's port.
@@ -72,7 +77,6 @@ type peerEnd struct {
 	open       bool
 	closing    bool
 	dialing    bool
-	told       bool // the node knows the connection
 	receive    []byte
 	arriving   []byte
 	sendsParts [2][]byte
@@ -119,6 +123,9 @@ func (w *peerWorld) start() {
 func (n *peerNode) start() {
 	w := n.world
 	l := w.limits
+	if w.limitsOf != nil {
+		l.ReplicasCount = w.limitsOf(n.index)
+	}
 	cluster := wire.U128From(testCluster)
 	n.self = testSelf(&l, cluster, uint8(n.index))
 	w.starts++
@@ -231,6 +238,7 @@ func (n *peerNode) Connect(address [18]byte) (ports.ConnectionID, bool) {
 		return 0, false
 	}
 	e.open, e.dialing, e.taken = true, true, int(address[17])
+	n.say("port: connect to replica %d", address[17])
 	return ports.ConnectionID(e.id), true
 }
 
@@ -257,6 +265,11 @@ func (n *peerNode) SendParts(id ports.ConnectionID, header, body []byte) {
 	}
 	e.sendsParts, e.taken = [2][]byte{header, body}, 0
 	e.sendCopy = append(append(e.sendCopy[:0], header...), body...)
+	what := "a frame"
+	if !peer.IsPeer(header) {
+		what = peer.Command(header[56]).String()
+	}
+	n.say("port: send %s, %d bytes and %d", what, len(header), len(body))
 }
 
 // Close implements ports.Network.
@@ -266,6 +279,7 @@ func (n *peerNode) Close(id ports.ConnectionID) {
 		n.world.t.Fatalf("node %d: connection %d is closed twice", n.index, id)
 	}
 	e.open, e.closing = false, true
+	n.say("port: close")
 	e.part()
 	kept := n.events[:0]
 	for _, event := range n.events {
@@ -358,8 +372,11 @@ func (e *peerEnd) arrive(bytesMax int) bool {
 
 // turn gives the stage of a node a turn, and then its consensus.
 func (n *peerNode) turn() (busy bool) {
+	if n.isDown {
+		return false
+	}
 	busy = n.driver.Turn(n.world.nowNs, 0)
-	for {
+	for !n.isBusy {
 		e, ok := n.fromNet.PopOne()
 		if !ok {
 			return busy
@@ -367,9 +384,25 @@ func (n *peerNode) turn() (busy bool) {
 		n.onNet(&e)
 		busy = true
 	}
+	return busy
+}
+
+// say writes a line of the trace.
+func (n *peerNode) say(format string, arguments ...any) {
+	if n.world.say != nil {
+		n.world.say(fmt.Sprintf("%d ", n.index)+format, arguments...)
+	}
 }
 
 func (n *peerNode) push(e stages.ConsensusToNet) {
+	switch e.Kind {
+	case stages.NetPeerSend:
+		n.say("consensus -> NetPeerSend: %s, view %d, peers %03b, %d bytes", peer.Command(e.Command), e.View, e.Peers, e.Bytes)
+	case stages.NetPeerNoted:
+		n.say("consensus -> NetPeerNoted: %d", e.Peer)
+	case stages.NetFree:
+		n.say("consensus -> NetFree")
+	}
 	if !n.toNet.PushOne(e) {
 		n.world.t.Fatal("the ring to net is full")
 	}
@@ -380,8 +413,10 @@ func (n *peerNode) onNet(e *stages.NetToConsensus) {
 	w := n.world
 	switch e.Kind {
 	case stages.NetPeerMessage:
+		n.say("consensus <- NetPeerMessage of %d: %s, view %d, %d bytes", e.Peer, peer.Command(e.Command), e.View, e.Bytes)
 		n.onMessage(e)
 	case stages.NetPeerSent:
+		n.say("consensus <- NetPeerSent: %d", e.Peer)
 		n.leases[e.Slot]--
 		n.pending[e.Peer]--
 		if n.leases[e.Slot] < 0 || n.pending[e.Peer] < 0 {
@@ -392,6 +427,7 @@ func (n *peerNode) onNet(e *stages.NetToConsensus) {
 			n.slots.Put(e.Slot)
 		}
 	case stages.NetPeerLive:
+		n.say("consensus <- NetPeerLive: %d", e.Peer)
 		if e.Incarnation != w.nodes[e.Peer].self.Incarnation {
 			w.t.Fatalf("node %d: incarnation %d of peer %d", n.index, e.Incarnation, e.Peer)
 		}
@@ -399,6 +435,7 @@ func (n *peerNode) onNet(e *stages.NetToConsensus) {
 		n.lives++
 		n.push(stages.ConsensusToNet{Kind: stages.NetPeerNoted, Peer: e.Peer})
 	case stages.NetPeerLost:
+		n.say("consensus <- NetPeerLost: %d", e.Peer)
 		n.live[e.Peer] = false
 		n.push(stages.ConsensusToNet{Kind: stages.NetPeerNoted, Peer: e.Peer})
 	default:
@@ -519,8 +556,13 @@ func (w *peerWorld) mishap(n *peerNode) {
 		n.restart()
 		return
 	}
+	w.mishapOf(n)
+}
+
+// mishapOf breaks connections of a node.
+func (w *peerWorld) mishapOf(n *peerNode) {
 	for i := range n.ends {
-		if e := &n.ends[i]; e.open && e.other != nil && w.random.IntN(3) == 0 {
+		if e := &n.ends[i]; e.open && e.other != nil && (!w.faulty || w.random.IntN(3) == 0) {
 			if w.random.IntN(2) == 0 {
 				e.arriving, e.other.arriving = nil, nil // a reset, not an end
 			}
@@ -552,7 +594,9 @@ func (w *peerWorld) pass(what string, done func() bool) {
 		}
 		next := stages.NoTurn
 		for _, n := range w.nodes {
-			next = min(next, n.driver.NextTurnNs())
+			if !n.isDown {
+				next = min(next, n.driver.NextTurnNs())
+			}
 		}
 		w.nowNs = max(w.nowNs+1, next)
 	}
