@@ -16,8 +16,8 @@ BENCHTIME   ?= 1s
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
 
-dev: build ## a development server on 127.0.0.1:3001
-	bin/ledger dev
+dev: build ## a development server on 127.0.0.1:3001; with REPLICAS=3, a cluster of three processes
+	bin/ledger dev $(if $(REPLICAS),--replicas=$(REPLICAS))
 
 test: build ## all tests of this module
 	$(GO) test ./...

@@ -77,6 +77,10 @@ func (l *log) damages() (all []Damage) {
 
 // judge finds the head, and says of each slot what it is.
 func (l *log) judge(f *File) {
+	if l.superblock.ReplicasCount > 1 {
+		l.judgeSeveral(f)
+		return
+	}
 	l.head = 0
 	opMax := f.limits.PrepareMax(l.superblock.Checkpoint.Op)
 	for i := range l.slots {
@@ -191,13 +195,9 @@ func (l *log) held(op uint64) *SlotCopy {
 	return best
 }
 
-// judgeChain finds ops that are missing between the checkpoint and the head. Of a replica of a
-// cluster ops may be missing, because other replicas have them.
+// judgeChain finds ops that are missing between the checkpoint and the head.
 func (l *log) judgeChain(f *File) {
 	s := l.superblock
-	if s.ReplicasCount != 1 {
-		return
-	}
 	checkpoint, missing := &s.Checkpoint, func(op uint64, reason string) {
 		slot := &l.slots[op%uint64(len(l.slots))]
 		slot.wrong(DamageLog, &slot.Prepare, reason)

@@ -6,6 +6,7 @@ import (
 
 	"ledger/prepare"
 	"ledger/storage/datafile"
+	"ledger/vsr"
 )
 
 // Kinds of a copy of a slot.
@@ -21,6 +22,8 @@ const (
 type Slot struct {
 	Slot    uint64   `json:"slot"`
 	State   string   `json:"state"`
+	Row     string   `json:"row,omitempty"`     // of the decision table, in a cluster of several
+	Verdict string   `json:"verdict,omitempty"` // of a start, in a cluster of several
 	Twin    SlotCopy `json:"twin"`
 	Prepare SlotCopy `json:"prepare"`
 
@@ -44,6 +47,8 @@ type SlotCopy struct {
 
 	headerAlone bool // torn: zeros follow the header
 	isZero      bool // bad: nothing but zeros, or unreadable
+	isUnread    bool // bad or torn: some of it could not be read
+	header      vsr.Header
 }
 
 // names tells whether the copy has the header of a prepare.
@@ -57,6 +62,7 @@ type log struct {
 	slots      []Slot
 	changed    []bool // of a slot: the copies have different sectors that are mostly right
 	head       uint64
+	several    several // of one of several replicas
 }
 
 func (f *File) newLog(s *datafile.Copy) *log {
@@ -187,7 +193,7 @@ func (f *File) sectorsUp(bytes uint32) uint32 {
 func (f *File) copyOf(buffer []byte, offset, slot uint64, s *datafile.Copy, more func(size uint32) error) (c SlotCopy) {
 	c.Offset, c.Kind = offset, CopyBad
 	if err := f.file.ReadAt(buffer, offset); err != nil {
-		c.Reason, c.isZero = err.Error(), true
+		c.Reason, c.isZero, c.isUnread = err.Error(), true, true
 		return c
 	}
 	h := prepare.Header(buffer[:prepare.HeaderBytes])
@@ -218,6 +224,7 @@ func (f *File) copyOf(buffer []byte, offset, slot uint64, s *datafile.Copy, more
 		return c
 	}
 	c.Op, c.View, c.SizeBytes, c.Timestamp, c.Requests = h.Op(), h.View(), h.SizeBytes(), h.Timestamp(), h.RequestsCount()
+	c.header = vsr.HeaderOf(h)
 	c.Checksum, c.Parent, c.CheckpointID = hexOf(h.Checksum()), hexOf(h.Parent()), hexOf(h.CheckpointID())
 	switch {
 	case h.IsGroup():
@@ -235,7 +242,7 @@ func (f *File) copyOf(buffer []byte, offset, slot uint64, s *datafile.Copy, more
 	padded := buffer[:min(f.sectorsUp(c.SizeBytes), uint32(len(buffer)))]
 	if f.sectorsUp(c.SizeBytes) > uint32(len(buffer)) {
 		if err := more(c.SizeBytes); err != nil {
-			c.Kind, c.Reason = CopyTorn, err.Error()
+			c.Kind, c.Reason, c.isUnread = CopyTorn, err.Error(), true
 			return c
 		}
 		padded = buffer[:f.sectorsUp(c.SizeBytes):f.sectorsUp(c.SizeBytes)]

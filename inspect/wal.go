@@ -15,6 +15,10 @@ import (
 type WAL struct {
 	CheckpointOp uint64 `json:"checkpoint_op"`
 	OpHead       uint64 `json:"op_head"`
+	// CommitMax and Uncertain are of one of several replicas: the op up to which a start knows that
+	// all is committed, and the ops above the head that may have been acknowledged here.
+	CommitMax uint64   `json:"commit_max,omitempty"`
+	Uncertain []uint64 `json:"uncertain_ops,omitempty"`
 	// Verdict is how a start would judge the whole log.
 	Verdict string   `json:"verdict"`
 	Changed bool     `json:"changed"` // while it was read
@@ -31,7 +35,8 @@ func (f *File) WAL(slot int) (*WAL, error) {
 	changed, err := f.settled(func(s *datafile.Copy) string {
 		log := f.newLog(s)
 		log.readAll([]reader{{f, f.scratch, f.buffer()}}, func(uint64) {})
-		r = &WAL{CheckpointOp: log.superblock.Checkpoint.Op, OpHead: log.head, Verdict: f.verdict(log.superblock), Slots: log.slots}
+		r = &WAL{CheckpointOp: log.superblock.Checkpoint.Op, OpHead: log.head, Verdict: f.verdict(log), Slots: log.slots,
+			CommitMax: log.several.commitMax, Uncertain: log.several.uncertain}
 		if log.isMoving(f) {
 			r.Verdict = movingText
 		}
@@ -72,9 +77,10 @@ func (l *log) isMoving(f *File) bool {
 }
 
 // verdict is that of the recovery of a server.
-func (f *File) verdict(s *datafile.Copy) string {
-	if s.ReplicasCount != 1 {
-		return startsText + " together with the other replicas" // which know what is damaged here
+func (f *File) verdict(l *log) string {
+	s := l.superblock
+	if s.ReplicasCount > 1 {
+		return l.several.verdict
 	}
 	headers := f.memory.Bytes(uint64(f.limits.JournalSlotsCount)*limits.HeaderBytes, 4096, "inspect")
 	recovered, err := journal.Recover(readOnly{f.file}, &f.limits, &s.Superblock, headers, f.scratch)
@@ -97,14 +103,22 @@ func (r *WAL) Text(out io.Writer) {
 		r.Slots[0].text(out)
 	} else {
 		table(out, func(row func(cells ...any)) {
-			row("slot", "twin", "op", "prepare", "op", "view", "bytes", "operation", "state")
+			head := []any{"slot", "twin", "op", "prepare", "op", "view", "bytes", "operation", "state"}
+			if r.Slots[0].Verdict != "" {
+				head = append(head, "row", "verdict")
+			}
+			row(head...)
 			for i := range r.Slots {
 				s := &r.Slots[i]
 				p := &s.Prepare
 				if p.Kind != CopyWhole && s.Twin.names() {
 					p = &s.Twin
 				}
-				row(s.Slot, s.Twin.Kind, s.Twin.opText(), s.Prepare.Kind, s.Prepare.opText(), p.View, p.SizeBytes, p.Operation, s.State)
+				cells := []any{s.Slot, s.Twin.Kind, s.Twin.opText(), s.Prepare.Kind, s.Prepare.opText(), p.View, p.SizeBytes, p.Operation, s.State}
+				if s.Verdict != "" {
+					cells = append(cells, s.Row, s.Verdict)
+				}
+				row(cells...)
 			}
 		})
 	}
@@ -114,6 +128,9 @@ func (r *WAL) Text(out io.Writer) {
 
 func (s *Slot) text(out io.Writer) {
 	fmt.Fprintf(out, "slot %d: %s\n", s.Slot, s.State)
+	if s.Verdict != "" {
+		fmt.Fprintf(out, "row %s of the decision table: %s\n", s.Row, s.Verdict)
+	}
 	for _, c := range []struct {
 		name string
 		copy *SlotCopy

@@ -2,6 +2,10 @@ package vsr
 
 import (
 	"testing"
+
+	"ledger/prepare"
+	"ledger/storage/datafile"
+	"ledger/wire"
 )
 
 // texts of a list: its ops, head first.
@@ -79,5 +83,35 @@ func TestRefreshList(t *testing.T) {
 		if l := RefreshList(logOf(headers, c.states), &before, c.head, c.commitMax); l.Head() != c.want {
 			t.Errorf("%+v: head %d", c, l.Head())
 		}
+	}
+}
+
+// The superblock has room for a list, and what is written there is read again.
+func TestListInTheSuperblock(t *testing.T) {
+	var s datafile.Superblock
+	if len(s.Headers) != StartHeadersMax || len(s.Uncertain) != SetBytes {
+		t.Fatalf("%d headers, %d bytes of uncertain ops", len(s.Headers), len(s.Uncertain))
+	}
+	l := List{}
+	for op := uint64(20); op > 9; op-- {
+		f := prepare.Fields{Op: op, Commit: op / 2, View: uint32(op), Parent: wire.Checksum{byte(op)}, SizeBytes: prepare.HeaderBytes,
+			Command: prepare.CommandPrepare}
+		h := prepare.Put(s.Headers[l.Count][:], &f, prepare.Sum(nil))
+		l.Headers[l.Count] = Header{Op: op, Commit: op / 2, View: uint32(op), Parent: wire.Checksum{byte(op)}, Checksum: h.Checksum()}
+		if op == 15 {
+			prepare.PutReserved(s.Headers[l.Count][:], wire.U128{}, op)
+			l.Headers[l.Count] = Header{Op: op, Blank: true}
+		}
+		l.Count++
+	}
+	l.Uncertain.Add(21)
+	l.Uncertain.Add(900)
+	l.Uncertain.Put(&s.Uncertain)
+	headers := make([]prepare.Header, l.Count)
+	for i := range headers {
+		headers[i] = s.Headers[i][:]
+	}
+	if got := ReadList(headers, &s.Uncertain); got != l {
+		t.Errorf("%+v, want %+v", got, l)
 	}
 }

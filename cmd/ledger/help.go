@@ -29,7 +29,9 @@ func (c *startCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
-func (c *devCommand) Help() string { return examples("ledger dev", "ledger dev try.data") }
+func (c *devCommand) Help() string {
+	return examples("ledger dev", "ledger dev try.data", "ledger dev --replicas=3")
+}
 
 // Help implements kong.HelpProvider.
 func (c *benchmarkCommand) Help() string {

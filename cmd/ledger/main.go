@@ -20,7 +20,7 @@ const version = "0.1.0"
 type commandLine struct {
 	Format    formatCommand    `cmd:"" help:"Make the data file of a new replica."`
 	Start     startCommand     `cmd:"" help:"Serve a data file."`
-	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing."`
+	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing. Or a cluster of several processes."`
 	Benchmark benchmarkCommand `cmd:"" help:"Put load on a server and measure it."`
 	Inspect   inspectCommand   `cmd:"" help:"Look into a data file, at rest or in use: superblock, layout, log, checkpoint, tables, blocks, sessions."`
 	Verify    verifyCommand    `cmd:"" help:"Check every checksum of a data file, at rest or in use, and list what is damaged."`

@@ -64,40 +64,6 @@ func (c *startCommand) Run(s *streams) error {
 	return serve(s, start, c.IO, c.File, "")
 }
 
-type devCommand struct {
-	File string `arg:"" optional:"" default:"ledger-dev.data" help:"The data file, made if it is missing."`
-}
-
-func (c *devCommand) Run(s *streams) error {
-	if _, err := os.Stat(c.File); errors.Is(err, os.ErrNotExist) {
-		settings := config.FormatSettings{
-			Cluster:      config.Flag("cluster", "0"),
-			Replica:      config.Flag("replica", "0"),
-			ReplicaCount: config.Flag("replica-count", "1"),
-			Development:  config.Flag("development", "true"),
-		}
-		format, err := settings.Resolve()
-		if err != nil {
-			return err
-		}
-		if err := formatFile(s.err, c.File, format); err != nil {
-			return err
-		}
-		fmt.Fprintf(s.err, "made %s\n", c.File)
-	}
-	settings := config.Settings{
-		Addresses:      config.Flag("addresses", "127.0.0.1:3001"),
-		Development:    config.Flag("development", "true"),
-		MetricsAddress: config.Flag("metrics-address", "127.0.0.1:3002"),
-	}
-	start, err := settings.Resolve()
-	if err != nil {
-		return err
-	}
-	start.MetricsOptional = true
-	return serve(s, start, nil, c.File, "ready: connect any official TigerBeetle client to cluster 0 at 127.0.0.1:3001; end with Ctrl-C")
-}
-
 // flushedWithin bounds the time for the last lines, because stderr may have no reader.
 const flushedWithin = time.Second
 

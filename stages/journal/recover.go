@@ -54,9 +54,9 @@ func (e *DamageError) Fault() storage.Fault {
 // Every op up to the superblock's commit_max was durable when a single replica wrote it, so a log
 // that ends earlier has lost ops.
 func Recover(file ports.File, l *limits.Limits, superblock *datafile.Superblock, headers, scratch []byte) (*Recovered, error) {
-	count, checkpoint := uint64(l.JournalSlotsCount), &superblock.Checkpoint
+	count := uint64(l.JournalSlotsCount)
 	headers = headers[:count*limits.HeaderBytes]
-	g := &logFile{file: file, limits: l, layout: datafile.NewLayout(l), cluster: superblock.Cluster, checkpointOp: checkpoint.Op,
+	g := &logFile{file: file, limits: l, layout: datafile.NewLayout(l), cluster: superblock.Cluster, checkpointOp: superblock.Checkpoint.Op,
 		scratch: scratch}
 	slots := make([]vsr.Slot, count)
 	prepares := make([]byte, len(headers))
@@ -68,13 +68,7 @@ func Recover(file ports.File, l *limits.Limits, superblock *datafile.Superblock,
 		s.P.IsUnread = isUnread
 		copy(headerAt(prepares, i), p)
 	}
-	in := vsr.Input{
-		Replicas: int(superblock.ReplicasCount), CheckpointOp: checkpoint.Op, CheckpointChecksum: checkpoint.PrepareChecksum,
-		PrepareMax: l.PrepareMax(checkpoint.Op), CommitMax: superblock.CommitMax,
-	}
-	if checkpoint.Op > 0 {
-		in.TriggerOp = l.CheckpointTrigger(checkpoint.Op)
-	}
+	in := InputOf(l, superblock)
 	if in.Replicas > 1 {
 		return g.several(&in, superblock, slots, headers, prepares)
 	}
@@ -90,6 +84,29 @@ func Recover(file ports.File, l *limits.Limits, superblock *datafile.Superblock,
 	r := &Recovered{Headers: headers, OpHead: result.OpHead, HeadChecksum: result.HeadChecksum, TornOp: result.TornOp,
 		Decisions: result.Decisions}
 	return r, r.fix(g, slots)
+}
+
+// InputOf is what the rules of recovery know before the log is read.
+func InputOf(l *limits.Limits, superblock *datafile.Superblock) vsr.Input {
+	checkpoint := &superblock.Checkpoint
+	in := vsr.Input{
+		Replicas: int(superblock.ReplicasCount), CheckpointOp: checkpoint.Op, CheckpointChecksum: checkpoint.PrepareChecksum,
+		PrepareMax: l.PrepareMax(checkpoint.Op), CommitMax: superblock.CommitMax,
+	}
+	if checkpoint.Op > 0 {
+		in.TriggerOp = l.CheckpointTrigger(checkpoint.Op)
+	}
+	if in.Replicas > 1 {
+		headers := make([]prepare.Header, superblock.HeadersCount)
+		for i := range headers {
+			headers[i] = superblock.Headers[i][:]
+		}
+		list := vsr.ReadList(headers, &superblock.Uncertain)
+		in.View, in.LogView = superblock.View, superblock.LogView
+		in.Headers, in.Uncertain = list.Headers[:list.Count], list.Uncertain
+		in.CommitMax = max(in.CommitMax, in.CheckpointOp)
+	}
+	return in
 }
 
 // headerAt returns a slot's header in the table of headers.

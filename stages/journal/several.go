@@ -28,10 +28,6 @@ type Several struct {
 // several judges and mends the log of one of several replicas. headers has the twins' headers and
 // becomes the table.
 func (g *logFile) several(in *vsr.Input, superblock *datafile.Superblock, slots []vsr.Slot, headers, prepares []byte) (*Recovered, error) {
-	list := superblock.List()
-	in.View, in.LogView = superblock.View, superblock.LogView
-	in.Headers, in.Uncertain = list.Headers[:list.Count], list.Uncertain
-	in.CommitMax = max(in.CommitMax, in.CheckpointOp)
 	for i := range uint64(len(slots)) {
 		// Each valid header is that of a prepare which a primary made, whatever has become of it. So
 		// what it says of the ops before it is true.

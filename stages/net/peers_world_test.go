@@ -77,7 +77,6 @@ type peerEnd struct {
 	open       bool
 	closing    bool
 	dialing    bool
-	told       bool // the node knows the connection
 	receive    []byte
 	arriving   []byte
 	sendsParts [2][]byte

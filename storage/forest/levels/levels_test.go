@@ -95,7 +95,12 @@ func (w *world) manifest() []byte {
 // again returns trees that are decoded from the manifest, over a copy of the disk.
 func (w *world) again() *Levels {
 	w.t.Helper()
-	g := w.Ground.Again()
+	return w.on(w.Ground.Again())
+}
+
+// on is again for a ground that the caller has.
+func (w *world) on(g *foresttest.Ground) *Levels {
+	w.t.Helper()
 	trees := New(&w.Limits, g.Memory, g.Pages, g.Free, 1)
 	r := manifest.NewReader(w.manifest(), math.MaxUint64, block.GeometryOf(w.Limits).PagesMax)
 	head := r.Head()
