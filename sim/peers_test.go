@@ -49,7 +49,8 @@ func newPeerMachine(t *testing.T, s *switchboard, random *rand.Rand, l *limits.L
 	n := s.add(random, net.PortConnectionsMax(l), index)
 	n.connectsReserved, n.faulty = int(net.PortConnectsReserved(l)), true
 	one := protocol.Range{Min: 1, Max: 1}
-	self := &protocol.Self{Cluster: cluster, Index: index, ReplicasCount: uint8(l.ReplicasCount), Fixed: protocol.FixedOf(l, l.RequestBytesMax),
+	self := &protocol.Self{Cluster: cluster, Index: index, ReplicasCount: uint8(l.ReplicasCount), Fixed: protocol.FixedOf(l,
+		l.RequestBytesMax),
 		Incarnation: 1, Process: 1, Releases: one, Rules: one, BlockFormats: one, Keys: protocol.NewKeys()}
 	stage := net.New(*l, cluster, m.slots, memory, &net.PeersOptions{Self: self, Seed: [protocol.SeedBytes]byte{index}})
 	m.toNet, m.fromNet = ring.NewSPSC[stages.ConsensusToNet](4096), ring.NewSPSC[stages.NetToConsensus](4096)
