@@ -6,29 +6,50 @@ import (
 	"ledger/wire"
 )
 
-// write begins the write of an op's prepare.
+// write begins the write of an op's prepare, or waits for the one that is under way.
 func (n *node) write(op uint64) {
 	e := &n.entries[op]
-	n.atOnce[op] = (!e.IsFaulty || n.w.breaks == "repair through the append path") && !n.w.isLarge(&e.Header)
-	n.writes[op], n.written[op], e.IsHeld = 1, false, true
+	n.written[op], e.IsHeld = false, true
+	if n.writes[op] != 0 {
+		if n.target[op] != e.Header {
+			n.w.marks["write waited for an old one"]++
+		}
+		return
+	}
+	n.atOnce[op] = (!n.isRotten[op] || n.w.breaks == "repair through the append path") && !n.w.isLarge(&e.Header)
+	n.writes[op], n.target[op] = 1, e.Header
 }
 
-// finish a step of a write.
+// finish a step of a write. What is written may be a truncated prepare. It lands all the same, and
+// does not count for the one that has taken its place.
 func (n *node) finish(op uint64) {
 	if !n.up || n.writes[op] == 0 {
 		return
 	}
-	h := &n.entries[op].Header
-	c := wholeCopy(h)
+	h := &n.target[op]
 	if n.writes[op] == 1 || n.atOnce[op] {
-		n.slots[op].P = c
+		n.slots[op].P = wholeCopy(h)
 	}
-	if n.writes[op] == 2 || n.atOnce[op] {
-		n.slots[op].T = n.w.twinCopy(h)
-		n.writes[op], n.written[op], n.entries[op].IsFaulty = 0, true, false
+	if n.writes[op] == 1 && !n.atOnce[op] {
+		n.writes[op] = 2
 		return
 	}
-	n.writes[op] = 2
+	n.slots[op].T = n.w.twinCopy(h)
+	n.writes[op], n.isRotten[op] = 0, false
+	e := &n.entries[op]
+	if e.IsHeld && e.Header == *h {
+		n.written[op], e.IsFaulty = true, false
+		return
+	}
+	if n.w.marks["old write landed"]++; e.IsHeld {
+		n.write(op)
+	}
+}
+
+// notice that the prepare of op does not read back right.
+func (n *node) notice(op int) {
+	e := &n.entries[op]
+	e.IsHeld, e.IsFaulty, n.written[op], n.isRotten[op] = false, true, false, true
 }
 
 // crash: the power fails. Of what was being written, any of the copies may be old, torn or new.
@@ -37,7 +58,7 @@ func (n *node) crash(random *rand.Rand) {
 		if n.writes[op] == 0 {
 			continue
 		}
-		h := &n.entries[op].Header
+		h := &n.target[op]
 		tear := func(to *Copy, torn, written Copy) {
 			switch random.IntN(3) {
 			case 1:
@@ -50,11 +71,7 @@ func (n *node) crash(random *rand.Rand) {
 			tear(&n.slots[op].P, Copy{}, wholeCopy(h))
 		}
 		if n.writes[op] == 2 || n.atOnce[op] {
-			torn := wholeCopy(h)
-			if torn.Kind = KindTorn; n.w.isLarge(h) { // its twin is one sector
-				torn = n.slots[op].T
-			}
-			tear(&n.slots[op].T, torn, n.w.twinCopy(h))
+			tear(&n.slots[op].T, n.tornTwin(random, op), n.w.twinCopy(h))
 		}
 	}
 	if random.IntN(2) == 0 {
@@ -62,6 +79,21 @@ func (n *node) crash(random *rand.Rand) {
 	}
 	n.w.log("%d crashes; its slots: %s", n.id, lazy(n.slotsText))
 	*n = node{w: n.w, id: n.id, slots: n.slots, disk: n.disk, rotted: n.rotted}
+}
+
+// tornTwin is what a crash leaves of a twin that was being written. Its first sector, with the
+// header, is the new or the old one. The twin of a large prepare has no other.
+func (n *node) tornTwin(random *rand.Rand, op int) Copy {
+	torn := n.slots[op].T
+	switch {
+	case n.w.isLarge(&n.target[op]):
+	case random.IntN(2) == 0:
+		torn = wholeCopy(&n.target[op])
+		torn.Kind = KindTorn
+	case torn.Kind == KindWhole:
+		torn.Kind = KindTorn
+	}
+	return torn
 }
 
 // restart recovers.
@@ -85,6 +117,7 @@ func (n *node) restart(random *rand.Rand) {
 	m := recoveredLog{&machine{list: n.list}, r}
 	for op := range uint64(machineSlots) {
 		n.entries[op] = m.Entry(op)
+		n.isRotten[op] = n.entries[op].IsFaulty
 		if n.written[op] = n.entries[op].IsHeld; n.written[op] && op > 0 { // what is to be mended is mended
 			n.slots[op] = Slot{wholeCopy(&n.entries[op].Header), n.w.twinCopy(&n.entries[op].Header)}
 		}

@@ -11,7 +11,7 @@ import (
 
 // heal: nothing fails any more, so the cluster goes on, and all replicas have the same log.
 func (w *world) heal(random *rand.Rand) string {
-	w.reach = 1<<len(w.nodes) - 1
+	w.reach, w.slow = 1<<len(w.nodes)-1, 0
 	for _, n := range w.nodes {
 		n.restart(random)
 		if !n.up {
@@ -75,7 +75,8 @@ func TestWorld(t *testing.T) {
 			}
 		}
 	}
-	for _, mark := range []string{"chosen", "wait", "truncated", "uncertain head voted", "uncertain head followed", "healed"} {
+	for _, mark := range []string{"chosen", "wait", "truncated", "old write landed", "write waited for an old one",
+		"uncertain head voted", "uncertain head followed", "healed"} {
 		if marks[mark] < runs/500 {
 			t.Errorf("too rare: %s: %v", mark, marks)
 		}
@@ -91,6 +92,7 @@ func oneWorld(seed uint64, breaks string, isTraced bool) (string, *world) {
 	}
 	w := newWorld(replicas, breaks)
 	w.isTraced, w.isFaulty, w.isMixed, w.percent = isTraced, random.IntN(4) != 0, random.IntN(2) != 0, 25+random.IntN(60)
+	w.slow = 2 * random.IntN(5)
 	if failure := w.run(random, 40); failure != "" {
 		return failure, w
 	}

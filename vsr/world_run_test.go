@@ -41,6 +41,7 @@ type world struct {
 	isFaulty  bool                  // disks may rot
 	isMixed   bool                  // some prepares are large
 	percent   int                   // the chance of what may happen
+	slow      int                   // the chance that a write ends is divided by one more
 	reach     uint                  // bits of the nodes that are not cut off
 	breaks    string                // a rule that the nodes do not keep
 	marks     map[string]int
@@ -95,7 +96,7 @@ func (w *world) rot(random *rand.Rand, n *node, op int) {
 		n.slots[op].T = Copy{}
 	}
 	if e := &n.entries[op]; n.up && which == 2 && random.IntN(2) == 0 && e.IsHeld {
-		e.IsHeld, e.IsFaulty, n.written[op] = false, true, false
+		n.notice(op)
 	}
 	w.log("op %d rots at %d; its slots: %s", op, n.id, lazy(n.slotsText))
 }
@@ -138,7 +139,7 @@ func (w *world) spread(random *rand.Rand, percent int) {
 			n.repair(reached[random.IntN(len(reached))])
 		}
 		for op := uint64(1); op <= worldOps; op++ {
-			for n.writes[op] != 0 && chance(random, percent) {
+			for n.writes[op] != 0 && chance(random, percent/(1+w.slow)) {
 				n.finish(op)
 			}
 			if chance(random, percent) {

@@ -99,7 +99,7 @@ func TestSchedules(t *testing.T) {
 			// Nodes 0 and 1 commit op 1, node 0's copy rots, and the power fails while it is mended.
 			w.send(1, 0)
 			w.nodes[0].slots[1] = Slot{}
-			w.nodes[0].entries[1].IsHeld, w.nodes[0].entries[1].IsFaulty, w.nodes[0].written[1] = false, true, false
+			w.nodes[0].notice(1)
 			w.nodes[0].repair(w.nodes[1])
 			if random.IntN(2) == 0 {
 				w.nodes[0].finish(1)

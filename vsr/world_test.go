@@ -44,8 +44,10 @@ type node struct {
 	head            uint64
 	commitMin       uint64
 	entries         [machineSlots]Entry
-	writes          [machineSlots]int  // under way: 0 none, 1 both copies or the prepare, 2 the twin of a slot that was faulty
-	atOnce, written [machineSlots]bool // both copies are being written at once; the write is done
+	writes          [machineSlots]int    // under way: 0 none, 1 both copies or the prepare, 2 the twin of a slot that was faulty
+	atOnce, written [machineSlots]bool   // both copies are being written at once; the write is done
+	target          [machineSlots]Header // what is being written into the slot
+	isRotten        [machineSlots]bool   // the slot is damaged, as far as the node knows
 	uncertain       Set
 	nonce           [16]byte
 	ballots         []*Ballot
@@ -157,10 +159,10 @@ func (n *node) install(commitMax uint64) {
 		switch {
 		case op > n.head:
 			*e = Entry{Header: Header{Op: op, Blank: true}}
-			n.writes[op], n.written[op] = 0, false
+			n.written[op] = false
 		case h != nil && (e.Header.Blank || e.Header.Checksum != h.Checksum):
 			*e = Entry{Header: *h, IsFaulty: e.IsFaulty && e.Header.Blank}
-			n.writes[op], n.written[op] = 0, false
+			n.written[op] = false
 		}
 	}
 }
@@ -270,7 +272,7 @@ func (n *node) repair(from *node) {
 		f.ChainParent = n.entries[f.ChainFrom].Header.Parent
 		if f.Refused() == "" {
 			n.entries[op] = Entry{Header: h, IsFaulty: n.entries[op].IsFaulty}
-			n.writes[op], n.written[op] = 0, false
+			n.written[op] = false
 		}
 	}
 	for op := NextPrepare(n, 1, n.head); op <= n.head; op = NextPrepare(n, op+1, n.head) {
