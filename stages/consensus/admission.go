@@ -189,8 +189,8 @@ func (s *Stage) standing(e *session, h *wire.Header) verdict {
 func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session) {
 	message := s.slots.bytes(e.Slot)
 	copy(message, s.slots.bytes(entry.replySlot)[entry.replyOffset:entry.replyOffset+entry.replyBytes])
-	if reply := wire.HeaderOf(message[:wire.HeaderBytes]); reply.View() != s.superblocks.now().View {
-		wire.ResealReply(reply, s.superblocks.now().View)
+	if reply := wire.HeaderOf(message[:wire.HeaderBytes]); reply.View() != s.server.View {
+		wire.ResealReply(reply, s.server.View)
 	}
 	s.measures.answered()
 	s.send.answer(e, entry.replyBytes, entry.client, true)

@@ -73,6 +73,9 @@ func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
 	s.sendPrepare(op, slot, s.peers.others())
 	s.deadlines.signed(true)
 	s.beats.announced(s.commits.max())
+	if s.pipeline.count() == 1 {
+		s.beats.waiting(true, s.timers.now())
+	}
 }
 
 // writeOne begins to write a prepare, if its log slot and journal have room.

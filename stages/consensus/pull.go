@@ -12,29 +12,39 @@ import (
 // What is not in memory is read from the log ahead of that.
 func (s *Stage) pull() {
 	s.readAhead()
-	for op := s.commits.last() + 1; s.mayPull(op) && !s.commits.isFull(); op++ {
-		slot, isThere := s.recent.has(op, s.log.checksum(op))
-		if !isThere || slot == stages.SlotNone {
-			return
-		}
-		if before := s.log.checksumOrNone(op - 1); before != (wire.Checksum{}) && s.log.header(op).Parent() != before {
-			s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a committed prepare does not follow the one that was executed before it"})
-			return
-		}
-		isPulse := s.log.header(op).Operation() == wire.OperationPulse
-		replySlot := stages.SlotNone
-		if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {
-			if replySlot = s.slots.take(stages.SlotReply); replySlot == stages.SlotNone {
-				return // a checkpoint that is being written holds the old slots
-			}
-		}
-		slot, record := s.recent.take(op)
-		s.commits.push(op, inCommit{
-			slot: slot, replySlot: replySlot, isPulse: isPulse, isLoaded: true, record: record,
-			isAnswered: s.isPrimary() && op > s.views.startCommit(),
-		})
+	for !s.commits.isFull() && s.pullOne(s.commits.last()+1) {
 	}
 	s.feed()
+}
+
+// pullOne moves op into the commit queue. false: it cannot be, now.
+func (s *Stage) pullOne(op uint64) bool {
+	if s.status.isFailed() || !s.mayPull(op) {
+		return false
+	}
+	if slot, isThere := s.recent.has(op, s.log.checksum(op)); !isThere || slot == stages.SlotNone {
+		return false
+	}
+	if before := s.log.checksumOrNone(op - 1); before != (wire.Checksum{}) && s.log.header(op).Parent() != before {
+		s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a committed prepare does not follow the one that was executed before it"})
+		return false
+	}
+	isPulse := s.log.header(op).Operation() == wire.OperationPulse
+	replySlot := stages.SlotNone
+	if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {
+		if replySlot = s.slots.take(stages.SlotReply); replySlot == stages.SlotNone {
+			return false // a checkpoint that is being written holds the old slots
+		}
+	}
+	slot, record := s.recent.take(op)
+	if s.log.isQueued(op) && !s.log.isWritingIt(op) {
+		s.log.queued(op, false) // it is asked for again
+	}
+	s.commits.push(op, inCommit{
+		slot: slot, replySlot: replySlot, isPulse: isPulse, isLoaded: true, record: record,
+		isAnswered: s.isPrimary() && op > s.views.startCommit(),
+	})
+	return true
 }
 
 // mayPull decides alone whether an op of a cluster may be given to apply.

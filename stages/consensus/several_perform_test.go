@@ -21,6 +21,9 @@ func (m *machine) performJournal(a *stages.ConsensusToJournal) {
 				m.w.t.Fatal("two writes into one slot")
 			}
 		}
+		if m.rotten[int(a.Op%uint64(len(m.disk)))] && !a.InTurn {
+			m.w.t.Fatalf("machine %d writes both copies of op %d at once into a damaged slot", m.index, a.Op)
+		}
 		m.appends = append(m.appends, *a)
 		if len(m.appends) > stages.BudgetJournalAppends {
 			m.w.t.Fatal("more appends than the budget")
@@ -126,6 +129,7 @@ func (m *machine) finish() {
 		m.appends = append(m.appends[:i], m.appends[i+1:]...)
 		data := m.prepareOf(&a)
 		m.disk[a.Op%uint64(len(m.disk))] = diskSlot{data, data}
+		delete(m.rotten, int(a.Op%uint64(len(m.disk))))
 		m.journalEvents = append(m.journalEvents, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: a.Slot, Op: a.Op,
 			Checksum: prepare.Header(data[:256]).Checksum()})
 		m.w.oracle.wrote(m, a.Op, prepare.Header(data[:256]).Checksum())

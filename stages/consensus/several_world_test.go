@@ -140,6 +140,7 @@ type machine struct {
 	skewNs   uint64
 
 	disk          []diskSlot
+	rotten        map[int]bool // slots that were damaged at the start, and not written since
 	superblock    datafile.Superblock
 	superblockSum wire.Checksum
 	trailer       []byte
@@ -244,6 +245,7 @@ func (m *machine) recover() *Recovered {
 	r := &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead, SessionsTrailer: m.trailer,
 		RepliesTrailer: m.replies, Headers: headers, Uncertain: result.Uncertain, CommitMax: commitMax, Seed: m.w.random.Uint64(),
 		NowNs: m.w.nowNs, WallNs: m.wallNs()}
+	m.rotten = map[int]bool{}
 	for i, d := range result.Decisions { // recovery mends the other copy before anything is acknowledged
 		switch disk := &m.disk[i]; d.Verdict {
 		case vsr.FixTwin:
@@ -252,6 +254,7 @@ func (m *machine) recover() *Recovered {
 			disk.p = disk.t
 		case vsr.Faulty, vsr.Cut:
 			m.w.count["faulty"]++
+			m.rotten[i] = true
 			r.Faulty.Add(uint64(i))
 		}
 		isOlder := slots[i].P.Kind == vsr.KindWhole && slots[i].P.Op <= s.Checkpoint.Op && d.Row == 'P'
