@@ -42,6 +42,14 @@
 // Faults: a forbidden message is ignored or answered by an eviction. A Fault of another stage stops
 // the replica.
 //
+// In a cluster, ops are committed by a quorum. net also brings messages of other replicas, which
+// stay in their slots from NetPeerMessage until NetFree:
+//
+//	prepare (append) -> log, recent -> journal -> ack -> primary's pipeline -> commit_max
+//	                                                                              |
+//	                                   apply <- commits <- pull (recent, log) <---+
+//	leave -> join (ballots, choice) or follow (start_view) -> a view's log; repair fills it
+//
 // In a cluster of one, a prepare is committed when it is durable here. Only one prepare is written
 // at a time, so a torn write can be recognised. Execution may run ahead of the write. Its replies,
 // and all other effects that could leave the process, wait for the write.

@@ -40,8 +40,8 @@ func NewActions(l *limits.Limits) Actions {
 	// prepare of its own.
 	net := netEventsMax + ClientsInFlightMax(l) + 2*l.PipelineOpsMax + queueMax(l)
 	if l.PeersCount() > 0 {
-		// To each event an answer to one peer, and the slot of its message; what timers send; what a
-		// view change lets go; an acknowledgement of each op above commit_max.
+		// To each event an answer to one peer, and the slot of its message; what timers send; what
+		// a view change lets go; an acknowledgement of each op above commit_max.
 		net += netEventsMax + 8*l.PipelineOpsMax + 16
 	}
 	return Actions{

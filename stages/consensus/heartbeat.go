@@ -40,7 +40,9 @@ func (b *beats) stepDown()         { b.givesWay, b.waitsNs = false, 0 }
 
 // lead is what a primary does in each step.
 func (s *Stage) lead() {
-	if !s.status.isServing() && s.commits.min() >= s.views.startCommit() && s.indexRecent() {
+	// A client whose request is committed and not executed yet has neither a session that knows it
+	// nor a place in the index. So all that is committed is executed first.
+	if !s.status.isServing() && s.commits.min() == s.commits.max() && s.indexRecent() {
 		s.status.serve()
 		s.timers.serve()
 		s.send.ready()

@@ -14,7 +14,9 @@ func (s *Stage) pull() {
 	s.readAhead()
 	for !s.commits.isFull() && s.pullOne(s.commits.last()+1) {
 	}
-	s.feed()
+	if !s.status.isFailed() {
+		s.feed()
+	}
 }
 
 // pullOne moves op into the commit queue. false: it cannot be, now.
