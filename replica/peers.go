@@ -12,26 +12,28 @@ import (
 	"ledger/stages/net"
 )
 
-// peersOptions is what net needs for the other replicas: who this one is, and secrets of this
-// start. It is nil in a cluster of one.
-func (s *Server) peersOptions() *net.PeersOptions {
-	l, superblock := &s.opened.Limits, &s.opened.Consensus.Superblock
+// PeersOf is what net needs to know of the replica of a data file, and of the others. It is nil in
+// a cluster of one. process is a number of this start, and seed is secret; both are random.
+func PeersOf(o *Opened, fileBytes, process uint64, seed [peer.SeedBytes]byte) *net.PeersOptions {
+	l, superblock := &o.Limits, &o.Consensus.Superblock
 	if l.PeersCount() == 0 {
 		return nil
 	}
-	fileBytes, _ := s.file.SizeBytes() // it is for a warning only
-	o := &net.PeersOptions{Self: &peer.Self{
+	return &net.PeersOptions{Seed: seed, Self: &peer.Self{
 		Cluster: superblock.Cluster, Index: superblock.Replica, ReplicasCount: superblock.ReplicasCount,
-		Fixed: peer.FixedOf(l, superblock.RequestBytesMax), Incarnation: superblock.Incarnation,
+		Fixed: peer.FixedOf(l, superblock.RequestBytesMax), Incarnation: superblock.Incarnation, Process: process | 1,
 		Releases: peer.Range{Min: limits.Release, Max: limits.Release}, Rules: peer.Range{Min: prepare.Rules, Max: prepare.Rules},
 		BlockFormats:    peer.Range{Min: limits.BlockFormatVersion, Max: limits.BlockFormatVersion},
 		StorageBytesMax: l.StorageBytesMax, FileBytes: fileBytes, Keys: peer.NewKeys(),
 	}}
+}
+
+// peersOptions draws the secrets of this start.
+func (s *Server) peersOptions() *net.PeersOptions {
+	fileBytes, _ := s.file.SizeBytes() // it is for a warning only
 	var random [8 + peer.SeedBytes]byte
 	_, _ = crand.Read(random[:]) // it never fails: the process ends instead
-	o.Self.Process = binary.LittleEndian.Uint64(random[:]) | 1
-	copy(o.Seed[:], random[8:])
-	return o
+	return PeersOf(s.opened, fileBytes, binary.LittleEndian.Uint64(random[:]), [peer.SeedBytes]byte(random[8:]))
 }
 
 // logPeer emits what net reports about another replica. It runs on net's thread.

@@ -341,6 +341,11 @@ func (d *Disk) end(o *diskOperation, result int32) {
 	}
 }
 
+// isSound tells whether no failure for good is under way or to come.
+func (d *Disk) isSound() bool {
+	return d.writeErrorIn == 0 && d.syncErrorIn == 0 && !d.errorGiven && d.loses == nil && d.image.limitBytes == ^uint64(0)
+}
+
 // drop forgets all operations. Nobody will use the disk again.
 func (d *Disk) drop() { d.epoch, d.flying = d.epoch+1, nil }
 

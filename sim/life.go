@@ -102,7 +102,7 @@ func (m *Machine) live() {
 	}
 	m.heal()
 	m.audit()
-	if rare := r.IntN(6); rare == 0 && !m.cluster.deep || rare == 1 && m.ops() < opsLongMin {
+	if odds := r.IntN(12); !m.cluster.deep && (odds == 0 || odds < 4 && m.ops() < opsLongMin) { // a long log takes long
 		m.retrace()
 	}
 	if m.pause(); r.IntN(2) == 0 {
@@ -150,8 +150,11 @@ func (m *Machine) ops() int { return int(m.cluster.judge.committedOp()) }
 // fail for good meanwhile. Then the replica must stop, and continue after a restart.
 func (m *Machine) work(goal int, steps int) {
 	r := m.random
-	strikeAt := -1
-	if r.IntN(6) == 0 {
+	strikeAt, strikesOdds := -1, 6
+	if steps == workStepsMax { // long work: several strikes, one behind the other
+		strikesOdds = 2
+	}
+	if r.IntN(strikesOdds) == 0 {
 		strikeAt = r.IntN(1 + min(steps/2, strikeStepsMax))
 	}
 	for i := 0; i < steps && m.ops() < goal; i++ {
@@ -160,6 +163,9 @@ func (m *Machine) work(goal int, steps int) {
 				break
 			}
 			m.trap.steps--
+		}
+		if strikeAt >= 0 && i > strikeAt && m.disk.isSound() {
+			strikeAt = i + r.IntN(2*strikeStepsMax)
 		}
 		if i == strikeAt {
 			switch r.IntN(7) {

@@ -75,7 +75,7 @@ func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m.disk = newDisk(image, m.events, m.random, m.fail)
 	m.disk.placesAt, m.disk.placeBytes = m.layout.GridAt, uint64(c.limits.BlockBytes)
 	m.network = newNetwork(m.events, m.random, c.limits.ConnectionsMax, net.PortConnectionsMax(&c.limits), m.fail)
-	m.network.dial = m.dialMachine
+	m.network.dial, m.network.connectsReserved = m.dialMachine, int(net.PortConnectsReserved(&c.limits))
 	w.machines = append(w.machines, m)
 	c.machines = append(c.machines, m)
 	return m
@@ -172,10 +172,12 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 	for range m.limits.CompactWorkers {
 		p.CompactDisk = append(p.CompactDisk, m.disk.port(PortCompact, replica.CompactOperationsMax))
 	}
+	others := m.joinPeers(opened, &p)
 	m.ready, m.fault, m.idle = false, nil, 0
 	m.weights, m.weightsLeft = make([]uint32, stages.Compact+int(m.limits.CompactWorkers)), 0
 	m.replica, err = replica.New(opened, p, slots, m.memory, replica.Options{
 		Consensus: consensus.DefaultOptions(),
+		Peers:     others,
 		Log:       func(e net.LogEntry) { m.note("log: "+string(e.Reason), 0, 0) },
 		Ready:     func() { m.ready = true; m.note("ready", opened.Consensus.OpHead, 0) },
 		Fault:     func(f *storage.Fault) { m.fault = f; m.note("fault: "+f.Error(), 0, 0) },

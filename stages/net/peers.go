@@ -24,6 +24,10 @@ const scratchBytes = 64 << 10
 // decides. This type gives it slots, and maps its places to connections of the port and its actions
 // to those of the stage.
 //
+// The buffers of the hub (frames, heads of messages, what arrives of them) are a few KiB for each
+// connection in Go's heap. The kernel may use them: Go does not move its heap, and the hub keeps
+// them until the port has said that the connection is gone. Bodies are in the slots.
+//
 // The hub has times: the pause before it connects again, the time of a handshake, silence. They
 // come from nowNs of the step, as all times of the stage do.
 type peers struct {
