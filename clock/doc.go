@@ -4,7 +4,8 @@
 //	pings and pongs --samples--> [window] --Marzullo--> [epoch] --clamps the wall clock--> timestamps
 //
 // In:     two readings of the replica's own clocks with every call: nowNs of the monotonic clock,
-// which nobody sets and which counts while the machine sleeps, and wallNs, which may jump.
+// which nobody sets, and wallNs, which may jump. (docs/design/cluster.md says which readings a
+// sample has, and what follows if the monotonic clock stands still while the machine sleeps.)
 // Out:    the cluster's time, or that it is not known.
 // Owns:   its samples.
 // Limits: limits.ReplicasMax replicas. One replica alone has nobody to compare with: its wall clock

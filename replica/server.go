@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"ledger/affinity"
 	"ledger/config"
 	"ledger/events"
@@ -40,13 +38,6 @@ const (
 
 // ErrStorageLimit: the data file has reached --limit-storage.
 var ErrStorageLimit = errors.New("the storage limit is reached: start with a larger --limit-storage")
-
-// FaultError is damage, or a failing disk, that has stopped the replica.
-type FaultError struct{ Fault storage.Fault }
-
-func (e *FaultError) Error() string {
-	return "stopped, because a single replica has no other copy to go on with: " + e.Fault.Error()
-}
 
 // Server is one replica with its threads.
 type Server struct {
@@ -105,6 +96,7 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o Ser
 	}
 	defer func() {
 		if err != nil {
+			err = ofReplicas(err, s.replicasOf(file, &l))
 			s.Close()
 		}
 	}()
@@ -158,21 +150,6 @@ func cacheGridSmall(l *limits.Limits) string {
 		l.CacheGridBytes>>20, enough>>20)
 }
 
-// refusal gives an error of recovery the type that its cause deserves.
-func refusal(err error) error {
-	var damage interface{ Fault() storage.Fault }
-	var fault *storage.Fault
-	switch {
-	case errors.As(err, &damage):
-		return &FaultError{damage.Fault()}
-	case errors.As(err, &fault):
-		return faultError(fault)
-	case errors.Is(err, unix.EIO):
-		return &FaultError{storage.Fault{What: storage.FaultDisk, Reason: err.Error()}}
-	}
-	return err
-}
-
 // recoverMemory turns an arena's panic into an error. The operator can solve a lack of memory at
 // start.
 func recoverMemory(err *error) {
@@ -220,7 +197,7 @@ func (s *Server) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up",
 			op))
 	}
-	return warnings
+	return append(warnings, logWarnings(&s.opened.Journal.Several)...)
 }
 
 // Started describes the data file that is served.
@@ -276,6 +253,7 @@ func (s *Server) LogLimits(log *events.Log) {
 // error: as of NewServer; then nothing runs.
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
+	defer func() { err = ofReplicas(err, s.Replicas()) }()
 	if err := s.opened.served(); err != nil {
 		return err
 	}
@@ -327,7 +305,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
 		},
-		Fault: func(fault *storage.Fault) { callbacks.Ended(faultError(fault)) },
+		Fault: func(fault *storage.Fault) { callbacks.Ended(ofReplicas(faultError(fault), s.Replicas())) },
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {
 		options.Wakers = append(options.Wakers, threadOf(driver).parker.Waker())
@@ -448,17 +426,6 @@ func (s *Server) placeMemory(callbacks Callbacks) {
 	if err := affinity.LockMemory(caches...); err != nil {
 		callbacks.Log.Caution(events.Caution{Line: err.Error()})
 	}
-}
-
-// faultError gives a fault the type of its cause.
-func faultError(fault *storage.Fault) error {
-	switch fault.What {
-	case storage.FaultNoSpace:
-		return fmt.Errorf("%w (%s)", unix.ENOSPC, fault.Reason)
-	case storage.FaultStorageLimit:
-		return fmt.Errorf("%w (%s)", ErrStorageLimit, fault.Reason)
-	}
-	return &FaultError{*fault}
 }
 
 // Stop tells the threads to end. Requests that are not acknowledged yet may be lost, and nothing

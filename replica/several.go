@@ -7,6 +7,7 @@ import (
 	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/stages/consensus"
+	"ledger/stages/journal"
 	"ledger/storage/datafile"
 )
 
@@ -42,6 +43,18 @@ func (o *Opened) sameView(superblock *datafile.Opened) {
 		Dirty:              o.Journal.Dirty,
 		Faulty:             o.Journal.Faulty,
 	}
+}
+
+// logWarnings are those about the log of one of several replicas.
+func logWarnings(log *journal.Several) (warnings []string) {
+	if count := log.Faulty.Len(); count > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d slots of the log do not prove what they held: the replica asks the others for it", count))
+	}
+	if count := log.Uncertain.Len(); count > 0 {
+		warnings = append(warnings, fmt.Sprintf("the head of the log is uncertain: %d ops above it may have been acknowledged here, so the "+
+			"replica asks the others before it votes", count))
+	}
+	return warnings
 }
 
 // served is the one place that keeps data files of several replicas from being served. Everything

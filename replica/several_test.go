@@ -2,12 +2,15 @@ package replica
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
 	"ledger/internal/arena"
 	"ledger/limits"
 	"ledger/prepare"
+	"ledger/stages/journal"
+	"ledger/storage"
 	"ledger/storage/datafile"
 	"ledger/vsr"
 	"ledger/wire"
@@ -127,5 +130,53 @@ func TestPosition(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("replica %d of %d: %v, want %q", c.index, c.count, err, c.want)
 		}
+	}
+}
+
+// Goal: the error of a fault says what it means for a cluster: a single replica has no other copy,
+// one of several needs what the others have, and a failing disk is its own affair.
+func TestFaultOfSeveral(t *testing.T) {
+	for _, c := range []struct {
+		what   string
+		count  uint32
+		needs  bool
+		phrase string
+	}{
+		{storage.FaultBlock, 1, false, "a single replica has no other copy"},
+		{storage.FaultLog, 1, false, "a single replica has no other copy"},
+		{storage.FaultBlock, 3, true, "the other replicas have what this one needs"},
+		{storage.FaultBehind, 3, true, "the other replicas have what this one needs"},
+		{storage.FaultLog, 3, false, "stopped: log: why"},
+		{storage.FaultDisk, 3, false, "stopped: disk: why"},
+		{storage.FaultSuperblock, 6, false, "stopped: superblock: why"},
+	} {
+		err := ofReplicas(faultError(&storage.Fault{What: c.what, Reason: "why"}), c.count)
+		var fault *FaultError
+		if !errors.As(err, &fault) || fault.NeedsOthers() != c.needs || !strings.Contains(err.Error(), c.phrase) {
+			t.Errorf("%s of %d replicas: %v", c.what, c.count, err)
+		}
+	}
+	for _, err := range []error{nil, errors.New("another"), faultError(&storage.Fault{What: storage.FaultNoSpace})} {
+		if got := ofReplicas(err, 3); got != err {
+			t.Errorf("%v has become %v", err, got)
+		}
+	}
+}
+
+// Goal: a start says what the log of one of several replicas lacks, with the numbers, and nothing
+// of a log that is whole.
+func TestLogWarnings(t *testing.T) {
+	log := journal.Several{}
+	if got := logWarnings(&log); len(got) > 0 {
+		t.Errorf("a whole log: %q", got)
+	}
+	for op := uint64(3); op < 9; op++ {
+		log.Faulty.Add(op)
+	}
+	log.Uncertain.Add(1023)
+	log.Uncertain.Add(64)
+	got := strings.Join(logWarnings(&log), "; ")
+	if !strings.HasPrefix(got, "6 slots of the log do not prove") || !strings.Contains(got, "uncertain: 2 ops above it") {
+		t.Errorf("%q", got)
 	}
 }

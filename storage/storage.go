@@ -323,6 +323,7 @@ const (
 	FaultSuperblock   = "superblock"    // a damaged superblock
 	FaultNoSpace      = "no space"      // the disk is full
 	FaultStorageLimit = "storage limit" // the data file has reached its configured limit
+	FaultBehind       = "checkpoint"    // the other replicas have a newer one, and no longer the log in between
 )
 
 // NoSpace returns the reason if errno means that there is no room left, which is no damage. For

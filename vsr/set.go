@@ -1,6 +1,9 @@
 package vsr
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // SetBytes is the size of a set in the superblock and in messages: a bit for each slot.
 const SetBytes = SlotsMax / 8
@@ -13,6 +16,14 @@ func (s *Set) Add(op uint64) { s[op%SlotsMax/64] |= 1 << (op % 64) }
 
 // Has tells whether op is in the set.
 func (s *Set) Has(op uint64) bool { return s[op%SlotsMax/64]>>(op%64)&1 != 0 }
+
+// Len is the number of ops in the set.
+func (s *Set) Len() (count int) {
+	for _, word := range s {
+		count += bits.OnesCount64(word)
+	}
+	return count
+}
 
 // Empty tells whether the set has no op.
 func (s *Set) Empty() bool { return *s == Set{} }

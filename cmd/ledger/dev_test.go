@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,10 +178,31 @@ func TestDevFiles(t *testing.T) {
 	}
 }
 
+// devPortFree is a first port of which all ports of a development cluster are free.
+func devPortFree(t *testing.T, replicas int) int {
+	t.Helper()
+	for range 1000 {
+		address := netip.MustParseAddrPort(freeAddress(t))
+		isFree := address.Port() <= 65000
+		for i := range 2 * replicas {
+			port := address.Port() + uint16(i%replicas+i/replicas*devMetricsAfter)
+			listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(address.Addr(), port)))
+			if isFree = isFree && err == nil; err == nil {
+				listener.Close()
+			}
+		}
+		if isFree {
+			return int(address.Port())
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
 // Goal: as long as clusters are not served, dev ends with the reason and leaves no process.
 func TestDevRefused(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "cluster")
-	status, stdout, stderr := ended(t, nil, "dev", "--replicas=2", "--port=39876", folder)
+	status, stdout, stderr := ended(t, nil, "dev", "--replicas=2", fmt.Sprintf("--port=%d", devPortFree(t, 2)), folder)
 	if status != exitRefused || stdout != "" || !strings.Contains(stderr, "cluster of 2 replicas; this version serves clusters of one") ||
 		!strings.Contains(stderr, "before all replicas served clients") || strings.Contains(stderr, "ready") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)

@@ -10,6 +10,8 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/posix"
 	"ledger/limits"
+	"ledger/replica"
+	"ledger/storage"
 	"ledger/storage/datafile"
 )
 
@@ -92,6 +94,23 @@ func TestOwnAddress(t *testing.T) {
 			if isOwn := item == index; status != exitRefused || strings.Contains(stderr, "in use") != isOwn {
 				t.Errorf("replica %d, item %d is taken: status %d: %s", index, item, status, stderr)
 			}
+		}
+	}
+}
+
+// Goal: what a replica of several needs from the others is no damage, and has a status of its own.
+func TestStatusOfNeed(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		replicas uint32
+		status   int
+	}{
+		{storage.FaultBlock, 1, exitDamage}, {storage.FaultBlock, 3, exitOthers}, {storage.FaultBehind, 3, exitOthers},
+		{storage.FaultLog, 3, exitDamage}, {storage.FaultDisk, 3, exitDamage},
+	} {
+		err := classify("7_2.data", &replica.FaultError{Fault: storage.Fault{What: c.what, Reason: "why"}, Replicas: c.replicas})
+		if got := statusOf(err); got != c.status || !strings.HasPrefix(err.Error(), "7_2.data: stopped") {
+			t.Errorf("%s of %d replicas: status %d, want %d: %v", c.what, c.replicas, got, c.status, err)
 		}
 	}
 }

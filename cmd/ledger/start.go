@@ -343,6 +343,8 @@ func classify(path string, err error) error {
 			"nothing acknowledged is lost: %w", path, err)}
 	case errors.Is(err, replica.ErrStorageLimit):
 		return &statusError{exitLimit, fmt.Errorf("%s: %w", path, err)}
+	case errors.As(err, &fault) && fault.NeedsOthers():
+		return &statusError{exitOthers, fmt.Errorf("%s: %w", path, err)}
 	case errors.As(err, &fault):
 		return &statusError{exitDamage, fmt.Errorf("%s: %w", path, err)}
 	}

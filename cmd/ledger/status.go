@@ -18,6 +18,7 @@ const (
 	exitDamage   = 3 // damaged data or a failing disk
 	exitNoSpace  = 4 // no space left on the disk
 	exitLimit    = 5 // the storage limit is reached
+	exitOthers   = 6 // the other replicas have what this one needs, and this version does not fetch it
 	exitSignaled = 128
 )
 
@@ -33,6 +34,7 @@ var exitStatuses = []struct {
 	{exitDamage, "damaged data, or a failing disk"},
 	{exitNoSpace, "no space left on the disk, or a quota or limit on file sizes reached"},
 	{exitLimit, "the storage limit is reached"},
+	{exitOthers, "a replica of several needs blocks or a checkpoint from the others, which this version does not fetch yet"},
 	{exitSignaled + int(unix.SIGINT), "a second signal came before the server had stopped, and it was SIGINT"},
 	{exitSignaled + int(unix.SIGTERM), "a second signal came before the server had stopped, and it was SIGTERM"},
 }

@@ -183,7 +183,7 @@ func TestAgainstModel(t *testing.T) {
 		var c Counters
 		w.trees.Count(&c)
 		t.Logf("%d transfers, %d merge jobs, level %d, %d tables moved", w.next, w.merges, deepest, c.TablesMoved)
-		if w.merges == 0 || deepest == 0 || round == 0 && c.TablesMoved == 0 {
+		if !testing.Short() && (w.merges == 0 || deepest == 0 || round == 0 && c.TablesMoved == 0) {
 			t.Error("the test shows little")
 		}
 	}

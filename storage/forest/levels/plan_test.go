@@ -180,7 +180,7 @@ func TestFull(t *testing.T) {
 // Goal: a damaged block that a look-up needs is a fault that names it.
 func TestDamagedBlock(t *testing.T) {
 	w := newWorld(t, foresttest.Limits(), seeded.Rand(t))
-	w.bar(w.rows(10, false))
+	w.bar(w.rows(100, false))
 	address := w.trees.Tree(storage.TreePending).Runs()[0].Table(0).Address
 	w.Damage(address)
 	fault := foresttest.Fault(func() {
