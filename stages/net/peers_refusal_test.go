@@ -8,6 +8,7 @@ import (
 	"ledger/internal/ports"
 	"ledger/internal/seeded"
 	"ledger/peer"
+	"ledger/stages"
 	"ledger/wire"
 )
 
@@ -217,4 +218,64 @@ func TestPeerStateIsToldOnce(t *testing.T) {
 		t.Errorf("consensus knows that the peer is connected: %v", n.live[1])
 	}
 	w.checkFree()
+}
+
+// Goal: an authentic message that breaks a rule ends its connection, and one line a second says
+// which field has which value. The replicas connect again.
+func TestPeerFault(t *testing.T) {
+	w := newPeerWorld(t, seeded.Rand(t), 2)
+	w.start()
+	from, to := w.nodes[0], w.nodes[1]
+	for range 5 {
+		w.pass("both are connected", w.allLive)
+		slot := from.slots.Get(stages.SlotSend)
+		copy(from.slots.Bytes(slot), testMessage(w.random, peer.CommandPing, 5))
+		from.leases[slot] = 1
+		from.pending[1]++
+		from.push(stages.ConsensusToNet{Kind: stages.NetPeerSend, Slot: slot, Bytes: peer.InnerBytes, Command: uint8(peer.CommandPing),
+			Peers: 2, View: testView - 1})
+		w.settle()
+		if to.live[0] {
+			t.Fatal("the connection goes on")
+		}
+	}
+	if len(to.logs) == 0 || to.logs[0].Kind != LogPeerFault || to.logs[0].Replica != 0 || !to.logs[0].PeerFault.Authentic() ||
+		!strings.Contains(to.logs[0].PeerFault.Error(), "ping: log view is 4: it must be at most the view (3)") {
+		t.Fatalf("it says %+v", to.logs)
+	}
+	unlogged := uint64(0)
+	for i := range to.logs {
+		unlogged += to.logs[i].Unlogged
+	}
+	if lines := uint64(len(to.logs)); lines+unlogged+to.stage.peers.lines[0].faultsUnlogged != 5 || lines == 5 {
+		t.Errorf("%d lines, and %d faults without one, of 5", lines, unlogged)
+	}
+	if got := to.stage.peers.hub.CountersOf(0).Received.Malformed; got != 5 {
+		t.Errorf("%d malformed messages are counted, want 5", got)
+	}
+	w.pass("both are connected", w.allLive)
+	w.checkFree()
+}
+
+// Goal: a --limit-storage that is too small for another replica's file is one line a minute on each
+// side, however often they connect.
+func TestPeerStorageWarning(t *testing.T) {
+	w := newPeerWorld(t, seeded.Rand(t), 2)
+	w.change = func(index int, self *peer.Self) {
+		if index == 1 {
+			self.StorageBytesMax = 1 << 20
+		}
+	}
+	w.start()
+	for range 5 {
+		w.pass("both are connected", w.allLive)
+		w.mishapOf(w.nodes[0])
+		w.settle()
+	}
+	for _, n := range w.nodes {
+		if len(n.logs) != 1 || n.logs[0].Kind != LogPeerWarning ||
+			n.logs[0].Warning != (peer.Warning{Replica: 1, LimitBytes: 1 << 20, FileBytes: 1 << 30}) {
+			t.Errorf("node %d says %+v", n.index, n.logs)
+		}
+	}
 }

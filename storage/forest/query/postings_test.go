@@ -166,7 +166,12 @@ func TestStreamAgainstWalk(t *testing.T) {
 		want := w.ordinals(tree, value, first, last, reversed)
 		for {
 			if len(want) > 0 && random.IntN(50) == 0 { // on from some ordinal
-				target := min(last, max(first, want[random.IntN(len(want))]+random.Uint64N(3)))
+				target, ahead := want[random.IntN(len(want))], random.Uint64N(3)
+				if reversed {
+					target = max(first, target-min(target, ahead))
+				} else {
+					target = min(last, target+ahead)
+				}
 				p.skip(target)
 				want = slices.DeleteFunc(want, func(o uint64) bool { return o != target && (o < target) != reversed })
 			}
