@@ -81,7 +81,7 @@ func (w *several) isEqual() bool {
 // pauses, crashes with torn writes, and damaged entries of which others have a copy.
 func TestSeveralRandom(t *testing.T) {
 	seed := seeded.Seed(t)
-	rounds := 16
+	rounds := 12
 	if testing.Short() {
 		rounds = 4
 	}
