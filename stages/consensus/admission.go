@@ -14,7 +14,11 @@ func (s *Stage) onNet(e *stages.NetToConsensus) {
 		s.send.returned(e.Slot)
 	case stages.NetMessage:
 		s.slots.receive(e.Slot)
-		if !s.status.isServing() {
+		if s.isCluster() && !s.mayOrder() && !s.status.isFailed() {
+			s.onClient(e)
+			return
+		}
+		if !s.status.isServing() || s.isCluster() && s.timers.wall() == 0 {
 			s.drop(e) // the client sends it again
 			return
 		}
@@ -27,6 +31,13 @@ func (s *Stage) onNet(e *stages.NetToConsensus) {
 		default:
 			assert.That(false, "net lets only pings and requests through")
 		}
+	case stages.NetPeerMessage:
+		s.onPeer(e)
+	case stages.NetPeerSent:
+		s.peers.returned(int(e.Peer), e.Slot)
+		s.send.returned(e.Slot)
+	case stages.NetPeerLive, stages.NetPeerLost:
+		s.onConnection(e)
 	default:
 		assert.That(false, "net event kind is known")
 	}
@@ -104,10 +115,22 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
 		}
 		return
 	}
-	if h.RequestTimestamp() != 0 || busy || s.queue.isFull() || s.inFlight.isFull() {
+	if busy || !s.mayQueue(h) {
 		s.drop(e)
 		return
 	}
+	s.enqueue(e, h, &measure)
+}
+
+// mayQueue tells whether a request of a client may wait for a prepare.
+func (s *Stage) mayQueue(h *wire.Header) bool {
+	_, busy := s.inFlight.get(h.RequestClient())
+	return h.RequestTimestamp() == 0 && !busy && !s.queue.isFull() && !s.inFlight.isFull()
+}
+
+// enqueue takes in a request, and the hold of its slot.
+func (s *Stage) enqueue(e *stages.NetToConsensus, h *wire.Header, measure *wire.BodyMeasure) {
+	client := h.RequestClient()
 	s.inFlight.put(client, arrivalOf(s.timers.now()))
 	s.queue.push(request{
 		slot:          e.Slot,

@@ -25,21 +25,32 @@ func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint) {
 	}
 	s.snapshot.drop()
 	s.superblocks.setCheckpoint(checkpoint, s.log.checksum(checkpoint.Op))
+	if s.isCluster() {
+		s.refreshList()
+	}
 	s.writeSuperblock()
 }
 
 // writeSuperblock begins to write what waits to be written, unless a write is under way. Its hint
 // of commit_max is commit_min, the highest op whose replies may have left.
 func (s *Stage) writeSuperblock() {
-	if next := s.superblocks.begin(s.commits.min()); next != nil {
+	committed := s.commits.min()
+	if s.isCluster() {
+		committed = s.commits.max()
+	}
+	if next := s.superblocks.begin(committed); next != nil {
 		s.send.superblock(next)
 	}
 }
 
 func (s *Stage) onSuperblockDone(e *stages.JournalToConsensus) {
-	if hasCheckpoint := s.superblocks.done(e.Op, e.Checksum); hasCheckpoint {
+	hasCheckpoint := s.superblocks.done(e.Op, e.Checksum)
+	if hasCheckpoint {
 		s.send.durable(s.superblocks.now().Checkpoint.Op)
 		s.feed()
 	}
 	s.writeSuperblock()
+	if s.isCluster() {
+		s.onDurable()
+	}
 }

@@ -43,6 +43,10 @@ func (s *Stage) load() {
 
 // onRead takes the answer to a read of load.
 func (s *Stage) onRead(e *stages.JournalToConsensus) {
+	if s.isCluster() {
+		s.onReadCluster(e)
+		return
+	}
 	s.send.returned(e.Slot)
 	switch e.Read {
 	case stages.ReadOK:
@@ -85,7 +89,12 @@ func (s *Stage) mayExecute(op uint64) bool {
 // the same.
 func (s *Stage) onAppended(e *stages.JournalToConsensus) {
 	s.send.returned(e.Slot)
-	if isCurrent := s.log.endWrite(e.Op, e.Checksum); !isCurrent {
+	isCurrent := s.log.endWrite(e.Op, e.Checksum)
+	if s.isCluster() {
+		s.onAppendedCluster(e, isCurrent)
+		return
+	}
+	if !isCurrent {
 		return
 	}
 	s.commits.written(e.Op, &e.Times)
@@ -112,7 +121,9 @@ func (s *Stage) complete() {
 			s.updateSessions(e)
 			if e.isAnswered {
 				s.sendReplies(e)
-				s.send.ended(e.record.ended(s.timers.now(), len(e.replies), e.replySlot))
+				if e.record.isKept() {
+					s.send.ended(e.record.ended(s.timers.now(), len(e.replies), e.replySlot))
+				}
 			}
 		}
 		if e.replySlot != stages.SlotNone {

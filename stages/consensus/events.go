@@ -38,8 +38,14 @@ func NewActions(l *limits.Limits) Actions {
 	// One answer to each event of net; a reply to each client in flight; the slot of each prepare,
 	// and of each request of a group; a session that each prepare may end, since a register has a
 	// prepare of its own.
+	net := netEventsMax + ClientsInFlightMax(l) + 2*l.PipelineOpsMax + queueMax(l)
+	if l.PeersCount() > 0 {
+		// To each event an answer to one peer, and the slot of its message; what timers send; what a
+		// view change lets go; an acknowledgement of each op above commit_max.
+		net += netEventsMax + 8*l.PipelineOpsMax + 16
+	}
 	return Actions{
-		Net:     make([]stages.ConsensusToNet, 0, netEventsMax+ClientsInFlightMax(l)+2*l.PipelineOpsMax+queueMax(l)),
+		Net:     make([]stages.ConsensusToNet, 0, net),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
 		Apply:   make([]stages.ConsensusToApply, 0, 64),
 		Ops:     make([]metrics.Op, 0, l.PipelineOpsMax),

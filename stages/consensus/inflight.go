@@ -75,3 +75,9 @@ func (x *clientIndex) remove(client wire.U128) {
 	x.cells[i] = indexCell{}
 	x.count--
 }
+
+// clear removes all clients.
+func (x *clientIndex) clear() {
+	clear(x.cells)
+	x.count = 0
+}

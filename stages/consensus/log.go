@@ -6,6 +6,7 @@ import (
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/storage"
+	"ledger/vsr"
 	"ledger/wire"
 )
 
@@ -37,6 +38,9 @@ type log struct {
 	opHead       uint64
 	opBase       uint64
 	baseChecksum wire.Checksum
+	// opChained is the lowest op from which the chain to the head is unbroken, as far as it was
+	// looked for: not below the op behind opBase. It counts only in a cluster.
+	opChained uint64
 }
 
 // logSlot is the state of one slot.
@@ -45,6 +49,7 @@ type logSlot struct {
 	checksum wire.Checksum // of the header of op
 	isKnown  bool          // the slot has an op
 	isDirty  bool          // the prepare is not on disk, or not known to be
+	isQueued bool          // the prepare is in memory and will be written, as long as it is dirty
 	isFaulty bool
 	writing  wire.Checksum // of the prepare that is being written into the slot, if isWriting
 	isBusy   bool          // a prepare is being written into the slot
@@ -73,9 +78,36 @@ func (g *log) open(checkpoint *storage.Checkpoint, opHead uint64, headers []byte
 	g.opHead = opHead
 }
 
+// openCluster fills an empty log of one of several replicas. headers is the table of a start. dirty
+// are the slots of which the header is known and the prepare is missing, faulty those of which
+// nothing proves what they held. Slots of ops below the checkpoint are kept for other replicas.
+func (g *log) openCluster(checkpoint *storage.Checkpoint, cluster wire.U128, opHead uint64, headers []byte, dirty, faulty *vsr.Set) {
+	g.opBase, g.baseChecksum, g.opHead = checkpoint.Op, checkpoint.PrepareChecksum, opHead
+	for i := range g.slots {
+		header := prepare.Header(headers[i*limits.HeaderBytes:][:limits.HeaderBytes])
+		slot := &g.slots[i]
+		if op := header.Op(); header.Command() == prepare.CommandPrepare && op > 0 && op <= opHead {
+			copy(g.headerAt(op), header)
+			g.put(op, header.Checksum()).isDirty = dirty.Has(uint64(i))
+		}
+		if faulty.Has(uint64(i)) {
+			if !slot.isKnown {
+				slot.op = checkpoint.Op + 1 + (uint64(i)-checkpoint.Op-1)&g.slotMask
+			}
+			slot.isDirty, slot.isFaulty, slot.isRotten = true, true, true
+		}
+	}
+	if checkpoint.Op == 0 {
+		g.baseChecksum = prepare.PutRoot(g.headerAt(0), cluster).Checksum()
+		g.put(0, g.baseChecksum)
+	}
+	g.chain()
+}
+
 func (g *log) put(op uint64, checksum wire.Checksum) *logSlot {
 	slot := g.slot(op)
 	slot.op, slot.checksum, slot.isKnown, slot.isDirty, slot.isFaulty = op, checksum, true, false, false
+	slot.isQueued = false
 	return slot
 }
 
@@ -144,9 +176,79 @@ func (g *log) append(header prepare.Header) {
 	assert.Equal(op, g.opHead+1, "op of the prepare that becomes the head")
 	assert.That(header.Parent() == g.checksum(g.opHead), "a prepare names the op before it")
 	copy(g.headerAt(op), header)
-	g.put(op, header.Checksum()).isDirty = true
+	slot := g.put(op, header.Checksum())
+	slot.isDirty, slot.isQueued = true, true
 	g.opHead = op
 }
+
+// jump makes a prepare the head whose predecessors may be missing.
+func (g *log) jump(header prepare.Header) {
+	assert.Below(g.opHead, header.Op(), "head before a prepare that is new")
+	copy(g.headerAt(header.Op()), header)
+	g.put(header.Op(), header.Checksum()).isDirty = true
+	isNext := header.Op() == g.opHead+1 && header.Parent() == g.checksumOrNone(g.opHead)
+	g.opHead = header.Op()
+	if !isNext {
+		g.opChained = g.opHead
+		g.chain()
+	}
+}
+
+// install takes a header of the log, of an op up to the head. What the slot has of another prepare
+// counts no more. If the slot is damaged and it is not known which prepare was there, it may have
+// been this one.
+func (g *log) install(header prepare.Header) {
+	op := header.Op()
+	slot := g.slot(op)
+	if op <= g.opBase && op > 0 || slot.isKnown && slot.op == op && slot.checksum == header.Checksum() {
+		return
+	}
+	if slot.isKnown && slot.op > op {
+		return // a lap behind
+	}
+	isFaulty := slot.op == op && !slot.isKnown && slot.isFaulty
+	copy(g.headerAt(op), header)
+	slot = g.put(op, header.Checksum())
+	slot.isDirty, slot.isFaulty = true, isFaulty
+}
+
+// adopt makes the log end at opHead, and takes these headers, which lie at or below it.
+func (g *log) adopt(opHead uint64, headers []prepare.Header) {
+	for i := range g.slots {
+		if slot := &g.slots[i]; slot.op > opHead {
+			slot.isKnown, slot.isDirty, slot.isFaulty, slot.isQueued = false, false, false, false
+		}
+	}
+	g.opHead = opHead
+	for _, h := range headers {
+		g.install(h)
+	}
+	assert.That(opHead == g.opBase || g.has(opHead), "the head is in the log")
+	g.opChained = opHead
+	g.chain()
+}
+
+// chain looks how far down the chain of the head goes. It tells whether it goes further than
+// before.
+func (g *log) chain() (isLonger bool) {
+	if g.opChained == 0 {
+		g.opChained = g.opHead
+	}
+	before := g.opChained
+	for g.opChained > g.opBase+1 && g.has(g.opChained-1) && g.header(g.opChained).Parent() == g.checksum(g.opChained-1) {
+		g.opChained--
+	}
+	return g.opChained < before
+}
+
+// chainedFrom is the lowest op from which the chain to the head is unbroken.
+func (g *log) chainedFrom() uint64 { return min(g.opChained, g.opHead) }
+
+// base is the op from which the log was opened.
+func (g *log) base() uint64 { return g.opBase }
+
+// queued: the prepare of op is in memory and will be written; or it is not any more.
+func (g *log) queued(op uint64, isQueued bool) { g.slot(op).isQueued = isQueued }
 
 // beginWrite: the prepare of op is given to journal.
 func (g *log) beginWrite(op uint64) {
@@ -165,7 +267,7 @@ func (g *log) endWrite(op uint64, checksum wire.Checksum) (isCurrent bool) {
 	if !g.has(op) || slot.checksum != checksum {
 		return false
 	}
-	slot.isDirty, slot.isFaulty = false, false
+	slot.isDirty, slot.isFaulty, slot.isQueued = false, false, false
 	return true
 }
 

@@ -35,6 +35,7 @@ func queueMax(l *limits.Limits) uint32 { return l.ConnectionsMax + l.SessionsMax
 
 func (q *requestQueue) count() int   { return q.length }
 func (q *requestQueue) isFull() bool { return q.length == len(q.requests) }
+func (q *requestQueue) room() int    { return len(q.requests) - q.length }
 
 // at returns the request that is i behind the first.
 func (q *requestQueue) at(i int) *request {

@@ -30,8 +30,8 @@ type crowd struct {
 	random  *rand.Rand
 	clients []*client
 	nextID  uint64
-	// replies are the first ones to each request, with the parts that a later view changes cleared. A
-	// client that registers again sends the same bytes, and gets another session.
+	// replies are the first ones to each request, with the parts that a later view changes cleared.
+	// A client that registers again sends the same bytes, and gets another session.
 	replies map[replyKey][]byte
 	count   map[string]int
 }
@@ -92,7 +92,8 @@ func (c *crowd) onMessage(message []byte) {
 			if k.id != h.EvictionClient() || c.random.IntN(4) == 0 {
 				continue
 			}
-			// The reply to a first register may overtake the one to its repetition, whose session is newer.
+			// The reply to a first register may overtake the one to its repetition, whose session
+			// is newer.
 			if !k.wild && h.EvictionReason() != wire.EvictionNoSession && h.EvictionReason() != wire.EvictionSessionTooLow {
 				c.t.Fatalf("a client that keeps the rules was evicted: %v", h.EvictionReason())
 			}

@@ -41,7 +41,7 @@ func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position ui
 // of it now, because the client's connection must no longer be kept in place of a newcomer's. There
 // are no connections before the replica serves.
 func (s *Stage) endSession(e *session) {
-	if s.status.isServing() {
+	if s.status.isServing() || s.isCluster() {
 		s.send.sessionEnded(e.client)
 	}
 	s.send.release(e.replySlot)

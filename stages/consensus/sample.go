@@ -94,6 +94,9 @@ func (m *measures) prepared(header prepare.Header, nowNs uint64) (r record) {
 // the op has ended.
 type record metrics.Op
 
+// isKept: the op was prepared here, in this view.
+func (r *record) isKept() bool { return r.Number > 0 }
+
 func (r *record) appended(t *metrics.JournalTimes) {
 	r.Marks[metrics.MarkSubmitted], r.Marks[metrics.MarkCopied] = t.SubmittedNs, t.CopiedNs
 	r.Marks[metrics.MarkWritten], r.Marks[metrics.MarkDurable] = t.WrittenNs, t.DurableNs

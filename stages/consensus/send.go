@@ -1,8 +1,11 @@
 package consensus
 
 import (
+	"math/bits"
+
 	"ledger/internal/assert"
 	"ledger/metrics"
+	"ledger/peer"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
@@ -22,7 +25,16 @@ import (
 //	            sessions       the trigger op is complete
 //	            durable        the superblock of that checkpoint is durable
 //
-// A message that lends a slot counts a holder of it, and the answer takes that one away.
+//	to peers    all            the view in the envelope is durable, but of request_start_view
+//	            prepare        the log view is the view, and durable
+//	            prepare_ok     the same; and Stage.mayAck
+//	            commit         the log view is the view, and durable
+//	            do_view_change the list that it has is durable, with the log view
+//	            start_view     the same
+//
+// A message to a peer that must wait is dropped, and sent again by a timer, or when the superblock
+// is durable. A message that lends a slot counts a holder of it, and the answer takes that one
+// away.
 type sender struct {
 	out   *Actions // of this step
 	slots *slotHolds
@@ -85,6 +97,30 @@ func (s *sender) sessionEnded(client wire.U128) {
 }
 
 func (s *sender) net(message stages.ConsensusToNet) { s.out.Net = append(s.out.Net, message) }
+
+// mayLeave is the table for messages to peers. view is that of the envelope.
+func mayLeave(command peer.Command, view uint32, durable *datafile.Superblock) bool {
+	switch command {
+	case peer.CommandRequestStartView:
+		return true
+	case peer.CommandPrepare, peer.CommandPrepareOK, peer.CommandCommit, peer.CommandStartView:
+		return durable.LogView == view
+	}
+	return durable.View >= view
+}
+
+// peers lends a message to net for each of these peers.
+func (s *sender) peers(command peer.Command, view uint32, slot stages.Slot, bytes uint32, to uint8) {
+	for range bits.OnesCount8(to) {
+		s.lend(slot)
+	}
+	s.net(stages.ConsensusToNet{Kind: stages.NetPeerSend, Command: uint8(command), View: view, Slot: slot, Bytes: bytes, Peers: to})
+}
+
+// noted tells net that the state of a connection is known here.
+func (s *sender) noted(peer uint8) {
+	s.net(stages.ConsensusToNet{Kind: stages.NetPeerNoted, Peer: peer})
+}
 
 // append lends a prepare to journal, until JournalAppended.
 func (s *sender) append(op uint64, slot stages.Slot, inTurn bool) {

@@ -30,6 +30,12 @@ func (s *Stage) sequence() {
 		if s.queue.count() == 0 {
 			return
 		}
+		if s.isCluster() {
+			if !s.sequenceCluster(pulseDue) {
+				return
+			}
+			continue
+		}
 		replySlot := s.slots.take(stages.SlotReply)
 		if replySlot == stages.SlotNone {
 			// A checkpoint still holds the old reply slots. A pulse needs none.
@@ -51,10 +57,35 @@ func (s *Stage) sequence() {
 	}
 }
 
+// sequenceCluster makes the next prepare of requests, if the time is known and there is room. A
+// prepare gets its reply slot when it is executed.
+func (s *Stage) sequenceCluster(isPulseDue bool) bool {
+	if s.timers.wall() == 0 || s.isSmall(s.queue.at(0)) && !s.pipeline.mayPushSmall() {
+		return false
+	}
+	count := s.groupCount()
+	group := stages.SlotNone
+	if count > 1 {
+		if group = s.slots.take(stages.SlotPrepare); group == stages.SlotNone {
+			return false
+		}
+	}
+	s.timers.requestsGo(isPulseDue)
+	if count == 1 {
+		s.prepareSingle(stages.SlotNone)
+	} else {
+		s.prepareGroup(group, count, stages.SlotNone)
+	}
+	return true
+}
+
 // mayPrepare tells whether a prepare may begin. None may overwrite a log slot that a restart needs,
 // or one into which an older prepare is still being written.
 func (s *Stage) mayPrepare() bool {
 	op := s.log.head() + 1
+	if s.isCluster() && (!s.mayOrder() || !s.recent.isFree(op) || op > s.commits.last()+s.recent.reach()) {
+		return false
+	}
 	return s.pipeline.mayPush() && !s.commits.isFull() && op <= s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) &&
 		!s.log.isWriting(op)
 }
@@ -109,7 +140,7 @@ func (s *Stage) fields() prepare.Fields {
 		Cluster:       now.Cluster,
 		CheckpointID:  id,
 		Op:            op,
-		Commit:        s.commits.min(),
+		Commit:        s.committed(),
 		View:          now.View,
 		RequestLimit:  s.limits.RequestBytesMax,
 		RequestsCount: 1,
@@ -124,7 +155,11 @@ func (s *Stage) startPrepare(header prepare.Header, slot, replySlot stages.Slot)
 	op, isPulse := header.Op(), header.Operation() == wire.OperationPulse
 	s.log.append(header)
 	s.timers.prepared()
-	s.pipeline.push(op, header.Checksum())
+	s.pipeline.push(op, header.Checksum(), header.IsGroup() || header.SizeBytes() <= smallRequestBytesMax)
+	if s.isCluster() {
+		s.startPrepareCluster(header, slot)
+		return
+	}
 	s.commits.push(op, inCommit{
 		slot: slot, replySlot: replySlot, isPulse: isPulse, isAnswered: true, isLoaded: true,
 		record: s.measures.prepared(header, s.timers.now()),

@@ -1,10 +1,12 @@
 package consensus
 
 import (
+	"ledger/clock"
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/hashing"
 	"ledger/limits"
+	"ledger/peer"
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/datafile"
@@ -36,6 +38,9 @@ type Recovered struct {
 	Uncertain vsr.Set // ops above the head that may have been acknowledged here; empty: the head is certain
 	Dirty     vsr.Set // slots of which the header is known and the prepare is missing
 	Faulty    vsr.Set // slots of which nothing proves what they held
+	Seed      uint64  // drawn at random at each start: for jitter, and the nonce of this start
+	NowNs     uint64  // monotonic clock of the start
+	WallNs    uint64
 }
 
 // Stage joins the parts of consensus; see doc.go. Each part is a struct in a file of its own, and
@@ -67,7 +72,26 @@ type Stage struct {
 	superblocks superblocks
 
 	measures measures
+
+	// Of a cluster.
+	self      int
+	quorums   vsr.Quorums
+	bounds    peer.Bounds
+	clock     clock.Clock
+	views     views
+	ballots   ballots
+	peers     peers
+	recent    recent
+	deadlines deadlines
+	acks      acks
+	beats     beats
+	repair    repair
+	raw       durableLog // scratch
+	turn      turn
 }
+
+// isCluster tells whether there are other replicas.
+func (s *Stage) isCluster() bool { return s.quorums.Replicas > 1 }
 
 // ClientsInFlightMax is the largest number of clients with a request in queue or pipeline. The
 // queue holds queueMax. The groups of the pipeline hold clients that had a session when they were
@@ -76,9 +100,9 @@ func ClientsInFlightMax(l *limits.Limits) uint32 {
 	return queueMax(l) + l.SessionsMax + l.PipelineOpsMax
 }
 
-// New makes the stage of a single replica that continues from r.
+// New makes the stage of a replica that continues from r.
 func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena) (*Stage, error) {
-	assert.Equal(r.Superblock.ReplicasCount, 1, "replicas of the cluster that this stage orders for")
+	assert.Equal(uint32(r.Superblock.ReplicasCount), l.ReplicasCount, "replicas of the cluster that this stage orders for")
 	// A client slot takes any message, because a repeated reply is sent from the slot of the
 	// request that asked for it. A full request becomes a prepare in its slot.
 	assert.That(slots.Pools[stages.SlotClient].SlotBytes() >= wire.MessageBytesMax, "a client slot holds any message")
@@ -87,7 +111,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	assert.That(slots.Pools[stages.SlotPrepare].SlotsCount() >= l.PipelineOpsMax, "every prepare of the pipeline has a slot")
 	assert.That(slots.Pools[stages.SlotReply].SlotsCount() >= l.SessionsMax+l.PipelineOpsMax, "sessions and pipeline have a reply slot each")
 	key, holds := hashing.NewKey(l.HashSeed), newSlotHolds(slots)
-	checkpoint := &r.Superblock.Checkpoint
+	checkpoint, quorums := &r.Superblock.Checkpoint, vsr.QuorumsOf(int(r.Superblock.ReplicasCount))
 	s := &Stage{
 		limits: l,
 		checks: wire.RequestLimits{
@@ -112,17 +136,36 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		sessions:    newSessions(&key, l.SessionsMax, memory),
 		snapshot:    newSnapshot(l.SessionsMax, memory),
 		superblocks: newSuperblocks(&r.Superblock, r.SuperblockChecksum),
+
+		self:      int(r.Superblock.Replica),
+		quorums:   quorums,
+		bounds:    boundsOf(&l, &r.Superblock),
+		clock:     clock.New(int(r.Superblock.Replica), quorums.Replicas, quorums.Replication, r.NowNs, r.WallNs),
+		views:     newViews(&r.Superblock, r.Seed),
+		peers:     newPeers(int(r.Superblock.Replica), quorums.Replicas),
+		recent:    newRecent(&l),
+		deadlines: newDeadlines(r.Seed),
+		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 	}
-	// All that a single replica finds in its log is committed.
 	opHead := r.OpHead
-	s.log.open(checkpoint, opHead, r.Headers)
-	s.commits.raiseMax(opHead)
+	if s.isCluster() {
+		s.openCluster(r)
+		opHead = min(opHead, s.commits.max()) // what is known to be committed
+	} else {
+		// All that a single replica finds in its log is committed.
+		s.log.open(checkpoint, opHead, r.Headers)
+		s.commits.raiseMax(opHead)
+	}
 	if checkpoint.Op > 0 {
 		if err := s.sessions.load(l.CheckpointTrigger(checkpoint.Op), r.SessionsTrailer, r.RepliesTrailer, s.slots); err != nil {
 			return nil, err
 		}
 	}
-	s.wants = newWants(&l, &s.log, max(checkpoint.Op, s.sessions.upTo()), opHead)
+	opFrom := max(checkpoint.Op, s.sessions.upTo())
+	if s.isCluster() {
+		opFrom = max(opFrom, s.log.chainedFrom()) // below, nothing proves what the log is
+	}
+	s.wants = newWants(&l, &s.log, opFrom, opHead)
 	return s, nil
 }
 
@@ -134,7 +177,7 @@ func (s *Stage) Commit() uint64 { return s.commits.min() }
 // same actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.send.begin(out)
-	s.timers.begin(nowNs, events.WallNs)
+	s.timers.begin(nowNs, s.clusterTime(nowNs, events.WallNs))
 	for i := range events.Journal {
 		s.onJournal(&events.Journal[i])
 	}
@@ -152,6 +195,10 @@ func (s *Stage) tick() {
 	if s.status.isFailed() {
 		return
 	}
+	if s.isCluster() {
+		s.tickCluster()
+		return
+	}
 	if s.load(); s.status.isFailed() {
 		return
 	}
@@ -164,6 +211,11 @@ func (s *Stage) tick() {
 		s.timers.serve()
 		s.send.ready()
 	}
+	s.order()
+}
+
+// order makes the next prepares.
+func (s *Stage) order() {
 	if behindNs := s.timers.clockBehind(s.log.timestampLast()); behindNs > 0 {
 		s.send.clockBehind(behindNs)
 	}
@@ -174,7 +226,7 @@ func (s *Stage) tick() {
 // checkRest: when nothing is on its way, only sessions hold slots. A slot that leaks would be
 // missing for ever.
 func (s *Stage) checkRest() {
-	if s.queue.count() > 0 || s.commits.count() > 0 || s.send.lentCount() > 0 || s.snapshot.isLent() {
+	if s.queue.count() > 0 || s.commits.count() > 0 || s.recent.count() > 0 || s.send.lentCount() > 0 || s.snapshot.isLent() {
 		return
 	}
 	for class := range stages.SlotClassesCount {
@@ -189,6 +241,9 @@ func (s *Stage) checkRest() {
 // TimerNs is the latest time at which the stage needs a step. While no prepare may start, there is
 // no such time, because only an event ends that state.
 func (s *Stage) TimerNs() uint64 {
+	if s.isCluster() && !s.status.isFailed() {
+		return s.clusterTimerNs()
+	}
 	if !s.status.isServing() || s.timers.isPulsing() || !s.mayPrepare() {
 		return ^uint64(0)
 	}

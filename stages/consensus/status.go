@@ -18,3 +18,6 @@ func (s *status) isFailed() bool     { return s.hasFailed }
 
 func (s *status) serve() { s.hasServed = true }
 func (s *status) fail()  { s.hasFailed = true }
+
+// stepDown: the replica is primary no more, and takes no requests.
+func (s *status) stepDown() { s.hasServed = false }

@@ -5,6 +5,7 @@ import (
 	"ledger/prepare"
 	"ledger/storage"
 	"ledger/storage/datafile"
+	"ledger/vsr"
 	"ledger/wire"
 )
 
@@ -15,6 +16,72 @@ type durableLog struct {
 	headersCount uint8
 	headers      [datafile.HeadersMax][prepare.HeaderBytes]byte
 	uncertain    [datafile.UncertainBytes]byte
+}
+
+func durableLogOf(s *datafile.Superblock) durableLog {
+	return durableLog{logView: s.LogView, headersCount: s.HeadersCount, headers: s.Headers, uncertain: s.Uncertain}
+}
+
+// list is what the rules know of the headers.
+func (d *durableLog) list() vsr.List {
+	var buffer [datafile.HeadersMax]prepare.Header
+	return vsr.ReadList(d.all(&buffer), &d.uncertain)
+}
+
+// find returns the whole header of an op, or nil.
+func (d *durableLog) find(op uint64, checksum wire.Checksum) prepare.Header {
+	for i := range d.headersCount {
+		if h := prepare.Header(d.headers[i][:]); h.Op() == op && h.Checksum() == checksum {
+			return h
+		}
+	}
+	return nil
+}
+
+// put writes the headers as a message has them, and returns their bytes.
+func (d *durableLog) put(body []byte) (bytes int) {
+	for i := range d.headersCount {
+		copy(body[bytes:], d.headers[i][:])
+		bytes += prepare.HeaderBytes
+	}
+	return bytes
+}
+
+// read reads the headers of a message.
+func (d *durableLog) read(body []byte, logView uint32, uncertain *[datafile.UncertainBytes]byte) {
+	*d = durableLog{logView: logView, headersCount: uint8(min(len(body)/prepare.HeaderBytes, datafile.HeadersMax))}
+	for i := range d.headersCount {
+		copy(d.headers[i][:], body[int(i)*prepare.HeaderBytes:])
+	}
+	if uncertain != nil {
+		d.uncertain = *uncertain
+	}
+}
+
+// all returns the headers of the list, in buffer.
+func (d *durableLog) all(buffer *[datafile.HeadersMax]prepare.Header) []prepare.Header {
+	for i := range d.headersCount {
+		buffer[i] = d.headers[i][:]
+	}
+	return buffer[:d.headersCount]
+}
+
+// fill makes the list of whole headers that stands for list, of which header returns each.
+func (d *durableLog) fill(list *vsr.List, logView uint32, cluster wire.U128, g *log, before *views) {
+	*d = durableLog{logView: logView, headersCount: uint8(list.Count)}
+	for i := range list.Count {
+		switch h := &list.Headers[i]; {
+		case h.Blank:
+			prepare.PutReserved(d.headers[i][:], cluster, h.Op)
+		case g.is(h.Op, h.Checksum):
+			copy(d.headers[i][:], g.header(h.Op))
+		default:
+			raw := before.rawOf(h.Op, h.Checksum)
+			assert.That(raw != nil, "the header of a list is in the log, or in the list before")
+			copy(d.headers[i][:], raw)
+		}
+	}
+	list.Uncertain.Put(&d.uncertain)
 }
 
 // superblockChange is a set of changes to the superblock. Each has a flag that tells whether it is

@@ -86,6 +86,9 @@ func (t *timers) pulseGoes(timestampLast uint64) (timestamp uint64) {
 // pulseEnded: the pulse is executed and complete.
 func (t *timers) pulseEnded() { t.isPulseInFlight = false }
 
+// pulseInLog: a pulse is on its way that a primary before this one has prepared.
+func (t *timers) pulseInLog() { t.isPulseInFlight = true }
+
 // isPulsing tells whether a pulse is on its way.
 func (t *timers) isPulsing() bool { return t.isPulseInFlight }
 

@@ -114,7 +114,8 @@ func TestRandomTruncations(t *testing.T) {
 					stale++
 				}
 			}
-			// The commit queue of a single replica has what its log has; here only the log is played.
+			// The commit queue of a single replica has what its log has; here only the log is
+			// played.
 			for _, e := range r.journalEvents {
 				s.send.returned(e.Slot)
 				s.log.endWrite(e.Op, e.Checksum)

@@ -1,0 +1,164 @@
+package consensus
+
+import (
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/vsr"
+	"ledger/wire"
+)
+
+// onPrepare: the primary has prepared an op, or sends it again.
+func (s *Stage) onPrepare(e *stages.NetToConsensus) {
+	header := prepare.Header(s.slots.bytes(e.Slot)[:prepare.HeaderBytes])
+	from, op := int(e.Peer), header.Op()
+	if !s.views.isNormal() || from != s.quorums.PrimaryOf(s.views.now()) || from == s.self {
+		return
+	}
+	s.commits.raiseMax(header.Commit())
+	switch {
+	case s.log.is(op, header.Checksum()):
+		if s.log.isClean(op) {
+			s.ack(op)
+			return
+		}
+	case op <= s.log.head() || header.View() != s.views.now():
+		return // repair has rules of its own for what is not new
+	case op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) || !s.isOfCheckpoint(header) || s.log.isTakenAhead(op):
+		return
+	case op == s.log.head()+1 && header.Parent() != s.log.checksum(s.log.head()):
+		return // I9: the head is of this view, so the primary is broken
+	default:
+		s.deadlines.signed(false)
+		s.log.jump(header)
+	}
+	s.keep(op, header.Checksum(), e.Slot)
+}
+
+// isOfCheckpoint tells whether a prepare names the checkpoint id that it has here, as far as that
+// is known. Otherwise the storage of one of both is broken.
+func (s *Stage) isOfCheckpoint(header prepare.Header) bool {
+	checkpoint := &s.superblocks.now().Checkpoint
+	next := s.limits.CheckpointAfter(checkpoint.Op)
+	switch op := header.Op(); {
+	case op <= next && op+s.limits.CheckpointIntervalOps() > next:
+		return header.CheckpointID() == checkpoint.ParentID
+	case op > next && op <= s.limits.CheckpointAfter(next):
+		return header.CheckpointID() == s.superblocks.checkpointID()
+	}
+	return true
+}
+
+// keep takes the prepare of an op that the log has, and that is not on disk, from the slot of a
+// message. It stays in memory if it is to be executed soon.
+func (s *Stage) keep(op uint64, checksum wire.Checksum, slot stages.Slot) {
+	if s.log.isClean(op) || s.log.isQueued(op) || s.log.isWritingIt(op) {
+		return
+	}
+	last := s.commits.last()
+	if op > last && op <= last+s.recent.reach() && s.recent.isFree(op) {
+		s.slots.hold(slot)
+		s.log.queued(op, true)
+		s.recent.put(op, inMemory{checksum: checksum, slot: slot})
+		s.writeOne(op, slot)
+		return
+	}
+	s.writeOne(op, slot) // and if it cannot be written now, it is asked for again
+}
+
+// startPrepareCluster sends a prepare of the own to all others and to the own log.
+func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
+	op := header.Op()
+	s.recent.put(op, inMemory{checksum: header.Checksum(), slot: slot, record: s.measures.prepared(header, s.timers.now())})
+	s.writeOne(op, slot)
+	s.sendPrepare(op, slot, s.peers.others())
+	s.deadlines.signed(true)
+	s.beats.announced(s.commits.max())
+}
+
+// writeOne begins to write a prepare, if its log slot and journal have room.
+func (s *Stage) writeOne(op uint64, slot stages.Slot) {
+	if !s.views.isNormal() || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
+		op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) {
+		return
+	}
+	s.log.beginWrite(op)
+	s.acks.began()
+	s.send.append(op, slot, s.log.writesInTurn(op))
+}
+
+// writeRecent begins the writes that had no room, and lets go what is in memory for nothing.
+func (s *Stage) writeRecent() {
+	for op, slot := s.recent.stale(&s.log, s.commits.last()); op != 0; op, slot = s.recent.stale(&s.log, s.commits.last()) {
+		if s.log.has(op) && !s.log.isWritingIt(op) {
+			s.log.queued(op, false)
+		}
+		s.send.release(slot)
+	}
+	for op := s.commits.last() + 1; op <= min(s.log.head(), s.commits.last()+s.recent.reach()); op++ {
+		if !s.log.isQueued(op) || s.log.isWritingIt(op) {
+			continue
+		}
+		if slot, isThere := s.recent.has(op, s.log.checksum(op)); isThere && slot != stages.SlotNone {
+			s.writeOne(op, slot)
+		}
+	}
+}
+
+// onAppendedCluster: a prepare is durable. isCurrent: it is the one that the log has.
+func (s *Stage) onAppendedCluster(e *stages.JournalToConsensus, isCurrent bool) {
+	s.acks.ended()
+	if isCurrent {
+		s.recent.written(e)
+		s.ack(e.Op)
+	}
+}
+
+// acks counts the writes under way.
+type acks struct{ writing int }
+
+func (a *acks) count() int { return a.writing }
+func (a *acks) began()     { a.writing++ }
+func (a *acks) ended()     { a.writing-- }
+
+// ackOf is all on which it depends whether op may be acknowledged.
+func (s *Stage) ackOf(op uint64) vsr.Ack {
+	durable := s.superblocks.now()
+	return vsr.Ack{
+		Op: op, To: s.quorums.PrimaryOf(s.views.now()), IsInLog: op >= s.log.chainedFrom() && op <= s.log.head(), IsWritten: s.log.isClean(op),
+		IsNormal: s.views.isNormal(), View: s.views.now(), LogView: durable.LogView, CheckpointOp: durable.Checkpoint.Op,
+	}
+}
+
+// ack acknowledges op to the primary, or to itself, if it may be.
+func (s *Stage) ack(op uint64) {
+	a := s.ackOf(op)
+	if op <= s.commits.max() || a.Breaks(&s.quorums, &s.limits) != vsr.RuleNone {
+		return
+	}
+	header := s.log.header(op)
+	if a.To == s.self {
+		s.acked(s.self, op, header.Checksum())
+		return
+	}
+	s.sendAck(a.To, header)
+}
+
+// ackAll acknowledges what was withheld: the log view or a checkpoint is durable, or the chain is
+// known further down.
+func (s *Stage) ackAll() {
+	for op := s.commits.max() + 1; op <= s.log.head(); op++ {
+		s.ack(op)
+	}
+}
+
+// acked counts an acknowledgement. Ops are committed in their order.
+func (s *Stage) acked(replica int, op uint64, checksum wire.Checksum) {
+	if !s.pipeline.acked(replica, op, checksum) {
+		return
+	}
+	for op := s.pipeline.popCommitted(&s.quorums); op != 0; op = s.pipeline.popCommitted(&s.quorums) {
+		s.commits.raiseMax(op)
+		s.deadlines.progressed()
+		s.beats.waiting(s.pipeline.count() > 0, s.timers.now())
+	}
+}

@@ -1,0 +1,188 @@
+package consensus
+
+import (
+	"ledger/limits"
+	"ledger/peer"
+	"ledger/stages"
+	"ledger/storage/datafile"
+	"ledger/vsr"
+)
+
+// turn is what a replica of a cluster keeps from step to step of its own beginning and of time.
+type turn struct {
+	clockNs   uint64 // the wall clock as of this step
+	isStarted bool   // the first step was done
+}
+
+func (t *turn) begin(wallNs uint64) { t.clockNs = wallNs }
+func (t *turn) wall() uint64        { return t.clockNs }
+func (t *turn) hasStarted() bool    { return t.isStarted }
+func (t *turn) start()              { t.isStarted = true }
+
+// boundsOf are those of messages between replicas, of which a single one gets none.
+func boundsOf(l *limits.Limits, durable *datafile.Superblock) (b peer.Bounds) {
+	if durable.ReplicasCount > 1 {
+		b = peer.NewBounds(l, durable.Cluster)
+	}
+	return b
+}
+
+// openCluster makes the parts of one of several replicas.
+func (s *Stage) openCluster(r *Recovered) {
+	durable := &r.Superblock
+	s.log.openCluster(&durable.Checkpoint, durable.Cluster, r.OpHead, r.Headers, &r.Dirty, &r.Faulty)
+	s.commits.raiseMax(max(durable.CommitMax, r.CommitMax))
+	s.views.uncertainHead(&r.Uncertain)
+	s.server.View = durable.LogView
+}
+
+// tickCluster does the work of a replica of a cluster for which the time has come.
+func (s *Stage) tickCluster() {
+	s.deadlines.begin(s.timers.now())
+	if !s.isStarted() {
+		s.startView()
+	}
+	s.clock.Turn(s.timers.now(), s.turn.wall())
+	if s.deadlines.pings() {
+		s.sendPings()
+	}
+	s.watch()
+	if s.views.hasChosen() {
+		s.beginChosen()
+	}
+	s.repairLog()
+	s.pull()
+	if s.status.isFailed() {
+		return
+	}
+	s.writeRecent()
+	if s.isPrimary() {
+		s.lead()
+		return
+	}
+	s.checkRest()
+}
+
+// startView is what a replica does in its first step. One that was the primary of its view does not
+// go on with it: the others may have left it.
+func (s *Stage) startView() {
+	s.turn.start()
+	switch {
+	case s.views.isNormal() && s.quorums.PrimaryOf(s.views.now()) == s.self:
+		s.enterView(s.views.now() + 1)
+	case s.views.isChanging():
+		s.deadlines.changing()
+		s.vote()
+	default:
+		s.deadlines.normal(false)
+	}
+}
+
+func (s *Stage) isStarted() bool { return s.turn.hasStarted() }
+
+// isPrimary: the replica is the primary of its view, whose log is known and durable here.
+func (s *Stage) isPrimary() bool {
+	return s.quorums.PrimaryOf(s.views.now()) == s.self && s.isSettled()
+}
+
+// isSettled: the replica is normal, and its log view is durable.
+func (s *Stage) isSettled() bool {
+	return s.views.isNormal() && s.superblocks.now().LogView == s.views.now()
+}
+
+// committed is the commit_max that a prepare of this replica carries. A single replica carries what
+// it has executed.
+func (s *Stage) committed() uint64 {
+	if s.isCluster() {
+		return s.commits.max()
+	}
+	return s.commits.min()
+}
+
+// clusterTime is the time that prepares are stamped with: 0 while the replicas do not agree on any.
+// Then nothing is prepared but what needs no time.
+func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
+	s.turn.begin(wallNs)
+	if !s.isCluster() {
+		return wallNs
+	}
+	clusterNs, isKnown := s.clock.Read(nowNs, wallNs)
+	if !isKnown {
+		return 0
+	}
+	return clusterNs
+}
+
+// clusterTimerNs is the latest time at which the stage needs a step.
+func (s *Stage) clusterTimerNs() uint64 {
+	now := s.timers.now()
+	next := min(s.deadlines.nextNs(s.views.isNormal()), s.clock.NextNs(now))
+	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() {
+		next = min(next, s.timers.idleNs())
+	}
+	return next
+}
+
+// onDurable: a superblock is durable, so what waited for it can go.
+func (s *Stage) onDurable() {
+	s.server.View = s.superblocks.now().LogView
+	if s.views.isChanging() && !s.views.hasChosen() {
+		s.vote()
+	}
+	if s.isSettled() {
+		if s.isPrimary() && !s.beats.hasAnnounced(s.views.now()) {
+			s.beats.announceView(s.views.now())
+			s.sendStartView(s.peers.others(), 0)
+		}
+		s.ackAll()
+	}
+}
+
+// refreshList gives the superblock of a checkpoint a list whose head is at or above its trigger. In
+// a view change the list is frozen, and long enough.
+func (s *Stage) refreshList() {
+	if !s.views.isNormal() {
+		return
+	}
+	list := vsr.RefreshList(&s.log, s.views.headers(), s.log.head(), s.commits.max())
+	s.setList(&list, s.views.logView())
+}
+
+// setList makes a list that of the superblock.
+func (s *Stage) setList(list *vsr.List, logView uint32) {
+	s.raw.fill(list, logView, s.superblocks.now().Cluster, &s.log, &s.views)
+	s.views.setList(list, &s.raw)
+	s.superblocks.setLog(&s.raw)
+}
+
+// onConnection takes what net says of a connection.
+func (s *Stage) onConnection(e *stages.NetToConsensus) {
+	isLive := e.Kind == stages.NetPeerLive
+	s.peers.connected(int(e.Peer), isLive)
+	s.repair.connected(int(e.Peer), isLive)
+	s.send.noted(e.Peer)
+}
+
+// sendTo sends the message in slot to those of to that take one, if it may leave. It takes over the
+// caller's hold.
+func (s *Stage) sendTo(command peer.Command, view uint32, slot stages.Slot, bytes uint32, to uint8) {
+	to = s.peers.reachable(to)
+	if to != 0 && mayLeave(command, view, s.superblocks.now()) {
+		s.peers.sent(to)
+		s.send.peers(command, view, slot, bytes, to)
+	}
+	s.send.release(slot)
+}
+
+// message is a message without a body, or with one that fits a small slot.
+type message interface{ Encode(inner []byte) }
+
+// sendSmall builds a message of view in a slot and sends it. Without a free slot it is dropped.
+func (s *Stage) sendSmall(command peer.Command, view uint32, m message, to uint8) {
+	slot := s.slots.take(stages.SlotSend)
+	if slot == stages.SlotNone {
+		return
+	}
+	m.Encode(s.slots.bytes(slot)[:limits.HeaderBytes])
+	s.sendTo(command, view, slot, limits.HeaderBytes, to)
+}

@@ -1,0 +1,103 @@
+package consensus
+
+import (
+	"encoding/binary"
+
+	"ledger/limits"
+	"ledger/peer"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/storage/datafile"
+	"ledger/vsr"
+)
+
+// sendStartView tells the log of the view.
+func (s *Stage) sendStartView(to uint8, nonce uint64) {
+	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max())
+	slot := stages.SlotNone
+	if ok {
+		slot = s.slots.take(stages.SlotSend)
+	}
+	if slot == stages.SlotNone {
+		return
+	}
+	durable := s.superblocks.now()
+	m := peer.StartView{CheckpointID: s.superblocks.checkpointID(), Op: list.Head(), CommitMax: s.commits.max(),
+		CheckpointOp: durable.Checkpoint.Op, Nonce: nonce, HeadersCount: uint8(list.Count)}
+	bytes := s.slots.bytes(slot)
+	m.Encode(bytes[:limits.HeaderBytes])
+	body := bytes[limits.HeaderBytes:]
+	clear(body[:peer.CheckpointBytes])
+	datafile.EncodeCheckpoint(body[:peer.CheckpointBytes], &durable.Checkpoint)
+	s.raw.fill(&list, s.views.now(), durable.Cluster, &s.log, &s.views)
+	size := limits.HeaderBytes + peer.CheckpointBytes + s.raw.put(body[peer.CheckpointBytes:])
+	s.sendTo(peer.CommandStartView, s.views.now(), slot, uint32(size), to)
+}
+
+// askStartView asks for the log of a view that is running, unless that was done a short time ago.
+func (s *Stage) askStartView(view uint32) {
+	if s.deadlines.askSoon() || s.deadlines.asks() {
+		s.requestStartView(view)
+	}
+}
+
+func (s *Stage) requestStartView(view uint32) {
+	s.sendSmall(peer.CommandRequestStartView, view, &peer.RequestStartView{Nonce: s.views.nonce()},
+		s.peers.others()&(1<<s.quorums.PrimaryOf(view)))
+}
+
+// onStartView: the primary of a view tells its log.
+func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []byte) {
+	start := vsr.Start{
+		View: view, From: from, Op: m.Op, CommitMax: m.CommitMax, Self: s.self, OwnView: s.views.now(), OwnLogView: s.views.logView(),
+		OwnOp: s.log.head(), CheckpointOp: s.superblocks.now().Checkpoint.Op,
+		PrepareMax:      s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op),
+		IsHeadUncertain: s.views.isRecovering(),
+	}
+	binary.LittleEndian.PutUint64(start.Nonce[:], m.Nonce)
+	binary.LittleEndian.PutUint64(start.OwnNonce[:], s.views.nonce())
+	s.raw.read(headers, view, nil)
+	list := s.raw.list()
+	if start.Ignored(&s.quorums) != "" || list.CheckStart(view, m.CommitMax, int(s.limits.PipelineOpsMax)) != "" || m.Op < s.commits.last() {
+		s.measures.ignored()
+		return
+	}
+	if m.Op > s.commits.min()+uint64(s.limits.JournalSlotsCount) {
+		s.fail(&storage.Fault{What: storage.FaultLog,
+			Reason: "this replica is more than a whole log behind the others, who do not have what it misses any more"})
+		return
+	}
+	// What lies above prepare_max cannot be stored yet.
+	var buffer [datafile.HeadersMax]prepare.Header
+	all := s.raw.all(&buffer)
+	for len(all) > 0 && all[0].Op() > start.PrepareMax {
+		all = all[1:]
+	}
+	if len(all) == 0 {
+		s.measures.ignored()
+		return
+	}
+	s.deadlines.answered()
+	isNew := view > s.views.now() || !s.views.isNormal()
+	if isNew {
+		s.stepDown()
+		s.views.enter(view)
+		s.ballots.clear()
+		s.views.setList(&list, &s.raw)
+	}
+	s.log.adopt(all[0].Op(), all)
+	s.commits.raiseMax(m.CommitMax)
+	if !isNew {
+		s.ackAll()
+		return
+	}
+	s.views.begin(view, s.commits.max())
+	s.deadlines.normal(false)
+	if view > s.superblocks.now().View {
+		s.superblocks.setView(view)
+	}
+	s.superblocks.setLog(&s.raw)
+	s.writeSuperblock()
+	s.ackAll()
+}

@@ -1,0 +1,148 @@
+package consensus
+
+import (
+	"ledger/limits"
+	"ledger/peer"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/wire"
+)
+
+// beats is what a primary has told of its view, and whether something waits for answers.
+type beats struct {
+	committed uint64 // that the backups were told
+	view      uint32 // whose log was told to all
+	waitsNs   uint64 // since when an op waits for a quorum; 0: none does
+	givesWay  bool
+}
+
+func (b *beats) hasAnnounced(view uint32) bool { return b.view == view }
+func (b *beats) announceView(view uint32)      { b.view = view }
+func (b *beats) announced(committed uint64)    { b.committed = committed }
+
+// isNews tells whether the backups have not been told that op is committed.
+func (b *beats) isNews(committed uint64) bool { return committed > b.committed }
+
+// waiting: ops wait for a quorum from now on, or another one does, or none.
+func (b *beats) waiting(isWaiting bool, nowNs uint64) {
+	b.waitsNs = 0
+	if isWaiting {
+		b.waitsNs = max(nowNs, 1)
+	}
+}
+func (b *beats) waitingSince() uint64 { return b.waitsNs }
+
+// giveWay: nothing more is sent that the backups would take for a sign of life.
+func (b *beats) giveWay()          { b.givesWay = true }
+func (b *beats) isGivingWay() bool { return b.givesWay }
+func (b *beats) begin()            { b.givesWay, b.waitsNs, b.committed = false, 0, 0 }
+func (b *beats) stepDown()         { b.givesWay, b.waitsNs = false, 0 }
+
+// lead is what a primary does in each step.
+func (s *Stage) lead() {
+	if !s.status.isServing() && s.commits.min() >= s.views.startCommit() && s.indexRecent() {
+		s.status.serve()
+		s.timers.serve()
+		s.send.ready()
+	}
+	if s.mayOrder() {
+		s.order()
+	}
+	if s.beats.isGivingWay() {
+		return
+	}
+	if s.deadlines.resends(s.pipeline.count() > 0, s.clock.RoundTripNs()) {
+		op, missing := s.pipeline.missing(s.peers.others())
+		if slot, isThere := s.recent.has(op, s.log.checksum(op)); isThere && slot != stages.SlotNone {
+			s.sendPrepare(op, slot, missing)
+		}
+	}
+	if s.beats.isNews(s.commits.max()) || s.deadlines.heartbeats() {
+		s.sendHeartbeat()
+	}
+}
+
+// mayOrder tells whether this replica makes prepares.
+func (s *Stage) mayOrder() bool {
+	return s.isPrimary() && s.status.isServing() && !s.beats.isGivingWay()
+}
+
+// sendPrepare sends a prepare from its slot.
+func (s *Stage) sendPrepare(op uint64, slot stages.Slot, to uint8) {
+	s.slots.hold(slot)
+	s.sendTo(peer.CommandPrepare, s.views.now(), slot, s.log.header(op).SizeBytes(), to)
+}
+
+// sendHeartbeat tells the backups that the primary lives, and what is committed.
+func (s *Stage) sendHeartbeat() {
+	op := s.commits.max()
+	if op > s.log.head() || s.log.checksumOrNone(op) == (wire.Checksum{}) {
+		return
+	}
+	s.sendSmall(peer.CommandCommit, s.views.now(), &peer.Commit{
+		Checksum: s.log.checksum(op), CheckpointID: s.superblocks.checkpointID(), Op: op,
+		CheckpointOp: min(s.superblocks.now().Checkpoint.Op, op), ClockNs: s.timers.now(),
+	}, s.peers.others())
+	s.deadlines.signed(true)
+	s.beats.announced(op)
+}
+
+// onHeartbeat: the primary lives.
+func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
+	if !s.views.isNormal() || from != s.quorums.PrimaryOf(s.views.now()) || from == s.self {
+		return
+	}
+	if s.deadlines.heartbeatCame(m.ClockNs) {
+		s.views.forget(1 << s.self)
+		s.deadlines.unwished()
+	}
+	s.commits.raiseMax(m.Op)
+	if m.Op > s.log.head() {
+		s.askStartView(s.views.now())
+	}
+	echo := peer.CommitEcho{EchoNs: m.ClockNs, Op: s.log.head(), CommitMin: s.commits.min()}
+	s.sendSmall(peer.CommandCommitEcho, s.views.now(), &echo, 1<<from)
+}
+
+func (s *Stage) sendAck(to int, header prepare.Header) {
+	s.sendSmall(peer.CommandPrepareOK, s.views.now(), &peer.PrepareOK{Checksum: header.Checksum(), Parent: header.Parent(),
+		CheckpointID: header.CheckpointID(), Op: header.Op(), CommitMin: s.commits.min()}, 1<<to)
+}
+
+func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
+	s.peers.heard(from, s.timers.now())
+	if s.isPrimary() {
+		s.acked(from, m.Op, m.Checksum)
+	}
+}
+
+func (s *Stage) sendPings() {
+	s.sendSmall(peer.CommandPing, s.superblocks.now().View, &peer.Ping{ClockNs: s.timers.now(), State: s.state()}, s.peers.others())
+}
+
+func (s *Stage) sendPong(to int, echoNs uint64) {
+	s.sendSmall(peer.CommandPong, s.superblocks.now().View, &peer.Pong{EchoNs: echoNs, WallNs: max(s.turn.wall(), 1), State: s.state()}, 1<<to)
+}
+
+// state is what pings tell of this replica.
+func (s *Stage) state() peer.State {
+	durable := s.superblocks.now()
+	state := peer.State{
+		CheckpointID: s.superblocks.checkpointID(), CheckpointParentID: durable.Checkpoint.ParentID, CheckpointOp: durable.Checkpoint.Op,
+		Op: s.log.head(), CommitMin: s.commits.min(), CommitMax: s.commits.max(), LogView: durable.LogView, ReleaseMin: limits.Release,
+		ReleaseMax: limits.Release, RequestsWaiting: uint16(s.queue.count()), Status: peer.StatusNormal,
+	}
+	switch {
+	case s.views.isChanging():
+		state.Status = peer.StatusViewChange
+	case s.views.isRecovering():
+		state.Status = peer.StatusRecoveringHead
+	}
+	if s.mayOrder() {
+		state.RequestsRoom = uint16(s.queue.room())
+	}
+	if _, isKnown := s.clock.Read(s.timers.now(), s.turn.wall()); isKnown {
+		state.ClockAgreed = 1
+	}
+	return state
+}

@@ -1,0 +1,129 @@
+package consensus
+
+import (
+	"ledger/internal/assert"
+	"ledger/limits"
+	"ledger/peer"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/vsr"
+	"ledger/wire"
+)
+
+// ballots are the do_view_changes that a new primary has of its view, by replica.
+type ballots struct {
+	each  [limits.ReplicasMax]vsr.Ballot
+	raw   [limits.ReplicasMax]durableLog
+	there [limits.ReplicasMax]*vsr.Ballot
+}
+
+func (b *ballots) clear() { b.there = [limits.ReplicasMax]*vsr.Ballot{} }
+
+// put takes a ballot, and the whole headers of its list. A later one of the same replica has the
+// same list.
+func (b *ballots) put(replica int, ballot *vsr.Ballot, raw *durableLog) {
+	b.each[replica], b.raw[replica] = *ballot, *raw
+	b.there[replica] = &b.each[replica]
+}
+
+func (b *ballots) all(replicas int) []*vsr.Ballot { return b.there[:replicas] }
+
+// header returns a header of the list of a replica's ballot.
+func (b *ballots) header(replica int, op uint64, checksum wire.Checksum) prepare.Header {
+	return b.raw[replica].find(op, checksum)
+}
+
+// vote tells the next primary what this replica has of its log, if that is durable. The next
+// primary tells itself.
+func (s *Stage) vote() {
+	view := s.views.now()
+	if !mayLeave(peer.CommandDoViewChange, view, s.superblocks.now()) || s.views.hasChosen() {
+		return
+	}
+	b := vsr.Ballot{LogView: s.views.logView(), CommitMin: s.commits.min(), CheckpointOp: s.superblocks.now().Checkpoint.Op,
+		List: *s.views.headers()}
+	b.Present, b.Nack = b.List.Bits(&s.log)
+	if s.quorums.PrimaryOf(view) == s.self {
+		s.ballots.put(s.self, &b, s.views.durable())
+		s.choose()
+		return
+	}
+	slot := s.slots.take(stages.SlotSend)
+	if slot == stages.SlotNone {
+		return
+	}
+	m := peer.DoViewChange{Op: b.List.Head(), CommitMin: b.CommitMin, CheckpointOp: b.CheckpointOp, LogView: b.LogView, Present: b.Present,
+		Nack: b.Nack, HeadersCount: uint8(b.List.Count)}
+	b.List.Uncertain.Put(&m.Uncertain)
+	bytes := s.slots.bytes(slot)
+	m.Encode(bytes[:limits.HeaderBytes])
+	size := limits.HeaderBytes + s.views.durable().put(bytes[limits.HeaderBytes:])
+	s.sendTo(peer.CommandDoViewChange, view, slot, uint32(size), 1<<s.quorums.PrimaryOf(view))
+}
+
+// onBallot: a replica says what it has.
+func (s *Stage) onBallot(from int, m *peer.DoViewChange, body []byte) {
+	if !s.views.isChanging() || s.views.hasChosen() || s.quorums.PrimaryOf(s.views.now()) != s.self {
+		return
+	}
+	s.raw.read(body, m.LogView, &m.Uncertain)
+	b := vsr.Ballot{LogView: m.LogView, CommitMin: m.CommitMin, CheckpointOp: m.CheckpointOp, Present: m.Present, Nack: m.Nack,
+		List: s.raw.list()}
+	if b.Check(s.views.now(), int(s.limits.PipelineOpsMax)) != "" {
+		s.measures.ignored()
+		return
+	}
+	s.ballots.put(from, &b, &s.raw)
+	s.choose()
+}
+
+// choose the log of the view, if what came is enough.
+func (s *Stage) choose() {
+	all := s.ballots.all(s.quorums.Replicas)
+	if all[s.self] == nil {
+		return
+	}
+	c := vsr.Choose(&s.quorums, int(s.limits.PipelineOpsMax), all)
+	if c.Outcome != vsr.OutcomeChosen {
+		return // more ballots come, or the next view is tried
+	}
+	if next, isForfeit := vsr.Forfeit(&s.quorums, s.views.now(), s.views.logView(), all, false); isForfeit {
+		s.enterView(next)
+		return
+	}
+	if c.OpHead > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) {
+		return // its log cannot be stored here: the next primary begins
+	}
+	s.commits.raiseMax(c.CommitMax)
+	var buffer [vsr.BallotHeadersMax]prepare.Header
+	for i := range c.Count {
+		h := &c.Headers[i]
+		buffer[i] = s.ballots.header(int(c.From[i]), h.Op, h.Checksum)
+		assert.That(buffer[i] != nil, "a chosen header is in the ballot that has it")
+	}
+	s.log.adopt(c.OpHead, buffer[:c.Count])
+	s.views.chosen()
+	s.beginChosen()
+}
+
+// beginChosen begins the view with the chosen log, when its headers are known down to what was
+// executed here.
+func (s *Stage) beginChosen() {
+	if s.log.head() > s.commits.last() && s.log.chainedFrom() > s.commits.last()+1 {
+		return
+	}
+	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max())
+	if !ok {
+		return
+	}
+	view := s.views.now()
+	s.views.begin(view, s.commits.max())
+	s.setList(&list, view)
+	s.deadlines.normal(true)
+	for op := s.commits.max() + 1; op <= s.log.head(); op++ {
+		s.pipeline.push(op, s.log.checksum(op), false)
+	}
+	s.beats.begin()
+	s.beats.waiting(s.pipeline.count() > 0, s.timers.now())
+	s.writeSuperblock()
+}

@@ -1,0 +1,108 @@
+package consensus
+
+import (
+	"ledger/limits"
+	"ledger/peer"
+	"ledger/vsr"
+)
+
+// watch looks for reasons to leave the view, and repeats what others may have missed.
+func (s *Stage) watch() {
+	if s.deadlines.forgets() {
+		s.views.forget(s.peers.others())
+	}
+	switch {
+	case s.views.isRecovering():
+		if s.deadlines.askSoon() || s.deadlines.asks() {
+			s.requestStartView(s.views.now())
+		}
+		if s.deadlines.headLate() {
+			s.wish(peer.CauseUncertain)
+		}
+	case s.views.isChanging():
+		if s.deadlines.changeLate() {
+			s.wish(peer.CauseStuck)
+		}
+		if s.deadlines.ballots() {
+			s.vote()
+		}
+		if s.deadlines.asks() {
+			s.requestStartView(s.views.now())
+		}
+	case s.quorums.PrimaryOf(s.views.now()) == s.self:
+		if s.isPrimary() && s.isDeaf() {
+			s.beats.giveWay()
+			s.wish(peer.CauseDeaf)
+		}
+	case s.deadlines.suspects():
+		s.wish(peer.CauseSilent)
+	}
+	if s.views.wished(s.self) && s.deadlines.wishes() {
+		s.sendWish(peer.CauseFollowed)
+	}
+}
+
+// isDeaf tells whether the primary hears nobody while something waits.
+func (s *Stage) isDeaf() bool {
+	var times [limits.ReplicasMax]uint64
+	d := vsr.Deaf{WaitingSinceNs: s.beats.waitingSince(), RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
+	return d.Is(&s.quorums, s.timers.now())
+}
+
+// wish to leave the view. When enough replicas do, all of them do.
+func (s *Stage) wish(cause peer.Cause) {
+	if !s.views.wished(s.self) {
+		s.views.wish(s.self)
+		s.sendWish(cause)
+	}
+	s.deadlines.wished(true)
+	s.countWishes()
+}
+
+func (s *Stage) sendWish(cause peer.Cause) {
+	s.sendSmall(peer.CommandStartViewChange, s.views.now(), &peer.StartViewChange{Cause: cause}, s.peers.others())
+}
+
+// onWish: another replica wishes to leave the view.
+func (s *Stage) onWish(from int) {
+	s.views.wish(from)
+	s.deadlines.wished(false)
+	s.countWishes()
+}
+
+// countWishes leaves the view if a quorum wishes to. A replica whose head is uncertain waits first
+// for a view that answers.
+func (s *Stage) countWishes() {
+	if s.views.wishCount() < s.quorums.ViewChange || s.views.isRecovering() && !s.deadlines.headLate() {
+		return
+	}
+	s.enterView(s.views.now() + 1)
+}
+
+// enterView leaves the view for a later one. What the ballot says is frozen when the log view is
+// left, and written together with the view.
+func (s *Stage) enterView(view uint32) {
+	if s.views.logView() == s.views.now() && !s.views.isChanging() {
+		list := vsr.Freeze(&s.log, s.views.headers(), s.log.head(), s.commits.max(), s.views.uncertain())
+		s.setList(&list, s.views.logView())
+	}
+	s.stepDown()
+	s.views.enter(view)
+	s.ballots.clear()
+	s.deadlines.changing()
+	s.superblocks.setView(view)
+	s.writeSuperblock()
+}
+
+// stepDown: the replica is not the primary any more, or not yet. Clients send their requests again,
+// to the next primary.
+func (s *Stage) stepDown() {
+	for s.queue.count() > 0 {
+		s.send.release(s.queue.pop().slot)
+	}
+	s.inFlight.clear()
+	s.pipeline.clear()
+	s.timers.pulseEnded()
+	s.beats.stepDown()
+	s.status.stepDown()
+}

@@ -1,0 +1,100 @@
+package consensus
+
+import (
+	"ledger/limits"
+	"ledger/stages"
+)
+
+// peers is what is known of the connections with the other replicas, by index.
+type peers struct {
+	self, count int
+	all         uint8 // bits of the others
+	live        uint8
+	each        [limits.ReplicasMax]peerState
+}
+
+// peerState is one of the others.
+type peerState struct {
+	sends    int                      // messages that net has
+	forwards [forwardsMax]stages.Slot // of them, forwarded requests
+	heardNs  uint64                   // when it last echoed or acknowledged
+}
+
+// forwardsMax is the largest number of clients' requests that are on their way to the primary.
+const forwardsMax = 2
+
+func newPeers(self, count int) peers {
+	p := peers{self: self, count: count}
+	p.all = (1<<count - 1) &^ (1 << self)
+	for i := range p.each {
+		for j := range p.each[i].forwards {
+			p.each[i].forwards[j] = stages.SlotNone
+		}
+	}
+	return p
+}
+
+// others are the bits of all other replicas.
+func (p *peers) others() uint8 { return p.all }
+
+// connected: there is a connection with a peer, or none.
+func (p *peers) connected(peer int, isLive bool) {
+	p.live &^= 1 << peer
+	if isLive {
+		p.live |= 1 << peer
+	}
+}
+
+// reachable are those of to that take another message.
+func (p *peers) reachable(to uint8) (bits uint8) {
+	for i := range p.count {
+		if to&p.live&p.all>>i&1 != 0 && p.each[i].sends < stages.BudgetPeerSends {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// sent counts a message to each of to.
+func (p *peers) sent(to uint8) {
+	for i := range p.count {
+		if to>>i&1 != 0 {
+			p.each[i].sends++
+		}
+	}
+}
+
+// returned: net has no use any more for the message in slot to peer.
+func (p *peers) returned(peer int, slot stages.Slot) {
+	p.each[peer].sends--
+	for i := range p.each[peer].forwards {
+		if p.each[peer].forwards[i] == slot {
+			p.each[peer].forwards[i] = stages.SlotNone
+		}
+	}
+}
+
+// mayForward tells whether the request in slot may be forwarded to peer, and counts it.
+func (p *peers) mayForward(peer int, slot stages.Slot) bool {
+	if p.reachable(1<<peer) == 0 {
+		return false
+	}
+	for i := range p.each[peer].forwards {
+		if p.each[peer].forwards[i] == stages.SlotNone {
+			p.each[peer].forwards[i] = slot
+			return true
+		}
+	}
+	return false
+}
+
+// heard an echo or an acknowledgement.
+func (p *peers) heard(peer int, nowNs uint64) { p.each[peer].heardNs = nowNs }
+
+// heardAt fills in when each replica was last heard.
+func (p *peers) heardAt(times *[limits.ReplicasMax]uint64) []uint64 {
+	for i := range p.count {
+		times[i] = p.each[i].heardNs
+	}
+	return times[:p.count]
+}

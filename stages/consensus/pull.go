@@ -1,0 +1,119 @@
+package consensus
+
+import (
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/vsr"
+	"ledger/wire"
+)
+
+// pull moves committed prepares into the commit queue, in op order along the chain of the head.
+// What is not in memory is read from the log ahead of that.
+func (s *Stage) pull() {
+	s.readAhead()
+	for op := s.commits.last() + 1; s.mayPull(op) && !s.commits.isFull(); op++ {
+		slot, isThere := s.recent.has(op, s.log.checksum(op))
+		if !isThere || slot == stages.SlotNone {
+			return
+		}
+		if before := s.log.checksumOrNone(op - 1); before != (wire.Checksum{}) && s.log.header(op).Parent() != before {
+			s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a committed prepare does not follow the one that was executed before it"})
+			return
+		}
+		isPulse := s.log.header(op).Operation() == wire.OperationPulse
+		replySlot := stages.SlotNone
+		if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {
+			if replySlot = s.slots.take(stages.SlotReply); replySlot == stages.SlotNone {
+				return // a checkpoint that is being written holds the old slots
+			}
+		}
+		slot, record := s.recent.take(op)
+		s.commits.push(op, inCommit{
+			slot: slot, replySlot: replySlot, isPulse: isPulse, isLoaded: true, record: record,
+			isAnswered: s.isPrimary() && op > s.views.startCommit(),
+		})
+	}
+	s.feed()
+}
+
+// mayPull decides alone whether an op of a cluster may be given to apply.
+func (s *Stage) mayPull(op uint64) bool {
+	a := vsr.Apply{Op: op, Next: s.commits.last() + 1, CommitMax: s.commits.max(), OpHead: s.log.head(), ChainFrom: s.log.chainedFrom(),
+		IsVouched: s.views.isVouched()}
+	return a.May(&s.quorums)
+}
+
+// readAhead reads prepares that are to be executed, or that a new primary has to know.
+func (s *Stage) readAhead() {
+	to := min(s.log.head(), s.commits.last()+s.recent.reach())
+	if !s.isPrimary() || s.status.isServing() {
+		to = min(to, s.commits.max())
+	}
+	if !s.views.isVouched() {
+		return
+	}
+	for op := max(s.commits.last()+1, s.log.chainedFrom()); op <= to; op++ {
+		if s.recent.loading() == readsOwnMax {
+			return
+		}
+		if !s.recent.isFree(op) || !s.log.isClean(op) || s.log.isWriting(op) {
+			continue
+		}
+		slot := s.slots.take(stages.SlotPrepare)
+		if slot == stages.SlotNone {
+			return
+		}
+		s.recent.put(op, inMemory{checksum: s.log.checksum(op), slot: slot, isReading: true})
+		s.send.read(op, s.log.checksum(op), slot)
+	}
+}
+
+// Reads of the log that are under way at once: for the own execution, and for others.
+const (
+	readsOwnMax   = 2
+	readsOtherMax = stages.BudgetJournalReads - readsOwnMax
+)
+
+// onReadCluster takes the answer to a read of the log.
+func (s *Stage) onReadCluster(e *stages.JournalToConsensus) {
+	isRight := e.Read == stages.ReadOK
+	if !isRight && s.log.is(e.Op, e.Checksum) && s.log.isClean(e.Op) && !s.log.isWriting(e.Op) {
+		s.log.damaged(e.Op) // others have it
+	}
+	if e.Slot.Class() == stages.SlotRepair {
+		s.served(e, isRight)
+		s.send.returned(e.Slot)
+		return
+	}
+	if !s.recent.read(e.Op, e.Slot, isRight) {
+		s.send.release(e.Slot)
+	}
+	s.send.returned(e.Slot)
+}
+
+// indexRecent enters the clients of the prepares that are not committed into the index of clients
+// in flight, those inside groups as well. It tells whether all such prepares are in memory.
+func (s *Stage) indexRecent() bool {
+	for op := s.commits.max() + 1; op <= s.log.head(); op++ {
+		if slot, isThere := s.recent.has(op, s.log.checksum(op)); !isThere || slot == stages.SlotNone {
+			return false
+		}
+	}
+	for op := s.commits.max() + 1; op <= s.log.head(); op++ {
+		slot, _ := s.recent.has(op, s.log.checksum(op))
+		message := s.slots.bytes(slot)
+		header := prepare.Header(message[:prepare.HeaderBytes])
+		if header.Operation() == wire.OperationPulse {
+			s.timers.pulseInLog()
+			continue
+		}
+		for i := range int(header.RequestsCount()) {
+			r := prepare.RequestAt(message[:header.SizeBytes()], i)
+			if _, isThere := s.inFlight.get(r.Client); !isThere && !r.Client.IsZero() {
+				s.inFlight.put(r.Client, arrivalOf(s.timers.now()))
+			}
+		}
+	}
+	return true
+}

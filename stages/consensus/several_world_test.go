@@ -1,0 +1,384 @@
+package consensus
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"ledger/internal/arena"
+	"ledger/limits"
+	"ledger/peer"
+	"ledger/prepare"
+	"ledger/stages"
+	"ledger/storage"
+	"ledger/storage/datafile"
+	"ledger/vsr"
+	"ledger/wire"
+)
+
+// several is a cluster of stages whose journals, applies and networks the test plays. Time is
+// virtual. What is committed is judged by an oracle that knows only acknowledgements.
+type several struct {
+	t        testing.TB
+	seed     uint64
+	l        limits.Limits
+	random   *rand.Rand
+	quorums  vsr.Quorums
+	bounds   peer.Bounds
+	nowNs    uint64
+	machines []*machine
+	isCut    [limits.ReplicasMax][limits.ReplicasMax]bool
+	links    [limits.ReplicasMax][limits.ReplicasMax][]flight
+	lossPer  int // messages of 1000 that are lost
+	oracle   oracle
+	clients  []*severalClient
+	count    map[string]int
+	onSend   func(from, to int, f *flight) bool // a script may drop a message
+}
+
+// flight is a message between two machines.
+type flight struct {
+	command peer.Command
+	view    uint32
+	bytes   []byte
+	atNs    uint64
+}
+
+func severalLimits(replicas int) limits.Limits {
+	l := limits.Production()
+	l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax = 128, 8, 10, 8
+	l.SessionsMax, l.ConnectionsMax, l.ReplicasCount = 4, 8, uint32(replicas)
+	return l
+}
+
+func newSeveral(t testing.TB, replicas int, seed uint64) *several {
+	w := &several{t: t, seed: seed, l: severalLimits(replicas), random: rand.New(rand.NewPCG(seed, 7)), quorums: vsr.QuorumsOf(replicas),
+		nowNs: 1_000_000_000, count: map[string]int{}}
+	if err := w.l.Check(); err != nil {
+		t.Fatal(err)
+	}
+	w.bounds = peer.NewBounds(&w.l, testCluster)
+	w.oracle = newOracle(w)
+	for i := range replicas {
+		m := &machine{w: w, index: i, disk: make([]diskSlot, w.l.JournalSlotsCount), skewNs: uint64(w.random.IntN(20_000_000))}
+		root := make([]byte, prepare.HeaderBytes)
+		m.superblock = datafile.Superblock{Sequence: 1, Cluster: testCluster, ReplicasCount: uint8(replicas), Replica: uint8(i),
+			SessionsMax: w.l.SessionsMax}
+		m.superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, testCluster).Checksum()
+		w.machines = append(w.machines, m)
+	}
+	for _, m := range w.machines {
+		m.start()
+	}
+	t.Cleanup(func() {
+		for _, m := range w.machines {
+			if m.memory != nil {
+				m.memory.Close()
+			}
+		}
+	})
+	return w
+}
+
+// run lets time pass.
+func (w *several) run(ns uint64) {
+	w.t.Helper()
+	for until := w.nowNs + ns; w.nowNs < until; {
+		w.nowNs += uint64(200_000 + w.random.IntN(2_000_000))
+		for from := range w.machines {
+			for to := range w.machines {
+				w.deliver(from, to)
+			}
+		}
+		for _, c := range w.clients {
+			c.act()
+		}
+		for _, m := range w.machines {
+			if m.isUp && m.pausedNs <= w.nowNs {
+				m.finish()
+				m.turn()
+			}
+		}
+	}
+}
+
+func (w *several) send(from, to int, f flight) {
+	if w.onSend != nil && !w.onSend(from, to, &f) {
+		return
+	}
+	if w.isCut[from][to] || w.random.IntN(1000) < w.lossPer {
+		return
+	}
+	f.atNs = w.nowNs + uint64(100_000+w.random.IntN(3_000_000))
+	w.links[from][to] = append(w.links[from][to], f)
+}
+
+func (w *several) deliver(from, to int) {
+	link := &w.links[from][to]
+	for len(*link) > 0 && (*link)[0].atNs <= w.nowNs {
+		f := (*link)[0]
+		*link = (*link)[1:]
+		if m := w.machines[to]; m.isUp && !w.isCut[from][to] {
+			m.receive(from, &f)
+		}
+	}
+}
+
+// isolate cuts a machine off, or connects it again.
+func (w *several) isolate(index int, isCut bool) {
+	for i := range w.machines {
+		w.isCut[i][index], w.isCut[index][i] = isCut, isCut
+	}
+}
+
+// machine is one replica and what is on its disk.
+type machine struct {
+	w        *several
+	index    int
+	isUp     bool
+	pausedNs uint64
+	skewNs   uint64
+
+	disk          []diskSlot
+	superblock    datafile.Superblock
+	superblockSum wire.Checksum
+	trailer       []byte
+	replies       []byte
+
+	memory *arena.Arena
+	slots  *stages.Slots
+	stage  *Stage
+	out    Actions
+
+	appends        []stages.ConsensusToJournal
+	reads          []stages.ConsensusToJournal
+	superblockNext *datafile.Superblock
+	superblockCopy datafile.Superblock
+	commits        []stages.ConsensusToApply
+	executed       uint64
+	sessions       *stages.Sessions
+	trailerNext    []byte
+	repliesNext    []byte
+	sends          []sending
+	peerSends      []sending
+
+	journalEvents []stages.JournalToConsensus
+	applyEvents   []stages.ApplyToConsensus
+	netEvents     []stages.NetToConsensus
+	isServing     bool
+}
+
+// diskSlot has both copies of a slot: nil was never written, empty is torn.
+type diskSlot struct{ p, t []byte }
+
+func (m *machine) start() {
+	if m.memory != nil {
+		m.memory.Close()
+	}
+	w, l := m.w, &m.w.l
+	m.memory, m.slots = arena.New(), &stages.Slots{}
+	count := l.SlotsCount()
+	pool := func(class stages.SlotClass, n uint32, bytes uint64) {
+		m.slots.Pools[class] = arena.NewPool(m.memory, n, bytes, "slots")
+	}
+	pool(stages.SlotClient, count.Client, wire.MessageBytesMax)
+	pool(stages.SlotPrepare, count.Prepare, wire.MessageBytesMax)
+	pool(stages.SlotReply, count.Reply, wire.MessageBytesMax)
+	pool(stages.SlotPeer, count.Peer, wire.MessageBytesMax)
+	pool(stages.SlotRepair, count.Repair, l.RepairSlotBytes())
+	pool(stages.SlotSmall, count.Small, limits.SmallSlotBytes)
+	pool(stages.SlotSend, count.Send, limits.SmallSlotBytes)
+	m.out = NewActions(l)
+	m.executed = m.superblock.Checkpoint.Op
+	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
+	m.journalEvents, m.applyEvents, m.netEvents, m.isServing = nil, nil, nil, false
+	recovered := m.recover()
+	var err error
+	if m.stage, err = New(*l, DefaultOptions(), m.slots, recovered, m.memory); err != nil {
+		w.t.Fatal(err)
+	}
+	m.isUp = true
+	for i := range w.machines {
+		if i != m.index {
+			m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerLive, Peer: uint8(i)})
+		}
+	}
+}
+
+// recover reads the disk as journal does at a start.
+func (m *machine) recover() *Recovered {
+	l, s := &m.w.l, &m.superblock
+	slots, headers := make([]vsr.Slot, len(m.disk)), make([]byte, len(m.disk)*prepare.HeaderBytes)
+	copyOf := func(b []byte, isTwin bool) vsr.Copy {
+		switch {
+		case b == nil:
+			return vsr.Copy{Kind: vsr.KindReserved}
+		case len(b) == 0:
+			return vsr.Copy{Kind: vsr.KindBad}
+		}
+		h := prepare.Header(b[:prepare.HeaderBytes])
+		c := vsr.Copy{Kind: vsr.KindWhole, View: h.View(), Op: h.Op(), Commit: h.Commit(), Checksum: h.Checksum(), Parent: h.Parent()}
+		if isTwin && h.SizeBytes() > l.TwinBytes {
+			c.Kind = vsr.KindHeader
+		}
+		return c
+	}
+	commitMax := max(s.CommitMax, s.Checkpoint.Op)
+	for i := range m.disk {
+		d := &m.disk[i]
+		slots[i] = vsr.Slot{P: copyOf(d.p, false), T: copyOf(d.t, true)}
+		commitMax = max(commitMax, slots[i].P.Commit, slots[i].T.Commit)
+	}
+	log := durableLogOf(s)
+	list := log.list()
+	in := vsr.Input{Replicas: int(s.ReplicasCount), CheckpointOp: s.Checkpoint.Op, CheckpointChecksum: s.Checkpoint.PrepareChecksum,
+		PrepareMax: l.PrepareMax(s.Checkpoint.Op), CommitMax: commitMax, View: s.View, LogView: s.LogView, Headers: list.Headers[:list.Count],
+		Uncertain: list.Uncertain}
+	if s.Checkpoint.Op > 0 {
+		in.TriggerOp = l.CheckpointTrigger(s.Checkpoint.Op)
+	}
+	result, refusal := vsr.Recover(&in, slots, make([]vsr.Decision, len(slots)))
+	if refusal != nil {
+		m.w.t.Fatalf("machine %d: %s", m.index, refusal.Reason)
+	}
+	r := &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead, SessionsTrailer: m.trailer,
+		RepliesTrailer: m.replies, Headers: headers, Uncertain: result.Uncertain, CommitMax: commitMax, Seed: m.w.random.Uint64(),
+		NowNs: m.w.nowNs, WallNs: m.wallNs()}
+	for i, d := range result.Decisions { // recovery mends the other copy before anything is acknowledged
+		switch disk := &m.disk[i]; d.Verdict {
+		case vsr.FixTwin:
+			disk.t = disk.p
+		case vsr.FixPrepare:
+			disk.p = disk.t
+		case vsr.Faulty, vsr.Cut:
+			m.w.count["faulty"]++
+			r.Faulty.Add(uint64(i))
+		}
+		isOlder := slots[i].P.Kind == vsr.KindWhole && slots[i].P.Op <= s.Checkpoint.Op && d.Row == 'P'
+		switch {
+		case d.Held == vsr.HeldPrepare && d.Op <= r.OpHead, d.Held == vsr.HeldNone && isOlder:
+			copy(headers[i*prepare.HeaderBytes:], m.disk[i].p[:prepare.HeaderBytes])
+		case d.Held == vsr.HeldTwin && d.Op <= r.OpHead:
+			copy(headers[i*prepare.HeaderBytes:], m.disk[i].t[:prepare.HeaderBytes])
+		}
+	}
+	for i := range s.HeadersCount {
+		known := prepare.Header(s.Headers[i][:])
+		slot := known.Op() % uint64(len(m.disk))
+		if d := &result.Decisions[slot]; known.Command() == prepare.CommandPrepare && d.Op == known.Op() && d.Held == vsr.HeldNone {
+			copy(headers[slot*prepare.HeaderBytes:], known)
+			r.Dirty.Add(slot)
+		}
+	}
+	return r
+}
+
+func (m *machine) wallNs() uint64 { return 1_700_000_000_000_000_000 + m.w.nowNs + m.skewNs }
+
+// rot damages both copies of one op on this machine, if all others have it: one machine of a
+// cluster may lose each.
+func (m *machine) rot() {
+	op := m.superblock.Checkpoint.Op + 1 + uint64(m.w.random.IntN(len(m.disk)/2))
+	checksum, ok := m.w.oracle.committed[op]
+	for _, other := range m.w.machines {
+		if !ok || !other.has(op, checksum) || other.isUp && other.superblock.LogView < m.superblock.LogView {
+			return
+		}
+	}
+	m.disk[op%uint64(len(m.disk))] = diskSlot{[]byte{}, []byte{}}
+	m.w.count["rot"]++
+}
+
+// crash loses what is not on disk. What was on its way may be there, or torn.
+func (m *machine) crash() {
+	m.w.count["crash"]++
+	for i := range m.appends {
+		a := &m.appends[i]
+		data, slot := m.prepareOf(a), &m.disk[a.Op%uint64(len(m.disk))]
+		tear := func() int { return m.w.random.IntN(3) }
+		p, t := tear(), tear()
+		if isLarge := uint32(len(data)) > m.w.l.TwinBytes; (a.InTurn || isLarge) && p != 2 {
+			t = 0
+		}
+		if a.InTurn && p == 2 && m.w.random.IntN(2) == 0 {
+			t = 0
+		}
+		slot.p, slot.t = torn(slot.p, data, p), torn(slot.t, data, t)
+	}
+	if m.superblockNext != nil && m.w.random.IntN(2) == 0 {
+		m.superblockLands()
+	}
+	m.isUp = false
+	for i := range m.w.machines {
+		m.w.links[m.index][i], m.w.links[i][m.index] = nil, nil
+	}
+}
+
+// torn is a copy after a write that a crash struck: the old bytes, damaged ones, or the new ones.
+func torn(old, data []byte, how int) []byte { return [...][]byte{old, {}, data}[how] }
+
+func (m *machine) prepareOf(a *stages.ConsensusToJournal) []byte {
+	b := m.slots.Bytes(a.Slot)
+	return bytes.Clone(b[:prepare.Header(b[:prepare.HeaderBytes]).SizeBytes()])
+}
+
+func (m *machine) superblockLands() {
+	if *m.superblockNext != m.superblockCopy {
+		m.w.t.Fatal("the superblock changed while it was being written")
+	}
+	if m.superblockCopy.Checkpoint.Op != m.superblock.Checkpoint.Op {
+		m.trailer, m.replies = m.trailerNext, m.repliesNext
+		m.w.count["checkpoint"]++
+	}
+	m.superblock = m.superblockCopy
+	m.superblockSum = wire.Checksum{byte(m.superblock.Sequence), byte(m.superblock.Sequence >> 8), byte(m.index)}
+	m.superblockNext = nil
+}
+
+// turn gives the stage what waits for it, if anything does, or its time has come.
+func (m *machine) turn() {
+	if len(m.journalEvents)+len(m.applyEvents)+len(m.netEvents) == 0 && m.w.nowNs < m.stage.TimerNs() {
+		return
+	}
+	m.out.Reset()
+	netCap := cap(m.out.Net)
+	events := Events{WallNs: m.wallNs(), Journal: m.journalEvents, Apply: m.applyEvents, Net: m.netEvents}
+	m.journalEvents, m.applyEvents, m.netEvents = nil, nil, nil
+	m.stage.Step(m.w.nowNs, events, &m.out)
+	if cap(m.out.Net) != netCap || cap(m.out.Journal) != 64 || cap(m.out.Apply) != 64 {
+		m.w.t.Fatal("the actions grew")
+	}
+	if m.out.Fault != nil {
+		m.w.t.Fatalf("seed %d: machine %d stops: %v", m.w.seed, m.index, m.out.Fault)
+	}
+	for i := range m.out.Journal {
+		m.performJournal(&m.out.Journal[i])
+	}
+	for i := range m.out.Apply {
+		m.performApply(&m.out.Apply[i])
+	}
+	for i := range m.out.Net {
+		m.performNet(&m.out.Net[i])
+	}
+}
+
+// receive plays net for a message of another machine.
+func (m *machine) receive(from int, f *flight) {
+	class := stages.SlotPeer
+	if len(f.bytes) <= limits.SmallSlotBytes {
+		class = stages.SlotSmall
+	}
+	slot := m.slots.Get(class)
+	if slot == stages.SlotNone {
+		m.w.count["no slot"]++
+		return
+	}
+	copy(m.slots.Bytes(slot), f.bytes)
+	m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerMessage, Peer: uint8(from), Command: uint8(f.command),
+		View: f.view, Slot: slot, Bytes: uint32(len(f.bytes)), BodyHashed: true, BodySum: prepare.Sum(f.bytes[prepare.HeaderBytes:])})
+}
+
+// checkpointOf is a checkpoint as apply writes it.
+func (m *machine) checkpointOf(op uint64) *storage.Checkpoint {
+	return &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps)}
+}
