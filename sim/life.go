@@ -49,7 +49,7 @@ func (m *Machine) live() {
 	if r.IntN(6) != 0 {
 		profile.BatchEventsMax = min(profile.BatchEventsMax, 40)
 	}
-	long := !m.cluster.deep && r.IntN(4) != 0
+	long := !m.cluster.deep && r.IntN(4) != 0 && !m.world.options.ShortLives
 	if m.cluster.deep {
 		profile.BatchEventsMax = min(profile.BatchEventsMax, 8)
 	} else if long {

@@ -84,7 +84,7 @@ func hunt(seedsMax uint64, reason *regexp.Regexp) (found *Failure, others []*Fai
 				if done {
 					return
 				}
-				_, failure := run(Options{Seed: i})
+				_, failure := run(Options{Seed: i, ShortLives: true})
 				if failure == nil {
 					continue
 				}

@@ -13,6 +13,9 @@ type Options struct {
 	Trace bool // collect the trace
 	// TraceLines is the number of trace lines that a failing run shows; 0 stands for 60.
 	TraceLines int
+	// ShortLives leaves out the long lives, which take most of the time of a mix. Hunts for planted
+	// bugs run so: most bugs show within a few hundred ops.
+	ShortLives bool
 }
 
 // Result of a run without a finding.
