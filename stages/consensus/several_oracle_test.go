@@ -147,7 +147,6 @@ type severalClient struct {
 	sentNs  uint64
 	isIdle  bool
 	isQuiet bool
-	op      uint64
 	replied int
 }
 
