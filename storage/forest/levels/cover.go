@@ -59,7 +59,7 @@ func (s *Levels) IsCovering() bool { return s.cover.wanted }
 //
 // A run is asked by itself until all of its ids are in the filter. The smallest run comes first:
 // each run costs a lookup the same, whatever its size. A merge may end meanwhile. Its output is
-// wanted if an input was. So a run that vanishes while it is covered is just given up.
+// wanted if all inputs were. So a run that vanishes while it is covered is just given up.
 func (s *Levels) CoverStep(g *grid.Grid, loader *ids.Loader) (more bool) {
 	c := &s.cover
 	if !c.wanted {

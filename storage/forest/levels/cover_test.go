@@ -124,3 +124,25 @@ func TestFilterOf(t *testing.T) {
 		t.Error("a key above all of the run has a filter")
 	}
 }
+
+// Goal: the output of a merge is covered if all inputs are, and is never wanted together with ids
+// for which the filter has no room.
+func TestInherit(t *testing.T) {
+	covered, wanted, neither := Run{covered: true}, Run{wanted: true}, Run{}
+	for _, c := range []struct {
+		inputs              []Run
+		isCovered, isWanted bool
+	}{
+		{[]Run{covered, covered}, true, false},
+		{[]Run{wanted, wanted}, false, true},
+		{[]Run{wanted, covered}, false, false},
+		{[]Run{neither, wanted}, false, false},
+		{[]Run{covered, neither}, false, false},
+	} {
+		var out Run
+		out.inherit(c.inputs)
+		if out.covered != c.isCovered || out.wanted != c.isWanted {
+			t.Errorf("%+v: covered %v, wanted %v", c.inputs, out.covered, out.wanted)
+		}
+	}
+}

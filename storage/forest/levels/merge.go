@@ -99,12 +99,14 @@ func mergeBegin(t *Tree, l *level) {
 }
 
 // inherit tells of the output of a merge whether its ids are in the filter of all ids: those of all
-// inputs are, when the merge ends. If some are not and should be, the output is wanted.
+// inputs are, when the merge ends. The output is wanted only if all inputs were: the filter has
+// room for the ids of the runs that were wanted, and none for those of other inputs. An output that
+// is neither covered nor wanted is asked by itself until the next start.
 func (r *Run) inherit(inputs []Run) {
-	r.covered = true
+	r.covered, r.wanted = true, true
 	for i := range inputs {
 		r.covered = r.covered && inputs[i].covered
-		r.wanted = r.wanted || inputs[i].wanted
+		r.wanted = r.wanted && inputs[i].wanted
 	}
 }
 
