@@ -5,6 +5,7 @@ package arena
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -18,12 +19,18 @@ func TestRaceInSlotIsReported(t *testing.T) {
 		defer a.Close()
 		p := NewPoolHuge(a, 4, 1<<20, "slots", 2<<20)
 		slot, _ := p.Get()
+		write := func(value byte) {
+			for range 2000 { // so long that both live: of a goroutine that has ended, the detector loses the history
+				p.Bytes(slot)[7] = value
+				runtime.Gosched()
+			}
+		}
 		done := make(chan struct{})
 		go func() {
-			p.Bytes(slot)[7] = 1
+			write(1)
 			close(done)
 		}()
-		p.Bytes(slot)[7] = 2
+		write(2)
 		<-done
 		return
 	}
