@@ -107,7 +107,7 @@ func TestMistakes(t *testing.T) {
 		{"format", "--cluster=0", "--replica=0", "--replica-count=1", "--replica=0", path},
 		{"format", "--cluster=0", "--replica=1", "--replica-count=1", path},
 		{"format", "--cluster=0", "--replica=0", "--replica-count=7", path},
-		{"format", "--cluster=0", "--replica=0", "--replica-count=3", path}, // start serves one replica so far
+		{"format", "--cluster=0", "--replica=3", "--replica-count=3", path},
 		{"format", "--cluster=0", "--replica=0", "--replica-count=0", path},
 		{"format", "--cluster=340282366920938463463374607431768211456", "--replica=0", "--replica-count=1", path},
 		{"format", "--cluster=x", "--replica=0", "--replica-count=1", path},
