@@ -22,7 +22,7 @@ const (
 	trapStepsMax     = 40_000
 	calmStepsMax     = 2_000_000  // between two exchanges: one query with the smallest cache reads 100,000 pages
 	wholeStepsMax    = 20_000_000 // an audit, or a log executed again: many such queries
-	faultStepsMax    = 100_000
+	faultStepsMax    = 3_000_000  // until a fault is noticed: one long query may be under way
 	recoveryTriesMax = 8
 	rotEverySteps    = 20_000
 )

@@ -16,16 +16,12 @@ import (
 // sim are what it is for.
 var public = []string{"client", "sim"}
 
-// awaited are names that a change under way uses. A text that ends in a point stands for all names
-// of a package.
+// awaited are names that a change under way uses, each with the folder of its package.
 var awaited = []string{
-	"clock.", "vsr.", // the rules of a cluster: stages/consensus takes them up in issue 10
-	"peer.", // the protocol between replicas: stages/net and stages/consensus take it up in issue 10
-}
-
-// isAwaited tells whether a name of a package in folder is awaited.
-func isAwaited(folder, name string) bool {
-	return slices.Contains(awaited, name) || slices.Contains(awaited, folder+".")
+	"clock.State", "clock.Timestamp", "clock.WarnOffsetNs", // metrics and warnings of the cluster's time
+	"vsr.Sample", "vsr.Slow", // a slow primary gives way
+	"vsr.NextNs",               // the timer of repair budgets
+	"vsr.Entry", "vsr.Present", // what recovery says of an op
 }
 
 // unused finds exported names (of packages, methods and fields) that nothing uses but the tests of
@@ -120,7 +116,8 @@ func unused(c *checked, public []string, mentions []string) (findings []string) 
 		enclosing(f.syntax, func(name *ast.Ident, _ ast.Decl) {
 			object := c.info.Defs[name]
 			isUsed := used[name.Pos()] && (!options[name] || set[name.Pos()])
-			if object == nil || !name.IsExported() || isUsed || isMentioned[name.Name] || isAwaited(f.folder(), name.Name) || lists[name] ||
+			if object == nil || !name.IsExported() || isUsed || isMentioned[name.Name] ||
+				slices.Contains(awaited, f.folder()+"."+name.Name) || lists[name] ||
 				exempt[name] {
 				return
 			}
