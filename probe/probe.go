@@ -181,7 +181,8 @@ func (p *prober) talk(ctx context.Context, connection net.Conn, cluster wire.U12
 	began := time.Now()
 	parser := wire.NewParser(cluster, wire.SideClient)
 	var ping wire.Header
-	wire.BuildPing(&ping, &wire.PingFields{Cluster: cluster, Client: p.client, TimestampNs: uint64(began.UnixNano()), Release: p.options.Release})
+	fields := wire.PingFields{Cluster: cluster, Client: p.client, TimestampNs: uint64(began.UnixNano()), Release: p.options.Release}
+	wire.BuildPing(&ping, &fields)
 	if _, err := connection.Write(ping[:]); err != nil {
 		return errEnded
 	}

@@ -129,7 +129,8 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{"one", []any{primary}, VerdictServed, "takes requests"},
 		{"three", []any{primary, backup(1), backup(2)}, VerdictServed, "takes requests"},
-		{"the primary is another one", []any{backup(0), fake{replica: 1, pongs: true, isPrimary: true}, backup(2)}, VerdictServed, "takes requests"},
+		{"the primary is another one", []any{backup(0), fake{replica: 1, pongs: true, isPrimary: true}, backup(2)}, VerdictServed,
+			"takes requests"},
 		{"one of three is gone", []any{primary, backup(1), gone}, VerdictServed, "nobody listens"},
 		{"a backup has no name", []any{primary, backup(1), "none.example"}, VerdictServed, "no such host"},
 		{"the order is another one", []any{primary, backup(2), backup(1)}, VerdictServed, "says that it is replica 2"},

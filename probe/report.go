@@ -110,8 +110,8 @@ func (r *Report) judge(cluster wire.U128, release wire.Release, timeout time.Dur
 		set(VerdictNoQuorum, fmt.Sprintf("%d of %d replicas answer, and %d are needed to choose a primary", answering, count, quorums.ViewChange),
 			"start the replicas that do not answer: "+r.missing())
 	case answering > 0:
-		set(VerdictNoQuorum, fmt.Sprintf("%d of %d replicas answer, and none takes requests: they are choosing a primary, or do not reach each other, "+
-			"or the list does not name all of them", answering, count),
+		set(VerdictNoQuorum, fmt.Sprintf("%d of %d replicas answer, and none takes requests: they are choosing a primary, or do not reach "+
+			"each other, or the list does not name all of them", answering, count),
 			"ask again in some seconds; then see that each replica reaches the others at the addresses of its --addresses")
 	case r.count(StateOtherCluster) > 0:
 		set(VerdictOtherCluster, fmt.Sprintf("%s closes connections of cluster %s: %s", r.where(StateOtherCluster), cluster,
@@ -119,7 +119,7 @@ func (r *Report) judge(cluster wire.U128, release wire.Release, timeout time.Dur
 			"name the cluster with --cluster as ledger inspect superblock FILE shows it, or the address of the right server")
 	case r.count(StateSilent) > 0:
 		set(VerdictSilent, fmt.Sprintf("%s has taken the connection and does not answer within %s: the server executes its log after a start, "+
-			"is stopped, or waits for its disk", r.where(StateSilent), timeout),
+			"is stopped or waits for its disk, or this is another service", r.where(StateSilent), timeout),
 			"look at the server's log, or at /readyz of its metrics address (--metrics names it here)")
 	case r.count(StateFull) > 0:
 		set(VerdictNoSession, fmt.Sprintf("%s closes new connections at once: all its connections belong to registered clients",
@@ -162,8 +162,8 @@ func (r *Report) note() {
 		p := &r.Replicas[i]
 		switch {
 		case p.State == StateAnswers && int(p.Replica) != p.Index:
-			r.Notes = append(r.Notes, fmt.Sprintf("%s is item %d of the list and says that it is replica %d: name all replicas, by index, or clients "+
-				"ask the wrong one first", p.Address, p.Index+1, p.Replica))
+			r.Notes = append(r.Notes, fmt.Sprintf("%s is item %d of the list and says that it is replica %d: name all replicas, by index, "+
+				"or clients ask the wrong one first", p.Address, p.Index+1, p.Replica))
 		case p.State != StateAnswers && r.Verdict == VerdictServed:
 			r.Notes = append(r.Notes, fmt.Sprintf("%s: %s", p.Address, p.Say()))
 		}
