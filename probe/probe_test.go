@@ -192,7 +192,9 @@ func TestClusterZeroIsNamed(t *testing.T) {
 func TestNameIsResolved(t *testing.T) {
 	address := fake{pongs: true, isPrimary: true}.listen(t)
 	address.Host = "known.example"
-	lookup := func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil }
+	lookup := func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}
 	report := Run(t.Context(), Options{Addresses: config.Addresses{address}, Cluster: clusterOf(), Timeout: time.Second, Lookup: lookup})
 	if report.Verdict != VerdictServed {
 		t.Errorf("verdict %s: %s", report.Verdict, report.Text)

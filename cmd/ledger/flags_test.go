@@ -158,6 +158,7 @@ var malformed = map[string]string{
 	"benchmark --cache-transfers": "1GB", "benchmark --cache-transfers-pending": "1GB", "benchmark --statsd": "127.0.0.1:1",
 	"benchmark --trace": "x",
 	"ping --addresses":  "a b", "ping --cluster": "x", "ping --metrics": "a b", "ping --release": "0.18", "ping --register": "perhaps",
+	"status --metrics": "a b", "status --interval": "1", "status --json": "perhaps", "top --metrics": "a b", "top --interval": "0s",
 	"ping --timeout": "2", "ping --json": "perhaps",
 	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",
 	"inspect wal --json": "perhaps", "inspect checkpoint --json": "perhaps", "inspect tables --json": "perhaps",

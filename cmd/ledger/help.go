@@ -46,6 +46,16 @@ func (c *pingCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *statusCommand) Help() string {
+	return examples("ledger status", "ledger status --metrics=10.0.0.1:9464,10.0.0.2:9464 --json")
+}
+
+// Help implements kong.HelpProvider.
+func (c *topCommand) Help() string {
+	return examples("ledger top", "ledger top --metrics=10.0.0.1:9464 --interval=500ms")
+}
+
+// Help implements kong.HelpProvider.
 func (c *topologyCommand) Help() string {
 	return examples("ledger topology 0_0.data", "ledger topology --toml=ledger.toml 0_0.data")
 }
