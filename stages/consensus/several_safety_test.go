@@ -182,3 +182,31 @@ func TestExecutedStays(t *testing.T) {
 		t.Errorf("a log may end below what was executed: %+v", m.out.Fault)
 	}
 }
+
+// Goal: a commit_max from another log makes no query unwanted. A replica in a view change may have
+// it from ballots of a later log_view, in its superblock beside its own older log_view. The op of
+// its own log that would replace a query's reply may have been left out. Without that reply, its
+// sessions would differ from those of the others. Of the log of its own view, it does count.
+func TestWantsOfAnotherLog(t *testing.T) {
+	w, _, m, _ := calm(t, 15)
+	unwanted := func() (count int) {
+		for op := m.superblock.Checkpoint.Op + 1; op <= m.stage.log.head(); op++ {
+			if !m.stage.wants.replies(op) {
+				count++
+			}
+		}
+		return count
+	}
+	m.powerCut()
+	m.superblock.CommitMax = w.oracle.highest
+	m.start()
+	own := unwanted()
+	m.powerCut()
+	m.superblock.View++
+	m.start()
+	if count := unwanted(); own == 0 || count > 0 {
+		t.Fatalf("%d queries are left out for a commit_max that is not of this log, and %d for one that is", count, own)
+	}
+	w.quiet(false)
+	w.heal()
+}
