@@ -210,3 +210,33 @@ func TestWantsOfAnotherLog(t *testing.T) {
 	w.quiet(false)
 	w.heal()
 }
+
+// Goal: a backup answers the new primary for ops that it knows to be committed, and the primary
+// does not. The primary of view v commits an op with A's acknowledgement; A never hears of it. A
+// and the third begin the next view, in whose pipeline the op waits, and the third dies before it
+// has the op. The primary of view v comes back and follows A. Both have the op, so A commits it.
+func TestSeveralAckOfTheViewBefore(t *testing.T) {
+	w, primary, a, third := calm(t, 16)
+	before := w.oracle.highest
+	one := w.clients[0]
+	w.cut(third)
+	w.onSend = func(from, to int, f *flight) bool { return from != primary.index || f.command != peer.CommandCommit }
+	one.isQuiet = false
+	w.until("an op is committed that A does not know of", func() bool { return primary.stage.commits.max() > before })
+	one.isQuiet = true
+	w.onSend = func(from, to int, f *flight) bool { return from != a.index || f.command != peer.CommandPrepare }
+	w.cut(primary)
+	if a.stage.commits.max() != before {
+		t.Fatalf("A knows that op %d is committed: %s", a.stage.commits.max(), w.text())
+	}
+	w.until("A is the primary", func() bool { return a.stage.isPrimary() && third.superblock.LogView == a.superblock.LogView })
+	third.powerCut()
+	if third.has(before+1, w.oracle.committed[before+1]) || a.stage.commits.max() != before {
+		t.Fatalf("the third has op %d: %s", before+1, w.text())
+	}
+	w.onSend = nil
+	w.cut()
+	w.until("the new primary commits", func() bool { return a.stage.commits.max() > before })
+	w.quiet(false)
+	w.heal()
+}
