@@ -71,8 +71,8 @@ func (e *examination) memory() Result {
 	}
 	kibibytes, err := strconv.ParseUint(strings.TrimSuffix(e.field("proc/meminfo", "MemAvailable"), " kB"), 10, 54)
 	if free := kibibytes << 10; err == nil && free < expected && e.isUnserved() {
-		return warning("stop what uses the memory, or lower --cache-grid", "%s allows %s, of which other programs leave %s; a server with default "+
-			"settings is expected to use %s", source, size(available), size(free), size(expected))
+		return warning("stop what uses the memory, or lower --cache-grid", "%s allows %s, of which other programs leave %s; a server with "+
+			"default settings is expected to use %s", source, size(available), size(free), size(expected))
 	}
 	return ok("%s allows %s; a server with default settings is expected to use %s", source, size(available), size(expected))
 }
