@@ -44,14 +44,21 @@ func (d *Detector) Begin(nowNs uint64) {
 	*d = Detector{lastNs: nowNs, meanNs: HeartbeatNs, signs: 1}
 }
 
-// Heard a sign of life.
+// Heard a sign of life. Several that come in one turn are one: a replica that was held up gets them
+// together, which says nothing of the primary.
 func (d *Detector) Heard(nowNs uint64) {
-	interval := max(nowNs, d.lastNs) - d.lastNs
-	interval = min(max(interval, signIntervalNsMin), signIntervalNsMax)
+	if nowNs <= d.lastNs {
+		return
+	}
+	interval := min(max(nowNs-d.lastNs, signIntervalNsMin), signIntervalNsMax)
 	d.signs = min(d.signs+1, signsOfMean)
 	d.meanNs = (d.meanNs*(d.signs-1) + interval) / d.signs
-	d.lastNs = max(nowNs, d.lastNs)
+	d.lastNs = nowNs
 }
+
+// Late: this replica did not run for so long. What the primary sent meanwhile may not have been
+// read, so the time does not count.
+func (d *Detector) Late(lateNs uint64) { d.lastNs += lateNs }
 
 // HeardHeartbeat that the primary sent at sentNs by its clock, and tells whether it is newer than
 // the last one. One that was delayed or doubled is no sign of life.

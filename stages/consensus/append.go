@@ -29,6 +29,7 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 		return // I9: the head is of this view, so the primary is broken
 	default:
 		s.deadlines.signed(false)
+		s.deadlines.proven()
 		s.log.jump(header)
 	}
 	s.keep(op, header.Checksum(), e.Slot)

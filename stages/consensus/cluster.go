@@ -38,7 +38,6 @@ func (s *Stage) openCluster(r *Recovered) {
 
 // tickCluster does the work of a replica of a cluster for which the time has come.
 func (s *Stage) tickCluster() {
-	s.deadlines.begin(s.timers.now())
 	if !s.isStarted() {
 		s.startView()
 	}
@@ -116,7 +115,7 @@ func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
 // clusterTimerNs is the latest time at which the stage needs a step.
 func (s *Stage) clusterTimerNs() uint64 {
 	now := s.timers.now()
-	next := min(s.deadlines.nextNs(s.views.isNormal()), s.clock.NextNs(now))
+	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now))
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() {
 		next = min(next, s.timers.idleNs())
 	}

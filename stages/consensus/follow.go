@@ -37,7 +37,7 @@ func (s *Stage) sendStartView(to uint8, nonce uint64) {
 
 // askStartView asks for the log of a view that is running, unless that was done a short time ago.
 func (s *Stage) askStartView(view uint32) {
-	if s.deadlines.askSoon() || s.deadlines.asks() {
+	if s.deadlines.askSoon(view) || s.deadlines.asks() {
 		s.requestStartView(view)
 	}
 }

@@ -14,6 +14,7 @@ type beats struct {
 	view      uint32 // whose log was told to all
 	waitsNs   uint64 // since when an op waits for a quorum; 0: none does
 	givesWay  bool
+	progress  uint64 // of a new primary, when it was last looked at
 }
 
 func (b *beats) hasAnnounced(view uint32) bool { return b.view == view }
@@ -38,12 +39,20 @@ func (b *beats) isGivingWay() bool { return b.givesWay }
 func (b *beats) begin()            { b.givesWay, b.waitsNs, b.committed = false, 0, 0 }
 func (b *beats) stepDown()         { b.givesWay, b.waitsNs = false, 0 }
 
+// hasAdvanced tells whether a new primary has come closer to serving since this was last asked.
+func (b *beats) hasAdvanced(progress uint64) bool {
+	before := b.progress
+	b.progress = progress
+	return progress != before
+}
+
 // lead is what a primary does in each step.
 func (s *Stage) lead() {
 	// A client whose request is committed and not executed yet has neither a session that knows it
 	// nor a place in the index. So all that is committed is executed first.
 	if !s.status.isServing() && s.commits.min() == s.commits.max() && s.indexRecent() {
 		s.status.serve()
+		s.deadlines.proven()
 		s.timers.serve()
 		s.send.ready()
 	}

@@ -19,21 +19,22 @@ import (
 // several is a cluster of stages whose journals, applies and networks the test plays. Time is
 // virtual. What is committed is judged by an oracle that knows only acknowledgements.
 type several struct {
-	t        testing.TB
-	seed     uint64
-	l        limits.Limits
-	random   *rand.Rand
-	quorums  vsr.Quorums
-	bounds   peer.Bounds
-	nowNs    uint64
-	machines []*machine
-	isCut    [limits.ReplicasMax][limits.ReplicasMax]bool
-	links    [limits.ReplicasMax][limits.ReplicasMax][]flight
-	lossPer  int // messages of 1000 that are lost
-	oracle   oracle
-	clients  []*severalClient
-	count    map[string]int
-	onSend   func(from, to int, f *flight) bool // a script may drop a message
+	t         testing.TB
+	seed      uint64
+	l         limits.Limits
+	random    *rand.Rand
+	quorums   vsr.Quorums
+	bounds    peer.Bounds
+	nowNs     uint64
+	machines  []*machine
+	isCut     [limits.ReplicasMax][limits.ReplicasMax]bool
+	links     [limits.ReplicasMax][limits.ReplicasMax][]flight
+	lossPer   int  // messages of 1000 that are lost
+	maySpread bool // clients go on when a machine is nearly a log behind
+	oracle    oracle
+	clients   []*severalClient
+	count     map[string]int
+	onSend    func(from, to int, f *flight) bool // a script may drop a message
 }
 
 // flight is a message between two machines.
@@ -167,6 +168,8 @@ type machine struct {
 	applyEvents   []stages.ApplyToConsensus
 	netEvents     []stages.NetToConsensus
 	isServing     bool
+
+	isCheckpointHeld bool // its checkpoint does not come to an end
 }
 
 // diskSlot has both copies of a slot: nil was never written, empty is torn.
@@ -348,6 +351,9 @@ func (m *machine) turn() {
 	events := Events{WallNs: m.wallNs(), Journal: m.journalEvents, Apply: m.applyEvents, Net: m.netEvents}
 	m.journalEvents, m.applyEvents, m.netEvents = nil, nil, nil
 	m.stage.Step(m.w.nowNs, events, &m.out)
+	if next := m.stage.TimerNs(); next <= m.w.nowNs && m.out.Fault == nil {
+		m.w.t.Fatalf("seed %d: machine %d turns without a pause, its timer is due %d ns ago: %s", m.w.seed, m.index, m.w.nowNs-next, m.w.text())
+	}
 	if cap(m.out.Net) != netCap || cap(m.out.Journal) != 64 || cap(m.out.Apply) != 64 {
 		m.w.t.Fatal("the actions grew")
 	}
