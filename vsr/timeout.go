@@ -18,6 +18,7 @@ type Timers struct {
 	Ping              Timer
 	PrepareResend     Timer
 	Heartbeat         Timer
+	Probe             Timer // while something waits for a quorum: a heartbeat, whose echoes tell that the primary is heard
 	SuspicionForget   Timer // start_view_changes of others
 	SuspicionResend   Timer
 	ViewChange        Timer // without success: the next view
@@ -40,9 +41,12 @@ type Timers struct {
 func TimersOf() Timers {
 	const ms, s = 1_000_000, 1_000_000_000
 	return Timers{
-		Ping:            Timer{"ping", 1 * s, 0, 10},
-		PrepareResend:   Timer{"prepare resend", 250 * ms, 10 * s, 10},
-		Heartbeat:       Timer{"heartbeat", HeartbeatNs, 0, 0},
+		Ping:          Timer{"ping", 1 * s, 0, 10},
+		PrepareResend: Timer{"prepare resend", 250 * ms, 10 * s, 10},
+		Heartbeat:     Timer{"heartbeat", HeartbeatNs, 0, 0},
+		// Several in the time after which a primary counts as deaf: an acknowledgement may take longer,
+		// because it waits for a disk, and an echo may be lost.
+		Probe:           Timer{"heartbeat while something waits", 150 * ms, 0, 0},
 		SuspicionForget: Timer{"suspicion forget", 5 * s, 0, 0},
 		SuspicionResend: Timer{"suspicion resend", 500 * ms, 0, 20},
 		// 5 s in the specification. The next primary may be dead as well, and nobody is served while

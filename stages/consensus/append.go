@@ -30,6 +30,7 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 	default:
 		s.deadlines.signed(false)
 		s.deadlines.proven()
+		s.primaryLives()
 		s.log.jump(header)
 	}
 	s.keep(op, header.Checksum(), e.Slot)
@@ -79,9 +80,10 @@ func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
 	}
 }
 
-// writeOne begins to write a prepare, if its log slot and journal have room.
+// writeOne begins to write a prepare, if its log slot and journal have room. What the checkpoint has
+// need not be written any more.
 func (s *Stage) writeOne(op uint64, slot stages.Slot) {
-	if !s.views.isNormal() || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
+	if op <= s.superblocks.now().Checkpoint.Op || !s.views.isNormal() || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
 		op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) {
 		return
 	}

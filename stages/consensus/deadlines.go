@@ -13,7 +13,7 @@ type deadlines struct {
 
 	ping, heartbeat, resend, forget, wish, change, ballot, ask, head, repair vsr.Timeout
 
-	serve, quorum vsr.Timeout // of a primary: until it serves, and until its oldest prepare has a quorum
+	serve, quorum, probe vsr.Timeout // of a primary: until it serves; until, and while, its oldest prepare has no quorum
 
 	primary    vsr.Detector // signs of life of the primary; of a primary, what it sends
 	lateNs     uint64       // when the last step began that came too late
@@ -33,7 +33,8 @@ func newDeadlines(seed uint64) deadlines {
 		random: seed, ping: vsr.NewTimeout(t.Ping), heartbeat: vsr.NewTimeout(t.Heartbeat), resend: vsr.NewTimeout(t.PrepareResend),
 		forget: vsr.NewTimeout(t.SuspicionForget), wish: vsr.NewTimeout(t.SuspicionResend), change: vsr.NewTimeout(t.ViewChange),
 		ballot: vsr.NewTimeout(t.BallotResend), ask: vsr.NewTimeout(t.StartViewRequest), head: vsr.NewTimeout(t.HeadRequest),
-		repair: vsr.NewTimeout(t.LogRepair), serve: vsr.NewTimeout(t.Serve), quorum: vsr.NewTimeout(t.Quorum), isProven: true,
+		repair: vsr.NewTimeout(t.LogRepair), serve: vsr.NewTimeout(t.Serve), quorum: vsr.NewTimeout(t.Quorum),
+		probe: vsr.NewTimeout(t.Probe), isProven: true,
 	}
 }
 
@@ -78,7 +79,7 @@ func (d *deadlines) repairs() bool { return d.fired(&d.repair) }
 
 // normal: the replica is in status normal of a view from now on.
 func (d *deadlines) normal(isPrimary bool) {
-	for _, t := range [...]*vsr.Timeout{&d.heartbeat, &d.resend, &d.wish, &d.ballot, &d.ask, &d.head, &d.serve} {
+	for _, t := range [...]*vsr.Timeout{&d.heartbeat, &d.resend, &d.wish, &d.ballot, &d.ask, &d.head, &d.serve, &d.probe} {
 		t.Stop()
 	}
 	d.change.Halt()
@@ -217,7 +218,7 @@ func (d *deadlines) nextNs(isNormal, isLeading bool) uint64 {
 		next = min(next, t.NextNs())
 	}
 	if isLeading {
-		next = min(next, d.heartbeat.NextNs(), d.resend.NextNs(), d.quorum.NextNs())
+		next = min(next, d.heartbeat.NextNs(), d.resend.NextNs(), d.quorum.NextNs(), d.probe.NextNs())
 	}
 	if at := d.primary.NextNs(d.nowNs); isNormal && at > d.nowNs {
 		next = min(next, at)

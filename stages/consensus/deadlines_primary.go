@@ -10,6 +10,17 @@ func (d *deadlines) heartbeats() bool {
 	return d.heartbeat.Fired(d.nowNs) || d.primary.Alarm(d.nowNs) != vsr.AlarmGreen
 }
 
+// probes tells whether a heartbeat is due because something waits: its echoes tell whether the
+// primary is heard, before it counts as deaf.
+func (d *deadlines) probes(isWaiting bool) bool {
+	if !isWaiting {
+		d.probe.Stop()
+		return false
+	}
+	d.probe.StartIfStopped(d.nowNs, d.draw())
+	return d.fired(&d.probe)
+}
+
 // advanced: a new primary has come closer to serving.
 func (d *deadlines) advanced() {
 	d.change.Halt()
@@ -39,7 +50,7 @@ func (d *deadlines) gaveWay() {
 	}
 	d.quorum.Halt()
 	d.change.Halt()
-	for _, t := range [...]*vsr.Timeout{&d.heartbeat, &d.resend, &d.serve} {
+	for _, t := range [...]*vsr.Timeout{&d.heartbeat, &d.resend, &d.serve, &d.probe} {
 		t.Stop()
 	}
 }
@@ -62,4 +73,5 @@ func (d *deadlines) resends(isWaiting bool, roundTripNs uint64) bool {
 func (d *deadlines) progressed() {
 	d.resend.Stop()
 	d.quorum.Stop()
+	d.probe.Stop()
 }

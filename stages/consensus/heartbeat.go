@@ -68,7 +68,8 @@ func (s *Stage) lead() {
 			s.sendPrepare(op, slot, missing)
 		}
 	}
-	if s.beats.isNews(s.commits.max()) || s.deadlines.heartbeats() {
+	isProbe := s.deadlines.probes(s.pipeline.count() > 0)
+	if isProbe || s.beats.isNews(s.commits.max()) || s.deadlines.heartbeats() {
 		s.sendHeartbeat()
 	}
 }
@@ -104,8 +105,7 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 		return
 	}
 	if s.deadlines.heartbeatCame(m.ClockNs) {
-		s.views.forget(1 << s.self)
-		s.deadlines.unwished()
+		s.primaryLives()
 	}
 	s.commits.raiseMax(m.Op)
 	if m.Op > s.log.head() {
@@ -113,6 +113,16 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 	}
 	echo := peer.CommitEcho{EchoNs: m.ClockNs, Op: s.log.head(), CommitMin: s.commits.min()}
 	s.sendSmall(peer.CommandCommitEcho, s.views.now(), &echo, 1<<from)
+}
+
+// primaryLives: a new sign of life of the primary has come, so this replica does not wish to leave
+// the view any more. A primary that wishes so itself does not count: it gives way.
+func (s *Stage) primaryLives() {
+	if s.views.wished(s.quorums.PrimaryOf(s.views.now())) {
+		return
+	}
+	s.views.forget(1 << s.self)
+	s.deadlines.unwished()
 }
 
 func (s *Stage) sendAck(to int, header prepare.Header) {

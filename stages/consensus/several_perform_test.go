@@ -122,7 +122,7 @@ func (m *machine) performPeerSend(a *stages.ConsensusToNet) {
 func (m *machine) finish() {
 	random := m.w.random
 	for i := 0; i < len(m.appends); i++ {
-		if random.IntN(2) == 0 {
+		if m.isDiskHeld || random.IntN(2) == 0 {
 			continue
 		}
 		a := m.appends[i]

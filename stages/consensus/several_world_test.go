@@ -95,7 +95,7 @@ func (w *several) run(ns uint64) {
 			c.act()
 		}
 		for _, m := range w.machines {
-			if m.isUp && m.pausedNs <= w.nowNs {
+			if m.isUp && !m.isStopped && m.pausedNs <= w.nowNs {
 				m.finish()
 				m.turn()
 			}
@@ -116,7 +116,7 @@ func (w *several) send(from, to int, f flight) {
 
 func (w *several) deliver(from, to int) {
 	link := &w.links[from][to]
-	for len(*link) > 0 && (*link)[0].atNs <= w.nowNs {
+	for len(*link) > 0 && (*link)[0].atNs <= w.nowNs && !w.machines[to].isStopped {
 		f := (*link)[0]
 		*link = (*link)[1:]
 		if m := w.machines[to]; m.isUp && !w.isCut[from][to] {
@@ -170,6 +170,8 @@ type machine struct {
 	isServing     bool
 
 	isCheckpointHeld bool // its checkpoint does not come to an end
+	isDiskHeld       bool // its appends do not come to an end
+	isStopped        bool // the whole process: nothing is read from the network either
 }
 
 // diskSlot has both copies of a slot: nil was never written, empty is torn.
