@@ -11,7 +11,7 @@ import (
 func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 	header := prepare.Header(s.slots.bytes(e.Slot)[:prepare.HeaderBytes])
 	from, op := int(e.Peer), header.Op()
-	if !s.views.isNormal() || from != s.quorums.PrimaryOf(s.views.now()) || from == s.self {
+	if !s.hears(from) {
 		return
 	}
 	s.commits.raiseMax(header.Commit())

@@ -74,6 +74,7 @@ func (s *Stage) startView() {
 		s.vote()
 	default:
 		s.deadlines.normal(false)
+		s.ackAll()
 	}
 }
 
@@ -160,6 +161,26 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	s.peers.connected(int(e.Peer), isLive)
 	s.repair.connected(int(e.Peer), isLive)
 	s.send.noted(e.Peer)
+	if isLive && s.isStarted() && !s.status.isFailed() {
+		s.greet(int(e.Peer))
+	}
+}
+
+// greet says at once what a replica that is connected now may have missed, as it would be said
+// again after a time: what was sent on the connection before may be lost.
+func (s *Stage) greet(replica int) {
+	switch {
+	case s.mayAnnounce():
+		s.sendHeartbeat()
+	case replica != s.quorums.PrimaryOf(s.views.now()):
+	case s.views.isRecovering():
+		s.requestStartView(s.views.now())
+	case s.views.isChanging():
+		s.vote()
+		s.requestStartView(s.views.now())
+	default:
+		s.ackAll()
+	}
 }
 
 // sendTo sends the message in slot to those of to that take one, if it may leave. It takes over the

@@ -12,9 +12,11 @@ import (
 	"ledger/vsr"
 )
 
-// sendStartView tells the log of the view.
+// sendStartView tells the log of the view. A replica at the checkpoint before cannot store the ops
+// at its end. The header of the last op that it can store is a hook: with it as its head, it has
+// what it can have of the log, until its own checkpoint is durable.
 func (s *Stage) sendStartView(to uint8, nonce uint64) {
-	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max())
+	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), s.limits.PrepareMax(s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op)))
 	slot := stages.SlotNone
 	if ok {
 		slot = s.slots.take(stages.SlotSend)

@@ -77,7 +77,7 @@ func (s *Stage) isHeldByCheckpoints() bool {
 	}
 	may := 0
 	for i := range s.quorums.Replicas {
-		checkpoint := s.peers.state(i).CheckpointOp
+		checkpoint := s.peers.reported(i).CheckpointOp
 		if i == s.self {
 			checkpoint = s.superblocks.now().Checkpoint.Op
 		}

@@ -101,7 +101,7 @@ func (s *Stage) sendHeartbeat() {
 
 // onHeartbeat: the primary lives.
 func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
-	if !s.views.isNormal() || from != s.quorums.PrimaryOf(s.views.now()) || from == s.self {
+	if !s.hears(from) {
 		return
 	}
 	if s.deadlines.heartbeatCame(m.ClockNs) {
@@ -113,6 +113,19 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 	}
 	echo := peer.CommitEcho{EchoNs: m.ClockNs, Op: s.log.head(), CommitMin: s.commits.min()}
 	s.sendSmall(peer.CommandCommitEcho, s.views.now(), &echo, 1<<from)
+}
+
+// hears tells whether what from sends as the primary of the view counts. A replica that is still
+// changing to that view asks for its log: the view is running.
+func (s *Stage) hears(from int) bool {
+	if from == s.self || from != s.quorums.PrimaryOf(s.views.now()) {
+		return false
+	}
+	if !s.views.isNormal() {
+		s.askStartView(s.views.now())
+		return false
+	}
+	return true
 }
 
 // primaryLives: a new sign of life of the primary has come, so this replica does not wish to leave

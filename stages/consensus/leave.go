@@ -64,8 +64,15 @@ func (s *Stage) onWish(from int, cause peer.Cause) {
 		s.wish(peer.CauseFollowed)
 		return
 	}
-	s.countWishes()
+	if s.countWishes(); s.mayAnnounce() {
+		// The replica has missed that the view is running, or it suspects this one.
+		s.sendHeartbeat()
+		s.sendStartView(1<<from, 0)
+	}
 }
+
+// mayAnnounce tells whether this replica says that its view is running.
+func (s *Stage) mayAnnounce() bool { return s.isPrimary() && !s.beats.isGivingWay() }
 
 // countWishes leaves the view if a quorum wishes to. A replica whose head is uncertain waits first
 // for a view that answers.

@@ -19,8 +19,8 @@ type peerState struct {
 	sends    int                      // messages that net has
 	forwards [forwardsMax]stages.Slot // of them, forwarded requests
 	heardNs  uint64                   // when it last echoed or acknowledged
-	is       peer.State               // what it last told of itself
-	toldNs   uint64                   // when; 0: it has told nothing
+	state    peer.State               // as of its last ping or pong
+	stateNs  uint64                   // when that came; 0: never
 }
 
 // forwardsMax is the largest number of clients' requests that are on their way to the primary.
@@ -91,13 +91,13 @@ func (p *peers) mayForward(replica int, slot stages.Slot) bool {
 	return false
 }
 
-// told: a ping or a pong has come, with what a peer tells of itself.
-func (p *peers) told(from int, state *peer.State, nowNs uint64) {
-	p.each[from].is, p.each[from].toldNs = *state, max(nowNs, 1)
+// reports: a ping or a pong told the state of a peer.
+func (p *peers) reports(from int, state *peer.State, nowNs uint64) {
+	p.each[from].state, p.each[from].stateNs = *state, max(nowNs, 1)
 }
 
-// state is what a replica last told of itself; zero if it has told nothing.
-func (p *peers) state(of int) *peer.State { return &p.each[of].is }
+// reported is what a peer last told of its state; zero if it has told nothing.
+func (p *peers) reported(replica int) *peer.State { return &p.each[replica].state }
 
 // heard an echo or an acknowledgement.
 func (p *peers) heard(replica int, nowNs uint64) { p.each[replica].heardNs = nowNs }
