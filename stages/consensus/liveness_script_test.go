@@ -12,15 +12,15 @@ func begun(t *testing.T, seed uint64) (w *several, primary, next, last int) {
 	w = newSeveral(t, 3, seed)
 	w.addClients(3)
 	w.run(4 * second)
-	primary = w.primary()
+	primary = w.server()
 	if primary < 0 || w.replied() == 0 {
 		t.Fatalf("nobody serves: %s", w.text())
 	}
 	return w, primary, (primary + 1) % 3, (primary + 2) % 3
 }
 
-// primary is the machine that serves in the highest view, or -1.
-func (w *several) primary() int {
+// server is the machine that serves in the highest view, or -1.
+func (w *several) server() int {
 	found, view := -1, uint32(0)
 	for i, m := range w.machines {
 		if m.isUp && m.stage.mayOrder() && m.stage.views.now() >= view {
@@ -66,7 +66,7 @@ func TestSeveralPrimaryWithoutAPrepare(t *testing.T) {
 	w.run(2 * second)
 	w.machines[primary].start()
 	w.serves(8*second, "a primary that misses a prepare stays")
-	if now := w.view(); now < view+2 || w.primary() == next {
+	if now := w.view(); now < view+2 || w.server() == next {
 		t.Fatalf("view %d after view %d: %s", now, view, w.text())
 	}
 	w.heal()
@@ -79,7 +79,7 @@ func TestSeveralPrepareWithoutAQuorum(t *testing.T) {
 		return from != primary || f.command != peer.CommandPrepare
 	}
 	w.serves(6*second, "a primary whose prepares reach nobody stays")
-	if w.primary() == primary {
+	if w.server() == primary {
 		t.Fatal(w.text())
 	}
 	w.heal()
@@ -103,7 +103,7 @@ func TestSeveralCheckpointHoldsTheQuorum(t *testing.T) {
 		t.Fatalf("nothing waits: %s", w.text())
 	}
 	w.run(5 * second)
-	if w.view() != view || w.primary() != primary {
+	if w.view() != view || w.server() != primary {
 		t.Fatalf("view %d ended: %s", view, w.text())
 	}
 	w.machines[next].isCheckpointHeld, w.machines[last].isCheckpointHeld = false, false

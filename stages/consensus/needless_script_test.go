@@ -121,10 +121,10 @@ func TestSeveralSlowWriteAfterAPause(t *testing.T) {
 	w.quiet(true)
 	w.run(15 * second)
 	view := w.view()
-	w.machines[next].isDiskHeld, w.machines[last].isDiskHeld = true, true
+	w.machines[next].holdsAppends, w.machines[last].holdsAppends = true, true
 	w.quiet(false)
 	w.run(3 * second / 2)
-	w.machines[next].isDiskHeld, w.machines[last].isDiskHeld = false, false
+	w.machines[next].holdsAppends, w.machines[last].holdsAppends = false, false
 	w.serves(second, "nobody serves")
 	if w.view() != view {
 		t.Fatalf("view %d ended because of slow disks: %s", view, w.text())
@@ -147,12 +147,12 @@ func TestSeveralFullLoad(t *testing.T) {
 		case 0:
 			m.pausedNs = w.nowNs + uint64(w.random.IntN(second/5))
 		case 1:
-			m.isDiskHeld = true
+			m.holdsAppends = true
 		case 2:
 			m.isCheckpointHeld = true
 		}
 		w.run(uint64(second/5 + w.random.IntN(second/3)))
-		m.isDiskHeld, m.isCheckpointHeld = false, false
+		m.holdsAppends, m.isCheckpointHeld = false, false
 		w.run(uint64(w.random.IntN(second / 10)))
 	}
 	if w.view() != view {
