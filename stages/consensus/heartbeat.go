@@ -108,6 +108,7 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 		s.primaryLives()
 	}
 	s.commits.raiseMax(m.Op)
+	s.views.told(m.Op)
 	if m.Op > s.log.head() {
 		s.askStartView(s.views.now())
 	}
