@@ -16,7 +16,8 @@ import (
 // at its end. The header of the last op that it can store is a hook: with it as its head, it has
 // what it can have of the log, until its own checkpoint is durable.
 func (s *Stage) sendStartView(to uint8, nonce uint64) {
-	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), s.limits.PrepareMax(s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op)))
+	hook := s.limits.PrepareMax(s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op))
+	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), hook)
 	slot := stages.SlotNone
 	if ok {
 		slot = s.slots.take(stages.SlotSend)
