@@ -45,7 +45,6 @@ func (s *Stage) lead() {
 	if !s.status.isServing() && s.commits.min() == s.commits.max() && s.indexRecent() {
 		s.status.serve()
 		s.timers.serve()
-		s.send.ready()
 	}
 	if s.mayOrder() {
 		s.order()

@@ -53,6 +53,7 @@ func (s *Stage) isDeaf() bool {
 func (s *Stage) wish(cause peer.Cause) {
 	if !s.views.wished(s.self) {
 		s.views.wish(s.self)
+		s.service.leaves(s.views.now(), cause, s.deadlines.lastSignNs())
 		s.sendWish(cause)
 	}
 	s.deadlines.wished(true)

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"ledger/limits"
+	"ledger/peer"
 	"ledger/stages"
 )
 
@@ -18,6 +19,9 @@ type peerState struct {
 	sends    int                      // messages that net has
 	forwards [forwardsMax]stages.Slot // of them, forwarded requests
 	heardNs  uint64                   // when it last echoed or acknowledged
+	toldNs   uint64                   // when its last message came
+	state    peer.State               // as of its last ping or pong
+	stateNs  uint64                   // when that came; 0: never
 }
 
 // forwardsMax is the largest number of clients' requests that are on their way to the primary.
@@ -38,10 +42,10 @@ func newPeers(self, count int) peers {
 func (p *peers) others() uint8 { return p.all }
 
 // connected: there is a connection with a peer, or none.
-func (p *peers) connected(peer int, isLive bool) {
-	p.live &^= 1 << peer
+func (p *peers) connected(replica int, isLive bool) {
+	p.live &^= 1 << replica
 	if isLive {
-		p.live |= 1 << peer
+		p.live |= 1 << replica
 	}
 }
 
@@ -90,6 +94,29 @@ func (p *peers) mayForward(peer int, slot stages.Slot) bool {
 
 // heard an echo or an acknowledgement.
 func (p *peers) heard(peer int, nowNs uint64) { p.each[peer].heardNs = nowNs }
+
+// told: a message came.
+func (p *peers) told(peer int, nowNs uint64) { p.each[peer].toldNs = max(nowNs, 1) }
+
+// toldSince are the bits of those of which a message came after sinceNs.
+func (p *peers) toldSince(sinceNs uint64) (bits uint8) {
+	for i := range p.count {
+		if p.live&p.all>>i&1 != 0 && p.each[i].toldNs > sinceNs {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// reports: a ping or a pong told the state of a peer.
+func (p *peers) reports(from int, state *peer.State, nowNs uint64) {
+	p.each[from].state, p.each[from].stateNs = *state, max(nowNs, 1)
+}
+
+// stateOf a peer, and when it was told; 0: never.
+func (p *peers) stateOf(replica int) (state *peer.State, toldNs uint64) {
+	return &p.each[replica].state, p.each[replica].stateNs
+}
 
 // heardAt fills in when each replica was last heard.
 func (p *peers) heardAt(times *[limits.ReplicasMax]uint64) []uint64 {

@@ -88,6 +88,7 @@ type Stage struct {
 	repair    repair
 	raw       durableLog // scratch
 	turn      turn
+	service   service
 }
 
 // isCluster tells whether there are other replicas.
