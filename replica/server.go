@@ -291,7 +291,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
 	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress,
-		openedOp: checkpointOp, headOp: s.opened.Consensus.OpHead}
+		openedOp: checkpointOp, headOp: s.opened.Consensus.OpHead, isSeveral: s.Replicas() > 1}
 	releaseHint := fmt.Sprintf("clients of %s to %s are served; the upper limit is --client-release-max",
 		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	options := Options{

@@ -21,7 +21,6 @@ type service struct {
 	reason atomic.Uint32 // a consensus.Away
 
 	stoppedNs  uint64 // since when clients are not served; 0: they are
-	stoppedIn  uint32 // the view then
 	isTold     bool   // a line has said so
 	hasView    bool   // a line has told viewLast
 	viewLast   uint32
@@ -43,9 +42,9 @@ func (s *service) changed(now consensus.Service) {
 	nowNs := max(s.clock(), 1)
 	if !now.IsServing() {
 		if s.stoppedNs == 0 {
-			s.stoppedNs, s.stoppedIn = nowNs, now.View
+			s.stoppedNs = nowNs
 		}
-		if now.LostNs > 0 && now.View > s.stoppedIn {
+		if now.LostNs > 0 && now.View > s.viewLast {
 			s.stoppedNs = min(s.stoppedNs, now.LostNs)
 		}
 		isLasting := now.Away == consensus.AwayAlone || now.Away == consensus.AwayHead || now.Away == consensus.AwayClock ||

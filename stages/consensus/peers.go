@@ -113,9 +113,9 @@ func (p *peers) reports(from int, state *peer.State, nowNs uint64) {
 	p.each[from].state, p.each[from].stateNs = *state, max(nowNs, 1)
 }
 
-// stateOf a peer, and when it was told; 0: never.
-func (p *peers) stateOf(replica int) (state *peer.State, toldNs uint64) {
-	return &p.each[replica].state, p.each[replica].stateNs
+// stateOf a peer, when it told that, and when any message of it came; 0: never.
+func (p *peers) stateOf(replica int) (state *peer.State, stateNs, toldNs uint64) {
+	return &p.each[replica].state, p.each[replica].stateNs, p.each[replica].toldNs
 }
 
 // heardAt fills in when each replica was last heard.

@@ -57,7 +57,12 @@ type service struct {
 	cause      peer.Cause
 	causedView uint32 // the view that cause and lostNs are about
 	lostNs     uint64
+	left       uint64 // views that were left, for the metrics
 }
+
+func (v *service) reason() Away      { return v.told.Away }
+func (v *service) leftCount() uint64 { return v.left }
+func (v *service) wasServing() bool  { return v.hasServed }
 
 // leaves notes why a view is left. signNs is the last sign of life of its primary.
 func (v *service) leaves(view uint32, cause peer.Cause, signNs uint64) {
@@ -67,7 +72,8 @@ func (v *service) leaves(view uint32, cause peer.Cause, signNs uint64) {
 	}
 }
 
-// hears why another replica wishes to leave a view. The first one that has a reason of its own counts.
+// hears why another replica wishes to leave a view. The first one that has a reason of its own
+// counts.
 func (v *service) hears(view uint32, cause peer.Cause, signNs uint64) {
 	if cause != peer.CauseFollowed && (v.causedView != view || v.cause == 0) {
 		v.leaves(view, cause, signNs)
@@ -88,6 +94,9 @@ func (s *Stage) tellService() {
 	}
 	if v.isTold && v.told == t {
 		return
+	}
+	if v.isTold && t.View != v.told.View {
+		v.left++
 	}
 	v.told, v.isTold = t, true
 	s.send.service(&v.told)

@@ -89,6 +89,7 @@ type Stage struct {
 	raw       durableLog // scratch
 	turn      turn
 	service   service
+	helped    helped
 }
 
 // isCluster tells whether there are other replicas.
