@@ -48,8 +48,8 @@ func TestPagesWhileStarting(t *testing.T) {
 	expect("/metrics", 200, "ledger_ready_replicas 0")
 }
 
-// Goal: of a replica of a cluster, readiness follows what it tells once it has started: 503 with the
-// reason while it is not in touch with a quorum, and 200 again.
+// Goal: of a replica of a cluster, readiness follows what it tells once it has started: 503 with
+// the reason while it is not in touch with a quorum, and 200 again.
 func TestReadinessOfCluster(t *testing.T) {
 	source := &fake{answers: true}
 	progress := &starting{}
