@@ -88,6 +88,8 @@ type Stage struct {
 	repair    repair
 	raw       durableLog // scratch
 	turn      turn
+	service   service
+	helped    helped
 }
 
 // isCluster tells whether there are other replicas.
