@@ -67,7 +67,7 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		return nil, fmt.Errorf("syncing the data file before it is read: %w", err)
 	}
 	o := &Opened{Layout: datafile.NewLayout(&l)}
-	scratch := memory.Bytes(uint64(max(l.MessageBytesMax, l.BlockBytes)), 4096, "recovery scratch")
+	scratch := memory.Bytes(uint64(ports.ReadersMax(file))*uint64(max(l.MessageBytesMax, l.BlockBytes)), 4096, "recovery scratch")
 	size, err := file.SizeBytes()
 	if err != nil {
 		return nil, fmt.Errorf("reading the size of the data file: %w", err)

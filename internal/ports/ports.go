@@ -12,6 +12,8 @@
 // belongs to one thread.
 package ports
 
+import "sync"
+
 // DiskCompletion is the result of a queued disk operation.
 type DiskCompletion struct {
 	Tag    uint64 // the caller's tag
@@ -60,6 +62,36 @@ type File interface {
 	WriteAt(buffer []byte, offsetBytes uint64) error
 	// SizeBytes of the file.
 	SizeBytes() (uint64, error)
+}
+
+// SharedFile is a File whose ReadAt up to ReadersMax goroutines may call at the same time. A disk
+// answers several reads sooner than as many one after the other.
+type SharedFile interface {
+	File
+	ReadersMax() int
+}
+
+// ReadersMax is the number of goroutines that may read a file at the same time.
+func ReadersMax(file File) int {
+	if shared, ok := file.(SharedFile); ok {
+		return shared.ReadersMax()
+	}
+	return 1
+}
+
+// SideBySide calls read with the numbers below readersMax, or with as many as the file allows, and
+// returns when all calls have returned. Each runs on a goroutine of its own if there are several.
+func SideBySide(file File, readersMax int, read func(reader int)) {
+	readers := min(readersMax, ReadersMax(file))
+	if readers == 1 {
+		read(0)
+		return
+	}
+	var reading sync.WaitGroup
+	for reader := range readers {
+		reading.Go(func() { read(reader) })
+	}
+	reading.Wait()
 }
 
 // DataFile is the File with which a server starts.

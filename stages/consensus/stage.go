@@ -64,6 +64,7 @@ type Stage struct {
 	wants    wants
 
 	// From the clients to the log.
+	early    early
 	queue    requestQueue
 	inFlight clientIndex // clients with a request in queue, pipeline or commit queue; the value is arrivalOf
 
@@ -131,6 +132,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		log:         newLog(&l, memory),
 		pipeline:    newPipeline(&l),
 		commits:     newCommitQueue(&l, checkpoint.Op),
+		early:       newEarly(&l),
 		queue:       newRequestQueue(&l),
 		inFlight:    newClientIndex(&key, ClientsInFlightMax(&l), memory, "requests in flight"),
 		sessions:    newSessions(&key, l.SessionsMax, memory),
@@ -210,6 +212,7 @@ func (s *Stage) tick() {
 		s.status.serve()
 		s.timers.serve()
 		s.send.ready()
+		s.admitEarly()
 	}
 	s.order()
 }
@@ -290,5 +293,6 @@ func (s *Stage) onApply(e *stages.ApplyToConsensus) {
 
 func (s *Stage) fail(fault *storage.Fault) {
 	s.status.fail()
+	s.dropEarly()
 	s.send.fault(fault)
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"ledger/internal/ports"
 	"ledger/limits"
@@ -47,7 +48,7 @@ func (e *DamageError) Fault() storage.Fault {
 
 // Recover reads the log of a replica, repairs each copy of which the other one is right, and
 // returns the head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at
-// least MessageBytesMax. The slots are classified here, and package vsr judges them, by the column
+// least MessageBytesMax; with more of it, a shared file is read by several goroutines. The slots are classified here, and package vsr judges them, by the column
 // of the table that the superblock's number of replicas names. A log that is refused is not
 // changed.
 //
@@ -61,13 +62,7 @@ func Recover(file ports.File, l *limits.Limits, superblock *datafile.Superblock,
 	slots := make([]vsr.Slot, count)
 	prepares := make([]byte, len(headers))
 	g.readTwins(headers, slots)
-	for i := range count {
-		s := &slots[i]
-		p, isUnread := g.readPrepare(i)
-		s.P = copyOf(p, g.classify(p, i))
-		s.P.IsUnread = isUnread
-		copy(headerAt(prepares, i), p)
-	}
+	g.readPrepares(slots, prepares)
 	in := InputOf(l, superblock)
 	if in.Replicas > 1 {
 		return g.several(&in, superblock, slots, headers, prepares)
@@ -201,6 +196,24 @@ func (g *logFile) readTwins(headers []byte, slots []vsr.Slot) {
 			slots[i].T.IsUnread = unread[i-first]
 		}
 	}
+}
+
+// readPrepares fills headers and the prepares' part of slots. Most of the time goes to reading, so
+// slots are read side by side, as many as the scratch memory has room for, if the file allows it.
+// No slot depends on another one.
+func (g *logFile) readPrepares(slots []vsr.Slot, headers []byte) {
+	var next atomic.Uint64
+	size := int(g.limits.MessageBytesMax)
+	ports.SideBySide(g.file, len(g.scratch)/size, func(reader int) {
+		own := *g
+		own.scratch = g.scratch[reader*size:][:size]
+		for i := next.Add(1) - 1; i < uint64(len(slots)); i = next.Add(1) - 1 {
+			p, isUnread := own.readPrepare(i)
+			slots[i].P = copyOf(p, own.classify(p, i))
+			slots[i].P.IsUnread = isUnread
+			copy(headerAt(headers, i), p)
+		}
+	})
 }
 
 // readPrepare returns the header of the prepare in a slot, or a header that is not valid, and
