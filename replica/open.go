@@ -8,6 +8,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/stages/consensus"
 	"ledger/stages/journal"
 	"ledger/storage"
@@ -162,6 +163,17 @@ func (o *Opened) readSessions(file ports.File) (err error) {
 	o.Consensus.SessionsTrailer = read(storage.TrailerSessions, "sessions")
 	o.Consensus.RepliesTrailer = read(storage.TrailerReplies, "sessions' replies")
 	return err
+}
+
+// eventsAhead is the number of events, at most, of the ops in the log behind the checkpoint.
+func (o *Opened) eventsAhead() (events uint64) {
+	const eventBytes = 128
+	for op := o.Consensus.Superblock.Checkpoint.Op + 1; op <= o.Consensus.OpHead; op++ {
+		slot := op % uint64(o.Limits.JournalSlotsCount)
+		header := prepare.Header(o.Consensus.Headers[slot*limits.HeaderBytes : (slot+1)*limits.HeaderBytes])
+		events += uint64(header.SizeBytes()-prepare.HeaderBytes) / eventBytes
+	}
+	return events
 }
 
 func isBlockDevice(file ports.DataFile) bool {

@@ -25,7 +25,8 @@ func TestCoverAgainstWalk(t *testing.T) {
 		trees := w.on(g)
 		filter := ids.NewFilter(g.Memory, &g.Limits, trees.FilterIDsMax(), uint64(g.Limits.MemtableRowsMax()))
 		loader := ids.NewLoader(g.Memory, &filter)
-		count := trees.CoverOverlapping()
+		early, late := trees.CoverOverlapping(uint64(round%3) * 40)
+		count := early + late
 		wanted := map[*Run]bool{}
 		sum := uint64(0)
 		for _, r := range trees.Tree(storage.TreeTransferID).Runs() {
@@ -41,8 +42,12 @@ func TestCoverAgainstWalk(t *testing.T) {
 		if count != sum {
 			t.Fatalf("%d ids are to be covered, want %d", count, sum)
 		}
-		if count > 0 && !filter.Open(count) {
-			t.Fatal("the filter has no room")
+		if count > 0 {
+			room, ok := filter.Open(early, late)
+			if !ok {
+				t.Fatal("the filter has no room")
+			}
+			trees.CoverRoom(room)
 		}
 		for steps := 0; trees.IsCovering(); steps++ {
 			if !trees.CoverStep(g.Grid, &loader) {
@@ -125,24 +130,32 @@ func TestFilterOf(t *testing.T) {
 	}
 }
 
-// Goal: the output of a merge is covered if all inputs are, and is never wanted together with ids
-// for which the filter has no room.
+// Goal: the output of a merge is covered if all inputs are. It is wanted if some are wanted and the
+// others covered, as long as the filter has room for the ids of these. An input that is neither
+// makes the output neither.
 func TestInherit(t *testing.T) {
-	covered, wanted, neither := Run{covered: true}, Run{wanted: true}, Run{}
+	covered, wanted, neither := Run{covered: true, entries: 10}, Run{wanted: true, entries: 100}, Run{entries: 1}
 	for _, c := range []struct {
 		inputs              []Run
+		room                uint64
 		isCovered, isWanted bool
+		left                uint64
 	}{
-		{[]Run{covered, covered}, true, false},
-		{[]Run{wanted, wanted}, false, true},
-		{[]Run{wanted, covered}, false, false},
-		{[]Run{neither, wanted}, false, false},
-		{[]Run{covered, neither}, false, false},
+		{[]Run{covered, covered}, 0, true, false, 0},
+		{[]Run{covered, covered}, 50, true, false, 50},
+		{[]Run{wanted, wanted}, 0, false, true, 0},
+		{[]Run{wanted, covered, covered}, 19, false, false, 19},
+		{[]Run{wanted, covered, covered}, 20, false, true, 0},
+		{[]Run{covered, wanted}, 25, false, true, 15},
+		{[]Run{neither, wanted}, 50, false, false, 50},
+		{[]Run{covered, neither}, 50, false, false, 50},
+		{[]Run{covered, wanted, neither}, 50, false, false, 50},
 	} {
 		var out Run
-		out.inherit(c.inputs)
-		if out.covered != c.isCovered || out.wanted != c.isWanted {
-			t.Errorf("%+v: covered %v, wanted %v", c.inputs, out.covered, out.wanted)
+		room := c.room
+		out.inherit(c.inputs, &room)
+		if out.covered != c.isCovered || out.wanted != c.isWanted || room != c.left {
+			t.Errorf("%+v: covered %v, wanted %v, room %d left", c.inputs, out.covered, out.wanted, room)
 		}
 	}
 }
