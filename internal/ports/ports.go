@@ -79,17 +79,17 @@ func ReadersMax(file File) int {
 	return 1
 }
 
-// SideBySide calls read with the numbers below readersMax, or with as many as the file allows, and
+// SideBySide calls read for each of up to readersMax readers, or as many as the file allows, and
 // returns when all calls have returned. Each runs on a goroutine of its own if there are several.
-func SideBySide(file File, readersMax int, read func(reader int)) {
+func SideBySide(file File, readersMax int, read func(reader, readers int)) {
 	readers := min(readersMax, ReadersMax(file))
 	if readers == 1 {
-		read(0)
+		read(0, 1)
 		return
 	}
 	var reading sync.WaitGroup
 	for reader := range readers {
-		reading.Go(func() { read(reader) })
+		reading.Go(func() { read(reader, readers) })
 	}
 	reading.Wait()
 }
@@ -113,8 +113,8 @@ type NameAnswer struct {
 
 // Names finds the addresses of the other replicas of a cluster.
 type Names interface {
-	// Resolve asks for the address of a replica. A newer question about the same replica may take the
-	// place of an older one, which then has no answer. The caller decides how long it waits.
+	// Resolve asks for the address of a replica. A newer question about the same replica may take
+	// the place of an older one, which then has no answer. The caller decides how long it waits.
 	Resolve(replica uint8, attempt uint64)
 	// Poll moves up to len(out) answers into out and returns their number.
 	Poll(out []NameAnswer) int

@@ -73,9 +73,9 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 			return nil, fmt.Errorf("%s: %w", path, ErrNoUnnamed)
 		}
 	case options.Create:
-		// A file system without direct I/O refuses an open with O_DIRECT either before or after it has
-		// created the file, so that a second open could meet a file of another process. The flag is set
-		// on the descriptor instead.
+		// A file system without direct I/O refuses an open with O_DIRECT either before or after it
+		// has created the file, so that a second open could meet a file of another process. The
+		// flag is set on the descriptor instead.
 		flags = flags&^unix.O_DIRECT | unix.O_CREAT | unix.O_EXCL
 		fd, err = openRetried(path, flags)
 	default:

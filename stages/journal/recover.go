@@ -2,7 +2,6 @@ package journal
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"ledger/internal/ports"
 	"ledger/limits"
@@ -48,9 +47,9 @@ func (e *DamageError) Fault() storage.Fault {
 
 // Recover reads the log of a replica, repairs each copy of which the other one is right, and
 // returns the head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at
-// least MessageBytesMax; with more of it, a shared file is read by several goroutines. The slots are classified here, and package vsr judges them, by the column
-// of the table that the superblock's number of replicas names. A log that is refused is not
-// changed.
+// least MessageBytesMax; with more of it, a shared file is read by several goroutines. The slots
+// are classified here, and package vsr judges them, by the column of the table that the
+// superblock's number of replicas names. A log that is refused is not changed.
 //
 // Every op up to the superblock's commit_max was durable when a single replica wrote it, so a log
 // that ends earlier has lost ops.
@@ -202,12 +201,11 @@ func (g *logFile) readTwins(headers []byte, slots []vsr.Slot) {
 // slots are read side by side, as many as the scratch memory has room for, if the file allows it.
 // No slot depends on another one.
 func (g *logFile) readPrepares(slots []vsr.Slot, headers []byte) {
-	var next atomic.Uint64
 	size := int(g.limits.MessageBytesMax)
-	ports.SideBySide(g.file, len(g.scratch)/size, func(reader int) {
+	ports.SideBySide(g.file, len(g.scratch)/size, func(reader, readers int) {
 		own := *g
 		own.scratch = g.scratch[reader*size:][:size]
-		for i := next.Add(1) - 1; i < uint64(len(slots)); i = next.Add(1) - 1 {
+		for i := uint64(reader); i < uint64(len(slots)); i += uint64(readers) {
 			p, isUnread := own.readPrepare(i)
 			slots[i].P = copyOf(p, own.classify(p, i))
 			slots[i].P.IsUnread = isUnread

@@ -12,9 +12,9 @@ const (
 	batchSortMin = 128
 )
 
-// Batch is the ids of a batch that the trees may hold, with their hashes. Sort puts them in order by
-// the 12 highest bits in which they differ. So a walk through them meets the tables of a run nearly
-// one after the other.
+// Batch is the ids of a batch that the trees may hold, with their hashes. Sort puts them in order
+// by the 12 highest bits in which they differ. So a walk through them meets the tables of a run
+// nearly one after the other.
 type Batch struct {
 	entries []BatchEntry // in the order of Add, then in that of Sort
 	sorted  []BatchEntry

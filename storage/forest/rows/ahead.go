@@ -39,6 +39,7 @@ type ahead struct {
 	uncovered  []*levels.Run              // the runs that were not covered when the batch came
 	batch      ids.Batch                  // the ids that those runs are asked for
 	passed     [levels.AskMax]int
+	breath     askBreath
 	sink       uint64 // keeps the compiler from removing the loads
 	bucketSink byte
 }
@@ -65,12 +66,11 @@ func (s *Rows) Lookahead(body []byte) {
 	}
 }
 
-// Between two breaths, askBreathEvents ids are looked for in the filter of all ids, or
-// askBreathLookups times an id in the filter of a run: each takes some 100 µs.
-const (
-	askBreathEvents  = 1024
-	askBreathLookups = 8192
-)
+// askBreath is how much is done between two breaths: each takes some 100 µs.
+type askBreath struct {
+	events  int // ids that are looked for in the filter of all ids
+	lookups int // look-ups of an id in the filter of a run
+}
 
 // askIDs finds the ids of the batch that the trees may hold. It asks for all pages that will decide
 // at once. Without it, the events would wait one by one, each for its own page.
@@ -126,7 +126,7 @@ func (s *Rows) askIDs() {
 				suspects = suspects[:0]
 			}
 		}
-		if olderSum += count; olderSum >= askBreathEvents {
+		if olderSum += count; olderSum >= a.breath.events {
 			olderSum = 0
 			s.pages.Breathe()
 		}
@@ -151,7 +151,7 @@ func (s *Rows) askUncovered() {
 					s.WarmTransfer(a.rest[index].ID)
 				}
 			}
-			if count += len(chunk); count >= askBreathLookups {
+			if count += len(chunk); count >= a.breath.lookups {
 				count = 0
 				s.pages.Breathe()
 			}
