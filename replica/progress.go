@@ -93,3 +93,9 @@ func (f *countedFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	f.progress.add(uint64(len(buffer)))
 	return err
 }
+
+// ReadersMax implements ports.SharedFile.
+func (f *countedFile) ReadersMax() int { return ports.ReadersMax(f.DataFile) }
+
+// IsBlockDevice tells whether the file is a block device.
+func (f *countedFile) IsBlockDevice() bool { return isBlockDevice(f.DataFile) }

@@ -136,6 +136,9 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
 	r.Apply = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
+	if l.TouchesMemoryAtStart() {
+		r.Apply.Expect(apply.Ahead{Op: o.Consensus.OpHead, IDs: o.eventsAhead()}, memory)
+	}
 	toWorkers := make([]apply.Worker, workers)
 	for i := range toWorkers {
 		applyToCompact := ring.NewSPSC[stages.ApplyToCompact](ringCapacity(uint32(stages.BudgetCompact)))

@@ -39,8 +39,8 @@ type Actions struct {
 func NewActions(l *limits.Limits) Actions {
 	// One answer to each event of net; a reply to each client in flight; the slot of each prepare,
 	// and of each request of a group; a session that each prepare may end, since a register has a
-	// prepare of its own.
-	net := netEventsMax + ClientsInFlightMax(l) + 2*l.PipelineOpsMax + queueMax(l)
+	// prepare of its own; an answer to each request that waited for the start.
+	net := netEventsMax + ClientsInFlightMax(l) + 2*l.PipelineOpsMax + queueMax(l) + l.ConnectionsMax
 	if l.PeersCount() > 0 {
 		// To each event an answer to one peer, and the slot of its message; what timers send; what
 		// a view change lets go; an acknowledgement of each op above commit_max.
