@@ -156,7 +156,9 @@ var malformed = map[string]string{
 	"benchmark --file":         "no/such/folder/x", "benchmark --cache-grid": "1GB", "benchmark --cache-accounts": "x",
 	"benchmark --log-server":      "perhaps",
 	"benchmark --cache-transfers": "1GB", "benchmark --cache-transfers-pending": "1GB", "benchmark --statsd": "127.0.0.1:1",
-	"benchmark --trace":  "x",
+	"benchmark --trace": "x",
+	"repl --cluster":    "x", "repl --addresses": "a b", "repl --command": "", "repl --verbose": "perhaps", "repl --file": "no/such/folder/x",
+	"repl --output": "xml", "repl --timeout": "5", "repl --allow-refused": "perhaps", "repl --history": "x",
 	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",
 	"inspect wal --json": "perhaps", "inspect checkpoint --json": "perhaps", "inspect tables --json": "perhaps",
 	"inspect block --json": "perhaps", "inspect sessions --json": "perhaps", "inspect digest --json": "perhaps", "verify --json": "perhaps",
@@ -169,6 +171,7 @@ func TestErrorsRepeatValues(t *testing.T) {
 	rest := map[string][]string{
 		"format": {"--cluster=7", "--replica=0", "--replica-count=1", "0.data"}, "start": {"--addresses=0", "0.data"},
 		"benchmark": {"--transfer-count=1"}, "inspect wal": {"0.data"}, "inspect tables": {"0.data"},
+		"repl": {"--command=help"},
 	}
 	eachFlag(t, func(command []string, flag *kong.Flag) {
 		name := strings.Join(command, " ") + " --" + flag.Name

@@ -21,6 +21,7 @@ type commandLine struct {
 	Format    formatCommand    `cmd:"" help:"Make the data file of a new replica."`
 	Start     startCommand     `cmd:"" help:"Serve a data file."`
 	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing. Or a cluster of several processes."`
+	Repl      replCommand      `cmd:"" help:"Type statements to a server, or run them from a text or a file."`
 	Benchmark benchmarkCommand `cmd:"" help:"Put load on a server and measure it."`
 	Inspect   inspectCommand   `cmd:"" help:"Look into a data file, at rest or in use: superblock, layout, log, checkpoint, tables, blocks, sessions."`
 	Verify    verifyCommand    `cmd:"" help:"Check every checksum of a data file, at rest or in use, and list what is damaged."`

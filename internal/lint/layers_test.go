@@ -35,7 +35,7 @@ var layers = [][]string{
 	// Assembly and edges.
 	{"replica", "inspect"},
 	{"client"},
-	{"admin", "bench"},
+	{"admin", "bench", "repl"},
 	{"cmd/ledger"},
 }
 
