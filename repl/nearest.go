@@ -5,10 +5,11 @@ import "strings"
 // nearest returns the name that text was probably meant to be, or "" if none is near: the one whose
 // beginning it is, or else the one that takes the fewest changes of a character.
 func nearest(text string, names []string) string {
-	const changesMax, runesMax = 2, 64
-	if len(text) > runesMax || len(text) < 2 {
+	const changesMax, bytesMax = 2, 64
+	if len(text) > bytesMax || len(text) < 2 {
 		return ""
 	}
+	text = strings.ToLower(text)
 	for _, name := range names {
 		if strings.HasPrefix(name, text) {
 			return name

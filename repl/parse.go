@@ -78,7 +78,7 @@ func (p *parser) atEnd() bool { return p.token.kind == tokenEnd || p.token.kind 
 func (p *parser) wanted(what string) *syntaxError {
 	switch p.token.kind {
 	case tokenEnd:
-		return &syntaxError{p.before, "expected " + what + ", and the text ends", true}
+		return &syntaxError{p.before, "expected " + what + ", found the end", true}
 	case tokenSemicolon:
 		return &syntaxError{p.token.at, "expected " + what + ", found \";\"", false}
 	}
@@ -158,6 +158,9 @@ func (p *parser) object(s *statement, object reflect.Value) *syntaxError {
 		switch {
 		case f == nil && verbNamed(p.verbs, p.token.text) != nil:
 			return p.wanted("a field such as " + fields[0].name + "=1")
+		case f == nil && hasFlag(fields, p.token.text):
+			return &syntaxError{p.token.at, fmt.Sprintf("%s is a flag: a \"|\" stands between flags, as in flags=%s|%s", p.token.text,
+				fieldNamed(fields, "flags").flags[0], p.token.text), false}
 		case f == nil:
 			return p.unknown("field", namesOf(fields))
 		case slices.Contains(s.given, f.name):
@@ -185,6 +188,12 @@ func (p *parser) object(s *statement, object reflect.Value) *syntaxError {
 		return &syntaxError{start, fmt.Sprintf("%s needs %s=…", s.verb.name, s.verb.required), false}
 	}
 	return nil
+}
+
+// hasFlag tells whether name is a flag of an object with these fields.
+func hasFlag(fields []field, name string) bool {
+	flags := fieldNamed(fields, "flags")
+	return flags != nil && slices.Contains(flags.flags, name)
 }
 
 func exampleOf(f *field) string {
