@@ -12,7 +12,7 @@ type completion struct {
 	candidates []string // each would replace the word, with what follows it
 }
 
-// complete finds what may stand at the end of text: a verb, a field that the object does not have
+// completeAt finds what may stand at the end of text: a verb, a field that the object does not have
 // yet, a flag, or the topic of explain and help. A value has no candidates.
 func (p *parser) completeAt(text string) completion {
 	var before []token // of the statement, without the word at the cursor
@@ -31,6 +31,9 @@ func (p *parser) completeAt(text string) completion {
 		}
 	}
 	c := completion{start: word.at.offset}
+	if strings.Contains(text[strings.LastIndexByte(text, '\n')+1:], "#") {
+		return c // a comment
+	}
 	for _, name := range p.expected(before) {
 		if strings.HasPrefix(name, word.text) {
 			c.candidates = append(c.candidates, name)

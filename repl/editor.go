@@ -193,6 +193,7 @@ func (e *editor) close() { _ = e.setMode(e.cooked) }
 type keys struct {
 	in      io.Reader
 	pending []byte // read and not yet passed on
+	partial string // the beginning of a key, at the end of what was read
 }
 
 const (
@@ -200,22 +201,39 @@ const (
 	ctrlCEnds = "\x05" // ctrl-E: the cursor goes to the end of what is given up
 )
 
-var keyForms = strings.NewReplacer(
+// keyForms are pairs: a key as a terminal may send it, and as the editor knows it.
+var keyForms = []string{
 	"\x1b[1~", "\x01", "\x1b[7~", "\x01", "\x1bOH", "\x01", // Home
 	"\x1b[4~", "\x05", "\x1b[8~", "\x05", "\x1bOF", "\x05", // End
 	"\x1bOA", "\x1b[A", "\x1bOB", "\x1b[B", "\x1bOC", "\x1b[C", "\x1bOD", "\x1b[D", // arrows
 	"\x1b[1;5C", "\x1b[1;3C", "\x1b[1;5D", "\x1b[1;3D", "\x1bf", "\x1b[1;3C", "\x1bb", "\x1b[1;3D", // by words
-)
+}
+
+// cutPartial cuts the beginning of a key off the end of text.
+func cutPartial(text string) (whole, partial string) {
+	at := strings.LastIndexByte(text, '\x1b')
+	if at < 0 {
+		return text, ""
+	}
+	for i := 0; i < len(keyForms); i += 2 {
+		if len(text)-at < len(keyForms[i]) && strings.HasPrefix(keyForms[i], text[at:]) {
+			return text[:at], text[at:]
+		}
+	}
+	return text, ""
+}
 
 // Read implements io.Reader.
 func (k *keys) Read(out []byte) (int, error) {
-	if len(k.pending) == 0 {
+	for len(k.pending) == 0 {
 		buffer := make([]byte, len(out))
 		count, err := k.in.Read(buffer)
 		if count == 0 {
 			return 0, err
 		}
-		k.pending = []byte(keyForms.Replace(string(buffer[:count])))
+		text := ""
+		text, k.partial = cutPartial(k.partial + string(buffer[:count]))
+		k.pending = []byte(strings.NewReplacer(keyForms...).Replace(text))
 	}
 	ready := k.pending
 	if end := bytes.IndexByte(k.pending, ctrlC); end == 0 {
