@@ -39,7 +39,8 @@ func TestKeys(t *testing.T) {
 func TestTab(t *testing.T) {
 	var screen bytes.Buffer
 	p := newParser(verbs())
-	e := &editor{out: &screen, size: func() (int, int) { return 40, 10 }, keys: &keys{in: strings.NewReader("")}, history: &history{}, suggest: p.completeAt}
+	e := &editor{out: &screen, size: func() (int, int) { return 40, 10 }, keys: &keys{in: strings.NewReader("")}, history: &history{},
+		suggest: p.completeAt}
 	e.renew()
 	for _, test := range []struct{ before, line, want, lists string }{ // "^" is the cursor
 		{"", "look^", "lookup_^", ""},

@@ -75,7 +75,8 @@ func TestExplain(t *testing.T) {
 	if err := explain(&out, "exceeds_credits"); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"means: The debit account has debits_must_not_exceed_credits", "do:    Credit the account first", "id_already_failed"} {
+	for _, want := range []string{"means: The debit account has debits_must_not_exceed_credits", "do:    Credit the account first",
+		"id_already_failed"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())
 		}

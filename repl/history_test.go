@@ -23,7 +23,8 @@ func opened(t *testing.T, path string) *history {
 func TestHistory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "folder", "history")
 	h, other := opened(t, path), opened(t, path)
-	for _, text := range []string{"help;\n", "create_accounts # new\n id=1,\n\tid=2 flags=linked|history;\n", "help", "help", " \n", "help \x1b[2J"} {
+	for _, text := range []string{"help;\n", "create_accounts # new\n id=1,\n\tid=2 flags=linked|history;\n", "help", "help", " \n",
+		"help \x1b[2J"} {
 		if err := h.add(text); err != nil {
 			t.Fatal(err)
 		}

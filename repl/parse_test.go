@@ -82,7 +82,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(v.example)
 		f.Add(v.example + ";" + v.name + " x=1,; # comment ;\n" + v.name)
 	}
-	for _, text := range []string{"create_accounts id=-0 flags=linked|\n history , id = 2;;", "lookup_accounts id=1\xff;\xff", "#;\n\t;", "id=ж;\u00a0x"} {
+	for _, text := range []string{"create_accounts id=-0 flags=linked|\n history , id = 2;;", "lookup_accounts id=1\xff;\xff", "#;\n\t;",
+		"id=ж;\u00a0x"} {
 		f.Add(text)
 	}
 	p := newParser(verbs())

@@ -15,9 +15,9 @@ import (
 // results are rows of every kind. The second account has no flags; the first one's numbers are the
 // largest ones.
 func results() map[string]any {
-	accounts := []client.Account{{ID: client.U128{Lo: 1}, DebitsPosted: client.U128{Lo: 10}, Ledger: 700, Code: 10, Timestamp: 1795962526585356259,
-		Flags: accounting.AccountLinked | accounting.AccountHistory}, {ID: client.U128{Lo: 2}, CreditsPosted: client.U128{Lo: 10}, Ledger: 700,
-		Code: 10, Timestamp: 1795962526585356260}}
+	accounts := []client.Account{{ID: client.U128{Lo: 1}, DebitsPosted: client.U128{Lo: 10}, Ledger: 700, Code: 10,
+		Timestamp: 1795962526585356259, Flags: accounting.AccountLinked | accounting.AccountHistory},
+		{ID: client.U128{Lo: 2}, CreditsPosted: client.U128{Lo: 10}, Ledger: 700, Code: 10, Timestamp: 1795962526585356260}}
 	transfer := client.Transfer{ID: client.U128{Lo: 1}, DebitAccountID: client.U128{Lo: 1}, CreditAccountID: client.U128{Lo: 2},
 		Amount: client.U128{Lo: 10}, Ledger: 700, Code: 10, Timestamp: 7}
 	large := client.Account{ID: client.U128{Lo: 1<<64 - 1, Hi: 1<<64 - 1}, UserData64: 1<<64 - 1, UserData32: 1<<32 - 1, Code: 1<<16 - 1,
@@ -28,8 +28,9 @@ func results() map[string]any {
 		"created accounts": []client.CreateAccountResult{{Timestamp: 5, Status: accounting.AccountStatusCreated},
 			{Timestamp: 6, Status: accounting.AccountStatusLinkedEventFailed}},
 		"created transfers": []client.CreateTransferResult{{Timestamp: 7, Status: accounting.TransferStatusExceedsCredits}},
-		"events": []client.ChangeEvent{{TransferID: client.U128{Lo: 1}, Type: accounting.EventTwoPhasePending, TransferFlags: accounting.TransferPending,
-			DebitAccountFlags: accounting.AccountHistory, Ledger: 700, Timestamp: 7, TransferTimestamp: 7}},
+		"events": []client.ChangeEvent{{TransferID: client.U128{Lo: 1}, Type: accounting.EventTwoPhasePending,
+			TransferFlags: accounting.TransferPending, DebitAccountFlags: accounting.AccountHistory, Ledger: 700,
+			Timestamp: 7, TransferTimestamp: 7}},
 	}
 }
 

@@ -124,7 +124,8 @@ func (b *bed) says(t *testing.T, wants ...string) {
 // reported with its place in the whole text.
 func TestAllStatementsRun(t *testing.T) {
 	b := newBed(t, nothing)
-	err := b.script(t, "lookup_accounts id=1;\n# a comment\n  nonsense; lookup_accounts id=2,; lookup_accounts\n id=3; explain nonsense;\nlookup_accounts id=4")
+	err := b.script(t, "lookup_accounts id=1;\n# a comment\n  nonsense; lookup_accounts id=2,; lookup_accounts\n id=3; "+
+		"explain nonsense;\nlookup_accounts id=4")
 	if err != nil || b.failedCount != 3 || b.opened != 1 {
 		t.Errorf("error %v, %d failed, %d sessions", err, b.failedCount, b.opened)
 	}
@@ -170,7 +171,8 @@ func TestFilters(t *testing.T) {
 // Goal: a result that is as long as a reply can be is not taken for the whole.
 func TestFullReply(t *testing.T) {
 	b := newBed(t, func(context.Context, any) (any, error) { return make([]client.Account, 8189), nil })
-	if err := b.script(t, "query_accounts; query_accounts limit=8189"); err != nil || strings.Count(b.said.String(), "there may be more") != 1 {
+	err := b.script(t, "query_accounts; query_accounts limit=8189")
+	if err != nil || strings.Count(b.said.String(), "there may be more") != 1 {
 		t.Errorf("%v: %s", err, b.said.String())
 	}
 }
@@ -307,7 +309,8 @@ func TestCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.says(t, "create_accounts: cancelled", "It may still take effect")
-	if err := b.text(context.Background(), "lookup_accounts id=3", position{0, 1, 1}); err != nil || b.opened != 1 || len(b.session.asked) != 2 {
+	err := b.text(context.Background(), "lookup_accounts id=3", position{0, 1, 1})
+	if err != nil || b.opened != 1 || len(b.session.asked) != 2 {
 		t.Errorf("error %v, %d sessions, asked %v", err, b.opened, b.session.asked)
 	}
 }

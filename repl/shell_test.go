@@ -32,9 +32,9 @@ func (l *typed) line(prompt, _ string) (string, bool, error) {
 	}
 }
 
-// Goal: Enter ends a complete statement. An incomplete one, and several lines that are pasted, go on
-// to a semicolon or an empty line. ctrl-C forgets what was typed; the end of the input does not run
-// it, and keeps it in the history.
+// Goal: Enter ends a complete statement. An incomplete one goes on to a semicolon or an empty line,
+// and so do several lines that are pasted. ctrl-C forgets what was typed; the end of the input does
+// not run it, and keeps it in the history.
 func TestLines(t *testing.T) {
 	for _, test := range []struct {
 		lines, asked, kept []string

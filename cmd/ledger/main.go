@@ -48,7 +48,7 @@ func run(arguments []string, in, out *os.File, errorOut io.Writer) int {
 		panic(err) // the struct above is wrong
 	}
 	if len(arguments) == 0 {
-		fmt.Fprintln(errorOut, "ledger: a command is missing: format, start, dev or version; ledger --help says more")
+		fmt.Fprintln(errorOut, "ledger: a command is missing: format, start, dev, repl or version; ledger --help says more")
 		return exitRefused
 	}
 	arguments, err = normalize(parser.Model, arguments)
