@@ -145,7 +145,7 @@ func probeAddress(ctx context.Context, address string) string {
 	switch {
 	case err == nil:
 		_ = link.Close()
-		return address + " accepts connections and does not answer"
+		return address + " accepts connections and does not answer (ledger ping tells why)"
 	case errors.Is(err, unix.ECONNREFUSED):
 		return "nobody listens at " + address
 	case errors.As(err, &name):

@@ -40,7 +40,8 @@ type editor struct {
 }
 
 // newEditor makes an editor of a terminal, whose mode is restored by close.
-func newEditor(in *os.File, out io.Writer, size func() (width, height int), history term.History, suggest func(string) completion) (*editor, error) {
+func newEditor(in *os.File, out io.Writer, size func() (width, height int), history term.History,
+	suggest func(string) completion) (*editor, error) {
 	e := &editor{in: in, out: out, size: size, keys: &keys{in: in}, history: history, suggest: suggest}
 	mode, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS)
 	if err != nil {

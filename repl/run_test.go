@@ -262,11 +262,13 @@ func TestLate(t *testing.T) {
 		}
 		return nil, nil
 	})
-	b.options.Addresses, b.late, b.timeout = append(b.options.Addresses, listener.Addr().String(), "a..b:1"), time.Millisecond, time.Minute
+	b.options.Addresses = append(b.options.Addresses, listener.Addr().String(), "a..b:1")
+	b.late, b.timeout = time.Millisecond, time.Minute
 	if err := b.script(t, "lookup_accounts id=1"); err != nil || b.failedCount != 0 {
 		t.Errorf("error %v, %d failed", err, b.failedCount)
 	}
-	b.says(t, "no answer for 1ms: nobody listens at 127.0.0.1:1, "+listener.Addr().String()+" accepts connections and does not answer",
+	b.says(t, "no answer for 1ms: nobody listens at 127.0.0.1:1, "+listener.Addr().String(),
+		" accepts connections and does not answer (ledger ping tells why)",
 		"the name of a..b:1 is unknown (no such host); a server of cluster 0 is expected. Waiting for it")
 }
 

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a pseudo-terminal with a process on it, and a person in front of it.
-type terminal struct {
+// pty is a pseudo-terminal with a process on it, and a person in front of it.
+type pty struct {
 	*exec.Cmd
 	master *os.File
 
@@ -24,8 +24,8 @@ type terminal struct {
 	seen   int    // what the person has seen of it
 }
 
-// onTerminal starts a command of ours on a terminal of 100 columns.
-func onTerminal(t *testing.T, environment []string, arguments ...string) *terminal {
+// onPty starts a command of ours on a terminal of 100 columns.
+func onPty(t *testing.T, environment []string, arguments ...string) *pty {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -47,7 +47,7 @@ func onTerminal(t *testing.T, environment []string, arguments ...string) *termin
 	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 100}); err != nil {
 		t.Fatal(err)
 	}
-	s := &terminal{Cmd: command(environment, arguments...), master: master}
+	s := &pty{Cmd: command(environment, arguments...), master: master}
 	s.Stdin, s.Stdout, s.Stderr = slave, slave, slave
 	s.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	if err := s.Start(); err != nil {
@@ -70,7 +70,7 @@ func onTerminal(t *testing.T, environment []string, arguments ...string) *termin
 
 // sees waits until text is on the screen, behind what was seen before, and returns what stood
 // before it.
-func (s *terminal) sees(t *testing.T, text string) string {
+func (s *pty) sees(t *testing.T, text string) string {
 	t.Helper()
 	for deadline := time.Now().Add(endsWithin); ; {
 		s.mu.Lock()
@@ -91,7 +91,7 @@ func (s *terminal) sees(t *testing.T, text string) string {
 }
 
 // types sends keys.
-func (s *terminal) types(t *testing.T, keys string) {
+func (s *pty) types(t *testing.T, keys string) {
 	t.Helper()
 	if _, err := s.master.WriteString(keys); err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func (s *terminal) types(t *testing.T, keys string) {
 }
 
 // does types a statement and waits for a part of its result and the next prompt.
-func (s *terminal) does(t *testing.T, keys, want string) {
+func (s *pty) does(t *testing.T, keys, want string) {
 	t.Helper()
 	s.types(t, keys)
 	s.sees(t, want)
@@ -107,7 +107,7 @@ func (s *terminal) does(t *testing.T, keys, want string) {
 }
 
 // mode is the mode of the terminal.
-func (s *terminal) mode(t *testing.T) unix.Termios {
+func (s *pty) mode(t *testing.T) unix.Termios {
 	t.Helper()
 	mode, err := unix.IoctlGetTermios(int(s.master.Fd()), unix.TCGETS)
 	if err != nil {
@@ -127,7 +127,7 @@ func TestReplTerminal(t *testing.T) {
 	s := harness(t, formatted(t))
 	state := t.TempDir()
 	environment := []string{"XDG_STATE_HOME=" + state}
-	shell := onTerminal(t, environment, "repl", "--addresses="+s.port)
+	shell := onPty(t, environment, "repl", "--addresses="+s.port)
 	before := shell.mode(t)
 	shell.sees(t, "Cluster 0 at 127.0.0.1:"+s.port)
 	shell.sees(t, "ledger> ")
@@ -173,10 +173,11 @@ func TestReplTerminal(t *testing.T) {
 	}
 
 	kept, err := os.ReadFile(filepath.Join(state, "ledger", "history"))
-	if err != nil || !strings.Contains(string(kept), "create_transfers id=1 debit_account_id=1 credit_account_id=2 amount=10 ledger=1 code=1;\n") {
+	const transfer = "create_transfers id=1 debit_account_id=1 credit_account_id=2 amount=10 ledger=1 code=1;\n"
+	if err != nil || !strings.Contains(string(kept), transfer) {
 		t.Errorf("history %q, error %v", kept, err)
 	}
-	again := onTerminal(t, environment, "repl", "--addresses="+s.port, "--output=json")
+	again := onPty(t, environment, "repl", "--addresses="+s.port, "--output=json")
 	again.sees(t, "ledger> ")
 	again.types(t, up+up)
 	again.sees(t, "lookup_accounts id=3")
@@ -189,7 +190,7 @@ func TestReplServerDisappears(t *testing.T) {
 	address := freePort(t)
 	path := formatted(t)
 	server := on(t, address, path)
-	shell := onTerminal(t, nil, "repl", "--addresses="+address, "--history="+filepath.Join(t.TempDir(), "history"))
+	shell := onPty(t, nil, "repl", "--addresses="+address, "--history="+filepath.Join(t.TempDir(), "history"))
 	shell.sees(t, "ledger> ")
 	shell.does(t, "create_accounts id=1 ledger=1 code=1"+enter, "created")
 
@@ -224,7 +225,7 @@ func TestReplServerDisappears(t *testing.T) {
 
 // Goal: a signal that ends the shell leaves the terminal as it was.
 func TestReplSignal(t *testing.T) {
-	shell := onTerminal(t, nil, "repl", "--addresses=127.0.0.1:1", "--history=")
+	shell := onPty(t, nil, "repl", "--addresses=127.0.0.1:1", "--history=")
 	shell.sees(t, "ledger> ")
 	raw := shell.mode(t)
 	if err := shell.Process.Signal(syscall.SIGTERM); err != nil {
