@@ -73,7 +73,8 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, client_release_max, development, metrics_address, metrics_pprof, log, statsd, trace"
+	const known = "addresses, cache_grid, cache_accounts, limit_storage, client_release_max, development, metrics_address, metrics_pprof, " +
+		"log, statsd, trace"
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},
 		{"\nnet = \"2\"", `f:2: net: is not known: must be [start] or [affinity]`},

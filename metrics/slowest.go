@@ -168,6 +168,7 @@ type Slowest struct {
 	threadsCount int
 	report       func(*SlowOp) // called for each slow op; it must not keep the pointer
 	trace        func(*Op)     // called for each op that ended; it must not keep the pointer; nil: none
+	traced       Op
 
 	looks      [looksCount]look // ring
 	looksNext  int
@@ -212,7 +213,8 @@ func (r *Slowest) Turn(nowNs uint64) {
 // Ended takes the record of an op whose replies went to net at nowNs. It is copied.
 func (r *Slowest) Ended(nowNs uint64, o *Op) {
 	if r.trace != nil {
-		r.trace(o)
+		r.traced = *o // a function that is not known would make every caller's record escape to the heap
+		r.trace(&r.traced)
 	}
 	totalNs := o.TotalNs()
 	if totalNs >= SlowNs {
