@@ -15,6 +15,7 @@ const (
 	phaseRead                    // done counts bytes
 	phaseCheckpoint              // done counts bytes
 	phaseReplay                  // done counts ops, of total
+	phaseOthers                  // a replica of several has executed its log
 	phaseSettle
 	phaseServing
 )
@@ -63,6 +64,8 @@ func (p *Progress) String() string {
 		return fmt.Sprintf("the checkpoint is being opened: %d MiB read so far", done>>20)
 	case phaseReplay:
 		return fmt.Sprintf("the log is being executed again: %d of %d ops", done, total)
+	case phaseOthers:
+		return "the log is executed, and the other replicas are awaited"
 	case phaseSettle:
 		return "what the log's ops began is being written"
 	}

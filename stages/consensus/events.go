@@ -24,8 +24,10 @@ type Actions struct {
 	Apply   []stages.ConsensusToApply
 	// Ops that have ended, for the recorder of slow ops.
 	Ops []metrics.Op
-	// Ready becomes true in the step from which on clients are served.
+	// Ready becomes true in the step from which on clients are served, for the first time.
 	Ready bool
+	// Service is set when it has changed. It points into the stage, and is read before the next step.
+	Service *Service
 	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
 	// log.
 	ClockBehindNs uint64
@@ -55,5 +57,5 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
-	a.Ready, a.ClockBehindNs, a.Fault = false, 0, nil
+	a.Ready, a.Service, a.ClockBehindNs, a.Fault = false, nil, 0, nil
 }

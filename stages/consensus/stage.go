@@ -89,6 +89,8 @@ type Stage struct {
 	repair    repair
 	raw       durableLog // scratch
 	turn      turn
+	service   service
+	helped    helped
 }
 
 // isCluster tells whether there are other replicas.
@@ -179,6 +181,9 @@ func (s *Stage) Commit() uint64 { return s.commits.min() }
 // same actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.send.begin(out)
+	if s.isCluster() {
+		s.deadlines.begin(nowNs, s.TimerNs())
+	}
 	s.timers.begin(nowNs, s.clusterTime(nowNs, events.WallNs))
 	for i := range events.Journal {
 		s.onJournal(&events.Journal[i])
