@@ -100,6 +100,9 @@ func readingSessions(checkpoint *storage.Checkpoint) uint64 {
 // indexesOf is the memory of the indexes of a checkpoint.
 func indexesOf(c *storage.Checkpoint) uint64 {
 	trailers := c.TrailerBytes[storage.TrailerManifest] + c.TrailerBytes[storage.TrailerFreeSet]
+	if trailers == 0 {
+		return 0 // nothing is opened
+	}
 	return openingBytes + indexBytesFactor*trailers + indexBytesPerID*(c.TransfersCount+c.AccountsCount)
 }
 
