@@ -11,7 +11,7 @@ BENCH       ?= .
 COUNT       ?= 1
 BENCHTIME   ?= 1s
 
-.PHONY: build dev test vet race race-long invariants fuzz sim sim-long interop bench bench-compare cross clean
+.PHONY: build dev test vet race race-long invariants fuzz sim sim-long interop bench bench-compare cross release clean
 
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
@@ -60,5 +60,8 @@ cross: ## both architectures compile
 	CGO_ENABLED=0 GOARCH=amd64 $(GO) build -o /dev/null ./cmd/ledger
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) build -o /dev/null ./cmd/ledger
 
+release: ## archives of this commit for both architectures in release/, with SBOM and checksums; the same bytes each time
+	tools/release.sh release
+
 clean:
-	rm -rf bin ledger-dev.data
+	rm -rf release bin ledger-dev.data

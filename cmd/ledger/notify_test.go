@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Goal: a supervisor hears that clients are served, then signs of life, none while the threads do not
-// answer, and the stop.
+// Goal: a supervisor hears that clients are served, then signs of life, none while the threads do
+// not answer, and the stop.
 func TestNotify(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})

@@ -95,7 +95,8 @@ func TestSeccompProfile(t *testing.T) {
 	}
 	environment := []string{refusedCalls + "=" + strings.Join(refused, ",")}
 	path := filepath.Join(t.TempDir(), "0.data")
-	if status, _, stderr := ended(t, environment, "format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", path); status != exitDone {
+	status, _, stderr := ended(t, environment, "format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", path)
+	if status != exitDone {
 		t.Fatalf("format: status %d: %s", status, stderr)
 	}
 	metrics := freeAddress(t)
@@ -120,8 +121,8 @@ func TestSeccompProfile(t *testing.T) {
 	}
 }
 
-// Goal: systemd accepts the unit, with a program that is there, and all that the unit reads from its
-// environment is in the file with the settings.
+// Goal: systemd accepts the unit, with a program that is there, and all that the unit reads from
+// its environment is in the file with the settings.
 func TestUnit(t *testing.T) {
 	text, err := os.ReadFile("../../packaging/systemd/ledger.service")
 	if err != nil {
@@ -154,7 +155,8 @@ func TestUnit(t *testing.T) {
 	if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("systemd-analyze", "verify", path).CombinedOutput(); err != nil || strings.Contains(string(out), "ledger.service") {
+	out, err := exec.Command("systemd-analyze", "verify", path).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "ledger.service") {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 }
