@@ -67,8 +67,8 @@ func TestLargeScansAgainstLists(t *testing.T) {
 	}
 }
 
-// Goal: a range of timestamps that begins or ends exactly at a transfer, an account or an expiry, or
-// beside it, has exactly what lies in it, wherever that is stored.
+// Goal: a range of timestamps that begins or ends exactly at a transfer, an account or an expiry,
+// or beside it, has exactly what lies in it, wherever that is stored.
 func TestRangesAtEdges(t *testing.T) {
 	random := seeded.Rand(t)
 	s := newState(t, random)

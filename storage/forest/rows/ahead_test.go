@@ -81,7 +81,7 @@ func TestAskWhileCovering(t *testing.T) {
 			batches++
 		}
 	}
-	if flips < 20 || batches < 20 {
+	if flips < 20 || batches < 8 {
 		t.Errorf("%d runs became covered in the middle of %d batches: the test shows little", flips, batches)
 	}
 }
