@@ -102,7 +102,8 @@ func (c *costs) stepDown() { c.slow.Left() }
 func (s *Stage) isSlow() bool {
 	var each [limits.ReplicasMax]vsr.Cost
 	for i := range s.quorums.Replicas {
-		if state, isRecent := s.peers.reported(i, s.timers.now()); i != s.self && isRecent {
+		if s.peers.isReported(i, s.timers.now()) {
+			state := s.peers.reported(i)
 			each[i] = vsr.Cost{WriteNs: uint64(state.WriteNs), ExecuteNs: uint64(state.ExecuteNs)}
 		}
 	}

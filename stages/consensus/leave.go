@@ -107,6 +107,7 @@ func (s *Stage) stepDown() {
 	s.inFlight.clear()
 	s.pipeline.clear()
 	s.timers.pulseEnded()
+	s.costs.stepDown()
 	s.beats.stepDown()
 	s.status.stepDown()
 }
