@@ -169,6 +169,7 @@ type machine struct {
 	applyEvents   []stages.ApplyToConsensus
 	netEvents     []stages.NetToConsensus
 	isServing     bool
+	readyCount    int // since the start
 
 	appendedNs         map[uint64]uint64 // when each op was given to the disk
 	writeNs, executeNs uint64            // what an append and an execution take at least
@@ -201,7 +202,7 @@ func (m *machine) start() {
 	m.out = NewActions(l)
 	m.executed, m.appendedNs = m.superblock.Checkpoint.Op, map[uint64]uint64{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
-	m.journalEvents, m.applyEvents, m.netEvents, m.isServing = nil, nil, nil, false
+	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	recovered := m.recover()
 	var err error
 	if m.stage, err = New(*l, DefaultOptions(), m.slots, recovered, m.memory); err != nil {
@@ -370,6 +371,9 @@ func (m *machine) turn() {
 	}
 	if m.out.Fault != nil {
 		m.w.t.Fatalf("seed %d: machine %d stops: %v", m.w.seed, m.index, m.out.Fault)
+	}
+	if m.out.Ready {
+		m.readyCount++
 	}
 	for i := range m.out.Journal {
 		m.performJournal(&m.out.Journal[i])

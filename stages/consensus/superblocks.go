@@ -70,7 +70,8 @@ func (d *durableLog) all(buffer *[datafile.HeadersMax]prepare.Header) []prepare.
 // opened only the checksum may be known. All below its trigger is executed, so the list can end
 // above it.
 func (d *durableLog) fill(list *vsr.List, logView uint32, cluster wire.U128, g *log, before *views) {
-	if at := list.Count - 1; at > 0 && list.Lowest() == g.base() && !g.has(g.base()) && before.rawOf(g.base(), list.Headers[at].Checksum) == nil {
+	at, base := list.Count-1, g.base()
+	if at > 0 && list.Lowest() == base && !g.has(base) && before.rawOf(base, list.Headers[at].Checksum) == nil {
 		list.Headers[at] = vsr.Header{}
 		list.Count = at
 	}

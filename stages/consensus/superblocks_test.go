@@ -143,8 +143,8 @@ func TestSuperblockAssertions(t *testing.T) {
 	}
 }
 
-// Goal: a list that reaches down to the op from which the log was opened, of which only the checksum
-// is known, ends above it.
+// Goal: a list that reaches down to the op from which the log was opened, of which only the
+// checksum is known, ends above it.
 func TestListEndsAboveTheBase(t *testing.T) {
 	b := newLogBench(t, 100, 104)
 	list, ok := vsr.StartList(&b.log, 104, 103)
