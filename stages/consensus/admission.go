@@ -123,7 +123,7 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
 }
 
 // mayQueue tells whether a request of a client may wait for a prepare. While a cluster does not
-// agree on the time, nothing can be prepared; pings and repeated requests are answered all the same.
+// agree on the time, nothing can be prepared. Pings and repeated requests are answered meanwhile.
 func (s *Stage) mayQueue(h *wire.Header) bool {
 	if s.isCluster() && s.timers.wall() == 0 {
 		return false
