@@ -86,10 +86,10 @@ func (c *client) take(o *connection, frame []byte) bool {
 		return false
 	}
 	w.note("client gets: command, bytes", uint64(frame[114]), uint64(len(frame)))
-	c.cluster.judge.frame(o.machine.medium.view, frame)
+	c.cluster.judge.frame(o.machine.view(), frame)
 	l.heard = true
 	id := c.protocol.ID()
-	verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, 0, frame)
+	verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, int(o.machine.replicaIndex()), frame)
 	if err != nil {
 		w.fail("client %x: %v", c.protocol.ID(), err)
 	}
@@ -150,7 +150,7 @@ func (c *Cluster) drawAddresses() (list []address) {
 	for _, m := range c.machines {
 		list = append(list, address{machine: m})
 	}
-	if r.IntN(3) != 0 {
+	if c.several != nil || r.IntN(3) != 0 {
 		return list
 	}
 	for range 1 + r.IntN(2) {

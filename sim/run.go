@@ -16,6 +16,9 @@ type Options struct {
 	// ShortLives leaves out the long lives, which take most of the time of a mix. Hunts for planted
 	// bugs run so: most bugs show within a few hundred ops.
 	ShortLives bool
+	// Several: a cluster of several replicas. Its trace has one line for each message and decision;
+	// with Detail, also one for each turn and disk operation.
+	Several, Detail bool
 }
 
 // Result of a run without a finding.
@@ -31,6 +34,7 @@ type Result struct {
 	EvictionsCount, PulsesCount, GroupsCount         int
 	BrinkCount                                       int // prepares that are the last possible one while a checkpoint is not durable
 	Coverage                                         Coverage
+	Marks                                            Marks
 	Hash                                             uint64 // of everything that happened, in order
 }
 
@@ -105,11 +109,15 @@ func run(options Options) (result Result, failure *Failure) {
 	}()
 	fail := func(format string, arguments ...any) { panic(violation{fmt.Sprintf(format, arguments...)}) }
 	w = newWorld(options, rand.New(rand.NewPCG(options.Seed, 0x6c6564676572)), fail)
-	count := w.drawMachines()
-	for range count {
-		w.addCluster(count == 1)
+	if options.Several {
+		w.liveSeveral()
+	} else {
+		count := w.drawMachines()
+		for range count {
+			w.addCluster(count == 1)
+		}
+		w.live()
 	}
-	w.live()
 	w.abandon()
 	return w.finish(), nil
 }
@@ -129,14 +137,19 @@ func (w *World) finish() Result {
 		if m.leak != "" {
 			m.fail("%s", m.leak)
 		}
-		r.RewrittenCount += m.medium.rewrittenCount
-		r.BrinkCount += m.medium.brinkCount
+		if m.medium != nil {
+			r.RewrittenCount += m.medium.rewrittenCount
+			r.BrinkCount += m.medium.brinkCount
+		}
 		r.Coverage.FlakyReads += m.disk.flakes
 		r.Coverage.Spoiled += m.network.spoiledCount
 		r.Coverage.GivenUp += m.network.gaveUpCount
 		r.Bytes += int(m.disk.image.usedBytes)
 	}
 	for _, c := range w.clusters {
+		if c.several != nil {
+			r.Marks = c.several.marks
+		}
 		if err := c.judge.clients.Finish(c.inFlight); err != nil {
 			w.fail("%v", err)
 		}
