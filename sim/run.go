@@ -24,6 +24,7 @@ type Options struct {
 // Result of a run without a finding.
 type Result struct {
 	MachinesCount                                    int
+	Seconds                                          int // of the world
 	Steps, ExchangesCount, RequestsCount             int
 	OpsCount                                         int
 	StartsCount, CrashesCount                        int
@@ -132,6 +133,7 @@ func (w *World) abandon() {
 // finish makes the last checks and sums up.
 func (w *World) finish() Result {
 	r := &w.result
+	r.Seconds = int(w.events.nowNs / 1_000_000_000)
 	r.Steps, r.Hash, r.MachinesCount = int(w.steps), w.hash, len(w.machines)
 	for _, m := range w.machines {
 		if m.leak != "" {

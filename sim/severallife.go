@@ -11,8 +11,9 @@ import (
 // Bounds of the run of a cluster of several replicas.
 const (
 	strikesMax       = 10
-	severalStepsMax  = 40_000_000
-	strikeNsMax      = 8_000 * nsPerMs // the next fault comes by then
+	severalStepsMax  = 3_000_000
+	strikeNsMax      = 8_000 * nsPerMs  // the next fault comes by then
+	stallNsMax       = 60_000 * nsPerMs // without an op, after the last fault has come
 	heldNsMax        = 300_000 * nsPerMs
 	severalCalmNsMax = 400_000 * nsPerMs
 )
@@ -48,9 +49,7 @@ func (s *several) live() {
 	c.addClients(1+r.IntN(int(c.limits.SessionsMax)+2), generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
 	s.strikes = 2 + r.IntN(strikesMax)
 	s.planStrike()
-	for i := 0; s.oracle.Highest() < s.goal && i < severalStepsMax; i++ {
-		s.step()
-	}
+	s.work()
 	s.heal()
 	s.audit()
 	s.agree()
@@ -58,6 +57,22 @@ func (s *several) live() {
 		s.cutAll(true)
 		s.audit()
 		s.agree()
+	}
+}
+
+// work runs until the goal is reached, or nothing is committed for a long time.
+func (s *several) work() {
+	now := &s.cluster.world.events.nowNs
+	highest, untilNs := uint64(0), uint64(0)
+	for i := 0; i < severalStepsMax && s.oracle.Highest() < s.goal; i++ {
+		if s.oracle.Highest() > highest || untilNs == 0 || s.strikes > 0 {
+			highest, untilNs = s.oracle.Highest(), *now+stallNsMax
+		}
+		if *now > untilNs {
+			s.marks.stalled++
+			return
+		}
+		s.step()
 	}
 }
 

@@ -6,9 +6,9 @@ type Marks struct {
 	strikes [strikesCount]int
 	causes  [16]int // of wishes to leave a view
 
-	crashes, primaryCrashes, allCut, held  int
-	wishes, ballots, nacks, uncertainVotes int
-	faultyStarts, uncertainStarts          int
-	brinks, repairsWritten, wrapped        int
-	preparesHarmed, slotsHarmed            int
+	crashes, primaryCrashes, allCut, held, stalled int
+	wishes, ballots, nacks, uncertainVotes         int
+	faultyStarts, uncertainStarts                  int
+	brinks, repairsWritten, wrapped                int
+	preparesHarmed, slotsHarmed                    int
 }

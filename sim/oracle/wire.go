@@ -114,10 +114,10 @@ const (
 	prepareReplicaAt   = 172
 )
 
-// ParsePrepare reads a prepare. It keeps a reference to b.
+// ParsePrepare reads a prepare, or its header alone. It keeps a reference to b.
 func ParsePrepare(b []byte) *Prepare {
 	return &Prepare{
-		Bytes: b[:little.Uint32(b[prepareSizeAt:])], Checksum: Checksum(b[:16]), Parent: Checksum(b[prepareParentAt : prepareParentAt+16]),
+		Bytes: b[:min(int(little.Uint32(b[prepareSizeAt:])), len(b))], Checksum: Checksum(b[:16]), Parent: Checksum(b[prepareParentAt : prepareParentAt+16]),
 		Op: little.Uint64(b[prepareOpAt:]), Commit: little.Uint64(b[prepareCommitAt:]), View: little.Uint32(b[prepareViewAt:]),
 		Size: little.Uint32(b[prepareSizeAt:]), Replica: b[prepareReplicaAt],
 	}
