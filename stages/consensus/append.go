@@ -78,9 +78,12 @@ func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
 	}
 }
 
-// writeOne begins to write a prepare, if its log slot and journal have room.
+// writeOne begins to write a prepare, if its log slot and journal have room. The log view must be
+// durable: otherwise recovery finds a prepare of a log that no superblock vouches for, beside those
+// of the log before. A prepare that has to wait for the superblock stays in memory, or is asked for
+// again.
 func (s *Stage) writeOne(op uint64, slot stages.Slot) {
-	if !s.views.isNormal() || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
+	if !s.isSettled() || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
 		op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) {
 		return
 	}

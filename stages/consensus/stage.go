@@ -156,6 +156,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		s.log.open(checkpoint, opHead, r.Headers)
 		s.commits.raiseMax(opHead)
 	}
+	s.commits.startsAt(s.log.checksum(s.log.base()))
 	if checkpoint.Op > 0 {
 		if err := s.sessions.load(l.CheckpointTrigger(checkpoint.Op), r.SessionsTrailer, r.RepliesTrailer, s.slots); err != nil {
 			return nil, err
