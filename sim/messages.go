@@ -64,7 +64,7 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		}
 	case oracle.StartView:
 		s.isCommitted(fail, e.U64(oracle.StartCommitMaxAt))
-		s.keeps(fail, e.Body[oracle.StartCheckpointBytes:], e.U64(oracle.StartOpAt))
+		s.keeps(fail, e.View, e.Body[oracle.StartCheckpointBytes:], e.U64(oracle.StartOpAt))
 	case oracle.DoViewChange:
 		s.isCommitted(fail, e.U64(oracle.BallotCommitMinAt))
 		m.votes(fail, &e)
@@ -88,13 +88,13 @@ func (s *several) isCommitted(fail func(string, ...any), op uint64) {
 }
 
 // keeps demands that the log of a new view has what is committed, as far as its headers say.
-func (s *several) keeps(fail func(string, ...any), headers []byte, head uint64) {
-	if highest := s.oracle.Highest(); head < highest {
+func (s *several) keeps(fail func(string, ...any), view uint32, headers []byte, head uint64) {
+	if highest := s.oracle.HighestBefore(view); head < highest {
 		fail("its log ends at op %d, and op %d is committed", head, highest)
 	}
 	for ; len(headers) >= oracle.InnerBytes; headers = headers[oracle.InnerBytes:] {
 		h := oracle.ParsePrepare(headers)
-		if p := s.oracle.Committed(h.Op); p != nil && p.Checksum != h.Checksum {
+		if p := s.oracle.Committed(h.Op); p != nil && p.Checksum != h.Checksum && h.Op <= s.oracle.HighestBefore(view) {
 			fail("op %d, which is committed, is another one in it", h.Op)
 		}
 	}

@@ -120,6 +120,7 @@ func run(options Options) (result Result, failure *Failure) {
 		w.live()
 	}
 	w.abandon()
+	lastTrace = w.trace
 	return w.finish(), nil
 }
 
@@ -167,3 +168,5 @@ func (w *World) finish() Result {
 	}
 	return *r
 }
+
+var lastTrace []string

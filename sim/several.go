@@ -77,9 +77,9 @@ func drawSeveralLimits(w *World, count int) limits.Limits {
 	pick := func(values ...uint32) uint32 { return values[r.IntN(len(values))] }
 	l.ReplicasCount, l.MessageBytesMax = uint32(count), min(l.MessageBytesMax, 32<<10)
 	l.BarOps = pick(2, 4, 4, 8)
-	l.PipelineOpsMax = pick(2, 3, 4, 8)
+	l.PipelineOpsMax = 8
 	switch l.JournalSlotsCount = pick(64, 128, 128, 256); l.JournalSlotsCount {
-	case 64:
+	case 64: // as in production, so that the lists of headers fit
 		l.SlackOps = 16
 	case 128:
 		l.SlackOps = 40
@@ -114,7 +114,7 @@ func (s *several) step() {
 		if m.replica == nil || m.pausedNs > w.events.nowNs {
 			continue
 		}
-		if !m.isBlocked() {
+		if m.takeShare(); !m.isBlocked() {
 			able[count] = m
 			count++
 		}
@@ -127,7 +127,6 @@ func (s *several) step() {
 	if count > 1 {
 		m = able[w.random.IntN(count)]
 	}
-	m.takeShare()
 	m.act()
 	if m.fault != nil {
 		s.stopped(m)

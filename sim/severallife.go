@@ -11,7 +11,7 @@ import (
 // Bounds of the run of a cluster of several replicas.
 const (
 	strikesMax       = 10
-	severalStepsMax  = 3_000_000
+	severalStepsMax  = 8_000_000
 	strikeNsMax      = 8_000 * nsPerMs  // the next fault comes by then
 	stallNsMax       = 60_000 * nsPerMs // without an op, after the last fault has come
 	heldNsMax        = 300_000 * nsPerMs
@@ -70,6 +70,8 @@ func (s *several) work() {
 		}
 		if *now > untilNs {
 			s.marks.stalled++
+			s.cluster.world.say("nothing was committed for a long time")
+			s.describe()
 			return
 		}
 		s.step()

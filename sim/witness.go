@@ -113,7 +113,7 @@ func (d *witness) onPrepare(offsetBytes uint64, data []byte) {
 	case p.Op > d.limits.PrepareMax(d.checkpointOp):
 		m.fail("machine %d: op %d is written, and with the checkpoint of op %d the last is %d", m.index, p.Op, d.checkpointOp,
 			d.limits.PrepareMax(d.checkpointOp))
-	case p.View > d.logView && strictWrites:
+	case p.View > d.logView:
 		m.fail("machine %d: op %d of view %d is written while the durable log view is %d", m.index, p.Op, p.View, d.logView)
 	case committed != nil && committed != p && s.prepare == committed:
 		m.fail("machine %d: op %d, which is committed and prepared in view %d, is written over by one of view %d", m.index, p.Op,
@@ -234,5 +234,3 @@ func (d *witness) found(offsetBytes uint64, isTwin bool) *oracle.Prepare {
 	}
 	return p
 }
-
-const strictWrites = false

@@ -23,6 +23,7 @@ type Oracle struct {
 	acks      map[promise]uint8               // of backups, by replica
 	promised  map[uint64]map[promise]*Prepare // by op: what was acknowledged at all
 	committed []*Prepare                      // by op; the first is nil: the root
+	views     []uint32                        // by op: the view in which it got its quorum
 	root      Checksum
 }
 
@@ -36,13 +37,22 @@ type promise struct {
 // called for each committed prepare.
 func New(replicas []Replica, root Checksum, commit func(p *Prepare)) *Oracle {
 	return &Oracle{
-		replicas: replicas, quorum: replication[len(replicas)], commit: commit, root: root, committed: make([]*Prepare, 1),
+		replicas: replicas, quorum: replication[len(replicas)], commit: commit, root: root, committed: make([]*Prepare, 1), views: make([]uint32, 1),
 		prepares: map[Checksum]*Prepare{}, acks: map[promise]uint8{}, promised: map[uint64]map[promise]*Prepare{},
 	}
 }
 
 // Highest is the highest committed op.
 func (o *Oracle) Highest() uint64 { return uint64(len(o.committed)) - 1 }
+
+// HighestBefore is the highest op that was committed in an earlier view. The log of view has it.
+func (o *Oracle) HighestBefore(view uint32) uint64 {
+	op := o.Highest()
+	for op > 0 && o.views[op] >= view {
+		op--
+	}
+	return op
+}
 
 // Committed returns the prepare of a committed op, or nil.
 func (o *Oracle) Committed(op uint64) *Prepare {
@@ -130,19 +140,20 @@ func (o *Oracle) settle(op uint64) error {
 	for {
 		next := o.Highest() + 1
 		var chosen *Prepare
+		view := uint32(0)
 		for key, p := range o.promised[next] { // at most one of them can be, so the order does not matter
 			if p.Parent == o.sumOf(next-1) && o.acknowledged(key, p) >= o.quorum {
 				if chosen != nil && chosen != p {
 					return fmt.Errorf("op %d is committed twice, with different contents: those prepared in views %d and %d", next, chosen.View,
 						p.View)
 				}
-				chosen = p
+				chosen, view = p, max(view, key.view)
 			}
 		}
 		if chosen == nil {
 			return nil
 		}
-		o.committed = append(o.committed, chosen)
+		o.committed, o.views = append(o.committed, chosen), append(o.views, max(view, o.views[next-1]))
 		o.commit(chosen)
 		o.forget(next)
 	}
