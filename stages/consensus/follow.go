@@ -91,6 +91,7 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 	}
 	s.log.adopt(all[0].Op(), all)
 	s.commits.raiseMax(m.CommitMax)
+	s.views.told(m.CommitMax)
 	if !isNew {
 		s.ackAll()
 		return

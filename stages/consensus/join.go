@@ -121,6 +121,7 @@ func (s *Stage) beginChosen() {
 	}
 	view := s.views.now()
 	s.views.begin(view, s.commits.max())
+	s.views.told(s.commits.max())
 	s.setList(&list, view)
 	s.deadlines.normal(true)
 	for op := s.commits.max() + 1; op <= s.log.head(); op++ {

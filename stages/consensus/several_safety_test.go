@@ -182,3 +182,61 @@ func TestExecutedStays(t *testing.T) {
 		t.Errorf("a log may end below what was executed: %+v", m.out.Fault)
 	}
 }
+
+// Goal: a commit_max from another log makes no query unwanted. A replica in a view change may have
+// it from ballots of a later log_view, in its superblock beside its own older log_view. The op of
+// its own log that would replace a query's reply may have been left out. Without that reply, its
+// sessions would differ from those of the others. Of the log of its own view, it does count.
+func TestWantsOfAnotherLog(t *testing.T) {
+	w, _, m, _ := calm(t, 15)
+	unwanted := func() (count int) {
+		for op := m.superblock.Checkpoint.Op + 1; op <= m.stage.log.head(); op++ {
+			if !m.stage.wants.replies(op) {
+				count++
+			}
+		}
+		return count
+	}
+	m.powerCut()
+	m.superblock.CommitMax = w.oracle.highest
+	m.start()
+	own := unwanted()
+	m.powerCut()
+	m.superblock.View++
+	m.start()
+	if count := unwanted(); own == 0 || count > 0 {
+		t.Fatalf("%d queries are left out for a commit_max that is not of this log, and %d for one that is", count, own)
+	}
+	w.quiet(false)
+	w.heal()
+}
+
+// Goal: a backup answers the new primary for ops that it knows to be committed, and the primary
+// does not. The primary of view v commits an op with A's acknowledgement; A never hears of it. A
+// and the third begin the next view, in whose pipeline the op waits, and the third dies before it
+// has the op. The primary of view v comes back and follows A. Both have the op, so A commits it.
+func TestSeveralAckOfTheViewBefore(t *testing.T) {
+	w, primary, a, third := calm(t, 16)
+	before := w.oracle.highest
+	one := w.clients[0]
+	w.cut(third)
+	w.onSend = func(from, to int, f *flight) bool { return from != primary.index || f.command != peer.CommandCommit }
+	one.isQuiet = false
+	w.until("an op is committed that A does not know of", func() bool { return primary.stage.commits.max() > before })
+	one.isQuiet = true
+	w.onSend = func(from, to int, f *flight) bool { return from != a.index || f.command != peer.CommandPrepare }
+	w.cut(primary)
+	if a.stage.commits.max() != before {
+		t.Fatalf("A knows that op %d is committed: %s", a.stage.commits.max(), w.text())
+	}
+	w.until("A is the primary", func() bool { return a.stage.isPrimary() && third.superblock.LogView == a.superblock.LogView })
+	third.powerCut()
+	if third.has(before+1, w.oracle.committed[before+1]) || a.stage.commits.max() != before {
+		t.Fatalf("the third has op %d: %s", before+1, w.text())
+	}
+	w.onSend = nil
+	w.cut()
+	w.until("the new primary commits", func() bool { return a.stage.commits.max() > before })
+	w.quiet(false)
+	w.heal()
+}
