@@ -42,7 +42,10 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		p := oracle.ParsePrepare(append(append([]byte(nil), e.Inner...), e.Body...))
 		if e.Command == oracle.PrepareMessage {
 			s.isCommitted(fail, p.Commit)
-		} else if known := s.oracle.Prepare(p.Checksum); known == nil || !bytes.Equal(known.Bytes, p.Bytes) {
+			break
+		}
+		s.marks.add(MarkRepairServed)
+		if known := s.oracle.Prepare(p.Checksum); known == nil || !bytes.Equal(known.Bytes, p.Bytes) {
 			fail("op %d is not what was written", p.Op)
 		}
 	case oracle.PrepareOK:
@@ -64,6 +67,7 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		}
 	case oracle.StartView:
 		s.isCommitted(fail, e.U64(oracle.StartCommitMaxAt))
+		m.cluster.several.markTruncated(e.View, e.U64(oracle.StartOpAt))
 		s.keeps(fail, e.View, e.Body[oracle.StartCheckpointBytes:], e.U64(oracle.StartOpAt))
 	case oracle.DoViewChange:
 		s.isCommitted(fail, e.U64(oracle.BallotCommitMinAt))
@@ -73,9 +77,29 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 	case oracle.CommitEcho:
 		s.isCommitted(fail, e.U64(oracle.EchoCommitMinAt))
 	case oracle.StartViewChange:
-		s.marks.wishes++
-		if cause := protocol.Cause(e.Inner[0]); int(cause) < len(s.marks.causes) {
-			s.marks.causes[cause]++
+		cause := protocol.Cause(e.Inner[0])
+		s.marks.Causes[cause%16]++
+		switch cause {
+		case protocol.CauseDeaf:
+			s.marks.add(MarkDeaf)
+		case protocol.CauseStuck:
+			s.marks.add(MarkStuck)
+		case protocol.CauseUncertain:
+			s.marks.add(MarkUncertainWish)
+		}
+	case oracle.Request:
+		s.marks.add(MarkForwarded)
+	case oracle.PrepareMissing:
+		s.marks.add(MarkMissing)
+	}
+}
+
+// markTruncated looks for an op that somebody has written, and that the log of a view leaves out.
+func (s *several) markTruncated(view uint32, head uint64) {
+	for _, m := range s.cluster.machines {
+		if p := m.witness.slot(head + 1).prepare; p != nil && p.Op == head+1 && p.View < view {
+			s.marks.add(MarkTruncated)
+			return
 		}
 	}
 }
@@ -113,12 +137,16 @@ func (m *Machine) votes(fail func(string, ...any), e *oracle.Message) {
 		fail("it votes with log view %d, and %d is durable", logView, d.logView)
 	}
 	d.ballots[logView] = list
-	marks.ballots++
 	if !allZero(uncertain) {
-		marks.uncertainVotes++
+		marks.add(MarkUncertainVote)
 	}
 	if e.U32(oracle.BallotPresentAt)>>16 != 0 { // the nack bits lie behind
-		marks.nacks++
+		marks.add(MarkNackVote)
+	}
+	for at := 0; at < len(e.Body); at += oracle.InnerBytes {
+		if oracle.IsBlank(e.Body[at:]) {
+			marks.add(MarkBlankVote)
+		}
 	}
 }
 
@@ -185,7 +213,7 @@ func textOf(e *oracle.Message) string {
 func opsOf(headers []byte) (list []string) {
 	for ; len(headers) >= oracle.InnerBytes; headers = headers[oracle.InnerBytes:] {
 		h := oracle.ParsePrepare(append([]byte(nil), headers[:oracle.InnerBytes]...))
-		if headers[171] != 1 { // reserved
+		if oracle.IsBlank(headers) {
 			list = append(list, "?")
 			continue
 		}

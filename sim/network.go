@@ -102,6 +102,14 @@ func (n *Network) connect(p peer) *link {
 	return l
 }
 
+// several is the cluster of several replicas to which the machine belongs, or nil.
+func (n *Network) several() *several {
+	if n.owner == nil {
+		return nil
+	}
+	return n.owner.cluster.several
+}
+
 // take gives l a free place. It tells whether there was one.
 func (n *Network) take(l *link) bool {
 	free, at := 0, -1

@@ -63,6 +63,11 @@ func TestHunt(t *testing.T) {
 	t.Logf("%sno bug: nothing found in %d seeds, %v", huntMark, deepest, time.Since(start).Round(time.Millisecond))
 }
 
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
 // hunt returns the failure of the first seed that fails for the reason, and those of the seeds
 // before it that fail for another one.
 func hunt(seedsMax uint64, reason *regexp.Regexp) (found *Failure, others []*Failure) {

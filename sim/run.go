@@ -19,6 +19,8 @@ type Options struct {
 	// Several: a cluster of several replicas. Its trace has one line for each message and decision;
 	// with Detail, also one for each turn and disk operation.
 	Several, Detail bool
+
+	traceTo *[]string
 }
 
 // Result of a run without a finding.
@@ -87,8 +89,21 @@ func Run(options Options) (Result, error) {
 	return result, failure
 }
 
+// Replay simulates one seed, and returns its trace as well.
+func Replay(options Options) (result Result, trace []string, failure *Failure) {
+	options.Trace = true
+	options.traceTo = &trace
+	result, failure = run(options)
+	return result, trace, failure
+}
+
 func run(options Options) (result Result, failure *Failure) {
 	var w *World
+	defer func() {
+		if options.traceTo != nil && w != nil {
+			*options.traceTo = w.trace
+		}
+	}()
 	defer func() {
 		r := recover()
 		if r == nil {
@@ -120,7 +135,6 @@ func run(options Options) (result Result, failure *Failure) {
 		w.live()
 	}
 	w.abandon()
-	lastTrace = w.trace
 	return w.finish(), nil
 }
 
@@ -168,5 +182,3 @@ func (w *World) finish() Result {
 	}
 	return *r
 }
-
-var lastTrace []string

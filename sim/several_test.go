@@ -2,36 +2,69 @@ package sim
 
 import (
 	"flag"
-	"strings"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"ledger/internal/seeded"
 )
 
-var tryFlag = flag.Uint64("try", 1, "first seed")
+var severalFlag = flag.Int("several-seeds", 60, "seeds that TestSeveralSeeds runs")
 
-func TestSeveralTry(t *testing.T) {
-	for i := range uint64(*seedsFlag) {
-		start := time.Now()
-		result, err := Run(Options{Seed: *tryFlag + i, Several: true, TraceLines: *linesFlag})
-		if err == nil && *linesFlag < 0 {
-			_, f := run(Options{Seed: *tryFlag + i, Several: true, Trace: true})
-			_ = f
-			t.Log(strings.Join(lastTrace, "\n"))
-		}
-		if err != nil && *seedsFlag > 1 {
-			f := err.(*Failure)
-			t.Logf("seed %d FAILS after %v: %s", *tryFlag+i, time.Since(start).Round(time.Millisecond), firstLine(f.Reason))
-		} else if err != nil {
-			t.Errorf("%v", err)
-		} else if *verboseFlag {
-			t.Logf("seed %d: %v, %d machines, %d ops, %d crashes, %d steps, %d s, held %d, stalled %d", *tryFlag+i, time.Since(start).Round(time.Millisecond), result.MachinesCount, result.OpsCount, result.CrashesCount, result.Steps, result.Seconds, result.Marks.held, result.Marks.stalled)
-		}
+// severalSharesMin is the number of seeds from which on the marks have their least shares.
+const severalSharesMin = 150
+
+// Goal: a cluster of several replicas under all simulated faults keeps what it acknowledged, gives
+// the model's replies, and answers every client when the faults end. All replicas come to the same
+// checkpoints.
+func TestSeveralSeeds(t *testing.T) {
+	first, count := seeded.First(), *severalFlag
+	if testing.Short() {
+		count = min(count, 5)
+	}
+	start, startCPU := time.Now(), processorTime(t)
+	var sum Result
+	var ops, crashes []int // of each seed
+	var reached MarksReached
+	var lock sync.Mutex
+	var next atomic.Uint64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for {
+				i := next.Add(1) - 1
+				if i >= uint64(count) || t.Failed() {
+					return
+				}
+				result, err := Run(Options{Seed: first + i, Several: true, TraceLines: *linesFlag})
+				if err != nil {
+					t.Errorf("%v\nreplay: go run ./sim/cmd/clusters -seed=%d", err, first+i)
+					return
+				}
+				lock.Lock()
+				addCounts(reflect.ValueOf(&sum).Elem(), reflect.ValueOf(result))
+				ops, crashes = append(ops, result.OpsCount), append(crashes, result.CrashesCount)
+				reached.Add(&result.Marks)
+				lock.Unlock()
+			}
+		})
+	}
+	workers.Wait()
+	t.Logf("%d seeds from %d in %v\n%s", count, first, time.Since(start).Round(time.Millisecond), reached.Text(count))
+	if t.Failed() || count == 0 {
+		return
+	}
+	seconds := (processorTime(t) - startCPU).Seconds() / float64(count)
+	t.Logf("the median seed: %d ops, %d crashes; the mean seed: %.3f s of one core, so %.0f seeds per hour and core",
+		median(ops), median(crashes), seconds, 3600/seconds)
+	if count >= severalSharesMin && (median(ops) < opsMedianMin || median(crashes) < crashesMedianMin) {
+		t.Errorf("the median seed has %d ops and %d crashes, want at least %d and %d", median(ops), median(crashes), opsMedianMin,
+			crashesMedianMin)
+	}
+	if missing := reached.Missing(count); missing != "" && count >= severalSharesMin {
+		t.Errorf("of %d seeds, too few have met %s", count, missing)
 	}
 }
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
-}
-
-var verboseFlag = flag.Bool("all", false, "a line for each seed")

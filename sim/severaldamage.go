@@ -43,12 +43,11 @@ func (s *several) harmSlot(m *Machine, slot uint64, how int) {
 	m.result.DamagesCount++
 	if how != 1 {
 		m.disk.image.damage(m.random, at, whole)
-		s.marks.preparesHarmed++
 	}
 	if how == 2 {
 		// If the header of the twin were right, both copies together could look like a torn write.
 		m.disk.image.damage(m.random, twinAt, sector)
-		s.marks.slotsHarmed++
+		s.marks.add(MarkHarmed)
 	} else if how == 1 {
 		m.disk.image.damage(m.random, twinAt, twinBytes)
 	}

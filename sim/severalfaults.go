@@ -20,6 +20,9 @@ const (
 	strikesCount
 )
 
+var strikeNames = [strikesCount]string{"crash", "power cut", "crash at a write", "power cut of all", "several crashes", "pause", "cut", "cut in one direction",
+	"split", "slow", "clock"}
+
 // mix is the faults of a run.
 type mix struct {
 	weights  [strikesCount]int
@@ -135,7 +138,17 @@ func (s *several) target() *Machine {
 func (s *several) strike(kind strike) {
 	c, m := s.cluster, s.target()
 	w, r := c.world, c.world.random
-	s.marks.strikes[kind]++
+	s.marks.Strikes[kind]++
+	switch kind {
+	case strikePause:
+		s.marks.add(MarkPaused)
+	case strikeSplit, strikeCut:
+		s.marks.add(MarkSplit)
+	case strikeOneWay:
+		s.marks.add(MarkOneWay)
+	case strikeClock:
+		s.marks.add(MarkClock)
+	}
 	switch kind {
 	case strikeCrash, strikePower:
 		s.goDown(m, kind == strikePower, s.away(m))

@@ -69,7 +69,7 @@ func (s *several) work() {
 			highest, untilNs = s.oracle.Highest(), *now+stallNsMax
 		}
 		if *now > untilNs {
-			s.marks.stalled++
+			s.marks.Stalled++
 			s.cluster.world.say("nothing was committed for a long time")
 			s.describe()
 			return
@@ -90,9 +90,11 @@ func (m *Machine) opensSeveral(o *replica.Opened) {
 	}
 	o.Consensus.Seed, o.Consensus.NowNs, o.Consensus.WallNs = m.random.Uint64(), m.clock.monotonicNs(), m.clock.wallNs()
 	marks := &m.cluster.several.marks
-	marks.faultyStarts += min(1, o.Journal.Faulty.Len())
+	if !o.Journal.Faulty.Empty() {
+		marks.add(MarkFaultyStart)
+	}
 	if !o.Journal.Uncertain.Empty() {
-		marks.uncertainStarts++
+		marks.add(MarkUncertainStart)
 	}
 	m.say("starts: view %d, log view %d, checkpoint %d, head %d, commit_max %d, faulty slots %d, uncertain ops %d", superblock.View,
 		superblock.LogView, superblock.Checkpoint.Op, o.Consensus.OpHead, o.Consensus.CommitMax, o.Journal.Faulty.Len(), o.Journal.Uncertain.Len())
@@ -128,9 +130,15 @@ func (s *several) goDown(m *Machine, powerCut bool, downNs uint64) {
 	m.note("crash", uint64(m.index), m.witness.highest)
 	m.observeCrash()
 	m.result.CrashesCount++
-	s.marks.crashes++
 	if m.isPrimary() {
-		s.marks.primaryCrashes++
+		s.marks.add(MarkPrimaryCrash)
+	}
+	for _, o := range m.disk.flying {
+		if o.kind == diskWrite && o.offsetBytes < m.layout.TwinsAt {
+			s.marks.add(MarkTornSuperblock)
+		} else if o.kind == diskWrite && o.offsetBytes < m.layout.GridAt {
+			s.marks.add(MarkTornAppend)
+		}
 	}
 	m.stop()
 	m.replica, m.trap = nil, trap{}
@@ -206,7 +214,7 @@ func (s *several) checkRoom() {
 			one.protocol.Hold(isHeld)
 		}
 		if isHeld {
-			s.marks.held++
+			s.marks.add(MarkHeld)
 			c.world.say("a machine has checkpoint %d, and op %d is prepared: the clients wait", low, top)
 			s.mend()
 		}
@@ -305,12 +313,17 @@ func (s *several) agree() {
 		}
 		return true
 	}, "all replicas have executed the same ops and have the same checkpoint")
+	if s.cluster.machines[0].witness.checkpointOp > 0 {
+		s.marks.add(MarkCheckpoint)
+	}
 }
 
 // cutAll cuts the power of all machines.
 func (s *several) cutAll(isShort bool) {
 	s.cluster.world.say("all machines lose power")
-	s.marks.allCut++
+	if !s.isCalm {
+		s.marks.add(MarkAllCut)
+	}
 	for _, m := range s.cluster.machines {
 		most := uint64(3_000 * nsPerMs)
 		if isShort {

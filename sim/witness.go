@@ -123,13 +123,13 @@ func (d *witness) onPrepare(offsetBytes uint64, data []byte) {
 		m.fail("machine %d: op %d is written over op %d", m.index, p.Op, s.prepare.Op)
 	}
 	if p.Op == d.limits.PrepareMax(d.checkpointOp) {
-		d.several.marks.brinks++
+		d.several.marks.add(MarkBrink)
 	}
-	if p.Op+1 < d.highest {
-		d.several.marks.repairsWritten++
+	if p.Op+8 < d.highest {
+		d.several.marks.add(MarkRepaired)
 	}
 	if p.Op > slots {
-		d.several.marks.wrapped++
+		d.several.marks.add(MarkWrapped)
 	}
 	d.highest = max(d.highest, p.Op)
 	s.prepare, s.prepareNext = nil, p
@@ -191,6 +191,10 @@ func (d *witness) take(data []byte) {
 	if d.view != before.view || d.logView != before.logView {
 		d.machine.say("durable: view %d, log view %d", d.view, d.logView)
 	}
+	if d.view > before.view+1 {
+		d.several.marks.add(MarkViewSkipped)
+	}
+	d.several.marks.Views = max(d.several.marks.Views, int(d.view))
 	if d.checkpointOp != before.checkpointOp {
 		d.machine.say("durable: checkpoint %d", d.checkpointOp)
 	}

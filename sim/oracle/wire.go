@@ -104,14 +104,12 @@ type Prepare struct {
 
 // Offsets in a prepare's header.
 const (
-	prepareParentAt    = 32
-	prepareOpAt        = 120
-	prepareCommitAt    = 128
-	prepareTimestampAt = 136
-	prepareSizeAt      = 144
-	prepareViewAt      = 148
-	prepareOperationAt = 170
-	prepareReplicaAt   = 172
+	prepareParentAt  = 32
+	prepareOpAt      = 120
+	prepareCommitAt  = 128
+	prepareSizeAt    = 144
+	prepareViewAt    = 148
+	prepareReplicaAt = 172
 )
 
 // ParsePrepare reads a prepare, or its header alone. It keeps a reference to b.
@@ -122,3 +120,8 @@ func ParsePrepare(b []byte) *Prepare {
 		Size: little.Uint32(b[prepareSizeAt:]), Replica: b[prepareReplicaAt],
 	}
 }
+
+const prepareCommandAt, commandPrepare = 171, 1
+
+// IsBlank tells whether a header of a list stands for one that nobody knows.
+func IsBlank(header []byte) bool { return header[prepareCommandAt] != commandPrepare }
