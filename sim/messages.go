@@ -42,11 +42,12 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		p := oracle.ParsePrepare(append(append([]byte(nil), e.Inner...), e.Body...))
 		if e.Command == oracle.PrepareMessage {
 			s.isCommitted(fail, p.Commit)
+			s.oracle.Written(p.Bytes) // a primary sends its prepare while it is being written, or before
 			break
 		}
 		s.marks.add(MarkRepairServed)
 		if known := s.oracle.Prepare(p.Checksum); known == nil || !bytes.Equal(known.Bytes, p.Bytes) {
-			fail("op %d is not what was written", p.Op)
+			fail("op %d is not what was prepared", p.Op)
 		}
 	case oracle.PrepareOK:
 		op, checksum := e.U64(oracle.PrepareOKOpAt), e.Sum(oracle.PrepareOKChecksumAt)
@@ -184,7 +185,7 @@ func textOf(e *oracle.Message) string {
 	case oracle.CommitEcho:
 		return fmt.Sprintf("view %d: %s, head %d, commit_min %d", e.View, name, u64(oracle.EchoOpAt), u64(oracle.EchoCommitMinAt))
 	case oracle.StartViewChange:
-		return fmt.Sprintf("view %d: %s, cause %d", e.View, name, e.Inner[0])
+		return fmt.Sprintf("view %d: %s, because %s", e.View, name, protocol.Cause(e.Inner[0]))
 	case oracle.DoViewChange:
 		text := fmt.Sprintf("view %d: %s, log view %d, head %d, commit_min %d, checkpoint %d:", e.View, name, e.U32(oracle.BallotLogViewAt),
 			u64(oracle.BallotOpAt), u64(oracle.BallotCommitMinAt), u64(oracle.BallotCheckpointOpAt))

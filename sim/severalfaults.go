@@ -20,8 +20,8 @@ const (
 	strikesCount
 )
 
-var strikeNames = [strikesCount]string{"crash", "power cut", "crash at a write", "power cut of all", "several crashes", "pause", "cut", "cut in one direction",
-	"split", "slow", "clock"}
+var strikeNames = [strikesCount]string{"crash", "power cut", "crash at a write", "power cut of all", "several crashes", "pause", "cut",
+	"cut in one direction", "split", "slow", "clock"}
 
 // mix is the faults of a run.
 type mix struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ledger/inspect"
 	"ledger/replica"
 	"ledger/sim/workload"
 )
@@ -40,7 +41,7 @@ func (s *several) live() {
 	profile.Accounts = min(profile.Accounts, 200)
 	profile.BatchEventsMax = min(profile.BatchEventsMax, 40)
 	s.goal = uint64(opsMin + r.IntN(opsMax-opsMin))
-	if r.IntN(4) != 0 && !w.options.ShortLives { // a long life
+	if r.IntN(5) != 0 && !w.options.ShortLives { // a long life
 		profile.BatchEventsMax = min(profile.BatchEventsMax, 4)
 		profile.FullBatchPercent = min(profile.FullBatchPercent, 1)
 		s.goal = uint64(opsLongMin + r.IntN(opsLongMax-opsLongMin))
@@ -97,7 +98,8 @@ func (m *Machine) opensSeveral(o *replica.Opened) {
 		marks.add(MarkUncertainStart)
 	}
 	m.say("starts: view %d, log view %d, checkpoint %d, head %d, commit_max %d, faulty slots %d, uncertain ops %d", superblock.View,
-		superblock.LogView, superblock.Checkpoint.Op, o.Consensus.OpHead, o.Consensus.CommitMax, o.Journal.Faulty.Len(), o.Journal.Uncertain.Len())
+		superblock.LogView, superblock.Checkpoint.Op, o.Consensus.OpHead, o.Consensus.CommitMax, o.Journal.Faulty.Len(),
+		o.Journal.Uncertain.Len())
 }
 
 // replicaIndex is the number of the machine among the replicas of its cluster.
@@ -313,9 +315,31 @@ func (s *several) agree() {
 		}
 		return true
 	}, "all replicas have executed the same ops and have the same checkpoint")
-	if s.cluster.machines[0].witness.checkpointOp > 0 {
-		s.marks.add(MarkCheckpoint)
+	first := s.cluster.machines[0]
+	if first.witness.checkpointOp == 0 {
+		return
 	}
+	s.marks.add(MarkCheckpoint)
+	digest := first.digest()
+	for _, m := range s.cluster.machines[1:] {
+		if other := m.digest(); other != digest {
+			m.fail("machines 0 and %d have the same checkpoint, and other used pages: digests %s and %s", m.index, digest, other)
+		}
+	}
+}
+
+// digest is that of the used pages of all blocks that the checkpoint on disk names.
+func (m *Machine) digest() string {
+	f, err := inspect.Open(&File{image: m.disk.image, random: m.random, crashSectors: -1}, m.limits)
+	if err != nil {
+		m.fail("machine %d: the data file cannot be read: %v", m.index, err)
+	}
+	defer f.Close()
+	digest, damaged, err := f.Digest(nil)
+	if err != nil || len(damaged) > 0 {
+		m.fail("machine %d: the blocks of the checkpoint are not whole: %v %v", m.index, err, damaged)
+	}
+	return digest.CheckpointID + digest.Digest
 }
 
 // cutAll cuts the power of all machines.

@@ -169,7 +169,7 @@ func (r *MarksReached) Text(runs int) string {
 	fmt.Fprintf(&b, "\nwishes to leave a view, by cause:")
 	for i, count := range r.Total.Causes {
 		if count > 0 {
-			fmt.Fprintf(&b, " %s %d,", causeNames[i], count)
+			fmt.Fprintf(&b, " %s %d;", protocol.Cause(i), count)
 		}
 	}
 	fmt.Fprintf(&b, "\nviews %d, runs in which nothing was committed for a minute under faults %d\n", r.Total.Views, r.Total.Stalled)
@@ -205,11 +205,4 @@ func (s *several) markFrame(c *client, m *Machine, frame []byte) {
 			s.marks.add(MarkEvictionAcross)
 		}
 	}
-}
-
-// causeNames of wishes to leave a view.
-var causeNames = [16]string{
-	protocol.CauseSilent: "silent", protocol.CauseStuck: "stuck", protocol.CauseDeaf: "deaf", protocol.CauseSlow: "slow",
-	protocol.CauseRestarted: "restarted", protocol.CauseClock: "clock", protocol.CauseForfeit: "forfeit", protocol.CauseMismatch: "mismatch",
-	protocol.CauseUncertain: "uncertain", protocol.CauseFollowed: "followed",
 }

@@ -5,11 +5,11 @@
 //	       superblock durable ---->    ^
 //	network: prepare_ok leaves --------'
 //
-// An op is committed when q_r replicas have acknowledged it in one view, and the op before it, which
-// it names as its parent, is committed. A backup acknowledges by a prepare_ok that leaves it. The
-// primary acknowledges its prepare by having it on disk while that view is durable there as view and
-// log view. A quorum for an op says nothing about the op below, because a backup may acknowledge
-// over a gap.
+// An op is committed when q_r replicas have acknowledged it in one view, and the op before it,
+// which it names as its parent, is committed. A backup acknowledges by a prepare_ok that leaves it.
+// The primary acknowledges by having the prepare on disk while that view is durable there as view
+// and log view. A quorum for an op says nothing about the op below, because a backup may
+// acknowledge over a gap.
 //
 // The package parses messages and prepares by itself, from the tables of docs/design/peer.md and of
 // package prepare. It shares no code with what it judges.

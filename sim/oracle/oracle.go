@@ -37,7 +37,8 @@ type promise struct {
 // called for each committed prepare.
 func New(replicas []Replica, root Checksum, commit func(p *Prepare)) *Oracle {
 	return &Oracle{
-		replicas: replicas, quorum: replication[len(replicas)], commit: commit, root: root, committed: make([]*Prepare, 1), views: make([]uint32, 1),
+		replicas: replicas, quorum: replication[len(replicas)], commit: commit, root: root,
+		committed: make([]*Prepare, 1), views: make([]uint32, 1),
 		prepares: map[Checksum]*Prepare{}, acks: map[promise]uint8{}, promised: map[uint64]map[promise]*Prepare{},
 	}
 }

@@ -30,9 +30,6 @@ const (
 	RequestPrepare   = 14
 	RepairPrepare    = 15
 	PrepareMissing   = 16
-	RequestBlocks    = 17
-	Block            = 18
-	BlockMissing     = 19
 )
 
 var little = binary.LittleEndian
@@ -48,7 +45,8 @@ type Message struct {
 
 // ParseMessage reads head, which is the envelope and the inner header.
 func ParseMessage(head, body []byte) Message {
-	return Message{Command: head[56], Author: int(head[57]), View: little.Uint32(head[52:]), Inner: head[EnvelopeBytes:HeadBytes], Body: body}
+	return Message{Command: head[56], Author: int(head[57]), View: little.Uint32(head[52:]), Inner: head[EnvelopeBytes:HeadBytes],
+		Body: body}
 }
 
 // Sum reads the checksum at offset at of the inner header.
@@ -75,18 +73,12 @@ const (
 	BallotCheckpointOpAt = 16
 	BallotLogViewAt      = 24
 	BallotPresentAt      = 28
-	BallotNackAt         = 30
-	BallotCountAt        = 32
 	BallotUncertainAt    = 40
 	BallotUncertainBytes = 128
 	StartOpAt            = 16
 	StartCommitMaxAt     = 24
 	StartCheckpointOpAt  = 32
-	StartNonceAt         = 40
-	StartCountAt         = 48
 	StartCheckpointBytes = 256 // of the body, in front of the headers
-	PingOpAt             = 48
-	PingCommitMinAt      = 56
 	PingCommitMaxAt      = 64
 )
 
@@ -115,8 +107,9 @@ const (
 // ParsePrepare reads a prepare, or its header alone. It keeps a reference to b.
 func ParsePrepare(b []byte) *Prepare {
 	return &Prepare{
-		Bytes: b[:min(int(little.Uint32(b[prepareSizeAt:])), len(b))], Checksum: Checksum(b[:16]), Parent: Checksum(b[prepareParentAt : prepareParentAt+16]),
-		Op: little.Uint64(b[prepareOpAt:]), Commit: little.Uint64(b[prepareCommitAt:]), View: little.Uint32(b[prepareViewAt:]),
+		Bytes: b[:min(int(little.Uint32(b[prepareSizeAt:])), len(b))], Checksum: Checksum(b[:16]),
+		Parent: Checksum(b[prepareParentAt : prepareParentAt+16]),
+		Op:     little.Uint64(b[prepareOpAt:]), Commit: little.Uint64(b[prepareCommitAt:]), View: little.Uint32(b[prepareViewAt:]),
 		Size: little.Uint32(b[prepareSizeAt:]), Replica: b[prepareReplicaAt],
 	}
 }

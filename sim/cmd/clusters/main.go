@@ -4,8 +4,8 @@
 //	go run ./sim/cmd/clusters -seed=7 -single    the same for a seed of single replicas
 //	go run ./sim/cmd/clusters -seeds=5000 -minutes=55 -progress=FILE -out=FILE
 //
-// The last form runs many seeds for a time. It goes on where the part before has stopped, and writes
-// a summary of all parts. make cluster-long calls it.
+// The last form runs many seeds for a time. It goes on where the part before has stopped, and
+// writes a summary of all parts. make cluster-long calls it.
 package main
 
 import (

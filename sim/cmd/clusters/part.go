@@ -164,7 +164,7 @@ func (p *part) take(line string) error {
 func (p *part) summary() string {
 	var b strings.Builder
 	count := len(p.done)
-	fmt.Fprintf(&b, "# Clusters in the simulator\n\nWritten by `make cluster-long`. The text \"Clusters\" of [sim/doc.go](../sim/doc.go) says what a seed is.\n\n")
+	fmt.Fprintf(&b, "# Clusters in the simulator\n\nWritten by `make cluster-long`. [sim/doc.go](../sim/doc.go) says what a seed is.\n\n")
 	fmt.Fprintf(&b, "%d seeds, %d failures. Replicas:", count, len(p.failures))
 	for n, seeds := range p.machines {
 		if seeds > 0 {
@@ -172,7 +172,8 @@ func (p *part) summary() string {
 		}
 	}
 	if len(p.ops) > 0 {
-		fmt.Fprintf(&b, "\nmedian seed: %d ops, %d crashes; mean: %.2f s of one core.\n", median(p.ops), median(p.crashes), p.cpuSeconds/float64(count))
+		fmt.Fprintf(&b, "\nThe median seed has %d ops and %d crashes. The mean one takes %.2f s of one core.\n", median(p.ops),
+			median(p.crashes), p.cpuSeconds/float64(count))
 	}
 	fmt.Fprintf(&b, "\n%s", p.reached.Text(len(p.ops)))
 	for _, failure := range p.failures {
