@@ -24,16 +24,17 @@ func main() {
 	seeds := flag.Uint64("seeds", 5000, "run seeds 1 to this one")
 	minutes := flag.Float64("minutes", 55, "end this part after so many minutes")
 	progress := flag.String("progress", "", "file with a line for each seed that was run; a part goes on behind it")
+	short := flag.Bool("short", false, "leave out the long lives: a fifth of the time, and most of what can be found")
 	out := flag.String("out", "", "file for the summary of all parts; empty: only printed")
 	flag.Parse()
 	if *seed != 0 {
-		os.Exit(replay(sim.Options{Seed: *seed, Several: !*single, Trace: true, Detail: *detail, TraceLines: 1 << 40}))
+		os.Exit(replay(sim.Options{Seed: *seed, Several: !*single, ShortLives: *short, Trace: true, Detail: *detail, TraceLines: 1 << 40}))
 	}
 	if *progress == "" {
 		fmt.Fprintln(os.Stderr, "clusters: give -seed=N to replay one, or -progress=FILE to run many")
 		os.Exit(1)
 	}
-	p := part{seeds: *seeds, until: time.Now().Add(time.Duration(*minutes * float64(time.Minute))), progress: *progress, out: *out}
+	p := part{seeds: *seeds, until: time.Now().Add(time.Duration(*minutes * float64(time.Minute))), progress: *progress, out: *out, short: *short}
 	if err := p.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "clusters:", err)
 		os.Exit(1)

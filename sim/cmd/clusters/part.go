@@ -25,6 +25,7 @@ type part struct {
 	seeds         uint64
 	until         time.Time
 	progress, out string
+	short         bool
 
 	done         map[uint64]bool
 	machines     [7]int
@@ -58,7 +59,7 @@ func (p *part) run() error {
 				if seed > p.seeds || time.Now().After(p.until) {
 					return
 				}
-				line := lineOf(seed)
+				line := lineOf(seed, p.short)
 				lock.Lock()
 				if _, err := fmt.Fprintln(file, line); err != nil {
 					fmt.Fprintln(os.Stderr, "clusters:", err)
@@ -95,8 +96,8 @@ func (p *part) run() error {
 }
 
 // lineOf runs a seed.
-func lineOf(seed uint64) string {
-	result, err := sim.Run(sim.Options{Seed: seed, Several: true, TraceLines: 1})
+func lineOf(seed uint64, short bool) string {
+	result, err := sim.Run(sim.Options{Seed: seed, Several: true, ShortLives: short, TraceLines: 1})
 	if err != nil {
 		reason, _, _ := strings.Cut(err.Error(), "\n")
 		return fmt.Sprintf("%d FAILS %s", seed, reason)
