@@ -33,7 +33,7 @@ var layers = [][]string{
 	{"stages"},
 	{"stages/net", "stages/consensus", "stages/journal", "stages/apply", "stages/compact"},
 	// Assembly and edges.
-	{"replica", "inspect"},
+	{"replica", "inspect", "trace"},
 	{"client", "probe"},
 	{"admin", "bench", "repl"},
 	{"doctor"},
