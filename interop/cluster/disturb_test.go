@@ -91,6 +91,40 @@ func TestBackupReturns(t *testing.T) {
 	g.wantEqualDigests()
 }
 
+// TestPrimaryDiesWhileBackupReturns kills the primary when a backup that was down has just begun to
+// fetch what it missed. The other backup has everything, so the two of them have to go on.
+func TestPrimaryDiesWhileBackupReturns(t *testing.T) {
+	g := newGroup(t, options{})
+	p := newProbe(t, g)
+	p.primary(g)
+	l := newLoad(t, g, 4)
+	l.begin(batchFull, 20*time.Millisecond)
+	for round := range *roundsFlag {
+		primary := p.primary(g)
+		backup := (primary + 1 + round%2) % replicas
+		g.kill(backup)
+		l.awaitCalls(g, 200, backup)
+		from, _ := g.figures(primary)
+		g.start(backup)
+		g.await("the backup fetches what it missed", func() bool {
+			g.alive()
+			f, ok := g.figures(backup)
+			return ok && f.head >= from.commit
+		})
+		begun := time.Now()
+		f, _ := g.figures(backup)
+		g.kill(primary)
+		l.awaitCalls(g, 4, primary)
+		t.Logf("round %d: the backup was at op %d of %d; 4 batches after %v", round+1, f.executed, from.commit, time.Since(begun))
+		g.start(primary)
+		g.awaitCaughtUp(primary)
+	}
+	l.end()
+	l.audit()
+	g.settle(l)
+	g.wantEqualDigests()
+}
+
 // disturb does something to the primary under load, count times, and ends it when another replica
 // has taken over. Nothing that was acknowledged may be lost or doubled, every history has to be
 // strictly serializable, and in the end all replicas have to have the same data. The times without
@@ -183,6 +217,7 @@ func newAsker(t *testing.T, g *group, official bool) *asker {
 	go func() {
 		defer close(done)
 		for {
+			g.governor.wait()
 			if _, err := c.LookupAccounts([]tb.Uint128{id(1 << 61)}); err != nil {
 				return // it was closed
 			}

@@ -40,6 +40,7 @@ type group struct {
 	peers     [replicas][replicas]*link
 	clients   [replicas]*link
 	binary    string
+	governor  governor
 }
 
 // options are the differences of a group from the usual one.
@@ -82,6 +83,7 @@ func newGroup(t testing.TB, o options) *group {
 		g.start(i)
 	}
 	g.skipIfNotServed()
+	g.governor.watch(g)
 	return g
 }
 

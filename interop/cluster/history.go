@@ -15,7 +15,7 @@ import (
 
 const (
 	historyFirst   = 101 // id of the first account
-	historyPause   = 25 * time.Millisecond
+	historyPause   = 50 * time.Millisecond
 	judgeWithin    = 2 * time.Minute
 	abandonOneOf   = 150 // calls
 	newClientAfter = 20 * time.Millisecond
@@ -100,6 +100,7 @@ func (h *history) begin() {
 	for _, c := range h.clients {
 		h.running.Go(func() {
 			for !h.stop.Load() && c.err == nil {
+				c.g.governor.wait()
 				c.err = c.step()
 				time.Sleep(time.Duration(c.random.Int64N(int64(2 * historyPause))))
 			}

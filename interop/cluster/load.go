@@ -21,6 +21,7 @@ const (
 // outcome of all that they send: every transfer must be created, once.
 type load struct {
 	t       testing.TB
+	g       *group
 	writers []*loadWriter
 	stop    atomic.Bool
 	running sync.WaitGroup
@@ -47,7 +48,7 @@ func (w *loadWriter) transfer(index uint64) tb.Transfer {
 // newLoad makes the accounts and the clients. Nothing is sent before begin.
 func newLoad(t testing.TB, g *group, writers int) *load {
 	t.Helper()
-	l := &load{t: t}
+	l := &load{t: t, g: g}
 	for number := range writers {
 		b, err := newBank(g.addresses(), number%2 == 0)
 		if err != nil {
@@ -85,6 +86,7 @@ func (l *load) begin(size int, pause time.Duration) {
 	for _, w := range l.writers {
 		l.running.Go(func() {
 			for !l.stop.Load() {
+				l.g.governor.wait()
 				if w.err = w.write(size); w.err != nil {
 					return
 				}

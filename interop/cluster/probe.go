@@ -42,12 +42,13 @@ type probe struct {
 	answered bool
 	last     time.Time // of the last answer
 	rest     time.Duration
+	governor *governor
 	evicted  wire.EvictionReason
 }
 
 func newProbe(t testing.TB, g *group) *probe {
 	t.Helper()
-	p := &probe{parser: wire.NewParser(wire.U128{}, wire.SideClient), stop: make(chan struct{}), replica: -1, rest: probeRest}
+	p := &probe{parser: wire.NewParser(wire.U128{}, wire.SideClient), stop: make(chan struct{}), replica: -1, rest: probeRest, governor: &g.governor}
 	var id [16]byte
 	rand.Read(id[:])
 	p.client = wire.U128FromBytes(id[:])
@@ -130,7 +131,7 @@ func (p *probe) request() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.answered {
-		if time.Since(p.last) < p.rest {
+		if time.Since(p.last) < p.rest || p.rest > 0 && p.governor.isResting() {
 			return nil
 		}
 		p.number++
