@@ -161,25 +161,25 @@ func disturb(t *testing.T, d disturbance, count int) {
 		})
 		p.hurry(false)
 		l.awaitCalls(g, 4, dead...)
+		g.await("both clients are answered", func() bool { return official.since(begun) && own.since(begun) })
 		ended := time.Now()
+		officials, owns = append(officials, official.longest(begun, ended)), append(owns, own.longest(begun, ended))
 		probed = append(probed, p.longest(begun, ended))
 		d.end(g, old)
 		g.awaitCaughtUp(old)
 		returns = append(returns, time.Since(ended))
 		h.end()
-		officials = append(officials, official.longest(begun, time.Now()))
-		owns = append(owns, own.longest(begun, time.Now()))
-		t.Logf("round %d: %s of replica %d, replica %d took over; without an answer: probe %v, official client %v, ours %v; caught up after %v",
+		t.Logf("round %d: %s: replica %d, then %d; without an answer: probe %v, official client %v, ours %v; caught up after %v",
 			round+1, d.name, old, next, probed[round], officials[round], owns[round], returns[round])
 	}
 	l.end()
 	l.audit()
 	checkpoint := g.settle(l)
 	digest := g.wantEqualDigests()
-	t.Logf("%d transfers in full batches, %d calls judged; %d calls were given up, %d of them carried out; 0 lost, 0 doubled; checkpoint op %d: %s",
-		l.transfers(), h.judged, h.abandoned, h.taken, checkpoint, digest)
-	t.Logf("| what happens to the primary | times | probe: median | longest | official client: median | longest | our client: median | longest | " +
-		"returned: median | longest |")
+	t.Logf("%d transfers in full batches, %d calls judged; %d calls were given up, %d of them carried out; 0 lost, 0 doubled; "+
+		"checkpoint op %d: %s", l.transfers(), h.judged, h.abandoned, h.taken, checkpoint, digest)
+	t.Logf("| what happens to the primary | times | probe: median | longest | official client: median | longest | " +
+		"our client: median | longest | returned: median | longest |")
 	t.Logf("| %s | %d | %s | %s | %s | %s |", d.name, count, spread(probed), spread(officials), spread(owns), spread(returns))
 }
 
@@ -217,7 +217,6 @@ func newAsker(t *testing.T, g *group, official bool) *asker {
 	go func() {
 		defer close(done)
 		for {
-			g.governor.wait()
 			if _, err := c.LookupAccounts([]tb.Uint128{id(1 << 61)}); err != nil {
 				return // it was closed
 			}

@@ -27,7 +27,8 @@ type history struct {
 	t       testing.TB
 	g       *group
 	clients []*historian
-	stop    atomic.Bool
+	stop    atomic.Bool // the round is over
+	over    atomic.Bool // the test is over
 	running sync.WaitGroup
 	begun   time.Time
 	state   state             // with which the round began
@@ -47,6 +48,7 @@ type historian struct {
 	number   int
 	official bool
 	random   *rand.Rand
+	bankMu   sync.Mutex // of a bank that is replaced while the test's end wants to close it
 	bank     *closer
 	count    uint64
 	err      error
@@ -64,8 +66,9 @@ func newHistory(t testing.TB, g *group, clients int, seed uint64) *history {
 	}
 	t.Cleanup(func() {
 		h.stop.Store(true)
+		h.over.Store(true)
 		for _, c := range h.clients {
-			c.bank.Close()
+			c.close()
 		}
 		h.running.Wait()
 	})
@@ -88,10 +91,28 @@ func newHistory(t testing.TB, g *group, clients int, seed uint64) *history {
 	return h
 }
 
+// connect takes a new client.
 func (c *historian) connect() error {
 	b, err := newBank(c.g.addresses(), c.official)
+	if err != nil {
+		return err
+	}
+	c.bankMu.Lock()
+	defer c.bankMu.Unlock()
 	c.bank = &closer{bank: b}
-	return err
+	if c.over.Load() {
+		c.bank.Close()
+	}
+	return nil
+}
+
+// close ends the client that there is when the test is over.
+func (c *historian) close() {
+	c.bankMu.Lock()
+	defer c.bankMu.Unlock()
+	if c.bank != nil {
+		c.bank.Close()
+	}
 }
 
 // begin starts a round.
@@ -175,7 +196,7 @@ func (c *historian) move(moves []move, abandon bool) error {
 			for i, result := range results {
 				answer.moves[i] = outcome{status: result.Status, timestamp: result.Timestamp}
 			}
-		case isClosed(err) && !c.stop.Load():
+		case isClosed(err) && !c.over.Load():
 			for i := range answer.moves {
 				answer.moves[i].isUnknown = true
 			}

@@ -48,7 +48,8 @@ type probe struct {
 
 func newProbe(t testing.TB, g *group) *probe {
 	t.Helper()
-	p := &probe{parser: wire.NewParser(wire.U128{}, wire.SideClient), stop: make(chan struct{}), replica: -1, rest: probeRest, governor: &g.governor}
+	p := &probe{parser: wire.NewParser(wire.U128{}, wire.SideClient), stop: make(chan struct{}), replica: -1, rest: probeRest,
+		governor: &g.governor}
 	var id [16]byte
 	rand.Read(id[:])
 	p.client = wire.U128FromBytes(id[:])
@@ -73,8 +74,9 @@ func newProbe(t testing.TB, g *group) *probe {
 func (p *probe) build(operation wire.Operation, body []byte) {
 	frame := make([]byte, wire.HeaderBytes+len(body))
 	copy(frame[wire.HeaderBytes:], body)
-	wire.BuildRequest(wire.HeaderOf(frame), &wire.RequestFields{Client: p.client, Parent: p.parent, Session: p.session, Number: p.number,
-		View: p.view, Release: wire.ReleaseCurrent, Operation: operation}, frame[wire.HeaderBytes:])
+	fields := wire.RequestFields{Client: p.client, Parent: p.parent, Session: p.session, Number: p.number, View: p.view,
+		Release: wire.ReleaseCurrent, Operation: operation}
+	wire.BuildRequest(wire.HeaderOf(frame), &fields, frame[wire.HeaderBytes:])
 	p.frame, p.answered = frame, false
 }
 
@@ -205,6 +207,13 @@ func (n *times) note(at time.Time) {
 	n.noteMu.Lock()
 	defer n.noteMu.Unlock()
 	n.all = append(n.all, at)
+}
+
+// since tells whether an answer came after a moment.
+func (n *times) since(moment time.Time) bool {
+	n.noteMu.Lock()
+	defer n.noteMu.Unlock()
+	return len(n.all) > 0 && n.all[len(n.all)-1].After(moment)
 }
 
 // longest is the longest time without an answer that ended in (from, to]. If no answer came until

@@ -40,8 +40,8 @@ func echo(t *testing.T) (address string, received chan []byte) {
 	return listener.Addr().String(), received
 }
 
-// TestLink tests the proxy: each direction can be cut by itself, nothing is lost by a cut, delay and
-// throttle take their time, and an end is handed on.
+// TestLink tests the proxy: each direction can be cut by itself, nothing is lost by a cut, a delay
+// and a throttle take their time, and an end is handed on.
 func TestLink(t *testing.T) {
 	address, received := echo(t)
 	l, err := newLink(address)
