@@ -25,20 +25,15 @@ func (l *log) judgeSeveral(f *File) {
 		s := &l.slots[i]
 		s.damage, s.State, s.Row, s.Verdict = nil, "", "", ""
 		slots[i] = vsr.Slot{P: s.Prepare.asRecovered(in.CheckpointOp, false), T: s.Twin.asRecovered(in.CheckpointOp, true)}
-		for _, c := range []*SlotCopy{&s.Prepare, &s.Twin} {
-			if c.Kind == CopyWhole || c == &s.Twin && c.names() {
-				in.CommitMax = max(in.CommitMax, c.header.Commit)
-			}
-		}
 	}
-	l.several = several{commitMax: in.CommitMax}
 	decisions := make([]vsr.Decision, len(slots))
 	result, refusal := vsr.Recover(&in, slots, decisions)
+	l.several = several{commitMax: in.CommitMax}
 	if refusal != nil {
 		damage := journal.DamageError{Slot: refusal.Slot, Letter: refusal.Row, Reason: refusal.Reason}
 		l.several.verdict = "a start is refused: " + damage.Error()
 	} else {
-		l.head = result.OpHead
+		l.head, l.several.commitMax = result.OpHead, result.CommitMax
 		for op := result.OpHead + 1; op <= in.PrepareMax; op++ {
 			if result.Uncertain.Has(op) {
 				l.several.uncertain = append(l.several.uncertain, op)
@@ -77,7 +72,7 @@ func (c *SlotCopy) asRecovered(checkpointOp uint64, isTwin bool) vsr.Copy {
 		return vsr.Copy{Kind: kind, IsUnread: c.isUnread}
 	}
 	h := &c.header
-	return vsr.Copy{Kind: kind, IsUnread: c.isUnread, View: h.View, Op: h.Op, Checksum: h.Checksum, Parent: h.Parent}
+	return vsr.Copy{Kind: kind, IsUnread: c.isUnread, View: h.View, Op: h.Op, Commit: h.Commit, Checksum: h.Checksum, Parent: h.Parent}
 }
 
 // judgeDecided says what a start does with a slot, and what of it is damage.

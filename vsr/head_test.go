@@ -153,6 +153,39 @@ func TestTruncatedSuffixIsDroppedFirst(t *testing.T) {
 	}
 }
 
+// What a prepare says of commits counts only if the prepare does. One of view 3 was written before
+// its start_view was durable: its number vouches for the log of view 3, and here is that of view 2.
+// The same holds for a suffix that view 2 left out, and for an op that it replaced.
+func TestCommitsOfWhatIsDropped(t *testing.T) {
+	whole := func(op, commit uint64, view uint32) Copy {
+		return Copy{Kind: KindWhole, View: view, Op: op, Commit: commit, Checksum: wire.Checksum{byte(view), byte(op)}}
+	}
+	in := Input{Replicas: 3, CheckpointOp: 7, PrepareMax: 11, CommitMax: 7, View: 2, LogView: 2}
+	in.Headers = []Header{{Op: 9, Checksum: wire.Checksum{1, 9}}, {Op: 8, Checksum: wire.Checksum{1, 8}}}
+	for _, c := range []struct {
+		what string
+		last Copy
+		want uint64
+	}{
+		{"it counts", whole(10, 9, 2), 9},
+		{"of a view after log_view", whole(10, 9, 3), 8},
+		{"of a suffix that was left out", whole(10, 9, 1), 8},
+	} {
+		for _, s := range []Slot{{c.last, whole(6, 5, 1)}, {whole(6, 5, 1), c.last}, {c.last, c.last}} {
+			slots := []Slot{{whole(8, 7, 1), whole(8, 7, 1)}, {whole(9, 8, 1), whole(9, 8, 1)}, s, {whole(7, 6, 1), whole(7, 6, 1)}}
+			r, refusal := Recover(&in, slots, make([]Decision, ringSlots))
+			if refusal != nil || r.CommitMax != c.want {
+				t.Errorf("%s: committed %d, want %d (%+v)", c.what, r.CommitMax, c.want, refusal)
+			}
+		}
+	}
+	replaced := whole(9, 8, 2)
+	slots := []Slot{{whole(8, 7, 1), whole(8, 7, 1)}, {replaced, replaced}, {}, {whole(7, 6, 1), whole(7, 6, 1)}}
+	if r, refusal := Recover(&in, slots, make([]Decision, ringSlots)); refusal != nil || r.CommitMax != 7 {
+		t.Errorf("it was replaced: committed %d, want 7 (%+v)", r.CommitMax, refusal)
+	}
+}
+
 // What lies above the last op that may have been prepared is cut. The op whose slot it took is
 // behind a checkpoint of a quorum: it is not nacked.
 func TestCut(t *testing.T) {

@@ -49,7 +49,7 @@ type Input struct {
 	CheckpointChecksum wire.Checksum // of the header of CheckpointOp
 	TriggerOp          uint64        // at whose end the checkpoint was taken; 0 if there is none
 	PrepareMax         uint64        // the highest op that may have been prepared
-	CommitMax          uint64        // committed, as far as the superblock and the prepares know
+	CommitMax          uint64        // committed, as far as the superblock knows
 
 	// Of several replicas only. Headers descend from the list's head, without a gap but for hooks at
 	// their end; Uncertain is what was written beside them.
@@ -66,8 +66,10 @@ type Result struct {
 	// Uncertain ops lie above the head and may have been acknowledged here. The head is certain if
 	// there are none.
 	Uncertain Set
+	// CommitMax is what is known to be committed. Of several replicas, the prepares that count say it
+	// as well as the superblock. It may lie above the head.
+	CommitMax uint64
 	Decisions []Decision
-	commitMax uint64
 	slots     []Slot
 }
 
@@ -111,7 +113,7 @@ func (r *Result) Present(op uint64, checksum wire.Checksum) bool {
 // was prepared because op was behind a checkpoint of a quorum.
 func (r *Result) Nack(op uint64) bool {
 	d := &r.Decisions[op%uint64(len(r.slots))]
-	return d.Op == op && op > r.commitMax && d.Held == HeldNone && (d.Verdict == Clean || d.Verdict == Torn)
+	return d.Op == op && op > r.CommitMax && d.Held == HeldNone && (d.Verdict == Clean || d.Verdict == Torn)
 }
 
 // Refusal is a log that a replica may not go on with.
@@ -128,7 +130,7 @@ func Recover(in *Input, slots []Slot, decisions []Decision) (*Result, *Refusal) 
 	assert.AtMost(len(slots), SlotsMax, "slots of the log")
 	assert.Equal(len(decisions), len(slots), "each slot has a decision")
 	assert.AtMost(in.PrepareMax, in.CheckpointOp+uint64(len(slots)), "ops that may have been prepared")
-	r := &Result{Decisions: decisions, slots: slots, commitMax: in.CommitMax}
+	r := &Result{Decisions: decisions, slots: slots, CommitMax: in.CommitMax}
 	for i := range decisions {
 		decisions[i] = Decision{Op: opOf(uint64(i), in.CheckpointOp, uint64(len(slots)))}
 	}

@@ -11,8 +11,12 @@ func (r *Result) several(in *Input) (*Result, *Refusal) {
 	faults := 0
 	r.OpHead, r.HeadChecksum = in.listHead()
 	for i := range r.slots {
+		s := r.slots[i].kept(in)
+		r.CommitMax = max(r.CommitMax, s.committed())
+	}
+	for i := range r.slots {
 		s, d := r.slots[i].kept(in), &r.Decisions[i]
-		s.judge(in, d)
+		s.judge(in, r.CommitMax, d)
 		if d.Verdict == Faulty {
 			faults++
 		}
@@ -52,10 +56,22 @@ func (s *Slot) kept(in *Input) Slot {
 	kept := *s
 	for _, c := range [...]*Copy{&kept.P, &kept.T} {
 		if c.Kind.names() && c.contradicts(in) {
-			*c = Copy{Kind: c.Kind, IsUnread: c.IsUnread}
+			*c = Copy{Kind: c.Kind, IsUnread: c.IsUnread} // and what it says of commits is not believed
 		}
 	}
 	return kept
+}
+
+// committed is what the copies say of earlier ops. A number vouches for the log that is here only
+// if the prepare that has it counts. A later view may have committed other ops than this log has,
+// so its numbers say nothing of them until its log is known here. An earlier view's ops are in it.
+func (s *Slot) committed() (op uint64) {
+	for _, c := range [...]*Copy{&s.P, &s.T} {
+		if c.Kind.names() {
+			op = max(op, c.Commit)
+		}
+	}
+	return op
 }
 
 // contradicts tells whether the durable headers rule out that a prepare is in the log that log_view
@@ -81,7 +97,7 @@ func (c *Copy) contradicts(in *Input) bool {
 // prepare are durable each for itself; and a slot that is not clean is mended one copy after the
 // other, a whole copy being left alone. So an op that was acknowledged reads as torn only after two
 // faults.
-func (s *Slot) judge(in *Input, d *Decision) {
+func (s *Slot) judge(in *Input, commitMax uint64, d *Decision) {
 	isTwinOf := s.T.Kind.names() && s.T.Op == d.Op // and was not dropped
 	isPrepareOf := s.P.Kind == KindWhole && s.P.Op == d.Op
 	d.Row, d.Held = s.row(in.PrepareMax), s.held(d.Op)
@@ -124,7 +140,7 @@ func (s *Slot) judge(in *Input, d *Decision) {
 		}
 	}
 	// What is committed may have been acknowledged here, and nobody needs to hear that it was not.
-	if d.Verdict == Torn && d.Op <= in.CommitMax {
+	if d.Verdict == Torn && d.Op <= commitMax {
 		d.Verdict = Faulty
 	}
 	// A read that fails is not a nack: both copies may be good, and be read at the next start.

@@ -101,7 +101,7 @@ func TestDecisionTableOfSeveral(t *testing.T) {
 					s.T = Copy{Kind: s.T.Kind, IsUnread: s.T.IsUnread}
 				}
 				d := Decision{Op: 37}
-				s.judge(&Input{PrepareMax: tableMax, CommitMax: commitMax}, &d)
+				s.judge(&Input{PrepareMax: tableMax}, commitMax, &d)
 				want := expectedAmongSeveral(&s, commitMax)
 				verdicts[want]++
 				if d.Verdict != want {

@@ -15,6 +15,9 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 		return
 	}
 	s.commits.raiseMax(header.Commit())
+	if header.View() == s.views.now() {
+		s.views.told(header.Commit())
+	}
 	switch {
 	case s.log.is(op, header.Checksum()):
 		if s.log.isClean(op) {
@@ -78,9 +81,12 @@ func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
 	}
 }
 
-// writeOne begins to write a prepare, if its log slot and journal have room.
+// writeOne begins to write a prepare, if its log slot and journal have room. The log view must be
+// durable: otherwise recovery finds a prepare of a log that no superblock vouches for, beside those
+// of the log before. A prepare that has to wait for the superblock stays in memory, or is asked for
+// again.
 func (s *Stage) writeOne(op uint64, slot stages.Slot) {
-	if !s.views.isNormal() || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
+	if !s.isSettled() || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
 		op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) {
 		return
 	}
@@ -132,10 +138,12 @@ func (s *Stage) ackOf(op uint64) vsr.Ack {
 	}
 }
 
-// ack acknowledges op to the primary, or to itself, if it may be.
+// ack acknowledges op to the primary, or to itself, if it may be. What the primary knows to be
+// committed needs no answer. It may know less than this replica does: the commits of the view
+// before are ops without a quorum in the new primary's pipeline.
 func (s *Stage) ack(op uint64) {
 	a := s.ackOf(op)
-	if op <= s.commits.max() || a.Breaks(&s.quorums, &s.limits) != vsr.RuleNone {
+	if op <= s.views.primaryKnows() || a.Breaks(&s.quorums, &s.limits) != vsr.RuleNone {
 		return
 	}
 	header := s.log.header(op)
@@ -147,9 +155,10 @@ func (s *Stage) ack(op uint64) {
 }
 
 // ackAll acknowledges what was withheld: the log view or a checkpoint is durable, or the chain is
-// known further down.
+// known further down. No primary has more than a pipeline without a quorum.
 func (s *Stage) ackAll() {
-	for op := s.commits.max() + 1; op <= s.log.head(); op++ {
+	head := s.log.head()
+	for op := max(s.views.primaryKnows(), head-min(head, uint64(s.limits.PipelineOpsMax))) + 1; op <= head; op++ {
 		s.ack(op)
 	}
 }

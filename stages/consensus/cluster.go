@@ -36,6 +36,17 @@ func (s *Stage) openCluster(r *Recovered) {
 	s.server.View = durable.LogView
 }
 
+// committedHere is up to where the log of a start is known to be what was committed. The commit_max
+// of a replica in a view change may come from a log that it has not got: a new primary learns it
+// from ballots of a later log_view. So it says nothing of the log that is here, and the replica
+// goes on with a log that it is told.
+func (s *Stage) committedHere() uint64 {
+	if s.views.logView() < s.views.now() {
+		return 0
+	}
+	return min(s.log.head(), s.commits.max())
+}
+
 // tickCluster does the work of a replica of a cluster for which the time has come.
 func (s *Stage) tickCluster() {
 	s.deadlines.begin(s.timers.now())

@@ -36,7 +36,7 @@ func (s *Stage) load() {
 		}
 		slot := s.slots.take(stages.SlotPrepare)
 		assert.That(slot != stages.SlotNone, "there is a slot for every prepare of the commit queue")
-		s.commits.push(op, inCommit{slot: slot, replySlot: replySlot, isPulse: isPulse})
+		s.commits.push(op, inCommit{checksum: s.log.checksum(op), slot: slot, replySlot: replySlot, isPulse: isPulse})
 		s.send.read(op, s.log.checksum(op), slot)
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"ledger/limits"
 	"ledger/metrics"
 	"ledger/stages"
+	"ledger/wire"
 )
 
 // inCommit is an op of the commit queue.
 type inCommit struct {
 	op         uint64
+	checksum   wire.Checksum
 	slot       stages.Slot // the prepare; SlotNone once executed
 	replySlot  stages.Slot // SlotNone: nobody wants the replies, or there are none
 	isPulse    bool
@@ -39,13 +41,17 @@ type commitQueue struct {
 	length  int
 	opMin   uint64
 	opMax   uint64
-	atApply int // entries that were given to apply, executed or not: the first ones
-	inRead  int // entries whose prepare is being read
+	atApply int           // entries that were given to apply, executed or not: the first ones
+	inRead  int           // entries whose prepare is being read
+	lastSum wire.Checksum // of the prepare of the highest op in the queue, or of commit_min
 }
 
 func newCommitQueue(l *limits.Limits, checkpointOp uint64) commitQueue {
 	return commitQueue{entries: make([]inCommit, l.PipelineOpsMax), opMin: checkpointOp, opMax: checkpointOp}
 }
+
+// startsAt takes the checksum of the prepare of the checkpoint's op.
+func (q *commitQueue) startsAt(checksum wire.Checksum) { q.lastSum = checksum }
 
 func (q *commitQueue) at(i int) *inCommit { return &q.entries[(q.first+i)%len(q.entries)] }
 
@@ -57,6 +63,10 @@ func (q *commitQueue) max() uint64 { return q.opMax }
 
 // last is the highest op in the queue, or commit_min.
 func (q *commitQueue) last() uint64 { return q.opMin + uint64(q.length) }
+
+// lastChecksum is that of the prepare of the op that last returns. The log's slot of that op may
+// have another prepare by now, if this replica or another one is broken.
+func (q *commitQueue) lastChecksum() wire.Checksum { return q.lastSum }
 
 func (q *commitQueue) count() int   { return q.length }
 func (q *commitQueue) loading() int { return q.inRead }
@@ -72,6 +82,7 @@ func (q *commitQueue) push(op uint64, e inCommit) {
 	e.op = op
 	*q.at(q.length) = e
 	q.length++
+	q.lastSum = e.checksum
 	if !e.isLoaded {
 		q.inRead++
 	}

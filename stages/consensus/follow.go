@@ -78,6 +78,9 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 		s.measures.ignored()
 		return
 	}
+	if !s.mayAdopt(view, all[0].Op(), all) {
+		return
+	}
 	s.deadlines.answered()
 	isNew := view > s.views.now() || !s.views.isNormal()
 	if isNew {
@@ -88,6 +91,7 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 	}
 	s.log.adopt(all[0].Op(), all)
 	s.commits.raiseMax(m.CommitMax)
+	s.views.told(m.CommitMax)
 	if !isNew {
 		s.ackAll()
 		return

@@ -99,6 +99,7 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 		s.deadlines.unwished()
 	}
 	s.commits.raiseMax(m.Op)
+	s.views.told(m.Op)
 	if m.Op > s.log.head() {
 		s.askStartView(s.views.now())
 	}

@@ -94,13 +94,16 @@ func (s *Stage) choose() {
 	if c.OpHead > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) {
 		return // its log cannot be stored here: the next primary begins
 	}
-	s.commits.raiseMax(c.CommitMax)
 	var buffer [vsr.BallotHeadersMax]prepare.Header
 	for i := range c.Count {
 		h := &c.Headers[i]
 		buffer[i] = s.ballots.header(int(c.From[i]), h.Op, h.Checksum)
 		assert.That(buffer[i] != nil, "a chosen header is in the ballot that has it")
 	}
+	if !s.mayAdopt(s.views.now(), c.OpHead, buffer[:c.Count]) {
+		return
+	}
+	s.commits.raiseMax(c.CommitMax)
 	s.log.adopt(c.OpHead, buffer[:c.Count])
 	s.views.chosen()
 	s.beginChosen()
@@ -118,6 +121,7 @@ func (s *Stage) beginChosen() {
 	}
 	view := s.views.now()
 	s.views.begin(view, s.commits.max())
+	s.views.told(s.commits.max())
 	s.setList(&list, view)
 	s.deadlines.normal(true)
 	for op := s.commits.max() + 1; op <= s.log.head(); op++ {

@@ -27,7 +27,7 @@ func (s *Stage) pullOne(op uint64) bool {
 	if slot, isThere := s.recent.has(op, s.log.checksum(op)); !isThere || slot == stages.SlotNone {
 		return false
 	}
-	if before := s.log.checksumOrNone(op - 1); before != (wire.Checksum{}) && s.log.header(op).Parent() != before {
+	if s.log.header(op).Parent() != s.commits.lastChecksum() {
 		s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a committed prepare does not follow the one that was executed before it"})
 		return false
 	}
@@ -43,7 +43,7 @@ func (s *Stage) pullOne(op uint64) bool {
 		s.log.queued(op, false) // it is asked for again
 	}
 	s.commits.push(op, inCommit{
-		slot: slot, replySlot: replySlot, isPulse: isPulse, isLoaded: true, record: record,
+		checksum: s.log.checksum(op), slot: slot, replySlot: replySlot, isPulse: isPulse, isLoaded: true, record: record,
 		isAnswered: s.isPrimary() && op > s.views.startCommit(),
 	})
 	return true

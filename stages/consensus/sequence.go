@@ -161,7 +161,7 @@ func (s *Stage) startPrepare(header prepare.Header, slot, replySlot stages.Slot)
 		return
 	}
 	s.commits.push(op, inCommit{
-		slot: slot, replySlot: replySlot, isPulse: isPulse, isAnswered: true, isLoaded: true,
+		checksum: header.Checksum(), slot: slot, replySlot: replySlot, isPulse: isPulse, isAnswered: true, isLoaded: true,
 		record: s.measures.prepared(header, s.timers.now()),
 	})
 	s.log.beginWrite(op)

@@ -107,6 +107,28 @@ func (o *oracle) count(machine int, view uint32, op uint64, checksum wire.Checks
 	}
 }
 
+// recovered: what a start whose log is that of its view takes to be committed is committed. It
+// executes these ops without asking anybody.
+func (o *oracle) recovered(m *machine, r *Recovered) {
+	s := &r.Superblock
+	if s.LogView < s.View || !r.Uncertain.Empty() {
+		return
+	}
+	at := func(op uint64) prepare.Header {
+		return prepare.Header(r.Headers[op%uint64(len(m.disk))*prepare.HeaderBytes:][:prepare.HeaderBytes])
+	}
+	for op := r.OpHead; op > s.Checkpoint.Op; op-- {
+		h := at(op)
+		if h.Command() != prepare.CommandPrepare || h.Op() != op || op < r.OpHead && at(op+1).Parent() != h.Checksum() {
+			return // the chain ends
+		}
+		if checksum, ok := o.committed[op]; op <= r.CommitMax && (!ok || checksum != h.Checksum()) {
+			o.w.t.Fatalf("seed %d: machine %d starts in view %d and takes op %d of view %d for committed, which is not (%v)", o.w.seed, m.index,
+				s.View, op, h.View(), ok)
+		}
+	}
+}
+
 // executed: only what is committed may be.
 func (o *oracle) executed(m *machine, op uint64, h prepare.Header) {
 	if checksum, ok := o.committed[op]; !ok || checksum != h.Checksum() {

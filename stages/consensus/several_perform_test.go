@@ -24,6 +24,10 @@ func (m *machine) performJournal(a *stages.ConsensusToJournal) {
 		if m.rotten[int(a.Op%uint64(len(m.disk)))] && !a.InTurn {
 			m.w.t.Fatalf("machine %d writes both copies of op %d at once into a damaged slot", m.index, a.Op)
 		}
+		if view := prepare.Header(m.slots.Bytes(a.Slot)[:prepare.HeaderBytes]).View(); view > m.superblock.LogView {
+			m.w.t.Fatalf("seed %d: machine %d writes op %d, which was prepared in view %d, its durable log view is %d", m.w.seed, m.index, a.Op,
+				view, m.superblock.LogView)
+		}
 		m.appends = append(m.appends, *a)
 		if len(m.appends) > stages.BudgetJournalAppends {
 			m.w.t.Fatal("more appends than the budget")
@@ -121,7 +125,7 @@ func (m *machine) performPeerSend(a *stages.ConsensusToNet) {
 // finish lets some of what is under way end.
 func (m *machine) finish() {
 	random := m.w.random
-	for i := 0; i < len(m.appends); i++ {
+	for i := 0; i < len(m.appends) && !m.holdsAppends; i++ {
 		if random.IntN(2) == 0 {
 			continue
 		}
@@ -137,7 +141,7 @@ func (m *machine) finish() {
 	for len(m.reads) > 0 && random.IntN(3) > 0 {
 		m.finishRead()
 	}
-	if m.superblockNext != nil && random.IntN(3) == 0 {
+	if m.superblockNext != nil && !m.holdsSuperblock && random.IntN(3) == 0 {
 		m.superblockLands()
 		m.journalEvents = append(m.journalEvents, stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: m.superblock.Sequence,
 			Checksum: m.superblockSum})

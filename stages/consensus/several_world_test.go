@@ -33,7 +33,8 @@ type several struct {
 	oracle   oracle
 	clients  []*severalClient
 	count    map[string]int
-	onSend   func(from, to int, f *flight) bool // a script may drop a message
+	onSend   func(from, to int, f *flight) bool     // a script may drop a message
+	onFault  func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
 }
 
 // flight is a message between two machines.
@@ -167,6 +168,8 @@ type machine struct {
 	applyEvents   []stages.ApplyToConsensus
 	netEvents     []stages.NetToConsensus
 	isServing     bool
+
+	holdsAppends, holdsSuperblock bool // a script keeps these writes from ending
 }
 
 // diskSlot has both copies of a slot: nil was never written, empty is torn.
@@ -224,17 +227,15 @@ func (m *machine) recover() *Recovered {
 		}
 		return c
 	}
-	commitMax := max(s.CommitMax, s.Checkpoint.Op)
 	for i := range m.disk {
 		d := &m.disk[i]
 		slots[i] = vsr.Slot{P: copyOf(d.p, false), T: copyOf(d.t, true)}
-		commitMax = max(commitMax, slots[i].P.Commit, slots[i].T.Commit)
 	}
 	log := durableLogOf(s)
 	list := log.list()
 	in := vsr.Input{Replicas: int(s.ReplicasCount), CheckpointOp: s.Checkpoint.Op, CheckpointChecksum: s.Checkpoint.PrepareChecksum,
-		PrepareMax: l.PrepareMax(s.Checkpoint.Op), CommitMax: commitMax, View: s.View, LogView: s.LogView, Headers: list.Headers[:list.Count],
-		Uncertain: list.Uncertain}
+		PrepareMax: l.PrepareMax(s.Checkpoint.Op), CommitMax: max(s.CommitMax, s.Checkpoint.Op), View: s.View, LogView: s.LogView,
+		Headers: list.Headers[:list.Count], Uncertain: list.Uncertain}
 	if s.Checkpoint.Op > 0 {
 		in.TriggerOp = l.CheckpointTrigger(s.Checkpoint.Op)
 	}
@@ -243,7 +244,8 @@ func (m *machine) recover() *Recovered {
 		m.w.t.Fatalf("machine %d: %s", m.index, refusal.Reason)
 	}
 	r := &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead, SessionsTrailer: m.trailer,
-		RepliesTrailer: m.replies, Headers: headers, Uncertain: result.Uncertain, CommitMax: commitMax, Seed: m.w.random.Uint64(),
+		RepliesTrailer: m.replies, Headers: headers, Uncertain: result.Uncertain, CommitMax: result.CommitMax,
+		Seed:  m.w.random.Uint64(),
 		NowNs: m.w.nowNs, WallNs: m.wallNs()}
 	m.rotten = map[int]bool{}
 	for i, d := range result.Decisions { // recovery mends the other copy before anything is acknowledged
@@ -273,6 +275,7 @@ func (m *machine) recover() *Recovered {
 			r.Dirty.Add(slot)
 		}
 	}
+	m.w.oracle.recovered(m, r)
 	return r
 }
 
@@ -350,6 +353,11 @@ func (m *machine) turn() {
 	m.stage.Step(m.w.nowNs, events, &m.out)
 	if cap(m.out.Net) != netCap || cap(m.out.Journal) != 64 || cap(m.out.Apply) != 64 {
 		m.w.t.Fatal("the actions grew")
+	}
+	if m.out.Fault != nil && m.w.onFault != nil {
+		m.w.onFault(m, m.out.Fault)
+		m.isUp = false
+		return
 	}
 	if m.out.Fault != nil {
 		m.w.t.Fatalf("seed %d: machine %d stops: %v", m.w.seed, m.index, m.out.Fault)

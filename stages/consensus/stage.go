@@ -147,15 +147,15 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		deadlines: newDeadlines(r.Seed),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 	}
-	opHead := r.OpHead
+	committed := r.OpHead // all that a single replica finds in its log is committed
 	if s.isCluster() {
 		s.openCluster(r)
-		opHead = min(opHead, s.commits.max()) // what is known to be committed
+		committed = s.committedHere()
 	} else {
-		// All that a single replica finds in its log is committed.
-		s.log.open(checkpoint, opHead, r.Headers)
-		s.commits.raiseMax(opHead)
+		s.log.open(checkpoint, committed, r.Headers)
+		s.commits.raiseMax(committed)
 	}
+	s.commits.startsAt(s.log.checksum(s.log.base()))
 	if checkpoint.Op > 0 {
 		if err := s.sessions.load(l.CheckpointTrigger(checkpoint.Op), r.SessionsTrailer, r.RepliesTrailer, s.slots); err != nil {
 			return nil, err
@@ -165,7 +165,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 	if s.isCluster() {
 		opFrom = max(opFrom, s.log.chainedFrom()) // below, nothing proves what the log is
 	}
-	s.wants = newWants(&l, &s.log, opFrom, opHead)
+	s.wants = newWants(&l, &s.log, opFrom, committed)
 	return s, nil
 }
 

@@ -36,6 +36,7 @@ type views struct {
 	wishes   uint8      // replicas that wish to leave the current view
 	isChosen bool       // the new primary has chosen a log, which is not durable yet
 	startMax uint64     // commit_max when the view began here
+	known    uint64     // committed, as the primary of the view has said in this view
 	number   uint64     // nonce of this start
 }
 
@@ -60,6 +61,7 @@ func (v *views) isChanging() bool     { return v.is == modeViewChange }
 func (v *views) isRecovering() bool   { return v.is == modeRecoveringHead }
 func (v *views) hasChosen() bool      { return v.isChosen }
 func (v *views) startCommit() uint64  { return v.startMax }
+func (v *views) primaryKnows() uint64 { return v.known }
 func (v *views) headers() *vsr.List   { return &v.list }
 func (v *views) durable() *durableLog { return &v.raw }
 
@@ -93,7 +95,7 @@ func (v *views) setList(list *vsr.List, raw *durableLog) { v.list, v.raw = *list
 
 // enter the view change of a later view.
 func (v *views) enter(view uint32) {
-	v.current, v.is, v.wishes, v.isChosen = view, modeViewChange, 0, false
+	v.current, v.is, v.wishes, v.isChosen, v.known = view, modeViewChange, 0, false, 0
 }
 
 // chosen: the new primary has chosen a log.
@@ -103,6 +105,10 @@ func (v *views) chosen() { v.isChosen = true }
 func (v *views) begin(view uint32, commitMax uint64) {
 	v.current, v.ofLog, v.is, v.wishes, v.isChosen, v.startMax = view, view, modeNormal, 0, false, commitMax
 }
+
+// told: the primary of the view has said that op is committed. A replica may know of later commits
+// from the view before, and the primary still waits for its acknowledgements of them.
+func (v *views) told(op uint64) { v.known = max(v.known, op) }
 
 // rawOf returns the whole header of an op of the list, or nil.
 func (v *views) rawOf(op uint64, checksum wire.Checksum) prepare.Header {

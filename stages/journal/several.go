@@ -14,7 +14,7 @@ import (
 // list, if the prepare is missing; or of a prepare at or below the checkpoint, of which both copies
 // are there, so that other replicas can have it; or else a reserved header.
 type Several struct {
-	CommitMax uint64 // committed, as far as the superblock and the prepares know; it may lie above the head
+	CommitMax uint64 // committed, as far as the superblock and the prepares that count know; it may lie above the head
 	// Uncertain ops lie above the head and may have been acknowledged here. If there are none, the
 	// head is certain.
 	Uncertain vsr.Set
@@ -28,22 +28,12 @@ type Several struct {
 // several judges and mends the log of one of several replicas. headers has the twins' headers and
 // becomes the table.
 func (g *logFile) several(in *vsr.Input, superblock *datafile.Superblock, slots []vsr.Slot, headers, prepares []byte) (*Recovered, error) {
-	for i := range uint64(len(slots)) {
-		// Each valid header is that of a prepare which a primary made, whatever has become of it. So
-		// what it says of the ops before it is true.
-		if slots[i].P.Kind == vsr.KindWhole {
-			in.CommitMax = max(in.CommitMax, headerAt(prepares, i).Commit())
-		}
-		if slots[i].T.Kind != vsr.KindBad && slots[i].T.Kind != vsr.KindReserved {
-			in.CommitMax = max(in.CommitMax, headerAt(headers, i).Commit())
-		}
-	}
 	result, refusal := vsr.Recover(in, slots, make([]vsr.Decision, len(slots)))
 	if refusal != nil {
 		return nil, &DamageError{refusal.Slot, refusal.Row, refusal.Reason}
 	}
 	r := &Recovered{Headers: headers, OpHead: result.OpHead, HeadChecksum: result.HeadChecksum, Decisions: result.Decisions}
-	r.Several.CommitMax, r.Several.Uncertain = in.CommitMax, result.Uncertain
+	r.Several.CommitMax, r.Several.Uncertain = result.CommitMax, result.Uncertain
 	for i := range uint64(len(slots)) {
 		if r.Decisions[i].Held != vsr.HeldTwin {
 			copy(headerAt(headers, i), headerAt(prepares, i))

@@ -198,6 +198,9 @@ func TestDurableHeaders(t *testing.T) {
 		{"a prepare knows of later commits", func(g *log, _ *datafile.Superblock) {
 			g.other(45, prepare.Fields{Parent: g.checksum(44), Commit: 44})
 		}, 45, nil, nil, nil, 44},
+		{"a start_view that did not become durable knows of later commits", func(g *log, _ *datafile.Superblock) {
+			g.other(46, prepare.Fields{View: 1, Commit: 45})
+		}, 45, nil, nil, nil, 19},
 		{"what is committed is not torn", func(g *log, s *datafile.Superblock) {
 			s.CommitMax = 44
 			for _, op := range []uint64{44, 45} {
