@@ -62,10 +62,12 @@ func (g *group) damage(random *rand.Rand) (described string) {
 		heads = append(heads, logs[i].Head)
 	}
 	slices.Sort(heads)
-	// The second head is that of a quorum. An op that is behind all heads may be damaged as well.
-	first := heads[1] - window/2 + uint64(random.IntN(window/2+1))
+	// A replica with the highest head needs a damaged op behind all heads, or its own head. Not every
+	// window has a placement for all three, so each try draws another one.
+	var first uint64
 	var victims [window]int
 	for !uncertain(&logs, first, victims) {
+		first = heads[replicas-1] - uint64(random.IntN(3))
 		for i := range victims {
 			victims[i] = random.IntN(replicas+1) - 1
 		}

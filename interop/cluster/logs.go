@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -76,30 +77,34 @@ func (g *group) crash() {
 // the last of its writes has ended.
 func (g *group) awaitUnlocked(i int) {
 	g.t.Helper()
-	file, err := os.OpenFile(g.files[i].Path, os.O_RDWR, 0)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	defer file.Close()
-	g.await(fmt.Sprintf("the data file of replica %d is not locked", i), func() bool {
-		return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	g.onFile(i, func(file *os.File) error {
+		g.await(fmt.Sprintf("the data file of replica %d is not locked", i), func() bool {
+			return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+		})
+		return nil
 	})
 }
 
-// overwrite changes bytes of the data file of replica i, which is down.
-func (g *group) overwrite(i int, offset uint64, bytes []byte) {
+// onFile opens the data file of replica i, which is down.
+func (g *group) onFile(i int, do func(file *os.File) error) {
 	g.t.Helper()
 	file, err := os.OpenFile(g.files[i].Path, os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(do(file), file.Close())
+	}
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	defer file.Close()
-	if _, err := file.WriteAt(bytes, int64(offset)); err != nil {
-		g.t.Fatal(err)
-	}
-	if err := file.Sync(); err != nil { // a server reads past the page cache
-		g.t.Fatal(err)
-	}
+}
+
+// overwrite changes bytes of the data file of replica i. They are on the disk when it returns,
+// because a server reads past the page cache.
+func (g *group) overwrite(i int, offset uint64, bytes []byte) {
+	g.t.Helper()
+	g.onFile(i, func(file *os.File) error {
+		_, err := file.WriteAt(bytes, int64(offset))
+		return errors.Join(err, file.Sync())
+	})
 }
 
 // startAll starts all replicas, and returns the time until the probe is answered.
