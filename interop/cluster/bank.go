@@ -14,7 +14,7 @@ import (
 )
 
 // callWithin bounds every call: both clients try for ever.
-const callWithin = 2 * time.Minute
+const callWithin = patience
 
 // bank is a client, the official one or our own. The official one's records are used for both.
 type bank interface {

@@ -103,8 +103,8 @@ func (f *faults) inFlight(i int) (writes []inFlight) {
 }
 
 // tear puts sectors back that a power cut could have kept from the disk of replica i, which was
-// killed. It returns the number of writes that were under way. A write that is linked behind another
-// one has not begun unless that one is whole.
+// killed. It returns the number of writes that were under way. A write that is linked behind
+// another one has not begun unless that one is whole.
 func (f *faults) tear(g *group, i int, random *rand.Rand) (writesCount int) {
 	f.t.Helper()
 	writes := f.inFlight(i)

@@ -23,7 +23,7 @@ const (
 	// limitStorage bounds each data file, and what a server reserves for its indexes.
 	limitStorage = "16GiB"
 	// How long the cluster may take for anything that it has to do in the end.
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 	pollNext = 10 * time.Millisecond
 )
 

@@ -10,9 +10,9 @@ const (
 	slowWindow = 10 * time.Second
 )
 
-// TestSlowPrimary makes each disk request of the primary take 30 ms longer, and measures how much of
-// the throughput is there again after 10 s. A slow disk of the primary must not stop the cluster;
-// the share is printed and decides nothing.
+// TestSlowPrimary makes each disk request of the primary take 30 ms longer, and measures how much
+// of the throughput is there again after 10 s. A slow disk of the primary must not stop the
+// cluster. The share is printed and decides nothing.
 func TestSlowPrimary(t *testing.T) {
 	_, seed := seeded(t)
 	f, o := newFaults(t)
