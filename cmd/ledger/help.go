@@ -34,6 +34,12 @@ func (c *devCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *replCommand) Help() string {
+	return examples("ledger repl", "ledger repl --cluster=7 --addresses=10.0.0.1:3000,10.0.0.2:3000",
+		"ledger repl --addresses=3000 --command=query_accounts --output=csv", "ledger repl --file=statements.txt")
+}
+
+// Help implements kong.HelpProvider.
 func (c *benchmarkCommand) Help() string {
 	return examples("ledger benchmark --transfer-count=1000000 --clients=4",
 		"ledger benchmark --addresses=127.0.0.1:3000 --cluster=7 --id-order=random --json=result.json")
@@ -43,6 +49,12 @@ func (c *benchmarkCommand) Help() string {
 func (c *pingCommand) Help() string {
 	return examples("ledger ping --addresses=127.0.0.1:3001 --cluster=0",
 		"ledger ping --addresses=10.0.0.1:3000,10.0.0.2:3000,10.0.0.3:3000 --cluster=7 --metrics=10.0.0.1:9464 --json")
+}
+
+// Help implements kong.HelpProvider.
+func (c *doctorCommand) Help() string {
+	return examples("ledger doctor 0_0.data", "ledger doctor --addresses=127.0.0.1:3000 --cluster=7 --metrics=127.0.0.1:9464 0_0.data",
+		"ledger doctor --json")
 }
 
 // Help implements kong.HelpProvider.
