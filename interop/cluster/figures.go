@@ -114,4 +114,3 @@ func (g *group) awaitEqual() (f figures) {
 	})
 	return f
 }
-
