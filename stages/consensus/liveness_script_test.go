@@ -114,3 +114,30 @@ func TestSeveralCheckpointHoldsTheQuorum(t *testing.T) {
 		t.Fatalf("view %d ended: %s", view, w.text())
 	}
 }
+
+// Goal: a cluster that cannot go on says why. The last op is committed by A and X, and both copies
+// rot; Y never had it.
+func TestSeveralStuckIsSaid(t *testing.T) {
+	w, _, next, last := begun(t, 24)
+	w.maySpread = true
+	w.isolate(last, true)
+	w.run(second / 10)
+	w.quiet(true)
+	w.run(second / 5)
+	op := w.oracle.highest
+	for i, m := range w.machines {
+		m.crash()
+		if i != last {
+			m.disk[op%uint64(len(m.disk))] = diskSlot{[]byte{}, []byte{}}
+		}
+	}
+	for _, m := range w.machines {
+		m.start()
+	}
+	w.isolate(last, false)
+	w.quiet(false)
+	w.run(10 * second)
+	if w.oracle.highest != op || !w.machines[next].away[AwayStuck] || w.machines[next].service.IsServing() {
+		t.Fatalf("op %d of %d; said: %v: %s", op, w.oracle.highest, w.machines[next].away, w.text())
+	}
+}

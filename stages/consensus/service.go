@@ -29,6 +29,9 @@ const (
 	AwayGivesWay               // another primary would serve better, and there is none yet
 	AwayClock                  // the replicas do not agree on the time
 	AwayBehind                 // what was committed when it joined is not executed yet
+	AwayStuck                  // no replica has a prepare that may be committed
+	AwayBroken                 // what the replicas say of their logs contradicts itself
+	AwayFull                   // this replica cannot store the log that it has to begin the view with
 )
 
 func (a Away) String() string {
@@ -36,6 +39,9 @@ func (a Away) String() string {
 		"", "the end of the log is damaged, and the other replicas have not said yet what was there",
 		"the replicas are choosing a primary", "too few other replicas are heard", "the primary gives way to the next one",
 		"the replicas do not agree on the time", "what the others have committed is being executed",
+		"every replica has answered, and none has a prepare that may be committed: restore the replica whose log was damaged last",
+		"the replicas contradict each other: one of them did not keep the rules, or has the data file of another cluster",
+		"the new primary cannot store the end of the log before its next checkpoint, so another one is needed",
 	}[a]
 }
 
@@ -117,7 +123,7 @@ func (s *Stage) away(nowNs uint64) Away {
 	case s.views.isRecovering():
 		return AwayHead
 	case !s.isSettled():
-		return AwayViewChange
+		return max(AwayViewChange, s.ballots.verdict())
 	case !s.isInTouch(nowNs):
 		return AwayAlone
 	case s.isPrimary() && s.beats.isGivingWay():

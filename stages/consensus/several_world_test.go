@@ -169,6 +169,8 @@ type machine struct {
 	applyEvents   []stages.ApplyToConsensus
 	netEvents     []stages.NetToConsensus
 	isServing     bool
+	service       Service // as last told
+	away          map[Away]bool
 	readyCount    int // since the start
 
 	appendedNs         map[uint64]uint64 // when each op was given to the disk
@@ -200,7 +202,7 @@ func (m *machine) start() {
 	pool(stages.SlotSmall, count.Small, limits.SmallSlotBytes)
 	pool(stages.SlotSend, count.Send, limits.SmallSlotBytes)
 	m.out = NewActions(l)
-	m.executed, m.appendedNs = m.superblock.Checkpoint.Op, map[uint64]uint64{}
+	m.executed, m.appendedNs, m.away = m.superblock.Checkpoint.Op, map[uint64]uint64{}, map[Away]bool{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	recovered := m.recover()
@@ -368,6 +370,9 @@ func (m *machine) turn() {
 		m.w.onFault(m, m.out.Fault)
 		m.isUp = false
 		return
+	}
+	if m.out.Service != nil {
+		m.service, m.away[m.out.Service.Away] = *m.out.Service, true
 	}
 	if m.out.Fault != nil {
 		m.w.t.Fatalf("seed %d: machine %d stops: %v", m.w.seed, m.index, m.out.Fault)
