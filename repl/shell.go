@@ -107,8 +107,11 @@ func Interactive(ctx context.Context, options Options, in, screen *os.File, hist
 	return (&shell{r, e, past}).loop(ctx)
 }
 
-// restoreOnSignal restores the terminal before a signal ends the process.
+// restoreOnSignal restores the terminal before a signal ends the process. SIGINT does not end it: it
+// cancels a statement that runs.
 func restoreOnSignal(e *editor) (stop func()) {
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, os.Interrupt)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP)
 	go func() {
@@ -118,7 +121,7 @@ func restoreOnSignal(e *editor) (stop func()) {
 			_ = unix.Kill(unix.Getpid(), received.(unix.Signal))
 		}
 	}()
-	return func() { signal.Stop(signals); close(signals) }
+	return func() { signal.Stop(ignored); signal.Stop(signals); close(signals) }
 }
 
 // loop reads and runs statements until the end of the input.
