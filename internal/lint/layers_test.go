@@ -35,7 +35,8 @@ var layers = [][]string{
 	// Assembly and edges.
 	{"replica", "inspect"},
 	{"client", "probe"},
-	{"admin", "bench", "repl"},
+	{"patient"},
+	{"admin", "bench", "cdc", "repl"},
 	{"cmd/ledger"},
 }
 

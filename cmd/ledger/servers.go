@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"ledger/client"
+	"ledger/config"
+	"ledger/patient"
+	"ledger/wire"
+)
+
+// addressesOf reads the flags --cluster and --addresses of a command that is a client.
+func addressesOf(clusterText, addressesText string) (cluster wire.U128, list []string, err error) {
+	if cluster, err = wire.ParseU128(clusterText); err != nil {
+		return cluster, nil, fmt.Errorf("--cluster=%s: %w", clusterText, err)
+	}
+	addresses, err := config.ParseAddresses(addressesText, wire.ReplicasMax)
+	if err == nil && addresses.IsPickPort() {
+		err = errors.New("must name a port")
+	}
+	if err != nil {
+		return cluster, nil, fmt.Errorf("--addresses=%s: %w", addressesText, err)
+	}
+	for _, address := range addresses {
+		list = append(list, address.String())
+	}
+	return cluster, list, nil
+}
+
+// serversOf is a session of these servers, which is opened when it is used.
+func serversOf(clusterText, addressesText string) (*patient.Connection[*client.Client], error) {
+	cluster, list, err := addressesOf(clusterText, addressesText)
+	if err != nil {
+		return nil, err
+	}
+	return &patient.Connection[*client.Client]{Options: client.Options{Addresses: list, Cluster: cluster}, Open: client.New,
+		Late: patient.LateAfter}, nil
+}
