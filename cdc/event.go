@@ -31,7 +31,8 @@ func AppendEvent(out []byte, e *accounting.ChangeEvent) []byte {
 
 	out = append(out, `,"debit_account":{"id":`...)
 	out = appendU128(out, e.DebitAccountID)
-	out = appendBalances(out, e.DebitAccountDebitsPending, e.DebitAccountDebitsPosted, e.DebitAccountCreditsPending, e.DebitAccountCreditsPosted)
+	out = appendBalances(out, e.DebitAccountDebitsPending, e.DebitAccountDebitsPosted, e.DebitAccountCreditsPending,
+		e.DebitAccountCreditsPosted)
 	out = appendUserData(out, e.DebitAccountUserData128, e.DebitAccountUserData64, e.DebitAccountUserData32)
 	out = appendEnd(out, e.DebitAccountCode, uint16(e.DebitAccountFlags), e.DebitAccountTimestamp)
 

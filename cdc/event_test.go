@@ -16,13 +16,13 @@ func TestAppendEvent(t *testing.T) {
 	u128 := wire.U128From
 	event := accounting.ChangeEvent{
 		TransferID: u128(1<<53 - 1), TransferAmount: u128(1 << 53), TransferPendingID: u128(7), TransferUserData128: wire.U128Max(),
-		TransferUserData64: 1<<64 - 1, TransferUserData32: 1<<32 - 1, TransferTimeout: 60, TransferCode: 5, TransferFlags: accounting.TransferPending,
-		Ledger: 700, Type: accounting.EventTwoPhasePending,
+		TransferUserData64: 1<<64 - 1, TransferUserData32: 1<<32 - 1, TransferTimeout: 60, TransferCode: 5,
+		TransferFlags: accounting.TransferPending, Ledger: 700, Type: accounting.EventTwoPhasePending,
 		DebitAccountID: u128(1), DebitAccountDebitsPending: u128(10), DebitAccountDebitsPosted: u128(11), DebitAccountCreditsPending: u128(12),
 		DebitAccountCreditsPosted: u128(13), DebitAccountUserData128: u128(14), DebitAccountUserData64: 15, DebitAccountUserData32: 16,
 		DebitAccountCode: 17, DebitAccountFlags: accounting.AccountHistory, DebitAccountTimestamp: 1795962526585356259,
-		CreditAccountID: u128(2), CreditAccountDebitsPending: u128(20), CreditAccountDebitsPosted: u128(21), CreditAccountCreditsPending: u128(22),
-		CreditAccountCreditsPosted: u128(23), CreditAccountUserData128: u128(24), CreditAccountUserData64: 25, CreditAccountUserData32: 26,
+		CreditAccountID: u128(2), CreditAccountDebitsPending: u128(20), CreditAccountDebitsPosted: u128(21),
+		CreditAccountCreditsPending: u128(22), CreditAccountCreditsPosted: u128(23), CreditAccountUserData128: u128(24), CreditAccountUserData64: 25, CreditAccountUserData32: 26,
 		CreditAccountCode: 27, CreditAccountTimestamp: 3,
 		Timestamp: 1795962526585356261, TransferTimestamp: 1795962526585356260,
 	}

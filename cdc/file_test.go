@@ -59,8 +59,8 @@ func TestResumeAnywhere(t *testing.T) {
 // Goal: a file that is another's is refused, and stays as it is.
 func TestForeignFile(t *testing.T) {
 	folder := t.TempDir()
-	for _, text := range []string{"hello\n", line(5) + "hello\n", line(5) + "{}\n", line(5) + "\n", line(5) + "{\"timestamp\":-1}\n" + "{\"time",
-		strings.Repeat("x", 3*lineBytesMax)} {
+	for _, text := range []string{"hello\n", line(5) + "hello\n", line(5) + "{}\n", line(5) + "\n", line(5) + "{\"timestamp\":-1}\n" +
+		"{\"time", strings.Repeat("x", 3*lineBytesMax)} {
 		path := filepath.Join(folder, "foreign")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -134,8 +134,7 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// Goal: a new name that is taken, or a folder that takes no new file, fails the write, and nothing is
-// overwritten. The write goes through once the cause is gone.
+// Goal: a new name that is taken fails the write, and nothing is overwritten. The write goes through once the cause is gone.
 func TestRotateFails(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "events")

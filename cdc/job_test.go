@@ -55,7 +55,8 @@ func timestamps(t *testing.T, text string) (list []uint64) {
 	return list
 }
 
-// Goal: all events arrive once, in order, whatever the sizes of replies and the failures of the sink.
+// Goal: all events arrive once, in order, whatever the sizes of replies and the failures of the
+// sink.
 func TestRun(t *testing.T) {
 	for _, test := range []struct {
 		last      uint64
@@ -66,7 +67,8 @@ func TestRun(t *testing.T) {
 	}{{0, 2730, 7, 0, 20}, {0, 3, 7, 1, 20}, {20, 3, 7, 0, 0}, {12, 100, 100, 2, 8}} {
 		sink := &shaky{failures: test.failures, left: test.failures}
 		var messages bytes.Buffer
-		result, err := Run(context.Background(), stored(20, test.rowsMax), sink, Options{TimestampLast: test.last, EventsMax: test.limit, Messages: &messages})
+		options := Options{TimestampLast: test.last, EventsMax: test.limit, Messages: &messages}
+		result, err := Run(context.Background(), stored(20, test.rowsMax), sink, options)
 		got := timestamps(t, sink.out.String())
 		if err != nil || result.EventsCount != test.wantCount || result.Last != 20 || uint64(len(got)) != test.wantCount {
 			t.Fatalf("%+v: %+v, %d lines, error %v", test, result, len(got), err)
@@ -82,8 +84,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Goal: a job that follows waits for new events, and the end of its context is no error, wherever it
-// comes.
+// Goal: a job that follows waits for new events, and the end of its context is no error, wherever
+// it comes.
 func TestRunFollows(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	looks := 0

@@ -47,8 +47,8 @@ type Connection[S interface{ Close() }] struct {
 	isOpen  bool
 }
 
-// Do calls run with a session. It says so if no answer comes, and waits until the timeout or the end
-// of ctx.
+// Do calls run with a session. It says so if no answer comes, and waits until the timeout or the
+// end of ctx.
 //
 // error: run's own, or an *Unanswered.
 func (c *Connection[S]) Do(ctx context.Context, run func(context.Context, S) error) error {

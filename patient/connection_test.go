@@ -78,8 +78,8 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// Goal: a call without an answer ends with the timeout, or with the context. It tells whether it was
-// sent.
+// Goal: a call without an answer ends with the timeout, or with the context. It tells whether it
+// was sent.
 func TestUnanswered(t *testing.T) {
 	never := func(ctx context.Context, _ counted) error { <-ctx.Done(); return ctx.Err() }
 	b := newBed()

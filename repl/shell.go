@@ -127,8 +127,8 @@ func Interactive(ctx context.Context, options Options, in, screen *os.File, hist
 	return (&shell{r, e, past}).loop(ctx)
 }
 
-// restoreOnSignal restores the terminal before a signal ends the process. SIGINT does not end it: it
-// cancels a statement that runs.
+// restoreOnSignal restores the terminal before a signal ends the process. SIGINT does not end it:
+// it cancels a statement that runs.
 func restoreOnSignal(e *editor) (stop func()) {
 	ignored := make(chan os.Signal, 1)
 	signal.Notify(ignored, os.Interrupt)

@@ -79,7 +79,8 @@ func (c *cdcCommand) options() (options cdc.Options, err error) {
 		text     *string
 		to       *uint32
 		min, max uint32
-	}{{"event-count-max", &c.EventCountMax, &options.EventsMax, 1, cdcEventsMax}, {"idle-interval-ms", &c.IdleIntervalMs, &idleMs, 1, idleMsMax},
+	}{{"event-count-max", &c.EventCountMax, &options.EventsMax, 1, cdcEventsMax},
+		{"idle-interval-ms", &c.IdleIntervalMs, &idleMs, 1, idleMsMax},
 		{"requests-per-second-limit", c.RequestsPerSecondLimit, &options.RequestsPerSec, 1, requestsPerSMax}} {
 		if number.text == nil {
 			continue

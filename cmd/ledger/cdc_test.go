@@ -43,7 +43,8 @@ func moving(t *testing.T, s *served, first, last uint64) {
 	for first <= last {
 		var batch []client.Transfer
 		for ; first <= last && len(batch) < 200; first++ {
-			batch = append(batch, client.Transfer{ID: wire.U128From(first), DebitAccountID: one, CreditAccountID: two, Amount: one, Ledger: 1, Code: 1})
+			batch = append(batch, client.Transfer{ID: wire.U128From(first), DebitAccountID: one, CreditAccountID: two, Amount: one, Ledger: 1,
+				Code: 1})
 		}
 		results, err := c.CreateTransfers(ctx, batch)
 		if err != nil {
@@ -203,7 +204,8 @@ func TestCdcFullDisk(t *testing.T) {
 	s := harness(t, formatted(t))
 	path := filepath.Join(t.TempDir(), "events.jsonl")
 	moving(t, s, 1, 1000)
-	job := command([]string{fileSize + "=100000"}, "cdc", "--addresses="+s.port, "--sink=jsonl:"+path, "--event-count-max=50", "--follow=false")
+	job := command([]string{fileSize + "=100000"}, "cdc", "--addresses="+s.port, "--sink=jsonl:"+path, "--event-count-max=50",
+		"--follow=false")
 	messages, err := job.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +222,8 @@ func TestCdcFullDisk(t *testing.T) {
 			t.Fatalf("the job ends: %s", said)
 		}
 	}
-	if err := unix.Prlimit(job.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}, nil); err != nil {
+	boundless := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if err := unix.Prlimit(job.Process.Pid, unix.RLIMIT_FSIZE, &boundless, nil); err != nil {
 		t.Skipf("a limit cannot be raised here: %v", err)
 	}
 	rest, _ := io.ReadAll(messages)
