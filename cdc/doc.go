@@ -10,7 +10,7 @@
 // Owns:   the file, under a lock, while the job runs.
 // Limits: one batch of events in memory; lines of at most lineBytesMax.
 // Faults: what was written and not synced is cut off and written again, so a crash leaves no gap
-// and no duplicate in a file. A sink that fails is tried again with growing pauses. A server that does
-// not answer is waited for.
+// and no duplicate in a file. A sink that fails is tried again with growing pauses. A server that
+// does not answer is waited for.
 // Source: docs/cdc.md; specification, "Accounting", 10.
 package cdc

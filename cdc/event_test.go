@@ -22,7 +22,8 @@ func TestAppendEvent(t *testing.T) {
 		DebitAccountCreditsPosted: u128(13), DebitAccountUserData128: u128(14), DebitAccountUserData64: 15, DebitAccountUserData32: 16,
 		DebitAccountCode: 17, DebitAccountFlags: accounting.AccountHistory, DebitAccountTimestamp: 1795962526585356259,
 		CreditAccountID: u128(2), CreditAccountDebitsPending: u128(20), CreditAccountDebitsPosted: u128(21),
-		CreditAccountCreditsPending: u128(22), CreditAccountCreditsPosted: u128(23), CreditAccountUserData128: u128(24), CreditAccountUserData64: 25, CreditAccountUserData32: 26,
+		CreditAccountCreditsPending: u128(22), CreditAccountCreditsPosted: u128(23),
+		CreditAccountUserData128: u128(24), CreditAccountUserData64: 25, CreditAccountUserData32: 26,
 		CreditAccountCode: 27, CreditAccountTimestamp: 3,
 		Timestamp: 1795962526585356261, TransferTimestamp: 1795962526585356260,
 	}

@@ -134,7 +134,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// Goal: a new name that is taken fails the write, and nothing is overwritten. The write goes through once the cause is gone.
+// Goal: a new name that is taken fails the write, and nothing is overwritten. The write goes
+// through once the cause is gone.
 func TestRotateFails(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "events")

@@ -107,3 +107,20 @@ func TestLimitsRefused(t *testing.T) {
 		t.Error("limits that nobody filled in are accepted")
 	}
 }
+
+// Goal: a slow peer takes no prepare slot from the pipeline of a cluster: there is one for each op
+// without a quorum, for each that is executed behind these, and for each lease of each peer. A
+// single replica has as many as before.
+func TestPrepareSlots(t *testing.T) {
+	for replicas := uint32(1); replicas <= ReplicasMax; replicas++ {
+		l := Production()
+		l.ReplicasCount = replicas
+		want := l.PipelineOpsMax + 2
+		if peers := replicas - 1; peers > 0 {
+			want = 2*l.PipelineOpsMax + 2 + peers*l.PeerLeasesMax()
+		}
+		if count := l.SlotsCount().Prepare; count != want {
+			t.Errorf("%d replicas: %d prepare slots, want %d", replicas, count, want)
+		}
+	}
+}

@@ -90,6 +90,9 @@ func (l *Limits) SlotsCount() SlotsCount {
 	// received behind them. Ops that are executed or written meanwhile keep the slots in which they
 	// came: another pipeline.
 	count.Peer = peers*l.PeerSlotsOwn() + l.PipelineOpsMax
+	// Prepares of the own that wait for a quorum, those that are executed behind them, and those that
+	// net still sends: each peer that does not drain holds as many as it may have leases.
+	count.Prepare = 2*l.PipelineOpsMax + 2 + peers*l.PeerLeasesMax()
 	// For others: what is read for them, which keeps its slot until it is sent. From each replica:
 	// the prepares that it was asked for, and blocks.
 	count.Repair = logReadsForOthers + blockReadsAtOnce + peers*(preparesAsked+blocksArriving)

@@ -159,6 +159,7 @@ var malformed = map[string]string{
 	"benchmark --trace": "x",
 	"ping --addresses":  "a b", "ping --cluster": "x", "ping --metrics": "a b", "ping --release": "0.18", "ping --register": "perhaps",
 	"status --metrics": "a b", "status --interval": "1", "status --json": "perhaps", "top --metrics": "a b", "top --interval": "0s",
+	"doctor --addresses": "a b", "doctor --cluster": "x", "doctor --metrics": "a b", "doctor --timeout": "2", "doctor --json": "perhaps",
 	"ping --timeout": "2", "ping --json": "perhaps",
 	"cdc --cluster": "x", "cdc --addresses": "a b", "cdc --sink": "csv:x", "cdc --rotate": "1GB", "cdc --timestamp-last": "-1",
 	"cdc --event-count-max": "2731", "cdc --idle-interval-ms": "0", "cdc --requests-per-second-limit": "0", "cdc --follow": "perhaps",

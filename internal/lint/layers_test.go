@@ -37,6 +37,7 @@ var layers = [][]string{
 	{"client", "probe"},
 	{"patient"},
 	{"admin", "bench", "cdc", "repl"},
+	{"doctor"},
 	{"cmd/ledger"},
 }
 

@@ -11,8 +11,8 @@
 // Out:    prepares to journal and apply, replies and evictions to net, superblocks to journal.
 // Owns:   sessions, the log's headers, pipeline and commit queue, the queue of requests, view and
 // superblock content, free prepare and reply slots; a client's slot from NetMessage until NetFree.
-// Limits: PipelineOpsMax prepares; SessionsMax sessions; one request of each client in queue, group
-// and pipeline together.
+// Limits: PipelineOpsMax prepares, and in a cluster as many that are executed behind them;
+// SessionsMax sessions; one request of each client in queue, group and pipeline together.
 // Budgets, the largest numbers of descriptors that can wait on a ring:
 //
 //	to net      net.BudgetToNet with ClientsInFlightMax: a message's slot comes back once, a request
@@ -31,6 +31,8 @@
 //	 inflight    timers             +-> commits --> apply: executed --> complete (commit)
 //	                                      ^                                  |
 //	                          load: the log of a start         sessions, replies, snapshot
+//
+// A request that comes before a single replica serves waits (early) and is admitted then.
 //
 // The holders of each slot are counted (slots). A repeated reply is a copy in the client's slot. So
 // a stored reply never changes, and the checkpoint contains it as it was executed, in its first

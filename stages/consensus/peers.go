@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"ledger/limits"
+	"ledger/peer"
 	"ledger/stages"
 )
 
@@ -18,6 +19,9 @@ type peerState struct {
 	sends    int                      // messages that net has
 	forwards [forwardsMax]stages.Slot // of them, forwarded requests
 	heardNs  uint64                   // when it last echoed or acknowledged
+	toldNs   uint64                   // when its last message came
+	state    peer.State               // as of its last ping or pong
+	stateNs  uint64                   // when that came; 0: never
 }
 
 // forwardsMax is the largest number of clients' requests that are on their way to the primary.
@@ -38,10 +42,10 @@ func newPeers(self, count int) peers {
 func (p *peers) others() uint8 { return p.all }
 
 // connected: there is a connection with a peer, or none.
-func (p *peers) connected(peer int, isLive bool) {
-	p.live &^= 1 << peer
+func (p *peers) connected(replica int, isLive bool) {
+	p.live &^= 1 << replica
 	if isLive {
-		p.live |= 1 << peer
+		p.live |= 1 << replica
 	}
 }
 
@@ -65,23 +69,23 @@ func (p *peers) sent(to uint8) {
 }
 
 // returned: net has no use any more for the message in slot to peer.
-func (p *peers) returned(peer int, slot stages.Slot) {
-	p.each[peer].sends--
-	for i := range p.each[peer].forwards {
-		if p.each[peer].forwards[i] == slot {
-			p.each[peer].forwards[i] = stages.SlotNone
+func (p *peers) returned(replica int, slot stages.Slot) {
+	p.each[replica].sends--
+	for i := range p.each[replica].forwards {
+		if p.each[replica].forwards[i] == slot {
+			p.each[replica].forwards[i] = stages.SlotNone
 		}
 	}
 }
 
 // mayForward tells whether the request in slot may be forwarded to peer, and counts it.
-func (p *peers) mayForward(peer int, slot stages.Slot) bool {
-	if p.reachable(1<<peer) == 0 {
+func (p *peers) mayForward(replica int, slot stages.Slot) bool {
+	if p.reachable(1<<replica) == 0 {
 		return false
 	}
-	for i := range p.each[peer].forwards {
-		if p.each[peer].forwards[i] == stages.SlotNone {
-			p.each[peer].forwards[i] = slot
+	for i := range p.each[replica].forwards {
+		if p.each[replica].forwards[i] == stages.SlotNone {
+			p.each[replica].forwards[i] = slot
 			return true
 		}
 	}
@@ -89,7 +93,30 @@ func (p *peers) mayForward(peer int, slot stages.Slot) bool {
 }
 
 // heard an echo or an acknowledgement.
-func (p *peers) heard(peer int, nowNs uint64) { p.each[peer].heardNs = nowNs }
+func (p *peers) heard(replica int, nowNs uint64) { p.each[replica].heardNs = nowNs }
+
+// told: a message came.
+func (p *peers) told(replica int, nowNs uint64) { p.each[replica].toldNs = max(nowNs, 1) }
+
+// toldSince are the bits of those of which a message came after sinceNs.
+func (p *peers) toldSince(sinceNs uint64) (bits uint8) {
+	for i := range p.count {
+		if p.live&p.all>>i&1 != 0 && p.each[i].toldNs > sinceNs {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// reports: a ping or a pong told the state of a peer.
+func (p *peers) reports(from int, state *peer.State, nowNs uint64) {
+	p.each[from].state, p.each[from].stateNs = *state, max(nowNs, 1)
+}
+
+// stateOf a peer, when it told that, and when any message of it came; 0: never.
+func (p *peers) stateOf(replica int) (state *peer.State, stateNs, toldNs uint64) {
+	return &p.each[replica].state, p.each[replica].stateNs, p.each[replica].toldNs
+}
 
 // heardAt fills in when each replica was last heard.
 func (p *peers) heardAt(times *[limits.ReplicasMax]uint64) []uint64 {

@@ -24,7 +24,9 @@ func (s *Stage) sequence() {
 	for s.mayPrepare() {
 		pulseDue := s.timers.pulseDue(s.log.timestampLast())
 		if s.timers.pulseNow(pulseDue, s.queue.count() > 0) {
-			s.preparePulse()
+			if !s.preparePulse() {
+				return
+			}
 			continue
 		}
 		if s.queue.count() == 0 {
@@ -169,13 +171,19 @@ func (s *Stage) startPrepare(header prepare.Header, slot, replySlot stages.Slot)
 	s.feed()
 }
 
-func (s *Stage) preparePulse() {
+// preparePulse makes a pulse. false: there is no slot for it. In a cluster, messages to peers hold
+// prepare slots until net has sent them. One comes back with an event, and then the pulse goes.
+func (s *Stage) preparePulse() bool {
 	slot := s.slots.take(stages.SlotPrepare)
-	assert.That(slot != stages.SlotNone, "there is a slot for every prepare of the pipeline")
+	if slot == stages.SlotNone {
+		assert.That(s.isCluster(), "there is a slot for every prepare of a single replica's pipeline")
+		return false
+	}
 	f := s.fields()
 	f.Timestamp = s.timers.pulseGoes(s.log.timestampLast()) + 1 + pulseDelta
 	f.Operation, f.SizeBytes = wire.OperationPulse, prepare.HeaderBytes
 	s.startPrepare(prepare.Put(s.slots.bytes(slot), &f, prepare.Sum(nil)), slot, stages.SlotNone)
+	return true
 }
 
 // prepareSingle turns the request at the head of the queue into a prepare in place. Its body is not

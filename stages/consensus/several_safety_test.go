@@ -7,6 +7,7 @@ import (
 	"ledger/limits"
 	"ledger/peer"
 	"ledger/prepare"
+	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/datafile"
 	"ledger/wire"
@@ -188,7 +189,7 @@ func TestExecutedStays(t *testing.T) {
 // its own log that would replace a query's reply may have been left out. Without that reply, its
 // sessions would differ from those of the others. Of the log of its own view, it does count.
 func TestWantsOfAnotherLog(t *testing.T) {
-	w, _, m, _ := calm(t, 15)
+	w, _, m, _ := calm(t, 18)
 	unwanted := func() (count int) {
 		for op := m.superblock.Checkpoint.Op + 1; op <= m.stage.log.head(); op++ {
 			if !m.stage.wants.replies(op) {
@@ -239,4 +240,33 @@ func TestSeveralAckOfTheViewBefore(t *testing.T) {
 	w.until("the new primary commits", func() bool { return a.stage.commits.max() > before })
 	w.quiet(false)
 	w.heal()
+}
+
+// Goal: a primary whose prepare slots are all on their way to peers waits with a pulse, and does
+// not stop. Nor is it due again at once: the slot that comes back is an event.
+func TestSeveralPulseWithoutASlot(t *testing.T) {
+	w, primary, _, _ := calm(t, 17)
+	pool, s := primary.slots.Pools[stages.SlotPrepare], primary.stage
+	var held []stages.Slot
+	for pool.FreeCount() > 0 {
+		held = append(held, primary.slots.Get(stages.SlotPrepare))
+	}
+	before := s.log.head()
+	s.timers.expiriesAt(1) // due
+	step := func() {
+		primary.out.Reset()
+		s.Step(w.nowNs, Events{WallNs: primary.wallNs()}, &primary.out)
+	}
+	if step(); s.log.head() != before || !s.mayOrder() {
+		t.Fatalf("the head is op %d, was %d; ordering %v", s.log.head(), before, s.mayOrder())
+	}
+	if at := s.TimerNs(); at <= w.nowNs {
+		t.Fatalf("the timer is due %d ns ago, and no slot has come back", w.nowNs-at)
+	}
+	for _, slot := range held {
+		primary.slots.Put(slot)
+	}
+	if step(); s.log.head() != before+1 {
+		t.Fatalf("the head is op %d, want the pulse, op %d", s.log.head(), before+1)
+	}
 }
