@@ -35,7 +35,7 @@ var layers = [][]string{
 	// Assembly and edges.
 	{"replica", "inspect"},
 	{"client", "probe"},
-	{"patient"},
+	{"patient", "records"},
 	{"admin", "bench", "cdc", "repl"},
 	{"doctor"},
 	{"cmd/ledger"},
