@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"ledger/accounting"
+	"ledger/feed"
 	"ledger/wire"
 )
 
@@ -48,7 +49,7 @@ func TestLongestEvent(t *testing.T) {
 		bytes[i] = 0xff
 	}
 	line := AppendEvent(nil, &event)
-	if !json.Valid(line) || len(line)+1 > lineBytesMax {
+	if !json.Valid(line) || len(line)+1 > feed.LineBytesMax {
 		t.Errorf("%d bytes: %s", len(line), line)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"ledger/cdc"
 	"ledger/client"
 	"ledger/config"
+	"ledger/feed"
 	"ledger/patient"
 	"ledger/wire"
 )
@@ -35,8 +36,7 @@ type cdcCommand struct {
 }
 
 const (
-	sessionPause    = time.Second // before a session that was ended is replaced
-	cdcEventsMax    = 2730        // the most that a reply holds
+	cdcEventsMax    = 2730 // the most that a reply holds
 	idleMsMax       = 24 * 60 * 60 * 1000
 	requestsPerSMax = 1_000_000
 )
@@ -62,16 +62,16 @@ func (c *cdcCommand) Run(s *streams) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	result, err := cdc.Run(ctx, eventsOf(servers), sink, options)
+	result, err := feed.Run(ctx, cdc.Source(eventsOf(servers)), sink, options)
 	if err = errors.Join(err, closeSink()); err != nil {
 		err = fmt.Errorf("cdc: %w", err)
 	}
-	fmt.Fprintf(s.err, "%d events were written; the last timestamp is %d\n", result.EventsCount, result.Last)
+	fmt.Fprintf(s.err, "%d events were written; the last timestamp is %d\n", result.Count, result.Last)
 	return err
 }
 
 // options are those of the job, from the flags.
-func (c *cdcCommand) options() (options cdc.Options, err error) {
+func (c *cdcCommand) options() (options feed.Options, err error) {
 	options.Follow = c.Follow
 	idleMs := uint32(0)
 	for _, number := range []struct {
@@ -79,7 +79,7 @@ func (c *cdcCommand) options() (options cdc.Options, err error) {
 		text     *string
 		to       *uint32
 		min, max uint32
-	}{{"event-count-max", &c.EventCountMax, &options.EventsMax, 1, cdcEventsMax},
+	}{{"event-count-max", &c.EventCountMax, &options.RowsMax, 1, cdcEventsMax},
 		{"idle-interval-ms", &c.IdleIntervalMs, &idleMs, 1, idleMsMax},
 		{"requests-per-second-limit", c.RequestsPerSecondLimit, &options.RequestsPerSec, 1, requestsPerSMax}} {
 		if number.text == nil {
@@ -101,7 +101,7 @@ func (c *cdcCommand) options() (options cdc.Options, err error) {
 }
 
 // open opens the sink. It gives the timestamp of the last event that it has.
-func (c *cdcCommand) open(s *streams) (sink cdc.Sink, last uint64, closeSink func() error, err error) {
+func (c *cdcCommand) open(s *streams) (sink feed.Sink, last uint64, closeSink func() error, err error) {
 	rotateBytes := uint64(0)
 	if c.Rotate != nil {
 		if rotateBytes, err = config.ParseSize(*c.Rotate); err != nil || rotateBytes == 0 {
@@ -114,11 +114,11 @@ func (c *cdcCommand) open(s *streams) (sink cdc.Sink, last uint64, closeSink fun
 		if c.Rotate != nil {
 			return nil, 0, nil, fmt.Errorf("--rotate=%s: goes with a file, not with stdout", *c.Rotate)
 		}
-		return cdc.Stream{Out: s.out}, 0, func() error { return nil }, nil
+		return feed.Stream{Out: s.out}, 0, func() error { return nil }, nil
 	case !isJSONL || path == "":
 		return nil, 0, nil, fmt.Errorf("--sink=%s: must be jsonl:FILE, or jsonl:- for stdout", c.Sink)
 	}
-	file, err := cdc.OpenFile(path, int64(min(rotateBytes, 1<<62)))
+	file, err := feed.OpenFile(path, cdc.Form(), int64(min(rotateBytes, 1<<62)))
 	if err != nil {
 		return nil, 0, nil, fmt.Errorf("--sink=%s: %w", c.Sink, err)
 	}
@@ -126,24 +126,14 @@ func (c *cdcCommand) open(s *streams) (sink cdc.Sink, last uint64, closeSink fun
 }
 
 // eventsOf fetches events from a server. An ended session is replaced.
-func eventsOf(servers *patient.Connection[*client.Client]) cdc.Source {
+func eventsOf(servers *patient.Connection[*client.Client]) func(context.Context, accounting.ChangeEventsFilter) (
+	[]accounting.ChangeEvent, error) {
 	return func(ctx context.Context, filter accounting.ChangeEventsFilter) (events []accounting.ChangeEvent, err error) {
-		for {
-			err = servers.Do(ctx, func(ctx context.Context, c *client.Client) error {
-				var err error
-				events, err = c.GetChangeEvents(ctx, filter)
-				return err
-			})
-			unanswered := (*patient.Unanswered)(nil)
-			if !errors.As(err, &unanswered) || ctx.Err() != nil {
-				return events, err
-			}
-			fmt.Fprintf(servers.Messages, "%v; a new session is opened\n", err)
-			select {
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(sessionPause):
-			}
-		}
+		err = persistently(ctx, servers, func(ctx context.Context, c *client.Client) error {
+			var err error
+			events, err = c.GetChangeEvents(ctx, filter)
+			return err
+		})
+		return events, err
 	}
 }

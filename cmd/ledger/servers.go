@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"ledger/client"
 	"ledger/config"
@@ -36,4 +38,26 @@ func serversOf(clusterText, addressesText string) (*patient.Connection[*client.C
 	}
 	return &patient.Connection[*client.Client]{Options: client.Options{Addresses: list, Cluster: cluster}, Open: client.New,
 		Late: patient.LateAfter}, nil
+}
+
+// sessionPause is the pause before a session that was ended is replaced.
+const sessionPause = time.Second
+
+// persistently repeats a query until it is answered, or until ctx ends. A session that has ended is
+// replaced.
+func persistently(ctx context.Context, servers *patient.Connection[*client.Client],
+	query func(context.Context, *client.Client) error) error {
+	for {
+		err := servers.Do(ctx, query)
+		unanswered := (*patient.Unanswered)(nil)
+		if !errors.As(err, &unanswered) || ctx.Err() != nil {
+			return err
+		}
+		fmt.Fprintf(servers.Messages, "%v; a new session is opened\n", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(sessionPause):
+		}
+	}
 }

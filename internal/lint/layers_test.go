@@ -36,6 +36,7 @@ var layers = [][]string{
 	{"replica", "inspect"},
 	{"client", "probe"},
 	{"patient", "records"},
+	{"feed"},
 	{"admin", "bench", "cdc", "repl"},
 	{"doctor"},
 	{"cmd/ledger"},

@@ -1,4 +1,4 @@
-package cdc
+package feed
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"ledger/accounting"
 )
 
-// Sink takes lines; the last one is of the event of that timestamp. It is File, or Stream. After an
+// Sink takes lines; the last one is of that timestamp. It is File, or Stream. After an
 // error, nothing counts as written.
 type Sink interface {
 	Write(lines []byte, last uint64) error
@@ -33,17 +33,41 @@ type finalError struct{ err error }
 func (e *finalError) Error() string { return e.err.Error() }
 func (e *finalError) Unwrap() error { return e.err }
 
-// Source fetches events. It waits for a server that does not answer.
-type Source func(context.Context, accounting.ChangeEventsFilter) ([]accounting.ChangeEvent, error)
+// Batch is what a source has behind a timestamp.
+type Batch struct {
+	Lines []byte
+	Count int    // of lines
+	Last  uint64 // timestamp of the last line
+}
+
+// Source appends to lines what comes behind the timestamp after, at most limit lines of it. It waits
+// for a server that does not answer. No lines mean that there is no more at present.
+type Source func(ctx context.Context, after uint64, limit uint32, lines []byte) (Batch, error)
+
+// Append makes a batch of rows.
+//
+// error: their timestamps do not rise.
+func Append[R any](lines []byte, after uint64, rows []R, timestamp func(*R) uint64, line func([]byte, *R) []byte) (Batch, error) {
+	for i := range rows {
+		next := timestamp(&rows[i])
+		if next <= after {
+			return Batch{}, fmt.Errorf("the server sent timestamp %d behind %d: their order is broken", next, after)
+		}
+		after = next
+		lines = line(lines, &rows[i])
+	}
+	return Batch{lines, len(rows), after}, nil
+}
 
 // Options of a job.
 type Options struct {
-	TimestampLast  uint64        // of the last event that is not wanted
-	EventsMax      uint32        // of a batch
-	IdleInterval   time.Duration // between looks for events, when there are none
+	TimestampLast  uint64        // of the last row that is not wanted
+	RowsMax        uint32        // of a batch
+	IdleInterval   time.Duration // between looks for more, when there is none
 	RequestsPerSec uint32        // at most; 0: no limit
-	Follow         bool          // wait for more events
+	Follow         bool          // wait for more
 	Messages       io.Writer
+	Progress       func(Result) // is called after each batch; nil: nobody is interested
 }
 
 // Pauses before a sink is tried again.
@@ -54,11 +78,11 @@ const (
 
 // Result is what a job did.
 type Result struct {
-	EventsCount uint64
-	Last        uint64 // timestamp of the last event
+	Count uint64 // of lines
+	Last  uint64 // timestamp of the last line
 }
 
-// Run copies events until there are no more, or until ctx ends if it follows them.
+// Run copies from a source to a sink until there is no more, or until ctx ends if it follows.
 //
 // error: of the source, or a final one of the sink. The end of ctx is none.
 func Run(ctx context.Context, source Source, sink Sink, options Options) (result Result, err error) {
@@ -69,34 +93,29 @@ func Run(ctx context.Context, source Source, sink Sink, options Options) (result
 		if !paced(ctx) {
 			return result, nil
 		}
-		events, err := source(ctx, accounting.ChangeEventsFilter{TimestampMin: result.Last + 1, Limit: options.EventsMax})
+		batch, err := source(ctx, result.Last, options.RowsMax, lines[:0])
 		switch {
 		case ctx.Err() != nil:
 			return result, nil
 		case err != nil:
 			return result, err
-		case len(events) == 0 && !options.Follow:
+		case batch.Count == 0 && !options.Follow:
 			return result, nil
-		case len(events) == 0:
+		case batch.Count == 0:
 			if !pause(ctx, options.IdleInterval) {
 				return result, nil
 			}
 			continue
 		}
-		lines = lines[:0]
-		last := result.Last
-		for i := range events {
-			if events[i].Timestamp <= last {
-				return result, fmt.Errorf("the server sent event %d behind event %d: their order is broken", events[i].Timestamp, last)
-			}
-			last = events[i].Timestamp
-			lines = append(AppendEvent(lines, &events[i]), '\n')
-		}
-		if isWritten, err := write(ctx, sink, lines, last, options.Messages); !isWritten {
+		if isWritten, err := write(ctx, sink, batch.Lines, batch.Last, options.Messages); !isWritten {
 			return result, err
 		}
-		result.Last = last
-		result.EventsCount += uint64(len(events))
+		lines = batch.Lines // its memory is used again
+		result.Last = batch.Last
+		result.Count += uint64(batch.Count)
+		if options.Progress != nil {
+			options.Progress(result)
+		}
 	}
 	return result, nil
 }

@@ -1,21 +1,30 @@
-package cdc
+package feed
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-func line(timestamp uint64) string {
-	return fmt.Sprintf(`{"timestamp":"%d"}`+"\n", timestamp)
+// timestampOf reads the lines of these tests.
+func timestampOf(line []byte) (uint64, error) {
+	return strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(string(line), "at "), "."), 10, 63)
 }
+
+// forms are a form without a header, and one with it.
+func forms() []Form {
+	return []Form{{Start: "at ", Timestamp: timestampOf}, {Header: "when\n", Start: "at ", Timestamp: timestampOf}}
+}
+
+func line(timestamp uint64) string { return fmt.Sprintf("at %d.\n", timestamp) }
 
 func opened(t *testing.T, path string, rotateBytesMin int64) *File {
 	t.Helper()
-	f, err := OpenFile(path, rotateBytesMin)
+	f, err := OpenFile(path, forms()[0], rotateBytesMin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,25 +42,33 @@ func content(t *testing.T, path string) string {
 
 // Goal: wherever a job ended, the next one goes on behind the last whole line.
 func TestResumeAnywhere(t *testing.T) {
-	whole := line(5) + line(6) + line(7)
-	for size := range len(whole) + 1 {
-		path := filepath.Join(t.TempDir(), "events")
-		if err := os.WriteFile(path, []byte(whole[:size]), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f := opened(t, path, 0)
-		linesCount := strings.Count(whole[:size], "\n")
-		if want := []uint64{0, 5, 6, 7}[linesCount]; f.Last() != want {
-			t.Errorf("%d bytes: the last timestamp is %d, want %d", size, f.Last(), want)
-		}
-		if err := f.Write([]byte(line(8)+line(9)), 9); err != nil || f.Last() != 9 {
-			t.Errorf("%d bytes: the last timestamp is %d, error %v", size, f.Last(), err)
-		}
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-		if got, want := content(t, path), strings.Join(strings.SplitAfter(whole, "\n")[:linesCount], "")+line(8)+line(9); got != want {
-			t.Errorf("%d bytes: %q, want %q", size, got, want)
+	for _, form := range forms() {
+		whole := form.Header + line(5) + line(6) + line(7)
+		for size := range len(whole) + 1 {
+			path := filepath.Join(t.TempDir(), "events")
+			if err := os.WriteFile(path, []byte(whole[:size]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f, err := OpenFile(path, form, 0)
+			if err != nil {
+				t.Fatalf("%d bytes: %v", size, err)
+			}
+			kept := whole[:strings.LastIndexByte(whole[:size], '\n')+1]
+			if want := []uint64{0, 5, 6, 7}[strings.Count(kept, "at")]; f.Last() != want {
+				t.Errorf("%d bytes: the last timestamp is %d, want %d", size, f.Last(), want)
+			}
+			if err := f.Write([]byte(line(8)+line(9)), 9); err != nil || f.Last() != 9 {
+				t.Errorf("%d bytes: the last timestamp is %d, error %v", size, f.Last(), err)
+			}
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+			if kept == "" {
+				kept = form.Header
+			}
+			if got, want := content(t, path), kept+line(8)+line(9); got != want {
+				t.Errorf("%d bytes: %q, want %q", size, got, want)
+			}
 		}
 	}
 }
@@ -59,13 +76,13 @@ func TestResumeAnywhere(t *testing.T) {
 // Goal: a file that is another's is refused, and stays as it is.
 func TestForeignFile(t *testing.T) {
 	folder := t.TempDir()
-	for _, text := range []string{"hello\n", line(5) + "hello\n", line(5) + "{}\n", line(5) + "\n", line(5) + "{\"timestamp\":-1}\n" +
-		"{\"time", strings.Repeat("x", 3*lineBytesMax)} {
+	for _, text := range []string{"hello\n", "hello", "at x.\n", line(5) + "hello\n", line(5) + "\n", line(5) + "at -1.\n" + "at",
+		"at " + strings.Repeat("x", 3*LineBytesMax)} {
 		path := filepath.Join(folder, "foreign")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if f, err := OpenFile(path, 0); err == nil {
+		if f, err := OpenFile(path, forms()[0], 0); err == nil {
 			t.Errorf("%.40q: is taken, the last timestamp is %d", text, f.Last())
 		} else if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "name another file") {
 			t.Error(err)
@@ -75,7 +92,7 @@ func TestForeignFile(t *testing.T) {
 		}
 	}
 	for _, path := range []string{folder, "/dev/null", filepath.Join(folder, "no", "file")} {
-		if _, err := OpenFile(path, 0); err == nil {
+		if _, err := OpenFile(path, forms()[0], 0); err == nil {
 			t.Errorf("%s: is taken", path)
 		}
 	}
@@ -85,7 +102,7 @@ func TestForeignFile(t *testing.T) {
 func TestLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events")
 	f := opened(t, path, 0)
-	if _, err := OpenFile(path, 0); err == nil || !strings.Contains(err.Error(), "another job") {
+	if _, err := OpenFile(path, forms()[0], 0); err == nil || !strings.Contains(err.Error(), "another job") {
 		t.Error(err)
 	}
 	if err := f.Close(); err != nil {

@@ -1,4 +1,4 @@
-package cdc
+package feed
 
 import (
 	"bytes"
@@ -8,18 +8,28 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"ledger/accounting"
 )
 
-// stored is a source of the events 1 to count, at most rowsMax at a time.
-func stored(count uint64, rowsMax uint32) Source {
-	return func(_ context.Context, filter accounting.ChangeEventsFilter) (events []accounting.ChangeEvent, err error) {
-		for timestamp := filter.TimestampMin; timestamp <= count && len(events) < int(min(filter.Limit, rowsMax)); timestamp++ {
-			events = append(events, accounting.ChangeEvent{Timestamp: timestamp})
+// rowsOf makes a source of rows that are timestamps.
+func rowsOf(fetch func(ctx context.Context, after uint64) ([]uint64, error)) Source {
+	return func(ctx context.Context, after uint64, limit uint32, lines []byte) (Batch, error) {
+		rows, err := fetch(ctx, after)
+		if err != nil {
+			return Batch{}, err
 		}
-		return events, nil
+		return Append(lines, after, rows[:min(len(rows), int(limit))], func(row *uint64) uint64 { return *row },
+			func(out []byte, row *uint64) []byte { return append(out, line(*row)...) })
 	}
+}
+
+// stored is a source of the rows 1 to count, at most rowsMax at a time.
+func stored(count uint64, rowsMax uint32) Source {
+	return rowsOf(func(_ context.Context, after uint64) (rows []uint64, err error) {
+		for after++; after <= count && len(rows) < int(rowsMax); after++ {
+			rows = append(rows, after)
+		}
+		return rows, nil
+	})
 }
 
 // shaky is a sink that fails failures times before each success.
@@ -67,10 +77,10 @@ func TestRun(t *testing.T) {
 	}{{0, 2730, 7, 0, 20}, {0, 3, 7, 1, 20}, {20, 3, 7, 0, 0}, {12, 100, 100, 2, 8}} {
 		sink := &shaky{failures: test.failures, left: test.failures}
 		var messages bytes.Buffer
-		options := Options{TimestampLast: test.last, EventsMax: test.limit, Messages: &messages}
+		options := Options{TimestampLast: test.last, RowsMax: test.limit, Messages: &messages}
 		result, err := Run(context.Background(), stored(20, test.rowsMax), sink, options)
 		got := timestamps(t, sink.out.String())
-		if err != nil || result.EventsCount != test.wantCount || result.Last != 20 || uint64(len(got)) != test.wantCount {
+		if err != nil || result.Count != test.wantCount || result.Last != 20 || uint64(len(got)) != test.wantCount {
 			t.Fatalf("%+v: %+v, %d lines, error %v", test, result, len(got), err)
 		}
 		for i, timestamp := range got {
@@ -89,7 +99,7 @@ func TestRun(t *testing.T) {
 func TestRunFollows(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	looks := 0
-	source := func(ctx context.Context, filter accounting.ChangeEventsFilter) ([]accounting.ChangeEvent, error) {
+	source := rowsOf(func(ctx context.Context, after uint64) ([]uint64, error) {
 		looks++
 		switch looks {
 		case 1, 3:
@@ -98,17 +108,17 @@ func TestRunFollows(t *testing.T) {
 			cancel()
 			return nil, ctx.Err()
 		}
-		return []accounting.ChangeEvent{{Timestamp: filter.TimestampMin + 10}}, nil
-	}
+		return []uint64{after + 11}, nil
+	})
 	sink := &shaky{}
-	result, err := Run(ctx, source, sink, Options{EventsMax: 1, IdleInterval: time.Millisecond, Follow: true})
-	if got := timestamps(t, sink.out.String()); err != nil || fmt.Sprint(got) != "[11 22]" || result.EventsCount != 2 {
+	result, err := Run(ctx, source, sink, Options{RowsMax: 1, IdleInterval: time.Millisecond, Follow: true})
+	if got := timestamps(t, sink.out.String()); err != nil || fmt.Sprint(got) != "[11 22]" || result.Count != 2 {
 		t.Errorf("%+v, lines %v, error %v", result, got, err)
 	}
 	ctx, cancel = context.WithCancel(context.Background())
 	broken := &shaky{left: 1 << 30}
 	messages := writer(func() { cancel() })
-	if result, err := Run(ctx, stored(5, 5), broken, Options{EventsMax: 5, Messages: messages}); err != nil || result.EventsCount != 0 {
+	if result, err := Run(ctx, stored(5, 5), broken, Options{RowsMax: 5, Messages: messages}); err != nil || result.Count != 0 {
 		t.Errorf("%+v, error %v", result, err)
 	}
 }
@@ -121,24 +131,20 @@ func (w writer) Write(text []byte) (int, error) { w(); return len(text), nil }
 // Goal: an error that another try cannot mend ends the job, and so does a server that breaks the
 // order.
 func TestRunFails(t *testing.T) {
-	if _, err := Run(context.Background(), stored(5, 5), &shaky{final: errors.New("broken pipe")}, Options{EventsMax: 5}); err == nil {
+	if _, err := Run(context.Background(), stored(5, 5), &shaky{final: errors.New("broken pipe")}, Options{RowsMax: 5}); err == nil {
 		t.Error("no error of a broken pipe")
 	}
 	if err := (Stream{writerFails{}}).Write([]byte("x"), 1); !errors.As(err, new(*finalError)) {
 		t.Errorf("%v is not final", err)
 	}
 	lost := errors.New("lost")
-	source := func(context.Context, accounting.ChangeEventsFilter) ([]accounting.ChangeEvent, error) {
-		return nil, lost
-	}
-	if _, err := Run(context.Background(), source, &shaky{}, Options{EventsMax: 5}); !errors.Is(err, lost) {
+	source := rowsOf(func(context.Context, uint64) ([]uint64, error) { return nil, lost })
+	if _, err := Run(context.Background(), source, &shaky{}, Options{RowsMax: 5}); !errors.Is(err, lost) {
 		t.Error(err)
 	}
-	source = func(context.Context, accounting.ChangeEventsFilter) ([]accounting.ChangeEvent, error) {
-		return []accounting.ChangeEvent{{Timestamp: 5}, {Timestamp: 5}}, nil
-	}
+	source = rowsOf(func(context.Context, uint64) ([]uint64, error) { return []uint64{5, 5}, nil })
 	sink := &shaky{}
-	if _, err := Run(context.Background(), source, sink, Options{EventsMax: 5}); err == nil || sink.out.Len() > 0 {
+	if _, err := Run(context.Background(), source, sink, Options{RowsMax: 5}); err == nil || sink.out.Len() > 0 {
 		t.Errorf("error %v, written %s", err, sink.out.String())
 	}
 }
@@ -150,7 +156,7 @@ func (writerFails) Write([]byte) (int, error) { return 0, errors.New("broken pip
 // Goal: a limit on requests spaces them.
 func TestRunIsPaced(t *testing.T) {
 	begun := time.Now()
-	if _, err := Run(context.Background(), stored(5, 1), &shaky{}, Options{EventsMax: 1, RequestsPerSec: 100}); err != nil {
+	if _, err := Run(context.Background(), stored(5, 1), &shaky{}, Options{RowsMax: 1, RequestsPerSec: 100}); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begun); took < 50*time.Millisecond { // six requests

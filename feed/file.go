@@ -1,8 +1,7 @@
-package cdc
+package feed
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,14 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lineBytesMax is more than the longest line of an event.
-const lineBytesMax = 8 << 10
+// LineBytesMax is more than the longest line of an event.
+const LineBytesMax = 8 << 10
 
-// File is a sink of lines, one per event. It knows the last event that is on the disk. When it has
-// grown to its limit it gets the name PATH.TIMESTAMP, with the timestamp of its last event in 19
-// digits, and a new file takes its place.
+// Form of lines.
+type Form struct {
+	Header    string                            // the first line of each file, with its end; "": none
+	Start     string                            // what each line begins with
+	Timestamp func(line []byte) (uint64, error) // of a line, which comes without its end
+}
+
+// File is a sink of lines. It knows the last one that is on the disk. When it has grown to its limit
+// it gets the name PATH.TIMESTAMP, with the timestamp of its last line in 19 digits, and a new file
+// takes its place.
 type File struct {
 	path           string
+	form           Form
 	rotateBytesMin int64 // 0: never
 	file           *os.File
 	size           int64 // that is synced; what is behind it is no line of ours
@@ -34,9 +41,9 @@ const timestampDigits = 19
 // OpenFile opens the sink named path, which is made if it is missing. What is behind the last whole
 // line, because a job ended in the middle of it, is cut off.
 //
-// error: another job has it open, it cannot be written, or its last line is no event.
-func OpenFile(path string, rotateBytesMin int64) (*File, error) {
-	f := &File{path: path, rotateBytesMin: rotateBytesMin}
+// error: another job has it open, it cannot be written, or it has other lines.
+func OpenFile(path string, form Form, rotateBytesMin int64) (*File, error) {
+	f := &File{path: path, form: form, rotateBytesMin: rotateBytesMin}
 	if err := f.open(); err != nil {
 		return nil, err
 	}
@@ -84,45 +91,57 @@ func (f *File) recover() error {
 	if err != nil {
 		return err
 	}
-	end, line, err := lastLine(f.file, info.Size())
-	if err != nil {
-		return fmt.Errorf("%s: %w", f.path, err)
+	err = f.checkStart(info.Size())
+	end, line := int64(0), []byte(nil)
+	if err == nil {
+		end, line, err = lastLine(f.file, info.Size())
 	}
-	if f.size = end; end == 0 {
+	switch {
+	case err != nil:
+	case end <= int64(len(f.form.Header)): // nothing, or nothing but the header
 		f.last, err = newest(f.path)
-	} else if f.last, err = timestampOf(line); err != nil {
-		err = fmt.Errorf("%s: the last line is no event (%w): name another file", f.path, err)
+	default:
+		if f.last, err = f.form.Timestamp(line); err != nil {
+			err = fmt.Errorf("the last line is none of this kind (%w)", err)
+		}
 	}
-	if err != nil || end == info.Size() {
-		return err
+	if err != nil {
+		return fmt.Errorf("%s: %w: name another file", f.path, err)
+	}
+	if f.size = end; end == info.Size() {
+		return nil
 	}
 	return errors.Join(f.file.Truncate(end), f.file.Sync())
 }
 
+// checkStart checks that the file, as far as it goes, begins as lines of this form do.
+func (f *File) checkStart(size int64) error {
+	want := f.form.Header + f.form.Start
+	start := make([]byte, min(size, int64(len(want))))
+	if _, err := f.file.ReadAt(start, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if !strings.HasPrefix(want, string(start)) {
+		return fmt.Errorf("begins with %.40q, not with %.40q", start, want)
+	}
+	return nil
+}
+
 // lastLine returns the last line that ends, and where its end is; 0 if there is none.
 func lastLine(file io.ReaderAt, size int64) (end int64, line []byte, err error) {
-	tail := make([]byte, min(size, 2*lineBytesMax))
+	tail := make([]byte, min(size, 2*LineBytesMax))
 	if _, err := file.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
 		return 0, nil, err
 	}
 	last := bytes.LastIndexByte(tail, '\n')
 	if last < 0 {
-		if size > lineBytesMax {
-			return 0, nil, fmt.Errorf("has no line of events: name another file")
+		if size > LineBytesMax {
+			return 0, nil, errors.New("has no line of this kind")
 		}
 		return 0, nil, nil
 	}
 	end = size - int64(len(tail)) + int64(last) + 1
 	return end, tail[bytes.LastIndexByte(tail[:last], '\n')+1 : last], nil
-}
-
-// timestampOf reads the timestamp of a line.
-func timestampOf(line []byte) (uint64, error) {
-	var event struct{ Timestamp json.RawMessage }
-	if err := json.Unmarshal(line, &event); err != nil {
-		return 0, err
-	}
-	return strconv.ParseUint(strings.Trim(string(event.Timestamp), `"`), 10, 63)
 }
 
 // newest is the timestamp of the newest file that was rotated; 0 if there is none.
@@ -140,23 +159,27 @@ func newest(path string) (last uint64, err error) {
 	return last, nil
 }
 
-// Last is the timestamp of the last event on the disk, 0 if there is none.
+// Last is the timestamp of the last line on the disk, 0 if there is none.
 func (f *File) Last() uint64 { return f.last }
 
-// Write makes lines durable; the last one is of the event of that timestamp. After an error nothing
-// counts as written, and the same lines may be tried again.
+// Write makes lines durable; the last one is of that timestamp. After an error nothing counts as
+// written, and the same lines may be tried again.
 func (f *File) Write(lines []byte, last uint64) error {
 	if f.rotateBytesMin > 0 && f.size >= f.rotateBytesMin {
 		if err := f.rotate(); err != nil {
 			return err
 		}
 	}
-	_, err := f.file.WriteAt(lines, f.size)
+	size := f.size
+	if size == 0 && f.form.Header != "" {
+		lines = append([]byte(f.form.Header), lines...)
+	}
+	_, err := f.file.WriteAt(lines, size)
 	if err == nil {
 		err = f.file.Sync()
 	}
 	if err != nil {
-		return errors.Join(err, f.file.Truncate(f.size))
+		return errors.Join(err, f.file.Truncate(size))
 	}
 	f.size += int64(len(lines))
 	f.last = last
