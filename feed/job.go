@@ -40,8 +40,8 @@ type Batch struct {
 	Last  uint64 // timestamp of the last line
 }
 
-// Source appends to lines what comes behind the timestamp after, at most limit lines of it. It waits
-// for a server that does not answer. No lines mean that there is no more at present.
+// Source appends to lines what comes behind the timestamp after, at most limit lines of it. It
+// waits for a server that does not answer. No lines mean that there is no more at present.
 type Source func(ctx context.Context, after uint64, limit uint32, lines []byte) (Batch, error)
 
 // Append makes a batch of rows.

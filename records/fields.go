@@ -1,5 +1,5 @@
-// Package records knows the records of the wire by the names of their fields, for commands that read
-// and write them as text.
+// Package records knows the records of the wire by the names of their fields, for commands that
+// read and write them as text.
 //
 // In:     types of records; numbers as text.
 // Out:    their fields; values as text; lines of JSON and CSV.

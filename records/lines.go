@@ -7,8 +7,8 @@ import (
 // No name and no value of a record needs quoting beyond the marks around it: they are digits,
 // letters, "_" and "|". So lines are appended as they are.
 
-// AppendJSON appends a record as one object and a line end, its fields in the order of the protocol.
-// Numbers and names are strings, flags are lists of names.
+// AppendJSON appends a record as one object and a line end, its fields in the order of the
+// protocol. Numbers and names are strings, flags are lists of names.
 func AppendJSON(out []byte, fields []Field, record reflect.Value) []byte {
 	for i := range fields {
 		f := &fields[i]

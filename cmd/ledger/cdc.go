@@ -36,7 +36,8 @@ type cdcCommand struct {
 }
 
 const (
-	cdcEventsMax    = 2730 // the most that a reply holds
+	cdcProgress     = 10 * time.Minute // between two lines that tell how far the job is
+	cdcEventsMax    = 2730             // the most that a reply holds
 	idleMsMax       = 24 * 60 * 60 * 1000
 	requestsPerSMax = 1_000_000
 )
@@ -46,7 +47,7 @@ func (c *cdcCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	options.Messages = s.err
+	options.Messages, options.Progress = s.err, progressTo(s.err, "events", cdcProgress)
 	servers, err := serversOf(c.Cluster, c.Addresses)
 	if err != nil {
 		return err

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"ledger/client"
 	"ledger/config"
+	"ledger/feed"
 	"ledger/patient"
 	"ledger/wire"
 )
@@ -58,6 +60,17 @@ func persistently(ctx context.Context, servers *patient.Connection[*client.Clien
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(sessionPause):
+		}
+	}
+}
+
+// progressTo tells now and then how far a job is.
+func progressTo(out io.Writer, rows string, every time.Duration) func(feed.Result) {
+	told := time.Now()
+	return func(result feed.Result) {
+		if now := time.Now(); now.Sub(told) >= every {
+			told = now
+			fmt.Fprintf(out, "%d %s were written; the last timestamp is %d\n", result.Count, rows, result.Last)
 		}
 	}
 }
