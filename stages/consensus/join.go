@@ -92,6 +92,7 @@ func (s *Stage) choose() {
 		return // more ballots come, or the next view is tried
 	}
 	if next, isForfeit := vsr.Forfeit(&s.quorums, s.views.now(), s.views.logView(), all, false); isForfeit {
+		s.service.leaves(s.views.now(), peer.CauseForfeit, 0)
 		s.enterView(next)
 		return
 	}

@@ -54,6 +54,7 @@ func (w *several) serves(ns uint64, what string) {
 // copy, and no prepare reaches it. last has everything.
 func TestSeveralPrimaryWithoutAPrepare(t *testing.T) {
 	w, primary, next, last := begun(t, 21)
+	w.maySpread = true
 	w.onSend = func(_, to int, f *flight) bool {
 		return to != next || f.command != peer.CommandPrepare && f.command != peer.CommandRepairPrepare
 	}
@@ -69,6 +70,7 @@ func TestSeveralPrimaryWithoutAPrepare(t *testing.T) {
 	if now := w.view(); now < view+2 || w.server() == next {
 		t.Fatalf("view %d after view %d: %s", now, view, w.text())
 	}
+	w.maySpread = false
 	w.heal()
 }
 

@@ -26,7 +26,7 @@ const (
 	AwayHead                   // the head of the log is uncertain
 	AwayViewChange             // no log of the view is known
 	AwayAlone                  // too few others are heard to commit anything, or the primary is not
-	AwayGivesWay               // the primary hears nobody
+	AwayGivesWay               // another primary would serve better, and there is none yet
 	AwayClock                  // the replicas do not agree on the time
 	AwayBehind                 // what was committed when it joined is not executed yet
 )
@@ -34,7 +34,7 @@ const (
 func (a Away) String() string {
 	return [...]string{
 		"", "the end of the log is damaged, and the other replicas have not said yet what was there",
-		"the replicas are choosing a primary", "too few other replicas are heard", "the primary hears no other replica and gives way",
+		"the replicas are choosing a primary", "too few other replicas are heard", "the primary gives way to the next one",
 		"the replicas do not agree on the time", "what the others have committed is being executed",
 	}[a]
 }
@@ -70,6 +70,14 @@ func (v *service) leaves(view uint32, cause peer.Cause, signNs uint64) {
 	if cause == peer.CauseSilent {
 		v.lostNs = signNs
 	}
+}
+
+// causeOf is why a view is left, as far as it is known here.
+func (v *service) causeOf(view uint32) peer.Cause {
+	if v.causedView != view || v.cause == 0 {
+		return peer.CauseFollowed
+	}
+	return v.cause
 }
 
 // hears why another replica wishes to leave a view. The first one that has a reason of its own

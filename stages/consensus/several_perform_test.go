@@ -29,6 +29,7 @@ func (m *machine) performJournal(a *stages.ConsensusToJournal) {
 				view, m.superblock.LogView)
 		}
 		m.appends = append(m.appends, *a)
+		m.appendedNs[a.Op] = m.w.nowNs
 		if len(m.appends) > stages.BudgetJournalAppends {
 			m.w.t.Fatal("more appends than the budget")
 		}
@@ -126,7 +127,7 @@ func (m *machine) performPeerSend(a *stages.ConsensusToNet) {
 func (m *machine) finish() {
 	random := m.w.random
 	for i := 0; i < len(m.appends) && !m.holdsAppends; i++ {
-		if random.IntN(2) == 0 {
+		if random.IntN(2) == 0 || m.w.nowNs < m.appendedNs[m.appends[i].Op]+m.writeNs {
 			continue
 		}
 		a := m.appends[i]
@@ -196,6 +197,7 @@ func (m *machine) finishCommit() {
 	m.executed = c.Op
 	slot := m.slots.Bytes(c.Slot)
 	done := stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: c.Op, NextPulseNs: never}
+	done.Times.BeganNs, done.Times.EndedNs = m.w.nowNs-m.executeNs, m.w.nowNs
 	if c.ReplySlot != stages.SlotNone {
 		h := prepare.Header(slot[:256])
 		done.Replies = buildReplies(slot[:h.SizeBytes()], m.slots.Bytes(c.ReplySlot), nil)

@@ -171,6 +171,9 @@ type machine struct {
 	isServing     bool
 	readyCount    int // since the start
 
+	appendedNs         map[uint64]uint64 // when each op was given to the disk
+	writeNs, executeNs uint64            // what an append and an execution take at least
+
 	holdsAppends, holdsSuperblock bool // a script keeps these writes from ending
 	isCheckpointHeld              bool // its checkpoint does not come to an end
 	isStopped                     bool // the whole process: nothing is read from the network either
@@ -197,7 +200,7 @@ func (m *machine) start() {
 	pool(stages.SlotSmall, count.Small, limits.SmallSlotBytes)
 	pool(stages.SlotSend, count.Send, limits.SmallSlotBytes)
 	m.out = NewActions(l)
-	m.executed = m.superblock.Checkpoint.Op
+	m.executed, m.appendedNs = m.superblock.Checkpoint.Op, map[uint64]uint64{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	recovered := m.recover()
