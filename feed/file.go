@@ -24,8 +24,8 @@ type Form struct {
 }
 
 // File is a sink of lines. It knows the last one that is on the disk. When it has grown to its
-// limit it gets the name PATH.TIMESTAMP, with the timestamp of its last line in 19 digits, and a new
-// file takes its place.
+// limit it gets the name PATH.TIMESTAMP, with the timestamp of its last line in 19 digits, and a
+// new file takes its place.
 type File struct {
 	path           string
 	form           Form
