@@ -232,7 +232,8 @@ func (w *several) named(op uint64, checksum wire.Checksum) string {
 	return strconv.FormatUint(op, 10)
 }
 
-// text is the list, each op with what the ballot says of it: + it is here, - it never was, ? neither.
+// text is the list, each op with what the ballot says of it: + it is here, - it never was here, ?
+// neither.
 func (d *durableLog) text(present, nack uint16) string {
 	words := []string{}
 	for i := range d.headersCount {
@@ -272,6 +273,6 @@ func (m *machine) sum() string {
 	} else if s.isPrimary() && s.beats.isGivingWay() {
 		role = "gives way"
 	}
-	return fmt.Sprintf("%s, view %d, log view %d, head %d, commit %d of %d", role, s.views.now(), s.views.logView(), s.log.head(), s.commits.min(),
-		s.commits.max())
+	return fmt.Sprintf("%s, view %d, log view %d, head %d, commit %d of %d", role, s.views.now(), s.views.logView(), s.log.head(),
+		s.commits.min(), s.commits.max())
 }
