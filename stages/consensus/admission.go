@@ -190,7 +190,15 @@ func (s *Stage) standing(e *session, h *wire.Header) verdict {
 // repeatReply sends a stored reply again. It copies the reply over the request in the client's slot
 // and sets the current view in the copy. The stored bytes are not changed, because they are part of
 // the next checkpoint, which must not depend on repeated requests.
+//
+// A backup may have executed ops of a view of which its log view is not durable yet. No client sees
+// such a view, so it gets the reply when it asks again.
 func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session) {
+	stored := s.slots.bytes(entry.replySlot)[entry.replyOffset:]
+	if wire.HeaderOf(stored[:wire.HeaderBytes]).View() > s.server.View {
+		s.send.ignore(e.Slot)
+		return
+	}
 	message := s.slots.bytes(e.Slot)
 	copy(message, s.slots.bytes(entry.replySlot)[entry.replyOffset:entry.replyOffset+entry.replyBytes])
 	if reply := wire.HeaderOf(message[:wire.HeaderBytes]); reply.View() != s.server.View {
