@@ -62,7 +62,7 @@ func (s *Stage) onWish(from int, cause peer.Cause) {
 	s.views.wish(from)
 	s.deadlines.wished(false)
 	if s.views.isNormal() && from == s.quorums.PrimaryOf(s.views.now()) {
-		s.wish(peer.CauseFollowed)
+		s.wish(cause)
 		return
 	}
 	if s.countWishes(); s.mayAnnounce() {
