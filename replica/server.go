@@ -258,9 +258,6 @@ func (s *Server) LogLimits(log *events.Log) {
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
 	defer func() { err = ofReplicas(err, s.Replicas()) }()
-	if err := s.opened.served(); err != nil {
-		return err
-	}
 	s.log = callbacks.Log
 	l := &s.opened.Limits
 	s.slots = NewSlots(l, s.memory)
@@ -270,6 +267,10 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		}
 		return s.threads[s.plan.Thread(affinity.Stage(driver))]
 	}
+	faults, err := s.newDiskFaults()
+	if err != nil {
+		return err
+	}
 	p := Ports{
 		Network:     threadOf(stages.Net).kernel.Network(listenerFd, net.PortConnectionsMax(l), net.PortConnectsReserved(l)),
 		JournalDisk: threadOf(stages.Journal).kernel.Disk(s.file.Fd, JournalOperationsMax),
@@ -277,6 +278,11 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	for worker := range int(l.CompactWorkers) {
 		p.CompactDisk = append(p.CompactDisk, threadOf(stages.Compact+worker).kernel.Disk(s.file.Fd, CompactOperationsMax))
+	}
+	p.JournalDisk = faults.of(p.JournalDisk, threadOf(stages.Journal).parker.Waker(), true)
+	p.ApplyDisk = faults.of(p.ApplyDisk, threadOf(stages.Apply).parker.Waker(), false)
+	for worker := range p.CompactDisk {
+		p.CompactDisk[worker] = faults.of(p.CompactDisk[worker], threadOf(stages.Compact+worker).parker.Waker(), false)
 	}
 	netWaker := threadOf(stages.Net).parker.Waker()
 	if s.names, err = s.newNames(s.addresses, netWaker.Wake, callbacks.Log); err != nil {

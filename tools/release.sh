@@ -32,7 +32,8 @@ for architecture in $architectures; do
 	folder=$out/work/$name
 	mkdir "$folder"
 	GOARCH=$architecture go build -o "$folder/ledger" ./cmd/ledger
-	cp -r README.md CHANGELOG.md docs packaging "$out/work/ledger.1" "$out/work/completion" "$folder"
+	git archive HEAD README.md CHANGELOG.md docs packaging | tar --extract --directory "$folder" # what is in the commit, and nothing else
+	cp -r "$out/work/ledger.1" "$out/work/completion" "$folder"
 	tar --create --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' --format=ustar \
 		--directory "$out/work" "$name" | gzip --no-name --best >"$out/$name.tar.gz"
 	# What the program itself says was compiled in.
