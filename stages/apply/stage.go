@@ -284,12 +284,12 @@ func (s *Stage) fail(fault *storage.Fault) {
 
 // onSequenced starts the reads for a prepare, and gives its slot back. The forest keeps the keys
 // and no reference to the slot, so consensus may free the slot: the prepare may be truncated before
-// it is committed.
+// it is committed. After a fault the slot comes back all the same, because the stage may go on from
+// a checkpoint, and what was lent meanwhile would be missing for ever.
 func (s *Stage) onSequenced(e *Event) {
-	if s.faulted {
-		return
+	if !s.faulted {
+		s.warm(e.Slot)
 	}
-	s.warm(e.Slot)
 	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplySequencedDone, Slot: e.Slot, Op: e.Op})
 }
 

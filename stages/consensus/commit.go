@@ -54,7 +54,7 @@ func (s *Stage) onRead(e *stages.JournalToConsensus) {
 		s.feed()
 	case stages.ReadDamaged:
 		// A single replica has no other copy.
-		s.log.damaged(e.Op)
+		s.log.damaged(e.Op, e.Checksum)
 		s.fail(e.Fault)
 	case stages.ReadAbsent:
 		s.fail(&storage.Fault{What: storage.FaultLog, Reason: fmt.Sprintf("the log has another prepare in the place of op %d", e.Op)})

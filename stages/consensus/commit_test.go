@@ -113,7 +113,7 @@ func TestFaultySlotIsWrittenInTurn(t *testing.T) {
 		s.send.begin(&out)
 		s.log.append(header)
 		if isFaulty { // the prepare that had this op before a view change
-			s.log.damaged(header.Op())
+			s.log.damaged(header.Op(), header.Checksum())
 			s.log.truncate(header.Op() - 1)
 			s.log.append(header)
 			if s.log.isFaulty(header.Op()) {

@@ -90,8 +90,8 @@ const (
 // onReadCluster takes the answer to a read of the log.
 func (s *Stage) onReadCluster(e *stages.JournalToConsensus) {
 	isRight := e.Read == stages.ReadOK
-	if !isRight && s.log.is(e.Op, e.Checksum) && s.log.isClean(e.Op) && !s.log.isWriting(e.Op) {
-		s.log.damaged(e.Op) // others have it
+	if !isRight && s.log.isClean(e.Op) && !s.log.isWriting(e.Op) {
+		s.log.damaged(e.Op, e.Checksum) // others have it
 	}
 	if e.Slot.Class() == stages.SlotRepair {
 		s.served(e, isRight)
