@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ledger/internal/arena"
+	"ledger/limits"
 	"ledger/metrics"
 	"ledger/peer"
 	"ledger/replica"
@@ -118,7 +119,7 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 	for _, value := range []uint64{0, 1023, 1024, 1535, 1536, 1 << 39} {
 		out.Consensus.ServiceNs.Record(value)
 	}
-	out.Apply.Grid.Reads = 4
+	out.Apply.Grid.Reads, out.Limits = 4, limits.Production()
 	slow := metrics.SlowOp{Op: metrics.Op{Number: 4711, Requests: 1, Events: 3, Operation: uint8(wire.OperationCreateTransfers)}}
 	for mark, ns := range map[metrics.Mark]uint64{metrics.MarkSubmitted: 0, metrics.MarkWritten: 120_000_000, metrics.MarkDurable: 120_000_000,
 		metrics.MarkAnswered: 130_000_000} {

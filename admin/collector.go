@@ -18,6 +18,7 @@ type collector struct {
 	source    Source     // nil before Attach; nothing collects then
 	startedAt time.Time
 	snapshot  snapshot
+	growth    growth
 }
 
 func newCollector(o *Options) *collector {
@@ -56,9 +57,15 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 }
 
 // with takes a snapshot and shows it to use, which must not keep it.
-func (c *collector) with(use func(s *snapshot)) {
+func (c *collector) with(use func(s *snapshot)) { c.take(false, use) }
+
+// withClients is with, for a snapshot that has the clients one by one as well.
+func (c *collector) withClients(use func(s *snapshot)) { c.take(true, use) }
+
+func (c *collector) take(clients bool, use func(s *snapshot)) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
+	c.snapshot.WantClients = clients
 	c.snapshot.take(c.source, c.startedAt)
 	use(&c.snapshot)
 }

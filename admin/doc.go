@@ -2,6 +2,7 @@
 //
 //	GET /metrics      all figures, for Prometheus
 //	GET /summary      the same for people: shares of time, quantiles, rings, memory
+//	GET /status       the same as JSON, with the clients one by one, for ledger status and ledger top
 //	GET /healthz      200 while the process lives
 //	GET /readyz       200 while clients are served, else 503 and the reason
 //	GET /debug/pprof/ profiles, if they are switched on

@@ -44,6 +44,8 @@ type Server struct {
 	state     atomic.Uint32
 	closing   sync.Once
 	ended     chan struct{}
+	ending    chan struct{}
+	watching  sync.WaitGroup // what Attach has started
 }
 
 // States of a server, by SetReady.
@@ -68,7 +70,7 @@ func listen(address string, o Options, bounded *http.Server) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{listener: &boundedListener{Listener: listener, garbage: &garbage{}}, collector: newCollector(&o), progress: o.Progress,
-		ended: make(chan struct{})}
+		ended: make(chan struct{}), ending: make(chan struct{})}
 	registry := prometheus.NewPedanticRegistry() // it checks that the sent metrics match their descriptions
 	if err := registry.Register(s.collector); err != nil {
 		return nil, errors.Join(fmt.Errorf("registering the metrics: %w", err), listener.Close())
@@ -87,6 +89,7 @@ func (s *Server) pages(registry *prometheus.Registry, withProfiles bool) http.Ha
 	pages.HandleFunc("GET /{$}", s.index)
 	pages.Handle("GET /metrics", s.noticing(promhttp.HandlerFor(registry, promhttp.HandlerOpts{DisableCompression: true})))
 	pages.Handle("GET /summary", s.noticing(http.HandlerFunc(s.summary)))
+	pages.Handle("GET /status", s.noticing(http.HandlerFunc(s.status)))
 	pages.HandleFunc("GET /healthz", s.health)
 	pages.HandleFunc("GET /readyz", s.readiness)
 	if withProfiles {
@@ -120,6 +123,7 @@ func (s *Server) Attach(source Source) {
 	s.collector.source = source
 	s.collector.mutex.Unlock()
 	s.attached.Store(true)
+	s.watching.Go(s.watchGrowth)
 }
 
 // SetReady tells whether clients are served. Any thread may call it. Without an endpoint (nil) it
@@ -147,6 +151,8 @@ func (s *Server) Close() (err error) {
 }
 
 func (s *Server) close() error {
+	close(s.ending)
+	s.watching.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeMax)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
@@ -179,7 +185,7 @@ func text(w http.ResponseWriter, status int, body []byte) {
 }
 
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
-	text(w, http.StatusOK, []byte("/metrics\n/summary\n/healthz\n/readyz\n"))
+	text(w, http.StatusOK, []byte("/metrics\n/summary\n/status\n/healthz\n/readyz\n"))
 }
 
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {

@@ -184,6 +184,15 @@ func (l *Limits) CheckpointAfter(checkpoint uint64) uint64 {
 	return checkpoint + l.CheckpointIntervalOps()
 }
 
+// CheckpointBefore returns the checkpoint op that checkpoint follows; 0 if it is the first one, or
+// none.
+func (l *Limits) CheckpointBefore(checkpoint uint64) uint64 {
+	if checkpoint <= l.CheckpointAfter(0) {
+		return 0
+	}
+	return checkpoint - l.CheckpointIntervalOps()
+}
+
 // CheckpointTrigger returns the op at whose end checkpoint is taken. That is one bar later, when
 // its last flush is installed.
 func (l *Limits) CheckpointTrigger(checkpoint uint64) uint64 { return checkpoint + uint64(l.BarOps) }

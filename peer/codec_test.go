@@ -239,7 +239,7 @@ func TestFaults(t *testing.T) {
 		{CommandPrepareOK, "parent", 0, with(func(m *PrepareOK) { m.Parent = zero })},
 		{CommandPrepareOK, "op", 0, with(func(m *PrepareOK) { m.Op = 0 })},
 		{CommandStartViewChange, "cause", 0, with(func(m *StartViewChange) { m.Cause = 0 })},
-		{CommandStartViewChange, "cause", 11, with(func(m *StartViewChange) { m.Cause = causeLast + 1 })},
+		{CommandStartViewChange, "cause", 13, with(func(m *StartViewChange) { m.Cause = causeLast + 1 })},
 		{CommandDoViewChange, "log view", 5, with(func(m *DoViewChange) { m.LogView = 5 })},
 		{CommandDoViewChange, "headers count", 0, with(func(m *DoViewChange) { m.HeadersCount = 0 })},
 		{CommandDoViewChange, "headers count", 10, with(func(m *DoViewChange) { m.HeadersCount = 10 })},

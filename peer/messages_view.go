@@ -20,7 +20,9 @@ const (
 	CauseMismatch                   // the primary's checkpoint id is another than a majority's
 	CauseUncertain                  // the head is uncertain and no view answered
 	CauseFollowed                   // others have sent it
-	causeLast      = CauseFollowed
+	CauseUnready                    // the new primary does not come to serve
+	CauseNoQuorum                   // the primary's oldest prepare gets no quorum
+	causeLast      = CauseNoQuorum
 )
 
 // StartViewChange is the wish to leave the view of the envelope.

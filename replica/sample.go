@@ -1,9 +1,11 @@
 package replica
 
 import (
+	"sync/atomic"
 	"time"
 
 	"ledger/internal/arena"
+	"ledger/limits"
 	"ledger/metrics"
 	"ledger/stages"
 	"ledger/stages/apply"
@@ -11,6 +13,7 @@ import (
 	"ledger/stages/consensus"
 	"ledger/stages/journal"
 	"ledger/stages/net"
+	"ledger/wire"
 )
 
 // Sample is the figures of a running server. Each part is of one moment of the thread that runs it.
@@ -29,6 +32,21 @@ type Sample struct {
 	Memory       []arena.Entry // what was reserved at start
 	Need         MemoryNeed    // the memory that may become resident
 	Resident     []uint64      // the resident part of it; see arena.Resident
+	Limits       limits.Limits // in force
+	Cluster      wire.U128
+	Self         uint8 // index of this replica
+	Replicas     uint8 // of the cluster
+	File         FileSample
+	// WantClients asks for the next two; the caller sets it. They are as long as there are clients.
+	WantClients bool
+	Sessions    []consensus.SessionSample
+	Clients     []net.ClientSample // connections with a client
+}
+
+// FileSample is the room of the data file.
+type FileSample struct {
+	Bytes     uint64 // its size
+	FreeBytes uint64 // by which it can grow: space that its file system has left; 0 for a block device
 }
 
 // ThreadSample of one stage thread.
@@ -78,12 +96,21 @@ type sampler struct {
 	figures   []metrics.ThreadFigures // by thread
 	edgesMax  []int                   // by edge
 	memory    []arena.Entry
+
+	// Lists of clients are copied only on request.
+	wantClients   atomic.Bool
+	sessions      []consensus.SessionSample
+	clients       []net.ClientSample
+	sessionsCount int
+	clientsCount  int
 }
 
 // newSampler tells each thread which figures to copy. Threads may run only after it.
 func (s *Server) newSampler() {
 	p := &sampler{compact: make([]compact.Sample, len(s.replica.Compact)), figures: make([]metrics.ThreadFigures, len(s.threads)),
-		edgesMax: make([]int, len(s.replica.edges)), memory: s.memory.Entries()}
+		edgesMax: make([]int, len(s.replica.edges)), memory: s.memory.Entries(),
+		sessions: make([]consensus.SessionSample, s.opened.Limits.SessionsMax),
+		clients:  make([]net.ClientSample, net.PortConnectionsMax(&s.opened.Limits))}
 	s.sampler = p
 	for i, thread := range s.threads {
 		thread.samplers = append(thread.samplers, func() { thread.figures.Copy(&p.figures[i]) })
@@ -100,11 +127,17 @@ func (s *Server) stageSampler(driver int) func() {
 		return func() {
 			p.net = r.Net.Counters
 			r.Net.SamplePeers(&p.peers)
+			if p.wantClients.Load() {
+				p.clientsCount = r.Net.SampleClients(p.clients)
+			}
 		}
 	case stages.Consensus:
 		return func() {
 			r.Consensus.Sample(&p.consensus)
 			r.consensus.Slowest().Figures(&p.slowest)
+			if p.wantClients.Load() {
+				p.sessionsCount = r.Consensus.SampleSessions(p.sessions)
+			}
 		}
 	case stages.Journal:
 		return func() { r.Journal.Sample(&p.journal) }
@@ -132,6 +165,7 @@ func (s *Server) edgesSampler(stage int) func() {
 // timeout, its figures in out stay. There may be one caller at a time, always with the same out,
 // between Run and Close.
 func (s *Server) Sample(out *Sample, timeout time.Duration) {
+	s.sampler.wantClients.Store(out.WantClients)
 	for _, thread := range s.threads {
 		thread.exchange.Ask()
 		waker := thread.parker.Waker()
@@ -143,7 +177,9 @@ func (s *Server) Sample(out *Sample, timeout time.Duration) {
 		out.Compact = make([]compact.Sample, len(s.sampler.compact))
 		out.Resident = make([]uint64, len(out.Memory))
 	}
-	out.Need = s.need
+	out.Need, out.Limits, out.File = s.need, s.opened.Limits, s.sampleFile()
+	superblock := &s.opened.Consensus.Superblock
+	out.Cluster, out.Self, out.Replicas = superblock.Cluster, superblock.Replica, superblock.ReplicasCount
 	s.memory.Resident(out.Resident)
 	out.LogDropped = s.log.DroppedLines()
 	out.SlowUnlogged = s.slowLog.unlogged.Load()
@@ -176,8 +212,14 @@ func (s *Server) take(driver int, out *Sample) {
 	switch driver {
 	case stages.Net:
 		out.Net, out.Peers = p.net, p.peers
+		if out.WantClients {
+			out.Clients = append(out.Clients[:0], p.clients[:p.clientsCount]...)
+		}
 	case stages.Consensus:
 		out.Consensus, out.Slowest = p.consensus, p.slowest
+		if out.WantClients {
+			out.Sessions = append(out.Sessions[:0], p.sessions[:p.sessionsCount]...)
+		}
 	case stages.Journal:
 		out.Journal = p.journal
 	case stages.Apply:
@@ -185,4 +227,17 @@ func (s *Server) take(driver int, out *Sample) {
 	default:
 		out.Compact[driver-stages.Compact] = p.compact[driver-stages.Compact]
 	}
+}
+
+// sampleFile asks the kernel for the sizes. What it does not know stays 0.
+func (s *Server) sampleFile() (f FileSample) {
+	bytes, err := s.file.SizeBytes()
+	if err != nil {
+		return f
+	}
+	f.Bytes = bytes
+	if bytesMax, err := s.file.BytesMax(); err == nil && bytesMax > bytes {
+		f.FreeBytes = bytesMax - bytes
+	}
+	return f
 }

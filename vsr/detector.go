@@ -10,6 +10,10 @@ const (
 	// signsOfMean: the mean is that of all intervals of a view, until there are as many. From then on
 	// a new interval weighs one fifth.
 	signsOfMean = 5
+	// A surprise is an interval of more than surprisingMeans means. It counts for surpriseForNs.
+	surprisingMeans = 2
+	surpriseNsMax   = 1_000_000_000
+	surpriseForNs   = 60_000_000_000
 )
 
 // Alarm is what a replica makes of the time since the last sign of life of the primary.
@@ -32,26 +36,44 @@ func (a Alarm) String() string { return [...]string{"green", "yellow", "red"}[a]
 // before, so that one second after a view change the detector is as fast as it will be. (With an
 // average that begins at 2 s and moves by a fifth each time, a primary that dies early would be
 // suspected only after 6 s.)
+//
+// A primary that lives may be held up, as on a machine with more to do than cores to do it. If an
+// interval was a surprise, the alarm is red only after 1.5 times as long, for a minute. So the
+// first such pause that is a little too long ends a view at most, and the others do not. What was
+// learned outlasts the view: the machines are the same.
 type Detector struct {
 	lastNs uint64 // of the last sign
 	meanNs uint64
 	sentNs uint64 // when the last heartbeat was sent, by the primary's clock
 	signs  uint64 // whose intervals are in the mean, at most signsOfMean
+
+	surpriseNs  uint64 // the longest surprise that counts
+	surprisedNs uint64 // when it ended
 }
 
 // Begin a view at nowNs: with the start_view, which is its first sign of life.
 func (d *Detector) Begin(nowNs uint64) {
-	*d = Detector{lastNs: nowNs, meanNs: HeartbeatNs, signs: 1}
+	*d = Detector{lastNs: nowNs, meanNs: HeartbeatNs, signs: 1, surpriseNs: d.surpriseNs, surprisedNs: d.surprisedNs}
 }
 
-// Heard a sign of life.
+// Heard a sign of life. Several that come in one turn are one: a replica that was held up gets them
+// together, which says nothing of the primary.
 func (d *Detector) Heard(nowNs uint64) {
-	interval := max(nowNs, d.lastNs) - d.lastNs
-	interval = min(max(interval, signIntervalNsMin), signIntervalNsMax)
+	if nowNs <= d.lastNs {
+		return
+	}
+	interval := min(max(nowNs-d.lastNs, signIntervalNsMin), signIntervalNsMax)
+	if interval > surprisingMeans*d.meanNs && (interval >= d.surpriseNs || nowNs > d.surprisedNs+surpriseForNs) {
+		d.surpriseNs, d.surprisedNs = min(interval, surpriseNsMax), nowNs
+	}
 	d.signs = min(d.signs+1, signsOfMean)
 	d.meanNs = (d.meanNs*(d.signs-1) + interval) / d.signs
-	d.lastNs = max(nowNs, d.lastNs)
+	d.lastNs = nowNs
 }
+
+// Late: this replica did not run for so long. What the primary sent meanwhile may not have been
+// read, so the time does not count.
+func (d *Detector) Late(lateNs uint64) { d.lastNs += lateNs }
 
 // HeardHeartbeat that the primary sent at sentNs by its clock, and tells whether it is newer than
 // the last one. One that was delayed or doubled is no sign of life.
@@ -84,4 +106,11 @@ func (d *Detector) NextNs(nowNs uint64) uint64 {
 }
 
 func (d *Detector) yellowNs() uint64 { return d.lastNs + d.meanNs*3/2 }
-func (d *Detector) redNs() uint64    { return d.lastNs + d.meanNs*3 }
+
+func (d *Detector) redNs() uint64 {
+	red := d.meanNs * 3
+	if d.lastNs <= d.surprisedNs+surpriseForNs {
+		red = max(red, d.surpriseNs*3/2)
+	}
+	return d.lastNs + red
+}

@@ -107,6 +107,42 @@ func TestStaleHeartbeats(t *testing.T) {
 	}
 }
 
+// Goal: a primary under load that is held up now and then is not suspected again and again. A first
+// pause that is short enough makes room for a longer one; a minute later it is forgotten.
+func TestDetectorLearnsFromSurprises(t *testing.T) {
+	var d Detector
+	d.Begin(0)
+	nowNs := uint64(0)
+	load := func(forNs uint64) {
+		for until := nowNs + forNs; nowNs < until; nowNs += ms {
+			d.Heard(nowNs)
+		}
+	}
+	load(2000 * ms)
+	if got := suspectedAfter(&d); got > 301*ms {
+		t.Fatalf("under load: suspected after %d ns", got)
+	}
+	nowNs += 290 * ms
+	load(2000 * ms)
+	if got := suspectedAfter(&d); got < 430*ms || got > 440*ms {
+		t.Fatalf("after a pause of 290 ms: suspected after %d ns", got)
+	}
+	d.Begin(nowNs)
+	load(2000 * ms)
+	if got := suspectedAfter(&d); got < 430*ms {
+		t.Fatalf("in the next view: suspected after %d ns", got)
+	}
+	load(60_000 * ms)
+	if got := suspectedAfter(&d); got > 301*ms {
+		t.Fatalf("a minute later: suspected after %d ns", got)
+	}
+	nowNs += 5000 * ms
+	load(2000 * ms)
+	if got := suspectedAfter(&d); got > 1501*ms {
+		t.Fatalf("after a pause of 5 s: suspected after %d ns", got)
+	}
+}
+
 // Whatever is heard, the mean stays within its bounds, time runs forwards, and the alarm follows.
 func TestDetectorRandom(t *testing.T) {
 	random := seeded.Rand(t)

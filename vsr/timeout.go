@@ -18,9 +18,12 @@ type Timers struct {
 	Ping              Timer
 	PrepareResend     Timer
 	Heartbeat         Timer
+	Probe             Timer // while something waits for a quorum: a heartbeat, whose echoes tell that the primary is heard
 	SuspicionForget   Timer // start_view_changes of others
 	SuspicionResend   Timer
 	ViewChange        Timer // without success: the next view
+	Serve             Timer // of a new primary, from the start_view until it serves
+	Quorum            Timer // of the oldest prepare, until the primary gives way
 	BallotResend      Timer
 	StartViewRequest  Timer
 	HeadRequest       Timer // of recovering_head, until it enters the view change with its uncertain ops
@@ -38,14 +41,23 @@ type Timers struct {
 func TimersOf() Timers {
 	const ms, s = 1_000_000, 1_000_000_000
 	return Timers{
-		Ping:            Timer{"ping", 1 * s, 0, 10},
-		PrepareResend:   Timer{"prepare resend", 250 * ms, 10 * s, 10},
-		Heartbeat:       Timer{"heartbeat", HeartbeatNs, 0, 0},
+		Ping:          Timer{"ping", 1 * s, 0, 10},
+		PrepareResend: Timer{"prepare resend", 250 * ms, 10 * s, 10},
+		Heartbeat:     Timer{"heartbeat", HeartbeatNs, 0, 0},
+		// Several in the time after which a primary counts as deaf: an acknowledgement may take longer,
+		// because it waits for a disk, and an echo may be lost.
+		Probe:           Timer{"heartbeat while something waits", 150 * ms, 0, 0},
 		SuspicionForget: Timer{"suspicion forget", 5 * s, 0, 0},
 		SuspicionResend: Timer{"suspicion resend", 500 * ms, 0, 20},
 		// 5 s in the specification. The next primary may be dead as well, and nobody is served while
 		// replicas wait for it. A view change that needs longer gets it by the back-off.
-		ViewChange:       Timer{"view change", 1 * s, 10 * s, 10},
+		ViewChange: Timer{"view change", 1 * s, 10 * s, 10},
+		// A primary that makes progress is waited for, but not for ever: another one may serve at once.
+		Serve: Timer{"serve", 10 * s, 0, 10},
+		// 10 s in the specification, of a primary that hears nobody (Deaf). This one is heard, and its
+		// prepares do not get through, or its backups cannot write them. What they have written they
+		// acknowledge to the next primary at once, so a view is never too short for all progress.
+		Quorum:           Timer{"quorum", 2 * s, 20 * s, 10},
 		BallotResend:     Timer{"do_view_change resend", 500 * ms, 0, 20},
 		StartViewRequest: Timer{"start_view request", 1 * s, 5 * s, 20},
 		// The failure detector's time: without a primary, the replica votes as soon as the others do.
@@ -94,12 +106,35 @@ func (t *Timeout) StartIfStopped(nowNs, random uint64) {
 // Again begins a further period after one without success, of at least periodNs: that of the timer,
 // or what was measured, as twice the round trip for a prepare.
 func (t *Timeout) Again(nowNs, periodNs, random uint64) {
-	t.attempts += min(1, 63-t.attempts)
+	t.Failed()
 	t.begin(nowNs, periodNs, random)
 }
 
 // Stop it.
 func (t *Timeout) Stop() { t.runs, t.attempts = false, 0 }
+
+// Halt stops it, and Resume goes on with a new period, that has the back-off of the last one.
+func (t *Timeout) Halt() { t.runs = false }
+
+// Resume begins a period after a halt. A timeout that runs is left alone.
+func (t *Timeout) Resume(nowNs, random uint64) {
+	if !t.runs {
+		t.begin(nowNs, t.timer.PeriodNs, random)
+	}
+}
+
+// Failed stops it after a period without success: the next period backs off.
+func (t *Timeout) Failed() {
+	t.attempts += min(1, 63-t.attempts)
+	t.runs = false
+}
+
+// Late: the replica did not run for so long, and this time does not count.
+func (t *Timeout) Late(lateNs uint64) {
+	if t.runs {
+		t.dueNs += lateNs
+	}
+}
 
 // Fired tells whether the period is over. The caller starts the next one, or stops the timeout.
 func (t *Timeout) Fired(nowNs uint64) bool { return t.runs && nowNs >= t.dueNs }

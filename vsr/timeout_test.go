@@ -11,7 +11,8 @@ import (
 func TestTimers(t *testing.T) {
 	want := map[string]uint64{ // ms
 		"ping": 1000, "prepare resend": 250, "heartbeat": 500, "suspicion forget": 5000, "suspicion resend": 500,
-		"view change": 1000 /* not 5 s */, "do_view_change resend": 500, "start_view request": 1000,
+		"view change": 1000 /* not 5 s */, "serve": 10_000, "quorum": 2000, /* not 10 s */
+		"heartbeat while something waits": 150, "do_view_change resend": 500, "start_view request": 1000,
 		"start_view request of an uncertain head": 1500, "log repair": 100, "sync check": 5000, "grid repair": 100, "pulse": 100,
 		"upgrade check": 5000, "slow primary sample": 100, "connect": 50, "identification end": 5000, /* not 45 s */
 	}
@@ -30,6 +31,9 @@ func TestTimers(t *testing.T) {
 	of := TimersOf()
 	if of.SuspicionResend.PeriodNs*2 > of.SuspicionForget.PeriodNs || of.BallotResend.PeriodNs*2 > of.ViewChange.PeriodNs {
 		t.Error("a message is forgotten before it is sent again")
+	}
+	if of.Probe.PeriodNs*3 > deafNsMin {
+		t.Error("a primary is deaf before it has asked three times")
 	}
 }
 
@@ -55,6 +59,42 @@ func TestTimeout(t *testing.T) {
 	timeout.StartIfStopped(2000, 0)
 	if !timeout.Fired(2100) {
 		t.Error("it does not run again")
+	}
+	timeout.Late(50)
+	if timeout.Fired(2149) || !timeout.Fired(2150) {
+		t.Error("the time in which the replica did not run counts")
+	}
+	timeout.Halt()
+	timeout.Late(50)
+	if timeout.Fired(1 << 63) {
+		t.Error("it fires while it is halted")
+	}
+	timeout.Resume(3000, 0)
+	timeout.Resume(3050, 0)
+	if timeout.Fired(3099) || !timeout.Fired(3100) {
+		t.Errorf("%+v", timeout)
+	}
+}
+
+// A halt keeps the back-off, and a stop ends it.
+func TestTimeoutHalts(t *testing.T) {
+	const random = 1<<63 - 1
+	timeout := NewTimeout(Timer{"test", 100, 10_000, 0})
+	periodOf := func() uint64 {
+		timeout.Resume(1000, random)
+		defer timeout.Halt()
+		return timeout.NextNs() - 1000
+	}
+	first := periodOf()
+	for range 3 {
+		timeout.Failed()
+	}
+	if first != 100 || periodOf() <= 200 || periodOf() <= 200 {
+		t.Errorf("periods: first %d, after three failures %d", first, periodOf())
+	}
+	timeout.Stop()
+	if periodOf() != 100 {
+		t.Error("a stop does not end the back-off")
 	}
 }
 

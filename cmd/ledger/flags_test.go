@@ -156,7 +156,10 @@ var malformed = map[string]string{
 	"benchmark --file":         "no/such/folder/x", "benchmark --cache-grid": "1GB", "benchmark --cache-accounts": "x",
 	"benchmark --log-server":      "perhaps",
 	"benchmark --cache-transfers": "1GB", "benchmark --cache-transfers-pending": "1GB", "benchmark --statsd": "127.0.0.1:1",
-	"benchmark --trace":  "x",
+	"benchmark --trace": "x",
+	"ping --addresses":  "a b", "ping --cluster": "x", "ping --metrics": "a b", "ping --release": "0.18", "ping --register": "perhaps",
+	"status --metrics": "a b", "status --interval": "1", "status --json": "perhaps", "top --metrics": "a b", "top --interval": "0s",
+	"ping --timeout": "2", "ping --json": "perhaps",
 	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",
 	"inspect wal --json": "perhaps", "inspect checkpoint --json": "perhaps", "inspect tables --json": "perhaps",
 	"inspect block --json": "perhaps", "inspect sessions --json": "perhaps", "inspect digest --json": "perhaps", "verify --json": "perhaps",
@@ -168,6 +171,7 @@ func TestErrorsRepeatValues(t *testing.T) {
 	t.Chdir(t.TempDir())
 	rest := map[string][]string{
 		"format": {"--cluster=7", "--replica=0", "--replica-count=1", "0.data"}, "start": {"--addresses=0", "0.data"},
+		"ping":      {"--addresses=127.0.0.1:1", "--cluster=0"},
 		"benchmark": {"--transfer-count=1"}, "inspect wal": {"0.data"}, "inspect tables": {"0.data"},
 	}
 	eachFlag(t, func(command []string, flag *kong.Flag) {

@@ -40,6 +40,22 @@ func (c *benchmarkCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *pingCommand) Help() string {
+	return examples("ledger ping --addresses=127.0.0.1:3001 --cluster=0",
+		"ledger ping --addresses=10.0.0.1:3000,10.0.0.2:3000,10.0.0.3:3000 --cluster=7 --metrics=10.0.0.1:9464 --json")
+}
+
+// Help implements kong.HelpProvider.
+func (c *statusCommand) Help() string {
+	return examples("ledger status", "ledger status --metrics=10.0.0.1:9464,10.0.0.2:9464 --json")
+}
+
+// Help implements kong.HelpProvider.
+func (c *topCommand) Help() string {
+	return examples("ledger top", "ledger top --metrics=10.0.0.1:9464 --interval=500ms")
+}
+
+// Help implements kong.HelpProvider.
 func (c *topologyCommand) Help() string {
 	return examples("ledger topology 0_0.data", "ledger topology --toml=ledger.toml 0_0.data")
 }
@@ -95,6 +111,7 @@ func helpVars() kong.Vars {
 		"cache_accounts":             config.FormatSize(config.CacheAccountsBytes(&production)),
 		"cache_accounts_development": config.FormatSize(config.CacheAccountsBytes(&development)),
 		"limit_storage":              config.FormatSize(production.StorageBytesMax),
+		"release_current":            wire.ReleaseCurrent.String(),
 		"client_release_max":         wire.ReleaseClientMax.String(),
 		"request_development":        config.FormatSize(uint64(development.RequestBytesMax)),
 		"clients":                    fmt.Sprint(production.SessionsMax),

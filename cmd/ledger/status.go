@@ -12,13 +12,22 @@ import (
 // assertion, with 2 and a stack on stderr. A supervisor must be able to tell a bug from a full
 // disk. The table in docs/operations.md tells what to do.
 const (
-	exitDone     = 0
-	exitRefused  = 1 // the command line, the configuration, the machine or the data file is not as it must be
-	exitPanic    = 2 // Go's; nothing here returns it
-	exitDamage   = 3 // damaged data or a failing disk
-	exitNoSpace  = 4 // no space left on the disk
-	exitLimit    = 5 // the storage limit is reached
-	exitOthers   = 6 // the other replicas have what this one needs, and this version does not fetch it
+	exitDone    = 0
+	exitRefused = 1 // the command line, the configuration, the machine or the data file is not as it must be
+	exitPanic   = 2 // Go's; nothing here returns it
+	exitDamage  = 3 // damaged data or a failing disk
+	exitNoSpace = 4 // no space left on the disk
+	exitLimit   = 5 // the storage limit is reached
+	exitOthers  = 6 // the other replicas have what this one needs, and this version does not fetch it
+	// Of ping: why a client would hang.
+	exitNobody  = 10
+	exitCluster = 11
+	exitQuorum  = 12
+	exitRelease = 13
+	exitSession = 14
+	exitSilent  = 15
+	exitFailure = 16 // of doctor: a check has failed
+
 	exitSignaled = 128
 )
 
@@ -35,6 +44,13 @@ var exitStatuses = []struct {
 	{exitNoSpace, "no space left on the disk, or a quota or limit on file sizes reached"},
 	{exitLimit, "the storage limit is reached"},
 	{exitOthers, "a replica of several needs blocks or a checkpoint from the others, which this version does not fetch yet"},
+	{exitNobody, "ping: no server listens at the addresses"},
+	{exitCluster, "ping: the server serves another cluster"},
+	{exitQuorum, "ping: too few replicas answer, or none takes requests"},
+	{exitRelease, "ping: clients of this release are not served"},
+	{exitSession, "ping: all sessions or connections are taken"},
+	{exitSilent, "ping: the server takes connections and does not answer"},
+	{exitFailure, "doctor: a check has failed"},
 	{exitSignaled + int(unix.SIGINT), "a second signal came before the server had stopped, and it was SIGINT"},
 	{exitSignaled + int(unix.SIGTERM), "a second signal came before the server had stopped, and it was SIGTERM"},
 }

@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"stages/net", "stages/consensus", "stages/journal", "stages/apply", "stages/compact"},
 	// Assembly and edges.
 	{"replica", "inspect"},
-	{"client"},
+	{"client", "probe"},
 	{"admin", "bench"},
 	{"cmd/ledger"},
 }

@@ -11,7 +11,7 @@ import (
 func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 	header := prepare.Header(s.slots.bytes(e.Slot)[:prepare.HeaderBytes])
 	from, op := int(e.Peer), header.Op()
-	if !s.views.isNormal() || from != s.quorums.PrimaryOf(s.views.now()) || from == s.self {
+	if !s.hears(from) {
 		return
 	}
 	s.commits.raiseMax(header.Commit())
@@ -32,6 +32,8 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 		return // I9: the head is of this view, so the primary is broken
 	default:
 		s.deadlines.signed(false)
+		s.deadlines.proven()
+		s.primaryLives()
 		s.log.jump(header)
 	}
 	s.keep(op, header.Checksum(), e.Slot)
@@ -84,10 +86,11 @@ func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
 // writeOne begins to write a prepare, if its log slot and journal have room. The log view must be
 // durable: otherwise recovery finds a prepare of a log that no superblock vouches for, beside those
 // of the log before. A prepare that has to wait for the superblock stays in memory, or is asked for
-// again.
+// again. What the checkpoint has need not be written any more.
 func (s *Stage) writeOne(op uint64, slot stages.Slot) {
-	if !s.isSettled() || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
-		op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) {
+	checkpoint := s.superblocks.now().Checkpoint.Op
+	if !s.isSettled() || op <= checkpoint || s.log.isWriting(op) || s.acks.count() == stages.BudgetJournalAppends ||
+		op > s.limits.PrepareMax(checkpoint) {
 		return
 	}
 	s.log.beginWrite(op)

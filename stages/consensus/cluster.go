@@ -49,7 +49,6 @@ func (s *Stage) committedHere() uint64 {
 
 // tickCluster does the work of a replica of a cluster for which the time has come.
 func (s *Stage) tickCluster() {
-	s.deadlines.begin(s.timers.now())
 	if !s.isStarted() {
 		s.startView()
 	}
@@ -86,6 +85,7 @@ func (s *Stage) startView() {
 		s.vote()
 	default:
 		s.deadlines.normal(false)
+		s.ackAll()
 	}
 }
 
@@ -127,7 +127,7 @@ func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
 // clusterTimerNs is the latest time at which the stage needs a step.
 func (s *Stage) clusterTimerNs() uint64 {
 	now := s.timers.now()
-	next := min(s.deadlines.nextNs(s.views.isNormal()), s.clock.NextNs(now))
+	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now))
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}
@@ -172,6 +172,26 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	s.peers.connected(int(e.Peer), isLive)
 	s.repair.connected(int(e.Peer), isLive)
 	s.send.noted(e.Peer)
+	if isLive && s.isStarted() && !s.status.isFailed() {
+		s.greet(int(e.Peer))
+	}
+}
+
+// greet says at once what a replica that is connected now may have missed, as it would be said
+// again after a time: what was sent on the connection before may be lost.
+func (s *Stage) greet(replica int) {
+	switch {
+	case s.mayAnnounce():
+		s.sendHeartbeat()
+	case replica != s.quorums.PrimaryOf(s.views.now()):
+	case s.views.isRecovering():
+		s.requestStartView(s.views.now())
+	case s.views.isChanging():
+		s.vote()
+		s.requestStartView(s.views.now())
+	default:
+		s.ackAll()
+	}
 }
 
 // sendTo sends the message in slot to those of to that take one, if it may leave. It takes over the

@@ -4,14 +4,28 @@ import "ledger/vsr"
 
 // deadlines are the timers of a replica of a cluster. Jitter comes from numbers that are drawn from
 // the seed of the start.
+//
+// A timer that runs is looked at in each step of the state in which it runs. Otherwise it would be
+// due for ever, and the replica would turn without a pause.
 type deadlines struct {
 	nowNs  uint64
 	random uint64
 
 	ping, heartbeat, resend, forget, wish, change, ballot, ask, head, repair vsr.Timeout
 
-	primary vsr.Detector // signs of life of the primary; of a primary, what it sends
+	serve, quorum, probe vsr.Timeout // of a primary: until it serves; until, and while, its oldest prepare has no quorum
+
+	primary    vsr.Detector // signs of life of the primary; of a primary, what it sends
+	lateNs     uint64       // when the last step began that came too late
+	beganNs    uint64       // when the view began here
+	isProven   bool         // the view was good: its primary has served, or it has lasted
+	isHeadLate bool         // an uncertain head has got no start_view in time
+	asked      uint32       // the view whose log was asked for last
 }
+
+// stepLateNsMin: a step that comes so much later than its time was held up. What the others sent
+// meanwhile may not have been read yet.
+const stepLateNsMin = 50_000_000
 
 func newDeadlines(seed uint64) deadlines {
 	t := vsr.TimersOf()
@@ -19,7 +33,8 @@ func newDeadlines(seed uint64) deadlines {
 		random: seed, ping: vsr.NewTimeout(t.Ping), heartbeat: vsr.NewTimeout(t.Heartbeat), resend: vsr.NewTimeout(t.PrepareResend),
 		forget: vsr.NewTimeout(t.SuspicionForget), wish: vsr.NewTimeout(t.SuspicionResend), change: vsr.NewTimeout(t.ViewChange),
 		ballot: vsr.NewTimeout(t.BallotResend), ask: vsr.NewTimeout(t.StartViewRequest), head: vsr.NewTimeout(t.HeadRequest),
-		repair: vsr.NewTimeout(t.LogRepair),
+		repair: vsr.NewTimeout(t.LogRepair), serve: vsr.NewTimeout(t.Serve), quorum: vsr.NewTimeout(t.Quorum),
+		probe: vsr.NewTimeout(t.Probe), isProven: true,
 	}
 }
 
@@ -32,12 +47,23 @@ func (d *deadlines) draw() uint64 {
 	return z ^ z>>31
 }
 
-// begin a step.
-func (d *deadlines) begin(nowNs uint64) {
+// begin a step, which was due at dueNs. The messages of the step are heard at its time, so this
+// comes before them.
+func (d *deadlines) begin(nowNs, dueNs uint64) {
+	if d.nowNs > 0 && nowNs > dueNs && nowNs-dueNs >= stepLateNsMin {
+		d.lateNs = nowNs
+		d.primary.Late(nowNs - dueNs)
+		for _, t := range [...]*vsr.Timeout{&d.change, &d.serve, &d.quorum, &d.head} {
+			t.Late(nowNs - dueNs)
+		}
+	}
 	d.nowNs = nowNs
 	d.ping.StartIfStopped(nowNs, d.draw())
 	d.repair.StartIfStopped(nowNs, d.draw())
 }
+
+// wasLate is when the last step began that came too late.
+func (d *deadlines) wasLate() uint64 { return d.lateNs }
 
 // fired tells whether a period of a timer is over, and begins the next one, without back-off.
 func (d *deadlines) fired(t *vsr.Timeout) bool {
@@ -53,27 +79,42 @@ func (d *deadlines) repairs() bool { return d.fired(&d.repair) }
 
 // normal: the replica is in status normal of a view from now on.
 func (d *deadlines) normal(isPrimary bool) {
-	for _, t := range [...]*vsr.Timeout{&d.heartbeat, &d.resend, &d.wish, &d.change, &d.ballot, &d.ask, &d.head} {
+	for _, t := range [...]*vsr.Timeout{&d.heartbeat, &d.resend, &d.wish, &d.ballot, &d.ask, &d.head, &d.serve, &d.probe} {
 		t.Stop()
 	}
+	d.change.Halt()
+	d.quorum.Halt()
 	d.primary.Begin(d.nowNs)
+	d.beganNs, d.isProven, d.isHeadLate = d.nowNs, false, false
 	if isPrimary {
 		d.heartbeat.Start(d.nowNs, d.draw())
+		d.change.Resume(d.nowNs, d.draw())
+		d.serve.Start(d.nowNs, d.draw())
 	}
 }
 
-// changing: the replica is in the view change of a later view from now on.
+// changing: the replica is in the view change of a later view from now on. If the view before was
+// no good one, more time is given to the next.
 func (d *deadlines) changing() {
-	change := d.change
+	isProven := d.isProven || d.change.NextNs() == ^uint64(0) && d.nowNs >= d.beganNs+provenNs
 	d.normal(false)
-	if d.change = change; change.NextNs() != ^uint64(0) {
-		d.change.Again(d.nowNs, d.change.PeriodNs(), d.draw())
-	} else {
+	if isProven {
 		d.change.Start(d.nowNs, d.draw())
+	} else {
+		d.change.Again(d.nowNs, d.change.PeriodNs(), d.draw())
 	}
 	d.ballot.Start(d.nowNs, d.draw())
 	d.ask.Start(d.nowNs, d.draw())
-	d.heartbeat.Stop()
+}
+
+// provenNs: a view that lasts so long is a good one, even if nothing was prepared in it.
+const provenNs = 10_000_000_000
+
+// proven: the view is a good one.
+func (d *deadlines) proven() {
+	d.isProven = true
+	d.change.Stop()
+	d.serve.Stop()
 }
 
 // changeLate: the view change has taken too long.
@@ -96,12 +137,13 @@ func (d *deadlines) asks() bool {
 	return true
 }
 
-// askSoon: a start_view was asked for, and is asked for again if none comes. It tells whether it is
-// time to ask.
-func (d *deadlines) askSoon() bool {
-	if d.ask.NextNs() != ^uint64(0) {
+// askSoon tells whether the log of a view is to be asked for now: it is the first time that this
+// view is asked for, or nothing was asked for a while.
+func (d *deadlines) askSoon(view uint32) bool {
+	if d.ask.NextNs() != ^uint64(0) && view <= d.asked {
 		return false
 	}
+	d.asked = view
 	d.ask.Start(d.nowNs, d.draw())
 	return true
 }
@@ -109,16 +151,23 @@ func (d *deadlines) askSoon() bool {
 // answered: nothing is asked for any more.
 func (d *deadlines) answered() { d.ask.Stop() }
 
-// headLate: an uncertain head has got no start_view in time.
-func (d *deadlines) headLate() bool {
-	d.head.StartIfStopped(d.nowNs, d.draw())
-	return d.head.Fired(d.nowNs)
+// unanswered: a replica in status normal has asked, and nothing came. If it still needs the answer,
+// the next heartbeat makes it ask again.
+func (d *deadlines) unanswered() {
+	if d.ask.Fired(d.nowNs) {
+		d.ask.Stop()
+	}
 }
 
-// heartbeats tells whether a heartbeat is due: after its period, or when backups will soon miss
-// one.
-func (d *deadlines) heartbeats() bool {
-	return d.heartbeat.Fired(d.nowNs) || d.primary.Alarm(d.nowNs) != vsr.AlarmGreen
+// headLate: an uncertain head has got no start_view in time.
+func (d *deadlines) headLate() bool {
+	if !d.isHeadLate {
+		d.head.StartIfStopped(d.nowNs, d.draw())
+		if d.isHeadLate = d.head.Fired(d.nowNs); d.isHeadLate {
+			d.head.Stop()
+		}
+	}
+	return d.isHeadLate
 }
 
 // signed: a sign of life has left, or come.
@@ -161,6 +210,75 @@ func (d *deadlines) forgets() bool {
 	return true
 }
 
+// nextNs is the next time at which anything is due. isLeading: the replica is the primary, and does
+// not give way.
+func (d *deadlines) nextNs(isNormal, isLeading bool) uint64 {
+	next := ^uint64(0)
+	for _, t := range [...]*vsr.Timeout{&d.ping, &d.forget, &d.wish, &d.change, &d.ballot, &d.ask, &d.head, &d.repair, &d.serve} {
+		next = min(next, t.NextNs())
+	}
+	if isLeading {
+		next = min(next, d.heartbeat.NextNs(), d.resend.NextNs(), d.quorum.NextNs(), d.probe.NextNs())
+	}
+	if at := d.primary.NextNs(d.nowNs); isNormal && at > d.nowNs {
+		next = min(next, at)
+	}
+	return next
+}
+
+// What follows are the timers of a primary.
+
+// heartbeats tells whether a heartbeat is due: after its period, or when backups will soon miss
+// one.
+func (d *deadlines) heartbeats() bool {
+	return d.heartbeat.Fired(d.nowNs) || d.primary.Alarm(d.nowNs) != vsr.AlarmGreen
+}
+
+// probes tells whether a heartbeat is due because something waits: its echoes tell whether the
+// primary is heard, before it counts as deaf.
+func (d *deadlines) probes(isWaiting bool) bool {
+	if !isWaiting {
+		d.probe.Stop()
+		return false
+	}
+	d.probe.StartIfStopped(d.nowNs, d.draw())
+	return d.fired(&d.probe)
+}
+
+// advanced: a new primary has come closer to serving.
+func (d *deadlines) advanced() {
+	d.change.Halt()
+	d.change.Resume(d.nowNs, d.draw())
+}
+
+// servesLate: a new primary makes no progress, or takes too long in all.
+func (d *deadlines) servesLate() bool { return d.change.Fired(d.nowNs) || d.serve.Fired(d.nowNs) }
+
+// quorumLate: the oldest prepare has had no quorum for too long.
+func (d *deadlines) quorumLate(isWaiting bool) bool {
+	if !isWaiting {
+		d.quorum.Halt()
+		return false
+	}
+	d.quorum.Resume(d.nowNs, d.draw())
+	return d.quorum.Fired(d.nowNs)
+}
+
+// quorumHeld: what is waited for is not in the primary's hands, so the time begins anew.
+func (d *deadlines) quorumHeld() { d.quorum.Halt() }
+
+// gaveWay: the primary gives way, so its timers are not looked at any more.
+func (d *deadlines) gaveWay() {
+	if d.quorum.Fired(d.nowNs) {
+		d.quorum.Failed()
+	}
+	d.quorum.Halt()
+	d.change.Halt()
+	for _, t := range [...]*vsr.Timeout{&d.heartbeat, &d.resend, &d.serve, &d.probe} {
+		t.Stop()
+	}
+}
+
 // resends tells whether the oldest prepare without a quorum is to be sent again.
 func (d *deadlines) resends(isWaiting bool, roundTripNs uint64) bool {
 	if !isWaiting {
@@ -176,18 +294,8 @@ func (d *deadlines) resends(isWaiting bool, roundTripNs uint64) bool {
 }
 
 // progressed: a prepare got its quorum.
-func (d *deadlines) progressed() { d.resend.Stop() }
-
-// nextNs is the next time at which anything is due.
-func (d *deadlines) nextNs(isNormal bool) uint64 {
-	next := ^uint64(0)
-	for _, t := range [...]*vsr.Timeout{
-		&d.ping, &d.heartbeat, &d.resend, &d.forget, &d.wish, &d.change, &d.ballot, &d.ask, &d.head, &d.repair,
-	} {
-		next = min(next, t.NextNs())
-	}
-	if at := d.primary.NextNs(d.nowNs); isNormal && at > d.nowNs {
-		next = min(next, at)
-	}
-	return next
+func (d *deadlines) progressed() {
+	d.resend.Stop()
+	d.quorum.Stop()
+	d.probe.Stop()
 }

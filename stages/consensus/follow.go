@@ -12,9 +12,12 @@ import (
 	"ledger/vsr"
 )
 
-// sendStartView tells the log of the view.
+// sendStartView tells the log of the view. A replica at the checkpoint before cannot store the ops
+// at its end. The header of the last op that it can store is a hook: with it as its head, it has
+// what it can have of the log, until its own checkpoint is durable.
 func (s *Stage) sendStartView(to uint8, nonce uint64) {
-	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max())
+	hook := s.limits.PrepareMax(s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op))
+	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), hook)
 	slot := stages.SlotNone
 	if ok {
 		slot = s.slots.take(stages.SlotSend)
@@ -37,7 +40,7 @@ func (s *Stage) sendStartView(to uint8, nonce uint64) {
 
 // askStartView asks for the log of a view that is running, unless that was done a short time ago.
 func (s *Stage) askStartView(view uint32) {
-	if s.deadlines.askSoon() || s.deadlines.asks() {
+	if s.deadlines.askSoon(view) || s.deadlines.asks() {
 		s.requestStartView(view)
 	}
 }

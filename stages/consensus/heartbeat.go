@@ -14,6 +14,7 @@ type beats struct {
 	view      uint32 // whose log was told to all
 	waitsNs   uint64 // since when an op waits for a quorum; 0: none does
 	givesWay  bool
+	progress  uint64 // of a new primary, when it was last looked at
 }
 
 func (b *beats) hasAnnounced(view uint32) bool { return b.view == view }
@@ -38,12 +39,20 @@ func (b *beats) isGivingWay() bool { return b.givesWay }
 func (b *beats) begin()            { b.givesWay, b.waitsNs, b.committed = false, 0, 0 }
 func (b *beats) stepDown()         { b.givesWay, b.waitsNs = false, 0 }
 
+// hasAdvanced tells whether a new primary has come closer to serving since this was last asked.
+func (b *beats) hasAdvanced(progress uint64) bool {
+	before := b.progress
+	b.progress = progress
+	return progress != before
+}
+
 // lead is what a primary does in each step.
 func (s *Stage) lead() {
 	// A client whose request is committed and not executed yet has neither a session that knows it
 	// nor a place in the index. So all that is committed is executed first.
 	if !s.status.isServing() && s.commits.min() == s.commits.max() && s.indexRecent() {
 		s.status.serve()
+		s.deadlines.proven()
 		s.timers.serve()
 		s.send.ready()
 	}
@@ -59,7 +68,8 @@ func (s *Stage) lead() {
 			s.sendPrepare(op, slot, missing)
 		}
 	}
-	if s.beats.isNews(s.commits.max()) || s.deadlines.heartbeats() {
+	isProbe := s.deadlines.probes(s.pipeline.count() > 0)
+	if isProbe || s.beats.isNews(s.commits.max()) || s.deadlines.heartbeats() {
 		s.sendHeartbeat()
 	}
 }
@@ -91,12 +101,11 @@ func (s *Stage) sendHeartbeat() {
 
 // onHeartbeat: the primary lives.
 func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
-	if !s.views.isNormal() || from != s.quorums.PrimaryOf(s.views.now()) || from == s.self {
+	if !s.hears(from) {
 		return
 	}
 	if s.deadlines.heartbeatCame(m.ClockNs) {
-		s.views.forget(1 << s.self)
-		s.deadlines.unwished()
+		s.primaryLives()
 	}
 	s.commits.raiseMax(m.Op)
 	s.views.told(m.Op)
@@ -105,6 +114,29 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 	}
 	echo := peer.CommitEcho{EchoNs: m.ClockNs, Op: s.log.head(), CommitMin: s.commits.min()}
 	s.sendSmall(peer.CommandCommitEcho, s.views.now(), &echo, 1<<from)
+}
+
+// hears tells whether what from sends as the primary of the view counts. A replica that is still
+// changing to that view asks for its log: the view is running.
+func (s *Stage) hears(from int) bool {
+	if from == s.self || from != s.quorums.PrimaryOf(s.views.now()) {
+		return false
+	}
+	if !s.views.isNormal() {
+		s.askStartView(s.views.now())
+		return false
+	}
+	return true
+}
+
+// primaryLives: a new sign of life of the primary has come, so this replica does not wish to leave
+// the view any more. A primary that wishes so itself does not count: it gives way.
+func (s *Stage) primaryLives() {
+	if s.views.wished(s.quorums.PrimaryOf(s.views.now())) {
+		return
+	}
+	s.views.forget(1 << s.self)
+	s.deadlines.unwished()
 }
 
 func (s *Stage) sendAck(to int, header prepare.Header) {

@@ -63,6 +63,10 @@ func (s *Stage) vote() {
 
 // onBallot: a replica says what it has.
 func (s *Stage) onBallot(from int, m *peer.DoViewChange, body []byte) {
+	if s.mayAnnounce() {
+		s.sendStartView(1<<from, 0) // it has not heard that the view is running
+		return
+	}
 	if !s.views.isChanging() || s.views.hasChosen() || s.quorums.PrimaryOf(s.views.now()) != s.self {
 		return
 	}

@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"ledger/limits"
 	"ledger/peer"
 	"ledger/vsr"
 )
@@ -13,9 +12,7 @@ func (s *Stage) watch() {
 	}
 	switch {
 	case s.views.isRecovering():
-		if s.deadlines.askSoon() || s.deadlines.asks() {
-			s.requestStartView(s.views.now())
-		}
+		s.askStartView(s.views.now())
 		if s.deadlines.headLate() {
 			s.wish(peer.CauseUncertain)
 		}
@@ -30,29 +27,23 @@ func (s *Stage) watch() {
 			s.requestStartView(s.views.now())
 		}
 	case s.quorums.PrimaryOf(s.views.now()) == s.self:
-		if s.isPrimary() && s.isDeaf() {
-			s.beats.giveWay()
-			s.wish(peer.CauseDeaf)
-		}
+		s.watchOwn()
 	case s.deadlines.suspects():
 		s.wish(peer.CauseSilent)
 	}
-	if s.views.wished(s.self) && s.deadlines.wishes() {
-		s.sendWish(peer.CauseFollowed)
+	if s.views.isNormal() {
+		s.deadlines.unanswered()
 	}
-}
-
-// isDeaf tells whether the primary hears nobody while something waits.
-func (s *Stage) isDeaf() bool {
-	var times [limits.ReplicasMax]uint64
-	d := vsr.Deaf{WaitingSinceNs: s.beats.waitingSince(), RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
-	return d.Is(&s.quorums, s.timers.now())
+	if s.views.wished(s.self) && s.deadlines.wishes() {
+		s.sendWish(s.views.cause())
+	}
 }
 
 // wish to leave the view. When enough replicas do, all of them do.
 func (s *Stage) wish(cause peer.Cause) {
 	if !s.views.wished(s.self) {
 		s.views.wish(s.self)
+		s.views.because(cause)
 		s.sendWish(cause)
 	}
 	s.deadlines.wished(true)
@@ -63,12 +54,25 @@ func (s *Stage) sendWish(cause peer.Cause) {
 	s.sendSmall(peer.CommandStartViewChange, s.views.now(), &peer.StartViewChange{Cause: cause}, s.peers.others())
 }
 
-// onWish: another replica wishes to leave the view.
-func (s *Stage) onWish(from int) {
+// onWish: another replica wishes to leave the view. If it is the primary, it gives way, and nobody
+// has to find out by its silence.
+func (s *Stage) onWish(from int, cause peer.Cause) {
 	s.views.wish(from)
+	s.views.because(cause)
 	s.deadlines.wished(false)
-	s.countWishes()
+	if s.views.isNormal() && from == s.quorums.PrimaryOf(s.views.now()) {
+		s.wish(peer.CauseFollowed)
+		return
+	}
+	if s.countWishes(); s.mayAnnounce() {
+		// The replica has missed that the view is running, or it suspects this one.
+		s.sendHeartbeat()
+		s.sendStartView(1<<from, 0)
+	}
 }
+
+// mayAnnounce tells whether this replica says that its view is running.
+func (s *Stage) mayAnnounce() bool { return s.isPrimary() && !s.beats.isGivingWay() }
 
 // countWishes leaves the view if a quorum wishes to. A replica whose head is uncertain waits first
 // for a view that answers.

@@ -63,11 +63,13 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 	case peer.CommandPing:
 		var m peer.Ping
 		if decode(&m) {
+			s.peers.reports(from, &m.State, s.timers.now())
 			s.sendPong(from, m.ClockNs)
 		}
 	case peer.CommandPong:
 		var m peer.Pong
 		if decode(&m) {
+			s.peers.reports(from, &m.State, s.timers.now())
 			s.clock.Learn(from, m.EchoNs, m.WallNs, s.timers.now())
 		}
 	case peer.CommandCommit:
@@ -83,7 +85,10 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 			s.onPrepareOK(from, &m)
 		}
 	case peer.CommandStartViewChange:
-		s.onWish(from)
+		var m peer.StartViewChange
+		if decode(&m) {
+			s.onWish(from, m.Cause)
+		}
 	case peer.CommandDoViewChange:
 		var m peer.DoViewChange
 		if decode(&m) {
@@ -96,7 +101,7 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 		}
 	case peer.CommandRequestStartView:
 		var m peer.RequestStartView
-		if decode(&m) && s.isPrimary() {
+		if decode(&m) && s.mayAnnounce() {
 			s.sendStartView(1<<from, m.Nonce)
 		}
 	case peer.CommandRequestHeaders:

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"ledger/limits"
+	"ledger/peer"
 	"ledger/stages"
 )
 
@@ -18,6 +19,8 @@ type peerState struct {
 	sends    int                      // messages that net has
 	forwards [forwardsMax]stages.Slot // of them, forwarded requests
 	heardNs  uint64                   // when it last echoed or acknowledged
+	state    peer.State               // as of its last ping or pong
+	stateNs  uint64                   // when that came; 0: never
 }
 
 // forwardsMax is the largest number of clients' requests that are on their way to the primary.
@@ -38,10 +41,10 @@ func newPeers(self, count int) peers {
 func (p *peers) others() uint8 { return p.all }
 
 // connected: there is a connection with a peer, or none.
-func (p *peers) connected(peer int, isLive bool) {
-	p.live &^= 1 << peer
+func (p *peers) connected(replica int, isLive bool) {
+	p.live &^= 1 << replica
 	if isLive {
-		p.live |= 1 << peer
+		p.live |= 1 << replica
 	}
 }
 
@@ -65,31 +68,39 @@ func (p *peers) sent(to uint8) {
 }
 
 // returned: net has no use any more for the message in slot to peer.
-func (p *peers) returned(peer int, slot stages.Slot) {
-	p.each[peer].sends--
-	for i := range p.each[peer].forwards {
-		if p.each[peer].forwards[i] == slot {
-			p.each[peer].forwards[i] = stages.SlotNone
+func (p *peers) returned(replica int, slot stages.Slot) {
+	p.each[replica].sends--
+	for i := range p.each[replica].forwards {
+		if p.each[replica].forwards[i] == slot {
+			p.each[replica].forwards[i] = stages.SlotNone
 		}
 	}
 }
 
 // mayForward tells whether the request in slot may be forwarded to peer, and counts it.
-func (p *peers) mayForward(peer int, slot stages.Slot) bool {
-	if p.reachable(1<<peer) == 0 {
+func (p *peers) mayForward(replica int, slot stages.Slot) bool {
+	if p.reachable(1<<replica) == 0 {
 		return false
 	}
-	for i := range p.each[peer].forwards {
-		if p.each[peer].forwards[i] == stages.SlotNone {
-			p.each[peer].forwards[i] = slot
+	for i := range p.each[replica].forwards {
+		if p.each[replica].forwards[i] == stages.SlotNone {
+			p.each[replica].forwards[i] = slot
 			return true
 		}
 	}
 	return false
 }
 
+// reports: a ping or a pong told the state of a peer.
+func (p *peers) reports(from int, state *peer.State, nowNs uint64) {
+	p.each[from].state, p.each[from].stateNs = *state, max(nowNs, 1)
+}
+
+// reported is what a peer last told of its state; zero if it has told nothing.
+func (p *peers) reported(replica int) *peer.State { return &p.each[replica].state }
+
 // heard an echo or an acknowledgement.
-func (p *peers) heard(peer int, nowNs uint64) { p.each[peer].heardNs = nowNs }
+func (p *peers) heard(replica int, nowNs uint64) { p.each[replica].heardNs = nowNs }
 
 // heardAt fills in when each replica was last heard.
 func (p *peers) heardAt(times *[limits.ReplicasMax]uint64) []uint64 {

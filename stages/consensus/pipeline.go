@@ -53,6 +53,14 @@ func (p *pipeline) mayPushSmall() bool {
 	return small < smallOpsMax
 }
 
+// oldest is the first op without a quorum. 0: there is none.
+func (p *pipeline) oldest() uint64 {
+	if p.length == 0 {
+		return 0
+	}
+	return p.at(0).op
+}
+
 // count is the number of ops without a quorum.
 func (p *pipeline) count() int { return p.length }
 

@@ -25,6 +25,8 @@ type Sample struct {
 	ClockBehindNs                                            uint64 // the newest timestamp minus the wall clock; 0: not behind
 	View                                                     uint32
 	Recovering                                               bool
+	Role                                                     Role
+	CommitMax                                                uint64 // highest op that is known to be committed
 }
 
 // measures is the part of Sample that is counted where it happens. It does not influence any
@@ -133,4 +135,5 @@ func (s *Stage) Sample(out *Sample) {
 		out.ClockBehindNs = last - wallNs
 	}
 	out.View, out.Recovering = now.View, s.status.isCatchingUp()
+	out.Role, out.CommitMax = s.role(), s.committed()
 }

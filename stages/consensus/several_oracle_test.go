@@ -192,7 +192,7 @@ func (w *several) isSpread() bool {
 
 func (c *severalClient) act() {
 	w := c.w
-	if c.isQuiet || w.isSpread() {
+	if c.isQuiet || !w.maySpread && w.isSpread() {
 		return
 	}
 	if c.isIdle {

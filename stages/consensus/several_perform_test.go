@@ -149,7 +149,7 @@ func (m *machine) finish() {
 	for len(m.commits) > 0 && random.IntN(3) > 0 {
 		m.finishCommit()
 	}
-	if m.sessions != nil && random.IntN(10) == 0 {
+	if m.sessions != nil && !m.isCheckpointHeld && random.IntN(10) == 0 {
 		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady,
 			Checkpoint: m.checkpointOf(m.sessions.Op)})
 		m.sessions = nil

@@ -189,7 +189,7 @@ func TestExecutedStays(t *testing.T) {
 // its own log that would replace a query's reply may have been left out. Without that reply, its
 // sessions would differ from those of the others. Of the log of its own view, it does count.
 func TestWantsOfAnotherLog(t *testing.T) {
-	w, _, m, _ := calm(t, 15)
+	w, _, m, _ := calm(t, 18)
 	unwanted := func() (count int) {
 		for op := m.superblock.Checkpoint.Op + 1; op <= m.stage.log.head(); op++ {
 			if !m.stage.wants.replies(op) {

@@ -19,22 +19,23 @@ import (
 // several is a cluster of stages whose journals, applies and networks the test plays. Time is
 // virtual. What is committed is judged by an oracle that knows only acknowledgements.
 type several struct {
-	t        testing.TB
-	seed     uint64
-	l        limits.Limits
-	random   *rand.Rand
-	quorums  vsr.Quorums
-	bounds   peer.Bounds
-	nowNs    uint64
-	machines []*machine
-	isCut    [limits.ReplicasMax][limits.ReplicasMax]bool
-	links    [limits.ReplicasMax][limits.ReplicasMax][]flight
-	lossPer  int // messages of 1000 that are lost
-	oracle   oracle
-	clients  []*severalClient
-	count    map[string]int
-	onSend   func(from, to int, f *flight) bool     // a script may drop a message
-	onFault  func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
+	t         testing.TB
+	seed      uint64
+	l         limits.Limits
+	random    *rand.Rand
+	quorums   vsr.Quorums
+	bounds    peer.Bounds
+	nowNs     uint64
+	machines  []*machine
+	isCut     [limits.ReplicasMax][limits.ReplicasMax]bool
+	links     [limits.ReplicasMax][limits.ReplicasMax][]flight
+	lossPer   int  // messages of 1000 that are lost
+	maySpread bool // clients go on when a machine is nearly a log behind
+	oracle    oracle
+	clients   []*severalClient
+	count     map[string]int
+	onSend    func(from, to int, f *flight) bool     // a script may drop a message
+	onFault   func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
 }
 
 // flight is a message between two machines.
@@ -95,7 +96,7 @@ func (w *several) run(ns uint64) {
 			c.act()
 		}
 		for _, m := range w.machines {
-			if m.isUp && m.pausedNs <= w.nowNs {
+			if m.isUp && !m.isStopped && m.pausedNs <= w.nowNs {
 				m.finish()
 				m.turn()
 			}
@@ -116,7 +117,7 @@ func (w *several) send(from, to int, f flight) {
 
 func (w *several) deliver(from, to int) {
 	link := &w.links[from][to]
-	for len(*link) > 0 && (*link)[0].atNs <= w.nowNs {
+	for len(*link) > 0 && (*link)[0].atNs <= w.nowNs && !w.machines[to].isStopped {
 		f := (*link)[0]
 		*link = (*link)[1:]
 		if m := w.machines[to]; m.isUp && !w.isCut[from][to] {
@@ -170,6 +171,8 @@ type machine struct {
 	isServing     bool
 
 	holdsAppends, holdsSuperblock bool // a script keeps these writes from ending
+	isCheckpointHeld              bool // its checkpoint does not come to an end
+	isStopped                     bool // the whole process: nothing is read from the network either
 }
 
 // diskSlot has both copies of a slot: nil was never written, empty is torn.
@@ -351,6 +354,9 @@ func (m *machine) turn() {
 	events := Events{WallNs: m.wallNs(), Journal: m.journalEvents, Apply: m.applyEvents, Net: m.netEvents}
 	m.journalEvents, m.applyEvents, m.netEvents = nil, nil, nil
 	m.stage.Step(m.w.nowNs, events, &m.out)
+	if next := m.stage.TimerNs(); next <= m.w.nowNs && m.out.Fault == nil {
+		m.w.t.Fatalf("seed %d: machine %d turns without a pause, its timer is due %d ns ago: %s", m.w.seed, m.index, m.w.nowNs-next, m.w.text())
+	}
 	if cap(m.out.Net) != netCap || cap(m.out.Journal) != 64 || cap(m.out.Apply) != 64 {
 		m.w.t.Fatal("the actions grew")
 	}

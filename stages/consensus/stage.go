@@ -177,6 +177,9 @@ func (s *Stage) Commit() uint64 { return s.commits.min() }
 // same actions.
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.send.begin(out)
+	if s.isCluster() {
+		s.deadlines.begin(nowNs, s.TimerNs())
+	}
 	s.timers.begin(nowNs, s.clusterTime(nowNs, events.WallNs))
 	for i := range events.Journal {
 		s.onJournal(&events.Journal[i])

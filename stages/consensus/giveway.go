@@ -1,0 +1,89 @@
+package consensus
+
+import (
+	"ledger/limits"
+	"ledger/peer"
+	"ledger/vsr"
+)
+
+// A primary gives way if another one would serve better: it sends no heartbeats and prepares
+// nothing more, since both are signs of life, and wishes to leave its view. The backups wish the
+// same as soon as they hear of it.
+
+// watchOwn looks for reasons for which the primary gives way.
+func (s *Stage) watchOwn() {
+	if s.beats.isGivingWay() {
+		return
+	}
+	if !s.status.isServing() && s.beats.hasAdvanced(s.progress()) {
+		s.deadlines.advanced()
+	}
+	if cause, isGivingWay := s.reason(); isGivingWay {
+		s.beats.giveWay()
+		s.deadlines.gaveWay()
+		s.wish(cause)
+	}
+}
+
+// reason for which the primary gives way.
+func (s *Stage) reason() (cause peer.Cause, isReason bool) {
+	switch {
+	case !s.status.isServing() && s.deadlines.servesLate():
+		return peer.CauseUnready, true
+	case !s.isPrimary():
+		return 0, false // its log view is not durable yet
+	case s.isDeaf():
+		return peer.CauseDeaf, true
+	case s.isHeldByCheckpoints():
+		s.deadlines.quorumHeld()
+		return 0, false
+	}
+	return peer.CauseNoQuorum, s.deadlines.quorumLate(s.pipeline.count() > 0)
+}
+
+// progress is a number that changes when a new primary comes closer to serving: its log view is
+// durable, an op is executed, or a prepare that it has to know is in memory.
+func (s *Stage) progress() uint64 {
+	progress := s.commits.min() + s.commits.last()
+	for op := s.commits.max() + 1; op <= s.log.head(); op++ {
+		if _, isThere := s.recent.has(op, s.log.checksum(op)); isThere {
+			progress++
+		}
+	}
+	if s.isPrimary() {
+		progress++
+	}
+	return progress
+}
+
+// isDeaf tells whether the primary hears nobody while something waits. Silence counts from when
+// the primary was held up itself: what has come since may not have been read.
+func (s *Stage) isDeaf() bool {
+	since := s.beats.waitingSince()
+	if since > 0 {
+		since = max(since, s.deadlines.wasLate())
+	}
+	var times [limits.ReplicasMax]uint64
+	d := vsr.Deaf{WaitingSinceNs: since, RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
+	return d.Is(&s.quorums, s.timers.now())
+}
+
+// isHeldByCheckpoints tells whether the oldest prepare waits for checkpoints: too few replicas have
+// the one that they need to acknowledge it. Another primary would wait as well.
+func (s *Stage) isHeldByCheckpoints() bool {
+	op := s.pipeline.oldest()
+	if op == 0 {
+		return false
+	}
+	may := 0
+	for i := range s.quorums.Replicas {
+		checkpoint := s.peers.reported(i).CheckpointOp
+		if i == s.self {
+			checkpoint = s.superblocks.now().Checkpoint.Op
+		}
+		if op <= s.limits.CheckpointTrigger(s.limits.CheckpointAfter(checkpoint))+uint64(s.limits.SlackOps) {
+			may++
+		}
+	}
+	return may < s.quorums.Replication
+}
