@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"ledger/replica"
 	"ledger/stages"
 	"ledger/stages/compact"
+	"ledger/stages/consensus"
 	"ledger/stages/net"
 	"ledger/wire"
 )
@@ -30,7 +32,7 @@ import (
 func TestNames(t *testing.T) {
 	valid := regexp.MustCompile(`^ledger_[a-z]+(_[a-z]+)*$`)
 	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages " +
-		"replies lines requests accepts " +
+		"replies lines requests accepts views index prepares clocks " +
 		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs " +
 		"jobs objects collections goroutines info")
 	seen := map[string]bool{}
@@ -97,7 +99,17 @@ func TestDocumented(t *testing.T) {
 }
 
 // fake is a server with known figures.
-type fake struct{ answers bool }
+type fake struct {
+	answers bool
+	away    atomic.Pointer[string]
+}
+
+func (f *fake) Away() string {
+	if away := f.away.Load(); away != nil {
+		return *away
+	}
+	return ""
+}
 
 func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 	if out.Threads == nil {
@@ -131,6 +143,11 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 	out.Slowest = metrics.SlowestFigures{SlowCount: 8}
 	out.Slowest.Recent[2].Count, out.Slowest.Recent[2].Ops[0] = 1, slow
 	out.Slowest.Ever = out.Slowest.Recent[2]
+	out.Consensus.Cluster = consensus.ClusterSample{Replicas: 3, Self: 1, Primary: 2, CommitMax: 900, FaultySlots: 3,
+		Away: consensus.AwayAlone}
+	out.Consensus.Cluster.Clock.OwnOffsetNs = -5
+	out.Consensus.Cluster.Peers[2] = consensus.ClusterPeer{CommitMin: 880, Op: 890, SilentNs: 7}
+	out.Consensus.Cluster.Peers[0] = consensus.ClusterPeer{SilentNs: consensus.NeverNs, StateNs: consensus.NeverNs}
 	out.Peers.Count, out.Peers.Self, out.Peers.Table.Refused = 3, 1, 4
 	out.Peers.Peers[2].State = peer.DialLive
 	out.Peers.Peers[2].Counters.Sent.Dropped[peer.ClassRepair] = 7
@@ -213,6 +230,12 @@ func TestScrape(t *testing.T) {
 		`ledger_peer_replicas{peer="0",state="awaited"}`:                   1,
 		`ledger_peer_replicas{peer="2",state="live"}`:                      1,
 		`ledger_peer_dropped_messages{class="repair",peer="2"}`:            7,
+		`ledger_cluster_role_info{role="backup"}`:                          1,
+		`ledger_cluster_serving_replicas`:                                  0,
+		`ledger_cluster_log_slots{state="faulty"}`:                         3,
+		`ledger_cluster_clock_off_ns{direction="behind"}`:                  5,
+		`ledger_cluster_peer_lag_ops{peer="2"}`:                            20,
+		`ledger_cluster_peer_silent_ns{peer="2"}`:                          7,
 		`ledger_peer_refused_connections`:                                  4,
 		`ledger_consensus_evictions{reason="session_too_low"}`:             9,
 		`ledger_memory_reserved_bytes{class="cache",purpose="grid cache"}`: 1 << 20,

@@ -48,6 +48,35 @@ func TestPagesWhileStarting(t *testing.T) {
 	expect("/metrics", 200, "ledger_ready_replicas 0")
 }
 
+// Goal: of a replica of a cluster, readiness follows what it tells once it has started: 503 with
+// the reason while it is not in touch with a quorum, and 200 again.
+func TestReadinessOfCluster(t *testing.T) {
+	source := &fake{answers: true}
+	progress := &starting{}
+	progress.text.Store("the other replicas are awaited")
+	s := opened(t, source, Options{Progress: progress})
+	expect := func(want int, part string, isReady string) {
+		t.Helper()
+		if status, body := get(t, s, "/readyz"); status != want || !strings.Contains(body, part) {
+			t.Errorf("status %d, %q; want %d and %q", status, body, want, part)
+		}
+		if _, body := get(t, s, "/metrics"); !strings.Contains(body, "ledger_ready_replicas "+isReady) {
+			t.Errorf("the metrics do not say %s", isReady)
+		}
+	}
+	away := "too few other replicas are heard"
+	source.away.Store(&away)
+	expect(503, "not served: the other replicas are awaited", "0")
+	s.SetReady(true)
+	expect(503, "not served: too few other replicas are heard", "0")
+	source.away.Store(nil)
+	expect(200, "served", "1")
+	source.away.Store(&away)
+	expect(503, "not served: too few", "0")
+	s.SetReady(false)
+	expect(503, "stopping", "0")
+}
+
 // dialed connects to an endpoint and sends it text.
 func dialed(t *testing.T, s *Server, text string) net.Conn {
 	t.Helper()

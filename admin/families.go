@@ -114,6 +114,7 @@ func families() []family {
 	list := threadFamilies()
 	list = append(list, netFamilies()...)
 	list = append(list, peerFamilies()...)
+	list = append(list, clusterFamilies()...)
 	list = append(list, consensusFamilies()...)
 	list = append(list, journalFamilies()...)
 	list = append(list, applyFamilies()...)
@@ -316,8 +317,8 @@ func consensusFamilies() []family {
 			func(s *snapshot) uint64 { return s.Consensus.CheckpointOp }),
 		one("ledger_clock_behind_ns", "ns", "How far the wall clock is behind the newest timestamp: until it has caught up, "+
 			"pending transfers do not expire", gauge, func(s *snapshot) uint64 { return s.Consensus.ClockBehindNs }),
-		one("ledger_consensus_view", "view", "View; it grows by one with each start of a single replica", gauge,
-			func(s *snapshot) uint64 { return uint64(s.Consensus.View) }),
+		one("ledger_consensus_view", "view", "View; it grows by one with each start of a single replica, and of several with each change of "+
+			"the primary", gauge, func(s *snapshot) uint64 { return uint64(s.Consensus.View) }),
 		times("ledger_request_service_ns", "Time of a request from its arrival at consensus to its reply on the way to net",
 			func(s *snapshot) *metrics.Histogram { return &s.Consensus.ServiceNs }),
 		times("ledger_request_queue_ns", "Of the service time, waiting for a prepare",

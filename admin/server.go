@@ -40,7 +40,7 @@ type Server struct {
 	http      *http.Server
 	collector *collector
 	progress  fmt.Stringer
-	attached  atomic.Bool // the collector has a source
+	source    atomic.Pointer[Source] // of the collector; nil before Attach
 	state     atomic.Uint32
 	closing   sync.Once
 	ended     chan struct{}
@@ -122,7 +122,7 @@ func (s *Server) Attach(source Source) {
 	s.collector.mutex.Lock()
 	s.collector.source = source
 	s.collector.mutex.Unlock()
-	s.attached.Store(true)
+	s.source.Store(&source)
 	s.watching.Go(s.watchGrowth)
 }
 
@@ -167,12 +167,12 @@ func (s *Server) close() error {
 // noticing refuses pages without figures and passes the endpoint's own figures to the collector.
 func (s *Server) noticing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.attached.Load() {
+		if s.source.Load() == nil {
 			text(w, http.StatusServiceUnavailable, []byte("no figures yet: "+s.why()+"\n"))
 			return
 		}
 		s.collector.mutex.Lock()
-		s.collector.snapshot.ready = s.state.Load() == stateServing
+		s.collector.snapshot.ready = s.why() == ""
 		s.collector.mutex.Unlock()
 		next.ServeHTTP(w, r)
 	})
@@ -193,17 +193,23 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
-	if s.state.Load() == stateServing {
-		text(w, http.StatusOK, []byte("clients are served\n"))
+	if why := s.why(); why != "" {
+		text(w, http.StatusServiceUnavailable, []byte("clients are not served: "+why+"\n"))
 		return
 	}
-	text(w, http.StatusServiceUnavailable, []byte("clients are not served: "+s.why()+"\n"))
+	text(w, http.StatusOK, []byte("clients are served\n"))
 }
 
-// why is the reason why clients are not served.
+// why is the reason why clients are not served, or "".
 func (s *Server) why() string {
+	state := s.state.Load()
+	if source := s.source.Load(); source != nil && state == stateServing {
+		return (*source).Away()
+	}
 	switch {
-	case s.state.Load() == stateStopping:
+	case state == stateServing:
+		return ""
+	case state == stateStopping:
 		return "the server is stopping"
 	case s.progress == nil:
 		return "the server is starting"

@@ -24,6 +24,8 @@ const WaitMax = 250 * time.Millisecond
 type Source interface {
 	// Sample fills out; see replica.Server.
 	Sample(out *replica.Sample, timeout time.Duration)
+	// Away is the reason why one of several replicas does not serve clients now, or "".
+	Away() string
 }
 
 // snapshot is all data of a page, of one moment.

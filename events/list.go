@@ -41,6 +41,9 @@ const (
 	kindPeerStorageSmall
 	kindPeerFault
 	kindPeerUnresolved
+	kindViewBegan
+	kindServiceStopped
+	kindServiceAgain
 	kindsCount
 )
 
@@ -76,6 +79,9 @@ func newCell() [kindsCount]Event {
 		kindPeerStorageSmall:  &PeerStorageSmall{},
 		kindPeerFault:         &PeerFault{},
 		kindPeerUnresolved:    &PeerUnresolved{},
+		kindViewBegan:         &ViewBegan{},
+		kindServiceStopped:    &ServiceStopped{},
+		kindServiceAgain:      &ServiceAgain{},
 	}
 }
 

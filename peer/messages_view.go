@@ -25,6 +25,25 @@ const (
 	causeLast      = CauseNoQuorum
 )
 
+// String is the cause in the words of a line for people.
+func (c Cause) String() string {
+	if c == 0 || c > causeLast {
+		return "unknown"
+	}
+	return [...]string{
+		CauseSilent:    "nothing was heard of the primary",
+		CauseStuck:     "the view change took too long",
+		CauseDeaf:      "the primary heard too few replicas",
+		CauseSlow:      "the primary was slow",
+		CauseRestarted: "the primary has started anew",
+		CauseClock:     "the primary lost the cluster's time",
+		CauseForfeit:   "the new primary was behind another replica",
+		CauseMismatch:  "the primary's checkpoint differed from a majority's",
+		CauseUncertain: "the end of the log was uncertain, and no view answered",
+		CauseFollowed:  "the other replicas left the view before",
+	}[c]
+}
+
 // StartViewChange is the wish to leave the view of the envelope.
 type StartViewChange struct {
 	Cause Cause

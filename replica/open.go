@@ -8,6 +8,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/stages/consensus"
 	"ledger/stages/journal"
 	"ledger/storage"
@@ -67,7 +68,7 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 		return nil, fmt.Errorf("syncing the data file before it is read: %w", err)
 	}
 	o := &Opened{Layout: datafile.NewLayout(&l)}
-	scratch := memory.Bytes(uint64(max(l.MessageBytesMax, l.BlockBytes)), 4096, "recovery scratch")
+	scratch := memory.Bytes(uint64(ports.ReadersMax(file))*uint64(max(l.MessageBytesMax, l.BlockBytes)), 4096, "recovery scratch")
 	size, err := file.SizeBytes()
 	if err != nil {
 		return nil, fmt.Errorf("reading the size of the data file: %w", err)
@@ -162,6 +163,17 @@ func (o *Opened) readSessions(file ports.File) (err error) {
 	o.Consensus.SessionsTrailer = read(storage.TrailerSessions, "sessions")
 	o.Consensus.RepliesTrailer = read(storage.TrailerReplies, "sessions' replies")
 	return err
+}
+
+// eventsAhead is the number of events, at most, of the ops in the log behind the checkpoint.
+func (o *Opened) eventsAhead() (events uint64) {
+	const eventBytes = 128
+	for op := o.Consensus.Superblock.Checkpoint.Op + 1; op <= o.Consensus.OpHead; op++ {
+		slot := op % uint64(o.Limits.JournalSlotsCount)
+		header := prepare.Header(o.Consensus.Headers[slot*limits.HeaderBytes : (slot+1)*limits.HeaderBytes])
+		events += uint64(header.SizeBytes()-prepare.HeaderBytes) / eventBytes
+	}
+	return events
 }
 
 func isBlockDevice(file ports.DataFile) bool {

@@ -15,6 +15,7 @@ const (
 	phaseRead                    // done counts bytes
 	phaseCheckpoint              // done counts bytes
 	phaseReplay                  // done counts ops, of total
+	phaseOthers                  // a replica of several has executed its log
 	phaseSettle
 	phaseServing
 )
@@ -63,6 +64,8 @@ func (p *Progress) String() string {
 		return fmt.Sprintf("the checkpoint is being opened: %d MiB read so far", done>>20)
 	case phaseReplay:
 		return fmt.Sprintf("the log is being executed again: %d of %d ops", done, total)
+	case phaseOthers:
+		return "the log is executed, and the other replicas are awaited"
 	case phaseSettle:
 		return "what the log's ops began is being written"
 	}
@@ -90,3 +93,9 @@ func (f *countedFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	f.progress.add(uint64(len(buffer)))
 	return err
 }
+
+// ReadersMax implements ports.SharedFile.
+func (f *countedFile) ReadersMax() int { return ports.ReadersMax(f.DataFile) }
+
+// IsBlockDevice tells whether the file is a block device.
+func (f *countedFile) IsBlockDevice() bool { return isBlockDevice(f.DataFile) }

@@ -32,6 +32,8 @@ type readiness struct {
 	openedOp  uint64 // of the checkpoint: the ops behind it, up to headOp, are executed again
 	headOp    uint64
 	isOpen    bool // apply has opened the checkpoint
+	isSeveral bool // the replica is one of several
+	isWaiting bool // its log is executed
 }
 
 // replayEnded is called by consensus when clients are served.
@@ -66,7 +68,10 @@ func (r *readiness) Turn(nowNs, wallNs uint64) (busy bool) {
 		r.progress.enter(phaseReplay, r.headOp-r.openedOp)
 	}
 	if !r.replayed.Load() {
-		r.progress.set(r.apply.Op() - r.openedOp)
+		if r.progress.set(r.apply.Op() - r.openedOp); r.isSeveral && !r.isWaiting && r.apply.Op() >= r.headOp {
+			r.isWaiting = true
+			r.progress.enter(phaseOthers, 0)
+		}
 		return busy
 	}
 	if r.apply.Ending() {

@@ -34,6 +34,9 @@ const (
 // Options of one start.
 type Options struct {
 	Consensus consensus.Options
+	// Seed of the jitter of timers and of the nonce of this start, which is random. NowNs and WallNs
+	// are the clocks of the start. A cluster of one uses none of them.
+	Seed, NowNs, WallNs uint64
 	// Wakers of the threads that run the drivers, in order of the drivers; nil: all share a thread.
 	Wakers []ring.Waker
 	// Clock is used only for metrics. It is nil in the simulator.
@@ -49,12 +52,14 @@ type Options struct {
 	// Reserved is called when all memory is reserved, before the indexes of the data file are read
 	// into it. Its error ends New. It may be nil.
 	Reserved func() error
-	// Ready is called when clients are served, Fault when the replica must stop, and ClockBehind
-	// when the wall clock is behind the newest timestamp. ClockBehind may be nil. All are called on
-	// the thread of consensus.
+	// Ready is called when the log is executed and clients are served, Fault when the replica must
+	// stop, ClockBehind when the wall clock is behind the newest timestamp, and Service of one of
+	// several replicas whenever it begins or ends to serve. ClockBehind and Service may be nil. All
+	// are called on the thread of consensus.
 	Ready       func()
 	Fault       func(*storage.Fault)
 	ClockBehind func(behindNs uint64)
+	Service     func(consensus.Service)
 }
 
 // Replica is the joined stages of one replica. They do not run by themselves.
@@ -104,6 +109,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 	applyToConsensus := ring.NewSPSC[stages.ApplyToConsensus](64)
 
 	var err error
+	o.Consensus.Seed, o.Consensus.NowNs, o.Consensus.WallNs = options.Seed, options.NowNs, options.WallNs
 	r.Consensus, err = consensus.New(l, options.Consensus, slots, &o.Consensus, memory)
 	if err != nil {
 		return nil, err
@@ -115,7 +121,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToNet:       sender(consensusToNet, waker(stages.Net)),
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
-	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault})
+	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service})
 	r.consensus.SetSlowest(metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow))
 	r.Drivers[stages.Consensus] = r.consensus
 
@@ -130,6 +136,9 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
 	r.Apply = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
+	if l.TouchesMemoryAtStart() {
+		r.Apply.Expect(apply.Ahead{Op: o.Consensus.OpHead, IDs: o.eventsAhead()}, memory)
+	}
 	toWorkers := make([]apply.Worker, workers)
 	for i := range toWorkers {
 		applyToCompact := ring.NewSPSC[stages.ApplyToCompact](ringCapacity(uint32(stages.BudgetCompact)))

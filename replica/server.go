@@ -62,6 +62,7 @@ type Server struct {
 	consensus consensus.Options // which clients are served
 	addresses config.Addresses
 	names     *resolver // nil in a cluster of one
+	service   *service  // nil in a cluster of one
 }
 
 // Callbacks of a running server. Stage threads call them, so they must not block for long.
@@ -290,7 +291,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	checkpointOp := s.opened.Consensus.Superblock.Checkpoint.Op
 	readiness := &readiness{log: callbacks.Log, waker: threadOf(stages.Apply).parker.Waker(), announce: callbacks.Ready, progress: s.progress,
-		openedOp: checkpointOp, headOp: s.opened.Consensus.OpHead}
+		openedOp: checkpointOp, headOp: s.opened.Consensus.OpHead, isSeveral: s.Replicas() > 1}
 	releaseHint := fmt.Sprintf("clients of %s to %s are served; the upper limit is --client-release-max",
 		s.consensus.ReleaseMin, s.consensus.ReleaseMax)
 	options := Options{
@@ -306,6 +307,11 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
 		},
 		Fault: func(fault *storage.Fault) { callbacks.Ended(ofReplicas(faultError(fault), s.Replicas())) },
+	}
+	if s.Replicas() > 1 {
+		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica)
+		options.Service, options.Seed = s.service.changed, rand.Uint64()
+		options.NowNs, options.WallNs = s.clock.now()
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {
 		options.Wakers = append(options.Wakers, threadOf(driver).parker.Waker())

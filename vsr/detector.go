@@ -86,6 +86,9 @@ func (d *Detector) HeardHeartbeat(nowNs, sentNs uint64) bool {
 	return true
 }
 
+// LastNs is when the last sign of life came.
+func (d *Detector) LastNs() uint64 { return d.lastNs }
+
 // Alarm at nowNs.
 func (d *Detector) Alarm(nowNs uint64) Alarm {
 	switch {

@@ -159,6 +159,7 @@ var malformed = map[string]string{
 	"benchmark --trace": "x",
 	"ping --addresses":  "a b", "ping --cluster": "x", "ping --metrics": "a b", "ping --release": "0.18", "ping --register": "perhaps",
 	"status --metrics": "a b", "status --interval": "1", "status --json": "perhaps", "top --metrics": "a b", "top --interval": "0s",
+	"doctor --addresses": "a b", "doctor --cluster": "x", "doctor --metrics": "a b", "doctor --timeout": "2", "doctor --json": "perhaps",
 	"ping --timeout": "2", "ping --json": "perhaps",
 	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",
 	"inspect wal --json": "perhaps", "inspect checkpoint --json": "perhaps", "inspect tables --json": "perhaps",

@@ -46,6 +46,12 @@ func (c *pingCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *doctorCommand) Help() string {
+	return examples("ledger doctor 0_0.data", "ledger doctor --addresses=127.0.0.1:3000 --cluster=7 --metrics=127.0.0.1:9464 0_0.data",
+		"ledger doctor --json")
+}
+
+// Help implements kong.HelpProvider.
 func (c *statusCommand) Help() string {
 	return examples("ledger status", "ledger status --metrics=10.0.0.1:9464,10.0.0.2:9464 --json")
 }

@@ -23,6 +23,7 @@ type commandLine struct {
 	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing. Or a cluster of several processes."`
 	Benchmark benchmarkCommand `cmd:"" help:"Put load on a server and measure it."`
 	Ping      pingCommand      `cmd:"" help:"Say within two seconds whether a client would be served, and why not."`
+	Doctor    doctorCommand    `cmd:"" help:"Check the machine, the disk, a data file and servers: what is wrong, and the remedy."`
 	Status    statusCommand    `cmd:"" help:"Show the state of a server: role, ops, rates, sessions, times, threads, rings, growth of the file."`
 	Top       topCommand       `cmd:"" help:"Show the state of a server on the terminal, again and again; keys sort and pause."`
 	Inspect   inspectCommand   `cmd:"" help:"Look into a data file, at rest or in use: superblock, layout, log, checkpoint, tables, blocks, sessions."`

@@ -363,3 +363,40 @@ func residentBytes(t *testing.T) int {
 	}
 	return resident * os.Getpagesize()
 }
+
+// Goal: Populate touches what is wanted soon first, from its end on, and what is wanted late last,
+// each whole and once. What was written before stays.
+func TestTouchSoonAndLate(t *testing.T) {
+	a := New()
+	defer a.Close()
+	a.BytesWith(PageBytes, PageBytes, "touched", Options{Class: Cache, Touch: true})
+	index := a.BytesWith(5*pieceBytes, PageBytes, "index", Options{Class: Index})
+	soon, late := index[:2*pieceBytes+PageBytes], index[3*pieceBytes:][:pieceBytes+1]
+	for i := range index {
+		if i%PageBytes == 7 {
+			index[i] = byte(i >> 12)
+		}
+	}
+	a.TouchLate(late)
+	a.TouchSoon(soon)
+	var sizes []int
+	for _, data := range a.toTouch {
+		sizes = append(sizes, len(data))
+	}
+	if want := []int{PageBytes, pieceBytes, pieceBytes, PageBytes, pieceBytes, 1}; !slices.Equal(sizes, want) {
+		t.Fatalf("pieces of %v bytes, want %v", sizes, want)
+	}
+	for i, want := range []*byte{&soon[2*pieceBytes], &soon[pieceBytes], &soon[0], nil, &late[0], &late[pieceBytes]} {
+		if want != nil && &a.toTouch[i][0] != want {
+			t.Errorf("piece %d begins elsewhere", i)
+		}
+	}
+	a.TouchSoon(nil)
+	a.TouchLate(nil)
+	a.Populate()
+	for i := range index {
+		if i%PageBytes == 7 && index[i] != byte(i>>12) {
+			t.Fatalf("byte %d is %d", i, index[i])
+		}
+	}
+}

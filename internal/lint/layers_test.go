@@ -36,6 +36,7 @@ var layers = [][]string{
 	{"replica", "inspect"},
 	{"client", "probe"},
 	{"admin", "bench"},
+	{"doctor"},
 	{"cmd/ledger"},
 }
 

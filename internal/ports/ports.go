@@ -12,6 +12,8 @@
 // belongs to one thread.
 package ports
 
+import "sync"
+
 // DiskCompletion is the result of a queued disk operation.
 type DiskCompletion struct {
 	Tag    uint64 // the caller's tag
@@ -62,6 +64,36 @@ type File interface {
 	SizeBytes() (uint64, error)
 }
 
+// SharedFile is a File whose ReadAt up to ReadersMax goroutines may call at the same time. A disk
+// answers several reads sooner than as many one after the other.
+type SharedFile interface {
+	File
+	ReadersMax() int
+}
+
+// ReadersMax is the number of goroutines that may read a file at the same time.
+func ReadersMax(file File) int {
+	if shared, ok := file.(SharedFile); ok {
+		return shared.ReadersMax()
+	}
+	return 1
+}
+
+// SideBySide calls read for each of up to readersMax readers, or as many as the file allows, and
+// returns when all calls have returned. Each runs on a goroutine of its own if there are several.
+func SideBySide(file File, readersMax int, read func(reader, readers int)) {
+	readers := min(readersMax, ReadersMax(file))
+	if readers == 1 {
+		read(0, 1)
+		return
+	}
+	var reading sync.WaitGroup
+	for reader := range readers {
+		reading.Go(func() { read(reader, readers) })
+	}
+	reading.Wait()
+}
+
 // DataFile is the File with which a server starts.
 type DataFile interface {
 	File
@@ -81,8 +113,8 @@ type NameAnswer struct {
 
 // Names finds the addresses of the other replicas of a cluster.
 type Names interface {
-	// Resolve asks for the address of a replica. A newer question about the same replica may take the
-	// place of an older one, which then has no answer. The caller decides how long it waits.
+	// Resolve asks for the address of a replica. A newer question about the same replica may take
+	// the place of an older one, which then has no answer. The caller decides how long it waits.
 	Resolve(replica uint8, attempt uint64)
 	// Poll moves up to len(out) answers into out and returns their number.
 	Poll(out []NameAnswer) int

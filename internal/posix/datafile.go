@@ -47,7 +47,10 @@ type DataFile struct {
 	path   string
 }
 
-var _ ports.DataFile = (*DataFile)(nil)
+var (
+	_ ports.DataFile   = (*DataFile)(nil)
+	_ ports.SharedFile = (*DataFile)(nil)
+)
 
 // OpenDataFile opens path and locks it. The lock lasts until Close, or until the process and its
 // last write have ended.
@@ -70,9 +73,9 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 			return nil, fmt.Errorf("%s: %w", path, ErrNoUnnamed)
 		}
 	case options.Create:
-		// A file system without direct I/O refuses an open with O_DIRECT either before or after it has
-		// created the file, so that a second open could meet a file of another process. The flag is set
-		// on the descriptor instead.
+		// A file system without direct I/O refuses an open with O_DIRECT either before or after it
+		// has created the file, so that a second open could meet a file of another process. The
+		// flag is set on the descriptor instead.
 		flags = flags&^unix.O_DIRECT | unix.O_CREAT | unix.O_EXCL
 		fd, err = openRetried(path, flags)
 	default:
@@ -284,6 +287,9 @@ func (f *DataFile) ReadAt(buffer []byte, offsetBytes uint64) error {
 	clear(buffer[done:])
 	return nil
 }
+
+// ReadersMax implements ports.SharedFile. More reads of a MiB at the same time gain nothing.
+func (f *DataFile) ReadersMax() int { return 4 }
 
 // WriteAt implements ports.File. With direct I/O, buffer and offsetBytes are aligned to the sector.
 func (f *DataFile) WriteAt(buffer []byte, offsetBytes uint64) error {

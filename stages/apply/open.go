@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"ledger/internal/arena"
 	"ledger/internal/coro"
 	"ledger/stages"
 	"ledger/storage"
@@ -10,10 +11,23 @@ import (
 func (s *Stage) onOpen(checkpoint *storage.Checkpoint) {
 	s.checkpoint = *checkpoint
 	s.isOpen, s.closing, s.faulted, s.ending = false, true, false, false
-	s.commitsCount, s.sessions = 0, nil
+	s.commitsCount, s.sessions, s.ahead = 0, nil, Ahead{}
 	s.measures.dropped()
 	s.body.Restart()
 	s.more = true
+}
+
+// Ahead is what is known of the ops of the log behind the checkpoint.
+type Ahead struct {
+	Op  uint64 // the last one
+	IDs uint64 // how many new ids they bring, at most
+}
+
+// Expect tells, before the first step, what will be executed before the first request, and has the
+// memory of the checkpoint's indexes touched. Neither affects any result.
+func (s *Stage) Expect(ahead Ahead, memory *arena.Arena) {
+	s.ahead = ahead
+	s.forest.Touch(memory, &s.checkpoint)
 }
 
 // open gives the forest the state of the checkpoint: that of the start, or one that came with
@@ -30,7 +44,7 @@ func (s *Stage) open(c *coro.Coroutine) {
 		s.machine.Reset()
 		s.closing = false
 	}
-	s.forest.Open(&s.checkpoint)
+	s.forest.Open(&s.checkpoint, s.ahead.IDs)
 	op := s.checkpoint.Op
 	s.opened, s.op, s.newest, s.durable = op, op, op, op
 	s.isOpen = true
@@ -44,8 +58,11 @@ func (s *Stage) open(c *coro.Coroutine) {
 const coverEvery = 4
 
 // cover goes on with the filter of all ids, a page of ids at a time. It returns true if it could go
-// on at once.
+// on at once. It leaves the cores to compact until all that was expected has been executed.
 func (s *Stage) cover() (more bool) {
+	if s.op < s.ahead.Op {
+		return false
+	}
 	if s.more || s.commitsCount > 0 {
 		if s.steps++; s.steps%coverEvery != 0 {
 			return false // the ops make that there is a next step

@@ -112,6 +112,7 @@ type Stage struct {
 	commitsCount uint32
 
 	checkpoint    storage.Checkpoint // that is opened
+	ahead         Ahead              // what is executed before the first request; see Expect
 	isOpen        bool               // the forest has the state of checkpoint, and goes on from it
 	closing       bool               // the state before is still there, because compact has jobs of it
 	steps         uint64             // with ops that wait; see cover

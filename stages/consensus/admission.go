@@ -19,7 +19,7 @@ func (s *Stage) onNet(e *stages.NetToConsensus) {
 			return
 		}
 		if !s.status.isServing() || s.isCluster() && s.timers.wall() == 0 {
-			s.drop(e) // the client sends it again
+			s.onEarly(e)
 			return
 		}
 		h := wire.HeaderOf(s.slots.bytes(e.Slot)[:limits.HeaderBytes])

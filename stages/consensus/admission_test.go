@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"ledger/internal/ports"
 	"ledger/stages"
 	"ledger/wire"
 )
@@ -221,9 +222,10 @@ func TestNotServing(t *testing.T) {
 		t.Fatal("a replaying replica answers")
 	}
 	w.settle()
-	if !w.ready {
-		t.Fatal("the replay did not end")
+	if !w.ready || len(w.answers) != 1 {
+		t.Fatalf("the replay has ended: %v, and %d requests that came meanwhile are answered, want 1", w.ready, len(w.answers))
 	}
+	f.Number, f.Parent = f.Number+1, wire.HeaderOf(w.answers[0][:256]).ReplyContext()
 	w.receive(frame(f, make([]byte, 16)))
 	w.turn()
 	w.finishCommit()
@@ -236,5 +238,61 @@ func TestNotServing(t *testing.T) {
 	w.settle()
 	if len(w.answers) != 0 || len(w.sends) != 0 {
 		t.Fatal("a replica that failed answers")
+	}
+}
+
+// Goal: a request that came before the replica served is answered when it serves, without being
+// sent again: one of each connection, in their order, and with no other request's waiting time. The
+// slots of all others, and of pings, come back at once; those of the requests come back if the
+// replica fails instead.
+func TestEarlyRequests(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		l := testLimits()
+		w := newTester(t, l)
+		w.register(5)
+		w.crash(false, false)
+		w.answers = nil
+		free := w.slots.Pools[stages.SlotClient].FreeCount()
+		connections := min(l.ConnectionsMax, free/2)
+		for round := range 2 { // the second request of a connection is the first one, sent again
+			for i := range connections {
+				w.receive(registerFrame(uint64(100 + i)))
+				w.netEvents[len(w.netEvents)-1].Connection = ports.ConnectionID(i + 1)
+			}
+			if round == 0 {
+				w.receive(frame(wire.RequestFields{Client: wire.U128{Lo: 99}, Operation: wire.OperationRegister}, make([]byte, 256)))
+				w.netEvents[len(w.netEvents)-1].Connection = 1
+			}
+			w.turn()
+		}
+		if w.ready || len(w.commits) > 0 && w.commits[0].Op > w.head {
+			t.Fatal("the replica serves already: the test shows nothing")
+		}
+		for w.finishFree(0) {
+		}
+		if got := free - w.slots.Pools[stages.SlotClient].FreeCount(); got != connections || len(w.answers) > 0 {
+			t.Fatalf("%d slots are kept for %d connections, and %d messages are answered", got, connections, len(w.answers))
+		}
+		if fails {
+			w.journalEvents = append(w.journalEvents, stages.JournalToConsensus{Kind: stages.JournalFault})
+			w.turn()
+			for w.finishFree(0) {
+			}
+			if got := w.slots.Pools[stages.SlotClient].FreeCount(); got != free || len(w.answers) > 0 {
+				t.Fatalf("after a fault %d slots are free, want %d; %d answers", got, free, len(w.answers))
+			}
+			continue
+		}
+		w.nowNs += 5_000_000_000
+		w.settle()
+		w.checkQuiet()
+		if len(w.answers) != int(connections) {
+			t.Fatalf("%d answers to %d clients that came during the start", len(w.answers), connections)
+		}
+		for i, answer := range w.answers {
+			if got := wire.HeaderOf(answer[:256]).ReplyClient(); got.Lo != uint64(100+i) {
+				t.Errorf("answer %d is for client %d, want %d", i, got.Lo, 100+i)
+			}
+		}
 	}
 }

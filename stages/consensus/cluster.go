@@ -68,9 +68,10 @@ func (s *Stage) tickCluster() {
 	s.writeRecent()
 	if s.isPrimary() {
 		s.lead()
-		return
+	} else {
+		s.checkRest()
 	}
-	s.checkRest()
+	s.tellService()
 }
 
 // startView is what a replica does in its first step. One that was the primary of its view does not
@@ -79,6 +80,7 @@ func (s *Stage) startView() {
 	s.turn.start()
 	switch {
 	case s.views.isNormal() && s.quorums.PrimaryOf(s.views.now()) == s.self:
+		s.service.leaves(s.views.now(), peer.CauseRestarted, 0)
 		s.enterView(s.views.now() + 1)
 	case s.views.isChanging():
 		s.deadlines.changing()

@@ -186,6 +186,9 @@ func (d *deadlines) heartbeatCame(sentNs uint64) bool {
 // suspects tells whether the primary is silent.
 func (d *deadlines) suspects() bool { return d.primary.Alarm(d.nowNs) == vsr.AlarmRed }
 
+// lastSignNs is when the primary gave its last sign of life.
+func (d *deadlines) lastSignNs() uint64 { return d.primary.LastNs() }
+
 // wishes tells whether the own wish to leave the view is to be sent again.
 func (d *deadlines) wishes() bool { return d.fired(&d.wish) }
 

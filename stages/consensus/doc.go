@@ -32,6 +32,8 @@
 //	                                      ^                                  |
 //	                          load: the log of a start         sessions, replies, snapshot
 //
+// A request that comes before a single replica serves waits (early) and is admitted then.
+//
 // The holders of each slot are counted (slots). A repeated reply is a copy in the client's slot. So
 // a stored reply never changes, and the checkpoint contains it as it was executed, in its first
 // view.

@@ -33,6 +33,7 @@ type Driver struct {
 // Callbacks are called on the thread of consensus and must not block. ClockBehind may be nil.
 type Callbacks struct {
 	Ready       func()                // once, when clients are served
+	Service     func(Service)         // of one of several replicas: whenever it has changed; may be nil
 	ClockBehind func(behindNs uint64) // the wall clock is behind the newest timestamp; called at the start, then once an hour
 	Fault       func(*storage.Fault)  // the replica must stop
 }
@@ -90,6 +91,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.toNet.Push(out.Net)
 	if out.Ready {
 		d.callbacks.Ready()
+	}
+	if out.Service != nil && d.callbacks.Service != nil {
+		d.callbacks.Service(*out.Service)
 	}
 	if out.ClockBehindNs > 0 && d.callbacks.ClockBehind != nil {
 		d.callbacks.ClockBehind(out.ClockBehindNs)

@@ -24,8 +24,10 @@ type Actions struct {
 	Apply   []stages.ConsensusToApply
 	// Ops that have ended, for the recorder of slow ops.
 	Ops []metrics.Op
-	// Ready becomes true in the step from which on clients are served.
+	// Ready becomes true in the step from which on clients are served, for the first time.
 	Ready bool
+	// Service is set when it has changed. It points into the stage, and is read before the next step.
+	Service *Service
 	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
 	// log.
 	ClockBehindNs uint64
@@ -37,8 +39,8 @@ type Actions struct {
 func NewActions(l *limits.Limits) Actions {
 	// One answer to each event of net; a reply to each client in flight; the slot of each prepare,
 	// and of each request of a group; a session that each prepare may end, since a register has a
-	// prepare of its own.
-	net := netEventsMax + ClientsInFlightMax(l) + 2*l.PipelineOpsMax + queueMax(l)
+	// prepare of its own; an answer to each request that waited for the start.
+	net := netEventsMax + ClientsInFlightMax(l) + 2*l.PipelineOpsMax + queueMax(l) + l.ConnectionsMax
 	if l.PeersCount() > 0 {
 		// To each event an answer to one peer, and the slot of its message; what timers send; what
 		// a view change lets go; an acknowledgement of each op above commit_max.
@@ -55,5 +57,5 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
-	a.Ready, a.ClockBehindNs, a.Fault = false, 0, nil
+	a.Ready, a.Service, a.ClockBehindNs, a.Fault = false, nil, 0, nil
 }

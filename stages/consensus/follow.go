@@ -67,7 +67,7 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 		return
 	}
 	if m.Op > s.commits.min()+uint64(s.limits.JournalSlotsCount) {
-		s.fail(&storage.Fault{What: storage.FaultLog,
+		s.fail(&storage.Fault{What: storage.FaultBehind,
 			Reason: "this replica is more than a whole log behind the others, who do not have what it misses any more"})
 		return
 	}

@@ -77,7 +77,8 @@ func (s *Stage) isHeldByCheckpoints() bool {
 	}
 	may := 0
 	for i := range s.quorums.Replicas {
-		checkpoint := s.peers.reported(i).CheckpointOp
+		state, _, _ := s.peers.stateOf(i)
+		checkpoint := state.CheckpointOp
 		if i == s.self {
 			checkpoint = s.superblocks.now().Checkpoint.Op
 		}

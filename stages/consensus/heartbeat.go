@@ -54,7 +54,6 @@ func (s *Stage) lead() {
 		s.status.serve()
 		s.deadlines.proven()
 		s.timers.serve()
-		s.send.ready()
 	}
 	if s.mayOrder() {
 		s.order()

@@ -44,6 +44,9 @@ func (s *Stage) wish(cause peer.Cause) {
 	if !s.views.wished(s.self) {
 		s.views.wish(s.self)
 		s.views.because(cause)
+		if cause != peer.CauseFollowed {
+			s.service.leaves(s.views.now(), cause, s.deadlines.lastSignNs())
+		}
 		s.sendWish(cause)
 	}
 	s.deadlines.wished(true)

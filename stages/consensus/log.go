@@ -291,3 +291,17 @@ func (g *log) truncate(opHead uint64) {
 	}
 	assert.That(opHead == g.opBase || g.has(opHead), "the head is in the log")
 }
+
+// damages counts the slots whose prepare is damaged, and the prepares of the log that are missing.
+func (g *log) damages() (faulty, missing uint64) {
+	for i := range g.slots {
+		slot := &g.slots[i]
+		if slot.isFaulty {
+			faulty++
+		}
+		if slot.isKnown && slot.isDirty && !slot.isQueued && !slot.isBusy && slot.op > g.opBase {
+			missing++
+		}
+	}
+	return faulty, missing
+}

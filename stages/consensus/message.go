@@ -10,6 +10,7 @@ import (
 // onPeer takes a message of another replica. Whoever needs its slot longer holds it.
 func (s *Stage) onPeer(e *stages.NetToConsensus) {
 	s.slots.receive(e.Slot)
+	s.peers.told(int(e.Peer), s.timers.now())
 	if !s.status.isFailed() && s.isCluster() && s.isStarted() && s.follows(e) {
 		s.takePeer(e)
 	}
@@ -87,6 +88,7 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 	case peer.CommandStartViewChange:
 		var m peer.StartViewChange
 		if decode(&m) {
+			s.service.hears(s.views.now(), m.Cause, s.deadlines.lastSignNs())
 			s.onWish(from, m.Cause)
 		}
 	case peer.CommandDoViewChange:

@@ -19,6 +19,7 @@ type peerState struct {
 	sends    int                      // messages that net has
 	forwards [forwardsMax]stages.Slot // of them, forwarded requests
 	heardNs  uint64                   // when it last echoed or acknowledged
+	toldNs   uint64                   // when its last message came
 	state    peer.State               // as of its last ping or pong
 	stateNs  uint64                   // when that came; 0: never
 }
@@ -91,16 +92,31 @@ func (p *peers) mayForward(replica int, slot stages.Slot) bool {
 	return false
 }
 
+// heard an echo or an acknowledgement.
+func (p *peers) heard(replica int, nowNs uint64) { p.each[replica].heardNs = nowNs }
+
+// told: a message came.
+func (p *peers) told(replica int, nowNs uint64) { p.each[replica].toldNs = max(nowNs, 1) }
+
+// toldSince are the bits of those of which a message came after sinceNs.
+func (p *peers) toldSince(sinceNs uint64) (bits uint8) {
+	for i := range p.count {
+		if p.live&p.all>>i&1 != 0 && p.each[i].toldNs > sinceNs {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
 // reports: a ping or a pong told the state of a peer.
 func (p *peers) reports(from int, state *peer.State, nowNs uint64) {
 	p.each[from].state, p.each[from].stateNs = *state, max(nowNs, 1)
 }
 
-// reported is what a peer last told of its state; zero if it has told nothing.
-func (p *peers) reported(replica int) *peer.State { return &p.each[replica].state }
-
-// heard an echo or an acknowledgement.
-func (p *peers) heard(replica int, nowNs uint64) { p.each[replica].heardNs = nowNs }
+// stateOf a peer, when it told that, and when any message of it came; 0: never.
+func (p *peers) stateOf(replica int) (state *peer.State, stateNs, toldNs uint64) {
+	return &p.each[replica].state, p.each[replica].stateNs, p.each[replica].toldNs
+}
 
 // heardAt fills in when each replica was last heard.
 func (p *peers) heardAt(times *[limits.ReplicasMax]uint64) []uint64 {

@@ -113,6 +113,7 @@ func (s *Stage) askPrepares(first, last uint64) {
 		if to == 0 {
 			return
 		}
+		s.helped.asked()
 		s.sendSmall(peer.CommandRequestPrepare, s.superblocks.now().View, &peer.RequestPrepare{Checksum: checksum, Op: op}, to)
 	}
 }
@@ -156,6 +157,7 @@ func (s *Stage) onRepairPrepare(e *stages.NetToConsensus) {
 	}
 	s.fill(header)
 	if s.log.is(op, header.Checksum()) {
+		s.helped.taken()
 		s.keep(op, header.Checksum(), e.Slot)
 	}
 }
@@ -196,6 +198,7 @@ func (s *Stage) servePrepare(to int, m *peer.RequestPrepare) {
 	}
 	if slot, isThere := s.recent.has(m.Op, m.Checksum); isThere && slot != stages.SlotNone {
 		s.slots.hold(slot)
+		s.helped.served()
 		s.sendTo(peer.CommandRepairPrepare, s.superblocks.now().View, slot, s.log.header(m.Op).SizeBytes(), 1<<to)
 		return
 	}
@@ -224,6 +227,7 @@ func (s *Stage) sendMissing(to int, m *peer.RequestPrepare, why peer.Missing) {
 func (s *Stage) served(e *stages.JournalToConsensus, isRight bool) {
 	to := s.repair.served(e.Slot)
 	if isRight {
+		s.helped.served()
 		size := prepare.Header(s.slots.bytes(e.Slot)[:prepare.HeaderBytes]).SizeBytes()
 		s.sendTo(peer.CommandRepairPrepare, s.superblocks.now().View, e.Slot, size, 1<<to)
 		return

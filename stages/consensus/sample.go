@@ -27,6 +27,8 @@ type Sample struct {
 	Recovering                                               bool
 	Role                                                     Role
 	CommitMax                                                uint64 // highest op that is known to be committed
+
+	Cluster ClusterSample
 }
 
 // measures is the part of Sample that is counted where it happens. It does not influence any
@@ -136,4 +138,8 @@ func (s *Stage) Sample(out *Sample) {
 	}
 	out.View, out.Recovering = now.View, s.status.isCatchingUp()
 	out.Role, out.CommitMax = s.role(), s.committed()
+	if s.isCluster() {
+		out.Recovering = !s.service.wasServing()
+		s.sampleCluster(&out.Cluster)
+	}
 }

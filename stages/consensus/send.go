@@ -173,6 +173,9 @@ func (s *sender) ended(op metrics.Op) { s.out.Ops = append(s.out.Ops, op) }
 // ready says that clients are served from this step on.
 func (s *sender) ready() { s.out.Ready = true }
 
+// service says what the replica does for clients from this step on.
+func (s *sender) service(now *Service) { s.out.Service = now }
+
 func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }
 
 // fault stops the replica.

@@ -169,6 +169,7 @@ type machine struct {
 	applyEvents   []stages.ApplyToConsensus
 	netEvents     []stages.NetToConsensus
 	isServing     bool
+	readyCount    int // since the start
 
 	holdsAppends, holdsSuperblock bool // a script keeps these writes from ending
 	isCheckpointHeld              bool // its checkpoint does not come to an end
@@ -198,7 +199,7 @@ func (m *machine) start() {
 	m.out = NewActions(l)
 	m.executed = m.superblock.Checkpoint.Op
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
-	m.journalEvents, m.applyEvents, m.netEvents, m.isServing = nil, nil, nil, false
+	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	recovered := m.recover()
 	var err error
 	if m.stage, err = New(*l, DefaultOptions(), m.slots, recovered, m.memory); err != nil {
@@ -367,6 +368,9 @@ func (m *machine) turn() {
 	}
 	if m.out.Fault != nil {
 		m.w.t.Fatalf("seed %d: machine %d stops: %v", m.w.seed, m.index, m.out.Fault)
+	}
+	if m.out.Ready {
+		m.readyCount++
 	}
 	for i := range m.out.Journal {
 		m.performJournal(&m.out.Journal[i])

@@ -64,6 +64,7 @@ type Stage struct {
 	wants    wants
 
 	// From the clients to the log.
+	early    early
 	queue    requestQueue
 	inFlight clientIndex // clients with a request in queue, pipeline or commit queue; the value is arrivalOf
 
@@ -88,6 +89,8 @@ type Stage struct {
 	repair    repair
 	raw       durableLog // scratch
 	turn      turn
+	service   service
+	helped    helped
 }
 
 // isCluster tells whether there are other replicas.
@@ -131,6 +134,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		log:         newLog(&l, memory),
 		pipeline:    newPipeline(&l),
 		commits:     newCommitQueue(&l, checkpoint.Op),
+		early:       newEarly(&l),
 		queue:       newRequestQueue(&l),
 		inFlight:    newClientIndex(&key, ClientsInFlightMax(&l), memory, "requests in flight"),
 		sessions:    newSessions(&key, l.SessionsMax, memory),
@@ -213,6 +217,7 @@ func (s *Stage) tick() {
 		s.status.serve()
 		s.timers.serve()
 		s.send.ready()
+		s.admitEarly()
 	}
 	s.order()
 }
@@ -293,5 +298,6 @@ func (s *Stage) onApply(e *stages.ApplyToConsensus) {
 
 func (s *Stage) fail(fault *storage.Fault) {
 	s.status.fail()
+	s.dropEarly()
 	s.send.fault(fault)
 }

@@ -47,9 +47,9 @@ func (e *DamageError) Fault() storage.Fault {
 
 // Recover reads the log of a replica, repairs each copy of which the other one is right, and
 // returns the head. headers is aligned memory of JournalSlotsCount * 256 bytes, scratch of at
-// least MessageBytesMax. The slots are classified here, and package vsr judges them, by the column
-// of the table that the superblock's number of replicas names. A log that is refused is not
-// changed.
+// least MessageBytesMax; with more of it, a shared file is read by several goroutines. The slots
+// are classified here, and package vsr judges them, by the column of the table that the
+// superblock's number of replicas names. A log that is refused is not changed.
 //
 // Every op up to the superblock's commit_max was durable when a single replica wrote it, so a log
 // that ends earlier has lost ops.
@@ -61,13 +61,7 @@ func Recover(file ports.File, l *limits.Limits, superblock *datafile.Superblock,
 	slots := make([]vsr.Slot, count)
 	prepares := make([]byte, len(headers))
 	g.readTwins(headers, slots)
-	for i := range count {
-		s := &slots[i]
-		p, isUnread := g.readPrepare(i)
-		s.P = copyOf(p, g.classify(p, i))
-		s.P.IsUnread = isUnread
-		copy(headerAt(prepares, i), p)
-	}
+	g.readPrepares(slots, prepares)
 	in := InputOf(l, superblock)
 	if in.Replicas > 1 {
 		return g.several(&in, superblock, slots, headers, prepares)
@@ -201,6 +195,23 @@ func (g *logFile) readTwins(headers []byte, slots []vsr.Slot) {
 			slots[i].T.IsUnread = unread[i-first]
 		}
 	}
+}
+
+// readPrepares fills headers and the prepares' part of slots. Most of the time goes to reading, so
+// slots are read side by side, as many as the scratch memory has room for, if the file allows it.
+// No slot depends on another one.
+func (g *logFile) readPrepares(slots []vsr.Slot, headers []byte) {
+	size := int(g.limits.MessageBytesMax)
+	ports.SideBySide(g.file, len(g.scratch)/size, func(reader, readers int) {
+		own := *g
+		own.scratch = g.scratch[reader*size:][:size]
+		for i := uint64(reader); i < uint64(len(slots)); i += uint64(readers) {
+			p, isUnread := own.readPrepare(i)
+			slots[i].P = copyOf(p, own.classify(p, i))
+			slots[i].P.IsUnread = isUnread
+			copy(headerAt(headers, i), p)
+		}
+	})
 }
 
 // readPrepare returns the header of the prepare in a slot, or a header that is not valid, and

@@ -3,7 +3,9 @@ package journal
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -429,5 +431,53 @@ func TestDamage(t *testing.T) {
 		if err != nil || r.OpHead < c.head-1 || r.TwinsFixed+r.PreparesFixed != c.fixed {
 			t.Errorf("%s: %+v, %v, want %d repairs", c.name, r, err, c.fixed)
 		}
+	}
+}
+
+// sharedLog is a log that several goroutines may read at the same time.
+type sharedLog struct{ *log }
+
+func (sharedLog) ReadersMax() int { return 4 }
+
+// Goal: a log that is read side by side is judged and repaired like one that is read slot by slot,
+// whatever damage it has.
+func TestRecoverSideBySide(t *testing.T) {
+	random := rand.New(rand.NewPCG(8, 9))
+	refused := 0
+	for trial := range 300 {
+		g, shared := newLog(t, uint64(20+trial%27)), newLog(t, uint64(20+trial%27))
+		for range random.IntN(4) {
+			op, at := 1+random.Uint64N(g.head), random.IntN(1024)
+			for _, log := range []*log{g, shared} {
+				if trial%2 == 0 {
+					log.slot(op)[at] ^= 4
+				} else {
+					log.twin(op)[at] ^= 4
+				}
+			}
+		}
+		checkpointOp := uint64(0)
+		if g.head > 27 {
+			checkpointOp = 19
+		}
+		superblock := func(g *log) *datafile.Superblock {
+			return &datafile.Superblock{Cluster: cluster, ReplicasCount: 1, Checkpoint: *g.checkpoint(checkpointOp)}
+		}
+		want, wantErr := Recover(g, &g.l, superblock(g), make([]byte, 32*256), make([]byte, 4096))
+		got, err := Recover(sharedLog{shared}, &g.l, superblock(shared), make([]byte, 32*256), make([]byte, 5*4096))
+		if fmt.Sprint(err) != fmt.Sprint(wantErr) {
+			t.Fatalf("trial %d: %v, want %v", trial, err, wantErr)
+		}
+		if !bytes.Equal(g.bytes, shared.bytes) {
+			t.Fatalf("trial %d: the repaired logs differ", trial)
+		}
+		if err != nil {
+			refused++
+		} else if !reflect.DeepEqual(got, want) {
+			t.Fatalf("trial %d: %+v, want %+v", trial, got, want)
+		}
+	}
+	if refused == 0 || refused == 300 {
+		t.Errorf("%d of 300 logs are refused: the test shows little", refused)
 	}
 }

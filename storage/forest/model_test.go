@@ -174,7 +174,7 @@ func reset(t testing.TB, w *world, to saved, log []logged) {
 func (w *world) reopen(checkpoint storage.Checkpoint) {
 	w.generation = nil
 	w.forest.Reset()
-	w.forest.Open(&checkpoint)
+	w.forest.Open(&checkpoint, idsAhead(&checkpoint))
 	w.opened, w.newest, w.op, w.named, w.namedOp = checkpoint, checkpoint, checkpoint.Op, nil, 0
 }
 

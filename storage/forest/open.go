@@ -3,14 +3,10 @@ package forest
 import (
 	"fmt"
 
+	"ledger/internal/arena"
 	"ledger/storage"
 	"ledger/storage/forest/keys"
 )
-
-// coverFirstIDs is how many ids Open adds to the filter of all ids, from the smallest runs on,
-// before the first request: half a second. Of 20 runs that 100 million random ids lie in, 15 have
-// as many.
-const coverFirstIDs = 1 << 24
 
 // Open gives an empty forest the state of checkpoint. It reads manifest, free set, the filters of
 // the tables and the carried rows, from the roots on, and waits for them like any caller of Store.
@@ -18,30 +14,41 @@ const coverFirstIDs = 1 << 24
 //
 // The forest can be used then. CoverStep adds the ids of runs to the filter of all ids in the
 // background. Damage is a fault, and Open is not resumed.
-func (f *Forest) Open(checkpoint *storage.Checkpoint) {
+//
+// idsAhead: how many new ids the ops bring that are executed before the first request. Looking an
+// id up in a run takes somewhat less time than reading an id and adding it to the filter of all
+// ids. So Open adds the ids of the runs that have up to a fourth as many.
+func (f *Forest) Open(checkpoint *storage.Checkpoint, idsAhead uint64) {
 	if !checkpoint.Roots[storage.TrailerManifest].IsZero() {
-		f.openTrees(checkpoint)
+		f.openTrees(checkpoint, idsAhead)
 	}
 	f.isOpen = true
 }
 
-func (f *Forest) openTrees(checkpoint *storage.Checkpoint) {
+func (f *Forest) openTrees(checkpoint *storage.Checkpoint, idsAhead uint64) {
 	f.openManifest(checkpoint)
 	f.checkpoint.state = *checkpoint
 	f.checkpoint.job.Roots = checkpoint.Roots
 	// No run is covered yet, whatever the order of the next two.
-	if count := f.levels.CoverOverlapping(); count > 0 && !f.filter.Open(count) {
-		f.levels.CoverNone()
+	if early, late := f.levels.CoverOverlapping(idsAhead / 4); early+late > 0 {
+		room, ok := f.filter.Open(early, late)
+		if f.levels.CoverRoom(room); !ok {
+			f.levels.CoverNone()
+		}
 	}
 	f.levels.OpenFilters(f.grid)
-	if f.limits.TouchesMemoryAtStart() {
-		f.levels.CoverFirst(f.grid, &f.loader, coverFirstIDs)
-	}
+	f.levels.CoverFirst(f.grid, &f.loader)
 	f.keeper.OpenTail(f.grid)
 	for _, r := range f.levels.Tree(storage.TreeTransferID).Runs() {
 		f.keeper.IDStored(keys.IDOf(r.KeyMax()))
 	}
 	f.selfCheck()
+}
+
+// Touch makes a populate the memory that Open, and then CoverStep, will fill for a checkpoint.
+func (f *Forest) Touch(a *arena.Arena, checkpoint *storage.Checkpoint) {
+	a.TouchSoon(f.levels.FiltersMemory(checkpoint.TransfersCount))
+	a.TouchLate(f.filter.Memory(checkpoint.TransfersCount))
 }
 
 // openManifest reads the trailers of the forest into the memory from which the next checkpoint will

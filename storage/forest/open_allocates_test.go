@@ -12,7 +12,7 @@ func TestReopenAllocatesNothing(t *testing.T) {
 	w.compact()
 	reopen := func() {
 		w.forest.Reset()
-		w.forest.Open(&checkpoint)
+		w.forest.Open(&checkpoint, idsAhead(&checkpoint))
 		for w.forest.levels.IsCovering() {
 			w.cover(1)
 		}

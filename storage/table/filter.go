@@ -86,6 +86,9 @@ func (k *FilterKey) In(bucket []byte) bool {
 	return missing == 0
 }
 
+// Hash is the FilterHash of the key's id.
+func (k *FilterKey) Hash() uint64 { return k.hash }
+
 // Has tells whether the table with this filter may hold the key.
 func (k *FilterKey) Has(filter []byte) bool { return k.In(k.Bucket(filter)) }
 
@@ -114,6 +117,18 @@ func FilterHash(idHi, idLo uint64) uint64 {
 func FilterBucket(filter []byte, hash uint64) []byte {
 	bucket, _ := bits.Mul64(hash>>32<<32, uint64(len(filter)/FilterBucketBytes))
 	return filter[bucket*FilterBucketBytes:][:FilterBucketBytes]
+}
+
+// FilterPasses is FilterKey.In for the id with this hash. It computes the id's masks only as far as
+// needed: most ids fail at the first one.
+func FilterPasses(bucket *[FilterBucketBytes]byte, hash uint64) bool {
+	low := uint32(hash)
+	for pair := range filterPairs {
+		if filterMask(low, pair)&^binary.LittleEndian.Uint64(bucket[pair*8:]) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // FilterHashes appends the FilterHash of each id of a page to out.

@@ -394,3 +394,44 @@ func keysPerPageMax(s *Shape) int {
 	}
 	return int(s.Geometry.PageBytes) - pageHeaderBytes // a byte each at the least
 }
+
+// Goal: FilterPasses says what FilterKey says, for ids in a filter and for others, and needs every
+// bit of an id: a bucket that lacks any one of them does not let it pass.
+func TestFilterPasses(t *testing.T) {
+	random := seeded.Rand(t)
+	filter := make([]byte, 16*FilterBucketBytes)
+	for range 500 {
+		FilterAdd(filter, random.Uint64())
+	}
+	passed := 0
+	for range 20_000 {
+		var key storage.Key
+		binary.BigEndian.PutUint64(key[:], random.Uint64())
+		binary.BigEndian.PutUint64(key[8:], random.Uint64())
+		k := FilterKeyOf(&key)
+		bucket := (*[FilterBucketBytes]byte)(k.Bucket(filter))
+		if FilterPasses(bucket, k.Hash()) != k.In(bucket[:]) {
+			t.Fatalf("%x: the answers differ", key)
+		}
+		if k.In(bucket[:]) {
+			passed++
+		}
+		var alone [FilterBucketBytes]byte
+		FilterAdd(alone[:], k.Hash())
+		if !FilterPasses(&alone, k.Hash()) {
+			t.Fatalf("%x does not pass its own bits", key)
+		}
+		for at := range alone {
+			for bits := alone[at]; bits > 0; bits &= bits - 1 {
+				lacking := alone
+				lacking[at] &^= bits & -bits
+				if FilterPasses(&lacking, k.Hash()) {
+					t.Fatalf("%x passes without a bit of byte %d", key, at)
+				}
+			}
+		}
+	}
+	if passed == 0 {
+		t.Error("no id passes: the test shows little")
+	}
+}

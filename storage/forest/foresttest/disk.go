@@ -95,6 +95,8 @@ type Ground struct {
 	disk     *disk
 	merger   *compaction.Merger
 	waits    int
+
+	OnBreath func() // what happens while the caller takes a breath; may be nil
 }
 
 // New returns a ground with an empty data file.
@@ -134,7 +136,11 @@ func (g *Ground) Wait() {
 }
 
 // Breathe implements storage.Waiter.
-func (g *Ground) Breathe() {}
+func (g *Ground) Breathe() {
+	if g.OnBreath != nil {
+		g.OnBreath()
+	}
+}
 
 // ReadStart gives compaction the disk, without delay.
 func (g *Ground) ReadStart(_ int, address uint64, page uint32, buffer []byte) {

@@ -31,8 +31,11 @@ const (
 //
 // A generation is a filter like that of a table, but larger. It does not change any more when it is
 // full. The next one is then as large as all before together, so the number of generations grows
-// with the logarithm of the number of ids. The filter does not affect the data file. An opened
-// checkpoint gets one generation, which is filled from its tables of ids in the background.
+// with the logarithm of the number of ids. The filter does not affect the data file.
+//
+// An opened checkpoint with many ids gets a generation of its own for those of them that are added
+// in the background, beside a small one for those that are added before the first request and for
+// new ids. So a start touches little memory.
 type Filter struct {
 	first       []byte // memory of the first generation; touched at start in production
 	memory      []byte // memory of the other generations
@@ -41,9 +44,10 @@ type Filter struct {
 	touched     uint64 // bytes behind usedBytes that were touched for the next generation
 	generations [generationsMax]generation
 	count       int
-	idsFirst    uint64 // room of the first generation
-	idsFeed     uint64 // room that a memtable reserves
-	idsSum      uint64 // room of all generations
+	early, late *generation // of the ids of a checkpoint
+	idsFirst    uint64      // room of the first generation
+	idsFeed     uint64      // room that a memtable reserves
+	idsSum      uint64      // room of all generations but late
 	hashes      [filterChunk]uint64
 	sink        byte // keeps the compiler from removing loads
 }
@@ -88,9 +92,19 @@ func (f *Filter) reserve(ids uint64) *generation {
 		}
 	}
 	idsMax := max(f.idsNext(), ids)
+	g := f.begin(idsMax)
+	if g != nil {
+		g.idsKept = ids
+		f.idsSum += idsMax
+	}
+	return g
+}
+
+// begin makes a generation. It returns nil if there is no memory for it.
+func (f *Filter) begin(idsMax uint64) *generation {
 	bytes := filterBytes(idsMax)
 	filter := f.first
-	if f.count > 0 || bytes > uint64(len(f.first)) {
+	if f.firstBytes > 0 || bytes > uint64(len(f.first)) {
 		if f.count == len(f.generations) || f.usedBytes+bytes > uint64(len(f.memory)) {
 			return nil
 		}
@@ -100,9 +114,8 @@ func (f *Filter) reserve(ids uint64) *generation {
 		f.firstBytes = uint64(len(f.first))
 	}
 	g := &f.generations[f.count]
-	*g = generation{filter: filter, idsKept: ids, idsMax: idsMax}
+	*g = generation{filter: filter, idsMax: idsMax}
 	f.count++
-	f.idsSum += idsMax
 	f.touched = 0
 	return g
 }
@@ -110,18 +123,42 @@ func (f *Filter) reserve(ids uint64) *generation {
 // idsNext is the room of the next generation.
 func (f *Filter) idsNext() uint64 { return max(f.idsFirst, f.idsSum) }
 
-// Open makes the first generation for the ids of a checkpoint, which a Loader then adds. It adds
-// room for a third more if there is memory for that. It returns false if there is not even memory
-// for the ids.
-func (f *Filter) Open(ids uint64) bool {
-	g := f.reserve(ids + ids/3)
-	if g == nil {
-		g = f.reserve(ids)
+// Open makes room for the ids of a checkpoint, which a Loader then adds. It adds room for a third
+// more late ids if there is memory for that, and returns this number. ok is false if there is not
+// even memory for the ids.
+//
+// early: ids that are added before the first request; late: those that are added afterwards.
+func (f *Filter) Open(early, late uint64) (room uint64, ok bool) {
+	room = late / 3
+	if ids := early + late; ids+room <= f.idsFirst {
+		g := f.reserve(ids + room)
+		f.early, f.late = g, g
+		return room, g != nil
 	}
-	if g != nil {
-		g.ids, g.idsKept = ids, ids
+	if late > 0 {
+		if f.late = f.begin(late + room); f.late == nil {
+			room = 0
+			f.late = f.begin(late)
+		}
+		if f.late == nil {
+			return 0, false
+		}
+		f.late.idsKept = f.late.idsMax // no room for new ids
 	}
-	return g != nil
+	if early > 0 {
+		f.early = f.reserve(early)
+		return room, f.early != nil
+	}
+	return room, true
+}
+
+// Memory is the memory of the late ids of a checkpoint, at most.
+func (f *Filter) Memory(late uint64) []byte {
+	bytes := filterBytes(late + late/3)
+	if late <= f.idsFirst || bytes > uint64(len(f.memory)) {
+		return nil
+	}
+	return f.memory[:bytes]
 }
 
 // add puts ids into a generation in which room was reserved for them.
@@ -144,7 +181,7 @@ func (f *Filter) addHashes(g *generation, hashes []uint64) {
 	f.touch(g)
 }
 
-// load adds ids that a generation counts already. An id may come twice.
+// load adds ids for which Open made room. An id may come twice.
 func (f *Filter) load(g *generation, hashes []uint64) {
 	sum := byte(0)
 	for _, hash := range hashes { // the cache lines are distant: load all before using one
@@ -177,7 +214,7 @@ func (f *Filter) Generations() int { return f.count }
 // Reset forgets all ids. It clears up to bytesMax bytes of memory, and has to be called until it
 // returns false.
 func (f *Filter) Reset(bytesMax uint64) (more bool) {
-	f.count, f.idsSum, f.touched = 0, 0, 0
+	f.count, f.idsSum, f.touched, f.early, f.late = 0, 0, 0, nil, nil
 	memory, used := f.memory, &f.usedBytes
 	if *used == 0 {
 		memory, used = f.first, &f.firstBytes

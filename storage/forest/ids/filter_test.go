@@ -119,3 +119,72 @@ func TestFilter(t *testing.T) {
 		t.Errorf("%d of %d ids that were never added pass %d generations", passed, len(fresh), f.Generations())
 	}
 }
+
+// Goal: the ids of a checkpoint, early and late ones, pass the filter once a loader has added them,
+// and so do ids of memtables that come meanwhile. Few others pass, because the late ids have a
+// generation with enough room and nobody else's ids come into it. A filter without memory says so.
+// After Reset it is as new.
+func TestFilterOpen(t *testing.T) {
+	random := seeded.Rand(t)
+	l := limits.Development()
+	l.MemtableRowsSeal = 64
+	memory := arena.New()
+	defer memory.Close()
+	const idsFeed, idsMax = 300, 1 << 17
+	f := NewFilter(memory, &l, idsMax, idsFeed)
+	loader := NewLoader(memory, &f)
+	draw := func(count uint64) (ids []accounting.U128) {
+		for range count {
+			ids = append(ids, drawID(random, 0, 0))
+		}
+		return ids
+	}
+	for round := range 12 {
+		counts := []uint64{0, 1 + random.Uint64N(200), 1 + random.Uint64N(20_000)}
+		early, late := draw(counts[round%3]), draw(counts[round/3%3])
+		room, ok := f.Open(uint64(len(early)), uint64(len(late)))
+		if !ok {
+			t.Fatalf("no room for %d early and %d late ids", len(early), len(late))
+		}
+		if round == 11 {
+			late = append(late, draw(room)...) // of runs that were merged
+		}
+		var fed []accounting.U128
+		for part, ids := range [][]accounting.U128{early, late} {
+			loader.Begin(part == 0)
+			for len(ids) > 0 {
+				count := min(len(ids), 1+random.IntN(900))
+				var hashes []uint64
+				for _, id := range ids[:count] {
+					hashes = append(hashes, table.FilterHash(id.Hi, id.Lo))
+				}
+				loader.Add(hashes)
+				ids = ids[count:]
+				var feed Feed
+				rows := draw(1 + random.Uint64N(idsFeed))
+				if !f.FeedEnd(&feed, Fed{Rows: rows, Older: uint32(len(rows))}) {
+					t.Fatal("no room for a memtable")
+				}
+				fed = append(fed, rows...)
+			}
+			for loader.Empty() {
+			}
+		}
+		for name, ids := range map[string][]accounting.U128{"early": early, "late": late, "fed": fed} {
+			if passed := ask(&f, ids); passed != len(ids) {
+				t.Fatalf("round %d: %d of %d %s ids pass", round, passed, len(ids), name)
+			}
+		}
+		if fresh := draw(20_000); ask(&f, fresh) > len(fresh)/200*max(1, f.Generations()) {
+			t.Errorf("round %d: %d of %d ids that were never added pass %d generations", round, ask(&f, fresh), len(fresh), f.Generations())
+		}
+		for f.Reset(random.Uint64N(4096) + 1) {
+		}
+		if f.Generations() != 0 || ask(&f, append(early, late...)) > 0 {
+			t.Fatal("ids pass after a reset")
+		}
+	}
+	if _, ok := f.Open(10, 2*idsMax); ok {
+		t.Error("more ids than the memory has room for are taken")
+	}
+}

@@ -11,11 +11,12 @@ const (
 	partIDs    = 4096
 )
 
-// Loader adds many ids to the first generation of the filter. Added in the order in which they
+// Loader adds the many ids of a checkpoint to the filter. Added in the order in which they
 // come, each id would touch another page of memory and miss the TLB. So ids are gathered by 256
 // parts of the filter, and a part takes its ids together.
 type Loader struct {
 	to     *Filter
+	into   *generation
 	hashes []uint64 // lists of partIDs
 	counts [partsCount]uint64
 	next   uint64 // parts before it are empty once Empty is called
@@ -24,6 +25,13 @@ type Loader struct {
 // NewLoader reserves the memory of a loader.
 func NewLoader(a *arena.Arena, to *Filter) Loader {
 	return Loader{to: to, hashes: arena.SliceWith[uint64](a, partsCount*partIDs, "opening", arena.Options{Class: arena.Index})}
+}
+
+// Begin says to which ids those belong that are added next: the early ones, or the late ones.
+func (l *Loader) Begin(isEarly bool) {
+	if l.into = l.to.late; isEarly {
+		l.into = l.to.early
+	}
 }
 
 // Add gathers hashes of ids. They are in the filter when Empty has returned false.
@@ -42,7 +50,7 @@ func (l *Loader) Add(hashes []uint64) {
 
 func (l *Loader) empty(part uint64) {
 	for chunk := range slices.Chunk(l.hashes[part*partIDs:][:l.counts[part]], filterChunk) {
-		l.to.load(&l.to.generations[0], chunk)
+		l.to.load(l.into, chunk)
 	}
 	l.counts[part] = 0
 }

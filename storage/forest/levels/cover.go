@@ -15,6 +15,7 @@ const coverReads = 4
 // of all ids. One run is covered at a time, its tables in order.
 type cover struct {
 	wanted bool   // some run may be wanted
+	room   uint64 // for ids that are in the filter already, of runs that are merged with wanted ones
 	under  bool   // a run is being covered, or was when the runs changed
 	begun  int    // tables of the run whose reads began
 	added  int    // tables of the run whose ids were added
@@ -26,8 +27,9 @@ func newCover(l *limits.Limits) cover { return cover{hashes: make([]uint64, 0, l
 
 // CoverOverlapping decides which runs of transfer ids of an opened checkpoint the filter of all ids
 // is to cover: those that overlap another run. The fences of other runs tell that an id lies beside
-// them. It returns the number of their ids.
-func (s *Levels) CoverOverlapping() (ids uint64) {
+// them. Runs of up to earlyMax ids are covered before the first request, by CoverFirst. It returns
+// the numbers of ids.
+func (s *Levels) CoverOverlapping(earlyMax uint64) (early, late uint64) {
 	t := &s.trees[storage.TreeTransferID]
 	for _, r := range t.ordered {
 		for _, other := range t.ordered {
@@ -35,13 +37,21 @@ func (s *Levels) CoverOverlapping() (ids uint64) {
 				r.wanted = true
 			}
 		}
-		if r.wanted {
-			s.cover.wanted = true
-			ids += r.entries
+		if !r.wanted {
+			continue
+		}
+		s.cover.wanted = true
+		if r.early = r.entries <= earlyMax; r.early {
+			early += r.entries
+		} else {
+			late += r.entries
 		}
 	}
-	return ids
+	return early, late
 }
+
+// CoverRoom tells for how many ids the filter has room beyond those that are wanted.
+func (s *Levels) CoverRoom(ids uint64) { s.cover.room = ids }
 
 // CoverNone takes CoverOverlapping back, because the filter has no room.
 func (s *Levels) CoverNone() {
@@ -59,7 +69,7 @@ func (s *Levels) IsCovering() bool { return s.cover.wanted }
 //
 // A run is asked by itself until all of its ids are in the filter. The smallest run comes first:
 // each run costs a lookup the same, whatever its size. A merge may end meanwhile. Its output is
-// wanted if all inputs were. So a run that vanishes while it is covered is just given up.
+// wanted if an input was; see inherit. So a run that vanishes while it is covered is just given up.
 func (s *Levels) CoverStep(g *grid.Grid, loader *ids.Loader) (more bool) {
 	c := &s.cover
 	if !c.wanted {
@@ -87,16 +97,14 @@ func (s *Levels) CoverStep(g *grid.Grid, loader *ids.Loader) (more bool) {
 	return true
 }
 
-// CoverFirst covers the smallest runs, of up to idsMax ids together. It waits for their tables.
-func (s *Levels) CoverFirst(g *grid.Grid, loader *ids.Loader, idsMax uint64) {
+// CoverFirst covers the runs that are to be covered early. It waits for their tables.
+func (s *Levels) CoverFirst(g *grid.Grid, loader *ids.Loader) {
 	c := &s.cover
 	for c.wanted {
 		if !c.under {
-			r := s.coverNext()
-			if r == nil || r.entries > idsMax {
+			if r := s.coverNext(); r == nil || !r.early {
 				return
 			}
-			idsMax -= r.entries
 		}
 		if s.CoverStep(g, loader) {
 			s.pages.Breathe()
@@ -138,6 +146,7 @@ func (s *Levels) coverRun(g *grid.Grid, loader *ids.Loader) *Run {
 	}
 	c.under, c.begun, c.added, c.page = true, 0, 0, 1
 	smallest.covering = true
+	loader.Begin(smallest.early)
 	return smallest
 }
 

@@ -1,6 +1,8 @@
 package levels
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 
 	"ledger/accounting"
@@ -25,7 +27,8 @@ func TestCoverAgainstWalk(t *testing.T) {
 		trees := w.on(g)
 		filter := ids.NewFilter(g.Memory, &g.Limits, trees.FilterIDsMax(), uint64(g.Limits.MemtableRowsMax()))
 		loader := ids.NewLoader(g.Memory, &filter)
-		count := trees.CoverOverlapping()
+		early, late := trees.CoverOverlapping(uint64(round%3) * 40)
+		count := early + late
 		wanted := map[*Run]bool{}
 		sum := uint64(0)
 		for _, r := range trees.Tree(storage.TreeTransferID).Runs() {
@@ -41,8 +44,12 @@ func TestCoverAgainstWalk(t *testing.T) {
 		if count != sum {
 			t.Fatalf("%d ids are to be covered, want %d", count, sum)
 		}
-		if count > 0 && !filter.Open(count) {
-			t.Fatal("the filter has no room")
+		if count > 0 {
+			room, ok := filter.Open(early, late)
+			if !ok {
+				t.Fatal("the filter has no room")
+			}
+			trees.CoverRoom(room)
 		}
 		for steps := 0; trees.IsCovering(); steps++ {
 			if !trees.CoverStep(g.Grid, &loader) {
@@ -125,24 +132,106 @@ func TestFilterOf(t *testing.T) {
 	}
 }
 
-// Goal: the output of a merge is covered if all inputs are, and is never wanted together with ids
-// for which the filter has no room.
+// Goal: the output of a merge is covered if all inputs are. It is wanted if some are wanted and the
+// others covered, as long as the filter has room for the ids of these. An input that is neither
+// makes the output neither.
 func TestInherit(t *testing.T) {
-	covered, wanted, neither := Run{covered: true}, Run{wanted: true}, Run{}
+	covered, wanted, neither := Run{covered: true, entries: 10}, Run{wanted: true, entries: 100}, Run{entries: 1}
 	for _, c := range []struct {
 		inputs              []Run
+		room                uint64
 		isCovered, isWanted bool
+		left                uint64
 	}{
-		{[]Run{covered, covered}, true, false},
-		{[]Run{wanted, wanted}, false, true},
-		{[]Run{wanted, covered}, false, false},
-		{[]Run{neither, wanted}, false, false},
-		{[]Run{covered, neither}, false, false},
+		{[]Run{covered, covered}, 0, true, false, 0},
+		{[]Run{covered, covered}, 50, true, false, 50},
+		{[]Run{wanted, wanted}, 0, false, true, 0},
+		{[]Run{wanted, covered, covered}, 19, false, false, 19},
+		{[]Run{wanted, covered, covered}, 20, false, true, 0},
+		{[]Run{covered, wanted}, 25, false, true, 15},
+		{[]Run{neither, wanted}, 50, false, false, 50},
+		{[]Run{covered, neither}, 50, false, false, 50},
+		{[]Run{covered, wanted, neither}, 50, false, false, 50},
 	} {
 		var out Run
-		out.inherit(c.inputs)
-		if out.covered != c.isCovered || out.wanted != c.isWanted {
-			t.Errorf("%+v: covered %v, wanted %v", c.inputs, out.covered, out.wanted)
+		room := c.room
+		out.inherit(c.inputs, &room)
+		if out.covered != c.isCovered || out.wanted != c.isWanted || room != c.left {
+			t.Errorf("%+v: covered %v, wanted %v, room %d left", c.inputs, out.covered, out.wanted, room)
+		}
+	}
+}
+
+// Goal: Ask lets all ids of a run pass and few others, for batches in any order and of any ids: the
+// place where it begins, and how far ids are apart, do not matter.
+func TestAsk(t *testing.T) {
+	random := seeded.Rand(t)
+	for range 4 {
+		w := newWorld(t, foresttest.Limits(), random)
+		for range 20 {
+			w.bar(w.rows(60+random.IntN(600), random.IntN(3) == 0))
+		}
+		tree := w.trees.Tree(storage.TreeTransferID)
+		var stored []accounting.U128
+		for id := range w.model.ids {
+			stored = append(stored, id)
+		}
+		slices.SortFunc(stored, func(a, b accounting.U128) int { // a map has no order that a seed repeats
+			if a.Less(b) {
+				return -1
+			}
+			return 1
+		})
+		holds := map[*Run]map[accounting.U128]bool{}
+		for _, r := range tree.Runs() {
+			holds[r] = map[accounting.U128]bool{}
+			c := NewCursor()
+			c.Open(w.trees, storage.TreeTransferID, r)
+			for c.Seek(&storage.Key{}); c.IsValid(); c.Next() {
+				holds[r][keys.IDOf(c.Key())] = true
+			}
+		}
+		passed, absent, tables := 0, 0, 0
+		for round := range 60 {
+			var batch []ids.BatchEntry
+			for i := range 1 + random.IntN(300) {
+				id := stored[random.IntN(len(stored))]
+				if random.IntN(3) == 0 {
+					id = accounting.U128{Lo: random.Uint64(), Hi: random.Uint64() >> random.UintN(64)}
+				}
+				batch = append(batch, ids.BatchEntry{ID: id, Hash: table.FilterHash(id.Hi, id.Lo), Index: i})
+			}
+			switch round % 3 {
+			case 0:
+				slices.SortFunc(batch, func(a, b ids.BatchEntry) int { return cmp.Compare(a.ID.Hi, b.ID.Hi) })
+			case 1:
+				slices.SortFunc(batch, func(a, b ids.BatchEntry) int { return cmp.Compare(b.ID.Hi, a.ID.Hi) })
+			}
+			for _, r := range tree.Runs() {
+				tables = max(tables, r.Count())
+				asker, found := Asker{}, map[int]bool{}
+				for chunk := range slices.Chunk(batch, AskMax) {
+					for _, index := range w.trees.Ask(&asker, r, chunk, nil) {
+						found[index] = true
+					}
+				}
+				for _, e := range batch {
+					if is := holds[r][e.ID]; is && !found[e.Index] {
+						t.Fatalf("id %v of a run of %d tables does not pass", e.ID, r.Count())
+					} else if !is {
+						absent++
+						if found[e.Index] {
+							passed++
+						}
+					}
+				}
+			}
+		}
+		if passed > absent/100 {
+			t.Errorf("%d of %d ids that a run does not hold pass", passed, absent)
+		}
+		if tables < 2*seekSteps {
+			t.Errorf("no run has more than %d tables: the test shows little", tables)
 		}
 	}
 }

@@ -37,6 +37,11 @@ func (w *tableWalk) next(s *Levels) (t *Tree, list *tableList, at int, ok bool) 
 	return nil, nil, 0, false
 }
 
+// FiltersMemory is the memory that OpenFilters will fill for a number of ids of transfers.
+func (s *Levels) FiltersMemory(ids uint64) []byte {
+	return s.filters.expected(ids, uint64(s.trees[storage.TreeTransferID].shape.EntriesMax()))
+}
+
 // OpenFilters reads the filters of all tables after Decode. Many are read at the same time. It
 // waits for ever at a table whose filter cannot be read; the grid has the fault.
 func (s *Levels) OpenFilters(g *grid.Grid) {

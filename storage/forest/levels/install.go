@@ -120,7 +120,7 @@ func (l *level) readUpTo(key *storage.Key) bool {
 func (s *Levels) mergeFinish(t *Tree, i int) {
 	l := &t.levels[i]
 	m := &l.merge
-	m.output.inherit(l.runs[:m.inputs])
+	m.output.inherit(l.runs[:m.inputs], &s.cover.room)
 	for j := range l.runs[:m.inputs] {
 		r := &l.runs[j]
 		for k := range r.tables {

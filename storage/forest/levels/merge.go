@@ -99,14 +99,22 @@ func mergeBegin(t *Tree, l *level) {
 }
 
 // inherit tells of the output of a merge whether its ids are in the filter of all ids: those of all
-// inputs are, when the merge ends. The output is wanted only if all inputs were: the filter has
-// room for the ids of the runs that were wanted, and none for those of other inputs. An output that
-// is neither covered nor wanted is asked by itself until the next start.
-func (r *Run) inherit(inputs []Run) {
-	r.covered, r.wanted = true, true
+// inputs are, when the merge ends. The output is wanted if each input is covered or wanted. The
+// ids of the covered ones are then added a second time, for which the filter must have room. An
+// output that is neither covered nor wanted is asked by itself until the next start.
+func (r *Run) inherit(inputs []Run, room *uint64) {
+	twice, isCovered, isKnown := uint64(0), true, true
 	for i := range inputs {
-		r.covered = r.covered && inputs[i].covered
-		r.wanted = r.wanted && inputs[i].wanted
+		in := &inputs[i]
+		isCovered = isCovered && in.covered
+		isKnown = isKnown && (in.covered || in.wanted)
+		if in.covered {
+			twice += in.entries
+		}
+	}
+	r.covered = isCovered
+	if r.wanted = isKnown && !isCovered && twice <= *room; r.wanted {
+		*room -= twice
 	}
 }
 
@@ -131,7 +139,7 @@ func (s *Levels) mergeByReference(t *Tree, i int) bool {
 		return false
 	}
 	out := Run{entries: entries, ordinalFirst: runs[0].ordinalFirst, ordinalEnd: runs[inputs-1].ordinalEnd}
-	out.inherit(runs)
+	out.inherit(runs, &s.cover.room)
 	for j := range runs {
 		out.rows += runs[j].rows
 		for k := range runs[j].tables {

@@ -88,6 +88,13 @@ func newFilterPool(a *arena.Arena, slotBytes uint64, slots uint64) filterPool {
 	return filterPool{memory: memory, slotBytes: slotBytes, free: make([]uint32, 0, 1<<16)}
 }
 
+// expected is the memory that the filters of a number of ids will take in an empty pool. Some
+// tables are not full.
+func (p *filterPool) expected(ids, entriesMax uint64) []byte {
+	slots := ids/entriesMax + ids/entriesMax/16
+	return p.memory[:min(slots*p.slotBytes, uint64(len(p.memory)))]
+}
+
 // get takes a slot. It returns 0 if none is left.
 func (p *filterPool) get() uint32 {
 	if n := len(p.free); n > 0 {

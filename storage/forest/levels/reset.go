@@ -8,7 +8,7 @@ import (
 // Reset makes the trees empty. No job may be out: a plan that compact has returned is forgotten.
 func (s *Levels) Reset(g *grid.Grid, loader *ids.Loader) {
 	s.CoverEnd(g, loader)
-	s.cover.wanted = false
+	s.cover.wanted, s.cover.room = false, 0
 	for i := range s.trees {
 		t := &s.trees[i]
 		for j := range t.levels {

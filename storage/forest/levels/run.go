@@ -44,6 +44,7 @@ type Run struct {
 	// Of a run of transfer ids:
 	covered  bool // all of its ids are in the filter of all ids
 	wanted   bool // its ids are to be added to that filter, because the run overlapped others when it was opened
+	early    bool // they are to be added before the first request
 	covering bool // they are being added
 }
 

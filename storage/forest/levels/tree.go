@@ -22,6 +22,9 @@ const (
 	runsMerged = storage.MergeRunsMax
 )
 
+// RunsMax is the largest number of runs of a tree.
+const RunsMax = levelsMax * runsMax
+
 // merge is a merge under way: the oldest runs of a level become one run of the next level.
 type merge struct {
 	inputs      int // the oldest runs of the level; 0: no merge

@@ -1,12 +1,14 @@
 package rows
 
 import (
+	"slices"
 	"unsafe"
 
 	"ledger/accounting"
 	"ledger/storage"
 	"ledger/storage/forest/ids"
 	"ledger/storage/forest/keys"
+	"ledger/storage/forest/levels"
 	"ledger/storage/table"
 )
 
@@ -34,7 +36,11 @@ type ahead struct {
 	hashes     [2 * aheadEvents]uint64 // of the events' ids, then of their accounts' ids
 	older      [aheadEvents]ids.Candidate
 	suspects   [aheadEvents]ids.Candidate // a covered run may hold these; they are collected and looked for together
-	sink       uint64                     // keeps the compiler from removing the loads
+	uncovered  []*levels.Run              // the runs that were not covered when the batch came
+	batch      ids.Batch                  // the ids that those runs are asked for
+	passed     [levels.AskMax]int
+	breath     askBreath
+	sink       uint64 // keeps the compiler from removing the loads
 	bucketSink byte
 }
 
@@ -60,9 +66,11 @@ func (s *Rows) Lookahead(body []byte) {
 	}
 }
 
-// askBreathEvents is the number of ids that are compared with the filters of all runs between two
-// breaths: some 100 µs.
-const askBreathEvents = 256
+// askBreath is how much is done between two breaths: each takes some 100 µs.
+type askBreath struct {
+	events  int // ids that are looked for in the filter of all ids
+	lookups int // look-ups of an id in the filter of a run
+}
 
 // askIDs finds the ids of the batch that the trees may hold. It asks for all pages that will decide
 // at once. Without it, the events would wait one by one, each for its own page.
@@ -79,6 +87,15 @@ func (s *Rows) askIDs() {
 	if t.IsEmpty() && !s.flushingFed {
 		return
 	}
+	// A run that becomes covered during a breath is asked all the same: some ids passed the filter
+	// of all ids before the run's ids were in it.
+	a.uncovered = a.uncovered[:0]
+	for _, r := range t.Runs() {
+		if !r.IsCovered() {
+			a.uncovered = append(a.uncovered, r)
+		}
+	}
+	a.batch.Clear()
 	olderSum, suspects := 0, a.suspects[:0]
 	for first := 0; first < len(a.rest); first += aheadEvents {
 		events := a.rest[first:min(first+aheadEvents, len(a.rest))]
@@ -96,22 +113,50 @@ func (s *Rows) askIDs() {
 		}
 		older := a.older[:count]
 		for i := range older {
-			older[i].Filter = table.FilterKeyOf(&older[i].Key)
+			o := &older[i]
+			o.Filter = table.FilterKeyOf(&o.Key)
+			if len(a.uncovered) > 0 {
+				a.batch.Add(ids.BatchEntry{ID: o.ID, Hash: o.Filter.Hash(), Index: o.Index})
+			}
 		}
-		s.askRuns(older, false)
 		for _, o := range older[:s.filter.Maybe(older)] {
 			a.ids[o.Index] |= inFlushing
 			if suspects = append(suspects, o); len(suspects) == len(a.suspects) {
-				s.askRuns(suspects, true)
+				s.askCovered(suspects)
 				suspects = suspects[:0]
 			}
 		}
-		if olderSum += count; olderSum >= askBreathEvents {
+		if olderSum += count; olderSum >= a.breath.events {
 			olderSum = 0
 			s.pages.Breathe()
 		}
 	}
-	s.askRuns(suspects, true)
+	s.askCovered(suspects)
+	s.askUncovered()
+}
+
+// askUncovered looks for the ids of the batch in the filters of the runs that are not covered. All
+// ids are asked of one run before the next one, in order: then a lookup begins at the table of the
+// id before.
+func (s *Rows) askUncovered() {
+	a := &s.ahead
+	batch := a.batch.Sort()
+	count := 0
+	for _, r := range a.uncovered {
+		asker := levels.Asker{}
+		for chunk := range slices.Chunk(batch, levels.AskMax) {
+			for _, index := range s.levels.Ask(&asker, r, chunk, a.passed[:0]) {
+				if a.ids[index]&inTree == 0 {
+					a.ids[index] |= inTree
+					s.WarmTransfer(a.rest[index].ID)
+				}
+			}
+			if count += len(chunk); count >= a.breath.lookups {
+				count = 0
+				s.pages.Breathe()
+			}
+		}
+	}
 }
 
 // aheadSkip is the number of events at the start of a chunk that may be refused before they are
@@ -165,16 +210,16 @@ func (s *Rows) touchIDs() {
 	a.sink += uint64(sum)
 }
 
-// askRuns looks for ids in the filters of runs and asks for the pages of those that it finds.
-// covered selects the runs that the filter of all ids covers, or the others.
-func (s *Rows) askRuns(older []ids.Candidate, covered bool) {
+// askCovered looks for ids in the filters of the covered runs and asks for the pages of those that
+// it finds.
+func (s *Rows) askCovered(older []ids.Candidate) {
 	if len(older) == 0 {
 		return
 	}
 	a := &s.ahead
 	t := s.levels.Tree(storage.TreeTransferID)
 	for _, r := range t.Runs() {
-		if r.IsCovered() != covered {
+		if !r.IsCovered() {
 			continue
 		}
 		for i := range older {

@@ -91,6 +91,8 @@ func New(l *limits.Limits, a *arena.Arena, key *hashing.Key, parts Parts) *Rows 
 	}
 	s.filling = s.memtables[0]
 	s.ahead.ids = make([]whereID, l.OpEventsMax())
+	s.ahead.batch, s.ahead.breath = ids.NewBatch(l.OpEventsMax()), askBreath{events: 1024, lookups: 8192}
+	s.ahead.uncovered = make([]*levels.Run, 0, levels.RunsMax)
 	s.pages.OnMissing(missing{s})
 	return s
 }

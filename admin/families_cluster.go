@@ -1,0 +1,145 @@
+package admin
+
+import (
+	"strconv"
+
+	"ledger/stages/consensus"
+)
+
+// cluster is the sample of one of several replicas, or nil.
+func (s *snapshot) cluster() *consensus.ClusterSample {
+	if s.Consensus.Cluster.Replicas == 0 {
+		return nil
+	}
+	return &s.Consensus.Cluster
+}
+
+// ofCluster makes a family of a single number that only one of several replicas has.
+func ofCluster(f family, value func(c *consensus.ClusterSample) uint64) family {
+	f.numbers = func(s *snapshot, emit number) {
+		if c := s.cluster(); c != nil {
+			emit(value(c))
+		}
+	}
+	return f
+}
+
+// perOther makes a family with numbers for each other replica.
+func perOther(f family, numbers func(c *consensus.ClusterSample, p *consensus.ClusterPeer, peer string, emit number)) family {
+	f.numbers = func(s *snapshot, emit number) {
+		c := s.cluster()
+		if c == nil {
+			return
+		}
+		for i := range c.Replicas {
+			if i != c.Self {
+				numbers(c, &c.Peers[i], strconv.Itoa(int(i)), emit)
+			}
+		}
+	}
+	return f
+}
+
+func isTrue(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// role of this replica in the cluster.
+func role(c *consensus.ClusterSample) string {
+	if c.IsPrimary {
+		return "primary"
+	}
+	return "backup"
+}
+
+// lag is by how many ops another replica's execution is behind what this one knows to be committed.
+func lag(c *consensus.ClusterSample, p *consensus.ClusterPeer) uint64 {
+	return c.CommitMax - min(c.CommitMax, p.CommitMin)
+}
+
+func clusterFamilies() []family {
+	return []family{
+		{name: "ledger_cluster_role_info", unit: "info", kind: gauge, labels: []string{"role"},
+			help: "1 for the role of this replica: primary or backup",
+			numbers: func(s *snapshot, emit number) {
+				if c := s.cluster(); c != nil {
+					emit(1, role(c))
+				}
+			}},
+		ofCluster(family{name: "ledger_cluster_serving_replicas", unit: "replicas", kind: gauge,
+			help: "1 while clients are served here: status normal, in touch with a quorum; /readyz tells why not"},
+			func(c *consensus.ClusterSample) uint64 { return isTrue(c.Away == consensus.AwayNot) }),
+		ofCluster(family{name: "ledger_cluster_primary_index", unit: "index", kind: gauge, help: "Index of the primary of the view"},
+			func(c *consensus.ClusterSample) uint64 { return uint64(c.Primary) }),
+		ofCluster(family{name: "ledger_cluster_log_view", unit: "view", kind: gauge,
+			help: "View whose log this replica has; behind the view during a view change"},
+			func(c *consensus.ClusterSample) uint64 { return uint64(c.LogView) }),
+		ofCluster(family{name: "ledger_cluster_left_views", unit: "views", kind: counter, help: "Views that this replica has left"},
+			func(c *consensus.ClusterSample) uint64 { return c.ViewChanges }),
+		ofCluster(family{name: "ledger_cluster_committed_op", unit: "op", kind: gauge,
+			help: "Highest op that is known to be committed here; ledger_consensus_commit_op is executed"},
+			func(c *consensus.ClusterSample) uint64 { return c.CommitMax }),
+		{name: "ledger_cluster_log_slots", unit: "slots", kind: gauge, labels: []string{"state"},
+			help: "Slots of the log that others have to help with: the prepare is damaged (faulty), or has not come yet (missing)",
+			numbers: func(s *snapshot, emit number) {
+				if c := s.cluster(); c != nil {
+					emit(c.FaultySlots, "faulty")
+					emit(c.MissingPrepares, "missing")
+				}
+			}},
+		{name: "ledger_cluster_repaired_prepares", unit: "prepares", kind: counter, labels: []string{"event"},
+			help: "Prepares that this replica asked others for (asked), got (taken), and gave to others (served)",
+			numbers: func(s *snapshot, emit number) {
+				if c := s.cluster(); c != nil {
+					emit(c.RepairsAsked, "asked")
+					emit(c.RepairsTaken, "taken")
+					emit(c.RepairsServed, "served")
+				}
+			}},
+		ofCluster(family{name: "ledger_cluster_round_trip_ns", unit: "ns", kind: gauge,
+			help: "Median round trip of a ping to the other replicas"},
+			func(c *consensus.ClusterSample) uint64 { return c.RoundTripNs }),
+		ofCluster(family{name: "ledger_cluster_agreed_clocks", unit: "clocks", kind: gauge,
+			help: "Replicas whose clocks agree, this one included; 0: no time is agreed, and a primary prepares nothing"},
+			func(c *consensus.ClusterSample) uint64 { return uint64(c.Clock.Sources) }),
+		ofCluster(family{name: "ledger_cluster_clock_width_ns", unit: "ns", kind: gauge,
+			help: "Width of the interval in which the cluster's time lies"},
+			func(c *consensus.ClusterSample) uint64 { return c.Clock.WidthNs }),
+		ofCluster(family{name: "ledger_cluster_clock_age_ns", unit: "ns", kind: gauge, help: "Time since the clocks agreed last"},
+			func(c *consensus.ClusterSample) uint64 { return c.Clock.AgeNs }),
+		{name: "ledger_cluster_clock_off_ns", unit: "ns", kind: gauge, labels: []string{"direction"},
+			help: "How far the wall clock of this replica is outside of that interval: ahead or behind",
+			numbers: func(s *snapshot, emit number) {
+				if c := s.cluster(); c != nil {
+					emit(uint64(max(c.Clock.OwnOffsetNs, 0)), "ahead")
+					emit(uint64(max(-c.Clock.OwnOffsetNs, 0)), "behind")
+				}
+			}},
+		perOther(family{name: "ledger_cluster_peer_lag_ops", unit: "ops", kind: gauge, labels: []string{"peer"},
+			help: "Ops by which another replica's execution is behind what is committed, as of its last ping or pong"},
+			func(c *consensus.ClusterSample, p *consensus.ClusterPeer, peer string, emit number) {
+				if p.StateNs != consensus.NeverNs {
+					emit(lag(c, p), peer)
+				}
+			}),
+		perOther(family{name: "ledger_cluster_peer_op", unit: "op", kind: gauge, labels: []string{"peer", "kind"},
+			help: "What another replica told last: its highest op (head), executed op (commit) and checkpoint"},
+			func(c *consensus.ClusterSample, p *consensus.ClusterPeer, peer string, emit number) {
+				if p.StateNs != consensus.NeverNs {
+					emit(p.Op, peer, "head")
+					emit(p.CommitMin, peer, "commit")
+					emit(p.CheckpointOp, peer, "checkpoint")
+				}
+			}),
+		perOther(family{name: "ledger_cluster_peer_silent_ns", unit: "ns", kind: gauge, labels: []string{"peer"},
+			help: "Time since the last message of another replica"},
+			func(c *consensus.ClusterSample, p *consensus.ClusterPeer, peer string, emit number) {
+				if p.SilentNs != consensus.NeverNs {
+					emit(p.SilentNs, peer)
+				}
+			}),
+	}
+}

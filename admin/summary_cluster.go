@@ -1,0 +1,45 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"ledger/stages/consensus"
+)
+
+// writeCluster tells what one of several replicas knows of its cluster.
+func writeCluster(w io.Writer, s *snapshot) {
+	c := s.cluster()
+	if c == nil {
+		return
+	}
+	fmt.Fprintf(w, "replica %d of %d, %s; the primary of the view is replica %d; log view %d, %d views left since the start\n", c.Self,
+		c.Replicas, role(c), c.Primary, c.LogView, c.ViewChanges)
+	if c.Away != consensus.AwayNot {
+		fmt.Fprintf(w, "clients are not served here: %s\n", c.Away)
+	}
+	fmt.Fprintf(w, "committed op %d, log slots damaged here %d, prepares missing here %d; prepares asked for %d, got %d, given %d\n",
+		c.CommitMax, c.FaultySlots, c.MissingPrepares, c.RepairsAsked, c.RepairsTaken, c.RepairsServed)
+	if c.Clock.IsKnown {
+		fmt.Fprintf(w, "clocks of %d replicas agree within %s, %s ago; the own one is off by %d ns\n", c.Clock.Sources, duration(c.Clock.WidthNs),
+			duration(c.Clock.AgeNs), c.Clock.OwnOffsetNs)
+	} else {
+		fmt.Fprintln(w, "the replicas do not agree on the time")
+	}
+	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s %12s\n", "replica", "behind, ops", "head", "executed", "checkpoint", "log view", "silent")
+	for i := range c.Replicas {
+		if i == c.Self {
+			fmt.Fprintf(w, "%-32s %12d %12d %12d %12d %12d %12s\n", fmt.Sprintf("%d (this one)", i),
+				c.CommitMax-min(c.CommitMax, s.Consensus.Commit), s.Consensus.Op, s.Consensus.Commit, s.Consensus.CheckpointOp, c.LogView, "-")
+			continue
+		}
+		p := &c.Peers[i]
+		if p.StateNs == consensus.NeverNs {
+			fmt.Fprintf(w, "%-32d %12s\n", i, "never heard")
+			continue
+		}
+		fmt.Fprintf(w, "%-32s %12d %12d %12d %12d %12d %12s\n", strconv.Itoa(int(i)), lag(c, p), p.Op, p.CommitMin, p.CheckpointOp, p.LogView,
+			duration(p.SilentNs))
+	}
+}

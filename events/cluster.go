@@ -1,0 +1,73 @@
+package events
+
+import (
+	"fmt"
+	"time"
+)
+
+// The events about what a replica of several does for clients.
+
+// ViewBegan: clients are served in a view for the first time.
+type ViewBegan struct {
+	View    uint32
+	Primary uint8
+	IsSelf  bool   // the primary is this replica
+	Cause   string // why the view before was left; "" at a start
+	AwayNs  uint64 // without service before; 0 at a start
+}
+
+// ViewBegan emits the event.
+func (l *Log) ViewBegan(e ViewBegan) { emit(l, kindViewBegan, e) }
+
+func (e *ViewBegan) Level() Level { return Info }
+func (e *ViewBegan) Name() string { return "view_began" }
+func (e *ViewBegan) Text(line []byte) []byte {
+	line = fmt.Appendf(line, "view %d: replica %d is the primary", e.View, e.Primary)
+	if e.IsSelf {
+		line = append(line, " (this one)"...)
+	}
+	if e.Cause != "" {
+		line = fmt.Appendf(line, ", because %s; %v without service", e.Cause, time.Duration(e.AwayNs).Round(time.Millisecond))
+	}
+	return line
+}
+func (e *ViewBegan) Fields(o Fields) Fields {
+	return o.Number("view", uint64(e.View)).Number("primary", uint64(e.Primary)).Bool("self", e.IsSelf).String("cause", e.Cause).
+		Number("away_ns", e.AwayNs)
+}
+
+// ServiceStopped: this replica does not serve clients, for a reason that may last.
+type ServiceStopped struct {
+	View   uint32
+	Reason string
+}
+
+// ServiceStopped emits the event.
+func (l *Log) ServiceStopped(e ServiceStopped) { emit(l, kindServiceStopped, e) }
+
+func (e *ServiceStopped) Level() Level { return Warning }
+func (e *ServiceStopped) Name() string { return "service_stopped" }
+func (e *ServiceStopped) Text(line []byte) []byte {
+	return fmt.Appendf(line, "view %d: clients are not served here: %s", e.View, e.Reason)
+}
+func (e *ServiceStopped) Fields(o Fields) Fields {
+	return o.Number("view", uint64(e.View)).String("reason", e.Reason)
+}
+
+// ServiceAgain: clients are served again, in the view in which they were.
+type ServiceAgain struct {
+	View   uint32
+	AwayNs uint64
+}
+
+// ServiceAgain emits the event.
+func (l *Log) ServiceAgain(e ServiceAgain) { emit(l, kindServiceAgain, e) }
+
+func (e *ServiceAgain) Level() Level { return Info }
+func (e *ServiceAgain) Name() string { return "service_again" }
+func (e *ServiceAgain) Text(line []byte) []byte {
+	return fmt.Appendf(line, "view %d: clients are served here again, after %v", e.View, time.Duration(e.AwayNs).Round(time.Millisecond))
+}
+func (e *ServiceAgain) Fields(o Fields) Fields {
+	return o.Number("view", uint64(e.View)).Number("away_ns", e.AwayNs)
+}

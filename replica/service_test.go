@@ -1,0 +1,64 @@
+package replica
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"ledger/events"
+	"ledger/peer"
+	"ledger/stages/consensus"
+)
+
+// Goal: one line for each view, with its cause and the time without service, which counts from the
+// last sign of life of a primary that was silent; a line when service stops for a reason that
+// lasts, and one when it is back; none for what passes during a start.
+func TestServiceLines(t *testing.T) {
+	var text strings.Builder
+	log := events.New(&text, events.FormatText)
+	nowNs := uint64(5e9)
+	s := newService(log, func() uint64 { return nowNs }, 1)
+	if s.why() == "" || (*service)(nil).why() != "" {
+		t.Error("a replica of several serves nobody before consensus says so, and a single one does not ask")
+	}
+	tell := func(afterMs uint64, now consensus.Service) {
+		nowNs += afterMs * 1e6
+		now.Primary = uint8(now.View % 3)
+		s.changed(now)
+		if (s.why() == "") != now.IsServing() {
+			t.Errorf("%+v: %q", now, s.why())
+		}
+	}
+	tell(0, consensus.Service{View: 3, Away: consensus.AwayAlone})
+	tell(10, consensus.Service{View: 3, Away: consensus.AwayBehind, IsNormal: true})
+	tell(10, consensus.Service{View: 3, IsNormal: true})
+	lost := nowNs + 1e6
+	tell(300, consensus.Service{View: 4, Away: consensus.AwayViewChange, Cause: peer.CauseSilent, LostNs: lost})
+	tell(50, consensus.Service{View: 4, IsNormal: true, Cause: peer.CauseSilent, LostNs: lost})
+	tell(1000, consensus.Service{View: 4, IsNormal: true, Away: consensus.AwayAlone})
+	tell(2000, consensus.Service{View: 4, IsNormal: true})
+	tell(1000, consensus.Service{View: 5, Away: consensus.AwayViewChange})
+	tell(1000, consensus.Service{View: 6, Away: consensus.AwayViewChange})
+	tell(1500, consensus.Service{View: 7, Away: consensus.AwayViewChange})
+	tell(100, consensus.Service{View: 7, IsNormal: true, Cause: peer.CauseStuck})
+	if !log.Close(time.Minute) {
+		t.Fatal("the log does not end")
+	}
+	want := []string{
+		"info: view 3: replica 0 is the primary\n",
+		"info: view 4: replica 1 is the primary (this one), because nothing was heard of the primary; 349ms without service\n",
+		"warning: view 4: clients are not served here: too few other replicas are heard\n",
+		"info: view 4: clients are served here again, after 2s\n",
+		"warning: view 7: clients are not served here: the replicas are choosing a primary\n",
+		"info: view 7: replica 1 is the primary (this one), because the view change took too long; 2.6s without service\n",
+	}
+	lines := strings.SplitAfter(text.String(), "\n")
+	if len(lines) != len(want)+1 {
+		t.Fatalf("%d lines:\n%s", len(lines)-1, text.String())
+	}
+	for i := range want {
+		if !strings.HasSuffix(lines[i], want[i]) {
+			t.Errorf("line %d is %q, want %q", i, lines[i], want[i])
+		}
+	}
+}

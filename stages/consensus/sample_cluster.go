@@ -1,0 +1,71 @@
+package consensus
+
+import (
+	"ledger/clock"
+	"ledger/limits"
+	"ledger/peer"
+)
+
+// ClusterSample is what one of several replicas knows of itself and of the others.
+type ClusterSample struct {
+	Replicas, Self  uint8 // Replicas is 0 in a cluster of one
+	Primary         uint8 // of the view
+	IsPrimary       bool
+	Away            Away
+	LogView         uint32
+	ViewChanges     uint64 // views that were left since the start
+	CommitMax       uint64 // known to be committed; executed is Sample.Commit
+	FaultySlots     uint64 // slots of the log whose prepare is damaged here
+	MissingPrepares uint64 // prepares of the log that are neither here nor on their way to the disk
+	RepairsAsked    uint64 // requests for prepares to others
+	RepairsTaken    uint64 // prepares that came because they were asked for
+	RepairsServed   uint64 // prepares that others asked for and got
+	RoundTripNs     uint64 // median of the others
+	Clock           clock.State
+	Peers           [limits.ReplicasMax]ClusterPeer
+}
+
+// ClusterPeer is what is known of another replica.
+type ClusterPeer struct {
+	SilentNs uint64 // since its last message; NeverNs: none came
+	StateNs  uint64 // age of what follows; NeverNs: not known
+
+	Op, CommitMin, CommitMax, CheckpointOp uint64
+	LogView                                uint32
+	Status                                 peer.Status
+	ClockAgreed                            bool
+}
+
+// NeverNs stands for the age of what never was.
+const NeverNs = ^uint64(0)
+
+// helped counts repairs of the log.
+type helped struct{ askedCount, takenCount, servedCount uint64 }
+
+func (h *helped) asked()  { h.askedCount++ }
+func (h *helped) taken()  { h.takenCount++ }
+func (h *helped) served() { h.servedCount++ }
+
+// sampleCluster fills out. Ages are as of the last step.
+func (s *Stage) sampleCluster(out *ClusterSample) {
+	now := s.timers.now()
+	*out = ClusterSample{
+		Replicas: uint8(s.quorums.Replicas), Self: uint8(s.self), Primary: uint8(s.quorums.PrimaryOf(s.views.now())),
+		IsPrimary: s.isPrimary(), Away: s.service.reason(), LogView: s.superblocks.now().LogView, ViewChanges: s.service.leftCount(),
+		CommitMax: s.commits.max(), RepairsAsked: s.helped.askedCount, RepairsTaken: s.helped.takenCount,
+		RepairsServed: s.helped.servedCount, RoundTripNs: s.clock.RoundTripNs(), Clock: s.clock.State(now, s.turn.wall()),
+	}
+	out.FaultySlots, out.MissingPrepares = s.log.damages()
+	age := func(atNs uint64) uint64 {
+		if atNs == 0 {
+			return NeverNs
+		}
+		return now - min(now, atNs)
+	}
+	for i := range s.quorums.Replicas {
+		state, stateNs, toldNs := s.peers.stateOf(i)
+		out.Peers[i] = ClusterPeer{SilentNs: age(toldNs), StateNs: age(stateNs), Op: state.Op, CommitMin: state.CommitMin,
+			CommitMax: state.CommitMax, CheckpointOp: state.CheckpointOp, LogView: state.LogView, Status: state.Status,
+			ClockAgreed: state.ClockAgreed == 1}
+	}
+}

@@ -1,0 +1,143 @@
+package consensus
+
+import (
+	"ledger/limits"
+	"ledger/peer"
+)
+
+// Service is what one of several replicas does for clients, and since when. Operators, load
+// balancers and log lines ask for it; no decision depends on it.
+type Service struct {
+	View      uint32
+	Primary   uint8 // of the view
+	IsPrimary bool  // this replica is the primary, or is about to be
+	IsNormal  bool  // the log of the view is known, and durable here
+	Away      Away
+	Cause     peer.Cause // why the view before this one was left, as far as it is known here
+	LostNs    uint64     // the last sign of life of the primary of that view, if it was silent; else 0
+}
+
+// Away is the reason why a replica does not serve clients.
+type Away uint8
+
+// Reasons, the first that applies.
+const (
+	AwayNot        Away = iota // it serves them
+	AwayHead                   // the head of the log is uncertain
+	AwayViewChange             // no log of the view is known
+	AwayAlone                  // too few others are heard to commit anything, or the primary is not
+	AwayGivesWay               // the primary hears nobody
+	AwayClock                  // the replicas do not agree on the time
+	AwayBehind                 // what was committed when it joined is not executed yet
+)
+
+func (a Away) String() string {
+	return [...]string{
+		"", "the end of the log is damaged, and the other replicas have not said yet what was there",
+		"the replicas are choosing a primary", "too few other replicas are heard", "the primary hears no other replica and gives way",
+		"the replicas do not agree on the time", "what the others have committed is being executed",
+	}[a]
+}
+
+// IsServing tells whether clients are served. A backup serves them too: it passes their requests
+// on, answers their pings, and repeats replies.
+func (s *Service) IsServing() bool { return s.Away == AwayNot }
+
+// touchNs is the time without any message after which a replica counts as not heard. A ping leaves
+// and a pong comes each second.
+const touchNs = 2_500_000_000
+
+// service remembers what was told.
+type service struct {
+	told       Service
+	isTold     bool
+	isJoined   bool // targetOp is set
+	hasServed  bool
+	targetOp   uint64 // commit_max when the replica was in status normal for the first time
+	cause      peer.Cause
+	causedView uint32 // the view that cause and lostNs are about
+	lostNs     uint64
+	left       uint64 // views that were left, for the metrics
+}
+
+func (v *service) reason() Away      { return v.told.Away }
+func (v *service) leftCount() uint64 { return v.left }
+func (v *service) wasServing() bool  { return v.hasServed }
+
+// leaves notes why a view is left. signNs is the last sign of life of its primary.
+func (v *service) leaves(view uint32, cause peer.Cause, signNs uint64) {
+	v.causedView, v.cause, v.lostNs = view, cause, 0
+	if cause == peer.CauseSilent {
+		v.lostNs = signNs
+	}
+}
+
+// hears why another replica wishes to leave a view. The first one that has a reason of its own
+// counts.
+func (v *service) hears(view uint32, cause peer.Cause, signNs uint64) {
+	if cause != peer.CauseFollowed && (v.causedView != view || v.cause == 0) {
+		v.leaves(view, cause, signNs)
+	}
+}
+
+// tellService tells what has changed since the last step in what this replica does for clients.
+func (s *Stage) tellService() {
+	v, now := &s.service, s.timers.now()
+	t := Service{View: s.views.now(), Primary: uint8(s.quorums.PrimaryOf(s.views.now())), IsNormal: s.isSettled(), Away: s.away(now)}
+	t.IsPrimary = int(t.Primary) == s.self
+	if t.Cause = peer.CauseFollowed; v.cause != 0 && v.causedView+1 == t.View {
+		t.Cause, t.LostNs = v.cause, v.lostNs
+	}
+	if t.IsServing() && !v.hasServed {
+		v.hasServed = true
+		s.send.ready()
+	}
+	if v.isTold && v.told == t {
+		return
+	}
+	if v.isTold && t.View != v.told.View {
+		v.left++
+	}
+	v.told, v.isTold = t, true
+	s.send.service(&v.told)
+}
+
+// away returns the reason why clients are not served.
+func (s *Stage) away(nowNs uint64) Away {
+	v := &s.service
+	switch {
+	case s.views.isRecovering():
+		return AwayHead
+	case !s.isSettled():
+		return AwayViewChange
+	case !s.isInTouch(nowNs):
+		return AwayAlone
+	case s.isPrimary() && s.beats.isGivingWay():
+		return AwayGivesWay
+	}
+	if !v.isJoined {
+		v.isJoined, v.targetOp = true, s.commits.max()
+	}
+	switch {
+	case !v.hasServed && s.commits.min() < v.targetOp, s.isPrimary() && !s.status.isServing():
+		return AwayBehind
+	case s.isPrimary() && s.timers.wall() == 0:
+		return AwayClock
+	}
+	return AwayNot
+}
+
+// isInTouch tells whether this replica hears enough others to commit something with them. A backup
+// has to hear the primary.
+func (s *Stage) isInTouch(nowNs uint64) bool {
+	heard := s.peers.toldSince(nowNs - min(nowNs, touchNs))
+	primary := s.quorums.PrimaryOf(s.views.now())
+	if primary != s.self && heard>>primary&1 == 0 {
+		return false
+	}
+	count := 1
+	for i := range limits.ReplicasMax {
+		count += int(heard >> i & 1)
+	}
+	return count >= s.quorums.Replication
+}

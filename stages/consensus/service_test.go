@@ -1,0 +1,106 @@
+package consensus
+
+import (
+	"testing"
+
+	"ledger/peer"
+)
+
+// told is what a machine has told last.
+func (m *machine) told() *Service { return &m.stage.service.told }
+
+// Goal: each replica, backups too, is ready once, when it is in status normal, hears a quorum and
+// has executed what was committed before. When the primary is dead, the others do not claim to
+// serve until they have another one, and know why. One that hears nobody serves nobody.
+func TestSeveralService(t *testing.T) {
+	w := newSeveral(t, 3, 21)
+	w.addClients(3)
+	w.run(4 * second)
+	for _, m := range w.machines {
+		if told := m.told(); m.readyCount != 1 || !told.IsServing() || !told.IsNormal || told.IsPrimary != (m.index == int(told.Primary)) {
+			t.Fatalf("machine %d was ready %d times, and tells %+v", m.index, m.readyCount, told)
+		}
+	}
+	view := w.machines[0].told().View
+	dead := w.machines[view%3]
+	dead.crash()
+	hasStopped, others := false, []*machine{w.machines[(view+1)%3], w.machines[(view+2)%3]}
+	for range 400 {
+		w.run(second / 100)
+		for _, m := range others {
+			hasStopped = hasStopped || !m.told().IsServing()
+		}
+	}
+	for _, m := range others {
+		told := m.told()
+		if !told.IsServing() || told.View == view || told.Cause != peer.CauseSilent || told.LostNs == 0 || m.readyCount != 1 {
+			t.Errorf("machine %d tells %+v", m.index, told)
+		}
+	}
+	if !hasStopped {
+		t.Error("nobody noticed that there was no primary")
+	}
+	// A replica that comes back is ready when it has caught up.
+	w.run(second)
+	dead.start()
+	for range 400 {
+		if w.run(second / 100); dead.readyCount == 0 {
+			continue
+		}
+		if target := dead.stage.service.targetOp; dead.executed < target || target == 0 {
+			t.Errorf("ready at op %d, before op %d", dead.executed, target)
+		}
+		break
+	}
+	if dead.readyCount != 1 {
+		t.Fatalf("it was ready %d times: %s", dead.readyCount, w.text())
+	}
+	w.isolate(dead.index, true)
+	w.run(4 * second)
+	if told := dead.told(); told.IsServing() || told.Away.String() == "" {
+		t.Errorf("a replica that hears nobody tells %+v", told)
+	}
+	w.heal()
+}
+
+// Goal: the figures of each replica know the role, how far the others are, what is damaged and what
+// was repaired.
+func TestSeveralSample(t *testing.T) {
+	w := newSeveral(t, 3, 22)
+	w.addClients(3)
+	w.run(4 * second)
+	view := w.machines[0].told().View
+	behind := w.machines[(view+1)%3]
+	w.isolate(behind.index, true)
+	w.run(second)
+	w.quiet(true)
+	w.run(second / 2)
+	w.isolate(behind.index, false)
+	w.run(4 * second)
+	primaries := 0
+	for _, m := range w.machines {
+		var s Sample
+		m.stage.Sample(&s)
+		c := &s.Cluster
+		if c.IsPrimary {
+			primaries++
+		}
+		if c.Replicas != 3 || int(c.Self) != m.index || c.CommitMax != w.oracle.highest || c.Away != AwayNot || !c.Clock.IsKnown ||
+			c.FaultySlots != 0 || c.MissingPrepares != 0 || s.Recovering {
+			t.Errorf("machine %d: %+v", m.index, c)
+		}
+		for i := range c.Peers[:3] {
+			p := &c.Peers[i]
+			if i == m.index && p.StateNs != NeverNs || i != m.index && (p.CommitMin != w.oracle.highest || p.StateNs > 2*second ||
+				p.SilentNs > 2*second || p.Status != peer.StatusNormal || !p.ClockAgreed) {
+				t.Errorf("machine %d of %d: %+v", m.index, i, p)
+			}
+		}
+		if m == behind && (c.RepairsAsked == 0 || c.RepairsTaken == 0) {
+			t.Errorf("what was missed came without repair: %+v", c)
+		}
+	}
+	if primaries != 1 {
+		t.Errorf("%d primaries", primaries)
+	}
+}
