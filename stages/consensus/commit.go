@@ -27,6 +27,9 @@ func (s *Stage) load() {
 			s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a prepare does not follow the one before it"})
 			return
 		}
+		if !s.verify(op) {
+			return
+		}
 		isPulse := s.log.header(op).Operation() == wire.OperationPulse
 		replySlot := stages.SlotNone
 		if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {

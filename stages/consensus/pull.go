@@ -31,6 +31,9 @@ func (s *Stage) pullOne(op uint64) bool {
 		s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a committed prepare does not follow the one that was executed before it"})
 		return false
 	}
+	if !s.verify(op) {
+		return false
+	}
 	isPulse := s.log.header(op).Operation() == wire.OperationPulse
 	replySlot := stages.SlotNone
 	if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {

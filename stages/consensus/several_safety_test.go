@@ -27,14 +27,18 @@ func (w *several) until(what string, isSo func() bool) {
 // primary is the machine that is the settled primary of the highest view.
 func (w *several) primary() *machine {
 	w.t.Helper()
-	var found *machine
+	found := w.primaryOrNil()
+	if found == nil {
+		w.t.Fatalf("seed %d: there is no primary: %s", w.seed, w.text())
+	}
+	return found
+}
+
+func (w *several) primaryOrNil() (found *machine) {
 	for _, m := range w.machines {
 		if m.isUp && m.stage.isPrimary() && (found == nil || m.stage.views.now() > found.stage.views.now()) {
 			found = m
 		}
-	}
-	if found == nil {
-		w.t.Fatalf("seed %d: there is no primary: %s", w.seed, w.text())
 	}
 	return found
 }
@@ -122,10 +126,11 @@ func TestSeveralCommitOfALaterView(t *testing.T) {
 }
 
 // forged is a prepare that no machine of the world made.
-func (w *several) forged(op uint64, view uint32, parent wire.Checksum) prepare.Header {
+func (m *machine) forged(op uint64, view uint32, parent wire.Checksum) prepare.Header {
 	b := make([]byte, prepare.HeaderBytes)
-	f := prepare.Fields{Parent: parent, Cluster: testCluster, Op: op, Commit: op - 1, Timestamp: 1 << 62, View: view, RequestsCount: 1,
-		SizeBytes: prepare.HeaderBytes, Command: prepare.CommandPrepare, Operation: wire.OperationPulse}
+	_, id, _ := m.stage.named(op)
+	f := prepare.Fields{CheckpointID: id, Parent: parent, Cluster: testCluster, Op: op, Commit: op - 1, Timestamp: 1 << 62, View: view,
+		RequestsCount: 1, SizeBytes: prepare.HeaderBytes, Command: prepare.CommandPrepare, Operation: wire.OperationPulse}
 	return prepare.Put(b, &f, prepare.Sum(nil))
 }
 
@@ -152,14 +157,14 @@ func TestExecutedStays(t *testing.T) {
 		play       func(w *several, m *machine, from int, view uint32, last uint64)
 	}{
 		{"another prepare of the last op", "has another prepare of op", func(w *several, m *machine, from int, view uint32, last uint64) {
-			m.startView(from, view, last, w.forged(last, view, m.stage.log.checksum(last-1)))
+			m.startView(from, view, last, m.forged(last, view, m.stage.log.checksum(last-1)))
 		}},
 		{"another prepare of an op before it", "has another prepare of op", func(w *several, m *machine, from int, view uint32, last uint64) {
-			before := w.forged(last-1, view, m.stage.log.checksum(last-2))
-			m.startView(from, view, last-1, w.forged(last, view, before.Checksum()), before)
+			before := m.forged(last-1, view, m.stage.log.checksum(last-2))
+			m.startView(from, view, last-1, m.forged(last, view, before.Checksum()), before)
 		}},
 		{"an op that does not follow", "does not follow the one", func(w *several, m *machine, from int, view uint32, last uint64) {
-			next := w.forged(last+1, view, wire.Checksum{1})
+			next := m.forged(last+1, view, wire.Checksum{1})
 			m.startView(from, view, last+1, next)
 			w.until("the view is durable", func() bool { return m.stage.isSettled() && m.stage.views.now() == view })
 			m.receive(from, &flight{command: peer.CommandRepairPrepare, view: view, bytes: next})
