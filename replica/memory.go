@@ -26,6 +26,7 @@ const (
 	slotBytesUsual   = 64 << 20  // message slots that a few busy clients touch
 	tableBytesUsual  = 64 << 20  // memtables beyond what is touched at start: accounts, expiries; with --development all of them
 	indexBytesPerID  = 3 + 6     // of filters: 3 of the table's; up to 4 of the filter of all ids and a third of these for later ids
+	openingBytes     = 16 << 20  // blocks and ids on their way into the indexes
 	indexBytesFactor = 4         // the manifest relative to its trailer: lists double, and the next trailer is beside them
 )
 
@@ -99,7 +100,10 @@ func readingSessions(checkpoint *storage.Checkpoint) uint64 {
 // indexesOf is the memory of the indexes of a checkpoint.
 func indexesOf(c *storage.Checkpoint) uint64 {
 	trailers := c.TrailerBytes[storage.TrailerManifest] + c.TrailerBytes[storage.TrailerFreeSet]
-	return indexBytesFactor*trailers + indexBytesPerID*(c.TransfersCount+c.AccountsCount)
+	if trailers == 0 {
+		return 0 // nothing is opened
+	}
+	return openingBytes + indexBytesFactor*trailers + indexBytesPerID*(c.TransfersCount+c.AccountsCount)
 }
 
 // check compares the figures with the available memory. A start whose expected use does not fit is

@@ -112,8 +112,8 @@ type JournalReadResult uint8
 const (
 	// ReadOK: the prepare is in the slot, verified.
 	ReadOK JournalReadResult = iota + 1
-	// ReadAbsent: the log does not hold the prepare: it has another one in that slot, or another one
-	// is being written there.
+	// ReadAbsent: the log does not hold the prepare: it has another one in that slot, or another
+	// one is being written there.
 	ReadAbsent
 	// ReadDamaged: the log should hold the prepare, and neither its copy nor its twin (if that is a
 	// whole copy) reads back right. Fault says what was wrong with the prepare's copy. A single
@@ -136,8 +136,8 @@ type JournalToConsensus struct {
 type ConsensusToApplyKind uint8
 
 const (
-	// ApplySequenced: the prepare in Slot may be committed soon. Apply reads ahead the pages that it
-	// needs; answer ApplySequencedDone. Until then the slot must not be freed.
+	// ApplySequenced: the prepare in Slot may be committed soon. Apply reads ahead the pages that
+	// it needs; answer ApplySequencedDone. Until then the slot must not be freed.
 	ApplySequenced ConsensusToApplyKind = iota + 1
 	// ApplyCommit: execute the prepare in Slot and, if ReplySlot is not SlotNone, build the replies
 	// into it; answer ApplyCommitted. Ops come in order without gaps.
@@ -174,8 +174,8 @@ const (
 	ApplyCommitted ApplyToConsensusKind = iota + 1
 	// ApplyCheckpointReady: Checkpoint is on disk and synced; consensus writes the superblock.
 	ApplyCheckpointReady
-	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read the
-	// slot any more.
+	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read
+	// the slot any more.
 	ApplySequencedDone
 	// ApplyOpened: apply has the state of the checkpoint of op Op.
 	ApplyOpened
@@ -230,6 +230,8 @@ func ReplyOf(header *wire.Header, offsetBytes uint32) Reply {
 }
 
 // ApplyToCompact gives a worker of compact one job or one checkpoint; CompactToApply gives it back.
+// Without either, it tells that apply goes on from another checkpoint: the worker has nothing to do
+// any more, and a fault that it met does not concern what comes.
 type ApplyToCompact struct {
 	Job        *storage.Job
 	Checkpoint *storage.CheckpointJob
@@ -255,5 +257,5 @@ type Sessions struct {
 const (
 	BudgetJournalAppends = 8
 	BudgetJournalReads   = 8
-	BudgetCompact        = storage.JobsMax + 1 // of each worker, both ways: its jobs and a checkpoint
+	BudgetCompact        = storage.JobsMax + 2 // of each worker, both ways: its jobs, a checkpoint, and the news of another one
 )

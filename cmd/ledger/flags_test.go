@@ -161,6 +161,8 @@ var malformed = map[string]string{
 	"status --metrics": "a b", "status --interval": "1", "status --json": "perhaps", "top --metrics": "a b", "top --interval": "0s",
 	"doctor --addresses": "a b", "doctor --cluster": "x", "doctor --metrics": "a b", "doctor --timeout": "2", "doctor --json": "perhaps",
 	"ping --timeout": "2", "ping --json": "perhaps",
+	"repl --cluster": "x", "repl --addresses": "a b", "repl --command": "", "repl --verbose": "perhaps", "repl --file": "no/such/folder/x",
+	"repl --output": "xml", "repl --timeout": "5", "repl --allow-refused": "perhaps", "repl --history": "x",
 	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",
 	"inspect wal --json": "perhaps", "inspect checkpoint --json": "perhaps", "inspect tables --json": "perhaps",
 	"inspect block --json": "perhaps", "inspect sessions --json": "perhaps", "inspect digest --json": "perhaps", "verify --json": "perhaps",
@@ -174,6 +176,7 @@ func TestErrorsRepeatValues(t *testing.T) {
 		"format": {"--cluster=7", "--replica=0", "--replica-count=1", "0.data"}, "start": {"--addresses=0", "0.data"},
 		"ping":      {"--addresses=127.0.0.1:1", "--cluster=0"},
 		"benchmark": {"--transfer-count=1"}, "inspect wal": {"0.data"}, "inspect tables": {"0.data"},
+		"repl": {"--command=help"},
 	}
 	eachFlag(t, func(command []string, flag *kong.Flag) {
 		name := strings.Join(command, " ") + " --" + flag.Name

@@ -34,6 +34,12 @@ func (c *devCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *replCommand) Help() string {
+	return examples("ledger repl", "ledger repl --cluster=7 --addresses=10.0.0.1:3000,10.0.0.2:3000",
+		"ledger repl --addresses=3000 --command=query_accounts --output=csv", "ledger repl --file=statements.txt")
+}
+
+// Help implements kong.HelpProvider.
 func (c *benchmarkCommand) Help() string {
 	return examples("ledger benchmark --transfer-count=1000000 --clients=4",
 		"ledger benchmark --addresses=127.0.0.1:3000 --cluster=7 --id-order=random --json=result.json")

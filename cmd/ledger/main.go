@@ -21,6 +21,7 @@ type commandLine struct {
 	Format    formatCommand    `cmd:"" help:"Make the data file of a new replica."`
 	Start     startCommand     `cmd:"" help:"Serve a data file."`
 	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing. Or a cluster of several processes."`
+	Repl      replCommand      `cmd:"" help:"Type statements to a server, or run them from a text or a file."`
 	Benchmark benchmarkCommand `cmd:"" help:"Put load on a server and measure it."`
 	Ping      pingCommand      `cmd:"" help:"Say within two seconds whether a client would be served, and why not."`
 	Doctor    doctorCommand    `cmd:"" help:"Check the machine, the disk, a data file and servers: what is wrong, and the remedy."`
@@ -51,7 +52,7 @@ func run(arguments []string, in, out *os.File, errorOut io.Writer) int {
 		panic(err) // the struct above is wrong
 	}
 	if len(arguments) == 0 {
-		fmt.Fprintln(errorOut, "ledger: a command is missing: format, start, dev or version; ledger --help says more")
+		fmt.Fprintln(errorOut, "ledger: a command is missing: format, start, dev, repl or version; ledger --help says more")
 		return exitRefused
 	}
 	arguments, err = normalize(parser.Model, arguments)

@@ -35,7 +35,7 @@ var layers = [][]string{
 	// Assembly and edges.
 	{"replica", "inspect"},
 	{"client", "probe"},
-	{"admin", "bench"},
+	{"admin", "bench", "repl"},
 	{"doctor"},
 	{"cmd/ledger"},
 }

@@ -40,6 +40,9 @@ func (s *Stage) open(c *coro.Coroutine) {
 			c.Wait()
 		}
 		s.dealer.generation = nil
+		for worker := range s.out.Compact {
+			s.out.Compact[worker] = append(s.out.Compact[worker], stages.ApplyToCompact{})
+		}
 		s.forest.Reset()
 		s.machine.Reset()
 		s.closing = false

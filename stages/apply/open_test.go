@@ -5,7 +5,11 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"ledger/accounting/storetest"
+	"ledger/internal/ports"
+	"ledger/internal/portstest"
 	"ledger/internal/seeded"
 	"ledger/stages"
 	"ledger/storage"
@@ -108,13 +112,134 @@ func TestSequencedAfterAFault(t *testing.T) {
 }
 
 // frames commits a prepare and returns its replies without the gaps between them.
-func (b *bench) frames(message []byte) (frames []byte) {
+func (b *bench) frames(message []byte) []byte {
 	replies := b.commit(message, true)
 	if b.fault != nil {
 		b.t.Fatal(b.fault)
+	}
+	return b.framesOf(replies)
+}
+
+// framesOf returns the replies of the op that was committed last without the gaps between them.
+func (b *bench) framesOf(replies []byte) (frames []byte) {
+	if b.fault != nil {
+		return nil
 	}
 	for _, reply := range b.committed.Replies {
 		frames = append(frames, replies[reply.OffsetBytes:][:reply.Bytes]...)
 	}
 	return frames
+}
+
+// Goal: a replica whose compact met a fault of the disk, and that then opens its newest checkpoint
+// again, goes on as if nothing had been: every reply, and every byte of the file at the end. The
+// fault of a sync stays one, because what is on the medium is unknown.
+func TestReopenAfterFault(t *testing.T) {
+	random := seeded.Rand(t)
+	seed := random.Uint64()
+	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+	var messages [][]byte
+	const opsCount = 150
+	for range opsCount {
+		message, _ := source.next()
+		messages = append(messages, bytes.Clone(message))
+	}
+	// run executes all messages, and opens the newest checkpoint again after the first fault.
+	run := func(m portstest.Mishap, workers uint32) (plan portstest.Plan, replies [][]byte, met int, f *file) {
+		plan, replies, f = portstest.Plan{Mishap: m}, make([][]byte, opsCount), &file{}
+		l := tiny()
+		l.CompactWorkers = workers
+		b, err := newBenchOver(t, l, rand.New(rand.NewPCG(seed, 1)), f, storage.Checkpoint{}, func(d ports.Disk) ports.Disk {
+			return portstest.NewMishapDisk(d, &plan)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.stop()
+		for turns := 0; b.op < opsCount || b.apply.Ending() || !b.apply.Settled(); turns++ {
+			if at := b.op; at < opsCount {
+				if frames := b.framesOf(b.commit(messages[at], true)); b.fault == nil {
+					replies[at] = frames
+				}
+			} else {
+				b.turn()
+			}
+			if turns > 100_000 {
+				t.Fatalf("%v: it never settles", m)
+			}
+			if b.fault == nil {
+				continue
+			}
+			if met++; met > 1 {
+				break
+			}
+			b.fault = nil
+			for turns := 0; b.sequenced != stages.SlotNone; turns++ {
+				if b.turn(); turns > 100_000 {
+					t.Fatalf("%v: a slot never comes back", m)
+				}
+			}
+			b.reopen(b.newest)
+		}
+		return plan, replies, met, f
+	}
+	calm, want, met, straight := run(portstest.Mishap{}, 1)
+	if met != 0 {
+		t.Fatal("a fault without a mishap")
+	}
+	faults := 0
+	portstest.Mishaps(calm.Counts, 8, func(portstest.Kind) unix.Errno { return unix.EIO }, func(m portstest.Mishap) {
+		if m.Kind == portstest.KindRead || m.How == portstest.Delay {
+			return // mended, or nothing goes wrong
+		}
+		_, replies, met, f := run(m, 1+uint32(m.Nth)%2)
+		faults += met
+		if m.Kind == portstest.KindSync {
+			if met != 2 {
+				t.Errorf("%v: %d faults, want another one behind the failed sync", m, met)
+			}
+			return
+		}
+		if met != 1 {
+			t.Errorf("%v: %d faults, want 1", m, met)
+			return
+		}
+		for op := range replies {
+			if !bytes.Equal(replies[op], want[op]) {
+				t.Fatalf("%v: the replies of op %d differ", m, op+1)
+			}
+		}
+		if !bytes.Equal(f.data, straight.data) {
+			t.Errorf("%v: the file has other bytes", m)
+		}
+	})
+	if faults < 4 {
+		t.Errorf("%d faults: the test shows little", faults)
+	}
+}
+
+// Goal: the checkpoint that a running replica opens has no duration of its own: that of the last
+// one that was written is not told as its.
+func TestOpenedCheckpointHasNoDuration(t *testing.T) {
+	random := seeded.Rand(t)
+	b, err := newBench(t, tiny(), random, &file{}, storage.Checkpoint{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+	for b.newest.Op == 0 || !b.apply.Settled() {
+		b.nowNs += 1000
+		message, _ := source.next()
+		b.commit(message, true)
+	}
+	for b.apply.durable != b.newest.Op {
+		b.turn()
+	}
+	if op, durationNs := b.apply.CheckpointLast(); op != b.newest.Op || durationNs == 0 {
+		t.Fatalf("checkpoint %d took %d ns, want one of op %d that took time", op, durationNs, b.newest.Op)
+	}
+	b.reopen(b.newest)
+	if op, durationNs := b.apply.CheckpointLast(); op != b.newest.Op || durationNs != 0 {
+		t.Errorf("the opened checkpoint %d took %d ns, want op %d and 0", op, durationNs, b.newest.Op)
+	}
 }

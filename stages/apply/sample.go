@@ -125,8 +125,12 @@ func (m *measures) ended(nowNs uint64) {
 	m.times.EndedNs = nowNs
 }
 
-// dropped records that the op which is being executed never ends.
-func (m *measures) dropped() { m.executing, m.suspendedNs = false, 0 }
+// dropped records that the op which is being executed never ends, and that the checkpoint under way
+// never becomes durable. The one from which apply goes on has no duration.
+func (m *measures) dropped() {
+	m.executing, m.suspendedNs = false, 0
+	m.checkpointBeganNs, m.checkpointLastNs = 0, 0
+}
 
 // suspended records that the coroutine gives control back, and resumed that it runs again. The op
 // that is being executed waits meanwhile.

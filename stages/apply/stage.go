@@ -285,20 +285,17 @@ func (s *Stage) fail(fault *storage.Fault) {
 
 // onSequenced starts the reads for a prepare, and gives its slot back. The forest keeps the keys
 // and no reference to the slot, so consensus may free the slot: the prepare may be truncated before
-// it is committed. After a fault the slot comes back all the same, because the stage may go on from
-// a checkpoint, and what was lent meanwhile would be missing for ever.
+// it is committed. After a fault the slot comes back too, because another checkpoint may be opened.
 func (s *Stage) onSequenced(e *Event) {
-	if !s.faulted {
-		s.warm(e.Slot)
-	}
+	s.warm(e.Slot)
 	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplySequencedDone, Slot: e.Slot, Op: e.Op})
 }
 
 // warm starts reading the pages that an op will need. Changes by earlier ops are seen when the op
 // is executed.
 func (s *Stage) warm(slot stages.Slot) {
-	if !s.isOpen {
-		return // the trees are not there yet
+	if !s.isOpen || s.faulted {
+		return // the trees are not there yet, or nobody will ask them
 	}
 	message := s.slots.Bytes(slot)
 	header := prepare.Header(message[:prepare.HeaderBytes])

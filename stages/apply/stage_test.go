@@ -140,6 +140,7 @@ type bench struct {
 	sequenced stages.Slot // the slot of a sequenced prepare, until apply gives it back; SlotNone: none
 	last      []byte      // the prepare that was committed last
 	committed stages.ApplyToConsensus
+	nowNs     uint64
 }
 
 func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint) (*bench, error) {
@@ -206,7 +207,7 @@ func (b *bench) turn() {
 	for ; n >= b.weights[driver]; driver++ {
 		n -= b.weights[driver]
 	}
-	b.drivers[driver].Turn(0, 0)
+	b.drivers[driver].Turn(b.nowNs, 0)
 	var answers [8]stages.ApplyToConsensus
 	for _, answer := range answers[:b.fromApply.Pop(answers[:])] {
 		if b.opening && answer.Kind != stages.ApplyFault {

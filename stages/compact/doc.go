@@ -13,7 +13,7 @@
 // file does not depend on which worker runs which job.
 //
 // In:     EventJob, up to a generation of them; EventCheckpoint, one at a time, when no worker has
-// a job; EventDisk for each operation.
+// a job; EventReset, when apply drops its state and nothing is out; EventDisk for each operation.
 // Out:    reads, writes, growth and syncs; ActionJobDone, in the order in which the jobs came, when
 // all blocks of the job are written (apply may read them); ActionCheckpointDone when all blocks
 // that were written before it, the trailers included, survive power loss.
@@ -21,6 +21,6 @@
 // Limits: merge.ReadsMax reads, merge.WritesMax writes, 1 growth and 1 sync in flight. The file
 // grows in steps of 128 blocks, or in smaller ones on a full disk.
 // Faults: damage, a failing disk and a full disk become the Fault of the job or of the checkpoint,
-// and of all that follow.
+// and of all that follow until a reset. The fault of a sync is that of all that follow for ever.
 // Source: design, section 4; docs/design/storage.md.
 package compact

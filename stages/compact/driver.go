@@ -54,6 +54,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		if request.Job != nil {
 			d.events = append(d.events, Event{Kind: EventJob, Job: request.Job})
 		}
+		if request == (stages.ApplyToCompact{}) {
+			d.events = append(d.events, Event{Kind: EventReset})
+		}
 	}
 	d.stage.Step(nowNs, d.events, &d.actions)
 	for i := range d.actions.Items {

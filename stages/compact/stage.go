@@ -22,6 +22,7 @@ type EventKind uint8
 const (
 	EventJob EventKind = iota + 1
 	EventCheckpoint
+	EventReset // apply goes on from another checkpoint; there is no job
 	EventDisk
 )
 
@@ -128,6 +129,7 @@ type Stage struct {
 	tasksCount int
 	running    *task
 
+	resetting  bool                   // before anything else
 	checkpoint *storage.CheckpointJob // received and not yet written
 	syncing    *storage.CheckpointJob // written; its sync is under way
 	syncFault  *storage.Fault         // a sync has failed: nothing that follows is durable for certain
@@ -170,6 +172,9 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 			assert.That(s.tasksCount == 0, "the blocks of a checkpoint are written before its trailers")
 			assert.That(s.checkpoint == nil && s.syncing == nil, "one checkpoint is written at a time")
 			s.checkpoint, s.measures.checkpointBeganNs = e.Checkpoint, nowNs
+		case EventReset:
+			assert.That(s.tasksCount == 0 && s.checkpoint == nil && s.syncing == nil, "apply opens another checkpoint when no job is out")
+			s.resetting = true
 		case EventDisk:
 			s.onDisk(e.Disk)
 		default:
@@ -199,10 +204,14 @@ func (s *Stage) act(action Action) {
 }
 
 // work is the body of the coroutine. A checkpoint goes first, because the log waits for it. All
-// blocks that it needs are written already.
+// blocks that it needs are written already. After a reset, the fault of an earlier job is
+// forgotten, and that of a sync is not: what it left on the medium stays unknown.
 func (s *Stage) work(c *coro.Coroutine) {
 	for {
 		switch {
+		case s.resetting:
+			s.merger.Reset(c)
+			s.resetting = false
 		case s.checkpoint != nil:
 			s.writeCheckpoint(c)
 		case s.tasksRun < s.tasksCount:

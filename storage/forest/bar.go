@@ -16,6 +16,7 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 		f.keeper.Plan(checkpoint)
 	}
 	f.levels.PlanMerges()
+	f.levels.CoverVanished(f.grid, &f.loader) // a merge by reference ends at once
 	generation := f.levels.PlanEnd()
 	assert.That(generation != nil || !isDue, "a sealed memtable has something to flush")
 	return generation
@@ -32,5 +33,6 @@ func (f *Forest) BarInstall(generation *storage.Generation) {
 	flushed := f.keeper.Install(generation)
 	f.levels.Install(generation, &flushed)
 	f.keeper.Installed()
+	f.levels.CoverVanished(f.grid, &f.loader)
 	f.selfCheck()
 }

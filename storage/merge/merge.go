@@ -179,6 +179,14 @@ func (m *Merger) Collect() *storage.Fault {
 // Fault is the first fault of any job or write so far, or nil.
 func (m *Merger) Fault() *storage.Fault { return m.fault }
 
+// Reset forgets the fault of jobs whose results nobody wants any more: the state to which they
+// belong was dropped. It waits until no write is in flight. No job may be running, and a job leaves
+// no read behind.
+func (m *Merger) Reset(waiter storage.Waiter) {
+	m.Drain(waiter)
+	m.fault = nil
+}
+
 // Statistics returns the counters.
 func (m *Merger) Statistics() Statistics { return m.statistics }
 

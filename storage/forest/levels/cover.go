@@ -133,7 +133,7 @@ func (s *Levels) coverRun(g *grid.Grid, loader *ids.Loader) *Run {
 			return r
 		}
 	}
-	s.CoverEnd(g, loader)
+	assert.That(!c.under, "a run that vanishes while it is covered is given up at once")
 	smallest := s.coverNext()
 	if smallest == nil {
 		c.wanted = false
@@ -148,6 +148,17 @@ func (s *Levels) coverRun(g *grid.Grid, loader *ids.Loader) *Run {
 	smallest.covering = true
 	loader.Begin(smallest.early)
 	return smallest
+}
+
+// CoverVanished gives up the run that is being covered if a merge has replaced it. Its blocks are
+// not in use any more: that one of them cannot be read must not be a fault.
+func (s *Levels) CoverVanished(g *grid.Grid, loader *ids.Loader) {
+	for _, r := range s.trees[storage.TreeTransferID].ordered {
+		if r.covering {
+			return
+		}
+	}
+	s.CoverEnd(g, loader)
 }
 
 // CoverEnd gives up the run that is being covered.

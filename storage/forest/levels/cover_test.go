@@ -235,3 +235,88 @@ func TestAsk(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a block of a run that is being covered, and that cannot be read, is missed for as long as
+// the run is there, and not any more when a merge has replaced it. The next run is covered then.
+func TestVanishedRunIsNotMissed(t *testing.T) {
+	random := seeded.Rand(t)
+	missed, bars := 0, 0
+	for ; missed < 5 && bars < 3000; bars++ {
+		w := newWorld(t, foresttest.Limits(), random)
+		for range 10 + random.IntN(30) {
+			w.bar(w.rows(60, false))
+		}
+		filter := ids.NewFilter(w.Memory, &w.Limits, w.trees.FilterIDsMax(), uint64(w.Limits.MemtableRowsMax()))
+		loader := ids.NewLoader(w.Memory, &filter)
+		room, ok := filter.Open(w.trees.CoverOverlapping(random.Uint64N(100)))
+		if !ok {
+			t.Fatal("the filter has no room")
+		}
+		w.trees.CoverRoom(room)
+		for range 10 {
+			for range random.IntN(4) {
+				w.trees.CoverStep(w.Grid, &loader)
+			}
+			s := w.rows(60, false)
+			w.trees.PlanBegin(w.op, uint64(len(s.ids)))
+			w.trees.PlanFlush(s)
+			w.trees.PlanMerges()
+			w.trees.CoverVanished(w.Grid, &loader)
+			generation := w.trees.PlanEnd()
+			w.Compact(generation)
+			if r := w.vanishing(generation); r != nil {
+				for i := range r.tables {
+					w.Damage(r.tables[i].Address)
+				}
+				for range 1000 {
+					w.trees.CoverStep(w.Grid, &loader)
+					if w.Grid.Poll(); w.Grid.Fault() != nil {
+						break
+					}
+				}
+				if w.Grid.Fault() != nil {
+					missed++
+				}
+			}
+			w.trees.Collect(generation)
+			w.trees.Install(generation, &Flushed{Source: s, Rows: uint64(max(1, len(s.ids))), TransfersFirst: s.first, TransfersEnd: s.end()})
+			w.op += uint64(w.Limits.BarOps)
+			if w.trees.CoverVanished(w.Grid, &loader); w.Grid.Fault() != nil {
+				t.Fatalf("a block of a run that has vanished is missed: %v", w.Grid.Fault())
+			}
+		}
+		for steps := 0; w.trees.IsCovering(); steps++ {
+			if !w.trees.CoverStep(w.Grid, &loader) {
+				w.Grid.Poll()
+			}
+			if steps > 100_000 {
+				t.Fatal("covering never ends")
+			}
+		}
+		for _, r := range w.trees.Tree(storage.TreeTransferID).Runs() {
+			if r.IsCovered() {
+				w.passes(w.trees, &filter, r)
+			}
+		}
+	}
+	if missed < 5 {
+		t.Errorf("blocks were missed %d times: the test shows little", missed)
+	}
+}
+
+// vanishing is the run that is being covered, if a merge of the generation will replace it.
+func (w *world) vanishing(generation *storage.Generation) *Run {
+	for i := range generation.Jobs {
+		job := &generation.Jobs[i]
+		if job.Kind != storage.JobMerge || job.Tree != storage.TreeTransferID || !job.Finished {
+			continue
+		}
+		l := &w.trees.trees[storage.TreeTransferID].levels[w.trees.plan.levels[i]]
+		for j := range l.runs[:l.merge.inputs] {
+			if l.runs[j].covering {
+				return &l.runs[j]
+			}
+		}
+	}
+	return nil
+}
