@@ -73,7 +73,8 @@ func TestLoadWhileServing(t *testing.T) {
 		f.Operation, f.Release, f.Cluster = wire.OperationLookupAccountsUnbatched, testRelease, testCluster
 		f.Number = uint32(op)
 		header := prepare.Put(make([]byte, prepare.HeaderBytes), &prepare.Fields{Op: op, Commit: op - 1,
-			Parent: s.log.checksum(op - 1), Cluster: testCluster, Timestamp: s.log.timestampLast() + 1, View: w.superblock.View, SizeBytes: prepare.HeaderBytes, RequestsCount: 1, Client: f.Client,
+			Parent: s.log.checksum(op - 1), Cluster: testCluster, Timestamp: s.log.timestampLast() + 1, View: w.superblock.View,
+			SizeBytes: prepare.HeaderBytes, RequestsCount: 1, Client: f.Client,
 			Request: f.Number, RequestChecksum: wire.Checksum{byte(op)}, Session: f.Session, Release: testRelease, RequestLimit: 1 << 20,
 			Operation: f.Operation, Command: prepare.CommandPrepare}, prepare.Sum(nil))
 		s.log.append(header)

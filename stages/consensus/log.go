@@ -274,10 +274,10 @@ func (g *log) endWrite(op uint64, checksum wire.Checksum) (isCurrent bool) {
 // damaged: the prepare of op with this checksum does not read back right. If the log has another
 // prepare of op by now, that one is not known to be damaged.
 func (g *log) damaged(op uint64, checksum wire.Checksum) {
-	slot := g.slot(op)
-	if !g.has(op) || slot.checksum != checksum {
+	if !g.is(op, checksum) {
 		return
 	}
+	slot := g.slot(op)
 	slot.isDirty, slot.isFaulty, slot.isRotten = true, true, true
 }
 

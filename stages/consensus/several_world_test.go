@@ -171,10 +171,10 @@ type machine struct {
 	isServing     bool
 	readyCount    int // since the start
 
-	isBroken                      bool // its state is another one than that of the others
-	holdsAppends, holdsSuperblock bool // a script keeps these writes from ending
-	isCheckpointHeld              bool // its checkpoint does not come to an end
-	isStopped                     bool // the whole process: nothing is read from the network either
+	isBroken                                 bool // its state is another one than that of the others
+	holdsAppends, holdsSuperblock, holdsWork bool // a script keeps these from ending; work is reads and executions
+	isCheckpointHeld                         bool // its checkpoint does not come to an end
+	isStopped                                bool // the whole process: nothing is read from the network either
 }
 
 // diskSlot has both copies of a slot: nil was never written, empty is torn.

@@ -49,8 +49,9 @@ func (s *Stage) verify(op uint64) bool {
 		return true
 	}
 	checkpointOp, id, _ := s.named(op)
-	s.fail(&storage.Fault{What: storage.FaultLog, Reason: fmt.Sprintf("op %d (committed: op %d) was prepared with the id %x of the checkpoint "+
-		"of op %d, whose id is %x here: the log, or the state here, is broken", op, header.Commit(), header.CheckpointID(), checkpointOp, id)})
+	s.fail(&storage.Fault{What: storage.FaultLog, Reason: fmt.Sprintf("op %d (committed: op %d) was prepared with the id %x of the "+
+		"checkpoint of op %d, whose id is %x here: the log, or the state here, is broken",
+		op, header.Commit(), header.CheckpointID(), checkpointOp, id)})
 	return false
 }
 
