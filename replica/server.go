@@ -258,9 +258,6 @@ func (s *Server) LogLimits(log *events.Log) {
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
 	defer func() { err = ofReplicas(err, s.Replicas()) }()
-	if err := s.opened.served(); err != nil {
-		return err
-	}
 	s.log = callbacks.Log
 	l := &s.opened.Limits
 	s.slots = NewSlots(l, s.memory)

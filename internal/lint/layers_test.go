@@ -35,7 +35,9 @@ var layers = [][]string{
 	// Assembly and edges.
 	{"replica", "inspect", "trace"},
 	{"client", "probe"},
-	{"admin", "bench", "repl"},
+	{"patient", "records"},
+	{"feed"},
+	{"admin", "bench", "cdc", "repl"},
 	{"doctor"},
 	{"cmd/ledger"},
 }
