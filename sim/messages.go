@@ -87,6 +87,8 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 			s.marks.add(MarkStuck)
 		case protocol.CauseUncertain:
 			s.marks.add(MarkUncertainWish)
+		case protocol.CauseClock:
+			s.marks.add(MarkClockLost)
 		}
 	case oracle.Request:
 		s.marks.add(MarkForwarded)

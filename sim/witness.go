@@ -30,6 +30,7 @@ type witness struct {
 	view, logView uint32
 	checkpointOp  uint64
 	highest       uint64 // op that was ever written here
+	executed      uint64 // by the replica that runs
 
 	ballots map[uint32][]byte // the list that was sent as the vote of a log view
 }
@@ -62,12 +63,6 @@ func (d *witness) Holds(p *oracle.Prepare) bool {
 }
 
 func (d *witness) isSmall(p *oracle.Prepare) bool { return p.Size <= d.limits.TwinBytes }
-
-// isSound tells whether the slot of p has both copies.
-func (d *witness) isSound(p *oracle.Prepare) bool {
-	s := d.slot(p.Op)
-	return s.prepare == p && s.twin == p
-}
 
 // onWrite observes a write when it is queued.
 func (d *witness) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool) {
@@ -176,9 +171,42 @@ func (d *witness) onEnd(zone Zone, offsetBytes uint64, data []byte, succeeded bo
 	} else {
 		s.twin, s.twinNext = p, nil
 	}
-	if d.isSound(p) && s.prepareNext == nil && s.twinNext == nil {
-		d.machine.say("op %d of view %d is on disk", p.Op, p.View)
-		d.several.judged(d.several.oracle.Held(d.machine.index, p))
+	d.onHeld(p)
+}
+
+// lostTwin: the disk says that it has written a twin, and has not. The replica counts it as written.
+func (d *witness) lostTwin(offsetBytes uint64) {
+	twinBytes := d.layout.TwinAt(1) - d.layout.TwinAt(0)
+	s := &d.slots[(offsetBytes-d.layout.TwinsAt)/twinBytes]
+	if p := s.twinNext; p != nil {
+		s.twinNext = nil
+		d.onHeld(p)
+	}
+}
+
+// onHeld: a write into the slot of p has ended.
+func (d *witness) onHeld(p *oracle.Prepare) {
+	if s := d.slot(p.Op); s.prepare != p || s.prepareNext != nil || s.twinNext != nil {
+		return
+	}
+	d.machine.say("op %d of view %d is on disk", p.Op, p.View)
+	d.several.judged(d.several.oracle.Held(d.machine.index, p))
+}
+
+// onExecuted judges the ops that apply has executed: they are committed, and the log does not have
+// other ones in their place.
+func (d *witness) onExecuted(op uint64) {
+	for ; d.executed < op; d.executed++ {
+		next := d.executed + 1
+		p := d.several.oracle.Committed(next)
+		if p == nil {
+			d.machine.fail("machine %d executes op %d, and op %d is the last one that is committed", d.machine.index, next,
+				d.several.oracle.Highest())
+		}
+		if s := d.slot(next); s.prepare != nil && s.prepare.Op == next && s.prepare != p {
+			d.machine.fail("machine %d executes op %d, and its log has the prepare of view %d; that of view %d is committed", d.machine.index, next,
+				s.prepare.View, p.View)
+		}
 	}
 }
 
