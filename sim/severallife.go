@@ -89,7 +89,6 @@ func (m *Machine) opensSeveral(o *replica.Opened) {
 		m.fail("machine %d: the start goes on with superblock %d, view %d, log view %d; %d with %d, %d is on disk", m.index, superblock.Sequence,
 			superblock.View, superblock.LogView, d.sequence, d.view, d.logView)
 	}
-	d.executed = superblock.Checkpoint.Op
 	marks := &m.cluster.several.marks
 	if !o.Journal.Faulty.Empty() {
 		marks.add(MarkFaultyStart)
