@@ -13,7 +13,8 @@ BENCH       ?= .
 COUNT       ?= 1
 BENCHTIME   ?= 1s
 
-.PHONY: build dev test vet race race-long invariants fuzz sim sim-long cluster cluster-seed cluster-long interop bench bench-compare cross clean
+.PHONY: build dev test vet race race-long invariants fuzz sim sim-long cluster cluster-seed cluster-long interop cluster-real-long \
+	bench bench-compare cross clean
 
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
@@ -60,6 +61,10 @@ sim-long: ## 20000 seeds of the simulator, by the clock: for nightly runs
 
 interop: build ## the official clients, the recorded corpora, kill -9
 	KILLS=$(KILLS) interop/run.sh
+
+cluster-real-long: build ## three real replicas: 50 kills and so on, 200 placements of damage, 100 power cuts; prints figures
+	cd interop && LEDGER_BIN=$(CURDIR)/bin/ledger KILLS=50 $(GO) test ./cluster -v -count=1 -timeout=6h -rounds=50 -placements=200 \
+		-powercuts=100 -run '$(if $(RUN),$(RUN),.)' 2>&1 | grep -v message_bus
 
 bench: build ## BENCH of the stages, rings, pairs and the whole server, COUNT times, each for BENCHTIME: for benchstat
 	@LEDGER_BIN=$(CURDIR)/bin/ledger $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime=$(BENCHTIME) -count=$(COUNT) -timeout 4h

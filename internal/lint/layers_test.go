@@ -33,9 +33,11 @@ var layers = [][]string{
 	{"stages"},
 	{"stages/net", "stages/consensus", "stages/journal", "stages/apply", "stages/compact"},
 	// Assembly and edges.
-	{"replica", "inspect"},
+	{"replica", "inspect", "trace"},
 	{"client", "probe"},
-	{"admin", "bench", "repl"},
+	{"patient", "records"},
+	{"feed"},
+	{"admin", "bench", "cdc", "repl"},
 	{"doctor"},
 	{"cmd/ledger"},
 }

@@ -18,7 +18,7 @@ func (s *Stage) onNet(e *stages.NetToConsensus) {
 			s.onClient(e)
 			return
 		}
-		if !s.status.isServing() || s.isCluster() && s.timers.wall() == 0 {
+		if !s.status.isServing() {
 			s.onEarly(e)
 			return
 		}
@@ -122,8 +122,12 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
 	s.enqueue(e, h, &measure)
 }
 
-// mayQueue tells whether a request of a client may wait for a prepare.
+// mayQueue tells whether a request of a client may wait for a prepare. While a cluster does not
+// agree on the time, nothing can be prepared. Pings and repeated requests are answered meanwhile.
 func (s *Stage) mayQueue(h *wire.Header) bool {
+	if s.isCluster() && s.timers.wall() == 0 {
+		return false
+	}
 	_, busy := s.inFlight.get(h.RequestClient())
 	return h.RequestTimestamp() == 0 && !busy && !s.queue.isFull() && !s.inFlight.isFull()
 }

@@ -34,7 +34,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "clusters: give -seed=N to replay one, or -progress=FILE to run many")
 		os.Exit(1)
 	}
-	p := part{seeds: *seeds, until: time.Now().Add(time.Duration(*minutes * float64(time.Minute))), progress: *progress, out: *out, short: *short}
+	limit := time.Duration(*minutes * float64(time.Minute))
+	p := part{seeds: *seeds, until: time.Now().Add(limit), progress: *progress, out: *out, short: *short}
 	if err := p.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "clusters:", err)
 		os.Exit(1)
