@@ -173,7 +173,7 @@ func (d *witness) onEnd(zone Zone, offsetBytes uint64, data []byte, succeeded bo
 	d.onHeld(p)
 }
 
-// lostTwin: the disk says that it has written a twin, and has not. The replica counts it as written.
+// lostTwin: the disk says that it has written a twin, and has not. The replica does not notice it.
 func (d *witness) lostTwin(offsetBytes uint64) {
 	twinBytes := d.layout.TwinAt(1) - d.layout.TwinAt(0)
 	s := &d.slots[(offsetBytes-d.layout.TwinsAt)/twinBytes]
@@ -193,8 +193,8 @@ func (d *witness) onHeld(p *oracle.Prepare) {
 }
 
 // onExecuted demands that an op that apply has executed is committed. Whether it was the right
-// prepare shows in the replies and in the next checkpoint: the log on disk may have another one until
-// the log view is durable.
+// prepare shows in the replies and in the next checkpoint: the log on disk may have another one
+// until the log view is durable.
 func (d *witness) onExecuted(op uint64) {
 	if highest := d.several.oracle.Highest(); op > highest {
 		d.machine.fail("machine %d executes op %d, and op %d is the last one that is committed", d.machine.index, op, highest)
