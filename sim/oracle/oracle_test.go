@@ -65,8 +65,8 @@ func (c *cluster) want(op uint64) {
 	}
 }
 
-// Goal: an op is committed with its quorum, whether the primary's write or the acknowledgement comes
-// first. The primary's write alone, or one acknowledgement, is not enough.
+// Goal: an op is committed with its quorum, whether the primary's write or the acknowledgement
+// comes first. The primary's write alone, or one acknowledgement, is not enough.
 func TestQuorum(t *testing.T) {
 	c := newCluster(t)
 	one, two := c.prepare(1, 0, 1, 1), c.prepare(2, 1, 2, 1)
