@@ -61,6 +61,14 @@ func (d *witness) Holds(p *oracle.Prepare) bool {
 	return s.prepareNext == nil && s.twinNext == nil // a replica acknowledges only a whole write
 }
 
+// hasHeld tells whether a prepare is durable in the log, or was so until a later op took its slot. A
+// message may wait for the network that long.
+func (d *witness) hasHeld(p *oracle.Prepare) bool {
+	s := d.slot(p.Op)
+	isLater := func(other *oracle.Prepare) bool { return other != nil && other.Op > p.Op }
+	return d.Holds(p) || isLater(s.prepare) || isLater(s.prepareNext)
+}
+
 func (d *witness) isSmall(p *oracle.Prepare) bool { return p.Size <= d.limits.TwinBytes }
 
 // onWrite observes a write when it is queued.
