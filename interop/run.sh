@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs all interop tests against one server binary, each client suite on a server of its own.
 #
-#   LEDGER_BIN=path/to/ledger interop/run.sh [go] [node] [python] [suites] [three]
+#   LEDGER_BIN=path/to/ledger interop/run.sh [go] [cluster] [node] [python] [suites] [three]
 #
-# Without arguments: all five parts. Clients are installed, pinned, into folders here that git ignores.
+# Without arguments: all six parts. Clients are installed, pinned, into folders here that git ignores.
 # suites: the test suites that the official Go and Node clients bring along.
 # three: the newest client of each language, and these suites, against three replicas.
 # The last line is `N passed, M failed`; the exit status is 1 if anything failed.
@@ -16,9 +16,9 @@ if [[ ! -x $LEDGER_BIN ]]; then
   exit 1
 fi
 LEDGER_BIN=$(realpath "$LEDGER_BIN")
-parts=" ${*:-go node python suites three} "
+parts=" ${*:-go cluster node python suites three} "
 for part in $parts; do
-  case $part in go | node | python | suites | three) ;; *) echo "unknown part $part" >&2 && exit 1 ;; esac
+  case $part in go | cluster | node | python | suites | three) ;; *) echo "unknown part $part" >&2 && exit 1 ;; esac
 done
 
 work=.work
@@ -82,11 +82,12 @@ start_three() {
   return 1
 }
 
-# report NAME COMMAND... runs a command with a bound in time and counts its outcome.
+# report NAME COMMAND... runs a command with a bound in time, $within seconds, and counts its outcome.
+within=600
 report() {
   local name=$1 start=$SECONDS
   shift
-  if timeout --kill-after=10 600 "$@" >"$work/output" 2>&1; then
+  if timeout --kill-after=10 "$within" "$@" >"$work/output" 2>&1; then
     echo "ok    $name ($((SECONDS - start)) s)"
     passed=$((passed + 1))
   else
@@ -146,7 +147,12 @@ go_suite() {
 }
 
 if [[ $parts == *" go "* ]]; then
-  report "go test" go test -p 1 -count=1 ./...
+  report "go test" bash -c 'go test -p 1 -count=1 $(go list ./... | grep -v /cluster$)'
+fi
+if [[ $parts == *" cluster "* ]]; then
+  within=1200
+  report "three replicas: kills, pauses, cuts, damaged logs, power cuts" go test -count=1 -timeout=19m ./cluster
+  within=600
 fi
 
 if [[ $parts == *" node "* || $parts == *" suites "* ]]; then

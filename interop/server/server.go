@@ -58,6 +58,8 @@ type Options struct {
 	Development bool     // both verbs get --development
 	FormatOnly  bool     // only format gets --development: `start` decides the limits
 	StartArgs   []string // further flags of start
+	Binary      string   // the server under test; "": the one of LEDGER_BIN
+	Env         []string // of start, beside our own
 }
 
 // File is a formatted data file of one replica, and the data for starting servers on it.
@@ -87,9 +89,13 @@ const notServed = "start serves clusters of 1 replica so far"
 func FormatReplica(t testing.TB, options Options, index, count int) *File {
 	t.Helper()
 	folder := t.TempDir()
+	binary := options.Binary
+	if binary == "" {
+		binary = Binary(t)
+	}
 	f := &File{
 		Path:    filepath.Join(folder, fmt.Sprintf("0_%d.data", index)),
-		binary:  Binary(t),
+		binary:  binary,
 		options: options,
 		logPath: filepath.Join(folder, "output.log"),
 		stale:   make(map[string]bool),
@@ -192,7 +198,11 @@ func (f *File) process(t testing.TB, addresses string) *Process {
 		args = append(args, "--development")
 	}
 	args = append(args, f.options.StartArgs...)
-	return &Process{file: f, cmd: exec.Command(f.binary, append(args, f.Path)...), exited: make(chan struct{})}
+	p := &Process{file: f, cmd: exec.Command(f.binary, append(args, f.Path)...), exited: make(chan struct{})}
+	if len(f.options.Env) > 0 {
+		p.cmd.Env = append(os.Environ(), f.options.Env...)
+	}
+	return p
 }
 
 // run starts the process and makes sure that it ends.
@@ -348,10 +358,13 @@ func (p *Process) Running() bool {
 }
 
 // LogTail is the end of the output of the servers on this file.
-func (p *Process) LogTail() string {
-	text, _ := os.ReadFile(p.file.logPath)
+func (p *Process) LogTail() string { return p.file.LogTail(15) }
+
+// LogTail is the last lines of the output of the servers on this file.
+func (f *File) LogTail(linesCount int) string {
+	text, _ := os.ReadFile(f.logPath)
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return "the server's output ends with:\n" + string(bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
+	return "the server's output ends with:\n" + string(bytes.Join(lines[max(0, len(lines)-linesCount):], []byte("\n")))
 }
 
 // FreePort is a port on 127.0.0.1 that is not in use now.

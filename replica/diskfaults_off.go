@@ -1,0 +1,17 @@
+//go:build !diskfaults
+
+package replica
+
+import (
+	"ledger/internal/ports"
+	"ledger/ring"
+)
+
+// diskFaults are for the tests of clusters of real processes: only a build with the tag diskfaults
+// has any.
+type diskFaults struct{}
+
+func (s *Server) newDiskFaults() (*diskFaults, error) { return nil, nil }
+
+// of leaves the disk as it is.
+func (*diskFaults) of(disk ports.Disk, _ ring.Waker, _ bool) ports.Disk { return disk }
