@@ -41,8 +41,8 @@ func TestReplay(t *testing.T) {
 // them.
 var killed = map[string]int{"mixed": 2000, "two-phase": 350, "concurrent": 1500}
 
-// TestReplayThree holds three replicas to the same replies. Each corpus gets a fresh cluster. In three
-// of them the primary is killed in the middle: the client notices nothing but a pause.
+// TestReplayThree holds three replicas to the same replies. Each corpus gets a fresh cluster. In
+// three of them the primary is killed in the middle: the client notices nothing but a pause.
 func TestReplayThree(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a cluster for each corpus takes some minutes")

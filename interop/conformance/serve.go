@@ -35,8 +35,8 @@ type ownProcess struct {
 }
 
 // startServer runs a shell command that formats a new data file and becomes a server (with exec),
-// once for each replica. It finds ADDRESS, PORT and DATA, an empty folder, in its environment, and of
-// a cluster REPLICA, REPLICAS and ADDRESSES as well.
+// once for each replica. It finds ADDRESS, PORT and DATA, an empty folder, in its environment, and
+// of a cluster REPLICA, REPLICAS and ADDRESSES as well.
 func startServer(command string, replicas int) (*ownServer, error) {
 	folder, err := os.MkdirTemp("", "conformance-")
 	if err != nil {
