@@ -103,7 +103,7 @@ func TestPrimaryDiesWhileBackupReturns(t *testing.T) {
 		primary := p.primary(g)
 		backup := (primary + 1 + round%2) % replicas
 		g.kill(backup)
-		l.awaitCalls(g, 200, backup)
+		l.awaitCalls(g, 60, backup)
 		from, _ := g.figures(primary)
 		g.start(backup)
 		g.await("the backup fetches what it missed", func() bool {
