@@ -7,11 +7,14 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
 FUZZTIME    ?= 10s
 SEEDS       ?= 200
 KILLS       ?= 5
+SEED        ?= 1
+MINUTES     ?= 55
 BENCH       ?= .
 COUNT       ?= 1
 BENCHTIME   ?= 1s
 
-.PHONY: build dev test vet race race-long invariants fuzz sim sim-long interop cluster-real-long bench bench-compare cross clean
+.PHONY: build dev test vet race race-long invariants fuzz sim sim-long cluster cluster-seed cluster-long interop cluster-real-long \
+	bench bench-compare cross clean
 
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
@@ -43,6 +46,15 @@ fuzz: ## every decoder for FUZZTIME
 
 sim: ## SEEDS seeds of the simulator; prints what they met, how large the median seed is and what the mean one costs
 	$(GO) test ./sim -run '^TestSeeds$$' -v -count=1 -timeout 80m -seeds=$(SEEDS)
+
+cluster: ## SEEDS seeds of clusters of several replicas
+	$(GO) test ./sim -run '^TestSeveralSeeds$$' -v -count=1 -timeout 80m -several-seeds=$(SEEDS)
+
+cluster-seed: ## replays SEED of a cluster and prints what the replicas say, write and decide
+	@$(GO) run ./sim/cmd/clusters -seed=$(SEED)
+
+cluster-long: ## 5000 seeds of clusters, in parts of MINUTES; each part goes on where the one before stopped, and renews docs/clusters.md
+	$(GO) run ./sim/cmd/clusters -seeds=5000 -minutes=$(MINUTES) -progress=bin/clusters.progress -out=docs/clusters.md
 
 sim-long: ## 20000 seeds of the simulator, by the clock: for nightly runs
 	LEDGER_SEED=clock $(GO) test ./sim -run '^TestSeeds$$' -v -count=1 -timeout 12h -seeds=20000

@@ -3,6 +3,7 @@
 //	GET /metrics      all figures, for Prometheus
 //	GET /summary      the same for people: shares of time, quantiles, rings, memory
 //	GET /status       the same as JSON, with the clients one by one, for ledger status and ledger top
+//	GET /log-level    the level below which no line is logged; PUT changes it
 //	GET /healthz      200 while the process lives
 //	GET /readyz       200 while clients are served, else 503 and the reason
 //	GET /debug/pprof/ profiles, if they are switched on
@@ -22,4 +23,6 @@
 // A collection asks each stage thread once for a copy of its figures (package metrics). It reads
 // the Go runtime through runtime/metrics, which stops nothing. It never calls runtime.ReadMemStats,
 // which stops the world.
+//
+// Statsd sends the same figures to an agent by UDP.
 package admin

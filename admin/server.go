@@ -22,6 +22,8 @@ type Options struct {
 	PageBytes uint32       // of the grid
 	Pprof     bool         // serve profiles
 	Progress  fmt.Stringer // of the start: the reason why clients are not served yet; nil: unknown
+	Log       Leveled      // whose level /log-level tells and changes; nil: none
+	Figures   *Figures     // shared with others; nil: the endpoint's own
 }
 
 // Time limits. A connection ends when a request, or the answer to one, takes longer, or when the
@@ -40,6 +42,7 @@ type Server struct {
 	http      *http.Server
 	collector *collector
 	progress  fmt.Stringer
+	log       Leveled
 	source    atomic.Pointer[Source] // of the collector; nil before Attach
 	state     atomic.Uint32
 	closing   sync.Once
@@ -69,7 +72,11 @@ func listen(address string, o Options, bounded *http.Server) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{listener: &boundedListener{Listener: listener, garbage: &garbage{}}, collector: newCollector(&o), progress: o.Progress,
+	if o.Figures == nil {
+		o.Figures = NewFigures(o.Version, o.PageBytes)
+	}
+	s := &Server{listener: &boundedListener{Listener: listener, garbage: &garbage{}}, collector: o.Figures.collector, progress: o.Progress,
+		log:   o.Log,
 		ended: make(chan struct{}), ending: make(chan struct{})}
 	registry := prometheus.NewPedanticRegistry() // it checks that the sent metrics match their descriptions
 	if err := registry.Register(s.collector); err != nil {
@@ -90,6 +97,8 @@ func (s *Server) pages(registry *prometheus.Registry, withProfiles bool) http.Ha
 	pages.Handle("GET /metrics", s.noticing(promhttp.HandlerFor(registry, promhttp.HandlerOpts{DisableCompression: true})))
 	pages.Handle("GET /summary", s.noticing(http.HandlerFunc(s.summary)))
 	pages.Handle("GET /status", s.noticing(http.HandlerFunc(s.status)))
+	pages.HandleFunc("GET /log-level", s.logLevel)
+	pages.HandleFunc("PUT /log-level", s.logLevel)
 	pages.HandleFunc("GET /healthz", s.health)
 	pages.HandleFunc("GET /readyz", s.readiness)
 	if withProfiles {

@@ -26,6 +26,7 @@ type Status struct {
 	Replica  uint8  `json:"replica"`
 	Replicas uint8  `json:"replicas"`
 	Role     string `json:"role"`
+	Away     string `json:"away"` // why a replica of several serves no clients; "": it does
 	View     uint32 `json:"view"`
 	StaleFor int    `json:"stale_threads"` // threads whose figures are older
 
@@ -117,6 +118,12 @@ type StatusTime struct {
 type StatusPeer struct {
 	Replica    int    `json:"replica"`
 	Connection string `json:"connection"`
+	// Known of it; HeardNs is the time since its last message. It is nothing until one came.
+	IsKnown  bool   `json:"known"`
+	HeardNs  uint64 `json:"heard_ns"`
+	Op       uint64 `json:"op"`
+	CommitOp uint64 `json:"commit_op"`
+	LagOps   uint64 `json:"lag_ops"` // that are committed, as far as this replica knows, and not there
 }
 
 // StatusDisk is a use of the disk; a counter.
@@ -175,6 +182,7 @@ func (c *collector) status(s *snapshot) *Status {
 	out := &Status{
 		Version: s.version, AtNs: time.Now().UnixNano(), UpNs: s.process.upNs, IsReady: s.ready,
 		Cluster: s.Cluster.String(), Replica: s.Self, Replicas: s.Replicas, Role: consensus.RoleNames[s.Consensus.Role],
+		Away: s.Consensus.Cluster.Away.String(),
 		View: s.Consensus.View, HeadOp: s.Consensus.Op, CommitMaxOp: s.Consensus.CommitMax, CommitOp: s.Consensus.Commit,
 		ExecutedOp: s.Apply.Op, CheckpointOp: s.Consensus.CheckpointOp, ClockBehindNs: s.Consensus.ClockBehindNs,
 		Accounts: s.Apply.AccountsCount, Transfers: s.Apply.TransfersCount, Requests: s.Consensus.RequestsCount,
@@ -206,11 +214,21 @@ func (c *collector) status(s *snapshot) *Status {
 	}
 	for i := range s.Peers.Count {
 		if i != s.Peers.Self {
-			out.Peers = append(out.Peers, StatusPeer{int(i), s.Peers.Peers[i].State.String()})
+			out.Peers = append(out.Peers, s.peer(int(i)))
 		}
 	}
 	s.eachDiskKind(func(kind string, bytes uint64) { out.Disk = append(out.Disk, StatusDisk{kind, bytes}) })
 	return out
+}
+
+// peer is what is known of another replica.
+func (s *snapshot) peer(index int) StatusPeer {
+	p := StatusPeer{Replica: index, Connection: s.Peers.Peers[index].State.String()}
+	if of := &s.Consensus.Cluster.Peers[index]; of.SilentNs != consensus.NeverNs && of.StateNs != consensus.NeverNs {
+		p.IsKnown, p.HeardNs, p.Op, p.CommitOp = true, of.SilentNs, of.Op, of.CommitMin
+		p.LagOps = s.Consensus.CommitMax - min(of.CommitMin, s.Consensus.CommitMax)
+	}
+	return p
 }
 
 // clients joins the sessions with the connections of their clients.

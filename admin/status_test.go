@@ -32,7 +32,7 @@ func (f *withClients) Sample(out *replica.Sample, timeout time.Duration) {
 	out.Clients = []net.ClientSample{{Client: wire.U128{Lo: 9}, Peer: posix.PeerFromAddrPort(netip.MustParseAddrPort("10.0.0.9:4711"))}}
 }
 
-func statusOf(t testing.TB, s *Server) *Status {
+func pageOf(t testing.TB, s *Server) *Status {
 	t.Helper()
 	code, page := get(t, s, "/status")
 	if code != http.StatusOK {
@@ -50,7 +50,7 @@ func statusOf(t testing.TB, s *Server) *Status {
 func TestStatusPage(t *testing.T) {
 	s := opened(t, &withClients{}, Options{Version: "1.2.3", PageBytes: 16384})
 	s.SetReady(true)
-	got := statusOf(t, s)
+	got := pageOf(t, s)
 	if got.Version != "1.2.3" || !got.IsReady || got.Cluster != "7" || got.Role != "primary" || got.Limits.Sessions == 0 {
 		t.Errorf("%+v", got)
 	}
@@ -116,7 +116,7 @@ func TestStatusOfServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	got := statusOf(t, s)
+	got := pageOf(t, s)
 	if len(got.Clients) != 1 || got.Clients[0].Release != wire.ReleaseCurrent.String() || got.Sessions != 1 {
 		t.Fatalf("clients %+v", got.Clients)
 	}

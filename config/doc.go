@@ -24,6 +24,9 @@
 //	development      = false
 //	metrics_address  = "127.0.0.1:9464"
 //	metrics_pprof    = false
+//	log              = "text" # or "json"
+//	statsd           = "127.0.0.1:8125"
+//	trace            = "ledger.trace.json"
 //
 //	[affinity]
 //	numa_node = "auto"

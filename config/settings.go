@@ -53,6 +53,8 @@ type Settings struct {
 	MetricsAddress   Setting
 	MetricsPprof     Setting
 	Log              Setting
+	Statsd           Setting
+	Trace            Setting
 
 	NumaNode Setting
 	Cores    [affinity.StagesCount]Setting // by affinity.Stage
@@ -77,6 +79,8 @@ func keys() []key {
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},
 		{"start", "log", func(s *Settings) *Setting { return &s.Log }},
+		{"start", "statsd", func(s *Settings) *Setting { return &s.Statsd }},
+		{"start", "trace", func(s *Settings) *Setting { return &s.Trace }},
 		{"affinity", "numa_node", func(s *Settings) *Setting { return &s.NumaNode }},
 	}
 	for stage := range affinity.Stage(affinity.StagesCount) {

@@ -73,7 +73,8 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, client_release_max, development, metrics_address, metrics_pprof, log"
+	const known = "addresses, cache_grid, cache_accounts, limit_storage, client_release_max, development, metrics_address, metrics_pprof, " +
+		"log, statsd, trace"
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},
 		{"\nnet = \"2\"", `f:2: net: is not known: must be [start] or [affinity]`},
@@ -213,6 +214,8 @@ func TestResolveRefused(t *testing.T) {
 		{"development", Settings{Development: Flag("development", "yes")}, `--development=yes: must be true or false`},
 		{"metrics", Settings{MetricsAddress: Flag("metrics-address", ":80")},
 			`--metrics-address=:80: host "" must be an IPv4 address, an IPv6 address in brackets, or a name`},
+		{"statsd", Settings{Statsd: Flag("statsd", ":80")},
+			`--statsd=:80: host "" must be an IPv4 address, an IPv6 address in brackets, or a name`},
 		{"profiles", Settings{MetricsAddress: Flag("metrics-address", "3002"), MetricsPprof: Flag("metrics-pprof", "1")},
 			`--metrics-pprof=1: must be true or false`},
 		{"profiles nowhere", Settings{MetricsPprof: Flag("metrics-pprof", "true")},
@@ -237,8 +240,11 @@ func TestResolveRefused(t *testing.T) {
 // Goal: an error about a value repeats it with its place, for every key of the file and every
 // setting that a flag makes.
 func TestErrorsRepeatValues(t *testing.T) {
-	const malformed = "no such?"
 	for _, key := range keys() {
+		malformed := "no such?"
+		if key.name == "trace" {
+			malformed = "" // any other text is the name of a file
+		}
 		settings, err := ParseFile("f", fmt.Sprintf("[%s]\n%s = %q\n", key.section, key.name, malformed))
 		if err != nil {
 			t.Fatal(err)
@@ -255,6 +261,7 @@ func TestErrorsRepeatValues(t *testing.T) {
 			t.Errorf("[%s] %s = 1.5: %v", key.section, key.name, err)
 		}
 	}
+	const malformed = "no such?"
 	fields := reflect.TypeFor[FormatSettings]()
 	for i := range fields.NumField() {
 		settings := FormatSettings{Replica: Flag("replica", "0"), ReplicaCount: Flag("replica-count", "1")}
@@ -318,6 +325,19 @@ func TestFormat(t *testing.T) {
 		test.change(&settings)
 		if format, err := settings.Resolve(); err == nil || err.Error() != test.want {
 			t.Errorf("%+v\n got %v\nwant %s", format, err, test.want)
+		}
+	}
+}
+
+// Goal: a host of a statsd agent alone has the agents' port; every other form has the port that is
+// written.
+func TestStatsdPort(t *testing.T) {
+	for text, want := range map[string]string{"agent.example": "agent.example:8125", "10.0.0.9": "10.0.0.9:8125", "[::1]": "[::1]:8125",
+		"8126": "127.0.0.1:8126", "agent.example:3001": "agent.example:3001", "[::1]:3001": "[::1]:3001", "3001": "127.0.0.1:3001"} {
+		settings := Settings{Addresses: Flag("addresses", "3001"), Statsd: Flag("statsd", text)}
+		start, err := settings.Resolve()
+		if err != nil || start.Statsd.String() != want {
+			t.Errorf("%s: %v, %v, want %s", text, start, err, want)
 		}
 	}
 }

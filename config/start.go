@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"ledger/affinity"
 	"ledger/limits"
@@ -39,7 +41,10 @@ type Start struct {
 	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
 	MetricsOptional bool
 	Affinity        affinity.Request
-	LogJSON         bool // the log's lines are JSON; else they are text
+	LogJSON         bool    // the log's lines are JSON; else they are text
+	Statsd          Address // to which figures are sent by UDP; no host means nowhere
+	Trace           string  // a new file for the times of each op; "": none
+	TraceOrigin     string  // begins errors about that file
 
 	// AddressesOrigin begins errors about the number of addresses, which need the data file.
 	AddressesOrigin string
@@ -57,7 +62,8 @@ func (s *Settings) Resolve() (*Start, error) {
 			start.Limits = limits.Development()
 		}
 	}
-	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveReleases, s.resolveAffinity, s.resolveLog} {
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveReleases, s.resolveAffinity, s.resolveLog,
+		s.resolveObservers} {
 		if err := resolve(start); err != nil {
 			return nil, err
 		}
@@ -97,6 +103,26 @@ func (s *Settings) resolveLog(start *Start) error {
 		start.LogJSON = true
 	default:
 		return s.Log.fail(errors.New("must be text or json"))
+	}
+	return nil
+}
+
+// statsdPort is that of agents.
+const statsdPort = 8125
+
+func (s *Settings) resolveObservers(start *Start) (err error) {
+	if s.Statsd.IsSet() {
+		if start.Statsd, err = ParseAddress(s.Statsd.Text); err != nil {
+			return s.Statsd.fail(err)
+		}
+		// A host alone has the port of agents.
+		if text := s.Statsd.Text; !isDigits(text) && !strings.HasSuffix(text, ":"+strconv.Itoa(int(start.Statsd.Port))) {
+			start.Statsd.Port = statsdPort
+		}
+	}
+	start.Trace, start.TraceOrigin = s.Trace.Text, s.Trace.Origin
+	if s.Trace.IsSet() && s.Trace.Text == "" {
+		return s.Trace.fail(errors.New("must name a new file"))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package events
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -50,6 +51,7 @@ type Log struct {
 	ended    chan struct{}
 	once     sync.Once
 	dropped  atomic.Uint64 // lines lost since the start
+	least    atomic.Uint32 // level below which no event is written
 	reported uint64        // the part of dropped that lines have reported; only for the goroutine
 	line     []byte
 }
@@ -68,6 +70,20 @@ func (l *Log) DroppedLines() uint64 {
 		return 0
 	}
 	return l.dropped.Load()
+}
+
+// Level is the name of the level below which no event is written.
+func (l *Log) Level() string { return levelNames[l.least.Load()] }
+
+// SetLevel changes it: info writes all events. Any thread may call it.
+func (l *Log) SetLevel(name string) error {
+	for level, known := range levelNames {
+		if known == name {
+			l.least.Store(uint32(level))
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no level: must be %s", name, strings.Join(levelNames[:], ", "))
 }
 
 // Close writes the queued events, for at most patience, so that a stream without a reader cannot
@@ -111,7 +127,9 @@ func (l *Log) write() {
 	defer close(l.ended)
 	for {
 		for c := l.queue.front(); c != nil; c = l.queue.front() {
-			l.put(c.timeNs, c.events[c.kind])
+			if event := c.events[c.kind]; uint32(event.Level()) >= l.least.Load() {
+				l.put(c.timeNs, event)
+			}
 			l.queue.release()
 		}
 		if dropped := l.dropped.Load(); dropped != l.reported {

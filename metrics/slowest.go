@@ -167,6 +167,8 @@ type Slowest struct {
 	board        *Board
 	threadsCount int
 	report       func(*SlowOp) // called for each slow op; it must not keep the pointer
+	trace        func(*Op)     // called for each op that ended; it must not keep the pointer; nil: none
+	traced       Op
 
 	looks      [looksCount]look // ring
 	looksNext  int
@@ -189,6 +191,9 @@ func NewSlowest(board *Board, threadsCount int, report func(*SlowOp)) *Slowest {
 	return &Slowest{board: board, threadsCount: min(threadsCount, ThreadsMax), report: report}
 }
 
+// SetTrace sets a function that is called for each op that ended, on the recorder's thread.
+func (r *Slowest) SetTrace(trace func(*Op)) { r.trace = trace }
+
 // Turn begins a turn. It closes the records of the previous turn, because the board has the length
 // of that turn now.
 func (r *Slowest) Turn(nowNs uint64) {
@@ -207,6 +212,10 @@ func (r *Slowest) Turn(nowNs uint64) {
 
 // Ended takes the record of an op whose replies went to net at nowNs. It is copied.
 func (r *Slowest) Ended(nowNs uint64, o *Op) {
+	if r.trace != nil {
+		r.traced = *o // a function that is not known would make every caller's record escape to the heap
+		r.trace(&r.traced)
+	}
 	totalNs := o.TotalNs()
 	if totalNs >= SlowNs {
 		r.slowCount++

@@ -352,3 +352,17 @@ func TestCodecsDoNotAllocate(t *testing.T) {
 		t.Errorf("encoding allocates %.1f times, want 0", allocs)
 	}
 }
+
+// Goal: each cause has words of its own for the line that every replica logs.
+func TestCausesHaveWords(t *testing.T) {
+	seen := map[string]bool{}
+	for c := CauseSilent; c <= causeLast; c++ {
+		if words := c.String(); words == "" || words == "unknown" || seen[words] {
+			t.Errorf("cause %d: %q", c, words)
+		}
+		seen[c.String()] = true
+	}
+	if Cause(0).String() != "unknown" || (causeLast+1).String() != "unknown" {
+		t.Error("a number that is no cause has words")
+	}
+}

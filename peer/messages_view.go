@@ -41,6 +41,8 @@ func (c Cause) String() string {
 		CauseMismatch:  "the primary's checkpoint differed from a majority's",
 		CauseUncertain: "the end of the log was uncertain, and no view answered",
 		CauseFollowed:  "the other replicas left the view before",
+		CauseUnready:   "the new primary did not come to serve",
+		CauseNoQuorum:  "the primary's prepares got no quorum",
 	}[c]
 }
 

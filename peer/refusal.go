@@ -131,6 +131,9 @@ func (r *Refusal) Error() string {
 	case r.Peer == PeerUnknown:
 		who = "unknown peer refused"
 	}
+	if r.Reason == ReasonDeadline {
+		return fmt.Sprintf("%s: the handshake took longer than %s ms: %s", who, ours, advice) // nothing differs
+	}
 	return fmt.Sprintf("%s: %s: ours is %s, theirs is %s: %s", who, r.Field(), ours, theirs, advice)
 }
 

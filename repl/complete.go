@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"ledger/records"
 )
 
 // completion is what may stand at the cursor.
@@ -76,7 +78,7 @@ func (p *parser) expected(before []token) (names []string) {
 		if current == nil {
 			return nil
 		}
-		for _, flag := range current.flags {
+		for _, flag := range current.Flags {
 			if !slices.Contains(flags, flag) {
 				names = append(names, flag)
 			}
@@ -86,21 +88,21 @@ func (p *parser) expected(before []token) (names []string) {
 		return nil // a field without its equals sign
 	}
 	for i := range fields {
-		if !slices.Contains(given, fields[i].name) {
-			names = append(names, fields[i].name+"=")
+		if !slices.Contains(given, fields[i].Name) {
+			names = append(names, fields[i].Name+"=")
 		}
 	}
 	return names
 }
 
 // given tells which fields the last object has, and of the field at the end its flags.
-func given(tokens []token, fields []field) (names, flags []string, current *field) {
+func given(tokens []token, fields []records.Field) (names, flags []string, current *records.Field) {
 	for i, one := range tokens {
 		switch {
 		case one.kind == tokenComma:
 			names, flags, current = nil, nil, nil
 		case one.kind == tokenWord && i+1 < len(tokens) && tokens[i+1].kind == tokenEqual:
-			names, flags, current = append(names, one.text), nil, fieldNamed(fields, one.text)
+			names, flags, current = append(names, one.text), nil, records.Named(fields, one.text)
 		case one.kind == tokenWord:
 			flags = append(flags, one.text)
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"ledger/records"
 )
 
 // textWidth is the width of explanations and help.
@@ -75,9 +77,9 @@ func (p *parser) help(out io.Writer, name string) error {
 	}
 	fmt.Fprintf(out, "%s %s.\n", v.name, v.help)
 	if v.object != nil {
-		writeText(out, "  fields:  ", strings.Join(namesOf(p.fields[v.object]), ", "))
-		if f := fieldNamed(p.fields[v.object], "flags"); f != nil {
-			writeText(out, "  flags:   ", strings.Join(f.flags, ", "))
+		writeText(out, "  fields:  ", strings.Join(records.Names(p.fields[v.object]), ", "))
+		if f := records.Named(p.fields[v.object], "flags"); f != nil {
+			writeText(out, "  flags:   ", strings.Join(f.Flags, ", "))
 		}
 	}
 	fmt.Fprintf(out, "  example: %s\n", v.example)

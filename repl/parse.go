@@ -5,6 +5,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"ledger/records"
+	"ledger/wire"
 )
 
 // syntaxError tells where a statement is wrong, and what was expected there.
@@ -27,7 +30,7 @@ type parsed struct {
 // parser reads statements.
 type parser struct {
 	verbs  []*verb
-	fields map[reflect.Type][]field
+	fields map[reflect.Type][]records.Field
 	lexer  *lexer
 	token  token // the current one
 	before position
@@ -35,10 +38,10 @@ type parser struct {
 
 // newParser makes a parser of the statements in list.
 func newParser(list []*verb) *parser {
-	p := &parser{verbs: list, fields: map[reflect.Type][]field{}}
+	p := &parser{verbs: list, fields: map[reflect.Type][]records.Field{}}
 	for _, one := range list {
 		if one.object != nil {
-			p.fields[one.object] = fieldsOf(one.object)
+			p.fields[one.object] = records.Fields(one.object)
 		}
 	}
 	return p
@@ -152,19 +155,19 @@ func (p *parser) object(s *statement, object reflect.Value) *syntaxError {
 	s.given = nil
 	for p.token.kind != tokenComma && !p.atEnd() {
 		if p.token.kind != tokenWord {
-			return p.wanted("a field such as " + fields[0].name + "=1")
+			return p.wanted("a field such as " + fields[0].Name + "=1")
 		}
-		f := fieldNamed(fields, p.token.text)
+		f := records.Named(fields, p.token.text)
 		switch {
 		case f == nil && verbNamed(p.verbs, p.token.text) != nil:
-			return p.wanted("a field such as " + fields[0].name + "=1")
+			return p.wanted("a field such as " + fields[0].Name + "=1")
 		case f == nil && hasFlag(fields, p.token.text):
 			return &syntaxError{p.token.at, fmt.Sprintf("%s is a flag: a \"|\" stands between flags, as in flags=%s|%s", p.token.text,
-				fieldNamed(fields, "flags").flags[0], p.token.text), false}
+				records.Named(fields, "flags").Flags[0], p.token.text), false}
 		case f == nil:
-			return p.unknown("field", namesOf(fields))
-		case slices.Contains(s.given, f.name):
-			message := fmt.Sprintf("%s is given twice for one object", f.name)
+			return p.unknown("field", records.Names(fields))
+		case slices.Contains(s.given, f.Name):
+			message := fmt.Sprintf("%s is given twice for one object", f.Name)
 			if s.verb.many {
 				message += ": a comma stands between objects"
 			}
@@ -172,18 +175,18 @@ func (p *parser) object(s *statement, object reflect.Value) *syntaxError {
 		}
 		p.advance()
 		if p.token.kind != tokenEqual {
-			return p.wanted(fmt.Sprintf("\"=\" after %s, as in %s=%s", f.name, f.name, exampleOf(f)))
+			return p.wanted(fmt.Sprintf("\"=\" after %s, as in %s=%s", f.Name, f.Name, exampleOf(f)))
 		}
 		p.advance()
 		if err := p.value(f, object); err != nil {
 			return err
 		}
-		s.given = append(s.given, f.name)
+		s.given = append(s.given, f.Name)
 	}
 	needsField := s.verb.many || s.verb.required != ""
 	switch {
 	case len(s.given) == 0 && (needsField || p.token.kind == tokenComma):
-		return p.wanted("a field such as " + fields[0].name + "=1")
+		return p.wanted("a field such as " + fields[0].Name + "=1")
 	case s.verb.required != "" && !slices.Contains(s.given, s.verb.required):
 		return &syntaxError{start, fmt.Sprintf("%s needs %s=…", s.verb.name, s.verb.required), false}
 	}
@@ -191,31 +194,31 @@ func (p *parser) object(s *statement, object reflect.Value) *syntaxError {
 }
 
 // hasFlag tells whether name is a flag of an object with these fields.
-func hasFlag(fields []field, name string) bool {
-	flags := fieldNamed(fields, "flags")
-	return flags != nil && slices.Contains(flags.flags, name)
+func hasFlag(fields []records.Field, name string) bool {
+	flags := records.Named(fields, "flags")
+	return flags != nil && slices.Contains(flags.Flags, name)
 }
 
-func exampleOf(f *field) string {
-	if f.flags != nil {
-		return f.flags[0]
+func exampleOf(f *records.Field) string {
+	if f.Flags != nil {
+		return f.Flags[0]
 	}
 	return "1"
 }
 
 // value reads what stands behind the equals sign.
-func (p *parser) value(f *field, object reflect.Value) *syntaxError {
-	if f.flags != nil {
+func (p *parser) value(f *records.Field, object reflect.Value) *syntaxError {
+	if f.Flags != nil {
 		return p.flags(f, object)
 	}
 	if p.token.kind != tokenWord {
-		return p.wanted("a value for " + f.name + ", " + f.kind())
+		return p.wanted("a value for " + f.Name + ", " + f.Kind())
 	}
-	number, err := parseNumber(p.token.text, f.bits)
+	number, err := records.ParseNumber(p.token.text, f.Bits)
 	if err != nil {
-		return &syntaxError{p.token.at, fmt.Sprintf("%s=%s: %v; expected %s", f.name, cut(p.token.text), err, f.kind()), false}
+		return &syntaxError{p.token.at, fmt.Sprintf("%s=%s: %v; expected %s", f.Name, cut(p.token.text), err, f.Kind()), false}
 	}
-	f.set(object, number)
+	f.Set(object, number)
 	p.advance()
 	return nil
 }
@@ -224,15 +227,15 @@ func (p *parser) value(f *field, object reflect.Value) *syntaxError {
 func cut(text string) string { return strings.Trim(quoted(text), "\"") }
 
 // flags reads names of flags, with a bar between them.
-func (p *parser) flags(f *field, object reflect.Value) *syntaxError {
+func (p *parser) flags(f *records.Field, object reflect.Value) *syntaxError {
 	set := uint64(0)
 	for {
 		if p.token.kind != tokenWord {
-			return p.wanted(f.kind())
+			return p.wanted(f.Kind())
 		}
-		bit := slices.Index(f.flags, p.token.text)
+		bit := slices.Index(f.Flags, p.token.text)
 		if bit < 0 {
-			return p.unknown("flag", f.flags)
+			return p.unknown("flag", f.Flags)
 		}
 		if set&(1<<bit) != 0 {
 			return &syntaxError{p.token.at, fmt.Sprintf("the flag %s is given twice", p.token.text), false}
@@ -244,7 +247,7 @@ func (p *parser) flags(f *field, object reflect.Value) *syntaxError {
 		}
 		p.advance()
 	}
-	object.Field(f.index).SetUint(set)
+	f.Set(object, wire.U128From(set))
 	return nil
 }
 

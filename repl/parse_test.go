@@ -30,8 +30,8 @@ func (p *parser) show(text string) string {
 				out.WriteByte(',')
 			}
 			for _, f := range p.fields[s.verb.object] {
-				if value := f.text(s.objects.Index(i)); value != "0" && value != "" {
-					fmt.Fprintf(&out, " %s=%s", f.name, value)
+				if value := f.Text(s.objects.Index(i)); value != "0" && value != "" {
+					fmt.Fprintf(&out, " %s=%s", f.Name, value)
 				}
 			}
 		}
@@ -54,11 +54,11 @@ func TestFields(t *testing.T) {
 		}
 		var out strings.Builder
 		for _, f := range p.fields[v.object] {
-			if f.flags != nil {
-				fmt.Fprintf(&out, "%s %s\n", f.name, strings.Join(f.flags, "|"))
+			if f.Flags != nil {
+				fmt.Fprintf(&out, "%s %s\n", f.Name, strings.Join(f.Flags, "|"))
 				continue
 			}
-			fmt.Fprintf(&out, "%s of %d bits\n", f.name, f.bits)
+			fmt.Fprintf(&out, "%s of %d bits\n", f.Name, f.Bits)
 		}
 		return out.String()
 	})

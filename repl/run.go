@@ -13,12 +13,13 @@ import (
 
 	"ledger/accounting"
 	"ledger/client"
+	"ledger/patient"
 	"ledger/wire"
 )
 
 // runner runs statements one after the other.
 type runner struct {
-	connection
+	patient.Connection[session]
 	*parser
 	printer      *printer
 	source       string // of the statements, for messages; "": a terminal
@@ -68,7 +69,7 @@ func (r *runner) text(ctx context.Context, text string, start position) error {
 			continue
 		}
 		r.fail(one.statement.at.moved(start), one.statement.verb.name+": "+err.Error(), "")
-		if unanswered := (*unansweredError)(nil); errors.As(err, &unanswered) {
+		if unanswered := (*patient.Unanswered)(nil); errors.As(err, &unanswered) {
 			r.unanswered(one.statement, unanswered)
 			if r.source != "" {
 				return errors.New("the statements behind it were not run")
@@ -80,15 +81,15 @@ func (r *runner) text(ctx context.Context, text string, start position) error {
 }
 
 // unanswered says what may have happened to a statement without an answer.
-func (r *runner) unanswered(s *statement, err *unansweredError) {
+func (r *runner) unanswered(s *statement, err *patient.Unanswered) {
 	if s.verb.operation.Class() != wire.ClassCreate {
 		return
 	}
-	if !err.isSent {
-		fmt.Fprintln(r.messages, "It was not sent.")
+	if !err.IsSent {
+		fmt.Fprintln(r.Messages, "It was not sent.")
 		return
 	}
-	fmt.Fprintln(r.messages, "It may still take effect. Run it again: what was created answers exists, and nothing is created twice.")
+	fmt.Fprintln(r.Messages, "It may still take effect. Run it again: what was created answers exists, and nothing is created twice.")
 }
 
 // fail reports a statement that failed.
@@ -96,11 +97,11 @@ func (r *runner) fail(at position, message, excerpt string) {
 	r.failedCount++
 	switch {
 	case r.source != "":
-		fmt.Fprintf(r.messages, "%s:%d:%d: %s\n%s", r.source, at.line, at.column, message, excerpt)
+		fmt.Fprintf(r.Messages, "%s:%d:%d: %s\n%s", r.source, at.line, at.column, message, excerpt)
 	case excerpt != "":
-		fmt.Fprintf(r.messages, "line %d, column %d: %s\n%s", at.line, at.column, message, excerpt)
+		fmt.Fprintf(r.Messages, "line %d, column %d: %s\n%s", at.line, at.column, message, excerpt)
 	default:
-		fmt.Fprintln(r.messages, message)
+		fmt.Fprintln(r.Messages, message)
 	}
 }
 
@@ -142,13 +143,13 @@ func (r *runner) run(ctx context.Context, s *statement) error {
 	var rows any
 	var filter note
 	begun := time.Now()
-	err := r.do(ctx, func(ctx context.Context, current session) error {
+	err := r.Do(ctx, func(ctx context.Context, current session) error {
 		filter = r.complete(s, current)
 		var err error
 		rows, err = s.verb.run(ctx, current, s)
 		if errors.Is(err, client.ErrTooMuchData) {
 			return fmt.Errorf("has %d objects: a request of this server takes %d at most, so write several statements", s.objects.Len(),
-				eventsMax(current, s.verb.operation))
+				wire.EventsMax(s.verb.operation, current.BodyBytesMax()))
 		}
 		return err
 	})
@@ -160,13 +161,13 @@ func (r *runner) run(ctx context.Context, s *statement) error {
 	}
 	rowsCount := reflect.ValueOf(rows).Len()
 	if r.verbose {
-		fmt.Fprintf(r.messages, "%s: %d rows in %v\n", s.verb.name, rowsCount, time.Since(begun).Round(time.Microsecond))
+		fmt.Fprintf(r.Messages, "%s: %d rows in %v\n", s.verb.name, rowsCount, time.Since(begun).Round(time.Microsecond))
 	}
 	switch {
 	case filter.invalid != "":
-		fmt.Fprintf(r.messages, "%s: nothing can be found, because %s\n", s.verb.name, filter.invalid)
+		fmt.Fprintf(r.Messages, "%s: nothing can be found, because %s\n", s.verb.name, filter.invalid)
 	case filter.isDefault && uint32(rowsCount) == filter.limit:
-		fmt.Fprintf(r.messages, "%s: these are %d rows, the most of a reply; there may be more, which timestamp_min or timestamp_max reach\n",
+		fmt.Fprintf(r.Messages, "%s: these are %d rows, the most of a reply; there may be more, which timestamp_min or timestamp_max reach\n",
 			s.verb.name, rowsCount)
 	}
 	return r.refused(rows)
@@ -185,7 +186,7 @@ func (r *runner) complete(s *statement, current session) (n note) {
 	if s.verb.operation.Class() != wire.ClassQuery {
 		return n
 	}
-	n.limit, n.isDefault = rowsMax(current, s.verb.operation), !slices.Contains(s.given, "limit")
+	n.limit, n.isDefault = wire.RowsMax(s.verb.operation, current.BodyBytesMax()), !slices.Contains(s.given, "limit")
 	filter := s.objects.Index(0)
 	if n.isDefault {
 		filter.FieldByName("Limit").SetUint(uint64(n.limit))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -94,8 +93,8 @@ func newBed(t *testing.T, answer func(ctx context.Context, objects any) (any, er
 	t.Helper()
 	b := &bed{session: &fake{answer: answer}}
 	b.runner = newRunner(Options{Addresses: []string{"127.0.0.1:1"}, Format: FormatJSON, Messages: &b.said}, "test")
-	b.printer.out, b.late = &b.out, time.Hour
-	b.open = func(context.Context, client.Options) (session, error) {
+	b.printer.out, b.Late = &b.out, time.Hour
+	b.Open = func(context.Context, client.Options) (session, error) {
 		b.opened++
 		return b.session, nil
 	}
@@ -226,7 +225,7 @@ func TestTooManyObjects(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	wait := func(ctx context.Context, _ any) (any, error) { <-ctx.Done(); return nil, ctx.Err() }
 	b := newBed(t, wait)
-	b.timeout = time.Millisecond
+	b.Timeout = time.Millisecond
 	if err := b.script(t, "create_accounts id=1; lookup_accounts id=1"); err == nil || len(b.session.asked) != 1 {
 		t.Errorf("error %v, asked %v", err, b.session.asked)
 	}
@@ -234,8 +233,8 @@ func TestTimeout(t *testing.T) {
 		"It may still take effect. Run it again")
 
 	b = newBed(t, wait)
-	b.timeout = time.Millisecond
-	b.open = func(ctx context.Context, _ client.Options) (session, error) { <-ctx.Done(); return nil, ctx.Err() }
+	b.Timeout = time.Millisecond
+	b.Open = func(ctx context.Context, _ client.Options) (session, error) { <-ctx.Done(); return nil, ctx.Err() }
 	if err := b.script(t, "create_accounts id=1; lookup_accounts id=1"); err == nil {
 		t.Error("no error")
 	}
@@ -243,33 +242,6 @@ func TestTimeout(t *testing.T) {
 	if strings.Contains(b.said.String(), "take effect") {
 		t.Error(b.said.String())
 	}
-}
-
-// Goal: a server that is late is told of, with what can be seen of it, while the statement waits.
-func TestLate(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	var b *bed
-	b = newBed(t, func(ctx context.Context, _ any) (any, error) {
-		for !strings.Contains(b.said.String(), "Waiting for it") {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			time.Sleep(time.Millisecond)
-		}
-		return nil, nil
-	})
-	b.options.Addresses = append(b.options.Addresses, listener.Addr().String(), "a..b:1")
-	b.late, b.timeout = time.Millisecond, time.Minute
-	if err := b.script(t, "lookup_accounts id=1"); err != nil || b.failedCount != 0 {
-		t.Errorf("error %v, %d failed", err, b.failedCount)
-	}
-	b.says(t, "no answer for 1ms: nobody listens at 127.0.0.1:1, "+listener.Addr().String(),
-		" accepts connections and does not answer (ledger ping tells why)",
-		"the name of a..b:1 is unknown (no such host); a server of cluster 0 is expected. Waiting for it")
 }
 
 // Goal: an evicted session is told of and replaced for the next statement.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"ledger/client"
+	"ledger/patient"
 	"ledger/wire"
 )
 
@@ -32,10 +33,29 @@ type Options struct {
 // ErrFailed says that statements failed. What was wrong with each is among the messages.
 var ErrFailed = errors.New("statements failed")
 
+// session is a client, with what its server told of its limits.
+type session interface {
+	database
+	BodyBytesMax() uint32
+	Close()
+}
+
+type clientSession struct{ *client.Client }
+
+func (s clientSession) BodyBytesMax() uint32 { return s.Session().BodyBytesMax() }
+
+func openClient(ctx context.Context, options client.Options) (session, error) {
+	c, err := client.New(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return clientSession{c}, nil
+}
+
 func newRunner(options Options, source string) *runner {
 	return &runner{
-		connection: connection{options: client.Options{Addresses: options.Addresses, Cluster: options.Cluster}, open: openClient,
-			messages: options.Messages, timeout: options.Timeout, late: lateAfter},
+		Connection: patient.Connection[session]{Options: client.Options{Addresses: options.Addresses, Cluster: options.Cluster},
+			Open: openClient, Messages: options.Messages, Timeout: options.Timeout, Late: patient.LateAfter},
 		parser:  newParser(verbs()),
 		printer: &printer{out: options.Out, format: options.Format, width: func() int { width, _ := sizeOf(options.Out); return width }},
 		source:  source, allowRefused: options.AllowRefused, verbose: options.Verbose,
@@ -60,7 +80,7 @@ func sizeOf(file *os.File) (width, height int) {
 // error: ErrFailed if a statement failed, or the reason why not all were run.
 func Script(ctx context.Context, options Options, source string, in io.Reader) error {
 	r := newRunner(options, source)
-	defer r.close()
+	defer r.Close()
 	if err := r.stream(ctx, in); err != nil {
 		return fmt.Errorf("%s: %w", source, err)
 	}
@@ -91,7 +111,7 @@ type shell struct {
 // The file named historyPath keeps them; "" keeps none.
 func Interactive(ctx context.Context, options Options, in, screen *os.File, historyPath string) error {
 	r := newRunner(options, "")
-	defer r.close()
+	defer r.Close()
 	past, err := openHistory(historyPath)
 	if err != nil {
 		fmt.Fprintf(options.Messages, "no history of earlier sessions: %v\n", err)
@@ -107,8 +127,11 @@ func Interactive(ctx context.Context, options Options, in, screen *os.File, hist
 	return (&shell{r, e, past}).loop(ctx)
 }
 
-// restoreOnSignal restores the terminal before a signal ends the process.
+// restoreOnSignal restores the terminal before a signal ends the process. SIGINT does not end it:
+// it cancels a statement that runs.
 func restoreOnSignal(e *editor) (stop func()) {
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, os.Interrupt)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP)
 	go func() {
@@ -118,7 +141,7 @@ func restoreOnSignal(e *editor) (stop func()) {
 			_ = unix.Kill(unix.Getpid(), received.(unix.Signal))
 		}
 	}()
-	return func() { signal.Stop(signals); close(signals) }
+	return func() { signal.Stop(ignored); signal.Stop(signals); close(signals) }
 }
 
 // loop reads and runs statements until the end of the input.
@@ -127,18 +150,18 @@ func (s *shell) loop(ctx context.Context) error {
 		text, err := s.read()
 		switch {
 		case errors.Is(err, io.EOF):
-			fmt.Fprintln(s.messages)
+			fmt.Fprintln(s.Messages)
 			return nil
 		case errors.Is(err, errInterrupted):
 			continue
 		case errors.Is(err, errLongLine):
-			fmt.Fprintln(s.messages, err)
+			fmt.Fprintln(s.Messages, err)
 			continue
 		case err != nil:
 			return fmt.Errorf("reading the terminal: %w", err)
 		}
 		if err := s.history.add(text); err != nil {
-			fmt.Fprintf(s.messages, "this session's statements are not kept: %v\n", err)
+			fmt.Fprintf(s.Messages, "this session's statements are not kept: %v\n", err)
 			s.history.path = ""
 		}
 		if err := s.interruptible(ctx, text); err != nil {

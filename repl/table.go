@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"ledger/records"
 )
 
 // column is one column of a table.
@@ -21,13 +23,13 @@ const columnGap = 2
 // writeTable writes rows under a header. If that is wider than the terminal, the columns that are
 // zero in all rows are left out, and named below the table. If it is still too wide, each row
 // becomes a block with a line per field.
-func writeTable(out io.Writer, fields []field, list reflect.Value, width int) {
+func writeTable(out io.Writer, fields []records.Field, list reflect.Value, width int) {
 	columns := make([]column, len(fields))
 	for i := range fields {
 		f := &fields[i]
-		c := column{name: f.name, width: len(f.name), isText: f.bits == 0, isBlank: true}
+		c := column{name: f.Name, width: len(f.Name), isText: f.Bits == 0, isBlank: true}
 		for j := range list.Len() {
-			cell := f.text(list.Index(j))
+			cell := f.Text(list.Index(j))
 			c.cells = append(c.cells, cell)
 			c.width = max(c.width, utf8.RuneCountInString(cell))
 			c.isBlank = c.isBlank && (cell == "0" || cell == "")

@@ -49,6 +49,8 @@ type Options struct {
 	// op, on the thread of consensus. Both are only for metrics.
 	ThreadsCount int
 	Slow         func(*metrics.SlowOp)
+	// Trace is called for each op that ended, on the thread of consensus; nil: not at all.
+	Trace func(*metrics.Op)
 	// Reserved is called when all memory is reserved, before the indexes of the data file are read
 	// into it. Its error ends New. It may be nil.
 	Reserved func() error
@@ -122,7 +124,9 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service})
-	r.consensus.SetSlowest(metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow))
+	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
+	slowest.SetTrace(options.Trace)
+	r.consensus.SetSlowest(slowest)
 	r.Drivers[stages.Consensus] = r.consensus
 
 	r.Journal = journal.New(l, superblock.Cluster, slots, o.Journal.Headers, memory)

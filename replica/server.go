@@ -60,6 +60,7 @@ type Server struct {
 	need     MemoryNeed
 
 	consensus consensus.Options // which clients are served
+	trace     func(*metrics.Op)
 	addresses config.Addresses
 	names     *resolver // nil in a cluster of one
 	service   *service  // nil in a cluster of one
@@ -83,6 +84,8 @@ type ServerOptions struct {
 	ReleaseClientMax wire.Release
 	// Addresses of the replicas, by index.
 	Addresses config.Addresses
+	// Trace is called for each op that ended, on a stage thread, and must not block; nil: not at all.
+	Trace func(*metrics.Op)
 }
 
 // NewServer recovers the data file and prepares the threads of plan; nothing runs yet.
@@ -91,7 +94,7 @@ type ServerOptions struct {
 // refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
 	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(),
-		consensus: consensus.DefaultOptions(), addresses: o.Addresses}
+		consensus: consensus.DefaultOptions(), addresses: o.Addresses, trace: o.Trace}
 	if o.ReleaseClientMax != 0 {
 		s.consensus.ReleaseMax = o.ReleaseClientMax
 	}
@@ -255,9 +258,6 @@ func (s *Server) LogLimits(log *events.Log) {
 func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	defer recoverMemory(&err)
 	defer func() { err = ofReplicas(err, s.Replicas()) }()
-	if err := s.opened.served(); err != nil {
-		return err
-	}
 	s.log = callbacks.Log
 	l := &s.opened.Limits
 	s.slots = NewSlots(l, s.memory)
@@ -308,6 +308,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		Clock:        s.clock.monotonicNs,
 		ThreadsCount: len(s.threads),
 		Slow:         s.slowLog.put,
+		Trace:        s.trace,
 		Peers:        s.peersOptions(),
 		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry, releaseHint) },
 		Reserved:     func() error { return s.checkMemory(callbacks.Log) },

@@ -47,9 +47,10 @@ func (s *service) changed(now consensus.Service) {
 		if now.LostNs > 0 && now.View > s.viewLast {
 			s.stoppedNs = min(s.stoppedNs, now.LostNs)
 		}
-		isLasting := now.Away == consensus.AwayAlone || now.Away == consensus.AwayHead || now.Away == consensus.AwayClock ||
+		isHopeless := now.Away == consensus.AwayStuck || now.Away == consensus.AwayBroken
+		isLasting := isHopeless || now.Away == consensus.AwayAlone || now.Away == consensus.AwayHead || now.Away == consensus.AwayClock ||
 			nowNs >= s.stoppedNs+viewChangeLongNs
-		if isLasting && !s.isTold && s.hasStarted {
+		if isLasting && !s.isTold && (s.hasStarted || isHopeless) {
 			s.isTold = true
 			s.log.ServiceStopped(events.ServiceStopped{View: now.View, Reason: now.Away.String()})
 		}

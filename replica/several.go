@@ -56,13 +56,3 @@ func logWarnings(log *journal.Several) (warnings []string) {
 	}
 	return warnings
 }
-
-// served is the one place that keeps data files of several replicas from being served. Everything
-// before it, from the addresses to the recovery of the log, is done for them as well.
-func (o *Opened) served() error {
-	if count := o.Consensus.Superblock.ReplicasCount; count > 1 {
-		return fmt.Errorf("the data file is of a cluster of %d replicas; this version serves clusters of one: "+
-			"format a file with --replica-count=1, or keep this one for a version that serves clusters", count)
-	}
-	return nil
-}

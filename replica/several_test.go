@@ -96,23 +96,6 @@ func TestOpenOfSeveral(t *testing.T) {
 	}
 }
 
-// Goal: a file of several replicas is refused in one place, behind all that recovers it, and one of
-// a single replica is not.
-func TestSeveralAreNotServed(t *testing.T) {
-	memory := arena.New()
-	defer memory.Close()
-	for count := uint8(1); count <= 6; count++ {
-		file, l := formattedOf(t, 0, count, memory)
-		o, err := Open(file, l, memory)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := o.served(); (err == nil) != (count == 1) || err != nil && !strings.Contains(err.Error(), "clusters of one") {
-			t.Errorf("%d replicas: %v", count, err)
-		}
-	}
-}
-
 // Goal: a superblock whose position no format can have written is refused, with the values and the
 // limits.
 func TestPosition(t *testing.T) {

@@ -22,7 +22,8 @@ type client struct {
 	// Messages of this client may arrive late on rivals: its older connections, and those of
 	// thieves.
 	rivals     []*link
-	askedAgain bool // on this connection or the one before, so that a reply may come twice
+	bornView   uint32 // of several replicas: the view in which its session began
+	askedAgain bool   // on this connection or the one before, so that a reply may come twice
 }
 
 // twice is why the server may close the connection of a client that has asked again.
@@ -86,10 +87,13 @@ func (c *client) take(o *connection, frame []byte) bool {
 		return false
 	}
 	w.note("client gets: command, bytes", uint64(frame[114]), uint64(len(frame)))
-	c.cluster.judge.frame(o.machine.medium.view, frame)
+	c.cluster.judge.frame(o.machine.view(), frame)
 	l.heard = true
+	if s := c.cluster.several; s != nil {
+		s.markFrame(c, o.machine, frame)
+	}
 	id := c.protocol.ID()
-	verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, 0, frame)
+	verdict, err := c.protocol.Receive(wallBaseNs+w.events.nowNs, int(o.machine.replicaIndex()), frame)
 	if err != nil {
 		w.fail("client %x: %v", c.protocol.ID(), err)
 	}
@@ -150,7 +154,7 @@ func (c *Cluster) drawAddresses() (list []address) {
 	for _, m := range c.machines {
 		list = append(list, address{machine: m})
 	}
-	if r.IntN(3) != 0 {
+	if c.several != nil || r.IntN(3) != 0 {
 		return list
 	}
 	for range 1 + r.IntN(2) {

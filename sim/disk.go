@@ -62,6 +62,7 @@ type Disk struct {
 	// A place is a block. Reads of its parts are repeated together, so one of them may fail.
 	placesAt, placeBytes uint64
 	flakes               int
+	woken                bool // an operation has ended since somebody looked
 	synced               bool // a checkpoint's sync has ended, and the superblock was not written since
 	// slowNs is the largest additional time of operations in a part of the file, while others stay
 	// fast. So a checkpoint can take long.
@@ -325,7 +326,7 @@ func (d *Disk) land(o *diskOperation) {
 }
 
 func (d *Disk) end(o *diskOperation, result int32) {
-	o.ended = true
+	o.ended, d.woken = true, true
 	if d.note != nil {
 		d.note([...]string{"read", "write", "sync", "allocate"}[o.kind]+" ends: port, offset", uint64(o.port.zone), o.offsetBytes)
 	}

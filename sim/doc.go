@@ -16,7 +16,9 @@
 //	|      |                                                                             |
 //	|      '--frames, finished exchanges--> [Judge: the model] <--ops that are durable---'
 //	|
-//	'-- Cluster: nothing of one reaches another
+//	+-- Cluster: nothing of one reaches another
+//	|
+//	'-- Cluster of several replicas: a seed of its own, see "Clusters"
 //
 // The stages are the production ones, and replica.Open and replica.New start them. The simulator
 // replaces the ports. Its disk knows which writes would survive a power cut. Its network cuts
@@ -26,8 +28,8 @@
 //
 // # Lives
 //
-// A World has one machine, and in every eighth run two or three. In this version each of them is a
-// cluster of one. A machine's life has these parts:
+// A World has one machine, and in every eighth run two or three. Each of them is a cluster of one.
+// A machine's life has these parts:
 //
 //   - format;
 //   - work, crash, damage that one replica can repair, and restart, as often as the seed says;
@@ -39,6 +41,29 @@
 // resumes one of them for each step. Crashes, damage and calm are those of one machine; the others
 // go on. Three of four lives are long: at least 2,000 ops in small batches. The others are short
 // and have large batches, or are deep and have many levels.
+//
+// # Clusters
+//
+// With Options.Several, a world is one cluster of 2 to 6 replicas, half of the time of three. Each
+// has a machine of its own, with a start, a disk, clocks and paths to the others. The cluster has
+// one life:
+//
+//   - format, and clients that know all addresses;
+//   - work, and faults as often as the seed says: crashes, power cuts of one machine and of all,
+//     crashes at certain writes, pauses, cuts in both and in one direction, splits, slow disks and
+//     paths, clocks that jump, and damaged logs; a seed draws how often each kind comes;
+//   - the faults end: every client must get its reply, queries compare the whole state, and all
+//     replicas must come to the same op and the same checkpoint, page by page;
+//   - in half of the runs all that once more, behind a power cut of all machines.
+//
+// What is committed is decided by package oracle. A witness observes each disk, and every message
+// between replicas is judged when it leaves: what it asserts has to be durable, what it calls
+// committed has to be committed, and a vote must not change. As long as there is no state sync, a
+// replica needs the logs of others. So if one falls behind by more than they hold, the faults of
+// that kind end and the clients wait for it (checkRoom).
+//
+// A log entry is damaged on one machine at most, and only if another machine has it or nobody has
+// acknowledged it. Torn writes come on top.
 //
 // # Clocks
 //

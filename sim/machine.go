@@ -34,8 +34,14 @@ type Machine struct {
 	layout  datafile.Layout
 	disk    *Disk
 	network *Network
-	medium  *Medium // nil on a machine of a bench (second.go)
+	medium  *Medium // nil on a machine of a bench (second.go), and on one of several
 	clock   clock
+
+	// Of one of several replicas.
+	witness  *witness
+	downNs   uint64 // while it is down: when it starts again
+	pausedNs uint64 // it gets no turns until then
+	timerNs  uint64 // when a driver wants its next turn
 
 	// A start, from start to stop.
 	replica *replica.Replica // nil: the machine is down
@@ -75,6 +81,7 @@ func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m.disk = newDisk(image, m.events, m.random, m.fail)
 	m.disk.placesAt, m.disk.placeBytes = m.layout.GridAt, uint64(c.limits.BlockBytes)
 	m.network = newNetwork(m.events, m.random, c.limits.ConnectionsMax, net.PortConnectionsMax(&c.limits), m.fail)
+	m.network.owner = m
 	m.network.dial, m.network.connectsReserved = m.dialMachine, int(net.PortConnectsReserved(&c.limits))
 	w.machines = append(w.machines, m)
 	c.machines = append(c.machines, m)
@@ -121,7 +128,8 @@ func (m *Machine) format(crashSectors int) (done bool) {
 	file := &File{image: m.disk.image, random: m.random, crashSectors: crashSectors}
 	m.disk.image.allocate(m.layout.GridAt) // the space comes first
 	scratch := make([]byte, m.limits.MessageBytesMax)
-	options := datafile.FormatOptions{Cluster: m.cluster.id, ReplicasCount: 1, Incarnation: max(1, m.random.Uint64())}
+	options := datafile.FormatOptions{Cluster: m.cluster.id, Replica: m.replicaIndex(), ReplicasCount: uint8(m.limits.ReplicasCount),
+		Incarnation: max(1, m.random.Uint64())}
 	if err := datafile.Format(file, &m.limits, &options, scratch); err != nil {
 		m.fail("format: %v", err)
 	}
@@ -163,6 +171,9 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 	if m.medium != nil {
 		m.medium.opened(opened, m.disk.image)
 	}
+	if m.witness != nil {
+		m.opensSeveral(opened)
+	}
 	slots := replica.NewSlots(&opened.Limits, m.memory)
 	p := replica.Ports{
 		Network:     m.network,
@@ -179,7 +190,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 		Consensus: consensus.DefaultOptions(),
 		Peers:     others,
 		Log:       func(e net.LogEntry) { m.note("log: "+string(e.Reason), 0, 0) },
-		Ready:     func() { m.ready = true; m.note("ready", opened.Consensus.OpHead, 0) },
+		Ready:     func() { m.ready = true; m.say("serves clients"); m.note("ready", opened.Consensus.OpHead, 0) },
 		Fault:     func(f *storage.Fault) { m.fault = f; m.note("fault: "+f.Error(), 0, 0) },
 	})
 	if err != nil {
@@ -254,20 +265,39 @@ func (m *Machine) step() {
 	}
 	m.steps++
 	m.world.steps++
+	m.takeShare()
+	if m.isBlocked() {
+		m.advance()
+		return
+	}
+	m.act()
+}
+
+// takeShare counts a step, and sometimes changes the shares of turns.
+func (m *Machine) takeShare() {
 	if m.weightsLeft == 0 || m.weightsSum == 0 {
 		m.redraw()
 	}
 	m.weightsLeft--
-	if m.isBlocked() {
-		m.world.advance()
+}
+
+// advance moves the clock to the next event and runs it.
+func (m *Machine) advance() {
+	if m.cluster.several != nil {
+		m.cluster.several.advance()
 		return
 	}
+	m.world.advance()
+}
+
+// act gives one driver a turn, or lets time pass although there is work.
+func (m *Machine) act() {
 	// One draw has the bits of three: whether time passes, which driver is next, and how long it
 	// takes.
 	draw := m.random.Uint64()
 	// Time also passes while there is work: often by a little, seldom by much.
 	if early := draw & 511; early < 64 && m.events.nextNs() < m.events.nowNs+nsPerMs || early == 0 && !m.world.isCalm() {
-		m.world.advance()
+		m.advance()
 		return
 	}
 	n := uint32(draw >> 32 * uint64(m.weightsSum) >> 32)

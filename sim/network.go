@@ -25,6 +25,10 @@ type Network struct {
 
 	spoiledCount, gaveUpCount int // segments, connections
 
+	owner *Machine                             // nil in tests
+	sent  func(to *Machine, head, body []byte) // of a message to another replica; nil: nobody listens
+	woken bool                                 // something has come since somebody looked
+
 	// Connections between networks, see connect.go.
 	dial             func(address [18]byte) (other *Network, there, back *path, errno unix.Errno)
 	connectsReserved int     // of links, those that accept leaves to Connect
@@ -98,6 +102,14 @@ func (n *Network) connect(p peer) *link {
 	return l
 }
 
+// several is the cluster of several replicas to which the machine belongs, or nil.
+func (n *Network) several() *several {
+	if n.owner == nil {
+		return nil
+	}
+	return n.owner.cluster.several
+}
+
 // take gives l a free place. It tells whether there was one.
 func (n *Network) take(l *link) bool {
 	free, at := 0, -1
@@ -133,7 +145,7 @@ func (n *Network) accepted(l *link) {
 	n.push(ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: l.id, Peer: l.name})
 }
 
-func (n *Network) push(e ports.NetworkEvent) { n.ready = append(n.ready, e) }
+func (n *Network) push(e ports.NetworkEvent) { n.ready, n.woken = append(n.ready, e), true }
 
 func (n *Network) at(connection ports.ConnectionID, what string) *link {
 	if int(connection) >= len(n.links) || n.links[connection] == nil || n.links[connection].serverClosed {
@@ -167,6 +179,9 @@ func (n *Network) SendParts(connection ports.ConnectionID, header, body []byte) 
 	l := n.at(connection, "a send")
 	if l.sending != nil || len(header) == 0 || l.connecting {
 		n.fail("a second or an empty send on connection %d", connection)
+	}
+	if f, ok := l.peer.(*far); ok && n.sent != nil {
+		n.sent(f.other.network.owner, header, body)
 	}
 	if l.reset || l.peerGone && n.random.IntN(2) == 0 {
 		n.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: connection, Bytes: -int32(unix.EPIPE)})

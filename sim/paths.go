@@ -96,6 +96,11 @@ func (l *link) spoil(d *lane, data []byte) []byte {
 	l.spoiled = true
 	l.pardon("a byte has changed on the way")
 	l.network.spoiledCount++
+	if s := l.network.several(); s != nil {
+		if _, ok := l.peer.(*far); ok {
+			s.marks.add(MarkSpoiled)
+		}
+	}
 	data = append([]byte(nil), data...)
 	data[l.network.random.IntN(len(data))] ^= 1 << l.network.random.IntN(8)
 	return data

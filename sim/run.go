@@ -16,11 +16,17 @@ type Options struct {
 	// ShortLives leaves out the long lives, which take most of the time of a mix. Hunts for planted
 	// bugs run so: most bugs show within a few hundred ops.
 	ShortLives bool
+	// Several: a cluster of several replicas. Its trace has one line for each message and decision;
+	// with Detail, also one for each turn and disk operation.
+	Several, Detail bool
+
+	traceTo *[]string
 }
 
 // Result of a run without a finding.
 type Result struct {
 	MachinesCount                                    int
+	Seconds                                          int // of the world
 	Steps, ExchangesCount, RequestsCount             int
 	OpsCount                                         int
 	StartsCount, CrashesCount                        int
@@ -31,6 +37,7 @@ type Result struct {
 	EvictionsCount, PulsesCount, GroupsCount         int
 	BrinkCount                                       int // prepares that are the last possible one while a checkpoint is not durable
 	Coverage                                         Coverage
+	Marks                                            Marks
 	Hash                                             uint64 // of everything that happened, in order
 }
 
@@ -82,8 +89,21 @@ func Run(options Options) (Result, error) {
 	return result, failure
 }
 
+// Replay simulates one seed, and returns its trace as well.
+func Replay(options Options) (result Result, trace []string, failure *Failure) {
+	options.Trace = true
+	options.traceTo = &trace
+	result, failure = run(options)
+	return result, trace, failure
+}
+
 func run(options Options) (result Result, failure *Failure) {
 	var w *World
+	defer func() {
+		if options.traceTo != nil && w != nil {
+			*options.traceTo = w.trace
+		}
+	}()
 	defer func() {
 		r := recover()
 		if r == nil {
@@ -105,11 +125,15 @@ func run(options Options) (result Result, failure *Failure) {
 	}()
 	fail := func(format string, arguments ...any) { panic(violation{fmt.Sprintf(format, arguments...)}) }
 	w = newWorld(options, rand.New(rand.NewPCG(options.Seed, 0x6c6564676572)), fail)
-	count := w.drawMachines()
-	for range count {
-		w.addCluster(count == 1)
+	if options.Several {
+		w.liveSeveral()
+	} else {
+		count := w.drawMachines()
+		for range count {
+			w.addCluster(count == 1)
+		}
+		w.live()
 	}
-	w.live()
 	w.abandon()
 	return w.finish(), nil
 }
@@ -124,19 +148,25 @@ func (w *World) abandon() {
 // finish makes the last checks and sums up.
 func (w *World) finish() Result {
 	r := &w.result
+	r.Seconds = int(w.events.nowNs / 1_000_000_000)
 	r.Steps, r.Hash, r.MachinesCount = int(w.steps), w.hash, len(w.machines)
 	for _, m := range w.machines {
 		if m.leak != "" {
 			m.fail("%s", m.leak)
 		}
-		r.RewrittenCount += m.medium.rewrittenCount
-		r.BrinkCount += m.medium.brinkCount
+		if m.medium != nil {
+			r.RewrittenCount += m.medium.rewrittenCount
+			r.BrinkCount += m.medium.brinkCount
+		}
 		r.Coverage.FlakyReads += m.disk.flakes
 		r.Coverage.Spoiled += m.network.spoiledCount
 		r.Coverage.GivenUp += m.network.gaveUpCount
 		r.Bytes += int(m.disk.image.usedBytes)
 	}
 	for _, c := range w.clusters {
+		if c.several != nil {
+			r.Marks = c.several.marks
+		}
 		if err := c.judge.clients.Finish(c.inFlight); err != nil {
 			w.fail("%v", err)
 		}

@@ -19,7 +19,7 @@ func (s *stranger) received(_ *link, data []byte) {
 		s.machine.fail("the server sends bytes that are no messages to a stranger: %v", err)
 	}
 	for _, frame := range frames {
-		s.machine.cluster.judge.frame(s.machine.medium.view, frame)
+		s.machine.cluster.judge.frame(s.machine.view(), frame)
 	}
 }
 

@@ -32,8 +32,7 @@ type World struct {
 	result Result
 }
 
-// Cluster is what belongs to no single machine: clients, what they know, and what was committed. In
-// this version, each cluster has one machine.
+// Cluster is what belongs to no single machine: clients, what they know, and what was committed.
 type Cluster struct {
 	world       *World
 	limits      limits.Limits // of the data file
@@ -42,7 +41,8 @@ type Cluster struct {
 	deep        bool // a long run, for many levels
 
 	machines       []*Machine
-	judge          *Judge // nil on a bench
+	several        *several // nil in a cluster of one
+	judge          *Judge   // nil on a bench
 	clients        []*client
 	inFlight       []*workload.Exchange // of clients that were removed
 	exchangesCount int
@@ -83,7 +83,7 @@ func (w *World) note(what string, a, b uint64) {
 	w.mix(w.events.nowNs)
 	w.mix(a)
 	w.mix(b)
-	if w.options.Trace {
+	if w.options.Trace && (w.options.Detail || !w.options.Several) {
 		w.trace = append(w.trace, fmt.Sprintf("%12.3f ms  step %6d  %s %d %d", float64(w.events.nowNs)/1e6, w.steps, what, a, b))
 	}
 }

@@ -19,6 +19,7 @@ type Timers struct {
 	PrepareResend     Timer
 	Heartbeat         Timer
 	Probe             Timer // while something waits for a quorum: a heartbeat, whose echoes tell that the primary is heard
+	Clock             Timer // of a primary that does not know the cluster's time, while others do
 	SuspicionForget   Timer // start_view_changes of others
 	SuspicionResend   Timer
 	ViewChange        Timer // without success: the next view
@@ -44,6 +45,8 @@ func TimersOf() Timers {
 		Ping:          Timer{"ping", 1 * s, 0, 10},
 		PrepareResend: Timer{"prepare resend", 250 * ms, 10 * s, 10},
 		Heartbeat:     Timer{"heartbeat", HeartbeatNs, 0, 0},
+		// 10 s in the specification, whether others know the time or not. Nobody is served meanwhile.
+		Clock: Timer{"clock", 2 * s, 60 * s, 10},
 		// Several in the time after which a primary counts as deaf: an acknowledgement may take longer,
 		// because it waits for a disk, and an echo may be lost.
 		Probe:           Timer{"heartbeat while something waits", 150 * ms, 0, 0},

@@ -12,7 +12,7 @@ func TestTimers(t *testing.T) {
 	want := map[string]uint64{ // ms
 		"ping": 1000, "prepare resend": 250, "heartbeat": 500, "suspicion forget": 5000, "suspicion resend": 500,
 		"view change": 1000 /* not 5 s */, "serve": 10_000, "quorum": 2000, /* not 10 s */
-		"heartbeat while something waits": 150, "do_view_change resend": 500, "start_view request": 1000,
+		"heartbeat while something waits": 150, "clock": 2000 /* not 10 s */, "do_view_change resend": 500, "start_view request": 1000,
 		"start_view request of an uncertain head": 1500, "log repair": 100, "sync check": 5000, "grid repair": 100, "pulse": 100,
 		"upgrade check": 5000, "slow primary sample": 100, "connect": 50, "identification end": 5000, /* not 45 s */
 	}

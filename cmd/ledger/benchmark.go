@@ -71,11 +71,11 @@ type benchmarkCommand struct {
 func (c *benchmarkCommand) checkReference(errorOut io.Writer) error {
 	switch {
 	case c.Statsd != "":
-		return fmt.Errorf("--statsd=%s: there is no statsd here: the server's figures are served for Prometheus (start "+
-			"--metrics-address), the load's are written by --json", c.Statsd)
+		return fmt.Errorf("--statsd=%s: the load is not sent to an agent: start --statsd sends the server's figures, --json writes the load's",
+			c.Statsd)
 	case c.Trace != "":
-		return fmt.Errorf("--trace=%s: there are no traces here: --print-stages tells what each stage did, --print-batch-timings "+
-			"how the load went", c.Trace)
+		return fmt.Errorf("--trace=%s: the load has no trace: start --trace writes the server's, --print-batch-timings tells how the load went",
+			c.Trace)
 	}
 	for _, cache := range []struct{ flag, value string }{{"cache-transfers", c.CacheTransfers},
 		{"cache-transfers-pending", c.CacheTransfersPending}} {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ledger/client"
 )
 
 // shared is a buffer for several goroutines.
@@ -199,12 +202,48 @@ func devPortFree(t *testing.T, replicas int) int {
 	return 0
 }
 
-// Goal: as long as clusters are not served, dev ends with the reason and leaves no process.
-func TestDevRefused(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "cluster")
-	status, stdout, stderr := ended(t, nil, "dev", "--replicas=2", fmt.Sprintf("--port=%d", devPortFree(t, 2)), folder)
-	if status != exitRefused || stdout != "" || !strings.Contains(stderr, "cluster of 2 replicas; this version serves clusters of one") ||
-		!strings.Contains(stderr, "before all replicas served clients") || strings.Contains(stderr, "ready") {
-		t.Errorf("status %d: %s%s", status, stdout, stderr)
+// Goal: one command makes the files of three replicas in one folder and serves clients with three
+// real processes. One of them that is killed is visible in a line, the others go on, and SIGTERM
+// ends all and the command with status 0.
+func TestDevServes(t *testing.T) {
+	folder, port := filepath.Join(t.TempDir(), "cluster"), devPortFree(t, 3)
+	process, said := command(nil, "dev", "--replicas=3", fmt.Sprintf("--port=%d", port), folder), &shared{}
+	process.Stderr = said
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = process.Process.Signal(unix.SIGTERM) })
+	said.await(t, "ready: connect any official TigerBeetle client to cluster 0 at ")
+	var addresses []string
+	for i := range 3 {
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port+i))
+		if _, err := os.Stat(filepath.Join(folder, fmt.Sprintf("%d.data", i))); err != nil {
+			t.Error(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), endsWithin)
+	defer cancel()
+	c, err := client.New(ctx, client.Options{Addresses: addresses})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	makeAccount(t, c, 1)
+	line := lineWith(said.String(), "replica 1 is process ")
+	pid := 0
+	if _, err := fmt.Sscanf(line, "replica 1 is process %d", &pid); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	said.await(t, "replica 1 has ended (signal: killed); the others go on")
+	makeAccount(t, c, 2)
+	wantAccounts(t, c, 2)
+	if err := process.Process.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := wait(t, process); status != exitDone {
+		t.Errorf("status %d: %s", status, said)
 	}
 }

@@ -104,9 +104,15 @@ func (f *figures) clients() table {
 }
 
 func (f *figures) replicas() table {
-	t := table{name: "replicas", columns: []column{{"replica", true}, {"connection", true}}}
+	t := table{name: "replicas", columns: []column{{"replica", true}, {"connection", true}, {"heard", false}, {"op", false},
+		{"committed", false}, {"lag", false}}}
 	for _, p := range f.now.Peers {
-		t.rows = append(t.rows, []cell{textCell(fmt.Sprint(p.Replica)), textCell(p.Connection)})
+		heard := cell{text: "never"}
+		if p.IsKnown {
+			heard = timeCell(p.HeardNs)
+		}
+		t.rows = append(t.rows, []cell{textCell(fmt.Sprint(p.Replica)), textCell(p.Connection), heard, countCell(p.Op), countCell(p.CommitOp),
+			countCell(p.LagOps)})
 	}
 	return t
 }
@@ -126,6 +132,9 @@ func (f *figures) head() []string {
 	ready := "serves clients"
 	if !s.IsReady {
 		ready = "does not serve clients"
+		if s.Away != "" {
+			ready += ": " + s.Away
+		}
 	}
 	up := time.Duration(s.UpNs).Round(time.Second)
 	room := "growth unknown yet"

@@ -139,7 +139,7 @@ var malformed = map[string]string{
 	"start --addresses":    "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1",
 	"start --client-release-max": "0.18", "start --development": "perhaps",
 	"start --config": "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps",
-	"start --log":    "xml",
+	"start --log": "xml", "start --statsd": "a b", "start --trace": "no/such/folder/x",
 	"dev --replicas": "7", "dev --port": "65530",
 	"topology --toml": "no/such/folder/x", "version --verbose": "perhaps",
 	"benchmark --addresses": "a b", "benchmark --cluster": "x", "benchmark --account-count": "x", "benchmark --account-count-hot": "-1",
@@ -161,6 +161,8 @@ var malformed = map[string]string{
 	"status --metrics": "a b", "status --interval": "1", "status --json": "perhaps", "top --metrics": "a b", "top --interval": "0s",
 	"doctor --addresses": "a b", "doctor --cluster": "x", "doctor --metrics": "a b", "doctor --timeout": "2", "doctor --json": "perhaps",
 	"ping --timeout": "2", "ping --json": "perhaps",
+	"cdc --cluster": "x", "cdc --addresses": "a b", "cdc --sink": "csv:x", "cdc --rotate": "1GB", "cdc --timestamp-last": "-1",
+	"cdc --event-count-max": "2731", "cdc --idle-interval-ms": "0", "cdc --requests-per-second-limit": "0", "cdc --follow": "perhaps",
 	"repl --cluster": "x", "repl --addresses": "a b", "repl --command": "", "repl --verbose": "perhaps", "repl --file": "no/such/folder/x",
 	"repl --output": "xml", "repl --timeout": "5", "repl --allow-refused": "perhaps", "repl --history": "x",
 	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",
@@ -176,7 +178,7 @@ func TestErrorsRepeatValues(t *testing.T) {
 		"format": {"--cluster=7", "--replica=0", "--replica-count=1", "0.data"}, "start": {"--addresses=0", "0.data"},
 		"ping":      {"--addresses=127.0.0.1:1", "--cluster=0"},
 		"benchmark": {"--transfer-count=1"}, "inspect wal": {"0.data"}, "inspect tables": {"0.data"},
-		"repl": {"--command=help"},
+		"repl": {"--command=help"}, "cdc": {"--sink=-"},
 	}
 	eachFlag(t, func(command []string, flag *kong.Flag) {
 		name := strings.Join(command, " ") + " --" + flag.Name

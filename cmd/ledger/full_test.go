@@ -62,7 +62,12 @@ func TestFullDisk(t *testing.T) {
 // returns how many were acknowledged.
 func fill(ctx context.Context, t *testing.T, port string) (acknowledged uint64) {
 	t.Helper()
-	c := connected(t, port)
+	return fillWith(ctx, t, connected(t, port))
+}
+
+// fillWith is fill with a client that is there.
+func fillWith(ctx context.Context, t *testing.T, c *client.Client) (acknowledged uint64) {
+	t.Helper()
 	for id := range uint64(2) {
 		makeAccount(t, c, id+1)
 	}

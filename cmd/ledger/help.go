@@ -40,6 +40,12 @@ func (c *replCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *cdcCommand) Help() string {
+	return examples("ledger cdc --cluster=7 --addresses=10.0.0.1:3000 --sink=jsonl:events.jsonl --rotate=1GiB",
+		"ledger cdc --addresses=3000 --sink=jsonl:- --timestamp-last=0 --follow=false")
+}
+
+// Help implements kong.HelpProvider.
 func (c *benchmarkCommand) Help() string {
 	return examples("ledger benchmark --transfer-count=1000000 --clients=4",
 		"ledger benchmark --addresses=127.0.0.1:3000 --cluster=7 --id-order=random --json=result.json")

@@ -34,24 +34,24 @@ func TestListenMetrics(t *testing.T) {
 	}
 	var printed bytes.Buffer
 	s := &streams{err: &printed}
-	if endpoint, err := listenMetrics(s, resolved(config.Settings{}), &replica.Progress{}); endpoint != nil || err != nil ||
+	if endpoint, err := listenMetrics(s, resolved(config.Settings{}), &replica.Progress{}, nil, nil); endpoint != nil || err != nil ||
 		printed.Len() > 0 {
 		t.Errorf("not asked for: %v, error %v, %s", endpoint, err, printed.String())
 	}
 	address := taken.Addr().String()
 	start := resolved(config.Settings{MetricsAddress: config.Flag("metrics-address", address)})
-	if _, err := listenMetrics(s, start, &replica.Progress{}); err == nil ||
+	if _, err := listenMetrics(s, start, &replica.Progress{}, nil, nil); err == nil ||
 		!strings.HasPrefix(err.Error(), "--metrics-address="+address+": ") {
 		t.Errorf("a port that is taken: error %v", err)
 	}
 	start.MetricsOptional = true
-	if endpoint, err := listenMetrics(s, start, &replica.Progress{}); endpoint != nil || err != nil ||
+	if endpoint, err := listenMetrics(s, start, &replica.Progress{}, nil, nil); endpoint != nil || err != nil ||
 		!strings.HasPrefix(printed.String(), "warning: no metrics: ") {
 		t.Errorf("a port that is taken, to dev: %v, error %v, %s", endpoint, err, printed.String())
 	}
 	taken.Close()
 	printed.Reset()
-	endpoint, err := listenMetrics(s, start, &replica.Progress{})
+	endpoint, err := listenMetrics(s, start, &replica.Progress{}, nil, nil)
 	if err != nil || endpoint == nil || printed.String() != "metrics at http://"+address+"\n" {
 		t.Fatalf("%v, error %v, %s", endpoint, err, printed.String())
 	}

@@ -191,8 +191,6 @@ func TestRefusals(t *testing.T) {
 			exitRefused, []string{"--addresses=0: must name 3 addresses", "replica 2 of 3", "cannot know"}},
 		{"an address to which nothing connects", ofThree, func(p string) []string { return []string{"start", "--addresses=0.0.0.0:1,2,3", p} },
 			nil, exitRefused, []string{"--addresses=0.0.0.0:1,2,3: item 1", "replica 0"}},
-		{"a file of a cluster", ofThree, func(p string) []string { return []string{"start", "--addresses=39871,39872,39873", p} }, nil,
-			exitRefused, []string{"cluster of 3 replicas", "serves clusters of one", "--replica-count=1"}},
 		{"a position that no format writes", func(t *testing.T) string {
 			path := formatted(t)
 			changeSuperblock(t, path, func(content []byte) { content[36] = 3 })

@@ -10,9 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"ledger/config"
 	"ledger/repl"
-	"ledger/wire"
 )
 
 // replCommand has the reference's flags; those after Verbose are ours.
@@ -67,9 +65,6 @@ func (c *replCommand) Run(s *streams) error {
 func (c *replCommand) options(s *streams) (repl.Options, error) {
 	options := repl.Options{Out: s.out, Messages: s.err, AllowRefused: c.AllowRefused, Verbose: c.Verbose, Format: repl.FormatJSON}
 	var err error
-	if options.Cluster, err = wire.ParseU128(c.Cluster); err != nil {
-		return options, fmt.Errorf("--cluster=%s: %w", c.Cluster, err)
-	}
 	if isTerminal(s.out) {
 		options.Format = repl.FormatTable
 	}
@@ -83,17 +78,8 @@ func (c *replCommand) options(s *streams) (repl.Options, error) {
 			return options, fmt.Errorf("--timeout=%s: must be a duration, as in 5s; 0s waits for ever", *c.Timeout)
 		}
 	}
-	addresses, err := config.ParseAddresses(c.Addresses, wire.ReplicasMax)
-	if err == nil && addresses.IsPickPort() {
-		err = errors.New("must name a port")
-	}
-	if err != nil {
-		return options, fmt.Errorf("--addresses=%s: %w", c.Addresses, err)
-	}
-	for _, address := range addresses {
-		options.Addresses = append(options.Addresses, address.String())
-	}
-	return options, nil
+	options.Cluster, options.Addresses, err = addressesOf(c.Cluster, c.Addresses)
+	return options, err
 }
 
 // source is where statements come from, and its name for messages. It is nil for a terminal.

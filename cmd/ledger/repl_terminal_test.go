@@ -228,6 +228,10 @@ func TestReplSignal(t *testing.T) {
 	shell := onPty(t, nil, "repl", "--addresses=127.0.0.1:1", "--history=")
 	shell.sees(t, "ledger> ")
 	raw := shell.mode(t)
+	if err := shell.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	shell.does(t, "explain created"+enter, "The object was created.") // it goes on
 	if err := shell.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

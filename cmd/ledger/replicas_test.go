@@ -16,11 +16,18 @@ import (
 )
 
 // formattedOf makes a data file of one of several replicas.
-func formattedOf(t *testing.T, index, count int) string {
+func formattedOf(t *testing.T, index, count int, arguments ...string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), fmt.Sprintf("7_%d.data", index))
-	status, _, stderr := ended(t, nil, "format", "--cluster=7", fmt.Sprintf("--replica=%d", index), fmt.Sprintf("--replica-count=%d", count),
-		"--development", path)
+	return formattedIn(t, 7, index, count, arguments...)
+}
+
+// formattedIn makes a data file of one of several replicas of a cluster.
+func formattedIn(t *testing.T, cluster, index, count int, arguments ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), fmt.Sprintf("%d_%d.data", cluster, index))
+	arguments = append([]string{"format", fmt.Sprintf("--cluster=%d", cluster), fmt.Sprintf("--replica=%d", index),
+		fmt.Sprintf("--replica-count=%d", count), "--development", path}, arguments...)
+	status, _, stderr := ended(t, nil, arguments...)
 	if status != exitDone {
 		t.Fatalf("format: status %d: %s", status, stderr)
 	}

@@ -34,6 +34,8 @@ type startCommand struct {
 	IO               *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
 	MetricsAddress   *string `placeholder:"ADDRESS" help:"Serve metrics over HTTP at PORT or HOST:PORT: /metrics, /summary, /healthz, /readyz. Default: not served."`
 	MetricsPprof     *string `placeholder:"BOOL" help:"Serve profiles there as well, at /debug/pprof/. Default: false."`
+	Statsd           *string `placeholder:"ADDRESS" help:"Send figures by UDP to a statsd agent at HOST, HOST:PORT or PORT, every ten seconds. Default: not sent."`
+	Trace            *string `placeholder:"FILE" help:"Write how each op spent its time to a new file that Perfetto opens, up to 1 GiB. Default: no file."`
 	Log              *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
 	File             string  `arg:"" help:"The data file."`
 }
@@ -49,6 +51,8 @@ func (c *startCommand) Run(s *streams) error {
 		MetricsAddress:   setting("metrics-address", c.MetricsAddress),
 		MetricsPprof:     setting("metrics-pprof", c.MetricsPprof),
 		Log:              setting("log", c.Log),
+		Statsd:           setting("statsd", c.Statsd),
+		Trace:            setting("trace", c.Trace),
 	}
 	if c.Config != nil {
 		file, err := config.Load(*c.Config)
@@ -77,6 +81,10 @@ func serve(s *streams, start *config.Start, io *string, path, ready string) erro
 	if err != nil {
 		return err
 	}
+	traced, err := createTrace(start)
+	if err != nil {
+		return err
+	}
 	// Go ends a process whose stdout or stderr has lost its reader, unless SIGPIPE is ignored.
 	signal.Ignore(unix.SIGPIPE)
 	format := events.FormatText
@@ -84,7 +92,7 @@ func serve(s *streams, start *config.Start, io *string, path, ready string) erro
 		format = events.FormatJSON
 	}
 	log := events.New(s.err, format)
-	err = serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, kind, path, ready)
+	err = serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, kind, path, ready, traced)
 	if logged := (*loggedError)(nil); err != nil && !errors.As(err, &logged) {
 		err = fail(log, err)
 	}
@@ -102,7 +110,8 @@ func fail(log *events.Log, err error) error {
 // broken assertion.
 var beforeStop func()
 
-func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.IOKind, path, ready string) error {
+func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.IOKind, path, ready string,
+	traced *os.File) error {
 	topology, err := affinity.System()
 	if err != nil {
 		return err
@@ -114,7 +123,8 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	// The endpoint is opened before the data file, so that it can tell the progress of the start.
 	progress := &replica.Progress{}
-	endpoint, err := listenMetrics(s, start, progress)
+	figures := admin.NewFigures(version, start.Limits.PageBytes)
+	endpoint, err := listenMetrics(s, start, progress, log, figures)
 	if err != nil {
 		return err
 	}
@@ -144,6 +154,11 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		Addresses: start.Addresses}
 	if endpoint != nil {
 		options.Descriptors = admin.DescriptorsMax
+	}
+	tracing := startTrace(traced, file, start)
+	defer endTrace(tracing, log)
+	if tracing != nil {
+		options.Trace = tracing.Put
 	}
 	server, err := replica.NewServer(file, start.Limits, plan, options)
 	if err != nil {
@@ -201,7 +216,12 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	if err != nil {
 		return classify(path, err)
 	}
+	figures.Attach(server)
 	endpoint.Attach(server)
+	if start.Statsd.Host != "" {
+		statsd := admin.StartStatsd(start.Statsd.String(), figures)
+		defer statsd.Close() // before the server, which it asks
+	}
 	stdin := make(chan struct{})
 	if harness {
 		go awaitInput(s.in, stdin)
@@ -246,12 +266,14 @@ func announce(out *os.File, port uint16) {
 
 // listenMetrics opens the metrics endpoint, or returns nil if none is wanted. Until clients are
 // served, the endpoint tells the progress of the start.
-func listenMetrics(s *streams, start *config.Start, progress *replica.Progress) (*admin.Server, error) {
+func listenMetrics(s *streams, start *config.Start, progress *replica.Progress, log admin.Leveled,
+	figures *admin.Figures) (*admin.Server, error) {
 	if start.MetricsAddress.Host == "" {
 		return nil, nil
 	}
 	endpoint, err := admin.Listen(start.MetricsAddress.String(), admin.Options{
-		Version: version, PageBytes: start.Limits.PageBytes, Pprof: start.MetricsPprof, Progress: progress,
+		Version: version, PageBytes: start.Limits.PageBytes, Pprof: start.MetricsPprof, Progress: progress, Log: log,
+		Figures: figures,
 	})
 	switch {
 	case err == nil:

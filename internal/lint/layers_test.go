@@ -33,9 +33,11 @@ var layers = [][]string{
 	{"stages"},
 	{"stages/net", "stages/consensus", "stages/journal", "stages/apply", "stages/compact"},
 	// Assembly and edges.
-	{"replica", "inspect"},
+	{"replica", "inspect", "trace"},
 	{"client", "probe"},
-	{"admin", "bench", "repl"},
+	{"patient", "records"},
+	{"feed"},
+	{"admin", "bench", "cdc", "repl"},
 	{"doctor"},
 	{"cmd/ledger"},
 }
@@ -43,7 +45,7 @@ var layers = [][]string{
 // helpers are packages that only tests, and other helpers, may import.
 var helpers = []string{
 	"accounting/memory", "accounting/storetest", "client/clienttest", "internal/lint", "internal/mutate", "internal/portstest",
-	"internal/seeded", "sim", "sim/model", "sim/planted", "sim/workload", "storage/forest/foresttest",
+	"internal/seeded", "sim", "sim/cmd/clusters", "sim/model", "sim/oracle", "sim/planted", "sim/workload", "storage/forest/foresttest",
 }
 
 // upward finds imports that do not run downward, and packages that the table does not have. Modules

@@ -19,7 +19,6 @@ var public = []string{"client", "sim"}
 // awaited are names that a change under way uses, each with the folder of its package.
 var awaited = []string{
 	"clock.State", "clock.Timestamp", "clock.WarnOffsetNs", // metrics and warnings of the cluster's time
-	"vsr.Sample", "vsr.Slow", // a slow primary gives way
 	"vsr.NextNs",               // the timer of repair budgets
 	"vsr.Entry", "vsr.Present", // what recovery says of an op
 }

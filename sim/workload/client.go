@@ -92,6 +92,7 @@ type Client struct {
 	pinged  []uint64 // the times in its pings, of all its sessions
 	rttNs   [replicasMax]uint64
 	stopped bool
+	held    bool
 }
 
 // NewClient returns a client that begins at nowNs.
@@ -113,6 +114,9 @@ func (c *Client) InFlight() *Exchange { return c.inFlight }
 
 // Stop prevents new requests. The one in flight goes on until it ends.
 func (c *Client) Stop() { c.stopped = true }
+
+// Hold prevents new requests until it is called with false.
+func (c *Client) Hold(isHeld bool) { c.held = isHeld }
 
 // Take returns the exchanges that have ended since the last call, in order.
 func (c *Client) Take() []*Exchange {
@@ -162,7 +166,7 @@ func (c *Client) NextNs() uint64 {
 	switch {
 	case c.inFlight != nil:
 		return min(c.retryNs, c.pingNs)
-	case c.stopped:
+	case c.stopped || c.held:
 		return c.pingNs
 	}
 	return min(c.nextNs, c.pingNs)
@@ -177,7 +181,7 @@ func (c *Client) Tick(nowNs uint64) (out []Frame) {
 	switch {
 	case c.inFlight != nil && nowNs >= c.retryNs:
 		out = append(out, c.send(nowNs)...)
-	case c.inFlight == nil && !c.stopped && nowNs >= c.nextNs:
+	case c.inFlight == nil && !c.stopped && !c.held && nowNs >= c.nextNs:
 		c.begin(nowNs)
 		out = append(out, c.send(nowNs)...)
 		if c.inFlight.Number == 0 && c.config.Release >= releasePingSession {

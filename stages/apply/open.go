@@ -10,7 +10,7 @@ import (
 // onOpen drops what the work was doing, wherever it was. The work starts anew with open.
 func (s *Stage) onOpen(checkpoint *storage.Checkpoint) {
 	s.checkpoint = *checkpoint
-	s.isOpen, s.closing, s.faulted, s.ending = false, true, false, false
+	s.isOpen, s.closing, s.faulted, s.ending, s.warms = false, true, false, false, false
 	s.commitsCount, s.sessions, s.ahead = 0, nil, Ahead{}
 	s.measures.dropped()
 	s.body.Restart()

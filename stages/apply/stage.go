@@ -116,6 +116,7 @@ type Stage struct {
 	isOpen        bool               // the forest has the state of checkpoint, and goes on from it
 	closing       bool               // the state before is still there, because compact has jobs of it
 	steps         uint64             // with ops that wait; see cover
+	warms         bool               // keys to be warmed wait for the next step
 	opened        uint64             // op of the checkpoint from which the stage started; 0: none
 	op            uint64             // the last executed op
 	timestampLast uint64             // of op
@@ -180,8 +181,8 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	for i := range events {
 		s.onEvent(&events[i])
 	}
-	if progress && s.isOpen {
-		s.forest.WarmStep()
+	if (progress || s.warms) && s.isOpen {
+		s.warms = s.forest.WarmStep()
 	}
 	if (s.more || progress || len(events) > 0) && !s.faulted {
 		s.measures.resumed(nowNs)
@@ -192,7 +193,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	if fault := s.forest.Fault(); fault != nil && !s.closing {
 		s.fail(fault)
 	}
-	out.More = (s.more || covers) && !s.faulted
+	out.More = (s.more || covers || s.warms) && !s.faulted
 	s.out = nil
 }
 

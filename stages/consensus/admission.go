@@ -18,7 +18,7 @@ func (s *Stage) onNet(e *stages.NetToConsensus) {
 			s.onClient(e)
 			return
 		}
-		if !s.status.isServing() || s.isCluster() && s.timers.wall() == 0 {
+		if !s.status.isServing() {
 			s.onEarly(e)
 			return
 		}
@@ -122,8 +122,12 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
 	s.enqueue(e, h, &measure)
 }
 
-// mayQueue tells whether a request of a client may wait for a prepare.
+// mayQueue tells whether a request of a client may wait for a prepare. While a cluster does not
+// agree on the time, nothing can be prepared. Pings and repeated requests are answered meanwhile.
 func (s *Stage) mayQueue(h *wire.Header) bool {
+	if s.isCluster() && s.timers.wall() == 0 {
+		return false
+	}
 	_, busy := s.inFlight.get(h.RequestClient())
 	return h.RequestTimestamp() == 0 && !busy && !s.queue.isFull() && !s.inFlight.isFull()
 }
@@ -186,7 +190,15 @@ func (s *Stage) standing(e *session, h *wire.Header) verdict {
 // repeatReply sends a stored reply again. It copies the reply over the request in the client's slot
 // and sets the current view in the copy. The stored bytes are not changed, because they are part of
 // the next checkpoint, which must not depend on repeated requests.
+//
+// A backup may have executed ops of a view of which its log view is not durable yet. No client sees
+// such a view, so it gets the reply when it asks again.
 func (s *Stage) repeatReply(e *stages.NetToConsensus, entry *session) {
+	stored := s.slots.bytes(entry.replySlot)[entry.replyOffset:]
+	if wire.HeaderOf(stored[:wire.HeaderBytes]).View() > s.server.View {
+		s.send.ignore(e.Slot)
+		return
+	}
 	message := s.slots.bytes(e.Slot)
 	copy(message, s.slots.bytes(entry.replySlot)[entry.replyOffset:entry.replyOffset+entry.replyBytes])
 	if reply := wire.HeaderOf(message[:wire.HeaderBytes]); reply.View() != s.server.View {

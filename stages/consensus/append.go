@@ -95,6 +95,7 @@ func (s *Stage) writeOne(op uint64, slot stages.Slot) {
 	}
 	s.log.beginWrite(op)
 	s.acks.began()
+	s.costs.began(s.log.checksum(op), s.timers.now())
 	s.send.append(op, slot, s.log.writesInTurn(op))
 }
 
@@ -119,6 +120,7 @@ func (s *Stage) writeRecent() {
 // onAppendedCluster: a prepare is durable. isCurrent: it is the one that the log has.
 func (s *Stage) onAppendedCluster(e *stages.JournalToConsensus, isCurrent bool) {
 	s.acks.ended()
+	s.costs.written(e.Checksum, s.timers.now())
 	if isCurrent {
 		s.recent.written(e)
 		s.ack(e.Op)

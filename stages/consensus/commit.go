@@ -110,6 +110,7 @@ func (s *Stage) onAppended(e *stages.JournalToConsensus) {
 func (s *Stage) onExecuted(e *stages.ApplyToConsensus) {
 	s.send.release(s.commits.executed(e.Op, e.Replies, &e.Times))
 	s.timers.expiriesAt(e.NextPulseNs)
+	s.costs.executed(e.Times.EndedNs-e.Times.BeganNs, s.timers.now())
 	s.complete()
 }
 

@@ -13,7 +13,9 @@ type deadlines struct {
 
 	ping, heartbeat, resend, forget, wish, change, ballot, ask, head, repair vsr.Timeout
 
-	serve, quorum, probe vsr.Timeout // of a primary: until it serves; until, and while, its oldest prepare has no quorum
+	// Of a primary: until it serves; until, and while, its oldest prepare has no quorum; until it
+	// knows the cluster's time again.
+	serve, quorum, probe, clock vsr.Timeout
 
 	primary    vsr.Detector // signs of life of the primary; of a primary, what it sends
 	lateNs     uint64       // when the last step began that came too late
@@ -34,7 +36,7 @@ func newDeadlines(seed uint64) deadlines {
 		forget: vsr.NewTimeout(t.SuspicionForget), wish: vsr.NewTimeout(t.SuspicionResend), change: vsr.NewTimeout(t.ViewChange),
 		ballot: vsr.NewTimeout(t.BallotResend), ask: vsr.NewTimeout(t.StartViewRequest), head: vsr.NewTimeout(t.HeadRequest),
 		repair: vsr.NewTimeout(t.LogRepair), serve: vsr.NewTimeout(t.Serve), quorum: vsr.NewTimeout(t.Quorum),
-		probe: vsr.NewTimeout(t.Probe), isProven: true,
+		probe: vsr.NewTimeout(t.Probe), clock: vsr.NewTimeout(t.Clock), isProven: true,
 	}
 }
 
@@ -84,6 +86,7 @@ func (d *deadlines) normal(isPrimary bool) {
 	}
 	d.change.Halt()
 	d.quorum.Halt()
+	d.clock.Halt()
 	d.primary.Begin(d.nowNs)
 	d.beganNs, d.isProven, d.isHeadLate = d.nowNs, false, false
 	if isPrimary {
@@ -221,7 +224,7 @@ func (d *deadlines) nextNs(isNormal, isLeading bool) uint64 {
 		next = min(next, t.NextNs())
 	}
 	if isLeading {
-		next = min(next, d.heartbeat.NextNs(), d.resend.NextNs(), d.quorum.NextNs(), d.probe.NextNs())
+		next = min(next, d.heartbeat.NextNs(), d.resend.NextNs(), d.quorum.NextNs(), d.probe.NextNs(), d.clock.NextNs())
 	}
 	if at := d.primary.NextNs(d.nowNs); isNormal && at > d.nowNs {
 		next = min(next, at)
@@ -267,15 +270,27 @@ func (d *deadlines) quorumLate(isWaiting bool) bool {
 	return d.quorum.Fired(d.nowNs)
 }
 
+// clockLate: the cluster's time has been lost for too long.
+func (d *deadlines) clockLate(isLost bool) bool {
+	if !isLost {
+		d.clock.Stop()
+		return false
+	}
+	d.clock.Resume(d.nowNs, d.draw())
+	return d.clock.Fired(d.nowNs)
+}
+
 // quorumHeld: what is waited for is not in the primary's hands, so the time begins anew.
 func (d *deadlines) quorumHeld() { d.quorum.Halt() }
 
 // gaveWay: the primary gives way, so its timers are not looked at any more.
 func (d *deadlines) gaveWay() {
-	if d.quorum.Fired(d.nowNs) {
-		d.quorum.Failed()
+	for _, t := range [...]*vsr.Timeout{&d.quorum, &d.clock} {
+		if t.Fired(d.nowNs) {
+			t.Failed()
+		}
+		t.Halt()
 	}
-	d.quorum.Halt()
 	d.change.Halt()
 	for _, t := range [...]*vsr.Timeout{&d.heartbeat, &d.resend, &d.serve, &d.probe} {
 		t.Stop()

@@ -52,6 +52,8 @@
 //	                                   apply <- commits <- pull (recent, log) <---+
 //	leave -> join (ballots, choice) or follow (start_view) -> a view's log; repair fills it
 //
+// The files of testdata/scripts play this step by step.
+//
 // In a cluster of one, a prepare is committed when it is durable here. Only one prepare is written
 // at a time, so a torn write can be recognised. Execution may run ahead of the write. Its replies,
 // and all other effects that could leave the process, wait for the write.

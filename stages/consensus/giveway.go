@@ -34,6 +34,10 @@ func (s *Stage) reason() (cause peer.Cause, isReason bool) {
 		return 0, false // its log view is not durable yet
 	case s.isDeaf():
 		return peer.CauseDeaf, true
+	case s.isSlow():
+		return peer.CauseSlow, true
+	case s.deadlines.clockLate(s.isClockLost()):
+		return peer.CauseClock, true
 	case s.isHeldByCheckpoints():
 		s.deadlines.quorumHeld()
 		return 0, false
@@ -66,6 +70,20 @@ func (s *Stage) isDeaf() bool {
 	var times [limits.ReplicasMax]uint64
 	d := vsr.Deaf{WaitingSinceNs: since, RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
 	return d.Is(&s.quorums, s.timers.now())
+}
+
+// isClockLost tells whether the primary does not know the cluster's time, and another replica does.
+// If nobody does, another primary would serve as little.
+func (s *Stage) isClockLost() bool {
+	if s.timers.wall() != 0 {
+		return false
+	}
+	for i := range s.quorums.Replicas {
+		if s.peers.isReported(i, s.timers.now()) && s.peers.reported(i).ClockAgreed == 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // isHeldByCheckpoints tells whether the oldest prepare waits for checkpoints: too few replicas have

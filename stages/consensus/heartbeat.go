@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"math"
+
 	"ledger/limits"
 	"ledger/peer"
 	"ledger/prepare"
@@ -161,7 +163,9 @@ func (s *Stage) sendPong(to int, echoNs uint64) {
 // state is what pings tell of this replica.
 func (s *Stage) state() peer.State {
 	durable := s.superblocks.now()
+	cost := s.costs.now(s.timers.now())
 	state := peer.State{
+		WriteNs: uint32(min(cost.WriteNs, math.MaxUint32)), ExecuteNs: uint32(min(cost.ExecuteNs, math.MaxUint32)),
 		CheckpointID: s.superblocks.checkpointID(), CheckpointParentID: durable.Checkpoint.ParentID, CheckpointOp: durable.Checkpoint.Op,
 		Op: s.log.head(), CommitMin: s.commits.min(), CommitMax: s.commits.max(), LogView: durable.LogView, ReleaseMin: limits.Release,
 		ReleaseMax: limits.Release, RequestsWaiting: uint16(s.queue.count()), Status: peer.StatusNormal,

@@ -15,9 +15,16 @@ type ballots struct {
 	each  [limits.ReplicasMax]vsr.Ballot
 	raw   [limits.ReplicasMax]durableLog
 	there [limits.ReplicasMax]*vsr.Ballot
+	why   Away // why they lead to no log; AwayNot: more of them may
 }
 
-func (b *ballots) clear() { b.there = [limits.ReplicasMax]*vsr.Ballot{} }
+func (b *ballots) clear() { b.there, b.why = [limits.ReplicasMax]*vsr.Ballot{}, AwayNot }
+
+// verdict is why the ballots lead to no log, if that is known.
+func (b *ballots) verdict() Away { return b.why }
+
+// fail: the ballots lead to no log. The next primary tries again.
+func (b *ballots) fail(why Away) { b.why = why }
 
 // put takes a ballot, and the whole headers of its list. A later one of the same replica has the
 // same list.
@@ -88,15 +95,25 @@ func (s *Stage) choose() {
 		return
 	}
 	c := vsr.Choose(&s.quorums, int(s.limits.PipelineOpsMax), all)
-	if c.Outcome != vsr.OutcomeChosen {
+	switch c.Outcome {
+	case vsr.OutcomeWait:
 		return // more ballots come, or the next view is tried
+	case vsr.OutcomeStuck:
+		s.ballots.fail(AwayStuck)
+		return
+	case vsr.OutcomeBroken:
+		s.ballots.fail(AwayBroken)
+		return
+	case vsr.OutcomeChosen:
 	}
 	if next, isForfeit := vsr.Forfeit(&s.quorums, s.views.now(), s.views.logView(), all, false); isForfeit {
+		s.service.leaves(s.views.now(), peer.CauseForfeit, 0)
 		s.enterView(next)
 		return
 	}
 	if c.OpHead > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) {
-		return // its log cannot be stored here: the next primary begins
+		s.ballots.fail(AwayFull) // the next primary begins
+		return
 	}
 	var buffer [vsr.BallotHeadersMax]prepare.Header
 	for i := range c.Count {

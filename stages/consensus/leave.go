@@ -35,7 +35,7 @@ func (s *Stage) watch() {
 		s.deadlines.unanswered()
 	}
 	if s.views.wished(s.self) && s.deadlines.wishes() {
-		s.sendWish(s.views.cause())
+		s.sendWish(s.service.causeOf(s.views.now()))
 	}
 }
 
@@ -43,7 +43,6 @@ func (s *Stage) watch() {
 func (s *Stage) wish(cause peer.Cause) {
 	if !s.views.wished(s.self) {
 		s.views.wish(s.self)
-		s.views.because(cause)
 		if cause != peer.CauseFollowed {
 			s.service.leaves(s.views.now(), cause, s.deadlines.lastSignNs())
 		}
@@ -61,10 +60,9 @@ func (s *Stage) sendWish(cause peer.Cause) {
 // has to find out by its silence.
 func (s *Stage) onWish(from int, cause peer.Cause) {
 	s.views.wish(from)
-	s.views.because(cause)
 	s.deadlines.wished(false)
 	if s.views.isNormal() && from == s.quorums.PrimaryOf(s.views.now()) {
-		s.wish(peer.CauseFollowed)
+		s.wish(cause)
 		return
 	}
 	if s.countWishes(); s.mayAnnounce() {
@@ -110,6 +108,7 @@ func (s *Stage) stepDown() {
 	s.inFlight.clear()
 	s.pipeline.clear()
 	s.timers.pulseEnded()
+	s.costs.stepDown()
 	s.beats.stepDown()
 	s.status.stepDown()
 }

@@ -54,6 +54,7 @@ func (w *several) serves(ns uint64, what string) {
 // copy, and no prepare reaches it. last has everything.
 func TestSeveralPrimaryWithoutAPrepare(t *testing.T) {
 	w, primary, next, last := begun(t, 21)
+	w.maySpread = true
 	w.onSend = func(_, to int, f *flight) bool {
 		return to != next || f.command != peer.CommandPrepare && f.command != peer.CommandRepairPrepare
 	}
@@ -69,6 +70,7 @@ func TestSeveralPrimaryWithoutAPrepare(t *testing.T) {
 	if now := w.view(); now < view+2 || w.server() == next {
 		t.Fatalf("view %d after view %d: %s", now, view, w.text())
 	}
+	w.maySpread = false
 	w.heal()
 }
 
@@ -110,5 +112,32 @@ func TestSeveralCheckpointHoldsTheQuorum(t *testing.T) {
 	w.serves(2*second, "the checkpoint is there, and nothing goes on")
 	if w.view() != view {
 		t.Fatalf("view %d ended: %s", view, w.text())
+	}
+}
+
+// Goal: a cluster that cannot go on says why. The last op is committed by A and X, and both copies
+// rot; Y never had it.
+func TestSeveralStuckIsSaid(t *testing.T) {
+	w, _, next, last := begun(t, 24)
+	w.maySpread = true
+	w.isolate(last, true)
+	w.run(second / 10)
+	w.quiet(true)
+	w.run(second / 5)
+	op := w.oracle.highest
+	for i, m := range w.machines {
+		m.crash()
+		if i != last {
+			m.disk[op%uint64(len(m.disk))] = diskSlot{[]byte{}, []byte{}}
+		}
+	}
+	for _, m := range w.machines {
+		m.start()
+	}
+	w.isolate(last, false)
+	w.quiet(false)
+	w.run(10 * second)
+	if w.oracle.highest != op || !w.machines[next].away[AwayStuck] || w.machines[next].service.IsServing() {
+		t.Fatalf("op %d of %d; said: %v: %s", op, w.oracle.highest, w.machines[next].away, w.text())
 	}
 }

@@ -113,6 +113,18 @@ func (p *peers) reports(from int, state *peer.State, nowNs uint64) {
 	p.each[from].state, p.each[from].stateNs = *state, max(nowNs, 1)
 }
 
+// reported is what a peer last told of its state; zero if it has told nothing.
+func (p *peers) reported(replica int) *peer.State { return &p.each[replica].state }
+
+// reportForNs: what a peer has told longer ago says nothing of now. It tells once a second.
+const reportForNs = 3_000_000_000
+
+// isReported tells whether a peer has told its state of late.
+func (p *peers) isReported(replica int, nowNs uint64) bool {
+	e := &p.each[replica]
+	return e.stateNs > 0 && nowNs <= e.stateNs+reportForNs
+}
+
 // stateOf a peer, when it told that, and when any message of it came; 0: never.
 func (p *peers) stateOf(replica int) (state *peer.State, stateNs, toldNs uint64) {
 	return &p.each[replica].state, p.each[replica].stateNs, p.each[replica].toldNs

@@ -26,16 +26,22 @@ const (
 	AwayHead                   // the head of the log is uncertain
 	AwayViewChange             // no log of the view is known
 	AwayAlone                  // too few others are heard to commit anything, or the primary is not
-	AwayGivesWay               // the primary hears nobody
+	AwayGivesWay               // another primary would serve better, and there is none yet
 	AwayClock                  // the replicas do not agree on the time
 	AwayBehind                 // what was committed when it joined is not executed yet
+	AwayStuck                  // no replica has a prepare that may be committed
+	AwayBroken                 // what the replicas say of their logs contradicts itself
+	AwayFull                   // this replica cannot store the log that it has to begin the view with
 )
 
 func (a Away) String() string {
 	return [...]string{
 		"", "the end of the log is damaged, and the other replicas have not said yet what was there",
-		"the replicas are choosing a primary", "too few other replicas are heard", "the primary hears no other replica and gives way",
+		"the replicas are choosing a primary", "too few other replicas are heard", "the primary gives way to the next one",
 		"the replicas do not agree on the time", "what the others have committed is being executed",
+		"every replica has answered, and none has a prepare that may be committed: restore the replica whose log was damaged last",
+		"the replicas contradict each other: one of them did not keep the rules, or has the data file of another cluster",
+		"the new primary cannot store the end of the log before its next checkpoint, so another one is needed",
 	}[a]
 }
 
@@ -70,6 +76,14 @@ func (v *service) leaves(view uint32, cause peer.Cause, signNs uint64) {
 	if cause == peer.CauseSilent {
 		v.lostNs = signNs
 	}
+}
+
+// causeOf is why a view is left, as far as it is known here.
+func (v *service) causeOf(view uint32) peer.Cause {
+	if v.causedView != view || v.cause == 0 {
+		return peer.CauseFollowed
+	}
+	return v.cause
 }
 
 // hears why another replica wishes to leave a view. The first one that has a reason of its own
@@ -109,7 +123,7 @@ func (s *Stage) away(nowNs uint64) Away {
 	case s.views.isRecovering():
 		return AwayHead
 	case !s.isSettled():
-		return AwayViewChange
+		return max(AwayViewChange, s.ballots.verdict())
 	case !s.isInTouch(nowNs):
 		return AwayAlone
 	case s.isPrimary() && s.beats.isGivingWay():

@@ -214,6 +214,20 @@ func (c *severalClient) act() {
 	if !m.isUp {
 		return
 	}
+	c.send(m)
+}
+
+// ask sends a request of a story to the primary.
+func (c *severalClient) ask(isRegister bool) {
+	c.fields.Operation, c.body, c.isIdle = wire.OperationCreateTransfersUnbatched, make([]byte, 128), false
+	if isRegister {
+		c.fields.Operation, c.body = wire.OperationRegister, make([]byte, 256)
+	}
+	c.send(c.w.machines[max(c.w.server(), 0)])
+}
+
+// send the request to a machine.
+func (c *severalClient) send(m *machine) {
 	slot := m.slots.Get(stages.SlotClient)
 	if slot == stages.SlotNone {
 		return
@@ -231,6 +245,7 @@ func (c *severalClient) onReply(h *wire.Header) {
 	if c.w.oracle.committed[h.ReplyOp()].IsZero() {
 		c.w.t.Fatalf("seed %d: the reply of op %d leaves, which is not committed", c.w.seed, h.ReplyOp())
 	}
+	c.w.tell("the client has the reply of op %d", h.ReplyOp())
 	if h.ReplyRequestNumber() != c.fields.Number || c.isIdle {
 		return
 	}

@@ -29,6 +29,7 @@ func (m *machine) performJournal(a *stages.ConsensusToJournal) {
 				view, m.superblock.LogView)
 		}
 		m.appends = append(m.appends, *a)
+		m.appendedNs[a.Op] = m.w.nowNs
 		if len(m.appends) > stages.BudgetJournalAppends {
 			m.w.t.Fatal("more appends than the budget")
 		}
@@ -126,27 +127,28 @@ func (m *machine) performPeerSend(a *stages.ConsensusToNet) {
 func (m *machine) finish() {
 	random := m.w.random
 	for i := 0; i < len(m.appends) && !m.holdsAppends; i++ {
-		if random.IntN(2) == 0 {
+		if m.w.chance(2, 1) == 0 || m.w.nowNs < m.appendedNs[m.appends[i].Op]+m.writeNs {
 			continue
 		}
 		a := m.appends[i]
 		m.appends = append(m.appends[:i], m.appends[i+1:]...)
 		data := m.prepareOf(&a)
 		m.disk[a.Op%uint64(len(m.disk))] = diskSlot{data, data}
+		m.w.tell("%d has written %s", m.index, opOf(prepare.Header(data[:256])))
 		delete(m.rotten, int(a.Op%uint64(len(m.disk))))
 		m.journalEvents = append(m.journalEvents, stages.JournalToConsensus{Kind: stages.JournalAppended, Slot: a.Slot, Op: a.Op,
 			Checksum: prepare.Header(data[:256]).Checksum()})
 		m.w.oracle.wrote(m, a.Op, prepare.Header(data[:256]).Checksum())
 	}
-	for len(m.reads) > 0 && random.IntN(3) > 0 {
+	for len(m.reads) > 0 && m.w.chance(3, 1) > 0 {
 		m.finishRead()
 	}
-	if m.superblockNext != nil && !m.holdsSuperblock && random.IntN(3) == 0 {
+	if m.superblockNext != nil && !m.holdsSuperblock && m.w.chance(3, 0) == 0 {
 		m.superblockLands()
 		m.journalEvents = append(m.journalEvents, stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: m.superblock.Sequence,
 			Checksum: m.superblockSum})
 	}
-	for len(m.commits) > 0 && random.IntN(3) > 0 {
+	for len(m.commits) > 0 && m.w.chance(3, 1) > 0 {
 		m.finishCommit()
 	}
 	if m.sessions != nil && !m.isCheckpointHeld && random.IntN(10) == 0 {
@@ -194,8 +196,10 @@ func (m *machine) finishCommit() {
 		m.w.t.Fatalf("machine %d executes op %d after op %d", m.index, c.Op, m.executed)
 	}
 	m.executed = c.Op
+	m.w.tell("%d has executed op %d", m.index, c.Op)
 	slot := m.slots.Bytes(c.Slot)
 	done := stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: c.Op, NextPulseNs: never}
+	done.Times.BeganNs, done.Times.EndedNs = m.w.nowNs-m.executeNs, m.w.nowNs
 	if c.ReplySlot != stages.SlotNone {
 		h := prepare.Header(slot[:256])
 		done.Replies = buildReplies(slot[:h.SizeBytes()], m.slots.Bytes(c.ReplySlot), nil)

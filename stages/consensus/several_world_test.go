@@ -30,6 +30,8 @@ type several struct {
 	isCut     [limits.ReplicasMax][limits.ReplicasMax]bool
 	links     [limits.ReplicasMax][limits.ReplicasMax][]flight
 	lossPer   int  // messages of 1000 that are lost
+	isExact   bool // nothing happens by chance
+	say       func(format string, values ...any)
 	maySpread bool // clients go on when a machine is nearly a log behind
 	oracle    oracle
 	clients   []*severalClient
@@ -82,11 +84,26 @@ func newSeveral(t testing.TB, replicas int, seed uint64) *several {
 	return w
 }
 
+// chance is a number below n, or in a story the given one.
+func (w *several) chance(n, exact int) int {
+	if w.isExact {
+		return exact
+	}
+	return w.random.IntN(n)
+}
+
+// tell says something in a story.
+func (w *several) tell(format string, values ...any) {
+	if w.say != nil {
+		w.say(format, values...)
+	}
+}
+
 // run lets time pass.
 func (w *several) run(ns uint64) {
 	w.t.Helper()
 	for until := w.nowNs + ns; w.nowNs < until; {
-		w.nowNs += uint64(200_000 + w.random.IntN(2_000_000))
+		w.nowNs += uint64(200_000 + w.chance(2_000_000, 800_000))
 		for from := range w.machines {
 			for to := range w.machines {
 				w.deliver(from, to)
@@ -111,7 +128,7 @@ func (w *several) send(from, to int, f flight) {
 	if w.isCut[from][to] || w.random.IntN(1000) < w.lossPer {
 		return
 	}
-	f.atNs = w.nowNs + uint64(100_000+w.random.IntN(3_000_000))
+	f.atNs = w.nowNs + uint64(100_000+w.chance(3_000_000, 900_000))
 	w.links[from][to] = append(w.links[from][to], f)
 }
 
@@ -169,7 +186,12 @@ type machine struct {
 	applyEvents   []stages.ApplyToConsensus
 	netEvents     []stages.NetToConsensus
 	isServing     bool
+	service       Service // as last told
+	away          map[Away]bool
 	readyCount    int // since the start
+
+	appendedNs         map[uint64]uint64 // when each op was given to the disk
+	writeNs, executeNs uint64            // what an append and an execution take at least
 
 	holdsAppends, holdsSuperblock bool // a script keeps these writes from ending
 	isCheckpointHeld              bool // its checkpoint does not come to an end
@@ -197,7 +219,7 @@ func (m *machine) start() {
 	pool(stages.SlotSmall, count.Small, limits.SmallSlotBytes)
 	pool(stages.SlotSend, count.Send, limits.SmallSlotBytes)
 	m.out = NewActions(l)
-	m.executed = m.superblock.Checkpoint.Op
+	m.executed, m.appendedNs, m.away = m.superblock.Checkpoint.Op, map[uint64]uint64{}, map[Away]bool{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	recovered := m.recover()
@@ -340,6 +362,9 @@ func (m *machine) superblockLands() {
 		m.trailer, m.replies = m.trailerNext, m.repliesNext
 		m.w.count["checkpoint"]++
 	}
+	if now, next := &m.superblock, &m.superblockCopy; now.View != next.View || now.LogView != next.LogView {
+		m.w.tell("%d superblock: view %d, log view %d", m.index, next.View, next.LogView)
+	}
 	m.superblock = m.superblockCopy
 	m.superblockSum = wire.Checksum{byte(m.superblock.Sequence), byte(m.superblock.Sequence >> 8), byte(m.index)}
 	m.superblockNext = nil
@@ -365,6 +390,9 @@ func (m *machine) turn() {
 		m.w.onFault(m, m.out.Fault)
 		m.isUp = false
 		return
+	}
+	if m.out.Service != nil {
+		m.service, m.away[m.out.Service.Away] = *m.out.Service, true
 	}
 	if m.out.Fault != nil {
 		m.w.t.Fatalf("seed %d: machine %d stops: %v", m.w.seed, m.index, m.out.Fault)

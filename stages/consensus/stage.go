@@ -84,6 +84,7 @@ type Stage struct {
 	peers     peers
 	recent    recent
 	deadlines deadlines
+	costs     costs
 	acks      acks
 	beats     beats
 	repair    repair
@@ -149,6 +150,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		peers:     newPeers(int(r.Superblock.Replica), quorums.Replicas),
 		recent:    newRecent(&l),
 		deadlines: newDeadlines(r.Seed),
+		costs:     newCosts(),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 	}
 	committed := r.OpHead // all that a single replica finds in its log is committed

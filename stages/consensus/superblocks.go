@@ -66,8 +66,15 @@ func (d *durableLog) all(buffer *[datafile.HeadersMax]prepare.Header) []prepare.
 	return buffer[:d.headersCount]
 }
 
-// fill makes the list of whole headers that stands for list, of which header returns each.
+// fill makes the list of whole headers that stands for list. Of the op from which the log was
+// opened only the checksum may be known. All below its trigger is executed, so the list can end
+// above it.
 func (d *durableLog) fill(list *vsr.List, logView uint32, cluster wire.U128, g *log, before *views) {
+	at, base := list.Count-1, g.base()
+	if at > 0 && list.Lowest() == base && !g.has(base) && before.rawOf(base, list.Headers[at].Checksum) == nil {
+		list.Headers[at] = vsr.Header{}
+		list.Count = at
+	}
 	*d = durableLog{logView: logView, headersCount: uint8(list.Count)}
 	for i := range list.Count {
 		switch h := &list.Headers[i]; {

@@ -7,6 +7,7 @@ import (
 	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/datafile"
+	"ledger/vsr"
 	"ledger/wire"
 )
 
@@ -139,5 +140,21 @@ func TestSuperblockAssertions(t *testing.T) {
 		if !panics(func() { wrong(&w) }) {
 			t.Errorf("%s: nobody notices", name)
 		}
+	}
+}
+
+// Goal: a list that reaches down to the op from which the log was opened, of which only the
+// checksum is known, ends above it.
+func TestListEndsAboveTheBase(t *testing.T) {
+	b := newLogBench(t, 100, 104)
+	list, ok := vsr.StartList(&b.log, 104, 103)
+	if !ok || list.Lowest() != 100 {
+		t.Fatalf("the list does not reach the base: %v, op %d", ok, list.Lowest())
+	}
+	var raw durableLog
+	raw.fill(&list, 3, testCluster, &b.log, &views{})
+	written := raw.list()
+	if list.Count != 4 || list.Lowest() != 101 || written.Count != 4 || written.Lowest() != 101 {
+		t.Fatalf("%d headers, the lowest is of op %d", list.Count, list.Lowest())
 	}
 }

@@ -3,7 +3,6 @@ package consensus
 import (
 	"math/bits"
 
-	"ledger/peer"
 	"ledger/prepare"
 	"ledger/storage/datafile"
 	"ledger/vsr"
@@ -35,7 +34,6 @@ type views struct {
 	list     vsr.List
 	raw      durableLog // the list with whole headers
 	wishes   uint8      // replicas that wish to leave the current view
-	why      peer.Cause // of the first of these wishes; 0: there was none
 	isChosen bool       // the new primary has chosen a log, which is not durable yet
 	startMax uint64     // commit_max when the view began here
 	known    uint64     // committed, as the primary of the view has said in this view
@@ -83,16 +81,6 @@ func (v *views) uncertain() *vsr.Set { return &v.list.Uncertain }
 // wish counts that a replica wishes to leave the current view.
 func (v *views) wish(replica int) { v.wishes |= 1 << replica }
 
-// because says why a replica wishes to leave the current view. The first wish counts.
-func (v *views) because(cause peer.Cause) {
-	if v.why == 0 {
-		v.why = cause
-	}
-}
-
-// cause is why a replica wishes to leave the current view.
-func (v *views) cause() peer.Cause { return v.why }
-
 // wishCount is the number of replicas that wish to leave the current view.
 func (v *views) wishCount() int { return bits.OnesCount8(v.wishes) }
 
@@ -107,7 +95,7 @@ func (v *views) setList(list *vsr.List, raw *durableLog) { v.list, v.raw = *list
 
 // enter the view change of a later view.
 func (v *views) enter(view uint32) {
-	v.current, v.is, v.wishes, v.why, v.isChosen, v.known = view, modeViewChange, 0, 0, false, 0
+	v.current, v.is, v.wishes, v.isChosen, v.known = view, modeViewChange, 0, false, 0
 }
 
 // chosen: the new primary has chosen a log.
@@ -115,7 +103,7 @@ func (v *views) chosen() { v.isChosen = true }
 
 // begin the view: its log is known here.
 func (v *views) begin(view uint32, commitMax uint64) {
-	v.current, v.ofLog, v.is, v.wishes, v.why, v.isChosen, v.startMax = view, view, modeNormal, 0, 0, false, commitMax
+	v.current, v.ofLog, v.is, v.wishes, v.isChosen, v.startMax = view, view, modeNormal, 0, false, commitMax
 }
 
 // told: the primary of the view has said that op is committed. A replica may know of later commits

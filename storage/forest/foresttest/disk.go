@@ -96,7 +96,8 @@ type Ground struct {
 	merger   *compaction.Merger
 	waits    int
 
-	OnBreath func() // what happens while the caller takes a breath; may be nil
+	OnBreath   func() // what happens while the caller takes a breath; may be nil
+	OnProgress func() // what follows when pages have arrived; may be nil
 }
 
 // New returns a ground with an empty data file.
@@ -125,6 +126,9 @@ func (g *Ground) Again() *Ground {
 func (g *Ground) Wait() {
 	if g.Grid.Poll() {
 		g.waits = 0
+		if g.OnProgress != nil {
+			g.OnProgress()
+		}
 	}
 	if fault := g.Pages.Fault(); fault != nil {
 		panic(fault)

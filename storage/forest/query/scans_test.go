@@ -31,6 +31,7 @@ type state struct {
 	accounts  []accounting.Account
 	transfers []accounting.TransferRow
 	expired   []accounting.ExpiredRow
+	edges     [2]uint64 // the range of timestamps of the next scans; zero: any
 }
 
 func newState(t testing.TB, random *rand.Rand) *state {
@@ -108,6 +109,9 @@ func (s *state) change(ordinal accounting.AccountOrdinal) accounting.Balances {
 
 // stamps returns a range of timestamps.
 func (s *state) stamps() (low, high uint64) {
+	if s.edges[0] > 0 {
+		return s.edges[0], s.edges[1]
+	}
 	if s.random.IntN(3) == 0 {
 		return 1, 1<<63 - 1
 	}

@@ -1,16 +1,20 @@
 package rows
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"ledger/accounting"
 	"ledger/storage"
+	"ledger/storage/block"
 	"ledger/storage/forest/expiry"
 	"ledger/storage/forest/foresttest"
 	"ledger/storage/forest/ids"
+	"ledger/storage/forest/keys"
 	"ledger/storage/forest/levels"
+	"ledger/storage/forest/manifest"
 )
 
 // world is rows on their ground, and a plain list of what they hold.
@@ -273,4 +277,50 @@ func (w *world) stamps() {
 			w.t.Fatalf("timestamp %d of a transfer", low)
 		}
 	}
+}
+
+// filled is a world with accounts, transfers and dead ids, whose last bar has written all of them.
+func filled(t testing.TB, random *rand.Rand, bars int) *world {
+	w := newWorld(t, random)
+	for range 8 {
+		w.account()
+	}
+	for bar := range bars {
+		for range 10 + random.IntN(30) {
+			w.transfer()
+			if random.IntN(10) == 0 {
+				w.kill()
+			}
+			if random.IntN(10) == 0 {
+				w.account()
+			}
+		}
+		w.resolve()
+		w.bar(bar == bars-1)
+	}
+	return w
+}
+
+// reopened is a world with nothing in memory that goes on from the state of w. All that came since
+// the last bar is lost to it.
+func (w *world) reopened() *world {
+	w.install()
+	w.keeper.CheckOnDisk()
+	encoded := w.manifest()
+	again := worldOn(w.t, w.random, w.Again())
+	r := manifest.NewReader(encoded, math.MaxUint64, block.GeometryOf(w.Limits).PagesMax)
+	head := r.Head()
+	again.keeper.Decode(&r, &head)
+	again.levels.Decode(&r, &head.Levels)
+	if !r.End() {
+		w.t.Fatal("the manifest is refused")
+	}
+	again.levels.OpenFilters(again.Grid)
+	again.keeper.OpenTail(again.Grid)
+	for _, run := range again.levels.Tree(storage.TreeTransferID).Runs() {
+		again.keeper.IDStored(keys.IDOf(run.KeyMax()))
+	}
+	again.accounts, again.transfers, again.statuses = slices.Clone(w.accounts), slices.Clone(w.transfers), slices.Clone(w.statuses)
+	again.dead, again.clock, again.op = slices.Clone(w.dead), w.clock, w.op
+	return again
 }

@@ -3,16 +3,13 @@ package rows
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 
 	"ledger/accounting"
 	"ledger/internal/seeded"
 	"ledger/storage"
-	"ledger/storage/block"
 	"ledger/storage/forest/foresttest"
-	"ledger/storage/forest/keys"
 	"ledger/storage/forest/manifest"
 )
 
@@ -233,24 +230,8 @@ func TestOpenAnswers(t *testing.T) {
 		if bar%10 != 0 {
 			continue
 		}
-		accounts, transfers, statuses := slices.Clone(w.accounts), slices.Clone(w.transfers), slices.Clone(w.statuses)
-		w.install() // nothing has come since
-		w.keeper.CheckOnDisk()
-		again := worldOn(t, random, w.Again())
+		again := w.reopened()
 		encoded := w.manifest()
-		r := manifest.NewReader(encoded, math.MaxUint64, block.GeometryOf(w.Limits).PagesMax)
-		head := r.Head()
-		again.keeper.Decode(&r, &head)
-		again.levels.Decode(&r, &head.Levels)
-		if !r.End() {
-			t.Fatal("the manifest is refused")
-		}
-		again.levels.OpenFilters(again.Grid)
-		again.keeper.OpenTail(again.Grid)
-		for _, run := range again.levels.Tree(storage.TreeTransferID).Runs() {
-			again.keeper.IDStored(keys.IDOf(run.KeyMax()))
-		}
-		again.accounts, again.transfers, again.statuses, again.clock = accounts, transfers, statuses, w.clock
 		again.answers(true)
 		if !bytes.Equal(again.manifest(), encoded) {
 			t.Fatal("opened rows encode to another manifest")

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	warmTriesMax   = 8  // a key needs a few pages, one after the other
+	warmTriesMax   = 64 // a key needs some pages, one after the other: two for each run that may have it
 	warmReadsMax   = 48 // reads in flight; leaves room for a read that execution waits for
 	warmPerStepMax = 64
 )
@@ -31,7 +31,7 @@ const (
 type warmKey struct {
 	id    accounting.U128
 	kind  warmKind
-	tries uint8
+	tries uint8 // that started a read
 }
 
 // warmQueue holds keys whose pages are being read. It is a bounded ring. A key that does not fit is
@@ -82,18 +82,26 @@ func (s *Rows) warmBegin(k warmKey) {
 }
 
 // WarmStep continues with keys whose pages may have arrived. It never waits. It is called after the
-// grid has made progress.
-func (s *Rows) WarmStep() {
+// grid has made progress, and again while it returns true: then keys wait, and no read is under way
+// whose end would be progress.
+func (s *Rows) WarmStep() (more bool) {
 	q := &s.warm
 	for steps := min(q.count, warmPerStepMax); steps > 0 && s.pages.InFlight() < warmReadsMax; steps-- {
 		k := q.keys[q.head]
 		q.head = (q.head + 1) % uint32(len(q.keys))
 		q.count--
-		k.tries++
-		if !s.warmTry(&k) && k.tries < warmTriesMax {
+		before := s.pages.InFlight()
+		isDone := s.warmTry(&k)
+		// A key whose page has not arrived yet has not been tried in vain: pages of other keys may
+		// arrive many times before it.
+		if now := s.pages.InFlight(); now > before || now == 0 {
+			k.tries++
+		}
+		if !isDone && k.tries < warmTriesMax {
 			q.push(k)
 		}
 	}
+	return q.count > 0 && s.pages.InFlight() == 0
 }
 
 // warmTry starts the read of the next page that a key needs. It returns true if all pages are in
@@ -131,7 +139,7 @@ func (s *Rows) warmTryAccount(ordinal accounting.AccountOrdinal) bool {
 
 func (s *Rows) warmTryPending(ordinal accounting.TransferOrdinal) bool {
 	if row := s.pendings.find(ordinal); row != nil {
-		return s.warmTryAccount(row.Debit) && s.warmTryAccount(row.Credit)
+		return s.warmTryAccounts(row.Debit, row.Credit)
 	}
 	key := keys.Number(uint64(ordinal))
 	_, complete := s.levels.Try(storage.TreePending, &key, nil)
@@ -140,8 +148,12 @@ func (s *Rows) warmTryPending(ordinal accounting.TransferOrdinal) bool {
 
 // warmTryRow does the same for a row of the log and its accounts.
 func (s *Rows) warmTryRow(ordinal accounting.TransferOrdinal) bool {
-	if ordinal >= s.tail.first {
+	if ordinal >= s.transfersFlushed() {
 		return true
+	}
+	if ordinal >= s.tail.first { // a start knows no accounts of carried rows
+		row := &s.tail.rows[ordinal-s.tail.first]
+		return s.warmTryAccounts(row.DebitOrdinal, row.CreditOrdinal)
 	}
 	at := lastAtMost(s.log.firsts[:s.log.count], uint64(ordinal))
 	ref := s.log.tables[at].Ref
@@ -155,8 +167,13 @@ func (s *Rows) warmTryRow(ordinal accounting.TransferOrdinal) bool {
 		return false
 	}
 	var transfer accounting.Transfer
-	debit, credit := rowlog.ReadObject(page, ordinal, &transfer)
-	return s.warmTryAccount(debit) && s.warmTryAccount(credit)
+	return s.warmTryAccounts(rowlog.ReadObject(page, ordinal, &transfer))
+}
+
+// warmTryAccounts does the same for two accounts at once.
+func (s *Rows) warmTryAccounts(debit, credit accounting.AccountOrdinal) bool {
+	complete := s.warmTryAccount(debit)
+	return s.warmTryAccount(credit) && complete
 }
 
 // warmRow starts reading the page of a row, or the header page that names it. It does not wait.

@@ -1,4 +1,4 @@
-package repl
+package records
 
 import (
 	"math/big"
@@ -33,7 +33,7 @@ func TestNumber(t *testing.T) {
 		{"_1", 16, `"_" stands between two digits only`}, {"1_", 16, `"_" stands between`}, {"1__0", 16, `"_" stands between`},
 		{"0x_1", 16, `"_" stands between`}, {"-_1", 16, `"_" stands between`},
 	} {
-		number, err := parseNumber(test.text, test.bits)
+		number, err := ParseNumber(test.text, test.bits)
 		if got := number.String(); err == nil && got != test.want {
 			t.Errorf("%.60q of %d bits: %s, want %s", test.text, test.bits, got, test.want)
 		} else if err != nil && !strings.Contains(err.Error(), test.want) {
@@ -48,7 +48,7 @@ func FuzzNumber(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		number, err := parseNumber(text, 128)
+		number, err := ParseNumber(text, 128)
 		if err != nil {
 			return
 		}

@@ -1,4 +1,4 @@
-package repl
+package records
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 // digitsMax bounds the work for one number; 128 bits have 128 digits at most, in base 2.
 const digitsMax = 256
 
-// parseNumber reads an unsigned number of so many bits.
+// ParseNumber reads an unsigned number of so many bits.
 //
 // Forms: decimal, 0x hexadecimal, 0o octal, 0b binary; "_" between digits is ignored. A minus sign
 // counts downward from the largest number: -0 is the largest one, -1 the one below.
-func parseNumber(text string, bits uint) (wire.U128, error) {
+func ParseNumber(text string, bits uint) (wire.U128, error) {
 	digits, isDownward := strings.CutPrefix(text, "-")
 	base, kind := 10, "decimal"
 	for prefix, form := range map[string]struct {

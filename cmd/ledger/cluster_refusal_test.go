@@ -1,0 +1,103 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"ledger/limits"
+)
+
+// Goal: of each replica that does not belong to the cluster, both sides say in one line what
+// differs, with both values, and what to do; and the cluster serves as before. Of two processes of
+// one index the newer is refused.
+func TestClusterRefusals(t *testing.T) {
+	p := newProcesses(t, 3)
+	p.startAll()
+	c := p.client()
+	makeAccount(t, c, 1)
+	free := freeAddresses(t, 3)
+	for number, test := range []struct {
+		name         string
+		path         string
+		addresses    []string
+		field        string
+		ours, theirs string // as the replicas of the cluster see it
+	}{
+		{"another cluster", formattedIn(t, 8, 2, 3), []string{p.addresses[0], p.addresses[1], free[0]}, "cluster", "7", "8"},
+		{"another number of replicas", formattedOf(t, 1, 2), []string{p.addresses[0], free[0]}, "number of replicas", "3", "2"},
+		{"another configuration", formattedOf(t, 2, 3, "--clients-max=17"), []string{p.addresses[0], p.addresses[1], free[0]}, "sessions",
+			fmt.Sprint(limits.Production().SessionsMax), "17"},
+		{"a wrong order of addresses", formattedOf(t, 2, 3), []string{p.addresses[1], p.addresses[0], free[0]}, "index of the receiver", "", ""},
+		{"a second process of an index", formattedOf(t, 2, 3), []string{p.addresses[0], p.addresses[1], free[0]}, "process of this index",
+			"", ""},
+	} {
+		other := p.follow(test.path, test.addresses, nil, "--log=json")
+		other.said.await(t, `"event":"peer_refused"`)
+		other.said.await(t, fmt.Sprintf(`"field":"%s"`, test.field))
+		line := lineWith(other.said.String(), fmt.Sprintf(`"field":"%s"`, test.field))
+		if test.ours != "" && !strings.Contains(line, fmt.Sprintf(`"ours":"%s","theirs":"%s"`, test.theirs, test.ours)) {
+			t.Errorf("%s: the line has not both values: %s", test.name, line)
+		}
+		want := test.field + ": ours is "
+		if test.ours != "" {
+			want += test.ours + ", theirs is " + test.theirs + ": "
+		}
+		p.replicas[0].said.await(t, want)
+		if strings.Contains(other.said.String(), "listening on") {
+			t.Errorf("%s: it serves clients: %s", test.name, other.said)
+		}
+		_ = other.Process.Kill()
+		_ = other.Wait()
+		makeAccount(t, c, uint64(number)+2)
+	}
+	for i := range 3 {
+		p.awaitReady(i, true)
+	}
+}
+
+// lineWith is the first line of text that has part.
+func lineWith(text, part string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			return line
+		}
+	}
+	return ""
+}
+
+// Goal: strangers that hold every connection of every replica, and send nothing, garbage or the
+// beginning of a handshake, keep neither a replica nor a client out.
+func TestClusterStrangers(t *testing.T) {
+	p := newProcesses(t, 3, "--clients-max=8")
+	p.start(0, nil)
+	p.start(1, nil)
+	p.replicas[0].said.await(t, "info: listening on ")
+	garbage := make([]byte, 300)
+	_, _ = rand.Read(garbage)
+	magic := append([]byte("\xd7ledger peer\r\n\x1a\x9c"), garbage...) // and more than a frame behind it
+	annoy := func() {
+		for _, address := range p.addresses {
+			for i := range 60 {
+				connection, err := net.Dial("tcp", address)
+				if err != nil {
+					continue // not started yet
+				}
+				t.Cleanup(func() { connection.Close() })
+				_, _ = connection.Write([][]byte{nil, garbage, magic[:17], magic}[i%4])
+			}
+		}
+	}
+	annoy()
+	p.start(2, nil)
+	p.replicas[2].said.await(t, "info: listening on ")
+	annoy()
+	c := p.client()
+	makeAccount(t, c, 1)
+	p.kill(p.primary())
+	annoy()
+	makeAccount(t, c, 2)
+	wantAccounts(t, c, 2)
+}

@@ -1,0 +1,179 @@
+package sim
+
+import (
+	"fmt"
+
+	"ledger/limits"
+	"ledger/prepare"
+	"ledger/sim/model"
+	"ledger/sim/oracle"
+	"ledger/storage/datafile"
+	"ledger/wire"
+)
+
+// several is what a cluster of several replicas has more than a cluster of one: the oracle of what
+// is committed, the faults of its run, and the turns of its machines. Its life (severallife.go) is
+// that of the whole cluster.
+type several struct {
+	cluster *Cluster
+	oracle  *oracle.Oracle
+	mix     mix
+	marks   Marks
+
+	isHeld bool   // clients begin nothing new, until the slowest machine is nearer
+	heldNs uint64 // since when
+	isCalm bool
+
+	strikes   int    // faults that are still to come
+	strikeOps uint64 // the next one comes at this op,
+	strikeNs  uint64 // or at this time
+	goal      uint64 // ops of the run
+}
+
+// addSeveral adds a cluster of several machines with empty disks.
+func (w *World) addSeveral(count int) *Cluster {
+	c := &Cluster{world: w}
+	c.limits = drawSeveralLimits(w, count)
+	c.modelLimits = model.Limits{MessageBytesMax: wire.MessageBytesMax, RequestBytesMax: c.limits.RequestBytesMax}
+	c.id = wire.U128{Lo: w.random.Uint64(), Hi: w.random.Uint64()}
+	c.judge = newJudge(&c.limits, c.id, c.modelLimits, w.fail)
+	c.judge.several = true
+	w.clusters = append(w.clusters, c)
+	s := &several{cluster: c}
+	c.several = s
+	var replicas []oracle.Replica
+	for range count {
+		m := newMachine(w, c, newImage(c.limits.SectorBytes))
+		m.witness = newWitness(m, s)
+		m.disk.note = m.note
+		m.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, durable bool) {
+			m.witness.onWrite(zone, offsetBytes, data, durable)
+			if offsetBytes >= m.layout.GridAt {
+				m.observeGrid(offsetBytes, data)
+			}
+			m.spring(offsetBytes)
+		}
+		m.disk.onSync = m.springSync
+		m.disk.onEnd = m.witness.onEnd
+		m.network.sent = m.sends
+		replicas = append(replicas, m.witness)
+	}
+	root := prepare.PutRoot(make([]byte, prepare.HeaderBytes), c.id).Checksum()
+	s.oracle = oracle.New(replicas, oracle.Checksum(root), func(p *oracle.Prepare) {
+		if w.options.Trace {
+			w.line(fmt.Sprintf("    op %d of view %d is committed", p.Op, p.View))
+		}
+		c.judge.commit(p.Bytes)
+	})
+	return c
+}
+
+// drawSeveralLimits draws the limits of a cluster. Its logs are longer than those of single
+// replicas, and its checkpoints come earlier. So a machine that was away for some ops finds what it
+// misses in the logs of others.
+func drawSeveralLimits(w *World, count int) limits.Limits {
+	r := w.random
+	l := DrawLimits(r, false)
+	pick := func(values ...uint32) uint32 { return values[r.IntN(len(values))] }
+	l.ReplicasCount, l.MessageBytesMax = uint32(count), min(l.MessageBytesMax, 32<<10)
+	l.BarOps = pick(2, 4, 4, 8)
+	l.PipelineOpsMax = 8
+	switch l.JournalSlotsCount = pick(64, 128, 128, 256); l.JournalSlotsCount {
+	case 64: // as in production, so that the lists of headers fit
+		l.SlackOps = 16
+	case 128:
+		l.SlackOps = 40
+	case 256:
+		l.SlackOps = 64
+	}
+	l.TwinBytes = min(l.TwinBytes, l.MessageBytesMax)
+	l.RequestBytesMax = min(l.RequestBytesMax, l.MessageBytesMax)
+	l.GroupBytesMax = min(max(l.GroupBytesMax, l.RequestBytesMax-limits.HeaderBytes), l.BodyBytesMax())
+	l.StorageBytesMax = datafile.NewLayout(&l).GridAt + storageBytesMax(l.BlockBytes)
+	if err := l.Check(); err != nil {
+		panic(err)
+	}
+	return l
+}
+
+// judged takes the oracle's verdict.
+func (s *several) judged(err error) {
+	if err != nil {
+		s.cluster.world.fail("%v", err)
+	}
+}
+
+// step gives a driver of a machine a turn, or lets time pass.
+func (s *several) step() {
+	c := s.cluster
+	w := c.world
+	w.steps++
+	var able [limits.ReplicasMax]*Machine
+	count := 0
+	for _, m := range c.machines {
+		if m.replica == nil || m.pausedNs > w.events.nowNs {
+			continue
+		}
+		if m.takeShare(); !m.isBlocked() {
+			able[count] = m
+			count++
+		}
+	}
+	if count == 0 {
+		s.advance()
+		return
+	}
+	m := able[0]
+	if count > 1 {
+		m = able[w.random.IntN(count)]
+	}
+	m.act()
+	if m.fault != nil {
+		s.stopped(m)
+	}
+}
+
+// advance moves the clock to the next event of the cluster and runs it. A machine gets turns again
+// if something has happened to it, or one of its timers has fired.
+func (s *several) advance() {
+	c := s.cluster
+	w := c.world
+	now, next := w.events.nowNs, w.events.nextNs()
+	for _, m := range c.machines {
+		switch {
+		case m.replica == nil:
+			next = min(next, max(m.downNs, now))
+		case m.pausedNs > now:
+			next = min(next, m.pausedNs)
+		default:
+			m.timerNs = m.clock.worldNs(m.replica.NextTurnNs(m.clock.monotonicNs()))
+			next = min(next, m.timerNs)
+		}
+	}
+	for _, one := range c.clients {
+		next = min(next, one.nextNs())
+	}
+	if !s.isCalm {
+		next = min(next, max(s.strikeNs, now))
+	}
+	if next == ^uint64(0) {
+		next = now + nsPerMs
+	}
+	w.events.nowNs = max(now, next)
+	now = w.events.nowNs
+	w.events.runDue()
+	for _, one := range c.clients {
+		if one.nextNs() <= now {
+			one.tick()
+		}
+	}
+	for _, m := range c.machines {
+		if m.pausedNs > now || m.replica == nil {
+			continue
+		}
+		if m.network.woken || m.disk.woken || m.timerNs <= now || m.pausedNs > 0 {
+			m.network.woken, m.disk.woken, m.pausedNs, m.idle = false, false, 0, 0
+		}
+	}
+	s.disturb()
+}

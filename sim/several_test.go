@@ -1,0 +1,70 @@
+package sim
+
+import (
+	"flag"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ledger/internal/seeded"
+)
+
+var severalFlag = flag.Int("several-seeds", 60, "seeds that TestSeveralSeeds runs")
+
+// severalSharesMin is the number of seeds from which on the marks have their least shares.
+const severalSharesMin = 150
+
+// Goal: a cluster of several replicas under all simulated faults keeps what it acknowledged, gives
+// the model's replies, and answers every client when the faults end. All replicas come to the same
+// checkpoints.
+func TestSeveralSeeds(t *testing.T) {
+	first, count := seeded.First(), *severalFlag
+	if testing.Short() {
+		count = min(count, 5)
+	}
+	start, startCPU := time.Now(), processorTime(t)
+	var sum Result
+	var ops, crashes []int // of each seed
+	var reached MarksReached
+	var lock sync.Mutex
+	var next atomic.Uint64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for {
+				i := next.Add(1) - 1
+				if i >= uint64(count) || t.Failed() {
+					return
+				}
+				result, err := Run(Options{Seed: first + i, Several: true, TraceLines: *linesFlag})
+				if err != nil {
+					t.Errorf("%v\nreplay: go run ./sim/cmd/clusters -seed=%d", err, first+i)
+					return
+				}
+				lock.Lock()
+				addCounts(reflect.ValueOf(&sum).Elem(), reflect.ValueOf(result))
+				ops, crashes = append(ops, result.OpsCount), append(crashes, result.CrashesCount)
+				reached.Add(&result.Marks)
+				lock.Unlock()
+			}
+		})
+	}
+	workers.Wait()
+	t.Logf("%d seeds from %d in %v\n%s", count, first, time.Since(start).Round(time.Millisecond), reached.Text(count))
+	if t.Failed() || count == 0 {
+		return
+	}
+	seconds := (processorTime(t) - startCPU).Seconds() / float64(count)
+	t.Logf("the median seed: %d ops, %d crashes; the mean seed: %.3f s of one core, so %.0f seeds per hour and core",
+		median(ops), median(crashes), seconds, 3600/seconds)
+	if count >= severalSharesMin && (median(ops) < opsMedianMin || median(crashes) < crashesMedianMin) {
+		t.Errorf("the median seed has %d ops and %d crashes, want at least %d and %d", median(ops), median(crashes), opsMedianMin,
+			crashesMedianMin)
+	}
+	if missing := reached.Missing(count); missing != "" && count >= severalSharesMin {
+		t.Errorf("of %d seeds, too few have met %s", count, missing)
+	}
+}
