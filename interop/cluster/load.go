@@ -60,6 +60,7 @@ func newLoad(t testing.TB, g *group, writers int) *load {
 	}
 	t.Cleanup(func() {
 		l.stop.Store(true)
+		g.governor.end()
 		for _, w := range l.writers {
 			w.bank.Close() // after a failure nobody may answer
 		}
