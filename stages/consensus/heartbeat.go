@@ -35,6 +35,13 @@ func (b *beats) waiting(isWaiting bool, nowNs uint64) {
 }
 func (b *beats) waitingSince() uint64 { return b.waitsNs }
 
+// late: the replica did not run for so long, and this time does not count.
+func (b *beats) late(lateNs uint64) {
+	if b.waitsNs > 0 {
+		b.waitsNs += lateNs
+	}
+}
+
 // giveWay: nothing more is sent that the backups would take for a sign of life.
 func (b *beats) giveWay()          { b.givesWay = true }
 func (b *beats) isGivingWay() bool { return b.givesWay }
@@ -103,6 +110,11 @@ func (s *Stage) sendHeartbeat() {
 // onHeartbeat: the primary lives.
 func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 	if !s.hears(from) {
+		return
+	}
+	if before := s.executed(m.Op); before != (wire.Checksum{}) && before != m.Checksum {
+		s.measures.ignored()
+		s.wish(peer.CauseMismatch) // the ids of the next checkpoint tell who is broken
 		return
 	}
 	if s.deadlines.heartbeatCame(m.ClockNs) {
