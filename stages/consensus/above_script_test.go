@@ -51,3 +51,28 @@ func TestSeveralStartsBelowTheList(t *testing.T) {
 		})
 	}
 }
+
+// Goal: a replica that restarts, and has nearly all in its log, is not behind. The others are a few
+// ops ahead of what it has, and more than a log ahead of its checkpoint, from which it executes
+// again. All that it misses is in their logs.
+func TestSeveralRestartIsNotBehind(t *testing.T) {
+	w, _, _, last := begun(t, 42)
+	m := w.machines[last]
+	w.maySpread = true
+	for checkpoint := m.superblock.Checkpoint.Op; m.superblock.Checkpoint.Op == checkpoint; {
+		w.run(second / 100)
+	}
+	c := m.superblock.Checkpoint.Op
+	most := w.l.CheckpointTrigger(w.l.CheckpointAfter(c)) - 2
+	w.until("it is at the end of its log", func() bool { return m.executed >= most })
+	m.crash()
+	ahead := c + uint64(w.l.JournalSlotsCount) + 1
+	w.until("the others are some ops ahead", func() bool { return w.oracle.highest >= ahead })
+	w.quiet(true)
+	w.run(second / 10)
+	m.start()
+	w.run(3 * second)
+	w.quiet(false)
+	w.maySpread = false
+	w.heal()
+}
