@@ -24,6 +24,7 @@ const (
 	MarkOneWay                       // in one direction only
 	MarkSpoiled                      // a byte changes between two machines
 	MarkClock                        // a wall clock jumps
+	MarkDiskFailed                   // a replica stops because its disk fails
 	MarkHarmed                       // both copies of a log entry are damaged
 	MarkFaultyStart                  // a start finds faulty slots
 	MarkUncertainStart               // a start finds an uncertain head
@@ -34,6 +35,7 @@ const (
 	MarkDeaf                         // a primary hears nobody
 	MarkStuck                        // a view change takes too long
 	MarkUncertainWish                // an uncertain head gets no answer in time
+	MarkClockLost                    // a primary leaves its view, because it does not know the time
 	MarkViewSkipped                  // a replica follows a view that is not the next one
 	MarkRepaired                     // an op is repaired from the log of another replica
 	MarkRepairServed                 // an entry is read from the log for another replica
@@ -62,6 +64,7 @@ var markRules = [marksCount]struct {
 	MarkOneWay:           {"a machine is cut off in one direction", 10},
 	MarkSpoiled:          {"a byte changes between two machines", 10},
 	MarkClock:            {"a wall clock jumps", 15},
+	MarkDiskFailed:       {"a replica stops because its disk fails", 5},
 	MarkHarmed:           {"both copies of a log entry are damaged", 10},
 	MarkFaultyStart:      {"a start with faulty slots", 10},
 	MarkUncertainStart:   {"a start with an uncertain head", 3},
@@ -72,6 +75,7 @@ var markRules = [marksCount]struct {
 	MarkDeaf:             {"a deaf primary gives way", 10},
 	MarkStuck:            {"a view change takes too long", 15},
 	MarkUncertainWish:    {"an uncertain head gets no answer", 0},
+	MarkClockLost:        {"a primary without a clock gives way", 0},
 	MarkViewSkipped:      {"a view is skipped", 10},
 	MarkRepaired:         {"an op is repaired from another log", 30},
 	MarkRepairServed:     {"an entry is read for another replica", 30},
