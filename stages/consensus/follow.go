@@ -50,6 +50,17 @@ func (s *Stage) requestStartView(view uint32) {
 		s.peers.others()&(1<<s.quorums.PrimaryOf(view)))
 }
 
+// firstMissing is the lowest op that was not executed here and whose prepare is not on disk. What
+// others still have lies less than a log below their head. A start executes anew what is behind the
+// checkpoint, and has much of it.
+func (s *Stage) firstMissing() uint64 {
+	op := s.commits.last() + 1
+	for op <= s.log.head() && s.log.isClean(op) {
+		op++
+	}
+	return op
+}
+
 // onStartView: the primary of a view tells its log.
 func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []byte) {
 	start := vsr.Start{
@@ -66,7 +77,7 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 		s.measures.ignored()
 		return
 	}
-	if m.Op > s.commits.min()+uint64(s.limits.JournalSlotsCount) {
+	if m.Op >= s.firstMissing()+uint64(s.limits.JournalSlotsCount) {
 		s.fail(&storage.Fault{What: storage.FaultBehind,
 			Reason: "this replica is more than a whole log behind the others, who do not have what it misses any more"})
 		return

@@ -105,6 +105,11 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 	if !s.hears(from) {
 		return
 	}
+	if before := s.executed(m.Op); before != (wire.Checksum{}) && before != m.Checksum {
+		s.measures.ignored()
+		s.wish(peer.CauseMismatch) // the ids of the next checkpoint tell who is broken
+		return
+	}
 	if s.deadlines.heartbeatCame(m.ClockNs) {
 		s.primaryLives()
 	}

@@ -65,12 +65,14 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 		var m peer.Ping
 		if decode(&m) {
 			s.peers.reports(from, &m.State, s.timers.now())
+			s.compare()
 			s.sendPong(from, m.ClockNs)
 		}
 	case peer.CommandPong:
 		var m peer.Pong
 		if decode(&m) {
 			s.peers.reports(from, &m.State, s.timers.now())
+			s.compare()
 			s.clock.Learn(from, m.EchoNs, m.WallNs, s.timers.now())
 		}
 	case peer.CommandCommit:

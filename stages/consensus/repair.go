@@ -155,6 +155,10 @@ func (s *Stage) onRepairPrepare(e *stages.NetToConsensus) {
 	if !s.isSettled() || op > s.log.head() {
 		return
 	}
+	if !s.isVerified(header) {
+		s.mismatched(header)
+		return
+	}
 	s.fill(header)
 	if s.log.is(op, header.Checksum()) {
 		s.helped.taken()

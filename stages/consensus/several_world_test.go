@@ -193,9 +193,10 @@ type machine struct {
 	appendedNs         map[uint64]uint64 // when each op was given to the disk
 	writeNs, executeNs uint64            // what an append and an execution take at least
 
-	holdsAppends, holdsSuperblock bool // a script keeps these writes from ending
-	isCheckpointHeld              bool // its checkpoint does not come to an end
-	isStopped                     bool // the whole process: nothing is read from the network either
+	isBroken                                 bool // its state is another one than that of the others
+	holdsAppends, holdsSuperblock, holdsWork bool // a script keeps these from ending; work is reads and executions
+	isCheckpointHeld                         bool // its checkpoint does not come to an end
+	isStopped                                bool // the whole process: nothing is read from the network either
 }
 
 // diskSlot has both copies of a slot: nil was never written, empty is torn.
@@ -429,5 +430,9 @@ func (m *machine) receive(from int, f *flight) {
 
 // checkpointOf is a checkpoint as apply writes it.
 func (m *machine) checkpointOf(op uint64) *storage.Checkpoint {
-	return &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps)}
+	c := &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps)}
+	if m.isBroken {
+		c.AccountsCount = 1
+	}
+	return c
 }
