@@ -14,7 +14,7 @@ COUNT       ?= 1
 BENCHTIME   ?= 1s
 
 .PHONY: build dev test vet race race-long invariants fuzz sim sim-long cluster cluster-seed cluster-long interop cluster-real-long \
-	bench bench-compare cross clean
+	bench bench-compare cross release clean
 
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
@@ -63,8 +63,8 @@ interop: build ## the official clients, the recorded corpora, kill -9
 	KILLS=$(KILLS) interop/run.sh
 
 cluster-real-long: build ## three real replicas: 50 kills and so on, 200 placements of damage, 100 power cuts; prints figures
-	cd interop && LEDGER_BIN=$(CURDIR)/bin/ledger KILLS=50 $(GO) test ./cluster -v -count=1 -timeout=6h -rounds=50 -placements=200 \
-		-powercuts=100 -run '$(if $(RUN),$(RUN),.)' 2>&1 | grep -v message_bus
+	cd interop && bash -o pipefail -c 'LEDGER_BIN=$(CURDIR)/bin/ledger KILLS=50 $(GO) test ./cluster -v -count=1 -timeout=6h \
+		-rounds=50 -placements=200 -powercuts=100 -run "$(if $(RUN),$(RUN),.)" 2>&1 | grep -v message_bus'
 
 bench: build ## BENCH of the stages, rings, pairs and the whole server, COUNT times, each for BENCHTIME: for benchstat
 	@LEDGER_BIN=$(CURDIR)/bin/ledger $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime=$(BENCHTIME) -count=$(COUNT) -timeout 4h
@@ -76,5 +76,8 @@ cross: ## both architectures compile
 	CGO_ENABLED=0 GOARCH=amd64 $(GO) build -o /dev/null ./cmd/ledger
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) build -o /dev/null ./cmd/ledger
 
+release: ## archives of this commit for both architectures in release/, with SBOM and checksums; the same bytes each time
+	tools/release.sh release
+
 clean:
-	rm -rf bin ledger-dev.data
+	rm -rf release bin ledger-dev.data

@@ -36,16 +36,19 @@ func (v *governor) watch(g *group) {
 	g.t.Cleanup(func() {
 		close(stop)
 		<-done
-		v.set(false, true)
+		v.end()
 	})
 }
 
 func (v *governor) set(rests, ended bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.rests, v.ended = rests, ended
+	v.rests, v.ended = rests, v.ended || ended
 	v.turned.Broadcast()
 }
+
+// end lets all clients go on for good: the test is over.
+func (v *governor) end() { v.set(false, true) }
 
 // wait lets a client go on at once, or when no replica is far behind any more.
 func (v *governor) wait() {

@@ -67,6 +67,7 @@ func newHistory(t testing.TB, g *group, clients int, seed uint64) *history {
 	t.Cleanup(func() {
 		h.stop.Store(true)
 		h.over.Store(true)
+		g.governor.end()
 		for _, c := range h.clients {
 			c.close()
 		}

@@ -26,6 +26,7 @@ type load struct {
 	stop    atomic.Bool
 	running sync.WaitGroup
 	calls   atomic.Uint64
+	pause   atomic.Int64 // of a writer after each of its batches, ns
 }
 
 type loadWriter struct {
@@ -59,6 +60,7 @@ func newLoad(t testing.TB, g *group, writers int) *load {
 	}
 	t.Cleanup(func() {
 		l.stop.Store(true)
+		g.governor.end()
 		for _, w := range l.writers {
 			w.bank.Close() // after a failure nobody may answer
 		}
@@ -83,6 +85,7 @@ func newLoad(t testing.TB, g *group, writers int) *load {
 // begin starts the writers. Each pauses after each of its batches.
 func (l *load) begin(size int, pause time.Duration) {
 	l.stop.Store(false)
+	l.pause.Store(int64(pause))
 	for _, w := range l.writers {
 		l.running.Go(func() {
 			for !l.stop.Load() {
@@ -91,7 +94,7 @@ func (l *load) begin(size int, pause time.Duration) {
 					return
 				}
 				l.calls.Add(1)
-				time.Sleep(pause)
+				time.Sleep(time.Duration(l.pause.Load()))
 			}
 		})
 	}

@@ -60,15 +60,10 @@ func (s *Stage) progress() uint64 {
 	return progress
 }
 
-// isDeaf tells whether the primary hears nobody while something waits. Silence counts from when
-// the primary was held up itself: what has come since may not have been read.
+// isDeaf tells whether the primary hears nobody while something waits.
 func (s *Stage) isDeaf() bool {
-	since := s.beats.waitingSince()
-	if since > 0 {
-		since = max(since, s.deadlines.wasLate())
-	}
 	var times [limits.ReplicasMax]uint64
-	d := vsr.Deaf{WaitingSinceNs: since, RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
+	d := vsr.Deaf{WaitingSinceNs: s.beats.waitingSince(), RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
 	return d.Is(&s.quorums, s.timers.now())
 }
 

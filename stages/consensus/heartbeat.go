@@ -35,6 +35,13 @@ func (b *beats) waiting(isWaiting bool, nowNs uint64) {
 }
 func (b *beats) waitingSince() uint64 { return b.waitsNs }
 
+// late: the replica did not run for so long, and this time does not count.
+func (b *beats) late(lateNs uint64) {
+	if b.waitsNs > 0 {
+		b.waitsNs += lateNs
+	}
+}
+
 // giveWay: nothing more is sent that the backups would take for a sign of life.
 func (b *beats) giveWay()          { b.givesWay = true }
 func (b *beats) isGivingWay() bool { return b.givesWay }

@@ -95,6 +95,14 @@ func (p *peers) mayForward(replica int, slot stages.Slot) bool {
 // heard an echo or an acknowledgement.
 func (p *peers) heard(replica int, nowNs uint64) { p.each[replica].heardNs = nowNs }
 
+// late: this replica did not run for so long. What the others answered meanwhile may not have been
+// read, so the time does not count for their silence.
+func (p *peers) late(lateNs uint64) {
+	for i := range p.count {
+		p.each[i].heardNs += lateNs
+	}
+}
+
 // told: a message came.
 func (p *peers) told(replica int, nowNs uint64) { p.each[replica].toldNs = max(nowNs, 1) }
 
