@@ -124,9 +124,6 @@ func (d *witness) onPrepare(offsetBytes uint64, data []byte) {
 	if s.prepare != nil && s.prepare.Op > p.Op {
 		m.fail("machine %d: op %d is written over op %d", m.index, p.Op, s.prepare.Op)
 	}
-	if p.Op == d.limits.PrepareMax(d.checkpointOp) {
-		d.several.marks.add(MarkBrink)
-	}
 	if p.Op+8 < d.highest {
 		d.several.marks.add(MarkRepaired)
 	}
