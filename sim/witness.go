@@ -61,8 +61,8 @@ func (d *witness) Holds(p *oracle.Prepare) bool {
 	return s.prepareNext == nil && s.twinNext == nil // a replica acknowledges only a whole write
 }
 
-// hasHeld tells whether a prepare is durable in the log, or was so until a later op took its slot. A
-// message may wait for the network that long.
+// hasHeld tells whether a prepare is durable in the log, or was so until a later op took its slot.
+// A message may wait for the network that long.
 func (d *witness) hasHeld(p *oracle.Prepare) bool {
 	s := d.slot(p.Op)
 	isLater := func(other *oracle.Prepare) bool { return other != nil && other.Op > p.Op }
@@ -123,9 +123,6 @@ func (d *witness) onPrepare(offsetBytes uint64, data []byte) {
 	}
 	if s.prepare != nil && s.prepare.Op > p.Op {
 		m.fail("machine %d: op %d is written over op %d", m.index, p.Op, s.prepare.Op)
-	}
-	if p.Op == d.limits.PrepareMax(d.checkpointOp) {
-		d.several.marks.add(MarkBrink)
 	}
 	if p.Op+8 < d.highest {
 		d.several.marks.add(MarkRepaired)

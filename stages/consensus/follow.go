@@ -73,7 +73,11 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 	binary.LittleEndian.PutUint64(start.OwnNonce[:], s.views.nonce())
 	s.raw.read(headers, view, nil)
 	list := s.raw.list()
-	if start.Ignored(&s.quorums) != "" || list.CheckStart(view, m.CommitMax, int(s.limits.PipelineOpsMax)) != "" || m.Op < s.commits.last() {
+	if list.CheckStart(view, m.CommitMax, int(s.limits.PipelineOpsMax)) != "" {
+		s.peers.blame()
+		return
+	}
+	if start.Ignored(&s.quorums) != "" || m.Op < s.commits.last() {
 		s.measures.ignored()
 		return
 	}

@@ -14,6 +14,11 @@ func (s *Stage) onPeer(e *stages.NetToConsensus) {
 	if !s.status.isFailed() && s.isCluster() && s.isStarted() && s.follows(e) {
 		s.takePeer(e)
 	}
+	if s.peers.blamed() {
+		s.measures.ignored()
+		s.send.malformed(e)
+		return
+	}
 	s.send.release(e.Slot)
 }
 
@@ -130,6 +135,6 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 		assert.That(false, "net lets only messages of the protocol through")
 	}
 	if faulty {
-		s.measures.ignored()
+		s.peers.blame()
 	}
 }

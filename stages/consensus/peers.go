@@ -12,6 +12,7 @@ type peers struct {
 	all         uint8 // bits of the others
 	live        uint8
 	each        [limits.ReplicasMax]peerState
+	isBlamed    bool // the message of this moment is malformed
 }
 
 // peerState is one of the others.
@@ -101,6 +102,15 @@ func (p *peers) late(lateNs uint64) {
 	for i := range p.count {
 		p.each[i].heardNs += lateNs
 	}
+}
+
+// blame: the message that is looked at breaks a rule, though it is authentic.
+func (p *peers) blame() { p.isBlamed = true }
+
+// blamed tells it once.
+func (p *peers) blamed() (isBlamed bool) {
+	isBlamed, p.isBlamed = p.isBlamed, false
+	return isBlamed
 }
 
 // told: a message came.

@@ -64,6 +64,9 @@ func (m *machine) performNet(a *stages.ConsensusToNet) {
 	case stages.NetSessionEnded, stages.NetPeerNoted:
 		return
 	case stages.NetFree:
+		if a.Malformed {
+			m.w.count["malformed"]++
+		}
 		m.slots.Put(a.Slot)
 		return
 	case stages.NetPeerSend:
