@@ -77,8 +77,8 @@ func TestSeveralFarBehind(t *testing.T) {
 	w.heal()
 }
 
-// Goal: a replica that is two checkpoints behind, and has most of a log of its own, follows as well.
-// Its checkpoint does not come to an end while the others take two more.
+// Goal: a replica that is two checkpoints behind, and has most of a log of its own, follows as
+// well. Its checkpoint does not come to an end while the others take two more.
 func TestSeveralTwoCheckpointsBehind(t *testing.T) {
 	w, _, next, last := begun(t, 44)
 	m, other, interval := w.machines[last], w.machines[next], w.l.CheckpointIntervalOps()
