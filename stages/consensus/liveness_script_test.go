@@ -57,7 +57,12 @@ func TestSeveralPrimaryWithoutAPrepare(t *testing.T) {
 	w.maySpread = true
 	w.until("the checkpoints are equal for a while, so that nobody hands on", func() bool {
 		checkpoint := w.machines[next].superblock.Checkpoint.Op
-		return w.oracle.highest < checkpoint+50 && checkpoint == w.machines[primary].superblock.Checkpoint.Op && checkpoint == w.machines[last].superblock.Checkpoint.Op
+		for _, m := range w.machines {
+			if m.superblock.Checkpoint.Op != checkpoint {
+				return false
+			}
+		}
+		return w.oracle.highest < checkpoint+50
 	})
 	w.onSend = func(_, to int, f *flight) bool {
 		return to != next || f.command != peer.CommandPrepare && f.command != peer.CommandRepairPrepare
