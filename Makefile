@@ -14,7 +14,7 @@ COUNT       ?= 1
 BENCHTIME   ?= 1s
 
 .PHONY: build dev test vet race race-long invariants fuzz sim sim-long cluster cluster-seed cluster-long interop cluster-real-long \
-	bench bench-compare cross clean
+	bench bench-compare cross release clean
 
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
@@ -76,5 +76,8 @@ cross: ## both architectures compile
 	CGO_ENABLED=0 GOARCH=amd64 $(GO) build -o /dev/null ./cmd/ledger
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) build -o /dev/null ./cmd/ledger
 
+release: ## archives of this commit for both architectures in release/, with SBOM and checksums; the same bytes each time
+	tools/release.sh release
+
 clean:
-	rm -rf bin ledger-dev.data
+	rm -rf release bin ledger-dev.data

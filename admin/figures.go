@@ -15,3 +15,20 @@ func (f *Figures) Attach(source Source) {
 	defer f.mutex.Unlock()
 	f.source = source
 }
+
+// Answers tells whether all stage threads answer. Before Attach there is none that does not.
+func (f *Figures) Answers() (all bool) {
+	f.mutex.Lock()
+	isAttached := f.source != nil
+	f.mutex.Unlock()
+	if !isAttached {
+		return true
+	}
+	all = true
+	f.with(func(s *snapshot) {
+		for i := range s.Threads {
+			all = all && s.Threads[i].Answered
+		}
+	})
+	return all
+}

@@ -33,6 +33,8 @@ type Statsd struct {
 	ending  chan struct{}
 	running sync.WaitGroup
 
+	garbage garbage // of the lines
+
 	packet  []byte
 	packets uint64 // of the last emission
 	tags    string // of every line
@@ -49,6 +51,7 @@ func StartStatsd(address string, figures *Figures) *Statsd {
 			select {
 			case <-ticker.C:
 				s.emit()
+				s.garbage.tidy()
 			case <-s.ending:
 				return
 			}

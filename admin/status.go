@@ -118,9 +118,11 @@ type StatusTime struct {
 type StatusPeer struct {
 	Replica    int    `json:"replica"`
 	Connection string `json:"connection"`
-	// Known of it; HeardNs is the time since its last message. It is nothing until one came.
+	// Known of it; nothing until a message came. HeardNs is the time since the last one, AgeNs that
+	// since the one that told the ops.
 	IsKnown  bool   `json:"known"`
 	HeardNs  uint64 `json:"heard_ns"`
+	AgeNs    uint64 `json:"age_ns"`
 	Op       uint64 `json:"op"`
 	CommitOp uint64 `json:"commit_op"`
 	LagOps   uint64 `json:"lag_ops"` // that are committed, as far as this replica knows, and not there
@@ -225,7 +227,7 @@ func (c *collector) status(s *snapshot) *Status {
 func (s *snapshot) peer(index int) StatusPeer {
 	p := StatusPeer{Replica: index, Connection: s.Peers.Peers[index].State.String()}
 	if of := &s.Consensus.Cluster.Peers[index]; of.SilentNs != consensus.NeverNs && of.StateNs != consensus.NeverNs {
-		p.IsKnown, p.HeardNs, p.Op, p.CommitOp = true, of.SilentNs, of.Op, of.CommitMin
+		p.IsKnown, p.HeardNs, p.AgeNs, p.Op, p.CommitOp = true, of.SilentNs, of.StateNs, of.Op, of.CommitMin
 		p.LagOps = s.Consensus.CommitMax - min(of.CommitMin, s.Consensus.CommitMax)
 	}
 	return p

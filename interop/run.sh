@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs all interop tests against one server binary, each client suite on a server of its own.
 #
-#   LEDGER_BIN=path/to/ledger interop/run.sh [go] [cluster] [node] [python] [suites]
+#   LEDGER_BIN=path/to/ledger interop/run.sh [go] [cluster] [node] [python] [suites] [three]
 #
-# Without arguments: all five parts. Clients are installed, pinned, into folders here that git ignores.
+# Without arguments: all six parts. Clients are installed, pinned, into folders here that git ignores.
 # suites: the test suites that the official Go and Node clients bring along.
+# three: the newest client of each language, and these suites, against three replicas.
 # The last line is `N passed, M failed`; the exit status is 1 if anything failed.
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -15,21 +16,21 @@ if [[ ! -x $LEDGER_BIN ]]; then
   exit 1
 fi
 LEDGER_BIN=$(realpath "$LEDGER_BIN")
-parts=" ${*:-go cluster node python suites} "
+parts=" ${*:-go cluster node python suites three} "
 for part in $parts; do
-  case $part in go | cluster | node | python | suites) ;; *) echo "unknown part $part" >&2 && exit 1 ;; esac
+  case $part in go | cluster | node | python | suites | three) ;; *) echo "unknown part $part" >&2 && exit 1 ;; esac
 done
 
 work=.work
 mkdir -p "$work"
-passed=0 failed=0 server=
+passed=0 failed=0 server= cluster=()
 
 stop_server() {
-  if [[ -n $server ]]; then
-    kill -9 "$server" 2>/dev/null
-    wait "$server" 2>/dev/null
-    server=
-  fi
+  for process in $server "${cluster[@]}"; do
+    kill -9 "$process" 2>/dev/null
+    wait "$process" 2>/dev/null
+  done
+  server= cluster=()
   exec 9>&-
   rm -rf "$work/server"
 }
@@ -58,6 +59,29 @@ start_server() {
   return 1
 }
 
+# start_three sets $address to those of a fresh cluster of three replicas, which serves clients.
+start_three() {
+  stop_server
+  mkdir -p "$work/server"
+  local first=$((20000 + RANDOM % 9000))
+  address=127.0.0.1:$first,127.0.0.1:$((first + 1)),127.0.0.1:$((first + 2))
+  for i in 0 1 2; do
+    "$LEDGER_BIN" format --cluster=0 --replica=$i --replica-count=3 "$work/server/$i.data" >"$work/server/log" 2>&1 || return 1
+  done
+  for i in 0 1 2; do
+    "$LEDGER_BIN" start --addresses="$address" --cache-grid=256MiB "$work/server/$i.data" >>"$work/server/log" 2>&1 &
+    cluster+=($!)
+  done
+  for _ in {1..600}; do
+    [[ $(grep -c "listening on" "$work/server/log") -eq 3 ]] && return 0
+    for process in "${cluster[@]}"; do
+      kill -0 "$process" 2>/dev/null || return 1
+    done
+    sleep 0.1
+  done
+  return 1
+}
+
 # report NAME COMMAND... runs a command with a bound in time, $within seconds, and counts its outcome.
 within=600
 report() {
@@ -75,14 +99,51 @@ report() {
 }
 
 # on_server NAME COMMAND... does so with the address of a fresh server as last argument.
-on_server() {
-  if start_server; then
+on_server() { on start_server "$@"; }
+
+# on_three does so with the addresses of a fresh cluster.
+on_three() { on start_three "$@"; }
+
+on() {
+  local start=$1
+  shift
+  if "$start"; then
     report "$@" "$address"
   else
     echo "FAIL  $1: the server does not start" && tail -15 "$work/server/log"
     failed=$((failed + 1))
   fi
   stop_server
+}
+
+# pip_install VERSION installs the Python client, once.
+pip_install() {
+  local venv=python/.venv-$1
+  [[ -e $venv/complete ]] || report "pip install tigerbeetle==$1" bash -c \
+    'python3 -m venv "$1" && "$1/bin/pip" install --quiet --no-deps "tigerbeetle==$2" && touch "$1/complete"' - "$venv" "$1"
+}
+
+# go_suite NAME SERVER runs the Go client's suite, which starts the server itself, from a fixed place and on
+# a fixed port.
+go_suite() {
+  local suite=$work/suite/src/clients/go client port=$((20000 + RANDOM % 9000))
+  rm -rf "$work/suite" && mkdir -p "$suite"
+  go mod download github.com/tigerbeetle/tigerbeetle-go
+  client=$(go list -m -f '{{.Dir}}' github.com/tigerbeetle/tigerbeetle-go)
+  if [[ ! -d $client ]]; then
+    echo "FAIL  $1: the client is not to be had"
+    failed=$((failed + 1))
+    return
+  fi
+  cp -r "$client/." "$suite" && chmod -R u+w "$work/suite"
+  ln -s "$2" "$work/suite/tigerbeetle"
+  sed -i "s/\"3000\"/\"$port\"/" "$suite/tb_client_test.go"
+  if [[ $2 != "$LEDGER_BIN" ]]; then
+    sed -i "s/\[\]string{\"127.0.0.1:\" + TIGERBEETLE_PORT}/[]string{\"127.0.0.1:$port\", \"127.0.0.1:$((port + 1))\", \"127.0.0.1:$((port + 2))\"}/" \
+      "$suite/tb_client_test.go"
+  fi
+  report "$1" bash -c 'cd "$1" && go test -count=1 ./...' - "$suite"
+  rm -rf "$work/suite"
 }
 
 if [[ $parts == *" go "* ]]; then
@@ -103,33 +164,25 @@ fi
 
 if [[ $parts == *" python "* ]]; then
   for version in 0.17.9 0.16.78 0.16.30; do
-    venv=python/.venv-$version
-    if [[ ! -e $venv/complete ]]; then
-      report "pip install tigerbeetle==$version" bash -c \
-        'python3 -m venv "$1" && "$1/bin/pip" install --quiet --no-deps "tigerbeetle==$2" && touch "$1/complete"' - "$venv" "$version"
-    fi
-    on_server "python $version" "$venv/bin/python" python/smoke.py
+    pip_install "$version"
+    on_server "python $version" "python/.venv-$version/bin/python" python/smoke.py
   done
 fi
 
 if [[ $parts == *" suites "* ]]; then
   on_server "the Node client's own suite" bash -c 'TB_ADDRESS=$1 node node/node_modules/tigerbeetle-node/dist/test.js' -
-  # The Go client's suite starts the server itself, from a fixed place and on a fixed port.
   stop_server
-  suite=$work/suite/src/clients/go
-  rm -rf "$work/suite" && mkdir -p "$suite"
-  go mod download github.com/tigerbeetle/tigerbeetle-go
-  client=$(go list -m -f '{{.Dir}}' github.com/tigerbeetle/tigerbeetle-go)
-  if [[ -d $client ]]; then
-    cp -r "$client/." "$suite" && chmod -R u+w "$work/suite"
-    ln -s "$LEDGER_BIN" "$work/suite/tigerbeetle"
-    sed -i "s/\"3000\"/\"$((20000 + RANDOM % 10000))\"/" "$suite/tb_client_test.go"
-    report "the Go client's own suite" bash -c 'cd "$1" && go test -count=1 ./...' - "$suite"
-  else
-    echo "FAIL  the Go client's own suite: the client is not to be had"
-    failed=$((failed + 1))
-  fi
-  rm -rf "$work/suite"
+  go_suite "the Go client's own suite" "$LEDGER_BIN"
+fi
+
+if [[ $parts == *" three "* ]]; then
+  [[ $parts == *" node "* || $parts == *" suites "* ]] || report "npm install" npm --prefix node ci --no-audit --no-fund
+  on_three "three replicas: node 0.17.9" node node/smoke.js
+  on_three "three replicas: the Node client's own suite" bash -c 'TB_ADDRESS=$1 node node/node_modules/tigerbeetle-node/dist/test.js' -
+  pip_install 0.17.9
+  on_three "three replicas: python 0.17.9" python/.venv-0.17.9/bin/python python/smoke.py
+  stop_server
+  go_suite "three replicas: the Go client's own suite" "$PWD/three.sh"
 fi
 
 rm -f "$work/output"

@@ -111,6 +111,19 @@ func (h *Hub) Close(place uint32, nowNs uint64) {
 	h.perform(nowNs)
 }
 
+// Malformed ends the connection of a place, because a message that came there breaks a rule that
+// only the caller can check: its parts do not fit together.
+func (h *Hub) Malformed(place uint32, command Command, nowNs uint64) {
+	c := &h.conns[place]
+	if c.closing || c.closeAtNs != 0 || c.line == noLine {
+		return
+	}
+	receiver := h.lines[c.line].receiver
+	receiver.broken(fault(command, "list of headers", 0, "it must be a log that such a message can tell", 0))
+	h.add(HubAction{Kind: HubFault, Place: place, Peer: c.peer, Fault: receiver.Fault})
+	h.Close(place, nowNs)
+}
+
 func (h *Hub) closeNow(place uint32) {
 	if c := &h.conns[place]; !c.closing {
 		c.closing, c.closeAtNs = true, 0

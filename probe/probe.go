@@ -34,8 +34,9 @@ const (
 	// idleWait is how long a second connection that sends nothing is watched. A server that has no
 	// room closes it in that time. One that serves another cluster waits for a message.
 	idleWait = 200 * time.Millisecond
-	// reportWithin is the part of the timeout that is left for the report.
-	reportWithin = 50 * time.Millisecond
+	// ReportWithin is the part of the timeout that is left for the start of the program and for its
+	// report.
+	ReportWithin = 100 * time.Millisecond
 )
 
 // prober is one run.
@@ -58,7 +59,7 @@ func Run(ctx context.Context, options Options) *Report {
 		}
 	}
 	p := &prober{options: options, client: randomID(), settled: make(chan struct{})}
-	ctx, cancel := context.WithTimeout(ctx, max(options.Timeout-reportWithin, reportWithin))
+	ctx, cancel := context.WithTimeout(ctx, max(options.Timeout-ReportWithin, options.Timeout/2))
 	defer cancel()
 	report := &Report{Replicas: make([]Replica, len(options.Addresses))}
 	var running sync.WaitGroup

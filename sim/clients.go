@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"ledger/sim/model"
 	"ledger/sim/workload"
 )
@@ -74,9 +76,32 @@ func (c *client) tick() {
 		l := c.connections[frame.Replica].link
 		w.note("client asks: operation, link", uint64(frame.Bytes[196]), l.number())
 		if l != nil {
+			c.say(c.connections[frame.Replica].machine, "->", frame.Bytes)
+		}
+		if l != nil {
 			l.write(frame.Bytes)
 		}
 	}
+}
+
+// say adds a line about a message from or to the client to the trace of a cluster of several.
+func (c *client) say(m *Machine, way string, frame []byte) {
+	w := c.cluster.world
+	if !w.options.Trace || c.cluster.several == nil {
+		return
+	}
+	h, _, err := model.ParseFrame(frame)
+	if err != nil {
+		return
+	}
+	text := map[uint8]string{model.CommandPing: "ping", model.CommandPong: "pong", model.CommandEviction: "eviction"}[h.Command]
+	switch h.Command {
+	case model.CommandRequest:
+		text = fmt.Sprintf("request %d, operation %d", h.Request, h.Operation)
+	case model.CommandReply:
+		text = fmt.Sprintf("reply to request %d, op %d, view %d", h.Request, h.Op, h.View)
+	}
+	w.line(fmt.Sprintf("C%04x %s R%d  %s", h.Client.High>>48, way, m.index, text))
 }
 
 // take receives a frame from a connection. It tells whether the connection goes on.
@@ -87,6 +112,7 @@ func (c *client) take(o *connection, frame []byte) bool {
 		return false
 	}
 	w.note("client gets: command, bytes", uint64(frame[114]), uint64(len(frame)))
+	c.say(o.machine, "<-", frame)
 	c.cluster.judge.frame(o.machine.view(), frame)
 	l.heard = true
 	if s := c.cluster.several; s != nil {

@@ -186,7 +186,12 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 	others := m.joinPeers(opened, &p)
 	m.ready, m.fault, m.idle = false, nil, 0
 	m.weights, m.weightsLeft = make([]uint32, stages.Compact+int(m.limits.CompactWorkers)), 0
+	seed, nowNs, wallNs := uint64(0), uint64(0), uint64(0)
+	if m.witness != nil {
+		seed, nowNs, wallNs = m.random.Uint64(), m.clock.monotonicNs(), m.clock.wallNs()
+	}
 	m.replica, err = replica.New(opened, p, slots, m.memory, replica.Options{
+		Seed: seed, NowNs: nowNs, WallNs: wallNs,
 		Consensus: consensus.DefaultOptions(),
 		Peers:     others,
 		Log:       func(e net.LogEntry) { m.note("log: "+string(e.Reason), 0, 0) },
@@ -320,6 +325,9 @@ func (m *Machine) isBlocked() bool {
 func (m *Machine) turn(driver int) {
 	busy := m.replica.Drivers[driver].Turn(m.clock.monotonicNs(), m.clock.wallNs())
 	m.world.mix(m.events.nowNs)
+	if busy && driver == stages.Apply && m.witness != nil {
+		m.witness.onExecuted(m.replica.Apply.Op())
+	}
 	if busy {
 		m.note("turn of "+stages.Names[min(driver, stages.Compact)], uint64(driver), 0)
 		m.idle = 0

@@ -52,7 +52,7 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 	case oracle.PrepareOK:
 		op, checksum := e.U64(oracle.PrepareOKOpAt), e.Sum(oracle.PrepareOKChecksumAt)
 		s.isCommitted(fail, e.U64(oracle.PrepareOKCommitMinAt))
-		if p := s.oracle.Prepare(checksum); d.logView == e.View && (p == nil || p.Op != op || !d.Holds(p)) {
+		if p := s.oracle.Prepare(checksum); d.logView == e.View && (p == nil || p.Op != op || !d.hasHeld(p)) {
 			fail("op %d is not on its disk", op)
 		}
 		l := &m.limits
@@ -87,6 +87,8 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 			s.marks.add(MarkStuck)
 		case protocol.CauseUncertain:
 			s.marks.add(MarkUncertainWish)
+		case protocol.CauseClock:
+			s.marks.add(MarkClockLost)
 		}
 	case oracle.Request:
 		s.marks.add(MarkForwarded)

@@ -18,19 +18,21 @@ import (
 	"ledger/sim/planted"
 )
 
-var huntFlag = flag.String("hunt", "", "name,name...: the bugs of testdata/bugs to find; all of them are built in")
+var listFlag = flag.String("list", bugsList, "the list that has the bugs")
+
+var huntFlag = flag.String("hunt", "", "name,name...: the bugs of the list to find; all of them are built in")
 
 // TestHunt looks for each planted bug with seeds from 1 on, and then hunts once more with no bug
 // planted. TestPlantedBugs builds and runs it, and repeats the lines with huntMark.
 func TestHunt(t *testing.T) {
-	bugs, err := mutate.Read(bugsList)
+	bugs, err := mutate.Read(*listFlag)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wanted := strings.Split(*huntFlag, ",")
 	bugs = slices.DeleteFunc(bugs, func(b mutate.Bug) bool { return !slices.Contains(wanted, b.Name) })
 	if len(bugs) != len(wanted) {
-		t.Fatalf("-hunt=%s: %d of these bugs are in %s", *huntFlag, len(bugs), bugsList)
+		t.Fatalf("-hunt=%s: %d of these bugs are in %s", *huntFlag, len(bugs), *listFlag)
 	}
 	deepest := uint64(0)
 	for _, bug := range bugs {
@@ -84,7 +86,7 @@ func hunt(seedsMax uint64, reason *regexp.Regexp) (found *Failure, others []*Fai
 				if done {
 					return
 				}
-				_, failure := run(Options{Seed: i, ShortLives: true})
+				_, failure := run(Options{Seed: i, ShortLives: true, Several: *listFlag == clusterBugsList})
 				if failure == nil {
 					continue
 				}

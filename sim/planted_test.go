@@ -15,6 +15,9 @@ import (
 // is a number of seeds.
 const bugsList = "testdata/bugs"
 
+// clusterBugsList is that of bugs that seeds of clusters find.
+const clusterBugsList = "testdata/bugs-clusters"
+
 // huntMark begins what TestHunt says to TestPlantedBugs.
 const huntMark = "hunt: "
 
@@ -24,11 +27,17 @@ var plantedFlag = flag.String("planted", "", "the one bug that TestPlantedBugs p
 // within its number of seeds by the failure that the list names, and the same build without any bug
 // finds nothing in the same seeds. The bugs are planted in copies of the source files that only the
 // compiler of this test sees.
-func TestPlantedBugs(t *testing.T) {
+func TestPlantedBugs(t *testing.T) { plant(t, bugsList) }
+
+// Goal: the same for bugs of the protocol between replicas.
+func TestPlantedClusterBugs(t *testing.T) { plant(t, clusterBugsList) }
+
+// plant builds the package with all bugs of a list, and hunts for them.
+func plant(t *testing.T, file string) {
 	if testing.Short() {
 		t.Skip("builds the module once more")
 	}
-	bugs, err := mutate.Read(bugsList)
+	bugs, err := mutate.Read(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +45,7 @@ func TestPlantedBugs(t *testing.T) {
 		bugs = slices.DeleteFunc(bugs, func(b mutate.Bug) bool { return b.Name != *plantedFlag })
 	}
 	if len(bugs) == 0 {
-		t.Fatalf("-planted=%s: %s has no such bug", *plantedFlag, bugsList)
+		t.Fatalf("-planted=%s: %s has no such bug", *plantedFlag, file)
 	}
 	var names []string
 	for _, bug := range bugs {
@@ -55,7 +64,7 @@ func TestPlantedBugs(t *testing.T) {
 		t.Fatal(err)
 	}
 	command := exec.Command("go", "test", "-overlay", list, "-tags", "planted", "-vet=off", "-count=1", "-timeout", "60m", "-v",
-		"-run", "^TestHunt$", ".", "-hunt="+strings.Join(names, ","))
+		"-run", "^TestHunt$", ".", "-hunt="+strings.Join(names, ","), "-list="+file)
 	output, err := command.CombinedOutput()
 	for line := range strings.Lines(string(output)) {
 		if _, said, ok := strings.Cut(line, huntMark); ok {

@@ -12,7 +12,7 @@ import (
 	"ledger/internal/seeded"
 )
 
-var severalFlag = flag.Int("several-seeds", 60, "seeds that TestSeveralSeeds runs")
+var severalFlag = flag.Int("several-seeds", 30, "seeds that TestSeveralSeeds runs")
 
 // severalSharesMin is the number of seeds from which on the marks have their least shares.
 const severalSharesMin = 150
@@ -67,4 +67,26 @@ func TestSeveralSeeds(t *testing.T) {
 	if missing := reached.Missing(count); missing != "" && count >= severalSharesMin {
 		t.Errorf("of %d seeds, too few have met %s", count, missing)
 	}
+}
+
+// Goal: a seed of a cluster is a run: twice the same steps, in the same order, at the same times.
+func TestSeveralReplaysExactly(t *testing.T) {
+	for seed := uint64(1); seed <= 2; seed++ {
+		first, err := Run(Options{Seed: seed, Several: true, ShortLives: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := Run(Options{Seed: seed, Several: true, ShortLives: true, Trace: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first != second {
+			t.Errorf("seed %d: first %+v, then %+v", seed, first, second)
+		}
+	}
+}
+
+// Goal: what short lives of clusters found once stays found.
+func TestSeveralRegressions(t *testing.T) {
+	runRegressions(t, "testdata/regressions-clusters", Options{Several: true, ShortLives: true})
 }

@@ -1,6 +1,9 @@
 package sim
 
-import "ledger/sim/oracle"
+import (
+	"ledger/limits"
+	"ledger/sim/oracle"
+)
 
 // harm damages the log and the superblock of a machine that is down, within the budget of faults:
 // what is damaged in one log is whole in all others that have it.
@@ -45,8 +48,9 @@ func (s *several) harmSlot(m *Machine, slot uint64, how int) {
 		m.disk.image.damage(m.random, at, whole)
 	}
 	if how == 2 {
-		// If the header of the twin were right, both copies together could look like a torn write.
-		m.disk.image.damage(m.random, twinAt, sector)
+		// The header of the twin: if it were right, both copies together would look like a torn write,
+		// which an op that was acknowledged may do only after two faults.
+		m.disk.image.damage(m.random, twinAt, limits.HeaderBytes)
 		s.marks.add(MarkHarmed)
 	} else if how == 1 {
 		m.disk.image.damage(m.random, twinAt, twinBytes)

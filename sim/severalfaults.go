@@ -16,12 +16,13 @@ const (
 	strikeOneWay               // one machine hears nobody, or nobody hears it
 	strikeSplit                // two groups do not reach each other
 	strikeSlow                 // a disk or the network is slow
-	strikeClock                // a wall clock jumps
+	strikeClock                // wall clocks jump
+	strikeDisk                 // a disk fails, is full, or loses a write
 	strikesCount
 )
 
 var strikeNames = [strikesCount]string{"crash", "power cut", "crash at a write", "power cut of all", "several crashes", "pause", "cut",
-	"cut in one direction", "split", "slow", "clock"}
+	"cut in one direction", "split", "slow", "clock", "disk"}
 
 // mix is the faults of a run.
 type mix struct {
@@ -209,12 +210,17 @@ func (s *several) strike(kind strike) {
 		}
 		m.say("is slow")
 	case strikeClock:
-		if r.IntN(4) == 0 {
-			m.clock.night()
-		} else {
-			m.clock.jump()
+		for _, i := range r.Perm(len(c.machines))[:1+r.IntN(len(c.machines))] {
+			other := c.machines[i]
+			if r.IntN(4) == 0 {
+				other.clock.night()
+			} else {
+				other.clock.jump()
+			}
+			other.say("its wall clock jumps")
 		}
-		m.say("its wall clock jumps")
+	case strikeDisk:
+		s.failDisk(m)
 	}
 }
 
@@ -266,4 +272,30 @@ func (s *several) roughen() {
 	case 11:
 		m.disk.slow = r.IntN(4) == 0
 	}
+}
+
+// failDisk makes the disk of a machine fail soon. The replica stops then, and the others go on.
+func (s *several) failDisk(m *Machine) {
+	if m.replica == nil || !m.disk.isSound() {
+		return
+	}
+	switch m.random.IntN(4) {
+	case 0:
+		m.disk.writeErrorIn = 1 + m.random.IntN(20)
+	case 1:
+		m.disk.syncErrorIn = 1
+	case 2:
+		m.disk.image.limitBytes = m.disk.image.sizeBytes
+	case 3: // it loses the write of a twin, which the prepare mends at the next start
+		m.disk.loses = func(offsetBytes uint64) bool {
+			isTwin := offsetBytes >= m.layout.TwinsAt && offsetBytes < m.layout.PreparesAt
+			if isTwin {
+				m.disk.loses = nil
+				m.say("its disk loses a twin")
+				m.witness.lostTwin(offsetBytes)
+			}
+			return isTwin
+		}
+	}
+	m.say("its disk is about to fail")
 }

@@ -89,7 +89,6 @@ func (m *Machine) opensSeveral(o *replica.Opened) {
 		m.fail("machine %d: the start goes on with superblock %d, view %d, log view %d; %d with %d, %d is on disk", m.index, superblock.Sequence,
 			superblock.View, superblock.LogView, d.sequence, d.view, d.logView)
 	}
-	o.Consensus.Seed, o.Consensus.NowNs, o.Consensus.WallNs = m.random.Uint64(), m.clock.monotonicNs(), m.clock.wallNs()
 	marks := &m.cluster.several.marks
 	if !o.Journal.Faulty.Empty() {
 		marks.add(MarkFaultyStart)
@@ -195,6 +194,8 @@ func (s *several) stopped(m *Machine) {
 		m.fail("replica %d stops: %v", m.index, m.fault)
 	}
 	m.say("stops: %v", m.fault)
+	s.marks.add(MarkDiskFailed)
+	m.disk.image.limitBytes = ^uint64(0)
 	m.result.FaultsCount++
 	s.goDown(m, m.random.IntN(2) == 0, m.random.Uint64N(2_000*nsPerMs))
 }
@@ -250,7 +251,7 @@ func (s *several) settle() {
 			m.settleDown()
 		}
 		m.calm = true
-		m.disk.writeErrorIn, m.disk.syncErrorIn, m.disk.loses = 0, 0, nil
+		m.disk.writeErrorIn, m.disk.syncErrorIn, m.disk.loses, m.disk.image.limitBytes = 0, 0, nil, ^uint64(0)
 	}
 }
 

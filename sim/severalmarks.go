@@ -24,6 +24,7 @@ const (
 	MarkOneWay                       // in one direction only
 	MarkSpoiled                      // a byte changes between two machines
 	MarkClock                        // a wall clock jumps
+	MarkDiskFailed                   // a replica stops because its disk fails
 	MarkHarmed                       // both copies of a log entry are damaged
 	MarkFaultyStart                  // a start finds faulty slots
 	MarkUncertainStart               // a start finds an uncertain head
@@ -34,12 +35,12 @@ const (
 	MarkDeaf                         // a primary hears nobody
 	MarkStuck                        // a view change takes too long
 	MarkUncertainWish                // an uncertain head gets no answer in time
+	MarkClockLost                    // a primary leaves its view, because it does not know the time
 	MarkViewSkipped                  // a replica follows a view that is not the next one
 	MarkRepaired                     // an op is repaired from the log of another replica
 	MarkRepairServed                 // an entry is read from the log for another replica
 	MarkMissing                      // an entry is asked for that is not there
 	MarkWrapped                      // the log is overwritten from its beginning on
-	MarkBrink                        // a prepare that is the last possible one
 	MarkHeld                         // the clients wait for the slowest machine
 	MarkEvictionAcross               // a session ends in another view than it began
 	MarkForwarded                    // a backup forwards a request
@@ -54,32 +55,33 @@ var markRules = [marksCount]struct {
 	least int
 }{
 	MarkPrimaryCrash:     {"the primary goes down", 50},
-	MarkAllCut:           {"all machines lose power", 20},
+	MarkAllCut:           {"all machines lose power", 15},
 	MarkTornAppend:       {"a crash while a prepare is written", 20},
-	MarkTornSuperblock:   {"a crash while a superblock is written", 10},
+	MarkTornSuperblock:   {"a crash while a superblock is written", 3},
 	MarkPaused:           {"a machine stands still", 15},
 	MarkSplit:            {"the cluster is cut apart", 15},
 	MarkOneWay:           {"a machine is cut off in one direction", 10},
 	MarkSpoiled:          {"a byte changes between two machines", 10},
 	MarkClock:            {"a wall clock jumps", 15},
-	MarkHarmed:           {"both copies of a log entry are damaged", 10},
-	MarkFaultyStart:      {"a start with faulty slots", 10},
+	MarkDiskFailed:       {"a replica stops because its disk fails", 5},
+	MarkHarmed:           {"both copies of a log entry are damaged", 8},
+	MarkFaultyStart:      {"a start with faulty slots", 8},
 	MarkUncertainStart:   {"a start with an uncertain head", 3},
 	MarkUncertainVote:    {"a ballot with uncertain ops", 1},
 	MarkBlankVote:        {"a ballot with a blank", 0},
-	MarkNackVote:         {"a ballot with a nack", 10},
+	MarkNackVote:         {"a ballot with a nack", 5},
 	MarkTruncated:        {"an op is truncated", 10},
 	MarkDeaf:             {"a deaf primary gives way", 10},
 	MarkStuck:            {"a view change takes too long", 15},
 	MarkUncertainWish:    {"an uncertain head gets no answer", 0},
-	MarkViewSkipped:      {"a view is skipped", 10},
+	MarkClockLost:        {"a primary without a clock gives way", 0},
+	MarkViewSkipped:      {"a view is skipped", 8},
 	MarkRepaired:         {"an op is repaired from another log", 30},
 	MarkRepairServed:     {"an entry is read for another replica", 30},
 	MarkMissing:          {"an entry is asked for that is not there", 0},
 	MarkWrapped:          {"the log wraps", 50},
-	MarkBrink:            {"the last prepare before a checkpoint", 0},
 	MarkHeld:             {"the clients wait for the slowest machine", 20},
-	MarkEvictionAcross:   {"a session ends in a later view", 20},
+	MarkEvictionAcross:   {"a session ends in a later view", 12},
 	MarkForwarded:        {"a backup forwards a request", 50},
 	MarkRepeatedByBackup: {"a backup repeats a reply", 10},
 	MarkCheckpoint:       {"a checkpoint on all replicas", 50},

@@ -114,8 +114,11 @@ func addCounts(sum, one reflect.Value) {
 }
 
 // Goal: what was found once stays found. Each line of the file: a seed, and why it is there.
-func TestRegressions(t *testing.T) {
-	file, err := os.Open("testdata/regressions")
+func TestRegressions(t *testing.T) { runRegressions(t, "testdata/regressions", Options{}) }
+
+// runRegressions runs the seeds of a list.
+func runRegressions(t *testing.T, list string, options Options) {
+	file, err := os.Open(list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +133,8 @@ func TestRegressions(t *testing.T) {
 		if err != nil || reason == "" {
 			t.Fatalf("line %q: want a seed and a reason", line)
 		}
-		if _, err := Run(Options{Seed: seed}); err != nil {
+		options.Seed = seed
+		if _, err := Run(options); err != nil {
 			t.Errorf("%s: %v", reason, err)
 		}
 	}

@@ -61,13 +61,15 @@ func (d *witness) Holds(p *oracle.Prepare) bool {
 	return s.prepareNext == nil && s.twinNext == nil // a replica acknowledges only a whole write
 }
 
-func (d *witness) isSmall(p *oracle.Prepare) bool { return p.Size <= d.limits.TwinBytes }
-
-// isSound tells whether the slot of p has both copies.
-func (d *witness) isSound(p *oracle.Prepare) bool {
+// hasHeld tells whether a prepare is durable in the log, or was so until a later op took its slot.
+// A message may wait for the network that long.
+func (d *witness) hasHeld(p *oracle.Prepare) bool {
 	s := d.slot(p.Op)
-	return s.prepare == p && s.twin == p
+	isLater := func(other *oracle.Prepare) bool { return other != nil && other.Op > p.Op }
+	return d.Holds(p) || isLater(s.prepare) || isLater(s.prepareNext)
 }
+
+func (d *witness) isSmall(p *oracle.Prepare) bool { return p.Size <= d.limits.TwinBytes }
 
 // onWrite observes a write when it is queued.
 func (d *witness) onWrite(zone Zone, offsetBytes uint64, data []byte, durable bool) {
@@ -122,9 +124,6 @@ func (d *witness) onPrepare(offsetBytes uint64, data []byte) {
 	if s.prepare != nil && s.prepare.Op > p.Op {
 		m.fail("machine %d: op %d is written over op %d", m.index, p.Op, s.prepare.Op)
 	}
-	if p.Op == d.limits.PrepareMax(d.checkpointOp) {
-		d.several.marks.add(MarkBrink)
-	}
 	if p.Op+8 < d.highest {
 		d.several.marks.add(MarkRepaired)
 	}
@@ -176,9 +175,34 @@ func (d *witness) onEnd(zone Zone, offsetBytes uint64, data []byte, succeeded bo
 	} else {
 		s.twin, s.twinNext = p, nil
 	}
-	if d.isSound(p) && s.prepareNext == nil && s.twinNext == nil {
-		d.machine.say("op %d of view %d is on disk", p.Op, p.View)
-		d.several.judged(d.several.oracle.Held(d.machine.index, p))
+	d.onHeld(p)
+}
+
+// lostTwin: the disk says that it has written a twin, and has not. The replica does not notice it.
+func (d *witness) lostTwin(offsetBytes uint64) {
+	twinBytes := d.layout.TwinAt(1) - d.layout.TwinAt(0)
+	s := &d.slots[(offsetBytes-d.layout.TwinsAt)/twinBytes]
+	if p := s.twinNext; p != nil {
+		s.twinNext = nil
+		d.onHeld(p)
+	}
+}
+
+// onHeld: a write into the slot of p has ended.
+func (d *witness) onHeld(p *oracle.Prepare) {
+	if s := d.slot(p.Op); s.prepare != p || s.prepareNext != nil || s.twinNext != nil {
+		return
+	}
+	d.machine.say("op %d of view %d is on disk", p.Op, p.View)
+	d.several.judged(d.several.oracle.Held(d.machine.index, p))
+}
+
+// onExecuted demands that an op that apply has executed is committed. Whether it was the right
+// prepare shows in the replies and in the next checkpoint: the log on disk may have another one
+// until the log view is durable.
+func (d *witness) onExecuted(op uint64) {
+	if highest := d.several.oracle.Highest(); op > highest {
+		d.machine.fail("machine %d executes op %d, and op %d is the last one that is committed", d.machine.index, op, highest)
 	}
 }
 

@@ -59,7 +59,8 @@ const (
 	// is zero, the message goes to Connection.
 	NetSendFree
 	// NetFree: the client, peer or small Slot is free. If Ignored is set, Slot still holds a client's
-	// message, which gets no answer.
+	// message, which gets no answer. If Malformed is set, Slot has the message of Command that came
+	// on Connection, and it breaks a rule that only consensus can check: net ends that connection.
 	NetFree
 	// NetSessionEnded: the session of Client has made room for another client's. It names no slot.
 	NetSessionEnded
@@ -87,7 +88,8 @@ type ConsensusToNet struct {
 	// a newcomer.
 	Registered bool
 	Ignored    bool  // NetFree
-	Command    uint8 // NetPeerSend: a peer.Command
+	Malformed  bool  // NetFree: with Connection and Command
+	Command    uint8 // NetPeerSend, NetFree of what is malformed: a peer.Command
 	Peers      uint8 // NetPeerSend: a bit for each replica
 	Peer       uint8 // NetPeerNoted
 	View       uint32

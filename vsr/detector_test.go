@@ -204,7 +204,7 @@ func TestDeaf(t *testing.T) {
 
 // A primary that is slower than its peers for three seconds gives way, once a minute.
 func TestSlow(t *testing.T) {
-	fast := []Cost{{WriteNs: ms / 4, ExecuteNs: 2 * ms}, {WriteNs: ms / 2, ExecuteNs: 2 * ms}}
+	fast := []Cost{{WriteNs: ms / 4, ExecuteNs: 4 * ms}, {WriteNs: ms / 2, ExecuteNs: 4 * ms}}
 	for _, c := range []struct {
 		what  string
 		own   Cost
@@ -214,8 +214,8 @@ func TestSlow(t *testing.T) {
 		{"as fast as the others", Cost{ms / 2, 2 * ms}, fast, false},
 		{"writes take 30 ms", Cost{30 * ms, 2 * ms}, fast, true},
 		{"executes slowly", Cost{ms / 2, 17 * ms}, fast, true},
-		{"executes 8 times as slowly", Cost{ms / 2, 16 * ms}, fast, false},
-		{"10 times as slow, and still fast", Cost{5 * ms, 2 * ms}, fast, false},
+		{"executes 4 times as slowly", Cost{ms / 2, 16 * ms}, fast, false},
+		{"20 times as slow, and still fast", Cost{10 * ms, 4 * ms}, fast, false},
 		{"one peer is as slow", Cost{30 * ms, 2 * ms}, []Cost{{30 * ms, 0}, {ms / 2, 0}}, false},
 		{"one of four peers is as slow", Cost{30 * ms, 0}, []Cost{{30 * ms, 0}, {ms / 2, 0}, {ms, 0}, {ms, 0}}, true},
 		{"peers report nothing", Cost{30 * ms, 30 * ms}, []Cost{{}, {}}, false},

@@ -5,8 +5,8 @@ package vsr
 const (
 	deafRoundTrips  = 8
 	deafNsMin       = 500_000_000
-	slowFactor      = 8              // a slow primary takes more than this many times what its peers take
-	slowNsMin       = 5_000_000      // no write and no execution is slow that takes less
+	slowFactor      = 4              // a slow primary takes more than this many times what its peers take
+	slowNsMin       = 10_000_000     // no write and no execution is slow that takes less
 	slowForNs       = 3_000_000_000  // for so long
 	giveWayAgainNs  = 60_000_000_000 // a slow primary gives way once in this time
 	peersMeasureMax = 8

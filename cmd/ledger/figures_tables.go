@@ -104,15 +104,15 @@ func (f *figures) clients() table {
 }
 
 func (f *figures) replicas() table {
-	t := table{name: "replicas", columns: []column{{"replica", true}, {"connection", true}, {"heard", false}, {"op", false},
-		{"committed", false}, {"lag", false}}}
+	t := table{name: "replicas", columns: []column{{"replica", true}, {"connection", true}, {"heard", false}, {"age of ops", false},
+		{"op", false}, {"committed", false}, {"lag", false}}}
 	for _, p := range f.now.Peers {
-		heard := cell{text: "never"}
+		heard, age := cell{text: "never"}, cell{text: "-"}
 		if p.IsKnown {
-			heard = timeCell(p.HeardNs)
+			heard, age = timeCell(p.HeardNs), timeCell(p.AgeNs)
 		}
-		t.rows = append(t.rows, []cell{textCell(fmt.Sprint(p.Replica)), textCell(p.Connection), heard, countCell(p.Op), countCell(p.CommitOp),
-			countCell(p.LagOps)})
+		t.rows = append(t.rows, []cell{textCell(fmt.Sprint(p.Replica)), textCell(p.Connection), heard, age, countCell(p.Op),
+			countCell(p.CommitOp), countCell(p.LagOps)})
 	}
 	return t
 }

@@ -27,7 +27,7 @@ func looks() (then, now *admin.Status) {
 			Cells: [][2]uint64{{100, 10}, {200, 5}, {1 << 30, 1}}}},
 		Clients: []admin.StatusClient{{Client: "4", Request: 7, Release: "0.17.9", Address: "[2001:db8::1]:65535"}, {Client: "9"}},
 		Disk:    []admin.StatusDisk{{Kind: "log_write", Bytes: 1 << 20}},
-		Peers: []admin.StatusPeer{{Replica: 1, Connection: "live", IsKnown: true, HeardNs: 5e6, Op: 9, CommitOp: 8, LagOps: 1},
+		Peers: []admin.StatusPeer{{Replica: 1, Connection: "live", IsKnown: true, HeardNs: 5e6, AgeNs: 7e6, Op: 9, CommitOp: 8, LagOps: 1},
 			{Replica: 2, Connection: "awaited"}},
 	}
 	text, err := json.Marshal(then)
@@ -83,8 +83,8 @@ func TestFigures(t *testing.T) {
 		{f.rings(), "net", "net_to_consensus | 3 | 9 | 64"},
 		{f.clients(), "4", "4 | [2001:db8::1]:65535 | 0.17.9 | 11 | 2 | 0"},
 		{f.clients(), "9", "9 | - |  | 0 | 0 | 0"},
-		{f.replicas(), "1", "1 | live | 5ms | 9 | 8 | 1"},
-		{f.replicas(), "2", "2 | awaited | never | 0 | 0 | 0"},
+		{f.replicas(), "1", "1 | live | 5ms | 7ms | 9 | 8 | 1"},
+		{f.replicas(), "2", "2 | awaited | never | - | 0 | 0 | 0"},
 		{f.disk(), "log", "log_write | 2.0 MiB | 5.0 MiB"},
 	} {
 		if got := text(rowOf(t, test.shown, test.name)); got != test.want {

@@ -76,6 +76,15 @@ func sandbox() {
 	if os.Getenv(noDirect) != "" {
 		must(portstest.RefuseCalls(unix.EINVAL, true, portstest.Refusal{Call: unix.SYS_OPENAT, Flag: unix.O_DIRECT}))
 	}
+	var refusals []portstest.Refusal
+	for number := range strings.SplitSeq(os.Getenv(refusedCalls), ",") {
+		if call, err := strconv.ParseUint(number, 10, 32); err == nil {
+			refusals = append(refusals, portstest.Refusal{Call: uintptr(call)})
+		}
+	}
+	if len(refusals) > 0 {
+		must(portstest.RefuseCalls(unix.ENOSYS, true, refusals...))
+	}
 	at := func(variable string, held func() unix.Errno) {
 		name, text, found := strings.Cut(os.Getenv(variable), ":")
 		if !found {

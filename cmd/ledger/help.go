@@ -116,6 +116,17 @@ func (c *inspectDigest) Help() string { return examples("ledger inspect digest -
 func (c *verifyCommand) Help() string { return examples("ledger verify 0_0.data") }
 
 // Help implements kong.HelpProvider.
+func (c *completionCommand) Help() string {
+	return examples("ledger completion bash",
+		"ledger completion fish")
+}
+
+// Help implements kong.HelpProvider.
+func (c *manCommand) Help() string {
+	return examples("ledger man")
+}
+
+// Help implements kong.HelpProvider.
 func (c *versionCommand) Help() string { return examples("ledger version", "ledger version --verbose") }
 
 func examples(lines ...string) string { return "For example:\n\n    " + strings.Join(lines, "\n    ") }

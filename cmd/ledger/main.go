@@ -18,20 +18,22 @@ const version = "0.1.0"
 // commandLine is what kong parses. All values are text, because package config checks them, for
 // flags and the file alike.
 type commandLine struct {
-	Format    formatCommand    `cmd:"" help:"Make the data file of a new replica."`
-	Start     startCommand     `cmd:"" help:"Serve a data file."`
-	Dev       devCommand       `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing. Or a cluster of several processes."`
-	Repl      replCommand      `cmd:"" help:"Type statements to a server, or run them from a text or a file."`
-	Cdc       cdcCommand       `cmd:"" help:"Copy the change events of a server to a file or to stdout, without a gap, and go on with new ones."`
-	Benchmark benchmarkCommand `cmd:"" help:"Put load on a server and measure it."`
-	Ping      pingCommand      `cmd:"" help:"Say within two seconds whether a client would be served, and why not."`
-	Doctor    doctorCommand    `cmd:"" help:"Check the machine, the disk, a data file and servers: what is wrong, and the remedy."`
-	Status    statusCommand    `cmd:"" help:"Show the state of a server: role, ops, rates, sessions, times, threads, rings, growth of the file."`
-	Top       topCommand       `cmd:"" help:"Show the state of a server on the terminal, again and again; keys sort and pause."`
-	Inspect   inspectCommand   `cmd:"" help:"Look into a data file, at rest or in use: superblock, layout, log, checkpoint, tables, blocks, sessions."`
-	Verify    verifyCommand    `cmd:"" help:"Check every checksum of a data file, at rest or in use, and list what is damaged."`
-	Topology  topologyCommand  `cmd:"" help:"Show cores, caches and NUMA nodes, and propose which stage runs where."`
-	Version   versionCommand   `cmd:"" help:"Print the version and the commit."`
+	Format     formatCommand     `cmd:"" help:"Make the data file of a new replica."`
+	Start      startCommand      `cmd:"" help:"Serve a data file."`
+	Dev        devCommand        `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing. Or a cluster of several processes."`
+	Repl       replCommand       `cmd:"" help:"Type statements to a server, or run them from a text or a file."`
+	Cdc        cdcCommand        `cmd:"" help:"Copy the change events of a server to a file or to stdout, without a gap, and go on with new ones."`
+	Benchmark  benchmarkCommand  `cmd:"" help:"Put load on a server and measure it."`
+	Ping       pingCommand       `cmd:"" help:"Say within two seconds whether a client would be served, and why not."`
+	Doctor     doctorCommand     `cmd:"" help:"Check the machine, the disk, a data file and servers: what is wrong, and the remedy."`
+	Status     statusCommand     `cmd:"" help:"Show the state of a server: role, ops, rates, sessions, times, threads, rings, growth of the file."`
+	Top        topCommand        `cmd:"" help:"Show the state of a server on the terminal, again and again; keys sort and pause."`
+	Inspect    inspectCommand    `cmd:"" help:"Look into a data file, at rest or in use: superblock, layout, log, checkpoint, tables, blocks, sessions."`
+	Verify     verifyCommand     `cmd:"" help:"Check every checksum of a data file, at rest or in use, and list what is damaged."`
+	Topology   topologyCommand   `cmd:"" help:"Show cores, caches and NUMA nodes, and propose which stage runs where."`
+	Completion completionCommand `cmd:"" help:"Write what a shell needs to complete the command line."`
+	Man        manCommand        `cmd:"" help:"Write the manual page."`
+	Version    versionCommand    `cmd:"" help:"Print the version and the commit."`
 }
 
 func main() {

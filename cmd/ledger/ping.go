@@ -52,7 +52,7 @@ func (c *pingCommand) Run(s *streams) error {
 		return err
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), options.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), max(options.Timeout-probe.ReportWithin, options.Timeout/2))
 	defer cancel()
 	asked := make(chan []answer, 1)
 	go func() { asked <- serverStatuses(ctx, metrics) }()

@@ -124,6 +124,9 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	// The endpoint is opened before the data file, so that it can tell the progress of the start.
 	progress := &replica.Progress{}
 	figures := admin.NewFigures(version, start.Limits.PageBytes)
+	supervisor := newSupervisor()
+	supervisor.start(progress, figures.Answers)
+	defer supervisor.end()
 	endpoint, err := listenMetrics(s, start, progress, log, figures)
 	if err != nil {
 		return err
@@ -166,6 +169,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	defer server.Close()
 	defer endpoint.Close() // before the server, whose threads it asks
+	defer supervisor.end() // as well
 	for _, warning := range append(plan.Warnings, server.Warnings()...) {
 		fmt.Fprintf(s.err, "warning: %s\n", warning)
 	}
@@ -196,6 +200,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		},
 		Ready: func() {
 			endpoint.SetReady(true)
+			supervisor.served()
 			log.Listening(events.Listening{Address: netip.AddrPortFrom(listen.Addr(), port).String()})
 			if ready != "" {
 				log.Notice(events.Notice{Line: ready})
@@ -231,6 +236,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		// The line is written before the stop, because the stop waits for the disk.
 		return fail(log, classify(path, err))
 	case <-stopping:
+		supervisor.end()
 		if beforeStop != nil {
 			beforeStop()
 		}

@@ -23,6 +23,8 @@ func replayCommand(args []string) error {
 	var replay replay
 	flags.BoolVar(&replay.keepGoing, "keep-going", false, "go on after a reply that differs")
 	flags.IntVar(&replay.limit, "limit", 0, "stop after this many requests of each corpus (0: no limit)")
+	flags.IntVar(&replay.replicas, "replicas", 1, "how many servers --serve starts: the replicas of a cluster")
+	flags.IntVar(&replay.killAfter, "kill-primary-after", 0, "kill the primary of that cluster after this many requests (0: never)")
 	flags.IntVar(&replay.showFields, "show", 10, "how many differing fields to show of each reply")
 	flags.IntVar(&replay.showReplies, "mismatches", 20, "how many differing replies to show")
 	flags.Parse(args)
@@ -30,6 +32,10 @@ func replayCommand(args []string) error {
 	servers := strings.Split(*addresses, ";")
 	if flags.NArg() == 0 {
 		return errors.New("no corpus is given")
+	}
+	if replay.replicas < 1 || replay.killAfter > 0 && (*serve == "" || replay.replicas < 3) {
+		return fmt.Errorf("--kill-primary-after=%d with --replicas=%d: it needs --serve and 3 replicas or more, of which the others go on",
+			replay.killAfter, replay.replicas)
 	}
 	if *serve == "" && len(servers) != flags.NArg() {
 		return fmt.Errorf("%d corpora need %d fresh servers, but there are %d addresses",
@@ -56,12 +62,17 @@ func replayCommand(args []string) error {
 
 // onOwnServer replays one corpus against a server that it starts.
 func (r *replay) onOwnServer(common *common, command, path string) error {
-	server, err := startServer(command)
+	server, err := startServer(command, r.replicas)
 	if err != nil {
 		return err
 	}
 	defer server.stop()
-	if err := r.file(common, server.address, path); err != nil {
+	r.server, r.isKilled = server, false
+	err = r.file(common, server.addresses, path)
+	if err == nil && r.killAfter > 0 && !r.isKilled {
+		err = fmt.Errorf("the corpus ended before the primary was killed: it has fewer than %d requests", r.killAfter)
+	}
+	if err != nil {
 		return fmt.Errorf("%w; the server's output ends with:\n%s", err, server.logTail())
 	}
 	return nil
@@ -73,8 +84,12 @@ type replay struct {
 	limit          int
 	showFields     int
 	showReplies    int
-	passed, failed int // requests
-	shown          int // differing replies
+	replicas       int
+	killAfter      int
+	server         *ownServer // that was started for the corpus
+	isKilled       bool       // its primary
+	passed, failed int        // requests
+	shown          int        // differing replies
 }
 
 // file replays one corpus.
@@ -106,6 +121,11 @@ func (r *replay) steps(reader *corpus.Reader, run *runner.Runner, path string) e
 			return nil
 		} else if err != nil {
 			return err
+		}
+		if r.killAfter > 0 && requests >= r.killAfter && !r.isKilled {
+			if r.isKilled = true; r.server.killPrimary() != nil {
+				return errors.New("the primary cannot be killed")
+			}
 		}
 		mismatches, err := run.Replay(step)
 		if err != nil {

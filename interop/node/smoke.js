@@ -70,7 +70,7 @@ async function run(client) {
   assert.strictEqual((await client.lookupAccounts(idsOf(many))).length, 8189);
 }
 
-const client = createClient({ cluster_id: 0n, replica_addresses: [process.argv[2]] });
+const client = createClient({ cluster_id: 0n, replica_addresses: process.argv[2].split(",") });
 run(client).finally(() => client.destroy()).catch((error) => {
   console.error(error);
   process.exitCode = 1;

@@ -84,6 +84,33 @@ func TestReopenLeavesNoTrace(t *testing.T) {
 	t.Logf("reopened %d times, %d times while compact had jobs", reopened, inJobs)
 }
 
+// Goal: the slot of a prepare that consensus lends between a fault and the reopening comes back.
+func TestSequencedAfterAFault(t *testing.T) {
+	random := seeded.Rand(t)
+	b, err := newBench(t, tiny(), random, &file{}, storage.Checkpoint{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+	message, _ := source.next()
+	b.apply.faulted = true
+	b.sequence(message, b.op)
+	b.drivers[0].Turn(0, 0)
+	var answers [8]stages.ApplyToConsensus
+	for _, answer := range answers[:b.fromApply.Pop(answers[:])] {
+		if answer.Kind == stages.ApplySequencedDone && answer.Slot == b.sequenced {
+			b.forget()
+		}
+	}
+	if b.sequenced != stages.SlotNone {
+		t.Fatal("the slot that was lent after the fault does not come back")
+	}
+	b.reopen(b.newest)
+	if b.commit(message, true); b.fault != nil {
+		t.Fatal(b.fault)
+	}
+}
+
 // frames commits a prepare and returns its replies without the gaps between them.
 func (b *bench) frames(message []byte) []byte {
 	replies := b.commit(message, true)

@@ -14,6 +14,10 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 	if !s.hears(from) {
 		return
 	}
+	if !s.isVerified(header) {
+		s.mismatched(header)
+		return
+	}
 	s.commits.raiseMax(header.Commit())
 	if header.View() == s.views.now() {
 		s.views.told(header.Commit())
@@ -26,7 +30,7 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 		}
 	case op <= s.log.head() || header.View() != s.views.now():
 		return // repair has rules of its own for what is not new
-	case op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) || !s.isOfCheckpoint(header) || s.log.isTakenAhead(op):
+	case op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) || s.log.isTakenAhead(op):
 		return
 	case op == s.log.head()+1 && header.Parent() != s.log.checksum(s.log.head()):
 		return // I9: the head is of this view, so the primary is broken
@@ -37,20 +41,6 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 		s.log.jump(header)
 	}
 	s.keep(op, header.Checksum(), e.Slot)
-}
-
-// isOfCheckpoint tells whether a prepare names the checkpoint id that it has here, as far as that
-// is known. Otherwise the storage of one of both is broken.
-func (s *Stage) isOfCheckpoint(header prepare.Header) bool {
-	checkpoint := &s.superblocks.now().Checkpoint
-	next := s.limits.CheckpointAfter(checkpoint.Op)
-	switch op := header.Op(); {
-	case op <= next && op+s.limits.CheckpointIntervalOps() > next:
-		return header.CheckpointID() == checkpoint.ParentID
-	case op > next && op <= s.limits.CheckpointAfter(next):
-		return header.CheckpointID() == s.superblocks.checkpointID()
-	}
-	return true
 }
 
 // keep takes the prepare of an op that the log has, and that is not on disk, from the slot of a

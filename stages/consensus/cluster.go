@@ -30,10 +30,29 @@ func boundsOf(l *limits.Limits, durable *datafile.Superblock) (b peer.Bounds) {
 // openCluster makes the parts of one of several replicas.
 func (s *Stage) openCluster(r *Recovered) {
 	durable := &r.Superblock
-	s.log.openCluster(&durable.Checkpoint, durable.Cluster, r.OpHead, r.Headers, &r.Dirty, &r.Faulty)
+	s.log.openCluster(&durable.Checkpoint, durable.Cluster, s.storedHead(r.OpHead), r.Headers, &r.Dirty, &r.Faulty)
 	s.commits.raiseMax(max(durable.CommitMax, r.CommitMax))
 	s.views.uncertainHead(&r.Uncertain)
 	s.server.View = durable.LogView
+}
+
+// storedHead is the head of the log of a start. The durable list may be that of a start_view whose
+// log lies above what can be stored here before the next checkpoint. Then the head is the highest
+// op of the list that can be, as it was when the list came; and if there is none, the checkpoint.
+// It is no other entry of the disk: below the list, one of a view before may be left over.
+func (s *Stage) storedHead(opHead uint64) uint64 {
+	checkpoint := s.superblocks.now().Checkpoint.Op
+	prepareMax := s.limits.PrepareMax(checkpoint)
+	if opHead <= prepareMax {
+		return opHead
+	}
+	list := s.views.headers()
+	for i := range list.Count {
+		if h := &list.Headers[i]; !h.Blank && h.Op > checkpoint && h.Op <= prepareMax {
+			return h.Op
+		}
+	}
+	return checkpoint
 }
 
 // committedHere is up to where the log of a start is known to be what was committed. The commit_max
@@ -209,6 +228,27 @@ func (s *Stage) sendTo(command peer.Command, view uint32, slot stages.Slot, byte
 
 // message is a message without a body, or with one that fits a small slot.
 type message interface{ Encode(inner []byte) }
+
+// outgoing has room for one message of each kind. A message that sendSmall gets as an interface
+// would be allocated otherwise.
+type outgoing struct {
+	commit         peer.Commit
+	echo           peer.CommitEcho
+	ack            peer.PrepareOK
+	ping           peer.Ping
+	pong           peer.Pong
+	wish           peer.StartViewChange
+	startView      peer.RequestStartView
+	headers        peer.RequestHeaders
+	prepare        peer.RequestPrepare
+	prepareMissing peer.PrepareMissing
+}
+
+// in puts a message where there is room for it.
+func in[M any](room *M, m M) *M {
+	*room = m
+	return room
+}
 
 // sendSmall builds a message of view in a slot and sends it. Without a free slot it is dropped.
 func (s *Stage) sendSmall(command peer.Command, view uint32, m message, to uint8) {

@@ -27,6 +27,9 @@ func (s *Stage) load() {
 			s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a prepare does not follow the one before it"})
 			return
 		}
+		if !s.verify(op) {
+			return
+		}
 		isPulse := s.log.header(op).Operation() == wire.OperationPulse
 		replySlot := stages.SlotNone
 		if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {
@@ -54,7 +57,7 @@ func (s *Stage) onRead(e *stages.JournalToConsensus) {
 		s.feed()
 	case stages.ReadDamaged:
 		// A single replica has no other copy.
-		s.log.damaged(e.Op)
+		s.log.damaged(e.Op, e.Checksum)
 		s.fail(e.Fault)
 	case stages.ReadAbsent:
 		s.fail(&storage.Fault{What: storage.FaultLog, Reason: fmt.Sprintf("the log has another prepare in the place of op %d", e.Op)})

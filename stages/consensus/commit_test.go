@@ -72,8 +72,9 @@ func TestLoadWhileServing(t *testing.T) {
 	for op := first; op < first+ops; op++ {
 		f.Operation, f.Release, f.Cluster = wire.OperationLookupAccountsUnbatched, testRelease, testCluster
 		f.Number = uint32(op)
-		header := prepare.Put(make([]byte, prepare.HeaderBytes), &prepare.Fields{Op: op, Parent: s.log.checksum(op - 1), Cluster: testCluster,
-			Timestamp: s.log.timestampLast() + 1, View: w.superblock.View, SizeBytes: prepare.HeaderBytes, RequestsCount: 1, Client: f.Client,
+		header := prepare.Put(make([]byte, prepare.HeaderBytes), &prepare.Fields{Op: op, Commit: op - 1,
+			Parent: s.log.checksum(op - 1), Cluster: testCluster, Timestamp: s.log.timestampLast() + 1, View: w.superblock.View,
+			SizeBytes: prepare.HeaderBytes, RequestsCount: 1, Client: f.Client,
 			Request: f.Number, RequestChecksum: wire.Checksum{byte(op)}, Session: f.Session, Release: testRelease, RequestLimit: 1 << 20,
 			Operation: f.Operation, Command: prepare.CommandPrepare}, prepare.Sum(nil))
 		s.log.append(header)
@@ -113,7 +114,7 @@ func TestFaultySlotIsWrittenInTurn(t *testing.T) {
 		s.send.begin(&out)
 		s.log.append(header)
 		if isFaulty { // the prepare that had this op before a view change
-			s.log.damaged(header.Op())
+			s.log.damaged(header.Op(), header.Checksum())
 			s.log.truncate(header.Op() - 1)
 			s.log.append(header)
 			if s.log.isFaulty(header.Op()) {

@@ -17,9 +17,11 @@ type costs struct {
 	periodNs       uint64 // of the samples
 }
 
-// cost is a smoothed time.
+// cost is what something takes when nothing else is in its way: of the last times, one of the
+// shortest. On a machine with more to do than cores to do it, the mean is mostly the wait for a
+// core, and hides a disk that is ten times as slow as the others.
 type cost struct {
-	meanNs uint64
+	ns     uint64
 	lastNs uint64 // when it was last measured
 }
 
@@ -34,12 +36,16 @@ const costForNs = 2_000_000_000
 
 func newCosts() costs { return costs{periodNs: vsr.TimersOf().SlowSample.PeriodNs} }
 
-// took adds a time to a cost. Of the last ones, each weighs an eighth.
+// took adds a time to a cost, which falls fast and rises slowly.
 func (c *cost) took(ns, nowNs uint64) {
-	if c.lastNs == 0 || nowNs > c.lastNs+costForNs {
-		c.meanNs = ns
+	switch {
+	case c.lastNs == 0 || nowNs > c.lastNs+costForNs:
+		c.ns = ns
+	case ns < c.ns:
+		c.ns -= (c.ns - ns) / 2
+	default:
+		c.ns += (ns - c.ns) / 16
 	}
-	c.meanNs = (c.meanNs*7 + ns) / 8
 	c.lastNs = nowNs
 }
 
@@ -48,7 +54,7 @@ func (c *cost) of(nowNs uint64) uint64 {
 	if c.lastNs == 0 || nowNs > c.lastNs+costForNs {
 		return 0
 	}
-	return c.meanNs
+	return c.ns
 }
 
 // began: an append was given to journal.
@@ -75,11 +81,14 @@ func (c *costs) written(checksum wire.Checksum, nowNs uint64) {
 // executed: an op was executed in this time.
 func (c *costs) executed(ns, nowNs uint64) { c.execute.took(ns, nowNs) }
 
+// writeHangsNs: an append that takes so long counts before it ends.
+const writeHangsNs = 1_000_000_000
+
 // now is the cost of late. An append that does not come to an end counts with its age.
 func (c *costs) now(nowNs uint64) vsr.Cost {
 	cost := vsr.Cost{WriteNs: c.write.of(nowNs), ExecuteNs: c.execute.of(nowNs)}
 	for i := range c.writing {
-		if w := &c.writing[i]; !w.checksum.IsZero() {
+		if w := &c.writing[i]; !w.checksum.IsZero() && nowNs >= w.beganNs+writeHangsNs {
 			cost.WriteNs = max(cost.WriteNs, nowNs-w.beganNs)
 		}
 	}

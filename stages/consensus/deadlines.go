@@ -18,7 +18,6 @@ type deadlines struct {
 	serve, quorum, probe, clock vsr.Timeout
 
 	primary    vsr.Detector // signs of life of the primary; of a primary, what it sends
-	lateNs     uint64       // when the last step began that came too late
 	beganNs    uint64       // when the view began here
 	isProven   bool         // the view was good: its primary has served, or it has lasted
 	isHeadLate bool         // an uncertain head has got no start_view in time
@@ -50,22 +49,21 @@ func (d *deadlines) draw() uint64 {
 }
 
 // begin a step, which was due at dueNs. The messages of the step are heard at its time, so this
-// comes before them.
-func (d *deadlines) begin(nowNs, dueNs uint64) {
-	if d.nowNs > 0 && nowNs > dueNs && nowNs-dueNs >= stepLateNsMin {
-		d.lateNs = nowNs
-		d.primary.Late(nowNs - dueNs)
+// comes before them. It returns for how long the replica was held up.
+func (d *deadlines) begin(nowNs, dueNs uint64) (lateNs uint64) {
+	// What was due in the step before and is due still says nothing of this one.
+	if dueNs = max(dueNs, d.nowNs); d.nowNs > 0 && nowNs > dueNs && nowNs-dueNs >= stepLateNsMin {
+		lateNs = nowNs - dueNs
+		d.primary.Late(lateNs)
 		for _, t := range [...]*vsr.Timeout{&d.change, &d.serve, &d.quorum, &d.head} {
-			t.Late(nowNs - dueNs)
+			t.Late(lateNs)
 		}
 	}
 	d.nowNs = nowNs
 	d.ping.StartIfStopped(nowNs, d.draw())
 	d.repair.StartIfStopped(nowNs, d.draw())
+	return lateNs
 }
-
-// wasLate is when the last step began that came too late.
-func (d *deadlines) wasLate() uint64 { return d.lateNs }
 
 // fired tells whether a period of a timer is over, and begins the next one, without back-off.
 func (d *deadlines) fired(t *vsr.Timeout) bool {

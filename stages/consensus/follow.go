@@ -12,12 +12,15 @@ import (
 	"ledger/vsr"
 )
 
-// sendStartView tells the log of the view. A replica at the checkpoint before cannot store the ops
+// sendStartView tells the log of the view. A replica at an earlier checkpoint cannot store the ops
 // at its end. The header of the last op that it can store is a hook: with it as its head, it has
-// what it can have of the log, until its own checkpoint is durable.
+// what it can have of the log, until its own checkpoint is durable. There are hooks for the
+// checkpoint before, and for the one before that: who is at that one may have most of a log of its
+// own.
 func (s *Stage) sendStartView(to uint8, nonce uint64) {
-	hook := s.limits.PrepareMax(s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op))
-	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), hook)
+	before := s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op)
+	hook, second := s.limits.PrepareMax(before), s.limits.PrepareMax(s.limits.CheckpointBefore(before))
+	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), hook, second)
 	slot := stages.SlotNone
 	if ok {
 		slot = s.slots.take(stages.SlotSend)
@@ -46,8 +49,19 @@ func (s *Stage) askStartView(view uint32) {
 }
 
 func (s *Stage) requestStartView(view uint32) {
-	s.sendSmall(peer.CommandRequestStartView, view, &peer.RequestStartView{Nonce: s.views.nonce()},
+	s.sendSmall(peer.CommandRequestStartView, view, in(&s.outgoing.startView, peer.RequestStartView{Nonce: s.views.nonce()}),
 		s.peers.others()&(1<<s.quorums.PrimaryOf(view)))
+}
+
+// firstMissing is the lowest op that was not executed here and whose prepare is not on disk. What
+// others still have lies less than a log below their head. A start executes anew what is behind the
+// checkpoint, and has much of it.
+func (s *Stage) firstMissing() uint64 {
+	op := s.commits.last() + 1
+	for op <= s.log.head() && s.log.isClean(op) {
+		op++
+	}
+	return op
 }
 
 // onStartView: the primary of a view tells its log.
@@ -62,11 +76,15 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 	binary.LittleEndian.PutUint64(start.OwnNonce[:], s.views.nonce())
 	s.raw.read(headers, view, nil)
 	list := s.raw.list()
-	if start.Ignored(&s.quorums) != "" || list.CheckStart(view, m.CommitMax, int(s.limits.PipelineOpsMax)) != "" || m.Op < s.commits.last() {
+	if list.CheckStart(view, m.CommitMax, int(s.limits.PipelineOpsMax)) != "" {
+		s.peers.blame()
+		return
+	}
+	if start.Ignored(&s.quorums) != "" || m.Op < s.commits.last() {
 		s.measures.ignored()
 		return
 	}
-	if m.Op > s.commits.min()+uint64(s.limits.JournalSlotsCount) {
+	if m.Op >= s.firstMissing()+uint64(s.limits.JournalSlotsCount) {
 		s.fail(&storage.Fault{What: storage.FaultBehind,
 			Reason: "this replica is more than a whole log behind the others, who do not have what it misses any more"})
 		return

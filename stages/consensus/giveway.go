@@ -42,7 +42,15 @@ func (s *Stage) reason() (cause peer.Cause, isReason bool) {
 		s.deadlines.quorumHeld()
 		return 0, false
 	}
-	return peer.CauseNoQuorum, s.deadlines.quorumLate(s.pipeline.count() > 0)
+	return peer.CauseNoQuorum, s.deadlines.quorumLate(s.pipeline.count() > 0 || s.isStalled())
+}
+
+// isStalled tells whether requests wait for this replica's own disk: it has not written the prepare
+// that was in the next log slot before, or its own checkpoint. Its peers may have written both.
+func (s *Stage) isStalled() bool {
+	op := s.log.head() + 1
+	return s.pipeline.count() == 0 && s.queue.count() > 0 && s.timers.wall() != 0 &&
+		(s.log.isWriting(op) || op > s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op))
 }
 
 // progress is a number that changes when a new primary comes closer to serving: its log view is
@@ -60,15 +68,10 @@ func (s *Stage) progress() uint64 {
 	return progress
 }
 
-// isDeaf tells whether the primary hears nobody while something waits. Silence counts from when
-// the primary was held up itself: what has come since may not have been read.
+// isDeaf tells whether the primary hears nobody while something waits.
 func (s *Stage) isDeaf() bool {
-	since := s.beats.waitingSince()
-	if since > 0 {
-		since = max(since, s.deadlines.wasLate())
-	}
 	var times [limits.ReplicasMax]uint64
-	d := vsr.Deaf{WaitingSinceNs: since, RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
+	d := vsr.Deaf{WaitingSinceNs: s.beats.waitingSince(), RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
 	return d.Is(&s.quorums, s.timers.now())
 }
 
@@ -86,12 +89,12 @@ func (s *Stage) isClockLost() bool {
 	return false
 }
 
-// isHeldByCheckpoints tells whether the oldest prepare waits for checkpoints: too few replicas have
-// the one that they need to acknowledge it. Another primary would wait as well.
+// isHeldByCheckpoints tells whether the oldest prepare, or the next one, waits for checkpoints: too
+// few replicas have the one that they need to acknowledge it. Another primary would wait as well.
 func (s *Stage) isHeldByCheckpoints() bool {
 	op := s.pipeline.oldest()
 	if op == 0 {
-		return false
+		op = s.log.head() + 1
 	}
 	may := 0
 	for i := range s.quorums.Replicas {

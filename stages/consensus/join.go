@@ -81,7 +81,7 @@ func (s *Stage) onBallot(from int, m *peer.DoViewChange, body []byte) {
 	b := vsr.Ballot{LogView: m.LogView, CommitMin: m.CommitMin, CheckpointOp: m.CheckpointOp, Present: m.Present, Nack: m.Nack,
 		List: s.raw.list()}
 	if b.Check(s.views.now(), int(s.limits.PipelineOpsMax)) != "" {
-		s.measures.ignored()
+		s.peers.blame()
 		return
 	}
 	s.ballots.put(from, &b, &s.raw)

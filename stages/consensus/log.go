@@ -271,9 +271,12 @@ func (g *log) endWrite(op uint64, checksum wire.Checksum) (isCurrent bool) {
 	return true
 }
 
-// damaged: the prepare of op does not read back right.
-func (g *log) damaged(op uint64) {
-	assert.That(g.has(op), "an op that is damaged is in the log")
+// damaged: the prepare of op with this checksum does not read back right. If the log has another
+// prepare of op by now, that one is not known to be damaged.
+func (g *log) damaged(op uint64, checksum wire.Checksum) {
+	if !g.is(op, checksum) {
+		return
+	}
 	slot := g.slot(op)
 	slot.isDirty, slot.isFaulty, slot.isRotten = true, true, true
 }

@@ -144,7 +144,11 @@ func TestLogModel(t *testing.T) {
 				}
 			case 4:
 				if e, has := b.ops[b.head]; has {
-					b.log.damaged(b.head)
+					b.log.damaged(b.head, wire.Checksum{1}) // of another prepare that was there before
+					if b.log.isFaulty(b.head) != e.faulty {
+						t.Fatal("the damage of another prepare counts")
+					}
+					b.log.damaged(b.head, e.header.Checksum())
 					e.dirty, e.faulty = true, true
 					b.rotten[b.head%b.slots] = true
 					b.ops[b.head] = e

@@ -14,6 +14,11 @@ func (s *Stage) onPeer(e *stages.NetToConsensus) {
 	if !s.status.isFailed() && s.isCluster() && s.isStarted() && s.follows(e) {
 		s.takePeer(e)
 	}
+	if s.peers.blamed() {
+		s.measures.ignored()
+		s.send.malformed(e)
+		return
+	}
 	s.send.release(e.Slot)
 }
 
@@ -65,12 +70,14 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 		var m peer.Ping
 		if decode(&m) {
 			s.peers.reports(from, &m.State, s.timers.now())
+			s.compare()
 			s.sendPong(from, m.ClockNs)
 		}
 	case peer.CommandPong:
 		var m peer.Pong
 		if decode(&m) {
 			s.peers.reports(from, &m.State, s.timers.now())
+			s.compare()
 			s.clock.Learn(from, m.EchoNs, m.WallNs, s.timers.now())
 		}
 	case peer.CommandCommit:
@@ -128,6 +135,6 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 		assert.That(false, "net lets only messages of the protocol through")
 	}
 	if faulty {
-		s.measures.ignored()
+		s.peers.blame()
 	}
 }

@@ -72,6 +72,31 @@ func TestSeveralHeldUpPrimary(t *testing.T) {
 	}
 }
 
+// Goal: a replica that is held up in each of its steps still finds a silent primary, and a primary
+// that nobody hears. Only the time in which it did not run does not count.
+func TestSeveralAlwaysHeldUp(t *testing.T) {
+	for _, isDead := range []bool{true, false} {
+		w, primary, _, _ := begun(t, 37)
+		if isDead {
+			w.machines[primary].crash()
+		} else {
+			for i := range w.machines {
+				w.isCut[i][primary] = true
+			}
+		}
+		for end := w.nowNs + 5*second/2; w.server() == primary || w.server() < 0; w.run(10_000_000) {
+			for _, m := range w.machines {
+				if m.isUp && m.pausedNs <= w.nowNs {
+					m.pausedNs = max(m.stage.TimerNs(), w.nowNs) + 60_000_000
+				}
+			}
+			if w.nowNs > end {
+				t.Fatalf("the primary is dead: %v, and stays: %s", isDead, w.text())
+			}
+		}
+	}
+}
+
 // Goal: a sign of life counts from the step in which it comes, however long ago the last step was.
 func TestSignOfLifeIsHeardNow(t *testing.T) {
 	w, primary, next, _ := begun(t, 32)

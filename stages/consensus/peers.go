@@ -12,6 +12,7 @@ type peers struct {
 	all         uint8 // bits of the others
 	live        uint8
 	each        [limits.ReplicasMax]peerState
+	isBlamed    bool // the message of this moment is malformed
 }
 
 // peerState is one of the others.
@@ -94,6 +95,23 @@ func (p *peers) mayForward(replica int, slot stages.Slot) bool {
 
 // heard an echo or an acknowledgement.
 func (p *peers) heard(replica int, nowNs uint64) { p.each[replica].heardNs = nowNs }
+
+// late: this replica did not run for so long. What the others answered meanwhile may not have been
+// read, so the time does not count for their silence.
+func (p *peers) late(lateNs uint64) {
+	for i := range p.count {
+		p.each[i].heardNs += lateNs
+	}
+}
+
+// blame: the message that is looked at breaks a rule, though it is authentic.
+func (p *peers) blame() { p.isBlamed = true }
+
+// blamed tells it once.
+func (p *peers) blamed() (isBlamed bool) {
+	isBlamed, p.isBlamed = p.isBlamed, false
+	return isBlamed
+}
 
 // told: a message came.
 func (p *peers) told(replica int, nowNs uint64) { p.each[replica].toldNs = max(nowNs, 1) }

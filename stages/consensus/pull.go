@@ -31,6 +31,9 @@ func (s *Stage) pullOne(op uint64) bool {
 		s.fail(&storage.Fault{What: storage.FaultLog, Reason: "a committed prepare does not follow the one that was executed before it"})
 		return false
 	}
+	if !s.verify(op) {
+		return false
+	}
 	isPulse := s.log.header(op).Operation() == wire.OperationPulse
 	replySlot := stages.SlotNone
 	if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {
@@ -90,8 +93,8 @@ const (
 // onReadCluster takes the answer to a read of the log.
 func (s *Stage) onReadCluster(e *stages.JournalToConsensus) {
 	isRight := e.Read == stages.ReadOK
-	if !isRight && s.log.is(e.Op, e.Checksum) && s.log.isClean(e.Op) && !s.log.isWriting(e.Op) {
-		s.log.damaged(e.Op) // others have it
+	if !isRight && s.log.isClean(e.Op) && !s.log.isWriting(e.Op) {
+		s.log.damaged(e.Op, e.Checksum) // others have it
 	}
 	if e.Slot.Class() == stages.SlotRepair {
 		s.served(e, isRight)

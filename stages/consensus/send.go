@@ -75,6 +75,12 @@ func (s *sender) ignore(slot stages.Slot) {
 	s.net(stages.ConsensusToNet{Kind: stages.NetFree, Slot: slot, Ignored: true})
 }
 
+// malformed gives a message of another replica back, whose connection is to end.
+func (s *sender) malformed(e *stages.NetToConsensus) {
+	s.slots.give(e.Slot)
+	s.net(stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot, Malformed: true, Connection: e.Connection, Command: e.Command})
+}
+
 // answer sends the message in a client's slot and gives the slot back. client is zero for a message
 // that goes to the connection, whoever it is.
 func (s *sender) answer(e *stages.NetToConsensus, bytes uint32, client wire.U128, registered bool) {

@@ -104,3 +104,40 @@ func TestSeveralSample(t *testing.T) {
 		t.Errorf("%d primaries", primaries)
 	}
 }
+
+// Goal: a do_view_change and a start_view whose parts contradict each other count for nothing, and
+// net is told to end their connection; right ones are not blamed.
+func TestSeveralBlames(t *testing.T) {
+	w := newSeveral(t, 3, 23)
+	w.addClients(3)
+	w.run(4 * second)
+	if w.count["malformed"] > 0 {
+		t.Fatalf("%d right messages are blamed", w.count["malformed"])
+	}
+	view := w.machines[0].told().View
+	to := w.machines[(view+2)%3]
+	list := *to.stage.views.headers()
+	body := make([]byte, 8192)
+	size := to.stage.views.durable().put(body)
+	vote := peer.DoViewChange{Op: list.Head(), LogView: view, Present: 1, Nack: 1, HeadersCount: uint8(list.Count)}
+	start := peer.StartView{Op: list.Head(), CommitMax: list.Head() - 1, HeadersCount: 1, CheckpointID: to.stage.superblocks.checkpointID()}
+	for i, m := range []struct {
+		command peer.Command
+		message message
+		view    uint32
+		from    int
+		body    []byte
+	}{
+		{peer.CommandDoViewChange, &vote, view + 2, int(view+1) % 3, body[:size]},
+		{peer.CommandStartView, &start, view + 3, int(view) % 3, append(make([]byte, peer.CheckpointBytes), body[:256]...)},
+	} {
+		bytes := make([]byte, 256, 256+len(m.body))
+		m.message.Encode(bytes)
+		to.receive(m.from, &flight{command: m.command, view: m.view, bytes: append(bytes, m.body...)})
+		to.turn()
+		if w.count["malformed"] != i+1 {
+			t.Errorf("%v: %d messages are blamed, want %d", m.command, w.count["malformed"], i+1)
+		}
+	}
+	w.heal()
+}

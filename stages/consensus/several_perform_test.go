@@ -64,6 +64,9 @@ func (m *machine) performNet(a *stages.ConsensusToNet) {
 	case stages.NetSessionEnded, stages.NetPeerNoted:
 		return
 	case stages.NetFree:
+		if a.Malformed {
+			m.w.count["malformed"]++
+		}
 		m.slots.Put(a.Slot)
 		return
 	case stages.NetPeerSend:
@@ -140,7 +143,7 @@ func (m *machine) finish() {
 			Checksum: prepare.Header(data[:256]).Checksum()})
 		m.w.oracle.wrote(m, a.Op, prepare.Header(data[:256]).Checksum())
 	}
-	for len(m.reads) > 0 && m.w.chance(3, 1) > 0 {
+	for len(m.reads) > 0 && !m.holdsWork && m.w.chance(3, 1) > 0 {
 		m.finishRead()
 	}
 	if m.superblockNext != nil && !m.holdsSuperblock && m.w.chance(3, 0) == 0 {
@@ -148,7 +151,7 @@ func (m *machine) finish() {
 		m.journalEvents = append(m.journalEvents, stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: m.superblock.Sequence,
 			Checksum: m.superblockSum})
 	}
-	for len(m.commits) > 0 && m.w.chance(3, 1) > 0 {
+	for len(m.commits) > 0 && !m.holdsWork && m.w.chance(3, 1) > 0 {
 		m.finishCommit()
 	}
 	if m.sessions != nil && !m.isCheckpointHeld && random.IntN(10) == 0 {

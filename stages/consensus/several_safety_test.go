@@ -27,14 +27,18 @@ func (w *several) until(what string, isSo func() bool) {
 // primary is the machine that is the settled primary of the highest view.
 func (w *several) primary() *machine {
 	w.t.Helper()
-	var found *machine
+	found := w.primaryOrNil()
+	if found == nil {
+		w.t.Fatalf("seed %d: there is no primary: %s", w.seed, w.text())
+	}
+	return found
+}
+
+func (w *several) primaryOrNil() (found *machine) {
 	for _, m := range w.machines {
 		if m.isUp && m.stage.isPrimary() && (found == nil || m.stage.views.now() > found.stage.views.now()) {
 			found = m
 		}
-	}
-	if found == nil {
-		w.t.Fatalf("seed %d: there is no primary: %s", w.seed, w.text())
 	}
 	return found
 }
@@ -122,10 +126,11 @@ func TestSeveralCommitOfALaterView(t *testing.T) {
 }
 
 // forged is a prepare that no machine of the world made.
-func (w *several) forged(op uint64, view uint32, parent wire.Checksum) prepare.Header {
+func (m *machine) forged(op uint64, view uint32, parent wire.Checksum) prepare.Header {
 	b := make([]byte, prepare.HeaderBytes)
-	f := prepare.Fields{Parent: parent, Cluster: testCluster, Op: op, Commit: op - 1, Timestamp: 1 << 62, View: view, RequestsCount: 1,
-		SizeBytes: prepare.HeaderBytes, Command: prepare.CommandPrepare, Operation: wire.OperationPulse}
+	_, id, _ := m.stage.named(op)
+	f := prepare.Fields{CheckpointID: id, Parent: parent, Cluster: testCluster, Op: op, Commit: op - 1, Timestamp: 1 << 62, View: view,
+		RequestsCount: 1, SizeBytes: prepare.HeaderBytes, Command: prepare.CommandPrepare, Operation: wire.OperationPulse}
 	return prepare.Put(b, &f, prepare.Sum(nil))
 }
 
@@ -152,14 +157,14 @@ func TestExecutedStays(t *testing.T) {
 		play       func(w *several, m *machine, from int, view uint32, last uint64)
 	}{
 		{"another prepare of the last op", "has another prepare of op", func(w *several, m *machine, from int, view uint32, last uint64) {
-			m.startView(from, view, last, w.forged(last, view, m.stage.log.checksum(last-1)))
+			m.startView(from, view, last, m.forged(last, view, m.stage.log.checksum(last-1)))
 		}},
 		{"another prepare of an op before it", "has another prepare of op", func(w *several, m *machine, from int, view uint32, last uint64) {
-			before := w.forged(last-1, view, m.stage.log.checksum(last-2))
-			m.startView(from, view, last-1, w.forged(last, view, before.Checksum()), before)
+			before := m.forged(last-1, view, m.stage.log.checksum(last-2))
+			m.startView(from, view, last-1, m.forged(last, view, before.Checksum()), before)
 		}},
 		{"an op that does not follow", "does not follow the one", func(w *several, m *machine, from int, view uint32, last uint64) {
-			next := w.forged(last+1, view, wire.Checksum{1})
+			next := m.forged(last+1, view, wire.Checksum{1})
 			m.startView(from, view, last+1, next)
 			w.until("the view is durable", func() bool { return m.stage.isSettled() && m.stage.views.now() == view })
 			m.receive(from, &flight{command: peer.CommandRepairPrepare, view: view, bytes: next})
@@ -202,8 +207,16 @@ func TestWantsOfAnotherLog(t *testing.T) {
 	m.superblock.CommitMax = w.oracle.highest
 	m.start()
 	own := unwanted()
+	w.cut(m)
+	wish := make([]byte, limits.HeaderBytes)
+	(&peer.StartViewChange{Cause: peer.CauseSilent}).Encode(wish)
+	w.until("it has left its view", func() bool {
+		if m.stage.views.isNormal() {
+			m.receive((m.index+1)%3, &flight{command: peer.CommandStartViewChange, view: m.stage.views.now(), bytes: wish})
+		}
+		return m.superblock.View > m.superblock.LogView
+	})
 	m.powerCut()
-	m.superblock.View++
 	m.start()
 	if count := unwanted(); own == 0 || count > 0 {
 		t.Fatalf("%d queries are left out for a commit_max that is not of this log, and %d for one that is", count, own)
@@ -237,7 +250,11 @@ func TestSeveralAckOfTheViewBefore(t *testing.T) {
 	}
 	w.onSend = nil
 	w.cut()
-	w.until("the new primary commits", func() bool { return a.stage.commits.max() > before })
+	view := a.stage.views.now()
+	w.until("the new primary commits", func() bool { return a.stage.commits.max() > before || a.stage.views.now() > view })
+	if a.stage.views.now() > view {
+		t.Fatalf("it takes another view: %s", w.text())
+	}
 	w.quiet(false)
 	w.heal()
 }
@@ -253,6 +270,7 @@ func TestSeveralPulseWithoutASlot(t *testing.T) {
 	}
 	before := s.log.head()
 	s.timers.expiriesAt(1) // due
+	w.nowNs += second
 	step := func() {
 		primary.out.Reset()
 		s.Step(w.nowNs, Events{WallNs: primary.wallNs()}, &primary.out)
@@ -269,4 +287,64 @@ func TestSeveralPulseWithoutASlot(t *testing.T) {
 	if step(); s.log.head() != before+1 {
 		t.Fatalf("the head is op %d, want the pulse, op %d", s.log.head(), before+1)
 	}
+}
+
+// Goal: a new primary serves when it has executed all that is committed, and not only what was
+// committed when its view began. An op that waits in the pipeline of the new view is committed
+// while its prepare is still being read from the log. Its client is in neither the sessions nor the
+// index of clients in flight, so if its retry were taken, it would run twice.
+func TestSeveralServesWhatItHasExecuted(t *testing.T) {
+	w, primary, a, third := calm(t, 21)
+	before := w.oracle.highest
+	one := w.clients[0]
+	primary.holdsAppends = true
+	w.onSend = func(from, to int, f *flight) bool { return to != primary.index || f.command != peer.CommandPrepareOK }
+	one.isQuiet = false
+	w.until("both backups have the op", func() bool {
+		return a.stage.log.isClean(before+1) && third.stage.log.isClean(before+1)
+	})
+	primary.powerCut()
+	one.isQuiet = true
+	w.onSend = nil
+	w.cut(a)
+	a.powerCut()
+	a.start()
+	w.until("A has executed what it knows to be committed", func() bool { return a.executed == before })
+	a.holdsWork, third.holdsWork = true, true // the third would repeat the reply
+	w.cut()
+	one.isQuiet = false
+	w.until("A commits the op in its view", func() bool { return a.stage.isPrimary() && a.stage.commits.max() > before })
+	if a.executed != before || len(a.reads) == 0 {
+		t.Fatalf("A has not got to read the op: %s", w.text())
+	}
+	w.run(second)
+	if a.stage.log.head() != before+1 {
+		t.Fatalf("A takes the request again, as op %d, and has not executed it: %s", a.stage.log.head(), w.text())
+	}
+	a.holdsWork, third.holdsWork = false, false
+	w.quiet(false)
+	w.heal()
+}
+
+// Goal: a new primary knows the clients whose requests wait in its log for a quorum, so it does not
+// take their retries. Only A has the op when the primary dies; the third's acknowledgements are
+// lost.
+func TestSeveralClientsAreIndexed(t *testing.T) {
+	w, primary, a, third := calm(t, 22)
+	before := w.oracle.highest
+	one := w.clients[0]
+	w.cut(third)
+	primary.holdsAppends = true
+	one.isQuiet = false
+	w.until("A has the op", func() bool { return a.stage.log.head() > before && a.stage.log.isClean(before+1) })
+	primary.powerCut()
+	w.onSend = func(from, to int, f *flight) bool { return from != third.index || f.command != peer.CommandPrepareOK }
+	w.cut()
+	w.until("A serves", func() bool { return a.stage.isPrimary() && a.stage.status.isServing() })
+	w.run(second)
+	if a.stage.log.head() != before+1 {
+		t.Fatalf("A takes the request again, as op %d, and has not executed it: %s", a.stage.log.head(), w.text())
+	}
+	w.quiet(false)
+	w.heal()
 }

@@ -37,6 +37,7 @@ type several struct {
 	clients   []*severalClient
 	count     map[string]int
 	onSend    func(from, to int, f *flight) bool     // a script may drop a message
+	onStep    func(m *machine, step func())          // a script may look at what a step does
 	onFault   func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
 }
 
@@ -193,9 +194,10 @@ type machine struct {
 	appendedNs         map[uint64]uint64 // when each op was given to the disk
 	writeNs, executeNs uint64            // what an append and an execution take at least
 
-	holdsAppends, holdsSuperblock bool // a script keeps these writes from ending
-	isCheckpointHeld              bool // its checkpoint does not come to an end
-	isStopped                     bool // the whole process: nothing is read from the network either
+	isBroken                                 bool // its state is another one than that of the others
+	holdsAppends, holdsSuperblock, holdsWork bool // a script keeps these from ending; work is reads and executions
+	isCheckpointHeld                         bool // its checkpoint does not come to an end
+	isStopped                                bool // the whole process: nothing is read from the network either
 }
 
 // diskSlot has both copies of a slot: nil was never written, empty is torn.
@@ -379,7 +381,11 @@ func (m *machine) turn() {
 	netCap := cap(m.out.Net)
 	events := Events{WallNs: m.wallNs(), Journal: m.journalEvents, Apply: m.applyEvents, Net: m.netEvents}
 	m.journalEvents, m.applyEvents, m.netEvents = nil, nil, nil
-	m.stage.Step(m.w.nowNs, events, &m.out)
+	if step := func() { m.stage.Step(m.w.nowNs, events, &m.out) }; m.w.onStep != nil {
+		m.w.onStep(m, step)
+	} else {
+		step()
+	}
 	if next := m.stage.TimerNs(); next <= m.w.nowNs && m.out.Fault == nil {
 		m.w.t.Fatalf("seed %d: machine %d turns without a pause, its timer is due %d ns ago: %s", m.w.seed, m.index, m.w.nowNs-next, m.w.text())
 	}
@@ -429,5 +435,9 @@ func (m *machine) receive(from int, f *flight) {
 
 // checkpointOf is a checkpoint as apply writes it.
 func (m *machine) checkpointOf(op uint64) *storage.Checkpoint {
-	return &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps)}
+	c := &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps)}
+	if m.isBroken {
+		c.AccountsCount = 1
+	}
+	return c
 }

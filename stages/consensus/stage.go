@@ -90,6 +90,7 @@ type Stage struct {
 	repair    repair
 	raw       durableLog // scratch
 	turn      turn
+	outgoing  outgoing
 	service   service
 	helped    helped
 }
@@ -184,7 +185,10 @@ func (s *Stage) Commit() uint64 { return s.commits.min() }
 func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	s.send.begin(out)
 	if s.isCluster() {
-		s.deadlines.begin(nowNs, s.TimerNs())
+		if lateNs := s.deadlines.begin(nowNs, s.TimerNs()); lateNs > 0 {
+			s.beats.late(lateNs)
+			s.peers.late(lateNs)
+		}
 	}
 	s.timers.begin(nowNs, s.clusterTime(nowNs, events.WallNs))
 	for i := range events.Journal {

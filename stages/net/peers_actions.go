@@ -149,6 +149,16 @@ func (s *Stage) onPeerSend(e *stages.ConsensusToNet, out *Actions) {
 	}
 }
 
+// onPeerMalformed ends the connection of a message that breaks a rule which only consensus can
+// check, if it is still there.
+func (s *Stage) onPeerMalformed(e *stages.ConsensusToNet, out *Actions) {
+	index, isOpen := s.indexOf(e.Connection)
+	if c := &s.connections[index]; isOpen && c.kind == kindPeer {
+		s.peers.hub.Malformed(c.place, peer.Command(e.Command), s.nowNs)
+		s.performPeers(out)
+	}
+}
+
 // peerSent tells consensus that the message in slot is not needed any more for one of its peers.
 func (s *Stage) peerSent(replica uint8, slot stages.Slot, out *Actions) {
 	out.Consensus = append(out.Consensus, stages.NetToConsensus{Kind: stages.NetPeerSent, Peer: replica, Slot: slot})

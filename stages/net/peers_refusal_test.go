@@ -257,6 +257,36 @@ func TestPeerFault(t *testing.T) {
 	w.checkFree()
 }
 
+// Goal: a message that consensus finds fault with ends its connection, is counted and logged, and
+// its slot comes back. One of a connection that has ended by itself meanwhile ends no other one.
+func TestPeerBlamed(t *testing.T) {
+	w := newPeerWorld(t, seeded.Rand(t), 2)
+	w.start()
+	from, to := w.nodes[0], w.nodes[1]
+	to.blames = peer.CommandDoViewChange
+	for range 3 {
+		w.pass("both are connected", w.allLive)
+		if !from.send(peer.CommandDoViewChange, 2) {
+			t.Fatal("the message found no room")
+		}
+		w.pass("the connection ends", func() bool { return !to.live[0] })
+	}
+	if got := to.stage.peers.hub.CountersOf(0).Received.Malformed; got != 3 {
+		t.Errorf("%d malformed messages are counted, want 3", got)
+	}
+	if len(to.logs) == 0 || to.logs[0].Kind != LogPeerFault || to.logs[0].Replica != 0 || !to.logs[0].PeerFault.Authentic() ||
+		!strings.Contains(to.logs[0].PeerFault.Error(), "do_view_change: list of headers") {
+		t.Fatalf("it says %+v", to.logs)
+	}
+	w.pass("both are connected", w.allLive)
+	stale := to.stage.nameOf(to.stage.peers.connections[0]) ^ 1<<incarnationShift
+	to.stage.onPeerMalformed(&stages.ConsensusToNet{Connection: stale, Command: uint8(peer.CommandPing)}, &Actions{})
+	if w.settle(); !to.live[0] {
+		t.Error("the message of an older connection ended this one")
+	}
+	w.checkFree()
+}
+
 // Goal: a --limit-storage that is too small for another replica's file is one line a minute on each
 // side, however often they connect.
 func TestPeerStorageWarning(t *testing.T) {

@@ -41,6 +41,7 @@ type peerWorld struct {
 
 // peerNode is one process.
 type peerNode struct {
+	blames    peer.Command // consensus finds fault with these messages
 	world     *peerWorld
 	index     int
 	self      *peer.Self
@@ -470,6 +471,10 @@ func (n *peerNode) onMessage(e *stages.NetToConsensus) {
 	}
 	n.got[command]++
 	w.arrived++
+	if n.blames == command {
+		n.push(stages.ConsensusToNet{Kind: stages.NetFree, Slot: e.Slot, Malformed: true, Connection: e.Connection, Command: e.Command})
+		return
+	}
 	n.held = append(n.held, e.Slot)
 	if !n.isHolding && !w.faulty {
 		n.freeOne(len(n.held) - 1)

@@ -42,6 +42,9 @@ func (s *Stage) onConsensus(e *stages.ConsensusToNet, out *Actions) {
 		if e.Ignored {
 			s.ignored(wire.HeaderOf(s.slots.Bytes(e.Slot)))
 		}
+		if e.Malformed {
+			s.onPeerMalformed(e, out)
+		}
 		s.freeSlot(e.Slot)
 	case stages.NetSessionEnded:
 		if r := s.routes.of(e.Client); r != nil {

@@ -21,7 +21,8 @@ func main() {
 	seed := flag.Uint64("seed", 0, "replay this seed, and print its trace")
 	single := flag.Bool("single", false, "with -seed: a seed of single replicas")
 	detail := flag.Bool("detail", false, "with -seed: also turns and disk operations")
-	seeds := flag.Uint64("seeds", 5000, "run seeds 1 to this one")
+	first := flag.Uint64("first", 1, "begin with this seed")
+	seeds := flag.Uint64("seeds", 5000, "run seeds up to this one")
 	minutes := flag.Float64("minutes", 55, "end this part after so many minutes")
 	progress := flag.String("progress", "", "file with a line for each seed that was run; a part goes on behind it")
 	short := flag.Bool("short", false, "leave out the long lives: a fifth of the time, and most of what can be found")
@@ -35,7 +36,7 @@ func main() {
 		os.Exit(1)
 	}
 	limit := time.Duration(*minutes * float64(time.Minute))
-	p := part{seeds: *seeds, until: time.Now().Add(limit), progress: *progress, out: *out, short: *short}
+	p := part{first: *first, seeds: *seeds, until: time.Now().Add(limit), progress: *progress, out: *out, short: *short}
 	if err := p.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "clusters:", err)
 		os.Exit(1)

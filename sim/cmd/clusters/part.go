@@ -22,7 +22,7 @@ import (
 //	SEED FAILS reason
 //	cpu SECONDS        for each part
 type part struct {
-	seeds         uint64
+	first, seeds  uint64
 	until         time.Time
 	progress, out string
 	short         bool
@@ -47,7 +47,7 @@ func (p *part) run() error {
 	before := processorSeconds()
 	var lock sync.Mutex
 	var workers sync.WaitGroup
-	next := uint64(0)
+	next := p.first - 1
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for {

@@ -1,0 +1,137 @@
+package oracle
+
+import (
+	"strings"
+	"testing"
+)
+
+// disk is a replica of a test.
+type disk struct {
+	view, logView uint32
+	held          map[Checksum]bool
+}
+
+func (d *disk) Durable() (view, logView uint32) { return d.view, d.logView }
+func (d *disk) Holds(p *Prepare) bool           { return d.held[p.Checksum] }
+
+// cluster is three replicas in view 1, of which replica 1 is the primary.
+type cluster struct {
+	t         *testing.T
+	oracle    *Oracle
+	disks     []*disk
+	committed []uint64
+}
+
+func newCluster(t *testing.T) *cluster {
+	c := &cluster{t: t}
+	var replicas []Replica
+	for range 3 {
+		d := &disk{view: 1, logView: 1, held: map[Checksum]bool{}}
+		c.disks, replicas = append(c.disks, d), append(replicas, d)
+	}
+	c.oracle = New(replicas, Checksum{}, func(p *Prepare) { c.committed = append(c.committed, p.Op) })
+	return c
+}
+
+// prepare makes a prepare whose name is its checksum, and that follows the one called parent.
+func (c *cluster) prepare(name, parent byte, op uint64, view uint32) *Prepare {
+	b := make([]byte, InnerBytes)
+	b[0], b[prepareParentAt] = name, parent
+	little.PutUint64(b[prepareOpAt:], op)
+	little.PutUint32(b[prepareViewAt:], view)
+	little.PutUint32(b[prepareSizeAt:], InnerBytes)
+	return c.oracle.Written(b)
+}
+
+func (c *cluster) holds(replica int, p *Prepare) {
+	c.t.Helper()
+	c.disks[replica].held[p.Checksum] = true
+	if err := c.oracle.Held(replica, p); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cluster) acks(replica int, view uint32, p *Prepare) {
+	c.t.Helper()
+	if err := c.oracle.Acked(replica, view, p.Checksum); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cluster) want(op uint64) {
+	c.t.Helper()
+	if c.oracle.Highest() != op || uint64(len(c.committed)) != op {
+		c.t.Fatalf("op %d is committed, want %d", c.oracle.Highest(), op)
+	}
+}
+
+// Goal: an op is committed with its quorum, whether the primary's write or the acknowledgement
+// comes first. The primary's write alone, or one acknowledgement, is not enough.
+func TestQuorum(t *testing.T) {
+	c := newCluster(t)
+	one, two := c.prepare(1, 0, 1, 1), c.prepare(2, 1, 2, 1)
+	c.holds(1, one)
+	c.want(0)
+	c.acks(0, 1, one)
+	c.want(1)
+	c.acks(0, 1, two)
+	c.want(1)
+	c.holds(1, two)
+	c.want(2)
+}
+
+// Goal: an op with a quorum is not committed before the one below it.
+func TestGap(t *testing.T) {
+	c := newCluster(t)
+	one, two := c.prepare(1, 0, 1, 1), c.prepare(2, 1, 2, 1)
+	c.acks(0, 1, two)
+	c.acks(2, 1, two)
+	c.want(0)
+	c.acks(0, 1, one)
+	c.acks(2, 1, one)
+	c.want(2)
+}
+
+// Goal: acknowledgements of different views, or for different prepares, make no quorum. A primary
+// that has left the view acknowledges nothing in it.
+func TestNoQuorum(t *testing.T) {
+	c := newCluster(t)
+	one, other := c.prepare(1, 0, 1, 1), c.prepare(2, 0, 1, 4)
+	c.acks(0, 1, one)
+	c.acks(2, 4, one)
+	c.acks(2, 1, other)
+	c.want(0)
+	c.disks[1].view = 2
+	c.holds(1, one)
+	c.want(0)
+}
+
+// Goal: two prepares that get a quorum for one op are an error.
+func TestTwice(t *testing.T) {
+	c := newCluster(t)
+	one, other := c.prepare(1, 0, 1, 1), c.prepare(2, 0, 1, 4)
+	c.acks(0, 1, one)
+	c.acks(2, 1, one)
+	c.want(1)
+	c.acks(0, 4, other)
+	if err := c.oracle.Acked(2, 4, other.Checksum); err == nil || !strings.Contains(err.Error(), "committed twice") {
+		t.Fatalf("error %v, want one of an op that is committed twice", err)
+	}
+}
+
+// Goal: the log of a view has what earlier views committed, and need not have what came later.
+func TestHighestBefore(t *testing.T) {
+	c := newCluster(t)
+	one, two := c.prepare(1, 0, 1, 1), c.prepare(2, 1, 2, 4)
+	for _, replica := range []int{0, 2} {
+		c.acks(replica, 1, one)
+	}
+	for _, replica := range []int{0, 2} {
+		c.acks(replica, 4, two)
+	}
+	for view, want := range map[uint32]uint64{1: 0, 2: 1, 4: 1, 5: 2} {
+		if op := c.oracle.HighestBefore(view); op != want {
+			t.Errorf("before view %d, op %d is committed, want %d", view, op, want)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Packs a release: an archive for each architecture with the program, its manual page, completion and the files of packaging/, a list of
+# what is compiled in (SBOM, CycloneDX), and checksums. The same commit gives the same bytes: paths are left out of the program, and all
+# times are that of the commit.
+#
+#   tools/release.sh [FOLDER] [ARCHITECTURES]     release and "amd64 arm64" by default
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-release}
+architectures=${2:-amd64 arm64}
+
+if [ -n "$(git status --porcelain)" ]; then
+	echo "release.sh: the checkout has changes: a release is of a commit; commit or remove them first" >&2
+	exit 1
+fi
+time=$(git log -1 --format=%ct)
+version=$(sed -n 's/^const version = "\(.*\)"$/\1/p' cmd/ledger/main.go)
+export CGO_ENABLED=0 GOOS=linux LC_ALL=C TZ=UTC
+# The flags that Makefile exports, with those that leave out what differs between machines.
+export GOFLAGS="-trimpath -buildvcs=true \"-ldflags=-checklinkname=0 -s -w -buildid=\""
+
+rm -rf "$out"
+mkdir -p "$out/work"
+GOARCH=$(go env GOHOSTARCH) go build -o "$out/work/native" ./cmd/ledger
+"$out/work/native" man >"$out/work/ledger.1"
+mkdir "$out/work/completion"
+for shell in bash zsh fish; do
+	"$out/work/native" completion $shell >"$out/work/completion/ledger.$shell"
+done
+for architecture in $architectures; do
+	name=ledger-$version-linux-$architecture
+	folder=$out/work/$name
+	mkdir "$folder"
+	GOARCH=$architecture go build -o "$folder/ledger" ./cmd/ledger
+	git archive HEAD README.md CHANGELOG.md docs packaging | tar --extract --directory "$folder" # what is in the commit, and nothing else
+	cp -r "$out/work/ledger.1" "$out/work/completion" "$folder"
+	tar --create --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' --format=ustar \
+		--directory "$out/work" "$name" | gzip --no-name --best >"$out/$name.tar.gz"
+	# What the program itself says was compiled in.
+	go version -m "$folder/ledger" | awk -v version="$version" '
+		BEGIN { printf "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.5\",\"version\":1,\n\"metadata\":{\"component\":{\"type\":\"application\",\"name\":\"ledger\",\"version\":\"%s\"}},\n\"components\":[", version }
+		NR == 1 { sub(/^.*: /, ""); printf "\n{\"type\":\"platform\",\"name\":\"go\",\"version\":\"%s\"}", $1 }
+		$1 == "dep" { printf ",\n{\"type\":\"library\",\"name\":\"%s\",\"version\":\"%s\",\"purl\":\"pkg:golang/%s@%s\",\"properties\":[{\"name\":\"go.sum\",\"value\":\"%s\"}]}", $2, $3, $2, $3, $4 }
+		END { print "\n]}" }' >"$out/$name.sbom.json"
+done
+rm -rf "$out/work"
+(cd "$out" && sha256sum -- * >SHA256SUMS)
+cat "$out/SHA256SUMS"
