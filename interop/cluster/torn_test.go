@@ -28,6 +28,7 @@ func TestPowerCuts(t *testing.T) {
 		}
 		l.begin(size, 0)
 		l.awaitCalls(g, 8+random.Uint64N(16))
+		f.awaitWrites()
 		g.crash()
 		writes, isTorn := 0, false
 		for i := range replicas {
