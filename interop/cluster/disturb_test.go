@@ -77,8 +77,17 @@ func TestDisturbedPrimary(t *testing.T) {
 	disturb(t, plan...)
 }
 
+// isLong skips a test in the short form, in which other tests have to do.
+func isLong(t *testing.T) {
+	t.Helper()
+	if *roundsFlag < 2 {
+		t.Skip("a part of the long form: -rounds=2")
+	}
+}
+
 // TestBackupReturns wants a backup that was killed under load to catch up under load.
 func TestBackupReturns(t *testing.T) {
+	isLong(t)
 	g := newGroup(t, options{})
 	p := newProbe(t, g)
 	p.primary(g)
@@ -142,9 +151,9 @@ const (
 )
 
 // disturb does something to the primary under load, again and again, and ends it each time when
-// another replica has taken over. Nothing that was acknowledged may be lost or doubled, every history has to be
-// strictly serializable, and in the end all replicas have to have the same data. The times without
-// an answer are measured and printed; they decide nothing.
+// another replica has taken over. Nothing that was acknowledged may be lost or doubled, every
+// history has to be strictly serializable, and in the end all replicas have to have the same data.
+// The times without an answer are measured and printed; they decide nothing.
 func disturb(t *testing.T, plan ...planned) {
 	random, seed := seeded(t)
 	g := newGroup(t, options{})
