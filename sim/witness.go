@@ -63,8 +63,8 @@ func (d *witness) Holds(p *oracle.Prepare) bool {
 	return s.prepareNext == nil && s.twinNext == nil // a replica acknowledges only a whole write
 }
 
-// hasHeld tells whether a prepare is durable in the log, or was so until a later op took its slot. A
-// message may wait for the network that long.
+// hasHeld tells whether a prepare is durable in the log, or was so until a later op took its slot.
+// A message may wait for the network that long.
 func (d *witness) hasHeld(p *oracle.Prepare) bool {
 	s := d.slot(p.Op)
 	isLater := func(other *oracle.Prepare) bool { return other != nil && other.Op > p.Op }

@@ -78,26 +78,20 @@ func newGroup(t testing.TB, o options) *group {
 	for i := range replicas {
 		g.start(i)
 	}
-	g.skipIfNotServed()
+	g.awaitListening()
 	g.governor.watch(g)
 	return g
 }
 
-// notServed is what start says of a cluster when this version does not serve any yet.
-const notServed = "this version serves clusters of one"
-
-// skipIfNotServed skips the test if the server under test refuses clusters.
-func (g *group) skipIfNotServed() {
+// awaitListening waits until a replica listens. It fails if one ends before.
+func (g *group) awaitListening() {
 	g.t.Helper()
-	g.await("a replica listens, or all have ended", func() bool {
+	g.await("a replica listens", func() bool {
 		for i, process := range g.processes {
 			if _, ok := g.figures(i); ok {
 				return true
 			}
 			if !process.Running() {
-				if strings.Contains(process.LogTail(), notServed) {
-					g.t.Skip("the server under test does not serve clusters yet")
-				}
 				g.t.Fatalf("replica %d has ended", i)
 			}
 		}

@@ -80,12 +80,7 @@ func Format(t testing.TB, options Options) *File {
 	return FormatReplica(t, options, 0, 1)
 }
 
-// notServed is part of what format says when it refuses more replicas than the server's start can
-// serve so far.
-const notServed = "start serves clusters of 1 replica so far"
-
-// FormatReplica makes the data file of replica index of count. It skips the test if the server
-// under test does not serve clusters of so many yet.
+// FormatReplica makes the data file of replica index of count.
 func FormatReplica(t testing.TB, options Options, index, count int) *File {
 	t.Helper()
 	folder := t.TempDir()
@@ -109,9 +104,6 @@ func FormatReplica(t testing.TB, options Options, index, count int) *File {
 	ctx, cancel := context.WithTimeout(context.Background(), formatWithin)
 	defer cancel()
 	output, err := exec.CommandContext(ctx, f.binary, append(args, f.Path)...).CombinedOutput()
-	if err != nil && count > 1 && strings.Contains(string(output), notServed) {
-		t.Skipf("the server under test does not form clusters of %d replicas yet: %s", count, output)
-	}
 	if err != nil {
 		t.Fatalf("format: %v\n%s", err, output)
 	}

@@ -229,6 +229,27 @@ func (s *Stage) sendTo(command peer.Command, view uint32, slot stages.Slot, byte
 // message is a message without a body, or with one that fits a small slot.
 type message interface{ Encode(inner []byte) }
 
+// outgoing has room for one message of each kind. A message that sendSmall gets as an interface
+// would be allocated otherwise.
+type outgoing struct {
+	commit         peer.Commit
+	echo           peer.CommitEcho
+	ack            peer.PrepareOK
+	ping           peer.Ping
+	pong           peer.Pong
+	wish           peer.StartViewChange
+	startView      peer.RequestStartView
+	headers        peer.RequestHeaders
+	prepare        peer.RequestPrepare
+	prepareMissing peer.PrepareMissing
+}
+
+// in puts a message where there is room for it.
+func in[M any](room *M, m M) *M {
+	*room = m
+	return room
+}
+
 // sendSmall builds a message of view in a slot and sends it. Without a free slot it is dropped.
 func (s *Stage) sendSmall(command peer.Command, view uint32, m message, to uint8) {
 	slot := s.slots.take(stages.SlotSend)

@@ -46,7 +46,7 @@ func (s *Stage) askStartView(view uint32) {
 }
 
 func (s *Stage) requestStartView(view uint32) {
-	s.sendSmall(peer.CommandRequestStartView, view, &peer.RequestStartView{Nonce: s.views.nonce()},
+	s.sendSmall(peer.CommandRequestStartView, view, in(&s.outgoing.startView, peer.RequestStartView{Nonce: s.views.nonce()}),
 		s.peers.others()&(1<<s.quorums.PrimaryOf(view)))
 }
 

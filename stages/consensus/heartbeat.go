@@ -99,10 +99,10 @@ func (s *Stage) sendHeartbeat() {
 	if op > s.log.head() || s.log.checksumOrNone(op) == (wire.Checksum{}) {
 		return
 	}
-	s.sendSmall(peer.CommandCommit, s.views.now(), &peer.Commit{
+	s.sendSmall(peer.CommandCommit, s.views.now(), in(&s.outgoing.commit, peer.Commit{
 		Checksum: s.log.checksum(op), CheckpointID: s.superblocks.checkpointID(), Op: op,
 		CheckpointOp: min(s.superblocks.now().Checkpoint.Op, op), ClockNs: s.timers.now(),
-	}, s.peers.others())
+	}), s.peers.others())
 	s.deadlines.signed(true)
 	s.beats.announced(op)
 }
@@ -126,7 +126,7 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 		s.askStartView(s.views.now())
 	}
 	echo := peer.CommitEcho{EchoNs: m.ClockNs, Op: s.log.head(), CommitMin: s.commits.min()}
-	s.sendSmall(peer.CommandCommitEcho, s.views.now(), &echo, 1<<from)
+	s.sendSmall(peer.CommandCommitEcho, s.views.now(), in(&s.outgoing.echo, echo), 1<<from)
 }
 
 // hears tells whether what from sends as the primary of the view counts. A replica that is still
@@ -153,8 +153,8 @@ func (s *Stage) primaryLives() {
 }
 
 func (s *Stage) sendAck(to int, header prepare.Header) {
-	s.sendSmall(peer.CommandPrepareOK, s.views.now(), &peer.PrepareOK{Checksum: header.Checksum(), Parent: header.Parent(),
-		CheckpointID: header.CheckpointID(), Op: header.Op(), CommitMin: s.commits.min()}, 1<<to)
+	s.sendSmall(peer.CommandPrepareOK, s.views.now(), in(&s.outgoing.ack, peer.PrepareOK{Checksum: header.Checksum(), Parent: header.Parent(),
+		CheckpointID: header.CheckpointID(), Op: header.Op(), CommitMin: s.commits.min()}), 1<<to)
 }
 
 func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
@@ -165,11 +165,13 @@ func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
 }
 
 func (s *Stage) sendPings() {
-	s.sendSmall(peer.CommandPing, s.superblocks.now().View, &peer.Ping{ClockNs: s.timers.now(), State: s.state()}, s.peers.others())
+	s.sendSmall(peer.CommandPing, s.superblocks.now().View, in(&s.outgoing.ping, peer.Ping{ClockNs: s.timers.now(), State: s.state()}),
+		s.peers.others())
 }
 
 func (s *Stage) sendPong(to int, echoNs uint64) {
-	s.sendSmall(peer.CommandPong, s.superblocks.now().View, &peer.Pong{EchoNs: echoNs, WallNs: max(s.turn.wall(), 1), State: s.state()}, 1<<to)
+	s.sendSmall(peer.CommandPong, s.superblocks.now().View, in(&s.outgoing.pong,
+		peer.Pong{EchoNs: echoNs, WallNs: max(s.turn.wall(), 1), State: s.state()}), 1<<to)
 }
 
 // state is what pings tell of this replica.

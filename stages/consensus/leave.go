@@ -53,7 +53,7 @@ func (s *Stage) wish(cause peer.Cause) {
 }
 
 func (s *Stage) sendWish(cause peer.Cause) {
-	s.sendSmall(peer.CommandStartViewChange, s.views.now(), &peer.StartViewChange{Cause: cause}, s.peers.others())
+	s.sendSmall(peer.CommandStartViewChange, s.views.now(), in(&s.outgoing.wish, peer.StartViewChange{Cause: cause}), s.peers.others())
 }
 
 // onWish: another replica wishes to leave the view. If it is the primary, it gives way, and nobody

@@ -80,7 +80,8 @@ func (s *Stage) repairLog() {
 	}
 	if from, to := vsr.HeaderGap(&s.log, s.log.head(), first); from <= to {
 		from = max(from, to+1-min(to, headersServedMax))
-		s.sendSmall(peer.CommandRequestHeaders, s.superblocks.now().View, &peer.RequestHeaders{OpMin: from, OpMax: to}, s.somebody())
+		s.sendSmall(peer.CommandRequestHeaders, s.superblocks.now().View,
+			in(&s.outgoing.headers, peer.RequestHeaders{OpMin: from, OpMax: to}), s.somebody())
 	}
 	if s.isSettled() {
 		s.askPrepares(max(first, s.log.chainedFrom()), s.log.head())
@@ -114,7 +115,8 @@ func (s *Stage) askPrepares(first, last uint64) {
 			return
 		}
 		s.helped.asked()
-		s.sendSmall(peer.CommandRequestPrepare, s.superblocks.now().View, &peer.RequestPrepare{Checksum: checksum, Op: op}, to)
+		s.sendSmall(peer.CommandRequestPrepare, s.superblocks.now().View,
+			in(&s.outgoing.prepare, peer.RequestPrepare{Checksum: checksum, Op: op}), to)
 	}
 }
 
@@ -223,7 +225,7 @@ func (s *Stage) servePrepare(to int, m *peer.RequestPrepare) {
 
 func (s *Stage) sendMissing(to int, m *peer.RequestPrepare, why peer.Missing) {
 	missing := peer.PrepareMissing{Checksum: m.Checksum, Op: m.Op, Missing: why}
-	s.sendSmall(peer.CommandPrepareMissing, s.superblocks.now().View, &missing, 1<<to)
+	s.sendSmall(peer.CommandPrepareMissing, s.superblocks.now().View, in(&s.outgoing.prepareMissing, missing), 1<<to)
 }
 
 // served: the read of a prepare for another replica has ended. What does not read back right is

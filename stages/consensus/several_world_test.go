@@ -37,6 +37,7 @@ type several struct {
 	clients   []*severalClient
 	count     map[string]int
 	onSend    func(from, to int, f *flight) bool     // a script may drop a message
+	onStep    func(m *machine, step func())          // a script may look at what a step does
 	onFault   func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
 }
 
@@ -380,7 +381,11 @@ func (m *machine) turn() {
 	netCap := cap(m.out.Net)
 	events := Events{WallNs: m.wallNs(), Journal: m.journalEvents, Apply: m.applyEvents, Net: m.netEvents}
 	m.journalEvents, m.applyEvents, m.netEvents = nil, nil, nil
-	m.stage.Step(m.w.nowNs, events, &m.out)
+	if step := func() { m.stage.Step(m.w.nowNs, events, &m.out) }; m.w.onStep != nil {
+		m.w.onStep(m, step)
+	} else {
+		step()
+	}
 	if next := m.stage.TimerNs(); next <= m.w.nowNs && m.out.Fault == nil {
 		m.w.t.Fatalf("seed %d: machine %d turns without a pause, its timer is due %d ns ago: %s", m.w.seed, m.index, m.w.nowNs-next, m.w.text())
 	}

@@ -90,6 +90,7 @@ type Stage struct {
 	repair    repair
 	raw       durableLog // scratch
 	turn      turn
+	outgoing  outgoing
 	service   service
 	helped    helped
 }
