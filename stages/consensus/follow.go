@@ -12,12 +12,15 @@ import (
 	"ledger/vsr"
 )
 
-// sendStartView tells the log of the view. A replica at the checkpoint before cannot store the ops
+// sendStartView tells the log of the view. A replica at an earlier checkpoint cannot store the ops
 // at its end. The header of the last op that it can store is a hook: with it as its head, it has
-// what it can have of the log, until its own checkpoint is durable.
+// what it can have of the log, until its own checkpoint is durable. There are hooks for the
+// checkpoint before, and for the one before that: who is at that one may have most of a log of its
+// own.
 func (s *Stage) sendStartView(to uint8, nonce uint64) {
-	hook := s.limits.PrepareMax(s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op))
-	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), hook)
+	before := s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op)
+	hook, second := s.limits.PrepareMax(before), s.limits.PrepareMax(s.limits.CheckpointBefore(before))
+	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), hook, second)
 	slot := stages.SlotNone
 	if ok {
 		slot = s.slots.take(stages.SlotSend)

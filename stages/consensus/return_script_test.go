@@ -77,6 +77,39 @@ func TestSeveralFarBehind(t *testing.T) {
 	w.heal()
 }
 
+// Goal: a replica that is two checkpoints behind, and has most of a log of its own, follows as
+// well. Its checkpoint does not come to an end while the others take two more.
+func TestSeveralTwoCheckpointsBehind(t *testing.T) {
+	w, _, next, last := begun(t, 44)
+	m, other, interval := w.machines[last], w.machines[next], w.l.CheckpointIntervalOps()
+	w.maySpread = true
+	for checkpoint := m.superblock.Checkpoint.Op; m.superblock.Checkpoint.Op == checkpoint; {
+		w.run(second / 100)
+	}
+	checkpoint := m.superblock.Checkpoint.Op
+	m.isCheckpointHeld = true
+	w.until("its next checkpoint is due", func() bool { return m.executed > w.l.CheckpointTrigger(checkpoint+interval) })
+	w.isolate(last, true)
+	w.until("the others take two more", func() bool { return other.superblock.Checkpoint.Op == checkpoint+2*interval })
+	w.quiet(true)
+	w.run(second / 5)
+	most := w.l.PrepareMax(checkpoint)
+	if m.superblock.Checkpoint.Op != checkpoint || w.oracle.highest < most+uint64(w.l.PipelineOpsMax)+1 {
+		t.Fatalf("the replica is not two checkpoints behind: %s", w.text())
+	}
+	w.isolate(last, false)
+	if w.run(2 * second); m.stage.log.head() != most {
+		t.Fatalf("the replica cannot follow: its head is op %d, and it can store op %d: %s", m.stage.log.head(), most, w.text())
+	}
+	m.isCheckpointHeld = false
+	if w.run(3 * second); m.executed < w.oracle.highest {
+		t.Fatalf("the replica cannot follow: it has executed op %d of %d: %s", m.executed, w.oracle.highest, w.text())
+	}
+	w.maySpread = false
+	w.quiet(false)
+	w.heal()
+}
+
 // Goal: a backup that starts again in its view acknowledges what it has, without being asked. The
 // primary has an op that the backup has written, its acknowledgement is lost, and the other backup
 // is down.
