@@ -58,8 +58,8 @@ func (s *several) harmSlot(m *Machine, slot uint64, how int) {
 	held.prepare, held.twin = nil, nil
 }
 
-// isSoundElsewhere tells whether the slot of p is whole on all other machines, whatever it holds, or
-// was never written, and whether at least one of them has p if it is committed. If a slot were
+// isSoundElsewhere tells whether the slot of p is whole on all other machines, whatever it holds,
+// or was never written, and whether at least one of them has p if it is committed. If a slot were
 // damaged on two machines, nobody could say whether an op that belongs there was acknowledged.
 func (s *several) isSoundElsewhere(m *Machine, p *oracle.Prepare) bool {
 	some := false

@@ -227,8 +227,8 @@ func (s *several) checkRoom() {
 	}
 	if s.isHeld && now > s.heldNs+heldNsMax {
 		s.describe()
-		c.world.fail("a machine that has the ops up to %d does not catch up, although no machine is away and nothing is cut; op %d is committed", low,
-			s.oracle.Highest())
+		c.world.fail("a machine that has the ops up to %d does not catch up, although no machine is away and nothing is cut; "+
+			"op %d is committed", low, s.oracle.Highest())
 	}
 }
 
