@@ -9,6 +9,7 @@ SEEDS       ?= 200
 KILLS       ?= 5
 SEED        ?= 1
 MINUTES     ?= 55
+SHORT       ?= false
 BENCH       ?= .
 COUNT       ?= 1
 BENCHTIME   ?= 1s
@@ -47,11 +48,11 @@ fuzz: ## every decoder for FUZZTIME
 sim: ## SEEDS seeds of the simulator; prints what they met, how large the median seed is and what the mean one costs
 	$(GO) test ./sim -run '^TestSeeds$$' -v -count=1 -timeout 80m -seeds=$(SEEDS)
 
-cluster: ## SEEDS seeds of clusters of several replicas
-	$(GO) test ./sim -run '^TestSeveralSeeds$$' -v -count=1 -timeout 80m -several-seeds=$(SEEDS)
+cluster: ## SEEDS seeds of clusters of several replicas; with SHORT=true, without the long lives
+	$(GO) test ./sim -run '^TestSeveralSeeds$$' -v -count=1 -timeout 80m -several-seeds=$(SEEDS) -short-lives=$(SHORT)
 
 cluster-seed: ## replays SEED of a cluster and prints what the replicas say, write and decide
-	@$(GO) run ./sim/cmd/clusters -seed=$(SEED)
+	@$(GO) run ./sim/cmd/clusters -seed=$(SEED) -short=$(SHORT)
 
 cluster-long: ## 5000 seeds of clusters, in parts of MINUTES; each part goes on where the one before stopped, and renews docs/clusters.md
 	$(GO) run ./sim/cmd/clusters -seeds=5000 -minutes=$(MINUTES) -progress=bin/clusters.progress -out=docs/clusters.md
