@@ -294,7 +294,13 @@ func TestSeveralPulseWithoutASlot(t *testing.T) {
 // while its prepare is still being read from the log. Its client is in neither the sessions nor the
 // index of clients in flight, so if its retry were taken, it would run twice.
 func TestSeveralServesWhatItHasExecuted(t *testing.T) {
-	w, primary, a, third := calm(t, 21)
+	for seed := range uint64(4) {
+		servesWhatItHasExecuted(t, 21+seed)
+	}
+}
+
+func servesWhatItHasExecuted(t *testing.T, seed uint64) {
+	w, primary, a, third := calm(t, seed)
 	before := w.oracle.highest
 	one := w.clients[0]
 	primary.holdsAppends = true
