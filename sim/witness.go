@@ -225,6 +225,13 @@ func (d *witness) take(data []byte) {
 	d.several.judged(d.several.oracle.Changed())
 }
 
+// isInForce tells whether a reader of the disk finds the superblock that is durable. It finds the
+// next one as soon as two copies of it are written, and between two copies nothing may be in flight.
+func (d *witness) isInForce() bool {
+	data, _ := d.machine.superblock()
+	return data != nil && sequenceOf(data) == d.sequence
+}
+
 // rescan looks what the disk has after a crash, damage, or the repairs of a start.
 func (d *witness) rescan() {
 	m := d.machine
