@@ -43,9 +43,10 @@ func TestSeveralEven(t *testing.T) {
 }
 
 // liveEven runs three machines without faults, and compares them whenever they are even. Clients
-// begin nothing while a checkpoint is due, so that all ops are executed when superblocks are written.
+// begin nothing while a checkpoint is due. So all ops are executed when superblocks are written.
 //
-// halves: the steps in which a machine had two copies of its next superblock, and nothing in flight.
+// halves: the steps in which a machine had two copies of its next superblock, and nothing in
+// flight.
 func liveEven(w *World) (evens, halves int) {
 	c := w.addSeveral(3)
 	s := c.several

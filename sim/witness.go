@@ -226,7 +226,8 @@ func (d *witness) take(data []byte) {
 }
 
 // isInForce tells whether a reader of the disk finds the superblock that is durable. It finds the
-// next one as soon as two copies of it are written, and between two copies nothing may be in flight.
+// next one as soon as two copies of it are written, and between two copies nothing need be in
+// flight.
 func (d *witness) isInForce() bool {
 	data, _ := d.machine.superblock()
 	return data != nil && sequenceOf(data) == d.sequence
