@@ -9,6 +9,7 @@ SEEDS       ?= 200
 KILLS       ?= 5
 SEED        ?= 1
 MINUTES     ?= 55
+SHORT       ?= false
 BENCH       ?= .
 COUNT       ?= 1
 BENCHTIME   ?= 1s
@@ -47,11 +48,11 @@ fuzz: ## every decoder for FUZZTIME
 sim: ## SEEDS seeds of the simulator; prints what they met, how large the median seed is and what the mean one costs
 	$(GO) test ./sim -run '^TestSeeds$$' -v -count=1 -timeout 80m -seeds=$(SEEDS)
 
-cluster: ## SEEDS seeds of clusters of several replicas
-	$(GO) test ./sim -run '^TestSeveralSeeds$$' -v -count=1 -timeout 80m -several-seeds=$(SEEDS)
+cluster: ## SEEDS seeds of clusters of several replicas; with SHORT=true, without the long lives
+	$(GO) test ./sim -run '^TestSeveralSeeds$$' -v -count=1 -timeout 80m -several-seeds=$(SEEDS) -short-lives=$(SHORT)
 
 cluster-seed: ## replays SEED of a cluster and prints what the replicas say, write and decide
-	@$(GO) run ./sim/cmd/clusters -seed=$(SEED)
+	@$(GO) run ./sim/cmd/clusters -seed=$(SEED) -short=$(SHORT)
 
 cluster-long: ## 5000 seeds of clusters, in parts of MINUTES; each part goes on where the one before stopped, and renews docs/clusters.md
 	$(GO) run ./sim/cmd/clusters -seeds=5000 -minutes=$(MINUTES) -progress=bin/clusters.progress -out=docs/clusters.md
@@ -64,7 +65,7 @@ interop: build ## the official clients, the recorded corpora, kill -9
 
 cluster-real-long: build ## three real replicas: 50 kills and so on, 200 placements of damage, 100 power cuts; prints figures
 	cd interop && bash -o pipefail -c 'LEDGER_BIN=$(CURDIR)/bin/ledger KILLS=50 $(GO) test ./cluster -v -count=1 -timeout=6h \
-		-rounds=50 -placements=200 -powercuts=100 -run "$(if $(RUN),$(RUN),.)" 2>&1 | grep -v message_bus'
+		-rounds=50 -placements=200 -powercuts=100 -corpora=all -run "$(if $(RUN),$(RUN),.)" 2>&1 | grep -v message_bus'
 
 bench: build ## BENCH of the stages, rings, pairs and the whole server, COUNT times, each for BENCHTIME: for benchstat
 	@LEDGER_BIN=$(CURDIR)/bin/ledger $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime=$(BENCHTIME) -count=$(COUNT) -timeout 4h

@@ -58,8 +58,9 @@ func (s *several) harmSlot(m *Machine, slot uint64, how int) {
 	held.prepare, held.twin = nil, nil
 }
 
-// isSoundElsewhere tells whether all other machines that are to have what a slot holds have it
-// whole, and at least one of them has it if it is committed.
+// isSoundElsewhere tells whether the slot of p is whole on all other machines, whatever it holds,
+// or was never written, and whether at least one of them has p if it is committed. If a slot were
+// damaged on two machines, nobody could say whether an op that belongs there was acknowledged.
 func (s *several) isSoundElsewhere(m *Machine, p *oracle.Prepare) bool {
 	some := false
 	for _, other := range s.cluster.machines {
@@ -72,7 +73,7 @@ func (s *several) isSoundElsewhere(m *Machine, p *oracle.Prepare) bool {
 		}
 		if held.prepare == p && held.twin == p {
 			some = true
-		} else if held.prepare != held.twin || held.prepare == nil && p.Op <= other.witness.highest {
+		} else if held.prepare != held.twin || held.prepare == nil && other.witness.highest >= p.Op%uint64(len(other.witness.slots)) {
 			return false
 		}
 	}

@@ -204,12 +204,15 @@ func (s *several) stopped(m *Machine) {
 // end, and the clients wait for it.
 func (s *several) checkRoom() {
 	c, now := s.cluster, s.cluster.world.events.nowNs
-	low, top := ^uint64(0), s.oracle.Highest()
-	for _, m := range c.machines {
-		low, top = min(low, m.witness.checkpointOp), max(top, m.witness.highest)
-	}
 	l := &c.limits
-	most := low + l.CheckpointIntervalOps() + uint64(l.BarOps) + uint64(l.SlackOps)/2
+	low, most, top := ^uint64(0), ^uint64(0), s.oracle.Highest()
+	for _, m := range c.machines {
+		has := m.witness.hasUpTo()
+		// The logs of others have what follows has, and their checkpoint is at most one further.
+		most = min(most, has+uint64(l.JournalSlotsCount)-uint64(l.SlackOps)/2-2*uint64(l.PipelineOpsMax),
+			m.witness.checkpointOp+2*l.CheckpointIntervalOps()+uint64(l.BarOps)-2*uint64(l.PipelineOpsMax))
+		low, top = min(low, has), max(top, m.witness.highest)
+	}
 	if isHeld := top > most; isHeld != s.isHeld {
 		s.isHeld, s.heldNs = isHeld, now
 		for _, one := range c.clients {
@@ -217,14 +220,14 @@ func (s *several) checkRoom() {
 		}
 		if isHeld {
 			s.marks.add(MarkHeld)
-			c.world.say("a machine has checkpoint %d, and op %d is prepared: the clients wait", low, top)
+			c.world.say("a machine has the ops up to %d, and op %d is prepared: the clients wait", low, top)
 			s.mend()
 		}
 	}
 	if s.isHeld && now > s.heldNs+heldNsMax {
 		s.describe()
-		c.world.fail("a machine with checkpoint %d does not catch up, although no machine is away and nothing is cut; op %d is committed", low,
-			s.oracle.Highest())
+		c.world.fail("a machine that has the ops up to %d does not catch up, although no machine is away and nothing is cut; "+
+			"op %d is committed", low, s.oracle.Highest())
 	}
 }
 

@@ -27,9 +27,11 @@ type witness struct {
 	copies map[uint64]uint32 // of the superblock, by sequence
 
 	sequence      uint64 // of the durable superblock
+	begun         uint64 // of the newest one of which a copy was written
 	view, logView uint32
 	checkpointOp  uint64
 	highest       uint64 // op that was ever written here
+	has           uint64 // the log has all committed ops up to this one, from the checkpoint on
 
 	ballots map[uint32][]byte // the list that was sent as the vote of a log view
 }
@@ -150,6 +152,7 @@ func (d *witness) onSuperblock(data []byte) {
 	case op > 0 && d.limits.CheckpointTrigger(op) > d.several.oracle.Highest():
 		m.fail("machine %d: the checkpoint of op %d is written, and its trigger is not committed", m.index, op)
 	}
+	d.begun = sequenceOf(data)
 	if op > 0 {
 		d.several.cluster.judge.checkpoint(op, id)
 	}
@@ -197,6 +200,18 @@ func (d *witness) onHeld(p *oracle.Prepare) {
 	d.several.judged(d.several.oracle.Held(d.machine.index, p))
 }
 
+// hasUpTo is the last op up to which the log has all that is committed, from the checkpoint on.
+func (d *witness) hasUpTo() uint64 {
+	d.has = max(d.has, d.checkpointOp)
+	for {
+		p := d.several.oracle.Committed(d.has + 1)
+		if p == nil || d.slot(p.Op).prepare != p {
+			return d.has
+		}
+		d.has++
+	}
+}
+
 // onExecuted demands that an op that apply has executed is committed. Whether it was the right
 // prepare shows in the replies and in the next checkpoint: the log on disk may have another one
 // until the log view is durable.
@@ -225,17 +240,10 @@ func (d *witness) take(data []byte) {
 	d.several.judged(d.several.oracle.Changed())
 }
 
-// isInForce tells whether a reader of the disk finds the superblock that is durable. It finds the
-// next one as soon as two copies of it are written, and between two copies nothing need be in
-// flight.
-func (d *witness) isInForce() bool {
-	data, _ := d.machine.superblock()
-	return data != nil && sequenceOf(data) == d.sequence
-}
-
 // rescan looks what the disk has after a crash, damage, or the repairs of a start.
 func (d *witness) rescan() {
 	m := d.machine
+	d.has = 0
 	for i := range d.slots {
 		d.slots[i] = logSlot{prepare: d.found(d.layout.PrepareAt(uint64(i)), false), twin: d.found(d.layout.TwinAt(uint64(i)), true)}
 	}
@@ -249,6 +257,7 @@ func (d *witness) rescan() {
 			sequenceOf(data), view, logView, op, d.sequence, d.view, d.logView, d.checkpointOp)
 	}
 	clear(d.copies)
+	d.begun = sequenceOf(data)
 	if sequenceOf(data) != d.sequence {
 		d.take(data)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-var placementsFlag = flag.Int("placements", 3, "how often TestDamagedLogs damages the logs of all replicas")
+var placementsFlag = flag.Int("placements", 2, "how often TestDamagedLogs damages the logs of all replicas")
 
 // window is the number of ops of which each may be damaged on one replica.
 const window = 4

@@ -16,10 +16,10 @@ import (
 
 var (
 	seedFlag   = flag.Uint64("seed", 0, "seed of random choices; 0 picks one")
-	roundsFlag = flag.Int("rounds", 2, "how often a test pauses, stops or cuts off the primary")
+	roundsFlag = flag.Int("rounds", 1, "how often a test pauses, stops or cuts off the primary")
 )
 
-// kills is how often TestKillPrimary kills: 5, or what KILLS says.
+// kills is how often TestDisturbedPrimary kills: 5, or what KILLS says.
 func kills(t *testing.T) int {
 	count := 5
 	if text := os.Getenv("KILLS"); text != "" {
@@ -61,15 +61,33 @@ var (
 	mute       = disturbance{"mute", func(g *group, i int) { g.mute(i, true) }, func(g *group, i int) { g.mute(i, false) }, true}
 )
 
-func TestKillPrimary(t *testing.T)      { disturb(t, killed, kills(t)) }
-func TestPausePrimary(t *testing.T)     { disturb(t, paused, *roundsFlag) }
-func TestTerminatePrimary(t *testing.T) { disturb(t, terminated, *roundsFlag) }
-func TestCutOffPrimary(t *testing.T)    { disturb(t, isolated, *roundsFlag) }
-func TestDeafPrimary(t *testing.T)      { disturb(t, deaf, *roundsFlag) }
-func TestMutePrimary(t *testing.T)      { disturb(t, mute, *roundsFlag) }
+// planned is a disturbance, and how often it happens.
+type planned struct {
+	disturbance
+	count int
+}
+
+// TestDisturbedPrimary has all disturbances in one cluster, which is the short form of the tests
+// below: the kills that KILLS says, and each of the others -rounds times.
+func TestDisturbedPrimary(t *testing.T) {
+	plan := []planned{{killed, kills(t)}}
+	for _, d := range []disturbance{paused, terminated, isolated, deaf, mute} {
+		plan = append(plan, planned{d, *roundsFlag})
+	}
+	disturb(t, plan...)
+}
+
+// isLong skips a test in the short form, in which other tests have to do.
+func isLong(t *testing.T) {
+	t.Helper()
+	if *roundsFlag < 2 {
+		t.Skip("a part of the long form: -rounds=2")
+	}
+}
 
 // TestBackupReturns wants a backup that was killed under load to catch up under load.
 func TestBackupReturns(t *testing.T) {
+	isLong(t)
 	g := newGroup(t, options{})
 	p := newProbe(t, g)
 	p.primary(g)
@@ -132,11 +150,11 @@ const (
 	pauseReturning = 2 * time.Second
 )
 
-// disturb does something to the primary under load, count times, and ends it when another replica
-// has taken over. Nothing that was acknowledged may be lost or doubled, every history has to be
-// strictly serializable, and in the end all replicas have to have the same data. The times without
-// an answer are measured and printed; they decide nothing.
-func disturb(t *testing.T, d disturbance, count int) {
+// disturb does something to the primary under load, again and again, and ends it each time when
+// another replica has taken over. Nothing that was acknowledged may be lost or doubled, every
+// history has to be strictly serializable, and in the end all replicas have to have the same data.
+// The times without an answer are measured and printed; they decide nothing.
+func disturb(t *testing.T, plan ...planned) {
 	random, seed := seeded(t)
 	g := newGroup(t, options{})
 	p := newProbe(t, g)
@@ -144,9 +162,29 @@ func disturb(t *testing.T, d disturbance, count int) {
 	l := newLoad(t, g, 4)
 	h := newHistory(t, g, 6, seed)
 	official, own := newAsker(t, g, true), newAsker(t, g, false)
-	var probed, officials, owns, returns []time.Duration
+	var rows []string
 	l.begin(batchFull, pauseBusy)
-	for round := range count {
+	for _, d := range plan {
+		rows = append(rows, d.rounds(t, g, p, l, h, official, own, random))
+	}
+	l.end()
+	l.audit()
+	checkpoint := g.settle(l)
+	digest := g.wantEqualDigests()
+	t.Logf("%d transfers in full batches, %d calls judged; %d calls were given up, %d of them carried out; 0 lost, 0 doubled; "+
+		"checkpoint op %d: %s", l.transfers(), h.judged, h.abandoned, h.taken, checkpoint, digest)
+	t.Logf("| what happens to the primary | times | probe: median | longest | official client: median | longest | " +
+		"our client: median | longest | returned: median | longest |")
+	for _, row := range rows {
+		t.Log(row)
+	}
+}
+
+// rounds does one disturbance as often as planned, and returns the row of its times.
+func (d planned) rounds(t *testing.T, g *group, p *probe, l *load, h *history, official, own *asker, random *rand.Rand) (row string) {
+	t.Helper()
+	var probed, officials, owns, returns []time.Duration
+	for round := range d.count {
 		h.begin()
 		l.pause.Store(int64(pauseBusy))
 		l.awaitCalls(g, 8)
@@ -181,15 +219,7 @@ func disturb(t *testing.T, d disturbance, count int) {
 		t.Logf("round %d: %s: replica %d, then %d; without an answer: probe %v, official client %v, ours %v; caught up after %v",
 			round+1, d.name, old, next, probed[round], officials[round], owns[round], returns[round])
 	}
-	l.end()
-	l.audit()
-	checkpoint := g.settle(l)
-	digest := g.wantEqualDigests()
-	t.Logf("%d transfers in full batches, %d calls judged; %d calls were given up, %d of them carried out; 0 lost, 0 doubled; "+
-		"checkpoint op %d: %s", l.transfers(), h.judged, h.abandoned, h.taken, checkpoint, digest)
-	t.Logf("| what happens to the primary | times | probe: median | longest | official client: median | longest | " +
-		"our client: median | longest | returned: median | longest |")
-	t.Logf("| %s | %d | %s | %s | %s | %s |", d.name, count, spread(probed), spread(officials), spread(owns), spread(returns))
+	return fmt.Sprintf("| %s | %d | %s | %s | %s | %s |", d.name, d.count, spread(probed), spread(officials), spread(owns), spread(returns))
 }
 
 // spread is median and longest.

@@ -69,6 +69,26 @@ func (f *faults) slow(i int, delay time.Duration) {
 	}
 }
 
+// awaitWrites returns when writes of the log are under way on some replica, or after a second.
+func (f *faults) awaitWrites() {
+	f.t.Helper()
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); {
+		count := 0
+		for _, file := range f.files {
+			for entry := range faultsEntries {
+				state := make([]byte, 8)
+				if _, err := file.ReadAt(state, int64(faultsEntriesAt+entry*faultsEntryBytes)); err != nil {
+					f.t.Fatal(err)
+				}
+				count += int(binary.NativeEndian.Uint64(state))
+			}
+		}
+		if count > 1 {
+			return
+		}
+	}
+}
+
 // inFlight is a write of the log that was under way when its process was killed.
 type inFlight struct {
 	sequence, offset uint64

@@ -114,3 +114,13 @@ func (g *group) awaitEqual() (f figures) {
 	})
 	return f
 }
+
+// newest is the highest view and the highest committed op that any replica tells.
+func (g *group) newest() (newest figures) {
+	for i := range replicas {
+		if f, ok := g.figures(i); ok {
+			newest.view, newest.commit = max(newest.view, f.view), max(newest.commit, f.commit)
+		}
+	}
+	return newest
+}

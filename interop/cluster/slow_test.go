@@ -14,6 +14,7 @@ const (
 // of the throughput is there again after 10 s. A slow disk of the primary must not stop the
 // cluster. The share is printed and decides nothing.
 func TestSlowPrimary(t *testing.T) {
+	isLong(t)
 	_, seed := seeded(t)
 	f, o := newFaults(t)
 	g := newGroup(t, o)

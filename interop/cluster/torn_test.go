@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-var powerCutsFlag = flag.Int("powercuts", 5, "how often TestPowerCuts takes power from all replicas")
+var powerCutsFlag = flag.Int("powercuts", 2, "how often TestPowerCuts takes power from all replicas")
 
 // TestPowerCuts kills all replicas at once under load, and puts back sectors of the writes of the
 // log that were under way, as a power cut of all machines leaves them. The cluster has to start
@@ -28,6 +28,7 @@ func TestPowerCuts(t *testing.T) {
 		}
 		l.begin(size, 0)
 		l.awaitCalls(g, 8+random.Uint64N(16))
+		f.awaitWrites()
 		g.crash()
 		writes, isTorn := 0, false
 		for i := range replicas {

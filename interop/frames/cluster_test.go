@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +15,6 @@ import (
 // client that is connected to it alone: a backup passes a register on to the primary and answers
 // its resends from the stored reply.
 func TestEveryReplica(t *testing.T) {
-	if os.Getenv("CLUSTER") == "" {
-		t.Skip("CLUSTER=1 tests a server that forms clusters")
-	}
 	const count = 3
 	var files [count]*server.File
 	var ports [count]int

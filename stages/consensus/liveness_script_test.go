@@ -55,6 +55,15 @@ func (w *several) serves(ns uint64, what string) {
 func TestSeveralPrimaryWithoutAPrepare(t *testing.T) {
 	w, primary, next, last := begun(t, 21)
 	w.maySpread = true
+	w.until("the checkpoints are equal for a while, so that nobody hands on", func() bool {
+		checkpoint := w.machines[next].superblock.Checkpoint.Op
+		for _, m := range w.machines {
+			if m.superblock.Checkpoint.Op != checkpoint {
+				return false
+			}
+		}
+		return w.oracle.highest < checkpoint+50
+	})
 	w.onSend = func(_, to int, f *flight) bool {
 		return to != next || f.command != peer.CommandPrepare && f.command != peer.CommandRepairPrepare
 	}

@@ -245,6 +245,7 @@ func (c *severalClient) onReply(h *wire.Header) {
 	if c.w.oracle.committed[h.ReplyOp()].IsZero() {
 		c.w.t.Fatalf("seed %d: the reply of op %d leaves, which is not committed", c.w.seed, h.ReplyOp())
 	}
+	c.fields.View = max(c.fields.View, h.View()) // so a primary that does not know of this view drops its requests
 	c.w.tell("the client has the reply of op %d", h.ReplyOp())
 	if h.ReplyRequestNumber() != c.fields.Number || c.isIdle {
 		return

@@ -348,3 +348,25 @@ func TestSeveralClientsAreIndexed(t *testing.T) {
 	w.quiet(false)
 	w.heal()
 }
+
+// Goal: a primary that starts again does not go on with the view that its superblock has, since the
+// others may have left it, and it has forgotten whom it has answered. It begins the next one, and
+// sends nothing as the primary of the old one.
+func TestSeveralRestartedPrimary(t *testing.T) {
+	w, primary, _, _ := calm(t, 24)
+	view := primary.superblock.View
+	primary.powerCut()
+	primary.start()
+	w.onSend = func(from, to int, f *flight) bool {
+		if from == primary.index && f.view == view && (f.command == peer.CommandCommit || f.command == peer.CommandPrepare) {
+			t.Fatalf("the primary goes on with its view %d, and sends %v", view, f.command)
+		}
+		return true
+	}
+	w.quiet(false)
+	w.until("a later view serves", func() bool {
+		m := w.primaryOrNil()
+		return m != nil && m.stage.status.isServing() && m.stage.views.now() > view
+	})
+	w.heal()
+}

@@ -406,6 +406,10 @@ func (m *machine) turn() {
 	if m.out.Ready {
 		m.readyCount++
 	}
+	if s := m.stage; !s.views.isNormal() && (s.queue.count()+s.pipeline.count()+s.inFlight.count > 0 || s.timers.isPulsing()) {
+		m.w.t.Fatalf("seed %d: machine %d is in no view and keeps what only a primary has: %d requests, %d ops, %d clients, pulse %v", m.w.seed,
+			m.index, s.queue.count(), s.pipeline.count(), s.inFlight.count, s.timers.isPulsing())
+	}
 	for i := range m.out.Journal {
 		m.performJournal(&m.out.Journal[i])
 	}
