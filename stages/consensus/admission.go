@@ -57,11 +57,19 @@ func (s *Stage) evict(e *stages.NetToConsensus, client wire.U128, reason wire.Ev
 	s.send.answer(e, limits.HeaderBytes, client, false)
 }
 
+// mayEvictUnknown tells whether a client without a session here has none at all. What a new primary
+// has left out of the log, a register too, may still be committed: by the next view, if it is chosen
+// by replicas that have never been in this one. That ends when a quorum has the log view of this
+// primary durable.
+func (s *Stage) mayEvictUnknown() bool {
+	return !s.isCluster() || s.beats.followers() >= s.quorums.Replication-1
+}
+
 // onPing answers a ping: with an eviction for reason 1, 2 or 3, in this order, otherwise with a
 // pong. Source: wire protocol, 4.6.
 func (s *Stage) onPing(e *stages.NetToConsensus, h *wire.Header) {
 	client, number := h.PingClient(), h.PingSession()
-	if number != 0 && number <= s.commits.min() && s.sessions.find(client) == nil {
+	if number != 0 && number <= s.commits.min() && s.sessions.find(client) == nil && s.mayEvictUnknown() {
 		s.evict(e, client, wire.EvictionNoSession)
 		return
 	}
@@ -108,7 +116,7 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
 		// The client has no session. If a message of the client is in flight (its register, or a
 		// request that was admitted before its session was evicted), the request is dropped and the
 		// client sends it again. Otherwise the client is evicted.
-		if busy {
+		if busy || !s.mayEvictUnknown() {
 			s.drop(e)
 		} else {
 			s.evict(e, client, wire.EvictionNoSession)

@@ -20,7 +20,7 @@ import (
 func (s *Stage) sendStartView(to uint8, nonce uint64) {
 	before := s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op)
 	hook, second := s.limits.PrepareMax(before), s.limits.PrepareMax(s.limits.CheckpointBefore(before))
-	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), hook, second)
+	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), s.proven(hook), s.proven(second))
 	slot := stages.SlotNone
 	if ok {
 		slot = s.slots.take(stages.SlotSend)
@@ -41,6 +41,16 @@ func (s *Stage) sendStartView(to uint8, nonce uint64) {
 	s.sendTo(peer.CommandStartView, s.views.now(), slot, uint32(size), to)
 }
 
+// proven returns op if its header here is that of the view's log, and otherwise the head, which is no
+// hook. Behind the checkpoint of the start, nothing proves what a header of the disk is of: an older
+// view may have prepared it, and a replica with such a head would execute it.
+func (s *Stage) proven(op uint64) uint64 {
+	if op > s.log.base() && (op <= s.commits.last() || op >= s.log.chainedFrom()) {
+		return op
+	}
+	return s.log.head()
+}
+
 // askStartView asks for the log of a view that is running, unless that was done a short time ago.
 func (s *Stage) askStartView(view uint32) {
 	if s.deadlines.askSoon(view) || s.deadlines.asks() {
@@ -51,6 +61,18 @@ func (s *Stage) askStartView(view uint32) {
 func (s *Stage) requestStartView(view uint32) {
 	s.sendSmall(peer.CommandRequestStartView, view, in(&s.outgoing.startView, peer.RequestStartView{Nonce: s.views.nonce()}),
 		s.peers.others()&(1<<s.quorums.PrimaryOf(view)))
+}
+
+// tooFarToFollow: nothing of the log of a view can be stored here before the own next checkpoint is
+// durable. A replica in a view change executes nothing more. So if that checkpoint is not on its way
+// already, it never comes.
+func (s *Stage) tooFarToFollow() {
+	s.measures.ignored()
+	next := s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op)
+	if s.views.isChanging() && s.commits.last() < s.limits.CheckpointTrigger(next) {
+		s.fail(&storage.Fault{What: storage.FaultBehind,
+			Reason: "this replica is two checkpoints behind the others, and cannot store any of the ops that they tell it of"})
+	}
 }
 
 // firstMissing is the lowest op that was not executed here and whose prepare is not on disk. What
@@ -96,7 +118,7 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 		all = all[1:]
 	}
 	if len(all) == 0 {
-		s.measures.ignored()
+		s.tooFarToFollow()
 		return
 	}
 	if !s.mayAdopt(view, all[0].Op(), all) {

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"math"
+	"math/bits"
 
 	"ledger/limits"
 	"ledger/peer"
@@ -17,6 +18,7 @@ type beats struct {
 	waitsNs   uint64 // since when an op waits for a quorum; 0: none does
 	givesWay  bool
 	progress  uint64 // of a new primary, when it was last looked at
+	followed  uint8  // bits of the replicas that have this view's log durable
 }
 
 func (b *beats) hasAnnounced(view uint32) bool { return b.view == view }
@@ -45,8 +47,14 @@ func (b *beats) late(lateNs uint64) {
 // giveWay: nothing more is sent that the backups would take for a sign of life.
 func (b *beats) giveWay()          { b.givesWay = true }
 func (b *beats) isGivingWay() bool { return b.givesWay }
-func (b *beats) begin()            { b.givesWay, b.waitsNs, b.committed = false, 0, 0 }
+func (b *beats) begin()            { b.givesWay, b.waitsNs, b.committed, b.followed = false, 0, 0, 0 }
 func (b *beats) stepDown()         { b.givesWay, b.waitsNs = false, 0 }
+
+// followedBy: a replica has told in this view what it tells only when its log view is durable.
+func (b *beats) followedBy(replica int) { b.followed |= 1 << replica }
+
+// followers is the number of such replicas.
+func (b *beats) followers() int { return bits.OnesCount8(b.followed) }
 
 // hasAdvanced tells whether a new primary has come closer to serving since this was last asked.
 func (b *beats) hasAdvanced(progress uint64) bool {
@@ -160,7 +168,16 @@ func (s *Stage) sendAck(to int, header prepare.Header) {
 func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
 	s.peers.heard(from, s.timers.now())
 	if s.isPrimary() {
+		s.beats.followedBy(from)
 		s.acked(from, m.Op, m.Checksum)
+	}
+}
+
+// onEcho: a backup answers a heartbeat.
+func (s *Stage) onEcho(from int) {
+	s.peers.heard(from, s.timers.now())
+	if s.isPrimary() {
+		s.beats.followedBy(from)
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 			s.onHeartbeat(from, &m)
 		}
 	case peer.CommandCommitEcho:
-		s.peers.heard(from, s.timers.now())
+		s.onEcho(from)
 	case peer.CommandPrepareOK:
 		var m peer.PrepareOK
 		if decode(&m) {
