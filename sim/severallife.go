@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"ledger/inspect"
 	"ledger/replica"
 	"ledger/sim/workload"
 )
@@ -305,45 +304,6 @@ func (s *several) audit() {
 	}, "every request of the audit is answered")
 	c.clients[0].links((*link).hangUp)
 	c.clients = c.clients[:0]
-}
-
-// agree demands that all replicas come to the same op and the same checkpoint.
-func (s *several) agree() {
-	s.runUntil(func() bool {
-		first := s.cluster.machines[0].witness
-		for _, m := range s.cluster.machines {
-			if m.replica == nil || m.replica.Consensus.Commit() != s.oracle.Highest() || m.witness.checkpointOp != first.checkpointOp ||
-				m.witness.begun != m.witness.sequence || len(m.disk.flying) > 0 {
-				return false
-			}
-		}
-		return true
-	}, "all replicas have executed the same ops and have the same checkpoint")
-	first := s.cluster.machines[0]
-	if first.witness.checkpointOp == 0 {
-		return
-	}
-	s.marks.add(MarkCheckpoint)
-	digest := first.digest()
-	for _, m := range s.cluster.machines[1:] {
-		if other := m.digest(); other != digest {
-			m.fail("machines 0 and %d have the same checkpoint, and other used pages: digests %s and %s", m.index, digest, other)
-		}
-	}
-}
-
-// digest is that of the used pages of all blocks that the checkpoint on disk names.
-func (m *Machine) digest() string {
-	f, err := inspect.Open(&File{image: m.disk.image, random: m.random, crashSectors: -1}, m.limits)
-	if err != nil {
-		m.fail("machine %d: the data file cannot be read: %v", m.index, err)
-	}
-	defer f.Close()
-	digest, damaged, err := f.Digest(nil)
-	if err != nil || len(damaged) > 0 {
-		m.fail("machine %d: the blocks of the checkpoint are not whole: %v %v", m.index, err, damaged)
-	}
-	return fmt.Sprintf("%d %s %s", digest.CheckpointOp, digest.CheckpointID, digest.Digest)
 }
 
 // cutAll cuts the power of all machines.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -230,14 +231,30 @@ func (g *group) inspect(i int, what ...string) []byte {
 	return output
 }
 
-// wantEqualDigests compares the checkpoints of all replicas, which have to be at the same one.
+// wantEqualDigests compares the checkpoints of all replicas, which have executed the same ops. They
+// may still be about to write the next checkpoint, so it waits until the data files have the same.
 func (g *group) wantEqualDigests() string {
 	g.t.Helper()
-	first := string(g.inspect(0, "digest", "--json"))
-	for i := 1; i < replicas; i++ {
-		if other := string(g.inspect(i, "digest", "--json")); other != first {
-			g.t.Fatalf("the checkpoints differ: replica 0 has %s, replica %d has %s", first, i, other)
+	var digests [replicas]string
+	g.await("the data files have checkpoints of the same op", func() bool {
+		g.t.Helper()
+		var ops [replicas]uint64
+		for i := range replicas {
+			output := g.inspect(i, "digest", "--json")
+			var digest struct {
+				CheckpointOp uint64 `json:"checkpoint_op"`
+			}
+			if err := json.Unmarshal(output, &digest); err != nil {
+				g.t.Fatalf("replica %d: inspect digest --json: %v\n%s", i, err, output)
+			}
+			digests[i], ops[i] = string(output), digest.CheckpointOp
+		}
+		return ops == [replicas]uint64{ops[0], ops[0], ops[0]}
+	})
+	for i, digest := range digests {
+		if digest != digests[0] {
+			g.t.Fatalf("the checkpoints differ: replica 0 has %s, replica %d has %s", digests[0], i, digest)
 		}
 	}
-	return strings.TrimSpace(first)
+	return strings.TrimSpace(digests[0])
 }
