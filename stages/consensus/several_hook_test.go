@@ -10,10 +10,10 @@ import (
 )
 
 // Goal: nobody executes what only a header of the disk behind a checkpoint says. L is two
-// checkpoints behind, with a log that is full. B has on its disk, at the last op that L can store, a
-// prepare that a later view left out, which the committed one never overwrote. B starts again, so
-// this op lies behind its checkpoint, and becomes the primary. Its start_view has no hook for L, which
-// goes on with its own log.
+// checkpoints behind, with a log that is full. B has on its disk, at the last op that L can store,
+// a prepare that a later view left out, which the committed one never overwrote. B starts again, so
+// this op lies behind its checkpoint, and becomes the primary. Its start_view has no hook for L,
+// which goes on with its own log.
 func TestSeveralHookOfTheDisk(t *testing.T) {
 	w, primary, next, last := begun(t, 42)
 	l, b := w.machines[last], w.machines[next]

@@ -108,8 +108,8 @@ func TestSeveralRandom(t *testing.T) {
 
 // Goal: seeds that once failed do not fail again. 111: a new primary served before an op was
 // executed that had been committed meanwhile, and took its request again. 215: ops that were in the
-// commit queue were not given to apply while the next one was missing. 23 never failed: it is where a
-// message would leave before its view is durable, if none waited.
+// commit queue were not given to apply while the next one was missing. 23 never failed: it is where
+// a message would leave before its view is durable, if none waited.
 func TestSeveralRegressions(t *testing.T) {
 	for _, seed := range []uint64{111, 215, 23} {
 		randomSeveral(t, seed)
