@@ -58,9 +58,9 @@ func (s *Stage) evict(e *stages.NetToConsensus, client wire.U128, reason wire.Ev
 }
 
 // mayEvictUnknown tells whether a client without a session here has none at all. What a new primary
-// has left out of the log, a register too, may still be committed: by the next view, if it is chosen
-// by replicas that have never been in this one. That ends when a quorum has the log view of this
-// primary durable.
+// has left out of the log, a register too, may still be committed: by the next view, if it is
+// chosen by replicas that have never been in this one. That ends when a quorum has the log view of
+// this primary durable.
 func (s *Stage) mayEvictUnknown() bool {
 	return !s.isCluster() || s.beats.followers() >= s.quorums.Replication-1
 }

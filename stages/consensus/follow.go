@@ -41,9 +41,9 @@ func (s *Stage) sendStartView(to uint8, nonce uint64) {
 	s.sendTo(peer.CommandStartView, s.views.now(), slot, uint32(size), to)
 }
 
-// proven returns op if its header here is that of the view's log, and otherwise the head, which is no
-// hook. Behind the checkpoint of the start, nothing proves what a header of the disk is of: an older
-// view may have prepared it, and a replica with such a head would execute it.
+// proven returns op if its header here is that of the view's log, and otherwise the head, which is
+// no hook. Behind the checkpoint of the start, nothing proves what a header of the disk is of: an
+// older view may have prepared it, and a replica with such a head would execute it.
 func (s *Stage) proven(op uint64) uint64 {
 	if op > s.log.base() && (op <= s.commits.last() || op >= s.log.chainedFrom()) {
 		return op
@@ -64,8 +64,8 @@ func (s *Stage) requestStartView(view uint32) {
 }
 
 // tooFarToFollow: nothing of the log of a view can be stored here before the own next checkpoint is
-// durable. A replica in a view change executes nothing more. So if that checkpoint is not on its way
-// already, it never comes.
+// durable. A replica in a view change executes nothing more. So if that checkpoint is not on its
+// way already, it never comes.
 func (s *Stage) tooFarToFollow() {
 	s.measures.ignored()
 	next := s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op)

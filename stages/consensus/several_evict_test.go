@@ -10,8 +10,8 @@ import (
 
 // Goal: a primary that no backup follows evicts nobody. Of view v, P alone has a client's register.
 // N and L leave it out and begin v+1, whose start_view never reaches L. N is cut off. P and L begin
-// v+2 with the log of v, which has the register, and commit it. The client's reply names view v, and
-// so does its next request, which it sends to N.
+// v+2 with the log of v, which has the register, and commit it. The client's reply names view v,
+// and so does its next request, which it sends to N.
 func TestSeveralUnfollowedEvictsNobody(t *testing.T) {
 	w, p, n, l := calm(t, 51)
 	before := w.oracle.highest
