@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -151,7 +150,7 @@ func TestRows(t *testing.T) {
 	for i := range 2 * rowsMax {
 		row, isNew := r.take(1, 10)
 		if want := min(i, rowsMax-1); row != want || isNew != (i < rowsMax) {
-			t.Fatal(fmt.Sprintf("take %d: row %d, new %v", i, row, isNew))
+			t.Fatalf("take %d: row %d, new %v", i, row, isNew)
 		}
 	}
 	if row, isNew := r.take(10, 11); row != 0 || isNew {

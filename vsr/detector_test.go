@@ -202,6 +202,45 @@ func TestDeaf(t *testing.T) {
 	}
 }
 
+// A primary without work is deaf if four heartbeats had no echo, and enough others to go on without
+// it have got them.
+func TestDeafWithoutWork(t *testing.T) {
+	const now = 100_000 * ms
+	for _, c := range []struct {
+		what  string
+		leads uint64   // ms ago; 0: not
+		trip  uint64   // ms
+		heard []uint64 // ms ago
+		live  []uint64 // ms ago; 0: not
+		want  bool
+	}{
+		{"nobody answers", 9000, 1, []uint64{0, 2000, 9000}, []uint64{0, 9000, 9000}, true},
+		{"one answers", 9000, 1, []uint64{0, 1999, 9000}, []uint64{0, 9000, 9000}, false},
+		{"it has begun", 1999, 1, []uint64{0, 9000, 9000}, []uint64{0, 9000, 9000}, false},
+		{"it sends no heartbeats", 0, 1, []uint64{0, 9000, 9000}, []uint64{0, 9000, 9000}, false},
+		{"one is connected", 9000, 1, []uint64{0, 9000, 9000}, []uint64{0, 9000, 0}, false},
+		{"one was connected just now", 9000, 1, []uint64{0, 9000, 9000}, []uint64{0, 9000, 1}, false},
+		{"who is not connected does not answer", 9000, 1, []uint64{0, 1, 9000, 1, 9000}, []uint64{0, 0, 9000, 9000, 9000}, true},
+		{"two of four are connected", 9000, 1, []uint64{0, 9000, 9000, 9000, 9000}, []uint64{0, 9000, 9000, 0, 0}, false},
+		{"slow links", 9000, 500, []uint64{0, 3999, 9000}, []uint64{0, 9000, 9000}, false},
+		{"slow links, 8 round trips", 9000, 500, []uint64{0, 4000, 9000}, []uint64{0, 9000, 9000}, true},
+	} {
+		q := QuorumsOf(len(c.heard))
+		d := Deaf{RoundTripNs: c.trip * ms, HeardNs: make([]uint64, len(c.heard)), LiveNs: make([]uint64, len(c.heard))}
+		if c.leads > 0 {
+			d.LeadsSinceNs = now - c.leads*ms
+		}
+		for i, ago := range c.heard {
+			if d.HeardNs[i] = now - ago*ms; c.live[i] > 0 {
+				d.LiveNs[i] = now - c.live[i]*ms
+			}
+		}
+		if got := d.Is(&q, now); got != c.want {
+			t.Errorf("%s: %v", c.what, got)
+		}
+	}
+}
+
 // A primary that is slower than its peers for three seconds gives way, once a minute.
 func TestSlow(t *testing.T) {
 	fast := []Cost{{WriteNs: ms / 4, ExecuteNs: 4 * ms}, {WriteNs: ms / 2, ExecuteNs: 4 * ms}}

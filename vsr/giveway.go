@@ -5,10 +5,11 @@ package vsr
 const (
 	deafRoundTrips  = 8
 	deafNsMin       = 500_000_000
-	slowFactor      = 4              // a slow primary takes more than this many times what its peers take
-	slowNsMin       = 10_000_000     // no write and no execution is slow that takes less
-	slowForNs       = 3_000_000_000  // for so long
-	giveWayAgainNs  = 60_000_000_000 // a slow primary gives way once in this time
+	deafIdleNs      = 4 * HeartbeatNs // without work: so many heartbeats have had no echo
+	slowFactor      = 4               // a slow primary takes more than this many times what its peers take
+	slowNsMin       = 10_000_000      // no write and no execution is slow that takes less
+	slowForNs       = 3_000_000_000   // for so long
+	giveWayAgainNs  = 60_000_000_000  // a slow primary gives way once in this time
 	peersMeasureMax = 8
 )
 
@@ -17,6 +18,8 @@ type Deaf struct {
 	WaitingSinceNs uint64   // since when a prepare or a request has waited; 0 if none does
 	RoundTripNs    uint64   // median of the peers
 	HeardNs        []uint64 // by replica: when its last echo or acknowledgement came; its own does not count
+	LeadsSinceNs   uint64   // since when it has sent heartbeats; 0: it sends none
+	LiveNs         []uint64 // by replica: since when it is connected; 0: it is not
 	Self           int
 }
 
@@ -24,8 +27,11 @@ type Deaf struct {
 // waits, and of too many replicas for a commit there was no answer for 8 round trips. Silence
 // counts from when something began to wait: an idle primary may have heard nothing for long.
 func (d *Deaf) Is(q *Quorums, nowNs uint64) bool {
-	if d.WaitingSinceNs == 0 || q.Replicas == 1 {
+	if q.Replicas == 1 {
 		return false
+	}
+	if d.WaitingSinceNs == 0 {
+		return d.isDeafWithoutWork(q, nowNs)
 	}
 	silenceNs := max(deafRoundTrips*d.RoundTripNs, deafNsMin)
 	answering := 0
@@ -35,6 +41,28 @@ func (d *Deaf) Is(q *Quorums, nowNs uint64) bool {
 		}
 	}
 	return answering < q.Replication-1
+}
+
+// isDeafWithoutWork: no request reaches a primary that hears nobody, so nothing ever waits there.
+// Its heartbeats keep the backups from suspecting it. So they count as what waits, if they reach
+// enough replicas to go on without it: it is connected to these. Otherwise it would only make a
+// view change that nobody can end.
+func (d *Deaf) isDeafWithoutWork(q *Quorums, nowNs uint64) bool {
+	if d.LeadsSinceNs == 0 {
+		return false
+	}
+	silenceNs := max(deafRoundTrips*d.RoundTripNs, deafIdleNs)
+	answering, connected := 0, 0
+	for replica, liveNs := range d.LiveNs {
+		if replica == d.Self || liveNs == 0 {
+			continue
+		}
+		connected++
+		if nowNs < max(d.HeardNs[replica], d.LeadsSinceNs, liveNs)+silenceNs {
+			answering++
+		}
+	}
+	return answering < q.Replication-1 && connected >= q.ViewChange
 }
 
 // Cost is what a replica reports of its recent work; 0 where it has done none.

@@ -163,7 +163,7 @@ func (s *Stage) onDurable() {
 	}
 	if s.isSettled() {
 		if s.isPrimary() && !s.beats.hasAnnounced(s.views.now()) {
-			s.beats.announceView(s.views.now())
+			s.beats.announceView(s.views.now(), s.timers.now())
 			s.sendStartView(s.peers.others(), 0)
 		}
 		s.ackAll()
@@ -190,7 +190,7 @@ func (s *Stage) setList(list *vsr.List, logView uint32) {
 // onConnection takes what net says of a connection.
 func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	isLive := e.Kind == stages.NetPeerLive
-	s.peers.connected(int(e.Peer), isLive)
+	s.peers.connected(int(e.Peer), isLive, s.timers.now())
 	s.repair.connected(int(e.Peer), isLive)
 	s.send.noted(e.Peer)
 	if isLive && s.isStarted() && !s.status.isFailed() {

@@ -68,10 +68,11 @@ func (s *Stage) progress() uint64 {
 	return progress
 }
 
-// isDeaf tells whether the primary hears nobody while something waits.
+// isDeaf tells whether the primary hears nobody, while something waits or its heartbeats arrive.
 func (s *Stage) isDeaf() bool {
-	var times [limits.ReplicasMax]uint64
-	d := vsr.Deaf{WaitingSinceNs: s.beats.waitingSince(), RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&times), Self: s.self}
+	var heard, live [limits.ReplicasMax]uint64
+	d := vsr.Deaf{WaitingSinceNs: s.beats.waitingSince(), RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&heard),
+		LeadsSinceNs: s.beats.leadsSince(), LiveNs: s.peers.liveSince(&live), Self: s.self}
 	return d.Is(&s.quorums, s.timers.now())
 }
 

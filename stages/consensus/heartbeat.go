@@ -18,12 +18,19 @@ type beats struct {
 	waitsNs   uint64 // since when an op waits for a quorum; 0: none does
 	givesWay  bool
 	progress  uint64 // of a new primary, when it was last looked at
+	leadsNs   uint64 // since when it has sent heartbeats in its view
 	followed  uint8  // bits of the replicas that have this view's log durable
 }
 
 func (b *beats) hasAnnounced(view uint32) bool { return b.view == view }
-func (b *beats) announceView(view uint32)      { b.view = view }
-func (b *beats) announced(committed uint64)    { b.committed = committed }
+
+// announceView: the log of the view was told to all, and heartbeats follow.
+func (b *beats) announceView(view uint32, nowNs uint64) { b.view, b.leadsNs = view, max(nowNs, 1) }
+
+// leadsSince is when that was.
+func (b *beats) leadsSince() uint64 { return b.leadsNs }
+
+func (b *beats) announced(committed uint64) { b.committed = committed }
 
 // isNews tells whether the backups have not been told that op is committed.
 func (b *beats) isNews(committed uint64) bool { return committed > b.committed }
@@ -42,6 +49,7 @@ func (b *beats) late(lateNs uint64) {
 	if b.waitsNs > 0 {
 		b.waitsNs += lateNs
 	}
+	b.leadsNs += lateNs
 }
 
 // giveWay: nothing more is sent that the backups would take for a sign of life.

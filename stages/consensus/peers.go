@@ -19,6 +19,7 @@ type peers struct {
 type peerState struct {
 	sends    int                      // messages that net has
 	forwards [forwardsMax]stages.Slot // of them, forwarded requests
+	liveNs   uint64                   // since when it is connected; 0: it is not
 	heardNs  uint64                   // when it last echoed or acknowledged
 	toldNs   uint64                   // when its last message came
 	state    peer.State               // as of its last ping or pong
@@ -43,10 +44,12 @@ func newPeers(self, count int) peers {
 func (p *peers) others() uint8 { return p.all }
 
 // connected: there is a connection with a peer, or none.
-func (p *peers) connected(replica int, isLive bool) {
+func (p *peers) connected(replica int, isLive bool, nowNs uint64) {
 	p.live &^= 1 << replica
+	p.each[replica].liveNs = 0
 	if isLive {
 		p.live |= 1 << replica
+		p.each[replica].liveNs = max(nowNs, 1)
 	}
 }
 
@@ -146,6 +149,14 @@ func (p *peers) isReported(replica int, nowNs uint64) bool {
 // stateOf a peer, when it told that, and when any message of it came; 0: never.
 func (p *peers) stateOf(replica int) (state *peer.State, stateNs, toldNs uint64) {
 	return &p.each[replica].state, p.each[replica].stateNs, p.each[replica].toldNs
+}
+
+// liveSince fills in since when each replica is connected; 0: it is not.
+func (p *peers) liveSince(times *[limits.ReplicasMax]uint64) []uint64 {
+	for i := range p.count {
+		times[i] = p.each[i].liveNs
+	}
+	return times[:p.count]
 }
 
 // heardAt fills in when each replica was last heard.

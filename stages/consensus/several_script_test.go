@@ -62,3 +62,19 @@ func TestSeveralCuts(t *testing.T) {
 	w.serves(3*second/2, "a deaf primary stays")
 	w.heal()
 }
+
+// Goal: a primary that hears nobody is left although nothing waits there. No request reaches it,
+// and its heartbeats arrive.
+func TestSeveralDeafWithoutWork(t *testing.T) {
+	w, primary, _, _ := calm(t, 54)
+	view := primary.stage.views.now()
+	for i := range w.machines {
+		w.isCut[i][primary.index] = true
+	}
+	w.run(4 * second)
+	if now := w.view(); now == view {
+		t.Fatalf("a deaf primary without work stays: %s", w.text())
+	}
+	w.quiet(false)
+	w.heal()
+}
