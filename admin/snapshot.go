@@ -9,8 +9,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ledger/metrics"
 	"ledger/replica"
 	"ledger/stages"
+	"ledger/stages/apply"
 	"ledger/stages/compact"
 	"ledger/storage"
 	"ledger/storage/forest/levels"
@@ -70,6 +72,30 @@ func (s *snapshot) checkpoints() *compact.Sample {
 		return &compact.Sample{} // nothing is known yet
 	}
 	return &s.Compact[0]
+}
+
+// eachTime visits the histograms: of a request's way, of bars and of checkpoints.
+func (s *snapshot) eachTime(visit func(name string, h *metrics.Histogram)) {
+	visit("net: receive", &s.Net.ReceiveNs)
+	visit("net: send", &s.Net.SendNs)
+	visit("request: service", &s.Consensus.ServiceNs)
+	visit("request: queue", &s.Consensus.QueueNs)
+	visit("journal: write", &s.Journal.WriteNs)
+	visit("journal: superblock", &s.Journal.SuperblockNs)
+	visit("execute: queue", &s.Apply.QueueNs)
+	for class := range s.Apply.ExecuteNs {
+		visit("execute: "+apply.ClassNames[class], &s.Apply.ExecuteNs[class])
+	}
+	for barrier := range s.Apply.BarrierNs {
+		visit("barrier: "+apply.BarrierNames[barrier], &s.Apply.BarrierNs[barrier])
+	}
+	visit("compact: generation", &s.Apply.GenerationNs)
+	for worker := range s.Compact {
+		visit(stages.NameOf(stages.Compact+worker)+": job", &s.Compact[worker].JobNs)
+	}
+	visit("checkpoint: whole", &s.Apply.CheckpointNs)
+	visit("checkpoint: trailers", &s.checkpoints().TrailersNs)
+	visit("checkpoint: sync", &s.checkpoints().SyncNs)
 }
 
 // eachTree visits the trees.

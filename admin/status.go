@@ -9,8 +9,6 @@ import (
 	"ledger/internal/posix"
 	"ledger/metrics"
 	"ledger/replica"
-	"ledger/stages"
-	"ledger/stages/apply"
 	"ledger/stages/consensus"
 	"ledger/wire"
 )
@@ -249,9 +247,9 @@ func (s *snapshot) clients() []StatusClient {
 	return list
 }
 
-// times are the histograms of a request's way.
+// times are the histograms.
 func (s *snapshot) times() (list []StatusTime) {
-	add := func(name string, h *metrics.Histogram) {
+	s.eachTime(func(name string, h *metrics.Histogram) {
 		t := StatusTime{Name: name, SumNs: h.Sum, MaxNs: h.Max, Cells: [][2]uint64{}}
 		for cell, count := range h.Cells {
 			if count > 0 {
@@ -259,24 +257,7 @@ func (s *snapshot) times() (list []StatusTime) {
 			}
 		}
 		list = append(list, t)
-	}
-	add("request: service", &s.Consensus.ServiceNs)
-	add("request: queue", &s.Consensus.QueueNs)
-	add("net: receive", &s.Net.ReceiveNs)
-	add("net: send", &s.Net.SendNs)
-	add("journal: write", &s.Journal.WriteNs)
-	add("journal: superblock", &s.Journal.SuperblockNs)
-	add("execute: queue", &s.Apply.QueueNs)
-	for class := range s.Apply.ExecuteNs {
-		add("execute: "+apply.ClassNames[class], &s.Apply.ExecuteNs[class])
-	}
-	for barrier := range s.Apply.BarrierNs {
-		add("barrier: "+apply.BarrierNames[barrier], &s.Apply.BarrierNs[barrier])
-	}
-	add("checkpoint", &s.Apply.CheckpointNs)
-	for worker := range s.Compact {
-		add(stages.NameOf(stages.Compact+worker)+": job", &s.Compact[worker].JobNs)
-	}
+	})
 	return list
 }
 

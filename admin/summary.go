@@ -9,8 +9,6 @@ import (
 	"ledger/metrics"
 	"ledger/peer"
 	"ledger/replica"
-	"ledger/stages"
-	"ledger/stages/apply"
 	"ledger/stages/net"
 	"ledger/storage"
 	"ledger/storage/forest/levels"
@@ -49,30 +47,10 @@ func writeSummary(w io.Writer, s *snapshot) {
 	})
 
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s\n", "time", "count", "mean", "p50", "p99", "p100")
-	line := func(name string, h *metrics.Histogram) {
+	s.eachTime(func(name string, h *metrics.Histogram) {
 		fmt.Fprintf(w, "%-32s %12d %12s %12s %12s %12s\n", name, h.Count(), duration(uint64(h.Mean())), duration(h.Quantile(0.5)),
 			duration(h.Quantile(0.99)), duration(h.Max))
-	}
-	line("net: receive", &s.Net.ReceiveNs)
-	line("net: send", &s.Net.SendNs)
-	line("request: service", &s.Consensus.ServiceNs)
-	line("request: queue", &s.Consensus.QueueNs)
-	line("journal: write", &s.Journal.WriteNs)
-	line("journal: superblock", &s.Journal.SuperblockNs)
-	line("execute: queue", &s.Apply.QueueNs)
-	for class := range s.Apply.ExecuteNs {
-		line("execute: "+apply.ClassNames[class], &s.Apply.ExecuteNs[class])
-	}
-	for barrier := range s.Apply.BarrierNs {
-		line("barrier: "+apply.BarrierNames[barrier], &s.Apply.BarrierNs[barrier])
-	}
-	line("compact: generation", &s.Apply.GenerationNs)
-	for worker := range s.Compact {
-		line(stages.NameOf(stages.Compact+worker)+": job", &s.Compact[worker].JobNs)
-	}
-	line("checkpoint: whole", &s.Apply.CheckpointNs)
-	line("checkpoint: trailers", &s.checkpoints().TrailersNs)
-	line("checkpoint: sync", &s.checkpoints().SyncNs)
+	})
 
 	writeSlowest(w, s)
 
