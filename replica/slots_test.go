@@ -56,7 +56,7 @@ func TestSlotsOfOneReplica(t *testing.T) {
 
 // Goal: in a cluster, each class for other replicas has the slots that the leases, reads and
 // requests to so many peers can take, and the largest message of the class fits. Of the other
-// classes, that of clients has some more for strangers.
+// classes, that of clients has some more for strangers, and that of prepares for the leases.
 func TestSlotsOfSeveralReplicas(t *testing.T) {
 	one := limits.Production()
 	_, alone := slotBytes(t, &one)
@@ -64,10 +64,8 @@ func TestSlotsOfSeveralReplicas(t *testing.T) {
 		l := limits.Production()
 		l.ReplicasCount = replicas
 		slots, bytes := slotBytes(t, &l)
-		for _, name := range []string{"prepare slots", "reply slots"} {
-			if bytes[name] != alone[name] {
-				t.Errorf("%d replicas: %s have %d bytes, want %d as in a cluster of one", replicas, name, bytes[name], alone[name])
-			}
+		if name := "reply slots"; bytes[name] != alone[name] {
+			t.Errorf("%d replicas: %s have %d bytes, want %d as in a cluster of one", replicas, name, bytes[name], alone[name])
 		}
 		peers := replicas - 1
 		for _, want := range []struct {
@@ -76,6 +74,7 @@ func TestSlotsOfSeveralReplicas(t *testing.T) {
 			messageBytes uint64
 		}{
 			{stages.SlotClient, one.SlotsCount().Client + 16, wire.MessageBytesMax}, // strangers
+			{stages.SlotPrepare, 2*8 + 2 + 10*peers, uint64(l.MessageBytesMax)}, // those that net still sends
 			{stages.SlotPeer, 11*peers + 8, uint64(l.MessageBytesMax)},
 			{stages.SlotRepair, 6 + 4 + 4*peers, uint64(max(l.MessageBytesMax, wire.HeaderBytes+l.BlockBytes))},
 			{stages.SlotSmall, 13 * peers, (1+datafile.HeadersMax)*prepare.HeaderBytes + 128},

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ledger/internal/arena"
 	"ledger/internal/posix"
@@ -93,16 +94,36 @@ func TestOwnAddress(t *testing.T) {
 	}
 	defer taken.Close()
 	for index := 1; index < 3; index++ {
+		p := &processes{t: t}
 		path := formattedOf(t, index, 3)
 		for item := range 3 {
-			addresses := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
+			addresses := freeAddresses(t, 3)
 			addresses[item] = taken.Addr().String()
+			if item != index {
+				f := p.follow(path, addresses, nil)
+				awaitListener(t, addresses[index])
+				_ = f.Process.Kill()
+				_ = f.Wait()
+				continue
+			}
 			status, _, stderr := ended(t, nil, "start", "--development", "--addresses="+strings.Join(addresses, ","), path)
-			if isOwn := item == index; status != exitRefused || strings.Contains(stderr, "in use") != isOwn {
-				t.Errorf("replica %d, item %d is taken: status %d: %s", index, item, status, stderr)
+			if status != exitRefused || !strings.Contains(stderr, "in use") {
+				t.Errorf("replica %d, whose address is taken: status %d: %s", index, status, stderr)
 			}
 		}
 	}
+}
+
+// awaitListener waits until a connection to address is accepted.
+func awaitListener(t *testing.T, address string) {
+	t.Helper()
+	for deadline := time.Now().Add(endsWithin); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if c, err := net.Dial("tcp", address); err == nil {
+			_ = c.Close()
+			return
+		}
+	}
+	t.Fatalf("nobody listens on %s", address)
 }
 
 // Goal: what a replica of several needs from the others is no damage, and has a status of its own.
