@@ -18,7 +18,7 @@ import (
 	"ledger/sim/planted"
 )
 
-var listFlag = flag.String("list", bugsList, "the list that has the bugs")
+var listFlag = flag.String("bugs", bugsList, "the list that has the bugs")
 
 var huntFlag = flag.String("hunt", "", "name,name...: the bugs of the list to find; all of them are built in")
 
@@ -62,7 +62,7 @@ func TestHunt(t *testing.T) {
 		t.Errorf("the control hunt fails with no bug planted: %v", found)
 		return
 	}
-	t.Logf("%sno bug: nothing found in %d seeds, %v", huntMark, deepest, time.Since(start).Round(time.Millisecond))
+	t.Logf("%s%s %d seeds, %v", huntMark, huntEnd, deepest, time.Since(start).Round(time.Millisecond))
 }
 
 func firstLine(text string) string {

@@ -21,6 +21,9 @@ const clusterBugsList = "testdata/bugs-clusters"
 // huntMark begins what TestHunt says to TestPlantedBugs.
 const huntMark = "hunt: "
 
+// huntEnd is in the last line of a hunt that has found all bugs.
+const huntEnd = "no bug: nothing found in"
+
 var plantedFlag = flag.String("planted", "", "the one bug that TestPlantedBugs plants; empty: all")
 
 // Goal: the simulator can fail, and it fails for a reason. Each bug of testdata/bugs is found
@@ -64,8 +67,11 @@ func plant(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	command := exec.Command("go", "test", "-overlay", list, "-tags", "planted", "-vet=off", "-count=1", "-timeout", "60m", "-v",
-		"-run", "^TestHunt$", ".", "-hunt="+strings.Join(names, ","), "-list="+file)
+		"-run", "^TestHunt$", ".", "-hunt="+strings.Join(names, ","), "-bugs="+file)
 	output, err := command.CombinedOutput()
+	if !strings.Contains(string(output), huntEnd) && err == nil {
+		t.Error("the hunt did not come to its end") // a test that was not run passes, too
+	}
 	for line := range strings.Lines(string(output)) {
 		if _, said, ok := strings.Cut(line, huntMark); ok {
 			t.Log(strings.TrimSpace(said))

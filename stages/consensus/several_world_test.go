@@ -56,7 +56,12 @@ func severalLimits(replicas int) limits.Limits {
 	return l
 }
 
+// newSeveral makes a world. In the short form, which the race detector runs, it skips the test: no
+// threads meet in a world, and each takes ten times as long there.
 func newSeveral(t testing.TB, replicas int, seed uint64) *several {
+	if testing.Short() {
+		t.Skip("machines of one thread")
+	}
 	w := &several{t: t, seed: seed, l: severalLimits(replicas), random: rand.New(rand.NewPCG(seed, 7)), quorums: vsr.QuorumsOf(replicas),
 		nowNs: 1_000_000_000, count: map[string]int{}}
 	if err := w.l.Check(); err != nil {
