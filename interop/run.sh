@@ -5,6 +5,7 @@
 #
 # Without arguments: all six parts. Clients are installed, pinned, into folders here that git ignores.
 # suites: the test suites that the official Go and Node clients bring along.
+# LONG=1: all recorded corpora against three replicas as well; without it, the cluster part plays two.
 # three: the newest client of each language, and these suites, against three replicas.
 # The last line is `N passed, M failed`; the exit status is 1 if anything failed.
 set -uo pipefail
@@ -16,6 +17,8 @@ if [[ ! -x $LEDGER_BIN ]]; then
   exit 1
 fi
 LEDGER_BIN=$(realpath "$LEDGER_BIN")
+short=-short
+[[ -z ${LONG:-} ]] || short=
 parts=" ${*:-go cluster node python suites three} "
 for part in $parts; do
   case $part in go | cluster | node | python | suites | three) ;; *) echo "unknown part $part" >&2 && exit 1 ;; esac
@@ -147,7 +150,7 @@ go_suite() {
 }
 
 if [[ $parts == *" go "* ]]; then
-  report "go test" bash -c 'go test -p 1 -count=1 $(go list ./... | grep -v /cluster$)'
+  report "go test" bash -c 'go test -p 1 -count=1 $1 $(go list ./... | grep -v /cluster$)' - "$short"
 fi
 if [[ $parts == *" cluster "* ]]; then
   within=1200
