@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	severalFlag = flag.Int("several-seeds", 30, "seeds that TestSeveralSeeds runs")
+	severalFlag = flag.Int("several-seeds", 8, "seeds that TestSeveralSeeds runs")
 	shortFlag   = flag.Bool("short-lives", false, "TestSeveralSeeds leaves out the long lives")
 )
 
