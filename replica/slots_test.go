@@ -74,7 +74,7 @@ func TestSlotsOfSeveralReplicas(t *testing.T) {
 			messageBytes uint64
 		}{
 			{stages.SlotClient, one.SlotsCount().Client + 16, wire.MessageBytesMax}, // strangers
-			{stages.SlotPrepare, 2*8 + 2 + 10*peers, uint64(l.MessageBytesMax)}, // those that net still sends
+			{stages.SlotPrepare, 2*8 + 2 + 10*peers, uint64(l.MessageBytesMax)},     // those that net still sends
 			{stages.SlotPeer, 11*peers + 8, uint64(l.MessageBytesMax)},
 			{stages.SlotRepair, 6 + 4 + 4*peers, uint64(max(l.MessageBytesMax, wire.HeaderBytes+l.BlockBytes))},
 			{stages.SlotSmall, 13 * peers, (1+datafile.HeadersMax)*prepare.HeaderBytes + 128},
