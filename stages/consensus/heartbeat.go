@@ -18,7 +18,7 @@ type beats struct {
 	waitsNs   uint64 // since when an op waits for a quorum; 0: none does
 	givesWay  bool
 	progress  uint64 // of a new primary, when it was last looked at
-	leadsNs   uint64 // since when it has sent heartbeats in its view
+	leadsNs   uint64 // since when it has sent heartbeats in its view; 0: it sends none
 	followed  uint8  // bits of the replicas that have this view's log durable
 }
 
@@ -49,14 +49,18 @@ func (b *beats) late(lateNs uint64) {
 	if b.waitsNs > 0 {
 		b.waitsNs += lateNs
 	}
-	b.leadsNs += lateNs
+	if b.leadsNs > 0 {
+		b.leadsNs += lateNs
+	}
 }
 
 // giveWay: nothing more is sent that the backups would take for a sign of life.
 func (b *beats) giveWay()          { b.givesWay = true }
 func (b *beats) isGivingWay() bool { return b.givesWay }
-func (b *beats) begin()            { b.givesWay, b.waitsNs, b.committed, b.followed = false, 0, 0, 0 }
-func (b *beats) stepDown()         { b.givesWay, b.waitsNs = false, 0 }
+func (b *beats) begin() {
+	b.givesWay, b.waitsNs, b.leadsNs, b.committed, b.followed = false, 0, 0, 0, 0
+}
+func (b *beats) stepDown() { b.givesWay, b.waitsNs, b.leadsNs, b.followed = false, 0, 0, 0 }
 
 // followedBy: a replica has told in this view what it tells only when its log view is durable.
 func (b *beats) followedBy(replica int) { b.followed |= 1 << replica }
