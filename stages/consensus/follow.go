@@ -63,15 +63,14 @@ func (s *Stage) requestStartView(view uint32) {
 		s.peers.others()&(1<<s.quorums.PrimaryOf(view)))
 }
 
-// tooFarToFollow: nothing of the log of a view can be stored here before the own next checkpoint is
-// durable. A replica in a view change executes nothing more. So if that checkpoint is not on its
-// way already, it never comes.
+// tooFarToFollow: nothing of the log of the view can be stored here. If the own next checkpoint is
+// on its way, the next start_view fits. Otherwise this replica says so and goes on to vote: it may
+// be needed for a later view, whose primary may have the header that this one cannot prove.
 func (s *Stage) tooFarToFollow() {
 	s.measures.ignored()
 	next := s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op)
 	if s.views.isChanging() && s.commits.last() < s.limits.CheckpointTrigger(next) {
-		s.fail(&storage.Fault{What: storage.FaultBehind,
-			Reason: "this replica is two checkpoints behind the others, and cannot store any of the ops that they tell it of"})
+		s.ballots.fail(AwayFar)
 	}
 }
 

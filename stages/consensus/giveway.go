@@ -71,7 +71,11 @@ func (s *Stage) progress() uint64 {
 // isDeaf tells whether the primary hears nobody, while something waits or its heartbeats arrive.
 func (s *Stage) isDeaf() bool {
 	var heard, live [limits.ReplicasMax]uint64
-	d := vsr.Deaf{WaitingSinceNs: s.beats.waitingSince(), RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&heard),
+	since := s.beats.waitingSince()
+	if since > 0 {
+		since = max(since, s.beats.leadsSince()) // before, nobody was asked
+	}
+	d := vsr.Deaf{WaitingSinceNs: since, RoundTripNs: s.clock.RoundTripNs(), HeardNs: s.peers.heardAt(&heard),
 		LeadsSinceNs: s.beats.leadsSince(), LiveNs: s.peers.liveSince(&live), Self: s.self}
 	return d.Is(&s.quorums, s.timers.now())
 }

@@ -185,12 +185,13 @@ func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
 	}
 }
 
-// onEcho: a backup answers a heartbeat.
-func (s *Stage) onEcho(from int) {
-	s.peers.heard(from, s.timers.now())
-	if s.isPrimary() {
+// reported: a ping or a pong tells the state of another replica, of which the log view is durable.
+func (s *Stage) reported(from int, state *peer.State) {
+	s.peers.reports(from, state, s.timers.now())
+	if s.isPrimary() && state.LogView == s.views.now() {
 		s.beats.followedBy(from)
 	}
+	s.compare()
 }
 
 func (s *Stage) sendPings() {

@@ -69,15 +69,13 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 	case peer.CommandPing:
 		var m peer.Ping
 		if decode(&m) {
-			s.peers.reports(from, &m.State, s.timers.now())
-			s.compare()
+			s.reported(from, &m.State)
 			s.sendPong(from, m.ClockNs)
 		}
 	case peer.CommandPong:
 		var m peer.Pong
 		if decode(&m) {
-			s.peers.reports(from, &m.State, s.timers.now())
-			s.compare()
+			s.reported(from, &m.State)
 			s.clock.Learn(from, m.EchoNs, m.WallNs, s.timers.now())
 		}
 	case peer.CommandCommit:
@@ -86,7 +84,7 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 			s.onHeartbeat(from, &m)
 		}
 	case peer.CommandCommitEcho:
-		s.onEcho(from)
+		s.peers.heard(from, s.timers.now())
 	case peer.CommandPrepareOK:
 		var m peer.PrepareOK
 		if decode(&m) {

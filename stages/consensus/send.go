@@ -109,7 +109,7 @@ func mayLeave(command peer.Command, view uint32, durable *datafile.Superblock) b
 	switch command {
 	case peer.CommandRequestStartView:
 		return true
-	case peer.CommandPrepare, peer.CommandPrepareOK, peer.CommandCommit, peer.CommandCommitEcho, peer.CommandStartView:
+	case peer.CommandPrepare, peer.CommandPrepareOK, peer.CommandCommit, peer.CommandStartView:
 		return durable.LogView == view
 	}
 	return durable.View >= view

@@ -32,6 +32,7 @@ const (
 	AwayStuck                  // no replica has a prepare that may be committed
 	AwayBroken                 // what the replicas say of their logs contradicts itself
 	AwayFull                   // this replica cannot store the log that it has to begin the view with
+	AwayFar                    // this replica cannot store anything of the log of the view
 )
 
 func (a Away) String() string {
@@ -42,6 +43,7 @@ func (a Away) String() string {
 		"every replica has answered, and none has a prepare that may be committed: restore the replica whose log was damaged last",
 		"the replicas contradict each other: one of them did not keep the rules, or has the data file of another cluster",
 		"the new primary cannot store the end of the log before its next checkpoint, so another one is needed",
+		"this replica is two checkpoints behind the primary and cannot store any op that it tells of: wait for another primary, or replace it",
 	}[a]
 }
 

@@ -1,11 +1,9 @@
 package consensus
 
 import (
-	"strings"
 	"testing"
 
 	"ledger/prepare"
-	"ledger/storage"
 	"ledger/wire"
 )
 
@@ -56,21 +54,32 @@ func TestSeveralHookOfTheDisk(t *testing.T) {
 	w.heal()
 }
 
-// Goal: a replica in a view change of whose log it can store nothing stops and says so, unless its
-// next checkpoint is on its way. In its view it goes on, because it executes what it has.
+// Goal: a replica in a view change that can store nothing of the log of the view says so and goes
+// on to vote, unless its next checkpoint is on its way. In its view it executes what it has.
 func TestTooFarToFollow(t *testing.T) {
 	_, _, m, _ := calm(t, 53)
-	fault := func() *storage.Fault {
-		m.out.Reset()
-		m.stage.send.begin(&m.out)
-		m.stage.tooFarToFollow()
-		return m.out.Fault
-	}
-	if f := fault(); f != nil {
-		t.Fatalf("it stops in its view: %v", f)
+	m.out.Reset()
+	m.stage.send.begin(&m.out)
+	if m.stage.tooFarToFollow(); m.stage.ballots.verdict() != AwayNot {
+		t.Fatalf("it says in its view: %v", m.stage.ballots.verdict())
 	}
 	m.stage.enterView(m.stage.views.now() + 1)
-	if f := fault(); f == nil || f.What != storage.FaultBehind || !strings.Contains(f.Reason, "two checkpoints behind") {
-		t.Fatalf("it stops with %v", f)
+	if m.stage.tooFarToFollow(); m.stage.ballots.verdict() != AwayFar || m.out.Fault != nil {
+		t.Fatalf("it says %v, and stops with %v", m.stage.ballots.verdict(), m.out.Fault)
+	}
+}
+
+// Goal: a view comes to serve although superblocks are slow. Before a new primary has told its log,
+// nobody can answer it, so the time until then is no silence.
+func TestSeveralSlowSuperblocks(t *testing.T) {
+	for _, ms := range []uint64{300, 600, 1000} {
+		w, primary, _, _ := begun(t, 51)
+		for _, m := range w.machines {
+			m.superblockNs = ms * 1_000_000
+		}
+		before := w.replied()
+		w.machines[primary].crash()
+		w.machines[primary].start()
+		w.until("clients are served", func() bool { return w.replied() > before+3 })
 	}
 }

@@ -44,6 +44,7 @@ func (m *machine) performJournal(a *stages.ConsensusToJournal) {
 			m.w.t.Fatalf("machine %d: superblock %+v after %+v", m.index, next, before)
 		}
 		m.superblockNext, m.superblockCopy = next, *next
+		m.superblockAtNs = m.w.nowNs
 	}
 }
 
@@ -146,7 +147,7 @@ func (m *machine) finish() {
 	for len(m.reads) > 0 && !m.holdsWork && m.w.chance(3, 1) > 0 {
 		m.finishRead()
 	}
-	if m.superblockNext != nil && !m.holdsSuperblock && m.w.chance(3, 0) == 0 {
+	if m.superblockNext != nil && !m.holdsSuperblock && m.w.nowNs >= m.superblockAtNs+m.superblockNs && m.w.chance(3, 0) == 0 {
 		m.superblockLands()
 		m.journalEvents = append(m.journalEvents, stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: m.superblock.Sequence,
 			Checksum: m.superblockSum})

@@ -199,7 +199,9 @@ type machine struct {
 	appendedNs         map[uint64]uint64 // when each op was given to the disk
 	writeNs, executeNs uint64            // what an append and an execution take at least
 
-	isBroken                                 bool // its state is another one than that of the others
+	isBroken                     bool   // its state is another one than that of the others
+	superblockNs, superblockAtNs uint64 // how long a superblock takes at least, and when the one under way began
+
 	holdsAppends, holdsSuperblock, holdsWork bool // a script keeps these from ending; work is reads and executions
 	isCheckpointHeld                         bool // its checkpoint does not come to an end
 	isStopped                                bool // the whole process: nothing is read from the network either
