@@ -93,3 +93,24 @@ func TestSeveralReplaysExactly(t *testing.T) {
 func TestSeveralRegressions(t *testing.T) {
 	runRegressions(t, "testdata/regressions-clusters", Options{Several: true, ShortLives: true})
 }
+
+// Goal: a mark that is missing is named, and chance alone names none.
+func TestMissingMarks(t *testing.T) {
+	least := markRules[MarkHeld].least
+	full := func(runs int) (r MarksReached) {
+		for i := range r.Runs {
+			r.Runs[i] = runs
+		}
+		return r
+	}
+	for _, c := range []struct {
+		runs, held int
+		isMissing  bool
+	}{{300, 300, false}, {300, 3 * least, false}, {300, 40, false}, {300, 38, true}, {300, 0, true}, {5000, 50 * least, false}, {5000, 45 * least, true}} {
+		r := full(c.runs)
+		r.Runs[MarkHeld] = c.held
+		if missing := r.Missing(c.runs); (missing != "") != c.isMissing {
+			t.Errorf("%d of %d: %q", c.held, c.runs, missing)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -178,11 +179,17 @@ func (r *MarksReached) Text(runs int) string {
 	return b.String()
 }
 
-// Missing names a mark with too small a share.
+// Missing names a mark with too small a share. The runs are a sample: of a mark whose share is just
+// the least one, it allows three standard deviations fewer, and never none.
 func (r *MarksReached) Missing(runs int) string {
 	for i, rule := range markRules {
-		if 100*r.Runs[i] < rule.least*runs {
-			return fmt.Sprintf("%q: %d, want %d %%", rule.name, r.Runs[i], rule.least)
+		if rule.least == 0 {
+			continue
+		}
+		share := float64(rule.least) / 100
+		expected := share * float64(runs)
+		if least := max(1, expected-3*math.Sqrt(expected*(1-share))); float64(r.Runs[i]) < least {
+			return fmt.Sprintf("%q: %d of %d runs, want %d %% (%.0f runs, as a sample of so few)", rule.name, r.Runs[i], runs, rule.least, least)
 		}
 	}
 	return ""
