@@ -106,7 +106,10 @@ func TestMissingMarks(t *testing.T) {
 	for _, c := range []struct {
 		runs, held int
 		isMissing  bool
-	}{{300, 300, false}, {300, 3 * least, false}, {300, 40, false}, {300, 38, true}, {300, 0, true}, {5000, 50 * least, false}, {5000, 45 * least, true}} {
+	}{
+		{300, 300, false}, {300, 3 * least, false}, {300, 40, false}, {300, 38, true}, {300, 0, true}, {5000, 50 * least, false},
+		{5000, 45 * least, true},
+	} {
 		r := full(c.runs)
 		r.Runs[MarkHeld] = c.held
 		if missing := r.Missing(c.runs); (missing != "") != c.isMissing {
