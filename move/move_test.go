@@ -47,7 +47,7 @@ func sameFiles(t *testing.T, got, want map[string]string) {
 // worlds calls visit with random worlds of both kinds.
 func worlds(t *testing.T, visit func(t *testing.T, random *rand.Rand, make func() *world)) {
 	random := seeded.Rand(t)
-	for i := range 12 {
+	for i := range 8 {
 		seed := random.Uint64()
 		visit(t, random, func() *world {
 			w := newWorld()
@@ -195,7 +195,7 @@ func TestKilledImport(t *testing.T) {
 	folder := exported(t, from, true)
 	whole := newWorld()
 	whole.clock = from.clock + nsPerSecond
-	if _, _, err := imported(whole, FileOptions{Folder: folder}, false); err != nil || whole.creates < 4 {
+	if _, _, err := imported(whole, FileOptions{Folder: folder}, false); err != nil || whole.creates < 8 {
 		t.Fatalf("%d requests, %v", whole.creates, err)
 	}
 	isImportOf(t, whole, from)

@@ -36,7 +36,7 @@ var errKilled = errors.New("killed")
 func newWorld() *world {
 	store := memory.New(64, 64)
 	return &world{store: store, machine: accounting.New(limits.Production(), store), clock: startNs,
-		body: aligned(wire.BodyBytesMax), reply: aligned(wire.BodyBytesMax), bytesMax: 32<<10 - wire.HeaderBytes}
+		body: aligned(wire.BodyBytesMax), reply: aligned(wire.BodyBytesMax), bytesMax: 8<<10 - wire.HeaderBytes} // 60 rows
 }
 
 // execute runs one request with one batch, a millisecond after the last one.

@@ -46,6 +46,18 @@ func (c *cdcCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *exportCommand) Help() string {
+	return examples("ledger export --cluster=7 --addresses=10.0.0.1:3000 export", "ledger export --addresses=3000 --format=csv export")
+}
+
+// Help implements kong.HelpProvider.
+func (c *importCommand) Help() string {
+	return examples("ledger import --addresses=3000 --dry-run export", "ledger import --cluster=7 --addresses=10.0.0.1:3000 --report=report.jsonl export",
+		"ledger import --addresses=3000 --accounts=accounts.csv --transfers=transfers.csv",
+		"ledger import --addresses=3000 --from=10.0.0.1:3000,10.0.0.2:3000 --from-cluster=7")
+}
+
+// Help implements kong.HelpProvider.
 func (c *benchmarkCommand) Help() string {
 	return examples("ledger benchmark --transfer-count=1000000 --clients=4",
 		"ledger benchmark --addresses=127.0.0.1:3000 --cluster=7 --id-order=random --json=result.json")
