@@ -73,12 +73,8 @@ balances: 3 accounts compared, 0 differences
 func TestMove(t *testing.T) {
 	address, data := freePort(t), formatted(t)
 	from := on(t, address, data)
-	c, err := client.New(context.Background(), client.Options{Addresses: []string{"127.0.0.1:" + address}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	history(t, c)
-	c.Close()
+	_, port, _ := strings.Cut(address, ":")
+	history(t, connected(t, port))
 	first, second, folder := harness(t, formatted(t)), harness(t, formatted(t)), t.TempDir()
 	exported := func(port, format string) string {
 		into := filepath.Join(folder, port+format)
@@ -122,12 +118,13 @@ func TestMove(t *testing.T) {
 	if status := wait(t, live); status != exitDone || !strings.HasSuffix(stdout.String(), movedSummary) {
 		t.Errorf("status %d: %s%s", status, stdout.String(), stderr.String())
 	}
+	copies := []string{exported(first.port, "jsonl"), exported(second.port, "jsonl")}
 	for _, name := range []string{"accounts.jsonl", "transfers.jsonl", "expiries.jsonl"} {
-		one, err := os.ReadFile(filepath.Join(exported(first.port, "jsonl"), name))
+		one, err := os.ReadFile(filepath.Join(copies[0], name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := os.ReadFile(filepath.Join(exported(second.port, "jsonl"), name))
+		other, err := os.ReadFile(filepath.Join(copies[1], name))
 		if err != nil || string(one) != string(other) {
 			t.Errorf("%s: the copies differ: %v", name, err)
 		}
