@@ -14,8 +14,8 @@ import (
 	"ledger/wire"
 )
 
-// accountRow is an account in a file. A closed account that a transfer has closed is imported open,
-// and the transfer closes it again. No transfer can have touched an account that was created closed.
+// accountRow is an account in a file. An account that a transfer has closed is imported open, and
+// the transfer closes it again. An account that was created closed has no transfers.
 type accountRow struct {
 	accounting.Account
 	ClosedByTransfer uint16 // 1: yes

@@ -36,7 +36,8 @@ type Moved struct {
 
 // ErrWrong says that there are wrong rows; ErrDifferent that balances differ.
 var (
-	ErrWrong     = errors.New("rows are wrong, and nothing of their batch was imported: mend them and run the same command again, which goes on there")
+	ErrWrong = errors.New("rows are wrong, and nothing of their batch was imported: mend them and run the same command again, " +
+		"which goes on there")
 	ErrDifferent = errors.New("the server does not have what the source has")
 )
 

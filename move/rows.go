@@ -49,7 +49,7 @@ type rowReader[R any] struct {
 	read    func(memory []byte) error
 	csv     *csv.Reader
 	order   []int    // of CSV: the index into columns for each place
-	present []string // of CSV: the names of the header
+	present []string // the names of the header, or of the first object
 }
 
 // lineBytesMax is more than the longest line that a file of ours can have.
@@ -71,6 +71,7 @@ func openRows[R any](path string, columns []column) (*rowReader[R], error) {
 		err = r.readHeader()
 	case ".jsonl":
 		r.read = r.readJSON
+		r.peek()
 	default:
 		err = fmt.Errorf("%s: must end in .csv or .jsonl, which tells its form", path)
 	}
@@ -152,6 +153,16 @@ func (r *rowReader[R]) readCSV(memory []byte) error {
 		}
 	}
 	return nil
+}
+
+// peek finds the names of the first object. If it is not whole, the reading of it will say so.
+func (r *rowReader[R]) peek() {
+	start, _ := r.buffer.Peek(lineBytesMax)
+	line, _, _ := bytes.Cut(start, []byte{'\n'})
+	var values map[string]json.RawMessage
+	if json.Unmarshal(line, &values) == nil {
+		r.present = sortedKeys(values)
+	}
 }
 
 // set reads one value of the row.

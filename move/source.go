@@ -87,10 +87,7 @@ func (s *Source) open(options *FileOptions) error {
 		}
 		s.closers = append(s.closers, rows.close)
 		s.accounts = rowsOf(rows)
-		s.isComplete = rows.csv == nil
-		if rows.csv != nil {
-			s.isComplete = hasAll(rows.present, balanceColumns())
-		}
+		s.isComplete = rows.present == nil || hasAll(rows.present, balanceColumns()) // nil: no rows
 		s.again = func() (source[accountRow], func() error, error) {
 			rows, err := openRows[accountRow](path, accountColumns())
 			if err != nil {

@@ -97,7 +97,8 @@ func (w *world) QueryTransfers(_ context.Context, filter accounting.QueryFilter)
 }
 
 func (w *world) GetAccountTransfers(_ context.Context, filter accounting.AccountFilter) ([]accounting.Transfer, error) {
-	return execute[accounting.AccountFilter, accounting.Transfer](w, wire.OperationGetAccountTransfers, []accounting.AccountFilter{filter}), nil
+	return execute[accounting.AccountFilter, accounting.Transfer](w, wire.OperationGetAccountTransfers,
+		[]accounting.AccountFilter{filter}), nil
 }
 
 func (w *world) GetChangeEvents(_ context.Context, filter accounting.ChangeEventsFilter) ([]accounting.ChangeEvent, error) {
@@ -256,7 +257,8 @@ func exported(tb testing.TB, w *world, isCSV bool) (folder string) {
 
 func export(tb testing.TB, w *world, folder string, isCSV bool) {
 	tb.Helper()
-	if _, err := Export(context.Background(), w, ExportOptions{Folder: folder, IsCSV: isCSV, Messages: tb.Output(), Progress: func(Progress) {}}); err != nil {
+	options := ExportOptions{Folder: folder, IsCSV: isCSV, Messages: tb.Output(), Progress: func(Progress) {}}
+	if _, err := Export(context.Background(), w, options); err != nil {
 		tb.Fatal(err)
 	}
 }

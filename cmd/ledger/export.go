@@ -40,7 +40,8 @@ func (c *exportCommand) Run(s *streams) error {
 	if err != nil {
 		return stopped(ctx, "export", err)
 	}
-	fmt.Fprintf(s.out, "%s: %d accounts; %d transfers and %d expiries were added\n", c.Folder, result.Accounts, result.Transfers, result.Expiries)
+	fmt.Fprintf(s.out, "%s: %d accounts; %d transfers and %d expiries were added\n", c.Folder, result.Accounts, result.Transfers,
+		result.Expiries)
 	return nil
 }
 

@@ -52,7 +52,8 @@ func (c *exportCommand) Help() string {
 
 // Help implements kong.HelpProvider.
 func (c *importCommand) Help() string {
-	return examples("ledger import --addresses=3000 --dry-run export", "ledger import --cluster=7 --addresses=10.0.0.1:3000 --report=report.jsonl export",
+	return examples("ledger import --addresses=3000 --dry-run export",
+		"ledger import --cluster=7 --addresses=10.0.0.1:3000 --report=report.jsonl export",
 		"ledger import --addresses=3000 --accounts=accounts.csv --transfers=transfers.csv",
 		"ledger import --addresses=3000 --from=10.0.0.1:3000,10.0.0.2:3000 --from-cluster=7")
 }

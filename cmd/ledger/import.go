@@ -80,7 +80,8 @@ func (c *importCommand) source(s *streams, tell func(move.Change)) (*move.Source
 		if err := c.checkFiles(); err != nil {
 			return nil, nil, err
 		}
-		source, err := move.OpenFiles(move.FileOptions{Folder: c.Folder, Accounts: c.Accounts, Transfers: c.Transfers, Expiries: c.Expiries}, tell)
+		source, err := move.OpenFiles(move.FileOptions{Folder: c.Folder, Accounts: c.Accounts, Transfers: c.Transfers,
+			Expiries: c.Expiries}, tell)
 		if err != nil {
 			return nil, nil, err
 		}

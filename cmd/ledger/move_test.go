@@ -27,19 +27,22 @@ func history(t *testing.T, c *client.Client) {
 	for first := uint64(100); first < 900; first += 200 {
 		var batch []client.Transfer
 		for n := first; n < first+200; n++ {
-			batch = append(batch, client.Transfer{ID: id(n), DebitAccountID: id(1 + n%2), CreditAccountID: id(2 - n%2), Amount: id(n), Ledger: 1, Code: 1})
+			batch = append(batch, client.Transfer{ID: id(n), DebitAccountID: id(1 + n%2), CreditAccountID: id(2 - n%2), Amount: id(n),
+				Ledger: 1, Code: 1})
 		}
 		if _, err := c.CreateTransfers(ctx, batch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	pending := client.Transfer{DebitAccountID: id(1), CreditAccountID: id(2), Amount: id(5), Ledger: 1, Code: 1, Flags: accounting.TransferPending}
+	single := client.Transfer{ID: id(16), DebitAccountID: id(1), CreditAccountID: id(2), Amount: id(5), Ledger: 1, Code: 1}
+	pending := single
+	pending.Flags = accounting.TransferPending
 	batch := []client.Transfer{pending, pending, pending, pending}
 	batch[0].ID, batch[1].ID, batch[2].ID, batch[3].ID = id(11), id(12), id(13), id(14)
 	batch[1].Timeout, batch[2].Timeout = 1, 100_000
 	batch[3].DebitAccountID, batch[3].Flags = id(3), accounting.TransferPending|accounting.TransferClosingDebit
-	batch = append(batch, client.Transfer{ID: id(15), PendingID: id(11), Amount: id(3), Flags: accounting.TransferPostPending | accounting.TransferLinked},
-		client.Transfer{ID: id(16), DebitAccountID: id(1), CreditAccountID: id(2), Amount: id(5), Ledger: 1, Code: 1})
+	batch = append(batch, client.Transfer{ID: id(15), PendingID: id(11), Amount: id(3),
+		Flags: accounting.TransferPostPending | accounting.TransferLinked}, single)
 	results, err := c.CreateTransfers(ctx, batch)
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +160,8 @@ func TestMoveWrongRow(t *testing.T) {
 	}
 	arguments := []string{"import", "--addresses=" + s.port, "--accounts=" + accounts, "--transfers=" + transfers}
 	for _, wrong := range []struct{ credit, want string }{
-		{"3", transfers + ":556: column credit_account_id: credit_account_not_found (transfer 555; \"explain credit_account_not_found\" in ledger repl says more)\n"},
+		{"3", transfers + ":556: column credit_account_id: credit_account_not_found (transfer 555; " +
+			"\"explain credit_account_not_found\" in ledger repl says more)\n"},
 		{"x", transfers + ":556: column credit_account_id: \"x\": 'x' is no decimal digit\n"},
 	} {
 		write(transfers, rows(wrong.credit))

@@ -19,7 +19,8 @@ type movedServer struct {
 var _ move.Database = (*movedServer)(nil)
 
 // answered asks until there is an answer.
-func answered[Q, R any](ctx context.Context, s *movedServer, question Q, ask func(*client.Client, context.Context, Q) ([]R, error)) (rows []R, err error) {
+func answered[Q, R any](ctx context.Context, s *movedServer, question Q,
+	ask func(*client.Client, context.Context, Q) ([]R, error)) (rows []R, err error) {
 	err = persistently(ctx, s.servers, func(ctx context.Context, c *client.Client) error {
 		var err error
 		rows, err = ask(c, ctx, question)
