@@ -16,6 +16,12 @@ type flow[R any] struct {
 	facts func(*R) facts
 	max   int // of the rows of a request
 
+	areOthersOurs func() bool // as isOurs, for the other kind
+	foresee       func(ctx context.Context, rows []R, isNew bool) ([]uint32, error)
+	create        func(context.Context, *batch[R]) error
+	statusName    func(uint32) string
+	moved         *Moved
+
 	serverLast uint64    // timestamp of the newest one that the server had when the import began
 	serverID   wire.U128 // its id
 	isMet      bool      // it was among the rows
@@ -38,6 +44,7 @@ type batch[R any] struct {
 	places []Place
 	wrong  []*RowError // then nothing of it is imported
 	isEnd  bool        // there are no more
+	isOurs bool        // all that the server had of this kind is of the source
 }
 
 // wrongPerBatch bounds the list of wrong rows of one batch.
@@ -45,6 +52,7 @@ const wrongPerBatch = 10
 
 // fill collects the next batch. Rows that the server has are left out. A chain is never cut.
 func (f *flow[R]) fill(ctx context.Context) (b batch[R], err error) {
+	defer func() { b.isOurs = f.isOurs() }()
 	b.rows, b.places = append(make([]R, 0, f.max), f.carried...), append(make([]Place, 0, f.max), f.places...)
 	f.carried, f.places = nil, nil
 	for len(b.rows) < f.max && len(b.wrong) < wrongPerBatch {
@@ -84,6 +92,9 @@ func (f *flow[R]) skip(row *R) (bool, error) {
 	f.skipped++
 	return true, nil
 }
+
+// isOurs tells whether all that the server had when the import began is of the source.
+func (f *flow[R]) isOurs() bool { return f.serverLast == 0 || f.isMet }
 
 // met checks, once rows were left out, that the newest one of the server was among them.
 func (f *flow[R]) met() error {

@@ -43,9 +43,14 @@ func aligned(count int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), count)
 }
 
-// accounts tells the statuses of a batch of accounts.
-func (f *foresight) accounts(ctx context.Context, rows []accounting.Account) ([]uint32, error) {
+// accounts tells the statuses of a batch of accounts. If they are another server's and this one has
+// nothing else, their ids and timestamps are new, and it is not asked for them.
+func (f *foresight) accounts(ctx context.Context, rows []accounting.Account, isNew bool) ([]uint32, error) {
 	f.forget()
+	clear(f.store.taken)
+	if isNew {
+		return f.execute(wire.OperationCreateAccounts, memoryOfAll(rows)), nil
+	}
 	ids := make([]wire.U128, len(rows))
 	for i := range rows {
 		ids[i] = rows[i].ID
@@ -53,7 +58,6 @@ func (f *foresight) accounts(ctx context.Context, rows []accounting.Account) ([]
 	if err := f.loadAccounts(ctx, ids); err != nil {
 		return nil, err
 	}
-	clear(f.store.taken)
 	err := taken(ctx, f.store.taken, rows[0].Timestamp, rows[len(rows)-1].Timestamp, transferPages(f.d),
 		func(t *accounting.Transfer) uint64 { return t.Timestamp }, rows, func(a *accounting.Account) uint64 { return a.Timestamp })
 	if err != nil {
@@ -62,9 +66,11 @@ func (f *foresight) accounts(ctx context.Context, rows []accounting.Account) ([]
 	return f.execute(wire.OperationCreateAccounts, memoryOfAll(rows)), nil
 }
 
-// transfers tells the statuses of a batch of transfers.
-func (f *foresight) transfers(ctx context.Context, rows []accounting.Transfer) ([]uint32, error) {
+// transfers tells the statuses of a batch of transfers; see accounts. Accounts and pending
+// transfers that are not known are asked for in any case.
+func (f *foresight) transfers(ctx context.Context, rows []accounting.Transfer, isNew bool) ([]uint32, error) {
 	f.forget()
+	clear(f.store.taken)
 	base := len(f.store.rows)
 	ids, pendings := make([]wire.U128, len(rows)), []wire.U128(nil)
 	accounts := make([]wire.U128, 0, 2*len(rows))
@@ -77,21 +83,30 @@ func (f *foresight) transfers(ctx context.Context, rows []accounting.Transfer) (
 		}
 		accounts = append(accounts, t.DebitAccountID, t.CreditAccountID)
 	}
-	if err := f.loadTransfers(ctx, append(ids, elsewhere(pendings, ids)...)); err != nil {
+	asked := elsewhere(pendings, ids)
+	if !isNew {
+		asked = append(ids, asked...)
+	}
+	if err := f.loadTransfers(ctx, asked); err != nil {
 		return nil, err
 	}
 	if err := f.loadAccounts(ctx, accounts); err != nil {
 		return nil, err
 	}
-	clear(f.store.taken)
-	err := taken(ctx, f.store.taken, rows[0].Timestamp, rows[len(rows)-1].Timestamp, accountPages(f.d),
-		func(a *accounting.Account) uint64 { return a.Timestamp }, rows, func(t *accounting.Transfer) uint64 { return t.Timestamp })
-	if err != nil {
-		return nil, err
+	if !isNew {
+		if err := f.loadTaken(ctx, rows); err != nil {
+			return nil, err
+		}
 	}
 	statuses := f.execute(wire.OperationCreateTransfers, memoryOfAll(rows))
 	f.store.trim(base)
 	return statuses, nil
+}
+
+// loadTaken finds the timestamps of transfers that accounts have.
+func (f *foresight) loadTaken(ctx context.Context, rows []accounting.Transfer) error {
+	return taken(ctx, f.store.taken, rows[0].Timestamp, rows[len(rows)-1].Timestamp, accountPages(f.d),
+		func(a *accounting.Account) uint64 { return a.Timestamp }, rows, func(t *accounting.Transfer) uint64 { return t.Timestamp })
 }
 
 // elsewhere are the pending ids that are no ids of the batch.

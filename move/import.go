@@ -73,13 +73,19 @@ func Import(ctx context.Context, d Database, s *Source, options ImportOptions) (
 	}
 	m.seen = newForesight(d, bodyBytes, options.IsDryRun, account.Timestamp, transfer.Timestamp)
 	m.accounts = &flow[accounting.Account]{what: "account", next: m.accountRows(), serverLast: account.Timestamp, serverID: account.ID,
-		max: int(wire.EventsMax(wire.OperationCreateAccounts, bodyBytes)), facts: func(a *accounting.Account) facts {
+		max: int(wire.EventsMax(wire.OperationCreateAccounts, bodyBytes)), moved: &m.report.Accounts,
+		areOthersOurs: func() bool { return transfer.Timestamp == 0 }, foresee: m.seen.accounts, create: m.createAccounts,
+		facts: func(a *accounting.Account) facts {
 			return facts{a.ID, a.Timestamp, a.Flags&accounting.AccountLinked != 0}
-		}}
+		},
+		statusName: func(status uint32) string { return accounting.AccountStatus(status).String() }}
 	m.transfers = &flow[accounting.Transfer]{what: "transfer", next: s.transfers, serverLast: transfer.Timestamp, serverID: transfer.ID,
-		max: int(wire.EventsMax(wire.OperationCreateTransfers, bodyBytes)), facts: func(t *accounting.Transfer) facts {
+		max: int(wire.EventsMax(wire.OperationCreateTransfers, bodyBytes)), moved: &m.report.Transfers,
+		areOthersOurs: m.accounts.isOurs, foresee: m.seen.transfers, create: m.createTransfers,
+		facts: func(t *accounting.Transfer) facts {
 			return facts{t.ID, t.Timestamp, t.Flags&accounting.TransferLinked != 0}
-		}}
+		},
+		statusName: func(status uint32) string { return accounting.TransferStatus(status).String() }}
 	err = m.run(ctx)
 	m.report.Accounts.Skipped, m.report.Transfers.Skipped = m.accounts.skipped, m.transfers.skipped
 	if err == nil && m.report.Wrong > 0 {
@@ -148,21 +154,15 @@ func (m *importer) run(ctx context.Context) error {
 // round imports what the source has now.
 func (m *importer) round(ctx context.Context) error {
 	if m.accounts.next != nil {
-		err := pump(ctx, m, m.accounts, &m.report.Accounts, m.seen.accounts, m.createAccounts, func(status uint32) string {
-			return accounting.AccountStatus(status).String()
-		})
-		if err != nil || m.report.Wrong > 0 && !m.IsDryRun {
+		if err := pump(ctx, m, m.accounts); err != nil || m.report.Wrong > 0 && !m.IsDryRun {
 			return err
 		}
 	}
-	return pump(ctx, m, m.transfers, &m.report.Transfers, m.seen.transfers, m.createTransfers, func(status uint32) string {
-		return accounting.TransferStatus(status).String()
-	})
+	return pump(ctx, m, m.transfers)
 }
 
 // pump moves one kind of rows. The next batch is read while one is on its way.
-func pump[R any](ctx context.Context, m *importer, f *flow[R], moved *Moved, foresee func(context.Context, []R) ([]uint32, error),
-	create func(context.Context, *batch[R]) error, nameOf func(uint32) string) error {
+func pump[R any](ctx context.Context, m *importer, f *flow[R]) error {
 	type filled struct {
 		batch[R]
 		err error
@@ -192,12 +192,12 @@ func pump[R any](ctx context.Context, m *importer, f *flow[R], moved *Moved, for
 		if b.err != nil {
 			return b.err
 		}
-		created, err := one(ctx, m, f, &b.batch, foresee, create, nameOf)
+		created, err := one(ctx, m, f, &b.batch)
 		if err != nil {
 			return err
 		}
-		moved.Imported += created
-		m.Progress(Progress{What: f.what + "s", Count: moved.Imported, Share: m.source.share()})
+		f.moved.Imported += created
+		m.Progress(Progress{What: f.what + "s", Count: f.moved.Imported, Share: m.source.share()})
 		if m.report.Wrong > 0 && !m.IsDryRun {
 			return nil
 		}
@@ -206,17 +206,16 @@ func pump[R any](ctx context.Context, m *importer, f *flow[R], moved *Moved, for
 }
 
 // one imports a batch without a fault, or tells of the faults.
-func one[R any](ctx context.Context, m *importer, f *flow[R], b *batch[R], foresee func(context.Context, []R) ([]uint32, error),
-	create func(context.Context, *batch[R]) error, nameOf func(uint32) string) (created uint64, err error) {
+func one[R any](ctx context.Context, m *importer, f *flow[R], b *batch[R]) (created uint64, err error) {
 	if len(b.rows) > 0 {
-		statuses, err := foresee(ctx, b.rows)
+		statuses, err := f.foresee(ctx, b.rows, m.source.isServers && b.isOurs && f.areOthersOurs())
 		if err != nil {
 			return 0, err
 		}
 		for i, status := range statuses {
 			if status == uint32(accounting.TransferStatusCreated) {
 				created++
-			} else if name := nameOf(status); status != linkedEventFailed && len(b.wrong) < wrongPerBatch {
+			} else if name := f.statusName(status); status != linkedEventFailed && len(b.wrong) < wrongPerBatch {
 				b.wrong = append(b.wrong, &RowError{b.places[i], columnOf(name, f.what),
 					fmt.Sprintf("%s (%s %s; \"explain %s\" in ledger repl says more)", name, f.what, f.facts(&b.rows[i]).id, name)})
 			}
@@ -232,7 +231,7 @@ func one[R any](ctx context.Context, m *importer, f *flow[R], b *batch[R], fores
 	if len(b.wrong) > 0 {
 		return 0, nil
 	}
-	return created, create(ctx, b)
+	return created, f.create(ctx, b)
 }
 
 // linkedEventFailed is the status of the members of a chain that another one has broken. It is the

@@ -21,6 +21,7 @@ type Source struct {
 	transfers  source[accounting.Transfer]
 	again      func() (source[accountRow], func() error, error) // the accounts once more, for the comparison; nil: none
 	isComplete bool                                             // the accounts have balances
+	isServers  bool                                             // the rows are those of a server, so their ids and timestamps are unique
 	live       *liveSource                                      // nil: files
 	changer    *changer
 	closers    []func() error
@@ -43,12 +44,13 @@ type FileOptions struct {
 
 // OpenFiles opens files as a source.
 func OpenFiles(options FileOptions, tell func(Change)) (s *Source, err error) {
-	if options.Folder != "" {
+	isExport := options.Folder != ""
+	if isExport {
 		if options, err = filesOf(options.Folder); err != nil {
 			return nil, err
 		}
 	}
-	s = &Source{changer: newChanger(tell), share: func() float64 { return 0 }}
+	s = &Source{changer: newChanger(tell), isServers: isExport, share: func() float64 { return 0 }}
 	if err := s.open(&options); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

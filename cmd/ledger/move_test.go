@@ -3,13 +3,17 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
+
 	"ledger/accounting"
 	"ledger/client"
+	"ledger/move"
 	"ledger/wire"
 )
 
@@ -178,6 +182,59 @@ func TestMoveWrongRow(t *testing.T) {
 	write(transfers, rows("2"))
 	status, stdout, stderr := ended(t, nil, arguments...)
 	if status != exitDone || !strings.Contains(stdout, "transfers: 94 imported, 506 were there already\nbalances: not compared\n") {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+}
+
+// Goal: the manual has every flag, every file, every kind of change, and commands that the command
+// line takes. Its files of CSV can be imported.
+func TestMoveManual(t *testing.T) {
+	text, err := os.ReadFile("../../docs/move.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, folder := string(text), t.TempDir()
+	for _, kind := range move.Kinds() {
+		if !strings.Contains(manual, "`"+string(kind)+"`") {
+			t.Errorf("the manual lacks %s", kind)
+		}
+	}
+	eachFlag(t, func(command []string, flag *kong.Flag) {
+		if name := command[0]; (name == "export" || name == "import") && !strings.Contains(manual, "`--"+flag.Name) && !flag.Hidden {
+			t.Errorf("the manual lacks --%s of %s", flag.Name, name)
+		}
+	})
+	commands, files := 0, []string{}
+	for i, block := range strings.Split(manual, "```") {
+		kind, body, _ := strings.Cut(block, "\n")
+		switch {
+		case i%2 == 0:
+		case kind == "sh":
+			for line := range strings.Lines(body) {
+				parser, _ := parsed(t, io.Discard)
+				arguments, err := normalize(parser.Model, strings.Fields(line)[1:])
+				if err == nil {
+					_, err = parser.Parse(arguments)
+				}
+				if err != nil {
+					t.Errorf("%s: %v", line, err)
+				}
+				commands++
+			}
+		case kind == "csv":
+			path := filepath.Join(folder, fmt.Sprintf("%d.csv", i))
+			if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, path)
+		}
+	}
+	if commands < 5 || len(files) != 2 {
+		t.Fatalf("%d commands, %d files", commands, len(files))
+	}
+	s := harness(t, formatted(t))
+	status, stdout, stderr := ended(t, nil, "import", "--addresses="+s.port, "--accounts="+files[0], "--transfers="+files[1])
+	if status != exitDone || !strings.Contains(stdout, "accounts: 2 imported") || !strings.Contains(stdout, "transfers: 2 imported") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 }
