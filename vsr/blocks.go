@@ -24,8 +24,8 @@ const (
 
 // Block names a block of the grid.
 type Block struct {
-	Checksum wire.Checksum
 	Address  uint64
+	Checksum wire.Checksum
 }
 
 // BlockBudget decides which peer is asked for which block, and when. In one round, each connected
@@ -325,11 +325,16 @@ func (b *BlockBudget) Refused(nowNs uint64, token BlockToken) {
 	}
 }
 
+// IsWanted tells whether the want for which a block is held is still there.
+func (b *BlockBudget) IsWanted(token BlockToken) bool {
+	return b.wants[token.want].serial == token.serial
+}
+
 // letGo gives memory back. It tells whether the want is still there.
 func (b *BlockBudget) letGo(token BlockToken) bool {
 	assert.That(b.peers[token.from].held > 0, "a block that is let go was held")
 	b.peers[token.from].held--
-	return b.wants[token.want].serial == token.serial
+	return b.IsWanted(token)
 }
 
 // Expire gives up what did not come in time, and ends rounds. It returns whether a round ended.
