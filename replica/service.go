@@ -5,6 +5,7 @@ import (
 
 	"ledger/events"
 	"ledger/stages/consensus"
+	"ledger/storage"
 )
 
 // service writes the lines about what one of several replicas does for clients, and keeps why it
@@ -84,3 +85,17 @@ func (s *service) why() string {
 // Away is the reason why this replica of several does not serve clients now, or "". Any thread may
 // ask, after Run.
 func (s *Server) Away() string { return s.service.why() }
+
+// lostBlocks writes the lines about blocks that no replica brings.
+func lostBlocks(log *events.Log, now *consensus.LostBlocks) {
+	if now.Count == 0 {
+		log.BlocksFound(events.BlocksFound{})
+		return
+	}
+	e := events.BlocksLost{Count: now.Count, Address: now.Ref.Address, Checksum: now.Ref.Checksum, WaitedNs: now.WaitedNs,
+		IsEverywhere: now.IsEverywhere}
+	if now.Tree < storage.TreesCount {
+		e.Tree = storage.Trees[now.Tree].Name
+	}
+	log.BlocksLost(e)
+}

@@ -235,8 +235,8 @@ type ApplyToConsensus struct {
 	Bytes  uint32            // ApplyBlockServed
 	Op     uint64
 	Ref    storage.Ref // of the kinds for blocks
-	// Named: ApplyBlockWanted: the newest durable checkpoint names the block. Otherwise the block comes
-	// into being again when the log is replayed from that checkpoint.
+	// Named: ApplyBlockWanted: the newest durable checkpoint names the block. Otherwise the block
+	// comes into being again when the log is replayed from that checkpoint.
 	Named bool
 	// Tree: ApplyBlockWanted: whose block it is, for people. storage.TreesCount: not known.
 	Tree        storage.TreeID

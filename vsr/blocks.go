@@ -183,8 +183,8 @@ func (b *BlockBudget) At(at int) (block Block, rounds, lost uint32, ok bool) {
 }
 
 // Ask chooses a peer, and up to four blocks to ask it for, and counts the request as out. It takes
-// any of the peers that have room, because a block is as good from each. random is a number that the
-// caller draws. The caller asks until ok is false.
+// any of the peers that have room, because a block is as good from each. random is a number that
+// the caller draws. The caller asks until ok is false.
 func (b *BlockBudget) Ask(nowNs, random uint64) (peer int, names [BlocksPerRequest]Block, count int, ok bool) {
 	b.Expire(nowNs)
 	may := uint8(0)
@@ -314,8 +314,8 @@ func (b *BlockBudget) Repaired(token BlockToken) {
 	b.Unwant(token.block)
 }
 
-// Refused: what was held is not the block, or it is not wanted any more. If its want is still there,
-// another peer is asked. One that began later may have a block of its own that is held.
+// Refused: what was held is not the block, or it is not wanted any more. If its want is still
+// there, another peer is asked. One that began later may have a block of its own that is held.
 func (b *BlockBudget) Refused(nowNs uint64, token BlockToken) {
 	if b.letGo(token) {
 		w := &b.wants[token.want]

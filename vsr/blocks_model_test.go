@@ -262,7 +262,8 @@ func TestBlocksModel(t *testing.T) {
 	for range 150 {
 		seed := seeds.Uint64()
 		random := rand.New(rand.NewPCG(seed, 1))
-		m := &blocksModel{t: t, nowNs: ms, random: random, seed: seed, peers: 1 + random.IntN(5), live: map[int]bool{}, wants: map[Block]*modelWant{}}
+		m := &blocksModel{t: t, nowNs: ms, random: random, seed: seed, peers: 1 + random.IntN(5), live: map[int]bool{},
+			wants: map[Block]*modelWant{}}
 		m.b = NewBlockBudget(0, m.peers+1, testHeldMax)
 		for range 400 {
 			m.act()

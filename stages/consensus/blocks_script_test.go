@@ -53,7 +53,8 @@ func TestSeveralBlocks(t *testing.T) {
 		w.until("the blocks are whole", w.isWhole)
 		w.serves(second, "clients are not served meanwhile")
 		s := &ClusterSample{}
-		if m.stage.sampleCluster(s); s.BlocksRepaired != 40 || s.BlocksWanted != 0 || s.BlocksAsked < 40 || s.BlockBytesRepaired < 40*uint64(w.l.PageBytes) {
+		bytesMin := 40 * uint64(w.l.PageBytes)
+		if m.stage.sampleCluster(s); s.BlocksRepaired != 40 || s.BlocksWanted != 0 || s.BlocksAsked < 40 || s.BlockBytesRepaired < bytesMin {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -277,7 +278,8 @@ func TestSeveralLostBlock(t *testing.T) {
 	began := w.nowNs
 	next.damage(7)
 	w.until("a line", func() bool { return len(said) > 0 })
-	if said[0].Count != 1 || said[0].Ref != blockRef(7) || said[0].Tree != storage.TreeBalances || !said[0].IsEverywhere || w.nowNs > began+2*second {
+	want := LostBlocks{Count: 1, Ref: blockRef(7), Tree: storage.TreeBalances, WaitedNs: said[0].WaitedNs, IsEverywhere: true}
+	if said[0] != want || w.nowNs > began+2*second {
 		t.Fatalf("said %+v", said)
 	}
 	asked, _ := w.asksFor(next)

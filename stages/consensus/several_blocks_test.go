@@ -11,8 +11,8 @@ import (
 	"ledger/wire"
 )
 
-// testGrid is the blocks of a machine, as apply sees them. Each machine has all blocks, but for those
-// that are damaged.
+// testGrid is the blocks of a machine, as apply sees them. Each machine has all blocks, but for
+// those that are damaged.
 type testGrid struct {
 	damaged map[uint64]bool // by address; it outlives the process
 	wanted  map[uint64]bool

@@ -99,7 +99,8 @@ func TestSeveralRandom(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"crash", "ballot", "checkpoint", "start_view", "faulty", "reply", "block", "wrong block", "block unwanted", "block lost"} {
+	blocks := []string{"block", "wrong block", "block unwanted", "block lost", "repaired block"}
+	for _, what := range append(blocks, "crash", "ballot", "checkpoint", "start_view", "faulty", "reply") {
 		if total[what] == 0 {
 			t.Errorf("the test never saw a %s", what)
 		}
