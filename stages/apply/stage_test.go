@@ -163,7 +163,7 @@ func newBenchOver(t testing.TB, l limits.Limits, random *rand.Rand, f *file, che
 	var workers []Worker
 	b.drivers, b.weights = []stages.Driver{nil}, []int{1}
 	for range l.CompactWorkers {
-		worker := compact.New(l, cluster, gridAt, b.memory)
+		worker := compact.New(l, cluster, gridAt, nil, b.memory)
 		to, from := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 		b.compact = append(b.compact, worker)
 		b.drivers = append(b.drivers, compact.NewDriver(worker, over(&disk{file: f, random: random}), to,
