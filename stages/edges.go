@@ -159,7 +159,7 @@ const (
 	ApplyBlockServe
 	// ApplyBlockArrived: a peer has sent the block Ref, which is wanted here: its used pages, Bytes
 	// in all, lie in Slot from BlockOffsetBytes on; answer ApplyBlockRepaired. At most
-	// BlocksRepairedMax have no answer.
+	// BlocksArrivedMax have no answer.
 	ApplyBlockArrived
 )
 
@@ -201,7 +201,8 @@ const (
 	// of several: a single replica stops with a fault.
 	ApplyBlockWanted
 	// ApplyBlockUnwanted: the block Ref is not wanted any more, because its address was freed, or
-	// because another checkpoint is opened. An ApplyBlockArrived of it may be on its way.
+	// because another checkpoint is opened: what was wanted before is withdrawn one by one, and what
+	// the opening needs is wanted anew. An ApplyBlockArrived of it may be on its way.
 	ApplyBlockUnwanted
 	// ApplyBlockServed answers ApplyBlockServe: Read tells whether Slot holds the used pages of the
 	// block Ref, Bytes in all. ReadAbsent: another block or none is at its address.

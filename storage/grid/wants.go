@@ -92,7 +92,7 @@ func (g *Grid) Repaired(ref storage.Ref) {
 }
 
 // Withdraw forgets the wants of addresses that are not in use any more, and what was demanded of
-// them. No part of such a block is being read.
+// them. Parts of such blocks end.
 func (g *Grid) Withdraw(inUse func(address uint64) bool) {
 	for i := g.wants.count - 1; i >= 0; i-- {
 		if !inUse(g.wants.refs[i].Address) {
@@ -102,6 +102,11 @@ func (g *Grid) Withdraw(inUse func(address uint64) bool) {
 	for i := range g.reads {
 		if r := &g.reads[i]; r.state != readFree && r.demanded && !inUse(r.ref.Address) {
 			r.demanded = false
+		}
+	}
+	for i := range g.blocks {
+		if b := &g.blocks[i]; b.state != blockFree && !inUse(b.ref.Address) {
+			g.BlockEnd(i)
 		}
 	}
 }
