@@ -229,14 +229,19 @@ const ReplyAlignBytes = 64
 
 // ApplyToConsensus is a message from apply to consensus.
 type ApplyToConsensus struct {
-	Kind        ApplyToConsensusKind
-	Read        JournalReadResult // ApplyBlockServed
-	Repair      BlockRepair       // ApplyBlockRepaired
-	Slot        Slot              // ApplySequencedDone, ApplyBlockServed, ApplyBlockRepaired
-	Bytes       uint32            // ApplyBlockServed
-	Op          uint64
-	Ref         storage.Ref // of the kinds for blocks
-	NextPulseNs uint64      // ApplyCommitted: the timestamp at which a pulse is due
+	Kind   ApplyToConsensusKind
+	Read   JournalReadResult // ApplyBlockServed
+	Repair BlockRepair       // ApplyBlockRepaired
+	Slot   Slot              // ApplySequencedDone, ApplyBlockServed, ApplyBlockRepaired
+	Bytes  uint32            // ApplyBlockServed
+	Op     uint64
+	Ref    storage.Ref // of the kinds for blocks
+	// Named: ApplyBlockWanted: the newest durable checkpoint names the block. Otherwise the block
+	// comes into being again when the log is replayed from that checkpoint.
+	Named bool
+	// Tree: ApplyBlockWanted: whose block it is, for people: a tree, or a trailer. Empty: not known.
+	Tree        string
+	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
 	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The
 	// memory is apply's. It does not change before the op has left the pipeline of consensus.
 	Replies    []Reply

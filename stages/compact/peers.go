@@ -144,7 +144,8 @@ func (s *Stage) repairWrite(i int, page uint32, data []byte) {
 	s.writeStart(merge.WritesMax+i, nil, s.peers.repairs[i].ref.Address, page, data)
 }
 
-// repairStep goes on with the repairs whose writes have ended. One sync covers all that wait for it.
+// repairStep goes on with the repairs whose writes have ended. One sync covers all that wait for
+// it.
 func (s *Stage) repairStep() {
 	unsynced := false
 	for i := range s.peers.repairs {

@@ -162,8 +162,8 @@ type Stage struct {
 // New reserves memory.
 //
 // gridAt: where the grid zone starts in the file.
-// slots:  in which blocks come from other replicas and go to them. nil: a worker that neither serves
-// blocks nor repairs them, like every one but the first, and the first of a single replica.
+// slots:  in which blocks come from other replicas and go to them. nil: a worker that neither
+// serves blocks nor repairs them, like every one but the first, and the first of a single replica.
 func New(l limits.Limits, cluster wire.U128, gridAt uint64, slots *stages.Slots, memory *arena.Arena) *Stage {
 	// The first step starts the coroutine, on the thread that will run it, although there is no
 	// work. A worker's first job may come late, under load.

@@ -28,8 +28,8 @@ func (f *Forest) IsInUse(address uint64) bool { return f.freeSet.IsAcquired(addr
 // IsNamed tells whether a checkpoint names the block at an address.
 func (f *Forest) IsNamed(address uint64) bool { return f.freeSet.IsNamed(address) }
 
-// TreeOf is the name of the tree to which a block belongs, for people. It is empty if no tree of the
-// state has the block.
+// TreeOf is the name of the tree to which a block belongs, for people. It is empty if no tree of
+// the state has the block.
 func (f *Forest) TreeOf(ref storage.Ref) string {
 	if f.keeper.Has(ref) {
 		return storage.Trees[storage.TreeTransferLog].Name
