@@ -65,8 +65,8 @@ func blocks(page string) (list []block) {
 // servers are the commands that serve until they are ended: the script goes on when they serve.
 var servers = regexp.MustCompile(`^ledger (dev|start)\b`)
 
-// reviewed are the kinds of blocks, and whether the test runs them. What changes the host (services,
-// users, packages) is only checked for its form and for the commands and flags of ledger in it.
+// Kinds of blocks. What changes the host (services, users, packages) is not run: it is only checked
+// for its form, and for the commands and flags of ledger in it.
 const (
 	kindShell      = "sh"
 	kindCluster    = "sh cluster" // servers that serve when all of the block run
@@ -150,11 +150,12 @@ func rows(text string) string {
 // are answered with the rows that the manual shows. What changes the host is checked for its form.
 func TestManuals(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/manuals/*.md")
-	if err != nil || len(pages) < 1 {
+	if err != nil || len(pages) < 9 {
 		t.Fatalf("%d manuals: %v", len(pages), err)
 	}
 	for _, path := range pages {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".md"), func(t *testing.T) {
+			t.Parallel() // each has a network and a folder of its own
 			page, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
