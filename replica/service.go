@@ -5,7 +5,6 @@ import (
 
 	"ledger/events"
 	"ledger/stages/consensus"
-	"ledger/storage"
 )
 
 // service writes the lines about what one of several replicas does for clients, and keeps why it
@@ -92,10 +91,6 @@ func lostBlocks(log *events.Log, now *consensus.LostBlocks) {
 		log.BlocksFound(events.BlocksFound{})
 		return
 	}
-	e := events.BlocksLost{Count: now.Count, Address: now.Ref.Address, Checksum: now.Ref.Checksum, WaitedNs: now.WaitedNs,
-		IsEverywhere: now.IsEverywhere}
-	if now.Tree < storage.TreesCount {
-		e.Tree = storage.Trees[now.Tree].Name
-	}
-	log.BlocksLost(e)
+	log.BlocksLost(events.BlocksLost{Count: now.Count, Address: now.Ref.Address, Checksum: now.Ref.Checksum, Tree: now.Tree,
+		WaitedNs: now.WaitedNs, IsEverywhere: now.IsEverywhere})
 }

@@ -70,10 +70,10 @@ func TestServiceLines(t *testing.T) {
 func TestLostBlocksLines(t *testing.T) {
 	var text strings.Builder
 	log := events.New(&text, events.FormatText)
-	now := consensus.LostBlocks{Count: 1, Ref: storage.Ref{Address: 12, Checksum: wire.Checksum{0xab}}, Tree: storage.TreeBalances,
+	now := consensus.LostBlocks{Count: 1, Ref: storage.Ref{Address: 12, Checksum: wire.Checksum{0xab}}, Tree: "balances",
 		WaitedNs: 2e9}
 	lostBlocks(log, &now)
-	now.Count, now.Tree, now.IsEverywhere = 3, storage.TreesCount, true
+	now.Count, now.Tree, now.IsEverywhere = 3, "", true
 	lostBlocks(log, &now)
 	lostBlocks(log, &consensus.LostBlocks{})
 	if !log.Close(time.Minute) {

@@ -6,7 +6,6 @@ import (
 	"ledger/limits"
 	"ledger/peer"
 	"ledger/stages"
-	"ledger/storage"
 )
 
 // ask gives a machine a request for blocks as it would come from a peer.
@@ -278,7 +277,7 @@ func TestSeveralLostBlock(t *testing.T) {
 	began := w.nowNs
 	next.damage(7)
 	w.until("a line", func() bool { return len(said) > 0 })
-	want := LostBlocks{Count: 1, Ref: blockRef(7), Tree: storage.TreeBalances, WaitedNs: said[0].WaitedNs, IsEverywhere: true}
+	want := LostBlocks{Count: 1, Ref: blockRef(7), Tree: "balances", WaitedNs: said[0].WaitedNs, IsEverywhere: true}
 	if said[0] != want || w.nowNs > began+2*second {
 		t.Fatalf("said %+v", said)
 	}

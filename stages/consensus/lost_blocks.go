@@ -27,7 +27,7 @@ type lostBlocks struct {
 type LostBlocks struct {
 	Count    int
 	Ref      storage.Ref // of the one that was wanted first
-	Tree     storage.TreeID
+	Tree     string
 	WaitedNs uint64
 	// IsEverywhere: all other replicas have said that they have not got it, round for round.
 	IsEverywhere bool
@@ -38,7 +38,7 @@ type lostWant struct {
 	block   vsr.Block
 	lost    uint32
 	isNamed bool
-	tree    storage.TreeID
+	tree    string
 	sinceNs uint64
 }
 

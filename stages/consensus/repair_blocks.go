@@ -32,12 +32,13 @@ const heldBlocksMax = (limits.ReplicasMax - 1) * limits.BlocksArrivingMax
 var (
 	_ = [1]struct{}{}[stages.BlocksWantedMax-vsr.BlockWantsMax]
 	_ = [1]struct{}{}[peer.BlocksPerRequest-vsr.BlocksPerRequest]
+	_ = [1]struct{}{}[stages.BlocksArrivedMax-heldBlocksMax]
 )
 
 // aboutWant is what is known of a want.
 type aboutWant struct {
 	isNamed bool // by the durable checkpoint, as of when it was wanted
-	tree    storage.TreeID
+	tree    string
 	sinceNs uint64
 }
 

@@ -21,6 +21,8 @@ type ClusterSample struct {
 	RepairsTaken    uint64 // prepares that came because they were asked for
 	RepairsServed   uint64 // prepares that others asked for and got
 	RoundTripNs     uint64 // median of the others
+	LagOps          uint64 // of a primary: of its slowest backup that is heard and can be kept near
+	PausedNs        uint64 // pauses before prepares, so that backups stay near
 	// Blocks of the grid that this replica cannot read and asks others for: those that it waits for
 	// now, those of them that no other replica brings, those it has asked for, those that are whole
 	// again and their bytes, answers that were another block, answers that say no, and blocks that
@@ -67,6 +69,7 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 	s.blocks.fill(out)
 	s.lost.fill(out)
 	s.blockServing.fill(out)
+	out.LagOps, out.PausedNs = s.pressure.lag(now), s.pressure.pausedNs()
 	out.FaultySlots, out.MissingPrepares = s.log.damages()
 	age := func(atNs uint64) uint64 {
 		if atNs == 0 {

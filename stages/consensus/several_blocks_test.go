@@ -56,7 +56,7 @@ func (m *machine) want(address uint64, isNamed bool) {
 	m.grid.wanted[address] = true
 	m.w.tell("%d wants block %d", m.index, address)
 	m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyBlockWanted, Ref: blockRef(address), Named: isNamed,
-		Tree: storage.TreeBalances})
+		Tree: "balances"})
 }
 
 func (m *machine) unwant(address uint64) {

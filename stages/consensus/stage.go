@@ -95,6 +95,7 @@ type Stage struct {
 	outgoing  outgoing
 	service   service
 	helped    helped
+	pressure  pressure
 
 	blockServing blockServing
 }
@@ -156,6 +157,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		recent:    newRecent(&l),
 		deadlines: newDeadlines(r.Seed),
 		costs:     newCosts(),
+		pressure:  newPressure(&l),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 		blocks:    newBlocks(int(r.Superblock.Replica), quorums.Replicas),
 	}
