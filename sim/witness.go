@@ -165,8 +165,8 @@ func (d *witness) onSuperblock(data []byte) {
 	}
 }
 
-// onCheckpoint: a superblock begins to be written that names a checkpoint. If it has no range of ops
-// whose blocks may be missing, all blocks of the checkpoint are durable.
+// onCheckpoint: a superblock begins to be written that names a checkpoint. If it has no range of
+// ops whose blocks may be missing, all blocks of the checkpoint are durable.
 func (d *witness) onCheckpoint(op uint64, data []byte) {
 	s, m := d.several, d.machine
 	s.judged(s.blocks.Checkpoint(m.index, data[superblockCheckpointAt:]))

@@ -124,8 +124,8 @@ func TestReuseOfABlock(t *testing.T) {
 	c.writes(0, 2*2048, second, "1 replicas have a later one")
 }
 
-// Goal: what a checkpoint names is looked for on the disks, and only what another replica has may be
-// spoiled.
+// Goal: what a checkpoint names is looked for on the disks, and only what another replica has may
+// be spoiled.
 func TestWholeBlocks(t *testing.T) {
 	c := newGrids(t)
 	block := built(3, 1, []byte("a block"))

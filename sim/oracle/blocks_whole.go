@@ -62,8 +62,8 @@ func (b *Blocks) Named(op uint64) []*Block {
 	return nil
 }
 
-// Missing returns a block that the checkpoint of op names and that a replica does not have, although
-// its disk has not spoiled it; nil: there is none.
+// Missing returns a block that the checkpoint of op names and that a replica does not have,
+// although its disk has not spoiled it; nil: there is none.
 func (b *Blocks) Missing(replica int, op uint64) *Block {
 	for _, block := range b.Named(op) {
 		if block.Faults>>replica&1 == 0 && !b.IsWhole(replica, block) {
