@@ -73,14 +73,16 @@ func build(o *options) (v1.Image, error) {
 	image := mutate.MediaType(empty.Image, types.DockerManifestSchema2)
 	for _, files := range [][]file{
 		{{header: tar.Header{Name: "data/", Typeflag: tar.TypeDir, Mode: 0o700, Uid: user, Gid: user}}},
-		{{header: tar.Header{Name: "usr/", Typeflag: tar.TypeDir, Mode: 0o755}}, {header: tar.Header{Name: "usr/bin/", Typeflag: tar.TypeDir, Mode: 0o755}},
+		{{header: tar.Header{Name: "usr/", Typeflag: tar.TypeDir, Mode: 0o755}},
+			{header: tar.Header{Name: "usr/bin/", Typeflag: tar.TypeDir, Mode: 0o755}},
 			{header: tar.Header{Name: "usr/bin/ledger", Typeflag: tar.TypeReg, Mode: 0o755}, content: program}},
 	} {
 		layer, err := layerOf(files, o.time)
 		if err != nil {
 			return nil, err
 		}
-		if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: o.time}, CreatedBy: "image"}}); err != nil {
+		history := v1.History{Created: v1.Time{Time: o.time}, CreatedBy: "image"}
+		if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, History: history}); err != nil {
 			return nil, err
 		}
 	}

@@ -101,8 +101,8 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// Goal: the program in the image of a release (LEDGER_IMAGE) runs in it, with nothing else there and
-// not as root.
+// Goal: the program in the image of a release (LEDGER_IMAGE) runs in it, with nothing else there
+// and not as root.
 func TestReleasedImage(t *testing.T) {
 	path := os.Getenv("LEDGER_IMAGE")
 	if path == "" {
