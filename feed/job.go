@@ -68,19 +68,19 @@ type SourceOf[E any] func(ctx context.Context, after uint64, limit uint32, rows 
 // Source is a source of lines.
 type Source = SourceOf[byte]
 
-// Append makes a batch of rows.
+// Append makes a batch of rows, which form turns into what the sink takes.
 //
 // error: their timestamps do not rise.
-func Append[R any](lines []byte, after uint64, rows []R, timestamp func(*R) uint64, line func([]byte, *R) []byte) (Batch, error) {
+func Append[R, E any](out []E, after uint64, rows []R, timestamp func(*R) uint64, form func([]E, *R) []E) (BatchOf[E], error) {
 	for i := range rows {
 		next := timestamp(&rows[i])
 		if next <= after {
-			return Batch{}, fmt.Errorf("the server sent timestamp %d behind %d: their order is broken", next, after)
+			return BatchOf[E]{}, fmt.Errorf("the server sent timestamp %d behind %d: their order is broken", next, after)
 		}
 		after = next
-		lines = line(lines, &rows[i])
+		out = form(out, &rows[i])
 	}
-	return Batch{lines, len(rows), after}, nil
+	return BatchOf[E]{out, len(rows), after}, nil
 }
 
 // Options of a job.
