@@ -31,6 +31,9 @@ func Serve(address string, pages http.Handler) (*Pages, error) {
 // Address is the address on which the endpoint listens.
 func (p *Pages) Address() string { return p.at.String() }
 
+// IsLoopback tells whether only this machine can reach the endpoint.
+func (p *Pages) IsLoopback() bool { return isLoopback(p.at) }
+
 // Close ends the endpoint.
 func (p *Pages) Close() error {
 	err := p.http.Close()

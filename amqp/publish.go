@@ -11,15 +11,15 @@ import (
 	"ledger/cdc"
 )
 
-// notTakenError says that the broker did not take a message: no queue is bound for it, or a queue is
-// full. The session goes on.
+// notTakenError says that the broker did not take a message: no queue is bound for it, or a queue
+// is full. The session goes on.
 type notTakenError struct{ text string }
 
 func (e *notTakenError) Error() string { return e.text }
 
 // publish publishes events and waits until the broker has confirmed them.
 //
-// done:  events that were taken, from the first on. With another error than a notTakenError it is 0.
+// done:  events that were taken, from the first on; 0 if the session has ended.
 // error: the session has ended, or a notTakenError about the event behind done.
 func (s *session) publish(events []accounting.ChangeEvent) (done int, err error) {
 	o := s.options
@@ -47,8 +47,8 @@ func (s *session) publish(events []accounting.ChangeEvent) (done int, err error)
 }
 
 func (s *session) unroutable(returned *amqp091.Return) error {
-	return &notTakenError{fmt.Sprintf("the broker %s has no queue for a message of --publish-exchange=%s --publish-routing-key=%s (%s): bind one, "+
-		"or give the exchange an alternate exchange", s.broker, returned.Exchange, returned.RoutingKey, returned.ReplyText)}
+	return &notTakenError{fmt.Sprintf("the broker %s has no queue for a message of --publish-exchange=%s --publish-routing-key=%s (%s): "+
+		"bind one, or give the exchange an alternate exchange", s.broker, returned.Exchange, returned.RoutingKey, returned.ReplyText)}
 }
 
 // save makes a timestamp the progress, and waits until the broker has confirmed it.

@@ -177,8 +177,8 @@ func (s *Sink) waitForLock() error {
 			return err
 		}
 		if s.options.TimestampLast != nil && !s.hasSaved && time.Since(since) > overrideWithin {
-			return refused("--timestamp-last=%d: another job publishes the events of cluster %s: end it first, or leave out the flag to wait for its end",
-				*s.options.TimestampLast, s.options.Cluster)
+			return refused("--timestamp-last=%d: another job publishes the events of cluster %s: end it first, or leave out the flag to wait "+
+				"for its end", *s.options.TimestampLast, s.options.Cluster)
 		}
 		if !isTold {
 			isTold = true

@@ -31,8 +31,8 @@ type Lag struct {
 	answered time.Time
 }
 
-// NewLag makes a lag of a job that fetches with fetch. If the job's requests are limited, a count is
-// one request per second.
+// NewLag makes a lag of a job that fetches with fetch. If the job's requests are limited, a count
+// is one request per second.
 func NewLag(fetch Fetch, isLimited bool) *Lag {
 	l := &Lag{fetch: fetch, fetches: countFetches}
 	if isLimited {

@@ -123,8 +123,8 @@ func (c *amqpCommand) brokerOptions() (o amqp.Options, serverTimeout time.Durati
 		return o, 0, fmt.Errorf("--host=%s: %w", c.Host, err)
 	}
 	if o.Exchange == "" && o.RoutingKey == "" {
-		return o, 0, errors.New("--publish-exchange and --publish-routing-key: one of them is required; without an exchange, the routing key is " +
-			"the name of a queue")
+		return o, 0, errors.New("--publish-exchange and --publish-routing-key: one of them is required; without an exchange, the routing " +
+			"key is the name of a queue")
 	}
 	return o, time.Duration(serverS) * time.Second, nil
 }

@@ -164,7 +164,7 @@ var malformed = map[string]string{
 	"cdc --cluster": "x", "cdc --addresses": "a b", "cdc --sink": "csv:x", "cdc --rotate": "1GB", "cdc --timestamp-last": "-1",
 	"cdc --event-count-max": "2731", "cdc --idle-interval-ms": "0", "cdc --requests-per-second-limit": "0", "cdc --follow": "perhaps",
 	"cdc --metrics-address": "a b",
-	"amqp --cluster": "x", "amqp --addresses": "a b", "amqp --timestamp-last": "-1", "amqp --event-count-max": "2731",
+	"amqp --cluster":        "x", "amqp --addresses": "a b", "amqp --timestamp-last": "-1", "amqp --event-count-max": "2731",
 	"amqp --idle-interval-ms": "0", "amqp --requests-per-second-limit": "0", "amqp --follow": "perhaps", "amqp --metrics-address": "a b",
 	"amqp --host": "a b", "amqp --vhost": "", "amqp --user": "", "amqp --password": "", "amqp --password-file": "no/such/folder/x",
 	"amqp --publish-exchange": strings.Repeat("x", 256), "amqp --publish-routing-key": strings.Repeat("x", 256), "amqp --tls": "perhaps",

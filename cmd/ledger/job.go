@@ -92,7 +92,10 @@ func (j *job) serve(text string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(j.s.err, "metrics are at http://%s/metrics\n", pages.Address())
+	fmt.Fprintf(j.s.err, "metrics at http://%s/metrics\n", pages.Address())
+	if !pages.IsLoopback() {
+		fmt.Fprintln(j.s.err, exposed(address))
+	}
 	ctx, stop := context.WithCancel(j.ctx)
 	counted := make(chan struct{})
 	go func() {

@@ -15,7 +15,7 @@ import (
 	"github.com/rabbitmq/amqp091-go"
 )
 
-// rabbitWithin bounds the start of a broker, whose virtual machine takes its time on a busy machine.
+// rabbitWithin bounds the start of a broker: its virtual machine takes its time on a busy machine.
 const rabbitWithin = 2 * time.Minute
 
 // rabbit is a RabbitMQ of Debian's package, on loopback ports and in a folder of its own. It keeps
@@ -53,7 +53,8 @@ func newRabbit(t *testing.T, configuration ...string) *rabbit {
 		"RABBITMQ_CONFIG_FILE="+file("rabbitmq.conf", strings.Join(settings, "\n")+"\n"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+file("plugins", "[].\n"), "RABBITMQ_CONF_ENV_FILE="+file("env.conf", ""),
 		"RABBITMQ_PID_FILE="+filepath.Join(folder, "pid"), "RABBITMQ_DIST_PORT="+node, "RABBITMQ_ALLOW_INPUT=1",
-		"ERL_EPMD_PORT="+mapper, "ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1 +A 4 -noinput -kernel inet_dist_use_interface {127,0,0,1}",
+		"ERL_EPMD_PORT="+mapper, "ERL_EPMD_ADDRESS=127.0.0.1",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1 +A 4 -noinput -kernel inet_dist_use_interface {127,0,0,1}",
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	// The port mapper of Erlang would outlive the broker that starts it, so it is ours.
 	epmd := exec.Command("epmd", "-port", mapper, "-address", "127.0.0.1")
