@@ -1,7 +1,7 @@
 // image packs the program into an OCI image, without a daemon: one layer with the static program,
 // one with a folder for the data file, and a configuration. It writes the image as an archive that
-// docker load, podman load and skopeo read. The same program gives the same bytes, because all times
-// are that of the commit.
+// docker load, podman load and skopeo read. The same program gives the same bytes, because all
+// times are that of the commit.
 //
 //	image -program=FILE -architecture=amd64|arm64 -version=V -time=SECONDS -out=FILE.tar
 package main
