@@ -63,10 +63,13 @@ const commitsMax = 64
 // requestsMax is the number of requests of consensus that one turn takes.
 const requestsMax = 16
 
+// blockAnswersMax is the largest number of messages about blocks of one step.
+const blockAnswersMax = 2*stages.BlocksWantedMax + stages.BlocksArrivedMax + stages.BlocksServedMax
+
 // NewActions returns actions with room for one step of a stage with this number of workers.
 func NewActions(workers int) Actions {
 	a := Actions{
-		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+requestsMax+4+2*stages.BlocksWantedMax+stages.BlocksArrivedMax+stages.BlocksServedMax),
+		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+requestsMax+4+blockAnswersMax),
 		Compact:   make([][]stages.ApplyToCompact, workers),
 	}
 	for i := range a.Compact {

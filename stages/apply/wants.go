@@ -11,14 +11,14 @@ import (
 // wants is the table of the blocks that apply or a worker of compact cannot go on without, in a
 // cluster of several. Between two steps:
 //
-//   - Each block is in the table once. It begins where a read fails, and ends when it is repaired or
-//     withdrawn.
+//   - Each block is in the table once. A want begins where a read fails, and ends when the block is
+//     repaired or withdrawn.
 //   - The address of a block that is wanted is in use by the state that is open, or named by the
 //     checkpoint that is being opened. The end of a bar withdraws the blocks of addresses that it
 //     frees, before it gives any address out.
-//   - A block is written only while it is in the table, and it stays there until the first worker has
-//     answered. So no repair ever hits an address that was freed, and the addresses that are given
-//     out depend on no repair.
+//   - A block is written only while it is in the table, and it stays there until the first worker
+//     has answered. So no repair ever hits an address that was freed, and the addresses that are
+//     given out depend on no repair.
 type wants struct {
 	all     [stages.BlocksWantedMax]want
 	count   int           // of all that are not free

@@ -285,7 +285,8 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 		reopened == 0 || restarted == 0) {
 		t.Errorf("repairs %v, reopened %d times, restarted %d times: the test shows little", h.counts, reopened, restarted)
 	}
-	t.Logf("repairs %v, at most %d at a time, served %v, reopened %d times, restarted %d times", h.counts, h.most, h.served, reopened, restarted)
+	t.Logf("repairs %v, at most %d at a time, served %v, reopened %d times, restarted %d times",
+		h.counts, h.most, h.served, reopened, restarted)
 }
 
 // restart forgets what the replica had asked for and been lent.
