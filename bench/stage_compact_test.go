@@ -130,7 +130,7 @@ func newCompaction(b *testing.B) *compaction {
 		to: ring.NewSPSC[stages.ApplyToCompact](8), from: ring.NewSPSC[stages.CompactToApply](8),
 	}
 	disk := newMemoryDisk(memory.Bytes(4<<30, 4096, "disk"))
-	stage := compact.New(c.limits, wire.U128{}, 0, memory)
+	stage := compact.New(c.limits, wire.U128{}, 0, nil, memory)
 	c.driver = compact.NewDriver(stage, disk, c.to, stages.Sender[stages.CompactToApply]{Ring: c.from})
 	b.Cleanup(func() {
 		stage.Stop()
@@ -153,7 +153,7 @@ func (c *compaction) run(job storage.Job, address uint64) []storage.Table {
 	}
 	job.Tables, job.Addresses = c.tables[:0], addresses
 	c.job.Jobs[0] = job
-	c.to.PushOne(stages.ApplyToCompact{Job: &c.job.Jobs[0]})
+	c.to.PushOne(stages.ApplyToCompact{Kind: stages.CompactJob, Job: &c.job.Jobs[0]})
 	for {
 		c.driver.Turn(0, 0)
 		if _, ok := c.from.PopOne(); ok {

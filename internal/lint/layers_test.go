@@ -38,6 +38,7 @@ var layers = [][]string{
 	{"patient", "records"},
 	{"feed"},
 	{"admin", "bench", "cdc", "move", "repl"},
+	{"amqp"},
 	{"doctor"},
 	{"cmd/ledger"},
 }
