@@ -60,7 +60,8 @@ func newLive(d Database, name string) *liveSource {
 // OpenServer opens a server as a source. The name is for messages.
 func OpenServer(d Database, name string, tell func(Change)) *Source {
 	live := newLive(d, name)
-	s := &Source{changer: newChanger(tell), live: live, isComplete: true, isServers: true, accounts: live.nextAccount, share: func() float64 { return 0 }}
+	s := &Source{changer: newChanger(tell), live: live, isComplete: true, isServers: true, accounts: live.nextAccount,
+		share: func() float64 { return 0 }}
 	s.transfers = func(ctx context.Context, row *accounting.Transfer) (Place, error) {
 		return live.nextTransfer(ctx, row, s.changer)
 	}

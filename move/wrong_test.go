@@ -126,7 +126,8 @@ func TestAllWrongRows(t *testing.T) {
 	}
 	files := FileOptions{Accounts: wroteRows(t, "accounts.csv", twoAccounts), Transfers: wroteRows(t, "transfers.csv", text.String())}
 	w := newWorld()
-	if report, said, err := imported(w, files, true); !errors.Is(err, ErrWrong) || report.Wrong != 6 || len(said.wrong) != 6 || w.creates != 0 {
+	report, said, err := imported(w, files, true)
+	if !errors.Is(err, ErrWrong) || report.Wrong != 6 || len(said.wrong) != 6 || w.creates != 0 {
 		t.Errorf("%+v, %q, %v", report, said.wrong, err)
 	}
 	if report, said, err := imported(w, files, false); !errors.Is(err, ErrWrong) || report.Wrong != 1 || len(said.wrong) != 1 {
@@ -177,12 +178,14 @@ func TestForeignFiles(t *testing.T) {
 		if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := imported(newWorld(), FileOptions{Accounts: path}, false); err == nil || !strings.Contains(err.Error(), folder+"/"+test.want) {
+		_, _, err := imported(newWorld(), FileOptions{Accounts: path}, false)
+		if err == nil || !strings.Contains(err.Error(), folder+"/"+test.want) {
 			t.Errorf("%q: %v, want %s", test.text, err, test.want)
 		}
 	}
 	for _, test := range []struct{ text, want string }{
-		{"hello\n", ":1: is no object of JSON: "}, {"[]\n", ":1: is no object of JSON: "}, {`{"id":1`, ":1: has no line end: the file was cut off here"},
+		{"hello\n", ":1: is no object of JSON: "}, {"[]\n", ":1: is no object of JSON: "},
+		{`{"id":1`, ":1: has no line end: the file was cut off here"},
 		{`{"id":1,"ledger":7,"code":1,"timestamp":9,"colour":1}` + "\n", ":1: column colour: there is no such field; the fields are id, "},
 		{`{"id":1,"ledger":7,"code":1}` + "\n", ":1: column timestamp: is missing"},
 		{`{"id":null,"ledger":7,"code":1,"timestamp":9}` + "\n", ":1: column id: null: must be a number"},
@@ -194,7 +197,8 @@ func TestForeignFiles(t *testing.T) {
 			t.Errorf("%q: %q, want %s (%v)", test.text, said.wrong, test.want, err)
 		}
 	}
-	if _, _, err := imported(newWorld(), FileOptions{Accounts: wroteRows(t, "a.jsonl", strings.Repeat("x", lineBytesMax+1))}, false); err == nil ||
+	endless := wroteRows(t, "a.jsonl", strings.Repeat("x", lineBytesMax+1))
+	if _, _, err := imported(newWorld(), FileOptions{Accounts: endless}, false); err == nil ||
 		!strings.Contains(err.Error(), "has no end within") {
 		t.Error(err)
 	}
@@ -227,11 +231,13 @@ func TestOtherServer(t *testing.T) {
 	ctx := context.Background()
 	accounts, one := wroteRows(t, "accounts.csv", twoAccounts), wire.U128From(1)
 	w := newWorld()
-	if _, _, err := imported(w, FileOptions{Accounts: accounts, Transfers: wroteRows(t, "transfers.csv", transfersHeader+goodTransfer)}, false); err != nil {
+	files := FileOptions{Accounts: accounts, Transfers: wroteRows(t, "transfers.csv", transfersHeader+goodTransfer)}
+	if _, _, err := imported(w, files, false); err != nil {
 		t.Fatal(err)
 	}
 	later := wroteRows(t, "later.csv", transfersHeader+"7,1,2,1,0,0,7,1,,50\n")
-	if report, _, err := imported(w, FileOptions{Transfers: later}, false); err != nil || report.HasCompared || report.Transfers.Imported != 1 {
+	report, _, err := imported(w, FileOptions{Transfers: later}, false)
+	if err != nil || report.HasCompared || report.Transfers.Imported != 1 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if _, err := w.CreateTransfers(ctx, []accounting.Transfer{{ID: wire.U128From(99), DebitAccountID: one, CreditAccountID: wire.U128From(2),
@@ -239,7 +245,7 @@ func TestOtherServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := w.everything()
-	_, _, err := imported(w, FileOptions{Transfers: later}, false)
+	_, _, err = imported(w, FileOptions{Transfers: later}, false)
 	if err == nil || !strings.Contains(err.Error(), "the server has transfer 99 with timestamp") || w.everything() != before {
 		t.Error(err)
 	}
