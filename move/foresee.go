@@ -14,7 +14,7 @@ import (
 
 // StateMax is the number of accounts, and of pending transfers, that an import remembers. With more
 // it forgets all, and asks the server again.
-const StateMax = 1 << 18
+const StateMax = 1 << 17
 
 // foresight tells how a server will answer a batch, from what it says of the accounts and transfers
 // that the batch names. It holds true as long as nobody else writes to the server.
