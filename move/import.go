@@ -201,7 +201,7 @@ func pump[R any](ctx context.Context, m *importer, f *flow[R]) error {
 			return err
 		}
 		f.moved.Imported += created
-		m.Progress(Progress{What: f.what + "s", Count: f.moved.Imported, Share: m.source.share()})
+		m.Progress(Progress{What: f.what + "s", Count: f.moved.Imported + b.skipped, Share: m.source.share()})
 		if m.report.Wrong > 0 && !m.IsDryRun {
 			return nil
 		}
