@@ -16,7 +16,8 @@ func readerOf(text string) *rowReader[accounting.Transfer] {
 // Goal: the quick reading of a line takes only what package json takes, and reads the same.
 func FuzzQuick(f *testing.F) {
 	for _, line := range []string{
-		`{"id":"1","debit_account_id":"2","credit_account_id":"3","amount":"4","ledger":"1","code":"1","flags":["linked","pending"],"timestamp":"9"}`,
+		`{"id":"1","debit_account_id":"2","credit_account_id":"3","amount":"4","ledger":"1","code":"1","flags":["linked","pending"],` +
+			`"timestamp":"9"}`,
 		`{"timestamp": 9, "id": 1,"debit_account_id":0,"credit_account_id":"0x3","amount":"-0","ledger":01,"code":1}`,
 		`{"id":1,"id":2,"debit_account_id":2,"credit_account_id":3,"amount":"\u0034","ledger":1,"code":1,"timestamp":9}`,
 		`{"id":"","debit_account_id":"2","credit_account_id":"3","amount":"4","ledger":"1","code":"1","flags":"pending","timestamp":"9"} x`,
