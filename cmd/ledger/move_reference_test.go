@@ -22,7 +22,8 @@ func TestMoveReference(t *testing.T) {
 		t.Skipf("%s does not name the reference's program", referenceBinary)
 	}
 	data, address := filepath.Join(t.TempDir(), "0_0.tigerbeetle"), freeAddress(t)
-	if out, err := exec.Command(program, "format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", data).CombinedOutput(); err != nil {
+	formatting := exec.Command(program, "format", "--cluster=0", "--replica=0", "--replica-count=1", "--development", data)
+	if out, err := formatting.CombinedOutput(); err != nil {
 		t.Fatalf("format: %v\n%s", err, out)
 	}
 	reference := exec.Command(program, "start", "--addresses="+address, "--development", data)
