@@ -231,8 +231,8 @@ func testRabbitStopped(t *testing.T, r *rabbit) {
 	}
 }
 
-// Goal: a server that does not answer is told of after --tigerbeetle-timeout-seconds and waited for.
-// A job that is asked to end meanwhile does.
+// Goal: a server that does not answer is told of after --tigerbeetle-timeout-seconds, and waited
+// for. A job that is asked to end meanwhile does.
 func testRabbitServer(t *testing.T, r *rabbit) {
 	s, c := harness(t, formatted(t)), fresh(t, r)
 	c.queue("server", "", nil)
