@@ -142,18 +142,3 @@ func TestIndexesReachable(t *testing.T) {
 		}
 	}
 }
-
-// Goal: sessions of a checkpoint that do not fit are refused before they are read.
-func TestCheckSessions(t *testing.T) {
-	root := fakeRoot(t, map[string]string{"proc/meminfo": "MemTotal: 614400 kB\n"})
-	checkpoint := &storage.Checkpoint{TrailerBytes: [storage.TrailersCount]uint64{storage.TrailerReplies: 268 << 20}}
-	if err := checkSessions(checkpoint, root); err != nil {
-		t.Errorf("600 MiB for 268 twice: %v", err)
-	}
-	checkpoint.TrailerBytes[storage.TrailerReplies]++
-	err := checkSessions(checkpoint, root)
-	const want = "the sessions of the checkpoint are 269 MiB, reading them takes 601 MiB, the machine allows 600 MiB"
-	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("600 MiB for 268 twice and two bytes: error %v", err)
-	}
-}

@@ -110,12 +110,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 	consensusToApply := ring.NewSPSC[stages.ConsensusToApply](64)
 	applyToConsensus := ring.NewSPSC[stages.ApplyToConsensus](64)
 
-	var err error
 	o.Consensus.Seed, o.Consensus.NowNs, o.Consensus.WallNs = options.Seed, options.NowNs, options.WallNs
-	r.Consensus, err = consensus.New(l, options.Consensus, slots, &o.Consensus, memory)
-	if err != nil {
-		return nil, err
-	}
+	r.Consensus = consensus.New(l, options.Consensus, slots, &o.Consensus, memory)
 	r.consensus = consensus.NewDriver(r.Consensus, consensus.Edges{
 		FromNet:     netToConsensus,
 		FromJournal: journalToConsensus,

@@ -82,7 +82,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
 
 func eventOf(request *stages.ConsensusToApply) Event {
-	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: request.Checkpoint}
+	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: request.Checkpoint,
+		SyncOpMin: request.SyncOpMin, SyncOpMax: request.SyncOpMax}
 	switch request.Kind {
 	case stages.ApplySequenced:
 		e.Kind = EventSequenced
@@ -94,6 +95,8 @@ func eventOf(request *stages.ConsensusToApply) Event {
 		e.Kind = EventDurable
 	case stages.ApplyOpen:
 		e.Kind = EventOpen
+	case stages.ApplyReplies:
+		e.Kind = EventReplies
 	default:
 		assert.That(false, "a request to apply has a known kind")
 	}

@@ -26,6 +26,7 @@ const (
 	EventJob
 	EventCheckpoint
 	EventOpen
+	EventReplies
 )
 
 // Event is an input of the stage.
@@ -34,11 +35,13 @@ type Event struct {
 	Slot       stages.Slot // EventSequenced, EventCommit
 	ReplySlot  stages.Slot // EventCommit
 	Op         uint64      // EventSequenced, EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
-	Sessions   *stages.Sessions
+	Sessions   *stages.Sessions // EventSessions, EventReplies
 	Job        *storage.Job
 	Worker     int // EventJob: the worker of compact
 	Checkpoint *storage.CheckpointJob
 	Opened     *storage.Checkpoint // EventOpen: the checkpoint that is to be opened
+
+	SyncOpMin, SyncOpMax uint64 // EventOpen
 }
 
 // Actions of one step, in order. More tells that the stage could go on at once.
@@ -112,6 +115,12 @@ type Stage struct {
 	commitsCount uint32
 
 	checkpoint    storage.Checkpoint // that is opened
+	records       []byte             // room for its sessions
+	replyPieces   *stages.Sessions   // where the replies of the sessions are to be read; nil: not yet known
+
+	// Blocks that were born in these ops may be missing on disk; 0: none is.
+	syncOpMin, syncOpMax uint64
+
 	ahead         Ahead              // what is executed before the first request; see Expect
 	isOpen        bool               // the forest has the state of checkpoint, and goes on from it
 	closing       bool               // the state before is still there, because compact has jobs of it
@@ -152,6 +161,7 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
 			arena.Bulk(arena.Table, false)),
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
+		records: memory.Bytes(stages.SessionsHeaderBytes+uint64(l.SessionsMax)*stages.SessionRecordBytes, 64, "session records"),
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
 	s.body = coro.New(s.work)
@@ -255,7 +265,9 @@ func (s *Stage) onEvent(e *Event) {
 	case EventCheckpoint:
 		s.onCheckpoint(e.Checkpoint)
 	case EventOpen:
-		s.onOpen(e.Opened)
+		s.onOpen(e)
+	case EventReplies:
+		s.replyPieces = e.Sessions
 	default:
 		assert.That(false, "apply event kind is known")
 	}
@@ -280,7 +292,7 @@ func (s *Stage) onCheckpoint(job *storage.CheckpointJob) {
 func (s *Stage) fail(fault *storage.Fault) {
 	if !s.faulted {
 		s.faulted = true
-		s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyFault, Fault: fault})
+		s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyFault, Op: s.checkpoint.Op, Fault: fault})
 	}
 }
 

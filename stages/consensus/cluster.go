@@ -80,6 +80,7 @@ func (s *Stage) tickCluster() {
 		s.beginChosen()
 	}
 	s.repairLog()
+	s.loadSessions()
 	s.pull()
 	if s.status.isFailed() {
 		return

@@ -57,6 +57,9 @@ func (m *machine) performApply(a *stages.ConsensusToApply) {
 		m.sessions = a.Sessions
 		m.trailerNext, m.repliesNext = bytes.Join(a.Sessions.Records, nil), bytes.Join(a.Sessions.Replies, nil)
 		m.w.oracle.snapshot(a.Op, m.trailerNext)
+	case stages.ApplyReplies:
+		scatter(m.replies, a.Sessions.Replies)
+		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyRepliesRead, Op: a.Op})
 	}
 }
 

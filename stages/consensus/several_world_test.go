@@ -231,11 +231,8 @@ func (m *machine) start() {
 	m.executed, m.appendedNs, m.away = m.superblock.Checkpoint.Op, map[uint64]uint64{}, map[Away]bool{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
-	recovered := m.recover()
-	var err error
-	if m.stage, err = New(*l, DefaultOptions(), m.slots, recovered, m.memory); err != nil {
-		w.t.Fatal(err)
-	}
+	m.stage = New(*l, DefaultOptions(), m.slots, m.recover(), m.memory)
+	m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: m.executed, Records: m.trailer})
 	m.isUp = true
 	for i := range w.machines {
 		if i != m.index {
@@ -278,9 +275,8 @@ func (m *machine) recover() *Recovered {
 	if refusal != nil {
 		m.w.t.Fatalf("machine %d: %s", m.index, refusal.Reason)
 	}
-	r := &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead, SessionsTrailer: m.trailer,
-		RepliesTrailer: m.replies, Headers: headers, Uncertain: result.Uncertain, CommitMax: result.CommitMax,
-		Seed:  m.w.random.Uint64(),
+	r := &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead,
+		Headers: headers, Uncertain: result.Uncertain, CommitMax: result.CommitMax, Seed: m.w.random.Uint64(),
 		NowNs: m.w.nowNs, WallNs: m.wallNs()}
 	m.rotten = map[int]bool{}
 	for i, d := range result.Decisions { // recovery mends the other copy before anything is acknowledged
@@ -447,6 +443,7 @@ func (m *machine) receive(from int, f *flight) {
 // checkpointOf is a checkpoint as apply writes it.
 func (m *machine) checkpointOf(op uint64) *storage.Checkpoint {
 	c := &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps)}
+	c.TrailerBytes[storage.TrailerSessions], c.TrailerBytes[storage.TrailerReplies] = uint64(len(m.trailerNext)), uint64(len(m.repliesNext))
 	if m.isBroken {
 		c.AccountsCount = 1
 	}

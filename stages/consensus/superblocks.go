@@ -150,6 +150,9 @@ func (w *superblocks) setCheckpoint(checkpoint *storage.Checkpoint, prepareCheck
 	w.pending.checkpoint.ParentID = w.id
 }
 
+// isCheckpointing tells whether a checkpoint waits to be written, or is being written.
+func (w *superblocks) isCheckpointing() bool { return w.pending.hasCheckpoint || w.writing.hasCheckpoint }
+
 // setSync: the blocks that were born in these ops may be missing. Both 0: none is missing.
 func (w *superblocks) setSync(opMin, opMax uint64) {
 	w.pending.hasSync, w.pending.syncOpMin, w.pending.syncOpMax = true, opMin, opMax

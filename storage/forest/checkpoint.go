@@ -37,7 +37,7 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	}
 	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + 2*f.geometry.TrailerBlocks(sessionsBytes) + 8
 	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
-	c.listed = a.BytesWith(f.geometry.TrailerNamesBytes(max(manifestBytes, freeSetBytes)), 8, name, index)
+	c.listed = a.BytesWith(f.geometry.TrailerNamesBytes(max(manifestBytes, freeSetBytes, sessionsBytes)), 8, name, index)
 	c.names = arena.SliceWith[storage.Ref](a, blocks, name, index)
 	return c
 }
