@@ -6,8 +6,8 @@ import "ledger/limits"
 // it takes over a checkpoint of another one: state sync. The blocks of that checkpoint that it has
 // not got are fetched afterwards.
 
-// Lag is all on which it depends how a replica catches up.
-type Lag struct {
+// Behind is all on which it depends how a replica catches up.
+type Behind struct {
 	CheckpointOp uint64 // durable here
 	CommitMax    uint64 // known to be committed
 	// IsStuck: the replica does not get on by the log; see Stall.
@@ -25,7 +25,7 @@ func IsDurable(l *limits.Limits, checkpoint, commitMax uint64) bool {
 // damaged, and this one may be of the quorum that has the checkpoint before. When a quorum has the
 // next one, what is left of the log is the cheaper way, unless it does not lead on. When a quorum
 // has the one after that, the others have begun to overwrite what this replica misses.
-func (g *Lag) NeedsSync(l *limits.Limits) bool {
+func (g *Behind) NeedsSync(l *limits.Limits) bool {
 	next := l.CheckpointAfter(g.CheckpointOp)
 	return IsDurable(l, next, g.CommitMax) && (g.IsStuck || IsDurable(l, l.CheckpointAfter(next), g.CommitMax))
 }

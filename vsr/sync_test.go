@@ -27,7 +27,7 @@ func TestNeedsSync(t *testing.T) {
 			}
 			for _, isStuck := range []bool{false, true} {
 				want := row == "the one after the next durable" || row == "next durable" && isStuck
-				if got := (&Lag{CheckpointOp: own, CommitMax: commitMax, IsStuck: isStuck}).NeedsSync(&l); got != want {
+				if got := (&Behind{CheckpointOp: own, CommitMax: commitMax, IsStuck: isStuck}).NeedsSync(&l); got != want {
 					t.Fatalf("checkpoint %d, committed %d (%s), stuck %v: sync %v", own, commitMax, row, isStuck, got)
 				}
 			}
