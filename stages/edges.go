@@ -177,7 +177,7 @@ type ConsensusToApply struct {
 	Op        uint64
 	Sessions  *Sessions
 
-	Checkpoint *storage.Checkpoint // ApplyOpen
+	Checkpoint storage.Checkpoint // ApplyOpen: a copy, because consensus does not know when it was read
 	// SyncOpMin, SyncOpMax: ApplyOpen: blocks that were born in these ops may be missing. Both 0: none.
 	SyncOpMin, SyncOpMax uint64
 	Ref                  storage.Ref // ApplyBlockServe, ApplyBlockArrived

@@ -284,7 +284,7 @@ func (b *bench) sequence(message []byte, op uint64) {
 func (b *bench) reopen(checkpoint storage.Checkpoint) {
 	b.t.Helper()
 	b.opening = true
-	b.push(stages.ConsensusToApply{Kind: stages.ApplyOpen, Checkpoint: &checkpoint})
+	b.push(stages.ConsensusToApply{Kind: stages.ApplyOpen, Checkpoint: checkpoint})
 	for turns := 0; b.opening; turns++ {
 		b.turn()
 		if b.fault != nil {

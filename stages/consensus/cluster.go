@@ -75,7 +75,11 @@ func (s *Stage) tickCluster() {
 	if s.deadlines.pings() {
 		s.sendPings()
 	}
+	if s.syncing.isReplacing() {
+		return
+	}
 	s.watch()
+	s.watchSync()
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
@@ -118,9 +122,10 @@ func (s *Stage) isPrimary() bool {
 	return s.quorums.PrimaryOf(s.views.now()) == s.self && s.isSettled()
 }
 
-// isSettled: the replica is normal, and its log view is durable.
+// isSettled: the replica is normal, and its log view is durable. It is not while a checkpoint takes
+// the place of its own.
 func (s *Stage) isSettled() bool {
-	return s.views.isNormal() && s.superblocks.now().LogView == s.views.now()
+	return s.views.isNormal() && !s.syncing.isReplacing() && s.superblocks.now().LogView == s.views.now()
 }
 
 // committed is the commit_max that a prepare of this replica carries. A single replica carries what
@@ -149,6 +154,9 @@ func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
 // clusterTimerNs is the latest time at which the stage needs a step.
 func (s *Stage) clusterTimerNs() uint64 {
 	now := s.timers.now()
+	if s.syncing.isReplacing() {
+		return min(s.deadlines.pingNs(), s.clock.NextNs(now))
+	}
 	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
 		s.pressure.nextNs(now))
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
@@ -160,6 +168,9 @@ func (s *Stage) clusterTimerNs() uint64 {
 // onDurable: a superblock is durable, so what waited for it can go.
 func (s *Stage) onDurable() {
 	s.server.View = s.superblocks.now().LogView
+	if s.syncing.isReplacing() {
+		return
+	}
 	if s.views.isChanging() && !s.views.hasChosen() {
 		s.vote()
 	}
@@ -195,7 +206,7 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	s.peers.connected(int(e.Peer), isLive, s.timers.now())
 	s.repair.connected(int(e.Peer), isLive)
 	s.send.noted(e.Peer)
-	if isLive && s.isStarted() && !s.status.isFailed() {
+	if isLive && s.isStarted() && !s.status.isFailed() && !s.syncing.isReplacing() {
 		s.greet(int(e.Peer))
 	}
 }

@@ -86,7 +86,8 @@ func (s *Stage) feed() {
 func (s *Stage) mayExecute(op uint64) bool {
 	opMax := s.limits.CheckpointTrigger(s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op)) + uint64(s.limits.SlackOps)
 	isAhead := op > s.commits.max()
-	return op <= opMax && !(isAhead && s.limits.IsTrigger(op)) && !s.opening.isOn()
+	return op <= opMax && !(isAhead && s.limits.IsTrigger(op)) && !s.opening.isOn() &&
+		!s.syncing.isReplacing()
 }
 
 // onAppended: a prepare is durable. A prepare that was dropped since, because a view change

@@ -117,7 +117,7 @@ func (s *Stage) openDurable() {
 func (s *Stage) isOfBefore(e *stages.ApplyToConsensus) bool {
 	switch e.Kind {
 	case stages.ApplyCommitted, stages.ApplyCheckpointReady, stages.ApplySynced:
-		return s.opening.isUnanswered()
+		return s.opening.isUnanswered() || s.syncing.isReplacing()
 	case stages.ApplyFault:
 		return s.opening.isUnanswered() && !s.opening.isOf(e.Op, isAtApply)
 	case stages.ApplyOpened:

@@ -174,7 +174,7 @@ func (s *sender) durable(checkpointOp uint64) {
 
 // open makes apply go on from the durable checkpoint.
 func (s *sender) open(durable *datafile.Superblock) {
-	s.apply(stages.ConsensusToApply{Kind: stages.ApplyOpen, Op: durable.Checkpoint.Op, Checkpoint: &durable.Checkpoint,
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplyOpen, Op: durable.Checkpoint.Op, Checkpoint: durable.Checkpoint,
 		SyncOpMin: durable.SyncOpMin, SyncOpMax: durable.SyncOpMax})
 }
 

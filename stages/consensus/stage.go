@@ -61,6 +61,7 @@ type Stage struct {
 	commits  commitQueue
 	wants    wants
 	opening  opening
+	syncing  syncing
 
 	// From the clients to the log.
 	early    early
@@ -303,7 +304,9 @@ func (s *Stage) onApply(e *stages.ApplyToConsensus) {
 	case stages.ApplyRepliesRead:
 		s.onRepliesRead(e)
 	case stages.ApplyCheckpointReady:
-		s.onCheckpointReady(e.Checkpoint)
+		s.onCheckpointReady(e.Checkpoint, e.IsWhole)
+	case stages.ApplySynced:
+		s.onSynced(e.Op)
 	case stages.ApplyFault:
 		s.fail(e.Fault)
 	default:
