@@ -145,7 +145,11 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		compactToApply := ring.NewSPSC[stages.CompactToApply](ringCapacity(uint32(stages.BudgetCompact)))
 		driver := stages.Compact + i
 		toWorkers[i] = apply.Worker{To: sender(applyToCompact, waker(driver)), From: compactToApply}
-		r.Compact = append(r.Compact, compact.New(l, superblock.Cluster, o.Layout.GridAt, memory))
+		var blockSlots *stages.Slots
+		if i == 0 && l.ReplicasCount > 1 {
+			blockSlots = slots
+		}
+		r.Compact = append(r.Compact, compact.New(l, superblock.Cluster, o.Layout.GridAt, blockSlots, memory))
 		compactDriver := compact.NewDriver(r.Compact[i], p.CompactDisk[i], applyToCompact, sender(compactToApply, waker(stages.Apply)))
 		compactDriver.SetBoard(&r.Board.Workers[i%metrics.WorkersMax])
 		r.Drivers[driver] = compactDriver

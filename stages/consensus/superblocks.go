@@ -151,7 +151,9 @@ func (w *superblocks) setCheckpoint(checkpoint *storage.Checkpoint, prepareCheck
 }
 
 // isCheckpointing tells whether a checkpoint waits to be written, or is being written.
-func (w *superblocks) isCheckpointing() bool { return w.pending.hasCheckpoint || w.writing.hasCheckpoint }
+func (w *superblocks) isCheckpointing() bool {
+	return w.pending.hasCheckpoint || w.writing.hasCheckpoint
+}
 
 // replace takes over a checkpoint of another replica, with the log of the view that came with it, all
 // in one write. So no crash leaves a checkpoint without a log that goes on from it.
