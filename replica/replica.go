@@ -136,6 +136,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
 	r.Apply = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
+	r.Apply.SyncRange(superblock.SyncOpMin, superblock.SyncOpMax)
 	if l.TouchesMemoryAtStart() {
 		r.Apply.Expect(apply.Ahead{Op: o.Consensus.OpHead, IDs: o.eventsAhead()}, memory)
 	}

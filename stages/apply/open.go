@@ -11,10 +11,12 @@ import (
 
 // onOpen drops what the work was doing, wherever it was. The work starts anew with open.
 func (s *Stage) onOpen(e *Event) {
-	s.checkpoint, s.syncOpMin, s.syncOpMax = *e.Opened, e.SyncOpMin, e.SyncOpMax
+	s.checkpoint = *e.Opened
 	s.isOpen, s.closing, s.faulted, s.ending, s.warms, s.replyPieces = false, true, false, false, false, nil
+	s.readyIsWhole = false
 	s.commitsCount, s.sessions, s.ahead = 0, nil, Ahead{}
 	s.wantsDrop()
+	s.walkDrop(e.SyncOpMin, e.SyncOpMax)
 	s.measures.dropped()
 	s.body.Restart()
 	s.more = true
@@ -41,7 +43,7 @@ func (s *Stage) open(c *coro.Coroutine) {
 	wasInUse := s.closing
 	if wasInUse {
 		s.giveUp()
-		for !s.dealer.isIdle() || s.checkpointOut || s.wants.writing > 0 {
+		for !s.dealer.isIdle() || s.checkpointOut || s.wants.writing > 0 || s.walk.isSyncOut {
 			c.Wait()
 		}
 		s.dealer.generation, s.wants.givenUp = nil, false
@@ -57,6 +59,7 @@ func (s *Stage) open(c *coro.Coroutine) {
 	s.opened, s.op, s.newest, s.durable = op, op, op, op
 	s.openSessions(c) // before the blocks are read that fill the filter of all ids: the room for reads is the same
 	s.isOpen = true
+	s.walkBegin(op)
 }
 
 // openSessions reads the sessions of the checkpoint, which consensus needs before it can commit an

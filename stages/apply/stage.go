@@ -132,9 +132,8 @@ type Stage struct {
 	records     []byte             // room for its sessions
 	replyPieces *stages.Sessions   // where the replies of the sessions are to be read; nil: not yet known
 
-	// Blocks that were born in these ops may be missing on disk; 0: none is.
-	syncOpMin, syncOpMax uint64
-
+	walk          walk
+	readyIsWhole  bool   // the checkpoint under way ends the range of a state sync
 	ahead         Ahead  // what is executed before the first request; see Expect
 	isOpen        bool   // the forest has the state of checkpoint, and goes on from it
 	closing       bool   // the state before is still there, because compact has jobs of it
@@ -176,6 +175,7 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
 			arena.Bulk(arena.Table, false)),
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
+		walk:    newWalk(&l, memory),
 		records: memory.Bytes(stages.SessionsHeaderBytes+uint64(l.SessionsMax)*stages.SessionRecordBytes, 64, "session records"),
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
@@ -215,12 +215,13 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.more = s.body.Resume()
 		s.measures.suspended(s.more)
 	}
+	walks := s.isOpen && !s.faulted && s.walkStep()
 	covers := s.isOpen && !s.faulted && s.cover()
 	if fault := s.forest.Fault(); fault != nil && !s.closing {
 		s.fail(fault)
 	}
 	tells := s.several && s.wantsStep()
-	out.More = (s.more || covers || s.warms) && !s.faulted || tells
+	out.More = (s.more || covers || walks || s.warms) && !s.faulted || tells
 	s.out = nil
 }
 
@@ -274,7 +275,9 @@ func (s *Stage) onEvent(e *Event) {
 		s.sessions = e.Sessions
 	case EventDurable:
 		assert.Equal(e.Op, s.newest, "the checkpoint that is durable was taken last")
-		s.durable = e.Op
+		if s.durable = e.Op; s.readyIsWhole {
+			s.walkEnd()
+		}
 		s.measures.checkpointLastNs = s.nowNs - s.measures.checkpointBeganNs
 		s.measures.checkpointNs.Record(s.measures.checkpointLastNs)
 	case EventJob:
@@ -309,7 +312,8 @@ func (s *Stage) onCheckpoint(job *storage.CheckpointJob) {
 	}
 	s.ready = s.forest.CheckpointState()
 	s.ready.TimestampLast = s.timestampMark
-	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady, Op: job.Op, Checkpoint: &s.ready})
+	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady, Op: job.Op, Checkpoint: &s.ready,
+		IsWhole: s.readyIsWhole})
 }
 
 func (s *Stage) fail(fault *storage.Fault) {

@@ -124,6 +124,12 @@ func (f *Forest) CheckpointState() storage.Checkpoint {
 	return state
 }
 
+// Named goes through the tables of the checkpoint that was opened, or captured since.
+func (f *Forest) Named() manifest.Cursor {
+	c := &f.checkpoint
+	return manifest.NewCursor(c.manifest[:c.state.TrailerBytes[storage.TrailerManifest]], &f.limits)
+}
+
 // CheckpointDue tells whether the newest checkpoint counts as durable everywhere at the end of op.
 // This is a fixed op: the end of the first bar behind the checkpoint's trigger plus the slack.
 // checkpointOp is the newest checkpoint's op, 0 for none.
