@@ -83,6 +83,8 @@ func (s *Stage) tickCluster() {
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
+	s.repairBlocks()
+	s.serveBlocks()
 	s.repairLog()
 	s.loadSessions()
 	s.pull()
@@ -158,7 +160,7 @@ func (s *Stage) clusterTimerNs() uint64 {
 		return min(s.deadlines.pingNs(), s.clock.NextNs(now))
 	}
 	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
-		s.pressure.nextNs(now))
+		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now))
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}
@@ -205,6 +207,8 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	isLive := e.Kind == stages.NetPeerLive
 	s.peers.connected(int(e.Peer), isLive, s.timers.now())
 	s.repair.connected(int(e.Peer), isLive)
+	s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
+	s.blockServing.connected(int(e.Peer))
 	s.send.noted(e.Peer)
 	if isLive && s.isStarted() && !s.status.isFailed() && !s.syncing.isReplacing() {
 		s.greet(int(e.Peer))
@@ -255,6 +259,8 @@ type outgoing struct {
 	headers        peer.RequestHeaders
 	prepare        peer.RequestPrepare
 	prepareMissing peer.PrepareMissing
+	blocks         peer.RequestBlocks
+	blockMissing   peer.BlockMissing
 }
 
 // in puts a message where there is room for it.

@@ -1,173 +1,198 @@
 package consensus
 
 import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"ledger/limits"
 	"ledger/stages"
-	"ledger/storage/datafile"
+	"ledger/storage"
+	"ledger/wire"
 )
 
-// fakeBlocks plays what apply and compact do with the blocks of a machine. A checkpoint names a
-// table for each checkpoint up to it, which was born there, and its own trailers. Tables that are
-// missing come from a machine that has them, and count only when they are synced.
-type fakeBlocks struct {
-	isOpening            bool
-	op                   uint64 // that is opened, or was
-	syncOpMin, syncOpMax uint64
-	arrived              map[uint64]bool // tables that are written and not synced
-	isSynced             bool            // as told
-	isQueued, isWhole    bool            // the sync of the checkpoint under way was queued, and nothing was missing then
+// testGrid is the blocks of a machine, as apply sees them. Each machine has all blocks, but for
+// those that are damaged.
+type testGrid struct {
+	damaged map[uint64]bool // by address; it outlives the process
+	wanted  map[uint64]bool
+	serves  []stages.ConsensusToApply
+	arrived []arrivedBlock
+	isLiar  bool // it answers with wrong blocks
+	isHeld  bool // a script keeps reads and repairs from ending
+
+	servesMost int // the largest number of reads under way
 }
 
-// open is what apply does at a start, and when it has read ApplyOpen.
-func (m *machine) open(op, syncOpMin, syncOpMax uint64) {
-	m.fake = fakeBlocks{isOpening: true, op: op, syncOpMin: syncOpMin, syncOpMax: syncOpMax, arrived: map[uint64]bool{}}
+type arrivedBlock struct {
+	action stages.ConsensusToApply
+	copy   []byte
 }
 
-func (m *machine) reopen(a *stages.ConsensusToApply) {
-	if a.Op != m.superblock.Checkpoint.Op || a.Checkpoint.Op != a.Op || a.SyncOpMax != m.superblock.SyncOpMax {
-		m.w.t.Fatalf("machine %d opens checkpoint %d, durable is %d", m.index, a.Op, m.superblock.Checkpoint.Op)
+func (g *testGrid) start() {
+	if g.damaged == nil {
+		g.damaged = map[uint64]bool{}
 	}
-	m.w.count["reopen"]++
-	if m.fake.isOpening {
-		m.w.count["new target"]++
-	}
-	m.open(a.Op, a.SyncOpMin, a.SyncOpMax)
-	m.commits, m.sessions = nil, nil
+	g.wanted, g.serves, g.arrived = map[uint64]bool{}, nil, nil
 }
 
-// missing is a table in the sync range that is not on disk, or 0.
-func (m *machine) missing(op uint64) uint64 {
-	l := &m.w.l
-	for c := l.CheckpointAfter(0); c <= op; c = l.CheckpointAfter(c) {
-		if c >= m.fake.syncOpMin && c <= m.fake.syncOpMax && !m.tables[c] {
-			return c
+func blockRef(address uint64) storage.Ref {
+	return storage.Ref{Address: address, Checksum: wire.Checksum{byte(address), byte(address >> 8), 7}}
+}
+
+// blockBytes are the used pages of a block.
+func (w *several) blockBytes(ref storage.Ref) []byte {
+	pages := uint32(1 + ref.Address%3)
+	data := bytes.Repeat([]byte{ref.Checksum[0], ref.Checksum[1], 1, 2}, int(pages*w.l.PageBytes/4))
+	copy(data, ref.Checksum[:])
+	return data
+}
+
+// want: the machine cannot go on without a block.
+func (m *machine) want(address uint64, isNamed bool) {
+	if m.grid.wanted[address] {
+		return
+	}
+	m.grid.wanted[address] = true
+	m.w.tell("%d wants block %d", m.index, address)
+	m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyBlockWanted, Ref: blockRef(address), Named: isNamed,
+		Tree: "balances"})
+}
+
+func (m *machine) unwant(address uint64) {
+	delete(m.grid.wanted, address)
+	m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyBlockUnwanted, Ref: blockRef(address)})
+}
+
+// damage a block here, and find that out.
+func (m *machine) damage(address uint64) {
+	m.grid.damaged[address] = true
+	m.want(address, true)
+}
+
+func (m *machine) performBlock(a *stages.ConsensusToApply) {
+	g, t := &m.grid, m.w.t
+	if a.Kind == stages.ApplyBlockServe {
+		g.serves = append(g.serves, *a)
+		if g.servesMost = max(g.servesMost, len(g.serves)); len(g.serves) > stages.BlocksServedMax {
+			t.Fatalf("seed %d: %d blocks are read for others at a time", m.w.seed, len(g.serves))
 		}
+		return
 	}
-	return 0
+	if m.w.count["block"]++; a.Ref != blockRef(a.Ref.Address) || a.Bytes == 0 || a.Bytes%m.w.l.PageBytes != 0 {
+		t.Fatalf("block %d arrives with %d bytes", a.Ref.Address, a.Bytes)
+	}
+	of := map[uint64]bool{}
+	for _, other := range g.arrived {
+		of[other.action.Ref.Address] = true
+	}
+	if of[a.Ref.Address] && g.wanted[a.Ref.Address] && m.w.isExact {
+		t.Fatalf("block %d is at apply twice", a.Ref.Address)
+	}
+	data := m.slots.Bytes(a.Slot)[limits.HeaderBytes:][:a.Bytes]
+	if g.arrived = append(g.arrived, arrivedBlock{*a, bytes.Clone(data)}); len(g.arrived) > heldBlocksMax {
+		t.Fatalf("seed %d: %d blocks wait to be written", m.w.seed, len(g.arrived))
+	}
 }
 
-// canAsk tells whether another machine answers that has what is asked for.
-func (m *machine) canAsk(has func(other *machine) bool) bool {
-	for i, other := range m.w.machines {
-		if other != m && other.isUp && !other.isStopped && other.pausedNs <= m.w.nowNs && !m.w.isCut[i][m.index] && !m.w.isCut[m.index][i] &&
-			has(other) {
-			return true
-		}
-	}
-	return false
-}
-
-// finishBlocks goes on with the opening, and with what the sync fetches.
+// finishBlocks lets reads for others and repairs end.
 func (m *machine) finishBlocks() {
-	f, random := &m.fake, m.w.random
-	if f.isOpening && !m.holdsWork {
-		if f.op > 0 && !m.trailers[f.op] {
-			if m.w.isExact || random.IntN(8) > 0 || !m.canAsk(func(o *machine) bool { return o.trailers[f.op] }) {
-				return
+	g := &m.grid
+	for len(g.serves) > 0 && !g.isHeld && m.w.chance(3, 1) > 0 {
+		a := g.serves[0]
+		g.serves = g.serves[1:]
+		e := stages.ApplyToConsensus{Kind: stages.ApplyBlockServed, Slot: a.Slot, Ref: a.Ref, Read: stages.ReadDamaged}
+		switch data := m.w.blockBytes(a.Ref); {
+		case a.Ref != blockRef(a.Ref.Address):
+			e.Read = stages.ReadAbsent
+		case !g.damaged[a.Ref.Address]:
+			e.Read, e.Bytes = stages.ReadOK, uint32(len(data))
+			copy(m.slots.Bytes(a.Slot)[limits.HeaderBytes:], data)
+			if g.isLiar {
+				m.slots.Bytes(a.Slot)[limits.HeaderBytes+20]++
 			}
-			m.trailers[f.op] = true
 		}
-		f.isOpening, m.executed = false, f.op
-		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: f.op, Records: m.w.trailers[f.op][0]})
+		m.applyEvents = append(m.applyEvents, e)
 	}
-	if f.syncOpMax == 0 || f.isOpening || m.holdsBlocks {
-		return
+	for len(g.arrived) > 0 && !g.isHeld && m.w.chance(3, 1) > 0 {
+		a := g.arrived[0]
+		g.arrived = g.arrived[1:]
+		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyBlockRepaired, Slot: a.action.Slot, Ref: a.action.Ref,
+			Repair: m.repair(&a)})
 	}
-	c := m.missing(m.superblock.Checkpoint.Op)
+}
+
+// repair tells what becomes of a block that came.
+func (m *machine) repair(a *arrivedBlock) stages.BlockRepair {
+	address := a.action.Ref.Address
+	if data := m.slots.Bytes(a.action.Slot)[limits.HeaderBytes:][:a.action.Bytes]; !bytes.Equal(data, a.copy) {
+		m.w.t.Fatalf("seed %d: the slot of block %d changed while it was being written", m.w.seed, address)
+	}
 	switch {
-	case c > 0 && f.arrived[c] && random.IntN(20) == 0:
-		m.tables[c] = true
-		delete(f.arrived, c)
-	case c > 0 && !f.arrived[c] && random.IntN(20) == 0 && m.canAsk(func(o *machine) bool { return o.tables[c] }):
-		f.arrived[c] = true
-		m.w.count["block"]++
-	case c == 0 && !f.isSynced:
-		f.isSynced = true
-		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplySynced, Op: m.superblock.Checkpoint.Op})
+	case !m.grid.wanted[address]:
+		m.w.count["block unwanted"]++
+		return stages.RepairUnwanted
+	case !bytes.Equal(a.copy, m.w.blockBytes(a.action.Ref)):
+		m.w.count["wrong block"]++
+		m.w.tell("%d has got another block for block %d", m.index, address)
+		return stages.RepairWrong
 	}
-	m.w.oracle.whole(m)
+	delete(m.grid.wanted, address)
+	delete(m.grid.damaged, address)
+	m.w.count["repaired block"]++
+	m.w.tell("%d has repaired block %d", m.index, address)
+	return stages.RepairWritten
 }
 
-// finishCheckpoint goes on with the checkpoint under way: its sync is queued, and ends.
-func (m *machine) finishCheckpoint() {
-	f := &m.fake
-	if m.sessions == nil || m.isCheckpointHeld || m.w.random.IntN(10) > 0 {
-		return
+// damageBlocks damages some blocks. Each stays whole on one machine that tells the truth. Sometimes
+// a want ends by itself, and sometimes no machine that is up has the block.
+func (w *several) damageBlocks() {
+	if w.onLost == nil {
+		w.onLost = func(*machine, LostBlocks) { w.count["block lost"]++ }
+		w.machines[w.random.IntN(len(w.machines))].grid.isLiar = true
 	}
-	c := m.sessions.Op - uint64(m.w.l.BarOps)
-	if !f.isQueued {
-		f.isQueued, f.isWhole = true, f.syncOpMax > 0 && m.missing(c) == 0
-		if m.w.random.IntN(2) == 0 {
-			return
+	for _, m := range w.machines {
+		m.grid.isHeld = w.random.IntN(4) == 0
+		for i := range m.grid.arrived {
+			if address := m.grid.arrived[i].action.Ref.Address; m.grid.wanted[address] && w.random.IntN(3) == 0 {
+				m.unwant(address)
+			}
 		}
 	}
-	m.tables[c], m.trailers[c] = true, true
-	m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady, Op: c,
-		Checkpoint: m.checkpointOf(m.sessions.Op), IsWhole: f.isWhole})
-	m.sessions, f.isQueued, f.isSynced = nil, false, false
+	for range w.random.IntN(30) {
+		address := uint64(1 + w.random.IntN(100))
+		m := w.machines[w.random.IntN(len(w.machines))]
+		switch {
+		case !m.isUp:
+		case m.grid.wanted[address]:
+			if w.random.IntN(10) == 0 {
+				m.unwant(address)
+			}
+		case w.copies(address) > 1 || w.copies(address) == 1 && (m.grid.isLiar || m.grid.damaged[address]):
+			m.damage(address)
+		}
+	}
 }
 
-// isCopy tells whether all that the durable checkpoint names is on the disk.
-func (m *machine) isCopy() bool {
-	l := &m.w.l
-	for c := l.CheckpointAfter(0); c <= m.superblock.Checkpoint.Op; c = l.CheckpointAfter(c) {
-		if !m.tables[c] {
+// copies is the number of machines that have a block, and say the truth.
+func (w *several) copies(address uint64) (count int) {
+	for _, m := range w.machines {
+		if !m.grid.isLiar && !m.grid.damaged[address] {
+			count++
+		}
+	}
+	return count
+}
+
+// isWhole tells whether nobody waits for a block.
+func (w *several) isWhole() bool {
+	for _, m := range w.machines {
+		if len(m.grid.wanted) > 0 {
 			return false
 		}
 	}
-	return m.superblock.Checkpoint.Op == 0 || m.trailers[m.superblock.Checkpoint.Op]
+	return true
 }
 
-// whole notes a checkpoint of which this machine has a copy.
-func (o *oracle) whole(m *machine) {
-	if m.isCopy() {
-		o.copies[m.index] = max(o.copies[m.index], m.superblock.Checkpoint.Op)
-	}
-}
-
-// superblock looks at one that lands.
-func (o *oracle) superblock(m *machine, next *datafile.Superblock) {
-	before := &m.superblock
-	if next.SyncOpMax > 0 && next.Checkpoint.Op != before.Checkpoint.Op && next.SyncOpMax == next.Checkpoint.Op {
-		o.w.count["sync"]++
-		if next.Checkpoint.Op < before.Checkpoint.Op {
-			o.w.t.Fatalf("seed %d: machine %d takes checkpoint %d, it has %d", o.w.seed, m.index, next.Checkpoint.Op, before.Checkpoint.Op)
-		}
-		log := durableLogOf(next)
-		if head := log.list(); head.Head() <= next.Checkpoint.Op {
-			o.w.t.Fatalf("seed %d: machine %d takes checkpoint %d with a log that ends at op %d", o.w.seed, m.index, next.Checkpoint.Op,
-				head.Head())
-		}
-	}
-	if next.SyncOpMax == 0 && before.SyncOpMax > 0 {
-		o.w.count["range ends"]++
-		for c := o.w.l.CheckpointAfter(0); c <= next.Checkpoint.Op; c = o.w.l.CheckpointAfter(c) {
-			if !m.tables[c] {
-				o.w.t.Fatalf("seed %d: machine %d ends its sync range with checkpoint %d, and misses a block of checkpoint %d", o.w.seed, m.index,
-					next.Checkpoint.Op, c)
-			}
-		}
-	}
-	old := m.superblock
-	m.superblock = *next
-	o.whole(m)
-	m.superblock = old
-}
-
-// halfSynced: an acknowledgement of op tells that this machine has a copy of its checkpoint, unless
-// enough others have one.
-func (o *oracle) halfSynced(m *machine, op uint64) {
-	c := m.superblock.Checkpoint.Op
-	if op <= o.w.l.CheckpointTrigger(c)+uint64(o.w.l.SlackOps) || m.isCopy() {
-		return
-	}
-	copies := 0
-	for i := range o.w.machines {
-		if o.copies[i] >= c {
-			copies++
-		}
-	}
-	if copies < o.w.quorums.Replication {
-		o.w.t.Fatalf("seed %d: machine %d acknowledges op %d, and has not all of checkpoint %d, of which there are %d copies", o.w.seed, m.index,
-			op, c, copies)
-	}
-}
+// wantsOf are the blocks that a machine waits for.
+func (m *machine) wantsOf() []uint64 { return slices.Sorted(maps.Keys(m.grid.wanted)) }

@@ -63,6 +63,8 @@ func (m *machine) performApply(a *stages.ConsensusToApply) {
 		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyRepliesRead, Op: a.Op})
 	case stages.ApplyOpen:
 		m.reopen(a)
+	case stages.ApplyBlockServe, stages.ApplyBlockArrived:
+		m.performBlock(a)
 	}
 }
 
@@ -161,6 +163,7 @@ func (m *machine) finish() {
 		m.finishCommit()
 	}
 	m.finishCheckpoint()
+	m.finishTables()
 	m.finishBlocks()
 	for _, s := range m.sends {
 		m.w.reach(s.bytes)

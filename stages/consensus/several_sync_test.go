@@ -83,7 +83,7 @@ func TestSeveralSync(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"crash", "sync", "reopen", "block", "range ends"} {
+	for _, what := range []string{"crash", "sync", "reopen", "table", "range ends"} {
 		if total[what] == 0 {
 			t.Errorf("the test never saw a %s", what)
 		}

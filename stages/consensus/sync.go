@@ -114,7 +114,7 @@ func (s *Stage) isStuck(commitMax uint64, isLost bool) bool {
 		ForNs:            s.syncing.stalledNs(s.gotOn(), s.timers.now()),
 		IsChainBroken:    s.log.chainedFrom() > next,
 		IsPrepareMissing: !isInMemory && !s.log.isClean(next) && s.commits.last() < s.commits.max(),
-		IsBlockMissing:   s.blocksWaiting() > 0,
+		IsBlockMissing:   s.blocks.waiting() > 0,
 	}
 	stall.IsCheckpointing = s.isCheckpointing(stall.ForNs)
 	return stall.Is()
@@ -128,16 +128,13 @@ func (s *Stage) isCheckpointing(stalledNs uint64) bool {
 
 // gotOn is a number that changes when this replica gets on.
 func (s *Stage) gotOn() uint64 {
-	blocks, _ := s.blocksFetched()
+	blocks, _ := s.blocks.fetched()
 	got := s.commits.min() + s.superblocks.now().Checkpoint.Op + blocks
 	if s.opening.isOn() {
 		got++
 	}
 	return got
 }
-
-func (s *Stage) blocksWaiting() int                    { return 0 }
-func (s *Stage) blocksFetched() (blocks, bytes uint64) { return 0, 0 }
 
 // offered is the checkpoint of a start_view. isRight: it is the one that the message names.
 func offered(m *peer.StartView, body []byte) (checkpoint storage.Checkpoint, isRight bool) {
