@@ -154,6 +154,9 @@ const (
 	// ApplyOpened, apply has given back all slots and sessions that it had, but those of blocks,
 	// which come back with their own answers.
 	ApplyOpen
+	// ApplyReplies: read the replies of the sessions of the checkpoint that was opened last into
+	// Sessions.Replies, which are as long as the replies; answer ApplyRepliesRead.
+	ApplyReplies
 	// ApplyBlockServe: a peer wants the block Ref: read its used pages into Slot, from
 	// BlockOffsetBytes on; answer ApplyBlockServed. At most BlocksServedMax have no answer.
 	ApplyBlockServe
@@ -174,9 +177,11 @@ type ConsensusToApply struct {
 	Op        uint64
 	Sessions  *Sessions
 
-	Checkpoint *storage.Checkpoint // ApplyOpen
-	Ref        storage.Ref         // ApplyBlockServe, ApplyBlockArrived
-	Bytes      uint32              // ApplyBlockArrived
+	Checkpoint storage.Checkpoint // ApplyOpen: a copy, because consensus does not know when it was read
+	// SyncOpMin, SyncOpMax: ApplyOpen: blocks that were born in these ops may be missing. Both 0: none.
+	SyncOpMin, SyncOpMax uint64
+	Ref                  storage.Ref // ApplyBlockServe, ApplyBlockArrived
+	Bytes                uint32      // ApplyBlockArrived
 }
 
 // ApplyToConsensusKind of ApplyToConsensus.
@@ -192,9 +197,17 @@ const (
 	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read
 	// the slot any more.
 	ApplySequencedDone
-	// ApplyOpened: apply has the state of the checkpoint of op Op.
+	// ApplyOpened: apply has the state of the checkpoint of op Op. It comes once at the start, for the
+	// checkpoint of the start, and for each ApplyOpen that no later one has overtaken. Records has the
+	// sessions of the checkpoint. It does not change before the next ApplyOpen.
 	ApplyOpened
-	// ApplyFault: damage or a failing disk; the replica stops with Fault.
+	// ApplyRepliesRead answers ApplyReplies, of the checkpoint of op Op.
+	ApplyRepliesRead
+	// ApplySynced: each block that the checkpoint of op Op names, and that was born in the range of
+	// the sync, is on disk, verified and synced. So this replica has a copy of the checkpoint.
+	ApplySynced
+	// ApplyFault: damage or a failing disk; the replica stops with Fault. Op is that of the checkpoint
+	// that was opened last.
 	ApplyFault
 	// ApplyBlockWanted: apply or a worker of compact cannot go on without the block Ref, which the
 	// disk does not give. At most BlocksWantedMax are wanted at a time, each once. Only in a cluster
@@ -246,8 +259,12 @@ type ApplyToConsensus struct {
 	// memory is apply's. It does not change before the op has left the pipeline of consensus.
 	Replies    []Reply
 	Checkpoint *storage.Checkpoint
-	Fault      *storage.Fault
-	Times      metrics.ApplyTimes // ApplyCommitted
+	// IsWhole: ApplyCheckpointReady: before the sync that ended the checkpoint began, no block was
+	// missing that it names, and no repair of one was being written. So the sync range ends with it.
+	IsWhole bool
+	Records []byte // ApplyOpened
+	Fault   *storage.Fault
+	Times   metrics.ApplyTimes // ApplyCommitted
 }
 
 // Reply describes one reply of an op: its place in the op's reply slot, and the values that the
@@ -278,6 +295,12 @@ func ReplyOf(header *wire.Header, offsetBytes uint32) Reply {
 		Operation:       header.ReplyOperation(),
 	}
 }
+
+// The sessions trailer has a header of SessionsHeaderBytes, and SessionRecordBytes for each session.
+const (
+	SessionsHeaderBytes = 16
+	SessionRecordBytes  = 128
+)
 
 // Sessions is the encoded session table as of an op: the contents of two trailers, each in pieces.
 // Consensus owns the memory and must not write to it before ApplyCheckpointReady.

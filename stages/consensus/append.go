@@ -130,6 +130,7 @@ func (s *Stage) ackOf(op uint64) vsr.Ack {
 	return vsr.Ack{
 		Op: op, To: s.quorums.PrimaryOf(s.views.now()), IsInLog: op >= s.log.chainedFrom() && op <= s.log.head(), IsWritten: s.log.isClean(op),
 		IsNormal: s.views.isNormal(), View: s.views.now(), LogView: durable.LogView, CheckpointOp: durable.Checkpoint.Op,
+		IsReplacing: s.syncing.isReplacing(), IsSyncing: s.isHalfSynced(),
 	}
 }
 
