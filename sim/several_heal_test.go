@@ -59,9 +59,7 @@ func liveHealing(w *World, kind spoilKind, isUp bool) (repaired int) {
 		s.goDown(m, true, 0)
 	}
 	for address := uint64(1); address <= m.blocksHigh(); address++ {
-		if block := s.blocks.Found(m.index, address); block != nil && !block.IsTrailer() {
-			s.spoilBlock(m, address, kind)
-		}
+		s.spoilBlock(m, address, kind)
 	}
 	hold := func(isHeld bool) {
 		for _, one := range c.clients {
