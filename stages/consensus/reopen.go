@@ -154,6 +154,11 @@ func (s *Stage) onOpened(e *stages.ApplyToConsensus) {
 			s.sessions.drop(session)
 		}
 	}
+	if e.Op == 0 { // there is no checkpoint, so there are no sessions
+		s.sessions.startAt(0)
+		s.opening.done(s.timers.now())
+		return
+	}
 	s.opening.opened(e.Records)
 	s.loadSessions()
 }

@@ -33,7 +33,9 @@ func (m *machine) reopen(a *stages.ConsensusToApply) {
 	m.open(a.Op, a.SyncOpMin, a.SyncOpMax)
 	m.commits, m.sessions = nil, nil
 	for _, address := range m.wantsOf() {
-		m.unwant(address)
+		if m.unwant(address); address >= rebuiltFrom {
+			delete(m.grid.damaged, address)
+		}
 	}
 }
 
