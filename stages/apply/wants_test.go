@@ -45,15 +45,61 @@ func (p listener) Write(tag, offset uint64, data []byte, flags ports.WriteFlags)
 	p.Disk.Write(tag, offset, data, flags)
 }
 
+// slowRepairs is a port on which repairs take long now and then: the writes that do not begin with a
+// header page. The header page that follows them must be that of the last block which a job or a
+// checkpoint has written there.
+type slowRepairs struct {
+	*disk
+	t        testing.TB
+	geometry block.Geometry
+	current  map[uint64]storage.Ref // by address
+	held     []heldWrite
+}
+
+type heldWrite struct {
+	polls       int
+	tag, offset uint64
+	data        []byte
+}
+
+func (p *slowRepairs) Write(tag, offset uint64, data []byte, flags ports.WriteFlags) {
+	isHeader := (offset-gridAt)%uint64(p.geometry.BlockBytes) == 0
+	if isHeader {
+		header := block.HeaderPage(data)
+		ref := storage.Ref{Address: header.Address(), Checksum: header.Checksum()}
+		if isRepair := len(data) == int(p.geometry.PageBytes); !isRepair {
+			p.current[ref.Address] = ref
+		} else if p.current[ref.Address] != ref {
+			p.t.Fatalf("a repair of block %d hits another block", ref.Address)
+		}
+	}
+	if isHeader || p.random.IntN(3) > 0 {
+		p.disk.Write(tag, offset, data, flags)
+		return
+	}
+	p.held = append(p.held, heldWrite{1 + p.random.IntN(60), tag, offset, data})
+}
+
+func (p *slowRepairs) Poll(out []ports.DiskCompletion) (count int) {
+	for i := len(p.held) - 1; i >= 0; i-- {
+		w := &p.held[i]
+		if w.polls--; w.polls == 0 {
+			p.disk.Write(w.tag, w.offset, w.data, 0)
+			p.held = slices.Delete(p.held, i, i+1)
+		}
+	}
+	return p.disk.Poll(out)
+}
+
 // healer is consensus and the other replicas, as far as the repair of blocks needs them. It serves
 // blocks from the library, late, wrongly, or when they are not wanted any more.
 type healer struct {
 	t       testing.TB
 	random  *rand.Rand
 	library *library
-	silent  bool          // no answer comes
-	wants   []storage.Ref // that apply has told
-	lost    []storage.Ref // that are not wanted any more
+	slow    map[storage.Ref]bool // what others answer late
+	wants   []storage.Ref        // that apply has told
+	lost    []storage.Ref        // that are not wanted any more
 	arrived map[stages.Slot]storage.Ref
 	serving map[stages.Slot]storage.Ref
 	counts  [stages.RepairWrong + 1]int
@@ -63,7 +109,7 @@ type healer struct {
 }
 
 func newHealer(t testing.TB, random *rand.Rand, library *library) *healer {
-	return &healer{t: t, random: random, library: library, arrived: map[stages.Slot]storage.Ref{}, serving: map[stages.Slot]storage.Ref{},
+	return &healer{t: t, random: random, library: library, arrived: map[stages.Slot]storage.Ref{}, serving: map[stages.Slot]storage.Ref{}, slow: map[storage.Ref]bool{},
 		served: map[stages.JournalReadResult]int{}}
 }
 
@@ -133,18 +179,22 @@ func (h *healer) turn(b *bench) {
 			b.push(stages.ConsensusToApply{Kind: stages.ApplyBlockServe, Slot: slot, Ref: ref})
 		}
 	}
+	h.scrub(b)
 	from := h.wants
 	if h.random.IntN(8) == 0 {
 		from = h.lost
 	}
-	if h.silent || len(from) == 0 || h.random.IntN(3) > 0 {
+	if len(from) == 0 || h.random.IntN(3) > 0 {
 		return
+	}
+	ref := from[h.random.IntN(len(from))]
+	if h.slow[ref] && !b.apply.Ending() && h.random.IntN(100) > 0 {
+		return // it comes when addresses are about to be freed
 	}
 	slot := b.slots.Get(stages.SlotRepair)
 	if slot == stages.SlotNone {
 		return
 	}
-	ref := from[h.random.IntN(len(from))]
 	data := h.library.blocks[ref]
 	copy(b.slots.Bytes(slot)[stages.BlockOffsetBytes:], data)
 	size := uint32(len(data))
@@ -161,6 +211,33 @@ func (h *healer) turn(b *bench) {
 	}
 	h.arrived[slot] = ref
 	b.push(stages.ConsensusToApply{Kind: stages.ApplyBlockArrived, Slot: slot, Ref: ref, Bytes: size})
+}
+
+// scrub makes apply want blocks that no read waits for. So some are still wanted, or are being
+// repaired, when their addresses are freed.
+func (h *healer) scrub(b *bench) {
+	if !b.apply.IsOpen() || h.random.IntN(4) > 0 {
+		return
+	}
+	want := func(ref storage.Ref) {
+		h.slow[ref] = true
+		b.apply.wantScrubbed(ref)
+	}
+	if generation := b.apply.dealer.generation; generation != nil && h.random.IntN(4) > 0 {
+		job := &generation.Jobs[h.random.IntN(len(generation.Jobs))]
+		for _, tables := range job.Runs { // their addresses are freed soon
+			if len(tables) > 0 && h.random.IntN(4) == 0 {
+				want(tables[h.random.IntN(len(tables))].Ref)
+			}
+		}
+		return
+	}
+	if h.random.IntN(10) == 0 {
+		if ref := h.library.refs[h.random.IntN(len(h.library.refs))]; b.apply.forest.IsInUse(ref.Address) && b.apply.forest.TreeOf(ref) != "" {
+			want(ref)
+			return
+		}
+	}
 }
 
 // harm is damage of a file, which can be taken back where nothing has repaired it.
@@ -216,7 +293,7 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 	random := seeded.Rand(t)
 	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
 	l := tiny()
-	l.CompactWorkers = 1 + random.Uint32N(3)
+	l.CompactWorkers = 2 + random.Uint32N(2)
 	books := newLibrary(l)
 	sound, err := newBenchOver(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), &file{}, storage.Checkpoint{},
 		func(d ports.Disk) ports.Disk { return listener{d, books} })
@@ -232,12 +309,12 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 	sound.settle()
 	l.ReplicasCount = 3
 	h := newHealer(t, random, books)
-	wear := harm{file: &file{}}
+	wear, current := harm{file: &file{}}, map[uint64]storage.Ref{}
 	fails := 0
 	makeBench := func(checkpoint storage.Checkpoint) *bench {
 		b, err := newBenchAmong(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), wear.file, checkpoint, func(d ports.Disk) ports.Disk {
 			d.(*disk).fails = fails
-			return d
+			return &slowRepairs{disk: d.(*disk), t: t, geometry: books.geometry, current: current}
 		}, h)
 		if err != nil {
 			t.Fatal(err)
@@ -250,10 +327,19 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 		if got := b.frames(messages[b.op]); !bytes.Equal(got, want[b.op-1]) {
 			t.Fatalf("op %d: the replies differ", b.op)
 		}
-		switch random.IntN(40) {
+		others := []int{1, 1, 8}[random.IntN(3)] // repairs, which the first worker writes, may take long
+		for i := range b.weights {
+			if b.weights[i] = others; i == 1 {
+				b.weights[i] = 1
+			}
+		}
+		switch random.IntN(100) {
 		case 0:
 			wear.sectors(random, 2, 8*int(l.BlockBytes))
-		case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10:
+		default:
+			if random.IntN(4) > 0 {
+				break
+			}
 			wear.sectors(random, 1+random.IntN(10), 512)
 		case 11:
 			if b.newest.Op > 0 && b.op < uint64(ops) {
@@ -292,6 +378,7 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 // restart forgets what the replica had asked for and been lent.
 func (h *healer) restart() {
 	h.wants, h.lost = nil, nil
+	clear(h.slow)
 	clear(h.arrived)
 	clear(h.serving)
 }
