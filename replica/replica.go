@@ -62,6 +62,7 @@ type Options struct {
 	Fault       func(*storage.Fault)
 	ClockBehind func(behindNs uint64)
 	Service     func(consensus.Service)
+	LostBlocks  func(consensus.LostBlocks)
 }
 
 // Replica is the joined stages of one replica. They do not run by themselves.
@@ -123,7 +124,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToNet:       sender(consensusToNet, waker(stages.Net)),
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
-	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service})
+	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service,
+		LostBlocks: options.LostBlocks})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)
