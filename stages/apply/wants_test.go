@@ -98,6 +98,8 @@ type healer struct {
 	random  *rand.Rand
 	library *library
 	slow    map[storage.Ref]bool // what others answer late
+	isNamed bool                 // others have only what a checkpoint names
+	unnamed bool                 // another block is wanted
 	wants   []storage.Ref        // that apply has told
 	lost    []storage.Ref        // that are not wanted any more
 	arrived map[stages.Slot]storage.Ref
@@ -127,6 +129,10 @@ func (h *healer) take(answer *stages.ApplyToConsensus) bool {
 		}
 		if h.library.blocks[answer.Ref] == nil {
 			h.t.Fatalf("a block is wanted that never was: %+v", answer.Ref)
+		}
+		if h.isNamed {
+			h.slow[answer.Ref] = !answer.Named
+			h.unnamed = h.unnamed || !answer.Named
 		}
 		h.wants = append(h.wants, answer.Ref)
 		if h.most = max(h.most, len(h.wants)); h.most > stages.BlocksWantedMax {
@@ -179,7 +185,9 @@ func (h *healer) turn(b *bench) {
 			b.push(stages.ConsensusToApply{Kind: stages.ApplyBlockServe, Slot: slot, Ref: ref})
 		}
 	}
-	h.scrub(b)
+	if !h.isNamed {
+		h.scrub(b)
+	}
 	from := h.wants
 	if h.random.IntN(8) == 0 {
 		from = h.lost
@@ -188,6 +196,9 @@ func (h *healer) turn(b *bench) {
 		return
 	}
 	ref := from[h.random.IntN(len(from))]
+	if h.slow[ref] && h.isNamed {
+		return
+	}
 	if h.slow[ref] && !b.apply.Ending() && h.random.IntN(100) > 0 {
 		return // it comes when addresses are about to be freed
 	}
@@ -373,6 +384,115 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 	}
 	t.Logf("repairs %v, at most %d at a time, served %v, reopened %d times, restarted %d times",
 		h.counts, h.most, h.served, reopened, restarted)
+}
+
+// Goal: a damaged block that no checkpoint names, and that nobody gives, is written anew when the
+// replica goes back to its newest checkpoint and executes the ops behind it again. The file ends as
+// without damage.
+func TestReopenRebuildsWhatNoCheckpointNames(t *testing.T) {
+	random := seeded.Rand(t)
+	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+	l := tiny()
+	books := newLibrary(l)
+	sound, err := newBenchOver(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), &file{}, storage.Checkpoint{},
+		func(d ports.Disk) ports.Disk { return listener{d, books} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages [][]byte
+	for range 400 {
+		message, _ := source.next()
+		messages = append(messages, bytes.Clone(message))
+		sound.commit(message, true)
+	}
+	sound.settle()
+	l.ReplicasCount = 3
+	h := newHealer(t, random, books)
+	h.isNamed = true
+	wear := harm{file: &file{}}
+	b, err := newBenchAmong(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), wear.file, storage.Checkpoint{},
+		func(d ports.Disk) ports.Disk { return d }, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reopened := 0
+	for turns := 0; b.op < uint64(len(messages)) || b.apply.Ending() || !b.apply.Settled(); turns++ {
+		if turns > 1_000_000 {
+			t.Fatalf("op %d is never executed", b.op)
+		}
+		slot, replySlot := stages.SlotNone, stages.SlotNone
+		if b.op < uint64(len(messages)) {
+			slot, replySlot = b.slots.Get(stages.SlotPrepare), b.slots.Get(stages.SlotReply)
+			copy(b.slots.Bytes(slot), messages[b.op])
+			b.op++
+			b.push(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: replySlot, Op: b.op})
+			b.waiting = true
+		}
+		for more := true; more && !h.unnamed; more = b.waiting {
+			if b.turn(); b.fault != nil {
+				t.Fatal(b.fault)
+			}
+		}
+		if h.unnamed {
+			b.reopen(b.newest)
+			h.unnamed = false
+			reopened++
+		}
+		if slot != stages.SlotNone {
+			b.slots.Put(slot)
+			b.slots.Put(replySlot)
+			if random.IntN(2) == 0 {
+				wear.sectors(random, 60, 512)
+			}
+		}
+	}
+	wear.undo()
+	if at := differsAt(sound.file.data[gridAt:], wear.file.data[gridAt:]); at >= 0 {
+		t.Errorf("the grid differs at block %d", 1+at/int(l.BlockBytes))
+	}
+	if sound.newest != b.newest || reopened < 3 {
+		t.Errorf("the newest checkpoints are of ops %d and %d, reopened %d times", sound.newest.Op, b.newest.Op, reopened)
+	}
+	t.Logf("repairs %v, reopened %d times", h.counts, reopened)
+}
+
+// Goal: replicas of a cluster write the release of the checkpoint from which they go on into the
+// next one. A single replica writes its program's.
+func TestReleaseOfCheckpoints(t *testing.T) {
+	const agreed = limits.Release + 6
+	for _, c := range []struct{ replicas, want uint32 }{{1, limits.Release}, {3, agreed}} {
+		random := seeded.Rand(t)
+		l := tiny()
+		l.ReplicasCount = c.replicas
+		b, err := newBench(t, l, random, &file{}, storage.Checkpoint{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+		var messages [][]byte
+		for b.newest.Op == 0 {
+			message, _ := source.next()
+			messages = append(messages, message)
+			b.commit(message, true)
+		}
+		if b.newest.Release != limits.Release {
+			t.Errorf("%d replicas: the first checkpoint is of release %d, want %d", c.replicas, b.newest.Release, limits.Release)
+		}
+		first := b.newest
+		first.Release = agreed
+		b.reopen(first)
+		for b.newest.Op == first.Op {
+			if b.op < uint64(len(messages)) {
+				b.commit(messages[b.op], true)
+				continue
+			}
+			message, _ := source.next()
+			b.commit(message, true)
+		}
+		if b.newest.Release != c.want {
+			t.Errorf("%d replicas: the checkpoint behind one of release %d is of release %d, want %d", c.replicas, agreed, b.newest.Release, c.want)
+		}
+	}
 }
 
 // restart forgets what the replica had asked for and been lent.
