@@ -45,8 +45,8 @@ func (p listener) Write(tag, offset uint64, data []byte, flags ports.WriteFlags)
 	p.Disk.Write(tag, offset, data, flags)
 }
 
-// slowRepairs is a port on which repairs take long now and then: the writes that do not begin with a
-// header page. The header page that follows them must be that of the last block which a job or a
+// slowRepairs is a port on which repairs take long now and then: the writes that do not begin with
+// a header page. The header page that follows them must be that of the last block which a job or a
 // checkpoint has written there.
 type slowRepairs struct {
 	*disk
@@ -111,8 +111,9 @@ type healer struct {
 }
 
 func newHealer(t testing.TB, random *rand.Rand, library *library) *healer {
-	return &healer{t: t, random: random, library: library, arrived: map[stages.Slot]storage.Ref{}, serving: map[stages.Slot]storage.Ref{}, slow: map[storage.Ref]bool{},
-		served: map[stages.JournalReadResult]int{}}
+	return &healer{t: t, random: random, library: library,
+		arrived: map[stages.Slot]storage.Ref{}, serving: map[stages.Slot]storage.Ref{},
+		slow: map[storage.Ref]bool{}, served: map[stages.JournalReadResult]int{}}
 }
 
 // take tells whether an answer of apply is about blocks.
