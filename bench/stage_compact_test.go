@@ -153,7 +153,7 @@ func (c *compaction) run(job storage.Job, address uint64) []storage.Table {
 	}
 	job.Tables, job.Addresses = c.tables[:0], addresses
 	c.job.Jobs[0] = job
-	c.to.PushOne(stages.ApplyToCompact{Job: &c.job.Jobs[0]})
+	c.to.PushOne(stages.ApplyToCompact{Kind: stages.CompactJob, Job: &c.job.Jobs[0]})
 	for {
 		c.driver.Turn(0, 0)
 		if _, ok := c.from.PopOne(); ok {

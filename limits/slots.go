@@ -19,12 +19,14 @@ const _ = uint(SmallSlotBytes - HeaderBytes - viewCheckpointBytes - viewUncertai
 const (
 	peerLeasesSpare   = 2 // messages to a peer that drains, beside those of the pipeline
 	logReadsForOthers = 6 // prepares of the log that are read for other replicas at the same time
-	blockReadsAtOnce  = 4 // blocks of the grid, likewise
 	preparesAsked     = 2 // prepares that one replica is asked for at the same time
 	blocksArriving    = 2 // blocks from one replica in memory: one is received while one is written
 	strangersRoom     = 16
 	heartbeats        = 4 // a heartbeat and its echo, each from one side and from the other
 )
+
+// BlockReadsForOthers is the number of blocks that are read for other replicas at the same time.
+const BlockReadsForOthers = 4
 
 // SlotsCount has the number of message slots of each class. Package stages says what the classes
 // are for.
@@ -95,7 +97,7 @@ func (l *Limits) SlotsCount() SlotsCount {
 	count.Prepare = 2*l.PipelineOpsMax + 2 + peers*l.PeerLeasesMax()
 	// For others: what is read for them, which keeps its slot until it is sent. From each replica:
 	// the prepares that it was asked for, and blocks.
-	count.Repair = logReadsForOthers + blockReadsAtOnce + peers*(preparesAsked+blocksArriving)
+	count.Repair = logReadsForOthers + BlockReadsForOthers + peers*(preparesAsked+blocksArriving)
 	// From each replica: as for Peer, since any message may be small, with its heartbeats. In the
 	// other direction likewise. Nothing is kept longer than its message is on the way.
 	count.Small = peers * l.SmallSlotsOwn()

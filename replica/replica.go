@@ -107,8 +107,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 	consensusToNet := ring.NewSPSC[stages.ConsensusToNet](ringCapacity(net.BudgetToNet(&l, clientSlots, inFlight)))
 	consensusToJournal := ring.NewSPSC[stages.ConsensusToJournal](64)
 	journalToConsensus := ring.NewSPSC[stages.JournalToConsensus](64)
-	consensusToApply := ring.NewSPSC[stages.ConsensusToApply](64)
-	applyToConsensus := ring.NewSPSC[stages.ApplyToConsensus](64)
+	consensusToApply := ring.NewSPSC[stages.ConsensusToApply](stages.RingConsensusToApply(&l))
+	applyToConsensus := ring.NewSPSC[stages.ApplyToConsensus](stages.RingApplyToConsensus(&l))
 
 	var err error
 	o.Consensus.Seed, o.Consensus.NowNs, o.Consensus.WallNs = options.Seed, options.NowNs, options.WallNs

@@ -9,7 +9,7 @@
 //	                   Sequenced,  ||  Committed,
 //	                   Commit, ... ||  CheckpointReady, ...
 //	                             apply <=======================> compact (one or several workers)
-//	                                     Job, Checkpoint
+//	                                     Job, Checkpoint, BlockWanted, ...
 //
 // The sequence of a checkpoint of op c, whose trigger is op t (limits.CheckpointTrigger):
 //
@@ -27,6 +27,8 @@
 //
 // Meanwhile apply executes the ops above t, up to t + slack. The reply slots that the sessions name
 // are pinned from ApplySessions until ApplyCheckpointReady.
+//
+// The repair of a block is drawn in edges_blocks.go.
 //
 // A descriptor names a slot, and the comment of its kind says which stage owns the slot. Each edge
 // has a budget (Budget...), which bounds the descriptors that can be on it. Rings are at least as
@@ -149,9 +151,20 @@ const (
 	ApplyCheckpointDurable
 	// ApplyOpen: drop the state and go on from Checkpoint; answer ApplyOpened. What was answered
 	// before ApplyOpened and is read behind ApplyOpen counts no more, but ApplySequencedDone. With
-	// ApplyOpened, apply has given back all slots and sessions that it had.
+	// ApplyOpened, apply has given back all slots and sessions that it had, but those of blocks,
+	// which come back with their own answers.
 	ApplyOpen
+	// ApplyBlockServe: a peer wants the block Ref: read its used pages into Slot, from
+	// BlockOffsetBytes on; answer ApplyBlockServed. At most BlocksServedMax have no answer.
+	ApplyBlockServe
+	// ApplyBlockArrived: a peer has sent the block Ref, which is wanted here: its used pages, Bytes
+	// in all, lie in Slot from BlockOffsetBytes on; answer ApplyBlockRepaired. At most
+	// BlocksRepairedMax have no answer.
+	ApplyBlockArrived
 )
+
+// BlockOffsetBytes is where the pages of a block begin in its slot: behind the message's header.
+const BlockOffsetBytes = wire.HeaderBytes
 
 // ConsensusToApply is a message from consensus to apply.
 type ConsensusToApply struct {
@@ -162,6 +175,8 @@ type ConsensusToApply struct {
 	Sessions  *Sessions
 
 	Checkpoint *storage.Checkpoint // ApplyOpen
+	Ref        storage.Ref         // ApplyBlockServe, ApplyBlockArrived
+	Bytes      uint32              // ApplyBlockArrived
 }
 
 // ApplyToConsensusKind of ApplyToConsensus.
@@ -181,6 +196,31 @@ const (
 	ApplyOpened
 	// ApplyFault: damage or a failing disk; the replica stops with Fault.
 	ApplyFault
+	// ApplyBlockWanted: apply or a worker of compact cannot go on without the block Ref, which the
+	// disk does not give. At most BlocksWantedMax are wanted at a time, each once. Only in a cluster
+	// of several: a single replica stops with a fault.
+	ApplyBlockWanted
+	// ApplyBlockUnwanted: the block Ref is not wanted any more, because its address was freed, or
+	// because another checkpoint is opened. An ApplyBlockArrived of it may be on its way.
+	ApplyBlockUnwanted
+	// ApplyBlockServed answers ApplyBlockServe: Read tells whether Slot holds the used pages of the
+	// block Ref, Bytes in all. ReadAbsent: another block or none is at its address.
+	ApplyBlockServed
+	// ApplyBlockRepaired answers ApplyBlockArrived: Repair tells what became of the block in Slot.
+	ApplyBlockRepaired
+)
+
+// BlockRepair is the result of an ApplyBlockArrived.
+type BlockRepair uint8
+
+const (
+	// RepairWritten: the block is on disk, and its header page is behind its other pages. It is not
+	// wanted any more; no ApplyBlockUnwanted follows.
+	RepairWritten BlockRepair = iota + 1
+	// RepairUnwanted: the block is not wanted any more. Nothing was written.
+	RepairUnwanted
+	// RepairWrong: the slot does not hold the block. It is still wanted.
+	RepairWrong
 )
 
 // ReplyAlignBytes: replies of a group start at multiples of it in their slot.
@@ -189,9 +229,13 @@ const ReplyAlignBytes = 64
 // ApplyToConsensus is a message from apply to consensus.
 type ApplyToConsensus struct {
 	Kind        ApplyToConsensusKind
-	Slot        Slot // ApplySequencedDone
+	Read        JournalReadResult // ApplyBlockServed
+	Repair      BlockRepair       // ApplyBlockRepaired
+	Slot        Slot              // ApplySequencedDone, ApplyBlockServed, ApplyBlockRepaired
+	Bytes       uint32            // ApplyBlockServed
 	Op          uint64
-	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
+	Ref         storage.Ref // of the kinds for blocks
+	NextPulseNs uint64      // ApplyCommitted: the timestamp at which a pulse is due
 	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The
 	// memory is apply's. It does not change before the op has left the pipeline of consensus.
 	Replies    []Reply
@@ -229,20 +273,6 @@ func ReplyOf(header *wire.Header, offsetBytes uint32) Reply {
 	}
 }
 
-// ApplyToCompact gives a worker of compact one job or one checkpoint; CompactToApply gives it back.
-// Without either, it tells that apply goes on from another checkpoint: the worker has nothing to do
-// any more, and a fault that it met does not concern what comes.
-type ApplyToCompact struct {
-	Job        *storage.Job
-	Checkpoint *storage.CheckpointJob
-}
-
-// CompactToApply returns a job or a checkpoint with its results.
-type CompactToApply struct {
-	Job        *storage.Job
-	Checkpoint *storage.CheckpointJob
-}
-
 // Sessions is the encoded session table as of an op: the contents of two trailers, each in pieces.
 // Consensus owns the memory and must not write to it before ApplyCheckpointReady.
 type Sessions struct {
@@ -257,5 +287,4 @@ type Sessions struct {
 const (
 	BudgetJournalAppends = 8
 	BudgetJournalReads   = 8
-	BudgetCompact        = storage.JobsMax + 2 // of each worker, both ways: its jobs, a checkpoint, and the news of another one
 )

@@ -127,7 +127,7 @@ func (s *Stage) deal() {
 		l.jobsCount++
 		l.bytes += d.bytes[job]
 		d.bytesDealt += d.bytes[job]
-		s.out.Compact[worker] = append(s.out.Compact[worker], stages.ApplyToCompact{Job: &d.generation.Jobs[job]})
+		s.out.Compact[worker] = append(s.out.Compact[worker], stages.ApplyToCompact{Kind: stages.CompactJob, Job: &d.generation.Jobs[job]})
 	}
 }
 
@@ -151,7 +151,7 @@ func (s *Stage) onJob(job *storage.Job, worker int) {
 func (s *Stage) dealCheckpoint(job *storage.CheckpointJob) {
 	assert.That(s.dealer.isBack(), "the blocks of a checkpoint are written before its trailers")
 	s.dealer.loads[0].bytes += s.checkpointBytes(job)
-	s.out.Compact[0] = append(s.out.Compact[0], stages.ApplyToCompact{Checkpoint: job})
+	s.out.Compact[0] = append(s.out.Compact[0], stages.ApplyToCompact{Kind: stages.CompactCheckpoint, Checkpoint: job})
 }
 
 func (s *Stage) checkpointBytes(job *storage.CheckpointJob) (bytes uint64) {

@@ -54,10 +54,13 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
 	for i := range d.workers {
 		for _, done := range d.done[:d.workers[i].From.Pop(d.done[:])] {
-			if done.Checkpoint != nil {
-				d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: done.Checkpoint})
-			} else {
+			switch done.Kind {
+			case stages.CompactJobDone:
 				d.events = append(d.events, Event{Kind: EventJob, Job: done.Job, Worker: i})
+			case stages.CompactCheckpointDone:
+				d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: done.Checkpoint})
+			default:
+				assert.That(false, "an answer of compact has a known kind")
 			}
 		}
 	}

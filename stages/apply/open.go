@@ -41,7 +41,7 @@ func (s *Stage) open(c *coro.Coroutine) {
 		}
 		s.dealer.generation = nil
 		for worker := range s.out.Compact {
-			s.out.Compact[worker] = append(s.out.Compact[worker], stages.ApplyToCompact{})
+			s.out.Compact[worker] = append(s.out.Compact[worker], stages.ApplyToCompact{Kind: stages.CompactReset})
 		}
 		s.forest.Reset()
 		s.machine.Reset()

@@ -48,14 +48,15 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	requestsCount := d.in.Pop(d.requests[:])
 	for _, request := range d.requests[:requestsCount] {
-		if request.Checkpoint != nil {
-			d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: request.Checkpoint})
-		}
-		if request.Job != nil {
+		switch request.Kind {
+		case stages.CompactJob:
 			d.events = append(d.events, Event{Kind: EventJob, Job: request.Job})
-		}
-		if request == (stages.ApplyToCompact{}) {
+		case stages.CompactCheckpoint:
+			d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: request.Checkpoint})
+		case stages.CompactReset:
 			d.events = append(d.events, Event{Kind: EventReset})
+		default:
+			assert.That(false, "a request to compact has a known kind")
 		}
 	}
 	d.stage.Step(nowNs, d.events, &d.actions)
@@ -89,9 +90,9 @@ func (d *Driver) perform(a *Action) {
 	case ActionSync:
 		d.disk.Sync(a.Tag)
 	case ActionJobDone:
-		d.done = append(d.done, stages.CompactToApply{Job: a.Job})
+		d.done = append(d.done, stages.CompactToApply{Kind: stages.CompactJobDone, Job: a.Job})
 	case ActionCheckpointDone:
-		d.done = append(d.done, stages.CompactToApply{Checkpoint: a.Checkpoint})
+		d.done = append(d.done, stages.CompactToApply{Kind: stages.CompactCheckpointDone, Checkpoint: a.Checkpoint})
 	default:
 		assert.That(false, "compact action kind is known")
 	}

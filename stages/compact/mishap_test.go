@@ -53,14 +53,14 @@ func runMishap(t *testing.T, seed uint64, mishap portstest.Mishap) *mishapRun {
 	if r.first.Jobs[0].Fault != nil {
 		r.next.Jobs = nil // apply has stopped
 	}
-	b.requests.PushOne(stages.ApplyToCompact{Checkpoint: r.jobs[0]})
+	b.requests.PushOne(stages.ApplyToCompact{Kind: stages.CompactCheckpoint, Checkpoint: r.jobs[0]})
 	b.give(r.next)
 	for range 1 + len(r.next.Jobs) {
 		if result := b.result(t); result.Checkpoint != nil {
 			r.checkDurable(t, b, 0, &content[0], r.first.Jobs)
 		}
 	}
-	b.requests.PushOne(stages.ApplyToCompact{Checkpoint: r.jobs[1]})
+	b.requests.PushOne(stages.ApplyToCompact{Kind: stages.CompactCheckpoint, Checkpoint: r.jobs[1]})
 	b.result(t)
 	r.checkDurable(t, b, 1, &content[1], append(r.first.Jobs[:len(r.first.Jobs):len(r.first.Jobs)], r.next.Jobs...))
 	r.data, r.isIdle = b.disk.data, b.stage.tasksCount == 0 && b.stage.checkpoint == nil && b.stage.syncing == nil

@@ -211,7 +211,7 @@ func (b *bench) result(t *testing.T) stages.CompactToApply {
 // give hands over the jobs of a generation.
 func (b *bench) give(g *storage.Generation) {
 	for i := range g.Jobs {
-		b.requests.PushOne(stages.ApplyToCompact{Job: &g.Jobs[i]})
+		b.requests.PushOne(stages.ApplyToCompact{Kind: stages.CompactJob, Job: &g.Jobs[i]})
 	}
 }
 
@@ -293,7 +293,7 @@ func TestGenerationThenCheckpoint(t *testing.T) {
 		merge := jobOf(storage.JobMerge, storage.TreeTransferID, 1100, 100)
 		merge.Runs, merge.EntriesMax = [][]storage.Table{g.Jobs[0].Tables}, 1<<30
 		next := &storage.Generation{Op: 31, Jobs: []storage.Job{merge}}
-		b.requests.PushOne(stages.ApplyToCompact{Checkpoint: job})
+		b.requests.PushOne(stages.ApplyToCompact{Kind: stages.CompactCheckpoint, Checkpoint: job})
 		b.give(next)
 		seen := 0
 		for range 2 {
@@ -367,7 +367,7 @@ func TestDiskFaults(t *testing.T) {
 			}
 		}
 		job, _ := checkpoint(rng)
-		b.requests.PushOne(stages.ApplyToCompact{Checkpoint: job})
+		b.requests.PushOne(stages.ApplyToCompact{Kind: stages.CompactCheckpoint, Checkpoint: job})
 		if b.result(t).Checkpoint != job || job.Fault == nil || job.Fault.What != c.want {
 			t.Errorf("%s: checkpoint's fault is %v", c.name, job.Fault)
 		}
@@ -475,7 +475,7 @@ func TestNoAllocation(t *testing.T) {
 		b.run(t, g)
 		next.Jobs[0].Runs[0] = g.Jobs[0].Tables
 		b.run(t, next)
-		b.requests.PushOne(stages.ApplyToCompact{Checkpoint: job})
+		b.requests.PushOne(stages.ApplyToCompact{Kind: stages.CompactCheckpoint, Checkpoint: job})
 		b.result(t)
 	}); allocs != 0 {
 		t.Fatalf("a bar allocates %.1f times, want 0", allocs)
@@ -504,7 +504,7 @@ func BenchmarkTurn(b *testing.B) {
 	g := &storage.Generation{Jobs: []storage.Job{job}}
 	var lengths []time.Duration
 	for b.Loop() {
-		requests.PushOne(stages.ApplyToCompact{Job: &g.Jobs[0]})
+		requests.PushOne(stages.ApplyToCompact{Kind: stages.CompactJob, Job: &g.Jobs[0]})
 		for {
 			start := time.Now()
 			driver.Turn(0, 0)
@@ -560,7 +560,7 @@ func TestResetAfterDamage(t *testing.T) {
 		if b.run(t, again); first.Jobs[0].Fault == nil || again.Jobs[0].Fault != first.Jobs[0].Fault {
 			t.Fatalf("seed %d: faults %v and then %v, want twice the same", seed, first.Jobs[0].Fault, again.Jobs[0].Fault)
 		}
-		b.requests.PushOne(stages.ApplyToCompact{})
+		b.requests.PushOne(stages.ApplyToCompact{Kind: stages.CompactReset})
 		b.run(t, last)
 		b.run(t, straight)
 		if last.Jobs[0].Fault != nil || len(last.Jobs[0].Tables) != len(straight.Jobs[0].Tables) {
