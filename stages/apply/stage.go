@@ -26,6 +26,7 @@ const (
 	EventJob
 	EventCheckpoint
 	EventOpen
+	EventScrub // the scrubber of compact asks
 )
 
 // Event is an input of the stage.
@@ -39,6 +40,7 @@ type Event struct {
 	Worker     int // EventJob: the worker of compact
 	Checkpoint *storage.CheckpointJob
 	Opened     *storage.Checkpoint // EventOpen: the checkpoint that is to be opened
+	Scrub      *storage.Scrub
 }
 
 // Actions of one step, in order. More tells that the stage could go on at once.
@@ -136,6 +138,7 @@ type Stage struct {
 	built   []stages.Reply // of the op that is being executed
 
 	scratch    []byte // body of a reply that is not the first of a group, or that nobody wants
+	scrubs     scrubs
 	statistics Statistics
 	measures   measures
 }
@@ -190,10 +193,11 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.measures.suspended(s.more)
 	}
 	covers := s.isOpen && !s.faulted && s.cover()
+	scrubs := s.scrub()
 	if fault := s.forest.Fault(); fault != nil && !s.closing {
 		s.fail(fault)
 	}
-	out.More = (s.more || covers || s.warms) && !s.faulted
+	out.More = (s.more || covers || s.warms || scrubs) && !s.faulted
 	s.out = nil
 }
 
@@ -256,6 +260,8 @@ func (s *Stage) onEvent(e *Event) {
 		s.onCheckpoint(e.Checkpoint)
 	case EventOpen:
 		s.onOpen(e.Opened)
+	case EventScrub:
+		s.onScrub(e.Scrub)
 	default:
 		assert.That(false, "apply event kind is known")
 	}

@@ -6,6 +6,7 @@ import (
 	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
+	"ledger/storage"
 )
 
 // Driver performs the stage's decisions: it pops the ring and the disk's completions and performs
@@ -22,6 +23,7 @@ type Driver struct {
 	actions     Actions
 	board       *metrics.WorkerBoard
 	writing     int // writes of blocks in flight
+	finding     func(*storage.Finding)
 }
 
 // NewDriver joins a stage, its disk and its rings.
@@ -34,6 +36,10 @@ func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ApplyToCompac
 
 // SetBoard sets the board that the recorder of slow ops reads. Without one, nothing is written.
 func (d *Driver) SetBoard(board *metrics.WorkerBoard) { d.board = board }
+
+// OnFinding sets what is called for each finding of the scrubber, on the stage's thread. The finding
+// counts only within the call.
+func (d *Driver) OnFinding(finding func(*storage.Finding)) { d.finding = finding }
 
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
@@ -55,6 +61,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 			d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: request.Checkpoint})
 		case stages.CompactReset:
 			d.events = append(d.events, Event{Kind: EventReset})
+		case stages.CompactScrub:
+			d.events = append(d.events, Event{Kind: EventScrub})
 		default:
 			assert.That(false, "a request to compact has a known kind")
 		}
@@ -69,11 +77,12 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		d.board.Growth.Set(nowNs, d.stage.growing)
 	}
 	d.out.Push(d.done)
-	return len(d.events) > 0 || d.actions.More
+	return len(d.events) > 0 || d.actions.More || len(d.actions.Items) > 0
 }
 
-// NextTurnNs implements stages.Driver: every step of it begins with a job or a completion.
-func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
+// NextTurnNs implements stages.Driver. The scrubber has a timer. Every other step begins with a
+// message or a completion.
+func (d *Driver) NextTurnNs() uint64 { return d.stage.scrubNextNs() }
 
 func (d *Driver) perform(a *Action) {
 	switch a.Kind {
@@ -93,6 +102,12 @@ func (d *Driver) perform(a *Action) {
 		d.done = append(d.done, stages.CompactToApply{Kind: stages.CompactJobDone, Job: a.Job})
 	case ActionCheckpointDone:
 		d.done = append(d.done, stages.CompactToApply{Kind: stages.CompactCheckpointDone, Checkpoint: a.Checkpoint})
+	case ActionScrub:
+		d.done = append(d.done, stages.CompactToApply{Kind: stages.CompactScrubAsked, Scrub: a.Scrub})
+	case ActionFinding:
+		if d.finding != nil {
+			d.finding(a.Finding)
+		}
 	default:
 		assert.That(false, "compact action kind is known")
 	}

@@ -5,6 +5,7 @@ import (
 	"ledger/internal/assert"
 	"ledger/internal/ports"
 	"ledger/limits"
+	"ledger/stages"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/wire"
@@ -55,7 +56,9 @@ const (
 // wrong is a finding only if apply still knows it by the same Ref, without a gap since it was asked.
 //
 // It yields to the worker's other work: a read that is due waits while the worker has a job or a
-// checkpoint, at most until the next one is due. So it is never more than one block behind its pace.
+// checkpoint, at most until the next one is due. Under steady load a pass therefore takes the period
+// all the same. A pass takes longer if the file is so large that the bound of bytes per second counts,
+// and then up to twice as long under steady load.
 type scrubber struct {
 	periodNs uint64 // of a pass; 0: off
 	geometry block.Geometry
@@ -138,7 +141,7 @@ func (s *Stage) scrubNextNs() uint64 {
 	if c := &s.scrub; c.periodNs > 0 && c.state == scrubWaiting {
 		return c.startNs(s.isBusy())
 	}
-	return noTurn
+	return stages.NoTurn
 }
 
 // isBusy tells whether the worker has a job, or a checkpoint to write or to sync.
@@ -347,7 +350,7 @@ func (s *Stage) scrubFinding() {
 func (s *Stage) scrubDone(nowNs, bytes uint64) {
 	c := &s.scrub
 	c.state = scrubWaiting
-	c.dueNs += c.interval()
+	c.dueNs = max(c.dueNs+c.interval(), nowNs)
 	c.freeNs = nowNs + bytes*1_000_000_000/ScrubBytesPerSecond
 	if bytes > 0 {
 		c.sample.Blocks++

@@ -23,6 +23,7 @@ const (
 	EventJob EventKind = iota + 1
 	EventCheckpoint
 	EventReset // apply goes on from another checkpoint; there is no job
+	EventScrub // apply has answered the scrubber
 	EventDisk
 )
 
@@ -44,6 +45,8 @@ const (
 	ActionSync
 	ActionJobDone
 	ActionCheckpointDone
+	ActionScrub   // ask apply
+	ActionFinding // the scrubber has found damage
 )
 
 // Action is one operation of the driver. Actions are performed in order.
@@ -55,6 +58,8 @@ type Action struct {
 	Buffer      []byte // ActionRead, ActionWrite: compact's until its EventDisk
 	Job         *storage.Job
 	Checkpoint  *storage.CheckpointJob
+	Scrub       *storage.Scrub
+	Finding     *storage.Finding // counts until the next step
 }
 
 // Actions of one step. More tells that the stage could go on at once.
@@ -64,8 +69,8 @@ type Actions struct {
 }
 
 // actionsMax is the largest number of actions of a step: one for every operation that can be in
-// flight, and one for everything that can be done.
-const actionsMax = merge.ReadsMax + merge.WritesMax + stages.BudgetCompact + 4
+// flight, and one for everything that can be done. The scrubber may find damage and ask or read.
+const actionsMax = merge.ReadsMax + merge.WritesMax + stages.BudgetCompact + 4 + 3
 
 // NewActions returns actions with room for one step.
 func NewActions() Actions { return Actions{Items: make([]Action, 0, actionsMax)} }
@@ -78,7 +83,8 @@ const (
 	tagWrite    = merge.ReadsMax
 	tagAllocate = tagWrite + merge.WritesMax
 	tagSync     = tagAllocate + 1
-	tagsCount   = tagSync + 1
+	tagScrub    = tagSync + 1
+	tagsCount   = tagScrub + 1
 )
 
 // OperationsMax is the largest number of disk operations in flight: one for each tag.
@@ -142,6 +148,7 @@ type Stage struct {
 	growToBytes uint64
 	growExactly bool // the disk had no room for a whole step
 
+	scrub    scrubber // of the first worker; off in the others
 	measures measures
 }
 
@@ -175,6 +182,8 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		case EventReset:
 			assert.That(s.tasksCount == 0 && s.checkpoint == nil && s.syncing == nil, "apply opens another checkpoint when no job is out")
 			s.resetting = true
+		case EventScrub:
+			s.onScrub(nowNs)
 		case EventDisk:
 			s.onDisk(e.Disk)
 		default:
@@ -185,7 +194,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.more = s.body.Resume()
 		s.giveBack()
 	}
-	out.More = s.more
+	out.More = s.scrubStep(nowNs) || s.more
 	s.out = nil
 }
 
@@ -293,6 +302,8 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 		s.measures.syncNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
 		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: s.syncing})
 		s.syncing = nil
+	case tag == tagScrub:
+		s.onScrubRead(completion, s.measures.nowNs)
 	default:
 		assert.That(false, "an operation that ended is ours")
 	}

@@ -276,6 +276,8 @@ func (s *Stage) onJournal(e *stages.JournalToConsensus) {
 		s.onRead(e)
 	case stages.JournalSuperblockDone:
 		s.onSuperblockDone(e)
+	case stages.JournalSlotDamaged:
+		s.onSlotDamaged(e)
 	case stages.JournalFault:
 		s.fail(e.Fault)
 	default:
