@@ -14,7 +14,8 @@ import (
 // while ops are executed. A table that moves to another run meanwhile may be missed; then the
 // manifest is read again.
 type scrub struct {
-	isOn    bool // there is a window
+	isOn    bool   // there is a window
+	from    uint64 // no address above it and below the window has to be read
 	reading bool // the manifest is being read
 	rounds  int  // of reading, for this window
 	log     int  // next block of rows
@@ -51,9 +52,9 @@ func (f *Forest) ScrubTrailer(kind storage.TrailerKind) (b storage.ScrubBlock, o
 // storage.ScrubLater: the manifest has to be read first, by ScrubStep.
 func (f *Forest) ScrubTable(after uint64) (b storage.ScrubBlock, answer storage.ScrubAnswer) {
 	s := &f.scrub
-	for {
-		if !s.isOn || after+1 < f.freeSet.WatchedFirst() {
-			if !f.scrubWindow(after) {
+	for from := after; ; {
+		if !s.isOn || from < s.from {
+			if !f.scrubWindow(from, after) {
 				return b, storage.ScrubEnd
 			}
 		}
@@ -63,7 +64,7 @@ func (f *Forest) ScrubTable(after uint64) (b storage.ScrubBlock, answer storage.
 		address, ok := f.freeSet.WatchedAbove(after)
 		if !ok {
 			after = max(after, f.freeSet.WatchedFirst()+freeset.WatchMax-1)
-			s.isOn = false
+			s.isOn = false // the next window, though from stays
 			continue
 		}
 		known := &s.known[address-f.freeSet.WatchedFirst()]
@@ -81,9 +82,9 @@ func (f *Forest) ScrubTable(after uint64) (b storage.ScrubBlock, answer storage.
 
 // scrubWindow begins to read the manifest for the addresses above after. It returns false if there
 // are none.
-func (f *Forest) scrubWindow(after uint64) bool {
+func (f *Forest) scrubWindow(from, after uint64) bool {
 	s := &f.scrub
-	*s = scrub{}
+	*s = scrub{from: from}
 	if !f.freeSet.Watch(after) {
 		return false
 	}
