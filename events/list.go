@@ -44,6 +44,8 @@ const (
 	kindViewBegan
 	kindServiceStopped
 	kindServiceAgain
+	kindScrubbing
+	kindDamageFound
 	kindsCount
 )
 
@@ -82,6 +84,8 @@ func newCell() [kindsCount]Event {
 		kindViewBegan:         &ViewBegan{},
 		kindServiceStopped:    &ServiceStopped{},
 		kindServiceAgain:      &ServiceAgain{},
+		kindScrubbing:         &Scrubbing{},
+		kindDamageFound:       &DamageFound{},
 	}
 }
 

@@ -51,7 +51,8 @@ const (
 // jobs.
 const CompactWorkersMax = 8
 
-// ScrubDays is the time in which the scrubber reads the whole file, unless --scrub-days says another.
+// ScrubDays is the time in which the scrubber reads the whole file, unless --scrub-days says
+// another.
 const ScrubDays, DayNs = 7, 24 * 3600 * 1_000_000_000
 
 // PostingRunsMergedMax is the largest number of runs of postings that one merge can take. It has as

@@ -7,7 +7,8 @@ import "ledger/storage"
 const findingsMax = 256
 
 // findings are the blocks that are known to be damaged. A block is forgotten when it reads right,
-// when it was written again, or when a whole pass has not come across it: then it is in use no more.
+// when it was written again, or when a whole pass has not come across it: then it is in use no
+// more.
 type findings struct {
 	refs  [findingsMax]storage.Ref
 	fresh [findingsMax]bool // found by the pass under way

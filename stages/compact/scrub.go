@@ -3,7 +3,6 @@ package compact
 import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
-	"ledger/internal/ports"
 	"ledger/limits"
 	"ledger/stages"
 	"ledger/storage"
@@ -41,8 +40,8 @@ const (
 	scrubJudging                    // request is with apply: is the block that is wrong in use?
 )
 
-// scrubber reads every block of the grid at a pace, and verifies what nobody has needed for long. It
-// belongs to the first worker.
+// scrubber reads every block of the grid at a pace, and verifies what nobody has needed for long.
+// It belongs to the first worker.
 //
 //	apply                          scrubber                  disk
 //	  |<-- which block is next? -----| (when it is time)
@@ -53,12 +52,13 @@ const (
 //	  |--- yes --------------------->| a finding
 //
 // A block may be freed while it is read, and its address may get another one. So a block that is
-// wrong is a finding only if apply still knows it by the same Ref, without a gap since it was asked.
+// wrong is a finding only if apply still knows it by the same Ref, without a gap since it was
+// asked.
 //
 // It yields to the worker's other work: a read that is due waits while the worker has a job or a
-// checkpoint, at most until the next one is due. Under steady load a pass therefore takes the period
-// all the same. A pass takes longer if the file is so large that the bound of bytes per second counts,
-// and then up to twice as long under steady load.
+// checkpoint, at most until the next one is due. Under steady load a pass therefore takes the
+// period all the same. A pass takes longer if the file is so large that the bound of bytes per
+// second counts, and then up to twice as long under steady load.
 type scrubber struct {
 	periodNs uint64 // of a pass; 0: off
 	geometry block.Geometry
@@ -89,19 +89,6 @@ type scrubber struct {
 	sample ScrubSample
 }
 
-// ScrubSample is the scrubber's figures of the grid.
-type ScrubSample struct {
-	PeriodNs   uint64 // 0: the scrubber is off
-	Address    uint64 // of the table that was read last, in the order of the pass
-	AddressMax uint64
-	Passes     uint64 // that ended since the start
-	Blocks     uint64 // read since the start
-	Bytes      uint64
-	Findings   uint64 // since the start; damage that a later pass finds again counts again
-	Repaired   uint64 // of these, blocks that were written again, or read right later
-	Damaged    uint64 // blocks that are damaged now, as far as is known
-}
-
 // Scrub switches the scrubber on. It is called once, right after New, for the first worker.
 //
 // periodNs:    of a pass.
@@ -119,9 +106,6 @@ func (s *Stage) Scrub(l *limits.Limits, cluster wire.U128, periodNs uint64, from
 	}
 	c.sample.PeriodNs = periodNs
 }
-
-// ScrubMemoryBytes is the part of the memory of Scrub that it uses.
-func ScrubMemoryBytes(l *limits.Limits) uint64 { return uint64(l.BlockBytes) + scrubNamesBytes }
 
 // interval is the time between the beginnings of two reads.
 func (c *scrubber) interval() uint64 {
@@ -250,75 +234,6 @@ func (c *scrubber) beginTrailer() bool {
 	return reason == ""
 }
 
-// scrubRead reads the block.
-func (s *Stage) scrubRead(repeated int) {
-	c := &s.scrub
-	c.state, c.repeated = scrubReading, repeated
-	s.act(Action{Kind: ActionRead, Tag: tagScrub, OffsetBytes: c.gridAt + c.geometry.Offset(c.block.Address, 0), Buffer: c.wanted()})
-}
-
-// wanted is the memory of the block: its used pages, or all pages if their number is not known.
-func (c *scrubber) wanted() []byte {
-	if c.block.IsTrailer {
-		return c.buffer
-	}
-	return c.buffer[:uint32(c.block.PagesUsed)*c.geometry.PageBytes]
-}
-
-// onScrubRead: the read has ended.
-func (s *Stage) onScrubRead(completion ports.DiskCompletion, nowNs uint64) {
-	c := &s.scrub
-	assert.That(c.state == scrubReading, "a read of the scrubber that ended was under way")
-	c.result, c.page, c.state = completion.Result, 0, scrubChecking
-	c.sample.Bytes += uint64(max(c.result, 0))
-	s.scrubCheck(nowNs)
-}
-
-// scrubCheck verifies some pages.
-func (s *Stage) scrubCheck(nowNs uint64) {
-	c := &s.scrub
-	if c.result < 0 {
-		s.scrubBad(0, "the block cannot be read", -c.result)
-		return
-	}
-	size := c.geometry.PageBytes
-	read := uint32(c.result) / size // whole pages
-	header := block.HeaderPage(c.buffer[:size])
-	for range scrubPages {
-		if c.page >= read {
-			s.scrubBad(c.page, "the file ends before the page", 0)
-			return
-		}
-		reason := ""
-		if c.page == 0 {
-			reason = block.VerifyHeader(&c.geometry, header, c.block.Ref, c.cluster)
-		} else {
-			reason = block.VerifyPage(header, c.page, c.buffer[c.page*size:][:size])
-		}
-		if reason != "" {
-			s.scrubBad(c.page, reason, 0)
-			return
-		}
-		if c.page++; c.page == header.PagesUsed() {
-			s.scrubRight(nowNs)
-			return
-		}
-	}
-}
-
-// scrubBad reads a block that is wrong again, or asks whether it is in use.
-func (s *Stage) scrubBad(page uint32, reason string, errno int32) {
-	c := &s.scrub
-	if c.repeated < scrubRepeats {
-		s.scrubRead(c.repeated + 1)
-		return
-	}
-	c.finding = storage.Finding{Zone: storage.ZoneGrid, Block: c.block, Page: page, Reason: reason, Errno: errno}
-	c.request.Block = c.block
-	s.scrubAsk(storage.ScrubIsLive)
-	c.state = scrubJudging
-}
-
 // scrubRight: the block is what it should be.
 func (s *Stage) scrubRight(nowNs uint64) {
 	c := &s.scrub
@@ -355,18 +270,4 @@ func (s *Stage) scrubDone(nowNs, bytes uint64) {
 	if bytes > 0 {
 		c.sample.Blocks++
 	}
-}
-
-// ScrubRepaired notes that a block was written again.
-func (s *Stage) scrubRepaired(ref storage.Ref) {
-	if c := &s.scrub; c.found.close(ref) {
-		c.sample.Repaired++
-	}
-}
-
-// sampleScrub returns the figures.
-func (s *Stage) sampleScrub() ScrubSample {
-	sample := s.scrub.sample
-	sample.Damaged = s.scrub.found.count()
-	return sample
 }

@@ -31,8 +31,8 @@ func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJo
 // SetBoard sets the board that the recorder of slow ops reads. Without one, nothing is written.
 func (d *Driver) SetBoard(board *metrics.Board) { d.board = board }
 
-// OnFinding sets what is called for each finding of the scrubber, on the stage's thread. The finding
-// counts only within the call.
+// OnFinding sets what is called for each finding of the scrubber, on the stage's thread. The
+// finding counts only within the call.
 func (d *Driver) OnFinding(finding func(*storage.Finding)) { d.finding = finding }
 
 // Turn does one round and says whether anything happened.

@@ -7,15 +7,15 @@ import (
 )
 
 // scrub finds the blocks that the scrubber reads. It knows the tables at a window of addresses. The
-// free set watches these addresses: as long as one is watched, the table that was found there is the
-// block that is there.
+// free set watches these addresses: as long as one is watched, the table that was found there is
+// the block that is there.
 //
 // The manifest is not ordered by address, so it is read once for each window, some tables at a time
 // while ops are executed. A table that moves to another run meanwhile may be missed; then the
 // manifest is read again.
 type scrub struct {
 	isOn    bool   // there is a window
-	from    uint64 // no address above it and below the window has to be read
+	from    uint64 // no table that has to be read lies above it and below the window
 	reading bool // the manifest is being read
 	rounds  int  // of reading, for this window
 	log     int  // next block of rows

@@ -2,8 +2,9 @@ package levels
 
 import "ledger/storage"
 
-// Listing is a place in the tables of all trees, outputs of merges under way included. The trees may
-// change between two calls of Next. A table that moves meanwhile may then be missed, or come twice.
+// Listing is a place in the tables of all trees, outputs of merges under way included. The trees
+// may change between two calls of Next. A table that moves meanwhile may then be missed, or come
+// twice.
 type Listing struct {
 	tree, level, run, table int
 }
