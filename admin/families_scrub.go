@@ -10,21 +10,17 @@ import (
 	"ledger/storage"
 )
 
-// scrubbers are the samples of the two parts of the scrubber, of the superblock and the log and of
-// the grid. ok: it is on.
-func (s *snapshot) scrubbers() (log *journal.ScrubSample, grid *compact.ScrubSample, ok bool) {
-	if len(s.Compact) == 0 || s.Journal.Scrub.PeriodNs == 0 {
-		return nil, nil, false
-	}
-	return &s.Journal.Scrub, &s.Compact[0].Scrub, true
+// scrubbers are the samples of the two parts of the scrubber: that of the superblock and the log,
+// and that of the grid.
+func (s *snapshot) scrubbers() (log *journal.ScrubSample, grid *compact.ScrubSample) {
+	return &s.Journal.Scrub, &s.Compact[0].Scrub
 }
 
-// ofScrubber makes a family that has numbers while the scrubber is on.
+// ofScrubber makes a family of numbers of the scrubber. They are 0 while it is off.
 func ofScrubber(f family, numbers func(log *journal.ScrubSample, grid *compact.ScrubSample, emit number)) family {
 	f.numbers = func(s *snapshot, emit number) {
-		if log, grid, ok := s.scrubbers(); ok {
-			numbers(log, grid, emit)
-		}
+		log, grid := s.scrubbers()
+		numbers(log, grid, emit)
 	}
 	return f
 }
@@ -79,8 +75,8 @@ func scrubFamilies() []family {
 
 // writeScrubber tells how far the scrubber is, and what it has found.
 func writeScrubber(w io.Writer, s *snapshot) {
-	log, grid, ok := s.scrubbers()
-	if !ok {
+	log, grid := s.scrubbers()
+	if grid.PeriodNs == 0 {
 		fmt.Fprintln(w, "scrubber off")
 		return
 	}

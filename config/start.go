@@ -63,8 +63,8 @@ func (s *Settings) Resolve() (*Start, error) {
 			start.Limits = limits.Development()
 		}
 	}
-	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveScrubber, s.resolveReleases, s.resolveAffinity, s.resolveLog,
-		s.resolveObservers} {
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveScrubber, s.resolveReleases,
+		s.resolveAffinity, s.resolveLog, s.resolveObservers} {
 		if err := resolve(start); err != nil {
 			return nil, err
 		}

@@ -24,8 +24,8 @@ func (o *Opened) scrubStart(fromOf65536 uint32) *journal.ScrubStart {
 }
 
 // scrubFrom is the share of the file at which the scrubber begins: where it would be if passes
-// followed each other since the wall clock's zero. So the end of the file is also read if the server
-// is started more often than a pass ends.
+// followed each other since the wall clock's zero. So the end of the file is also read if the
+// server is started more often than a pass ends.
 func scrubFrom(wall time.Time, periodNs uint64) (of65536 uint32) {
 	if periodNs == 0 {
 		return 0

@@ -16,9 +16,9 @@ import (
 type scrub struct {
 	isOn    bool   // there is a window
 	from    uint64 // no table that has to be read lies above it and below the window
-	reading bool // the manifest is being read
-	rounds  int  // of reading, for this window
-	log     int  // next block of rows
+	reading bool   // the manifest is being read
+	rounds  int    // of reading, for this window
+	log     int    // next block of rows
 	trees   levels.Listing
 	known   [freeset.WatchMax]scrubbed
 }
