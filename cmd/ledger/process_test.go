@@ -31,6 +31,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if script := os.Getenv(inNetwork); script != "" {
+		runInNetwork(script)
+	}
 	if os.Getenv(asCommand) == "" {
 		os.Exit(m.Run())
 	}

@@ -148,7 +148,8 @@ func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
 // clusterTimerNs is the latest time at which the stage needs a step.
 func (s *Stage) clusterTimerNs() uint64 {
 	now := s.timers.now()
-	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now))
+	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
+		s.pressure.nextNs(now))
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}

@@ -181,6 +181,7 @@ func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
 	s.peers.heard(from, s.timers.now())
 	if s.isPrimary() {
 		s.beats.followedBy(from)
+		s.hearsLag(from, m.CommitMin)
 		s.acked(from, m.Op, m.Checksum)
 	}
 }

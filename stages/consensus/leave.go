@@ -110,5 +110,6 @@ func (s *Stage) stepDown() {
 	s.timers.pulseEnded()
 	s.costs.stepDown()
 	s.beats.stepDown()
+	s.pressure.stepDown(s.timers.now())
 	s.status.stepDown()
 }

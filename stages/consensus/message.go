@@ -84,7 +84,11 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 			s.onHeartbeat(from, &m)
 		}
 	case peer.CommandCommitEcho:
-		s.peers.heard(from, s.timers.now())
+		var m peer.CommitEcho
+		if decode(&m) {
+			s.peers.heard(from, s.timers.now())
+			s.hearsLag(from, m.CommitMin)
+		}
 	case peer.CommandPrepareOK:
 		var m peer.PrepareOK
 		if decode(&m) {

@@ -36,7 +36,8 @@ func (s *Stage) pullOne(op uint64) bool {
 	}
 	isPulse := s.log.header(op).Operation() == wire.OperationPulse
 	replySlot := stages.SlotNone
-	if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {
+	isAnswered := s.isPrimary() && op > s.views.startCommit()
+	if !isPulse && !s.sessions.contains(op) && (isAnswered || s.wantsReplies(op)) {
 		if replySlot = s.slots.take(stages.SlotReply); replySlot == stages.SlotNone {
 			return false // a checkpoint that is being written holds the old slots
 		}
@@ -47,9 +48,15 @@ func (s *Stage) pullOne(op uint64) bool {
 	}
 	s.commits.push(op, inCommit{
 		checksum: s.log.checksum(op), slot: slot, replySlot: replySlot, isPulse: isPulse, isLoaded: true, record: record,
-		isAnswered: s.isPrimary() && op > s.views.startCommit(),
+		isAnswered: isAnswered,
 	})
 	return true
+}
+
+// wantsReplies tells whether an op of which no client waits here for the replies needs them. A
+// replica that lags leaves out the same queries as a start does.
+func (s *Stage) wantsReplies(op uint64) bool {
+	return s.wants.replies(op) && !s.log.isSuperseded(&s.limits, op, min(s.commits.max(), s.log.head()))
 }
 
 // mayPull decides alone whether an op of a cluster may be given to apply.

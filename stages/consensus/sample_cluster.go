@@ -21,6 +21,8 @@ type ClusterSample struct {
 	RepairsTaken    uint64 // prepares that came because they were asked for
 	RepairsServed   uint64 // prepares that others asked for and got
 	RoundTripNs     uint64 // median of the others
+	LagOps          uint64 // of a primary: of its slowest backup that is heard and can be kept near
+	PausedNs        uint64 // pauses before prepares, so that backups stay near
 	Clock           clock.State
 	Peers           [limits.ReplicasMax]ClusterPeer
 }
@@ -55,6 +57,7 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 		CommitMax: s.commits.max(), RepairsAsked: s.helped.askedCount, RepairsTaken: s.helped.takenCount,
 		RepairsServed: s.helped.servedCount, RoundTripNs: s.clock.RoundTripNs(), Clock: s.clock.State(now, s.turn.wall()),
 	}
+	out.LagOps, out.PausedNs = s.pressure.lag(now), s.pressure.pausedNs()
 	out.FaultySlots, out.MissingPrepares = s.log.damages()
 	age := func(atNs uint64) uint64 {
 		if atNs == 0 {

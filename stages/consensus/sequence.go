@@ -59,10 +59,13 @@ func (s *Stage) sequence() {
 	}
 }
 
-// sequenceCluster makes the next prepare of requests, if the time is known and there is room. A
-// prepare gets its reply slot when it is executed.
+// sequenceCluster makes the next prepare of requests, if the time is known, there is room, and no
+// backup is to catch up first. A prepare gets its reply slot when it is executed.
 func (s *Stage) sequenceCluster(isPulseDue bool) bool {
 	if s.timers.wall() == 0 || s.isSmall(s.queue.at(0)) && !s.pipeline.mayPushSmall() {
+		return false
+	}
+	if s.pressure.holds(s.timers.now()) {
 		return false
 	}
 	count := s.groupCount()

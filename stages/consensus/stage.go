@@ -93,6 +93,7 @@ type Stage struct {
 	outgoing  outgoing
 	service   service
 	helped    helped
+	pressure  pressure
 }
 
 // isCluster tells whether there are other replicas.
@@ -152,6 +153,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		recent:    newRecent(&l),
 		deadlines: newDeadlines(r.Seed),
 		costs:     newCosts(),
+		pressure:  newPressure(&l),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 	}
 	committed := r.OpHead // all that a single replica finds in its log is committed

@@ -46,3 +46,26 @@ func (w *wants) index(op uint64) uint64 { return op & uint64(len(w.unwanted)-1) 
 
 // replies tells whether the replies of op are wanted.
 func (w *wants) replies(op uint64) bool { return op > w.opTo || !w.unwanted[w.index(op)] }
+
+// supersededWithin bounds the search for a later request of a session.
+const supersededWithin = 64
+
+// isSuperseded tells the same of an op that a lagging replica is about to execute: a later request
+// of its session, up to commitMax, replaces its reply before anything looks at the session. All ops
+// from op to commitMax have to be on the chain of the head.
+func (g *log) isSuperseded(l *limits.Limits, op, commitMax uint64) bool {
+	header := g.header(op)
+	if header.IsGroup() || header.Client().IsZero() || !header.Operation().IsReadOnly() {
+		return false
+	}
+	for later := op + 1; later <= min(commitMax, op+supersededWithin) && g.has(later) && !l.IsTrigger(later-1); later++ {
+		next := g.header(later)
+		if !next.IsGroup() && next.Client() == header.Client() {
+			return true
+		}
+		if next.Operation() == wire.OperationRegister {
+			return false
+		}
+	}
+	return false
+}

@@ -100,6 +100,9 @@ func TestWants(t *testing.T) {
 		commitMax := first - 1 + uint64(random.IntN(len(ops)+1))
 		w := newWants(&l, &g, 0, commitMax)
 		for op := first; op <= head+40; op++ {
+			if op <= head && g.isSuperseded(&l, op, commitMax) == w.replies(op) {
+				t.Fatalf("op %d of %+v, commit_max %d: a replica that lags and one that starts disagree", op, ops, commitMax)
+			}
 			if w.replies(op) {
 				continue
 			}
