@@ -44,6 +44,8 @@ const (
 	kindViewBegan
 	kindServiceStopped
 	kindServiceAgain
+	kindBlocksLost
+	kindBlocksFound
 	kindScrubbing
 	kindDamageFound
 	kindsCount
@@ -84,6 +86,8 @@ func newCell() [kindsCount]Event {
 		kindViewBegan:         &ViewBegan{},
 		kindServiceStopped:    &ServiceStopped{},
 		kindServiceAgain:      &ServiceAgain{},
+		kindBlocksLost:        &BlocksLost{},
+		kindBlocksFound:       &BlocksFound{},
 		kindScrubbing:         &Scrubbing{},
 		kindDamageFound:       &DamageFound{},
 	}

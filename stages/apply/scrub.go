@@ -13,7 +13,6 @@ const scrubEvery = 8
 type scrubs struct {
 	request *storage.Scrub // nil: nothing
 	steps   uint64
-	damaged uint64 // blocks in use that were found damaged
 }
 
 func (s *Stage) onScrub(request *storage.Scrub) {
@@ -37,7 +36,7 @@ func (s *Stage) scrub() (more bool) {
 		r.Answer = storage.ScrubGone
 		if s.forest.ScrubIsLive(&r.Block) {
 			r.Answer = storage.ScrubLive
-			s.scrubs.damaged++
+			s.wantScrubbed(r.Block.Ref)
 		}
 	default:
 		if s.scrubs.steps++; (s.more || s.commitsCount > 0) && s.scrubs.steps%scrubEvery != 0 {

@@ -55,8 +55,8 @@ const (
 // wrong is a finding only if apply still knows it by the same Ref, without a gap since it was
 // asked.
 //
-// It yields to the worker's other work: a read that is due waits while the worker has a job or a
-// checkpoint, at most until the next one is due. Under steady load a pass therefore takes the
+// It yields to the worker's other work: a read that is due waits while the worker has any, at most
+// until the next one is due. Under steady load a pass therefore takes the
 // period all the same. A pass takes longer if the file is so large that the bound of bytes per
 // second counts, and then up to twice as long under steady load.
 type scrubber struct {
@@ -128,8 +128,11 @@ func (s *Stage) scrubNextNs() uint64 {
 	return stages.NoTurn
 }
 
-// isBusy tells whether the worker has a job, or a checkpoint to write or to sync.
-func (s *Stage) isBusy() bool { return s.tasksCount > 0 || s.checkpoint != nil || s.syncing != nil }
+// isBusy tells whether the worker has anything else to do: a job, a checkpoint, or a block of
+// another replica.
+func (s *Stage) isBusy() bool {
+	return s.tasksCount > 0 || s.checkpoint != nil || s.syncing != nil || s.peers.isBusy()
+}
 
 // scrubStep goes on. more: it could go on at once.
 func (s *Stage) scrubStep(nowNs uint64) (more bool) {
@@ -169,7 +172,7 @@ func (s *Stage) scrubBegin(nowNs uint64) {
 
 func (s *Stage) scrubAsk(ask storage.ScrubAsk) {
 	s.scrub.request.Asks = ask
-	s.act(Action{Kind: ActionScrub, Scrub: &s.scrub.request})
+	s.act(Action{Kind: ActionAnswer, Answer: stages.CompactToApply{Kind: stages.CompactScrubAsked, Scrub: &s.scrub.request}})
 }
 
 // onScrub takes an answer of apply.

@@ -1,5 +1,7 @@
 package compact
 
+import "ledger/storage"
+
 // ScrubSample is the scrubber's figures of the grid.
 type ScrubSample struct {
 	PeriodNs   uint64 // 0: the scrubber is off
@@ -18,4 +20,11 @@ func (s *Stage) sampleScrub() ScrubSample {
 	sample := s.scrub.sample
 	sample.Damaged = s.scrub.found.count()
 	return sample
+}
+
+// scrubRepaired notes that a block was written again.
+func (s *Stage) scrubRepaired(ref storage.Ref) {
+	if c := &s.scrub; c.found.close(ref) {
+		c.sample.Repaired++
+	}
 }
