@@ -20,6 +20,7 @@ type scrub struct {
 	rounds  int    // of reading, for this window
 	log     int    // next block of rows
 	trees   levels.Listing
+	partial [1]storage.Table
 	known   [freeset.WatchMax]scrubbed
 }
 
@@ -32,6 +33,7 @@ type scrubbed struct {
 
 const (
 	scrubTablesMax = 512 // read in a step, in some 5 µs
+	scrubPartCost  = 8   // of a part, in tables
 	scrubRoundsMax = 4   // of reading the manifest for a window; the next pass has what they have missed
 )
 
@@ -104,34 +106,36 @@ func (s *scrub) read() {
 // ScrubStep reads the manifest for a bounded time.
 func (f *Forest) ScrubStep() {
 	s := &f.scrub
-	if !s.reading {
-		return
+	for budget := scrubTablesMax; s.reading && budget > 0; {
+		part := f.scrubPart(budget)
+		budget -= len(part) + scrubPartCost
+		f.scrubNote(part)
 	}
+}
+
+// scrubPart returns the next tables of the manifest, and ends the reading behind the last ones.
+func (f *Forest) scrubPart(tablesMax int) []storage.Table {
+	s := &f.scrub
 	if blocks := f.keeper.Blocks(); s.log < len(blocks) {
-		part := blocks[s.log:min(len(blocks), s.log+scrubTablesMax)]
+		part := blocks[s.log:min(len(blocks), s.log+tablesMax)]
 		s.log += len(part)
-		f.scrubNote(part)
-		return
+		return part
 	}
-	if part := f.levels.Next(&s.trees, scrubTablesMax); len(part) > 0 {
-		f.scrubNote(part)
-		return
+	if part := f.levels.Next(&s.trees, tablesMax); len(part) > 0 {
+		return part
 	}
-	if partial := f.keeper.Partial(); !partial.IsZero() {
-		f.scrubNoteOne(&partial)
+	if s.partial[0] = f.keeper.Partial(); !s.partial[0].IsZero() {
+		f.scrubNote(s.partial[:])
 	}
 	s.reading = false
+	return nil
 }
 
 func (f *Forest) scrubNote(tables []storage.Table) {
 	for i := range tables {
-		f.scrubNoteOne(&tables[i])
-	}
-}
-
-func (f *Forest) scrubNoteOne(t *storage.Table) {
-	if f.freeSet.IsWatched(t.Address) {
-		f.scrub.known[t.Address-f.freeSet.WatchedFirst()] = scrubbed{t.Ref, t.Tree, t.PagesUsed}
+		if t := &tables[i]; f.freeSet.IsWatched(t.Address) {
+			f.scrub.known[t.Address-f.freeSet.WatchedFirst()] = scrubbed{t.Ref, t.Tree, t.PagesUsed}
+		}
 	}
 }
 
