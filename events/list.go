@@ -48,6 +48,7 @@ const (
 	kindBlocksFound
 	kindScrubbing
 	kindDamageFound
+	kindHealing
 	kindsCount
 )
 
@@ -90,6 +91,7 @@ func newCell() [kindsCount]Event {
 		kindBlocksFound:       &BlocksFound{},
 		kindScrubbing:         &Scrubbing{},
 		kindDamageFound:       &DamageFound{},
+		kindHealing:           &Healing{},
 	}
 }
 

@@ -63,6 +63,7 @@ type Options struct {
 	ClockBehind func(behindNs uint64)
 	Service     func(consensus.Service)
 	LostBlocks  func(consensus.LostBlocks)
+	Healing     func(consensus.Healing)
 	// Finding is called for each damage that the scrubber finds, on the threads of journal and of the
 	// first worker of compact. It counts only within the call. It may be nil.
 	Finding func(*storage.Finding)
@@ -130,7 +131,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service,
-		LostBlocks: options.LostBlocks})
+		LostBlocks: options.LostBlocks, Healing: options.Healing})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)

@@ -51,10 +51,16 @@ func (m *Machine) rest() {
 		return
 	}
 	for _, u := range undo {
-		if u.isCertain {
+		// Time may expire transfers, and the ops that do so may lead to another checkpoint. It replaces
+		// trailers and superblocks.
+		isSame := m.medium.written == checkpointOp && m.medium.checkpointOp == checkpointOp && m.replica.Apply.Settled()
+		if u.isCertain && isSame && m.disk.image.isTainted(u.offsetBytes, uint64(len(u.content))) {
 			m.demandFound(u.offsetBytes)
 		}
 		m.disk.image.heal(u.offsetBytes, u.content)
+		if u.offsetBytes >= m.layout.GridAt {
+			delete(m.damaged, (u.offsetBytes-m.layout.GridAt)/uint64(m.limits.BlockBytes)+1)
+		}
 	}
 	for range 8 {
 		if m.medium.checkpointOp > checkpointOp {
@@ -67,7 +73,7 @@ func (m *Machine) rest() {
 	}
 	after, _ := m.manifest()
 	for _, u := range undo {
-		if ref := u.table; !ref.IsZero() && after[ref.Address] == ref {
+		if t := u.table; t.born > 0 && after[t.Address] == t {
 			m.demandFound(u.offsetBytes)
 		}
 	}
@@ -85,13 +91,20 @@ func (m *Machine) demandFound(offsetBytes uint64) {
 type harmed struct {
 	offsetBytes uint64
 	content     []byte
-	isCertain   bool        // it is in use all the time
-	table       storage.Ref // or it is the place of this table, which the last checkpoint names
+	isCertain   bool   // it is in use all the time
+	table       placed // or it is the place of this table, which the last checkpoint names
+}
+
+// placed is a table of a checkpoint. Another one may have the same Ref later: the block of the rows
+// that fill no block is written anew by each flush. It then has another birth.
+type placed struct {
+	storage.Ref
+	born uint64
 }
 
 // harmAtRest damages some tables, a root of a trailer, prepares of the log, and a copy of the
 // superblock.
-func (m *Machine) harmAtRest(tables map[uint64]storage.Ref, roots []uint64) (undo []harmed) {
+func (m *Machine) harmAtRest(tables map[uint64]placed, roots []uint64) (undo []harmed) {
 	r, g := m.random, block.GeometryOf(m.limits)
 	keep := func(offsetBytes, lengthBytes uint64) harmed {
 		return harmed{offsetBytes: offsetBytes, content: m.disk.image.bytes(offsetBytes, lengthBytes)}
@@ -103,7 +116,7 @@ func (m *Machine) harmAtRest(tables map[uint64]storage.Ref, roots []uint64) (und
 	}
 	high := m.blocksHigh()
 	for range 1 + r.IntN(8) {
-		if address := 1 + r.Uint64N(max(high, 1)); !tables[address].IsZero() && !m.damaged[address] {
+		if address := 1 + r.Uint64N(max(high, 1)); tables[address].born > 0 && !m.damaged[address] {
 			harmBlock(address).table = tables[address]
 		}
 	}
@@ -133,7 +146,7 @@ func (m *Machine) harmAtRest(tables map[uint64]storage.Ref, roots []uint64) (und
 		u := keep(at, datafile.SuperblockContentBytes)
 		u.isCertain = true
 		undo = append(undo, u)
-		m.disk.image.damage(r, at, datafile.SuperblockContentBytes)
+		m.disk.image.damage(r, at+24, datafile.SuperblockContentBytes-24) // the checksum does not cover itself, nor the number of the copy
 	}
 	m.result.DamagesCount += len(undo)
 	return undo
@@ -152,14 +165,14 @@ func (m *Machine) waitForScrubber() {
 
 // manifest returns the tables that the newest durable checkpoint names, by address, and the
 // addresses of the roots of its trailers.
-func (m *Machine) manifest() (tables map[uint64]storage.Ref, roots []uint64) {
+func (m *Machine) manifest() (tables map[uint64]placed, roots []uint64) {
 	file := &File{image: m.disk.image, random: m.random, crashSectors: -1}
 	copies, chosen, err := datafile.ReadSuperblock(file, &m.limits, make([]byte, datafile.SuperblockContentBytes))
 	if err != nil {
 		m.fail("the superblock: %v", err)
 	}
 	checkpoint, g := &copies[chosen].Checkpoint, block.GeometryOf(m.limits)
-	tables = map[uint64]storage.Ref{}
+	tables = map[uint64]placed{}
 	for _, root := range checkpoint.Roots {
 		if !root.IsZero() {
 			roots = append(roots, root.Address)
@@ -174,7 +187,7 @@ func (m *Machine) manifest() (tables map[uint64]storage.Ref, roots []uint64) {
 	if fault != nil {
 		m.fail("the manifest: %v", fault)
 	}
-	if _, err := manifest.Walk(content, &m.limits, func(t *manifest.Table) { tables[t.Address] = t.Ref }); err != nil {
+	if _, err := manifest.Walk(content, &m.limits, func(t *manifest.Table) { tables[t.Address] = placed{t.Ref, t.BornOp} }); err != nil {
 		m.fail("the manifest: %v", err)
 	}
 	return tables, roots

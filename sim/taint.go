@@ -17,11 +17,13 @@ func (m *Image) isTainted(offsetBytes, lengthBytes uint64) bool {
 	return false
 }
 
-// heal puts back what damage has changed.
+// heal puts back what damage has changed, and leaves alone what the replica has written since.
 func (m *Image) heal(offsetBytes uint64, content []byte) {
-	for at := offsetBytes; at < offsetBytes+uint64(len(content)); at += m.sectorBytes {
-		delete(m.unreadable, at/m.sectorBytes)
-		delete(m.tainted, at/m.sectorBytes)
+	for at := uint64(0); at < uint64(len(content)); at += m.sectorBytes {
+		if sector := (offsetBytes + at) / m.sectorBytes; m.tainted[sector] {
+			delete(m.unreadable, sector)
+			delete(m.tainted, sector)
+			m.put(offsetBytes+at, content[at:at+m.sectorBytes])
+		}
 	}
-	m.put(offsetBytes, content)
 }

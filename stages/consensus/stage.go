@@ -90,6 +90,7 @@ type Stage struct {
 	repair    repair
 	blocks    blocks
 	lost      lostBlocks
+	healing   healing
 	raw       durableLog // scratch
 	turn      turn
 	outgoing  outgoing

@@ -1,0 +1,84 @@
+package consensus
+
+// healing notices what a replica of several gets from others because its own disk has not got it:
+// blocks of the grid and prepares of the log. While that lasts, it says once a minute how far it is.
+type healing struct {
+	sinceNs uint64 // 0: nothing is to be healed
+	lookNs  uint64 // of the next look
+	toldNs  uint64 // of the last line
+	isTold  bool
+	blocks  uint64 // that had been repaired when it began
+	bytes   uint64
+	taken   uint64 // prepares, likewise
+	told    Healing
+}
+
+const (
+	healingLookNs = 1_000_000_000  // between two looks
+	healingTellNs = 60_000_000_000 // between two lines
+)
+
+// Healing is what a line says about repair. Without anything left, all is healed.
+type Healing struct {
+	BlocksWanted     uint64 // blocks of the grid that are missing now, as far as something needs them
+	BlocksLost       uint64 // of these, blocks that no other replica brings
+	SlotsFaulty      uint64 // slots of the log that are damaged
+	PreparesMissing  uint64 // prepares of the log that have not come yet
+	BlocksRepaired   uint64 // since it began
+	BytesRepaired    uint64
+	PreparesRepaired uint64
+	DurationNs       uint64
+}
+
+// IsDone tells whether nothing is left to be healed.
+func (h *Healing) IsDone() bool {
+	return h.BlocksWanted+h.SlotsFaulty+h.PreparesMissing == 0
+}
+
+// sees takes what is to be healed now, with totals since the start. It returns what a line is to say,
+// or nil.
+func (h *healing) sees(nowNs uint64, now Healing) *Healing {
+	isDone := now.IsDone()
+	switch {
+	case h.sinceNs == 0 && isDone:
+		return nil
+	case h.sinceNs == 0:
+		h.sinceNs, h.toldNs, h.isTold = nowNs, nowNs, false
+		h.blocks, h.bytes, h.taken = now.BlocksRepaired, now.BytesRepaired, now.PreparesRepaired
+		return nil
+	case isDone && !h.isTold:
+		h.sinceNs = 0
+		return nil
+	case !isDone && nowNs < h.toldNs+healingTellNs:
+		return nil
+	}
+	h.told, h.toldNs, h.isTold = now, nowNs, true
+	h.told.BlocksRepaired -= h.blocks
+	h.told.BytesRepaired -= h.bytes
+	h.told.PreparesRepaired -= h.taken
+	if h.told.DurationNs = nowNs - h.sinceNs; isDone {
+		h.sinceNs = 0
+	}
+	return &h.told
+}
+
+// healingNow is what is to be healed, with totals since the start.
+func (s *Stage) healingNow() (now Healing) {
+	now.BlocksWanted, now.BlocksLost = uint64(s.blocks.waiting()), uint64(s.lost.count)
+	now.BlocksRepaired, now.BytesRepaired = s.blocks.fetched()
+	now.PreparesRepaired = s.helped.takenCount
+	now.SlotsFaulty, now.PreparesMissing = s.log.damages()
+	return now
+}
+
+// watchHealing looks once a second.
+func (s *Stage) watchHealing() {
+	now := s.timers.now()
+	if now < s.healing.lookNs {
+		return
+	}
+	s.healing.lookNs = now + healingLookNs
+	if said := s.healing.sees(now, s.healingNow()); said != nil {
+		s.send.healing(said)
+	}
+}
