@@ -65,6 +65,7 @@ type Server struct {
 	addresses config.Addresses
 	names     *resolver // nil in a cluster of one
 	service   *service  // nil in a cluster of one
+	healing   healing   // without a log in a cluster of one
 }
 
 // Callbacks of a running server. Stage threads call them, so they must not block for long.
@@ -325,7 +326,8 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if s.Replicas() > 1 {
 		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
-		options.Healing = func(now consensus.Healing) { logHealing(callbacks.Log, &now) }
+		s.healing.log = callbacks.Log
+		options.Healing = s.healing.changed
 		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}
