@@ -419,7 +419,8 @@ func TestReadyTellsOfHealing(t *testing.T) {
 	}
 	why := "it is alone"
 	source.away.Store(&why)
-	if status, body := get(t, s, "/readyz"); status != http.StatusServiceUnavailable || !strings.HasSuffix(body, "\nhealing: 3 blocks are missing\n") {
+	if status, body := get(t, s, "/readyz"); status != http.StatusServiceUnavailable ||
+		!strings.HasSuffix(body, "\nhealing: 3 blocks are missing\n") {
 		t.Errorf("status %d: %q", status, body)
 	}
 }

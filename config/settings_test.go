@@ -73,7 +73,8 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, development, metrics_address, metrics_pprof, " +
+	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, development, " +
+		"metrics_address, metrics_pprof, " +
 		"log, statsd, trace"
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},

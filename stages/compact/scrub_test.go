@@ -125,7 +125,8 @@ func TestScrubKeepsItsPace(t *testing.T) {
 	}
 }
 
-// Goal: while the worker has something to do, a read waits; when the next read is due, it waits no more.
+// Goal: while the worker has something to do, a read waits; when the next read is due, it waits no
+// more.
 func TestScrubYieldsToWork(t *testing.T) {
 	s := newScrubBench(t)
 	s.until(t, func() bool { return len(s.reads) == 3 && s.stage.scrub.state == scrubWaiting })

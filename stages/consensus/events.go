@@ -31,8 +31,8 @@ type Actions struct {
 	// LostBlocks is set when a line is to say something about blocks that no replica brings. It points
 	// into the stage, and is read before the next step.
 	LostBlocks *LostBlocks
-	// Healing is set when there is something to say about repair. It points into the stage, and is read
-	// before the next step.
+	// Healing is set when there is something to say about repair. It points into the stage, and is
+	// read before the next step.
 	Healing *Healing
 	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
 	// log.

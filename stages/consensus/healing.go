@@ -1,7 +1,8 @@
 package consensus
 
 // healing notices what a replica of several gets from others because its own disk has not got it:
-// blocks of the grid and prepares of the log. While that lasts, it says once a minute how far it is.
+// blocks of the grid and prepares of the log. While that lasts, it says once a minute how far it
+// is.
 type healing struct {
 	sinceNs  uint64 // 0: nothing is to be healed
 	lookNs   uint64 // of the next look
@@ -37,8 +38,8 @@ func (h *Healing) IsDone() bool {
 	return h.BlocksWanted+h.SlotsFaulty+h.PreparesMissing == 0
 }
 
-// sees takes what is to be healed now, with totals since the start. It returns what there is to say,
-// or nil if there is nothing to be healed, and was not when it looked last.
+// sees takes what is to be healed now, with totals since the start. It returns what there is to
+// say, or nil if there is nothing to be healed, and was not when it looked last.
 func (h *healing) sees(nowNs uint64, now Healing) *Healing {
 	isDone := now.IsDone()
 	if h.sinceNs == 0 {
@@ -65,9 +66,9 @@ func (h *healing) sees(nowNs uint64, now Healing) *Healing {
 
 // healingNow is what is to be healed, with totals since the start.
 func (s *Stage) healingNow() (now Healing) {
-	now.BlocksWanted, now.BlocksLost = uint64(s.blocks.waiting()), uint64(s.lost.count)
+	now.BlocksWanted, now.BlocksLost = uint64(s.blocks.waiting()), s.lost.lostNow()
 	now.BlocksRepaired, now.BytesRepaired = s.blocks.fetched()
-	now.PreparesRepaired = s.helped.takenCount
+	now.PreparesRepaired = s.helped.takenSoFar()
 	now.SlotsFaulty, now.PreparesMissing = s.log.damages()
 	return now
 }

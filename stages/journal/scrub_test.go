@@ -88,9 +88,10 @@ func TestScrubFindsDamage(t *testing.T) {
 		isTold bool
 	}{
 		{"a copy of the superblock", []uint64{superblockAt}, []storage.Finding{{Zone: storage.ZoneSuperblock, Copy: 2}}, false},
-		{"a prepare", []uint64{prepareAt}, []storage.Finding{{Zone: storage.ZoneLog, Slot: op % 32, Op: op, HasOther: true, IsNeeded: true}}, false},
-		{"a twin", []uint64{twinAt}, []storage.Finding{{Zone: storage.ZoneLog, Slot: op % 32, Op: op, IsTwin: true, HasOther: true, IsNeeded: true}},
-			false},
+		{"a prepare", []uint64{prepareAt},
+			[]storage.Finding{{Zone: storage.ZoneLog, Slot: op % 32, Op: op, HasOther: true, IsNeeded: true}}, false},
+		{"a twin", []uint64{twinAt},
+			[]storage.Finding{{Zone: storage.ZoneLog, Slot: op % 32, Op: op, IsTwin: true, HasOther: true, IsNeeded: true}}, false},
 		{"both", []uint64{prepareAt, twinAt}, []storage.Finding{{Zone: storage.ZoneLog, Slot: op % 32, Op: op, IsNeeded: true},
 			{Zone: storage.ZoneLog, Slot: op % 32, Op: op, IsTwin: true, IsNeeded: true}}, true},
 	} {
