@@ -345,7 +345,11 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 				b.weights[i] = 1
 			}
 		}
-		switch random.IntN(100) {
+		what := random.IntN(100)
+		if b.newest.Op > 0 && reopened*restarted == 0 && b.op > uint64(ops/2) { // these happen in every run
+			what = 11 + min(reopened, 1)
+		}
+		switch what {
 		case 0:
 			wear.sectors(random, 2, 8*int(l.BlockBytes))
 		default:
@@ -442,16 +446,14 @@ func TestReopenRebuildsWhatNoCheckpointNames(t *testing.T) {
 		if slot != stages.SlotNone {
 			b.slots.Put(slot)
 			b.slots.Put(replySlot)
-			if random.IntN(2) == 0 {
-				wear.sectors(random, 60, 512)
-			}
+			wear.sectors(random, 60, 512)
 		}
 	}
 	wear.undo()
 	if at := differsAt(sound.file.data[gridAt:], wear.file.data[gridAt:]); at >= 0 {
 		t.Errorf("the grid differs at block %d", 1+at/int(l.BlockBytes))
 	}
-	if sound.newest != b.newest || reopened < 3 {
+	if sound.newest != b.newest || reopened == 0 {
 		t.Errorf("the newest checkpoints are of ops %d and %d, reopened %d times", sound.newest.Op, b.newest.Op, reopened)
 	}
 	t.Logf("repairs %v, reopened %d times", h.counts, reopened)
