@@ -218,6 +218,8 @@ func (s *Stage) onBlock(worker int, m *stages.CompactToApply) {
 			Read: m.Read, Bytes: m.Bytes})
 	case stages.CompactBlockRepaired:
 		s.onRepaired(m)
+	case stages.CompactSynced:
+		s.onSynced(m.Fault)
 	default:
 		assert.That(false, "a worker's message about a block has a known kind")
 	}

@@ -38,7 +38,7 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	}
 	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + 2*f.geometry.TrailerBlocks(sessionsBytes) + 8
 	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
-	c.listed = a.BytesWith(f.geometry.TrailerNamesBytes(max(manifestBytes, freeSetBytes)), 8, name, index)
+	c.listed = a.BytesWith(f.geometry.TrailerNamesBytes(max(manifestBytes, freeSetBytes, sessionsBytes)), 8, name, index)
 	c.names = arena.SliceWith[storage.Ref](a, blocks, name, index)
 	return c
 }
@@ -133,6 +133,12 @@ func (f *Forest) CheckpointState() storage.Checkpoint {
 	state := f.checkpoint.state
 	state.Roots = f.checkpoint.job.Roots
 	return state
+}
+
+// Named goes through the tables of the checkpoint that was opened, or captured since.
+func (f *Forest) Named() manifest.Cursor {
+	c := &f.checkpoint
+	return manifest.NewCursor(c.manifest[:c.state.TrailerBytes[storage.TrailerManifest]], &f.limits)
 }
 
 // CheckpointDue tells whether the newest checkpoint counts as durable everywhere at the end of op.
