@@ -61,8 +61,8 @@ func TestTarget(t *testing.T) {
 	l := limits.Production()
 	interval := l.CheckpointIntervalOps()
 	own := interval - 1
-	ok := Target{Op: own + interval, CommitMax: l.CheckpointTrigger(own + interval), Head: l.CheckpointTrigger(own + interval), LogView: 3, OwnOp: own,
-		OwnLogView: 3, OwnHead: own + 40}
+	trigger := l.CheckpointTrigger(own + interval)
+	ok := Target{Op: own + interval, CommitMax: trigger, Head: trigger, LogView: 3, OwnOp: own, OwnLogView: 3, OwnHead: own + 40}
 	if why := ok.Refused(&l); why != "" {
 		t.Fatal(why)
 	}

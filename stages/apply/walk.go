@@ -54,7 +54,8 @@ const walkTablesMax = 256
 
 func newWalk(l *limits.Limits, memory *arena.Arena) (w walk) {
 	if l.ReplicasCount > 1 {
-		w.verified = arena.SliceWith[uint64](memory, (freeset.AddressesMax(*l)+64)/64, "blocks of a state sync", arena.Options{Class: arena.Index})
+		words := (freeset.AddressesMax(*l) + 64) / 64
+		w.verified = arena.SliceWith[uint64](memory, words, "blocks of a state sync", arena.Options{Class: arena.Index})
 	}
 	return w
 }

@@ -16,9 +16,9 @@ func (s *Stage) takeSnapshot(op uint64) {
 	s.send.sessions(op, sessions)
 }
 
-// onCheckpointReady: all blocks that the checkpoint names are on disk, but those that state sync has
-// not fetched yet. So the superblock may name the checkpoint. isWhole: they are there too, and were
-// before the checkpoint's last sync, so the sync range ends.
+// onCheckpointReady: all blocks that the checkpoint names are on disk, but those that state sync
+// has not fetched yet. So the superblock may name the checkpoint. isWhole: they are there too, and
+// were before the checkpoint's last sync, so the sync range ends.
 func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint, isWhole bool) {
 	assert.Equal(checkpoint.Op, s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op), "op of the next checkpoint")
 	for _, slot := range s.snapshot.pins() {

@@ -162,7 +162,7 @@ func (s *Stage) clusterTimerNs() uint64 {
 		return min(s.deadlines.pingNs(), s.clock.NextNs(now))
 	}
 	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
-		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now))
+		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now), s.spacedNs())
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}
@@ -209,6 +209,9 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	isLive := e.Kind == stages.NetPeerLive
 	s.peers.connected(int(e.Peer), isLive, s.timers.now())
 	s.repair.connected(int(e.Peer), isLive)
+	if !isLive {
+		s.spacing.left(int(e.Peer))
+	}
 	s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
 	s.blockServing.connected(int(e.Peer))
 	s.send.noted(e.Peer)

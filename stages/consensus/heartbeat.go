@@ -189,6 +189,7 @@ func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
 // reported: a ping or a pong tells the state of another replica, of which the log view is durable.
 func (s *Stage) reported(from int, state *peer.State) {
 	s.peers.reports(from, state, s.timers.now())
+	s.spacing.told(from, state.SyncOp > 0, state.OpenNs, s.timers.now())
 	if s.isPrimary() && state.LogView == s.views.now() {
 		s.beats.followedBy(from)
 	}
@@ -218,7 +219,7 @@ func (s *Stage) state() peer.State {
 	if s.isSyncing() {
 		state.SyncOp = durable.Checkpoint.Op
 	}
-	state.OpenNs = s.opening.lastNs()
+	state.OpenNs = s.opening.lastNs(s.timers.now())
 	switch {
 	case s.views.isChanging():
 		state.Status = peer.StatusViewChange

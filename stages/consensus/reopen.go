@@ -84,11 +84,16 @@ func (o *opening) done(nowNs uint64) {
 	o.is, o.records, o.tookNs = isOpen, nil, nowNs-min(nowNs, o.beganNs)
 }
 
-// lastNs is how long the last opening took.
-func (o *opening) lastNs() uint64 { return o.tookNs }
+// lastNs is how long the last opening took, or the one under way has taken if that is longer.
+func (o *opening) lastNs(nowNs uint64) uint64 {
+	if !o.isOn() {
+		return o.tookNs
+	}
+	return max(o.tookNs, nowNs-min(nowNs, o.beganNs))
+}
 
-// reopen goes back to the durable checkpoint, and executes the ops behind it again. A primary leaves
-// its view first. false: a checkpoint is on its way into the superblock, which comes first.
+// reopen goes back to the durable checkpoint, and executes the ops behind it again. A primary
+// leaves its view first. false: a checkpoint is on its way into the superblock, which comes first.
 func (s *Stage) reopen() bool {
 	if s.superblocks.isCheckpointing() {
 		return false

@@ -110,6 +110,14 @@ func (t *sessions) drop(e *session) {
 	t.used--
 }
 
+// setRecord makes what a checkpoint's record says the last reply of a session. The reply comes into
+// slot.
+func (t *sessions) setRecord(e *session, r *SessionRecord, slot stages.Slot) {
+	e.op, e.position, e.request, e.release = r.Op, r.Position, r.Request, r.Release
+	e.checksum, e.context = r.RequestChecksum, r.Context
+	e.replySlot, e.replyOffset, e.replyBytes, e.replyChecksum = slot, 0, r.ReplyBytes, r.ReplyChecksum
+}
+
 // setReply makes reply, in slot, the last reply of a session. position is the position of its
 // request within the op.
 func (t *sessions) setReply(e *session, reply *stages.Reply, slot stages.Slot, position uint32) {

@@ -6,8 +6,8 @@ import (
 	"ledger/internal/seeded"
 )
 
-// syncSeveral is a world in which machines are left behind again and again, and crash at any step of
-// what they do about it.
+// syncSeveral is a world in which machines are left behind again and again, and crash at any step
+// of what they do about it.
 func syncSeveral(t testing.TB, seed uint64) *several {
 	w := newSeveral(t, 3+int(seed%3), seed)
 	w.addClients(4)
@@ -66,8 +66,8 @@ func TestSeveralSyncRegressions(t *testing.T) {
 }
 
 // Goal: machines that are left behind by more than their log take over checkpoints of others, crash
-// in the middle of it, are overtaken, and lose, double, reorder or change nothing that is committed.
-// What they acknowledge meanwhile is kept by enough copies.
+// in the middle of it, are overtaken, and lose, double, reorder or change nothing that is
+// committed. What they acknowledge meanwhile is kept by enough copies.
 func TestSeveralSync(t *testing.T) {
 	seed := seeded.Seed(t)
 	total := map[string]int{}

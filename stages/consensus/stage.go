@@ -62,6 +62,7 @@ type Stage struct {
 	wants    wants
 	opening  opening
 	syncing  syncing
+	spacing  spacing
 
 	// From the clients to the log.
 	early    early

@@ -155,8 +155,8 @@ func (w *superblocks) isCheckpointing() bool {
 	return w.pending.hasCheckpoint || w.writing.hasCheckpoint
 }
 
-// replace takes over a checkpoint of another replica, with the log of the view that came with it, all
-// in one write. So no crash leaves a checkpoint without a log that goes on from it.
+// replace takes over a checkpoint of another replica, with the log of the view that came with it,
+// all in one write. So no crash leaves a checkpoint without a log that goes on from it.
 func (w *superblocks) replace(checkpoint *storage.Checkpoint, view uint32, log *durableLog, syncOpMin, syncOpMax uint64) {
 	assert.That(!w.isCheckpointing(), "the own checkpoint is durable before another one takes its place")
 	w.setView(view)

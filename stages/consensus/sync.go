@@ -104,8 +104,8 @@ func (s *Stage) needsSync(commitMax uint64, isStuck bool) bool {
 	return b.NeedsSync(&s.limits)
 }
 
-// isStuck tells whether this replica does not get on by the log. isLost: no header of the log of the
-// view connects it with what is here.
+// isStuck tells whether this replica does not get on by the log. isLost: no header of the log of
+// the view connects it with what is here.
 func (s *Stage) isStuck(commitMax uint64, isLost bool) bool {
 	next := s.commits.last() + 1
 	_, isInMemory := s.recent.has(next, s.log.checksumOrNone(next))

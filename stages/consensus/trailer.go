@@ -114,9 +114,7 @@ func (t *sessions) load(opTo uint64, trailer []byte, repliesBytes uint64, slots 
 		slot := slots.take(stages.SlotReply)
 		assert.That(slot != stages.SlotNone, "a checkpoint has no more sessions than there are free reply slots")
 		e := t.putAt(int(record.Index), record.Client, record.Number)
-		e.op, e.position, e.request, e.release = record.Op, record.Position, record.Request, record.Release
-		e.checksum, e.context = record.RequestChecksum, record.Context
-		e.replySlot, e.replyOffset, e.replyBytes, e.replyChecksum = slot, 0, record.ReplyBytes, record.ReplyChecksum
+		t.setRecord(e, &record, slot)
 	}
 	if len(rest) > 0 || repliesBytes != 0 {
 		return damaged("there is more behind them")
@@ -136,8 +134,8 @@ func damaged(why string) error { return fmt.Errorf("the checkpoint's sessions ar
 
 // replies appends the room for the reply of each session that load has put, in their order.
 func (t *sessions) replies(pieces [][]byte, slots *slotHolds) [][]byte {
-	for i := range t.entries {
-		if e := &t.entries[i]; e.used {
+	for i := range t.size() {
+		if e := t.entry(i); e.used {
 			pieces = append(pieces, slots.bytes(e.replySlot)[:e.replyBytes])
 		}
 	}
@@ -146,8 +144,8 @@ func (t *sessions) replies(pieces [][]byte, slots *slotHolds) [][]byte {
 
 // checkReplies compares the records that load has taken with their replies, which are there now.
 func (t *sessions) checkReplies(slots *slotHolds) error {
-	for i := range t.entries {
-		e := &t.entries[i]
+	for i := range t.size() {
+		e := t.entry(i)
 		if !e.used {
 			continue
 		}

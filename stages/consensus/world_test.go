@@ -130,7 +130,8 @@ func (w *world) start() {
 	w.stage = New(*l, DefaultOptions(), w.slots, &Recovered{
 		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, Headers: headers,
 	}, w.memory)
-	w.applyEvents = append(w.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: w.superblock.Checkpoint.Op, Records: w.trailer})
+	w.applyEvents = append(w.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: w.superblock.Checkpoint.Op,
+		Records: w.trailer})
 }
 
 // crash loses what is not on disk. What was on its way may have arrived.

@@ -11,7 +11,8 @@ import (
 // content: pieces that together have the trailer's length.
 // names:   memory of TrailerNamesBytes.
 // reason:  why this length and this root do not fit together, or "".
-func (g *Grid) ReadTrailer(kind storage.TrailerKind, root storage.Ref, content [][]byte, names []byte, waiter storage.Waiter) (reason string) {
+func (g *Grid) ReadTrailer(kind storage.TrailerKind, root storage.Ref, content [][]byte, names []byte,
+	waiter storage.Waiter) (reason string) {
 	length := uint64(0)
 	for _, piece := range content {
 		length += uint64(len(piece))

@@ -8,8 +8,8 @@ import (
 	"ledger/storage/block"
 )
 
-// Cursor goes through the tables that a manifest names, in the order of Walk, one at a time, so that
-// whoever needs them all can pause. The manifest was read by a forest, or written by one.
+// Cursor goes through the tables that a manifest names, in the order of Walk, one at a time, so
+// that whoever needs them all can pause. The manifest was read by a forest, or written by one.
 type Cursor struct {
 	r      Reader
 	head   Head
