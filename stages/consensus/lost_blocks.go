@@ -129,9 +129,9 @@ func (s *Stage) replayFor(w *lostWant) bool {
 		if tree == "" {
 			tree = "not known"
 		}
-		s.fail(&storage.Fault{What: storage.FaultBlock, Address: w.block.Address, Reason: fmt.Sprintf("the block with checksum %v, of tree %s, is "+
-			"damaged, no other replica has brought it, and executing the log again from op %d on did not make it: check the disk, then start again",
-			w.block.Checksum, tree, s.superblocks.now().Checkpoint.Op+1)})
+		s.fail(&storage.Fault{What: storage.FaultBlock, Address: w.block.Address, Reason: fmt.Sprintf("the block with checksum %v, "+
+			"of tree %s, is damaged, no other replica has brought it, and executing the log again from op %d on did not make it: "+
+			"check the disk, then start again", w.block.Checksum, tree, s.superblocks.now().Checkpoint.Op+1)})
 		return false
 	}
 	if s.opening.isOn() || s.syncing.isReplacing() || !s.reopen() {
