@@ -46,6 +46,9 @@ const (
 	kindServiceAgain
 	kindBlocksLost
 	kindBlocksFound
+	kindSyncBegan
+	kindSyncGoesOn
+	kindSyncDone
 	kindsCount
 )
 
@@ -86,6 +89,9 @@ func newCell() [kindsCount]Event {
 		kindServiceAgain:      &ServiceAgain{},
 		kindBlocksLost:        &BlocksLost{},
 		kindBlocksFound:       &BlocksFound{},
+		kindSyncBegan:         &SyncBegan{},
+		kindSyncGoesOn:        &SyncGoesOn{},
+		kindSyncDone:          &SyncDone{},
 	}
 }
 

@@ -63,6 +63,7 @@ type Options struct {
 	ClockBehind func(behindNs uint64)
 	Service     func(consensus.Service)
 	LostBlocks  func(consensus.LostBlocks)
+	SyncNews    func(consensus.SyncNews)
 }
 
 // Replica is the joined stages of one replica. They do not run by themselves.
@@ -121,7 +122,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service,
-		LostBlocks: options.LostBlocks})
+		LostBlocks: options.LostBlocks, SyncNews: options.SyncNews})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)

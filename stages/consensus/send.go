@@ -211,6 +211,8 @@ func (s *sender) service(now *Service) { s.out.Service = now }
 // lostBlocks says that blocks are lost, or are not any more.
 func (s *sender) lostBlocks(now *LostBlocks) { s.out.LostBlocks = now }
 
+func (s *sender) syncNews(news *SyncNews) { s.out.SyncNews = news }
+
 func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }
 
 // fault stops the replica.
