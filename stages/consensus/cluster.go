@@ -80,6 +80,7 @@ func (s *Stage) tickCluster() {
 	}
 	s.watch()
 	s.watchSync()
+	s.tellSync()
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
