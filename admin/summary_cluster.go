@@ -19,6 +19,9 @@ func writeCluster(w io.Writer, s *snapshot) {
 	if c.Away != consensus.AwayNot {
 		fmt.Fprintf(w, "clients are not served here: %s\n", c.Away)
 	}
+	if c.SyncOp > 0 {
+		fmt.Fprintf(w, "state sync: blocks of the checkpoint of op %d are missing here; opening it took %s\n", c.SyncOp, duration(c.OpenNs))
+	}
 	fmt.Fprintf(w, "committed op %d, log slots damaged here %d, prepares missing here %d; prepares asked for %d, got %d, given %d\n",
 		c.CommitMax, c.FaultySlots, c.MissingPrepares, c.RepairsAsked, c.RepairsTaken, c.RepairsServed)
 	fmt.Fprintf(w, "blocks waited for %d, of which no replica brings %d; asked for %d, repaired %d with %d bytes, given %d\n", c.BlocksWanted,

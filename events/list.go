@@ -49,6 +49,9 @@ const (
 	kindScrubbing
 	kindDamageFound
 	kindHealing
+	kindSyncBegan
+	kindSyncGoesOn
+	kindSyncDone
 	kindsCount
 )
 
@@ -92,6 +95,9 @@ func newCell() [kindsCount]Event {
 		kindScrubbing:         &Scrubbing{},
 		kindDamageFound:       &DamageFound{},
 		kindHealing:           &Healing{},
+		kindSyncBegan:         &SyncBegan{},
+		kindSyncGoesOn:        &SyncGoesOn{},
+		kindSyncDone:          &SyncDone{},
 	}
 }
 

@@ -322,6 +322,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
 		s.healing.log = callbacks.Log
 		options.Healing = s.healing.changed
+		options.SyncNews = func(now consensus.SyncNews) { syncNews(callbacks.Log, &now) }
 		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}

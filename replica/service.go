@@ -94,3 +94,17 @@ func lostBlocks(log *events.Log, now *consensus.LostBlocks) {
 	log.BlocksLost(events.BlocksLost{Count: now.Count, Address: now.Ref.Address, Checksum: now.Ref.Checksum, Tree: now.Tree,
 		WaitedNs: now.WaitedNs, IsEverywhere: now.IsEverywhere})
 }
+
+// syncNews writes the lines about state sync.
+func syncNews(log *events.Log, now *consensus.SyncNews) {
+	e := events.Sync{From: now.From, To: now.To, ForNs: now.ForNs, Blocks: now.Blocks, Bytes: now.Bytes, IsOpening: now.IsStillOpening,
+		IsByLogStuck: now.IsStuckByLog}
+	switch {
+	case now.IsBegun:
+		log.SyncBegan(events.SyncBegan(e))
+	case now.IsDone:
+		log.SyncDone(events.SyncDone(e))
+	default:
+		log.SyncGoesOn(events.SyncGoesOn(e))
+	}
+}

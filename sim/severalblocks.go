@@ -122,6 +122,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 		return // the bytes are the same
 	}
 	block.Faults |= 1 << m.index
+	image.taint(at, uint64(len(block.Bytes)))
 	m.result.DamagesCount++
 	s.marks.add(MarkSpoiledBlock)
 	m.say("damage: block %d, %s", address, [spoilsCount]string{"a sector", "some sectors", "its header", "a lost write", "a misdirected write",

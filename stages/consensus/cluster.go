@@ -80,10 +80,13 @@ func (s *Stage) tickCluster() {
 	}
 	s.watch()
 	s.watchSync()
+	s.tellSync()
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
-	s.repairBlocks()
+	if s.repairBlocks(); s.status.isFailed() {
+		return
+	}
 	s.serveBlocks()
 	s.repairLog()
 	s.loadSessions()

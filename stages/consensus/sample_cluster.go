@@ -21,6 +21,9 @@ type ClusterSample struct {
 	RepairsTaken    uint64 // prepares that came because they were asked for
 	RepairsServed   uint64 // prepares that others asked for and got
 	RoundTripNs     uint64 // median of the others
+	Syncs           uint64 // checkpoints of others that were taken over since the start
+	SyncOp          uint64 // the one of which not all is here yet; 0: none
+	OpenNs          uint64 // how long the last opening of a checkpoint took
 	LagOps          uint64 // of a primary: of its slowest backup that is heard and can be kept near
 	PausedNs        uint64 // pauses before prepares, so that backups stay near
 	// Blocks of the grid that this replica cannot read and asks others for: those that it waits for
@@ -72,6 +75,10 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 	s.lost.fill(out)
 	s.blockServing.fill(out)
 	out.LagOps, out.PausedNs = s.pressure.lag(now), s.pressure.pausedNs()
+	out.Syncs, out.OpenNs = s.syncing.count(), s.opening.lastNs(now)
+	if s.isSyncing() {
+		out.SyncOp = s.superblocks.now().Checkpoint.Op
+	}
 	out.FaultySlots, out.MissingPrepares = s.log.damages()
 	age := func(atNs uint64) uint64 {
 		if atNs == 0 {

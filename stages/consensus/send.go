@@ -213,6 +213,8 @@ func (s *sender) healing(now *Healing) { s.out.Healing = now }
 
 func (s *sender) lostBlocks(now *LostBlocks) { s.out.LostBlocks = now }
 
+func (s *sender) syncNews(news *SyncNews) { s.out.SyncNews = news }
+
 func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }
 
 // fault stops the replica.

@@ -33,6 +33,7 @@ const (
 	AwayBroken                 // what the replicas say of their logs contradicts itself
 	AwayFull                   // this replica cannot store the log that it has to begin the view with
 	AwayFar                    // this replica cannot store anything of the log of the view
+	AwaySync                   // the checkpoint of another replica is being opened
 )
 
 func (a Away) String() string {
@@ -44,6 +45,7 @@ func (a Away) String() string {
 		"the replicas contradict each other: one of them did not keep the rules, or has the data file of another cluster",
 		"the new primary cannot store the end of the log before its next checkpoint, so another one is needed",
 		"this replica is two checkpoints behind the primary and cannot store any op that it tells of: wait for another primary, or replace it",
+		"state sync: the checkpoint of another replica is being opened",
 	}[a]
 }
 
@@ -122,6 +124,8 @@ func (s *Stage) tellService() {
 func (s *Stage) away(nowNs uint64) Away {
 	v := &s.service
 	switch {
+	case s.syncing.isReplacing() || s.opening.isOn() && s.isSyncing():
+		return AwaySync
 	case s.views.isRecovering():
 		return AwayHead
 	case !s.isSettled():
