@@ -119,6 +119,13 @@ func TestSeveralRegressions(t *testing.T) {
 func randomSeveral(t testing.TB, seed uint64) *several {
 	w := newSeveral(t, 2+int(seed%4), seed)
 	w.addClients(3)
+	w.randomMishaps()
+	return w
+}
+
+// randomMishaps happen to all machines; in the end all is well again.
+func (w *several) randomMishaps() {
+	w.t.Helper()
 	random := w.random
 	w.lossPer = random.IntN(60)
 	for range 40 {
@@ -152,7 +159,6 @@ func randomSeveral(t testing.TB, seed uint64) *several {
 		}
 	}
 	w.heal()
-	return w
 }
 
 // text is the state of all machines in one line each.
