@@ -58,7 +58,7 @@ var claims = [...]claim{
 	{"a cluster has 0..6 standbys, and a standby speaks to none", func(l *Limits) bool {
 		return l.StandbysCount <= StandbysMax && (!l.IsStandby || l.StandbysCount == 0)
 	}},
-	{"a single replica has no standbys", func(l *Limits) bool { return l.ReplicasCount > 1 || !l.IsStandby && l.StandbysCount == 0 }},
+	{"a single replica has no standbys", func(l *Limits) bool { return l.ReplicasCount > 1 || !l.IsStandby }},
 	{"sessions are 1..1024", func(l *Limits) bool { return l.SessionsMax >= 1 && l.SessionsMax <= SessionsMax }},
 	{"every session may have a connection", func(l *Limits) bool { return l.ConnectionsMax >= l.SessionsMax }},
 	{"numbers of connections fit 16 bits", func(l *Limits) bool { return l.ConnectionsMax <= 1<<16 }},

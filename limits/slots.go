@@ -41,6 +41,9 @@ func (l *Limits) PeersCount() uint32 {
 	if l.IsStandby {
 		return l.ReplicasCount
 	}
+	if l.ReplicasCount == 1 {
+		return 0
+	}
 	return l.ReplicasCount - 1 + l.StandbysCount
 }
 

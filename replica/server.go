@@ -188,6 +188,9 @@ func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) 
 	return posix.NewThread(options)
 }
 
+// IsStandby tells whether the data file is that of a standby.
+func (s *Server) IsStandby() bool { return s.opened.Limits.IsStandby }
+
 // Replicas of the cluster.
 func (s *Server) Replicas() uint32 { return uint32(s.opened.Consensus.Superblock.ReplicasCount) }
 
@@ -201,7 +204,7 @@ func (s *Server) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up",
 			op))
 	}
-	return append(warnings, logWarnings(&s.opened.Journal.Several)...)
+	return append(warnings, logWarnings(&s.opened.Journal.Several, s.opened.Limits.IsStandby)...)
 }
 
 // Started describes the data file that is served.
@@ -319,7 +322,8 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		Fault: func(fault *storage.Fault) { callbacks.Ended(ofReplicas(faultError(fault), s.Replicas())) },
 	}
 	if s.Replicas() > 1 {
-		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica)
+		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica,
+			s.opened.Consensus.Superblock.ReplicasCount)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
 		options.NowNs, options.WallNs = s.clock.now()
 	}

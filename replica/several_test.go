@@ -150,7 +150,7 @@ func TestFaultOfSeveral(t *testing.T) {
 // of a log that is whole.
 func TestLogWarnings(t *testing.T) {
 	log := journal.Several{}
-	if got := logWarnings(&log); len(got) > 0 {
+	if got := logWarnings(&log, false); len(got) > 0 {
 		t.Errorf("a whole log: %q", got)
 	}
 	for op := uint64(3); op < 9; op++ {
@@ -158,7 +158,7 @@ func TestLogWarnings(t *testing.T) {
 	}
 	log.Uncertain.Add(1023)
 	log.Uncertain.Add(64)
-	got := strings.Join(logWarnings(&log), "; ")
+	got := strings.Join(logWarnings(&log, false), "; ")
 	if !strings.HasPrefix(got, "6 slots of the log do not prove") || !strings.Contains(got, "uncertain: 2 ops above it") {
 		t.Errorf("%q", got)
 	}
