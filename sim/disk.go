@@ -56,9 +56,11 @@ type Disk struct {
 
 	flying []*diskOperation
 	epoch  uint64
-	slow   bool     // draw long latencies
-	flaky  bool     // reads of the grid may fail once; a repeated read succeeds
-	failed []uint64 // places with a read that has failed in this way since the start
+	slow   bool // draw long latencies
+	// tiredNs: until then, each request takes tens of milliseconds.
+	tiredNs uint64
+	flaky   bool     // reads of the grid may fail once; a repeated read succeeds
+	failed  []uint64 // places with a read that has failed in this way since the start
 	// A place is a block. Reads of its parts are repeated together, so one of them may fail.
 	placesAt, placeBytes uint64
 	flakes               int
@@ -205,6 +207,9 @@ func (d *Disk) latency(o *diskOperation) uint64 {
 	latency := 1_000 + d.random.Uint64N(200_000)
 	if d.slow || d.random.IntN(50) == 0 {
 		latency += d.random.Uint64N(20_000_000)
+	}
+	if d.events.nowNs < d.tiredNs {
+		latency += 10_000_000 + d.random.Uint64N(20_000_000)
 	}
 	if o.kind != diskRead && o.offsetBytes >= d.slowFrom && o.offsetBytes < d.slowTo {
 		latency += d.random.Uint64N(d.slowNs)

@@ -63,7 +63,11 @@
 // that kind end and the clients wait for it (checkRoom).
 //
 // A log entry is damaged on one machine at most, and only if another machine has it or nobody has
-// acknowledged it. Torn writes come on top.
+// acknowledged it. Torn writes come on top. A block of the grid is damaged, or its write is lost or
+// goes astray, only while another machine has it whole and durable (oracle.Blocks). The same ledger
+// demands that all machines write the same blocks at an address, that none is written over that a
+// checkpoint of too few machines replaces, that a superblock names only what is durable, and that
+// the header page of a repair comes behind its other pages.
 //
 // # Clocks
 //

@@ -195,6 +195,29 @@ func (m *Image) holds(offsetBytes uint64, data []byte) bool {
 	return bytes.Equal(m.bytes(offsetBytes, uint64(len(data))), data)
 }
 
+// holdsDurable tells whether these bytes would survive a power cut, and can be read.
+func (m *Image) holdsDurable(offsetBytes uint64, data []byte) (is bool) {
+	for at := offsetBytes; len(m.unreadable) > 0 && at < offsetBytes+uint64(len(data)); at += m.sectorBytes {
+		if m.unreadable[at/m.sectorBytes] {
+			return false
+		}
+	}
+	is = offsetBytes+uint64(len(data)) <= m.sizeBytes
+	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
+		switch c := (chunk{}); {
+		case !is:
+		case index < uint64(len(m.chunks)):
+			if c = m.chunks[index]; c.isApart {
+				c.now = c.durable
+			}
+			is = c.now != nil && bytes.Equal(c.now[from:to], data[at:at+to-from]) || c.now == nil && allZero(data[at:at+to-from])
+		default:
+			is = allZero(data[at : at+to-from])
+		}
+	})
+	return is
+}
+
 // revert makes written bytes those that would survive a power cut.
 func (m *Image) revert(offsetBytes, lengthBytes uint64) {
 	parts(offsetBytes, lengthBytes, func(index, from, to, _ uint64) {

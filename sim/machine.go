@@ -39,7 +39,9 @@ type Machine struct {
 
 	// Of one of several replicas.
 	witness  *witness
+	wasOpen  bool   // apply had opened a checkpoint when it was last looked at
 	downNs   uint64 // while it is down: when it starts again
+	awayOp   uint64 // it is down or stands still until this op is committed; 0: it is not away for long
 	pausedNs uint64 // it gets no turns until then
 	timerNs  uint64 // when a driver wants its next turn
 
@@ -184,7 +186,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 		p.CompactDisk = append(p.CompactDisk, m.disk.port(PortCompact, replica.CompactOperationsMax))
 	}
 	others := m.joinPeers(opened, &p)
-	m.ready, m.fault, m.idle = false, nil, 0
+	m.ready, m.fault, m.idle, m.wasOpen = false, nil, 0, false
 	m.weights, m.weightsLeft = make([]uint32, stages.Compact+int(m.limits.CompactWorkers)), 0
 	seed, nowNs, wallNs := uint64(0), uint64(0), uint64(0)
 	if m.witness != nil {
@@ -327,6 +329,7 @@ func (m *Machine) turn(driver int) {
 	m.world.mix(m.events.nowNs)
 	if busy && driver == stages.Apply && m.witness != nil {
 		m.witness.onExecuted(m.replica.Apply.Op())
+		m.observeOpening()
 	}
 	if busy {
 		m.note("turn of "+stages.Names[min(driver, stages.Compact)], uint64(driver), 0)

@@ -17,6 +17,7 @@ import (
 type several struct {
 	cluster *Cluster
 	oracle  *oracle.Oracle
+	blocks  *oracle.Blocks
 	mix     mix
 	marks   Marks
 
@@ -42,6 +43,7 @@ func (w *World) addSeveral(count int) *Cluster {
 	s := &several{cluster: c}
 	c.several = s
 	var replicas []oracle.Replica
+	var disks []oracle.BlockDisk
 	for range count {
 		m := newMachine(w, c, newImage(c.limits.SectorBytes))
 		m.witness = newWitness(m, s)
@@ -49,14 +51,14 @@ func (w *World) addSeveral(count int) *Cluster {
 		m.disk.onWrite = func(zone Zone, offsetBytes uint64, data []byte, durable bool) {
 			m.witness.onWrite(zone, offsetBytes, data, durable)
 			if offsetBytes >= m.layout.GridAt {
-				m.observeGrid(offsetBytes, data)
+				m.observeBlock(offsetBytes, data)
 			}
 			m.spring(offsetBytes)
 		}
 		m.disk.onSync = m.springSync
 		m.disk.onEnd = m.witness.onEnd
 		m.network.sent = m.sends
-		replicas = append(replicas, m.witness)
+		replicas, disks = append(replicas, m.witness), append(disks, m.witness)
 	}
 	root := prepare.PutRoot(make([]byte, prepare.HeaderBytes), c.id).Checksum()
 	s.oracle = oracle.New(replicas, oracle.Checksum(root), func(p *oracle.Prepare) {
@@ -65,6 +67,7 @@ func (w *World) addSeveral(count int) *Cluster {
 		}
 		c.judge.commit(p.Bytes)
 	})
+	s.blocks = oracle.NewBlocks(c.limits.PageBytes, c.limits.BlockBytes, disks)
 	return c
 }
 

@@ -8,6 +8,9 @@ import (
 // harm damages the log and the superblock of a machine that is down, within the budget of faults:
 // what is damaged in one log is whole in all others that have it.
 func (s *several) harm(m *Machine) {
+	if m.replica == nil && m.random.IntN(2) == 0 {
+		s.spoil(m)
+	}
 	if !s.mix.isDamage || m.replica != nil || m.random.IntN(2) == 0 {
 		return
 	}

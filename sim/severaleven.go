@@ -5,8 +5,14 @@ import "ledger/inspect"
 // agree demands that all replicas come to the same op and the same checkpoint.
 func (s *several) agree() {
 	s.runUntil(s.isEven, "all replicas have executed the same ops and have the same checkpoint")
+	if heals.scrub {
+		s.runUntil(func() bool { return s.isHealed() && s.isEven() }, "every block of every replica is whole")
+	} else {
+		s.mendUnread()
+	}
 	if s.cluster.machines[0].witness.checkpointOp > 0 {
 		s.marks.add(MarkCheckpoint)
+		s.demandBlocks()
 		s.compare()
 	}
 }

@@ -18,11 +18,14 @@ const (
 	strikeSlow                 // a disk or the network is slow
 	strikeClock                // wall clocks jump
 	strikeDisk                 // a disk fails, is full, or loses a write
+	strikeSpoil                // a disk spoils blocks of a replica that runs
+	strikeAway                 // one machine stands still, or is down, for several checkpoints
+	strikeTired                // one disk is slow for a stretch of time
 	strikesCount
 )
 
 var strikeNames = [strikesCount]string{"crash", "power cut", "crash at a write", "power cut of all", "several crashes", "pause", "cut",
-	"cut in one direction", "split", "slow", "clock", "disk"}
+	"cut in one direction", "split", "slow", "clock", "disk", "blocks", "away", "slow disk"}
 
 // mix is the faults of a run.
 type mix struct {
@@ -30,6 +33,8 @@ type mix struct {
 	isLossy  bool // paths lose, delay and change what they carry
 	isDamage bool // logs are damaged while their machines are down
 	isRough  bool // connections break, strangers come
+	// Blocks are damaged, while their machine is down and while it runs.
+	isSpoiled bool
 }
 
 // drawMix draws the faults of a run. In most runs, some kinds do not occur.
@@ -40,7 +45,7 @@ func drawMix(r *rand.Rand, count int) (m mix) {
 	for _, kind := range [...]strike{strikeCrash, strikePower, strikeTrap} { // most runs have these
 		m.weights[kind] += 1 + r.IntN(2)
 	}
-	m.isLossy, m.isDamage, m.isRough = r.IntN(4) != 0, r.IntN(2) == 0, r.IntN(3) != 0
+	m.isLossy, m.isDamage, m.isRough, m.isSpoiled = r.IntN(4) != 0, r.IntN(2) == 0, r.IntN(3) != 0, r.IntN(2) == 0
 	return m
 }
 
@@ -87,6 +92,7 @@ func (s *several) planStrike() {
 
 // disturb causes the faults for which it is time.
 func (s *several) disturb() {
+	s.comeBack()
 	s.revive()
 	s.checkRoom()
 	c := s.cluster
@@ -221,6 +227,14 @@ func (s *several) strike(kind strike) {
 		}
 	case strikeDisk:
 		s.failDisk(m)
+	case strikeSpoil:
+		s.spoil(m)
+	case strikeAway:
+		s.sendAway(m)
+	case strikeTired:
+		m.disk.tiredNs = w.events.nowNs + r.Uint64N(tiredNsMax)
+		m.say("its disk is slow")
+		s.marks.add(MarkSlowDisk)
 	}
 }
 

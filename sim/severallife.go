@@ -83,6 +83,7 @@ func (s *several) work() {
 func (m *Machine) opensSeveral(o *replica.Opened) {
 	d := m.witness
 	d.rescan()
+	m.cluster.several.blocks.Opens(m.index)
 	superblock := &o.Consensus.Superblock
 	if superblock.Sequence != d.sequence || superblock.View != d.view || superblock.LogView != d.logView {
 		m.fail("machine %d: the start goes on with superblock %d, view %d, log view %d; %d with %d, %d is on disk", m.index, superblock.Sequence,
@@ -203,6 +204,9 @@ func (s *several) stopped(m *Machine) {
 // logs of others for all that it has missed. So if one is too far behind, all faults of that kind
 // end, and the clients wait for it.
 func (s *several) checkRoom() {
+	if heals.sync {
+		return
+	}
 	c, now := s.cluster, s.cluster.world.events.nowNs
 	l := &c.limits
 	low, most, top := ^uint64(0), ^uint64(0), s.oracle.Highest()
@@ -235,7 +239,7 @@ func (s *several) checkRoom() {
 func (s *several) mend() {
 	for _, m := range s.cluster.machines {
 		m.downNs, m.pausedNs = min(m.downNs, m.events.nowNs), min(m.pausedNs, m.events.nowNs)
-		m.disk.slow, m.disk.slowTo = false, 0
+		m.disk.slow, m.disk.slowTo, m.disk.tiredNs, m.awayOp = false, 0, 0, 0
 	}
 	for _, p := range s.cluster.world.paths {
 		p.cutNs, p.slow = 0, false

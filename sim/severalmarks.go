@@ -16,37 +16,47 @@ type Mark uint8
 // The marks of a run. What a replica believes is not read. A mark is set by what a replica writes,
 // sends, or finds at a start.
 const (
-	MarkPrimaryCrash     Mark = iota // the primary of a view goes down
-	MarkAllCut                       // all machines lose power at once
-	MarkTornAppend                   // a machine goes down while a prepare is being written
-	MarkTornSuperblock               // or a superblock
-	MarkPaused                       // a machine stands still
-	MarkSplit                        // paths between machines are cut
-	MarkOneWay                       // in one direction only
-	MarkSpoiled                      // a byte changes between two machines
-	MarkClock                        // a wall clock jumps
-	MarkDiskFailed                   // a replica stops because its disk fails
-	MarkHarmed                       // both copies of a log entry are damaged
-	MarkFaultyStart                  // a start finds faulty slots
-	MarkUncertainStart               // a start finds an uncertain head
-	MarkUncertainVote                // a ballot with uncertain ops
-	MarkBlankVote                    // a ballot with a header that nobody here knows
-	MarkNackVote                     // a ballot that nacks an op
-	MarkTruncated                    // the log of a view leaves an op out that somebody has written
-	MarkDeaf                         // a primary hears nobody
-	MarkStuck                        // a view change takes too long
-	MarkUncertainWish                // an uncertain head gets no answer in time
-	MarkClockLost                    // a primary leaves its view, because it does not know the time
-	MarkViewSkipped                  // a replica follows a view that is not the next one
-	MarkRepaired                     // an op is repaired from the log of another replica
-	MarkRepairServed                 // an entry is read from the log for another replica
-	MarkMissing                      // an entry is asked for that is not there
-	MarkWrapped                      // the log is overwritten from its beginning on
-	MarkHeld                         // the clients wait for the slowest machine
-	MarkEvictionAcross               // a session ends in another view than it began
-	MarkForwarded                    // a backup forwards a request
-	MarkRepeatedByBackup             // a backup repeats a reply
-	MarkCheckpoint                   // a checkpoint is durable everywhere
+	MarkPrimaryCrash      Mark = iota // the primary of a view goes down
+	MarkAllCut                        // all machines lose power at once
+	MarkTornAppend                    // a machine goes down while a prepare is being written
+	MarkTornSuperblock                // or a superblock
+	MarkPaused                        // a machine stands still
+	MarkSplit                         // paths between machines are cut
+	MarkOneWay                        // in one direction only
+	MarkSpoiled                       // a byte changes between two machines
+	MarkClock                         // a wall clock jumps
+	MarkDiskFailed                    // a replica stops because its disk fails
+	MarkHarmed                        // both copies of a log entry are damaged
+	MarkFaultyStart                   // a start finds faulty slots
+	MarkUncertainStart                // a start finds an uncertain head
+	MarkUncertainVote                 // a ballot with uncertain ops
+	MarkBlankVote                     // a ballot with a header that nobody here knows
+	MarkNackVote                      // a ballot that nacks an op
+	MarkTruncated                     // the log of a view leaves an op out that somebody has written
+	MarkDeaf                          // a primary hears nobody
+	MarkStuck                         // a view change takes too long
+	MarkUncertainWish                 // an uncertain head gets no answer in time
+	MarkClockLost                     // a primary leaves its view, because it does not know the time
+	MarkViewSkipped                   // a replica follows a view that is not the next one
+	MarkRepaired                      // an op is repaired from the log of another replica
+	MarkRepairServed                  // an entry is read from the log for another replica
+	MarkMissing                       // an entry is asked for that is not there
+	MarkWrapped                       // the log is overwritten from its beginning on
+	MarkHeld                          // the clients wait for the slowest machine
+	MarkEvictionAcross                // a session ends in another view than it began
+	MarkForwarded                     // a backup forwards a request
+	MarkRepeatedByBackup              // a backup repeats a reply
+	MarkCheckpoint                    // a checkpoint is durable everywhere
+	MarkSlowDisk                      // one disk is slow for a stretch of time
+	MarkSpoiledBlock                  // a disk spoils a block
+	MarkRepairedTable                 // a block of a tree is repaired
+	MarkRepairedTrailer               // a block of a trailer
+	MarkRepairedAtOpening             // while the replica opens its checkpoint
+	MarkBlockServed                   // a replica sends a block to another one
+	MarkServedAtReuse                 // or one whose address it has used again
+	MarkReopened                      // a replica opens its own checkpoint again
+	MarkSync                          // a replica takes a checkpoint of others
+	MarkSyncAgain                     // or a newer one, while blocks of it are missing
 	marksCount
 )
 
@@ -55,37 +65,47 @@ var markRules = [marksCount]struct {
 	name  string
 	least int
 }{
-	MarkPrimaryCrash:     {"the primary goes down", 50},
-	MarkAllCut:           {"all machines lose power", 15},
-	MarkTornAppend:       {"a crash while a prepare is written", 20},
-	MarkTornSuperblock:   {"a crash while a superblock is written", 3},
-	MarkPaused:           {"a machine stands still", 15},
-	MarkSplit:            {"the cluster is cut apart", 15},
-	MarkOneWay:           {"a machine is cut off in one direction", 10},
-	MarkSpoiled:          {"a byte changes between two machines", 10},
-	MarkClock:            {"a wall clock jumps", 15},
-	MarkDiskFailed:       {"a replica stops because its disk fails", 5},
-	MarkHarmed:           {"both copies of a log entry are damaged", 8},
-	MarkFaultyStart:      {"a start with faulty slots", 8},
-	MarkUncertainStart:   {"a start with an uncertain head", 3},
-	MarkUncertainVote:    {"a ballot with uncertain ops", 1},
-	MarkBlankVote:        {"a ballot with a blank", 0},
-	MarkNackVote:         {"a ballot with a nack", 5},
-	MarkTruncated:        {"an op is truncated", 10},
-	MarkDeaf:             {"a deaf primary gives way", 10},
-	MarkStuck:            {"a view change takes too long", 15},
-	MarkUncertainWish:    {"an uncertain head gets no answer", 0},
-	MarkClockLost:        {"a primary without a clock gives way", 0},
-	MarkViewSkipped:      {"a view is skipped", 8},
-	MarkRepaired:         {"an op is repaired from another log", 30},
-	MarkRepairServed:     {"an entry is read for another replica", 30},
-	MarkMissing:          {"an entry is asked for that is not there", 0},
-	MarkWrapped:          {"the log wraps", 50},
-	MarkHeld:             {"the clients wait for the slowest machine", 20},
-	MarkEvictionAcross:   {"a session ends in a later view", 12},
-	MarkForwarded:        {"a backup forwards a request", 50},
-	MarkRepeatedByBackup: {"a backup repeats a reply", 10},
-	MarkCheckpoint:       {"a checkpoint on all replicas", 50},
+	MarkPrimaryCrash:      {"the primary goes down", 50},
+	MarkAllCut:            {"all machines lose power", 15},
+	MarkTornAppend:        {"a crash while a prepare is written", 20},
+	MarkTornSuperblock:    {"a crash while a superblock is written", 3},
+	MarkPaused:            {"a machine stands still", 15},
+	MarkSplit:             {"the cluster is cut apart", 15},
+	MarkOneWay:            {"a machine is cut off in one direction", 10},
+	MarkSpoiled:           {"a byte changes between two machines", 10},
+	MarkClock:             {"a wall clock jumps", 15},
+	MarkDiskFailed:        {"a replica stops because its disk fails", 5},
+	MarkHarmed:            {"both copies of a log entry are damaged", 8},
+	MarkFaultyStart:       {"a start with faulty slots", 8},
+	MarkUncertainStart:    {"a start with an uncertain head", 3},
+	MarkUncertainVote:     {"a ballot with uncertain ops", 1},
+	MarkBlankVote:         {"a ballot with a blank", 0},
+	MarkNackVote:          {"a ballot with a nack", 5},
+	MarkTruncated:         {"an op is truncated", 10},
+	MarkDeaf:              {"a deaf primary gives way", 10},
+	MarkStuck:             {"a view change takes too long", 15},
+	MarkUncertainWish:     {"an uncertain head gets no answer", 0},
+	MarkClockLost:         {"a primary without a clock gives way", 0},
+	MarkViewSkipped:       {"a view is skipped", 8},
+	MarkRepaired:          {"an op is repaired from another log", 30},
+	MarkRepairServed:      {"an entry is read for another replica", 30},
+	MarkMissing:           {"an entry is asked for that is not there", 0},
+	MarkWrapped:           {"the log wraps", 50},
+	MarkHeld:              {"the clients wait for the slowest machine", 20},
+	MarkEvictionAcross:    {"a session ends in a later view", 12},
+	MarkForwarded:         {"a backup forwards a request", 50},
+	MarkRepeatedByBackup:  {"a backup repeats a reply", 10},
+	MarkCheckpoint:        {"a checkpoint on all replicas", 50},
+	MarkSlowDisk:          {"a disk is slow for long", 15},
+	MarkSpoiledBlock:      {"a disk spoils a block", 0},
+	MarkRepairedTable:     {"a block of a tree is repaired", 0},
+	MarkRepairedTrailer:   {"a block of a trailer is repaired", 0},
+	MarkRepairedAtOpening: {"a block is repaired while a checkpoint is opened", 0},
+	MarkBlockServed:       {"a block is sent to another replica", 0},
+	MarkServedAtReuse:     {"a block is asked for whose address was used again", 0},
+	MarkReopened:          {"a replica opens its checkpoint again", 0},
+	MarkSync:              {"a replica takes a checkpoint of others", 0},
+	MarkSyncAgain:         {"a newer one while blocks of it are missing", 0},
 }
 
 // Marks counts how often a run reached each mark.

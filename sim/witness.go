@@ -13,6 +13,7 @@ import (
 const (
 	superblockViewAt    = 80
 	superblockLogViewAt = 84
+	superblockSyncMaxAt = 176
 )
 
 // witness observes the disk of one of several replicas: which prepares are durable there, and which
@@ -30,6 +31,7 @@ type witness struct {
 	begun         uint64 // of the newest one of which a copy was written
 	view, logView uint32
 	checkpointOp  uint64
+	syncMax       uint64 // blocks that were born up to this op may be missing; 0: none
 	highest       uint64 // op that was ever written here
 	has           uint64 // the log has all committed ops up to this one, from the checkpoint on
 
@@ -152,10 +154,43 @@ func (d *witness) onSuperblock(data []byte) {
 	case op > 0 && d.limits.CheckpointTrigger(op) > d.several.oracle.Highest():
 		m.fail("machine %d: the checkpoint of op %d is written, and its trigger is not committed", m.index, op)
 	}
+	isNew := sequenceOf(data) > d.begun
 	d.begun = sequenceOf(data)
-	if op > 0 {
-		d.several.cluster.judge.checkpoint(op, id)
+	if op == 0 {
+		return
 	}
+	d.several.cluster.judge.checkpoint(op, id)
+	if isNew {
+		d.onCheckpoint(op, data)
+	}
+}
+
+// onCheckpoint: a superblock begins to be written that names a checkpoint. If it has no range of
+// ops whose blocks may be missing, all blocks of the checkpoint are durable.
+func (d *witness) onCheckpoint(op uint64, data []byte) {
+	s, m := d.several, d.machine
+	s.judged(s.blocks.Checkpoint(m.index, data[superblockCheckpointAt:]))
+	syncMax := binary.LittleEndian.Uint64(data[superblockSyncMaxAt:])
+	if syncMax == 0 && (op > d.checkpointOp || d.syncMax > 0) {
+		if b := s.blocks.Missing(m.index, op); b != nil {
+			m.fail("machine %d: a superblock names checkpoint %d, and block %d of it is not durable", m.index, op, b.Address)
+		}
+	}
+	if syncMax > d.syncMax {
+		s.marks.add(MarkSync)
+		if d.syncMax > 0 {
+			s.marks.add(MarkSyncAgain)
+		}
+		m.say("takes checkpoint %d of others: what was written up to op %d may be missing", op, syncMax)
+	}
+}
+
+// CheckpointOp implements oracle.BlockDisk.
+func (d *witness) CheckpointOp() uint64 { return d.checkpointOp }
+
+// HasBlock implements oracle.BlockDisk.
+func (d *witness) HasBlock(address, offsetBytes uint64, data []byte) bool {
+	return d.machine.disk.image.holdsDurable(d.layout.GridAt+(address-1)*uint64(d.limits.BlockBytes)+offsetBytes, data)
 }
 
 // onEnd observes the completion of a write.
@@ -227,6 +262,7 @@ func (d *witness) take(data []byte) {
 	d.sequence = sequenceOf(data)
 	d.view, d.logView = binary.LittleEndian.Uint32(data[superblockViewAt:]), binary.LittleEndian.Uint32(data[superblockLogViewAt:])
 	d.checkpointOp, _ = checkpointOf(data)
+	d.syncMax = binary.LittleEndian.Uint64(data[superblockSyncMaxAt:])
 	if d.view != before.view || d.logView != before.logView {
 		d.machine.say("durable: view %d, log view %d", d.view, d.logView)
 	}

@@ -76,8 +76,8 @@ const (
 	kindText       = "text"
 )
 
-// script is a manual as one shell script. Each block prints its line first, so that a failure can be
-// found. Statements are given to the shell of the server that runs.
+// script is a manual as one shell script. Each block prints its line first, so that a failure can
+// be found. Statements are given to the shell of the server that runs.
 func script(t *testing.T, list []block) string {
 	var s strings.Builder
 	s.WriteString(`set -euo pipefail
@@ -167,7 +167,8 @@ func TestManuals(t *testing.T) {
 	}
 }
 
-// checkHostBlocks wants the blocks that are not run to be shell, and their ledger commands to exist.
+// checkHostBlocks wants the blocks that are not run to be shell, and their ledger commands to
+// exist.
 func checkHostBlocks(t *testing.T, list []block) {
 	for _, b := range list {
 		if b.kind != kindHost {

@@ -24,6 +24,7 @@ var awaited = []string{
 	// The repair of blocks.
 	"stages.BlockOffsetBytes", "stages.BlocksWantedMax", "stages.Ref", "stages.Slot", "stages.Repair",
 	"stages.RepairWritten", "stages.RepairUnwanted", "stages.RepairWrong",
+	"feed.Batch", // of an export
 }
 
 // unused finds exported names (of packages, methods and fields) that nothing uses but the tests of

@@ -11,6 +11,11 @@
 // and log view. A quorum for an op says nothing about the op below, because a backup may
 // acknowledge over a gap.
 //
+// Blocks is the ledger of the grid. It observes every write of a block, and reads the free set of
+// every checkpoint. So it knows which block each replica has to write next at an address, which
+// blocks a checkpoint names, and on which disks they are whole. It allows a disk to spoil a block
+// only if another replica has it.
+//
 // The package parses messages and prepares by itself, from the tables of docs/design/peer.md and of
 // package prepare. It shares no code with what it judges.
 //

@@ -1,0 +1,114 @@
+package oracle
+
+import (
+	"errors"
+	"math/bits"
+)
+
+// namedBy reads the encoding of a free set: the addresses that are acquired and do not wait to be
+// free. It is the highest address, and three bitmaps: acquired, waiting for the bar, waiting for
+// this checkpoint. A bitmap is a sequence of markers: whether a fill is of ones (1 bit), its words
+// (31 bits), and how many literal words follow (32 bits).
+func namedBy(content []byte) (addresses []uint64, err error) {
+	next := func() (word uint64) {
+		if len(content) < 8 {
+			err = errors.New("the free set is cut off")
+			return 0
+		}
+		word, content = little.Uint64(content), content[8:]
+		return word
+	}
+	high := next()
+	words := int(high+63) / 64
+	var maps [3][]uint64
+	for i := range maps {
+		for len(maps[i]) < words && err == nil {
+			marker := next()
+			for range marker >> 1 & (1<<31 - 1) {
+				maps[i] = append(maps[i], -(marker & 1))
+			}
+			for range marker >> 32 {
+				maps[i] = append(maps[i], next())
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range words {
+		for word := maps[0][i] &^ (maps[1][i] | maps[2][i]); word != 0; word &= word - 1 {
+			addresses = append(addresses, uint64(64*i+bits.TrailingZeros64(word)+1))
+		}
+	}
+	return addresses, nil
+}
+
+// IsWhole tells whether a block is whole on the disk of a replica, so that a power cut leaves it.
+func (b *Blocks) IsWhole(replica int, block *Block) bool {
+	if !b.disks[replica].HasBlock(block.Address, 0, block.Bytes) {
+		return false
+	}
+	block.Faults &^= 1 << replica
+	return true
+}
+
+// Named is what the checkpoint of op names, by address; nil if it is not known.
+func (b *Blocks) Named(op uint64) []*Block {
+	for i := len(b.checkpoints) - 1; i >= 0; i-- {
+		if b.checkpoints[i].op == op {
+			return b.checkpoints[i].order
+		}
+	}
+	return nil
+}
+
+// Missing returns a block that the checkpoint of op names and that a replica does not have,
+// although its disk has not spoiled it; nil: there is none.
+func (b *Blocks) Missing(replica int, op uint64) *Block {
+	for _, block := range b.Named(op) {
+		if block.Faults>>replica&1 == 0 && !b.IsWhole(replica, block) {
+			return block
+		}
+	}
+	return nil
+}
+
+// Broken counts the blocks that the checkpoint of op names and that are not whole on a replica.
+func (b *Blocks) Broken(replica int, op uint64) (blocks []*Block) {
+	for _, block := range b.Named(op) {
+		if !b.IsWhole(replica, block) {
+			blocks = append(blocks, block)
+		}
+	}
+	return blocks
+}
+
+// Found returns the newest block that is whole at an address of a replica, or nil.
+func (b *Blocks) Found(replica int, address uint64) *Block {
+	list := b.written[address]
+	for i := len(list) - 1; i >= 0; i-- {
+		if b.IsWhole(replica, list[i]) {
+			return list[i]
+		}
+	}
+	return nil
+}
+
+// Before returns what lay at the address before a block, or nil.
+func (b *Blocks) Before(block *Block) *Block {
+	if i := b.indexOf(block); i > 0 {
+		return b.written[block.Address][i-1]
+	}
+	return nil
+}
+
+// MaySpoil tells whether the disk of a replica may spoil a block that is whole there: another
+// replica has it, so that it can be repaired.
+func (b *Blocks) MaySpoil(replica int, block *Block) bool {
+	for other := range b.disks {
+		if other != replica && b.IsWhole(other, block) {
+			return true
+		}
+	}
+	return false
+}

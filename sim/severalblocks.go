@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"ledger/sim/oracle"
+)
+
+// heals says which faults the replicas repair. What they do not repair yet is not caused.
+var heals = struct {
+	blocks bool // damaged blocks, from other replicas
+	sync   bool // a replica that misses more than the logs of others have takes their checkpoint
+	scrub  bool // damage that nobody reads is found
+}{}
+
+// blockAt is where a block lies in the file.
+func (m *Machine) blockAt(address uint64) uint64 {
+	return m.layout.GridAt + (address-1)*uint64(m.limits.BlockBytes)
+}
+
+// observeBlock gives a write into the grid to the ledger of blocks.
+func (m *Machine) observeBlock(offsetBytes uint64, data []byte) {
+	s := m.cluster.several
+	repaired, err := s.blocks.Writes(m.index, offsetBytes-m.layout.GridAt, data)
+	if err != nil {
+		m.fail("machine %d: %v", m.index, err)
+	}
+	switch {
+	case repaired != nil:
+		m.say("block %d is repaired", repaired.Address)
+		if s.marks.add(MarkRepairedTable); repaired.IsTrailer() {
+			s.marks.add(MarkRepairedTrailer)
+		}
+		if !m.replica.Apply.IsOpen() {
+			s.marks.add(MarkRepairedAtOpening)
+		}
+	case uint64(len(data)) > uint64(m.limits.PageBytes) && (offsetBytes-m.layout.GridAt)%uint64(m.limits.BlockBytes) == 0:
+		m.observeGrid(offsetBytes, data)
+	}
+}
+
+// observeOpening looks whether the replica opens a checkpoint while it runs.
+func (m *Machine) observeOpening() {
+	isOpen := m.replica.Apply.IsOpen()
+	if m.wasOpen && !isOpen {
+		m.say("opens a checkpoint")
+		m.cluster.several.blocks.Opens(m.index)
+		if m.witness.syncMax == 0 {
+			m.cluster.several.marks.add(MarkReopened)
+		}
+	}
+	m.wasOpen = isOpen
+}
+
+// spoilKind is what becomes of a block.
+type spoilKind uint8
+
+const (
+	spoilRot    spoilKind = iota // a sector of a page
+	spoilMany                    // several of them
+	spoilHeader                  // of the header page
+	spoilLost                    // the write was lost: what lay there before lies there
+	spoilAstray                  // the write of another block went here
+	spoilZeros                   // nothing is left of it
+	spoilsCount
+)
+
+// spoil damages blocks of a machine, within the budget of faults: another machine has each of them.
+func (s *several) spoil(m *Machine) {
+	high := m.blocksHigh()
+	if !heals.blocks || !s.mix.isSpoiled || high == 0 {
+		return
+	}
+	r := m.random
+	if r.IntN(12) == 0 {
+		m.say("its disk loses all blocks")
+		for address := uint64(1); address <= high; address++ {
+			s.spoilBlock(m, address, spoilZeros)
+		}
+		return
+	}
+	for range 1 + r.Uint64N(min(high, 1<<r.IntN(7))) {
+		s.spoilBlock(m, 1+r.Uint64N(high), spoilKind(r.IntN(int(spoilsCount))))
+	}
+}
+
+// spoilBlock damages what lies at an address of a machine, if another machine has it.
+func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
+	at, size := m.blockAt(address), uint64(m.limits.BlockBytes)
+	for _, o := range m.disk.flying {
+		if o.kind == diskWrite && o.offsetBytes < at+size && at < o.offsetBytes+o.lengthBytes {
+			return // what comes of it is not known yet
+		}
+	}
+	block := s.blocks.Found(m.index, address)
+	if block == nil || !s.blocks.MaySpoil(m.index, block) {
+		return
+	}
+	r, image, page := m.random, m.disk.image, uint64(m.limits.PageBytes)
+	switch used := uint64(len(block.Bytes)); kind {
+	case spoilRot, spoilMany:
+		for range 1 + int(kind)*r.IntN(4) {
+			if at := at + r.Uint64N(used/page)*page; at == m.blockAt(address) {
+				image.damage(r, at, 128) // behind the header of the page lie zeros
+			} else {
+				image.damage(r, at, page)
+			}
+		}
+	case spoilHeader:
+		image.damage(r, at, 128)
+	case spoilLost:
+		before := make([]byte, used)
+		if b := s.blocks.Before(block); b != nil {
+			copy(before, b.Bytes)
+		}
+		image.put(at, before)
+	case spoilAstray:
+		other := image.bytes(m.blockAt(1+r.Uint64N(m.blocksHigh())), used)
+		image.put(at, other)
+	case spoilZeros:
+		image.put(at, make([]byte, used))
+	}
+	if s.blocks.IsWhole(m.index, block) {
+		return // the bytes are the same
+	}
+	block.Faults |= 1 << m.index
+	m.result.DamagesCount++
+	s.marks.add(MarkSpoiledBlock)
+	m.say("damage: block %d, %s", address, [spoilsCount]string{"a sector", "some sectors", "its header", "a lost write", "a misdirected write",
+		"all of it"}[kind])
+}
+
+// mendUnread makes whole what the disks have spoiled and nobody has read since, as long as nothing
+// looks for it.
+func (s *several) mendUnread() {
+	for _, m := range s.cluster.machines {
+		for _, block := range s.blocks.Broken(m.index, m.witness.checkpointOp) {
+			if block.Faults>>m.index&1 == 0 {
+				continue
+			}
+			at := m.blockAt(block.Address)
+			for i := range uint64(len(block.Bytes)) / m.disk.image.sectorBytes {
+				delete(m.disk.image.unreadable, at/m.disk.image.sectorBytes+i)
+			}
+			m.disk.image.put(at, block.Bytes)
+		}
+	}
+}
+
+// isHealed tells whether each replica has all blocks of its checkpoint.
+func (s *several) isHealed() bool {
+	for _, m := range s.cluster.machines {
+		if len(s.blocks.Broken(m.index, m.witness.checkpointOp)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// demandBlocks demands that each replica has all blocks of its checkpoint, page by page.
+func (s *several) demandBlocks() {
+	for _, m := range s.cluster.machines {
+		if broken := s.blocks.Broken(m.index, m.witness.checkpointOp); len(broken) > 0 {
+			m.fail("machine %d: %d blocks of checkpoint %d are not whole at the end, the first one is block %d", m.index, len(broken),
+				m.witness.checkpointOp, broken[0].Address)
+		}
+	}
+}
+
+var _ oracle.BlockDisk = (*witness)(nil)
