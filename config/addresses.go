@@ -76,9 +76,12 @@ func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	case replicaIndex >= replicasCount && uint32(len(a)) <= replicaIndex:
 		return fmt.Errorf("must name %d addresses or more, not %d: the data file is standby %d of a cluster of %d replicas, whose addresses "+
 			"come first", replicaIndex+1, len(a), replicaIndex, replicasCount)
-	case uint32(len(a)) < replicasCount || uint32(len(a)) > replicasCount+limits.StandbysMax:
-		return fmt.Errorf("must name %d addresses, one for each replica, and at most %d more, of standbys, not %d: the data file is replica "+
-			"%d of %d", replicasCount, limits.StandbysMax, len(a), replicaIndex, replicasCount)
+	case uint32(len(a)) < replicasCount:
+		return fmt.Errorf("must name %d addresses, one for each replica, not %d: the data file is replica %d of %d",
+			replicasCount, len(a), replicaIndex, replicasCount)
+	case uint32(len(a)) > replicasCount+limits.StandbysMax:
+		return fmt.Errorf("must name %d addresses, one for each replica, and behind them at most %d of standbys, not %d: the data file is "+
+			"replica %d of %d", replicasCount, limits.StandbysMax, len(a), replicaIndex, replicasCount)
 	}
 	for i, address := range a[:replicasCount] {
 		if ip, ok := address.IP(); ok && ip.IsUnspecified() && uint32(i) != replicaIndex {
@@ -88,8 +91,8 @@ func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	return nil
 }
 
-// Standbys is the number of standbys that a replica speaks to: those that have an address. A standby
-// speaks to none.
+// Standbys is the number of standbys that a replica speaks to: those that have an address. A
+// standby speaks to none.
 func (a Addresses) Standbys(replicaIndex, replicasCount uint32) uint32 {
 	if replicasCount == 1 || replicaIndex >= replicasCount {
 		return 0

@@ -36,8 +36,8 @@ func (e *ViewBegan) Fields(o Fields) Fields {
 		Number("away_ns", e.AwayNs)
 }
 
-// ServiceStopped: this replica does not serve clients, or this standby does not follow, for a reason
-// that may last.
+// ServiceStopped: this replica does not serve clients, or this standby does not follow, for a
+// reason that may last.
 type ServiceStopped struct {
 	View      uint32
 	Reason    string
@@ -59,7 +59,8 @@ func (e *ServiceStopped) Fields(o Fields) Fields {
 	return o.Number("view", uint64(e.View)).String("reason", e.Reason).Bool("standby", e.IsStandby)
 }
 
-// ServiceAgain: clients are served again, in the view in which they were, or a standby follows again.
+// ServiceAgain: clients are served again, in the view in which they were, or a standby follows
+// again.
 type ServiceAgain struct {
 	View      uint32
 	AwayNs    uint64

@@ -82,8 +82,8 @@ func (c Command) String() string {
 	return "unknown"
 }
 
-// OfStandby tells whether a standby may send c. It never acknowledges, votes, serves repair or passes
-// requests on.
+// OfStandby tells whether a standby may send c. It never acknowledges, votes, serves repair or
+// passes requests on.
 func (c Command) OfStandby() bool {
 	switch c {
 	case CommandPing, CommandPong, CommandRequestStartView, CommandRequestHeaders, CommandRequestPrepare, CommandRequestBlocks:

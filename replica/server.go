@@ -188,9 +188,6 @@ func (s *Server) newKernelThread(kind IOKind, wakeFd int) (ports.Thread, error) 
 	return posix.NewThread(options)
 }
 
-// IsStandby tells whether the data file is that of a standby.
-func (s *Server) IsStandby() bool { return s.opened.Limits.IsStandby }
-
 // Replicas of the cluster.
 func (s *Server) Replicas() uint32 { return uint32(s.opened.Consensus.Superblock.ReplicasCount) }
 
@@ -236,6 +233,9 @@ func (s *Server) LogLimits(log *events.Log) {
 		CheckpointIntervalOps: uint64(l.CheckpointIntervalOps()),
 		ClientReleaseMin:      s.consensus.ReleaseMin.String(), ClientReleaseMax: s.consensus.ReleaseMax.String(),
 	})
+	if l.StandbysCount > 0 {
+		log.Notice(events.Notice{Line: fmt.Sprintf("  standbys with an address: %d", l.StandbysCount)})
+	}
 	log.Slots(slotsEvent(l))
 	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})
 	log.Compaction(events.Compaction{Workers: uint64(l.CompactWorkers), WorkerBytes: uint64(compact.MemoryBytes(l))})

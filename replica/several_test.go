@@ -106,7 +106,8 @@ func TestPosition(t *testing.T) {
 		{0, 1, ""}, {5, 6, ""}, {2, 3, ""},
 		{0, 0, "0 replicas; they are 1 to 6"},
 		{0, 7, "7 replicas; they are 1 to 6"},
-		{3, 3, "replica 3 of 3"},
+		{3, 3, ""}, {11, 6, ""}, // standbys
+		{9, 3, "replica 9 of 3"}, {1, 1, "replica 1 of 1"},
 		{255, 2, "replica 255 of 2"},
 	} {
 		err := checkPosition(c.index, c.count)

@@ -111,7 +111,8 @@ type Start struct {
 	PrepareMax   uint64
 	// IsHeadUncertain: the replica is recovering_head. OwnNonce was drawn at this start.
 	IsHeadUncertain bool
-	// IsStandby: nobody else may change its view, since an isolated replica would take it to a dead one.
+	// IsStandby: only the answer to its own question changes its view. An isolated replica would take
+	// it to a dead one.
 	IsStandby bool
 	OwnNonce  [16]byte
 }

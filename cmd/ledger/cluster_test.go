@@ -63,7 +63,8 @@ func freeAddresses(t *testing.T, count int) (addresses []string) {
 // start starts a replica, with more in its environment and its command.
 func (p *processes) start(i int, environment []string, arguments ...string) {
 	p.t.Helper()
-	p.replicas[i] = p.follow(p.paths[i], slices.Concat(p.addresses, p.standbys), environment, append([]string{"--metrics-address=" + p.metrics[i]}, arguments...)...)
+	p.replicas[i] = p.follow(p.paths[i], slices.Concat(p.addresses, p.standbys), environment,
+		append([]string{"--metrics-address=" + p.metrics[i]}, arguments...)...)
 }
 
 // follow starts a process with a data file and a list of addresses.

@@ -23,8 +23,8 @@ func newProcessesWith(t *testing.T, count, standbys int) *processes {
 	p.replicas, p.standbys = make([]*follower, count+standbys), more[:standbys]
 	for i := range standbys {
 		path := filepath.Join(t.TempDir(), fmt.Sprintf("7_%d.data", count+i))
-		status, _, stderr := ended(t, nil, "format", "--cluster=7", fmt.Sprintf("--standby=%d", count+i), fmt.Sprintf("--replica-count=%d", count),
-			"--development", path)
+		status, _, stderr := ended(t, nil, "format", "--cluster=7", fmt.Sprintf("--standby=%d", count+i),
+			fmt.Sprintf("--replica-count=%d", count), "--development", path)
 		if status != exitDone || !strings.Contains(stderr, "counts for no quorum and serves no clients") {
 			t.Fatalf("format: status %d: %s", status, stderr)
 		}

@@ -49,8 +49,8 @@ func (a Away) String() string {
 	}[a]
 }
 
-// IsServing tells whether clients are served, or a standby follows. A backup serves them too: it passes their requests
-// on, answers their pings, and repeats replies.
+// IsServing tells whether clients are served, or a standby follows. A backup serves them too: it
+// passes their requests on, answers their pings, and repeats replies.
 func (s *Service) IsServing() bool { return s.Away == AwayNot }
 
 // touchNs is the time without any message after which a replica counts as not heard. A ping leaves

@@ -126,8 +126,8 @@ func TestSeveralStandbyVoteIsNotCounted(t *testing.T) {
 	w.heal()
 }
 
-// Goal: wishes, ballots, pings and a start_view that it did not ask for leave a standby in its view.
-// A heartbeat or a prepare of a later view makes it ask, and nothing else.
+// Goal: wishes, ballots, pings and a start_view that it did not ask for leave a standby in its
+// view. A heartbeat or a prepare of a later view makes it ask, and nothing else.
 func TestSeveralStandbyAndADeadView(t *testing.T) {
 	w := newSeveralWith(t, 3, 1, 10)
 	w.addClients(3)
@@ -168,8 +168,8 @@ func TestSeveralStandbyAndADeadView(t *testing.T) {
 	w.heal()
 }
 
-// Goal: a standby gives clients nothing: no answer to a request or a ping, and it says once that one
-// has come. It asks no replica to take the request, either.
+// Goal: a standby gives clients nothing: no answer to a request or a ping, and it says once that
+// one has come. It asks no replica to take the request, either.
 func TestSeveralStandbyAndClients(t *testing.T) {
 	w := newSeveralWith(t, 3, 1, 12)
 	w.addClients(1)
