@@ -45,6 +45,8 @@ const (
 	kindServiceStopped
 	kindServiceAgain
 	kindStandbyClient
+	kindBlocksLost
+	kindBlocksFound
 	kindsCount
 )
 
@@ -84,6 +86,8 @@ func newCell() [kindsCount]Event {
 		kindServiceStopped:    &ServiceStopped{},
 		kindServiceAgain:      &ServiceAgain{},
 		kindStandbyClient:     &StandbyClient{},
+		kindBlocksLost:        &BlocksLost{},
+		kindBlocksFound:       &BlocksFound{},
 	}
 }
 

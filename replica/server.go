@@ -325,6 +325,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica,
 			s.opened.Consensus.Superblock.ReplicasCount)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
+		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {

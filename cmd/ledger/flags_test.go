@@ -170,7 +170,7 @@ var malformed = map[string]string{
 	"amqp --publish-exchange": strings.Repeat("x", 256), "amqp --publish-routing-key": strings.Repeat("x", 256), "amqp --tls": "perhaps",
 	"amqp --tls-ca-file": "no/such/folder/x", "amqp --tls-server-name": "a b", "amqp --tls-certificate": "no/such/folder/x",
 	"amqp --tls-key": "no/such/folder/x", "amqp --amqp-timeout-seconds": "0", "amqp --tigerbeetle-timeout-seconds": "0",
-	"amqp --verbose": "perhaps",
+	"amqp --verbose": "perhaps", "amqp --progress-queue-type": "stream",
 	"repl --cluster": "x", "repl --addresses": "a b", "repl --command": "", "repl --verbose": "perhaps", "repl --file": "no/such/folder/x",
 	"repl --output": "xml", "repl --timeout": "5", "repl --allow-refused": "perhaps", "repl --history": "x",
 	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",

@@ -120,7 +120,7 @@ func (r *rabbit) start(script ...string) {
 // kill ends the broker and its helpers at once.
 func (r *rabbit) kill() {
 	if r.process != nil {
-		_ = syscall.Kill(-r.process.Process.Pid, syscall.SIGKILL)
+		r.signal(syscall.SIGKILL)
 		for range 2000 { // until its port is free
 			link, err := net.Dial("tcp", r.address())
 			if err != nil {
@@ -131,6 +131,19 @@ func (r *rabbit) kill() {
 		}
 	}
 }
+
+// control runs a command of rabbitmqctl.
+func (r *rabbit) control(arguments ...string) {
+	r.t.Helper()
+	control := exec.Command(filepath.Join(filepath.Dir(r.process.Args[0]), "rabbitmqctl"), arguments...)
+	control.Env = r.environment
+	if output, err := control.CombinedOutput(); err != nil {
+		r.t.Fatalf("rabbitmqctl %s: %v: %s", arguments, err, output)
+	}
+}
+
+// signal reaches the broker and its helpers.
+func (r *rabbit) signal(signal syscall.Signal) { _ = syscall.Kill(-r.process.Process.Pid, signal) }
 
 func (r *rabbit) address() string { return "127.0.0.1:" + r.port }
 

@@ -81,6 +81,8 @@ func (s *Stage) tickCluster() {
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
+	s.repairBlocks()
+	s.serveBlocks()
 	s.repairLog()
 	s.pull()
 	if s.status.isFailed() {
@@ -153,7 +155,7 @@ func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
 func (s *Stage) clusterTimerNs() uint64 {
 	now := s.timers.now()
 	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
-		s.pressure.nextNs(now))
+		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now))
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}
@@ -196,9 +198,11 @@ func (s *Stage) setList(list *vsr.List, logView uint32) {
 func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	isLive := e.Kind == stages.NetPeerLive
 	s.peers.connected(int(e.Peer), isLive, s.timers.now())
-	if !s.isOfStandby(int(e.Peer)) {
-		s.repair.connected(int(e.Peer), isLive) // a standby is asked for nothing
+	if !s.isOfStandby(int(e.Peer)) { // a standby is asked for nothing
+		s.repair.connected(int(e.Peer), isLive)
+		s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
 	}
+	s.blockServing.connected(int(e.Peer))
 	s.send.noted(e.Peer)
 	if isLive && s.isStarted() && !s.status.isFailed() {
 		s.greet(int(e.Peer))
@@ -249,6 +253,8 @@ type outgoing struct {
 	headers        peer.RequestHeaders
 	prepare        peer.RequestPrepare
 	prepareMissing peer.PrepareMissing
+	blocks         peer.RequestBlocks
+	blockMissing   peer.BlockMissing
 }
 
 // in puts a message where there is room for it.

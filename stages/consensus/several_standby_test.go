@@ -29,7 +29,7 @@ func TestSeveralStandbys(t *testing.T) {
 	for i := range rounds {
 		w := newSeveralWith(t, 2+int(i%4), 1+int(i%2), seed+i)
 		w.addClients(3)
-		w.randomMishaps()
+		w.randomMishaps(true)
 		for _, m := range w.machines[w.quorums.Replicas:] {
 			if m.stage.role() != RoleStandby || m.stage.isPrimary() {
 				t.Fatalf("seed %d: standby %d has role %d: %s", w.seed, m.index, m.stage.role(), w.text())
