@@ -129,8 +129,8 @@ func (s *Stage) ackOf(op uint64) vsr.Ack {
 	durable := s.superblocks.now()
 	return vsr.Ack{
 		Op: op, To: s.quorums.PrimaryOf(s.views.now()), IsInLog: op >= s.log.chainedFrom() && op <= s.log.head(), IsWritten: s.log.isClean(op),
-		IsStandby: s.isStandby(), IsNormal: s.views.isNormal(), View: s.views.now(), LogView: durable.LogView,
-		CheckpointOp: durable.Checkpoint.Op,
+		IsStandby: s.isStandby(), IsNormal: s.views.isNormal(),
+		View: s.views.now(), LogView: durable.LogView, CheckpointOp: durable.Checkpoint.Op,
 	}
 }
 
