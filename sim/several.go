@@ -62,11 +62,9 @@ func (w *World) addSeveral(count, standbys int) *Cluster {
 		m.disk.onEnd = m.witness.onEnd
 		m.network.sent = m.sends
 		disks = append(disks, m.witness)
-		if m.isStandby() {
-			m.limits.IsStandby, m.limits.StandbysCount = true, 0
-			continue
+		if !m.isStandby() {
+			replicas = append(replicas, m.witness)
 		}
-		replicas = append(replicas, m.witness)
 	}
 	root := prepare.PutRoot(make([]byte, prepare.HeaderBytes), c.id).Checksum()
 	s.oracle = oracle.New(replicas, oracle.Checksum(root), func(p *oracle.Prepare) {
