@@ -47,6 +47,9 @@ const (
 	kindStandbyClient
 	kindBlocksLost
 	kindBlocksFound
+	kindScrubbing
+	kindDamageFound
+	kindHealing
 	kindsCount
 )
 
@@ -88,6 +91,9 @@ func newCell() [kindsCount]Event {
 		kindStandbyClient:     &StandbyClient{},
 		kindBlocksLost:        &BlocksLost{},
 		kindBlocksFound:       &BlocksFound{},
+		kindScrubbing:         &Scrubbing{},
+		kindDamageFound:       &DamageFound{},
+		kindHealing:           &Healing{},
 	}
 }
 

@@ -77,13 +77,18 @@ func (s *Stage) tickCluster() {
 	if s.deadlines.pings() {
 		s.sendPings()
 	}
+	if s.syncing.isReplacing() {
+		return
+	}
 	s.watch()
+	s.watchSync()
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
 	s.repairBlocks()
 	s.serveBlocks()
 	s.repairLog()
+	s.loadSessions()
 	s.pull()
 	if s.status.isFailed() {
 		return
@@ -123,9 +128,10 @@ func (s *Stage) isPrimary() bool {
 	return s.quorums.PrimaryOf(s.views.now()) == s.self && s.isSettled()
 }
 
-// isSettled: the replica is normal, and its log view is durable.
+// isSettled: the replica is normal, and its log view is durable. It is not while a checkpoint takes
+// the place of its own.
 func (s *Stage) isSettled() bool {
-	return s.views.isNormal() && s.superblocks.now().LogView == s.views.now()
+	return s.views.isNormal() && !s.syncing.isReplacing() && s.superblocks.now().LogView == s.views.now()
 }
 
 // committed is the commit_max that a prepare of this replica carries. A single replica carries what
@@ -154,8 +160,11 @@ func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
 // clusterTimerNs is the latest time at which the stage needs a step.
 func (s *Stage) clusterTimerNs() uint64 {
 	now := s.timers.now()
+	if s.syncing.isReplacing() {
+		return min(s.deadlines.pingNs(), s.clock.NextNs(now))
+	}
 	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
-		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now))
+		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now), s.spacedNs())
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}
@@ -165,6 +174,9 @@ func (s *Stage) clusterTimerNs() uint64 {
 // onDurable: a superblock is durable, so what waited for it can go.
 func (s *Stage) onDurable() {
 	s.server.View = s.superblocks.now().LogView
+	if s.syncing.isReplacing() {
+		return
+	}
 	if s.views.isChanging() && !s.views.hasChosen() && !s.isStandby() {
 		s.vote()
 	}
@@ -201,10 +213,13 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	if !s.isOfStandby(int(e.Peer)) { // a standby is asked for nothing
 		s.repair.connected(int(e.Peer), isLive)
 		s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
+		if !isLive {
+			s.spacing.left(int(e.Peer))
+		}
 	}
 	s.blockServing.connected(int(e.Peer))
 	s.send.noted(e.Peer)
-	if isLive && s.isStarted() && !s.status.isFailed() {
+	if isLive && s.isStarted() && !s.status.isFailed() && !s.syncing.isReplacing() {
 		s.greet(int(e.Peer))
 	}
 }
