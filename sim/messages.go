@@ -21,8 +21,10 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		m.fail("machine %d sends %s in view %d, and %s", m.index, protocol.Command(e.Command), e.View, fmt.Sprintf(format, arguments...))
 	}
 	m.sayMessage(to, &e)
-	primary := int(e.View) % len(m.cluster.machines)
+	primary := m.cluster.primaryOf(e.View)
 	switch {
+	case m.isStandby() && !protocol.Command(e.Command).OfStandby():
+		fail("it is a standby")
 	case e.Author != m.index:
 		fail("it names replica %d as its author", e.Author)
 	case e.Command != oracle.RequestStartView && e.View > d.view:
@@ -46,7 +48,7 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 			break
 		}
 		s.marks.add(MarkRepairServed)
-		if int(p.View)%len(m.cluster.machines) == m.index {
+		if m.cluster.primaryOf(p.View) == m.index {
 			s.oracle.Written(p.Bytes) // its own, which may be in memory alone
 		}
 		if known := s.oracle.Prepare(p.Checksum); known == nil || !bytes.Equal(known.Bytes, p.Bytes) {

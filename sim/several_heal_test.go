@@ -38,7 +38,7 @@ func TestSeveralHealsBlocks(t *testing.T) {
 // liveHealing damages all blocks of one machine in the middle of a life without other faults, and
 // returns how many it has repaired.
 func liveHealing(w *World, kind spoilKind, isUp bool) (repaired int) {
-	c := w.addSeveral(3)
+	c := w.addSeveral(3, 0)
 	s := c.several
 	s.mix = drawMix(w.random, len(c.machines))
 	for _, m := range c.machines {

@@ -14,6 +14,9 @@ func (s *several) agree() {
 		s.marks.add(MarkCheckpoint)
 		s.demandBlocks()
 		s.compare()
+		if s.cluster.limits.StandbysCount > 0 {
+			s.marks.add(MarkStandby)
+		}
 	}
 }
 

@@ -57,6 +57,7 @@ const (
 	MarkReopened                      // a replica opens its own checkpoint again
 	MarkSync                          // a replica takes a checkpoint of others
 	MarkSyncAgain                     // or a newer one, while blocks of it are missing
+	MarkStandby                       // standbys have the checkpoint of the replicas at the end
 	marksCount
 )
 
@@ -106,6 +107,7 @@ var markRules = [marksCount]struct {
 	MarkReopened:          {"a replica opens its checkpoint again", 0},
 	MarkSync:              {"a replica takes a checkpoint of others", 0},
 	MarkSyncAgain:         {"a newer one while blocks of it are missing", 0},
+	MarkStandby:           {"standbys have the checkpoint of the replicas", 12},
 }
 
 // Marks counts how often a run reached each mark.
@@ -223,7 +225,7 @@ func (s *several) markFrame(c *client, m *Machine, frame []byte) {
 	}
 	switch h.Command {
 	case model.CommandReply:
-		if int(h.View)%len(s.cluster.machines) != m.index {
+		if s.cluster.primaryOf(h.View) != m.index {
 			s.marks.add(MarkRepeatedByBackup)
 		}
 		if h.Operation == model.Register {

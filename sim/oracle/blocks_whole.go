@@ -105,7 +105,7 @@ func (b *Blocks) Before(block *Block) *Block {
 // MaySpoil tells whether the disk of a replica may spoil a block that is whole there: another
 // replica has it, so that it can be repaired.
 func (b *Blocks) MaySpoil(replica int, block *Block) bool {
-	for other := range b.disks {
+	for other := range b.replicas {
 		if other != replica && b.IsWhole(other, block) {
 			return true
 		}

@@ -83,6 +83,9 @@ func (o *Oracle) Acked(replica int, view uint32, c Checksum) error {
 	if p == nil {
 		return fmt.Errorf("replica %d acknowledges a prepare that was never written, checksum %x", replica, c)
 	}
+	if replica >= len(o.replicas) {
+		return fmt.Errorf("standby %d acknowledges op %d", replica, p.Op)
+	}
 	if replica == int(view)%len(o.replicas) {
 		return nil // the primary's is its own write
 	}
@@ -99,8 +102,11 @@ func (o *Oracle) promise(key promise, p *Prepare) {
 	o.promised[p.Op][key] = p
 }
 
-// Held: a prepare is durable on a replica from now on.
+// Held: a prepare is durable on a replica from now on, or on a standby, which promises nothing.
 func (o *Oracle) Held(replica int, p *Prepare) error {
+	if replica >= len(o.replicas) {
+		return nil
+	}
 	view, logView := o.replicas[replica].Durable()
 	if view != logView || int(view)%len(o.replicas) != replica {
 		return nil
