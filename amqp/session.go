@@ -55,6 +55,7 @@ func connect(ctx context.Context, o *Options, broker string) (*session, error) {
 		return nil, err
 	}
 	s := &session{options: o, broker: broker}
+	stop := func() bool { return true }
 	config := amqp091.Config{Vhost: o.VirtualHost, Heartbeat: heartbeat,
 		SASL:       []amqp091.Authentication{&amqp091.PlainAuth{Username: o.User, Password: o.Password}},
 		Properties: amqp091.Table{"product": "ledger", "connection_name": "ledger amqp, cluster " + o.Cluster.String()},
@@ -64,6 +65,7 @@ func connect(ctx context.Context, o *Options, broker string) (*session, error) {
 			if err != nil {
 				return nil, err
 			}
+			stop = context.AfterFunc(ctx, func() { _ = socket.Close() })
 			return socket, socket.SetDeadline(time.Now().Add(o.Timeout)) // the library removes it behind the handshake
 		}}
 	url := "amqp://" + broker
@@ -74,7 +76,9 @@ func connect(ctx context.Context, o *Options, broker string) (*session, error) {
 			config.TLSClientConfig.ServerName = host
 		}
 	}
-	if s.connection, err = amqp091.DialConfig(url, config); err != nil {
+	s.connection, err = amqp091.DialConfig(url, config)
+	stop()
+	if err != nil {
 		return nil, s.dialError(err)
 	}
 	if s.channel, err = s.connection.Channel(); err == nil {

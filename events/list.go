@@ -49,6 +49,9 @@ const (
 	kindSyncBegan
 	kindSyncGoesOn
 	kindSyncDone
+	kindScrubbing
+	kindDamageFound
+	kindHealing
 	kindsCount
 )
 
@@ -92,6 +95,9 @@ func newCell() [kindsCount]Event {
 		kindSyncBegan:         &SyncBegan{},
 		kindSyncGoesOn:        &SyncGoesOn{},
 		kindSyncDone:          &SyncDone{},
+		kindScrubbing:         &Scrubbing{},
+		kindDamageFound:       &DamageFound{},
+		kindHealing:           &Healing{},
 	}
 }
 

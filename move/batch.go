@@ -40,22 +40,26 @@ type facts struct {
 
 // batch is one request, or the rows up to a wrong one.
 type batch[R any] struct {
-	rows   []R
-	places []Place
-	wrong  []*RowError // then nothing of it is imported
-	isEnd  bool        // there are no more
-	isOurs bool        // all that the server had of this kind is of the source
+	rows    []R
+	places  []Place
+	wrong   []*RowError // then nothing of it is imported
+	isEnd   bool        // there are no more
+	isOurs  bool        // all that the server had of this kind is of the source
+	skipped uint64      // rows so far that the server had
 }
 
 // wrongPerBatch bounds the list of wrong rows of one batch.
 const wrongPerBatch = 10
 
+// skippedMax is the number of rows that are left out before a batch without rows tells of it.
+const skippedMax = 1 << 16
+
 // fill collects the next batch. Rows that the server has are left out. A chain is never cut.
 func (f *flow[R]) fill(ctx context.Context) (b batch[R], err error) {
-	defer func() { b.isOurs = f.isOurs() }()
+	defer func() { b.isOurs, b.skipped = f.isOurs(), f.skipped }()
 	b.rows, b.places = append(make([]R, 0, f.max), f.carried...), append(make([]Place, 0, f.max), f.places...)
 	f.carried, f.places = nil, nil
-	for len(b.rows) < f.max && len(b.wrong) < wrongPerBatch {
+	for skipped := f.skipped; len(b.rows) < f.max && len(b.wrong) < wrongPerBatch && f.skipped < skipped+skippedMax; {
 		var row R
 		place, err := f.next(ctx, &row)
 		wrong := (*RowError)(nil)

@@ -125,6 +125,11 @@ func (c *column) parse(text string) (wire.U128, error) {
 			return wire.U128From(value), nil
 		}
 	}
+	if c.bytes == wire.U128Bytes {
+		if value, err := wire.ParseU128(text); err == nil {
+			return value, nil
+		}
+	}
 	value, err := records.ParseNumber(text, uint(8*c.bytes))
 	if err != nil {
 		return value, fmt.Errorf("%q: %w", text, err)

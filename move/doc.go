@@ -7,7 +7,7 @@
 // In:     rows of CSV or JSONL, or the pages of a server, each kind in order of timestamps.
 // Out:    requests whose outcome is foreseen; a report.
 // Owns:   the files of an export, while it runs.
-// Limits: a few batches, StateMax accounts and StateMax pending transfers in memory; beside them
+// Limits: a few batches, stateMax accounts and stateMax pending transfers in memory; beside them
 // the ids of pending transfers with a timeout that are not resolved. A dry run keeps the accounts
 // and the pending transfers that it has seen.
 // Faults: a batch with a wrong row is not sent. A killed run is repeated and goes on behind what

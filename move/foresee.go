@@ -12,9 +12,9 @@ import (
 	"ledger/wire"
 )
 
-// StateMax is the number of accounts, and of pending transfers, that an import remembers. With more
+// stateMax is the number of accounts, and of pending transfers, that an import remembers. With more
 // it forgets all, and asks the server again.
-const StateMax = 1 << 18
+const stateMax = 1 << 17
 
 // foresight tells how a server will answer a batch, from what it says of the accounts and transfers
 // that the batch names. It holds true as long as nobody else writes to the server.
@@ -30,7 +30,7 @@ type foresight struct {
 
 // newForesight makes one for a server with these newest timestamps.
 func newForesight(d Database, bodyBytes uint32, isDry bool, accountStamp, transferStamp uint64) *foresight {
-	f := &foresight{d: d, store: newStore(isDry), bodyBytes: bodyBytes, stateMax: StateMax,
+	f := &foresight{d: d, store: newStore(isDry), bodyBytes: bodyBytes, stateMax: stateMax,
 		body: aligned(wire.BodyBytesMax), reply: aligned(wire.BodyBytesMax)}
 	f.store.accountStampMax, f.store.transferStampMax = accountStamp, transferStamp
 	f.machine = accounting.New(limits.Production(), f.store)

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"ledger/accounting"
-	"ledger/client"
 	"ledger/wire"
 )
 
@@ -17,6 +16,8 @@ type ImportOptions struct {
 	Tell     func(Change)
 	Wrong    func(*RowError) // is told of each wrong row
 	Progress func(Progress)
+
+	stateMax int // of a test; 0: that of package move
 }
 
 // Report says what an import did.
@@ -72,6 +73,9 @@ func Import(ctx context.Context, d Database, s *Source, options ImportOptions) (
 		return m.report, err
 	}
 	m.seen = newForesight(d, bodyBytes, options.IsDryRun, account.Timestamp, transfer.Timestamp)
+	if options.stateMax != 0 {
+		m.seen.stateMax = options.stateMax
+	}
 	m.accounts = &flow[accounting.Account]{what: "account", next: m.accountRows(), serverLast: account.Timestamp, serverID: account.ID,
 		max: int(wire.EventsMax(wire.OperationCreateAccounts, bodyBytes)), moved: &m.report.Accounts,
 		areOthersOurs: func() bool { return transfer.Timestamp == 0 }, foresee: m.seen.accounts, create: m.createAccounts,
@@ -197,7 +201,7 @@ func pump[R any](ctx context.Context, m *importer, f *flow[R]) error {
 			return err
 		}
 		f.moved.Imported += created
-		m.Progress(Progress{What: f.what + "s", Count: f.moved.Imported, Share: m.source.share()})
+		m.Progress(Progress{What: f.what + "s", Count: f.moved.Imported + b.skipped, Share: m.source.share()})
 		if m.report.Wrong > 0 && !m.IsDryRun {
 			return nil
 		}
@@ -254,42 +258,24 @@ func columnOf(status, what string) string {
 	return "id"
 }
 
-// wasNotForeseen says that the server answered something else than the rules did.
-func wasNotForeseen(what string, place Place, id wire.U128, status string) error {
-	return fmt.Errorf("%s: %s %s is answered %s, which was not foreseen, and other rows of its batch were imported: something else writes "+
-		"to the server, its clock is behind, or the id was used by a request that failed; run the same command again when that is mended",
-		place, what, id, status)
-}
-
 func (m *importer) createAccounts(ctx context.Context, b *batch[accounting.Account]) error {
 	results, err := m.d.CreateAccounts(ctx, b.rows)
-	return errors.Join(err, judge(results, b, func(i int, r *client.CreateAccountResult) error {
-		// "exists": the request was sent twice, because a session was lost.
-		isThere := r.Status == accounting.AccountStatusExists && r.Timestamp == b.rows[i].Timestamp
-		if r.Status == accounting.AccountStatusCreated || isThere {
-			return nil
-		}
-		return wasNotForeseen("account", b.places[i], b.rows[i].ID, r.Status.String())
-	}))
+	if err != nil {
+		return err
+	}
+	return judge(m.accounts, b, len(results), func(i int) (outcome, string) {
+		return outcomeOf(uint32(results[i].Status), uint32(accounting.AccountStatusExists), results[i].Timestamp == b.rows[i].Timestamp),
+			results[i].Status.String()
+	})
 }
 
 func (m *importer) createTransfers(ctx context.Context, b *batch[accounting.Transfer]) error {
 	results, err := m.d.CreateTransfers(ctx, b.rows)
-	return errors.Join(err, judge(results, b, func(i int, r *client.CreateTransferResult) error {
-		isThere := r.Status == accounting.TransferStatusExists && r.Timestamp == b.rows[i].Timestamp
-		if r.Status == accounting.TransferStatusCreated || isThere {
-			return nil
-		}
-		return wasNotForeseen("transfer", b.places[i], b.rows[i].ID, r.Status.String())
-	}))
-}
-
-// judge returns the first fault among results.
-func judge[R, Q any](results []Q, b *batch[R], fault func(i int, result *Q) error) error {
-	for i := range min(len(results), len(b.rows)) {
-		if err := fault(i, &results[i]); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
-	return nil
+	return judge(m.transfers, b, len(results), func(i int) (outcome, string) {
+		return outcomeOf(uint32(results[i].Status), uint32(accounting.TransferStatusExists), results[i].Timestamp == b.rows[i].Timestamp),
+			results[i].Status.String()
+	})
 }

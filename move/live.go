@@ -104,17 +104,18 @@ func (l *liveSource) begin(ctx context.Context) (isNew bool, err error) {
 		return isNew, nil
 	}
 	// The expiries behind the last transfer are seen now, so a later transfer comes behind them.
-	events, err := eventPages(l.d)(ctx, l.last, 0)
-	if err != nil {
-		return false, err
-	}
-	for i := range events {
-		if events[i].Type != accounting.EventTwoPhaseExpired {
-			break
+	for {
+		events, err := eventPages(l.d)(ctx, l.last, 0)
+		if err != nil || len(events) == 0 {
+			return isNew, err
 		}
-		l.last, isNew = events[i].Timestamp, true
+		for i := range events {
+			if isNew = true; events[i].Type != accounting.EventTwoPhaseExpired {
+				return true, nil
+			}
+			l.last = events[i].Timestamp
+		}
 	}
-	return isNew || len(events) > 0, nil
 }
 
 // expiry is the next one of the round, or nil.

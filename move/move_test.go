@@ -265,3 +265,41 @@ func TestDryRun(t *testing.T) {
 		}
 	})
 }
+
+// Goal: a request that was executed and is sent again, because the session was lost, counts as
+// created, with its chains. An import that forgets accounts and pending transfers again and again,
+// because they are too many, makes the same world.
+func TestSentTwiceAndForgetful(t *testing.T) {
+	worlds(t, func(t *testing.T, random *rand.Rand, make func() *world) {
+		from, to, said := make(), newWorld(), &told{}
+		to.clock = from.clock + 1000*nsPerSecond
+		to.isTwice = true
+		options := said.options(false)
+		options.stateMax = 1 + random.IntN(4)
+		report, err := Import(context.Background(), to, OpenServer(from, "source", said.change), options)
+		if err != nil || report.Different != 0 || !report.HasCompared {
+			t.Fatalf("%+v, %v, %v", report, err, said.changes)
+		}
+		isImportOf(t, to, from)
+	})
+}
+
+// Goal: an answer that was not foreseen, because something else writes to the server, ends the
+// import with the place and the status.
+func TestNotForeseen(t *testing.T) {
+	ctx, id := context.Background(), wire.U128From
+	files := FileOptions{Accounts: wroteRows(t, "accounts.csv", twoAccounts),
+		Transfers: wroteRows(t, "transfers.csv", transfersHeader+goodTransfer)}
+	w := newWorld()
+	w.onRequest = func() {
+		if w.creates == 1 && w.store.TransfersCount() == 0 {
+			w.onRequest = nil
+			_, _ = w.CreateTransfers(ctx, []accounting.Transfer{{ID: id(50), DebitAccountID: id(1), CreditAccountID: id(2), Ledger: 7, Code: 1}})
+		}
+	}
+	_, _, err := imported(w, files, false)
+	want := files.Transfers + ":2: transfer 1 is answered imported_event_timestamp_must_not_regress, which was not foreseen"
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}

@@ -192,11 +192,15 @@ func (r *rowReader[R]) readJSON(memory []byte) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
+	if isUsual, err := r.quick(memory, line); isUsual {
+		return err
+	}
 	return r.object(memory, line)
 }
 
 // object reads a row from one object of JSON.
 func (r *rowReader[R]) object(memory []byte, line []byte) error {
+	clear(memory) // of what the quick reading has put there
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal(line, &values); err != nil {
 		return r.wrong("", "is no object of JSON: "+err.Error())

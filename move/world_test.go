@@ -29,6 +29,7 @@ type world struct {
 	creates   int    // requests that have created
 	failAt    int    // the create request after which the caller is killed; 0: none
 	onRequest func() // nil: nothing
+	isTwice   bool   // each create is executed twice, as when its session was lost before the answer
 }
 
 var errKilled = errors.New("killed")
@@ -116,11 +117,17 @@ func (w *world) created() error {
 
 func (w *world) CreateAccounts(_ context.Context, accounts []accounting.Account) ([]client.CreateAccountResult, error) {
 	results := execute[accounting.Account, client.CreateAccountResult](w, wire.OperationCreateAccounts, accounts)
+	if w.isTwice {
+		results = execute[accounting.Account, client.CreateAccountResult](w, wire.OperationCreateAccounts, accounts)
+	}
 	return results, w.created()
 }
 
 func (w *world) CreateTransfers(_ context.Context, transfers []accounting.Transfer) ([]client.CreateTransferResult, error) {
 	results := execute[accounting.Transfer, client.CreateTransferResult](w, wire.OperationCreateTransfers, transfers)
+	if w.isTwice {
+		results = execute[accounting.Transfer, client.CreateTransferResult](w, wire.OperationCreateTransfers, transfers)
+	}
 	return results, w.created()
 }
 

@@ -122,7 +122,7 @@ func testRabbitKilled(t *testing.T, r *rabbit) {
 // eventCountMax makes several batches of the events between two kills.
 func eventCountMax() string {
 	if *rabbitEvents < 100_000 {
-		return "100"
+		return "1000" // the kills come in the middle of a batch
 	}
 	return "2730"
 }
@@ -228,5 +228,26 @@ func testRabbitStopped(t *testing.T, r *rabbit) {
 	asksToEnd(t, process, messages)
 	if once, _ := onceInOrder(t, bodyIDs(t, c.take("stopped"))); once != 100 {
 		t.Errorf("%d events, want 1 to 100 in order: %s", once, messages)
+	}
+}
+
+// Goal: a server that does not answer is told of after --tigerbeetle-timeout-seconds, and waited
+// for. A job that is asked to end meanwhile does.
+func testRabbitServer(t *testing.T, r *rabbit) {
+	s, c := harness(t, formatted(t)), fresh(t, r)
+	c.queue("server", "", nil)
+	moving(t, s, 1, 10)
+	process, messages := publisher(t, r, s.port, "--publish-routing-key=server", "--tigerbeetle-timeout-seconds=1")
+	c.waitLength("server", 10)
+	s.signal(t, syscall.SIGSTOP)
+	messages.says(t, "no answer within 1s", 2)
+	s.signal(t, syscall.SIGCONT)
+	moving(t, s, 11, 20)
+	c.waitLength("server", 20)
+	s.signal(t, syscall.SIGSTOP)
+	messages.says(t, "no answer within 1s", 3)
+	asksToEnd(t, process, messages)
+	if ids := bodyIDs(t, c.take("server")); !isSequence(ids, 1, 20) {
+		t.Errorf("%d events, want 1 to 20 in order", len(ids))
 	}
 }

@@ -61,21 +61,18 @@ const movedProgressEvery = 5 * time.Second
 
 // movedProgress tells now and then how far a job is, and how fast.
 func movedProgress(out io.Writer) func(move.Progress) {
-	told, before := time.Now(), move.Progress{}
+	told, before := time.Now(), map[string]uint64{}
 	return func(p move.Progress) {
 		now := time.Now()
-		if p.What != before.What {
-			before = move.Progress{What: p.What}
-		}
 		if now.Sub(told) < movedProgressEvery {
 			return
 		}
-		rate := float64(p.Count-min(before.Count, p.Count)) / now.Sub(told).Seconds()
+		rate := float64(p.Count-min(before[p.What], p.Count)) / now.Sub(told).Seconds()
 		share := ""
 		if p.Share > 0 {
 			share = fmt.Sprintf(", %.0f %% of the file", 100*p.Share)
 		}
 		fmt.Fprintf(out, "%d %s so far%s, %.0f a second\n", p.Count, p.What, share, rate)
-		told, before = now, p
+		told, before[p.What] = now, p.Count
 	}
 }

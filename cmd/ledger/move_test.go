@@ -238,3 +238,65 @@ func TestMoveManual(t *testing.T) {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 }
+
+// Goal: an import that is killed again and again, while the server that takes it is killed too,
+// goes on each time and moves everything once.
+func TestMoveKilled(t *testing.T) {
+	from, folder, address, data := harness(t, formatted(t)), t.TempDir(), freePort(t), formatted(t)
+	const transfersCount, rounds = 6000, 4
+	moving(t, from, 1, transfersCount)
+	if status, _, stderr := ended(t, nil, "export", "--addresses="+from.port, "--format=csv", folder); status != exitDone {
+		t.Fatalf("export: status %d: %s", status, stderr)
+	}
+	to := on(t, address, data)
+	c, err := client.New(context.Background(), client.Options{Addresses: []string{address}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	reached := func(count uint64) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), endsWithin)
+		defer cancel()
+		for found := 0; found == 0; {
+			rows, err := c.LookupTransfers(ctx, []client.U128{wire.U128From(count)})
+			if err != nil {
+				t.Fatalf("transfer %d: %v", count, err)
+			}
+			found = len(rows)
+		}
+	}
+	for round := range uint64(rounds) {
+		job := command(nil, "import", "--addresses="+address, folder)
+		if err := job.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = job.Process.Kill() })
+		reached(1 + round*transfersCount/rounds)
+		if round == 1 {
+			_ = to.Process.Kill()
+			_ = to.Wait()
+			to = on(t, address, data)
+			reached(2 * transfersCount / rounds)
+		}
+		_ = job.Process.Kill()
+		_ = job.Wait()
+	}
+	status, stdout, stderr := ended(t, nil, "import", "--addresses="+address, folder)
+	if status != exitDone || !strings.HasSuffix(stdout, "balances: 2 accounts compared, 0 differences\n") {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	again := filepath.Join(folder, "again")
+	status, stdout, stderr = ended(t, nil, "export", "--addresses="+address, "--format=csv", again)
+	if status != exitDone || !strings.Contains(stdout, fmt.Sprintf("%d transfers and 0 expiries were added", transfersCount)) {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	one, err := os.ReadFile(filepath.Join(folder, "transfers.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(filepath.Join(again, "transfers.csv"))
+	if err != nil || strings.ReplaceAll(string(one), ",1,,", ",1,imported,") != string(other) {
+		t.Errorf("the copy has other transfers: %v", err)
+	}
+}

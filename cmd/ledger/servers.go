@@ -65,7 +65,7 @@ func persistently(ctx context.Context, servers *patient.Connection[*client.Clien
 		if !errors.As(err, &unanswered) || ctx.Err() != nil {
 			return err
 		}
-		fmt.Fprintf(servers.Messages, "%v; a new session is opened\n", err)
+		fmt.Fprintf(servers.Messages, "%v; the request is repeated\n", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -351,7 +351,7 @@ func (b *bench) commit(message []byte, reply bool) []byte {
 		if b.fault != nil {
 			return nil
 		}
-		if turns > 100_000 {
+		if turns > 1_000_000 {
 			b.t.Fatalf("op %d is never executed", b.op)
 		}
 	}

@@ -21,6 +21,7 @@ type checkpoint struct {
 	reader        manifest.Reader // of a manifest that is opened
 	trailersCount uint64
 	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
+	opened        uint32             // release of the checkpoint that was opened; 0: of none
 }
 
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
@@ -98,7 +99,7 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 	c.state = storage.Checkpoint{
 		Op:             job.Op,
 		BlocksHigh:     f.freeSet.High(),
-		Release:        limits.Release,
+		Release:        f.release(),
 		AccountsCount:  head.Accounts,
 		TransfersCount: head.Transfers,
 	}
@@ -114,6 +115,16 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 	assert.AtMost(first, c.trailersCount, "blocks of trailers")
 	f.selfCheck()
 	return job
+}
+
+// release is the one by whose rules ops are executed. A single replica upgrades by a restart, so it
+// is the program's. Replicas of a cluster agree on it: it is that of the checkpoint from which they
+// go on, whatever programs they run.
+func (f *Forest) release() uint32 {
+	if agreed := f.checkpoint.opened; f.limits.ReplicasCount > 1 && agreed != 0 {
+		return agreed
+	}
+	return limits.Release
 }
 
 // CheckpointState returns the checkpoint whose job is back, without the fields that the forest does
