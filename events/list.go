@@ -46,12 +46,12 @@ const (
 	kindServiceAgain
 	kindBlocksLost
 	kindBlocksFound
-	kindSyncBegan
-	kindSyncGoesOn
-	kindSyncDone
 	kindScrubbing
 	kindDamageFound
 	kindHealing
+	kindSyncBegan
+	kindSyncGoesOn
+	kindSyncDone
 	kindsCount
 )
 
@@ -92,12 +92,12 @@ func newCell() [kindsCount]Event {
 		kindServiceAgain:      &ServiceAgain{},
 		kindBlocksLost:        &BlocksLost{},
 		kindBlocksFound:       &BlocksFound{},
-		kindSyncBegan:         &SyncBegan{},
-		kindSyncGoesOn:        &SyncGoesOn{},
-		kindSyncDone:          &SyncDone{},
 		kindScrubbing:         &Scrubbing{},
 		kindDamageFound:       &DamageFound{},
 		kindHealing:           &Healing{},
+		kindSyncBegan:         &SyncBegan{},
+		kindSyncGoesOn:        &SyncGoesOn{},
+		kindSyncDone:          &SyncDone{},
 	}
 }
 

@@ -63,13 +63,13 @@ type Options struct {
 	ClockBehind func(behindNs uint64)
 	Service     func(consensus.Service)
 	LostBlocks  func(consensus.LostBlocks)
-	SyncNews    func(consensus.SyncNews)
 	Healing     func(consensus.Healing)
 	// Finding is called for each damage that the scrubber finds, on the threads of journal and of the
 	// first worker of compact. It counts only within the call. It may be nil.
 	Finding func(*storage.Finding)
 	// ScrubFromOf65536 is the share of the file at which the scrubber begins.
 	ScrubFromOf65536 uint32
+	SyncNews         func(consensus.SyncNews)
 }
 
 // Replica is the joined stages of one replica. They do not run by themselves.

@@ -320,9 +320,9 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if s.Replicas() > 1 {
 		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
-		options.SyncNews = func(now consensus.SyncNews) { syncNews(callbacks.Log, &now) }
 		s.healing.log = callbacks.Log
 		options.Healing = s.healing.changed
+		options.SyncNews = func(now consensus.SyncNews) { syncNews(callbacks.Log, &now) }
 		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}

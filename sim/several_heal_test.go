@@ -8,9 +8,9 @@ import (
 	"ledger/sim/workload"
 )
 
-// Goal: a replica that has lost all blocks of its grid, or some pages of each, starts, executes what
-// the others do, and comes to the same checkpoints, while no other fault happens. The blocks that it
-// reads it gets from the others. One that runs reads the blocks that it has not in memory.
+// Goal: a replica that has lost all blocks of its grid, or some pages of each, starts, executes
+// what the others do, and comes to the same checkpoints, while no other fault happens. The blocks
+// that it reads it gets from the others. One that runs reads the blocks that it has not in memory.
 func TestSeveralHealsBlocks(t *testing.T) {
 	for i, kind := range []spoilKind{spoilZeros, spoilMany, spoilHeader, spoilAstray} {
 		for _, isUp := range []bool{false, true} {

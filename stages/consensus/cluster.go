@@ -84,7 +84,9 @@ func (s *Stage) tickCluster() {
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
-	s.repairBlocks()
+	if s.repairBlocks(); s.status.isFailed() {
+		return
+	}
 	s.serveBlocks()
 	s.repairLog()
 	s.loadSessions()

@@ -31,11 +31,11 @@ type Actions struct {
 	// LostBlocks is set when a line is to say something about blocks that no replica brings. It points
 	// into the stage, and is read before the next step.
 	LostBlocks *LostBlocks
-	// SyncNews is set when a line is to say something about state sync. It points into the stage too.
-	SyncNews *SyncNews
 	// Healing is set when there is something to say about repair. It points into the stage, and is
 	// read before the next step.
 	Healing *Healing
+	// SyncNews is set when a line is to say something about state sync. It points into the stage too.
+	SyncNews *SyncNews
 	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
 	// log.
 	ClockBehindNs uint64
