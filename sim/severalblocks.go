@@ -50,6 +50,41 @@ func (m *Machine) observeOpening() {
 	m.wasOpen = isOpen
 }
 
+// judgeBlocks judges a message that asks for blocks, or that brings one. A block is what was written
+// under its name, whatever the disk has.
+func (m *Machine) judgeBlocks(fail func(string, ...any), to *Machine, e *oracle.Message) {
+	s := m.cluster.several
+	if e.Command == oracle.BlockMessage {
+		s.marks.add(MarkBlockServed)
+		address, checksum := e.BlockName(0)
+		if err := s.blocks.Sent(address, checksum, e.Body); err != nil {
+			fail("%v", err)
+		}
+		return
+	}
+	for i := range int(e.Inner[oracle.BlocksCountAt]) {
+		address, checksum := e.BlockName(oracle.BlockNamesAt + i*oracle.BlockNameBytes)
+		if !s.blocks.IsKnown(address, checksum) {
+			fail("block %d with checksum %x was never written", address, checksum)
+		}
+		if s.blocks.IsReused(to.index, address, checksum) {
+			s.marks.add(MarkServedAtReuse)
+		}
+	}
+}
+
+// keepsHalf demands that a replica does not acknowledge, with a checkpoint of which blocks are
+// missing, an op that proves that a quorum has this checkpoint.
+func (m *Machine) keepsHalf(fail func(string, ...any), op uint64) {
+	d, l := m.witness, &m.limits
+	if d.syncMax == 0 || d.checkpointOp == 0 || op <= l.CheckpointTrigger(d.checkpointOp)+uint64(l.SlackOps) {
+		return
+	}
+	if b := m.cluster.several.blocks.Missing(m.index, d.checkpointOp); b != nil {
+		fail("op %d says that checkpoint %d is whole here, and block %d of it is missing", op, d.checkpointOp, b.Address)
+	}
+}
+
 // spoilKind is what becomes of a block.
 type spoilKind uint8
 

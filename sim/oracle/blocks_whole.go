@@ -1,7 +1,9 @@
 package oracle
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"math/bits"
 )
 
@@ -42,6 +44,25 @@ func namedBy(content []byte) (addresses []uint64, err error) {
 	}
 	return addresses, nil
 }
+
+// Sent judges a block that leaves a replica for another one.
+func (b *Blocks) Sent(address uint64, checksum Checksum, pages []byte) error {
+	block := b.find(address, checksum)
+	if block == nil || !bytes.Equal(block.Bytes, pages) {
+		return fmt.Errorf("block %d is not what was written", address)
+	}
+	return nil
+}
+
+// IsReused tells whether a replica has written something later at the address of a block.
+func (b *Blocks) IsReused(replica int, address uint64, checksum Checksum) bool {
+	now, isWritten := b.wrote[replica][address]
+	block := b.find(address, checksum)
+	return isWritten && block != nil && b.indexOf(block) < now
+}
+
+// IsKnown tells whether a block was ever written.
+func (b *Blocks) IsKnown(address uint64, checksum Checksum) bool { return b.find(address, checksum) != nil }
 
 // IsWhole tells whether a block is whole on the disk of a replica, so that a power cut leaves it.
 func (b *Blocks) IsWhole(replica int, block *Block) bool {
