@@ -62,7 +62,9 @@ func (b *Blocks) IsReused(replica int, address uint64, checksum Checksum) bool {
 }
 
 // IsKnown tells whether a block was ever written.
-func (b *Blocks) IsKnown(address uint64, checksum Checksum) bool { return b.find(address, checksum) != nil }
+func (b *Blocks) IsKnown(address uint64, checksum Checksum) bool {
+	return b.find(address, checksum) != nil
+}
 
 // IsWhole tells whether a block is whole on the disk of a replica, so that a power cut leaves it.
 func (b *Blocks) IsWhole(replica int, block *Block) bool {

@@ -89,7 +89,9 @@ const (
 )
 
 // BlockName reads the name of a block at offset at of the inner header.
-func (m *Message) BlockName(at int) (address uint64, checksum Checksum) { return m.U64(at + 16), m.Sum(at) }
+func (m *Message) BlockName(at int) (address uint64, checksum Checksum) {
+	return m.U64(at + 16), m.Sum(at)
+}
 
 // Prepare is a prepare that was written: header and body.
 type Prepare struct {
