@@ -112,10 +112,20 @@ func (s *several) spoil(m *Machine) {
 		}
 		return
 	}
+	if r.IntN(4) == 0 { // what the next start reads
+		for _, block := range s.blocks.Named(m.witness.checkpointOp) {
+			if block.IsTrailer() && r.IntN(3) == 0 {
+				s.spoilBlock(m, block.Address, spoilKind(r.IntN(int(spoilsCount))))
+			}
+		}
+	}
 	for range 1 + r.Uint64N(min(high, 1<<r.IntN(7))) {
 		s.spoilBlock(m, 1+r.Uint64N(high), spoilKind(r.IntN(int(spoilsCount))))
 	}
 }
+
+// spoilOdds: of so many steps of time, one spoils blocks.
+const spoilOdds = 3000
 
 // spoilBlock damages what lies at an address of a machine, if another machine has it.
 func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
