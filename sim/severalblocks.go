@@ -73,15 +73,26 @@ func (m *Machine) judgeBlocks(fail func(string, ...any), to *Machine, e *oracle.
 	}
 }
 
-// keepsHalf demands that a replica does not acknowledge, with a checkpoint of which blocks are
-// missing, an op that proves that a quorum has this checkpoint.
+// keepsHalf: an op that is acknowledged may prove that a quorum has a checkpoint. A replica that
+// misses blocks of its checkpoint is no part of that quorum.
 func (m *Machine) keepsHalf(fail func(string, ...any), op uint64) {
-	d, l := m.witness, &m.limits
+	d, l, s := m.witness, &m.limits, m.cluster.several
 	if d.syncMax == 0 || d.checkpointOp == 0 || op <= l.CheckpointTrigger(d.checkpointOp)+uint64(l.SlackOps) {
 		return
 	}
-	if b := m.cluster.several.blocks.Missing(m.index, d.checkpointOp); b != nil {
-		fail("op %d says that checkpoint %d is whole here, and block %d of it is missing", op, d.checkpointOp, b.Address)
+	missing := s.blocks.Missing(m.index, d.checkpointOp)
+	if missing == nil {
+		return
+	}
+	whole := 0
+	for _, other := range s.cluster.machines {
+		if other.witness.checkpointOp >= d.checkpointOp && s.blocks.Missing(other.index, other.witness.checkpointOp) == nil {
+			whole++
+		}
+	}
+	if whole < oracle.Quorum(len(s.cluster.machines)) {
+		fail("op %d says that a quorum has checkpoint %d; block %d of it is missing here, and %d replicas have it", op, d.checkpointOp,
+			missing.Address, whole)
 	}
 }
 
