@@ -8,6 +8,7 @@ import (
 var heals = struct {
 	blocks bool // damaged blocks, from other replicas
 	sync   bool // a replica that misses more than the logs of others have takes their checkpoint
+	walk   bool // what such a replica misses comes by itself
 	scrub  bool // damage that nobody reads is found
 }{}
 
@@ -189,7 +190,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 func (s *several) mendUnread() {
 	for _, m := range s.cluster.machines {
 		for _, block := range s.blocks.Broken(m.index, m.witness.checkpointOp) {
-			if block.Faults>>m.index&1 == 0 {
+			if block.Faults>>m.index&1 == 0 && (heals.walk || m.witness.syncMax == 0) {
 				continue
 			}
 			at := m.blockAt(block.Address)
@@ -204,7 +205,7 @@ func (s *several) mendUnread() {
 // isHealed tells whether each replica has all blocks of its checkpoint.
 func (s *several) isHealed() bool {
 	for _, m := range s.cluster.machines {
-		if len(s.blocks.Broken(m.index, m.witness.checkpointOp)) > 0 {
+		if m.witness.syncMax > 0 || len(s.blocks.Broken(m.index, m.witness.checkpointOp)) > 0 {
 			return false
 		}
 	}
