@@ -15,7 +15,7 @@ COUNT       ?= 1
 BENCHTIME   ?= 1s
 
 .PHONY: build dev test vet race race-long invariants fuzz sim sim-long cluster cluster-seed cluster-long interop cluster-real-long \
-	bench bench-compare cross release clean
+	bench bench-compare cross release package-test clean
 
 build: ## bin/ledger, pure Go
 	CGO_ENABLED=0 $(GO) build -o bin/ledger ./cmd/ledger
@@ -79,6 +79,9 @@ cross: ## both architectures compile
 
 release: ## archives of this commit for both architectures in release/, with SBOM and checksums; the same bytes each time
 	tools/release.sh release
+
+package-test: ## what release packs: the same bytes twice, the image, and installing, upgrading and removing the Debian package
+	packaging/test.sh
 
 clean:
 	rm -rf release bin ledger-dev.data

@@ -9,6 +9,7 @@ require (
 	github.com/ericlagergren/aegis v0.0.0-20250325060835-cd0defd64358
 	github.com/pawelgaczynski/giouring v0.0.0-20230826085535-69588b89acb9
 	github.com/prometheus/client_golang v1.25.0
+	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/valyala/bytebufferpool v1.0.0
 	github.com/zeebo/blake3 v0.2.4
 	golang.org/x/sys v0.49.0

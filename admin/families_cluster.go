@@ -99,6 +99,40 @@ func clusterFamilies() []family {
 					emit(c.RepairsServed, "served")
 				}
 			}},
+		{name: "ledger_cluster_wanted_blocks", unit: "blocks", kind: gauge, labels: []string{"state"},
+			help: "Blocks that are damaged here and that something waits for (wanted), and those of them that no other replica has brought in " +
+				"three rounds of questions (lost)",
+			numbers: func(s *snapshot, emit number) {
+				if c := s.cluster(); c != nil {
+					emit(c.BlocksWanted, "wanted")
+					emit(c.BlocksLost, "lost")
+				}
+			}},
+		{name: "ledger_cluster_repaired_blocks", unit: "blocks", kind: counter, labels: []string{"event"},
+			help: "Blocks that this replica asked others for (asked), and wrote (repaired); answers that were another block (wrong), that said no " +
+				"(missing), or that nothing waited for (dropped)",
+			numbers: func(s *snapshot, emit number) {
+				if c := s.cluster(); c != nil {
+					emit(c.BlocksAsked, "asked")
+					emit(c.BlocksRepaired, "repaired")
+					emit(c.BlocksWrong, "wrong")
+					emit(c.BlocksMissing, "missing")
+					emit(c.BlocksDropped, "dropped")
+				}
+			}},
+		ofCluster(family{name: "ledger_cluster_repaired_bytes", unit: "bytes", kind: counter,
+			help: "Bytes of the blocks that others sent and that were written here"},
+			func(c *consensus.ClusterSample) uint64 { return c.BlockBytesRepaired }),
+		{name: "ledger_cluster_served_blocks", unit: "blocks", kind: counter, labels: []string{"event"},
+			help: "Blocks that others asked this replica for: sent (served), not here or damaged (missing), and asked for beyond their share, " +
+				"or not reached in time (dropped)",
+			numbers: func(s *snapshot, emit number) {
+				if c := s.cluster(); c != nil {
+					emit(c.BlocksServed, "served")
+					emit(c.BlocksLacked, "missing")
+					emit(c.BlockRequestsDropped, "dropped")
+				}
+			}},
 		ofCluster(family{name: "ledger_cluster_round_trip_ns", unit: "ns", kind: gauge,
 			help: "Median round trip of a ping to the other replicas"},
 			func(c *consensus.ClusterSample) uint64 { return c.RoundTripNs }),

@@ -21,6 +21,8 @@ func writeCluster(w io.Writer, s *snapshot) {
 	}
 	fmt.Fprintf(w, "committed op %d, log slots damaged here %d, prepares missing here %d; prepares asked for %d, got %d, given %d\n",
 		c.CommitMax, c.FaultySlots, c.MissingPrepares, c.RepairsAsked, c.RepairsTaken, c.RepairsServed)
+	fmt.Fprintf(w, "blocks waited for %d, of which no replica brings %d; asked for %d, repaired %d with %d bytes, given %d\n", c.BlocksWanted,
+		c.BlocksLost, c.BlocksAsked, c.BlocksRepaired, c.BlockBytesRepaired, c.BlocksServed)
 	if c.Clock.IsKnown {
 		fmt.Fprintf(w, "clocks of %d replicas agree within %s, %s ago; the own one is off by %d ns\n", c.Clock.Sources, duration(c.Clock.WidthNs),
 			duration(c.Clock.AgeNs), c.Clock.OwnOffsetNs)

@@ -85,7 +85,7 @@ func newExecutionOf(b *testing.B, slots *stages.Slots, memory *arena.Arena, to *
 	data := memory.Bytes(gridBytes, 4096, "disk")
 	applyDisk, compactDisk := newMemoryDisk(data), newMemoryDisk(data)
 	applyStage := apply.New(e.limits, wire.U128{}, e.slots, storage.Checkpoint{}, 0, applyDisk, memory)
-	compactStage := compact.New(e.limits, wire.U128{}, 0, memory)
+	compactStage := compact.New(e.limits, wire.U128{}, 0, nil, memory)
 	toCompact, fromCompact := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 	e.drivers[0] = apply.NewDriver(applyStage, applyDisk, e.to, stages.Sender[stages.ApplyToConsensus]{Ring: e.from},
 		[]apply.Worker{{To: stages.Sender[stages.ApplyToCompact]{Ring: toCompact}, From: fromCompact}})

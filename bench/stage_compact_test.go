@@ -130,7 +130,7 @@ func newCompaction(b *testing.B) *compaction {
 		to: ring.NewSPSC[stages.ApplyToCompact](8), from: ring.NewSPSC[stages.CompactToApply](8),
 	}
 	disk := newMemoryDisk(memory.Bytes(4<<30, 4096, "disk"))
-	stage := compact.New(c.limits, wire.U128{}, 0, memory)
+	stage := compact.New(c.limits, wire.U128{}, 0, nil, memory)
 	c.driver = compact.NewDriver(stage, disk, c.to, stages.Sender[stages.CompactToApply]{Ring: c.from})
 	b.Cleanup(func() {
 		stage.Stop()

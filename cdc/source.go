@@ -10,15 +10,28 @@ import (
 	"ledger/feed"
 )
 
+// Fetch asks a server for events.
+type Fetch func(context.Context, accounting.ChangeEventsFilter) ([]accounting.ChangeEvent, error)
+
 // Source makes lines of the events that fetch gives.
-func Source(fetch func(context.Context, accounting.ChangeEventsFilter) ([]accounting.ChangeEvent, error)) feed.Source {
-	return func(ctx context.Context, after uint64, limit uint32, lines []byte) (feed.Batch, error) {
+func Source(fetch Fetch) feed.Source {
+	return source(fetch, func(out []byte, e *accounting.ChangeEvent) []byte { return append(AppendEvent(out, e), '\n') })
+}
+
+// Events is a source of the events that fetch gives, as they are.
+func Events(fetch Fetch) feed.SourceOf[accounting.ChangeEvent] {
+	return source(fetch, func(out []accounting.ChangeEvent, e *accounting.ChangeEvent) []accounting.ChangeEvent {
+		return append(out, *e)
+	})
+}
+
+func source[E any](fetch Fetch, form func([]E, *accounting.ChangeEvent) []E) feed.SourceOf[E] {
+	return func(ctx context.Context, after uint64, limit uint32, rows []E) (feed.BatchOf[E], error) {
 		events, err := fetch(ctx, accounting.ChangeEventsFilter{TimestampMin: after + 1, Limit: limit})
 		if err != nil {
-			return feed.Batch{}, err
+			return feed.BatchOf[E]{}, err
 		}
-		return feed.Append(lines, after, events, func(e *accounting.ChangeEvent) uint64 { return e.Timestamp },
-			func(out []byte, e *accounting.ChangeEvent) []byte { return append(AppendEvent(out, e), '\n') })
+		return feed.Append(rows, after, events, func(e *accounting.ChangeEvent) uint64 { return e.Timestamp }, form)
 	}
 }
 

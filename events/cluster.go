@@ -3,6 +3,8 @@ package events
 import (
 	"fmt"
 	"time"
+
+	"ledger/wire"
 )
 
 // The events about what a replica of several does for clients.
@@ -71,3 +73,53 @@ func (e *ServiceAgain) Text(line []byte) []byte {
 func (e *ServiceAgain) Fields(o Fields) Fields {
 	return o.Number("view", uint64(e.View)).Number("away_ns", e.AwayNs)
 }
+
+// BlocksLost: blocks of the data file are damaged here, and no other replica has brought them. What
+// needs them waits.
+type BlocksLost struct {
+	Count        int
+	Address      uint64 // of the one that was wanted first
+	Checksum     wire.Checksum
+	Tree         string // whose block it is; empty: not known
+	WaitedNs     uint64
+	IsEverywhere bool // all other replicas have said that they have not got it
+}
+
+// BlocksLost emits the event.
+func (l *Log) BlocksLost(e BlocksLost) { emit(l, kindBlocksLost, e) }
+
+func (e *BlocksLost) Level() Level { return Warning }
+func (e *BlocksLost) Name() string { return "blocks_lost" }
+func (e *BlocksLost) Text(line []byte) []byte {
+	line = fmt.Appendf(line, "block %d", e.Address)
+	if e.Tree != "" {
+		line = fmt.Appendf(line, " of %s", e.Tree)
+	}
+	line = fmt.Appendf(line, ", checksum %v, is damaged here and has not come from another replica for %v", e.Checksum,
+		time.Duration(e.WaitedNs).Round(100*time.Millisecond))
+	if e.Count > 1 {
+		line = fmt.Appendf(line, ", nor have %d others", e.Count-1)
+	}
+	if e.IsEverywhere {
+		return fmt.Appendf(line, ": all other replicas have answered that they have not got it; "+
+			"requests that need it wait until a replica that has it is back")
+	}
+	return fmt.Appendf(line, ": it is asked for again, and requests that need it wait; are all replicas up?")
+}
+func (e *BlocksLost) Fields(o Fields) Fields {
+	return o.Number("blocks", uint64(e.Count)).Number("address", e.Address).String("checksum", e.Checksum.String()).
+		String("tree", e.Tree).Number("waited_ns", e.WaitedNs).Bool("everywhere", e.IsEverywhere)
+}
+
+// BlocksFound: all blocks that were lost are whole again.
+type BlocksFound struct{}
+
+// BlocksFound emits the event.
+func (l *Log) BlocksFound(e BlocksFound) { emit(l, kindBlocksFound, e) }
+
+func (e *BlocksFound) Level() Level { return Info }
+func (e *BlocksFound) Name() string { return "blocks_found" }
+func (e *BlocksFound) Text(line []byte) []byte {
+	return append(line, "the blocks that no replica had brought are whole again"...)
+}
+func (e *BlocksFound) Fields(o Fields) Fields { return o }

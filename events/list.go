@@ -44,6 +44,8 @@ const (
 	kindViewBegan
 	kindServiceStopped
 	kindServiceAgain
+	kindBlocksLost
+	kindBlocksFound
 	kindsCount
 )
 
@@ -82,6 +84,8 @@ func newCell() [kindsCount]Event {
 		kindViewBegan:         &ViewBegan{},
 		kindServiceStopped:    &ServiceStopped{},
 		kindServiceAgain:      &ServiceAgain{},
+		kindBlocksLost:        &BlocksLost{},
+		kindBlocksFound:       &BlocksFound{},
 	}
 }
 

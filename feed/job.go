@@ -10,11 +10,13 @@ import (
 	"ledger/accounting"
 )
 
-// Sink takes lines; the last one is of that timestamp. It is File, or Stream. After an
-// error, nothing counts as written.
-type Sink interface {
-	Write(lines []byte, last uint64) error
+// SinkOf takes rows; the last one is of that timestamp. After an error, nothing counts as written.
+type SinkOf[E any] interface {
+	Write(rows []E, last uint64) error
 }
+
+// Sink takes lines. It is File, or Stream.
+type Sink = SinkOf[byte]
 
 // Stream is a sink that keeps nothing, such as stdout.
 type Stream struct{ Out io.Writer }
@@ -22,7 +24,7 @@ type Stream struct{ Out io.Writer }
 // Write implements Sink. An error is final, because a part of a line may have been taken.
 func (s Stream) Write(lines []byte, _ uint64) error {
 	if _, err := s.Out.Write(lines); err != nil {
-		return &finalError{err}
+		return Final(err)
 	}
 	return nil
 }
@@ -33,30 +35,52 @@ type finalError struct{ err error }
 func (e *finalError) Error() string { return e.err.Error() }
 func (e *finalError) Unwrap() error { return e.err }
 
-// Batch is what a source has behind a timestamp.
-type Batch struct {
-	Lines []byte
-	Count int    // of lines
-	Last  uint64 // timestamp of the last line
+// Final marks an error of a sink that another try cannot mend. It ends the job.
+func Final(err error) error { return &finalError{err} }
+
+func isFinal(err error) bool {
+	final := (*finalError)(nil)
+	return errors.As(err, &final)
 }
 
-// Source appends to lines what comes behind the timestamp after, at most limit lines of it. It
-// waits for a server that does not answer. No lines mean that there is no more at present.
-type Source func(ctx context.Context, after uint64, limit uint32, lines []byte) (Batch, error)
+// ElsewhereError says that a sink does not follow the timestamp that the job has reached: it has
+// lost rows, or has some from another job. The job goes on behind Last.
+type ElsewhereError struct{ Last uint64 }
 
-// Append makes a batch of rows.
+func (e *ElsewhereError) Error() string {
+	return fmt.Sprintf("the last timestamp of the sink is %d", e.Last)
+}
+
+// BatchOf is what a source has behind a timestamp.
+type BatchOf[E any] struct {
+	Rows  []E    // or, with E byte, the bytes of their lines
+	Count int    // of rows
+	Last  uint64 // timestamp of the last row
+}
+
+// Batch is a batch of lines.
+type Batch = BatchOf[byte]
+
+// SourceOf appends to rows what comes behind the timestamp after, at most limit rows of it. It
+// waits for a server that does not answer. No rows mean that there is no more at present.
+type SourceOf[E any] func(ctx context.Context, after uint64, limit uint32, rows []E) (BatchOf[E], error)
+
+// Source is a source of lines.
+type Source = SourceOf[byte]
+
+// Append makes a batch of rows, which form turns into what the sink takes.
 //
 // error: their timestamps do not rise.
-func Append[R any](lines []byte, after uint64, rows []R, timestamp func(*R) uint64, line func([]byte, *R) []byte) (Batch, error) {
+func Append[R, E any](out []E, after uint64, rows []R, timestamp func(*R) uint64, form func([]E, *R) []E) (BatchOf[E], error) {
 	for i := range rows {
 		next := timestamp(&rows[i])
 		if next <= after {
-			return Batch{}, fmt.Errorf("the server sent timestamp %d behind %d: their order is broken", next, after)
+			return BatchOf[E]{}, fmt.Errorf("the server sent timestamp %d behind %d: their order is broken", next, after)
 		}
 		after = next
-		lines = line(lines, &rows[i])
+		out = form(out, &rows[i])
 	}
-	return Batch{lines, len(rows), after}, nil
+	return BatchOf[E]{out, len(rows), after}, nil
 }
 
 // Options of a job.
@@ -85,15 +109,15 @@ type Result struct {
 // Run copies from a source to a sink until there is no more, or until ctx ends if it follows.
 //
 // error: of the source, or a final one of the sink. The end of ctx is none.
-func Run(ctx context.Context, source Source, sink Sink, options Options) (result Result, err error) {
+func Run[E any](ctx context.Context, source SourceOf[E], sink SinkOf[E], options Options) (result Result, err error) {
 	result.Last = options.TimestampLast
-	var lines []byte
+	var rows []E
 	paced := pacer(options.RequestsPerSec)
 	for result.Last < accounting.TimestampMax {
 		if !paced(ctx) {
 			return result, nil
 		}
-		batch, err := source(ctx, result.Last, options.RowsMax, lines[:0])
+		batch, err := source(ctx, result.Last, options.RowsMax, rows[:0])
 		switch {
 		case ctx.Err() != nil:
 			return result, nil
@@ -107,10 +131,17 @@ func Run(ctx context.Context, source Source, sink Sink, options Options) (result
 			}
 			continue
 		}
-		if isWritten, err := write(ctx, sink, batch.Lines, batch.Last, options.Messages); !isWritten {
+		err = Retry(ctx, options.Messages, func() error { return sink.Write(batch.Rows, batch.Last) })
+		rows = batch.Rows // its memory is used again
+		switch elsewhere := (*ElsewhereError)(nil); {
+		case errors.As(err, &elsewhere):
+			result.Last = elsewhere.Last
+			continue
+		case err != nil && ctx.Err() != nil && !isFinal(err):
+			return result, nil
+		case err != nil:
 			return result, err
 		}
-		lines = batch.Lines // its memory is used again
 		result.Last = batch.Last
 		result.Count += uint64(batch.Count)
 		if options.Progress != nil {
@@ -120,16 +151,19 @@ func Run(ctx context.Context, source Source, sink Sink, options Options) (result
 	return result, nil
 }
 
-// write tries until the sink has taken the lines, or until ctx ends.
-func write(ctx context.Context, sink Sink, lines []byte, last uint64, messages io.Writer) (isWritten bool, err error) {
+// Retry tries something with a sink until it succeeds, with growing pauses, or until ctx ends.
+//
+// error: a final one, an ElsewhereError, or that of the last try before ctx ended.
+func Retry(ctx context.Context, messages io.Writer, try func() error) error {
 	for wait := retryMin; ; wait = min(2*wait, retryMax) {
-		err := sink.Write(lines, last)
-		if final := (*finalError)(nil); err == nil || errors.As(err, &final) {
-			return err == nil, err
+		err := try()
+		elsewhere := (*ElsewhereError)(nil)
+		if err == nil || isFinal(err) || errors.As(err, &elsewhere) || ctx.Err() != nil {
+			return err
 		}
 		fmt.Fprintf(messages, "the sink fails (%v); nothing is lost, and it is tried again in %v\n", err, wait)
 		if !pause(ctx, wait) {
-			return false, nil
+			return err
 		}
 	}
 }

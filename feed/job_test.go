@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -161,5 +162,33 @@ func TestRunIsPaced(t *testing.T) {
 	}
 	if took := time.Since(begun); took < 50*time.Millisecond { // six requests
 		t.Errorf("took %v", took)
+	}
+}
+
+// moved is a sink that is elsewhere once, when a row has arrived.
+type moved struct {
+	shaky
+	at, to uint64
+}
+
+func (m *moved) Write(lines []byte, last uint64) error {
+	if last == m.at {
+		m.at = 0
+		return fmt.Errorf("connected again: %w", &ElsewhereError{m.to})
+	}
+	return m.shaky.Write(lines, last)
+}
+
+// Goal: the job follows a sink that has lost rows, or has more than the job wrote.
+func TestRunElsewhere(t *testing.T) {
+	for _, test := range []struct {
+		to   uint64
+		want string
+	}{{1, "[1 2 3 2 3 4 5 6]"}, {3, "[1 2 3 4 5 6]"}, {5, "[1 2 3 6]"}} {
+		sink := &moved{at: 4, to: test.to}
+		result, err := Run(context.Background(), stored(6, 1), sink, Options{RowsMax: 1, Messages: io.Discard})
+		if got := fmt.Sprint(timestamps(t, sink.out.String())); err != nil || got != test.want || result.Last != 6 {
+			t.Errorf("elsewhere at %d: lines %s, want %s, %+v, error %v", test.to, got, test.want, result, err)
+		}
 	}
 }

@@ -19,14 +19,16 @@ const _ = uint(SmallSlotBytes - HeaderBytes - viewCheckpointBytes - viewUncertai
 const (
 	peerLeasesSpare   = 2 // messages to a peer that drains, beside those of the pipeline
 	logReadsForOthers = 6 // prepares of the log that are read for other replicas at the same time
-	preparesAsked     = 2 // prepares that one replica is asked for at the same time
-	blocksArriving    = 2 // blocks from one replica in memory: one is received while one is written
 	strangersRoom     = 16
 	heartbeats        = 4 // a heartbeat and its echo, each from one side and from the other
 )
 
 // BlockReadsForOthers is the number of blocks that are read for other replicas at the same time.
 const BlockReadsForOthers = 4
+
+// BlocksArrivingMax is the number of blocks that one replica is asked for, or that came from it and
+// are not written yet. They lie in the slots in which they came.
+const BlocksArrivingMax = 4
 
 // SlotsCount has the number of message slots of each class. Package stages says what the classes
 // are for.
@@ -56,7 +58,7 @@ func (l *Limits) PeerConnectionsMax() uint32 {
 
 // PeerSlotsOwn and SmallSlotsOwn are the slots of these classes that each other replica has for
 // itself. The rest of the slots of SlotPeer is common.
-func (l *Limits) PeerSlotsOwn() uint32 { return l.PeerLeasesMax() + 1 }
+func (l *Limits) PeerSlotsOwn() uint32 { return l.PeerLeasesMax() + 1 + BlocksArrivingMax }
 
 // SmallSlotsOwn; see PeerSlotsOwn.
 func (l *Limits) SmallSlotsOwn() uint32 { return l.PeerLeasesMax() + 1 + heartbeats/2 }
@@ -89,15 +91,14 @@ func (l *Limits) SlotsCount() SlotsCount {
 		return count
 	}
 	// From each replica: the messages that it may have on their way to us, and one that is being
-	// received behind them. Ops that are executed or written meanwhile keep the slots in which they
-	// came: another pipeline.
+	// received behind them; and blocks that wait to be written. Ops that are executed or written
+	// meanwhile keep the slots in which they came: another pipeline.
 	count.Peer = peers*l.PeerSlotsOwn() + l.PipelineOpsMax
 	// Prepares of the own that wait for a quorum, those that are executed behind them, and those that
 	// net still sends: each peer that does not drain holds as many as it may have leases.
 	count.Prepare = 2*l.PipelineOpsMax + 2 + peers*l.PeerLeasesMax()
-	// For others: what is read for them, which keeps its slot until it is sent. From each replica:
-	// the prepares that it was asked for, and blocks.
-	count.Repair = logReadsForOthers + BlockReadsForOthers + peers*(preparesAsked+blocksArriving)
+	// What is read for others keeps its slot until it is sent.
+	count.Repair = logReadsForOthers + BlockReadsForOthers
 	// From each replica: as for Peer, since any message may be small, with its heartbeats. In the
 	// other direction likewise. Nothing is kept longer than its message is on the way.
 	count.Small = peers * l.SmallSlotsOwn()

@@ -62,6 +62,7 @@ type Options struct {
 	Fault       func(*storage.Fault)
 	ClockBehind func(behindNs uint64)
 	Service     func(consensus.Service)
+	LostBlocks  func(consensus.LostBlocks)
 }
 
 // Replica is the joined stages of one replica. They do not run by themselves.
@@ -123,7 +124,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToNet:       sender(consensusToNet, waker(stages.Net)),
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
-	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service})
+	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service,
+		LostBlocks: options.LostBlocks})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)
@@ -149,7 +151,11 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		compactToApply := ring.NewSPSC[stages.CompactToApply](ringCapacity(uint32(stages.BudgetCompact)))
 		driver := stages.Compact + i
 		toWorkers[i] = apply.Worker{To: sender(applyToCompact, waker(driver)), From: compactToApply}
-		r.Compact = append(r.Compact, compact.New(l, superblock.Cluster, o.Layout.GridAt, memory))
+		var blockSlots *stages.Slots
+		if i == 0 && l.ReplicasCount > 1 {
+			blockSlots = slots
+		}
+		r.Compact = append(r.Compact, compact.New(l, superblock.Cluster, o.Layout.GridAt, blockSlots, memory))
 		compactDriver := compact.NewDriver(r.Compact[i], p.CompactDisk[i], applyToCompact, sender(compactToApply, waker(stages.Apply)))
 		compactDriver.SetBoard(&r.Board.Workers[i%metrics.WorkersMax])
 		r.Drivers[driver] = compactDriver

@@ -321,6 +321,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if s.Replicas() > 1 {
 		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
+		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}
 	for driver := range stages.Compact + int(l.CompactWorkers) {

@@ -84,3 +84,13 @@ func (s *service) why() string {
 // Away is the reason why this replica of several does not serve clients now, or "". Any thread may
 // ask, after Run.
 func (s *Server) Away() string { return s.service.why() }
+
+// lostBlocks writes the lines about blocks that no replica brings.
+func lostBlocks(log *events.Log, now *consensus.LostBlocks) {
+	if now.Count == 0 {
+		log.BlocksFound(events.BlocksFound{})
+		return
+	}
+	log.BlocksLost(events.BlocksLost{Count: now.Count, Address: now.Ref.Address, Checksum: now.Ref.Checksum, Tree: now.Tree,
+		WaitedNs: now.WaitedNs, IsEverywhere: now.IsEverywhere})
+}

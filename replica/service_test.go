@@ -8,6 +8,8 @@ import (
 	"ledger/events"
 	"ledger/peer"
 	"ledger/stages/consensus"
+	"ledger/storage"
+	"ledger/wire"
 )
 
 // Goal: one line for each view, with its cause and the time without service, which counts from the
@@ -59,6 +61,36 @@ func TestServiceLines(t *testing.T) {
 	for i := range want {
 		if !strings.HasSuffix(lines[i], want[i]) {
 			t.Errorf("line %d is %q, want %q", i, lines[i], want[i])
+		}
+	}
+}
+
+// Goal: the line about blocks that no replica brings names address, checksum and tree, and says
+// whether waiting is of any use.
+func TestLostBlocksLines(t *testing.T) {
+	var text strings.Builder
+	log := events.New(&text, events.FormatText)
+	now := consensus.LostBlocks{Count: 1, Ref: storage.Ref{Address: 12, Checksum: wire.Checksum{0xab}}, Tree: "balances",
+		WaitedNs: 2e9}
+	lostBlocks(log, &now)
+	now.Count, now.Tree, now.IsEverywhere = 3, "", true
+	lostBlocks(log, &now)
+	lostBlocks(log, &consensus.LostBlocks{})
+	if !log.Close(time.Minute) {
+		t.Fatal("the log does not end")
+	}
+	const sum = "ab000000000000000000000000000000"
+	want := []string{
+		"warning: block 12 of balances, checksum " + sum + ", is damaged here and has not come from another replica for 2s: " +
+			"it is asked for again, and requests that need it wait; are all replicas up?\n",
+		"warning: block 12, checksum " + sum + ", is damaged here and has not come from another replica for 2s, nor have 2 others: " +
+			"all other replicas have answered that they have not got it; requests that need it wait until a replica that has it is back\n",
+		"info: the blocks that no replica had brought are whole again\n",
+	}
+	lines := strings.SplitAfter(text.String(), "\n")
+	for i := range want {
+		if len(lines) != len(want)+1 || !strings.HasSuffix(lines[i], want[i]) {
+			t.Fatalf("line %d, want %q in\n%s", i, want[i], text.String())
 		}
 	}
 }

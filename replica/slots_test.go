@@ -75,8 +75,8 @@ func TestSlotsOfSeveralReplicas(t *testing.T) {
 		}{
 			{stages.SlotClient, one.SlotsCount().Client + 16, wire.MessageBytesMax}, // strangers
 			{stages.SlotPrepare, 2*8 + 2 + 10*peers, uint64(l.MessageBytesMax)},     // those that net still sends
-			{stages.SlotPeer, 11*peers + 8, uint64(l.MessageBytesMax)},
-			{stages.SlotRepair, 6 + 4 + 4*peers, uint64(max(l.MessageBytesMax, wire.HeaderBytes+l.BlockBytes))},
+			{stages.SlotPeer, 15*peers + 8, uint64(l.MessageBytesMax)},
+			{stages.SlotRepair, 6 + 4, uint64(max(l.MessageBytesMax, wire.HeaderBytes+l.BlockBytes))},
 			{stages.SlotSmall, 13 * peers, (1+datafile.HeadersMax)*prepare.HeaderBytes + 128},
 			{stages.SlotSend, 12 * peers, (1+datafile.HeadersMax)*prepare.HeaderBytes + 128},
 		} {
@@ -90,7 +90,7 @@ func TestSlotsOfSeveralReplicas(t *testing.T) {
 	l := limits.Production()
 	l.ReplicasCount = 3
 	event := slotsEvent(&l)
-	if text, want := string(event.Text(nil)), ", peer 30, repair 18, small 26, send 24"; !strings.HasSuffix(text, want) {
+	if text, want := string(event.Text(nil)), ", peer 38, repair 10, small 26, send 24"; !strings.HasSuffix(text, want) {
 		t.Errorf("printed %q, want it to end in %q", text, want)
 	}
 }

@@ -159,7 +159,7 @@ const (
 	ApplyBlockServe
 	// ApplyBlockArrived: a peer has sent the block Ref, which is wanted here: its used pages, Bytes
 	// in all, lie in Slot from BlockOffsetBytes on; answer ApplyBlockRepaired. At most
-	// BlocksRepairedMax have no answer.
+	// BlocksArrivedMax have no answer.
 	ApplyBlockArrived
 )
 
@@ -201,7 +201,8 @@ const (
 	// of several: a single replica stops with a fault.
 	ApplyBlockWanted
 	// ApplyBlockUnwanted: the block Ref is not wanted any more, because its address was freed, or
-	// because another checkpoint is opened. An ApplyBlockArrived of it may be on its way.
+	// because another checkpoint is opened: what was wanted before is withdrawn one by one, and what
+	// the opening needs is wanted anew. An ApplyBlockArrived of it may be on its way.
 	ApplyBlockUnwanted
 	// ApplyBlockServed answers ApplyBlockServe: Read tells whether Slot holds the used pages of the
 	// block Ref, Bytes in all. ReadAbsent: another block or none is at its address.
@@ -228,14 +229,19 @@ const ReplyAlignBytes = 64
 
 // ApplyToConsensus is a message from apply to consensus.
 type ApplyToConsensus struct {
-	Kind        ApplyToConsensusKind
-	Read        JournalReadResult // ApplyBlockServed
-	Repair      BlockRepair       // ApplyBlockRepaired
-	Slot        Slot              // ApplySequencedDone, ApplyBlockServed, ApplyBlockRepaired
-	Bytes       uint32            // ApplyBlockServed
-	Op          uint64
-	Ref         storage.Ref // of the kinds for blocks
-	NextPulseNs uint64      // ApplyCommitted: the timestamp at which a pulse is due
+	Kind   ApplyToConsensusKind
+	Read   JournalReadResult // ApplyBlockServed
+	Repair BlockRepair       // ApplyBlockRepaired
+	Slot   Slot              // ApplySequencedDone, ApplyBlockServed, ApplyBlockRepaired
+	Bytes  uint32            // ApplyBlockServed
+	Op     uint64
+	Ref    storage.Ref // of the kinds for blocks
+	// Named: ApplyBlockWanted: the newest durable checkpoint names the block. Otherwise the block
+	// comes into being again when the log is replayed from that checkpoint.
+	Named bool
+	// Tree: ApplyBlockWanted: whose block it is, for people: a tree, or a trailer. Empty: not known.
+	Tree        string
+	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
 	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The
 	// memory is apply's. It does not change before the op has left the pipeline of consensus.
 	Replies    []Reply

@@ -31,7 +31,9 @@ const (
 	BlocksWantedMax = 64
 	// BlocksServedMax is the number of blocks that are read for other replicas at a time.
 	BlocksServedMax = limits.BlockReadsForOthers
-	// BlocksRepairedMax is the number of arrived blocks that are written at a time.
+	// BlocksArrivedMax is the number of blocks that consensus gives to apply without an answer.
+	BlocksArrivedMax = 20
+	// BlocksRepairedMax is the number of these that are written at a time.
 	BlocksRepairedMax = 4
 )
 

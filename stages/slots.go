@@ -25,8 +25,8 @@ const (
 	// behind it. So a prepare lies in its slot as in the log, aligned for direct I/O.
 	// MessageBytesMax each.
 	SlotPeer
-	// SlotRepair: a prepare or a block that is read for another replica, or that another replica
-	// has sent for a repair here; consensus owns the free ones. Each holds the largest of both.
+	// SlotRepair: a prepare or a block that is read for another replica; consensus owns the free
+	// ones. Each holds the largest of both.
 	SlotRepair
 	// SlotSmall: a message of another replica that has at most limits.SmallSlotBytes, as received;
 	// net owns the free ones.

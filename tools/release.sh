@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Packs a release: an archive for each architecture with the program, its manual page, completion and the files of packaging/, a list of
-# what is compiled in (SBOM, CycloneDX), and checksums. The same commit gives the same bytes: paths are left out of the program, and all
-# times are that of the commit.
+# Packs a release: for each architecture an archive with the program, its manual page, completion and the files of packaging/, a package
+# for Debian (where dpkg-deb is at hand), an OCI image, and a list of what is compiled in (SBOM, CycloneDX); and checksums. The same
+# commit gives the same bytes: paths are left out of the program, and all times are that of the commit.
 #
 #   tools/release.sh [FOLDER] [ARCHITECTURES]     release and "amd64 arm64" by default
 set -euo pipefail
@@ -24,6 +24,7 @@ mkdir -p "$out/work"
 GOARCH=$(go env GOHOSTARCH) go build -o "$out/work/native" ./cmd/ledger
 "$out/work/native" man >"$out/work/ledger.1"
 mkdir "$out/work/completion"
+GOARCH=$(go env GOHOSTARCH) go -C packaging/image build -o "$(realpath "$out")/work/image" .
 for shell in bash zsh fish; do
 	"$out/work/native" completion $shell >"$out/work/completion/ledger.$shell"
 done
@@ -36,6 +37,12 @@ for architecture in $architectures; do
 	cp -r "$out/work/ledger.1" "$out/work/completion" "$folder"
 	tar --create --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' --format=ustar \
 		--directory "$out/work" "$name" | gzip --no-name --best >"$out/$name.tar.gz"
+	if command -v dpkg-deb >/dev/null; then
+		tools/deb.sh "$folder" "$version" "$architecture" "$time" "$out/ledger_${version}_$architecture.deb"
+	else
+		echo "release.sh: without dpkg-deb there is no package for Debian" >&2
+	fi
+	"$out/work/image" -program="$folder/ledger" -architecture="$architecture" -version="$version" -time="$time" -out="$out/$name.oci.tar"
 	# What the program itself says was compiled in.
 	go version -m "$folder/ledger" | awk -v version="$version" '
 		BEGIN { printf "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.5\",\"version\":1,\n\"metadata\":{\"component\":{\"type\":\"application\",\"name\":\"ledger\",\"version\":\"%s\"}},\n\"components\":[", version }

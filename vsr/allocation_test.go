@@ -20,6 +20,7 @@ func TestNothingAllocates(t *testing.T) {
 	var uncertain Set
 	var detector Detector
 	var slow Slow
+	blocks := connectedBlocks(0, 3)
 	budget, timeout, tally := connectedBudget(0, 3), NewTimeout(TimersOf().LogRepair), StartTally(1, wire.Checksum{})
 	nowNs, sink := uint64(0), uint64(0)
 	for what, f := range map[string]func(){
@@ -68,6 +69,16 @@ func TestNothingAllocates(t *testing.T) {
 			peer, _ := budget.Ask(nowNs, nowNs, wire.Checksum{}, nowNs)
 			budget.Answered(peer, nowNs, nowNs, wire.Checksum{})
 			sink += uint64(budget.AskAll(nowNs, nowNs, wire.Checksum{})) + uint64(budget.Expire(nowNs)) + budget.NextNs()
+		},
+		"blocks": func() {
+			nowNs += 300 * ms
+			blocks.Want(nowNs, testBlock(1))
+			peer, _, count, _ := blocks.Ask(nowNs, nowNs)
+			blocks.Missing(nowNs, peer, testBlock(1))
+			token, _ := blocks.Arrived(nowNs, peer, testBlock(1))
+			blocks.Refused(nowNs, token)
+			sink += uint64(count) + blocks.NextNs(nowNs)
+			blocks.Unwant(testBlock(1))
 		},
 	} {
 		if count := testing.AllocsPerRun(200, f); count != 0 {

@@ -1,104 +1,39 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"time"
 
-	"golang.org/x/sys/unix"
-
-	"ledger/accounting"
 	"ledger/cdc"
-	"ledger/client"
 	"ledger/config"
 	"ledger/feed"
-	"ledger/patient"
-	"ledger/wire"
 )
 
-// cdcCommand has the flags of the reference's job for AMQP that mean something here; --sink,
-// --rotate and --follow are ours.
+// cdcCommand writes lines to a file, or to stdout.
 type cdcCommand struct {
-	Cluster   string `default:"0" placeholder:"N" help:"Id of the cluster."`
-	Addresses string `default:"3001" placeholder:"LIST" help:"Addresses of its replicas, as those of start."`
+	jobFlags `embed:""`
 
-	Sink                   string  `placeholder:"SINK" help:"Takes the events: jsonl:FILE, a file of one JSON object per line that is continued after its last whole line, or jsonl:- for stdout. Required."`
-	Rotate                 *string `placeholder:"SIZE" help:"Size above which the file is renamed FILE.TIMESTAMP, and a new one begun. Default: never."`
-	TimestampLast          *string `placeholder:"TIMESTAMP" help:"Begin behind this timestamp; 0 begins with the first event. Default: that of the last event in the file."`
-	EventCountMax          string  `default:"2730" placeholder:"N" help:"Events that are fetched and written at a time."`
-	IdleIntervalMs         string  `default:"1000" placeholder:"N" help:"Milliseconds until the next look, when there are no events."`
-	RequestsPerSecondLimit *string `placeholder:"N" help:"Requests per second to the server, at most. Default: no limit."`
-	Follow                 bool    `default:"true" help:"Wait for more events; false ends when there are no more."`
+	Sink   string  `placeholder:"SINK" help:"Takes the events: jsonl:FILE, a file of one JSON object per line that is continued after its last whole line, or jsonl:- for stdout. Required."`
+	Rotate *string `placeholder:"SIZE" help:"Size above which the file is renamed FILE.TIMESTAMP, and a new one begun. Default: never."`
 }
 
-const (
-	cdcProgress     = 10 * time.Minute // between two lines that tell how far the job is
-	cdcEventsMax    = 2730             // the most that a reply holds
-	idleMsMax       = 24 * 60 * 60 * 1000
-	requestsPerSMax = 1_000_000
-)
-
 func (c *cdcCommand) Run(s *streams) error {
-	options, err := c.options()
+	job, err := c.job(s)
 	if err != nil {
 		return err
 	}
-	options.Messages, options.Progress = s.err, progressTo(s.err, "events", cdcProgress)
-	servers, err := serversOf(c.Cluster, c.Addresses)
-	if err != nil {
-		return err
-	}
-	servers.Messages = s.err
-	defer servers.Close()
+	defer job.close()
 	sink, last, closeSink, err := c.open(s)
 	if err != nil {
 		return err
 	}
 	if c.TimestampLast == nil {
-		options.TimestampLast = last
+		job.options.TimestampLast = last
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	defer stop()
-	result, err := feed.Run(ctx, cdc.Source(eventsOf(servers)), sink, options)
-	if err = errors.Join(err, closeSink()); err != nil {
-		err = fmt.Errorf("cdc: %w", err)
-	}
-	fmt.Fprintf(s.err, "%d events were written; the last timestamp is %d\n", result.Count, result.Last)
-	return err
-}
-
-// options are those of the job, from the flags.
-func (c *cdcCommand) options() (options feed.Options, err error) {
-	options.Follow = c.Follow
-	idleMs := uint32(0)
-	for _, number := range []struct {
-		flag     string
-		text     *string
-		to       *uint32
-		min, max uint32
-	}{{"event-count-max", &c.EventCountMax, &options.RowsMax, 1, cdcEventsMax},
-		{"idle-interval-ms", &c.IdleIntervalMs, &idleMs, 1, idleMsMax},
-		{"requests-per-second-limit", c.RequestsPerSecondLimit, &options.RequestsPerSec, 1, requestsPerSMax}} {
-		if number.text == nil {
-			continue
-		}
-		if *number.to, err = config.ParseCount(*number.text, number.min, number.max); err != nil {
-			return options, fmt.Errorf("--%s=%s: %w", number.flag, *number.text, err)
-		}
-	}
-	options.IdleInterval = time.Duration(idleMs) * time.Millisecond
-	if c.TimestampLast != nil {
-		timestamp, err := wire.ParseU128(*c.TimestampLast)
-		if err != nil || timestamp.Hi != 0 || timestamp.Lo > accounting.TimestampMax {
-			return options, fmt.Errorf("--timestamp-last=%s: must be a number of 0 to 2^63-1, nanoseconds since 1970", *c.TimestampLast)
-		}
-		options.TimestampLast = timestamp.Lo
-	}
-	return options, nil
+	job.meter.SetState(cdc.Writing)
+	result, err := feed.Run(job.ctx, cdc.Source(job.lag.Fetch), cdc.Metered(job.meter, sink), job.options)
+	return job.ended("cdc", result, errors.Join(err, closeSink()))
 }
 
 // open opens the sink. It gives the timestamp of the last event that it has.
@@ -124,17 +59,4 @@ func (c *cdcCommand) open(s *streams) (sink feed.Sink, last uint64, closeSink fu
 		return nil, 0, nil, fmt.Errorf("--sink=%s: %w", c.Sink, err)
 	}
 	return file, file.Last(), file.Close, nil
-}
-
-// eventsOf fetches events from a server. An ended session is replaced.
-func eventsOf(servers *patient.Connection[*client.Client]) func(context.Context, accounting.ChangeEventsFilter) (
-	[]accounting.ChangeEvent, error) {
-	return func(ctx context.Context, filter accounting.ChangeEventsFilter) (events []accounting.ChangeEvent, err error) {
-		err = persistently(ctx, servers, func(ctx context.Context, c *client.Client) error {
-			var err error
-			events, err = c.GetChangeEvents(ctx, filter)
-			return err
-		})
-		return events, err
-	}
 }

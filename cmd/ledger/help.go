@@ -46,6 +46,14 @@ func (c *cdcCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *amqpCommand) Help() string {
+	return examples("ledger amqp --cluster=7 --addresses=10.0.0.1:3000 --host=127.0.0.1 --vhost=/ --user=guest --password=guest "+
+		"--publish-exchange=tigerbeetle",
+		"ledger amqp --addresses=3000 --host=rabbit-a.example,rabbit-b.example --tls --user=ledger --password-file=password "+
+			"--publish-exchange=tigerbeetle --metrics-address=9465")
+}
+
+// Help implements kong.HelpProvider.
 func (c *benchmarkCommand) Help() string {
 	return examples("ledger benchmark --transfer-count=1000000 --clients=4",
 		"ledger benchmark --addresses=127.0.0.1:3000 --cluster=7 --id-order=random --json=result.json")

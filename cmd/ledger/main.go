@@ -23,6 +23,7 @@ type commandLine struct {
 	Dev        devCommand        `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing. Or a cluster of several processes."`
 	Repl       replCommand       `cmd:"" help:"Type statements to a server, or run them from a text or a file."`
 	Cdc        cdcCommand        `cmd:"" help:"Copy the change events of a server to a file or to stdout, without a gap, and go on with new ones."`
+	Amqp       amqpCommand       `cmd:"" help:"Publish the change events of a server to RabbitMQ, without a gap, and go on with new ones."`
 	Benchmark  benchmarkCommand  `cmd:"" help:"Put load on a server and measure it."`
 	Ping       pingCommand       `cmd:"" help:"Say within two seconds whether a client would be served, and why not."`
 	Doctor     doctorCommand     `cmd:"" help:"Check the machine, the disk, a data file and servers: what is wrong, and the remedy."`

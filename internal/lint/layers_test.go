@@ -38,6 +38,7 @@ var layers = [][]string{
 	{"patient", "records"},
 	{"feed"},
 	{"admin", "bench", "cdc", "repl"},
+	{"amqp"},
 	{"doctor"},
 	{"cmd/ledger"},
 }

@@ -15,6 +15,7 @@ func (s *Stage) endBar(c *coro.Coroutine) {
 	}
 	if op > trigger || s.opened == 0 {
 		s.install(c)
+		s.withdraw(c)
 		if s.limits.IsTrigger(op) {
 			s.capture(c)
 		}
@@ -25,6 +26,7 @@ func (s *Stage) endBar(c *coro.Coroutine) {
 			}
 			s.barrier(BarrierDurable, waitedNs)
 			s.forest.CheckpointDurable()
+			s.withdraw(c)
 		}
 	}
 	if generation := s.forest.BarPlan(op, s.limits.IsCheckpoint(op)); generation != nil {

@@ -52,6 +52,7 @@ func (d *Driver) SetBoard(board *metrics.Board) { d.board = board }
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.events = d.events[:0]
 	d.actions.Reset()
+	d.actions.NewsMax = max(d.toConsensus.Ring.Capacity()/2-d.toConsensus.Ring.Len(), 0)
 	for i := range d.workers {
 		for _, done := range d.done[:d.workers[i].From.Pop(d.done[:])] {
 			switch done.Kind {
@@ -60,7 +61,7 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 			case stages.CompactCheckpointDone:
 				d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: done.Checkpoint})
 			default:
-				assert.That(false, "an answer of compact has a known kind")
+				d.events = append(d.events, Event{Kind: EventBlock, Block: done, Worker: i})
 			}
 		}
 	}
@@ -85,7 +86,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
 
 func eventOf(request *stages.ConsensusToApply) Event {
-	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: request.Checkpoint}
+	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: request.Checkpoint,
+		Ref: request.Ref, Bytes: request.Bytes}
 	switch request.Kind {
 	case stages.ApplySequenced:
 		e.Kind = EventSequenced
@@ -97,6 +99,10 @@ func eventOf(request *stages.ConsensusToApply) Event {
 		e.Kind = EventDurable
 	case stages.ApplyOpen:
 		e.Kind = EventOpen
+	case stages.ApplyBlockServe:
+		e.Kind = EventServe
+	case stages.ApplyBlockArrived:
+		e.Kind = EventArrived
 	default:
 		assert.That(false, "a request to apply has a known kind")
 	}

@@ -12,6 +12,7 @@ func (s *Stage) onOpen(checkpoint *storage.Checkpoint) {
 	s.checkpoint = *checkpoint
 	s.isOpen, s.closing, s.faulted, s.ending, s.warms = false, true, false, false, false
 	s.commitsCount, s.sessions, s.ahead = 0, nil, Ahead{}
+	s.wantsDrop()
 	s.measures.dropped()
 	s.body.Restart()
 	s.more = true
@@ -32,14 +33,16 @@ func (s *Stage) Expect(ahead Ahead, memory *arena.Arena) {
 
 // open gives the forest the state of the checkpoint: that of the start, or one that came with
 // ApplyOpen. Before a forest in use is reset, compact has finished the jobs that it has, because it
-// reads their sources and writes their results and their blocks.
+// reads their sources and writes their results and their blocks. Nor is a block being repaired: the
+// other checkpoint may not name it.
 func (s *Stage) open(c *coro.Coroutine) {
 	wasInUse := s.closing
 	if wasInUse {
-		for !s.dealer.isIdle() || s.checkpointOut {
+		s.giveUp()
+		for !s.dealer.isIdle() || s.checkpointOut || s.wants.writing > 0 {
 			c.Wait()
 		}
-		s.dealer.generation = nil
+		s.dealer.generation, s.wants.givenUp = nil, false
 		for worker := range s.out.Compact {
 			s.out.Compact[worker] = append(s.out.Compact[worker], stages.ApplyToCompact{Kind: stages.CompactReset})
 		}

@@ -26,6 +26,9 @@ const (
 	EventJob
 	EventCheckpoint
 	EventOpen
+	EventServe   // a block for another replica
+	EventArrived // a block from another replica
+	EventBlock   // a worker's message about a block
 )
 
 // Event is an input of the stage.
@@ -36,13 +39,18 @@ type Event struct {
 	Op         uint64      // EventSequenced, EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
 	Sessions   *stages.Sessions
 	Job        *storage.Job
-	Worker     int // EventJob: the worker of compact
+	Worker     int // EventJob, EventBlock: the worker of compact
 	Checkpoint *storage.CheckpointJob
 	Opened     *storage.Checkpoint // EventOpen: the checkpoint that is to be opened
+	Ref        storage.Ref         // EventServe, EventArrived
+	Bytes      uint32              // EventArrived
+	Block      stages.CompactToApply
 }
 
-// Actions of one step, in order. More tells that the stage could go on at once.
+// Actions of one step, in order. More tells that the stage could go on at once. NewsMax is an
+// input: how much may be told of blocks that are wanted or not any more.
 type Actions struct {
+	NewsMax   int
 	Consensus []stages.ApplyToConsensus
 	Compact   [][]stages.ApplyToCompact // for each worker
 	More      bool
@@ -55,10 +63,13 @@ const commitsMax = 64
 // requestsMax is the number of requests of consensus that one turn takes.
 const requestsMax = 16
 
+// blockAnswersMax is the largest number of messages about blocks of one step.
+const blockAnswersMax = 2*stages.BlocksWantedMax + stages.BlocksArrivedMax + stages.BlocksServedMax
+
 // NewActions returns actions with room for one step of a stage with this number of workers.
 func NewActions(workers int) Actions {
 	a := Actions{
-		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+requestsMax+4),
+		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+requestsMax+4+blockAnswersMax),
 		Compact:   make([][]stages.ApplyToCompact, workers),
 	}
 	for i := range a.Compact {
@@ -90,6 +101,7 @@ type Statistics struct {
 	RequestsExecuted uint64
 	RequestsSkipped  uint64 // read-only requests of a replay whose replies nobody wants
 	BarriersNs       uint64 // time that ends of bars waited for compact, the sessions, or a checkpoint
+	BlocksRepaired   uint64 // with copies of other replicas
 	Forest           forest.Counters
 	Grid             grid.Statistics
 }
@@ -98,6 +110,7 @@ type Statistics struct {
 type Stage struct {
 	limits  limits.Limits
 	cluster wire.U128
+	several bool // other replicas have the blocks
 	slots   *stages.Slots
 	grid    *grid.Grid
 	forest  *forest.Forest
@@ -123,6 +136,7 @@ type Stage struct {
 	timestampMark uint64             // timestampLast of the trigger of the checkpoint under way
 	sessions      *stages.Sessions
 	dealer        dealer
+	wants         wants
 	checkpointOut bool
 	newest        uint64 // op of the newest checkpoint that was captured
 	durable       uint64 // op of the newest durable checkpoint
@@ -147,13 +161,14 @@ type Stage struct {
 func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint storage.Checkpoint, gridAt uint64,
 	disk ports.Disk, memory *arena.Arena) *Stage {
 	s := &Stage{
-		limits: l, cluster: cluster, slots: slots, checkpoint: checkpoint, more: true,
+		limits: l, cluster: cluster, several: l.ReplicasCount > 1, slots: slots, checkpoint: checkpoint, more: true,
 		opened: checkpoint.Op, op: checkpoint.Op, newest: checkpoint.Op, durable: checkpoint.Op,
 		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
 			arena.Bulk(arena.Table, false)),
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
+	s.wants.workers = make([]storage.Ref, l.CompactWorkers)
 	s.body = coro.New(s.work)
 	// The grid's cache is not touched at start. Reading a page takes longer than clearing its
 	// memory, and a small file never fills the cache.
@@ -193,7 +208,8 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	if fault := s.forest.Fault(); fault != nil && !s.closing {
 		s.fail(fault)
 	}
-	out.More = (s.more || covers || s.warms) && !s.faulted
+	tells := s.several && s.wantsStep()
+	out.More = (s.more || covers || s.warms) && !s.faulted || tells
 	s.out = nil
 }
 
@@ -256,6 +272,12 @@ func (s *Stage) onEvent(e *Event) {
 		s.onCheckpoint(e.Checkpoint)
 	case EventOpen:
 		s.onOpen(e.Opened)
+	case EventServe:
+		s.onServe(e)
+	case EventArrived:
+		s.onArrived(e)
+	case EventBlock:
+		s.onBlock(e.Worker, &e.Block)
 	default:
 		assert.That(false, "apply event kind is known")
 	}

@@ -71,6 +71,7 @@ type disk struct {
 	file   *file
 	queue  []func() ports.DiskCompletion
 	random *rand.Rand
+	fails  int // one read in so many fails; 0: none
 }
 
 type file struct{ data []byte }
@@ -96,7 +97,13 @@ func (d *disk) later(tag uint64, perform func() int) {
 	d.queue = append(d.queue, func() ports.DiskCompletion { return ports.DiskCompletion{Tag: tag, Result: int32(perform())} })
 }
 func (d *disk) Read(tag, offset uint64, buffer []byte) {
-	d.later(tag, func() int { d.file.ReadAt(buffer, offset); return len(buffer) })
+	d.later(tag, func() int {
+		if d.fails > 0 && d.random.IntN(d.fails) == 0 {
+			return -5
+		}
+		d.file.ReadAt(buffer, offset)
+		return len(buffer)
+	})
 }
 func (d *disk) Write(tag, offset uint64, data []byte, _ ports.WriteFlags) {
 	d.later(tag, func() int { d.file.WriteAt(data, offset); return len(data) })
@@ -141,6 +148,7 @@ type bench struct {
 	last      []byte      // the prepare that was committed last
 	committed stages.ApplyToConsensus
 	nowNs     uint64
+	healer    *healer // the other replicas, in a cluster of several
 }
 
 func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint) (*bench, error) {
@@ -150,8 +158,14 @@ func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpo
 // newBenchOver is a bench whose ports are wrapped by over.
 func newBenchOver(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint,
 	over func(ports.Disk) ports.Disk) (*bench, error) {
+	return newBenchAmong(t, l, random, f, checkpoint, over, nil)
+}
+
+// newBenchAmong is a bench of a cluster of several, unless healer is nil.
+func newBenchAmong(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint,
+	over func(ports.Disk) ports.Disk, healer *healer) (*bench, error) {
 	b := &bench{t: t, limits: l, random: random, memory: arena.New(), file: f, newest: checkpoint, op: checkpoint.Op,
-		sequenced: stages.SlotNone}
+		sequenced: stages.SlotNone, healer: healer}
 	t.Cleanup(b.stop)
 	b.slots = &stages.Slots{}
 	for class := range b.slots.Pools {
@@ -162,8 +176,12 @@ func newBenchOver(t testing.TB, l limits.Limits, random *rand.Rand, f *file, che
 	b.toApply, b.fromApply = ring.NewSPSC[stages.ConsensusToApply](64), ring.NewSPSC[stages.ApplyToConsensus](64)
 	var workers []Worker
 	b.drivers, b.weights = []stages.Driver{nil}, []int{1}
-	for range l.CompactWorkers {
-		worker := compact.New(l, cluster, gridAt, b.memory)
+	for i := range l.CompactWorkers {
+		slots := b.slots
+		if i > 0 || healer == nil {
+			slots = nil
+		}
+		worker := compact.New(l, cluster, gridAt, slots, b.memory)
 		to, from := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 		b.compact = append(b.compact, worker)
 		b.drivers = append(b.drivers, compact.NewDriver(worker, over(&disk{file: f, random: random}), to,
@@ -210,6 +228,9 @@ func (b *bench) turn() {
 	b.drivers[driver].Turn(b.nowNs, 0)
 	var answers [8]stages.ApplyToConsensus
 	for _, answer := range answers[:b.fromApply.Pop(answers[:])] {
+		if b.healer != nil && b.healer.take(&answer) {
+			continue
+		}
 		if b.opening && answer.Kind != stages.ApplyFault {
 			b.opening = answer.Kind != stages.ApplyOpened
 			continue
@@ -234,6 +255,9 @@ func (b *bench) turn() {
 		case stages.ApplyFault:
 			b.fault = answer.Fault
 		}
+	}
+	if b.healer != nil {
+		b.healer.turn(b)
 	}
 }
 

@@ -1,7 +1,11 @@
 package compact
 
 import (
+	"fmt"
+
 	"ledger/internal/assert"
+	"ledger/internal/ports"
+	"ledger/stages"
 	"ledger/storage"
 )
 
@@ -21,17 +25,38 @@ func (r *blockReader) ReadStart(slot int, address uint64, page uint32, buffer []
 	s.act(o.action)
 }
 
+// Missing implements merge.BlockReader. Without other replicas, nobody has the block.
+func (r *blockReader) Missing(ref storage.Ref, waiter storage.Waiter) (repaired bool) {
+	s := (*Stage)(r)
+	if !s.several || s.givesUp {
+		return false
+	}
+	assert.That(s.want.IsZero(), "a worker wants one block at a time")
+	s.want = ref
+	s.answer(stages.CompactToApply{Kind: stages.CompactBlockWanted, Ref: ref})
+	for !s.want.IsZero() && !s.givesUp {
+		waiter.Wait()
+	}
+	s.want = storage.Ref{}
+	return !s.givesUp
+}
+
 func (r *blockReader) ReadDone(slot int) (done bool, errno int32) { return r.reads[slot].take() }
 
 func (w *blockWriter) WriteStart(slot int, address uint64, data []byte) {
 	s := (*Stage)(w)
-	o := &s.writes[slot]
-	assert.That(!o.busy, "a slot writes one block at a time")
 	if s.running != nil {
 		s.running.writing++
 	}
-	*o = operation{busy: true, task: s.running, action: Action{
-		Kind: ActionWrite, Tag: tagWrite + uint64(slot), OffsetBytes: s.gridAt + s.geometry.Offset(address, 0), Buffer: data,
+	s.writeStart(slot, s.running, address, 0, data)
+}
+
+// writeStart writes pages of a block, from page on, when the file has grown so far.
+func (s *Stage) writeStart(slot int, t *task, address uint64, page uint32, data []byte) {
+	o := &s.writes[slot]
+	assert.That(!o.busy, "a slot writes one block at a time")
+	*o = operation{busy: true, task: t, action: Action{
+		Kind: ActionWrite, Tag: tagWrite + uint64(slot), OffsetBytes: s.gridAt + s.geometry.Offset(address, page), Buffer: data,
 	}}
 	if s.geometry.Offset(address+1, 0) <= s.grownBytes {
 		s.act(o.action)
@@ -63,8 +88,8 @@ func (o *operation) end() {
 
 // heldEnd is where the block of a held write ends in the grid zone.
 func (s *Stage) heldEnd(o *operation) uint64 {
-	start := o.action.OffsetBytes - s.gridAt
-	return start + uint64(s.geometry.BlockBytes)
+	size := uint64(s.geometry.BlockBytes)
+	return ((o.action.OffsetBytes-s.gridAt)/size + 1) * size
 }
 
 // grow asks for disk space for the held writes, in large steps. A file that grows with every write
@@ -120,4 +145,52 @@ func (s *Stage) onGrown(result int32) {
 		}
 	}
 	s.grow()
+}
+
+// onDisk takes the end of a disk operation in.
+func (s *Stage) onDisk(completion ports.DiskCompletion) {
+	switch tag := completion.Tag; {
+	case tag < tagWrite:
+		s.onTransfer(&s.reads[tag], completion.Result)
+	case tag < tagAllocate:
+		s.onTransfer(&s.writes[tag-tagWrite], completion.Result)
+	case tag == tagAllocate:
+		s.onGrown(completion.Result)
+	case tag == tagSync:
+		assert.That(s.syncing != nil, "a sync that ended was asked for")
+		if completion.Result < 0 {
+			s.syncFailed("a checkpoint", completion.Result)
+			s.syncing.Fault = s.syncFault
+		}
+		s.measures.syncNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
+		s.answer(stages.CompactToApply{Kind: stages.CompactCheckpointDone, Checkpoint: s.syncing})
+		s.syncing = nil
+	case tag == tagRepairSync:
+		s.onRepairSync(completion.Result)
+	case tag < tagsCount:
+		s.onServeRead(&s.peers.serves[tag-tagServe], completion.Result)
+	default:
+		assert.That(false, "an operation that ended is ours")
+	}
+}
+
+// syncFailed notes a failed sync. After it, the content of the medium is unknown, and a second sync
+// would prove nothing: Linux reports an error of writing once, so the second sync succeeds although
+// the pages are lost.
+func (s *Stage) syncFailed(of string, result int32) {
+	s.syncFault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of %s failed (errno %d)", of, -result)}
+	if storage.NoSpace(-result) != "" {
+		s.syncFault.What = storage.FaultNoSpace
+	}
+}
+
+func (s *Stage) onTransfer(o *operation, result int32) {
+	assert.That(o.busy && !o.done && !o.held, "an operation that ended was under way")
+	o.end()
+	switch {
+	case result < 0:
+		o.errno = -result
+	case int(result) != len(o.action.Buffer):
+		o.errno = errnoIO // the file ends here, though blocks were written behind
+	}
 }

@@ -18,7 +18,7 @@ type Driver struct {
 	requests    [16]stages.ApplyToCompact
 	completions [32]ports.DiskCompletion
 	events      []Event
-	done        []stages.CompactToApply
+	answers     []stages.CompactToApply
 	actions     Actions
 	board       *metrics.WorkerBoard
 	writing     int // writes of blocks in flight
@@ -28,7 +28,7 @@ type Driver struct {
 func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ApplyToCompact], out stages.Sender[stages.CompactToApply]) *Driver {
 	d := &Driver{stage: stage, disk: disk, in: in, out: out, actions: NewActions()}
 	d.events = make([]Event, 0, 2*len(d.requests)+len(d.completions))
-	d.done = make([]stages.CompactToApply, 0, stages.BudgetCompact+1)
+	d.answers = make([]stages.CompactToApply, 0, stages.BudgetCompact+1)
 	return d
 }
 
@@ -37,7 +37,7 @@ func (d *Driver) SetBoard(board *metrics.WorkerBoard) { d.board = board }
 
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
-	d.events, d.done = d.events[:0], d.done[:0]
+	d.events, d.answers = d.events[:0], d.answers[:0]
 	d.actions.Reset()
 	completionsCount := d.disk.Poll(d.completions[:])
 	for _, completion := range d.completions[:completionsCount] {
@@ -48,16 +48,7 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	requestsCount := d.in.Pop(d.requests[:])
 	for _, request := range d.requests[:requestsCount] {
-		switch request.Kind {
-		case stages.CompactJob:
-			d.events = append(d.events, Event{Kind: EventJob, Job: request.Job})
-		case stages.CompactCheckpoint:
-			d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: request.Checkpoint})
-		case stages.CompactReset:
-			d.events = append(d.events, Event{Kind: EventReset})
-		default:
-			assert.That(false, "a request to compact has a known kind")
-		}
+		d.events = append(d.events, eventOf(&request))
 	}
 	d.stage.Step(nowNs, d.events, &d.actions)
 	for i := range d.actions.Items {
@@ -68,12 +59,35 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		d.board.Sync.Set(nowNs, d.stage.syncing != nil)
 		d.board.Growth.Set(nowNs, d.stage.growing)
 	}
-	d.out.Push(d.done)
+	d.out.Push(d.answers)
 	return len(d.events) > 0 || d.actions.More
 }
 
 // NextTurnNs implements stages.Driver: every step of it begins with a job or a completion.
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
+
+func eventOf(request *stages.ApplyToCompact) Event {
+	e := Event{Job: request.Job, Checkpoint: request.Checkpoint, Ref: request.Ref, Slot: request.Slot, Bytes: request.Bytes}
+	switch request.Kind {
+	case stages.CompactJob:
+		e.Kind = EventJob
+	case stages.CompactCheckpoint:
+		e.Kind = EventCheckpoint
+	case stages.CompactReset:
+		e.Kind = EventReset
+	case stages.CompactBlockServe:
+		e.Kind = EventServe
+	case stages.CompactBlockRepair:
+		e.Kind = EventRepair
+	case stages.CompactBlockAgain:
+		e.Kind = EventAgain
+	case stages.CompactGiveUp:
+		e.Kind = EventGiveUp
+	default:
+		assert.That(false, "a request to compact has a known kind")
+	}
+	return e
+}
 
 func (d *Driver) perform(a *Action) {
 	switch a.Kind {
@@ -89,10 +103,8 @@ func (d *Driver) perform(a *Action) {
 		d.disk.Allocate(a.Tag, a.OffsetBytes, a.LengthBytes)
 	case ActionSync:
 		d.disk.Sync(a.Tag)
-	case ActionJobDone:
-		d.done = append(d.done, stages.CompactToApply{Kind: stages.CompactJobDone, Job: a.Job})
-	case ActionCheckpointDone:
-		d.done = append(d.done, stages.CompactToApply{Kind: stages.CompactCheckpointDone, Checkpoint: a.Checkpoint})
+	case ActionAnswer:
+		d.answers = append(d.answers, a.Answer)
 	default:
 		assert.That(false, "compact action kind is known")
 	}

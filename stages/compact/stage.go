@@ -1,8 +1,6 @@
 package compact
 
 import (
-	"fmt"
-
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/coro"
@@ -24,6 +22,10 @@ const (
 	EventCheckpoint
 	EventReset // apply goes on from another checkpoint; there is no job
 	EventDisk
+	EventServe  // read a block for another replica
+	EventRepair // write a block that another replica has sent
+	EventAgain  // the block that the job waits for was repaired
+	EventGiveUp // the job that waits for a block fails, and all behind it until EventReset
 )
 
 // Event is an input of the stage.
@@ -32,6 +34,9 @@ type Event struct {
 	Job        *storage.Job
 	Checkpoint *storage.CheckpointJob
 	Disk       ports.DiskCompletion
+	Ref        storage.Ref // EventServe, EventRepair, EventAgain
+	Slot       stages.Slot // EventServe, EventRepair
+	Bytes      uint32      // EventRepair
 }
 
 // ActionKind of an Action.
@@ -42,8 +47,7 @@ const (
 	ActionWrite
 	ActionAllocate
 	ActionSync
-	ActionJobDone
-	ActionCheckpointDone
+	ActionAnswer // to apply
 )
 
 // Action is one operation of the driver. Actions are performed in order.
@@ -53,8 +57,7 @@ type Action struct {
 	OffsetBytes uint64
 	LengthBytes uint64 // ActionAllocate
 	Buffer      []byte // ActionRead, ActionWrite: compact's until its EventDisk
-	Job         *storage.Job
-	Checkpoint  *storage.CheckpointJob
+	Answer      stages.CompactToApply
 }
 
 // Actions of one step. More tells that the stage could go on at once.
@@ -65,7 +68,7 @@ type Actions struct {
 
 // actionsMax is the largest number of actions of a step: one for every operation that can be in
 // flight, and one for everything that can be done.
-const actionsMax = merge.ReadsMax + merge.WritesMax + stages.BudgetCompact + 4
+const actionsMax = tagsCount + stages.BudgetCompact + 4
 
 // NewActions returns actions with room for one step.
 func NewActions() Actions { return Actions{Items: make([]Action, 0, actionsMax)} }
@@ -73,12 +76,17 @@ func NewActions() Actions { return Actions{Items: make([]Action, 0, actionsMax)}
 // Reset empties the actions.
 func (a *Actions) Reset() { a.Items, a.More = a.Items[:0], false }
 
-// Tags: reads from 0 on, by slot, then writes, then the two below.
+// Tags: reads from 0 on, by slot, then writes, those of repairs behind those of jobs, then the
+// single ones, then the reads for other replicas.
 const (
-	tagWrite    = merge.ReadsMax
-	tagAllocate = tagWrite + merge.WritesMax
-	tagSync     = tagAllocate + 1
-	tagsCount   = tagSync + 1
+	tagWrite      = merge.ReadsMax
+	tagAllocate   = tagWrite + writesMax
+	tagSync       = tagAllocate + 1
+	tagRepairSync = tagSync + 1
+	tagServe      = tagRepairSync + 1
+	tagsCount     = tagServe + stages.BlocksServedMax
+
+	writesMax = merge.WritesMax + stages.BlocksRepairedMax
 )
 
 // OperationsMax is the largest number of disk operations in flight: one for each tag.
@@ -113,7 +121,9 @@ type task struct {
 // Stage decides; see doc.go.
 type Stage struct {
 	geometry block.Geometry
+	cluster  wire.U128
 	gridAt   uint64
+	several  bool // other replicas have the blocks
 
 	gridBytesMax uint64 // the part of --limit-storage that is left for the grid
 	merger       *merge.Merger
@@ -135,7 +145,11 @@ type Stage struct {
 	syncFault  *storage.Fault         // a sync has failed: nothing that follows is durable for certain
 
 	reads  [merge.ReadsMax]operation
-	writes [merge.WritesMax]operation
+	writes [writesMax]operation
+
+	want    storage.Ref // the block that the running job waits for, or none
+	givesUp bool        // apply drops the state to which the jobs belong
+	peers   peers
 
 	grownBytes  uint64 // disk space of the grid zone is reserved up to here
 	growing     bool
@@ -145,14 +159,21 @@ type Stage struct {
 	measures measures
 }
 
-// New reserves memory. gridAt: where the grid zone starts in the file.
-func New(l limits.Limits, cluster wire.U128, gridAt uint64, memory *arena.Arena) *Stage {
+// New reserves memory.
+//
+// gridAt: where the grid zone starts in the file.
+// slots:  in which blocks come from other replicas and go to them. nil: a worker that neither
+// serves blocks nor repairs them, like every one but the first, and the first of a single replica.
+func New(l limits.Limits, cluster wire.U128, gridAt uint64, slots *stages.Slots, memory *arena.Arena) *Stage {
 	// The first step starts the coroutine, on the thread that will run it, although there is no
 	// work. A worker's first job may come late, under load.
-	s := &Stage{geometry: block.GeometryOf(l), gridAt: gridAt, more: true,
+	s := &Stage{geometry: block.GeometryOf(l), cluster: cluster, gridAt: gridAt, several: l.ReplicasCount > 1, more: true,
 		gridBytesMax: freeset.AddressesMax(l) * uint64(l.BlockBytes)}
 	s.merger = merge.New(l, memory, cluster, (*blockReader)(s), (*blockWriter)(s))
 	s.body = coro.New(s.work)
+	if slots != nil {
+		s.peers.reserve(slots, memory, &s.geometry)
+	}
 	return s
 }
 
@@ -174,13 +195,24 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 			s.checkpoint, s.measures.checkpointBeganNs = e.Checkpoint, nowNs
 		case EventReset:
 			assert.That(s.tasksCount == 0 && s.checkpoint == nil && s.syncing == nil, "apply opens another checkpoint when no job is out")
-			s.resetting = true
+			s.resetting, s.givesUp = true, false
+		case EventServe:
+			s.onServe(e)
+		case EventRepair:
+			s.onRepair(e)
+		case EventAgain:
+			if s.want == e.Ref {
+				s.want = storage.Ref{}
+			}
+		case EventGiveUp:
+			s.givesUp = true
 		case EventDisk:
 			s.onDisk(e.Disk)
 		default:
 			assert.That(false, "compact event kind is known")
 		}
 	}
+	s.repairStep()
 	if s.more || len(events) > 0 {
 		s.more = s.body.Resume()
 		s.giveBack()
@@ -197,6 +229,10 @@ func (s *Stage) Statistics() merge.Statistics { return s.merger.Statistics() }
 
 // task returns the i-th job, from the one that came first.
 func (s *Stage) task(i int) *task { return &s.tasks[(s.tasksHead+i)%len(s.tasks)] }
+
+func (s *Stage) answer(answer stages.CompactToApply) {
+	s.act(Action{Kind: ActionAnswer, Answer: answer})
+}
 
 func (s *Stage) act(action Action) {
 	assert.Below(len(s.out.Items), actionsMax, "actions of a step")
@@ -243,7 +279,7 @@ func (s *Stage) giveBack() {
 		}
 		s.measures.jobNs.Record(s.measures.nowNs - t.beganNs)
 		s.measures.note(t.job, s.geometry.PageBytes)
-		s.act(Action{Kind: ActionJobDone, Job: t.job})
+		s.answer(stages.CompactToApply{Kind: stages.CompactJobDone, Job: t.job})
 		*t = task{}
 		s.tasksHead = (s.tasksHead + 1) % len(s.tasks)
 		s.tasksRun--
@@ -261,50 +297,10 @@ func (s *Stage) writeCheckpoint(c *coro.Coroutine) {
 		job.Fault = s.syncFault
 	}
 	if job.Fault != nil {
-		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: job})
+		s.answer(stages.CompactToApply{Kind: stages.CompactCheckpointDone, Checkpoint: job})
 		return
 	}
 	s.measures.trailersNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
 	s.syncing, s.measures.checkpointBeganNs = job, s.measures.nowNs
 	s.act(Action{Kind: ActionSync, Tag: tagSync})
-}
-
-func (s *Stage) onDisk(completion ports.DiskCompletion) {
-	switch tag := completion.Tag; {
-	case tag < tagWrite:
-		s.onTransfer(&s.reads[tag], completion.Result)
-	case tag < tagAllocate:
-		s.onTransfer(&s.writes[tag-tagWrite], completion.Result)
-	case tag == tagAllocate:
-		s.onGrown(completion.Result)
-	case tag == tagSync:
-		assert.That(s.syncing != nil, "a sync that ended was asked for")
-		if completion.Result < 0 {
-			// After a failed sync, the content of the medium is unknown, and a second sync would
-			// prove nothing: Linux reports an error of writing once, so the second sync succeeds
-			// although the pages are lost.
-			s.syncFault = &storage.Fault{What: storage.FaultDisk, Reason: fmt.Sprintf("the sync of a checkpoint failed (errno %d)",
-				-completion.Result)}
-			if storage.NoSpace(-completion.Result) != "" {
-				s.syncFault.What = storage.FaultNoSpace
-			}
-			s.syncing.Fault = s.syncFault
-		}
-		s.measures.syncNs.Record(s.measures.nowNs - s.measures.checkpointBeganNs)
-		s.act(Action{Kind: ActionCheckpointDone, Checkpoint: s.syncing})
-		s.syncing = nil
-	default:
-		assert.That(false, "an operation that ended is ours")
-	}
-}
-
-func (s *Stage) onTransfer(o *operation, result int32) {
-	assert.That(o.busy && !o.done && !o.held, "an operation that ended was under way")
-	o.end()
-	switch {
-	case result < 0:
-		o.errno = -result
-	case int(result) != len(o.action.Buffer):
-		o.errno = errnoIO // the file ends here, though blocks were written behind
-	}
 }

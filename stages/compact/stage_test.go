@@ -185,7 +185,7 @@ func newBenchOf(seed uint64, l limits.Limits) *bench {
 	b := &bench{memory: arena.New(), requests: ring.NewSPSC[stages.ApplyToCompact](8), results: ring.NewSPSC[stages.CompactToApply](8)}
 	const fileBytes = gridAt + 4096*4096
 	b.disk = &fakeDisk{data: make([]byte, fileBytes), durable: make([]byte, fileBytes), rng: rand.New(rand.NewPCG(seed, 0)), reserved: gridAt}
-	b.stage = New(l, cluster, gridAt, b.memory)
+	b.stage = New(l, cluster, gridAt, nil, b.memory)
 	b.driver = NewDriver(b.stage, b.disk, b.requests, stages.Sender[stages.CompactToApply]{Ring: b.results})
 	return b
 }
@@ -488,7 +488,7 @@ func BenchmarkTurn(b *testing.B) {
 	memory := arena.New()
 	defer memory.Close()
 	disk := &fakeDisk{data: make([]byte, 64<<20), durable: make([]byte, 1), rng: rand.New(rand.NewPCG(1, 1)), reserved: 0}
-	stage := New(l, cluster, 0, memory)
+	stage := New(l, cluster, 0, nil, memory)
 	defer stage.Stop()
 	requests, results := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 	driver := NewDriver(stage, disk, requests, stages.Sender[stages.CompactToApply]{Ring: results})

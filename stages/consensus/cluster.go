@@ -79,6 +79,8 @@ func (s *Stage) tickCluster() {
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
+	s.repairBlocks()
+	s.serveBlocks()
 	s.repairLog()
 	s.pull()
 	if s.status.isFailed() {
@@ -149,7 +151,7 @@ func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
 func (s *Stage) clusterTimerNs() uint64 {
 	now := s.timers.now()
 	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
-		s.pressure.nextNs(now))
+		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now))
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}
@@ -193,6 +195,8 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	isLive := e.Kind == stages.NetPeerLive
 	s.peers.connected(int(e.Peer), isLive, s.timers.now())
 	s.repair.connected(int(e.Peer), isLive)
+	s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
+	s.blockServing.connected(int(e.Peer))
 	s.send.noted(e.Peer)
 	if isLive && s.isStarted() && !s.status.isFailed() {
 		s.greet(int(e.Peer))
@@ -243,6 +247,8 @@ type outgoing struct {
 	headers        peer.RequestHeaders
 	prepare        peer.RequestPrepare
 	prepareMissing peer.PrepareMissing
+	blocks         peer.RequestBlocks
+	blockMissing   peer.BlockMissing
 }
 
 // in puts a message where there is room for it.

@@ -10,6 +10,9 @@ import (
 // netEventsMax is the number of messages of net that one turn takes.
 const netEventsMax = 64
 
+// applyEventsMax is the same of apply.
+const applyEventsMax = 32
+
 // Driver performs what the stage decides.
 type Driver struct {
 	stage *Stage
@@ -23,7 +26,7 @@ type Driver struct {
 
 	netEvents     [netEventsMax]stages.NetToConsensus
 	journalEvents [32]stages.JournalToConsensus
-	applyEvents   [32]stages.ApplyToConsensus
+	applyEvents   [applyEventsMax]stages.ApplyToConsensus
 	actions       Actions
 
 	callbacks Callbacks
@@ -34,6 +37,7 @@ type Driver struct {
 type Callbacks struct {
 	Ready       func()                // once, when clients are served
 	Service     func(Service)         // of one of several replicas: whenever it has changed; may be nil
+	LostBlocks  func(LostBlocks)      // blocks of the grid are lost, or are not any more; may be nil
 	ClockBehind func(behindNs uint64) // the wall clock is behind the newest timestamp; called at the start, then once an hour
 	Fault       func(*storage.Fault)  // the replica must stop
 }
@@ -94,6 +98,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	if out.Service != nil && d.callbacks.Service != nil {
 		d.callbacks.Service(*out.Service)
+	}
+	if out.LostBlocks != nil && d.callbacks.LostBlocks != nil {
+		d.callbacks.LostBlocks(*out.LostBlocks)
 	}
 	if out.ClockBehindNs > 0 && d.callbacks.ClockBehind != nil {
 		d.callbacks.ClockBehind(out.ClockBehindNs)

@@ -28,6 +28,9 @@ type Actions struct {
 	Ready bool
 	// Service is set when it has changed. It points into the stage, and is read before the next step.
 	Service *Service
+	// LostBlocks is set when a line is to say something about blocks that no replica brings. It points
+	// into the stage, and is read before the next step.
+	LostBlocks *LostBlocks
 	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
 	// log.
 	ClockBehindNs uint64
@@ -45,6 +48,9 @@ func NewActions(l *limits.Limits) Actions {
 		// To each event an answer to one peer, and the slot of its message; what timers send; what
 		// a view change lets go; an acknowledgement of each op above commit_max.
 		net += netEventsMax + 8*l.PipelineOpsMax + 16
+		// To each event of apply an answer to one peer, and the slot of a block; a request for blocks
+		// for each that may be held.
+		net += 2*applyEventsMax + heldBlocksMax
 	}
 	return Actions{
 		Net:     make([]stages.ConsensusToNet, 0, net),
@@ -57,5 +63,5 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
-	a.Ready, a.Service, a.ClockBehindNs, a.Fault = false, nil, 0, nil
+	a.Ready, a.Service, a.LostBlocks, a.ClockBehindNs, a.Fault = false, nil, nil, 0, nil
 }

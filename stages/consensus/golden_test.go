@@ -31,6 +31,10 @@ var updateFlag = flag.Bool("update", false, "write the golden scripts anew: read
 //	hears-nobody 0          replica 0 sends, and nothing reaches it
 //	lose 0 1 prepare        messages of one kind from 0 to 1 are lost; connect ends that
 //	rot 0 2                 both copies of op 2 go bad at replica 0, which is down
+//	damage 0 7 8            blocks 7 and 8 are damaged at replica 0
+//	mend 0 7                block 7 is whole again there
+//	want 0 7 8              replica 0 cannot go on without these blocks
+//	lies 2                  replica 2 answers with other blocks than those that it is asked for
 //	show commit commit_echo messages of these kinds are shown from now on
 //	state                   of each replica
 func TestScripts(t *testing.T) {
@@ -137,6 +141,17 @@ func (s *story) command(t *testing.T, words []string) {
 	case "rot":
 		slot := &w.machines[numbers[0]].disk[numbers[1]]
 		slot.p, slot.t = []byte{}, []byte{}
+	case "damage", "mend":
+		pause = 0
+		for _, address := range numbers[1:] {
+			w.machines[numbers[0]].grid.damaged[uint64(address)] = words[0] == "damage"
+		}
+	case "want":
+		for _, address := range numbers[1:] {
+			w.machines[numbers[0]].want(uint64(address), true)
+		}
+	case "lies":
+		w.machines[numbers[0]].grid.isLiar = true
 	case "show":
 		s.shown = append(s.shown, words[1:]...)
 	case "state":
@@ -148,6 +163,13 @@ func (s *story) command(t *testing.T, words []string) {
 		t.Fatalf("no command: %v", words)
 	}
 	s.w.say = s.say
+	s.w.onLost = func(m *machine, lost LostBlocks) {
+		if lost.Count == 0 {
+			s.say("%d says that all blocks are whole again", m.index)
+			return
+		}
+		s.say("%d says that %d blocks are lost, the first is %d, everywhere: %v", m.index, lost.Count, lost.Ref.Address, lost.IsEverywhere)
+	}
 	if s.w.run(pause * 1_000_000); words[0] == "begun" {
 		s.w.clients[0].ask(true)
 		s.w.run(pause * 1_000_000)
@@ -215,6 +237,22 @@ func (w *several) content(f *flight) string {
 		var m peer.RequestHeaders
 		m.Decode(inner, &e, &w.bounds)
 		return fmt.Sprintf(" of ops %d to %d", m.OpMin, m.OpMax)
+	case peer.CommandRequestBlocks:
+		var m peer.RequestBlocks
+		m.Decode(inner, &e, &w.bounds)
+		text := ""
+		for i := range m.BlocksCount {
+			text += fmt.Sprintf(" %d", m.Blocks[i].Address)
+		}
+		return text
+	case peer.CommandBlock:
+		var m peer.Block
+		m.Decode(inner, &e, &w.bounds)
+		return fmt.Sprintf(" %d", m.Name.Address)
+	case peer.CommandBlockMissing:
+		var m peer.BlockMissing
+		m.Decode(inner, &e, &w.bounds)
+		return fmt.Sprintf(" %d", m.Name.Address)
 	case peer.CommandPrepareMissing:
 		var m peer.PrepareMissing
 		m.Decode(inner, &e, &w.bounds)

@@ -28,7 +28,8 @@ func (s *Stage) follows(e *stages.NetToConsensus) bool {
 	command := peer.Command(e.Command)
 	switch command {
 	case peer.CommandStartView, peer.CommandRequestStartView, peer.CommandRequestHeaders, peer.CommandHeaders,
-		peer.CommandRequestPrepare, peer.CommandRepairPrepare, peer.CommandPrepareMissing, peer.CommandRequest:
+		peer.CommandRequestPrepare, peer.CommandRepairPrepare, peer.CommandPrepareMissing, peer.CommandRequest,
+		peer.CommandRequestBlocks, peer.CommandBlock, peer.CommandBlockMissing:
 		return true // these have rules of their own
 	}
 	switch {
@@ -132,7 +133,21 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 		if decode(&m) {
 			s.repair.answered(from, s.timers.now(), m.Op, m.Checksum)
 		}
-	case peer.CommandRequestBlocks, peer.CommandBlock, peer.CommandBlockMissing:
+	case peer.CommandRequestBlocks:
+		var m peer.RequestBlocks
+		if decode(&m) {
+			s.onRequestBlocks(from, &m)
+		}
+	case peer.CommandBlock:
+		var m peer.Block
+		if decode(&m) {
+			s.onBlock(e, &m)
+		}
+	case peer.CommandBlockMissing:
+		var m peer.BlockMissing
+		if decode(&m) {
+			s.blocks.missing(s.timers.now(), from, blockOf(&m.Name))
+		}
 	default:
 		assert.That(false, "net lets only messages of the protocol through")
 	}

@@ -23,8 +23,17 @@ type ClusterSample struct {
 	RoundTripNs     uint64 // median of the others
 	LagOps          uint64 // of a primary: of its slowest backup that is heard and can be kept near
 	PausedNs        uint64 // pauses before prepares, so that backups stay near
-	Clock           clock.State
-	Peers           [limits.ReplicasMax]ClusterPeer
+	// Blocks of the grid that this replica cannot read and asks others for: those that it waits for
+	// now, those of them that no other replica brings, those it has asked for, those that are whole
+	// again and their bytes, answers that were another block, answers that say no, and blocks that
+	// came and that nothing waited for.
+	BlocksWanted, BlocksLost, BlocksAsked, BlocksRepaired, BlockBytesRepaired uint64
+	BlocksWrong, BlocksMissing, BlocksDropped                                 uint64
+	// Blocks that others ask for: those they got, those that are not here or damaged, and those that
+	// were asked for beyond what one may ask for.
+	BlocksServed, BlocksLacked, BlockRequestsDropped uint64
+	Clock                                            clock.State
+	Peers                                            [limits.ReplicasMax]ClusterPeer
 }
 
 // ClusterPeer is what is known of another replica.
@@ -57,6 +66,9 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 		CommitMax: s.commits.max(), RepairsAsked: s.helped.askedCount, RepairsTaken: s.helped.takenCount,
 		RepairsServed: s.helped.servedCount, RoundTripNs: s.clock.RoundTripNs(), Clock: s.clock.State(now, s.turn.wall()),
 	}
+	s.blocks.fill(out)
+	s.lost.fill(out)
+	s.blockServing.fill(out)
 	out.LagOps, out.PausedNs = s.pressure.lag(now), s.pressure.pausedNs()
 	out.FaultySlots, out.MissingPrepares = s.log.damages()
 	age := func(atNs uint64) uint64 {

@@ -24,6 +24,7 @@ import (
 //	to apply    commit         all ops before it were given to apply; see Stage.mayExecute
 //	            sessions       the trigger op is complete
 //	            durable        the superblock of that checkpoint is durable
+//	            serve, arrived nothing: a block is what its name says, or it is not taken
 //
 //	to peers    all            the view in the envelope is durable, but of request_start_view
 //	            prepare        the log view is the view, and durable
@@ -171,6 +172,18 @@ func (s *sender) durable(checkpointOp uint64) {
 	s.apply(stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: checkpointOp})
 }
 
+// serve lends a slot to apply for a block that another replica asks for, until ApplyBlockServed.
+func (s *sender) serve(ref storage.Ref, slot stages.Slot) {
+	s.lend(slot)
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplyBlockServe, Slot: slot, Ref: ref})
+}
+
+// arrived lends a slot with a block to apply, until ApplyBlockRepaired.
+func (s *sender) arrived(ref storage.Ref, slot stages.Slot, bytes uint32) {
+	s.lend(slot)
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplyBlockArrived, Slot: slot, Ref: ref, Bytes: bytes})
+}
+
 func (s *sender) apply(message stages.ConsensusToApply) { s.out.Apply = append(s.out.Apply, message) }
 
 // ended passes on the record of an op that has ended.
@@ -181,6 +194,9 @@ func (s *sender) ready() { s.out.Ready = true }
 
 // service says what the replica does for clients from this step on.
 func (s *sender) service(now *Service) { s.out.Service = now }
+
+// lostBlocks says that blocks are lost, or are not any more.
+func (s *sender) lostBlocks(now *LostBlocks) { s.out.LostBlocks = now }
 
 func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }
 

@@ -57,6 +57,8 @@ func (m *machine) performApply(a *stages.ConsensusToApply) {
 		m.sessions = a.Sessions
 		m.trailerNext, m.repliesNext = bytes.Join(a.Sessions.Records, nil), bytes.Join(a.Sessions.Replies, nil)
 		m.w.oracle.snapshot(a.Op, m.trailerNext)
+	case stages.ApplyBlockServe, stages.ApplyBlockArrived:
+		m.performBlock(a)
 	}
 }
 
@@ -160,6 +162,7 @@ func (m *machine) finish() {
 			Checkpoint: m.checkpointOf(m.sessions.Op)})
 		m.sessions = nil
 	}
+	m.finishBlocks()
 	for _, s := range m.sends {
 		m.w.reach(s.bytes)
 		m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetSent, Slot: s.action.Slot})

@@ -42,7 +42,7 @@ func (w *several) heal() {
 	w.lossPer, w.onSend = 0, nil
 	for i, m := range w.machines {
 		w.isolate(i, false)
-		m.pausedNs = 0
+		m.pausedNs, m.grid.isHeld = 0, false
 		if !m.isUp {
 			m.start()
 		}
@@ -87,7 +87,7 @@ func TestSeveralRandom(t *testing.T) {
 	}
 	total := map[string]int{}
 	for i := range rounds {
-		w := randomSeveral(t, seed+uint64(i))
+		w := randomSeveral(t, seed+uint64(i), true)
 		for what, count := range w.count {
 			total[what] += count
 		}
@@ -99,7 +99,8 @@ func TestSeveralRandom(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"crash", "ballot", "checkpoint", "start_view", "faulty", "reply"} {
+	blocks := []string{"block", "wrong block", "block unwanted", "block lost", "repaired block"}
+	for _, what := range append(blocks, "crash", "ballot", "checkpoint", "start_view", "faulty", "reply") {
 		if total[what] == 0 {
 			t.Errorf("the test never saw a %s", what)
 		}
@@ -112,17 +113,22 @@ func TestSeveralRandom(t *testing.T) {
 // a message would leave before its view is durable, if none waited.
 func TestSeveralRegressions(t *testing.T) {
 	for _, seed := range []uint64{111, 215, 23} {
-		randomSeveral(t, seed)
+		randomSeveral(t, seed, false)
 	}
 }
 
-func randomSeveral(t testing.TB, seed uint64) *several {
+// randomSeveral plays a seed. hasBlocks: blocks of the grid are damaged and repaired as well, which
+// leaves no message where it was without them.
+func randomSeveral(t testing.TB, seed uint64, hasBlocks bool) *several {
 	w := newSeveral(t, 2+int(seed%4), seed)
 	w.addClients(3)
 	random := w.random
 	w.lossPer = random.IntN(60)
 	for range 40 {
 		w.run(uint64(100_000_000 + random.IntN(2*second)))
+		if hasBlocks {
+			w.damageBlocks()
+		}
 		m := w.machines[random.IntN(len(w.machines))]
 		switch random.IntN(5) {
 		case 0:
@@ -152,6 +158,7 @@ func randomSeveral(t testing.TB, seed uint64) *several {
 		}
 	}
 	w.heal()
+	w.until("all blocks are whole", w.isWhole)
 	return w
 }
 

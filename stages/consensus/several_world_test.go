@@ -39,6 +39,7 @@ type several struct {
 	onSend    func(from, to int, f *flight) bool     // a script may drop a message
 	onStep    func(m *machine, step func())          // a script may look at what a step does
 	onFault   func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
+	onLost    func(m *machine, lost LostBlocks)      // what a machine says of blocks that nobody brings
 }
 
 // flight is a message between two machines.
@@ -176,6 +177,8 @@ type machine struct {
 	stage  *Stage
 	out    Actions
 
+	grid testGrid
+
 	appends        []stages.ConsensusToJournal
 	reads          []stages.ConsensusToJournal
 	superblockNext *datafile.Superblock
@@ -231,6 +234,7 @@ func (m *machine) start() {
 	m.executed, m.appendedNs, m.away = m.superblock.Checkpoint.Op, map[uint64]uint64{}, map[Away]bool{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
+	m.grid.start()
 	recovered := m.recover()
 	var err error
 	if m.stage, err = New(*l, DefaultOptions(), m.slots, recovered, m.memory); err != nil {
@@ -409,6 +413,9 @@ func (m *machine) turn() {
 	}
 	if m.out.Fault != nil {
 		m.w.t.Fatalf("seed %d: machine %d stops: %v", m.w.seed, m.index, m.out.Fault)
+	}
+	if m.out.LostBlocks != nil && m.w.onLost != nil {
+		m.w.onLost(m, *m.out.LostBlocks)
 	}
 	if m.out.Ready {
 		m.readyCount++

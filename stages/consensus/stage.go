@@ -88,12 +88,16 @@ type Stage struct {
 	acks      acks
 	beats     beats
 	repair    repair
+	blocks    blocks
+	lost      lostBlocks
 	raw       durableLog // scratch
 	turn      turn
 	outgoing  outgoing
 	service   service
 	helped    helped
 	pressure  pressure
+
+	blockServing blockServing
 }
 
 // isCluster tells whether there are other replicas.
@@ -155,6 +159,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		costs:     newCosts(),
 		pressure:  newPressure(&l),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
+		blocks:    newBlocks(int(r.Superblock.Replica), quorums.Replicas),
 	}
 	committed := r.OpHead // all that a single replica finds in its log is committed
 	if s.isCluster() {
@@ -299,6 +304,14 @@ func (s *Stage) onApply(e *stages.ApplyToConsensus) {
 		s.onCheckpointReady(e.Checkpoint)
 	case stages.ApplyFault:
 		s.fail(e.Fault)
+	case stages.ApplyBlockWanted:
+		s.onBlockWanted(e)
+	case stages.ApplyBlockUnwanted:
+		s.blocks.unwant(vsr.Block(e.Ref))
+	case stages.ApplyBlockServed:
+		s.onBlockServed(e)
+	case stages.ApplyBlockRepaired:
+		s.onBlockRepaired(e)
 	default:
 		assert.That(false, "apply answer kind is known")
 	}

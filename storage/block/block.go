@@ -239,17 +239,30 @@ func VerifyPage(header HeaderPage, page uint32, data []byte) string {
 
 // VerifyBlock checks all used pages of the block in buffer. The buffer may end behind these pages.
 func VerifyBlock(g *Geometry, buffer []byte, ref storage.Ref, cluster wire.U128) *storage.Fault {
-	if reason := VerifyHeader(g, buffer[:g.PageBytes], ref, cluster); reason != "" {
-		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}
+	if page, reason := VerifyPages(g, buffer, ref, cluster); reason != "" {
+		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Page: page, Reason: reason}
+	}
+	return nil
+}
+
+// VerifyPages does the same. It returns the first page that is wrong with the reason, and "" if all
+// are right.
+func VerifyPages(g *Geometry, buffer []byte, ref storage.Ref, cluster wire.U128) (page uint32, reason string) {
+	const short = "the block is short"
+	if uint32(len(buffer)) < g.PageBytes {
+		return 0, short
+	}
+	if reason = VerifyHeader(g, buffer[:g.PageBytes], ref, cluster); reason != "" {
+		return 0, reason
 	}
 	header := HeaderPage(buffer[:g.PageBytes])
 	if uint32(len(buffer)) < header.PagesUsed()*g.PageBytes {
-		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: "the block is short"}
+		return 0, short
 	}
-	for page := uint32(1); page < header.PagesUsed(); page++ {
-		if reason := VerifyPage(header, page, buffer[page*g.PageBytes:(page+1)*g.PageBytes]); reason != "" {
-			return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Page: page, Reason: reason}
+	for page = 1; page < header.PagesUsed(); page++ {
+		if reason = VerifyPage(header, page, buffer[page*g.PageBytes:(page+1)*g.PageBytes]); reason != "" {
+			return page, reason
 		}
 	}
-	return nil
+	return 0, ""
 }

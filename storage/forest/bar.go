@@ -22,6 +22,25 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 	return generation
 }
 
+// IsInUse tells whether an address belongs to a block, of the state or of a checkpoint.
+func (f *Forest) IsInUse(address uint64) bool { return f.freeSet.IsAcquired(address) }
+
+// IsNamed tells whether a checkpoint names the block at an address.
+func (f *Forest) IsNamed(address uint64) bool { return f.freeSet.IsNamed(address) }
+
+// TreeOf is the name of the tree to which a block belongs, for people. It is empty if no tree of
+// the state has the block.
+func (f *Forest) TreeOf(ref storage.Ref) string {
+	if f.keeper.Has(ref) {
+		return storage.Trees[storage.TreeTransferLog].Name
+	}
+	return f.levels.TreeOf(ref)
+}
+
+// Withdraw forgets what is wanted of addresses that have been freed. It is called before any of
+// them is given out.
+func (f *Forest) Withdraw() { f.grid.Withdraw(f.freeSet.IsAcquired) }
+
 // BarInstall makes the results of the previous generation visible. It is called at the end of each
 // bar, with nil if there was no generation. All jobs of the generation must have run. Unused
 // addresses are given back, and inputs are released.

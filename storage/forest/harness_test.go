@@ -96,7 +96,8 @@ type blocks struct {
 func (b *blocks) ReadStart(_ int, address uint64, page uint32, buffer []byte) {
 	b.disk.ReadAt(buffer, testGridOffset+b.g.Offset(address, page))
 }
-func (b *blocks) ReadDone(int) (bool, int32) { return true, 0 }
+func (b *blocks) ReadDone(int) (bool, int32)               { return true, 0 }
+func (b *blocks) Missing(storage.Ref, storage.Waiter) bool { return false }
 func (b *blocks) WriteStart(_ int, address uint64, data []byte) {
 	b.disk.WriteAt(data, testGridOffset+b.g.Offset(address, 0))
 }

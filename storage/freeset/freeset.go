@@ -172,6 +172,15 @@ func (s *Set) IsAcquired(address uint64) bool {
 	return address > 0 && address <= s.high && s.acquired.has(address-1)
 }
 
+// IsNamed tells whether a checkpoint names the block at address, one that is captured included.
+func (s *Set) IsNamed(address uint64) bool {
+	if !s.IsAcquired(address) {
+		return false
+	}
+	index := address - 1
+	return s.named.has(index) || s.waitsCaptured.has(index) || s.waitsNext.has(index)
+}
+
 // Reset makes the set what New returned.
 func (s *Set) Reset() {
 	for _, b := range [...]bitmap{s.acquired, s.named, s.waitsBar, s.waitsCaptured, s.waitsNext} {

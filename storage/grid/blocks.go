@@ -1,8 +1,6 @@
 package grid
 
 import (
-	"fmt"
-
 	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/block"
@@ -35,6 +33,8 @@ type blockRead struct {
 	count    uint32 // pages from first on
 	ref      storage.Ref
 	result   int32 // the worst of the reads: an error, or bytes that are missing
+	refused  bool  // blockWanted: it is sound, and another copy of it is the same
+	errno    int32 // of fault, or 0
 	fault    storage.Fault
 }
 
@@ -68,7 +68,7 @@ func (g *Grid) BlockPage(i int, number uint32) (page []byte, ok bool) {
 	data := g.blockBytes(i)
 	page = data[(1+number-b.first)*size:][:size]
 	if reason := block.VerifyPage(block.HeaderPage(data[:size]), number, page); reason != "" {
-		g.blockBad(i, storage.Fault{What: storage.FaultBlock, Address: b.ref.Address, Page: number, Reason: reason})
+		g.blockBad(i, number, reason)
 		return nil, false
 	}
 	return page, true
@@ -78,8 +78,8 @@ func (g *Grid) BlockPage(i int, number uint32) (page []byte, ok bool) {
 func (g *Grid) BlockRefuse(i int, reason string) {
 	b := &g.blocks[i]
 	assert.That(b.state == blockArrived && !b.ended, "a block that is refused has arrived")
-	b.repeated = blockReads // the disk gave what was written
-	g.blockBad(i, storage.Fault{What: storage.FaultBlock, Address: b.ref.Address, Reason: reason})
+	b.repeated, b.refused = blockReads, true // the disk gave what was written
+	g.blockBad(i, 0, reason)
 }
 
 // BlockBytes returns the header page and all used pages of a block that was read as a whole, or
@@ -174,24 +174,24 @@ func (g *Grid) blockVerify(i int) {
 	b := &g.blocks[i]
 	size := g.geometry.PageBytes
 	data := g.blockBytes(i)
-	short := storage.Fault{What: storage.FaultBlock, Address: b.ref.Address, Reason: "the file ends before the page"}
+	const short = "the file ends before the page"
 	read := (1 + b.count) * size
 	switch {
 	case b.result < 0:
-		g.blockBad(i, storage.Fault{What: storage.FaultDisk, Address: b.ref.Address, Reason: fmt.Sprintf("%s (errno %d)", readFailed, -b.result)})
+		g.blockBad(i, 0, readFailed)
 		return
 	case b.result > 0 && (!b.whole || uint32(b.result-1) < size):
-		g.blockBad(i, short)
+		g.blockBad(i, 0, short)
 		return
 	case b.result > 0:
 		read = uint32(b.result - 1)
 	}
 	if reason := block.VerifyHeader(&g.geometry, data[:size], b.ref, g.cluster); reason != "" {
-		g.blockBad(i, storage.Fault{What: storage.FaultBlock, Address: b.ref.Address, Reason: reason})
+		g.blockBad(i, 0, reason)
 		return
 	}
 	if b.whole && block.HeaderPage(data[:size]).PagesUsed()*size > read {
-		g.blockBad(i, short)
+		g.blockBad(i, 0, short)
 		return
 	}
 	b.state = blockArrived
@@ -200,7 +200,7 @@ func (g *Grid) blockVerify(i int) {
 // blockBad reads a part of a block again, or makes the block a wanted one. Each of its disk reads
 // may fail once. A single replica has nobody to get a wanted block from: Fault names it, and the
 // stage stops.
-func (g *Grid) blockBad(i int, fault storage.Fault) {
+func (g *Grid) blockBad(i int, page uint32, reason string) {
 	b := &g.blocks[i]
 	g.statistics.Damaged++
 	if b.repeated < blockReads {
@@ -208,17 +208,22 @@ func (g *Grid) blockBad(i int, fault storage.Fault) {
 		g.blockSubmit(i)
 		return
 	}
-	b.state, b.fault = blockWanted, fault
+	b.state = blockWanted
+	b.fault = storage.Fault{What: storage.FaultBlock, Address: b.ref.Address, Page: page, Reason: reason}
+	if b.errno = min(b.result, 0); b.errno != 0 {
+		b.fault.What = storage.FaultDisk
+	}
 	g.wantedCount++
 }
 
-// wanted returns the fault of the first block that is wanted.
+// wanted returns the fault of the first block that is wanted and that a repair does not help, or
+// nil.
 func (g *Grid) wanted() *storage.Fault {
 	for i := range g.blocks {
-		if b := &g.blocks[i]; b.state == blockWanted {
+		if b := &g.blocks[i]; b.state == blockWanted && (b.refused || !g.several) {
+			b.fault.Reason, b.errno = withErrno(b.fault.Reason, b.errno), 0
 			return &b.fault
 		}
 	}
-	assert.That(false, "a block that the count promised is wanted")
 	return nil
 }

@@ -19,8 +19,9 @@
 // BlocksMax parts of blocks. When all reads are in use, Start returns false, and the caller tries
 // again later.
 // Faults: a damaged or unreadable page is read once more, and is never returned. If it was demanded
-// (Start, Page, BlockStart), it becomes Fault. If it was only read ahead (Warm), or if the part of
-// the block was ended (BlockEnd), it is forgotten, because its address may belong to another block
-// by now.
+// (Start, Page, BlockStart), its block becomes a Want, and callers wait until Repaired. A single
+// replica has nobody to get the block from: then it is Fault. If it was only read ahead (Warm), or
+// if the part of the block was ended (BlockEnd), it is forgotten, because its address may belong to
+// another block by now.
 // Source: design, section 4; docs/design/storage.md, "A block".
 package grid

@@ -1,8 +1,6 @@
 package grid
 
 import (
-	"fmt"
-
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/ports"
@@ -24,6 +22,7 @@ type Grid struct {
 	cluster    wire.U128
 	gridOffset uint64 // of block 1 in the file
 	disk       ports.Disk
+	several    bool // others have the blocks: what cannot be read is a want, and no fault
 
 	pages   cache
 	headers cache
@@ -34,6 +33,7 @@ type Grid struct {
 	blocks      [BlocksMax]blockRead
 	blocksCount int    // reads of parts of blocks that are under way
 	wantedCount int    // blocks whose parts could not be read
+	wants       wants  // blocks of pages that could not be read, in a cluster of several
 	blockMemory []byte // a block for each of blocks
 	fault       *storage.Fault
 	faultMemory storage.Fault
@@ -62,7 +62,7 @@ const (
 // read is a page that is being read.
 type read struct {
 	state    readState
-	demanded bool // a caller waits for it: damage is a fault
+	demanded bool // a caller waits for it: damage is a want or a fault
 	repeated bool
 	page     uint32
 	slot     uint32 // in pages, or in headers for page 0
@@ -78,7 +78,7 @@ func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cl
 	pagesCount := l.CacheGridBytes / uint64(l.PageBytes)
 	headerBytes := (uint64(geometry.HeaderUsedBytes()) + 63) &^ 63
 	return &Grid{
-		geometry: geometry, cluster: cluster, gridOffset: gridOffset, disk: disk,
+		geometry: geometry, cluster: cluster, gridOffset: gridOffset, disk: disk, several: l.ReplicasCount > 1,
 		pages:       newCache(a, pagesCount, uint64(l.PageBytes), "grid cache", options),
 		headers:     newCache(a, max(pagesCount/pagesPerHeader, 4*waysCount), headerBytes, "grid cache headers", options),
 		staging:     a.BytesWith(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads", arena.Options{Class: arena.Cache}),
@@ -127,7 +127,8 @@ func (g *Grid) Try(ref storage.Ref, page uint32) ([]byte, bool) {
 }
 
 // Page returns a verified page that Lookup did not find. It waits until the page is there. It waits
-// for ever if the page is damaged; then the stage sees Fault.
+// until the block is repaired if the page is damaged; a single replica waits for ever, and the
+// stage sees Fault.
 func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte {
 	for {
 		if data := g.cacheOf(page).lookup(&ref, page); data != nil { // the caller's Lookup was counted already
@@ -138,7 +139,8 @@ func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte 
 	}
 }
 
-// Fault is the first damage of a demanded page or of a block that is wanted, or nil.
+// Fault is the first damage of a demanded page or of a part of a block, or nil. In a cluster of
+// several, only a block that was refused is a fault: no other copy is another block.
 func (g *Grid) Fault() *storage.Fault {
 	if g.fault == nil && g.wantedCount > 0 {
 		return g.wanted()
@@ -168,6 +170,9 @@ func (g *Grid) start(ref storage.Ref, page uint32, demanded bool) bool {
 			g.demand(slot, page)
 		}
 		return true
+	}
+	if g.wants.has(ref) {
+		return true // it is read when the block is repaired
 	}
 	if page > 0 && !g.start(ref, 0, demanded) {
 		return false // the header page goes first, at the same time if both fit
@@ -261,6 +266,10 @@ func (g *Grid) prove(i int) bool {
 	r := &g.reads[i]
 	header := g.headers.lookup(&r.ref, 0)
 	if header == nil {
+		if g.wants.has(r.ref) {
+			g.drop(i)
+			return true
+		}
 		g.start(r.ref, 0, r.demanded) // it was evicted or is still being read
 		return false
 	}
@@ -290,28 +299,28 @@ func (g *Grid) bad(i int, what, reason string, errno int32) {
 		g.submit(i)
 		return
 	}
-	if r.demanded && g.fault == nil {
-		if errno != 0 { // the replica ends with this fault, so this may allocate
-			reason = fmt.Sprintf("%s (errno %d)", reason, -errno)
-		}
-		g.faultMemory = storage.Fault{What: what, Address: r.ref.Address, Page: r.page, Reason: reason}
-		g.fault = &g.faultMemory
+	if r.demanded {
+		g.missing(r, what, reason, errno)
 	}
 	ref, page := r.ref, r.page
-	g.cacheOf(page).drop(r.slot)
-	r.state = readFree
-	g.readsCount--
+	g.drop(i)
 	if page > 0 {
 		return
 	}
 	// Without its header page, no page of the block can be verified.
 	for j := range g.reads {
 		if other := &g.reads[j]; other.state == readUnproven && other.ref == ref {
-			g.pages.drop(other.slot)
-			other.state = readFree
-			g.readsCount--
+			g.drop(j)
 		}
 	}
+}
+
+// drop gives a read up.
+func (g *Grid) drop(i int) {
+	r := &g.reads[i]
+	g.cacheOf(r.page).drop(r.slot)
+	r.state = readFree
+	g.readsCount--
 }
 
 // Reset forgets what was demanded and damaged, and waits until no part of a block is being read.
@@ -323,7 +332,7 @@ func (g *Grid) Reset(waiter storage.Waiter) {
 	for i := range g.blocks {
 		g.BlockEnd(i)
 	}
-	g.fault = nil
+	g.fault, g.wants = nil, wants{}
 	for g.blocksCount > 0 {
 		waiter.Wait()
 	}

@@ -134,22 +134,30 @@ func (m *Merger) verify(in *input, number uint32) string {
 }
 
 // arrive waits for a page of the current table and verifies it. A page that fails is read once
-// more, alone.
+// more, alone, and again when its block was repaired.
 func (m *Merger) arrive(in *input, number uint32) bool {
 	b := &in.buffers[in.current]
 	if errno := m.await(b); errno == 0 && m.verify(in, number) == "" {
 		return true
 	}
-	m.readStart(b, number, number+1)
-	if errno := m.await(b); errno != 0 {
-		m.fail(storage.FaultDisk, b.address, number, fmt.Sprintf("the read of a block failed (errno %d)", errno))
+	for {
+		m.readStart(b, number, number+1)
+		errno, reason := m.await(b), ""
+		if errno == 0 {
+			if reason = m.verify(in, number); reason == "" {
+				return true
+			}
+		}
+		if m.reader.Missing(in.tables[0].Ref, m.waiter) {
+			continue
+		}
+		if errno != 0 {
+			m.fail(storage.FaultDisk, b.address, number, fmt.Sprintf("the read of a block failed (errno %d)", errno))
+		} else {
+			m.fail(storage.FaultBlock, b.address, number, reason)
+		}
 		return false
 	}
-	if reason := m.verify(in, number); reason != "" {
-		m.fail(storage.FaultBlock, b.address, number, reason)
-		return false
-	}
-	return true
 }
 
 // openTable waits for the header page of the current table.

@@ -36,6 +36,9 @@ type BlockReader interface {
 	ReadStart(slot int, address uint64, page uint32, buffer []byte)
 	// ReadDone tells whether the read has ended, and its errno: 0 if buffer is full.
 	ReadDone(slot int) (done bool, errno int32)
+	// Missing tells that the disk does not give a block as ref names it. It waits until the block was
+	// repaired. repaired is false if that will not be: the job fails.
+	Missing(ref storage.Ref, waiter storage.Waiter) (repaired bool)
 }
 
 // BlockWriter writes the front parts of blocks, like BlockReader.

@@ -58,6 +58,7 @@ func (d *fakeDisk) ReadStart(slot int, address uint64, page uint32, buffer []byt
 	d.reads[slot] = fakeOperation{true, address, page, buffer}
 }
 
+func (d *fakeDisk) Missing(storage.Ref, storage.Waiter) bool { return false }
 func (d *fakeDisk) ReadDone(slot int) (bool, int32) {
 	o := &d.reads[slot]
 	if !o.busy {

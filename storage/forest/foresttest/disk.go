@@ -153,6 +153,9 @@ func (g *Ground) ReadStart(_ int, address uint64, page uint32, buffer []byte) {
 	copy(buffer, g.disk.data[offset:])
 }
 
+// Missing tells that nobody repairs a block.
+func (g *Ground) Missing(storage.Ref, storage.Waiter) bool { return false }
+
 // ReadDone tells that a read is done.
 func (g *Ground) ReadDone(int) (bool, int32) { return true, 0 }
 

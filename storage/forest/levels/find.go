@@ -94,3 +94,17 @@ func (s *Levels) FilterOf(t *Tree, r *Run, key *storage.Key) []byte {
 	at := r.search(key, k)
 	return s.filters.of(r.filters[at])
 }
+
+// TreeOf is the name of the tree that has a table, or "".
+func (s *Levels) TreeOf(ref storage.Ref) string {
+	for i := range s.trees {
+		for _, r := range s.trees[i].ordered {
+			for at := range r.tables {
+				if r.tables[at].Ref == ref {
+					return storage.Trees[i].Name
+				}
+			}
+		}
+	}
+	return ""
+}

@@ -42,6 +42,17 @@ func (l *rowLog) add(t *storage.Table) bool {
 	return true
 }
 
+// Has tells whether a block of rows is one of the log.
+func (k Keeper) Has(ref storage.Ref) bool {
+	l := &k.s.log
+	for i := range l.tables[:l.count] {
+		if l.tables[i].Ref == ref {
+			return true
+		}
+	}
+	return l.partial.Ref == ref
+}
+
 // lastAtMost returns the index of the last element that is at most value, or -1. Elements ascend.
 func lastAtMost(elements []uint64, value uint64) int {
 	low, high := 0, len(elements)

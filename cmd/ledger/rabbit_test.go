@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+)
+
+// rabbitWithin bounds the start of a broker: its virtual machine takes its time on a busy machine.
+const rabbitWithin = 2 * time.Minute
+
+// rabbit is a RabbitMQ of Debian's package, on loopback ports and in a folder of its own. It keeps
+// its data when it is killed and started again.
+type rabbit struct {
+	t           *testing.T
+	folder      string
+	port        string
+	environment []string
+	process     *exec.Cmd
+}
+
+// newRabbit starts a broker, with more lines of its configuration. The test is skipped where there
+// is none.
+func newRabbit(t *testing.T, configuration ...string) *rabbit {
+	t.Helper()
+	scripts, _ := filepath.Glob("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server")
+	if len(scripts) == 0 {
+		t.Skip("RabbitMQ is not installed: apt-get install rabbitmq-server")
+	}
+	folder := t.TempDir()
+	r := &rabbit{t: t, folder: folder, port: loopbackPort(t)}
+	mapper, node := loopbackPort(t), loopbackPort(t)
+	file := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	settings := append([]string{"listeners.tcp.default = 127.0.0.1:" + r.port, "vm_memory_high_watermark.absolute = 400MB",
+		"disk_free_limit.absolute = 1MB", "log.console.level = warning"}, configuration...)
+	r.environment = append(os.Environ(), "HOME="+folder, "RABBITMQ_NODENAME=ledger"+r.port+"@localhost", "RABBITMQ_NODE_PORT="+r.port,
+		"RABBITMQ_MNESIA_BASE="+filepath.Join(folder, "data"), "RABBITMQ_LOG_BASE="+filepath.Join(folder, "log"),
+		"RABBITMQ_CONFIG_FILE="+file("rabbitmq.conf", strings.Join(settings, "\n")+"\n"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE="+file("plugins", "[].\n"), "RABBITMQ_CONF_ENV_FILE="+file("env.conf", ""),
+		"RABBITMQ_PID_FILE="+filepath.Join(folder, "pid"), "RABBITMQ_DIST_PORT="+node, "RABBITMQ_ALLOW_INPUT=1",
+		"ERL_EPMD_PORT="+mapper, "ERL_EPMD_ADDRESS=127.0.0.1",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1 +A 4 -noinput -kernel inet_dist_use_interface {127,0,0,1}",
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	// The port mapper of Erlang would outlive the broker that starts it, so it is ours.
+	epmd := exec.Command("epmd", "-port", mapper, "-address", "127.0.0.1")
+	epmd.Env = r.environment
+	if err := epmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.kill()
+		_ = epmd.Process.Kill()
+		_ = epmd.Wait()
+	})
+	r.start(scripts[0])
+	return r
+}
+
+// loopbackPort is a port that is free now.
+func loopbackPort(t *testing.T) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// start starts the broker, and waits until it takes connections.
+func (r *rabbit) start(script ...string) {
+	r.t.Helper()
+	if len(script) == 0 {
+		script = r.process.Args[:1]
+	}
+	r.process = exec.Command(script[0])
+	r.process.Env = r.environment
+	r.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	output := &bytes.Buffer{}
+	r.process.Stdout, r.process.Stderr = output, output
+	if err := r.process.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	process := r.process
+	go func() {
+		_ = process.Wait()
+		close(ended)
+	}()
+	for deadline := time.Now().Add(rabbitWithin); ; {
+		if connection, err := amqp091.Dial(r.url()); err == nil {
+			_ = connection.Close()
+			return
+		}
+		select {
+		case <-ended:
+			r.t.Fatalf("RabbitMQ ends: %s", output)
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("RabbitMQ does not start within %v: %s", rabbitWithin, output)
+		}
+	}
+}
+
+// kill ends the broker and its helpers at once.
+func (r *rabbit) kill() {
+	if r.process != nil {
+		_ = syscall.Kill(-r.process.Process.Pid, syscall.SIGKILL)
+		for range 2000 { // until its port is free
+			link, err := net.Dial("tcp", r.address())
+			if err != nil {
+				return
+			}
+			_ = link.Close()
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func (r *rabbit) address() string { return "127.0.0.1:" + r.port }
+
+func (r *rabbit) url() string { return fmt.Sprintf("amqp://guest:guest@%s/", r.address()) }
