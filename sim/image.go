@@ -195,7 +195,8 @@ func (m *Image) holds(offsetBytes uint64, data []byte) bool {
 	return bytes.Equal(m.bytes(offsetBytes, uint64(len(data))), data)
 }
 
-// holdsDurable tells whether these bytes would survive a power cut, and can be read.
+// holdsDurable tells whether these bytes are what reads return, and what they return after a power
+// cut.
 func (m *Image) holdsDurable(offsetBytes uint64, data []byte) (is bool) {
 	for at := offsetBytes; len(m.unreadable) > 0 && at < offsetBytes+uint64(len(data)); at += m.sectorBytes {
 		if m.unreadable[at/m.sectorBytes] {
@@ -203,17 +204,18 @@ func (m *Image) holdsDurable(offsetBytes uint64, data []byte) (is bool) {
 		}
 	}
 	is = offsetBytes+uint64(len(data)) <= m.sizeBytes
-	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
-		switch c := (chunk{}); {
-		case !is:
-		case index < uint64(len(m.chunks)):
-			if c = m.chunks[index]; c.isApart {
-				c.now = c.durable
-			}
-			is = c.now != nil && bytes.Equal(c.now[from:to], data[at:at+to-from]) || c.now == nil && allZero(data[at:at+to-from])
-		default:
-			is = allZero(data[at : at+to-from])
+	same := func(have *[chunkBytes]byte, from, to, at uint64) bool {
+		if have == nil {
+			return allZero(data[at : at+to-from])
 		}
+		return bytes.Equal(have[from:to], data[at:at+to-from])
+	}
+	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
+		var c chunk
+		if index < uint64(len(m.chunks)) {
+			c = m.chunks[index]
+		}
+		is = is && same(c.now, from, to, at) && (!c.isApart || same(c.durable, from, to, at))
 	})
 	return is
 }
