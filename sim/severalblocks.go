@@ -202,10 +202,14 @@ func (s *several) mendUnread() {
 	}
 }
 
-// isHealed tells whether each replica has all blocks of its checkpoint.
+// isHealed tells whether each replica has all blocks of its checkpoint, but those that its disk has
+// spoiled and that nobody looks for.
 func (s *several) isHealed() bool {
 	for _, m := range s.cluster.machines {
-		if m.witness.syncMax > 0 || len(s.blocks.Broken(m.index, m.witness.checkpointOp)) > 0 {
+		if s.blocks.Missing(m.index, m.witness.checkpointOp) != nil {
+			return false
+		}
+		if heals.scrub && len(s.blocks.Broken(m.index, m.witness.checkpointOp)) > 0 {
 			return false
 		}
 	}
