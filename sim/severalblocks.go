@@ -9,6 +9,7 @@ var heals = struct {
 	blocks bool // damaged blocks, from other replicas
 	sync   bool // a replica that misses more than the logs of others have takes their checkpoint
 	walk   bool // what such a replica misses comes by itself
+	reopen bool // a block that no checkpoint names, by executing the log again
 	scrub  bool // damage that nobody reads is found
 }{}
 
@@ -148,7 +149,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 		}
 	}
 	block := s.blocks.Found(m.index, address)
-	if block == nil || !s.blocks.MaySpoil(m.index, block) {
+	if block == nil || !s.blocks.MaySpoil(m.index, block) && !(heals.reopen && s.blocks.MayRebuild(m.index, block)) {
 		return
 	}
 	r, image, page := m.random, m.disk.image, uint64(m.limits.PageBytes)
