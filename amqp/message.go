@@ -76,7 +76,13 @@ func progressOf(headers amqp091.Table) (timestamp uint64, err error) {
 // reference's.
 func lockerArguments() amqp091.Table { return queueArguments(0) }
 
-func progressArguments() amqp091.Table { return queueArguments(1) }
+func progressArguments(queueType string) amqp091.Table {
+	arguments := queueArguments(1)
+	if queueType != "" {
+		arguments["x-queue-type"] = queueType
+	}
+	return arguments
+}
 
 func queueArguments(lengthMax uint32) amqp091.Table {
 	return amqp091.Table{"x-overflow": "drop-head", "x-single-active-consumer": true, "x-max-length": lengthMax,

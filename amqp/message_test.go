@@ -82,7 +82,7 @@ func TestEventMessage(t *testing.T) {
 // the job.
 func TestQueues(t *testing.T) {
 	o := Options{Cluster: wire.U128Max()}
-	golden(t, "queues.txt", o.lockerQueue()+"\n"+fields(lockerArguments())+o.progressQueue()+"\n"+fields(progressArguments()))
+	golden(t, "queues.txt", o.lockerQueue()+"\n"+fields(lockerArguments())+o.progressQueue()+"\n"+fields(progressArguments("")))
 	if name := o.progressQueue(); len(name) > 255 {
 		t.Errorf("%s has %d bytes", name, len(name))
 	}

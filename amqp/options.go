@@ -18,6 +18,7 @@ type Options struct {
 	Exchange    string // which is there already; "": the default one
 	RoutingKey  string
 	Cluster     wire.U128
+	QueueType   string // of the progress queue: "quorum", or "" for that which the broker gives it
 	// TimestampLast replaces the saved progress; nil: it does not.
 	TimestampLast *uint64
 	EventsMax     uint32        // of a batch

@@ -18,6 +18,8 @@ const (
 	// lockerPause is the time between two looks at the locker queue of a job on standby. Each look
 	// is an error in the log of the broker.
 	lockerPause = 2 * time.Second
+	// backWithin is the time in which a broker puts a message back whose consumer has ended.
+	backWithin = 500 * time.Millisecond
 	// closeWithin bounds the time that the end of a connection takes.
 	closeWithin = 2 * time.Second
 )
@@ -53,6 +55,7 @@ func connect(ctx context.Context, o *Options, broker string) (*session, error) {
 		return nil, err
 	}
 	s := &session{options: o, broker: broker}
+	stop := func() bool { return true }
 	config := amqp091.Config{Vhost: o.VirtualHost, Heartbeat: heartbeat,
 		SASL:       []amqp091.Authentication{&amqp091.PlainAuth{Username: o.User, Password: o.Password}},
 		Properties: amqp091.Table{"product": "ledger", "connection_name": "ledger amqp, cluster " + o.Cluster.String()},
@@ -62,6 +65,7 @@ func connect(ctx context.Context, o *Options, broker string) (*session, error) {
 			if err != nil {
 				return nil, err
 			}
+			stop = context.AfterFunc(ctx, func() { _ = socket.Close() })
 			return socket, socket.SetDeadline(time.Now().Add(o.Timeout)) // the library removes it behind the handshake
 		}}
 	url := "amqp://" + broker
@@ -72,7 +76,9 @@ func connect(ctx context.Context, o *Options, broker string) (*session, error) {
 			config.TLSClientConfig.ServerName = host
 		}
 	}
-	if s.connection, err = amqp091.DialConfig(url, config); err != nil {
+	s.connection, err = amqp091.DialConfig(url, config)
+	stop()
+	if err != nil {
 		return nil, s.dialError(err)
 	}
 	if s.channel, err = s.connection.Channel(); err == nil {
@@ -161,32 +167,65 @@ func (s *session) lock() (isOurs bool, err error) {
 }
 
 // progress declares the progress queue, and reads from it the timestamp up to which events are
-// confirmed. The message stays there. With isIgnored, it is not read.
+// confirmed. With isIgnored, it is not read.
 func (s *session) progress(isIgnored bool) (timestamp uint64, isFound bool, err error) {
 	queue := s.options.progressQueue()
-	if _, err := s.channel.QueueDeclare(queue, true, false, false, false, progressArguments()); err != nil {
+	declared, err := s.channel.QueueDeclare(queue, true, false, false, false, progressArguments(s.options.QueueType))
+	if err != nil {
 		if code := codeOf(err); code == amqp091.AccessRefused || code == amqp091.PreconditionFailed {
 			return 0, false, s.queueRefused(queue, err)
 		}
 		return 0, false, s.named(err)
 	}
-	if isIgnored {
+	if !isIgnored && declared.Messages == 0 {
+		// The message may be on its way back from a job that was killed while it read it.
+		time.Sleep(backWithin)
+		if declared, err = s.channel.QueueDeclarePassive(queue, true, false, false, false, nil); err != nil {
+			return 0, false, s.named(err)
+		}
+	}
+	if isIgnored || declared.Messages == 0 {
 		return 0, false, nil
 	}
-	delivery, isFound, err := s.channel.Get(queue, false)
-	switch {
-	case err != nil && codeOf(err) == amqp091.AccessRefused:
-		return 0, false, s.queueRefused(queue, err)
-	case err != nil || !isFound:
+	return s.replaced(queue)
+}
+
+// replaced reads the message in the progress queue, and puts another one in its place: a quorum
+// queue counts the deliveries of a message, and drops it at a limit. The message is consumed,
+// because a quorum queue with a single active consumer does not take basic.get.
+func (s *session) replaced(queue string) (timestamp uint64, isFound bool, err error) {
+	reading, err := s.connection.Channel()
+	if err != nil {
 		return 0, false, s.named(err)
 	}
-	if err := delivery.Nack(false, true); err != nil {
+	deliveries, err := reading.Consume(queue, "", false, false, false, false, nil)
+	if err != nil {
+		if codeOf(err) == amqp091.AccessRefused {
+			return 0, false, s.queueRefused(queue, err)
+		}
 		return 0, false, s.named(err)
+	}
+	delivery := amqp091.Delivery{}
+	select {
+	case delivery, isFound = <-deliveries:
+	case <-time.After(s.options.Timeout):
+	}
+	if !isFound {
+		return 0, false, fmt.Errorf("the broker %s does not deliver the message in the queue %s", s.broker, queue)
 	}
 	if timestamp, err = progressOf(delivery.Headers); err != nil {
 		return 0, false, refused("the message in the queue %s %w: give the last timestamp that arrived as --timestamp-last", queue, err)
 	}
-	return timestamp, true, nil
+	if err := s.save(timestamp); err != nil {
+		if codeOf(err) == amqp091.AccessRefused {
+			return 0, false, s.queueRefused(queue, err)
+		}
+		return 0, false, err
+	}
+	if err = delivery.Ack(false); err == nil {
+		err = reading.Close()
+	}
+	return timestamp, true, s.named(err)
 }
 
 func (s *session) queueRefused(queue string, err error) error {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rabbitmq/amqp091-go"
+
 	"ledger/accounting"
 	"ledger/feed"
 )
@@ -91,6 +93,9 @@ func (s *Sink) Write(events []accounting.ChangeEvent, _ uint64) error {
 	return nil
 }
 
+// Idle implements feed.Idler: a connection that has ended is replaced, so that the lock is kept.
+func (s *Sink) Idle() error { return s.connected() }
+
 // Close ends the connection. Another job may take over at once.
 func (s *Sink) Close() { s.drop() }
 
@@ -108,10 +113,13 @@ func (s *Sink) drop() {
 //
 // error: a feed.ElsewhereError if the progress is another one than it was.
 func (s *Sink) connected() error {
-	if s.session != nil && !s.session.connection.IsClosed() {
+	if s.session != nil && !s.session.channel.IsClosed() {
 		return nil
 	}
-	s.drop()
+	if s.session != nil {
+		fmt.Fprintf(s.options.Messages, "the connection has ended: %v\n", s.session.ended(amqp091.ErrClosed))
+		s.drop()
+	}
 	broker := s.options.Brokers[s.next]
 	session, err := connect(s.ctx, &s.options, broker)
 	if err != nil {

@@ -50,6 +50,14 @@ func (s metered[E]) Write(rows []E, last uint64) error {
 	return err
 }
 
+// Idle implements feed.Idler, if the sink does.
+func (s metered[E]) Idle() error {
+	if idler, ok := s.sink.(feed.Idler); ok {
+		return idler.Idle()
+	}
+	return nil
+}
+
 // metric is one line of the page.
 type metric struct {
 	name, help string

@@ -11,5 +11,5 @@
 // Limits: one batch in memory; lines of at most LineBytesMax.
 // Faults: what was written and not synced is cut off and written again, so a crash leaves no gap
 // and no duplicate in a file. A sink that fails is tried again with growing pauses.
-// Source: docs/cdc.md, docs/export.md.
+// Source: docs/cdc.md, docs/move.md.
 package feed

@@ -126,13 +126,11 @@ func Run[E any](ctx context.Context, source SourceOf[E], sink SinkOf[E], options
 		case batch.Count == 0 && !options.Follow:
 			return result, nil
 		case batch.Count == 0:
-			if !pause(ctx, options.IdleInterval) {
-				return result, nil
-			}
-			continue
+			err = idle(ctx, sink, options.Messages)
+		default:
+			err = Retry(ctx, options.Messages, func() error { return sink.Write(batch.Rows, batch.Last) })
+			rows = batch.Rows // its memory is used again
 		}
-		err = Retry(ctx, options.Messages, func() error { return sink.Write(batch.Rows, batch.Last) })
-		rows = batch.Rows // its memory is used again
 		switch elsewhere := (*ElsewhereError)(nil); {
 		case errors.As(err, &elsewhere):
 			result.Last = elsewhere.Last
@@ -141,6 +139,11 @@ func Run[E any](ctx context.Context, source SourceOf[E], sink SinkOf[E], options
 			return result, nil
 		case err != nil:
 			return result, err
+		case batch.Count == 0:
+			if !pause(ctx, options.IdleInterval) {
+				return result, nil
+			}
+			continue
 		}
 		result.Last = batch.Last
 		result.Count += uint64(batch.Count)
@@ -149,6 +152,17 @@ func Run[E any](ctx context.Context, source SourceOf[E], sink SinkOf[E], options
 		}
 	}
 	return result, nil
+}
+
+// Idler is a sink that looks after itself while there is nothing to write. An error is as that of
+// Write.
+type Idler interface{ Idle() error }
+
+func idle(ctx context.Context, sink any, messages io.Writer) error {
+	if idler, ok := sink.(Idler); ok {
+		return Retry(ctx, messages, idler.Idle)
+	}
+	return nil
 }
 
 // Retry tries something with a sink until it succeeds, with growing pauses, or until ctx ends.

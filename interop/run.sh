@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs all interop tests against one server binary, each client suite on a server of its own.
 #
-#   LEDGER_BIN=path/to/ledger interop/run.sh [go] [cluster] [node] [python] [suites] [three]
+#   LEDGER_BIN=path/to/ledger interop/run.sh [go] [cluster] [node] [python] [suites] [three] [amqp]
 #
-# Without arguments: all six parts. Clients are installed, pinned, into folders here that git ignores.
+# Without arguments: all seven parts. Clients are installed, pinned, into folders here that git ignores.
 # suites: the test suites that the official Go and Node clients bring along.
 # LONG=1: all recorded corpora against three replicas as well; without it, the cluster part plays two.
 # three: the newest client of each language, and these suites, against three replicas.
+# amqp: change data capture into a real RabbitMQ, which is installed from Debian's package if it is missing.
 # The last line is `N passed, M failed`; the exit status is 1 if anything failed.
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -19,9 +20,9 @@ fi
 LEDGER_BIN=$(realpath "$LEDGER_BIN")
 short=-short
 [[ -z ${LONG:-} ]] || short=
-parts=" ${*:-go cluster node python suites three} "
+parts=" ${*:-go cluster node python suites three amqp} "
 for part in $parts; do
-  case $part in go | cluster | node | python | suites | three) ;; *) echo "unknown part $part" >&2 && exit 1 ;; esac
+  case $part in go | cluster | node | python | suites | three | amqp) ;; *) echo "unknown part $part" >&2 && exit 1 ;; esac
 done
 
 work=.work
@@ -186,6 +187,24 @@ if [[ $parts == *" three "* ]]; then
   on_three "three replicas: python 0.17.9" python/.venv-0.17.9/bin/python python/smoke.py
   stop_server
   go_suite "three replicas: the Go client's own suite" "$PWD/three.sh"
+fi
+
+# install_rabbitmq installs the package without starting its service.
+install_rabbitmq() {
+  local policy=/usr/sbin/policy-rc.d
+  [[ -e $policy ]] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends rabbitmq-server
+}
+if [[ $parts == *" amqp "* ]]; then
+  if [[ ! -e /usr/lib/rabbitmq/bin/rabbitmq-server && $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
+    export -f install_rabbitmq
+    report "apt-get install rabbitmq-server" bash -c install_rabbitmq
+  fi
+  if [[ -e /usr/lib/rabbitmq/bin/rabbitmq-server ]]; then # the job under test is built from source
+    report "RabbitMQ: messages, progress, TLS, standby, kills" env GOFLAGS=-ldflags=-checklinkname=0 go test -C .. -count=1 ./cmd/ledger -run '^TestRabbit$'
+  else
+    echo "skip  RabbitMQ is not installed: apt-get install rabbitmq-server"
+  fi
 fi
 
 rm -f "$work/output"

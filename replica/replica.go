@@ -111,12 +111,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 	consensusToApply := ring.NewSPSC[stages.ConsensusToApply](stages.RingConsensusToApply(&l))
 	applyToConsensus := ring.NewSPSC[stages.ApplyToConsensus](stages.RingApplyToConsensus(&l))
 
-	var err error
 	o.Consensus.Seed, o.Consensus.NowNs, o.Consensus.WallNs = options.Seed, options.NowNs, options.WallNs
-	r.Consensus, err = consensus.New(l, options.Consensus, slots, &o.Consensus, memory)
-	if err != nil {
-		return nil, err
-	}
+	r.Consensus = consensus.New(l, options.Consensus, slots, &o.Consensus, memory)
 	r.consensus = consensus.NewDriver(r.Consensus, consensus.Edges{
 		FromNet:     netToConsensus,
 		FromJournal: journalToConsensus,
@@ -142,6 +138,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
 	r.Apply = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
+	r.Apply.SyncRange(superblock.SyncOpMin, superblock.SyncOpMax)
 	if l.TouchesMemoryAtStart() {
 		r.Apply.Expect(apply.Ahead{Op: o.Consensus.OpHead, IDs: o.eventsAhead()}, memory)
 	}

@@ -113,12 +113,6 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o Ser
 		return nil, refusal(err)
 	}
 	s.opened = opened
-	if err := checkSessions(&opened.Consensus.Superblock.Checkpoint, "/"); err != nil {
-		return nil, err
-	}
-	if err := opened.readSessions(s.progress.counting(file)); err != nil {
-		return nil, refusal(err)
-	}
 	for i := range plan.Threads {
 		parker, err := ring.NewParker()
 		if err != nil {
@@ -333,10 +327,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	readiness.Driver, readiness.apply = s.replica.Drivers[stages.Apply], s.replica.Apply
 	s.replica.Drivers[stages.Apply] = readiness
-	// The stage has the sessions now. Their trailer may be a GiB of heap, and no collection runs
-	// later.
-	s.opened.Consensus.SessionsTrailer, s.opened.Consensus.RepliesTrailer = nil, nil
-	debug.FreeOSMemory()
+	debug.FreeOSMemory() // no collection runs later
 	s.placeMemory(callbacks)
 	if err := s.opened.begin(s.file); err != nil {
 		return refusal(err)

@@ -55,6 +55,9 @@ const (
 	CompactBlockRepair
 	// CompactBlockAgain: the block Ref that the worker wants was repaired. It reads the block again.
 	CompactBlockAgain
+	// CompactSync: make durable what was written until now; answer CompactSynced. To worker 0, one at
+	// a time.
+	CompactSync
 	// CompactGiveUp: apply wants no result of any job or checkpoint that the worker has. Each comes
 	// back as soon as possible, and one that waits for a block does not wait for it.
 	CompactGiveUp
@@ -85,6 +88,8 @@ const (
 	// CompactBlockRepaired: Repair is RepairWritten or RepairWrong. A failing write is Fault: the
 	// replica stops.
 	CompactBlockRepaired
+	// CompactSynced: the sync has ended, or failed with Fault.
+	CompactSynced
 )
 
 // CompactToApply is a message from a worker of compact to apply.
@@ -102,7 +107,7 @@ type CompactToApply struct {
 
 // BudgetCompact bounds the messages between apply and each worker, both ways: its jobs, a
 // checkpoint, what concerns blocks, and the news of another checkpoint.
-const BudgetCompact = storage.JobsMax + 1 + BlocksServedMax + BlocksRepairedMax + 4
+const BudgetCompact = storage.JobsMax + 1 + BlocksServedMax + BlocksRepairedMax + 5
 
 // RingConsensusToApply and RingApplyToConsensus are capacities of these edges. Those of a cluster
 // of several have room for what concerns blocks besides. Apply tells of wants only while half of

@@ -30,6 +30,8 @@ type amqpCommand struct {
 	PublishExchange   *string `placeholder:"NAME" help:"Exchange that takes the events. It must be there. Default: the default exchange, whose routing key is the name of a queue."`
 	PublishRoutingKey *string `placeholder:"KEY" help:"Routing key of the events. Default: none; this or --publish-exchange is required."`
 
+	ProgressQueueType string `default:"classic" placeholder:"TYPE" help:"Type of the queue that keeps the progress: classic, or quorum, which survives the loss of a broker."`
+
 	Tls            bool    `default:"false" help:"Speak TLS with the broker. The other flags of TLS mean it as well."`
 	TlsCaFile      *string `placeholder:"FILE" help:"Certificates (PEM) of the authorities that may sign the broker's. Default: those of this machine."`
 	TlsServerName  *string `placeholder:"NAME" help:"Name in the broker's certificate. Default: the host."`
@@ -113,6 +115,13 @@ func (c *amqpCommand) brokerOptions() (o amqp.Options, serverTimeout time.Durati
 		}
 	}
 	o.Timeout = time.Duration(amqpS) * time.Second
+	switch c.ProgressQueueType {
+	case "classic": // as the reference declares it: the argument is left out
+	case "quorum":
+		o.QueueType = c.ProgressQueueType
+	default:
+		return o, 0, fmt.Errorf("--progress-queue-type=%s: must be classic or quorum", c.ProgressQueueType)
+	}
 	if err := c.readPassword(&o); err != nil {
 		return o, 0, err
 	}

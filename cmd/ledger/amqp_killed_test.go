@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,7 +122,7 @@ func testRabbitKilled(t *testing.T, r *rabbit) {
 // eventCountMax makes several batches of the events between two kills.
 func eventCountMax() string {
 	if *rabbitEvents < 100_000 {
-		return "100"
+		return "1000" // the kills come in the middle of a batch
 	}
 	return "2730"
 }
@@ -133,5 +135,119 @@ func asksToEnd(t *testing.T, process *exec.Cmd, messages *transcript) {
 	}
 	if status := wait(t, process); status != exitDone || !strings.Contains(messages.String(), " events were written; the last timestamp is ") {
 		t.Errorf("status %d: %s", status, messages)
+	}
+}
+
+// Goal: the progress may be in a quorum queue, which the broker can put on several members.
+func testRabbitQuorum(t *testing.T, r *rabbit) {
+	s, c := harness(t, formatted(t)), fresh(t, r)
+	c.queue("quorum", "", nil)
+	for last := uint64(10); last <= 30; last += 10 {
+		moving(t, s, last-9, last)
+		status, messages := publishing(t, r, s, "--publish-routing-key=quorum", "--progress-queue-type=quorum")
+		if status != exitDone || !strings.Contains(messages, "10 events were written") {
+			t.Fatalf("status %d: %s", status, messages)
+		}
+	}
+	if ids := bodyIDs(t, c.take("quorum")); !isSequence(ids, 1, 30) {
+		t.Errorf("%d events, want 1 to 30 in order", len(ids))
+	}
+	status, messages := publishing(t, r, s, "--publish-routing-key=quorum")
+	if status != exitRefused || !strings.Contains(messages, "if it has other arguments, keep its last timestamp") {
+		t.Errorf("a queue of another type: status %d: %s", status, messages)
+	}
+}
+
+// Goal: a job that has nothing to publish notices that its connection has ended, and takes the lock
+// again.
+func testRabbitDisconnected(t *testing.T, r *rabbit) {
+	s, c := harness(t, formatted(t)), fresh(t, r)
+	c.queue("disconnected", "", nil)
+	process, messages := publisher(t, r, s.port, "--publish-routing-key=disconnected")
+	messages.says(t, "events behind timestamp 0 are published", 1)
+	r.control("close_all_connections", "a test")
+	messages.says(t, "the connection has ended: the broker "+r.address(), 1)
+	messages.says(t, "events behind timestamp 0 are published", 2)
+	moving(t, s, 1, 10)
+	consuming(t, r).waitLength("disconnected", 10)
+	asksToEnd(t, process, messages)
+}
+
+// Goal: a broker that is short of memory takes no messages, and the job waits for it, without
+// publishing any again.
+func testRabbitBlocked(t *testing.T, r *rabbit) {
+	s, c := harness(t, formatted(t)), fresh(t, r)
+	c.queue("blocked", "", nil)
+	moving(t, s, 1, 100)
+	alarm := func(name string) { r.control("eval", "rabbit_alarm:"+name+".") }
+	alarm("set_alarm({{resource_limit, memory, node()}, []})")
+	metrics := freeAddress(t)
+	process, messages := publisher(t, r, s.port, "--publish-routing-key=blocked", "--amqp-timeout-seconds=1", "--metrics-address="+metrics)
+	messages.says(t, "takes no messages", 1)
+	start := lagSeconds(t, metrics)
+	for lagSeconds(t, metrics) < start+3 { // three times the timeout, which does not count now
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, page := page(metrics, "/metrics"); !strings.Contains(page, "ledger_cdc_lag_events 100\n") {
+		t.Errorf("100 events wait, and the metrics are\n%s", page)
+	}
+	alarm("clear_alarm({resource_limit, memory, node()})")
+	messages.says(t, "takes messages again", 1)
+	c.waitLength("blocked", 100)
+	asksToEnd(t, process, messages)
+	if ids := bodyIDs(t, c.take("blocked")); !isSequence(ids, 1, 100) || strings.Contains(messages.String(), "the sink fails") {
+		t.Errorf("%d events, want 1 to 100 once: %s", len(ids), messages)
+	}
+}
+
+// lagSeconds is that of a job's metrics.
+func lagSeconds(t *testing.T, address string) (seconds float64) {
+	t.Helper()
+	const name = "\nledger_cdc_lag_seconds "
+	_, page := page(address, "/metrics")
+	if _, err := fmt.Sscan(page[strings.Index(page, name)+len(name):], &seconds); err != nil {
+		t.Fatalf("%v in the metrics\n%s", err, page)
+	}
+	return seconds
+}
+
+// Goal: a broker that does not answer is given up after --amqp-timeout-seconds, and no event is
+// lost.
+func testRabbitStopped(t *testing.T, r *rabbit) {
+	s, c := harness(t, formatted(t)), fresh(t, r)
+	c.queue("stopped", "", nil)
+	process, messages := publisher(t, r, s.port, "--publish-routing-key=stopped", "--amqp-timeout-seconds=1")
+	messages.says(t, "events behind timestamp 0 are published", 1)
+	r.signal(syscall.SIGSTOP)
+	moving(t, s, 1, 100)
+	messages.says(t, "the sink fails", 3)
+	r.signal(syscall.SIGCONT)
+	messages.says(t, " are published", 2)
+	c = consuming(t, r)
+	c.waitLength("stopped", 100)
+	asksToEnd(t, process, messages)
+	if once, _ := onceInOrder(t, bodyIDs(t, c.take("stopped"))); once != 100 {
+		t.Errorf("%d events, want 1 to 100 in order: %s", once, messages)
+	}
+}
+
+// Goal: a server that does not answer is told of after --tigerbeetle-timeout-seconds, and waited
+// for. A job that is asked to end meanwhile does.
+func testRabbitServer(t *testing.T, r *rabbit) {
+	s, c := harness(t, formatted(t)), fresh(t, r)
+	c.queue("server", "", nil)
+	moving(t, s, 1, 10)
+	process, messages := publisher(t, r, s.port, "--publish-routing-key=server", "--tigerbeetle-timeout-seconds=1")
+	c.waitLength("server", 10)
+	s.signal(t, syscall.SIGSTOP)
+	messages.says(t, "no answer within 1s", 2)
+	s.signal(t, syscall.SIGCONT)
+	moving(t, s, 11, 20)
+	c.waitLength("server", 20)
+	s.signal(t, syscall.SIGSTOP)
+	messages.says(t, "no answer within 1s", 3)
+	asksToEnd(t, process, messages)
+	if ids := bodyIDs(t, c.take("server")); !isSequence(ids, 1, 20) {
+		t.Errorf("%d events, want 1 to 20 in order", len(ids))
 	}
 }

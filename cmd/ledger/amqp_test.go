@@ -26,6 +26,11 @@ func TestRabbit(t *testing.T) {
 	t.Run("Unroutable", func(t *testing.T) { testRabbitUnroutable(t, r) })
 	t.Run("FullQueue", func(t *testing.T) { testRabbitFullQueue(t, r) })
 	t.Run("Standby", func(t *testing.T) { testRabbitStandby(t, r) })
+	t.Run("Server", func(t *testing.T) { testRabbitServer(t, r) })
+	t.Run("Quorum", func(t *testing.T) { testRabbitQuorum(t, r) })
+	t.Run("Disconnected", func(t *testing.T) { testRabbitDisconnected(t, r) })
+	t.Run("Blocked", func(t *testing.T) { testRabbitBlocked(t, r) })
+	t.Run("Stopped", func(t *testing.T) { testRabbitStopped(t, r) })
 	t.Run("Killed", func(t *testing.T) { testRabbitKilled(t, r) })
 }
 

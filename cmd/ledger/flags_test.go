@@ -163,6 +163,10 @@ var malformed = map[string]string{
 	"ping --timeout": "2", "ping --json": "perhaps",
 	"cdc --cluster": "x", "cdc --addresses": "a b", "cdc --sink": "csv:x", "cdc --rotate": "1GB", "cdc --timestamp-last": "-1",
 	"cdc --event-count-max": "2731", "cdc --idle-interval-ms": "0", "cdc --requests-per-second-limit": "0", "cdc --follow": "perhaps",
+	"export --cluster": "x", "export --addresses": "a b", "export --format": "xml",
+	"import --cluster": "x", "import --addresses": "a b", "import --from": "a b", "import --from-cluster": "x",
+	"import --accounts": "no/such/folder/x.csv", "import --transfers": "no/such/folder/x.csv", "import --expiries": "x.txt",
+	"import --dry-run": "perhaps", "import --report": "no/such/folder/x",
 	"cdc --metrics-address": "a b",
 	"amqp --cluster":        "x", "amqp --addresses": "a b", "amqp --timestamp-last": "-1", "amqp --event-count-max": "2731",
 	"amqp --idle-interval-ms": "0", "amqp --requests-per-second-limit": "0", "amqp --follow": "perhaps", "amqp --metrics-address": "a b",
@@ -170,7 +174,7 @@ var malformed = map[string]string{
 	"amqp --publish-exchange": strings.Repeat("x", 256), "amqp --publish-routing-key": strings.Repeat("x", 256), "amqp --tls": "perhaps",
 	"amqp --tls-ca-file": "no/such/folder/x", "amqp --tls-server-name": "a b", "amqp --tls-certificate": "no/such/folder/x",
 	"amqp --tls-key": "no/such/folder/x", "amqp --amqp-timeout-seconds": "0", "amqp --tigerbeetle-timeout-seconds": "0",
-	"amqp --verbose": "perhaps",
+	"amqp --verbose": "perhaps", "amqp --progress-queue-type": "stream",
 	"repl --cluster": "x", "repl --addresses": "a b", "repl --command": "", "repl --verbose": "perhaps", "repl --file": "no/such/folder/x",
 	"repl --output": "xml", "repl --timeout": "5", "repl --allow-refused": "perhaps", "repl --history": "x",
 	"inspect wal --slot": "1024", "inspect tables --tree": "odd", "inspect superblock --json": "perhaps", "inspect layout --json": "perhaps",
@@ -186,7 +190,7 @@ func TestErrorsRepeatValues(t *testing.T) {
 		"format": {"--cluster=7", "--replica=0", "--replica-count=1", "0.data"}, "start": {"--addresses=0", "0.data"},
 		"ping":      {"--addresses=127.0.0.1:1", "--cluster=0"},
 		"benchmark": {"--transfer-count=1"}, "inspect wal": {"0.data"}, "inspect tables": {"0.data"},
-		"repl": {"--command=help"}, "cdc": {"--sink=-"}, "amqp": {"--publish-exchange=x"},
+		"repl": {"--command=help"}, "cdc": {"--sink=-"}, "amqp": {"--publish-exchange=x"}, "export": {"folder"},
 	}
 	eachFlag(t, func(command []string, flag *kong.Flag) {
 		name := strings.Join(command, " ") + " --" + flag.Name

@@ -46,6 +46,19 @@ func (c *cdcCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *exportCommand) Help() string {
+	return examples("ledger export --cluster=7 --addresses=10.0.0.1:3000 export", "ledger export --addresses=3000 --format=csv export")
+}
+
+// Help implements kong.HelpProvider.
+func (c *importCommand) Help() string {
+	return examples("ledger import --addresses=3000 --dry-run export",
+		"ledger import --cluster=7 --addresses=10.0.0.1:3000 --report=report.jsonl export",
+		"ledger import --addresses=3000 --accounts=accounts.csv --transfers=transfers.csv",
+		"ledger import --addresses=3000 --from=10.0.0.1:3000,10.0.0.2:3000 --from-cluster=7")
+}
+
+// Help implements kong.HelpProvider.
 func (c *amqpCommand) Help() string {
 	return examples("ledger amqp --cluster=7 --addresses=10.0.0.1:3000 --host=127.0.0.1 --vhost=/ --user=guest --password=guest "+
 		"--publish-exchange=tigerbeetle",

@@ -24,6 +24,8 @@ type commandLine struct {
 	Repl       replCommand       `cmd:"" help:"Type statements to a server, or run them from a text or a file."`
 	Cdc        cdcCommand        `cmd:"" help:"Copy the change events of a server to a file or to stdout, without a gap, and go on with new ones."`
 	Amqp       amqpCommand       `cmd:"" help:"Publish the change events of a server to RabbitMQ, without a gap, and go on with new ones."`
+	Export     exportCommand     `cmd:"" help:"Write the accounts and transfers of a server to files, as CSV or lines of JSON; goes on where it was stopped."`
+	Import     importCommand     `cmd:"" help:"Put the accounts and transfers of an export, of other files or of a server into a server, and compare every balance."`
 	Benchmark  benchmarkCommand  `cmd:"" help:"Put load on a server and measure it."`
 	Ping       pingCommand       `cmd:"" help:"Say within two seconds whether a client would be served, and why not."`
 	Doctor     doctorCommand     `cmd:"" help:"Check the machine, the disk, a data file and servers: what is wrong, and the remedy."`

@@ -28,10 +28,16 @@ type rabbit struct {
 	process     *exec.Cmd
 }
 
+// withRabbit in the environment asks for the tests with a broker, which take a minute and a half.
+const withRabbit = "LEDGER_TEST_RABBIT"
+
 // newRabbit starts a broker, with more lines of its configuration. The test is skipped where there
-// is none.
+// is none, and where nobody asks for it.
 func newRabbit(t *testing.T, configuration ...string) *rabbit {
 	t.Helper()
+	if os.Getenv(withRabbit) == "" {
+		t.Skip("interop/run.sh amqp runs the tests with a broker, and so does " + withRabbit + "=1")
+	}
 	scripts, _ := filepath.Glob("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server")
 	if len(scripts) == 0 {
 		t.Skip("RabbitMQ is not installed: apt-get install rabbitmq-server")
@@ -120,7 +126,7 @@ func (r *rabbit) start(script ...string) {
 // kill ends the broker and its helpers at once.
 func (r *rabbit) kill() {
 	if r.process != nil {
-		_ = syscall.Kill(-r.process.Process.Pid, syscall.SIGKILL)
+		r.signal(syscall.SIGKILL)
 		for range 2000 { // until its port is free
 			link, err := net.Dial("tcp", r.address())
 			if err != nil {
@@ -131,6 +137,19 @@ func (r *rabbit) kill() {
 		}
 	}
 }
+
+// control runs a command of rabbitmqctl.
+func (r *rabbit) control(arguments ...string) {
+	r.t.Helper()
+	control := exec.Command(filepath.Join(filepath.Dir(r.process.Args[0]), "rabbitmqctl"), arguments...)
+	control.Env = r.environment
+	if output, err := control.CombinedOutput(); err != nil {
+		r.t.Fatalf("rabbitmqctl %s: %v: %s", arguments, err, output)
+	}
+}
+
+// signal reaches the broker and its helpers.
+func (r *rabbit) signal(signal syscall.Signal) { _ = syscall.Kill(-r.process.Process.Pid, signal) }
 
 func (r *rabbit) address() string { return "127.0.0.1:" + r.port }
 

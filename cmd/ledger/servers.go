@@ -16,15 +16,20 @@ import (
 
 // addressesOf reads the flags --cluster and --addresses of a command that is a client.
 func addressesOf(clusterText, addressesText string) (cluster wire.U128, list []string, err error) {
+	return addressesNamed("cluster", "addresses", clusterText, addressesText)
+}
+
+// addressesNamed reads two flags of these names.
+func addressesNamed(clusterFlag, addressesFlag, clusterText, addressesText string) (cluster wire.U128, list []string, err error) {
 	if cluster, err = wire.ParseU128(clusterText); err != nil {
-		return cluster, nil, fmt.Errorf("--cluster=%s: %w", clusterText, err)
+		return cluster, nil, fmt.Errorf("--%s=%s: %w", clusterFlag, clusterText, err)
 	}
 	addresses, err := config.ParseAddresses(addressesText, wire.ReplicasMax)
 	if err == nil && addresses.IsPickPort() {
 		err = errors.New("must name a port")
 	}
 	if err != nil {
-		return cluster, nil, fmt.Errorf("--addresses=%s: %w", addressesText, err)
+		return cluster, nil, fmt.Errorf("--%s=%s: %w", addressesFlag, addressesText, err)
 	}
 	for _, address := range addresses {
 		list = append(list, address.String())
@@ -38,8 +43,13 @@ func serversOf(clusterText, addressesText string) (*patient.Connection[*client.C
 	if err != nil {
 		return nil, err
 	}
+	return serversAt(cluster, list), nil
+}
+
+// serversAt is a session of the servers at these addresses, which is opened when it is used.
+func serversAt(cluster wire.U128, list []string) *patient.Connection[*client.Client] {
 	return &patient.Connection[*client.Client]{Options: client.Options{Addresses: list, Cluster: cluster}, Open: client.New,
-		Late: patient.LateAfter}, nil
+		Late: patient.LateAfter}
 }
 
 // sessionPause is the pause before a session that was ended is replaced.
@@ -55,7 +65,7 @@ func persistently(ctx context.Context, servers *patient.Connection[*client.Clien
 		if !errors.As(err, &unanswered) || ctx.Err() != nil {
 			return err
 		}
-		fmt.Fprintf(servers.Messages, "%v; a new session is opened\n", err)
+		fmt.Fprintf(servers.Messages, "%v; the request is repeated\n", err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

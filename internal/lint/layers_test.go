@@ -37,7 +37,7 @@ var layers = [][]string{
 	{"client", "probe"},
 	{"patient", "records"},
 	{"feed"},
-	{"admin", "bench", "cdc", "repl"},
+	{"admin", "bench", "cdc", "move", "repl"},
 	{"amqp"},
 	{"doctor"},
 	{"cmd/ledger"},

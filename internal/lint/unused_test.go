@@ -21,7 +21,6 @@ var awaited = []string{
 	"clock.State", "clock.Timestamp", "clock.WarnOffsetNs", // metrics and warnings of the cluster's time
 	"vsr.NextNs",               // the timer of repair budgets
 	"vsr.Entry", "vsr.Present", // what recovery says of an op
-	"feed.Batch", // of an export
 }
 
 // unused finds exported names (of packages, methods and fields) that nothing uses but the tests of

@@ -81,6 +81,8 @@ func eventOf(request *stages.ApplyToCompact) Event {
 		e.Kind = EventRepair
 	case stages.CompactBlockAgain:
 		e.Kind = EventAgain
+	case stages.CompactSync:
+		e.Kind = EventSync
 	case stages.CompactGiveUp:
 		e.Kind = EventGiveUp
 	default:

@@ -19,6 +19,8 @@ type peers struct {
 	serves  [stages.BlocksServedMax]serve
 	repairs [stages.BlocksRepairedMax]repair
 	syncing bool // a sync of repairs is under way
+	isAsked bool // apply has asked for a sync, which has not begun
+	covers  bool // the sync under way is the one that apply asked for
 }
 
 // serve is a block that is read for another replica.
@@ -155,9 +157,10 @@ func (s *Stage) repairStep() {
 		}
 		unsynced = unsynced || o.state == repairUnsynced
 	}
-	if !unsynced || s.peers.syncing {
+	if !unsynced && !s.peers.isAsked || s.peers.syncing {
 		return
 	}
+	s.peers.covers, s.peers.isAsked = s.peers.isAsked, false
 	for i := range s.peers.repairs {
 		if o := &s.peers.repairs[i]; o.state == repairUnsynced {
 			o.state = repairSyncing
@@ -188,6 +191,10 @@ func (s *Stage) onRepairSync(result int32) {
 	s.peers.syncing = false
 	if result < 0 {
 		s.syncFailed("a repair", result)
+	}
+	if s.peers.covers {
+		s.peers.covers = false
+		s.answer(stages.CompactToApply{Kind: stages.CompactSynced, Fault: s.syncFault})
 	}
 	for i := range s.peers.repairs {
 		o := &s.peers.repairs[i]

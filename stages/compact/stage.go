@@ -25,6 +25,7 @@ const (
 	EventServe  // read a block for another replica
 	EventRepair // write a block that another replica has sent
 	EventAgain  // the block that the job waits for was repaired
+	EventSync   // what was written is to be made durable
 	EventGiveUp // the job that waits for a block fails, and all behind it until EventReset
 )
 
@@ -204,6 +205,8 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 			if s.want == e.Ref {
 				s.want = storage.Ref{}
 			}
+		case EventSync:
+			s.peers.isAsked = true
 		case EventGiveUp:
 			s.givesUp = true
 		case EventDisk:

@@ -12,7 +12,7 @@ import (
 // What is not in memory is read from the log ahead of that.
 func (s *Stage) pull() {
 	s.readAhead()
-	for !s.commits.isFull() && s.pullOne(s.commits.last()+1) {
+	for !s.opening.isOn() && !s.commits.isFull() && s.pullOne(s.commits.last()+1) {
 	}
 	if !s.status.isFailed() {
 		s.feed()
