@@ -124,6 +124,9 @@ func (s *Stage) watchLost() {
 // replayFor makes a block again that no checkpoint names. false: the replica has stopped, or goes
 // back to its checkpoint, so its wants end.
 func (s *Stage) replayFor(w *lostWant) bool {
+	if s.opening.isOn() || s.syncing.isReplacing() {
+		return true // the wants of the state before end when apply opens the checkpoint
+	}
 	if s.lost.wasReplayed(w.block) {
 		tree := w.tree
 		if tree == "" {
@@ -134,7 +137,7 @@ func (s *Stage) replayFor(w *lostWant) bool {
 			w.block.Checksum, tree, s.superblocks.now().Checkpoint.Op+1)})
 		return false
 	}
-	if s.opening.isOn() || s.syncing.isReplacing() || !s.reopen() {
+	if !s.reopen() {
 		return true // the next step tries again
 	}
 	s.lost.replays(w.block)
