@@ -19,6 +19,7 @@ type Image struct {
 	volatile    []volatileWrite
 	order       uint64          // of volatile writes
 	unreadable  map[uint64]bool // sectors that return an error until they are written
+	tainted     map[uint64]bool // sectors that were changed behind the replica's back, and not written since
 	limitBytes  uint64          // Allocate beyond it finds no space
 }
 
@@ -40,7 +41,7 @@ type volatileWrite struct {
 }
 
 func newImage(sectorBytes uint32) *Image {
-	return &Image{sectorBytes: uint64(sectorBytes), unreadable: map[uint64]bool{}, limitBytes: ^uint64(0)}
+	return &Image{sectorBytes: uint64(sectorBytes), unreadable: map[uint64]bool{}, tainted: map[uint64]bool{}, limitBytes: ^uint64(0)}
 }
 
 // clone copies an image at rest, as a crash leaves it.
@@ -56,6 +57,9 @@ func (m *Image) clone() *Image {
 	c.chunks = append([]chunk(nil), m.chunks...)
 	for sector := range m.unreadable { // a copy of a set: order does not show
 		c.unreadable[sector] = true
+	}
+	for sector := range m.tainted {
+		c.tainted[sector] = true
 	}
 	return c
 }
@@ -121,6 +125,11 @@ func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
 			delete(m.unreadable, at/m.sectorBytes)
 		}
 	}
+	if len(m.tainted) > 0 {
+		for at := offsetBytes; at < offsetBytes+uint64(len(data)); at += m.sectorBytes {
+			delete(m.tainted, at/m.sectorBytes)
+		}
+	}
 	if durable {
 		m.put(offsetBytes, data)
 		return
@@ -143,6 +152,7 @@ func (m *Image) writeDurable(offsetBytes uint64, data []byte) {
 // overwrite puts whole sectors on the medium without the knowledge of the replica.
 func (m *Image) overwrite(offsetBytes uint64, data []byte) {
 	m.write(offsetBytes, data, true)
+	m.taint(offsetBytes, uint64(len(data)))
 }
 
 // sync makes the volatile writes up to order durable.
@@ -257,6 +267,7 @@ func (m *Image) leave(random *rand.Rand, f fate, offsetBytes uint64, data []byte
 		from, to := i*m.sectorBytes, (i+1)*m.sectorBytes
 		m.writeDurable(offsetBytes+from, data[from:to])
 		delete(m.unreadable, (offsetBytes+from)/m.sectorBytes)
+		delete(m.tainted, (offsetBytes+from)/m.sectorBytes)
 	}
 }
 
@@ -283,6 +294,7 @@ func (m *Image) settle() {
 func (m *Image) damage(random *rand.Rand, offsetBytes, lengthBytes uint64) {
 	m.reach(offsetBytes + lengthBytes)
 	sector := (offsetBytes + random.Uint64N(lengthBytes)) / m.sectorBytes * m.sectorBytes
+	m.tainted[sector/m.sectorBytes] = true
 	from := max(sector, offsetBytes)
 	to := min(sector+m.sectorBytes, offsetBytes+lengthBytes)
 	part := m.bytes(from, to-from)

@@ -103,6 +103,9 @@ const (
 	// JournalReadDone: Read tells whether Slot holds the prepare of Op with Checksum.
 	JournalReadDone
 	JournalSuperblockDone
+	// JournalSlotDamaged: the scrubber has found no right copy of the prepare of Op with Checksum in
+	// its slot. Only of one of several replicas.
+	JournalSlotDamaged
 	// JournalFault: the disk failed; the replica stops with Fault.
 	JournalFault
 )

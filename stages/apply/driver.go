@@ -60,6 +60,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 				d.events = append(d.events, Event{Kind: EventJob, Job: done.Job, Worker: i})
 			case stages.CompactCheckpointDone:
 				d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: done.Checkpoint})
+			case stages.CompactScrubAsked:
+				d.events = append(d.events, Event{Kind: EventScrub, Scrub: done.Scrub})
 			default:
 				d.events = append(d.events, Event{Kind: EventBlock, Block: done, Worker: i})
 			}

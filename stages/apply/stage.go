@@ -30,6 +30,7 @@ const (
 	EventServe   // a block for another replica
 	EventArrived // a block from another replica
 	EventBlock   // a worker's message about a block
+	EventScrub   // the scrubber of compact asks
 )
 
 // Event is an input of the stage.
@@ -49,6 +50,7 @@ type Event struct {
 	Ref   storage.Ref // EventServe, EventArrived
 	Bytes uint32      // EventArrived
 	Block stages.CompactToApply
+	Scrub *storage.Scrub
 }
 
 // Actions of one step, in order. More tells that the stage could go on at once. NewsMax is an
@@ -159,6 +161,7 @@ type Stage struct {
 	built   []stages.Reply // of the op that is being executed
 
 	scratch    []byte // body of a reply that is not the first of a group, or that nobody wants
+	scrubs     scrubs
 	statistics Statistics
 	measures   measures
 }
@@ -217,11 +220,12 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	}
 	walks := s.isOpen && !s.faulted && s.walkStep()
 	covers := s.isOpen && !s.faulted && s.cover()
+	scrubs := s.scrub()
 	if fault := s.forest.Fault(); fault != nil && !s.closing {
 		s.fail(fault)
 	}
 	tells := s.several && s.wantsStep()
-	out.More = (s.more || covers || walks || s.warms) && !s.faulted || tells
+	out.More = (s.more || covers || walks || s.warms || scrubs) && !s.faulted || tells
 	s.out = nil
 }
 
@@ -294,6 +298,8 @@ func (s *Stage) onEvent(e *Event) {
 		s.onArrived(e)
 	case EventBlock:
 		s.onBlock(e.Worker, &e.Block)
+	case EventScrub:
+		s.onScrub(e.Scrub)
 	default:
 		assert.That(false, "apply event kind is known")
 	}

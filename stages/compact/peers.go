@@ -52,6 +52,21 @@ type repair struct {
 	usedBytes uint32
 }
 
+// isBusy tells whether a block is being read or written for the repair of blocks.
+func (p *peers) isBusy() bool {
+	for i := range p.serves {
+		if p.serves[i].busy {
+			return true
+		}
+	}
+	for i := range p.repairs {
+		if p.repairs[i].state != repairFree {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *peers) reserve(slots *stages.Slots, memory *arena.Arena, g *block.Geometry) {
 	p.slots = slots
 	for i := range p.serves {
@@ -213,6 +228,9 @@ func (s *Stage) onRepairSync(result int32) {
 
 func (s *Stage) repaired(o *repair, repair stages.BlockRepair) {
 	o.state = repairFree
+	if repair == stages.RepairWritten {
+		s.scrubRepaired(o.ref)
+	}
 	s.answer(stages.CompactToApply{Kind: stages.CompactBlockRepaired, Slot: o.slot, Ref: o.ref, Repair: repair})
 }
 

@@ -96,6 +96,9 @@ func (l *lostBlocks) nextNs() uint64 {
 	return l.toldNs + lostAgainNs
 }
 
+// lostNow is the number of blocks that are lost now.
+func (l *lostBlocks) lostNow() uint64 { return uint64(l.count) }
+
 func (l *lostBlocks) fill(out *ClusterSample) { out.BlocksLost = uint64(l.count) }
 
 // watchLost looks for blocks that no peer brings.

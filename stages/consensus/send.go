@@ -209,6 +209,8 @@ func (s *sender) ready() { s.out.Ready = true }
 func (s *sender) service(now *Service) { s.out.Service = now }
 
 // lostBlocks says that blocks are lost, or are not any more.
+func (s *sender) healing(now *Healing) { s.out.Healing = now }
+
 func (s *sender) lostBlocks(now *LostBlocks) { s.out.LostBlocks = now }
 
 func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }

@@ -91,6 +91,7 @@ type Stage struct {
 	repair    repair
 	blocks    blocks
 	lost      lostBlocks
+	healing   healing
 	raw       durableLog // scratch
 	turn      turn
 	outgoing  outgoing
@@ -285,6 +286,8 @@ func (s *Stage) onJournal(e *stages.JournalToConsensus) {
 		s.onRead(e)
 	case stages.JournalSuperblockDone:
 		s.onSuperblockDone(e)
+	case stages.JournalSlotDamaged:
+		s.onSlotDamaged(e)
 	case stages.JournalFault:
 		s.fail(e.Fault)
 	default:
