@@ -179,6 +179,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 	if s.blocks.IsWhole(m.index, block) {
 		return // the bytes are the same
 	}
+	image.taint(at, uint64(len(block.Bytes)))
 	block.Faults |= 1 << m.index
 	m.result.DamagesCount++
 	s.marks.add(MarkSpoiledBlock)
