@@ -203,7 +203,7 @@ func (r *MarksReached) Text(runs int) string {
 // the least one, it allows three standard deviations fewer, and never none.
 func (r *MarksReached) Missing(runs int) string {
 	for i, rule := range markRules {
-		if rule.least == 0 {
+		if rule.least == 0 || Mark(i) >= MarkSpoiledBlock && Mark(i) <= MarkSyncAgain && !heals.blocks {
 			continue
 		}
 		share := float64(rule.least) / 100
