@@ -64,6 +64,7 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		if most := l.CheckpointTrigger(l.CheckpointAfter(d.checkpointOp)) + uint64(l.SlackOps); op > most {
 			fail("with the durable checkpoint %d it may acknowledge up to op %d, not op %d", d.checkpointOp, most, op)
 		}
+		m.keepsHalf(fail, op)
 		s.judged(s.oracle.Acked(m.index, e.View, checksum))
 	case oracle.Commit:
 		op := e.U64(oracle.CommitOpAt)
@@ -99,6 +100,8 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		s.marks.add(MarkForwarded)
 	case oracle.PrepareMissing:
 		s.marks.add(MarkMissing)
+	case oracle.RequestBlocks, oracle.BlockMessage:
+		m.judgeBlocks(fail, to, &e)
 	}
 }
 
@@ -211,6 +214,16 @@ func textOf(e *oracle.Message) string {
 		return fmt.Sprintf("view %d: %s %d to %d", e.View, name, u64(0), u64(8))
 	case oracle.Headers:
 		return fmt.Sprintf("view %d: %s %s", e.View, name, strings.Join(opsOf(e.Body), " "))
+	case oracle.RequestBlocks:
+		text := fmt.Sprintf("view %d: %s", e.View, name)
+		for i := range int(e.Inner[oracle.BlocksCountAt]) {
+			address, _ := e.BlockName(oracle.BlockNamesAt + i*oracle.BlockNameBytes)
+			text += fmt.Sprint(" ", address)
+		}
+		return text
+	case oracle.BlockMessage, oracle.BlockMissing:
+		address, _ := e.BlockName(0)
+		return fmt.Sprintf("view %d: %s %d, %d bytes", e.View, name, address, len(e.Body))
 	case oracle.RequestPrepare, oracle.PrepareMissing:
 		return fmt.Sprintf("view %d: %s op %d", e.View, name, u64(16))
 	}

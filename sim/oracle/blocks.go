@@ -24,7 +24,8 @@ func (b *Block) IsTrailer() bool { return b.Bytes[blockKindAt] == blockKindTrail
 
 // BlockDisk is what the ledger asks of one replica's disk.
 type BlockDisk interface {
-	// HasBlock tells whether these bytes would survive a power cut, at this place of a block.
+	// HasBlock tells whether a read returns these bytes at this place of a block, also behind a power
+	// cut.
 	HasBlock(address, offsetBytes uint64, data []byte) bool
 	// CheckpointOp is the op of the durable checkpoint.
 	CheckpointOp() uint64

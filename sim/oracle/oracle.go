@@ -5,6 +5,9 @@ import "fmt"
 // replication is q_r by the number of replicas. Source: consensus, 2.2.
 var replication = [7]int{0, 1, 2, 2, 2, 3, 3}
 
+// Quorum is the number of acknowledgements with which an op is committed.
+func Quorum(replicas int) int { return replication[replicas] }
+
 // Replica is what the oracle knows of one replica's disk.
 type Replica interface {
 	// Durable are the numbers of the durable superblock.
