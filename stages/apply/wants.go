@@ -29,6 +29,7 @@ type wants struct {
 	writing      int // blocks that the first worker writes
 	serving      int // blocks that it reads for other replicas
 	givenUp      bool
+	again        bool // a block is wanted whose last want has ended, and consensus is to hear of that first
 }
 
 type wantState uint8
@@ -69,12 +70,11 @@ func (w *wants) find(ref storage.Ref) *want {
 }
 
 // add puts a block into the table, unless it is there or there is no room. low: nobody waits for
-// the block, so half of the table is kept for others.
+// the block, so half of the table is kept for others. A want that is ending is not taken up again:
+// what consensus knows of it, as how often others were asked in vain, is of another state.
 func (w *wants) add(ref storage.Ref, low bool) {
 	if one := w.find(ref); one != nil {
-		if one.state == wantEnding {
-			one.state = wantTold
-		}
+		w.again = w.again || one.state == wantEnding
 		return
 	}
 	if w.count == len(w.all) || low && w.count >= lowWantsMax {
@@ -103,9 +103,10 @@ func (s *Stage) wantScrubbed(ref storage.Ref) {
 }
 
 // wantsStep collects what the grid and the workers cannot read, and tells consensus of it as long
-// as the edge has room. more: some news waits for room.
+// as the edge has room. more: some news waits for room, or for the next step.
 func (s *Stage) wantsStep() (more bool) {
 	w := &s.wants
+	w.again = false
 	if !s.closing && !s.faulted {
 		if s.grid.WantsCount() > 0 {
 			for place := range grid.WantsMax {
@@ -145,7 +146,7 @@ func (s *Stage) wantsStep() (more bool) {
 		}
 		s.out.Consensus = append(s.out.Consensus, news)
 	}
-	return false
+	return w.again
 }
 
 // onServe has a block read for another replica. Whether it is there, the read tells.

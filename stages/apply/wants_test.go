@@ -495,6 +495,42 @@ func TestReopenRebuildsWhatNoCheckpointNames(t *testing.T) {
 	t.Logf("repairs %v, reopened %d times", h.counts, reopened)
 }
 
+// Goal: a block that is wanted anew while the end of its last want waits for room is told as a new
+// want, behind that end: consensus must not go on counting from what it knows of the last one.
+func TestWantBehindItsEnd(t *testing.T) {
+	ref := storage.Ref{Address: 5}
+	out := NewActions(1)
+	s := &Stage{several: true, closing: true, out: &out}
+	told := func(newsMax int) (kinds []stages.ApplyToConsensusKind) {
+		out.Reset()
+		out.NewsMax = newsMax
+		s.wantsStep()
+		s.wants.add(ref, false) // whoever waits asks again in each step
+		for _, news := range out.Consensus {
+			kinds = append(kinds, news.Kind)
+		}
+		return kinds
+	}
+	s.wants.add(ref, false)
+	for i, c := range []struct {
+		isDropped bool
+		newsMax   int
+		want      []stages.ApplyToConsensusKind
+	}{
+		{false, 9, []stages.ApplyToConsensusKind{stages.ApplyBlockWanted}},
+		{true, 0, nil},
+		{false, 9, []stages.ApplyToConsensusKind{stages.ApplyBlockUnwanted}},
+		{false, 9, []stages.ApplyToConsensusKind{stages.ApplyBlockWanted}},
+	} {
+		if c.isDropped {
+			s.wantsDrop()
+		}
+		if got := told(c.newsMax); !slices.Equal(got, c.want) {
+			t.Fatalf("step %d: apply tells %v, want %v", i, got, c.want)
+		}
+	}
+}
+
 // Goal: replicas of a cluster write the release of the checkpoint from which they go on into the
 // next one. A single replica writes its program's.
 func TestReleaseOfCheckpoints(t *testing.T) {

@@ -127,7 +127,7 @@ func (s *Stage) watchLost() {
 // replayFor makes a block again that no checkpoint names. false: the replica has stopped, or goes
 // back to its checkpoint, so its wants end.
 func (s *Stage) replayFor(w *lostWant) bool {
-	if s.opening.isOn() || s.syncing.isReplacing() {
+	if s.opening.isOn() || s.syncing.isReplacing() || s.opening.isAfter(w.sinceNs) {
 		return true // apply has not ended the wants of the state before yet
 	}
 	if s.lost.wasReplayed(w.block) {

@@ -53,6 +53,9 @@ func (o *opening) ask(op, nowNs uint64) {
 	o.isAsked = true
 }
 
+// isAfter tells whether apply was sent the last ApplyOpen at this time or later.
+func (o *opening) isAfter(atNs uint64) bool { return o.isAsked && o.beganNs >= atNs }
+
 // isUnanswered tells whether apply has not answered the last ApplyOpen. What it says before that of
 // the state before counts no more.
 func (o *opening) isUnanswered() bool { return o.is == isAtApply && o.isAsked }

@@ -78,3 +78,23 @@ func TestSeveralReplayWaitsForACheckpoint(t *testing.T) {
 	w.until("it goes back", func() bool { return w.count["reopen"] > before })
 	w.heal()
 }
+
+// Goal: a want of the state that was left is no second loss of the block, though apply ends it only
+// after it has opened the checkpoint: its news wait while the edge to consensus is half full.
+func TestSeveralReplayOutlivesItsWant(t *testing.T) {
+	w, _, next, _ := calm(t, 73)
+	w.quiet(false)
+	w.until("ops above the checkpoint", func() bool { return next.executed > next.superblock.Checkpoint.Op+20 })
+	for _, m := range w.machines {
+		m.grid.damaged[7] = true
+	}
+	before := w.count["reopen"]
+	next.holdsUnwants = true
+	next.want(7, false)
+	w.until("it goes back to its checkpoint", func() bool { return w.count["reopen"] > before })
+	w.until("it has opened the checkpoint", func() bool { return !next.stage.opening.isOn() })
+	w.run(second / 5) // a replica that stops fails the test
+	next.endWants()
+	delete(next.grid.damaged, 7)
+	w.heal()
+}

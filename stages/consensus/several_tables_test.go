@@ -56,6 +56,15 @@ func (m *machine) canAsk(has func(other *machine) bool) bool {
 	return false
 }
 
+// endWants ends those of the state before.
+func (m *machine) endWants() {
+	for _, address := range m.wantsOf() {
+		if m.unwant(address); address >= rebuiltFrom {
+			delete(m.grid.damaged, address)
+		}
+	}
+}
+
 // finishTables goes on with the opening, and with what the sync fetches.
 func (m *machine) finishTables() {
 	f, random := &m.fake, m.w.random
@@ -66,10 +75,8 @@ func (m *machine) finishTables() {
 			}
 			m.trailers[f.op] = true
 		}
-		for _, address := range m.wantsOf() { // of the state before
-			if m.unwant(address); address >= rebuiltFrom {
-				delete(m.grid.damaged, address)
-			}
+		if !m.holdsUnwants {
+			m.endWants()
 		}
 		f.isOpening, m.executed = false, f.op
 		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: f.op, Records: m.w.trailers[f.op][0]})

@@ -215,6 +215,7 @@ type machine struct {
 	holdsAppends, holdsSuperblock, holdsWork bool // a script keeps these from ending; work is reads and executions
 	isCheckpointHeld                         bool // its checkpoint does not come to an end
 	holdsBlocks                              bool // no block of a sync comes
+	holdsUnwants                             bool // the wants of a state that is left have not ended when another is open
 	isStopped                                bool // the whole process: nothing is read from the network either
 }
 
