@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	sectorsFlag   = flag.Int("sectors", 100, "sectors of each zone that the tests of healing overwrite")
+	transfersFlag = flag.Uint64("transfers", 150_000, "transfers that the tests of healing make first")
+)
+
+// TestBackupHeals damages the data file of a backup while it runs, while it is down, and zeroes the
+// whole grid while it is down. Each time, the backup has to become whole by itself under load, as
+// soon as what is damaged is asked for.
+func TestBackupHeals(t *testing.T) {
+	random, _ := seeded(t)
+	g := newGroup(t, options{})
+	p := newProbe(t, g)
+	l := newLoad(t, g, 4)
+	g.fill(l)
+	backup := (p.primary(g) + 1) % replicas
+	for _, round := range []struct {
+		name   string
+		isDown bool
+		damage func()
+	}{
+		{"while it runs", false, func() { g.spoil(backup, random, *sectorsFlag) }},
+		{"while it is down", true, func() { g.spoil(backup, random, *sectorsFlag) }},
+		{"grid zeroed", true, func() { g.zeroGrid(backup) }},
+	} {
+		l.begin(batchFull, pauseBusy)
+		before := l.rate(g, 12)
+		_, _, repairedBefore := g.healing(backup)
+		if round.isDown {
+			g.kill(backup)
+			g.awaitUnlocked(backup)
+			repairedBefore = 0
+		}
+		round.damage()
+		found := g.wounds(backup)
+		begun := time.Now()
+		if round.isDown {
+			g.start(backup)
+		}
+		during := l.rate(g, 12, backup)
+		g.awaitCaughtUp(backup)
+		back := time.Since(begun)
+		l.end()
+		rest := g.healByReading(l, backup)
+		wanted, lost, repaired := g.healing(backup)
+		t.Logf("%s: %d damaged pages %s; %.1f batches/s before, %.1f meanwhile (%.0f %%); caught up after %.1f s, read as a whole after %.1f s, "+
+			"%d blocks repaired since; still wanted %d, lost %d; damaged and not asked for: %s", round.name, len(found), counted(found), before,
+			during, 100*during/before, back.Seconds(), time.Since(begun).Seconds(), repaired-min(repaired, repairedBefore), wanted, lost, rest)
+	}
+	g.settle(l)
+	t.Logf("%d transfers, 0 lost, 0 doubled, %s", l.transfers(), g.wantEqualDigests())
+}
+
+// fill makes transfers, and goes on until they are in a checkpoint.
+func (g *group) fill(l *load) {
+	g.t.Helper()
+	l.begin(batchFull, 0)
+	l.awaitCalls(g, 1+*transfersFlag/batchFull)
+	l.end()
+	g.settle(l)
+}
+
+// rate measures batches per second.
+func (l *load) rate(g *group, count uint64, dead ...int) float64 {
+	l.t.Helper()
+	begun, calls := time.Now(), l.calls.Load()
+	l.awaitCalls(g, count, dead...)
+	return float64(l.calls.Load()-calls) / time.Since(begun).Seconds()
+}
+
+// healByReading reads all that was acknowledged until replica i wants no block, and no tree that
+// was read has damage. Between two passes it starts the replica anew, because what is in its cache
+// is not read from the file. It returns what is left in trees that nobody asked.
+func (g *group) healByReading(l *load, i int) (rest string) {
+	g.t.Helper()
+	for range 3 {
+		l.audit()
+		l.readIndexes()
+		g.await(fmt.Sprintf("replica %d wants no block", i), func() bool {
+			g.alive()
+			wanted, _, _ := g.healing(i)
+			return wanted == 0
+		})
+		g.awaitCaughtUp(i)
+		all := g.wounds(i)
+		if !slices.ContainsFunc(all, func(w wound) bool { return slices.Contains(readTrees, w.Tree) }) {
+			return counted(all)
+		}
+		g.t.Logf("after a pass: %s", counted(all))
+		g.kill(i)
+		g.start(i)
+		g.awaitCaughtUp(i)
+	}
+	g.t.Fatalf("replica %d has damage in trees that were read as a whole: %v", i, g.wounds(i))
+	return ""
+}
+
+// TestAllDamaged damages all replicas at once, each in a third of all blocks, so that each block is
+// whole on two of them. Every query has to be answered as if nothing had happened.
+func TestAllDamaged(t *testing.T) {
+	random, _ := seeded(t)
+	g := newGroup(t, options{})
+	p := newProbe(t, g)
+	l := newLoad(t, g, 4)
+	g.fill(l)
+	g.crash()
+	for i := range replicas {
+		count := 0
+		for _, table := range g.tables(i) {
+			if table.Address%replicas == uint64(i) && slices.Contains(readTrees, table.Tree) {
+				g.overwrite(i, table.Offset+random.Uint64N(1+table.Pages)*sectorBytes, garbage(random))
+				count++
+			}
+		}
+		t.Logf("replica %d: %d blocks are damaged", i, count)
+	}
+	begun := time.Now()
+	served := g.startAll(p)
+	l.audit()
+	l.readIndexes()
+	t.Logf("served after %v, read as a whole after %v", served, time.Since(begun))
+	for i := range replicas {
+		t.Logf("replica %d: damaged and not asked for: %s", i, g.healByReading(l, i))
+	}
+	l.begin(batchFull, 0)
+	l.awaitCalls(g, 8)
+	l.end()
+	l.audit()
+	g.settle(l)
+	t.Logf("%d transfers, 0 lost, 0 doubled, %s", l.transfers(), g.wantEqualDigests())
+}
+
+// TestBlockLostEverywhere damages the same page on all replicas. What does not need it is served. A
+// request that needs it waits, and a line names the block. When one replica has the page again, all
+// have, and the request is answered.
+func TestBlockLostEverywhere(t *testing.T) {
+	random, _ := seeded(t)
+	g := newGroup(t, options{})
+	p := newProbe(t, g)
+	l := newLoad(t, g, 4)
+	g.fill(l)
+	g.crash()
+	lost := g.oldestRows(0)
+	page := lost.Offset + (1+lost.Pages/4)*sectorBytes
+	var before [sectorBytes]byte
+	g.onFile(0, func(file *os.File) error {
+		_, err := file.ReadAt(before[:], int64(page))
+		return err
+	})
+	for i := range replicas {
+		g.overwrite(i, page, garbage(random))
+	}
+	served := g.startAll(p)
+	l.begin(100, 0)
+	l.awaitCalls(g, 20)
+	l.end()
+	t.Logf("block %d of %s: others served after %v", lost.Address, lost.Tree, served)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.audit()
+	}()
+	told := fmt.Sprintf("block %d of %s", lost.Address, lost.Tree)
+	g.await("a line names the lost "+told, func() bool {
+		g.alive()
+		select {
+		case <-done:
+			g.t.Fatal("what needs the lost block was answered")
+		default:
+		}
+		return slices.ContainsFunc(g.lines(), func(line string) bool { return strings.Contains(line, told) })
+	})
+	i := random.IntN(replicas)
+	g.kill(i)
+	g.awaitUnlocked(i)
+	g.overwrite(i, page, before[:])
+	begun := time.Now()
+	g.start(i)
+	g.await("the request is answered", func() bool {
+		g.alive()
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	t.Logf("answered %v after replica %d had the block again", time.Since(begun), i)
+	for i := range replicas {
+		g.awaitCaughtUp(i)
+	}
+	g.settle(l)
+	t.Logf("%d transfers, 0 lost, 0 doubled, %s", l.transfers(), g.wantEqualDigests())
+}
+
+// oldestRows is the lowest table of rows of transfers with the smallest address.
+func (g *group) oldestRows(i int) (oldest table) {
+	g.t.Helper()
+	for _, one := range g.tables(i) {
+		if one.Tree == "transfer_log" && one.Pages > 8 && (oldest.Tree == "" || one.Level > oldest.Level ||
+			one.Level == oldest.Level && one.Address < oldest.Address) {
+			oldest = one
+		}
+	}
+	if oldest.Tree == "" {
+		g.t.Fatal("there is no table of rows of transfers")
+	}
+	return oldest
+}
