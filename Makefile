@@ -23,8 +23,8 @@ build: ## bin/ledger, pure Go
 dev: build ## a development server on 127.0.0.1:3001; with REPLICAS=3, a cluster of three processes
 	bin/ledger dev $(if $(REPLICAS),--replicas=$(REPLICAS))
 
-test: build ## all tests of this module
-	$(GO) test ./...
+test: build ## all tests of this module; many wait for processes, so more packages than cores run at a time
+	$(GO) test -p 4 ./...
 
 vet: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"

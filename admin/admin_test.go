@@ -34,7 +34,7 @@ func TestNames(t *testing.T) {
 	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages " +
 		"replies lines requests accepts views index prepares clocks " +
 		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs " +
-		"jobs objects collections goroutines info")
+		"jobs objects collections goroutines info permille passes places")
 	seen := map[string]bool{}
 	for _, f := range families() {
 		if !valid.MatchString(f.name) || !strings.HasSuffix(f.name, "_"+f.unit) || !slices.Contains(units, f.unit) {
@@ -102,8 +102,13 @@ func TestDocumented(t *testing.T) {
 type fake struct {
 	answers bool
 	away    atomic.Pointer[string]
+	healing string
 }
 
+// Healing implements Source.
+func (f *fake) Healing() string { return f.healing }
+
+// Away implements Source.
 func (f *fake) Away() string {
 	if away := f.away.Load(); away != nil {
 		return *away
@@ -401,5 +406,21 @@ func BenchmarkScrape(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		get(b, s, "/metrics")
+	}
+}
+
+// Goal: /readyz says what a replica gets from others, whether or not it serves clients meanwhile.
+func TestReadyTellsOfHealing(t *testing.T) {
+	source := &fake{healing: "3 blocks are missing"}
+	s := opened(t, source, Options{})
+	s.SetReady(true)
+	if status, body := get(t, s, "/readyz"); status != http.StatusOK || body != "clients are served\nhealing: 3 blocks are missing\n" {
+		t.Errorf("status %d: %q", status, body)
+	}
+	why := "it is alone"
+	source.away.Store(&why)
+	if status, body := get(t, s, "/readyz"); status != http.StatusServiceUnavailable ||
+		!strings.HasSuffix(body, "\nhealing: 3 blocks are missing\n") {
+		t.Errorf("status %d: %q", status, body)
 	}
 }

@@ -119,6 +119,7 @@ func families() []family {
 	list = append(list, journalFamilies()...)
 	list = append(list, applyFamilies()...)
 	list = append(list, compactFamilies()...)
+	list = append(list, scrubFamilies()...)
 	list = append(list, slowFamilies()...)
 	list = append(list, limitFamilies()...)
 	return append(list, processFamilies()...)

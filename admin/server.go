@@ -203,10 +203,20 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 	if why := s.why(); why != "" {
-		text(w, http.StatusServiceUnavailable, []byte("clients are not served: "+why+"\n"))
+		text(w, http.StatusServiceUnavailable, []byte("clients are not served: "+why+"\n"+s.healing()))
 		return
 	}
-	text(w, http.StatusOK, []byte("clients are served\n"))
+	text(w, http.StatusOK, []byte("clients are served\n"+s.healing()))
+}
+
+// healing is a line about what the replica gets from others, or "".
+func (s *Server) healing() string {
+	if source := s.source.Load(); source != nil {
+		if what := (*source).Healing(); what != "" {
+			return "healing: " + what + "\n"
+		}
+	}
+	return ""
 }
 
 // why is the reason why clients are not served, or "".

@@ -28,6 +28,7 @@ type Source interface {
 	Sample(out *replica.Sample, timeout time.Duration)
 	// Away is the reason why one of several replicas does not serve clients now, or "".
 	Away() string
+	Healing() string // what it gets from other replicas, or ""
 }
 
 // snapshot is all data of a page, of one moment.

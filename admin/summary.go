@@ -26,6 +26,7 @@ func writeSummary(w io.Writer, s *snapshot) {
 	fmt.Fprintf(w, "%d accounts, %d transfers, %d sessions, %d connections\n",
 		s.Apply.AccountsCount, s.Apply.TransfersCount, s.Consensus.SessionsCount, s.Net.ConnectionsCount)
 	writeCluster(w, s)
+	writeScrubber(w, s)
 	fmt.Fprintf(w, "resident %d MiB, processor time %s\n", s.process.residentBytes>>20, time.Duration(s.process.cpuNs).Round(time.Millisecond))
 
 	fmt.Fprintf(w, "\n%-32s %9s %9s %9s %12s %12s %12s\n", "thread", "stepping", "spinning", "parked", "busy turns", "parks", "sys. calls")

@@ -60,10 +60,7 @@ func newOrder(b *testing.B, isReal ...int) *order {
 	root := make([]byte, prepare.HeaderBytes)
 	superblock := datafile.Superblock{Sequence: 2, View: 1, LogView: 1, ReplicasCount: 1, SessionsMax: l.SessionsMax}
 	superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, wire.U128{}).Checksum()
-	stage, err := consensus.New(l, consensus.DefaultOptions(), o.slots, &consensus.Recovered{Superblock: superblock}, memory)
-	if err != nil {
-		b.Fatal(err)
-	}
+	stage := consensus.New(l, consensus.DefaultOptions(), o.slots, &consensus.Recovered{Superblock: superblock}, memory)
 	o.driver = consensus.NewDriver(stage, consensus.Edges{
 		FromNet: o.fromNet, FromJournal: o.journal, FromApply: o.apply,
 		ToNet: stages.Sender[stages.ConsensusToNet]{Ring: o.toNet}, ToJournal: stages.Sender[stages.ConsensusToJournal]{Ring: o.toJournal},

@@ -20,6 +20,7 @@
 //	cache_grid       = "1GiB"
 //	cache_accounts   = "128MiB"
 //	limit_storage    = "1TiB"
+//	scrub_days       = 7 # in which the whole data file is read; 0: never
 //	client_release_max = "0.18.3" # of the clients that are served
 //	development      = false
 //	metrics_address  = "127.0.0.1:9464"

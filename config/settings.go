@@ -48,6 +48,7 @@ type Settings struct {
 	CacheGrid        Setting
 	CacheAccounts    Setting
 	LimitStorage     Setting
+	ScrubDays        Setting
 	ClientReleaseMax Setting
 	Development      Setting
 	MetricsAddress   Setting
@@ -74,6 +75,7 @@ func keys() []key {
 		{"start", "cache_grid", func(s *Settings) *Setting { return &s.CacheGrid }},
 		{"start", "cache_accounts", func(s *Settings) *Setting { return &s.CacheAccounts }},
 		{"start", "limit_storage", func(s *Settings) *Setting { return &s.LimitStorage }},
+		{"start", "scrub_days", func(s *Settings) *Setting { return &s.ScrubDays }},
 		{"start", "client_release_max", func(s *Settings) *Setting { return &s.ClientReleaseMax }},
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},

@@ -73,7 +73,8 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, client_release_max, development, metrics_address, metrics_pprof, " +
+	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, development, " +
+		"metrics_address, metrics_pprof, " +
 		"log, statsd, trace"
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},
@@ -204,6 +205,8 @@ func TestResolveRefused(t *testing.T) {
 		{"accounts", Settings{CacheAccounts: Flag("cache-accounts", "1KiB")}, `--cache-accounts=1KiB: must be a multiple of 1 MiB`},
 		{"many accounts", Settings{CacheAccounts: Flag("cache-accounts", "1TiB")}, `--cache-accounts=1TiB: must be at most 128 GiB`},
 		{"storage", Settings{LimitStorage: Flag("limit-storage", "1GiB")}, `--limit-storage=1GiB: must be at least 2 GiB`},
+		{"scrubber, no number", Settings{ScrubDays: Flag("scrub-days", "1d")},
+			`--scrub-days=1d: must be a number of 0 to 3650 days, in which the whole data file is read; 0 switches the scrubber off`},
 		{"much storage", Settings{LimitStorage: Flag("limit-storage", "17TiB")}, `--limit-storage=17TiB: must be at most 16 TiB`},
 		{"release", Settings{ClientReleaseMax: Flag("client-release-max", "0.18")},
 			`--client-release-max=0.18: must be a release of three numbers, as in 0.17.255: at most 65535.255.255`},

@@ -20,6 +20,7 @@ const (
 	cacheAccountsBytesMin = 1 << 20
 	cacheAccountsBytesMax = 128 << 30
 	limitStorageBytesMin  = 2 << 30 // the zones before the grid take more than half of it
+	scrubDaysMax          = 3650
 
 	accountBytes = 128
 )
@@ -62,8 +63,8 @@ func (s *Settings) Resolve() (*Start, error) {
 			start.Limits = limits.Development()
 		}
 	}
-	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveReleases, s.resolveAffinity, s.resolveLog,
-		s.resolveObservers} {
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveScrubber, s.resolveReleases,
+		s.resolveAffinity, s.resolveLog, s.resolveObservers} {
 		if err := resolve(start); err != nil {
 			return nil, err
 		}
@@ -155,6 +156,22 @@ func (s *Settings) resolveSizes(start *Start) error {
 	}
 	return size(s.LimitStorage, block, limitStorageBytesMin, limits.Production().StorageBytesMax,
 		func(sizeBytes uint64) { l.StorageBytesMax = sizeBytes })
+}
+
+func (s *Settings) resolveScrubber(start *Start) (err error) {
+	if s.ScrubDays.IsSet() {
+		start.Limits.ScrubPeriodNs, err = ParseScrubDays(s.ScrubDays)
+	}
+	return err
+}
+
+// ParseScrubDays returns the time in which the scrubber reads the whole file; 0: it is off.
+func ParseScrubDays(s Setting) (periodNs uint64, err error) {
+	days, err := ParseCount(s.Text, 0, scrubDaysMax)
+	if err != nil {
+		return 0, s.fail(fmt.Errorf("%w days, in which the whole data file is read; 0 switches the scrubber off", err))
+	}
+	return uint64(days) * limits.DayNs, nil
 }
 
 func (s *Settings) resolveReleases(start *Start) error {

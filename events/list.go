@@ -46,6 +46,9 @@ const (
 	kindServiceAgain
 	kindBlocksLost
 	kindBlocksFound
+	kindScrubbing
+	kindDamageFound
+	kindHealing
 	kindsCount
 )
 
@@ -86,6 +89,9 @@ func newCell() [kindsCount]Event {
 		kindServiceAgain:      &ServiceAgain{},
 		kindBlocksLost:        &BlocksLost{},
 		kindBlocksFound:       &BlocksFound{},
+		kindScrubbing:         &Scrubbing{},
+		kindDamageFound:       &DamageFound{},
+		kindHealing:           &Healing{},
 	}
 }
 

@@ -131,7 +131,7 @@ func blockFields(h block.HeaderPage) Fields {
 			tree = storage.Trees[h.Tree()].Name
 		}
 	case uint8(h.Tree()) < uint8(storage.TrailersCount):
-		tree = trailerNames[h.Tree()]
+		tree = storage.TrailerNames[h.Tree()]
 	}
 	return Fields{
 		{"checksum", hexOf(h.Checksum())},

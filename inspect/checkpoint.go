@@ -25,7 +25,7 @@ func (n *named) treeName() string {
 	if n.table != nil {
 		return storage.Trees[n.table.Tree].Name
 	}
-	return trailerNames[n.trailer]
+	return storage.TrailerNames[n.trailer]
 }
 
 // contents is everything that a checkpoint names.
@@ -43,7 +43,7 @@ func (f *File) read(s *datafile.Copy) *contents {
 		root, size := checkpoint.Roots[kind], checkpoint.TrailerBytes[kind]
 		// A trailer lies in the file, so its length is bounded before memory is taken for it.
 		if size > f.sizeBytes {
-			c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: trailerNames[kind],
+			c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: storage.TrailerNames[kind],
 				Reason: fmt.Sprintf("the trailer has %d bytes, the file %d", size, f.sizeBytes)})
 			continue
 		}
@@ -58,7 +58,7 @@ func (f *File) read(s *datafile.Copy) *contents {
 		if want := f.geometry.TrailerBlocks(size); isWhole && seen == want {
 			c.trailers[kind] = content
 		} else if seen < want {
-			c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: trailerNames[kind],
+			c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: storage.TrailerNames[kind],
 				Reason: fmt.Sprintf("%d of the trailer's %d blocks cannot be found, because a block with their names is damaged", want-seen, want)})
 		}
 	}
@@ -66,7 +66,7 @@ func (f *File) read(s *datafile.Copy) *contents {
 	switch root := checkpoint.Roots[storage.TrailerManifest]; {
 	case root.IsZero():
 	case content == nil:
-		c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: trailerNames[storage.TrailerManifest],
+		c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: storage.TrailerNames[storage.TrailerManifest],
 			Reason: "the manifest cannot be read, so the tables are not known"})
 	default:
 		_, err := manifest.Walk(content, &f.limits, func(t *manifest.Table) {
@@ -74,7 +74,7 @@ func (f *File) read(s *datafile.Copy) *contents {
 			c.blocks = append(c.blocks, named{ref: table.Ref, table: &table})
 		})
 		if err != nil {
-			c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: trailerNames[storage.TrailerManifest], Address: root.Address,
+			c.damage = append(c.damage, Damage{Kind: DamageCheckpoint, Tree: storage.TrailerNames[storage.TrailerManifest], Address: root.Address,
 				Offset: f.blockOffset(root.Address), Reason: err.Error()})
 		}
 	}
@@ -126,7 +126,7 @@ func checkpointFields(c *storage.Checkpoint) Fields {
 		{"timestamp_last", c.TimestampLast},
 	}
 	for kind := range storage.TrailersCount {
-		name := trailerNames[kind]
+		name := storage.TrailerNames[kind]
 		fields = append(fields, Field{name + "_address", c.Roots[kind].Address}, Field{name + "_checksum", hexOf(c.Roots[kind].Checksum)},
 			Field{name + "_bytes", c.TrailerBytes[kind]})
 	}
@@ -165,7 +165,7 @@ func (f *File) Checkpoint() (*Checkpoint, error) {
 		c := f.read(s)
 		r = &Checkpoint{Fields: checkpointFields(&s.Checkpoint), Damaged: append([]Damage{}, c.damage...)}
 		for kind := range storage.TrailersCount {
-			r.Trailers = append(r.Trailers, TrailerShape{trailerNames[kind], s.Checkpoint.TrailerBytes[kind], []uint64{}})
+			r.Trailers = append(r.Trailers, TrailerShape{storage.TrailerNames[kind], s.Checkpoint.TrailerBytes[kind], []uint64{}})
 		}
 		for tree := range storage.TreesCount {
 			r.Trees = append(r.Trees, TreeShape{Tree: storage.Trees[tree].Name})

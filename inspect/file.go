@@ -10,7 +10,6 @@ import (
 	"ledger/internal/arena"
 	"ledger/internal/ports"
 	"ledger/limits"
-	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/datafile"
 )
@@ -152,9 +151,6 @@ func table(out io.Writer, write func(row func(cells ...any))) {
 }
 
 func hexOf[T ~[16]byte](sum T) string { return hex.EncodeToString(sum[:]) }
-
-// trailerNames are the names of trailers in reports.
-var trailerNames = [storage.TrailersCount]string{"manifest", "free_set", "sessions", "replies"}
 
 // Layout is the zones of the file.
 type Layout struct {

@@ -57,7 +57,7 @@ func (f *File) sessions(s *datafile.Copy) *Sessions {
 	}
 	records, err := consensus.ReadSessions(c.trailers[storage.TrailerSessions])
 	if err != nil {
-		r.Damaged = append(r.Damaged, Damage{Kind: DamageCheckpoint, Tree: trailerNames[storage.TrailerSessions], Reason: err.Error()})
+		r.Damaged = append(r.Damaged, Damage{Kind: DamageCheckpoint, Tree: storage.TrailerNames[storage.TrailerSessions], Reason: err.Error()})
 	}
 	replies := c.trailers[storage.TrailerReplies]
 	for _, record := range records {
@@ -83,7 +83,7 @@ func (f *File) sessions(s *datafile.Copy) *Sessions {
 			session.Operation = reply.ReplyOperation().String()
 		}
 		if session.Reason != "" && replies != nil {
-			r.Damaged = append(r.Damaged, Damage{Kind: DamageCheckpoint, Tree: trailerNames[storage.TrailerReplies],
+			r.Damaged = append(r.Damaged, Damage{Kind: DamageCheckpoint, Tree: storage.TrailerNames[storage.TrailerReplies],
 				Reason: fmt.Sprintf("session %d: %s", record.Index, session.Reason)})
 		}
 		r.Sessions = append(r.Sessions, session)

@@ -51,6 +51,10 @@ const (
 // jobs.
 const CompactWorkersMax = 8
 
+// ScrubDays is the time in which the scrubber reads the whole file, unless --scrub-days says
+// another.
+const ScrubDays, DayNs = 7, 24 * 3600 * 1_000_000_000
+
 // PostingRunsMergedMax is the largest number of runs of postings that one merge can take. It has as
 // many buffers.
 const PostingRunsMergedMax = 32
@@ -121,6 +125,7 @@ type Limits struct {
 	CacheAccountsMax uint32 // cached accounts (--cache-accounts)
 	StorageBytesMax  uint64 // largest data file (--limit-storage)
 	CompactWorkers   uint32 // threads of compaction ([affinity] compact)
+	ScrubPeriodNs    uint64 // in which the whole file is read (--scrub-days); 0: it is not
 	HashSeed         uint64 // of the hash tables in memory, drawn at each start; it must never reach the disk or another replica
 }
 
@@ -149,6 +154,7 @@ func Production() Limits {
 		CacheAccountsMax:  1 << 20,
 		StorageBytesMax:   16 << 40,
 		CompactWorkers:    1,
+		ScrubPeriodNs:     ScrubDays * DayNs,
 	}
 }
 

@@ -69,9 +69,6 @@ func needOf(entries []arena.Entry, l *limits.Limits, checkpoint *storage.Checkpo
 	threads := uint64(threadsCount) * threadBytes
 	expected += programBytes + goBytesExpected + threads
 	largest += programBytes + GoHeapBytesMax + threads + threadsSpare*threadBytes
-	// The sessions of a checkpoint are in memory twice while they are read. Caches and tables are
-	// not touched at that time.
-	expected = max(expected, readingSessions(checkpoint)+indexesOf(checkpoint)+threads)
 	need.ExpectedBytes = expected + expected/pageBytesPerPTE
 	need.LargestBytes = largest + largest/pageBytesPerPTE
 	return need
@@ -89,12 +86,6 @@ func slotsUsual(l *limits.Limits, checkpoint *storage.Checkpoint) uint64 {
 // sessionsOf is the size of the sessions in a checkpoint: records and replies.
 func sessionsOf(checkpoint *storage.Checkpoint) uint64 {
 	return checkpoint.TrailerBytes[storage.TrailerSessions] + checkpoint.TrailerBytes[storage.TrailerReplies]
-}
-
-// readingSessions is the resident memory while the sessions of a checkpoint are read: the content
-// of their trailer, and the replies that are copied from it into slots.
-func readingSessions(checkpoint *storage.Checkpoint) uint64 {
-	return programBytes + goBytesExpected + 2*sessionsOf(checkpoint)
 }
 
 // indexesOf is the memory of the indexes of a checkpoint.
@@ -174,18 +165,4 @@ func (n *MemoryNeed) event(root string, l *limits.Limits) events.Memory {
 		e.AllowedBytes, e.AllowedBy = available, source
 	}
 	return e
-}
-
-// checkSessions refuses a start, before the sessions of a checkpoint are read, if they alone do not
-// fit.
-func checkSessions(checkpoint *storage.Checkpoint, root string) error {
-	available, source, err := MemoryAvailable(root)
-	if err != nil {
-		return nil // nothing to compare with
-	}
-	if needed := readingSessions(checkpoint); needed > available {
-		return fmt.Errorf("memory: the sessions of the checkpoint are %d MiB, reading them takes %d MiB, %s allows %d MiB: raise that limit",
-			Mebibytes(sessionsOf(checkpoint)), Mebibytes(needed), source, available>>20)
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"errors"
 	"fmt"
 
 	"ledger/internal/arena"
@@ -11,10 +10,7 @@ import (
 	"ledger/prepare"
 	"ledger/stages/consensus"
 	"ledger/stages/journal"
-	"ledger/storage"
-	"ledger/storage/block"
 	"ledger/storage/datafile"
-	"ledger/wire"
 )
 
 // Opened is a data file after recovery.
@@ -31,13 +27,10 @@ type Opened struct {
 }
 
 // Open recovers a data file: it chooses the superblock, repairs what a replica can repair by
-// itself, makes the view of this start durable, and reads the sessions of the checkpoint.
+// itself, and makes the view of this start durable.
 func Open(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	o, err := recoverFile(file, l, memory)
 	if err != nil {
-		return nil, err
-	}
-	if err := o.readSessions(file); err != nil {
 		return nil, err
 	}
 	return o, o.begin(file)
@@ -56,7 +49,7 @@ func (o *Opened) begin(file ports.File) error {
 	return err
 }
 
-// recoverFile is Open without readSessions and begin. It writes nothing but repairs, because a
+// recoverFile is Open without begin. It writes nothing but repairs, because a
 // start may still be refused.
 func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Opened, error) {
 	if err := l.Check(); err != nil { // before anything is read by these limits
@@ -139,30 +132,6 @@ func (o *Opened) nextView(superblock *datafile.Opened) {
 		Superblock:         next,
 		SuperblockChecksum: datafile.EncodeSuperblock(o.scratch[:datafile.SuperblockContentBytes], &next, &o.Limits, 0),
 	}
-}
-
-// readSessions reads the sessions of the checkpoint, and their replies. Nothing is left of what the
-// scratch held.
-func (o *Opened) readSessions(file ports.File) (err error) {
-	read := func(kind storage.TrailerKind, name string) []byte {
-		superblock := &o.Consensus.Superblock
-		if most := (uint64(o.Limits.SessionsMax) + 1) * wire.MessageBytesMax; superblock.Checkpoint.TrailerBytes[kind] > most {
-			err = errors.Join(err, &storage.Fault{What: storage.FaultBlock, Address: superblock.Checkpoint.Roots[kind].Address,
-				Reason: fmt.Sprintf("the trailer of the %s has %d bytes, at most %d can be", name, superblock.Checkpoint.TrailerBytes[kind], most)})
-			return nil
-		}
-		content := make([]byte, superblock.Checkpoint.TrailerBytes[kind])
-		geometry := block.GeometryOf(o.Limits)
-		fault := block.ReadTrailer(file, o.Layout.GridAt, &geometry, superblock.Cluster, kind, superblock.Checkpoint.Roots[kind], content,
-			o.scratch[:o.Limits.BlockBytes], nil)
-		if fault != nil && err == nil {
-			err = fmt.Errorf("reading the %s of the checkpoint: %w", name, fault)
-		}
-		return content
-	}
-	o.Consensus.SessionsTrailer = read(storage.TrailerSessions, "sessions")
-	o.Consensus.RepliesTrailer = read(storage.TrailerReplies, "sessions' replies")
-	return err
 }
 
 // eventsAhead is the number of events, at most, of the ops in the log behind the checkpoint.

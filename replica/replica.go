@@ -63,6 +63,12 @@ type Options struct {
 	ClockBehind func(behindNs uint64)
 	Service     func(consensus.Service)
 	LostBlocks  func(consensus.LostBlocks)
+	Healing     func(consensus.Healing)
+	// Finding is called for each damage that the scrubber finds, on the threads of journal and of the
+	// first worker of compact. It counts only within the call. It may be nil.
+	Finding func(*storage.Finding)
+	// ScrubFromOf65536 is the share of the file at which the scrubber begins.
+	ScrubFromOf65536 uint32
 }
 
 // Replica is the joined stages of one replica. They do not run by themselves.
@@ -111,12 +117,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 	consensusToApply := ring.NewSPSC[stages.ConsensusToApply](stages.RingConsensusToApply(&l))
 	applyToConsensus := ring.NewSPSC[stages.ApplyToConsensus](stages.RingApplyToConsensus(&l))
 
-	var err error
 	o.Consensus.Seed, o.Consensus.NowNs, o.Consensus.WallNs = options.Seed, options.NowNs, options.WallNs
-	r.Consensus, err = consensus.New(l, options.Consensus, slots, &o.Consensus, memory)
-	if err != nil {
-		return nil, err
-	}
+	r.Consensus = consensus.New(l, options.Consensus, slots, &o.Consensus, memory)
 	r.consensus = consensus.NewDriver(r.Consensus, consensus.Edges{
 		FromNet:     netToConsensus,
 		FromJournal: journalToConsensus,
@@ -125,7 +127,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service,
-		LostBlocks: options.LostBlocks})
+		LostBlocks: options.LostBlocks, Healing: options.Healing})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)
@@ -135,6 +137,10 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 	journalDriver := journal.NewDriver(r.Journal, p.JournalDisk, consensusToJournal,
 		sender(journalToConsensus, waker(stages.Consensus)))
 	journalDriver.SetBoard(r.Board)
+	journalDriver.OnFinding(options.Finding)
+	if l.ScrubPeriodNs > 0 {
+		r.Journal.Scrub(o.scrubStart(options.ScrubFromOf65536), memory)
+	}
 	r.Drivers[stages.Journal] = journalDriver
 
 	r.Net = net.New(l, superblock.Cluster, slots, memory, options.Peers)
@@ -142,6 +148,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		sender(netToConsensus, waker(stages.Consensus)), options.Log)
 
 	r.Apply = apply.New(l, superblock.Cluster, slots, superblock.Checkpoint, o.Layout.GridAt, p.ApplyDisk, memory)
+	r.Apply.SyncRange(superblock.SyncOpMin, superblock.SyncOpMax)
 	if l.TouchesMemoryAtStart() {
 		r.Apply.Expect(apply.Ahead{Op: o.Consensus.OpHead, IDs: o.eventsAhead()}, memory)
 	}
@@ -158,6 +165,10 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		r.Compact = append(r.Compact, compact.New(l, superblock.Cluster, o.Layout.GridAt, blockSlots, memory))
 		compactDriver := compact.NewDriver(r.Compact[i], p.CompactDisk[i], applyToCompact, sender(compactToApply, waker(stages.Apply)))
 		compactDriver.SetBoard(&r.Board.Workers[i%metrics.WorkersMax])
+		compactDriver.OnFinding(options.Finding)
+		if i == 0 && l.ScrubPeriodNs > 0 {
+			r.Compact[i].Scrub(&l, superblock.Cluster, l.ScrubPeriodNs, options.ScrubFromOf65536, memory)
+		}
 		r.Drivers[driver] = compactDriver
 		r.edges = append(r.edges, edgeOf(stages.Apply, driver, applyToCompact), edgeOf(driver, stages.Apply, compactToApply))
 	}

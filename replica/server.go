@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"ledger/affinity"
 	"ledger/config"
@@ -64,6 +65,7 @@ type Server struct {
 	addresses config.Addresses
 	names     *resolver // nil in a cluster of one
 	service   *service  // nil in a cluster of one
+	healing   healing   // without a log in a cluster of one
 }
 
 // Callbacks of a running server. Stage threads call them, so they must not block for long.
@@ -113,12 +115,6 @@ func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o Ser
 		return nil, refusal(err)
 	}
 	s.opened = opened
-	if err := checkSessions(&opened.Consensus.Superblock.Checkpoint, "/"); err != nil {
-		return nil, err
-	}
-	if err := opened.readSessions(s.progress.counting(file)); err != nil {
-		return nil, refusal(err)
-	}
 	for i := range plan.Threads {
 		parker, err := ring.NewParker()
 		if err != nil {
@@ -236,6 +232,7 @@ func (s *Server) LogLimits(log *events.Log) {
 	log.Slots(slotsEvent(l))
 	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})
 	log.Compaction(events.Compaction{Workers: uint64(l.CompactWorkers), WorkerBytes: uint64(compact.MemoryBytes(l))})
+	log.Scrubbing(events.Scrubbing{PeriodNs: l.ScrubPeriodNs, BytesPerSecondMax: ScrubBytesPerSecond})
 	log.Memory(s.need.event("/", l))
 	log.SystemCalls(events.SystemCalls{Kind: map[IOKind]string{IOUring: "io_uring", IOPosix: "posix"}[s.kindUsed]})
 	for i := range s.plan.Threads {
@@ -313,14 +310,18 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry, releaseHint) },
 		Reserved:     func() error { return s.checkMemory(callbacks.Log) },
 		Ready:        readiness.replayEnded,
+		Finding:      func(f *storage.Finding) { logFinding(callbacks.Log, f, s.Replicas() > 1) },
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
 		},
 		Fault: func(fault *storage.Fault) { callbacks.Ended(ofReplicas(faultError(fault), s.Replicas())) },
 	}
+	options.ScrubFromOf65536 = scrubFrom(time.Now(), l.ScrubPeriodNs)
 	if s.Replicas() > 1 {
 		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
+		s.healing.log = callbacks.Log
+		options.Healing = s.healing.changed
 		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}
@@ -333,10 +334,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	readiness.Driver, readiness.apply = s.replica.Drivers[stages.Apply], s.replica.Apply
 	s.replica.Drivers[stages.Apply] = readiness
-	// The stage has the sessions now. Their trailer may be a GiB of heap, and no collection runs
-	// later.
-	s.opened.Consensus.SessionsTrailer, s.opened.Consensus.RepliesTrailer = nil, nil
-	debug.FreeOSMemory()
+	debug.FreeOSMemory() // no collection runs later
 	s.placeMemory(callbacks)
 	if err := s.opened.begin(s.file); err != nil {
 		return refusal(err)

@@ -128,6 +128,7 @@ func (m *Machine) damageBeyond() {
 		size := uint64(m.limits.BlockBytes)
 		source, target := layout.GridAt+r.Uint64N(high)*size, layout.GridAt+r.Uint64N(high)*size
 		image.put(target, image.bytes(source, size))
+		image.taint(target, size)
 		mustStop = false
 	}
 	m.result.DamagesCount++

@@ -35,6 +35,9 @@ type Coverage struct {
 	FlakyReads  int              // reads that failed once
 	RotFaults   int              // stops of a replica that found damage during work
 	RotAnswered int              // runs that ended with damage that was not needed
+
+	Findings  [storage.ZonesCount]int // of the scrubber, by zone of the file
+	RestFound int                     // damaged places at rest that it had to find, and has found
 }
 
 // crashPhase is an activity that a crash can interrupt.
@@ -71,8 +74,9 @@ func (c Coverage) String() string {
 		c.CopiesLost, c.TornGivenUp)
 	text += fmt.Sprintf(";\nnetwork: paths cut %d, segments spoiled %d, connections given up %d, opened twice %d, strayed %d", c.PathsCut,
 		c.Spoiled, c.GivenUp, c.Duplicates, c.Strayed)
-	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d\n", c.FlakyReads, c.RotFaults,
-		c.RotAnswered)
+	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d;\n"+
+		"findings of the scrubber: superblock %d, log %d, grid %d; at rest %d\n", c.FlakyReads, c.RotFaults, c.RotAnswered,
+		c.Findings[storage.ZoneSuperblock], c.Findings[storage.ZoneLog], c.Findings[storage.ZoneGrid], c.RestFound)
 }
 
 // missing names a common situation that many runs together have never reached.
@@ -99,6 +103,8 @@ func (c *Coverage) missing() string {
 		{c.PreparesFixed, "a prepare that its twin mends"}, {c.TwinsFixed, "a twin that its prepare mends"},
 		{c.CopiesLost, "a lost copy of a prepare"},
 		{c.TornGivenUp, "a torn prepare"},
+		{c.Findings[storage.ZoneSuperblock], "a finding in the superblock"}, {c.Findings[storage.ZoneLog], "a finding in the log"},
+		{c.Findings[storage.ZoneGrid], "a finding in the grid"}, {c.RestFound, "damage at rest that the scrubber finds"},
 		{c.PathsCut, "a cut path"}, {c.Spoiled, "a byte that changes on the way"}, {c.GivenUp, "a connection that is given up"},
 		{c.Duplicates, "a handshake that comes twice"}, {c.Strayed, "a client that reaches another machine"},
 	} {

@@ -241,6 +241,7 @@ func (d *Disk) perform(o *diskOperation) {
 			break
 		}
 		if d.loses != nil && d.loses(o.offsetBytes) {
+			d.image.taint(o.offsetBytes, o.lengthBytes)
 			d.end(o, result)
 			return
 		}

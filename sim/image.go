@@ -19,6 +19,7 @@ type Image struct {
 	volatile    []volatileWrite
 	order       uint64          // of volatile writes
 	unreadable  map[uint64]bool // sectors that return an error until they are written
+	tainted     map[uint64]bool // sectors that were changed behind the replica's back, and not written since
 	limitBytes  uint64          // Allocate beyond it finds no space
 }
 
@@ -40,7 +41,7 @@ type volatileWrite struct {
 }
 
 func newImage(sectorBytes uint32) *Image {
-	return &Image{sectorBytes: uint64(sectorBytes), unreadable: map[uint64]bool{}, limitBytes: ^uint64(0)}
+	return &Image{sectorBytes: uint64(sectorBytes), unreadable: map[uint64]bool{}, tainted: map[uint64]bool{}, limitBytes: ^uint64(0)}
 }
 
 // clone copies an image at rest, as a crash leaves it.
@@ -56,6 +57,9 @@ func (m *Image) clone() *Image {
 	c.chunks = append([]chunk(nil), m.chunks...)
 	for sector := range m.unreadable { // a copy of a set: order does not show
 		c.unreadable[sector] = true
+	}
+	for sector := range m.tainted {
+		c.tainted[sector] = true
 	}
 	return c
 }
@@ -121,6 +125,11 @@ func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
 			delete(m.unreadable, at/m.sectorBytes)
 		}
 	}
+	if len(m.tainted) > 0 {
+		for at := offsetBytes; at < offsetBytes+uint64(len(data)); at += m.sectorBytes {
+			delete(m.tainted, at/m.sectorBytes)
+		}
+	}
 	if durable {
 		m.put(offsetBytes, data)
 		return
@@ -143,6 +152,7 @@ func (m *Image) writeDurable(offsetBytes uint64, data []byte) {
 // overwrite puts whole sectors on the medium without the knowledge of the replica.
 func (m *Image) overwrite(offsetBytes uint64, data []byte) {
 	m.write(offsetBytes, data, true)
+	m.taint(offsetBytes, uint64(len(data)))
 }
 
 // sync makes the volatile writes up to order durable.
@@ -195,7 +205,8 @@ func (m *Image) holds(offsetBytes uint64, data []byte) bool {
 	return bytes.Equal(m.bytes(offsetBytes, uint64(len(data))), data)
 }
 
-// holdsDurable tells whether these bytes would survive a power cut, and can be read.
+// holdsDurable tells whether these bytes are what reads return, and what they return after a power
+// cut.
 func (m *Image) holdsDurable(offsetBytes uint64, data []byte) (is bool) {
 	for at := offsetBytes; len(m.unreadable) > 0 && at < offsetBytes+uint64(len(data)); at += m.sectorBytes {
 		if m.unreadable[at/m.sectorBytes] {
@@ -203,17 +214,18 @@ func (m *Image) holdsDurable(offsetBytes uint64, data []byte) (is bool) {
 		}
 	}
 	is = offsetBytes+uint64(len(data)) <= m.sizeBytes
-	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
-		switch c := (chunk{}); {
-		case !is:
-		case index < uint64(len(m.chunks)):
-			if c = m.chunks[index]; c.isApart {
-				c.now = c.durable
-			}
-			is = c.now != nil && bytes.Equal(c.now[from:to], data[at:at+to-from]) || c.now == nil && allZero(data[at:at+to-from])
-		default:
-			is = allZero(data[at : at+to-from])
+	same := func(have *[chunkBytes]byte, from, to, at uint64) bool {
+		if have == nil {
+			return allZero(data[at : at+to-from])
 		}
+		return bytes.Equal(have[from:to], data[at:at+to-from])
+	}
+	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
+		var c chunk
+		if index < uint64(len(m.chunks)) {
+			c = m.chunks[index]
+		}
+		is = is && same(c.now, from, to, at) && (!c.isApart || same(c.durable, from, to, at))
 	})
 	return is
 }
@@ -255,6 +267,7 @@ func (m *Image) leave(random *rand.Rand, f fate, offsetBytes uint64, data []byte
 		from, to := i*m.sectorBytes, (i+1)*m.sectorBytes
 		m.writeDurable(offsetBytes+from, data[from:to])
 		delete(m.unreadable, (offsetBytes+from)/m.sectorBytes)
+		delete(m.tainted, (offsetBytes+from)/m.sectorBytes)
 	}
 }
 
@@ -281,6 +294,7 @@ func (m *Image) settle() {
 func (m *Image) damage(random *rand.Rand, offsetBytes, lengthBytes uint64) {
 	m.reach(offsetBytes + lengthBytes)
 	sector := (offsetBytes + random.Uint64N(lengthBytes)) / m.sectorBytes * m.sectorBytes
+	m.tainted[sector/m.sectorBytes] = true
 	from := max(sector, offsetBytes)
 	to := min(sector+m.sectorBytes, offsetBytes+lengthBytes)
 	part := m.bytes(from, to-from)

@@ -102,6 +102,11 @@ func (m *Machine) live() {
 	}
 	m.heal()
 	m.audit()
+	if m.limits.ScrubPeriodNs > 0 && m.limits.HashSeed>>40&1 == 0 {
+		if m.rest(); m.fault != nil {
+			return
+		}
+	}
 	if odds := r.IntN(12); !m.cluster.deep && (odds == 0 || odds < 4 && m.ops() < opsLongMin) { // a long log takes long
 		m.retrace()
 	}

@@ -69,6 +69,7 @@ type Machine struct {
 	brinkCount int
 	leak       string          // a wrong count of blocks that a stop has found
 	damaged    map[uint64]bool // blocks that were damaged beyond repair
+	found      map[uint64]bool // places that the scrubber has reported
 }
 
 // newMachine makes a machine with an empty disk. It observes the disk, unless it is on a bench.
@@ -76,7 +77,7 @@ func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m := &Machine{
 		world: w, cluster: c, index: len(w.machines), host: w.newHost(), address: addressOf(len(w.machines)),
 		random: w.random, fail: w.fail, events: &w.events, result: &w.result,
-		limits: c.limits, layout: datafile.NewLayout(&c.limits), damaged: map[uint64]bool{},
+		limits: c.limits, layout: datafile.NewLayout(&c.limits), damaged: map[uint64]bool{}, found: map[uint64]bool{},
 	}
 	m.clock.machine = m
 	m.clock.boot()
@@ -199,6 +200,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 		Log:       func(e net.LogEntry) { m.note("log: "+string(e.Reason), 0, 0) },
 		Ready:     func() { m.ready = true; m.say("serves clients"); m.note("ready", opened.Consensus.OpHead, 0) },
 		Fault:     func(f *storage.Fault) { m.fault = f; m.note("fault: "+f.Error(), 0, 0) },
+		Finding:   m.onFinding, ScrubFromOf65536: uint32(m.limits.HashSeed>>16) & (1<<16 - 1),
 	})
 	if err != nil {
 		return false, err

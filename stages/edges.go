@@ -103,6 +103,9 @@ const (
 	// JournalReadDone: Read tells whether Slot holds the prepare of Op with Checksum.
 	JournalReadDone
 	JournalSuperblockDone
+	// JournalSlotDamaged: the scrubber has found no right copy of the prepare of Op with Checksum in
+	// its slot. Only of one of several replicas.
+	JournalSlotDamaged
 	// JournalFault: the disk failed; the replica stops with Fault.
 	JournalFault
 )
@@ -154,6 +157,9 @@ const (
 	// ApplyOpened, apply has given back all slots and sessions that it had, but those of blocks,
 	// which come back with their own answers.
 	ApplyOpen
+	// ApplyReplies: read the replies of the sessions of the checkpoint that was opened last into
+	// Sessions.Replies, which are as long as the replies; answer ApplyRepliesRead.
+	ApplyReplies
 	// ApplyBlockServe: a peer wants the block Ref: read its used pages into Slot, from
 	// BlockOffsetBytes on; answer ApplyBlockServed. At most BlocksServedMax have no answer.
 	ApplyBlockServe
@@ -174,9 +180,12 @@ type ConsensusToApply struct {
 	Op        uint64
 	Sessions  *Sessions
 
-	Checkpoint *storage.Checkpoint // ApplyOpen
-	Ref        storage.Ref         // ApplyBlockServe, ApplyBlockArrived
-	Bytes      uint32              // ApplyBlockArrived
+	Checkpoint storage.Checkpoint // ApplyOpen: a copy, because consensus does not know when it was read
+	// SyncOpMin, SyncOpMax: ApplyOpen: blocks that were born in these ops may be missing. Both 0:
+	// none.
+	SyncOpMin, SyncOpMax uint64
+	Ref                  storage.Ref // ApplyBlockServe, ApplyBlockArrived
+	Bytes                uint32      // ApplyBlockArrived
 }
 
 // ApplyToConsensusKind of ApplyToConsensus.
@@ -192,17 +201,25 @@ const (
 	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read
 	// the slot any more.
 	ApplySequencedDone
-	// ApplyOpened: apply has the state of the checkpoint of op Op.
+	// ApplyOpened: apply has the state of the checkpoint of op Op. It comes once at the start, for
+	// the checkpoint of the start, and for each ApplyOpen that no later one has overtaken. Records
+	// has the sessions of the checkpoint. It does not change before the next ApplyOpen.
 	ApplyOpened
-	// ApplyFault: damage or a failing disk; the replica stops with Fault.
+	// ApplyRepliesRead answers ApplyReplies, of the checkpoint of op Op.
+	ApplyRepliesRead
+	// ApplySynced: each block that the checkpoint of op Op names, and that was born in the range of
+	// the sync, is on disk, verified and synced. So this replica has a copy of the checkpoint.
+	ApplySynced
+	// ApplyFault: damage or a failing disk; the replica stops with Fault. Op is that of the
+	// checkpoint that was opened last.
 	ApplyFault
 	// ApplyBlockWanted: apply or a worker of compact cannot go on without the block Ref, which the
-	// disk does not give. At most BlocksWantedMax are wanted at a time, each once. Only in a cluster
-	// of several: a single replica stops with a fault.
+	// disk does not give. At most BlocksWantedMax are wanted at a time, each once. Only in a
+	// cluster of several: a single replica stops with a fault.
 	ApplyBlockWanted
 	// ApplyBlockUnwanted: the block Ref is not wanted any more, because its address was freed, or
-	// because another checkpoint is opened: what was wanted before is withdrawn one by one, and what
-	// the opening needs is wanted anew. An ApplyBlockArrived of it may be on its way.
+	// because another checkpoint is opened: what was wanted before is withdrawn one by one, and
+	// what the opening needs is wanted anew. An ApplyBlockArrived of it may be on its way.
 	ApplyBlockUnwanted
 	// ApplyBlockServed answers ApplyBlockServe: Read tells whether Slot holds the used pages of the
 	// block Ref, Bytes in all. ReadAbsent: another block or none is at its address.
@@ -239,15 +256,21 @@ type ApplyToConsensus struct {
 	// Named: ApplyBlockWanted: the newest durable checkpoint names the block. Otherwise the block
 	// comes into being again when the log is replayed from that checkpoint.
 	Named bool
-	// Tree: ApplyBlockWanted: whose block it is, for people: a tree, or a trailer. Empty: not known.
+	// Tree: ApplyBlockWanted: whose block it is, for people: a tree, or a trailer. Empty: not
+	// known.
 	Tree        string
 	NextPulseNs uint64 // ApplyCommitted: the timestamp at which a pulse is due
 	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The
 	// memory is apply's. It does not change before the op has left the pipeline of consensus.
 	Replies    []Reply
 	Checkpoint *storage.Checkpoint
-	Fault      *storage.Fault
-	Times      metrics.ApplyTimes // ApplyCommitted
+	// IsWhole: ApplyCheckpointReady: before the sync that ended the checkpoint began, no block was
+	// missing that it names, and no repair of one was being written. So the sync range ends with
+	// it.
+	IsWhole bool
+	Records []byte // ApplyOpened
+	Fault   *storage.Fault
+	Times   metrics.ApplyTimes // ApplyCommitted
 }
 
 // Reply describes one reply of an op: its place in the op's reply slot, and the values that the
@@ -278,6 +301,13 @@ func ReplyOf(header *wire.Header, offsetBytes uint32) Reply {
 		Operation:       header.ReplyOperation(),
 	}
 }
+
+// The sessions trailer has a header of SessionsHeaderBytes, and SessionRecordBytes for each
+// session.
+const (
+	SessionsHeaderBytes = 16
+	SessionRecordBytes  = 128
+)
 
 // Sessions is the encoded session table as of an op: the contents of two trailers, each in pieces.
 // Consensus owns the memory and must not write to it before ApplyCheckpointReady.

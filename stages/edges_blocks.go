@@ -55,9 +55,14 @@ const (
 	CompactBlockRepair
 	// CompactBlockAgain: the block Ref that the worker wants was repaired. It reads the block again.
 	CompactBlockAgain
+	// CompactSync: make durable what was written until now; answer CompactSynced. To worker 0, one at
+	// a time.
+	CompactSync
 	// CompactGiveUp: apply wants no result of any job or checkpoint that the worker has. Each comes
 	// back as soon as possible, and one that waits for a block does not wait for it.
 	CompactGiveUp
+	// CompactScrub: Scrub comes back with its answer. To worker 0.
+	CompactScrub
 )
 
 // ApplyToCompact is a message from apply to a worker of compact.
@@ -68,6 +73,7 @@ type ApplyToCompact struct {
 	Ref        storage.Ref
 	Job        *storage.Job
 	Checkpoint *storage.CheckpointJob
+	Scrub      *storage.Scrub
 }
 
 // CompactToApplyKind of CompactToApply.
@@ -85,6 +91,10 @@ const (
 	// CompactBlockRepaired: Repair is RepairWritten or RepairWrong. A failing write is Fault: the
 	// replica stops.
 	CompactBlockRepaired
+	// CompactSynced: the sync has ended, or failed with Fault.
+	CompactSynced
+	// CompactScrubAsked: the scrubber of worker 0 asks Scrub; answer CompactScrub. One at a time.
+	CompactScrubAsked
 )
 
 // CompactToApply is a message from a worker of compact to apply.
@@ -97,12 +107,14 @@ type CompactToApply struct {
 	Ref        storage.Ref
 	Job        *storage.Job
 	Checkpoint *storage.CheckpointJob
+	Scrub      *storage.Scrub
 	Fault      *storage.Fault
 }
 
 // BudgetCompact bounds the messages between apply and each worker, both ways: its jobs, a
-// checkpoint, what concerns blocks, and the news of another checkpoint.
-const BudgetCompact = storage.JobsMax + 1 + BlocksServedMax + BlocksRepairedMax + 4
+// checkpoint, what concerns blocks, a sync, the news of another checkpoint, and what the scrubber
+// asks.
+const BudgetCompact = storage.JobsMax + 1 + BlocksServedMax + BlocksRepairedMax + 6
 
 // RingConsensusToApply and RingApplyToConsensus are capacities of these edges. Those of a cluster
 // of several have room for what concerns blocks besides. Apply tells of wants only while half of

@@ -278,6 +278,9 @@ const (
 	TrailersCount
 )
 
+// TrailerNames in order of the kinds.
+var TrailerNames = [TrailersCount]string{"manifest", "free_set", "sessions", "replies"}
+
 // CheckpointJob writes what a checkpoint adds to the tables: its trailers. The first block of each
 // is its root: it lists all the others, so that they can be read side by side.
 type CheckpointJob struct {

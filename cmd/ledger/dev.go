@@ -10,9 +10,10 @@ import (
 )
 
 type devCommand struct {
-	Replicas *string `placeholder:"N" help:"Replicas, 1 to ${replicas_max}. More than one are a cluster of as many processes, their files in one folder. Default: 1."`
-	Port     *string `placeholder:"PORT" help:"Port on 127.0.0.1, that of replica 0; the other replicas have those behind it. Default: 3001."`
-	File     string  `arg:"" optional:"" help:"The data file, or with several replicas the folder of the data files, made if it is missing. Default: ledger-dev.data, or ledger-dev."`
+	Replicas  *string `placeholder:"N" help:"Replicas, 1 to ${replicas_max}. More than one are a cluster of as many processes, their files in one folder. Default: 1."`
+	Port      *string `placeholder:"PORT" help:"Port on 127.0.0.1, that of replica 0; the other replicas have those behind it. Default: 3001."`
+	ScrubDays *string `placeholder:"DAYS" help:"As of start: the time in which the whole data file is read. Default: ${scrub_days}."`
+	File      string  `arg:"" optional:"" help:"The data file, or with several replicas the folder of the data files, made if it is missing. Default: ledger-dev.data, or ledger-dev."`
 }
 
 const (
@@ -38,12 +39,20 @@ func (c *devCommand) Run(s *streams) error {
 		}
 		*number.to = value
 	}
+	if c.ScrubDays != nil { // a cluster's processes would each refuse it
+		if _, err := config.ParseScrubDays(config.Flag("scrub-days", *c.ScrubDays)); err != nil {
+			return err
+		}
+	}
 	if replicas == 1 {
 		return c.single(s, port)
 	}
 	d, err := newDevCluster(s, c.File, int(replicas), int(port))
 	if err != nil {
 		return err
+	}
+	if c.ScrubDays != nil {
+		d.further = append(d.further, "--scrub-days="+*c.ScrubDays)
 	}
 	return d.run()
 }
@@ -69,6 +78,7 @@ func (c *devCommand) single(s *streams, port uint32) error {
 		Addresses:      config.Flag("addresses", address),
 		Development:    config.Flag("development", "true"),
 		MetricsAddress: config.Flag("metrics-address", fmt.Sprintf("%s:%d", config.HostDefault, port+1)),
+		ScrubDays:      setting("scrub-days", c.ScrubDays),
 	}
 	start, err := settings.Resolve()
 	if err != nil {

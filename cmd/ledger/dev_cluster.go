@@ -27,7 +27,8 @@ type devCluster struct {
 	folder   string
 	replicas int
 	port     int
-	program  string // that is started for each replica
+	program  string   // that is started for each replica
+	further  []string // flags of it
 
 	lock      sync.Mutex // of what is written to stderr
 	processes []*exec.Cmd
@@ -139,8 +140,9 @@ func (d *devCluster) start() error {
 		if err := affinity.PinThread(share); err != nil {
 			return err
 		}
-		process := exec.Command(d.program, "start", "--development", "--addresses="+d.addresses(),
-			"--metrics-address="+d.address(d.port+devMetricsAfter+i), d.file(d.folder, i))
+		flags := append([]string{"start", "--development", "--addresses=" + d.addresses(),
+			"--metrics-address=" + d.address(d.port+devMetricsAfter+i)}, d.further...)
+		process := exec.Command(d.program, append(flags, d.file(d.folder, i))...)
 		process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGTERM}
 		lines, err := process.StderrPipe()
 		if err != nil {

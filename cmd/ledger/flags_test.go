@@ -137,6 +137,7 @@ var malformed = map[string]string{
 	"format --cluster": "x", "format --replica": "6", "format --replica-count": "7", "format --clients-max": "1025",
 	"format --development": "perhaps",
 	"start --addresses":    "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1",
+	"start --scrub-days": "x", "dev --scrub-days": "-1",
 	"start --client-release-max": "0.18", "start --development": "perhaps",
 	"start --config": "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps",
 	"start --log": "xml", "start --statsd": "a b", "start --trace": "no/such/folder/x",

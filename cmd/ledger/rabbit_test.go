@@ -28,10 +28,16 @@ type rabbit struct {
 	process     *exec.Cmd
 }
 
+// withRabbit in the environment asks for the tests with a broker, which take a minute and a half.
+const withRabbit = "LEDGER_TEST_RABBIT"
+
 // newRabbit starts a broker, with more lines of its configuration. The test is skipped where there
-// is none.
+// is none, and where nobody asks for it.
 func newRabbit(t *testing.T, configuration ...string) *rabbit {
 	t.Helper()
+	if os.Getenv(withRabbit) == "" {
+		t.Skip("interop/run.sh amqp runs the tests with a broker, and so does " + withRabbit + "=1")
+	}
 	scripts, _ := filepath.Glob("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server")
 	if len(scripts) == 0 {
 		t.Skip("RabbitMQ is not installed: apt-get install rabbitmq-server")

@@ -28,6 +28,7 @@ type startCommand struct {
 	CacheGrid        *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
 	CacheAccounts    *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
 	LimitStorage     *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
+	ScrubDays        *string `placeholder:"DAYS" help:"The scrubber reads the whole data file in this time, to find damage that nobody has needed yet; 0 switches it off. Default: ${scrub_days}."`
 	ClientReleaseMax *string `placeholder:"RELEASE" help:"Newest client library that is served, as in 0.18.3: a newer one is evicted. Default: ${client_release_max}."`
 	Development      *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
 	Config           *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
@@ -46,6 +47,7 @@ func (c *startCommand) Run(s *streams) error {
 		CacheGrid:        setting("cache-grid", c.CacheGrid),
 		CacheAccounts:    setting("cache-accounts", c.CacheAccounts),
 		LimitStorage:     setting("limit-storage", c.LimitStorage),
+		ScrubDays:        setting("scrub-days", c.ScrubDays),
 		ClientReleaseMax: setting("client-release-max", c.ClientReleaseMax),
 		Development:      setting("development", c.Development),
 		MetricsAddress:   setting("metrics-address", c.MetricsAddress),

@@ -13,9 +13,17 @@ import (
 	"ledger/wire"
 )
 
-// Goal: executing ops, their replies and bars' ends included, allocates nothing.
+// Goal: executing ops, their replies and bars' ends included, allocates nothing, with and without
+// other replicas.
 func TestNoAllocation(t *testing.T) {
+	for _, replicas := range []uint32{1, 3} {
+		testNoAllocation(t, replicas)
+	}
+}
+
+func testNoAllocation(t *testing.T, replicas uint32) {
 	l := limits.Production()
+	l.ReplicasCount = replicas
 	l.CacheGridBytes, l.CacheAccountsMax = 1<<20, 1<<10
 	memory := arena.New()
 	defer memory.Close()

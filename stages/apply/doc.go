@@ -29,8 +29,11 @@
 // from EventCommit to ApplyCommitted. It reads a sequenced prepare's slot only within the step that
 // takes EventSequenced in: the forest copies the keys. It lends the sessions' memory to compact
 // until ApplyCheckpointReady.
-// Limits: commitsMax ops wait at a time; one generation and one checkpoint are out at a time.
-// Faults: damage, a failing disk and a full disk become ApplyFault. The work is never resumed, and
-// nothing is said after it.
+// Limits: commitsMax ops wait at a time; one generation and one checkpoint are out at a time; the
+// table of wanted blocks has room for stages.BlocksWantedMax.
+// Faults: in a cluster of several, a block that cannot be read becomes ApplyBlockWanted, and the
+// work waits; see wants.go. Damage in a single replica, a failing write and a full disk become
+// ApplyFault. The work is never resumed, and nothing is said after it but what concerns blocks of
+// other replicas.
 // Source: design, sections 3 and 4; docs/design/storage.md, "One bar".
 package apply

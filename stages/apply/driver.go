@@ -60,6 +60,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 				d.events = append(d.events, Event{Kind: EventJob, Job: done.Job, Worker: i})
 			case stages.CompactCheckpointDone:
 				d.events = append(d.events, Event{Kind: EventCheckpoint, Checkpoint: done.Checkpoint})
+			case stages.CompactScrubAsked:
+				d.events = append(d.events, Event{Kind: EventScrub, Scrub: done.Scrub})
 			default:
 				d.events = append(d.events, Event{Kind: EventBlock, Block: done, Worker: i})
 			}
@@ -86,8 +88,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
 
 func eventOf(request *stages.ConsensusToApply) Event {
-	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: request.Checkpoint,
-		Ref: request.Ref, Bytes: request.Bytes}
+	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: &request.Checkpoint,
+		SyncOpMin: request.SyncOpMin, SyncOpMax: request.SyncOpMax, Ref: request.Ref, Bytes: request.Bytes}
 	switch request.Kind {
 	case stages.ApplySequenced:
 		e.Kind = EventSequenced
@@ -99,6 +101,8 @@ func eventOf(request *stages.ConsensusToApply) Event {
 		e.Kind = EventDurable
 	case stages.ApplyOpen:
 		e.Kind = EventOpen
+	case stages.ApplyReplies:
+		e.Kind = EventReplies
 	case stages.ApplyBlockServe:
 		e.Kind = EventServe
 	case stages.ApplyBlockArrived:

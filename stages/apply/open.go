@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"fmt"
+
 	"ledger/internal/arena"
 	"ledger/internal/coro"
 	"ledger/stages"
@@ -8,11 +10,13 @@ import (
 )
 
 // onOpen drops what the work was doing, wherever it was. The work starts anew with open.
-func (s *Stage) onOpen(checkpoint *storage.Checkpoint) {
-	s.checkpoint = *checkpoint
-	s.isOpen, s.closing, s.faulted, s.ending, s.warms = false, true, false, false, false
+func (s *Stage) onOpen(e *Event) {
+	s.checkpoint = *e.Opened
+	s.isOpen, s.closing, s.faulted, s.ending, s.warms, s.replyPieces = false, true, false, false, false, nil
+	s.readyIsWhole = false
 	s.commitsCount, s.sessions, s.ahead = 0, nil, Ahead{}
 	s.wantsDrop()
+	s.walkDrop(e.SyncOpMin, e.SyncOpMax)
 	s.measures.dropped()
 	s.body.Restart()
 	s.more = true
@@ -39,7 +43,7 @@ func (s *Stage) open(c *coro.Coroutine) {
 	wasInUse := s.closing
 	if wasInUse {
 		s.giveUp()
-		for !s.dealer.isIdle() || s.checkpointOut || s.wants.writing > 0 {
+		for !s.dealer.isIdle() || s.checkpointOut || s.wants.writing > 0 || s.walk.isSyncOut {
 			c.Wait()
 		}
 		s.dealer.generation, s.wants.givenUp = nil, false
@@ -53,10 +57,32 @@ func (s *Stage) open(c *coro.Coroutine) {
 	s.forest.Open(&s.checkpoint, s.ahead.IDs)
 	op := s.checkpoint.Op
 	s.opened, s.op, s.newest, s.durable = op, op, op, op
+	s.openSessions(c) // before the blocks are read that fill the filter of all ids: the room for reads is the same
 	s.isOpen = true
-	if wasInUse {
-		s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: op})
+	s.walkBegin(op)
+}
+
+// openSessions reads the sessions of the checkpoint, which consensus needs before it can commit an
+// op: first the records, which are small, then the replies, to where consensus has room for them.
+func (s *Stage) openSessions(c *coro.Coroutine) {
+	checkpoint := &s.checkpoint
+	size := checkpoint.TrailerBytes[storage.TrailerSessions]
+	if size > uint64(len(s.records)) {
+		s.forest.FailTrailer(checkpoint, storage.TrailerSessions, fmt.Sprintf("the trailer of the sessions has %d bytes, at most %d can be",
+			size, len(s.records)))
 	}
+	content := [1][]byte{s.records[:size]}
+	s.forest.OpenTrailer(checkpoint, storage.TrailerSessions, content[:])
+	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: checkpoint.Op, Records: s.records[:size]})
+	if checkpoint.Op == 0 {
+		return // there are no sessions yet
+	}
+	for s.replyPieces == nil {
+		c.Wait()
+	}
+	s.forest.OpenTrailer(checkpoint, storage.TrailerReplies, s.replyPieces.Replies)
+	s.replyPieces = nil
+	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyRepliesRead, Op: checkpoint.Op})
 }
 
 // coverEvery: while ops wait, one step in coverEvery goes on with the filter of all ids. It then

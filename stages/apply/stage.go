@@ -26,25 +26,31 @@ const (
 	EventJob
 	EventCheckpoint
 	EventOpen
+	EventReplies
 	EventServe   // a block for another replica
 	EventArrived // a block from another replica
 	EventBlock   // a worker's message about a block
+	EventScrub   // the scrubber of compact asks
 )
 
 // Event is an input of the stage.
 type Event struct {
 	Kind       EventKind
-	Slot       stages.Slot // EventSequenced, EventCommit
-	ReplySlot  stages.Slot // EventCommit
-	Op         uint64      // EventSequenced, EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
-	Sessions   *stages.Sessions
+	Slot       stages.Slot      // EventSequenced, EventCommit
+	ReplySlot  stages.Slot      // EventCommit
+	Op         uint64           // EventSequenced, EventCommit; EventSessions: the trigger; EventDurable: the checkpoint's
+	Sessions   *stages.Sessions // EventSessions, EventReplies
 	Job        *storage.Job
 	Worker     int // EventJob, EventBlock: the worker of compact
 	Checkpoint *storage.CheckpointJob
 	Opened     *storage.Checkpoint // EventOpen: the checkpoint that is to be opened
-	Ref        storage.Ref         // EventServe, EventArrived
-	Bytes      uint32              // EventArrived
-	Block      stages.CompactToApply
+
+	SyncOpMin, SyncOpMax uint64 // EventOpen
+
+	Ref   storage.Ref // EventServe, EventArrived
+	Bytes uint32      // EventArrived
+	Block stages.CompactToApply
+	Scrub *storage.Scrub
 }
 
 // Actions of one step, in order. More tells that the stage could go on at once. NewsMax is an
@@ -124,16 +130,21 @@ type Stage struct {
 	commitsHead  uint32
 	commitsCount uint32
 
-	checkpoint    storage.Checkpoint // that is opened
-	ahead         Ahead              // what is executed before the first request; see Expect
-	isOpen        bool               // the forest has the state of checkpoint, and goes on from it
-	closing       bool               // the state before is still there, because compact has jobs of it
-	steps         uint64             // with ops that wait; see cover
-	warms         bool               // keys to be warmed wait for the next step
-	opened        uint64             // op of the checkpoint from which the stage started; 0: none
-	op            uint64             // the last executed op
-	timestampLast uint64             // of op
-	timestampMark uint64             // timestampLast of the trigger of the checkpoint under way
+	checkpoint  storage.Checkpoint // that is opened
+	records     []byte             // room for its sessions
+	replyPieces *stages.Sessions   // where the replies of the sessions are to be read; nil: not yet known
+
+	walk          walk
+	readyIsWhole  bool   // the checkpoint under way ends the range of a state sync
+	ahead         Ahead  // what is executed before the first request; see Expect
+	isOpen        bool   // the forest has the state of checkpoint, and goes on from it
+	closing       bool   // the state before is still there, because compact has jobs of it
+	steps         uint64 // with ops that wait; see cover
+	warms         bool   // keys to be warmed wait for the next step
+	opened        uint64 // op of the checkpoint from which the stage started; 0: none
+	op            uint64 // the last executed op
+	timestampLast uint64 // of op
+	timestampMark uint64 // timestampLast of the trigger of the checkpoint under way
 	sessions      *stages.Sessions
 	dealer        dealer
 	wants         wants
@@ -150,6 +161,7 @@ type Stage struct {
 	built   []stages.Reply // of the op that is being executed
 
 	scratch    []byte // body of a reply that is not the first of a group, or that nobody wants
+	scrubs     scrubs
 	statistics Statistics
 	measures   measures
 }
@@ -166,6 +178,8 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 		replies: arena.SliceWith[stages.Reply](memory, uint64(l.PipelineOpsMax)*repliesMax(&l), "reply descriptors",
 			arena.Bulk(arena.Table, false)),
 		scratch: memory.Bytes(wire.BodyBytesMax, 4096, "reply scratch"),
+		walk:    newWalk(&l, memory),
+		records: memory.Bytes(stages.SessionsHeaderBytes+uint64(l.SessionsMax)*stages.SessionRecordBytes, 64, "session records"),
 	}
 	s.dealer.loads = make([]load, l.CompactWorkers)
 	s.wants.workers = make([]storage.Ref, l.CompactWorkers)
@@ -204,12 +218,14 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.more = s.body.Resume()
 		s.measures.suspended(s.more)
 	}
+	walks := s.isOpen && !s.faulted && s.walkStep()
 	covers := s.isOpen && !s.faulted && s.cover()
+	scrubs := s.scrub()
 	if fault := s.forest.Fault(); fault != nil && !s.closing {
 		s.fail(fault)
 	}
 	tells := s.several && s.wantsStep()
-	out.More = (s.more || covers || s.warms) && !s.faulted || tells
+	out.More = (s.more || covers || walks || s.warms || scrubs) && !s.faulted || tells
 	s.out = nil
 }
 
@@ -263,7 +279,9 @@ func (s *Stage) onEvent(e *Event) {
 		s.sessions = e.Sessions
 	case EventDurable:
 		assert.Equal(e.Op, s.newest, "the checkpoint that is durable was taken last")
-		s.durable = e.Op
+		if s.durable = e.Op; s.readyIsWhole {
+			s.walkEnd()
+		}
 		s.measures.checkpointLastNs = s.nowNs - s.measures.checkpointBeganNs
 		s.measures.checkpointNs.Record(s.measures.checkpointLastNs)
 	case EventJob:
@@ -271,13 +289,17 @@ func (s *Stage) onEvent(e *Event) {
 	case EventCheckpoint:
 		s.onCheckpoint(e.Checkpoint)
 	case EventOpen:
-		s.onOpen(e.Opened)
+		s.onOpen(e)
+	case EventReplies:
+		s.replyPieces = e.Sessions
 	case EventServe:
 		s.onServe(e)
 	case EventArrived:
 		s.onArrived(e)
 	case EventBlock:
 		s.onBlock(e.Worker, &e.Block)
+	case EventScrub:
+		s.onScrub(e.Scrub)
 	default:
 		assert.That(false, "apply event kind is known")
 	}
@@ -296,13 +318,14 @@ func (s *Stage) onCheckpoint(job *storage.CheckpointJob) {
 	}
 	s.ready = s.forest.CheckpointState()
 	s.ready.TimestampLast = s.timestampMark
-	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady, Op: job.Op, Checkpoint: &s.ready})
+	s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady, Op: job.Op, Checkpoint: &s.ready,
+		IsWhole: s.readyIsWhole})
 }
 
 func (s *Stage) fail(fault *storage.Fault) {
 	if !s.faulted {
 		s.faulted = true
-		s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyFault, Fault: fault})
+		s.out.Consensus = append(s.out.Consensus, stages.ApplyToConsensus{Kind: stages.ApplyFault, Op: s.checkpoint.Op, Fault: fault})
 	}
 }
 

@@ -189,8 +189,9 @@ func newBenchAmong(t testing.TB, l limits.Limits, random *rand.Rand, f *file, ch
 		b.weights = append(b.weights, 1)
 		workers = append(workers, Worker{To: stages.Sender[stages.ApplyToCompact]{Ring: to}, From: from})
 	}
+	b.opening = true
 	b.drivers[0] = NewDriver(b.apply, applyDisk, b.toApply, stages.Sender[stages.ApplyToConsensus]{Ring: b.fromApply}, workers)
-	for turns := 0; !b.apply.IsOpen(); turns++ {
+	for turns := 0; !b.apply.IsOpen() || b.opening; turns++ {
 		b.turn()
 		if b.fault != nil {
 			return b, b.fault
@@ -231,11 +232,14 @@ func (b *bench) turn() {
 		if b.healer != nil && b.healer.take(&answer) {
 			continue
 		}
-		if b.opening && answer.Kind != stages.ApplyFault {
-			b.opening = answer.Kind != stages.ApplyOpened
+		if b.opening && answer.Kind != stages.ApplyFault && answer.Kind != stages.ApplyOpened && answer.Kind != stages.ApplyRepliesRead {
 			continue
 		}
 		switch answer.Kind {
+		case stages.ApplyOpened:
+			b.opened(&answer)
+		case stages.ApplyRepliesRead:
+			b.repliesRead(&answer)
 		case stages.ApplySequencedDone:
 			if answer.Slot != b.sequenced || answer.Op != b.op {
 				b.t.Fatalf("the slot of op %d comes back: %+v", b.op, answer)
@@ -261,6 +265,27 @@ func (b *bench) turn() {
 	}
 }
 
+// opened checks the sessions of the checkpoint, and gives room for their replies.
+func (b *bench) opened(answer *stages.ApplyToConsensus) {
+	if b.opening = answer.Op > 0; !b.opening {
+		return
+	}
+	if trigger := b.limits.CheckpointTrigger(answer.Op); !bytes.Equal(answer.Records, bytes.Repeat([]byte{byte(trigger)}, 500)) {
+		b.t.Fatalf("the sessions of checkpoint %d are %v", answer.Op, answer.Records)
+	}
+	memory := make([]byte, 5000)
+	b.sessions = stages.Sessions{Op: answer.Op, Replies: [][]byte{memory[:17], memory[17:17], memory[17:4000], memory[4000:]}}
+	b.push(stages.ConsensusToApply{Kind: stages.ApplyReplies, Sessions: &b.sessions})
+}
+
+func (b *bench) repliesRead(answer *stages.ApplyToConsensus) {
+	want := bytes.Repeat([]byte{byte(b.limits.CheckpointTrigger(answer.Op))}, 5000)
+	if answer.Op != b.sessions.Op || !bytes.Equal(bytes.Join(b.sessions.Replies, nil), want) {
+		b.t.Fatalf("the replies of the sessions of checkpoint %d are wrong", answer.Op)
+	}
+	b.opening = false
+}
+
 // forget overwrites the slot of the sequenced prepare, and frees it.
 func (b *bench) forget() {
 	message := b.slots.Bytes(b.sequenced)
@@ -283,7 +308,7 @@ func (b *bench) sequence(message []byte, op uint64) {
 func (b *bench) reopen(checkpoint storage.Checkpoint) {
 	b.t.Helper()
 	b.opening = true
-	b.push(stages.ConsensusToApply{Kind: stages.ApplyOpen, Checkpoint: &checkpoint})
+	b.push(stages.ConsensusToApply{Kind: stages.ApplyOpen, Checkpoint: checkpoint})
 	for turns := 0; b.opening; turns++ {
 		b.turn()
 		if b.fault != nil {
@@ -326,7 +351,7 @@ func (b *bench) commit(message []byte, reply bool) []byte {
 		if b.fault != nil {
 			return nil
 		}
-		if turns > 100_000 {
+		if turns > 1_000_000 {
 			b.t.Fatalf("op %d is never executed", b.op)
 		}
 	}

@@ -157,12 +157,13 @@ func (s *Stage) onServe(e *Event) {
 }
 
 // onArrived takes a block that another replica has sent. It is not wanted any more if it was
-// withdrawn meanwhile, or if another copy of it is here already.
+// withdrawn meanwhile, also if it is wanted anew and consensus is not told yet, or if another copy
+// of it is here already.
 func (s *Stage) onArrived(e *Event) {
 	assert.That(s.several, "blocks arrive in a cluster of several")
 	w := &s.wants
 	one := w.find(e.Ref)
-	if one == nil || one.state != wantNew && one.state != wantTold {
+	if one == nil || one.state != wantTold {
 		s.repairEnded(e.Slot, e.Ref, stages.RepairUnwanted)
 		return
 	}
@@ -212,6 +213,8 @@ func (s *Stage) onBlock(worker int, m *stages.CompactToApply) {
 			Read: m.Read, Bytes: m.Bytes})
 	case stages.CompactBlockRepaired:
 		s.onRepaired(m)
+	case stages.CompactSynced:
+		s.onSynced(m.Fault)
 	default:
 		assert.That(false, "a worker's message about a block has a known kind")
 	}

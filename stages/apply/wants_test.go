@@ -45,15 +45,63 @@ func (p listener) Write(tag, offset uint64, data []byte, flags ports.WriteFlags)
 	p.Disk.Write(tag, offset, data, flags)
 }
 
+// slowRepairs is a port on which repairs take long now and then: the writes that do not begin with
+// a header page. The header page that follows them must be that of the last block which a job or a
+// checkpoint has written there.
+type slowRepairs struct {
+	*disk
+	t        testing.TB
+	geometry block.Geometry
+	current  map[uint64]storage.Ref // by address
+	held     []heldWrite
+}
+
+type heldWrite struct {
+	polls       int
+	tag, offset uint64
+	data        []byte
+}
+
+func (p *slowRepairs) Write(tag, offset uint64, data []byte, flags ports.WriteFlags) {
+	isHeader := (offset-gridAt)%uint64(p.geometry.BlockBytes) == 0
+	if isHeader {
+		header := block.HeaderPage(data)
+		ref := storage.Ref{Address: header.Address(), Checksum: header.Checksum()}
+		if isRepair := len(data) == int(p.geometry.PageBytes); !isRepair {
+			p.current[ref.Address] = ref
+		} else if p.current[ref.Address] != ref {
+			p.t.Fatalf("a repair of block %d hits another block", ref.Address)
+		}
+	}
+	if isHeader || p.random.IntN(3) > 0 {
+		p.disk.Write(tag, offset, data, flags)
+		return
+	}
+	p.held = append(p.held, heldWrite{1 + p.random.IntN(60), tag, offset, data})
+}
+
+func (p *slowRepairs) Poll(out []ports.DiskCompletion) (count int) {
+	for i := len(p.held) - 1; i >= 0; i-- {
+		w := &p.held[i]
+		if w.polls--; w.polls == 0 {
+			p.disk.Write(w.tag, w.offset, w.data, 0)
+			p.held = slices.Delete(p.held, i, i+1)
+		}
+	}
+	return p.disk.Poll(out)
+}
+
 // healer is consensus and the other replicas, as far as the repair of blocks needs them. It serves
 // blocks from the library, late, wrongly, or when they are not wanted any more.
 type healer struct {
 	t       testing.TB
 	random  *rand.Rand
 	library *library
-	silent  bool          // no answer comes
-	wants   []storage.Ref // that apply has told
-	lost    []storage.Ref // that are not wanted any more
+	slow    map[storage.Ref]bool // what others answer late
+	isNamed bool                 // others have only what a checkpoint names
+	unnamed bool                 // another block is wanted
+	wants   []storage.Ref        // that apply has told
+	lost    []storage.Ref        // that are not wanted any more
 	arrived map[stages.Slot]storage.Ref
 	serving map[stages.Slot]storage.Ref
 	counts  [stages.RepairWrong + 1]int
@@ -63,8 +111,9 @@ type healer struct {
 }
 
 func newHealer(t testing.TB, random *rand.Rand, library *library) *healer {
-	return &healer{t: t, random: random, library: library, arrived: map[stages.Slot]storage.Ref{}, serving: map[stages.Slot]storage.Ref{},
-		served: map[stages.JournalReadResult]int{}}
+	return &healer{t: t, random: random, library: library,
+		arrived: map[stages.Slot]storage.Ref{}, serving: map[stages.Slot]storage.Ref{},
+		slow: map[storage.Ref]bool{}, served: map[stages.JournalReadResult]int{}}
 }
 
 // take tells whether an answer of apply is about blocks.
@@ -81,6 +130,10 @@ func (h *healer) take(answer *stages.ApplyToConsensus) bool {
 		}
 		if h.library.blocks[answer.Ref] == nil {
 			h.t.Fatalf("a block is wanted that never was: %+v", answer.Ref)
+		}
+		if h.isNamed {
+			h.slow[answer.Ref] = !answer.Named
+			h.unnamed = h.unnamed || !answer.Named
 		}
 		h.wants = append(h.wants, answer.Ref)
 		if h.most = max(h.most, len(h.wants)); h.most > stages.BlocksWantedMax {
@@ -133,18 +186,27 @@ func (h *healer) turn(b *bench) {
 			b.push(stages.ConsensusToApply{Kind: stages.ApplyBlockServe, Slot: slot, Ref: ref})
 		}
 	}
+	if !h.isNamed {
+		h.scrub(b)
+	}
 	from := h.wants
 	if h.random.IntN(8) == 0 {
 		from = h.lost
 	}
-	if h.silent || len(from) == 0 || h.random.IntN(3) > 0 {
+	if len(from) == 0 || h.random.IntN(3) > 0 {
 		return
+	}
+	ref := from[h.random.IntN(len(from))]
+	if h.slow[ref] && h.isNamed {
+		return
+	}
+	if h.slow[ref] && !b.apply.Ending() && h.random.IntN(100) > 0 {
+		return // it comes when addresses are about to be freed
 	}
 	slot := b.slots.Get(stages.SlotRepair)
 	if slot == stages.SlotNone {
 		return
 	}
-	ref := from[h.random.IntN(len(from))]
 	data := h.library.blocks[ref]
 	copy(b.slots.Bytes(slot)[stages.BlockOffsetBytes:], data)
 	size := uint32(len(data))
@@ -161,6 +223,33 @@ func (h *healer) turn(b *bench) {
 	}
 	h.arrived[slot] = ref
 	b.push(stages.ConsensusToApply{Kind: stages.ApplyBlockArrived, Slot: slot, Ref: ref, Bytes: size})
+}
+
+// scrub makes apply want blocks that no read waits for. So some are still wanted, or are being
+// repaired, when their addresses are freed.
+func (h *healer) scrub(b *bench) {
+	if !b.apply.IsOpen() || h.random.IntN(4) > 0 {
+		return
+	}
+	want := func(ref storage.Ref) {
+		h.slow[ref] = true
+		b.apply.wantScrubbed(ref)
+	}
+	if generation := b.apply.dealer.generation; generation != nil && h.random.IntN(4) > 0 {
+		job := &generation.Jobs[h.random.IntN(len(generation.Jobs))]
+		for _, tables := range job.Runs { // their addresses are freed soon
+			if len(tables) > 0 && h.random.IntN(4) == 0 {
+				want(tables[h.random.IntN(len(tables))].Ref)
+			}
+		}
+		return
+	}
+	if h.random.IntN(10) == 0 {
+		if ref := h.library.refs[h.random.IntN(len(h.library.refs))]; b.apply.forest.IsInUse(ref.Address) && b.apply.forest.TreeOf(ref) != "" {
+			want(ref)
+			return
+		}
+	}
 }
 
 // harm is damage of a file, which can be taken back where nothing has repaired it.
@@ -216,7 +305,7 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 	random := seeded.Rand(t)
 	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
 	l := tiny()
-	l.CompactWorkers = 1 + random.Uint32N(3)
+	l.CompactWorkers = 2 + random.Uint32N(2)
 	books := newLibrary(l)
 	sound, err := newBenchOver(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), &file{}, storage.Checkpoint{},
 		func(d ports.Disk) ports.Disk { return listener{d, books} })
@@ -232,12 +321,12 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 	sound.settle()
 	l.ReplicasCount = 3
 	h := newHealer(t, random, books)
-	wear := harm{file: &file{}}
+	wear, current := harm{file: &file{}}, map[uint64]storage.Ref{}
 	fails := 0
 	makeBench := func(checkpoint storage.Checkpoint) *bench {
 		b, err := newBenchAmong(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), wear.file, checkpoint, func(d ports.Disk) ports.Disk {
 			d.(*disk).fails = fails
-			return d
+			return &slowRepairs{disk: d.(*disk), t: t, geometry: books.geometry, current: current}
 		}, h)
 		if err != nil {
 			t.Fatal(err)
@@ -250,10 +339,19 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 		if got := b.frames(messages[b.op]); !bytes.Equal(got, want[b.op-1]) {
 			t.Fatalf("op %d: the replies differ", b.op)
 		}
-		switch random.IntN(40) {
+		others := []int{1, 1, 8}[random.IntN(3)] // repairs, which the first worker writes, may take long
+		for i := range b.weights {
+			if b.weights[i] = others; i == 1 {
+				b.weights[i] = 1
+			}
+		}
+		switch random.IntN(100) {
 		case 0:
 			wear.sectors(random, 2, 8*int(l.BlockBytes))
-		case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10:
+		default:
+			if random.IntN(4) > 0 {
+				break
+			}
 			wear.sectors(random, 1+random.IntN(10), 512)
 		case 11:
 			if b.newest.Op > 0 && b.op < uint64(ops) {
@@ -289,9 +387,119 @@ func TestDamageLeavesNoTrace(t *testing.T) {
 		h.counts, h.most, h.served, reopened, restarted)
 }
 
+// Goal: a damaged block that no checkpoint names, and that nobody gives, is written anew when the
+// replica goes back to its newest checkpoint and executes the ops behind it again. The file ends as
+// without damage.
+func TestReopenRebuildsWhatNoCheckpointNames(t *testing.T) {
+	random := seeded.Rand(t)
+	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+	l := tiny()
+	books := newLibrary(l)
+	sound, err := newBenchOver(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), &file{}, storage.Checkpoint{},
+		func(d ports.Disk) ports.Disk { return listener{d, books} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages [][]byte
+	for range 400 {
+		message, _ := source.next()
+		messages = append(messages, bytes.Clone(message))
+		sound.commit(message, true)
+	}
+	sound.settle()
+	l.ReplicasCount = 3
+	h := newHealer(t, random, books)
+	h.isNamed = true
+	wear := harm{file: &file{}}
+	b, err := newBenchAmong(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), wear.file, storage.Checkpoint{},
+		func(d ports.Disk) ports.Disk { return d }, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reopened := 0
+	for turns := 0; b.op < uint64(len(messages)) || b.apply.Ending() || !b.apply.Settled(); turns++ {
+		if turns > 1_000_000 {
+			t.Fatalf("op %d is never executed", b.op)
+		}
+		slot, replySlot := stages.SlotNone, stages.SlotNone
+		if b.op < uint64(len(messages)) {
+			slot, replySlot = b.slots.Get(stages.SlotPrepare), b.slots.Get(stages.SlotReply)
+			copy(b.slots.Bytes(slot), messages[b.op])
+			b.op++
+			b.push(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: replySlot, Op: b.op})
+			b.waiting = true
+		}
+		for more := true; more && !h.unnamed; more = b.waiting {
+			if b.turn(); b.fault != nil {
+				t.Fatal(b.fault)
+			}
+		}
+		if h.unnamed {
+			b.reopen(b.newest)
+			h.unnamed = false
+			reopened++
+		}
+		if slot != stages.SlotNone {
+			b.slots.Put(slot)
+			b.slots.Put(replySlot)
+			if random.IntN(2) == 0 {
+				wear.sectors(random, 60, 512)
+			}
+		}
+	}
+	wear.undo()
+	if at := differsAt(sound.file.data[gridAt:], wear.file.data[gridAt:]); at >= 0 {
+		t.Errorf("the grid differs at block %d", 1+at/int(l.BlockBytes))
+	}
+	if sound.newest != b.newest || reopened < 3 {
+		t.Errorf("the newest checkpoints are of ops %d and %d, reopened %d times", sound.newest.Op, b.newest.Op, reopened)
+	}
+	t.Logf("repairs %v, reopened %d times", h.counts, reopened)
+}
+
+// Goal: replicas of a cluster write the release of the checkpoint from which they go on into the
+// next one. A single replica writes its program's.
+func TestReleaseOfCheckpoints(t *testing.T) {
+	const agreed = limits.Release + 6
+	for _, c := range []struct{ replicas, want uint32 }{{1, limits.Release}, {3, agreed}} {
+		random := seeded.Rand(t)
+		l := tiny()
+		l.ReplicasCount = c.replicas
+		b, err := newBench(t, l, random, &file{}, storage.Checkpoint{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
+		var messages [][]byte
+		for b.newest.Op == 0 {
+			message, _ := source.next()
+			messages = append(messages, message)
+			b.commit(message, true)
+		}
+		if b.newest.Release != limits.Release {
+			t.Errorf("%d replicas: the first checkpoint is of release %d, want %d", c.replicas, b.newest.Release, limits.Release)
+		}
+		first := b.newest
+		first.Release = agreed
+		b.reopen(first)
+		for b.newest.Op == first.Op {
+			if b.op < uint64(len(messages)) {
+				b.commit(messages[b.op], true)
+				continue
+			}
+			message, _ := source.next()
+			b.commit(message, true)
+		}
+		if b.newest.Release != c.want {
+			t.Errorf("%d replicas: the checkpoint behind one of release %d is of release %d, want %d", c.replicas, agreed, b.newest.Release, c.want)
+		}
+	}
+}
+
 // restart forgets what the replica had asked for and been lent.
 func (h *healer) restart() {
 	h.wants, h.lost = nil, nil
+	clear(h.slow)
 	clear(h.arrived)
 	clear(h.serving)
 }

@@ -167,8 +167,10 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 		s.syncing = nil
 	case tag == tagRepairSync:
 		s.onRepairSync(completion.Result)
-	case tag < tagsCount:
+	case tag < tagScrub:
 		s.onServeRead(&s.peers.serves[tag-tagServe], completion.Result)
+	case tag == tagScrub:
+		s.onScrubRead(completion, s.measures.nowNs)
 	default:
 		assert.That(false, "an operation that ended is ours")
 	}

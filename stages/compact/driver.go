@@ -6,6 +6,7 @@ import (
 	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
+	"ledger/storage"
 )
 
 // Driver performs the stage's decisions: it pops the ring and the disk's completions and performs
@@ -22,6 +23,7 @@ type Driver struct {
 	actions     Actions
 	board       *metrics.WorkerBoard
 	writing     int // writes of blocks in flight
+	finding     func(*storage.Finding)
 }
 
 // NewDriver joins a stage, its disk and its rings.
@@ -34,6 +36,10 @@ func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ApplyToCompac
 
 // SetBoard sets the board that the recorder of slow ops reads. Without one, nothing is written.
 func (d *Driver) SetBoard(board *metrics.WorkerBoard) { d.board = board }
+
+// OnFinding sets what is called for each finding of the scrubber, on the stage's thread. The
+// finding counts only within the call.
+func (d *Driver) OnFinding(finding func(*storage.Finding)) { d.finding = finding }
 
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
@@ -60,11 +66,12 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 		d.board.Growth.Set(nowNs, d.stage.growing)
 	}
 	d.out.Push(d.answers)
-	return len(d.events) > 0 || d.actions.More
+	return len(d.events) > 0 || d.actions.More || len(d.actions.Items) > 0
 }
 
-// NextTurnNs implements stages.Driver: every step of it begins with a job or a completion.
-func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
+// NextTurnNs implements stages.Driver. The scrubber has a timer. Every other step begins with a
+// message or a completion.
+func (d *Driver) NextTurnNs() uint64 { return d.stage.scrubNextNs() }
 
 func eventOf(request *stages.ApplyToCompact) Event {
 	e := Event{Job: request.Job, Checkpoint: request.Checkpoint, Ref: request.Ref, Slot: request.Slot, Bytes: request.Bytes}
@@ -81,8 +88,12 @@ func eventOf(request *stages.ApplyToCompact) Event {
 		e.Kind = EventRepair
 	case stages.CompactBlockAgain:
 		e.Kind = EventAgain
+	case stages.CompactSync:
+		e.Kind = EventSync
 	case stages.CompactGiveUp:
 		e.Kind = EventGiveUp
+	case stages.CompactScrub:
+		e.Kind = EventScrub
 	default:
 		assert.That(false, "a request to compact has a known kind")
 	}
@@ -105,6 +116,10 @@ func (d *Driver) perform(a *Action) {
 		d.disk.Sync(a.Tag)
 	case ActionAnswer:
 		d.answers = append(d.answers, a.Answer)
+	case ActionFinding:
+		if d.finding != nil {
+			d.finding(a.Finding)
+		}
 	default:
 		assert.That(false, "compact action kind is known")
 	}

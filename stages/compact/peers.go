@@ -19,6 +19,8 @@ type peers struct {
 	serves  [stages.BlocksServedMax]serve
 	repairs [stages.BlocksRepairedMax]repair
 	syncing bool // a sync of repairs is under way
+	isAsked bool // apply has asked for a sync, which has not begun
+	covers  bool // the sync under way is the one that apply asked for
 }
 
 // serve is a block that is read for another replica.
@@ -48,6 +50,21 @@ type repair struct {
 	ref       storage.Ref
 	memory    []byte
 	usedBytes uint32
+}
+
+// isBusy tells whether a block is being read or written for the repair of blocks.
+func (p *peers) isBusy() bool {
+	for i := range p.serves {
+		if p.serves[i].busy {
+			return true
+		}
+	}
+	for i := range p.repairs {
+		if p.repairs[i].state != repairFree {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *peers) reserve(slots *stages.Slots, memory *arena.Arena, g *block.Geometry) {
@@ -155,9 +172,10 @@ func (s *Stage) repairStep() {
 		}
 		unsynced = unsynced || o.state == repairUnsynced
 	}
-	if !unsynced || s.peers.syncing {
+	if !unsynced && !s.peers.isAsked || s.peers.syncing {
 		return
 	}
+	s.peers.covers, s.peers.isAsked = s.peers.isAsked, false
 	for i := range s.peers.repairs {
 		if o := &s.peers.repairs[i]; o.state == repairUnsynced {
 			o.state = repairSyncing
@@ -189,6 +207,10 @@ func (s *Stage) onRepairSync(result int32) {
 	if result < 0 {
 		s.syncFailed("a repair", result)
 	}
+	if s.peers.covers {
+		s.peers.covers = false
+		s.answer(stages.CompactToApply{Kind: stages.CompactSynced, Fault: s.syncFault})
+	}
 	for i := range s.peers.repairs {
 		o := &s.peers.repairs[i]
 		if o.state != repairSyncing {
@@ -206,6 +228,9 @@ func (s *Stage) onRepairSync(result int32) {
 
 func (s *Stage) repaired(o *repair, repair stages.BlockRepair) {
 	o.state = repairFree
+	if repair == stages.RepairWritten {
+		s.scrubRepaired(o.ref)
+	}
 	s.answer(stages.CompactToApply{Kind: stages.CompactBlockRepaired, Slot: o.slot, Ref: o.ref, Repair: repair})
 }
 

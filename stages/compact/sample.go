@@ -17,6 +17,7 @@ type Sample struct {
 	// TreeBytes are the bytes of the tables that jobs have written, by tree and kind of job.
 	// Trailers are only in BytesWritten.
 	TreeBytes [storage.TreesCount]TreeBytes
+	Scrub     ScrubSample // of the first worker
 }
 
 // TreeBytes are the bytes written for one tree.
@@ -51,4 +52,5 @@ func (s *Stage) Sample(out *Sample) {
 	out.JobNs, out.TrailersNs, out.SyncNs = m.jobNs, m.trailersNs, m.syncNs
 	out.TreeBytes = m.treeBytes
 	out.JobsWaiting, out.GridBytes = uint64(s.tasksCount), s.grownBytes
+	out.Scrub = s.sampleScrub()
 }

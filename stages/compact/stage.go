@@ -21,10 +21,12 @@ const (
 	EventJob EventKind = iota + 1
 	EventCheckpoint
 	EventReset // apply goes on from another checkpoint; there is no job
+	EventScrub // apply has answered the scrubber
 	EventDisk
 	EventServe  // read a block for another replica
 	EventRepair // write a block that another replica has sent
 	EventAgain  // the block that the job waits for was repaired
+	EventSync   // what was written is to be made durable
 	EventGiveUp // the job that waits for a block fails, and all behind it until EventReset
 )
 
@@ -47,7 +49,8 @@ const (
 	ActionWrite
 	ActionAllocate
 	ActionSync
-	ActionAnswer // to apply
+	ActionAnswer  // to apply
+	ActionFinding // the scrubber has found damage
 )
 
 // Action is one operation of the driver. Actions are performed in order.
@@ -58,6 +61,7 @@ type Action struct {
 	LengthBytes uint64 // ActionAllocate
 	Buffer      []byte // ActionRead, ActionWrite: compact's until its EventDisk
 	Answer      stages.CompactToApply
+	Finding     *storage.Finding // ActionFinding: counts until the next step
 }
 
 // Actions of one step. More tells that the stage could go on at once.
@@ -67,8 +71,8 @@ type Actions struct {
 }
 
 // actionsMax is the largest number of actions of a step: one for every operation that can be in
-// flight, and one for everything that can be done.
-const actionsMax = tagsCount + stages.BudgetCompact + 4
+// flight, and one for everything that can be done. The scrubber may find damage, and ask or read.
+const actionsMax = tagsCount + stages.BudgetCompact + 4 + 3
 
 // NewActions returns actions with room for one step.
 func NewActions() Actions { return Actions{Items: make([]Action, 0, actionsMax)} }
@@ -84,7 +88,8 @@ const (
 	tagSync       = tagAllocate + 1
 	tagRepairSync = tagSync + 1
 	tagServe      = tagRepairSync + 1
-	tagsCount     = tagServe + stages.BlocksServedMax
+	tagScrub      = tagServe + stages.BlocksServedMax
+	tagsCount     = tagScrub + 1
 
 	writesMax = merge.WritesMax + stages.BlocksRepairedMax
 )
@@ -156,6 +161,7 @@ type Stage struct {
 	growToBytes uint64
 	growExactly bool // the disk had no room for a whole step
 
+	scrub    scrubber // of the first worker; off in the others
 	measures measures
 }
 
@@ -204,8 +210,12 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 			if s.want == e.Ref {
 				s.want = storage.Ref{}
 			}
+		case EventSync:
+			s.peers.isAsked = true
 		case EventGiveUp:
 			s.givesUp = true
+		case EventScrub:
+			s.onScrub(nowNs)
 		case EventDisk:
 			s.onDisk(e.Disk)
 		default:
@@ -217,7 +227,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.more = s.body.Resume()
 		s.giveBack()
 	}
-	out.More = s.more
+	out.More = s.scrubStep(nowNs) || s.more
 	s.out = nil
 }
 

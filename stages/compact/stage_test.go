@@ -177,6 +177,7 @@ type bench struct {
 	requests *ring.SPSC[stages.ApplyToCompact]
 	results  *ring.SPSC[stages.CompactToApply]
 	memory   *arena.Arena
+	slots    *stages.Slots // of a cluster of several
 }
 
 func newBench(seed uint64) *bench { return newBenchOf(seed, testLimits()) }
@@ -185,7 +186,13 @@ func newBenchOf(seed uint64, l limits.Limits) *bench {
 	b := &bench{memory: arena.New(), requests: ring.NewSPSC[stages.ApplyToCompact](8), results: ring.NewSPSC[stages.CompactToApply](8)}
 	const fileBytes = gridAt + 4096*4096
 	b.disk = &fakeDisk{data: make([]byte, fileBytes), durable: make([]byte, fileBytes), rng: rand.New(rand.NewPCG(seed, 0)), reserved: gridAt}
-	b.stage = New(l, cluster, gridAt, nil, b.memory)
+	if l.ReplicasCount > 1 {
+		b.slots = &stages.Slots{}
+		for class := range b.slots.Pools {
+			b.slots.Pools[class] = arena.NewPool(b.memory, 8, l.RepairSlotBytes(), "slots")
+		}
+	}
+	b.stage = New(l, cluster, gridAt, b.slots, b.memory)
 	b.driver = NewDriver(b.stage, b.disk, b.requests, stages.Sender[stages.CompactToApply]{Ring: b.results})
 	return b
 }

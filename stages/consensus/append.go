@@ -67,6 +67,7 @@ func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
 	s.writeOne(op, slot)
 	s.sendPrepare(op, slot, s.peers.others())
 	s.deadlines.signed(true)
+	s.spacing.prepared(s.timers.now())
 	s.beats.announced(s.commits.max())
 	if s.pipeline.count() == 1 {
 		s.beats.waiting(true, s.timers.now())
@@ -130,6 +131,7 @@ func (s *Stage) ackOf(op uint64) vsr.Ack {
 	return vsr.Ack{
 		Op: op, To: s.quorums.PrimaryOf(s.views.now()), IsInLog: op >= s.log.chainedFrom() && op <= s.log.head(), IsWritten: s.log.isClean(op),
 		IsNormal: s.views.isNormal(), View: s.views.now(), LogView: durable.LogView, CheckpointOp: durable.Checkpoint.Op,
+		IsReplacing: s.syncing.isReplacing(), IsSyncing: s.isHalfSynced(),
 	}
 }
 

@@ -175,7 +175,6 @@ func TestSeveralBlocksServeBudget(t *testing.T) {
 	for request := range uint64(6) {
 		m.ask(next.index, 4*request+1, 4*request+2, 4*request+3, 4*request+4)
 	}
-	m.ask(last.index, 50)
 	answered := map[int]int{}
 	w.onSend = func(from, to int, f *flight) bool {
 		if from == m.index && f.command == peer.CommandBlock {
@@ -183,6 +182,8 @@ func TestSeveralBlocksServeBudget(t *testing.T) {
 		}
 		return true
 	}
+	w.run(10_000_000)
+	m.ask(last.index, 50)
 	w.run(10_000_000)
 	if len(m.grid.serves) != stages.BlocksServedMax {
 		t.Fatalf("%d blocks are read for others", len(m.grid.serves))

@@ -16,15 +16,19 @@ func (s *Stage) takeSnapshot(op uint64) {
 	s.send.sessions(op, sessions)
 }
 
-// onCheckpointReady: all blocks that the checkpoint names are on disk. So the superblock may name
-// the checkpoint.
-func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint) {
+// onCheckpointReady: all blocks that the checkpoint names are on disk, but those that state sync
+// has not fetched yet. So the superblock may name the checkpoint. isWhole: they are there too, and
+// were before the checkpoint's last sync, so the sync range ends.
+func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint, isWhole bool) {
 	assert.Equal(checkpoint.Op, s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op), "op of the next checkpoint")
 	for _, slot := range s.snapshot.pins() {
 		s.send.release(slot)
 	}
 	s.snapshot.drop()
 	s.superblocks.setCheckpoint(checkpoint, s.log.checksum(checkpoint.Op))
+	if isWhole && s.superblocks.now().SyncOpMax > 0 {
+		s.superblocks.setSync(0, 0)
+	}
 	if s.isCluster() {
 		s.refreshList()
 	}
@@ -45,7 +49,9 @@ func (s *Stage) writeSuperblock() {
 
 func (s *Stage) onSuperblockDone(e *stages.JournalToConsensus) {
 	hasCheckpoint := s.superblocks.done(e.Op, e.Checksum)
-	if hasCheckpoint {
+	if hasCheckpoint && s.syncing.isReplacing() {
+		s.replaced()
+	} else if hasCheckpoint {
 		s.send.durable(s.superblocks.now().Checkpoint.Op)
 		s.feed()
 	}

@@ -75,13 +75,18 @@ func (s *Stage) tickCluster() {
 	if s.deadlines.pings() {
 		s.sendPings()
 	}
+	if s.syncing.isReplacing() {
+		return
+	}
 	s.watch()
+	s.watchSync()
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
 	s.repairBlocks()
 	s.serveBlocks()
 	s.repairLog()
+	s.loadSessions()
 	s.pull()
 	if s.status.isFailed() {
 		return
@@ -119,9 +124,10 @@ func (s *Stage) isPrimary() bool {
 	return s.quorums.PrimaryOf(s.views.now()) == s.self && s.isSettled()
 }
 
-// isSettled: the replica is normal, and its log view is durable.
+// isSettled: the replica is normal, and its log view is durable. It is not while a checkpoint takes
+// the place of its own.
 func (s *Stage) isSettled() bool {
-	return s.views.isNormal() && s.superblocks.now().LogView == s.views.now()
+	return s.views.isNormal() && !s.syncing.isReplacing() && s.superblocks.now().LogView == s.views.now()
 }
 
 // committed is the commit_max that a prepare of this replica carries. A single replica carries what
@@ -150,8 +156,11 @@ func (s *Stage) clusterTime(nowNs, wallNs uint64) uint64 {
 // clusterTimerNs is the latest time at which the stage needs a step.
 func (s *Stage) clusterTimerNs() uint64 {
 	now := s.timers.now()
+	if s.syncing.isReplacing() {
+		return min(s.deadlines.pingNs(), s.clock.NextNs(now))
+	}
 	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
-		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now))
+		s.blocks.nextNs(now), s.lost.nextNs(), s.pressure.nextNs(now), s.spacedNs())
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}
@@ -161,6 +170,9 @@ func (s *Stage) clusterTimerNs() uint64 {
 // onDurable: a superblock is durable, so what waited for it can go.
 func (s *Stage) onDurable() {
 	s.server.View = s.superblocks.now().LogView
+	if s.syncing.isReplacing() {
+		return
+	}
 	if s.views.isChanging() && !s.views.hasChosen() {
 		s.vote()
 	}
@@ -195,10 +207,13 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	isLive := e.Kind == stages.NetPeerLive
 	s.peers.connected(int(e.Peer), isLive, s.timers.now())
 	s.repair.connected(int(e.Peer), isLive)
+	if !isLive {
+		s.spacing.left(int(e.Peer))
+	}
 	s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
 	s.blockServing.connected(int(e.Peer))
 	s.send.noted(e.Peer)
-	if isLive && s.isStarted() && !s.status.isFailed() {
+	if isLive && s.isStarted() && !s.status.isFailed() && !s.syncing.isReplacing() {
 		s.greet(int(e.Peer))
 	}
 }

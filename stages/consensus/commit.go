@@ -78,13 +78,16 @@ func (s *Stage) feed() {
 // because no other op can take the place of a single replica's op. A trigger op is the exception.
 // Its checkpoint would leave the process, so the op must be committed first.
 //
+// No op is executed before the sessions of the checkpoint that was opened are there.
+//
 // No op behind trigger + slack is executed before its checkpoint is durable. At the end of the
 // first bar there, apply frees blocks that only the previous checkpoint names, and a crash would go
 // back to that checkpoint.
 func (s *Stage) mayExecute(op uint64) bool {
 	opMax := s.limits.CheckpointTrigger(s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op)) + uint64(s.limits.SlackOps)
 	isAhead := op > s.commits.max()
-	return op <= opMax && !(isAhead && s.limits.IsTrigger(op))
+	return op <= opMax && !(isAhead && s.limits.IsTrigger(op)) && !s.opening.isOn() &&
+		!s.syncing.isReplacing()
 }
 
 // onAppended: a prepare is durable. A prepare that was dropped since, because a view change

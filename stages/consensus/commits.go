@@ -44,6 +44,7 @@ type commitQueue struct {
 	atApply int           // entries that were given to apply, executed or not: the first ones
 	inRead  int           // entries whose prepare is being read
 	lastSum wire.Checksum // of the prepare of the highest op in the queue, or of commit_min
+	left    int           // entries of before leave: the first ones of the ring. No other is there then
 }
 
 func newCommitQueue(l *limits.Limits, checkpointOp uint64) commitQueue {
@@ -52,6 +53,27 @@ func newCommitQueue(l *limits.Limits, checkpointOp uint64) commitQueue {
 
 // startsAt takes the checksum of the prepare of the checkpoint's op.
 func (q *commitQueue) startsAt(checksum wire.Checksum) { q.lastSum = checksum }
+
+// leave goes on from the op of a checkpoint, whose prepare has this checksum. Apply may still have
+// the slots of the ops that were in the queue. So they are kept until they are dropped.
+func (q *commitQueue) leave(op uint64, checksum wire.Checksum) {
+	if q.length > 0 {
+		q.left = q.length
+	}
+	q.length, q.atApply, q.inRead = 0, 0, 0
+	q.opMin, q.opMax, q.lastSum = op, max(q.opMax, op), checksum
+}
+
+// dropLeft returns the slots of an op that was left, of which the queue lets go. ok: there was one.
+func (q *commitQueue) dropLeft() (slot, replySlot stages.Slot, ok bool) {
+	if q.left == 0 {
+		return stages.SlotNone, stages.SlotNone, false
+	}
+	e := q.at(0)
+	q.first = (q.first + 1) % len(q.entries)
+	q.left--
+	return e.slot, e.replySlot, true
+}
 
 func (q *commitQueue) at(i int) *inCommit { return &q.entries[(q.first+i)%len(q.entries)] }
 
@@ -78,6 +100,7 @@ func (q *commitQueue) raiseMax(op uint64) { q.opMax = max(q.opMax, op) }
 // push takes in the next op, and the caller's hold of its slots.
 func (q *commitQueue) push(op uint64, e inCommit) {
 	assert.Below(q.length, len(q.entries), "ops in the commit queue")
+	assert.Equal(q.left, 0, "ops in the commit queue that were left")
 	assert.Equal(op, q.last()+1, "op that enters the commit queue")
 	e.op = op
 	*q.at(q.length) = e

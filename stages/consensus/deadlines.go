@@ -74,8 +74,9 @@ func (d *deadlines) fired(t *vsr.Timeout) bool {
 	return true
 }
 
-func (d *deadlines) pings() bool   { return d.fired(&d.ping) }
-func (d *deadlines) repairs() bool { return d.fired(&d.repair) }
+func (d *deadlines) pings() bool    { return d.fired(&d.ping) }
+func (d *deadlines) pingNs() uint64 { return d.ping.NextNs() }
+func (d *deadlines) repairs() bool  { return d.fired(&d.repair) }
 
 // normal: the replica is in status normal of a view from now on.
 func (d *deadlines) normal(isPrimary bool) {

@@ -37,6 +37,7 @@ type Driver struct {
 type Callbacks struct {
 	Ready       func()                // once, when clients are served
 	Service     func(Service)         // of one of several replicas: whenever it has changed; may be nil
+	Healing     func(Healing)         // how far repair is, once a second while it lasts; may be nil
 	LostBlocks  func(LostBlocks)      // blocks of the grid are lost, or are not any more; may be nil
 	ClockBehind func(behindNs uint64) // the wall clock is behind the newest timestamp; called at the start, then once an hour
 	Fault       func(*storage.Fault)  // the replica must stop
@@ -98,6 +99,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	if out.Service != nil && d.callbacks.Service != nil {
 		d.callbacks.Service(*out.Service)
+	}
+	if out.Healing != nil && d.callbacks.Healing != nil {
+		d.callbacks.Healing(*out.Healing)
 	}
 	if out.LostBlocks != nil && d.callbacks.LostBlocks != nil {
 		d.callbacks.LostBlocks(*out.LostBlocks)

@@ -31,6 +31,9 @@ type Actions struct {
 	// LostBlocks is set when a line is to say something about blocks that no replica brings. It points
 	// into the stage, and is read before the next step.
 	LostBlocks *LostBlocks
+	// Healing is set when there is something to say about repair. It points into the stage, and is
+	// read before the next step.
+	Healing *Healing
 	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
 	// log.
 	ClockBehindNs uint64
@@ -63,5 +66,5 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
-	a.Ready, a.Service, a.LostBlocks, a.ClockBehindNs, a.Fault = false, nil, nil, 0, nil
+	a.Ready, a.Service, a.LostBlocks, a.Healing, a.ClockBehindNs, a.Fault = false, nil, nil, nil, 0, nil
 }

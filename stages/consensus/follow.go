@@ -85,8 +85,8 @@ func (s *Stage) firstMissing() uint64 {
 	return op
 }
 
-// onStartView: the primary of a view tells its log.
-func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []byte) {
+// onStartView: the primary of a view tells its log, and its checkpoint.
+func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, body []byte) {
 	start := vsr.Start{
 		View: view, From: from, Op: m.Op, CommitMax: m.CommitMax, Self: s.self, OwnView: s.views.now(), OwnLogView: s.views.logView(),
 		OwnOp: s.log.head(), CheckpointOp: s.superblocks.now().Checkpoint.Op,
@@ -95,9 +95,10 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 	}
 	binary.LittleEndian.PutUint64(start.Nonce[:], m.Nonce)
 	binary.LittleEndian.PutUint64(start.OwnNonce[:], s.views.nonce())
-	s.raw.read(headers, view, nil)
+	checkpoint, isRight := offered(m, body[:peer.CheckpointBytes])
+	s.raw.read(body[peer.CheckpointBytes:], view, nil)
 	list := s.raw.list()
-	if list.CheckStart(view, m.CommitMax, int(s.limits.PipelineOpsMax)) != "" {
+	if list.CheckStart(view, m.CommitMax, int(s.limits.PipelineOpsMax)) != "" || !isRight {
 		s.peers.blame()
 		return
 	}
@@ -105,16 +106,20 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, headers []
 		s.measures.ignored()
 		return
 	}
-	if m.Op >= s.firstMissing()+uint64(s.limits.JournalSlotsCount) {
-		s.fail(&storage.Fault{What: storage.FaultBehind,
-			Reason: "this replica is more than a whole log behind the others, who do not have what it misses any more"})
-		return
-	}
 	// What lies above prepare_max cannot be stored yet.
 	var buffer [datafile.HeadersMax]prepare.Header
 	all := s.raw.all(&buffer)
 	for len(all) > 0 && all[0].Op() > start.PrepareMax {
 		all = all[1:]
+	}
+	isLost := len(all) == 0 || m.Op >= s.firstMissing()+uint64(s.limits.JournalSlotsCount)
+	if s.takesCheckpoint(view, m, &checkpoint, &list, isLost) {
+		return
+	}
+	if !isSyncOn && isLost && len(all) > 0 {
+		s.fail(&storage.Fault{What: storage.FaultBehind,
+			Reason: "this replica is more than a whole log behind the others, who do not have what it misses any more"})
+		return
 	}
 	if len(all) == 0 {
 		s.tooFarToFollow()

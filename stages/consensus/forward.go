@@ -22,6 +22,10 @@ func (s *Stage) onClient(e *stages.NetToConsensus) {
 		return
 	}
 	s.measures.requested()
+	if s.opening.isOn() {
+		s.drop(e) // the sessions are not here yet
+		return
+	}
 	entry := s.sessions.find(h.RequestClient())
 	isNewer := entry == nil && h.RequestOperation() == wire.OperationRegister
 	if entry != nil {

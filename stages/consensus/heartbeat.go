@@ -79,7 +79,7 @@ func (b *beats) hasAdvanced(progress uint64) bool {
 func (s *Stage) lead() {
 	// A client whose request is committed and not executed yet has neither a session that knows it
 	// nor a place in the index. So all that is committed is executed first.
-	if !s.status.isServing() && s.commits.min() == s.commits.max() && s.indexRecent() {
+	if !s.status.isServing() && !s.opening.isOn() && s.commits.min() == s.commits.max() && s.indexRecent() {
 		s.status.serve()
 		s.deadlines.proven()
 		s.timers.serve()
@@ -189,6 +189,7 @@ func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
 // reported: a ping or a pong tells the state of another replica, of which the log view is durable.
 func (s *Stage) reported(from int, state *peer.State) {
 	s.peers.reports(from, state, s.timers.now())
+	s.spacing.told(from, state.SyncOp > 0, state.OpenNs, s.timers.now())
 	if s.isPrimary() && state.LogView == s.views.now() {
 		s.beats.followedBy(from)
 	}
@@ -215,6 +216,10 @@ func (s *Stage) state() peer.State {
 		Op: s.log.head(), CommitMin: s.commits.min(), CommitMax: s.commits.max(), LogView: durable.LogView, ReleaseMin: limits.Release,
 		ReleaseMax: limits.Release, RequestsWaiting: uint16(s.queue.count()), Status: peer.StatusNormal,
 	}
+	if s.isSyncing() {
+		state.SyncOp = durable.Checkpoint.Op
+	}
+	state.OpenNs = s.opening.lastNs(s.timers.now())
 	switch {
 	case s.views.isChanging():
 		state.Status = peer.StatusViewChange

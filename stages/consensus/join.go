@@ -106,7 +106,12 @@ func (s *Stage) choose() {
 		return
 	case vsr.OutcomeChosen:
 	}
-	if next, isForfeit := vsr.Forfeit(&s.quorums, s.views.now(), s.views.logView(), all, false); isForfeit {
+	isNextDurable := vsr.IsDurable(&s.limits, s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op), c.CommitMax)
+	next, isForfeit := vsr.Forfeit(&s.quorums, s.views.now(), s.views.logView(), all, isNextDurable)
+	if s.isSyncing() && !isForfeit && s.views.now()-s.views.logView() < uint32(s.quorums.Replicas) {
+		next, isForfeit = s.views.now()+1, true // it is skipped once in a round of views: it could not execute before it has fetched much
+	}
+	if isForfeit {
 		s.service.leaves(s.views.now(), peer.CauseForfeit, 0)
 		s.enterView(next)
 		return

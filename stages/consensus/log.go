@@ -104,6 +104,13 @@ func (g *log) openCluster(checkpoint *storage.Checkpoint, cluster wire.U128, opH
 	g.chain()
 }
 
+// rebase goes on from the op of another checkpoint, whose prepare has this checksum. The slots stay
+// as they are. The head may lie below.
+func (g *log) rebase(op uint64, checksum wire.Checksum) {
+	g.opBase, g.baseChecksum = op, checksum
+	g.opChained = max(g.opChained, op+1)
+}
+
 func (g *log) put(op uint64, checksum wire.Checksum) *logSlot {
 	slot := g.slot(op)
 	slot.op, slot.checksum, slot.isKnown, slot.isDirty, slot.isFaulty = op, checksum, true, false, false

@@ -1,12 +1,21 @@
 package consensus
 
 import (
+	"fmt"
+
+	"ledger/stages"
 	"ledger/storage"
 	"ledger/vsr"
 )
 
-// A block that no peer brings in three rounds is lost for now. It is asked for on and on, with
-// longer pauses. What needs it waits, a line says so, and the rest goes on.
+// A block that no peer brings in three rounds is lost for now. What is done depends on where it
+// comes from:
+//
+//	named by the durable checkpoint   it is asked for on and on, with longer pauses. What needs it
+//	                                  waits, a line says so, and the rest goes on.
+//	not named                         the log still has the ops that made it. The checkpoint is
+//	                                  opened again, and they are executed again, once for each block.
+//	not named, and lost once more     the replica stops
 
 // silentRoundsMax rounds that bring nothing make a block lost.
 const silentRoundsMax = 3
@@ -16,11 +25,16 @@ const lostAgainNs = 60_000_000_000
 
 // lostBlocks is what was done about blocks that no peer brings.
 type lostBlocks struct {
-	count  int // of the blocks that are lost now
-	told   LostBlocks
-	toldNs uint64 // when the last line was; 0: none was
-	isTold bool   // a line has said that blocks are lost
+	count    int // of the blocks that are lost now
+	told     LostBlocks
+	toldNs   uint64 // when the last line was; 0: none was
+	isTold   bool   // a line has said that blocks are lost
+	replayed [replayedMax]vsr.Block
+	at       int // the next place in replayed
 }
+
+// replayedMax blocks are remembered for which the log was executed again.
+const replayedMax = stages.BlocksWantedMax
 
 // LostBlocks is what a line about blocks says that are damaged here and that no other replica has
 // brought. Count is 0 when there are none any more.
@@ -40,6 +54,21 @@ type lostWant struct {
 	isNamed bool
 	tree    string
 	sinceNs uint64
+}
+
+// wasReplayed tells whether the log was executed again for a block.
+func (l *lostBlocks) wasReplayed(block vsr.Block) bool {
+	for i := range l.replayed {
+		if l.replayed[i] == block {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *lostBlocks) replays(block vsr.Block) {
+	l.replayed[l.at] = block
+	l.at = (l.at + 1) % len(l.replayed)
 }
 
 // sees takes how many blocks are lost now, and the oldest of them. It returns what a line is to
@@ -67,6 +96,9 @@ func (l *lostBlocks) nextNs() uint64 {
 	return l.toldNs + lostAgainNs
 }
 
+// lostNow is the number of blocks that are lost now.
+func (l *lostBlocks) lostNow() uint64 { return uint64(l.count) }
+
 func (l *lostBlocks) fill(out *ClusterSample) { out.BlocksLost = uint64(l.count) }
 
 // watchLost looks for blocks that no peer brings.
@@ -80,6 +112,9 @@ func (s *Stage) watchLost() {
 		if !ok || rounds < silentRoundsMax {
 			continue
 		}
+		if !w.isNamed && !s.replayFor(&w) {
+			return
+		}
 		if count++; count == 1 || w.sinceNs < oldest.sinceNs {
 			oldest = w
 		}
@@ -87,4 +122,24 @@ func (s *Stage) watchLost() {
 	if line := s.lost.sees(s.timers.now(), count, &oldest); line != nil {
 		s.send.lostBlocks(line)
 	}
+}
+
+// replayFor makes a block again that no checkpoint names. false: the replica has stopped, or goes
+// back to its checkpoint, so its wants end.
+func (s *Stage) replayFor(w *lostWant) bool {
+	if s.lost.wasReplayed(w.block) {
+		tree := w.tree
+		if tree == "" {
+			tree = "not known"
+		}
+		s.fail(&storage.Fault{What: storage.FaultBlock, Address: w.block.Address, Reason: fmt.Sprintf("the block with checksum %v, of tree %s, is "+
+			"damaged, no other replica has brought it, and executing the log again from op %d on did not make it: check the disk, then start again",
+			w.block.Checksum, tree, s.superblocks.now().Checkpoint.Op+1)})
+		return false
+	}
+	if s.opening.isOn() || s.syncing.isReplacing() || !s.reopen() {
+		return true // the next step tries again
+	}
+	s.lost.replays(w.block)
+	return false
 }

@@ -11,7 +11,7 @@ import (
 func (s *Stage) onPeer(e *stages.NetToConsensus) {
 	s.slots.receive(e.Slot)
 	s.peers.told(int(e.Peer), s.timers.now())
-	if !s.status.isFailed() && s.isCluster() && s.isStarted() && s.follows(e) {
+	if !s.status.isFailed() && s.isCluster() && s.isStarted() && !s.syncing.isReplacing() && s.follows(e) {
 		s.takePeer(e)
 	}
 	if s.peers.blamed() {
@@ -109,7 +109,7 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 	case peer.CommandStartView:
 		var m peer.StartView
 		if decode(&m) {
-			s.onStartView(from, e.View, &m, s.slots.bytes(e.Slot)[limits.HeaderBytes+peer.CheckpointBytes:e.Bytes])
+			s.onStartView(from, e.View, &m, s.slots.bytes(e.Slot)[limits.HeaderBytes:e.Bytes])
 		}
 	case peer.CommandRequestStartView:
 		var m peer.RequestStartView

@@ -12,7 +12,7 @@ import (
 // What is not in memory is read from the log ahead of that.
 func (s *Stage) pull() {
 	s.readAhead()
-	for !s.commits.isFull() && s.pullOne(s.commits.last()+1) {
+	for !s.opening.isOn() && !s.commits.isFull() && s.pullOne(s.commits.last()+1) {
 	}
 	if !s.status.isFailed() {
 		s.feed()
@@ -100,8 +100,8 @@ const (
 // onReadCluster takes the answer to a read of the log.
 func (s *Stage) onReadCluster(e *stages.JournalToConsensus) {
 	isRight := e.Read == stages.ReadOK
-	if !isRight && s.log.isClean(e.Op) && !s.log.isWriting(e.Op) {
-		s.log.damaged(e.Op, e.Checksum) // others have it
+	if !isRight {
+		s.onSlotDamaged(e)
 	}
 	if e.Slot.Class() == stages.SlotRepair {
 		s.served(e, isRight)
@@ -112,6 +112,13 @@ func (s *Stage) onReadCluster(e *stages.JournalToConsensus) {
 		s.send.release(e.Slot)
 	}
 	s.send.returned(e.Slot)
+}
+
+// onSlotDamaged: the log has no right copy of a prepare. Others have it, and repair fetches it.
+func (s *Stage) onSlotDamaged(e *stages.JournalToConsensus) {
+	if s.log.isClean(e.Op) && !s.log.isWriting(e.Op) {
+		s.log.damaged(e.Op, e.Checksum)
+	}
 }
 
 // indexRecent enters the clients of the prepares that are not committed into the index of clients

@@ -130,10 +130,11 @@ func (s *Stage) onHeaders(headers []byte) {
 	}
 }
 
-// fill takes a header into the log if it is the next one that the chain needs.
+// fill takes a header into the log if it is the next one that the chain needs. Below what was
+// executed the chain is not needed, and a later op may have taken the slot of its lowest one.
 func (s *Stage) fill(header prepare.Header) {
 	chained := s.log.chainedFrom()
-	if chained == 0 || header.Op()+1 != chained {
+	if chained == 0 || header.Op()+1 != chained || !s.log.has(chained) {
 		return
 	}
 	f := vsr.Fill{

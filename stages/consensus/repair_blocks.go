@@ -184,4 +184,5 @@ func (s *Stage) repairBlocks() {
 		s.sendSmall(peer.CommandRequestBlocks, s.superblocks.now().View, in(&s.outgoing.blocks, m), 1<<from)
 	}
 	s.watchLost()
+	s.watchHealing()
 }

@@ -57,6 +57,8 @@ func (h *helped) asked()  { h.askedCount++ }
 func (h *helped) taken()  { h.takenCount++ }
 func (h *helped) served() { h.servedCount++ }
 
+func (h *helped) takenSoFar() uint64 { return h.takenCount }
+
 // sampleCluster fills out. Ages are as of the last step.
 func (s *Stage) sampleCluster(out *ClusterSample) {
 	now := s.timers.now()

@@ -24,6 +24,7 @@ import (
 //	to apply    commit         all ops before it were given to apply; see Stage.mayExecute
 //	            sessions       the trigger op is complete
 //	            durable        the superblock of that checkpoint is durable
+//	            open           the same, and no superblock with another one is on its way
 //	            serve, arrived nothing: a block is what its name says, or it is not taken
 //
 //	to peers    all            the view in the envelope is durable, but of request_start_view
@@ -172,6 +173,18 @@ func (s *sender) durable(checkpointOp uint64) {
 	s.apply(stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: checkpointOp})
 }
 
+// open makes apply go on from the durable checkpoint.
+func (s *sender) open(durable *datafile.Superblock) {
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplyOpen, Op: durable.Checkpoint.Op, Checkpoint: durable.Checkpoint,
+		SyncOpMin: durable.SyncOpMin, SyncOpMax: durable.SyncOpMax})
+}
+
+// replies lends the reply slots of the sessions to apply, until ApplyRepliesRead or a later
+// ApplyOpened.
+func (s *sender) replies(op uint64, sessions *stages.Sessions) {
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplyReplies, Op: op, Sessions: sessions})
+}
+
 // serve lends a slot to apply for a block that another replica asks for, until ApplyBlockServed.
 func (s *sender) serve(ref storage.Ref, slot stages.Slot) {
 	s.lend(slot)
@@ -196,6 +209,8 @@ func (s *sender) ready() { s.out.Ready = true }
 func (s *sender) service(now *Service) { s.out.Service = now }
 
 // lostBlocks says that blocks are lost, or are not any more.
+func (s *sender) healing(now *Healing) { s.out.Healing = now }
+
 func (s *sender) lostBlocks(now *LostBlocks) { s.out.LostBlocks = now }
 
 func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }

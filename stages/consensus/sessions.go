@@ -25,6 +25,9 @@ type session struct {
 	replySlot   stages.Slot
 	replyOffset uint32
 	replyBytes  uint32
+	// replyChecksum is that of the reply's header as the checkpoint's record has it. It counts only
+	// while a checkpoint is opened.
+	replyChecksum wire.Checksum
 }
 
 // sessions is the table of sessions. All of it is replicated state, which changes only at commit,
@@ -33,7 +36,7 @@ type sessions struct {
 	entries []session
 	used    int
 	index   clientIndex
-	opTo    uint64 // the table of a start contains the ops up to its checkpoint's trigger
+	opTo    uint64 // the table of an opened checkpoint contains the ops up to its trigger
 }
 
 func newSessions(key *hashing.Key, sessionsMax uint32, memory *arena.Arena) sessions {
@@ -57,13 +60,13 @@ func (t *sessions) isFull() bool { return t.used == len(t.entries) }
 func (t *sessions) size() int            { return len(t.entries) }
 func (t *sessions) entry(i int) *session { return &t.entries[i] }
 
-// contains tells whether the table had the effects of op when the replica started.
+// contains tells whether the table had the effects of op when the checkpoint was opened.
 func (t *sessions) contains(op uint64) bool { return op <= t.opTo }
 
 // startAt: the table is that of the sessions after op.
 func (t *sessions) startAt(op uint64) { t.opTo = op }
 
-// upTo is the highest op that the table contained when the replica started.
+// upTo is the highest op that the table contained when the checkpoint was opened.
 func (t *sessions) upTo() uint64 { return t.opTo }
 
 // victim is the entry that a register evicts from a full table: the one with the oldest last reply
@@ -105,6 +108,14 @@ func (t *sessions) drop(e *session) {
 	t.index.remove(e.client)
 	*e = session{}
 	t.used--
+}
+
+// setRecord makes what a checkpoint's record says the last reply of a session. The reply comes into
+// slot.
+func (t *sessions) setRecord(e *session, r *SessionRecord, slot stages.Slot) {
+	e.op, e.position, e.request, e.release = r.Op, r.Position, r.Request, r.Release
+	e.checksum, e.context = r.RequestChecksum, r.Context
+	e.replySlot, e.replyOffset, e.replyBytes, e.replyChecksum = slot, 0, r.ReplyBytes, r.ReplyChecksum
 }
 
 // setReply makes reply, in slot, the last reply of a session. position is the position of its

@@ -36,7 +36,7 @@ func FuzzSessionsTrailer(f *testing.F) {
 		defer memory.Close()
 		table := newSessions(&hashing.Key{}, 4, memory)
 		holds := newSlotHolds(w.slots)
-		err := table.load(27, data, dataReplies, &holds)
+		err := loadSessions(&table, 27, data, dataReplies, &holds)
 		same := bytes.Equal(trailer, data) && bytes.Equal(replies, dataReplies)
 		if same && err != nil {
 			t.Fatal(err)
@@ -86,4 +86,13 @@ func TestClientIndexModel(t *testing.T) {
 			t.Fatalf("count %d, want %d", x.count, len(model))
 		}
 	}
+}
+
+// loadSessions reads the two trailers into a table, as it is done when a checkpoint is opened.
+func loadSessions(t *sessions, opTo uint64, trailer, replies []byte, slots *slotHolds) error {
+	if err := t.load(opTo, trailer, uint64(len(replies)), slots); err != nil {
+		return err
+	}
+	scatter(replies, t.replies(nil, slots))
+	return t.checkReplies(slots)
 }

@@ -24,6 +24,9 @@ type testGrid struct {
 	servesMost int // the largest number of reads under way
 }
 
+// rebuiltFrom: blocks from this address on come into being when the log is executed again.
+const rebuiltFrom = 1000
+
 type arrivedBlock struct {
 	action stages.ConsensusToApply
 	copy   []byte
@@ -158,6 +161,14 @@ func (w *several) damageBlocks() {
 				m.unwant(address)
 			}
 		}
+	}
+	if m := w.machines[w.random.IntN(len(w.machines))]; m.isUp && w.random.IntN(8) == 0 {
+		w.count["block of no checkpoint"]++
+		address := uint64(rebuiltFrom + w.count["block of no checkpoint"])
+		for _, m := range w.machines {
+			m.grid.damaged[address] = true
+		}
+		m.want(address, false)
 	}
 	for range w.random.IntN(30) {
 		address := uint64(1 + w.random.IntN(100))

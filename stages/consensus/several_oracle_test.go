@@ -21,6 +21,7 @@ type oracle struct {
 	ballots   map[ballotKey][]byte
 	sessions  map[uint64][]byte
 	requests  map[wire.Checksum]uint64 // the op of each request that was executed
+	copies    map[int]uint64           // the newest checkpoint that was whole on the disk of each machine
 }
 
 type ackKey struct {
@@ -37,7 +38,7 @@ func newOracle(w *several) oracle {
 	return oracle{
 		w: w, headers: map[wire.Checksum]prepare.Header{}, acks: map[ackKey]uint8{}, committed: map[uint64]wire.Checksum{},
 		quorate: map[uint64][]wire.Checksum{}, ballots: map[ballotKey][]byte{}, sessions: map[uint64][]byte{},
-		requests: map[wire.Checksum]uint64{},
+		requests: map[wire.Checksum]uint64{}, copies: map[int]uint64{},
 	}
 }
 
@@ -62,6 +63,7 @@ func (o *oracle) acked(m *machine, view uint32, op uint64, checksum wire.Checksu
 	if c := m.superblock.Checkpoint.Op; op > l.CheckpointTrigger(l.CheckpointAfter(c))+uint64(l.SlackOps) {
 		o.w.t.Fatalf("seed %d: machine %d acknowledges op %d, its checkpoint is %d", o.w.seed, m.index, op, c)
 	}
+	o.halfSynced(m, op)
 	o.count(m.index, view, op, checksum)
 }
 

@@ -55,8 +55,14 @@ func (m *machine) performApply(a *stages.ConsensusToApply) {
 		m.commits = append(m.commits, *a)
 	case stages.ApplySessions:
 		m.sessions = a.Sessions
-		m.trailerNext, m.repliesNext = bytes.Join(a.Sessions.Records, nil), bytes.Join(a.Sessions.Replies, nil)
-		m.w.oracle.snapshot(a.Op, m.trailerNext)
+		records, replies := bytes.Join(a.Sessions.Records, nil), bytes.Join(a.Sessions.Replies, nil)
+		m.w.oracle.snapshot(a.Op, records)
+		m.w.trailers[a.Op-uint64(m.w.l.BarOps)] = [2][]byte{records, replies}
+	case stages.ApplyReplies:
+		scatter(m.w.trailers[a.Op][1], a.Sessions.Replies)
+		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyRepliesRead, Op: a.Op})
+	case stages.ApplyOpen:
+		m.reopen(a)
 	case stages.ApplyBlockServe, stages.ApplyBlockArrived:
 		m.performBlock(a)
 	}
@@ -131,7 +137,6 @@ func (m *machine) performPeerSend(a *stages.ConsensusToNet) {
 
 // finish lets some of what is under way end.
 func (m *machine) finish() {
-	random := m.w.random
 	for i := 0; i < len(m.appends) && !m.holdsAppends; i++ {
 		if m.w.chance(2, 1) == 0 || m.w.nowNs < m.appendedNs[m.appends[i].Op]+m.writeNs {
 			continue
@@ -157,11 +162,8 @@ func (m *machine) finish() {
 	for len(m.commits) > 0 && !m.holdsWork && m.w.chance(3, 1) > 0 {
 		m.finishCommit()
 	}
-	if m.sessions != nil && !m.isCheckpointHeld && random.IntN(10) == 0 {
-		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady,
-			Checkpoint: m.checkpointOf(m.sessions.Op)})
-		m.sessions = nil
-	}
+	m.finishCheckpoint()
+	m.finishTables()
 	m.finishBlocks()
 	for _, s := range m.sends {
 		m.w.reach(s.bytes)

@@ -36,6 +36,7 @@ type several struct {
 	oracle    oracle
 	clients   []*severalClient
 	count     map[string]int
+	trailers  map[uint64][2][]byte                   // sessions and replies of the checkpoint of each op
 	onSend    func(from, to int, f *flight) bool     // a script may drop a message
 	onStep    func(m *machine, step func())          // a script may look at what a step does
 	onFault   func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
@@ -64,14 +65,15 @@ func newSeveral(t testing.TB, replicas int, seed uint64) *several {
 		t.Skip("machines of one thread")
 	}
 	w := &several{t: t, seed: seed, l: severalLimits(replicas), random: rand.New(rand.NewPCG(seed, 7)), quorums: vsr.QuorumsOf(replicas),
-		nowNs: 1_000_000_000, count: map[string]int{}}
+		nowNs: 1_000_000_000, count: map[string]int{}, trailers: map[uint64][2][]byte{}}
 	if err := w.l.Check(); err != nil {
 		t.Fatal(err)
 	}
 	w.bounds = peer.NewBounds(&w.l, testCluster)
 	w.oracle = newOracle(w)
 	for i := range replicas {
-		m := &machine{w: w, index: i, disk: make([]diskSlot, w.l.JournalSlotsCount), skewNs: uint64(w.random.IntN(20_000_000))}
+		m := &machine{w: w, index: i, disk: make([]diskSlot, w.l.JournalSlotsCount), skewNs: uint64(w.random.IntN(20_000_000)),
+			tables: map[uint64]bool{}, trailers: map[uint64]bool{}}
 		root := make([]byte, prepare.HeaderBytes)
 		m.superblock = datafile.Superblock{Sequence: 1, Cluster: testCluster, ReplicasCount: uint8(replicas), Replica: uint8(i),
 			SessionsMax: w.l.SessionsMax}
@@ -169,8 +171,8 @@ type machine struct {
 	rotten        map[int]bool // slots that were damaged at the start, and not written since
 	superblock    datafile.Superblock
 	superblockSum wire.Checksum
-	trailer       []byte
-	replies       []byte
+	tables        map[uint64]bool // on disk: the blocks that were born at the op of a checkpoint
+	trailers      map[uint64]bool // on disk: those of the checkpoint of an op
 
 	memory *arena.Arena
 	slots  *stages.Slots
@@ -186,8 +188,7 @@ type machine struct {
 	commits        []stages.ConsensusToApply
 	executed       uint64
 	sessions       *stages.Sessions
-	trailerNext    []byte
-	repliesNext    []byte
+	fake           fakeTables
 	sends          []sending
 	peerSends      []sending
 
@@ -207,6 +208,7 @@ type machine struct {
 
 	holdsAppends, holdsSuperblock, holdsWork bool // a script keeps these from ending; work is reads and executions
 	isCheckpointHeld                         bool // its checkpoint does not come to an end
+	holdsBlocks                              bool // no block of a sync comes
 	isStopped                                bool // the whole process: nothing is read from the network either
 }
 
@@ -233,13 +235,11 @@ func (m *machine) start() {
 	m.out = NewActions(l)
 	m.executed, m.appendedNs, m.away = m.superblock.Checkpoint.Op, map[uint64]uint64{}, map[Away]bool{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
+	m.fake = fakeTables{}
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	m.grid.start()
-	recovered := m.recover()
-	var err error
-	if m.stage, err = New(*l, DefaultOptions(), m.slots, recovered, m.memory); err != nil {
-		w.t.Fatal(err)
-	}
+	m.stage = New(*l, DefaultOptions(), m.slots, m.recover(), m.memory)
+	m.open(m.superblock.Checkpoint.Op, m.superblock.SyncOpMin, m.superblock.SyncOpMax)
 	m.isUp = true
 	for i := range w.machines {
 		if i != m.index {
@@ -282,9 +282,8 @@ func (m *machine) recover() *Recovered {
 	if refusal != nil {
 		m.w.t.Fatalf("machine %d: %s", m.index, refusal.Reason)
 	}
-	r := &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead, SessionsTrailer: m.trailer,
-		RepliesTrailer: m.replies, Headers: headers, Uncertain: result.Uncertain, CommitMax: result.CommitMax,
-		Seed:  m.w.random.Uint64(),
+	r := &Recovered{Superblock: *s, SuperblockChecksum: m.superblockSum, OpHead: result.OpHead,
+		Headers: headers, Uncertain: result.Uncertain, CommitMax: result.CommitMax, Seed: m.w.random.Uint64(),
 		NowNs: m.w.nowNs, WallNs: m.wallNs()}
 	m.rotten = map[int]bool{}
 	for i, d := range result.Decisions { // recovery mends the other copy before anything is acknowledged
@@ -372,13 +371,21 @@ func (m *machine) superblockLands() {
 		m.w.t.Fatal("the superblock changed while it was being written")
 	}
 	if m.superblockCopy.Checkpoint.Op != m.superblock.Checkpoint.Op {
-		m.trailer, m.replies = m.trailerNext, m.repliesNext
 		m.w.count["checkpoint"]++
 	}
+	m.w.oracle.superblock(m, &m.superblockCopy)
 	if now, next := &m.superblock, &m.superblockCopy; now.View != next.View || now.LogView != next.LogView {
 		m.w.tell("%d superblock: view %d, log view %d", m.index, next.View, next.LogView)
 	}
 	m.superblock = m.superblockCopy
+	for c := range m.trailers { // the blocks are free, and used again
+		if c < m.w.l.CheckpointBefore(m.superblock.Checkpoint.Op) {
+			delete(m.trailers, c)
+		}
+	}
+	if m.superblock.SyncOpMax == 0 {
+		m.fake.syncOpMin, m.fake.syncOpMax = 0, 0
+	}
 	m.superblockSum = wire.Checksum{byte(m.superblock.Sequence), byte(m.superblock.Sequence >> 8), byte(m.index)}
 	m.superblockNext = nil
 }
@@ -454,6 +461,8 @@ func (m *machine) receive(from int, f *flight) {
 // checkpointOf is a checkpoint as apply writes it.
 func (m *machine) checkpointOf(op uint64) *storage.Checkpoint {
 	c := &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps)}
+	trailers := m.w.trailers[c.Op]
+	c.TrailerBytes[storage.TrailerSessions], c.TrailerBytes[storage.TrailerReplies] = uint64(len(trailers[0])), uint64(len(trailers[1]))
 	if m.isBroken {
 		c.AccountsCount = 1
 	}

@@ -29,8 +29,6 @@ type Recovered struct {
 	Superblock         datafile.Superblock // with the view of this start, which is durable before anything runs
 	SuperblockChecksum wire.Checksum
 	OpHead             uint64 // of the log
-	SessionsTrailer    []byte // content of the checkpoint's sessions; empty without a checkpoint
-	RepliesTrailer     []byte // content of their replies
 	Headers            []byte // of the log, one for each slot; right for every op above the checkpoint
 
 	// Of one of several replicas, whose view is that of its superblock. See journal.Several.
@@ -62,6 +60,9 @@ type Stage struct {
 	pipeline pipeline
 	commits  commitQueue
 	wants    wants
+	opening  opening
+	syncing  syncing
+	spacing  spacing
 
 	// From the clients to the log.
 	early    early
@@ -90,6 +91,7 @@ type Stage struct {
 	repair    repair
 	blocks    blocks
 	lost      lostBlocks
+	healing   healing
 	raw       durableLog // scratch
 	turn      turn
 	outgoing  outgoing
@@ -111,7 +113,7 @@ func ClientsInFlightMax(l *limits.Limits) uint32 {
 }
 
 // New makes the stage of a replica that continues from r.
-func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena) (*Stage, error) {
+func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, memory *arena.Arena) *Stage {
 	assert.Equal(uint32(r.Superblock.ReplicasCount), l.ReplicasCount, "replicas of the cluster that this stage orders for")
 	// A client slot takes any message, because a repeated reply is sent from the slot of the
 	// request that asked for it. A full request becomes a prepare in its slot.
@@ -170,17 +172,16 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		s.commits.raiseMax(committed)
 	}
 	s.commits.startsAt(s.log.checksum(s.log.base()))
+	s.opening = newOpening(&l, checkpoint.Op, r.NowNs)
 	if checkpoint.Op > 0 {
-		if err := s.sessions.load(l.CheckpointTrigger(checkpoint.Op), r.SessionsTrailer, r.RepliesTrailer, s.slots); err != nil {
-			return nil, err
-		}
+		s.sessions.startAt(l.CheckpointTrigger(checkpoint.Op))
 	}
 	opFrom := max(checkpoint.Op, s.sessions.upTo())
 	if s.isCluster() {
 		opFrom = max(opFrom, s.log.chainedFrom()) // below, nothing proves what the log is
 	}
 	s.wants = newWants(&l, &s.log, opFrom, committed)
-	return s, nil
+	return s
 }
 
 // Commit is the highest op whose replies are sent.
@@ -219,11 +220,12 @@ func (s *Stage) tick() {
 		s.tickCluster()
 		return
 	}
+	s.loadSessions()
 	if s.load(); s.status.isFailed() {
 		return
 	}
 	if s.status.isCatchingUp() {
-		if s.commits.min() < s.log.head() {
+		if s.opening.isOn() || s.commits.min() < s.log.head() {
 			return
 		}
 		assert.Equal(s.commits.count(), 0, "ops left when all of the log is executed")
@@ -247,7 +249,8 @@ func (s *Stage) order() {
 // checkRest: when nothing is on its way, only sessions hold slots. A slot that leaks would be
 // missing for ever.
 func (s *Stage) checkRest() {
-	if s.queue.count() > 0 || s.commits.count() > 0 || s.recent.count() > 0 || s.send.lentCount() > 0 || s.snapshot.isLent() {
+	if s.queue.count() > 0 || s.commits.count() > 0 || s.recent.count() > 0 || s.send.lentCount() > 0 || s.snapshot.isLent() ||
+		s.opening.isOn() {
 		return
 	}
 	for class := range stages.SlotClassesCount {
@@ -283,6 +286,8 @@ func (s *Stage) onJournal(e *stages.JournalToConsensus) {
 		s.onRead(e)
 	case stages.JournalSuperblockDone:
 		s.onSuperblockDone(e)
+	case stages.JournalSlotDamaged:
+		s.onSlotDamaged(e)
 	case stages.JournalFault:
 		s.fail(e.Fault)
 	default:
@@ -295,13 +300,22 @@ func (s *Stage) onApply(e *stages.ApplyToConsensus) {
 	if s.status.isFailed() {
 		return
 	}
+	if s.isOfBefore(e) {
+		return
+	}
 	switch e.Kind {
 	case stages.ApplyCommitted:
 		s.onExecuted(e)
 	case stages.ApplySequencedDone:
 		s.send.returned(e.Slot)
+	case stages.ApplyOpened:
+		s.onOpened(e)
+	case stages.ApplyRepliesRead:
+		s.onRepliesRead(e)
 	case stages.ApplyCheckpointReady:
-		s.onCheckpointReady(e.Checkpoint)
+		s.onCheckpointReady(e.Checkpoint, e.IsWhole)
+	case stages.ApplySynced:
+		s.onSynced(e.Op)
 	case stages.ApplyFault:
 		s.fail(e.Fault)
 	case stages.ApplyBlockWanted:

@@ -150,6 +150,21 @@ func (w *superblocks) setCheckpoint(checkpoint *storage.Checkpoint, prepareCheck
 	w.pending.checkpoint.ParentID = w.id
 }
 
+// isCheckpointing tells whether a checkpoint waits to be written, or is being written.
+func (w *superblocks) isCheckpointing() bool {
+	return w.pending.hasCheckpoint || w.writing.hasCheckpoint
+}
+
+// replace takes over a checkpoint of another replica, with the log of the view that came with it,
+// all in one write. So no crash leaves a checkpoint without a log that goes on from it.
+func (w *superblocks) replace(checkpoint *storage.Checkpoint, view uint32, log *durableLog, syncOpMin, syncOpMax uint64) {
+	assert.That(!w.isCheckpointing(), "the own checkpoint is durable before another one takes its place")
+	w.setView(view)
+	w.setLog(log)
+	w.setSync(syncOpMin, syncOpMax)
+	w.pending.hasCheckpoint, w.pending.checkpoint = true, *checkpoint
+}
+
 // setSync: the blocks that were born in these ops may be missing. Both 0: none is missing.
 func (w *superblocks) setSync(opMin, opMax uint64) {
 	w.pending.hasSync, w.pending.syncOpMin, w.pending.syncOpMax = true, opMin, opMax

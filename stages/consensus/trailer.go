@@ -21,8 +21,8 @@ import (
 // checksum of the reply's header 16, checksum of the request 16, context of the next request 16,
 // zeros 16.
 const (
-	trailerHeaderBytes = 16
-	trailerRecordBytes = 128
+	trailerHeaderBytes = stages.SessionsHeaderBytes
+	trailerRecordBytes = stages.SessionRecordBytes
 	trailerMagic       = 0x7373_6573_0000_0003
 
 	recordNumber          = 16
@@ -84,10 +84,10 @@ func recordOf(record []byte) SessionRecord {
 	}
 }
 
-// load fills an empty table from the two trailers of a checkpoint. Each session gets a reply slot
-// of its own. opTo is the highest op that the checkpoint's sessions contain.
-func (t *sessions) load(opTo uint64, trailer, replies []byte, slots *slotHolds) error {
-	damaged := func(why string) error { return fmt.Errorf("the checkpoint's sessions are damaged: %s", why) }
+// load fills an empty table from the sessions trailer of a checkpoint. Each session gets a reply
+// slot of its own, whose reply is not there yet; see checkReplies. opTo is the highest op that the
+// checkpoint's sessions contain, repliesBytes the length of the replies trailer.
+func (t *sessions) load(opTo uint64, trailer []byte, repliesBytes uint64, slots *slotHolds) error {
 	if len(trailer) < trailerHeaderBytes || binary.LittleEndian.Uint64(trailer) != trailerMagic {
 		return damaged("no header")
 	}
@@ -96,40 +96,68 @@ func (t *sessions) load(opTo uint64, trailer, replies []byte, slots *slotHolds) 
 	if count > uint64(t.size()) {
 		return damaged(fmt.Sprintf("%d sessions, the file was formatted for %d", count, t.size()))
 	}
-	rest := trailer[trailerHeaderBytes:]
+	rest, next := trailer[trailerHeaderBytes:], uint32(0)
 	for range count {
 		if len(rest) < trailerRecordBytes {
 			return damaged("they end early")
 		}
 		record := recordOf(rest[:trailerRecordBytes])
-		index, replyBytes := record.Index, record.ReplyBytes
 		rest = rest[trailerRecordBytes:]
-		if uint64(replyBytes) > uint64(len(replies)) || replyBytes < wire.HeaderBytes || int(index) >= t.size() || t.entry(int(index)).used {
+		size := uint64(record.ReplyBytes)
+		if size > repliesBytes || size < wire.HeaderBytes || size > wire.MessageBytesMax || record.Index < next || int(record.Index) >= t.size() {
 			return damaged("a record makes no sense")
 		}
-		reply := wire.HeaderOf(replies[:replyBytes])
-		if reply.SizeBytes() != replyBytes || replyBytes > wire.MessageBytesMax || reply.Command() != wire.CommandReply ||
-			reply.Checksum() != reply.ComputeChecksum() || reply.Checksum() != record.ReplyChecksum {
-			return damaged("a reply is none")
-		}
-		client := record.Client
-		if client.IsZero() || client != reply.ReplyClient() || t.find(client) != nil {
-			return damaged("a session is of no client, or of another's reply, or there twice")
+		next, repliesBytes = record.Index+1, repliesBytes-size
+		if record.Client.IsZero() || t.find(record.Client) != nil {
+			return damaged("a session is of no client, or there twice")
 		}
 		slot := slots.take(stages.SlotReply)
-		assert.That(slot != stages.SlotNone, "a checkpoint has no more sessions than there are reply slots")
-		copy(slots.bytes(slot), replies[:replyBytes])
-		replies = replies[replyBytes:]
-		e := t.putAt(int(index), client, record.Number)
-		described := stages.ReplyOf(reply, 0)
-		t.setReply(e, &described, slot, record.Position)
-		if e.op != record.Op || e.request != record.Request || e.release != record.Release || e.checksum != record.RequestChecksum ||
-			e.context != record.Context {
-			return damaged("a record is not of its reply")
+		assert.That(slot != stages.SlotNone, "a checkpoint has no more sessions than there are free reply slots")
+		e := t.putAt(int(record.Index), record.Client, record.Number)
+		t.setRecord(e, &record, slot)
+	}
+	if len(rest) > 0 || repliesBytes != 0 {
+		return damaged("there is more behind them")
+	}
+	return nil
+}
+
+// sessionsIn is the number of sessions of a trailer, of which nothing was checked.
+func sessionsIn(trailer []byte) uint64 {
+	if len(trailer) < trailerHeaderBytes {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(trailer[8:])
+}
+
+func damaged(why string) error { return fmt.Errorf("the checkpoint's sessions are damaged: %s", why) }
+
+// replies appends the room for the reply of each session that load has put, in their order.
+func (t *sessions) replies(pieces [][]byte, slots *slotHolds) [][]byte {
+	for i := range t.size() {
+		if e := t.entry(i); e.used {
+			pieces = append(pieces, slots.bytes(e.replySlot)[:e.replyBytes])
 		}
 	}
-	if len(rest)+len(replies) != 0 {
-		return damaged("there is more behind them")
+	return pieces
+}
+
+// checkReplies compares the records that load has taken with their replies, which are there now.
+func (t *sessions) checkReplies(slots *slotHolds) error {
+	for i := range t.size() {
+		e := t.entry(i)
+		if !e.used {
+			continue
+		}
+		reply := wire.HeaderOf(slots.bytes(e.replySlot)[:wire.HeaderBytes])
+		if reply.SizeBytes() != e.replyBytes || reply.Command() != wire.CommandReply || reply.Checksum() != reply.ComputeChecksum() ||
+			reply.Checksum() != e.replyChecksum || reply.ReplyClient() != e.client {
+			return damaged("a reply is none, or another client's")
+		}
+		d := stages.ReplyOf(reply, 0)
+		if e.op != d.Op || e.request != d.RequestNumber || e.release != d.Release || e.checksum != d.RequestChecksum || e.context != d.Context {
+			return damaged("a record is not of its reply")
+		}
 	}
 	return nil
 }

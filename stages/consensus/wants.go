@@ -44,6 +44,9 @@ func newWants(l *limits.Limits, g *log, opFrom, commitMax uint64) wants {
 
 func (w *wants) index(op uint64) uint64 { return op & uint64(len(w.unwanted)-1) }
 
+// all ops are wanted from now on.
+func (w *wants) all() { w.opTo = 0 }
+
 // replies tells whether the replies of op are wanted.
 func (w *wants) replies(op uint64) bool { return op > w.opTo || !w.unwanted[w.index(op)] }
 

@@ -115,6 +115,7 @@ func (w *world) finishCheckpoint() bool {
 	}
 	w.trailerNext, w.repliesNext = w.sessionsBytes, w.repliesBytes
 	c := &storage.Checkpoint{Op: w.sessions.Op - uint64(w.l.BarOps)}
+	c.TrailerBytes[storage.TrailerSessions], c.TrailerBytes[storage.TrailerReplies] = uint64(len(w.trailerNext)), uint64(len(w.repliesNext))
 	w.sessions = nil
 	w.applyEvents = append(w.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyCheckpointReady, Checkpoint: c})
 	return true

@@ -143,6 +143,9 @@ func (w *world) performApply(a *stages.ConsensusToApply) {
 		w.sessions = a.Sessions
 		w.sessionsBytes, w.repliesBytes = bytes.Join(a.Sessions.Records, nil), bytes.Join(a.Sessions.Replies, nil)
 		w.checkSessions(w.sessionsBytes, w.repliesBytes, a.Op)
+	case stages.ApplyReplies:
+		scatter(w.replies, a.Sessions.Replies)
+		w.applyEvents = append(w.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyRepliesRead, Op: a.Op})
 	case stages.ApplyCheckpointDurable:
 		if a.Op != durable {
 			w.t.Fatalf("checkpoint %d is called durable, on disk is %d", a.Op, durable)
@@ -179,4 +182,11 @@ func (w *world) performNet(a *stages.ConsensusToNet) {
 		w.frees = append(w.frees, s)
 	}
 	w.netMax = max(w.netMax, len(w.sends)+len(w.frees))
+}
+
+// scatter copies the content of a trailer into its pieces.
+func scatter(content []byte, pieces [][]byte) {
+	for _, piece := range pieces {
+		content = content[copy(piece, content):]
+	}
 }

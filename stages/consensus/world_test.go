@@ -127,14 +127,11 @@ func (w *world) start() {
 	for op := w.superblock.Checkpoint.Op + 1; op <= w.head; op++ {
 		copy(headers[op%uint64(l.JournalSlotsCount)*prepare.HeaderBytes:], w.log[op][:prepare.HeaderBytes])
 	}
-	var err error
-	w.stage, err = New(*l, DefaultOptions(), w.slots, &Recovered{
-		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, SessionsTrailer: w.trailer, RepliesTrailer: w.replies,
-		Headers: headers,
+	w.stage = New(*l, DefaultOptions(), w.slots, &Recovered{
+		Superblock: w.superblock, SuperblockChecksum: w.superblockSum, OpHead: w.head, Headers: headers,
 	}, w.memory)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.applyEvents = append(w.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: w.superblock.Checkpoint.Op,
+		Records: w.trailer})
 }
 
 // crash loses what is not on disk. What was on its way may have arrived.

@@ -185,6 +185,7 @@ func (s *Stage) onSynced(result int32, out *Actions) {
 func (s *Stage) appended(a *appendState, out *Actions) {
 	copy(s.headerOf(a.op), s.slots.Bytes(a.slot))
 	a.step = appendIdle
+	s.scrubAppended(a.op)
 	a.times.DurableNs = s.measures.nowNs
 	s.measures.sample.WriteNs.Record(a.times.DurableNs - a.times.SubmittedNs)
 	header := prepare.Header(s.slots.Bytes(a.slot)[:prepare.HeaderBytes])

@@ -5,6 +5,7 @@ import (
 	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
+	"ledger/storage"
 )
 
 // Driver performs the stage's decisions: it pops the ring and the disk's completions and pushes the
@@ -18,6 +19,7 @@ type Driver struct {
 	completions [32]ports.DiskCompletion
 	actions     Actions
 	board       *metrics.Board
+	finding     func(*storage.Finding)
 }
 
 // NewDriver joins a stage, its disk and its rings.
@@ -28,6 +30,10 @@ func NewDriver(stage *Stage, disk ports.Disk, in *ring.SPSC[stages.ConsensusToJo
 
 // SetBoard sets the board that the recorder of slow ops reads. Without one, nothing is written.
 func (d *Driver) SetBoard(board *metrics.Board) { d.board = board }
+
+// OnFinding sets what is called for each finding of the scrubber, on the stage's thread. The
+// finding counts only within the call.
+func (d *Driver) OnFinding(finding func(*storage.Finding)) { d.finding = finding }
 
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
@@ -51,9 +57,15 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	if d.board != nil {
 		d.board.Superblock.Set(nowNs, d.stage.superblockStep != superblockIdle)
 	}
+	for i := range d.actions.Findings {
+		if d.finding != nil {
+			d.finding(&d.actions.Findings[i])
+		}
+	}
 	d.out.Push(d.actions.Consensus)
-	return len(events.Disk)+len(events.Consensus) > 0
+	return len(events.Disk)+len(events.Consensus)+len(d.actions.Disk) > 0
 }
 
-// NextTurnNs implements stages.Driver: every step of it begins with a request or a completion.
-func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
+// NextTurnNs implements stages.Driver. The scrubber has a timer. Every other step begins with a
+// request or a completion.
+func (d *Driver) NextTurnNs() uint64 { return d.stage.scrubNextNs() }

@@ -13,6 +13,7 @@ type Sample struct {
 	SuperblockBytes  uint64
 	WriteNs          metrics.Histogram // of an append: from the request until the prepare and its twin are durable
 	SuperblockNs     metrics.Histogram // until the copies were written and read back
+	Scrub            ScrubSample
 }
 
 // measures is the part of Sample that only the metrics need.
@@ -26,4 +27,5 @@ type measures struct {
 func (s *Stage) Sample(out *Sample) {
 	*out = s.measures.sample
 	out.AppendsCount, out.BytesWritten = s.AppendsCount, s.BytesWritten
+	out.Scrub = s.sampleScrub()
 }

@@ -23,6 +23,7 @@ const (
 	tagRead
 	tagSuperblockWrite
 	tagSuperblockRead
+	tagScrub
 	tagKinds
 )
 
@@ -31,6 +32,7 @@ const (
 type Actions struct {
 	Disk      []DiskAction
 	Consensus []stages.JournalToConsensus
+	Findings  []storage.Finding // of the scrubber
 }
 
 // diskKind of an action.
@@ -53,7 +55,7 @@ type DiskAction struct {
 
 // Reset empties the actions.
 func (a *Actions) Reset() {
-	a.Disk, a.Consensus = a.Disk[:0], a.Consensus[:0]
+	a.Disk, a.Consensus, a.Findings = a.Disk[:0], a.Consensus[:0], a.Findings[:0]
 }
 
 // NewActions returns actions with room for all outputs of one step.
@@ -61,6 +63,7 @@ func NewActions() Actions {
 	return Actions{
 		Disk:      make([]DiskAction, 0, 64),
 		Consensus: make([]stages.JournalToConsensus, 0, 64),
+		Findings:  make([]storage.Finding, 0, 2),
 	}
 }
 
@@ -91,6 +94,8 @@ type Stage struct {
 	// Counters for the metrics.
 	AppendsCount, BytesWritten uint64
 	measures                   measures
+
+	scrub scrubber
 }
 
 // New makes the stage. headers is the table that Recover returned, or that of a new file. It
@@ -121,6 +126,9 @@ func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 	}
 	for i := range events.Consensus {
 		s.onConsensus(&events.Consensus[i], out)
+	}
+	if !s.failed {
+		s.scrubStep(nowNs, out)
 	}
 }
 
@@ -160,6 +168,8 @@ func (s *Stage) onDisk(c *ports.DiskCompletion, out *Actions) {
 		s.onSuperblockWritten(c.Result, out)
 	case tagSuperblockRead:
 		s.onSuperblockRead(c.Result, out)
+	case tagScrub:
+		s.onScrubRead(c.Result, out)
 	}
 }
 

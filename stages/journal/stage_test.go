@@ -31,11 +31,15 @@ type bench struct {
 	queue  []diskOperation
 	got    []stages.JournalToConsensus
 	parent wire.Checksum
+
+	findings []storage.Finding // of the scrubber
+	memory   *arena.Arena
 }
 
 func newBench(t *testing.T, head uint64) *bench {
 	b := &bench{t: t, log: newLog(t, head), slots: &stages.Slots{}, out: NewActions()}
 	memory := arena.New()
+	b.memory = memory
 	t.Cleanup(memory.Close)
 	b.slots.Pools[stages.SlotPrepare] = arena.NewPool(memory, 16, 4096, "prepare slots")
 	checkpoint := uint64(0)
@@ -81,6 +85,7 @@ func (b *bench) take() {
 		b.queue = append(b.queue, diskOperation{a, bytes.Clone(a.Buffer)})
 	}
 	b.got = append(b.got, b.out.Consensus...)
+	b.findings = append(b.findings, b.out.Findings...)
 	b.out.Reset()
 }
 

@@ -72,6 +72,7 @@ func (s *Stage) onSuperblockRead(result int32, out *Actions) {
 	done := stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: s.superblock.Sequence}
 	done.Checksum = s.superblockChecksum
 	s.measures.sample.SuperblocksCount++
+	s.scrubSuperblock()
 	s.measures.sample.SuperblockNs.Record(s.measures.nowNs - s.measures.superblockBeganNs)
 	out.Consensus = append(out.Consensus, done)
 }

@@ -168,7 +168,8 @@ func EncodeCheckpoint(buffer []byte, c *storage.Checkpoint) {
 	binary.LittleEndian.AppendUint32(b, c.Release)
 }
 
-func decodeCheckpoint(b []byte) (c storage.Checkpoint) {
+// DecodeCheckpoint reads what EncodeCheckpoint has written.
+func DecodeCheckpoint(b []byte) (c storage.Checkpoint) {
 	next := func() uint64 {
 		value := binary.LittleEndian.Uint64(b)
 		b = b[8:]
@@ -240,7 +241,7 @@ func decodeCopy(b []byte) (c copyState) {
 	s.SyncOpMin = binary.LittleEndian.Uint64(b[sbSyncOpMin:])
 	s.SyncOpMax = binary.LittleEndian.Uint64(b[sbSyncOpMax:])
 	s.HeadersCount = min(b[sbHeadersCount], HeadersMax) // more is of another version, which is refused
-	s.Checkpoint = decodeCheckpoint(b[sbCheckpoint:])
+	s.Checkpoint = DecodeCheckpoint(b[sbCheckpoint:])
 	s.Uncertain = [UncertainBytes]byte(b[sbUncertain:])
 	for i := range s.HeadersCount {
 		s.Headers[i] = [prepare.HeaderBytes]byte(b[sbHeaders+int(i)*prepare.HeaderBytes:])

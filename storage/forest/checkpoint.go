@@ -21,6 +21,7 @@ type checkpoint struct {
 	reader        manifest.Reader // of a manifest that is opened
 	trailersCount uint64
 	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
+	opened        uint32             // release of the checkpoint that was opened; 0: of none
 }
 
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
@@ -37,7 +38,7 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 	}
 	blocks := f.geometry.TrailerBlocks(manifestBytes) + f.geometry.TrailerBlocks(freeSetBytes) + 2*f.geometry.TrailerBlocks(sessionsBytes) + 8
 	c.trailers = arena.SliceWith[uint64](a, blocks, name, index)
-	c.listed = a.BytesWith(f.geometry.TrailerNamesBytes(max(manifestBytes, freeSetBytes)), 8, name, index)
+	c.listed = a.BytesWith(f.geometry.TrailerNamesBytes(max(manifestBytes, freeSetBytes, sessionsBytes)), 8, name, index)
 	c.names = arena.SliceWith[storage.Ref](a, blocks, name, index)
 	return c
 }
@@ -98,7 +99,7 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 	c.state = storage.Checkpoint{
 		Op:             job.Op,
 		BlocksHigh:     f.freeSet.High(),
-		Release:        limits.Release,
+		Release:        f.release(),
 		AccountsCount:  head.Accounts,
 		TransfersCount: head.Transfers,
 	}
@@ -116,12 +117,28 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 	return job
 }
 
+// release is the one by whose rules ops are executed. A single replica upgrades by a restart, so it
+// is the program's. Replicas of a cluster agree on it: it is that of the checkpoint from which they
+// go on, whatever programs they run.
+func (f *Forest) release() uint32 {
+	if agreed := f.checkpoint.opened; f.limits.ReplicasCount > 1 && agreed != 0 {
+		return agreed
+	}
+	return limits.Release
+}
+
 // CheckpointState returns the checkpoint whose job is back, without the fields that the forest does
 // not know: PrepareChecksum, ParentID and TimestampLast.
 func (f *Forest) CheckpointState() storage.Checkpoint {
 	state := f.checkpoint.state
 	state.Roots = f.checkpoint.job.Roots
 	return state
+}
+
+// Named goes through the tables of the checkpoint that was opened, or captured since.
+func (f *Forest) Named() manifest.Cursor {
+	c := &f.checkpoint
+	return manifest.NewCursor(c.manifest[:c.state.TrailerBytes[storage.TrailerManifest]], &f.limits)
 }
 
 // CheckpointDue tells whether the newest checkpoint counts as durable everywhere at the end of op.

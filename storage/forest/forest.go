@@ -34,6 +34,7 @@ type Forest struct {
 	expiry     *expiry.Index
 	keeper     rows.Keeper
 	checkpoint checkpoint
+	scrub      scrub
 	isOpen     bool // Open has given it the state of a checkpoint, or the empty one
 }
 

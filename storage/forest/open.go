@@ -22,6 +22,7 @@ func (f *Forest) Open(checkpoint *storage.Checkpoint, idsAhead uint64) {
 	if !checkpoint.Roots[storage.TrailerManifest].IsZero() {
 		f.openTrees(checkpoint, idsAhead)
 	}
+	f.checkpoint.opened = checkpoint.Release
 	f.isOpen = true
 }
 
@@ -56,14 +57,14 @@ func (f *Forest) Touch(a *arena.Arena, checkpoint *storage.Checkpoint) {
 func (f *Forest) openManifest(checkpoint *storage.Checkpoint) {
 	manifest := f.openTrailer(checkpoint, storage.TrailerManifest, f.checkpoint.manifest)
 	if err := f.manifestDecode(manifest, checkpoint.Op); err != nil {
-		f.failTrailer(checkpoint, storage.TrailerManifest, err.Error())
+		f.FailTrailer(checkpoint, storage.TrailerManifest, err.Error())
 	}
 	freeSet := f.openTrailer(checkpoint, storage.TrailerFreeSet, f.checkpoint.freeSet)
 	if err := f.freeSet.Decode(freeSet); err != nil {
-		f.failTrailer(checkpoint, storage.TrailerFreeSet, err.Error())
+		f.FailTrailer(checkpoint, storage.TrailerFreeSet, err.Error())
 	}
 	if f.TransfersCount() != checkpoint.TransfersCount || f.AccountsCount() != checkpoint.AccountsCount {
-		f.failTrailer(checkpoint, storage.TrailerManifest, fmt.Sprintf(
+		f.FailTrailer(checkpoint, storage.TrailerManifest, fmt.Sprintf(
 			"the manifest counts %d transfers and %d accounts, the superblock %d and %d",
 			f.TransfersCount(), f.AccountsCount(), checkpoint.TransfersCount, checkpoint.AccountsCount))
 	}
@@ -73,15 +74,23 @@ func (f *Forest) openManifest(checkpoint *storage.Checkpoint) {
 func (f *Forest) openTrailer(checkpoint *storage.Checkpoint, kind storage.TrailerKind, memory []byte) []byte {
 	size := checkpoint.TrailerBytes[kind]
 	if size > uint64(len(memory)) {
-		f.failTrailer(checkpoint, kind, "a trailer of the checkpoint is longer than can be")
+		f.FailTrailer(checkpoint, kind, "a trailer of the checkpoint is longer than can be")
 	}
-	if reason := f.grid.ReadTrailer(kind, checkpoint.Roots[kind], memory[:size], f.checkpoint.listed, f.waiter); reason != "" {
-		f.failTrailer(checkpoint, kind, reason)
-	}
-	return memory[:size]
+	content := [1][]byte{memory[:size]}
+	f.OpenTrailer(checkpoint, kind, content[:])
+	return content[0]
 }
 
-func (f *Forest) failTrailer(checkpoint *storage.Checkpoint, kind storage.TrailerKind, reason string) {
+// OpenTrailer reads a trailer into pieces that together are as long as the trailer. Like Open, it
+// waits, and damage is a fault.
+func (f *Forest) OpenTrailer(checkpoint *storage.Checkpoint, kind storage.TrailerKind, content [][]byte) {
+	if reason := f.grid.ReadTrailer(kind, checkpoint.Roots[kind], content, f.checkpoint.listed, f.waiter); reason != "" {
+		f.FailTrailer(checkpoint, kind, reason)
+	}
+}
+
+// FailTrailer reports that a trailer cannot be. Like all damage, it ends the opening.
+func (f *Forest) FailTrailer(checkpoint *storage.Checkpoint, kind storage.TrailerKind, reason string) {
 	f.pages.Fail(&storage.Fault{What: storage.FaultBlock, Address: checkpoint.Roots[kind].Address, Reason: reason})
 }
 

@@ -21,6 +21,7 @@ func (f *Forest) Reset() {
 	f.expiry.Reset()
 	f.keeper.Reset(resetBytes)
 	f.freeSet.Reset()
+	f.scrub = scrub{}
 	f.checkpoint.trailersCount, f.checkpoint.state, f.checkpoint.job = 0, storage.Checkpoint{}, storage.CheckpointJob{}
 	f.selfCheck()
 	assert.Equal(f.freeSet.AcquiredCount(), 0, "addresses in use after a reset")

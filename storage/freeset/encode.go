@@ -99,6 +99,7 @@ func (s *Set) Decode(encoded []byte) error {
 		clear(b[:s.words()])
 	}
 	s.high, s.searchWord, s.acquiredCount, s.waitingCount, s.capturing = high, 0, 0, 0, true
+	s.watched = watch{}
 	words, rest := s.words(), encoded[8:]
 	for _, b := range []bitmap{s.acquired, s.waitsBar, s.waitsCaptured} {
 		var ok bool

@@ -25,6 +25,8 @@ type Set struct {
 	acquiredCount uint64 // waiting addresses included
 	waitingCount  uint64
 	capturing     bool // a captured checkpoint is not durable yet
+
+	watched watch
 }
 
 type bitmap []uint64
@@ -92,6 +94,7 @@ func (s *Set) GiveBack(address uint64) {
 // it.
 func (s *Set) Release(address uint64) {
 	index := s.inUse(address)
+	s.watched.drop(index)
 	if s.named.has(index) {
 		s.named.clear(index)
 		s.waitsNext.set(index)
@@ -187,4 +190,5 @@ func (s *Set) Reset() {
 		clear(b[:s.words()])
 	}
 	s.high, s.searchWord, s.acquiredCount, s.waitingCount, s.capturing = 0, 0, 0, 0, false
+	s.watched = watch{}
 }

@@ -175,7 +175,7 @@ func TestReadTrailer(t *testing.T) {
 		}
 		names := make([]byte, geometry.TrailerNamesBytes(uint64(size)))
 		got := make([]byte, size)
-		if reason := g.ReadTrailer(storage.TrailerManifest, root, got, names, poller{g}); reason != "" || !bytes.Equal(got, content) {
+		if reason := g.ReadTrailer(storage.TrailerManifest, root, inPieces(got), names, poller{g}); reason != "" || !bytes.Equal(got, content) {
 			t.Fatalf("%d bytes in %d blocks: %q, or the content differs", size, blocks, reason)
 		}
 		if size == 0 {
@@ -190,7 +190,7 @@ func TestReadTrailer(t *testing.T) {
 					t.Errorf("%d bytes in %d blocks: fault %v, want one of block %d", size, blocks, fault, address)
 				}
 			}()
-			g.ReadTrailer(storage.TrailerManifest, root, got, names, stopper{g})
+			g.ReadTrailer(storage.TrailerManifest, root, inPieces(got), names, stopper{g})
 		}()
 		memory.Close()
 	}
@@ -206,3 +206,9 @@ func (s stopper) Wait() {
 	}
 }
 func (s stopper) Breathe() {}
+
+// inPieces is the room for a trailer in three pieces, of which one is empty.
+func inPieces(room []byte) [][]byte {
+	at := len(room) / 3
+	return [][]byte{room[:at], {}, room[at:]}
+}

@@ -8,11 +8,16 @@ import (
 // ReadTrailer reads and verifies a trailer from the root on, many blocks at the same time. It waits
 // for ever at a block that cannot be read; then the stage sees Fault.
 //
-// content: of the trailer's length.
+// content: pieces that together have the trailer's length.
 // names:   memory of TrailerNamesBytes.
 // reason:  why this length and this root do not fit together, or "".
-func (g *Grid) ReadTrailer(kind storage.TrailerKind, root storage.Ref, content, names []byte, waiter storage.Waiter) (reason string) {
-	t, reason := block.NewTrailerReader(&g.geometry, kind, root, uint64(len(content)), names)
+func (g *Grid) ReadTrailer(kind storage.TrailerKind, root storage.Ref, content [][]byte, names []byte,
+	waiter storage.Waiter) (reason string) {
+	length := uint64(0)
+	for _, piece := range content {
+		length += uint64(len(piece))
+	}
+	t, reason := block.NewTrailerReader(&g.geometry, kind, root, length, names)
 	if reason != "" {
 		return reason
 	}
@@ -41,7 +46,7 @@ func (g *Grid) ReadTrailer(kind storage.TrailerKind, root storage.Ref, content, 
 }
 
 // takeTrailer copies the content of a block once it has been read.
-func (g *Grid) takeTrailer(t *block.TrailerReader, i uint64, read int, content []byte) bool {
+func (g *Grid) takeTrailer(t *block.TrailerReader, i uint64, read int, content [][]byte) bool {
 	if _, ok := g.BlockHeader(read); !ok {
 		return false
 	}
@@ -54,6 +59,13 @@ func (g *Grid) takeTrailer(t *block.TrailerReader, i uint64, read int, content [
 		g.BlockRefuse(read, reason)
 		return false
 	}
-	copy(content[at:], part)
+	for _, piece := range content {
+		if at < uint64(len(piece)) {
+			part = part[copy(piece[at:], part):]
+			at = 0
+			continue
+		}
+		at -= uint64(len(piece))
+	}
 	return true
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ledger/internal/arena"
+	"ledger/internal/ports"
 	"ledger/internal/seeded"
 	"ledger/storage"
 )
@@ -161,5 +162,48 @@ func TestMoreDamageThanWants(t *testing.T) {
 	}
 	if most != readsMax {
 		t.Errorf("%d blocks are wanted at most, want %d", most, readsMax)
+	}
+}
+
+// Goal: damage that is repaired allocates nothing: of a page, and of a part of a block.
+func TestWantsAllocateNothing(t *testing.T) {
+	l := testLimits()
+	l.ReplicasCount = 3
+	memory := arena.New()
+	defer memory.Close()
+	disk := &fakeDisk{queued: make([]ports.DiskCompletion, 0, 64)}
+	refs := fill(l, disk, rand.New(rand.NewPCG(1, 1)), 100)
+	g := New(l, memory, disk, gridOffset, cluster, arena.Options{})
+	next := 0
+	if allocs := testing.AllocsPerRun(40, func() {
+		page, part := refs[next], refs[next+1]
+		next += 2
+		for _, ref := range [...]storage.Ref{page, part} {
+			disk.data[gridOffset+g.geometry.Offset(ref.Address, 2)+9] ^= 1
+		}
+		g.Start(page, 2)
+		g.BlockStart(4, part, 1, 3)
+		poll := func() {
+			for range 20 {
+				g.Poll()
+				if _, ok := g.BlockHeader(4); ok {
+					g.BlockPage(4, 2)
+				}
+			}
+		}
+		if poll(); g.WantsCount() != 2 {
+			t.Fatalf("%d blocks are wanted, want 2", g.WantsCount())
+		}
+		for _, ref := range [...]storage.Ref{page, part} {
+			disk.data[gridOffset+g.geometry.Offset(ref.Address, 2)+9] ^= 1
+			g.Repaired(ref)
+		}
+		g.Start(page, 2)
+		if poll(); g.Lookup(page, 2) == nil || g.WantsCount() != 0 {
+			t.Fatal("a repaired page is not read")
+		}
+		g.BlockEnd(4)
+	}); allocs != 0 {
+		t.Fatalf("it allocates %.1f times, want 0", allocs)
 	}
 }

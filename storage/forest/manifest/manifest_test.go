@@ -182,6 +182,15 @@ func TestRoundTrip(t *testing.T) {
 		}
 		var visited []Table
 		trailers, err := Walk(in, &l, func(t *Table) { visited = append(visited, *t) })
+		cursor := NewCursor(in, &l)
+		for i := range visited {
+			if table, ok := cursor.Next(); !ok || table != visited[i].Table {
+				t.Fatalf("the cursor is at %+v, the walk at %+v", table, visited[i].Table)
+			}
+		}
+		if _, ok := cursor.Next(); ok || cursor.Failed() {
+			t.Fatal("the cursor does not end where the walk does")
+		}
 		if err != nil || !slices.Equal(visited, c.tables()) || !slices.Equal(trailers, c.trailers) {
 			t.Fatalf("%v: %d tables, want %d, and %d trailers, want %d", err, len(visited), len(c.tables()), len(trailers), len(c.trailers))
 		}

@@ -1,0 +1,12 @@
+//go:build !planted
+
+package compact
+
+import (
+	"testing"
+
+	"ledger/internal/mutate"
+)
+
+// Goal: the tests of this package can fail: they find each bug of testdata/bugs.
+func TestPlantedBugs(t *testing.T) { mutate.Find(t, "../..") }

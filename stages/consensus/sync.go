@@ -1,0 +1,185 @@
+package consensus
+
+import (
+	"ledger/peer"
+	"ledger/prepare"
+	"ledger/storage"
+	"ledger/storage/datafile"
+	"ledger/vsr"
+)
+
+// isSyncOn is the switch of state sync. Without it, a replica that is more than a log behind stops.
+const isSyncOn = true
+
+// syncing is state sync: what a replica does that cannot catch up by the log. Package vsr has the
+// rules, and docs/design/cluster.md says why nothing is lost.
+//
+//	by the log ---- a start_view offers a checkpoint, and one is needed ----> replacing
+//	replacing ----- the superblock with the offer is durable ---------------> opening; see reopen.go
+//
+// While it replaces, the replica takes part in nothing: it is still the one before, for the disk,
+// and will be the one of the offer. The state in memory changes at once when the superblock is
+// durable, to what a restart would find.
+//
+// Afterwards it takes part. Its checkpoint is no copy yet: blocks that were born in the sync range
+// may be missing, and R4 bounds what it acknowledges. The range ends with a later checkpoint.
+type syncing struct {
+	isOn    bool // the offer is being written
+	offered offer
+	whole   uint64 // op of a checkpoint all of whose blocks are here; see stages.ApplySynced
+	begun   uint64 // number of syncs
+
+	progress uint64 // as of sinceNs
+	sinceNs  uint64
+}
+
+// offer is the checkpoint and the log of a start_view.
+type offer struct {
+	view       uint32
+	op         uint64
+	commitMax  uint64
+	checkpoint storage.Checkpoint
+	list       vsr.List
+	raw        durableLog
+}
+
+func (y *syncing) isReplacing() bool { return y.isOn }
+func (y *syncing) begin(o *offer)    { y.isOn, y.offered = true, *o }
+
+// take ends the replacing.
+func (y *syncing) take() *offer {
+	y.isOn = false
+	y.begun++
+	return &y.offered
+}
+
+// count is the number of checkpoints that were taken over since the start.
+func (y *syncing) count() uint64 { return y.begun }
+
+// wholeOp is the op of a checkpoint of which no block is missing here.
+func (y *syncing) wholeOp() uint64        { return y.whole }
+func (y *syncing) setWhole(op uint64)     { y.whole = op }
+func (y *syncing) isWhole(op uint64) bool { return y.whole == op }
+
+// stalledNs is the time since progress, a number that changes with it, last changed.
+func (y *syncing) stalledNs(progress, nowNs uint64) uint64 {
+	if progress != y.progress || y.sinceNs == 0 {
+		y.progress, y.sinceNs = progress, max(nowNs, 1)
+	}
+	return nowNs - min(nowNs, y.sinceNs)
+}
+
+// isSyncing tells whether this replica has taken over a checkpoint of which it has not got all.
+func (s *Stage) isSyncing() bool {
+	durable := s.superblocks.now()
+	return s.syncing.isReplacing() || durable.SyncOpMax > 0 && !s.syncing.isWhole(durable.Checkpoint.Op)
+}
+
+// isHalfSynced tells whether the own checkpoint is no copy, and it is not known that a quorum has
+// it: then R4 bounds what may be acknowledged.
+func (s *Stage) isHalfSynced() bool {
+	durable := s.superblocks.now()
+	return s.isSyncing() && !vsr.IsDurable(&s.limits, durable.Checkpoint.Op, s.commits.max())
+}
+
+// onSynced: nothing of the checkpoint of op is missing any more. So what R4 has withheld may go.
+func (s *Stage) onSynced(op uint64) {
+	s.syncing.setWhole(op)
+	if s.isSettled() {
+		s.ackAll()
+	}
+}
+
+// watchSync asks for a start_view if this replica needs the checkpoint of another one. The sync
+// begins only with a start_view, because that brings a checkpoint and its log together.
+func (s *Stage) watchSync() {
+	isStuck := s.isStuck(s.commits.max(), false)
+	if isSyncOn && s.views.isNormal() && s.quorums.PrimaryOf(s.views.now()) != s.self && s.needsSync(s.commits.max(), isStuck) {
+		s.askStartView(s.views.now())
+	}
+}
+
+func (s *Stage) needsSync(commitMax uint64, isStuck bool) bool {
+	b := vsr.Behind{CheckpointOp: s.superblocks.now().Checkpoint.Op, CommitMax: max(commitMax, s.commits.max()), IsStuck: isStuck}
+	return b.NeedsSync(&s.limits)
+}
+
+// isStuck tells whether this replica does not get on by the log. isLost: no header of the log of
+// the view connects it with what is here.
+func (s *Stage) isStuck(commitMax uint64, isLost bool) bool {
+	next := s.commits.last() + 1
+	_, isInMemory := s.recent.has(next, s.log.checksumOrNone(next))
+	stall := vsr.Stall{
+		CommitMin: s.commits.min(), CommitMax: max(s.commits.max(), commitMax), IsLost: isLost,
+		ForNs:            s.syncing.stalledNs(s.gotOn(), s.timers.now()),
+		IsChainBroken:    s.log.chainedFrom() > next,
+		IsPrepareMissing: !isInMemory && !s.log.isClean(next) && s.commits.last() < s.commits.max(),
+		IsBlockMissing:   s.blocks.waiting() > 0,
+	}
+	stall.IsCheckpointing = s.isCheckpointing(stall.ForNs)
+	return stall.Is()
+}
+
+// isCheckpointing tells whether the own next checkpoint is on its way. If it does not get on, which
+// may be because a block is missing that nobody has any more, it is not waited for.
+func (s *Stage) isCheckpointing(stalledNs uint64) bool {
+	return s.superblocks.isCheckpointing() || s.snapshot.isLent() && stalledNs < 2*vsr.StuckNs
+}
+
+// gotOn is a number that changes when this replica gets on.
+func (s *Stage) gotOn() uint64 {
+	blocks, _ := s.blocks.fetched()
+	got := s.commits.min() + s.superblocks.now().Checkpoint.Op + blocks
+	if s.opening.isOn() {
+		got++
+	}
+	return got
+}
+
+// offered is the checkpoint of a start_view. isRight: it is the one that the message names.
+func offered(m *peer.StartView, body []byte) (checkpoint storage.Checkpoint, isRight bool) {
+	checkpoint = datafile.DecodeCheckpoint(body)
+	return checkpoint, checkpoint.Op == m.CheckpointOp && datafile.CheckpointID(&checkpoint) == m.CheckpointID
+}
+
+// takesCheckpoint takes over the checkpoint of a start_view, if this replica needs one. false: the
+// start_view is to be followed by the log.
+func (s *Stage) takesCheckpoint(view uint32, m *peer.StartView, checkpoint *storage.Checkpoint, list *vsr.List, isLost bool) bool {
+	if !isSyncOn || !s.needsSync(m.CommitMax, s.isStuck(m.CommitMax, isLost)) {
+		return false
+	}
+	durable := s.superblocks.now()
+	t := vsr.Target{Op: checkpoint.Op, Head: m.Op, CommitMax: m.CommitMax, LogView: view, OwnOp: durable.Checkpoint.Op,
+		OwnLogView: s.views.logView(), OwnHead: s.views.headers().Head()}
+	if t.Refused(&s.limits) != "" {
+		return false
+	}
+	if s.isCheckpointing(s.syncing.stalledNs(s.gotOn(), s.timers.now())) {
+		s.measures.ignored() // the next one is looked at again
+		return true
+	}
+	s.stepDown()
+	s.syncing.begin(&offer{view: view, op: m.Op, commitMax: m.CommitMax, checkpoint: *checkpoint, list: *list, raw: s.raw})
+	s.commits.raiseMax(m.CommitMax)
+	opMin, opMax := vsr.SyncRange(durable.SyncOpMin, durable.Checkpoint.Op, checkpoint.Op)
+	s.superblocks.replace(checkpoint, view, &s.raw, opMin, opMax)
+	s.writeSuperblock()
+	return true
+}
+
+// replaced: the checkpoint of another replica is durable here, and the log that came with it.
+func (s *Stage) replaced() {
+	o := s.syncing.take()
+	s.openDurable()
+	var buffer [datafile.HeadersMax]prepare.Header
+	s.log.adopt(o.op, o.raw.all(&buffer))
+	if o.view > s.views.now() || !s.views.isNormal() {
+		s.views.enter(o.view)
+		s.ballots.clear()
+		s.views.begin(o.view, s.commits.max())
+		s.deadlines.normal(false)
+	}
+	s.views.setList(&o.list, &o.raw)
+	s.views.told(o.commitMax)
+	s.deadlines.answered()
+}
