@@ -23,6 +23,7 @@ type bank interface {
 	LookupAccounts([]tb.Uint128) ([]tb.Account, error)
 	LookupTransfers([]tb.Uint128) ([]tb.Transfer, error)
 	QueryTransfers(tb.QueryFilter) ([]tb.Transfer, error)
+	QueryAccounts(tb.QueryFilter) ([]tb.Account, error)
 	GetAccountTransfers(tb.AccountFilter) ([]tb.Transfer, error)
 	Close()
 }
@@ -68,6 +69,10 @@ func (o ours) LookupTransfers(ids []tb.Uint128) ([]tb.Transfer, error) {
 
 func (o ours) QueryTransfers(filter tb.QueryFilter) ([]tb.Transfer, error) {
 	return as[tb.Transfer](o.Client.QueryTransfers(context.Background(), to[client.QueryFilter]([]tb.QueryFilter{filter})[0]))
+}
+
+func (o ours) QueryAccounts(filter tb.QueryFilter) ([]tb.Account, error) {
+	return as[tb.Account](o.Client.QueryAccounts(context.Background(), to[client.QueryFilter]([]tb.QueryFilter{filter})[0]))
 }
 
 func (o ours) GetAccountTransfers(filter tb.AccountFilter) ([]tb.Transfer, error) {

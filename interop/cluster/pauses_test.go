@@ -40,7 +40,7 @@ func (g *group) pause(p *probe, l *load, size int, length time.Duration) {
 	g.t.Helper()
 	backup := (p.primary(g) + 1) % replicas
 	l.begin(size, 0)
-	before := l.during(g, 5*time.Second)
+	before := l.during(g, 2*time.Second)
 	syncs, _ := g.metric(backup, metricSyncs)
 	g.signal(backup, syscall.SIGSTOP)
 	stopped := l.during(g, length)

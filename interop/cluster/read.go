@@ -10,7 +10,7 @@ import (
 // readTrees are the trees of which audit and readIndexes together need every page that holds
 // entries.
 var readTrees = []string{"transfer_log", "transfer_id", "transfer_debit", "transfer_credit", "transfer_user_64", "transfer_user_32",
-	"transfer_ledger", "transfer_code"}
+	"transfer_ledger", "transfer_code", "account_ledger", "account_code"}
 
 // user32Step is less than the number of different values of user_data_32 in a page of its index.
 const user32Step = 50
@@ -66,7 +66,20 @@ func (l *load) readIndexes() {
 			l.t.Fatalf("writer %d: %d transfers were acknowledged; found by user_data_64 %d", w.number, w.count, byWriter[at])
 		}
 	}
+	l.readAccounts()
 	l.readUser32()
+}
+
+// readAccounts asks for the accounts by each of their fields, and by time alone.
+func (l *load) readAccounts() {
+	l.t.Helper()
+	for _, filter := range []tb.QueryFilter{{Ledger: loadLedger}, {Code: 1}, {TimestampMin: 1}} {
+		filter.Limit = batchFull
+		rows, err := within(l.writers[0].bank.QueryAccounts, filter)
+		if err != nil || len(rows) < loadAccounts {
+			l.t.Fatalf("accounts by %+v: %d, there are at least %d: %v", filter, len(rows), loadAccounts, err)
+		}
+	}
 }
 
 // readUser32 asks for every user32Step-th value.
