@@ -206,7 +206,9 @@ func TestResolveRefused(t *testing.T) {
 		{"many accounts", Settings{CacheAccounts: Flag("cache-accounts", "1TiB")}, `--cache-accounts=1TiB: must be at most 128 GiB`},
 		{"storage", Settings{LimitStorage: Flag("limit-storage", "1GiB")}, `--limit-storage=1GiB: must be at least 2 GiB`},
 		{"scrubber, no number", Settings{ScrubDays: Flag("scrub-days", "1d")},
-			`--scrub-days=1d: must be a number of 0 to 3650 days, in which the whole data file is read; 0 switches the scrubber off`},
+			`--scrub-days=1d: must be a number of 0.0001 to 3650 days, in which the whole data file is read; 0 switches the scrubber off`},
+		{"scrubber, too fast", Settings{ScrubDays: Flag("scrub-days", "0.00001")},
+			`--scrub-days=0.00001: must be a number of 0.0001 to 3650 days, in which the whole data file is read; 0 switches the scrubber off`},
 		{"much storage", Settings{LimitStorage: Flag("limit-storage", "17TiB")}, `--limit-storage=17TiB: must be at most 16 TiB`},
 		{"release", Settings{ClientReleaseMax: Flag("client-release-max", "0.18")},
 			`--client-release-max=0.18: must be a release of three numbers, as in 0.17.255: at most 65535.255.255`},
@@ -342,5 +344,25 @@ func TestStatsdPort(t *testing.T) {
 		if err != nil || start.Statsd.String() != want {
 			t.Errorf("%s: %v, %v, want %s", text, start, err, want)
 		}
+	}
+}
+
+// Goal: the period of the scrubber is a number of days, whole or not; 0 switches it off, and it is a
+// week by default.
+func TestScrubDays(t *testing.T) {
+	for text, want := range map[string]uint64{"0": 0, "7": 7 * limits.DayNs, "0.5": limits.DayNs / 2, "0.0001": 8_640_000_000,
+		"3650": 3650 * limits.DayNs} {
+		if got, err := ParseScrubDays(Flag("scrub-days", text)); err != nil || got != want {
+			t.Errorf("%s: %d ns, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", ".", "-1", "1e3", "inf", "nan", "0x1p3", "3651", "0.00009", "1 d"} {
+		if got, err := ParseScrubDays(Flag("scrub-days", text)); err == nil || !strings.HasPrefix(err.Error(), "--scrub-days="+text+": must be") {
+			t.Errorf("%q: %d ns, %v", text, got, err)
+		}
+	}
+	start, err := (&Settings{Addresses: Flag("addresses", "3000")}).Resolve()
+	if err != nil || start.Limits.ScrubPeriodNs != 7*limits.DayNs {
+		t.Errorf("by default %d ns, %v", start.Limits.ScrubPeriodNs, err)
 	}
 }

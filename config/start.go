@@ -20,6 +20,7 @@ const (
 	cacheAccountsBytesMin = 1 << 20
 	cacheAccountsBytesMax = 128 << 30
 	limitStorageBytesMin  = 2 << 30 // the zones before the grid take more than half of it
+	scrubDaysMin          = 0.0001  // 8.64 s, for tests
 	scrubDaysMax          = 3650
 
 	accountBytes = 128
@@ -167,11 +168,12 @@ func (s *Settings) resolveScrubber(start *Start) (err error) {
 
 // ParseScrubDays returns the time in which the scrubber reads the whole file; 0: it is off.
 func ParseScrubDays(s Setting) (periodNs uint64, err error) {
-	days, err := ParseCount(s.Text, 0, scrubDaysMax)
-	if err != nil {
-		return 0, s.fail(fmt.Errorf("%w days, in which the whole data file is read; 0 switches the scrubber off", err))
+	days, err := strconv.ParseFloat(s.Text, 64)
+	if isPlain := strings.Trim(s.Text, "0123456789.") == ""; err != nil || !isPlain || days > scrubDaysMax || days > 0 && days < scrubDaysMin {
+		return 0, s.fail(fmt.Errorf("must be a number of %v to %v days, in which the whole data file is read; 0 switches the scrubber off",
+			scrubDaysMin, scrubDaysMax))
 	}
-	return uint64(days) * limits.DayNs, nil
+	return uint64(days * limits.DayNs), nil
 }
 
 func (s *Settings) resolveReleases(start *Start) error {

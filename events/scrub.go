@@ -20,8 +20,14 @@ func (e *Scrubbing) Text(line []byte) []byte {
 	if e.PeriodNs == 0 {
 		return append(line, "scrubber: off, damage that nobody reads stays unknown (--scrub-days=0)"...)
 	}
-	return fmt.Appendf(line, "scrubber: the whole file is read every %d days, at most %d MB/s", e.PeriodNs/uint64(24*time.Hour),
-		e.BytesPerSecondMax/1e6)
+	const dayNs = uint64(24 * time.Hour)
+	line = append(line, "scrubber: the whole file is read every "...)
+	if e.PeriodNs%dayNs == 0 {
+		line = fmt.Appendf(line, "%d days", e.PeriodNs/dayNs)
+	} else {
+		line = fmt.Appendf(line, "%v", time.Duration(e.PeriodNs).Round(time.Millisecond))
+	}
+	return fmt.Appendf(line, ", at most %d MB/s", e.BytesPerSecondMax/1e6)
 }
 func (e *Scrubbing) Fields(o Fields) Fields {
 	return o.Number("period_ns", e.PeriodNs).Number("bytes_per_second_max", e.BytesPerSecondMax)

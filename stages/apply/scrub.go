@@ -35,7 +35,10 @@ func (s *Stage) scrub() (more bool) {
 	case r.Asks == storage.ScrubIsLive:
 		r.Answer = storage.ScrubGone
 		if s.forest.ScrubIsLive(&r.Block) {
-			r.Answer = storage.ScrubLive
+			// A block that a state sync has not fetched yet is missing, and nobody has damaged it.
+			if s.walk.opMax == 0 {
+				r.Answer = storage.ScrubLive
+			}
 			s.wantScrubbed(r.Block.Ref)
 		}
 	default:
