@@ -43,6 +43,7 @@ type group struct {
 // options are the differences of a group from the usual one.
 type options struct {
 	binary string                     // the server under test; "": the one of LEDGER_BIN
+	args   []string                   // further flags of start
 	env    func(replica int) []string // environment of its process; may be nil
 	// isUngoverned: clients do not rest when a replica is far behind.
 	isUngoverned bool
@@ -62,6 +63,7 @@ func newGroup(t testing.TB, o options) *group {
 	for i := range replicas {
 		its := server.Options{Binary: g.binary, StartArgs: []string{"--cache-grid=64MiB", "--cache-accounts=8MiB",
 			"--limit-storage=" + limitStorage, fmt.Sprintf("--metrics-address=127.0.0.1:%d", g.metrics[i])}}
+		its.StartArgs = append(its.StartArgs, o.args...)
 		if o.env != nil {
 			its.Env = o.env(i)
 		}

@@ -7,11 +7,6 @@ import (
 	tb "github.com/tigerbeetle/tigerbeetle-go"
 )
 
-// readTrees are the trees of which audit and readIndexes together need every page that holds
-// entries.
-var readTrees = []string{"transfer_log", "transfer_id", "transfer_debit", "transfer_credit", "transfer_user_64", "transfer_user_32",
-	"transfer_ledger", "transfer_code", "account_ledger", "account_code"}
-
 // user32Step is less than the number of different values of user_data_32 in a page of its index.
 const user32Step = 50
 

@@ -70,12 +70,11 @@ func garbage(random *rand.Rand) []byte {
 	return sector
 }
 
-// spoil overwrites count sectors of each zone of replica i, which may run: used pages of tables of
-// the checkpoint, sectors of the log, and a copy of the superblock. It leaves out tables that the
-// tests do not read as a whole, because only the scrubber would find the damage there.
+// spoil overwrites count sectors of each zone of replica i, which may run: used pages of the tables
+// of the checkpoint, sectors of the log, and a copy of the superblock.
 func (g *group) spoil(i int, random *rand.Rand, count int) {
 	g.t.Helper()
-	tables := slices.DeleteFunc(g.tables(i), func(t table) bool { return !slices.Contains(readTrees, t.Tree) })
+	tables := g.tables(i)
 	twins, prepares := g.zone(i, "log-twins"), g.zone(i, "log-prepares")
 	g.onFile(i, func(file *os.File) error {
 		var all error
