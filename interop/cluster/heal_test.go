@@ -93,8 +93,8 @@ func (g *group) heal(l *load, i int) {
 		g.t.Helper()
 		g.alive()
 		all := g.wounds(i)
-		if now := counted(all); now != last {
-			g.t.Logf("replica %d is damaged still in %s", i, now)
+		if now := counted(all); len(all) > 0 && now != last {
+			g.t.Logf("replica %d still has damaged pages: %s", i, now)
 			last = now
 		}
 		return len(all) == 0
