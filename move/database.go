@@ -70,14 +70,15 @@ func rising[R any](rows []R, err error, after uint64, timestamp func(*R) uint64)
 	return rows, nil
 }
 
-// newest account and transfer of a server; their timestamps are 0 if there is none.
+// newest account and transfer of a server; their timestamps are 0 if there is none. The account is
+// asked for last, so the accounts of all transfers up to that one are not newer than it.
 func newest(ctx context.Context, d Database) (account accounting.Account, transfer accounting.Transfer, err error) {
 	filter := accounting.QueryFilter{Limit: 1, Flags: accounting.QueryReversed}
-	accounts, err := d.QueryAccounts(ctx, filter)
+	transfers, err := d.QueryTransfers(ctx, filter)
 	if err != nil {
 		return account, transfer, err
 	}
-	transfers, err := d.QueryTransfers(ctx, filter)
+	accounts, err := d.QueryAccounts(ctx, filter)
 	if err != nil {
 		return account, transfer, err
 	}

@@ -72,6 +72,9 @@ func Export(ctx context.Context, d Database, options ExportOptions) (result Expo
 	}
 	e.hasTimeouts = transfers.Last() != 0 // what an earlier run saw is not known
 	for range exportRoundsMax {
+		if err := e.begin(ctx); err != nil {
+			return result, err
+		}
 		added, err := copyRows(ctx, e, transfersName, transfers, e.transfers)
 		result.Transfers += added
 		if err != nil {
@@ -100,6 +103,16 @@ type exporter struct {
 	d           Database
 	hasTimeouts bool   // a pending transfer with a timeout may be among those seen
 	accountLast uint64 // timestamp of the last account in the new file
+	last        uint64 // timestamp of the last transfer of the round
+	isOver      bool   // there is no expiry of the round any more
+}
+
+// begin begins a round. It ends with the newest transfer that the server has now: a server that is
+// written to all the time would never come to an end.
+func (e *exporter) begin(ctx context.Context) error {
+	_, transfer, err := newest(ctx, e.d)
+	e.last, e.isOver = transfer.Timestamp, false
+	return err
 }
 
 func (e *exporter) path(name string) string {
@@ -147,7 +160,10 @@ func openLines(e *exporter, name string, columns []column) (*feed.File, error) {
 }
 
 func (e *exporter) transfers(ctx context.Context, after uint64, _ uint32, lines []byte) (feed.Batch, error) {
-	rows, err := transferPages(e.d)(ctx, after, 0)
+	if after >= e.last {
+		return feed.Batch{}, nil
+	}
+	rows, err := transferPages(e.d)(ctx, after, e.last)
 	if err != nil {
 		return feed.Batch{}, err
 	}
@@ -163,13 +179,13 @@ func (e *exporter) transfers(ctx context.Context, after uint64, _ uint32, lines 
 // batch may be without a line, and then feed takes it for the end; so it reads on.
 func (e *exporter) expiries(ctx context.Context, after uint64, _ uint32, lines []byte) (feed.Batch, error) {
 	columns := expiryColumns()
-	for e.hasTimeouts {
+	for e.hasTimeouts && !e.isOver {
 		events, err := eventPages(e.d)(ctx, after, 0)
 		if err != nil || len(events) == 0 {
 			return feed.Batch{}, err
 		}
 		after = events[len(events)-1].Timestamp
-		rows := expiriesAmong(events)
+		rows := e.expiriesAmong(events)
 		if len(rows) == 0 {
 			continue
 		}
@@ -179,10 +195,14 @@ func (e *exporter) expiries(ctx context.Context, after uint64, _ uint32, lines [
 	return feed.Batch{}, nil
 }
 
-func expiriesAmong(events []accounting.ChangeEvent) (rows []expiryRow) {
+// expiriesAmong are the expiries of the round: those before the next transfer behind it.
+func (e *exporter) expiriesAmong(events []accounting.ChangeEvent) (rows []expiryRow) {
 	for i := range events {
 		if events[i].Type == accounting.EventTwoPhaseExpired {
 			rows = append(rows, expiryRow{events[i].TransferID, events[i].Timestamp})
+		} else if events[i].Timestamp > e.last {
+			e.isOver = true
+			break
 		}
 	}
 	return rows
@@ -211,11 +231,17 @@ func (e *exporter) accounts(ctx context.Context) (count uint64, err error) {
 	if e.IsCSV {
 		lines = append(lines, header(columns)...)
 	}
+	newest, _, err := newest(ctx, e.d)
+	if err != nil {
+		return 0, err
+	}
 	e.accountLast = 0
 	for {
-		page, err := accountPages(e.d)(ctx, e.accountLast, 0)
-		if err != nil {
-			return count, err
+		var page []accounting.Account
+		if e.accountLast < newest.Timestamp {
+			if page, err = accountPages(e.d)(ctx, e.accountLast, newest.Timestamp); err != nil {
+				return count, err
+			}
 		}
 		rows, err := withClosing(ctx, e.d, page)
 		if err != nil {

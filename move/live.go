@@ -20,6 +20,7 @@ type liveSource struct {
 
 	hasTimeouts bool   // a pending transfer with a timeout was seen, so there may be expiries
 	last        uint64 // end of the round
+	accountLast uint64 // the newest account when the round began
 }
 
 // paged reads rows page by page.
@@ -29,18 +30,23 @@ type paged[R any] struct {
 	rows  []R
 	next  int
 	after uint64 // timestamp of the last row of the pages so far
+	ended uint64 // up to this timestamp there are no more
 	count int    // of rows that were taken
 }
 
 // look shows the next row up to the timestamp last, where 0 means no bound, or nil.
 func (p *paged[R]) look(ctx context.Context, last uint64) (*R, error) {
 	if p.next == len(p.rows) {
-		if last != 0 && p.after >= last {
+		if last != 0 && max(p.after, p.ended) >= last {
 			return nil, nil
 		}
 		rows, err := p.page(ctx, p.after, last)
-		if err != nil || len(rows) == 0 {
+		if err != nil {
 			return nil, err
+		}
+		if len(rows) == 0 {
+			p.ended = last // of a round, which is asked for with each row
+			return nil, nil
 		}
 		p.rows, p.next, p.after = rows, 0, p.stamp(&rows[len(rows)-1])
 	}
@@ -66,13 +72,18 @@ func OpenServer(d Database, name string, tell func(Change)) *Source {
 		return live.nextTransfer(ctx, row, s.changer)
 	}
 	s.again = func() (source[accountRow], func() error, error) {
-		return newLive(d, name).nextAccount, func() error { return nil }, nil
+		again := newLive(d, name)
+		again.accountLast = live.accountLast
+		return again.nextAccount, func() error { return nil }, nil
 	}
 	return s
 }
 
 func (l *liveSource) nextAccount(ctx context.Context, row *accountRow) (Place, error) {
-	account, err := l.accounts.look(ctx, 0)
+	if l.accountLast == 0 {
+		return Place{}, io.EOF // the server has none
+	}
+	account, err := l.accounts.look(ctx, l.accountLast)
 	if err != nil {
 		return Place{}, err
 	}
@@ -95,7 +106,7 @@ func (l *liveSource) begin(ctx context.Context) (isNew bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	isNew = account.Timestamp > l.accounts.after
+	isNew, l.accountLast = account.Timestamp > l.accounts.after, account.Timestamp
 	if transfer.Timestamp > l.last {
 		l.last = transfer.Timestamp
 		return true, nil

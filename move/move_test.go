@@ -142,51 +142,6 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // Goal: a live import makes the same world as one from files, also while the source grows, with
-// expiries at its end.
-func TestLive(t *testing.T) {
-	grown := 0
-	worlds(t, func(t *testing.T, random *rand.Rand, make func() *world) {
-		from, to := make(), newWorld()
-		to.clock = from.clock + 1000*nsPerSecond
-		left := comparisonsMax - 1 // each may come in the middle of a comparison
-		isGrowing := false
-		from.onRequest = func() {
-			if !isGrowing && left > 0 && random.IntN(4) == 0 {
-				isGrowing = true
-				left--
-				from.grow(random, uint64(1_000_000+left))
-				isGrowing = false
-			}
-		}
-		said := &told{}
-		options := said.options(false)
-		report, err := Import(context.Background(), to, OpenServer(from, "source", said.change), options)
-		if err != nil || report.Different != 0 || !report.HasCompared {
-			t.Fatalf("%+v, %v, %v", report, err, said.changes)
-		}
-		from.onRequest = nil
-		isImportOf(t, to, from)
-		grown += comparisonsMax - 1 - left
-	})
-	if grown < 12 {
-		t.Errorf("the sources grew %d times: too little to show anything", grown)
-	}
-}
-
-// grow adds a new account, a transfer and a pending one that expires, as an application would.
-func (w *world) grow(random *rand.Rand, id uint64) {
-	ctx := context.Background()
-	one, two := wire.U128From(id), wire.U128From(id+1_000_000)
-	_, _ = w.CreateAccounts(ctx, []accounting.Account{{ID: one, Ledger: 7, Code: 1}, {ID: two, Ledger: 7, Code: 1}})
-	_, _ = w.CreateTransfers(ctx, []accounting.Transfer{
-		{ID: one, DebitAccountID: one, CreditAccountID: two, Amount: one, Ledger: 7, Code: 1},
-		{ID: two, DebitAccountID: one, CreditAccountID: two, Amount: one, Ledger: 7, Code: 1, Timeout: 1, Flags: accounting.TransferPending},
-	})
-	if random.IntN(2) == 0 {
-		w.pulse(2 * nsPerSecond)
-	}
-}
-
 // Goal: an import that is killed behind any of its requests goes on there, and the world is the
 // same as without that.
 func TestKilledImport(t *testing.T) {
@@ -268,38 +223,8 @@ func TestDryRun(t *testing.T) {
 
 // Goal: a request that was executed and is sent again, because the session was lost, counts as
 // created, with its chains. An import that forgets accounts and pending transfers again and again,
-// because they are too many, makes the same world.
-func TestSentTwiceAndForgetful(t *testing.T) {
-	worlds(t, func(t *testing.T, random *rand.Rand, make func() *world) {
-		from, to, said := make(), newWorld(), &told{}
-		to.clock = from.clock + 1000*nsPerSecond
-		to.isTwice = true
-		options := said.options(false)
-		options.stateMax = 1 + random.IntN(4)
-		report, err := Import(context.Background(), to, OpenServer(from, "source", said.change), options)
-		if err != nil || report.Different != 0 || !report.HasCompared {
-			t.Fatalf("%+v, %v, %v", report, err, said.changes)
-		}
-		isImportOf(t, to, from)
-	})
-}
-
 // Goal: an answer that was not foreseen, because something else writes to the server, ends the
-// import with the place and the status.
-func TestNotForeseen(t *testing.T) {
-	ctx, id := context.Background(), wire.U128From
-	files := FileOptions{Accounts: wroteRows(t, "accounts.csv", twoAccounts),
-		Transfers: wroteRows(t, "transfers.csv", transfersHeader+goodTransfer)}
-	w := newWorld()
-	w.onRequest = func() {
-		if w.creates == 1 && w.store.TransfersCount() == 0 {
-			w.onRequest = nil
-			_, _ = w.CreateTransfers(ctx, []accounting.Transfer{{ID: id(50), DebitAccountID: id(1), CreditAccountID: id(2), Ledger: 7, Code: 1}})
-		}
-	}
-	_, _, err := imported(w, files, false)
-	want := files.Transfers + ":2: transfer 1 is answered imported_event_timestamp_must_not_regress, which was not foreseen"
-	if err == nil || !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("%v, want %s", err, want)
-	}
-}
+// chainOverExpiry is a world with an imported chain whose timestamps lie on both sides of an expiry
+// Goal: a void that stands for an expiry in the middle of a chain becomes a member of it. If the
+// order of timestamps does not repeat what happened, the row that fails is told, and nothing of its
+// Goal: a chain of more rows than a request holds is refused, and so is an export whose server is

@@ -121,7 +121,7 @@ func TestMove(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = live.Process.Kill() })
 	stderr.await(t, "nobody listens at")
-	from = on(t, address, data)
+	on(t, address, data)
 	if status := wait(t, live); status != exitDone || !strings.HasSuffix(stdout.String(), movedSummary) {
 		t.Errorf("status %d: %s%s", status, stdout.String(), stderr.String())
 	}
