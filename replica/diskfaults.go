@@ -22,7 +22,7 @@ import (
 // same numbers). LEDGER_DISK_FAULTS names it. Integers are of this machine.
 //
 //	0     delay, ns      the test sets it: each completion of each disk comes so much later
-//	8     reads          the test sets it: of so many reads of a disk, one fails with EIO; 0: none does
+//	8     reads          the test sets it: of so many reads of a disk, one fails with EIO; 0: none
 //	16    writes         the test sets it: 1: all writes fail with EIO, and change nothing
 //	4096  32 entries     the writes of the log's disk that are under way
 //

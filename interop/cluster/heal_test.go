@@ -19,8 +19,8 @@ var (
 )
 
 // TestBackupHeals damages the data file of a backup while it runs, while it is down, and zeroes the
-// whole grid while it is down. Each time, the backup has to become whole by itself: what is asked for
-// at once, and the rest when the scrubber comes by.
+// whole grid while it is down. Each time, the backup has to become whole by itself: what is asked
+// for at once, and the rest when the scrubber comes by.
 func TestBackupHeals(t *testing.T) {
 	random, _ := seeded(t)
 	g := newGroup(t, options{args: []string{scrubbing}})

@@ -59,8 +59,8 @@ func (g *group) pause(p *probe, l *load, size int, length time.Duration) {
 	after := float64(l.calls.Load()-calls) / took.Seconds()
 	syncsAfter, known := g.metric(backup, metricSyncs)
 	l.end()
-	g.t.Logf("requests of %d, stopped for %v: %.1f requests/s before, %.0f %% meanwhile, %.0f %% until it was back; %d ops behind, back after "+
-		"%.1f s; %s", size, length, before, 100*stopped/before, 100*after/before, lag, took.Seconds(), syncsSaid(syncsAfter-syncs, known))
+	g.t.Logf("requests of %d, stopped for %v: %.1f requests/s before, %.0f %% meanwhile, %.0f %% until it was back; %d ops behind, back "+
+		"after %.1f s; %s", size, length, before, 100*stopped/before, 100*after/before, lag, took.Seconds(), syncsSaid(syncsAfter-syncs, known))
 }
 
 // metricSyncs counts the checkpoints that a replica has taken over since its start.
