@@ -38,7 +38,7 @@ func TestBackupHeals(t *testing.T) {
 		{"grid zeroed", true, func() { g.zeroGrid(backup) }},
 	} {
 		l.begin(batchFull, pauseBusy)
-		before := l.rate(g, 12)
+		before := l.rate(g, 8)
 		_, _, repairedBefore := g.healing(backup)
 		if round.isDown {
 			g.kill(backup)
@@ -51,7 +51,7 @@ func TestBackupHeals(t *testing.T) {
 		if round.isDown {
 			g.start(backup)
 		}
-		during := l.rate(g, 12, backup)
+		during := l.rate(g, 8, backup)
 		g.awaitCaughtUp(backup)
 		back := time.Since(begun)
 		l.end()
