@@ -34,7 +34,7 @@ func TestNames(t *testing.T) {
 	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages " +
 		"replies lines requests accepts views index prepares clocks " +
 		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs " +
-		"jobs objects collections goroutines info permille passes places")
+		"jobs objects collections goroutines info permille passes places syncs")
 	seen := map[string]bool{}
 	for _, f := range families() {
 		if !valid.MatchString(f.name) || !strings.HasSuffix(f.name, "_"+f.unit) || !slices.Contains(units, f.unit) {
@@ -148,7 +148,7 @@ func (f *fake) Sample(out *replica.Sample, timeout time.Duration) {
 	out.Slowest = metrics.SlowestFigures{SlowCount: 8}
 	out.Slowest.Recent[2].Count, out.Slowest.Recent[2].Ops[0] = 1, slow
 	out.Slowest.Ever = out.Slowest.Recent[2]
-	out.Consensus.Cluster = consensus.ClusterSample{Replicas: 3, Self: 1, Primary: 2, CommitMax: 900, FaultySlots: 3,
+	out.Consensus.Cluster = consensus.ClusterSample{Replicas: 3, Indexes: 3, Self: 1, Primary: 2, CommitMax: 900, FaultySlots: 3,
 		Away: consensus.AwayAlone}
 	out.Consensus.Cluster.Clock.OwnOffsetNs = -5
 	out.Consensus.Cluster.Peers[2] = consensus.ClusterPeer{CommitMin: 880, Op: 890, SilentNs: 7}

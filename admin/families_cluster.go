@@ -31,7 +31,7 @@ func perOther(f family, numbers func(c *consensus.ClusterSample, p *consensus.Cl
 		if c == nil {
 			return
 		}
-		for i := range c.Replicas {
+		for i := range c.Indexes {
 			if i != c.Self {
 				numbers(c, &c.Peers[i], strconv.Itoa(int(i)), emit)
 			}
@@ -49,8 +49,11 @@ func isTrue(b bool) uint64 {
 
 // role of this replica in the cluster.
 func role(c *consensus.ClusterSample) string {
-	if c.IsPrimary {
+	switch {
+	case c.IsPrimary:
 		return "primary"
+	case c.IsStandby():
+		return "standby"
 	}
 	return "backup"
 }
@@ -63,14 +66,14 @@ func lag(c *consensus.ClusterSample, p *consensus.ClusterPeer) uint64 {
 func clusterFamilies() []family {
 	return []family{
 		{name: "ledger_cluster_role_info", unit: "info", kind: gauge, labels: []string{"role"},
-			help: "1 for the role of this replica: primary or backup",
+			help: "1 for the role of this replica: primary, backup or standby",
 			numbers: func(s *snapshot, emit number) {
 				if c := s.cluster(); c != nil {
 					emit(1, role(c))
 				}
 			}},
 		ofCluster(family{name: "ledger_cluster_serving_replicas", unit: "replicas", kind: gauge,
-			help: "1 while clients are served here: status normal, in touch with a quorum; /readyz tells why not"},
+			help: "1 while clients are served here: status normal, in touch with a quorum; of a standby, while it follows; /readyz tells why not"},
 			func(c *consensus.ClusterSample) uint64 { return isTrue(c.Away == consensus.AwayNot) }),
 		ofCluster(family{name: "ledger_cluster_primary_index", unit: "index", kind: gauge, help: "Index of the primary of the view"},
 			func(c *consensus.ClusterSample) uint64 { return uint64(c.Primary) }),
@@ -136,6 +139,12 @@ func clusterFamilies() []family {
 		ofCluster(family{name: "ledger_cluster_round_trip_ns", unit: "ns", kind: gauge,
 			help: "Median round trip of a ping to the other replicas"},
 			func(c *consensus.ClusterSample) uint64 { return c.RoundTripNs }),
+		ofCluster(family{name: "ledger_cluster_begun_syncs", unit: "syncs", kind: counter,
+			help: "Checkpoints of other replicas that this one has taken over, because it was too far behind for their logs"},
+			func(c *consensus.ClusterSample) uint64 { return c.Syncs }),
+		ofCluster(family{name: "ledger_cluster_syncing_op", unit: "op", kind: gauge,
+			help: "Op of the checkpoint that was taken over and of which blocks are missing still; 0: there is none"},
+			func(c *consensus.ClusterSample) uint64 { return c.SyncOp }),
 		ofCluster(family{name: "ledger_cluster_backup_lag_ops", unit: "ops", kind: gauge,
 			help: "Of a primary: committed ops that its slowest backup, of those heard within a second that need no state sync, has not executed"},
 			func(c *consensus.ClusterSample) uint64 { return c.LagOps }),

@@ -14,10 +14,17 @@ func writeCluster(w io.Writer, s *snapshot) {
 	if c == nil {
 		return
 	}
-	fmt.Fprintf(w, "replica %d of %d, %s; the primary of the view is replica %d; log view %d, %d views left since the start\n", c.Self,
-		c.Replicas, role(c), c.Primary, c.LogView, c.ViewChanges)
+	who, isAway := fmt.Sprintf("replica %d of %d, %s", c.Self, c.Replicas, role(c)), "clients are not served here"
+	if c.IsStandby() {
+		who, isAway = fmt.Sprintf("standby %d of a cluster of %d replicas", c.Self, c.Replicas), "this standby does not follow"
+	}
+	fmt.Fprintf(w, "%s; the primary of the view is replica %d; log view %d, %d views left since the start\n", who, c.Primary, c.LogView,
+		c.ViewChanges)
 	if c.Away != consensus.AwayNot {
-		fmt.Fprintf(w, "clients are not served here: %s\n", c.Away)
+		fmt.Fprintf(w, "%s: %s\n", isAway, c.Away)
+	}
+	if c.SyncOp > 0 {
+		fmt.Fprintf(w, "state sync: blocks of the checkpoint of op %d are missing here; opening it took %s\n", c.SyncOp, duration(c.OpenNs))
 	}
 	fmt.Fprintf(w, "committed op %d, log slots damaged here %d, prepares missing here %d; prepares asked for %d, got %d, given %d\n",
 		c.CommitMax, c.FaultySlots, c.MissingPrepares, c.RepairsAsked, c.RepairsTaken, c.RepairsServed)
@@ -30,7 +37,10 @@ func writeCluster(w io.Writer, s *snapshot) {
 		fmt.Fprintln(w, "the replicas do not agree on the time")
 	}
 	fmt.Fprintf(w, "\n%-32s %12s %12s %12s %12s %12s %12s\n", "replica", "behind, ops", "head", "executed", "checkpoint", "log view", "silent")
-	for i := range c.Replicas {
+	for i := range max(c.Indexes, c.Self+1) {
+		if i >= c.Indexes && i != c.Self {
+			continue // another standby, of which this one hears nothing
+		}
 		if i == c.Self {
 			fmt.Fprintf(w, "%-32s %12d %12d %12d %12d %12d %12s\n", fmt.Sprintf("%d (this one)", i),
 				c.CommitMax-min(c.CommitMax, s.Consensus.Commit), s.Consensus.Op, s.Consensus.Commit, s.Consensus.CheckpointOp, c.LogView, "-")

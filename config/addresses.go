@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"ledger/limits"
 )
 
 // Addresses are the addresses of all replicas, followed by those of standbys, by index.
@@ -61,8 +63,9 @@ func (a Address) same(other Address) bool {
 }
 
 // CheckReplicas returns an error unless the list fits the data file: an address for each replica,
-// to which the others can connect, and no more. A single replica has nobody to connect to; it
-// ignores what follows its own address (see Unused).
+// to which the others can connect, and behind them those of the standbys. A standby needs its own
+// among them. A single replica has nobody to connect to; it ignores what follows its own address
+// (see Unused).
 func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	switch {
 	case replicasCount == 1 && replicaIndex == 0:
@@ -70,11 +73,17 @@ func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	case a.IsPickPort():
 		return fmt.Errorf("must name %d addresses, one for each replica: the data file is replica %d of %d, and the others cannot know "+
 			"a port that the system picks", replicasCount, replicaIndex, replicasCount)
-	case replicaIndex >= replicasCount || uint32(len(a)) != replicasCount:
+	case replicaIndex >= replicasCount && uint32(len(a)) <= replicaIndex:
+		return fmt.Errorf("must name %d addresses or more, not %d: the data file is standby %d of a cluster of %d replicas, whose addresses "+
+			"come first", replicaIndex+1, len(a), replicaIndex, replicasCount)
+	case uint32(len(a)) < replicasCount:
 		return fmt.Errorf("must name %d addresses, one for each replica, not %d: the data file is replica %d of %d",
-			max(replicasCount, replicaIndex+1), len(a), replicaIndex, replicasCount)
+			replicasCount, len(a), replicaIndex, replicasCount)
+	case uint32(len(a)) > replicasCount+limits.StandbysMax:
+		return fmt.Errorf("must name %d addresses, one for each replica, and behind them at most %d of standbys, not %d: the data file is "+
+			"replica %d of %d", replicasCount, limits.StandbysMax, len(a), replicaIndex, replicasCount)
 	}
-	for i, address := range a {
+	for i, address := range a[:replicasCount] {
 		if ip, ok := address.IP(); ok && ip.IsUnspecified() && uint32(i) != replicaIndex {
 			return fmt.Errorf("item %d: %s: nothing can connect to this address: name the one of replica %d", i+1, address, i)
 		}
@@ -82,10 +91,19 @@ func (a Addresses) CheckReplicas(replicaIndex, replicasCount uint32) error {
 	return nil
 }
 
+// Standbys is the number of standbys that a replica speaks to: those that have an address. A
+// standby speaks to none.
+func (a Addresses) Standbys(replicaIndex, replicasCount uint32) uint32 {
+	if replicasCount == 1 || replicaIndex >= replicasCount {
+		return 0
+	}
+	return uint32(len(a)) - min(replicasCount, uint32(len(a)))
+}
+
 // Unused returns a warning about addresses that a single replica does not need, because nothing
 // connects to them. It returns "" if there are none.
 func (a Addresses) Unused(replicasCount uint32) string {
-	if uint32(len(a)) <= replicasCount {
+	if uint32(len(a)) <= replicasCount || replicasCount > 1 {
 		return ""
 	}
 	return fmt.Sprintf("--addresses: %s is not used: the data file is of a cluster of %d, so that %d of the %d addresses are enough",

@@ -163,8 +163,13 @@ func TestCheckReplicas(t *testing.T) {
 	}{
 		{"1,2,3", 0, 3, ""}, {"1,2,3", 2, 3, ""}, {"1,2,3", 0, 1, ""}, {"0", 0, 1, ""},
 		{"1,2,3", 0, 4, "must name 4 addresses, one for each replica, not 3: the data file is replica 0 of 4"},
-		{"1,2,3", 1, 2, "must name 2 addresses, one for each replica, not 3: the data file is replica 1 of 2"},
-		{"1,2,3", 3, 3, "must name 4 addresses"},
+		{"1,2,3", 1, 2, ""}, // of a standby
+		{"1,2,3,4,5,6,7,8", 1, 2, ""},
+		{"1,2,3,4,5,6,7,8,9", 1, 2, "must name 2 addresses, one for each replica, and behind them at most 6 of standbys, not 9"},
+		{"1,2,3", 3, 3, "must name 4 addresses or more, not 3: the data file is standby 3 of a cluster of 3 replicas"},
+		{"1,2,3,4", 3, 3, ""}, {"1,2,3,4", 4, 3, "must name 5 addresses or more, not 4"},
+		{"a,b,c,0.0.0.0,e", 4, 3, ""}, // nothing connects to a standby
+		{"a,0.0.0.0,c,d", 3, 3, "item 2: 0.0.0.0:3001: nothing can connect to this address: name the one of replica 1"},
 		{"1", 2, 3, "must name 3 addresses, one for each replica, not 1: the data file is replica 2 of 3"},
 		{"0", 0, 3, "must name 3 addresses, one for each replica: the data file is replica 0 of 3, and the others cannot know a port"},
 		{"a,0.0.0.0,c", 1, 3, ""},
@@ -181,6 +186,20 @@ func TestCheckReplicas(t *testing.T) {
 	}
 }
 
+// Goal: a replica knows the number of standbys by the addresses behind those of the replicas. A
+// standby, and a single replica, speak to none.
+func TestStandbysOfAddresses(t *testing.T) {
+	for _, c := range []struct {
+		in                    string
+		index, count, standby uint32
+	}{{"1,2,3", 0, 3, 0}, {"1,2,3,4,5", 2, 3, 2}, {"1,2,3,4,5", 3, 3, 0}, {"1,2,3", 0, 1, 0}} {
+		list, err := ParseAddresses(c.in, 12)
+		if got := list.Standbys(c.index, c.count); err != nil || got != c.standby {
+			t.Errorf("%s: member %d of %d speaks to %d standbys, want %d (%v)", c.in, c.index, c.count, got, c.standby, err)
+		}
+	}
+}
+
 // Goal: addresses that nothing connects to are named.
 func TestUnused(t *testing.T) {
 	for _, test := range []struct {
@@ -191,8 +210,7 @@ func TestUnused(t *testing.T) {
 		{"0", 1, ""}, {"3001", 1, ""}, {"3001,3002", 2, ""}, {"3001,3002", 3, ""},
 		{"3001,3002,[::1]:3003", 1, "--addresses: 127.0.0.1:3002,[::1]:3003 is not used: the data file is of a cluster of 1, so " +
 			"that 1 of the 3 addresses are enough"},
-		{"3001,3002,3003", 2, "--addresses: 127.0.0.1:3003 is not used: the data file is of a cluster of 2, so that 2 of the 3 " +
-			"addresses are enough"},
+		{"3001,3002,3003", 2, ""}, // of a standby
 	} {
 		list, err := ParseAddresses(test.in, 12)
 		if got := list.Unused(test.replicasCount); err != nil || got != test.want {

@@ -226,6 +226,7 @@ func (s *Settings) resolveAffinity(start *Start) error {
 type FormatSettings struct {
 	Cluster      Setting
 	Replica      Setting
+	Standby      Setting // instead of Replica
 	ReplicaCount Setting
 	ClientsMax   Setting
 	Development  Setting
@@ -234,14 +235,17 @@ type FormatSettings struct {
 // Format is the checked settings of format and recover.
 type Format struct {
 	Cluster      wire.U128
-	ClusterIsSet bool // if not, format picks one at random, and recover refuses
-	Replica      uint32
+	ClusterIsSet bool   // if not, format picks one at random, and recover refuses
+	Replica      uint32 // of a standby: at least ReplicaCount
 	ReplicaCount uint32
 	ClientsMax   uint32
 	Development  bool
 }
 
-// Resolve checks every setting. The replica and the count of replicas have no default.
+// IsStandby tells whether the file is to be a standby's.
+func (f *Format) IsStandby() bool { return f.Replica >= f.ReplicaCount }
+
+// Resolve checks every setting. The replica, or standby, and the count of replicas have no default.
 func (s *FormatSettings) Resolve() (*Format, error) {
 	format := &Format{ClientsMax: limits.Production().SessionsMax}
 	var err error
@@ -258,11 +262,8 @@ func (s *FormatSettings) Resolve() (*Format, error) {
 	if format.ReplicaCount, err = ParseCount(s.ReplicaCount.Text, 1, limits.ReplicasMax); err != nil {
 		return nil, s.ReplicaCount.fail(err)
 	}
-	if !s.Replica.IsSet() {
-		return nil, &Error{Origin: "--replica", Err: fmt.Errorf("is missing: must be the index of this replica, 0 to %d", format.ReplicaCount-1)}
-	}
-	if format.Replica, err = ParseCount(s.Replica.Text, 0, format.ReplicaCount-1); err != nil {
-		return nil, s.Replica.fail(fmt.Errorf("%w: there are %d replicas", err, format.ReplicaCount))
+	if format.Replica, err = s.index(format.ReplicaCount); err != nil {
+		return nil, err
 	}
 	if s.ClientsMax.IsSet() {
 		if format.ClientsMax, err = ParseCount(s.ClientsMax.Text, clientsMin, limits.SessionsMax); err != nil {
@@ -275,4 +276,26 @@ func (s *FormatSettings) Resolve() (*Format, error) {
 		}
 	}
 	return format, nil
+}
+
+// index of the replica or standby.
+func (s *FormatSettings) index(replicas uint32) (index uint32, err error) {
+	switch {
+	case s.Standby.IsSet() && s.Replica.IsSet():
+		return 0, s.Standby.fail(errors.New("must not come with --replica: a data file is that of a replica or that of a standby"))
+	case s.Standby.IsSet() && replicas == 1:
+		return 0, s.Standby.fail(errors.New("a cluster of 1 replica has no standbys: format all files with --replica-count of 2 or more, or " +
+			"copy the data file of the stopped replica as a backup"))
+	case s.Standby.IsSet():
+		if index, err = ParseCount(s.Standby.Text, replicas, replicas+limits.StandbysMax-1); err != nil {
+			return 0, s.Standby.fail(fmt.Errorf("%w: the indexes of standbys follow those of the %d replicas", err, replicas))
+		}
+		return index, nil
+	case !s.Replica.IsSet():
+		return 0, &Error{Origin: "--replica", Err: fmt.Errorf("is missing: must be the index of this replica, 0 to %d", replicas-1)}
+	}
+	if index, err = ParseCount(s.Replica.Text, 0, replicas-1); err != nil {
+		return 0, s.Replica.fail(fmt.Errorf("%w: there are %d replicas", err, replicas))
+	}
+	return index, nil
 }

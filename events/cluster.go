@@ -38,10 +38,12 @@ func (e *ViewBegan) Fields(o Fields) Fields {
 		Number("away_ns", e.AwayNs)
 }
 
-// ServiceStopped: this replica does not serve clients, for a reason that may last.
+// ServiceStopped: this replica does not serve clients, or this standby does not follow, for a
+// reason that may last.
 type ServiceStopped struct {
-	View   uint32
-	Reason string
+	View      uint32
+	Reason    string
+	IsStandby bool
 }
 
 // ServiceStopped emits the event.
@@ -50,16 +52,21 @@ func (l *Log) ServiceStopped(e ServiceStopped) { emit(l, kindServiceStopped, e) 
 func (e *ServiceStopped) Level() Level { return Warning }
 func (e *ServiceStopped) Name() string { return "service_stopped" }
 func (e *ServiceStopped) Text(line []byte) []byte {
+	if e.IsStandby {
+		return fmt.Appendf(line, "view %d: this standby does not follow: %s", e.View, e.Reason)
+	}
 	return fmt.Appendf(line, "view %d: clients are not served here: %s", e.View, e.Reason)
 }
 func (e *ServiceStopped) Fields(o Fields) Fields {
-	return o.Number("view", uint64(e.View)).String("reason", e.Reason)
+	return o.Number("view", uint64(e.View)).String("reason", e.Reason).Bool("standby", e.IsStandby)
 }
 
-// ServiceAgain: clients are served again, in the view in which they were.
+// ServiceAgain: clients are served again, in the view in which they were, or a standby follows
+// again.
 type ServiceAgain struct {
-	View   uint32
-	AwayNs uint64
+	View      uint32
+	AwayNs    uint64
+	IsStandby bool
 }
 
 // ServiceAgain emits the event.
@@ -68,11 +75,28 @@ func (l *Log) ServiceAgain(e ServiceAgain) { emit(l, kindServiceAgain, e) }
 func (e *ServiceAgain) Level() Level { return Info }
 func (e *ServiceAgain) Name() string { return "service_again" }
 func (e *ServiceAgain) Text(line []byte) []byte {
+	if e.IsStandby {
+		return fmt.Appendf(line, "view %d: this standby follows again, after %v", e.View, time.Duration(e.AwayNs).Round(time.Millisecond))
+	}
 	return fmt.Appendf(line, "view %d: clients are served here again, after %v", e.View, time.Duration(e.AwayNs).Round(time.Millisecond))
 }
 func (e *ServiceAgain) Fields(o Fields) Fields {
-	return o.Number("view", uint64(e.View)).Number("away_ns", e.AwayNs)
+	return o.Number("view", uint64(e.View)).Number("away_ns", e.AwayNs).Bool("standby", e.IsStandby)
 }
+
+// StandbyClient: a client has come to a standby, which gives it no answer.
+type StandbyClient struct{ Replicas uint8 }
+
+// StandbyClient emits the event.
+func (l *Log) StandbyClient(e StandbyClient) { emit(l, kindStandbyClient, e) }
+
+func (e *StandbyClient) Level() Level { return Warning }
+func (e *StandbyClient) Name() string { return "standby_client" }
+func (e *StandbyClient) Text(line []byte) []byte {
+	return fmt.Appendf(line, "a client has sent a message to this standby, which answers no client: give clients the addresses of the %d "+
+		"replicas only", e.Replicas)
+}
+func (e *StandbyClient) Fields(o Fields) Fields { return o.Number("replicas", uint64(e.Replicas)) }
 
 // BlocksLost: blocks of the data file are damaged here, and no other replica has brought them. What
 // needs them waits.

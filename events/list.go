@@ -44,11 +44,15 @@ const (
 	kindViewBegan
 	kindServiceStopped
 	kindServiceAgain
+	kindStandbyClient
 	kindBlocksLost
 	kindBlocksFound
 	kindScrubbing
 	kindDamageFound
 	kindHealing
+	kindSyncBegan
+	kindSyncGoesOn
+	kindSyncDone
 	kindsCount
 )
 
@@ -87,11 +91,15 @@ func newCell() [kindsCount]Event {
 		kindViewBegan:         &ViewBegan{},
 		kindServiceStopped:    &ServiceStopped{},
 		kindServiceAgain:      &ServiceAgain{},
+		kindStandbyClient:     &StandbyClient{},
 		kindBlocksLost:        &BlocksLost{},
 		kindBlocksFound:       &BlocksFound{},
 		kindScrubbing:         &Scrubbing{},
 		kindDamageFound:       &DamageFound{},
 		kindHealing:           &Healing{},
+		kindSyncBegan:         &SyncBegan{},
+		kindSyncGoesOn:        &SyncGoesOn{},
+		kindSyncDone:          &SyncDone{},
 	}
 }
 
@@ -149,12 +157,17 @@ func (l *Log) Started(e Started) { emit(l, kindStarted, e) }
 func (e *Started) Level() Level { return Info }
 func (e *Started) Name() string { return "started" }
 func (e *Started) Text(line []byte) []byte {
+	if e.Replica >= e.Replicas {
+		return fmt.Appendf(line, "cluster %s, standby %d of a cluster of %d replicas, view %d, checkpoint op %d, log head op %d",
+			e.Cluster, e.Replica, e.Replicas, e.View, e.CheckpointOp, e.HeadOp)
+	}
 	return fmt.Appendf(line, "cluster %s, replica %d of %d, view %d, checkpoint op %d, log head op %d",
 		e.Cluster, e.Replica, e.Replicas, e.View, e.CheckpointOp, e.HeadOp)
 }
 func (e *Started) Fields(o Fields) Fields {
 	return o.ID("cluster", e.Cluster).Number("replica", uint64(e.Replica)).Number("replicas", uint64(e.Replicas)).
-		Number("view", uint64(e.View)).Number("checkpoint_op", e.CheckpointOp).Number("head_op", e.HeadOp)
+		Bool("standby", e.Replica >= e.Replicas).Number("view", uint64(e.View)).
+		Number("checkpoint_op", e.CheckpointOp).Number("head_op", e.HeadOp)
 }
 
 // Listening: clients are served.

@@ -55,6 +55,10 @@ var claims = [...]claim{
 		return bar*(uint64(l.SlackOps)/bar+1) < l.CheckpointIntervalOps()
 	}},
 	{"a cluster has 1..6 replicas", func(l *Limits) bool { return l.ReplicasCount >= 1 && l.ReplicasCount <= ReplicasMax }},
+	{"a cluster has 0..6 standbys, and a standby speaks to none", func(l *Limits) bool {
+		return l.StandbysCount <= StandbysMax && (!l.IsStandby || l.StandbysCount == 0)
+	}},
+	{"a single replica has no standbys", func(l *Limits) bool { return l.ReplicasCount > 1 || !l.IsStandby }},
 	{"sessions are 1..1024", func(l *Limits) bool { return l.SessionsMax >= 1 && l.SessionsMax <= SessionsMax }},
 	{"every session may have a connection", func(l *Limits) bool { return l.ConnectionsMax >= l.SessionsMax }},
 	{"numbers of connections fit 16 bits", func(l *Limits) bool { return l.ConnectionsMax <= 1<<16 }},

@@ -45,6 +45,8 @@ const (
 	SessionsMax = 1024 // client sessions
 	ReplicasMax = 6
 	StandbysMax = 6
+	// MembersMax is the largest number of replicas and standbys together. Their indexes are below it.
+	MembersMax = ReplicasMax + StandbysMax
 )
 
 // CompactWorkersMax is the largest number of compaction threads. A generation has only few long
@@ -116,8 +118,10 @@ type Limits struct {
 	SuperblockCopies  uint32
 	PipelineOpsMax    uint32
 	ReplicasCount     uint32 // of the cluster, without standbys
+	IsStandby         bool   // the file is that of a standby: its index is the number of replicas or above
 
 	// Of one start, not of the file.
+	StandbysCount    uint32 // standbys that a replica speaks to: those with an address; a standby speaks to none
 	RequestBytesMax  uint32 // largest client request, header included: 1 MiB, 32 KiB with --development
 	GroupBytesMax    uint32 // body of a prepare with several requests
 	ConnectionsMax   uint32 // client connections: sessions + slack for reconnects

@@ -37,8 +37,20 @@ type SlotsCount struct {
 	Peer, Repair, Small, Send uint32 // 0 in a cluster of one
 }
 
-// PeersCount is the number of other replicas of the cluster.
-func (l *Limits) PeersCount() uint32 { return l.ReplicasCount - 1 }
+// PeersCount is the number of other members of the cluster that this one speaks to: of a replica,
+// the other replicas and the standbys that have an address; of a standby, all replicas.
+func (l *Limits) PeersCount() uint32 {
+	if l.IsStandby {
+		return l.ReplicasCount
+	}
+	if l.ReplicasCount == 1 {
+		return 0
+	}
+	return l.ReplicasCount - 1 + l.StandbysCount
+}
+
+// IndexesCount is one more than the highest index of a peer, or of this replica.
+func (l *Limits) IndexesCount() uint32 { return l.ReplicasCount + l.StandbysCount }
 
 // PeerLeasesMax is the number of messages that may be on their way to one other replica.
 func (l *Limits) PeerLeasesMax() uint32 { return l.PipelineOpsMax + peerLeasesSpare }

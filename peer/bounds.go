@@ -30,6 +30,7 @@ const (
 type Bounds struct {
 	Cluster       wire.U128
 	ReplicasCount uint8
+	IndexesCount  uint8 // one more than the highest index of a peer: that of a standby, if there are any
 
 	messageBytesMax, requestBytesMax, blockBytes, pageBytes uint32
 	pipeline, leases                                        uint32
@@ -39,7 +40,8 @@ type Bounds struct {
 func NewBounds(l *limits.Limits, cluster wire.U128) Bounds {
 	assert.That(l.ReplicasCount >= 2 && l.ReplicasCount <= limits.ReplicasMax, "a cluster with peers has 2..6 replicas")
 	return Bounds{
-		Cluster: cluster, ReplicasCount: uint8(l.ReplicasCount), messageBytesMax: l.MessageBytesMax, requestBytesMax: l.RequestBytesMax,
+		Cluster: cluster, ReplicasCount: uint8(l.ReplicasCount), IndexesCount: uint8(l.IndexesCount()),
+		messageBytesMax: l.MessageBytesMax, requestBytesMax: l.RequestBytesMax,
 		blockBytes: l.BlockBytes, pageBytes: l.PageBytes, pipeline: l.PipelineOpsMax, leases: l.PeerLeasesMax(),
 	}
 }

@@ -82,5 +82,26 @@ func (c Command) String() string {
 	return "unknown"
 }
 
+// OfStandby tells whether a standby may send c. It never acknowledges, votes, serves repair or
+// passes requests on.
+func (c Command) OfStandby() bool {
+	switch c {
+	case CommandPing, CommandPong, CommandRequestStartView, CommandRequestHeaders, CommandRequestPrepare, CommandRequestBlocks:
+		return true
+	}
+	return false
+}
+
+// ToStandby tells whether a standby takes c. It takes what it follows, and the answers to what it
+// asks for.
+func (c Command) ToStandby() bool {
+	switch c {
+	case CommandPing, CommandPong, CommandCommit, CommandPrepare, CommandStartView, CommandHeaders, CommandRepairPrepare,
+		CommandPrepareMissing, CommandBlock, CommandBlockMissing:
+		return true
+	}
+	return false
+}
+
 // Class of a known command.
 func (c Command) Class() Class { return rules[c].class }

@@ -58,8 +58,11 @@ func (e *Envelope) Decode(head []byte, b *Bounds) Fault {
 	}
 	least, most := b.bodyBytes(e.Command)
 	switch {
-	case e.Author >= b.ReplicasCount:
-		return fault(e.Command, "author", uint64(e.Author), "it must be below the number of replicas", uint64(b.ReplicasCount))
+	case e.Author >= b.IndexesCount:
+		return fault(e.Command, "author", uint64(e.Author), "it must be below the number of replicas and standbys", uint64(b.IndexesCount))
+	case e.Author >= b.ReplicasCount && !e.Command.OfStandby():
+		return fault(e.Command, "author", uint64(e.Author), "it must be a replica: a standby only pings, and asks for what it misses",
+			uint64(b.ReplicasCount))
 	case e.Incarnation == 0:
 		return fault(e.Command, "incarnation", 0, "it must not be 0", 0)
 	case e.BodyBytes > most:

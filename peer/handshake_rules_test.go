@@ -33,7 +33,8 @@ func TestHandshakeRules(t *testing.T) {
 			frame[frameTagAt-1] = 1
 			self.Keys.sealFrame(0, FrameHello, frame)
 		}},
-		{"index above", FrameHello, ReasonIndex, reframed(func(f *Frame) { f.Index = 3 })},
+		{"index of a standby without an address", FrameHello, ReasonStandby, reframed(func(f *Frame) { f.Index = 3 })},
+		{"index above", FrameHello, ReasonIndex, reframed(func(f *Frame) { f.Index = 9 })},
 		{"index of the answer", FrameAnswer, ReasonTarget, reframed(func(f *Frame) { f.Index = 1 })},
 		{"target of the answer", FrameAnswer, ReasonTarget, reframed(func(f *Frame) { f.Target = 1 })},
 		{"reason in a hello", FrameHello, ReasonFrame, reframed(func(f *Frame) { f.Reason = ReasonProcess })},

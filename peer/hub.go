@@ -56,7 +56,7 @@ type Hub struct {
 	lines  []line
 	inside TableActions
 	leases []Lease
-	totals [limits.ReplicasMax]PeerCounters // of connections that are gone
+	totals [limits.MembersMax]PeerCounters // of connections that are gone
 
 	// Actions of the last calls, until Reset.
 	Actions []HubAction
@@ -69,7 +69,7 @@ func NewHub(self *Self, bounds *Bounds, seed [SeedBytes]byte, slots Slots, scrat
 	for i := range h.conns {
 		h.conns[i] = conn{line: noLine, peer: PeerUnknown}
 	}
-	h.lines = make([]line, 2*int(self.ReplicasCount-1))
+	h.lines = make([]line, 2*int(self.peersCount()))
 	h.inside = h.table.NewActions()
 	for i := range h.lines {
 		h.lines[i].receiver = NewReceiver(bounds, make([]byte, bufferBytes), scratch)

@@ -32,6 +32,7 @@ const (
 	ReasonAttempt
 	ReasonChanged
 	ReasonDeadline
+	ReasonStandby
 
 	reasonsCount
 )
@@ -75,7 +76,9 @@ var reasons = [reasonsCount]struct {
 	ReasonProcess:      {"process of this index", valueNumber, "stop one of the two processes that run with this index"},
 	ReasonAttempt:      {"number of the connection", valueNumber, "nothing: a newer connection of the same process is there"},
 	ReasonChanged:      {"frame", valueWide, "use servers of the same release, and report this as a bug"},
-	ReasonDeadline:     {"time for the handshake in ms", valueNumber, "look for a slow or broken network, or for a stranger on this port"},
+	ReasonStandby: {"standbys here, and index of a standby", valueNumber,
+		"start every replica with --addresses that end with those of all standbys, in the order of their indexes"},
+	ReasonDeadline: {"time for the handshake in ms", valueNumber, "look for a slow or broken network, or for a stranger on this port"},
 }
 
 // String returns what differs.

@@ -11,6 +11,10 @@ type Self struct {
 	Cluster       wire.U128
 	Index         uint8
 	ReplicasCount uint8
+	// StandbysCount is the number of standbys that this replica lets in. They have the indexes behind
+	// those of the replicas. A standby, whose own index is one of these, lets nobody in: it calls the
+	// replicas.
+	StandbysCount uint8
 	Fixed         Fixed
 	Incarnation   uint64 // of the data file
 	// Process is drawn at random at each start. A newer connection of the same process replaces the
@@ -27,9 +31,28 @@ type Self struct {
 // check asserts what the caller has to know.
 func (s *Self) check() {
 	assert.That(s.ReplicasCount >= 2 && s.ReplicasCount <= limits.ReplicasMax, "a cluster with peers has 2..6 replicas")
-	assert.Below(s.Index, s.ReplicasCount, "index of this replica")
+	assert.AtMost(s.StandbysCount, limits.StandbysMax, "standbys of a cluster")
+	assert.Below(s.Index, s.ReplicasCount+limits.StandbysMax, "index of this replica or standby")
+	assert.That(!s.isStandby() || s.StandbysCount == 0, "a standby speaks to no standby")
 	assert.That(s.Incarnation != 0 && s.Process != 0, "a data file and a process have numbers")
 	assert.That(s.Keys != nil, "there are keys, or keys without a key")
+}
+
+// isStandby tells whether this is a standby.
+func (s *Self) isStandby() bool { return s.Index >= s.ReplicasCount }
+
+// indexesCount is one more than the highest index that a peer may have.
+func (s *Self) indexesCount() uint8 { return s.ReplicasCount + s.StandbysCount }
+
+// calledCount is the number of peers that this side connects to: the replicas below its index.
+func (s *Self) calledCount() uint8 { return min(s.Index, s.ReplicasCount) }
+
+// peersCount is the number of peers.
+func (s *Self) peersCount() uint8 {
+	if s.isStandby() {
+		return s.ReplicasCount
+	}
+	return s.indexesCount() - 1
 }
 
 // frame fills the fields that are the same in each handshake.
@@ -65,7 +88,9 @@ func (s *Self) compare(f *Frame) Refusal {
 		return Refusal{Reason: ReasonCluster, Peer: f.Index, Ours: Value(s.Cluster), Theirs: Value(f.Cluster)}
 	case f.ReplicasCount != s.ReplicasCount:
 		return number(ReasonReplicas, uint64(s.ReplicasCount), uint64(f.ReplicasCount))
-	case f.Index == s.Index || f.Index >= s.ReplicasCount:
+	case f.Index >= s.ReplicasCount && f.Index < s.ReplicasCount+limits.StandbysMax && f.Index >= s.indexesCount():
+		return number(ReasonStandby, uint64(s.StandbysCount), uint64(f.Index))
+	case f.Index == s.Index || f.Index >= s.indexesCount():
 		return number(ReasonIndex, uint64(s.Index), uint64(f.Index))
 	case f.Target != s.Index:
 		return number(ReasonTarget, uint64(s.Index), uint64(f.Target))

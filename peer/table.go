@@ -60,7 +60,7 @@ const noPlace = ^uint32(0)
 type Table struct {
 	self   *Self
 	random random
-	peers  [limits.ReplicasMax]peerState
+	peers  [limits.MembersMax]peerState
 	places []place
 	called uint32 // the first places are for connections that this replica makes
 	log    refusalLog
@@ -80,13 +80,13 @@ type TableCounters struct {
 // NewTable makes the table. seed is random and secret.
 func NewTable(self *Self, seed [SeedBytes]byte) *Table {
 	self.check()
-	others := uint32(self.ReplicasCount - 1)
+	others := uint32(self.peersCount())
 	t := &Table{self: self, random: newRandom(seed), called: others}
 	t.places = make([]place, t.called+2*(GreetingsMax+others))
 	for i := range t.peers {
 		p := &t.peers[i]
 		p.live, p.place = noPlace, noPlace
-		if uint8(i) < self.Index {
+		if uint8(i) < self.calledCount() {
 			p.state = DialPausing // due at once
 		}
 	}

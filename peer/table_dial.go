@@ -65,7 +65,7 @@ func (t *Table) Tick(nowNs uint64, out *TableActions) {
 			}
 		}
 	}
-	for peer := range t.self.Index {
+	for peer := range t.self.calledCount() {
 		t.dial(peer, nowNs, out)
 	}
 }
@@ -131,7 +131,7 @@ func (t *Table) NextNs() uint64 {
 			next = min(next, t.peers[c.peer].heardNs+SilentNs)
 		}
 	}
-	for peer := range t.self.Index {
+	for peer := range t.self.calledCount() {
 		switch p := &t.peers[peer]; p.state {
 		case DialPausing, DialResolving, DialConnecting:
 			next = min(next, p.dueNs)
@@ -157,7 +157,7 @@ func (t *Table) refused(at uint32, r *Refusal, nowNs uint64, out *TableActions) 
 // refusalLog keeps lines of refusals from filling the log: those of the same reason come once a
 // minute, and those of one peer, or of all strangers together, once a second.
 type refusalLog struct {
-	lines    [limits.ReplicasMax + 1]refusalLine // the last one is of all strangers
+	lines    [limits.MembersMax + 1]refusalLine // the last one is of all strangers
 	unlogged uint64
 }
 
@@ -168,8 +168,8 @@ type refusalLine struct {
 
 // mayLog tells whether to log a refusal, and how many were not logged since the last line.
 func (l *refusalLog) mayLog(r *Refusal, nowNs uint64) (unlogged uint64, ok bool) {
-	line := &l.lines[limits.ReplicasMax]
-	if r.Reason > ReasonKey && r.Reason != ReasonDeadline && r.Peer < limits.ReplicasMax {
+	line := &l.lines[limits.MembersMax]
+	if r.Reason > ReasonKey && r.Reason != ReasonDeadline && r.Peer < limits.MembersMax {
 		line = &l.lines[r.Peer] // it has proven the key
 	}
 	isSame := line.of.Reason == r.Reason && line.of.Peer == r.Peer && line.of.ByPeer == r.ByPeer && line.of.Fixed == r.Fixed

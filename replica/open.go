@@ -98,6 +98,9 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	// of connections follows that of sessions.
 	l.ConnectionsMax = l.ConnectionsMax - min(l.ConnectionsMax, l.SessionsMax) + superblock.SessionsMax
 	l.SessionsMax, l.ReplicasCount = superblock.SessionsMax, uint32(superblock.ReplicasCount)
+	if l.IsStandby = superblock.Replica >= superblock.ReplicasCount; l.IsStandby || l.ReplicasCount == 1 {
+		l.StandbysCount = 0
+	}
 	if err := l.Check(); err != nil { // with the sessions of the file
 		return nil, err
 	}

@@ -21,7 +21,8 @@ func PeersOf(o *Opened, fileBytes, process uint64, seed [peer.SeedBytes]byte) *n
 	}
 	return &net.PeersOptions{Seed: seed, Self: &peer.Self{
 		Cluster: superblock.Cluster, Index: superblock.Replica, ReplicasCount: superblock.ReplicasCount,
-		Fixed: peer.FixedOf(l, superblock.RequestBytesMax), Incarnation: superblock.Incarnation, Process: process | 1,
+		StandbysCount: uint8(l.StandbysCount),
+		Fixed:         peer.FixedOf(l, superblock.RequestBytesMax), Incarnation: superblock.Incarnation, Process: process | 1,
 		Releases: peer.Range{Min: limits.Release, Max: limits.Release}, Rules: peer.Range{Min: prepare.Rules, Max: prepare.Rules},
 		BlockFormats:    peer.Range{Min: limits.BlockFormatVersion, Max: limits.BlockFormatVersion},
 		StorageBytesMax: l.StorageBytesMax, FileBytes: fileBytes, Keys: peer.NewKeys(),

@@ -69,6 +69,7 @@ type Options struct {
 	Finding func(*storage.Finding)
 	// ScrubFromOf65536 is the share of the file at which the scrubber begins.
 	ScrubFromOf65536 uint32
+	SyncNews         func(consensus.SyncNews)
 }
 
 // Replica is the joined stages of one replica. They do not run by themselves.
@@ -127,7 +128,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service,
-		LostBlocks: options.LostBlocks, Healing: options.Healing})
+		LostBlocks: options.LostBlocks, Healing: options.Healing, SyncNews: options.SyncNews})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)

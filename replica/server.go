@@ -197,7 +197,7 @@ func (s *Server) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf("op %d was being written when the replica stopped; it was never acknowledged and is given up",
 			op))
 	}
-	return append(warnings, logWarnings(&s.opened.Journal.Several)...)
+	return append(warnings, logWarnings(&s.opened.Journal.Several, s.opened.Limits.IsStandby)...)
 }
 
 // Started describes the data file that is served.
@@ -229,6 +229,9 @@ func (s *Server) LogLimits(log *events.Log) {
 		CheckpointIntervalOps: uint64(l.CheckpointIntervalOps()),
 		ClientReleaseMin:      s.consensus.ReleaseMin.String(), ClientReleaseMax: s.consensus.ReleaseMax.String(),
 	})
+	if l.StandbysCount > 0 {
+		log.Notice(events.Notice{Line: fmt.Sprintf("  standbys with an address: %d", l.StandbysCount)})
+	}
 	log.Slots(slotsEvent(l))
 	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})
 	log.Compaction(events.Compaction{Workers: uint64(l.CompactWorkers), WorkerBytes: uint64(compact.MemoryBytes(l))})
@@ -318,10 +321,12 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	}
 	options.ScrubFromOf65536 = scrubFrom(time.Now(), l.ScrubPeriodNs)
 	if s.Replicas() > 1 {
-		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica)
+		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica,
+			s.opened.Consensus.Superblock.ReplicasCount)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
 		s.healing.log = callbacks.Log
 		options.Healing = s.healing.changed
+		options.SyncNews = func(now consensus.SyncNews) { syncNews(callbacks.Log, &now) }
 		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}

@@ -19,19 +19,21 @@ type service struct {
 	clock  func() uint64
 	self   uint8
 	reason atomic.Uint32 // a consensus.Away
+	count  uint8         // replicas of the cluster
 
 	stoppedNs  uint64 // since when clients are not served; 0: they are
 	isTold     bool   // a line has said so
 	hasView    bool   // a line has told viewLast
 	viewLast   uint32
 	hasStarted bool // clients were served since the start
+	hasClient  bool // a line has told of a client of a standby
 }
 
 // viewChangeLongNs is the time after which a view change is reported although it has not ended.
 const viewChangeLongNs = 2_000_000_000
 
-func newService(log *events.Log, clock func() uint64, self uint8) *service {
-	s := &service{log: log, clock: clock, self: self}
+func newService(log *events.Log, clock func() uint64, self, count uint8) *service {
+	s := &service{log: log, clock: clock, self: self, count: count}
 	s.reason.Store(uint32(consensus.AwayViewChange))
 	return s
 }
@@ -40,6 +42,10 @@ func newService(log *events.Log, clock func() uint64, self uint8) *service {
 func (s *service) changed(now consensus.Service) {
 	s.reason.Store(uint32(now.Away))
 	nowNs := max(s.clock(), 1)
+	if now.HasClient && !s.hasClient {
+		s.hasClient = true
+		s.log.StandbyClient(events.StandbyClient{Replicas: s.count})
+	}
 	if !now.IsServing() {
 		if s.stoppedNs == 0 {
 			s.stoppedNs = nowNs
@@ -52,7 +58,7 @@ func (s *service) changed(now consensus.Service) {
 			nowNs >= s.stoppedNs+viewChangeLongNs
 		if isLasting && !s.isTold && (s.hasStarted || isHopeless) {
 			s.isTold = true
-			s.log.ServiceStopped(events.ServiceStopped{View: now.View, Reason: now.Away.String()})
+			s.log.ServiceStopped(events.ServiceStopped{View: now.View, Reason: now.Away.String(), IsStandby: now.IsStandby})
 		}
 		return
 	}
@@ -68,7 +74,7 @@ func (s *service) changed(now consensus.Service) {
 		}
 		s.log.ViewBegan(e)
 	case s.isTold:
-		s.log.ServiceAgain(events.ServiceAgain{View: now.View, AwayNs: awayNs})
+		s.log.ServiceAgain(events.ServiceAgain{View: now.View, AwayNs: awayNs, IsStandby: now.IsStandby})
 	}
 	s.hasView, s.viewLast, s.stoppedNs, s.isTold, s.hasStarted = true, now.View, 0, false, true
 }
@@ -93,4 +99,18 @@ func lostBlocks(log *events.Log, now *consensus.LostBlocks) {
 	}
 	log.BlocksLost(events.BlocksLost{Count: now.Count, Address: now.Ref.Address, Checksum: now.Ref.Checksum, Tree: now.Tree,
 		WaitedNs: now.WaitedNs, IsEverywhere: now.IsEverywhere})
+}
+
+// syncNews writes the lines about state sync.
+func syncNews(log *events.Log, now *consensus.SyncNews) {
+	e := events.Sync{From: now.From, To: now.To, ForNs: now.ForNs, Blocks: now.Blocks, Bytes: now.Bytes, IsOpening: now.IsStillOpening,
+		IsByLogStuck: now.IsStuckByLog}
+	switch {
+	case now.IsBegun:
+		log.SyncBegan(events.SyncBegan(e))
+	case now.IsDone:
+		log.SyncDone(events.SyncDone(e))
+	default:
+		log.SyncGoesOn(events.SyncGoesOn(e))
+	}
 }

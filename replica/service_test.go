@@ -19,7 +19,7 @@ func TestServiceLines(t *testing.T) {
 	var text strings.Builder
 	log := events.New(&text, events.FormatText)
 	nowNs := uint64(5e9)
-	s := newService(log, func() uint64 { return nowNs }, 1)
+	s := newService(log, func() uint64 { return nowNs }, 1, 3)
 	if s.why() == "" || (*service)(nil).why() != "" {
 		t.Error("a replica of several serves nobody before consensus says so, and a single one does not ask")
 	}

@@ -26,8 +26,9 @@ func checkPosition(index, count uint8) error {
 	if count < 1 || count > limits.ReplicasMax {
 		return fmt.Errorf("the superblock says %d replicas; they are 1 to %d", count, limits.ReplicasMax)
 	}
-	if index >= count {
-		return fmt.Errorf("the superblock says replica %d of %d; replicas are numbered from 0", index, count)
+	if index >= count && (count == 1 || index >= count+limits.StandbysMax) {
+		return fmt.Errorf("the superblock says replica %d of %d; replicas are numbered from 0, and up to %d standbys of several replicas "+
+			"behind them", index, count, limits.StandbysMax)
 	}
 	return nil
 }
@@ -45,12 +46,13 @@ func (o *Opened) sameView(superblock *datafile.Opened) {
 	}
 }
 
-// logWarnings are those about the log of one of several replicas.
-func logWarnings(log *journal.Several) (warnings []string) {
+// logWarnings are those about the log of one of several replicas, or of a standby, which never
+// votes.
+func logWarnings(log *journal.Several, isStandby bool) (warnings []string) {
 	if count := log.Faulty.Len(); count > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d slots of the log do not prove what they held: the replica asks the others for it", count))
 	}
-	if count := log.Uncertain.Len(); count > 0 {
+	if count := log.Uncertain.Len(); count > 0 && !isStandby {
 		warnings = append(warnings, fmt.Sprintf("the head of the log is uncertain: %d ops above it may have been acknowledged here, so the "+
 			"replica asks the others before it votes", count))
 	}

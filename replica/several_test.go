@@ -106,7 +106,8 @@ func TestPosition(t *testing.T) {
 		{0, 1, ""}, {5, 6, ""}, {2, 3, ""},
 		{0, 0, "0 replicas; they are 1 to 6"},
 		{0, 7, "7 replicas; they are 1 to 6"},
-		{3, 3, "replica 3 of 3"},
+		{3, 3, ""}, {11, 6, ""}, // standbys
+		{9, 3, "replica 9 of 3"}, {1, 1, "replica 1 of 1"},
 		{255, 2, "replica 255 of 2"},
 	} {
 		err := checkPosition(c.index, c.count)
@@ -150,7 +151,7 @@ func TestFaultOfSeveral(t *testing.T) {
 // of a log that is whole.
 func TestLogWarnings(t *testing.T) {
 	log := journal.Several{}
-	if got := logWarnings(&log); len(got) > 0 {
+	if got := logWarnings(&log, false); len(got) > 0 {
 		t.Errorf("a whole log: %q", got)
 	}
 	for op := uint64(3); op < 9; op++ {
@@ -158,7 +159,7 @@ func TestLogWarnings(t *testing.T) {
 	}
 	log.Uncertain.Add(1023)
 	log.Uncertain.Add(64)
-	got := strings.Join(logWarnings(&log), "; ")
+	got := strings.Join(logWarnings(&log, false), "; ")
 	if !strings.HasPrefix(got, "6 slots of the log do not prove") || !strings.Contains(got, "uncertain: 2 ops above it") {
 		t.Errorf("%q", got)
 	}

@@ -178,6 +178,9 @@ func (c *Cluster) addClients(count int, source workload.Source, pauseNs uint64) 
 func (c *Cluster) drawAddresses() (list []address) {
 	r := c.world.random
 	for _, m := range c.machines {
+		if m.isStandby() {
+			break // its clients would get no answer
+		}
 		list = append(list, address{machine: m})
 	}
 	if c.several != nil || r.IntN(3) != 0 {

@@ -45,8 +45,10 @@
 // # Clusters
 //
 // With Options.Several, a world is one cluster of 2 to 6 replicas, half of the time of three. Each
-// has a machine of its own, with a start, a disk, clocks and paths to the others. The cluster has
-// one life:
+// has a machine of its own, with a start, a disk, clocks and paths to the others. In a quarter of
+// the seeds, one or two standbys come behind them; the seed alone draws that. The faults strike
+// them as well; what they have counts for no quorum, and no fault may rely on their copies. The
+// cluster has one life:
 //
 //   - format, and clients that know all addresses;
 //   - work, and faults as often as the seed says: crashes, power cuts of one machine and of all,

@@ -79,13 +79,16 @@ func newMachine(w *World, c *Cluster, image *Image) *Machine {
 		random: w.random, fail: w.fail, events: &w.events, result: &w.result,
 		limits: c.limits, layout: datafile.NewLayout(&c.limits), damaged: map[uint64]bool{}, found: map[uint64]bool{},
 	}
+	if m.isStandby() {
+		m.limits.IsStandby, m.limits.StandbysCount = true, 0
+	}
 	m.clock.machine = m
 	m.clock.boot()
 	m.disk = newDisk(image, m.events, m.random, m.fail)
 	m.disk.placesAt, m.disk.placeBytes = m.layout.GridAt, uint64(c.limits.BlockBytes)
-	m.network = newNetwork(m.events, m.random, c.limits.ConnectionsMax, net.PortConnectionsMax(&c.limits), m.fail)
+	m.network = newNetwork(m.events, m.random, m.limits.ConnectionsMax, net.PortConnectionsMax(&m.limits), m.fail)
 	m.network.owner = m
-	m.network.dial, m.network.connectsReserved = m.dialMachine, int(net.PortConnectsReserved(&c.limits))
+	m.network.dial, m.network.connectsReserved = m.dialMachine, int(net.PortConnectsReserved(&m.limits))
 	w.machines = append(w.machines, m)
 	c.machines = append(c.machines, m)
 	return m

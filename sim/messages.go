@@ -21,8 +21,10 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		m.fail("machine %d sends %s in view %d, and %s", m.index, protocol.Command(e.Command), e.View, fmt.Sprintf(format, arguments...))
 	}
 	m.sayMessage(to, &e)
-	primary := int(e.View) % len(m.cluster.machines)
+	primary := m.cluster.primaryOf(e.View)
 	switch {
+	case m.isStandby() && !protocol.Command(e.Command).OfStandby():
+		fail("it is a standby")
 	case e.Author != m.index:
 		fail("it names replica %d as its author", e.Author)
 	case e.Command != oracle.RequestStartView && e.View > d.view:
@@ -46,7 +48,7 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 			break
 		}
 		s.marks.add(MarkRepairServed)
-		if int(p.View)%len(m.cluster.machines) == m.index {
+		if m.cluster.primaryOf(p.View) == m.index {
 			s.oracle.Written(p.Bytes) // its own, which may be in memory alone
 		}
 		if known := s.oracle.Prepare(p.Checksum); known == nil || !bytes.Equal(known.Bytes, p.Bytes) {
@@ -62,6 +64,7 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		if most := l.CheckpointTrigger(l.CheckpointAfter(d.checkpointOp)) + uint64(l.SlackOps); op > most {
 			fail("with the durable checkpoint %d it may acknowledge up to op %d, not op %d", d.checkpointOp, most, op)
 		}
+		m.keepsHalf(fail, op)
 		s.judged(s.oracle.Acked(m.index, e.View, checksum))
 	case oracle.Commit:
 		op := e.U64(oracle.CommitOpAt)
@@ -97,6 +100,8 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 		s.marks.add(MarkForwarded)
 	case oracle.PrepareMissing:
 		s.marks.add(MarkMissing)
+	case oracle.RequestBlocks, oracle.BlockMessage:
+		m.judgeBlocks(fail, to, &e)
 	}
 }
 
@@ -209,6 +214,16 @@ func textOf(e *oracle.Message) string {
 		return fmt.Sprintf("view %d: %s %d to %d", e.View, name, u64(0), u64(8))
 	case oracle.Headers:
 		return fmt.Sprintf("view %d: %s %s", e.View, name, strings.Join(opsOf(e.Body), " "))
+	case oracle.RequestBlocks:
+		text := fmt.Sprintf("view %d: %s", e.View, name)
+		for i := range int(e.Inner[oracle.BlocksCountAt]) {
+			address, _ := e.BlockName(oracle.BlockNamesAt + i*oracle.BlockNameBytes)
+			text += fmt.Sprint(" ", address)
+		}
+		return text
+	case oracle.BlockMessage, oracle.BlockMissing:
+		address, _ := e.BlockName(0)
+		return fmt.Sprintf("view %d: %s %d, %d bytes", e.View, name, address, len(e.Body))
 	case oracle.RequestPrepare, oracle.PrepareMissing:
 		return fmt.Sprintf("view %d: %s op %d", e.View, name, u64(16))
 	}

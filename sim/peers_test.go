@@ -61,7 +61,7 @@ func newPeerMachine(t *testing.T, s *switchboard, random *rand.Rand, l *limits.L
 
 // turn gives the stage a turn, sends a prepare to the others if none is under way, and takes what
 // comes.
-func (m *peerMachine) turn(t *testing.T, nowNs uint64, others uint8, from []*peerMachine) {
+func (m *peerMachine) turn(t *testing.T, nowNs uint64, others uint16, from []*peerMachine) {
 	m.driver.Turn(nowNs, 0)
 	if len(m.leases) == 0 && len(m.live) == len(from)-1 {
 		slot := m.slots.Get(stages.SlotPrepare)

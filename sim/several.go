@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 
 	"ledger/limits"
 	"ledger/prepare"
@@ -31,10 +32,12 @@ type several struct {
 	goal      uint64 // ops of the run
 }
 
-// addSeveral adds a cluster of several machines with empty disks.
-func (w *World) addSeveral(count int) *Cluster {
+// addSeveral adds a cluster of several machines with empty disks. Behind the replicas come the
+// standbys.
+func (w *World) addSeveral(count, standbys int) *Cluster {
 	c := &Cluster{world: w}
 	c.limits = drawSeveralLimits(w, count)
+	c.limits.StandbysCount = uint32(standbys)
 	c.modelLimits = model.Limits{MessageBytesMax: wire.MessageBytesMax, RequestBytesMax: c.limits.RequestBytesMax}
 	c.id = wire.U128{Lo: w.random.Uint64(), Hi: w.random.Uint64()}
 	c.judge = newJudge(&c.limits, c.id, c.modelLimits, w.fail)
@@ -44,7 +47,7 @@ func (w *World) addSeveral(count int) *Cluster {
 	c.several = s
 	var replicas []oracle.Replica
 	var disks []oracle.BlockDisk
-	for range count {
+	for range count + standbys {
 		m := newMachine(w, c, newImage(c.limits.SectorBytes))
 		m.witness = newWitness(m, s)
 		m.disk.note = m.note
@@ -58,7 +61,10 @@ func (w *World) addSeveral(count int) *Cluster {
 		m.disk.onSync = m.springSync
 		m.disk.onEnd = m.witness.onEnd
 		m.network.sent = m.sends
-		replicas, disks = append(replicas, m.witness), append(disks, m.witness)
+		disks = append(disks, m.witness)
+		if !m.isStandby() {
+			replicas = append(replicas, m.witness)
+		}
 	}
 	root := prepare.PutRoot(make([]byte, prepare.HeaderBytes), c.id).Checksum()
 	s.oracle = oracle.New(replicas, oracle.Checksum(root), func(p *oracle.Prepare) {
@@ -67,8 +73,25 @@ func (w *World) addSeveral(count int) *Cluster {
 		}
 		c.judge.commit(p.Bytes)
 	})
-	s.blocks = oracle.NewBlocks(c.limits.PageBytes, c.limits.BlockBytes, disks)
+	s.blocks = oracle.NewBlocks(c.limits.PageBytes, c.limits.BlockBytes, count, disks)
 	return c
+}
+
+// replicas are the machines that are no standbys.
+func (c *Cluster) replicas() []*Machine { return c.machines[:c.limits.ReplicasCount] }
+
+// primaryOf is the index of the primary of a view.
+func (c *Cluster) primaryOf(view uint32) int { return int(view % c.limits.ReplicasCount) }
+
+// isStandby tells whether a machine of a cluster of several follows as a standby.
+func (m *Machine) isStandby() bool {
+	return m.cluster.several != nil && m.index >= int(m.cluster.limits.ReplicasCount)
+}
+
+// drawStandbys draws the number of standbys from the seed alone. So the seeds without standbys go
+// on as if there were none.
+func drawStandbys(seed uint64) int {
+	return [8]int{0, 0, 0, 0, 0, 0, 1, 2}[rand.New(rand.NewPCG(seed, 0x57a)).IntN(8)]
 }
 
 // drawSeveralLimits draws the limits of a cluster. Its logs are longer than those of single
@@ -111,7 +134,7 @@ func (s *several) step() {
 	c := s.cluster
 	w := c.world
 	w.steps++
-	var able [limits.ReplicasMax]*Machine
+	var able [limits.MembersMax]*Machine
 	count := 0
 	for _, m := range c.machines {
 		if m.replica == nil || m.pausedNs > w.events.nowNs {

@@ -48,7 +48,7 @@ func TestSeveralEven(t *testing.T) {
 // halves: the steps in which a machine had two copies of its next superblock, and nothing in
 // flight.
 func liveEven(w *World) (evens, halves int) {
-	c := w.addSeveral(3)
+	c := w.addSeveral(3, 0)
 	s := c.several
 	s.mix = drawMix(w.random, len(c.machines))
 	for _, m := range c.machines {

@@ -8,9 +8,9 @@ import (
 	"ledger/sim/workload"
 )
 
-// Goal: a replica that has lost all blocks of its grid, or some pages of each, starts, executes what
-// the others do, and comes to the same checkpoints, while no other fault happens. The blocks that it
-// reads it gets from the others. One that runs reads the blocks that it has not in memory.
+// Goal: a replica that has lost all blocks of its grid, or some pages of each, starts, executes
+// what the others do, and comes to the same checkpoints, while no other fault happens. The blocks
+// that it reads it gets from the others. One that runs reads the blocks that it has not in memory.
 func TestSeveralHealsBlocks(t *testing.T) {
 	for i, kind := range []spoilKind{spoilZeros, spoilMany, spoilHeader, spoilAstray} {
 		for _, isUp := range []bool{false, true} {
@@ -38,7 +38,7 @@ func TestSeveralHealsBlocks(t *testing.T) {
 // liveHealing damages all blocks of one machine in the middle of a life without other faults, and
 // returns how many it has repaired.
 func liveHealing(w *World, kind spoilKind, isUp bool) (repaired int) {
-	c := w.addSeveral(3)
+	c := w.addSeveral(3, 0)
 	s := c.several
 	s.mix = drawMix(w.random, len(c.machines))
 	for _, m := range c.machines {

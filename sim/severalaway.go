@@ -13,7 +13,8 @@ func (s *several) sendAway(m *Machine) {
 		return
 	}
 	r := m.random
-	m.awayOp = s.oracle.Highest() + r.Uint64N(5*m.limits.CheckpointIntervalOps())
+	interval := m.limits.CheckpointIntervalOps()
+	m.awayOp = s.oracle.Highest() + interval + r.Uint64N(3*interval)
 	untilNs := m.events.nowNs + awayNsMax
 	if r.IntN(2) == 0 {
 		m.pausedNs = untilNs

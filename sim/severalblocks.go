@@ -8,6 +8,8 @@ import (
 var heals = struct {
 	blocks bool // damaged blocks, from other replicas
 	sync   bool // a replica that misses more than the logs of others have takes their checkpoint
+	walk   bool // what such a replica misses comes by itself
+	reopen bool // a block that no checkpoint names, by executing the log again
 	scrub  bool // damage that nobody reads is found
 }{}
 
@@ -50,6 +52,52 @@ func (m *Machine) observeOpening() {
 	m.wasOpen = isOpen
 }
 
+// judgeBlocks judges a message that asks for blocks, or that brings one. A block is what was written
+// under its name, whatever the disk has.
+func (m *Machine) judgeBlocks(fail func(string, ...any), to *Machine, e *oracle.Message) {
+	s := m.cluster.several
+	if e.Command == oracle.BlockMessage {
+		s.marks.add(MarkBlockServed)
+		address, checksum := e.BlockName(0)
+		if err := s.blocks.Sent(address, checksum, e.Body); err != nil {
+			fail("%v", err)
+		}
+		return
+	}
+	for i := range int(e.Inner[oracle.BlocksCountAt]) {
+		address, checksum := e.BlockName(oracle.BlockNamesAt + i*oracle.BlockNameBytes)
+		if !s.blocks.IsKnown(address, checksum) {
+			fail("block %d with checksum %x was never written", address, checksum)
+		}
+		if s.blocks.IsReused(to.index, address, checksum) {
+			s.marks.add(MarkServedAtReuse)
+		}
+	}
+}
+
+// keepsHalf: an op that is acknowledged may prove that a quorum has a checkpoint. A replica that
+// misses blocks of its checkpoint is no part of that quorum.
+func (m *Machine) keepsHalf(fail func(string, ...any), op uint64) {
+	d, l, s := m.witness, &m.limits, m.cluster.several
+	if d.syncMax == 0 || d.checkpointOp == 0 || op <= l.CheckpointTrigger(d.checkpointOp)+uint64(l.SlackOps) {
+		return
+	}
+	missing := s.blocks.Missing(m.index, d.checkpointOp)
+	if missing == nil {
+		return
+	}
+	whole := 0
+	for _, other := range s.cluster.machines {
+		if other.witness.checkpointOp >= d.checkpointOp && s.blocks.Missing(other.index, other.witness.checkpointOp) == nil {
+			whole++
+		}
+	}
+	if whole < oracle.Quorum(len(s.cluster.machines)) {
+		fail("op %d says that a quorum has checkpoint %d; block %d of it is missing here, and %d replicas have it", op, d.checkpointOp,
+			missing.Address, whole)
+	}
+}
+
 // spoilKind is what becomes of a block.
 type spoilKind uint8
 
@@ -77,10 +125,20 @@ func (s *several) spoil(m *Machine) {
 		}
 		return
 	}
+	if r.IntN(4) == 0 { // what the next start reads
+		for _, block := range s.blocks.Named(m.witness.checkpointOp) {
+			if block.IsTrailer() && r.IntN(3) == 0 {
+				s.spoilBlock(m, block.Address, spoilKind(r.IntN(int(spoilsCount))))
+			}
+		}
+	}
 	for range 1 + r.Uint64N(min(high, 1<<r.IntN(7))) {
 		s.spoilBlock(m, 1+r.Uint64N(high), spoilKind(r.IntN(int(spoilsCount))))
 	}
 }
+
+// spoilOdds: of so many steps of time, one spoils blocks.
+const spoilOdds = 3000
 
 // spoilBlock damages what lies at an address of a machine, if another machine has it.
 func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
@@ -91,7 +149,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 		}
 	}
 	block := s.blocks.Found(m.index, address)
-	if block == nil || !s.blocks.MaySpoil(m.index, block) {
+	if block == nil || !s.blocks.MaySpoil(m.index, block) && !(heals.reopen && s.blocks.MayRebuild(m.index, block)) {
 		return
 	}
 	r, image, page := m.random, m.disk.image, uint64(m.limits.PageBytes)
@@ -121,7 +179,9 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 	if s.blocks.IsWhole(m.index, block) {
 		return // the bytes are the same
 	}
+	image.taint(at, uint64(len(block.Bytes)))
 	block.Faults |= 1 << m.index
+	image.taint(at, uint64(len(block.Bytes)))
 	m.result.DamagesCount++
 	s.marks.add(MarkSpoiledBlock)
 	m.say("damage: block %d, %s", address, [spoilsCount]string{"a sector", "some sectors", "its header", "a lost write", "a misdirected write",
@@ -133,7 +193,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 func (s *several) mendUnread() {
 	for _, m := range s.cluster.machines {
 		for _, block := range s.blocks.Broken(m.index, m.witness.checkpointOp) {
-			if block.Faults>>m.index&1 == 0 {
+			if block.Faults>>m.index&1 == 0 && (heals.walk || m.witness.syncMax == 0) {
 				continue
 			}
 			at := m.blockAt(block.Address)
@@ -145,10 +205,14 @@ func (s *several) mendUnread() {
 	}
 }
 
-// isHealed tells whether each replica has all blocks of its checkpoint.
+// isHealed tells whether each replica has all blocks of its checkpoint, but those that its disk has
+// spoiled and that nobody looks for.
 func (s *several) isHealed() bool {
 	for _, m := range s.cluster.machines {
-		if len(s.blocks.Broken(m.index, m.witness.checkpointOp)) > 0 {
+		if s.blocks.Missing(m.index, m.witness.checkpointOp) != nil {
+			return false
+		}
+		if heals.scrub && len(s.blocks.Broken(m.index, m.witness.checkpointOp)) > 0 {
 			return false
 		}
 	}

@@ -75,7 +75,7 @@ func (s *several) isSoundElsewhere(m *Machine, p *oracle.Prepare) bool {
 			return false
 		}
 		if held.prepare == p && held.twin == p {
-			some = true
+			some = some || !other.isStandby() // a standby serves nobody
 		} else if held.prepare != held.twin || held.prepare == nil && other.witness.highest >= p.Op%uint64(len(other.witness.slots)) {
 			return false
 		}

@@ -5,17 +5,26 @@ import "ledger/inspect"
 // agree demands that all replicas come to the same op and the same checkpoint.
 func (s *several) agree() {
 	s.runUntil(s.isEven, "all replicas have executed the same ops and have the same checkpoint")
-	if heals.scrub {
-		s.runUntil(func() bool { return s.isHealed() && s.isEven() }, "every block of every replica is whole")
-	} else {
-		s.mendUnread()
+	if heals.walk || heals.scrub {
+		steps := 0
+		s.runUntil(func() bool {
+			steps++
+			return steps%healedEvery == 1 && s.isEven() && s.isHealed()
+		}, "every replica has all blocks of its checkpoint")
 	}
+	s.mendUnread()
 	if s.cluster.machines[0].witness.checkpointOp > 0 {
 		s.marks.add(MarkCheckpoint)
 		s.demandBlocks()
 		s.compare()
+		if s.cluster.limits.StandbysCount > 0 {
+			s.marks.add(MarkStandby)
+		}
 	}
 }
+
+// healedEvery: of so many steps, one looks at all blocks.
+const healedEvery = 500
 
 // isEven tells whether all replicas have executed all ops, and have the same checkpoint on disk. A
 // machine that writes its next superblock is not even with others: a reader of the disk finds it as

@@ -45,7 +45,10 @@ func drawMix(r *rand.Rand, count int) (m mix) {
 	for _, kind := range [...]strike{strikeCrash, strikePower, strikeTrap} { // most runs have these
 		m.weights[kind] += 1 + r.IntN(2)
 	}
-	m.isLossy, m.isDamage, m.isRough, m.isSpoiled = r.IntN(4) != 0, r.IntN(2) == 0, r.IntN(3) != 0, r.IntN(2) == 0
+	if heals.sync { // a fifth of the runs and more have a sync
+		m.weights[strikeAway] += 1 + r.IntN(3)
+	}
+	m.isLossy, m.isDamage, m.isRough, m.isSpoiled = r.IntN(4) != 0, r.IntN(2) == 0, r.IntN(3) != 0, r.IntN(4) != 0
 	return m
 }
 
@@ -111,6 +114,9 @@ func (s *several) disturb() {
 	}
 	if s.mix.isRough && c.world.random.IntN(400) == 0 {
 		s.roughen()
+	}
+	if s.mix.isSpoiled && c.world.random.IntN(spoilOdds) == 0 {
+		s.spoil(c.machines[c.world.random.IntN(len(c.machines))])
 	}
 	if s.strikes > 0 && (s.oracle.Highest() >= s.strikeOps || c.world.events.nowNs >= s.strikeNs) {
 		s.strikes--

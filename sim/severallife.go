@@ -21,14 +21,14 @@ const (
 // liveSeveral draws a cluster of several replicas and runs it.
 func (w *World) liveSeveral() {
 	count := [16]int{3, 3, 3, 3, 3, 3, 3, 3, 2, 2, 4, 4, 5, 5, 5, 6}[w.random.IntN(16)]
-	w.addSeveral(count).several.live()
+	w.addSeveral(count, drawStandbys(w.options.Seed)).several.live()
 }
 
 // live is the life of a cluster of several replicas.
 func (s *several) live() {
 	c := s.cluster
 	w, r := c.world, c.world.random
-	s.mix = drawMix(r, len(c.machines))
+	s.mix = drawMix(r, len(c.replicas()))
 	for _, m := range c.machines {
 		m.network.faulty = s.mix.isLossy
 		m.format(-1)
@@ -157,7 +157,7 @@ func (s *several) goDown(m *Machine, powerCut bool, downNs uint64) {
 // isPrimary tells whether the machine is up and the primary of its durable view.
 func (m *Machine) isPrimary() bool {
 	d := m.witness
-	return m.replica != nil && d.view == d.logView && int(d.view)%len(m.cluster.machines) == m.index
+	return m.replica != nil && d.view == d.logView && m.cluster.primaryOf(d.view) == m.index
 }
 
 // revive starts the machines that have been down for long enough. They may go down again meanwhile.

@@ -57,6 +57,7 @@ const (
 	MarkReopened                      // a replica opens its own checkpoint again
 	MarkSync                          // a replica takes a checkpoint of others
 	MarkSyncAgain                     // or a newer one, while blocks of it are missing
+	MarkStandby                       // standbys have the checkpoint of the replicas at the end
 	marksCount
 )
 
@@ -97,15 +98,16 @@ var markRules = [marksCount]struct {
 	MarkRepeatedByBackup:  {"a backup repeats a reply", 10},
 	MarkCheckpoint:        {"a checkpoint on all replicas", 50},
 	MarkSlowDisk:          {"a disk is slow for long", 15},
-	MarkSpoiledBlock:      {"a disk spoils a block", 0},
-	MarkRepairedTable:     {"a block of a tree is repaired", 0},
-	MarkRepairedTrailer:   {"a block of a trailer is repaired", 0},
-	MarkRepairedAtOpening: {"a block is repaired while a checkpoint is opened", 0},
-	MarkBlockServed:       {"a block is sent to another replica", 0},
+	MarkSpoiledBlock:      {"a disk spoils a block", 25},
+	MarkRepairedTable:     {"a block of a tree is repaired", 25},
+	MarkRepairedTrailer:   {"a block of a trailer is repaired", 8},
+	MarkRepairedAtOpening: {"a block is repaired while a checkpoint is opened", 8},
+	MarkBlockServed:       {"a block is sent to another replica", 25},
 	MarkServedAtReuse:     {"a block is asked for whose address was used again", 0},
 	MarkReopened:          {"a replica opens its checkpoint again", 0},
-	MarkSync:              {"a replica takes a checkpoint of others", 0},
+	MarkSync:              {"a replica takes a checkpoint of others", 20},
 	MarkSyncAgain:         {"a newer one while blocks of it are missing", 0},
+	MarkStandby:           {"standbys have the checkpoint of the replicas", 12},
 }
 
 // Marks counts how often a run reached each mark.
@@ -203,7 +205,7 @@ func (r *MarksReached) Text(runs int) string {
 // the least one, it allows three standard deviations fewer, and never none.
 func (r *MarksReached) Missing(runs int) string {
 	for i, rule := range markRules {
-		if rule.least == 0 {
+		if rule.least == 0 || Mark(i) >= MarkSpoiledBlock && Mark(i) <= MarkSyncAgain && !heals.blocks {
 			continue
 		}
 		share := float64(rule.least) / 100
@@ -223,7 +225,7 @@ func (s *several) markFrame(c *client, m *Machine, frame []byte) {
 	}
 	switch h.Command {
 	case model.CommandReply:
-		if int(h.View)%len(s.cluster.machines) != m.index {
+		if s.cluster.primaryOf(h.View) != m.index {
 			s.marks.add(MarkRepeatedByBackup)
 		}
 		if h.Operation == model.Register {

@@ -32,7 +32,7 @@ const (
 	// BlocksServedMax is the number of blocks that are read for other replicas at a time.
 	BlocksServedMax = limits.BlockReadsForOthers
 	// BlocksArrivedMax is the number of blocks that consensus gives to apply without an answer.
-	BlocksArrivedMax = 20
+	BlocksArrivedMax = 24
 	// BlocksRepairedMax is the number of these that are written at a time.
 	BlocksRepairedMax = 4
 )

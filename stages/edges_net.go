@@ -34,7 +34,7 @@ const (
 type NetToConsensus struct {
 	Kind       NetToConsensusKind
 	BodyHashed bool  // BodySum holds the body's BLAKE3: of a large client body, right after the AEGIS check, and of each peer's
-	Peer       uint8 // of the kinds for peers: the index of the replica
+	Peer       uint8 // of the kinds for peers: the index of the replica or standby
 	Command    uint8 // NetPeerMessage: a peer.Command
 	View       uint32
 	Slot       Slot
@@ -87,11 +87,11 @@ type ConsensusToNet struct {
 	// Registered: NetSend, NetSendFree: the client has a session, so its connection is not closed for
 	// a newcomer.
 	Registered bool
-	Ignored    bool  // NetFree
-	Malformed  bool  // NetFree: with Connection and Command
-	Command    uint8 // NetPeerSend, NetFree of what is malformed: a peer.Command
-	Peers      uint8 // NetPeerSend: a bit for each replica
-	Peer       uint8 // NetPeerNoted
+	Ignored    bool   // NetFree
+	Malformed  bool   // NetFree: with Connection and Command
+	Command    uint8  // NetPeerSend, NetFree of what is malformed: a peer.Command
+	Peer       uint8  // NetPeerNoted
+	Peers      uint16 // NetPeerSend: a bit for each replica and standby
 	View       uint32
 }
 

@@ -80,7 +80,7 @@ func StartTally(op uint64, checksum wire.Checksum) Tally { return Tally{op: op, 
 // checksum decides: a prepare keeps the view in which it was prepared, so its op and its view may
 // be those of another one.
 func (t *Tally) Add(replica int, op uint64, checksum wire.Checksum) bool {
-	assert.That(replica >= 0 && replica < limits.ReplicasMax, "standbys acknowledge nothing")
+	assert.That(replica >= 0 && replica < limits.ReplicasMax, "acknowledgements are of replicas")
 	if op != t.op || checksum != t.checksum || t.from>>replica&1 != 0 {
 		return false
 	}
@@ -90,7 +90,10 @@ func (t *Tally) Add(replica int, op uint64, checksum wire.Checksum) bool {
 
 // IsCommitted tells whether a quorum has acknowledged the prepare. The op is committed when all
 // below it are, too.
-func (t *Tally) IsCommitted(q *Quorums) bool { return bits.OnesCount8(t.from) >= q.Replication }
+func (t *Tally) IsCommitted(q *Quorums) bool {
+	assert.That(t.from>>q.Replicas == 0, "standbys acknowledge nothing")
+	return bits.OnesCount8(t.from) >= q.Replication
+}
 
 // Has tells whether a replica has acknowledged the prepare.
 func (t *Tally) Has(replica int) bool { return t.from>>replica&1 != 0 }

@@ -39,9 +39,9 @@ type repairRequest struct {
 	expiresNs uint64
 }
 
-// NewBudget of a replica of a cluster.
+// NewBudget of a replica of a cluster, or of a standby.
 func NewBudget(self, replicas int) Budget {
-	assert.That(replicas <= limits.ReplicasMax && self < replicas, "the replica is one of the cluster")
+	assert.That(replicas <= limits.ReplicasMax && self < limits.MembersMax, "the replica is one of the cluster, or a standby")
 	b := Budget{self: self, count: replicas}
 	for i := range b.peers {
 		b.peers[i].latencyNs = repairLatencyNsInit

@@ -111,7 +111,10 @@ type Start struct {
 	PrepareMax   uint64
 	// IsHeadUncertain: the replica is recovering_head. OwnNonce was drawn at this start.
 	IsHeadUncertain bool
-	OwnNonce        [16]byte
+	// IsStandby: only the answer to its own question changes its view. An isolated replica would take
+	// it to a dead one.
+	IsStandby bool
+	OwnNonce  [16]byte
 }
 
 // Ignored returns why a replica does not follow a start_view, or nothing.
@@ -128,6 +131,8 @@ func (s *Start) Ignored(q *Quorums) string {
 		return "it is older than the checkpoint here"
 	case s.IsHeadUncertain && !isFresh:
 		return "it may have been sent before what this replica acknowledged and lost"
+	case s.IsStandby && s.Nonce != s.OwnNonce:
+		return "a standby takes the answer to its own question only"
 	case s.OwnLogView == s.View && s.Op < s.OwnOp:
 		return "the log of this view is longer here"
 	}

@@ -36,9 +36,9 @@ const (
 	StandingSplit                   // all have told theirs, and no majority has the same
 )
 
-// StandingOf compares a replica's id of the checkpoint of op with those of the others. told is by
-// replica, nil where one has told nothing.
-func StandingOf(q *Quorums, self int, op, after uint64, told []*CheckpointIDs) Standing {
+// StandingOf compares own, the ids of a replica or standby, of the checkpoint of op with those of
+// all replicas. told is by replica, that of this one included, and nil where one has told nothing.
+func StandingOf(q *Quorums, own *CheckpointIDs, op, after uint64, told []*CheckpointIDs) Standing {
 	assert.Equal(len(told), q.Replicas, "ids are by replica")
 	var known [6]wire.Checksum
 	var isKnown [6]bool
@@ -51,7 +51,8 @@ func StandingOf(q *Quorums, self int, op, after uint64, told []*CheckpointIDs) S
 			count++
 		}
 	}
-	if !isKnown[self] {
+	ours, isOurs := own.of(op, after)
+	if !isOurs {
 		return StandingUnknown
 	}
 	for i := range told {
@@ -63,7 +64,7 @@ func StandingOf(q *Quorums, self int, op, after uint64, told []*CheckpointIDs) S
 		}
 		switch {
 		case 2*same <= q.Replicas:
-		case known[i] == known[self]:
+		case known[i] == ours:
 			return StandingAgrees
 		default:
 			return StandingDiffers

@@ -48,7 +48,11 @@ func TestStandingExhaustive(t *testing.T) {
 			case counts[0] == 0:
 				want = StandingSplit
 			}
-			if got := StandingOf(&q, replicas-1, op, after, told); got != want {
+			self := &CheckpointIDs{}
+			if told[replicas-1] != nil {
+				self = told[replicas-1]
+			}
+			if got := StandingOf(&q, self, op, after, told); got != want {
 				t.Fatalf("%d replicas, way %d: standing %d, want %d (%v told one id, %v the other)", replicas, number, got, want, counts[1], counts[2])
 			}
 		}

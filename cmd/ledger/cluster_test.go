@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,8 @@ import (
 // processes is a cluster of real processes on loopback, each with a data file of its own.
 type processes struct {
 	t         *testing.T
-	addresses []string
+	addresses []string // of the replicas
+	standbys  []string // addresses of the standbys behind them
 	metrics   []string
 	paths     []string
 	replicas  []*follower
@@ -61,7 +63,8 @@ func freeAddresses(t *testing.T, count int) (addresses []string) {
 // start starts a replica, with more in its environment and its command.
 func (p *processes) start(i int, environment []string, arguments ...string) {
 	p.t.Helper()
-	p.replicas[i] = p.follow(p.paths[i], p.addresses, environment, append([]string{"--metrics-address=" + p.metrics[i]}, arguments...)...)
+	p.replicas[i] = p.follow(p.paths[i], slices.Concat(p.addresses, p.standbys), environment,
+		append([]string{"--metrics-address=" + p.metrics[i]}, arguments...)...)
 }
 
 // follow starts a process with a data file and a list of addresses.

@@ -144,9 +144,12 @@ func (f *figures) head() []string {
 			room += fmt.Sprintf(", full in %.1f days", left.Hours()/24)
 		}
 	}
+	who := fmt.Sprintf("replica %d of %d", s.Replica, s.Replicas)
+	if s.Replica >= s.Replicas {
+		who = fmt.Sprintf("member %d of %d replicas", s.Replica, s.Replicas) // the role says that it is a standby
+	}
 	return []string{
-		fmt.Sprintf("ledger %s  cluster %s  replica %d of %d  %s  view %d  up %s", s.Version, s.Cluster, s.Replica, s.Replicas, s.Role,
-			s.View, up),
+		fmt.Sprintf("ledger %s  cluster %s  %s  %s  view %d  up %s", s.Version, s.Cluster, who, s.Role, s.View, up),
 		fmt.Sprintf("op %d  committed %d  executed %d  lag %d  checkpoint %d  %s", s.HeadOp, s.CommitMaxOp, s.ExecutedOp,
 			s.CommitMaxOp-min(s.ExecutedOp, s.CommitMaxOp), s.CheckpointOp, ready),
 		fmt.Sprintf("per second: %s requests, %s ops, %s transfers, %s accounts; queue %d, pipeline %d of %d",

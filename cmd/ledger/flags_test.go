@@ -134,7 +134,7 @@ func TestBooleanSwallowsNothing(t *testing.T) {
 // malformed values of every flag, by command and flag. A name of a file is malformed where no file
 // can be.
 var malformed = map[string]string{
-	"format --cluster": "x", "format --replica": "6", "format --replica-count": "7", "format --clients-max": "1025",
+	"format --cluster": "x", "format --replica": "6", "format --standby": "9", "format --replica-count": "7", "format --clients-max": "1025",
 	"format --development": "perhaps",
 	"start --addresses":    "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1",
 	"start --scrub-days": "x", "dev --scrub-days": "-1",

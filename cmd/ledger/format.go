@@ -25,6 +25,7 @@ import (
 type formatCommand struct {
 	Cluster      *string `placeholder:"N" help:"Id of the cluster: a decimal of up to 128 bits. Left out, a random one is chosen and printed; 0 is for tests. Default: random."`
 	Replica      *string `placeholder:"I" help:"Index of this replica, from 0."`
+	Standby      *string `placeholder:"I" help:"Instead of --replica: index of this standby, which follows and never votes: --replica-count or above; there are up to ${standbys_max}."`
 	ReplicaCount *string `placeholder:"N" help:"Replicas of the cluster, 1 to ${replicas_max}."`
 	ClientsMax   *string `placeholder:"N" help:"Client sessions, 1 to ${clients_max}, the same on all replicas. Default: ${clients}."`
 	Development  *string `placeholder:"BOOL" help:"Make a file for development: quickly, and without direct I/O where there is none. Default: false."`
@@ -43,6 +44,7 @@ func (c *formatCommand) Run(s *streams) error {
 	settings := config.FormatSettings{
 		Cluster:      setting("cluster", c.Cluster),
 		Replica:      setting("replica", c.Replica),
+		Standby:      setting("standby", c.Standby),
 		ReplicaCount: setting("replica-count", c.ReplicaCount),
 		ClientsMax:   setting("clients-max", c.ClientsMax),
 		Development:  setting("development", c.Development),
@@ -63,6 +65,9 @@ func (c *formatCommand) Run(s *streams) error {
 	}
 	if note := copiesNote(int(format.ReplicaCount)); note != "" {
 		fmt.Fprintln(s.err, note)
+	}
+	if format.IsStandby() {
+		fmt.Fprintln(s.err, standbyNote(format))
 	}
 	return formatFile(s.err, c.File, format)
 }

@@ -168,6 +168,7 @@ func helpVars() kong.Vars {
 		"clients":                    fmt.Sprint(production.SessionsMax),
 		"clients_max":                fmt.Sprint(limits.SessionsMax),
 		"replicas_max":               fmt.Sprint(limits.ReplicasMax),
+		"standbys_max":               fmt.Sprint(limits.StandbysMax),
 	}
 }
 

@@ -15,6 +15,12 @@ func sameCluster(format *config.Format) string {
 	return fmt.Sprintf(": format the other files of this cluster with --cluster=%s", format.Cluster)
 }
 
+// standbyNote says what the others need to know of a standby.
+func standbyNote(format *config.Format) string {
+	return fmt.Sprintf("note: standby %d counts for no quorum and serves no clients; start it, and each of the %d replicas, with --addresses "+
+		"that name all replicas and then the standbys, by index", format.Replica, format.ReplicaCount)
+}
+
 // copiesNote says what a cluster of this size does not survive, where that is less than an operator
 // may expect. It is "" for the sizes that need no note.
 func copiesNote(replicas int) string {

@@ -336,13 +336,14 @@ func ioKind(flag *string) (replica.IOKind, error) {
 	return 0, fmt.Errorf("--io=%s: must be auto, uring or posix", *flag)
 }
 
-// ownAddress is the address of this replica: that of its index in the list. A file that is none of
-// ours has no index, and is refused later.
+// ownAddress is the address of this replica: that of its index in the list. Those behind the
+// replicas' are of standbys. A file that is none of ours has no index, and is refused later.
 func ownAddress(start *config.Start, file ports.File) (config.Address, error) {
 	index, count, ok := replica.PositionOf(file, &start.Limits)
 	if !ok {
 		return start.Addresses[0], nil
 	}
+	start.Limits.StandbysCount = start.Addresses.Standbys(uint32(index), uint32(count))
 	if err := start.Addresses.CheckReplicas(uint32(index), uint32(count)); err != nil {
 		return config.Address{}, fmt.Errorf("%s: %w", start.AddressesOrigin, err)
 	}

@@ -18,7 +18,7 @@ const (
 	exitDamage  = 3 // damaged data or a failing disk
 	exitNoSpace = 4 // no space left on the disk
 	exitLimit   = 5 // the storage limit is reached
-	exitOthers  = 6 // the other replicas have what this one needs, and this version does not fetch it
+	exitOthers  = 6 // this replica needs something from the others that none of them brings
 	// Of ping: why a client would hang.
 	exitNobody  = 10
 	exitCluster = 11
@@ -43,7 +43,7 @@ var exitStatuses = []struct {
 	{exitDamage, "damaged data, or a failing disk"},
 	{exitNoSpace, "no space left on the disk, or a quota or limit on file sizes reached"},
 	{exitLimit, "the storage limit is reached"},
-	{exitOthers, "a replica of several needs blocks or a checkpoint from the others, which this version does not fetch yet"},
+	{exitOthers, "a replica of several needs something from the others that none of them brings"},
 	{exitNobody, "ping: no server listens at the addresses"},
 	{exitCluster, "ping: the server serves another cluster"},
 	{exitQuorum, "ping: too few replicas answer, or none takes requests"},

@@ -24,7 +24,8 @@ func (b *Block) IsTrailer() bool { return b.Bytes[blockKindAt] == blockKindTrail
 
 // BlockDisk is what the ledger asks of one replica's disk.
 type BlockDisk interface {
-	// HasBlock tells whether these bytes would survive a power cut, at this place of a block.
+	// HasBlock tells whether a read returns these bytes at this place of a block, also behind a power
+	// cut.
 	HasBlock(address, offsetBytes uint64, data []byte) bool
 	// CheckpointOp is the op of the durable checkpoint.
 	CheckpointOp() uint64
@@ -36,7 +37,7 @@ type BlockDisk interface {
 type Blocks struct {
 	pageBytes, blockBytes uint64
 	disks                 []BlockDisk
-	quorum                int
+	replicas, quorum      int
 	written               map[uint64][]*Block // by address, in the order in which the first replica wrote them
 	wrote                 []map[uint64]int    // by replica: what it wrote since it opened its checkpoint, as an index there
 	checkpoints           []*named            // oldest first
@@ -53,9 +54,10 @@ type named struct {
 // a newer one from others.
 const checkpointsKept = 64
 
-// NewBlocks makes the ledger of replicas with these disks.
-func NewBlocks(pageBytes, blockBytes uint32, disks []BlockDisk) *Blocks {
-	b := &Blocks{pageBytes: uint64(pageBytes), blockBytes: uint64(blockBytes), disks: disks, quorum: replication[len(disks)],
+// NewBlocks makes the ledger of replicas with these disks, and of standbys behind them. Standbys
+// write the same blocks, and count for nothing.
+func NewBlocks(pageBytes, blockBytes uint32, replicas int, disks []BlockDisk) *Blocks {
+	b := &Blocks{pageBytes: uint64(pageBytes), blockBytes: uint64(blockBytes), disks: disks, replicas: replicas, quorum: replication[replicas],
 		written: map[uint64][]*Block{}}
 	for range disks {
 		b.wrote = append(b.wrote, map[uint64]int{})
@@ -164,7 +166,7 @@ func (b *Blocks) mayWrite(replica int, block *Block, index int) error {
 			continue
 		}
 		later := 0
-		for _, disk := range b.disks {
+		for _, disk := range b.disks[:b.replicas] {
 			if disk.CheckpointOp() > c.op {
 				later++
 			}

@@ -32,7 +32,7 @@ func newGrids(t *testing.T) *gridCluster {
 		g := &grid{bytes: make([]byte, 20*2048)}
 		c.disks, disks = append(c.disks, g), append(disks, g)
 	}
-	c.blocks = NewBlocks(512, 2048, disks)
+	c.blocks = NewBlocks(512, 2048, len(disks), disks)
 	return c
 }
 

@@ -1,7 +1,9 @@
 package oracle
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"math/bits"
 )
 
@@ -41,6 +43,27 @@ func namedBy(content []byte) (addresses []uint64, err error) {
 		}
 	}
 	return addresses, nil
+}
+
+// Sent judges a block that leaves a replica for another one.
+func (b *Blocks) Sent(address uint64, checksum Checksum, pages []byte) error {
+	block := b.find(address, checksum)
+	if block == nil || !bytes.Equal(block.Bytes, pages) {
+		return fmt.Errorf("block %d is not what was written", address)
+	}
+	return nil
+}
+
+// IsReused tells whether a replica has written something later at the address of a block.
+func (b *Blocks) IsReused(replica int, address uint64, checksum Checksum) bool {
+	now, isWritten := b.wrote[replica][address]
+	block := b.find(address, checksum)
+	return isWritten && block != nil && b.indexOf(block) < now
+}
+
+// IsKnown tells whether a block was ever written.
+func (b *Blocks) IsKnown(address uint64, checksum Checksum) bool {
+	return b.find(address, checksum) != nil
 }
 
 // IsWhole tells whether a block is whole on the disk of a replica, so that a power cut leaves it.
@@ -105,10 +128,27 @@ func (b *Blocks) Before(block *Block) *Block {
 // MaySpoil tells whether the disk of a replica may spoil a block that is whole there: another
 // replica has it, so that it can be repaired.
 func (b *Blocks) MaySpoil(replica int, block *Block) bool {
-	for other := range b.disks {
+	for other := range b.replicas {
 		if other != replica && b.IsWhole(other, block) {
 			return true
 		}
 	}
 	return false
+}
+
+// MayRebuild tells whether a block that is whole on a replica may be spoiled there although no other
+// replica has it: no checkpoint names it, and the replica itself has written it since it opened its
+// checkpoint. So it writes it again when it opens that checkpoint again and executes the log. It
+// may have to become part of the next checkpoint, so no other disk has spoiled it.
+func (b *Blocks) MayRebuild(replica int, block *Block) bool {
+	now, isWritten := b.wrote[replica][block.Address]
+	if !isWritten || b.indexOf(block) != now || block.Faults&^(1<<replica) != 0 {
+		return false
+	}
+	for _, c := range b.checkpoints {
+		if c.blocks[block.Address] == block {
+			return false
+		}
+	}
+	return true
 }

@@ -5,6 +5,9 @@ import "fmt"
 // replication is q_r by the number of replicas. Source: consensus, 2.2.
 var replication = [7]int{0, 1, 2, 2, 2, 3, 3}
 
+// Quorum is the number of acknowledgements with which an op is committed.
+func Quorum(replicas int) int { return replication[replicas] }
+
 // Replica is what the oracle knows of one replica's disk.
 type Replica interface {
 	// Durable are the numbers of the durable superblock.
@@ -83,6 +86,9 @@ func (o *Oracle) Acked(replica int, view uint32, c Checksum) error {
 	if p == nil {
 		return fmt.Errorf("replica %d acknowledges a prepare that was never written, checksum %x", replica, c)
 	}
+	if replica >= len(o.replicas) {
+		return fmt.Errorf("standby %d acknowledges op %d", replica, p.Op)
+	}
 	if replica == int(view)%len(o.replicas) {
 		return nil // the primary's is its own write
 	}
@@ -99,8 +105,11 @@ func (o *Oracle) promise(key promise, p *Prepare) {
 	o.promised[p.Op][key] = p
 }
 
-// Held: a prepare is durable on a replica from now on.
+// Held: a prepare is durable on a replica from now on, or on a standby, which promises nothing.
 func (o *Oracle) Held(replica int, p *Prepare) error {
+	if replica >= len(o.replicas) {
+		return nil
+	}
 	view, logView := o.replicas[replica].Durable()
 	if view != logView || int(view)%len(o.replicas) != replica {
 		return nil

@@ -30,6 +30,9 @@ const (
 	RequestPrepare   = 14
 	RepairPrepare    = 15
 	PrepareMissing   = 16
+	RequestBlocks    = 17
+	BlockMessage     = 18
+	BlockMissing     = 19
 )
 
 var little = binary.LittleEndian
@@ -80,7 +83,15 @@ const (
 	StartCheckpointOpAt  = 32
 	StartCheckpointBytes = 256 // of the body, in front of the headers
 	PingCommitMaxAt      = 64
+	BlocksCountAt        = 0
+	BlockNamesAt         = 8 // of request_blocks: a checksum and an address each
+	BlockNameBytes       = 24
 )
+
+// BlockName reads the name of a block at offset at of the inner header.
+func (m *Message) BlockName(at int) (address uint64, checksum Checksum) {
+	return m.U64(at + 16), m.Sum(at)
+}
 
 // Prepare is a prepare that was written: header and body.
 type Prepare struct {

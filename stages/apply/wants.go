@@ -174,7 +174,8 @@ func (s *Stage) onArrived(e *Event) {
 	s.repairNext()
 }
 
-// repairNext gives arrived blocks to the first worker as long as it has memory for them.
+// repairNext gives arrived blocks to the first worker as long as it has memory for them. The end of
+// a bar takes several steps, so an address may be free already that withdraw has not come to.
 func (s *Stage) repairNext() {
 	w := &s.wants
 	for w.arrivedCount > 0 && w.writing < stages.BlocksRepairedMax {
@@ -182,7 +183,11 @@ func (s *Stage) repairNext() {
 		w.arrivedTake(0)
 		one := w.find(next.ref)
 		assert.That(one != nil && one.state == wantArrived, "a block that is repaired is wanted")
-		assert.That(!s.isOpen || s.forest.IsInUse(next.ref.Address), "a block that is repaired has an address in use")
+		if s.isOpen && !s.forest.IsInUse(next.ref.Address) {
+			one.state = wantEnding
+			s.repairEnded(next.slot, next.ref, stages.RepairUnwanted)
+			continue
+		}
 		one.state = wantWriting
 		w.writing++
 		s.out.Compact[0] = append(s.out.Compact[0], stages.ApplyToCompact{Kind: stages.CompactBlockRepair, Slot: next.slot, Ref: next.ref,

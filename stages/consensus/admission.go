@@ -14,6 +14,10 @@ func (s *Stage) onNet(e *stages.NetToConsensus) {
 		s.send.returned(e.Slot)
 	case stages.NetMessage:
 		s.slots.receive(e.Slot)
+		if s.isStandby() && !s.status.isFailed() {
+			s.ignoreClient(e)
+			return
+		}
 		if s.isCluster() && !s.mayOrder() && !s.status.isFailed() {
 			s.onClient(e)
 			return

@@ -65,7 +65,7 @@ func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
 	op := header.Op()
 	s.recent.put(op, inMemory{checksum: header.Checksum(), slot: slot, record: s.measures.prepared(header, s.timers.now())})
 	s.writeOne(op, slot)
-	s.sendPrepare(op, slot, s.peers.others())
+	s.sendPrepare(op, slot, s.peers.members())
 	s.deadlines.signed(true)
 	s.spacing.prepared(s.timers.now())
 	s.beats.announced(s.commits.max())
@@ -130,7 +130,8 @@ func (s *Stage) ackOf(op uint64) vsr.Ack {
 	durable := s.superblocks.now()
 	return vsr.Ack{
 		Op: op, To: s.quorums.PrimaryOf(s.views.now()), IsInLog: op >= s.log.chainedFrom() && op <= s.log.head(), IsWritten: s.log.isClean(op),
-		IsNormal: s.views.isNormal(), View: s.views.now(), LogView: durable.LogView, CheckpointOp: durable.Checkpoint.Op,
+		IsStandby: s.isStandby(), IsNormal: s.views.isNormal(),
+		View: s.views.now(), LogView: durable.LogView, CheckpointOp: durable.Checkpoint.Op,
 		IsReplacing: s.syncing.isReplacing(), IsSyncing: s.isHalfSynced(),
 	}
 }

@@ -32,7 +32,9 @@ func (s *Stage) openCluster(r *Recovered) {
 	durable := &r.Superblock
 	s.log.openCluster(&durable.Checkpoint, durable.Cluster, s.storedHead(r.OpHead), r.Headers, &r.Dirty, &r.Faulty)
 	s.commits.raiseMax(max(durable.CommitMax, r.CommitMax))
-	s.views.uncertainHead(&r.Uncertain)
+	if !s.isStandby() {
+		s.views.uncertainHead(&r.Uncertain)
+	}
 	s.server.View = durable.LogView
 }
 
@@ -80,10 +82,13 @@ func (s *Stage) tickCluster() {
 	}
 	s.watch()
 	s.watchSync()
+	s.tellSync()
 	if s.views.hasChosen() {
 		s.beginChosen()
 	}
-	s.repairBlocks()
+	if s.repairBlocks(); s.status.isFailed() {
+		return
+	}
 	s.serveBlocks()
 	s.repairLog()
 	s.loadSessions()
@@ -105,6 +110,8 @@ func (s *Stage) tickCluster() {
 func (s *Stage) startView() {
 	s.turn.start()
 	switch {
+	case s.isStandby():
+		s.deadlines.normal(false)
 	case s.views.isNormal() && s.quorums.PrimaryOf(s.views.now()) == s.self:
 		s.service.leaves(s.views.now(), peer.CauseRestarted, 0)
 		s.enterView(s.views.now() + 1)
@@ -173,7 +180,7 @@ func (s *Stage) onDurable() {
 	if s.syncing.isReplacing() {
 		return
 	}
-	if s.views.isChanging() && !s.views.hasChosen() {
+	if s.views.isChanging() && !s.views.hasChosen() && !s.isStandby() {
 		s.vote()
 	}
 	if s.isSettled() {
@@ -206,11 +213,13 @@ func (s *Stage) setList(list *vsr.List, logView uint32) {
 func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	isLive := e.Kind == stages.NetPeerLive
 	s.peers.connected(int(e.Peer), isLive, s.timers.now())
-	s.repair.connected(int(e.Peer), isLive)
-	if !isLive {
-		s.spacing.left(int(e.Peer))
+	if !s.isOfStandby(int(e.Peer)) { // a standby is asked for nothing
+		s.repair.connected(int(e.Peer), isLive)
+		s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
+		if !isLive {
+			s.spacing.left(int(e.Peer))
+		}
 	}
-	s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
 	s.blockServing.connected(int(e.Peer))
 	s.send.noted(e.Peer)
 	if isLive && s.isStarted() && !s.status.isFailed() && !s.syncing.isReplacing() {
@@ -225,7 +234,7 @@ func (s *Stage) greet(replica int) {
 	case s.mayAnnounce():
 		s.sendHeartbeat()
 	case replica != s.quorums.PrimaryOf(s.views.now()):
-	case s.views.isRecovering():
+	case s.views.isRecovering() || s.isStandby():
 		s.requestStartView(s.views.now())
 	case s.views.isChanging():
 		s.vote()
@@ -237,7 +246,7 @@ func (s *Stage) greet(replica int) {
 
 // sendTo sends the message in slot to those of to that take one, if it may leave. It takes over the
 // caller's hold.
-func (s *Stage) sendTo(command peer.Command, view uint32, slot stages.Slot, bytes uint32, to uint8) {
+func (s *Stage) sendTo(command peer.Command, view uint32, slot stages.Slot, bytes uint32, to uint16) {
 	to = s.peers.reachable(to)
 	if to != 0 && mayLeave(command, view, s.superblocks.now()) {
 		s.peers.sent(to)
@@ -273,7 +282,7 @@ func in[M any](room *M, m M) *M {
 }
 
 // sendSmall builds a message of view in a slot and sends it. Without a free slot it is dropped.
-func (s *Stage) sendSmall(command peer.Command, view uint32, m message, to uint8) {
+func (s *Stage) sendSmall(command peer.Command, view uint32, m message, to uint16) {
 	slot := s.slots.take(stages.SlotSend)
 	if slot == stages.SlotNone {
 		return

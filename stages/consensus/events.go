@@ -34,6 +34,8 @@ type Actions struct {
 	// Healing is set when there is something to say about repair. It points into the stage, and is
 	// read before the next step.
 	Healing *Healing
+	// SyncNews is set when a line is to say something about state sync. It points into the stage too.
+	SyncNews *SyncNews
 	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
 	// log.
 	ClockBehindNs uint64
@@ -66,5 +68,5 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
-	a.Ready, a.Service, a.LostBlocks, a.Healing, a.ClockBehindNs, a.Fault = false, nil, nil, nil, 0, nil
+	a.Ready, a.Service, a.LostBlocks, a.Healing, a.SyncNews, a.ClockBehindNs, a.Fault = false, nil, nil, nil, nil, 0, nil
 }

@@ -17,7 +17,7 @@ import (
 // what it can have of the log, until its own checkpoint is durable. There are hooks for the
 // checkpoint before, and for the one before that: who is at that one may have most of a log of its
 // own.
-func (s *Stage) sendStartView(to uint8, nonce uint64) {
+func (s *Stage) sendStartView(to uint16, nonce uint64) {
 	before := s.limits.CheckpointBefore(s.superblocks.now().Checkpoint.Op)
 	hook, second := s.limits.PrepareMax(before), s.limits.PrepareMax(s.limits.CheckpointBefore(before))
 	list, ok := vsr.StartList(&s.log, s.log.head(), s.commits.max(), s.proven(hook), s.proven(second))
@@ -91,7 +91,7 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, body []byt
 		View: view, From: from, Op: m.Op, CommitMax: m.CommitMax, Self: s.self, OwnView: s.views.now(), OwnLogView: s.views.logView(),
 		OwnOp: s.log.head(), CheckpointOp: s.superblocks.now().Checkpoint.Op,
 		PrepareMax:      s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op),
-		IsHeadUncertain: s.views.isRecovering(),
+		IsHeadUncertain: s.views.isRecovering(), IsStandby: s.isStandby(),
 	}
 	binary.LittleEndian.PutUint64(start.Nonce[:], m.Nonce)
 	binary.LittleEndian.PutUint64(start.OwnNonce[:], s.views.nonce())

@@ -89,7 +89,7 @@ func TestSeveralCheckpointBelowTheList(t *testing.T) {
 	if !last.stage.log.is(highest, checksum) {
 		t.Fatalf("op %d was acknowledged, and the start has lost it: %s", highest, w.text())
 	}
-	w.isCut = [limits.ReplicasMax][limits.ReplicasMax]bool{}
+	w.isCut = [limits.MembersMax][limits.MembersMax]bool{}
 	w.maySpread = false
 	w.quiet(false)
 	w.heal()

@@ -108,7 +108,7 @@ func (s *Stage) mayOrder() bool {
 }
 
 // sendPrepare sends a prepare from its slot.
-func (s *Stage) sendPrepare(op uint64, slot stages.Slot, to uint8) {
+func (s *Stage) sendPrepare(op uint64, slot stages.Slot, to uint16) {
 	s.slots.hold(slot)
 	s.sendTo(peer.CommandPrepare, s.views.now(), slot, s.log.header(op).SizeBytes(), to)
 }
@@ -122,7 +122,7 @@ func (s *Stage) sendHeartbeat() {
 	s.sendSmall(peer.CommandCommit, s.views.now(), in(&s.outgoing.commit, peer.Commit{
 		Checksum: s.log.checksum(op), CheckpointID: s.superblocks.checkpointID(), Op: op,
 		CheckpointOp: min(s.superblocks.now().Checkpoint.Op, op), ClockNs: s.timers.now(),
-	}), s.peers.others())
+	}), s.peers.members())
 	s.deadlines.signed(true)
 	s.beats.announced(op)
 }
@@ -144,6 +144,9 @@ func (s *Stage) onHeartbeat(from int, m *peer.Commit) {
 	s.views.told(m.Op)
 	if m.Op > s.log.head() {
 		s.askStartView(s.views.now())
+	}
+	if s.isStandby() {
+		return // an echo tells a primary that it is heard by who could go on without it
 	}
 	echo := peer.CommitEcho{EchoNs: m.ClockNs, Op: s.log.head(), CommitMin: s.commits.min()}
 	s.sendSmall(peer.CommandCommitEcho, s.views.now(), in(&s.outgoing.echo, echo), 1<<from)
@@ -189,6 +192,9 @@ func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
 // reported: a ping or a pong tells the state of another replica, of which the log view is durable.
 func (s *Stage) reported(from int, state *peer.State) {
 	s.peers.reports(from, state, s.timers.now())
+	if s.isOfStandby(from) {
+		return
+	}
 	s.spacing.told(from, state.SyncOp > 0, state.OpenNs, s.timers.now())
 	if s.isPrimary() && state.LogView == s.views.now() {
 		s.beats.followedBy(from)
@@ -198,7 +204,7 @@ func (s *Stage) reported(from int, state *peer.State) {
 
 func (s *Stage) sendPings() {
 	s.sendSmall(peer.CommandPing, s.superblocks.now().View, in(&s.outgoing.ping, peer.Ping{ClockNs: s.timers.now(), State: s.state()}),
-		s.peers.others())
+		s.peers.members())
 }
 
 func (s *Stage) sendPong(to int, echoNs uint64) {

@@ -43,6 +43,7 @@ func (b *ballots) header(replica int, op uint64, checksum wire.Checksum) prepare
 // vote tells the next primary what this replica has of its log, if that is durable. The next
 // primary tells itself.
 func (s *Stage) vote() {
+	assert.That(!s.isStandby(), "a standby does not vote")
 	view := s.views.now()
 	if !mayLeave(peer.CommandDoViewChange, view, s.superblocks.now()) || s.views.hasChosen() {
 		return

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"ledger/internal/assert"
 	"ledger/peer"
 	"ledger/vsr"
 )
@@ -11,6 +12,9 @@ func (s *Stage) watch() {
 		s.views.forget(s.peers.others())
 	}
 	switch {
+	case s.isStandby():
+		s.watchAsStandby()
+		return
 	case s.views.isRecovering():
 		s.askStartView(s.views.now())
 		if s.deadlines.headLate() {
@@ -41,6 +45,9 @@ func (s *Stage) watch() {
 
 // wish to leave the view. When enough replicas do, all of them do.
 func (s *Stage) wish(cause peer.Cause) {
+	if s.isStandby() {
+		return
+	}
 	if !s.views.wished(s.self) {
 		s.views.wish(s.self)
 		if cause != peer.CauseFollowed {
@@ -87,6 +94,7 @@ func (s *Stage) countWishes() {
 // enterView leaves the view for a later one. What the ballot says is frozen when the log view is
 // left, and written together with the view.
 func (s *Stage) enterView(view uint32) {
+	assert.That(!s.isStandby(), "a standby takes no part in view changes")
 	if s.views.logView() == s.views.now() && !s.views.isChanging() {
 		list := vsr.Freeze(&s.log, s.views.headers(), s.log.head(), s.commits.max(), s.views.uncertain())
 		s.setList(&list, s.views.logView())

@@ -127,18 +127,21 @@ func (s *Stage) watchLost() {
 // replayFor makes a block again that no checkpoint names. false: the replica has stopped, or goes
 // back to its checkpoint, so its wants end.
 func (s *Stage) replayFor(w *lostWant) bool {
+	if s.opening.isOn() || s.syncing.isReplacing() {
+		return true // apply has not ended the wants of the state before yet
+	}
 	if s.lost.wasReplayed(w.block) {
 		tree := w.tree
 		if tree == "" {
 			tree = "not known"
 		}
-		s.fail(&storage.Fault{What: storage.FaultBlock, Address: w.block.Address, Reason: fmt.Sprintf("the block with checksum %v, of tree %s, is "+
-			"damaged, no other replica has brought it, and executing the log again from op %d on did not make it: check the disk, then start again",
-			w.block.Checksum, tree, s.superblocks.now().Checkpoint.Op+1)})
+		s.fail(&storage.Fault{What: storage.FaultBlock, Address: w.block.Address, Reason: fmt.Sprintf("the block with checksum %v, "+
+			"of tree %s, is damaged, no other replica has brought it, and executing the log again from op %d on did not make it: "+
+			"check the disk, then start again", w.block.Checksum, tree, s.superblocks.now().Checkpoint.Op+1)})
 		return false
 	}
-	if s.opening.isOn() || s.syncing.isReplacing() || !s.reopen() {
-		return true // the next step tries again
+	if !s.reopen() {
+		return true // a checkpoint is on its way into the superblock: a later step tries again
 	}
 	s.lost.replays(w.block)
 	return false

@@ -11,8 +11,13 @@ import (
 func (s *Stage) onPeer(e *stages.NetToConsensus) {
 	s.slots.receive(e.Slot)
 	s.peers.told(int(e.Peer), s.timers.now())
-	if !s.status.isFailed() && s.isCluster() && s.isStarted() && !s.syncing.isReplacing() && s.follows(e) {
-		s.takePeer(e)
+	if !s.status.isFailed() && s.isCluster() && s.isStarted() && !s.syncing.isReplacing() {
+		switch {
+		case !s.mayTake(peer.Command(e.Command), int(e.Peer)):
+			s.measures.ignored()
+		case s.follows(e):
+			s.takePeer(e)
+		}
 	}
 	if s.peers.blamed() {
 		s.measures.ignored()
@@ -26,6 +31,12 @@ func (s *Stage) onPeer(e *stages.NetToConsensus) {
 // counts.
 func (s *Stage) follows(e *stages.NetToConsensus) bool {
 	command := peer.Command(e.Command)
+	switch {
+	case s.isStandby():
+		return s.followsAsStandby(e)
+	case s.isOfStandby(int(e.Peer)):
+		return true // its view is the one that it was told here or by another replica
+	}
 	switch command {
 	case peer.CommandStartView, peer.CommandRequestStartView, peer.CommandRequestHeaders, peer.CommandHeaders,
 		peer.CommandRequestPrepare, peer.CommandRepairPrepare, peer.CommandPrepareMissing, peer.CommandRequest,

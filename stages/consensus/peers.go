@@ -6,13 +6,14 @@ import (
 	"ledger/stages"
 )
 
-// peers is what is known of the connections with the other replicas, by index.
+// peers is what is known of the connections with the other replicas, and with standbys, by index.
 type peers struct {
-	self, count int
-	all         uint8 // bits of the others
-	live        uint8
-	each        [limits.ReplicasMax]peerState
-	isBlamed    bool // the message of this moment is malformed
+	replicas int    // of the cluster
+	indexes  int    // one more than the highest index of a peer
+	all      uint16 // bits of the others
+	live     uint16
+	each     [limits.MembersMax]peerState
+	isBlamed bool // the message of this moment is malformed
 }
 
 // peerState is one of the others.
@@ -29,9 +30,9 @@ type peerState struct {
 // forwardsMax is the largest number of clients' requests that are on their way to the primary.
 const forwardsMax = 2
 
-func newPeers(self, count int) peers {
-	p := peers{self: self, count: count}
-	p.all = (1<<count - 1) &^ (1 << self)
+func newPeers(self int, l *limits.Limits) peers {
+	p := peers{replicas: int(l.ReplicasCount), indexes: int(l.IndexesCount())}
+	p.all = (1<<p.indexes - 1) &^ (1 << self)
 	for i := range p.each {
 		for j := range p.each[i].forwards {
 			p.each[i].forwards[j] = stages.SlotNone
@@ -41,7 +42,10 @@ func newPeers(self, count int) peers {
 }
 
 // others are the bits of all other replicas.
-func (p *peers) others() uint8 { return p.all }
+func (p *peers) others() uint16 { return p.all & (1<<p.replicas - 1) }
+
+// members are the bits of all other replicas and of the standbys.
+func (p *peers) members() uint16 { return p.all }
 
 // connected: there is a connection with a peer, or none.
 func (p *peers) connected(replica int, isLive bool, nowNs uint64) {
@@ -54,8 +58,8 @@ func (p *peers) connected(replica int, isLive bool, nowNs uint64) {
 }
 
 // reachable are those of to that take another message.
-func (p *peers) reachable(to uint8) (bits uint8) {
-	for i := range p.count {
+func (p *peers) reachable(to uint16) (bits uint16) {
+	for i := range p.indexes {
 		if to&p.live&p.all>>i&1 != 0 && p.each[i].sends < stages.BudgetPeerSends {
 			bits |= 1 << i
 		}
@@ -64,8 +68,8 @@ func (p *peers) reachable(to uint8) (bits uint8) {
 }
 
 // sent counts a message to each of to.
-func (p *peers) sent(to uint8) {
-	for i := range p.count {
+func (p *peers) sent(to uint16) {
+	for i := range p.indexes {
 		if to>>i&1 != 0 {
 			p.each[i].sends++
 		}
@@ -102,7 +106,7 @@ func (p *peers) heard(replica int, nowNs uint64) { p.each[replica].heardNs = now
 // late: this replica did not run for so long. What the others answered meanwhile may not have been
 // read, so the time does not count for their silence.
 func (p *peers) late(lateNs uint64) {
-	for i := range p.count {
+	for i := range p.indexes {
 		p.each[i].heardNs += lateNs
 	}
 }
@@ -119,9 +123,9 @@ func (p *peers) blamed() (isBlamed bool) {
 // told: a message came.
 func (p *peers) told(replica int, nowNs uint64) { p.each[replica].toldNs = max(nowNs, 1) }
 
-// toldSince are the bits of those of which a message came after sinceNs.
-func (p *peers) toldSince(sinceNs uint64) (bits uint8) {
-	for i := range p.count {
+// toldSince are the bits of the replicas of which a message came after sinceNs.
+func (p *peers) toldSince(sinceNs uint64) (bits uint16) {
+	for i := range p.replicas {
 		if p.live&p.all>>i&1 != 0 && p.each[i].toldNs > sinceNs {
 			bits |= 1 << i
 		}
@@ -153,16 +157,16 @@ func (p *peers) stateOf(replica int) (state *peer.State, stateNs, toldNs uint64)
 
 // liveSince fills in since when each replica is connected; 0: it is not.
 func (p *peers) liveSince(times *[limits.ReplicasMax]uint64) []uint64 {
-	for i := range p.count {
+	for i := range p.replicas {
 		times[i] = p.each[i].liveNs
 	}
-	return times[:p.count]
+	return times[:p.replicas]
 }
 
 // heardAt fills in when each replica was last heard.
 func (p *peers) heardAt(times *[limits.ReplicasMax]uint64) []uint64 {
-	for i := range p.count {
+	for i := range p.replicas {
 		times[i] = p.each[i].heardNs
 	}
-	return times[:p.count]
+	return times[:p.replicas]
 }

@@ -75,9 +75,9 @@ func (p *pipeline) acked(replica int, op uint64, checksum wire.Checksum) bool {
 }
 
 // missing are the replicas that have not acknowledged the first op.
-func (p *pipeline) missing(replicas uint8) (op uint64, bits uint8) {
+func (p *pipeline) missing(replicas uint16) (op uint64, bits uint16) {
 	e := p.at(0)
-	for i := range 8 {
+	for i := range limits.ReplicasMax {
 		if replicas>>i&1 != 0 && !e.tally.Has(i) {
 			bits |= 1 << i
 		}

@@ -96,8 +96,8 @@ func (r *recent) free(e *inMemory) {
 }
 
 // stale returns a prepare that is not that of the log any more, or of an op that the commit queue
-// has passed, or is too far from: it has gone back, and ops before that one need the place. It gives
-// its slot away. One that is being read keeps its place until then.
+// has passed, or is too far from: it has gone back, and ops before that one need the place. It
+// gives its slot away. One that is being read keeps its place until then.
 func (r *recent) stale(g *log, last uint64) (op uint64, slot stages.Slot) {
 	for i := range r.entries {
 		if e := &r.entries[i]; e.op != 0 && !e.isReading && (e.op <= last || e.op > last+r.reach() || !g.is(e.op, e.checksum)) {

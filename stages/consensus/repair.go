@@ -33,9 +33,9 @@ func (r *repair) answered(from int, nowNs, op uint64, checksum wire.Checksum) {
 
 // ask returns whom to ask for a prepare: all of a new primary's peers, since it has no time to try
 // one after the other.
-func (r *repair) ask(nowNs, op uint64, checksum wire.Checksum, random uint64, isUrgent bool) (peers uint8) {
+func (r *repair) ask(nowNs, op uint64, checksum wire.Checksum, random uint64, isUrgent bool) (peers uint16) {
 	if isUrgent {
-		return r.budget.AskAll(nowNs, op, checksum)
+		return uint16(r.budget.AskAll(nowNs, op, checksum))
 	}
 	if one, ok := r.budget.Ask(nowNs, op, checksum, random); ok {
 		return 1 << one
@@ -92,16 +92,17 @@ func (s *Stage) repairLog() {
 }
 
 // somebody is one of the others, the primary more often.
-func (s *Stage) somebody() uint8 {
+func (s *Stage) somebody() uint16 {
 	random := s.deadlines.draw()
 	if primary := s.quorums.PrimaryOf(s.views.now()); primary != s.self && random%2 == 0 {
 		return 1 << primary
 	}
-	at := int(random>>8) % (s.quorums.Replicas - 1)
-	if at < 0 {
-		at = -at
+	count := uint64(s.quorums.Replicas)
+	if !s.isStandby() {
+		count--
 	}
-	if at >= s.self {
+	at := random >> 8 % count
+	if at >= uint64(s.self) {
 		at++
 	}
 	return 1 << at

@@ -25,8 +25,9 @@ type blocks struct {
 	askedCount, takenCount, wrongCount, missingCount, droppedCount, takenBytes uint64
 }
 
-// heldBlocksMax is the largest number of blocks that came and are not written.
-const heldBlocksMax = (limits.ReplicasMax - 1) * limits.BlocksArrivingMax
+// heldBlocksMax is the largest number of blocks that came and are not written: those of a standby,
+// which asks all replicas.
+const heldBlocksMax = limits.ReplicasMax * limits.BlocksArrivingMax
 
 // These fail to compile if the numbers of the rules, of the edges and of the protocol differ.
 var (

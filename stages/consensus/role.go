@@ -11,12 +11,13 @@ const (
 	RoleBackup                 // it keeps what the primary prepares
 	RoleChanging               // the replicas leave a view, or choose the log of the next one
 	RoleRecovering             // it asks the others what the head of its log is
+	RoleStandby                // it keeps what the primary prepares, and never votes
 	RoleFailed                 // a stage has failed: the replica stops
 	RolesCount
 )
 
 // RoleNames in order of the roles.
-var RoleNames = [RolesCount]string{"starting", "primary", "backup", "view_change", "recovering", "failed"}
+var RoleNames = [RolesCount]string{"starting", "primary", "backup", "view_change", "recovering", "standby", "failed"}
 
 func (s *Stage) role() Role {
 	switch {
@@ -28,6 +29,10 @@ func (s *Stage) role() Role {
 		return RoleStarting
 	case s.views.isRecovering():
 		return RoleRecovering
+	case s.isStandby() && s.isSettled():
+		return RoleStandby
+	case s.isStandby():
+		return RoleStarting // it asks for the log of the view
 	case !s.isSettled():
 		return RoleChanging
 	case !s.isPrimary():

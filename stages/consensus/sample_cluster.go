@@ -8,7 +8,8 @@ import (
 
 // ClusterSample is what one of several replicas knows of itself and of the others.
 type ClusterSample struct {
-	Replicas, Self  uint8 // Replicas is 0 in a cluster of one
+	Replicas, Self  uint8 // Replicas is 0 in a cluster of one; a standby's Self is Replicas or above
+	Indexes         uint8 // one more than the highest index of a peer
 	Primary         uint8 // of the view
 	IsPrimary       bool
 	Away            Away
@@ -21,6 +22,9 @@ type ClusterSample struct {
 	RepairsTaken    uint64 // prepares that came because they were asked for
 	RepairsServed   uint64 // prepares that others asked for and got
 	RoundTripNs     uint64 // median of the others
+	Syncs           uint64 // checkpoints of others that were taken over since the start
+	SyncOp          uint64 // the one of which not all is here yet; 0: none
+	OpenNs          uint64 // how long the last opening of a checkpoint took
 	LagOps          uint64 // of a primary: of its slowest backup that is heard and can be kept near
 	PausedNs        uint64 // pauses before prepares, so that backups stay near
 	// Blocks of the grid that this replica cannot read and asks others for: those that it waits for
@@ -33,7 +37,7 @@ type ClusterSample struct {
 	// were asked for beyond what one may ask for.
 	BlocksServed, BlocksLacked, BlockRequestsDropped uint64
 	Clock                                            clock.State
-	Peers                                            [limits.ReplicasMax]ClusterPeer
+	Peers                                            [limits.MembersMax]ClusterPeer // standbys with an address included
 }
 
 // ClusterPeer is what is known of another replica.
@@ -46,6 +50,9 @@ type ClusterPeer struct {
 	Status                                 peer.Status
 	ClockAgreed                            bool
 }
+
+// IsStandby tells whether this is the sample of a standby.
+func (c *ClusterSample) IsStandby() bool { return c.Self >= c.Replicas }
 
 // NeverNs stands for the age of what never was.
 const NeverNs = ^uint64(0)
@@ -63,7 +70,8 @@ func (h *helped) takenSoFar() uint64 { return h.takenCount }
 func (s *Stage) sampleCluster(out *ClusterSample) {
 	now := s.timers.now()
 	*out = ClusterSample{
-		Replicas: uint8(s.quorums.Replicas), Self: uint8(s.self), Primary: uint8(s.quorums.PrimaryOf(s.views.now())),
+		Replicas: uint8(s.quorums.Replicas), Indexes: uint8(s.limits.IndexesCount()), Self: uint8(s.self),
+		Primary:   uint8(s.quorums.PrimaryOf(s.views.now())),
 		IsPrimary: s.isPrimary(), Away: s.service.reason(), LogView: s.superblocks.now().LogView, ViewChanges: s.service.leftCount(),
 		CommitMax: s.commits.max(), RepairsAsked: s.helped.askedCount, RepairsTaken: s.helped.takenCount,
 		RepairsServed: s.helped.servedCount, RoundTripNs: s.clock.RoundTripNs(), Clock: s.clock.State(now, s.turn.wall()),
@@ -72,6 +80,10 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 	s.lost.fill(out)
 	s.blockServing.fill(out)
 	out.LagOps, out.PausedNs = s.pressure.lag(now), s.pressure.pausedNs()
+	out.Syncs, out.OpenNs = s.syncing.count(), s.opening.lastNs(now)
+	if s.isSyncing() {
+		out.SyncOp = s.superblocks.now().Checkpoint.Op
+	}
 	out.FaultySlots, out.MissingPrepares = s.log.damages()
 	age := func(atNs uint64) uint64 {
 		if atNs == 0 {
@@ -79,8 +91,8 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 		}
 		return now - min(now, atNs)
 	}
-	for i := range s.quorums.Replicas {
-		state, stateNs, toldNs := s.peers.stateOf(i)
+	for i := range out.Indexes {
+		state, stateNs, toldNs := s.peers.stateOf(int(i))
 		out.Peers[i] = ClusterPeer{SilentNs: age(toldNs), StateNs: age(stateNs), Op: state.Op, CommitMin: state.CommitMin,
 			CommitMax: state.CommitMax, CheckpointOp: state.CheckpointOp, LogView: state.LogView, Status: state.Status,
 			ClockAgreed: state.ClockAgreed == 1}

@@ -118,8 +118,8 @@ func mayLeave(command peer.Command, view uint32, durable *datafile.Superblock) b
 }
 
 // peers lends a message to net for each of these peers.
-func (s *sender) peers(command peer.Command, view uint32, slot stages.Slot, bytes uint32, to uint8) {
-	for range bits.OnesCount8(to) {
+func (s *sender) peers(command peer.Command, view uint32, slot stages.Slot, bytes uint32, to uint16) {
+	for range bits.OnesCount16(to) {
 		s.lend(slot)
 	}
 	s.net(stages.ConsensusToNet{Kind: stages.NetPeerSend, Command: uint8(command), View: view, Slot: slot, Bytes: bytes, Peers: to})
@@ -212,6 +212,8 @@ func (s *sender) service(now *Service) { s.out.Service = now }
 func (s *sender) healing(now *Healing) { s.out.Healing = now }
 
 func (s *sender) lostBlocks(now *LostBlocks) { s.out.LostBlocks = now }
+
+func (s *sender) syncNews(news *SyncNews) { s.out.SyncNews = news }
 
 func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }
 

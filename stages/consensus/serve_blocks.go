@@ -13,7 +13,7 @@ import (
 // has no room for is dropped, and so is what has waited for longer than its asker waits: it asks
 // again, or somebody else.
 type blockServing struct {
-	queues [limits.ReplicasMax]blockQueue
+	queues [limits.MembersMax]blockQueue // of replicas and standbys
 	turn   int
 	reads  [stages.BlocksServedMax]blockRead
 	count  int // of the reads under way

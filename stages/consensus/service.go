@@ -14,6 +14,8 @@ type Service struct {
 	IsNormal  bool  // the log of the view is known, and durable here
 	Away      Away
 	Cause     peer.Cause // why the view before this one was left, as far as it is known here
+	IsStandby bool       // it serves no clients: Away tells why it does not follow
+	HasClient bool       // of a standby: a client has come, which gets no answer
 	LostNs    uint64     // the last sign of life of the primary of that view, if it was silent; else 0
 }
 
@@ -33,6 +35,7 @@ const (
 	AwayBroken                 // what the replicas say of their logs contradicts itself
 	AwayFull                   // this replica cannot store the log that it has to begin the view with
 	AwayFar                    // this replica cannot store anything of the log of the view
+	AwaySync                   // the checkpoint of another replica is being opened
 )
 
 func (a Away) String() string {
@@ -44,11 +47,12 @@ func (a Away) String() string {
 		"the replicas contradict each other: one of them did not keep the rules, or has the data file of another cluster",
 		"the new primary cannot store the end of the log before its next checkpoint, so another one is needed",
 		"this replica is two checkpoints behind the primary and cannot store any op that it tells of: wait for another primary, or replace it",
+		"state sync: the checkpoint of another replica is being opened",
 	}[a]
 }
 
-// IsServing tells whether clients are served. A backup serves them too: it passes their requests
-// on, answers their pings, and repeats replies.
+// IsServing tells whether clients are served, or a standby follows. A backup serves them too: it
+// passes their requests on, answers their pings, and repeats replies.
 func (s *Service) IsServing() bool { return s.Away == AwayNot }
 
 // touchNs is the time without any message after which a replica counts as not heard. A ping leaves
@@ -66,11 +70,15 @@ type service struct {
 	causedView uint32 // the view that cause and lostNs are about
 	lostNs     uint64
 	left       uint64 // views that were left, for the metrics
+	hasClient  bool   // of a standby: see Service
 }
 
 func (v *service) reason() Away      { return v.told.Away }
 func (v *service) leftCount() uint64 { return v.left }
 func (v *service) wasServing() bool  { return v.hasServed }
+
+// ignoresClient: a client has come to a standby.
+func (v *service) ignoresClient() { v.hasClient = true }
 
 // leaves notes why a view is left. signNs is the last sign of life of its primary.
 func (v *service) leaves(view uint32, cause peer.Cause, signNs uint64) {
@@ -99,7 +107,8 @@ func (v *service) hears(view uint32, cause peer.Cause, signNs uint64) {
 // tellService tells what has changed since the last step in what this replica does for clients.
 func (s *Stage) tellService() {
 	v, now := &s.service, s.timers.now()
-	t := Service{View: s.views.now(), Primary: uint8(s.quorums.PrimaryOf(s.views.now())), IsNormal: s.isSettled(), Away: s.away(now)}
+	t := Service{View: s.views.now(), Primary: uint8(s.quorums.PrimaryOf(s.views.now())), IsNormal: s.isSettled(), Away: s.away(now),
+		IsStandby: s.isStandby(), HasClient: v.hasClient}
 	t.IsPrimary = int(t.Primary) == s.self
 	if t.Cause = peer.CauseFollowed; v.cause != 0 && v.causedView+1 == t.View {
 		t.Cause, t.LostNs = v.cause, v.lostNs
@@ -118,10 +127,12 @@ func (s *Stage) tellService() {
 	s.send.service(&v.told)
 }
 
-// away returns the reason why clients are not served.
+// away returns the reason why clients are not served, or why a standby does not follow.
 func (s *Stage) away(nowNs uint64) Away {
 	v := &s.service
 	switch {
+	case s.syncing.isReplacing() || s.opening.isOn() && s.isSyncing():
+		return AwaySync
 	case s.views.isRecovering():
 		return AwayHead
 	case !s.isSettled():
@@ -137,6 +148,8 @@ func (s *Stage) away(nowNs uint64) Away {
 	switch {
 	case !v.hasServed && s.commits.min() < v.targetOp, s.isPrimary() && !s.status.isServing():
 		return AwayBehind
+	case s.isStandby() && s.commits.max() > s.commits.min()+s.standbyLagOpsMax():
+		return AwayBehind
 	case s.isPrimary() && s.timers.wall() == 0:
 		return AwayClock
 	}
@@ -144,12 +157,15 @@ func (s *Stage) away(nowNs uint64) Away {
 }
 
 // isInTouch tells whether this replica hears enough others to commit something with them. A backup
-// has to hear the primary.
+// has to hear the primary, and that is enough for a standby.
 func (s *Stage) isInTouch(nowNs uint64) bool {
 	heard := s.peers.toldSince(nowNs - min(nowNs, touchNs))
 	primary := s.quorums.PrimaryOf(s.views.now())
 	if primary != s.self && heard>>primary&1 == 0 {
 		return false
+	}
+	if s.isStandby() {
+		return true
 	}
 	count := 1
 	for i := range limits.ReplicasMax {

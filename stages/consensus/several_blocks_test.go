@@ -179,16 +179,16 @@ func (w *several) damageBlocks() {
 			if w.random.IntN(10) == 0 {
 				m.unwant(address)
 			}
-		case w.copies(address) > 1 || w.copies(address) == 1 && (m.grid.isLiar || m.grid.damaged[address]):
+		case w.copies(address) > 1 || w.copies(address) == 1 && (m.isStandby() || m.grid.isLiar || m.grid.damaged[address]):
 			m.damage(address)
 		}
 	}
 }
 
-// copies is the number of machines that have a block, and say the truth.
+// copies is the number of replicas that have a block, and say the truth.
 func (w *several) copies(address uint64) (count int) {
 	for _, m := range w.machines {
-		if !m.grid.isLiar && !m.grid.damaged[address] {
+		if !m.isStandby() && !m.grid.isLiar && !m.grid.damaged[address] {
 			count++
 		}
 	}

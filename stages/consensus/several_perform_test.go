@@ -82,6 +82,9 @@ func (m *machine) performNet(a *stages.ConsensusToNet) {
 		m.performPeerSend(a)
 		return
 	}
+	if m.isStandby() {
+		m.w.t.Fatalf("seed %d: standby %d answers a client", m.w.seed, m.index)
+	}
 	s := sending{action: *a, bytes: bytes.Clone(m.slots.Bytes(a.Slot)[a.OffsetBytes : a.OffsetBytes+a.Bytes])}
 	if h := wire.HeaderOf(s.bytes); h.View() > m.superblock.LogView {
 		m.w.t.Fatalf("machine %d tells a client view %d, durable is %d", m.index, h.View(), m.superblock.LogView)
@@ -98,6 +101,9 @@ func (m *machine) performNet(a *stages.ConsensusToNet) {
 func (m *machine) performPeerSend(a *stages.ConsensusToNet) {
 	message := bytes.Clone(m.slots.Bytes(a.Slot)[:a.Bytes])
 	command := peer.Command(a.Command)
+	if m.isStandby() && !command.OfStandby() {
+		m.w.t.Fatalf("seed %d: standby %d sends %v", m.w.seed, m.index, command)
+	}
 	e := peer.Envelope{Command: command, Author: uint8(m.index), View: a.View, BodyBytes: a.Bytes - 256, Incarnation: 1}
 	if e.BodyBytes > 0 {
 		e.BodyChecksum = prepare.Sum(message[256:])

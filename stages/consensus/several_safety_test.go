@@ -58,7 +58,7 @@ func calm(t *testing.T, seed uint64) (w *several, primary, next, last *machine) 
 
 // cut separates these machines from all others; the others reach each other.
 func (w *several) cut(alone ...*machine) {
-	w.isCut = [limits.ReplicasMax][limits.ReplicasMax]bool{}
+	w.isCut = [limits.MembersMax][limits.MembersMax]bool{}
 	for _, m := range alone {
 		w.isolate(m.index, true)
 	}

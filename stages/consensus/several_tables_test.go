@@ -32,11 +32,6 @@ func (m *machine) reopen(a *stages.ConsensusToApply) {
 	}
 	m.open(a.Op, a.SyncOpMin, a.SyncOpMax)
 	m.commits, m.sessions = nil, nil
-	for _, address := range m.wantsOf() {
-		if m.unwant(address); address >= rebuiltFrom {
-			delete(m.grid.damaged, address)
-		}
-	}
 }
 
 // missing is a table in the sync range that is not on disk, or 0.
@@ -70,6 +65,11 @@ func (m *machine) finishTables() {
 				return
 			}
 			m.trailers[f.op] = true
+		}
+		for _, address := range m.wantsOf() { // of the state before
+			if m.unwant(address); address >= rebuiltFrom {
+				delete(m.grid.damaged, address)
+			}
 		}
 		f.isOpening, m.executed = false, f.op
 		m.applyEvents = append(m.applyEvents, stages.ApplyToConsensus{Kind: stages.ApplyOpened, Op: f.op, Records: m.w.trailers[f.op][0]})

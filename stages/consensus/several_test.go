@@ -122,6 +122,13 @@ func TestSeveralRegressions(t *testing.T) {
 func randomSeveral(t testing.TB, seed uint64, hasBlocks bool) *several {
 	w := newSeveral(t, 2+int(seed%4), seed)
 	w.addClients(3)
+	w.randomMishaps(hasBlocks)
+	return w
+}
+
+// randomMishaps happen to all machines; in the end all is well again.
+func (w *several) randomMishaps(hasBlocks bool) {
+	w.t.Helper()
 	random := w.random
 	w.lossPer = random.IntN(60)
 	for range 40 {
@@ -159,7 +166,6 @@ func randomSeveral(t testing.TB, seed uint64, hasBlocks bool) *several {
 	}
 	w.heal()
 	w.until("all blocks are whole", w.isWhole)
-	return w
 }
 
 // text is the state of all machines in one line each.

@@ -27,8 +27,8 @@ type several struct {
 	bounds    peer.Bounds
 	nowNs     uint64
 	machines  []*machine
-	isCut     [limits.ReplicasMax][limits.ReplicasMax]bool
-	links     [limits.ReplicasMax][limits.ReplicasMax][]flight
+	isCut     [limits.MembersMax][limits.MembersMax]bool
+	links     [limits.MembersMax][limits.MembersMax][]flight
 	lossPer   int  // messages of 1000 that are lost
 	isExact   bool // nothing happens by chance
 	say       func(format string, values ...any)
@@ -61,17 +61,23 @@ func severalLimits(replicas int) limits.Limits {
 // newSeveral makes a world. In the short form, which the race detector runs, it skips the test: no
 // threads meet in a world, and each takes ten times as long there.
 func newSeveral(t testing.TB, replicas int, seed uint64) *several {
+	return newSeveralWith(t, replicas, 0, seed)
+}
+
+// newSeveralWith makes a world of replicas, and of standbys behind them.
+func newSeveralWith(t testing.TB, replicas, standbys int, seed uint64) *several {
 	if testing.Short() {
 		t.Skip("machines of one thread")
 	}
 	w := &several{t: t, seed: seed, l: severalLimits(replicas), random: rand.New(rand.NewPCG(seed, 7)), quorums: vsr.QuorumsOf(replicas),
 		nowNs: 1_000_000_000, count: map[string]int{}, trailers: map[uint64][2][]byte{}}
+	w.l.StandbysCount = uint32(standbys)
 	if err := w.l.Check(); err != nil {
 		t.Fatal(err)
 	}
 	w.bounds = peer.NewBounds(&w.l, testCluster)
 	w.oracle = newOracle(w)
-	for i := range replicas {
+	for i := range replicas + standbys {
 		m := &machine{w: w, index: i, disk: make([]diskSlot, w.l.JournalSlotsCount), skewNs: uint64(w.random.IntN(20_000_000)),
 			tables: map[uint64]bool{}, trailers: map[uint64]bool{}}
 		root := make([]byte, prepare.HeaderBytes)
@@ -219,7 +225,7 @@ func (m *machine) start() {
 	if m.memory != nil {
 		m.memory.Close()
 	}
-	w, l := m.w, &m.w.l
+	w, l := m.w, m.limits()
 	m.memory, m.slots = arena.New(), &stages.Slots{}
 	count := l.SlotsCount()
 	pool := func(class stages.SlotClass, n uint32, bytes uint64) {
@@ -242,10 +248,22 @@ func (m *machine) start() {
 	m.open(m.superblock.Checkpoint.Op, m.superblock.SyncOpMin, m.superblock.SyncOpMax)
 	m.isUp = true
 	for i := range w.machines {
-		if i != m.index {
+		if i != m.index && (i < w.quorums.Replicas || !m.isStandby()) {
 			m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerLive, Peer: uint8(i)})
 		}
 	}
+}
+
+// isStandby tells whether the machine is a standby.
+func (m *machine) isStandby() bool { return m.index >= m.w.quorums.Replicas }
+
+// limits of one machine.
+func (m *machine) limits() *limits.Limits {
+	l := m.w.l
+	if m.isStandby() {
+		l.IsStandby, l.StandbysCount = true, 0
+	}
+	return &l
 }
 
 // recover reads the disk as journal does at a start.

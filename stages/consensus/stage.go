@@ -155,7 +155,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		bounds:    boundsOf(&l, &r.Superblock),
 		clock:     clock.New(int(r.Superblock.Replica), quorums.Replicas, quorums.Replication, r.NowNs, r.WallNs),
 		views:     newViews(&r.Superblock, r.Seed),
-		peers:     newPeers(int(r.Superblock.Replica), quorums.Replicas),
+		peers:     newPeers(int(r.Superblock.Replica), &l),
 		recent:    newRecent(&l),
 		deadlines: newDeadlines(r.Seed),
 		costs:     newCosts(),

@@ -31,7 +31,27 @@ type syncing struct {
 
 	progress uint64 // as of sinceNs
 	sinceNs  uint64
+
+	news               SyncNews // as last told
+	toldNs             uint64   // when that was
+	beganNs            uint64   // the sync that is told of
+	blocks, blockBytes uint64   // that were fetched before it
 }
+
+// SyncNews is what a line says about state sync. It comes when a checkpoint is taken over, once a
+// minute, and when nothing is missing any more.
+type SyncNews struct {
+	From, To       uint64 // ops of the checkpoints
+	ForNs          uint64 // since it was taken over
+	Blocks, Bytes  uint64 // fetched since then
+	IsBegun        bool
+	IsDone         bool
+	IsStuckByLog   bool // why: the log led no further; else the others are two checkpoints ahead
+	IsStillOpening bool
+}
+
+// syncTellNs is the time between two lines about a sync.
+const syncTellNs = 60_000_000_000
 
 // offer is the checkpoint and the log of a start_view.
 type offer struct {
@@ -41,6 +61,7 @@ type offer struct {
 	checkpoint storage.Checkpoint
 	list       vsr.List
 	raw        durableLog
+	news       SyncNews
 }
 
 func (y *syncing) isReplacing() bool { return y.isOn }
@@ -56,10 +77,31 @@ func (y *syncing) take() *offer {
 // count is the number of checkpoints that were taken over since the start.
 func (y *syncing) count() uint64 { return y.begun }
 
-// wholeOp is the op of a checkpoint of which no block is missing here.
-func (y *syncing) wholeOp() uint64        { return y.whole }
+// setWhole: no block of the checkpoint of op is missing here.
 func (y *syncing) setWhole(op uint64)     { y.whole = op }
 func (y *syncing) isWhole(op uint64) bool { return y.whole == op }
+
+// tell begins to tell of a sync.
+func (y *syncing) tell(news SyncNews, nowNs, blocks, bytes uint64) *SyncNews {
+	y.beganNs, y.toldNs, y.blocks, y.blockBytes = nowNs, nowNs, blocks, bytes
+	news.IsBegun = true
+	y.news = news
+	return &y.news
+}
+
+// goesOn tells how far the sync has come, if that is due. nil: it is not, or there is none.
+func (y *syncing) goesOn(nowNs, blocks, bytes uint64, isDone, isOpening bool) *SyncNews {
+	if y.beganNs == 0 || !isDone && nowNs < y.toldNs+syncTellNs {
+		return nil
+	}
+	n := &y.news
+	n.IsBegun, n.IsDone, n.IsStillOpening = false, isDone, isOpening
+	n.ForNs, n.Blocks, n.Bytes = nowNs-y.beganNs, blocks-y.blocks, bytes-y.blockBytes
+	if y.toldNs = nowNs; isDone {
+		y.beganNs = 0
+	}
+	return n
+}
 
 // stalledNs is the time since progress, a number that changes with it, last changed.
 func (y *syncing) stalledNs(progress, nowNs uint64) uint64 {
@@ -159,7 +201,8 @@ func (s *Stage) takesCheckpoint(view uint32, m *peer.StartView, checkpoint *stor
 		return true
 	}
 	s.stepDown()
-	s.syncing.begin(&offer{view: view, op: m.Op, commitMax: m.CommitMax, checkpoint: *checkpoint, list: *list, raw: s.raw})
+	s.syncing.begin(&offer{view: view, op: m.Op, commitMax: m.CommitMax, checkpoint: *checkpoint, list: *list, raw: s.raw,
+		news: SyncNews{From: durable.Checkpoint.Op, To: checkpoint.Op, IsStuckByLog: !s.needsSync(m.CommitMax, false)}})
 	s.commits.raiseMax(m.CommitMax)
 	opMin, opMax := vsr.SyncRange(durable.SyncOpMin, durable.Checkpoint.Op, checkpoint.Op)
 	s.superblocks.replace(checkpoint, view, &s.raw, opMin, opMax)
@@ -182,4 +225,14 @@ func (s *Stage) replaced() {
 	s.views.setList(&o.list, &o.raw)
 	s.views.told(o.commitMax)
 	s.deadlines.answered()
+	blocks, bytes := s.blocks.fetched()
+	s.send.syncNews(s.syncing.tell(o.news, s.timers.now(), blocks, bytes))
+}
+
+// tellSync says once a minute how far a sync has come, and when nothing is missing any more.
+func (s *Stage) tellSync() {
+	blocks, bytes := s.blocks.fetched()
+	if news := s.syncing.goesOn(s.timers.now(), blocks, bytes, !s.isSyncing(), s.opening.isOn()); news != nil {
+		s.send.syncNews(news)
+	}
 }

@@ -83,9 +83,10 @@ func (s *Stage) compare() {
 func (s *Stage) checkpointStanding(op uint64) vsr.Standing {
 	var ids [limits.ReplicasMax]vsr.CheckpointIDs
 	var told [limits.ReplicasMax]*vsr.CheckpointIDs
+	checkpoint := &s.superblocks.now().Checkpoint
+	own := vsr.CheckpointIDs{Op: checkpoint.Op, ID: s.superblocks.checkpointID(), ParentID: checkpoint.ParentID}
 	for i := range s.quorums.Replicas {
-		checkpoint := &s.superblocks.now().Checkpoint
-		ids[i] = vsr.CheckpointIDs{Op: checkpoint.Op, ID: s.superblocks.checkpointID(), ParentID: checkpoint.ParentID}
+		ids[i] = own
 		if i != s.self {
 			state, stateNs, _ := s.peers.stateOf(i)
 			if stateNs == 0 {
@@ -95,7 +96,7 @@ func (s *Stage) checkpointStanding(op uint64) vsr.Standing {
 		}
 		told[i] = &ids[i]
 	}
-	return vsr.StandingOf(&s.quorums, s.self, op, s.limits.CheckpointAfter(op), told[:s.quorums.Replicas])
+	return vsr.StandingOf(&s.quorums, &own, op, s.limits.CheckpointAfter(op), told[:s.quorums.Replicas])
 }
 
 // stopIfBroken stops this replica if its checkpoint of op is another one than that of a majority,

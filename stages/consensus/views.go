@@ -88,7 +88,7 @@ func (v *views) wishCount() int { return bits.OnesCount8(v.wishes) }
 func (v *views) wished(replica int) bool { return v.wishes>>replica&1 != 0 }
 
 // forget the wishes of these replicas.
-func (v *views) forget(replicas uint8) { v.wishes &^= replicas }
+func (v *views) forget(replicas uint16) { v.wishes &^= uint8(replicas) }
 
 // setList takes the list that the superblock will have.
 func (v *views) setList(list *vsr.List, raw *durableLog) { v.list, v.raw = *list, *raw }

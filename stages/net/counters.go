@@ -104,7 +104,7 @@ const PeerWarningEveryNs = 60_000_000_000
 
 // peerLogsMax is the number of lines about other replicas in one step: one of each replica and
 // kind, and one about all strangers.
-const peerLogsMax = 3*limits.ReplicasMax + 1
+const peerLogsMax = 3*limits.MembersMax + 1
 
 // LogsPerSecondMax bounds the lines that clients and strangers can cause. Further lines are counted
 // in LogsSuppressed.

@@ -32,15 +32,15 @@ const scratchBytes = 64 << 10
 // come from nowNs of the step, as all times of the stage do.
 type peers struct {
 	hub *peer.Hub // nil in a cluster of one
-	// self is the index of this replica, and count the number of replicas.
+	// self is the index of this replica. Those of its peers are below count.
 	self, count uint8
 	connections []uint32 // the port's connection of each place, or noConnection
 	head        [peer.HeadBytes]byte
-	told        [limits.ReplicasMax]toldState
+	told        [limits.MembersMax]toldState
 	slots       peerSlots
 	nextNs      uint64 // the next tick of the hub
 	isTouched   bool   // nextNs may have changed
-	lines       [limits.ReplicasMax]peerLines
+	lines       [limits.MembersMax]peerLines
 }
 
 // init makes the state machine, or one that does nothing in a cluster of one.
@@ -51,7 +51,9 @@ func (p *peers) init(l *limits.Limits, cluster wire.U128, slots *stages.Slots, m
 		return
 	}
 	assert.Equal(uint32(o.Self.ReplicasCount), l.ReplicasCount, "number of replicas, in the handshake and in the limits")
-	p.self, p.count, p.slots, p.nextNs = o.Self.Index, o.Self.ReplicasCount, newPeerSlots(l, slots), 0
+	assert.Equal(uint32(o.Self.StandbysCount), l.StandbysCount, "number of standbys, in the handshake and in the limits")
+	assert.That(l.IsStandby == (uint32(o.Self.Index) >= l.ReplicasCount), "a standby's index is behind those of the replicas")
+	p.self, p.count, p.slots, p.nextNs = o.Self.Index, uint8(l.IndexesCount()), newPeerSlots(l, slots), 0
 	bounds := peer.NewBounds(l, cluster)
 	p.hub = peer.NewHub(o.Self, &bounds, o.Seed, &p.slots, memory.Bytes(scratchBytes, 64, "dropped messages of peers"))
 	assert.AtMost(p.hub.PlacesMax(), l.PeerConnectionsMax(), "connections with peers, in the port")

@@ -64,7 +64,7 @@ func loopbackPrepare(index int, number uint64) []byte {
 }
 
 // turn sends a prepare if few are under way, and takes what net says.
-func (r *loopbackReplica) turn(peers uint8) (busy bool) {
+func (r *loopbackReplica) turn(peers uint16) (busy bool) {
 	if r.live > 0 && r.pending < 4 {
 		if slot := r.slots.Get(stages.SlotPrepare); slot != stages.SlotNone {
 			r.number++

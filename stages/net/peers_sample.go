@@ -8,7 +8,7 @@ import (
 // PeersSample is the figures about other replicas.
 type PeersSample struct {
 	Count, Self uint8 // of the replicas; Count is 0 in a cluster of one
-	Peers       [limits.ReplicasMax]PeerSample
+	Peers       [limits.MembersMax]PeerSample
 	Table       peer.TableCounters
 }
 

@@ -13,7 +13,7 @@ type peerSlots struct {
 	slots  *stages.Slots
 	own    [2]uint32 // slots of each class that one replica has for itself
 	common [2]uint32 // and those for all
-	held   [limits.ReplicasMax][2]uint32
+	held   [limits.MembersMax][2]uint32
 	// extra is the number of common slots that are taken.
 	extra [2]uint32
 	of    [2][]peerSlot

@@ -488,7 +488,7 @@ func (n *peerNode) freeOne(at int) {
 }
 
 // send sends a message to a set of peers, if there is a slot and each of them has room.
-func (n *peerNode) send(command peer.Command, peers uint8) (ok bool) {
+func (n *peerNode) send(command peer.Command, peers uint16) (ok bool) {
 	w := n.world
 	n.number++
 	message := testMessage(w.random, command, n.number)
@@ -512,17 +512,17 @@ func (n *peerNode) send(command peer.Command, peers uint8) (ok bool) {
 			n.pending[to]++
 		}
 	}
-	n.leases[slot] = bits.OnesCount8(peers)
+	n.leases[slot] = bits.OnesCount16(peers)
 	n.push(stages.ConsensusToNet{Kind: stages.NetPeerSend, Slot: slot, Bytes: uint32(len(message)), Command: uint8(command), Peers: peers,
 		View: testView + 1})
 	return true
 }
 
 // others is a random set of other replicas.
-func (n *peerNode) others() (peers uint8) {
-	all := uint8(1<<len(n.world.nodes)-1) &^ (1 << n.index)
+func (n *peerNode) others() (peers uint16) {
+	all := uint16(1<<len(n.world.nodes)-1) &^ (1 << n.index)
 	for peers == 0 {
-		peers = uint8(n.world.random.Uint32()) & all
+		peers = uint16(n.world.random.Uint32()) & all
 	}
 	return peers
 }
