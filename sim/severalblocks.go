@@ -52,8 +52,8 @@ func (m *Machine) observeOpening() {
 	m.wasOpen = isOpen
 }
 
-// judgeBlocks judges a message that asks for blocks, or that brings one. A block is what was written
-// under its name, whatever the disk has.
+// judgeBlocks judges a message that asks for blocks, or that brings one. A block is what was
+// written under its name, whatever the disk has.
 func (m *Machine) judgeBlocks(fail func(string, ...any), to *Machine, e *oracle.Message) {
 	s := m.cluster.several
 	if e.Command == oracle.BlockMessage {
