@@ -11,7 +11,7 @@ var heals = struct {
 	walk   bool // what such a replica misses comes by itself
 	reopen bool // a block that no checkpoint names, by executing the log again
 	scrub  bool // damage that nobody reads is found
-}{}
+}{blocks: true, sync: true, walk: true, reopen: true}
 
 // blockAt is where a block lies in the file.
 func (m *Machine) blockAt(address uint64) uint64 {
