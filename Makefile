@@ -65,7 +65,8 @@ interop: build ## the official clients, the recorded corpora, kill -9
 
 cluster-real-long: build ## three real replicas: 50 kills and so on, 200 placements of damage, 100 power cuts; prints figures
 	cd interop && bash -o pipefail -c 'LEDGER_BIN=$(CURDIR)/bin/ledger KILLS=50 $(GO) test ./cluster -v -count=1 -timeout=6h \
-		-rounds=50 -placements=200 -powercuts=100 -corpora=all -run "$(if $(RUN),$(RUN),.)" 2>&1 | grep -v message_bus'
+		-rounds=50 -placements=200 -powercuts=100 -corpora=all \
+		-sectors=1000 -transfers=10000000 -pauses=1s,5s,60s,10m -run "$(if $(RUN),$(RUN),.)" 2>&1 | grep -v message_bus'
 
 bench: build ## BENCH of the stages, rings, pairs and the whole server, COUNT times, each for BENCHTIME: for benchstat
 	@LEDGER_BIN=$(CURDIR)/bin/ledger $(GO) test ./bench -run '^$$' -bench '$(BENCH)' -benchtime=$(BENCHTIME) -count=$(COUNT) -timeout 4h

@@ -347,8 +347,8 @@ func TestStatsdPort(t *testing.T) {
 	}
 }
 
-// Goal: the period of the scrubber is a number of days, whole or not; 0 switches it off, and it is a
-// week by default.
+// Goal: the period of the scrubber is a number of days, whole or not; 0 switches it off, and it is
+// a week by default.
 func TestScrubDays(t *testing.T) {
 	for text, want := range map[string]uint64{"0": 0, "7": 7 * limits.DayNs, "0.5": limits.DayNs / 2, "0.0001": 8_640_000_000,
 		"3650": 3650 * limits.DayNs} {

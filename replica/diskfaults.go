@@ -5,6 +5,7 @@ package replica
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -21,6 +22,8 @@ import (
 // same numbers). LEDGER_DISK_FAULTS names it. Integers are of this machine.
 //
 //	0     delay, ns      the test sets it: each completion of each disk comes so much later
+//	8     reads          the test sets it: of so many reads of a disk, one fails with EIO; 0: none
+//	16    writes         the test sets it: 1: all writes fail with EIO, and change nothing
 //	4096  32 entries     the writes of the log's disk that are under way
 //
 // An entry has a page of fields and then the bytes that the range had before the write. The state
@@ -75,8 +78,12 @@ func (f *diskFaults) of(disk ports.Disk, waker ring.Waker, records bool) ports.D
 	return &faultyDisk{Disk: disk, faults: f, waker: waker, records: records}
 }
 
-func (f *diskFaults) delay() time.Duration {
-	return time.Duration(atomic.LoadUint64((*uint64)(unsafe.Pointer(&f.memory[0]))))
+func (f *diskFaults) delay() time.Duration    { return time.Duration(f.number(0)) }
+func (f *diskFaults) readsPerFailure() uint64 { return f.number(8) }
+func (f *diskFaults) failsWrites() bool       { return f.number(16) != 0 }
+
+func (f *diskFaults) number(at int) uint64 {
+	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&f.memory[at])))
 }
 
 func (f *diskFaults) entry(i int) (*faultsEntry, []byte) {
@@ -84,7 +91,7 @@ func (f *diskFaults) entry(i int) (*faultsEntry, []byte) {
 	return (*faultsEntry)(unsafe.Pointer(&f.memory[at])), f.memory[at+4096 : at+faultsEntryBytes]
 }
 
-// faultyDisk is a disk whose completions come late, and whose writes are recorded.
+// faultyDisk is a disk whose completions come late or fail, and whose writes are recorded.
 type faultyDisk struct {
 	ports.Disk
 	faults   *diskFaults
@@ -92,6 +99,9 @@ type faultyDisk struct {
 	records  bool
 	sequence uint64
 	late     []lateCompletion
+	reads    uint64
+	failing  []uint64               // tags of reads under way that fail
+	failed   []ports.DiskCompletion // of writes that never began
 	polled   [64]ports.DiskCompletion
 }
 
@@ -100,8 +110,23 @@ type lateCompletion struct {
 	due time.Time
 }
 
-// Write implements ports.Disk.
+// Read implements ports.Disk.
+func (d *faultyDisk) Read(tag, offsetBytes uint64, buffer []byte) {
+	d.reads++
+	if per := d.faults.readsPerFailure(); per > 0 && d.reads%per == 0 {
+		d.failing = append(d.failing, tag)
+	}
+	d.Disk.Read(tag, offsetBytes, buffer)
+}
+
+// Write implements ports.Disk. A write that fails takes the next one along if that is linked behind
+// it, since all fail.
 func (d *faultyDisk) Write(tag, offsetBytes uint64, buffer []byte, flags ports.WriteFlags) {
+	if d.faults.failsWrites() {
+		d.failed = append(d.failed, ports.DiskCompletion{Tag: tag, Result: -int32(unix.EIO)})
+		d.waker.Wake()
+		return
+	}
 	if d.records {
 		d.record(tag, offsetBytes, buffer, flags)
 	}
@@ -130,14 +155,19 @@ func (d *faultyDisk) record(tag, offsetBytes uint64, buffer []byte, flags ports.
 
 // Poll implements ports.Disk.
 func (d *faultyDisk) Poll(out []ports.DiskCompletion) int {
+	if len(d.failed) > 0 {
+		count := copy(out, d.failed)
+		d.failed = append(d.failed[:0], d.failed[count:]...)
+		return count
+	}
 	delay := d.faults.delay()
 	if delay == 0 && len(d.late) == 0 {
-		count := d.Disk.Poll(out)
+		count := d.fail(out[:d.Disk.Poll(out)])
 		d.ended(out[:count])
 		return count
 	}
 	now := time.Now()
-	for _, one := range d.polled[:d.Disk.Poll(d.polled[:])] {
+	for _, one := range d.polled[:d.fail(d.polled[:d.Disk.Poll(d.polled[:])])] {
 		d.late = append(d.late, lateCompletion{one, now.Add(delay)})
 		time.AfterFunc(delay, d.waker.Wake)
 	}
@@ -149,6 +179,17 @@ func (d *faultyDisk) Poll(out []ports.DiskCompletion) int {
 	d.late = append(d.late[:0], d.late[count:]...)
 	d.ended(out[:count])
 	return count
+}
+
+// fail turns the completions of failing reads into errors, and returns the number of all.
+func (d *faultyDisk) fail(completions []ports.DiskCompletion) (count int) {
+	for i := range completions {
+		if at := slices.Index(d.failing, completions[i].Tag); at >= 0 {
+			completions[i].Result = -int32(unix.EIO)
+			d.failing = slices.Delete(d.failing, at, at+1)
+		}
+	}
+	return len(completions)
 }
 
 // ended: the caller is told of these completions.

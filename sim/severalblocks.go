@@ -11,7 +11,7 @@ var heals = struct {
 	walk   bool // what such a replica misses comes by itself
 	reopen bool // a block that no checkpoint names, by executing the log again
 	scrub  bool // damage that nobody reads is found
-}{}
+}{blocks: true, sync: true, walk: true, reopen: true}
 
 // blockAt is where a block lies in the file.
 func (m *Machine) blockAt(address uint64) uint64 {
@@ -52,8 +52,8 @@ func (m *Machine) observeOpening() {
 	m.wasOpen = isOpen
 }
 
-// judgeBlocks judges a message that asks for blocks, or that brings one. A block is what was written
-// under its name, whatever the disk has.
+// judgeBlocks judges a message that asks for blocks, or that brings one. A block is what was
+// written under its name, whatever the disk has.
 func (m *Machine) judgeBlocks(fail func(string, ...any), to *Machine, e *oracle.Message) {
 	s := m.cluster.several
 	if e.Command == oracle.BlockMessage {

@@ -23,6 +23,8 @@ type bank interface {
 	LookupAccounts([]tb.Uint128) ([]tb.Account, error)
 	LookupTransfers([]tb.Uint128) ([]tb.Transfer, error)
 	QueryTransfers(tb.QueryFilter) ([]tb.Transfer, error)
+	QueryAccounts(tb.QueryFilter) ([]tb.Account, error)
+	GetAccountTransfers(tb.AccountFilter) ([]tb.Transfer, error)
 	Close()
 }
 
@@ -36,6 +38,7 @@ var (
 	_ [unsafe.Sizeof(tb.CreateTransferResult{})]byte = [unsafe.Sizeof(client.CreateTransferResult{})]byte{}
 	_ [unsafe.Sizeof(tb.CreateAccountResult{})]byte  = [unsafe.Sizeof(client.CreateAccountResult{})]byte{}
 	_ [unsafe.Sizeof(tb.QueryFilter{})]byte          = [unsafe.Sizeof(client.QueryFilter{})]byte{}
+	_ [unsafe.Sizeof(tb.AccountFilter{})]byte        = [unsafe.Sizeof(client.AccountFilter{})]byte{}
 )
 
 // as shows records of one client as those of the other.
@@ -66,6 +69,15 @@ func (o ours) LookupTransfers(ids []tb.Uint128) ([]tb.Transfer, error) {
 
 func (o ours) QueryTransfers(filter tb.QueryFilter) ([]tb.Transfer, error) {
 	return as[tb.Transfer](o.Client.QueryTransfers(context.Background(), to[client.QueryFilter]([]tb.QueryFilter{filter})[0]))
+}
+
+func (o ours) QueryAccounts(filter tb.QueryFilter) ([]tb.Account, error) {
+	return as[tb.Account](o.Client.QueryAccounts(context.Background(), to[client.QueryFilter]([]tb.QueryFilter{filter})[0]))
+}
+
+func (o ours) GetAccountTransfers(filter tb.AccountFilter) ([]tb.Transfer, error) {
+	filters := to[client.AccountFilter]([]tb.AccountFilter{filter})
+	return as[tb.Transfer](o.Client.GetAccountTransfers(context.Background(), filters[0]))
 }
 
 // u128s copies, because our own client wants another alignment.

@@ -62,9 +62,23 @@ func newFaults(t *testing.T) (*faults, options) {
 }
 
 // slow makes each disk request of replica i take so much longer.
-func (f *faults) slow(i int, delay time.Duration) {
+func (f *faults) slow(i int, delay time.Duration) { f.set(i, 0, uint64(delay)) }
+
+// failReads makes one of so many reads of each disk of replica i fail; 0: none.
+func (f *faults) failReads(i int, per uint64) { f.set(i, 8, per) }
+
+// failWrites makes all writes of replica i fail, or ends that.
+func (f *faults) failWrites(i int, on bool) {
+	if on {
+		f.set(i, 16, 1)
+	} else {
+		f.set(i, 16, 0)
+	}
+}
+
+func (f *faults) set(i int, offset int64, value uint64) {
 	f.t.Helper()
-	if _, err := f.files[i].WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(delay)), 0); err != nil {
+	if _, err := f.files[i].WriteAt(binary.NativeEndian.AppendUint64(nil, value), offset); err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -19,28 +19,38 @@ var figureClient = http.Client{Timeout: 2 * time.Second, Transport: &http.Transp
 
 // figures asks replica i. ok is false if it does not answer.
 func (g *group) figures(i int) (f figures, ok bool) {
-	response, err := figureClient.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", g.metrics[i]))
-	if err != nil {
-		return f, false
-	}
-	defer response.Body.Close()
 	wanted := map[string]*uint64{
 		"ledger_consensus_view": &f.view, "ledger_consensus_head_op": &f.head, "ledger_consensus_commit_op": &f.commit,
 		"ledger_apply_executed_op": &f.executed, "ledger_consensus_checkpoint_op": &f.checkpoint,
 	}
-	found := 0
+	return f, g.scrape(i, wanted) == len(wanted)
+}
+
+// metric is one of replica i's: its name, with the labels if it has any. ok is false if the replica
+// does not answer, or has none of this name.
+func (g *group) metric(i int, name string) (value uint64, ok bool) {
+	return value, g.scrape(i, map[string]*uint64{name: &value}) == 1
+}
+
+// scrape asks replica i for metrics, and returns how many of those that are wanted it has.
+func (g *group) scrape(i int, wanted map[string]*uint64) (found int) {
+	response, err := figureClient.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", g.metrics[i]))
+	if err != nil {
+		return 0
+	}
+	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 		name, text, _ := strings.Cut(lines.Text(), " ")
 		if into := wanted[name]; into != nil {
 			value, err := strconv.ParseFloat(text, 64)
 			if err != nil {
-				return f, false
+				return 0
 			}
 			*into = uint64(value)
 			found++
 		}
 	}
-	return f, found == len(wanted)
+	return found
 }
 
 // alive fails the test if a replica has ended that should run.

@@ -12,6 +12,7 @@ type governor struct {
 	turned *sync.Cond
 	rests  bool
 	ended  bool
+	isOff  bool // clients never rest
 }
 
 // watch looks at the replicas until the test ends.
@@ -30,7 +31,7 @@ func (v *governor) watch(g *group) {
 				}
 				last = min(last, executed[i])
 			}
-			v.set(newest > last+lagRest, false)
+			v.set(newest > last+lagRest && !v.isOff, false)
 		}
 	}()
 	g.t.Cleanup(func() {

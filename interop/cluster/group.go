@@ -43,7 +43,10 @@ type group struct {
 // options are the differences of a group from the usual one.
 type options struct {
 	binary string                     // the server under test; "": the one of LEDGER_BIN
+	args   []string                   // further flags of start
 	env    func(replica int) []string // environment of its process; may be nil
+	// isUngoverned: clients do not rest when a replica is far behind.
+	isUngoverned bool
 }
 
 // newGroup formats three data files and starts a server on each.
@@ -60,6 +63,7 @@ func newGroup(t testing.TB, o options) *group {
 	for i := range replicas {
 		its := server.Options{Binary: g.binary, StartArgs: []string{"--cache-grid=64MiB", "--cache-accounts=8MiB",
 			"--limit-storage=" + limitStorage, fmt.Sprintf("--metrics-address=127.0.0.1:%d", g.metrics[i])}}
+		its.StartArgs = append(its.StartArgs, o.args...)
 		if o.env != nil {
 			its.Env = o.env(i)
 		}
@@ -80,6 +84,7 @@ func newGroup(t testing.TB, o options) *group {
 		g.start(i)
 	}
 	g.awaitListening()
+	g.governor.isOff = o.isUngoverned
 	g.governor.watch(g)
 	return g
 }
@@ -223,10 +228,16 @@ const foundDamage = 3
 // inspect runs an inspection of replica i's data file.
 func (g *group) inspect(i int, what ...string) []byte {
 	g.t.Helper()
-	command := exec.Command(g.binary, append(append([]string{"inspect"}, what...), g.files[i].Path)...)
+	return g.command(i, append([]string{"inspect"}, what...)...)
+}
+
+// command runs a command on replica i's data file, which may be damaged.
+func (g *group) command(i int, what ...string) []byte {
+	g.t.Helper()
+	command := exec.Command(g.binary, append(what, g.files[i].Path)...)
 	output, err := command.Output()
 	if err != nil && command.ProcessState.ExitCode() != foundDamage {
-		g.t.Fatalf("replica %d: inspect %v: %v\n%s", i, what, err, output)
+		g.t.Fatalf("replica %d: %v: %v\n%s", i, what, err, output)
 	}
 	return output
 }

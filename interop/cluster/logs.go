@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -122,4 +123,12 @@ func (g *group) startAll(p *probe) time.Duration {
 		return p.last.After(begun)
 	})
 	return time.Since(begun)
+}
+
+// lines are all that the replicas have logged.
+func (g *group) lines() (all []string) {
+	for _, file := range g.files {
+		all = append(all, strings.Split(file.LogTail(100_000), "\n")...)
+	}
+	return all
 }

@@ -136,10 +136,10 @@ func (b *Blocks) MaySpoil(replica int, block *Block) bool {
 	return false
 }
 
-// MayRebuild tells whether a block that is whole on a replica may be spoiled there although no other
-// replica has it: no checkpoint names it, and the replica itself has written it since it opened its
-// checkpoint. So it writes it again when it opens that checkpoint again and executes the log. It
-// may have to become part of the next checkpoint, so no other disk has spoiled it.
+// MayRebuild tells whether a block that is whole on a replica may be spoiled there although no
+// other replica has it: no checkpoint names it, and the replica itself has written it since it
+// opened its checkpoint. So it writes it again when it opens that checkpoint again and executes the
+// log. It may have to become part of the next checkpoint, so no other disk has spoiled it.
 func (b *Blocks) MayRebuild(replica int, block *Block) bool {
 	now, isWritten := b.wrote[replica][block.Address]
 	if !isWritten || b.indexOf(block) != now || block.Faults&^(1<<replica) != 0 {

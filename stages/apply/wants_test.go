@@ -385,11 +385,6 @@ func damageRound(t *testing.T, random *rand.Rand) (reused int) {
 		switch what {
 		case 0:
 			wear.sectors(random, 2, 8*int(l.BlockBytes))
-		default:
-			if random.IntN(4) > 0 {
-				break
-			}
-			wear.sectors(random, 1+random.IntN(10), 512)
 		case 11:
 			if b.newest.Op > 0 && b.op < uint64(ops) {
 				b.reopen(b.newest)
@@ -406,6 +401,11 @@ func damageRound(t *testing.T, random *rand.Rand) (reused int) {
 			h.restart()
 			b = makeBench(checkpoint)
 			restarted++
+		default:
+			if random.IntN(4) > 0 {
+				break
+			}
+			wear.sectors(random, 1+random.IntN(10), 512)
 		}
 	}
 	b.settle()
