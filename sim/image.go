@@ -38,6 +38,7 @@ type volatileWrite struct {
 	order       uint64
 	offsetBytes uint64
 	data        []byte
+	tainted     []uint64 // sectors beneath that were tainted, and are again if a power cut loses them
 }
 
 func newImage(sectorBytes uint32) *Image {
@@ -125,9 +126,11 @@ func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
 			delete(m.unreadable, at/m.sectorBytes)
 		}
 	}
-	if len(m.tainted) > 0 {
-		for at := offsetBytes; at < offsetBytes+uint64(len(data)); at += m.sectorBytes {
-			delete(m.tainted, at/m.sectorBytes)
+	var beneath []uint64
+	for at := offsetBytes; at < offsetBytes+uint64(len(data)) && len(m.tainted) > 0; at += m.sectorBytes {
+		if sector := at / m.sectorBytes; m.tainted[sector] {
+			delete(m.tainted, sector)
+			beneath = append(beneath, sector)
 		}
 	}
 	if durable {
@@ -138,7 +141,7 @@ func (m *Image) write(offsetBytes uint64, data []byte, durable bool) {
 		copy(m.part(index).now[from:to], data[at:])
 	})
 	m.order++
-	m.volatile = append(m.volatile, volatileWrite{m.order, offsetBytes, data})
+	m.volatile = append(m.volatile, volatileWrite{m.order, offsetBytes, data, beneath})
 }
 
 // writeDurable changes only the bytes that survive a power cut.
@@ -275,6 +278,9 @@ func (m *Image) leave(random *rand.Rand, f fate, offsetBytes uint64, data []byte
 func (m *Image) powerCut(random *rand.Rand) {
 	for i := range m.volatile {
 		w := &m.volatile[i]
+		for _, sector := range w.tainted {
+			m.tainted[sector] = true // until leave has it on the medium
+		}
 		m.leave(random, fate(random.IntN(int(fatesCount))), w.offsetBytes, w.data)
 	}
 	m.volatile = m.volatile[:0]

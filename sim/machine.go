@@ -67,9 +67,10 @@ type Machine struct {
 	strayedNs  uint64 // until then, its address leads to another machine
 	trap       trap
 	brinkCount int
-	leak       string          // a wrong count of blocks that a stop has found
-	damaged    map[uint64]bool // blocks that were damaged beyond repair
-	found      map[uint64]bool // places that the scrubber has reported
+	leak       string            // a wrong count of blocks that a stop has found
+	damaged    map[uint64]bool   // blocks that were damaged beyond repair
+	found      map[uint64]bool   // places that the scrubber has reported
+	repairedAt map[uint64]uint64 // time of the last repair of a block, by its place in the file
 }
 
 // newMachine makes a machine with an empty disk. It observes the disk, unless it is on a bench.
@@ -77,7 +78,7 @@ func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m := &Machine{
 		world: w, cluster: c, index: len(w.machines), host: w.newHost(), address: addressOf(len(w.machines)),
 		random: w.random, fail: w.fail, events: &w.events, result: &w.result,
-		limits: c.limits, layout: datafile.NewLayout(&c.limits), damaged: map[uint64]bool{}, found: map[uint64]bool{},
+		limits: c.limits, layout: datafile.NewLayout(&c.limits), damaged: map[uint64]bool{}, found: map[uint64]bool{}, repairedAt: map[uint64]uint64{},
 	}
 	if m.isStandby() {
 		m.limits.IsStandby, m.limits.StandbysCount = true, 0

@@ -10,14 +10,20 @@ import (
 	"ledger/storage/forest/manifest"
 )
 
-// onFinding checks that what the scrubber reports was damaged.
+// findingNsMax is longer than a finding is on its way: from the read of a block until apply has said
+// that the block is in use.
+const findingNsMax = 1000 * nsPerMs
+
+// onFinding checks that what the scrubber reports was damaged, or still was when it read it.
 func (m *Machine) onFinding(f *storage.Finding) {
 	m.result.Coverage.Findings[f.Zone]++
 	from, length := m.placeOf(f)
 	m.note(fmt.Sprintf("finding in the %s: %s", storage.ZoneNames[f.Zone], f.Reason), from, length)
 	isMissed := m.witness != nil && m.witness.syncMax > 0 // it has taken a checkpoint of others, and not all blocks yet
-	if !isMissed && !m.disk.image.isTainted(from, length) {
-		m.fail("the scrubber reports %+v, and nobody has damaged the %d bytes at %d", *f, length, from)
+	repairedNs, isRepaired := m.repairedAt[from]
+	wasDamaged := isRepaired && m.events.nowNs < repairedNs+findingNsMax
+	if !isMissed && !wasDamaged && !m.disk.image.isTainted(from, length) {
+		m.fail("the scrubber of machine %d reports %+v, and nobody has damaged the %d bytes at %d", m.index, *f, length, from)
 	}
 	m.found[from] = true
 }

@@ -28,6 +28,7 @@ func (m *Machine) observeBlock(offsetBytes uint64, data []byte) {
 	switch {
 	case repaired != nil:
 		m.say("block %d is repaired", repaired.Address)
+		m.repairedAt[m.blockAt(repaired.Address)] = m.events.nowNs
 		if s.marks.add(MarkRepairedTable); repaired.IsTrailer() {
 			s.marks.add(MarkRepairedTrailer)
 		}
@@ -87,12 +88,12 @@ func (m *Machine) keepsHalf(fail func(string, ...any), op uint64) {
 		return
 	}
 	whole := 0
-	for _, other := range s.cluster.machines {
+	for _, other := range s.cluster.replicas() {
 		if other.witness.checkpointOp >= d.checkpointOp && s.blocks.Missing(other.index, other.witness.checkpointOp) == nil {
 			whole++
 		}
 	}
-	if whole < oracle.Quorum(len(s.cluster.machines)) {
+	if whole < oracle.Quorum(int(s.cluster.limits.ReplicasCount)) {
 		fail("op %d says that a quorum has checkpoint %d; block %d of it is missing here, and %d replicas have it", op, d.checkpointOp,
 			missing.Address, whole)
 	}
