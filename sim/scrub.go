@@ -10,8 +10,8 @@ import (
 	"ledger/storage/forest/manifest"
 )
 
-// findingNsMax is longer than a finding is on its way: from the read of a block until apply has said
-// that the block is in use.
+// findingNsMax is longer than a finding is on its way: from the read of a block until apply has
+// said that the block is in use.
 const findingNsMax = 1000 * nsPerMs
 
 // onFinding checks that what the scrubber reports was damaged, or still was when it read it.
@@ -58,8 +58,8 @@ func (m *Machine) rest() {
 		return
 	}
 	for _, u := range undo {
-		// Time may expire transfers, and the ops that do so may lead to another checkpoint. It replaces
-		// trailers and superblocks.
+		// Time may expire transfers, and the ops that do so may lead to another checkpoint. It
+		// replaces trailers and superblocks.
 		isSame := m.medium.written == checkpointOp && m.medium.checkpointOp == checkpointOp && m.replica.Apply.Settled()
 		if u.isCertain && isSame && m.disk.image.isTainted(u.offsetBytes, uint64(len(u.content))) {
 			m.demandFound(u.offsetBytes)
