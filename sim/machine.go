@@ -78,7 +78,8 @@ func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m := &Machine{
 		world: w, cluster: c, index: len(w.machines), host: w.newHost(), address: addressOf(len(w.machines)),
 		random: w.random, fail: w.fail, events: &w.events, result: &w.result,
-		limits: c.limits, layout: datafile.NewLayout(&c.limits), damaged: map[uint64]bool{}, found: map[uint64]bool{}, repairedAt: map[uint64]uint64{},
+		limits: c.limits, layout: datafile.NewLayout(&c.limits),
+		damaged: map[uint64]bool{}, found: map[uint64]bool{}, repairedAt: map[uint64]uint64{},
 	}
 	if m.isStandby() {
 		m.limits.IsStandby, m.limits.StandbysCount = true, 0

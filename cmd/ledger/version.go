@@ -57,11 +57,14 @@ func printLimits(out io.Writer) {
 	production, development := limits.Production(), limits.Development()
 	normal, small := reflect.ValueOf(production), reflect.ValueOf(development)
 	for i := range normal.NumField() {
+		if !normal.Field(i).CanUint() {
+			continue // whether the file is a standby's is no limit
+		}
 		fmt.Fprintf(out, "%s=%d\n", underscored(normal.Type().Field(i).Name), normal.Field(i).Interface())
 	}
 	fmt.Fprintf(out, "checkpoint_interval_ops=%d\n", production.CheckpointIntervalOps())
 	for i := range normal.NumField() {
-		if normal.Field(i).Uint() != small.Field(i).Uint() {
+		if normal.Field(i).CanUint() && normal.Field(i).Uint() != small.Field(i).Uint() {
 			fmt.Fprintf(out, "%s_development=%d\n", underscored(normal.Type().Field(i).Name), small.Field(i).Interface())
 		}
 	}

@@ -13,6 +13,7 @@ func TestSeveralStartsBelowTheList(t *testing.T) {
 	for beyond := uint64(1); beyond < 20; beyond += 3 {
 		t.Run(fmt.Sprintf("%d-beyond", beyond), func(t *testing.T) {
 			w, primary, next, last := begun(t, 42)
+			w.syncOff()
 			m := w.machines[last]
 			w.maySpread = true
 			for checkpoint := m.superblock.Checkpoint.Op; m.superblock.Checkpoint.Op == checkpoint; {

@@ -52,6 +52,7 @@ func TestSeveralMissedStartView(t *testing.T) {
 // of the start_view lie above what it can store yet.
 func TestSeveralFarBehind(t *testing.T) {
 	w, _, _, last := begun(t, 42)
+	w.syncOff()
 	m := w.machines[last]
 	w.maySpread = true
 	for checkpoint := m.superblock.Checkpoint.Op; m.superblock.Checkpoint.Op == checkpoint; {

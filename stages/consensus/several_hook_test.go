@@ -14,6 +14,7 @@ import (
 // which goes on with its own log.
 func TestSeveralHookOfTheDisk(t *testing.T) {
 	w, primary, next, last := begun(t, 42)
+	w.syncOff()
 	l, b := w.machines[last], w.machines[next]
 	w.maySpread = true
 	for checkpoint := l.superblock.Checkpoint.Op; l.superblock.Checkpoint.Op == checkpoint; {

@@ -33,6 +33,7 @@ type several struct {
 	isExact   bool // nothing happens by chance
 	say       func(format string, values ...any)
 	maySpread bool // clients go on when a machine is nearly a log behind
+	isSyncOff bool // state sync would hide what a script is about
 	oracle    oracle
 	clients   []*severalClient
 	count     map[string]int
@@ -222,6 +223,14 @@ type machine struct {
 // diskSlot has both copies of a slot: nil was never written, empty is torn.
 type diskSlot struct{ p, t []byte }
 
+// syncOff runs the machines without state sync, from here on.
+func (w *several) syncOff() {
+	w.isSyncOff = true
+	for _, m := range w.machines {
+		m.stage.syncing.isOff = true
+	}
+}
+
 func (m *machine) start() {
 	if m.memory != nil {
 		m.memory.Close()
@@ -246,6 +255,7 @@ func (m *machine) start() {
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	m.grid.start()
 	m.stage = New(*l, DefaultOptions(), m.slots, m.recover(), m.memory)
+	m.stage.syncing.isOff = w.isSyncOff
 	m.open(m.superblock.Checkpoint.Op, m.superblock.SyncOpMin, m.superblock.SyncOpMax)
 	m.isUp = true
 	for i := range w.machines {

@@ -8,9 +8,6 @@ import (
 	"ledger/vsr"
 )
 
-// isSyncOn is the switch of state sync. Without it, a replica that is more than a log behind stops.
-const isSyncOn = true
-
 // syncing is state sync: what a replica does that cannot catch up by the log. Package vsr has the
 // rules, and docs/design/cluster.md says why nothing is lost.
 //
@@ -24,6 +21,7 @@ const isSyncOn = true
 // Afterwards it takes part. Its checkpoint is no copy yet: blocks that were born in the sync range
 // may be missing, and R4 bounds what it acknowledges. The range ends with a later checkpoint.
 type syncing struct {
+	isOff   bool // scripts of what happens without it
 	isOn    bool // the offer is being written
 	offered offer
 	whole   uint64 // op of a checkpoint all of whose blocks are here; see stages.ApplySynced
@@ -136,7 +134,7 @@ func (s *Stage) onSynced(op uint64) {
 // begins only with a start_view, because that brings a checkpoint and its log together.
 func (s *Stage) watchSync() {
 	isStuck := s.isStuck(s.commits.max(), false)
-	if isSyncOn && s.views.isNormal() && s.quorums.PrimaryOf(s.views.now()) != s.self && s.needsSync(s.commits.max(), isStuck) {
+	if !s.syncing.isOff && s.views.isNormal() && s.quorums.PrimaryOf(s.views.now()) != s.self && s.needsSync(s.commits.max(), isStuck) {
 		s.askStartView(s.views.now())
 	}
 }
@@ -187,7 +185,7 @@ func offered(m *peer.StartView, body []byte) (checkpoint storage.Checkpoint, isR
 // takesCheckpoint takes over the checkpoint of a start_view, if this replica needs one. false: the
 // start_view is to be followed by the log.
 func (s *Stage) takesCheckpoint(view uint32, m *peer.StartView, checkpoint *storage.Checkpoint, list *vsr.List, isLost bool) bool {
-	if !isSyncOn || !s.needsSync(m.CommitMax, s.isStuck(m.CommitMax, isLost)) {
+	if s.syncing.isOff || !s.needsSync(m.CommitMax, s.isStuck(m.CommitMax, isLost)) {
 		return false
 	}
 	durable := s.superblocks.now()
