@@ -116,7 +116,7 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, body []byt
 	if s.takesCheckpoint(view, m, &checkpoint, &list, isLost) {
 		return
 	}
-	if s.syncing.isOff && isLost && len(all) > 0 {
+	if s.syncing.isSwitchedOff() && isLost && len(all) > 0 {
 		s.fail(&storage.Fault{What: storage.FaultBehind,
 			Reason: "this replica is more than a whole log behind the others, who do not have what it misses any more"})
 		return

@@ -62,8 +62,9 @@ type offer struct {
 	news       SyncNews
 }
 
-func (y *syncing) isReplacing() bool { return y.isOn }
-func (y *syncing) begin(o *offer)    { y.isOn, y.offered = true, *o }
+func (y *syncing) isSwitchedOff() bool { return y.isOff }
+func (y *syncing) isReplacing() bool   { return y.isOn }
+func (y *syncing) begin(o *offer)      { y.isOn, y.offered = true, *o }
 
 // take ends the replacing.
 func (y *syncing) take() *offer {
