@@ -10,11 +10,11 @@ func (m *Machine) runUntil(done func() bool, what string) {
 	untilNs, untilSteps := uint64(0), uint64(0)
 	for !done() {
 		if ended != m.cluster.exchangesCount {
-			ended, untilNs, untilSteps = m.cluster.exchangesCount, m.events.nowNs+calmNsMax, m.steps+calmStepsMax
+			ended, untilNs, untilSteps = m.cluster.exchangesCount, m.events.nowNs+calmNsMax, m.steps+m.calmSteps()
 		}
 		if m.steps >= untilSteps || m.events.nowNs > untilNs || m.steps >= end {
 			m.describe()
-			m.fail("in calm it never comes to this: %s (nothing for %d steps, %d s)", what, m.steps+calmStepsMax-untilSteps,
+			m.fail("in calm it never comes to this: %s (nothing for %d steps, %d s)", what, m.steps+m.calmSteps()-untilSteps,
 				(m.events.nowNs+calmNsMax-untilNs)/1_000_000_000)
 		}
 		m.step()
@@ -28,6 +28,15 @@ func (m *Machine) runUntil(done func() bool, what string) {
 			m.fail("the replica stops: %v", m.fault)
 		}
 	}
+}
+
+// calmSteps bounds how long nothing may happen. A scrubber takes steps all the time, so that it takes
+// more of them until the timers of connections are over.
+func (m *Machine) calmSteps() uint64 {
+	if m.limits.ScrubPeriodNs > 0 {
+		return 6 * calmStepsMax
+	}
+	return calmStepsMax
 }
 
 // describe adds the state of all connections and stages to the trace.

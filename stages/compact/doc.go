@@ -14,8 +14,8 @@
 //
 // In:     EventJob, up to a generation of them; EventCheckpoint, one at a time, when no worker has
 // a job; EventReset, when apply drops its state and nothing is out; EventDisk for each operation.
-// Out:    reads, writes, growth and syncs; ActionJobDone, in the order in which the jobs came, when
-// all blocks of the job are written (apply may read them); ActionCheckpointDone when all blocks
+// Out:    reads, writes, growth and syncs; CompactJobDone, in the order in which the jobs came, when
+// all blocks of the job are written (apply may read them); CompactCheckpointDone when all blocks
 // that were written before it, the trailers included, survive power loss.
 // Owns:   jobs and a checkpoint from their events until they are done; its buffers.
 // Limits: merge.ReadsMax reads, merge.WritesMax writes, 1 growth and 1 sync in flight. The file
