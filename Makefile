@@ -24,7 +24,7 @@ dev: build ## a development server on 127.0.0.1:3001; with REPLICAS=3, a cluster
 	bin/ledger dev $(if $(REPLICAS),--replicas=$(REPLICAS))
 
 test: build ## all tests of this module; many wait for processes, so more packages than cores run at a time
-	$(GO) test -p 4 ./...
+	$(GO) test -p 4 -timeout 40m ./...
 
 vet: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
@@ -32,7 +32,7 @@ vet: ## formatting, vet, staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 race: ## the race detector: where threads meet, the forest, and a few seeds of the simulator
-	$(GO) test -race -short ./ring ./internal/... ./affinity ./replica ./metrics ./admin ./client/... ./storage/forest ./stages/...
+	$(GO) test -race -short -timeout 40m ./ring ./internal/... ./affinity ./replica ./metrics ./admin ./client/... ./storage/forest ./stages/...
 	$(GO) test -race ./sim -run '^TestSeeds$$' -count=1 -seeds=6
 
 race-long: ## the race detector over all, with seeds of the clock: for nightly runs
