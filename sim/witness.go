@@ -188,6 +188,11 @@ func (d *witness) onCheckpoint(op uint64, data []byte) {
 // CheckpointOp implements oracle.BlockDisk.
 func (d *witness) CheckpointOp() uint64 { return d.checkpointOp }
 
+// IsLeaving implements oracle.BlockDisk.
+func (d *witness) IsLeaving() bool {
+	return d.syncMax > 0 && d.machine.replica != nil && d.machine.replica.Apply.Op() < d.checkpointOp
+}
+
 // HasBlock implements oracle.BlockDisk.
 func (d *witness) HasBlock(address, offsetBytes uint64, data []byte) bool {
 	return d.machine.disk.image.holdsDurable(d.layout.GridAt+(address-1)*uint64(d.limits.BlockBytes)+offsetBytes, data)

@@ -12,9 +12,13 @@ import (
 type grid struct {
 	bytes        []byte
 	checkpointOp uint64
+	isLeaving    bool
 }
 
 func (g *grid) CheckpointOp() uint64 { return g.checkpointOp }
+
+func (g *grid) IsLeaving() bool { return g.isLeaving }
+
 func (g *grid) HasBlock(address, offsetBytes uint64, data []byte) bool {
 	return bytes.Equal(g.bytes[(address-1)*2048+offsetBytes:][:len(data)], data)
 }
@@ -86,6 +90,24 @@ func (c *gridCluster) takes(replica int, op uint64, addresses ...uint64) {
 		c.t.Fatal(err)
 	}
 	c.disks[replica].checkpointOp = op
+}
+
+// Goal: a replica that leaves its state for a checkpoint of others may end what it was writing, if
+// others wrote the same; and nobody else may write over what a checkpoint names.
+func TestLateWrites(t *testing.T) {
+	c := newGrids(t)
+	first, second := built(3, 1, []byte("first")), built(3, 1, []byte("second"))
+	for replica := range 2 {
+		c.writes(replica, 2*2048, first, "")
+		c.writes(replica, 2*2048, second, "")
+	}
+	c.writes(0, 2*2048, second, "")
+	c.takes(0, 10, 3)
+	c.disks[2].checkpointOp = 10
+	c.writes(2, 2*2048, built(3, 1, []byte("third")), "is written over")
+	c.disks[2].isLeaving = true
+	c.writes(2, 2*2048, first, "")
+	c.writes(2, 2*2048, built(3, 1, []byte("fourth")), "no replica wrote")
 }
 
 // Goal: a repair writes the header page behind the other pages, and nothing that was there before
