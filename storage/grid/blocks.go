@@ -22,12 +22,23 @@ const (
 	blockWanted             // it could not be read
 )
 
+// narrowing of the read of a whole block that the disk does not give: only the used pages matter, and
+// the header page says how many those are.
+type narrowing uint8
+
+const (
+	narrowNot  narrowing = iota
+	narrowHead           // only the header page is read
+	narrowUsed           // count is that of the used pages
+)
+
 // blockRead is the read of a part of a block into memory of its own, past the cache.
 type blockRead struct {
 	state    blockState
 	ended    bool // nobody waits for it; it is free when it has arrived
 	repeated uint8
 	whole    bool // all used pages, however many those are
+	narrow   narrowing
 	flying   uint8
 	first    uint32 // page
 	count    uint32 // pages from first on
@@ -125,7 +136,7 @@ func (g *Grid) blockSubmit(i int) {
 	b.state, b.result = blockFlying, 0
 	g.blocksCount++
 	size := g.geometry.PageBytes
-	memory := g.blockBytes(i)[:(1+b.count)*size]
+	memory := g.blockBytes(i)[:g.blockPages(i)*size]
 	if b.first > 1 {
 		b.flying = blockReads
 		g.blockRead(i, 0, 0, memory[:size])
@@ -134,6 +145,14 @@ func (g *Grid) blockSubmit(i int) {
 	}
 	b.flying = 1
 	g.blockRead(i, 0, 0, memory)
+}
+
+// blockPages is the number of pages that a read of adjacent pages takes.
+func (g *Grid) blockPages(i int) uint32 {
+	if g.blocks[i].narrow == narrowHead {
+		return 1
+	}
+	return 1 + g.blocks[i].count
 }
 
 func (g *Grid) blockRead(i, part int, page uint32, memory []byte) {
@@ -148,7 +167,7 @@ func (g *Grid) blockArrived(number uint64, result int32) {
 	b := &g.blocks[i]
 	assert.That(b.state == blockFlying, "a block that arrives was under way")
 	size := g.geometry.PageBytes
-	pages := 1 + b.count
+	pages := g.blockPages(i)
 	if b.first > 1 {
 		pages = 1 + part*(b.count-1)
 	}
@@ -175,7 +194,7 @@ func (g *Grid) blockVerify(i int) {
 	size := g.geometry.PageBytes
 	data := g.blockBytes(i)
 	const short = "the file ends before the page"
-	read := (1 + b.count) * size
+	read := g.blockPages(i) * size
 	switch {
 	case b.result < 0:
 		g.blockBad(i, 0, readFailed)
@@ -190,7 +209,13 @@ func (g *Grid) blockVerify(i int) {
 		g.blockBad(i, 0, reason)
 		return
 	}
-	if b.whole && block.HeaderPage(data[:size]).PagesUsed()*size > read {
+	used := block.HeaderPage(data[:size]).PagesUsed()
+	if b.narrow == narrowHead {
+		b.narrow, b.count = narrowUsed, used-1
+		g.blockSubmit(i)
+		return
+	}
+	if b.whole && used*size > read {
 		g.blockBad(i, 0, short)
 		return
 	}
@@ -205,6 +230,9 @@ func (g *Grid) blockBad(i int, page uint32, reason string) {
 	g.statistics.Damaged++
 	if b.repeated < blockReads {
 		b.repeated++
+		if b.whole && b.result < 0 && b.narrow == narrowNot {
+			b.narrow = narrowHead
+		}
 		g.blockSubmit(i)
 		return
 	}

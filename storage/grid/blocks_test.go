@@ -149,6 +149,43 @@ func TestWantedBlocks(t *testing.T) {
 	}
 }
 
+// Goal: a whole block is read although the disk does not give its unused pages, which nobody writes
+// again. One of whose used pages that is true is wanted.
+func TestUnusedPagesDoNotMatter(t *testing.T) {
+	l := testLimits()
+	for _, beyond := range []uint32{0, 1} {
+		memory := arena.New()
+		disk := &fakeDisk{}
+		g := New(l, memory, disk, gridOffset, cluster, arena.Options{})
+		disk.data = make([]byte, gridOffset+uint64(l.BlockBytes))
+		trailer := block.NewTrailer(&g.geometry, cluster, storage.TrailerManifest, [][]byte{make([]byte, 100)}, make([]storage.Ref, 1))
+		ref, usedBytes := trailer.Build(disk.data[gridOffset:], 1)
+		at, used := uint64(gridOffset), usedBytes/l.PageBytes
+		bad := at + uint64((used-1+beyond)*l.PageBytes)
+		disk.damage = func(offset uint64, data []byte) int32 {
+			if offset <= bad && bad < offset+uint64(len(data)) {
+				return -5
+			}
+			return 0
+		}
+		if used == g.geometry.PagesMax {
+			t.Fatal("the block has no unused page")
+		}
+		g.BlockStart(0, ref, 0, 0)
+		for range 20 {
+			g.Poll()
+		}
+		_, isRead := g.BlockHeader(0)
+		if isRead != (beyond == 1) || (g.Fault() == nil) != isRead {
+			t.Errorf("page %d of %d used ones is bad: read %v, %v", used-1+beyond, used, isRead, g.Fault())
+		}
+		if isRead && len(g.BlockBytes(0)) != int(used*l.PageBytes) {
+			t.Error("not all used pages are there")
+		}
+		memory.Close()
+	}
+}
+
 // Goal: a trailer of any length comes back as it was built, one whose names fill several blocks
 // too, and damage in any of its blocks is a fault of that block.
 func TestReadTrailer(t *testing.T) {
