@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"math/bits"
 	"strings"
 
 	"ledger/sim/workload"
@@ -214,7 +213,7 @@ func (m *Machine) work(goal int, steps int) {
 // loseSuperblock makes the disk lose some copies of the next superblock. If it loses one, the
 // replica continues. If it loses more, the replica stops.
 func (m *Machine) loseSuperblock() {
-	layout, mask, begun := &m.layout, 1+m.random.IntN(15), false
+	layout, mask, begun, count := &m.layout, 1+m.random.IntN(15), false, 0
 	m.disk.loses = func(offsetBytes uint64) (lost bool) {
 		for i := range m.limits.SuperblockCopies {
 			if offsetBytes != layout.SuperblockCopyAt(i) {
@@ -223,10 +222,11 @@ func (m *Machine) loseSuperblock() {
 			begun = begun || i == 0
 			if lost = begun && mask>>i&1 != 0; lost {
 				m.note("lost: superblock copy", uint64(i), 0)
+				count++
+				m.disk.errorGiven = m.disk.errorGiven || count > 1 // the faults may end before the last copy
 			}
 			if begun && i == m.limits.SuperblockCopies-1 {
 				m.disk.loses = nil
-				m.disk.errorGiven = m.disk.errorGiven || bits.OnesCount(uint(mask)) > 1
 			}
 		}
 		return lost
