@@ -201,7 +201,7 @@ if [[ $parts == *" amqp "* ]]; then
     report "apt-get install rabbitmq-server" bash -c install_rabbitmq
   fi
   if [[ -e /usr/lib/rabbitmq/bin/rabbitmq-server ]]; then # the job under test is built from source
-    report "RabbitMQ: messages, progress, TLS, standby, kills" env GOFLAGS=-ldflags=-checklinkname=0 go test -C .. -count=1 ./cmd/ledger -run '^TestRabbit$'
+    report "RabbitMQ: messages, progress, TLS, standby, kills" env LEDGER_TEST_RABBIT=1 GOFLAGS=-ldflags=-checklinkname=0 go test -C .. -count=1 ./cmd/ledger -run '^TestRabbit$'
   else
     echo "skip  RabbitMQ is not installed: apt-get install rabbitmq-server"
   fi

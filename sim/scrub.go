@@ -23,7 +23,7 @@ func (m *Machine) onFinding(f *storage.Finding) {
 	repairedNs, isRepaired := m.repairedAt[from]
 	wasDamaged := isRepaired && m.events.nowNs < repairedNs+findingNsMax
 	if !isMissed && !wasDamaged && !m.disk.image.isTainted(from, length) {
-		m.fail("the scrubber of machine %d reports %+v, and nobody has damaged the %d bytes at %d", m.index, *f, length, from)
+		m.fail("the scrubber reports %+v on machine %d, and nobody has damaged the %d bytes at %d", *f, m.index, length, from)
 	}
 	m.found[from] = true
 }

@@ -20,6 +20,7 @@ const (
 // TestBackupPauses stops a backup and lets it go on later, under full batches and under small ops.
 // It has to come back by itself, by the log or by state sync. Throughput and times are printed.
 func TestBackupPauses(t *testing.T) {
+	isLong(t)
 	g := newGroup(t, options{isUngoverned: true})
 	p := newProbe(t, g)
 	l := newLoad(t, g, 8)
