@@ -22,8 +22,8 @@ const (
 	blockWanted             // it could not be read
 )
 
-// narrowing of the read of a whole block that the disk does not give: only the used pages matter, and
-// the header page says how many those are.
+// narrowing of the read of a whole block that the disk does not give: only the used pages matter,
+// and the header page says how many those are.
 type narrowing uint8
 
 const (
