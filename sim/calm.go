@@ -30,8 +30,8 @@ func (m *Machine) runUntil(done func() bool, what string) {
 	}
 }
 
-// calmSteps bounds how long nothing may happen. A scrubber takes steps all the time, so that it takes
-// more of them until the timers of connections are over.
+// calmSteps bounds how long nothing may happen. A scrubber takes steps all the time, so that it
+// takes more of them until the timers of connections are over.
 func (m *Machine) calmSteps() uint64 {
 	if m.limits.ScrubPeriodNs > 0 {
 		return 6 * calmStepsMax

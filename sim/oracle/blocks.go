@@ -25,13 +25,13 @@ func (b *Block) IsTrailer() bool { return b.Bytes[blockKindAt] == blockKindTrail
 
 // BlockDisk is what the ledger asks of one replica's disk.
 type BlockDisk interface {
-	// HasBlock tells whether a read returns these bytes at this place of a block, also behind a power
-	// cut.
+	// HasBlock tells whether a read returns these bytes at this place of a block, also behind a
+	// power cut.
 	HasBlock(address, offsetBytes uint64, data []byte) bool
 	// CheckpointOp is the op of the durable checkpoint.
 	CheckpointOp() uint64
-	// IsLeaving tells whether the replica still has the state that it leaves for that checkpoint, which
-	// came from others.
+	// IsLeaving tells whether the replica still has the state that it leaves for that checkpoint,
+	// which came from others.
 	IsLeaving() bool
 }
 
@@ -121,8 +121,8 @@ func (b *Blocks) builds(replica int, address uint64, data []byte) error {
 	}
 	list := b.written[address]
 	if b.disks[replica].IsLeaving() {
-		// A late write. What the checkpoint of others names at its address was born in the sync range, so
-		// it is read, and fetched if it was written over, before the range ends.
+		// A late write. What the checkpoint of others names at its address was born in the sync
+		// range, so it is read, and fetched if it was written over, before the range ends.
 		if !slices.ContainsFunc(list, func(one *Block) bool { return bytes.Equal(one.Bytes, block.Bytes) }) {
 			return fmt.Errorf("block %d is one that no replica wrote", address)
 		}
