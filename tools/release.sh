@@ -20,29 +20,29 @@ export CGO_ENABLED=0 GOOS=linux LC_ALL=C TZ=UTC
 export GOFLAGS="-trimpath -buildvcs=true \"-ldflags=-checklinkname=0 -s -w -buildid=\""
 
 rm -rf "$out"
-mkdir -p "$out/work"
-GOARCH=$(go env GOHOSTARCH) go build -o "$out/work/native" ./cmd/ledger
-"$out/work/native" man >"$out/work/ledger.1"
-mkdir "$out/work/completion"
-GOARCH=$(go env GOHOSTARCH) go -C packaging/image build -o "$(realpath "$out")/work/image" .
+mkdir -p "$out/staging"
+GOARCH=$(go env GOHOSTARCH) go build -o "$out/staging/native" ./cmd/ledger
+"$out/staging/native" man >"$out/staging/ledger.1"
+mkdir "$out/staging/completion"
+GOARCH=$(go env GOHOSTARCH) go -C packaging/image build -o "$(realpath "$out")/staging/image" .
 for shell in bash zsh fish; do
-	"$out/work/native" completion $shell >"$out/work/completion/ledger.$shell"
+	"$out/staging/native" completion $shell >"$out/staging/completion/ledger.$shell"
 done
 for architecture in $architectures; do
 	name=ledger-$version-linux-$architecture
-	folder=$out/work/$name
+	folder=$out/staging/$name
 	mkdir "$folder"
 	GOARCH=$architecture go build -o "$folder/ledger" ./cmd/ledger
 	git archive HEAD README.md CHANGELOG.md docs packaging | tar --extract --directory "$folder" # what is in the commit, and nothing else
-	cp -r "$out/work/ledger.1" "$out/work/completion" "$folder"
+	cp -r "$out/staging/ledger.1" "$out/staging/completion" "$folder"
 	tar --create --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' --format=ustar \
-		--directory "$out/work" "$name" | gzip --no-name --best >"$out/$name.tar.gz"
+		--directory "$out/staging" "$name" | gzip --no-name --best >"$out/$name.tar.gz"
 	if command -v dpkg-deb >/dev/null; then
 		tools/deb.sh "$folder" "$version" "$architecture" "$time" "$out/ledger_${version}_$architecture.deb"
 	else
 		echo "release.sh: without dpkg-deb there is no package for Debian" >&2
 	fi
-	"$out/work/image" -program="$folder/ledger" -architecture="$architecture" -version="$version" -time="$time" -out="$out/$name.oci.tar"
+	"$out/staging/image" -program="$folder/ledger" -architecture="$architecture" -version="$version" -time="$time" -out="$out/$name.oci.tar"
 	# What the program itself says was compiled in.
 	go version -m "$folder/ledger" | awk -v version="$version" '
 		BEGIN { printf "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.5\",\"version\":1,\n\"metadata\":{\"component\":{\"type\":\"application\",\"name\":\"ledger\",\"version\":\"%s\"}},\n\"components\":[", version }
@@ -50,6 +50,6 @@ for architecture in $architectures; do
 		$1 == "dep" { printf ",\n{\"type\":\"library\",\"name\":\"%s\",\"version\":\"%s\",\"purl\":\"pkg:golang/%s@%s\",\"properties\":[{\"name\":\"go.sum\",\"value\":\"%s\"}]}", $2, $3, $2, $3, $4 }
 		END { print "\n]}" }' >"$out/$name.sbom.json"
 done
-rm -rf "$out/work"
+rm -rf "$out/staging"
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 cat "$out/SHA256SUMS"
