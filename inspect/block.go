@@ -77,11 +77,14 @@ func (f *File) block(s *datafile.Copy, address uint64) *Block {
 		}
 	}
 	buffer := f.scratch[:f.limits.BlockBytes]
-	if err := f.file.ReadAt(buffer, r.Offset); err != nil {
-		r.Reason, r.isNeeded = err.Error(), owner != nil
-		return r
-	}
 	page := buffer[:f.limits.PageBytes]
+	isRead := f.file.ReadAt(buffer, r.Offset) == nil
+	if !isRead { // page by page: the others may be whole
+		if err := f.file.ReadAt(page, r.Offset); err != nil {
+			r.Reason, r.isNeeded = err.Error(), owner != nil
+			return r
+		}
+	}
 	h := block.HeaderPage(page)
 	ref := storage.Ref{Address: address, Checksum: h.Checksum()} // a block that nobody names can only agree with itself
 	if owner != nil {
@@ -107,7 +110,15 @@ func (f *File) block(s *datafile.Copy, address uint64) *Block {
 	for number := uint32(1); number < h.PagesUsed(); number++ {
 		data := buffer[number*f.limits.PageBytes:][:f.limits.PageBytes]
 		p := Page{Page: number, Kind: "content", Offset: r.Offset + uint64(number)*uint64(f.limits.PageBytes),
-			Checksum: hexOf(h.PageChecksum(number)), FirstEntry: h.FirstEntry(number), Reason: block.VerifyPage(h, number, data)}
+			Checksum: hexOf(h.PageChecksum(number)), FirstEntry: h.FirstEntry(number)}
+		if !isRead {
+			if err := f.file.ReadAt(data, p.Offset); err != nil {
+				p.Reason = err.Error()
+			}
+		}
+		if p.Reason == "" {
+			p.Reason = block.VerifyPage(h, number, data)
+		}
 		switch {
 		case h.Kind() == block.KindTable && number > h.DataPages():
 			p.Kind = "filter"

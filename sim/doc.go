@@ -60,9 +60,7 @@
 //
 // What is committed is decided by package oracle. A witness observes each disk, and every message
 // between replicas is judged when it leaves: what it asserts has to be durable, what it calls
-// committed has to be committed, and a vote must not change. As long as there is no state sync, a
-// replica needs the logs of others. So if one falls behind by more than they hold, the faults of
-// that kind end and the clients wait for it (checkRoom).
+// committed has to be committed, and a vote must not change.
 //
 // A log entry is damaged on one machine at most, and only if another machine has it or nobody has
 // acknowledged it. Torn writes come on top. A block of the grid is damaged, or its write is lost or

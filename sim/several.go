@@ -22,8 +22,6 @@ type several struct {
 	mix     mix
 	marks   Marks
 
-	isHeld bool   // clients begin nothing new, until the slowest machine is nearer
-	heldNs uint64 // since when
 	isCalm bool
 
 	strikes   int    // faults that are still to come

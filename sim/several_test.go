@@ -96,7 +96,7 @@ func TestSeveralRegressions(t *testing.T) {
 
 // Goal: a mark that is missing is named, and chance alone names none.
 func TestMissingMarks(t *testing.T) {
-	least := markRules[MarkHeld].least
+	least := markRules[MarkTornAppend].least
 	full := func(runs int) (r MarksReached) {
 		for i := range r.Runs {
 			r.Runs[i] = runs
@@ -111,7 +111,7 @@ func TestMissingMarks(t *testing.T) {
 		{5000, 45 * least, true},
 	} {
 		r := full(c.runs)
-		r.Runs[MarkHeld] = c.held
+		r.Runs[MarkTornAppend] = c.held
 		if missing := r.Missing(c.runs); (missing != "") != c.isMissing {
 			t.Errorf("%d of %d: %q", c.held, c.runs, missing)
 		}

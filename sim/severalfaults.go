@@ -97,7 +97,6 @@ func (s *several) planStrike() {
 func (s *several) disturb() {
 	s.comeBack()
 	s.revive()
-	s.checkRoom()
 	c := s.cluster
 	for _, m := range c.machines {
 		if m.trap.sprung && m.replica != nil {
@@ -106,10 +105,6 @@ func (s *several) disturb() {
 		}
 	}
 	if s.isCalm {
-		return
-	}
-	if s.isHeld {
-		s.strikeNs = max(s.strikeNs, c.world.events.nowNs+100*nsPerMs)
 		return
 	}
 	if s.mix.isRough && c.world.random.IntN(400) == 0 {

@@ -14,7 +14,6 @@ const (
 	severalStepsMax  = 8_000_000
 	strikeNsMax      = 8_000 * nsPerMs  // the next fault comes by then
 	stallNsMax       = 60_000 * nsPerMs // without an op, after the last fault has come
-	heldNsMax        = 300_000 * nsPerMs
 	severalCalmNsMax = 400_000 * nsPerMs
 )
 
@@ -200,41 +199,6 @@ func (s *several) stopped(m *Machine) {
 	s.goDown(m, m.random.IntN(2) == 0, m.random.Uint64N(2_000*nsPerMs))
 }
 
-// checkRoom keeps the machines near to each other. Until there is state sync, a replica needs the
-// logs of others for all that it has missed. So if one is too far behind, all faults of that kind
-// end, and the clients wait for it.
-func (s *several) checkRoom() {
-	if heals.sync {
-		return
-	}
-	c, now := s.cluster, s.cluster.world.events.nowNs
-	l := &c.limits
-	low, most, top := ^uint64(0), ^uint64(0), s.oracle.Highest()
-	for _, m := range c.machines {
-		has := m.witness.hasUpTo()
-		// The logs of others have what follows has, and their checkpoint is at most one further.
-		most = min(most, has+uint64(l.JournalSlotsCount)-uint64(l.SlackOps)/2-2*uint64(l.PipelineOpsMax),
-			m.witness.checkpointOp+2*l.CheckpointIntervalOps()+uint64(l.BarOps)-2*uint64(l.PipelineOpsMax))
-		low, top = min(low, has), max(top, m.witness.highest)
-	}
-	if isHeld := top > most; isHeld != s.isHeld {
-		s.isHeld, s.heldNs = isHeld, now
-		for _, one := range c.clients {
-			one.protocol.Hold(isHeld)
-		}
-		if isHeld {
-			s.marks.add(MarkHeld)
-			c.world.say("a machine has the ops up to %d, and op %d is prepared: the clients wait", low, top)
-			s.mend()
-		}
-	}
-	if s.isHeld && now > s.heldNs+heldNsMax {
-		s.describe()
-		c.world.fail("a machine that has the ops up to %d does not catch up, although no machine is away and nothing is cut; "+
-			"op %d is committed", low, s.oracle.Highest())
-	}
-}
-
 // mend ends the faults that keep machines away.
 func (s *several) mend() {
 	for _, m := range s.cluster.machines {
@@ -299,7 +263,6 @@ func (s *several) audit() {
 	a := newAuditor(c.judge.clients.Server.Machine, c.modelLimits, c.world.random)
 	c.clients = c.clients[:0]
 	c.addClients(1, a, 0)
-	c.clients[0].protocol.Hold(s.isHeld)
 	s.runUntil(func() bool {
 		if a.next == len(a.requests) {
 			c.clients[0].protocol.Stop()

@@ -42,7 +42,6 @@ const (
 	MarkRepairServed                  // an entry is read from the log for another replica
 	MarkMissing                       // an entry is asked for that is not there
 	MarkWrapped                       // the log is overwritten from its beginning on
-	MarkHeld                          // the clients wait for the slowest machine
 	MarkEvictionAcross                // a session ends in another view than it began
 	MarkForwarded                     // a backup forwards a request
 	MarkRepeatedByBackup              // a backup repeats a reply
@@ -92,7 +91,6 @@ var markRules = [marksCount]struct {
 	MarkRepairServed:      {"an entry is read for another replica", 30},
 	MarkMissing:           {"an entry is asked for that is not there", 0},
 	MarkWrapped:           {"the log wraps", 50},
-	MarkHeld:              {"the clients wait for the slowest machine", 0}, // none since there is state sync
 	MarkEvictionAcross:    {"a session ends in a later view", 12},
 	MarkForwarded:         {"a backup forwards a request", 50},
 	MarkRepeatedByBackup:  {"a backup repeats a reply", 10},

@@ -2,6 +2,7 @@ package block
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -62,9 +63,15 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 }
 
-type memoryFile struct{ data []byte }
+type memoryFile struct {
+	data         []byte
+	unreadableAt uint64 // 0: all can be read
+}
 
 func (f *memoryFile) ReadAt(buffer []byte, offset uint64) error {
+	if at := f.unreadableAt; at > 0 && at >= offset && at < offset+uint64(len(buffer)) {
+		return errors.New("a sector is unreadable")
+	}
 	clear(buffer)
 	if offset < uint64(len(f.data)) {
 		copy(buffer, f.data[offset:])
@@ -206,6 +213,28 @@ func TestWalkTrailer(t *testing.T) {
 		}
 		if damaged > 1 && whole < named {
 			t.Errorf("block %d of %d is damaged: only %d others are found, the root names %d", damaged, blocks, whole, named)
+		}
+	}
+}
+
+// Goal: a block is read although the disk does not give a page that is not used, and is not one of
+// whose used pages that is true.
+func TestReadBlockUnreadable(t *testing.T) {
+	g := geometries()["512"]
+	const gridOffset = 1 << 12
+	file := &memoryFile{data: make([]byte, gridOffset+g.BlockBytes)}
+	buffer := make([]byte, g.BlockBytes)
+	trailer := NewTrailer(&g, cluster, storage.TrailerReplies, [][]byte{make([]byte, 2*g.PageBytes)}, nil)
+	ref, usedBytes := trailer.Build(buffer, 1)
+	_ = file.WriteAt(buffer[:usedBytes], gridOffset)
+	if usedBytes != 3*g.PageBytes || usedBytes == g.BlockBytes {
+		t.Fatalf("%d bytes are used", usedBytes)
+	}
+	for page := range g.PagesMax {
+		file.unreadableAt = gridOffset + g.Offset(1, page)
+		fault := ReadBlock(file, gridOffset, &g, cluster, ref, buffer)
+		if isUsed := page < 3; (fault != nil) != isUsed || isUsed && fault.What != storage.FaultDisk {
+			t.Errorf("page %d: fault %v", page, fault)
 		}
 	}
 }

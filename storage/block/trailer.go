@@ -143,7 +143,8 @@ func (t *Trailer) putNames(part []byte, start uint64) (filled uint64) {
 	return filled
 }
 
-// ReadBlock reads the block that ref names and verifies all of its used pages.
+// ReadBlock reads the block that ref names and verifies all of its used pages. Nobody writes its
+// other pages again, so a disk need not give them.
 //
 // gridOffset: where the grid zone starts in file.
 // buffer:     BlockBytes, aligned for direct I/O.
@@ -151,8 +152,19 @@ func ReadBlock(file ports.File, gridOffset uint64, g *Geometry, cluster wire.U12
 	if ref.Address == 0 {
 		return &storage.Fault{What: storage.FaultBlock, Reason: "a reference names no block"}
 	}
-	if err := file.ReadAt(buffer[:g.BlockBytes], gridOffset+g.Offset(ref.Address, 0)); err != nil {
+	if file.ReadAt(buffer[:g.BlockBytes], gridOffset+g.Offset(ref.Address, 0)) == nil {
+		return VerifyBlock(g, buffer[:g.BlockBytes], ref, cluster)
+	}
+	page := buffer[:g.PageBytes]
+	if err := file.ReadAt(page, gridOffset+g.Offset(ref.Address, 0)); err != nil {
 		return &storage.Fault{What: storage.FaultDisk, Address: ref.Address, Reason: err.Error()}
+	}
+	if reason := VerifyHeader(g, page, ref, cluster); reason != "" {
+		return &storage.Fault{What: storage.FaultBlock, Address: ref.Address, Reason: reason}
+	}
+	used := buffer[g.PageBytes : HeaderPage(page).PagesUsed()*g.PageBytes]
+	if err := file.ReadAt(used, gridOffset+g.Offset(ref.Address, 1)); err != nil {
+		return &storage.Fault{What: storage.FaultDisk, Address: ref.Address, Page: 1, Reason: err.Error()}
 	}
 	return VerifyBlock(g, buffer[:g.BlockBytes], ref, cluster)
 }

@@ -72,7 +72,11 @@ func TestScrubVisitsWhatIsInUse(t *testing.T) {
 	if passes < 5 || demanded < 100 {
 		t.Errorf("%d passes, in which %d blocks had to be visited", passes, demanded)
 	}
-	if _, answer := w.forest.ScrubTable(math.MaxUint64 - 64); answer != storage.ScrubEnd {
+	_, answer := w.forest.ScrubTable(math.MaxUint64 - 64)
+	for ; answer == storage.ScrubLater; _, answer = w.forest.ScrubTable(math.MaxUint64 - 64) {
+		w.forest.ScrubStep() // the window before is still being read
+	}
+	if answer != storage.ScrubEnd {
 		t.Errorf("behind the last address: answer %d", answer)
 	}
 }
