@@ -240,18 +240,6 @@ func (d *witness) onHeld(p *oracle.Prepare) {
 	d.several.judged(d.several.oracle.Held(d.machine.index, p))
 }
 
-// hasUpTo is the last op up to which the log has all that is committed, from the checkpoint on.
-func (d *witness) hasUpTo() uint64 {
-	d.has = max(d.has, d.checkpointOp)
-	for {
-		p := d.several.oracle.Committed(d.has + 1)
-		if p == nil || d.slot(p.Op).prepare != p {
-			return d.has
-		}
-		d.has++
-	}
-}
-
 // onExecuted demands that an op that apply has executed is committed. Whether it was the right
 // prepare shows in the replies and in the next checkpoint: the log on disk may have another one
 // until the log view is durable.
