@@ -53,9 +53,9 @@ func BenchmarkMessage(b *testing.B) {
 	}
 }
 
-// BenchmarkKey is what the key of a cluster costs, apart from the port and the check of the requests
-// in a prepare: the head of a message sealed at one end and opened at the other, with a key and
-// without, and the hash of a body of 1 MiB, which is the same with both.
+// BenchmarkKey is what the key of a cluster costs, apart from the port and the check of the
+// requests in a prepare: the head of a message sealed at one end and opened at the other, with a
+// key and without, and the hash of a body of 1 MiB, which is the same with both.
 func BenchmarkKey(b *testing.B) {
 	bounds := testBounds()
 	for _, c := range []struct {

@@ -144,8 +144,8 @@ func TestHandshakeReplay(t *testing.T) {
 	}
 }
 
-// Goal: a stranger learns nothing of the cluster but that its key or version is wrong, and the print
-// of the key that it should have. Both lines have both prints.
+// Goal: a stranger learns nothing of the cluster but that its key or version is wrong, and the
+// print of the key that it should have. Both lines have both prints.
 func TestRefusalOfStranger(t *testing.T) {
 	connector, acceptor := testSelf(2), testSelf(0)
 	connector.Keys, acceptor.Keys = NewKeys(testKey(2)), NewKeys(testKey(1))
