@@ -150,11 +150,13 @@ func (b *Blocks) builds(replica int, address uint64, data []byte) error {
 	return b.mayWrite(replica, block, len(list))
 }
 
-// opened is what the durable checkpoint of a replica names at an address, or nil.
+// opened is what the durable checkpoint of a replica names at an address, or what lay there last of
+// what the ones before it name. nil: nothing of that is known. A replica writes only what comes
+// behind it, although the same bytes may have been there before.
 func (b *Blocks) opened(replica int, address uint64) *Block {
 	op := b.disks[replica].CheckpointOp()
 	for i := len(b.checkpoints) - 1; i >= 0; i-- {
-		if c := b.checkpoints[i]; c.op == op {
+		if c := b.checkpoints[i]; c.op <= op && c.blocks[address] != nil {
 			return c.blocks[address]
 		}
 	}
