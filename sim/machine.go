@@ -70,7 +70,7 @@ type Machine struct {
 	leak       string            // a wrong count of blocks that a stop has found
 	damaged    map[uint64]bool   // blocks that were damaged beyond repair
 	found      map[uint64]bool   // places that the scrubber has reported
-	repairedAt map[uint64]uint64 // time of the last repair of a block, by its place in the file
+	repairedAt map[uint64]uint64 // time of the last repair, by the place in the file
 }
 
 // newMachine makes a machine with an empty disk. It observes the disk, unless it is on a bench.
