@@ -313,8 +313,8 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// Goal: a checkpoint that is captured while the disk has not answered a read of the walk through the
-// one before does not count as walked through. Its range would end while blocks are missing.
+// Goal: a checkpoint that is captured while the disk has not answered a read of the walk through
+// the one before does not count as walked through. Its range would end while blocks are missing.
 func TestWalkBehindReadsUnderWay(t *testing.T) {
 	random := seeded.Rand(t)
 	k := makeStock(t, random, 420)
