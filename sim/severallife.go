@@ -303,6 +303,9 @@ func (s *several) describe() {
 				_ = class
 			}
 		}
+		if missing := s.blocks.Missing(m.index, d.checkpointOp); missing != nil {
+			text += fmt.Sprintf(", block %d of the checkpoint is missing", missing.Address)
+		}
 		m.say("%s", text)
 	}
 }
