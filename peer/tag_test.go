@@ -224,8 +224,8 @@ func BenchmarkTag(b *testing.B) {
 	}
 }
 
-// Goal: no frame of a handshake, no direction of a message and no print have a tag in common, with a
-// key and without, whatever the bytes are.
+// Goal: no frame of a handshake, no direction of a message and no print have a tag in common, with
+// a key and without.
 func TestTagDomains(t *testing.T) {
 	domains := []uint8{uint8(FrameHello), uint8(FrameAnswer), uint8(FrameConfirm), uint8(FrameRefusal), domainFromConnector,
 		domainFromAcceptor, domainPrint}

@@ -151,5 +151,6 @@ func TestAttacker(t *testing.T) {
 	l.audit()
 	g.settle(l)
 	g.wantEqualDigests()
-	t.Logf("%d messages and connections were rejected; %d transfers, %d calls judged: 0 lost, 0 doubled", g.rejected(), l.transfers(), h.judged)
+	t.Logf("%d messages and connections were rejected; %d transfers, %d calls judged: 0 lost, 0 doubled", g.rejected(), l.transfers(),
+		h.judged)
 }
