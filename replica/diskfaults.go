@@ -24,8 +24,8 @@ import (
 //	0     delay, ns      the test sets it: each completion of each disk comes so much later
 //	8     reads          the test sets it: of so many reads of a disk, one fails with EIO; 0: none
 //	16    writes         the test sets it: 1: all writes fail with EIO, and change nothing
-//	24    elsewhere      the test sets it: of so many reads, one brings what lies behind its range; 0: none
-//	32    lost           the test sets it: of so many writes, one succeeds and changes nothing; 0: none
+//	24    elsewhere      the test sets it: of so many reads, one brings what lies behind it; 0: none
+//	32    lost           the test sets it: of so many writes, one changes nothing; 0: none
 //	40    syncs          the test sets it: 1: all syncs fail with EIO
 //	48    clock, ns      the test sets it: so much is added to the wall clock; signed
 //	4096  32 entries     the writes of the log's disk that are under way
