@@ -36,8 +36,8 @@ func (g *group) starve(i int) (end func()) {
 }
 
 // TestGrayReplica starves the primary of its cores, then a backup. Then it throttles what the
-// primary says to the others. None of them is dead, and all are in the way. Clients have to be served
-// all the time, be it by another primary. Shares of the throughput are printed and decide nothing.
+// primary says to the others. None of them is dead, and all are in the way. Clients have to be
+// served all the time, be it by another primary. Shares of the throughput decide nothing.
 func TestGrayReplica(t *testing.T) {
 	isLong(t)
 	g := newGroup(t, options{})

@@ -162,8 +162,8 @@ func TestClockJumps(t *testing.T) {
 		return r.p.since(back)
 	})
 	r.p.hurry(false)
-	t.Logf("| the clocks of a majority are wrong at a start | until they are right | nobody served for %.1f s; served %.2f s after the clocks "+
-		"were right |", said.Seconds(), time.Since(back).Seconds())
+	t.Logf("| the clocks of a majority are wrong at a start | until they are right | nobody served for %.1f s; served %.2f s after the "+
+		"clocks were right |", said.Seconds(), time.Since(back).Seconds())
 	for i := range replicas {
 		g.awaitCaughtUp(i)
 	}
