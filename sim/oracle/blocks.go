@@ -154,18 +154,13 @@ func (b *Blocks) builds(replica int, address uint64, data []byte) error {
 }
 
 // firstBehind is the first block of an address that a replica can write behind its durable
-// checkpoint: the one that this checkpoint names, as it may be written again, or the one behind
-// those that earlier checkpoints name. A later block may have the bytes of an earlier one.
+// checkpoint: the one that this checkpoint names there, or the last one before it that names any.
+// The same bytes may have lain there earlier, and may be written again.
 func (b *Blocks) firstBehind(replica int, address uint64) int {
 	op := b.disks[replica].CheckpointOp()
 	for i := len(b.checkpoints) - 1; i >= 0; i-- {
-		c := b.checkpoints[i]
-		switch before := c.blocks[address]; {
-		case before == nil || c.op > op:
-		case c.op == op:
-			return b.indexOf(before)
-		default:
-			return b.indexOf(before) + 1
+		if c := b.checkpoints[i]; c.op <= op && c.blocks[address] != nil {
+			return b.indexOf(c.blocks[address])
 		}
 	}
 	return 0
