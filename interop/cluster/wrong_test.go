@@ -50,8 +50,8 @@ func wrongBinary(t *testing.T) string {
 	return path
 }
 
-// TestWrongReplica runs a backup that computes something else than the others. It has to find out at
-// a checkpoint, stop with a status and say why. The others go on, and their data is right.
+// TestWrongReplica runs a backup that computes something else than the others. It has to find out
+// at a checkpoint, stop with a status and say why. The others go on, and their data is right.
 func TestWrongReplica(t *testing.T) {
 	isLong(t)
 	wrong := wrongBinary(t)
