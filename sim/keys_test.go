@@ -2,8 +2,8 @@ package sim
 
 import "testing"
 
-// Goal: of two machines that are at most one step apart, each accepts what the other one sends. So a
-// cluster whose key is replaced can always connect.
+// Goal: of two machines that are at most one step apart, each accepts what the other one sends. So
+// a cluster whose key is replaced can always connect.
 func TestKeyring(t *testing.T) {
 	holds := func(accepts, sends uint64) bool {
 		first := (&keyring{step: sends}).keys()[0]

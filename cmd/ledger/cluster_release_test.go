@@ -65,8 +65,8 @@ func refusedBy(t *testing.T, address string, key [config.ClusterKeyBytes]byte, c
 	return refusal
 }
 
-// Goal: a process refuses a replica of releases, rules or formats of blocks that do not overlap with
-// its own, and both sides have the line with both ranges.
+// Goal: a process refuses a replica of releases, rules or formats of blocks that do not overlap
+// with its own, and both sides have the line with both ranges.
 func TestClusterRefusesReleases(t *testing.T) {
 	p := newProcesses(t, 3)
 	key := newKey()
