@@ -17,15 +17,16 @@ type noSlots struct{}
 
 func (noSlots) Take(*peer.Envelope) (slot uint32, memory []byte, ok bool) { return 0, nil, false }
 
-// refusedBy connects to replica 0 as replica 2 of cluster 7, with one thing changed, and returns why
-// it is refused.
+// refusedBy connects to replica 0 as replica 2 of cluster 7, with one thing changed, and returns
+// why it is refused.
 func refusedBy(t *testing.T, address string, key [config.ClusterKeyBytes]byte, change func(self *peer.Self)) (refusal peer.Refusal) {
 	t.Helper()
 	l := limits.Development()
 	l.ReplicasCount = 3
 	one := peer.Range{Min: 1, Max: 1}
-	self := &peer.Self{Cluster: wire.U128From(7), Index: 2, ReplicasCount: 3, Fixed: peer.FixedOf(&l, limits.Production().RequestBytesMax), Incarnation: 1,
-		Process: 1, Releases: one, Rules: one, BlockFormats: one, StorageBytesMax: l.StorageBytesMax, Keys: peer.NewKeys(key)}
+	fixed := peer.FixedOf(&l, limits.Production().RequestBytesMax)
+	self := &peer.Self{Cluster: wire.U128From(7), Index: 2, ReplicasCount: 3, Fixed: fixed, Incarnation: 1, Process: 1,
+		Releases: one, Rules: one, BlockFormats: one, StorageBytesMax: l.StorageBytesMax, Keys: peer.NewKeys(key)}
 	change(self)
 	bounds := peer.NewBounds(&l, self.Cluster)
 	hub := peer.NewHub(self, &bounds, [peer.SeedBytes]byte{1}, noSlots{}, make([]byte, 1024))
