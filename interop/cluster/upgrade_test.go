@@ -58,7 +58,7 @@ func newRolling(t *testing.T, args ...string) *rolling {
 		r.programs[i] = filepath.Join(folder, "ledger-"+strconv.Itoa(i))
 		install(t, older, r.programs[i])
 	}
-	r.group = newGroup(t, options{args: args, program: func(i int) string { return r.programs[i] }})
+	r.group = newGroup(t, options{args: args, isUngoverned: true, program: func(i int) string { return r.programs[i] }})
 	r.binary = r.newer // inspects files of both releases
 	return r
 }
