@@ -332,6 +332,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 	if s.Replicas() > 1 {
 		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica,
 			s.opened.Consensus.Superblock.ReplicasCount)
+		s.progress.tells(s.service)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
 		s.healing.log = callbacks.Log
 		options.Healing = s.healing.changed
