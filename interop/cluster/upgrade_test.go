@@ -191,22 +191,37 @@ func contentOf(t *testing.T, path string) (sum [sha256.Size]byte) {
 	return [sha256.Size]byte(hash.Sum(nil))
 }
 
-// TestUpgradeRefused: the older program refuses the data file behind the switch, before it writes
+// TestUpgradeRefused: with --on-upgrade=exit each process ends at the switch, and is started again
+// here as a supervisor does. Behind it, the older program refuses the data file before it writes
 // anything, and start --check says so.
 func TestUpgradeRefused(t *testing.T) {
 	r := newRolling(t, "--on-upgrade=exit")
 	l := newLoad(t, r.group, 2)
 	for i := range replicas {
-		r.roll(t, i)
+		install(t, r.newer, r.programs[i])
+		r.terminate(i)
+		r.start(i)
 	}
-	r.await("all processes have ended", func() bool {
-		for _, process := range r.processes {
-			if process.Running() {
-				return false
+	ended := 0
+	r.await("all have ended and run the newer release", func() bool {
+		count := 0
+		for i, process := range r.processes {
+			if !process.Running() {
+				ended++
+				r.start(i)
+			}
+			if running, ok := r.metric(i, metricRelease); ok && running == releaseNew {
+				count++
 			}
 		}
-		return true
+		return count == replicas
 	})
+	if ended != replicas {
+		t.Errorf("%d processes have ended at the switch", ended)
+	}
+	for i := range replicas {
+		r.terminate(i)
+	}
 	for i := range replicas {
 		before := contentOf(t, r.files[i].Path)
 		older := server.Binary(t)
