@@ -298,7 +298,7 @@ func TestSeveralUpgradeWaitsForWhoWentDown(t *testing.T) {
 	w.until("it has said what it offers", func() bool { return primary.stage.peers.offered(2, w.nowNs).Max == both.Max })
 	m.crash()
 	w.run(20 * second)
-	if w.oracle.releases.first[limits.ReleaseTrial] != 0 || w.underWay() != nil {
+	if primary.stage.limits.Release != limits.Release || w.underWay() != nil {
 		t.Fatalf("the upgrade goes on without it: %s", w.text())
 	}
 	m.start()
