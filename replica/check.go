@@ -115,8 +115,8 @@ func (c *Check) Text(out io.Writer) {
 	case c.RulesMin == c.RulesMax && c.RulesMin != 0:
 		fmt.Fprintf(out, "%d ops of the log are executed again, by rules %d\n", c.ReplayedOps, c.RulesMin)
 	case c.RulesMin != 0:
-		fmt.Fprintf(out, "%d ops of the log are executed again, each by the rules by which it was prepared: %d to %d\n", c.ReplayedOps, c.RulesMin,
-			c.RulesMax)
+		fmt.Fprintf(out, "%d ops of the log are executed again, each by the rules by which it was prepared: %d to %d\n", c.ReplayedOps,
+			c.RulesMin, c.RulesMax)
 	default:
 		fmt.Fprintf(out, "%d ops of the log are executed again: upgrade ops, or ops that the other replicas have to bring\n", c.ReplayedOps)
 	}

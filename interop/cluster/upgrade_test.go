@@ -25,8 +25,8 @@ const (
 
 const metricRelease = "ledger_cluster_running_release"
 
-// trialBinary is a server that offers the release of tests as well: LEDGER_TRIAL_BIN, or one that is
-// built here.
+// trialBinary is a server that offers the release of tests as well: LEDGER_TRIAL_BIN, or one that
+// is built here.
 func trialBinary(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("LEDGER_TRIAL_BIN"); path != "" {

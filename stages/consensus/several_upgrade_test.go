@@ -33,8 +33,9 @@ func rolled(t *testing.T, replicas, standbys int, seed uint64) *several {
 	return w
 }
 
-// begunUpgrade is such a cluster whose upgrade has begun and has some ops before it. An upgrade that
-// begins right before the op of a checkpoint is over in a moment, and then the next seed is tried.
+// begunUpgrade is such a cluster whose upgrade has begun and has some ops before it. An upgrade
+// that begins right before the op of a checkpoint is over in a moment, and then the next seed is
+// tried.
 func begunUpgrade(t *testing.T, replicas int, seed uint64) *several {
 	t.Helper()
 	for ; ; seed++ {
