@@ -21,6 +21,7 @@ const (
 // writes out that it has acknowledged. Nobody may notice but the backup, which has to be whole in
 // the end. Then its syncs fail: it stops with a status and a reason, and the others go on.
 func TestLyingDisk(t *testing.T) {
+	isLong(t)
 	f, o := newFaults(t)
 	o.args = []string{scrubbing}
 	g := newGroup(t, o)

@@ -302,6 +302,7 @@ func (g *group) trailer(i int, name string) (addresses []uint64) {
 // three replicas: no session may be lost. A block is written to the address of another one, on one
 // replica: both the victim and the block that is missing have to be whole again.
 func TestCheckpointRots(t *testing.T) {
+	isLong(t)
 	random, _ := seeded(t)
 	g := newGroup(t, options{args: []string{scrubbing}})
 	r := &rotting{t, g, newProbe(t, g), newLoad(t, g, 4), random}
