@@ -22,7 +22,8 @@ func TestStartCheck(t *testing.T) {
 	}
 	status, text, said = ran(t, "start", "--check", "--json", path)
 	var c replica.Check
-	if err := json.Unmarshal([]byte(text), &c); err != nil || status != exitDone || !c.Starts || c.Running != limits.Release || c.Replicas != 3 {
+	err := json.Unmarshal([]byte(text), &c)
+	if err != nil || status != exitDone || !c.Starts || c.Running != limits.Release || c.Replicas != 3 {
 		t.Errorf("status %d, %v: %s%s", status, err, text, said)
 	}
 	other := t.TempDir() + "/none"
