@@ -9,8 +9,8 @@ import (
 	"ledger/replica"
 )
 
-// Goal: start --check tells what a start would do, with its exit status, as text and as JSON, without
-// addresses; --json alone is refused.
+// Goal: start --check tells what a start would do, with its exit status, as text and as JSON, and
+// needs no addresses; --json alone is refused.
 func TestStartCheck(t *testing.T) {
 	path := t.TempDir() + "/0_0.data"
 	if status, _, said := ran(t, "format", "--cluster=7", "--replica=0", "--replica-count=3", "--development", path); status != exitDone {
