@@ -41,6 +41,8 @@ type startCommand struct {
 	Trace            *string `placeholder:"FILE" help:"Write how each op spent its time to a new file that Perfetto opens, up to 1 GiB. Default: no file."`
 	Log              *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
 	OnUpgrade        *string `placeholder:"HOW" help:"When the cluster passes to another release: restart, the process becomes one of the program's file, if that offers the release; or exit, with status 7. Default: restart."`
+	Check            bool    `help:"Say what a start of this program would do with the data file, which may be in use, and write nothing: releases, what of the log is executed again, and whether it is refused. The exit status is that of the start."`
+	JSON             bool    `name:"json" help:"With --check: write one JSON object instead of text."`
 	File             string  `arg:"" help:"The data file."`
 }
 
@@ -69,9 +71,18 @@ func (c *startCommand) Run(s *streams) error {
 		}
 		flags = config.Merge(flags, file)
 	}
+	if c.Check && !flags.Addresses.IsSet() {
+		flags.Addresses = config.Flag("addresses", checkAddress)
+	}
 	start, err := flags.Resolve()
 	if err != nil {
 		return err
+	}
+	if c.Check {
+		return check(s, start, c.File, c.JSON)
+	}
+	if c.JSON {
+		return errors.New("--json: only start --check writes JSON; --log=json makes the lines of a server JSON")
 	}
 	keys, err := config.LoadClusterKeys(start.ClusterKeyFile)
 	if err != nil {
