@@ -9,6 +9,9 @@ const (
 	OperationRegister    Operation = 2
 	OperationReconfigure Operation = 3 // refused
 	OperationNoop        Operation = 6
+	// OperationMember is only ours: it changes which data files count as replicas. ledger recover asks
+	// for it, and a primary prepares it to itself without a client.
+	OperationMember Operation = 7
 
 	OperationPulse                        Operation = 128 // only ours; refused from a client
 	OperationCreateAccountsUnbatched      Operation = 129
@@ -81,6 +84,7 @@ var operations = [256]operationRow{
 	OperationRegister:    {name: "register", class: ClassControl, eventBytes: RegisterBodyBytes, resultBytes: RegisterReplyBytes},
 	OperationReconfigure: {name: "reconfigure"},
 	OperationNoop:        {name: "noop", class: ClassControl},
+	OperationMember:      {name: "member", class: ClassControl},
 	OperationPulse:       {name: "pulse"},
 
 	OperationCreateAccountsUnbatched:  {"create_accounts_unbatched", ClassCreate, false, true, AccountBytes, SparseResultBytes, 0},

@@ -131,6 +131,12 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
 		s.drop(e)
 		return
 	}
+	if operation == wire.OperationMember {
+		if m := wire.MemberOf(body); !s.mayReplace(&m) {
+			s.evict(e, client, wire.EvictionInvalidBody)
+			return
+		}
+	}
 	s.enqueue(e, h, &measure)
 }
 

@@ -36,6 +36,7 @@ const (
 	AwayFull                   // this replica cannot store the log that it has to begin the view with
 	AwayFar                    // this replica cannot store anything of the log of the view
 	AwaySync                   // the checkpoint of another replica is being opened
+	AwayStranger               // the cluster knows another data file as this replica
 )
 
 func (a Away) String() string {
@@ -48,6 +49,7 @@ func (a Away) String() string {
 		"the new primary cannot store the end of the log before its next checkpoint, so another one is needed",
 		"this replica is two checkpoints behind the primary and cannot store any op that it tells of: wait for another primary, or replace it",
 		"state sync: the checkpoint of another replica is being opened",
+		"the cluster knows another data file as this replica, so this one has no vote: stop it, remove the file, and make one with ledger recover",
 	}[a]
 }
 
@@ -152,6 +154,8 @@ func (s *Stage) away(nowNs uint64) Away {
 		return AwayBehind
 	case s.isPrimary() && s.timers.wall() == 0:
 		return AwayClock
+	case s.isStranger():
+		return AwayStranger
 	}
 	return AwayNot
 }

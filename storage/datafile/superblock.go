@@ -147,8 +147,11 @@ func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex 
 	return sum
 }
 
-// CheckpointBytes is the size of an encoded checkpoint.
-const CheckpointBytes = 8 + 16 + 16 + int(storage.TrailersCount)*(8+16+8) + 4*8 + 4
+// CheckpointBytes is the size of an encoded checkpoint. The table of members is at its end.
+const (
+	CheckpointBytes   = checkpointUnnamed + prepare.MembersBytes
+	checkpointUnnamed = 8 + 16 + 16 + int(storage.TrailersCount)*(8+16+8) + 4*8 + 4
+)
 
 // EncodeCheckpoint writes c into buffer.
 func EncodeCheckpoint(buffer []byte, c *storage.Checkpoint) {
@@ -166,6 +169,7 @@ func EncodeCheckpoint(buffer []byte, c *storage.Checkpoint) {
 	b = binary.LittleEndian.AppendUint64(b, c.TransfersCount)
 	b = binary.LittleEndian.AppendUint64(b, c.TimestampLast)
 	binary.LittleEndian.AppendUint32(b, c.Release)
+	c.Members.Put(buffer[checkpointUnnamed:CheckpointBytes])
 }
 
 // DecodeCheckpoint reads what EncodeCheckpoint has written.
@@ -186,14 +190,19 @@ func DecodeCheckpoint(b []byte) (c storage.Checkpoint) {
 	}
 	c.BlocksHigh, c.AccountsCount, c.TransfersCount, c.TimestampLast = next(), next(), next(), next()
 	c.Release = binary.LittleEndian.Uint32(b)
+	c.Members = prepare.ReadMembers(b[4:])
 	return c
 }
 
 // CheckpointID is the checksum of a checkpoint. Equal states have equal ids. ParentID links the ids
-// to a chain.
+// to a chain. A table that names nobody is not part of what is hashed, so such a checkpoint has the
+// id that it had before there were tables.
 func CheckpointID(c *storage.Checkpoint) wire.Checksum {
 	var buffer [CheckpointBytes]byte
 	EncodeCheckpoint(buffer[:], c)
+	if !c.Members.AreNamed() {
+		return prepare.Sum(buffer[:checkpointUnnamed])
+	}
 	return prepare.Sum(buffer[:])
 }
 
