@@ -23,7 +23,8 @@ func TestCounted(t *testing.T) {
 		want    [3]bool
 		table   prepare.Members
 	}{
-		{"no table: all count", Known{}, []*Ballot{ballotOfFile(7, 0, 0, none), nil, ballotOfFile(8, 0, 0, none)}, [3]bool{true, false, true}, none},
+		{"no table: all count", Known{}, []*Ballot{ballotOfFile(7, 0, 0, none), nil, ballotOfFile(8, 0, 0, none)},
+			[3]bool{true, false, true}, none},
 		{"a table names other files", Known{9, first}, []*Ballot{ballotOfFile(1, 0, 9, first), nil, ballotOfFile(33, 0, 0, none)},
 			[3]bool{true, false, false}, first},
 		{"the new primary lags behind another", Known{9, first}, []*Ballot{ballotOfFile(1, 4, 9, first), ballotOfFile(2, 4, 20, second),

@@ -174,7 +174,8 @@ func checkRequestHeader(h *Header) (Verdict, Fault) {
 		return VerdictOK, ""
 	}
 	switch {
-	case operation < operationStateMachineMin && operation != OperationReconfigure && operation != OperationNoop && operation != OperationMember:
+	case operation < operationStateMachineMin && operation != OperationReconfigure && operation != OperationNoop &&
+		operation != OperationMember:
 		return VerdictIgnore, "operation is reserved"
 	case h.RequestSession() == 0:
 		return VerdictIgnore, "session is 0"

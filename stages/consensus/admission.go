@@ -132,8 +132,13 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
 		return
 	}
 	if operation == wire.OperationMember {
-		if m := wire.MemberOf(body); !s.mayReplace(&m) {
+		m := wire.MemberOf(body)
+		if !s.isForUs(&m) {
 			s.evict(e, client, wire.EvictionInvalidBody)
+			return
+		}
+		if !s.mayReplace(&m) {
+			s.drop(e)
 			return
 		}
 	}

@@ -183,7 +183,7 @@ func (s *Stage) sendAck(to int, header prepare.Header) {
 func (s *Stage) onPrepareOK(from int, incarnation uint64, m *peer.PrepareOK) {
 	s.peers.heard(from, s.timers.now())
 	if s.isPrimary() {
-		if s.members.counts(from, incarnation) {
+		if s.isFollower(from, incarnation) {
 			s.beats.followedBy(from)
 		}
 		s.hearsLag(from, m.CommitMin)
@@ -198,7 +198,7 @@ func (s *Stage) reported(from int, incarnation uint64, state *peer.State) {
 		return
 	}
 	s.spacing.told(from, state.SyncOp > 0, state.OpenNs, s.timers.now())
-	if s.isPrimary() && state.LogView == s.views.now() && s.members.counts(from, incarnation) {
+	if s.isPrimary() && state.LogView == s.views.now() && s.isFollower(from, incarnation) {
 		s.beats.followedBy(from)
 	}
 	s.compare()

@@ -66,7 +66,7 @@ func (s *Stage) sendWish(cause peer.Cause) {
 // onWish: another replica wishes to leave the view. If it is the primary, it gives way, and nobody
 // has to find out by its silence.
 func (s *Stage) onWish(from int, incarnation uint64, cause peer.Cause) {
-	doesCount := s.members.counts(from, incarnation)
+	doesCount := s.mayWish(from, incarnation)
 	if doesCount {
 		s.service.hears(s.views.now(), cause, s.deadlines.lastSignNs())
 		s.views.wish(from)

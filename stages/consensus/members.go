@@ -21,7 +21,7 @@ import (
 //
 //	of a prepare   acknowledgements of that prepare (vsr.Tally)
 //	of a head      ballots: the newest head that any of them tells of (vsr.Counted)
-//	of the state   wishes, and what this replica thinks of itself
+//	of the state   with that of the own head: wishes, and what this replica thinks of itself
 type members struct {
 	own     uint64          // incarnation of the data file here
 	table   prepare.Members // of the state: as of commit_min
@@ -49,11 +49,6 @@ func (m *members) now() *prepare.Members { return &m.table }
 // set makes a table that of the state.
 func (m *members) set(table *prepare.Members) { m.table = *table }
 
-// counts tells whether, by the state, the data file with this number is a replica.
-func (m *members) counts(replica int, incarnation uint64) bool {
-	return replica < limits.ReplicasMax && m.table.Counts(replica, incarnation)
-}
-
 // connectedAll is the table of the data files that are connected, if all replicas are.
 func (m *members) connectedAll(replicas int) (table prepare.Members, ok bool) {
 	for i := range replicas {
@@ -65,10 +60,29 @@ func (m *members) connectedAll(replicas int) (table prepare.Members, ok bool) {
 	return table, true
 }
 
-// isStranger tells whether the state names another data file as this replica. Then this one takes
+// isStranger tells whether the cluster knows another data file as this replica. Then this one takes
 // no part in any decision. It follows the others, and says what to do.
 func (s *Stage) isStranger() bool {
-	return s.isCluster() && !s.isStandby() && !s.members.counts(s.self, s.members.incarnation())
+	return s.isCluster() && !s.isStandby() && !s.mayWish(s.self, s.members.incarnation())
+}
+
+// mayWish tells whether the wishes of a data file count: by the table of the state, or by that of
+// the head. A recovered replica is named by its head before it has executed the op that names it,
+// and others may lag as well. A wish decides nothing but when a view is left. So it may count
+// although the head's table does not become the state's.
+func (s *Stage) mayWish(replica int, incarnation uint64) bool {
+	if s.members.now().Counts(replica, incarnation) {
+		return true
+	}
+	table := s.membersAtHead()
+	return table.Counts(replica, incarnation)
+}
+
+// isFollower tells whether a data file counts as one that has this view's log, by the newest table
+// that this primary knows.
+func (s *Stage) isFollower(replica int, incarnation uint64) bool {
+	table := s.membersAtHead()
+	return table.Counts(replica, incarnation)
 }
 
 // membersAtHead is the table of the next prepare, unless that one changes it.
@@ -110,15 +124,18 @@ func (s *Stage) prepareMembers() bool {
 	return true
 }
 
-// mayReplace tells whether a client's member request may enter the log: it is for this cluster, and
-// for a replica that is not connected. A replica that lives needs no other file. If it was named
-// out of the cluster, the cluster would have one replica less.
+// isForUs tells whether a client's member request is for a cluster of this size.
+func (s *Stage) isForUs(m *wire.Member) bool { return int(m.ReplicasCount) == s.quorums.Replicas }
+
+// mayReplace tells whether such a request may enter the log: the replica is not connected. One that
+// lives needs no other file. If it was named out of the cluster, the cluster would have one replica
+// less. Until it is gone, the request gets no answer, and its client asks again.
 func (s *Stage) mayReplace(m *wire.Member) bool {
-	return s.isCluster() && int(m.ReplicasCount) == s.quorums.Replicas && int(m.Replica) != s.self && s.members.current[m.Replica] == 0
+	return s.isForUs(m) && int(m.Replica) != s.self && s.members.current[m.Replica] == 0
 }
 
-// replaced is the table after a client's member request. If the log names nobody, and not all other
-// replicas are connected, it goes on to name nobody.
+// replacedBy is the table after a client's member request. If the log names nobody, and not all
+// other replicas are connected, it goes on to name nobody.
 func (s *Stage) replacedBy(m *wire.Member) prepare.Members {
 	table := s.membersAtHead()
 	if !table.AreNamed() {

@@ -49,7 +49,8 @@ func (a Away) String() string {
 		"the new primary cannot store the end of the log before its next checkpoint, so another one is needed",
 		"this replica is two checkpoints behind the primary and cannot store any op that it tells of: wait for another primary, or replace it",
 		"state sync: the checkpoint of another replica is being opened",
-		"the cluster knows another data file as this replica, so this one has no vote: stop it, remove the file, and make one with ledger recover",
+		"the cluster knows another data file as this replica, so this one has no vote: stop it, remove the file, " +
+			"and make one with ledger recover",
 	}[a]
 }
 

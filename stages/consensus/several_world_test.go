@@ -487,7 +487,8 @@ func (m *machine) receive(from int, f *flight) {
 	}
 	copy(m.slots.Bytes(slot), f.bytes)
 	m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerMessage, Peer: uint8(from), Command: uint8(f.command),
-		View: f.view, Incarnation: f.file, Slot: slot, Bytes: uint32(len(f.bytes)), BodyHashed: true, BodySum: prepare.Sum(f.bytes[prepare.HeaderBytes:])})
+		View: f.view, Incarnation: f.file, Slot: slot, Bytes: uint32(len(f.bytes)),
+		BodyHashed: true, BodySum: prepare.Sum(f.bytes[prepare.HeaderBytes:])})
 }
 
 // checkpointOf is a checkpoint as apply writes it.
