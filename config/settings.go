@@ -50,6 +50,7 @@ type Settings struct {
 	LimitStorage     Setting
 	ScrubDays        Setting
 	ClientReleaseMax Setting
+	ClusterKeyFile   Setting
 	Development      Setting
 	MetricsAddress   Setting
 	MetricsPprof     Setting
@@ -77,6 +78,7 @@ func keys() []key {
 		{"start", "limit_storage", func(s *Settings) *Setting { return &s.LimitStorage }},
 		{"start", "scrub_days", func(s *Settings) *Setting { return &s.ScrubDays }},
 		{"start", "client_release_max", func(s *Settings) *Setting { return &s.ClientReleaseMax }},
+		{"start", "cluster_key_file", func(s *Settings) *Setting { return &s.ClusterKeyFile }},
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},

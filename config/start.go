@@ -38,6 +38,7 @@ type Start struct {
 	Development      bool
 	Limits           limits.Limits
 	ClientReleaseMax wire.Release // of the clients that are served
+	ClusterKeyFile   Setting      // as LoadClusterKeys takes it; not set: the cluster has no key
 	MetricsAddress   Address      // of the HTTP endpoint; no host means no endpoint
 	MetricsPprof     bool         // it also profiles
 	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
@@ -64,7 +65,7 @@ func (s *Settings) Resolve() (*Start, error) {
 			start.Limits = limits.Development()
 		}
 	}
-	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveScrubber, s.resolveReleases,
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveScrubber, s.resolveReleases, s.resolveClusterKey,
 		s.resolveAffinity, s.resolveLog, s.resolveObservers} {
 		if err := resolve(start); err != nil {
 			return nil, err
@@ -189,6 +190,14 @@ func (s *Settings) resolveReleases(start *Start) error {
 		return s.ClientReleaseMax.fail(fmt.Errorf("must be at least %s, the oldest release that is served", wire.ReleaseClientMin))
 	}
 	start.ClientReleaseMax = release
+	return nil
+}
+
+func (s *Settings) resolveClusterKey(start *Start) error {
+	start.ClusterKeyFile = s.ClusterKeyFile
+	if s.ClusterKeyFile.IsSet() && s.ClusterKeyFile.Text == "" {
+		return s.ClusterKeyFile.fail(errors.New("must name a file, as ledger keygen makes it"))
+	}
 	return nil
 }
 

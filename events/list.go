@@ -41,6 +41,7 @@ const (
 	kindPeerStorageSmall
 	kindPeerFault
 	kindPeerUnresolved
+	kindClusterKey
 	kindViewBegan
 	kindServiceStopped
 	kindServiceAgain
@@ -88,6 +89,7 @@ func newCell() [kindsCount]Event {
 		kindPeerStorageSmall:  &PeerStorageSmall{},
 		kindPeerFault:         &PeerFault{},
 		kindPeerUnresolved:    &PeerUnresolved{},
+		kindClusterKey:        &ClusterKey{},
 		kindViewBegan:         &ViewBegan{},
 		kindServiceStopped:    &ServiceStopped{},
 		kindServiceAgain:      &ServiceAgain{},

@@ -152,7 +152,7 @@ func TestLinkEachBit(t *testing.T) {
 					t.Fatalf("%s, message %d: bit %d is turned: got %q, want a fault of the tag", name, i, bit, f.Error())
 				}
 				if bit >= HeadBytes*8 {
-					if f := CheckBody(&e, turned[EnvelopeBytes:], &b); f.Field != "body checksum" {
+					if f := CheckBody(&e, turned[EnvelopeBytes:], &b); f.Field != faultBody || f.Authentic() {
 						t.Fatalf("%s, message %d: bit %d is turned: got %q, want a fault of the body's checksum", name, i, bit, f.Error())
 					}
 				}

@@ -18,6 +18,7 @@ import (
 	"ledger/internal/uring"
 	"ledger/limits"
 	"ledger/metrics"
+	"ledger/peer"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/compact"
@@ -63,9 +64,11 @@ type Server struct {
 	consensus consensus.Options // which clients are served
 	trace     func(*metrics.Op)
 	addresses config.Addresses
-	names     *resolver // nil in a cluster of one
-	service   *service  // nil in a cluster of one
-	healing   healing   // without a log in a cluster of one
+	// clusterKeys are those of start; net has its own copies.
+	clusterKeys [][peer.KeyBytes]byte
+	names       *resolver // nil in a cluster of one
+	service     *service  // nil in a cluster of one
+	healing     healing   // without a log in a cluster of one
 }
 
 // Callbacks of a running server. Stage threads call them, so they must not block for long.
@@ -86,6 +89,8 @@ type ServerOptions struct {
 	ReleaseClientMax wire.Release
 	// Addresses of the replicas, by index.
 	Addresses config.Addresses
+	// ClusterKeys are what the replicas share: none, one, or two while the key is replaced.
+	ClusterKeys [][peer.KeyBytes]byte
 	// Trace is called for each op that ended, on a stage thread, and must not block; nil: not at all.
 	Trace func(*metrics.Op)
 }
@@ -96,7 +101,7 @@ type ServerOptions struct {
 // refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
 	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(),
-		consensus: consensus.DefaultOptions(), addresses: o.Addresses, trace: o.Trace}
+		consensus: consensus.DefaultOptions(), addresses: o.Addresses, clusterKeys: o.ClusterKeys, trace: o.Trace}
 	if o.ReleaseClientMax != 0 {
 		s.consensus.ReleaseMax = o.ReleaseClientMax
 	}
@@ -231,6 +236,9 @@ func (s *Server) LogLimits(log *events.Log) {
 	})
 	if l.StandbysCount > 0 {
 		log.Notice(events.Notice{Line: fmt.Sprintf("  standbys with an address: %d", l.StandbysCount)})
+	}
+	if l.PeersCount() > 0 {
+		log.ClusterKey(clusterKeyEvent(s.clusterKeys, s.addresses))
 	}
 	log.Slots(slotsEvent(l))
 	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})

@@ -44,6 +44,7 @@ type Machine struct {
 	awayOp   uint64 // it is down or stands still until this op is committed; 0: it is not away for long
 	pausedNs uint64 // it gets no turns until then
 	timerNs  uint64 // when a driver wants its next turn
+	keyStep  uint64 // of the keys that it read at its last start
 
 	// A start, from start to stop.
 	replica *replica.Replica // nil: the machine is down
@@ -70,7 +71,7 @@ type Machine struct {
 	leak       string            // a wrong count of blocks that a stop has found
 	damaged    map[uint64]bool   // blocks that were damaged beyond repair
 	found      map[uint64]bool   // places that the scrubber has reported
-	repairedAt map[uint64]uint64 // time of the last repair of a block, by its place in the file
+	repairedAt map[uint64]uint64 // time of the last repair, by the place in the file
 }
 
 // newMachine makes a machine with an empty disk. It observes the disk, unless it is on a bench.

@@ -65,6 +65,7 @@ func (m *Machine) rest() {
 			m.demandFound(u.offsetBytes)
 		}
 		m.disk.image.heal(u.offsetBytes, u.content)
+		m.repairedAt[u.offsetBytes] = m.events.nowNs // a finding may be on its way
 		if u.offsetBytes >= m.layout.GridAt {
 			delete(m.damaged, (u.offsetBytes-m.layout.GridAt)/uint64(m.limits.BlockBytes)+1)
 		}

@@ -230,11 +230,11 @@ func (s *several) runUntil(done func() bool, what string) {
 	s.settle()
 	c, w := s.cluster, s.cluster.world
 	ended, untilNs := -1, uint64(0)
-	for steps := 0; !done(); steps++ {
+	for steps := 0; !done(); steps++ { // each machine takes as many as one alone would
 		if ended != c.exchangesCount {
 			ended, untilNs = c.exchangesCount, w.events.nowNs+severalCalmNsMax
 		}
-		if w.events.nowNs > untilNs || steps == wholeStepsMax {
+		if w.events.nowNs > untilNs || steps == wholeStepsMax*len(c.machines) {
 			s.describe()
 			w.fail("in calm it never comes to this: %s (nothing for %d s, %d steps)", what, (w.events.nowNs+severalCalmNsMax-untilNs)/1_000_000_000,
 				steps)
@@ -302,6 +302,9 @@ func (s *several) describe() {
 				text += fmt.Sprintf(", %d/%d", pool.FreeCount(), pool.SlotsCount())
 				_ = class
 			}
+		}
+		if missing := s.blocks.Missing(m.index, d.checkpointOp); missing != nil {
+			text += fmt.Sprintf(", block %d of the checkpoint is missing", missing.Address)
 		}
 		m.say("%s", text)
 	}

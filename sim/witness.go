@@ -33,7 +33,6 @@ type witness struct {
 	checkpointOp  uint64
 	syncMax       uint64 // blocks that were born up to this op may be missing; 0: none
 	highest       uint64 // op that was ever written here
-	has           uint64 // the log has all committed ops up to this one, from the checkpoint on
 
 	ballots map[uint32][]byte // the list that was sent as the vote of a log view
 }
@@ -272,7 +271,6 @@ func (d *witness) take(data []byte) {
 // rescan looks what the disk has after a crash, damage, or the repairs of a start.
 func (d *witness) rescan() {
 	m := d.machine
-	d.has = 0
 	for i := range d.slots {
 		d.slots[i] = logSlot{prepare: d.found(d.layout.PrepareAt(uint64(i)), false), twin: d.found(d.layout.TwinAt(uint64(i)), true)}
 	}

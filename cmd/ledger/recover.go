@@ -88,8 +88,8 @@ func (c *recoverCommand) settings() (*config.Format, []string, error) {
 			"(ledger inspect superblock)")
 	case format.ReplicaCount < 3:
 		return nil, nil, fmt.Errorf("--replica-count=%d: must be 3 or more: with fewer, nothing can be committed without the lost file, and "+
-			"what it had acknowledged may be nowhere else. Restore a copy of the data file, or begin a new cluster with ledger format and put an export "+
-			"into it with ledger import", format.ReplicaCount)
+			"what it had acknowledged may be nowhere else. Restore copies of all data files that were made at one moment, or begin a "+
+			"new cluster with ledger format and put an export into it with ledger import", format.ReplicaCount)
 	case c.Addresses == nil:
 		return nil, nil, errors.New("--addresses: is missing: must be the addresses of all replicas, as start has them")
 	}

@@ -30,6 +30,7 @@ type startCommand struct {
 	LimitStorage     *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
 	ScrubDays        *string `placeholder:"DAYS" help:"The scrubber reads the whole data file in this time, to find damage that nobody has needed yet; 0 switches it off. Default: ${scrub_days}."`
 	ClientReleaseMax *string `placeholder:"RELEASE" help:"Newest client library that is served, as in 0.18.3: a newer one is evicted. Default: ${client_release_max}."`
+	ClusterKeyFile   *string `placeholder:"FILE" help:"The key that all replicas share, as ledger keygen makes it: a replica without it is refused, and nothing can be forged between them. Default: no key."`
 	Development      *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
 	Config           *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
 	IO               *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
@@ -49,6 +50,7 @@ func (c *startCommand) Run(s *streams) error {
 		LimitStorage:     setting("limit-storage", c.LimitStorage),
 		ScrubDays:        setting("scrub-days", c.ScrubDays),
 		ClientReleaseMax: setting("client-release-max", c.ClientReleaseMax),
+		ClusterKeyFile:   setting("cluster-key-file", c.ClusterKeyFile),
 		Development:      setting("development", c.Development),
 		MetricsAddress:   setting("metrics-address", c.MetricsAddress),
 		MetricsPprof:     setting("metrics-pprof", c.MetricsPprof),
@@ -67,7 +69,19 @@ func (c *startCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	return serve(s, start, c.IO, c.File, "")
+	keys, err := config.LoadClusterKeys(start.ClusterKeyFile)
+	if err != nil {
+		return err
+	}
+	return serve(s, start, c.IO, c.File, "", keys)
+}
+
+// keyUnused is a warning about a key that has no use.
+func keyUnused(keys [][config.ClusterKeyBytes]byte, replicas uint32) string {
+	if len(keys) == 0 || replicas > 1 {
+		return ""
+	}
+	return "--cluster-key-file is not used: the data file is of a cluster of 1 replica, which no other one connects to"
 }
 
 // flushedWithin bounds the time for the last lines, because stderr may have no reader.
@@ -78,7 +92,9 @@ const flushedWithin = time.Second
 //
 // From here on, only the log's goroutine writes to stderr. So a reader that pauses or goes away can
 // neither stop a stage nor delay the end.
-func serve(s *streams, start *config.Start, io *string, path, ready string) error {
+//
+// keys are those of the cluster.
+func serve(s *streams, start *config.Start, io *string, path, ready string, keys [][config.ClusterKeyBytes]byte) error {
 	kind, err := ioKind(io) // an error in the command line does not belong to the log
 	if err != nil {
 		return err
@@ -94,7 +110,7 @@ func serve(s *streams, start *config.Start, io *string, path, ready string) erro
 		format = events.FormatJSON
 	}
 	log := events.New(s.err, format)
-	err = serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, kind, path, ready, traced)
+	err = serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, kind, path, ready, traced, keys)
 	if logged := (*loggedError)(nil); err != nil && !errors.As(err, &logged) {
 		err = fail(log, err)
 	}
@@ -113,7 +129,7 @@ func fail(log *events.Log, err error) error {
 var beforeStop func()
 
 func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.IOKind, path, ready string,
-	traced *os.File) error {
+	traced *os.File, keys [][config.ClusterKeyBytes]byte) error {
 	topology, err := affinity.System()
 	if err != nil {
 		return err
@@ -156,7 +172,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	defer unix.Close(fd)
 
 	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress,
-		Addresses: start.Addresses}
+		Addresses: start.Addresses, ClusterKeys: keys}
 	if endpoint != nil {
 		options.Descriptors = admin.DescriptorsMax
 	}
@@ -176,7 +192,8 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		fmt.Fprintf(s.err, "warning: %s\n", warning)
 	}
 	server.Repairs(log)
-	for _, warning := range []string{start.Addresses.Unused(server.Replicas()), clusterZero(server.Cluster(), start.Development)} {
+	for _, warning := range []string{start.Addresses.Unused(server.Replicas()), clusterZero(server.Cluster(), start.Development),
+		keyUnused(keys, server.Replicas())} {
 		if warning != "" {
 			fmt.Fprintf(s.err, "warning: %s\n", warning)
 		}

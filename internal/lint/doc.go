@@ -17,4 +17,5 @@
 //	unused_test.go   no exported name without a user
 //	sleep_test.go    no test that sleeps once, for a guessed time
 //	blobs_test.go    no built or large file
+//	documents_test.go  each test that a document names exists
 package lint

@@ -149,6 +149,11 @@ type bench struct {
 	committed stages.ApplyToConsensus
 	nowNs     uint64
 	healer    *healer // the other replicas, in a cluster of several
+
+	// What a test wants to hear of; nil: nothing.
+	onTurn   func()
+	onSynced func(op uint64)
+	onReady  func(ready *stages.ApplyToConsensus)
 }
 
 func newBench(t testing.TB, l limits.Limits, random *rand.Rand, f *file, checkpoint storage.Checkpoint) (*bench, error) {
@@ -255,10 +260,20 @@ func (b *bench) turn() {
 			}
 		case stages.ApplyCheckpointReady:
 			b.newest = *answer.Checkpoint
+			if b.onReady != nil {
+				b.onReady(&answer)
+			}
 			b.push(stages.ConsensusToApply{Kind: stages.ApplyCheckpointDurable, Op: answer.Op})
+		case stages.ApplySynced:
+			if b.onSynced != nil {
+				b.onSynced(answer.Op)
+			}
 		case stages.ApplyFault:
 			b.fault = answer.Fault
 		}
+	}
+	if b.onTurn != nil {
+		b.onTurn()
 	}
 	if b.healer != nil {
 		b.healer.turn(b)

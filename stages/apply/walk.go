@@ -125,13 +125,12 @@ func (s *Stage) walkStep() (more bool) {
 				*ref = storage.Ref{}
 			}
 		}
-		if w.reads[i].IsZero() && s.grid.BlockIsFree(place) {
-			if ref, ok := w.next(&left); ok {
-				w.reads[i] = ref
-				s.grid.BlockStart(place, ref, 0, 0)
-			}
+		if !s.grid.BlockIsFree(place) {
+			isBusy = true // also by a read that walkStop has ended, and that the disk has not answered yet
+		} else if ref, ok := w.next(&left); ok {
+			w.reads[i], isBusy = ref, true
+			s.grid.BlockStart(place, ref, 0, 0)
 		}
-		isBusy = isBusy || !w.reads[i].IsZero()
 	}
 	if isBusy || left == 0 {
 		return left == 0

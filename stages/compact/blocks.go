@@ -168,7 +168,7 @@ func (s *Stage) onDisk(completion ports.DiskCompletion) {
 	case tag == tagRepairSync:
 		s.onRepairSync(completion.Result)
 	case tag < tagScrub:
-		s.onServeRead(&s.peers.serves[tag-tagServe], completion.Result)
+		s.onServeRead(int(tag-tagServe), completion.Result)
 	case tag == tagScrub:
 		s.onScrubRead(completion, s.measures.nowNs)
 	default:

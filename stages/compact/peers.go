@@ -27,6 +27,7 @@ type peers struct {
 type serve struct {
 	busy     bool
 	repeated bool
+	reads    narrowing
 	slot     stages.Slot
 	ref      storage.Ref
 	memory   []byte
@@ -83,6 +84,7 @@ func (s *Stage) onServe(e *Event) {
 	for i := range s.peers.serves {
 		if o := &s.peers.serves[i]; !o.busy {
 			o.busy, o.repeated, o.slot, o.ref = true, false, e.Slot, e.Ref
+			o.reads.begin(&s.geometry)
 			s.serveRead(i)
 			return
 		}
@@ -90,25 +92,27 @@ func (s *Stage) onServe(e *Event) {
 	assert.That(false, "no more blocks are served at a time than apply promises")
 }
 
-// serveRead reads the whole block: how many pages it has is in its header page. The file may end
-// behind its used pages.
+// serveRead reads the block. The file may end behind its used pages.
 func (s *Stage) serveRead(i int) {
 	o := &s.peers.serves[i]
-	s.act(Action{Kind: ActionRead, Tag: tagServe + uint64(i), OffsetBytes: s.gridAt + s.geometry.Offset(o.ref.Address, 0), Buffer: o.memory})
+	s.act(Action{Kind: ActionRead, Tag: tagServe + uint64(i), OffsetBytes: s.gridAt + s.geometry.Offset(o.ref.Address, 0),
+		Buffer: o.memory[:o.reads.pages*s.geometry.PageBytes]})
 }
 
 // onServeRead answers when the block has been read. A block that is not right is read once more.
-func (s *Stage) onServeRead(o *serve, result int32) {
+func (s *Stage) onServeRead(i int, result int32) {
+	o := &s.peers.serves[i]
 	assert.That(o.busy, "a block that was read for others was asked for")
 	data := o.memory[:max(result, 0)]
 	if _, reason := block.VerifyPages(&s.geometry, data, o.ref, s.cluster); reason != "" {
+		if o.reads.next(&s.geometry, o.memory, result, o.ref, s.cluster) {
+			s.serveRead(i)
+			return
+		}
 		if !o.repeated {
 			o.repeated = true
-			for i := range s.peers.serves {
-				if &s.peers.serves[i] == o {
-					s.serveRead(i)
-				}
-			}
+			o.reads.begin(&s.geometry)
+			s.serveRead(i)
 			return
 		}
 		read := stages.ReadDamaged

@@ -188,6 +188,7 @@ func TestServesBlocks(t *testing.T) {
 	b := newBenchOf(3, l)
 	defer b.close()
 	blocks := map[storage.Ref][]byte{}
+	b.disk.unreadable = map[uint64]bool{}
 	want := map[storage.Ref]stages.JournalReadResult{}
 	var refs []storage.Ref
 	for address := uint64(1); address <= 40; address++ {
@@ -196,7 +197,15 @@ func TestServesBlocks(t *testing.T) {
 		copy(b.disk.data[at:], data)
 		refs = append(refs, ref)
 		blocks[ref] = data
-		switch want[ref] = stages.ReadOK; rng.IntN(4) {
+		pages := uint64(len(data)) / uint64(l.PageBytes)
+		switch want[ref] = stages.ReadOK; rng.IntN(6) {
+		case 2:
+			b.disk.unreadable[at+rng.Uint64N(pages)*uint64(l.PageBytes)] = true
+			want[ref] = stages.ReadDamaged
+		case 3: // nobody writes an unused page again
+			if pages < uint64(g.PagesMax) {
+				b.disk.unreadable[at+(pages+rng.Uint64N(uint64(g.PagesMax)-pages))*uint64(l.PageBytes)] = true
+			}
 		case 0:
 			b.disk.data[at+40+uint64(rng.IntN(len(data)-40))] ^= 1
 			want[ref] = stages.ReadDamaged

@@ -76,6 +76,7 @@ type scrubber struct {
 	// The block that is being read.
 	block    storage.ScrubBlock
 	repeated int
+	reads    narrowing // of a trailer's block
 	result   int32
 	page     uint32 // to be verified next
 	finding  storage.Finding

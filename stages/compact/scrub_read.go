@@ -7,17 +7,23 @@ import (
 	"ledger/storage/block"
 )
 
-// scrubRead reads the block.
+// scrubRead begins to read the block.
 func (s *Stage) scrubRead(repeated int) {
+	s.scrub.repeated = repeated
+	s.scrub.reads.begin(&s.geometry)
+	s.scrubReadPages()
+}
+
+func (s *Stage) scrubReadPages() {
 	c := &s.scrub
-	c.state, c.repeated = scrubReading, repeated
+	c.state = scrubReading
 	s.act(Action{Kind: ActionRead, Tag: tagScrub, OffsetBytes: c.gridAt + c.geometry.Offset(c.block.Address, 0), Buffer: c.wanted()})
 }
 
-// wanted is the memory of the block: its used pages, or all pages if their number is not known.
+// wanted is the memory of the pages to read: the used ones, if their number is known.
 func (c *scrubber) wanted() []byte {
 	if c.block.IsTrailer {
-		return c.buffer
+		return c.buffer[:c.reads.pages*c.geometry.PageBytes]
 	}
 	return c.buffer[:uint32(c.block.PagesUsed)*c.geometry.PageBytes]
 }
@@ -28,6 +34,10 @@ func (s *Stage) onScrubRead(completion ports.DiskCompletion, nowNs uint64) {
 	assert.That(c.state == scrubReading, "a read of the scrubber that ended was under way")
 	c.result, c.page, c.state = completion.Result, 0, scrubChecking
 	c.sample.Bytes += uint64(max(c.result, 0))
+	if c.block.IsTrailer && c.reads.next(&c.geometry, c.buffer, c.result, c.block.Ref, c.cluster) {
+		s.scrubReadPages()
+		return
+	}
 	s.scrubCheck(nowNs)
 }
 

@@ -44,6 +44,7 @@ type fakeDisk struct {
 	device        bool            // a block device, on which nothing can be reserved: Linux looks at the end of the range first
 	writeResult   func(offset uint64, buffer []byte) (written int, result int32)
 	syncResult    int32
+	unreadable    map[uint64]bool // offsets of sectors
 	writesFlying  int
 	writesPeak    int
 	syncs         int
@@ -92,6 +93,11 @@ func (d *fakeDisk) perform(o *fakeOperation) int32 {
 	switch o.kind {
 	case ActionRead:
 		clear(o.buffer)
+		for at := range d.unreadable {
+			if at >= o.offset && at < o.offset+uint64(len(o.buffer)) {
+				return -5 // EIO
+			}
+		}
 		if o.offset < uint64(len(d.data)) {
 			return int32(copy(o.buffer, d.data[o.offset:]))
 		}

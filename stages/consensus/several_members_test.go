@@ -434,8 +434,8 @@ func TestSeveralReplacedWhileItLives(t *testing.T) {
 }
 
 // Goal: a recovered replica has a vote before it has executed the op that names its file, because
-// its log tells of it. The vote is needed: the primary dies while the replica is still at the ops of
-// the lost file.
+// its log tells of it. The vote is needed: the primary dies while the replica is still at the ops
+// of the lost file.
 func TestSeveralRecoveredVotesEarly(t *testing.T) {
 	for seed := range uint64(4) {
 		w := namedWorld(t, 3, 160+seed)

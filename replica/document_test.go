@@ -1,0 +1,48 @@
+package replica
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"ledger/peer"
+	"ledger/stages/consensus"
+)
+
+// Goal: an operator finds each reason of /readyz, and each cause for which a view ends, in the
+// tables of docs/operations.md, in the words in which it is told.
+func TestReasonsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons, causes := section(t, string(page), "#### What /readyz says"), section(t, string(page), "#### Why a view ended")
+	for a := consensus.AwayNot + 1; a <= consensus.AwaySync; a++ {
+		if !strings.Contains(reasons, "`"+a.String()+"`") {
+			t.Errorf("docs/operations.md does not list the reason %q", a)
+		}
+	}
+	for at := phaseFile; at < phaseServing; at++ {
+		p := Progress{}
+		p.phase.Store(uint64(at))
+		if words, _, _ := strings.Cut(p.String(), ":"); !strings.Contains(reasons, "`"+words+"`") {
+			t.Errorf("docs/operations.md does not list the step %q of a start", words)
+		}
+	}
+	for c := peer.CauseSilent; c <= peer.CauseNoQuorum; c++ {
+		if !strings.Contains(causes, "`"+c.String()+"`") {
+			t.Errorf("docs/operations.md does not list the cause %q", c)
+		}
+	}
+}
+
+// section is the text of a page below a heading, with its line breaks as spaces.
+func section(t *testing.T, page, heading string) string {
+	t.Helper()
+	_, rest, isThere := strings.Cut(page, "\n"+heading+"\n")
+	if !isThere {
+		t.Fatalf("docs/operations.md has no heading %q", heading)
+	}
+	text, _, _ := strings.Cut(rest, "\n###")
+	return strings.ReplaceAll(text, "\n", " ")
+}
