@@ -9,9 +9,8 @@ import (
 	"ledger/wire"
 )
 
-// Rule is one of the rules of acknowledgements, R1 to R7, and R8, which is ours. (R5 is not here:
-// an acknowledgement that R3 or R4 withholds is asked for again when the checkpoint is durable, or the
-// sync is done.)
+// Rule is one of the rules of acknowledgements: R1 to R7, and R8, which is ours. R5 is not here:
+// what R3 or R4 withholds is asked for again when the checkpoint is durable, or the sync is done.
 type Rule uint8
 
 const (
