@@ -55,6 +55,7 @@ type Settings struct {
 	MetricsAddress   Setting
 	MetricsPprof     Setting
 	Log              Setting
+	OnUpgrade        Setting
 	Statsd           Setting
 	Trace            Setting
 
@@ -83,6 +84,7 @@ func keys() []key {
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},
 		{"start", "log", func(s *Settings) *Setting { return &s.Log }},
+		{"start", "on_upgrade", func(s *Settings) *Setting { return &s.OnUpgrade }},
 		{"start", "statsd", func(s *Settings) *Setting { return &s.Statsd }},
 		{"start", "trace", func(s *Settings) *Setting { return &s.Trace }},
 		{"affinity", "numa_node", func(s *Settings) *Setting { return &s.NumaNode }},

@@ -75,7 +75,7 @@ spin      = "20us"
 func TestParseFileRefused(t *testing.T) {
 	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, cluster_key_file, development, " +
 		"metrics_address, metrics_pprof, " +
-		"log, statsd, trace"
+		"log, on_upgrade, statsd, trace"
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},
 		{"\nnet = \"2\"", `f:2: net: is not known: must be [start] or [affinity]`},

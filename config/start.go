@@ -45,6 +45,7 @@ type Start struct {
 	MetricsOptional bool
 	Affinity        affinity.Request
 	LogJSON         bool    // the log's lines are JSON; else they are text
+	EndsOnUpgrade   bool    // when its release ends, the process ends; else it becomes one of the next release
 	Statsd          Address // to which figures are sent by UDP; no host means nowhere
 	Trace           string  // a new file for the times of each op; "": none
 	TraceOrigin     string  // begins errors about that file
@@ -100,6 +101,13 @@ func (s *Settings) resolveAddresses(start *Start) (err error) {
 }
 
 func (s *Settings) resolveLog(start *Start) error {
+	switch {
+	case !s.OnUpgrade.IsSet() || s.OnUpgrade.Text == "restart":
+	case s.OnUpgrade.Text == "exit":
+		start.EndsOnUpgrade = true
+	default:
+		return s.OnUpgrade.fail(errors.New("must be restart or exit"))
+	}
 	switch {
 	case !s.Log.IsSet() || s.Log.Text == "text":
 	case s.Log.Text == "json":

@@ -54,6 +54,9 @@ const (
 	kindSyncBegan
 	kindSyncGoesOn
 	kindSyncDone
+	kindReleases
+	kindUpgradeBegan
+	kindUpgradeEnded
 	kindsCount
 )
 
@@ -102,6 +105,9 @@ func newCell() [kindsCount]Event {
 		kindSyncBegan:         &SyncBegan{},
 		kindSyncGoesOn:        &SyncGoesOn{},
 		kindSyncDone:          &SyncDone{},
+		kindReleases:          &Releases{},
+		kindUpgradeBegan:      &UpgradeBegan{},
+		kindUpgradeEnded:      &UpgradeEnded{},
 	}
 }
 

@@ -19,10 +19,6 @@ const FormatVersion = 4
 // are not written anew when another part of the file changes.
 const BlockFormatVersion = 1
 
-// Release of the rules by which ops are executed and checkpoints are written. Replicas of one
-// release write the same checkpoints from the same log.
-const Release = 1
-
 const (
 	sectorBytes       = 4096
 	pageBytes         = 16 << 10
@@ -130,6 +126,9 @@ type Limits struct {
 	StorageBytesMax  uint64 // largest data file (--limit-storage)
 	CompactWorkers   uint32 // threads of compaction ([affinity] compact)
 	ScrubPeriodNs    uint64 // in which the whole file is read (--scrub-days); 0: it is not
+	ReleaseMin       uint32 // oldest release that this program can run
+	ReleaseMax       uint32 // newest one
+	Release          uint32 // the one that runs: of several replicas, that of the checkpoint
 	HashSeed         uint64 // of the hash tables in memory, drawn at each start; it must never reach the disk or another replica
 }
 
@@ -159,6 +158,9 @@ func Production() Limits {
 		StorageBytesMax:   16 << 40,
 		CompactWorkers:    1,
 		ScrubPeriodNs:     ScrubDays * DayNs,
+		ReleaseMin:        releaseMin,
+		ReleaseMax:        releaseMax,
+		Release:           releaseMax,
 	}
 }
 

@@ -223,3 +223,22 @@ func BenchmarkTag(b *testing.B) {
 		})
 	}
 }
+
+// Goal: no frame of a handshake, no direction of a message and no print have a tag in common, with
+// a key and without.
+func TestTagDomains(t *testing.T) {
+	domains := []uint8{uint8(FrameHello), uint8(FrameAnswer), uint8(FrameConfirm), uint8(FrameRefusal), domainFromConnector,
+		domainFromAcceptor, domainPrint}
+	for _, keys := range []*Keys{NewKeys(), NewKeys(testKey(1))} {
+		for _, bytes := range []int{0, frameTagAt, tagDataMax} {
+			seen := map[string]uint8{}
+			for _, domain := range domains {
+				tag := string(keys.tag(0, domain, bytes))
+				if other, ok := seen[tag]; ok {
+					t.Errorf("domains %d and %d have the same tag of %d bytes", domain, other, bytes)
+				}
+				seen[tag] = domain
+			}
+		}
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"ledger/events"
 	"ledger/limits"
 	"ledger/peer"
-	"ledger/prepare"
 	"ledger/stages/net"
 )
 
@@ -25,7 +24,8 @@ func PeersOf(o *Opened, fileBytes, process uint64, seed [peer.SeedBytes]byte, ke
 		Cluster: superblock.Cluster, Index: superblock.Replica, ReplicasCount: superblock.ReplicasCount,
 		StandbysCount: uint8(l.StandbysCount),
 		Fixed:         peer.FixedOf(l, superblock.RequestBytesMax), Incarnation: superblock.Incarnation, Process: process | 1,
-		Releases: peer.Range{Min: limits.Release, Max: limits.Release}, Rules: peer.Range{Min: prepare.Rules, Max: prepare.Rules},
+		Releases:        peer.Range{Min: l.ReleaseMin, Max: l.ReleaseMax},
+		Rules:           peer.Range{Min: limits.RulesOf(l.ReleaseMin), Max: limits.RulesOf(l.ReleaseMax)},
 		BlockFormats:    peer.Range{Min: limits.BlockFormatVersion, Max: limits.BlockFormatVersion},
 		StorageBytesMax: l.StorageBytesMax, FileBytes: fileBytes, Keys: peer.NewKeys(keys...),
 	}}

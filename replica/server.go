@@ -234,6 +234,7 @@ func (s *Server) LogLimits(log *events.Log) {
 		CheckpointIntervalOps: uint64(l.CheckpointIntervalOps()),
 		ClientReleaseMin:      s.consensus.ReleaseMin.String(), ClientReleaseMax: s.consensus.ReleaseMax.String(),
 	})
+	log.Releases(s.Releases())
 	if l.StandbysCount > 0 {
 		log.Notice(events.Notice{Line: fmt.Sprintf("  standbys with an address: %d", l.StandbysCount)})
 	}
@@ -325,16 +326,20 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
 		},
-		Fault: func(fault *storage.Fault) { callbacks.Ended(ofReplicas(faultError(fault), s.Replicas())) },
+		Fault: func(fault *storage.Fault) { callbacks.Ended(s.endedBy(fault)) },
 	}
 	options.ScrubFromOf65536 = scrubFrom(time.Now(), l.ScrubPeriodNs)
 	if s.Replicas() > 1 {
 		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica,
 			s.opened.Consensus.Superblock.ReplicasCount)
+		s.progress.tells(s.service)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
 		s.healing.log = callbacks.Log
 		options.Healing = s.healing.changed
 		options.SyncNews = func(now consensus.SyncNews) { syncNews(callbacks.Log, &now) }
+		options.Upgrade = func(now consensus.UpgradeNews) {
+			callbacks.Log.UpgradeBegan(events.UpgradeBegan{From: l.Release, To: now.To, Op: now.Op, TriggerOp: now.TriggerOp})
+		}
 		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}

@@ -160,6 +160,7 @@ type Ballot struct {
 	CommitMin     uint64 // executed
 	CheckpointOp  uint64
 	Incarnation   uint64 // of the data file that says it
+	IsRecovered   bool   // ledger recover made that file: it counts only where a table names it
 	List          List
 	Present, Nack uint16 // bit i: of header i
 }

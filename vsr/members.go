@@ -17,6 +17,9 @@ type Known struct {
 // because a log is what it is whoever has it. own is newer if the new primary has executed more. So
 // one that lags, or has started anew in the middle of a view change, judges by what the others
 // know.
+//
+// A file that ledger recover made counts only where the table names it. It was made for a cluster
+// whose log has such a table. Beside files that know of none, it is no proof that the log is empty.
 func Counted(own *Known, ballots, counted []*Ballot) (members prepare.Members) {
 	var newest *Ballot
 	for _, b := range ballots {
@@ -30,7 +33,7 @@ func Counted(own *Known, ballots, counted []*Ballot) (members prepare.Members) {
 	}
 	for i, b := range ballots {
 		counted[i] = nil
-		if b != nil && members.Counts(i, b.Incarnation) {
+		if b != nil && members.Counts(i, b.Incarnation) && (!b.IsRecovered || members[i] == b.Incarnation) {
 			counted[i] = b
 		}
 	}

@@ -58,7 +58,8 @@ func (c *recoverCommand) Run(s *streams) error {
 	fmt.Fprintf(s.err, "recovering replica %d of %d of cluster %s: asking the others\n", format.Replica, format.ReplicaCount, format.Cluster)
 	if err := servers.Do(ctx, r.tell); err != nil {
 		if ctx.Err() != nil {
-			err = errors.New("stopped before the data file was made; nothing is left, so run it again")
+			err = fmt.Errorf("stopped before the data file was made: run it again; the old file of replica %d, if there is one, may have lost its vote",
+				format.Replica)
 		}
 		return err
 	}
@@ -125,8 +126,8 @@ func (r *recovery) tell(ctx context.Context, session *client.Session) error {
 	isNamed := atomic.Bool{}
 	late := time.AfterFunc(patient.LateAfter, func() {
 		if !isNamed.Load() {
-			fmt.Fprintf(r.streams.err, "the cluster has not taken the new file yet: if replica %d still runs, stop it; "+
-				"otherwise the others notice within a minute that it is gone\n", r.member.Replica)
+			fmt.Fprintf(r.streams.err, "the cluster has not taken the new file yet: is replica %d the one whose file is lost? If it still runs, "+
+				"stop it; if its host died, the others notice within a minute. The others have to be connected\n", r.member.Replica)
 		}
 	})
 	defer late.Stop()

@@ -39,6 +39,7 @@ type startCommand struct {
 	Statsd           *string `placeholder:"ADDRESS" help:"Send figures by UDP to a statsd agent at HOST, HOST:PORT or PORT, every ten seconds. Default: not sent."`
 	Trace            *string `placeholder:"FILE" help:"Write how each op spent its time to a new file that Perfetto opens, up to 1 GiB. Default: no file."`
 	Log              *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
+	OnUpgrade        *string `placeholder:"HOW" help:"When the cluster passes to another release: restart, the process becomes one of the program's file, if that offers the release; or exit, with status 7. Default: restart."`
 	File             string  `arg:"" help:"The data file."`
 }
 
@@ -55,6 +56,7 @@ func (c *startCommand) Run(s *streams) error {
 		MetricsAddress:   setting("metrics-address", c.MetricsAddress),
 		MetricsPprof:     setting("metrics-pprof", c.MetricsPprof),
 		Log:              setting("log", c.Log),
+		OnUpgrade:        setting("on-upgrade", c.OnUpgrade),
 		Statsd:           setting("statsd", c.Statsd),
 		Trace:            setting("trace", c.Trace),
 	}
@@ -111,10 +113,14 @@ func serve(s *streams, start *config.Start, io *string, path, ready string, keys
 	}
 	log := events.New(s.err, format)
 	err = serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, kind, path, ready, traced, keys)
-	if logged := (*loggedError)(nil); err != nil && !errors.As(err, &logged) {
+	next := (*restart)(nil)
+	if logged := (*loggedError)(nil); err != nil && !errors.As(err, &logged) && !errors.As(err, &next) {
 		err = fail(log, err)
 	}
 	log.Close(flushedWithin)
+	if next != nil {
+		return next.become()
+	}
 	return err
 }
 
@@ -130,6 +136,7 @@ var beforeStop func()
 
 func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.IOKind, path, ready string,
 	traced *os.File, keys [][config.ClusterKeyBytes]byte) error {
+	program := ownProgram()
 	topology, err := affinity.System()
 	if err != nil {
 		return err
@@ -193,7 +200,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	server.Repairs(log)
 	for _, warning := range []string{start.Addresses.Unused(server.Replicas()), clusterZero(server.Cluster(), start.Development),
-		keyUnused(keys, server.Replicas())} {
+		trialRelease(&start.Limits), keyUnused(keys, server.Replicas())} {
 		if warning != "" {
 			fmt.Fprintf(s.err, "warning: %s\n", warning)
 		}
@@ -252,6 +259,12 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	select {
 	case err := <-ended:
+		if next := nextRelease(log, err, !start.EndsOnUpgrade, program); next != nil {
+			if again := (*restart)(nil); errors.As(next, &again) {
+				supervisor.leave()
+			}
+			return next
+		}
 		// The line is written before the stop, because the stop waits for the disk.
 		return fail(log, classify(path, err))
 	case <-stopping:

@@ -117,7 +117,7 @@ func told(log string) string {
 }
 
 var commonplace = regexp.MustCompile(`warning: (slow: |--cache-grid|the data file is of cluster 0)|` +
-	` info: (metrics at|limits|slots|caches|compaction|memory|io|  )`)
+	` info: (metrics at|limits|cluster key|slots|caches|compaction|memory|io|  )`)
 
 func (g *group) link(port int) *link {
 	l, err := newLink(fmt.Sprintf("127.0.0.1:%d", port))

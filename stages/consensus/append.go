@@ -34,6 +34,8 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 		return
 	case op == s.log.head()+1 && header.Parent() != s.log.checksum(s.log.head()):
 		return // I9: the head is of this view, so the primary is broken
+	case !s.mayFollow(header):
+		return // so it is
 	default:
 		s.deadlines.signed(false)
 		s.deadlines.proven()
@@ -130,7 +132,7 @@ func (s *Stage) ackOf(op uint64) vsr.Ack {
 	durable := s.superblocks.now()
 	return vsr.Ack{
 		Op: op, To: s.quorums.PrimaryOf(s.views.now()), IsInLog: op >= s.log.chainedFrom() && op <= s.log.head(), IsWritten: s.log.isClean(op),
-		IsStandby: s.isStandby(), IsStranger: s.isStranger(), IsNormal: s.views.isNormal(),
+		IsStandby: s.isStandby(), IsStranger: s.isStranger() || s.log.has(op) && s.isUnnamed(s.log.header(op)), IsNormal: s.views.isNormal(),
 		View: s.views.now(), LogView: durable.LogView, CheckpointOp: durable.Checkpoint.Op,
 		IsReplacing: s.syncing.isReplacing(), IsSyncing: s.isHalfSynced(),
 	}

@@ -54,7 +54,7 @@ func (s *Stage) vote() {
 		return
 	}
 	b := vsr.Ballot{LogView: s.views.logView(), CommitMin: s.commits.min(), CheckpointOp: s.superblocks.now().Checkpoint.Op,
-		Incarnation: s.members.incarnation(), List: *s.views.headers()}
+		Incarnation: s.members.incarnation(), IsRecovered: s.members.isRecovered(), List: *s.views.headers()}
 	b.Present, b.Nack = b.List.Bits(&s.log)
 	if s.quorums.PrimaryOf(view) == s.self {
 		s.ballots.put(s.self, &b, s.views.durable())
@@ -67,6 +67,9 @@ func (s *Stage) vote() {
 	}
 	m := peer.DoViewChange{Op: b.List.Head(), CommitMin: b.CommitMin, CheckpointOp: b.CheckpointOp, LogView: b.LogView, Present: b.Present,
 		Nack: b.Nack, HeadersCount: uint8(b.List.Count)}
+	if b.IsRecovered {
+		m.Recovered = 1
+	}
 	b.List.Uncertain.Put(&m.Uncertain)
 	bytes := s.slots.bytes(slot)
 	m.Encode(bytes[:limits.HeaderBytes])
@@ -85,7 +88,7 @@ func (s *Stage) onBallot(from int, incarnation uint64, m *peer.DoViewChange, bod
 	}
 	s.raw.read(body, m.LogView, &m.Uncertain)
 	b := vsr.Ballot{LogView: m.LogView, CommitMin: m.CommitMin, CheckpointOp: m.CheckpointOp, Present: m.Present, Nack: m.Nack,
-		Incarnation: incarnation, List: s.raw.list()}
+		Incarnation: incarnation, IsRecovered: m.Recovered == 1, List: s.raw.list()}
 	if b.Check(s.views.now(), int(s.limits.PipelineOpsMax)) != "" {
 		s.peers.blame()
 		return

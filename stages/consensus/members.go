@@ -24,13 +24,14 @@ import (
 //	of the state   with that of the own head: wishes, and what this replica thinks of itself
 type members struct {
 	own     uint64          // incarnation of the data file here
+	isMade  bool            // ledger recover made the file: it counts only where a table names it
 	table   prepare.Members // of the state: as of commit_min
 	current [limits.ReplicasMax]uint64
 }
 
 // newMembers: of replicas that are not connected, no number is known.
-func newMembers(self int, incarnation uint64, state *prepare.Members) members {
-	m := members{own: incarnation, table: *state}
+func newMembers(self int, incarnation uint64, isMade bool, state *prepare.Members) members {
+	m := members{own: incarnation, isMade: isMade, table: *state}
 	if self < limits.ReplicasMax {
 		m.current[self] = incarnation
 	}
@@ -39,6 +40,9 @@ func newMembers(self int, incarnation uint64, state *prepare.Members) members {
 
 // connected: a replica is connected whose data file has this number. 0: it is not any more.
 func (m *members) connected(replica int, incarnation uint64) { m.current[replica] = incarnation }
+
+// isRecovered tells whether ledger recover made the data file here.
+func (m *members) isRecovered() bool { return m.isMade }
 
 // incarnation of the data file here.
 func (m *members) incarnation() uint64 { return m.own }
@@ -76,6 +80,14 @@ func (s *Stage) mayWish(replica int, incarnation uint64) bool {
 	}
 	table := s.membersAtHead()
 	return table.Counts(replica, incarnation)
+}
+
+// isUnnamed tells whether a prepare is of a log that does not know a file which ledger recover made.
+// The log of the cluster that the file was made for names it. So this is no log of that cluster, or
+// a part of it in which the lost file counted.
+func (s *Stage) isUnnamed(header prepare.Header) bool {
+	table := header.Members()
+	return s.members.isRecovered() && table[s.self] != s.members.incarnation()
 }
 
 // isFollower tells whether a data file counts as one that has this view's log, by the newest table
@@ -127,15 +139,42 @@ func (s *Stage) prepareMembers() bool {
 // isForUs tells whether a client's member request is for a cluster of this size.
 func (s *Stage) isForUs(m *wire.Member) bool { return int(m.ReplicasCount) == s.quorums.Replicas }
 
-// mayReplace tells whether such a request may enter the log: the replica is not connected. One that
-// lives needs no other file. If it was named out of the cluster, the cluster would have one replica
-// less. Until it is gone, the request gets no answer, and its client asks again.
+// mayReplace tells whether such a request may enter the log. The replica must not be connected: one
+// that lives needs no other file. And the replicas that are connected and that the new table names
+// have to be enough to commit the op at once. Otherwise it may stay in the log without a quorum for
+// ever: the files that it names do not suffice, and the one that it replaces does not count any
+// more. Until both are so, the request gets no answer, and its client asks again.
 func (s *Stage) mayReplace(m *wire.Member) bool {
-	return s.isForUs(m) && int(m.Replica) != s.self && s.members.current[m.Replica] == 0
+	if !s.isForUs(m) || int(m.Replica) == s.self || s.members.current[m.Replica] != 0 {
+		return false
+	}
+	table, count := s.replacedBy(m), 0
+	for i := range s.quorums.Replicas {
+		if table[i] != 0 && table[i] == s.members.current[i] {
+			count++
+		}
+	}
+	return count >= s.quorums.Replication
+}
+
+// dropUnfit drops a member request at the head of the queue if it may not enter the log any more:
+// it has waited, and who is connected has changed. Its client asks again.
+func (s *Stage) dropUnfit() (isDropped bool) {
+	r := s.queue.at(0)
+	h := wire.HeaderOf(s.slots.bytes(r.slot)[:limits.HeaderBytes])
+	if h.RequestOperation() != wire.OperationMember {
+		return false
+	}
+	if m := wire.MemberOf(s.slots.bytes(r.slot)[limits.HeaderBytes:r.bytes]); s.mayReplace(&m) {
+		return false
+	}
+	s.inFlight.remove(h.RequestClient())
+	s.send.release(s.queue.pop().slot)
+	return true
 }
 
 // replacedBy is the table after a client's member request. If the log names nobody, and not all
-// other replicas are connected, it goes on to name nobody.
+// other replicas are connected, there is none.
 func (s *Stage) replacedBy(m *wire.Member) prepare.Members {
 	table := s.membersAtHead()
 	if !table.AreNamed() {
@@ -158,7 +197,7 @@ func (s *Stage) memberTakesEffect(op uint64) {
 // isInternal tells whether a prepare is one of the primary's own, which has no reply.
 func isInternal(header prepare.Header) bool {
 	switch header.Operation() {
-	case wire.OperationPulse:
+	case wire.OperationPulse, wire.OperationUpgrade:
 		return true
 	case wire.OperationMember:
 		return header.Client().IsZero()

@@ -42,6 +42,9 @@ func (s *Stage) pullOne(op uint64) bool {
 			return false // a checkpoint that is being written holds the old slots
 		}
 	}
+	if !s.pullsRelease(s.log.header(op)) {
+		return false
+	}
 	slot, record := s.recent.take(op)
 	if s.log.isQueued(op) && !s.log.isWritingIt(op) {
 		s.log.queued(op, false) // it is asked for again
@@ -63,7 +66,7 @@ func (s *Stage) wantsReplies(op uint64) bool {
 func (s *Stage) mayPull(op uint64) bool {
 	a := vsr.Apply{Op: op, Next: s.commits.last() + 1, CommitMax: s.commits.max(), OpHead: s.log.head(), ChainFrom: s.log.chainedFrom(),
 		IsVouched: s.views.isVouched()}
-	return a.May(&s.quorums)
+	return a.May(&s.quorums) && s.upgrade.executes(op)
 }
 
 // readAhead reads prepares that are to be executed, or that a new primary has to know.

@@ -117,6 +117,7 @@ func (s *Stage) openDurable() {
 	s.log.rebase(checkpoint.Op, checkpoint.PrepareChecksum)
 	s.members.set(&checkpoint.Members)
 	s.wants.all()
+	s.upgrade.reopened()
 	s.opening.ask(checkpoint.Op, s.timers.now())
 	s.send.open(durable)
 }

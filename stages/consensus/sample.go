@@ -133,7 +133,7 @@ func (s *Stage) Sample(out *Sample) {
 	now := s.superblocks.now()
 	out.Op, out.Commit, out.CheckpointOp = s.log.head(), s.commits.min(), now.Checkpoint.Op
 	out.ClockBehindNs = 0
-	if last, wallNs := s.log.timestampLast(), s.timers.wall(); last > wallNs && !s.status.isCatchingUp() {
+	if last, wallNs := s.log.timestampLast(), s.timers.wall(); wallNs > 0 && last > wallNs && !s.status.isCatchingUp() {
 		out.ClockBehindNs = last - wallNs
 	}
 	out.View, out.Recovering = now.View, s.status.isCatchingUp()

@@ -3,6 +3,7 @@ package consensus
 import (
 	"testing"
 
+	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage/datafile"
@@ -65,10 +66,10 @@ func (w *several) format(index int, incarnation uint64, view uint32) {
 	m.disk, m.tables, m.trailers = make([]diskSlot, w.l.JournalSlotsCount), map[uint64]bool{}, map[uint64]bool{}
 	root := make([]byte, prepare.HeaderBytes)
 	m.superblock = datafile.Superblock{Sequence: 1, Cluster: testCluster, ReplicasCount: uint8(w.quorums.Replicas), Replica: uint8(index),
-		SessionsMax: w.l.SessionsMax, Incarnation: incarnation, View: view}
+		SessionsMax: w.l.SessionsMax, Incarnation: incarnation, View: view, Release: limits.Release}
 	m.superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, testCluster).Checksum()
 	if view > 0 {
-		m.superblock.HeadersCount = 1
+		m.superblock.HeadersCount, m.superblock.IsRecovered = 1, true
 		copy(m.superblock.Headers[0][:], root)
 	}
 	m.grid = testGrid{}
@@ -402,8 +403,9 @@ func TestSeveralMayReplace(t *testing.T) {
 }
 
 // Goal: the acknowledgements of a file end with the prepare that replaces it, before that is
-// committed. The primary has lost the connection with C, and is asked to replace it. B is down. The
-// old file of C comes back, and gets the prepare: it must not help to commit its own replacement.
+// committed. The primary has lost the connection with C, and is asked to replace it. B is cut off.
+// The old file of C comes back, and gets the prepare: it must not help to commit its own
+// replacement.
 func TestSeveralReplacedWhileItLives(t *testing.T) {
 	w := namedWorld(t, 3, 151)
 	a := w.primary()
@@ -413,8 +415,7 @@ func TestSeveralReplacedWhileItLives(t *testing.T) {
 	w.isolate(c.index, true)
 	a.netEvents = append(a.netEvents, stages.NetToConsensus{Kind: stages.NetPeerLost, Peer: uint8(c.index)})
 	w.run(second / 100)
-	b.powerCut()
-	w.disconnect(b.index)
+	w.isolate(b.index, true) // the primary has not noticed yet
 	client := w.clients[0]
 	body := make([]byte, wire.MemberBodyBytes)
 	wire.PutMember(body, &wire.Member{Incarnation: 9000, Replica: uint8(c.index), ReplicasCount: 3})
@@ -423,7 +424,7 @@ func TestSeveralReplacedWhileItLives(t *testing.T) {
 	client.fields.Operation, client.body, client.isIdle = wire.OperationMember, body, false
 	client.send(a)
 	w.until("the op is prepared", func() bool { return a.stage.log.head() > head })
-	w.isolate(c.index, false)
+	w.isCut[a.index][c.index], w.isCut[c.index][a.index] = false, false
 	a.netEvents = append(a.netEvents, stages.NetToConsensus{Kind: stages.NetPeerLive, Peer: uint8(c.index),
 		Incarnation: c.superblock.Incarnation})
 	w.until("C has the prepare", func() bool { return c.stage.log.isClean(head + 1) })
@@ -466,4 +467,67 @@ func TestSeveralRecoveredVotesEarly(t *testing.T) {
 		w.begin(primary.index)
 		w.heal()
 	}
+}
+
+// Goal: a recovered file that has heard nothing yet, and a file that was formatted again, are no
+// cluster. C is recovered, and B goes down before C hears anything. Then A is formatted again, and
+// meets C. They may not begin an empty log. With B the cluster goes on.
+func TestSeveralRecoveredMeetsFormatted(t *testing.T) {
+	for seed := range uint64(4) {
+		w := namedWorld(t, 3, 180+seed)
+		w.maySpread = true
+		a := w.primary()
+		b, c := w.machines[(a.index+1)%3], w.machines[(a.index+2)%3]
+		w.lose(c.index)
+		w.isolate(c.index, true)
+		w.recover(c.index, 9000)
+		highest := w.oracle.highest
+		b.powerCut()
+		w.disconnect(b.index)
+		w.format(a.index, 7000, 0)
+		w.isolate(c.index, false)
+		w.run(15 * second)
+		if w.oracle.highest > highest+1 || a.stage.commits.max() > 0 && a.stage.commits.max() < highest || c.stage.isPrimary() || a.stage.isPrimary() {
+			t.Fatalf("seed %d: a recovered file and one that was formatted again begin a log: %s", w.seed, w.text())
+		}
+		w.begin(b.index)
+		w.serves(20*second, "B and the recovered file do not serve")
+		w.heal()
+		if !a.stage.isStranger() || c.stage.isStranger() {
+			t.Fatalf("seed %d: who is a stranger: %v, %v", w.seed, a.stage.isStranger(), c.stage.isStranger())
+		}
+	}
+}
+
+// Goal: a member op is prepared only if those that are connected can commit it. C is lost, and
+// somebody replaces B instead, which only starts anew. An op that replaces B would never have a
+// quorum, and B would count no more.
+func TestSeveralReplacedByMistake(t *testing.T) {
+	w := namedWorld(t, 3, 190)
+	a := w.primary()
+	b, c := (a.index+1)%3, (a.index+2)%3
+	w.lose(c)
+	w.run(second / 10)
+	if !a.stage.mayReplace(&wire.Member{Incarnation: 9, Replica: uint8(c), ReplicasCount: 3}) {
+		t.Fatal("a lost replica may not be replaced, although the others can commit that")
+	}
+	w.machines[b].powerCut()
+	w.disconnect(b)
+	client := w.clients[0]
+	w.quiet(true)
+	body := make([]byte, wire.MemberBodyBytes)
+	wire.PutMember(body, &wire.Member{Incarnation: 9, Replica: uint8(b), ReplicasCount: 3})
+	client.fields.Operation, client.body, client.isIdle = wire.OperationMember, body, false
+	client.send(a)
+	w.run(second / 5)
+	for op := a.stage.commits.max() + 1; op <= a.stage.log.head(); op++ {
+		if a.stage.log.header(op).Operation() == wire.OperationMember {
+			t.Fatalf("op %d names a file, and nobody can commit it: %s", op, w.text())
+		}
+	}
+	w.begin(b)
+	client.isIdle = true
+	w.quiet(false)
+	w.until("A and B go on", func() bool { return w.oracle.highest > 0 && w.server() >= 0 })
+	w.serves(20*second, "A and B go on")
 }

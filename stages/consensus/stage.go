@@ -99,6 +99,7 @@ type Stage struct {
 	service   service
 	helped    helped
 	pressure  pressure
+	upgrade   upgrade
 
 	blockServing blockServing
 }
@@ -158,11 +159,12 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		clock:     clock.New(int(r.Superblock.Replica), quorums.Replicas, quorums.Replication, r.NowNs, r.WallNs),
 		views:     newViews(&r.Superblock, r.Seed),
 		peers:     newPeers(int(r.Superblock.Replica), &l),
-		members:   newMembers(int(r.Superblock.Replica), r.Superblock.Incarnation, &checkpoint.Members),
+		members:   newMembers(int(r.Superblock.Replica), r.Superblock.Incarnation, r.Superblock.IsRecovered, &checkpoint.Members),
 		recent:    newRecent(&l),
 		deadlines: newDeadlines(r.Seed),
 		costs:     newCosts(),
 		pressure:  newPressure(&l),
+		upgrade:   newUpgrade(),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 		blocks:    newBlocks(int(r.Superblock.Replica), quorums.Replicas),
 	}

@@ -61,7 +61,7 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 		Replica:         options.Replica,
 		ReplicasCount:   options.ReplicasCount,
 		SessionsMax:     l.SessionsMax,
-		Release:         limits.Release,
+		Release:         l.ReleaseMax,
 		RequestBytesMax: l.RequestBytesMax,
 		Incarnation:     options.Incarnation,
 		View:            options.View,
@@ -69,7 +69,9 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 	superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, options.Cluster).Checksum()
 	if options.View > 0 {
 		// The replica begins in a view change. What it says there of its log is that it is empty.
-		superblock.HeadersCount = 1
+		superblock.HeadersCount, superblock.IsRecovered = 1, true
+		// The cluster may run any release that this program knows. Its checkpoint brings a later one.
+		superblock.Release = l.ReleaseMin
 		copy(superblock.Headers[0][:], root)
 	}
 	_, err := WriteSuperblock(file, l, &superblock, scratch)

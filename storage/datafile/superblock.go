@@ -26,13 +26,17 @@ type Superblock struct {
 	Checkpoint    storage.Checkpoint
 	Parent        wire.Checksum // checksum of the superblock before this one
 
-	// Release of who wrote it last. An older server refuses the file.
+	// Release is the newest one that has prepared an op here or written a checkpoint, and before the
+	// first checkpoint of one of several replicas that of its format. An older server refuses the
+	// file.
 	Release uint32
 	// RequestBytesMax is the largest request that the cluster was formatted for.
 	RequestBytesMax uint32
 	// Incarnation is a random number of this data file, never 0. A replica that was lost and formatted
 	// anew has another one. Source: the cluster's decisions, section 9.
 	Incarnation uint64
+	// IsRecovered: the file was made in the place of a lost one, for a cluster whose state names it.
+	IsRecovered bool
 	// SyncOpMin and SyncOpMax bound the ops whose blocks may be missing because the replica took its
 	// checkpoint from others. Both are 0 if it did not.
 	SyncOpMin, SyncOpMax uint64
@@ -88,6 +92,7 @@ const (
 	sbSyncOpMin     = 168
 	sbSyncOpMax     = 176
 	sbHeadersCount  = 184
+	sbRecovered     = 185
 	sbCheckpoint    = 256
 	sbUncertain     = 512
 	sbHeaders       = 640
@@ -137,6 +142,9 @@ func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex 
 	binary.LittleEndian.PutUint64(b[sbSyncOpMax:], s.SyncOpMax)
 	assert.AtMost(s.HeadersCount, HeadersMax, "headers of a superblock")
 	b[sbHeadersCount] = s.HeadersCount
+	if s.IsRecovered {
+		b[sbRecovered] = 1
+	}
 	EncodeCheckpoint(b[sbCheckpoint:], &s.Checkpoint)
 	copy(b[sbUncertain:], s.Uncertain[:])
 	for i := range s.HeadersCount {
@@ -249,6 +257,7 @@ func decodeCopy(b []byte) (c copyState) {
 	s.Incarnation = binary.LittleEndian.Uint64(b[sbIncarnation:])
 	s.SyncOpMin = binary.LittleEndian.Uint64(b[sbSyncOpMin:])
 	s.SyncOpMax = binary.LittleEndian.Uint64(b[sbSyncOpMax:])
+	s.IsRecovered = b[sbRecovered] == 1
 	s.HeadersCount = min(b[sbHeadersCount], HeadersMax) // more is of another version, which is refused
 	s.Checkpoint = DecodeCheckpoint(b[sbCheckpoint:])
 	s.Uncertain = [UncertainBytes]byte(b[sbUncertain:])
@@ -362,9 +371,8 @@ func inForce(copies []copyState, l *limits.Limits) (int, error) {
 		return 0, err
 	}
 	chosen := &copies[index]
-	if chosen.content.Release > limits.Release {
-		return 0, fmt.Errorf("the data file was written by release %d, this server is release %d: use a server of that release or newer",
-			chosen.content.Release, limits.Release)
+	if err := refusedRelease(&chosen.content, l); err != nil {
+		return 0, err
 	}
 	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy",
 		"superblock copies", "runs of a merge", "twin"}
