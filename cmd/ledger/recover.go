@@ -58,8 +58,8 @@ func (c *recoverCommand) Run(s *streams) error {
 	fmt.Fprintf(s.err, "recovering replica %d of %d of cluster %s: asking the others\n", format.Replica, format.ReplicaCount, format.Cluster)
 	if err := servers.Do(ctx, r.tell); err != nil {
 		if ctx.Err() != nil {
-			err = fmt.Errorf("stopped before the data file was made: run it again; the old file of replica %d, if there is one, may have lost its vote",
-				format.Replica)
+			err = fmt.Errorf("stopped before the data file was made: run it again; the old file of replica %d, if there is one, "+
+				"may have lost its vote", format.Replica)
 		}
 		return err
 	}

@@ -82,8 +82,8 @@ func (s *Stage) mayWish(replica int, incarnation uint64) bool {
 	return table.Counts(replica, incarnation)
 }
 
-// isUnnamed tells whether a prepare is of a log that does not know a file which ledger recover made.
-// The log of the cluster that the file was made for names it. So this is no log of that cluster, or
+// isUnnamed tells whether a prepare is of a log that does not know a file of ledger recover. The
+// log of the cluster that the file was made for names it. So this is no log of that cluster, or
 // a part of it in which the lost file counted.
 func (s *Stage) isUnnamed(header prepare.Header) bool {
 	table := header.Members()
