@@ -31,6 +31,7 @@ type startCommand struct {
 	ScrubDays        *string `placeholder:"DAYS" help:"The scrubber reads the whole data file in this time, to find damage that nobody has needed yet; 0 switches it off. Default: ${scrub_days}."`
 	ClientReleaseMax *string `placeholder:"RELEASE" help:"Newest client library that is served, as in 0.18.3: a newer one is evicted. Default: ${client_release_max}."`
 	ClusterKeyFile   *string `placeholder:"FILE" help:"The key that all replicas share, as ledger keygen makes it: a replica without it is refused, and nothing can be forged between them. Default: no key."`
+	PerAddress       *string `name:"connections-per-address" placeholder:"N" help:"Connections that one address may have, IPv6 by its /64, and as many that are not identified; loopback and replicas are not limited. Default: no limit."`
 	Development      *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
 	Config           *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
 	IO               *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
@@ -40,6 +41,8 @@ type startCommand struct {
 	Trace            *string `placeholder:"FILE" help:"Write how each op spent its time to a new file that Perfetto opens, up to 1 GiB. Default: no file."`
 	Log              *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
 	OnUpgrade        *string `placeholder:"HOW" help:"When the cluster passes to another release: restart, the process becomes one of the program's file, if that offers the release; or exit, with status 7. Default: restart."`
+	Check            bool    `help:"Say what a start of this program would do with the data file, which may be in use, and write nothing: releases, what of the log is executed again, and whether it is refused. The exit status is that of the start."`
+	JSON             bool    `name:"json" help:"With --check: write one JSON object instead of text."`
 	File             string  `arg:"" help:"The data file."`
 }
 
@@ -52,6 +55,7 @@ func (c *startCommand) Run(s *streams) error {
 		ScrubDays:        setting("scrub-days", c.ScrubDays),
 		ClientReleaseMax: setting("client-release-max", c.ClientReleaseMax),
 		ClusterKeyFile:   setting("cluster-key-file", c.ClusterKeyFile),
+		PerAddress:       setting("connections-per-address", c.PerAddress),
 		Development:      setting("development", c.Development),
 		MetricsAddress:   setting("metrics-address", c.MetricsAddress),
 		MetricsPprof:     setting("metrics-pprof", c.MetricsPprof),
@@ -67,9 +71,18 @@ func (c *startCommand) Run(s *streams) error {
 		}
 		flags = config.Merge(flags, file)
 	}
+	if c.Check && !flags.Addresses.IsSet() {
+		flags.Addresses = config.Flag("addresses", checkAddress)
+	}
 	start, err := flags.Resolve()
 	if err != nil {
 		return err
+	}
+	if c.Check {
+		return check(s, start, c.File, c.JSON)
+	}
+	if c.JSON {
+		return errors.New("--json: only start --check writes JSON; --log=json makes the lines of a server JSON")
 	}
 	keys, err := config.LoadClusterKeys(start.ClusterKeyFile)
 	if err != nil {

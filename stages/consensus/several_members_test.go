@@ -511,10 +511,12 @@ func TestSeveralReplacedByMistake(t *testing.T) {
 	if !a.stage.mayReplace(&wire.Member{Incarnation: 9, Replica: uint8(c), ReplicasCount: 3}) {
 		t.Fatal("a lost replica may not be replaced, although the others can commit that")
 	}
-	w.machines[b].powerCut()
-	w.disconnect(b)
 	client := w.clients[0]
 	w.quiet(true)
+	w.commit(client, wire.OperationNoop, nil)
+	w.quiet(true)
+	w.machines[b].powerCut()
+	w.disconnect(b)
 	body := make([]byte, wire.MemberBodyBytes)
 	wire.PutMember(body, &wire.Member{Incarnation: 9, Replica: uint8(b), ReplicasCount: 3})
 	client.fields.Operation, client.body, client.isIdle = wire.OperationMember, body, false

@@ -24,10 +24,36 @@ func rolled(t *testing.T, replicas, standbys int, seed uint64) *several {
 	w.until("there are some ops", func() bool { return w.replied() > 20 })
 	for i := range w.machines {
 		w.offers(w.machines[i:i+1], both)
+		if i == len(w.machines)-1 {
+			break
+		}
 		replied := w.replied()
 		w.until("clients are served", func() bool { return w.replied() > replied+5 })
 	}
 	return w
+}
+
+// begunUpgrade is such a cluster whose upgrade has begun and has some ops before it. An upgrade
+// that begins right before the op of a checkpoint is over in a moment, and then the next seed is
+// tried.
+func begunUpgrade(t *testing.T, replicas int, seed uint64) *several {
+	t.Helper()
+	for ; ; seed++ {
+		w := rolled(t, replicas, 0, seed)
+		for until := w.nowNs + 20*second; w.underWay() == nil && w.nowNs < until && w.oracle.releases.first[limits.ReleaseTrial] == 0; {
+			w.run(1)
+		}
+		if w.underWay() != nil {
+			return w
+		}
+		if w.oracle.releases.first[limits.ReleaseTrial] == 0 {
+			t.Fatalf("seed %d: no upgrade begins: %s", seed, w.text())
+		}
+		for _, m := range w.machines {
+			m.memory.Close()
+			m.memory = nil
+		}
+	}
 }
 
 // upgradeHead is the upgrade op at the head of a machine's log.
@@ -39,10 +65,10 @@ func (m *machine) upgradeHead() (to prepare.Upgrade, isUnder bool) {
 	return to, isUpgrade && m.stage.limits.Release < to.Release
 }
 
-// underWay is a machine that has upgrade ops in its log and more to come, or nil.
+// underWay is a primary that has upgrade ops in its log and more to come, or nil.
 func (w *several) underWay() *machine {
 	for _, m := range w.machines {
-		if to, isUnder := m.upgradeHead(); isUnder && m.stage.log.head()+2 < to.TriggerOp {
+		if to, isUnder := m.upgradeHead(); isUnder && m.stage.isPrimary() && m.stage.log.head()+2 < to.TriggerOp {
 			return m
 		}
 	}
@@ -120,18 +146,16 @@ func TestSeveralUpgradeIsBlocked(t *testing.T) {
 func TestSeveralUpgradeViewChange(t *testing.T) {
 	seed := seeded.Seed(t)
 	for i := range uint64(12) {
-		w := rolled(t, 3+int(i%2), 0, seed+i)
-		w.until("upgrade ops are under way", func() bool { return w.underWay() != nil })
+		w := begunUpgrade(t, 3+int(i%2), seed+1000*i)
 		m := w.underWay()
-		if i%3 == 0 {
-			w.until("the primary has some alone", func() bool {
-				w.isolate(m.index, true)
-				return true
-			})
+		if i%3 == 0 { // it has some alone, which are dropped
+			w.isolate(m.index, true)
 			w.run(second / 100)
 		}
 		w.run(uint64(w.random.IntN(20_000_000)))
-		m.crash()
+		if m.isUp {
+			m.crash()
+		}
 		w.isolate(m.index, false)
 		w.run(2 * second)
 		m.start()
@@ -142,9 +166,8 @@ func TestSeveralUpgradeViewChange(t *testing.T) {
 // Goal: a replica that is down during the switch starts as the older release, executes the older
 // ops and stops at the trigger. It then starts as the next one.
 func TestSeveralUpgradeReplicaDown(t *testing.T) {
-	w := rolled(t, 3, 0, 330)
+	w := begunUpgrade(t, 3, 330)
 	m := w.machines[2]
-	w.until("upgrade ops are under way", func() bool { return w.underWay() != nil })
 	m.crash()
 	w.until("the others run the next release", func() bool { return w.runs(w.machines[:2], limits.ReleaseTrial) })
 	m.start()
@@ -159,11 +182,10 @@ func TestSeveralUpgradeReplicaDown(t *testing.T) {
 // so, until its program is replaced.
 func TestSeveralUpgradeStateSync(t *testing.T) {
 	for _, offered := range []vsr.Releases{both, older} {
-		w := rolled(t, 3, 0, 340)
+		w := begunUpgrade(t, 3, 340)
 		w.maySpread = true
 		m := w.machines[2]
-		w.until("upgrade ops are under way", func() bool { return w.underWay() != nil })
-		m.crash()
+			m.crash()
 		w.until("the others are far ahead", func() bool {
 			next := m.superblock.Checkpoint.Op
 			for range 3 {
@@ -191,8 +213,7 @@ func TestSeveralUpgradeStateSync(t *testing.T) {
 // Goal: a replica whose program was replaced by an older one in the middle of the upgrade ends when
 // the next release begins, and is served by nobody. With the newer program it goes on.
 func TestSeveralUpgradeOfAnOlderProgram(t *testing.T) {
-	w := rolled(t, 3, 0, 350)
-	w.until("upgrade ops are under way", func() bool { return w.underWay() != nil })
+	w := begunUpgrade(t, 3, 350)
 	m := w.machines[2]
 	w.offers([]*machine{m}, older)
 	w.until("it has ended", func() bool { return !m.isUp })
@@ -256,4 +277,31 @@ func TestSeveralUpgradeRandom(t *testing.T) {
 		}
 	}
 	t.Log(total)
+}
+
+// Goal: a replica that offers the release and goes down before the upgrade begins is waited for.
+func TestSeveralUpgradeWaitsForWhoWentDown(t *testing.T) {
+	w := newSeveralWith(t, 3, 0, 311)
+	w.addClients(3)
+	w.until("there are some ops", func() bool { return w.replied() > 20 })
+	m := w.machines[2]
+	w.offers(w.machines[:2], both)
+	for w.run(2 * second); w.primary() == m; w.run(2 * second) {
+		m.crash()
+		w.run(2 * second)
+		m.start()
+	}
+	primary := w.primary()
+	w.until("the primary has just looked", func() bool {
+		return primary.stage.deadlines.upgrade.NextNs() > w.nowNs+4*second
+	})
+	w.offers([]*machine{m}, both)
+	w.until("it has said what it offers", func() bool { return primary.stage.peers.offered(2, w.nowNs).Max == both.Max })
+	m.crash()
+	w.run(20 * second)
+	if primary.stage.limits.Release != limits.Release || w.underWay() != nil {
+		t.Fatalf("the upgrade goes on without it: %s", w.text())
+	}
+	m.start()
+	w.hasUpgraded()
 }
