@@ -40,8 +40,8 @@ func TestRecoverRefuses(t *testing.T) {
 	}
 }
 
-// Goal: the data file of a replica is lost and recovered, while the others serve. It catches up, has
-// a vote, and serves with one of the others when the third is gone. One that is formatted again
+// Goal: the data file of a replica is lost and recovered, while the others serve. It catches up,
+// has a vote, and serves with one of the others when the third is gone. One that is formatted again
 // follows and has no vote, and says what to do.
 func TestRecover(t *testing.T) {
 	p := newProcesses(t, 3)
