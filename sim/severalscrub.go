@@ -7,10 +7,10 @@ import (
 	"ledger/stages/journal"
 )
 
-// scrub demands that damage which nobody reads is found and repaired. A scrubber reads the blocks of
-// the state that a checkpoint names. So what it leaves out is damaged until the next checkpoint: the
-// blocks that were replaced since the last one, which the next one does not name any more, and those
-// that were written since, which it names for the first time.
+// scrub demands that damage which nobody reads is found and repaired. A scrubber reads the blocks
+// of the state that a checkpoint names. So it leaves out, until the next checkpoint, the blocks
+// that were replaced since the last one, which the next one does not name any more, and those that
+// were written since, which it names for the first time.
 func (s *several) scrub() {
 	for range scrubRounds {
 		if len(s.unread()) == 0 {

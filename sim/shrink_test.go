@@ -48,7 +48,9 @@ func TestShrink(t *testing.T) {
 
 // Goal: cuts are read as they are written, and what is wrong in them is named.
 func TestCuts(t *testing.T) {
-	for _, c := range []*Cuts{{Ops: 3}, {Ops: 40, Strikes: 2, Clients: 1, Without: 1<<len(cutNames) - 1}, {Without: withoutLoss | withoutSpoiled}} {
+	for _, c := range []*Cuts{
+		{Ops: 3}, {Ops: 40, Strikes: 2, Clients: 1, Without: 1<<len(cutNames) - 1}, {Without: withoutLoss | withoutSpoiled},
+	} {
 		if got, err := ParseCuts(c.String()); err != nil || *got != *c {
 			t.Errorf("%s: %v, %v", c, got, err)
 		}

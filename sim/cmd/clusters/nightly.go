@@ -132,8 +132,8 @@ func (n *nightly) failed(failure *sim.Failure) string {
 	text := fmt.Sprintf("- seed %d: %s\n  - `%s`\n", failure.Options.Seed, reason, replay)
 	if least != failure {
 		replay = replayOf(&least.Options)
-		text += fmt.Sprintf("  - shrunk in %d runs from %d steps, %d ops and %d faults to %d, %d and %d: %s\n  - `%s`\n", runs, size.Steps, size.Ops,
-			size.Strikes, least.Size.Steps, least.Size.Ops, least.Size.Strikes, firstLine(least.Reason), replay)
+		text += fmt.Sprintf("  - shrunk in %d runs from %d steps, %d ops and %d faults to %d, %d and %d: %s\n  - `%s`\n", runs,
+			size.Steps, size.Ops, size.Strikes, least.Size.Steps, least.Size.Ops, least.Size.Strikes, firstLine(least.Reason), replay)
 	}
 	name := filepath.Join(filepath.Dir(n.out), fmt.Sprintf("sim-failure-%d.txt", failure.Options.Seed))
 	least.Trace = least.Trace[max(0, len(least.Trace)-traceKept):]
@@ -180,7 +180,8 @@ func (k *kindRun) missing(kind int) string {
 func (n *nightly) report() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# A long run of the simulator\n\nSeeds from %d on. A failure is replayed by its command, at the same commit.\n", n.first)
-	fmt.Fprintf(&b, "\n| | seeds | failures | ops | crashes | seconds of a seed | seeds per hour and worker |\n|---|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("\n| | seeds | failures | ops | crashes | seconds of a seed | seeds per hour and worker |\n")
+	b.WriteString("|---|---:|---:|---:|---:|---:|---:|\n")
 	for i := range n.kinds {
 		k := &n.kinds[i]
 		mean := k.seconds / float64(max(1, k.seeds))
