@@ -38,7 +38,7 @@ func (m *Machine) createAccount(eventTime uint64, account *Account) (AccountStat
 	if account.Ledger == 0 {
 		return AccountStatusLedgerMustNotBeZero, eventTime
 	}
-	if account.Code == 0 {
+	if account.Code == 0 || account.Code == TrialCode && m.rules.refusesTrialCode {
 		return AccountStatusCodeMustNotBeZero, eventTime
 	}
 	timestamp := eventTime

@@ -13,6 +13,7 @@ const breathEvents = 256
 type Machine struct {
 	store     Store
 	nextPulse uint64
+	rules     rules
 
 	// Scratch for one event. Arguments of a Store's methods would otherwise be allocated for each
 	// call.

@@ -34,7 +34,7 @@ func TestNames(t *testing.T) {
 	units := strings.Fields("ns bytes turns parks wakes calls events threads replicas connections waits clients messages " +
 		"replies lines requests accepts views index prepares clocks " +
 		"evictions ops groups lookups loads op view sessions slots superblocks accounts transfers rows blocks pages entries runs " +
-		"jobs objects collections goroutines info permille passes places syncs")
+		"jobs objects collections goroutines info permille passes places syncs release")
 	seen := map[string]bool{}
 	for _, f := range families() {
 		if !valid.MatchString(f.name) || !strings.HasSuffix(f.name, "_"+f.unit) || !slices.Contains(units, f.unit) {

@@ -151,6 +151,26 @@ func clusterFamilies() []family {
 		ofCluster(family{name: "ledger_cluster_pressure_paused_ns", unit: "ns", kind: counter,
 			help: "Pauses before prepares so that a backup that lags stays near: at most a tenth of the time"},
 			func(c *consensus.ClusterSample) uint64 { return c.PausedNs }),
+		ofCluster(family{name: "ledger_cluster_running_release", unit: "release", kind: gauge,
+			help: "Release that this replica runs: that of the checkpoint from which it goes on"},
+			func(c *consensus.ClusterSample) uint64 { return uint64(c.Release) }),
+		{name: "ledger_cluster_offered_release", unit: "release", kind: gauge, labels: []string{"bound"},
+			help: "Oldest (min) and newest (max) release that the program of this replica can run",
+			numbers: func(s *snapshot, emit number) {
+				if c := s.cluster(); c != nil {
+					emit(uint64(c.ReleaseMin), "min")
+					emit(uint64(c.ReleaseMax), "max")
+				}
+			}},
+		ofCluster(family{name: "ledger_cluster_upgrading_release", unit: "release", kind: gauge,
+			help: "Release to which an upgrade is under way, while requests wait; 0: there is none"},
+			func(c *consensus.ClusterSample) uint64 { return uint64(c.UpgradeTo) }),
+		perOther(family{name: "ledger_cluster_peer_offered_release", unit: "release", kind: gauge, labels: []string{"peer", "bound"},
+			help: "Oldest and newest release that another replica or a standby offers; 0: it has told nothing for 3 s, and an upgrade waits for it"},
+			func(c *consensus.ClusterSample, p *consensus.ClusterPeer, peer string, emit number) {
+				emit(uint64(p.ReleaseMin), peer, "min")
+				emit(uint64(p.ReleaseMax), peer, "max")
+			}),
 		ofCluster(family{name: "ledger_cluster_agreed_clocks", unit: "clocks", kind: gauge,
 			help: "Replicas whose clocks agree, this one included; 0: no time is agreed, and a primary prepares nothing"},
 			func(c *consensus.ClusterSample) uint64 { return uint64(c.Clock.Sources) }),

@@ -26,6 +26,7 @@ func writeCluster(w io.Writer, s *snapshot) {
 	if c.SyncOp > 0 {
 		fmt.Fprintf(w, "state sync: blocks of the checkpoint of op %d are missing here; opening it took %s\n", c.SyncOp, duration(c.OpenNs))
 	}
+	writeRelease(w, c)
 	fmt.Fprintf(w, "committed op %d, log slots damaged here %d, prepares missing here %d; prepares asked for %d, got %d, given %d\n",
 		c.CommitMax, c.FaultySlots, c.MissingPrepares, c.RepairsAsked, c.RepairsTaken, c.RepairsServed)
 	fmt.Fprintf(w, "blocks waited for %d, of which no replica brings %d; asked for %d, repaired %d with %d bytes, given %d\n", c.BlocksWanted,
@@ -54,4 +55,23 @@ func writeCluster(w io.Writer, s *snapshot) {
 		fmt.Fprintf(w, "%-32s %12d %12d %12d %12d %12d %12s\n", strconv.Itoa(int(i)), lag(c, p), p.Op, p.CommitMin, p.CheckpointOp, p.LogView,
 			duration(p.SilentNs))
 	}
+}
+
+// writeRelease tells which release runs, which are offered, and what an upgrade waits for.
+func writeRelease(w io.Writer, c *consensus.ClusterSample) {
+	fmt.Fprintf(w, "release %d runs, %d to %d are offered here", c.Release, c.ReleaseMin, c.ReleaseMax)
+	if c.UpgradeTo != 0 {
+		fmt.Fprintf(w, "; an upgrade to release %d is under way, and requests wait", c.UpgradeTo)
+	} else if c.ReleaseMax > c.Release {
+		missing := ""
+		for i := range c.Indexes {
+			if p := &c.Peers[i]; i != c.Self && (p.ReleaseMin > c.ReleaseMax || p.ReleaseMax < c.ReleaseMax) {
+				missing += " " + strconv.Itoa(int(i))
+			}
+		}
+		if missing != "" {
+			fmt.Fprintf(w, "; an upgrade to release %d waits for those that do not offer it:%s", c.ReleaseMax, missing)
+		}
+	}
+	fmt.Fprintln(w)
 }

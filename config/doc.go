@@ -6,8 +6,8 @@
 //
 // In:     text. Flags have precedence over the file. A setting that is in neither has its default.
 // Out:    values within their limits, or one error.
-// Owns:   nothing; only Load reads a file.
-// Limits: see each Parse function; the file holds up to 1 MiB.
+// Owns:   nothing; only Load and LoadClusterKeys read a file.
+// Limits: see each Parse function; the file holds up to 1 MiB, that of a key up to 64 KiB.
 // Faults: every error begins with the words that caused it and tells the right form:
 //
 //	--cache-grid=7: must be a multiple of 512 KiB
@@ -22,6 +22,8 @@
 //	limit_storage    = "1TiB"
 //	scrub_days       = 7 # in which the whole data file is read; 0: never
 //	client_release_max = "0.18.3" # of the clients that are served
+//	cluster_key_file = "/etc/ledger/cluster.key" # the key that all replicas share
+//	connections_per_address = 16 # without it, as many as there are
 //	development      = false
 //	metrics_address  = "127.0.0.1:9464"
 //	metrics_pprof    = false

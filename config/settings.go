@@ -50,10 +50,13 @@ type Settings struct {
 	LimitStorage     Setting
 	ScrubDays        Setting
 	ClientReleaseMax Setting
+	ClusterKeyFile   Setting
+	PerAddress       Setting
 	Development      Setting
 	MetricsAddress   Setting
 	MetricsPprof     Setting
 	Log              Setting
+	OnUpgrade        Setting
 	Statsd           Setting
 	Trace            Setting
 
@@ -77,10 +80,13 @@ func keys() []key {
 		{"start", "limit_storage", func(s *Settings) *Setting { return &s.LimitStorage }},
 		{"start", "scrub_days", func(s *Settings) *Setting { return &s.ScrubDays }},
 		{"start", "client_release_max", func(s *Settings) *Setting { return &s.ClientReleaseMax }},
+		{"start", "cluster_key_file", func(s *Settings) *Setting { return &s.ClusterKeyFile }},
+		{"start", "connections_per_address", func(s *Settings) *Setting { return &s.PerAddress }},
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},
 		{"start", "log", func(s *Settings) *Setting { return &s.Log }},
+		{"start", "on_upgrade", func(s *Settings) *Setting { return &s.OnUpgrade }},
 		{"start", "statsd", func(s *Settings) *Setting { return &s.Statsd }},
 		{"start", "trace", func(s *Settings) *Setting { return &s.Trace }},
 		{"affinity", "numa_node", func(s *Settings) *Setting { return &s.NumaNode }},

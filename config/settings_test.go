@@ -73,9 +73,10 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, development, " +
+	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, cluster_key_file, " +
+		"connections_per_address, development, " +
 		"metrics_address, metrics_pprof, " +
-		"log, statsd, trace"
+		"log, on_upgrade, statsd, trace"
 	for _, test := range []struct{ text, want string }{
 		{"[affinty]\nnet = \"2\"", `f:1: affinty: is not known: must be [start] or [affinity]`},
 		{"\nnet = \"2\"", `f:2: net: is not known: must be [start] or [affinity]`},
@@ -247,7 +248,7 @@ func TestResolveRefused(t *testing.T) {
 func TestErrorsRepeatValues(t *testing.T) {
 	for _, key := range keys() {
 		malformed := "no such?"
-		if key.name == "trace" {
+		if key.name == "trace" || key.name == "cluster_key_file" {
 			malformed = "" // any other text is the name of a file
 		}
 		settings, err := ParseFile("f", fmt.Sprintf("[%s]\n%s = %q\n", key.section, key.name, malformed))

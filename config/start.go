@@ -38,12 +38,14 @@ type Start struct {
 	Development      bool
 	Limits           limits.Limits
 	ClientReleaseMax wire.Release // of the clients that are served
+	ClusterKeyFile   Setting      // as LoadClusterKeys takes it; not set: the cluster has no key
 	MetricsAddress   Address      // of the HTTP endpoint; no host means no endpoint
 	MetricsPprof     bool         // it also profiles
 	// MetricsOptional: an address that is taken is a warning. No setting; dev asks for it.
 	MetricsOptional bool
 	Affinity        affinity.Request
 	LogJSON         bool    // the log's lines are JSON; else they are text
+	EndsOnUpgrade   bool    // when its release ends, the process ends; else it becomes one of the next release
 	Statsd          Address // to which figures are sent by UDP; no host means nowhere
 	Trace           string  // a new file for the times of each op; "": none
 	TraceOrigin     string  // begins errors about that file
@@ -65,6 +67,7 @@ func (s *Settings) Resolve() (*Start, error) {
 		}
 	}
 	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveScrubber, s.resolveReleases,
+		s.resolveClusterKey, s.resolveStrangers,
 		s.resolveAffinity, s.resolveLog, s.resolveObservers} {
 		if err := resolve(start); err != nil {
 			return nil, err
@@ -99,6 +102,13 @@ func (s *Settings) resolveAddresses(start *Start) (err error) {
 }
 
 func (s *Settings) resolveLog(start *Start) error {
+	switch {
+	case !s.OnUpgrade.IsSet() || s.OnUpgrade.Text == "restart":
+	case s.OnUpgrade.Text == "exit":
+		start.EndsOnUpgrade = true
+	default:
+		return s.OnUpgrade.fail(errors.New("must be restart or exit"))
+	}
 	switch {
 	case !s.Log.IsSet() || s.Log.Text == "text":
 	case s.Log.Text == "json":
@@ -189,6 +199,26 @@ func (s *Settings) resolveReleases(start *Start) error {
 		return s.ClientReleaseMax.fail(fmt.Errorf("must be at least %s, the oldest release that is served", wire.ReleaseClientMin))
 	}
 	start.ClientReleaseMax = release
+	return nil
+}
+
+func (s *Settings) resolveStrangers(start *Start) error {
+	if !s.PerAddress.IsSet() {
+		return nil
+	}
+	count, err := ParseCount(s.PerAddress.Text, 1, math.MaxUint16)
+	if err != nil {
+		return s.PerAddress.fail(fmt.Errorf("%w; without the setting, an address may have all connections", err))
+	}
+	start.Limits.ConnectionsPerAddress = count
+	return nil
+}
+
+func (s *Settings) resolveClusterKey(start *Start) error {
+	start.ClusterKeyFile = s.ClusterKeyFile
+	if s.ClusterKeyFile.IsSet() && s.ClusterKeyFile.Text == "" {
+		return s.ClusterKeyFile.fail(errors.New("must name a file, as ledger keygen makes it"))
+	}
 	return nil
 }
 

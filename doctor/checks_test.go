@@ -212,6 +212,19 @@ func TestFileLock(t *testing.T) {
 		}, Failure, "process 4711 has /data/0.data open, and no server answers"})
 }
 
+func TestClusterKey(t *testing.T) {
+	diagnosed(t, "cluster_key",
+		illness{"refused", func(p *patient) {
+			p.Keys = func(config.Setting) ([][config.ClusterKeyBytes]byte, error) { return nil, errBroken }
+		}, Failure, "it is broken"},
+		illness{"two", func(p *patient) {
+			p.Keys = func(config.Setting) ([][config.ClusterKeyBytes]byte, error) {
+				return [][config.ClusterKeyBytes]byte{{1}, {2}}, nil
+			}
+		}, OK, ", and while one replaces the other "},
+		illness{"none", func(p *patient) { p.Subject.KeyFile = config.Setting{} }, Skipped, "no --cluster-key-file was named"})
+}
+
 func TestNames(t *testing.T) {
 	diagnosed(t, "names",
 		illness{"unknown", func(p *patient) {

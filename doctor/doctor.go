@@ -35,6 +35,7 @@ type Result struct {
 // Subject is what is examined. Zero fields are left out.
 type Subject struct {
 	File      string           // data file; it may be missing
+	KeyFile   config.Setting   // the file of the cluster's key
 	Addresses config.Addresses // of the replicas, by index
 	Cluster   wire.U128
 	Metrics   config.Addresses // of the servers' metrics endpoints
@@ -52,6 +53,7 @@ type Probes struct {
 	Storage func(folder string) (Storage, error)
 	Time    func(folder string, writeBytes, count int) (Timing, error) // durable writes
 	File    func(path string) (File, error)
+	Keys    func(file config.Setting) ([][config.ClusterKeyBytes]byte, error)
 	Ping    func(ctx context.Context, options probe.Options) *probe.Report
 	Status  func(ctx context.Context, address config.Address) (*admin.Status, error)
 	UserID  func() int
@@ -93,6 +95,7 @@ var checks = []check{
 	{"file_permissions", (*examination).filePermissions},
 	{"file_owner", (*examination).fileOwner},
 	{"file_lock", (*examination).fileLock},
+	{"cluster_key", (*examination).clusterKey},
 	{"names", (*examination).names},
 	{"ports", (*examination).ports},
 	{"reachable", (*examination).reachable},

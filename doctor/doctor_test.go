@@ -30,8 +30,9 @@ type patient struct {
 func healthy(t *testing.T) *patient {
 	t.Helper()
 	p := &patient{t: t}
-	p.Subject = Subject{File: "/data/0.data", Addresses: config.Addresses{{Host: "10.0.0.1", Port: 1}, {Host: "b.example", Port: 2}},
-		Cluster: wire.U128{Lo: 7}, Metrics: config.Addresses{{Host: "10.0.0.1", Port: 9}}, Timeout: time.Second}
+	p.Subject = Subject{File: "/data/0.data", KeyFile: config.Flag("cluster-key-file", "/data/cluster.key"),
+		Addresses: config.Addresses{{Host: "10.0.0.1", Port: 1}, {Host: "b.example", Port: 2}},
+		Cluster:   wire.U128{Lo: 7}, Metrics: config.Addresses{{Host: "10.0.0.1", Port: 9}}, Timeout: time.Second}
 	p.Root = t.TempDir()
 	for path, content := range map[string]string{
 		"proc/sys/kernel/osrelease":         "6.18.0-generic",
@@ -73,6 +74,9 @@ func healthy(t *testing.T) *patient {
 	p.Status = func(context.Context, config.Address) (*admin.Status, error) {
 		return &admin.Status{IsReady: true, Role: "primary", Sessions: 3,
 			Limits: admin.StatusLimits{RequestBytes: wire.MessageBytesMax, Sessions: 64}}, nil
+	}
+	p.Keys = func(config.Setting) ([][config.ClusterKeyBytes]byte, error) {
+		return [][config.ClusterKeyBytes]byte{{1}}, nil
 	}
 	p.UserID = func() int { return 1000 }
 	return p
@@ -194,7 +198,7 @@ func TestHealthy(t *testing.T) {
 			t.Errorf("without a subject: %+v", r)
 		}
 	}
-	if skippedCount != 14 {
+	if skippedCount != 15 {
 		t.Errorf("without a subject, %d checks are skipped", skippedCount)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ledger/config"
 	"ledger/internal/arena"
 	"ledger/internal/ports"
 	"ledger/internal/posix"
@@ -28,7 +29,7 @@ import (
 func Machine() Probes {
 	return Probes{
 		Root: "/", Uring: tryUring, Clock: readClock, Storage: storageOf, Time: timeWrites, File: lookAtFile, Ping: probe.Run,
-		Listen: tryListen, UserID: os.Geteuid,
+		Keys: config.LoadClusterKeys, Listen: tryListen, UserID: os.Geteuid,
 		Limit: func(resource int) (limit unix.Rlimit, err error) {
 			err = unix.Getrlimit(resource, &limit)
 			return limit, err

@@ -41,6 +41,7 @@ const (
 	kindPeerStorageSmall
 	kindPeerFault
 	kindPeerUnresolved
+	kindClusterKey
 	kindViewBegan
 	kindServiceStopped
 	kindServiceAgain
@@ -53,6 +54,9 @@ const (
 	kindSyncBegan
 	kindSyncGoesOn
 	kindSyncDone
+	kindReleases
+	kindUpgradeBegan
+	kindUpgradeEnded
 	kindsCount
 )
 
@@ -88,6 +92,7 @@ func newCell() [kindsCount]Event {
 		kindPeerStorageSmall:  &PeerStorageSmall{},
 		kindPeerFault:         &PeerFault{},
 		kindPeerUnresolved:    &PeerUnresolved{},
+		kindClusterKey:        &ClusterKey{},
 		kindViewBegan:         &ViewBegan{},
 		kindServiceStopped:    &ServiceStopped{},
 		kindServiceAgain:      &ServiceAgain{},
@@ -100,6 +105,9 @@ func newCell() [kindsCount]Event {
 		kindSyncBegan:         &SyncBegan{},
 		kindSyncGoesOn:        &SyncGoesOn{},
 		kindSyncDone:          &SyncDone{},
+		kindReleases:          &Releases{},
+		kindUpgradeBegan:      &UpgradeBegan{},
+		kindUpgradeEnded:      &UpgradeEnded{},
 	}
 }
 

@@ -92,3 +92,33 @@ func (e *PeerUnresolved) Text(line []byte) []byte {
 func (e *PeerUnresolved) Fields(o Fields) Fields {
 	return o.Number("replica", uint64(e.Replica)).String("host", e.Host).String("reason", e.Reason)
 }
+
+// ClusterKey tells by which key replicas know each other.
+type ClusterKey struct {
+	Print     string // of the key for what this replica begins; "": there is none
+	Second    string // of the one that is accepted as well; "": there is none
+	IsExposed bool   // another replica is not on this machine
+}
+
+// ClusterKey emits the event.
+func (l *Log) ClusterKey(e ClusterKey) { emit(l, kindClusterKey, e) }
+
+func (e *ClusterKey) Level() Level {
+	if e.Print == "" && e.IsExposed {
+		return Warning
+	}
+	return Info
+}
+func (e *ClusterKey) Name() string { return "cluster_key" }
+func (e *ClusterKey) Text(line []byte) []byte {
+	switch {
+	case e.Print == "":
+		return append(line, "cluster key: none: a program that reaches this port can pose as a replica; --cluster-key-file keeps it out"...)
+	case e.Second == "":
+		return fmt.Appendf(line, "cluster key: %s", e.Print)
+	}
+	return fmt.Appendf(line, "cluster key: %s, and %s is accepted as well, while one replaces the other", e.Print, e.Second)
+}
+func (e *ClusterKey) Fields(o Fields) Fields {
+	return o.String("print", e.Print).String("second", e.Second).Bool("exposed", e.IsExposed)
+}

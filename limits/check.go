@@ -78,6 +78,9 @@ var claims = [...]claim{
 	{"the account cache has a set of accounts", func(l *Limits) bool { return l.CacheAccountsMax >= cacheAccountsMin }},
 	{"numbers of cached accounts, doubled, fit 32 bits", func(l *Limits) bool { return l.CacheAccountsMax <= 1<<30 }},
 	{"the data file may have a block behind its zones", func(l *Limits) bool { return l.StorageBytesMax >= l.GridAt()+uint64(l.BlockBytes) }},
+	{"the release that runs is one of those that are offered", func(l *Limits) bool {
+		return l.ReleaseMin >= 1 && l.Release >= l.ReleaseMin && l.Release <= l.ReleaseMax && l.ReleaseMax <= ReleaseTrial
+	}},
 	{"compaction has 1..8 workers", func(l *Limits) bool { return l.CompactWorkers >= 1 && l.CompactWorkers <= CompactWorkersMax }},
 }
 

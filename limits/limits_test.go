@@ -80,6 +80,10 @@ func TestLimitsRefused(t *testing.T) {
 		{"the data file may have a block", func(l *Limits) { l.StorageBytesMax = 0 }},
 		{"the data file may have a block", func(l *Limits) { l.StorageBytesMax = uint64(l.BlockBytes) }},
 		{"the data file may have a block", func(l *Limits) { l.StorageBytesMax = l.GridAt() + uint64(l.BlockBytes) - 1 }},
+		{"the release that runs", func(l *Limits) { l.ReleaseMin = 0 }},
+		{"the release that runs", func(l *Limits) { l.ReleaseMin = l.Release + 1 }},
+		{"the release that runs", func(l *Limits) { l.Release = l.ReleaseMax + 1 }},
+		{"the release that runs", func(l *Limits) { l.ReleaseMax = ReleaseTrial + 1 }},
 		{"compaction has", func(l *Limits) { l.CompactWorkers = 0 }},
 		{"compaction has", func(l *Limits) { l.CompactWorkers = 9 }},
 	}

@@ -1,6 +1,10 @@
 package peer
 
-import "testing"
+import (
+	"testing"
+
+	"ledger/prepare"
+)
 
 // BenchmarkMessage is what a message costs at both ends, apart from the port: sealed, opened,
 // checked and its body hashed.
@@ -47,4 +51,36 @@ func BenchmarkMessage(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkKey is what the key of a cluster costs, apart from the port and the check of the
+// requests in a prepare: the head of a message sealed at one end and opened at the other, with a
+// key and without, and the hash of a body of 1 MiB, which is the same with both.
+func BenchmarkKey(b *testing.B) {
+	bounds := testBounds()
+	for _, c := range []struct {
+		name string
+		keys func() *Keys
+	}{{"none", func() *Keys { return NewKeys() }}, {"one", func() *Keys { return NewKeys(testKey(1)) }}} {
+		b.Run(c.name+"/head", func(b *testing.B) {
+			from, to := linksOf(c.keys(), c.keys(), 0)
+			message := samples()[0].encode()
+			var e Envelope
+			b.ReportAllocs()
+			for b.Loop() {
+				from.Seal(message)
+				if f := to.Open(message, &e, &bounds); f.Faulty() {
+					b.Fatal(f.Error())
+				}
+			}
+		})
+	}
+	b.Run("body/1MiB", func(b *testing.B) {
+		body := make([]byte, 1<<20-InnerBytes)
+		b.SetBytes(int64(len(body)))
+		b.ReportAllocs()
+		for b.Loop() {
+			prepare.Sum(body)
+		}
+	})
 }

@@ -106,7 +106,7 @@ func CheckBody(e *Envelope, message []byte, b *Bounds) Fault {
 		return Fault{}
 	}
 	if sum := prepare.Sum(body); sum != e.BodyChecksum {
-		return faultLong(e.Command, "body checksum", e.BodyChecksum[:], "it must be that of the body")
+		return faultLong(e.Command, faultBody, e.BodyChecksum[:], "it must be that of the body")
 	}
 	switch e.Command {
 	case CommandPrepare, CommandRepairPrepare:

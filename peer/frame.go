@@ -50,6 +50,7 @@ type Frame struct {
 	ReplicasCount   uint8
 	Reason          Reason // of a refusal
 	Keyed           uint8  // 1: the sender has a key
+	KeyPrint        uint64 // of the key under which the frame's tag was made; 0 without one
 	Releases        Range
 	Rules           Range // prepare.Rules that it can execute
 	BlockFormats    Range // limits.BlockFormatVersion that it can read
@@ -94,10 +95,12 @@ func (f *Frame) fields(c *cursor) {
 	for i := range f.Fixed {
 		c.u32("fixed", &f.Fixed[i])
 	}
+	c.u64("key print", &f.KeyPrint)
 }
 
 // encode writes f into frame, sealed under one of the keys.
 func (f *Frame) encode(frame []byte, keys *Keys, key int) {
+	f.KeyPrint = keys.prints[key]
 	c := writing(frame[:FrameBytes])
 	f.fields(&c)
 	keys.sealFrame(key, f.Kind, frame)

@@ -54,6 +54,7 @@ type Handshake struct {
 	key     int
 	attempt uint64
 	nonce   Nonce
+	echo    Nonce // the nonce of the last frame that came, authentic or not
 	theirs  Frame // the hello or answer
 	beganNs uint64
 }
@@ -80,14 +81,17 @@ func (h *Handshake) write(kind FrameKind, out []byte) {
 	f.encode(out, h.self.Keys, h.key)
 }
 
-// refuse ends the handshake and writes a refusal. A stranger is told no more than the reason.
+// refuse ends the handshake and writes a refusal. A stranger is told no more than the reason, its
+// own nonce, and which key is asked for. The nonce is there so that no older refusal is taken for
+// this one.
 func (h *Handshake) refuse(r Refusal, reply []byte) (Progress, Refusal) {
 	h.step = stepRefused
 	f := h.self.frameOfStranger(FrameRefusal, r.Reason)
-	if r.Reason > ReasonKey {
+	if r.Reason.proven() {
 		f = h.self.frame(FrameRefusal, r.Peer)
-		f.Reason, f.Nonce, f.Echo, f.Attempt = r.Reason, h.nonce, h.theirs.Nonce, r.Ours.Lo
+		f.Reason, f.Nonce, f.Attempt = r.Reason, h.nonce, r.Ours.Lo
 	}
+	f.Echo = h.echo
 	f.encode(reply, h.self.Keys, h.key)
 	return ProgressRefused, r
 }
@@ -105,24 +109,29 @@ func (h *Handshake) receive(frame, reply []byte) (Progress, Refusal) {
 	if h.step == stepHello {
 		h.peer = frame[19] // as it says
 	}
+	var f Frame
+	fault := f.decode(frame)
+	h.echo = f.Nonce
 	if version := binary.LittleEndian.Uint16(frame[16:]); version != ProtocolVersion {
 		return h.refuseOrClose(kind, h.differs(ReasonProtocol, ProtocolVersion, uint64(version)), reply)
 	}
-	var f Frame
-	fault := f.decode(frame)
 	key, ok := h.self.Keys.openFrame(kind, frame)
 	if ours := h.self.frameOfStranger(FrameHello, ReasonNone).Keyed; !ok && f.Keyed != ours {
 		return h.refuseOrClose(kind, h.differs(ReasonKeyed, uint64(ours), uint64(f.Keyed)), reply)
 	}
+	if ours := h.self.Keys.prints[h.key]; !ok && !h.self.Keys.holds(f.KeyPrint) && h.self.Keys.Keyed() {
+		return h.refuseOrClose(kind, h.differs(ReasonKey, ours, f.KeyPrint), reply)
+	}
 	if !ok {
-		right := h.self.Keys.tag(h.key, uint8(kind), frameTagAt)
-		r := Refusal{Reason: ReasonKey, Peer: h.peer, Ours: wide(right), Theirs: wide(frame[frameTagAt:])}
-		return h.refuseOrClose(kind, r, reply)
+		return h.refuseOrClose(kind, Refusal{Reason: ReasonTag, Peer: h.peer, Theirs: wide(frame[frameTagAt:])}, reply)
 	}
 	if h.step == stepHello {
 		h.key, h.attempt = key, f.Attempt
 	}
 	switch {
+	case kind == FrameRefusal && f.Echo != h.nonce:
+		// It is of another connection, and somebody repeats it.
+		return h.refuseOrClose(kind, Refusal{Reason: ReasonNonce, Peer: h.peer, Ours: wide(h.nonce[:]), Theirs: wide(f.Echo[:])}, reply)
 	case kind == FrameRefusal:
 		h.step = stepRefused
 		return ProgressClose, h.refusedBy(&f)
@@ -131,7 +140,7 @@ func (h *Handshake) receive(frame, reply []byte) (Progress, Refusal) {
 	case fault.Faulty():
 		return h.refuse(h.differs(ReasonFrame, 0, fault.Value), reply)
 	case key != h.key:
-		return h.refuse(h.differs(ReasonKey, uint64(h.key), uint64(key)), reply)
+		return h.refuse(h.differs(ReasonKey, h.self.Keys.prints[h.key], f.KeyPrint), reply)
 	}
 	if r := h.judge(&f); r.Refused() {
 		return h.refuse(r, reply)
@@ -204,12 +213,14 @@ func (h *Handshake) refuseOrClose(kind FrameKind, r Refusal, reply []byte) (Prog
 // refusedBy makes the line of a refusal by the other side: what differs, or else its reason.
 func (h *Handshake) refusedBy(f *Frame) Refusal {
 	var r Refusal
-	if f.Reason > ReasonKey {
+	if f.Reason.proven() {
 		r = h.self.compare(f)
 	}
 	if r.Reason != f.Reason {
 		r = Refusal{Reason: f.Reason, Theirs: Value{Lo: f.Attempt}}
 		switch f.Reason {
+		case ReasonKey:
+			r.Ours.Lo, r.Theirs.Lo = h.self.Keys.prints[h.key], f.KeyPrint
 		case ReasonProcess:
 			r.Ours.Lo = h.self.Process
 		case ReasonAttempt:

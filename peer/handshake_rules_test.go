@@ -2,6 +2,8 @@ package peer
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -137,12 +139,13 @@ func TestHandshakeReplay(t *testing.T) {
 	}
 	from.connect(connector, 0, 1, pattern[Nonce](0x31), 0, hello)
 	hello[18] = byte(FrameAnswer)
-	if from.take(hello); from.done() || from.refusal.Reason != ReasonKey {
+	if from.take(hello); from.done() || from.refusal.Reason != ReasonTag {
 		t.Errorf("its own hello as an answer: done %v, %s", from.done(), from.refusal.Error())
 	}
 }
 
-// Goal: a stranger learns nothing of the cluster but that its key or version is wrong.
+// Goal: a stranger learns nothing of the cluster but that its key or version is wrong, and the
+// print of the key that it should have. Both lines have both prints.
 func TestRefusalOfStranger(t *testing.T) {
 	connector, acceptor := testSelf(2), testSelf(0)
 	connector.Keys, acceptor.Keys = NewKeys(testKey(2)), NewKeys(testKey(1))
@@ -155,7 +158,76 @@ func TestRefusalOfStranger(t *testing.T) {
 	if from.refusal.Reason != ReasonKey || to.refusal.Reason != ReasonKey || !from.refusal.ByPeer {
 		t.Errorf("%s, %s", from.refusal.Error(), to.refusal.Error())
 	}
-	if !bytes.Equal(refusal[24:frameTagAt], make([]byte, frameTagAt-24)) {
-		t.Errorf("the refusal tells more than it has to: %x", refusal)
+	for _, r := range []Refusal{from.refusal, to.refusal} {
+		for _, key := range []byte{1, 2} {
+			if print := fmt.Sprintf("%016x", KeyPrint(testKey(key))); !strings.Contains(r.Error(), print) {
+				t.Errorf("the line %q lacks the print %s", r.Error(), print)
+			}
+		}
+	}
+	var f Frame
+	f.decode(refusal)
+	want := acceptor.frameOfStranger(FrameRefusal, ReasonKey)
+	want.Echo, want.KeyPrint = from.nonce, KeyPrint(testKey(1))
+	if f != want {
+		t.Errorf("the refusal tells more than it has to: %+v", f)
+	}
+}
+
+// Goal: an authentic refusal of another connection ends this one, and its reason is not believed.
+func TestRefusalIsOfThisConnection(t *testing.T) {
+	key := testKey(1)
+	connector, acceptor := testSelf(2), testSelf(0)
+	connector.Keys, acceptor.Keys = NewKeys(key), NewKeys(key)
+	acceptor.Cluster.Lo++
+	refused := func(nonce byte) Refusal {
+		var from metSide
+		from.connect(connector, 0, 1, pattern[Nonce](nonce), 0, make([]byte, FrameBytes))
+		var refusal []byte
+		meet(connector, acceptor, 0, func(kind FrameKind, frame []byte) {
+			if kind == FrameRefusal {
+				refusal = bytes.Clone(frame)
+			}
+		})
+		if from.take(refusal); from.progress != ProgressClose {
+			t.Errorf("a refusal is answered: %d", from.progress)
+		}
+		return from.refusal
+	}
+	if r := refused(0x11); r.Reason != ReasonCluster {
+		t.Errorf("the refusal of this connection: %s", r.Error())
+	}
+	if r := refused(0x21); r.Reason != ReasonNonce {
+		t.Errorf("an old refusal: %s", r.Error())
+	}
+	// The acceptor waits for a hello: no refusal can know its nonce.
+	var to metSide
+	to.accept(connector, pattern[Nonce](0x81), 0)
+	frame := make([]byte, FrameBytes)
+	f := acceptor.frame(FrameRefusal, 2)
+	f.Reason = ReasonCluster
+	f.encode(frame, acceptor.Keys, 0)
+	if to.take(frame); to.refusal.Reason != ReasonNonce || to.progress != ProgressClose {
+		t.Errorf("a refusal in the place of a hello: %s", to.refusal.Error())
+	}
+}
+
+// Goal: the line about a wrong tag does not have the right one. With it, its reader could begin a
+// handshake without the key.
+func TestRefusalHasNoTag(t *testing.T) {
+	key := testKey(1)
+	connector, acceptor := testSelf(2), testSelf(0)
+	connector.Keys, acceptor.Keys = NewKeys(key), NewKeys(key)
+	var right string
+	_, to := meet(connector, acceptor, 0, func(kind FrameKind, frame []byte) {
+		if kind == FrameHello {
+			v := wide(frame[frameTagAt:])
+			right = fmt.Sprintf("%016x%016x", v.Hi, v.Lo)
+			frame[frameTagAt] ^= 1
+		}
+	})
+	ours, theirs := to.refusal.Values()
+	if to.refusal.Reason != ReasonTag || strings.Contains(to.refusal.Error()+ours+theirs, right) {
+		t.Errorf("the line has the right tag %s: %s", right, to.refusal.Error())
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"ledger/limits"
-	"ledger/prepare"
 	"ledger/storage/datafile"
 	"ledger/wire"
 )
@@ -17,7 +16,7 @@ func testSelf(index uint8) *Self {
 	l := limits.Production()
 	return &Self{
 		Cluster: testCluster, Index: index, ReplicasCount: 3, Fixed: FixedOf(&l, l.RequestBytesMax), Incarnation: 0x100 + uint64(index),
-		Process: 0x200 + uint64(index), Releases: Range{1, 2}, Rules: Range{prepare.Rules, prepare.Rules},
+		Process: 0x200 + uint64(index), Releases: Range{1, 2}, Rules: Range{limits.RulesFirst, limits.RulesFirst},
 		BlockFormats: Range{limits.BlockFormatVersion, limits.BlockFormatVersion}, StorageBytesMax: 16 << 40, FileBytes: 2 << 30, Keys: NewKeys(),
 	}
 }

@@ -33,9 +33,13 @@ const (
 	ReasonChanged
 	ReasonDeadline
 	ReasonStandby
+	ReasonTag
 
 	reasonsCount
 )
+
+// proven tells whether the sender of the refused frame has proven the key.
+func (r Reason) proven() bool { return r > ReasonKey && r != ReasonDeadline && r != ReasonTag }
 
 // Value of one side of a refusal: a number in Lo, a range from Lo to Hi, or 128 bits.
 type Value struct{ Lo, Hi uint64 }
@@ -48,6 +52,7 @@ const (
 	valueNumber valueKind = iota
 	valueRange
 	valueWide
+	valuePrint
 )
 
 // reasons has for each reason what differs, how its values look, and what an operator can do.
@@ -56,11 +61,13 @@ var reasons = [reasonsCount]struct {
 	kind   valueKind
 	advice string
 }{
-	ReasonNone:         {"nothing", valueNumber, ""},
-	ReasonMagic:        {"first bytes", valueWide, "something that is no replica of a ledger uses this address"},
-	ReasonProtocol:     {"version of the peer protocol", valueNumber, "use servers of releases that can be upgraded to each other"},
-	ReasonKeyed:        {"use of a key (1: yes)", valueNumber, "give all replicas the key of the cluster, or none"},
-	ReasonKey:          {"tag, by the key of the cluster,", valueWide, "give all replicas the same key; while it is replaced, both"},
+	ReasonNone:     {"nothing", valueNumber, ""},
+	ReasonMagic:    {"first bytes", valueWide, "something that is no replica of a ledger uses this address"},
+	ReasonProtocol: {"version of the peer protocol", valueNumber, "use servers of releases that can be upgraded to each other"},
+	ReasonKeyed: {"use of a key (1: yes)", valueNumber,
+		"give all replicas the key of the cluster by --cluster-key-file, or none; if all have it, something in the network poses as a replica"},
+	ReasonKey: {"key of the cluster", valuePrint, "give all replicas the same --cluster-key-file, and while the key is replaced, both keys; " +
+		"if all have it, something in the network poses as a replica"},
 	ReasonFrame:        {"step of the handshake", valueNumber, "use servers of the same release, and report this as a bug"},
 	ReasonCluster:      {"cluster", valueWide, "correct --addresses, or the data file's path: one of them is of another cluster"},
 	ReasonReplicas:     {"number of replicas", valueNumber, "format all replicas with the same --replica-count"},
@@ -78,6 +85,7 @@ var reasons = [reasonsCount]struct {
 	ReasonChanged:      {"frame", valueWide, "use servers of the same release, and report this as a bug"},
 	ReasonStandby: {"standbys here, and index of a standby", valueNumber,
 		"start every replica with --addresses that end with those of all standbys, in the order of their indexes"},
+	ReasonTag:      {"tag", valueWide, "look for what changes bytes in the network between them, or poses as a replica"},
 	ReasonDeadline: {"time for the handshake in ms", valueNumber, "look for a slow or broken network, or for a stranger on this port"},
 }
 
@@ -134,8 +142,11 @@ func (r *Refusal) Error() string {
 	case r.Peer == PeerUnknown:
 		who = "unknown peer refused"
 	}
-	if r.Reason == ReasonDeadline {
-		return fmt.Sprintf("%s: the handshake took longer than %s ms: %s", who, ours, advice) // nothing differs
+	switch r.Reason { // nothing differs
+	case ReasonDeadline:
+		return fmt.Sprintf("%s: the handshake took longer than %s ms: %s", who, ours, advice)
+	case ReasonTag:
+		return fmt.Sprintf("%s: the tag %s of a frame is wrong: %s", who, theirs, advice)
 	}
 	return fmt.Sprintf("%s: %s: ours is %s, theirs is %s: %s", who, r.Field(), ours, theirs, advice)
 }
@@ -145,6 +156,8 @@ func (r *Refusal) Values() (ours, theirs string) {
 	text := func(v Value) string { return fmt.Sprint(v.Lo) }
 	if r.Reason < reasonsCount {
 		switch kind := reasons[r.Reason].kind; {
+		case kind == valuePrint:
+			text = func(v Value) string { return fmt.Sprintf("%016x", v.Lo) }
 		case kind == valueRange:
 			text = func(v Value) string { return fmt.Sprintf("%d to %d", v.Lo, v.Hi) }
 		case kind == valueWide || r.Reason == ReasonFixed && int(r.Fixed) == fixedCount:

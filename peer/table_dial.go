@@ -169,7 +169,7 @@ type refusalLine struct {
 // mayLog tells whether to log a refusal, and how many were not logged since the last line.
 func (l *refusalLog) mayLog(r *Refusal, nowNs uint64) (unlogged uint64, ok bool) {
 	line := &l.lines[limits.MembersMax]
-	if r.Reason > ReasonKey && r.Reason != ReasonDeadline && r.Peer < limits.MembersMax {
+	if r.Reason.proven() && r.Peer < limits.MembersMax {
 		line = &l.lines[r.Peer] // it has proven the key
 	}
 	isSame := line.of.Reason == r.Reason && line.of.Peer == r.Peer && line.of.ByPeer == r.ByPeer && line.of.Fixed == r.Fixed

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"crypto/subtle"
+	"slices"
 
 	"github.com/zeebo/blake3"
 
@@ -38,6 +39,7 @@ const (
 const (
 	domainFromConnector uint8 = 16 + iota // behind the kinds of frames
 	domainFromAcceptor
+	domainPrint // no message has it
 )
 
 // Keys makes and checks tags. Without a key, a tag finds damaged and misdirected bytes, but not
@@ -45,6 +47,7 @@ const (
 // memory of the hash function.
 type Keys struct {
 	hashers [keysMax]*blake3.Hasher
+	prints  [keysMax]uint64
 	count   int
 	input   [tagDataAt + tagDataMax]byte
 	output  [32]byte
@@ -61,11 +64,23 @@ func NewKeys(keys ...[KeyBytes]byte) *Keys {
 		k.hashers[i] = hasher
 	}
 	copy(k.input[:], tagLabel)
+	for i := range keys {
+		k.prints[i] = little64(k.tag(i, domainPrint, 0))
+	}
 	return k
 }
 
 // Keyed tells whether there is a key.
 func (k *Keys) Keyed() bool { return k.count > 0 }
+
+// KeyPrint is a number by which two people can compare keys. It is in the open in each handshake,
+// and tells nothing else of a key that was drawn at random: it is a tag of a domain of its own.
+func KeyPrint(key [KeyBytes]byte) uint64 { return NewKeys(key).prints[0] }
+
+// holds tells whether one of the keys has this print.
+func (k *Keys) holds(print uint64) bool {
+	return k.Keyed() && slices.Contains(k.prints[:k.count], print)
+}
 
 // tag returns the tag over domain and the first bytes of k.input, under one of the keys. It is
 // valid until the next call.
@@ -170,7 +185,10 @@ func (l *Link) Open(head []byte, e *Envelope, b *Bounds) Fault {
 const (
 	faultTag      = "tag"
 	faultSequence = "sequence"
+	faultBody     = "body's checksum" // the envelope is authentic, and the body is another one
 )
 
 // Authentic tells whether a peer that holds the key has made the faulty message.
-func (f *Fault) Authentic() bool { return f.Field != faultTag && f.Field != faultSequence }
+func (f *Fault) Authentic() bool {
+	return f.Field != faultTag && f.Field != faultSequence && f.Field != faultBody
+}

@@ -152,7 +152,7 @@ func TestLinkEachBit(t *testing.T) {
 					t.Fatalf("%s, message %d: bit %d is turned: got %q, want a fault of the tag", name, i, bit, f.Error())
 				}
 				if bit >= HeadBytes*8 {
-					if f := CheckBody(&e, turned[EnvelopeBytes:], &b); f.Field != "body checksum" {
+					if f := CheckBody(&e, turned[EnvelopeBytes:], &b); f.Field != faultBody || f.Authentic() {
 						t.Fatalf("%s, message %d: bit %d is turned: got %q, want a fault of the body's checksum", name, i, bit, f.Error())
 					}
 				}
@@ -221,5 +221,24 @@ func BenchmarkTag(b *testing.B) {
 				from.Seal(message)
 			}
 		})
+	}
+}
+
+// Goal: no frame of a handshake, no direction of a message and no print have a tag in common, with
+// a key and without.
+func TestTagDomains(t *testing.T) {
+	domains := []uint8{uint8(FrameHello), uint8(FrameAnswer), uint8(FrameConfirm), uint8(FrameRefusal), domainFromConnector,
+		domainFromAcceptor, domainPrint}
+	for _, keys := range []*Keys{NewKeys(), NewKeys(testKey(1))} {
+		for _, bytes := range []int{0, frameTagAt, tagDataMax} {
+			seen := map[string]uint8{}
+			for _, domain := range domains {
+				tag := string(keys.tag(0, domain, bytes))
+				if other, ok := seen[tag]; ok {
+					t.Errorf("domains %d and %d have the same tag of %d bytes", domain, other, bytes)
+				}
+				seen[tag] = domain
+			}
+		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"ledger/internal/assert"
+	"ledger/limits"
 	"ledger/wire"
 )
 
@@ -33,8 +34,6 @@ const (
 	EntryBytes  = 96
 	// Format of this package.
 	Format = 1
-	// Rules is the version of the accounting rules by which prepares are executed.
-	Rules = 1
 	// BodyAlignBytes: bodies of a group start at multiples of it.
 	BodyAlignBytes = 16
 )
@@ -105,6 +104,7 @@ type Fields struct {
 	Request         uint32
 	Release         wire.Release
 	RequestLimit    uint32 // largest request, header included, that the preparing primary accepted
+	Rules           uint32 // of the release that prepares it, and by which it is executed everywhere; 0: the first ones
 	RequestsCount   uint16
 	Operation       wire.Operation
 	Command         Command
@@ -157,7 +157,7 @@ func Put(buffer []byte, f *Fields, bodyChecksum wire.Checksum) Header {
 	binary.LittleEndian.PutUint32(h[atRequest:], f.Request)
 	binary.LittleEndian.PutUint32(h[atRelease:], uint32(f.Release))
 	binary.LittleEndian.PutUint32(h[atRequestLimit:], f.RequestLimit)
-	binary.LittleEndian.PutUint32(h[atRules:], Rules)
+	binary.LittleEndian.PutUint32(h[atRules:], max(f.Rules, limits.RulesFirst))
 	binary.LittleEndian.PutUint16(h[atRequestsCount:], f.RequestsCount)
 	h[atOperation] = byte(f.Operation)
 	h[atCommand] = byte(f.Command)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"ledger/limits"
 	"ledger/wire"
 )
 
@@ -18,7 +19,8 @@ func TestSingleRoundTrip(t *testing.T) {
 	f := Fields{
 		Parent: wire.Checksum{1}, Cluster: wire.U128{Lo: 2, Hi: 3}, CheckpointID: wire.Checksum{4}, Client: wire.U128{Lo: 5, Hi: 6},
 		RequestChecksum: [16]byte{7}, Session: 8, Op: 9, Commit: 10, Timestamp: 11, SizeBytes: 400, View: 12, Request: 13,
-		Release: 14, RequestLimit: 15, RequestsCount: 1, Operation: wire.OperationCreateTransfers, Command: CommandPrepare, Replica: 5,
+		Release: 14, Rules: limits.RulesTrial,
+		RequestLimit: 15, RequestsCount: 1, Operation: wire.OperationCreateTransfers, Command: CommandPrepare, Replica: 5,
 	}
 	h := Put(slot, &f, Sum(body))
 	if !ValidHeader(h, f.Cluster, 1024) || !ValidBody(slot[:400]) {
@@ -28,7 +30,7 @@ func TestSingleRoundTrip(t *testing.T) {
 		t.Fatal("a header of another cluster, or too large a one, validates")
 	}
 	if h.Parent() != f.Parent || h.CheckpointID() != f.CheckpointID || h.Op() != 9 || h.Commit() != 10 || h.Timestamp() != 11 ||
-		h.View() != 12 || h.RequestLimit() != 15 || h.Replica() != 5 || h.Rules() != Rules || h.IsGroup() {
+		h.View() != 12 || h.RequestLimit() != 15 || h.Replica() != 5 || h.Rules() != limits.RulesTrial || h.IsGroup() {
 		t.Fatalf("header fields differ: %x", []byte(h))
 	}
 	r := RequestAt(slot[:400], 0)

@@ -24,6 +24,10 @@ import (
 //	0     delay, ns      the test sets it: each completion of each disk comes so much later
 //	8     reads          the test sets it: of so many reads of a disk, one fails with EIO; 0: none
 //	16    writes         the test sets it: 1: all writes fail with EIO, and change nothing
+//	24    elsewhere      the test sets it: of so many reads, one brings what lies behind it; 0: none
+//	32    lost           the test sets it: of so many writes, one changes nothing; 0: none
+//	40    syncs          the test sets it: 1: all syncs fail with EIO
+//	48    clock, ns      the test sets it: so much is added to the wall clock; signed
 //	4096  32 entries     the writes of the log's disk that are under way
 //
 // An entry has a page of fields and then the bytes that the range had before the write. The state
@@ -67,7 +71,19 @@ func (s *Server) newDiskFaults() (*diskFaults, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mapping LEDGER_DISK_FAULTS=%s: %w", path, err)
 	}
-	return &diskFaults{memory: memory, fd: s.file.Fd}, nil
+	f := &diskFaults{memory: memory, fd: s.file.Fd}
+	s.clock.skew.faults = f
+	return f, nil
+}
+
+// clockSkew is how wrong the wall clock is.
+type clockSkew struct{ faults *diskFaults }
+
+func (k *clockSkew) ns() int64 {
+	if k.faults == nil {
+		return 0
+	}
+	return int64(k.faults.number(48))
 }
 
 // of is disk with its faults. records: its writes are recorded. waker wakes the thread that polls.
@@ -81,6 +97,9 @@ func (f *diskFaults) of(disk ports.Disk, waker ring.Waker, records bool) ports.D
 func (f *diskFaults) delay() time.Duration    { return time.Duration(f.number(0)) }
 func (f *diskFaults) readsPerFailure() uint64 { return f.number(8) }
 func (f *diskFaults) failsWrites() bool       { return f.number(16) != 0 }
+func (f *diskFaults) readsPerStray() uint64   { return f.number(24) }
+func (f *diskFaults) writesPerLoss() uint64   { return f.number(32) }
+func (f *diskFaults) failsSyncs() bool        { return f.number(40) != 0 }
 
 func (f *diskFaults) number(at int) uint64 {
 	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&f.memory[at])))
@@ -100,8 +119,11 @@ type faultyDisk struct {
 	sequence uint64
 	late     []lateCompletion
 	reads    uint64
+	writes   uint64
 	failing  []uint64               // tags of reads under way that fail
-	failed   []ports.DiskCompletion // of writes that never began
+	straying []stray                // reads under way that bring something else
+	lost     []stray                // writes under way that change nothing
+	answered []ports.DiskCompletion // of writes and syncs that never began
 	polled   [64]ports.DiskCompletion
 }
 
@@ -110,27 +132,65 @@ type lateCompletion struct {
 	due time.Time
 }
 
+// stray is a read that brings what lies behind its range, or a write that is lost.
+type stray struct {
+	tag, offsetBytes uint64
+	buffer           []byte
+}
+
 // Read implements ports.Disk.
 func (d *faultyDisk) Read(tag, offsetBytes uint64, buffer []byte) {
 	d.reads++
 	if per := d.faults.readsPerFailure(); per > 0 && d.reads%per == 0 {
 		d.failing = append(d.failing, tag)
 	}
+	if per := d.faults.readsPerStray(); per > 0 && d.reads%per == 0 {
+		d.straying = append(d.straying, stray{tag, offsetBytes, buffer})
+	}
 	d.Disk.Read(tag, offsetBytes, buffer)
+}
+
+// answer completes an operation that never begins.
+func (d *faultyDisk) answer(tag uint64, result int32) {
+	d.answered = append(d.answered, ports.DiskCompletion{Tag: tag, Result: result})
+	d.waker.Wake()
+}
+
+// Sync implements ports.Disk.
+func (d *faultyDisk) Sync(tag uint64) {
+	if d.faults.failsSyncs() {
+		d.answer(tag, -int32(unix.EIO))
+		return
+	}
+	d.Disk.Sync(tag)
 }
 
 // Write implements ports.Disk. A write that fails takes the next one along if that is linked behind
 // it, since all fail.
 func (d *faultyDisk) Write(tag, offsetBytes uint64, buffer []byte, flags ports.WriteFlags) {
 	if d.faults.failsWrites() {
-		d.failed = append(d.failed, ports.DiskCompletion{Tag: tag, Result: -int32(unix.EIO)})
-		d.waker.Wake()
+		d.answer(tag, -int32(unix.EIO))
 		return
+	}
+	d.writes++
+	if per := d.faults.writesPerLoss(); per > 0 && d.writes%per == 0 {
+		buffer = d.before(tag, offsetBytes, len(buffer))
 	}
 	if d.records {
 		d.record(tag, offsetBytes, buffer, flags)
 	}
 	d.Disk.Write(tag, offsetBytes, buffer, flags)
+}
+
+// before is the bytes that a range has now. A write that is lost writes these, so its completion
+// comes in its turn. The memory is given back with it.
+func (d *faultyDisk) before(tag, offsetBytes uint64, length int) []byte {
+	memory, err := unix.Mmap(-1, 0, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	assert.That(err == nil, "there is memory for a write that is lost")
+	_, err = unix.Pread(d.faults.fd, memory, int64(offsetBytes))
+	assert.That(err == nil, "what a write replaces can be read")
+	d.lost = append(d.lost, stray{tag, offsetBytes, memory})
+	return memory
 }
 
 func (d *faultyDisk) record(tag, offsetBytes uint64, buffer []byte, flags ports.WriteFlags) {
@@ -155,9 +215,9 @@ func (d *faultyDisk) record(tag, offsetBytes uint64, buffer []byte, flags ports.
 
 // Poll implements ports.Disk.
 func (d *faultyDisk) Poll(out []ports.DiskCompletion) int {
-	if len(d.failed) > 0 {
-		count := copy(out, d.failed)
-		d.failed = append(d.failed[:0], d.failed[count:]...)
+	if len(d.answered) > 0 {
+		count := copy(out, d.answered)
+		d.answered = append(d.answered[:0], d.answered[count:]...)
 		return count
 	}
 	delay := d.faults.delay()
@@ -181,9 +241,20 @@ func (d *faultyDisk) Poll(out []ports.DiskCompletion) int {
 	return count
 }
 
-// fail turns the completions of failing reads into errors, and returns the number of all.
+// fail turns the completions of failing reads into errors, puts other bytes into the buffers of
+// straying ones, and returns the number of all.
 func (d *faultyDisk) fail(completions []ports.DiskCompletion) (count int) {
 	for i := range completions {
+		if at := slices.IndexFunc(d.straying, func(s stray) bool { return s.tag == completions[i].Tag }); at >= 0 {
+			s := d.straying[at]
+			_, err := unix.Pread(d.faults.fd, s.buffer, int64(s.offsetBytes)+int64(len(s.buffer)))
+			assert.That(err == nil, "what lies behind a read can be read")
+			d.straying = slices.Delete(d.straying, at, at+1)
+		}
+		if at := slices.IndexFunc(d.lost, func(s stray) bool { return s.tag == completions[i].Tag }); at >= 0 {
+			_ = unix.Munmap(d.lost[at].buffer)
+			d.lost = slices.Delete(d.lost, at, at+1)
+		}
 		if at := slices.Index(d.failing, completions[i].Tag); at >= 0 {
 			completions[i].Result = -int32(unix.EIO)
 			d.failing = slices.Delete(d.failing, at, at+1)

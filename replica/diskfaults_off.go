@@ -15,3 +15,8 @@ func (s *Server) newDiskFaults() (*diskFaults, error) { return nil, nil }
 
 // of leaves the disk as it is.
 func (*diskFaults) of(disk ports.Disk, _ ring.Waker, _ bool) ports.Disk { return disk }
+
+// clockSkew is how wrong the wall clock is: not at all.
+type clockSkew struct{}
+
+func (clockSkew) ns() int64 { return 0 }

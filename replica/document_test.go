@@ -23,7 +23,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 		}
 	}
 	for at := phaseFile; at < phaseServing; at++ {
-		p := Progress{}
+		var p Progress
 		p.phase.Store(uint64(at))
 		if words, _, _ := strings.Cut(p.String(), ":"); !strings.Contains(reasons, "`"+words+"`") {
 			t.Errorf("docs/operations.md does not list the step %q of a start", words)
@@ -45,4 +45,27 @@ func section(t *testing.T, page, heading string) string {
 	}
 	text, _, _ := strings.Cut(rest, "\n###")
 	return strings.ReplaceAll(text, "\n", " ")
+}
+
+// Goal: a start that waits for the others says what it waits for.
+func TestProgressTellsTheReason(t *testing.T) {
+	var p Progress
+	p.enter(phaseOthers, 0)
+	if got := p.String(); got != "the log is executed, and the other replicas are awaited" {
+		t.Errorf("before anything is known: %s", got)
+	}
+	s := newService(nil, func() uint64 { return 1 }, 0, 3)
+	p.tells(s)
+	s.changed(consensus.Service{Away: consensus.AwayClock})
+	if got := p.String(); got != "the log is executed, and the other replicas are awaited; the replicas do not agree on the time" {
+		t.Errorf("without a time: %s", got)
+	}
+	p.enter(phaseReplay, 7)
+	if got := p.String(); got != "the log is being executed again: 0 of 7 ops; the replicas do not agree on the time" {
+		t.Errorf("in a replay: %s", got)
+	}
+	s.changed(consensus.Service{View: 1})
+	if got := p.String(); got != "the log is being executed again: 0 of 7 ops" {
+		t.Errorf("when nothing is missing: %s", got)
+	}
 }

@@ -98,6 +98,7 @@ func recoverFile(file ports.DataFile, l limits.Limits, memory *arena.Arena) (*Op
 	// of connections follows that of sessions.
 	l.ConnectionsMax = l.ConnectionsMax - min(l.ConnectionsMax, l.SessionsMax) + superblock.SessionsMax
 	l.SessionsMax, l.ReplicasCount = superblock.SessionsMax, uint32(superblock.ReplicasCount)
+	l.Release = datafile.ReleaseOf(&superblock.Superblock, &l)
 	if l.IsStandby = superblock.Replica >= superblock.ReplicasCount; l.IsStandby || l.ReplicasCount == 1 {
 		l.StandbysCount = 0
 	}
@@ -130,7 +131,7 @@ func (o *Opened) nextView(superblock *datafile.Opened) {
 	next.View++
 	next.LogView = next.View
 	next.CommitMax = max(next.CommitMax, o.Journal.OpHead)
-	next.Release = limits.Release
+	next.Release = o.Limits.ReleaseMax
 	o.Consensus = consensus.Recovered{
 		Superblock:         next,
 		SuperblockChecksum: datafile.EncodeSuperblock(o.scratch[:datafile.SuperblockContentBytes], &next, &o.Limits, 0),

@@ -28,6 +28,7 @@ const (
 // the next for a moment. They are for people, and nothing is decided by them.
 type Progress struct {
 	phase, done, total atomic.Uint64
+	service            atomic.Pointer[service] // of a replica of several: why it serves nobody
 }
 
 // enter begins a phase. total is 0 if it is not known.
@@ -52,6 +53,13 @@ func (p *Progress) set(done uint64) {
 	}
 }
 
+// tells: from now on the reason of a replica of several is known.
+func (p *Progress) tells(of *service) {
+	if p != nil {
+		p.service.Store(of)
+	}
+}
+
 // String tells why clients are not served yet, and the progress.
 func (p *Progress) String() string {
 	done, total := p.done.Load(), p.total.Load()
@@ -63,13 +71,21 @@ func (p *Progress) String() string {
 	case phaseCheckpoint:
 		return fmt.Sprintf("the checkpoint is being opened: %d MiB read so far", done>>20)
 	case phaseReplay:
-		return fmt.Sprintf("the log is being executed again: %d of %d ops", done, total)
+		return fmt.Sprintf("the log is being executed again: %d of %d ops", done, total) + p.away()
 	case phaseOthers:
-		return "the log is executed, and the other replicas are awaited"
+		return "the log is executed, and the other replicas are awaited" + p.away()
 	case phaseSettle:
 		return "what the log's ops began is being written"
 	}
 	return "clients are served"
+}
+
+// away is what a replica of several waits for, behind the step of its start.
+func (p *Progress) away() string {
+	if why := p.service.Load().why(); why != "" {
+		return "; " + why
+	}
+	return ""
 }
 
 // counting returns file, with progress of what is read from it.

@@ -70,6 +70,7 @@ type Options struct {
 	// ScrubFromOf65536 is the share of the file at which the scrubber begins.
 	ScrubFromOf65536 uint32
 	SyncNews         func(consensus.SyncNews)
+	Upgrade          func(consensus.UpgradeNews)
 }
 
 // Replica is the joined stages of one replica. They do not run by themselves.
@@ -128,7 +129,7 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service,
-		LostBlocks: options.LostBlocks, Healing: options.Healing, SyncNews: options.SyncNews})
+		LostBlocks: options.LostBlocks, Healing: options.Healing, SyncNews: options.SyncNews, Upgrade: options.Upgrade})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)

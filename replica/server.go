@@ -18,6 +18,7 @@ import (
 	"ledger/internal/uring"
 	"ledger/limits"
 	"ledger/metrics"
+	"ledger/peer"
 	"ledger/ring"
 	"ledger/stages"
 	"ledger/stages/compact"
@@ -63,9 +64,11 @@ type Server struct {
 	consensus consensus.Options // which clients are served
 	trace     func(*metrics.Op)
 	addresses config.Addresses
-	names     *resolver // nil in a cluster of one
-	service   *service  // nil in a cluster of one
-	healing   healing   // without a log in a cluster of one
+	// clusterKeys are those of start; net has its own copies.
+	clusterKeys [][peer.KeyBytes]byte
+	names       *resolver // nil in a cluster of one
+	service     *service  // nil in a cluster of one
+	healing     healing   // without a log in a cluster of one
 }
 
 // Callbacks of a running server. Stage threads call them, so they must not block for long.
@@ -86,6 +89,8 @@ type ServerOptions struct {
 	ReleaseClientMax wire.Release
 	// Addresses of the replicas, by index.
 	Addresses config.Addresses
+	// ClusterKeys are what the replicas share: none, one, or two while the key is replaced.
+	ClusterKeys [][peer.KeyBytes]byte
 	// Trace is called for each op that ended, on a stage thread, and must not block; nil: not at all.
 	Trace func(*metrics.Op)
 }
@@ -96,7 +101,7 @@ type ServerOptions struct {
 // refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
 	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(),
-		consensus: consensus.DefaultOptions(), addresses: o.Addresses, trace: o.Trace}
+		consensus: consensus.DefaultOptions(), addresses: o.Addresses, clusterKeys: o.ClusterKeys, trace: o.Trace}
 	if o.ReleaseClientMax != 0 {
 		s.consensus.ReleaseMax = o.ReleaseClientMax
 	}
@@ -225,12 +230,17 @@ func (s *Server) LogLimits(log *events.Log) {
 	l := &s.opened.Limits
 	log.Limits(events.Limits{
 		RequestBytes: uint64(l.RequestBytesMax), StorageBytes: l.StorageBytesMax, Sessions: uint64(l.SessionsMax),
-		Connections: uint64(l.ConnectionsMax), PipelineOps: uint64(l.PipelineOpsMax), BarOps: uint64(l.BarOps),
+		Connections: uint64(l.ConnectionsMax), PerAddress: uint64(l.ConnectionsPerAddress), UnidentifiedBytes: l.StrangerBytesMax(),
+		PipelineOps: uint64(l.PipelineOpsMax), BarOps: uint64(l.BarOps),
 		CheckpointIntervalOps: uint64(l.CheckpointIntervalOps()),
 		ClientReleaseMin:      s.consensus.ReleaseMin.String(), ClientReleaseMax: s.consensus.ReleaseMax.String(),
 	})
+	log.Releases(s.Releases())
 	if l.StandbysCount > 0 {
 		log.Notice(events.Notice{Line: fmt.Sprintf("  standbys with an address: %d", l.StandbysCount)})
+	}
+	if l.PeersCount() > 0 {
+		log.ClusterKey(clusterKeyEvent(s.clusterKeys, s.addresses))
 	}
 	log.Slots(slotsEvent(l))
 	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})
@@ -317,16 +327,20 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})
 		},
-		Fault: func(fault *storage.Fault) { callbacks.Ended(ofReplicas(faultError(fault), s.Replicas())) },
+		Fault: func(fault *storage.Fault) { callbacks.Ended(s.endedBy(fault)) },
 	}
 	options.ScrubFromOf65536 = scrubFrom(time.Now(), l.ScrubPeriodNs)
 	if s.Replicas() > 1 {
 		s.service = newService(callbacks.Log, s.clock.monotonicNs, s.opened.Consensus.Superblock.Replica,
 			s.opened.Consensus.Superblock.ReplicasCount)
+		s.progress.tells(s.service)
 		options.Service, options.Seed = s.service.changed, rand.Uint64()
 		s.healing.log = callbacks.Log
 		options.Healing = s.healing.changed
 		options.SyncNews = func(now consensus.SyncNews) { syncNews(callbacks.Log, &now) }
+		options.Upgrade = func(now consensus.UpgradeNews) {
+			callbacks.Log.UpgradeBegan(events.UpgradeBegan{From: l.Release, To: now.To, Op: now.Op, TriggerOp: now.TriggerOp})
+		}
 		options.LostBlocks = func(now consensus.LostBlocks) { lostBlocks(callbacks.Log, &now) }
 		options.NowNs, options.WallNs = s.clock.now()
 	}

@@ -48,6 +48,7 @@ type Thread struct {
 type clock struct {
 	origin   time.Time
 	originNs uint64
+	skew     clockSkew
 }
 
 func newClock() *clock {
@@ -59,7 +60,7 @@ func newClock() *clock {
 // now returns the time for timers and the wall clock's time.
 func (c *clock) now() (nowNs, wallNs uint64) {
 	now := time.Now()
-	return c.originNs + uint64(now.Sub(c.origin)), uint64(now.UnixNano())
+	return c.originNs + uint64(now.Sub(c.origin)), uint64(now.UnixNano() + c.skew.ns())
 }
 
 func (c *clock) monotonicNs() uint64 { return c.originNs + uint64(time.Since(c.origin)) }

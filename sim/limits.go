@@ -31,6 +31,9 @@ func DrawLimits(random *rand.Rand, deep bool) limits.Limits {
 		SuperblockCopies:  4,
 		CompactWorkers:    1,
 		ReplicasCount:     1,
+		ReleaseMin:        limits.Release,
+		ReleaseMax:        limits.Release,
+		Release:           limits.Release,
 	}
 	if l.BarOps == 8 {
 		l.JournalSlotsCount = 64

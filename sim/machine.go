@@ -45,6 +45,7 @@ type Machine struct {
 	pausedNs uint64 // it gets no turns until then
 	timerNs  uint64 // when a driver wants its next turn
 	scrubs   bool   // its starts have a scrubber
+	keyStep  uint64 // of the keys that it read at its last start
 
 	// A start, from start to stop.
 	replica *replica.Replica // nil: the machine is down

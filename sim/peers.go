@@ -23,7 +23,7 @@ func (m *Machine) joinPeers(o *replica.Opened, p *replica.Ports) *net.PeersOptio
 	for i := range seed {
 		seed[i] = byte(m.random.Uint32())
 	}
-	return replica.PeersOf(o, m.disk.image.sizeBytes, m.random.Uint64(), seed)
+	return replica.PeersOf(o, m.disk.image.sizeBytes, m.random.Uint64(), seed, m.cluster.keysOf(m))
 }
 
 // names answers at the next poll.

@@ -88,9 +88,12 @@ func TestSeveralReplaysExactly(t *testing.T) {
 	}
 }
 
-// Goal: what short lives of clusters found once stays found.
+// Goal: what the seeds of clusters found once stays found.
 func TestSeveralRegressions(t *testing.T) {
 	runRegressions(t, "testdata/regressions-clusters", Options{Several: true, ShortLives: true})
+	if !testing.Short() {
+		runRegressions(t, "testdata/regressions-clusters-long", Options{Several: true})
+	}
 }
 
 // Goal: a mark that is missing is named, and chance alone names none.

@@ -42,7 +42,8 @@ type Cluster struct {
 
 	machines       []*Machine
 	several        *several // nil in a cluster of one
-	judge          *Judge   // nil on a bench
+	keyring        keyring
+	judge          *Judge // nil on a bench
 	clients        []*client
 	inFlight       []*workload.Exchange // of clients that were removed
 	exchangesCount int

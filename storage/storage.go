@@ -306,9 +306,9 @@ type Checkpoint struct {
 	Roots           [TrailersCount]Ref
 	TrailerBytes    [TrailersCount]uint64 // content, without the blocks' headers
 	BlocksHigh      uint64                // highest address ever allocated
-	// Release is the one by whose rules the ops up to the checkpoint were executed. It is state, which
-	// all replicas have alike. A single replica takes the release of its program: it upgrades by a
-	// restart.
+	// Release is the one that goes on from the checkpoint: it executes the ops behind its trigger. It
+	// is state, which all replicas have alike. A single replica takes the release of its program: it
+	// upgrades by a restart.
 	Release        uint32
 	AccountsCount  uint64
 	TransfersCount uint64
@@ -327,6 +327,7 @@ const (
 	FaultNoSpace      = "no space"      // the disk is full
 	FaultStorageLimit = "storage limit" // the data file has reached its configured limit
 	FaultBehind       = "checkpoint"    // the other replicas have a newer one, and no longer the log in between
+	FaultRelease      = "release"       // no fault: another release goes on from the checkpoint that is durable
 )
 
 // NoSpace returns the reason if errno means that there is no room left, which is no damage. For
@@ -348,6 +349,7 @@ type Fault struct {
 	What    string // FaultBlock ...
 	Address uint64
 	Page    uint32
+	Release uint32 // FaultRelease: the one that goes on
 	Reason  string
 }
 

@@ -22,6 +22,10 @@ export GOFLAGS="-trimpath -buildvcs=true \"-ldflags=-checklinkname=0 -s -w -buil
 rm -rf "$out"
 mkdir -p "$out/staging"
 GOARCH=$(go env GOHOSTARCH) go build -o "$out/staging/native" ./cmd/ledger
+if go version -m "$out/staging/native" | grep --quiet -e '-tags='; then
+	echo "release.sh: GOFLAGS has build tags, which are for tests: a release has none" >&2
+	exit 1
+fi
 "$out/staging/native" man >"$out/staging/ledger.1"
 mkdir "$out/staging/completion"
 GOARCH=$(go env GOHOSTARCH) go -C packaging/image build -o "$(realpath "$out")/staging/image" .

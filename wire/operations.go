@@ -8,6 +8,7 @@ type Operation uint8
 const (
 	OperationRegister    Operation = 2
 	OperationReconfigure Operation = 3 // refused
+	OperationUpgrade     Operation = 5 // only ours: see docs/design/cluster.md; refused from a client
 	OperationNoop        Operation = 6
 
 	OperationPulse                        Operation = 128 // only ours; refused from a client
@@ -80,6 +81,7 @@ const (
 var operations = [256]operationRow{
 	OperationRegister:    {name: "register", class: ClassControl, eventBytes: RegisterBodyBytes, resultBytes: RegisterReplyBytes},
 	OperationReconfigure: {name: "reconfigure"},
+	OperationUpgrade:     {name: "upgrade"},
 	OperationNoop:        {name: "noop", class: ClassControl},
 	OperationPulse:       {name: "pulse"},
 

@@ -21,6 +21,7 @@ func TestOperations(t *testing.T) {
 	want := map[Operation]row{
 		2:   {"register", 256, 64, false, false, ClassControl, false, 0, 0, 0, 0},
 		3:   {"reconfigure", 0, 0, false, false, ClassUnknown, false, 0, 0, 0, 0},
+		5:   {"upgrade", 0, 0, false, false, ClassUnknown, false, 0, 0, 0, 0},
 		6:   {"noop", 0, 0, false, false, ClassControl, true, 0, 0, 0, 0},
 		128: {"pulse", 0, 0, false, false, ClassUnknown, false, 0, 0, 0, 0},
 		129: {"create_accounts_unbatched", 128, 8, false, true, ClassCreate, false, 8190, 254, 0, 0},

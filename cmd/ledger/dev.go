@@ -86,7 +86,7 @@ func (c *devCommand) single(s *streams, port uint32) error {
 	}
 	start.MetricsOptional = true
 	ready := fmt.Sprintf("ready: connect any official TigerBeetle client to cluster 0 at %s; end with Ctrl-C", address)
-	return serve(s, start, nil, path, ready)
+	return serve(s, start, nil, path, ready, nil)
 }
 
 // devFormat is what format is asked for a development file.

@@ -70,6 +70,9 @@ func (d *devCluster) run() error {
 	if err := d.makeFiles(); err != nil {
 		return err
 	}
+	if err := d.makeKey(); err != nil {
+		return err
+	}
 	return d.serve()
 }
 

@@ -78,3 +78,16 @@ func (d *devCluster) checkFiles() error {
 	}
 	return nil
 }
+
+// makeKey makes the key of the cluster if it is missing. All replicas start at once, so those of a
+// folder without a key can have one from now on.
+func (d *devCluster) makeKey() error {
+	path := filepath.Join(d.folder, "cluster.key")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := writeKeyFile(path, keyLine(newKey())); err != nil {
+			return err
+		}
+	}
+	d.further = append(d.further, "--cluster-key-file="+path)
+	return nil
+}

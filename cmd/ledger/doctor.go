@@ -13,12 +13,13 @@ import (
 
 // doctorCommand examines the machine, a data file and servers.
 type doctorCommand struct {
-	Addresses string `placeholder:"LIST" help:"Addresses of all replicas, by index, to examine the servers as well. Default: none."`
-	Cluster   string `default:"0" placeholder:"N" help:"Id of their cluster, decimal."`
-	Metrics   string `placeholder:"LIST" help:"Metrics addresses of the servers: sessions, batch limit and states are known from there. Default: none."`
-	Timeout   string `default:"2s" help:"Longest wait for servers and name servers."`
-	JSON      bool   `name:"json" help:"Write one JSON object instead of text."`
-	File      string `arg:"" optional:"" help:"The data file, at rest or in use, or where it will be. Default: the current folder is examined."`
+	Addresses string  `placeholder:"LIST" help:"Addresses of all replicas, by index, to examine the servers as well. Default: none."`
+	Cluster   string  `default:"0" placeholder:"N" help:"Id of their cluster, decimal."`
+	Metrics   string  `placeholder:"LIST" help:"Metrics addresses of the servers: sessions, batch limit and states are known from there. Default: none."`
+	Key       *string `name:"cluster-key-file" placeholder:"FILE" help:"The file of the cluster's key, which is read as start reads it. Default: none."`
+	Timeout   string  `default:"2s" help:"Longest wait for servers and name servers."`
+	JSON      bool    `name:"json" help:"Write one JSON object instead of text."`
+	File      string  `arg:"" optional:"" help:"The data file, at rest or in use, or where it will be. Default: the current folder is examined."`
 }
 
 // doctorReport is what doctor writes with --json.
@@ -74,6 +75,9 @@ func (c *doctorCommand) examine(s *streams, subject doctor.Subject, probes docto
 
 func (c *doctorCommand) subject() (subject doctor.Subject, err error) {
 	subject.File = c.File
+	if subject.KeyFile = setting("cluster-key-file", c.Key); c.Key != nil && *c.Key == "" {
+		return subject, errors.New("--cluster-key-file=: must name a file, as ledger keygen makes it")
+	}
 	if subject.Addresses, err = addressList("addresses", c.Addresses); err != nil {
 		return subject, err
 	}

@@ -14,6 +14,7 @@ import (
 const (
 	notifyReady    = "READY=1\nSTATUS=serves clients"
 	notifyStopping = "STOPPING=1\nSTATUS=stops"
+	notifyUpgrade  = "STATUS=becomes the next release"
 	notifyAlive    = "WATCHDOG=1"
 )
 
@@ -114,11 +115,17 @@ func (s *supervisor) live(answers func() bool) {
 func (s *supervisor) served() { s.serving.Do(func() { close(s.ready) }) }
 
 // end says that the server stops. The stage threads are not asked after it. Later calls do nothing.
-func (s *supervisor) end() {
+func (s *supervisor) end() { s.endWith(notifyStopping) }
+
+// leave says that this process becomes that of the next release, which starts. The supervisor waits
+// for it as for a start.
+func (s *supervisor) leave() { s.endWith(notifyUpgrade) }
+
+func (s *supervisor) endWith(message string) {
 	s.once.Do(func() {
 		close(s.ending)
 		s.running.Wait()
-		s.say(notifyStopping)
+		s.say(message)
 		if s.conn != nil {
 			_ = s.conn.Close()
 		}

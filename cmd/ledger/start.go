@@ -30,6 +30,8 @@ type startCommand struct {
 	LimitStorage     *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
 	ScrubDays        *string `placeholder:"DAYS" help:"The scrubber reads the whole data file in this time, to find damage that nobody has needed yet; 0 switches it off. Default: ${scrub_days}."`
 	ClientReleaseMax *string `placeholder:"RELEASE" help:"Newest client library that is served, as in 0.18.3: a newer one is evicted. Default: ${client_release_max}."`
+	ClusterKeyFile   *string `placeholder:"FILE" help:"The key that all replicas share, as ledger keygen makes it: a replica without it is refused, and nothing can be forged between them. Default: no key."`
+	PerAddress       *string `name:"connections-per-address" placeholder:"N" help:"Connections that one address may have, IPv6 by its /64, and as many that are not identified; loopback and replicas are not limited. Default: no limit."`
 	Development      *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
 	Config           *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
 	IO               *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
@@ -38,6 +40,9 @@ type startCommand struct {
 	Statsd           *string `placeholder:"ADDRESS" help:"Send figures by UDP to a statsd agent at HOST, HOST:PORT or PORT, every ten seconds. Default: not sent."`
 	Trace            *string `placeholder:"FILE" help:"Write how each op spent its time to a new file that Perfetto opens, up to 1 GiB. Default: no file."`
 	Log              *string `placeholder:"FORMAT" help:"How stderr tells what happens: text, or json, an object for each line. Default: text."`
+	OnUpgrade        *string `placeholder:"HOW" help:"When the cluster passes to another release: restart, the process becomes one of the program's file, if that offers the release; or exit, with status 7. Default: restart."`
+	Check            bool    `help:"Say what a start of this program would do with the data file, which may be in use, and write nothing: releases, what of the log is executed again, and whether it is refused. The exit status is that of the start."`
+	JSON             bool    `name:"json" help:"With --check: write one JSON object instead of text."`
 	File             string  `arg:"" help:"The data file."`
 }
 
@@ -49,10 +54,13 @@ func (c *startCommand) Run(s *streams) error {
 		LimitStorage:     setting("limit-storage", c.LimitStorage),
 		ScrubDays:        setting("scrub-days", c.ScrubDays),
 		ClientReleaseMax: setting("client-release-max", c.ClientReleaseMax),
+		ClusterKeyFile:   setting("cluster-key-file", c.ClusterKeyFile),
+		PerAddress:       setting("connections-per-address", c.PerAddress),
 		Development:      setting("development", c.Development),
 		MetricsAddress:   setting("metrics-address", c.MetricsAddress),
 		MetricsPprof:     setting("metrics-pprof", c.MetricsPprof),
 		Log:              setting("log", c.Log),
+		OnUpgrade:        setting("on-upgrade", c.OnUpgrade),
 		Statsd:           setting("statsd", c.Statsd),
 		Trace:            setting("trace", c.Trace),
 	}
@@ -63,11 +71,32 @@ func (c *startCommand) Run(s *streams) error {
 		}
 		flags = config.Merge(flags, file)
 	}
+	if c.Check && !flags.Addresses.IsSet() {
+		flags.Addresses = config.Flag("addresses", checkAddress)
+	}
 	start, err := flags.Resolve()
 	if err != nil {
 		return err
 	}
-	return serve(s, start, c.IO, c.File, "")
+	if c.Check {
+		return check(s, start, c.File, c.JSON)
+	}
+	if c.JSON {
+		return errors.New("--json: only start --check writes JSON; --log=json makes the lines of a server JSON")
+	}
+	keys, err := config.LoadClusterKeys(start.ClusterKeyFile)
+	if err != nil {
+		return err
+	}
+	return serve(s, start, c.IO, c.File, "", keys)
+}
+
+// keyUnused is a warning about a key that has no use.
+func keyUnused(keys [][config.ClusterKeyBytes]byte, replicas uint32) string {
+	if len(keys) == 0 || replicas > 1 {
+		return ""
+	}
+	return "--cluster-key-file is not used: the data file is of a cluster of 1 replica, which no other one connects to"
 }
 
 // flushedWithin bounds the time for the last lines, because stderr may have no reader.
@@ -78,7 +107,9 @@ const flushedWithin = time.Second
 //
 // From here on, only the log's goroutine writes to stderr. So a reader that pauses or goes away can
 // neither stop a stage nor delay the end.
-func serve(s *streams, start *config.Start, io *string, path, ready string) error {
+//
+// keys are those of the cluster.
+func serve(s *streams, start *config.Start, io *string, path, ready string, keys [][config.ClusterKeyBytes]byte) error {
 	kind, err := ioKind(io) // an error in the command line does not belong to the log
 	if err != nil {
 		return err
@@ -94,11 +125,15 @@ func serve(s *streams, start *config.Start, io *string, path, ready string) erro
 		format = events.FormatJSON
 	}
 	log := events.New(s.err, format)
-	err = serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, kind, path, ready, traced)
-	if logged := (*loggedError)(nil); err != nil && !errors.As(err, &logged) {
+	err = serveLogged(&streams{in: s.in, out: s.out, err: log.Lines()}, log, start, kind, path, ready, traced, keys)
+	next := (*restart)(nil)
+	if logged := (*loggedError)(nil); err != nil && !errors.As(err, &logged) && !errors.As(err, &next) {
 		err = fail(log, err)
 	}
 	log.Close(flushedWithin)
+	if next != nil {
+		return next.become()
+	}
 	return err
 }
 
@@ -113,7 +148,8 @@ func fail(log *events.Log, err error) error {
 var beforeStop func()
 
 func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.IOKind, path, ready string,
-	traced *os.File) error {
+	traced *os.File, keys [][config.ClusterKeyBytes]byte) error {
+	program := ownProgram()
 	topology, err := affinity.System()
 	if err != nil {
 		return err
@@ -156,7 +192,7 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	defer unix.Close(fd)
 
 	options := replica.ServerOptions{IO: kind, ReleaseClientMax: start.ClientReleaseMax, Progress: progress,
-		Addresses: start.Addresses}
+		Addresses: start.Addresses, ClusterKeys: keys}
 	if endpoint != nil {
 		options.Descriptors = admin.DescriptorsMax
 	}
@@ -176,7 +212,8 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		fmt.Fprintf(s.err, "warning: %s\n", warning)
 	}
 	server.Repairs(log)
-	for _, warning := range []string{start.Addresses.Unused(server.Replicas()), clusterZero(server.Cluster(), start.Development)} {
+	for _, warning := range []string{start.Addresses.Unused(server.Replicas()), clusterZero(server.Cluster(), start.Development),
+		trialRelease(&start.Limits), keyUnused(keys, server.Replicas())} {
 		if warning != "" {
 			fmt.Fprintf(s.err, "warning: %s\n", warning)
 		}
@@ -235,6 +272,12 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	select {
 	case err := <-ended:
+		if next := nextRelease(log, err, !start.EndsOnUpgrade, program); next != nil {
+			if again := (*restart)(nil); errors.As(next, &again) {
+				supervisor.leave()
+			}
+			return next
+		}
 		// The line is written before the stop, because the stop waits for the disk.
 		return fail(log, classify(path, err))
 	case <-stopping:

@@ -19,6 +19,7 @@ const (
 	exitNoSpace = 4 // no space left on the disk
 	exitLimit   = 5 // the storage limit is reached
 	exitOthers  = 6 // this replica needs something from the others that none of them brings
+	exitUpgrade = 7 // another release goes on from the data file
 	// Of ping: why a client would hang.
 	exitNobody  = 10
 	exitCluster = 11
@@ -44,6 +45,7 @@ var exitStatuses = []struct {
 	{exitNoSpace, "no space left on the disk, or a quota or limit on file sizes reached"},
 	{exitLimit, "the storage limit is reached"},
 	{exitOthers, "a replica of several needs something from the others that none of them brings"},
+	{exitUpgrade, "the cluster has passed to another release, and a program that offers it is to be started"},
 	{exitNobody, "ping: no server listens at the addresses"},
 	{exitCluster, "ping: the server serves another cluster"},
 	{exitQuorum, "ping: too few replicas answer, or none takes requests"},

@@ -106,7 +106,8 @@ func TestDocumentsNameTests(t *testing.T) {
 		t.Error(fault)
 	}
 	for page, heading := range map[string]string{
-		"docs/cluster.md": "## What it survives",
+		"docs/cluster.md":       "## What it survives",
+		"docs/cluster-tests.md": "## The fault table",
 	} {
 		faults, rows := rowsWithoutTest(page, pages[page], heading)
 		for _, fault := range faults {

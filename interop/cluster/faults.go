@@ -67,6 +67,26 @@ func (f *faults) slow(i int, delay time.Duration) { f.set(i, 0, uint64(delay)) }
 // failReads makes one of so many reads of each disk of replica i fail; 0: none.
 func (f *faults) failReads(i int, per uint64) { f.set(i, 8, per) }
 
+// strayReads makes one of so many reads of each disk of replica i bring what lies behind it; 0:
+// none.
+func (f *faults) strayReads(i int, per uint64) { f.set(i, 24, per) }
+
+// loseWrites makes one of so many writes of each disk of replica i succeed without an effect; 0:
+// none.
+func (f *faults) loseWrites(i int, per uint64) { f.set(i, 32, per) }
+
+// failSyncs makes all syncs of replica i fail, or ends that.
+func (f *faults) failSyncs(i int, on bool) {
+	if on {
+		f.set(i, 40, 1)
+	} else {
+		f.set(i, 40, 0)
+	}
+}
+
+// setClock makes the wall clock of replica i wrong by so much.
+func (f *faults) setClock(i int, by time.Duration) { f.set(i, 48, uint64(by)) }
+
 // failWrites makes all writes of replica i fail, or ends that.
 func (f *faults) failWrites(i int, on bool) {
 	if on {

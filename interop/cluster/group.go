@@ -45,6 +45,8 @@ type options struct {
 	binary string                     // the server under test; "": the one of LEDGER_BIN
 	args   []string                   // further flags of start
 	env    func(replica int) []string // environment of its process; may be nil
+	// program is the server's file of each replica, if they have files of their own.
+	program func(replica int) string
 	// isUngoverned: clients do not rest when a replica is far behind.
 	isUngoverned bool
 }
@@ -64,6 +66,9 @@ func newGroup(t testing.TB, o options) *group {
 		its := server.Options{Binary: g.binary, StartArgs: []string{"--cache-grid=64MiB", "--cache-accounts=8MiB",
 			"--limit-storage=" + limitStorage, fmt.Sprintf("--metrics-address=127.0.0.1:%d", g.metrics[i])}}
 		its.StartArgs = append(its.StartArgs, o.args...)
+		if o.program != nil {
+			its.Binary = o.program(i)
+		}
 		if o.env != nil {
 			its.Env = o.env(i)
 		}
@@ -117,7 +122,7 @@ func told(log string) string {
 }
 
 var commonplace = regexp.MustCompile(`warning: (slow: |--cache-grid|the data file is of cluster 0)|` +
-	` info: (metrics at|limits|slots|caches|compaction|memory|io|  )`)
+	` info: (metrics at|limits|cluster key|slots|caches|compaction|memory|io|  )`)
 
 func (g *group) link(port int) *link {
 	l, err := newLink(fmt.Sprintf("127.0.0.1:%d", port))

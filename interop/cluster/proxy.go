@@ -22,6 +22,8 @@ type flow struct {
 	cut     bool
 	delay   time.Duration
 	rate    int // bytes per second; 0: no limit
+	// tamper makes what arrives of a chunk; nil: the chunk.
+	tamper func(chunk []byte) []byte
 }
 
 func newFlow() *flow { return &flow{changed: make(chan struct{})} }
@@ -41,6 +43,19 @@ func (f *flow) cutOff(cut bool) { f.set(func() { f.cut = cut }) }
 func (f *flow) delayed(delay time.Duration) { f.set(func() { f.delay = delay }) }
 
 func (f *flow) throttled(bytesPerSecond int) { f.set(func() { f.rate = bytesPerSecond }) }
+
+// tampered lets an attacker decide what arrives. tamper is called for one chunk at a time.
+func (f *flow) tampered(tamper func(chunk []byte) []byte) { f.set(func() { f.tamper = tamper }) }
+
+// arriving is what arrives of a chunk.
+func (f *flow) arriving(chunk []byte) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.tamper == nil {
+		return chunk
+	}
+	return f.tamper(chunk)
+}
 
 func (f *flow) now() (cut bool, delay time.Duration, rate int, changed <-chan struct{}) {
 	f.mu.Lock()
@@ -180,7 +195,7 @@ func (l *link) write(to io.Writer, f *flow, from <-chan chunk, stop <-chan struc
 		if _, _, rate, _ := f.now(); rate > 0 && !pause(time.Duration(len(one.bytes))*time.Second/time.Duration(rate), stop) {
 			return
 		}
-		if _, err := to.Write(one.bytes); err != nil {
+		if _, err := to.Write(f.arriving(one.bytes)); err != nil {
 			return
 		}
 	}

@@ -10,7 +10,10 @@ import (
 	"strings"
 )
 
-const superblockSize = 24 << 10 // of each of the four copies
+const (
+	superblockSize = 24 << 10 // of each of the four copies
+	blockBytes     = 512 << 10
+)
 
 // table is a table that a checkpoint names: a header page, and as many pages behind it.
 type table struct {

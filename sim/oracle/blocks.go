@@ -108,6 +108,9 @@ func (b *Blocks) repairs(replica int, address uint64, page []byte) (*Block, erro
 		if !b.disks[replica].HasBlock(address, b.pageBytes, block.Bytes[b.pageBytes:]) {
 			return nil, fmt.Errorf("the header page of block %d is written, and its other pages are not durable", address)
 		}
+		if b.disks[replica].IsLeaving() {
+			return block, nil // a late write, see builds
+		}
 		return block, b.mayWrite(replica, block, i)
 	}
 	return nil, fmt.Errorf("the header page is written of a block %d that was never built", address)
@@ -130,8 +133,8 @@ func (b *Blocks) builds(replica int, address uint64, data []byte) error {
 	}
 	now, isWritten := b.wrote[replica][address]
 	first := now
-	if before := b.opened(replica, address); !isWritten && before != nil {
-		first = b.indexOf(before)
+	if !isWritten {
+		first = b.firstBehind(replica, address)
 	}
 	for i := first; i < len(list); i++ {
 		if list[i].Checksum == block.Checksum {
@@ -150,17 +153,17 @@ func (b *Blocks) builds(replica int, address uint64, data []byte) error {
 	return b.mayWrite(replica, block, len(list))
 }
 
-// opened is what the durable checkpoint of a replica names at an address, or what lay there last of
-// what the ones before it name. nil: nothing of that is known. A replica writes only what comes
-// behind it, although the same bytes may have been there before.
-func (b *Blocks) opened(replica int, address uint64) *Block {
+// firstBehind is the first block of an address that a replica can write behind its durable
+// checkpoint: the one that this checkpoint names there, or the last one before it that names any.
+// The same bytes may have lain there earlier, and may be written again.
+func (b *Blocks) firstBehind(replica int, address uint64) int {
 	op := b.disks[replica].CheckpointOp()
 	for i := len(b.checkpoints) - 1; i >= 0; i-- {
 		if c := b.checkpoints[i]; c.op <= op && c.blocks[address] != nil {
-			return c.blocks[address]
+			return b.indexOf(c.blocks[address])
 		}
 	}
-	return nil
+	return 0
 }
 
 // mayWrite demands that no block is written over that is still needed. One that a checkpoint names

@@ -70,7 +70,7 @@ func (s *Stage) capture(c *coro.Coroutine) {
 	s.barrier(BarrierCapture, waitedNs)
 	s.measures.checkpointBeganNs = s.nowNs
 	s.readyIsWhole = s.isWhole() // what was repaired is durable with the checkpoint's sync, which comes behind all of it
-	job := s.forest.CheckpointCapture(s.op, s.sessions.Records, s.sessions.Replies)
+	job := s.forest.CheckpointCapture(s.op, s.upgrade.releaseAt(s.op, s.limits.Release), s.sessions.Records, s.sessions.Replies)
 	s.walkBegin(job.Op)
 	s.sessions = nil
 	s.newest, s.timestampMark, s.checkpointOut = job.Op, s.timestampLast, true

@@ -58,6 +58,7 @@ func (s *Stage) open(c *coro.Coroutine) {
 	op := s.checkpoint.Op
 	s.opened, s.op, s.newest, s.durable = op, op, op, op
 	s.openSessions(c) // before the blocks are read that fill the filter of all ids: the room for reads is the same
+	s.upgrade.reset()
 	s.isOpen = true
 	s.walkBegin(op)
 }

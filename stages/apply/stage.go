@@ -146,6 +146,7 @@ type Stage struct {
 	timestampLast uint64 // of op
 	timestampMark uint64 // timestampLast of the trigger of the checkpoint under way
 	sessions      *stages.Sessions
+	upgrade       upgrade
 	dealer        dealer
 	wants         wants
 	checkpointOut bool
@@ -378,7 +379,6 @@ func (s *Stage) execute(next *commit) {
 	header := prepare.Header(message[:prepare.HeaderBytes])
 	assert.Equal(next.op, s.op+1, "ops are committed in order")
 	assert.Equal(header.Op(), next.op, "op of the prepare")
-	assert.Equal(header.Rules(), prepare.Rules, "version of the rules")
 	var replies []byte
 	if next.replySlot != stages.SlotNone {
 		replies = s.slots.Bytes(next.replySlot)
@@ -386,7 +386,13 @@ func (s *Stage) execute(next *commit) {
 	s.built = s.repliesOf(next.op)
 	repliesBytes := 0
 	beganNs := s.measures.began(next)
+	upgrade, isUpgrade := prepare.UpgradeOf(header)
+	s.upgrade.executed(next.op, &upgrade, isUpgrade)
+	s.machine.UseRules(header.Rules())
 	for i := range int(header.RequestsCount()) {
+		if isUpgrade {
+			break // it has no effect by the rules of any release
+		}
 		request := prepare.RequestAt(message, i)
 		repliesBytes += s.request(header, &request, replies, repliesBytes)
 		beganNs = s.measures.executed(request.Operation, beganNs)

@@ -531,45 +531,6 @@ func TestWantBehindItsEnd(t *testing.T) {
 	}
 }
 
-// Goal: replicas of a cluster write the release of the checkpoint from which they go on into the
-// next one. A single replica writes its program's.
-func TestReleaseOfCheckpoints(t *testing.T) {
-	const agreed = limits.Release + 6
-	for _, c := range []struct{ replicas, want uint32 }{{1, limits.Release}, {3, agreed}} {
-		random := seeded.Rand(t)
-		l := tiny()
-		l.ReplicasCount = c.replicas
-		b, err := newBench(t, l, random, &file{}, storage.Checkpoint{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random}
-		var messages [][]byte
-		for b.newest.Op == 0 {
-			message, _ := source.next()
-			messages = append(messages, message)
-			b.commit(message, true)
-		}
-		if b.newest.Release != limits.Release {
-			t.Errorf("%d replicas: the first checkpoint is of release %d, want %d", c.replicas, b.newest.Release, limits.Release)
-		}
-		first := b.newest
-		first.Release = agreed
-		b.reopen(first)
-		for b.newest.Op == first.Op {
-			if b.op < uint64(len(messages)) {
-				b.commit(messages[b.op], true)
-				continue
-			}
-			message, _ := source.next()
-			b.commit(message, true)
-		}
-		if b.newest.Release != c.want {
-			t.Errorf("%d replicas: the checkpoint behind one of release %d is of release %d, want %d", c.replicas, agreed, b.newest.Release, c.want)
-		}
-	}
-}
-
 // restart forgets what the replica had asked for and been lent.
 func (h *healer) restart() {
 	h.wants, h.lost = nil, nil

@@ -34,6 +34,8 @@ func (s *Stage) onPrepare(e *stages.NetToConsensus) {
 		return
 	case op == s.log.head()+1 && header.Parent() != s.log.checksum(s.log.head()):
 		return // I9: the head is of this view, so the primary is broken
+	case !s.mayFollow(header):
+		return // so it is
 	default:
 		s.deadlines.signed(false)
 		s.deadlines.proven()

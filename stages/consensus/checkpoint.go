@@ -49,6 +49,9 @@ func (s *Stage) writeSuperblock() {
 
 func (s *Stage) onSuperblockDone(e *stages.JournalToConsensus) {
 	hasCheckpoint := s.superblocks.done(e.Op, e.Checksum)
+	if hasCheckpoint && s.passesOn() {
+		return
+	}
 	if hasCheckpoint && s.syncing.isReplacing() {
 		s.replaced()
 	} else if hasCheckpoint {

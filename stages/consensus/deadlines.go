@@ -16,6 +16,7 @@ type deadlines struct {
 	// Of a primary: until it serves; until, and while, its oldest prepare has no quorum; until it
 	// knows the cluster's time again.
 	serve, quorum, probe, clock vsr.Timeout
+	upgrade                     vsr.Timeout // of a primary that serves
 
 	primary    vsr.Detector // signs of life of the primary; of a primary, what it sends
 	beganNs    uint64       // when the view began here
@@ -35,7 +36,7 @@ func newDeadlines(seed uint64) deadlines {
 		forget: vsr.NewTimeout(t.SuspicionForget), wish: vsr.NewTimeout(t.SuspicionResend), change: vsr.NewTimeout(t.ViewChange),
 		ballot: vsr.NewTimeout(t.BallotResend), ask: vsr.NewTimeout(t.StartViewRequest), head: vsr.NewTimeout(t.HeadRequest),
 		repair: vsr.NewTimeout(t.LogRepair), serve: vsr.NewTimeout(t.Serve), quorum: vsr.NewTimeout(t.Quorum),
-		probe: vsr.NewTimeout(t.Probe), clock: vsr.NewTimeout(t.Clock), isProven: true,
+		probe: vsr.NewTimeout(t.Probe), clock: vsr.NewTimeout(t.Clock), upgrade: vsr.NewTimeout(t.UpgradeCheck), isProven: true,
 	}
 }
 
@@ -223,7 +224,8 @@ func (d *deadlines) nextNs(isNormal, isLeading bool) uint64 {
 		next = min(next, t.NextNs())
 	}
 	if isLeading {
-		next = min(next, d.heartbeat.NextNs(), d.resend.NextNs(), d.quorum.NextNs(), d.probe.NextNs(), d.clock.NextNs())
+		next = min(next, d.heartbeat.NextNs(), d.resend.NextNs(), d.quorum.NextNs(), d.probe.NextNs(), d.clock.NextNs(),
+			d.upgrade.NextNs())
 	}
 	if at := d.primary.NextNs(d.nowNs); isNormal && at > d.nowNs {
 		next = min(next, at)
@@ -277,6 +279,21 @@ func (d *deadlines) clockLate(isLost bool) bool {
 	}
 	d.clock.Resume(d.nowNs, d.draw())
 	return d.clock.Fired(d.nowNs)
+}
+
+// upgrades tells whether it is to be looked at what the others offer. One replica looks, so that
+// this needs no jitter.
+func (d *deadlines) upgrades(isServing bool) bool {
+	if !isServing {
+		d.upgrade.Stop()
+		return false
+	}
+	d.upgrade.StartIfStopped(d.nowNs, 0)
+	if !d.upgrade.Fired(d.nowNs) {
+		return false
+	}
+	d.upgrade.Start(d.nowNs, 0)
+	return true
 }
 
 // quorumHeld: what is waited for is not in the primary's hands, so the time begins anew.

@@ -40,6 +40,7 @@ type Callbacks struct {
 	Healing     func(Healing)         // how far repair is, once a second while it lasts; may be nil
 	LostBlocks  func(LostBlocks)      // blocks of the grid are lost, or are not any more; may be nil
 	SyncNews    func(SyncNews)        // of state sync; may be nil
+	Upgrade     func(UpgradeNews)     // an upgrade has begun; may be nil
 	ClockBehind func(behindNs uint64) // the wall clock is behind the newest timestamp; called at the start, then once an hour
 	Fault       func(*storage.Fault)  // the replica must stop
 }
@@ -109,6 +110,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	}
 	if out.SyncNews != nil && d.callbacks.SyncNews != nil {
 		d.callbacks.SyncNews(*out.SyncNews)
+	}
+	if out.Upgrade != nil && d.callbacks.Upgrade != nil {
+		d.callbacks.Upgrade(*out.Upgrade)
 	}
 	if out.ClockBehindNs > 0 && d.callbacks.ClockBehind != nil {
 		d.callbacks.ClockBehind(out.ClockBehindNs)

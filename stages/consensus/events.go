@@ -36,6 +36,8 @@ type Actions struct {
 	Healing *Healing
 	// SyncNews is set when a line is to say something about state sync. It points into the stage too.
 	SyncNews *SyncNews
+	// Upgrade is set when this replica executes the first op of an upgrade. It points into the stage.
+	Upgrade *UpgradeNews
 	// ClockBehindNs is set once an hour while the wall clock is behind the newest timestamp of the
 	// log.
 	ClockBehindNs uint64
@@ -68,5 +70,5 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
-	a.Ready, a.Service, a.LostBlocks, a.Healing, a.SyncNews, a.ClockBehindNs, a.Fault = false, nil, nil, nil, nil, 0, nil
+	a.Ready, a.Service, a.LostBlocks, a.Healing, a.SyncNews, a.Upgrade, a.ClockBehindNs, a.Fault = false, nil, nil, nil, nil, nil, 0, nil
 }

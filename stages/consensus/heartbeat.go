@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/bits"
 
-	"ledger/limits"
 	"ledger/peer"
 	"ledger/prepare"
 	"ledger/stages"
@@ -84,6 +83,7 @@ func (s *Stage) lead() {
 		s.deadlines.proven()
 		s.timers.serve()
 	}
+	s.watchUpgrade()
 	if s.mayOrder() {
 		s.order()
 	}
@@ -219,8 +219,8 @@ func (s *Stage) state() peer.State {
 	state := peer.State{
 		WriteNs: uint32(min(cost.WriteNs, math.MaxUint32)), ExecuteNs: uint32(min(cost.ExecuteNs, math.MaxUint32)),
 		CheckpointID: s.superblocks.checkpointID(), CheckpointParentID: durable.Checkpoint.ParentID, CheckpointOp: durable.Checkpoint.Op,
-		Op: s.log.head(), CommitMin: s.commits.min(), CommitMax: s.commits.max(), LogView: durable.LogView, ReleaseMin: limits.Release,
-		ReleaseMax: limits.Release, RequestsWaiting: uint16(s.queue.count()), Status: peer.StatusNormal,
+		Op: s.log.head(), CommitMin: s.commits.min(), CommitMax: s.commits.max(), LogView: durable.LogView, ReleaseMin: s.limits.ReleaseMin,
+		ReleaseMax: s.limits.ReleaseMax, RequestsWaiting: uint16(s.queue.count()), Status: peer.StatusNormal,
 	}
 	if s.isSyncing() {
 		state.SyncOp = durable.Checkpoint.Op

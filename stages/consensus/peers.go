@@ -4,6 +4,7 @@ import (
 	"ledger/limits"
 	"ledger/peer"
 	"ledger/stages"
+	"ledger/vsr"
 )
 
 // peers is what is known of the connections with the other replicas, and with standbys, by index.
@@ -148,6 +149,15 @@ const reportForNs = 3_000_000_000
 func (p *peers) isReported(replica int, nowNs uint64) bool {
 	e := &p.each[replica]
 	return e.stateNs > 0 && nowNs <= e.stateNs+reportForNs
+}
+
+// offered are the releases that a peer has told of late that it offers.
+func (p *peers) offered(peer int, nowNs uint64) vsr.Releases {
+	if !p.isReported(peer, nowNs) {
+		return vsr.Releases{}
+	}
+	state := &p.each[peer].state
+	return vsr.Releases{Min: state.ReleaseMin, Max: state.ReleaseMax}
 }
 
 // stateOf a peer, when it told that, and when any message of it came; 0: never.

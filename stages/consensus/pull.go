@@ -34,13 +34,17 @@ func (s *Stage) pullOne(op uint64) bool {
 	if !s.verify(op) {
 		return false
 	}
-	isPulse := s.log.header(op).Operation() == wire.OperationPulse
+	operation := s.log.header(op).Operation()
+	isPulse, hasReplies := operation == wire.OperationPulse, operation != wire.OperationPulse && operation != wire.OperationUpgrade
 	replySlot := stages.SlotNone
 	isAnswered := s.isPrimary() && op > s.views.startCommit()
-	if !isPulse && !s.sessions.contains(op) && (isAnswered || s.wantsReplies(op)) {
+	if hasReplies && !s.sessions.contains(op) && (isAnswered || s.wantsReplies(op)) {
 		if replySlot = s.slots.take(stages.SlotReply); replySlot == stages.SlotNone {
 			return false // a checkpoint that is being written holds the old slots
 		}
+	}
+	if !s.pullsRelease(s.log.header(op)) {
+		return false
 	}
 	slot, record := s.recent.take(op)
 	if s.log.isQueued(op) && !s.log.isWritingIt(op) {
@@ -63,7 +67,7 @@ func (s *Stage) wantsReplies(op uint64) bool {
 func (s *Stage) mayPull(op uint64) bool {
 	a := vsr.Apply{Op: op, Next: s.commits.last() + 1, CommitMax: s.commits.max(), OpHead: s.log.head(), ChainFrom: s.log.chainedFrom(),
 		IsVouched: s.views.isVouched()}
-	return a.May(&s.quorums)
+	return a.May(&s.quorums) && s.upgrade.executes(op)
 }
 
 // readAhead reads prepares that are to be executed, or that a new primary has to know.

@@ -116,6 +116,7 @@ func (s *Stage) openDurable() {
 	s.commits.leave(checkpoint.Op, checkpoint.PrepareChecksum)
 	s.log.rebase(checkpoint.Op, checkpoint.PrepareChecksum)
 	s.wants.all()
+	s.upgrade.reopened()
 	s.opening.ask(checkpoint.Op, s.timers.now())
 	s.send.open(durable)
 }

@@ -78,7 +78,7 @@ func (m *measures) prepared(header prepare.Header, nowNs uint64) (r record) {
 	m.preparesCount++
 	r.Number, r.Bytes, r.Operation, r.Requests = header.Op(), header.SizeBytes(), uint8(header.Operation()), uint32(requestsCount)
 	r.Marks[metrics.MarkPrepared] = nowNs
-	if header.Operation() == wire.OperationPulse {
+	if o := header.Operation(); o == wire.OperationPulse || o == wire.OperationUpgrade {
 		r.Marks[metrics.MarkArriving], r.Marks[metrics.MarkReceived], r.Marks[metrics.MarkQueued] = nowNs, nowNs, nowNs
 		return r
 	}
@@ -133,7 +133,7 @@ func (s *Stage) Sample(out *Sample) {
 	now := s.superblocks.now()
 	out.Op, out.Commit, out.CheckpointOp = s.log.head(), s.commits.min(), now.Checkpoint.Op
 	out.ClockBehindNs = 0
-	if last, wallNs := s.log.timestampLast(), s.timers.wall(); last > wallNs && !s.status.isCatchingUp() {
+	if last, wallNs := s.log.timestampLast(), s.timers.wall(); wallNs > 0 && last > wallNs && !s.status.isCatchingUp() {
 		out.ClockBehindNs = last - wallNs
 	}
 	out.View, out.Recovering = now.View, s.status.isCatchingUp()

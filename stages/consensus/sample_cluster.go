@@ -36,8 +36,12 @@ type ClusterSample struct {
 	// Blocks that others ask for: those they got, those that are not here or damaged, and those that
 	// were asked for beyond what one may ask for.
 	BlocksServed, BlocksLacked, BlockRequestsDropped uint64
-	Clock                                            clock.State
-	Peers                                            [limits.MembersMax]ClusterPeer // standbys with an address included
+	// The release that runs, those that this program offers, and that to which an upgrade is under way
+	// here; 0: none.
+	Release, ReleaseMin, ReleaseMax, UpgradeTo uint32
+
+	Clock clock.State
+	Peers [limits.MembersMax]ClusterPeer // standbys with an address included
 }
 
 // ClusterPeer is what is known of another replica.
@@ -47,6 +51,7 @@ type ClusterPeer struct {
 
 	Op, CommitMin, CommitMax, CheckpointOp uint64
 	LogView                                uint32
+	ReleaseMin, ReleaseMax                 uint32 // that it offers; 0: it has told nothing of late
 	Status                                 peer.Status
 	ClockAgreed                            bool
 }
@@ -81,6 +86,8 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 	s.blockServing.fill(out)
 	out.LagOps, out.PausedNs = s.pressure.lag(now), s.pressure.pausedNs()
 	out.Syncs, out.OpenNs = s.syncing.count(), s.opening.lastNs(now)
+	out.Release, out.ReleaseMin, out.ReleaseMax = s.limits.Release, s.limits.ReleaseMin, s.limits.ReleaseMax
+	out.UpgradeTo = s.upgrade.under()
 	if s.isSyncing() {
 		out.SyncOp = s.superblocks.now().Checkpoint.Op
 	}
@@ -96,5 +103,7 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 		out.Peers[i] = ClusterPeer{SilentNs: age(toldNs), StateNs: age(stateNs), Op: state.Op, CommitMin: state.CommitMin,
 			CommitMax: state.CommitMax, CheckpointOp: state.CheckpointOp, LogView: state.LogView, Status: state.Status,
 			ClockAgreed: state.ClockAgreed == 1}
+		offered := s.peers.offered(int(i), now)
+		out.Peers[i].ReleaseMin, out.Peers[i].ReleaseMax = offered.Min, offered.Max
 	}
 }

@@ -215,6 +215,8 @@ func (s *sender) lostBlocks(now *LostBlocks) { s.out.LostBlocks = now }
 
 func (s *sender) syncNews(news *SyncNews) { s.out.SyncNews = news }
 
+func (s *sender) upgradeNews(news *UpgradeNews) { s.out.Upgrade = news }
+
 func (s *sender) clockBehind(behindNs uint64) { s.out.ClockBehindNs = behindNs }
 
 // fault stops the replica.

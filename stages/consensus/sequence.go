@@ -5,6 +5,7 @@ import (
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/stages"
+	"ledger/vsr"
 	"ledger/wire"
 )
 
@@ -22,6 +23,11 @@ const pulseDelta = 8190
 // sequence makes the next prepares, as long as there are requests and room for them.
 func (s *Stage) sequence() {
 	for s.mayPrepare() {
+		if isDue, isDone := s.sequenceUpgrade(); isDone {
+			continue
+		} else if isDue {
+			return
+		}
 		pulseDue := s.timers.pulseDue(s.log.timestampLast())
 		if s.timers.pulseNow(pulseDue, s.queue.count() > 0) {
 			if !s.preparePulse() {
@@ -91,6 +97,9 @@ func (s *Stage) mayPrepare() bool {
 	if s.isCluster() && (!s.mayOrder() || !s.recent.isFree(op) || op > s.commits.last()+s.recent.reach()) {
 		return false
 	}
+	if !s.upgrade.executes(op) || s.behindHead() == vsr.BehindNothing {
+		return false
+	}
 	return s.pipeline.mayPush() && !s.commits.isFull() && op <= s.limits.PrepareMax(s.superblocks.now().Checkpoint.Op) &&
 		!s.log.isWriting(op)
 }
@@ -148,6 +157,7 @@ func (s *Stage) fields() prepare.Fields {
 		Commit:        s.committed(),
 		View:          now.View,
 		RequestLimit:  s.limits.RequestBytesMax,
+		Rules:         limits.RulesOf(s.limits.Release),
 		RequestsCount: 1,
 		Command:       prepare.CommandPrepare,
 		Replica:       now.Replica,

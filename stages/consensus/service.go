@@ -36,6 +36,7 @@ const (
 	AwayFull                   // this replica cannot store the log that it has to begin the view with
 	AwayFar                    // this replica cannot store anything of the log of the view
 	AwaySync                   // the checkpoint of another replica is being opened
+	AwayRelease                // this program does not offer the release with which the others go on
 )
 
 func (a Away) String() string {
@@ -48,6 +49,7 @@ func (a Away) String() string {
 		"the new primary cannot store the end of the log before its next checkpoint, so another one is needed",
 		"this replica is two checkpoints behind the primary and cannot store any op that it tells of: wait for another primary, or replace it",
 		"state sync: the checkpoint of another replica is being opened",
+		"the other replicas have passed to a release that this program does not offer: start this replica with a newer one",
 	}[a]
 }
 
@@ -133,6 +135,8 @@ func (s *Stage) away(nowNs uint64) Away {
 	switch {
 	case s.syncing.isReplacing() || s.opening.isOn() && s.isSyncing():
 		return AwaySync
+	case s.upgrade.lacking() != 0:
+		return AwayRelease
 	case s.views.isRecovering():
 		return AwayHead
 	case !s.isSettled():

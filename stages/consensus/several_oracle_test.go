@@ -21,7 +21,8 @@ type oracle struct {
 	ballots   map[ballotKey][]byte
 	sessions  map[uint64][]byte
 	requests  map[wire.Checksum]uint64 // the op of each request that was executed
-	copies    map[int]uint64           // the newest checkpoint that was whole on the disk of each machine
+	releases  releaseOracle
+	copies    map[int]uint64 // the newest checkpoint that was whole on the disk of each machine
 }
 
 type ackKey struct {
@@ -38,7 +39,7 @@ func newOracle(w *several) oracle {
 	return oracle{
 		w: w, headers: map[wire.Checksum]prepare.Header{}, acks: map[ackKey]uint8{}, committed: map[uint64]wire.Checksum{},
 		quorate: map[uint64][]wire.Checksum{}, ballots: map[ballotKey][]byte{}, sessions: map[uint64][]byte{},
-		requests: map[wire.Checksum]uint64{}, copies: map[int]uint64{},
+		requests: map[wire.Checksum]uint64{}, copies: map[int]uint64{}, releases: newReleaseOracle(),
 	}
 }
 

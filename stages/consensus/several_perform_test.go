@@ -52,6 +52,7 @@ func (m *machine) performApply(a *stages.ConsensusToApply) {
 	switch a.Kind {
 	case stages.ApplyCommit:
 		m.w.oracle.executed(m, a.Op, prepare.Header(m.slots.Bytes(a.Slot)[:prepare.HeaderBytes]))
+		m.w.oracle.executedBy(m, prepare.Header(m.slots.Bytes(a.Slot)[:prepare.HeaderBytes]))
 		m.commits = append(m.commits, *a)
 	case stages.ApplySessions:
 		m.sessions = a.Sessions
@@ -211,6 +212,7 @@ func (m *machine) finishCommit() {
 		m.w.t.Fatalf("machine %d executes op %d after op %d", m.index, c.Op, m.executed)
 	}
 	m.executed = c.Op
+	m.upgrade.executed(prepare.Header(m.slots.Bytes(c.Slot)[:prepare.HeaderBytes]))
 	m.w.tell("%d has executed op %d", m.index, c.Op)
 	slot := m.slots.Bytes(c.Slot)
 	done := stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: c.Op, NextPulseNs: never}

@@ -83,7 +83,8 @@ func newSeveralWith(t testing.TB, replicas, standbys int, seed uint64) *several 
 			tables: map[uint64]bool{}, trailers: map[uint64]bool{}}
 		root := make([]byte, prepare.HeaderBytes)
 		m.superblock = datafile.Superblock{Sequence: 1, Cluster: testCluster, ReplicasCount: uint8(replicas), Replica: uint8(i),
-			SessionsMax: w.l.SessionsMax}
+			SessionsMax: w.l.SessionsMax, Release: limits.Release}
+		m.offered = vsr.Releases{Min: limits.Release, Max: limits.Release}
 		m.superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, testCluster).Checksum()
 		w.machines = append(w.machines, m)
 	}
@@ -181,6 +182,9 @@ type machine struct {
 	tables        map[uint64]bool // on disk: the blocks that were born at the op of a checkpoint
 	trailers      map[uint64]bool // on disk: those of the checkpoint of an op
 
+	offered vsr.Releases
+	upgrade testUpgrade
+
 	memory *arena.Arena
 	slots  *stages.Slots
 	stage  *Stage
@@ -251,7 +255,7 @@ func (m *machine) start() {
 	m.out = NewActions(l)
 	m.executed, m.appendedNs, m.away = m.superblock.Checkpoint.Op, map[uint64]uint64{}, map[Away]bool{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
-	m.fake = fakeTables{}
+	m.fake, m.upgrade = fakeTables{}, testUpgrade{}
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	m.grid.start()
 	m.stage = New(*l, DefaultOptions(), m.slots, m.recover(), m.memory)
@@ -274,6 +278,8 @@ func (m *machine) limits() *limits.Limits {
 	if m.isStandby() {
 		l.IsStandby, l.StandbysCount = true, 0
 	}
+	l.ReleaseMin, l.ReleaseMax = m.offered.Min, m.offered.Max
+	l.Release = datafile.ReleaseOf(&m.superblock, &l)
 	return &l
 }
 
@@ -439,6 +445,9 @@ func (m *machine) turn() {
 	if cap(m.out.Net) != netCap || cap(m.out.Journal) != 64 || cap(m.out.Apply) != 64 {
 		m.w.t.Fatal("the actions grew")
 	}
+	if m.passesOn() {
+		return
+	}
 	if m.out.Fault != nil && m.w.onFault != nil {
 		m.w.onFault(m, m.out.Fault)
 		m.isUp = false
@@ -489,7 +498,7 @@ func (m *machine) receive(from int, f *flight) {
 
 // checkpointOf is a checkpoint as apply writes it.
 func (m *machine) checkpointOf(op uint64) *storage.Checkpoint {
-	c := &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps)}
+	c := &storage.Checkpoint{Op: op - uint64(m.w.l.BarOps), Release: m.upgrade.releaseAt(m, op)}
 	trailers := m.w.trailers[c.Op]
 	c.TrailerBytes[storage.TrailerSessions], c.TrailerBytes[storage.TrailerReplies] = uint64(len(trailers[0])), uint64(len(trailers[1]))
 	if m.isBroken {

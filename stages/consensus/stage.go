@@ -98,6 +98,7 @@ type Stage struct {
 	service   service
 	helped    helped
 	pressure  pressure
+	upgrade   upgrade
 
 	blockServing blockServing
 }
@@ -160,6 +161,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		deadlines: newDeadlines(r.Seed),
 		costs:     newCosts(),
 		pressure:  newPressure(&l),
+		upgrade:   newUpgrade(),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 		blocks:    newBlocks(int(r.Superblock.Replica), quorums.Replicas),
 	}

@@ -191,6 +191,7 @@ func (w *superblocks) begin(commitMax uint64) *datafile.Superblock {
 	}
 	if p.hasCheckpoint {
 		next.Checkpoint = p.checkpoint
+		next.Release = max(next.Release, p.checkpoint.Release)
 	}
 	if p.hasSync {
 		next.SyncOpMin, next.SyncOpMax = p.syncOpMin, p.syncOpMax

@@ -187,6 +187,7 @@ func offered(m *peer.StartView, body []byte) (checkpoint storage.Checkpoint, isR
 // start_view is to be followed by the log.
 func (s *Stage) takesCheckpoint(view uint32, m *peer.StartView, checkpoint *storage.Checkpoint, list *vsr.List, isLost bool) bool {
 	if s.syncing.isOff || !s.needsSync(m.CommitMax, s.isStuck(m.CommitMax, isLost)) {
+		s.upgrade.lacks(0)
 		return false
 	}
 	durable := s.superblocks.now()
@@ -194,6 +195,9 @@ func (s *Stage) takesCheckpoint(view uint32, m *peer.StartView, checkpoint *stor
 		OwnLogView: s.views.logView(), OwnHead: s.views.headers().Head()}
 	if t.Refused(&s.limits) != "" {
 		return false
+	}
+	if !s.mayRun(checkpoint) {
+		return true
 	}
 	if s.isCheckpointing(s.syncing.stalledNs(s.gotOn(), s.timers.now())) {
 		s.measures.ignored() // the next one is looked at again

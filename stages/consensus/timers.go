@@ -97,9 +97,9 @@ func (t *timers) idleNs() uint64 { return t.idleSinceNs + pulseIdleNs }
 
 // clockBehind returns by how much the wall clock is behind the newest timestamp, if that is to be
 // reported: at the start, and then once an hour. New timestamps continue from the newest one, so
-// the order of events is safe.
+// the order of events is safe. Replicas that have agreed on no time have nothing to compare.
 func (t *timers) clockBehind(timestampLast uint64) (behindNs uint64) {
-	if timestampLast <= t.wallNs+clockBehindNsMax || t.nowNs < t.clockReportNs {
+	if t.wallNs == 0 || timestampLast <= t.wallNs+clockBehindNsMax || t.nowNs < t.clockReportNs {
 		return 0
 	}
 	t.clockReportNs = t.nowNs + clockReportEveryNs

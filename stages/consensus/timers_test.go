@@ -86,4 +86,9 @@ func TestClockTimer(t *testing.T) {
 			t.Errorf("at %d, with a newest timestamp of %d: %d, want %d", c.nowNs, c.last, got, c.want)
 		}
 	}
+	timers = newTimers()
+	timers.begin(1, 0)
+	if got := timers.clockBehind(wall); got != 0 {
+		t.Errorf("replicas that know no time say that the clock is %d ns behind", got)
+	}
 }

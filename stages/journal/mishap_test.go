@@ -70,7 +70,7 @@ func runMishap(t *testing.T, seed uint64, mishap portstest.Mishap) *mishapRun {
 			copy(b.slots.Bytes(slot), message)
 			request(stages.ConsensusToJournal{Kind: stages.JournalAppend, Slot: slot, Op: op})
 			if isAppending = true; op == first+2 {
-				r.next = datafile.Superblock{Sequence: 2, Cluster: cluster, ReplicasCount: 1, SessionsMax: 4, View: 1, LogView: 1}
+				r.next = datafile.Superblock{Sequence: 2, Cluster: cluster, ReplicasCount: 1, SessionsMax: 4, Release: 1, View: 1, LogView: 1}
 				request(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: &r.next})
 			}
 			op++

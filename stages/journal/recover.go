@@ -77,7 +77,24 @@ func Recover(file ports.File, l *limits.Limits, superblock *datafile.Superblock,
 	}
 	r := &Recovered{Headers: headers, OpHead: result.OpHead, HeadChecksum: result.HeadChecksum, TornOp: result.TornOp,
 		Decisions: result.Decisions}
+	if err := r.checkRules(l, superblock.Checkpoint.Op); err != nil {
+		return nil, err
+	}
 	return r, r.fix(g, slots)
+}
+
+// checkRules refuses the log of a single replica if it has an op behind the checkpoint that no
+// release of this program can execute. One of several replicas executes only ops of the release
+// that it runs, so consensus looks at each.
+func (r *Recovered) checkRules(l *limits.Limits, checkpointOp uint64) error {
+	for op := checkpointOp + 1; op <= r.OpHead; op++ {
+		if rules := headerAt(r.Headers, op%uint64(l.JournalSlotsCount)).Rules(); !l.OffersRules(rules) {
+			return fmt.Errorf("op %d of the log was prepared by rules %d, and this server, of releases %d to %d, has rules %d to %d: use the "+
+				"server that wrote the log, or a newer one that still offers its release", op, rules, l.ReleaseMin, l.ReleaseMax,
+				limits.RulesOf(l.ReleaseMin), limits.RulesOf(l.ReleaseMax))
+		}
+	}
+	return nil
 }
 
 // InputOf is what the rules of recovery know before the log is read.

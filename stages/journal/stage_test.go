@@ -329,7 +329,7 @@ func TestSuperblock(t *testing.T) {
 	}
 	for _, c := range cases {
 		b := newBench(t, 3)
-		next := &datafile.Superblock{Sequence: 2, Cluster: cluster, ReplicasCount: 1, SessionsMax: 4, View: 1, LogView: 1}
+		next := &datafile.Superblock{Sequence: 2, Cluster: cluster, ReplicasCount: 1, SessionsMax: 4, Release: 1, View: 1, LogView: 1}
 		b.request(stages.ConsensusToJournal{Kind: stages.JournalSuperblock, Superblock: next})
 		b.appendOp(4)
 		for i := range uint32(2 * copies) {

@@ -33,13 +33,18 @@ func TestPeerRefused(t *testing.T) {
 		"replicas": {func(self *peer.Self) { self.ReplicasCount = 3 }, "number of replicas: ours is "},
 		"sessions": {func(self *peer.Self) { self.Fixed[14] = 77 }, "sessions: ours is "},
 		"releases": {func(self *peer.Self) { self.Releases = peer.Range{Min: 2, Max: 3} }, "releases: ours is "},
-		"key": {func(self *peer.Self) { self.Keys = peer.NewKeys([peer.KeyBytes]byte{1}) },
+		"a key on one side": {func(self *peer.Self) { self.Keys = peer.NewKeys([peer.KeyBytes]byte{1}) },
 			"use of a key (1: yes): ours is "},
+		"another key": {func(self *peer.Self) { self.Keys = peer.NewKeys([peer.KeyBytes]byte{1}) },
+			"key of the cluster: ours is "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			replicas := 2
 			w := newPeerWorld(t, seeded.Rand(t), replicas)
 			w.change = func(index int, self *peer.Self) {
+				if name == "another key" {
+					self.Keys = peer.NewKeys([peer.KeyBytes]byte{2})
+				}
 				if index == 1 {
 					c.change(self)
 				}

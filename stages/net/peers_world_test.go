@@ -33,6 +33,8 @@ type peerWorld struct {
 	change func(index int, self *peer.Self)
 	// wrap lets a test put a port before that of a node.
 	wrap func(index int, network ports.Network) ports.Network
+	// tap lets an attacker decide what arrives of what one replica sends to another.
+	tap func(from, to int, message []byte) []byte
 	// limitsOf lets a replica think of another number of replicas.
 	limitsOf func(index int) (replicas uint32)
 	arrived  int
@@ -344,6 +346,12 @@ func (e *peerEnd) leave(bytesMax int) bool {
 	if e.other == nil {
 		e.sendsParts = [2][]byte{}
 		e.node.tell(e, ports.NetworkSent, -int32(unix.EPIPE))
+		return true
+	}
+	if tap := e.node.world.tap; tap != nil && e.other.node != nil {
+		e.other.arriving = append(e.other.arriving, tap(e.node.index, e.other.node.index, e.sendCopy)...)
+		e.sendsParts = [2][]byte{}
+		e.node.tell(e, ports.NetworkSent, int32(len(e.sendCopy)))
 		return true
 	}
 	rest := e.sendCopy[e.taken:]

@@ -59,7 +59,7 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 		Replica:         options.Replica,
 		ReplicasCount:   options.ReplicasCount,
 		SessionsMax:     l.SessionsMax,
-		Release:         limits.Release,
+		Release:         l.ReleaseMax,
 		RequestBytesMax: l.RequestBytesMax,
 		Incarnation:     options.Incarnation,
 	}

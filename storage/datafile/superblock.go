@@ -26,7 +26,9 @@ type Superblock struct {
 	Checkpoint    storage.Checkpoint
 	Parent        wire.Checksum // checksum of the superblock before this one
 
-	// Release of who wrote it last. An older server refuses the file.
+	// Release is the newest one that has prepared an op here or written a checkpoint, and before the
+	// first checkpoint of one of several replicas that of its format. An older server refuses the
+	// file.
 	Release uint32
 	// RequestBytesMax is the largest request that the cluster was formatted for.
 	RequestBytesMax uint32
@@ -353,9 +355,8 @@ func inForce(copies []copyState, l *limits.Limits) (int, error) {
 		return 0, err
 	}
 	chosen := &copies[index]
-	if chosen.content.Release > limits.Release {
-		return 0, fmt.Errorf("the data file was written by release %d, this server is release %d: use a server of that release or newer",
-			chosen.content.Release, limits.Release)
+	if err := refusedRelease(&chosen.content, l); err != nil {
+		return 0, err
 	}
 	names := [13]string{"sector", "page", "block", "message", "log slots", "bar", "slack", "pipeline", "memtable seal", "superblock copy",
 		"superblock copies", "runs of a merge", "twin"}

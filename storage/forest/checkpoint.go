@@ -3,7 +3,6 @@ package forest
 import (
 	"ledger/internal/arena"
 	"ledger/internal/assert"
-	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/forest/manifest"
 )
@@ -21,7 +20,6 @@ type checkpoint struct {
 	reader        manifest.Reader // of a manifest that is opened
 	trailersCount uint64
 	state         storage.Checkpoint // the part that the forest knows; the roots come with the job
-	opened        uint32             // release of the checkpoint that was opened; 0: of none
 }
 
 func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
@@ -45,8 +43,9 @@ func newCheckpoint(f *Forest, a *arena.Arena) checkpoint {
 
 // CheckpointCapture takes the checkpoint whose trigger is op. It consists of the state as of op -
 // BarOps, all of which is on disk, and of the sessions and their replies as of op. It comes right
-// after BarInstall. The job's memory does not change until the next capture.
-func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *storage.CheckpointJob {
+// after BarInstall. The job's memory does not change until the next capture. release is the one
+// that goes on from the checkpoint.
+func (f *Forest) CheckpointCapture(op uint64, release uint32, sessions, replies [][]byte) *storage.CheckpointJob {
 	assert.That(f.limits.IsTrigger(op), "a checkpoint is taken at a trigger")
 	assert.That(!f.levels.IsUnder(), "the generation before is installed")
 	f.keeper.CheckOnDisk()
@@ -99,7 +98,7 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 	c.state = storage.Checkpoint{
 		Op:             job.Op,
 		BlocksHigh:     f.freeSet.High(),
-		Release:        f.release(),
+		Release:        release,
 		AccountsCount:  head.Accounts,
 		TransfersCount: head.Transfers,
 	}
@@ -115,16 +114,6 @@ func (f *Forest) CheckpointCapture(op uint64, sessions, replies [][]byte) *stora
 	assert.AtMost(first, c.trailersCount, "blocks of trailers")
 	f.selfCheck()
 	return job
-}
-
-// release is the one by whose rules ops are executed. A single replica upgrades by a restart, so it
-// is the program's. Replicas of a cluster agree on it: it is that of the checkpoint from which they
-// go on, whatever programs they run.
-func (f *Forest) release() uint32 {
-	if agreed := f.checkpoint.opened; f.limits.ReplicasCount > 1 && agreed != 0 {
-		return agreed
-	}
-	return limits.Release
 }
 
 // CheckpointState returns the checkpoint whose job is back, without the fields that the forest does

@@ -240,7 +240,7 @@ func (w *world) ended() {
 		}
 		f.BarInstall(w.generation)
 		if l.IsTrigger(op) {
-			job := f.CheckpointCapture(op, w.sessions, w.replies)
+			job := f.CheckpointCapture(op, limits.Release, w.sessions, w.replies)
 			w.merger.Checkpoint(job, w)
 			if job.Fault != nil {
 				w.t.Fatal(job.Fault)

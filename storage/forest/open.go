@@ -22,7 +22,6 @@ func (f *Forest) Open(checkpoint *storage.Checkpoint, idsAhead uint64) {
 	if !checkpoint.Roots[storage.TrailerManifest].IsZero() {
 		f.openTrees(checkpoint, idsAhead)
 	}
-	f.checkpoint.opened = checkpoint.Release
 	f.isOpen = true
 }
 

@@ -1,0 +1,6 @@
+//go:build !trialrelease
+
+package limits
+
+// releaseMax is the newest release that this program can run.
+const releaseMax = Release
