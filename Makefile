@@ -10,6 +10,7 @@ KILLS       ?= 5
 SEED        ?= 1
 MINUTES     ?= 55
 SHORT       ?= false
+FROM        ?= clock
 BENCH       ?= .
 COUNT       ?= 1
 BENCHTIME   ?= 1s
@@ -57,8 +58,8 @@ cluster-seed: ## replays SEED of a cluster and prints what the replicas say, wri
 cluster-long: ## 5000 seeds of clusters, in parts of MINUTES; each part goes on where the one before stopped, and renews docs/clusters.md
 	$(GO) run ./sim/cmd/clusters -seeds=5000 -minutes=$(MINUTES) -progress=bin/clusters.progress -out=docs/clusters.md
 
-sim-long: ## 20000 seeds of the simulator, by the clock: for nightly runs
-	LEDGER_SEED=clock $(GO) test ./sim -run '^TestSeeds$$' -v -count=1 -timeout 12h -seeds=20000
+sim-long: ## seeds of single replicas and of clusters from FROM on (clock, commit, a number), for MINUTES; shrinks failures; report in bin/sim-long.md
+	$(GO) run ./sim/cmd/clusters -from=$(FROM) -minutes=$(MINUTES) -short=$(SHORT) -out=bin/sim-long.md
 
 interop: build ## the official clients, the recorded corpora, kill -9
 	KILLS=$(KILLS) interop/run.sh

@@ -171,6 +171,7 @@ func (c *Cluster) addClients(count int, source workload.Source, pauseNs uint64) 
 		}, source, wallBaseNs+c.world.events.nowNs)
 		c.clients = append(c.clients, one)
 	}
+	c.mostClients = max(c.mostClients, len(c.clients))
 }
 
 // drawAddresses draws what a client is told of the cluster. Most know the one address that it has.

@@ -79,8 +79,8 @@ func (c Coverage) String() string {
 		c.Findings[storage.ZoneSuperblock], c.Findings[storage.ZoneLog], c.Findings[storage.ZoneGrid], c.RestFound)
 }
 
-// missing names a common situation that many runs together have never reached.
-func (c *Coverage) missing() string {
+// Missing names a common situation that many runs together have never reached.
+func (c *Coverage) Missing() string {
 	for tree, count := range c.Tables {
 		if count == 0 {
 			return "a table of " + storage.Trees[tree].Name
@@ -137,6 +137,9 @@ func (m *Machine) observeGrid(offsetBytes uint64, data []byte) {
 
 // observeCrash counts the activities that a crash interrupts.
 func (m *Machine) observeCrash() {
+	if m.world.options.onCrash != nil {
+		m.world.options.onCrash(m)
+	}
 	c := &m.result.Coverage.Crashes
 	if !m.ready {
 		c[crashReplay]++

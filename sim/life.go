@@ -40,7 +40,7 @@ func (m *Machine) live() {
 	}
 	m.format(-1)
 
-	m.network.faulty = r.IntN(4) != 0
+	m.network.faulty = m.world.options.Cuts.has(r.IntN(4) != 0, withoutLoss)
 	profile := workload.DrawProfile(r)
 	if profile.Accounts > 200 && r.IntN(3) != 0 {
 		profile.Accounts = 200
@@ -56,7 +56,9 @@ func (m *Machine) live() {
 		profile.FullBatchPercent = min(profile.FullBatchPercent, 1)
 	}
 	generator := workload.NewGenerator(r.Uint64(), profile, m.cluster.modelLimits)
-	m.cluster.addClients(1+r.IntN(int(m.limits.SessionsMax)+2), generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
+	cuts := m.world.options.Cuts
+	clients := cuts.clients(1 + r.IntN(int(m.limits.SessionsMax)+2))
+	m.cluster.addClients(clients, generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
 
 	goal := opsMin + r.IntN(opsMax-opsMin)
 	if m.cluster.deep {
@@ -66,7 +68,8 @@ func (m *Machine) live() {
 	} else if r.IntN(16) == 0 {
 		goal = opsMax + r.IntN(opsLongMax-opsMax)
 	}
-	crashes := r.IntN(crashesMax + 1)
+	goal = cuts.ops(goal)
+	crashes := cuts.strikes(r.IntN(crashesMax + 1))
 	for range crashes {
 		if m.disk.slowTo = 0; r.IntN(3) == 0 {
 			m.slowDown()

@@ -74,6 +74,9 @@ func redrawMemory(l *limits.Limits, random *rand.Rand) {
 	l.HashSeed = random.Uint64()
 	l.CompactWorkers = 1 + uint32(l.HashSeed)%4
 	if l.ScrubPeriodNs = 0; l.HashSeed>>8&1 == 0 {
-		l.ScrubPeriodNs = 200 * nsPerMs << (l.HashSeed >> 9 % 6)
+		l.ScrubPeriodNs = scrubPeriodNs(l)
 	}
 }
+
+// scrubPeriodNs is the period of a start that has a scrubber.
+func scrubPeriodNs(l *limits.Limits) uint64 { return 200 * nsPerMs << (l.HashSeed >> 9 % 6) }

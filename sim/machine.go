@@ -44,6 +44,7 @@ type Machine struct {
 	awayOp   uint64 // it is down or stands still until this op is committed; 0: it is not away for long
 	pausedNs uint64 // it gets no turns until then
 	timerNs  uint64 // when a driver wants its next turn
+	scrubs   bool   // its starts have a scrubber
 	keyStep  uint64 // of the keys that it read at its last start
 
 	// A start, from start to stop.

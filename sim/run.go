@@ -19,8 +19,10 @@ type Options struct {
 	// Several: a cluster of several replicas. Its trace has one line for each message and decision;
 	// with Detail, also one for each turn and disk operation.
 	Several, Detail bool
+	Cuts            *Cuts // what is left out of the run; nil: nothing
 
 	traceTo *[]string
+	onCrash func(m *Machine) // of tests: a machine goes down
 }
 
 // Result of a run without a finding.
@@ -45,6 +47,7 @@ type Result struct {
 type Failure struct {
 	Options Options
 	Reason  string
+	Size    Size
 	Stack   string // of a panic
 	Trace   []string
 }
@@ -119,7 +122,7 @@ func run(options Options) (result Result, failure *Failure) {
 			if failure.Stack != "" && w.stack != "" {
 				failure.Stack = w.stack
 			}
-			failure.Trace = w.trace
+			failure.Trace, failure.Size = w.trace, w.size()
 			w.abandon()
 		}
 	}()

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"flag"
-	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -48,7 +47,7 @@ func TestSeveralSeeds(t *testing.T) {
 					return
 				}
 				lock.Lock()
-				addCounts(reflect.ValueOf(&sum).Elem(), reflect.ValueOf(result))
+				sum.Add(&result)
 				ops, crashes = append(ops, result.OpsCount), append(crashes, result.CrashesCount)
 				reached.Add(&result.Marks)
 				lock.Unlock()

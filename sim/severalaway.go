@@ -9,7 +9,7 @@ const (
 // sendAway stops a machine, or makes it stand still, until the others have taken some checkpoints.
 // Then it needs one of theirs.
 func (s *several) sendAway(m *Machine) {
-	if !heals.sync || m.replica == nil {
+	if m.replica == nil {
 		return
 	}
 	r := m.random

@@ -4,15 +4,6 @@ import (
 	"ledger/sim/oracle"
 )
 
-// heals says which faults the replicas repair. What they do not repair yet is not caused.
-var heals = struct {
-	blocks bool // damaged blocks, from other replicas
-	sync   bool // a replica that misses more than the logs of others have takes their checkpoint
-	walk   bool // what such a replica misses comes by itself
-	reopen bool // a block that no checkpoint names, by executing the log again
-	scrub  bool // damage that nobody reads is found
-}{blocks: true, sync: true, walk: true, reopen: true}
-
 // blockAt is where a block lies in the file.
 func (m *Machine) blockAt(address uint64) uint64 {
 	return m.layout.GridAt + (address-1)*uint64(m.limits.BlockBytes)
@@ -115,7 +106,7 @@ const (
 // spoil damages blocks of a machine, within the budget of faults: another machine has each of them.
 func (s *several) spoil(m *Machine) {
 	high := m.blocksHigh()
-	if !heals.blocks || !s.mix.isSpoiled || high == 0 {
+	if !s.mix.isSpoiled || high == 0 {
 		return
 	}
 	r := m.random
@@ -150,7 +141,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 		}
 	}
 	block := s.blocks.Found(m.index, address)
-	if block == nil || !s.blocks.MaySpoil(m.index, block) && !(heals.reopen && s.blocks.MayRebuild(m.index, block)) {
+	if block == nil || !s.blocks.MaySpoil(m.index, block) && !s.blocks.MayRebuild(m.index, block) {
 		return
 	}
 	r, image, page := m.random, m.disk.image, uint64(m.limits.PageBytes)
@@ -189,41 +180,10 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 		"all of it"}[kind])
 }
 
-// mendUnread makes whole what the disks have spoiled and nobody has read since, as long as nothing
-// looks for it.
-func (s *several) mendUnread() {
-	for _, m := range s.cluster.machines {
-		for _, block := range s.blocks.Broken(m.index, m.witness.checkpointOp) {
-			if block.Faults>>m.index&1 == 0 && (heals.walk || m.witness.syncMax == 0) {
-				continue
-			}
-			at := m.blockAt(block.Address)
-			for i := range uint64(len(block.Bytes)) / m.disk.image.sectorBytes {
-				delete(m.disk.image.unreadable, at/m.disk.image.sectorBytes+i)
-			}
-			m.disk.image.put(at, block.Bytes)
-		}
-	}
-}
-
-// isHealed tells whether each replica has all blocks of its checkpoint, but those that its disk has
-// spoiled and that nobody looks for.
-func (s *several) isHealed() bool {
-	for _, m := range s.cluster.machines {
-		if s.blocks.Missing(m.index, m.witness.checkpointOp) != nil {
-			return false
-		}
-		if heals.scrub && len(s.blocks.Broken(m.index, m.witness.checkpointOp)) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // demandBlocks demands that each replica has all blocks of its checkpoint, page by page.
 func (s *several) demandBlocks() {
 	for _, m := range s.cluster.machines {
-		if broken := s.blocks.Broken(m.index, m.witness.checkpointOp); len(broken) > 0 {
+		if broken := s.unreadOf(m); len(broken) > 0 {
 			m.fail("machine %d: %d blocks of checkpoint %d are not whole at the end, the first one is block %d", m.index, len(broken),
 				m.witness.checkpointOp, broken[0].Address)
 		}

@@ -1,18 +1,20 @@
 package sim
 
-import "ledger/inspect"
+import (
+	"slices"
+
+	"ledger/inspect"
+)
 
 // agree demands that all replicas come to the same op and the same checkpoint.
 func (s *several) agree() {
 	s.runUntil(s.isEven, "all replicas have executed the same ops and have the same checkpoint")
-	if heals.walk || heals.scrub {
-		steps := 0
-		s.runUntil(func() bool {
-			steps++
-			return steps%healedEvery == 1 && s.isEven() && s.isHealed()
-		}, "every replica has all blocks of its checkpoint")
-	}
-	s.mendUnread()
+	steps := 0
+	s.runUntil(func() bool {
+		steps++
+		return steps%healedEvery == 1 && s.isEven() && !s.isMissing()
+	}, "every replica has all blocks of its checkpoint")
+	s.scrub()
 	if s.cluster.machines[0].witness.checkpointOp > 0 {
 		s.marks.add(MarkCheckpoint)
 		s.demandBlocks()
@@ -25,6 +27,11 @@ func (s *several) agree() {
 
 // healedEvery: of so many steps, one looks at all blocks.
 const healedEvery = 500
+
+// isMissing tells whether a replica misses a block of its checkpoint that its disk has not spoiled.
+func (s *several) isMissing() bool {
+	return slices.ContainsFunc(s.cluster.machines, func(m *Machine) bool { return s.blocks.Missing(m.index, m.witness.checkpointOp) != nil })
+}
 
 // isEven tells whether all replicas have executed all ops, and have the same checkpoint on disk. A
 // machine that writes its next superblock is not even with others: a reader of the disk finds it as

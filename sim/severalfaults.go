@@ -45,9 +45,7 @@ func drawMix(r *rand.Rand, count int) (m mix) {
 	for _, kind := range [...]strike{strikeCrash, strikePower, strikeTrap} { // most runs have these
 		m.weights[kind] += 1 + r.IntN(2)
 	}
-	if heals.sync { // a fifth of the runs and more have a sync
-		m.weights[strikeAway] += 1 + r.IntN(3)
-	}
+	m.weights[strikeAway] += 1 + r.IntN(3) // a fifth of the runs and more have a sync
 	m.isLossy, m.isDamage, m.isRough, m.isSpoiled = r.IntN(4) != 0, r.IntN(2) == 0, r.IntN(3) != 0, r.IntN(4) != 0
 	return m
 }

@@ -27,7 +27,10 @@ func (w *World) liveSeveral() {
 func (s *several) live() {
 	c := s.cluster
 	w, r := c.world, c.world.random
-	s.mix = drawMix(r, len(c.replicas()))
+	cuts := w.options.Cuts
+	drawn := drawMix(r, len(c.replicas()))
+	isWithoutStrikes := false
+	s.mix, isWithoutStrikes = cuts.mix(drawn)
 	for _, m := range c.machines {
 		m.network.faulty = s.mix.isLossy
 		m.format(-1)
@@ -44,9 +47,14 @@ func (s *several) live() {
 		profile.FullBatchPercent = min(profile.FullBatchPercent, 1)
 		s.goal = uint64(opsLongMin + r.IntN(opsLongMax-opsLongMin))
 	}
+	s.goal = uint64(cuts.ops(int(s.goal)))
 	generator := workload.NewGenerator(r.Uint64(), profile, c.modelLimits)
-	c.addClients(1+r.IntN(int(c.limits.SessionsMax)+2), generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
-	s.strikes = 2 + r.IntN(strikesMax)
+	clients := cuts.clients(1 + r.IntN(int(c.limits.SessionsMax)+2))
+	c.addClients(clients, generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
+	s.strikes = cuts.strikes(2 + r.IntN(strikesMax))
+	if isWithoutStrikes {
+		s.strikes = 0
+	}
 	s.planStrike()
 	s.work()
 	s.heal()
@@ -166,6 +174,9 @@ func (s *several) revive() {
 			continue
 		}
 		redrawMemory(&m.limits, m.random)
+		if m.scrubs && m.limits.ScrubPeriodNs == 0 {
+			m.limits.ScrubPeriodNs = scrubPeriodNs(&m.limits)
+		}
 		crashSectors := -1
 		if !s.isCalm && m.random.IntN(6) == 0 {
 			crashSectors = m.random.IntN(1 << m.random.IntN(7))

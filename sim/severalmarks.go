@@ -57,6 +57,7 @@ const (
 	MarkSync                          // a replica takes a checkpoint of others
 	MarkSyncAgain                     // or a newer one, while blocks of it are missing
 	MarkStandby                       // standbys have the checkpoint of the replicas at the end
+	MarkScrubbed                      // damage that nobody reads is found at the end, and repaired
 	marksCount
 )
 
@@ -106,6 +107,7 @@ var markRules = [marksCount]struct {
 	MarkSync:              {"a replica takes a checkpoint of others", 20},
 	MarkSyncAgain:         {"a newer one while blocks of it are missing", 0},
 	MarkStandby:           {"standbys have the checkpoint of the replicas", 12},
+	MarkScrubbed:          {"damage that nobody reads is repaired", 8},
 }
 
 // Marks counts how often a run reached each mark.
@@ -203,7 +205,7 @@ func (r *MarksReached) Text(runs int) string {
 // the least one, it allows three standard deviations fewer, and never none.
 func (r *MarksReached) Missing(runs int) string {
 	for i, rule := range markRules {
-		if rule.least == 0 || Mark(i) >= MarkSpoiledBlock && Mark(i) <= MarkSyncAgain && !heals.blocks {
+		if rule.least == 0 {
 			continue
 		}
 		share := float64(rule.least) / 100

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"flag"
 	"os"
-	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -24,7 +23,7 @@ var (
 	linesFlag = flag.Int("trace-lines", 0, "how much of a failing run is shown")
 )
 
-// coverageSeedsMin seeds meet everything that Coverage.missing knows.
+// coverageSeedsMin seeds meet everything that Coverage.Missing knows.
 const coverageSeedsMin = 150
 
 // The least size of the median seed.
@@ -59,7 +58,7 @@ func TestSeeds(t *testing.T) {
 					return
 				}
 				lock.Lock()
-				addCounts(reflect.ValueOf(&sum).Elem(), reflect.ValueOf(result))
+				sum.Add(&result)
 				ops, crashes = append(ops, result.OpsCount), append(crashes, result.CrashesCount)
 				lock.Unlock()
 			}
@@ -77,7 +76,7 @@ func TestSeeds(t *testing.T) {
 		t.Errorf("the median seed has %d ops and %d crashes, want at least %d and %d", median(ops), median(crashes), opsMedianMin,
 			crashesMedianMin)
 	}
-	if missing := sum.Coverage.missing(); missing != "" && count >= coverageSeedsMin && !t.Failed() {
+	if missing := sum.Coverage.Missing(); missing != "" && count >= coverageSeedsMin && !t.Failed() {
 		t.Errorf("%d seeds have never met %s", count, missing)
 	}
 }
@@ -95,22 +94,6 @@ func processorTime(t *testing.T) time.Duration {
 func median(list []int) int {
 	slices.Sort(list)
 	return list[len(list)/2]
-}
-
-// addCounts adds the numbers of one run to those of many, in all fields that count.
-func addCounts(sum, one reflect.Value) {
-	switch one.Kind() {
-	case reflect.Int:
-		sum.SetInt(sum.Int() + one.Int())
-	case reflect.Struct:
-		for i := range one.NumField() {
-			addCounts(sum.Field(i), one.Field(i))
-		}
-	case reflect.Array:
-		for i := range one.Len() {
-			addCounts(sum.Index(i), one.Index(i))
-		}
-	}
 }
 
 // Goal: what was found once stays found. Each line of the file: a seed, and why it is there.

@@ -47,6 +47,7 @@ type Cluster struct {
 	clients        []*client
 	inFlight       []*workload.Exchange // of clients that were removed
 	exchangesCount int
+	mostClients    int // at a time
 }
 
 func newWorld(options Options, random *rand.Rand, fail func(string, ...any)) *World {
@@ -131,7 +132,7 @@ func (w *World) advance() {
 	if len(w.machines) > 1 {
 		m = w.machines[w.random.IntN(len(w.machines))]
 	}
-	if !m.calm && m.replica != nil {
+	if !m.calm && m.replica != nil && w.options.Cuts.has(true, withoutStrangers) {
 		m.disturb()
 	}
 }

@@ -1,14 +1,19 @@
-// Command clusters runs the simulator of clusters of several replicas.
+// Command clusters runs the simulator, of clusters of several replicas first of all.
 //
 //	go run ./sim/cmd/clusters -seed=7            replays a seed and prints what the replicas do
 //	go run ./sim/cmd/clusters -seed=7 -single    the same for a seed of single replicas
+//	go run ./sim/cmd/clusters -seed=7 -cuts='ops=9,strikes=2,clients=1,without=clock'
 //	go run ./sim/cmd/clusters -seeds=5000 -minutes=55 -progress=FILE -out=FILE
+//	go run ./sim/cmd/clusters -from=clock -minutes=55 -out=FILE
 //
-// The last form runs many seeds for a time. It goes on where the part before has stopped, and
-// writes a summary of all parts. make cluster-long calls it.
+// The third form runs what is left of a seed when these things are left out. The fourth one runs
+// many seeds for a time. It goes on where the part before has stopped, and writes a summary of all
+// parts. make cluster-long calls it. The last one runs seeds of single replicas and of clusters in
+// turn, shrinks each failure, and writes a report. make sim-long calls it.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -27,20 +32,46 @@ func main() {
 	progress := flag.String("progress", "", "file with a line for each seed that was run; a part goes on behind it")
 	short := flag.Bool("short", false, "leave out the long lives: a fifth of the time, and most of what can be found")
 	out := flag.String("out", "", "file for the summary of all parts; empty: only printed")
+	cutsText := flag.String("cuts", "", "with -seed: leave this out of the run; a shrunk failure says what")
+	from := flag.String("from", "", "run single replicas and clusters in turn, from the seed of the clock, the commit, or this number on")
 	flag.Parse()
 	if *seed != 0 {
-		os.Exit(replay(sim.Options{Seed: *seed, Several: !*single, ShortLives: *short, Trace: true, Detail: *detail, TraceLines: 1 << 40}))
-	}
-	if *progress == "" {
-		fmt.Fprintln(os.Stderr, "clusters: give -seed=N to replay one, or -progress=FILE to run many")
-		os.Exit(1)
+		options := sim.Options{Seed: *seed, Several: !*single, ShortLives: *short, Trace: true, Detail: *detail, TraceLines: 1 << 40}
+		if *cutsText != "" {
+			var err error
+			if options.Cuts, err = sim.ParseCuts(*cutsText); err != nil {
+				fail(err)
+			}
+		}
+		os.Exit(replay(options))
 	}
 	limit := time.Duration(*minutes * float64(time.Minute))
+	if *from != "" {
+		number, err := firstSeed(*from)
+		if err != nil {
+			fail(err)
+		}
+		if *out == "" {
+			fail(errors.New("-from: give the file of the report, -out=FILE"))
+		}
+		n := nightly{first: number, until: time.Now().Add(limit), short: *short, out: *out}
+		if err := n.run(); err != nil {
+			fail(err)
+		}
+		return
+	}
+	if *progress == "" {
+		fail(errors.New("give -seed=N to replay one, -progress=FILE to run many, or -from=clock for a nightly run"))
+	}
 	p := part{first: *first, seeds: *seeds, until: time.Now().Add(limit), progress: *progress, out: *out, short: *short}
 	if err := p.run(); err != nil {
-		fmt.Fprintln(os.Stderr, "clusters:", err)
-		os.Exit(1)
+		fail(err)
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "clusters:", err)
+	os.Exit(1)
 }
 
 // replay prints the trace of a run, and why it fails, if it does.
