@@ -249,6 +249,10 @@ func netFamilies() []family {
 					emit(count, net.CauseNames[cause])
 				}
 			}},
+		one("ledger_net_unidentified_bytes", "bytes", "Bytes that the first messages of unidentified connections hold now, of those above 4 KiB",
+			gauge, func(s *snapshot) uint64 { return s.Net.StrangerBytes }),
+		one("ledger_net_unidentified_waits", "waits", "First messages that had to wait, because others held all bytes for them", counter,
+			func(s *snapshot) uint64 { return s.Net.StrangerWaits }),
 		one("ledger_net_cluster_mismatch_messages", "messages", "Messages to another cluster; each closed its connection", counter,
 			func(s *snapshot) uint64 { return s.Net.ClusterMismatches }),
 		one("ledger_net_waiting_connections", "connections", "Connections that are not read, because all message slots are taken", gauge,

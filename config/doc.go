@@ -23,6 +23,7 @@
 //	scrub_days       = 7 # in which the whole data file is read; 0: never
 //	client_release_max = "0.18.3" # of the clients that are served
 //	cluster_key_file = "/etc/ledger/cluster.key" # the key that all replicas share
+//	connections_per_address = 16 # without it, as many as there are
 //	development      = false
 //	metrics_address  = "127.0.0.1:9464"
 //	metrics_pprof    = false

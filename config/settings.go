@@ -51,6 +51,7 @@ type Settings struct {
 	ScrubDays        Setting
 	ClientReleaseMax Setting
 	ClusterKeyFile   Setting
+	PerAddress       Setting
 	Development      Setting
 	MetricsAddress   Setting
 	MetricsPprof     Setting
@@ -80,6 +81,7 @@ func keys() []key {
 		{"start", "scrub_days", func(s *Settings) *Setting { return &s.ScrubDays }},
 		{"start", "client_release_max", func(s *Settings) *Setting { return &s.ClientReleaseMax }},
 		{"start", "cluster_key_file", func(s *Settings) *Setting { return &s.ClusterKeyFile }},
+		{"start", "connections_per_address", func(s *Settings) *Setting { return &s.PerAddress }},
 		{"start", "development", func(s *Settings) *Setting { return &s.Development }},
 		{"start", "metrics_address", func(s *Settings) *Setting { return &s.MetricsAddress }},
 		{"start", "metrics_pprof", func(s *Settings) *Setting { return &s.MetricsPprof }},

@@ -73,7 +73,8 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, cluster_key_file, development, " +
+	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, cluster_key_file, " +
+		"connections_per_address, development, " +
 		"metrics_address, metrics_pprof, " +
 		"log, on_upgrade, statsd, trace"
 	for _, test := range []struct{ text, want string }{

@@ -66,7 +66,8 @@ func (s *Settings) Resolve() (*Start, error) {
 			start.Limits = limits.Development()
 		}
 	}
-	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveScrubber, s.resolveReleases, s.resolveClusterKey,
+	for _, resolve := range []func(*Start) error{s.resolveAddresses, s.resolveSizes, s.resolveScrubber, s.resolveReleases,
+		s.resolveClusterKey, s.resolveStrangers,
 		s.resolveAffinity, s.resolveLog, s.resolveObservers} {
 		if err := resolve(start); err != nil {
 			return nil, err
@@ -198,6 +199,18 @@ func (s *Settings) resolveReleases(start *Start) error {
 		return s.ClientReleaseMax.fail(fmt.Errorf("must be at least %s, the oldest release that is served", wire.ReleaseClientMin))
 	}
 	start.ClientReleaseMax = release
+	return nil
+}
+
+func (s *Settings) resolveStrangers(start *Start) error {
+	if !s.PerAddress.IsSet() {
+		return nil
+	}
+	count, err := ParseCount(s.PerAddress.Text, 1, math.MaxUint16)
+	if err != nil {
+		return s.PerAddress.fail(fmt.Errorf("%w; without the setting, an address may have all connections", err))
+	}
+	start.Limits.ConnectionsPerAddress = count
 	return nil
 }
 

@@ -8,6 +8,8 @@ import "fmt"
 type Limits struct {
 	RequestBytes, StorageBytes         uint64
 	Sessions, Connections              uint64
+	PerAddress                         uint64 // connections that an address may have; 0: as many as there are
+	UnidentifiedBytes                  uint64 // of first messages
 	PipelineOps, BarOps                uint64
 	CheckpointIntervalOps              uint64
 	ClientReleaseMin, ClientReleaseMax string
@@ -19,12 +21,17 @@ func (l *Log) Limits(e Limits) { emit(l, kindLimits, e) }
 func (e *Limits) Level() Level { return Info }
 func (e *Limits) Name() string { return "limits" }
 func (e *Limits) Text(line []byte) []byte {
-	return fmt.Appendf(line, "limits: request %d KiB, sessions %d, connections %d, pipeline %d ops, bar %d ops, checkpoint interval %d "+
-		"ops, storage %d GiB, clients of %s to %s", e.RequestBytes>>10, e.Sessions, e.Connections, e.PipelineOps, e.BarOps,
-		e.CheckpointIntervalOps, e.StorageBytes>>30, e.ClientReleaseMin, e.ClientReleaseMax)
+	perAddress := ""
+	if e.PerAddress > 0 {
+		perAddress = fmt.Sprintf(" (%d of one address)", e.PerAddress)
+	}
+	return fmt.Appendf(line, "limits: request %d KiB, sessions %d, connections %d%s, unidentified ones %d MiB, pipeline %d ops, bar %d ops, "+
+		"checkpoint interval %d ops, storage %d GiB, clients of %s to %s", e.RequestBytes>>10, e.Sessions, e.Connections, perAddress,
+		e.UnidentifiedBytes>>20, e.PipelineOps, e.BarOps, e.CheckpointIntervalOps, e.StorageBytes>>30, e.ClientReleaseMin, e.ClientReleaseMax)
 }
 func (e *Limits) Fields(o Fields) Fields {
 	return o.Number("request_bytes", e.RequestBytes).Number("sessions", e.Sessions).Number("connections", e.Connections).
+		Number("connections_per_address", e.PerAddress).Number("unidentified_bytes", e.UnidentifiedBytes).
 		Number("pipeline_ops", e.PipelineOps).Number("bar_ops", e.BarOps).Number("checkpoint_interval_ops", e.CheckpointIntervalOps).
 		Number("storage_bytes", e.StorageBytes).String("client_release_min", e.ClientReleaseMin).
 		String("client_release_max", e.ClientReleaseMax)

@@ -117,19 +117,22 @@ type Limits struct {
 	IsStandby         bool   // the file is that of a standby: its index is the number of replicas or above
 
 	// Of one start, not of the file.
-	StandbysCount    uint32 // standbys that a replica speaks to: those with an address; a standby speaks to none
-	RequestBytesMax  uint32 // largest client request, header included: 1 MiB, 32 KiB with --development
-	GroupBytesMax    uint32 // body of a prepare with several requests
-	ConnectionsMax   uint32 // client connections: sessions + slack for reconnects
-	CacheGridBytes   uint64 // page cache (--cache-grid)
-	CacheAccountsMax uint32 // cached accounts (--cache-accounts)
-	StorageBytesMax  uint64 // largest data file (--limit-storage)
-	CompactWorkers   uint32 // threads of compaction ([affinity] compact)
-	ScrubPeriodNs    uint64 // in which the whole file is read (--scrub-days); 0: it is not
-	ReleaseMin       uint32 // oldest release that this program can run
-	ReleaseMax       uint32 // newest one
-	Release          uint32 // the one that runs: of several replicas, that of the checkpoint
-	HashSeed         uint64 // of the hash tables in memory, drawn at each start; it must never reach the disk or another replica
+	StandbysCount   uint32 // standbys that a replica speaks to: those with an address; a standby speaks to none
+	RequestBytesMax uint32 // largest client request, header included: 1 MiB, 32 KiB with --development
+	GroupBytesMax   uint32 // body of a prepare with several requests
+	ConnectionsMax  uint32 // client connections: sessions + slack for reconnects
+	// ConnectionsPerAddress bounds the connections of one address, those of clients and those that are
+	// not identified each; 0: by the table only.
+	ConnectionsPerAddress uint32
+	CacheGridBytes        uint64 // page cache (--cache-grid)
+	CacheAccountsMax      uint32 // cached accounts (--cache-accounts)
+	StorageBytesMax       uint64 // largest data file (--limit-storage)
+	CompactWorkers        uint32 // threads of compaction ([affinity] compact)
+	ScrubPeriodNs         uint64 // in which the whole file is read (--scrub-days); 0: it is not
+	ReleaseMin            uint32 // oldest release that this program can run
+	ReleaseMax            uint32 // newest one
+	Release               uint32 // the one that runs: of several replicas, that of the checkpoint
+	HashSeed              uint64 // of the hash tables in memory, drawn at each start; it must never reach the disk or another replica
 }
 
 // Production returns the limits of a production start with the default caches and 64 sessions.

@@ -85,6 +85,14 @@ func (l *Limits) StrangersRoom() uint32 {
 	return strangersRoom
 }
 
+// strangerMessages are the first messages, larger than a page, that strangers may send at the same
+// time.
+const strangerMessages = 16
+
+// StrangerBytesMax is the memory for first messages of connections that are not identified. Beyond
+// it, such a message waits before its body is received.
+func (l *Limits) StrangerBytesMax() uint64 { return strangerMessages * uint64(l.MessageBytesMax) }
+
 // SlotsCount derives the number of message slots.
 func (l *Limits) SlotsCount() SlotsCount {
 	count := SlotsCount{

@@ -230,7 +230,8 @@ func (s *Server) LogLimits(log *events.Log) {
 	l := &s.opened.Limits
 	log.Limits(events.Limits{
 		RequestBytes: uint64(l.RequestBytesMax), StorageBytes: l.StorageBytesMax, Sessions: uint64(l.SessionsMax),
-		Connections: uint64(l.ConnectionsMax), PipelineOps: uint64(l.PipelineOpsMax), BarOps: uint64(l.BarOps),
+		Connections: uint64(l.ConnectionsMax), PerAddress: uint64(l.ConnectionsPerAddress), UnidentifiedBytes: l.StrangerBytesMax(),
+		PipelineOps: uint64(l.PipelineOpsMax), BarOps: uint64(l.BarOps),
 		CheckpointIntervalOps: uint64(l.CheckpointIntervalOps()),
 		ClientReleaseMin:      s.consensus.ReleaseMin.String(), ClientReleaseMax: s.consensus.ReleaseMax.String(),
 	})

@@ -31,6 +31,7 @@ type startCommand struct {
 	ScrubDays        *string `placeholder:"DAYS" help:"The scrubber reads the whole data file in this time, to find damage that nobody has needed yet; 0 switches it off. Default: ${scrub_days}."`
 	ClientReleaseMax *string `placeholder:"RELEASE" help:"Newest client library that is served, as in 0.18.3: a newer one is evicted. Default: ${client_release_max}."`
 	ClusterKeyFile   *string `placeholder:"FILE" help:"The key that all replicas share, as ledger keygen makes it: a replica without it is refused, and nothing can be forged between them. Default: no key."`
+	PerAddress       *string `name:"connections-per-address" placeholder:"N" help:"Connections that one address may have, IPv6 by its /64, and as many that are not identified; loopback and replicas are not limited. Default: no limit."`
 	Development      *string `placeholder:"BOOL" help:"Requests of ${request_development}, small caches, direct I/O optional. Default: false."`
 	Config           *string `placeholder:"FILE" help:"TOML file with the same settings and [affinity]; flags win over it. Default: no file."`
 	IO               *string `name:"io" placeholder:"KIND" help:"uring, posix, or auto: io_uring where the kernel has it. Default: auto."`
@@ -54,6 +55,7 @@ func (c *startCommand) Run(s *streams) error {
 		ScrubDays:        setting("scrub-days", c.ScrubDays),
 		ClientReleaseMax: setting("client-release-max", c.ClientReleaseMax),
 		ClusterKeyFile:   setting("cluster-key-file", c.ClusterKeyFile),
+		PerAddress:       setting("connections-per-address", c.PerAddress),
 		Development:      setting("development", c.Development),
 		MetricsAddress:   setting("metrics-address", c.MetricsAddress),
 		MetricsPprof:     setting("metrics-pprof", c.MetricsPprof),

@@ -58,6 +58,9 @@ func (s *Stage) advance(index uint32, c *connection, out *Actions) {
 				return
 			}
 		}
+		if !s.mayHold(c) {
+			return
+		}
 		if arrived < c.messageBytes {
 			break
 		}
@@ -101,6 +104,9 @@ func (s *Stage) receive(index uint32, c *connection, out *Actions) {
 		out.Network = append(out.Network, NetworkAction{Kind: NetworkReceiveAll, Connection: ports.ConnectionID(index),
 			Buffer: bytes[c.end:c.messageBytes]})
 		return
+	}
+	if c.kind == kindStranger {
+		bytes = bytes[:min(len(bytes), strangerBytesFree)]
 	}
 	out.Network = append(out.Network, NetworkAction{Kind: NetworkReceive, Connection: ports.ConnectionID(index), Buffer: bytes[c.end:]})
 }

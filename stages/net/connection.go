@@ -39,7 +39,9 @@ type connection struct {
 	logged      bool
 	waiting     bool // for a free slot
 	queued      bool // in waiters; may be left over from an earlier connection with this index
-	served      bool // its turn has come: it may take one slot before the waiting ones
+	// waitsForBytes: a stranger, whose first message would exceed StrangerBytesMax.
+	waitsForBytes bool
+	served        bool // its turn has come: it may take one slot before the waiting ones
 	// incarnation counts the connections of this index, so that an answer to an earlier one does
 	// not go to a later one.
 	incarnation  uint16
@@ -49,6 +51,8 @@ type connection struct {
 	client       wire.U128 // zero until a message names it
 	turn         uint64    // orders connections by how long they have been without a registered client
 	deadlineNs   uint64    // for the first whole message
+	bytesHeld    uint32    // of a stranger: what its first message counts for StrangerBytesMax
+	heldNs       uint64    // since when
 	beganNs      uint64    // when the first bytes of the message at start arrived
 	place        uint32    // of a peer, in the hub
 	peer         [18]byte
@@ -90,16 +94,20 @@ func (s *Stage) onAccepted(index uint32, c *connection, peer [18]byte, out *Acti
 	if s.kindCounts[kindStranger]+s.kindCounts[kindClient] > s.openMax+s.strangersRoom && !s.makeRoom(index, kindStranger, out) {
 		return
 	}
+	if !s.keepShare(index, out) {
+		return
+	}
 	s.advance(index, c, out)
 }
 
 // becomeClient makes a stranger a client. Clients have openMax places, and the places for strangers
 // beyond these stay free of them. stays tells whether the connection stays.
 func (s *Stage) becomeClient(index uint32, c *connection, out *Actions) (stays bool) {
+	s.release(c)
 	s.kindCounts[c.kind]--
 	c.kind = kindClient
 	s.kindCounts[c.kind]++
-	return s.kindCounts[kindClient] <= s.openMax || s.makeRoom(index, kindClient, out)
+	return (s.kindCounts[kindClient] <= s.openMax || s.makeRoom(index, kindClient, out)) && s.keepShare(index, out)
 }
 
 // refuse closes a connection because of a fault of its peer.
@@ -112,6 +120,7 @@ func (s *Stage) refuse(index uint32, c *connection, cause Cause, fault wire.Faul
 // leases stay until then.
 func (s *Stage) close(index uint32, c *connection, cause Cause, out *Actions) {
 	assert.That(c.state == connectionOpen, "a connection is closed once")
+	s.release(c)
 	c.state, c.waiting = connectionClosing, false
 	s.routes.forget(c.client, index)
 	s.Counters.ClosedCount[cause]++

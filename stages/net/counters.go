@@ -23,13 +23,15 @@ const (
 	CauseSilent                    // no whole message within FirstMessageNs
 	CauseDisplaced                 // the table was full, and this one was longest without a registered client
 	CauseRefused                   // a newcomer: the table was full of connections with registered clients
+	CauseAddress                   // its address has more than ConnectionsPerAddress
+	CauseStalled                   // its first message stalled, and others waited for the bytes that it held
 	CausePeers                     // it is another replica's, and counted with those from then on, or claimed to be
 	CausesCount
 )
 
 // CauseNames are for metrics and logs.
 var CauseNames = [CausesCount]string{"peer", "header", "body", "message", "second_client", "replaced", "slow",
-	"silent", "displaced", "refused", "peers"}
+	"silent", "displaced", "refused", "address", "stalled", "peers"}
 
 // Counters since the start, for the metrics.
 type Counters struct {
@@ -50,6 +52,8 @@ type Counters struct {
 	SlotWaitsCount     uint64 // times that a connection had to wait for a slot
 	CopiedBytes        uint64 // received bytes that were moved
 	LogsSuppressed     uint64
+	StrangerBytes      uint64 // that first messages hold of StrangerBytesMax, now
+	StrangerWaits      uint64 // first messages that had to wait for others to give bytes back
 	RoutesCount        uint64 // now
 	ConnectionsWaiting uint64 // for a slot, now
 
@@ -82,7 +86,7 @@ type LogEntry struct {
 	Reason   wire.Fault
 	Cluster  wire.U128 // LogMismatch: the one that the peer named
 	Ours     wire.U128 // LogMismatch: the one that we serve
-	Limit    uint32    // LogRefused: the size of the table
+	Limit    uint32    // LogRefused: the size of the table, or the connections that an address may have
 	Refused  uint64    // LogRefused: connections closed because of the full table since the last such line
 	Failures uint64    // LogAcceptFailed: tries that failed since the last such line
 	Errno    int32     // LogAcceptFailed

@@ -19,6 +19,7 @@ type fakeNetwork struct {
 	t           testing.TB
 	connections []fakeConnection
 	events      []ports.NetworkEvent
+	from        [18]byte // address of the next connections; zero: each has one in the same network
 }
 
 type fakeConnection struct {
@@ -35,8 +36,12 @@ func (n *fakeNetwork) accept() int {
 		c := &n.connections[i]
 		if !c.open && !c.closing {
 			*c = fakeConnection{open: true, lives: c.lives + 1}
-			n.events = append(n.events, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: ports.ConnectionID(i),
-				Peer: [18]byte{15: byte(i), 17: byte(i)}})
+			address := n.from
+			if address == ([18]byte{}) {
+				address[15] = byte(i)
+			}
+			address[17] = byte(i)
+			n.events = append(n.events, ports.NetworkEvent{Kind: ports.NetworkAccepted, Connection: ports.ConnectionID(i), Peer: address})
 			return i
 		}
 	}

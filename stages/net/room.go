@@ -9,40 +9,44 @@ import (
 const strangersMax = 64
 
 // makeRoom closes one connection after a newcomer was accepted (kindStranger), or has become a
-// client while clients have all their places (kindClient). It closes the one that has been longest
-// without a registered client, in the second case one of the clients. If all others have registered
-// clients, it closes the newcomer. stays tells whether the newcomer stays.
+// client while clients have all their places (kindClient). Of the connections without a registered
+// client, in the second case of the clients among them, it takes those of the address that has most
+// of them, and closes the one that has been longest without a registered client. So an address that
+// opens ever new connections displaces its own. If all others have registered clients, it closes
+// the newcomer. stays tells whether the newcomer stays.
 func (s *Stage) makeRoom(newcomer uint32, kind connectionKind, out *Actions) (stays bool) {
-	victim, cause := noConnection, CauseRefused
+	clear(s.addressCounts[:])
+	for i := range s.connections {
+		if c := &s.connections[i]; s.mayGiveWay(uint32(i), c, kind) {
+			s.addressCounts[s.bucketOf(&c.peer)]++
+		}
+	}
+	victim, cause, most := newcomer, CauseRefused, uint16(0)
 	for i := range s.connections {
 		c := &s.connections[i]
-		if c.state != connectionOpen || c.kind < kind || c.kind == kindPeer || s.isOfClient(uint32(i), c) {
+		if !s.mayGiveWay(uint32(i), c, kind) {
 			continue
 		}
-		if victim == noConnection || c.turn < s.connections[victim].turn {
-			victim = uint32(i)
+		count := s.addressCounts[s.bucketOf(&c.peer)]
+		if count > most || count == most && c.turn < s.connections[victim].turn {
+			victim, most = uint32(i), count
 		}
 		if uint32(i) != newcomer {
 			cause = CauseDisplaced
 		}
 	}
-	if victim == noConnection {
-		victim = newcomer
+	fault := wire.Fault("the table of connections is full, and it was longest without a registered client")
+	if cause == CauseRefused {
+		fault = "the table of connections is full of registered clients"
 	}
-	c := &s.connections[victim]
-	s.refusedUnlogged++
-	c.logged = true // the refusal's line tells the reason
-	if s.mayLog() {
-		fault := wire.Fault("the table of connections is full, and it was longest without a registered client")
-		if cause == CauseRefused {
-			fault = "the table of connections is full of registered clients"
-		}
-		out.Log = append(out.Log, LogEntry{Kind: LogRefused, Peer: c.peer, Client: c.client, Reason: fault, Closed: true,
-			Limit: s.openMax, Refused: s.refusedUnlogged})
-		s.refusedUnlogged = 0
-	}
-	s.close(victim, c, cause, out)
+	s.logRefused(&s.connections[victim], fault, s.openMax, out)
+	s.close(victim, &s.connections[victim], cause, out)
 	return victim != newcomer
+}
+
+// mayGiveWay tells whether a connection may be closed for a newcomer of a kind.
+func (s *Stage) mayGiveWay(index uint32, c *connection, kind connectionKind) bool {
+	return c.state == connectionOpen && c.kind >= kind && c.kind != kindPeer && !s.isOfClient(index, c)
 }
 
 // onAcceptFailed counts a try to accept that failed, and reports the first of AcceptLogEveryNs. The
@@ -58,8 +62,9 @@ func (s *Stage) onAcceptFailed(result int32, out *Actions) {
 	s.acceptUnlogged = 0
 }
 
-// closeSilent closes the connections whose first whole message is overdue. If a connection waits
-// for a slot, the server causes the delay, so the connection's time starts again.
+// closeSilent closes the connections whose first whole message is overdue, or has stalled while
+// others wait for its bytes. If a connection waits for a slot or for bytes, the server causes the
+// delay, so the connection's time starts again.
 func (s *Stage) closeSilent(out *Actions) {
 	s.deadlineNextNs = ^uint64(0)
 	for i := range s.connections {
@@ -67,8 +72,15 @@ func (s *Stage) closeSilent(out *Actions) {
 		if c.state != connectionOpen || c.kind != kindStranger {
 			continue
 		}
-		if c.waiting {
+		if c.waiting || c.waitsForBytes {
 			c.deadlineNs = s.nowNs + FirstMessageNs
+		}
+		if s.bytesWaiters > 0 && c.bytesHeld > 0 {
+			if s.nowNs >= c.heldNs+StrangerStallNs {
+				s.refuse(uint32(i), c, CauseStalled, "its first message has stalled, and others wait for the bytes that it holds", out)
+				continue
+			}
+			s.deadlineNextNs = min(s.deadlineNextNs, c.heldNs+StrangerStallNs)
 		}
 		if s.nowNs >= c.deadlineNs {
 			s.refuse(uint32(i), c, CauseSilent, "no whole message within 30 seconds", out)

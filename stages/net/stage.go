@@ -104,7 +104,11 @@ type Stage struct {
 	acceptUnlogged  uint64 // failed tries to accept since the last LogAcceptFailed
 	acceptLogNs     uint64 // the next LogAcceptFailed does not come before it
 	strangers       [strangersMax][16]byte
-	strangersCount  uint64 // number of noted addresses; the newest strangersMax are kept
+	addressKey      hashing.Key
+	addressCounts   [addressBuckets]uint16 // scratch of makeRoom
+	bytesWaiters    uint32                 // strangers that wait for bytes of StrangerBytesMax
+	bytesFreed      bool                   // some of these may go on
+	strangersCount  uint64                 // number of noted addresses; the newest strangersMax are kept
 	peers           peers
 
 	// Counters for the metrics.
@@ -126,6 +130,8 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, memory *arena.
 		slots:   slots,
 		cluster: cluster,
 		openMax: l.ConnectionsMax,
+
+		addressKey: key,
 
 		strangersRoom: l.StrangersRoom(),
 		connections:   arena.Slice[connection](memory, uint64(places), "connections"),
@@ -210,6 +216,9 @@ func (s *Stage) tick(out *Actions) {
 	}
 	if s.nowNs >= s.deadlineNextNs {
 		s.closeSilent(out)
+	}
+	if s.bytesFreed {
+		s.serveBytesWaiters(out)
 	}
 	s.tickPeers(out)
 	pool := s.slots.Pools[stages.SlotClient]
