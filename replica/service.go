@@ -12,7 +12,7 @@ import (
 //
 //	view began       once for each view, when clients are served in it: its primary, why the view
 //	                 before it was left, and the time without service
-//	service stopped  for reasons that last, and for a view change that lasts
+//	service stopped  for reasons that last, for a view change that lasts, and for a start that does
 //	service again    in the same view
 type service struct {
 	log    *events.Log
@@ -31,6 +31,10 @@ type service struct {
 
 // viewChangeLongNs is the time after which a view change is reported although it has not ended.
 const viewChangeLongNs = 2_000_000_000
+
+// startLongNs is the time after which a start is reported that serves nobody. It is told with the
+// next change of reason or view. Replicas that wait for others to be started change neither.
+const startLongNs = 10_000_000_000
 
 func newService(log *events.Log, clock func() uint64, self, count uint8) *service {
 	s := &service{log: log, clock: clock, self: self, count: count}
@@ -56,7 +60,7 @@ func (s *service) changed(now consensus.Service) {
 		isHopeless := now.Away == consensus.AwayStuck || now.Away == consensus.AwayBroken || now.Away == consensus.AwayRelease
 		isLasting := isHopeless || now.Away == consensus.AwayAlone || now.Away == consensus.AwayHead || now.Away == consensus.AwayClock ||
 			nowNs >= s.stoppedNs+viewChangeLongNs
-		if isLasting && !s.isTold && (s.hasStarted || isHopeless) {
+		if isLasting && !s.isTold && (s.hasStarted || isHopeless || nowNs >= s.stoppedNs+startLongNs) {
 			s.isTold = true
 			s.log.ServiceStopped(events.ServiceStopped{View: now.View, Reason: now.Away.String(), IsStandby: now.IsStandby})
 		}

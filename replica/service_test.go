@@ -65,6 +65,26 @@ func TestServiceLines(t *testing.T) {
 	}
 }
 
+// Goal: a start that serves nobody for long is told once, although clients were never served.
+func TestServiceOfALongStart(t *testing.T) {
+	var text strings.Builder
+	log, nowNs := events.New(&text, events.FormatText), uint64(1)
+	s := newService(log, func() uint64 { return nowNs }, 1, 3)
+	for _, after := range []uint64{0, 4, 5, 2, 9} {
+		nowNs += after * 1e9
+		s.changed(consensus.Service{View: uint32(nowNs / 1e9), Away: consensus.AwayViewChange})
+	}
+	s.changed(consensus.Service{View: 20, IsNormal: true})
+	if !log.Close(time.Minute) {
+		t.Fatal("the log does not end")
+	}
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], "warning: view 11: clients are not served here: the replicas are choosing a primary") ||
+		!strings.HasSuffix(lines[1], "info: view 20: replica 0 is the primary") {
+		t.Errorf("the log says:\n%s", text.String())
+	}
+}
+
 // Goal: the line about blocks that no replica brings names address, checksum and tree, and says
 // whether waiting is of any use.
 func TestLostBlocksLines(t *testing.T) {

@@ -160,3 +160,39 @@ func TestUnit(t *testing.T) {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 }
+
+// Goal: the unit formats the missing file of a single server. It never formats that of one of
+// several replicas, which may be lost or not mounted: the start is refused with the way out.
+func TestUnitFormats(t *testing.T) {
+	text, err := os.ReadFile("../../packaging/systemd/ledger.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`(?m)^ExecStartPre=/bin/sh -c '(.*)'$`).FindStringSubmatch(string(text))
+	if match == nil {
+		t.Fatal("the unit has no ExecStartPre")
+	}
+	script := strings.ReplaceAll(match[1], "/usr/bin/ledger", "echo ledger") // a program of its own: exec needs one
+	script = strings.ReplaceAll(script, "exec echo", "exec /bin/echo")
+	there, missing := filepath.Join(t.TempDir(), "0.data"), filepath.Join(t.TempDir(), "1.data")
+	if err := os.WriteFile(there, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, file, count string
+		status            int
+		want              string
+	}{
+		{"a file that is there", there, "3", 0, ""},
+		{"a single server", missing, "1", 0, "ledger format --cluster=7 --replica=0 --replica-count=1 --clients-max=64 " + missing + "\n"},
+		{"one of three", missing, "3", 1, "do not format another one"},
+	} {
+		command := exec.Command("/bin/sh", "-c", script)
+		command.Env = []string{"LEDGER_FILE=" + c.file, "LEDGER_REPLICA_COUNT=" + c.count, "LEDGER_CLUSTER=7", "LEDGER_REPLICA=0",
+			"LEDGER_CLIENTS_MAX=64"}
+		out, _ := command.CombinedOutput()
+		if command.ProcessState.ExitCode() != c.status || !strings.Contains(string(out), c.want) || c.want == "" && len(out) > 0 {
+			t.Errorf("%s: status %d, %q; want %d, %q", c.name, command.ProcessState.ExitCode(), out, c.status, c.want)
+		}
+	}
+}
