@@ -14,7 +14,8 @@ import (
 func TestReleases(t *testing.T) {
 	const one, two = limits.Release, limits.ReleaseTrial
 	at := func(replicas uint8, release uint32, checkpointOp uint64, checkpointRelease uint32) *Superblock {
-		return &Superblock{ReplicasCount: replicas, Release: release, Checkpoint: storage.Checkpoint{Op: checkpointOp, Release: checkpointRelease}}
+		return &Superblock{ReplicasCount: replicas, Release: release,
+			Checkpoint: storage.Checkpoint{Op: checkpointOp, Release: checkpointRelease}}
 	}
 	for _, c := range []struct {
 		name     string
