@@ -73,7 +73,7 @@ func (m *Machine) Execute(request *Request, reply []byte) (replyBytes int) {
 	case wire.OperationRegister:
 		wire.PutRegisterReplyBody(reply[:wire.RegisterReplyBytes], request.RequestBytesMax-wire.HeaderBytes)
 		return wire.RegisterReplyBytes
-	case wire.OperationNoop:
+	case wire.OperationNoop, wire.OperationMember: // what a member changes is in the headers of the log
 		return 0
 	case wire.OperationPulse:
 		m.Pulse(request.Timestamp, request.RequestBytesMax)

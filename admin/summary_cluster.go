@@ -23,6 +23,9 @@ func writeCluster(w io.Writer, s *snapshot) {
 	if c.Away != consensus.AwayNot {
 		fmt.Fprintf(w, "%s: %s\n", isAway, c.Away)
 	}
+	if !c.AreNamed {
+		fmt.Fprintln(w, "the cluster does not know its data files by number yet: that begins when all replicas have been connected")
+	}
 	if c.SyncOp > 0 {
 		fmt.Fprintf(w, "state sync: blocks of the checkpoint of op %d are missing here; opening it took %s\n", c.SyncOp, duration(c.OpenNs))
 	}

@@ -71,6 +71,7 @@ type DoViewChange struct {
 	Present      uint16 // bit i: the prepare of header i is here
 	Nack         uint16 // bit i: the author has certainly never acknowledged op - i with that header
 	HeadersCount uint8
+	Recovered    uint8 // 1: ledger recover made the author's data file
 	// Uncertain ops above the head: bit op modulo the slots of the log. They are blank, neither
 	// present nor nacked.
 	Uncertain [UncertainBytes]byte
@@ -84,7 +85,8 @@ func (m *DoViewChange) fields(c *cursor) {
 	c.u16("present", &m.Present)
 	c.u16("nack", &m.Nack)
 	u8(c, "headers count", &m.HeadersCount)
-	c.pad(7)
+	u8(c, "recovered", &m.Recovered)
+	c.pad(6)
 	c.bytes("uncertain", m.Uncertain[:])
 }
 
@@ -105,6 +107,8 @@ func (m *DoViewChange) check(e *Envelope, b *Bounds) Fault {
 		return fault(e.Command, "nack", uint64(m.Nack), "it must have no bit but of headers, whose count is", count)
 	case m.CheckpointOp > m.CommitMin:
 		return fault(e.Command, "checkpoint op", m.CheckpointOp, "it must be at most commit min", m.CommitMin)
+	case m.Recovered > 1:
+		return fault(e.Command, "recovered", uint64(m.Recovered), "it must be 0 or", 1)
 	}
 	return Fault{}
 }

@@ -81,7 +81,8 @@ const (
 	atCommand         = 171
 	atReplica         = 172
 	atFormat          = 173
-	atReserved        = 174
+	atMembers         = 176
+	atReserved        = 224
 )
 
 // Header views 256 bytes as the header of a prepare.
@@ -109,6 +110,7 @@ type Fields struct {
 	Operation       wire.Operation
 	Command         Command
 	Replica         uint8
+	Members         Members // in force from this op on; all zeros: the log names none
 }
 
 func (h Header) Checksum() wire.Checksum { return wire.Checksum(h[atChecksum : atChecksum+16]) }
@@ -133,6 +135,9 @@ func (h Header) Operation() wire.Operation { return wire.Operation(h[atOperation
 func (h Header) Command() Command          { return Command(h[atCommand]) }
 func (h Header) Replica() uint8            { return h[atReplica] }
 func (h Header) Format() uint8             { return h[atFormat] }
+
+// Members are the data files of the replicas that count from this op on.
+func (h Header) Members() Members { return ReadMembers(h[atMembers:]) }
 
 // IsGroup tells whether the prepare carries a table of requests.
 func (h Header) IsGroup() bool { return h.RequestsCount() >= 2 }
@@ -163,6 +168,7 @@ func Put(buffer []byte, f *Fields, bodyChecksum wire.Checksum) Header {
 	h[atCommand] = byte(f.Command)
 	h[atReplica] = f.Replica
 	h[atFormat] = Format
+	f.Members.Put(h[atMembers:])
 	sum := Sum(h[16:])
 	copy(h[atChecksum:], sum[:])
 	return h
@@ -186,6 +192,9 @@ func ValidHeader(h Header, cluster wire.U128, sizeMax uint32) bool {
 		return false
 	}
 	if h.Command() != CommandPrepare && h.Command() != CommandReserved {
+		return false
+	}
+	if h[atFormat+1] != 0 || h[atFormat+2] != 0 {
 		return false
 	}
 	for _, b := range h[atReserved:] {

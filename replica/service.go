@@ -57,7 +57,8 @@ func (s *service) changed(now consensus.Service) {
 		if now.LostNs > 0 && now.View > s.viewLast {
 			s.stoppedNs = min(s.stoppedNs, now.LostNs)
 		}
-		isHopeless := now.Away == consensus.AwayStuck || now.Away == consensus.AwayBroken || now.Away == consensus.AwayRelease
+		isHopeless := now.Away == consensus.AwayStuck || now.Away == consensus.AwayBroken ||
+			now.Away == consensus.AwayRelease || now.Away == consensus.AwayStranger
 		isLasting := isHopeless || now.Away == consensus.AwayAlone || now.Away == consensus.AwayHead || now.Away == consensus.AwayClock ||
 			nowNs >= s.stoppedNs+viewChangeLongNs
 		if isLasting && !s.isTold && (s.hasStarted || isHopeless || nowNs >= s.stoppedNs+startLongNs) {

@@ -88,8 +88,8 @@ func (d *Medium) onWrite(zone Zone, offsetBytes uint64, data []byte, durable boo
 }
 
 func checkpointOf(superblock []byte) (op uint64, id wire.Checksum) {
-	encoded := superblock[superblockCheckpointAt:][:datafile.CheckpointBytes]
-	return binary.LittleEndian.Uint64(encoded), prepare.Sum(encoded)
+	c := datafile.DecodeCheckpoint(superblock[superblockCheckpointAt:][:datafile.CheckpointBytes])
+	return c.Op, datafile.CheckpointID(&c)
 }
 
 func (d *Medium) onPrepare(offsetBytes uint64, data []byte, durable bool) {

@@ -19,6 +19,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/wire"
 )
 
@@ -316,6 +317,8 @@ type Checkpoint struct {
 	// that begins with a checkpoint but without the log before it continues from here. (A single
 	// replica has the log.) The checkpoint's id covers it, so replicas compare it.
 	TimestampLast uint64
+	// Members are the data files that count as of op Op; consensus fills them in.
+	Members prepare.Members
 }
 
 // Subjects of a Fault. They decide the exit status.

@@ -5,11 +5,12 @@ import (
 
 	"ledger/internal/assert"
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/wire"
 )
 
-// Rule is one of the rules of acknowledgements, R1 to R7. (R5 is not here: an acknowledgement that
-// R3 or R4 withholds is asked for again when the checkpoint is durable, or the sync is done.)
+// Rule is one of the rules of acknowledgements: R1 to R7, and R8, which is ours. R5 is not here:
+// what R3 or R4 withholds is asked for again when the checkpoint is durable, or the sync is done.
 type Rule uint8
 
 const (
@@ -20,6 +21,7 @@ const (
 	RuleSync       Rule = 4
 	RuleOld        Rule = 6
 	RuleStandby    Rule = 7
+	RuleMember     Rule = 8
 )
 
 // Ack is all on which it depends whether a replica may acknowledge an op: to a primary, or to
@@ -35,6 +37,7 @@ type Ack struct {
 	IsNormal     bool // status
 	IsReplacing  bool // a checkpoint of a peer is being installed, and is not in the superblock yet
 	IsStandby    bool
+	IsStranger   bool // the state of the cluster names another data file as this replica
 	View         uint32
 	LogView      uint32 // durable
 	CheckpointOp uint64 // durable here
@@ -52,6 +55,8 @@ func (a *Ack) Breaks(q *Quorums, l *limits.Limits) Rule {
 	switch {
 	case a.IsStandby:
 		return RuleStandby // it never votes
+	case a.IsStranger:
+		return RuleMember // it would not count
 	case !a.IsWritten || !a.IsInLog || !a.IsNormal || a.IsReplacing:
 		return RuleDurable // a crash may take the op away, or a view change already has
 	case a.LogView != a.View || a.To != q.PrimaryOf(a.View):
@@ -70,18 +75,24 @@ func (a *Ack) Breaks(q *Quorums, l *limits.Limits) Rule {
 type Tally struct {
 	op       uint64
 	checksum wire.Checksum
-	from     uint8 // bit i: of replica i
+	members  prepare.Members // in force from op on
+	from     uint8           // bit i: of replica i
 }
 
-// StartTally for the prepare that the primary has in its pipeline.
-func StartTally(op uint64, checksum wire.Checksum) Tally { return Tally{op: op, checksum: checksum} }
+// StartTally for the prepare that the primary has in its pipeline. members is the table of its
+// header.
+func StartTally(op uint64, checksum wire.Checksum, members *prepare.Members) Tally {
+	return Tally{op: op, checksum: checksum, members: *members}
+}
 
 // Add counts an acknowledgement, and tells whether it is the replica's first for this prepare. The
 // checksum decides: a prepare keeps the view in which it was prepared, so its op and its view may
-// be those of another one.
-func (t *Tally) Add(replica int, op uint64, checksum wire.Checksum) bool {
+// be those of another one. incarnation is that of the data file which acknowledges. It has to be
+// the one that the table of the prepare itself names: with the prepare that names a new file, the
+// old one ceases to count, before anything of that is committed.
+func (t *Tally) Add(replica int, incarnation, op uint64, checksum wire.Checksum) bool {
 	assert.That(replica >= 0 && replica < limits.ReplicasMax, "acknowledgements are of replicas")
-	if op != t.op || checksum != t.checksum || t.from>>replica&1 != 0 {
+	if op != t.op || checksum != t.checksum || t.from>>replica&1 != 0 || !t.members.Counts(replica, incarnation) {
 		return false
 	}
 	t.from |= 1 << replica

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/wire"
 )
 
@@ -35,6 +36,7 @@ func TestAckRules(t *testing.T) {
 		{"R6: an op above it", func(a *Ack) { a.CheckpointOp, a.Op = 1791, 896 }, RuleNone},
 		{"R6: there is no checkpoint before", func(a *Ack) { a.CheckpointOp, a.Op = 895, 1 }, RuleNone},
 		{"R7: a standby", func(a *Ack) { a.IsStandby = true }, RuleStandby},
+		{"R8: the cluster knows another data file as this replica", func(a *Ack) { a.IsStranger = true }, RuleMember},
 	} {
 		a := Ack{Op: 1000, To: 1, IsInLog: true, IsWritten: true, IsNormal: true, View: 4, LogView: 4, CheckpointOp: 895}
 		c.changes(&a)
@@ -49,18 +51,25 @@ func TestTally(t *testing.T) {
 	this, other := wire.Checksum{1}, wire.Checksum{2}
 	for n := 1; n <= 6; n++ {
 		q := QuorumsOf(n)
-		tally := StartTally(7, this)
+		tally := StartTally(7, this, &prepare.Members{})
 		for replica := range n {
 			if tally.IsCommitted(&q) != (replica >= q.Replication) {
 				t.Errorf("%d of %d replicas: committed %v", replica, n, tally.IsCommitted(&q))
 			}
-			if tally.Has(replica) || tally.Add(replica, 7, other) || tally.Add(replica, 8, this) || tally.Has(replica) {
+			if tally.Has(replica) || tally.Add(replica, 1, 7, other) || tally.Add(replica, 1, 8, this) || tally.Has(replica) {
 				t.Errorf("an acknowledgement of another prepare counts: %+v", tally)
 			}
-			if !tally.Add(replica, 7, this) || tally.Add(replica, 7, this) || !tally.Has(replica) {
+			if !tally.Add(replica, 1, 7, this) || tally.Add(replica, 1, 7, this) || !tally.Has(replica) {
 				t.Errorf("an acknowledgement does not count once: %+v", tally)
 			}
 		}
+	}
+	tally := StartTally(7, this, &prepare.Members{11, 12, 13})
+	if tally.Add(1, 11, 7, this) || tally.Add(1, 99, 7, this) || tally.Has(1) {
+		t.Errorf("an acknowledgement counts of a data file that the prepare's table does not name: %+v", tally)
+	}
+	if !tally.Add(1, 12, 7, this) {
+		t.Errorf("that of the one that it names does not: %+v", tally)
 	}
 }
 

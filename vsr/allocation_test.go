@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/wire"
 )
 
@@ -21,7 +22,7 @@ func TestNothingAllocates(t *testing.T) {
 	var detector Detector
 	var slow Slow
 	blocks := connectedBlocks(0, 3)
-	budget, timeout, tally := connectedBudget(0, 3), NewTimeout(TimersOf().LogRepair), StartTally(1, wire.Checksum{})
+	budget, timeout, tally := connectedBudget(0, 3), NewTimeout(TimersOf().LogRepair), StartTally(1, wire.Checksum{}, &prepare.Members{})
 	nowNs, sink := uint64(0), uint64(0)
 	for what, f := range map[string]func(){
 		"Choose": func() { sink += Choose(&q, PipelineMax, ballots).OpHead },
@@ -49,7 +50,7 @@ func TestNothingAllocates(t *testing.T) {
 			follow := Start{View: 4, From: 1, OwnView: 3}
 			apply := Apply{Op: 1, Next: 1, CommitMax: 1, OpHead: 1, IsVouched: true}
 			sink += uint64(ack.Breaks(&q, &l)) + uint64(len(fill.Refused())) + uint64(len(follow.Ignored(&q)))
-			if apply.May(&q) && tally.Add(1, 1, wire.Checksum{}) && tally.IsCommitted(&q) {
+			if apply.May(&q) && tally.Add(1, 1, 1, wire.Checksum{}) && tally.IsCommitted(&q) {
 				sink++
 			}
 		},

@@ -23,6 +23,7 @@ type Header struct {
 	View     uint32 // in which it was prepared; it keeps it in later views
 	Checksum wire.Checksum
 	Parent   wire.Checksum // checksum of the header before
+	Members  prepare.Members
 	Blank    bool
 }
 
@@ -31,7 +32,8 @@ func HeaderOf(h prepare.Header) Header {
 	if h.Command() != prepare.CommandPrepare {
 		return Header{Op: h.Op(), Blank: true}
 	}
-	return Header{Op: h.Op(), Commit: h.Commit(), View: h.View(), Checksum: h.Checksum(), Parent: h.Parent()}
+	return Header{Op: h.Op(), Commit: h.Commit(), View: h.View(), Checksum: h.Checksum(), Parent: h.Parent(),
+		Members: h.Members()}
 }
 
 // List is the headers that the superblock has, by falling op, and the set of uncertain ops above
@@ -157,6 +159,8 @@ type Ballot struct {
 	LogView       uint32 // durable when the ballot is sent
 	CommitMin     uint64 // executed
 	CheckpointOp  uint64
+	Incarnation   uint64 // of the data file that says it
+	IsRecovered   bool   // ledger recover made that file: it counts only where a table names it
 	List          List
 	Present, Nack uint16 // bit i: of header i
 }

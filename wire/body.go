@@ -75,6 +75,9 @@ func measureControl(o Operation, body []byte) (BodyMeasure, Fault) {
 		}
 		return BodyMeasure{ReplyBytesMax: RegisterReplyBytes}, ""
 	}
+	if o == OperationMember {
+		return BodyMeasure{}, checkMember(body)
+	}
 	if len(body) != 0 {
 		return BodyMeasure{}, "operation has no body"
 	}
@@ -120,6 +123,7 @@ type RequestLimits struct {
 	ReleaseMin    Release // ReleaseClientMin
 	ReleaseMax    Release // ReleaseClientMax unless configured
 	BatchBytesMax uint32  // body of a request: limits.RequestBytesMax - HeaderBytes; told to clients at registration
+	HasMembers    bool    // of a cluster of several replicas: a member request is known
 }
 
 // CheckRelease returns the reason to evict a client of this release, or EvictionNone. CheckRequest
@@ -150,7 +154,7 @@ func (l *RequestLimits) CheckRequest(h *Header, body []byte) (BodyMeasure, Evict
 	if uint64(len(body)) > uint64(l.BatchBytesMax) && operation != OperationRegister {
 		return BodyMeasure{}, EvictionInvalidBodySize, "body is larger than a request may be"
 	}
-	if !operation.IsKnown() {
+	if !operation.IsKnown() || operation == OperationMember && !l.HasMembers {
 		return BodyMeasure{}, EvictionInvalidOperation, "operation is none of a client"
 	}
 	if operation == OperationRegister && len(body) == 0 {

@@ -259,7 +259,7 @@ const (
 const releaseRecorded = Release(65535 << 16)
 
 func limitsOf(r *recorded) RequestLimits {
-	limits := RequestLimits{ReleaseClientMin, releaseRecorded, productionBatchBytesMax}
+	limits := RequestLimits{ReleaseClientMin, releaseRecorded, productionBatchBytesMax, false}
 	if strings.Contains(r.Scenario, "32KiB") || strings.Contains(r.Scenario, "three-replicas") {
 		limits.BatchBytesMax = developmentBatchBytesMax
 	}

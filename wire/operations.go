@@ -10,6 +10,9 @@ const (
 	OperationReconfigure Operation = 3 // refused
 	OperationUpgrade     Operation = 5 // only ours: see docs/design/cluster.md; refused from a client
 	OperationNoop        Operation = 6
+	// OperationMember is only ours: it changes which data files count as replicas. ledger recover asks
+	// for it, and a primary prepares it to itself without a client.
+	OperationMember Operation = 7
 
 	OperationPulse                        Operation = 128 // only ours; refused from a client
 	OperationCreateAccountsUnbatched      Operation = 129
@@ -83,6 +86,7 @@ var operations = [256]operationRow{
 	OperationReconfigure: {name: "reconfigure"},
 	OperationUpgrade:     {name: "upgrade"},
 	OperationNoop:        {name: "noop", class: ClassControl},
+	OperationMember:      {name: "member", class: ClassControl},
 	OperationPulse:       {name: "pulse"},
 
 	OperationCreateAccountsUnbatched:  {"create_accounts_unbatched", ClassCreate, false, true, AccountBytes, SparseResultBytes, 0},

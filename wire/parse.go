@@ -174,7 +174,8 @@ func checkRequestHeader(h *Header) (Verdict, Fault) {
 		return VerdictOK, ""
 	}
 	switch {
-	case operation < operationStateMachineMin && operation != OperationReconfigure && operation != OperationNoop:
+	case operation < operationStateMachineMin && operation != OperationReconfigure && operation != OperationNoop &&
+		operation != OperationMember:
 		return VerdictIgnore, "operation is reserved"
 	case h.RequestSession() == 0:
 		return VerdictIgnore, "session is 0"
@@ -182,6 +183,8 @@ func checkRequestHeader(h *Header) (Verdict, Fault) {
 		return VerdictIgnore, "request number is 0"
 	case operation == OperationNoop && bodyBytes != 0:
 		return VerdictIgnore, "noop has a body"
+	case operation == OperationMember && bodyBytes != MemberBodyBytes:
+		return VerdictIgnore, "body of a member is not 16 bytes"
 	case operation == OperationReconfigure && bodyBytes != reconfigureBodyBytes:
 		return VerdictIgnore, "body of a reconfigure is not 256 bytes"
 	}

@@ -214,7 +214,7 @@ func TestFlippedBits(t *testing.T) {
 // Release, size and operation are refused in this order, before the body is looked at.
 func TestCheckRequestOrder(t *testing.T) {
 	const developmentBytes = developmentBatchBytesMax
-	limits := RequestLimits{ReleaseClientMin, ReleaseOf(1, 0, 0), developmentBytes}
+	limits := RequestLimits{ReleaseClientMin, ReleaseOf(1, 0, 0), developmentBytes, false}
 	large := make([]byte, developmentBytes+1)
 	register := make([]byte, RegisterBodyBytes)
 	cases := []struct {
@@ -250,7 +250,7 @@ func TestMessagesAllocateNothing(t *testing.T) {
 	frame := message(t, CommandRequest, OperationLookupAccounts)
 	reply := make([]byte, 1<<10)
 	server, client := NewParser(testCluster, SideServer), NewParser(testCluster, SideClient)
-	limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, BodyBytesMax}
+	limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, BodyBytesMax, false}
 	var fault Fault
 	allocs := testing.AllocsPerRun(1000, func() {
 		h, body := HeaderOf(frame), frame[HeaderBytes:]
@@ -316,7 +316,7 @@ func FuzzParse(f *testing.F) {
 		frame := bytes.Clone(data)
 		h, body := HeaderOf(frame), frame[HeaderBytes:]
 		parsers := [2]Parser{NewParser(h.Cluster(), SideServer), NewParser(h.Cluster(), SideClient)}
-		limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, BodyBytesMax}
+		limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, BodyBytesMax, false}
 		for round := range 2 {
 			for i := range parsers {
 				verdict, fault := parseVerdict(&parsers[i], h, body)
@@ -343,7 +343,7 @@ func FuzzParse(f *testing.F) {
 func BenchmarkReceive(b *testing.B) {
 	frame := message(b, CommandRequest, OperationLookupAccounts)
 	parser := NewParser(testCluster, SideServer)
-	limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, BodyBytesMax}
+	limits := RequestLimits{ReleaseClientMin, ReleaseClientMax, BodyBytesMax, false}
 	b.ReportAllocs()
 	for b.Loop() {
 		if verdict, _ := parseVerdict(&parser, HeaderOf(frame), frame[HeaderBytes:]); verdict != VerdictOK {
@@ -361,5 +361,31 @@ func BenchmarkBuildReply(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		BuildReply(HeaderOf(frame), &fields, frame[HeaderBytes:])
+	}
+}
+
+// A member request has to name a data file, and a replica of a cluster that can replace one. A
+// server of one replica knows no such request.
+func TestMember(t *testing.T) {
+	body := make([]byte, MemberBodyBytes)
+	PutMember(body, &Member{Incarnation: 7, Replica: 2, ReplicasCount: 3})
+	if got := MemberOf(body); got != (Member{Incarnation: 7, Replica: 2, ReplicasCount: 3}) {
+		t.Fatalf("read back: %+v", got)
+	}
+	for what, change := range map[string]func(b []byte) []byte{
+		"no file":           func(b []byte) []byte { b[0] = 0; return b },
+		"two replicas":      func(b []byte) []byte { b[8], b[9] = 1, 2; return b },
+		"seven replicas":    func(b []byte) []byte { b[9] = 7; return b },
+		"no such replica":   func(b []byte) []byte { b[8] = 3; return b },
+		"padding is not 0":  func(b []byte) []byte { b[15] = 1; return b },
+		"a byte is missing": func(b []byte) []byte { return b[:15] },
+		"empty":             func([]byte) []byte { return nil },
+	} {
+		if ValidateBody(OperationMember, change(append([]byte{}, body...)), productionBatchBytesMax) == "" {
+			t.Errorf("%s: the body is valid", what)
+		}
+	}
+	if fault := ValidateBody(OperationMember, body, productionBatchBytesMax); fault != "" {
+		t.Errorf("a valid body: %s", fault)
 	}
 }

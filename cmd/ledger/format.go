@@ -76,28 +76,48 @@ func (c *formatCommand) Run(s *streams) error {
 // complete and on the disk. So a format that is killed leaves nothing under that name, and of two
 // formats with one name the second is refused.
 func formatFile(warnings io.Writer, path string, format *config.Format) error {
+	f, err := newFormatter(warnings, "format", path, format)
+	if err != nil {
+		return err
+	}
+	return f.make(newIncarnation(), 0)
+}
+
+// newFormatter prepares a command to make a data file. The error says why there can be none of this
+// path.
+func newFormatter(warnings io.Writer, command, path string, format *config.Format) (*formatter, error) {
 	l := limits.Production()
 	l.ConnectionsMax = l.ConnectionsMax - l.SessionsMax + format.ClientsMax
 	l.SessionsMax = format.ClientsMax
 	if err := l.Check(); err != nil {
-		return err
+		return nil, err
 	}
-	f := formatter{warnings: warnings, path: path, limits: &l, format: format}
+	f := &formatter{warnings: warnings, command: command, path: path, limits: &l, format: format}
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.Mode()&os.ModeDevice != 0 && info.Mode()&os.ModeCharDevice == 0:
-		return f.device()
+		f.isDevice = true
+		return f, nil
 	case err == nil && info.IsDir():
-		return fmt.Errorf("%s is a directory: name a file in it, as in %s", path, filepath.Join(path, "0.data"))
+		return nil, fmt.Errorf("%s is a directory: name a file in it, as in %s", path, filepath.Join(path, "0.data"))
 	case err == nil && !info.Mode().IsRegular():
-		return fmt.Errorf("%s is neither a regular file nor a block device: name another path", path)
+		return nil, fmt.Errorf("%s is neither a regular file nor a block device: name another path", path)
 	case err == nil:
-		return f.exists()
+		return nil, f.exists()
 	}
 	if target, err := os.Readlink(f.path); err == nil {
-		return fmt.Errorf("%s is a symbolic link to %s, which does not exist: name that path", f.path, target)
+		return nil, fmt.Errorf("%s is a symbolic link to %s, which does not exist: name that path", f.path, target)
 	}
-	err = f.unnamed()
+	return f, nil
+}
+
+// make makes the file. view is above 0 if it takes the place of a lost one.
+func (f *formatter) make(incarnation uint64, view uint32) error {
+	f.incarnation, f.view = incarnation, view
+	if f.isDevice {
+		return f.device()
+	}
+	err := f.unnamed()
 	if errors.Is(err, posix.ErrNoUnnamed) {
 		err = f.temporary()
 	}
@@ -106,10 +126,14 @@ func formatFile(warnings io.Writer, path string, format *config.Format) error {
 
 // formatter makes one data file.
 type formatter struct {
-	warnings io.Writer
-	path     string // of the file to make, also in every message
-	limits   *limits.Limits
-	format   *config.Format
+	warnings    io.Writer
+	command     string // that makes it, in messages
+	path        string // of the file to make, also in every message
+	limits      *limits.Limits
+	format      *config.Format
+	isDevice    bool
+	incarnation uint64
+	view        uint32
 }
 
 func (f *formatter) options() posix.OpenOptions {
@@ -228,7 +252,7 @@ func (f *formatter) exists() error {
 		_ = file.Close()
 	}
 	holds, advice := describeContent(&id, "name another, or remove it if nobody needs it")
-	return fmt.Errorf("%s: %w%s: format never overwrites; %s", f.path, posix.ErrExists, holds, advice)
+	return fmt.Errorf("%s: %w%s: %s never overwrites; %s", f.path, posix.ErrExists, holds, f.command, advice)
 }
 
 // existing is a file that is only looked at, without direct I/O and without its lock: a server may
@@ -334,7 +358,8 @@ func (f *formatter) fill(file *posix.DataFile) error {
 		Cluster:       f.format.Cluster,
 		Replica:       uint8(f.format.Replica),
 		ReplicasCount: uint8(f.format.ReplicaCount),
-		Incarnation:   newIncarnation(),
+		Incarnation:   f.incarnation,
+		View:          f.view,
 		WriteLog:      writeLog,
 	}, scratch)
 	if err == nil {
@@ -371,7 +396,7 @@ func (f *formatter) checkDevice(file *posix.DataFile, scratch []byte) error {
 	id := datafile.Identify(file, f.limits, scratch)
 	holds, advice := describeContent(&id, fmt.Sprintf(
 		"name another, or, if nobody needs what it holds, write zeros over its first %d KiB", blankBytes>>10))
-	return fmt.Errorf("%s: the device is not blank%s: format never overwrites; %s", f.path, holds, advice)
+	return fmt.Errorf("%s: the device is not blank%s: %s never overwrites; %s", f.path, holds, f.command, advice)
 }
 
 // failed gives an error for which there was no room its status and the way out. Others stay as they

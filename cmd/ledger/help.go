@@ -21,6 +21,11 @@ func (c *formatCommand) Help() string {
 }
 
 // Help implements kong.HelpProvider.
+func (c *recoverCommand) Help() string {
+	return examples("ledger recover --cluster=7 --replica=2 --replica-count=3 --addresses=10.0.0.1:3000,10.0.0.2:3000,10.0.0.3:3000 7_2.data")
+}
+
+// Help implements kong.HelpProvider.
 func (c *startCommand) Help() string {
 	return examples("ledger start --addresses=127.0.0.1:3000 0_0.data",
 		"ledger start --addresses=3000 --cache-grid=4GiB --metrics-address=127.0.0.1:9464 0_0.data",

@@ -19,6 +19,7 @@ const version = "0.1.0"
 // flags and the file alike.
 type commandLine struct {
 	Format     formatCommand     `cmd:"" help:"Make the data file of a new replica."`
+	Recover    recoverCommand    `cmd:"" help:"Make the data file of a replica whose file is lost, and tell the cluster."`
 	Keygen     keygenCommand     `cmd:"" help:"Make the key that the replicas of a cluster share."`
 	Start      startCommand      `cmd:"" help:"Serve a data file."`
 	Dev        devCommand        `cmd:"" help:"Serve a development database on 127.0.0.1:3001; its data file is made if it is missing. Or a cluster of several processes."`

@@ -183,7 +183,8 @@ func ParseFrame(frame []byte) (h Header, body []byte, err error) {
 			rule(len(body) == 0 || len(body) == 256, "a register has 256 bytes or 512")
 		default:
 			rule(h.Session != 0 && h.Request != 0, "a request has session and number")
-			rule(h.Operation >= 128 || h.Operation == Noop || h.Operation == 3, "clients may use the operation")
+			rule(h.Operation >= 128 || h.Operation == Noop || h.Operation == Member && len(body) == 16 || h.Operation == 3,
+				"clients may use the operation")
 			rule(h.Operation != Noop || len(body) == 0, "a noop has no body")
 		}
 	case CommandReply:

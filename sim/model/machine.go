@@ -90,7 +90,7 @@ func (m *Machine) Execute(o Operation, timestamp uint64, requestBytesMax uint32,
 		return nil, fmt.Errorf("operation %d with an invalid body is in the log: %w", o, err)
 	}
 	switch o {
-	case Noop:
+	case Noop, Member:
 		return []byte{}, nil
 	case Pulse:
 		m.pulse(timestamp, limits.ExpiriesMax())

@@ -108,8 +108,8 @@ func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 	if requestBytesMax == 0 {
 		requestBytesMax = s.config.RequestBytesMax
 	}
-	if c.Operation == Pulse {
-		_, err := s.Machine.Execute(Pulse, c.Timestamp, requestBytesMax, c.Body)
+	if c.Operation == Pulse || c.Operation == Member && c.Client.IsZero() {
+		_, err := s.Machine.Execute(c.Operation, c.Timestamp, requestBytesMax, c.Body)
 		return nil, err
 	}
 	if err := s.checkSession(c); err != nil {

@@ -131,6 +131,17 @@ func (s *Stage) onRequest(e *stages.NetToConsensus, h *wire.Header) {
 		s.drop(e)
 		return
 	}
+	if operation == wire.OperationMember {
+		m := wire.MemberOf(body)
+		if !s.isForUs(&m) {
+			s.evict(e, client, wire.EvictionInvalidBody)
+			return
+		}
+		if !s.mayReplace(&m) {
+			s.drop(e)
+			return
+		}
+	}
 	s.enqueue(e, h, &measure)
 }
 

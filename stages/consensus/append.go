@@ -132,7 +132,7 @@ func (s *Stage) ackOf(op uint64) vsr.Ack {
 	durable := s.superblocks.now()
 	return vsr.Ack{
 		Op: op, To: s.quorums.PrimaryOf(s.views.now()), IsInLog: op >= s.log.chainedFrom() && op <= s.log.head(), IsWritten: s.log.isClean(op),
-		IsStandby: s.isStandby(), IsNormal: s.views.isNormal(),
+		IsStandby: s.isStandby(), IsStranger: s.isStranger() || s.log.has(op) && s.isUnnamed(s.log.header(op)), IsNormal: s.views.isNormal(),
 		View: s.views.now(), LogView: durable.LogView, CheckpointOp: durable.Checkpoint.Op,
 		IsReplacing: s.syncing.isReplacing(), IsSyncing: s.isHalfSynced(),
 	}
@@ -148,7 +148,7 @@ func (s *Stage) ack(op uint64) {
 	}
 	header := s.log.header(op)
 	if a.To == s.self {
-		s.acked(s.self, op, header.Checksum())
+		s.acked(s.self, s.members.incarnation(), op, header.Checksum())
 		return
 	}
 	s.sendAck(a.To, header)
@@ -164,8 +164,8 @@ func (s *Stage) ackAll() {
 }
 
 // acked counts an acknowledgement. Ops are committed in their order.
-func (s *Stage) acked(replica int, op uint64, checksum wire.Checksum) {
-	if !s.pipeline.acked(replica, op, checksum) {
+func (s *Stage) acked(replica int, incarnation, op uint64, checksum wire.Checksum) {
+	if !s.pipeline.acked(replica, incarnation, op, checksum) {
 		return
 	}
 	for op := s.pipeline.popCommitted(&s.quorums); op != 0; op = s.pipeline.popCommitted(&s.quorums) {

@@ -25,7 +25,7 @@ func (s *Stage) onCheckpointReady(checkpoint *storage.Checkpoint, isWhole bool) 
 		s.send.release(slot)
 	}
 	s.snapshot.drop()
-	s.superblocks.setCheckpoint(checkpoint, s.log.checksum(checkpoint.Op))
+	s.superblocks.setCheckpoint(checkpoint, s.log.checksum(checkpoint.Op), s.log.header(checkpoint.Op).Members())
 	if isWhole && s.superblocks.now().SyncOpMax > 0 {
 		s.superblocks.setSync(0, 0)
 	}

@@ -213,6 +213,12 @@ func (s *Stage) setList(list *vsr.List, logView uint32) {
 func (s *Stage) onConnection(e *stages.NetToConsensus) {
 	isLive := e.Kind == stages.NetPeerLive
 	s.peers.connected(int(e.Peer), isLive, s.timers.now())
+	if !s.isOfStandby(int(e.Peer)) {
+		s.members.connected(int(e.Peer), 0)
+		if isLive {
+			s.members.connected(int(e.Peer), e.Incarnation)
+		}
+	}
 	if !s.isOfStandby(int(e.Peer)) { // a standby is asked for nothing
 		s.repair.connected(int(e.Peer), isLive)
 		s.blocks.connected(s.timers.now(), int(e.Peer), isLive)

@@ -136,6 +136,9 @@ func (s *Stage) complete() {
 		if e.replySlot != stages.SlotNone {
 			s.send.release(e.replySlot)
 		}
+		if e.isMember {
+			s.memberTakesEffect(e.op)
+		}
 		if e.isPulse {
 			s.timers.pulseEnded()
 		}

@@ -15,6 +15,7 @@ type inCommit struct {
 	slot       stages.Slot // the prepare; SlotNone once executed
 	replySlot  stages.Slot // SlotNone: nobody wants the replies, or there are none
 	isPulse    bool
+	isMember   bool // it changes which data files count
 	isAnswered bool // clients wait here for the replies
 	isLoaded   bool // the prepare is in slot
 	isSent     bool // to apply

@@ -5,6 +5,7 @@ import (
 
 	"ledger/internal/seeded"
 	"ledger/metrics"
+	"ledger/prepare"
 	"ledger/stages"
 	"ledger/wire"
 )
@@ -129,7 +130,7 @@ func TestPipeline(t *testing.T) {
 	for lap := range uint64(10) {
 		first := 3*lap + 1
 		for op := first; op < first+3; op++ {
-			p.push(op, checksum(op), false)
+			p.push(op, checksum(op), prepare.Members{}, false)
 			if p.mayPush() {
 				t.Fatal("a single replica writes two prepares at a time")
 			}
@@ -149,9 +150,9 @@ func TestPipeline(t *testing.T) {
 			t.Fatal("the pipeline is not empty")
 		}
 	}
-	p.push(31, checksum(31), false)
+	p.push(31, checksum(31), prepare.Members{}, false)
 	for name, wrong := range map[string]func(){
-		"an op behind a gap": func() { p.push(33, checksum(33), false) },
+		"an op behind a gap": func() { p.push(33, checksum(33), prepare.Members{}, false) },
 		"another prepare":    func() { p.written(31, checksum(30)) },
 		"another op":         func() { p.written(30, checksum(30)) },
 		"twice":              func() { p.written(31, checksum(31)); p.written(31, checksum(31)) },

@@ -60,6 +60,11 @@ func (s *Stage) onForwarded(e *stages.NetToConsensus) {
 	if reason != wire.EvictionNone || h.View() > s.superblocks.now().View || !s.mayQueue(h) {
 		return
 	}
+	if h.RequestOperation() == wire.OperationMember {
+		if m := wire.MemberOf(body); !s.mayReplace(&m) {
+			return
+		}
+	}
 	s.slots.hold(e.Slot)
 	s.enqueue(e, h, &measure)
 }

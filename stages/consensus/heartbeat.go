@@ -180,23 +180,25 @@ func (s *Stage) sendAck(to int, header prepare.Header) {
 		CheckpointID: header.CheckpointID(), Op: header.Op(), CommitMin: s.commits.min()}), 1<<to)
 }
 
-func (s *Stage) onPrepareOK(from int, m *peer.PrepareOK) {
+func (s *Stage) onPrepareOK(from int, incarnation uint64, m *peer.PrepareOK) {
 	s.peers.heard(from, s.timers.now())
 	if s.isPrimary() {
-		s.beats.followedBy(from)
+		if s.isFollower(from, incarnation) {
+			s.beats.followedBy(from)
+		}
 		s.hearsLag(from, m.CommitMin)
-		s.acked(from, m.Op, m.Checksum)
+		s.acked(from, incarnation, m.Op, m.Checksum)
 	}
 }
 
 // reported: a ping or a pong tells the state of another replica, of which the log view is durable.
-func (s *Stage) reported(from int, state *peer.State) {
+func (s *Stage) reported(from int, incarnation uint64, state *peer.State) {
 	s.peers.reports(from, state, s.timers.now())
 	if s.isOfStandby(from) {
 		return
 	}
 	s.spacing.told(from, state.SyncOp > 0, state.OpenNs, s.timers.now())
-	if s.isPrimary() && state.LogView == s.views.now() {
+	if s.isPrimary() && state.LogView == s.views.now() && s.isFollower(from, incarnation) {
 		s.beats.followedBy(from)
 	}
 	s.compare()

@@ -15,7 +15,8 @@ type ballots struct {
 	each  [limits.ReplicasMax]vsr.Ballot
 	raw   [limits.ReplicasMax]durableLog
 	there [limits.ReplicasMax]*vsr.Ballot
-	why   Away // why they lead to no log; AwayNot: more of them may
+	those [limits.ReplicasMax]*vsr.Ballot // scratch
+	why   Away                            // why they lead to no log; AwayNot: more of them may
 }
 
 func (b *ballots) clear() { b.there, b.why = [limits.ReplicasMax]*vsr.Ballot{}, AwayNot }
@@ -33,7 +34,11 @@ func (b *ballots) put(replica int, ballot *vsr.Ballot, raw *durableLog) {
 	b.there[replica] = &b.each[replica]
 }
 
-func (b *ballots) all(replicas int) []*vsr.Ballot { return b.there[:replicas] }
+// counted are those of the data files that the cluster knows as its replicas.
+func (b *ballots) counted(replicas int, known vsr.Known) []*vsr.Ballot {
+	vsr.Counted(&known, b.there[:replicas], b.those[:replicas])
+	return b.those[:replicas]
+}
 
 // header returns a header of the list of a replica's ballot.
 func (b *ballots) header(replica int, op uint64, checksum wire.Checksum) prepare.Header {
@@ -45,11 +50,11 @@ func (b *ballots) header(replica int, op uint64, checksum wire.Checksum) prepare
 func (s *Stage) vote() {
 	assert.That(!s.isStandby(), "a standby does not vote")
 	view := s.views.now()
-	if !mayLeave(peer.CommandDoViewChange, view, s.superblocks.now()) || s.views.hasChosen() {
+	if s.isStranger() || !mayLeave(peer.CommandDoViewChange, view, s.superblocks.now()) || s.views.hasChosen() {
 		return
 	}
 	b := vsr.Ballot{LogView: s.views.logView(), CommitMin: s.commits.min(), CheckpointOp: s.superblocks.now().Checkpoint.Op,
-		List: *s.views.headers()}
+		Incarnation: s.members.incarnation(), IsRecovered: s.members.isRecovered(), List: *s.views.headers()}
 	b.Present, b.Nack = b.List.Bits(&s.log)
 	if s.quorums.PrimaryOf(view) == s.self {
 		s.ballots.put(s.self, &b, s.views.durable())
@@ -62,6 +67,9 @@ func (s *Stage) vote() {
 	}
 	m := peer.DoViewChange{Op: b.List.Head(), CommitMin: b.CommitMin, CheckpointOp: b.CheckpointOp, LogView: b.LogView, Present: b.Present,
 		Nack: b.Nack, HeadersCount: uint8(b.List.Count)}
+	if b.IsRecovered {
+		m.Recovered = 1
+	}
 	b.List.Uncertain.Put(&m.Uncertain)
 	bytes := s.slots.bytes(slot)
 	m.Encode(bytes[:limits.HeaderBytes])
@@ -70,7 +78,7 @@ func (s *Stage) vote() {
 }
 
 // onBallot: a replica says what it has.
-func (s *Stage) onBallot(from int, m *peer.DoViewChange, body []byte) {
+func (s *Stage) onBallot(from int, incarnation uint64, m *peer.DoViewChange, body []byte) {
 	if s.mayAnnounce() {
 		s.sendStartView(1<<from, 0) // it has not heard that the view is running
 		return
@@ -80,7 +88,7 @@ func (s *Stage) onBallot(from int, m *peer.DoViewChange, body []byte) {
 	}
 	s.raw.read(body, m.LogView, &m.Uncertain)
 	b := vsr.Ballot{LogView: m.LogView, CommitMin: m.CommitMin, CheckpointOp: m.CheckpointOp, Present: m.Present, Nack: m.Nack,
-		List: s.raw.list()}
+		Incarnation: incarnation, IsRecovered: m.Recovered == 1, List: s.raw.list()}
 	if b.Check(s.views.now(), int(s.limits.PipelineOpsMax)) != "" {
 		s.peers.blame()
 		return
@@ -91,7 +99,7 @@ func (s *Stage) onBallot(from int, m *peer.DoViewChange, body []byte) {
 
 // choose the log of the view, if what came is enough.
 func (s *Stage) choose() {
-	all := s.ballots.all(s.quorums.Replicas)
+	all := s.ballots.counted(s.quorums.Replicas, s.known())
 	if all[s.self] == nil {
 		return
 	}
@@ -152,7 +160,7 @@ func (s *Stage) beginChosen() {
 	s.setList(&list, view)
 	s.deadlines.normal(true)
 	for op := s.commits.max() + 1; op <= s.log.head(); op++ {
-		s.pipeline.push(op, s.log.checksum(op), false)
+		s.pipeline.push(op, s.log.checksum(op), s.log.header(op).Members(), false)
 	}
 	s.beats.begin()
 	s.beats.waiting(s.pipeline.count() > 0, s.timers.now())

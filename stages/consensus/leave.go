@@ -45,7 +45,7 @@ func (s *Stage) watch() {
 
 // wish to leave the view. When enough replicas do, all of them do.
 func (s *Stage) wish(cause peer.Cause) {
-	if s.isStandby() {
+	if s.isStandby() || s.isStranger() {
 		return
 	}
 	if !s.views.wished(s.self) {
@@ -65,10 +65,14 @@ func (s *Stage) sendWish(cause peer.Cause) {
 
 // onWish: another replica wishes to leave the view. If it is the primary, it gives way, and nobody
 // has to find out by its silence.
-func (s *Stage) onWish(from int, cause peer.Cause) {
-	s.views.wish(from)
-	s.deadlines.wished(false)
-	if s.views.isNormal() && from == s.quorums.PrimaryOf(s.views.now()) {
+func (s *Stage) onWish(from int, incarnation uint64, cause peer.Cause) {
+	doesCount := s.mayWish(from, incarnation)
+	if doesCount {
+		s.service.hears(s.views.now(), cause, s.deadlines.lastSignNs())
+		s.views.wish(from)
+		s.deadlines.wished(false)
+	}
+	if doesCount && s.views.isNormal() && from == s.quorums.PrimaryOf(s.views.now()) {
 		s.wish(cause)
 		return
 	}

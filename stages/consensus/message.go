@@ -81,13 +81,13 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 	case peer.CommandPing:
 		var m peer.Ping
 		if decode(&m) {
-			s.reported(from, &m.State)
+			s.reported(from, e.Incarnation, &m.State)
 			s.sendPong(from, m.ClockNs)
 		}
 	case peer.CommandPong:
 		var m peer.Pong
 		if decode(&m) {
-			s.reported(from, &m.State)
+			s.reported(from, e.Incarnation, &m.State)
 			s.clock.Learn(from, m.EchoNs, m.WallNs, s.timers.now())
 		}
 	case peer.CommandCommit:
@@ -104,18 +104,17 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 	case peer.CommandPrepareOK:
 		var m peer.PrepareOK
 		if decode(&m) {
-			s.onPrepareOK(from, &m)
+			s.onPrepareOK(from, e.Incarnation, &m)
 		}
 	case peer.CommandStartViewChange:
 		var m peer.StartViewChange
 		if decode(&m) {
-			s.service.hears(s.views.now(), m.Cause, s.deadlines.lastSignNs())
-			s.onWish(from, m.Cause)
+			s.onWish(from, e.Incarnation, m.Cause)
 		}
 	case peer.CommandDoViewChange:
 		var m peer.DoViewChange
 		if decode(&m) {
-			s.onBallot(from, &m, s.slots.bytes(e.Slot)[limits.HeaderBytes:e.Bytes])
+			s.onBallot(from, e.Incarnation, &m, s.slots.bytes(e.Slot)[limits.HeaderBytes:e.Bytes])
 		}
 	case peer.CommandStartView:
 		var m peer.StartView

@@ -3,6 +3,7 @@ package consensus
 import (
 	"ledger/internal/assert"
 	"ledger/limits"
+	"ledger/prepare"
 	"ledger/vsr"
 	"ledger/wire"
 )
@@ -64,11 +65,11 @@ func (p *pipeline) oldest() uint64 {
 // count is the number of ops without a quorum.
 func (p *pipeline) count() int { return p.length }
 
-// acked: a replica has acknowledged a prepare. It tells whether that is new.
-func (p *pipeline) acked(replica int, op uint64, checksum wire.Checksum) bool {
+// acked: a replica has acknowledged a prepare. It tells whether that is new, and counts.
+func (p *pipeline) acked(replica int, incarnation, op uint64, checksum wire.Checksum) bool {
 	for i := range p.length {
 		if e := p.at(i); e.op == op {
-			return e.tally.Add(replica, op, checksum)
+			return e.tally.Add(replica, incarnation, op, checksum)
 		}
 	}
 	return false
@@ -104,11 +105,11 @@ func (p *pipeline) drop() (op uint64) {
 	return op
 }
 
-// push takes in the next op.
-func (p *pipeline) push(op uint64, checksum wire.Checksum, isSmall bool) {
+// push takes in the next op. members is the table of its header.
+func (p *pipeline) push(op uint64, checksum wire.Checksum, members prepare.Members, isSmall bool) {
 	assert.Below(p.length, len(p.entries), "ops without a quorum")
 	assert.That(p.length == 0 || p.at(p.length-1).op+1 == op, "ops enter the pipeline in order")
-	*p.at(p.length) = inPipeline{op: op, checksum: checksum, isSmall: isSmall, tally: vsr.StartTally(op, checksum)}
+	*p.at(p.length) = inPipeline{op: op, checksum: checksum, isSmall: isSmall, tally: vsr.StartTally(op, checksum, &members)}
 	p.length++
 }
 

@@ -34,11 +34,10 @@ func (s *Stage) pullOne(op uint64) bool {
 	if !s.verify(op) {
 		return false
 	}
-	operation := s.log.header(op).Operation()
-	isPulse, hasReplies := operation == wire.OperationPulse, operation != wire.OperationPulse && operation != wire.OperationUpgrade
-	replySlot := stages.SlotNone
+	header := s.log.header(op)
 	isAnswered := s.isPrimary() && op > s.views.startCommit()
-	if hasReplies && !s.sessions.contains(op) && (isAnswered || s.wantsReplies(op)) {
+	replySlot := stages.SlotNone
+	if !isInternal(header) && !s.sessions.contains(op) && (isAnswered || s.wantsReplies(op)) {
 		if replySlot = s.slots.take(stages.SlotReply); replySlot == stages.SlotNone {
 			return false // a checkpoint that is being written holds the old slots
 		}
@@ -51,8 +50,8 @@ func (s *Stage) pullOne(op uint64) bool {
 		s.log.queued(op, false) // it is asked for again
 	}
 	s.commits.push(op, inCommit{
-		checksum: s.log.checksum(op), slot: slot, replySlot: replySlot, isPulse: isPulse, isLoaded: true, record: record,
-		isAnswered: isAnswered,
+		checksum: s.log.checksum(op), slot: slot, replySlot: replySlot, isPulse: header.Operation() == wire.OperationPulse,
+		isMember: header.Operation() == wire.OperationMember, isLoaded: true, record: record, isAnswered: isAnswered,
 	})
 	return true
 }

@@ -115,6 +115,7 @@ func (s *Stage) openDurable() {
 	checkpoint := &durable.Checkpoint
 	s.commits.leave(checkpoint.Op, checkpoint.PrepareChecksum)
 	s.log.rebase(checkpoint.Op, checkpoint.PrepareChecksum)
+	s.members.set(&checkpoint.Members)
 	s.wants.all()
 	s.upgrade.reopened()
 	s.opening.ask(checkpoint.Op, s.timers.now())

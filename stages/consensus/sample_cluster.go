@@ -15,6 +15,8 @@ type ClusterSample struct {
 	Away            Away
 	LogView         uint32
 	ViewChanges     uint64 // views that were left since the start
+	AreNamed        bool   // the state names the data files that count
+	IsStranger      bool   // it names another one as this replica
 	CommitMax       uint64 // known to be committed; executed is Sample.Commit
 	FaultySlots     uint64 // slots of the log whose prepare is damaged here
 	MissingPrepares uint64 // prepares of the log that are neither here nor on their way to the disk
@@ -81,6 +83,7 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 		CommitMax: s.commits.max(), RepairsAsked: s.helped.askedCount, RepairsTaken: s.helped.takenCount,
 		RepairsServed: s.helped.servedCount, RoundTripNs: s.clock.RoundTripNs(), Clock: s.clock.State(now, s.turn.wall()),
 	}
+	out.AreNamed, out.IsStranger = s.members.now().AreNamed(), s.isStranger()
 	s.blocks.fill(out)
 	s.lost.fill(out)
 	s.blockServing.fill(out)

@@ -23,10 +23,19 @@ const pulseDelta = 8190
 // sequence makes the next prepares, as long as there are requests and room for them.
 func (s *Stage) sequence() {
 	for s.mayPrepare() {
+		if s.isCluster() && s.queue.count() > 0 && s.dropUnfit() {
+			continue
+		}
 		if isDue, isDone := s.sequenceUpgrade(); isDone {
 			continue
 		} else if isDue {
 			return
+		}
+		if s.mustName() {
+			if !s.prepareMembers() {
+				return
+			}
+			continue
 		}
 		pulseDue := s.timers.pulseDue(s.log.timestampLast())
 		if s.timers.pulseNow(pulseDue, s.queue.count() > 0) {
@@ -161,6 +170,7 @@ func (s *Stage) fields() prepare.Fields {
 		RequestsCount: 1,
 		Command:       prepare.CommandPrepare,
 		Replica:       now.Replica,
+		Members:       s.membersAtHead(),
 	}
 }
 
@@ -170,7 +180,7 @@ func (s *Stage) startPrepare(header prepare.Header, slot, replySlot stages.Slot)
 	op, isPulse := header.Op(), header.Operation() == wire.OperationPulse
 	s.log.append(header)
 	s.timers.prepared()
-	s.pipeline.push(op, header.Checksum(), header.IsGroup() || header.SizeBytes() <= smallRequestBytesMax)
+	s.pipeline.push(op, header.Checksum(), header.Members(), header.IsGroup() || header.SizeBytes() <= smallRequestBytesMax)
 	if s.isCluster() {
 		s.startPrepareCluster(header, slot)
 		return
@@ -209,6 +219,10 @@ func (s *Stage) prepareSingle(replySlot stages.Slot) {
 	f.Client, f.RequestChecksum, f.Session = h.RequestClient(), h.Checksum(), h.RequestSession()
 	f.Request, f.Release, f.Operation, f.SizeBytes = h.RequestNumber(), h.Release(), h.RequestOperation(), r.bytes
 	f.Timestamp = stamp(s.log.timestampLast(), s.timers.wall(), &r, f.Operation)
+	if f.Operation == wire.OperationMember {
+		m := wire.MemberOf(bytes[limits.HeaderBytes:r.bytes])
+		f.Members = s.replacedBy(&m)
+	}
 	sum := r.bodySum
 	if !r.bodyHashed {
 		sum = prepare.Sum(bytes[limits.HeaderBytes:r.bytes])

@@ -37,6 +37,7 @@ const (
 	AwayFar                    // this replica cannot store anything of the log of the view
 	AwaySync                   // the checkpoint of another replica is being opened
 	AwayRelease                // this program does not offer the release with which the others go on
+	AwayStranger               // the cluster knows another data file as this replica
 )
 
 func (a Away) String() string {
@@ -50,6 +51,8 @@ func (a Away) String() string {
 		"this replica is two checkpoints behind the primary and cannot store any op that it tells of: wait for another primary, or replace it",
 		"state sync: the checkpoint of another replica is being opened",
 		"the other replicas have passed to a release that this program does not offer: start this replica with a newer one",
+		"the cluster knows another data file as this replica, so this one has no vote: stop it, remove the file, " +
+			"and make one with ledger recover",
 	}[a]
 }
 
@@ -156,6 +159,8 @@ func (s *Stage) away(nowNs uint64) Away {
 		return AwayBehind
 	case s.isPrimary() && s.timers.wall() == 0:
 		return AwayClock
+	case s.isStranger():
+		return AwayStranger
 	}
 	return AwayNot
 }

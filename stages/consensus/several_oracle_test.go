@@ -65,6 +65,9 @@ func (o *oracle) acked(m *machine, view uint32, op uint64, checksum wire.Checksu
 		o.w.t.Fatalf("seed %d: machine %d acknowledges op %d, its checkpoint is %d", o.w.seed, m.index, op, c)
 	}
 	o.halfSynced(m, op)
+	if members := o.headers[checksum].Members(); !members.Counts(m.index, m.superblock.Incarnation) {
+		return
+	}
 	o.count(m.index, view, op, checksum)
 }
 

@@ -50,6 +50,7 @@ type flight struct {
 	view    uint32
 	bytes   []byte
 	atNs    uint64
+	file    uint64 // incarnation of the sender
 }
 
 func severalLimits(replicas int) limits.Limits {
@@ -145,6 +146,7 @@ func (w *several) send(from, to int, f flight) {
 	if w.isCut[from][to] || w.random.IntN(1000) < w.lossPer {
 		return
 	}
+	f.file = w.machines[from].superblock.Incarnation
 	f.atNs = w.nowNs + uint64(100_000+w.chance(3_000_000, 900_000))
 	w.links[from][to] = append(w.links[from][to], f)
 }
@@ -264,7 +266,8 @@ func (m *machine) start() {
 	m.isUp = true
 	for i := range w.machines {
 		if i != m.index && (i < w.quorums.Replicas || !m.isStandby()) {
-			m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerLive, Peer: uint8(i)})
+			m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerLive, Peer: uint8(i),
+				Incarnation: w.machines[i].superblock.Incarnation})
 		}
 	}
 }
@@ -493,7 +496,8 @@ func (m *machine) receive(from int, f *flight) {
 	}
 	copy(m.slots.Bytes(slot), f.bytes)
 	m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerMessage, Peer: uint8(from), Command: uint8(f.command),
-		View: f.view, Slot: slot, Bytes: uint32(len(f.bytes)), BodyHashed: true, BodySum: prepare.Sum(f.bytes[prepare.HeaderBytes:])})
+		View: f.view, Incarnation: f.file, Slot: slot, Bytes: uint32(len(f.bytes)),
+		BodyHashed: true, BodySum: prepare.Sum(f.bytes[prepare.HeaderBytes:])})
 }
 
 // checkpointOf is a checkpoint as apply writes it.

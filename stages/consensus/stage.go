@@ -83,6 +83,7 @@ type Stage struct {
 	views     views
 	ballots   ballots
 	peers     peers
+	members   members
 	recent    recent
 	deadlines deadlines
 	costs     costs
@@ -131,6 +132,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 			ReleaseMin:    options.ReleaseMin,
 			ReleaseMax:    options.ReleaseMax,
 			BatchBytesMax: l.RequestBytesMax - limits.HeaderBytes,
+			HasMembers:    l.ReplicasCount > 1,
 		},
 		server: wire.ServerFields{
 			Cluster: r.Superblock.Cluster,
@@ -157,6 +159,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		clock:     clock.New(int(r.Superblock.Replica), quorums.Replicas, quorums.Replication, r.NowNs, r.WallNs),
 		views:     newViews(&r.Superblock, r.Seed),
 		peers:     newPeers(int(r.Superblock.Replica), &l),
+		members:   newMembers(int(r.Superblock.Replica), r.Superblock.Incarnation, r.Superblock.IsRecovered, &checkpoint.Members),
 		recent:    newRecent(&l),
 		deadlines: newDeadlines(r.Seed),
 		costs:     newCosts(),

@@ -142,11 +142,12 @@ func (w *superblocks) setLog(log *durableLog) {
 }
 
 // setCheckpoint: all blocks that the checkpoint names are on disk. prepareChecksum is that of its
-// op.
-func (w *superblocks) setCheckpoint(checkpoint *storage.Checkpoint, prepareChecksum wire.Checksum) {
+// op, and members the table of its header.
+func (w *superblocks) setCheckpoint(checkpoint *storage.Checkpoint, prepareChecksum wire.Checksum, members prepare.Members) {
 	assert.That(!w.pending.hasCheckpoint && !w.writing.hasCheckpoint, "a checkpoint is durable before the next one is on disk")
 	w.pending.hasCheckpoint, w.pending.checkpoint = true, *checkpoint
 	w.pending.checkpoint.PrepareChecksum = prepareChecksum
+	w.pending.checkpoint.Members = members
 	w.pending.checkpoint.ParentID = w.id
 }
 

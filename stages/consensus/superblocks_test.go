@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ledger/internal/seeded"
+	"ledger/prepare"
 	"ledger/storage"
 	"ledger/storage/datafile"
 	"ledger/vsr"
@@ -50,7 +51,7 @@ func TestSuperblockMerge(t *testing.T) {
 				hasCheckpoint = true
 				prepareChecksum := wire.Checksum{byte(random.IntN(256))}
 				c := storage.Checkpoint{Op: want.Checkpoint.Op + 16, BlocksHigh: random.Uint64(), PrepareChecksum: wire.Checksum{200}}
-				w.setCheckpoint(&c, prepareChecksum)
+				w.setCheckpoint(&c, prepareChecksum, c.Members)
 				c.PrepareChecksum, c.ParentID = prepareChecksum, datafile.CheckpointID(&durable.Checkpoint)
 				want.Checkpoint = c
 				sinceBegin++
@@ -129,9 +130,9 @@ func TestSuperblockAssertions(t *testing.T) {
 		"a log view before the durable one":           func(w *superblocks) { w.setLog(&durableLog{logView: 1}) },
 		"a log view behind its view":                  func(w *superblocks) { w.setLog(&durableLog{logView: 4}); w.begin(0) },
 		"two checkpoints": func(w *superblocks) {
-			w.setCheckpoint(&storage.Checkpoint{Op: 47}, wire.Checksum{})
+			w.setCheckpoint(&storage.Checkpoint{Op: 47}, wire.Checksum{}, prepare.Members{})
 			w.begin(0)
-			w.setCheckpoint(&storage.Checkpoint{Op: 63}, wire.Checksum{})
+			w.setCheckpoint(&storage.Checkpoint{Op: 63}, wire.Checksum{}, prepare.Members{})
 		},
 		"the end of another write": func(w *superblocks) { w.setView(7); w.begin(0); w.done(9, wire.Checksum{}) },
 		"the end of no write":      func(w *superblocks) { w.done(2, wire.Checksum{}) },

@@ -16,6 +16,8 @@ type FormatOptions struct {
 	Replica       uint8
 	ReplicasCount uint8
 	Incarnation   uint64 // a random number, not 0
+	// View of a replica that takes the place of a lost one: it takes part in no earlier one. 0: new.
+	View uint32
 	// WriteLog writes zeros over the log instead of leaving holes, so that the first lap's writes need
 	// not record new extents.
 	WriteLog bool
@@ -68,8 +70,16 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 		Release:         release,
 		RequestBytesMax: l.RequestBytesMax,
 		Incarnation:     options.Incarnation,
+		View:            options.View,
 	}
 	superblock.Checkpoint.PrepareChecksum = prepare.PutRoot(root, options.Cluster).Checksum()
+	if options.View > 0 {
+		// The replica begins in a view change. What it says there of its log is that it is empty.
+		superblock.HeadersCount, superblock.IsRecovered = 1, true
+		// The cluster may run any release that this program knows. Its checkpoint brings a later one.
+		superblock.Release = l.ReleaseMin
+		copy(superblock.Headers[0][:], root)
+	}
 	_, err := WriteSuperblock(file, l, &superblock, scratch)
 	return err
 }

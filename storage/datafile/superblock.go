@@ -35,6 +35,8 @@ type Superblock struct {
 	// Incarnation is a random number of this data file, never 0. A replica that was lost and formatted
 	// anew has another one. Source: the cluster's decisions, section 9.
 	Incarnation uint64
+	// IsRecovered: the file was made in the place of a lost one, for a cluster whose state names it.
+	IsRecovered bool
 	// SyncOpMin and SyncOpMax bound the ops whose blocks may be missing because the replica took its
 	// checkpoint from others. Both are 0 if it did not.
 	SyncOpMin, SyncOpMax uint64
@@ -90,6 +92,7 @@ const (
 	sbSyncOpMin     = 168
 	sbSyncOpMax     = 176
 	sbHeadersCount  = 184
+	sbRecovered     = 185
 	sbCheckpoint    = 256
 	sbUncertain     = 512
 	sbHeaders       = 640
@@ -139,6 +142,9 @@ func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex 
 	binary.LittleEndian.PutUint64(b[sbSyncOpMax:], s.SyncOpMax)
 	assert.AtMost(s.HeadersCount, HeadersMax, "headers of a superblock")
 	b[sbHeadersCount] = s.HeadersCount
+	if s.IsRecovered {
+		b[sbRecovered] = 1
+	}
 	EncodeCheckpoint(b[sbCheckpoint:], &s.Checkpoint)
 	copy(b[sbUncertain:], s.Uncertain[:])
 	for i := range s.HeadersCount {
@@ -149,8 +155,11 @@ func EncodeSuperblock(buffer []byte, s *Superblock, l *limits.Limits, copyIndex 
 	return sum
 }
 
-// CheckpointBytes is the size of an encoded checkpoint.
-const CheckpointBytes = 8 + 16 + 16 + int(storage.TrailersCount)*(8+16+8) + 4*8 + 4
+// CheckpointBytes is the size of an encoded checkpoint. The table of members is at its end.
+const (
+	CheckpointBytes   = checkpointUnnamed + prepare.MembersBytes
+	checkpointUnnamed = 8 + 16 + 16 + int(storage.TrailersCount)*(8+16+8) + 4*8 + 4
+)
 
 // EncodeCheckpoint writes c into buffer.
 func EncodeCheckpoint(buffer []byte, c *storage.Checkpoint) {
@@ -168,6 +177,7 @@ func EncodeCheckpoint(buffer []byte, c *storage.Checkpoint) {
 	b = binary.LittleEndian.AppendUint64(b, c.TransfersCount)
 	b = binary.LittleEndian.AppendUint64(b, c.TimestampLast)
 	binary.LittleEndian.AppendUint32(b, c.Release)
+	c.Members.Put(buffer[checkpointUnnamed:CheckpointBytes])
 }
 
 // DecodeCheckpoint reads what EncodeCheckpoint has written.
@@ -188,14 +198,19 @@ func DecodeCheckpoint(b []byte) (c storage.Checkpoint) {
 	}
 	c.BlocksHigh, c.AccountsCount, c.TransfersCount, c.TimestampLast = next(), next(), next(), next()
 	c.Release = binary.LittleEndian.Uint32(b)
+	c.Members = prepare.ReadMembers(b[4:])
 	return c
 }
 
 // CheckpointID is the checksum of a checkpoint. Equal states have equal ids. ParentID links the ids
-// to a chain.
+// to a chain. A table that names nobody is not part of what is hashed, so such a checkpoint has the
+// id that it had before there were tables.
 func CheckpointID(c *storage.Checkpoint) wire.Checksum {
 	var buffer [CheckpointBytes]byte
 	EncodeCheckpoint(buffer[:], c)
+	if !c.Members.AreNamed() {
+		return prepare.Sum(buffer[:checkpointUnnamed])
+	}
 	return prepare.Sum(buffer[:])
 }
 
@@ -242,6 +257,7 @@ func decodeCopy(b []byte) (c copyState) {
 	s.Incarnation = binary.LittleEndian.Uint64(b[sbIncarnation:])
 	s.SyncOpMin = binary.LittleEndian.Uint64(b[sbSyncOpMin:])
 	s.SyncOpMax = binary.LittleEndian.Uint64(b[sbSyncOpMax:])
+	s.IsRecovered = b[sbRecovered] == 1
 	s.HeadersCount = min(b[sbHeadersCount], HeadersMax) // more is of another version, which is refused
 	s.Checkpoint = DecodeCheckpoint(b[sbCheckpoint:])
 	s.Uncertain = [UncertainBytes]byte(b[sbUncertain:])
