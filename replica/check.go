@@ -16,6 +16,8 @@ type Check struct {
 	Error  string `json:"error,omitempty"` // why not
 	Status int    `json:"status"`          // with which it would end; 0 if it starts
 
+	InUse bool `json:"in_use"` // a server has the file, so this is as of a moment ago
+
 	OfferedMin uint32 `json:"release_offered_min"`
 	OfferedMax uint32 `json:"release_offered_max"`
 
@@ -69,7 +71,7 @@ func (c *Check) readLog(o *Opened) {
 	if c.Replicas > 1 {
 		end = min(end, max(o.Consensus.CommitMax, o.Consensus.Superblock.CommitMax))
 	}
-	for op := c.CheckpointOp + 1; op <= c.HeadOp; op++ {
+	for op := c.CheckpointOp + 1; op <= c.HeadOp && (c.UpgradeTo == 0 || op <= c.UpgradeTriggerOp); op++ {
 		slot := op % uint64(o.Limits.JournalSlotsCount)
 		h := prepare.Header(o.Consensus.Headers[slot*limits.HeaderBytes:][:limits.HeaderBytes])
 		if h.Op() != op || h.Command() != prepare.CommandPrepare {
@@ -88,12 +90,18 @@ func (c *Check) readLog(o *Opened) {
 			c.RulesMax = max(c.RulesMax, h.Rules())
 		}
 	}
+	if c.UpgradeTo != 0 {
+		end = min(end, c.UpgradeTriggerOp) // what follows is for the next release
+	}
 	c.ReplayedOps = end - min(end, c.CheckpointOp)
 }
 
 // Text writes it for people.
 func (c *Check) Text(out io.Writer) {
 	fmt.Fprintf(out, "this program offers releases %d to %d\n", c.OfferedMin, c.OfferedMax)
+	if c.InUse {
+		fmt.Fprintln(out, "a server uses the file: what follows is as of a moment ago")
+	}
 	if !c.Starts {
 		fmt.Fprintf(out, "a start is refused, with status %d, and nothing is written: %s\n", c.Status, c.Error)
 		return
@@ -121,7 +129,11 @@ func (c *Check) Text(out io.Writer) {
 		fmt.Fprintf(out, "%d ops of the log are executed again: upgrade ops, or ops that the other replicas have to bring\n", c.ReplayedOps)
 	}
 	if c.UpgradeTo != 0 {
-		fmt.Fprintf(out, "an upgrade is in the log: behind op %d, release %d goes on\n", c.UpgradeTriggerOp, c.UpgradeTo)
+		fmt.Fprintf(out, "an upgrade is in the log: behind op %d, release %d goes on", c.UpgradeTriggerOp, c.UpgradeTo)
+		if c.UpgradeTo > c.OfferedMax {
+			fmt.Fprint(out, ", which this program does not offer: it ends there with status 7")
+		}
+		fmt.Fprintln(out)
 	}
 	if c.RepairedCopies > 0 {
 		fmt.Fprintf(out, "%d copies of superblock and log are written again\n", c.RepairedCopies)

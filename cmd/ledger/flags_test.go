@@ -142,6 +142,7 @@ var malformed = map[string]string{
 	"start --client-release-max": "0.18", "start --development": "perhaps",
 	"start --config": "no/such/folder/x", "start --io": "dma", "start --metrics-address": "a b", "start --metrics-pprof": "perhaps",
 	"start --log": "xml", "start --statsd": "a b", "start --trace": "no/such/folder/x",
+	"start --on-upgrade": "perhaps", "start --check": "perhaps", "start --json": "perhaps",
 	"dev --replicas": "7", "dev --port": "65530",
 	"topology --toml": "no/such/folder/x", "version --verbose": "perhaps",
 	"benchmark --addresses": "a b", "benchmark --cluster": "x", "benchmark --account-count": "x", "benchmark --account-count-hot": "-1",

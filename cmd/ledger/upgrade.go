@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,10 +49,16 @@ func nextRelease(log *events.Log, err error, mayRestart bool, program string) er
 	return &loggedError{&statusError{exitUpgrade, next}}
 }
 
+// offersWithin is the time that a program has to say which releases it offers.
+const offersWithin = 10 * time.Second
+
 // offersRelease asks the file of a program whether it offers a release. The file may be another one
 // than that of this process by now. nil: it does.
 func offersRelease(program string, release uint32) error {
-	output, err := exec.Command(program, "version", "--verbose").Output()
+	// A file system that hangs must not keep a process that serves nobody any more.
+	limited, cancel := context.WithTimeout(context.Background(), offersWithin)
+	defer cancel()
+	output, err := exec.CommandContext(limited, program, "version", "--verbose").Output()
 	if err != nil {
 		return fmt.Errorf("%s does not say which releases it offers: %w", program, err)
 	}

@@ -60,3 +60,13 @@ func (f *DataFile) examine(sectorBytes uint32) error {
 	}
 	return nil
 }
+
+// IsInUse tells whether a server has the file. It holds the lock for a moment itself, for which a
+// start waits.
+func (f *DataFile) IsInUse() bool {
+	err := retried(func() error { return unix.Flock(f.Fd, unix.LOCK_SH|unix.LOCK_NB) })
+	if err == nil {
+		_ = unix.Flock(f.Fd, unix.LOCK_UN)
+	}
+	return err == unix.EWOULDBLOCK
+}

@@ -185,7 +185,7 @@ func TestSeveralUpgradeStateSync(t *testing.T) {
 		w := begunUpgrade(t, 3, 340)
 		w.maySpread = true
 		m := w.machines[2]
-			m.crash()
+		m.crash()
 		w.until("the others are far ahead", func() bool {
 			next := m.superblock.Checkpoint.Op
 			for range 3 {

@@ -54,6 +54,12 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 			return fmt.Errorf("writing the log: %w", err)
 		}
 	}
+	// A cluster begins with the oldest release that the program offers, and passes to a newer one when
+	// all replicas are there. So a file that a newer program makes fits a cluster of older ones.
+	release := l.ReleaseMax
+	if options.ReplicasCount > 1 {
+		release = l.ReleaseMin
+	}
 	root := make([]byte, prepare.HeaderBytes)
 	superblock := Superblock{
 		Sequence:        1,
@@ -61,7 +67,7 @@ func Format(file ports.File, l *limits.Limits, options *FormatOptions, scratch [
 		Replica:         options.Replica,
 		ReplicasCount:   options.ReplicasCount,
 		SessionsMax:     l.SessionsMax,
-		Release:         l.ReleaseMax,
+		Release:         release,
 		RequestBytesMax: l.RequestBytesMax,
 		Incarnation:     options.Incarnation,
 		View:            options.View,
