@@ -29,6 +29,7 @@ func (s *Stage) sendStartView(to uint16, nonce uint64) {
 		return
 	}
 	durable := s.superblocks.now()
+	s.raw.fill(&list, s.views.now(), durable.Cluster, &s.log, &s.views) // it may leave out the lowest header
 	m := peer.StartView{CheckpointID: s.superblocks.checkpointID(), Op: list.Head(), CommitMax: s.commits.max(),
 		CheckpointOp: durable.Checkpoint.Op, Nonce: nonce, HeadersCount: uint8(list.Count)}
 	bytes := s.slots.bytes(slot)
@@ -36,7 +37,6 @@ func (s *Stage) sendStartView(to uint16, nonce uint64) {
 	body := bytes[limits.HeaderBytes:]
 	clear(body[:peer.CheckpointBytes])
 	datafile.EncodeCheckpoint(body[:peer.CheckpointBytes], &durable.Checkpoint)
-	s.raw.fill(&list, s.views.now(), durable.Cluster, &s.log, &s.views)
 	size := limits.HeaderBytes + peer.CheckpointBytes + s.raw.put(body[peer.CheckpointBytes:])
 	s.sendTo(peer.CommandStartView, s.views.now(), slot, uint32(size), to)
 }
