@@ -275,21 +275,30 @@ func TestGoldenFrames(t *testing.T) {
 
 // FuzzFrame: no bytes make a handshake panic, and none but the peer's end it well.
 func FuzzFrame(f *testing.F) {
-	meet(testSelf(2), testSelf(0), 0, func(_ FrameKind, frame []byte) { f.Add(bytes.Clone(frame), false) })
-	f.Fuzz(func(t *testing.T, data []byte, isRight bool) {
+	selfWith := func(index uint8, isKeyed bool) *Self {
+		self := testSelf(index)
+		if isKeyed {
+			self.Keys = NewKeys(testKey(1), testKey(2))
+		}
+		return self
+	}
+	for _, isKeyed := range []bool{false, true} {
+		meet(selfWith(2, isKeyed), selfWith(0, isKeyed), 0, func(_ FrameKind, frame []byte) { f.Add(bytes.Clone(frame), false, isKeyed) })
+	}
+	f.Fuzz(func(t *testing.T, data []byte, isRight, isKeyed bool) {
 		if len(data) < FrameBytes {
 			return
 		}
 		frame := bytes.Clone(data[:FrameBytes])
 		if isRight {
 			copy(frame, magic[:])
-			NewKeys().sealFrame(0, FrameKind(frame[18]), frame)
+			selfWith(0, isKeyed).Keys.sealFrame(0, FrameKind(frame[18]), frame)
 		}
 		for _, answer := range []bool{false, true} {
 			var s metSide
-			s.accept(testSelf(0), pattern[Nonce](0x81), 0)
+			s.accept(selfWith(0, isKeyed), pattern[Nonce](0x81), 0)
 			if answer {
-				s.connect(testSelf(2), 0, 1, pattern[Nonce](0x11), 0, make([]byte, FrameBytes))
+				s.connect(selfWith(2, isKeyed), 0, 1, pattern[Nonce](0x11), 0, make([]byte, FrameBytes))
 			}
 			s.take(frame)
 			if s.progress == 0 || (s.refusal.Reason == ReasonNone) == (s.progress >= ProgressRefused) || s.refusal.Error() == "" {
