@@ -19,29 +19,30 @@ import (
 // several is a cluster of stages whose journals, applies and networks the test plays. Time is
 // virtual. What is committed is judged by an oracle that knows only acknowledgements.
 type several struct {
-	t         testing.TB
-	seed      uint64
-	l         limits.Limits
-	random    *rand.Rand
-	quorums   vsr.Quorums
-	bounds    peer.Bounds
-	nowNs     uint64
-	machines  []*machine
-	isCut     [limits.MembersMax][limits.MembersMax]bool
-	links     [limits.MembersMax][limits.MembersMax][]flight
-	lossPer   int  // messages of 1000 that are lost
-	isExact   bool // nothing happens by chance
-	say       func(format string, values ...any)
-	maySpread bool // clients go on when a machine is nearly a log behind
-	isSyncOff bool // state sync would hide what a script is about
-	oracle    oracle
-	clients   []*severalClient
-	count     map[string]int
-	trailers  map[uint64][2][]byte                   // sessions and replies of the checkpoint of each op
-	onSend    func(from, to int, f *flight) bool     // a script may drop a message
-	onStep    func(m *machine, step func())          // a script may look at what a step does
-	onFault   func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
-	onLost    func(m *machine, lost LostBlocks)      // what a machine says of blocks that nobody brings
+	t          testing.TB
+	seed       uint64
+	l          limits.Limits
+	random     *rand.Rand
+	quorums    vsr.Quorums
+	bounds     peer.Bounds
+	nowNs      uint64
+	machines   []*machine
+	isCut      [limits.MembersMax][limits.MembersMax]bool
+	links      [limits.MembersMax][limits.MembersMax][]flight
+	lossPer    int  // messages of 1000 that are lost
+	isExact    bool // nothing happens by chance
+	say        func(format string, values ...any)
+	maySpread  bool // clients go on when a machine is nearly a log behind
+	losesFiles bool // a checkpoint that a quorum has had may have fewer copies by now
+	isSyncOff  bool // state sync would hide what a script is about
+	oracle     oracle
+	clients    []*severalClient
+	count      map[string]int
+	trailers   map[uint64][2][]byte                   // sessions and replies of the checkpoint of each op
+	onSend     func(from, to int, f *flight) bool     // a script may drop a message
+	onStep     func(m *machine, step func())          // a script may look at what a step does
+	onFault    func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
+	onLost     func(m *machine, lost LostBlocks)      // what a machine says of blocks that nobody brings
 }
 
 // flight is a message between two machines.
