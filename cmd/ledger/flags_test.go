@@ -136,7 +136,9 @@ func TestBooleanSwallowsNothing(t *testing.T) {
 var malformed = map[string]string{
 	"format --cluster": "x", "format --replica": "6", "format --standby": "9", "format --replica-count": "7", "format --clients-max": "1025",
 	"format --development": "perhaps",
-	"start --addresses":    "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1",
+	"recover --cluster":    "x", "recover --replica": "6", "recover --replica-count": "7", "recover --clients-max": "1025",
+	"recover --development": "perhaps", "recover --addresses": "a b",
+	"start --addresses": "a:b", "start --cache-grid": "1GB", "start --cache-accounts": "7", "start --limit-storage": "1",
 	"start --cluster-key-file":        "no/such/folder/x",
 	"start --connections-per-address": "0", "start --scrub-days": "x", "dev --scrub-days": "-1",
 	"start --client-release-max": "0.18", "start --development": "perhaps",
@@ -191,7 +193,9 @@ var malformed = map[string]string{
 func TestErrorsRepeatValues(t *testing.T) {
 	t.Chdir(t.TempDir())
 	rest := map[string][]string{
-		"format": {"--cluster=7", "--replica=0", "--replica-count=1", "0.data"}, "start": {"--addresses=0", "0.data"},
+		"format":    {"--cluster=7", "--replica=0", "--replica-count=1", "0.data"},
+		"recover":   {"--cluster=7", "--replica=0", "--replica-count=3", "--addresses=127.0.0.1:1,127.0.0.1:2,127.0.0.1:3", "0.data"},
+		"start":     {"--addresses=0", "0.data"},
 		"ping":      {"--addresses=127.0.0.1:1", "--cluster=0"},
 		"benchmark": {"--transfer-count=1"}, "inspect wal": {"0.data"}, "inspect tables": {"0.data"},
 		"repl": {"--command=help"}, "cdc": {"--sink=-"}, "amqp": {"--publish-exchange=x"}, "export": {"folder"},

@@ -64,7 +64,7 @@ func (c *recoverCommand) Run(s *streams) error {
 		return err
 	}
 	if err := f.make(r.member.Incarnation, r.view+2); err != nil {
-		return fmt.Errorf("%w (the cluster is as it was; run recover again)", err)
+		return fmt.Errorf("%w (the cluster waits for the new file of replica %d: run recover again)", err, format.Replica)
 	}
 	fmt.Fprintf(s.err, "%s is made: start it like the lost one; it fetches from the others what it has not got\n", c.File)
 	return nil

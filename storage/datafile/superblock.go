@@ -267,6 +267,10 @@ func decodeCopy(b []byte) (c copyState) {
 	return c
 }
 
+// remedy is what an operator can do about a damaged superblock. A backup has forgotten what its
+// replica has acknowledged since.
+const remedy = "restore a single replica from a backup; for a replica of several make a new file with ledger recover"
+
 // DamageError is damage of the superblock that a single replica cannot repair.
 type DamageError struct{ Reason string }
 
@@ -296,7 +300,7 @@ func choose(copies []copyState) (int, error) {
 	if validCount == 0 {
 		for i := range copies {
 			if copies[i].hasMagic {
-				return 0, &DamageError{"no copy of the superblock is whole: restore this replica from a backup"}
+				return 0, &DamageError{"no copy of the superblock is whole: " + remedy}
 			}
 		}
 		return 0, fmt.Errorf("it holds no superblock: it was never formatted: name the right file, " +
@@ -321,7 +325,7 @@ func choose(copies []copyState) (int, error) {
 		}
 	}
 	if best < 0 {
-		return 0, damaged("only %d of 4 copies of the superblock are readable and no two agree: restore this replica from a backup", validCount)
+		return 0, damaged("only %d of 4 copies of the superblock are readable and no two agree: "+remedy, validCount)
 	}
 	chosen := &copies[best]
 	for i := range copies {
@@ -333,12 +337,12 @@ func choose(copies []copyState) (int, error) {
 		case c.content.Sequence == chosen.content.Sequence:
 			return 0, damaged("two superblocks have sequence %d and differ: the data file was written by two servers at once", c.content.Sequence)
 		case c.content.Sequence > chosen.content.Sequence+1:
-			return 0, damaged("a copy of the superblock is %d ahead of the others: restore this replica from a backup",
+			return 0, damaged("a copy of the superblock is %d ahead of the others: "+remedy,
 				c.content.Sequence-chosen.content.Sequence)
 		case c.content.Sequence == chosen.content.Sequence+1 && c.content.Parent != chosen.checksum:
-			return 0, damaged("the newest copy of the superblock does not continue the others: restore this replica from a backup")
+			return 0, damaged("the newest copy of the superblock does not continue the others: " + remedy)
 		case c.content.Cluster != chosen.content.Cluster || c.content.Replica != chosen.content.Replica:
-			return 0, damaged("copies of the superblock belong to different clusters or replicas: restore this replica from a backup")
+			return 0, damaged("copies of the superblock belong to different clusters or replicas: " + remedy)
 		}
 	}
 	return best, nil
