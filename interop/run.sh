@@ -154,8 +154,8 @@ if [[ $parts == *" go "* ]]; then
   report "go test" bash -c 'go test -p 1 -count=1 $1 $(go list ./... | grep -v /cluster$)' - "$short"
 fi
 if [[ $parts == *" cluster "* ]]; then
-  within=1200
-  report "three replicas: kills, pauses, cuts, damaged logs, power cuts" go test -count=1 -timeout=19m ./cluster
+  within=2400
+  report "three replicas: kills, pauses, cuts, damaged logs, power cuts" go test -count=1 -timeout=39m ./cluster
   within=600
 fi
 
