@@ -241,7 +241,7 @@ func (s *several) runUntil(done func() bool, what string) {
 	s.settle()
 	c, w := s.cluster, s.cluster.world
 	ended, untilNs := -1, uint64(0)
-	for steps := 0; !done(); steps++ { // each machine takes as many as one alone would
+	for steps := 0; !done(); steps++ { // their bound is that of one machine, for each machine
 		if ended != c.exchangesCount {
 			ended, untilNs = c.exchangesCount, w.events.nowNs+severalCalmNsMax
 		}

@@ -66,15 +66,14 @@ func (s *Stage) sendWish(cause peer.Cause) {
 // onWish: another replica wishes to leave the view. If it is the primary, it gives way, and nobody
 // has to find out by its silence.
 func (s *Stage) onWish(from int, incarnation uint64, cause peer.Cause) {
-	doesCount := s.mayWish(from, incarnation)
-	if doesCount {
+	if s.mayWish(from, incarnation) {
 		s.service.hears(s.views.now(), cause, s.deadlines.lastSignNs())
 		s.views.wish(from)
 		s.deadlines.wished(false)
-	}
-	if doesCount && s.views.isNormal() && from == s.quorums.PrimaryOf(s.views.now()) {
-		s.wish(cause)
-		return
+		if s.views.isNormal() && from == s.quorums.PrimaryOf(s.views.now()) {
+			s.wish(cause)
+			return
+		}
 	}
 	if s.countWishes(); s.mayAnnounce() {
 		// The replica has missed that the view is running, or it suspects this one.

@@ -42,7 +42,7 @@ func (s *Stage) pullOne(op uint64) bool {
 			return false // a checkpoint that is being written holds the old slots
 		}
 	}
-	if !s.pullsRelease(s.log.header(op)) {
+	if !s.pullsRelease(header) {
 		return false
 	}
 	slot, record := s.recent.take(op)
