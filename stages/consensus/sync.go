@@ -219,6 +219,7 @@ func (s *Stage) replaced() {
 	s.openDurable()
 	var buffer [datafile.HeadersMax]prepare.Header
 	s.log.adopt(o.op, o.raw.all(&buffer))
+	s.repair.goOn()
 	if o.view > s.views.now() || !s.views.isNormal() {
 		s.views.enter(o.view)
 		s.ballots.clear()
