@@ -81,6 +81,7 @@ func (s *Stage) tickCluster() {
 		return
 	}
 	s.watch()
+	s.watchReturn()
 	s.watchSync()
 	s.tellSync()
 	if s.views.hasChosen() {

@@ -36,8 +36,11 @@ func (r *repair) connected(replica int, isLive bool) { r.budget.Connected(replic
 // answered: a peer has sent a prepare, or has said that it cannot.
 func (r *repair) answered(from int, nowNs, op uint64, checksum wire.Checksum) {
 	r.budget.Answered(from, nowNs, op, checksum)
-	r.hasRoom = true
 }
+
+// taken: what a peer has sent is what was missing. Other answers make room as well, but to ask at
+// once after them would be to ask for the same again.
+func (r *repair) taken() { r.hasRoom = true }
 
 // goOn: there may be something that can be asked for at once.
 func (r *repair) goOn() { r.hasHeaders, r.hasRoom = true, true }
@@ -174,7 +177,7 @@ func (s *Stage) askPrepares(first, last uint64, isAgain bool) {
 		if isAsked && !isAgain {
 			continue
 		}
-		if count >= repairsUnwrittenMin && count+s.acks.count() >= stages.BudgetJournalAppends {
+		if (!isAgain || count >= repairsUnwrittenMin) && count+s.acks.count() >= stages.BudgetJournalAppends {
 			s.repair.waitsForDisk = true // what comes could not be written, and would have to be asked for again
 			return
 		}
@@ -192,8 +195,8 @@ func (s *Stage) nextPrepare(op, last uint64) uint64 {
 	return vsr.NextPrepare(&s.log, s.log.skipHeld(op, last), last)
 }
 
-// repairsUnwrittenMin are asked for even if journal has no room now: what comes from the primary
-// must not keep repair out.
+// repairsUnwrittenMin are asked for now and then even if journal has no room now: what comes from
+// the primary must not keep repair out.
 const repairsUnwrittenMin = 2
 
 // onHeaders takes headers that the chain of the head proves.
@@ -243,6 +246,9 @@ func (s *Stage) onRepairPrepare(e *stages.NetToConsensus) {
 	if s.log.is(op, header.Checksum()) {
 		s.helped.taken()
 		s.keep(op, header.Checksum(), e.Slot)
+		if s.log.isClean(op) || s.log.isQueued(op) || s.log.isWritingIt(op) {
+			s.repair.taken()
+		}
 	}
 }
 

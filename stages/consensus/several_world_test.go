@@ -155,7 +155,7 @@ func (w *several) send(from, to int, f flight) {
 		return
 	}
 	f.file = w.machines[from].superblock.Incarnation
-	f.atNs = w.nowNs + uint64(100_000+w.chance(3_000_000, 900_000))
+	f.atNs = w.nowNs + uint64(100_000+w.chance(3_000_000, 900_000)) + w.machines[from].farNs + w.machines[to].farNs
 	w.links[from][to] = append(w.links[from][to], f)
 }
 
@@ -183,6 +183,7 @@ type machine struct {
 	index    int
 	isUp     bool
 	pausedNs uint64
+	farNs    uint64 // how much longer each message to and from it takes
 	skewNs   uint64
 
 	disk          []diskSlot
