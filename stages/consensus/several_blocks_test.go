@@ -175,11 +175,11 @@ func (w *several) damageBlocks() {
 		m := w.machines[w.random.IntN(len(w.machines))]
 		switch {
 		case !m.isUp:
-		case len(m.grid.wanted) > stages.BlocksWantedMax/2: // apply never wants more than it has room for
 		case m.grid.wanted[address]:
 			if w.random.IntN(10) == 0 {
 				m.unwant(address)
 			}
+		case len(m.grid.wanted) > stages.BlocksWantedMax/2: // apply never wants more than it has room for
 		case w.copies(address) > 1 || w.copies(address) == 1 && (m.isStandby() || m.grid.isLiar || m.grid.damaged[address]):
 			m.damage(address)
 		}
