@@ -22,6 +22,8 @@ type several struct {
 	mix     mix
 	marks   Marks
 
+	replacement replacement
+
 	isCalm bool
 
 	strikes   int    // faults that are still to come
@@ -42,6 +44,7 @@ func (w *World) addSeveral(count, standbys int) *Cluster {
 	c.judge.several = true
 	w.clusters = append(w.clusters, c)
 	s := &several{cluster: c}
+	s.replacement.several = s
 	c.several = s
 	var replicas []oracle.Replica
 	var disks []oracle.BlockDisk
@@ -165,6 +168,7 @@ func (s *several) advance() {
 	now, next := w.events.nowNs, w.events.nextNs()
 	for _, m := range c.machines {
 		switch {
+		case m.isLost:
 		case m.replica == nil:
 			next = min(next, max(m.downNs, now))
 		case m.pausedNs > now:
@@ -180,6 +184,7 @@ func (s *several) advance() {
 	if !s.isCalm {
 		next = min(next, max(s.strikeNs, now))
 	}
+	next = min(next, max(s.replacement.nextNs(), now))
 	if next == ^uint64(0) {
 		next = now + nsPerMs
 	}
