@@ -115,12 +115,12 @@ var markRules = [marksCount]struct {
 	MarkSyncAgain:         {"a newer one while blocks of it are missing", 0},
 	MarkStandby:           {"standbys have the checkpoint of the replicas", 12},
 	MarkScrubbed:          {"damage that nobody reads is repaired", 8},
-	MarkLost:              {"a data file is lost", 6},
-	MarkReplaced:          {"a replaced replica comes to the checkpoint of the others", 6},
-	MarkReplacedInView:    {"a view begins while a replica is replaced", 3},
-	MarkReplacedAck:       {"a new data file acknowledges", 5},
-	MarkReplacedTold:      {"recover is run twice", 0},
-	MarkOldFile:           {"the lost data file comes back", 3},
+	MarkLost:              {"a data file is lost", 8},
+	MarkReplaced:          {"a replaced replica comes to the checkpoint of the others", 7},
+	MarkReplacedInView:    {"a view begins while a replica is replaced", 5},
+	MarkReplacedAck:       {"a new data file acknowledges", 7},
+	MarkReplacedTold:      {"recover is run twice", 1},
+	MarkOldFile:           {"the lost data file comes back", 2},
 	MarkOldAck:            {"it acknowledges, and does not count", 0},
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"ledger/limits"
 	"ledger/sim/model"
-	"ledger/sim/oracle"
 	"ledger/sim/workload"
 	"ledger/wire"
 )
@@ -14,11 +13,10 @@ import (
 // replacement is the loss of a replica's data file, and what the operator does about it: what
 // ledger recover does, in the same order and by the same requests.
 //
-//	lossWaits --op--> lossFound --time--> lossTold: a client has the new file named, and 8 ops committed
-//	    ^                                    |
-//	    |                              the file is made, in view + 2
-//	    |                                    v
-//	    '---- it is even with the others -- lossMade <--time--> the lost file is there again, started by mistake
+//	lossWaits --op--> lossFound --time--> lossTold: a client has the new file named, and
+//	    ^                                    |      8 further ops committed
+//	    |                                    v      the file is made, in view + 2
+//	    '---- even with the others -----  lossMade <--time--> the lost file is there by mistake
 //
 // Everything is drawn from a seed of its own, so that the runs of seeds without a loss stay what
 // they are.
@@ -64,19 +62,13 @@ type told struct {
 
 var _ workload.Source = (*told)(nil)
 
-// dataFile is one that is not in its place.
-type dataFile struct {
-	image      *Image
-	witness    witness
-	spoiled    []*oracle.Block
-	found      map[uint64]bool
-	repairedAt map[uint64]uint64
-}
+// lossStream draws the losses of a seed. The seeds of the lists of regressions have none with it.
+const lossStream = 0x1225
 
 // plan draws the losses of a run.
 func (r *replacement) plan() {
 	w := r.several.cluster.world
-	r.random = rand.New(rand.NewPCG(w.options.Seed, 0x1057))
+	r.random = rand.New(rand.NewPCG(w.options.Seed, lossStream))
 	hasLoss := r.random.IntN(6) == 0
 	if len(r.several.cluster.replicas()) < 3 || !w.options.Cuts.has(hasLoss, withoutLosses) {
 		return
@@ -145,31 +137,6 @@ func (r *replacement) isEven() bool {
 		s.blocks.Missing(m.index, m.witness.checkpointOp) == nil
 }
 
-// mayLose tells whether a machine may lose its data file: all that is committed is whole on the
-// others, in logs or in checkpoints, and no other fault is left there.
-func (r *replacement) mayLose(lost *Machine) bool {
-	s := r.several
-	checkpoint := uint64(0)
-	for _, m := range s.cluster.machines {
-		if m == lost {
-			continue
-		}
-		if m.witness.syncMax > 0 || m.witness.isDamaged() {
-			return false
-		}
-		if !m.isStandby() {
-			checkpoint = max(checkpoint, m.witness.checkpointOp)
-		}
-	}
-	for op := checkpoint + 1; op <= s.oracle.Highest(); op++ {
-		p := s.oracle.Committed(op)
-		if !slices.ContainsFunc(s.cluster.replicas(), func(m *Machine) bool { return m != lost && m.witness.Holds(p) }) {
-			return false
-		}
-	}
-	return !lost.isLost && lost.witness.syncMax == 0 && s.blocks.MayLose(lost.index)
-}
-
 // lose takes the data file of a machine away.
 func (r *replacement) lose(m *Machine) {
 	r.several.goDown(m, true, 0)
@@ -235,8 +202,8 @@ func (r *replacement) replied(c *client, view uint32) {
 	}
 }
 
-// make makes the new file. If the machine goes down meanwhile, there is none, and the command is run
-// again.
+// make makes the new file. If the machine goes down meanwhile, there is none, and the command is
+// run again.
 func (r *replacement) make() {
 	m, s := r.m, r.several
 	r.endOperator()
@@ -313,25 +280,4 @@ func (r *replacement) finish() {
 	s.runUntil(func() bool {
 		return (r.m == nil || r.phase == lossMade) && !r.isOld
 	}, "a lost data file is replaced")
-}
-
-// newFile is an empty one.
-func (m *Machine) newFile() *dataFile {
-	return &dataFile{image: newImage(m.limits.SectorBytes), witness: *newWitness(m, m.cluster.several), found: map[uint64]bool{},
-		repairedAt: map[uint64]uint64{}}
-}
-
-// change puts another data file into the place of that of a machine that is down, and returns the
-// one before.
-func (m *Machine) change(f *dataFile) (before *dataFile) {
-	s, d := m.cluster.several, m.witness
-	if s.blocks.Missing(m.index, d.checkpointOp) == nil {
-		s.replacement.whole[m.index] = max(s.replacement.whole[m.index], d.checkpointOp)
-	}
-	before = &dataFile{image: m.disk.image, witness: *d, found: m.found, repairedAt: m.repairedAt}
-	before.spoiled = s.blocks.Change(m.index, f.spoiled)
-	highest := max(d.highest, f.witness.highest) // empty slots below are no longer damaged for lack of a write
-	m.disk.image, *d, m.found, m.repairedAt = f.image, f.witness, f.found, f.repairedAt
-	d.highest = highest
-	return before
 }

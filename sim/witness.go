@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 
 	"ledger/limits"
-	"ledger/prepare"
 	"ledger/sim/oracle"
 	"ledger/storage/datafile"
 )
@@ -81,29 +80,6 @@ func (d *witness) hasHeld(p *oracle.Prepare) bool {
 	s := d.slot(p.Op)
 	isLater := func(other *oracle.Prepare) bool { return other != nil && other.Op > p.Op }
 	return d.Holds(p) || isLater(s.prepare) || isLater(s.prepareNext)
-}
-
-// isDamaged tells whether a slot of the log has neither a whole entry nor what format has written.
-func (d *witness) isDamaged() bool {
-	header := make([]byte, limits.HeaderBytes)
-	for i := range d.slots {
-		s := &d.slots[i]
-		switch {
-		case s.prepareNext != nil || s.twinNext != nil:
-		case s.prepare != s.twin:
-			return true
-		case s.prepare == nil:
-			if i == 0 {
-				prepare.PutRoot(header, d.several.cluster.id)
-			} else {
-				prepare.PutReserved(header, d.several.cluster.id, uint64(i))
-			}
-			if !d.machine.holds(d.layout.PrepareAt(uint64(i)), header) || !d.machine.holds(d.layout.TwinAt(uint64(i)), header) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (d *witness) isSmall(p *oracle.Prepare) bool { return p.Size <= d.limits.TwinBytes }

@@ -153,9 +153,9 @@ func (b *Blocks) MayRebuild(replica int, block *Block) bool {
 	return true
 }
 
-// Change takes that the disk of a replica has another data file from now on. spoiled: what that
-// disk has spoiled in it. It returns what it has spoiled in the one before. What the others conclude
-// from the newest checkpoint of the file before stays true: it was there.
+// Change takes that a replica has another data file from now on. spoiled: what its disk has spoiled
+// in that file. It returns what it has spoiled in the one before. What the others conclude from the
+// newest checkpoint of the file before stays true: it was there.
 func (b *Blocks) Change(replica int, spoiled []*Block) (before []*Block) {
 	b.promised[replica] = max(b.promised[replica], b.disks[replica].CheckpointOp())
 	clear(b.wrote[replica])
@@ -171,11 +171,6 @@ func (b *Blocks) Change(replica int, spoiled []*Block) (before []*Block) {
 		block.Faults |= 1 << replica
 	}
 	return before
-}
-
-// Promised is the newest checkpoint that a replica has, or had in a data file of before.
-func (b *Blocks) Promised(replica int) uint64 {
-	return max(b.promised[replica], b.disks[replica].CheckpointOp())
 }
 
 // MayLose tells whether a replica may lose all blocks: what the others' checkpoints name, and what
