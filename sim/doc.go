@@ -72,8 +72,8 @@
 // In a sixth of the seeds, data files are lost as a whole (severalreplace.go). What is committed is
 // whole on the others then, and no log is damaged until the new file is there. An operator does
 // what ledger recover does: a client has the new file named, and a pipeline of ops committed; the
-// file is made by the same function. Sometimes the lost file is started again by mistake. The oracle
-// counts what a file promises only if the prepare itself names that file.
+// file is made by the same function. Sometimes the lost file is started again by mistake. The
+// oracle counts what a file promises only if the prepare itself names that file.
 //
 // # Clocks
 //

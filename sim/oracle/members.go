@@ -4,7 +4,7 @@ import "fmt"
 
 // counts tells whether the data file of a replica counts for a prepare. If the log names the files
 // that count, each prepare has their numbers, and another file of the replica has promised nothing.
-// A file that was made in the place of a lost one knows nothing of what that one has promised. So it
+// A file that was made in the place of a lost one knows nothing of what that one has promised. It
 // may only promise what is prepared behind its name.
 func (o *Oracle) counts(replica int, p *Prepare) (bool, error) {
 	incarnation, isReplacement := o.replicas[replica].File()
