@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"sync/atomic"
+
 	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
@@ -31,11 +33,13 @@ type Driver struct {
 
 	callbacks Callbacks
 	slowest   *metrics.Slowest
+	leaves    atomic.Bool // any thread sets it
 }
 
 // Callbacks are called on the thread of consensus and must not block. ClockBehind may be nil.
 type Callbacks struct {
 	Ready       func()                // once, when clients are served
+	Left        func()                // once, when a process that is about to end may do so; may be nil
 	Service     func(Service)         // of one of several replicas: whenever it has changed; may be nil
 	Healing     func(Healing)         // how far repair is, once a second while it lasts; may be nil
 	LostBlocks  func(LostBlocks)      // blocks of the grid are lost, or are not any more; may be nil
@@ -77,11 +81,16 @@ func (d *Driver) SetSlowest(slowest *metrics.Slowest) { d.slowest = slowest }
 // Slowest is the recorder of slow ops. To be called on the stage's thread.
 func (d *Driver) Slowest() *metrics.Slowest { return d.slowest }
 
+// Leave tells the stage that the process is about to end. Any thread may call it, and then wakes the
+// stage's. Left is called when there is nothing to wait for.
+func (d *Driver) Leave() { d.leaves.Store(true) }
+
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
 	out := &d.actions
 	events := Events{
+		Leaves:  d.leaves.Load(),
 		WallNs:  wallNs,
 		Journal: d.journalEvents[:d.fromJournal.Pop(d.journalEvents[:])],
 		Apply:   d.applyEvents[:d.fromApply.Pop(d.applyEvents[:])],
@@ -98,6 +107,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.toNet.Push(out.Net)
 	if out.Ready {
 		d.callbacks.Ready()
+	}
+	if out.Left && d.callbacks.Left != nil {
+		d.callbacks.Left()
 	}
 	if out.Service != nil && d.callbacks.Service != nil {
 		d.callbacks.Service(*out.Service)
