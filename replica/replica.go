@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"sync/atomic"
+
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/ports"
@@ -86,6 +88,7 @@ type Replica struct {
 	Compact   []*compact.Stage // the workers
 	Slots     *stages.Slots
 	consensus *consensus.Driver
+	leaves    atomic.Bool
 	Board     *metrics.Board
 	edges     []edge
 }
@@ -130,8 +133,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToNet:       sender(consensusToNet, waker(stages.Net)),
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
-	}, consensus.Callbacks{Ready: options.Ready, Left: options.Left, ClockBehind: options.ClockBehind, Fault: options.Fault,
-		Service: options.Service, LostBlocks: options.LostBlocks, Healing: options.Healing, SyncNews: options.SyncNews, Upgrade: options.Upgrade})
+	}, consensus.Callbacks{Ready: options.Ready, Leaves: r.leaves.Load, Left: options.Left, ClockBehind: options.ClockBehind,
+		Fault: options.Fault, Service: options.Service, LostBlocks: options.LostBlocks, Healing: options.Healing, SyncNews: options.SyncNews, Upgrade: options.Upgrade})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)

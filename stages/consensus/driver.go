@@ -1,8 +1,6 @@
 package consensus
 
 import (
-	"sync/atomic"
-
 	"ledger/metrics"
 	"ledger/ring"
 	"ledger/stages"
@@ -33,13 +31,13 @@ type Driver struct {
 
 	callbacks Callbacks
 	slowest   *metrics.Slowest
-	leaves    atomic.Bool // any thread sets it
 }
 
-// Callbacks are called on the thread of consensus and must not block. ClockBehind may be nil.
+// Callbacks are called on the thread of consensus and must not block.
 type Callbacks struct {
 	Ready       func()                // once, when clients are served
-	Left        func()                // once, when a process that is about to end may do so; may be nil
+	Leaves      func() bool           // asked in each turn: the process is about to end; may be nil
+	Left        func()                // once, when it may end; may be nil
 	Service     func(Service)         // of one of several replicas: whenever it has changed; may be nil
 	Healing     func(Healing)         // how far repair is, once a second while it lasts; may be nil
 	LostBlocks  func(LostBlocks)      // blocks of the grid are lost, or are not any more; may be nil
@@ -81,16 +79,12 @@ func (d *Driver) SetSlowest(slowest *metrics.Slowest) { d.slowest = slowest }
 // Slowest is the recorder of slow ops. To be called on the stage's thread.
 func (d *Driver) Slowest() *metrics.Slowest { return d.slowest }
 
-// Leave tells the stage that the process is about to end. Any thread may call it, and then wakes the
-// stage's. Left is called when there is nothing to wait for.
-func (d *Driver) Leave() { d.leaves.Store(true) }
-
 // Turn does one round and says whether anything happened.
 func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
 	out := &d.actions
 	events := Events{
-		Leaves:  d.leaves.Load(),
+		Leaves:  d.callbacks.Leaves != nil && d.callbacks.Leaves(),
 		WallNs:  wallNs,
 		Journal: d.journalEvents[:d.fromJournal.Pop(d.journalEvents[:])],
 		Apply:   d.applyEvents[:d.fromApply.Pop(d.applyEvents[:])],

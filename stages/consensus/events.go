@@ -75,5 +75,6 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
-	a.Ready, a.Left, a.Service, a.LostBlocks, a.Healing, a.SyncNews, a.Upgrade, a.ClockBehindNs, a.Fault = false, false, nil, nil, nil, nil, nil, 0, nil
+	a.Ready, a.Left = false, false
+	a.Service, a.LostBlocks, a.Healing, a.SyncNews, a.Upgrade, a.ClockBehindNs, a.Fault = nil, nil, nil, nil, nil, 0, nil
 }

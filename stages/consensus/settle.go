@@ -10,8 +10,8 @@ import (
 
 // A start executes again what lies in the log behind the checkpoint, and that is up to 900 full
 // requests. A single replica keeps this short where it costs nobody anything: before it stops in
-// order, and while it rests. It then prepares no-ops up to the next trigger, and the checkpoint that
-// is taken there covers all that clients have sent.
+// order, and while it rests. It then prepares no-ops up to the next trigger. The checkpoint that is
+// taken there covers all that clients have sent, but for a bar at most.
 //
 //	... request, request, no-op, no-op, ..., no-op   (checkpoint)   nothing to execute
 //	            last ^                trigger ^

@@ -77,7 +77,7 @@ type world struct {
 	ready     bool
 	leaves    bool // the process is about to end
 	left      bool // and may do so
-	netMax    int // most descriptors that were at net at once
+	netMax    int  // most descriptors that were at net at once
 	trace     uint64
 }
 
