@@ -134,7 +134,8 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
 	}, consensus.Callbacks{Ready: options.Ready, Leaves: r.leaves.Load, Left: options.Left, ClockBehind: options.ClockBehind,
-		Fault: options.Fault, Service: options.Service, LostBlocks: options.LostBlocks, Healing: options.Healing, SyncNews: options.SyncNews, Upgrade: options.Upgrade})
+		Fault: options.Fault, Service: options.Service, LostBlocks: options.LostBlocks, Healing: options.Healing,
+		SyncNews: options.SyncNews, Upgrade: options.Upgrade})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)
