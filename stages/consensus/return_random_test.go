@@ -51,8 +51,8 @@ func (m *machine) repairsTaken() uint64 {
 	return m.stage.log.head() + m.stage.commits.min() + uint64(len(m.appendedNs))
 }
 
-// reader7Several is a world of slow, hanging, far, flapping and rotten machines under small ops.
-func reader7Several(t testing.TB, seed uint64) *several {
+// hardReturns is a world of slow, hanging, far, flapping and rotten machines under small ops.
+func hardReturns(t testing.TB, seed uint64) *several {
 	l := severalLimits(3 + int(seed%3))
 	if seed%2 == 1 {
 		l.JournalSlotsCount, l.BarOps, l.SlackOps, l.PipelineOpsMax = 512, 16, 32, 8
@@ -130,7 +130,7 @@ func TestSeveralReturnRandom(t *testing.T) {
 	seed := seeded.Seed(t)
 	total := map[string]int{}
 	for i := range 4 {
-		w := reader7Several(t, seed+uint64(i))
+		w := hardReturns(t, seed+uint64(i))
 		for what, count := range w.count {
 			if what == "most asked" || what == "most headers" {
 				total[what] = max(total[what], count)

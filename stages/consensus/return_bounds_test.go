@@ -3,7 +3,6 @@ package consensus
 import (
 	"testing"
 
-	"ledger/limits"
 	"ledger/peer"
 	"ledger/stages"
 )
@@ -64,7 +63,7 @@ func (w *several) reconnect(m *machine) {
 // Goal: a replica that never gets near again costs the others a minute of pauses, and no more. The
 // way to it lets small messages through and no large ones, so its connection ends now and then.
 func TestSeveralSpacingEnds(t *testing.T) {
-	w := smallOpsSeveral(t, 4, 331)
+	w := smallOpsSeveral(t, 3, 4, 331)
 	primary := w.primary()
 	m := w.machines[(primary.index+1)%3]
 	w.isolate(m.index, true)
@@ -80,8 +79,8 @@ func TestSeveralSpacingEnds(t *testing.T) {
 		w.reconnect(m)
 		before := w.oracle.highest
 		if w.run(20 * second); w.oracle.highest < before+1000 {
-			t.Fatalf("a replica has been on its way back for %d s, and the others get on by %d ops in 20 s", m.stage.syncing.returningNs(w.nowNs)/second,
-				w.oracle.highest-before)
+			t.Fatalf("a replica has been on its way back for %d s, and the others get on by %d ops in 20 s",
+				m.stage.syncing.returningNs(w.nowNs)/second, w.oracle.highest-before)
 		}
 	}
 }
@@ -90,7 +89,7 @@ func TestSeveralSpacingEnds(t *testing.T) {
 // ask mostly those who have what they miss. Each answers the other one first, and has nothing.
 func TestSeveralReturnTogether(t *testing.T) {
 	for count := 1; count <= 2; count++ {
-		w := smallOpsOf(t, 5, 12, 340)
+		w := smallOpsSeveral(t, 5, 12, 340)
 		primary := w.primary()
 		w.syncOff() // by the log alone
 		var away []*machine
@@ -150,20 +149,8 @@ func TestSeveralReturnTogether(t *testing.T) {
 		if missing > came/4 {
 			t.Errorf("%d of %d requests went to one that has not got it", missing, asked)
 		}
-		t.Logf("%d that missed %d ops: near after %d ms; %d asked, %d missing, %d came, syncs %d", count, missed, (w.nowNs-begun)/1_000_000, asked, missing, came,
-			away[0].stage.syncing.count())
+		t.Logf("%d that missed %d ops: near after %d ms; %d asked, %d missing, %d came, syncs %d", count, missed, (w.nowNs-begun)/1_000_000,
+			asked, missing, came, away[0].stage.syncing.count())
 		w.close()
 	}
-}
-
-func smallOpsOf(t *testing.T, replicas, clients int, seed uint64) *several {
-	t.Helper()
-	production, l := limits.Production(), severalLimits(replicas)
-	l.JournalSlotsCount, l.BarOps, l.SlackOps = production.JournalSlotsCount, production.BarOps, production.SlackOps
-	l.SessionsMax, l.ConnectionsMax = uint32(clients), 2*uint32(clients)
-	w := newSeveralOf(t, l, 0, seed)
-	w.isSmallOps, w.maySpread = true, true
-	w.addClients(clients)
-	w.run(4 * second)
-	return w
 }
