@@ -24,11 +24,10 @@ type Grid struct {
 	disk       ports.Disk
 	several    bool // others have the blocks: what cannot be read is a want, and no fault
 
-	recent    recent // blocks that compaction has just built; they are looked for first
-	lentCount uint32 // frames of recent that jobs fill
-	pages     cache
-	headers   cache
-	staging   []byte // a page per read: header pages arrive here, and their used part is copied
+	recent  recent // blocks that compaction has just built; they are looked for first
+	pages   cache
+	headers cache
+	staging []byte // a page per read: header pages arrive here, and their used part is copied
 
 	reads       [readsMax]read
 	readsCount  int

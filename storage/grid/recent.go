@@ -22,6 +22,8 @@ type frame struct {
 	checksum wire.Checksum
 	pages    uint32 // used ones, the header page included
 	state    frameState
+	before   uint32 // kept: the frames that were kept before and after it, plus one
+	after    uint32
 }
 
 // recent holds the blocks that compaction has just built, in the memory in which it built them. So
@@ -33,14 +35,16 @@ type recent struct {
 	blockBytes uint64
 	pageBytes  uint32
 	frames     []frame
+	free       []uint32 // numbers of free frames; the last one is taken first, because its memory was touched
+	lentCount  uint32
+	oldest     uint32   // the list of kept frames: the one that was kept first, plus one
+	newest     uint32   // and last
 	slots      []uint32 // numbers of frames, plus one, from the slot of their address on; 0 ends a search
-	hand       uint32   // the frame that is lent next, if it is not lent already
-	freeCount  uint32
 }
 
 // recentFrames is the number of frames under given limits.
 func recentFrames(l *limits.Limits) uint64 {
-	return l.CacheGridBytes / 100 * uint64(l.CacheRecentPercent) / uint64(l.BlockBytes)
+	return l.CacheGridBytes * uint64(l.CacheRecentPercent) / 100 / uint64(l.BlockBytes)
 }
 
 // RecentBytes is the part of the cache that holds the newest blocks.
@@ -52,12 +56,17 @@ func newRecent(l *limits.Limits, a *arena.Arena, options arena.Options) recent {
 	for slots < 2*count {
 		slots *= 2
 	}
-	return recent{
-		memory:     a.BytesWith(count*uint64(l.BlockBytes), arena.PageBytes, "grid cache", options),
+	const name = "grid cache"
+	r := recent{
+		memory:     a.BytesWith(count*uint64(l.BlockBytes), arena.PageBytes, name, options),
 		blockBytes: uint64(l.BlockBytes), pageBytes: l.PageBytes,
-		frames: arena.SliceWith[frame](a, count, "grid cache", options), slots: arena.SliceWith[uint32](a, slots, "grid cache", options),
-		freeCount: uint32(count),
+		frames: arena.SliceWith[frame](a, count, name, options), slots: arena.SliceWith[uint32](a, slots, name, options),
+		free: arena.SliceWith[uint32](a, count, name, options),
 	}
+	for i := range r.free {
+		r.free[i] = uint32(len(r.free) - 1 - i)
+	}
+	return r
 }
 
 // slotOf is the slot at which a search for an address begins. Addresses are dense, so they are their
@@ -93,54 +102,72 @@ func (r *recent) lookup(ref *storage.Ref, page uint32) []byte {
 	return r.memory[start : start+uint64(r.pageBytes) : start+uint64(r.pageBytes)]
 }
 
-// lend takes a frame that is free, or else the one that was kept first among those at the hand. At
-// most half of the frames are lent at a time, so that some blocks stay. ok is false if none is left.
-func (r *recent) lend(lentCount uint32) (number uint32, ok bool) {
-	if 2*lentCount >= uint32(len(r.frames)) {
+// lend takes a frame that is free, or else the one that was kept first. At most half of the frames
+// are lent at a time, so that some blocks stay. ok is false if no more are.
+func (r *recent) lend() (number uint32, ok bool) {
+	if 2*r.lentCount >= uint32(len(r.frames)) {
 		return 0, false
 	}
-	for range r.frames {
-		number = r.hand
-		if r.hand++; r.hand == uint32(len(r.frames)) {
-			r.hand = 0
-		}
-		f := &r.frames[number]
-		if f.state == frameLent || r.freeCount > 0 && f.state == frameKept {
-			continue
-		}
-		r.empty(number)
-		r.freeCount--
-		f.state = frameLent
-		return number, true
+	if len(r.free) == 0 {
+		r.empty(r.oldest - 1) // at least half of the frames are kept
 	}
-	return 0, false
+	number = r.free[len(r.free)-1]
+	r.free = r.free[:len(r.free)-1]
+	r.frames[number].state = frameLent
+	r.lentCount++
+	return number, true
 }
 
-// empty makes a frame free.
+// empty makes a frame that is lent or kept free.
 func (r *recent) empty(number uint32) {
 	f := &r.frames[number]
-	if f.state == frameKept {
+	switch f.state {
+	case frameKept:
 		r.remove(f.address)
-	}
-	if f.state != frameFree {
-		r.freeCount++
+		r.unlink(f)
+	case frameLent:
+		r.lentCount--
+	default:
+		assert.That(false, "a frame that becomes free was in use")
 	}
 	*f = frame{}
+	r.free = append(r.free, number)
 }
 
 // keep notes which block a lent frame holds.
 func (r *recent) keep(number uint32, ref storage.Ref, pages uint32) {
 	f := &r.frames[number]
 	assert.That(f.state == frameLent, "a frame that a job has filled was lent")
-	if before, ok := r.find(ref.Address); ok {
-		r.empty(before) // an older block of this address
+	if other, ok := r.find(ref.Address); ok {
+		r.empty(other) // an older block of this address
 	}
-	*f = frame{address: ref.Address, checksum: ref.Checksum, pages: pages, state: frameKept}
+	r.lentCount--
+	*f = frame{address: ref.Address, checksum: ref.Checksum, pages: pages, state: frameKept, before: r.newest}
+	if r.newest == 0 {
+		r.oldest = number + 1
+	} else {
+		r.frames[r.newest-1].after = number + 1
+	}
+	r.newest = number + 1
 	at := r.slotOf(ref.Address)
 	for r.slots[at] != 0 {
 		at = (at + 1) & uint64(len(r.slots)-1)
 	}
 	r.slots[at] = number + 1
+}
+
+// unlink takes a kept frame out of the list.
+func (r *recent) unlink(f *frame) {
+	if f.before == 0 {
+		r.oldest = f.after
+	} else {
+		r.frames[f.before-1].after = f.after
+	}
+	if f.after == 0 {
+		r.newest = f.before
+	} else {
+		r.frames[f.after-1].before = f.before
+	}
 }
 
 // remove removes an address from the slots, and moves those behind it up, so that no search ends too
@@ -165,24 +192,21 @@ func (r *recent) remove(address uint64) {
 // Lend gives memory for a block that compaction is going to build. It holds what it held before, and
 // belongs to the job until Keep or Return names its number. nil: there is none.
 func (g *Grid) Lend() (memory []byte, number uint32) {
-	number, ok := g.recent.lend(g.lentCount)
+	number, ok := g.recent.lend()
 	if !ok {
 		return nil, 0
 	}
-	g.lentCount++
 	return g.recent.bytes(number), number
 }
 
 // Keep makes the block that a job has built in lent memory readable. pages are the used ones.
 func (g *Grid) Keep(number uint32, ref storage.Ref, pages uint32) {
-	g.lentCount--
 	g.recent.keep(number, ref, pages)
 }
 
 // Return takes lent memory back that no block is kept in.
 func (g *Grid) Return(number uint32) {
 	assert.That(g.recent.frames[number].state == frameLent, "memory that comes back was lent")
-	g.lentCount--
 	g.recent.empty(number)
 }
 
