@@ -55,8 +55,8 @@ var readerQueries = []struct {
 	{"account-8189", wire.OperationGetAccountTransfers, accountQuery(8189, 0, 0)},
 	{"balances-400", wire.OperationGetAccountBalances, accountQuery(8189, 0, readersBusy)},
 	{"search-2-fields", wire.OperationQueryTransfers, func(_ *builder, _ uint64, random *rand.Rand, event unsafe.Pointer) {
-		*(*client.QueryFilter)(event) = client.QueryFilter{UserData32: 1 + random.Uint32N(shopsCount), Code: 1 + uint16(random.Uint32N(codesCount)),
-			Limit: 8189}
+		*(*client.QueryFilter)(event) = client.QueryFilter{UserData32: 1 + random.Uint32N(shopsCount),
+			Code: 1 + uint16(random.Uint32N(codesCount)), Limit: 8189}
 	}},
 	{"search-3-fields", wire.OperationQueryTransfers, func(_ *builder, _ uint64, random *rand.Rand, event unsafe.Pointer) {
 		*(*client.QueryFilter)(event) = client.QueryFilter{UserData64: 1 + random.Uint64N(campaignsCount),
@@ -135,8 +135,8 @@ func BenchmarkReaders(b *testing.B) {
 	}
 }
 
-// owner is a goroutine on a thread of its own. Stages have coroutines, which stay on the thread that
-// made them, and every benchmark below another one is a goroutine of its own.
+// owner is a goroutine on a thread of its own. Stages have coroutines, which stay on the thread
+// that made them, and every benchmark below another one is a goroutine of its own.
 type owner struct {
 	work chan func()
 	done chan struct{}
