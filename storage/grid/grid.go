@@ -336,8 +336,9 @@ func (g *Grid) drop(i int) {
 	g.readsCount--
 }
 
-// Reset forgets what was demanded and damaged, takes back what was lent, and waits until no part of a block is being read.
-// Pages stay in the cache: address and checksum say what a page holds, whatever names it.
+// Reset forgets what was demanded and damaged, takes back what was lent, and waits until no part of
+// a block is being read. Pages stay in the cache: address and checksum say what a page holds,
+// whatever names it.
 func (g *Grid) Reset(waiter storage.Waiter) {
 	for i := range g.reads {
 		g.reads[i].demanded = false

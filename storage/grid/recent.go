@@ -28,8 +28,8 @@ type frame struct {
 
 // recent holds the blocks that compaction has just built, in the memory in which it built them. So
 // they are there without a read, and without a hash: compaction has computed their checksums. If no
-// frame is free, the block that was kept first makes room, whether or not it is in use. What queries
-// go on to need comes back through the cache of pages.
+// frame is free, the block that was kept first makes room, whether or not it is in use. What
+// queries go on to need comes back through the cache of pages.
 type recent struct {
 	memory     []byte
 	blockBytes uint64
@@ -69,8 +69,8 @@ func newRecent(l *limits.Limits, a *arena.Arena, options arena.Options) recent {
 	return r
 }
 
-// slotOf is the slot at which a search for an address begins. Addresses are dense, so they are their
-// own hash.
+// slotOf is the slot at which a search for an address begins. Addresses are dense, so they are
+// their own hash.
 func (r *recent) slotOf(address uint64) uint64 { return address & uint64(len(r.slots)-1) }
 
 func (r *recent) bytes(number uint32) []byte {
@@ -170,8 +170,8 @@ func (r *recent) unlink(f *frame) {
 	}
 }
 
-// remove removes an address from the slots, and moves those behind it up, so that no search ends too
-// early.
+// remove removes an address from the slots, and moves those behind it up, so that no search ends
+// too early.
 func (r *recent) remove(address uint64) {
 	mask := uint64(len(r.slots) - 1)
 	at := r.slotOf(address)
@@ -189,8 +189,8 @@ func (r *recent) remove(address uint64) {
 	}
 }
 
-// Lend gives memory for a block that compaction is going to build. It holds what it held before, and
-// belongs to the job until Keep or Return names its number. nil: there is none.
+// Lend gives memory for a block that compaction is going to build. It holds what it held before,
+// and belongs to the job until Keep or Return names its number. nil: there is none.
 func (g *Grid) Lend() (memory []byte, number uint32) {
 	number, ok := g.recent.lend()
 	if !ok {

@@ -122,8 +122,8 @@ func TestRecentAgainstAModel(t *testing.T) {
 	}
 }
 
-// Goal: a block that had to make room is read from the disk again; so is a page beyond those that the
-// block used, never the memory behind it; and what is kept is no reason for a read ahead.
+// Goal: a block that had to make room is read from the disk again; a page beyond those that the
+// block uses is not found; and what is kept is no reason for a read ahead.
 func TestRecentMakesRoom(t *testing.T) {
 	random := seeded.Rand(t)
 	memory := arena.New()

@@ -17,9 +17,9 @@ func isKept(tree storage.TreeID) bool {
 	return tree == storage.TreeTransferLog || tree == storage.TreeExpired || keys.IsPosting(tree)
 }
 
-// lend reserves memory for the outputs of a flush that lie at first..end-1 of the plan. Addresses are
-// reserved for the worst case, of which most flushes use a part; so the last flush tells how many
-// frames are worth it. Outputs beyond them are not kept.
+// lend reserves memory for the outputs of a flush that lie at first..end-1 of the plan. Addresses
+// are reserved for the worst case, of which most flushes use a part. So the last flush tells how
+// many frames are worth it. Outputs beyond them are not kept.
 func (s *Levels) lend(tree storage.TreeID, first, end uint64) [][]byte {
 	if !isKept(tree) {
 		return nil
@@ -37,9 +37,9 @@ func (s *Levels) lend(tree storage.TreeID, first, end uint64) [][]byte {
 	return p.frames[first : first+count : first+count]
 }
 
-// keep makes the outputs that a job has built in lent memory readable, and takes the rest back. used
-// is where the job's part of the plan begins. A partial block is released by the next flush, which
-// carries its rows, and nobody reads it before.
+// keep makes the outputs that a job has built in lent memory readable, and takes the rest back.
+// used is where the job's part of the plan begins. A partial block is released by the next flush,
+// which carries its rows, and nobody reads it before.
 func (s *Levels) keep(job *storage.Job, used uint64) {
 	if job.Frames == nil {
 		return
