@@ -200,8 +200,8 @@ func TestManyStarts(t *testing.T) {
 }
 
 // Goal: SIGTERM of a server with much in its log ends it with status 0, and the next start has next
-// to nothing to execute, and everything that was answered. On a machine that is too busy, the server
-// says that it has given the checkpoint up, and the next start executes the log.
+// to nothing to execute, and everything that was answered. On a machine that is too busy, the
+// server says that it has given the checkpoint up, and the next start executes the log.
 func TestStopTakesACheckpoint(t *testing.T) {
 	path := formatted(t)
 	arguments := []string{"start", "--addresses=0", "--cache-grid=64MiB", "--cache-accounts=8MiB", path}
@@ -237,7 +237,8 @@ func TestStopTakesACheckpoint(t *testing.T) {
 	}
 	isGivenUp := strings.Contains(s.stderr.String(), "is given up: the next start executes the log instead")
 	if isGivenUp == (plan.CheckpointOp == 895) || !isGivenUp && plan.ReplayedOps != 32 {
-		t.Errorf("given up: %v; the next start executes %d ops behind checkpoint %d\n%s", isGivenUp, plan.ReplayedOps, plan.CheckpointOp, s.stderr)
+		t.Errorf("given up: %v; the next start executes %d ops behind checkpoint %d\n%s", isGivenUp, plan.ReplayedOps, plan.CheckpointOp,
+			s.stderr)
 	}
 	s = harnessOf(t, command(nil, arguments...))
 	ctx, cancel := context.WithTimeout(context.Background(), endsWithin)
