@@ -161,8 +161,8 @@ func (s *Server) CPUNs() int64 {
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
 // Stop ends the server, removes a temporary data file, and returns the server's resource usage. One
-// whose file is kept is stopped in order, so that the next start on the file is short. The other one
-// ends at once.
+// whose file is kept is stopped in order, so that the next start on the file is short. The other
+// one ends at once.
 func (s *Server) Stop() (*ServerResult, error) {
 	if s.isTemp {
 		_ = s.stdin.Close()

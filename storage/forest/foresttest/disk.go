@@ -187,8 +187,8 @@ func (g *Ground) Damage(address uint64) {
 	g.disk.data[gridOffset+g.geometry.Offset(address, 0)+20] ^= 1
 }
 
-// DamageAny changes a byte of a page of a block that is in use, and returns the block's address. The
-// byte may be one that nobody reads.
+// DamageAny changes a byte of a page of a block that is in use, and returns the block's address.
+// The byte may be one that nobody reads.
 func (g *Ground) DamageAny(random *rand.Rand) (address uint64) {
 	for address = 1 + random.Uint64N(g.Free.High()); !g.Free.IsAcquired(address); {
 		address = 1 + random.Uint64N(g.Free.High())
