@@ -72,7 +72,7 @@ func TestScansInAnyCache(t *testing.T) {
 // that names the block. It never leaves a row out, and never shows another one.
 func TestScansOfADamagedBlock(t *testing.T) {
 	random := seeded.Rand(t)
-	rounds := 60
+	rounds := 40
 	if testing.Short() {
 		rounds = 20
 	}
