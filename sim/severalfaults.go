@@ -95,6 +95,7 @@ func (s *several) planStrike() {
 func (s *several) disturb() {
 	s.comeBack()
 	s.replacement.step()
+	s.upgrade.step()
 	s.revive()
 	c := s.cluster
 	for _, m := range c.machines {
