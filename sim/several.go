@@ -26,6 +26,7 @@ type several struct {
 
 	replacement replacement
 	upgrade     upgrade
+	attacker    attacker
 
 	isCalm bool
 
@@ -48,6 +49,7 @@ func (w *World) addSeveral(count, standbys int) *Cluster {
 	w.clusters = append(w.clusters, c)
 	s := &several{cluster: c}
 	s.replacement.several, s.upgrade.several, s.upgrade.atOp = s, s, noUpgrade
+	s.attacker.several = s
 	c.several = s
 	var replicas []oracle.Replica
 	var disks []oracle.BlockDisk

@@ -96,6 +96,7 @@ func (s *several) disturb() {
 	s.comeBack()
 	s.replacement.step()
 	s.upgrade.step()
+	s.attacker.step()
 	s.revive()
 	c := s.cluster
 	for _, m := range c.machines {

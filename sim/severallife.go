@@ -61,6 +61,7 @@ func (s *several) live() {
 	}
 	s.planStrike()
 	s.replacement.plan()
+	s.attacker.plan()
 	if hasUpgrade {
 		s.upgrade.plan()
 	}

@@ -71,6 +71,9 @@ const (
 	MarkUpgradeCrash                  // a machine goes down during an upgrade
 	MarkUpgradeSync                   // a replica takes the checkpoint of another release
 	MarkUpgradeRefused                // a program that is too old refuses to start
+	MarkAttacked                      // an attacker sends something as a replica
+	MarkAttackEnded                   // and the connection is ended on which it comes
+	MarkRotated                       // the key of a cluster is replaced while it works
 	marksCount
 )
 
@@ -133,7 +136,10 @@ var markRules = [marksCount]struct {
 	MarkUpgradeInView:     {"a view begins during an upgrade", 2},
 	MarkUpgradeCrash:      {"a machine goes down during an upgrade", 2},
 	MarkUpgradeSync:       {"a replica takes a checkpoint of the next release", 0},
-	MarkUpgradeRefused:    {"a program that is too old for the release refuses to start", 1},
+	MarkUpgradeRefused:    {"a program that is too old for the release refuses to start", 4},
+	MarkAttacked:          {"an attacker sends something as a replica", 10},
+	MarkAttackEnded:       {"the connection ends on which an attacker sends", 10},
+	MarkRotated:           {"all machines have started without the first key", 2},
 }
 
 // Marks counts how often a run reached each mark.

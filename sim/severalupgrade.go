@@ -70,7 +70,7 @@ func (u *upgrade) step() {
 		u.nextNs = now + u.random.Uint64N([3]uint64{20, 1_000, 5_000}[u.random.IntN(3)]*nsPerMs)
 		return
 	}
-	if u.left > 0 && u.older == nil && !s.isCalm && u.random.IntN(2_000) == 0 {
+	if u.left > 0 && u.older == nil && !s.isCalm && u.random.IntN(500) == 0 {
 		u.left--
 		u.older = s.cluster.machines[u.random.IntN(len(s.cluster.machines))]
 		u.olderNs = now + u.random.Uint64N(10_000*nsPerMs)
@@ -120,6 +120,9 @@ func (u *upgrade) refused(m *Machine, err error) {
 	if needs <= m.limits.ReleaseMax {
 		m.fail("machine %d, whose program offers releases %d to %d and whose disk needs %d, refuses to start: %v", m.index, m.limits.ReleaseMin,
 			m.limits.ReleaseMax, needs, err)
+	}
+	if sequenceOf(data) != m.witness.sequence {
+		m.fail("machine %d refuses to start, and has written superblock %d", m.index, sequenceOf(data))
 	}
 	m.say("refuses to start: %v", err)
 	u.several.marks.add(MarkUpgradeRefused)
@@ -174,6 +177,12 @@ func (u *upgrade) finish() {
 		u.renew(u.older)
 	}
 	s.runUntil(u.isDone, "all replicas run the next release")
+	if u.left > 0 { // there is no way back
+		m := s.cluster.machines[u.random.IntN(len(s.cluster.machines))]
+		u.give(m, limits.Release)
+		s.runUntil(func() bool { return m.replica == nil }, "a machine goes down")
+		s.runUntil(u.isDone, "all replicas run the next release")
+	}
 	s.marks.add(MarkUpgraded)
 }
 
