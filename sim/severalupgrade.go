@@ -9,8 +9,8 @@ import (
 )
 
 // upgrade is an operator who brings the next release to one machine after the other, in a random
-// order, and sometimes an older program by mistake. Nothing else makes the replicas pass to the next
-// release: they do so together when all offer it.
+// order, and sometimes an older program by mistake. Nothing else makes the replicas pass to the
+// next release: they do so together when all offer it.
 //
 //	all programs offer release 1 --op--> one machine after the other restarts with 1 to 2
 //	    --> the primary prepares upgrade ops --> each replica stops at the trigger, and

@@ -44,6 +44,7 @@ func (c *cluster) prepare(name, parent byte, op uint64, view uint32) *Prepare {
 	little.PutUint64(b[prepareOpAt:], op)
 	little.PutUint32(b[prepareViewAt:], view)
 	little.PutUint32(b[prepareSizeAt:], InnerBytes)
+	little.PutUint32(b[prepareRulesAt:], 1)
 	return c.oracle.Written(b)
 }
 
@@ -147,6 +148,7 @@ func (c *cluster) named(name, parent byte, op uint64, operation byte, members ..
 	little.PutUint64(b[prepareOpAt:], op)
 	little.PutUint32(b[prepareViewAt:], 1)
 	little.PutUint32(b[prepareSizeAt:], InnerBytes)
+	little.PutUint32(b[prepareRulesAt:], 1)
 	for i, incarnation := range members {
 		little.PutUint64(b[prepareMembersAt+8*i:], incarnation)
 	}
