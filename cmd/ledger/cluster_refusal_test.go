@@ -38,8 +38,10 @@ func TestClusterRefusals(t *testing.T) {
 		ours, theirs string // as the replicas of the cluster see it
 		key          string // "": that of the cluster
 	}{
-		{"another cluster", func() string { return formattedIn(t, 8, 2, 3) }, []string{p.addresses[0], p.addresses[1], free[0]}, "cluster", "7", "8", ""},
-		{"another number of replicas", func() string { return formattedOf(t, 1, 2) }, []string{p.addresses[0], free[0]}, "number of replicas", "3", "2", ""},
+		{"another cluster", func() string { return formattedIn(t, 8, 2, 3) },
+			[]string{p.addresses[0], p.addresses[1], free[0]}, "cluster", "7", "8", ""},
+		{"another number of replicas", func() string { return formattedOf(t, 1, 2) },
+			[]string{p.addresses[0], free[0]}, "number of replicas", "3", "2", ""},
 		{"another configuration", func() string { return formattedOf(t, 2, 3, "--clients-max=17") },
 			[]string{p.addresses[0], p.addresses[1], free[0]}, "sessions",
 			fmt.Sprint(limits.Production().SessionsMax), "17", ""},

@@ -117,7 +117,7 @@ func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 		requestBytesMax = s.config.RequestBytesMax
 	}
 	s.Machine.refusesTrialCode = c.Rules == rulesTrial
-	if c.Operation == Pulse || c.Operation == Upgrade || c.Operation == Member && c.Client.IsZero() {
+	if c.IsInternal() {
 		_, err := s.Machine.Execute(c.Operation, c.Timestamp, requestBytesMax, c.Body)
 		return nil, err
 	}
@@ -144,6 +144,11 @@ func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 	reply = header.Frame(body)
 	s.record(c, header.Context, reply)
 	return reply, nil
+}
+
+// IsInternal tells whether no client has sent the request: it has no reply.
+func (c *Committed) IsInternal() bool {
+	return c.Operation == Pulse || c.Operation == Upgrade || (c.Operation == Member || c.Operation == Noop) && c.Client.IsZero()
 }
 
 // checkSession returns an error if no correct primary would have accepted the request. Source: wire
