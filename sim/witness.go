@@ -258,7 +258,7 @@ func (d *witness) onHeld(p *oracle.Prepare) {
 // prepare shows in the replies and in the next checkpoint: the log on disk may have another one
 // until the log view is durable.
 func (d *witness) onExecuted(op uint64) {
-	for next := min(d.executed+1, op); next <= op; next++ {
+	for next := d.executed + 1; next <= op; next++ { // an opened checkpoint was executed before
 		d.several.upgrade.executes(d.machine, next)
 	}
 	d.executed = op
