@@ -171,8 +171,8 @@ func equalRows(c *storage.Columns, first, rows uint32, value *accounting.U128) (
 }
 
 // Most blocks have no row with the value. So a block, or an eighth of it, is first asked whether
-// any row has it: x-1 has the highest bit of a number set that x has not, for x = 0 and for no other
-// x below 2^63; for two numbers of 32 bits side by side it says of both together whether one is 0.
+// any row has it: x-1 has the highest bit of a number set that x has not, for x = 0 and for no
+// other x. For two numbers of 32 bits side by side, it tells of both together whether one is 0.
 const (
 	pairOnes  = 1<<32 | 1
 	pairTops  = 1<<63 | 1<<31
