@@ -75,7 +75,7 @@ func (l *load) beside(ctx context.Context, work func(ctx context.Context) error)
 	for i, w := range l.readers {
 		running.Go(func() {
 			err := w.read(reading, newHeavyReader(l.plan, uint64(i)), readers, started)
-			if err != nil && context.Cause(reading) != ended { //nolint:errorlint // the very value, which is this call's own
+			if context.Cause(reading) != ended { //nolint:errorlint // the very value, which is this call's own
 				fail(err)
 			}
 		})
@@ -89,7 +89,7 @@ func (l *load) beside(ctx context.Context, work func(ctx context.Context) error)
 	return readers.stage(time.Since(started)), err
 }
 
-// read asks until the context ends.
+// read asks until the context ends, or a request fails. It never returns nil.
 func (w *worker) read(ctx context.Context, queries *heavyReader, to *shared, started time.Time) error {
 	request := w.requests[0]
 	for {
