@@ -52,6 +52,9 @@ type Machine struct {
 	opened  *replica.Opened
 	memory  *arena.Arena
 	ready   bool
+	leaves  bool // it was told that its process is about to end
+	left    bool // its process may end
+	isHeld  bool // it may be so only with little in the log
 	fault   *storage.Fault
 
 	// Shares of turns.
@@ -194,7 +197,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 		p.CompactDisk = append(p.CompactDisk, m.disk.port(PortCompact, replica.CompactOperationsMax))
 	}
 	others := m.joinPeers(opened, &p)
-	m.ready, m.fault, m.idle, m.wasOpen = false, nil, 0, false
+	m.ready, m.leaves, m.left, m.fault, m.idle, m.wasOpen = false, false, false, nil, 0, false
 	m.weights, m.weightsLeft = make([]uint32, stages.Compact+int(m.limits.CompactWorkers)), 0
 	seed, nowNs, wallNs := uint64(0), uint64(0), uint64(0)
 	if m.witness != nil {
@@ -206,6 +209,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 		Peers:     others,
 		Log:       func(e net.LogEntry) { m.note("log: "+string(e.Reason), 0, 0) },
 		Ready:     func() { m.ready = true; m.say("serves clients"); m.note("ready", opened.Consensus.OpHead, 0) },
+		Left:      m.onLeft,
 		Fault:     func(f *storage.Fault) { m.fault = f; m.note("fault: "+f.Error(), 0, 0) },
 		Finding:   m.onFinding, ScrubFromOf65536: uint32(m.limits.HashSeed>>16) & (1<<16 - 1),
 	})
