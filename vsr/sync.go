@@ -118,7 +118,7 @@ type Return struct {
 // that takes longer than a primary makes pauses. One whose disk is slow would fall behind again,
 // and is not waited for. own is the cost of the primary's writes.
 func (r *Return) Spacing(l *limits.Limits, own Cost) (ns uint64) {
-	if r.ForNs >= SpacingMaxNs || r.Cost.WriteNs > slowNsMin && r.Cost.WriteNs > slowFactor*own.WriteNs {
+	if max(r.ForNs, r.OpenNs) >= SpacingMaxNs || r.Cost.WriteNs > slowNsMin && r.Cost.WriteNs > slowFactor*own.WriteNs {
 		return 0
 	}
 	return 2 * r.OpenNs / l.CheckpointIntervalOps()

@@ -172,6 +172,9 @@ func (s *Stage) somebody() uint16 {
 // is on its way from one is asked of another one as well.
 func (s *Stage) askPrepares(first, last uint64, isAgain bool) {
 	for op := s.nextPrepare(first, last); op <= last; op = s.nextPrepare(op+1, last) {
+		if s.log.isQueued(op) || s.log.isWritingIt(op) {
+			continue // its place is damaged until the write of what has come ends
+		}
 		w := vsr.Wanted{Op: op, Checksum: s.log.checksum(op), Bytes: s.log.header(op).SizeBytes()}
 		count, isAsked := s.repair.asked(w)
 		if isAsked && !isAgain {

@@ -14,7 +14,8 @@ import (
 type spacing struct {
 	sinceNs [limits.ReplicasMax]uint64 // since when each replica has said that it comes back; 0: it does not
 	told    [limits.ReplicasMax]vsr.Return
-	lastNs  uint64 // when a prepare started
+	isAway  [limits.ReplicasMax]bool // not connected: the time that it gets does not begin anew when it is
+	lastNs  uint64                   // when a prepare started
 }
 
 // tell: a replica has told whether it comes back, and how long its last opening took.
@@ -25,17 +26,17 @@ func (p *spacing) tell(replica int, isReturning bool, r vsr.Return, nowNs uint64
 	case p.sinceNs[replica] == 0:
 		p.sinceNs[replica] = max(nowNs, 1)
 	}
-	p.told[replica] = r
+	p.told[replica], p.isAway[replica] = r, false
 }
 
 // left: a replica is not connected any more.
-func (p *spacing) left(replica int) { p.sinceNs[replica] = 0 }
+func (p *spacing) left(replica int) { p.isAway[replica] = true }
 
 // untilNs is when the next prepare may start.
 func (p *spacing) untilNs(l *limits.Limits, own vsr.Cost, nowNs uint64) uint64 {
 	longest := uint64(0)
 	for i, since := range p.sinceNs {
-		if since > 0 {
+		if since > 0 && !p.isAway[i] {
 			r := &p.told[i]
 			r.ForNs = nowNs - min(nowNs, since)
 			longest = max(longest, r.Spacing(l, own))
