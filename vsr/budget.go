@@ -137,6 +137,18 @@ func (b *Budget) Answered(peer int, nowNs, op uint64, checksum wire.Checksum) {
 	}
 }
 
+// Missing takes a peer's word that it has not got a prepare. It counts as a request that was given
+// up: otherwise a peer that is as far behind, and near, would be the fastest of all, and be asked
+// for what the others have.
+func (b *Budget) Missing(peer int, op uint64, checksum wire.Checksum) {
+	p := &b.peers[peer]
+	for i := range p.asked {
+		if a := &p.asked[i]; a.isOut && a.op == op && a.checksum == checksum {
+			p.giveUp(a)
+		}
+	}
+}
+
 // NextNs returns when the next request expires, or the greatest number if none is out.
 func (b *Budget) NextNs() uint64 {
 	next := ^uint64(0)
@@ -157,8 +169,7 @@ func (b *Budget) Expire(nowNs uint64) (count int) {
 		p := &b.peers[i]
 		for j := range p.asked {
 			if a := &p.asked[j]; a.isOut && nowNs >= a.expiresNs {
-				p.latencyNs = min((p.latencyNs*4+2*(a.expiresNs-a.sentNs))/5, repairExpiryNsMax)
-				p.end(a)
+				p.giveUp(a)
 				count++
 			}
 		}
@@ -193,6 +204,12 @@ func (b *Budget) put(peer int, nowNs uint64, w Wanted) {
 		}
 	}
 	assert.That(false, "the peer has room")
+}
+
+// giveUp a request. The peer counts as slower than it was waited for.
+func (p *budgetPeer) giveUp(a *repairRequest) {
+	p.latencyNs = min((p.latencyNs*4+2*(a.expiresNs-a.sentNs))/5, repairExpiryNsMax)
+	p.end(a)
 }
 
 // end of a request.

@@ -33,7 +33,12 @@ func newRepair(self, replicas int) repair { return repair{budget: vsr.NewBudget(
 
 func (r *repair) connected(replica int, isLive bool) { r.budget.Connected(replica, isLive) }
 
-// answered: a peer has sent a prepare, or has said that it cannot.
+// missing: a peer has said that it has not got a prepare.
+func (r *repair) missing(from int, op uint64, checksum wire.Checksum) {
+	r.budget.Missing(from, op, checksum)
+}
+
+// answered: a peer has sent a prepare.
 func (r *repair) answered(from int, nowNs, op uint64, checksum wire.Checksum) {
 	r.budget.Answered(from, nowNs, op, checksum)
 }

@@ -3,6 +3,7 @@ package consensus
 import (
 	"testing"
 
+	"ledger/limits"
 	"ledger/peer"
 	"ledger/stages"
 )
@@ -83,4 +84,86 @@ func TestSeveralSpacingEnds(t *testing.T) {
 				w.oracle.highest-before)
 		}
 	}
+}
+
+// Goal: two machines that were away together, and are close to each other and far from the rest,
+// ask mostly those who have what they miss. Each answers the other one first, and has nothing.
+func TestSeveralReturnTogether(t *testing.T) {
+	for count := 1; count <= 2; count++ {
+		w := smallOpsOf(t, 5, 12, 340)
+		primary := w.primary()
+		w.syncOff() // by the log alone
+		var away []*machine
+		for i := range count {
+			away = append(away, w.machines[(primary.index+1+i)%5])
+		}
+		for _, m := range w.machines {
+			m.farNs = 15_000_000
+		}
+		for i := range 2 {
+			w.machines[(primary.index+1+i)%5].farNs = 0
+		}
+		w.run(4 * second)
+		for _, m := range away {
+			w.isolate(m.index, true)
+		}
+		for _, m := range away { // each comes to know the other one as the fastest
+			for _, other := range away {
+				w.isolate(other.index, false)
+			}
+			w.isolate(m.index, true)
+			w.run(8 * second)
+			w.isolate(m.index, false)
+			w.until("it is near", func() bool { return m.executed+16 >= w.oracle.highest })
+		}
+		for _, m := range away {
+			w.isolate(m.index, true)
+		}
+		before := w.oracle.highest
+		w.run(20 * second)
+		missed := w.oracle.highest - before
+		for _, m := range away {
+			w.isolate(m.index, false)
+		}
+		asked, missing, came := 0, 0, 0
+		w.onSend = func(from, to int, f *flight) bool {
+			if from == away[0].index && f.command == peer.CommandRequestPrepare {
+				asked++
+			}
+			if to == away[0].index && f.command == peer.CommandPrepareMissing {
+				missing++
+			}
+			if to == away[0].index && f.command == peer.CommandRepairPrepare {
+				came++
+			}
+			return true
+		}
+		begun := w.nowNs
+		w.until("they are near", func() bool {
+			for _, m := range away {
+				if m.executed+16 < w.oracle.highest {
+					return false
+				}
+			}
+			return true
+		})
+		if missing > came/4 {
+			t.Errorf("%d of %d requests went to one that has not got it", missing, asked)
+		}
+		t.Logf("%d that missed %d ops: near after %d ms; %d asked, %d missing, %d came, syncs %d", count, missed, (w.nowNs-begun)/1_000_000, asked, missing, came,
+			away[0].stage.syncing.count())
+		w.close()
+	}
+}
+
+func smallOpsOf(t *testing.T, replicas, clients int, seed uint64) *several {
+	t.Helper()
+	production, l := limits.Production(), severalLimits(replicas)
+	l.JournalSlotsCount, l.BarOps, l.SlackOps = production.JournalSlotsCount, production.BarOps, production.SlackOps
+	l.SessionsMax, l.ConnectionsMax = uint32(clients), 2*uint32(clients)
+	w := newSeveralOf(t, l, 0, seed)
+	w.isSmallOps, w.maySpread = true, true
+	w.addClients(clients)
+	w.run(4 * second)
+	return w
 }
