@@ -280,7 +280,7 @@ func (s *Stage) TimerNs() uint64 {
 	if s.isCluster() && !s.status.isFailed() {
 		return s.clusterTimerNs()
 	}
-	if !s.status.isServing() || s.timers.isPulsing() || !s.mayPrepare() {
+	if !s.status.isServing() || s.timers.isPulsing() || !s.mayPrepare() || s.settling.leaves() {
 		return ^uint64(0)
 	}
 	return s.timers.idleNs()
