@@ -46,6 +46,7 @@ type Machine struct {
 	timerNs  uint64 // when a driver wants its next turn
 	scrubs   bool   // its starts have a scrubber
 	keyStep  uint64 // of the keys that it read at its last start
+	isLost   bool   // it has no data file, see severalreplace.go
 
 	// A start, from start to stop.
 	replica *replica.Replica // nil: the machine is down
@@ -130,7 +131,11 @@ func (m *Machine) note(what string, a, b uint64) {
 }
 
 // format makes the data file. The machine may go down during it.
-func (m *Machine) format(crashSectors int) (done bool) {
+func (m *Machine) format(crashSectors int) (done bool) { return m.formatAs(crashSectors, 0, 0) }
+
+// formatAs makes the data file with a number, and as one in the place of a lost one that begins in
+// view. 0: the number is drawn, and the file is the first one.
+func (m *Machine) formatAs(crashSectors int, incarnation uint64, view uint32) (done bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			if _, ok := r.(crashed); !ok {
@@ -141,8 +146,11 @@ func (m *Machine) format(crashSectors int) (done bool) {
 	file := &File{image: m.disk.image, random: m.random, crashSectors: crashSectors}
 	m.disk.image.allocate(m.layout.GridAt) // the space comes first
 	scratch := make([]byte, m.limits.MessageBytesMax)
+	if incarnation == 0 {
+		incarnation = max(1, m.random.Uint64())
+	}
 	options := datafile.FormatOptions{Cluster: m.cluster.id, Replica: m.replicaIndex(), ReplicasCount: uint8(m.limits.ReplicasCount),
-		Incarnation: max(1, m.random.Uint64())}
+		Incarnation: incarnation, View: view}
 	if err := datafile.Format(file, &m.limits, &options, scratch); err != nil {
 		m.fail("format: %v", err)
 	}

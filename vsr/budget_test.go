@@ -20,7 +20,8 @@ func connectedBudget(self, replicas int) Budget {
 // notRandom makes Ask take the peer of the least latency.
 const notRandom = 99
 
-// Two full prepares may be asked of one peer, none of them twice, and none of a peer that is not there.
+// Two full prepares may be asked of one peer, or four small ones; none of them twice, and none of a
+// peer that is not there.
 func TestBudgetRoom(t *testing.T) {
 	b := connectedBudget(0, 3)
 	this := wire.Checksum{1}
@@ -55,6 +56,15 @@ func TestBudgetRoom(t *testing.T) {
 	b.Connected(1, true)
 	if got := asked(0); got != 1 {
 		t.Errorf("peer %d is asked", got)
+	}
+	small := connectedBudget(0, 2)
+	for op := range uint64(5) {
+		if _, ok := small.Ask(0, Wanted{Op: op, Bytes: 4096}, notRandom); ok != (op < 4) {
+			t.Errorf("small request %d: asked %v", op, ok)
+		}
+	}
+	if count, isAsked := small.Out(Wanted{Op: 3}); count != 4 || !isAsked {
+		t.Errorf("%d requests are out, that of op 3: %v", count, isAsked)
 	}
 	alone := connectedBudget(0, 1)
 	if _, ok := alone.Ask(0, Wanted{Op: 1, Checksum: this}, notRandom); ok {

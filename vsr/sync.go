@@ -98,7 +98,7 @@ func SyncRange(before, from, to uint64) (opMin, opMax uint64) {
 	return from + 1, to
 }
 
-// NearOps is the lag, in ops, up to which a replica counts as near the others: an eighth of the log.
+// NearOps is the lag, in ops, up to which a replica counts as near the others: an eighth of a log.
 func NearOps(l *limits.Limits) uint64 { return uint64(l.JournalSlotsCount) / 8 }
 
 // SpacingMaxNs: a primary spaces its prepares for at most so long.

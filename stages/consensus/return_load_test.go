@@ -6,11 +6,11 @@ import (
 	"ledger/limits"
 )
 
-// smallOpsSeveral is a cluster of three with the log of production, under a closed loop of small
+// smallOpsSeveral is a cluster with the log of production, under a closed loop of small
 // ops. An op takes as long as a few messages between machines.
-func smallOpsSeveral(t *testing.T, clients int, seed uint64) *several {
+func smallOpsSeveral(t *testing.T, replicas, clients int, seed uint64) *several {
 	t.Helper()
-	production, l := limits.Production(), severalLimits(3)
+	production, l := limits.Production(), severalLimits(replicas)
 	l.JournalSlotsCount, l.BarOps, l.SlackOps = production.JournalSlotsCount, production.BarOps, production.SlackOps
 	l.SessionsMax, l.ConnectionsMax = uint32(clients), 2*uint32(clients)
 	w := newSeveralOf(t, l, 0, seed)
@@ -30,12 +30,12 @@ func (w *several) close() {
 // Goal: a backup that was cut off while clients went on comes near again while they go on, soon,
 // and with one sync at most. For how long it was away does not matter.
 func TestSeveralReturnsUnderLoad(t *testing.T) {
-	for i, away := range []uint64{second / 2, second, 5 * second, 9 * second, 10 * second, 11 * second, 12 * second, 15 * second, 21 * second} {
-		w := smallOpsSeveral(t, 4, 300+uint64(i))
+	for i, halves := range []uint64{1, 2, 10, 18, 20, 22, 24, 30, 42} {
+		w := smallOpsSeveral(t, 3, 4, 300+uint64(i))
 		m := w.machines[(w.primary().index+1)%3]
 		before, syncs := w.oracle.highest, m.stage.syncing.count()
 		w.isolate(m.index, true)
-		w.run(away)
+		w.run(halves * second / 2)
 		w.isolate(m.index, false)
 		missed, begun := w.oracle.highest-before, w.oracle.highest
 		for most := begun + min(missed, uint64(w.l.JournalSlotsCount))/2 + 40; m.executed+8 < w.oracle.highest; w.run(second / 100) {
@@ -50,11 +50,11 @@ func TestSeveralReturnsUnderLoad(t *testing.T) {
 	}
 }
 
-// Goal: so does one that is far away, and gets less per second than the others commit. They wait for
-// it: without that, it would go from one sync to the next.
+// Goal: so does one that is far away, and gets less per second than the others commit. They wait
+// for it: without that, it would go from one sync to the next.
 func TestSeveralReturnsFromFarAway(t *testing.T) {
 	for _, c := range []struct{ away, seed uint64 }{{7, 320}, {16, 327}, {18, 328}} {
-		w := smallOpsSeveral(t, 12, c.seed)
+		w := smallOpsSeveral(t, 3, 12, c.seed)
 		m := w.machines[(w.primary().index+1)%3]
 		m.farNs = 150_000_000
 		w.run(5 * second)

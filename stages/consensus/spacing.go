@@ -32,15 +32,27 @@ func (p *spacing) tell(replica int, isReturning bool, r vsr.Return, nowNs uint64
 // left: a replica is not connected any more.
 func (p *spacing) left(replica int) { p.isAway[replica] = true }
 
+// ofNs is the pause before each prepare for one replica.
+func (p *spacing) ofNs(l *limits.Limits, replica int, own vsr.Cost, nowNs uint64) uint64 {
+	since := p.sinceNs[replica]
+	if since == 0 || p.isAway[replica] {
+		return 0
+	}
+	r := &p.told[replica]
+	r.ForNs = nowNs - min(nowNs, since)
+	return r.Spacing(l, own)
+}
+
+// waitsFor tells whether there are pauses for a replica. A standby gets none.
+func (p *spacing) waitsFor(l *limits.Limits, replica int, own vsr.Cost, nowNs uint64) bool {
+	return replica < len(p.sinceNs) && p.ofNs(l, replica, own, nowNs) > 0
+}
+
 // untilNs is when the next prepare may start.
 func (p *spacing) untilNs(l *limits.Limits, own vsr.Cost, nowNs uint64) uint64 {
 	longest := uint64(0)
-	for i, since := range p.sinceNs {
-		if since > 0 && !p.isAway[i] {
-			r := &p.told[i]
-			r.ForNs = nowNs - min(nowNs, since)
-			longest = max(longest, r.Spacing(l, own))
-		}
+	for i := range p.sinceNs {
+		longest = max(longest, p.ofNs(l, i, own, nowNs))
 	}
 	return p.lastNs + longest
 }
