@@ -115,8 +115,8 @@ type Return struct {
 // back: a checkpoint interval lasts twice as long as the replica has needed. So it has opened a
 // checkpoint, and has what follows, before the next but one is durable. As long as it is not near,
 // the time grows, and with it the interval. So it arrives, whatever it gets per second, unless
-// that takes longer than a primary makes pauses: a replica may have been cut off on its way for any
-// time, so no pause is longer than for one that has been on its way for SpacingMaxNs. One whose disk is slow would fall behind again,
+// that takes longer than a primary makes pauses. It may have been cut off on its way for any time,
+// so no pause is longer than after SpacingMaxNs. One whose disk is slow would fall behind again,
 // and is not waited for. own is the cost of the primary's writes.
 func (r *Return) Spacing(l *limits.Limits, own Cost) (ns uint64) {
 	if r.ForNs >= SpacingMaxNs || r.Cost.WriteNs > slowNsMin && r.Cost.WriteNs > slowFactor*own.WriteNs {

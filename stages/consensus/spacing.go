@@ -43,8 +43,8 @@ func (p *spacing) left(replica int, nowNs uint64) {
 	}
 }
 
-// spacedAnewNs: a replica that was not connected for so long gets its time of pauses once more, though
-// it did not come near the last time. One that comes and goes does not.
+// spacedAnewNs: a replica that was not connected for so long gets its time of pauses once more,
+// though it did not come near the last time. One that comes and goes does not.
 const spacedAnewNs = 10 * vsr.SpacingMaxNs
 
 // ofNs is the pause before each prepare for one replica.
