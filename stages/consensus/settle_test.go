@@ -195,8 +195,8 @@ func TestSettleAtRest(t *testing.T) {
 	w.create(f, 1)
 }
 
-// Goal: a replica that waits for the checkpoint before its end sleeps. Only an event ends that wait,
-// so no time is due for ever: the cores belong to the checkpoint.
+// Goal: a replica that waits for the checkpoint before its end sleeps. Only an event ends that
+// wait, so no time is due for ever: the cores belong to the checkpoint.
 func TestSettleWaitsAsleep(t *testing.T) {
 	w := newTester(t, tailLimits())
 	f := w.register(5)
