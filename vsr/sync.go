@@ -115,11 +115,12 @@ type Return struct {
 // back: a checkpoint interval lasts twice as long as the replica has needed. So it has opened a
 // checkpoint, and has what follows, before the next but one is durable. As long as it is not near,
 // the time grows, and with it the interval. So it arrives, whatever it gets per second, unless
-// that takes longer than a primary makes pauses. One whose disk is slow would fall behind again,
+// that takes longer than a primary makes pauses. It may have been cut off on its way for any time,
+// so no pause is longer than after SpacingMaxNs. One whose disk is slow would fall behind again,
 // and is not waited for. own is the cost of the primary's writes.
 func (r *Return) Spacing(l *limits.Limits, own Cost) (ns uint64) {
-	if max(r.ForNs, r.OpenNs) >= SpacingMaxNs || r.Cost.WriteNs > slowNsMin && r.Cost.WriteNs > slowFactor*own.WriteNs {
+	if r.ForNs >= SpacingMaxNs || r.Cost.WriteNs > slowNsMin && r.Cost.WriteNs > slowFactor*own.WriteNs {
 		return 0
 	}
-	return 2 * r.OpenNs / l.CheckpointIntervalOps()
+	return 2 * min(r.OpenNs, SpacingMaxNs) / l.CheckpointIntervalOps()
 }

@@ -224,7 +224,7 @@ func (s *Stage) onConnection(e *stages.NetToConsensus) {
 		s.repair.connected(int(e.Peer), isLive)
 		s.blocks.connected(s.timers.now(), int(e.Peer), isLive)
 		if !isLive {
-			s.spacing.left(int(e.Peer))
+			s.spacing.left(int(e.Peer), s.timers.now())
 		}
 	}
 	s.blockServing.connected(int(e.Peer))

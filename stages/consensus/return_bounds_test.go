@@ -45,19 +45,21 @@ func TestSeveralRepairsDamageOnce(t *testing.T) {
 	w.heal()
 }
 
-// reconnect ends the connections of a machine, and begins new ones.
-func (w *several) reconnect(m *machine) {
+// connection tells a machine and the others that there is a connection, or none.
+func (w *several) connection(m *machine, kind stages.NetToConsensusKind) {
 	for _, other := range w.machines {
 		if other == m {
 			continue
 		}
-		for _, kind := range []stages.NetToConsensusKind{stages.NetPeerLost, stages.NetPeerLive} {
-			other.netEvents = append(other.netEvents, stages.NetToConsensus{Kind: kind, Peer: uint8(m.index),
-				Incarnation: m.superblock.Incarnation})
-			m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: kind, Peer: uint8(other.index),
-				Incarnation: other.superblock.Incarnation})
-		}
+		other.netEvents = append(other.netEvents, stages.NetToConsensus{Kind: kind, Peer: uint8(m.index), Incarnation: m.superblock.Incarnation})
+		m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: kind, Peer: uint8(other.index), Incarnation: other.superblock.Incarnation})
 	}
+}
+
+// reconnect ends the connections of a machine, and begins new ones.
+func (w *several) reconnect(m *machine) {
+	w.connection(m, stages.NetPeerLost)
+	w.connection(m, stages.NetPeerLive)
 }
 
 // Goal: a replica that never gets near again costs the others a minute of pauses, and no more. The
@@ -153,4 +155,37 @@ func TestSeveralReturnTogether(t *testing.T) {
 			asked, missing, came, away[0].stage.syncing.count())
 		w.close()
 	}
+}
+
+// Goal: a replica that was cut off in the middle of its way back is waited for again. The time of
+// its way back, which it tells, has gone on meanwhile.
+func TestSeveralReturnsAfterACut(t *testing.T) {
+	for _, seed := range []uint64{327, 328, 329} {
+		returnsAfterACut(t, seed)
+	}
+}
+
+func returnsAfterACut(t *testing.T, seed uint64) {
+	w := smallOpsSeveral(t, 3, 24, seed)
+	m := w.machines[(w.primary().index+1)%3]
+	m.farNs = 250_000_000
+	w.run(5 * second)
+	w.isolate(m.index, true)
+	w.run(16 * second)
+	w.isolate(m.index, false)
+	w.until("it comes back by state sync", m.stage.syncing.isReturning)
+	w.isolate(m.index, true)
+	w.connection(m, stages.NetPeerLost)
+	w.run(70 * second)
+	w.isolate(m.index, false)
+	w.connection(m, stages.NetPeerLive)
+	begunNs, syncs := w.nowNs, m.stage.syncing.count()
+	for m.executed+60 < w.oracle.highest {
+		if w.run(second / 100); w.nowNs > begunNs+60*second || m.stage.syncing.count() > syncs+4 {
+			t.Fatalf("a backup that was cut off on its way back has synced %d times, and is %d ops behind after %d s: %s",
+				m.stage.syncing.count()-syncs, w.oracle.highest-m.executed, (w.nowNs-begunNs)/second, w.text())
+		}
+	}
+	t.Logf("near %d ms later, with %d syncs", (w.nowNs-begunNs)/1_000_000, m.stage.syncing.count()-syncs)
+	w.close()
 }

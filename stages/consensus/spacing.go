@@ -14,28 +14,43 @@ import (
 type spacing struct {
 	sinceNs [limits.ReplicasMax]uint64 // since when each replica has said that it comes back; 0: it does not
 	told    [limits.ReplicasMax]vsr.Return
-	isAway  [limits.ReplicasMax]bool // not connected: the time that it gets does not begin anew when it is
-	lastNs  uint64                   // when a prepare started
+	leftNs  [limits.ReplicasMax]uint64 // since when it is not connected; 0: it is. This time does not count
+	lastNs  uint64                     // when a prepare started
 }
 
 // tell: a replica has told whether it comes back, and how long its last opening took.
 func (p *spacing) tell(replica int, isReturning bool, r vsr.Return, nowNs uint64) {
+	if awayNs := nowNs - min(nowNs, p.leftNs[replica]); p.leftNs[replica] > 0 && p.sinceNs[replica] > 0 {
+		p.sinceNs[replica] += awayNs
+		if awayNs >= spacedAnewNs {
+			p.sinceNs[replica] = 0
+		}
+	}
+	p.leftNs[replica] = 0
 	switch {
 	case !isReturning:
 		p.sinceNs[replica] = 0
 	case p.sinceNs[replica] == 0:
 		p.sinceNs[replica] = max(nowNs, 1)
 	}
-	p.told[replica], p.isAway[replica] = r, false
+	p.told[replica] = r
 }
 
 // left: a replica is not connected any more.
-func (p *spacing) left(replica int) { p.isAway[replica] = true }
+func (p *spacing) left(replica int, nowNs uint64) {
+	if p.leftNs[replica] == 0 {
+		p.leftNs[replica] = max(nowNs, 1)
+	}
+}
+
+// spacedAnewNs: a replica that was not connected for so long gets its time of pauses once more,
+// though it did not come near the last time. One that comes and goes does not.
+const spacedAnewNs = 10 * vsr.SpacingMaxNs
 
 // ofNs is the pause before each prepare for one replica.
 func (p *spacing) ofNs(l *limits.Limits, replica int, own vsr.Cost, nowNs uint64) uint64 {
 	since := p.sinceNs[replica]
-	if since == 0 || p.isAway[replica] {
+	if since == 0 || p.leftNs[replica] > 0 {
 		return 0
 	}
 	r := &p.told[replica]
