@@ -34,6 +34,7 @@ const (
 	sessionsDefault   = 64
 	memtableRowsSeal  = 65536
 	postingRunsMerged = PostingRunsMergedMax
+	inlineReplyBytes  = 8 << 10 // 64 transfers
 )
 
 // Sizes of a cluster. Every check of a flag, a file or a message uses these constants.
@@ -128,6 +129,7 @@ type Limits struct {
 	CacheAccountsMax      uint32 // cached accounts (--cache-accounts)
 	StorageBytesMax       uint64 // largest data file (--limit-storage)
 	CompactWorkers        uint32 // threads of compaction ([affinity] compact)
+	InlineReplyBytes      uint32 // a query with a longer reply does not hold up later ops
 	ScrubPeriodNs         uint64 // in which the whole file is read (--scrub-days); 0: it is not
 	ReleaseMin            uint32 // oldest release that this program can run
 	ReleaseMax            uint32 // newest one
@@ -160,6 +162,7 @@ func Production() Limits {
 		CacheAccountsMax:  1 << 20,
 		StorageBytesMax:   16 << 40,
 		CompactWorkers:    1,
+		InlineReplyBytes:  inlineReplyBytes,
 		ScrubPeriodNs:     ScrubDays * DayNs,
 		ReleaseMin:        releaseMin,
 		ReleaseMax:        releaseMax,

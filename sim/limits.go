@@ -73,6 +73,7 @@ func redrawMemory(l *limits.Limits, random *rand.Rand) {
 	l.CacheAccountsMax = 8 << random.IntN(10)
 	l.HashSeed = random.Uint64()
 	l.CompactWorkers = 1 + uint32(l.HashSeed)%4
+	l.InlineReplyBytes = [...]uint32{0, 0, 1 << 10, 8 << 10}[l.HashSeed>>16&3]
 	if l.ScrubPeriodNs = 0; l.HashSeed>>8&1 == 0 {
 		l.ScrubPeriodNs = scrubPeriodNs(l)
 	}

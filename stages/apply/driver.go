@@ -88,7 +88,7 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
 
 func eventOf(request *stages.ConsensusToApply) Event {
-	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: &request.Checkpoint,
+	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: &request.Checkpoint, MayBeLate: request.MayBeLate,
 		SyncOpMin: request.SyncOpMin, SyncOpMax: request.SyncOpMax, Ref: request.Ref, Bytes: request.Bytes}
 	switch request.Kind {
 	case stages.ApplySequenced:

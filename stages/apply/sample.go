@@ -48,11 +48,12 @@ const (
 	BarrierCapture                   // the sessions of consensus, or the blocks of the previous checkpoint
 	BarrierDurable                   // the superblock of the last checkpoint
 	BarrierPace                      // not at the end: an op in the middle of a bar waits while compaction is behind
+	BarrierQueries                   // queries that are executed beside later ops, before what they read moves
 	BarriersCount
 )
 
 // BarrierNames in order of the barriers.
-var BarrierNames = [BarriersCount]string{"generation", "capture", "durable", "pace"}
+var BarrierNames = [BarriersCount]string{"generation", "capture", "durable", "pace", "queries"}
 
 // Sample is the stage's figures: counts since the start, and its current state.
 type Sample struct {
