@@ -48,7 +48,8 @@ type lateQuery struct {
 	fields    wire.ReplyFields
 	replies   []byte // of the op
 	start     int    // of the reply in replies
-	bytesMax  int    // of the reply's body; 0: it is alone in the slot
+	bytesMax  int    // of the reply's body
+	isAlone   bool   // nothing else is in the slot
 	beganNs   uint64
 }
 
@@ -102,9 +103,7 @@ func (s *Stage) putLate(header prepare.Header, request *prepare.Request, replies
 	q.operation, q.limit, q.rules, q.timestamp = request.Operation, header.RequestLimit(), header.Rules(), request.Timestamp
 	q.body = append(q.body[:0], request.Body...)
 	q.op, q.position, q.replies, q.start = header.Op(), uint32(len(s.built)), replies, start
-	if q.bytesMax = bytesMax; header.RequestsCount() == 1 {
-		q.bytesMax = 0
-	}
+	q.bytesMax, q.isAlone = bytesMax, header.RequestsCount() == 1
 	q.fields = s.replyFields(header, request)
 	if q.beganNs = 0; s.measures.clock != nil {
 		q.beganNs = s.measures.clock()
@@ -142,16 +141,15 @@ func (s *Stage) executeLate(q *lateQuery) stages.Reply {
 	l.machine.UseRules(q.rules)
 	bodyAt := q.start + wire.HeaderBytes
 	target := l.scratch
-	isAlone := q.bytesMax == 0
-	if isAlone {
+	if q.isAlone {
 		target = q.replies[bodyAt : bodyAt+wire.BodyBytesMax]
 	}
 	bodyBytes := l.machine.Execute(&accounting.Request{
 		Operation: q.operation, RequestBytesMax: q.limit, Timestamp: q.timestamp, Body: q.body,
 	}, target)
 	l.inQuery = false
-	if !isAlone {
-		assert.AtMost(bodyBytes, q.bytesMax, "a late reply fits the room that it was left")
+	assert.AtMost(bodyBytes, q.bytesMax, "a late reply fits the room that it was left")
+	if !q.isAlone {
 		copy(q.replies[bodyAt:bodyAt+bodyBytes], target[:bodyBytes])
 	}
 	wire.BuildReply(wire.HeaderOf(q.replies[q.start:]), &q.fields, q.replies[bodyAt:bodyAt+bodyBytes])

@@ -117,7 +117,7 @@ func (b *bench) executedLate(requests []accounting.Request, wants [][]byte, slot
 // included, the reply is that of the plain store as of its op. No reply is missing at a trigger.
 func TestLateRepliesAreThoseOfTheirOp(t *testing.T) {
 	random := seeded.Rand(t)
-	ops := 3000
+	ops := 1500
 	if testing.Short() {
 		ops = 600
 	}
