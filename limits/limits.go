@@ -35,6 +35,7 @@ const (
 	memtableRowsSeal  = 65536
 	postingRunsMerged = PostingRunsMergedMax
 	inlineReplyBytes  = 8 << 10 // 64 transfers
+	querySliceRows    = 128     // some 50 µs
 )
 
 // Sizes of a cluster. Every check of a flag, a file or a message uses these constants.
@@ -130,6 +131,8 @@ type Limits struct {
 	StorageBytesMax       uint64 // largest data file (--limit-storage)
 	CompactWorkers        uint32 // threads of compaction ([affinity] compact)
 	InlineReplyBytes      uint32 // a query with a longer reply does not hold up later ops
+	QuerySliceRows        uint32 // rows that such a query reads before an op has its turn
+	QueryPauseSteps       uint32 // steps of apply between two slices; the simulator draws some
 	ScrubPeriodNs         uint64 // in which the whole file is read (--scrub-days); 0: it is not
 	ReleaseMin            uint32 // oldest release that this program can run
 	ReleaseMax            uint32 // newest one
@@ -163,6 +166,7 @@ func Production() Limits {
 		StorageBytesMax:   16 << 40,
 		CompactWorkers:    1,
 		InlineReplyBytes:  inlineReplyBytes,
+		QuerySliceRows:    querySliceRows,
 		ScrubPeriodNs:     ScrubDays * DayNs,
 		ReleaseMin:        releaseMin,
 		ReleaseMax:        releaseMax,

@@ -33,6 +33,7 @@ type late struct {
 	begun   bool // the coroutine has its stack
 	more    bool // it could go on at once
 	inQuery bool // the first of the queue is being executed
+	pause   uint32
 }
 
 // lateQuery is a request of the queue.
@@ -125,6 +126,9 @@ func (s *Stage) lateWork(c *coro.Coroutine) {
 		if q.beganNs > 0 {
 			s.measures.executeNs[ClassQuery].Record(s.measures.clock() - q.beganNs)
 		}
+		if s.op > q.op {
+			s.statistics.QueriesBehind++
+		}
 		q.replies = nil
 		l.head = (l.head + 1) % len(l.queue)
 		l.count--
@@ -163,7 +167,11 @@ func (s *Stage) lateStep(progress bool) (more bool) {
 	if l.more = l.more || progress; l.begun && l.count == 0 || !l.more && l.begun || s.inOp || s.faulted || s.closing {
 		return false
 	}
-	l.begun = true
+	if l.pause > 0 {
+		l.pause--
+		return true
+	}
+	l.begun, l.pause = true, s.limits.QueryPauseSteps
 	if l.inQuery {
 		l.view.Check()
 	}

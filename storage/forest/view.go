@@ -16,9 +16,10 @@ type Moment = rows.Moment
 type View struct {
 	accounting.Store // nil: a query calls nothing else
 
-	forest *Forest
-	past   *rows.Past
-	query  *query.Query
+	forest    *Forest
+	past      *rows.Past
+	query     *query.Query
+	rowsCount uint32 // that were returned since the last breath
 }
 
 var _ accounting.Store = (*View)(nil)
@@ -50,7 +51,10 @@ func (v *View) AccountRead(ordinal accounting.AccountOrdinal, account *accountin
 func (v *View) TransfersOpen(scan *accounting.TransferScan) { v.query.TransfersOpen(scan) }
 
 // TransfersNext implements accounting.Store.
-func (v *View) TransfersNext(row *accounting.TransferRow) bool { return v.query.TransfersNext(row) }
+func (v *View) TransfersNext(row *accounting.TransferRow) bool {
+	v.breatheRows()
+	return v.query.TransfersNext(row)
+}
 
 // EventsOpen implements accounting.Store.
 func (v *View) EventsOpen(timestampMin, timestampMax uint64) {
@@ -58,7 +62,18 @@ func (v *View) EventsOpen(timestampMin, timestampMax uint64) {
 }
 
 // EventsNext implements accounting.Store.
-func (v *View) EventsNext(row *accounting.EventRow) bool { return v.query.EventsNext(row) }
+func (v *View) EventsNext(row *accounting.EventRow) bool {
+	v.breatheRows()
+	return v.query.EventsNext(row)
+}
 
-// Breathe implements accounting.Store.
-func (v *View) Breathe() { v.forest.pages.Breathe() }
+// breatheRows ends a slice after a number of rows.
+func (v *View) breatheRows() {
+	if v.rowsCount++; v.rowsCount >= v.forest.limits.QuerySliceRows {
+		v.rowsCount = 0
+		v.forest.pages.Breathe()
+	}
+}
+
+// Breathe implements accounting.Store. The rows breathe more often.
+func (v *View) Breathe() {}
