@@ -62,8 +62,8 @@ var crashNames = [crashPhases]string{"table", "trailer", "sync", "between", "cop
 
 // String is the summary that TestSeeds prints.
 func (c Coverage) String() string {
-	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d, queries behind %d;\ntables",
-		c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials, c.Behind)
+	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d;\n"+
+		"queries that ended behind a later op %d;\ntables", c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials, c.Behind)
 	for tree, count := range c.Tables {
 		text += fmt.Sprintf(" %s %d", storage.Trees[tree].Name, count)
 	}

@@ -16,7 +16,7 @@ import (
 // query that reads only history (accounting.ReadsHistory) sees the state as of its op through a
 // forest.View, whatever has been executed since. docs/design/readers.md has the argument.
 //
-//	op n: a query ---- its moment is noted ----> queue ----> one slice of work after the other ----> ApplyReplied
+//	op n: a query -- its moment is noted --> queue --> one slice after the other --> ApplyReplied
 //	op n+1, ... are executed meanwhile
 //
 // A slice is what the coroutine does until it breathes or waits: some 100 µs at most. There is one
@@ -57,7 +57,7 @@ type lateQuery struct {
 // lateBodyMax is the largest body of a request in the queue.
 const lateBodyMax = 1024
 
-// eventsPerSlice: when ops wait, an op leaves the queries one slice, and one more for so many of its
+// eventsPerSlice: when ops wait, an op leaves the queries one slice, and one more for so many
 // events.
 const eventsPerSlice = 2048
 
@@ -82,8 +82,9 @@ func (s *Stage) Breathe() { s.running.Breathe() }
 // mayBeLate tells whether a request goes to the queue. A short query that names one value is done
 // sooner than handed over.
 func (s *Stage) mayBeLate(next *commit, header prepare.Header, request *prepare.Request) (bytesMax int, ok bool) {
-	if !next.mayBeLate || s.late.count == len(s.late.queue) || len(request.Body) > lateBodyMax || !accounting.ReadsHistory(request.Operation) ||
-		s.limits.IsTrigger(next.op) {
+	isFull := s.late.count == len(s.late.queue)
+	if !next.mayBeLate || isFull || s.limits.IsTrigger(next.op) || len(request.Body) > lateBodyMax ||
+		!accounting.ReadsHistory(request.Operation) {
 		return 0, false
 	}
 	measure, fault := wire.MeasureBody(request.Operation, request.Body, header.RequestLimit()-limits.HeaderBytes)
@@ -201,8 +202,8 @@ func (s *Stage) shareWithLate(c *coro.Coroutine) {
 }
 
 // needsNoneLate tells whether an op is executed only when no earlier reply is missing: consensus
-// decides from the table of sessions as of this op. A register may evict a session, and a trigger op
-// is where a checkpoint takes the table.
+// decides from the table of sessions as of this op. A register may evict a session, and a
+// checkpoint takes the table as of a trigger op.
 func (s *Stage) needsNoneLate(next *commit) bool {
 	if s.limits.IsTrigger(next.op) {
 		return true

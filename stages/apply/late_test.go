@@ -41,8 +41,8 @@ func (l *lateReplies) take(b *bench, answer *stages.ApplyToConsensus) {
 	if got := reply[wire.HeaderBytes:]; !bytes.Equal(got, want) {
 		b.t.Fatalf("op %d, late reply %d: %x\nwant %x", answer.Op, answer.Position, got, want)
 	}
-	if header.ReplyOp() != answer.Op || header.ReplyTimestamp() != op.times[answer.Position] || header.Checksum() != header.ComputeChecksum() ||
-		answer.Late != stages.ReplyOf(header, answer.Late.OffsetBytes) {
+	if header.ReplyOp() != answer.Op || header.ReplyTimestamp() != op.times[answer.Position] ||
+		header.Checksum() != header.ComputeChecksum() || answer.Late != stages.ReplyOf(header, answer.Late.OffsetBytes) {
 		b.t.Fatalf("op %d, late reply %d: the header is wrong", answer.Op, answer.Position)
 	}
 	if delete(op.missing, answer.Position); len(op.missing) == 0 {
@@ -75,8 +75,8 @@ func (b *bench) commitLate(message []byte, requests []accounting.Request, wants 
 	}
 }
 
-// executedLate: the answers of this turn may have the op's late replies already. So bench.turn takes
-// one answer in a turn.
+// executedLate checks the replies of an op that are there. Its late replies may come with the next
+// answer, so a turn takes one answer.
 func (b *bench) executedLate(requests []accounting.Request, wants [][]byte, slot, replySlot stages.Slot) {
 	for i := range b.slots.Bytes(slot) {
 		b.slots.Bytes(slot)[i] = 0xff // the slot is another's now
@@ -91,8 +91,11 @@ func (b *bench) executedLate(requests []accounting.Request, wants [][]byte, slot
 		reply := b.committed.Replies[position]
 		if reply.Bytes == 0 {
 			op.missing[uint32(position)], op.times[uint32(position)] = wants[i], requests[i].Timestamp
-		} else if got := b.slots.Bytes(replySlot)[reply.OffsetBytes+wire.HeaderBytes:][:reply.Bytes-wire.HeaderBytes]; !bytes.Equal(got, wants[i]) {
-			b.t.Fatalf("op %d, request %d, %v: reply %x\nwant %x", b.op, i, requests[i].Operation, got, wants[i])
+		} else {
+			got := b.slots.Bytes(replySlot)[reply.OffsetBytes+wire.HeaderBytes:][:reply.Bytes-wire.HeaderBytes]
+			if !bytes.Equal(got, wants[i]) {
+				b.t.Fatalf("op %d, request %d, %v: reply %x\nwant %x", b.op, i, requests[i].Operation, got, wants[i])
+			}
 		}
 		position++
 	}
@@ -145,7 +148,8 @@ func TestLateRepliesAreThoseOfTheirOp(t *testing.T) {
 		b.turn()
 	}
 	s := b.apply.Statistics()
-	t.Logf("checkpoint %d, %d late replies, %d behind later ops, at most %d missing", b.newest.Op, s.QueriesLate, s.QueriesBehind, b.late.mostMissing)
+	t.Logf("checkpoint %d, %d late replies, %d behind later ops, at most %d missing", b.newest.Op, s.QueriesLate, s.QueriesBehind,
+		b.late.mostMissing)
 	if b.newest.Op == 0 || int(s.QueriesBehind) < ops/50 || b.late.mostMissing < 3 {
 		t.Error("the test shows little")
 	}

@@ -68,6 +68,9 @@ func (l *late) isLast(of *lateReply) bool {
 	return true
 }
 
+// isAny tells whether a reply is expected.
+func (l *late) isAny() bool { return l.count > 0 }
+
 // isMissing tells whether a reply of an op up to op is late.
 func (l *late) isMissing(op uint64) bool {
 	for i := range l.entries {
@@ -96,7 +99,7 @@ func (s *Stage) onReplied(e *stages.ApplyToConsensus) {
 // completeLate lets the late replies of a complete op take effect that are there. isWaiting: some
 // are not. They hold the reply slot, and the last of them ends the op's record.
 func (s *Stage) completeLate(e *inCommit) (isWaiting bool) {
-	if s.late.count == 0 {
+	if !s.late.isAny() {
 		return false
 	}
 	for i := range s.late.entries {

@@ -255,8 +255,8 @@ func (s *Stage) order() {
 // checkRest: when nothing is on its way, only sessions hold slots. A slot that leaks would be
 // missing for ever.
 func (s *Stage) checkRest() {
-	if s.queue.count() > 0 || s.commits.count() > 0 || s.late.count > 0 || s.recent.count() > 0 || s.send.lentCount() > 0 || s.snapshot.isLent() ||
-		s.opening.isOn() {
+	if s.queue.count() > 0 || s.commits.count() > 0 || s.late.isAny() || s.recent.count() > 0 ||
+		s.send.lentCount() > 0 || s.snapshot.isLent() || s.opening.isOn() {
 		return
 	}
 	for class := range stages.SlotClassesCount {

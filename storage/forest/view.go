@@ -10,13 +10,13 @@ import (
 // Moment is the end of what an op has left.
 type Moment = rows.Moment
 
-// View is the forest as of a moment, for the operations of accounting.ReadsHistory. Such a query may
-// be suspended while later ops are executed, as long as no bar ends with a change: see
-// BarChanges. It has the scans' buffers for itself, and shares pages with the forest.
+// View is the forest as of a moment, for the operations of accounting.ReadsHistory. Such a query
+// may be suspended while later ops are executed, as long as no bar ends with a change: see
+// BarChanges. It has the scans' buffers for itself, and shares pages with the forest. A query calls
+// the methods below and no other one of accounting.Store.
 type View struct {
-	accounting.Store // nil: a query calls nothing else
+	*Forest
 
-	forest    *Forest
 	past      *rows.Past
 	query     *query.Query
 	rowsCount uint32 // that were returned since the last breath
@@ -26,7 +26,7 @@ var _ accounting.Store = (*View)(nil)
 
 // NewView returns a view that has no moment yet.
 func (f *Forest) NewView(a *arena.Arena) *View {
-	v := &View{forest: f, past: f.NewPast(a)}
+	v := &View{Forest: f, past: f.NewPast(a)}
 	v.query = query.New(&f.limits, f.pages, f.levels, v.past.Reader())
 	return v
 }
@@ -69,9 +69,9 @@ func (v *View) EventsNext(row *accounting.EventRow) bool {
 
 // breatheRows ends a slice after a number of rows.
 func (v *View) breatheRows() {
-	if v.rowsCount++; v.rowsCount >= v.forest.limits.QuerySliceRows {
+	if v.rowsCount++; v.rowsCount >= v.Forest.limits.QuerySliceRows {
 		v.rowsCount = 0
-		v.forest.pages.Breathe()
+		v.Forest.pages.Breathe()
 	}
 }
 

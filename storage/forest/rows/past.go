@@ -25,7 +25,8 @@ type Moment struct {
 // Moment returns the current one. No chain is open.
 func (s *Rows) Moment() Moment {
 	assert.That(!s.chainOpen, "a moment is between two requests")
-	return Moment{transfers: s.TransfersCount(), accounts: s.AccountsCount(), expired: s.filling.expiredCount, changes: s.changes + s.levels.Changes()}
+	return Moment{transfers: s.TransfersCount(), accounts: s.AccountsCount(), expired: s.filling.expiredCount,
+		changes: s.changes + s.levels.Changes()}
 }
 
 // Past is the rows as of a moment, for a query that goes on while later ops are executed. It reads
