@@ -22,9 +22,9 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 	return generation
 }
 
-// BarChanges tells whether the end of a bar moves anything that a query reads: rows, tables or lists
-// of tables. That is so if a generation comes back (isUnder), or if a memtable is sealed. What is
-// freed at the end of a bar was moved at an earlier one.
+// BarChanges tells whether the end of a bar moves anything that a query reads: rows, tables or
+// lists of tables. That is so if a generation comes back (isUnder), or if a memtable is sealed.
+// What is freed at the end of a bar was moved at an earlier one.
 func (f *Forest) BarChanges(isUnder, checkpoint bool) bool {
 	return isUnder || f.keeper.IsDue(checkpoint)
 }
