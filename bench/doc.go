@@ -10,6 +10,9 @@
 // fixed times, and latency counts from these times. So a stall counts for every batch that it
 // delayed, and not only for the batch that was in flight (coordinated omission).
 //
+// The payments workload (Options.Workload) has callers that share sessions instead of batches, and
+// heavy readers (Options.ReadersCount) run beside either workload.
+//
 // In:     Options, checked; a running server, or a binary from which StartServer makes one on a
 // temporary file.
 // Out:    a Result; an error if the server refuses an event that it should accept, or, with

@@ -67,6 +67,13 @@ func (r *Result) report() report {
 	add("create accounts", r.Accounts)
 	add("create transfers", r.Transfers)
 	add("queries", r.Queries)
+	if r.Payments != nil {
+		add("all calls", r.Payments.Calls)
+		for _, kind := range r.Payments.Kinds {
+			add(kind.Name, kind.Stage)
+		}
+	}
+	add("readers", r.Readers)
 	page.IntervalPercents = intervalPercents[:]
 	fields := reflect.ValueOf(r.Options)
 	for i := range fields.NumField() {

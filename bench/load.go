@@ -37,8 +37,18 @@ func Run(ctx context.Context, options Options, progress *Progress) (*Result, err
 	if r.Accounts, err = l.run(ctx, l.accountsStage()); err != nil {
 		return nil, err
 	}
-	if r.Transfers, err = l.run(ctx, l.transfersStage()); err != nil {
+	r.Readers, err = l.beside(ctx, func(ctx context.Context) (err error) {
+		if options.Workload == WorkloadPayments {
+			return l.runPayments(ctx, r)
+		}
+		r.Transfers, err = l.run(ctx, l.transfersStage())
+		return err
+	})
+	if err != nil {
 		return nil, err
+	}
+	if options.Workload == WorkloadPayments {
+		return r, nil // its sessions have ended, and it has queries of its own
 	}
 	if options.QueryCount > 0 {
 		if r.Queries, err = l.run(ctx, l.queriesStage()); err != nil {
@@ -61,6 +71,7 @@ func Run(ctx context.Context, options Options, progress *Progress) (*Result, err
 type load struct {
 	plan
 	workers  []*worker
+	readers  []*worker // heavy readers beside them
 	progress *Progress
 }
 
@@ -94,7 +105,8 @@ type stage struct {
 func (s *stage) batches() uint64 { return (s.count + s.batch - 1) / s.batch }
 
 func (l *load) open(ctx context.Context) error {
-	l.workers = make([]*worker, l.options.ClientsCount)
+	all := make([]*worker, l.options.ClientsCount+l.options.ReadersCount)
+	l.workers, l.readers = all[:l.options.ClientsCount], all[l.options.ClientsCount:]
 	// Like any client, this waits for a server that is not there, or that has another cluster. The
 	// user should know.
 	late := time.AfterFunc(l.options.LateAfter, func() {
@@ -103,12 +115,12 @@ func (l *load) open(ctx context.Context) error {
 		}
 	})
 	defer late.Stop()
-	return l.each(func(i int) error {
+	return each(all, func(i int) error {
 		session, err := client.Open(ctx, client.Options{Addresses: l.options.Addresses, Cluster: l.options.Cluster})
 		if err != nil {
-			return fmt.Errorf("client %d of %d: registering: %w", i+1, len(l.workers), err)
+			return fmt.Errorf("client %d of %d: registering: %w", i+1, len(all), err)
 		}
-		l.workers[i] = &worker{
+		all[i] = &worker{
 			builder: newBuilder(l.plan), session: session,
 			requests: [2]*client.Message{client.NewMessage(), client.NewMessage()}, reply: client.NewMessage(),
 		}
@@ -117,18 +129,20 @@ func (l *load) open(ctx context.Context) error {
 }
 
 func (l *load) close() {
-	for _, w := range l.workers {
-		if w != nil {
-			w.session.Close()
+	for _, some := range [][]*worker{l.workers, l.readers} {
+		for _, w := range some {
+			if w != nil {
+				w.session.Close()
+			}
 		}
 	}
 }
 
 // each runs work for all clients in parallel and returns the first error.
-func (l *load) each(work func(i int) error) error {
-	errors := make([]error, len(l.workers))
+func each(workers []*worker, work func(i int) error) error {
+	errors := make([]error, len(workers))
 	var running sync.WaitGroup
-	for i := range l.workers {
+	for i := range workers {
 		running.Go(func() { errors[i] = work(i) })
 	}
 	running.Wait()
@@ -158,7 +172,7 @@ func (l *load) run(ctx context.Context, s *stage) (*Stage, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	started := time.Now()
-	err := l.each(func(i int) error {
+	err := each(l.workers, func(i int) error {
 		err := l.workers[i].run(ctx, s, recorders[i], started)
 		if err != nil {
 			cancel(fmt.Errorf("client %d of %d: %w", i+1, len(l.workers), err)) // the other clients' errors are consequences of this one

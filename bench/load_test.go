@@ -212,6 +212,13 @@ func TestOptionsCheck(t *testing.T) {
 		"validate":             func(o *Options) { o.Validate = true },
 		"id-order":             func(o *Options) { o.IDOrder = "odd" },
 		"account-distribution": func(o *Options) { o.AccountDistribution = "odd" },
+		"workload":             func(o *Options) { o.Workload = "odd" },
+		"readers":              func(o *Options) { o.ClientsCount, o.ReadersCount = 1000, 25 },
+		"callers":              func(o *Options) { o.CallersCount = 2 },
+		"call-rate":            func(o *Options) { o.CallRate = 5 },
+		"call-count":           func(o *Options) { o.Workload, o.CallCount = WorkloadPayments, 0 },
+		"build-ahead":          func(o *Options) { o.Workload, o.BuildAhead = WorkloadPayments, true },
+		"imported":             func(o *Options) { o.Workload, o.FlagImported = WorkloadPayments, true },
 	} {
 		o := DefaultOptions()
 		change(&o)

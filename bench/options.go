@@ -27,10 +27,24 @@ const (
 	DistributionLatest  Distribution = "latest"  // the last accounts very often
 )
 
+// Workload is a kind of load.
+type Workload string
+
+const (
+	WorkloadTransfers Workload = "transfers" // batches of transfers, then queries: the reference's
+	WorkloadPayments  Workload = "payments"  // the calls of a payment service
+)
+
 // Options of a load. DefaultOptions has the reference's defaults.
 type Options struct {
 	Addresses []string  `json:"addresses"`
 	Cluster   wire.U128 `json:"-"`
+
+	Workload     Workload `json:"workload"`
+	CallCount    uint64   `json:"call_count"`           // payments: calls of all callers
+	CallRate     float64  `json:"call_rate_per_second"` // payments: of all callers; 0 means a closed loop
+	CallersCount uint32   `json:"callers_count"`        // payments: callers that share one session
+	ReadersCount uint32   `json:"readers_count"`        // sessions that ask for full replies without pause, beside the load
 
 	AccountCount        uint64       `json:"account_count"`
 	AccountCountHot     uint64       `json:"account_count_hot"` // the first ones: debited by TransferHotPercent of the transfers
@@ -48,6 +62,7 @@ type Options struct {
 
 	Interval     time.Duration `json:"interval_ns"` // of the percentiles over time
 	ServerMemory func() int64  `json:"-"`           // resident memory of the server, if it can be asked; may be nil
+	ServerCPU    func() int64  `json:"-"`           // its processor time in ns, if it can be asked; may be nil
 
 	// Late is called once if the clients are not registered after LateAfter. It may be nil.
 	Late      func()        `json:"-"`
@@ -65,6 +80,9 @@ type Options struct {
 // DefaultOptions are the reference's.
 func DefaultOptions() Options {
 	return Options{
+		Workload:            WorkloadTransfers,
+		CallCount:           200_000,
+		CallersCount:        1,
 		AccountCount:        10_000,
 		AccountDistribution: DistributionUniform,
 		AccountBatchCount:   wire.EventsMax(wire.OperationCreateAccounts, wire.BodyBytesMax),
@@ -82,6 +100,8 @@ func DefaultOptions() Options {
 }
 
 const intervalMin = 100 * time.Millisecond
+
+const callersMax = 1024 // the client merges at most so many calls
 
 const clientsMax = limits.SessionsMax // a server may have been formatted for as many sessions
 
@@ -111,11 +131,34 @@ func (o *Options) Check() error {
 			o.ClientsCount},
 		{!o.FlagImported || !o.TransferPending, "transfer-pending", "left out with --imported: imported transfers cannot have timeouts",
 			o.TransferPending},
+		{o.ClientsCount+o.ReadersCount <= clientsMax, "readers", fmt.Sprintf("at most %d together with --clients", clientsMax), o.ReadersCount},
+		{o.CallersCount >= 1 && o.CallersCount <= callersMax, "callers", fmt.Sprintf("1 to %d", callersMax), o.CallersCount},
+		{o.CallRate >= 0, "call-rate", "calls per second, or 0 for a closed loop", o.CallRate},
+		{o.Workload == WorkloadPayments || o.CallersCount == 1, "callers", "left out without --workload=payments", o.CallersCount},
+		{o.Workload == WorkloadPayments || o.CallRate == 0, "call-rate", "left out without --workload=payments", o.CallRate},
+		{o.Workload != WorkloadPayments || o.CallCount > 0, "call-count", "at least 1", o.CallCount},
+		{o.Workload != WorkloadPayments || o.AccountCount >= o.AccountCountHot+2, "account-count-hot", "at most --account-count - 2",
+			o.AccountCountHot},
+		{o.Workload != WorkloadPayments || o.TransferRate == 0, "transfer-rate", "left out with --workload=payments, which has --call-rate",
+			o.TransferRate},
+		{o.Workload != WorkloadPayments || o.TransferBatchDelay == 0, "transfer-batch-delay", "left out with --workload=payments",
+			o.TransferBatchDelay},
+		{o.Workload != WorkloadPayments || !o.TransferPending, "transfer-pending",
+			"left out with --workload=payments, which has pending transfers of its own", o.TransferPending},
+		{o.Workload != WorkloadPayments || !o.BuildAhead, "build-ahead", "left out with --workload=payments", o.BuildAhead},
+		{o.Workload != WorkloadPayments || !o.FlagImported, "imported", "left out with --workload=payments", o.FlagImported},
+		{o.Workload != WorkloadPayments || !o.Validate, "validate", "left out with --workload=payments, whose answers are always checked",
+			o.Validate},
 		{!o.Validate || o.IDOrder != IDOrderTBID, "validate", "with another --id-order: time-based ids cannot be computed again", o.IDOrder},
 	} {
 		if !rule.holds {
 			return fmt.Errorf("--%s=%v: must be %s", rule.flag, rule.got, rule.want)
 		}
+	}
+	switch o.Workload {
+	case WorkloadTransfers, WorkloadPayments:
+	default:
+		return fmt.Errorf("--workload=%s: must be transfers or payments", o.Workload)
 	}
 	switch o.IDOrder {
 	case IDOrderTBID, IDOrderSequential, IDOrderRandom, IDOrderReversed:

@@ -85,7 +85,7 @@ func BenchmarkConsensusApply(b *testing.B) {
 	for _, order := range []IDOrder{IDOrderSequential, IDOrderRandom} {
 		b.Run(string(order), func(b *testing.B) {
 			o := newOrder(b, stages.Apply)
-			e := newExecutionOf(b, o.slots, o.memory, o.toApply, o.apply)
+			e := newExecutionOf(b, o.slots, o.memory, cacheBytes, o.toApply, o.apply)
 			turn := func(bool) { e.turn() }
 			o.register(1, turn)
 			options := DefaultOptions()

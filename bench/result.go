@@ -17,6 +17,8 @@ type Result struct {
 	Accounts  *Stage        `json:"accounts"`
 	Transfers *Stage        `json:"transfers"`
 	Queries   *Stage        `json:"queries,omitempty"`
+	Payments  *Payments     `json:"payments,omitempty"`
+	Readers   *Stage        `json:"readers,omitempty"` // events are rows
 	Validated *Validated    `json:"validated,omitempty"`
 	Checksum  *Checksum     `json:"checksum,omitempty"`
 	Server    *ServerResult `json:"server,omitempty"`

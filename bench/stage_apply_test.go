@@ -19,8 +19,9 @@ import (
 
 // memoryDisk is a disk without delay: what is left to measure is the stages' own work.
 type memoryDisk struct {
-	data []byte
-	done []ports.DiskCompletion
+	data  []byte
+	done  []ports.DiskCompletion
+	reads uint64
 }
 
 func newMemoryDisk(data []byte) *memoryDisk {
@@ -28,6 +29,7 @@ func newMemoryDisk(data []byte) *memoryDisk {
 }
 
 func (d *memoryDisk) Read(tag, offset uint64, buffer []byte) {
+	d.reads++
 	d.end(tag, copy(buffer, d.data[offset:]))
 }
 func (d *memoryDisk) Write(tag, offset uint64, buffer []byte, _ ports.WriteFlags) {
@@ -53,9 +55,11 @@ type execution struct {
 	slot      stages.Slot
 	replySlot stages.Slot
 	drivers   [2]stages.Driver // apply, compact
+	disk      *memoryDisk      // of apply
 	spentNs   [2]int64
 	to        *ring.SPSC[stages.ConsensusToApply]
 	from      *ring.SPSC[stages.ApplyToConsensus]
+	on        func(work func()) // runs work on the thread that made the stages
 	sessions  stages.Sessions
 	newestOp  uint64
 	op        uint64
@@ -64,35 +68,44 @@ type execution struct {
 
 const gridBytes = 16 << 30 // reserved; what is not written is not there
 
-func newExecution(b *testing.B) *execution {
+const cacheBytes = 256 << 20
+
+func newExecution(b *testing.B) *execution { return newExecutionCached(b, cacheBytes) }
+
+// newExecutionCached has a grid cache of so many bytes.
+func newExecutionCached(b *testing.B, cacheBytes uint64) *execution {
 	slots := &stages.Slots{}
 	memory := arena.New()
 	b.Cleanup(memory.Close)
 	for class := range slots.Pools {
 		slots.Pools[class] = arena.NewPool(memory, 4, fullBytes, "slots")
 	}
-	e := newExecutionOf(b, slots, memory, ring.NewSPSC[stages.ConsensusToApply](64), ring.NewSPSC[stages.ApplyToConsensus](64))
+	e := newExecutionOf(b, slots, memory, cacheBytes, ring.NewSPSC[stages.ConsensusToApply](64), ring.NewSPSC[stages.ApplyToConsensus](64))
 	e.slot, e.replySlot = e.slots.Get(stages.SlotPrepare), e.slots.Get(stages.SlotReply)
 	return e
 }
 
 // newExecutionOf has slots and rings that others have as well.
-func newExecutionOf(b *testing.B, slots *stages.Slots, memory *arena.Arena, to *ring.SPSC[stages.ConsensusToApply],
-	from *ring.SPSC[stages.ApplyToConsensus]) *execution {
+func newExecutionOf(b *testing.B, slots *stages.Slots, memory *arena.Arena, cacheBytes uint64,
+	to *ring.SPSC[stages.ConsensusToApply], from *ring.SPSC[stages.ApplyToConsensus]) *execution {
 	lockThread()
 	e := &execution{b: b, limits: limits.Production(), memory: memory, slots: slots, timestamp: 1_700_000_000_000_000_000, to: to, from: from}
-	e.limits.CacheGridBytes = 256 << 20
+	e.limits.CacheGridBytes = cacheBytes
 	data := memory.Bytes(gridBytes, 4096, "disk")
 	applyDisk, compactDisk := newMemoryDisk(data), newMemoryDisk(data)
 	applyStage := apply.New(e.limits, wire.U128{}, e.slots, storage.Checkpoint{}, 0, applyDisk, memory)
+	e.disk = applyDisk
 	compactStage := compact.New(e.limits, wire.U128{}, 0, nil, memory)
 	toCompact, fromCompact := ring.NewSPSC[stages.ApplyToCompact](256), ring.NewSPSC[stages.CompactToApply](256)
 	e.drivers[0] = apply.NewDriver(applyStage, applyDisk, e.to, stages.Sender[stages.ApplyToConsensus]{Ring: e.from},
 		[]apply.Worker{{To: stages.Sender[stages.ApplyToCompact]{Ring: toCompact}, From: fromCompact}})
 	e.drivers[1] = compact.NewDriver(compactStage, compactDisk, toCompact, stages.Sender[stages.CompactToApply]{Ring: fromCompact})
+	e.on = func(work func()) { work() }
 	b.Cleanup(func() {
-		applyStage.Stop()
-		compactStage.Stop()
+		e.on(func() {
+			applyStage.Stop()
+			compactStage.Stop()
+		})
 	})
 	return e
 }
@@ -120,9 +133,12 @@ func (e *execution) commit(operation wire.Operation, eventsCount int) []byte {
 
 // begin hands the request to apply; the op's message lies in e.slot.
 func (e *execution) begin(operation wire.Operation, eventsCount int) {
-	encoder := wire.NewBatchEncoder(e.body()[:wire.BodyBytesMax], operation.EventBytes(), 1)
-	encoder.EndBatch(eventsCount)
-	body := encoder.Finish()
+	body := e.body()[:eventsCount*int(operation.EventBytes())]
+	if operation.IsMultiBatch() {
+		encoder := wire.NewBatchEncoder(e.body()[:wire.BodyBytesMax], operation.EventBytes(), 1)
+		encoder.EndBatch(eventsCount)
+		body = encoder.Finish()
+	}
 	e.op++
 	e.timestamp += 10_000
 	prepare.Put(e.slots.Bytes(e.slot), &prepare.Fields{

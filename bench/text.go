@@ -12,18 +12,14 @@ import (
 // have the same form here.
 func (r *Result) WriteText(out io.Writer) error {
 	w := &textWriter{out: out}
-	t := r.Transfers
-	w.line("%d batches in %.2f s", t.RequestsCount, seconds(t.DurationNs))
-	w.line("transfer batch size = %d txs", r.Options.TransferBatchCount)
-	w.line("transfer batch delay = %v", r.Options.TransferBatchDelay)
-	if r.Options.TransferRate > 0 {
-		w.line("load offered = %d tx/s", uint64(r.Options.TransferRate))
+	if r.Payments != nil {
+		w.payments(r)
+	} else {
+		w.transfers(r)
 	}
-	w.line("load accepted = %d tx/s", uint64(t.RatePerSecond))
-	w.latencies("batch", &t.Latency)
-	w.intervals(t.Intervals)
-	if t.Service != nil {
-		w.latencies("service", t.Service)
+	if readers := r.Readers; readers != nil {
+		w.line("\n%d readers: %d queries, %d rows/s", r.Options.ReadersCount, readers.RequestsCount, uint64(readers.RatePerSecond))
+		w.latencies("reader", &readers.Latency)
 	}
 	if q := r.Queries; q != nil {
 		w.line("\n%d queries in %.1f s", q.RequestsCount, seconds(q.DurationNs))
@@ -45,6 +41,57 @@ func (r *Result) WriteText(out io.Writer) error {
 		w.line("datafile allocated = %d bytes", s.FileBytesOccupied)
 	}
 	return w.err
+}
+
+// transfers writes the load of transfers in the reference's lines.
+func (w *textWriter) transfers(r *Result) {
+	t := r.Transfers
+	w.line("%d batches in %.2f s", t.RequestsCount, seconds(t.DurationNs))
+	w.line("transfer batch size = %d txs", r.Options.TransferBatchCount)
+	w.line("transfer batch delay = %v", r.Options.TransferBatchDelay)
+	if r.Options.TransferRate > 0 {
+		w.line("load offered = %d tx/s", uint64(r.Options.TransferRate))
+	}
+	w.line("load accepted = %d tx/s", uint64(t.RatePerSecond))
+	w.latencies("batch", &t.Latency)
+	w.intervals(t.Intervals)
+	if t.Service != nil {
+		w.latencies("service", t.Service)
+	}
+}
+
+// payments writes a table with a line for each kind of calls, in µs.
+func (w *textWriter) payments(r *Result) {
+	all := r.Payments.Calls
+	w.line("%d calls in %.2f s", all.RequestsCount, seconds(all.DurationNs))
+	w.line("sessions = %d with %d callers each", r.Options.ClientsCount, r.Options.CallersCount)
+	if r.Options.CallRate > 0 {
+		w.line("load offered = %d calls/s", uint64(r.Options.CallRate))
+	}
+	w.line("load accepted = %d calls/s", uint64(all.RatePerSecond))
+	w.line("transfers accepted = %d tx/s", uint64(r.Transfers.RatePerSecond))
+	if cpu := r.Payments.ServerCPUNs; cpu > 0 {
+		w.line("server cpu per call = %.1f us", float64(cpu)/1e3/float64(max(all.RequestsCount, 1)))
+	}
+	w.line("\n%-20s %9s %9s %9s %9s %9s %9s %9s", "latency in us", "calls", "events/s", "p50", "p90", "p99", "p99.9", "p100")
+	for _, kind := range append([]Kind{{"all calls", all}}, r.Payments.Kinds...) {
+		w.kind(kind.Name, kind.Stage, &kind.Latency)
+	}
+	if all.Service != nil {
+		w.line("\nfrom sending, not from the intended time:")
+		for _, kind := range append([]Kind{{"all calls", all}}, r.Payments.Kinds...) {
+			w.kind(kind.Name, kind.Stage, kind.Service)
+		}
+	}
+	for i := 0; len(all.Intervals) > 1 && i < len(all.Intervals) && w.err == nil; i++ {
+		w.err = all.Intervals[i].write(w.out, "calls")
+	}
+}
+
+// kind writes the line of one kind of calls.
+func (w *textWriter) kind(name string, s *Stage, latency *Summary) {
+	us := func(percent float64) int64 { return latency.At(percent) / 1000 }
+	w.line("%-20s %9d %9d %9d %9d %9d %9d %9d", name, s.RequestsCount, uint64(s.RatePerSecond), us(50), us(90), us(99), us(99.9), us(100))
 }
 
 type textWriter struct {

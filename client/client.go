@@ -46,12 +46,17 @@ func New(ctx context.Context, options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Share(session), nil
+}
+
+// Share makes a client of an open session. From then on, the session belongs to the client.
+func Share(session *Session) *Client {
 	c := &Client{
 		session: session, request: NewMessage(), reply: NewMessage(),
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	go c.dispatch()
-	return c, nil
+	return c
 }
 
 // Close ends the session. Calls that wait fail with ErrClosed; what is in flight may still take

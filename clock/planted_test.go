@@ -14,5 +14,5 @@ func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the package once more, and runs its tests for each bug")
 	}
-	mutate.Hunt(t, "..", "testdata/bugs")
+	mutate.Hunt(t, "..")
 }

@@ -18,6 +18,7 @@ const (
 	kindStarted
 	kindListening
 	kindStopping
+	kindSettled
 	kindInputEnded
 	kindLinesDropped
 	kindConnectionClosed
@@ -69,6 +70,7 @@ func newCell() [kindsCount]Event {
 		kindStarted:           &Started{},
 		kindListening:         &Listening{},
 		kindStopping:          &Stopping{},
+		kindSettled:           &Settled{},
 		kindInputEnded:        &InputEnded{},
 		kindLinesDropped:      &LinesDropped{},
 		kindConnectionClosed:  &ConnectionClosed{},

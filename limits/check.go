@@ -72,7 +72,7 @@ var claims = [...]claim{
 	}},
 	// Each event of an op may cause two rows, and each row may change two accounts.
 	{"what the rows of a memtable change is numbered with 24 bits", func(l *Limits) bool {
-		return 4*(uint64(l.MemtableRowsSeal)+uint64(l.BarOps)*uint64(l.BodyBytesMax()/eventBytesMin)) < 1<<24
+		return 4*(uint64(l.MemtableRowsSeal)+uint64(l.BarOps)*uint64(l.BodyBytesMax()/EventBytesMin)) < 1<<24
 	}},
 	{"the grid cache has a set of pages", func(l *Limits) bool { return l.CacheGridBytes >= cacheWaysMin*uint64(l.PageBytes) }},
 	{"the account cache has a set of accounts", func(l *Limits) bool { return l.CacheAccountsMax >= cacheAccountsMin }},

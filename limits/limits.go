@@ -34,8 +34,9 @@ const (
 	sessionsDefault   = 64
 	memtableRowsSeal  = 65536
 	postingRunsMerged = PostingRunsMergedMax
-	inlineReplyBytes  = 8 << 10 // 64 transfers
-	querySliceRows    = 128     // some 50 µs
+	inlineReplyBytes  = 8 << 10                                  // 64 transfers
+	querySliceRows    = 128                                      // some 50 µs
+	tailEventsMax     = barOps * messageBytesMax / EventBytesMin // a bar of full requests: some 0.15 s of a start
 )
 
 // Sizes of a cluster. Every check of a flag, a file or a message uses these constants.
@@ -59,6 +60,9 @@ const ScrubDays, DayNs = 7, 24 * 3600 * 1_000_000_000
 // many buffers.
 const PostingRunsMergedMax = 32
 
+// EventBytesMin is the size of the smallest event that makes a row: transfers and accounts.
+const EventBytesMin = 128
+
 // HeaderBytes is the size of every message header, of the client protocol and of a prepare.
 const HeaderBytes = 256
 
@@ -72,9 +76,8 @@ const (
 )
 
 const (
-	eventBytesMin    = 128 // the smallest event that makes a row: transfers and accounts
-	cacheWaysMin     = 16  // pages of a set
-	cacheAccountsMin = 8   // accounts of a set
+	cacheWaysMin     = 16 // pages of a set
+	cacheAccountsMin = 8  // accounts of a set
 )
 
 // checkpointIntervalOps by the arithmetic of the design, section 4.
@@ -133,11 +136,15 @@ type Limits struct {
 	InlineReplyBytes      uint32 // a query with a longer reply does not hold up later ops
 	QuerySliceRows        uint32 // rows that such a query reads before an op has its turn
 	QueryPauseSteps       uint32 // steps of apply between two slices; the simulator draws some
-	ScrubPeriodNs         uint64 // in which the whole file is read (--scrub-days); 0: it is not
-	ReleaseMin            uint32 // oldest release that this program can run
-	ReleaseMax            uint32 // newest one
-	Release               uint32 // the one that runs: of several replicas, that of the checkpoint
-	HashSeed              uint64 // of the hash tables in memory, drawn at each start; it must never reach the disk or another replica
+	// TailEventsMax is the number of events in the log behind the checkpoint above which a single
+	// replica takes another one before it stops in order. While it rests, it tolerates restShare times
+	// as many (stages/consensus/settle.go). 0: it takes checkpoints only on the way.
+	TailEventsMax uint64
+	ScrubPeriodNs uint64 // in which the whole file is read (--scrub-days); 0: it is not
+	ReleaseMin    uint32 // oldest release that this program can run
+	ReleaseMax    uint32 // newest one
+	Release       uint32 // the one that runs: of several replicas, that of the checkpoint
+	HashSeed      uint64 // of the hash tables in memory, drawn at each start; it must never reach the disk or another replica
 }
 
 // Production returns the limits of a production start with the default caches and 64 sessions.
@@ -167,6 +174,7 @@ func Production() Limits {
 		CompactWorkers:    1,
 		InlineReplyBytes:  inlineReplyBytes,
 		QuerySliceRows:    querySliceRows,
+		TailEventsMax:     tailEventsMax,
 		ScrubPeriodNs:     ScrubDays * DayNs,
 		ReleaseMin:        releaseMin,
 		ReleaseMax:        releaseMax,

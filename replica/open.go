@@ -140,11 +140,10 @@ func (o *Opened) nextView(superblock *datafile.Opened) {
 
 // eventsAhead is the number of events, at most, of the ops in the log behind the checkpoint.
 func (o *Opened) eventsAhead() (events uint64) {
-	const eventBytes = 128
 	for op := o.Consensus.Superblock.Checkpoint.Op + 1; op <= o.Consensus.OpHead; op++ {
 		slot := op % uint64(o.Limits.JournalSlotsCount)
 		header := prepare.Header(o.Consensus.Headers[slot*limits.HeaderBytes : (slot+1)*limits.HeaderBytes])
-		events += uint64(header.SizeBytes()-prepare.HeaderBytes) / eventBytes
+		events += uint64(header.SizeBytes()-prepare.HeaderBytes) / limits.EventBytesMin
 	}
 	return events
 }

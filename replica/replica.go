@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"sync/atomic"
+
 	"ledger/internal/arena"
 	"ledger/internal/assert"
 	"ledger/internal/ports"
@@ -55,11 +57,13 @@ type Options struct {
 	// into it. Its error ends New. It may be nil.
 	Reserved func() error
 	// Ready is called when the log is executed and clients are served, Fault when the replica must
-	// stop, ClockBehind when the wall clock is behind the newest timestamp, and Service of one of
-	// several replicas whenever it begins or ends to serve. ClockBehind and Service may be nil. All
-	// are called on the thread of consensus.
+	// stop, Left when one that was told to leave has nothing to wait for, ClockBehind when the wall
+	// clock is behind the newest timestamp, and Service of one of several replicas whenever it begins
+	// or ends to serve. Left, ClockBehind and Service may be nil. All are called on the thread of
+	// consensus.
 	Ready       func()
 	Fault       func(*storage.Fault)
+	Left        func()
 	ClockBehind func(behindNs uint64)
 	Service     func(consensus.Service)
 	LostBlocks  func(consensus.LostBlocks)
@@ -84,6 +88,7 @@ type Replica struct {
 	Compact   []*compact.Stage // the workers
 	Slots     *stages.Slots
 	consensus *consensus.Driver
+	leaves    atomic.Bool
 	Board     *metrics.Board
 	edges     []edge
 }
@@ -128,8 +133,9 @@ func New(o *Opened, p Ports, slots *stages.Slots, memory *arena.Arena, options O
 		ToNet:       sender(consensusToNet, waker(stages.Net)),
 		ToJournal:   sender(consensusToJournal, waker(stages.Journal)),
 		ToApply:     sender(consensusToApply, waker(stages.Apply)),
-	}, consensus.Callbacks{Ready: options.Ready, ClockBehind: options.ClockBehind, Fault: options.Fault, Service: options.Service,
-		LostBlocks: options.LostBlocks, Healing: options.Healing, SyncNews: options.SyncNews, Upgrade: options.Upgrade})
+	}, consensus.Callbacks{Ready: options.Ready, Leaves: r.leaves.Load, Left: options.Left, ClockBehind: options.ClockBehind,
+		Fault: options.Fault, Service: options.Service, LostBlocks: options.LostBlocks, Healing: options.Healing,
+		SyncNews: options.SyncNews, Upgrade: options.Upgrade})
 	slowest := metrics.NewSlowest(r.Board, options.ThreadsCount, options.Slow)
 	slowest.SetTrace(options.Trace)
 	r.consensus.SetSlowest(slowest)

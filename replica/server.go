@@ -50,6 +50,7 @@ type Server struct {
 	threads  []*Thread
 	replica  *Replica
 	stop     atomic.Bool
+	left     chan struct{}  // closed by consensus
 	ended    sync.WaitGroup // the threads
 	kindUsed IOKind
 	warnings []string
@@ -101,7 +102,7 @@ type ServerOptions struct {
 // refused.
 func NewServer(file *posix.DataFile, l limits.Limits, plan *affinity.Plan, o ServerOptions) (server *Server, err error) {
 	s := &Server{file: file, memory: arena.New(), plan: plan, clock: newClock(), progress: o.Progress, slowLog: newSlowLog(),
-		consensus: consensus.DefaultOptions(), addresses: o.Addresses, clusterKeys: o.ClusterKeys, trace: o.Trace}
+		left: make(chan struct{}), consensus: consensus.DefaultOptions(), addresses: o.Addresses, clusterKeys: o.ClusterKeys, trace: o.Trace}
 	if o.ReleaseClientMax != 0 {
 		s.consensus.ReleaseMax = o.ReleaseClientMax
 	}
@@ -323,6 +324,7 @@ func (s *Server) Run(listenerFd int, callbacks Callbacks) (err error) {
 		Log:          func(entry net.LogEntry) { logConnection(callbacks.Log, &entry, releaseHint) },
 		Reserved:     func() error { return s.checkMemory(callbacks.Log) },
 		Ready:        readiness.replayEnded,
+		Left:         func() { close(s.left) },
 		Finding:      func(f *storage.Finding) { logFinding(callbacks.Log, f, s.Replicas() > 1) },
 		ClockBehind: func(behindNs uint64) {
 			callbacks.Log.ClockBehind(events.ClockBehind{BehindNs: behindNs})

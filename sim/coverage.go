@@ -28,6 +28,8 @@ type Coverage struct {
 	PreparesFixed, TwinsFixed int // copies that were rewritten from the other copy
 	CopiesLost                int // writes of one copy that the disk has lost during work
 	TornGivenUp               int // torn prepares that were given up
+	Left                      int // processes that ended in order
+	Settled                   int // the same, after a checkpoint that no-ops had led to
 
 	// The network. A connection strays if its client reaches another machine than it wants.
 	PathsCut, Duplicates, Spoiled, GivenUp, Strayed int
@@ -71,8 +73,8 @@ func (c Coverage) String() string {
 	for phase, count := range c.Crashes {
 		text += fmt.Sprintf(" %s %d", crashNames[phase], count)
 	}
-	text += fmt.Sprintf(";\nlog: prepares fixed %d, twins fixed %d, copies lost %d, torn prepares %d", c.PreparesFixed, c.TwinsFixed,
-		c.CopiesLost, c.TornGivenUp)
+	text += fmt.Sprintf(";\nlog: prepares fixed %d, twins fixed %d, copies lost %d, torn prepares %d, left in order %d, "+
+		"after a checkpoint %d", c.PreparesFixed, c.TwinsFixed, c.CopiesLost, c.TornGivenUp, c.Left, c.Settled)
 	text += fmt.Sprintf(";\nnetwork: paths cut %d, segments spoiled %d, connections given up %d, opened twice %d, strayed %d", c.PathsCut,
 		c.Spoiled, c.GivenUp, c.Duplicates, c.Strayed)
 	return text + fmt.Sprintf(";\nreads that failed once %d, stops because of rot %d, rot that nobody needed %d;\n"+
@@ -104,7 +106,7 @@ func (c *Coverage) Missing() string {
 		{c.RotFaults, "damage that is found at work"},
 		{c.PreparesFixed, "a prepare that its twin mends"}, {c.TwinsFixed, "a twin that its prepare mends"},
 		{c.CopiesLost, "a lost copy of a prepare"},
-		{c.TornGivenUp, "a torn prepare"},
+		{c.TornGivenUp, "a torn prepare"}, {c.Settled, "a checkpoint before the end"},
 		{c.Findings[storage.ZoneSuperblock], "a finding in the superblock"}, {c.Findings[storage.ZoneLog], "a finding in the log"},
 		{c.Findings[storage.ZoneGrid], "a finding in the grid"}, {c.RestFound, "damage at rest that the scrubber finds"},
 		{c.PathsCut, "a cut path"}, {c.Spoiled, "a byte that changes on the way"}, {c.GivenUp, "a connection that is given up"},

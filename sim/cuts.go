@@ -19,7 +19,7 @@ type Cuts struct {
 
 // cutNames names what can be left out: the kinds of strikes, in their order, and then the faults
 // that go on all the time.
-var cutNames = append(strikeNames[:], "loss", "damage", "strangers", "spoiled blocks")
+var cutNames = append(strikeNames[:], "loss", "damage", "strangers", "spoiled blocks", "lost files")
 
 // Bits of Cuts.Without behind those of the kinds of strikes.
 const (
@@ -27,6 +27,7 @@ const (
 	withoutDamage                                       // logs are damaged while their machines are down
 	withoutStrangers                                    // connections break, clients die, strangers come
 	withoutSpoiled                                      // blocks are damaged
+	withoutLosses                                       // data files are lost
 )
 
 func (c *Cuts) ops(drawn int) int {

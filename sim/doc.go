@@ -69,6 +69,12 @@
 // checkpoint of too few machines replaces, that a superblock names only what is durable, and that
 // the header page of a repair comes behind its other pages.
 //
+// In a sixth of the seeds, data files are lost as a whole (severalreplace.go). What is committed is
+// whole on the others then, and no log is damaged until the new file is there. An operator does
+// what ledger recover does: a client has the new file named, and a pipeline of ops committed; the
+// file is made by the same function. Sometimes the lost file is started again by mistake. The
+// oracle counts what a file promises only if the prepare itself names that file.
+//
 // # Clocks
 //
 // The world has one time. The clocks of a machine are up to 500 millionths faster or slower. They

@@ -102,6 +102,9 @@ func (j *Judge) commit(p []byte) {
 	}
 }
 
+// isNoop tells whether a prepare is a no-op of the replica's own.
+func isNoop(h prepare.Header) bool { return h.Operation() == wire.OperationNoop && h.Client().IsZero() }
+
 func number(v wire.U128) model.Number { return model.Number{High: v.Hi, Low: v.Lo} }
 
 // frame checks one whole message that a machine has sent to any connection, in a start with this

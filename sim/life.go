@@ -87,6 +87,9 @@ func (m *Machine) live() {
 			m.work(m.ops()+r.IntN(goal/(crashes+1)+1), workStepsMax)
 		}
 		m.work(m.ops()+goal/(crashes+1)+1, steps)
+		if steps, ok := m.leavesBeforeCrash(); ok {
+			m.leaveWithin(steps)
+		}
 		m.crash(r.IntN(3) != 0)
 		m.damageWithin()
 		if r.IntN(2) == 0 {
@@ -114,6 +117,10 @@ func (m *Machine) live() {
 	}
 	if m.pause(); r.IntN(2) == 0 {
 		m.runUntil(func() bool { return m.quiet() }, "everything in hand is done")
+	}
+	if _, ok := m.leavesBeforeCrash(); ok {
+		m.leave()
+		m.runUntil(func() bool { return m.left || !m.leaves }, "the process may end")
 	}
 	m.crash(r.IntN(2) == 0)
 	if r.IntN(3) == 0 {

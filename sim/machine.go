@@ -46,12 +46,16 @@ type Machine struct {
 	timerNs  uint64 // when a driver wants its next turn
 	scrubs   bool   // its starts have a scrubber
 	keyStep  uint64 // of the keys that it read at its last start
+	isLost   bool   // it has no data file, see severalreplace.go
 
 	// A start, from start to stop.
 	replica *replica.Replica // nil: the machine is down
 	opened  *replica.Opened
 	memory  *arena.Arena
 	ready   bool
+	leaves  bool // it was told that its process is about to end
+	left    bool // its process may end
+	isHeld  bool // it may be so only with little in the log
 	fault   *storage.Fault
 
 	// Shares of turns.
@@ -127,7 +131,11 @@ func (m *Machine) note(what string, a, b uint64) {
 }
 
 // format makes the data file. The machine may go down during it.
-func (m *Machine) format(crashSectors int) (done bool) {
+func (m *Machine) format(crashSectors int) (done bool) { return m.formatAs(crashSectors, 0, 0) }
+
+// formatAs makes the data file with a number, and as one in the place of a lost one that begins in
+// view. 0: the number is drawn, and the file is the first one.
+func (m *Machine) formatAs(crashSectors int, incarnation uint64, view uint32) (done bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			if _, ok := r.(crashed); !ok {
@@ -138,8 +146,11 @@ func (m *Machine) format(crashSectors int) (done bool) {
 	file := &File{image: m.disk.image, random: m.random, crashSectors: crashSectors}
 	m.disk.image.allocate(m.layout.GridAt) // the space comes first
 	scratch := make([]byte, m.limits.MessageBytesMax)
+	if incarnation == 0 {
+		incarnation = max(1, m.random.Uint64())
+	}
 	options := datafile.FormatOptions{Cluster: m.cluster.id, Replica: m.replicaIndex(), ReplicasCount: uint8(m.limits.ReplicasCount),
-		Incarnation: max(1, m.random.Uint64())}
+		Incarnation: incarnation, View: view}
 	if err := datafile.Format(file, &m.limits, &options, scratch); err != nil {
 		m.fail("format: %v", err)
 	}
@@ -194,7 +205,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 		p.CompactDisk = append(p.CompactDisk, m.disk.port(PortCompact, replica.CompactOperationsMax))
 	}
 	others := m.joinPeers(opened, &p)
-	m.ready, m.fault, m.idle, m.wasOpen = false, nil, 0, false
+	m.ready, m.leaves, m.left, m.fault, m.idle, m.wasOpen = false, false, false, nil, 0, false
 	m.weights, m.weightsLeft = make([]uint32, stages.Compact+int(m.limits.CompactWorkers)), 0
 	seed, nowNs, wallNs := uint64(0), uint64(0), uint64(0)
 	if m.witness != nil {
@@ -206,6 +217,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 		Peers:     others,
 		Log:       func(e net.LogEntry) { m.note("log: "+string(e.Reason), 0, 0) },
 		Ready:     func() { m.ready = true; m.say("serves clients"); m.note("ready", opened.Consensus.OpHead, 0) },
+		Left:      m.onLeft,
 		Fault:     func(f *storage.Fault) { m.fault = f; m.note("fault: "+f.Error(), 0, 0) },
 		Finding:   m.onFinding, ScrubFromOf65536: uint32(m.limits.HashSeed>>16) & (1<<16 - 1),
 	})

@@ -65,7 +65,14 @@ func (m *Machine) sends(to *Machine, head, body []byte) {
 			fail("with the durable checkpoint %d it may acknowledge up to op %d, not op %d", d.checkpointOp, most, op)
 		}
 		m.keepsHalf(fail, op)
+		strangers := s.oracle.Strangers
 		s.judged(s.oracle.Acked(m.index, e.View, checksum))
+		if s.oracle.Strangers > strangers {
+			s.marks.add(MarkOldAck)
+			m.say("its data file does not count for op %d", op)
+		} else if d.isReplacement {
+			s.marks.add(MarkReplacedAck)
+		}
 	case oracle.Commit:
 		op := e.U64(oracle.CommitOpAt)
 		s.isCommitted(fail, op)

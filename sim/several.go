@@ -3,11 +3,13 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"ledger/limits"
 	"ledger/prepare"
 	"ledger/sim/model"
 	"ledger/sim/oracle"
+	"ledger/stages"
 	"ledger/storage/datafile"
 	"ledger/wire"
 )
@@ -21,6 +23,8 @@ type several struct {
 	blocks  *oracle.Blocks
 	mix     mix
 	marks   Marks
+
+	replacement replacement
 
 	isCalm bool
 
@@ -42,6 +46,7 @@ func (w *World) addSeveral(count, standbys int) *Cluster {
 	c.judge.several = true
 	w.clusters = append(w.clusters, c)
 	s := &several{cluster: c}
+	s.replacement.several = s
 	c.several = s
 	var replicas []oracle.Replica
 	var disks []oracle.BlockDisk
@@ -157,6 +162,12 @@ func (s *several) step() {
 	}
 }
 
+// isOverdue tells whether a timer of a machine has passed, if none is to come. The time may pass a
+// timer while another machine has its turn. Then nothing would ever wake this one.
+func (m *Machine) isOverdue() bool {
+	return slices.ContainsFunc(m.replica.Drivers, func(d stages.Driver) bool { return d.NextTurnNs() != stages.NoTurn })
+}
+
 // advance moves the clock to the next event of the cluster and runs it. A machine gets turns again
 // if something has happened to it, or one of its timers has fired.
 func (s *several) advance() {
@@ -165,12 +176,16 @@ func (s *several) advance() {
 	now, next := w.events.nowNs, w.events.nextNs()
 	for _, m := range c.machines {
 		switch {
+		case m.isLost:
 		case m.replica == nil:
 			next = min(next, max(m.downNs, now))
 		case m.pausedNs > now:
 			next = min(next, m.pausedNs)
 		default:
 			m.timerNs = m.clock.worldNs(m.replica.NextTurnNs(m.clock.monotonicNs()))
+			if m.timerNs == stages.NoTurn && m.isOverdue() {
+				m.timerNs = now + nsPerMs
+			}
 			next = min(next, m.timerNs)
 		}
 	}
@@ -180,6 +195,7 @@ func (s *several) advance() {
 	if !s.isCalm {
 		next = min(next, max(s.strikeNs, now))
 	}
+	next = min(next, max(s.replacement.nextNs(), now))
 	if next == ^uint64(0) {
 		next = now + nsPerMs
 	}

@@ -80,7 +80,8 @@ func (m *Machine) keepsHalf(fail func(string, ...any), op uint64) {
 	}
 	whole := 0
 	for _, other := range s.cluster.replicas() {
-		if other.witness.checkpointOp >= d.checkpointOp && s.blocks.Missing(other.index, other.witness.checkpointOp) == nil {
+		isThere := other.witness.checkpointOp >= d.checkpointOp && s.blocks.Missing(other.index, other.witness.checkpointOp) == nil
+		if isThere || s.replacement.hadWhole(other) >= d.checkpointOp {
 			whole++
 		}
 	}
@@ -106,7 +107,7 @@ const (
 // spoil damages blocks of a machine, within the budget of faults: another machine has each of them.
 func (s *several) spoil(m *Machine) {
 	high := m.blocksHigh()
-	if !s.mix.isSpoiled || high == 0 {
+	if !s.mix.isSpoiled || high == 0 || m.isLost {
 		return
 	}
 	r := m.random

@@ -8,6 +8,9 @@ import (
 // harm damages the log and the superblock of a machine that is down, within the budget of faults:
 // what is damaged in one log is whole in all others that have it.
 func (s *several) harm(m *Machine) {
+	if m.isLost {
+		return
+	}
 	if m.replica == nil && m.random.IntN(2) == 0 {
 		s.spoil(m)
 	}
@@ -66,6 +69,9 @@ func (s *several) harmSlot(m *Machine, slot uint64, how int) {
 // damaged on two machines, nobody could say whether an op that belongs there was acknowledged.
 func (s *several) isSoundElsewhere(m *Machine, p *oracle.Prepare) bool {
 	some := false
+	if s.replacement.isOpen() {
+		return false // a log less is there, and that is damage enough
+	}
 	for _, other := range s.cluster.machines {
 		if other == m {
 			continue

@@ -19,6 +19,9 @@ func (s *several) agree() {
 		s.marks.add(MarkCheckpoint)
 		s.demandBlocks()
 		s.compare()
+		if s.replacement.isDone() {
+			s.marks.add(MarkReplaced)
+		}
 		if s.cluster.limits.StandbysCount > 0 {
 			s.marks.add(MarkStandby)
 		}

@@ -94,6 +94,7 @@ func (s *several) planStrike() {
 // disturb causes the faults for which it is time.
 func (s *several) disturb() {
 	s.comeBack()
+	s.replacement.step()
 	s.revive()
 	c := s.cluster
 	for _, m := range c.machines {

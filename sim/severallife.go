@@ -56,6 +56,7 @@ func (s *several) live() {
 		s.strikes = 0
 	}
 	s.planStrike()
+	s.replacement.plan()
 	s.work()
 	s.heal()
 	s.audit()
@@ -159,6 +160,7 @@ func (s *several) goDown(m *Machine, powerCut bool, downNs uint64) {
 	m.witness.rescan()
 	m.pausedNs, m.fault = 0, nil
 	m.downNs = m.events.nowNs + downNs
+	s.replacement.wentDown(m)
 }
 
 // isPrimary tells whether the machine is up and the primary of its durable view.
@@ -170,7 +172,7 @@ func (m *Machine) isPrimary() bool {
 // revive starts the machines that have been down for long enough. They may go down again meanwhile.
 func (s *several) revive() {
 	for _, m := range s.cluster.machines {
-		if m.replica != nil || m.downNs > m.events.nowNs {
+		if m.replica != nil || m.downNs > m.events.nowNs || m.isLost {
 			continue
 		}
 		redrawMemory(&m.limits, m.random)
@@ -256,6 +258,7 @@ func (s *several) runUntil(done func() bool, what string) {
 
 // heal demands that every client gets its reply when there are no further faults.
 func (s *several) heal() {
+	s.replacement.finish()
 	for _, c := range s.cluster.clients {
 		c.protocol.Stop()
 	}

@@ -58,6 +58,13 @@ const (
 	MarkSyncAgain                     // or a newer one, while blocks of it are missing
 	MarkStandby                       // standbys have the checkpoint of the replicas at the end
 	MarkScrubbed                      // damage that nobody reads is found at the end, and repaired
+	MarkLost                          // a replica loses its data file
+	MarkReplaced                      // a file in the place of a lost one has the checkpoint of the others at the end
+	MarkReplacedInView                // a view begins between the loss and the time when the new file is even with the others
+	MarkReplacedAck                   // an acknowledgement of a new file counts
+	MarkReplacedTold                  // recover is told twice, because its session or its file is lost
+	MarkOldFile                       // the lost file comes back
+	MarkOldAck                        // it acknowledges an op, and does not count
 	marksCount
 )
 
@@ -108,6 +115,13 @@ var markRules = [marksCount]struct {
 	MarkSyncAgain:         {"a newer one while blocks of it are missing", 0},
 	MarkStandby:           {"standbys have the checkpoint of the replicas", 12},
 	MarkScrubbed:          {"damage that nobody reads is repaired", 8},
+	MarkLost:              {"a data file is lost", 8},
+	MarkReplaced:          {"a replaced replica comes to the checkpoint of the others", 7},
+	MarkReplacedInView:    {"a view begins while a replica is replaced", 5},
+	MarkReplacedAck:       {"a new data file acknowledges", 7},
+	MarkReplacedTold:      {"recover is run twice", 1},
+	MarkOldFile:           {"the lost data file comes back", 2},
+	MarkOldAck:            {"it acknowledges, and does not count", 0},
 }
 
 // Marks counts how often a run reached each mark.
@@ -225,6 +239,7 @@ func (s *several) markFrame(c *client, m *Machine, frame []byte) {
 	}
 	switch h.Command {
 	case model.CommandReply:
+		s.replacement.replied(c, h.View)
 		if s.cluster.primaryOf(h.View) != m.index {
 			s.marks.add(MarkRepeatedByBackup)
 		}

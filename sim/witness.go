@@ -11,9 +11,11 @@ import (
 
 // Offsets in a copy of the superblock (package datafile).
 const (
-	superblockViewAt    = 80
-	superblockLogViewAt = 84
-	superblockSyncMaxAt = 176
+	superblockViewAt        = 80
+	superblockLogViewAt     = 84
+	superblockIncarnationAt = 160
+	superblockSyncMaxAt     = 176
+	superblockRecoveredAt   = 185
 )
 
 // witness observes the disk of one of several replicas: which prepares are durable there, and which
@@ -35,6 +37,9 @@ type witness struct {
 	highest       uint64 // op that was ever written here
 
 	ballots map[uint32][]byte // the list that was sent as the vote of a log view
+
+	incarnation   uint64 // of the data file
+	isReplacement bool   // it was made in the place of a lost one
 }
 
 // logSlot is what the two copies of a slot hold. nil: nothing that a replica could use.
@@ -48,6 +53,11 @@ var _ oracle.Replica = (*witness)(nil)
 func newWitness(m *Machine, s *several) *witness {
 	return &witness{machine: m, limits: &m.limits, layout: m.layout, several: s, slots: make([]logSlot, m.limits.JournalSlotsCount),
 		copies: map[uint64]uint32{}, ballots: map[uint32][]byte{}}
+}
+
+// File implements oracle.Replica.
+func (d *witness) File() (incarnation uint64, isReplacement bool) {
+	return d.incarnation, d.isReplacement
 }
 
 // Durable implements oracle.Replica.
@@ -258,8 +268,15 @@ func (d *witness) take(data []byte) {
 	if d.view != before.view || d.logView != before.logView {
 		d.machine.say("durable: view %d, log view %d", d.view, d.logView)
 	}
-	if d.view > before.view+1 {
+	d.incarnation, d.isReplacement = binary.LittleEndian.Uint64(data[superblockIncarnationAt:]), data[superblockRecoveredAt] == 1
+	if before.sequence > 0 && d.incarnation != before.incarnation {
+		d.machine.fail("machine %d: the data file has the number %x, and had %x", d.machine.index, d.incarnation, before.incarnation)
+	}
+	if d.view > before.view+1 && before.sequence > 0 {
 		d.several.marks.add(MarkViewSkipped)
+	}
+	if d.view > before.view && d.logView == d.view && d.several.replacement.m != nil {
+		d.several.marks.add(MarkReplacedInView)
 	}
 	d.several.marks.Views = max(d.several.marks.Views, int(d.view))
 	if d.checkpointOp != before.checkpointOp {
@@ -271,6 +288,9 @@ func (d *witness) take(data []byte) {
 // rescan looks what the disk has after a crash, damage, or the repairs of a start.
 func (d *witness) rescan() {
 	m := d.machine
+	if m.isLost {
+		return
+	}
 	for i := range d.slots {
 		d.slots[i] = logSlot{prepare: d.found(d.layout.PrepareAt(uint64(i)), false), twin: d.found(d.layout.TwinAt(uint64(i)), true)}
 	}

@@ -44,6 +44,12 @@ type benchmarkCommand struct {
 	ChecksumPerformance bool   `help:"Measure the protocol's checksum too."`
 	PrintBatchTimings   bool   `help:"Print the rate and the slowest batch of every 100 ms, after the load."`
 
+	Workload  string  `default:"transfers" help:"What is sent: transfers (batches, then queries), payments (the calls of a payment service, 12 % of them reads)."`
+	CallCount uint64  `default:"200000" help:"Payments: calls of all callers together."`
+	CallRate  float64 `default:"0" help:"Payments: calls per second to offer, whatever the server does (open loop); latency counts from when a call was due. 0 makes the next call when the last is answered."`
+	Callers   uint32  `default:"1" help:"Payments: callers that share each client session; their calls travel in one request where they can."`
+	Readers   uint32  `default:"0" help:"Sessions that ask for 8189 rows without pause, beside the load."`
+
 	TransferRate float64       `default:"0" help:"Transfers per second to offer, whatever the server does (open loop); latency counts from when a batch was due. 0 sends the next batch when the last is answered."`
 	BuildAhead   bool          `help:"Build the next batch while one is in flight."`
 	Warmup       time.Duration `default:"0s" help:"Leave the batches of so long a beginning out of the latencies."`
@@ -117,7 +123,7 @@ func (c *benchmarkCommand) Run(s *streams) error {
 		if server, err = c.startServer(ctx, s); err != nil {
 			return err
 		}
-		options.Addresses, options.ServerMemory = []string{server.Address}, server.MemoryBytes
+		options.Addresses, options.ServerMemory, options.ServerCPU = []string{server.Address}, server.MemoryBytes, server.CPUNs
 		go func() {
 			<-server.Exited()
 			cancel(errors.New("the server ended before the load did"))
@@ -171,7 +177,8 @@ func (c *benchmarkCommand) options() (bench.Options, error) {
 		AccountBatchCount: c.AccountBatchCount, TransferCount: c.TransferCount, TransferBatchCount: c.TransferBatchCount,
 		TransferHotPercent: c.TransferHotPercent, TransferPending: c.TransferPending, TransferRate: c.TransferRate,
 		BuildAhead: c.BuildAhead, Warmup: c.Warmup, Interval: c.Interval, LateAfter: bench.DefaultOptions().LateAfter, QueryCount: c.QueryCount,
-		IDOrder:      bench.IDOrder(c.IDOrder),
+		IDOrder:  bench.IDOrder(c.IDOrder),
+		Workload: bench.Workload(c.Workload), CallCount: c.CallCount, CallRate: c.CallRate, CallersCount: c.Callers, ReadersCount: c.Readers,
 		ClientsCount: c.Clients, Seed: c.Seed, FlagHistory: c.FlagHistory && !c.NoHistory, FlagImported: c.Imported, Validate: c.Validate,
 	}
 	var err error
@@ -253,8 +260,8 @@ func (c *benchmarkCommand) startServer(ctx context.Context, s *streams) (*bench.
 		return nil, fmt.Errorf("finding our own program: %w", err)
 	}
 	options := bench.ServerOptions{Binary: binary, File: c.File, Metrics: c.wantsSummary()}
-	if sessions := limits.Production().SessionsMax; c.Clients > sessions {
-		options.FormatFlags = []string{fmt.Sprintf("--clients-max=%d", c.Clients)}
+	if sessions := limits.Production().SessionsMax; c.Clients+c.Readers > sessions {
+		options.FormatFlags = []string{fmt.Sprintf("--clients-max=%d", c.Clients+c.Readers)}
 	}
 	if c.CacheGrid != "" {
 		options.StartFlags = append(options.StartFlags, "--cache-grid="+c.CacheGrid)

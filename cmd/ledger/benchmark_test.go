@@ -60,6 +60,15 @@ func TestBenchmarkRefuses(t *testing.T) {
 		"--json=there/is/no/such/folder/x":                       "there/is/no/such/folder/x",
 		"--html=there/is/no/such/folder/x":                       "there/is/no/such/folder/x",
 		"--surprise":                                             "--surprise",
+		"--workload=odd":                                         "--workload=odd",
+		"--callers=8":                                            "--callers=8",
+		"--call-rate=100":                                        "--call-rate=100",
+		"--workload=payments --call-count=0":                     "--call-count=0",
+		"--workload=payments --callers=1025":                     "--callers=1025",
+		"--workload=payments --validate --id-order=random":       "--validate",
+		"--workload=payments --transfer-rate=5":                  "--transfer-rate=5",
+		"--workload=payments --account-count-hot=9999":           "--account-count-hot=9999",
+		"--clients=1000 --readers=25":                            "--readers=25",
 		"--account-count-hot=20000 --account-count=10000":        "--account-count-hot=20000",
 		"--transfer-hot-percent=101 --addresses=127.0.0.1:39999": "--transfer-hot-percent=101",
 	} {
@@ -126,6 +135,11 @@ func TestBenchmarkFlags(t *testing.T) {
 		"--validate":                              func(o *bench.Options) { o.Validate = true },
 		"--transfer-rate=1000.5":                  func(o *bench.Options) { o.TransferRate = 1000.5 },
 		"--build-ahead":                           func(o *bench.Options) { o.BuildAhead = true },
+		"--workload=payments":                     func(o *bench.Options) { o.Workload = bench.WorkloadPayments },
+		"--call-count=77":                         func(o *bench.Options) { o.CallCount = 77 },
+		"--call-rate=1000.5":                      func(o *bench.Options) { o.CallRate = 1000.5 },
+		"--callers=8":                             func(o *bench.Options) { o.CallersCount = 8 },
+		"--readers=2":                             func(o *bench.Options) { o.ReadersCount = 2 },
 		"--warmup=3s":                             func(o *bench.Options) { o.Warmup = 3 * time.Second },
 		"--interval=10s":                          func(o *bench.Options) { o.Interval = 10 * time.Second },
 		"--addresses=3001,localhost":              func(o *bench.Options) { o.Addresses = []string{"127.0.0.1:3001", "localhost:3001"} },
@@ -220,5 +234,28 @@ func TestBenchmarkRuns(t *testing.T) {
 	}
 	if left, _ := filepath.Glob("*benchmark*"); len(left) > 0 {
 		t.Errorf("files left: %q", left)
+	}
+}
+
+// Goal: the payments workload with readers, from the command line to the last line, with a server
+// of its own that has a session for each.
+func TestBenchmarkRunsPayments(t *testing.T) {
+	t.Chdir(t.TempDir())
+	status, stdout, stderr := ended(t, nil, "benchmark",
+		"--workload=payments", "--clients=8", "--callers=8", "--readers=60", "--call-count=3000",
+		"--account-count=500", "--cache-grid=64MiB", "--cache-accounts=16MiB", "--json=out.json")
+	if status != exitDone {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	for _, want := range []string{`(?m)^3000 calls in`, `(?m)^sessions = 8 with 8 callers each$`, `(?m)^server cpu per call = \d+\.\d us$`,
+		`(?m)^search by 3 fields( +\d+){7}$`, `(?m)^60 readers: \d+ queries, \d+ rows/s$`, `(?m)^rss = \d+ bytes$`} {
+		if !regexp.MustCompile(want).MatchString(stdout) {
+			t.Errorf("no line like %s in\n%s", want, stdout)
+		}
+	}
+	var result bench.Result
+	text, err := os.ReadFile("out.json")
+	if err != nil || json.Unmarshal(text, &result) != nil || result.Payments.Calls.RequestsCount != 3000 {
+		t.Errorf("out.json: error %v, %+v", err, result.Payments)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,26 +29,30 @@ func TestClusterRefusals(t *testing.T) {
 	makeAccount(t, c, 1)
 	free := freeAddresses(t, 3)
 	const withoutKey = "without"
+	member := func() string { return formattedOf(t, 2, 3) }
 	for number, test := range []struct {
 		name         string
-		path         string
+		format       func() string // its data file, which takes a gigabyte: so one at a time
 		addresses    []string
 		field        string
 		ours, theirs string // as the replicas of the cluster see it
 		key          string // "": that of the cluster
 	}{
-		{"another cluster", formattedIn(t, 8, 2, 3), []string{p.addresses[0], p.addresses[1], free[0]}, "cluster", "7", "8", ""},
-		{"another number of replicas", formattedOf(t, 1, 2), []string{p.addresses[0], free[0]}, "number of replicas", "3", "2", ""},
-		{"another configuration", formattedOf(t, 2, 3, "--clients-max=17"), []string{p.addresses[0], p.addresses[1], free[0]}, "sessions",
+		{"another cluster", func() string { return formattedIn(t, 8, 2, 3) },
+			[]string{p.addresses[0], p.addresses[1], free[0]}, "cluster", "7", "8", ""},
+		{"another number of replicas", func() string { return formattedOf(t, 1, 2) },
+			[]string{p.addresses[0], free[0]}, "number of replicas", "3", "2", ""},
+		{"another configuration", func() string { return formattedOf(t, 2, 3, "--clients-max=17") },
+			[]string{p.addresses[0], p.addresses[1], free[0]}, "sessions",
 			fmt.Sprint(limits.Production().SessionsMax), "17", ""},
-		{"a wrong order of addresses", formattedOf(t, 2, 3), []string{p.addresses[1], p.addresses[0], free[0]}, "index of the receiver",
+		{"a wrong order of addresses", member, []string{p.addresses[1], p.addresses[0], free[0]}, "index of the receiver",
 			"", "", ""},
-		{"a second process of an index", formattedOf(t, 2, 3), []string{p.addresses[0], p.addresses[1], free[0]}, "process of this index",
+		{"a second process of an index", member, []string{p.addresses[0], p.addresses[1], free[0]}, "process of this index",
 			"", "", ""},
-		{"another key", formattedOf(t, 2, 3), []string{p.addresses[0], p.addresses[1], free[0]}, "key of the cluster",
+		{"another key", member, []string{p.addresses[0], p.addresses[1], free[0]}, "key of the cluster",
 			fmt.Sprintf("%016x", peer.KeyPrint(ours)), fmt.Sprintf("%016x", peer.KeyPrint(theirs)),
 			keyFile(t, filepath.Join(folder, "theirs"), theirs)},
-		{"no key", formattedOf(t, 2, 3), []string{p.addresses[0], p.addresses[1], free[0]}, "use of a key (1: yes)",
+		{"no key", member, []string{p.addresses[0], p.addresses[1], free[0]}, "use of a key (1: yes)",
 			"1", "0", withoutKey},
 	} {
 		arguments := []string{"--log=json"}
@@ -57,7 +62,8 @@ func TestClusterRefusals(t *testing.T) {
 		if test.key != withoutKey {
 			arguments = append(arguments, test.key)
 		}
-		other := p.follow(test.path, test.addresses, nil, arguments...)
+		path := test.format()
+		other := p.follow(path, test.addresses, nil, arguments...)
 		other.said.await(t, `"event":"peer_refused"`)
 		other.said.await(t, fmt.Sprintf(`"field":"%s"`, test.field))
 		line := lineWith(other.said.String(), fmt.Sprintf(`"field":"%s"`, test.field))
@@ -74,6 +80,9 @@ func TestClusterRefusals(t *testing.T) {
 		}
 		_ = other.Process.Kill()
 		_ = other.Wait()
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
 		makeAccount(t, c, uint64(number)+2)
 	}
 	for i := range 3 {

@@ -74,6 +74,7 @@ func (c *amqpCommand) Help() string {
 // Help implements kong.HelpProvider.
 func (c *benchmarkCommand) Help() string {
 	return examples("ledger benchmark --transfer-count=1000000 --clients=4",
+		"ledger benchmark --workload=payments --clients=8 --callers=8 --readers=1",
 		"ledger benchmark --addresses=127.0.0.1:3000 --cluster=7 --id-order=random --json=result.json")
 }
 

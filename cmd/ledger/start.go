@@ -285,6 +285,10 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 		if beforeStop != nil {
 			beforeStop()
 		}
+		endpoint.SetReady(false)
+		if err := settle(server, log, ended); err != nil {
+			return fail(log, classify(path, err))
+		}
 		return nil
 	case <-stdin:
 		// At once: the harness may be gone, and the data file needs no farewell. A harness that has
@@ -296,6 +300,34 @@ func serveLogged(s *streams, log *events.Log, start *config.Start, kind replica.
 	}
 	return nil
 }
+
+// settledWithin bounds the time for which a stop waits for a checkpoint. Supervisors that kill a
+// process that does not end wait for 10 s and more.
+const settledWithin = 8 * time.Second
+
+// settle lets the server take a checkpoint before it ends, if the next start would have much to
+// execute without one.
+//
+// error: the server has stopped by itself meanwhile.
+func settle(server *replica.Server, log *events.Log, ended <-chan error) error {
+	began := time.Now()
+	settled := events.Settled{}
+	select {
+	case err := <-ended:
+		return err
+	case <-server.Leave():
+		settled.IsDone = true
+	case <-time.After(settledWithin):
+	}
+	settled.DurationNs = uint64(time.Since(began))
+	if !settled.IsDone || settled.DurationNs > settledQuickNs {
+		log.Settled(settled)
+	}
+	return nil
+}
+
+// settledQuickNs is the time up to which a checkpoint before the end gets no line.
+const settledQuickNs = 100_000_000
 
 // obey closes stopping at the first signal. The second signal ends the process at once. The first
 // one waits for the disk, which may hang. Everything that was acknowledged is durable in either

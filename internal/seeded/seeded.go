@@ -1,8 +1,9 @@
 // Package seeded gives tests their randomness: the same commit draws the same numbers.
 //
-// A test's seed is, in this order, that of -seed=N, the clock where LEDGER_SEED=clock is set
-// (nightly runs), or a hash of the commit, so that a test which passes in one run passes in the
-// next. Without a repository (a source archive) the hash of go.mod stands for the commit.
+// A test's seed is, in this order, that of -seed=N, the number in LEDGER_SEED (hunts for planted
+// bugs), the clock where LEDGER_SEED=clock is set (nightly runs), or a hash of the commit, so that
+// a test which passes in one run passes in the next. Without a repository (a source archive) the
+// hash of go.mod stands for the commit.
 //
 // Only tests import this package; it adds the flag -seed to their binary.
 package seeded
@@ -14,16 +15,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0: from the commit, or from the clock with LEDGER_SEED=clock")
+var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0: from the commit, or as LEDGER_SEED=N or LEDGER_SEED=clock says")
 
-// clockEnvironment asks for a new seed in every run.
-const clockEnvironment = "LEDGER_SEED"
+// Environment has the seed of a process that is not known to have the flag, or "clock": a new one
+// in every run.
+const Environment = "LEDGER_SEED"
 
 // Seed returns the seed of a test and prints how to replay a failure.
 func Seed(t testing.TB) uint64 {
@@ -49,8 +52,12 @@ func First() uint64 {
 	if *seedFlag != 0 {
 		return *seedFlag
 	}
-	if os.Getenv(clockEnvironment) == "clock" {
+	given := os.Getenv(Environment)
+	if given == "clock" {
 		return uint64(time.Now().UnixNano())%1_000_000_000 + 1
+	}
+	if seed, err := strconv.ParseUint(given, 10, 64); err == nil && seed != 0 {
+		return seed
 	}
 	return commitSeed()
 }

@@ -8,7 +8,7 @@ import (
 
 // Goal: one run is like the next unless somebody asks for another seed.
 func TestFirst(t *testing.T) {
-	t.Setenv(clockEnvironment, "")
+	t.Setenv(Environment, "")
 	before := *seedFlag
 	t.Cleanup(func() { *seedFlag = before })
 	*seedFlag = 0
@@ -25,7 +25,16 @@ func TestFirst(t *testing.T) {
 	if got := First(); got != 77 {
 		t.Errorf("seed %d, want 77: -seed goes first", got)
 	}
-	t.Setenv(clockEnvironment, "clock")
+	t.Setenv(Environment, "78")
+	if got := First(); got != 77 {
+		t.Errorf("seed %d, want 77: -seed goes before the environment", got)
+	}
+	*seedFlag = 0
+	if got := First(); got != 78 {
+		t.Errorf("seed %d, want 78, the one of the environment", got)
+	}
+	*seedFlag = 77
+	t.Setenv(Environment, "clock")
 	if got := First(); got != 77 {
 		t.Errorf("seed %d, want 77: -seed goes before the clock", got)
 	}

@@ -108,7 +108,7 @@ func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 	if requestBytesMax == 0 {
 		requestBytesMax = s.config.RequestBytesMax
 	}
-	if c.Operation == Pulse || c.Operation == Member && c.Client.IsZero() {
+	if c.IsInternal() {
 		_, err := s.Machine.Execute(c.Operation, c.Timestamp, requestBytesMax, c.Body)
 		return nil, err
 	}
@@ -135,6 +135,11 @@ func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 	reply = header.Frame(body)
 	s.record(c, header.Context, reply)
 	return reply, nil
+}
+
+// IsInternal tells whether no client has sent the request: it has no reply.
+func (c *Committed) IsInternal() bool {
+	return c.Operation == Pulse || (c.Operation == Member || c.Operation == Noop) && c.Client.IsZero()
 }
 
 // checkSession returns an error if no correct primary would have accepted the request. Source: wire

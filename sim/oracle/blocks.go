@@ -45,6 +45,7 @@ type Blocks struct {
 	written               map[uint64][]*Block // by address, in the order in which the first replica wrote them
 	wrote                 []map[uint64]int    // by replica: what it wrote since it opened its checkpoint, as an index there
 	checkpoints           []*named            // oldest first
+	promised              []uint64            // by replica: the newest checkpoint that a data file had which is not there any more
 }
 
 // named is what a checkpoint names.
@@ -64,7 +65,7 @@ func NewBlocks(pageBytes, blockBytes uint32, replicas int, disks []BlockDisk) *B
 	b := &Blocks{pageBytes: uint64(pageBytes), blockBytes: uint64(blockBytes), disks: disks, replicas: replicas, quorum: replication[replicas],
 		written: map[uint64][]*Block{}}
 	for range disks {
-		b.wrote = append(b.wrote, map[uint64]int{})
+		b.wrote, b.promised = append(b.wrote, map[uint64]int{}), append(b.promised, 0)
 	}
 	return b
 }
@@ -183,8 +184,8 @@ func (b *Blocks) mayWrite(replica int, block *Block, index int) error {
 			continue
 		}
 		later := 0
-		for _, disk := range b.disks[:b.replicas] {
-			if disk.CheckpointOp() > c.op {
+		for i, disk := range b.disks[:b.replicas] {
+			if max(disk.CheckpointOp(), b.promised[i]) > c.op {
 				later++
 			}
 		}

@@ -152,3 +152,57 @@ func (b *Blocks) MayRebuild(replica int, block *Block) bool {
 	}
 	return true
 }
+
+// Change takes that a replica has another data file from now on. spoiled: what its disk has spoiled
+// in that file. It returns what it has spoiled in the one before. What the others conclude from the
+// newest checkpoint of the file before stays true: it was there.
+func (b *Blocks) Change(replica int, spoiled []*Block) (before []*Block) {
+	b.promised[replica] = max(b.promised[replica], b.disks[replica].CheckpointOp())
+	clear(b.wrote[replica])
+	for _, list := range b.written { // the order does not matter: it is a set
+		for _, block := range list {
+			if block.Faults>>replica&1 != 0 {
+				before = append(before, block)
+				block.Faults &^= 1 << replica
+			}
+		}
+	}
+	for _, block := range spoiled {
+		block.Faults |= 1 << replica
+	}
+	return before
+}
+
+// MayLose tells whether a replica may lose all blocks: what the others' checkpoints name, and what
+// their disks have spoiled since, is whole on one of the others as well.
+func (b *Blocks) MayLose(replica int) (ok bool) {
+	ok = true
+	for other, disk := range b.disks {
+		if other == replica {
+			continue
+		}
+		for _, block := range b.Named(disk.CheckpointOp()) {
+			ok = ok && (b.IsWhole(other, block) || b.isWholeBeside(replica, other, block))
+		}
+	}
+	if !ok {
+		return false
+	}
+	for _, list := range b.written { // the order does not matter: each block is looked at
+		block := list[len(list)-1]
+		if block.Faults&^(1<<replica) != 0 && b.IsWhole(replica, block) {
+			ok = b.isWholeBeside(replica, replica, block) && ok
+		}
+	}
+	return ok
+}
+
+// isWholeBeside tells whether a block is whole on a replica that is neither of these.
+func (b *Blocks) isWholeBeside(one, other int, block *Block) bool {
+	for i := range b.replicas {
+		if i != one && i != other && b.IsWhole(i, block) {
+			return true
+		}
+	}
+	return false
+}

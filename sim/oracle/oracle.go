@@ -14,6 +14,8 @@ type Replica interface {
 	Durable() (view, logView uint32)
 	// Holds tells whether a prepare is durable in the log.
 	Holds(p *Prepare) bool
+	// File is the number of the data file, and whether it was made in the place of a lost one.
+	File() (incarnation uint64, isReplacement bool)
 }
 
 // Oracle of one cluster. Its methods are called in the order in which things happen.
@@ -27,6 +29,7 @@ type Oracle struct {
 	promised  map[uint64]map[promise]*Prepare // by op: what was acknowledged at all
 	committed []*Prepare                      // by op; the first is nil: the root
 	views     []uint32                        // by op: the view in which it got its quorum
+	Strangers int                             // acknowledgements of files that the log does not name
 	root      Checksum
 }
 
@@ -89,6 +92,14 @@ func (o *Oracle) Acked(replica int, view uint32, c Checksum) error {
 	if replica >= len(o.replicas) {
 		return fmt.Errorf("standby %d acknowledges op %d", replica, p.Op)
 	}
+	counts, err := o.counts(replica, p)
+	if err != nil {
+		return err
+	}
+	if !counts {
+		o.Strangers++
+		return nil
+	}
 	if replica == int(view)%len(o.replicas) {
 		return nil // the primary's is its own write
 	}
@@ -131,7 +142,9 @@ func (o *Oracle) acknowledged(key promise, p *Prepare) (count int) {
 		if i != primary {
 			count += int(o.acks[key] >> i & 1)
 		} else if view, logView := r.Durable(); view == key.view && logView == key.view && r.Holds(p) {
-			count++
+			if counts, err := o.counts(i, p); counts && err == nil {
+				count++
+			}
 		}
 	}
 	return count
@@ -162,6 +175,9 @@ func (o *Oracle) settle(op uint64) error {
 		}
 		if chosen == nil {
 			return nil
+		}
+		if err := o.names(chosen, o.committed[next-1]); err != nil {
+			return err
 		}
 		o.committed, o.views = append(o.committed, chosen), append(o.views, max(view, o.views[next-1]))
 		o.commit(chosen)

@@ -9,7 +9,11 @@ import (
 type disk struct {
 	view, logView uint32
 	held          map[Checksum]bool
+	incarnation   uint64
+	isReplacement bool
 }
+
+func (d *disk) File() (uint64, bool) { return d.incarnation, d.isReplacement }
 
 func (d *disk) Durable() (view, logView uint32) { return d.view, d.logView }
 func (d *disk) Holds(p *Prepare) bool           { return d.held[p.Checksum] }
@@ -132,6 +136,86 @@ func TestHighestBefore(t *testing.T) {
 	for view, want := range map[uint32]uint64{1: 0, 2: 1, 4: 1, 5: 2} {
 		if op := c.oracle.HighestBefore(view); op != want {
 			t.Errorf("before view %d, op %d is committed, want %d", view, op, want)
+		}
+	}
+}
+
+// named makes a prepare whose log names these data files.
+func (c *cluster) named(name, parent byte, op uint64, operation byte, members ...uint64) *Prepare {
+	b := make([]byte, InnerBytes)
+	b[0], b[prepareParentAt], b[prepareOperationAt] = name, parent, operation
+	little.PutUint64(b[prepareOpAt:], op)
+	little.PutUint32(b[prepareViewAt:], 1)
+	little.PutUint32(b[prepareSizeAt:], InnerBytes)
+	for i, incarnation := range members {
+		little.PutUint64(b[prepareMembersAt+8*i:], incarnation)
+	}
+	return c.oracle.Written(b)
+}
+
+// Goal: an acknowledgement of a data file counts only for prepares whose log names that file, as
+// does the write of a primary. A lost file that comes back counts for nothing behind the op that
+// names another one.
+func TestNamedFiles(t *testing.T) {
+	c := newCluster(t)
+	for i, d := range c.disks {
+		d.incarnation = uint64(i) + 1
+	}
+	one := c.named(1, 0, 1, operationMember, 1, 2, 9)
+	two := c.named(2, 1, 2, 0, 1, 2, 9)
+	c.acks(2, 1, one)
+	c.holds(1, one)
+	c.want(0)
+	if c.oracle.Strangers != 1 {
+		t.Errorf("%d acknowledgements are of strangers, want 1", c.oracle.Strangers)
+	}
+	c.disks[2].incarnation = 9
+	c.acks(2, 1, two)
+	c.want(0)
+	c.acks(2, 1, one)
+	c.want(1)
+	c.disks[1].incarnation = 8
+	c.holds(1, two)
+	c.want(1)
+	c.acks(0, 1, two)
+	c.want(2)
+}
+
+// Goal: a file that was made in the place of a lost one may acknowledge only what is prepared
+// behind its name.
+func TestUnnamedReplacement(t *testing.T) {
+	c := newCluster(t)
+	c.disks[0].incarnation, c.disks[0].isReplacement = 9, true
+	one := c.prepare(1, 0, 1, 1)
+	if err := c.oracle.Acked(0, 1, one.Checksum); err == nil || !strings.Contains(err.Error(), "does not name it") {
+		t.Fatalf("error %v, want one of a file that is not named", err)
+	}
+}
+
+// Goal: only a member op changes the data files that count, and all of them are named or none.
+func TestTablesOfMembers(t *testing.T) {
+	for _, one := range []struct {
+		operation byte
+		members   []uint64
+		want      string
+	}{
+		{0, []uint64{1, 2, 3}, "changes the data files"},
+		{operationMember, []uint64{1, 2}, "of some replicas only"},
+		{operationMember, []uint64{1, 2, 3, 4}, "of some replicas only"},
+		{operationMember, []uint64{1, 2, 3}, ""},
+	} {
+		c := newCluster(t)
+		for i, d := range c.disks {
+			d.incarnation = uint64(i) + 1
+		}
+		p := c.named(1, 0, 1, one.operation, one.members...)
+		err := c.oracle.Acked(0, 1, p.Checksum)
+		if err == nil {
+			c.disks[1].held[p.Checksum] = true
+			err = c.oracle.Held(1, p)
+		}
+		if one.want == "" && err != nil || one.want != "" && (err == nil || !strings.Contains(err.Error(), one.want)) {
+			t.Errorf("operation %d, members %v: error %v, want %q", one.operation, one.members, err, one.want)
 		}
 	}
 }

@@ -103,29 +103,58 @@ type Prepare struct {
 	View     uint32
 	Size     uint32
 	Replica  byte
+	Members  [6]uint64 // the data file of each replica that counts; all zeros: any
+	Rules    uint32    // by which the op is executed
+
+	Operation   byte
+	isOfAClient bool
+
+	// Of an upgrade op: the release that goes on behind op Trigger. 0: it is another op.
+	UpgradeTo uint32
+	Trigger   uint64
 }
+
+func (p *Prepare) areNamed() bool { return p.Members != [6]uint64{} }
 
 // Offsets in a prepare's header.
 const (
-	prepareParentAt  = 32
-	prepareOpAt      = 120
-	prepareCommitAt  = 128
-	prepareSizeAt    = 144
-	prepareViewAt    = 148
-	prepareReplicaAt = 172
+	prepareParentAt    = 32
+	prepareClientAt    = 80
+	prepareSessionAt   = 112
+	prepareOpAt        = 120
+	prepareCommitAt    = 128
+	prepareSizeAt      = 144
+	prepareViewAt      = 148
+	prepareRequestAt   = 152
+	prepareRulesAt     = 164
+	prepareOperationAt = 170
+	prepareReplicaAt   = 172
+	prepareMembersAt   = 176
 )
 
 // ParsePrepare reads a prepare, or its header alone. It keeps a reference to b.
 func ParsePrepare(b []byte) *Prepare {
-	return &Prepare{
+	p := &Prepare{
 		Bytes: b[:min(int(little.Uint32(b[prepareSizeAt:])), len(b))], Checksum: Checksum(b[:16]),
 		Parent: Checksum(b[prepareParentAt : prepareParentAt+16]),
 		Op:     little.Uint64(b[prepareOpAt:]), Commit: little.Uint64(b[prepareCommitAt:]), View: little.Uint32(b[prepareViewAt:]),
-		Size: little.Uint32(b[prepareSizeAt:]), Replica: b[prepareReplicaAt],
+		Size: little.Uint32(b[prepareSizeAt:]), Replica: b[prepareReplicaAt], Rules: little.Uint32(b[prepareRulesAt:]),
+		Operation: b[prepareOperationAt], isOfAClient: little.Uint64(b[prepareClientAt:])|little.Uint64(b[prepareClientAt+8:]) != 0,
 	}
+	if b[prepareOperationAt] == operationUpgrade && b[prepareCommandAt] == commandPrepare {
+		p.UpgradeTo, p.Trigger = little.Uint32(b[prepareRequestAt:]), little.Uint64(b[prepareSessionAt:])
+	}
+	for i := range p.Members {
+		p.Members[i] = little.Uint64(b[prepareMembersAt+8*i:])
+	}
+	return p
 }
 
-const prepareCommandAt, commandPrepare = 171, 1
+const (
+	prepareCommandAt, commandPrepare = 171, 1
+	operationUpgrade                 = 5
+	operationMember                  = 7
+)
 
 // IsBlank tells whether a header of a list stands for one that nobody knows.
 func IsBlank(header []byte) bool { return header[prepareCommandAt] != commandPrepare }

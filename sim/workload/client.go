@@ -525,9 +525,9 @@ func (c *Client) checkResults(e *Exchange, body []byte) error {
 			return fmt.Errorf("the batch size limit is %d, want %d", limit, c.config.Limits.RequestBytesMax-256)
 		}
 		return nil
-	case model.Noop:
+	case model.Noop, model.Member:
 		if len(body) != 0 {
-			return fmt.Errorf("a noop has a result of %d bytes", len(body))
+			return fmt.Errorf("a noop or a member has a result of %d bytes", len(body))
 		}
 		return nil
 	}

@@ -46,7 +46,7 @@ func (j *Judge) Commit(c *model.Committed) error {
 	if err != nil {
 		return err
 	}
-	if c.Operation != model.Pulse && (c.Operation != model.Member || !c.Client.IsZero()) {
+	if !c.IsInternal() {
 		if len(j.made[c.RequestChecksum]) > 0 && c.Operation != model.Register {
 			return fmt.Errorf("op %d: the request %x is in the log twice", c.Op, c.RequestChecksum)
 		}

@@ -30,16 +30,17 @@ func (s *Stage) load() {
 		if !s.verify(op) {
 			return
 		}
-		isPulse := s.log.header(op).Operation() == wire.OperationPulse
+		header := s.log.header(op)
 		replySlot := stages.SlotNone
-		if !isPulse && !s.sessions.contains(op) && s.wants.replies(op) {
+		if !isInternal(header) && !s.sessions.contains(op) && s.wants.replies(op) {
 			if replySlot = s.slots.take(stages.SlotReply); replySlot == stages.SlotNone {
 				return // a checkpoint that is being written holds the old slots
 			}
 		}
 		slot := s.slots.take(stages.SlotPrepare)
 		assert.That(slot != stages.SlotNone, "there is a slot for every prepare of the commit queue")
-		s.commits.push(op, inCommit{checksum: s.log.checksum(op), slot: slot, replySlot: replySlot, isPulse: isPulse})
+		s.commits.push(op, inCommit{checksum: s.log.checksum(op), slot: slot, replySlot: replySlot,
+			isPulse: header.Operation() == wire.OperationPulse})
 		s.send.read(op, s.log.checksum(op), slot)
 	}
 }

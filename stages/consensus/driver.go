@@ -33,9 +33,11 @@ type Driver struct {
 	slowest   *metrics.Slowest
 }
 
-// Callbacks are called on the thread of consensus and must not block. ClockBehind may be nil.
+// Callbacks are called on the thread of consensus and must not block.
 type Callbacks struct {
 	Ready       func()                // once, when clients are served
+	Leaves      func() bool           // asked in each turn: the process is about to end; may be nil
+	Left        func()                // once, when it may end; may be nil
 	Service     func(Service)         // of one of several replicas: whenever it has changed; may be nil
 	Healing     func(Healing)         // how far repair is, once a second while it lasts; may be nil
 	LostBlocks  func(LostBlocks)      // blocks of the grid are lost, or are not any more; may be nil
@@ -82,6 +84,7 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.actions.Reset()
 	out := &d.actions
 	events := Events{
+		Leaves:  d.callbacks.Leaves != nil && d.callbacks.Leaves(),
 		WallNs:  wallNs,
 		Journal: d.journalEvents[:d.fromJournal.Pop(d.journalEvents[:])],
 		Apply:   d.applyEvents[:d.fromApply.Pop(d.applyEvents[:])],
@@ -98,6 +101,9 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 	d.toNet.Push(out.Net)
 	if out.Ready {
 		d.callbacks.Ready()
+	}
+	if out.Left && d.callbacks.Left != nil {
+		d.callbacks.Left()
 	}
 	if out.Service != nil && d.callbacks.Service != nil {
 		d.callbacks.Service(*out.Service)

@@ -10,6 +10,8 @@ import (
 // Events are the inputs of a step. Completions free room for new work, so answers come before
 // requests.
 type Events struct {
+	// Leaves: the process is about to end. It stays true.
+	Leaves  bool
 	WallNs  uint64 // the wall clock: for timestamps of prepares, due expiries, and the report of a clock that is behind
 	Journal []stages.JournalToConsensus
 	Apply   []stages.ApplyToConsensus
@@ -26,6 +28,9 @@ type Actions struct {
 	Ops []metrics.Op
 	// Ready becomes true in the step from which on clients are served, for the first time.
 	Ready bool
+	// Left becomes true in the step from which on a process that is about to end has nothing to wait
+	// for, for the first time.
+	Left bool
 	// Service is set when it has changed. It points into the stage, and is read before the next step.
 	Service *Service
 	// LostBlocks is set when a line is to say something about blocks that no replica brings. It points
@@ -70,5 +75,6 @@ func NewActions(l *limits.Limits) Actions {
 // Reset empties the actions.
 func (a *Actions) Reset() {
 	a.Net, a.Journal, a.Apply, a.Ops = a.Net[:0], a.Journal[:0], a.Apply[:0], a.Ops[:0]
-	a.Ready, a.Service, a.LostBlocks, a.Healing, a.SyncNews, a.Upgrade, a.ClockBehindNs, a.Fault = false, nil, nil, nil, nil, nil, 0, nil
+	a.Ready, a.Left = false, false
+	a.Service, a.LostBlocks, a.Healing, a.SyncNews, a.Upgrade, a.ClockBehindNs, a.Fault = nil, nil, nil, nil, nil, 0, nil
 }

@@ -199,8 +199,8 @@ func isInternal(header prepare.Header) bool {
 	switch header.Operation() {
 	case wire.OperationPulse, wire.OperationUpgrade:
 		return true
-	case wire.OperationMember:
-		return header.Client().IsZero()
+	case wire.OperationMember, wire.OperationNoop:
+		return header.Client().IsZero() && !header.IsGroup()
 	}
 	return false
 }

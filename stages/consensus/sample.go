@@ -78,7 +78,7 @@ func (m *measures) prepared(header prepare.Header, nowNs uint64) (r record) {
 	m.preparesCount++
 	r.Number, r.Bytes, r.Operation, r.Requests = header.Op(), header.SizeBytes(), uint8(header.Operation()), uint32(requestsCount)
 	r.Marks[metrics.MarkPrepared] = nowNs
-	if o := header.Operation(); o == wire.OperationPulse || o == wire.OperationUpgrade {
+	if isInternal(header) {
 		r.Marks[metrics.MarkArriving], r.Marks[metrics.MarkReceived], r.Marks[metrics.MarkQueued] = nowNs, nowNs, nowNs
 		return r
 	}

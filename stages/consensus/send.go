@@ -205,6 +205,9 @@ func (s *sender) ended(op metrics.Op) { s.out.Ops = append(s.out.Ops, op) }
 // ready says that clients are served from this step on.
 func (s *sender) ready() { s.out.Ready = true }
 
+// left says that the process may end.
+func (s *sender) left() { s.out.Left = true }
+
 // service says what the replica does for clients from this step on.
 func (s *sender) service(now *Service) { s.out.Service = now }
 

@@ -31,6 +31,12 @@ func (s *Stage) sequence() {
 		} else if isDue {
 			return
 		}
+		if s.settling.leaves() {
+			if !s.prepareNoop() {
+				return
+			}
+			continue
+		}
 		if s.mustName() {
 			if !s.prepareMembers() {
 				return
@@ -45,6 +51,7 @@ func (s *Stage) sequence() {
 			continue
 		}
 		if s.queue.count() == 0 {
+			s.prepareNoop()
 			return
 		}
 		if s.isCluster() {
@@ -272,5 +279,6 @@ func (s *Stage) prepareGroup(group stages.Slot, count int, replySlot stages.Slot
 func (s *Stage) popRequest() request {
 	r := s.queue.pop()
 	s.measures.popped(&r, s.timers.now())
+	s.settling.busy(s.timers.now())
 	return r
 }

@@ -73,6 +73,7 @@ type Stage struct {
 	late        late
 	snapshot    snapshot
 	superblocks superblocks
+	settling    settling
 
 	measures measures
 
@@ -205,6 +206,9 @@ func (s *Stage) Step(nowNs uint64, events Events, out *Actions) {
 		}
 	}
 	s.timers.begin(nowNs, s.clusterTime(nowNs, events.WallNs))
+	if events.Leaves {
+		s.onLeave()
+	}
 	for i := range events.Journal {
 		s.onJournal(&events.Journal[i])
 	}
@@ -247,6 +251,9 @@ func (s *Stage) tick() {
 func (s *Stage) order() {
 	if behindNs := s.timers.clockBehind(s.log.timestampLast()); behindNs > 0 {
 		s.send.clockBehind(behindNs)
+	}
+	if !s.isCluster() {
+		s.settle()
 	}
 	s.sequence()
 	s.checkRest()

@@ -75,7 +75,9 @@ type world struct {
 	pulses    int
 	fault     *storage.Fault
 	ready     bool
-	netMax    int // most descriptors that were at net at once
+	leaves    bool // the process is about to end
+	left      bool // and may do so
+	netMax    int  // most descriptors that were at net at once
 	trace     uint64
 }
 
@@ -122,7 +124,7 @@ func (w *world) start() {
 	w.executed = w.superblock.Checkpoint.Op
 	w.appending, w.reads, w.superblockNext, w.commits, w.sessions, w.trailerNext, w.repliesNext = nil, nil, nil, nil, nil, nil, nil
 	w.sends, w.frees, w.journalEvents, w.applyEvents, w.netEvents = nil, nil, nil, nil, nil
-	w.ready, w.fault, w.registered = false, nil, map[wire.U128]bool{}
+	w.ready, w.leaves, w.left, w.fault, w.registered = false, false, false, nil, map[wire.U128]bool{}
 	headers := make([]byte, l.JournalSlotsCount*prepare.HeaderBytes)
 	for op := w.superblock.Checkpoint.Op + 1; op <= w.head; op++ {
 		copy(headers[op%uint64(l.JournalSlotsCount)*prepare.HeaderBytes:], w.log[op][:prepare.HeaderBytes])
@@ -169,7 +171,7 @@ func (w *world) turn() {
 	w.out.Reset()
 	out := &w.out
 	netCap := cap(out.Net)
-	w.stage.Step(w.nowNs, Events{WallNs: w.wallNs, Journal: w.journalEvents, Apply: w.applyEvents, Net: w.netEvents}, out)
+	w.stage.Step(w.nowNs, Events{Leaves: w.leaves, WallNs: w.wallNs, Journal: w.journalEvents, Apply: w.applyEvents, Net: w.netEvents}, out)
 	w.journalEvents, w.applyEvents, w.netEvents = w.journalEvents[:0], w.applyEvents[:0], w.netEvents[:0]
 	if cap(out.Net) != netCap || cap(out.Journal) != 64 || cap(out.Apply) != 64 {
 		w.t.Fatal("the actions grew")
@@ -181,6 +183,10 @@ func (w *world) turn() {
 		w.fault = out.Fault
 	}
 	w.ready = w.ready || out.Ready
+	if out.Left && w.left {
+		w.t.Fatal("the replica says twice that the process may end")
+	}
+	w.left = w.left || out.Left
 	if out.ClockBehindNs > 0 {
 		w.clockReports = append(w.clockReports, out.ClockBehindNs)
 	}

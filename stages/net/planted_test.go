@@ -9,4 +9,4 @@ import (
 )
 
 // Goal: the tests of this package can fail: they find each bug of testdata/bugs.
-func TestPlantedBugs(t *testing.T) { mutate.Find(t, "../..") }
+func TestPlantedBugs(t *testing.T) { mutate.Hunt(t, "../..") }
