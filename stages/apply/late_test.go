@@ -8,6 +8,7 @@ import (
 	"ledger/accounting/memory"
 	"ledger/accounting/storetest"
 	"ledger/internal/seeded"
+	"ledger/limits"
 	"ledger/stages"
 	"ledger/storage"
 	"ledger/wire"
@@ -122,6 +123,12 @@ func TestLateRepliesAreThoseOfTheirOp(t *testing.T) {
 	l := tiny()
 	l.CompactWorkers = 1 + random.Uint32N(4)
 	l.InlineReplyBytes, l.QuerySliceRows, l.QueryPauseSteps = 0, 1+random.Uint32N(4), random.Uint32N(8)
+	// From no page in memory at all to some; blocks that compaction has built stay in none of them
+	// or in half. Bars end often, and seldom because something is sealed.
+	l.CacheGridBytes = uint64(l.PageBytes) * (32 << random.Uint32N(4))
+	l.CacheRecentPercent = []uint32{0, 25, limits.CacheRecentPercentMax}[random.IntN(3)]
+	l.CacheAccountsMax = 8 << random.Uint32N(4)
+	l.MemtableRowsSeal = 16 << random.Uint32N(4)
 	b, err := newBench(t, l, random, &file{}, storage.Checkpoint{})
 	if err != nil {
 		t.Fatal(err)
