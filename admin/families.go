@@ -413,6 +413,8 @@ func applyFamilies() []family {
 			}},
 		one("ledger_account_cache_loads", "loads", "Times that an account was not in the account cache and came from a memtable or its tree",
 			counter, func(s *snapshot) uint64 { return s.Apply.Forest.AccountLoads }),
+		one("ledger_grid_recent_pages", "pages", "Pages that execution found in the newest blocks, which stay in memory when they are written",
+			counter, func(s *snapshot) uint64 { return s.Apply.Grid.RecentHits }),
 		one("ledger_grid_read_pages", "pages", "Pages that apply read from the disk: misses of the page cache, read ahead included", counter,
 			func(s *snapshot) uint64 { return s.Apply.Grid.Reads }),
 		one("ledger_grid_page_waits", "waits", "Times that execution waited for a page that was not in the cache", counter,

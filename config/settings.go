@@ -46,6 +46,7 @@ func (e *Error) Unwrap() error { return e.Err }
 type Settings struct {
 	Addresses        Setting
 	CacheGrid        Setting
+	CacheRecent      Setting
 	CacheAccounts    Setting
 	LimitStorage     Setting
 	ScrubDays        Setting
@@ -76,6 +77,7 @@ func keys() []key {
 	list := []key{
 		{"start", "addresses", func(s *Settings) *Setting { return &s.Addresses }},
 		{"start", "cache_grid", func(s *Settings) *Setting { return &s.CacheGrid }},
+		{"start", "cache_recent", func(s *Settings) *Setting { return &s.CacheRecent }},
 		{"start", "cache_accounts", func(s *Settings) *Setting { return &s.CacheAccounts }},
 		{"start", "limit_storage", func(s *Settings) *Setting { return &s.LimitStorage }},
 		{"start", "scrub_days", func(s *Settings) *Setting { return &s.ScrubDays }},

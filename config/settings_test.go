@@ -73,7 +73,7 @@ spin      = "20us"
 
 // Goal: every mistake in a file is an error that names the file, the line and the key.
 func TestParseFileRefused(t *testing.T) {
-	const known = "addresses, cache_grid, cache_accounts, limit_storage, scrub_days, client_release_max, cluster_key_file, " +
+	const known = "addresses, cache_grid, cache_recent, cache_accounts, limit_storage, scrub_days, client_release_max, cluster_key_file, " +
 		"connections_per_address, development, " +
 		"metrics_address, metrics_pprof, " +
 		"log, on_upgrade, statsd, trace"
@@ -203,6 +203,10 @@ func TestResolveRefused(t *testing.T) {
 		{"small cache", Settings{CacheGrid: Flag("cache-grid", "512KiB")}, `--cache-grid=512KiB: must be at least 8 MiB`},
 		{"no cache", Settings{CacheGrid: Flag("cache-grid", "0")}, `--cache-grid=0: must be at least 8 MiB`},
 		{"large cache", Settings{CacheGrid: Flag("cache-grid", "9TiB")}, `--cache-grid=9TiB: must be at most 8 TiB`},
+		{"newest blocks", Settings{CacheRecent: Flag("cache-recent", "51")},
+			`--cache-recent=51: must be 0 to 50, the percentage of --cache-grid for the newest blocks; 0 keeps none`},
+		{"newest blocks, a size", Settings{CacheRecent: Flag("cache-recent", "256MiB")},
+			`--cache-recent=256MiB: must be 0 to 50, the percentage of --cache-grid for the newest blocks; 0 keeps none`},
 		{"accounts", Settings{CacheAccounts: Flag("cache-accounts", "1KiB")}, `--cache-accounts=1KiB: must be a multiple of 1 MiB`},
 		{"many accounts", Settings{CacheAccounts: Flag("cache-accounts", "1TiB")}, `--cache-accounts=1TiB: must be at most 128 GiB`},
 		{"storage", Settings{LimitStorage: Flag("limit-storage", "1GiB")}, `--limit-storage=1GiB: must be at least 2 GiB`},
@@ -289,10 +293,10 @@ func TestResolveDefaults(t *testing.T) {
 		t.Errorf("%v, %+v", err, start)
 	}
 	settings.Development = Flag("development", "true")
-	settings.CacheGrid = Flag("cache-grid", "64MiB")
+	settings.CacheGrid, settings.CacheRecent = Flag("cache-grid", "64MiB"), Flag("cache-recent", "40%")
 	settings.NumaNode, settings.Spin = Setting{"auto", "f:1"}, Setting{"auto", "f:2"}
 	want := limits.Development()
-	want.CacheGridBytes = 64 << 20
+	want.CacheGridBytes, want.CacheRecentPercent = 64<<20, 40
 	start, err = settings.Resolve()
 	if err != nil || start.Limits != want || !start.Development || start.Affinity != wantAffinity {
 		t.Errorf("%v, %+v", err, start)

@@ -160,6 +160,9 @@ func (s *Settings) resolveSizes(start *Start) error {
 		func(sizeBytes uint64) { l.CacheGridBytes = sizeBytes }); err != nil {
 		return err
 	}
+	if err := s.resolveRecent(l); err != nil {
+		return err
+	}
 	if err := size(s.CacheAccounts, cacheAccountsBytesMin, cacheAccountsBytesMin, cacheAccountsBytesMax, func(sizeBytes uint64) {
 		l.CacheAccountsMax = uint32(sizeBytes / accountBytes)
 	}); err != nil {
@@ -167,6 +170,19 @@ func (s *Settings) resolveSizes(start *Start) error {
 	}
 	return size(s.LimitStorage, block, limitStorageBytesMin, limits.Production().StorageBytesMax,
 		func(sizeBytes uint64) { l.StorageBytesMax = sizeBytes })
+}
+
+func (s *Settings) resolveRecent(l *limits.Limits) error {
+	if !s.CacheRecent.IsSet() {
+		return nil
+	}
+	percent, err := strconv.ParseUint(strings.TrimSuffix(s.CacheRecent.Text, "%"), 10, 32)
+	if err != nil || percent > limits.CacheRecentPercentMax {
+		return s.CacheRecent.fail(fmt.Errorf("must be 0 to %d, the percentage of --cache-grid for the newest blocks; 0 keeps none",
+			limits.CacheRecentPercentMax))
+	}
+	l.CacheRecentPercent = uint32(percent)
+	return nil
 }
 
 func (s *Settings) resolveScrubber(start *Start) (err error) {

@@ -61,7 +61,7 @@ func (e *Slots) Fields(o Fields) Fields {
 }
 
 // Caches are the caches of this start.
-type Caches struct{ GridBytes, Accounts uint64 }
+type Caches struct{ GridBytes, Accounts, RecentBytes uint64 }
 
 // Caches emits the event.
 func (l *Log) Caches(e Caches) { emit(l, kindCaches, e) }
@@ -69,10 +69,11 @@ func (l *Log) Caches(e Caches) { emit(l, kindCaches, e) }
 func (e *Caches) Level() Level { return Info }
 func (e *Caches) Name() string { return "caches" }
 func (e *Caches) Text(line []byte) []byte {
-	return fmt.Appendf(line, "caches: grid %d MiB, accounts %d", e.GridBytes>>20, e.Accounts)
+	return fmt.Appendf(line, "caches: grid %d MiB, accounts %d, of the grid's for the newest blocks %d MiB", e.GridBytes>>20, e.Accounts,
+		e.RecentBytes>>20)
 }
 func (e *Caches) Fields(o Fields) Fields {
-	return o.Number("grid_bytes", e.GridBytes).Number("accounts", e.Accounts)
+	return o.Number("grid_bytes", e.GridBytes).Number("accounts", e.Accounts).Number("recent_bytes", e.RecentBytes)
 }
 
 // Compaction is the number of its threads, and the memory of each.

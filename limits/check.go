@@ -75,6 +75,9 @@ var claims = [...]claim{
 		return 4*(uint64(l.MemtableRowsSeal)+uint64(l.BarOps)*uint64(l.BodyBytesMax()/EventBytesMin)) < 1<<24
 	}},
 	{"the grid cache has a set of pages", func(l *Limits) bool { return l.CacheGridBytes >= cacheWaysMin*uint64(l.PageBytes) }},
+	{"the newest blocks take at most half of the grid cache", func(l *Limits) bool {
+		return l.CacheRecentPercent <= CacheRecentPercentMax
+	}},
 	{"the account cache has a set of accounts", func(l *Limits) bool { return l.CacheAccountsMax >= cacheAccountsMin }},
 	{"numbers of cached accounts, doubled, fit 32 bits", func(l *Limits) bool { return l.CacheAccountsMax <= 1<<30 }},
 	{"the data file may have a block behind its zones", func(l *Limits) bool { return l.StorageBytesMax >= l.GridAt()+uint64(l.BlockBytes) }},

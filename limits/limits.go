@@ -60,6 +60,10 @@ const ScrubDays, DayNs = 7, 24 * 3600 * 1_000_000_000
 // many buffers.
 const PostingRunsMergedMax = 32
 
+// CacheRecentPercentMax is the largest part of the page cache for the newest blocks. The rest must
+// hold the pages of a full request.
+const CacheRecentPercentMax = 50
+
 // EventBytesMin is the size of the smallest event that makes a row: transfers and accounts.
 const EventBytesMin = 128
 
@@ -130,6 +134,7 @@ type Limits struct {
 	// not identified each; 0: by the table only.
 	ConnectionsPerAddress uint32
 	CacheGridBytes        uint64 // page cache (--cache-grid)
+	CacheRecentPercent    uint32 // part of the page cache that holds the newest blocks whole (--cache-recent)
 	CacheAccountsMax      uint32 // cached accounts (--cache-accounts)
 	StorageBytesMax       uint64 // largest data file (--limit-storage)
 	CompactWorkers        uint32 // threads of compaction ([affinity] compact)
@@ -150,35 +155,36 @@ type Limits struct {
 // Production returns the limits of a production start with the default caches and 64 sessions.
 func Production() Limits {
 	return Limits{
-		SectorBytes:       sectorBytes,
-		PageBytes:         pageBytes,
-		BlockBytes:        blockBytes,
-		MessageBytesMax:   messageBytesMax,
-		JournalSlotsCount: journalSlotsCount,
-		TwinBytes:         twinBytes,
-		BarOps:            barOps,
-		SlackOps:          slackOps,
-		SessionsMax:       sessionsDefault,
-		MemtableRowsSeal:  memtableRowsSeal,
-		PostingRunsMerged: postingRunsMerged,
-		SuperblockBytes:   superblockBytes,
-		SuperblockCopies:  superblockCopies,
-		PipelineOpsMax:    pipelineOpsMax,
-		ReplicasCount:     1,
-		RequestBytesMax:   messageBytesMax,
-		GroupBytesMax:     messageBytesMax - HeaderBytes,
-		ConnectionsMax:    sessionsDefault + 32,
-		CacheGridBytes:    1 << 30,
-		CacheAccountsMax:  1 << 20,
-		StorageBytesMax:   16 << 40,
-		CompactWorkers:    1,
-		InlineReplyBytes:  inlineReplyBytes,
-		QuerySliceRows:    querySliceRows,
-		TailEventsMax:     tailEventsMax,
-		ScrubPeriodNs:     ScrubDays * DayNs,
-		ReleaseMin:        releaseMin,
-		ReleaseMax:        releaseMax,
-		Release:           releaseMax,
+		SectorBytes:        sectorBytes,
+		PageBytes:          pageBytes,
+		BlockBytes:         blockBytes,
+		MessageBytesMax:    messageBytesMax,
+		JournalSlotsCount:  journalSlotsCount,
+		TwinBytes:          twinBytes,
+		BarOps:             barOps,
+		SlackOps:           slackOps,
+		SessionsMax:        sessionsDefault,
+		MemtableRowsSeal:   memtableRowsSeal,
+		PostingRunsMerged:  postingRunsMerged,
+		SuperblockBytes:    superblockBytes,
+		SuperblockCopies:   superblockCopies,
+		PipelineOpsMax:     pipelineOpsMax,
+		ReplicasCount:      1,
+		RequestBytesMax:    messageBytesMax,
+		GroupBytesMax:      messageBytesMax - HeaderBytes,
+		ConnectionsMax:     sessionsDefault + 32,
+		CacheGridBytes:     1 << 30,
+		CacheRecentPercent: 25,
+		CacheAccountsMax:   1 << 20,
+		StorageBytesMax:    16 << 40,
+		CompactWorkers:     1,
+		InlineReplyBytes:   inlineReplyBytes,
+		QuerySliceRows:     querySliceRows,
+		TailEventsMax:      tailEventsMax,
+		ScrubPeriodNs:      ScrubDays * DayNs,
+		ReleaseMin:         releaseMin,
+		ReleaseMax:         releaseMax,
+		Release:            releaseMax,
 	}
 }
 

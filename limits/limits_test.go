@@ -76,6 +76,7 @@ func TestLimitsRefused(t *testing.T) {
 		{"what the rows of a memtable change", func(l *Limits) { l.MemtableRowsSeal = 4 << 20 }},
 		{"what the rows of a memtable change", func(l *Limits) { l.JournalSlotsCount, l.BarOps = 4096, 512 }},
 		{"the grid cache", func(l *Limits) { l.CacheGridBytes = 0 }},
+		{"the newest blocks", func(l *Limits) { l.CacheRecentPercent = 51 }},
 		{"the account cache", func(l *Limits) { l.CacheAccountsMax = 7 }},
 		{"the data file may have a block", func(l *Limits) { l.StorageBytesMax = 0 }},
 		{"the data file may have a block", func(l *Limits) { l.StorageBytesMax = uint64(l.BlockBytes) }},

@@ -26,6 +26,7 @@ import (
 	"ledger/stages/net"
 	"ledger/storage"
 	"ledger/storage/forest"
+	"ledger/storage/grid"
 	"ledger/wire"
 )
 
@@ -244,7 +245,7 @@ func (s *Server) LogLimits(log *events.Log) {
 		log.ClusterKey(clusterKeyEvent(s.clusterKeys, s.addresses))
 	}
 	log.Slots(slotsEvent(l))
-	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax)})
+	log.Caches(events.Caches{GridBytes: l.CacheGridBytes, Accounts: uint64(l.CacheAccountsMax), RecentBytes: grid.RecentBytes(l)})
 	log.Compaction(events.Compaction{Workers: uint64(l.CompactWorkers), WorkerBytes: uint64(compact.MemoryBytes(l))})
 	log.Scrubbing(events.Scrubbing{PeriodNs: l.ScrubPeriodNs, BytesPerSecondMax: ScrubBytesPerSecond})
 	log.Memory(s.need.event("/", l))

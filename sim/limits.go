@@ -72,6 +72,7 @@ func redrawMemory(l *limits.Limits, random *rand.Rand) {
 	l.CacheGridBytes = uint64(l.PageBytes) << (6 + random.IntN(6))
 	l.CacheAccountsMax = 8 << random.IntN(10)
 	l.HashSeed = random.Uint64()
+	l.CacheRecentPercent = []uint32{0, 25, limits.CacheRecentPercentMax, limits.CacheRecentPercentMax}[l.HashSeed>>16%4]
 	l.CompactWorkers = 1 + uint32(l.HashSeed)%4
 	l.InlineReplyBytes = [...]uint32{0, 0, 1 << 10, 8 << 10}[l.HashSeed>>16&3]
 	l.QuerySliceRows = [...]uint32{2, 4, 8, 128}[l.HashSeed>>18&3]

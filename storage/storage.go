@@ -243,6 +243,9 @@ type Job struct {
 	// filters. The job copies each filter there, so that it need not be read back. nil: no copies
 	// are wanted.
 	Filters [][]byte
+	// Frames is memory for the outputs, in their order: output n is built in Frames[n], if there is
+	// one. So who planned the job has the output in memory when it is written.
+	Frames [][]byte
 
 	// Results.
 	Tables      []Table // outputs in key order; capacity len(Addresses), given by the planner

@@ -163,6 +163,8 @@ func helpVars() kong.Vars {
 	production, development := limits.Production(), limits.Development()
 	return kong.Vars{
 		"cache_grid":                 config.FormatSize(production.CacheGridBytes),
+		"cache_recent":               fmt.Sprint(production.CacheRecentPercent),
+		"cache_recent_max":           fmt.Sprint(limits.CacheRecentPercentMax),
 		"cache_grid_development":     config.FormatSize(development.CacheGridBytes),
 		"cache_accounts":             config.FormatSize(config.CacheAccountsBytes(&production)),
 		"cache_accounts_development": config.FormatSize(config.CacheAccountsBytes(&development)),

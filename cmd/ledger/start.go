@@ -26,6 +26,7 @@ import (
 type startCommand struct {
 	Addresses        *string `placeholder:"LIST" help:"Addresses of all replicas: PORT, HOST, HOST:PORT or [v6]:PORT, comma separated; 0 picks a free port, prints it, and ends when stdin does."`
 	CacheGrid        *string `placeholder:"SIZE" help:"Page cache. Default: ${cache_grid}, with --development ${cache_grid_development}."`
+	CacheRecent      *string `placeholder:"PERCENT" help:"Part of the page cache in which the newest blocks stay from the moment they are written; 0 to ${cache_recent_max}. Default: ${cache_recent}."`
 	CacheAccounts    *string `placeholder:"SIZE" help:"Account cache. Default: ${cache_accounts}, with --development ${cache_accounts_development}."`
 	LimitStorage     *string `placeholder:"SIZE" help:"Largest data file. Default: ${limit_storage}."`
 	ScrubDays        *string `placeholder:"DAYS" help:"The scrubber reads the whole data file in this time, to find damage that nobody has needed yet; 0 switches it off. Default: ${scrub_days}."`
@@ -50,6 +51,7 @@ func (c *startCommand) Run(s *streams) error {
 	flags := config.Settings{
 		Addresses:        setting("addresses", c.Addresses),
 		CacheGrid:        setting("cache-grid", c.CacheGrid),
+		CacheRecent:      setting("cache-recent", c.CacheRecent),
 		CacheAccounts:    setting("cache-accounts", c.CacheAccounts),
 		LimitStorage:     setting("limit-storage", c.LimitStorage),
 		ScrubDays:        setting("scrub-days", c.ScrubDays),

@@ -12,10 +12,16 @@
 //
 //	forest --BlockStart--> [parts of blocks] --ports.Disk--> BlockHeader, BlockPage --> forest
 //
+// A block that compaction builds is built in memory of this package, and its pages are found there
+// until others need the memory. No read and no hash are needed for it.
+//
+//	forest --Lend--> [memory of a block] --a job fills it--> Keep --> forest
+//
 // In:     Refs from the manifest; completions, collected by Poll in the stage's step.
-// Out:    slices of verified pages, valid until the next Start, Warm, Page or Poll.
+// Out:    slices of verified pages, valid until the next Start, Warm, Page, Poll or Lend.
 // Owns:   the cache's memory and the reads in flight; its ports.Disk.
-// Limits: CacheGridBytes of pages, a quarter as many header pages, 64 reads in flight, and
+// Limits: CacheGridBytes of pages, of which CacheRecentPercent are memory for whole blocks, and a
+// quarter as many header pages, 64 reads in flight, and
 // BlocksMax parts of blocks. When all reads are in use, Start returns false, and the caller tries
 // again later.
 // Faults: a damaged or unreadable page is read once more, and is never returned. If it was demanded

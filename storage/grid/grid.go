@@ -24,6 +24,7 @@ type Grid struct {
 	disk       ports.Disk
 	several    bool // others have the blocks: what cannot be read is a want, and no fault
 
+	recent  recent // blocks that compaction has just built; they are looked for first
 	pages   cache
 	headers cache
 	staging []byte // a page per read: header pages arrive here, and their used part is copied
@@ -48,6 +49,7 @@ type Statistics struct {
 	Damaged uint64 // reads that failed or whose page was damaged
 
 	PageLookups, PageHits     uint64 // lookups of pages, and those that were in memory
+	RecentHits                uint64 // those of them that were in blocks just built
 	HeaderLookups, HeaderHits uint64 // the same for header pages
 }
 
@@ -75,12 +77,14 @@ type read struct {
 func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cluster wire.U128, options arena.Options) *Grid {
 	options.Class = arena.Cache
 	geometry := block.GeometryOf(l)
-	pagesCount := l.CacheGridBytes / uint64(l.PageBytes)
+	allCount := l.CacheGridBytes / uint64(l.PageBytes)
+	pagesCount := allCount - recentFrames(&l)*uint64(l.BlockBytes/l.PageBytes)
 	headerBytes := (uint64(geometry.HeaderUsedBytes()) + 63) &^ 63
 	return &Grid{
 		geometry: geometry, cluster: cluster, gridOffset: gridOffset, disk: disk, several: l.ReplicasCount > 1,
+		recent:      newRecent(&l, a, options),
 		pages:       newCache(a, pagesCount, uint64(l.PageBytes), "grid cache", options),
-		headers:     newCache(a, max(pagesCount/pagesPerHeader, 4*waysCount), headerBytes, "grid cache headers", options),
+		headers:     newCache(a, max(allCount/pagesPerHeader, 4*waysCount), headerBytes, "grid cache headers", options),
 		staging:     a.BytesWith(readsMax*uint64(l.PageBytes), arena.PageBytes, "grid cache reads", arena.Options{Class: arena.Cache}),
 		blockMemory: a.BytesWith(BlocksMax*uint64(l.BlockBytes), arena.PageBytes, "opening", arena.Options{Class: arena.Index}),
 	}
@@ -88,7 +92,8 @@ func New(l limits.Limits, a *arena.Arena, disk ports.Disk, gridOffset uint64, cl
 
 // CacheBytes is the CacheGridBytes with which so many pages and header pages have room at a time.
 func CacheBytes(l *limits.Limits, pages, headerPages uint64) uint64 {
-	return max(pages, pagesPerHeader*headerPages) * uint64(l.PageBytes)
+	all := (100*pages + 99 - uint64(l.CacheRecentPercent)) / uint64(100-l.CacheRecentPercent) // with the part that recent takes
+	return max(all, pagesPerHeader*headerPages) * uint64(l.PageBytes)
 }
 
 // Lookup returns a verified page of the block, or nil if it is not in memory. Page 0 is the used
@@ -96,14 +101,19 @@ func CacheBytes(l *limits.Limits, pages, headerPages uint64) uint64 {
 func (g *Grid) Lookup(ref storage.Ref, page uint32) []byte {
 	if page == 0 {
 		g.statistics.HeaderLookups++
-		data := g.headers.lookup(&ref, 0)
+		data := g.inMemory(&ref, 0)
 		if data != nil {
 			g.statistics.HeaderHits++
 		}
 		return data
 	}
 	g.statistics.PageLookups++
-	data := g.pages.lookup(&ref, page)
+	data := g.kept(&ref, page)
+	if data != nil {
+		g.statistics.RecentHits++
+	} else {
+		data = g.pages.lookup(&ref, page)
+	}
 	if data != nil {
 		g.statistics.PageHits++
 	}
@@ -131,7 +141,7 @@ func (g *Grid) Try(ref storage.Ref, page uint32) ([]byte, bool) {
 // stage sees Fault.
 func (g *Grid) Page(ref storage.Ref, page uint32, waiter storage.Waiter) []byte {
 	for {
-		if data := g.cacheOf(page).lookup(&ref, page); data != nil { // the caller's Lookup was counted already
+		if data := g.inMemory(&ref, page); data != nil { // the caller's Lookup was counted already
 			return data
 		}
 		g.Start(ref, page)
@@ -164,6 +174,9 @@ func (g *Grid) cacheOf(page uint32) *cache {
 func (g *Grid) start(ref storage.Ref, page uint32, demanded bool) bool {
 	assert.That(ref.Address > 0, "a page is read from a block")
 	assert.Below(page, g.geometry.PagesMax, "a page of a block")
+	if g.recent.lookup(&ref, page) != nil {
+		return true
+	}
 	c := g.cacheOf(page)
 	if slot, ok := c.find(&ref, page); ok {
 		if demanded && c.meta[slot].state == slotBusy {
@@ -264,7 +277,7 @@ func (g *Grid) Poll() (progress bool) {
 // prove verifies a page if its header page is in memory.
 func (g *Grid) prove(i int) bool {
 	r := &g.reads[i]
-	header := g.headers.lookup(&r.ref, 0)
+	header := g.inMemory(&r.ref, 0)
 	if header == nil {
 		if g.wants.has(r.ref) {
 			g.drop(i)
@@ -323,8 +336,9 @@ func (g *Grid) drop(i int) {
 	g.readsCount--
 }
 
-// Reset forgets what was demanded and damaged, and waits until no part of a block is being read.
-// Pages stay in the cache: address and checksum say what a page holds, whatever names it.
+// Reset forgets what was demanded and damaged, takes back what was lent, and waits until no part of
+// a block is being read. Pages stay in the cache: address and checksum say what a page holds,
+// whatever names it.
 func (g *Grid) Reset(waiter storage.Waiter) {
 	for i := range g.reads {
 		g.reads[i].demanded = false
@@ -333,6 +347,7 @@ func (g *Grid) Reset(waiter storage.Waiter) {
 		g.BlockEnd(i)
 	}
 	g.fault, g.wants = nil, wants{}
+	g.recentReset()
 	for g.blocksCount > 0 {
 		waiter.Wait()
 	}

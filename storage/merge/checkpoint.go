@@ -9,7 +9,7 @@ import (
 // Checkpoint writes the trailers of a checkpoint and waits until the writes have ended. The caller
 // has to sync afterwards.
 func (m *Merger) Checkpoint(job *storage.CheckpointJob, waiter storage.Waiter) {
-	m.waiter = waiter
+	m.waiter, m.job = waiter, nil
 	for kind := range storage.TrailersCount {
 		trailer := block.NewTrailer(&m.geometry, m.cluster, kind, job.Chunks[kind], job.Names[kind])
 		assert.AtMost(trailer.Unbuilt(), uint64(len(job.Addresses[kind])), "blocks of a trailer")

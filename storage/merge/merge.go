@@ -58,6 +58,7 @@ type Merger struct {
 	reader     BlockReader
 	writer     BlockWriter
 	waiter     storage.Waiter
+	job        *storage.Job // that runs; nil: a checkpoint
 	fault      *storage.Fault
 
 	inputs      [storage.MergeRunsMax]input
@@ -88,7 +89,8 @@ type Statistics struct {
 
 // output is a block being filled or written.
 type output struct {
-	buffer  []byte
+	own     []byte // its memory
+	buffer  []byte // the memory that it uses now: its own, or a frame of the job
 	writing bool
 	address uint64
 	slot    int
@@ -118,7 +120,7 @@ func New(l limits.Limits, a *arena.Arena, cluster wire.U128, reader BlockReader,
 		}
 	}
 	for i := range m.outputs {
-		m.outputs[i].buffer = a.Bytes(uint64(l.BlockBytes), arena.PageBytes, "compaction outputs")
+		m.outputs[i].own = a.Bytes(uint64(l.BlockBytes), arena.PageBytes, "compaction outputs")
 	}
 	m.value = a.Bytes(valueBytesMax, arena.PageBytes, "compaction sort")
 	for i := range m.records {
@@ -144,7 +146,7 @@ func MemoryBytes(l *limits.Limits) uint64 {
 
 // Run performs one job and fills in its results. Its last writes may still be in flight, see Drain.
 func (m *Merger) Run(job *storage.Job, waiter storage.Waiter) {
-	m.waiter = waiter
+	m.waiter, m.job = waiter, job
 	job.Tables = job.Tables[:0]
 	job.Finished, job.RowsWritten, job.Fault = false, 0, nil
 	if m.fault == nil {
@@ -231,16 +233,22 @@ func (m *Merger) collect() {
 	}
 }
 
-// take returns a free output buffer. It waits for one if necessary.
+// take returns the buffer of the job's next output: its frame, if it has one. It waits for a free
+// output if necessary.
 func (m *Merger) take() []byte {
 	for {
 		m.collect()
 		if m.writing < WritesMax {
 			for i := range m.outputs {
-				if !m.outputs[i].writing {
-					m.filling = i
-					return m.outputs[i].buffer
+				o := &m.outputs[i]
+				if o.writing {
+					continue
 				}
+				m.filling, o.buffer = i, o.own
+				if m.job != nil && len(m.job.Tables) < len(m.job.Frames) {
+					o.buffer = m.job.Frames[len(m.job.Tables)]
+				}
+				return o.buffer
 			}
 		}
 		m.waiter.Wait()

@@ -657,3 +657,34 @@ func TestCutMergesReadLittleMore(t *testing.T) {
 		t.Errorf("%d bytes read for %d bytes written", read, written)
 	}
 }
+
+// Goal: a job builds its outputs in the memory that it was given for them, the same bytes that it
+// writes; outputs beyond that memory are built elsewhere, and no result depends on it.
+func TestOutputsInFrames(t *testing.T) {
+	random := seeded.Rand(t)
+	l := small()
+	for frames := range 4 {
+		disk := newDisk(l, random)
+		memory := arena.New()
+		m := New(l, memory, cluster, disk, disk)
+		job := jobOf(storage.JobFlushTree, storage.TreeTransferID, 60, 1)
+		job.Source = &source{entries: draw(random, storage.TreeTransferID, 1000)}
+		for range frames {
+			job.Frames = append(job.Frames, make([]byte, l.BlockBytes))
+		}
+		m.Run(&job, &waits{})
+		if fault := m.Drain(&waits{}); fault != nil || len(job.Tables) < 4 {
+			t.Fatalf("%d tables, fault %v", len(job.Tables), fault)
+		}
+		for i, frame := range job.Frames {
+			used := int(job.Tables[i].PagesUsed) * int(l.PageBytes)
+			if !bytes.Equal(frame[:used], disk.blocks[job.Tables[i].Address][:used]) {
+				t.Errorf("output %d of %d is not in its memory", i, len(job.Tables))
+			}
+		}
+		if got := read(t, l, disk, storage.TreeTransferID, job.Tables); len(got) != len(job.Source.(*source).entries) {
+			t.Errorf("%d frames: %d entries, want %d", frames, len(got), len(job.Source.(*source).entries))
+		}
+		memory.Close()
+	}
+}

@@ -35,6 +35,7 @@ func (s *Levels) Collect(generation *storage.Generation) {
 	used := uint64(0)
 	for i := range jobs {
 		job := &jobs[i]
+		s.keep(job, used)
 		for j, address := range job.Addresses {
 			if j < len(job.Tables) {
 				assert.Equal(job.Tables[j].Address, address, "output n lies at the n-th address")
@@ -126,6 +127,7 @@ func (s *Levels) mergeFinish(t *Tree, i int) {
 		r := &l.runs[j]
 		for k := range r.tables {
 			s.free.Release(r.tables[k].Address)
+			s.pages.Forget(r.tables[k].Address)
 			s.filters.put(r.filters[k].slot)
 		}
 		s.pool.release(&r.tableList)

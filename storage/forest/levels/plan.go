@@ -29,13 +29,16 @@ type plan struct {
 	tables     []storage.Table
 	filters    [][]byte
 	slots      []uint32 // slots of the filters
+	frames     [][]byte // of the outputs that stay in memory
+	lent       []uint32 // their numbers
 	runs       [][]storage.Table
-	used       uint64 // used part of addresses, tables, filters, slots
+	used       uint64 // used part of addresses, tables, filters, slots, frames, lent
 	runsUsed   int
 
 	entriesMax   uint64                     // the most entries that a job merges
 	tableEntries [storage.TreesCount]uint64 // entries that fit one table in any case
 	barRows      uint64                     // rows that the bar brought
+	shares       [storage.TreesCount]share  // of the last flushes
 }
 
 func newPlan(s *Levels, l *limits.Limits, a *arena.Arena, rowBlocks uint64) plan {
@@ -59,7 +62,9 @@ func newPlan(s *Levels, l *limits.Limits, a *arena.Arena, rowBlocks uint64) plan
 	p.addresses = arena.Slice[uint64](a, capacity, "planning")
 	p.tables = arena.Slice[storage.Table](a, capacity, "planning")
 	p.slots = arena.Slice[uint32](a, capacity, "planning")
+	p.lent = arena.Slice[uint32](a, capacity, "planning")
 	p.filters = make([][]byte, capacity)
+	p.frames = make([][]byte, capacity)
 	p.runs = make([][]storage.Table, jobsMax*runsMerged)
 	p.generation.Jobs = make([]storage.Job, 0, jobsMax)
 	return p
@@ -134,6 +139,9 @@ func (s *Levels) planJob(job storage.Job, tablesMax uint64, level int) {
 			}
 			p.filters[i] = s.filters.slot(p.slots[i])
 		}
+	}
+	if job.Kind != storage.JobMerge {
+		job.Frames = s.lend(job.Tree, first, end)
 	}
 	p.levels[len(p.generation.Jobs)] = level
 	p.generation.Jobs = append(p.generation.Jobs, job)

@@ -96,5 +96,17 @@ func (r *Reader) FailFull() {
 	r.Fail(&storage.Fault{What: storage.FaultStorageLimit, Reason: "the data file has reached --limit-storage: no free block is left"})
 }
 
+// Lend, Keep, Return and Forget are those of the grid.
+func (r *Reader) Lend() (memory []byte, number uint32) { return r.grid.Lend() }
+
+// Keep makes a block that was built in lent memory readable.
+func (r *Reader) Keep(number uint32, ref storage.Ref, pages uint32) { r.grid.Keep(number, ref, pages) }
+
+// Return takes lent memory back.
+func (r *Reader) Return(number uint32) { r.grid.Return(number) }
+
+// Forget drops a block from the memory that was lent for it.
+func (r *Reader) Forget(address uint64) { r.grid.Forget(address) }
+
 // Reset forgets the fault.
 func (r *Reader) Reset() { r.fault = nil }
