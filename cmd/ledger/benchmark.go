@@ -60,7 +60,7 @@ type benchmarkCommand struct {
 	MetricsAddress string `placeholder:"ADDRESS" help:"Metrics endpoint of the server, for the report; known of one that is started. Default: none."`
 	PrintStages    bool   `help:"Print what the server's stages did, from its metrics."`
 
-	File          string `placeholder:"FILE" help:"Data file of the server that is started; it is kept. Default: a temporary file."`
+	File          string `placeholder:"FILE" help:"Data file of the server that is started; it is kept, and the server is stopped in order. Default: a temporary file."`
 	CacheGrid     string `placeholder:"SIZE" help:"Page cache of the server that is started, see start --help. Default: that of start."`
 	CacheAccounts string `placeholder:"SIZE" help:"Account cache of the server that is started. Default: that of start."`
 	LogServer     bool   `aliases:"log-debug-replica,log-debug" help:"Show the log of the server that is started."`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -196,4 +197,54 @@ func TestManyStarts(t *testing.T) {
 		s = harness(t, path)
 	}
 	wantAccounts(t, connected(t, s.port), 1)
+}
+
+// Goal: SIGTERM of a server with much in its log ends it with status 0, and the next start has next
+// to nothing to execute, and everything that was answered. On a machine that is too busy, the
+// server says that it has given the checkpoint up, and the next start executes the log.
+func TestStopTakesACheckpoint(t *testing.T) {
+	path := formatted(t)
+	arguments := []string{"start", "--addresses=0", "--cache-grid=64MiB", "--cache-accounts=8MiB", path}
+	s := harnessOf(t, command(nil, arguments...))
+	c := connected(t, s.port)
+	makeAccount(t, c, 1)
+	makeAccount(t, c, 2)
+	const requests = 36
+	events := make([]client.Transfer, 8189)
+	for request := range uint64(requests) {
+		for i := range events {
+			events[i] = client.Transfer{ID: wire.U128From(1 + request*8189 + uint64(i)), DebitAccountID: wire.U128From(1),
+				CreditAccountID: wire.U128From(2), Amount: wire.U128From(1), Ledger: 1, Code: 1}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), endsWithin)
+		results, err := c.CreateTransfers(ctx, events)
+		if cancel(); err != nil || len(results) != len(events) || results[8188].Status != accounting.TransferStatusCreated {
+			t.Fatalf("request %d: %d results, error %v", request, len(results), err)
+		}
+	}
+	c.Close()
+	s.signal(t, unix.SIGTERM)
+	if status := wait(t, s.Cmd); status != exitDone {
+		t.Fatalf("status %d after SIGTERM\n%s", status, s.stderr)
+	}
+	status, out, stderr := ended(t, nil, "start", "--check", "--json", path)
+	var plan struct {
+		CheckpointOp uint64 `json:"checkpoint_op"`
+		ReplayedOps  uint64 `json:"replayed_ops"`
+	}
+	if err := json.Unmarshal([]byte(out), &plan); status != exitDone || err != nil {
+		t.Fatalf("status %d, %v: %s%s", status, err, out, stderr)
+	}
+	isGivenUp := strings.Contains(s.stderr.String(), "is given up: the next start executes the log instead")
+	if isGivenUp == (plan.CheckpointOp == 895) || !isGivenUp && plan.ReplayedOps != 32 {
+		t.Errorf("given up: %v; the next start executes %d ops behind checkpoint %d\n%s", isGivenUp, plan.ReplayedOps, plan.CheckpointOp,
+			s.stderr)
+	}
+	s = harnessOf(t, command(nil, arguments...))
+	ctx, cancel := context.WithTimeout(context.Background(), endsWithin)
+	defer cancel()
+	found, err := connected(t, s.port).LookupAccounts(ctx, []client.U128{wire.U128From(1)})
+	if err != nil || len(found) != 1 || found[0].DebitsPosted != wire.U128From(requests*8189) {
+		t.Errorf("account 1 is %+v, error %v", found, err)
+	}
 }

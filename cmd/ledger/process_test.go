@@ -131,8 +131,13 @@ func harness(t *testing.T, path string, arguments ...string) *served {
 // harnessIn is harness with more in the environment.
 func harnessIn(t *testing.T, environment []string, path string, arguments ...string) *served {
 	t.Helper()
-	s := &served{Cmd: command(environment, append([]string{"start", "--addresses=0", "--development", path}, arguments...)...),
-		stderr: &bytes.Buffer{}}
+	return harnessOf(t, command(environment, append([]string{"start", "--addresses=0", "--development", path}, arguments...)...))
+}
+
+// harnessOf starts a server by a command with --addresses=0 and reads its port.
+func harnessOf(t *testing.T, start *exec.Cmd) *served {
+	t.Helper()
+	s := &served{Cmd: start, stderr: &bytes.Buffer{}}
 	s.Stderr = s.stderr
 	var err error
 	if s.stdin, err = s.StdinPipe(); err != nil {

@@ -16,6 +16,10 @@ import (
 // Until then the client's request is in flight, and its session has the reply before. Nothing that
 // is decided from the table of sessions comes in between: apply executes a register or a trigger op
 // when no earlier reply is missing. So the table is the same as if each reply came with its op.
+//
+// The entries suffice although one that is there may wait: a single replica has one prepare that is
+// not durable. Only replies of that op can wait, and it had room for as many as apply did not miss
+// when it was executed.
 type late struct {
 	entries [stages.LateRepliesMax]lateReply
 	count   int

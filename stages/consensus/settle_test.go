@@ -195,6 +195,30 @@ func TestSettleAtRest(t *testing.T) {
 	w.create(f, 1)
 }
 
+// Goal: a replica that waits for the checkpoint before its end sleeps. Only an event ends that
+// wait, so no time is due for ever: the cores belong to the checkpoint.
+func TestSettleWaitsAsleep(t *testing.T) {
+	w := newTester(t, tailLimits())
+	f := w.register(5)
+	for range 8 {
+		f = w.create(f, 10)
+	}
+	w.leaves = true
+	for w.turn(); w.finishAppend() || w.finishCommit() || w.appending != nil; { // and no checkpoint
+		w.turn()
+	}
+	if w.left || !w.stage.snapshot.isLent() {
+		t.Fatalf("left %v, head %d: it does not wait for the checkpoint", w.left, w.head)
+	}
+	for range 5 {
+		w.nowNs += pulseIdleNs
+		w.turn()
+		if at := w.stage.TimerNs(); at <= w.nowNs {
+			t.Fatalf("a step is due since %d ns, and nothing is to be done", w.nowNs-at)
+		}
+	}
+}
+
 // Goal: whenever the process ends, by a crash too, the log that no-ops have lengthened is one that
 // a start goes on from, and it has all that was answered.
 func TestSettleAndCrash(t *testing.T) {

@@ -275,13 +275,13 @@ func (s *Stage) checkRest() {
 	}
 }
 
-// TimerNs is the latest time at which the stage needs a step. While no prepare may start, there is
-// no such time, because only an event ends that state.
+// TimerNs is the latest time at which the stage needs a step. While no prepare may start, or the
+// process is about to end, there is no such time, because only an event ends that state.
 func (s *Stage) TimerNs() uint64 {
 	if s.isCluster() && !s.status.isFailed() {
 		return s.clusterTimerNs()
 	}
-	if !s.status.isServing() || s.timers.isPulsing() || !s.mayPrepare() {
+	if !s.status.isServing() || s.timers.isPulsing() || s.settling.leaves() || !s.mayPrepare() {
 		return ^uint64(0)
 	}
 	return s.timers.idleNs()

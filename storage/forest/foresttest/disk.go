@@ -187,6 +187,19 @@ func (g *Ground) Damage(address uint64) {
 	g.disk.data[gridOffset+g.geometry.Offset(address, 0)+20] ^= 1
 }
 
+// DamageAny changes a byte of a page of a block that is in use, and returns the block's address.
+// The byte may be one that nobody reads.
+func (g *Ground) DamageAny(random *rand.Rand) (address uint64) {
+	for address = 1 + random.Uint64N(g.Free.High()); !g.Free.IsAcquired(address); {
+		address = 1 + random.Uint64N(g.Free.High())
+	}
+	page := random.Uint32N(g.Limits.BlockBytes / g.Limits.PageBytes)
+	at := gridOffset + g.geometry.Offset(address, page) + random.Uint64N(uint64(g.Limits.PageBytes))
+	g.disk.grow(at + 1)
+	g.disk.data[at] ^= 1 << random.UintN(8)
+	return address
+}
+
 // Fault runs f and returns the fault with which it ends, or nil.
 func Fault(f func()) (fault *storage.Fault) {
 	defer func() {

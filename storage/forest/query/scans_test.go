@@ -7,6 +7,7 @@ import (
 
 	"ledger/accounting"
 	"ledger/internal/seeded"
+	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/forest/expiry"
 	"ledger/storage/forest/foresttest"
@@ -35,7 +36,11 @@ type state struct {
 }
 
 func newState(t testing.TB, random *rand.Rand) *state {
-	g := foresttest.New(t, foresttest.Limits(), random)
+	return newStateWith(t, random, foresttest.Limits())
+}
+
+func newStateWith(t testing.TB, random *rand.Rand, of limits.Limits) *state {
+	g := foresttest.New(t, of, random)
 	l := &g.Limits
 	s := &state{Ground: g, t: t, random: random, op: uint64(l.BarOps) - 1, clock: 100}
 	s.levels = levels.New(l, g.Memory, g.Pages, g.Free, rows.BlocksMax(l))
