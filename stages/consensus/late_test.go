@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"slices"
 	"testing"
 
 	"ledger/prepare"
@@ -38,18 +39,13 @@ func (w *world) replied(l *lateOp, position int) {
 		Late: l.replies[position]})
 }
 
-// Goal: while the only op that is not durable has all LateRepliesMax replies late, and apply has built
-// them, they wait in their places, and nothing leaves. When it is durable they are sent, and each
-// place is free for the next op. So there are never more of them than places.
+// Goal: while the only op that is not durable has all LateRepliesMax replies late, and apply has
+// built them, they wait in their places, and nothing leaves. When it is durable they are sent, and
+// each place is free for the next op. So there are never more of them than places.
 func TestLateRepliesWaitForTheLog(t *testing.T) {
 	w, clients := manyClients(t, 2*stages.LateRepliesMax)
-	for round := range 4 {
+	for half := range slices.Chunk(clients, stages.LateRepliesMax) {
 		w.answers = nil
-		half := clients[round%2*stages.LateRepliesMax:][:stages.LateRepliesMax]
-		first := 1 // the first request goes alone; the others gather behind it
-		if round >= 2 {
-			break
-		}
 		for _, f := range half {
 			if !w.receive(frame(f, make([]byte, 16))) {
 				t.Fatal("the message would not pass net")
@@ -61,7 +57,7 @@ func TestLateRepliesWaitForTheLog(t *testing.T) {
 			}
 		}
 		done := w.finishLate()
-		if len(done.replies) < stages.LateRepliesMax-first {
+		if len(done.replies) != stages.LateRepliesMax {
 			t.Fatalf("%d requests share op %d", len(done.replies), done.op)
 		}
 		w.turn()
