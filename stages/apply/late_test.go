@@ -116,7 +116,7 @@ func (b *bench) executedLate(requests []accounting.Request, wants [][]byte, slot
 // included, the reply is that of the plain store as of its op. No reply is missing at a trigger.
 func TestLateRepliesAreThoseOfTheirOp(t *testing.T) {
 	random := seeded.Rand(t)
-	ops := 1500
+	ops := 900
 	if testing.Short() {
 		ops = 600
 	}
