@@ -21,8 +21,8 @@ type State struct {
 	Op                 uint64 // the head
 	CommitMin          uint64
 	CommitMax          uint64
-	SyncOp             uint64 // the checkpoint that state sync is fetching; 0: none
-	OpenNs             uint64 // how long the last opening of a checkpoint took: the primary spaces its prepares by it
+	SyncOp             uint64 // the checkpoint by which the replica comes back; 0: it is whole, and near the others
+	OpenNs             uint64 // how long its last opening took, or its way back so far: the primary spaces its prepares by it
 	WriteNs            uint32 // the recent append to the log, smoothed
 	ExecuteNs          uint32 // the recent execution of an op, smoothed
 	LogView            uint32 // durable

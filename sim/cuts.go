@@ -19,7 +19,7 @@ type Cuts struct {
 
 // cutNames names what can be left out: the kinds of strikes, in their order, and then the faults
 // that go on all the time.
-var cutNames = append(strikeNames[:], "loss", "damage", "strangers", "spoiled blocks", "lost files")
+var cutNames = append(strikeNames[:], "loss", "damage", "strangers", "spoiled blocks", "lost files", "upgrade", "attacks")
 
 // Bits of Cuts.Without behind those of the kinds of strikes.
 const (
@@ -28,6 +28,8 @@ const (
 	withoutStrangers                                    // connections break, clients die, strangers come
 	withoutSpoiled                                      // blocks are damaged
 	withoutLosses                                       // data files are lost
+	withoutUpgrades                                     // machines get programs of the next release
+	withoutAttacks                                      // an attacker sends as a replica
 )
 
 func (c *Cuts) ops(drawn int) int {

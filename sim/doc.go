@@ -75,6 +75,11 @@
 // file is made by the same function. Sometimes the lost file is started again by mistake. The
 // oracle counts what a file promises only if the prepare itself names that file.
 //
+// In a sixth of the seeds, the machines get programs that offer the next release, one after the
+// other (severalupgrade.go); the oracle knows from the log which release executes an op. Half of
+// the clusters have a key (keys.go), which is replaced again and again, and a third of those have
+// an attacker between the machines (severalattack.go).
+//
 // # Clocks
 //
 // The world has one time. The clocks of a machine are up to 500 millionths faster or slower. They

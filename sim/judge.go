@@ -87,6 +87,7 @@ func (j *Judge) commit(p []byte) {
 			Operation:       model.Operation(r.Operation),
 			Body:            r.Body,
 			RequestBytesMax: h.RequestLimit(),
+			Rules:           h.Rules(),
 			Session:         r.Session,
 		}
 		if what, ok := j.forged[c.RequestChecksum]; ok {

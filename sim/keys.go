@@ -14,9 +14,12 @@ import (
 // for.
 type keyring struct{ step uint64 }
 
+// hasKey tells whether the replicas share a key.
+func (c *Cluster) hasKey() bool { return c.id.Lo&1 != 0 }
+
 // keysOf are the keys of a machine that starts.
 func (c *Cluster) keysOf(m *Machine) [][protocol.KeyBytes]byte {
-	if c.id.Lo&1 == 0 {
+	if !c.hasKey() {
 		return nil
 	}
 	isRead := true
@@ -24,7 +27,9 @@ func (c *Cluster) keysOf(m *Machine) [][protocol.KeyBytes]byte {
 		isRead = isRead && other.keyStep == c.keyring.step
 	}
 	if isRead {
-		c.keyring.step++
+		if c.keyring.step++; c.several != nil && c.keyring.step > 3 {
+			c.several.marks.add(MarkRotated) // the first key is gone, and each machine has started without it
+		}
 	}
 	m.keyStep = c.keyring.step
 	return c.keyring.keys()

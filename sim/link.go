@@ -39,6 +39,9 @@ type link struct {
 	isClient bool
 	excuse   string // why the server may close it; "": it may not
 
+	sealed   uint64 // messages that this end has sent to another replica
+	attacked bool   // an attacker has sent something to this end
+
 	spoiled      bool // a byte has changed on the way
 	serverClosed bool
 	peerGone     bool // the peer was told of the end, or has left

@@ -92,6 +92,12 @@ func checkpointOf(superblock []byte) (op uint64, id wire.Checksum) {
 	return c.Op, datafile.CheckpointID(&c)
 }
 
+// checkpointReleaseOf is the release that goes on from a superblock's checkpoint. 0: it has none.
+func checkpointReleaseOf(superblock []byte) uint32 {
+	c := datafile.DecodeCheckpoint(superblock[superblockCheckpointAt:][:datafile.CheckpointBytes])
+	return c.Release
+}
+
 func (d *Medium) onPrepare(offsetBytes uint64, data []byte, durable bool) {
 	h := prepare.Header(data[:prepare.HeaderBytes])
 	if h.SizeBytes() > d.limits.TwinBytes && !durable {

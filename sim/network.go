@@ -182,6 +182,9 @@ func (n *Network) SendParts(connection ports.ConnectionID, header, body []byte) 
 	}
 	if f, ok := l.peer.(*far); ok && n.sent != nil {
 		n.sent(f.other.network.owner, header, body)
+		if s := n.several(); s != nil {
+			s.attacker.hears(l, f.other.network.owner, header, body)
+		}
 	}
 	if l.reset || l.peerGone && n.random.IntN(2) == 0 {
 		n.push(ports.NetworkEvent{Kind: ports.NetworkSent, Connection: connection, Bytes: -int32(unix.EPIPE)})
@@ -200,6 +203,9 @@ func (n *Network) Close(connection ports.ConnectionID) {
 	}
 	l.serverClosed = true
 	l.arrived = nil
+	if l.attacked {
+		n.several().marks.add(MarkAttackEnded)
+	}
 	kept := n.ready[:0]
 	for _, e := range n.ready {
 		if e.Connection != connection {

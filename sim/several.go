@@ -25,6 +25,8 @@ type several struct {
 	marks   Marks
 
 	replacement replacement
+	upgrade     upgrade
+	attacker    attacker
 
 	isCalm bool
 
@@ -46,7 +48,8 @@ func (w *World) addSeveral(count, standbys int) *Cluster {
 	c.judge.several = true
 	w.clusters = append(w.clusters, c)
 	s := &several{cluster: c}
-	s.replacement.several = s
+	s.replacement.several, s.upgrade.several, s.upgrade.atOp = s, s, noUpgrade
+	s.attacker.several = s
 	c.several = s
 	var replicas []oracle.Replica
 	var disks []oracle.BlockDisk
@@ -75,6 +78,9 @@ func (w *World) addSeveral(count, standbys int) *Cluster {
 			w.line(fmt.Sprintf("    op %d of view %d is committed", p.Op, p.View))
 		}
 		c.judge.commit(p.Bytes)
+		if p.UpgradeTo != 0 {
+			s.marks.add(MarkUpgradeBegun)
+		}
 	})
 	s.blocks = oracle.NewBlocks(c.limits.PageBytes, c.limits.BlockBytes, count, disks)
 	return c
@@ -195,7 +201,7 @@ func (s *several) advance() {
 	if !s.isCalm {
 		next = min(next, max(s.strikeNs, now))
 	}
-	next = min(next, max(s.replacement.nextNs(), now))
+	next = min(next, max(s.replacement.nextNs(), now), max(s.upgrade.nextTimeNs(), now))
 	if next == ^uint64(0) {
 		next = now + nsPerMs
 	}

@@ -95,6 +95,8 @@ func (s *several) planStrike() {
 func (s *several) disturb() {
 	s.comeBack()
 	s.replacement.step()
+	s.upgrade.step()
+	s.attacker.step()
 	s.revive()
 	c := s.cluster
 	for _, m := range c.machines {

@@ -48,6 +48,10 @@ func (s *several) live() {
 		s.goal = uint64(opsLongMin + r.IntN(opsLongMax-opsLongMin))
 	}
 	s.goal = uint64(cuts.ops(int(s.goal)))
+	hasUpgrade := s.upgrade.draw()
+	if hasUpgrade {
+		profile.TrialPercent = 10
+	}
 	generator := workload.NewGenerator(r.Uint64(), profile, c.modelLimits)
 	clients := cuts.clients(1 + r.IntN(int(c.limits.SessionsMax)+2))
 	c.addClients(clients, generator, []uint64{0, 1, 20, 200}[r.IntN(4)]*nsPerMs)
@@ -57,6 +61,10 @@ func (s *several) live() {
 	}
 	s.planStrike()
 	s.replacement.plan()
+	s.attacker.plan()
+	if hasUpgrade {
+		s.upgrade.plan()
+	}
 	s.work()
 	s.heal()
 	s.audit()
@@ -91,6 +99,7 @@ func (s *several) work() {
 func (m *Machine) opensSeveral(o *replica.Opened) {
 	d := m.witness
 	d.rescan()
+	d.executed = o.Consensus.Superblock.Checkpoint.Op
 	m.cluster.several.blocks.Opens(m.index)
 	superblock := &o.Consensus.Superblock
 	if superblock.Sequence != d.sequence || superblock.View != d.view || superblock.LogView != d.logView {
@@ -142,6 +151,9 @@ func (s *several) goDown(m *Machine, powerCut bool, downNs uint64) {
 	if m.isPrimary() {
 		s.marks.add(MarkPrimaryCrash)
 	}
+	if s.upgrade.isUnderWay() && m.fault == nil {
+		s.marks.add(MarkUpgradeCrash)
+	}
 	for _, o := range m.disk.flying {
 		if o.kind == diskWrite && o.offsetBytes < m.layout.TwinsAt {
 			s.marks.add(MarkTornSuperblock)
@@ -185,7 +197,8 @@ func (s *several) revive() {
 		}
 		started, err := m.start(crashSectors)
 		if err != nil {
-			m.fail("machine %d refuses to start: %v", m.index, err)
+			s.upgrade.refused(m, err)
+			continue
 		}
 		if !started {
 			m.result.CrashesCount++
@@ -202,6 +215,10 @@ func (s *several) revive() {
 
 // stopped: a replica has stopped with a fault.
 func (s *several) stopped(m *Machine) {
+	if endsRelease(m.fault) {
+		s.upgrade.passes(m)
+		return
+	}
 	if !m.disk.errorGiven {
 		m.fail("replica %d stops: %v", m.index, m.fault)
 	}
@@ -259,6 +276,7 @@ func (s *several) runUntil(done func() bool, what string) {
 // heal demands that every client gets its reply when there are no further faults.
 func (s *several) heal() {
 	s.replacement.finish()
+	s.upgrade.finish()
 	for _, c := range s.cluster.clients {
 		c.protocol.Stop()
 	}

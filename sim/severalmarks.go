@@ -65,6 +65,15 @@ const (
 	MarkReplacedTold                  // recover is told twice, because its session or its file is lost
 	MarkOldFile                       // the lost file comes back
 	MarkOldAck                        // it acknowledges an op, and does not count
+	MarkUpgradeBegun                  // an upgrade op is committed
+	MarkUpgraded                      // all run the next release at the end
+	MarkUpgradeInView                 // a view begins during an upgrade
+	MarkUpgradeCrash                  // a machine goes down during an upgrade
+	MarkUpgradeSync                   // a replica takes the checkpoint of another release
+	MarkUpgradeRefused                // a program that is too old refuses to start
+	MarkAttacked                      // an attacker sends something as a replica
+	MarkAttackEnded                   // and the connection is ended on which it comes
+	MarkRotated                       // the key of a cluster is replaced while it works
 	marksCount
 )
 
@@ -122,6 +131,15 @@ var markRules = [marksCount]struct {
 	MarkReplacedTold:      {"recover is run twice", 1},
 	MarkOldFile:           {"the lost data file comes back", 2},
 	MarkOldAck:            {"it acknowledges, and does not count", 0},
+	MarkUpgradeBegun:      {"an upgrade op is committed", 8},
+	MarkUpgraded:          {"all replicas run the next release", 8},
+	MarkUpgradeInView:     {"a view begins during an upgrade", 2},
+	MarkUpgradeCrash:      {"a machine goes down during an upgrade", 2},
+	MarkUpgradeSync:       {"a replica takes a checkpoint of the next release", 0},
+	MarkUpgradeRefused:    {"a program that is too old for the release refuses to start", 4},
+	MarkAttacked:          {"an attacker sends something as a replica", 10},
+	MarkAttackEnded:       {"the connection ends on which an attacker sends", 10},
+	MarkRotated:           {"all machines have started without the first key", 2},
 }
 
 // Marks counts how often a run reached each mark.

@@ -7,13 +7,17 @@ import (
 
 // stranger is a connection of no known client. Nothing that it sends may do harm.
 type stranger struct {
-	machine *Machine
-	stream  *workload.Stream
+	machine    *Machine
+	stream     *workload.Stream
+	isAttacker bool // it speaks the protocol of replicas
 }
 
 var _ peer = (*stranger)(nil)
 
 func (s *stranger) received(_ *link, data []byte) {
+	if s.isAttacker {
+		return
+	}
 	frames, err := s.stream.Push(data)
 	if err != nil {
 		s.machine.fail("the server sends bytes that are no messages to a stranger: %v", err)

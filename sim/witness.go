@@ -13,6 +13,7 @@ import (
 const (
 	superblockViewAt        = 80
 	superblockLogViewAt     = 84
+	superblockReleaseAt     = 156
 	superblockIncarnationAt = 160
 	superblockSyncMaxAt     = 176
 	superblockRecoveredAt   = 185
@@ -35,6 +36,7 @@ type witness struct {
 	checkpointOp  uint64
 	syncMax       uint64 // blocks that were born up to this op may be missing; 0: none
 	highest       uint64 // op that was ever written here
+	executed      uint64 // op that apply was last seen at
 
 	ballots map[uint32][]byte // the list that was sent as the vote of a log view
 
@@ -187,6 +189,9 @@ func (d *witness) onCheckpoint(op uint64, data []byte) {
 	}
 	if syncMax > d.syncMax {
 		s.marks.add(MarkSync)
+		if checkpointReleaseOf(data) != m.opened.Limits.Release {
+			s.marks.add(MarkUpgradeSync)
+		}
 		if d.syncMax > 0 {
 			s.marks.add(MarkSyncAgain)
 		}
@@ -253,6 +258,10 @@ func (d *witness) onHeld(p *oracle.Prepare) {
 // prepare shows in the replies and in the next checkpoint: the log on disk may have another one
 // until the log view is durable.
 func (d *witness) onExecuted(op uint64) {
+	for next := d.executed + 1; next <= op; next++ { // an opened checkpoint was executed before
+		d.several.upgrade.executes(d.machine, next)
+	}
+	d.executed = op
 	if highest := d.several.oracle.Highest(); op > highest {
 		d.machine.fail("machine %d executes op %d, and op %d is the last one that is committed", d.machine.index, op, highest)
 	}
@@ -274,6 +283,9 @@ func (d *witness) take(data []byte) {
 	}
 	if d.view > before.view+1 && before.sequence > 0 {
 		d.several.marks.add(MarkViewSkipped)
+	}
+	if d.view > before.view && d.logView == d.view && d.several.upgrade.isUnderWay() {
+		d.several.marks.add(MarkUpgradeInView)
 	}
 	if d.view > before.view && d.logView == d.view && d.several.replacement.m != nil {
 		d.several.marks.add(MarkReplacedInView)

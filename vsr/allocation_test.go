@@ -67,9 +67,9 @@ func TestNothingAllocates(t *testing.T) {
 		},
 		"budget": func() {
 			nowNs += ms
-			peer, _ := budget.Ask(nowNs, nowNs, wire.Checksum{}, nowNs)
+			peer, _ := budget.Ask(nowNs, Wanted{Op: nowNs}, nowNs)
 			budget.Answered(peer, nowNs, nowNs, wire.Checksum{})
-			sink += uint64(budget.AskAll(nowNs, nowNs, wire.Checksum{})) + uint64(budget.Expire(nowNs)) + budget.NextNs()
+			sink += uint64(budget.AskAll(nowNs, Wanted{Op: nowNs})) + uint64(budget.Expire(nowNs)) + budget.NextNs()
 		},
 		"blocks": func() {
 			nowNs += 300 * ms

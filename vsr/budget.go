@@ -10,7 +10,8 @@ import (
 
 // Limits of the repair of prepares.
 const (
-	repairsPerPeerMax   = 2           // prepares asked of one peer that have not come
+	repairsPerPeerMax   = 4           // prepares asked of one peer that have not come
+	repairBytesMax      = 2 << 20     // what these may be large together: two full ones. One alone may have any size
 	repairLatencyNsInit = 100_000_000 // of a peer that has answered nothing yet
 	repairExpiryNsMax   = 500_000_000 // a request is given up after twice its peer's latency, and at most this
 	repairExpiryNsMin   = 10_000_000
@@ -29,11 +30,14 @@ type budgetPeer struct {
 	isConnected bool
 	latencyNs   uint64
 	asked       [repairsPerPeerMax]repairRequest
+	count       int    // of asked
+	bytes       uint64 // of asked
 }
 
 type repairRequest struct {
 	isOut     bool
 	op        uint64
+	bytes     uint64
 	checksum  wire.Checksum
 	sentNs    uint64
 	expiresNs uint64
@@ -52,18 +56,25 @@ func NewBudget(self, replicas int) Budget {
 // Connected says whether a peer can be asked. What it was asked over a connection that has ended
 // will not come.
 func (b *Budget) Connected(peer int, isConnected bool) {
-	b.peers[peer].isConnected = isConnected
-	b.peers[peer].asked = [repairsPerPeerMax]repairRequest{}
+	p := &b.peers[peer]
+	p.isConnected, p.asked, p.count, p.bytes = isConnected, [repairsPerPeerMax]repairRequest{}, 0, 0
+}
+
+// Wanted is a prepare that is asked for.
+type Wanted struct {
+	Op       uint64
+	Checksum wire.Checksum
+	Bytes    uint32 // as its header says
 }
 
 // Ask chooses a peer for a prepare, and counts the request as out. It takes the one of the least
 // latency that has room, and in one of ten cases any that has room. A peer is not asked for what it
 // has been asked and may still send. random is a number that the caller draws.
-func (b *Budget) Ask(nowNs, op uint64, checksum wire.Checksum, random uint64) (peer int, ok bool) {
+func (b *Budget) Ask(nowNs uint64, w Wanted, random uint64) (peer int, ok bool) {
 	b.Expire(nowNs)
 	peer, room := -1, 0
 	for i := range b.count {
-		if !b.hasRoom(i, op, checksum) {
+		if !b.hasRoom(i, w) {
 			continue
 		}
 		room++
@@ -77,7 +88,7 @@ func (b *Budget) Ask(nowNs, op uint64, checksum wire.Checksum, random uint64) (p
 	if random%100 < repairRandomPercent {
 		skip := uniform(random/100<<32, uint64(room))
 		for i := range b.count {
-			if !b.hasRoom(i, op, checksum) {
+			if !b.hasRoom(i, w) {
 				continue
 			}
 			if skip == 0 {
@@ -87,21 +98,31 @@ func (b *Budget) Ask(nowNs, op uint64, checksum wire.Checksum, random uint64) (p
 			skip--
 		}
 	}
-	b.put(peer, nowNs, op, checksum)
+	b.put(peer, nowNs, w)
 	return peer, true
 }
 
 // AskAll counts a request to every peer that has room: a new primary has no time to try one after
 // the other. It returns their bits.
-func (b *Budget) AskAll(nowNs, op uint64, checksum wire.Checksum) (peers uint8) {
+func (b *Budget) AskAll(nowNs uint64, w Wanted) (peers uint8) {
 	b.Expire(nowNs)
 	for i := range b.count {
-		if b.hasRoom(i, op, checksum) {
-			b.put(i, nowNs, op, checksum)
+		if b.hasRoom(i, w) {
+			b.put(i, nowNs, w)
 			peers |= 1 << i
 		}
 	}
 	return peers
+}
+
+// Out counts the requests that are out. isAsked: this prepare is among them.
+func (b *Budget) Out(w Wanted) (count int, isAsked bool) {
+	for i := range b.count {
+		p := &b.peers[i]
+		count += p.count
+		isAsked = isAsked || p.isAsked(w.Op, w.Checksum)
+	}
+	return count, isAsked
 }
 
 // Answered takes a prepare that came from a peer, and measures. What comes after the expiry is
@@ -111,7 +132,19 @@ func (b *Budget) Answered(peer int, nowNs, op uint64, checksum wire.Checksum) {
 	for i := range p.asked {
 		if a := &p.asked[i]; a.isOut && a.op == op && a.checksum == checksum {
 			p.latencyNs = (p.latencyNs*4 + max(nowNs, a.sentNs) - a.sentNs) / 5
-			a.isOut = false
+			p.end(a)
+		}
+	}
+}
+
+// Missing takes a peer's word that it has not got a prepare. It counts as a request that was given
+// up: otherwise a peer that is as far behind, and near, would be the fastest of all, and be asked
+// for what the others have.
+func (b *Budget) Missing(peer int, op uint64, checksum wire.Checksum) {
+	p := &b.peers[peer]
+	for i := range p.asked {
+		if a := &p.asked[i]; a.isOut && a.op == op && a.checksum == checksum {
+			p.giveUp(a)
 		}
 	}
 }
@@ -120,8 +153,8 @@ func (b *Budget) Answered(peer int, nowNs, op uint64, checksum wire.Checksum) {
 func (b *Budget) NextNs() uint64 {
 	next := ^uint64(0)
 	for i := range b.count {
-		for _, a := range b.peers[i].asked {
-			if a.isOut {
+		for j := range b.peers[i].asked {
+			if a := &b.peers[i].asked[j]; a.isOut {
 				next = min(next, a.expiresNs)
 			}
 		}
@@ -136,8 +169,7 @@ func (b *Budget) Expire(nowNs uint64) (count int) {
 		p := &b.peers[i]
 		for j := range p.asked {
 			if a := &p.asked[j]; a.isOut && nowNs >= a.expiresNs {
-				a.isOut = false
-				p.latencyNs = min((p.latencyNs*4+2*(a.expiresNs-a.sentNs))/5, repairExpiryNsMax)
+				p.giveUp(a)
 				count++
 			}
 		}
@@ -145,33 +177,46 @@ func (b *Budget) Expire(nowNs uint64) (count int) {
 	return count
 }
 
-func (b *Budget) hasRoom(peer int, op uint64, checksum wire.Checksum) bool {
+func (b *Budget) hasRoom(peer int, w Wanted) bool {
 	p := &b.peers[peer]
-	if peer == b.self || !p.isConnected {
-		return false
-	}
-	room := false
-	for i := range p.asked {
-		switch a := &p.asked[i]; {
-		case !a.isOut:
-			room = true
-		case a.op == op && a.checksum == checksum:
-			return false
-		}
-	}
-	return room
+	return peer != b.self && p.isConnected && p.count < len(p.asked) && (p.count == 0 || p.bytes+uint64(w.Bytes) <= repairBytesMax) &&
+		!p.isAsked(w.Op, w.Checksum)
 }
 
-func (b *Budget) put(peer int, nowNs, op uint64, checksum wire.Checksum) {
+func (p *budgetPeer) isAsked(op uint64, checksum wire.Checksum) bool {
+	for i := range p.asked {
+		if a := &p.asked[i]; a.isOut && a.op == op && a.checksum == checksum {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Budget) put(peer int, nowNs uint64, w Wanted) {
 	p := &b.peers[peer]
 	for i := range p.asked {
 		if a := &p.asked[i]; !a.isOut {
 			expiry := min(max(2*p.latencyNs, repairExpiryNsMin), repairExpiryNsMax)
-			*a = repairRequest{isOut: true, op: op, checksum: checksum, sentNs: nowNs, expiresNs: nowNs + expiry}
+			*a = repairRequest{isOut: true, op: w.Op, bytes: uint64(w.Bytes), checksum: w.Checksum, sentNs: nowNs, expiresNs: nowNs + expiry}
+			p.count++
+			p.bytes += a.bytes
 			return
 		}
 	}
 	assert.That(false, "the peer has room")
+}
+
+// giveUp a request. The peer counts as slower than it was waited for.
+func (p *budgetPeer) giveUp(a *repairRequest) {
+	p.latencyNs = min((p.latencyNs*4+2*(a.expiresNs-a.sentNs))/5, repairExpiryNsMax)
+	p.end(a)
+}
+
+// end of a request.
+func (p *budgetPeer) end(a *repairRequest) {
+	a.isOut = false
+	p.count--
+	p.bytes -= a.bytes
 }
 
 // uniform maps a random number to 0..below-1.

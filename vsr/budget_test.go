@@ -20,12 +20,13 @@ func connectedBudget(self, replicas int) Budget {
 // notRandom makes Ask take the peer of the least latency.
 const notRandom = 99
 
-// Two prepares may be asked of one peer, none of them twice, and none of a peer that is not there.
+// Two full prepares may be asked of one peer, or four small ones; none of them twice, and none of a
+// peer that is not there.
 func TestBudgetRoom(t *testing.T) {
 	b := connectedBudget(0, 3)
 	this := wire.Checksum{1}
 	asked := func(op uint64) int {
-		peer, ok := b.Ask(0, op, this, notRandom)
+		peer, ok := b.Ask(0, Wanted{op, this, 1 << 20}, notRandom)
 		if !ok {
 			return -1
 		}
@@ -56,8 +57,17 @@ func TestBudgetRoom(t *testing.T) {
 	if got := asked(0); got != 1 {
 		t.Errorf("peer %d is asked", got)
 	}
+	small := connectedBudget(0, 2)
+	for op := range uint64(5) {
+		if _, ok := small.Ask(0, Wanted{Op: op, Bytes: 4096}, notRandom); ok != (op < 4) {
+			t.Errorf("small request %d: asked %v", op, ok)
+		}
+	}
+	if count, isAsked := small.Out(Wanted{Op: 3}); count != 4 || !isAsked {
+		t.Errorf("%d requests are out, that of op 3: %v", count, isAsked)
+	}
 	alone := connectedBudget(0, 1)
-	if _, ok := alone.Ask(0, 1, this, notRandom); ok {
+	if _, ok := alone.Ask(0, Wanted{Op: 1, Checksum: this}, notRandom); ok {
 		t.Error("a single replica asks somebody")
 	}
 }
@@ -69,7 +79,7 @@ func TestBudgetExpiry(t *testing.T) {
 	now := uint64(0)
 	expiries := []uint64{}
 	for op := range uint64(12) {
-		if _, ok := b.Ask(now, op, wire.Checksum{}, notRandom); !ok {
+		if _, ok := b.Ask(now, Wanted{Op: op}, notRandom); !ok {
 			t.Fatal("no room")
 		}
 		next := b.NextNs()
@@ -83,11 +93,11 @@ func TestBudgetExpiry(t *testing.T) {
 		t.Errorf("requests expire after %v", expiries)
 	}
 	for op := range uint64(50) { // it answers within 3 ms
-		b.Ask(now, op, wire.Checksum{}, notRandom)
+		b.Ask(now, Wanted{Op: op}, notRandom)
 		b.Answered(0, now+3*ms, op, wire.Checksum{})
 		now += 3 * ms
 	}
-	b.Ask(now, 99, wire.Checksum{}, notRandom)
+	b.Ask(now, Wanted{Op: 99}, notRandom)
 	if got := b.NextNs() - now; got != 10*ms {
 		t.Errorf("a request to a peer that answers within 3 ms expires after %d ns", got)
 	}
@@ -101,7 +111,7 @@ func TestBudgetChoice(t *testing.T) {
 	latencies := [4]uint64{5 * ms, 1 * ms, 0, 20 * ms}
 	counts, now := [4]int{}, uint64(0)
 	for op := range uint64(10_000) {
-		peer, ok := b.Ask(now, op, wire.Checksum{}, random.Uint64())
+		peer, ok := b.Ask(now, Wanted{Op: op}, random.Uint64())
 		if !ok {
 			t.Fatal("no room")
 		}
@@ -114,10 +124,10 @@ func TestBudgetChoice(t *testing.T) {
 	if counts[2] != 0 || counts[1] < 7200 || counts[0] < 100 || counts[3] < 100 {
 		t.Errorf("requests by peer: %v", counts)
 	}
-	if got := b.AskAll(now, 1, wire.Checksum{}); got != 0b1011 {
+	if got := b.AskAll(now, Wanted{Op: 1}); got != 0b1011 {
 		t.Errorf("a new primary asks %b", got)
 	}
-	if got := b.AskAll(now, 1, wire.Checksum{}); got != 0 {
+	if got := b.AskAll(now, Wanted{Op: 1}); got != 0 {
 		t.Errorf("a new primary asks %b again", got)
 	}
 }
@@ -132,7 +142,7 @@ func TestBudgetWithADeadPeer(t *testing.T) {
 		var coming []answer
 		for missing <= 200 {
 			for {
-				peer, ok := b.Ask(now, missing, wire.Checksum{}, random.Uint64())
+				peer, ok := b.Ask(now, Wanted{Op: missing}, random.Uint64())
 				if !ok {
 					break
 				}

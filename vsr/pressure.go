@@ -44,7 +44,7 @@ type Pressure struct {
 // NewPressure returns one without any pause.
 func NewPressure(l *limits.Limits) Pressure {
 	slots := uint64(l.JournalSlotsCount)
-	return Pressure{free: slots / 8, full: slots / 2, far: slots}
+	return Pressure{free: NearOps(l), full: slots / 2, far: slots}
 }
 
 // Slowest returns the largest lag of the backups that have told theirs of late, and that can catch

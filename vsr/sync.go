@@ -98,15 +98,28 @@ func SyncRange(before, from, to uint64) (opMin, opMax uint64) {
 	return from + 1, to
 }
 
+// NearOps is the lag, in ops, up to which a replica counts as near the others: an eighth of a log.
+func NearOps(l *limits.Limits) uint64 { return uint64(l.JournalSlotsCount) / 8 }
+
 // SpacingMaxNs: a primary spaces its prepares for at most so long.
 const SpacingMaxNs = 60_000_000_000
 
-// Spacing returns the time that a primary leaves between two prepares while a replica that needs
-// openNs to open a checkpoint has been syncing for syncNs: a checkpoint interval lasts twice as
-// long as the opening. So that replica has opened one before the next but one is durable.
-func Spacing(l *limits.Limits, openNs, syncNs uint64) (ns uint64) {
-	if syncNs >= SpacingMaxNs {
+// Return is a replica that comes back by state sync, as it tells of itself.
+type Return struct {
+	ForNs  uint64 // since it has told so
+	OpenNs uint64 // how long its last opening took, or how long it has been on its way back, if that is longer
+	Cost   Cost   // of its own writes
+}
+
+// Spacing returns the time that a primary leaves between two prepares for a replica that comes
+// back: a checkpoint interval lasts twice as long as the replica has needed. So it has opened a
+// checkpoint, and has what follows, before the next but one is durable. As long as it is not near,
+// the time grows, and with it the interval. So it arrives, whatever it gets per second, unless
+// that takes longer than a primary makes pauses. One whose disk is slow would fall behind again,
+// and is not waited for. own is the cost of the primary's writes.
+func (r *Return) Spacing(l *limits.Limits, own Cost) (ns uint64) {
+	if max(r.ForNs, r.OpenNs) >= SpacingMaxNs || r.Cost.WriteNs > slowNsMin && r.Cost.WriteNs > slowFactor*own.WriteNs {
 		return 0
 	}
-	return 2 * openNs / l.CheckpointIntervalOps()
+	return 2 * r.OpenNs / l.CheckpointIntervalOps()
 }

@@ -102,15 +102,22 @@ func TestSyncRange(t *testing.T) {
 	}
 }
 
-// Goal: with the primary's spacing, an interval lasts twice an opening, and not for ever.
+// Goal: with the primary's spacing, an interval lasts twice what a replica needs to come back, not
+// for ever, and not for one whose disk is slow.
 func TestSpacing(t *testing.T) {
 	l := limits.Production()
-	const openNs = 9_000_000_000
-	got := Spacing(&l, openNs, 0) * l.CheckpointIntervalOps()
-	if got > 2*openNs || got < 2*openNs-l.CheckpointIntervalOps() {
+	const needNs = 9_000_000_000
+	own := Cost{WriteNs: 1_000_000}
+	r := Return{OpenNs: needNs, Cost: Cost{WriteNs: 20_000_000}}
+	if r.Spacing(&l, own) != 0 {
+		t.Fatal("it spaces for a replica whose disk is slow")
+	}
+	own.WriteNs = 6_000_000
+	got := r.Spacing(&l, own) * l.CheckpointIntervalOps()
+	if got > 2*needNs || got < 2*needNs-l.CheckpointIntervalOps() {
 		t.Fatal(got)
 	}
-	if Spacing(&l, openNs, SpacingMaxNs) != 0 || Spacing(&l, 0, 0) != 0 {
+	if r.ForNs = SpacingMaxNs; r.Spacing(&l, own) != 0 || (&Return{}).Spacing(&l, own) != 0 {
 		t.Fatal("it spaces for nothing")
 	}
 }

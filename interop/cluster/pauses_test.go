@@ -3,18 +3,24 @@ package cluster
 import (
 	"flag"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-var pausesFlag = flag.String("pauses", "5s", "how long TestBackupPauses stops a backup, as in 1s,5s,60s")
+var (
+	pausesFlag = flag.String("pauses", "5s", "how long TestBackupPauses stops a backup, as in 1s,5s,60s")
+	sizesFlag  = flag.String("sizes", fmt.Sprint(batchFull, ",", smallOp), "transfers of the requests of TestBackupPauses")
+)
 
 const (
 	smallOp = 10 // transfers of a small request
 	// logLap is a lag that the log cannot make good: state sync has to.
 	logLap = logSlots + 100
+	// pauseNoticed is when the others of a backup that was stopped have to be as fast as before.
+	pauseNoticed = 5 * time.Second
 )
 
 // TestBackupPauses stops a backup and lets it go on later, under full batches and under small ops.
@@ -24,7 +30,11 @@ func TestBackupPauses(t *testing.T) {
 	g := newGroup(t, options{isUngoverned: true})
 	p := newProbe(t, g)
 	l := newLoad(t, g, 8)
-	for _, size := range []int{batchFull, smallOp} {
+	for sizeText := range strings.SplitSeq(*sizesFlag, ",") {
+		size, err := strconv.Atoi(sizeText)
+		if err != nil || size < 1 || size > batchFull {
+			t.Fatalf("-sizes=%s: want numbers from 1 to %d", *sizesFlag, batchFull)
+		}
 		for text := range strings.SplitSeq(*pausesFlag, ",") {
 			length, err := time.ParseDuration(text)
 			if err != nil {
@@ -44,7 +54,10 @@ func (g *group) pause(p *probe, l *load, size int, length time.Duration) {
 	before := l.during(g, 2*time.Second)
 	syncs, _ := g.metric(backup, metricSyncs)
 	g.signal(backup, syscall.SIGSTOP)
-	stopped := l.during(g, length)
+	stopped := l.during(g, min(length, pauseNoticed))
+	if length > pauseNoticed {
+		stopped = l.during(g, length-pauseNoticed) // of the time in which it is known
+	}
 	lag := g.newest().commit
 	g.signal(backup, syscall.SIGCONT)
 	begun, calls := time.Now(), l.calls.Load()

@@ -121,7 +121,7 @@ func TestRollingUpgrade(t *testing.T) {
 	r := newRolling(t)
 	p := newProbe(t, r.group)
 	l := newLoad(t, r.group, 4)
-	l.begin(batchFull, 3*pauseBusy)
+	l.begin(smallOp, 0)
 	l.awaitCalls(r.group, 200)
 	begun := time.Now()
 	rolled := begun
@@ -153,7 +153,7 @@ func TestUpgradeKilled(t *testing.T) {
 	r := newRolling(t)
 	p := newProbe(t, r.group)
 	l := newLoad(t, r.group, 4)
-	l.begin(batchFull, 3*pauseBusy)
+	l.begin(smallOp, 0)
 	l.awaitCalls(r.group, 100)
 	for i := range replicas {
 		r.roll(t, i)
@@ -238,7 +238,7 @@ func TestUpgradeRefused(t *testing.T) {
 		r.start(i)
 	}
 	r.awaitRelease(releaseNew, 0, 1, 2)
-	l.begin(batchFull, 3*pauseBusy)
+	l.begin(smallOp, 0)
 	l.awaitCalls(r.group, 100)
 	l.end()
 	r.finish(l)

@@ -144,7 +144,7 @@ func (m *Machine) createAccount(te uint64, a Account) (status Status, actual uin
 		return AccountCreditsPostedMustBeZero, 0
 	case a.Ledger == 0:
 		return AccountLedgerMustNotBeZero, 0
-	case a.Code == 0:
+	case a.Code == 0 || a.Code == TrialCode && m.refusesTrialCode:
 		return AccountCodeMustNotBeZero, 0
 	}
 	timestamp := te

@@ -11,6 +11,8 @@ import (
 type Machine struct {
 	messageBytesMax uint32
 
+	refusesTrialCode bool // by the rules of the op that is executed
+
 	accounts  map[Number]*Account
 	transfers map[Number]*Transfer
 	deadIDs   map[Number]bool
@@ -92,6 +94,8 @@ func (m *Machine) Execute(o Operation, timestamp uint64, requestBytesMax uint32,
 	switch o {
 	case Noop, Member:
 		return []byte{}, nil
+	case Upgrade:
+		return nil, nil
 	case Pulse:
 		m.pulse(timestamp, limits.ExpiriesMax())
 		return nil, nil

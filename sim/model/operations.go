@@ -11,6 +11,7 @@ type Operation uint8
 // The operations that a log may hold.
 const (
 	Register Operation = 2
+	Upgrade  Operation = 5 // from here on, at some op, another release executes: nothing that a client sees
 	Noop     Operation = 6
 	Member   Operation = 7 // names the data files that count: nothing that a client sees
 	Pulse    Operation = 128
@@ -212,7 +213,7 @@ func (o Operation) Batches(body []byte) ([][]byte, error) {
 
 // CheckBody returns an error if a server must refuse body as invalid. Source: accounting, 11.4.
 func (l Limits) CheckBody(o Operation, body []byte) error {
-	if o == Member {
+	if o == Member || o == Upgrade {
 		return nil // the checks of the server are not modelled
 	}
 	if o == Noop || o == Pulse {

@@ -23,6 +23,7 @@ type Committed struct {
 	Release         uint32
 	Operation       Operation
 	Body            []byte
+	Rules           uint32 // of the release that prepared it, and by which it is executed
 
 	RequestBytesMax uint32 // the request limit that it runs under; 0 stands for that of Config
 
@@ -30,6 +31,13 @@ type Committed struct {
 	Session uint64
 	Parent  Checksum
 }
+
+// rulesTrial are the rules of the release of tests, by which an account with the code TrialCode is
+// refused like one without a code.
+const rulesTrial = 0xffff
+
+// TrialCode is the account code of which two releases think differently.
+const TrialCode = 0xfffe
 
 // FromRequest copies the fields that a client's request frame has. Op, Timestamp, View and Replica
 // come from the log.
@@ -108,6 +116,7 @@ func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 	if requestBytesMax == 0 {
 		requestBytesMax = s.config.RequestBytesMax
 	}
+	s.Machine.refusesTrialCode = c.Rules == rulesTrial
 	if c.IsInternal() {
 		_, err := s.Machine.Execute(c.Operation, c.Timestamp, requestBytesMax, c.Body)
 		return nil, err
@@ -139,7 +148,7 @@ func (s *Server) Commit(c *Committed) (reply []byte, err error) {
 
 // IsInternal tells whether no client has sent the request: it has no reply.
 func (c *Committed) IsInternal() bool {
-	return c.Operation == Pulse || (c.Operation == Member || c.Operation == Noop) && c.Client.IsZero()
+	return c.Operation == Pulse || c.Operation == Upgrade || (c.Operation == Member || c.Operation == Noop) && c.Client.IsZero()
 }
 
 // checkSession returns an error if no correct primary would have accepted the request. Source: wire

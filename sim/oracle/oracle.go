@@ -31,6 +31,7 @@ type Oracle struct {
 	views     []uint32                        // by op: the view in which it got its quorum
 	Strangers int                             // acknowledgements of files that the log does not name
 	root      Checksum
+	releases  releases
 }
 
 // promise is what an acknowledgement promises to keep.
@@ -45,6 +46,7 @@ func New(replicas []Replica, root Checksum, commit func(p *Prepare)) *Oracle {
 	return &Oracle{
 		replicas: replicas, quorum: replication[len(replicas)], commit: commit, root: root,
 		committed: make([]*Prepare, 1), views: make([]uint32, 1),
+		releases: releases{now: 1},
 		prepares: map[Checksum]*Prepare{}, acks: map[promise]uint8{}, promised: map[uint64]map[promise]*Prepare{},
 	}
 }
@@ -177,6 +179,9 @@ func (o *Oracle) settle(op uint64) error {
 			return nil
 		}
 		if err := o.names(chosen, o.committed[next-1]); err != nil {
+			return err
+		}
+		if err := o.releases.commits(chosen); err != nil {
 			return err
 		}
 		o.committed, o.views = append(o.committed, chosen), append(o.views, max(view, o.views[next-1]))

@@ -44,6 +44,7 @@ func (c *cluster) prepare(name, parent byte, op uint64, view uint32) *Prepare {
 	little.PutUint64(b[prepareOpAt:], op)
 	little.PutUint32(b[prepareViewAt:], view)
 	little.PutUint32(b[prepareSizeAt:], InnerBytes)
+	little.PutUint32(b[prepareRulesAt:], 1)
 	return c.oracle.Written(b)
 }
 
@@ -147,6 +148,7 @@ func (c *cluster) named(name, parent byte, op uint64, operation byte, members ..
 	little.PutUint64(b[prepareOpAt:], op)
 	little.PutUint32(b[prepareViewAt:], 1)
 	little.PutUint32(b[prepareSizeAt:], InnerBytes)
+	little.PutUint32(b[prepareRulesAt:], 1)
 	for i, incarnation := range members {
 		little.PutUint64(b[prepareMembersAt+8*i:], incarnation)
 	}
@@ -216,6 +218,40 @@ func TestTablesOfMembers(t *testing.T) {
 		}
 		if one.want == "" && err != nil || one.want != "" && (err == nil || !strings.Contains(err.Error(), one.want)) {
 			t.Errorf("operation %d, members %v: error %v, want %q", one.operation, one.members, err, one.want)
+		}
+	}
+}
+
+// Goal: the log says which release executes an op. Among the upgrade ops there is nothing else,
+// each op has the rules of its release, and no release goes back.
+func TestReleases(t *testing.T) {
+	request := func(op uint64, rules uint32) *Prepare { return &Prepare{Op: op, Rules: rules} }
+	upgrade := func(op uint64, to uint32, trigger uint64) *Prepare {
+		return &Prepare{Op: op, Rules: 1, UpgradeTo: to, Trigger: trigger}
+	}
+	for _, one := range []struct {
+		name string
+		log  []*Prepare
+		want string // of the last one
+	}{
+		{"an upgrade", []*Prepare{request(1, 1), upgrade(2, 2, 3), upgrade(3, 2, 3), request(4, 0xffff)}, ""},
+		{"a request between", []*Prepare{upgrade(1, 2, 3), request(2, 1)}, "lies among the upgrade ops"},
+		{"another trigger", []*Prepare{upgrade(1, 2, 3), upgrade(2, 2, 4)}, "lies among the upgrade ops"},
+		{"the older rules behind it", []*Prepare{upgrade(1, 2, 1), request(2, 1)}, "was prepared by rules 1"},
+		{"the newer rules in front of it", []*Prepare{request(1, 0xffff)}, "was prepared by rules 65535"},
+		{"back", []*Prepare{upgrade(1, 2, 1), upgrade(2, 1, 2)}, "from release 2 to 1"},
+		{"a trigger in the past", []*Prepare{upgrade(2, 2, 1)}, "ends at op 1"},
+	} {
+		r := releases{now: 1}
+		for i, p := range one.log {
+			err := r.commits(p)
+			isLast := i == len(one.log)-1
+			if isWrong := isLast && one.want != ""; isWrong != (err != nil) || isWrong && !strings.Contains(err.Error(), one.want) {
+				t.Errorf("%s, op %d: error %v, want %q", one.name, p.Op, err, one.want)
+			}
+		}
+		if one.want == "" && (r.of[1] != 1 || r.of[2] != 0 || r.of[3] != 0 || r.of[4] != 2) {
+			t.Errorf("%s: the ops are of releases %v", one.name, r.of)
 		}
 	}
 }

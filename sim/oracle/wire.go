@@ -10,6 +10,8 @@ const (
 	EnvelopeBytes = 64
 	InnerBytes    = 256
 	HeadBytes     = EnvelopeBytes + InnerBytes
+	SequenceAt    = 16 // of the envelope
+	ViewAt        = 52
 )
 
 // Commands of the messages between replicas.
@@ -48,7 +50,7 @@ type Message struct {
 
 // ParseMessage reads head, which is the envelope and the inner header.
 func ParseMessage(head, body []byte) Message {
-	return Message{Command: head[56], Author: int(head[57]), View: little.Uint32(head[52:]), Inner: head[EnvelopeBytes:HeadBytes],
+	return Message{Command: head[56], Author: int(head[57]), View: little.Uint32(head[ViewAt:]), Inner: head[EnvelopeBytes:HeadBytes],
 		Body: body}
 }
 

@@ -113,6 +113,9 @@ func (g *Generator) newAccount() model.Account {
 	if g.chance(1) {
 		a.Flags |= model.AccountClosed
 	}
+	if g.profile.TrialPercent > 0 && g.chance(g.profile.TrialPercent) {
+		a.Code = model.TrialCode
+	}
 	return a
 }
 

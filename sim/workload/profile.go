@@ -58,6 +58,7 @@ type Profile struct {
 	HistoryPercent     int
 	LongHoldPercent    int // timeouts of an hour
 	FilterWrongPercent int // invalid filters
+	TrialPercent       int // accounts with a code that only some releases accept
 
 	LedgersCount uint32 // few ledgers and few values of user data and codes, so that queries find something
 	ValuesCount  uint64

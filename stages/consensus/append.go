@@ -113,6 +113,7 @@ func (s *Stage) writeRecent() {
 // onAppendedCluster: a prepare is durable. isCurrent: it is the one that the log has.
 func (s *Stage) onAppendedCluster(e *stages.JournalToConsensus, isCurrent bool) {
 	s.acks.ended()
+	s.repair.written()
 	s.costs.written(e.Checksum, s.timers.now())
 	if isCurrent {
 		s.recent.written(e)

@@ -137,6 +137,7 @@ func (s *Stage) onStartView(from int, view uint32, m *peer.StartView, body []byt
 		s.views.setList(&list, &s.raw)
 	}
 	s.log.adopt(all[0].Op(), all)
+	s.repair.goOn()
 	s.commits.raiseMax(m.CommitMax)
 	s.views.told(m.CommitMax)
 	if !isNew {

@@ -7,6 +7,7 @@ import (
 	"ledger/peer"
 	"ledger/prepare"
 	"ledger/stages"
+	"ledger/vsr"
 	"ledger/wire"
 )
 
@@ -197,7 +198,7 @@ func (s *Stage) reported(from int, incarnation uint64, state *peer.State) {
 	if s.isOfStandby(from) {
 		return
 	}
-	s.spacing.told(from, state.SyncOp > 0, state.OpenNs, s.timers.now())
+	s.spacing.tell(from, state.SyncOp > 0, vsr.Return{OpenNs: state.OpenNs, Cost: vsr.Cost{WriteNs: uint64(state.WriteNs)}}, s.timers.now())
 	if s.isPrimary() && state.LogView == s.views.now() && s.isFollower(from, incarnation) {
 		s.beats.followedBy(from)
 	}
@@ -224,10 +225,10 @@ func (s *Stage) state() peer.State {
 		Op: s.log.head(), CommitMin: s.commits.min(), CommitMax: s.commits.max(), LogView: durable.LogView, ReleaseMin: s.limits.ReleaseMin,
 		ReleaseMax: s.limits.ReleaseMax, RequestsWaiting: uint16(s.queue.count()), Status: peer.StatusNormal,
 	}
-	if s.isSyncing() {
+	if s.isSyncing() || s.syncing.isReturning() {
 		state.SyncOp = durable.Checkpoint.Op
 	}
-	state.OpenNs = s.opening.lastNs(s.timers.now())
+	state.OpenNs = max(s.opening.lastNs(s.timers.now()), s.syncing.returningNs(s.timers.now()))
 	switch {
 	case s.views.isChanging():
 		state.Status = peer.StatusViewChange

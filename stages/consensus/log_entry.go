@@ -30,6 +30,17 @@ func (g *log) isWritingIt(op uint64) bool {
 // isTakenAhead tells whether a later op has the slot of op.
 func (g *log) isTakenAhead(op uint64) bool { return g.slot(op).isKnown && g.slot(op).op > op }
 
+// skipHeld returns the first op from op on to last whose prepare is not known to be held, or
+// last + 1. It takes no look at headers.
+func (g *log) skipHeld(op, last uint64) uint64 {
+	for ; op <= last && g.has(op); op++ {
+		if slot := g.slot(op); slot.isFaulty || slot.isDirty && !slot.isQueued && !g.isWritingIt(op) {
+			break
+		}
+	}
+	return op
+}
+
 // Entry is what the replica knows of an op. A prepare that is in memory, or that is being written,
 // is held: it is never nacked.
 func (g *log) Entry(op uint64) vsr.Entry {

@@ -141,7 +141,7 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 	case peer.CommandPrepareMissing:
 		var m peer.PrepareMissing
 		if decode(&m) {
-			s.repair.answered(from, s.timers.now(), m.Op, m.Checksum)
+			s.repair.missing(from, m.Op, m.Checksum)
 		}
 	case peer.CommandRequestBlocks:
 		var m peer.RequestBlocks

@@ -51,13 +51,13 @@ func (p *pressure) stepDown(nowNs uint64) {
 	p.each = [limits.ReplicasMax]vsr.Lag{}
 }
 
-// hearsLag takes what a backup has executed, unless it gets its state by state sync: then no pause
-// would help it.
+// hearsLag takes what a backup has executed, unless it comes back by state sync and the primary
+// waits for it anyway.
 func (s *Stage) hearsLag(from int, commitMin uint64) {
 	if !s.isPrimary() {
 		return
 	}
-	if s.peers.reported(from).SyncOp > 0 {
+	if s.spacing.waitsFor(&s.limits, from, s.costs.now(s.timers.now()), s.timers.now()) {
 		s.pressure.leave(from)
 		return
 	}

@@ -14,6 +14,12 @@ type repair struct {
 	budget  vsr.Budget
 	serving [readsOtherMax]serving
 	count   int
+
+	hasHeaders bool   // headers came, so the next ones can be asked for
+	headersMin uint64 // the lowest op whose header was asked for since it was last time to ask for all
+	hasRoom    bool   // an answer came, or did not in time: others can be asked for
+
+	waitsForDisk bool // nothing more is asked for until journal has written something
 }
 
 // serving is a read of the log for another replica.
@@ -27,17 +33,51 @@ func newRepair(self, replicas int) repair { return repair{budget: vsr.NewBudget(
 
 func (r *repair) connected(replica int, isLive bool) { r.budget.Connected(replica, isLive) }
 
+// missing: a peer has said that it has not got a prepare.
+func (r *repair) missing(from int, op uint64, checksum wire.Checksum) {
+	r.budget.Missing(from, op, checksum)
+}
+
+// answered: a peer has sent a prepare.
 func (r *repair) answered(from int, nowNs, op uint64, checksum wire.Checksum) {
 	r.budget.Answered(from, nowNs, op, checksum)
 }
 
+// taken: what a peer has sent is what was missing. Other answers make room as well, but to ask at
+// once after them would be to ask for the same again.
+func (r *repair) taken() { r.hasRoom = true }
+
+// goOn: there may be something that can be asked for at once.
+func (r *repair) goOn() { r.hasHeaders, r.hasRoom = true, true }
+
+// written: journal has room.
+func (r *repair) written() {
+	r.hasRoom = r.hasRoom || r.waitsForDisk
+	r.waitsForDisk = false
+}
+
+// due tells what is to be asked for in this step. All of it is now and then, in case that a request
+// or its answer was lost.
+func (r *repair) due(nowNs uint64, isTime bool) (headers, prepares bool) {
+	isLate := r.budget.Expire(nowNs) > 0
+	headers, prepares = isTime || r.hasHeaders, isTime || r.hasRoom || isLate
+	r.hasHeaders, r.hasRoom = false, false
+	return headers, prepares
+}
+
+// nextNs is when a request is given up.
+func (r *repair) nextNs() uint64 { return r.budget.NextNs() }
+
+// asked tells whether a prepare has been asked for and may still come, and how many have.
+func (r *repair) asked(w vsr.Wanted) (count int, isAsked bool) { return r.budget.Out(w) }
+
 // ask returns whom to ask for a prepare: all of a new primary's peers, since it has no time to try
 // one after the other.
-func (r *repair) ask(nowNs, op uint64, checksum wire.Checksum, random uint64, isUrgent bool) (peers uint16) {
+func (r *repair) ask(nowNs uint64, w vsr.Wanted, random uint64, isUrgent bool) (peers uint16) {
 	if isUrgent {
-		return uint16(r.budget.AskAll(nowNs, op, checksum))
+		return uint16(r.budget.AskAll(nowNs, w))
 	}
-	if one, ok := r.budget.Ask(nowNs, op, checksum, random); ok {
+	if one, ok := r.budget.Ask(nowNs, w, random); ok {
 		return 1 << one
 	}
 	return 0
@@ -68,25 +108,50 @@ func (r *repair) served(slot stages.Slot) (to int) {
 	return -1
 }
 
-// repairLog asks for what the log misses: headers backwards from the head, prepares forwards.
+// repairLog asks for what the log misses: headers backwards from the head, prepares forwards. What
+// comes makes room for the next request at once: the others write over what is missing here as
+// fast as they serve, so a bound by a timer would let them get away.
 func (s *Stage) repairLog() {
-	isDue := s.deadlines.repairs()
-	if !isDue || !s.isSettled() && !s.views.hasChosen() {
+	isTime := s.deadlines.repairs()
+	hasHeaders, hasRoom := s.repair.due(s.timers.now(), isTime)
+	if !hasHeaders && !hasRoom || !s.isSettled() && !s.views.hasChosen() {
 		return
 	}
 	first := s.commits.last() + 1
 	if s.log.head() < first {
 		return
 	}
-	if from, to := vsr.HeaderGap(&s.log, s.log.head(), first); from <= to {
-		from = max(from, to+1-min(to, headersServedMax))
-		s.sendSmall(peer.CommandRequestHeaders, s.superblocks.now().View,
-			in(&s.outgoing.headers, peer.RequestHeaders{OpMin: from, OpMax: to}), s.somebody())
+	chained := s.log.chainedFrom()
+	if hasHeaders && (isTime || chained <= s.repair.headersMin) {
+		s.askHeaders(first)
 	}
-	if s.isSettled() {
-		s.askPrepares(max(first, s.log.chainedFrom()), s.log.head())
+	switch {
+	case !s.isSettled() || !hasRoom:
+	case isTime:
+		s.askPrepares(max(first, chained), s.log.head(), true)
 		if checkpoint := s.superblocks.now().Checkpoint.Op; checkpoint+1 < first {
-			s.askPrepares(checkpoint+1, first-1)
+			s.askPrepares(checkpoint+1, first-1, true)
+		}
+	case chained <= first: // else the lowest one, which all others wait for, is not known yet
+		to := s.log.head()
+		if !s.isPrimary() {
+			to = min(to, s.commits.max()) // the primary sends the others again
+		}
+		s.askPrepares(first, to, false)
+	}
+}
+
+// askHeaders asks for the headers of the newest gap. What one peer is asked for comes in its order,
+// so each message of the answer is proven by the one before it.
+func (s *Stage) askHeaders(first uint64) {
+	from, to := vsr.HeaderGap(&s.log, s.log.head(), first)
+	peers := s.somebody()
+	for ; from <= to; to -= headersServedMax {
+		s.repair.headersMin = max(from, to+1-min(to, headersServedMax))
+		s.sendSmall(peer.CommandRequestHeaders, s.superblocks.now().View,
+			in(&s.outgoing.headers, peer.RequestHeaders{OpMin: s.repair.headersMin, OpMax: to}), peers)
+		if to <= headersServedMax {
+			return
 		}
 	}
 }
@@ -108,18 +173,39 @@ func (s *Stage) somebody() uint16 {
 	return 1 << at
 }
 
-func (s *Stage) askPrepares(first, last uint64) {
-	for op := vsr.NextPrepare(&s.log, first, last); op <= last; op = vsr.NextPrepare(&s.log, op+1, last) {
-		checksum := s.log.checksum(op)
-		to := s.repair.ask(s.timers.now(), op, checksum, s.deadlines.draw(), s.isPrimary() && !s.status.isServing())
+// askPrepares asks for prepares in the order of their ops, as far as the budget goes. isAgain: what
+// is on its way from one is asked of another one as well.
+func (s *Stage) askPrepares(first, last uint64, isAgain bool) {
+	for op := s.nextPrepare(first, last); op <= last; op = s.nextPrepare(op+1, last) {
+		if s.log.isQueued(op) || s.log.isWritingIt(op) {
+			continue // its place is damaged until the write of what has come ends
+		}
+		w := vsr.Wanted{Op: op, Checksum: s.log.checksum(op), Bytes: s.log.header(op).SizeBytes()}
+		count, isAsked := s.repair.asked(w)
+		if isAsked && !isAgain {
+			continue
+		}
+		if (!isAgain || count >= repairsUnwrittenMin) && count+s.acks.count() >= stages.BudgetJournalAppends {
+			s.repair.waitsForDisk = true // what comes could not be written, and would have to be asked for again
+			return
+		}
+		to := s.repair.ask(s.timers.now(), w, s.deadlines.draw(), s.isPrimary() && !s.status.isServing())
 		if to == 0 {
 			return
 		}
 		s.helped.asked()
 		s.sendSmall(peer.CommandRequestPrepare, s.superblocks.now().View,
-			in(&s.outgoing.prepare, peer.RequestPrepare{Checksum: checksum, Op: op}), to)
+			in(&s.outgoing.prepare, peer.RequestPrepare{Checksum: w.Checksum, Op: op}), to)
 	}
 }
+
+func (s *Stage) nextPrepare(op, last uint64) uint64 {
+	return vsr.NextPrepare(&s.log, s.log.skipHeld(op, last), last)
+}
+
+// repairsUnwrittenMin are asked for now and then even if journal has no room now: what comes from
+// the primary must not keep repair out.
+const repairsUnwrittenMin = 2
 
 // onHeaders takes headers that the chain of the head proves.
 func (s *Stage) onHeaders(headers []byte) {
@@ -146,6 +232,7 @@ func (s *Stage) fill(header prepare.Header) {
 		return
 	}
 	s.log.install(header)
+	s.repair.goOn()
 	if s.log.chain() {
 		s.ackAll()
 	}
@@ -167,6 +254,9 @@ func (s *Stage) onRepairPrepare(e *stages.NetToConsensus) {
 	if s.log.is(op, header.Checksum()) {
 		s.helped.taken()
 		s.keep(op, header.Checksum(), e.Slot)
+		if s.log.isClean(op) || s.log.isQueued(op) || s.log.isWritingIt(op) {
+			s.repair.taken()
+		}
 	}
 }
 

@@ -179,6 +179,7 @@ func (w *several) damageBlocks() {
 			if w.random.IntN(10) == 0 {
 				m.unwant(address)
 			}
+		case len(m.grid.wanted) > stages.BlocksWantedMax/2: // apply never wants more than it has room for
 		case w.copies(address) > 1 || w.copies(address) == 1 && (m.isStandby() || m.grid.isLiar || m.grid.damaged[address]):
 			m.damage(address)
 		}

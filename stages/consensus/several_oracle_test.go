@@ -207,6 +207,9 @@ func (c *severalClient) act() {
 			c.body = make([]byte, 256)
 		} else {
 			c.fields.Operation, c.body = randomBody(w.random)
+			if w.isSmallOps {
+				c.fields.Operation, c.body = wire.OperationCreateTransfersUnbatched, make([]byte, 1280)
+			}
 			if len(c.body) > 64<<10 && w.random.IntN(60) > 0 {
 				c.body = c.body[:128]
 			}
@@ -217,6 +220,9 @@ func (c *severalClient) act() {
 	}
 	c.sentNs = w.nowNs + uint64(50_000_000+w.random.IntN(300_000_000))
 	m := w.machines[w.random.IntN(len(w.machines))]
+	if w.isSmallOps {
+		m = w.machines[max(w.server(), 0)]
+	}
 	if !m.isUp {
 		return
 	}

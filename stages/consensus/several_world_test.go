@@ -32,6 +32,7 @@ type several struct {
 	lossPer    int  // messages of 1000 that are lost
 	isExact    bool // nothing happens by chance
 	say        func(format string, values ...any)
+	isSmallOps bool // clients ask for small ops, of the primary
 	maySpread  bool // clients go on when a machine is nearly a log behind
 	losesFiles bool // a checkpoint that a quorum has had may have fewer copies by now
 	isSyncOff  bool // state sync would hide what a script is about
@@ -69,10 +70,16 @@ func newSeveral(t testing.TB, replicas int, seed uint64) *several {
 
 // newSeveralWith makes a world of replicas, and of standbys behind them.
 func newSeveralWith(t testing.TB, replicas, standbys int, seed uint64) *several {
+	return newSeveralOf(t, severalLimits(replicas), standbys, seed)
+}
+
+// newSeveralOf makes a world of other limits.
+func newSeveralOf(t testing.TB, l limits.Limits, standbys int, seed uint64) *several {
 	if testing.Short() {
 		t.Skip("machines of one thread")
 	}
-	w := &several{t: t, seed: seed, l: severalLimits(replicas), random: rand.New(rand.NewPCG(seed, 7)), quorums: vsr.QuorumsOf(replicas),
+	replicas := int(l.ReplicasCount)
+	w := &several{t: t, seed: seed, l: l, random: rand.New(rand.NewPCG(seed, 7)), quorums: vsr.QuorumsOf(replicas),
 		nowNs: 1_000_000_000, count: map[string]int{}, trailers: map[uint64][2][]byte{}}
 	w.l.StandbysCount = uint32(standbys)
 	if err := w.l.Check(); err != nil {
@@ -148,7 +155,7 @@ func (w *several) send(from, to int, f flight) {
 		return
 	}
 	f.file = w.machines[from].superblock.Incarnation
-	f.atNs = w.nowNs + uint64(100_000+w.chance(3_000_000, 900_000))
+	f.atNs = w.nowNs + uint64(100_000+w.chance(3_000_000, 900_000)) + w.machines[from].farNs + w.machines[to].farNs
 	w.links[from][to] = append(w.links[from][to], f)
 }
 
@@ -176,6 +183,7 @@ type machine struct {
 	index    int
 	isUp     bool
 	pausedNs uint64
+	farNs    uint64 // how much longer each message to and from it takes
 	skewNs   uint64
 
 	disk          []diskSlot

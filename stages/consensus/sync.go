@@ -27,6 +27,8 @@ type syncing struct {
 	whole   uint64 // op of a checkpoint all of whose blocks are here; see stages.ApplySynced
 	begun   uint64 // number of syncs
 
+	returnNs uint64 // when the way back began that a sync is part of; 0: the replica is near the others
+
 	progress uint64 // as of sinceNs
 	sinceNs  uint64
 
@@ -66,11 +68,26 @@ func (y *syncing) isSwitchedOff() bool { return y.isOff }
 func (y *syncing) isReplacing() bool   { return y.isOn }
 func (y *syncing) begin(o *offer)      { y.isOn, y.offered = true, *o }
 
-// take ends the replacing.
-func (y *syncing) take() *offer {
+// take ends the replacing. The way back, which may need more than one sync, goes on.
+func (y *syncing) take(nowNs uint64) *offer {
 	y.isOn = false
 	y.begun++
+	if y.returnNs == 0 {
+		y.returnNs = max(nowNs, 1)
+	}
 	return &y.offered
+}
+
+// arrived: the replica is near the others.
+func (y *syncing) arrived()          { y.returnNs = 0 }
+func (y *syncing) isReturning() bool { return y.returnNs > 0 }
+
+// returningNs is for how long the replica has been on its way back.
+func (y *syncing) returningNs(nowNs uint64) uint64 {
+	if y.returnNs == 0 {
+		return 0
+	}
+	return nowNs - min(nowNs, y.returnNs)
 }
 
 // count is the number of checkpoints that were taken over since the start.
@@ -128,6 +145,14 @@ func (s *Stage) onSynced(op uint64) {
 	s.syncing.setWhole(op)
 	if s.isSettled() {
 		s.ackAll()
+	}
+}
+
+// watchReturn: a replica that came back by state sync is near when it has executed nearly all that
+// is committed. Until then it tells the others that it comes; see vsr.Return.
+func (s *Stage) watchReturn() {
+	if s.syncing.isReturning() && !s.opening.isOn() && s.commits.max()-s.commits.min() <= vsr.NearOps(&s.limits) {
+		s.syncing.arrived()
 	}
 }
 
@@ -215,10 +240,11 @@ func (s *Stage) takesCheckpoint(view uint32, m *peer.StartView, checkpoint *stor
 
 // replaced: the checkpoint of another replica is durable here, and the log that came with it.
 func (s *Stage) replaced() {
-	o := s.syncing.take()
+	o := s.syncing.take(s.timers.now())
 	s.openDurable()
 	var buffer [datafile.HeadersMax]prepare.Header
 	s.log.adopt(o.op, o.raw.all(&buffer))
+	s.repair.goOn()
 	if o.view > s.views.now() || !s.views.isNormal() {
 		s.views.enter(o.view)
 		s.ballots.clear()

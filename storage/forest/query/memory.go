@@ -2,6 +2,7 @@ package query
 
 import (
 	"math/bits"
+	"unsafe"
 
 	"ledger/accounting"
 	"ledger/storage"
@@ -140,21 +141,29 @@ func equalRows(c *storage.Columns, first, rows uint32, value *accounting.U128) (
 		}
 		return mask
 	}
+	full := rows == blockRows
 	switch {
 	case c.Narrow != nil:
-		if column := c.Narrow[first : first+rows]; rows == blockRows {
+		column := c.Narrow[first : first+rows]
+		if full {
 			return equalNarrow((*[blockRows]uint32)(column), uint32(value.Lo))
-		} else {
-			for i := range column {
-				mask |= isZero(uint64(column[i]^uint32(value.Lo))) << i
-			}
+		}
+		for i := range column {
+			mask |= isZero(uint64(column[i]^uint32(value.Lo))) << i
 		}
 	case c.Numbers != nil:
-		for i, number := range c.Numbers[first : first+rows] {
+		column := c.Numbers[first : first+rows]
+		if full && !anyNumber((*[blockRows]uint64)(column), value.Lo) {
+			return 0
+		}
+		for i, number := range column {
 			mask |= isZero(number^value.Lo) << i
 		}
 	default:
 		wide := c.Wide[first : first+rows]
+		if full && !anyWide((*[blockRows]accounting.U128)(wide), value) {
+			return 0
+		}
 		for i := range wide {
 			mask |= isZero((wide[i].Lo^value.Lo)|(wide[i].Hi^value.Hi)) << i
 		}
@@ -162,13 +171,48 @@ func equalRows(c *storage.Columns, first, rows uint32, value *accounting.U128) (
 	return mask
 }
 
+// Most blocks have no row with the value. So a block, or an eighth of it, is first asked whether
+// any row has it: x-1 has the highest bit of a number set that x has not, for x = 0 and for no
+// other x. For two numbers of 32 bits side by side, it tells of both together whether one is 0.
+const (
+	pairOnes  = 1<<32 | 1
+	pairTops  = 1<<63 | 1<<31
+	numberTop = 1 << 63
+)
+
 func equalNarrow(column *[blockRows]uint32, value uint32) (mask uint64) {
-	for i := 0; i < blockRows; i += 8 {
-		c := (*[8]uint32)(column[i:])
-		mask |= (isZeroNarrow(c[0]^value) | isZeroNarrow(c[1]^value)<<1 | isZeroNarrow(c[2]^value)<<2 | isZeroNarrow(c[3]^value)<<3 |
-			isZeroNarrow(c[4]^value)<<4 | isZeroNarrow(c[5]^value)<<5 | isZeroNarrow(c[6]^value)<<6 | isZeroNarrow(c[7]^value)<<7) << (i & 63)
+	pairs := (*[blockRows / 2]uint64)(unsafe.Pointer(column))
+	pair := uint64(value)<<32 | uint64(value)
+	for i := 0; i < blockRows/2; i += 4 {
+		a, b, c, d := pairs[i]^pair, pairs[i+1]^pair, pairs[i+2]^pair, pairs[i+3]^pair
+		if ((a-pairOnes)&^a|(b-pairOnes)&^b|(c-pairOnes)&^c|(d-pairOnes)&^d)&pairTops != 0 {
+			mask |= equalEight((*[8]uint32)(column[2*i:]), value) << (2 * i & 63)
+		}
 	}
 	return mask
+}
+
+func equalEight(c *[8]uint32, value uint32) uint64 {
+	return isZeroNarrow(c[0]^value) | isZeroNarrow(c[1]^value)<<1 | isZeroNarrow(c[2]^value)<<2 | isZeroNarrow(c[3]^value)<<3 |
+		isZeroNarrow(c[4]^value)<<4 | isZeroNarrow(c[5]^value)<<5 | isZeroNarrow(c[6]^value)<<6 | isZeroNarrow(c[7]^value)<<7
+}
+
+func anyNumber(column *[blockRows]uint64, value uint64) bool {
+	found := uint64(0)
+	for i := 0; i < blockRows; i += 4 {
+		a, b, c, d := column[i]^value, column[i+1]^value, column[i+2]^value, column[i+3]^value
+		found |= (a-1)&^a | (b-1)&^b | (c-1)&^c | (d-1)&^d
+	}
+	return found&numberTop != 0
+}
+
+func anyWide(column *[blockRows]accounting.U128, value *accounting.U128) bool {
+	found := uint64(0)
+	for i := 0; i < blockRows; i += 2 {
+		a, b := column[i].Lo^value.Lo|column[i].Hi^value.Hi, column[i+1].Lo^value.Lo|column[i+1].Hi^value.Hi
+		found |= (a-1)&^a | (b-1)&^b
+	}
+	return found&numberTop != 0
 }
 
 // isZero returns 1 for 0, and 0 for all other numbers.

@@ -21,6 +21,7 @@ type transferScan struct {
 	memory  memoryScan
 	inDisk  bool // the part on disk is the current one
 	turns   int  // parts that are left, the current one included
+	chosen  bool // the conditions of the part on disk are set up
 
 	// Read-ahead of disk.found: places[:asked] are known and reads of their pages started. For
 	// found[:headed], reads of the header pages have started.
@@ -73,9 +74,15 @@ func (q *Query) TransfersOpen(query *accounting.TransferScan) {
 	flushed := q.rows.TransfersFlushed()
 	s.memory.open(&s.query, max(first, flushed), max(end, flushed))
 	s.disk.open(q, first, min(end, flushed), query.Reversed)
-	if s.disk.ended {
-		return
-	}
+	s.chosen = s.disk.ended
+}
+
+// scanChoose sets up the conditions of the part on disk, when its first row is wanted. The newest
+// rows often lie in memory, and then nothing is asked of the trees.
+func (q *Query) scanChoose() {
+	s := &q.transfers
+	query := &s.query
+	s.chosen = true
 	used := 0
 	stream := func(id storage.TreeID, value accounting.U128) *postings {
 		p := &s.streams[used]
@@ -134,6 +141,9 @@ func (q *Query) TransfersNext(row *accounting.TransferRow) bool {
 func (q *Query) scanDisk(row *accounting.TransferRow) bool {
 	s := &q.transfers
 	d := &s.disk
+	if !s.chosen {
+		q.scanChoose()
+	}
 	for {
 		if s.steps++; s.steps%256 == 0 {
 			q.pages.Breathe()
