@@ -84,6 +84,7 @@ var claims = [...]claim{
 	{"the release that runs is one of those that are offered", func(l *Limits) bool {
 		return l.ReleaseMin >= 1 && l.Release >= l.ReleaseMin && l.Release <= l.ReleaseMax && l.ReleaseMax <= ReleaseTrial
 	}},
+	{"a query reads a row in a slice", func(l *Limits) bool { return l.QuerySliceRows > 0 }},
 	{"compaction has 1..8 workers", func(l *Limits) bool { return l.CompactWorkers >= 1 && l.CompactWorkers <= CompactWorkersMax }},
 }
 

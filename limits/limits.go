@@ -34,6 +34,8 @@ const (
 	sessionsDefault   = 64
 	memtableRowsSeal  = 65536
 	postingRunsMerged = PostingRunsMergedMax
+	inlineReplyBytes  = 8 << 10                                  // 64 transfers
+	querySliceRows    = 128                                      // some 50 µs
 	tailEventsMax     = barOps * messageBytesMax / EventBytesMin // a bar of full requests: some 0.15 s of a start
 )
 
@@ -136,6 +138,9 @@ type Limits struct {
 	CacheAccountsMax      uint32 // cached accounts (--cache-accounts)
 	StorageBytesMax       uint64 // largest data file (--limit-storage)
 	CompactWorkers        uint32 // threads of compaction ([affinity] compact)
+	InlineReplyBytes      uint32 // a query with a longer reply does not hold up later ops
+	QuerySliceRows        uint32 // rows that such a query reads before an op has its turn
+	QueryPauseSteps       uint32 // steps of apply between two slices; the simulator draws some
 	// TailEventsMax is the number of events in the log behind the checkpoint above which a single
 	// replica takes another one before it stops in order. While it rests, it tolerates restShare times
 	// as many (stages/consensus/settle.go). 0: it takes checkpoints only on the way.
@@ -173,6 +178,8 @@ func Production() Limits {
 		CacheAccountsMax:   1 << 20,
 		StorageBytesMax:    16 << 40,
 		CompactWorkers:     1,
+		InlineReplyBytes:   inlineReplyBytes,
+		QuerySliceRows:     querySliceRows,
 		TailEventsMax:      tailEventsMax,
 		ScrubPeriodNs:      ScrubDays * DayNs,
 		ReleaseMin:         releaseMin,

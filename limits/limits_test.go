@@ -85,6 +85,7 @@ func TestLimitsRefused(t *testing.T) {
 		{"the release that runs", func(l *Limits) { l.ReleaseMin = l.Release + 1 }},
 		{"the release that runs", func(l *Limits) { l.Release = l.ReleaseMax + 1 }},
 		{"the release that runs", func(l *Limits) { l.ReleaseMax = ReleaseTrial + 1 }},
+		{"a query reads a row in a slice", func(l *Limits) { l.QuerySliceRows = 0 }},
 		{"compaction has", func(l *Limits) { l.CompactWorkers = 0 }},
 		{"compaction has", func(l *Limits) { l.CompactWorkers = 9 }},
 	}

@@ -53,7 +53,7 @@ type ApplyTimes struct {
 }
 
 // BarriersMax is the number of barriers in apply.
-const BarriersMax = 4
+const BarriersMax = 5
 
 // JournalTimes of one op.
 type JournalTimes struct{ SubmittedNs, CopiedNs, WrittenNs, DurableNs uint64 }

@@ -15,6 +15,7 @@ type Coverage struct {
 	Merges      [6]int // merges that ended, by level; the deepest counts for all levels below it
 	TablesMoved int    // tables moved to the next level without being read
 	Evicted     int    // accounts that left the cache with changes that only the cache had
+	Behind      int    // queries that ended when a later op was executed
 
 	// The grid, from the writes that the disk sees.
 	Tables   [storage.TreesCount]int    // blocks written, by tree; full blocks of rows for the log
@@ -63,8 +64,8 @@ var crashNames = [crashPhases]string{"table", "trailer", "sync", "between", "cop
 
 // String is the summary that TestSeeds prints.
 func (c Coverage) String() string {
-	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d;\ntables",
-		c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials)
+	text := fmt.Sprintf("\nmerges by level %v, tables moved %d, accounts evicted %d, blocks reused %d, partial row blocks %d;\n"+
+		"queries that ended behind a later op %d;\ntables", c.Merges, c.TablesMoved, c.Evicted, c.Reused, c.Partials, c.Behind)
 	for tree, count := range c.Tables {
 		text += fmt.Sprintf(" %s %d", storage.Trees[tree].Name, count)
 	}
@@ -99,6 +100,7 @@ func (c *Coverage) Missing() string {
 	}{
 		{c.Merges[0], "a merge"}, {c.Merges[1], "a merge of merges"}, {c.TablesMoved, "a table that moves without being read"},
 		{c.Evicted, "an account that leaves the cache with changes"}, {c.Reused, "a block that is used again"},
+		{c.Behind, "a query that ends behind a later op"},
 		{c.Partials, "a partial block of rows"},
 		{c.Chains[storage.TrailerManifest], "a manifest of several blocks"}, {c.FlakyReads, "a read that fails once"},
 		{c.RotFaults, "damage that is found at work"},
@@ -177,7 +179,8 @@ func (m *Machine) observeCrash() {
 // is named or waits. While the checkpoint is being opened, the parts are not all there to be
 // counted.
 func (m *Machine) observeStages() {
-	c, counters := &m.result.Coverage, m.replica.Apply.Statistics().Forest
+	statistics := m.replica.Apply.Statistics()
+	c, counters := &m.result.Coverage, &statistics.Forest
 	if counters.BlocksLost != 0 && m.replica.Apply.IsOpen() {
 		m.leak = fmt.Sprintf("of %d blocks that are acquired, %d are neither named nor waiting", counters.BlocksAcquired,
 			int64(counters.BlocksLost))
@@ -187,6 +190,7 @@ func (m *Machine) observeStages() {
 	}
 	c.TablesMoved += int(counters.TablesMoved)
 	c.Evicted += int(counters.DirtyEvicted)
+	c.Behind += int(statistics.QueriesBehind)
 }
 
 // namesDamage tells whether a fault names a block that has been damaged.

@@ -74,6 +74,9 @@ func redrawMemory(l *limits.Limits, random *rand.Rand) {
 	l.HashSeed = random.Uint64()
 	l.CacheRecentPercent = []uint32{0, 25, limits.CacheRecentPercentMax, limits.CacheRecentPercentMax}[l.HashSeed>>16%4]
 	l.CompactWorkers = 1 + uint32(l.HashSeed)%4
+	l.InlineReplyBytes = [...]uint32{0, 0, 1 << 10, 8 << 10}[l.HashSeed>>16&3]
+	l.QuerySliceRows = [...]uint32{2, 4, 8, 128}[l.HashSeed>>18&3]
+	l.QueryPauseSteps = [...]uint32{0, 0, 1, 4, 0, 16, 2, 8}[l.HashSeed>>20&7]
 	l.TailEventsMax = tailEventsMax(l.HashSeed)
 	if l.ScrubPeriodNs = 0; l.HashSeed>>8&1 == 0 {
 		l.ScrubPeriodNs = scrubPeriodNs(l)

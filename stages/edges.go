@@ -179,6 +179,9 @@ type ConsensusToApply struct {
 	ReplySlot Slot
 	Op        uint64
 	Sessions  *Sessions
+	// MayBeLate: ApplyCommit: replies of queries may come behind ApplyCommitted, with ApplyReplied.
+	// Both slots stay with apply as without it, and ReplySlot until the last of these replies.
+	MayBeLate bool
 
 	Checkpoint storage.Checkpoint // ApplyOpen: a copy, because consensus does not know when it was read
 	// SyncOpMin, SyncOpMax: ApplyOpen: blocks that were born in these ops may be missing. Both 0:
@@ -194,8 +197,12 @@ type ApplyToConsensusKind uint8
 const (
 	// ApplyCommitted: Op is executed; its prepare slot is not needed any more. Replies lie in its
 	// reply slot, in order of the requests, each at a multiple of ReplyAlignBytes. At a trigger op,
-	// consensus answers ApplySessions.
+	// consensus answers ApplySessions. A reply of 0 bytes is late: ApplyReplied brings it.
 	ApplyCommitted ApplyToConsensusKind = iota + 1
+	// ApplyReplied: Late is in the reply slot of Op. It is the late reply number Position of that
+	// op. At most LateRepliesMax are missing at a time. None is missing when a register or a trigger
+	// op is executed: both need the table of sessions as of their op.
+	ApplyReplied
 	// ApplyCheckpointReady: Checkpoint is on disk and synced; consensus writes the superblock.
 	ApplyCheckpointReady
 	// ApplySequencedDone: apply has noted the keys of the prepare of Op in Slot, and does not read
@@ -263,6 +270,8 @@ type ApplyToConsensus struct {
 	// Replies: ApplyCommitted: the replies in the op's reply slot, in order of its requests. The
 	// memory is apply's. It does not change before the op has left the pipeline of consensus.
 	Replies    []Reply
+	Late       Reply  // ApplyReplied
+	Position   uint32 // ApplyReplied: the place in Replies of ApplyCommitted
 	Checkpoint *storage.Checkpoint
 	// IsWhole: ApplyCheckpointReady: before the sync that ended the checkpoint began, no block was
 	// missing that it names, and no repair of one was being written. So the sync range ends with
@@ -323,4 +332,5 @@ type Sessions struct {
 const (
 	BudgetJournalAppends = 8
 	BudgetJournalReads   = 8
+	LateRepliesMax       = 16
 )

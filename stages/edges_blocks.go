@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"ledger/internal/assert"
 	"ledger/limits"
 	"ledger/storage"
 )
@@ -126,11 +127,12 @@ func RingConsensusToApply(l *limits.Limits) int {
 	return 2 * ringOfOne
 }
 
-// RingApplyToConsensus; see RingConsensusToApply.
+// RingApplyToConsensus is the capacity of the way back. That of a single replica has room for late
+// replies: each op that waits at apply may bring LateRepliesMax, if the queries before it end
+// meanwhile, and as many may be missing of ops that consensus has heard of.
 func RingApplyToConsensus(l *limits.Limits) int {
-	if l.ReplicasCount == 1 {
-		return ringOfOne
-	}
+	most := ringOfOne + int(l.PipelineOpsMax+1)*LateRepliesMax
+	assert.AtMost(most, 4*ringOfOne, "what apply may have told a single replica's consensus")
 	return 4 * ringOfOne
 }
 

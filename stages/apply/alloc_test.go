@@ -13,7 +13,7 @@ import (
 	"ledger/wire"
 )
 
-// Goal: executing ops, their replies and bars' ends included, allocates nothing, with and without
+// Goal: executing ops, their replies, late ones and bars' ends included, allocates nothing, with and without
 // other replicas.
 func TestNoAllocation(t *testing.T) {
 	for _, replicas := range []uint32{1, 3} {
@@ -47,10 +47,10 @@ func testNoAllocation(t *testing.T, replicas uint32) {
 			Command:   prepare.CommandPrepare,
 			Operation: operation, Client: wire.U128{Lo: 9}, Request: uint32(op), Release: 1, SizeBytes: uint32(prepare.HeaderBytes + bodyBytes)}
 		prepare.Put(message, &fields, prepare.Sum(message[prepare.HeaderBytes:prepare.HeaderBytes+bodyBytes]))
-		events[0] = Event{Kind: EventCommit, Slot: slot, ReplySlot: replySlot, Op: op}
-		for more := true; more; more = out.More {
+		events[0] = Event{Kind: EventCommit, Slot: slot, ReplySlot: replySlot, MayBeLate: replicas == 1, Op: op}
+		for news, more := events, true; more; news, more = nil, out.More {
 			out.Reset()
-			s.Step(0, events[:min(len(events), int(op-s.Op()))], &out)
+			s.Step(0, news, &out)
 		}
 		if s.Op() != op {
 			t.Fatalf("op %d is not executed", op)
@@ -69,10 +69,15 @@ func testNoAllocation(t *testing.T, replicas uint32) {
 				CreditAccountID: wire.U128{Lo: (uint64(i)+1)%count + 1}, Amount: wire.U128{Lo: 1}, Ledger: 1, Code: 1}))
 		}
 		run(wire.OperationCreateTransfersUnbatched, count*128)
+		put(0, bytesOf(&accounting.AccountFilter{AccountID: wire.U128{Lo: 1}, Limit: 8000, Flags: accounting.FilterDebits | accounting.FilterCredits}))
+		run(wire.OperationGetAccountTransfersUnbatched, 128)
 	}
 	transfers()
 	if allocs := testing.AllocsPerRun(200, transfers); allocs != 0 {
 		t.Fatalf("an op allocates %.1f times, want 0", allocs)
+	}
+	if late := s.Statistics().QueriesLate; (late > 0) != (replicas == 1) || s.late.count > 0 {
+		t.Fatalf("%d late queries of %d replicas, %d have not ended", late, replicas, s.late.count)
 	}
 	if got := s.forest.TransfersCount(); got != 202*count {
 		t.Fatalf("%d transfers, want %d", got, 202*count)

@@ -13,6 +13,9 @@ func (s *Stage) endBar(c *coro.Coroutine) {
 	if op < trigger {
 		return // the checkpoint contains what this bar's end did in the first run
 	}
+	if s.forest.BarChanges(s.dealer.generation != nil, s.limits.IsCheckpoint(op)) {
+		s.awaitLate(c)
+	}
 	if op > trigger || s.opened == 0 {
 		s.install(c)
 		s.withdraw(c)

@@ -88,7 +88,8 @@ func (d *Driver) Turn(nowNs, wallNs uint64) (busy bool) {
 func (d *Driver) NextTurnNs() uint64 { return stages.NoTurn }
 
 func eventOf(request *stages.ConsensusToApply) Event {
-	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, Op: request.Op, Sessions: request.Sessions, Opened: &request.Checkpoint,
+	e := Event{Slot: request.Slot, ReplySlot: request.ReplySlot, MayBeLate: request.MayBeLate, Op: request.Op,
+		Sessions: request.Sessions, Opened: &request.Checkpoint,
 		SyncOpMin: request.SyncOpMin, SyncOpMax: request.SyncOpMax, Ref: request.Ref, Bytes: request.Bytes}
 	switch request.Kind {
 	case stages.ApplySequenced:

@@ -48,11 +48,12 @@ const (
 	BarrierCapture                   // the sessions of consensus, or the blocks of the previous checkpoint
 	BarrierDurable                   // the superblock of the last checkpoint
 	BarrierPace                      // not at the end: an op in the middle of a bar waits while compaction is behind
+	BarrierQueries                   // queries that are executed beside later ops, before what they read moves
 	BarriersCount
 )
 
 // BarrierNames in order of the barriers.
-var BarrierNames = [BarriersCount]string{"generation", "capture", "durable", "pace"}
+var BarrierNames = [BarriersCount]string{"generation", "capture", "durable", "pace", "queries"}
 
 // Sample is the stage's figures: counts since the start, and its current state.
 type Sample struct {
@@ -70,7 +71,7 @@ type Sample struct {
 
 	Op, OpenedOp, DurableOp                   uint64
 	AccountsCount, TransfersCount, BlocksHigh uint64
-	CommitsWaiting                            uint64
+	CommitsWaiting, QueriesWaiting            uint64
 	JobsWaiting                               uint64 // jobs of the current generation, including those that are not dealt yet
 }
 
@@ -187,7 +188,7 @@ func (s *Stage) Sample(out *Sample) {
 	out.ExecuteNs, out.BarrierNs, out.GenerationNs, out.CheckpointNs = m.executeNs, m.barrierNs, m.generationNs, m.checkpointNs
 	out.Op, out.OpenedOp, out.DurableOp = s.op, s.opened, s.durable
 	out.AccountsCount, out.TransfersCount, out.BlocksHigh = s.forest.AccountsCount(), s.forest.TransfersCount(), s.forest.BlocksHigh()
-	out.CommitsWaiting, out.JobsWaiting = uint64(s.commitsCount), 0
+	out.CommitsWaiting, out.QueriesWaiting, out.JobsWaiting = uint64(s.commitsCount), uint64(s.late.count), 0
 	if d := &s.dealer; d.generation != nil {
 		out.JobsWaiting = uint64(len(d.generation.Jobs) - d.backCount)
 	}

@@ -44,6 +44,7 @@ type Event struct {
 	Worker     int // EventJob, EventBlock: the worker of compact
 	Checkpoint *storage.CheckpointJob
 	Opened     *storage.Checkpoint // EventOpen: the checkpoint that is to be opened
+	MayBeLate  bool                // EventCommit
 
 	SyncOpMin, SyncOpMax uint64 // EventOpen
 
@@ -75,7 +76,7 @@ const blockAnswersMax = 2*stages.BlocksWantedMax + stages.BlocksArrivedMax + sta
 // NewActions returns actions with room for one step of a stage with this number of workers.
 func NewActions(workers int) Actions {
 	a := Actions{
-		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+requestsMax+4+blockAnswersMax),
+		Consensus: make([]stages.ApplyToConsensus, 0, commitsMax+requestsMax+5+blockAnswersMax),
 		Compact:   make([][]stages.ApplyToCompact, workers),
 	}
 	for i := range a.Compact {
@@ -97,6 +98,7 @@ type commit struct {
 	op        uint64
 	slot      stages.Slot
 	replySlot stages.Slot
+	mayBeLate bool // its replies
 	arrivedNs uint64
 	barriers  [BarriersCount]uint64 // total waiting time at each barrier when this op arrived
 }
@@ -106,6 +108,8 @@ type Statistics struct {
 	OpsExecuted      uint64
 	RequestsExecuted uint64
 	RequestsSkipped  uint64 // read-only requests of a replay whose replies nobody wants
+	QueriesLate      uint64 // that were left to the queue of late.go
+	QueriesBehind    uint64 // of these, those that ended when a later op was executed
 	BarriersNs       uint64 // time that ends of bars waited for compact, the sessions, or a checkpoint
 	BlocksRepaired   uint64 // with copies of other replicas
 	Forest           forest.Counters
@@ -122,7 +126,8 @@ type Stage struct {
 	forest  *forest.Forest
 	machine *accounting.Machine
 	body    *coro.Coroutine
-	more    bool // the body has taken a breath, or has not begun
+	running *coro.Coroutine // body, or that of late
+	more    bool            // the body has taken a breath, or has not begun
 	out     *Actions
 	nowNs   uint64
 
@@ -133,6 +138,10 @@ type Stage struct {
 	checkpoint  storage.Checkpoint // that is opened
 	records     []byte             // room for its sessions
 	replyPieces *stages.Sessions   // where the replies of the sessions are to be read; nil: not yet known
+
+	late       late
+	inOp       bool   // an op is being executed
+	eventsLast uint32 // of the last op: as many as its size has room for
 
 	walk          walk
 	readyIsWhole  bool   // the checkpoint under way ends the range of a state sync
@@ -185,11 +194,13 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 	s.dealer.loads = make([]load, l.CompactWorkers)
 	s.wants.workers = make([]storage.Ref, l.CompactWorkers)
 	s.body = coro.New(s.work)
+	s.running = s.body
 	// The grid's cache is not touched at start. Reading a page takes longer than clearing its
 	// memory, and a small file never fills the cache.
 	s.grid = grid.New(l, memory, disk, gridAt, cluster, arena.Options{})
-	s.forest = forest.New(l, memory, s.grid, s.body)
+	s.forest = forest.New(l, memory, s.grid, s)
 	s.machine = accounting.New(l, s.forest)
+	s.newLate(memory)
 	return s
 }
 
@@ -219,6 +230,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.more = s.body.Resume()
 		s.measures.suspended(s.more)
 	}
+	queries := s.lateStep(progress)
 	walks := s.isOpen && !s.faulted && s.walkStep()
 	covers := s.isOpen && !s.faulted && s.cover()
 	scrubs := s.scrub()
@@ -226,12 +238,15 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.fail(fault)
 	}
 	tells := s.several && s.wantsStep()
-	out.More = (s.more || covers || walks || s.warms || scrubs) && !s.faulted || tells
+	out.More = (s.more || queries || covers || walks || s.warms || scrubs) && !s.faulted || tells
 	s.out = nil
 }
 
 // Stop unwinds the work under way. Only the simulator calls it, for a crash.
-func (s *Stage) Stop() { s.body.Stop() }
+func (s *Stage) Stop() {
+	s.body.Stop()
+	s.late.body.Stop()
+}
 
 // Statistics returns the counters.
 func (s *Stage) Statistics() Statistics {
@@ -244,7 +259,7 @@ func (s *Stage) Statistics() Statistics {
 // Settled tells whether compact has returned everything: every planned block is written, and so is
 // the checkpoint.
 func (s *Stage) Settled() bool {
-	return !s.faulted && !s.ending && !s.checkpointOut && s.dealer.isBack()
+	return !s.faulted && !s.ending && !s.checkpointOut && s.dealer.isBack() && s.late.count == 0
 }
 
 // Ending tells whether the end of a bar is in progress. The generation and the checkpoint that it
@@ -273,7 +288,7 @@ func (s *Stage) onEvent(e *Event) {
 		s.onSequenced(e)
 	case EventCommit:
 		assert.Below(s.commitsCount, commitsMax, "ops that are committed and not executed")
-		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot, s.nowNs, s.measures.barriers()}
+		s.commits[(s.commitsHead+s.commitsCount)%commitsMax] = commit{e.Op, e.Slot, e.ReplySlot, e.MayBeLate, s.nowNs, s.measures.barriers()}
 		s.commitsCount++
 	case EventSessions:
 		assert.That(s.sessions == nil, "the sessions of one checkpoint are lent at a time")
@@ -362,7 +377,12 @@ func (s *Stage) work(c *coro.Coroutine) {
 		next := s.commits[s.commitsHead]
 		s.commitsHead = (s.commitsHead + 1) % commitsMax
 		s.commitsCount--
+		if s.late.count > 0 && s.needsNoneLate(&next) {
+			s.awaitLate(c)
+		}
+		s.inOp = true
 		s.execute(&next)
+		s.inOp = false
 		if s.limits.IsBarEnd(s.op) {
 			s.ending = true
 			s.endBar(c)
@@ -370,6 +390,7 @@ func (s *Stage) work(c *coro.Coroutine) {
 		} else {
 			s.keepPace(c)
 		}
+		s.shareWithLate(c)
 	}
 }
 
@@ -384,6 +405,7 @@ func (s *Stage) execute(next *commit) {
 		replies = s.slots.Bytes(next.replySlot)
 	}
 	s.built = s.repliesOf(next.op)
+	s.eventsLast = header.SizeBytes() / wire.TransferBytes
 	repliesBytes := 0
 	beganNs := s.measures.began(next)
 	upgrade, isUpgrade := prepare.UpgradeOf(header)
@@ -394,8 +416,11 @@ func (s *Stage) execute(next *commit) {
 			break // it has no effect by the rules of any release
 		}
 		request := prepare.RequestAt(message, i)
-		repliesBytes += s.request(header, &request, replies, repliesBytes)
-		beganNs = s.measures.executed(request.Operation, beganNs)
+		queriesLate := s.statistics.QueriesLate
+		repliesBytes += s.request(next, header, &request, replies, repliesBytes)
+		if s.statistics.QueriesLate == queriesLate { // otherwise its time is measured where it ends
+			beganNs = s.measures.executed(request.Operation, beganNs)
+		}
 	}
 	s.measures.ended(beganNs)
 	s.op, s.timestampLast = next.op, header.Timestamp()
@@ -408,7 +433,7 @@ func (s *Stage) execute(next *commit) {
 
 // request executes one request. If its reply is wanted, it writes the reply at the next place
 // behind offset. It returns the used bytes, including the gap.
-func (s *Stage) request(header prepare.Header, request *prepare.Request, replies []byte, offset int) (usedBytes int) {
+func (s *Stage) request(next *commit, header prepare.Header, request *prepare.Request, replies []byte, offset int) (usedBytes int) {
 	// Pulses and no-ops have no client. An op of a replay below the trigger has no reply slot.
 	wanted := replies != nil && !request.Client.IsZero()
 	if !wanted && request.Operation.IsReadOnly() {
@@ -420,6 +445,12 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 	bodyAt := start + wire.HeaderBytes
 	// The accounting rules want room for the largest reply. The first reply of a slot has it. A
 	// later reply is small, because the replies of a group fit one slot together, and it is copied.
+	if bytesMax, ok := s.mayBeLate(next, header, request); ok && wanted {
+		assert.AtMost(bodyAt+bytesMax, len(replies), "the replies of an op fit its slot")
+		s.putLate(header, request, replies, start, bytesMax)
+		s.built = append(s.built, stages.Reply{Op: header.Op()})
+		return bodyAt + bytesMax - offset
+	}
 	target, copied := s.scratch, true
 	if wanted && len(replies)-bodyAt >= wire.BodyBytesMax {
 		target, copied = replies[bodyAt:bodyAt+wire.BodyBytesMax], false
@@ -445,12 +476,17 @@ func (s *Stage) request(header prepare.Header, request *prepare.Request, replies
 	if copied {
 		copy(replies[bodyAt:end], target[:bodyBytes])
 	}
-	wire.BuildReply(wire.HeaderOf(replies[start:]), &wire.ReplyFields{
-		Cluster: s.cluster, Client: request.Client, RequestChecksum: request.RequestChecksum, RequestNumber: request.Request,
-		Release: request.Release, Operation: request.Operation, Op: header.Op(), Timestamp: request.Timestamp,
-		View: header.View(), Replica: header.Replica(),
-	}, replies[bodyAt:end])
+	fields := s.replyFields(header, request)
+	wire.BuildReply(wire.HeaderOf(replies[start:]), &fields, replies[bodyAt:end])
 	assert.Below(len(s.built), cap(s.built), "replies of one op")
 	s.built = append(s.built, stages.ReplyOf(wire.HeaderOf(replies[start:]), uint32(start)))
 	return end - offset
+}
+
+func (s *Stage) replyFields(header prepare.Header, request *prepare.Request) wire.ReplyFields {
+	return wire.ReplyFields{
+		Cluster: s.cluster, Client: request.Client, RequestChecksum: request.RequestChecksum, RequestNumber: request.Request,
+		Release: request.Release, Operation: request.Operation, Op: header.Op(), Timestamp: request.Timestamp,
+		View: header.View(), Replica: header.Replica(),
+	}
 }

@@ -147,8 +147,11 @@ type bench struct {
 	sequenced stages.Slot // the slot of a sequenced prepare, until apply gives it back; SlotNone: none
 	last      []byte      // the prepare that was committed last
 	committed stages.ApplyToConsensus
-	nowNs     uint64
-	healer    *healer // the other replicas, in a cluster of several
+	late      *lateReplies // of ops whose replies may be late; nil: none may
+	// answersMax is how many answers of apply a turn takes at most. 0: several.
+	answersMax int
+	nowNs      uint64
+	healer     *healer // the other replicas, in a cluster of several
 
 	// What a test wants to hear of; nil: nothing.
 	onTurn   func()
@@ -233,7 +236,11 @@ func (b *bench) turn() {
 	}
 	b.drivers[driver].Turn(b.nowNs, 0)
 	var answers [8]stages.ApplyToConsensus
-	for _, answer := range answers[:b.fromApply.Pop(answers[:])] {
+	most := len(answers)
+	if b.answersMax > 0 {
+		most = b.answersMax
+	}
+	for _, answer := range answers[:b.fromApply.Pop(answers[:most])] {
 		if b.healer != nil && b.healer.take(&answer) {
 			continue
 		}
@@ -251,6 +258,8 @@ func (b *bench) turn() {
 			}
 			// The slot is free, so others may write to it at once.
 			b.forget()
+		case stages.ApplyReplied:
+			b.late.take(b, &answer)
 		case stages.ApplyCommitted:
 			b.committed, b.waiting = answer, false
 			if b.limits.IsTrigger(answer.Op) && answer.Op > b.limits.CheckpointTrigger(b.newest.Op) {
@@ -395,6 +404,13 @@ type log struct {
 	random  *rand.Rand
 	op      uint64
 	held    *accounting.Request // read ahead of a group's end
+	queries bool                // also in groups
+}
+
+// smallReply tells whether five such requests fit one slot with their replies.
+func smallReply(r *accounting.Request) bool {
+	measure, _ := wire.MeasureBody(r.Operation, r.Body, r.RequestBytesMax-wire.HeaderBytes)
+	return measure.ReplyBytesMax < wire.BodyBytesMax/8
 }
 
 func (g *log) request() accounting.Request {
@@ -413,17 +429,18 @@ func (g *log) request() accounting.Request {
 }
 
 // mayGroup: small requests with small replies.
-func mayGroup(r *accounting.Request) bool {
-	return r.Operation.Class() == wire.ClassCreate || r.Operation.Class() == wire.ClassLookup && len(r.Body) < 8<<10
+func (g *log) mayGroup(r *accounting.Request) bool {
+	return g.queries && accounting.ReadsHistory(r.Operation) && smallReply(r) ||
+		r.Operation.Class() == wire.ClassCreate || r.Operation.Class() == wire.ClassLookup && len(r.Body) < 8<<10
 }
 
 // next returns a prepare and its requests.
 func (g *log) next() ([]byte, []accounting.Request) {
 	g.op++
 	requests := []accounting.Request{g.request()}
-	for len(requests) < 5 && mayGroup(&requests[0]) {
+	for len(requests) < 5 && g.mayGroup(&requests[0]) {
 		r := g.request()
-		if !mayGroup(&r) || r.RequestBytesMax != requests[0].RequestBytesMax || g.random.IntN(3) == 0 {
+		if !g.mayGroup(&r) || r.RequestBytesMax != requests[0].RequestBytesMax || g.random.IntN(3) == 0 {
 			g.held = &r
 			break
 		}

@@ -9,6 +9,7 @@ import (
 // takeSnapshot lends the sessions as of the trigger op to apply's checkpoint. Replies are pinned
 // and not copied.
 func (s *Stage) takeSnapshot(op uint64) {
+	assert.That(!s.late.isMissing(op), "no reply up to a trigger op is late")
 	sessions := s.snapshot.take(op, &s.sessions, s.slots)
 	for _, slot := range s.snapshot.pins() {
 		s.slots.hold(slot)

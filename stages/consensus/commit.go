@@ -70,7 +70,7 @@ func (s *Stage) onRead(e *stages.JournalToConsensus) {
 // feed gives apply the next ops that it may execute, in op order.
 func (s *Stage) feed() {
 	for e := s.commits.next(); e != nil && s.mayExecute(e.op); e = s.commits.next() {
-		s.send.commit(e.op, e.slot, e.replySlot)
+		s.send.commit(e.op, e.slot, e.replySlot, e.isAnswered && !s.isCluster())
 		s.commits.sent()
 	}
 }
@@ -116,6 +116,7 @@ func (s *Stage) onAppended(e *stages.JournalToConsensus) {
 // onExecuted: apply has executed an op.
 func (s *Stage) onExecuted(e *stages.ApplyToConsensus) {
 	s.send.release(s.commits.executed(e.Op, e.Replies, &e.Times))
+	s.late.expect(e.Op, e.Replies)
 	s.timers.expiriesAt(e.NextPulseNs)
 	s.costs.executed(e.Times.EndedNs-e.Times.BeganNs, s.timers.now())
 	s.complete()
@@ -129,7 +130,7 @@ func (s *Stage) complete() {
 			s.updateSessions(e)
 			if e.isAnswered {
 				s.sendReplies(e)
-				if e.record.isKept() {
+				if isWaiting := s.completeLate(e); e.record.isKept() && !isWaiting {
 					s.send.ended(e.record.ended(s.timers.now(), len(e.replies), e.replySlot))
 				}
 			}

@@ -11,7 +11,9 @@ import (
 func (s *Stage) updateSessions(e *inCommit) {
 	for i := range e.replies {
 		assert.Equal(e.replies[i].Op, e.op, "op of a reply")
-		s.updateSession(&e.replies[i], e.replySlot, uint32(i))
+		if !isLate(&e.replies[i]) {
+			s.updateSession(&e.replies[i], e.replySlot, uint32(i))
+		}
 	}
 }
 
@@ -23,6 +25,7 @@ func (s *Stage) updateSession(reply *stages.Reply, slot stages.Slot, position ui
 	e := s.sessions.find(reply.Client)
 	if reply.Operation == wire.OperationRegister {
 		assert.That(e == nil, "a client registers once")
+		assert.That(!s.late.isMissing(reply.Op), "no reply up to a register is late")
 		if s.sessions.isFull() {
 			s.endSession(s.sessions.victim())
 		}
@@ -52,8 +55,13 @@ func (s *Stage) endSession(e *session) {
 // while its request was in the pipeline gets its reply, but has no session.
 func (s *Stage) sendReplies(e *inCommit) {
 	for i := range e.replies {
-		reply := &e.replies[i]
-		s.measures.answered()
-		s.send.reply(e.replySlot, reply, s.sessions.find(reply.Client) != nil)
+		if reply := &e.replies[i]; !isLate(reply) {
+			s.sendReply(e.replySlot, reply)
+		}
 	}
+}
+
+func (s *Stage) sendReply(slot stages.Slot, reply *stages.Reply) {
+	s.measures.answered()
+	s.send.reply(slot, reply, s.sessions.find(reply.Client) != nil)
 }

@@ -160,9 +160,9 @@ func (s *sender) sequenced(op uint64, slot stages.Slot) {
 }
 
 // commit gives an op to apply. The commit queue holds both slots until ApplyCommitted.
-func (s *sender) commit(op uint64, slot, replySlot stages.Slot) {
+func (s *sender) commit(op uint64, slot, replySlot stages.Slot, mayBeLate bool) {
 	assert.That(s.slots.count(slot) > 0, "a prepare that is executed is held")
-	s.apply(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: replySlot, Op: op})
+	s.apply(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: replySlot, Op: op, MayBeLate: mayBeLate})
 }
 
 func (s *sender) sessions(op uint64, sessions *stages.Sessions) {

@@ -70,6 +70,7 @@ type Stage struct {
 	inFlight clientIndex // clients with a request in queue, pipeline or commit queue; the value is arrivalOf
 
 	sessions    sessions
+	late        late
 	snapshot    snapshot
 	superblocks superblocks
 	settling    settling
@@ -261,8 +262,8 @@ func (s *Stage) order() {
 // checkRest: when nothing is on its way, only sessions hold slots. A slot that leaks would be
 // missing for ever.
 func (s *Stage) checkRest() {
-	if s.queue.count() > 0 || s.commits.count() > 0 || s.recent.count() > 0 || s.send.lentCount() > 0 || s.snapshot.isLent() ||
-		s.opening.isOn() {
+	if s.queue.count() > 0 || s.commits.count() > 0 || s.late.isAny() || s.recent.count() > 0 ||
+		s.send.lentCount() > 0 || s.snapshot.isLent() || s.opening.isOn() {
 		return
 	}
 	for class := range stages.SlotClassesCount {
@@ -318,6 +319,8 @@ func (s *Stage) onApply(e *stages.ApplyToConsensus) {
 	switch e.Kind {
 	case stages.ApplyCommitted:
 		s.onExecuted(e)
+	case stages.ApplyReplied:
+		s.onReplied(e)
 	case stages.ApplySequencedDone:
 		s.send.returned(e.Slot)
 	case stages.ApplyOpened:

@@ -22,6 +22,13 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 	return generation
 }
 
+// BarChanges tells whether the end of a bar moves anything that a query reads: rows, tables or
+// lists of tables. That is so if a generation comes back (isUnder), or if a memtable is sealed.
+// What is freed at the end of a bar was moved at an earlier one.
+func (f *Forest) BarChanges(isUnder, checkpoint bool) bool {
+	return isUnder || f.keeper.IsDue(checkpoint)
+}
+
 // IsInUse tells whether an address belongs to a block, of the state or of a checkpoint.
 func (f *Forest) IsInUse(address uint64) bool { return f.freeSet.IsAcquired(address) }
 

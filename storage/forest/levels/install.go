@@ -58,6 +58,7 @@ func (s *Levels) Collect(generation *storage.Generation) {
 // of rows, which comes first, is the caller's.
 func (s *Levels) Install(generation *storage.Generation, flushed *Flushed) {
 	used := uint64(0)
+	s.changes++
 	for i := range generation.Jobs {
 		job := &generation.Jobs[i]
 		s.install(job, s.plan.levels[i], s.plan.slots[used:], flushed)
@@ -141,6 +142,7 @@ func (s *Levels) mergeFinish(t *Tree, i int) {
 // next level.
 func (s *Levels) promote(t *Tree, i, inputs int, out Run) {
 	l := &t.levels[i]
+	s.changes++
 	l.runs = append(l.runs[:0], l.runs[inputs:]...)
 	if out.count() > 0 {
 		t.levels[i+1].add(out)

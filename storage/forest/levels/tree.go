@@ -95,6 +95,7 @@ type Levels struct {
 	plan       plan
 	cover      cover
 	merges     [levelsMax]uint64
+	changes    uint64 // of visible runs
 	movedCount uint64
 }
 
@@ -124,6 +125,9 @@ func New(l *limits.Limits, a *arena.Arena, p *pages.Reader, free *freeset.Set, r
 
 // Tree returns a tree.
 func (s *Levels) Tree(id storage.TreeID) *Tree { return &s.trees[id] }
+
+// Changes counts the changes of visible runs.
+func (s *Levels) Changes() uint64 { return s.changes }
 
 // FilterIDsMax is the number of ids whose filters fit the memory.
 func (s *Levels) FilterIDsMax() uint64 { return s.filterIDs }

@@ -9,6 +9,9 @@ const (
 	// A scan looks for foundMin ordinals at first, and for twice as many each time, up to foundMax.
 	foundMin = 64
 	foundMax = 4096
+	// fillBreath is the number of candidates between two breaths: marking those of a window takes
+	// some 100 µs.
+	fillBreath = 1024
 
 	// windowOrdinals is the span of ordinals whose membership is marked in a bitmap.
 	windowOrdinals = 1 << 16
@@ -111,11 +114,13 @@ func (s *intersection) warm() {
 // fill finds the next ordinals. It returns false if there are none.
 func (s *intersection) fill() bool {
 	s.foundAt, s.foundCount = 0, 0
-	for rounds := 1; !s.ended; rounds++ {
-		if rounds%8 == 0 {
+	for work := 0; !s.ended; {
+		if work >= fillBreath {
 			s.q.pages.Breathe()
+			work = 0
 		}
 		list := s.next()
+		work += foundMin + len(list)
 		if len(list) == 0 {
 			s.ended = true
 			return false

@@ -27,6 +27,7 @@ type memoryScan struct {
 	at, end  uint64 // ordinals of blocks that were not compared yet
 	m        rows.Memtable
 	known    bool   // m is set
+	rows     uint32 // of m, as many as the columns have: more may come
 	mask     uint64 // matching rows of the current block that were not returned yet
 	block    uint32 // index of the block's first row
 
@@ -65,10 +66,10 @@ func (s *memoryScan) look(q *Query) {
 		ordinal = s.end - 1
 	}
 	if m := q.rows.Memtable(ordinal); !s.known || m != s.m {
-		s.m, s.known = m, true
+		s.m, s.known, s.rows = m, true, m.Count()
 		s.collect()
 	}
-	base, count := s.m.First(), s.m.Count()
+	base, count := s.m.First(), s.rows
 	s.block = uint32(ordinal-base) / blockRows * blockRows
 	from, to := max(s.at, base+uint64(s.block)), min(s.end, base+uint64(min(s.block+blockRows, count)))
 	if s.reversed {

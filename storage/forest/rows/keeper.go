@@ -59,6 +59,7 @@ func (k Keeper) CheckOnDisk() {
 // know of the flushed memtable. Its ids are in the filter of all ids then, if they belong there.
 func (k Keeper) Install(generation *storage.Generation) (flushed levels.Flushed) {
 	s := k.s
+	s.changes++
 	m := s.flushing
 	if m == nil {
 		return flushed

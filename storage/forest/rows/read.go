@@ -46,6 +46,15 @@ func (s *Rows) accountID(ordinal accounting.AccountOrdinal) accounting.U128 {
 
 // row returns the row of an ordinal that is in memory, or nil.
 func (s *Rows) row(ordinal accounting.TransferOrdinal) *accounting.TransferRow {
+	row := s.rowBare(ordinal)
+	if row != nil && row.Transfer.DebitAccountID.IsZero() {
+		return s.rowNamed(row)
+	}
+	return row
+}
+
+// rowBare is row, but a carried row that was read from a partial block has no ids of accounts.
+func (s *Rows) rowBare(ordinal accounting.TransferOrdinal) *accounting.TransferRow {
 	if ordinal >= s.filling.transfersFirst {
 		index := uint64(ordinal - s.filling.transfersFirst)
 		assert.Below(index, uint64(s.filling.rowsCount), "a transfer that is read exists")
@@ -55,11 +64,7 @@ func (s *Rows) row(ordinal accounting.TransferOrdinal) *accounting.TransferRow {
 		return &m.rows[ordinal-m.transfersFirst]
 	}
 	if ordinal >= s.tail.first {
-		row := &s.tail.rows[ordinal-s.tail.first]
-		if row.Transfer.DebitAccountID.IsZero() {
-			return s.rowNamed(row)
-		}
-		return row
+		return &s.tail.rows[ordinal-s.tail.first]
 	}
 	return nil
 }

@@ -2,19 +2,26 @@ package rows
 
 import (
 	"ledger/accounting"
+	"ledger/internal/assert"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/rowlog"
 )
 
-// Reader reads rows for queries.
-type Reader struct{ s *Rows }
+// Reader reads rows for queries: as of now, or as of the moment of past.
+type Reader struct {
+	s    *Rows
+	past *Past // nil: as of now
+}
 
 // TransferRange converts timestamps into ordinals of transfers: first..end-1.
 func (r Reader) TransferRange(timestampMin, timestampMax uint64) (first, end uint64) {
 	first, end = r.s.transferAtStamp(timestampMin), r.s.TransfersCount()
 	if timestampMax < ^uint64(0) {
 		end = r.s.transferAtStamp(timestampMax + 1)
+	}
+	if r.past != nil {
+		first, end = min(first, r.past.moment.transfers), min(end, r.past.moment.transfers)
 	}
 	return first, end
 }
@@ -49,7 +56,15 @@ func (r Reader) Read(ordinal accounting.TransferOrdinal, row *accounting.Transfe
 // ReadNext is Read for rows that are read one after the other; c remembers the position.
 func (r Reader) ReadNext(c *rowlog.Cursor, ordinal accounting.TransferOrdinal, row *accounting.TransferRow) {
 	s := r.s
-	if inMemory := s.row(ordinal); inMemory != nil {
+	if r.past != nil {
+		assert.Below(uint64(ordinal), r.past.moment.transfers, "a transfer that a query reads was there")
+		if inMemory := s.rowBare(ordinal); inMemory != nil {
+			if *row = *inMemory; row.Transfer.DebitAccountID.IsZero() {
+				r.Name(row)
+			}
+			return
+		}
+	} else if inMemory := s.row(ordinal); inMemory != nil {
 		*row = *inMemory
 		return
 	}
@@ -59,6 +74,11 @@ func (r Reader) ReadNext(c *rowlog.Cursor, ordinal accounting.TransferOrdinal, r
 
 // Name fills in the ids of a row's accounts, which the log does not have.
 func (r Reader) Name(row *accounting.TransferRow) {
+	if r.past != nil {
+		row.Transfer.DebitAccountID = r.past.accountID(row.DebitOrdinal)
+		row.Transfer.CreditAccountID = r.past.accountID(row.CreditOrdinal)
+		return
+	}
 	row.Transfer.DebitAccountID = r.s.accountID(row.DebitOrdinal)
 	row.Transfer.CreditAccountID = r.s.accountID(row.CreditOrdinal)
 }
@@ -91,7 +111,11 @@ func (r Reader) Expired() [2][]accounting.ExpiredRow {
 		expired[0] = m.expired[:m.expiredCount]
 	}
 	m := r.s.filling
-	expired[1] = m.expired[:m.expiredCount]
+	count := m.expiredCount
+	if r.past != nil {
+		count = r.past.moment.expired
+	}
+	expired[1] = m.expired[:count]
 	return expired
 }
 

@@ -45,6 +45,7 @@ type Rows struct {
 	flushingFed bool   // as of the last Lookahead, the filter has all ids of the flushing memtable
 	flushedRows uint64 // of the memtable that is flushed
 	barStart    uint32 // rows of the filling memtable when the bar began
+	changes     uint64 // seals and installs
 
 	warm    warmQueue
 	ahead   ahead
@@ -107,7 +108,7 @@ func BlocksMax(l *limits.Limits) uint64 {
 func (s *Rows) Keeper() Keeper { return Keeper{s} }
 
 // Reader returns the methods for queries.
-func (s *Rows) Reader() Reader { return Reader{s} }
+func (s *Rows) Reader() Reader { return Reader{s: s} }
 
 // AccountsCount is the number of accounts.
 func (s *Rows) AccountsCount() uint64 { return uint64(s.filling.accountsNext()) }
@@ -119,6 +120,7 @@ func (s *Rows) TransfersCount() uint64 { return uint64(s.filling.transfersNext()
 func (s *Rows) seal() {
 	assert.That(s.flushing == nil, "the flush before is installed")
 	m := s.filling
+	s.changes++
 	m.seal()
 	s.expiry.Seal()
 	next := s.memtables[0]
