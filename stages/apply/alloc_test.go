@@ -13,8 +13,8 @@ import (
 	"ledger/wire"
 )
 
-// Goal: executing ops, their replies, late ones and bars' ends included, allocates nothing, with and without
-// other replicas.
+// Goal: executing ops, their replies, late ones and bars' ends included, allocates nothing, with
+// and without other replicas.
 func TestNoAllocation(t *testing.T) {
 	for _, replicas := range []uint32{1, 3} {
 		testNoAllocation(t, replicas)
@@ -69,7 +69,8 @@ func testNoAllocation(t *testing.T, replicas uint32) {
 				CreditAccountID: wire.U128{Lo: (uint64(i)+1)%count + 1}, Amount: wire.U128{Lo: 1}, Ledger: 1, Code: 1}))
 		}
 		run(wire.OperationCreateTransfersUnbatched, count*128)
-		put(0, bytesOf(&accounting.AccountFilter{AccountID: wire.U128{Lo: 1}, Limit: 8000, Flags: accounting.FilterDebits | accounting.FilterCredits}))
+		put(0, bytesOf(&accounting.AccountFilter{AccountID: wire.U128{Lo: 1}, Limit: 8000,
+			Flags: accounting.FilterDebits | accounting.FilterCredits}))
 		run(wire.OperationGetAccountTransfersUnbatched, 128)
 	}
 	transfers()
