@@ -10,6 +10,25 @@ import (
 // user32Step is less than the number of different values of user_data_32 in a page of its index.
 const user32Step = 50
 
+// readingArgs have a replica read its disk: it does not keep what it has just written.
+var readingArgs = []string{"--cache-recent=0"}
+
+// readDisk writes and reads all of it back, again and again until the disk of replica i was seen to
+// fail: how many blocks a replica reads is up to what its cache has.
+func (l *load) readDisk(g *group, i int, isSeen func() bool) {
+	l.t.Helper()
+	g.await("the replica meets a fault of its disk", func() bool {
+		l.t.Helper()
+		l.begin(batchFull, pauseBusy)
+		l.awaitCalls(g, 8)
+		l.end()
+		l.audit()
+		l.readIndexes()
+		g.awaitCaughtUp(i)
+		return isSeen()
+	})
+}
+
 // readIndexes asks for all transfers by each of the fields that the load sets, and wants exactly
 // those that were acknowledged. The writers must have ended.
 func (l *load) readIndexes() {
