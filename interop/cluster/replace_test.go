@@ -116,8 +116,8 @@ func TestReplacedReplica(t *testing.T) {
 	g.awaitCaughtUp(lost)
 	l.end()
 	g.finish(l)
-	t.Logf("recover took %.1f s, the new file was back %.1f s after its start; 3 rounds of keys; 0 errors; longest pause %.2f s", named.Seconds(),
-		back.Seconds(), p.longest(begun, ended).Seconds())
+	t.Logf("recover took %.1f s, the new file was back %.1f s after its start; 3 rounds of keys; 0 errors; longest pause %.2f s",
+		named.Seconds(), back.Seconds(), p.longest(begun, ended).Seconds())
 }
 
 // awaitVote waits until replica i has a vote and serves.

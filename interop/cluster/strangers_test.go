@@ -37,7 +37,7 @@ func ownAddress(t *testing.T) net.IP {
 	return nil
 }
 
-// stranger opens a connection to the port of replica i, and counts it when the other side closes it.
+// stranger opens a connection to the port of replica i, and counts it when the replica closes it.
 func (g *group) stranger(i int, from net.IP, first []byte, closed *atomic.Int64) {
 	g.t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
@@ -59,9 +59,9 @@ func (g *group) stranger(i int, from net.IP, first []byte, closed *atomic.Int64)
 }
 
 // TestStrangersAreLimited: of one address, no more connections stay than --connections-per-address
-// allows, on each replica. Of first messages that stall, no more than 16 are held, and they give way
-// to others. Both are counted and have a line, the load of official clients goes on, and a new client
-// and a replica that comes back get their places.
+// allows, on each replica. Of first messages that stall, no more than 16 are held, and they give
+// way to others. Both are counted and have a line, the load of official clients goes on, and a new
+// client and a replica that comes back get their places.
 func TestStrangersAreLimited(t *testing.T) {
 	from := ownAddress(t)
 	g := newGroup(t, options{args: []string{fmt.Sprintf("--connections-per-address=%d", perAddress)}})

@@ -54,9 +54,9 @@ func (g *group) trickle(i, rate int) {
 // nobody, and leaves its checkpoint as it was. With the newer one it starts as the older release,
 // takes over a checkpoint of the newer one, and goes on as that. No client has an error.
 //
-// What the others say to the backup arrives at a trickle from the moment at which the last program is
-// to be replaced. So it still tells what it offers, the upgrade begins, and it is over on the others
-// before the backup has the log of it.
+// What the others say to the backup arrives at a trickle from the moment at which the last program
+// is to be replaced. So it still tells what it offers, the upgrade begins, and it is over on the
+// others before the backup has the log of it.
 func TestUpgradeStateSync(t *testing.T) {
 	r := newRolling(t)
 	p := newProbe(t, r.group)
