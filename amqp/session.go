@@ -194,8 +194,8 @@ func (s *session) progress(isIgnored bool) (timestamp uint64, isFound bool, err 
 		return 0, false, nil
 	}
 	// A count of 0 does not say that there is no message. It may be on its way back from a job that
-	// was killed while it read it, and a member of a cluster that was no leader of a quorum queue until
-	// now counts 0 for some seconds. So the queue is asked for a message in any case.
+	// was killed while it read it, and a member of a cluster that was no leader of a quorum queue
+	// until now counts 0 for some seconds. So the queue is asked for a message in any case.
 	within := backWithin
 	switch {
 	case declared.Messages > 0:

@@ -21,7 +21,7 @@ const (
 	ReleaseCurrent = Release(0<<16 | 17<<8 | 9) // 0.17.9
 	// ReleaseSpokenMin is the oldest client release whose protocol this package speaks as a client:
 	// older servers do not know the creates of 0.17.
-	ReleaseSpokenMin = Release(0<<16 | 17<<8 | 0) // 0.17.0
+	ReleaseSpokenMin = Release(0<<16 | 17<<8) // 0.17.0
 	// ReleaseAnnounced is what a server states in pong_client and eviction: the newest release whose
 	// protocol it is known to speak, whatever clients the operator lets in. Clients require that it
 	// is not 0, and print it in their log; they compare it with nothing. Source: wire protocol, 2.4
