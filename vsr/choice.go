@@ -171,26 +171,38 @@ func (b *Ballot) says(op uint64, h *Header, logView uint32) word {
 	return saysNothing
 }
 
-// Forfeit tells whether a new primary hands on instead of starting its view, and to which view. It
-// does so if it lags by a checkpoint: it would have to sync before it could execute, and nobody
-// would be served meanwhile. isNextDurable tells whether a quorum has the checkpoint after its own;
-// otherwise it hands on only once in a round of views, so that a single replica that is ahead, and
-// perhaps broken, does not keep the others from beginning. The next view whose primary has the
-// latest checkpoint is taken.
-func Forfeit(q *Quorums, view, logView uint32, ballots []*Ballot, isNextDurable bool) (next uint32, isForfeit bool) {
-	latest := uint64(0)
+// Forfeit tells whether a new primary hands on instead of starting its view, and to which view.
+// Nobody would be served until it has caught up, so it does so
+//
+//   - if it lags by a checkpoint, and would have to sync. isNextDurable tells whether a quorum has the
+//     checkpoint after its own; otherwise it hands on only once in a round of views, so that a single
+//     replica that is ahead, and perhaps broken, does not keep the others from beginning;
+//   - if it has executed behindOps less than another one, or still more, once in a round of views.
+//
+// The next view whose primary has the latest checkpoint and has executed enough is taken.
+func Forfeit(q *Quorums, view, logView uint32, ballots []*Ballot, isNextDurable bool, behindOps uint64) (next uint32, isForfeit bool) {
+	latest, executed := uint64(0), uint64(0)
 	for _, b := range ballots {
 		if b != nil {
 			latest = max(latest, b.CheckpointOp)
 		}
 	}
+	for _, b := range ballots {
+		if b != nil && b.CheckpointOp == latest {
+			executed = max(executed, b.CommitMin)
+		}
+	}
 	own := ballots[q.PrimaryOf(view)]
 	assert.That(own != nil, "the new primary has a ballot of its own")
-	if own.CheckpointOp >= latest || !isNextDurable && view-logView >= uint32(q.Replicas) {
+	isRound := view-logView >= uint32(q.Replicas)
+	switch {
+	case own.CheckpointOp < latest && (isNextDurable || !isRound):
+	case own.CommitMin+behindOps <= executed && !isRound:
+	default:
 		return view, false
 	}
 	for next = view + 1; ; next++ {
-		if b := ballots[q.PrimaryOf(next)]; b != nil && b.CheckpointOp == latest {
+		if b := ballots[q.PrimaryOf(next)]; b != nil && b.CheckpointOp == latest && b.CommitMin+behindOps > executed {
 			return next, true
 		}
 	}

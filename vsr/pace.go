@@ -52,9 +52,12 @@ type paced struct {
 
 // NewPace returns that of a cluster without a backup that is behind.
 func NewPace(l *limits.Limits) Pace {
-	pipeline := uint64(l.PipelineOpsMax)
-	return Pace{near: 2 * pipeline, behind: 4 * pipeline, far: uint64(l.JournalSlotsCount)}
+	return Pace{near: BehindOps(l) / 2, behind: BehindOps(l), far: uint64(l.JournalSlotsCount)}
 }
+
+// BehindOps is the number of committed ops that others have executed, or that are to be executed,
+// above which a replica is behind: four pipelines.
+func BehindOps(l *limits.Limits) uint64 { return 4 * uint64(l.PipelineOpsMax) }
 
 // Reported takes the number of committed ops that a backup has to execute, as it tells of itself.
 // isLeft: it is not waited for.
