@@ -174,9 +174,9 @@ func (b *Ballot) says(op uint64, h *Header, logView uint32) word {
 // Forfeit tells whether a new primary hands on instead of starting its view, and to which view.
 // Nobody would be served until it has caught up, so it does so
 //
-//   - if it lags by a checkpoint, and would have to sync. isNextDurable tells whether a quorum has the
-//     checkpoint after its own; otherwise it hands on only once in a round of views, so that a single
-//     replica that is ahead, and perhaps broken, does not keep the others from beginning;
+//   - if it lags by a checkpoint, and would have to sync. isNextDurable tells whether a quorum has
+//     the checkpoint after its own; otherwise it hands on only once in a round of views, so that a
+//     single replica that is ahead, and perhaps broken, does not keep the others from beginning;
 //   - if it has executed behindOps less than another one, or still more, once in a round of views.
 //
 // The next view whose primary has the latest checkpoint and has executed enough is taken.
