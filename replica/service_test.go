@@ -13,8 +13,9 @@ import (
 )
 
 // Goal: one line for each view, with its cause and the time without service here, which counts from
-// the last sign of life of a primary that was silent, or from a state sync of this replica; a line when service stops for a reason that
-// lasts, and one when it is back; none for what passes during a start.
+// the last sign of life of a primary that was silent, or from a state sync of this replica; a line
+// when service stops for a reason that lasts, and one when it is back; none for what passes during
+// a start.
 func TestServiceLines(t *testing.T) {
 	var text strings.Builder
 	log := events.New(&text, events.FormatText)

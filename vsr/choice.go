@@ -176,34 +176,32 @@ func (b *Ballot) says(op uint64, h *Header, logView uint32) word {
 //
 //   - if it lags by a checkpoint, and would have to sync. isNextDurable tells whether a quorum has
 //     the checkpoint after its own; otherwise it hands on only once in a round of views, so that a
-//     single replica that is ahead, and perhaps broken, does not keep the others from beginning;
+//     single replica that is ahead, and perhaps broken, does not keep the others from beginning.
+//     The next view whose primary has the latest checkpoint is taken;
 //   - if it has executed behindOps less than another one, or still more, once in a round of views.
-//
-// The next view whose primary has the latest checkpoint and has executed enough is taken.
+//     The next view whose primary has executed so much is taken, but not one of the primary that
+//     was left: that one may have given way.
 func Forfeit(q *Quorums, view, logView uint32, ballots []*Ballot, isNextDurable bool, behindOps uint64) (next uint32, isForfeit bool) {
-	latest, executed := uint64(0), uint64(0)
+	latest, left := uint64(0), uint32(0)
 	for _, b := range ballots {
 		if b != nil {
-			latest = max(latest, b.CheckpointOp)
+			latest, left = max(latest, b.CheckpointOp), max(left, b.LogView)
 		}
 	}
-	for _, b := range ballots {
-		if b != nil && b.CheckpointOp == latest {
-			executed = max(executed, b.CommitMin)
-		}
-	}
-	own := ballots[q.PrimaryOf(view)]
+	own, isFirstRound := ballots[q.PrimaryOf(view)], view-logView < uint32(q.Replicas)
 	assert.That(own != nil, "the new primary has a ballot of its own")
-	isRound := view-logView >= uint32(q.Replicas)
-	switch {
-	case own.CheckpointOp < latest && (isNextDurable || !isRound):
-	case own.CommitMin+behindOps <= executed && !isRound:
-	default:
-		return view, false
+	if own.CheckpointOp < latest && (isNextDurable || isFirstRound) {
+		for next = view + 1; ; next++ {
+			if b := ballots[q.PrimaryOf(next)]; b != nil && b.CheckpointOp == latest {
+				return next, true
+			}
+		}
 	}
-	for next = view + 1; ; next++ {
-		if b := ballots[q.PrimaryOf(next)]; b != nil && b.CheckpointOp == latest && b.CommitMin+behindOps > executed {
+	for next = view + 1; isFirstRound && next < view+uint32(q.Replicas); next++ {
+		b := ballots[q.PrimaryOf(next)]
+		if b != nil && b.CheckpointOp == latest && b.CommitMin >= own.CommitMin+behindOps && q.PrimaryOf(next) != q.PrimaryOf(left) {
 			return next, true
 		}
 	}
+	return view, false
 }

@@ -301,6 +301,12 @@ func TestForfeit(t *testing.T) {
 		}
 		return ballots
 	}
+	leftAt := func(logView uint32, ballots []*Ballot) []*Ballot {
+		for _, b := range ballots {
+			b.LogView = logView
+		}
+		return ballots
+	}
 	for _, c := range []struct {
 		what          string
 		view, logView uint32
@@ -320,7 +326,10 @@ func TestForfeit(t *testing.T) {
 		{"one has executed a little more", 3, 2, executed(at(895, 895, 895), 100, 131, 100), false, 3},
 		{"one has executed more", 3, 2, executed(at(895, 895, 895), 100, 100, 132), false, 5},
 		{"two have executed more", 3, 2, executed(at(895, 895, 895), 100, 180, 200), false, 4},
-		{"two have executed more, one of them much more", 3, 2, executed(at(895, 895, 895), 100, 150, 200), false, 5},
+		{"two have executed more, one of them much more", 3, 2, executed(at(895, 895, 895), 100, 150, 200), false, 4},
+		{"the primary that was left has executed more", 3, 2, leftAt(2, executed(at(895, 895, 895), 100, 100, 200)), false, 3},
+		{"so has another one", 3, 1, leftAt(1, executed(at(895, 895, 895), 100, 200, 200)), false, 5},
+		{"the primary that was left has the latest checkpoint", 3, 2, leftAt(2, at(895, 895, 1791)), false, 5},
 		{"one has executed more, in the last view of a round", 6, 4, executed(at(895, 895, 895), 0, 0, 500), false, 8},
 		{"one has executed more, for more than a round", 6, 3, executed(at(895, 895, 895), 0, 0, 500), false, 6},
 		{"one has executed more, for more than a round, and has the next checkpoint", 6, 3, executed(at(895, 895, 895), 0, 0, 500), true, 6},

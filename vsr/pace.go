@@ -29,9 +29,9 @@ const (
 // itself, and near when it has two. So the distance of a backup that is far away is no lag.
 //
 // The primary goes on whatever the backup does: it starts a prepare after four of its own
-// executions, and after 100 ms. A backup does not count that is silent, that lacks more than the
-// log, or that is not waited for, and none counts for more than a minute, which comes back ten
-// times as slowly.
+// executions, and after 100 ms. A backup does not count that has executed nothing for a second, as
+// one that is dead or hangs, that lacks more than the log, or that is not waited for. None counts
+// for more than a minute, which comes back ten times as slowly.
 type Pace struct {
 	near, behind, far uint64
 
@@ -45,7 +45,7 @@ type Pace struct {
 // paced is what a primary knows of one backup.
 type paced struct {
 	sinceNs  uint64 // since when it is behind; 0: it is near, or not waited for
-	toldNs   uint64 // when it told something
+	movedNs  uint64 // when it had executed something
 	executed uint64
 	credit   uint64 // ops that it has executed and that no prepare has taken
 }
@@ -64,7 +64,6 @@ func BehindOps(l *limits.Limits) uint64 { return 4 * uint64(l.PipelineOpsMax) }
 func (p *Pace) Reported(nowNs uint64, replica int, lagOps uint64, isLeft bool) {
 	p.pass(nowNs)
 	b := &p.each[replica]
-	b.toldNs = nowNs
 	switch {
 	case isLeft || lagOps <= p.near || lagOps > p.far:
 		b.sinceNs = 0
@@ -78,7 +77,9 @@ func (p *Pace) Reported(nowNs uint64, replica int, lagOps uint64, isLeft bool) {
 func (p *Pace) Executed(nowNs uint64, replica int, commitMin, lagOps uint64) {
 	p.pass(nowNs)
 	b := &p.each[replica]
-	b.toldNs = nowNs
+	if commitMin > b.executed {
+		b.movedNs = nowNs
+	}
 	b.credit = min(b.credit+commitMin-min(commitMin, b.executed), paceOps*paceSavedMax)
 	b.executed = commitMin
 	if lagOps <= p.near {
@@ -127,15 +128,17 @@ func (p *Pace) Leave(nowNs uint64) {
 }
 
 func (p *Pace) waitsFor(b *paced, nowNs uint64) bool {
-	return b.sinceNs > 0 && nowNs >= b.sinceNs+PaceAfterNs && nowNs <= b.toldNs+LagForNs && p.spentNs < PaceMaxNs
+	return b.sinceNs > 0 && nowNs >= b.sinceNs+PaceAfterNs && nowNs <= b.movedNs+LagForNs && p.spentNs < PaceMaxNs
 }
 
-// pass counts the time since it was counted last.
+// pass counts the time since it was counted last. A pace that was kept then has ended a second
+// later, if nothing was counted meanwhile.
 func (p *Pace) pass(nowNs uint64) {
 	passed := nowNs - min(nowNs, p.sawNs)
 	if p.IsOn(p.sawNs) {
-		p.spentNs += passed
-		p.totalNs += passed
+		kept := min(passed, LagForNs)
+		p.spentNs += kept
+		p.totalNs += kept
 	} else {
 		p.spentNs -= min(p.spentNs, passed/paceRefund)
 	}

@@ -52,8 +52,8 @@ func TestPaceGoesOn(t *testing.T) {
 		p, now := paceOf(), uint64(paceSecond)
 		p.Reported(now, 1, 1024, false)
 		now += PaceAfterNs
+		p.Executed(now, 1, 7, 1024)
 		for range 5 {
-			p.Executed(now, 1, 7, 1024)
 			p.Prepared(now)
 			for p.each[1].credit >= paceOps { // what was saved up
 				p.Prepared(now)
@@ -69,7 +69,7 @@ func TestPaceGoesOn(t *testing.T) {
 	}
 }
 
-// Goal: only a backup counts that is heard, has been behind for a second, and can come back by the
+// Goal: only a backup counts that executes, has been behind for a second, and can come back by the
 // log.
 func TestPaceCounts(t *testing.T) {
 	const at = 10 * uint64(paceSecond)
@@ -86,18 +86,29 @@ func TestPaceCounts(t *testing.T) {
 		{"near", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, false); p.Reported(at, 1, 16, false) }, false},
 		{"near, by an acknowledgement", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, false); p.Executed(at, 1, 500, 16) }, false},
 		{"far away, and nothing to execute", func(p *Pace) {
-			p.Executed(at-PaceAfterNs, 1, 500, 300)
 			p.Reported(at-PaceAfterNs, 1, 3, false)
 			p.Executed(at, 1, 900, 300)
 		}, false},
-		{"silent for a second", func(p *Pace) { p.Reported(at-LagForNs, 1, 33, false) }, true},
-		{"silent for longer", func(p *Pace) { p.Reported(at-LagForNs-1, 1, 33, false) }, false},
+		{"it hangs", func(p *Pace) {
+			*p = paceOf()
+			p.Executed(at-LagForNs-1, 1, 400, 300)
+			p.Reported(at-PaceAfterNs, 1, 33, false)
+			p.Executed(at, 1, 400, 300)
+			p.Reported(at, 1, 333, false)
+		}, false},
+		{"it goes on", func(p *Pace) {
+			*p = paceOf()
+			p.Executed(at-LagForNs-1, 1, 400, 300)
+			p.Reported(at-PaceAfterNs, 1, 33, false)
+			p.Executed(at, 1, 401, 300)
+		}, true},
 		{"a log", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 1024, false) }, true},
 		{"more than the log", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 1025, false) }, false},
 		{"not waited for", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, true) }, false},
 		{"a view that is left", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, false); p.Leave(at) }, false},
 	} {
 		p := paceOf()
+		p.Executed(at-LagForNs, 1, 400, 300)
 		if c.told(&p); p.IsOn(at) != c.isOn {
 			t.Errorf("%s: a pace is kept: %v", c.what, !c.isOn)
 		}
@@ -120,7 +131,7 @@ func TestPaceEnds(t *testing.T) {
 				lag = 0
 			}
 			p.Reported(now, 1, lag, !isForEver && random.IntN(100) == 0)
-			p.Executed(now, 2, now/paceSecond, lag)
+			p.Executed(now, 1, now, lag)
 			if !isForEver && random.IntN(100) == 0 {
 				p.Leave(now)
 			}
@@ -132,5 +143,19 @@ func TestPaceEnds(t *testing.T) {
 				t.Fatalf("seed %d: a pace is kept for %d of %d ns only", seed, kept, now-began)
 			}
 		}
+	}
+}
+
+// Goal: a primary that was stopped while it kept a pace has not kept it meanwhile.
+func TestPaceOfAStoppedPrimary(t *testing.T) {
+	p, now := paceOf(), uint64(paceSecond)
+	for step := range uint64(3) {
+		p.Reported(now, 1, 100, false)
+		p.Executed(now, 1, 500+step, 100)
+		now += paceSecond
+	}
+	now += 1000 * paceSecond
+	if p.Executed(now, 1, 600, 100); p.TotalNs() != 2*paceSecond || !p.IsOn(now) {
+		t.Errorf("a pace was kept for %d ns, and is: %v", p.TotalNs(), p.IsOn(now))
 	}
 }

@@ -98,3 +98,16 @@ func TestSeveralBehindHandsOn(t *testing.T) {
 	w.heal()
 	w.close()
 }
+
+// Goal: nobody waits for a backup that executes nothing, though it is heard.
+func TestSeveralNoPaceForOneThatHangs(t *testing.T) {
+	w := fullOpsSeveral(t, 347)
+	w.machines[(w.primary().index+1)%3].holdsWork = true
+	w.run(3 * second)
+	from := w.oracle.highest
+	w.run(4 * second)
+	if done := w.oracle.highest - from; done < 360 || w.primary().stage.pace.keptNs() > second {
+		t.Fatalf("%d ops in 4 s, and a pace was kept for %d ms, while a backup hangs", done, w.primary().stage.pace.keptNs()/1_000_000)
+	}
+	w.close()
+}
