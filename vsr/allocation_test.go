@@ -27,7 +27,7 @@ func TestNothingAllocates(t *testing.T) {
 	for what, f := range map[string]func(){
 		"Choose": func() { sink += Choose(&q, PipelineMax, ballots).OpHead },
 		"Forfeit": func() {
-			next, _ := Forfeit(&q, 3, 1, ballots, false, 32)
+			next, _ := Forfeit(&q, 3, 1, ballots, false)
 			sink += uint64(next)
 		},
 		"Freeze": func() {

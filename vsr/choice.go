@@ -171,37 +171,27 @@ func (b *Ballot) says(op uint64, h *Header, logView uint32) word {
 	return saysNothing
 }
 
-// Forfeit tells whether a new primary hands on instead of starting its view, and to which view.
-// Nobody would be served until it has caught up, so it does so
-//
-//   - if it lags by a checkpoint, and would have to sync. isNextDurable tells whether a quorum has
-//     the checkpoint after its own; otherwise it hands on only once in a round of views, so that a
-//     single replica that is ahead, and perhaps broken, does not keep the others from beginning.
-//     The next view whose primary has the latest checkpoint is taken;
-//   - if it has executed behindOps less than another one, or still more, once in a round of views.
-//     The next view whose primary has executed so much is taken, but not one of the primary that
-//     was left: that one may have given way.
-func Forfeit(q *Quorums, view, logView uint32, ballots []*Ballot, isNextDurable bool, behindOps uint64) (next uint32, isForfeit bool) {
-	latest, left := uint64(0), uint32(0)
+// Forfeit tells whether a new primary hands on instead of starting its view, and to which view. It
+// does so if it lags by a checkpoint: it would have to sync before it could execute, and nobody
+// would be served meanwhile. isNextDurable tells whether a quorum has the checkpoint after its own;
+// otherwise it hands on only once in a round of views, so that a single replica that is ahead, and
+// perhaps broken, does not keep the others from beginning. The next view whose primary has the
+// latest checkpoint is taken.
+func Forfeit(q *Quorums, view, logView uint32, ballots []*Ballot, isNextDurable bool) (next uint32, isForfeit bool) {
+	latest := uint64(0)
 	for _, b := range ballots {
 		if b != nil {
-			latest, left = max(latest, b.CheckpointOp), max(left, b.LogView)
+			latest = max(latest, b.CheckpointOp)
 		}
 	}
-	own, isFirstRound := ballots[q.PrimaryOf(view)], view-logView < uint32(q.Replicas)
+	own := ballots[q.PrimaryOf(view)]
 	assert.That(own != nil, "the new primary has a ballot of its own")
-	if own.CheckpointOp < latest && (isNextDurable || isFirstRound) {
-		for next = view + 1; ; next++ {
-			if b := ballots[q.PrimaryOf(next)]; b != nil && b.CheckpointOp == latest {
-				return next, true
-			}
-		}
+	if own.CheckpointOp >= latest || !isNextDurable && view-logView >= uint32(q.Replicas) {
+		return view, false
 	}
-	for next = view + 1; isFirstRound && next < view+uint32(q.Replicas); next++ {
-		b := ballots[q.PrimaryOf(next)]
-		if b != nil && b.CheckpointOp == latest && b.CommitMin >= own.CommitMin+behindOps && q.PrimaryOf(next) != q.PrimaryOf(left) {
+	for next = view + 1; ; next++ {
+		if b := ballots[q.PrimaryOf(next)]; b != nil && b.CheckpointOp == latest {
 			return next, true
 		}
 	}
-	return view, false
 }

@@ -10,6 +10,8 @@ const (
 	// none counts as given back.
 	PaceMaxNs = 60_000_000_000
 
+	paceBehind     = 6  // pipelines that are to be executed: more make a backup behind
+	paceNear       = 2  // pipelines with which it is near again
 	paceOps        = 2  // that a backup executes for each op that is prepared
 	paceSavedMax   = 16 // prepares that may be saved up; what is executed is told in portions
 	paceExecutions = 4  // own executions after which the next prepare starts anyway
@@ -25,15 +27,16 @@ const (
 // A pause of a share of the time (Pressure) does not do that. Full requests take longer than the
 // pauses, and wait in the pipeline meanwhile, so as many are executed as without it.
 //
-// A backup is behind when it has more than four pipelines of committed ops to execute, as it tells
-// itself, and near when it has two. So the distance of a backup that is far away is no lag.
+// A backup is behind when it has more than six pipelines of committed ops to execute, as it tells
+// itself, and near when it has two. So the distance of a backup that is far away is no lag. It is
+// near as well when it has one as the primary knows it, which is later than that.
 //
 // The primary goes on whatever the backup does: it starts a prepare after four of its own
 // executions, and after 100 ms. A backup does not count that has executed nothing for a second, as
 // one that is dead or hangs, that lacks more than the log, or that is not waited for. None counts
 // for more than a minute, which comes back ten times as slowly.
 type Pace struct {
-	near, behind, far uint64
+	pipeline, far uint64
 
 	each    [limits.ReplicasMax]paced
 	lastNs  uint64 // when a prepare started
@@ -52,12 +55,8 @@ type paced struct {
 
 // NewPace returns that of a cluster without a backup that is behind.
 func NewPace(l *limits.Limits) Pace {
-	return Pace{near: BehindOps(l) / 2, behind: BehindOps(l), far: uint64(l.JournalSlotsCount)}
+	return Pace{pipeline: uint64(l.PipelineOpsMax), far: uint64(l.JournalSlotsCount)}
 }
-
-// BehindOps is the number of committed ops that others have executed, or that are to be executed,
-// above which a replica is behind: four pipelines.
-func BehindOps(l *limits.Limits) uint64 { return 4 * uint64(l.PipelineOpsMax) }
 
 // Reported takes the number of committed ops that a backup has to execute, as it tells of itself.
 // isLeft: it is not waited for.
@@ -65,9 +64,9 @@ func (p *Pace) Reported(nowNs uint64, replica int, lagOps uint64, isLeft bool) {
 	p.pass(nowNs)
 	b := &p.each[replica]
 	switch {
-	case isLeft || lagOps <= p.near || lagOps > p.far:
+	case isLeft || lagOps <= paceNear*p.pipeline || lagOps > p.far:
 		b.sinceNs = 0
-	case lagOps > p.behind && b.sinceNs == 0:
+	case lagOps > paceBehind*p.pipeline && b.sinceNs == 0:
 		b.sinceNs = max(nowNs, 1)
 	}
 }
@@ -82,7 +81,7 @@ func (p *Pace) Executed(nowNs uint64, replica int, commitMin, lagOps uint64) {
 	}
 	b.credit = min(b.credit+commitMin-min(commitMin, b.executed), paceOps*paceSavedMax)
 	b.executed = commitMin
-	if lagOps <= p.near {
+	if lagOps <= p.pipeline {
 		b.sinceNs = 0
 	}
 }

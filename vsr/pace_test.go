@@ -23,7 +23,7 @@ func TestPaceIsOneForTwo(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		p, now := paceOf(), uint64(paceSecond)
-		p.Reported(now, 1, 33, false)
+		p.Reported(now, 1, 49, false)
 		now += PaceAfterNs
 		portion := 1 + random.IntN(2*paceSavedMax-1)
 		executed, prepared := uint64(random.IntN(1000)), uint64(0)
@@ -79,12 +79,13 @@ func TestPaceCounts(t *testing.T) {
 		isOn bool
 	}{
 		{"nobody has told anything", func(*Pace) {}, false},
-		{"four pipelines", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 32, false) }, false},
-		{"more than four pipelines", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, false) }, true},
-		{"for less than a second", func(p *Pace) { p.Reported(at-PaceAfterNs+1, 1, 33, false) }, false},
-		{"not near yet", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, false); p.Reported(at, 1, 17, false) }, true},
-		{"near", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, false); p.Reported(at, 1, 16, false) }, false},
-		{"near, by an acknowledgement", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, false); p.Executed(at, 1, 500, 16) }, false},
+		{"six pipelines", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 48, false) }, false},
+		{"more than six pipelines", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 49, false) }, true},
+		{"for less than a second", func(p *Pace) { p.Reported(at-PaceAfterNs+1, 1, 49, false) }, false},
+		{"not near yet", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 49, false); p.Reported(at, 1, 17, false) }, true},
+		{"near", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 49, false); p.Reported(at, 1, 16, false) }, false},
+		{"near, by an acknowledgement", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 49, false); p.Executed(at, 1, 500, 8) }, false},
+		{"not near yet, by an acknowledgement", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 49, false); p.Executed(at, 1, 500, 9) }, true},
 		{"far away, and nothing to execute", func(p *Pace) {
 			p.Reported(at-PaceAfterNs, 1, 3, false)
 			p.Executed(at, 1, 900, 300)
@@ -92,20 +93,20 @@ func TestPaceCounts(t *testing.T) {
 		{"it hangs", func(p *Pace) {
 			*p = paceOf()
 			p.Executed(at-LagForNs-1, 1, 400, 300)
-			p.Reported(at-PaceAfterNs, 1, 33, false)
+			p.Reported(at-PaceAfterNs, 1, 49, false)
 			p.Executed(at, 1, 400, 300)
 			p.Reported(at, 1, 333, false)
 		}, false},
 		{"it goes on", func(p *Pace) {
 			*p = paceOf()
 			p.Executed(at-LagForNs-1, 1, 400, 300)
-			p.Reported(at-PaceAfterNs, 1, 33, false)
+			p.Reported(at-PaceAfterNs, 1, 49, false)
 			p.Executed(at, 1, 401, 300)
 		}, true},
 		{"a log", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 1024, false) }, true},
 		{"more than the log", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 1025, false) }, false},
-		{"not waited for", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, true) }, false},
-		{"a view that is left", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 33, false); p.Leave(at) }, false},
+		{"not waited for", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 49, true) }, false},
+		{"a view that is left", func(p *Pace) { p.Reported(at-PaceAfterNs, 1, 49, false); p.Leave(at) }, false},
 	} {
 		p := paceOf()
 		p.Executed(at-LagForNs, 1, 400, 300)

@@ -116,7 +116,7 @@ func (s *Stage) choose() {
 	case vsr.OutcomeChosen:
 	}
 	isNextDurable := vsr.IsDurable(&s.limits, s.limits.CheckpointAfter(s.superblocks.now().Checkpoint.Op), c.CommitMax)
-	next, isForfeit := vsr.Forfeit(&s.quorums, s.views.now(), s.views.logView(), all, isNextDurable, vsr.BehindOps(&s.limits))
+	next, isForfeit := vsr.Forfeit(&s.quorums, s.views.now(), s.views.logView(), all, isNextDurable)
 	if s.isSyncing() && !isForfeit && s.views.now()-s.views.logView() < uint32(s.quorums.Replicas) {
 		next, isForfeit = s.views.now()+1, true // it is skipped once in a round of views: it could not execute before it has fetched much
 	}

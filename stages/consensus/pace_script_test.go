@@ -68,37 +68,6 @@ func TestSeveralPaceEnds(t *testing.T) {
 	w.close()
 }
 
-// Goal: a replica that is behind by the log does not become the primary while one that is not can:
-// nobody would be served until it has executed what it missed.
-func TestSeveralBehindHandsOn(t *testing.T) {
-	w := fullOpsSeveral(t, 346)
-	primary := w.primary()
-	m, other := w.machines[(primary.index+1)%3], w.machines[(primary.index+2)%3]
-	for from := m.superblock.Checkpoint.Op; m.superblock.Checkpoint.Op == from; { // the others have no other one soon
-		w.run(second / 100)
-	}
-	w.run(second)
-	m.isStopped = true
-	w.run(4 * second)
-	m.isStopped = false
-	w.run(second)
-	primary.crash()
-	crashedNs, committed := w.nowNs, w.oracle.highest
-	for w.oracle.highest < committed+20 {
-		if w.run(second / 100); w.nowNs > crashedNs+3*second {
-			t.Fatalf("%d ms after the primary crashed, %d ops of %d are executed by the replica that was away: %s", (w.nowNs-crashedNs)/1_000_000,
-				m.executed, w.oracle.highest, w.text())
-		}
-	}
-	if w.server() != other.index {
-		t.Fatalf("the primary is machine %d: %s", w.server(), w.text())
-	}
-	t.Logf("service again after %d ms", (w.nowNs-crashedNs)/1_000_000)
-	primary.start()
-	w.heal()
-	w.close()
-}
-
 // Goal: nobody waits for a backup that executes nothing, though it is heard.
 func TestSeveralNoPaceForOneThatHangs(t *testing.T) {
 	w := fullOpsSeveral(t, 347)
