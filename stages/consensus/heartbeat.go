@@ -199,6 +199,7 @@ func (s *Stage) reported(from int, incarnation uint64, state *peer.State) {
 		return
 	}
 	s.spacing.tell(from, state.SyncOp > 0, vsr.Return{OpenNs: state.OpenNs, Cost: vsr.Cost{WriteNs: uint64(state.WriteNs)}}, s.timers.now())
+	s.paceReported(from, state)
 	if s.isPrimary() && state.LogView == s.views.now() && s.isFollower(from, incarnation) {
 		s.beats.followedBy(from)
 	}

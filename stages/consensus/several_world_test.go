@@ -33,6 +33,7 @@ type several struct {
 	isExact    bool // nothing happens by chance
 	say        func(format string, values ...any)
 	isSmallOps bool // clients ask for small ops, of the primary
+	opBytes    int  // of the bodies of these; 0: 1280
 	maySpread  bool // clients go on when a machine is nearly a log behind
 	losesFiles bool // a checkpoint that a quorum has had may have fewer copies by now
 	isSyncOff  bool // state sync would hide what a script is about
@@ -224,6 +225,7 @@ type machine struct {
 
 	appendedNs         map[uint64]uint64 // when each op was given to the disk
 	writeNs, executeNs uint64            // what an append and an execution take at least
+	workNs, idleNs     uint64            // how long an execution keeps all others waiting, and when the last one ends
 
 	isBroken                     bool   // its state is another one than that of the others
 	superblockNs, superblockAtNs uint64 // how long a superblock takes at least, and when the one under way began
