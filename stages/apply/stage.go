@@ -110,6 +110,7 @@ type Statistics struct {
 	RequestsSkipped  uint64 // read-only requests of a replay whose replies nobody wants
 	QueriesLate      uint64 // that were left to the queue of late.go
 	QueriesBehind    uint64 // of these, those that ended when a later op was executed
+	QueriesDropped   uint64 // of these, those that ApplyOpen has ended
 	BarriersNs       uint64 // time that ends of bars waited for compact, the sessions, or a checkpoint
 	BlocksRepaired   uint64 // with copies of other replicas
 	Forest           forest.Counters
