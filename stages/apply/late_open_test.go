@@ -8,10 +8,39 @@ import (
 	"ledger/accounting"
 	"ledger/accounting/memory"
 	"ledger/accounting/storetest"
+	"ledger/internal/ports"
 	"ledger/internal/seeded"
+	"ledger/limits"
+	"ledger/stages"
 	"ledger/storage"
 	"ledger/wire"
 )
+
+// lateTraffic is ops, many with queries, and the replies of the plain store.
+type lateTraffic struct {
+	messages [][]byte
+	requests [][]accounting.Request
+	wants    [][][]byte // nil for a pulse
+}
+
+func newLateTraffic(random *rand.Rand, l limits.Limits, ops int) (t lateTraffic) {
+	machine, want := accounting.New(l, memory.New(64, 4096)), aligned(wire.BodyBytesMax)
+	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random, queries: true}
+	for range ops {
+		message, requests := source.next()
+		t.messages = append(t.messages, bytes.Clone(message))
+		t.requests = append(t.requests, append([]accounting.Request{}, requests...))
+		replies := make([][]byte, len(requests))
+		for i := range requests {
+			body := want[:machine.Execute(&requests[i], want)]
+			if requests[i].Operation != wire.OperationPulse {
+				replies[i] = append([]byte{}, body...)
+			}
+		}
+		t.wants = append(t.wants, replies)
+	}
+	return t
+}
 
 // Goal: a replica that goes back to its newest checkpoint again and again while queries go on beside
 // later ops, and executes the ops behind it again, gives the replies of the plain store, and ends
@@ -35,28 +64,14 @@ func TestReopenDropsLateQueries(t *testing.T) {
 	straight, again := makeBench(), makeBench()
 	again.late, again.answersMax = &lateReplies{ops: map[uint64]*lateOp{}}, 1
 
-	machine, want := accounting.New(l, memory.New(64, 4096)), aligned(wire.BodyBytesMax)
-	source := &log{traffic: storetest.New(random, 1_700_000_000_000_000_000), random: random, queries: true}
-	var messages [][]byte
-	var requests [][]accounting.Request
-	var wants [][][]byte
-	for range ops {
-		message, these := source.next()
-		messages, requests = append(messages, bytes.Clone(message)), append(requests, append([]accounting.Request{}, these...))
-		replies := make([][]byte, len(these))
-		for i := range these {
-			body := want[:machine.Execute(&these[i], want)]
-			if these[i].Operation != wire.OperationPulse {
-				replies[i] = append([]byte{}, body...)
-			}
-		}
-		wants = append(wants, replies)
+	traffic := newLateTraffic(random, l, ops)
+	for _, message := range traffic.messages {
 		straight.frames(message)
 	}
 	reopened, inQuery := 0, 0
 	for again.op < uint64(ops) {
 		at := again.op
-		again.commitLate(messages[at], requests[at], wants[at])
+		again.commitLate(traffic.messages[at], traffic.requests[at], traffic.wants[at])
 		if again.late.missing == 0 || random.IntN(12) > 0 {
 			continue
 		}
@@ -91,6 +106,57 @@ func TestReopenDropsLateQueries(t *testing.T) {
 	dropped := again.apply.Statistics().QueriesDropped
 	t.Logf("reopened %d times, %d times in the middle of a query; %d queries were dropped", reopened, inQuery, dropped)
 	if reopened < 3 || inQuery == 0 || dropped == 0 {
+		t.Error("the test shows little")
+	}
+}
+
+// Goal: a query beside later ops that needs a damaged block waits for it as an op does, and goes on
+// when the copy of another replica is there, although nothing else happens then. The replies are
+// those of the plain store, whatever is damaged.
+func TestLateQueriesWaitForRepairs(t *testing.T) {
+	random := seeded.Rand(t)
+	ops := 400
+	if testing.Short() {
+		ops = 200
+	}
+	l := tiny()
+	l.InlineReplyBytes, l.QuerySliceRows, l.QueryPauseSteps = 0, 1+random.Uint32N(3), random.Uint32N(4)
+	traffic, books := newLateTraffic(random, l, ops), newLibrary(l)
+	sound, err := newBenchOver(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), &file{}, storage.Checkpoint{},
+		func(d ports.Disk) ports.Disk { return listener{d, books} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, message := range traffic.messages {
+		sound.frames(message)
+	}
+	sound.settle()
+	l.ReplicasCount, l.CacheGridBytes = 3, uint64(l.PageBytes)*32
+	h, wear := newHealer(t, random, books), harm{file: &file{}}
+	b, err := newBenchAmong(t, l, rand.New(rand.NewPCG(random.Uint64(), 0)), wear.file, storage.Checkpoint{},
+		func(d ports.Disk) ports.Disk { return d }, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.late, b.answersMax = &lateReplies{ops: map[uint64]*lateOp{}}, 1
+	inQuery := 0
+	for at := range ops {
+		b.commitLate(traffic.messages[at], traffic.requests[at], traffic.wants[at])
+		wear.sectors(random, 1+random.IntN(4), 512)
+		if b.late.missing == 0 || random.IntN(3) > 0 {
+			continue
+		}
+		repaired := h.counts[stages.RepairWritten]
+		for turns := 0; b.late.missing > 0; turns++ {
+			if b.turn(); turns > 1_000_000 {
+				t.Fatalf("op %d: a reply never comes", b.op)
+			}
+		}
+		inQuery += h.counts[stages.RepairWritten] - repaired
+	}
+	s := b.apply.Statistics()
+	t.Logf("%d late queries, %d blocks repaired, %d while a query was all that went on", s.QueriesLate, h.counts[stages.RepairWritten], inQuery)
+	if s.QueriesBehind == 0 || inQuery == 0 {
 		t.Error("the test shows little")
 	}
 }
