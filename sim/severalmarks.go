@@ -143,8 +143,8 @@ var markRules = [marksCount]struct {
 	MarkAttacked:          {"an attacker sends something as a replica", 10},
 	MarkAttackEnded:       {"the connection ends on which an attacker sends", 10},
 	MarkRotated:           {"all machines have started without the first key", 2},
-	MarkLate:              {"a query ends behind a later op", 25},
-	MarkLateInView:        {"a view begins while a query goes on", 0},
+	MarkLate:              {"a query ends behind a later op", 50},
+	MarkLateInView:        {"a view begins while a query goes on", 5},
 	MarkLateDropped:       {"a checkpoint is opened while a query goes on", 0},
 }
 

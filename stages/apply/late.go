@@ -182,8 +182,8 @@ func (s *Stage) lateStep(progress bool) (more bool) {
 	return l.more && l.count > 0
 }
 
-// lateDrop drops the queries, because another state is opened. The coroutine unwinds at once: what it
-// reads is there no more when it has its next turn.
+// lateDrop drops the queries, because another state is opened. The coroutine unwinds at once: what
+// it reads is there no more when it has its next turn.
 func (s *Stage) lateDrop() {
 	l := &s.late
 	s.statistics.QueriesDropped += uint64(l.count)

@@ -42,9 +42,9 @@ func newLateTraffic(random *rand.Rand, l limits.Limits, ops int) (t lateTraffic)
 	return t
 }
 
-// Goal: a replica that goes back to its newest checkpoint again and again while queries go on beside
-// later ops, and executes the ops behind it again, gives the replies of the plain store, and ends
-// with the bytes of one that never does and executes each query at once.
+// Goal: a replica that goes back to its newest checkpoint again and again while queries go on
+// beside later ops, and executes the ops behind it again, gives the replies of the plain store,
+// and ends with the bytes of one that never does and executes each query at once.
 func TestReopenDropsLateQueries(t *testing.T) {
 	random := seeded.Rand(t)
 	ops := 500
@@ -155,7 +155,8 @@ func TestLateQueriesWaitForRepairs(t *testing.T) {
 		inQuery += h.counts[stages.RepairWritten] - repaired
 	}
 	s := b.apply.Statistics()
-	t.Logf("%d late queries, %d blocks repaired, %d while a query was all that went on", s.QueriesLate, h.counts[stages.RepairWritten], inQuery)
+	t.Logf("%d late queries, %d blocks repaired, %d of them while nothing but a query went on", s.QueriesLate,
+		h.counts[stages.RepairWritten], inQuery)
 	if s.QueriesBehind == 0 || inQuery == 0 {
 		t.Error("the test shows little")
 	}

@@ -19,7 +19,11 @@ import (
 //
 // The entries suffice although one that is there may wait: a single replica has one prepare that is
 // not durable. Only replies of that op can wait, and it had room for as many as apply did not miss
-// when it was executed.
+// when it was executed. In a cluster none waits, because what is executed is committed.
+//
+// Each replica of a cluster has late replies, whether a client waits here or not. The client may
+// have its reply from another replica, and go on. docs/design/readers.md has the argument for
+// that, for view changes and for ApplyOpen.
 type late struct {
 	entries [stages.LateRepliesMax]lateReply
 	count   int
@@ -97,8 +101,8 @@ func (l *late) free(e *lateReply) {
 func (l *late) ended() uint64 { return l.endings }
 
 // drop forgets an entry, because apply has opened another state and builds its reply no more. slot
-// is that of the reply, of which the entry lets go. ok: there was one. An entry of an op that is not
-// complete holds no slot: the commit queue does.
+// is that of the reply, of which the entry lets go. ok: there was one. An entry of an op that is
+// not complete holds no slot: the commit queue does.
 func (l *late) drop() (slot stages.Slot, ok bool) {
 	for i := range l.entries {
 		e := &l.entries[i]

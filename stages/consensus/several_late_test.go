@@ -7,8 +7,8 @@ import (
 	"ledger/stages"
 )
 
-// lately returns a calm world in which, from now on, each reply is late where a script holds it. The
-// next trigger, whose replies are not late, is far.
+// lately returns a calm world in which, from now on, each reply is late where a script holds it.
+// The next trigger, whose replies are not late, is far.
 func lately(t *testing.T, seed uint64) (w *several, primary, next, last *machine) {
 	t.Helper()
 	w, primary, next, last = calm(t, seed)
@@ -202,8 +202,8 @@ func lateReopened(t *testing.T, seed uint64) {
 	w.ends()
 }
 
-// Goal: no replica's sessions, and no checkpoint, depends on when late replies come, whatever happens
-// to the machines: crashes, cuts, view changes, checkpoints of others.
+// Goal: no replica's sessions, and no checkpoint, depends on when late replies come, whatever
+// happens to the machines: crashes, cuts, view changes, checkpoints of others.
 func TestSeveralLateRandom(t *testing.T) {
 	seed := seeded.Seed(t)
 	total := map[string]int{}

@@ -9,8 +9,8 @@ import (
 	"ledger/wire"
 )
 
-// lateReplyOf is a reply that the apply of a machine has not built yet, although it has executed the
-// op.
+// lateReplyOf is a reply that the apply of a machine has not built yet, although it has executed
+// the op.
 type lateReplyOf struct {
 	op       uint64
 	position int
