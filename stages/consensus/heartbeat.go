@@ -78,8 +78,8 @@ func (b *beats) hasAdvanced(progress uint64) bool {
 // lead is what a primary does in each step.
 func (s *Stage) lead() {
 	// A client whose request is committed and not executed yet has neither a session that knows it
-	// nor a place in the index. So all that is committed is executed first.
-	if !s.status.isServing() && !s.opening.isOn() && s.commits.min() == s.commits.max() && s.indexRecent() {
+	// nor a place in the index. So all that is committed is executed first, late replies included.
+	if !s.status.isServing() && !s.opening.isOn() && s.commits.min() == s.commits.max() && !s.late.isAny() && s.indexRecent() {
 		s.status.serve()
 		s.deadlines.proven()
 		s.timers.serve()

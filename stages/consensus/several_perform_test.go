@@ -166,7 +166,8 @@ func (m *machine) finish() {
 		m.journalEvents = append(m.journalEvents, stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: m.superblock.Sequence,
 			Checksum: m.superblockSum})
 	}
-	for len(m.commits) > 0 && !m.holdsWork && m.w.chance(3, 1) > 0 && m.hasWorked() {
+	m.finishLate()
+	for len(m.commits) > 0 && !m.holdsWork && !m.awaitsLate() && m.w.chance(3, 1) > 0 && m.hasWorked() {
 		m.finishCommit()
 	}
 	m.finishCheckpoint()
@@ -233,6 +234,7 @@ func (m *machine) finishCommit() {
 	if c.ReplySlot != stages.SlotNone {
 		h := prepare.Header(slot[:256])
 		done.Replies = buildReplies(slot[:h.SizeBytes()], m.slots.Bytes(c.ReplySlot), nil)
+		m.leaveLate(&c, h, done.Replies)
 	}
 	m.applyEvents = append(m.applyEvents, done)
 }
