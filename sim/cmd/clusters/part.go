@@ -225,20 +225,35 @@ func (p *part) take(line string) error {
 	return nil
 }
 
+const summaryHead = `# Clusters in the simulator
+
+Written by "make cluster-long", which goes on where it was ended. [sim/doc.go](../sim/doc.go) says what a seed is.
+"go run ./sim/cmd/clusters -seed=N" replays one and prints what the replicas say to each other.
+
+Each seed runs the production stages of 2 to 6 replicas on disks, clocks and a network that the seed controls. Machines crash,
+lose power, stand still and are away for long. The network cuts, delays and changes bytes. Disks fail, are slow, and damage logs and
+blocks. Clocks jump, and data files are lost and replaced. Some seeds have standbys, an upgrade under load, a change of keys, or an
+attacker between the replicas. In the end all faults stop: each client must get its reply, queries must find the state of the
+model, and all replicas must come to the same op and the same checkpoint.
+
+A mark is something that a run has met. The table says in how many seeds, the least share of seeds that has to meet it, and how
+often it was met in all. At the end stands how often each kind of fault came.
+
+`
+
 // summary is the text for the documents.
 func (p *part) summary() string {
 	var b strings.Builder
 	count := len(p.done)
-	fmt.Fprintf(&b, "# Clusters in the simulator\n\nWritten by `make cluster-long`. [sim/doc.go](../sim/doc.go) says what a seed is.\n\n")
-	fmt.Fprintf(&b, "%d seeds, %d failures. Replicas:", count, len(p.failures))
+	fmt.Fprintf(&b, "%s%d seeds, %d failures. Replicas:", summaryHead, count, len(p.failures))
 	for n, seeds := range p.machines {
 		if seeds > 0 {
 			fmt.Fprintf(&b, " %d in %d seeds,", n, seeds)
 		}
 	}
 	if len(p.ops) > 0 {
-		fmt.Fprintf(&b, "\nThe median seed has %d ops and %d crashes. The mean one takes %.2f s of one core.\n", median(p.ops),
-			median(p.crashes), p.cpuSeconds/float64(count))
+		fmt.Fprintf(&b, "\nThe median seed has %d ops and %d crashes. The mean one takes %.2f s of one core, and all take %.1f hours.\n",
+			median(p.ops), median(p.crashes), p.cpuSeconds/float64(count), p.cpuSeconds/3600)
 	}
 	for _, c := range p.commits {
 		if c.seeds > 0 {
