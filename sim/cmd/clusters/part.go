@@ -245,7 +245,7 @@ often it was met in all. At the end stands how often each kind of fault came.
 func (p *part) summary() string {
 	var b strings.Builder
 	count := len(p.done)
-	fmt.Fprintf(&b, "%s%d seeds, %d failures. Replicas:", summaryHead, count, len(p.failures))
+	fmt.Fprintf(&b, "%s%d seeds from %d on, %d failures. Replicas:", summaryHead, count, p.first, len(p.failures))
 	for n, seeds := range p.machines {
 		if seeds > 0 {
 			fmt.Fprintf(&b, " %d in %d seeds,", n, seeds)
