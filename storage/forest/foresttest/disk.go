@@ -214,3 +214,10 @@ func Fault(f func()) (fault *storage.Fault) {
 	f()
 	return nil
 }
+
+// Panics tells whether f panics.
+func Panics(f func()) (panics bool) {
+	defer func() { panics = recover() != nil }()
+	f()
+	return false
+}
