@@ -1,15 +1,15 @@
 package levels
 
 import (
-	"math/rand/v2"
+	"fmt"
 	"slices"
 	"testing"
 
 	"ledger/accounting"
 	"ledger/internal/seeded"
+	"ledger/limits"
 	"ledger/storage"
 	"ledger/storage/forest/foresttest"
-	"ledger/storage/forest/ids"
 	"ledger/storage/forest/keys"
 )
 
@@ -67,6 +67,21 @@ func TestListing(t *testing.T) {
 			}
 		}
 	}
+	for _, tree := range []storage.TreeID{storage.TreeTransferLog + 1, storage.TreesCount - 1} { // none is beyond the walk
+		tab := drawTable(random)
+		tab.Tree = tree
+		r := Run{rows: 1}
+		w.trees.tableAppend(&r.tableList, &tab, 0)
+		w.trees.trees[tree].levels[levelsMax-1].add(r)
+		found := false
+		for at := (Listing{}); !found; {
+			piece := w.trees.Next(&at, 1)
+			if len(piece) == 0 {
+				t.Fatalf("a table of the deepest level of tree %d is not named", tree)
+			}
+			found = piece[0] == tab
+		}
+	}
 	if outputs == 0 || pieces < 100 {
 		t.Errorf("%d tables of merges under way, %d pieces: the test shows little", outputs, pieces)
 	}
@@ -114,6 +129,14 @@ func TestTreeOf(t *testing.T) {
 	}
 }
 
+// pagesOf are limits with pages of another size.
+func pagesOf(pageBytes uint32) limits.Limits {
+	l := foresttest.Limits()
+	l.PageBytes, l.BlockBytes = pageBytes, 8*pageBytes
+	l.CacheGridBytes = 128 * uint64(pageBytes)
+	return l
+}
+
 // entriesOf is what a merge of all runs should leave of a tree of expiries, run by run.
 func entriesOf(w *world, r *Run) (live, removed []keys.Expiry) {
 	c := NewCursor()
@@ -131,11 +154,17 @@ func entriesOf(w *world, r *Run) (live, removed []keys.Expiry) {
 // Goal: a cursor tells removals from entries, over all groups and pages of a run, and says at which
 // entries a page begins: as many as the run has pages.
 func TestCursorOverRemovals(t *testing.T) {
+	for _, pageBytes := range []uint32{512, 4096} { // one group in a page, or several
+		t.Run(fmt.Sprintf("pages of %d bytes", pageBytes), func(t *testing.T) { cursorOverRemovals(t, pageBytes) })
+	}
+}
+
+func cursorOverRemovals(t *testing.T, pageBytes uint32) {
 	random := seeded.Rand(t)
-	w := newWorld(t, foresttest.Limits(), random)
-	removals, pages := 0, 0
-	for range 12 {
-		s := w.rows(100+random.IntN(300), false)
+	w := newWorld(t, pagesOf(pageBytes), random)
+	removals, pages, largest := 0, 0, uint64(0)
+	for range 24 {
+		s := w.rows(400+random.IntN(800), false)
 		runs := len(w.trees.Tree(storage.TreeExpiry).Runs())
 		w.bar(s)
 		ordered := w.trees.Tree(storage.TreeExpiry).Runs()
@@ -178,10 +207,10 @@ func TestCursorOverRemovals(t *testing.T) {
 		if got != want {
 			t.Fatalf("%d entries begin a page, the run has %d pages", got, want)
 		}
-		pages = max(pages, want)
+		pages, largest = max(pages, want), max(largest, r.entries/uint64(want))
 	}
-	if removals < 50 || pages < 4 {
-		t.Errorf("%d removals, runs of at most %d pages: the test shows little", removals, pages)
+	if removals < 50 || pages < 3 || pageBytes > 512 && largest < 2*cursorKeys {
+		t.Errorf("%d removals, runs of at most %d pages of %d entries: the test shows little", removals, pages, largest)
 	}
 }
 
@@ -265,51 +294,4 @@ func TestMergesEndWithoutRows(t *testing.T) {
 	}
 	w.check()
 	w.answers(w.trees)
-}
-
-// Goal: trees that are reset, with a generation planned, runs half covered and filters in use, are
-// like new ones: they have no table, and then the same plans at the same addresses.
-func TestResetIsNew(t *testing.T) {
-	random := seeded.Rand(t)
-	for round := range 4 {
-		used := newWorld(t, foresttest.Limits(), random)
-		for range 15 * round {
-			used.bar(used.rows(random.IntN(120), round == 2))
-		}
-		filter := ids.NewFilter(used.Memory, &used.Limits, used.trees.FilterIDsMax(), uint64(used.Limits.MemtableRowsMax()))
-		loader := ids.NewLoader(used.Memory, &filter)
-		if room, ok := filter.Open(used.trees.CoverOverlapping(0)); ok {
-			used.trees.CoverRoom(room)
-			used.trees.CoverStep(used.Grid, &loader)
-		}
-		used.trees.PlanBegin(used.op, 10)
-		used.trees.PlanFlush(used.rows(10, true))
-		used.Compact(used.trees.PlanEnd())
-		used.trees.Reset(used.Grid, &loader)
-		used.Grid.Reset(used.Ground)
-		used.Free.Reset()
-		if used.trees.IsUnder() || used.trees.IsCovering() || used.trees.Next(&Listing{}, 1) != nil {
-			t.Fatal("trees that were reset have a generation, a run to cover or a table")
-		}
-		seed := random.Uint64()
-		var manifests [2][][]byte
-		for i := range manifests {
-			w := newWorld(t, foresttest.Limits(), random)
-			if i == 1 {
-				w.Ground, w.trees = used.Ground, used.trees
-			}
-			w.random = rand.New(rand.NewPCG(seed, 0))
-			for bar := range 40 {
-				w.bar(w.rows(10+bar*3, bar%10 < 3))
-				w.check()
-				manifests[i] = append(manifests[i], w.manifest())
-			}
-			w.answers(w.trees)
-		}
-		for bar := range manifests[0] {
-			if !slices.Equal(manifests[0][bar], manifests[1][bar]) {
-				t.Fatalf("after bar %d the manifest of trees that were reset is another one", bar)
-			}
-		}
-	}
 }

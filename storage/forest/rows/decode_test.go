@@ -154,6 +154,11 @@ func FuzzDecode(f *testing.F) {
 			f.Add(w.manifestOfRows())
 		}
 	}
+	for range 200 { // one wrong byte
+		encoded := w.manifestOfRows()
+		encoded[random.IntN(len(encoded))] ^= 1 << random.UintN(8)
+		f.Add(encoded)
+	}
 	again := worldOn(f, random, foresttest.New(f, w.Limits, random))
 	f.Fuzz(func(t *testing.T, encoded []byte) {
 		defer again.keeper.Reset(1 << 20)

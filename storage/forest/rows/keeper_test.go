@@ -183,7 +183,7 @@ func TestBlocksAreListed(t *testing.T) {
 			t.Fatalf("%d blocks are counted, %d are listed", got, named)
 		}
 	}
-	if replaced < 3 || len(w.keeper.Blocks()) < 10 {
+	if replaced < 3 || len(w.keeper.Blocks()) < 4 {
 		t.Errorf("%d partial blocks were replaced, %d are full: the test shows little", replaced, len(w.keeper.Blocks()))
 	}
 }
