@@ -55,6 +55,9 @@ const (
 	valuePrint
 )
 
+// ofOneThatRan is said of options of format: nobody knows which of two files is the wrong one.
+const ofOneThatRan = "in a cluster that has run, make the file that is wrong anew with ledger recover and not with format"
+
 // reasons has for each reason what differs, how its values look, and what an operator can do.
 var reasons = [reasonsCount]struct {
 	what   string
@@ -68,13 +71,16 @@ var reasons = [reasonsCount]struct {
 		"give all replicas the key of the cluster by --cluster-key-file, or none; if all have it, something in the network poses as a replica"},
 	ReasonKey: {"key of the cluster", valuePrint, "give all replicas the same --cluster-key-file, and while the key is replaced, both keys; " +
 		"if all have it, something in the network poses as a replica"},
-	ReasonFrame:        {"step of the handshake", valueNumber, "use servers of the same release, and report this as a bug"},
-	ReasonCluster:      {"cluster", valueWide, "correct --addresses, or the data file's path: one of them is of another cluster"},
-	ReasonReplicas:     {"number of replicas", valueNumber, "format all replicas with the same --replica-count"},
-	ReasonIndex:        {"index of the sender", valueNumber, "format each replica with an index of its own, 0 to --replica-count - 1"},
-	ReasonTarget:       {"index of the receiver", valueNumber, "give --addresses in the order of the indexes, the same on all replicas"},
-	ReasonDirection:    {"index that has to connect", valueNumber, "use servers of the same release, and report this as a bug"},
-	ReasonFixed:        {"format", valueNumber, "format all replicas of a cluster with the same options and release"},
+	ReasonFrame:   {"step of the handshake", valueNumber, "use servers of the same release, and report this as a bug"},
+	ReasonCluster: {"cluster", valueWide, "correct --addresses, or the data file's path: one of them is of another cluster"},
+	ReasonReplicas: {"number of replicas", valueNumber,
+		"all replicas of a cluster need files of the same --replica-count; " + ofOneThatRan},
+	ReasonIndex: {"index of the sender", valueNumber,
+		"each replica needs a file with an index of its own, 0 to --replica-count - 1; " + ofOneThatRan},
+	ReasonTarget:    {"index of the receiver", valueNumber, "give --addresses in the order of the indexes, the same on all replicas"},
+	ReasonDirection: {"index that has to connect", valueNumber, "use servers of the same release, and report this as a bug"},
+	ReasonFixed: {"format", valueNumber,
+		"all replicas of a cluster need files of the same options of format and one release; " + ofOneThatRan},
 	ReasonReleases:     {"releases", valueRange, "upgrade the older replica; releases must overlap"},
 	ReasonRules:        {"rules of execution", valueRange, "upgrade the older replica; rules must overlap"},
 	ReasonBlockFormats: {"formats of blocks", valueRange, "upgrade the older replica; formats must overlap"},

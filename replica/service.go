@@ -32,8 +32,8 @@ type service struct {
 // viewChangeLongNs is the time after which a view change is reported although it has not ended.
 const viewChangeLongNs = 2_000_000_000
 
-// startLongNs is the time after which a start is reported that serves nobody. It is told with the
-// next change of reason or view. Replicas that wait for others to be started change neither.
+// startLongNs is the time after which a start is reported that serves nobody. Consensus tells what
+// changes, and now and then what does not, so that a replica that waits for others says it too.
 const startLongNs = 10_000_000_000
 
 func newService(log *events.Log, clock func() uint64, self, count uint8) *service {

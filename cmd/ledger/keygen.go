@@ -36,7 +36,8 @@ func (c *keygenCommand) Run(s *streams) error {
 	if err := writeKeyFile(c.File, line); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "made %s with key %016x: copy it to each replica, and start all of them with --cluster-key-file\n", c.File, print)
+	fmt.Fprintf(s.err, "made %s with key %016x: copy it to each replica, and start all of them with --cluster-key-file; if it is to replace "+
+		"another key, give all replicas a file with both first, the old one above\n", c.File, print)
 	return nil
 }
 

@@ -57,7 +57,10 @@ func (c *recoverCommand) Run(s *streams) error {
 	defer servers.Close()
 	fmt.Fprintf(s.err, "recovering replica %d of %d of cluster %s: asking the others\n", format.Replica, format.ReplicaCount, format.Cluster)
 	if err := servers.Do(ctx, r.tell); err != nil {
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil && !r.isAsked:
+			err = errors.New("stopped before the cluster answered: nothing was changed; ledger ping tells why it does not answer")
+		case ctx.Err() != nil:
 			err = fmt.Errorf("stopped before the data file was made: run it again; the old file of replica %d, if there is one, "+
 				"may have lost its vote", format.Replica)
 		}
@@ -116,11 +119,13 @@ type recovery struct {
 	streams *streams
 	member  wire.Member
 	view    uint32 // the highest one of a reply
+	isAsked bool   // the cluster may know the new file
 }
 
 // tell makes the cluster expect the new file.
 func (r *recovery) tell(ctx context.Context, session *client.Session) error {
 	fmt.Fprintln(r.streams.err, "the cluster answers; naming the new data file")
+	r.isAsked = true
 	request, reply := client.NewMessage(), client.NewMessage()
 	wire.PutMember(request.Body(), &r.member)
 	isNamed := atomic.Bool{}

@@ -94,7 +94,8 @@ func OpenDataFile(path string, options OpenOptions) (file *DataFile, err error) 
 		if options.Create || options.Unnamed {
 			return nil, fmt.Errorf("%s: its directory does not exist", path)
 		}
-		return nil, fmt.Errorf("%s: %w (format creates it)", path, ErrMissing)
+		return nil, fmt.Errorf("%s: %w: see that the path is right and its disk mounted; ledger format makes the file of a new server, and "+
+			"ledger recover that of a replica that has lost it, for which format must not be used", path, ErrMissing)
 	case unix.EEXIST:
 		return nil, fmt.Errorf("%s: %w", path, ErrExists)
 	case unix.EISDIR:

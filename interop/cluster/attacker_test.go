@@ -9,20 +9,32 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
+// newKey is a line of a file of keys.
+func newKey() string {
+	var key [32]byte
+	_, _ = rand.Read(key[:])
+	return hex.EncodeToString(key[:]) + "\n"
+}
+
+// writeKeys makes the file of keys that a start reads.
+func writeKeys(t *testing.T, path string, keys ...string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(strings.Join(keys, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // keyFile makes a key for all replicas of a cluster.
 func keyFile(t *testing.T) (flag string) {
 	t.Helper()
-	var key [32]byte
-	_, _ = rand.Read(key[:])
 	path := filepath.Join(t.TempDir(), "cluster.key")
-	if err := os.WriteFile(path, []byte(hex.EncodeToString(key[:])+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeKeys(t, path, newKey())
 	return "--cluster-key-file=" + path
 }
 

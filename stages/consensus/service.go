@@ -1,7 +1,8 @@
 package consensus
 
 import (
-	"ledger/limits"
+	"math/bits"
+
 	"ledger/peer"
 )
 
@@ -27,7 +28,7 @@ const (
 	AwayNot        Away = iota // it serves them
 	AwayHead                   // the head of the log is uncertain
 	AwayViewChange             // no log of the view is known
-	AwayAlone                  // too few others are heard to commit anything, or the primary is not
+	AwayAlone                  // too few others are heard to choose a primary or commit anything, or the primary is not
 	AwayGivesWay               // another primary would serve better, and there is none yet
 	AwayClock                  // the replicas do not agree on the time
 	AwayBehind                 // what was committed when it joined is not executed yet
@@ -64,9 +65,14 @@ func (s *Service) IsServing() bool { return s.Away == AwayNot }
 // and a pong comes each second.
 const touchNs = 2_500_000_000
 
+// tellAgainNs is the time after which a replica that serves nobody says so again, although nothing
+// has changed: whoever writes lines learns so that it lasts.
+const tellAgainNs = 10_000_000_000
+
 // service remembers what was told.
 type service struct {
 	told       Service
+	toldNs     uint64
 	isTold     bool
 	isJoined   bool // targetOp is set
 	hasServed  bool
@@ -122,13 +128,13 @@ func (s *Stage) tellService() {
 		v.hasServed = true
 		s.send.ready()
 	}
-	if v.isTold && v.told == t {
+	if v.isTold && v.told == t && (t.IsServing() || now < v.toldNs+tellAgainNs) {
 		return
 	}
 	if v.isTold && t.View != v.told.View {
 		v.left++
 	}
-	v.told, v.isTold = t, true
+	v.told, v.isTold, v.toldNs = t, true, now
 	s.send.service(&v.told)
 }
 
@@ -143,7 +149,10 @@ func (s *Stage) away(nowNs uint64) Away {
 	case s.views.isRecovering():
 		return AwayHead
 	case !s.isSettled():
-		return max(AwayViewChange, s.ballots.verdict())
+		if verdict := s.ballots.verdict(); verdict != AwayNot || s.hearsFor(s.quorums.ViewChange, nowNs) {
+			return max(AwayViewChange, verdict)
+		}
+		return AwayAlone
 	case !s.isInTouch(nowNs):
 		return AwayAlone
 	case s.isPrimary() && s.beats.isGivingWay():
@@ -173,12 +182,15 @@ func (s *Stage) isInTouch(nowNs uint64) bool {
 	if primary != s.self && heard>>primary&1 == 0 {
 		return false
 	}
+	return s.isStandby() || s.hearsFor(s.quorums.Replication, nowNs)
+}
+
+// hearsFor tells whether so many replicas are heard, this one included if it is one. A standby
+// hears enough if it hears any.
+func (s *Stage) hearsFor(quorum int, nowNs uint64) bool {
+	heard := s.peers.toldSince(nowNs - min(nowNs, touchNs))
 	if s.isStandby() {
-		return true
+		return heard != 0
 	}
-	count := 1
-	for i := range limits.ReplicasMax {
-		count += int(heard >> i & 1)
-	}
-	return count >= s.quorums.Replication
+	return 1+bits.OnesCount16(heard) >= quorum
 }

@@ -63,6 +63,34 @@ func TestSeveralService(t *testing.T) {
 	w.heal()
 }
 
+// Goal: a replica that starts while all others are down says that it hears too few, and says so
+// again, although nothing changes. One that hears another one says that they choose a primary.
+func TestSeveralServiceAlone(t *testing.T) {
+	w := newSeveral(t, 3, 23)
+	w.addClients(1)
+	w.run(4 * second)
+	for _, m := range w.machines {
+		m.crash()
+	}
+	w.run(second)
+	alone := w.machines[w.machines[0].told().View%3] // it leaves its view at once
+	alone.start()
+	w.run(4 * second)
+	first := alone.stage.service.toldNs
+	if told := alone.told(); told.Away != AwayAlone {
+		t.Fatalf("a replica that starts alone tells %+v (%v)", told, told.Away)
+	}
+	w.run(2 * tellAgainNs)
+	if again := alone.stage.service.toldNs; again < first+tellAgainNs || alone.told().Away != AwayAlone {
+		t.Errorf("it told at %d, and later at %d", first, again)
+	}
+	w.machines[(alone.index+1)%3].start()
+	w.run(4 * second)
+	if told := alone.told(); !told.IsServing() {
+		t.Errorf("with another one it tells %+v", told)
+	}
+}
+
 // Goal: the figures of each replica know the role, how far the others are, what is damaged and what
 // was repaired.
 func TestSeveralSample(t *testing.T) {
