@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -123,6 +124,17 @@ func (g *group) startAll(p *probe) time.Duration {
 		return p.last.After(begun)
 	})
 	return time.Since(begun)
+}
+
+// told is whether replica i has written a line with all of these words since it was started last.
+func (g *group) told(i int, words ...string) bool {
+	lines := strings.Split(g.files[i].LogTail(100_000), "\n")
+	for at := len(lines) - 1; at >= 0 && !strings.HasPrefix(lines[at], "--- start "); at-- {
+		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(lines[at], word) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // lines are all that the replicas have logged.

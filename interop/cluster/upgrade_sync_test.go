@@ -10,22 +10,6 @@ import (
 	"ledger/interop/server"
 )
 
-// told is whether the log of replica i has all of these words in one line.
-func (g *group) told(i int, words ...string) bool {
-	for line := range strings.Lines(g.files[i].LogTail(100_000)) {
-		found := 0
-		for _, word := range words {
-			if strings.Contains(line, word) {
-				found++
-			}
-		}
-		if found == len(words) {
-			return true
-		}
-	}
-	return false
-}
-
 // page is what the metrics endpoint of replica i answers; "" if it does not.
 func (g *group) page(i int, path string) string {
 	response, err := figureClient.Get(fmt.Sprintf("http://127.0.0.1:%d%s", g.metrics[i], path))

@@ -44,7 +44,8 @@ func TestFeedRules(t *testing.T) {
 		isAdded    bool
 	}{
 		{0, 0, 0, false}, {1, 0, 0, false}, {1, 0, 1, true}, {0, 1, 1, true}, {63, 0, 1, true}, {64, 0, 1, false}, {60, 4, 1, false},
-		{64, 0, 2, true}, {127, 0, 1, false}, {127, 0, 2, true}, {100, 28, 2, false}, {100, 28, 3, true}, {most, 0, 15, false}, {most, 0, 16, true},
+		{64, 0, 2, true}, {127, 0, 1, false}, {127, 0, 2, true}, {100, 28, 2, false}, {100, 28, 3, true},
+		{most, 0, 15, false}, {most, 0, 16, true},
 	} {
 		kept := uint64(0)
 		if f.count > 0 {
@@ -146,8 +147,8 @@ func TestFilterReset(t *testing.T) {
 	}
 }
 
-// Goal: hash tables are at most half full, say so at exactly that count, and find their entries where
-// a run goes on from the last slot to the first one. Indexes reach from 0 to the largest one.
+// Goal: hash tables are at most half full, say so at exactly that count, and find their entries
+// where a run goes on from the last slot to the first one. Indexes reach from 0 to the largest one.
 func TestTablesAtEdges(t *testing.T) {
 	a := arena.New()
 	defer a.Close()

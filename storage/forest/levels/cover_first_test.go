@@ -57,7 +57,8 @@ func TestCoverFirst(t *testing.T) {
 	}
 }
 
-// Goal: a block of a run that is covered, and that is sound but another table, is missed by its name.
+// Goal: a block of a run that is covered, and that is sound but another table, is missed by its
+// name.
 func TestCoverRefuses(t *testing.T) {
 	w := newWorld(t, foresttest.Limits(), seeded.Rand(t))
 	for range 3 {

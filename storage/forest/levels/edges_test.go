@@ -87,8 +87,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// Goal: a block is of the tree whose visible runs have it, by address and checksum. Blocks of others
-// and of inputs that a merge has replaced are of none.
+// Goal: a block is of the tree whose visible runs have it, by address and checksum. Blocks of
+// others and of inputs that a merge has replaced are of none.
 func TestTreeOf(t *testing.T) {
 	random := seeded.Rand(t)
 	w := newWorld(t, foresttest.Limits(), random)

@@ -33,8 +33,8 @@ func (w *world) pair(streams []postings, first, last uint64, reversed bool) (c c
 	return c, list
 }
 
-// Goal: a condition on one field or on two gives their ordinals together, in order and each once, in
-// pieces of any size, with parts skipped; and it answers for single ordinals.
+// Goal: a condition on one field or on two gives their ordinals together, in order and each once,
+// in pieces of any size, with parts skipped; and it answers for single ordinals.
 func TestConditionAgainstWalk(t *testing.T) {
 	random := seeded.Rand(t)
 	w := newWorld(t, random, 12_000)
@@ -182,7 +182,9 @@ func TestRowsAhead(t *testing.T) {
 	for _, c := range []struct {
 		pages uint64
 		want  int
-	}{{0, 1}, {1, 1}, {7, 1}, {8, 2}, {16, 4}, {4*rowsAheadMax - 1, rowsAheadMax - 1}, {4 * rowsAheadMax, rowsAheadMax}, {1 << 30, rowsAheadMax}} {
+	}{
+		{0, 1}, {1, 1}, {7, 1}, {8, 2}, {16, 4}, {4*rowsAheadMax - 1, rowsAheadMax - 1}, {4 * rowsAheadMax, rowsAheadMax}, {1 << 30, rowsAheadMax},
+	} {
 		l.CacheGridBytes = c.pages * uint64(l.PageBytes)
 		if got := rowsAheadOf(&l); got != c.want {
 			t.Errorf("with %d pages of cache, %d rows are read ahead, want %d", c.pages, got, c.want)

@@ -93,8 +93,8 @@ func TestBlocksAtEdges(t *testing.T) {
 	}
 }
 
-// Goal: a scan whose range or condition leaves nothing ends at once, and again when it is asked once
-// more; one that is opened takes the place of another one that has not ended.
+// Goal: a scan whose range or condition leaves nothing ends at once, and again when it is asked
+// once more; one that is opened takes the place of another one that has not ended.
 func TestScansThatEnd(t *testing.T) {
 	random := seeded.Rand(t)
 	empty := newState(t, random)

@@ -132,7 +132,8 @@ func TestAheadAfterRefusals(t *testing.T) {
 	}
 }
 
-// Goal: the bodies of requests are as many ids or events as are whole in them; none ends the request.
+// Goal: the bodies of requests are as many ids or events as are whole in them; none ends the
+// request.
 func TestBodiesOfRequests(t *testing.T) {
 	w := newWorld(t, seeded.Rand(t))
 	body := make([]byte, 1<<10)

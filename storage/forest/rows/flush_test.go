@@ -111,8 +111,8 @@ func sameColumn(t *testing.T, m *memtable, tree storage.TreeID, first uint64, va
 }
 
 // Goal: a flush gets the rows that were carried before those of the memtable, and the trees without
-// columns the keys and values that rows imply: timestamps of accounts, expiries, statuses of its own
-// and of earlier transfers. Before a chain's end and after a rollback there is nothing else.
+// columns the keys and values that rows imply: timestamps of accounts, expiries, statuses of its
+// own and of earlier transfers. Before a chain's end and after a rollback there is nothing else.
 func TestFlushEntries(t *testing.T) {
 	random := seeded.Rand(t)
 	w := newWorld(t, random)

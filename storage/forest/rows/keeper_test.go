@@ -11,8 +11,8 @@ import (
 	"ledger/storage/forest/foresttest"
 )
 
-// settled is a world with all of it on disk, the carried rows in a partial block, and the ordinal of
-// a pending transfer that expires.
+// settled is a world with all of it on disk, the carried rows in a partial block, and the ordinal
+// of a pending transfer that expires.
 func settled(t *testing.T, seal uint32) (w *world, pending accounting.TransferOrdinal) {
 	random := seeded.Rand(t)
 	l := foresttest.Limits()
@@ -34,8 +34,8 @@ func settled(t *testing.T, seal uint32) (w *world, pending accounting.TransferOr
 	return w, pending
 }
 
-// Goal: a flush is due exactly when a memtable holds as many rows as the seal, of whatever kind, and
-// before a checkpoint whenever memory has anything that would be lost: rows, ids, accounts,
+// Goal: a flush is due exactly when a memtable holds as many rows as the seal, of whatever kind,
+// and before a checkpoint whenever memory has anything that would be lost: rows, ids, accounts,
 // expiries, statuses, removals of expiries, or carried rows that are in no block.
 func TestIsDue(t *testing.T) {
 	const seal = 64

@@ -104,10 +104,10 @@ func (w *world) pastAnswers(p *Past, then *snapshot) {
 	}
 }
 
-// Goal: while later requests create accounts and transfers, change balances, expire and roll back, a
-// past has exactly what its moment had: rows, ranges, expiries, and accounts as they were created.
-// It never changes the account cache, whose states are newer. The rows lie in every place: memtables,
-// carried tail, log, with names of accounts in the small cache or only in trees.
+// Goal: while later requests create accounts and transfers, change balances, expire and roll back,
+// a past has exactly what its moment had: rows, ranges, expiries, and accounts as they were
+// created. It never changes the account cache, whose states are newer. The rows lie in every place:
+// memtables, carried tail, log, with names of accounts in the small cache or only in trees.
 func TestPastIsAsOfItsMoment(t *testing.T) {
 	random := seeded.Rand(t)
 	moments, later, opened := 0, 0, 0
