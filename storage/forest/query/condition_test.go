@@ -183,7 +183,8 @@ func TestRowsAhead(t *testing.T) {
 		pages uint64
 		want  int
 	}{
-		{0, 1}, {1, 1}, {7, 1}, {8, 2}, {16, 4}, {4*rowsAheadMax - 1, rowsAheadMax - 1}, {4 * rowsAheadMax, rowsAheadMax}, {1 << 30, rowsAheadMax},
+		{0, 1}, {1, 1}, {7, 1}, {8, 2}, {16, 4},
+		{4*rowsAheadMax - 1, rowsAheadMax - 1}, {4 * rowsAheadMax, rowsAheadMax}, {1 << 30, rowsAheadMax},
 	} {
 		l.CacheGridBytes = c.pages * uint64(l.PageBytes)
 		if got := rowsAheadOf(&l); got != c.want {
