@@ -15,7 +15,7 @@ BENCH       ?= .
 COUNT       ?= 1
 BENCHTIME   ?= 1s
 
-.PHONY: build dev test vet race race-long invariants fuzz sim sim-long cluster cluster-seed cluster-long interop cluster-real-long \
+.PHONY: build dev test vet race race-long planted invariants fuzz sim sim-long cluster cluster-seed cluster-long interop cluster-real-long \
 	bench bench-compare cross release package-test clean
 
 build: ## bin/ledger, pure Go
@@ -33,11 +33,14 @@ vet: ## formatting, vet, staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 race: ## the race detector: where threads meet, the forest, and a few seeds of the simulator
-	$(GO) test -race -short -timeout 40m ./ring ./internal/... ./affinity ./replica ./metrics ./admin ./client/... ./storage/forest ./stages/...
+	$(GO) test -race -short -timeout 40m ./ring $(shell $(GO) list ./internal/... | grep -v internal/lint) ./affinity ./replica ./metrics ./admin ./client/... ./storage/forest ./stages/...
 	$(GO) test -race ./sim -run '^TestSeeds$$' -count=1 -seeds=6
 
 race-long: ## the race detector over all, with seeds of the clock: for nightly runs
 	LEDGER_SEED=clock $(GO) test -race -timeout 4h ./...
+
+planted: ## all planted bugs, of which a run of the tests takes a third: for nightly runs and after large changes
+	LEDGER_PLANTED_ALL=1 $(GO) test -p 2 -timeout 60m -run '^TestPlanted' ./clock ./peer ./sim ./stages/... ./vsr
 
 invariants: ## the costly checks, which only this build tag has
 	$(GO) test -tags invariants -short ./storage/forest ./stages/apply

@@ -18,7 +18,7 @@ type Options struct {
 	Exchange    string // which is there already; "": the default one
 	RoutingKey  string
 	Cluster     wire.U128
-	QueueType   string // of the progress queue: "quorum", or "" for that which the broker gives it
+	QueueType   string // of the progress queue: QueueQuorum, or "" for that which the broker gives it
 	// TimestampLast replaces the saved progress; nil: it does not.
 	TimestampLast *uint64
 	EventsMax     uint32        // of a batch
@@ -26,6 +26,9 @@ type Options struct {
 	Messages      io.Writer
 	Changed       func(State) // is called when the state changes; nil: nobody is interested
 }
+
+// QueueQuorum is the type of queues that are on several members of a cluster.
+const QueueQuorum = "quorum"
 
 // State of a sink.
 type State int

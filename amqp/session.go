@@ -20,6 +20,8 @@ const (
 	lockerPause = 2 * time.Second
 	// backWithin is the time in which a broker puts a message back whose consumer has ended.
 	backWithin = 500 * time.Millisecond
+	// countedWithin is that of a quorum queue, whose members ask each other.
+	countedWithin = 2 * time.Second
 	// closeWithin bounds the time that the end of a connection takes.
 	closeWithin = 2 * time.Second
 )
@@ -81,19 +83,30 @@ func connect(ctx context.Context, o *Options, broker string) (*session, error) {
 	if err != nil {
 		return nil, s.dialError(err)
 	}
+	if err := s.openChannel(); err != nil {
+		s.close()
+		return nil, err
+	}
+	go s.watchBlocked(s.connection.NotifyBlocked(make(chan amqp091.Blocking, 1)))
+	return s, nil
+}
+
+// openChannel opens the channel on which messages are confirmed, in place of the one before.
+func (s *session) openChannel() (err error) {
+	if s.channel != nil {
+		_ = s.channel.Close() // it may have ended
+	}
 	if s.channel, err = s.connection.Channel(); err == nil {
 		err = s.channel.Confirm(false)
 	}
 	if err != nil {
-		s.close()
-		return nil, err
+		return s.named(err)
 	}
 	// Every message may be returned and is confirmed, so that the library never waits for us.
-	s.confirms = s.channel.NotifyPublish(make(chan amqp091.Confirmation, o.EventsMax))
-	s.returns = s.channel.NotifyReturn(make(chan amqp091.Return, o.EventsMax))
+	s.confirms = s.channel.NotifyPublish(make(chan amqp091.Confirmation, s.options.EventsMax))
+	s.returns = s.channel.NotifyReturn(make(chan amqp091.Return, s.options.EventsMax))
 	s.closed = s.channel.NotifyClose(make(chan *amqp091.Error, 1))
-	go s.watchBlocked(s.connection.NotifyBlocked(make(chan amqp091.Blocking, 1)))
-	return s, nil
+	return nil
 }
 
 // watchBlocked tells of a broker that takes nothing, until the connection ends.
@@ -177,23 +190,31 @@ func (s *session) progress(isIgnored bool) (timestamp uint64, isFound bool, err 
 		}
 		return 0, false, s.named(err)
 	}
-	if !isIgnored && declared.Messages == 0 {
-		// The message may be on its way back from a job that was killed while it read it.
-		time.Sleep(backWithin)
-		if declared, err = s.channel.QueueDeclarePassive(queue, true, false, false, false, nil); err != nil {
-			return 0, false, s.named(err)
-		}
-	}
-	if isIgnored || declared.Messages == 0 {
+	if isIgnored {
 		return 0, false, nil
 	}
-	return s.replaced(queue)
+	// A count of 0 does not say that there is no message. It may be on its way back from a job that
+	// was killed while it read it, and a member of a cluster that was no leader of a quorum queue
+	// until now counts 0 for some seconds. So the queue is asked for a message in any case.
+	within := backWithin
+	switch {
+	case declared.Messages > 0:
+		within = s.options.Timeout
+	case s.options.QueueType == QueueQuorum:
+		within = countedWithin
+	}
+	timestamp, isFound, err = s.replaced(queue, within)
+	if err == nil && !isFound && declared.Messages > 0 {
+		err = fmt.Errorf("the broker %s does not deliver the message in the queue %s", s.broker, queue)
+	}
+	return timestamp, isFound, err
 }
 
 // replaced reads the message in the progress queue, and puts another one in its place: a quorum
 // queue counts the deliveries of a message, and drops it at a limit. The message is consumed,
-// because a quorum queue with a single active consumer does not take basic.get.
-func (s *session) replaced(queue string) (timestamp uint64, isFound bool, err error) {
+// because a quorum queue with a single active consumer does not take basic.get. isFound is false if
+// none comes in time.
+func (s *session) replaced(queue string, within time.Duration) (timestamp uint64, isFound bool, err error) {
 	reading, err := s.connection.Channel()
 	if err != nil {
 		return 0, false, s.named(err)
@@ -208,10 +229,11 @@ func (s *session) replaced(queue string) (timestamp uint64, isFound bool, err er
 	delivery := amqp091.Delivery{}
 	select {
 	case delivery, isFound = <-deliveries:
-	case <-time.After(s.options.Timeout):
+	case <-time.After(within):
+		return 0, false, s.named(reading.Close()) // it would get the next message otherwise
 	}
 	if !isFound {
-		return 0, false, fmt.Errorf("the broker %s does not deliver the message in the queue %s", s.broker, queue)
+		return 0, false, s.named(amqp091.ErrClosed)
 	}
 	if timestamp, err = progressOf(delivery.Headers); err != nil {
 		return 0, false, refused("the message in the queue %s %w: give the last timestamp that arrived as --timestamp-last", queue, err)

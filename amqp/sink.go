@@ -70,6 +70,12 @@ func (s *Sink) Write(events []accounting.ChangeEvent, _ uint64) error {
 		batch := events
 		if s.hasRefused { // one event tells whether the cause is gone, without duplicates of the others
 			batch = events[:1]
+			// A channel of RabbitMQ keeps the leader that a quorum queue had when the channel first
+			// published to it. If that member is gone, all messages of the channel are refused, for ever.
+			if err := s.session.openChannel(); err != nil {
+				s.drop()
+				return err
+			}
 		}
 		done, err := s.session.publish(batch)
 		if done > 0 {
@@ -137,7 +143,11 @@ func (s *Sink) connected() error {
 		return s.judged(err)
 	}
 	s.options.changed(Publishing)
-	fmt.Fprintf(s.options.Messages, "connected with the broker %s; events behind timestamp %d are published\n", broker, position)
+	again := ""
+	if position < s.saved {
+		again = fmt.Sprintf(", those up to %d again", s.saved)
+	}
+	fmt.Fprintf(s.options.Messages, "connected with the broker %s; events behind timestamp %d are published%s\n", broker, position, again)
 	s.hasStarted = true
 	if position != s.saved {
 		s.saved = position
@@ -171,9 +181,19 @@ func (s *Sink) position() (uint64, error) {
 	case isOverridden:
 		return *s.options.TimestampLast, nil
 	case !isFound:
-		return s.saved, nil // 0, or what the broker has confirmed and lost
+		s.sayLost()
+		return s.saved, nil // 0, or what a broker has confirmed
 	}
 	return timestamp, nil
+}
+
+// sayLost tells of a broker without the progress of a job that had some.
+func (s *Sink) sayLost() {
+	if !s.hasStarted || s.saved == 0 {
+		return
+	}
+	fmt.Fprintf(s.options.Messages, "the broker %s has no progress of this job. If it is no member of the cluster of the broker before, "+
+		"that one alone has the events up to timestamp %d, the last one that was confirmed\n", s.session.broker, s.saved)
 }
 
 // waitForLock waits until no other job has the locker queue.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -129,25 +130,41 @@ func TestMeter(t *testing.T) {
 	if got := page("/healthz"); got != "the job runs\n" {
 		t.Errorf("/healthz: %s", got)
 	}
-	alerts, err := os.ReadFile("../packaging/prometheus/alerts-cdc.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules := 0
-	for line := range strings.Lines(string(alerts)) {
-		expression, ok := strings.CutPrefix(strings.TrimSpace(line), "expr: ")
-		if !ok {
-			continue
+	checkPackaged(t, body)
+}
+
+// checkPackaged tests that the alerts and the dashboard name metrics of a page only, rates those of
+// counters, and that the dashboard shows all of the page.
+func checkPackaged(t *testing.T, page string) {
+	t.Helper()
+	names := regexp.MustCompile(`ledger_[a-z_]+`)
+	rates := regexp.MustCompile(`(?:rate|increase)\((ledger_cdc_[a-z_]+)`)
+	for _, file := range []struct {
+		name, of string // metrics whose names begin with that are ours
+		usesMin  int
+	}{{"prometheus/alerts-cdc.yml", "ledger_", 5}, {"grafana/ledger.json", "ledger_cdc_", len(metrics)}} {
+		text, err := os.ReadFile("../packaging/" + file.name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		rules++
-		for _, word := range strings.FieldsFunc(expression, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') }) {
-			if strings.HasPrefix(word, "ledger_") && !strings.Contains(body, "\n"+word+" ") {
-				t.Errorf("an alert names %s, which is not in /metrics", word)
+		used := map[string]bool{}
+		for _, name := range names.FindAllString(string(text), -1) {
+			if !strings.HasPrefix(name, file.of) {
+				continue
+			}
+			used[name] = true
+			if !strings.Contains(page, "# TYPE "+name+" ") {
+				t.Errorf("%s names %s, which is not in /metrics", file.name, name)
 			}
 		}
-	}
-	if rules < 3 {
-		t.Errorf("%d alerts were read", rules)
+		for _, match := range rates.FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(page, "# TYPE "+match[1]+" counter") {
+				t.Errorf("%s has a rate of %s, which is no counter", file.name, match[1])
+			}
+		}
+		if len(used) < file.usesMin {
+			t.Errorf("%s names %d metrics, want %d or more: %v", file.name, len(used), file.usesMin, used)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 
 	"ledger/wire"
 )
@@ -26,10 +27,24 @@ var (
 // EvictedError ends a session: the server has given up this client. Whether the request in flight
 // took effect is unknown.
 type EvictedError struct {
-	Reason wire.EvictionReason
+	Reason    wire.EvictionReason
+	Release   wire.Release // of the session
+	Announced wire.Release // by the server
 }
 
-func (e *EvictedError) Error() string { return "client: evicted by the server: " + e.Reason.String() }
+func (e *EvictedError) Error() string {
+	if !e.IsRelease() {
+		return "client: evicted by the server: " + e.Reason.String()
+	}
+	return fmt.Sprintf("client: evicted by the server: %s: it announces release %s and does not serve clients of release %s; "+
+		"this client speaks %s to %s", e.Reason, e.Announced, e.Release, wire.ReleaseSpokenMin, wire.ReleaseCurrent)
+}
+
+// IsRelease tells whether the server does not serve the release of the session. Asking again does
+// not help then.
+func (e *EvictedError) IsRelease() bool {
+	return e.Reason == wire.EvictionReleaseTooLow || e.Reason == wire.EvictionReleaseTooHigh
+}
 
 // Is matches the errors above.
 func (e *EvictedError) Is(target error) bool {

@@ -204,7 +204,7 @@ func (s *Session) onShort(header *wire.Header) {
 		s.raiseView(header.View())
 	case wire.CommandEviction:
 		if header.EvictionClient() == s.options.ID && header.View() >= s.view {
-			s.end(&EvictedError{header.EvictionReason()})
+			s.end(&EvictedError{header.EvictionReason(), s.options.Release, header.Release()})
 		}
 	}
 }

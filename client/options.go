@@ -34,8 +34,9 @@ type Options struct {
 	// HedgeDelay is the time to wait for the primary before a second replica gets the same request.
 	// 0 means 20 ms; negative means at once, like official clients. It matters only in clusters.
 	HedgeDelay time.Duration
-	// Release is the client release that is announced; 0 means the newest one that this package
-	// speaks.
+	// Release is the client release that is announced. 0, the usual case, means the newest one that
+	// both this package and the server speak: if a server refuses a release as too high, the
+	// registration is repeated with an older one. See wire.Release.Older.
 	Release wire.Release
 }
 

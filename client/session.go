@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -60,10 +61,28 @@ type flight struct {
 // Open connects, registers a session and waits for the registration. A server may be started later,
 // so only an error of the options, an eviction or the end of ctx ends the wait.
 func Open(ctx context.Context, options Options) (*Session, error) {
+	isReleaseFixed := options.Release != 0
 	options, err := options.resolve()
 	if err != nil {
 		return nil, err
 	}
+	for {
+		s, err := openAs(ctx, options)
+		evicted := (*EvictedError)(nil)
+		if isReleaseFixed || !errors.As(err, &evicted) || evicted.Reason != wire.EvictionReleaseTooHigh {
+			return s, err
+		}
+		// Each turn is of an older release, so the loop ends.
+		older, ok := options.Release.Older(evicted.Announced)
+		if !ok {
+			return nil, err
+		}
+		options.Release = older
+	}
+}
+
+// openAs is Open of one release.
+func openAs(ctx context.Context, options Options) (*Session, error) {
 	s := &Session{
 		options: options,
 		parser:  wire.NewParser(options.Cluster, wire.SideClient),

@@ -316,6 +316,47 @@ func TestSessionEvicted(t *testing.T) {
 	}
 }
 
+// Goal: a client without a fixed release registers with one that the server serves: that which the
+// server announces, or the oldest that the client speaks. A fixed release, and a server that speaks
+// another protocol, end with the eviction.
+func TestSessionRelease(t *testing.T) {
+	for _, test := range []struct {
+		name                         string
+		newest, announced, fixed, is wire.Release // is: of the session; 0: evicted
+	}{
+		{"served at once", 0, 0, 0, wire.ReleaseCurrent},
+		{"announced", wire.ReleaseOf(0, 17, 8), wire.ReleaseOf(0, 17, 8), 0, wire.ReleaseOf(0, 17, 8)},
+		{"serves less than it announces", wire.ReleaseOf(0, 17, 3), wire.ReleaseCurrent, 0, wire.ReleaseSpokenMin},
+		{"serves less than it announces, twice", wire.ReleaseOf(0, 17, 3), wire.ReleaseOf(0, 17, 5), 0, wire.ReleaseSpokenMin},
+		{"older protocol", wire.ReleaseOf(0, 16, 78), wire.ReleaseOf(0, 16, 78), 0, 0},
+		{"serves the older protocol only", wire.ReleaseOf(0, 16, 78), wire.ReleaseCurrent, 0, 0},
+		{"fixed", wire.ReleaseOf(0, 17, 8), wire.ReleaseOf(0, 17, 8), wire.ReleaseCurrent, 0},
+		{"fixed and served", wire.ReleaseOf(0, 17, 8), wire.ReleaseOf(0, 17, 8), wire.ReleaseOf(0, 17, 1), wire.ReleaseOf(0, 17, 1)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := startServer(t, clienttest.Options{ReleaseMax: test.newest, ReleaseAnnounced: test.announced})
+			session, err := Open(deadline(t), Options{Addresses: server.Addresses(), Release: test.fixed})
+			if test.is == 0 {
+				var evicted *EvictedError
+				if !errors.Is(err, ErrReleaseTooHigh) || !errors.As(err, &evicted) || evicted.Announced != test.announced {
+					t.Fatalf("error %v, want an eviction by a server that announces %s", err, test.announced)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer session.Close()
+			mustCreate(t, session, 1)
+			for _, header := range server.Requests() {
+				if header.Release() != test.is {
+					t.Errorf("request %d has release %s, want %s", header.RequestNumber(), header.Release(), test.is)
+				}
+			}
+		})
+	}
+}
+
 // Goal: the context ends the wait, not the session: the abandoned request is answered, and the next
 // one follows it.
 func TestSessionContext(t *testing.T) {

@@ -302,6 +302,8 @@ func TestRelease(t *testing.T) {
 			})
 		}, Failure, "are not served"},
 		illness{"several", func(p *patient) { p.pings(func(r *probe.Report) { r.Replicas[1].Release = "0.17.8" }) }, Warning, "0.17.9, 0.17.8"},
+		illness{"older ones only", func(p *patient) { p.pings(func(r *probe.Report) { r.Replicas[1].Client = "0.17.8" }) }, Warning,
+			"b.example:2 evicts clients of 0.17.9 and serves those of 0.17.8"},
 		illness{"nobody", func(p *patient) { p.pings(nobody) }, Skipped, "no server answers"})
 }
 

@@ -76,6 +76,12 @@ func (e *examination) release() Result {
 	if len(list) > 1 {
 		return warning("let all replicas run the same version", "the replicas announce several releases: %s", strings.Join(list, ", "))
 	}
+	for i := range e.report.Replicas {
+		if p := &e.report.Replicas[i]; p.IsLowered() {
+			return warning("use client libraries up to that release, or start the servers with a higher --client-release-max",
+				"%s evicts clients of %s and serves those of %s", p.Address, wire.ReleaseCurrent, p.Client)
+		}
+	}
 	return ok("the servers announce %s and serve clients of %s", list[0], wire.ReleaseCurrent)
 }
 

@@ -15,7 +15,7 @@ type ViewBegan struct {
 	Primary uint8
 	IsSelf  bool   // the primary is this replica
 	Cause   string // why the view before was left; "" at a start
-	AwayNs  uint64 // without service before; 0 at a start
+	AwayNs  uint64 // in which this replica served no clients before; 0 at a start
 }
 
 // ViewBegan emits the event.
@@ -29,7 +29,7 @@ func (e *ViewBegan) Text(line []byte) []byte {
 		line = append(line, " (this one)"...)
 	}
 	if e.Cause != "" {
-		line = fmt.Appendf(line, ", because %s; %v without service", e.Cause, time.Duration(e.AwayNs).Round(time.Millisecond))
+		line = fmt.Appendf(line, ", because %s; %v without service here", e.Cause, time.Duration(e.AwayNs).Round(time.Millisecond))
 	}
 	return line
 }

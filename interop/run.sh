@@ -96,6 +96,8 @@ report() {
     passed=$((passed + 1))
   else
     echo "FAIL  $name (status $?)"
+    grep -E '^ *(--- FAIL|[a-z_]+_test\.go:[0-9]+:)|^panic' "$work/output" | tail -40 # the end may be the output of servers
+    echo "the output ends with:"
     grep -v 'message_bus' "$work/output" | tail -40
     [[ -s $work/server/log ]] && echo "the server's output ends with:" && tail -15 "$work/server/log"
     failed=$((failed + 1))

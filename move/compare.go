@@ -13,7 +13,7 @@ import (
 // compare compares every account of the source with the server's, by their timestamps. A dry run
 // compares with what the server would have.
 func (m *importer) compare(ctx context.Context) (err error) {
-	m.report.Compared, m.report.Different = 0, 0
+	m.report.Compared, m.report.Different, m.createdHere = 0, 0, 0
 	if m.source.again == nil || !m.source.isComplete || m.report.Wrong > 0 {
 		return nil
 	}
@@ -48,6 +48,9 @@ func (m *importer) compare(ctx context.Context) (err error) {
 		}
 		if m.differ(columns, &row.Account, found) {
 			m.report.Different++
+			if found.ID == row.ID && found.Flags&accounting.AccountImported == 0 {
+				m.createdHere++
+			}
 		}
 		found, err = got(ctx)
 	}

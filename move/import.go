@@ -50,6 +50,8 @@ type importer struct {
 	seen   *foresight
 	report Report
 
+	createdHere uint64 // accounts of the source that the server has and that were not imported
+
 	accounts  *flow[accounting.Account]
 	transfers *flow[accounting.Transfer]
 }
@@ -95,7 +97,11 @@ func Import(ctx context.Context, d Database, s *Source, options ImportOptions) (
 	if err == nil && m.report.Wrong > 0 {
 		err = ErrWrong
 	}
-	if err == nil && m.report.Different > 0 {
+	switch {
+	case err != nil || m.report.Different == 0:
+	case m.createdHere == m.report.Different:
+		err = fmt.Errorf("%w: its accounts were created there and not imported, so it is the server that the rows come from", ErrDifferent)
+	default:
 		err = ErrDifferent
 	}
 	return m.report, err

@@ -270,3 +270,18 @@ func TestDifferences(t *testing.T) {
 		}
 	}
 }
+
+// Goal: an import into the server that the rows come from says that it is.
+func TestImportIntoItsSource(t *testing.T) {
+	w := newWorld()
+	created, err := w.CreateAccounts(context.Background(), []accounting.Account{{ID: wire.U128From(1), Ledger: 7, Code: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("id,ledger,code,timestamp,debits_pending,debits_posted,credits_pending,credits_posted\n1,7,1,%d,0,0,0,0\n",
+		created[0].Timestamp)
+	report, _, err := imported(w, FileOptions{Accounts: wroteRows(t, "accounts.csv", text)}, false)
+	if !errors.Is(err, ErrDifferent) || !strings.Contains(err.Error(), "it is the server that the rows come from") || report.Different != 1 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ledger/client"
+	"ledger/wire"
 )
 
 // LateAfter is the usual time without an answer, until a message.
@@ -75,23 +76,30 @@ func (c *Connection[S]) Do(ctx context.Context, run func(context.Context, S) err
 	case err == nil:
 		return nil
 	case outer.Err() != nil:
-		return &Unanswered{"cancelled", isSent}
+		return &Unanswered{Reason: "cancelled", IsSent: isSent}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Unanswered{fmt.Sprintf("no answer within %v: %s", c.Timeout, c.probe(context.Background())), isSent}
+		return &Unanswered{Reason: fmt.Sprintf("no answer within %v: %s", c.Timeout, c.probe(context.Background())), IsSent: isSent}
 	case errors.As(err, &evicted):
 		c.Close()
-		return &Unanswered{fmt.Sprintf("the server has ended the session: %s; explain %[1]s tells what to do", evicted.Reason), isSent}
+		if evicted.IsRelease() {
+			return &Unanswered{Reason: fmt.Sprintf("the server refuses clients of release %s with %s, and announces %s; "+
+				"this program speaks %s to %s",
+				evicted.Release, evicted.Reason, evicted.Announced, wire.ReleaseSpokenMin, wire.ReleaseCurrent), IsSent: isSent, IsFinal: true}
+		}
+		return &Unanswered{Reason: fmt.Sprintf("the server has ended the session: %s; explain %[1]s tells what to do", evicted.Reason),
+			IsSent: isSent}
 	case errors.Is(err, client.ErrClosed):
 		c.Close()
-		return &Unanswered{"the session has ended", isSent}
+		return &Unanswered{Reason: "the session has ended", IsSent: isSent}
 	}
 	return err
 }
 
 // Unanswered says that a call got no answer.
 type Unanswered struct {
-	Reason string
-	IsSent bool // it may have taken effect, and may yet do so
+	Reason  string
+	IsSent  bool // it may have taken effect, and may yet do so
+	IsFinal bool // asking again does not help
 }
 
 func (e *Unanswered) Error() string { return e.Reason }

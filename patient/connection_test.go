@@ -63,7 +63,9 @@ func TestSessions(t *testing.T) {
 	}{
 		{nil, 1, 0, ""}, {wrong, 1, 0, "wrong"}, {nil, 1, 0, ""},
 		{&client.EvictedError{Reason: wire.EvictionNoSession}, 1, 1, "the server has ended the session: no_session; explain no_session tells"},
-		{nil, 2, 1, ""}, {client.ErrClosed, 2, 2, "the session has ended"}, {nil, 3, 2, ""},
+		{&client.EvictedError{Reason: wire.EvictionReleaseTooHigh, Release: wire.ReleaseSpokenMin, Announced: wire.ReleaseOf(0, 16, 78)}, 2, 2,
+			"the server refuses clients of release 0.17.0 with client_release_too_high, and announces 0.16.78; this program speaks 0.17.0 to"},
+		{nil, 3, 2, ""}, {client.ErrClosed, 3, 3, "the session has ended"}, {nil, 4, 3, ""},
 	} {
 		err := b.Do(context.Background(), func(context.Context, counted) error { return test.err })
 		if (err == nil) != (test.err == nil) || err != nil && !strings.Contains(err.Error(), test.says) || b.opened != test.opened ||
@@ -73,8 +75,8 @@ func TestSessions(t *testing.T) {
 	}
 	b.Close()
 	b.Close()
-	if b.closed != 3 {
-		t.Errorf("%d sessions were closed, want 3", b.closed)
+	if b.closed != 4 {
+		t.Errorf("%d sessions were closed, want 4", b.closed)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Addresses config.Addresses // of the replicas, by index
 	Cluster   wire.U128
-	Release   wire.Release  // of the client that is asked for; 0: the one that this program speaks
+	Release   wire.Release  // of the client that is asked for; 0: the newest that this program and the server speak
 	Timeout   time.Duration // of all of it
 	// Lookup resolves a host name; nil: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -50,9 +50,6 @@ type prober struct {
 
 // Run probes all addresses at once.
 func Run(ctx context.Context, options Options) *Report {
-	if options.Release == 0 {
-		options.Release = wire.ReleaseCurrent
-	}
 	if options.Lookup == nil {
 		options.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -96,7 +93,7 @@ func (p *prober) probe(ctx context.Context, address config.Address, out *Replica
 		return
 	}
 	defer connection.Close()
-	if err := p.talk(ctx, connection, p.options.Cluster, out); !errors.Is(err, errEnded) {
+	if err := p.settleRelease(ctx, connection, out); !errors.Is(err, errEnded) {
 		return
 	}
 	// The server has closed the connection. A second one that says nothing tells why.
@@ -107,6 +104,24 @@ func (p *prober) probe(ctx context.Context, address config.Address, out *Replica
 	out.State, out.Detail = StateOtherCluster, "the connection was closed at the first message"
 	if !p.options.Cluster.IsZero() && p.isServed(ctx, target, wire.U128{}) {
 		out.Detail = "it serves cluster 0"
+	}
+}
+
+// settleRelease talks as the release of the options. Without one, it talks as the newest release
+// that the server does not refuse, as package client does.
+func (p *prober) settleRelease(ctx context.Context, connection net.Conn, out *Replica) error {
+	asked := p.options.Release
+	if asked == 0 {
+		asked = wire.ReleaseCurrent
+	}
+	for {
+		err := p.talk(ctx, connection, p.options.Cluster, asked, out)
+		out.Client = asked.String()
+		older, ok := asked.Older(out.announced)
+		if p.options.Release != 0 || out.State != StateEvicted || out.reason != wire.EvictionReleaseTooHigh || !ok {
+			return err
+		}
+		asked = older // the server leaves the connection open
 	}
 }
 
@@ -173,16 +188,16 @@ func (p *prober) isServed(ctx context.Context, target string, cluster wire.U128)
 	var answer Replica
 	other := prober{options: p.options, client: randomID(), settled: make(chan struct{})}
 	close(other.settled) // the pong is enough
-	return other.talk(ctx, connection, cluster, &answer) == nil && answer.State == StateAnswers
+	return other.talk(ctx, connection, cluster, wire.ReleaseSpokenMin, &answer) == nil && answer.State == StateAnswers
 }
 
 // talk pings, and asks for a session that there is not. It returns errEnded if the server closed
 // the connection without an answer.
-func (p *prober) talk(ctx context.Context, connection net.Conn, cluster wire.U128, out *Replica) error {
+func (p *prober) talk(ctx context.Context, connection net.Conn, cluster wire.U128, asked wire.Release, out *Replica) error {
 	began := time.Now()
 	parser := wire.NewParser(cluster, wire.SideClient)
 	var ping wire.Header
-	fields := wire.PingFields{Cluster: cluster, Client: p.client, TimestampNs: uint64(began.UnixNano()), Release: p.options.Release}
+	fields := wire.PingFields{Cluster: cluster, Client: p.client, TimestampNs: uint64(began.UnixNano()), Release: asked}
 	wire.BuildPing(&ping, &fields)
 	if _, err := connection.Write(ping[:]); err != nil {
 		return errEnded
@@ -190,7 +205,7 @@ func (p *prober) talk(ctx context.Context, connection net.Conn, cluster wire.U12
 	out.State, out.Detail = StateSilent, fmt.Sprintf("no answer to a ping within %s", p.options.Timeout)
 	for {
 		if out.State == StateAnswers {
-			p.ask(connection, cluster, out)
+			p.ask(connection, cluster, asked, out)
 			if wait := time.Now().Add(againEvery); beforeDeadline(ctx, wait) {
 				_ = connection.SetReadDeadline(wait)
 			}
@@ -238,6 +253,7 @@ func (p *prober) take(header *wire.Header, began time.Time, out *Replica) (done 
 		switch reason := header.EvictionReason(); {
 		case reason != wire.EvictionNoSession:
 			out.State, out.Detail, out.Release = StateEvicted, reason.String(), header.Release().String()
+			out.reason, out.announced = reason, header.Release()
 		case out.State == StateAnswers:
 			out.IsPrimary = true
 			p.once.Do(func() { close(p.settled) })
@@ -258,13 +274,13 @@ func (p *prober) isSettled() bool {
 }
 
 // ask sends a lookup of no account, for a session that there is not.
-func (p *prober) ask(connection net.Conn, cluster wire.U128, out *Replica) {
+func (p *prober) ask(connection net.Conn, cluster wire.U128, asked wire.Release, out *Replica) {
 	var body [wire.U128Bytes]byte
 	body[0] = 1
 	frame := make([]byte, wire.HeaderBytes+len(body))
 	copy(frame[wire.HeaderBytes:], body[:])
 	wire.BuildRequest(wire.HeaderOf(frame), &wire.RequestFields{
-		Cluster: cluster, Client: p.client, Session: 1, Number: 1, View: out.View, Release: p.options.Release,
+		Cluster: cluster, Client: p.client, Session: 1, Number: 1, View: out.View, Release: asked,
 		Operation: wire.OperationLookupAccountsUnbatched,
 	}, frame[wire.HeaderBytes:])
 	_, _ = connection.Write(frame) // the read that follows tells of a connection that has ended

@@ -28,6 +28,8 @@ type fake struct {
 	full      bool // at once
 	says      string
 	zero      bool // it serves cluster 0
+
+	newest, announced wire.Release // client that is served, and what is announced; 0: those of our servers
 }
 
 // listen serves connections until the test ends, and waits for them.
@@ -68,6 +70,9 @@ func (f fake) serve(connection net.Conn) {
 		cluster = wire.U128{}
 	}
 	server := wire.ServerFields{Cluster: cluster, View: 9, Release: wire.ReleaseAnnounced, Replica: f.replica}
+	if f.announced != 0 {
+		server.Release = f.announced
+	}
 	for {
 		var header, answer wire.Header
 		if _, err := io.ReadFull(connection, header[:]); err != nil {
@@ -85,6 +90,8 @@ func (f fake) serve(connection net.Conn) {
 			return
 		case f.evicts != wire.EvictionNone:
 			wire.BuildEviction(&answer, &server, header.Client(), f.evicts)
+		case f.newest != 0 && header.Release() > f.newest:
+			wire.BuildEviction(&answer, &server, header.Client(), wire.EvictionReleaseTooHigh)
 		case isPing && f.pongs:
 			wire.BuildPong(&answer, &server, header.PingTimestampNs())
 		case !isPing && f.isPrimary && header.View() == server.View:
@@ -120,6 +127,9 @@ func TestVerdicts(t *testing.T) {
 		}
 		return nil, errors.New("no such host")
 	}
+	older, ancient := primary, primary
+	older.newest, older.announced = wire.ReleaseOf(0, 17, 8), wire.ReleaseOf(0, 17, 8)
+	ancient.newest, ancient.announced = wire.ReleaseOf(0, 16, 78), wire.ReleaseOf(0, 16, 78)
 	const gone = "gone" // an address at which nobody listens
 	for _, test := range []struct {
 		name    string
@@ -142,6 +152,12 @@ func TestVerdicts(t *testing.T) {
 		{"another protocol, more bytes", []any{fake{says: strings.Repeat("HTTP/1.1 400 Bad", 20)}}, VerdictNobodyListens, "checksum"},
 		{"silence", []any{fake{}}, VerdictSilent, "executes its log"},
 		{"release", []any{fake{evicts: wire.EvictionReleaseTooHigh}}, VerdictRelease, "client_release_too_high"},
+		{"an older release, announced", []any{older},
+			VerdictServed, "evicts clients of release 0.17.9 with client_release_too_high; it was asked as one of 0.17.8"},
+		{"an older release, not announced", []any{fake{pongs: true, isPrimary: true, newest: wire.ReleaseOf(0, 17, 2)}},
+			VerdictServed, "it was asked as one of 0.17.0"},
+		{"an older protocol", []any{ancient},
+			VerdictRelease, "clients of release 0.17.0 to 0.17.9 are not served: client_release_too_high"},
 		{"no primary", []any{backup(0), backup(1), backup(2)}, VerdictNoQuorum, "choosing a primary"},
 		{"a backup alone", []any{backup(0), gone, gone}, VerdictNoQuorum, "1 of 3 replicas answer, and 2"},
 		{"a primary alone", []any{primary, gone, gone}, VerdictNoQuorum, "2 have to keep an op"},
@@ -185,6 +201,17 @@ func TestClusterZeroIsNamed(t *testing.T) {
 	report := Run(t.Context(), Options{Addresses: config.Addresses{address}, Cluster: wire.U128{Lo: 5}, Timeout: time.Second})
 	if report.Verdict != VerdictOtherCluster || !strings.Contains(report.Text, "it serves cluster 0") {
 		t.Errorf("verdict %s: %s", report.Verdict, report.Text)
+	}
+}
+
+// Goal: a release that was asked for is asked for alone.
+func TestReleaseIsFixed(t *testing.T) {
+	address := fake{pongs: true, isPrimary: true, newest: wire.ReleaseOf(0, 17, 8), announced: wire.ReleaseOf(0, 17, 8)}.listen(t)
+	for release, want := range map[wire.Release]Verdict{wire.ReleaseOf(0, 17, 8): VerdictServed, wire.ReleaseOf(0, 17, 9): VerdictRelease} {
+		report := Run(t.Context(), Options{Addresses: config.Addresses{address}, Cluster: clusterOf(), Release: release, Timeout: time.Second})
+		if report.Verdict != want || report.Replicas[0].Client != release.String() || len(report.Notes) != 0 {
+			t.Errorf("release %s: verdict %s: %s, notes %q", release, report.Verdict, report.Text, report.Notes)
+		}
 	}
 }
 

@@ -33,8 +33,12 @@ type Replica struct {
 	Replica   uint8         `json:"replica"`          // as the server says; valid with StateAnswers
 	View      uint32        `json:"view"`
 	Release   string        `json:"release,omitempty"` // as the server announces
+	Client    string        `json:"client,omitempty"`  // release of the client that was asked for last
 	RoundTrip time.Duration `json:"round_trip_ns"`     // of the ping
 	IsPrimary bool          `json:"primary"`           // it takes requests
+
+	announced wire.Release        // with the eviction
+	reason    wire.EvictionReason // valid with StateEvicted
 }
 
 // Verdict is what a client would meet.
@@ -104,7 +108,7 @@ func (r *Report) judge(cluster wire.U128, release wire.Release, timeout time.Dur
 		set(VerdictNoQuorum, fmt.Sprintf("%s takes requests, but %d of %d replicas answer, and %d have to keep an op before it is answered",
 			r.Replicas[primary].Address, answering, count, quorums.Replication), "start the replicas that do not answer: "+r.missing())
 	case r.count(StateEvicted) > 0:
-		set(VerdictRelease, fmt.Sprintf("clients of release %s are not served: %s", release, r.detail(StateEvicted)),
+		set(VerdictRelease, fmt.Sprintf("clients of release %s are not served: %s", releases(release), r.detail(StateEvicted)),
 			"use a client library of a release that is served, or start the server with --client-release-max")
 	case answering > 0 && answering < quorums.ViewChange:
 		set(VerdictNoQuorum, fmt.Sprintf("%d of %d replicas answer, and %d are needed to choose a primary", answering, count, quorums.ViewChange),
@@ -130,7 +134,16 @@ func (r *Report) judge(cluster wire.U128, release wire.Release, timeout time.Dur
 	default:
 		set(VerdictNobodyListens, "no server listens: "+r.each(), "start the servers, or name the addresses at which they listen")
 	}
-	r.note()
+	r.note(release)
+}
+
+// releases names the release that was asked for, or those of this program if it was none in
+// particular.
+func releases(asked wire.Release) string {
+	if asked == 0 {
+		return fmt.Sprintf("%s to %s", wire.ReleaseSpokenMin, wire.ReleaseCurrent)
+	}
+	return asked.String()
 }
 
 // missing lists the addresses that do not answer.
@@ -157,9 +170,13 @@ func (r *Report) each() string {
 }
 
 // note what an operator should know although clients are served.
-func (r *Report) note() {
+func (r *Report) note(asked wire.Release) {
 	for i := range r.Replicas {
 		p := &r.Replicas[i]
+		if asked == 0 && p.IsLowered() {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s evicts clients of release %s with client_release_too_high; it was asked as one of %s, "+
+				"as which the commands of this program speak to it", p.Address, wire.ReleaseCurrent, p.Client))
+		}
 		switch {
 		case p.State == StateAnswers && int(p.Replica) != p.Index:
 			r.Notes = append(r.Notes, fmt.Sprintf("%s is item %d of the list and says that it is replica %d: name all replicas, by index, "+
@@ -168,6 +185,11 @@ func (r *Report) note() {
 			r.Notes = append(r.Notes, fmt.Sprintf("%s: %s", p.Address, p.Say()))
 		}
 	}
+}
+
+// IsLowered tells whether the replica answers clients of an older release than this program's only.
+func (p *Replica) IsLowered() bool {
+	return p.State == StateAnswers && p.Client != "" && p.Client != wire.ReleaseCurrent.String()
 }
 
 // Say describes what a replica did, in a line.

@@ -42,6 +42,9 @@ func shapes() map[string]limits.Limits {
 // everywhere runs a test over all kinds and shapes.
 func everywhere(t *testing.T, test func(t *testing.T, kind IOKind, l limits.Limits)) {
 	for shape, l := range shapes() {
+		if testing.Short() && shape != "development" {
+			continue // the same threads with more memory
+		}
 		for name, kind := range kinds {
 			t.Run(shape+"/"+name, func(t *testing.T) { test(t, kind, l) })
 		}

@@ -11,7 +11,7 @@ import (
 // serves none, for whoever asks. Only the thread of consensus calls changed.
 //
 //	view began       once for each view, when clients are served in it: its primary, why the view
-//	                 before it was left, and the time without service
+//	                 before it was left, and the time without service of this replica
 //	service stopped  for reasons that last, for a view change that lasts, and for a start that does
 //	service again    in the same view
 type service struct {

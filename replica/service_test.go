@@ -12,9 +12,10 @@ import (
 	"ledger/wire"
 )
 
-// Goal: one line for each view, with its cause and the time without service, which counts from the
-// last sign of life of a primary that was silent; a line when service stops for a reason that
-// lasts, and one when it is back; none for what passes during a start.
+// Goal: one line for each view, with its cause and the time without service here, which counts from
+// the last sign of life of a primary that was silent, or from a state sync of this replica; a line
+// when service stops for a reason that lasts, and one when it is back; none for what passes during
+// a start.
 func TestServiceLines(t *testing.T) {
 	var text strings.Builder
 	log := events.New(&text, events.FormatText)
@@ -43,16 +44,21 @@ func TestServiceLines(t *testing.T) {
 	tell(1000, consensus.Service{View: 6, Away: consensus.AwayViewChange})
 	tell(1500, consensus.Service{View: 7, Away: consensus.AwayViewChange})
 	tell(100, consensus.Service{View: 7, IsNormal: true, Cause: peer.CauseStuck})
+	tell(1000, consensus.Service{View: 7, Away: consensus.AwaySync})
+	tell(130_000, consensus.Service{View: 8, Away: consensus.AwaySync})
+	tell(8000, consensus.Service{View: 8, IsNormal: true, Cause: peer.CauseFollowed})
 	if !log.Close(time.Minute) {
 		t.Fatal("the log does not end")
 	}
 	want := []string{
 		"info: view 3: replica 0 is the primary\n",
-		"info: view 4: replica 1 is the primary (this one), because nothing was heard of the primary; 349ms without service\n",
+		"info: view 4: replica 1 is the primary (this one), because nothing was heard of the primary; 349ms without service here\n",
 		"warning: view 4: clients are not served here: too few other replicas are heard\n",
 		"info: view 4: clients are served here again, after 2s\n",
 		"warning: view 7: clients are not served here: the replicas are choosing a primary\n",
-		"info: view 7: replica 1 is the primary (this one), because the view change took too long; 2.6s without service\n",
+		"info: view 7: replica 1 is the primary (this one), because the view change took too long; 2.6s without service here\n",
+		"warning: view 8: clients are not served here: state sync: the checkpoint of another replica is being opened\n",
+		"info: view 8: replica 2 is the primary, because the other replicas left the view before; 2m18s without service here\n",
 	}
 	lines := strings.SplitAfter(text.String(), "\n")
 	if len(lines) != len(want)+1 {

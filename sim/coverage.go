@@ -191,6 +191,10 @@ func (m *Machine) observeStages() {
 	c.TablesMoved += int(counters.TablesMoved)
 	c.Evicted += int(counters.DirtyEvicted)
 	c.Behind += int(statistics.QueriesBehind)
+	if s := m.cluster.several; s != nil {
+		s.marks.Counts[MarkLate] += int(statistics.QueriesBehind)
+		s.marks.Counts[MarkLateDropped] += int(statistics.QueriesDropped)
+	}
 }
 
 // namesDamage tells whether a fault names a block that has been damaged.

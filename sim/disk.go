@@ -30,6 +30,13 @@ const (
 	diskAllocate
 )
 
+// The notes of operations are put together once: most runs have no trace.
+var (
+	beginsNotes = [...]string{"read begins: port, offset", "write begins: port, offset", "sync begins: port, offset",
+		"allocate begins: port, offset"}
+	endsNotes = [...]string{"read ends: port, offset", "write ends: port, offset", "sync ends: port, offset", "allocate ends: port, offset"}
+)
+
 // diskOperation is one queued operation of a port.
 type diskOperation struct {
 	port        *DiskPort
@@ -182,7 +189,7 @@ func (p *DiskPort) queue(o *diskOperation) {
 func (d *Disk) start(o *diskOperation) {
 	o.started = true
 	if d.note != nil {
-		d.note([...]string{"read", "write", "sync", "allocate"}[o.kind]+" begins: port, offset", uint64(o.port.zone), o.offsetBytes)
+		d.note(beginsNotes[o.kind], uint64(o.port.zone), o.offsetBytes)
 	}
 	if o.kind == diskWrite {
 		for _, f := range d.flying {
@@ -334,7 +341,7 @@ func (d *Disk) land(o *diskOperation) {
 func (d *Disk) end(o *diskOperation, result int32) {
 	o.ended, d.woken = true, true
 	if d.note != nil {
-		d.note([...]string{"read", "write", "sync", "allocate"}[o.kind]+" ends: port, offset", uint64(o.port.zone), o.offsetBytes)
+		d.note(endsNotes[o.kind], uint64(o.port.zone), o.offsetBytes)
 	}
 	o.succeeded = result == int32(o.lengthBytes) || o.kind != diskWrite && result >= 0
 	o.port.ready = append(o.port.ready, ports.DiskCompletion{Tag: o.tag, Result: result})

@@ -17,7 +17,9 @@ type Image struct {
 	chunks      []chunk
 	apart       []uint64 // chunks whose durable bytes differ from the others
 	volatile    []volatileWrite
-	order       uint64          // of volatile writes
+	order       uint64 // of volatile writes
+	changes     uint64 // of chunks
+	known       map[*byte]known
 	unreadable  map[uint64]bool // sectors that return an error until they are written
 	tainted     map[uint64]bool // sectors that were changed behind the replica's back, and not written since
 	limitBytes  uint64          // Allocate beyond it finds no space
@@ -30,7 +32,8 @@ type chunk struct {
 	now     *[chunkBytes]byte // with all writes
 	durable *[chunkBytes]byte // without the writes that no sync has covered; valid if isApart
 	isApart bool
-	isOwn   bool // no other image has these bytes
+	isOwn   bool   // no other image has these bytes
+	changed uint64 // the newest of the image's changes that may have changed what the chunk gives
 }
 
 // volatileWrite is a write that has completed but is not durable.
@@ -42,13 +45,14 @@ type volatileWrite struct {
 }
 
 func newImage(sectorBytes uint32) *Image {
-	return &Image{sectorBytes: uint64(sectorBytes), unreadable: map[uint64]bool{}, tainted: map[uint64]bool{}, limitBytes: ^uint64(0)}
+	return &Image{sectorBytes: uint64(sectorBytes), unreadable: map[uint64]bool{}, tainted: map[uint64]bool{}, limitBytes: ^uint64(0),
+		known: map[*byte]known{}}
 }
 
 // clone copies an image at rest, as a crash leaves it.
 func (m *Image) clone() *Image {
 	c := newImage(uint32(m.sectorBytes))
-	c.sizeBytes, c.usedBytes = m.sizeBytes, m.usedBytes
+	c.sizeBytes, c.usedBytes, c.changes = m.sizeBytes, m.usedBytes, m.changes
 	if len(m.apart) > 0 {
 		panic(violation{"an image is cloned that is not at rest"})
 	}
@@ -91,6 +95,8 @@ func (m *Image) own(index uint64) *chunk {
 		m.chunks = append(m.chunks, chunk{})
 	}
 	c := &m.chunks[index]
+	m.changes++
+	c.changed = m.changes
 	if !c.isOwn {
 		c.isOwn = true
 		c.now = copied(c.now)
@@ -208,31 +214,6 @@ func (m *Image) holds(offsetBytes uint64, data []byte) bool {
 	return bytes.Equal(m.bytes(offsetBytes, uint64(len(data))), data)
 }
 
-// holdsDurable tells whether these bytes are what reads return, and what they return after a power
-// cut.
-func (m *Image) holdsDurable(offsetBytes uint64, data []byte) (is bool) {
-	for at := offsetBytes; len(m.unreadable) > 0 && at < offsetBytes+uint64(len(data)); at += m.sectorBytes {
-		if m.unreadable[at/m.sectorBytes] {
-			return false
-		}
-	}
-	is = offsetBytes+uint64(len(data)) <= m.sizeBytes
-	same := func(have *[chunkBytes]byte, from, to, at uint64) bool {
-		if have == nil {
-			return allZero(data[at : at+to-from])
-		}
-		return bytes.Equal(have[from:to], data[at:at+to-from])
-	}
-	parts(offsetBytes, uint64(len(data)), func(index, from, to, at uint64) {
-		var c chunk
-		if index < uint64(len(m.chunks)) {
-			c = m.chunks[index]
-		}
-		is = is && same(c.now, from, to, at) && (!c.isApart || same(c.durable, from, to, at))
-	})
-	return is
-}
-
 // revert makes written bytes those that would survive a power cut.
 func (m *Image) revert(offsetBytes, lengthBytes uint64) {
 	parts(offsetBytes, lengthBytes, func(index, from, to, _ uint64) {
@@ -291,7 +272,8 @@ func (m *Image) settle() {
 	m.volatile = nil
 	for _, index := range m.apart {
 		c := &m.chunks[index]
-		c.now, c.durable, c.isApart = c.durable, nil, false
+		m.changes++
+		c.now, c.durable, c.isApart, c.changed = c.durable, nil, false, m.changes
 	}
 	m.apart = m.apart[:0]
 }

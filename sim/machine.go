@@ -345,6 +345,14 @@ func (m *Machine) isBlocked() bool {
 	return m.replica != nil && m.idle|m.starved == 1<<len(m.weights)-1
 }
 
+// turnNotes are put together once: most runs have no trace.
+var turnNotes = func() (notes [stages.Compact + 1]string) {
+	for i := range notes {
+		notes[i] = "turn of " + stages.Names[i]
+	}
+	return notes
+}()
+
 func (m *Machine) turn(driver int) {
 	busy := m.replica.Drivers[driver].Turn(m.clock.monotonicNs(), m.clock.wallNs())
 	m.world.mix(m.events.nowNs)
@@ -353,7 +361,7 @@ func (m *Machine) turn(driver int) {
 		m.observeOpening()
 	}
 	if busy {
-		m.note("turn of "+stages.Names[min(driver, stages.Compact)], uint64(driver), 0)
+		m.note(turnNotes[min(driver, stages.Compact)], uint64(driver), 0)
 		m.idle = 0
 	} else {
 		m.idle |= 1 << driver

@@ -74,6 +74,9 @@ const (
 	MarkAttacked                      // an attacker sends something as a replica
 	MarkAttackEnded                   // and the connection is ended on which it comes
 	MarkRotated                       // the key of a cluster is replaced while it works
+	MarkLate                          // a query ends behind a later op
+	MarkLateInView                    // a view begins at a replica at which a query has not ended
+	MarkLateDropped                   // a checkpoint is opened while a query has not ended
 	marksCount
 )
 
@@ -140,6 +143,9 @@ var markRules = [marksCount]struct {
 	MarkAttacked:          {"an attacker sends something as a replica", 10},
 	MarkAttackEnded:       {"the connection ends on which an attacker sends", 10},
 	MarkRotated:           {"all machines have started without the first key", 2},
+	MarkLate:              {"a query ends behind a later op", 50},
+	MarkLateInView:        {"a view begins while a query goes on", 5},
+	MarkLateDropped:       {"a checkpoint is opened while a query goes on", 0},
 }
 
 // Marks counts how often a run reached each mark.

@@ -290,6 +290,9 @@ func (d *witness) take(data []byte) {
 	if d.view > before.view && d.logView == d.view && d.several.replacement.m != nil {
 		d.several.marks.add(MarkReplacedInView)
 	}
+	if m := d.machine; d.view > before.view && m.replica != nil && m.replica.Apply.Statistics().QueriesWaiting > 0 {
+		d.several.marks.add(MarkLateInView)
+	}
 	d.several.marks.Views = max(d.several.marks.Views, int(d.view))
 	if d.checkpointOp != before.checkpointOp {
 		d.machine.say("durable: checkpoint %d", d.checkpointOp)

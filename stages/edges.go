@@ -201,7 +201,8 @@ const (
 	ApplyCommitted ApplyToConsensusKind = iota + 1
 	// ApplyReplied: Late is in the reply slot of Op. It is the late reply number Position of that
 	// op. At most LateRepliesMax are missing at a time. None is missing when a register or a trigger
-	// op is executed: both need the table of sessions as of their op.
+	// op is executed: both need the table of sessions as of their op. What is missing when ApplyOpen
+	// is read never comes, and apply does not write to its slot behind ApplyOpened.
 	ApplyReplied
 	// ApplyCheckpointReady: Checkpoint is on disk and synced; consensus writes the superblock.
 	ApplyCheckpointReady

@@ -127,13 +127,18 @@ func RingConsensusToApply(l *limits.Limits) int {
 	return 2 * ringOfOne
 }
 
-// RingApplyToConsensus is the capacity of the way back. That of a single replica has room for late
-// replies: each op that waits at apply may bring LateRepliesMax, if the queries before it end
-// meanwhile, and as many may be missing of ops that consensus has heard of.
+// RingApplyToConsensus is the capacity of the way back, with room for late replies: each op that
+// waits at apply may bring LateRepliesMax, if the queries before it end meanwhile, and as many may
+// be missing of ops that consensus has heard of. Half of the ring of a cluster is for wants, and
+// the other half has to suffice for the answers and the late replies.
 func RingApplyToConsensus(l *limits.Limits) int {
-	most := ringOfOne + int(l.PipelineOpsMax+1)*LateRepliesMax
-	assert.AtMost(most, 4*ringOfOne, "what apply may have told a single replica's consensus")
-	return 4 * ringOfOne
+	answers, capacity := RingConsensusToApply(l), 4*ringOfOne
+	most := answers + int(l.PipelineOpsMax+1)*LateRepliesMax
+	if l.ReplicasCount > 1 {
+		most, capacity = 2*most, 16*ringOfOne
+	}
+	assert.AtMost(most, capacity, "what apply may have told consensus")
+	return capacity
 }
 
 // ringOfOne has room for all ops that consensus gives to apply, with their answers.

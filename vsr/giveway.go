@@ -71,6 +71,11 @@ type Cost struct {
 	ExecuteNs uint64 // of an op
 }
 
+// IsSlowDisk tells whether a backup with this cost cannot keep up with a primary's writes.
+func (c *Cost) IsSlowDisk(own Cost) bool {
+	return c.WriteNs > slowNsMin && c.WriteNs > slowFactor*own.WriteNs
+}
+
 // Slow watches whether the primary is much slower than its peers. Its own write is not needed for a
 // commit, but replies wait for its execution, and sooner or later its log fills.
 type Slow struct {

@@ -119,7 +119,7 @@ type Return struct {
 // so no pause is longer than after SpacingMaxNs. One whose disk is slow would fall behind again,
 // and is not waited for. own is the cost of the primary's writes.
 func (r *Return) Spacing(l *limits.Limits, own Cost) (ns uint64) {
-	if r.ForNs >= SpacingMaxNs || r.Cost.WriteNs > slowNsMin && r.Cost.WriteNs > slowFactor*own.WriteNs {
+	if r.ForNs >= SpacingMaxNs || r.Cost.IsSlowDisk(own) {
 		return 0
 	}
 	return 2 * min(r.OpenNs, SpacingMaxNs) / l.CheckpointIntervalOps()

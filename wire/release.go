@@ -19,6 +19,9 @@ const (
 	ReleaseClientMax = Release(0<<16 | 17<<8 | 255) // 0.17.255
 	// ReleaseCurrent is the client release whose protocol this package speaks as a client.
 	ReleaseCurrent = Release(0<<16 | 17<<8 | 9) // 0.17.9
+	// ReleaseSpokenMin is the oldest client release whose protocol this package speaks as a client:
+	// older servers do not know the creates of 0.17.
+	ReleaseSpokenMin = Release(0<<16 | 17<<8) // 0.17.0
 	// ReleaseAnnounced is what a server states in pong_client and eviction: the newest release whose
 	// protocol it is known to speak, whatever clients the operator lets in. Clients require that it
 	// is not 0, and print it in their log; they compare it with nothing. Source: wire protocol, 2.4
@@ -29,6 +32,20 @@ const (
 // ReleaseOf returns major.minor.patch.
 func ReleaseOf(major uint16, minor, patch uint8) Release {
 	return Release(uint32(major)<<16 | uint32(minor)<<8 | uint32(patch))
+}
+
+// Older returns the release as which a client tries again after a server has evicted r as too
+// high, and announced a release. It is the announced one if the client speaks that. A server may
+// serve less than it announces; then it is the oldest that the client speaks. ok is false if there
+// is nothing left to try.
+func (r Release) Older(announced Release) (older Release, ok bool) {
+	switch {
+	case announced >= ReleaseSpokenMin && announced < r:
+		return announced, true
+	case announced >= r && r > ReleaseSpokenMin:
+		return ReleaseSpokenMin, true
+	}
+	return 0, false
 }
 
 // Parts returns the three numbers of r.

@@ -31,6 +31,9 @@ type Options struct {
 	ReplicasCount int // 0 means 1
 	// RequestBytesMax is the largest request, header included; 0 means 1 MiB.
 	RequestBytesMax uint32
+	// ReleaseMax is the newest client that is served, and ReleaseAnnounced what the server announces;
+	// 0 means those of our servers.
+	ReleaseMax, ReleaseAnnounced wire.Release
 	// ServiceTime is the time that each request takes. Requests run one after the other.
 	ServiceTime time.Duration
 	// Drop is called for every request that arrives at a replica, with the number of earlier
@@ -89,11 +92,17 @@ func Start(options Options) (*Server, error) {
 	if options.RequestBytesMax == 0 {
 		options.RequestBytesMax = wire.MessageBytesMax
 	}
+	if options.ReleaseMax == 0 {
+		options.ReleaseMax = wire.ReleaseClientMax
+	}
+	if options.ReleaseAnnounced == 0 {
+		options.ReleaseAnnounced = wire.ReleaseAnnounced
+	}
 	s := &Server{
 		options: options,
 		parser:  wire.NewParser(options.Cluster, wire.SideServer),
 		limits: wire.RequestLimits{
-			ReleaseMin: wire.ReleaseClientMin, ReleaseMax: wire.ReleaseClientMax,
+			ReleaseMin: wire.ReleaseClientMin, ReleaseMax: options.ReleaseMax,
 			BatchBytesMax: options.RequestBytesMax - wire.HeaderBytes,
 		},
 		machine:   accounting.New(limits.Production(), memory.New(1<<10, 1<<14)),
@@ -206,7 +215,7 @@ func (s *Server) violation(what string) {
 }
 
 func (s *Server) serverFields(replica int) wire.ServerFields {
-	return wire.ServerFields{Cluster: s.options.Cluster, View: s.view, Release: wire.ReleaseAnnounced, Replica: uint8(replica)}
+	return wire.ServerFields{Cluster: s.options.Cluster, View: s.view, Release: s.options.ReleaseAnnounced, Replica: uint8(replica)}
 }
 
 func (s *Server) accept(replica int, listener net.Listener) {

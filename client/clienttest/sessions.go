@@ -16,8 +16,12 @@ func (s *Server) ping(one *link, header *wire.Header) {
 	_, isKnown := s.sessions[header.PingClient()]
 	isGone := header.PingSession() != 0 && !isKnown
 	s.mu.Unlock()
-	if isGone {
+	switch {
+	case isGone:
 		one.evict(&fields, header.PingClient(), wire.EvictionNoSession)
+		return
+	case header.Release() > s.options.ReleaseMax:
+		one.evict(&fields, header.PingClient(), wire.EvictionReleaseTooHigh)
 		return
 	}
 	var pong wire.Header
@@ -42,7 +46,9 @@ func (s *Server) request(one *link, header *wire.Header, body []byte) {
 	}
 	fields := s.serverFields(int(s.view) % s.options.ReplicasCount)
 	if _, reason, fault := s.limits.CheckRequest(header, body); reason != wire.EvictionNone {
-		s.violations = append(s.violations, string(fault))
+		if reason != wire.EvictionReleaseTooHigh { // a client cannot know that before it asks
+			s.violations = append(s.violations, string(fault))
+		}
 		one.evict(&fields, client, reason)
 		return
 	}

@@ -117,7 +117,7 @@ func (c *amqpCommand) brokerOptions() (o amqp.Options, serverTimeout time.Durati
 	o.Timeout = time.Duration(amqpS) * time.Second
 	switch c.ProgressQueueType {
 	case "classic": // as the reference declares it: the argument is left out
-	case "quorum":
+	case amqp.QueueQuorum:
 		o.QueueType = c.ProgressQueueType
 	default:
 		return o, 0, fmt.Errorf("--progress-queue-type=%s: must be classic or quorum", c.ProgressQueueType)

@@ -150,7 +150,13 @@ func (l *transcript) says(t *testing.T, text string, times int) {
 // publisher starts a job that follows events.
 func publisher(t *testing.T, r *rabbit, address string, flags ...string) (process *exec.Cmd, messages *transcript) {
 	t.Helper()
-	process = command(nil, append([]string{"amqp", "--addresses=" + address, "--host=" + r.address(), "--idle-interval-ms=1"}, flags...)...)
+	return publisherTo(t, []*rabbit{r}, address, flags...)
+}
+
+// publisherTo is publisher with several brokers.
+func publisherTo(t *testing.T, brokers []*rabbit, address string, flags ...string) (process *exec.Cmd, messages *transcript) {
+	t.Helper()
+	process = command(nil, append([]string{"amqp", "--addresses=" + address, "--host=" + hosts(brokers), "--idle-interval-ms=1"}, flags...)...)
 	messages = &transcript{}
 	process.Stderr = messages
 	if err := process.Start(); err != nil {
@@ -158,6 +164,15 @@ func publisher(t *testing.T, r *rabbit, address string, flags ...string) (proces
 	}
 	t.Cleanup(func() { _ = process.Process.Kill() })
 	return process, messages
+}
+
+// hosts is a list of brokers for --host.
+func hosts(brokers []*rabbit) string {
+	var list []string
+	for _, r := range brokers {
+		list = append(list, r.address())
+	}
+	return strings.Join(list, ",")
 }
 
 func killed(process *exec.Cmd) {

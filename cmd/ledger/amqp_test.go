@@ -32,6 +32,11 @@ func TestRabbit(t *testing.T) {
 	t.Run("Blocked", func(t *testing.T) { testRabbitBlocked(t, r) })
 	t.Run("Stopped", func(t *testing.T) { testRabbitStopped(t, r) })
 	t.Run("Killed", func(t *testing.T) { testRabbitKilled(t, r) })
+	second := r.another()
+	t.Run("Brokers", func(t *testing.T) { testRabbitBrokers(t, r, second) })
+	members := []*rabbit{r, second, r.another()}
+	t.Run("Cluster", func(t *testing.T) { testRabbitCluster(t, members) })
+	t.Run("Leader", func(t *testing.T) { testRabbitLeader(t, members) })
 }
 
 // Goal: a message has the headers and properties of the reference, with their types, and the body

@@ -186,15 +186,16 @@ func TestCdcKilled(t *testing.T) {
 		_ = job.Wait()
 	}
 	job, messages := following(t, address, path, nil)
-	has(t, path, rounds*perRound)
+	moving(t, s, 1+rounds*perRound, (rounds+1)*perRound) // so that lines of this job are there, which then takes signals
+	has(t, path, (rounds+1)*perRound)
 	if err := job.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if status := wait(t, job); status != exitDone || !strings.Contains(messages.String(), "events were written") {
 		t.Errorf("status %d: %s", status, messages)
 	}
-	if ids := transferIDs(t, readAll(t, path)); !isSequence(ids, 1, rounds*perRound) {
-		t.Errorf("%d events, want 1 to %d, each once and in order", len(ids), rounds*perRound)
+	if ids := transferIDs(t, readAll(t, path)); !isSequence(ids, 1, (rounds+1)*perRound) {
+		t.Errorf("%d events, want 1 to %d, each once and in order", len(ids), (rounds+1)*perRound)
 	}
 }
 

@@ -306,3 +306,28 @@ func TestTopOnTerminal(t *testing.T) {
 		t.Errorf("the terminal has another mode afterwards: %v", err)
 	}
 }
+
+// Goal: a terminal that does not tell its size, as a serial console, shows as much as a usual one.
+func TestTopWithoutSize(t *testing.T) {
+	master, slave := terminal(t)
+	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{}); err != nil {
+		t.Fatal(err)
+	}
+	process := command(nil, "top", "--metrics="+freeAddress(t), "--interval=100ms")
+	process.Stdin, process.Stdout, process.Stderr = slave, slave, slave
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = process.Process.Kill() })
+	seen, chunk := "", make([]byte, 4096)
+	for deadline := time.Now().Add(endsWithin); !strings.Contains(seen, "nobody listens"); {
+		if err := master.SetReadDeadline(deadline); err != nil {
+			t.Fatal(err)
+		}
+		count, err := master.Read(chunk)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the screen shows nothing: %v\n%q", err, seen)
+		}
+		seen = seen[max(0, len(seen)-4096):] + string(chunk[:count])
+	}
+}

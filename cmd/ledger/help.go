@@ -170,7 +170,6 @@ func helpVars() kong.Vars {
 		"cache_accounts_development": config.FormatSize(config.CacheAccountsBytes(&development)),
 		"limit_storage":              config.FormatSize(production.StorageBytesMax),
 		"scrub_days":                 fmt.Sprint(limits.ScrubDays),
-		"release_current":            wire.ReleaseCurrent.String(),
 		"client_release_max":         wire.ReleaseClientMax.String(),
 		"request_development":        config.FormatSize(uint64(development.RequestBytesMax)),
 		"clients":                    fmt.Sprint(production.SessionsMax),

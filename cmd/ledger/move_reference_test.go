@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -53,10 +54,13 @@ func TestMoveReference(t *testing.T) {
 			"--account-batch-count=253", "--query-count=0"}, "load accepted"},
 		{[]string{"import", "--addresses=" + to.port, "--from=" + address}, "balances: 10000 accounts compared, 0 differences\n"},
 	} {
-		out, err := command(nil, one.arguments...).Output()
+		process, began := command(nil, one.arguments...), time.Now()
+		out, err := process.Output()
 		if err != nil || !strings.Contains(string(out), one.want) {
 			t.Fatalf("%s: %v\n%s", one.arguments, err, out)
 		}
-		t.Logf("%s", out)
+		usage := process.ProcessState.SysUsage().(*syscall.Rusage)
+		t.Logf("%s took %.1f s, %.1f s of the processor, and %d MiB of memory at most:\n%s", one.arguments[0], time.Since(began).Seconds(),
+			(process.ProcessState.UserTime() + process.ProcessState.SystemTime()).Seconds(), usage.Maxrss>>10, out)
 	}
 }

@@ -18,7 +18,7 @@ type pingCommand struct {
 	Addresses string `required:"" placeholder:"LIST" help:"Addresses of all replicas, by index, as a client names them."`
 	Cluster   string `required:"" placeholder:"N" help:"Id of the cluster, decimal."`
 	Metrics   string `placeholder:"LIST" help:"Metrics addresses of the servers: says how many sessions are taken, and what a start waits for. Default: none."`
-	Release   string `placeholder:"RELEASE" help:"Release of the client library that is asked for, as in 0.17.9. Default: ${release_current}."`
+	Release   string `placeholder:"RELEASE" help:"Release of the client library that is asked for, as in 0.17.9. Default: the newest that this program and the servers speak."`
 	Register  bool   `help:"Register a client as well, which proves that ops are committed. It takes one of the sessions until the server needs it."`
 	Timeout   string `default:"2s" help:"Longest wait for all answers."`
 	JSON      bool   `name:"json" help:"Write one JSON object instead of text."`

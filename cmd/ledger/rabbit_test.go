@@ -22,13 +22,15 @@ const rabbitWithin = 2 * time.Minute
 // its data when it is killed and started again.
 type rabbit struct {
 	t           *testing.T
-	folder      string
+	script      string // of the package
+	home        string // has the secret of a cluster
+	mapper      string // port of the port mapper
 	port        string
 	environment []string
 	process     *exec.Cmd
 }
 
-// withRabbit in the environment asks for the tests with a broker, which take a minute and a half.
+// withRabbit in the environment asks for the tests with a broker, which take two minutes and more.
 const withRabbit = "LEDGER_TEST_RABBIT"
 
 // newRabbit starts a broker, with more lines of its configuration. The test is skipped where there
@@ -42,39 +44,56 @@ func newRabbit(t *testing.T, configuration ...string) *rabbit {
 	if len(scripts) == 0 {
 		t.Skip("RabbitMQ is not installed: apt-get install rabbitmq-server")
 	}
-	folder := t.TempDir()
-	r := &rabbit{t: t, folder: folder, port: loopbackPort(t)}
-	mapper, node := loopbackPort(t), loopbackPort(t)
-	file := func(name, text string) string {
-		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	settings := append([]string{"listeners.tcp.default = 127.0.0.1:" + r.port, "vm_memory_high_watermark.absolute = 400MB",
-		"disk_free_limit.absolute = 1MB", "log.console.level = warning"}, configuration...)
-	r.environment = append(os.Environ(), "HOME="+folder, "RABBITMQ_NODENAME=ledger"+r.port+"@localhost", "RABBITMQ_NODE_PORT="+r.port,
-		"RABBITMQ_MNESIA_BASE="+filepath.Join(folder, "data"), "RABBITMQ_LOG_BASE="+filepath.Join(folder, "log"),
-		"RABBITMQ_CONFIG_FILE="+file("rabbitmq.conf", strings.Join(settings, "\n")+"\n"),
-		"RABBITMQ_ENABLED_PLUGINS_FILE="+file("plugins", "[].\n"), "RABBITMQ_CONF_ENV_FILE="+file("env.conf", ""),
-		"RABBITMQ_PID_FILE="+filepath.Join(folder, "pid"), "RABBITMQ_DIST_PORT="+node, "RABBITMQ_ALLOW_INPUT=1",
-		"ERL_EPMD_PORT="+mapper, "ERL_EPMD_ADDRESS=127.0.0.1",
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1 +A 4 -noinput -kernel inet_dist_use_interface {127,0,0,1}",
-		"PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	r := &rabbit{t: t, script: scripts[0], home: t.TempDir(), mapper: loopbackPort(t)}
+	r.configure(configuration)
 	// The port mapper of Erlang would outlive the broker that starts it, so it is ours.
-	epmd := exec.Command("epmd", "-port", mapper, "-address", "127.0.0.1")
+	epmd := exec.Command("epmd", "-port", r.mapper, "-address", "127.0.0.1")
 	epmd.Env = r.environment
 	if err := epmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		r.kill()
 		_ = epmd.Process.Kill()
 		_ = epmd.Wait()
 	})
-	r.start(scripts[0])
+	t.Cleanup(r.kill)
+	r.start()
 	return r
+}
+
+// another starts a broker beside r, until r's test ends. Both have the same secret and port mapper,
+// so they can become a cluster.
+func (r *rabbit) another() *rabbit {
+	r.t.Helper()
+	other := &rabbit{t: r.t, script: r.script, home: r.home, mapper: r.mapper}
+	other.configure(nil)
+	r.t.Cleanup(other.kill)
+	other.start()
+	return other
+}
+
+// configure chooses ports and a folder.
+func (r *rabbit) configure(configuration []string) {
+	r.t.Helper()
+	folder := r.t.TempDir()
+	r.port = loopbackPort(r.t)
+	file := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			r.t.Fatal(err)
+		}
+		return path
+	}
+	settings := append([]string{"listeners.tcp.default = 127.0.0.1:" + r.port, "vm_memory_high_watermark.absolute = 400MB",
+		"disk_free_limit.absolute = 1MB", "log.console.level = warning"}, configuration...)
+	r.environment = append(os.Environ(), "HOME="+r.home, "RABBITMQ_NODENAME="+r.node(), "RABBITMQ_NODE_PORT="+r.port,
+		"RABBITMQ_MNESIA_BASE="+filepath.Join(folder, "data"), "RABBITMQ_LOG_BASE="+filepath.Join(folder, "log"),
+		"RABBITMQ_CONFIG_FILE="+file("rabbitmq.conf", strings.Join(settings, "\n")+"\n"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE="+file("plugins", "[].\n"), "RABBITMQ_CONF_ENV_FILE="+file("env.conf", ""),
+		"RABBITMQ_PID_FILE="+filepath.Join(folder, "pid"), "RABBITMQ_DIST_PORT="+loopbackPort(r.t), "RABBITMQ_ALLOW_INPUT=1",
+		"ERL_EPMD_PORT="+r.mapper, "ERL_EPMD_ADDRESS=127.0.0.1",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1 +A 4 -noinput -kernel inet_dist_use_interface {127,0,0,1}",
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 }
 
 // loopbackPort is a port that is free now.
@@ -88,12 +107,9 @@ func loopbackPort(t *testing.T) string {
 }
 
 // start starts the broker, and waits until it takes connections.
-func (r *rabbit) start(script ...string) {
+func (r *rabbit) start() {
 	r.t.Helper()
-	if len(script) == 0 {
-		script = r.process.Args[:1]
-	}
-	r.process = exec.Command(script[0])
+	r.process = exec.Command(r.script)
 	r.process.Env = r.environment
 	r.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output := &bytes.Buffer{}
@@ -141,7 +157,7 @@ func (r *rabbit) kill() {
 // control runs a command of rabbitmqctl.
 func (r *rabbit) control(arguments ...string) {
 	r.t.Helper()
-	control := exec.Command(filepath.Join(filepath.Dir(r.process.Args[0]), "rabbitmqctl"), arguments...)
+	control := exec.Command(filepath.Join(filepath.Dir(r.script), "rabbitmqctl"), arguments...)
 	control.Env = r.environment
 	if output, err := control.CombinedOutput(); err != nil {
 		r.t.Fatalf("rabbitmqctl %s: %v: %s", arguments, err, output)
@@ -150,6 +166,9 @@ func (r *rabbit) control(arguments ...string) {
 
 // signal reaches the broker and its helpers.
 func (r *rabbit) signal(signal syscall.Signal) { _ = syscall.Kill(-r.process.Process.Pid, signal) }
+
+// node is the broker's name in a cluster.
+func (r *rabbit) node() string { return "ledger" + r.port + "@localhost" }
 
 func (r *rabbit) address() string { return "127.0.0.1:" + r.port }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"ledger/client"
+	"ledger/client/clienttest"
 	"ledger/wire"
 )
 
@@ -65,5 +66,45 @@ func TestClientReleaseMax(t *testing.T) {
 				t.Errorf("the log does not say %q: %s", said, s.stderr)
 			}
 		})
+	}
+}
+
+// Goal: every command that is a client is served by a server that refuses the newest release that
+// the command speaks. A server of an older protocol ends the command with a message, and no
+// repetition.
+func TestCommandsSpeakOlderReleases(t *testing.T) {
+	s := harness(t, formatted(t), "--client-release-max=0.17.4")
+	to, folder := harness(t, formatted(t)), t.TempDir()
+	for _, one := range []struct {
+		arguments []string
+		want      string
+	}{
+		{[]string{"ping", "--cluster=0", "--register", "--addresses=127.0.0.1:" + s.port}, "it was asked as one of 0.17.0"},
+		{[]string{"repl", "--cluster=0", "--addresses=" + s.port, "--command=create_accounts id=1 ledger=1 code=1, id=2 ledger=1 code=1; " +
+			"create_transfers id=3 debit_account_id=1 credit_account_id=2 amount=10 ledger=1 code=1"}, `"status":"created"`},
+		{[]string{"cdc", "--addresses=" + s.port, "--sink=jsonl:-", "--follow=false"}, `"type":"single_phase"`},
+		{[]string{"export", "--addresses=" + s.port, folder}, "2 accounts; 1 transfers"},
+		{[]string{"import", "--addresses=" + to.port, "--from=" + s.port}, "balances: 2 accounts compared, 0 differences"},
+		{[]string{"import", "--addresses=" + to.port, folder}, "transfers: 0 imported, 1 were there already"},
+		{[]string{"benchmark", "--addresses=" + s.port, "--transfer-count=100", "--query-count=0", "--transfer-batch-count=100",
+			"--account-count=10", "--account-batch-count=10"}, "load accepted"},
+	} {
+		if status, stdout, stderr := ended(t, nil, one.arguments...); status != exitDone || !strings.Contains(stdout, one.want) {
+			t.Errorf("%q: status %d, want %d with %q:\n%s%s", one.arguments, status, exitDone, one.want, stdout, stderr)
+		}
+	}
+	older, err := clienttest.Start(clienttest.Options{ReleaseMax: wire.ReleaseOf(0, 16, 78), ReleaseAnnounced: wire.ReleaseOf(0, 16, 78)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(older.Close)
+	for _, arguments := range [][]string{{"import", "--addresses=" + to.port, "--from=" + older.Addresses()[0]},
+		{"export", "--addresses=" + older.Addresses()[0], folder + "/older"},
+		{"cdc", "--addresses=" + older.Addresses()[0], "--sink=jsonl:-"}} {
+		status, _, stderr := ended(t, nil, arguments...)
+		if want := "client_release_too_high, and announces 0.16.78; this program speaks 0.17.0 to 0.17.9"; status != exitRefused ||
+			!strings.Contains(stderr, want) || strings.Contains(stderr, "is repeated") {
+			t.Errorf("%q: status %d, want %d with %q:\n%s", arguments, status, exitRefused, want, stderr)
+		}
 	}
 }

@@ -55,14 +55,14 @@ func serversAt(cluster wire.U128, list []string) *patient.Connection[*client.Cli
 // sessionPause is the pause before a session that was ended is replaced.
 const sessionPause = time.Second
 
-// persistently repeats a query until it is answered, or until ctx ends. A session that has ended is
-// replaced.
+// persistently repeats a query until it is answered, cannot be, or until ctx ends. A session that
+// has ended is replaced.
 func persistently(ctx context.Context, servers *patient.Connection[*client.Client],
 	query func(context.Context, *client.Client) error) error {
 	for {
 		err := servers.Do(ctx, query)
 		unanswered := (*patient.Unanswered)(nil)
-		if !errors.As(err, &unanswered) || ctx.Err() != nil {
+		if !errors.As(err, &unanswered) || unanswered.IsFinal || ctx.Err() != nil {
 			return err
 		}
 		fmt.Fprintf(servers.Messages, "%v; the request is repeated\n", err)

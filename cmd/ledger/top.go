@@ -62,7 +62,7 @@ func (c *topCommand) Run(s *streams) error {
 	go t.watch(interval, looks)
 	for {
 		width, height, err := term.GetSize(out)
-		if err != nil {
+		if err != nil || width <= 0 || height <= 0 { // a serial console does not know its size
 			width, height = screenColumns, 24
 		}
 		if _, err := io.WriteString(s.out, t.screen(width, height)); err != nil {

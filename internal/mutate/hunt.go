@@ -13,10 +13,33 @@ import (
 	"ledger/internal/seeded"
 )
 
+// All is the environment variable with which a run plants all bugs of a list ("1": make planted).
+const All = "LEDGER_PLANTED_ALL"
+
+// turns is the number of commits that it takes, on average, until each bug was hunted.
+const turns = 3
+
+// Turn returns the bugs that this run plants: a third of them, which the seed of the commit
+// chooses. Bugs are planted to show what the tests can find, which few commits change, and all of
+// them take longer than all other tests of their packages.
+func Turn(t *testing.T, bugs []Bug) []Bug {
+	t.Helper()
+	if os.Getenv(All) != "" {
+		return bugs
+	}
+	var chosen []Bug
+	for i := int(seeded.First() % turns); i < len(bugs); i += turns {
+		chosen = append(chosen, bugs[i])
+	}
+	t.Logf("%d of %d bugs; all: %s=1", len(chosen), len(bugs), All)
+	return chosen
+}
+
 // Hunt plants each bug of testdata/bugs in copies of the source files that only the compiler of
 // this test sees. The test of the caller's package that the list names as the effort has to find
 // the bug, for the reason that the list gives; and without a bug it has to pass. In a build with
-// the tag "planted", the package's TestMain sets planted.Name from the flag -bug.
+// the tag "planted", the package's TestMain sets planted.Name from the flag -bug. One run takes its
+// turn of the list; see Turn.
 //
 // root: of the module, from the folder of the package.
 func Hunt(t *testing.T, root string) {
@@ -28,6 +51,7 @@ func Hunt(t *testing.T, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bugs = Turn(t, bugs)
 	folder := t.TempDir()
 	list, err := Overlay(root, folder, bugs, "ledger/sim/planted")
 	if err != nil {

@@ -182,6 +182,24 @@ func (s *Stage) lateStep(progress bool) (more bool) {
 	return l.more && l.count > 0
 }
 
+// lateDrop drops the queries, because another state is opened. The coroutine unwinds at once: what
+// it reads is there no more when it has its next turn.
+func (s *Stage) lateDrop() {
+	l := &s.late
+	s.statistics.QueriesDropped += uint64(l.count)
+	for ; l.count > 0; l.count-- {
+		l.queue[l.head].replies = nil
+		l.head = (l.head + 1) % len(l.queue)
+	}
+	l.more, l.inQuery, l.pause = false, false, 0
+	if l.begun {
+		l.body.Restart()
+		l.body.Resume()
+	}
+	l.machine.Reset()
+	l.view.Reset()
+}
+
 // awaitLate waits until the queue is empty.
 func (s *Stage) awaitLate(c *coro.Coroutine) {
 	if s.late.count == 0 {

@@ -65,8 +65,11 @@ func (b *bench) commitLate(message []byte, requests []accounting.Request, wants 
 	copy(b.slots.Bytes(slot), message)
 	b.op++
 	b.push(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: replySlot, Op: b.op, MayBeLate: true})
-	for b.waiting = true; b.waiting; {
-		b.turn()
+	b.waiting = true
+	for turns := 0; b.waiting; turns++ {
+		if b.turn(); turns > 1_000_000 {
+			b.t.Fatalf("op %d is never executed; %d replies are missing", b.op, b.late.missing)
+		}
 		if b.fault != nil {
 			b.t.Fatal(b.fault)
 		}

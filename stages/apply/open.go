@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"ledger/internal/arena"
-	"ledger/internal/assert"
 	"ledger/internal/coro"
 	"ledger/stages"
 	"ledger/storage"
@@ -16,8 +15,8 @@ func (s *Stage) onOpen(e *Event) {
 	s.isOpen, s.closing, s.faulted, s.ending, s.warms, s.replyPieces = false, true, false, false, false, nil
 	s.readyIsWhole = false
 	s.commitsCount, s.sessions, s.ahead = 0, nil, Ahead{}
-	assert.Equal(s.late.count, 0, "queries beside later ops, in a cluster of several")
 	s.inOp = false
+	s.lateDrop()
 	s.wantsDrop()
 	s.walkDrop(e.SyncOpMin, e.SyncOpMax)
 	s.measures.dropped()

@@ -110,6 +110,8 @@ type Statistics struct {
 	RequestsSkipped  uint64 // read-only requests of a replay whose replies nobody wants
 	QueriesLate      uint64 // that were left to the queue of late.go
 	QueriesBehind    uint64 // of these, those that ended when a later op was executed
+	QueriesDropped   uint64 // of these, those that ApplyOpen has ended
+	QueriesWaiting   uint64 // of these, those that have not ended
 	BarriersNs       uint64 // time that ends of bars waited for compact, the sessions, or a checkpoint
 	BlocksRepaired   uint64 // with copies of other replicas
 	Forest           forest.Counters
@@ -230,7 +232,8 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 		s.more = s.body.Resume()
 		s.measures.suspended(s.more)
 	}
-	queries := s.lateStep(progress)
+	// In a cluster, an event may be the end of a repair, for which a query waits.
+	queries := s.lateStep(progress || s.several && len(events) > 0)
 	walks := s.isOpen && !s.faulted && s.walkStep()
 	covers := s.isOpen && !s.faulted && s.cover()
 	scrubs := s.scrub()
@@ -251,6 +254,7 @@ func (s *Stage) Stop() {
 // Statistics returns the counters.
 func (s *Stage) Statistics() Statistics {
 	statistics := s.statistics
+	statistics.QueriesWaiting = uint64(s.late.count)
 	statistics.Forest = s.forest.Counters()
 	statistics.Grid = s.grid.Statistics()
 	return statistics

@@ -168,7 +168,7 @@ func (s *Stage) clusterTimerNs() uint64 {
 		return min(s.deadlines.pingNs(), s.clock.NextNs(now))
 	}
 	next := min(s.deadlines.nextNs(s.views.isNormal(), s.isPrimary() && !s.beats.isGivingWay()), s.clock.NextNs(now),
-		s.blocks.nextNs(now), s.repair.nextNs(), s.lost.nextNs(), s.pressure.nextNs(now), s.spacedNs())
+		s.blocks.nextNs(now), s.repair.nextNs(), s.lost.nextNs(), s.pressure.nextNs(now), s.spacedNs(), s.pacedTimerNs())
 	if s.status.isServing() && !s.timers.isPulsing() && s.mayPrepare() && s.slots.freeCount(stages.SlotPrepare) > 0 {
 		next = min(next, s.timers.idleNs())
 	}

@@ -70,7 +70,7 @@ func (s *Stage) onRead(e *stages.JournalToConsensus) {
 // feed gives apply the next ops that it may execute, in op order.
 func (s *Stage) feed() {
 	for e := s.commits.next(); e != nil && s.mayExecute(e.op); e = s.commits.next() {
-		s.send.commit(e.op, e.slot, e.replySlot, e.isAnswered && !s.isCluster())
+		s.send.commit(e.op, e.slot, e.replySlot, e.isAnswered || s.isCluster())
 		s.commits.sent()
 	}
 }
@@ -130,9 +130,9 @@ func (s *Stage) complete() {
 			s.updateSessions(e)
 			if e.isAnswered {
 				s.sendReplies(e)
-				if isWaiting := s.completeLate(e); e.record.isKept() && !isWaiting {
-					s.send.ended(e.record.ended(s.timers.now(), len(e.replies), e.replySlot))
-				}
+			}
+			if isWaiting := s.completeLate(e); e.isAnswered && e.record.isKept() && !isWaiting {
+				s.send.ended(e.record.ended(s.timers.now(), len(e.replies), e.replySlot))
 			}
 		}
 		if e.replySlot != stages.SlotNone {

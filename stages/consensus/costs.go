@@ -11,6 +11,7 @@ import (
 // much slower than its peers gives way.
 type costs struct {
 	write, execute cost
+	executionsNs   uint64 // mean of the executions
 	writing        [stages.BudgetJournalAppends]write
 	slow           vsr.Slow
 	sampledNs      uint64
@@ -79,7 +80,13 @@ func (c *costs) written(checksum wire.Checksum, nowNs uint64) {
 }
 
 // executed: an op was executed in this time.
-func (c *costs) executed(ns, nowNs uint64) { c.execute.took(ns, nowNs) }
+func (c *costs) executed(ns, nowNs uint64) {
+	c.execute.took(ns, nowNs)
+	c.executionsNs = (15*c.executionsNs + ns) / 16
+}
+
+// executionNs is the mean of the executions of late, with what was in their way.
+func (c *costs) executionNs() uint64 { return c.executionsNs }
 
 // writeHangsNs: an append that takes so long counts before it ends.
 const writeHangsNs = 1_000_000_000

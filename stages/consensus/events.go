@@ -68,7 +68,7 @@ func NewActions(l *limits.Limits) Actions {
 		Net:     make([]stages.ConsensusToNet, 0, net),
 		Journal: make([]stages.ConsensusToJournal, 0, 64),
 		Apply:   make([]stages.ConsensusToApply, 0, 64),
-		Ops:     make([]metrics.Op, 0, l.PipelineOpsMax),
+		Ops:     make([]metrics.Op, 0, l.PipelineOpsMax+stages.LateRepliesMax), // and late replies
 	}
 }
 

@@ -54,9 +54,10 @@ func (s *Stage) isStalled() bool {
 }
 
 // progress is a number that changes when a new primary comes closer to serving: its log view is
-// durable, an op is executed, or a prepare that it has to know is in memory.
+// durable, an op is executed, a reply is late no more, or a prepare that it has to know is in
+// memory.
 func (s *Stage) progress() uint64 {
-	progress := s.commits.min() + s.commits.last()
+	progress := s.commits.min() + s.commits.last() + s.late.ended()
 	for op := s.commits.max() + 1; op <= s.log.head(); op++ {
 		if _, isThere := s.recent.has(op, s.log.checksum(op)); isThere {
 			progress++

@@ -78,8 +78,8 @@ func (b *beats) hasAdvanced(progress uint64) bool {
 // lead is what a primary does in each step.
 func (s *Stage) lead() {
 	// A client whose request is committed and not executed yet has neither a session that knows it
-	// nor a place in the index. So all that is committed is executed first.
-	if !s.status.isServing() && !s.opening.isOn() && s.commits.min() == s.commits.max() && s.indexRecent() {
+	// nor a place in the index. So all that is committed is executed first, late replies included.
+	if !s.status.isServing() && !s.opening.isOn() && s.commits.min() == s.commits.max() && !s.late.isAny() && s.indexRecent() {
 		s.status.serve()
 		s.deadlines.proven()
 		s.timers.serve()
@@ -199,6 +199,7 @@ func (s *Stage) reported(from int, incarnation uint64, state *peer.State) {
 		return
 	}
 	s.spacing.tell(from, state.SyncOp > 0, vsr.Return{OpenNs: state.OpenNs, Cost: vsr.Cost{WriteNs: uint64(state.WriteNs)}}, s.timers.now())
+	s.paceReported(from, state)
 	if s.isPrimary() && state.LogView == s.views.now() && s.isFollower(from, incarnation) {
 		s.beats.followedBy(from)
 	}

@@ -19,10 +19,15 @@ import (
 //
 // The entries suffice although one that is there may wait: a single replica has one prepare that is
 // not durable. Only replies of that op can wait, and it had room for as many as apply did not miss
-// when it was executed.
+// when it was executed. In a cluster none waits, because what is executed is committed.
+//
+// Each replica of a cluster has late replies, whether a client waits here or not. The client may
+// have its reply from another replica, and go on. docs/design/readers.md has the argument for
+// that, for view changes and for ApplyOpen.
 type late struct {
 	entries [stages.LateRepliesMax]lateReply
 	count   int
+	endings uint64 // replies that were late, and are not any more
 }
 
 // lateReply is one of them.
@@ -31,6 +36,7 @@ type lateReply struct {
 	position  uint32 // of the request in its op
 	isThere   bool
 	isDue     bool         // the op is complete; the entry holds replySlot
+	isSent    bool         // to a client, when it takes effect
 	reply     stages.Reply // if it is there
 	replySlot stages.Slot
 	record    record // of the op, which ends with its last reply
@@ -88,6 +94,28 @@ func (l *late) isMissing(op uint64) bool {
 func (l *late) free(e *lateReply) {
 	*e = lateReply{}
 	l.count--
+	l.endings++
+}
+
+// ended is a number that grows with each late reply that has come.
+func (l *late) ended() uint64 { return l.endings }
+
+// drop forgets an entry, because apply has opened another state and builds its reply no more. slot
+// is that of the reply, of which the entry lets go. ok: there was one. An entry of an op that is
+// not complete holds no slot: the commit queue does.
+func (l *late) drop() (slot stages.Slot, ok bool) {
+	for i := range l.entries {
+		e := &l.entries[i]
+		isHolding := e.isDue
+		slot = e.replySlot
+		if e.op != 0 {
+			l.free(e)
+		}
+		if isHolding {
+			return slot, true
+		}
+	}
+	return stages.SlotNone, false
 }
 
 // onReplied: apply has built a late reply.
@@ -111,12 +139,14 @@ func (s *Stage) completeLate(e *inCommit) (isWaiting bool) {
 		switch {
 		case entry.op != e.op:
 		case entry.isThere:
-			s.updateSession(&entry.reply, e.replySlot, entry.position)
-			s.sendReply(e.replySlot, &entry.reply)
+			s.takesEffect(&entry.reply, e.replySlot, entry.position, e.isAnswered)
 			s.late.free(entry)
 		default:
 			s.slots.hold(e.replySlot)
-			entry.isDue, entry.replySlot, entry.record = true, e.replySlot, e.record
+			entry.isDue, entry.isSent, entry.replySlot = true, e.isAnswered, e.replySlot
+			if e.isAnswered {
+				entry.record = e.record
+			}
 			isWaiting = true
 		}
 	}
@@ -125,11 +155,23 @@ func (s *Stage) completeLate(e *inCommit) (isWaiting bool) {
 
 // replyLate: the op is complete, and its late reply has come.
 func (s *Stage) replyLate(entry *lateReply) {
-	s.updateSession(&entry.reply, entry.replySlot, entry.position)
-	s.sendReply(entry.replySlot, &entry.reply)
+	s.takesEffect(&entry.reply, entry.replySlot, entry.position, entry.isSent)
 	if entry.record.isKept() && s.late.isLast(entry) {
 		s.send.ended(entry.record.ended(s.timers.now(), 1, entry.replySlot))
 	}
 	s.send.release(entry.replySlot)
 	s.late.free(entry)
+}
+
+// takesEffect makes a late reply that of its session. A client that was answered by another replica
+// may have gone on, and the reply to its later request may have been here first. Then the late one
+// is that of nobody any more.
+func (s *Stage) takesEffect(reply *stages.Reply, slot stages.Slot, position uint32, isSent bool) {
+	if e := s.sessions.find(reply.Client); e != nil && e.op > reply.Op {
+		return
+	}
+	s.updateSession(reply, slot, position)
+	if isSent {
+		s.sendReply(slot, reply)
+	}
 }

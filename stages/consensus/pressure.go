@@ -57,6 +57,7 @@ func (s *Stage) hearsLag(from int, commitMin uint64) {
 	if !s.isPrimary() {
 		return
 	}
+	s.paceExecuted(from, commitMin)
 	if s.spacing.waitsFor(&s.limits, from, s.costs.now(s.timers.now()), s.timers.now()) {
 		s.pressure.leave(from)
 		return

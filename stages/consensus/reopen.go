@@ -126,7 +126,7 @@ func (s *Stage) openDurable() {
 // that were lent for a short time come back all the same.
 func (s *Stage) isOfBefore(e *stages.ApplyToConsensus) bool {
 	switch e.Kind {
-	case stages.ApplyCommitted, stages.ApplyCheckpointReady, stages.ApplySynced:
+	case stages.ApplyCommitted, stages.ApplyReplied, stages.ApplyCheckpointReady, stages.ApplySynced:
 		return s.opening.isUnanswered() || s.syncing.isReplacing()
 	case stages.ApplyFault:
 		return s.opening.isUnanswered() && !s.opening.isOf(e.Op, isAtApply)
@@ -146,6 +146,9 @@ func (s *Stage) onOpened(e *stages.ApplyToConsensus) {
 				s.send.release(slot)
 			}
 		}
+	}
+	for slot, ok := s.late.drop(); ok; slot, ok = s.late.drop() {
+		s.send.release(slot)
 	}
 	if s.snapshot.isLent() {
 		for _, slot := range s.snapshot.pins() {

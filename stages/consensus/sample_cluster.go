@@ -29,6 +29,7 @@ type ClusterSample struct {
 	OpenNs          uint64 // how long the last opening of a checkpoint took
 	LagOps          uint64 // of a primary: of its slowest backup that is heard and can be kept near
 	PausedNs        uint64 // pauses before prepares, so that backups stay near
+	PacedNs         uint64 // in which one op was prepared for each two that a backup executed
 	// Blocks of the grid that this replica cannot read and asks others for: those that it waits for
 	// now, those of them that no other replica brings, those it has asked for, those that are whole
 	// again and their bytes, answers that were another block, answers that say no, and blocks that
@@ -88,6 +89,7 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 	s.lost.fill(out)
 	s.blockServing.fill(out)
 	out.LagOps, out.PausedNs = s.pressure.lag(now), s.pressure.pausedNs()
+	out.PacedNs = s.pace.keptNs()
 	out.Syncs, out.OpenNs = s.syncing.count(), s.opening.lastNs(now)
 	out.Release, out.ReleaseMin, out.ReleaseMax = s.limits.Release, s.limits.ReleaseMin, s.limits.ReleaseMax
 	out.UpgradeTo = s.upgrade.under()

@@ -87,7 +87,7 @@ func (s *Stage) sequenceCluster(isPulseDue bool) bool {
 	if s.timers.wall() == 0 || s.isSmall(s.queue.at(0)) && !s.pipeline.mayPushSmall() {
 		return false
 	}
-	if s.pressure.holds(s.timers.now()) || s.isSpaced() {
+	if s.pressure.holds(s.timers.now()) || s.isSpaced() || s.isPaced() {
 		return false
 	}
 	count := s.groupCount()

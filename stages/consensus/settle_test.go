@@ -28,6 +28,17 @@ func (w *tester) create(f wire.RequestFields, events int) wire.RequestFields {
 	return f
 }
 
+// answered is a replica that has answered so many requests of 10 events, and the request that may
+// follow.
+func answered(t *testing.T, l limits.Limits, requests int) (w *tester, f wire.RequestFields) {
+	w = newTester(t, l)
+	f = w.register(5)
+	for range requests {
+		f = w.create(f, 10)
+	}
+	return w, f
+}
+
 // eventsBehind is what the next start has to execute.
 func (w *world) eventsBehind() (events uint64) {
 	for op := w.superblock.Checkpoint.Op + 1; op <= w.head; op++ {
@@ -52,11 +63,7 @@ func (w *world) noops(above uint64) (count int) {
 func TestSettleBeforeTheEnd(t *testing.T) {
 	l := tailLimits()
 	for before := range 2 * int(l.CheckpointIntervalOps()) { // requests before: the head is anywhere between two triggers
-		w := newTester(t, l)
-		f := w.register(5)
-		for range before {
-			f = w.create(f, 10)
-		}
+		w, f := answered(t, l, before)
 		wasLong, head := w.eventsBehind() > l.TailEventsMax, w.head
 		w.leaves = true
 		w.turn()
@@ -95,11 +102,7 @@ func TestSettleBeforeTheEnd(t *testing.T) {
 // Goal: requests that come when the process is about to end wait for the next one. They are not
 // answered, and they take no op.
 func TestSettleTakesNoRequests(t *testing.T) {
-	w := newTester(t, tailLimits())
-	f := w.register(5)
-	for range 8 {
-		f = w.create(f, 10)
-	}
+	w, f := answered(t, tailLimits(), 8)
 	w.leaves = true
 	w.turn()
 	head := w.head
@@ -118,11 +121,7 @@ func TestSettleTakesNoRequests(t *testing.T) {
 // Goal: a replica that executes its log, and one that tolerates any log, may end at once.
 func TestSettleAtOnce(t *testing.T) {
 	l := tailLimits()
-	w := newTester(t, l)
-	f := w.register(5)
-	for range 8 {
-		f = w.create(f, 10)
-	}
+	w, _ := answered(t, l, 8)
 	w.crash(false, false)
 	head := w.head
 	w.leaves = true
@@ -134,11 +133,7 @@ func TestSettleAtOnce(t *testing.T) {
 		t.Errorf("%d ops are prepared when the process may have ended", w.head-head)
 	}
 	l.TailEventsMax = 0
-	w = newTester(t, l)
-	f = w.register(5)
-	for range 8 {
-		f = w.create(f, 10)
-	}
+	w, _ = answered(t, l, 8)
 	w.leaves = true
 	if w.turn(); !w.left || w.noops(0) > 0 {
 		t.Error("a replica without a bound holds the process up")
@@ -149,11 +144,7 @@ func TestSettleAtOnce(t *testing.T) {
 // few events in the log, and a request that comes meanwhile waits for one no-op at most.
 func TestSettleAtRest(t *testing.T) {
 	l := tailLimits()
-	w := newTester(t, l)
-	f := w.register(5)
-	for range 15 {
-		f = w.create(f, 10)
-	}
+	w, f := answered(t, l, 15)
 	rest := func(ns uint64) {
 		for range ns / pulseIdleNs {
 			w.nowNs += pulseIdleNs
@@ -198,11 +189,7 @@ func TestSettleAtRest(t *testing.T) {
 // Goal: a replica that waits for the checkpoint before its end sleeps. Only an event ends that
 // wait, so no time is due for ever: the cores belong to the checkpoint.
 func TestSettleWaitsAsleep(t *testing.T) {
-	w := newTester(t, tailLimits())
-	f := w.register(5)
-	for range 8 {
-		f = w.create(f, 10)
-	}
+	w, _ := answered(t, tailLimits(), 8)
 	w.leaves = true
 	for w.turn(); w.finishAppend() || w.finishCommit() || w.appending != nil; { // and no checkpoint
 		w.turn()

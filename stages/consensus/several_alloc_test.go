@@ -7,10 +7,12 @@ import (
 
 // Goal: no step of a replica of a cluster allocates: of a primary and of backups, while clients are
 // served and checkpoints are taken, when the primary is cut off, through the view change, and when
-// the old primary comes back and follows. Nothing else runs while a step is measured.
+// the old primary comes back and follows. Some replies are late. Nothing else runs while a step is
+// measured.
 func TestSeveralAllocatesNothing(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	w, primary, _, _ := calm(t, 23)
+	w.latePer = 300
 	var before, after runtime.MemStats
 	steps, allocations := map[string]int{}, map[string]uint64{}
 	w.onStep = func(m *machine, step func()) {
@@ -44,6 +46,9 @@ func TestSeveralAllocatesNothing(t *testing.T) {
 		if steps[what] == 0 || allocations[what] > 0 {
 			t.Errorf("%s allocates %d times in %d steps, want 0", what, allocations[what], steps[what])
 		}
+	}
+	if w.count["late reply"] == 0 {
+		t.Error("no reply was late meanwhile")
 	}
 	if w.count["checkpoint"] == checkpoints {
 		t.Error("no checkpoint was taken meanwhile")

@@ -91,13 +91,25 @@ func (l *losses) restore(i int) {
 	}
 }
 
+// formatted is how many other replicas have a new file that is not whole. Who formats so many that
+// they are a quorum makes a new cluster, and no replica can tell: docs/design/cluster.md, "What it
+// does not protect".
+func (l *losses) formatted(except int) (count int) {
+	for i := range l.w.machines {
+		if i != except && l.bad[i] && !l.gone[i] {
+			count++
+		}
+	}
+	return count
+}
+
 // lose a file. Half of the times somebody formats a new one.
 func (l *losses) lose(i int) {
 	l.down(i)
 	l.old[i], l.bad[i], l.gone[i] = l.w.machines[i].file(), true, true
 	l.w.machines[i].superblock.Incarnation = 0
 	l.count["lost"]++
-	if l.w.random.IntN(2) == 0 {
+	if l.w.random.IntN(2) == 0 && 1+l.formatted(i) < l.w.quorums.ViewChange {
 		l.number++
 		delete(l.gone, i)
 		l.w.format(i, l.number, 0)

@@ -208,7 +208,7 @@ func (c *severalClient) act() {
 		} else {
 			c.fields.Operation, c.body = randomBody(w.random)
 			if w.isSmallOps {
-				c.fields.Operation, c.body = wire.OperationCreateTransfersUnbatched, make([]byte, 1280)
+				c.fields.Operation, c.body = wire.OperationCreateTransfersUnbatched, make([]byte, max(w.opBytes, 1280))
 			}
 			if len(c.body) > 64<<10 && w.random.IntN(60) > 0 {
 				c.body = c.body[:128]

@@ -166,7 +166,8 @@ func (m *machine) finish() {
 		m.journalEvents = append(m.journalEvents, stages.JournalToConsensus{Kind: stages.JournalSuperblockDone, Op: m.superblock.Sequence,
 			Checksum: m.superblockSum})
 	}
-	for len(m.commits) > 0 && !m.holdsWork && m.w.chance(3, 1) > 0 {
+	m.finishLate()
+	for len(m.commits) > 0 && !m.holdsWork && !m.awaitsLate() && m.w.chance(3, 1) > 0 && m.hasWorked() {
 		m.finishCommit()
 	}
 	m.finishCheckpoint()
@@ -183,6 +184,19 @@ func (m *machine) finish() {
 		m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerSent, Slot: s.action.Slot, Peer: s.action.Peer})
 	}
 	m.sends, m.peerSends = nil, nil
+}
+
+// hasWorked tells whether an execution has ended. One that has to wait for the one before it begins
+// when that ends.
+func (m *machine) hasWorked() bool {
+	switch {
+	case m.workNs == 0:
+		return true
+	case m.w.nowNs < m.idleNs:
+		return false
+	}
+	m.idleNs = max(m.idleNs, m.w.nowNs-min(m.w.nowNs, m.workNs)) + m.workNs
+	return true
 }
 
 func (m *machine) finishRead() {
@@ -216,10 +230,11 @@ func (m *machine) finishCommit() {
 	m.w.tell("%d has executed op %d", m.index, c.Op)
 	slot := m.slots.Bytes(c.Slot)
 	done := stages.ApplyToConsensus{Kind: stages.ApplyCommitted, Op: c.Op, NextPulseNs: never}
-	done.Times.BeganNs, done.Times.EndedNs = m.w.nowNs-m.executeNs, m.w.nowNs
+	done.Times.BeganNs, done.Times.EndedNs = m.w.nowNs-max(m.executeNs, m.workNs), m.w.nowNs
 	if c.ReplySlot != stages.SlotNone {
 		h := prepare.Header(slot[:256])
 		done.Replies = buildReplies(slot[:h.SizeBytes()], m.slots.Bytes(c.ReplySlot), nil)
+		m.leaveLate(&c, h, done.Replies)
 	}
 	m.applyEvents = append(m.applyEvents, done)
 }

@@ -11,10 +11,18 @@ import (
 func syncSeveral(t testing.TB, seed uint64) *several {
 	w := newSeveral(t, 3+int(seed%3), seed)
 	w.addClients(4)
+	w.syncMishaps()
+	return w
+}
+
+// syncMishaps happen to all machines; in the end all is well again.
+func (w *several) syncMishaps() {
+	t := w.t
+	t.Helper()
 	w.maySpread = true
 	defer func() {
 		if broken := recover(); broken != nil {
-			t.Fatalf("seed %d: %v%s", seed, broken, w.text())
+			t.Fatalf("seed %d: %v%s", w.seed, broken, w.text())
 		}
 	}()
 	random := w.random
@@ -54,7 +62,6 @@ func syncSeveral(t testing.TB, seed uint64) *several {
 		m.isCheckpointHeld = false
 	}
 	w.heal()
-	return w
 }
 
 // Goal: seeds that once failed do not fail again. 203: a prepare that was asked for came when the

@@ -32,6 +32,7 @@ func (m *machine) reopen(a *stages.ConsensusToApply) {
 	}
 	m.open(a.Op, a.SyncOpMin, a.SyncOpMax)
 	m.commits, m.sessions = nil, nil
+	m.dropLate()
 }
 
 // missing is a table in the sync range that is not on disk, or 0.

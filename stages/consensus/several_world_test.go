@@ -33,6 +33,7 @@ type several struct {
 	isExact    bool // nothing happens by chance
 	say        func(format string, values ...any)
 	isSmallOps bool // clients ask for small ops, of the primary
+	opBytes    int  // of the bodies of these; 0: 1280
 	maySpread  bool // clients go on when a machine is nearly a log behind
 	losesFiles bool // a checkpoint that a quorum has had may have fewer copies by now
 	isSyncOff  bool // state sync would hide what a script is about
@@ -44,6 +45,8 @@ type several struct {
 	onStep     func(m *machine, step func())          // a script may look at what a step does
 	onFault    func(m *machine, fault *storage.Fault) // a script may expect that a machine stops
 	onLost     func(m *machine, lost LostBlocks)      // what a machine says of blocks that nobody brings
+	latePer    int                                    // replies of 1000 that come behind their op
+	lateRandom *rand.Rand                             // of its own, so that worlds without late replies stay as they are
 }
 
 // flight is a message between two machines.
@@ -80,7 +83,7 @@ func newSeveralOf(t testing.TB, l limits.Limits, standbys int, seed uint64) *sev
 	}
 	replicas := int(l.ReplicasCount)
 	w := &several{t: t, seed: seed, l: l, random: rand.New(rand.NewPCG(seed, 7)), quorums: vsr.QuorumsOf(replicas),
-		nowNs: 1_000_000_000, count: map[string]int{}, trailers: map[uint64][2][]byte{}}
+		nowNs: 1_000_000_000, count: map[string]int{}, trailers: map[uint64][2][]byte{}, lateRandom: rand.New(rand.NewPCG(seed, 0x1a7e))}
 	w.l.StandbysCount = uint32(standbys)
 	if err := w.l.Check(); err != nil {
 		t.Fatal(err)
@@ -208,6 +211,7 @@ type machine struct {
 	superblockNext *datafile.Superblock
 	superblockCopy datafile.Superblock
 	commits        []stages.ConsensusToApply
+	lates          []lateReplyOf
 	executed       uint64
 	sessions       *stages.Sessions
 	fake           fakeTables
@@ -224,6 +228,7 @@ type machine struct {
 
 	appendedNs         map[uint64]uint64 // when each op was given to the disk
 	writeNs, executeNs uint64            // what an append and an execution take at least
+	workNs, idleNs     uint64            // how long an execution keeps all others waiting, and when the last one ends
 
 	isBroken                     bool   // its state is another one than that of the others
 	superblockNs, superblockAtNs uint64 // how long a superblock takes at least, and when the one under way began
@@ -231,6 +236,8 @@ type machine struct {
 	holdsAppends, holdsSuperblock, holdsWork bool // a script keeps these from ending; work is reads and executions
 	isCheckpointHeld                         bool // its checkpoint does not come to an end
 	holdsBlocks                              bool // no block of a sync comes
+	holdsLate                                bool // late replies do not come
+	repliesAtOnce                            bool // no reply is late
 	holdsUnwants                             bool // the wants of a state that is left have not ended when another is open
 	isStopped                                bool // the whole process: nothing is read from the network either
 }
@@ -266,7 +273,7 @@ func (m *machine) start() {
 	m.out = NewActions(l)
 	m.executed, m.appendedNs, m.away = m.superblock.Checkpoint.Op, map[uint64]uint64{}, map[Away]bool{}
 	m.appends, m.reads, m.superblockNext, m.commits, m.sessions, m.sends, m.peerSends = nil, nil, nil, nil, nil, nil, nil
-	m.fake, m.upgrade = fakeTables{}, testUpgrade{}
+	m.fake, m.upgrade, m.lates = fakeTables{}, testUpgrade{}, nil
 	m.journalEvents, m.applyEvents, m.netEvents, m.isServing, m.readyCount = nil, nil, nil, false, 0
 	m.grid.start()
 	m.stage = New(*l, DefaultOptions(), m.slots, m.recover(), m.memory)
@@ -481,6 +488,11 @@ func (m *machine) turn() {
 		m.w.t.Fatalf("seed %d: machine %d is in no view and keeps what only a primary has: %d requests, %d ops, %d clients, pulse %v", m.w.seed,
 			m.index, s.queue.count(), s.pipeline.count(), s.inFlight.count, s.timers.isPulsing())
 	}
+	m.perform()
+}
+
+// perform does what a step has said.
+func (m *machine) perform() {
 	for i := range m.out.Journal {
 		m.performJournal(&m.out.Journal[i])
 	}

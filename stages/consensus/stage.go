@@ -101,6 +101,7 @@ type Stage struct {
 	service   service
 	helped    helped
 	pressure  pressure
+	pace      pace
 	upgrade   upgrade
 
 	blockServing blockServing
@@ -166,6 +167,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		deadlines: newDeadlines(r.Seed),
 		costs:     newCosts(),
 		pressure:  newPressure(&l),
+		pace:      newPace(&l),
 		upgrade:   newUpgrade(),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 		blocks:    newBlocks(int(r.Superblock.Replica), quorums.Replicas),

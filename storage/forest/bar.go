@@ -23,10 +23,11 @@ func (f *Forest) BarPlan(op uint64, checkpoint bool) *storage.Generation {
 }
 
 // BarChanges tells whether the end of a bar moves anything that a query reads: rows, tables or
-// lists of tables. That is so if a generation comes back (isUnder), or if a memtable is sealed.
-// What is freed at the end of a bar was moved at an earlier one.
+// lists of tables. That is so if a generation comes back (isUnder), if a memtable is sealed, or if
+// a merge begins, which may be one by reference. What is freed at the end of a bar was moved at an
+// earlier one.
 func (f *Forest) BarChanges(isUnder, checkpoint bool) bool {
-	return isUnder || f.keeper.IsDue(checkpoint)
+	return isUnder || f.keeper.IsDue(checkpoint) || f.levels.MergesBegin()
 }
 
 // IsInUse tells whether an address belongs to a block, of the state or of a checkpoint.

@@ -34,6 +34,12 @@ func (f *Forest) NewView(a *arena.Arena) *View {
 // Set makes moment that of the next calls.
 func (v *View) Set(moment *Moment) { v.past.Set(moment) }
 
+// Reset forgets what was read, because the forest is given another state. There is no moment then.
+func (v *View) Reset() {
+	v.past.Reset()
+	v.rowsCount = 0
+}
+
 // Check asserts that everything is where it was at the moment.
 func (v *View) Check() { v.past.Check() }
 

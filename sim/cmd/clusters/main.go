@@ -13,10 +13,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
 	"time"
 
 	"ledger/sim"
@@ -35,6 +39,9 @@ func main() {
 	cutsText := flag.String("cuts", "", "with -seed: leave this out of the run; a shrunk failure says what")
 	from := flag.String("from", "", "run single replicas and clusters in turn, from the seed of the clock, the commit, or this number on")
 	flag.Parse()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if *seed != 0 {
 		options := sim.Options{Seed: *seed, Several: !*single, ShortLives: *short, Trace: true, Detail: *detail, TraceLines: 1 << 40}
 		if *cutsText != "" {
@@ -63,11 +70,16 @@ func main() {
 	if *progress == "" {
 		fail(errors.New("give -seed=N to replay one, -progress=FILE to run many, or -from=clock for a nightly run"))
 	}
-	p := part{first: *first, seeds: *seeds, until: time.Now().Add(limit), progress: *progress, out: *out, short: *short}
+	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	p := part{stop: stop, first: *first, seeds: *seeds, until: time.Now().Add(limit), progress: *progress, out: *out, short: *short}
 	if err := p.run(); err != nil {
 		fail(err)
 	}
 }
+
+// gcPercent trades memory for time: a seed leaves much behind, and needs little at a time.
+const gcPercent = 400
 
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "clusters:", err)

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,19 +23,30 @@ import (
 //
 //	SEED MACHINES OPS CRASHES MARKS(count of each, with commas)
 //	SEED FAILS reason
-//	cpu SECONDS        for each part
+//	commit NAME        of the source that runs the seeds behind it
+//	cpu SECONDS        since the line of this kind before
 type part struct {
 	first, seeds  uint64
 	until         time.Time
 	progress, out string
 	short         bool
+	stop          context.Context // ends the part behind the seeds that are running
 
+	savedAt      time.Time
+	cpuBefore    float64
 	done         map[uint64]bool
 	machines     [7]int
 	ops, crashes []int
 	failures     []string
 	reached      sim.MarksReached
 	cpuSeconds   float64
+	commits      []commitRun
+}
+
+// commitRun is the number of seeds that the source of a commit has run.
+type commitRun struct {
+	name  string
+	seeds int
 }
 
 func (p *part) run() error {
@@ -44,10 +58,13 @@ func (p *part) run() error {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	before := processorSeconds()
+	if err := p.put(file, "commit "+commitName()); err != nil {
+		return err
+	}
 	var lock sync.Mutex
 	var workers sync.WaitGroup
 	next := p.first - 1
+	p.savedAt, p.cpuBefore = time.Now(), processorSeconds()
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for {
@@ -56,43 +73,81 @@ func (p *part) run() error {
 				}
 				seed := next
 				lock.Unlock()
-				if seed > p.seeds || time.Now().After(p.until) {
+				if seed > p.seeds || time.Now().After(p.until) || p.stop.Err() != nil {
 					return
 				}
 				line := lineOf(seed, p.short)
 				lock.Lock()
-				if _, err := fmt.Fprintln(file, line); err != nil {
-					fmt.Fprintln(os.Stderr, "clusters:", err)
-				}
-				if err := p.take(line); err != nil {
-					fmt.Fprintln(os.Stderr, "clusters:", err)
-				}
 				if strings.Contains(line, "FAILS") {
 					fmt.Println(line)
+				}
+				err := p.put(file, line)
+				if err == nil && time.Since(p.savedAt) > saveEvery {
+					err = p.save(file)
+				}
+				if err != nil {
+					fmt.Fprintln(os.Stderr, "clusters:", err)
 				}
 				lock.Unlock()
 			}
 		})
 	}
 	workers.Wait()
-	cpu := fmt.Sprintf("cpu %.1f", processorSeconds()-before)
-	if _, err := fmt.Fprintln(file, cpu); err != nil {
+	if err := p.save(file); err != nil {
 		return err
 	}
-	if err := p.take(cpu); err != nil {
-		return err
-	}
-	summary := p.summary()
-	fmt.Print(summary)
-	if p.out != "" {
-		if err := os.WriteFile(p.out, []byte(summary), 0o644); err != nil {
-			return err
-		}
-	}
+	fmt.Print(p.summary())
 	if len(p.failures) > 0 {
 		return fmt.Errorf("%d of %d seeds fail", len(p.failures), len(p.done))
 	}
 	return nil
+}
+
+// put adds a line to the progress.
+func (p *part) put(file *os.File, line string) error {
+	if _, err := fmt.Fprintln(file, line); err != nil {
+		return err
+	}
+	return p.take(line)
+}
+
+// saveEvery bounds what a killed part leaves out of the summary.
+const saveEvery = time.Minute
+
+// save counts the time since the last save, and writes the summary.
+func (p *part) save(file *os.File) error {
+	now := processorSeconds()
+	if err := p.put(file, fmt.Sprintf("cpu %.1f", now-p.cpuBefore)); err != nil {
+		return err
+	}
+	p.savedAt, p.cpuBefore = time.Now(), now
+	if p.out == "" {
+		return nil
+	}
+	return os.WriteFile(p.out, []byte(p.summary()), 0o644)
+}
+
+// commitName names the commit of the source: as the build has noted it, or else as git tells it.
+func commitName() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		name, modified := "", ""
+		for _, setting := range info.Settings {
+			switch {
+			case setting.Key == "vcs.revision":
+				name = setting.Value[:min(12, len(setting.Value))]
+			case setting.Key == "vcs.modified" && setting.Value == "true":
+				modified = "-dirty"
+			}
+		}
+		if name != "" {
+			return name + modified
+		}
+	}
+	name, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(name))
 }
 
 // lineOf runs a seed.
@@ -133,6 +188,12 @@ func (p *part) take(line string) error {
 		p.cpuSeconds += seconds
 		return err
 	}
+	if len(fields) == 2 && fields[0] == "commit" {
+		if n := len(p.commits); n == 0 || p.commits[n-1].name != fields[1] {
+			p.commits = append(p.commits, commitRun{name: fields[1]})
+		}
+		return nil
+	}
 	if len(fields) < 3 {
 		return fmt.Errorf("%s: the line %q is not one of a seed", p.progress, line)
 	}
@@ -141,6 +202,9 @@ func (p *part) take(line string) error {
 		return err
 	}
 	p.done[seed] = true
+	if n := len(p.commits); n > 0 {
+		p.commits[n-1].seeds++
+	}
 	if fields[1] == "FAILS" {
 		p.failures = append(p.failures, line)
 		return nil
@@ -161,20 +225,40 @@ func (p *part) take(line string) error {
 	return nil
 }
 
+const summaryHead = `# Clusters in the simulator
+
+Written by "make cluster-long", which goes on where it was ended. [sim/doc.go](../sim/doc.go) says what a seed is.
+"go run ./sim/cmd/clusters -seed=N" replays one and prints what the replicas say to each other.
+
+Each seed runs the production stages of 2 to 6 replicas on disks, clocks and a network that the seed controls. Machines crash,
+lose power, stand still and are away for long. The network cuts, delays and changes bytes. Disks fail, are slow, and damage logs and
+blocks. Clocks jump, and data files are lost and replaced. Some seeds have standbys, an upgrade under load, a change of keys, or an
+attacker between the replicas. In the end all faults stop: each client must get its reply, queries must find the state of the
+model, and all replicas must come to the same op and the same checkpoint.
+
+A mark is something that a run has met. The table says in how many seeds, the least share of seeds that has to meet it, and how
+often it was met in all. At the end stands how often each kind of fault came.
+
+`
+
 // summary is the text for the documents.
 func (p *part) summary() string {
 	var b strings.Builder
 	count := len(p.done)
-	fmt.Fprintf(&b, "# Clusters in the simulator\n\nWritten by `make cluster-long`. [sim/doc.go](../sim/doc.go) says what a seed is.\n\n")
-	fmt.Fprintf(&b, "%d seeds, %d failures. Replicas:", count, len(p.failures))
+	fmt.Fprintf(&b, "%s%d seeds from %d on, %d failures. Replicas:", summaryHead, count, p.first, len(p.failures))
 	for n, seeds := range p.machines {
 		if seeds > 0 {
 			fmt.Fprintf(&b, " %d in %d seeds,", n, seeds)
 		}
 	}
 	if len(p.ops) > 0 {
-		fmt.Fprintf(&b, "\nThe median seed has %d ops and %d crashes. The mean one takes %.2f s of one core.\n", median(p.ops),
-			median(p.crashes), p.cpuSeconds/float64(count))
+		fmt.Fprintf(&b, "\nThe median seed has %d ops and %d crashes. The mean one takes %.2f s of one core, and all take %.1f hours.\n",
+			median(p.ops), median(p.crashes), p.cpuSeconds/float64(count), p.cpuSeconds/3600)
+	}
+	for _, c := range p.commits {
+		if c.seeds > 0 {
+			fmt.Fprintf(&b, "%d seeds ran on commit %s.\n", c.seeds, c.name)
+		}
 	}
 	fmt.Fprintf(&b, "\n%s", p.reached.Text(len(p.ops)))
 	for _, failure := range p.failures {

@@ -214,3 +214,33 @@ func Fault(f func()) (fault *storage.Fault) {
 	f()
 	return nil
 }
+
+// MeetsDamage runs rounds until so many of them met damage, or fewer in a short run. A round builds
+// something, damages a block, asks for answers, and returns the block's address and the fault with
+// which the answers ended, or nil. Every fault has to name the block.
+func MeetsDamage(t *testing.T, wanted int, round func() (address uint64, fault *storage.Fault)) {
+	t.Helper()
+	if testing.Short() {
+		wanted = 2
+	}
+	faults, rounds := 0, 0
+	for ; faults < wanted && rounds < 300; rounds++ { // most damage is where nothing is read
+		address, fault := round()
+		if fault == nil {
+			continue
+		}
+		if faults++; fault.What != storage.FaultBlock || fault.Address != address {
+			t.Fatalf("block %d is damaged, and an answer ends with %v", address, fault)
+		}
+	}
+	if faults < wanted {
+		t.Errorf("%d of %d rounds met the damage: the test shows little", faults, rounds)
+	}
+}
+
+// Panics tells whether f panics.
+func Panics(f func()) (panics bool) {
+	defer func() { panics = recover() != nil }()
+	f()
+	return false
+}

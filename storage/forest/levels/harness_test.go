@@ -100,6 +100,7 @@ type world struct {
 	op     uint64
 	next   uint64 // ordinal
 	merges int    // jobs
+	moved  int    // bars whose plan has changed visible runs
 }
 
 func newWorld(t testing.TB, l limits.Limits, random *rand.Rand) *world {
@@ -161,7 +162,13 @@ func (w *world) bar(s *source) *storage.Generation {
 	if !s.empty() {
 		w.trees.PlanFlush(s)
 	}
+	begins, changes := w.trees.MergesBegin(), w.trees.Changes()
 	w.trees.PlanMerges()
+	if w.trees.Changes() != changes {
+		if w.moved++; !begins {
+			w.t.Fatal("a plan changes visible runs, and no merge begins")
+		}
+	}
 	generation := w.trees.PlanEnd()
 	w.Compact(generation)
 	if generation != nil {

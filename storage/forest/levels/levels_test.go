@@ -3,6 +3,7 @@ package levels
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -224,9 +225,15 @@ func TestTryIsFind(t *testing.T) {
 
 // Goal: a cursor goes to the first key that is not below the wanted one, and on to the last.
 func TestCursor(t *testing.T) {
+	for _, pageBytes := range []uint32{512, 2048, 4096} { // less than a group of keys in a page, or some of them
+		t.Run(fmt.Sprintf("pages of %d bytes", pageBytes), func(t *testing.T) { cursor(t, pageBytes) })
+	}
+}
+
+func cursor(t *testing.T, pageBytes uint32) {
 	random := seeded.Rand(t)
-	w := newWorld(t, foresttest.Limits(), random)
-	w.bar(w.rows(700, false))
+	w := newWorld(t, pagesOf(pageBytes), random)
+	w.bar(w.rows(2000, false))
 	r := w.trees.Tree(storage.TreeTransferID).Runs()[0]
 	var sorted []storage.Key
 	for id := range w.model.ids {
@@ -251,7 +258,9 @@ func TestCursor(t *testing.T) {
 			if !c.IsValid() {
 				break
 			}
-			c.WarmNext()
+			if c.WarmNext(); random.IntN(4) == 0 { // from here on again
+				c.Seek(&sorted[at])
+			}
 			c.Next()
 			at++
 		}

@@ -106,6 +106,21 @@ func (s *Levels) PlanMerges() {
 	}
 }
 
+// MergesBegin tells whether PlanMerges would begin a merge, if nothing is installed before. Such a
+// one may end at once, by reference, so that visible runs change although no generation was under
+// way. That is rare: many runs waited behind a merge, and a bar takes up one merge's share of them.
+func (s *Levels) MergesBegin() bool {
+	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ {
+		t := &s.trees[id]
+		for i := range t.levels[:levelsMax-1] {
+			if l := &t.levels[i]; l.merge.inputs == 0 && len(l.runs) >= t.runsMerged {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // PlanEnd returns the generation, or nil if there is nothing to do.
 func (s *Levels) PlanEnd() *storage.Generation {
 	if len(s.plan.generation.Jobs) == 0 {

@@ -113,6 +113,36 @@ func TestMergeByReference(t *testing.T) {
 	}
 }
 
+// Goal: many runs that ascend, as they wait behind a long merge, become runs of the next level by
+// reference, some at each bar, also at bars at whose ends no generation is under way. Each such bar
+// is known before its plan (world.bar).
+func TestMergesByReferenceInARow(t *testing.T) {
+	w := newWorld(t, foresttest.Limits(), seeded.Rand(t))
+	flush := func(rows int) *storage.Generation {
+		s := w.rows(rows, true)
+		s.codes, s.order, s.expiries, s.removed = nil, nil, nil, nil
+		return w.bar(s)
+	}
+	tree := &w.trees.trees[storage.TreeTransferID]
+	count := tree.runsMerged
+	tree.runsMerged = 4 * count // none begins, as if one were under way
+	for range 3 * count {
+		flush(100)
+	}
+	tree.runsMerged = count
+	alone := 0
+	for range 5 {
+		moved := w.moved
+		if flush(0) == nil && w.moved > moved {
+			alone++
+		}
+		w.check()
+	}
+	if alone != 3 || w.trees.MergesBegin() {
+		t.Errorf("%d plans have changed visible runs with nothing under way, want 3; more begin: %v", alone, w.trees.MergesBegin())
+	}
+}
+
 // Goal: a job that fails stops the forest with its fault.
 func TestFailedJob(t *testing.T) {
 	w := newWorld(t, foresttest.Limits(), seeded.Rand(t))

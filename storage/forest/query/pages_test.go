@@ -72,26 +72,11 @@ func TestScansInAnyCache(t *testing.T) {
 // that names the block. It never leaves a row out, and never shows another one.
 func TestScansOfADamagedBlock(t *testing.T) {
 	random := seeded.Rand(t)
-	wanted := 4
-	if testing.Short() {
-		wanted = 2
-	}
-	faults, rounds := 0, 0
-	for ; faults < wanted && rounds < 300; rounds++ { // most damage is where nothing is read
+	foresttest.MeetsDamage(t, 4, func() (uint64, *storage.Fault) {
 		l := foresttest.Limits()
 		l.CacheGridBytes = 16 * uint64(l.PageBytes) // hardly a page is there still
 		s := newStateWith(t, random, l)
 		written(t, s, 20)
-		address := s.DamageAny(random)
-		fault := foresttest.Fault(func() { s.scans(25) })
-		if fault == nil {
-			continue
-		}
-		if faults++; fault.What != storage.FaultBlock || fault.Address != address {
-			t.Fatalf("block %d is damaged, and the scan ends with %v", address, fault)
-		}
-	}
-	if faults < wanted {
-		t.Errorf("%d of %d scans met the damage: the test shows little", faults, rounds)
-	}
+		return s.DamageAny(random), foresttest.Fault(func() { s.scans(25) })
+	})
 }

@@ -88,3 +88,62 @@ func TestCacheGuess(t *testing.T) {
 	}
 	t.Logf("of %d ids %d are guessed wrong", count, wrong)
 }
+
+// Goal: a cache has at least one set and no part of one. Each of the first accounts has an entry of
+// its own, so that as many as fit push none out. The next one pushes out an account of its set that
+// was not used since the hand passed, and any one only if all were.
+func TestCacheIsFilled(t *testing.T) {
+	random := seeded.Rand(t)
+	for _, c := range []struct{ accountsMax, count uint32 }{{0, 8}, {1, 8}, {7, 8}, {8, 8}, {9, 8}, {15, 8}, {16, 16}, {300, 296}} {
+		a := arena.New()
+		cache := newCache(a, &testKey, c.accountsMax, false)
+		if cache.count != c.count {
+			t.Fatalf("a cache for %d accounts has %d entries, want %d", c.accountsMax, cache.count, c.count)
+		}
+		put := func(ordinal accounting.AccountOrdinal, entry uint32) {
+			cache.put(entry, ordinal, &accounting.Account{ID: accounting.U128{Lo: uint64(ordinal) + 1}}, epochNone)
+		}
+		for _, at := range random.Perm(int(c.count)) {
+			entry := cache.place(accounting.AccountOrdinal(at))
+			if _, _, ok := cache.at(entry); ok || entry != uint32(at) {
+				t.Fatalf("account %d of %d goes to entry %d, which is taken: %v", at, c.count, entry, ok)
+			}
+			put(accounting.AccountOrdinal(at), entry)
+		}
+		cache.check()
+		for round := range uint32(50) {
+			ordinal := accounting.AccountOrdinal(c.count + round*97)
+			base := cache.home(ordinal) &^ (cacheWays - 1)
+			for way := range uint32(cacheWays) { // the hand has passed all of them
+				cache.states[base+way] &^= stateUsed
+			}
+			isUsed := map[uint32]bool{}
+			for range random.IntN(2 * cacheWays) {
+				entry := base + random.Uint32N(cacheWays)
+				used, _, _ := cache.at(entry)
+				isUsed[entry] = true
+				if random.IntN(2) == 0 {
+					cache.find(used)
+				} else {
+					cache.findID(cache.accounts[entry].ID, cache.hash(entry))
+				}
+			}
+			if round == 0 {
+				for way := range uint32(cacheWays) { // all of them
+					isUsed[base+way] = true
+					cache.setEpoch(base+way, epochNone)
+				}
+			}
+			entry := cache.place(ordinal)
+			if entry < base || entry >= base+cacheWays {
+				t.Fatalf("account %d goes to entry %d, which is not in its set at %d", ordinal, entry, base)
+			}
+			if isUsed[entry] && len(isUsed) < cacheWays {
+				t.Fatalf("round %d: an account that was used lately leaves, and %d were not", round, cacheWays-len(isUsed))
+			}
+			put(ordinal, entry)
+		}
+		cache.check()
+		a.Close()
+	}
+}

@@ -13,28 +13,13 @@ import (
 // the page that has it does not read back right, and no balance is an older one.
 func TestAnswersOfADamagedBlock(t *testing.T) {
 	random := seeded.Rand(t)
-	wanted := 6
-	if testing.Short() {
-		wanted = 2
-	}
-	faults, rounds := 0, 0
-	for ; faults < wanted && rounds < 300; rounds++ { // most damage is where nothing is read
+	foresttest.MeetsDamage(t, 6, func() (uint64, *storage.Fault) {
 		w := filled(t, random, 12)
-		address := w.DamageAny(random)
-		fault := foresttest.Fault(func() {
+		return w.DamageAny(random), foresttest.Fault(func() {
 			again := w.reopened() // nothing of it is in memory
 			again.answers(true)
 		})
-		if fault == nil {
-			continue
-		}
-		if faults++; fault.What != storage.FaultBlock || fault.Address != address {
-			t.Fatalf("block %d is damaged, and an answer ends with %v", address, fault)
-		}
-	}
-	if faults < wanted {
-		t.Errorf("%d of %d rounds met the damage: the test shows little", faults, rounds)
-	}
+	})
 }
 
 // Goal: answers are the same with any size of the caches, from those that hold hardly more than one

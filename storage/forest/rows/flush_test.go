@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -106,5 +107,108 @@ func sameColumn(t *testing.T, m *memtable, tree storage.TreeID, first uint64, va
 	}
 	if int(at) != c.Count() || m.EntriesCount(tree) != at {
 		t.Fatalf("%s: %d entries, counted %d, want %d", storage.Trees[tree].Name, c.Count(), m.EntriesCount(tree), at)
+	}
+}
+
+// Goal: a flush gets the rows that were carried before those of the memtable, and the trees without
+// columns the keys and values that rows imply: timestamps of accounts, expiries, statuses of its
+// own and of earlier transfers. Before a chain's end and after a rollback there is nothing else.
+func TestFlushEntries(t *testing.T) {
+	random := seeded.Rand(t)
+	w := newWorld(t, random)
+	for range 10 {
+		w.account()
+	}
+	expected := func(m *memtable, tree storage.TreeID, want map[storage.Key]string) {
+		t.Helper()
+		if got := m.EntriesCount(tree); int(got) != len(want) {
+			t.Fatalf("%s has %d entries, want %d", storage.Trees[tree].Name, got, len(want))
+		}
+		for i := range m.EntriesCount(tree) {
+			value := make([]byte, storage.Trees[tree].ValueBytes)
+			key, tombstone := m.Entry(tree, i)
+			m.Value(tree, i, value)
+			if wanted, ok := want[key]; !ok || wanted != string(value) || tombstone {
+				t.Fatalf("%s: %x is %x (%v), want %x (%v)", storage.Trees[tree].Name, key, value, tombstone, wanted, ok)
+			}
+			delete(want, key)
+		}
+	}
+	carried := 0
+	for bar := range 60 {
+		m := w.rows.filling
+		transfers, accounts, expired := int(m.transfersFirst), int(m.accountsFirst), len(w.expired)
+		if bar == 0 {
+			expired = 0
+		}
+		for range random.IntN(60) {
+			w.step()
+		}
+		if random.IntN(2) == 0 {
+			saved := *w
+			saved.accounts, saved.statuses = slices.Clone(w.accounts), slices.Clone(w.statuses)
+			w.rows.ChainOpen()
+			for range random.IntN(10) {
+				w.step()
+			}
+			w.rows.ChainRollback()
+			*w = saved
+		}
+		if m.rowsAll() < w.Limits.MemtableRowsSeal {
+			for len(w.transfers)-transfers < int(w.Limits.MemtableRowsSeal) {
+				w.transfer()
+			}
+		}
+		stamps, expiries := map[storage.Key]string{}, map[storage.Key]string{}
+		for ordinal := accounts; ordinal < len(w.accounts); ordinal++ {
+			value := binary.LittleEndian.AppendUint32(nil, uint32(ordinal))
+			stamps[keys.Number(w.accounts[ordinal].Timestamp)] = string(value)
+		}
+		for i := range w.expired[expired:] {
+			row := &w.expired[expired+i]
+			value := make([]byte, storage.Trees[storage.TreeExpired].ValueBytes)
+			keys.PutExpired(value, row)
+			expiries[keys.Number(row.Timestamp)] = string(value)
+		}
+		expected(m, storage.TreeAccountStamp, stamps)
+		expected(m, storage.TreeExpired, expiries)
+		var changes storage.Changes
+		m.Changes(&changes)
+		if !slices.Equal(changes.Rows, w.transfers[transfers:]) || !slices.Equal(changes.Expired, w.expired[expired:]) ||
+			len(changes.Debits) != len(changes.Rows) || len(changes.ExpiredAt) != len(changes.Expired) {
+			t.Fatalf("the changes of balances are others than those of %d rows and %d expiries", len(changes.Rows), len(changes.Expired))
+		}
+		for i := range changes.Rows {
+			if changes.Debits[i] != uint32(changes.Rows[i].DebitOrdinal) || changes.Credits[i] != uint32(changes.Rows[i].CreditOrdinal) {
+				t.Fatalf("row %d changes accounts %d and %d, said are %d and %d", i, changes.Rows[i].DebitOrdinal,
+					changes.Rows[i].CreditOrdinal, changes.Debits[i], changes.Credits[i])
+			}
+		}
+		for i, row := range w.expired[expired:] { // so many rows came before it
+			before := uint32(0)
+			for at := range changes.Rows {
+				if changes.Rows[at].Transfer.Timestamp < row.Timestamp {
+					before++
+				}
+			}
+			if changes.ExpiredAt[i] != before {
+				t.Fatalf("expiry %d comes behind %d rows, want %d", i, changes.ExpiredAt[i], before)
+			}
+		}
+		w.install() // the rows of the flush before are carried from here on
+		first := int(m.RowsFirst())
+		if int(m.RowsCount()) != len(w.transfers)-first || m.EntriesCount(storage.TreeTransferLog) != m.RowsCount() || first > transfers {
+			t.Fatalf("the flush has %d rows from %d on, want %d", m.RowsCount(), first, len(w.transfers)-first)
+		}
+		for i := range m.RowsCount() {
+			if *m.Row(i) != w.transfers[first+int(i)] {
+				t.Fatalf("row %d of the flush is %+v, want %+v", i, *m.Row(i), w.transfers[first+int(i)])
+			}
+		}
+		carried += transfers - first
+		w.plan(bar%5 == 4)
+	}
+	if carried < 20 {
+		t.Errorf("%d rows were carried: the test shows little", carried)
 	}
 }

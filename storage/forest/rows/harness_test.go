@@ -113,18 +113,24 @@ func (w *world) transfer() {
 	w.transfers, w.statuses = append(w.transfers, row), append(w.statuses, status)
 }
 
-// resolve changes the status of a pending transfer.
+// resolve changes the status of a pending transfer. Some change twice.
 func (w *world) resolve() {
 	for range 20 {
 		if len(w.statuses) == 0 {
 			return
 		}
 		at := w.random.IntN(len(w.statuses))
-		if w.statuses[at] == accounting.PendingOpen {
-			w.statuses[at] = accounting.PendingPosted
-			w.rows.PendingWrite(accounting.TransferOrdinal(at), accounting.PendingPosted)
-			return
+		status := &w.statuses[at]
+		switch {
+		case *status == accounting.PendingOpen:
+			*status = accounting.PendingPosted
+		case *status == accounting.PendingPosted && w.random.IntN(3) == 0:
+			*status = accounting.PendingVoided
+		default:
+			continue
 		}
+		w.rows.PendingWrite(accounting.TransferOrdinal(at), *status)
+		return
 	}
 }
 

@@ -60,6 +60,12 @@ func (p *Past) Set(moment *Moment) {
 	p.Check()
 }
 
+// Reset forgets the ids of accounts: the rows are given another state.
+func (p *Past) Reset() {
+	p.moment = Moment{}
+	clear(p.names)
+}
+
 // Check asserts that everything is where it was at the moment.
 func (p *Past) Check() {
 	assert.Equal(p.s.changes+p.s.levels.Changes(), p.moment.changes, "nothing is sealed or installed while a query reads")

@@ -1,0 +1,82 @@
+package consensus
+
+import "testing"
+
+// fullOpsSeveral is a cluster under a closed loop of requests that are prepares of their own, and
+// that keep each machine busy for 10 ms. So execution is what bounds it.
+func fullOpsSeveral(t *testing.T, seed uint64) *several {
+	t.Helper()
+	w := smallOpsSeveral(t, 3, 8, seed)
+	w.opBytes = smallRequestBytesMax + 1024
+	for _, m := range w.machines {
+		m.workNs = 10_000_000
+	}
+	w.run(2 * second)
+	return w
+}
+
+// Goal: a backup that was stopped under requests that keep all machines busy is back soon. It does
+// not go on as fast as the others, and as far behind them.
+func TestSeveralReturnsUnderFullLoad(t *testing.T) {
+	for i, awayNs := range []uint64{second, 4 * second} {
+		w := fullOpsSeveral(t, 340+uint64(i))
+		m := w.machines[(w.primary().index+1)%3]
+		m.isStopped = true
+		w.run(awayNs)
+		m.isStopped = false
+		begunNs, begun, missed := w.nowNs, w.oracle.highest, w.oracle.highest-m.executed
+		for m.executed+16 < w.oracle.highest {
+			if w.run(second / 100); w.nowNs > begunNs+awayNs+10*second {
+				t.Fatalf("a backup that was stopped for %d s and missed %d ops is %d behind after %d s: %s", awayNs/second, missed,
+					w.oracle.highest-m.executed, (w.nowNs-begunNs)/second, w.text())
+			}
+		}
+		took := w.nowNs - begunNs
+		perSecond, paced := (w.oracle.highest-begun)*second/took, w.primary().stage.pace.keptNs()
+		if perSecond < 40 || paced > took {
+			t.Fatalf("until it is back, after %d ms, the cluster executes %d ops per second, and keeps a pace for %d ms", took/1_000_000, perSecond,
+				paced/1_000_000)
+		}
+		t.Logf("stopped for %d s: %d ops missed, near %d ms later, %d ops per second meanwhile", awayNs/second, missed, took/1_000_000, perSecond)
+		w.heal()
+		w.close()
+	}
+}
+
+// Goal: one that never comes near does not hold up the others for longer than a minute, and they go
+// on meanwhile.
+func TestSeveralPaceEnds(t *testing.T) {
+	w := fullOpsSeveral(t, 345)
+	w.syncOff()
+	slow := w.machines[(w.primary().index+1)%3]
+	slow.workNs = 45_000_000
+	least, most, keptNs := uint64(second), uint64(0), uint64(0)
+	for range 75 {
+		from := w.oracle.highest
+		w.run(second)
+		done := w.oracle.highest - from
+		if least, most = min(least, done), max(most, done); done < 15 {
+			t.Fatalf("%d ops in a second for a backup that is slow: %s", done, w.text())
+		}
+		keptNs = w.primary().stage.pace.keptNs()
+	}
+	if keptNs < 10*second || keptNs > 62*second {
+		t.Fatalf("a pace was kept for %d ms: %s", keptNs/1_000_000, w.text())
+	}
+	t.Logf("%d to %d ops per second, a pace was kept for %d ms", least, most, keptNs/1_000_000)
+	slow.workNs = 10_000_000
+	w.close()
+}
+
+// Goal: nobody waits for a backup that executes nothing, though it is heard.
+func TestSeveralNoPaceForOneThatHangs(t *testing.T) {
+	w := fullOpsSeveral(t, 347)
+	w.machines[(w.primary().index+1)%3].holdsWork = true
+	w.run(3 * second)
+	from := w.oracle.highest
+	w.run(4 * second)
+	if done := w.oracle.highest - from; done < 360 || w.primary().stage.pace.keptNs() > second {
+		t.Fatalf("%d ops in 4 s, and a pace was kept for %d ms, while a backup hangs", done, w.primary().stage.pace.keptNs()/1_000_000)
+	}
+	w.close()
+}
