@@ -25,7 +25,7 @@ var (
 // lockWait is the time for which a locked file is tried again. A killed process holds its lock
 // until the kernel has finished its last writes.
 const (
-	lockWait  = 2 * time.Second
+	lockWait  = 10 * time.Second
 	lockPause = 10 * time.Millisecond
 )
 
