@@ -141,6 +141,9 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 			return // what comes of it is not known yet
 		}
 	}
+	if s.blocks.IsRepairing(m.index, address) {
+		return
+	}
 	block := s.blocks.Found(m.index, address)
 	if block == nil || !s.blocks.MaySpoil(m.index, block) && !s.blocks.MayRebuild(m.index, block) {
 		return
@@ -174,7 +177,6 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 	}
 	image.taint(at, uint64(len(block.Bytes)))
 	block.Faults |= 1 << m.index
-	image.taint(at, uint64(len(block.Bytes)))
 	m.result.DamagesCount++
 	s.marks.add(MarkSpoiledBlock)
 	m.say("damage: block %d, %s", address, [spoilsCount]string{"a sector", "some sectors", "its header", "a lost write", "a misdirected write",

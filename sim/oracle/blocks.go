@@ -44,6 +44,7 @@ type Blocks struct {
 	replicas, quorum      int
 	written               map[uint64][]*Block // by address, in the order in which the first replica wrote them
 	wrote                 []map[uint64]int    // by replica: what it wrote since it opened its checkpoint, as an index there
+	repairing             []map[uint64]bool   // by replica: blocks of which a repair wrote pages, and the header page not yet
 	checkpoints           []*named            // oldest first
 	promised              []uint64            // by replica: the newest checkpoint that a data file had which is not there any more
 }
@@ -66,13 +67,21 @@ func NewBlocks(pageBytes, blockBytes uint32, replicas int, disks []BlockDisk) *B
 		written: map[uint64][]*Block{}}
 	for range disks {
 		b.wrote, b.promised = append(b.wrote, map[uint64]int{}), append(b.promised, 0)
+		b.repairing = append(b.repairing, map[uint64]bool{})
 	}
 	return b
 }
 
 // Opens: a replica begins to open a checkpoint. What it writes from now on it may have written
 // before.
-func (b *Blocks) Opens(replica int) { clear(b.wrote[replica]) }
+func (b *Blocks) Opens(replica int) {
+	clear(b.wrote[replica])
+	clear(b.repairing[replica])
+}
+
+// IsRepairing tells whether a replica is between the pages of a repair and their header page. What
+// its disk spoils then, the repair cannot know: the header page comes behind pages that are gone.
+func (b *Blocks) IsRepairing(replica int, address uint64) bool { return b.repairing[replica][address] }
 
 // Writes: a replica begins to write into the grid. It returns the block of which the write is the
 // last part of a repair, or nil.
@@ -84,6 +93,7 @@ func (b *Blocks) Writes(replica int, offsetBytes uint64, data []byte) (repaired 
 	case at > 0:
 		for _, block := range b.written[address] {
 			if end := at + uint64(len(data)); end <= uint64(len(block.Bytes)) && bytes.Equal(block.Bytes[at:end], data) {
+				b.repairing[replica][address] = true
 				return nil, nil
 			}
 		}
@@ -97,6 +107,7 @@ func (b *Blocks) Writes(replica int, offsetBytes uint64, data []byte) (repaired 
 // repairs: the header page of a block that another replica wrote. All other pages are durable by
 // now. Otherwise a power cut could leave a header page that promises them.
 func (b *Blocks) repairs(replica int, address uint64, page []byte) (*Block, error) {
+	delete(b.repairing[replica], address)
 	list := b.written[address]
 	for i := len(list) - 1; i >= 0; i-- {
 		block := list[i]

@@ -119,7 +119,13 @@ func TestRepairOfABlock(t *testing.T) {
 	c.writes(1, 2*2048, first[:512], "its other pages are not durable")
 	c.writes(1, 2*2048+512, second[512:], "never part of it")
 	c.writes(1, 2*2048+512, first[512:], "")
+	if !c.blocks.IsRepairing(1, 3) || c.blocks.IsRepairing(0, 3) {
+		t.Error("a repair has written pages, and the oracle does not say that it goes on there")
+	}
 	c.writes(1, 2*2048, first[:512], "")
+	if c.blocks.IsRepairing(1, 3) {
+		t.Error("a repair has written the header page, and the oracle says that it goes on")
+	}
 	c.writes(0, 2*2048, second, "")
 	c.writes(1, 2*2048, second, "")
 	c.writes(1, 2*2048+512, first[512:], "")

@@ -158,7 +158,7 @@ func (b *Blocks) MayRebuild(replica int, block *Block) bool {
 // newest checkpoint of the file before stays true: it was there.
 func (b *Blocks) Change(replica int, spoiled []*Block) (before []*Block) {
 	b.promised[replica] = max(b.promised[replica], b.disks[replica].CheckpointOp())
-	clear(b.wrote[replica])
+	b.Opens(replica)
 	for _, list := range b.written { // the order does not matter: it is a set
 		for _, block := range list {
 			if block.Faults>>replica&1 != 0 {

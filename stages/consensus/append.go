@@ -70,7 +70,7 @@ func (s *Stage) startPrepareCluster(header prepare.Header, slot stages.Slot) {
 	s.sendPrepare(op, slot, s.peers.members())
 	s.deadlines.signed(true)
 	s.spacing.prepared(s.timers.now())
-	s.pace.prepared(s.timers.now())
+	s.pace.Prepared(s.timers.now())
 	s.beats.announced(s.commits.max())
 	if s.pipeline.count() == 1 {
 		s.beats.waiting(true, s.timers.now())

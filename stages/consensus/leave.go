@@ -122,7 +122,7 @@ func (s *Stage) stepDown() {
 	s.costs.stepDown()
 	s.beats.stepDown()
 	s.pressure.stepDown(s.timers.now())
-	s.pace.stepDown(s.timers.now())
+	s.pace.Leave(s.timers.now())
 	s.upgrade.begins(0)
 	s.deadlines.upgrades(false)
 	s.status.stepDown()

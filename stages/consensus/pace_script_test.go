@@ -32,7 +32,7 @@ func TestSeveralReturnsUnderFullLoad(t *testing.T) {
 			}
 		}
 		took := w.nowNs - begunNs
-		perSecond, paced := (w.oracle.highest-begun)*second/took, w.primary().stage.pace.keptNs()
+		perSecond, paced := (w.oracle.highest-begun)*second/took, w.primary().stage.pace.TotalNs()
 		if perSecond < 40 || paced > took {
 			t.Fatalf("until it is back, after %d ms, the cluster executes %d ops per second, and keeps a pace for %d ms", took/1_000_000, perSecond,
 				paced/1_000_000)
@@ -58,7 +58,7 @@ func TestSeveralPaceEnds(t *testing.T) {
 		if least, most = min(least, done), max(most, done); done < 15 {
 			t.Fatalf("%d ops in a second for a backup that is slow: %s", done, w.text())
 		}
-		keptNs = w.primary().stage.pace.keptNs()
+		keptNs = w.primary().stage.pace.TotalNs()
 	}
 	if keptNs < 10*second || keptNs > 62*second {
 		t.Fatalf("a pace was kept for %d ms: %s", keptNs/1_000_000, w.text())
@@ -75,8 +75,8 @@ func TestSeveralNoPaceForOneThatHangs(t *testing.T) {
 	w.run(3 * second)
 	from := w.oracle.highest
 	w.run(4 * second)
-	if done := w.oracle.highest - from; done < 360 || w.primary().stage.pace.keptNs() > second {
-		t.Fatalf("%d ops in 4 s, and a pace was kept for %d ms, while a backup hangs", done, w.primary().stage.pace.keptNs()/1_000_000)
+	if done := w.oracle.highest - from; done < 360 || w.primary().stage.pace.TotalNs() > second {
+		t.Fatalf("%d ops in 4 s, and a pace was kept for %d ms, while a backup hangs", done, w.primary().stage.pace.TotalNs()/1_000_000)
 	}
 	w.close()
 }

@@ -89,7 +89,7 @@ func (s *Stage) sampleCluster(out *ClusterSample) {
 	s.lost.fill(out)
 	s.blockServing.fill(out)
 	out.LagOps, out.PausedNs = s.pressure.lag(now), s.pressure.pausedNs()
-	out.PacedNs = s.pace.keptNs()
+	out.PacedNs = s.pace.TotalNs()
 	out.Syncs, out.OpenNs = s.syncing.count(), s.opening.lastNs(now)
 	out.Release, out.ReleaseMin, out.ReleaseMax = s.limits.Release, s.limits.ReleaseMin, s.limits.ReleaseMax
 	out.UpgradeTo = s.upgrade.under()

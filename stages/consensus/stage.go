@@ -101,7 +101,7 @@ type Stage struct {
 	service   service
 	helped    helped
 	pressure  pressure
-	pace      pace
+	pace      vsr.Pace
 	upgrade   upgrade
 
 	blockServing blockServing
@@ -167,7 +167,7 @@ func New(l limits.Limits, options Options, slots *stages.Slots, r *Recovered, me
 		deadlines: newDeadlines(r.Seed),
 		costs:     newCosts(),
 		pressure:  newPressure(&l),
-		pace:      newPace(&l),
+		pace:      vsr.NewPace(&l),
 		upgrade:   newUpgrade(),
 		repair:    newRepair(int(r.Superblock.Replica), quorums.Replicas),
 		blocks:    newBlocks(int(r.Superblock.Replica), quorums.Replicas),
