@@ -48,15 +48,22 @@ func (w *world) decode(encoded []byte) bool {
 	return r.End()
 }
 
+// carrying is a world with some full blocks, and a partial one of at least two rows.
+func carrying(t *testing.T, random *rand.Rand) *world {
+	for {
+		w := filled(t, random, 12)
+		w.install()
+		if len(w.keeper.Blocks()) >= 4 && w.rows.tail.count >= 2 {
+			return w
+		}
+	}
+}
+
 // Goal: a manifest whose blocks do not have exactly the rows before the memtable, one after the
 // other, is refused; and so is one for which there is no room.
 func TestDecodeRefuses(t *testing.T) {
 	random := seeded.Rand(t)
-	w := filled(t, random, 12)
-	w.install()
-	if len(w.keeper.Blocks()) < 4 || w.rows.tail.count < 2 {
-		t.Fatalf("%d blocks, %d carried rows: the test shows little", len(w.keeper.Blocks()), w.rows.tail.count)
-	}
+	w := carrying(t, random)
 	for _, c := range []struct {
 		name string
 		do   func(p *pieces, fresh *world)
@@ -96,8 +103,7 @@ func TestDecodeRefuses(t *testing.T) {
 // Goal: a partial block that is sound but not the one of the carried rows is a fault that names it.
 func TestOpenTailRefuses(t *testing.T) {
 	random := seeded.Rand(t)
-	w := filled(t, random, 12)
-	w.install()
+	w := carrying(t, random)
 	blocks, partial := w.keeper.Blocks(), w.keeper.Partial()
 	last := blocks[len(blocks)-1]
 	ids := w.levels.Tree(storage.TreeTransferID).Runs()[0].Table(0)

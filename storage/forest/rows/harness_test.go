@@ -172,6 +172,7 @@ func (w *world) install() {
 		flushed := w.keeper.Install(w.under)
 		w.levels.Install(w.under, &flushed)
 		w.keeper.Installed()
+		w.under = nil
 	}
 	w.check()
 }

@@ -77,7 +77,6 @@ func TestPulseReadsAhead(t *testing.T) {
 				open++
 			}
 		}
-		w.under = nil
 		w.plan(false)
 		one, other := w.reopened(), w.reopened()
 		for _, again := range []*world{one, other} { // only rows are to be waited for
