@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 }
 
 // endsWithin bounds every wait for a process.
-const endsWithin = 20 * time.Second
+const endsWithin = time.Minute
 
 // command is a process of ours.
 func command(environment []string, arguments ...string) *exec.Cmd {
