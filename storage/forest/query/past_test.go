@@ -107,7 +107,7 @@ func TestScansThatEnd(t *testing.T) {
 	}{
 		"an empty state":              {empty, func(*accounting.TransferScan) {}},
 		"no side of the account":      {s, func(q *accounting.TransferScan) { q.ByAccount = true }},
-		"a range behind all":          {s, func(q *accounting.TransferScan) { q.TimestampMin = s.clock + 2 }}, // an expiry may be one later than the clock
+		"a range behind all":          {s, func(q *accounting.TransferScan) { q.TimestampMin = s.clock + 2 }}, // one behind an expiry
 		"a range before all":          {s, func(q *accounting.TransferScan) { q.TimestampMax = 5 }},
 		"a range that ends too early": {s, func(q *accounting.TransferScan) { q.TimestampMin, q.TimestampMax = 500, 400 }},
 		"a value of no row":           {s, func(q *accounting.TransferScan) { q.UserData64 = 1 << 50 }},
