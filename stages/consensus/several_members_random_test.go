@@ -29,7 +29,8 @@ type losses struct {
 	w     *several
 	bad   map[int]bool     // no file, or one that is not whole, or that has no vote
 	gone  map[int]bool     // no file at all
-	old   map[int]testFile // the one that was lost
+	old   map[int]testFile // the one that was lost, as it was left
+	lives map[int]bool     // the old one runs, or has run last
 	aside map[int]testFile // the right one, while the old one runs in its place
 
 	number    uint64 // of the newest file
@@ -68,9 +69,28 @@ func (l *losses) seesWhoIsUp(i int) {
 	}
 }
 
+// keep the old file as it was left. A voter that is set back to what it was earlier has forgotten
+// what it acknowledged, which no protocol survives.
+func (l *losses) keep(i int) {
+	if l.lives[i] {
+		l.old[i] = l.w.machines[i].file()
+	}
+	delete(l.lives, i)
+}
+
+// runsOld starts a machine with the file that it has lost.
+func (l *losses) runsOld(i int) {
+	l.down(i)
+	l.keep(i)
+	l.runs(i, l.old[i])
+	l.lives[i] = true
+	l.count["old"]++
+}
+
 // runs starts a machine with a file.
 func (l *losses) runs(i int, f testFile) {
 	l.down(i)
+	l.keep(i)
 	m := l.w.machines[i]
 	m.superblock, m.superblockSum, m.disk, m.tables, m.trailers, m.grid = f.superblock, f.sum, f.disk, f.tables, f.trailers, f.grid
 	delete(l.w.oracle.copies, i)
@@ -148,6 +168,8 @@ func (l *losses) drive() {
 	case l.stage <= int(w.l.PipelineOpsMax):
 		c.fields.Operation, c.body = wire.OperationNoop, nil
 	default:
+		l.down(l.recovered)
+		l.keep(l.recovered)
 		delete(l.gone, l.recovered)
 		w.format(l.recovered, l.number, c.fields.View+2)
 		l.seesWhoIsUp(l.recovered)
@@ -179,7 +201,7 @@ func (l *losses) mishap(filesMax int) {
 		i = l.recovered
 	}
 	_, isOld := l.aside[i]
-	old, hasOld := l.old[i]
+	_, hasOld := l.old[i]
 	switch r.IntN(9) {
 	case 0, 1:
 		if len(l.bad) < filesMax && !l.bad[i] && !isOld && l.recovered != i {
@@ -201,13 +223,11 @@ func (l *losses) mishap(filesMax int) {
 		switch {
 		case !hasOld:
 		case l.recovered == i && !w.machines[i].isUp:
-			l.runs(i, old) // it lives while it is replaced
-			l.count["old"]++
+			l.runsOld(i) // it lives while it is replaced
 		case !isOld && !l.gone[i] && l.recovered != i:
 			l.down(i)
 			l.aside[i] = w.machines[i].file()
-			l.runs(i, old)
-			l.count["old"]++
+			l.runsOld(i)
 		default:
 			l.restore(i)
 		}
@@ -282,8 +302,8 @@ func TestSeveralMembersRandom(t *testing.T) {
 		w.maySpread, w.losesFiles = true, true
 		w.lossPer = w.random.IntN(30)
 		w.clients[0].isQuiet = true
-		l := losses{w: w, bad: map[int]bool{}, gone: map[int]bool{}, old: map[int]testFile{}, aside: map[int]testFile{}, number: 10_000,
-			recovered: -1, isUpgrade: i/4%2 == 1, count: total}
+		l := losses{w: w, bad: map[int]bool{}, gone: map[int]bool{}, old: map[int]testFile{}, lives: map[int]bool{},
+			aside: map[int]testFile{}, number: 10_000, recovered: -1, isUpgrade: i/4%2 == 1, count: total}
 		filesMax, isTooMuch := w.quorums.Replication-1, i%3 == 2
 		if isTooMuch {
 			filesMax++

@@ -668,7 +668,11 @@ func TestOutputsInFrames(t *testing.T) {
 		memory := arena.New()
 		m := New(l, memory, cluster, disk, disk)
 		job := jobOf(storage.JobFlushTree, storage.TreeTransferID, 60, 1)
-		job.Source = &source{entries: draw(random, storage.TreeTransferID, 1000)}
+		var entries []entry
+		for len(entries) < 800 { // fewer may not fill more tables than there are frames
+			entries = draw(random, storage.TreeTransferID, 1000)
+		}
+		job.Source = &source{entries: entries}
 		for range frames {
 			job.Frames = append(job.Frames, make([]byte, l.BlockBytes))
 		}
@@ -682,8 +686,8 @@ func TestOutputsInFrames(t *testing.T) {
 				t.Errorf("output %d of %d is not in its memory", i, len(job.Tables))
 			}
 		}
-		if got := read(t, l, disk, storage.TreeTransferID, job.Tables); len(got) != len(job.Source.(*source).entries) {
-			t.Errorf("%d frames: %d entries, want %d", frames, len(got), len(job.Source.(*source).entries))
+		if got := read(t, l, disk, storage.TreeTransferID, job.Tables); len(got) != len(entries) {
+			t.Errorf("%d frames: %d entries, want %d", frames, len(got), len(entries))
 		}
 		memory.Close()
 	}
