@@ -51,7 +51,8 @@ func (m *Machine) onLeft() {
 		m.fail("the process may end, and %d events are in the log behind the checkpoint of op %d; %d are tolerated", events,
 			m.medium.checkpointOp, m.limits.TailEventsMax)
 	}
-	if h := prepare.Header(m.cluster.judge.history[m.medium.durableOp][:prepare.HeaderBytes]); isNoop(h) {
+	head := m.medium.durableOp
+	if head > 0 && isNoop(prepare.Header(m.cluster.judge.history[head][:prepare.HeaderBytes])) { // without an op there is no header
 		m.result.Coverage.Settled++
 	}
 }
