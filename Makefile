@@ -58,8 +58,8 @@ cluster: ## SEEDS seeds of clusters of several replicas; with SHORT=true, withou
 cluster-seed: ## replays SEED of a cluster and prints what the replicas say, write and decide
 	@$(GO) run ./sim/cmd/clusters -seed=$(SEED) -short=$(SHORT)
 
-cluster-long: ## 5000 seeds of clusters, in parts of MINUTES; each part goes on where the one before stopped, and renews docs/clusters.md
-	$(GO) run ./sim/cmd/clusters -seeds=5000 -minutes=$(MINUTES) -progress=bin/clusters.progress -out=docs/clusters.md
+cluster-long: ## 10,000 seeds of clusters, in parts of MINUTES; each goes on where the last one stopped, and renews docs/clusters.*
+	$(GO) run ./sim/cmd/clusters -first=7000001 -seeds=7010000 -minutes=$(MINUTES) -progress=docs/clusters.progress -out=docs/clusters.md
 
 sim-long: ## seeds of single replicas and of clusters from FROM on (clock, commit, a number), for MINUTES; shrinks failures; report in bin/sim-long.md
 	$(GO) run ./sim/cmd/clusters -from=$(FROM) -minutes=$(MINUTES) -short=$(SHORT) -out=bin/sim-long.md

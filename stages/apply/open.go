@@ -35,6 +35,9 @@ type Ahead struct {
 func (s *Stage) Expect(ahead Ahead, memory *arena.Arena) {
 	s.ahead = ahead
 	s.forest.Touch(memory, &s.checkpoint)
+	if s.limits.TouchesMemoryAtStart() {
+		s.grid.Touch(memory)
+	}
 }
 
 // open gives the forest the state of the checkpoint: that of the start, or one that came with

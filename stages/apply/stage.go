@@ -197,7 +197,7 @@ func New(l limits.Limits, cluster wire.U128, slots *stages.Slots, checkpoint sto
 	s.wants.workers = make([]storage.Ref, l.CompactWorkers)
 	s.body = coro.New(s.work)
 	s.running = s.body
-	// The grid's cache is not touched at start. Reading a page takes longer than clearing its
+	// The grid's cache of pages is not touched at start. Reading a page takes longer than clearing its
 	// memory, and a small file never fills the cache.
 	s.grid = grid.New(l, memory, disk, gridAt, cluster, arena.Options{})
 	s.forest = forest.New(l, memory, s.grid, s)

@@ -227,7 +227,7 @@ func (p *part) take(line string) error {
 
 const summaryHead = `# Clusters in the simulator
 
-Written by "make cluster-long", which goes on where it was ended. [sim/doc.go](../sim/doc.go) says what a seed is.
+Written by "make cluster-long", which goes on where clusters.progress beside this page ends. [sim/doc.go](../sim/doc.go) says what a seed is.
 "go run ./sim/cmd/clusters -seed=N" replays one and prints what the replicas say to each other.
 
 Each seed runs the production stages of 2 to 6 replicas on disks, clocks and a network that the seed controls. Machines crash,
