@@ -227,8 +227,8 @@ func (p *part) take(line string) error {
 
 const summaryHead = `# Clusters in the simulator
 
-Written by "make cluster-long", which goes on where clusters.progress beside this page ends. [sim/doc.go](../sim/doc.go) says what a seed is.
-"go run ./sim/cmd/clusters -seed=N" replays one and prints what the replicas say to each other.
+Written by "make cluster-long", which goes on where clusters.progress beside this page ends. [sim/doc.go](../sim/doc.go) says what
+a seed is. "go run ./sim/cmd/clusters -seed=N" replays one and prints what the replicas say to each other.
 
 Each seed runs the production stages of 2 to 6 replicas on disks, clocks and a network that the seed controls. Machines crash,
 lose power, stand still and are away for long. The network cuts, delays and changes bytes. Disks fail, are slow, and damage logs and
