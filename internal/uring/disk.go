@@ -43,6 +43,7 @@ type (
 		code        uint8
 		flags       ports.WriteFlags
 		isVoid      bool // a no-operation was submitted in its place
+		cancels     uint16
 	}
 )
 
@@ -51,6 +52,14 @@ const none = 0xffffffff
 // transferBytesMax is the most that one operation transfers: the length must fit a completion's
 // Result.
 const transferBytesMax = 1 << 30
+
+// cancelsMax is how often in a row the kernel may take back one operation. Most operations on files
+// run in a thread that the kernel makes for that. If it cannot make one, all operations that wait
+// for it end with -ECANCELED, and none of them has begun. The usual reason passes: signals, which
+// Go's scheduler sends to busy threads, came at each of its four tries (the kernel's io_uring/io-wq.c,
+// WORKER_INIT_LIMIT). A limit on threads or memory may stay, so that there is an end. The four tries
+// take some 30 ms.
+const cancelsMax = 100
 
 // Disk is ports.Disk over the thread's ring.
 type Disk struct {
@@ -218,7 +227,10 @@ func (d *Disk) complete(_ uint8, slot uint32, result int32, _ uint32) {
 		c.isFailed = true
 	case result == -int32(unix.EINTR) || result == -int32(unix.EAGAIN):
 		// The operation has not begun. It is submitted again.
+	case result == -int32(unix.ECANCELED) && o.cancels < cancelsMax:
+		o.cancels++ // nor has this one
 	default:
+		o.cancels = 0
 		d.progress(o, c, slot, result)
 	}
 	if c.inKernel == 0 {

@@ -199,6 +199,48 @@ func TestChainCutByEnter(t *testing.T) {
 	}
 }
 
+// takenBack is a port for no-operations in place of a disk's operations. It tells the disk that the
+// kernel took each of them back.
+type takenBack struct{ *Disk }
+
+func (b takenBack) complete(kind uint8, slot uint32, _ int32, flags uint32) {
+	b.Disk.complete(kind, slot, -int32(unix.ECANCELED), flags)
+}
+
+// Goal: operations that the kernel takes back before they have begun are submitted again, in the
+// order of their chain, and not for ever.
+func TestChainTakenBack(t *testing.T) {
+	const canceled = -int32(unix.ECANCELED)
+	for _, times := range []int{1, cancelsMax, cancelsMax + 1} {
+		thread, memory := newThread(t)
+		disk := thread.Disk(tempFile(t), 16).(*Disk)
+		start(t, thread)
+		data, read := memory.Bytes(sectorBytes, sectorBytes, "test"), memory.Bytes(sectorBytes, sectorBytes, "test")
+		data[0] = 1
+		disk.Write(1, 0, data, ports.WriteLinked)
+		disk.Read(2, 0, read)
+		thread.ports = append(thread.ports, takenBack{disk})
+		for range times {
+			thread.flush()
+			for _, entry := range thread.queued {
+				data := uint64(len(thread.ports)-1)<<56 | uint64(uint32(entry.UserData))
+				*entry = giouring.SubmissionQueueEntry{OpCode: giouring.OpNop, UserData: data}
+			}
+			for disk.ready.Count() == 0 && disk.completions.Count() == 0 {
+				thread.Turn()
+			}
+		}
+		got := results(t, thread, disk, 2)
+		if times > cancelsMax {
+			if got[1] != canceled || got[2] != canceled {
+				t.Errorf("taken back %d times: results %v", times, got)
+			}
+		} else if got[1] != sectorBytes || got[2] != sectorBytes || !bytes.Equal(data, read) {
+			t.Errorf("taken back %d times: results %v, or the linked read overtook its write", times, got)
+		}
+	}
+}
+
 // Goal: more operations than the submission queue holds wait for their turn; chains as long as the
 // queue work.
 func TestMoreOperationsThanEntries(t *testing.T) {
