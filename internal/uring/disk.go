@@ -56,9 +56,9 @@ const transferBytesMax = 1 << 30
 // cancelsMax is how often in a row the kernel may take back one operation. Most operations on files
 // run in a thread that the kernel makes for that. If it cannot make one, all operations that wait
 // for it end with -ECANCELED, and none of them has begun. The usual reason passes: signals, which
-// Go's scheduler sends to busy threads, came at each of its four tries (the kernel's io_uring/io-wq.c,
-// WORKER_INIT_LIMIT). A limit on threads or memory may stay, so that there is an end. The four tries
-// take some 30 ms.
+// Go's scheduler sends to busy threads, came at each of its four tries (WORKER_INIT_LIMIT in the
+// kernel's io_uring/io-wq.c), which take some 30 ms. A limit on threads or memory may stay, so that
+// there is an end.
 const cancelsMax = 100
 
 // Disk is ports.Disk over the thread's ring.

@@ -208,10 +208,12 @@ func (g *group) commonOp() (op uint64, offsets [2]uint64) {
 
 // superblock is what an inspection says of the copies of a superblock.
 type superblock struct {
+	Chosen int `json:"chosen"` // the copy that a start takes
 	Copies []struct {
 		Fields struct {
 			Sequence uint64 `json:"sequence"`
 			View     uint64 `json:"view"`
+			LogView  uint64 `json:"log_view"`
 		} `json:"fields"`
 	} `json:"copies"`
 }
