@@ -60,8 +60,8 @@ func TestDamagedLogs(t *testing.T) {
 	t.Logf("| damaged logs on all replicas | %d | %s |", len(took), spread(took))
 }
 
-// hasFrozenList tells whether a replica crashed in a view change. Its head and what is uncertain above
-// it are then in its superblock, whatever becomes of its log.
+// hasFrozenList tells whether a replica crashed in a view change. Its head and what is uncertain
+// above it are then in its superblock, whatever becomes of its log.
 func (g *group) hasFrozenList() bool {
 	g.t.Helper()
 	for i := range replicas {
