@@ -6,143 +6,12 @@ import (
 
 	"ledger/internal/seeded"
 	"ledger/limits"
-	"ledger/stages"
-	"ledger/storage/datafile"
 	"ledger/wire"
 )
 
-// testFile is the data file of a machine.
-type testFile struct {
-	superblock       datafile.Superblock
-	sum              wire.Checksum
-	disk             []diskSlot
-	tables, trailers map[uint64]bool
-	grid             testGrid
-}
-
-func (m *machine) file() testFile {
-	return testFile{m.superblock, m.superblockSum, m.disk, m.tables, m.trailers, m.grid}
-}
-
-// losses are the files of a world that are lost, and that come back.
-type losses struct {
-	w     *several
-	bad   map[int]bool     // no file, or one that is not whole, or that has no vote
-	gone  map[int]bool     // no file at all
-	old   map[int]testFile // the one that was lost, as it was left
-	lives map[int]bool     // the old one runs, or has run last
-	aside map[int]testFile // the right one, while the old one runs in its place
-
-	number    uint64 // of the newest file
-	recovered int    // the machine for which ledger recover runs; -1: it does not run
-	stage     int    // requests that it has sent
-	isUpgrade bool   // programs are replaced as well
-	count     map[string]int
-}
-
-func (l *losses) down(i int) {
-	if m := l.w.machines[i]; m.isUp {
-		m.powerCut()
-		l.w.disconnect(i)
-	}
-}
-
-func (l *losses) up(i int) {
-	m := l.w.machines[i]
-	if m.isUp || l.gone[i] {
-		return
-	}
-	if l.isUpgrade && l.w.random.IntN(2) == 0 {
-		m.offered = both
-	}
-	l.w.begin(i)
-	l.seesWhoIsUp(i)
-}
-
-// seesWhoIsUp: a machine knows that those which are down are not connected.
-func (l *losses) seesWhoIsUp(i int) {
-	for j, other := range l.w.machines {
-		if j != i && !other.isUp {
-			m := l.w.machines[i]
-			m.netEvents = append(m.netEvents, stages.NetToConsensus{Kind: stages.NetPeerLost, Peer: uint8(j)})
-		}
-	}
-}
-
-// keep the old file as it was left. A voter that is set back to what it was earlier has forgotten
-// what it acknowledged, which no protocol survives.
-func (l *losses) keep(i int) {
-	if l.lives[i] {
-		l.old[i] = l.w.machines[i].file()
-	}
-	delete(l.lives, i)
-}
-
-// runsOld starts a machine with the file that it has lost.
-func (l *losses) runsOld(i int) {
-	l.down(i)
-	l.keep(i)
-	l.runs(i, l.old[i])
-	l.lives[i] = true
-	l.count["old"]++
-}
-
-// runs starts a machine with a file.
-func (l *losses) runs(i int, f testFile) {
-	l.down(i)
-	l.keep(i)
-	m := l.w.machines[i]
-	m.superblock, m.superblockSum, m.disk, m.tables, m.trailers, m.grid = f.superblock, f.sum, f.disk, f.tables, f.trailers, f.grid
-	delete(l.w.oracle.copies, i)
-	for key := range l.w.oracle.ballots {
-		if key.machine == i {
-			delete(l.w.oracle.ballots, key)
-		}
-	}
-	l.w.begin(i)
-	l.seesWhoIsUp(i)
-}
-
-// restore ends the life of an old file.
-func (l *losses) restore(i int) {
-	if f, ok := l.aside[i]; ok {
-		delete(l.aside, i)
-		l.runs(i, f)
-	}
-}
-
-// formatted is how many other replicas have a new file that is not whole. Who formats so many that
-// they are a quorum makes a new cluster, and no replica can tell: docs/design/cluster.md, "What it
-// does not protect".
-func (l *losses) formatted(except int) (count int) {
-	for i := range l.w.machines {
-		if i != except && l.bad[i] && !l.gone[i] {
-			count++
-		}
-	}
-	return count
-}
-
-// lose a file. Half of the times somebody formats a new one.
-func (l *losses) lose(i int) {
-	l.down(i)
-	l.old[i], l.bad[i], l.gone[i] = l.w.machines[i].file(), true, true
-	l.w.machines[i].superblock.Incarnation = 0
-	l.count["lost"]++
-	if l.w.random.IntN(2) == 0 && 1+l.formatted(i) < l.w.quorums.ViewChange {
-		l.number++
-		delete(l.gone, i)
-		l.w.format(i, l.number, 0)
-		l.seesWhoIsUp(i)
-		l.count["formatted"]++
-	}
-}
-
 // recover begins to do what ledger recover does.
 func (l *losses) recover(i int) {
-	l.restore(i)
-	l.down(i)
-	l.gone[i] = true
+	l.discard(i)
 	l.number++
 	l.recovered, l.stage = i, 0
 }
@@ -168,11 +37,7 @@ func (l *losses) drive() {
 	case l.stage <= int(w.l.PipelineOpsMax):
 		c.fields.Operation, c.body = wire.OperationNoop, nil
 	default:
-		l.down(l.recovered)
-		l.keep(l.recovered)
-		delete(l.gone, l.recovered)
-		w.format(l.recovered, l.number, c.fields.View+2)
-		l.seesWhoIsUp(l.recovered)
+		l.make(l.recovered, l.number, c.fields.View+2)
 		l.recovered = -1
 		l.count["recovered"]++
 		return
@@ -183,12 +48,10 @@ func (l *losses) drive() {
 
 // look which new files are whole.
 func (l *losses) look() {
-	for i := range l.w.machines {
-		m := l.w.machines[i]
-		_, isOld := l.aside[i]
-		if l.bad[i] && !isOld && i != l.recovered && m.isUp && m.stage.members.now()[i] == m.superblock.Incarnation && m.stage.isSettled() &&
+	for i, m := range l.w.machines {
+		if s := &l.seats[i]; s.is == seatUnfit && m.isUp && m.stage.members.now()[i] == m.superblock.Incarnation && m.stage.isSettled() &&
 			m.stage.service.wasServing() && m.stage.commits.min()+4 >= l.w.oracle.highest && m.superblock.SyncOpMax == 0 {
-			delete(l.bad, i)
+			s.is = seatWhole
 		}
 	}
 }
@@ -200,15 +63,14 @@ func (l *losses) mishap(filesMax int) {
 	if l.recovered >= 0 && r.IntN(3) == 0 {
 		i = l.recovered
 	}
-	_, isOld := l.aside[i]
-	_, hasOld := l.old[i]
+	s := &l.seats[i]
 	switch r.IntN(9) {
 	case 0, 1:
-		if len(l.bad) < filesMax && !l.bad[i] && !isOld && l.recovered != i {
+		if l.bad() < filesMax && (s.is == seatFirst || s.is == seatWhole) {
 			l.lose(i)
 		}
 	case 2, 3:
-		if l.recovered < 0 && l.bad[i] && r.IntN(2) == 0 {
+		if l.recovered < 0 && s.isBad() && r.IntN(2) == 0 {
 			l.recover(i)
 		}
 	case 4:
@@ -220,15 +82,14 @@ func (l *losses) mishap(filesMax int) {
 	case 7:
 		w.machines[i].pausedNs = w.nowNs + uint64(r.IntN(2*second))
 	case 8:
-		switch {
-		case !hasOld:
-		case l.recovered == i && !w.machines[i].isUp:
-			l.runsOld(i) // it lives while it is replaced
-		case !isOld && !l.gone[i] && l.recovered != i:
-			l.down(i)
-			l.aside[i] = w.machines[i].file()
-			l.runsOld(i)
-		default:
+		switch s.is {
+		case seatWhole, seatUnfit:
+			l.runOld(i)
+		case seatNone, seatOldForNone:
+			if l.recovered == i && !w.machines[i].isUp {
+				l.runOld(i) // it lives while it is replaced
+			}
+		case seatOldForWhole, seatOldForUnfit:
 			l.restore(i)
 		}
 	}
@@ -255,9 +116,9 @@ func (l *losses) end() {
 		w.isolate(i, false)
 		m.pausedNs = 0
 	}
-	for until := w.nowNs + 300*second; len(l.bad) > 0 || l.recovered >= 0; {
+	for until := w.nowNs + 300*second; l.bad() > 0 || l.recovered >= 0; {
 		if w.nowNs > until {
-			w.t.Fatalf("seed %d: the files of machines %v are not replaced: %s", w.seed, l.bad, w.text())
+			w.t.Fatalf("seed %d: not all files are replaced: %s%s", w.seed, l.text(), w.text())
 		}
 		w.run(second / 10)
 		if l.recovered >= 0 && l.stage <= 1 {
@@ -266,7 +127,7 @@ func (l *losses) end() {
 		l.drive()
 		l.look()
 		for i, m := range w.machines {
-			if l.recovered < 0 && l.bad[i] && (l.gone[i] || m.isUp && m.stage.isStranger()) {
+			if l.recovered < 0 && l.seats[i].isBad() && (l.seats[i].isEmpty() || m.isUp && m.stage.isStranger()) {
 				l.recover(i)
 			}
 		}
@@ -302,8 +163,7 @@ func TestSeveralMembersRandom(t *testing.T) {
 		w.maySpread, w.losesFiles = true, true
 		w.lossPer = w.random.IntN(30)
 		w.clients[0].isQuiet = true
-		l := losses{w: w, bad: map[int]bool{}, gone: map[int]bool{}, old: map[int]testFile{}, lives: map[int]bool{},
-			aside: map[int]testFile{}, number: 10_000, recovered: -1, isUpgrade: i/4%2 == 1, count: total}
+		l := losses{w: w, seats: make([]seat, replicas), number: 10_000, recovered: -1, isUpgrade: i/4%2 == 1, count: total}
 		filesMax, isTooMuch := w.quorums.Replication-1, i%3 == 2
 		if isTooMuch {
 			filesMax++

@@ -74,11 +74,6 @@ func (w *several) format(index int, incarnation uint64, view uint32) {
 	}
 	m.grid = testGrid{}
 	delete(w.oracle.copies, index)
-	for key := range w.oracle.ballots {
-		if key.machine == index {
-			delete(w.oracle.ballots, key)
-		}
-	}
 	w.begin(index)
 }
 
@@ -360,11 +355,6 @@ func TestSeveralReplacedFileLives(t *testing.T) {
 		}
 		w.lose(c)
 		w.machines[c].superblock, w.machines[c].disk = old, disk
-		for key := range w.oracle.ballots {
-			if key.machine == c {
-				delete(w.oracle.ballots, key)
-			}
-		}
 		highest := w.oracle.highest
 		for i, m := range w.machines {
 			if i != c && i != stale && i != voter {

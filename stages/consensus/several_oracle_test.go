@@ -32,6 +32,7 @@ type ackKey struct {
 
 type ballotKey struct {
 	machine int
+	file    uint64 // another file says other things
 	logView uint32
 }
 
@@ -84,11 +85,11 @@ func (o *oracle) count(machine int, view uint32, op uint64, checksum wire.Checks
 	if machine != primary {
 		o.acks[key] |= 1 << machine
 	}
-	acks := 0
+	acks, members := 0, o.headers[checksum].Members()
 	for i, m := range o.w.machines {
 		switch {
 		case i == primary:
-			if m.superblock.LogView == view && m.has(op, checksum) {
+			if m.superblock.LogView == view && m.has(op, checksum) && members.Counts(i, m.superblock.Incarnation) {
 				acks++
 			}
 		case o.acks[key]>>i&1 != 0:
@@ -148,7 +149,7 @@ func (o *oracle) voted(m *machine, view uint32, message []byte) {
 	e := peer.Envelope{Command: peer.CommandDoViewChange, View: view, BodyBytes: uint32(len(message) - 256), Incarnation: 1}
 	d.Decode(message[:256], &e, &o.w.bounds)
 	list := append(bytes.Clone(d.Uncertain[:]), message[256:]...)
-	key := ballotKey{m.index, d.LogView}
+	key := ballotKey{m.index, m.superblock.Incarnation, d.LogView}
 	if before, ok := o.ballots[key]; ok && !bytes.Equal(before, list) {
 		o.w.t.Fatalf("seed %d: machine %d says two things of log view %d", o.w.seed, m.index, d.LogView)
 	}
