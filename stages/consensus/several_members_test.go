@@ -364,8 +364,9 @@ func TestSeveralReplacedFileLives(t *testing.T) {
 		}
 		w.isolate(stale, false)
 		w.begin(c)
+		logView := w.logView()
 		w.run(15 * second)
-		if w.oracle.highest > highest {
+		if w.oracle.highest > highest || w.logView() > logView {
 			t.Fatalf("seed %d: the replaced file votes: %s", w.seed, w.text())
 		}
 		if p := w.primaryOrNil(); p != nil && p.stage.mayOrder() {
