@@ -25,7 +25,7 @@ import (
 //  1. A member op names the new file. From it on, nothing of the lost file counts.
 //  2. A pipeline of further ops is committed, without that replica. All that the lost file can have
 //     helped to commit is further down than a view change may truncate.
-//  3. The file is made. It begins in a view after all those for which a vote of the lost file counted.
+//  3. The file is made. Its view is after all those for which a vote of the lost file counted.
 //
 // The file gets its name when it is whole and on the disk. A command that ends before leaves no
 // file, and a number in the cluster's state that no file has: it is run again.

@@ -35,13 +35,13 @@ func (m *machine) put(f testFile) {
 //	whole, unfit, none <--swap--> the lost file is in its place
 type seat struct {
 	is seatState
-	// spare is the file that is not in the machine: the one that was lost; the right one while the lost
-	// one is in its place. There is none in seatFirst and seatOldForNone.
+	// spare is the file that is not in the machine: the one that was lost; the right one while the
+	// lost one is in its place. There is none in seatFirst and seatOldForNone.
 	//
-	// A file comes back as it was left, and not as it was when it was lost. Until its index has another
-	// name its votes count, and with four or six replicas they do so even longer, in a view of before
-	// with a primary that has heard nothing. A voter that forgets what it has acknowledged or voted is
-	// what no protocol survives.
+	// A file comes back as it was left, and not as it was when it was lost. Until its index has
+	// another name its votes count. With four or six replicas they do so even longer: in a view
+	// of before, with a primary that has heard nothing. No protocol survives a voter that forgets
+	// what it has acknowledged or voted.
 	spare testFile
 }
 
