@@ -16,6 +16,8 @@ const (
 	warmTriesMax   = 64 // a key needs some pages, one after the other: two for each run that may have it
 	warmReadsMax   = 48 // reads in flight; leaves room for a read that execution waits for
 	warmPerStepMax = 64
+	// So many keys in a row for which nothing could be done end a step: their pages are on the way.
+	warmVainMax = 8
 )
 
 // warmKind of a warmKey.
@@ -85,8 +87,8 @@ func (s *Rows) warmBegin(k warmKey) {
 // grid has made progress, and again while it returns true: then keys wait, and no read is under way
 // whose end would be progress.
 func (s *Rows) WarmStep() (more bool) {
-	q := &s.warm
-	for steps := min(q.count, warmPerStepMax); steps > 0 && s.pages.InFlight() < warmReadsMax; steps-- {
+	q, vain := &s.warm, 0
+	for steps := min(q.count, warmPerStepMax); steps > 0 && vain < warmVainMax && s.pages.InFlight() < warmReadsMax; steps-- {
 		k := q.keys[q.head]
 		q.head = (q.head + 1) % uint32(len(q.keys))
 		q.count--
@@ -94,8 +96,12 @@ func (s *Rows) WarmStep() (more bool) {
 		isDone := s.warmTry(&k)
 		// A key whose page has not arrived yet has not been tried in vain: pages of other keys may
 		// arrive many times before it.
-		if now := s.pages.InFlight(); now > before || now == 0 {
+		now := s.pages.InFlight()
+		if now > before || now == 0 {
 			k.tries++
+		}
+		if vain++; isDone || now > before || now == 0 {
+			vain = 0
 		}
 		if !isDone && k.tries < warmTriesMax {
 			q.push(k)
