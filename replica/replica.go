@@ -205,15 +205,15 @@ func sender[T any](to *ring.SPSC[T], waker ring.Waker) stages.Sender[T] {
 	return stages.Sender[T]{Ring: to, Waker: waker}
 }
 
-// NextTurnNs is the earliest timer of a driver that has not passed at nowNs, or stages.NoTurn.
-func (r *Replica) NextTurnNs(nowNs uint64) uint64 {
-	next := stages.NoTurn
-	for _, driver := range r.Drivers {
-		if timer := driver.NextTurnNs(); timer > nowNs {
-			next = min(next, timer)
+// Sent is the set of the drivers, by number, for which messages of one driver wait on a ring. The
+// threads of a server learn that from their wakers, and the simulator, which has none, from here.
+func (r *Replica) Sent(driver int) (consumers uint32) {
+	for i := range r.edges {
+		if e := &r.edges[i]; e.producer == driver && e.length() > 0 {
+			consumers |= 1 << e.consumer
 		}
 	}
-	return next
+	return consumers
 }
 
 // Stop unwinds the work of the stages without finishing it. Only the simulator calls it, for a

@@ -69,6 +69,7 @@ type EdgeSample struct {
 // edge is a ring with its figures.
 type edge struct {
 	name      string
+	producer  int // stage
 	consumer  int // stage
 	capacity  int
 	length    func() int
@@ -80,7 +81,7 @@ func edgeOf[R interface {
 	LenMax() int
 	Capacity() int
 }](from, to int, ring R) edge {
-	return edge{stages.NameOf(from) + "_to_" + stages.NameOf(to), to, ring.Capacity(), ring.Len, ring.LenMax}
+	return edge{stages.NameOf(from) + "_to_" + stages.NameOf(to), from, to, ring.Capacity(), ring.Len, ring.LenMax}
 }
 
 // sampler is memory that a thread fills when it is asked. The asking thread reads it after the

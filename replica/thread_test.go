@@ -127,13 +127,3 @@ func TestThreadTimerRepeats(t *testing.T) {
 		t.Errorf("%d waits for %d turns", len(k.waitsNs), times)
 	}
 }
-
-// Goal: the simulator's clock goes on to the earliest timer of any driver that has not passed.
-func TestNextTurnOfReplica(t *testing.T) {
-	r := &Replica{Drivers: []stages.Driver{&sleepyDriver{timerNs: 70}, &sleepyDriver{timerNs: stages.NoTurn}, &sleepyDriver{timerNs: 50}}}
-	for _, test := range []struct{ nowNs, want uint64 }{{0, 50}, {49, 50}, {50, 70}, {69, 70}, {70, stages.NoTurn}} {
-		if got := r.NextTurnNs(test.nowNs); got != test.want {
-			t.Errorf("at %d the next turn is at %d, want %d", test.nowNs, got, test.want)
-		}
-	}
-}

@@ -140,8 +140,6 @@ func (m *Machine) pause() {
 	}
 }
 
-// quiet tells whether the stages and the disk are idle. In a world of several machines, what is yet
-// to happen may be that of others, which may never rest: one that scrubs has always something.
-func (m *Machine) quiet() bool {
-	return len(m.disk.flying) == 0 && (len(m.world.machines) > 1 || len(m.events.heap) == 0)
-}
+// quiet tells whether the disk and the connections are idle. What is yet to happen on other
+// machines does not count. They may never rest: one that scrubs has always something to do.
+func (m *Machine) quiet() bool { return len(m.disk.flying) == 0 && m.events.count == 0 }

@@ -11,7 +11,7 @@ func TestClock(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 0))
 	for range 2000 {
 		q := &events{nowNs: random.Uint64N(1 << 40)}
-		c := clock{machine: &Machine{random: random, events: q}}
+		c := clock{machine: &Machine{random: random, events: q.agenda()}}
 		c.boot()
 		q.nowNs += random.Uint64N(1 << 44)
 		timer := c.monotonicNs() + 1 + random.Uint64N(1<<random.IntN(45))

@@ -30,7 +30,7 @@ func (s *switchboard) dial(address [18]byte) (other *Network, there, back *path,
 
 // add makes a network that listens.
 func (s *switchboard) add(random *rand.Rand, places uint32, address byte) *Network {
-	n := newNetwork(s.events, random, places, places, func(format string, arguments ...any) {
+	n := newNetwork(s.events.agenda(), random, places, places, func(format string, arguments ...any) {
 		panic(violation{fmt.Sprintf(format, arguments...)})
 	})
 	n.dial = s.dial

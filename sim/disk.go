@@ -57,7 +57,7 @@ type diskOperation struct {
 // Disk is the machine's disk: an image, the operations under way, and the faults of the disk.
 type Disk struct {
 	image  *Image
-	events *events
+	events *agenda
 	random *rand.Rand
 	fail   func(format string, arguments ...any)
 
@@ -103,7 +103,7 @@ type DiskPort struct {
 
 var _ ports.Disk = (*DiskPort)(nil)
 
-func newDisk(image *Image, q *events, random *rand.Rand, fail func(string, ...any)) *Disk {
+func newDisk(image *Image, q *agenda, random *rand.Rand, fail func(string, ...any)) *Disk {
 	return &Disk{image: image, events: q, random: random, fail: fail, onSync: func(Zone, bool) {}, placeBytes: image.sectorBytes}
 }
 

@@ -24,7 +24,7 @@ type diskBench struct {
 func newDiskBench(t *testing.T, seed uint64) *diskBench {
 	b := &diskBench{t: t, memory: arena.New()}
 	t.Cleanup(b.memory.Close)
-	b.disk = newDisk(newImage(512), &b.events, rand.New(rand.NewPCG(seed, 0)), func(format string, arguments ...any) {
+	b.disk = newDisk(newImage(512), b.events.agenda(), rand.New(rand.NewPCG(seed, 0)), func(format string, arguments ...any) {
 		panic(violation{fmt.Sprintf(format, arguments...)})
 	})
 	b.port = b.disk.port(PortJournal, 16)

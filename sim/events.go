@@ -4,7 +4,15 @@ package sim
 type event struct {
 	dueNs uint64
 	order uint64 // of creation: breaks ties
+	of    *agenda
 	do    func()
+}
+
+// agenda is the events of one machine, of its disk and of its connections, among those of the
+// world.
+type agenda struct {
+	*events
+	count int // of them that are yet to happen
 }
 
 // events is a heap of what is yet to happen.
@@ -14,10 +22,15 @@ type events struct {
 	nowNs uint64
 }
 
+// agenda makes one without events.
+func (q *events) agenda() *agenda { return &agenda{events: q} }
+
 // after schedules do. Of events at the same time, the one that was scheduled first goes first.
-func (q *events) after(delayNs uint64, do func()) {
+func (a *agenda) after(delayNs uint64, do func()) {
+	q := a.events
+	a.count++
 	q.order++
-	q.heap = append(q.heap, event{q.nowNs + delayNs, q.order, do})
+	q.heap = append(q.heap, event{q.nowNs + delayNs, q.order, a, do})
 	for i := len(q.heap) - 1; i > 0; {
 		up := (i - 1) / 2
 		if !q.before(i, up) {
@@ -53,6 +66,7 @@ func (q *events) runDue() (count int) {
 
 func (q *events) pop() func() {
 	do := q.heap[0].do
+	q.heap[0].of.count--
 	last := len(q.heap) - 1
 	q.heap[0] = q.heap[last]
 	q.heap[last] = event{}

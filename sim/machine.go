@@ -26,7 +26,7 @@ type Machine struct {
 	address [18]byte
 	random  *rand.Rand
 	fail    func(format string, arguments ...any)
-	events  *events
+	events  *agenda
 	result  *Result
 
 	// What lasts. The limits are those of the cluster; each start draws those of memory.
@@ -65,6 +65,8 @@ type Machine struct {
 	starved     uint32 // drivers without turns
 	idle        uint32 // drivers without work since something last happened
 	steps       uint64
+	timersNs    []uint64 // of the drivers, by its clock; see nextTurnNs
+	timersKnown uint32   // those that have had no turn since they were asked
 
 	// Its life, and the faults in it.
 	life       *coro.Coroutine // nil: it is alone in its world, and its steps are those of the world
@@ -83,7 +85,7 @@ type Machine struct {
 func newMachine(w *World, c *Cluster, image *Image) *Machine {
 	m := &Machine{
 		world: w, cluster: c, index: len(w.machines), host: w.newHost(), address: addressOf(len(w.machines)),
-		random: w.random, fail: w.fail, events: &w.events, result: &w.result,
+		random: w.random, fail: w.fail, events: w.events.agenda(), result: &w.result,
 		limits: c.limits, layout: datafile.NewLayout(&c.limits),
 		damaged: map[uint64]bool{}, found: map[uint64]bool{}, repairedAt: map[uint64]uint64{},
 	}
@@ -207,6 +209,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 	others := m.joinPeers(opened, &p)
 	m.ready, m.leaves, m.left, m.fault, m.idle, m.wasOpen = false, false, false, nil, 0, false
 	m.weights, m.weightsLeft = make([]uint32, stages.Compact+int(m.limits.CompactWorkers)), 0
+	m.timersNs, m.timersKnown = make([]uint64, len(m.weights)), 0
 	seed, nowNs, wallNs := uint64(0), uint64(0), uint64(0)
 	if m.witness != nil {
 		seed, nowNs, wallNs = m.random.Uint64(), m.clock.monotonicNs(), m.clock.wallNs()
@@ -355,6 +358,7 @@ var turnNotes = func() (notes [stages.Compact + 1]string) {
 
 func (m *Machine) turn(driver int) {
 	busy := m.replica.Drivers[driver].Turn(m.clock.monotonicNs(), m.clock.wallNs())
+	m.timersKnown &^= 1 << driver
 	m.world.mix(m.events.nowNs)
 	if busy && driver == stages.Apply && m.witness != nil {
 		m.witness.onExecuted(m.replica.Apply.Op())
@@ -362,7 +366,8 @@ func (m *Machine) turn(driver int) {
 	}
 	if busy {
 		m.note(turnNotes[min(driver, stages.Compact)], uint64(driver), 0)
-		m.idle = 0
+		// As in production, a message wakes the stage that it is for. Events and timers wake them all.
+		m.idle &^= 1<<driver | m.replica.Sent(driver)
 	} else {
 		m.idle |= 1 << driver
 	}

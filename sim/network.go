@@ -11,7 +11,7 @@ import (
 
 // Network is the sockets of the replica's net stage, and the peers at the other end.
 type Network struct {
-	events *events
+	events *agenda
 	random *rand.Rand
 	fail   func(format string, arguments ...any)
 
@@ -53,7 +53,7 @@ const (
 
 // newNetwork makes a network for a server that keeps openMax connections and has linksMax places
 // for them.
-func newNetwork(q *events, random *rand.Rand, openMax, linksMax uint32, fail func(string, ...any)) *Network {
+func newNetwork(q *agenda, random *rand.Rand, openMax, linksMax uint32, fail func(string, ...any)) *Network {
 	return &Network{events: q, random: random, fail: fail, links: make([]*link, linksMax), openMax: int(openMax)}
 }
 

@@ -20,7 +20,7 @@ func (p *listener) ended(*link)                   { p.gone = true }
 
 func newNetworkBench(seed uint64) (*events, *Network) {
 	q := &events{}
-	n := newNetwork(q, rand.New(rand.NewPCG(seed, 0)), 3, 3, func(format string, arguments ...any) {
+	n := newNetwork(q.agenda(), rand.New(rand.NewPCG(seed, 0)), 3, 3, func(format string, arguments ...any) {
 		panic(violation{fmt.Sprintf(format, arguments...)})
 	})
 	n.faulty = true

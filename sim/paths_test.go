@@ -25,7 +25,7 @@ func newPathBench(seed uint64) *pathBench {
 	w := newWorld(Options{}, rand.New(rand.NewPCG(seed, 0)), func(format string, arguments ...any) {
 		panic(violation{fmt.Sprintf(format, arguments...)})
 	})
-	b := &pathBench{world: w, network: newNetwork(&w.events, w.random, 3, 3, w.fail), program: &listener{}}
+	b := &pathBench{world: w, network: newNetwork(w.events.agenda(), w.random, 3, 3, w.fail), program: &listener{}}
 	b.in, b.out = w.path(0, 1, false), w.path(1, 0, false)
 	b.in.leastNs, b.out.leastNs = pathLeastNs, pathLeastNs // near each other
 	b.link = b.network.connect(b.program)

@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 
 	"ledger/limits"
 	"ledger/prepare"
@@ -168,12 +167,6 @@ func (s *several) step() {
 	}
 }
 
-// isOverdue tells whether a timer of a machine has passed, if none is to come. The time may pass a
-// timer while another machine has its turn. Then nothing would ever wake this one.
-func (m *Machine) isOverdue() bool {
-	return slices.ContainsFunc(m.replica.Drivers, func(d stages.Driver) bool { return d.NextTurnNs() != stages.NoTurn })
-}
-
 // advance moves the clock to the next event of the cluster and runs it. A machine gets turns again
 // if something has happened to it, or one of its timers has fired.
 func (s *several) advance() {
@@ -188,7 +181,7 @@ func (s *several) advance() {
 		case m.pausedNs > now:
 			next = min(next, m.pausedNs)
 		default:
-			m.timerNs = m.clock.worldNs(m.replica.NextTurnNs(m.clock.monotonicNs()))
+			m.timerNs = m.nextTurnNs()
 			if m.timerNs == stages.NoTurn && m.isOverdue() {
 				m.timerNs = now + nsPerMs
 			}

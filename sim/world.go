@@ -105,7 +105,7 @@ func (w *World) advance() {
 	next := w.events.nextNs()
 	for _, m := range w.machines {
 		if m.replica != nil {
-			next = min(next, m.clock.worldNs(m.replica.NextTurnNs(m.clock.monotonicNs())))
+			next = min(next, m.nextTurnNs())
 		}
 	}
 	for _, cluster := range w.clusters {
