@@ -111,6 +111,7 @@ func (m *Machine) auditUntilFault(rotAt int, rot func()) {
 	a := newAuditor(m.cluster.judge.clients.Server.Machine, m.cluster.modelLimits, m.random)
 	m.cluster.addClients(1, a, 0)
 	m.settleDown()
+	ended, untilSteps, end := -1, uint64(0), m.steps+wholeStepsMax
 	for i := 0; m.fault == nil && (a.next < len(a.requests) || m.cluster.clients[0].protocol.InFlight() != nil); i++ {
 		if a.next == len(a.requests) {
 			m.cluster.clients[0].protocol.Stop()
@@ -118,7 +119,10 @@ func (m *Machine) auditUntilFault(rotAt int, rot func()) {
 		if i == rotAt {
 			rot()
 		}
-		if i == calmStepsMax {
+		if ended != m.cluster.exchangesCount { // as in runUntil, the bound is one of each exchange
+			ended, untilSteps = m.cluster.exchangesCount, m.steps+m.calmSteps()
+		}
+		if m.steps >= min(untilSteps, end) {
 			m.fail("with damage the replica neither answers nor stops")
 		}
 		if m.step(); m.fault != nil {
