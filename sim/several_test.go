@@ -27,6 +27,7 @@ func TestSeveralSeeds(t *testing.T) {
 	if testing.Short() {
 		count = min(count, 5)
 	}
+	collectSeldom(t)
 	start, startCPU := time.Now(), processorTime(t)
 	var sum Result
 	var ops, crashes []int // of each seed
