@@ -7,6 +7,7 @@ import (
 	"ledger/accounting"
 	"ledger/accounting/memory"
 	"ledger/accounting/storetest"
+	"ledger/internal/portstest"
 	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/stages"
@@ -82,9 +83,7 @@ func (b *bench) commitLate(message []byte, requests []accounting.Request, wants 
 // executedLate checks the replies of an op that are there. Its late replies may come with the next
 // answer, so a turn takes one answer.
 func (b *bench) executedLate(requests []accounting.Request, wants [][]byte, slot, replySlot stages.Slot) {
-	for i := range b.slots.Bytes(slot) {
-		b.slots.Bytes(slot)[i] = 0xff // the slot is another's now
-	}
+	portstest.Repeat(b.slots.Bytes(slot), []byte{0xff}) // the slot is another's now
 	b.slots.Put(slot)
 	op := &lateOp{slot: replySlot, missing: map[uint32][]byte{}, times: map[uint32]uint64{}}
 	position := 0

@@ -11,6 +11,7 @@ import (
 	"ledger/accounting/storetest"
 	"ledger/internal/arena"
 	"ledger/internal/ports"
+	"ledger/internal/portstest"
 	"ledger/internal/seeded"
 	"ledger/limits"
 	"ledger/prepare"
@@ -312,10 +313,7 @@ func (b *bench) repliesRead(answer *stages.ApplyToConsensus) {
 
 // forget overwrites the slot of the sequenced prepare, and frees it.
 func (b *bench) forget() {
-	message := b.slots.Bytes(b.sequenced)
-	for i := range message {
-		message[i] = 0xff
-	}
+	portstest.Repeat(b.slots.Bytes(b.sequenced), []byte{0xff})
 	b.slots.Put(b.sequenced)
 	b.sequenced = stages.SlotNone
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 
+	"ledger/internal/portstest"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/storage"
@@ -90,9 +91,11 @@ func buildReplies(p, out []byte, replies []stages.Reply) []stages.Reply {
 		if r.Operation == wire.OperationRegister {
 			wire.PutRegisterReplyBody(body, h.RequestLimit()-256)
 		} else {
-			for j := range body {
-				body[j] = r.RequestChecksum[j%16] ^ byte(r.Timestamp)
+			pattern := r.RequestChecksum
+			for j := range pattern {
+				pattern[j] ^= byte(r.Timestamp)
 			}
+			portstest.Repeat(body, pattern[:])
 		}
 		wire.BuildReply(wire.HeaderOf(out[bytesCount:][:256]), &wire.ReplyFields{
 			Cluster: testCluster, Client: r.Client, RequestChecksum: r.RequestChecksum, RequestNumber: r.Request, Release: r.Release,

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ledger/internal/ports"
+	"ledger/internal/portstest"
 	"ledger/prepare"
 	"ledger/stages"
 	"ledger/wire"
@@ -14,9 +15,7 @@ import (
 func (b *bench) appendView(op uint64, view, size uint32) (prepare.Header, stages.Slot) {
 	slot := b.slots.Get(stages.SlotPrepare)
 	p := b.slots.Bytes(slot)
-	for i := range p {
-		p[i] = byte(view)
-	}
+	portstest.Repeat(p, []byte{byte(view)})
 	h := prepare.Put(p, &prepare.Fields{Parent: b.log.checksum(op - 1), Cluster: cluster, Op: op, View: view, Timestamp: op, SizeBytes: size,
 		RequestsCount: 1, Operation: wire.OperationNoop, Command: prepare.CommandPrepare}, prepare.Sum(p[256:size]))
 	b.log.prepares[op] = bytes.Clone(p[:size])

@@ -7,6 +7,7 @@ import (
 
 	"ledger/internal/arena"
 	"ledger/internal/ports"
+	"ledger/internal/portstest"
 	"ledger/internal/seeded"
 	"ledger/prepare"
 	"ledger/stages"
@@ -60,9 +61,7 @@ func (b *bench) appendOp(op uint64) stages.Slot {
 	slot := b.slots.Get(stages.SlotPrepare)
 	p := b.slots.Bytes(slot)
 	size := uint32(256 + 100*(op%20))
-	for i := range p {
-		p[i] = byte(op) // what lies behind the prepare too: the stage clears it
-	}
+	portstest.Repeat(p, []byte{byte(op)}) // what lies behind the prepare too: the stage clears it
 	h := prepare.Put(p, &prepare.Fields{Parent: b.parent, Cluster: cluster, Op: op, Timestamp: op, SizeBytes: size, RequestsCount: 1,
 		Operation: wire.OperationNoop, Command: prepare.CommandPrepare}, prepare.Sum(p[256:size]))
 	b.parent = h.Checksum()
