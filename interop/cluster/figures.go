@@ -63,10 +63,23 @@ func (g *group) alive(but ...int) {
 	}
 }
 
-// await polls until done says so.
+// await polls until done says so, often enough to notice a state that soon passes.
 func (g *group) await(what string, done func() bool) {
 	g.t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(pollNext) {
+	g.awaitEvery(pollNext, what, done)
+}
+
+// awaitLasting waits for a state that lasts. It polls seldom, because the metrics of three replicas
+// take 20 ms of a core, which the replicas need to come there.
+func (g *group) awaitLasting(what string, done func() bool) {
+	g.t.Helper()
+	g.awaitEvery(pollLasting, what, done)
+}
+
+// awaitEvery polls with a pause between two looks.
+func (g *group) awaitEvery(poll time.Duration, what string, done func() bool) {
+	g.t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(poll) {
 		if time.Now().After(deadline) {
 			var all []string
 			for i := range replicas {
@@ -85,7 +98,7 @@ const lagMax = 16
 // committed.
 func (g *group) awaitCaughtUp(i int) {
 	g.t.Helper()
-	g.await(fmt.Sprintf("replica %d has caught up", i), func() bool {
+	g.awaitLasting(fmt.Sprintf("replica %d has caught up", i), func() bool {
 		g.t.Helper()
 		g.alive()
 		newest, executed := uint64(0), uint64(0)
@@ -107,7 +120,7 @@ func (g *group) awaitCaughtUp(i int) {
 // needs a cluster without load.
 func (g *group) awaitEqual() (f figures) {
 	g.t.Helper()
-	g.await("all replicas have executed the same op and have the same checkpoint", func() bool {
+	g.awaitLasting("all replicas have executed the same op and have the same checkpoint", func() bool {
 		g.t.Helper()
 		g.alive()
 		var all [replicas]figures

@@ -22,7 +22,7 @@ func (v *governor) watch(g *group) {
 	go func() {
 		defer close(done)
 		var executed [replicas]uint64
-		for pause(5*pollNext, stop) {
+		for pause(pollLasting, stop) {
 			newest, last := uint64(0), ^uint64(0)
 			for i := range replicas {
 				if f, ok := g.figures(i); ok {

@@ -22,6 +22,8 @@ const (
 	// How long the cluster may take for anything that it has to do in the end.
 	patience = 5 * time.Minute
 	pollNext = 10 * time.Millisecond
+	// pollLasting is the pause where nothing is missed between two looks.
+	pollLasting = 100 * time.Millisecond
 )
 
 // group is a cluster: data files, processes, and the proxies between all of them.
@@ -252,7 +254,7 @@ func (g *group) command(i int, what ...string) []byte {
 func (g *group) wantEqualDigests() string {
 	g.t.Helper()
 	var digests [replicas]string
-	g.await("the data files have checkpoints of the same op", func() bool {
+	g.awaitLasting("the data files have checkpoints of the same op", func() bool {
 		g.t.Helper()
 		var ops [replicas]uint64
 		for i := range replicas {

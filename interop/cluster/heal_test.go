@@ -89,7 +89,7 @@ func (g *group) heal(l *load, i int) {
 	l.readIndexes()
 	g.awaitCaughtUp(i)
 	last := ""
-	g.await(fmt.Sprintf("replica %d is whole", i), func() bool {
+	g.awaitLasting(fmt.Sprintf("replica %d is whole", i), func() bool {
 		g.t.Helper()
 		g.alive()
 		all := g.wounds(i)

@@ -89,7 +89,7 @@ func (r *rolling) roll(t *testing.T, i int) {
 
 func (r *rolling) awaitRelease(release uint64, members ...int) {
 	r.t.Helper()
-	r.await("the replicas run release "+strconv.FormatUint(release, 10), func() bool {
+	r.awaitLasting("the replicas run release "+strconv.FormatUint(release, 10), func() bool {
 		for _, i := range members {
 			if running, ok := r.metric(i, metricRelease); !ok || running != release {
 				return false
