@@ -17,8 +17,8 @@ func (d *timedDriver) Turn(uint64, uint64) bool { return false }
 
 func (d *timedDriver) NextTurnNs() uint64 { d.askedCount++; return d.timerNs }
 
-// Goal: the clock goes on to the earliest timer of any driver that has not passed. A driver is asked
-// again after a turn, and not before.
+// Goal: the clock goes on to the earliest timer of any driver that has not passed. A driver is
+// asked again after a turn, and not before.
 func TestNextTurnOfMachine(t *testing.T) {
 	drivers := []*timedDriver{{timerNs: 70}, {timerNs: stages.NoTurn}, {timerNs: 50}}
 	q := &events{}
