@@ -48,6 +48,18 @@ func (m *Machine) describe() {
 				l.receiveInto != nil, l.sending != nil, l.serverClosed, l.peerGone, l.reset), 0, 0)
 		}
 	}
+	for i, c := range m.cluster.clients {
+		if c.protocol.InFlight() == nil {
+			continue
+		}
+		for _, o := range c.connections {
+			number := uint64(0)
+			if o.link != nil {
+				number = o.link.number()
+			}
+			m.note(fmt.Sprintf("client %d waits for an answer: link, next try in ns", i), number, o.retryNs-min(o.retryNs, m.events.nowNs))
+		}
+	}
 	for class, pool := range m.replica.Slots.Pools {
 		m.note(fmt.Sprintf("slots of class %d: %d of %d free", class, pool.FreeCount(), pool.SlotsCount()), 0, 0)
 	}

@@ -77,7 +77,7 @@ type connection struct {
 	machine *Machine // at the other end of link
 	stream  *workload.Stream
 	retryNs uint64
-	tries   int // that have failed since the last that has not
+	tries   int // that have failed, or ended without an answer, since the last answer
 }
 
 var _ peer = (*connection)(nil)
@@ -101,11 +101,9 @@ func (o *connection) connect() {
 	switch errno {
 	case 0:
 	default:
-		o.tries++
-		o.retryNs = now + 50*nsPerMs<<min(o.tries, 5) + w.random.Uint64N(50*nsPerMs)
+		o.backOff()
 		return
 	}
-	o.tries = 0
 	if there.lossOdds > 0 && w.random.IntN(duplicatesOdds) == 0 {
 		m.network.duplicate()
 		w.result.Coverage.Duplicates++
@@ -173,8 +171,21 @@ func (o *connection) ended(l *link) {
 	if l == o.link {
 		o.link = nil
 		o.client.rivals = append(o.client.rivals, l)
+		if !l.heard {
+			o.backOff()
+			return
+		}
+		o.tries = 0
 		o.retryNs = o.client.cluster.world.events.nowNs + o.client.cluster.world.random.Uint64N(100*nsPerMs)
 	}
+}
+
+// backOff waits longer after each try. Otherwise the connections of a client that knows a machine
+// by several addresses would go on displacing each other from the last free place of its table.
+func (o *connection) backOff() {
+	w := o.client.cluster.world
+	o.tries++
+	o.retryNs = w.events.nowNs + 50*nsPerMs<<min(o.tries, 5) + w.random.Uint64N(50*nsPerMs)
 }
 
 // addressOf makes the address of a machine, as sockets have it.
