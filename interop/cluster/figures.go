@@ -138,9 +138,12 @@ func (g *group) awaitEqual() (f figures) {
 	return f
 }
 
-// newest is the highest view and the highest committed op that any replica tells.
-func (g *group) newest() (newest figures) {
+// newest is the highest view and the highest committed op that any replica tells, but some.
+func (g *group) newest(but ...int) (newest figures) {
 	for i := range replicas {
+		if slices.Contains(but, i) {
+			continue
+		}
 		if f, ok := g.figures(i); ok {
 			newest.view, newest.commit = max(newest.view, f.view), max(newest.commit, f.commit)
 		}

@@ -58,7 +58,7 @@ func (g *group) pause(p *probe, l *load, size int, length time.Duration) {
 	if length > pauseNoticed {
 		stopped = l.during(g, length-pauseNoticed) // of the time in which it is known
 	}
-	lag := g.newest().commit
+	lag := g.newest(backup).commit // one that is stopped would be asked until a timeout, and stand still for longer
 	g.signal(backup, syscall.SIGCONT)
 	begun, calls := time.Now(), l.calls.Load()
 	g.await("the backup that was stopped answers", func() bool {
@@ -72,9 +72,11 @@ func (g *group) pause(p *probe, l *load, size int, length time.Duration) {
 	took := time.Since(begun)
 	after := float64(l.calls.Load()-calls) / took.Seconds()
 	syncsAfter, known := g.metric(backup, metricSyncs)
+	later := l.during(g, 2*time.Second)
 	l.end()
-	g.t.Logf("requests of %d, stopped for %v: %.1f requests/s before, %.0f %% meanwhile, %.0f %% until it was back; %d ops behind, back "+
-		"after %.1f s; %s", size, length, before, 100*stopped/before, 100*after/before, lag, took.Seconds(), syncsSaid(syncsAfter-syncs, known))
+	g.t.Logf("requests of %d, stopped for %v: %.1f requests/s before, %.0f %% meanwhile, %.0f %% until it was back, %.0f %% then; "+
+		"%d ops behind, back after %.1f s; %s", size, length, before, 100*stopped/before, 100*after/before, 100*later/before, lag, took.Seconds(),
+		syncsSaid(syncsAfter-syncs, known))
 }
 
 // metricSyncs counts the checkpoints that a replica has taken over since its start.
