@@ -31,6 +31,11 @@ const (
 // itself, and near when it has two. So the distance of a backup that is far away is no lag. It is
 // near as well when it has one as the primary knows it, which is later than that.
 //
+// It is waited for when it has been behind for a second, so that a checkpoint or a burst of small
+// ops is none of the primary's business. Its pings come once a second, and the first one of a
+// backup that was stopped knows of nothing that it has missed. So an answer counts as well: ops
+// that take a second to execute took the others a second to get ahead.
+//
 // The primary goes on whatever the backup does: it starts a prepare after four of its own
 // executions, and after 100 ms. A backup does not count that has executed nothing for a second, as
 // one that is dead or hangs, that lacks more than the log, or that is not waited for. None counts
@@ -48,6 +53,7 @@ type Pace struct {
 // paced is what a primary knows of one backup.
 type paced struct {
 	sinceNs  uint64 // since when it is behind; 0: it is near, or not waited for
+	isLeft   bool   // it is not waited for, as it last reported
 	movedNs  uint64 // when it had executed something
 	executed uint64
 	credit   uint64 // ops that it has executed and that no prepare has taken
@@ -63,6 +69,7 @@ func NewPace(l *limits.Limits) Pace {
 func (p *Pace) Reported(nowNs uint64, replica int, lagOps uint64, isLeft bool) {
 	p.pass(nowNs)
 	b := &p.each[replica]
+	b.isLeft = isLeft
 	switch {
 	case isLeft || lagOps <= paceNear*p.pipeline || lagOps > p.far:
 		b.sinceNs = 0
@@ -83,6 +90,19 @@ func (p *Pace) Executed(nowNs uint64, replica int, commitMin, lagOps uint64) {
 	b.executed = commitMin
 	if lagOps <= p.pipeline {
 		b.sinceNs = 0
+	}
+}
+
+// Answered takes how many ops a backup knows of and has not executed, as an answer of it tells.
+// executeNs is the mean of the primary's own executions.
+func (p *Pace) Answered(nowNs uint64, replica int, unexecutedOps, executeNs uint64) {
+	b := &p.each[replica]
+	if b.isLeft || unexecutedOps <= paceBehind*p.pipeline || unexecutedOps > p.far || unexecutedOps*executeNs < PaceAfterNs {
+		return
+	}
+	p.pass(nowNs)
+	if since := nowNs - min(nowNs, PaceAfterNs); b.sinceNs == 0 || b.sinceNs > since {
+		b.sinceNs = max(since, 1)
 	}
 }
 

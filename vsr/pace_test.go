@@ -119,6 +119,43 @@ func TestPaceCounts(t *testing.T) {
 	}
 }
 
+// Goal: a backup counts at once when an answer tells that it has more to execute than the others do
+// in a second, and not for a burst of small ops or for a few that are large.
+func TestPaceAnswers(t *testing.T) {
+	const at, full, small = 10 * uint64(paceSecond), 10_000_000, 50_000
+	for _, c := range []struct {
+		what      string
+		reported  uint64
+		isLeft    bool
+		ops       uint64
+		executeNs uint64
+		isOn      bool
+	}{
+		{"a second of full ops", 0, false, 100, full, true},
+		{"less than a second", 0, false, 99, full, false},
+		{"it reported half a second ago that it is behind", 49, false, 100, full, true},
+		{"the same, and an answer tells less", 49, false, 99, full, false},
+		{"a burst of small ops", 0, false, 1000, small, false},
+		{"six pipelines of large ops", 0, false, 48, paceSecond, false},
+		{"a log", 0, false, 1024, full, true},
+		{"more than the log", 0, false, 1025, full, false},
+		{"not waited for", 49, true, 100, full, false},
+		{"nothing was executed here", 0, false, 1024, 0, false},
+	} {
+		p := paceOf()
+		p.Reported(at-PaceAfterNs/2, 1, c.reported, c.isLeft)
+		p.Answered(at, 1, c.ops, c.executeNs)
+		p.Executed(at, 1, 500, 900)
+		if p.IsOn(at) != c.isOn {
+			t.Errorf("%s: a pace is kept: %v", c.what, !c.isOn)
+		}
+		p.Reported(at, 1, 16, false)
+		if p.IsOn(at) {
+			t.Errorf("%s: a pace is kept for one that is near", c.what)
+		}
+	}
+}
+
 // Goal: whatever a backup does, and whichever views come and go, a pace is kept for a minute, and
 // for a tenth of the rest of the time.
 func TestPaceEnds(t *testing.T) {
@@ -132,6 +169,7 @@ func TestPaceEnds(t *testing.T) {
 				lag = 0
 			}
 			p.Reported(now, 1, lag, !isForEver && random.IntN(100) == 0)
+			p.Answered(now, 1, lag, paceSecond/50)
 			p.Executed(now, 1, now, lag)
 			if !isForEver && random.IntN(100) == 0 {
 				p.Leave(now)

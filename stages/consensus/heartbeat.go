@@ -187,7 +187,7 @@ func (s *Stage) onPrepareOK(from int, incarnation uint64, m *peer.PrepareOK) {
 		if s.isFollower(from, incarnation) {
 			s.beats.followedBy(from)
 		}
-		s.hearsLag(from, m.CommitMin)
+		s.hearsLag(from, m.Op, m.CommitMin)
 		s.acked(from, incarnation, m.Op, m.Checksum)
 	}
 }

@@ -99,7 +99,7 @@ func (s *Stage) takePeer(e *stages.NetToConsensus) {
 		var m peer.CommitEcho
 		if decode(&m) {
 			s.peers.heard(from, s.timers.now())
-			s.hearsLag(from, m.CommitMin)
+			s.hearsLag(from, m.Op, m.CommitMin)
 		}
 	case peer.CommandPrepareOK:
 		var m peer.PrepareOK

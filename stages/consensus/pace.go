@@ -18,9 +18,10 @@ func (s *Stage) paceReported(from int, state *peer.State) {
 	s.pace.Reported(now, from, state.CommitMax-min(state.CommitMax, state.CommitMin), isLeft)
 }
 
-// paceExecuted takes what a backup has executed, as each acknowledgement and each echo of a
-// heartbeat tells.
-func (s *Stage) paceExecuted(from int, commitMin uint64) {
+// paceAnswered takes what a backup has executed, as each acknowledgement and each echo of a
+// heartbeat tells. op is one of its log, which it knew of at that moment.
+func (s *Stage) paceAnswered(from int, op, commitMin uint64) {
+	s.pace.Answered(s.timers.now(), from, op-min(op, commitMin), s.costs.executionNs())
 	s.pace.Executed(s.timers.now(), from, commitMin, s.commits.max()-min(s.commits.max(), commitMin))
 }
 

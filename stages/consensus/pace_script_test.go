@@ -43,6 +43,24 @@ func TestSeveralReturnsUnderFullLoad(t *testing.T) {
 	}
 }
 
+// Goal: the primary waits for a backup that was stopped as soon as that executes again and tells how
+// much it misses. It does not wait for pings, of which the first one tells of nothing.
+func TestSeveralPaceBeginsAtOnce(t *testing.T) {
+	w := fullOpsSeveral(t, 349)
+	m := w.machines[(w.primary().index+1)%3]
+	m.isStopped = true
+	w.run(3 * second)
+	m.isStopped = false
+	executed := m.executed
+	w.until("the backup executes", func() bool { return m.executed > executed })
+	begunNs, keptNs := w.nowNs, w.primary().stage.pace.TotalNs()
+	w.run(second)
+	if kept := w.primary().stage.pace.TotalNs() - keptNs; kept < 3*second/4 {
+		t.Fatalf("a pace was kept for %d ms of %d ms after the return: %s", kept/1_000_000, (w.nowNs-begunNs)/1_000_000, w.text())
+	}
+	w.close()
+}
+
 // Goal: one that never comes near does not hold up the others for longer than a minute, and they go
 // on meanwhile.
 func TestSeveralPaceEnds(t *testing.T) {

@@ -52,12 +52,12 @@ func (p *pressure) stepDown(nowNs uint64) {
 }
 
 // hearsLag takes what a backup has executed, unless it comes back by state sync and the primary
-// waits for it anyway.
-func (s *Stage) hearsLag(from int, commitMin uint64) {
+// waits for it anyway. op is one of its log.
+func (s *Stage) hearsLag(from int, op, commitMin uint64) {
 	if !s.isPrimary() {
 		return
 	}
-	s.paceExecuted(from, commitMin)
+	s.paceAnswered(from, op, commitMin)
 	if s.spacing.waitsFor(&s.limits, from, s.costs.now(s.timers.now()), s.timers.now()) {
 		s.pressure.leave(from)
 		return
