@@ -34,6 +34,11 @@ func (g *Behind) NeedsSync(l *limits.Limits) bool {
 // for a checkpoint.
 const StuckNs = 5_000_000_000
 
+// GoneNs is the same if it waits for a block of which all others have said that they have not got
+// it. They may have freed the checkpoint that it belongs to, and then no time brings the block. It
+// bounds how often a replica syncs whose block is damaged everywhere.
+const GoneNs = 1_000_000_000
+
 // Stall is all on which it depends whether a replica does not get on by the log.
 type Stall struct {
 	CommitMin, CommitMax uint64
@@ -44,6 +49,7 @@ type Stall struct {
 	IsChainBroken    bool // a header below the head is missing
 	IsPrepareMissing bool // of the next op
 	IsBlockMissing   bool
+	IsBlockGone      bool // and no other replica has it
 	// IsLost: the log of the view begins above all that is here, so that no header connects it.
 	IsLost bool
 }
@@ -54,6 +60,9 @@ func (s *Stall) Is() bool {
 	case s.IsCheckpointing || s.CommitMin >= s.CommitMax:
 		return false
 	case s.IsLost:
+		return true
+	}
+	if s.IsBlockGone && s.ForNs >= GoneNs {
 		return true
 	}
 	return s.ForNs >= StuckNs && (s.IsChainBroken || s.IsPrepareMissing || s.IsBlockMissing)

@@ -36,19 +36,23 @@ func TestNeedsSync(t *testing.T) {
 }
 
 // Goal: a replica is stuck only if it lacks ops, waits for something that others have to send, has
-// waited long enough, and is not writing a checkpoint of its own.
+// waited long enough, and is not writing a checkpoint of its own. For a block that nobody has, a
+// second is long enough.
 func TestStall(t *testing.T) {
-	for bits := range 1 << 7 {
+	for bits := range 1 << 9 {
 		is := func(bit int) bool { return bits>>bit&1 != 0 }
 		s := Stall{CommitMin: 10, CommitMax: 10, IsCheckpointing: is(1), IsChainBroken: is(2), IsPrepareMissing: is(3), IsBlockMissing: is(4),
-			IsLost: is(5)}
+			IsLost: is(5), IsBlockGone: is(7)}
 		if is(0) {
 			s.CommitMax = 11
 		}
-		if is(6) {
+		switch {
+		case is(6):
 			s.ForNs = StuckNs
+		case is(8):
+			s.ForNs = GoneNs
 		}
-		want := is(0) && !is(1) && (is(5) || is(6) && (is(2) || is(3) || is(4)))
+		want := is(0) && !is(1) && (is(5) || is(6) && (is(2) || is(3) || is(4)) || (is(6) || is(8)) && is(7))
 		if s.Is() != want {
 			t.Fatalf("%+v: %v", s, s.Is())
 		}

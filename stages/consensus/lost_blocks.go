@@ -26,6 +26,7 @@ const lostAgainNs = 60_000_000_000
 // lostBlocks is what was done about blocks that no peer brings.
 type lostBlocks struct {
 	count    int // of the blocks that are lost now
+	gone     int // of them, those that no other replica has
 	told     LostBlocks
 	toldNs   uint64 // when the last line was; 0: none was
 	isTold   bool   // a line has said that blocks are lost
@@ -104,6 +105,7 @@ func (l *lostBlocks) fill(out *ClusterSample) { out.BlocksLost = uint64(l.count)
 // watchLost looks for blocks that no peer brings.
 func (s *Stage) watchLost() {
 	count, oldest := 0, lostWant{}
+	s.lost.gone = 0
 	for at := range vsr.BlockWantsMax {
 		if s.blocks.waiting() == 0 {
 			break
@@ -115,6 +117,9 @@ func (s *Stage) watchLost() {
 		if !w.isNamed && !s.replayFor(&w) {
 			return
 		}
+		if w.lost >= silentRoundsMax && !s.opening.isAfter(w.sinceNs) { // else apply has not ended the want yet
+			s.lost.gone++
+		}
 		if count++; count == 1 || w.sinceNs < oldest.sinceNs {
 			oldest = w
 		}
@@ -123,6 +128,10 @@ func (s *Stage) watchLost() {
 		s.send.lostBlocks(line)
 	}
 }
+
+// isBlockGone tells whether a block is wanted that no other replica has: each has said so, round
+// for round.
+func (s *Stage) isBlockGone() bool { return s.blocks.waiting() > 0 && s.lost.gone > 0 }
 
 // replayFor makes a block again that no checkpoint names. false: the replica has stopped, or goes
 // back to its checkpoint, so its wants end.

@@ -190,6 +190,39 @@ func TestSeveralNewTarget(t *testing.T) {
 	w.heal()
 }
 
+// Goal: a machine whose checkpoint, which it has taken over, has a block that no other one has any
+// more takes a later checkpoint a second later. It does not wait as long as for what may come.
+func TestSeveralNewTargetForAGoneBlock(t *testing.T) {
+	w, _, _, last := leftBehind(t, 78)
+	m := w.machines[last]
+	w.onSend = func(from, _ int, f *flight) bool { // or the primary would wait for it
+		return from != last || f.command != peer.CommandPing && f.command != peer.CommandPong
+	}
+	w.isolate(last, false)
+	w.until("it has opened a checkpoint", func() bool { return m.superblock.SyncOpMax > 0 && !m.stage.opening.isOn() })
+	m.holdsWork = true
+	checkpoint := m.superblock.Checkpoint.Op
+	w.until("a quorum has the next one", func() bool {
+		return vsr.IsDurable(&w.l, w.l.CheckpointAfter(checkpoint), m.stage.commits.max())
+	})
+	w.quiet(true)
+	for _, m := range w.machines {
+		m.grid.damaged[7] = true
+	}
+	m.want(7, true)
+	wantedNs := w.nowNs
+	w.until("it has taken a later one", func() bool { return m.superblock.Checkpoint.Op > checkpoint })
+	if took := w.nowNs - wantedNs; took < second/4 || took > 5*second/2 {
+		t.Fatalf("a later checkpoint is taken %d ms after a block was wanted that nobody has: %s", took/1_000_000, w.text())
+	}
+	m.holdsWork, w.onSend = false, nil
+	for _, m := range w.machines {
+		delete(m.grid.damaged, 7)
+	}
+	w.quiet(false)
+	w.heal()
+}
+
 // Goal: a start_view whose checkpoint is not what its id says is not followed, and its author is
 // blamed.
 func TestSeveralSyncOfAnotherCheckpoint(t *testing.T) {

@@ -181,6 +181,7 @@ func (s *Stage) isStuck(commitMax uint64, isLost bool) bool {
 		IsChainBroken:    s.log.chainedFrom() > next,
 		IsPrepareMissing: !isInMemory && !s.log.isClean(next) && s.commits.last() < s.commits.max(),
 		IsBlockMissing:   s.blocks.waiting() > 0,
+		IsBlockGone:      s.isBlockGone(),
 	}
 	stall.IsCheckpointing = s.isCheckpointing(stall.ForNs)
 	return stall.Is()
@@ -189,7 +190,11 @@ func (s *Stage) isStuck(commitMax uint64, isLost bool) bool {
 // isCheckpointing tells whether the own next checkpoint is on its way. If it does not get on, which
 // may be because a block is missing that nobody has any more, it is not waited for.
 func (s *Stage) isCheckpointing(stalledNs uint64) bool {
-	return s.superblocks.isCheckpointing() || s.snapshot.isLent() && stalledNs < 2*vsr.StuckNs
+	longest := uint64(2 * vsr.StuckNs)
+	if s.isBlockGone() {
+		longest = vsr.GoneNs
+	}
+	return s.superblocks.isCheckpointing() || s.snapshot.isLent() && stalledNs < longest
 }
 
 // gotOn is a number that changes when this replica gets on.
