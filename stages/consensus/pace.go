@@ -6,16 +6,18 @@ import (
 )
 
 // paceReported takes how much another replica has to execute, as a ping or a pong of it tells. One
-// that comes back by state sync is not waited for as long as it has pauses of its own (spacing),
-// and one whose disk is slow would fall behind again.
+// that comes back by state sync is not waited for as long as it has pauses of its own (spacing):
+// until it is near, though blocks of its checkpoint may be missing for longer. One whose disk is
+// slow would fall behind again.
 func (s *Stage) paceReported(from int, state *peer.State) {
 	if !s.isPrimary() {
 		return
 	}
 	now := s.timers.now()
 	own, cost := s.costs.now(now), vsr.Cost{WriteNs: uint64(state.WriteNs)}
-	isLeft := cost.IsSlowDisk(own) || s.spacing.waitsFor(&s.limits, from, own, now)
-	s.pace.Reported(now, from, state.CommitMax-min(state.CommitMax, state.CommitMin), isLeft)
+	lagOps := state.CommitMax - min(state.CommitMax, state.CommitMin)
+	isLeft := cost.IsSlowDisk(own) || lagOps > vsr.NearOps(&s.limits) && s.spacing.waitsFor(&s.limits, from, own, now)
+	s.pace.Reported(now, from, lagOps, isLeft)
 }
 
 // paceAnswered takes what a backup has executed, as each acknowledgement and each echo of a

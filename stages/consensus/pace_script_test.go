@@ -1,6 +1,11 @@
 package consensus
 
-import "testing"
+import (
+	"testing"
+
+	"ledger/peer"
+	"ledger/vsr"
+)
 
 // fullOpsSeveral is a cluster under a closed loop of requests that are prepares of their own, and
 // that keep each machine busy for 10 ms. So execution is what bounds it.
@@ -43,8 +48,8 @@ func TestSeveralReturnsUnderFullLoad(t *testing.T) {
 	}
 }
 
-// Goal: the primary waits for a backup that was stopped as soon as that executes again and tells how
-// much it misses. It does not wait for pings, of which the first one tells of nothing.
+// Goal: the primary waits for a backup that was stopped as soon as that executes again and tells
+// how much it misses. It does not wait for pings, of which the first one tells of nothing.
 func TestSeveralPaceBeginsAtOnce(t *testing.T) {
 	w := fullOpsSeveral(t, 349)
 	m := w.machines[(w.primary().index+1)%3]
@@ -59,6 +64,28 @@ func TestSeveralPaceBeginsAtOnce(t *testing.T) {
 		t.Fatalf("a pace was kept for %d ms of %d ms after the return: %s", kept/1_000_000, (w.nowNs-begunNs)/1_000_000, w.text())
 	}
 	w.close()
+}
+
+// Goal: one that comes back by state sync has pauses of its own until it is near. From then on it
+// is waited for like one that comes back by the log, though it has not got all blocks yet.
+func TestSeveralPaceAfterASync(t *testing.T) {
+	w := fullOpsSeveral(t, 351)
+	s, other := w.primary().stage, (w.primary().index+1)%3
+	w.quiet(true)
+	w.run(second)
+	near := vsr.NearOps(&w.l)
+	for _, c := range []struct {
+		lagOps uint64
+		isOn   bool
+	}{{near + 1, false}, {near, true}} {
+		now := s.timers.now()
+		s.spacing.tell(other, true, vsr.Return{OpenNs: second}, now)
+		s.pace.Executed(now, other, 1_000_000+now, near+1)
+		s.paceReported(other, &peer.State{CommitMax: 1000, CommitMin: 1000 - c.lagOps, SyncOp: 1})
+		if isOn := s.pace.IsOn(now + vsr.PaceAfterNs); isOn != c.isOn {
+			t.Errorf("a syncing backup that is %d ops behind, of %d that are near: a pace is kept: %v", c.lagOps, near, isOn)
+		}
+	}
 }
 
 // Goal: one that never comes near does not hold up the others for longer than a minute, and they go
