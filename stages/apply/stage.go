@@ -234,7 +234,7 @@ func (s *Stage) Step(nowNs uint64, events []Event, out *Actions) {
 	}
 	// In a cluster, an event may be the end of a repair, for which a query waits.
 	queries := s.lateStep(progress || s.several && len(events) > 0)
-	walks := s.isOpen && !s.faulted && s.walkStep()
+	walks := s.isOpen && !s.faulted && s.walkStep(progress)
 	covers := s.isOpen && !s.faulted && s.cover()
 	scrubs := s.scrub()
 	if fault := s.forest.Fault(); fault != nil && !s.closing {

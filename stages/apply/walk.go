@@ -30,6 +30,7 @@ type walk struct {
 	reads        [walkReads]storage.Ref // under way, by place; zero: none
 	verified     []uint64               // a bit for each address
 	isSyncOut    bool                   // the first worker has a CompactSync
+	waits        bool                   // nothing can be done before a read or the sync ends
 	steps        uint64
 }
 
@@ -79,7 +80,7 @@ func (s *Stage) walkBegin(op uint64) {
 		return
 	}
 	s.walkStop()
-	w.op, w.cursor, w.state = op, s.forest.Named(), walkReading
+	w.op, w.cursor, w.state, w.waits = op, s.forest.Named(), walkReading, false
 }
 
 // walkStop ends the reads under way.
@@ -104,14 +105,17 @@ func (s *Stage) walkEnd() {
 func (s *Stage) isWhole() bool { return s.walk.state == walkWhole && s.wants.writing == 0 }
 
 // walkStep goes on. more: it could go on at once. While ops wait, one step in coverEvery does.
-func (s *Stage) walkStep() (more bool) {
+// progress: a read of the grid has ended. The ops may wait for a block that nobody brings, so a
+// walk that can only wait as well asks for no further step.
+func (s *Stage) walkStep(progress bool) (more bool) {
 	w := &s.walk
 	if w.state != walkReading {
 		return false
 	}
+	w.waits = w.waits && !progress
 	if s.more || s.commitsCount > 0 {
 		if w.steps++; w.steps%coverEvery != 0 {
-			return true
+			return !w.waits
 		}
 	}
 	left, isBusy := walkTablesMax, false
@@ -133,10 +137,12 @@ func (s *Stage) walkStep() (more bool) {
 		}
 	}
 	if isBusy || left == 0 {
+		w.waits = left > 0
 		return left == 0
 	}
 	assert.That(!w.cursor.Failed(), "the manifest of an open checkpoint is sound")
 	if w.isSyncOut {
+		w.waits = true
 		return false
 	}
 	w.state, w.isSyncOut = walkSyncing, true
@@ -163,7 +169,7 @@ func (w *walk) next(left *int) (ref storage.Ref, ok bool) {
 // onSynced: what was written is durable.
 func (s *Stage) onSynced(fault *storage.Fault) {
 	w := &s.walk
-	w.isSyncOut = false
+	w.isSyncOut, w.waits = false, false
 	switch {
 	case fault != nil:
 		s.fail(fault)

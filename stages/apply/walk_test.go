@@ -347,6 +347,57 @@ func TestWalkBehindReadsUnderWay(t *testing.T) {
 	}
 }
 
+// Goal: a walk that waits for blocks of others asks for no step while ops wait as well. Otherwise
+// the thread has something to do for as long as nobody brings the blocks. It goes on when they come.
+func TestWalkWaitsWithTheOps(t *testing.T) {
+	random := seeded.Rand(t)
+	k := makeStock(t, random, 420)
+	w := newWalker(t, random, k)
+	w.healer.isNamed = true
+	w.sync(k.checkpoints[2])
+	w.healer.isMute = true
+	var slots []stages.Slot
+	push := func() {
+		slot := w.slots.Get(stages.SlotPrepare)
+		slots = append(slots, slot)
+		copy(w.slots.Bytes(slot), k.messages[w.op])
+		w.op++
+		w.push(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: stages.SlotNone, Op: w.op})
+	}
+	turns := func(count int) {
+		for range count {
+			if w.turn(); w.fault != nil {
+				t.Fatal(w.fault)
+			}
+		}
+	}
+	for w.apply.Op() == w.op { // until one waits for a block
+		push()
+		turns(2_000)
+	}
+	push()
+	turns(5_000)
+	if walk := &w.apply.walk; walk.state != walkReading || w.apply.commitsCount == 0 || w.apply.readsInFlight() > 0 {
+		t.Fatalf("state %d, %d ops and %d reads wait: want a walk and an op that wait for blocks", walk.state, w.apply.commitsCount,
+			w.apply.readsInFlight())
+	}
+	busy := 0
+	for range 100 {
+		if w.drivers[0].Turn(w.nowNs, 0) {
+			busy++
+		}
+	}
+	if busy > 0 {
+		t.Errorf("%d of 100 turns of apply say that it could go on, and nothing has happened", busy)
+	}
+	w.healer.isMute = false
+	w.turnsUntil("the ops are executed and the walk is at its end", func() bool { return w.apply.Op() == w.op && len(w.whole) > 0 })
+	for _, slot := range slots {
+		w.slots.Put(slot)
+	}
+	w.stop()
+}
+
 // Goal: a single replica has no walk, nor memory for one; neither has one of several that took no
 // checkpoint of others.
 func TestWalkNeedsARange(t *testing.T) {

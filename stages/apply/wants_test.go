@@ -100,6 +100,7 @@ type healer struct {
 	slow    map[storage.Ref]bool // what others answer late
 	isNamed bool                 // others have only what a checkpoint names
 	unnamed bool                 // another block is wanted
+	isMute  bool                 // others answer nothing, and ask for nothing
 	wants   []storage.Ref        // that apply has told
 	lost    []storage.Ref        // that are not wanted any more
 	arrived map[stages.Slot]storage.Ref
@@ -188,6 +189,9 @@ func (h *healer) turn(b *bench) {
 			h.reused++
 			h.freed[one.ref] = true
 		}
+	}
+	if h.isMute {
+		return
 	}
 	if h.random.IntN(40) == 0 && len(h.library.refs) > 0 {
 		if slot := b.slots.Get(stages.SlotSmall); slot != stages.SlotNone { // a class of which the test has slots to spare
