@@ -182,6 +182,10 @@ func (b *BlockBudget) At(at int) (block Block, rounds, lost uint32, ok bool) {
 	return w.block, w.rounds, w.lost, w.serial > 0
 }
 
+// Rounds counts those that brought nothing for the want of a place; 0: there is none, or no round
+// has ended.
+func (b *BlockBudget) Rounds(at int) uint32 { return b.wants[at].rounds }
+
 // Ask chooses a peer, and up to four blocks to ask it for, and counts the request as out. It takes
 // any of the peers that have room, because a block is as good from each. random is a number that
 // the caller draws. The caller asks until ok is false.

@@ -110,10 +110,10 @@ func (s *Stage) watchLost() {
 		if s.blocks.waiting() == 0 {
 			break
 		}
-		w, rounds, ok := s.blocks.of(at)
-		if !ok || rounds < silentRoundsMax {
+		if s.blocks.rounds(at) < silentRoundsMax {
 			continue
 		}
+		w := s.blocks.of(at)
 		if !w.isNamed && !s.replayFor(&w) {
 			return
 		}

@@ -131,11 +131,15 @@ func (b *blocks) repaired(nowNs uint64, slot stages.Slot, result stages.BlockRep
 	b.budget.Refused(nowNs, h.token)
 }
 
-// of returns the want of a place in the budget.
-func (b *blocks) of(at int) (w lostWant, rounds uint32, ok bool) {
-	block, rounds, lost, ok := b.budget.At(at)
+// rounds counts those in which peers were asked in vain for the want of a place in the budget. Each
+// step asks this of each place.
+func (b *blocks) rounds(at int) uint32 { return b.budget.Rounds(at) }
+
+// of returns the want of a place.
+func (b *blocks) of(at int) lostWant {
+	block, _, lost, _ := b.budget.At(at)
 	about := &b.about[at]
-	return lostWant{block: block, lost: lost, isNamed: about.isNamed, tree: about.tree, sinceNs: about.sinceNs}, rounds, ok
+	return lostWant{block: block, lost: lost, isNamed: about.isNamed, tree: about.tree, sinceNs: about.sinceNs}
 }
 
 func (b *blocks) nextNs(nowNs uint64) uint64 { return b.budget.NextNs(nowNs) }
