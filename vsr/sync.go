@@ -34,9 +34,9 @@ func (g *Behind) NeedsSync(l *limits.Limits) bool {
 // for a checkpoint.
 const StuckNs = 5_000_000_000
 
-// GoneNs is the same if it waits for a block of which all others have said that they have not got
-// it. They may have freed the checkpoint that it belongs to, and then no time brings the block. It
-// bounds how often a replica syncs whose block is damaged everywhere.
+// GoneNs is the same if blocks of a checkpoint that it took over are missing, and all others have
+// said of one that they have not got it. They may have freed the checkpoint, and then no time
+// brings the block. It bounds how often such a replica syncs if the block is damaged everywhere.
 const GoneNs = 1_000_000_000
 
 // Stall is all on which it depends whether a replica does not get on by the log.

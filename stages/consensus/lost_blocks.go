@@ -130,8 +130,10 @@ func (s *Stage) watchLost() {
 }
 
 // isBlockGone tells whether a block is wanted that no other replica has: each has said so, round
-// for round.
-func (s *Stage) isBlockGone() bool { return s.blocks.waiting() > 0 && s.lost.gone > 0 }
+// for round. It counts only while blocks of a checkpoint that was taken over are missing, which the
+// others may have freed. Otherwise it is damaged everywhere: no sync brings it, and a backup whose
+// checkpoints take longer than GoneNs would take over one after the other instead of its own.
+func (s *Stage) isBlockGone() bool { return s.isSyncing() && s.blocks.waiting() > 0 && s.lost.gone > 0 }
 
 // replayFor makes a block again that no checkpoint names. false: the replica has stopped, or goes
 // back to its checkpoint, so its wants end.

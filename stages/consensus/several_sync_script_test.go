@@ -198,6 +198,7 @@ func TestSeveralNewTargetForAGoneBlock(t *testing.T) {
 	w.onSend = func(from, _ int, f *flight) bool { // or the primary would wait for it
 		return from != last || f.command != peer.CommandPing && f.command != peer.CommandPong
 	}
+	m.holdsBlocks = true
 	w.isolate(last, false)
 	w.until("it has opened a checkpoint", func() bool { return m.superblock.SyncOpMax > 0 && !m.stage.opening.isOn() })
 	m.holdsWork = true
@@ -215,7 +216,7 @@ func TestSeveralNewTargetForAGoneBlock(t *testing.T) {
 	if took := w.nowNs - wantedNs; took < second/4 || took > 5*second/2 {
 		t.Fatalf("a later checkpoint is taken %d ms after a block was wanted that nobody has: %s", took/1_000_000, w.text())
 	}
-	m.holdsWork, w.onSend = false, nil
+	m.holdsWork, m.holdsBlocks, w.onSend = false, false, nil
 	for _, m := range w.machines {
 		delete(m.grid.damaged, 7)
 	}
