@@ -348,7 +348,8 @@ func TestWalkBehindReadsUnderWay(t *testing.T) {
 }
 
 // Goal: a walk that waits for blocks of others asks for no step while ops wait as well. Otherwise
-// the thread has something to do for as long as nobody brings the blocks. It goes on when they come.
+// the thread has something to do for as long as nobody brings the blocks. The walk goes on when
+// they come.
 func TestWalkWaitsWithTheOps(t *testing.T) {
 	random := seeded.Rand(t)
 	k := makeStock(t, random, 420)
