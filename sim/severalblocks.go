@@ -36,7 +36,7 @@ func (m *Machine) observeOpening() {
 	isOpen := m.replica.Apply.IsOpen()
 	if m.wasOpen && !isOpen {
 		m.say("opens a checkpoint")
-		m.cluster.several.blocks.Opens(m.index)
+		m.cluster.several.blocks.Reopens(m.index)
 		if m.witness.syncMax == 0 {
 			m.cluster.several.marks.add(MarkReopened)
 		}
@@ -104,7 +104,7 @@ const (
 	spoilsCount
 )
 
-// spoil damages blocks of a machine, within the budget of faults: another machine has each of them.
+// spoil damages blocks of a machine, within the budget of faults: each of them can be repaired.
 func (s *several) spoil(m *Machine) {
 	high := m.blocksHigh()
 	if !s.mix.isSpoiled || high == 0 || m.isLost {
@@ -133,7 +133,7 @@ func (s *several) spoil(m *Machine) {
 // spoilOdds: of so many steps of time, one spoils blocks.
 const spoilOdds = 3000
 
-// spoilBlock damages what lies at an address of a machine, if another machine has it.
+// spoilBlock damages what lies at an address of a machine, if it can be repaired.
 func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 	at, size := m.blockAt(address), uint64(m.limits.BlockBytes)
 	for _, o := range m.disk.flying {
@@ -145,7 +145,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 		return
 	}
 	block := s.blocks.Found(m.index, address)
-	if block == nil || !s.blocks.MaySpoil(m.index, block) && !s.blocks.MayRebuild(m.index, block) {
+	if block == nil || !s.blocks.MaySpoil(m.index, block) {
 		return
 	}
 	r, image, page := m.random, m.disk.image, uint64(m.limits.PageBytes)
@@ -176,7 +176,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 		return // the bytes are the same
 	}
 	image.taint(at, uint64(len(block.Bytes)))
-	block.Faults |= 1 << m.index
+	s.blocks.Spoils(m.index, block)
 	m.result.DamagesCount++
 	s.marks.add(MarkSpoiledBlock)
 	m.say("damage: block %d, %s", address, [spoilsCount]string{"a sector", "some sectors", "its header", "a lost write", "a misdirected write",

@@ -100,7 +100,7 @@ func (m *Machine) opensSeveral(o *replica.Opened) {
 	d := m.witness
 	d.rescan()
 	d.executed = o.Consensus.Superblock.Checkpoint.Op
-	m.cluster.several.blocks.Opens(m.index)
+	m.cluster.several.blocks.Starts(m.index)
 	superblock := &o.Consensus.Superblock
 	if superblock.Sequence != d.sequence || superblock.View != d.view || superblock.LogView != d.logView {
 		m.fail("machine %d: the start goes on with superblock %d, view %d, log view %d; %d with %d, %d is on disk", m.index, superblock.Sequence,

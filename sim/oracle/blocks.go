@@ -45,6 +45,7 @@ type Blocks struct {
 	written               map[uint64][]*Block // by address, in the order in which the first replica wrote them
 	wrote                 []map[uint64]int    // by replica: what it wrote since it opened its checkpoint, as an index there
 	repairing             []map[uint64]bool   // by replica: blocks of which a repair wrote pages, and the header page not yet
+	spoiled               []map[*Block]bool   // by replica: what its disk has spoiled since its process began; true: see Reopens
 	checkpoints           []*named            // oldest first
 	promised              []uint64            // by replica: the newest checkpoint that a data file had which is not there any more
 }
@@ -67,14 +68,28 @@ func NewBlocks(pageBytes, blockBytes uint32, replicas int, disks []BlockDisk) *B
 		written: map[uint64][]*Block{}}
 	for range disks {
 		b.wrote, b.promised = append(b.wrote, map[uint64]int{}), append(b.promised, 0)
-		b.repairing = append(b.repairing, map[uint64]bool{})
+		b.repairing, b.spoiled = append(b.repairing, map[uint64]bool{}), append(b.spoiled, map[*Block]bool{})
 	}
 	return b
 }
 
-// Opens: a replica begins to open a checkpoint. What it writes from now on it may have written
-// before.
-func (b *Blocks) Opens(replica int) {
+// Starts: the process of a replica begins, and opens its checkpoint. What it writes from now on it
+// may have written before.
+func (b *Blocks) Starts(replica int) {
+	b.opens(replica)
+	clear(b.spoiled[replica])
+}
+
+// Reopens: a replica begins to open a checkpoint while it runs. It may do so because of any block
+// that its disk has spoiled.
+func (b *Blocks) Reopens(replica int) {
+	b.opens(replica)
+	for block := range b.spoiled[replica] { // the order does not matter: all get the same
+		b.spoiled[replica][block] = true
+	}
+}
+
+func (b *Blocks) opens(replica int) {
 	clear(b.wrote[replica])
 	clear(b.repairing[replica])
 }

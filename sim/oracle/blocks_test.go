@@ -173,9 +173,45 @@ func TestWholeBlocks(t *testing.T) {
 	if !c.blocks.MaySpoil(0, held) {
 		t.Fatal("a block that another replica has may not be spoiled")
 	}
-	held.Faults |= 1
+	c.blocks.Spoils(0, held)
 	c.disks[0].bytes[2*2048+600] ^= 1
 	if c.blocks.Missing(0, 10) != nil || len(c.blocks.Broken(0, 10)) != 1 || c.blocks.MaySpoil(2, held) {
 		t.Fatal("a block that the disk has spoiled is not missing, but broken, and no copy for others")
 	}
+}
+
+// Goal: a replica makes a block again that no checkpoint names, but once for each process. After
+// that, its disk may spoil the block only if the replica's checkpoint names it.
+func TestSpoiledOnceMore(t *testing.T) {
+	c := newGrids(t)
+	block := built(3, 1, []byte("a block"))
+	c.writes(0, 2*2048, block, "")
+	held := c.blocks.Found(0, 3)
+	spoil := func() {
+		t.Helper()
+		if !c.blocks.MaySpoil(0, held) {
+			t.Fatal("a block that can be made again may not be spoiled")
+		}
+		c.blocks.Spoils(0, held)
+		c.disks[0].bytes[2*2048+600] ^= 1
+	}
+	spoil()
+	c.disks[0].bytes[2*2048+600] ^= 1 // it is repaired
+	spoil()
+	c.blocks.Reopens(0)
+	c.writes(0, 2*2048, block, "")
+	if c.blocks.MaySpoil(0, held) {
+		t.Fatal("a block may be spoiled that was made again already")
+	}
+	copy(c.disks[1].bytes[2*2048:], block)
+	if c.blocks.MaySpoil(0, held) {
+		t.Fatal("a block may be spoiled that was made again already, because of a copy that may go away")
+	}
+	c.blocks.Starts(0)
+	c.writes(0, 2*2048, block, "")
+	spoil()
+	c.blocks.Reopens(0)
+	c.writes(0, 2*2048, block, "")
+	c.takes(0, 10, 3)
+	spoil() // a checkpoint names it, and another replica has it
 }

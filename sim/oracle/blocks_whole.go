@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // namedBy reads the encoding of a free set: the addresses that are acquired and do not wait to be
@@ -125,9 +126,27 @@ func (b *Blocks) Before(block *Block) *Block {
 	return nil
 }
 
-// MaySpoil tells whether the disk of a replica may spoil a block that is whole there: another
-// replica has it, so that it can be repaired.
+// Spoils: the disk of a replica has spoiled a block.
+func (b *Blocks) Spoils(replica int, block *Block) {
+	block.Faults |= 1 << replica
+	b.spoiled[replica][block] = b.spoiled[replica][block]
+}
+
+// MaySpoil tells whether the disk of a replica may spoil a block that is whole there: it can be
+// repaired, because another replica has it, or because the replica makes it again.
 func (b *Blocks) MaySpoil(replica int, block *Block) bool {
+	return !b.isLastTime(replica, block) && (b.isElsewhere(replica, block) || b.mayRebuild(replica, block))
+}
+
+// isLastTime tells whether a replica may stop if its disk spoils a block once more. For a block
+// that its checkpoint does not name, it executes its log again once, and stops the next time. That
+// others have the block does not help: they may write over it before they answer.
+func (b *Blocks) isLastTime(replica int, block *Block) bool {
+	return b.spoiled[replica][block] && !slices.Contains(b.Named(b.disks[replica].CheckpointOp()), block)
+}
+
+// isElsewhere tells whether a block is whole on a replica but this one.
+func (b *Blocks) isElsewhere(replica int, block *Block) bool {
 	for other := range b.replicas {
 		if other != replica && b.IsWhole(other, block) {
 			return true
@@ -136,11 +155,11 @@ func (b *Blocks) MaySpoil(replica int, block *Block) bool {
 	return false
 }
 
-// MayRebuild tells whether a block that is whole on a replica may be spoiled there although no
+// mayRebuild tells whether a block that is whole on a replica may be spoiled there although no
 // other replica has it: no checkpoint names it, and the replica itself has written it since it
 // opened its checkpoint. So it writes it again when it opens that checkpoint again and executes the
 // log. It may have to become part of the next checkpoint, so no other disk has spoiled it.
-func (b *Blocks) MayRebuild(replica int, block *Block) bool {
+func (b *Blocks) mayRebuild(replica int, block *Block) bool {
 	now, isWritten := b.wrote[replica][block.Address]
 	if !isWritten || b.indexOf(block) != now || block.Faults&^(1<<replica) != 0 {
 		return false
@@ -158,7 +177,7 @@ func (b *Blocks) MayRebuild(replica int, block *Block) bool {
 // newest checkpoint of the file before stays true: it was there.
 func (b *Blocks) Change(replica int, spoiled []*Block) (before []*Block) {
 	b.promised[replica] = max(b.promised[replica], b.disks[replica].CheckpointOp())
-	b.Opens(replica)
+	b.Starts(replica)
 	for _, list := range b.written { // the order does not matter: it is a set
 		for _, block := range list {
 			if block.Faults>>replica&1 != 0 {
