@@ -15,7 +15,8 @@ import (
 //	                                  waits, a line says so, and the rest goes on.
 //	not named                         the log still has the ops that made it. The checkpoint is
 //	                                  opened again, and they are executed again, once for each block.
-//	not named, and lost once more     the replica stops
+//	not named, and lost once more     the same as if it were named, if a quorum has the next
+//	                                  checkpoint: state sync takes that. Else the replica stops.
 
 // silentRoundsMax rounds that bring nothing make a block lost.
 const silentRoundsMax = 3
@@ -142,6 +143,9 @@ func (s *Stage) replayFor(w *lostWant) bool {
 		return true // apply has not ended the wants of the state before yet
 	}
 	if s.lost.wasReplayed(w.block) {
+		if s.needsSync(s.commits.max(), true) {
+			return true // it waits until it counts as stuck, and takes over a checkpoint then
+		}
 		tree := w.tree
 		if tree == "" {
 			tree = "not known"

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ledger/storage"
+	"ledger/vsr"
 )
 
 // Goal: a block that no checkpoint names and that no replica brings comes into being again: the
@@ -56,6 +57,31 @@ func TestSeveralReplaysForABlock(t *testing.T) {
 		delete(m.grid.damaged, 7)
 		w.heal()
 	}
+}
+
+// Goal: a replica that loses the same block once more does not stop if a quorum has the next
+// checkpoint. It takes that over, and needs the block no more.
+func TestSeveralLostAgainSyncs(t *testing.T) {
+	w, _, m, _ := calm(t, 74)
+	w.maySpread = true
+	w.quiet(false)
+	w.until("ops above the checkpoint", func() bool { return m.executed > m.superblock.Checkpoint.Op+20 })
+	for _, other := range w.machines {
+		other.grid.damaged[7] = true
+	}
+	before := w.count["reopen"]
+	m.want(7, false)
+	w.until("it goes back to its checkpoint", func() bool { return w.count["reopen"] > before })
+	w.until("it has opened the checkpoint", func() bool { return !m.stage.opening.isOn() && m.stage.blocks.waiting() == 0 })
+	m.holdsWork = true // it does not get beyond its checkpoint
+	w.until("a quorum has the next checkpoint", func() bool {
+		return vsr.IsDurable(&w.l, w.l.CheckpointAfter(m.superblock.Checkpoint.Op), m.stage.commits.max())
+	})
+	m.want(7, false)
+	w.run(3 * second) // a replica that stops fails the test
+	m.holdsWork = false
+	w.until("it has taken over a checkpoint", func() bool { return m.stage.syncing.count() > 0 })
+	w.heal()
 }
 
 // Goal: a replica that goes back to its checkpoint waits for one that is being written. Otherwise
