@@ -64,10 +64,10 @@
 //
 // A log entry is damaged on one machine at most, and only if another machine has it or nobody has
 // acknowledged it. Torn writes come on top. A block of the grid is damaged, or its write is lost or
-// goes astray, only while another machine has it whole and durable (oracle.Blocks). The same ledger
-// demands that all machines write the same blocks at an address, that none is written over that a
-// checkpoint of too few machines replaces, that a superblock names only what is durable, and that
-// the header page of a repair comes behind its other pages.
+// goes astray, only while another machine has it whole and durable (oracle.Blocks), in a data file
+// that stays. The same ledger demands that all machines write the same blocks at an address, that
+// none is written over that a checkpoint of too few machines replaces, that a superblock names only
+// what is durable, and that the header page of a repair comes behind its other pages.
 //
 // In a sixth of the seeds, data files are lost as a whole (severalreplace.go). What is committed is
 // whole on the others then, and no log is damaged until the new file is there. An operator does

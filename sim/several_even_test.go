@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-
-	"ledger/sim/workload"
 )
 
 // copiesSeen is how far a machine is with its superblocks: the durable one, and the copies of the
@@ -48,18 +46,8 @@ func TestSeveralEven(t *testing.T) {
 // halves: the steps in which a machine had two copies of its next superblock, and nothing in
 // flight.
 func liveEven(w *World) (evens, halves int) {
-	c := w.addSeveral(3, 0)
-	s := c.several
-	s.mix = drawMix(w.random, len(c.machines))
-	for _, m := range c.machines {
-		m.format(-1)
-		m.witness.rescan()
-	}
-	s.connectPaths()
-	s.settle()
-	profile := workload.DrawProfile(w.random)
-	profile.Accounts, profile.BatchEventsMax = 20, 4
-	c.addClients(2, workload.NewGenerator(w.random.Uint64(), profile, c.modelLimits), 20*nsPerMs)
+	s := w.calmThree()
+	c := s.cluster
 	var was [3]copiesSeen
 	for s.oracle.Highest() < 300 {
 		trigger := c.limits.CheckpointTrigger(c.limits.CheckpointAfter(c.machines[0].witness.checkpointOp))

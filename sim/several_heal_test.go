@@ -38,18 +38,8 @@ func TestSeveralHealsBlocks(t *testing.T) {
 // liveHealing damages all blocks of one machine in the middle of a life without other faults, and
 // returns how many it has repaired.
 func liveHealing(w *World, kind spoilKind, isUp bool) (repaired int) {
-	c := w.addSeveral(3, 0)
-	s := c.several
-	s.mix = drawMix(w.random, len(c.machines))
-	for _, m := range c.machines {
-		m.format(-1)
-		m.witness.rescan()
-	}
-	s.connectPaths()
-	s.settle()
-	profile := workload.DrawProfile(w.random)
-	profile.Accounts, profile.BatchEventsMax = 20, 4
-	c.addClients(2, workload.NewGenerator(w.random.Uint64(), profile, c.modelLimits), 20*nsPerMs)
+	s := w.calmThree()
+	c := s.cluster
 	until := func(op uint64, what string) {
 		s.runUntil(func() bool { return s.oracle.Highest() >= op }, what)
 	}
@@ -77,4 +67,52 @@ func liveHealing(w *World, kind spoilKind, isUp bool) (repaired int) {
 	s.audit()
 	s.agree()
 	return s.marks.Counts[MarkRepairedTable]
+}
+
+// calmThree is a cluster of three machines without faults, and with two clients.
+func (w *World) calmThree() *several {
+	c := w.addSeveral(3, 0)
+	s := c.several
+	s.mix = drawMix(w.random, len(c.machines))
+	for _, m := range c.machines {
+		m.format(-1)
+		m.witness.rescan()
+	}
+	s.connectPaths()
+	s.settle()
+	profile := workload.DrawProfile(w.random)
+	profile.Accounts, profile.BatchEventsMax = 20, 4
+	c.addClients(2, workload.NewGenerator(w.random.Uint64(), profile, c.modelLimits), 20*nsPerMs)
+	return s
+}
+
+// Goal: while a lost data file is there by mistake, disks spoil no block that is whole in no other
+// one. When that file is taken away, the block would be gone for ever, and requests that need it
+// would wait for ever. Seeds 7000185 and 7000617 of the clusters once came to that.
+func TestSeveralSpoilsNoLastCopyThatStays(t *testing.T) {
+	w := newWorld(Options{Seed: 10, Several: true}, rand.New(rand.NewPCG(10, 1)), func(format string, arguments ...any) {
+		t.Fatalf(format, arguments...)
+	})
+	defer w.abandon()
+	s := w.calmThree()
+	s.runUntil(func() bool { return s.oracle.Highest() >= 200 && s.isEven() }, "200 ops on three machines that are even")
+	machines := s.cluster.machines
+	s.replacement.isOld, s.replacement.spareOf = true, machines[2]
+	for _, m := range machines[:2] {
+		for address := uint64(1); address <= m.blocksHigh(); address++ {
+			s.spoilBlock(m, address, spoilZeros)
+		}
+	}
+	spoiled := 0
+	for _, block := range s.blocks.Named(machines[0].witness.checkpointOp) {
+		if s.blocks.IsWhole(0, block) {
+			continue
+		}
+		if spoiled++; !s.blocks.IsWhole(1, block) {
+			t.Fatalf("block %d of the checkpoint is whole in no data file that stays", block.Address)
+		}
+	}
+	if spoiled == 0 {
+		t.Error("no block is spoiled")
+	}
 }

@@ -145,7 +145,7 @@ func (s *several) spoilBlock(m *Machine, address uint64, kind spoilKind) {
 		return
 	}
 	block := s.blocks.Found(m.index, address)
-	if block == nil || !s.blocks.MaySpoil(m.index, block) {
+	if block == nil || !s.blocks.MaySpoil(m.index, s.replacement.leaving(), block) {
 		return
 	}
 	r, image, page := m.random, m.disk.image, uint64(m.limits.PageBytes)

@@ -86,6 +86,15 @@ func (r *replacement) planLoss() {
 // of the one that counts.
 func (r *replacement) isOpen() bool { return r.m != nil || r.isOld }
 
+// leaving is the machine that has the lost file, which will be taken away again: damage that counts
+// on a copy there would be damage on all replicas in the end. -1: there is none.
+func (r *replacement) leaving() int {
+	if r.isOld {
+		return r.spareOf.index
+	}
+	return -1
+}
+
 // isDone tells whether a lost file was replaced.
 func (r *replacement) isDone() bool { return r.doneSum > 0 || r.phase == lossMade }
 

@@ -166,16 +166,19 @@ func TestWholeBlocks(t *testing.T) {
 		t.Fatalf("a replica that has nothing misses %v", missing)
 	}
 	held := c.blocks.Found(0, 3)
-	if c.blocks.MaySpoil(0, held) {
+	if c.blocks.MaySpoil(0, -1, held) {
 		t.Fatal("the only copy of a block may be spoiled")
 	}
 	copy(c.disks[2].bytes[2*2048:], block)
-	if !c.blocks.MaySpoil(0, held) {
+	if !c.blocks.MaySpoil(0, -1, held) {
 		t.Fatal("a block that another replica has may not be spoiled")
+	}
+	if c.blocks.MaySpoil(0, 2, held) {
+		t.Fatal("a block may be spoiled whose other copy is in a data file that will be taken away")
 	}
 	c.blocks.Spoils(0, held)
 	c.disks[0].bytes[2*2048+600] ^= 1
-	if c.blocks.Missing(0, 10) != nil || len(c.blocks.Broken(0, 10)) != 1 || c.blocks.MaySpoil(2, held) {
+	if c.blocks.Missing(0, 10) != nil || len(c.blocks.Broken(0, 10)) != 1 || c.blocks.MaySpoil(2, -1, held) {
 		t.Fatal("a block that the disk has spoiled is not missing, but broken, and no copy for others")
 	}
 }
@@ -189,7 +192,7 @@ func TestSpoiledOnceMore(t *testing.T) {
 	held := c.blocks.Found(0, 3)
 	spoil := func() {
 		t.Helper()
-		if !c.blocks.MaySpoil(0, held) {
+		if !c.blocks.MaySpoil(0, -1, held) {
 			t.Fatal("a block that can be made again may not be spoiled")
 		}
 		c.blocks.Spoils(0, held)
@@ -200,11 +203,11 @@ func TestSpoiledOnceMore(t *testing.T) {
 	spoil()
 	c.blocks.Reopens(0)
 	c.writes(0, 2*2048, block, "")
-	if c.blocks.MaySpoil(0, held) {
+	if c.blocks.MaySpoil(0, -1, held) {
 		t.Fatal("a block may be spoiled that was made again already")
 	}
 	copy(c.disks[1].bytes[2*2048:], block)
-	if c.blocks.MaySpoil(0, held) {
+	if c.blocks.MaySpoil(0, -1, held) {
 		t.Fatal("a block may be spoiled that was made again already, because of a copy that may go away")
 	}
 	c.blocks.Starts(0)

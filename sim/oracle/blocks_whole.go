@@ -133,9 +133,11 @@ func (b *Blocks) Spoils(replica int, block *Block) {
 }
 
 // MaySpoil tells whether the disk of a replica may spoil a block that is whole there: it can be
-// repaired, because another replica has it, or because the replica makes it again.
-func (b *Blocks) MaySpoil(replica int, block *Block) bool {
-	return !b.isLastTime(replica, block) && (b.isElsewhere(replica, block) || b.mayRebuild(replica, block))
+// repaired, because another replica has it, or because the replica makes it again. leaving: a
+// replica whose data file will be taken away, so that what is whole there counts for nothing; -1:
+// there is none.
+func (b *Blocks) MaySpoil(replica, leaving int, block *Block) bool {
+	return !b.isLastTime(replica, block) && (b.isWholeBeside(replica, leaving, block) || b.mayRebuild(replica, block))
 }
 
 // isLastTime tells whether a replica may stop if its disk spoils a block once more. For a block
@@ -143,16 +145,6 @@ func (b *Blocks) MaySpoil(replica int, block *Block) bool {
 // others have the block does not help: they may write over it before they answer.
 func (b *Blocks) isLastTime(replica int, block *Block) bool {
 	return b.spoiled[replica][block] && !slices.Contains(b.Named(b.disks[replica].CheckpointOp()), block)
-}
-
-// isElsewhere tells whether a block is whole on a replica but this one.
-func (b *Blocks) isElsewhere(replica int, block *Block) bool {
-	for other := range b.replicas {
-		if other != replica && b.IsWhole(other, block) {
-			return true
-		}
-	}
-	return false
 }
 
 // mayRebuild tells whether a block that is whole on a replica may be spoiled there although no
