@@ -129,7 +129,9 @@ func (b *Blocks) Before(block *Block) *Block {
 // Spoils: the disk of a replica has spoiled a block.
 func (b *Blocks) Spoils(replica int, block *Block) {
 	block.Faults |= 1 << replica
-	b.spoiled[replica][block] = b.spoiled[replica][block]
+	if _, known := b.spoiled[replica][block]; !known {
+		b.spoiled[replica][block] = false // true when the replica has opened its checkpoint again
+	}
 }
 
 // MaySpoil tells whether the disk of a replica may spoil a block that is whole there: it can be
