@@ -51,6 +51,11 @@ func Hunt(t *testing.T, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range bugs { // no bug may need another one, which another commit does not plant with it
+		if _, err := Overlay(root, t.TempDir(), bugs[i:i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
 	bugs = Turn(t, bugs)
 	folder := t.TempDir()
 	list, err := Overlay(root, folder, bugs, "ledger/sim/planted")
