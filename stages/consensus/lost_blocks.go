@@ -16,7 +16,8 @@ import (
 //	not named                         the log still has the ops that made it. The checkpoint is
 //	                                  opened again, and they are executed again, once for each block.
 //	not named, and lost once more     the same as if it were named, if a quorum has the next
-//	                                  checkpoint: state sync takes that. Else the replica stops.
+//	                                  checkpoint: state sync takes that. A primary leaves its view
+//	                                  before, since it takes none. Else the replica stops.
 
 // silentRoundsMax rounds that bring nothing make a block lost.
 const silentRoundsMax = 3
@@ -144,6 +145,7 @@ func (s *Stage) replayFor(w *lostWant) bool {
 	}
 	if s.lost.wasReplayed(w.block) {
 		if s.needsSync(s.commits.max(), true) {
+			s.leaveOwnView()
 			return true // it waits until it counts as stuck, and takes over a checkpoint then
 		}
 		tree := w.tree

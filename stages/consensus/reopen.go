@@ -101,11 +101,17 @@ func (s *Stage) reopen() bool {
 	if s.superblocks.isCheckpointing() {
 		return false
 	}
+	s.leaveOwnView()
+	s.openDurable()
+	return true
+}
+
+// leaveOwnView: a primary that will not execute anything for a while leaves its view, so that
+// another one serves.
+func (s *Stage) leaveOwnView() {
 	if s.quorums.PrimaryOf(s.views.now()) == s.self && !s.views.isChanging() {
 		s.enterView(s.views.now() + 1)
 	}
-	s.openDurable()
-	return true
 }
 
 // openDurable makes apply go on from the durable checkpoint. What was executed above it is known no

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"ledger/peer"
 	"ledger/storage"
 	"ledger/vsr"
 )
@@ -82,6 +83,46 @@ func TestSeveralLostAgainSyncs(t *testing.T) {
 	m.holdsWork = false
 	w.until("it has taken over a checkpoint", func() bool { return m.stage.syncing.count() > 0 })
 	w.heal()
+}
+
+// Goal: a primary that loses the same block once more, while a quorum has the next checkpoint,
+// leaves its view. A primary takes over no checkpoint, so it would execute nothing and answer
+// nobody for ever. It was the primary again before the others had that checkpoint.
+func TestSeveralLostAgainPrimary(t *testing.T) {
+	for _, replicas := range []int{3, 4, 5, 6} {
+		w := newSeveral(t, replicas, 75)
+		w.addClients(3)
+		w.run(4 * second)
+		m := w.primary()
+		w.maySpread = true
+		before, checkpoint := w.count["reopen"], m.superblock.Checkpoint.Op
+		w.until("a checkpoint", func() bool { return m.superblock.Checkpoint.Op > checkpoint })
+		w.quiet(true)
+		m.isCheckpointHeld, checkpoint = true, m.superblock.Checkpoint.Op
+		for _, other := range w.machines {
+			other.grid.damaged[7] = true
+		}
+		m.want(7, false)
+		w.until("it goes back to its checkpoint", func() bool { return w.count["reopen"] > before })
+		w.until("it has executed again what it had", func() bool {
+			return !m.stage.opening.isOn() && m.stage.blocks.waiting() == 0 && w.isEqual()
+		})
+		w.until("it is the primary again", func() bool {
+			if p := w.primaryOrNil(); p != nil && p != m {
+				p.stage.wish(peer.CauseSlow)
+			}
+			return m.stage.mayOrder()
+		})
+		w.quiet(false)
+		w.until("a quorum has the next checkpoint", func() bool {
+			return vsr.IsDurable(&w.l, w.l.CheckpointAfter(checkpoint), m.stage.commits.max())
+		})
+		m.want(7, false)
+		w.serves(4*second, "clients are not served")
+		w.until("it has taken over a checkpoint", func() bool { return m.stage.syncing.count() > 0 })
+		m.isCheckpointHeld = false
+		w.heal()
+	}
 }
 
 // Goal: a replica that goes back to its checkpoint waits for one that is being written. Otherwise
