@@ -183,15 +183,15 @@ func (s *Stage) isStuck(commitMax uint64, isLost bool) bool {
 		IsBlockMissing:   s.blocks.waiting() > 0,
 		IsBlockGone:      s.isBlockGone(),
 	}
-	stall.IsCheckpointing = s.isCheckpointing(stall.ForNs)
+	stall.IsCheckpointing = s.isCheckpointing(stall.ForNs, stall.IsBlockGone)
 	return stall.Is()
 }
 
 // isCheckpointing tells whether the own next checkpoint is on its way. If it does not get on, which
 // may be because a block is missing that nobody has any more, it is not waited for.
-func (s *Stage) isCheckpointing(stalledNs uint64) bool {
+func (s *Stage) isCheckpointing(stalledNs uint64, isBlockGone bool) bool {
 	longest := uint64(2 * vsr.StuckNs)
-	if s.isBlockGone() {
+	if isBlockGone {
 		longest = vsr.GoneNs
 	}
 	return s.superblocks.isCheckpointing() || s.snapshot.isLent() && stalledNs < longest
@@ -229,7 +229,7 @@ func (s *Stage) takesCheckpoint(view uint32, m *peer.StartView, checkpoint *stor
 	if !s.mayRun(checkpoint) {
 		return true
 	}
-	if s.isCheckpointing(s.syncing.stalledNs(s.gotOn(), s.timers.now())) {
+	if s.isCheckpointing(s.syncing.stalledNs(s.gotOn(), s.timers.now()), s.isBlockGone()) {
 		s.measures.ignored() // the next one is looked at again
 		return true
 	}
