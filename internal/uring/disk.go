@@ -42,8 +42,8 @@ type (
 		next        uint32 // the next operation of the chain, or none
 		code        uint8
 		flags       ports.WriteFlags
-		isVoid      bool // a no-operation was submitted in its place
-		cancels     uint16
+		isVoid      bool   // a no-operation was submitted in its place
+		cancels     uint16 // since it last got on, so that it is not submitted for ever; see cancelsMax
 	}
 )
 

@@ -226,8 +226,10 @@ func TestChainTakenBack(t *testing.T) {
 				data := uint64(len(thread.ports)-1)<<56 | uint64(uint32(entry.UserData))
 				*entry = giouring.SubmissionQueueEntry{OpCode: giouring.OpNop, UserData: data}
 			}
-			for disk.ready.Count() == 0 && disk.completions.Count() == 0 {
-				thread.Turn()
+			for end := time.Now().Add(10 * time.Second); disk.ready.Count() == 0 && disk.completions.Count() == 0; thread.Turn() {
+				if time.Now().After(end) {
+					t.Fatal("the chain does not come back within 10 s")
+				}
 			}
 		}
 		got := results(t, thread, disk, 2)
