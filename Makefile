@@ -32,14 +32,14 @@ vet: ## formatting, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-race: ## the race detector: where threads meet, the forest, and a few seeds of the simulator
+race: ## the race detector: where threads meet, the forest, and two seeds of the simulator, which run side by side
 	$(GO) test -race -short -timeout 40m ./ring $(shell $(GO) list ./internal/... | grep -v internal/lint) ./affinity ./replica ./metrics ./admin ./client/... ./storage/forest ./stages/...
-	$(GO) test -race ./sim -run '^TestSeeds$$' -count=1 -seeds=6
+	$(GO) test -race ./sim -run '^TestSeeds$$' -count=1 -seeds=2
 
 race-long: ## the race detector over all, with seeds of the clock: for nightly runs
 	LEDGER_SEED=clock $(GO) test -race -timeout 4h ./...
 
-planted: ## all planted bugs, of which a run of the tests takes a third: for nightly runs and after large changes
+planted: ## all planted bugs, of which a run of the tests takes a quarter: for nightly runs and after large changes
 	LEDGER_PLANTED_ALL=1 $(GO) test -p 2 -timeout 60m -run '^TestPlanted' ./clock ./peer ./sim ./stages/... ./vsr
 
 invariants: ## the costly checks, which only this build tag has

@@ -271,7 +271,10 @@ func TestDamage(t *testing.T) {
 				{"the slot after the head", []span{{prepareAt(head + 1), 4096}}, ""},
 				{"a slot behind its prepare", []span{{prepareAt(head) + message - 4096, 4096}}, served},
 			}
-			for _, c := range cases {
+			for i, c := range cases {
+				if testing.Short() && i%4 != 1 {
+					continue // for the race detector, one start is like the other
+				}
 				damaged := copied(t, path)
 				for _, s := range c.spans {
 					flip(t, damaged, s.at, s.length)

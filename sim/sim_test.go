@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	seedsFlag = flag.Int("seeds", 40, "seeds that TestSeeds runs; make sim runs more")
+	seedsFlag = flag.Int("seeds", 10, "seeds that TestSeeds runs; make sim runs more")
 	linesFlag = flag.Int("trace-lines", 0, "how much of a failing run is shown")
 )
 

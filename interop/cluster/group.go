@@ -21,7 +21,7 @@ const (
 	limitStorage = "16GiB"
 	// How long the cluster may take for anything that it has to do in the end.
 	patience = 5 * time.Minute
-	pollNext = 10 * time.Millisecond
+	pollNext = 20 * time.Millisecond
 	// pollLasting is the pause where nothing is missed between two looks.
 	pollLasting = 100 * time.Millisecond
 )
