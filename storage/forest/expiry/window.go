@@ -7,7 +7,6 @@ import (
 	"ledger/storage/block"
 	"ledger/storage/forest/keys"
 	"ledger/storage/forest/levels"
-	"ledger/storage/forest/manifest"
 )
 
 // window is a read buffer over the front of the expiry tree: the smallest live keys, in order, as
@@ -26,14 +25,10 @@ type window struct {
 }
 
 func newWindow(a *arena.Arena, l *limits.Limits) window {
-	w := window{
+	return window{
 		keys:    arena.Slice[keys.Expiry](a, uint64(l.OpEventsMax()), "expiry window"),
-		cursors: make([]levels.Cursor, storage.LevelsMax*manifest.RunsMax),
+		cursors: levels.NewCursors(a, levels.RunsMax, "expiry cursors"),
 	}
-	for i := range w.cursors {
-		w.cursors[i] = levels.NewCursor()
-	}
-	return w
 }
 
 // reset makes the window what newWindow returned.

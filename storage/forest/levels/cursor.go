@@ -1,6 +1,7 @@
 package levels
 
 import (
+	"ledger/internal/arena"
 	"ledger/storage"
 	"ledger/storage/block"
 	"ledger/storage/forest/pages"
@@ -33,6 +34,19 @@ type Cursor struct {
 // NewCursor returns a cursor, which is used for one run after the other.
 func NewCursor() Cursor {
 	return Cursor{keys: make([]storage.Key, cursorKeys), removals: make([]bool, cursorKeys)}
+}
+
+// NewCursors returns a cursor for each of many runs. Most trees have few runs, so load touches
+// little of the memory that is reserved for their keys.
+func NewCursors(a *arena.Arena, count int, name string) []Cursor {
+	cursors := make([]Cursor, count)
+	keys := arena.SliceWith[storage.Key](a, uint64(count*cursorKeys), name, arena.Options{Class: arena.Table})
+	removals := arena.SliceWith[bool](a, uint64(count*cursorKeys), name, arena.Options{Class: arena.Table})
+	for i := range cursors {
+		from, to := i*cursorKeys, (i+1)*cursorKeys
+		cursors[i] = Cursor{keys: keys[from:to:to], removals: removals[from:to:to]}
+	}
+	return cursors
 }
 
 // Open points the cursor at a run of a tree. Seek sets its position.

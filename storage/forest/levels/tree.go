@@ -106,12 +106,14 @@ type Levels struct {
 func New(l *limits.Limits, a *arena.Arena, p *pages.Reader, free *freeset.Set, rowBlocks uint64) *Levels {
 	addressesMax := freeset.AddressesMax(*l)
 	s := &Levels{pages: p, free: free, pool: newTablePool(a, min(4*addressesMax+64, poolTablesMax))}
+	// Each level has a part of one slice. A slice for each of them would make a start slow.
+	runs := make([]Run, int(storage.TreesCount-storage.TreeTransferLog-1)*RunsMax)
 	for id := storage.TreeTransferLog + 1; id < storage.TreesCount; id++ {
 		t := &s.trees[id]
 		t.id, t.spec, t.shape, t.runsMerged = id, storage.Trees[id], table.ShapeOf(*l, id), storage.MergeRuns(l, id)
 		t.ordered = make([]*Run, 0, levelsMax*runsMax)
 		for i := range t.levels {
-			t.levels[i].runs = make([]Run, 0, runsMax)
+			t.levels[i].runs, runs = runs[:0:runsMax], runs[runsMax:]
 		}
 	}
 	ids, accounts := &s.trees[storage.TreeTransferID].shape, &s.trees[storage.TreeAccountID].shape
