@@ -52,6 +52,8 @@ type diskOperation struct {
 	ended       bool
 	succeeded   bool
 	covers      uint64 // sync: the volatile writes that had completed
+	epoch       uint64 // of the disk, when it was started
+	due         func() // performs it, unless the machine has gone down since
 }
 
 // Disk is the machine's disk: an image, the operations under way, and the faults of the disk.
@@ -62,6 +64,7 @@ type Disk struct {
 	fail   func(format string, arguments ...any)
 
 	flying []*diskOperation
+	unused *diskOperation // a list of operations that have ended, to be used again
 	epoch  uint64
 	slow   bool // draw long latencies
 	// tiredNs: until then, each request takes tens of milliseconds.
@@ -115,7 +118,9 @@ func (d *Disk) port(zone Zone, operationsMax int) *DiskPort {
 // Read implements ports.Disk.
 func (p *DiskPort) Read(tag, offsetBytes uint64, buffer []byte) {
 	p.check(offsetBytes, buffer)
-	p.queue(&diskOperation{kind: diskRead, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer})
+	o := p.operation(diskRead, tag, offsetBytes, uint64(len(buffer)))
+	o.buffer = buffer
+	p.queue(o)
 }
 
 // Write implements ports.Disk.
@@ -129,18 +134,21 @@ func (p *DiskPort) Write(tag, offsetBytes uint64, buffer []byte, flags ports.Wri
 	if p.disk.onWrite != nil {
 		p.disk.onWrite(p.zone, offsetBytes, data, flags&ports.WriteDurable != 0)
 	}
-	p.queue(&diskOperation{kind: diskWrite, flags: flags, tag: tag, offsetBytes: offsetBytes, lengthBytes: uint64(len(buffer)), buffer: buffer,
-		copy: data})
+	o := p.operation(diskWrite, tag, offsetBytes, uint64(len(buffer)))
+	o.flags, o.buffer, o.copy = flags, buffer, data
+	p.queue(o)
 }
 
 // Sync implements ports.Disk.
 func (p *DiskPort) Sync(tag uint64) {
-	p.queue(&diskOperation{kind: diskSync, tag: tag, offsetBytes: p.wroteAt, covers: p.disk.image.order})
+	o := p.operation(diskSync, tag, p.wroteAt, 0)
+	o.covers = p.disk.image.order
+	p.queue(o)
 }
 
 // Allocate implements ports.Disk.
 func (p *DiskPort) Allocate(tag, offsetBytes, lengthBytes uint64) {
-	p.queue(&diskOperation{kind: diskAllocate, tag: tag, offsetBytes: offsetBytes, lengthBytes: lengthBytes})
+	p.queue(p.operation(diskAllocate, tag, offsetBytes, lengthBytes))
 }
 
 // Poll implements ports.Disk.
@@ -164,12 +172,29 @@ func (p *DiskPort) check(offsetBytes uint64, buffer []byte) {
 	}
 }
 
+// operation returns one that is not in use.
+func (p *DiskPort) operation(kind diskKind, tag, offsetBytes, lengthBytes uint64) *diskOperation {
+	d := p.disk
+	o := d.unused
+	if o != nil {
+		d.unused = o.next
+	} else {
+		o = &diskOperation{}
+		o.due = func() {
+			if d.epoch == o.epoch {
+				d.perform(o)
+			}
+		}
+	}
+	*o = diskOperation{port: p, kind: kind, tag: tag, offsetBytes: offsetBytes, lengthBytes: lengthBytes, due: o.due}
+	return o
+}
+
 func (p *DiskPort) queue(o *diskOperation) {
 	if p.outstanding == p.limit {
 		p.disk.fail("disk port %d has more than %d operations", p.zone, p.limit)
 	}
 	p.outstanding++
-	o.port = p
 	before := p.last
 	p.last = nil
 	if o.flags&ports.WriteLinked != 0 {
@@ -202,12 +227,8 @@ func (d *Disk) start(o *diskOperation) {
 		d.onSync(o.port.zone, false)
 	}
 	d.flying = append(d.flying, o)
-	epoch := d.epoch
-	d.events.after(d.latency(o), func() {
-		if d.epoch == epoch {
-			d.perform(o)
-		}
-	})
+	o.epoch = d.epoch
+	d.events.after(d.latency(o), o.due)
 }
 
 func (d *Disk) latency(o *diskOperation) uint64 {
@@ -345,13 +366,13 @@ func (d *Disk) end(o *diskOperation, result int32) {
 	}
 	o.succeeded = result == int32(o.lengthBytes) || o.kind != diskWrite && result >= 0
 	o.port.ready = append(o.port.ready, ports.DiskCompletion{Tag: o.tag, Result: result})
-	if o.next == nil {
-		return
-	}
-	if o.succeeded {
+	if o.next != nil && o.succeeded {
 		d.start(o.next)
-	} else {
+	} else if o.next != nil {
 		d.end(o.next, -int32(unix.ECANCELED))
+	}
+	if o.port.last != o { // the next one may be linked to it
+		o.next, d.unused = d.unused, o
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
 )
 
 // Image is the medium: the bytes that reads return, and the bytes that would survive a power cut.
@@ -15,7 +16,8 @@ type Image struct {
 	sizeBytes   uint64 // of the file; bytes of no chunk read as zeros
 	usedBytes   uint64 // the end of the last write
 	chunks      []chunk
-	apart       []uint64 // chunks whose durable bytes differ from the others
+	apart       []uint64            // chunks whose durable bytes differ from the others
+	unused      []*[chunkBytes]byte // of chunks, to be used again
 	volatile    []volatileWrite
 	order       uint64 // of volatile writes
 	changes     uint64 // of chunks
@@ -25,7 +27,7 @@ type Image struct {
 	limitBytes  uint64          // Allocate beyond it finds no space
 }
 
-const chunkBytes = 16 << 10
+const chunkBytes = 4 << 10
 
 // chunk is a part of the medium. nil: all zeros.
 type chunk struct {
@@ -99,7 +101,7 @@ func (m *Image) own(index uint64) *chunk {
 	c.changed = m.changes
 	if !c.isOwn {
 		c.isOwn = true
-		c.now = copied(c.now)
+		c.now = m.copied(c.now)
 	}
 	return c
 }
@@ -109,17 +111,24 @@ func (m *Image) part(index uint64) *chunk {
 	c := m.own(index)
 	if !c.isApart {
 		c.isApart = true
-		c.durable = copied(c.now)
+		c.durable = m.copied(c.now)
 		m.apart = append(m.apart, index)
 	}
 	return c
 }
 
-func copied(bytes *[chunkBytes]byte) *[chunkBytes]byte {
-	c := new([chunkBytes]byte)
-	if bytes != nil {
-		*c = *bytes
+// copied returns bytes that no other chunk has.
+func (m *Image) copied(bytes *[chunkBytes]byte) *[chunkBytes]byte {
+	last := len(m.unused) - 1
+	switch {
+	case bytes == nil:
+		return new([chunkBytes]byte)
+	case last < 0:
+		return (*[chunkBytes]byte)(slices.Clone(bytes[:]))
 	}
+	c := m.unused[last]
+	m.unused = m.unused[:last]
+	*c = *bytes
 	return c
 }
 
@@ -273,6 +282,7 @@ func (m *Image) settle() {
 	for _, index := range m.apart {
 		c := &m.chunks[index]
 		m.changes++
+		m.unused = append(m.unused, c.now) // nobody else has them: the chunk was the image's own
 		c.now, c.durable, c.isApart, c.changed = c.durable, nil, false, m.changes
 	}
 	m.apart = m.apart[:0]
