@@ -89,11 +89,20 @@ func (l *link) write(data []byte) {
 		data = data[piece:]
 		l.inOrder(&l.in, func() {
 			if !l.reset && !l.serverClosed && l.epoch == n.epoch {
-				l.arrived = append(l.arrived, bytes...)
-				l.feed()
+				l.arrive(bytes)
 			}
 		})
 	}
+}
+
+// arrive gives bytes to the server. They are copied only if others wait already.
+func (l *link) arrive(bytes []byte) {
+	if len(l.arrived) == 0 {
+		l.arrived = bytes[:len(bytes):len(bytes)]
+	} else {
+		l.arrived = append(l.arrived, bytes...)
+	}
+	l.feed()
 }
 
 // hangUp closes the connection from the peer's side. Written bytes still arrive.

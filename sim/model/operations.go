@@ -190,7 +190,11 @@ func Split(body []byte, elementBytes int) ([][]byte, error) {
 
 // Join makes a multi-batch body.
 func Join(batches [][]byte, elementBytes int) []byte {
-	var body []byte
+	bodyBytes := TrailerBytes(elementBytes, len(batches))
+	for _, batch := range batches {
+		bodyBytes += len(batch)
+	}
+	body := make([]byte, 0, bodyBytes)
 	for _, batch := range batches {
 		body = append(body, batch...)
 	}

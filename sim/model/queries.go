@@ -37,10 +37,10 @@ func rangeOf(timestampMin, timestampMaxGiven uint64, limit uint32) (from, to uin
 
 func isZero(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
 
-// pick calls take for the objects with from <= stamp <= to that match, in order, at most limit of
-// them. inOrder is sorted.
-func pick[Object any](inOrder []*Object, stamp func(*Object) uint64, from, to uint64, reversed bool, limit int, matches func(*Object) bool,
-	take func(*Object)) {
+// pick returns the objects with from <= stamp <= to that match, in order, at most limit of them.
+// inOrder is sorted.
+func pick[Object any](inOrder []*Object, stamp func(*Object) uint64, from, to uint64, reversed bool, limit int,
+	matches func(*Object) bool) (picked []*Object) {
 	first := sort.Search(len(inOrder), func(i int) bool { return stamp(inOrder[i]) >= from })
 	end := sort.Search(len(inOrder), func(i int) bool { return stamp(inOrder[i]) > to })
 	for i := first; i < end && limit > 0; i++ {
@@ -49,17 +49,27 @@ func pick[Object any](inOrder []*Object, stamp func(*Object) uint64, from, to ui
 			object = inOrder[end-1-(i-first)]
 		}
 		if matches(object) {
-			take(object)
+			picked = append(picked, object)
 			limit--
 		}
 	}
+	return picked
+}
+
+// encode puts objects one behind the other. Each has objectBytes.
+func encode[Object any](objects []*Object, objectBytes int, appendTo func(*Object, []byte) []byte) []byte {
+	out := make([]byte, 0, len(objects)*objectBytes)
+	for _, object := range objects {
+		out = appendTo(object, out)
+	}
+	return out
 }
 
 func accountStamp(a *Account) uint64   { return a.Timestamp }
 func transferStamp(t *Transfer) uint64 { return t.Timestamp }
 
-// accountTransfers calls take for the transfers that f selects. Source: accounting, 9.2.
-func (m *Machine) accountTransfers(f AccountFilter, rowsMax int, take func(*Transfer)) {
+// accountTransfers returns the transfers that f selects. Source: accounting, 9.2.
+func (m *Machine) accountTransfers(f AccountFilter, rowsMax int) []*Transfer {
 	from, to, valid := rangeOf(f.TimestampMin, f.TimestampMax, f.Limit)
 	debits, credits := f.Flags&FilterDebits != 0, f.Flags&FilterCredits != 0
 	switch {
@@ -68,22 +78,21 @@ func (m *Machine) accountTransfers(f AccountFilter, rowsMax int, take func(*Tran
 		!debits && !credits,
 		f.Flags&^(FilterDebits|FilterCredits|FilterReversed) != 0,
 		!isZero(f.Reserved[:]):
-		return
+		return nil
 	}
 	limit := min(int(f.Limit), rowsMax)
-	pick(m.transfersInOrder, transferStamp, from, to, f.Flags&FilterReversed != 0, limit, func(t *Transfer) bool {
+	return pick(m.transfersInOrder, transferStamp, from, to, f.Flags&FilterReversed != 0, limit, func(t *Transfer) bool {
 		side := debits && t.DebitAccountID == f.AccountID || credits && t.CreditAccountID == f.AccountID
 		return side &&
 			(f.UserData128.IsZero() || t.UserData128 == f.UserData128) &&
 			(f.UserData64 == 0 || t.UserData64 == f.UserData64) &&
 			(f.UserData32 == 0 || t.UserData32 == f.UserData32) &&
 			(f.Code == 0 || t.Code == f.Code)
-	}, take)
+	})
 }
 
-func (m *Machine) getAccountTransfers(f AccountFilter, rowsMax int) (out []byte) {
-	m.accountTransfers(f, rowsMax, func(t *Transfer) { out = t.Append(out) })
-	return out
+func (m *Machine) getAccountTransfers(f AccountFilter, rowsMax int) []byte {
+	return encode(m.accountTransfers(f, rowsMax), 128, (*Transfer).Append)
 }
 
 // getAccountBalances: accounting 9.3.
@@ -92,14 +101,14 @@ func (m *Machine) getAccountBalances(f AccountFilter, rowsMax int) (out []byte) 
 	if account == nil || account.Flags&AccountHistory == 0 {
 		return nil
 	}
-	m.accountTransfers(f, rowsMax, func(t *Transfer) {
+	for _, t := range m.accountTransfers(f, rowsMax) {
 		row := m.events[t.Timestamp]
 		after := &row.Credit
 		if t.DebitAccountID == f.AccountID {
 			after = &row.Debit
 		}
 		out = appendBalance(out, after, t.Timestamp)
-	})
+	}
 	return out
 }
 
@@ -117,26 +126,24 @@ func (f *QueryFilter) matches(userData128 Number, userData64 uint64, userData32,
 		(f.Code == 0 || code == f.Code)
 }
 
-func (m *Machine) queryAccounts(f QueryFilter, rowsMax int) (out []byte) {
+func (m *Machine) queryAccounts(f QueryFilter, rowsMax int) []byte {
 	from, to, valid := validQuery(&f)
 	if !valid {
 		return nil
 	}
-	pick(m.accountsInOrder, accountStamp, from, to, f.Flags&QueryReversed != 0, min(int(f.Limit), rowsMax),
-		func(a *Account) bool { return f.matches(a.UserData128, a.UserData64, a.UserData32, a.Ledger, a.Code) },
-		func(a *Account) { out = a.Append(out) })
-	return out
+	return encode(pick(m.accountsInOrder, accountStamp, from, to, f.Flags&QueryReversed != 0, min(int(f.Limit), rowsMax),
+		func(a *Account) bool { return f.matches(a.UserData128, a.UserData64, a.UserData32, a.Ledger, a.Code) }),
+		128, (*Account).Append)
 }
 
-func (m *Machine) queryTransfers(f QueryFilter, rowsMax int) (out []byte) {
+func (m *Machine) queryTransfers(f QueryFilter, rowsMax int) []byte {
 	from, to, valid := validQuery(&f)
 	if !valid {
 		return nil
 	}
-	pick(m.transfersInOrder, transferStamp, from, to, f.Flags&QueryReversed != 0, min(int(f.Limit), rowsMax),
-		func(t *Transfer) bool { return f.matches(t.UserData128, t.UserData64, t.UserData32, t.Ledger, t.Code) },
-		func(t *Transfer) { out = t.Append(out) })
-	return out
+	return encode(pick(m.transfersInOrder, transferStamp, from, to, f.Flags&QueryReversed != 0, min(int(f.Limit), rowsMax),
+		func(t *Transfer) bool { return f.matches(t.UserData128, t.UserData64, t.UserData32, t.Ledger, t.Code) }),
+		128, (*Transfer).Append)
 }
 
 // getChangeEvents: accounting, section 10.
@@ -146,9 +153,13 @@ func (m *Machine) getChangeEvents(f ChangesFilter, rowsMax int) (out []byte) {
 		return nil
 	}
 	first, _ := slices.BinarySearch(m.eventStamps, from)
-	for rows := 0; first < len(m.eventStamps) && m.eventStamps[first] <= to && rows < min(int(f.Limit), rowsMax); first++ {
-		out = m.events[m.eventStamps[first]].appendChange(out)
-		rows++
+	end := first
+	for end < len(m.eventStamps) && m.eventStamps[end] <= to && end-first < min(int(f.Limit), rowsMax) {
+		end++
+	}
+	out = make([]byte, 0, (end-first)*384)
+	for _, stamp := range m.eventStamps[first:end] {
+		out = m.events[stamp].appendChange(out)
 	}
 	return out
 }

@@ -88,7 +88,7 @@ func (g *Generator) accountBatch(n int) []byte {
 	g.linkChains(n,
 		func(i int) { accounts[i].Flags |= model.AccountLinked },
 		func(i int) { g.spoilAccount(&accounts[i]) })
-	var out []byte
+	out := make([]byte, 0, n*128)
 	for i := range accounts {
 		out = accounts[i].Append(out)
 	}

@@ -32,7 +32,7 @@ func (s *Stream) Push(bytes []byte) (frames [][]byte, err error) {
 		if len(s.pending) < int(size) {
 			break
 		}
-		frames = append(frames, append([]byte{}, s.pending[:size]...))
+		frames = append(frames, s.pending[:size:size]) // later bytes come behind it
 		s.pending = s.pending[size:]
 	}
 	return frames, nil

@@ -33,7 +33,7 @@ func (g *Generator) transferBatch(n int) []byte {
 	g.linkChains(n,
 		func(i int) { transfers[i].Flags |= model.TransferLinked },
 		func(i int) { g.spoilTransfer(&transfers[i]) })
-	var out []byte
+	out := make([]byte, 0, n*128)
 	for i := range transfers {
 		out = transfers[i].Append(out)
 	}
