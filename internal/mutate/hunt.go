@@ -19,7 +19,7 @@ const All = "LEDGER_PLANTED_ALL"
 // turns is the number of commits that it takes, on average, until each bug was hunted.
 const turns = 4
 
-// Turn returns the bugs that this run plants: a quarter of them, which the seed of the commit
+// Turn returns the bugs that this run plants: a quarter of them, which the seed of the code
 // chooses. Bugs are planted to show what the tests can find, which few commits change, and all of
 // them take longer than all other tests of their packages.
 func Turn(t *testing.T, bugs []Bug) []Bug {

@@ -1,14 +1,16 @@
-// Package seeded gives tests their randomness: the same commit draws the same numbers.
+// Package seeded gives tests their randomness: the same code draws the same numbers.
 //
 // A test's seed is, in this order, that of -seed=N, the number in LEDGER_SEED (hunts for planted
-// bugs), the clock where LEDGER_SEED=clock is set (nightly runs), or a hash of the commit, so that
-// a test which passes in one run passes in the next. Without a repository (a source archive) the
+// bugs), the clock where LEDGER_SEED=clock is set (nightly runs), or a hash of what the commit has
+// but documents. So a test which passes in one run passes in the next, and a commit that only
+// writes down what was measured needs no new one. Without a repository (a source archive) the
 // hash of go.mod stands for the commit.
 //
 // Only tests import this package; it adds the flag -seed to their binary.
 package seeded
 
 import (
+	"bytes"
 	"flag"
 	"hash/fnv"
 	"math/rand/v2"
@@ -59,20 +61,31 @@ func First() uint64 {
 	if seed, err := strconv.ParseUint(given, 10, 64); err == nil && seed != 0 {
 		return seed
 	}
-	return commitSeed()
+	return codeSeed()
 }
 
-// commitSeed asks git once per process.
-var commitSeed = sync.OnceValue(func() uint64 {
+// codeSeed asks git once per process.
+var codeSeed = sync.OnceValue(func() uint64 {
 	root := moduleRoot()
-	command := exec.Command("git", "rev-parse", "HEAD")
+	command := exec.Command("git", "ls-tree", "--full-tree", "HEAD")
 	command.Dir = root
-	commit, err := command.Output()
+	code, err := command.Output()
 	if err != nil {
-		commit, _ = os.ReadFile(filepath.Join(root, "go.mod"))
+		code, _ = os.ReadFile(filepath.Join(root, "go.mod"))
 	}
-	return fromText(commit)
+	return fromText(withoutDocuments(code))
 })
+
+// withoutDocuments leaves lines of a tree out: those of docs/, README.md and CHANGELOG.md.
+func withoutDocuments(tree []byte) (code []byte) {
+	for line := range bytes.Lines(tree) {
+		_, name, _ := strings.Cut(strings.TrimSpace(string(line)), "\t")
+		if name != "docs" && !strings.HasSuffix(name, ".md") {
+			code = append(code, line...)
+		}
+	}
+	return code
+}
 
 // fromText makes a seed of at most nine digits, which are easy to copy.
 func fromText(text []byte) uint64 {

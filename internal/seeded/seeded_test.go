@@ -18,6 +18,10 @@ func TestFirst(t *testing.T) {
 	if a, b := Rand(t).Uint64(), Rand(t).Uint64(); a != b {
 		t.Errorf("a test draws %d, and then %d", a, b)
 	}
+	tree := "040000 tree 1\tstages\n040000 tree 2\tdocs\n100644 blob 3\tREADME.md\n100644 blob 4\tgo.mod\n"
+	if got := string(withoutDocuments([]byte(tree))); got != "040000 tree 1\tstages\n100644 blob 4\tgo.mod\n" {
+		t.Errorf("the code of a commit is %q", got)
+	}
 	if a, b := fromText([]byte("one commit")), fromText([]byte("another")); a == b || a == 0 || b == 0 {
 		t.Errorf("two commits have the seeds %d and %d", a, b)
 	}
