@@ -105,7 +105,7 @@ func TestReopenDropsLateQueries(t *testing.T) {
 	}
 	dropped := again.apply.Statistics().QueriesDropped
 	t.Logf("reopened %d times, %d times in the middle of a query; %d queries were dropped", reopened, inQuery, dropped)
-	if reopened < 3 || inQuery == 0 || dropped == 0 {
+	if reopened < 3 || inQuery == 0 && !testing.Short() || dropped == 0 { // a short run reopens too seldom for each case
 		t.Error("the test shows little")
 	}
 }

@@ -373,6 +373,10 @@ func TestWalkWaitsWithTheOps(t *testing.T) {
 		}
 	}
 	for w.apply.Op() == w.op { // until one waits for a block
+		for _, slot := range slots {
+			w.slots.Put(slot)
+		}
+		slots = slots[:0]
 		push()
 		turns(2_000)
 	}
