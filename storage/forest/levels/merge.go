@@ -44,13 +44,16 @@ func (s *Levels) planMerge(t *Tree, i int) {
 	if entries >= m.entriesLeft {
 		entries = m.entriesLeft
 	} else {
-		if entries < mergeTablesMin*worth {
+		// Four tables of dense postings may hold more than a job can merge.
+		if entries < min(mergeTablesMin*worth, p.entriesMax) {
 			return
 		}
 		if t.spec.Encoding == storage.EncodingPlain {
 			// Slightly less than whole tables, because a job goes on to a whole key and may read a
 			// few entries more.
-			entries -= entries % p.tableEntries[t.id]
+			if rest := entries % p.tableEntries[t.id]; rest < entries {
+				entries -= rest
+			}
 			entries -= min(entries/2, runsMerged)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"ledger/internal/seeded"
 	"ledger/storage"
 	"ledger/storage/forest/foresttest"
+	"ledger/storage/forest/keys"
 )
 
 // Goal: a merge takes exactly the oldest runs of its level, never more than entriesMax entries a
@@ -52,6 +53,32 @@ func TestMergePace(t *testing.T) {
 	}
 	if ended < 10 || c.Merges[1] == 0 {
 		t.Errorf("%d merges have ended, on the second level %d: the test shows little", ended, c.Merges[1])
+	}
+}
+
+// Goal: merges go on where four tables hold more entries than a job can merge, as those of dense
+// postings do after many million transfers. Otherwise a level fills until it has no room for
+// another run.
+func TestTablesLargerThanAJob(t *testing.T) {
+	w := newWorld(t, foresttest.Limits(), seeded.Rand(t))
+	w.trees.plan.entriesMax = 64
+	large, most := 0, 0
+	for range 300 {
+		for i := range w.bar(w.rows(40, false)).Jobs {
+			job := &w.trees.plan.generation.Jobs[i]
+			if job.Kind == storage.JobMerge && keys.IsPosting(job.Tree) && len(job.Runs) > 0 &&
+				uint64(job.Runs[0][0].Entries) > w.trees.plan.entriesMax/mergeTablesMin {
+				large++
+			}
+		}
+		for i := range w.trees.trees {
+			for j := range w.trees.trees[i].levels {
+				most = max(most, len(w.trees.trees[i].levels[j].runs))
+			}
+		}
+	}
+	if most > 3*runsMerged || large < 100 {
+		t.Errorf("a level holds %d runs, want at most %d; %d jobs read tables that hold more than a job's share", most, 3*runsMerged, large)
 	}
 }
 
