@@ -72,7 +72,7 @@ func TestReopenDropsLateQueries(t *testing.T) {
 	for again.op < uint64(ops) {
 		at := again.op
 		again.commitLate(traffic.messages[at], traffic.requests[at], traffic.wants[at])
-		if again.late.missing == 0 || random.IntN(12) > 0 {
+		if again.late.missing == 0 || random.IntN(6) > 0 {
 			continue
 		}
 		for range random.IntN(12) {
@@ -105,7 +105,7 @@ func TestReopenDropsLateQueries(t *testing.T) {
 	}
 	dropped := again.apply.Statistics().QueriesDropped
 	t.Logf("reopened %d times, %d times in the middle of a query; %d queries were dropped", reopened, inQuery, dropped)
-	if reopened < 3 || inQuery == 0 && !testing.Short() || dropped == 0 { // a short run reopens too seldom for each case
+	if !testing.Short() && (reopened < 3 || inQuery == 0 || dropped == 0) { // a short run may reopen seldom
 		t.Error("the test shows little")
 	}
 }
