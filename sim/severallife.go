@@ -328,7 +328,7 @@ func (s *several) describe() {
 		if m.replica == nil {
 			text += ", down"
 		} else {
-			text += fmt.Sprintf(", commit %d, apply at %d, disk operations %d, serves %v", m.replica.Consensus.Commit(), m.replica.Apply.Op(),
+			text += fmt.Sprintf(", sync max %d, commit %d, apply at %d, disk operations %d, serves %v", d.syncMax, m.replica.Consensus.Commit(), m.replica.Apply.Op(),
 				len(m.disk.flying), m.ready)
 			for class, pool := range m.replica.Slots.Pools {
 				text += fmt.Sprintf(", %d/%d", pool.FreeCount(), pool.SlotsCount())

@@ -148,6 +148,7 @@ func (r *replacement) isEven() bool {
 
 // lose takes the data file of a machine away.
 func (r *replacement) lose(m *Machine) {
+	m.isLost = true // before it goes down: the file of an earlier loss must not take this one's place
 	r.several.goDown(m, true, 0)
 	m.say("its data file is lost")
 	r.several.marks.add(MarkLost)
@@ -155,7 +156,6 @@ func (r *replacement) lose(m *Machine) {
 	r.nextStepNs = m.events.nowNs + r.random.Uint64N([3]uint64{100, 2_000, 10_000}[r.random.IntN(3)]*nsPerMs)
 	r.spareOf, r.spare = m, m.change(m.newFile())
 	r.oldLeft = r.random.IntN(3)
-	m.isLost = true
 }
 
 // tell starts the command.
