@@ -21,7 +21,9 @@ import (
 //
 // The blocks that a checkpoint names stay at their addresses until the next but one is captured. So
 // what is being read here never vanishes. A block that was verified is not read again for the next
-// checkpoint: its address cannot have been given to another block that was born in the range.
+// checkpoint: its address cannot have been given to another block that was born in the range. A
+// read may find a block whole whose repair is still being written. Then the block counts when the
+// write has ended: a sync covers no write that is under way.
 type walk struct {
 	opMin, opMax uint64 // the range; 0: there is none
 	op           uint64 // of the checkpoint
@@ -123,7 +125,8 @@ func (s *Stage) walkStep(progress bool) (more bool) {
 		place := walkFirst + i
 		if ref := &w.reads[i]; !ref.IsZero() {
 			assert.That(!s.grid.BlockIsFree(place), "a block that the newest checkpoint names has an address in use")
-			if _, ok := s.grid.BlockHeader(place); ok && s.grid.BlockBytes(place) != nil {
+			_, ok := s.grid.BlockHeader(place)
+			if ok && s.grid.BlockBytes(place) != nil && !s.wants.isWriting(*ref) {
 				w.verified[ref.Address/64] |= 1 << (ref.Address % 64)
 				s.grid.BlockEnd(place)
 				*ref = storage.Ref{}

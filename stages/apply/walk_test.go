@@ -482,3 +482,95 @@ func TestWalkAwaitsItsSync(t *testing.T) {
 		t.Errorf("walks at their end %v, want that of checkpoint %d", w.whole, w.newest.Op)
 	}
 }
+
+// endsHeld is a port on which a write that reaches the disk at once ends late: the one that is
+// held. Syncs that begin meanwhile do not cover it.
+type endsHeld struct {
+	*disk
+	w         *walker
+	mayEnd    bool
+	tag       uint64
+	bytes     int
+	ref       storage.Ref // the block whose header page is held
+	uncovered bool        // no sync has begun since the write has ended
+}
+
+func (p *endsHeld) Write(tag, offset uint64, data []byte, flags ports.WriteFlags) {
+	if p.ref.IsZero() && p.w.apply.walk.state == walkReading {
+		for _, one := range p.w.apply.wants.all {
+			if one.state != wantWriting || offset != gridAt+p.w.stock.library.geometry.Offset(one.ref.Address, 0) {
+				continue
+			}
+			if p.stays(one.ref) {
+				p.file.WriteAt(data, offset)
+				p.ref, p.tag, p.bytes, p.uncovered = one.ref, tag, len(data), true
+				return
+			}
+		}
+	}
+	p.disk.Write(tag, offset, data, flags)
+}
+
+// stays tells whether the next checkpoint names a block, too.
+func (p *endsHeld) stays(ref storage.Ref) bool {
+	k := p.w.stock
+	next := slices.IndexFunc(k.checkpoints, func(c storage.Checkpoint) bool { return c.Op > p.w.newest.Op })
+	return slices.ContainsFunc(k.tables[k.checkpoints[next].Op], func(one stockTable) bool { return one.ref == ref })
+}
+
+func (p *endsHeld) Sync(tag uint64) {
+	p.uncovered = p.uncovered && !p.hasEnded()
+	p.disk.Sync(tag)
+}
+
+func (p *endsHeld) hasEnded() bool { return !p.ref.IsZero() && p.bytes == 0 }
+
+func (p *endsHeld) Poll(out []ports.DiskCompletion) int {
+	if p.mayEnd && p.bytes > 0 {
+		out[0] = ports.DiskCompletion{Tag: p.tag, Result: int32(p.bytes)}
+		p.bytes = 0
+		return 1
+	}
+	return p.disk.Poll(out)
+}
+
+// Goal: a walk that reads a block while the header page of its repair is being written finds it
+// whole, and is not at its end before a sync that covers that write. Otherwise consensus hears that
+// all blocks are there, and a power cut takes one of them.
+func TestWalkReadsWhatIsBeingWritten(t *testing.T) {
+	random := seeded.Rand(t)
+	k := makeStock(t, random, 420)
+	var port *endsHeld
+	w := newWalkerOver(t, random, k, func(d ports.Disk) ports.Disk {
+		if port != nil {
+			return d // of another worker
+		}
+		port = &endsHeld{disk: d.(*disk)}
+		return port
+	})
+	port.w = w
+	w.healer.isNamed = true // no repairs but those that the walk or an op waits for
+	w.sync(k.checkpoints[2])
+	w.turnsUntil("a header page is being written", func() bool { return !port.ref.IsZero() })
+	for synced := w.newest.Op; w.newest.Op == synced; { // the walk through the next checkpoint reads the block again
+		w.execute()
+	}
+	w.turnsUntil("the walk waits for the write alone, or has ended", func() bool {
+		rest, left := w.apply.walk, walkTablesMax
+		_, more := rest.next(&left)
+		isBusy := slices.ContainsFunc(rest.reads[:], func(ref storage.Ref) bool { return !ref.IsZero() && ref != port.ref })
+		return rest.state == walkReading && !more && !isBusy || len(w.whole) > 0
+	})
+	for range 2_000 {
+		w.turn()
+	}
+	if len(w.whole) > 0 {
+		t.Fatal("the walk has ended while a repair of its last block is being written")
+	}
+	port.mayEnd = true
+	w.turnsUntil("the walk has ended", func() bool { return len(w.whole) > 0 })
+	if !slices.Equal(w.whole, []uint64{w.newest.Op}) || port.uncovered {
+		t.Errorf("walks at their end %v, want that of checkpoint %d; the write is not covered by a sync: %v", w.whole, w.newest.Op, port.uncovered)
+	}
+	w.stop()
+}

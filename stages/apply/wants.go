@@ -69,6 +69,12 @@ func (w *wants) find(ref storage.Ref) *want {
 	return nil
 }
 
+// isWriting tells whether a repair of the block is being written.
+func (w *wants) isWriting(ref storage.Ref) bool {
+	one := w.find(ref)
+	return one != nil && one.state == wantWriting
+}
+
 // add puts a block into the table, unless it is there or there is no room. low: nobody waits for
 // the block, so half of the table is kept for others. A want that is ending is not taken up again:
 // what consensus knows of it, as how often others were asked in vain, is of another state.
@@ -233,6 +239,7 @@ func (s *Stage) onRepaired(m *stages.CompactToApply) {
 	one := w.find(m.Ref)
 	assert.That(one != nil && one.state == wantWriting, "a block that was repaired is wanted")
 	w.writing--
+	s.walk.waits = false // it may have read the block while it was being written
 	switch {
 	case m.Fault != nil:
 		one.state = wantEnding
