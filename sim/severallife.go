@@ -328,8 +328,8 @@ func (s *several) describe() {
 		if m.replica == nil {
 			text += ", down"
 		} else {
-			text += fmt.Sprintf(", sync max %d, commit %d, apply at %d, disk operations %d, serves %v", d.syncMax, m.replica.Consensus.Commit(), m.replica.Apply.Op(),
-				len(m.disk.flying), m.ready)
+			text += fmt.Sprintf(", sync max %d, commit %d, apply at %d, disk operations %d, serves %v", d.syncMax,
+				m.replica.Consensus.Commit(), m.replica.Apply.Op(), len(m.disk.flying), m.ready)
 			for class, pool := range m.replica.Slots.Pools {
 				text += fmt.Sprintf(", %d/%d", pool.FreeCount(), pool.SlotsCount())
 				_ = class

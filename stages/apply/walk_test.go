@@ -570,7 +570,8 @@ func TestWalkReadsWhatIsBeingWritten(t *testing.T) {
 	port.mayEnd = true
 	w.turnsUntil("the walk has ended", func() bool { return len(w.whole) > 0 })
 	if !slices.Equal(w.whole, []uint64{w.newest.Op}) || port.uncovered {
-		t.Errorf("walks at their end %v, want that of checkpoint %d; the write is not covered by a sync: %v", w.whole, w.newest.Op, port.uncovered)
+		t.Errorf("walks at their end %v, want that of checkpoint %d; the write is not covered by a sync: %v", w.whole, w.newest.Op,
+			port.uncovered)
 	}
 	w.stop()
 }
