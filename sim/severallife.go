@@ -257,17 +257,21 @@ func (s *several) settle() {
 
 // runUntil steps in calm until done. If nothing ends for a long time, that is a finding.
 func (s *several) runUntil(done func() bool, what string) {
+	s.runWithin(severalCalmNsMax, done, what)
+}
+
+// runWithin is runUntil, with the time within which an exchange ends.
+func (s *several) runWithin(mostNs uint64, done func() bool, what string) {
 	s.settle()
 	c, w := s.cluster, s.cluster.world
 	ended, untilNs := -1, uint64(0)
 	for steps := 0; !done(); steps++ { // their bound is that of one machine, for each machine
 		if ended != c.exchangesCount {
-			ended, untilNs = c.exchangesCount, w.events.nowNs+severalCalmNsMax
+			ended, untilNs = c.exchangesCount, w.events.nowNs+mostNs
 		}
 		if w.events.nowNs > untilNs || steps == wholeStepsMax*len(c.machines) {
 			s.describe()
-			w.fail("in calm it never comes to this: %s (nothing for %d s, %d steps)", what, (w.events.nowNs+severalCalmNsMax-untilNs)/1_000_000_000,
-				steps)
+			w.fail("in calm it never comes to this: %s (nothing for %d s, %d steps)", what, (w.events.nowNs+mostNs-untilNs)/1_000_000_000, steps)
 		}
 		s.step()
 	}

@@ -30,8 +30,9 @@ func (s *several) scrubRound() {
 	s.scrubbersOn()
 	damaged := s.unread()
 	before := s.cluster.machines[0].witness.checkpointOp
-	steps, untilNs := 0, s.cluster.world.events.nowNs+s.scrubNs()
-	s.runUntil(func() bool {
+	steps, mostNs := 0, s.scrubNs()
+	untilNs := s.cluster.world.events.nowNs + mostNs
+	s.runWithin(mostNs+severalCalmNsMax, func() bool {
 		steps++
 		isOver := s.cluster.world.events.nowNs > untilNs
 		return (isOver || steps%healedEvery == 1 && len(s.unread()) == 0) && s.isEven()
