@@ -126,7 +126,7 @@ func (s *Stage) walkStep(progress bool) (more bool) {
 		if ref := &w.reads[i]; !ref.IsZero() {
 			assert.That(!s.grid.BlockIsFree(place), "a block that the newest checkpoint names has an address in use")
 			_, ok := s.grid.BlockHeader(place)
-			if ok && s.grid.BlockBytes(place) != nil && !s.wants.isWriting(*ref) {
+			if ok && !s.wants.isWriting(*ref) && s.grid.BlockBytes(place) != nil {
 				w.verified[ref.Address/64] |= 1 << (ref.Address % 64)
 				s.grid.BlockEnd(place)
 				*ref = storage.Ref{}

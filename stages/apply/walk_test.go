@@ -96,6 +96,7 @@ type slowWalks struct {
 	blockBytes int
 	held       []heldRead
 	holds      func() bool // all of them, as long as it says so; nil: no
+	holdsPages bool        // all other reads
 }
 
 type heldRead struct {
@@ -107,7 +108,8 @@ type heldRead struct {
 func (p *slowWalks) isHolding() bool { return p.holds != nil && p.holds() }
 
 func (p *slowWalks) Read(tag, offset uint64, buffer []byte) {
-	if len(buffer) < p.blockBytes || !p.isHolding() && p.random.IntN(3) > 0 {
+	isPage := len(buffer) < p.blockBytes
+	if isPage && !p.holdsPages || !isPage && !p.isHolding() && p.random.IntN(3) > 0 {
 		p.disk.Read(tag, offset, buffer)
 		return
 	}
@@ -117,6 +119,9 @@ func (p *slowWalks) Read(tag, offset uint64, buffer []byte) {
 func (p *slowWalks) Poll(out []ports.DiskCompletion) (count int) {
 	for i := len(p.held) - 1; i >= 0 && !p.isHolding(); i-- {
 		one := &p.held[i]
+		if p.holdsPages && len(one.buffer) < p.blockBytes {
+			continue
+		}
 		if one.polls--; one.polls <= 0 {
 			p.disk.Read(one.tag, one.offset, one.buffer)
 			p.held = slices.Delete(p.held, i, i+1)
@@ -534,14 +539,13 @@ func (p *endsHeld) Poll(out []ports.DiskCompletion) int {
 	return p.disk.Poll(out)
 }
 
-// Goal: a walk that reads a block while the header page of its repair is being written finds it
-// whole, and is not at its end before a sync that covers that write. Otherwise consensus hears that
-// all blocks are there, and a power cut takes one of them.
-func TestWalkReadsWhatIsBeingWritten(t *testing.T) {
+// newWalkBesideAWrite is a walker whose walk through a checkpoint has verified everything but a
+// block whose header page is still being written; or has ended in error.
+func newWalkBesideAWrite(t *testing.T) (w *walker, port *endsHeld) {
+	t.Helper()
 	random := seeded.Rand(t)
 	k := makeStock(t, random, 420)
-	var port *endsHeld
-	w := newWalkerOver(t, random, k, func(d ports.Disk) ports.Disk {
+	w = newWalkerOver(t, random, k, func(d ports.Disk) ports.Disk {
 		if port != nil {
 			return d // of another worker
 		}
@@ -564,6 +568,14 @@ func TestWalkReadsWhatIsBeingWritten(t *testing.T) {
 	for range 2_000 {
 		w.turn()
 	}
+	return w, port
+}
+
+// Goal: a walk that reads a block while the header page of its repair is being written finds it
+// whole, and is not at its end before a sync that covers that write. Otherwise consensus hears that
+// all blocks are there, and a power cut takes one of them.
+func TestWalkReadsWhatIsBeingWritten(t *testing.T) {
+	w, port := newWalkBesideAWrite(t)
 	if len(w.whole) > 0 {
 		t.Fatal("the walk has ended while a repair of its last block is being written")
 	}
@@ -573,5 +585,62 @@ func TestWalkReadsWhatIsBeingWritten(t *testing.T) {
 		t.Errorf("walks at their end %v, want that of checkpoint %d; the write is not covered by a sync: %v", w.whole, w.newest.Op,
 			port.uncovered)
 	}
+	w.stop()
+}
+
+// Goal: a walk that waits for the end of a write goes on when it has come, also while an op waits
+// for the disk and nothing else happens.
+func TestWalkIsWokenByAWrite(t *testing.T) {
+	w, port := newWalkBesideAWrite(t)
+	w.disk.holdsPages = true
+	var slots []stages.Slot
+	push := func() {
+		slot := w.slots.Get(stages.SlotPrepare)
+		slots = append(slots, slot)
+		copy(w.slots.Bytes(slot), w.stock.messages[w.op])
+		w.op++
+		w.push(stages.ConsensusToApply{Kind: stages.ApplyCommit, Slot: slot, ReplySlot: stages.SlotNone, Op: w.op})
+	}
+	free := func() {
+		for _, slot := range slots {
+			w.slots.Put(slot)
+		}
+		slots = slots[:0]
+	}
+	for w.apply.Op() == w.op { // until one waits for a page
+		free()
+		push()
+		for range 500 {
+			w.turn()
+		}
+	}
+	push()
+	turn := func(drivers []stages.Driver) (busy bool) {
+		for _, driver := range drivers {
+			busy = driver.Turn(w.nowNs, 0) || busy
+		}
+		return busy
+	}
+	for turns := 0; turn(w.drivers); turns++ {
+		if turns > 10_000 {
+			t.Fatal("the threads never rest")
+		}
+	}
+	if walk := &w.apply.walk; walk.state != walkReading || !walk.waits || w.apply.commitsCount == 0 {
+		t.Fatalf("state %d, %d ops wait: want a walk that waits for a write, and an op that waits for a page", walk.state, w.apply.commitsCount)
+	}
+	port.mayEnd = true
+	for range 500 {
+		turn(w.drivers[1:])
+	}
+	w.apply.walk.steps = 0 // the next step is not the one in coverEvery that looks in any case
+	for turn(w.drivers[:1]) {
+	}
+	if state := w.apply.walk.state; state != walkSyncing {
+		t.Fatalf("state %d: the walk is not woken", state)
+	}
+	w.disk.holdsPages = false
+	w.turnsUntil("the ops are executed and the walk is at its end", func() bool { return w.apply.Op() == w.op && len(w.whole) > 0 })
+	free()
 	w.stop()
 }

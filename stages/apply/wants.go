@@ -239,7 +239,7 @@ func (s *Stage) onRepaired(m *stages.CompactToApply) {
 	one := w.find(m.Ref)
 	assert.That(one != nil && one.state == wantWriting, "a block that was repaired is wanted")
 	w.writing--
-	s.walk.waits = false // it may have read the block while it was being written
+	s.walk.waits = false // perhaps for this write alone
 	switch {
 	case m.Fault != nil:
 		one.state = wantEnding
