@@ -39,7 +39,7 @@ type Machine struct {
 
 	// Of one of several replicas.
 	witness  *witness
-	wasOpen  bool   // apply had opened a checkpoint when it was last looked at
+	dropped  uint64 // states that apply had dropped for another checkpoint when it was last looked at
 	downNs   uint64 // while it is down: when it starts again
 	awayOp   uint64 // it is down or stands still until this op is committed; 0: it is not away for long
 	pausedNs uint64 // it gets no turns until then
@@ -208,7 +208,7 @@ func (m *Machine) start(crashSectors int) (started bool, err error) {
 		p.CompactDisk = append(p.CompactDisk, m.disk.port(PortCompact, replica.CompactOperationsMax))
 	}
 	others := m.joinPeers(opened, &p)
-	m.ready, m.leaves, m.left, m.fault, m.idle, m.wasOpen = false, false, false, nil, 0, false
+	m.ready, m.leaves, m.left, m.fault, m.idle, m.dropped = false, false, false, nil, 0, 0
 	m.weights, m.weightsLeft = make([]uint32, stages.Compact+int(m.limits.CompactWorkers)), 0
 	m.weightEnds = make([]uint32, len(m.weights))
 	m.timersNs, m.timersKnown = make([]uint64, len(m.weights)), 0

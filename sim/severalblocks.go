@@ -31,17 +31,17 @@ func (m *Machine) observeBlock(offsetBytes uint64, data []byte) {
 	}
 }
 
-// observeOpening looks whether the replica opens a checkpoint while it runs.
+// observeOpening looks whether the replica opens a checkpoint while it runs. Until it has dropped
+// the state that it had, it may still write blocks of that.
 func (m *Machine) observeOpening() {
-	isOpen := m.replica.Apply.IsOpen()
-	if m.wasOpen && !isOpen {
+	if dropped := m.replica.Apply.Dropped(); dropped > m.dropped {
+		m.dropped = dropped
 		m.say("opens a checkpoint")
 		m.cluster.several.blocks.Reopens(m.index)
 		if m.witness.syncMax == 0 {
 			m.cluster.several.marks.add(MarkReopened)
 		}
 	}
-	m.wasOpen = isOpen
 }
 
 // judgeBlocks judges a message that asks for blocks, or that brings one. A block is what was

@@ -80,8 +80,8 @@ func (b *Blocks) Starts(replica int) {
 	clear(b.spoiled[replica])
 }
 
-// Reopens: a replica begins to open a checkpoint while it runs. It may do so because of any block
-// that its disk has spoiled.
+// Reopens: a replica has dropped its state, and opens a checkpoint while it runs. It may do so
+// because of any block that its disk has spoiled.
 func (b *Blocks) Reopens(replica int) {
 	b.opens(replica)
 	for block := range b.spoiled[replica] { // the order does not matter: all get the same

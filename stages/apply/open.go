@@ -58,6 +58,7 @@ func (s *Stage) open(c *coro.Coroutine) {
 		s.forest.Reset()
 		s.machine.Reset()
 		s.closing = false
+		s.dropped++
 	}
 	s.forest.Open(&s.checkpoint, s.ahead.IDs)
 	op := s.checkpoint.Op

@@ -142,6 +142,7 @@ type Stage struct {
 	replyPieces *stages.Sessions   // where the replies of the sessions are to be read; nil: not yet known
 
 	late       late
+	dropped    uint64 // states that were dropped for another checkpoint
 	inOp       bool   // an op is being executed
 	eventsLast uint32 // of the last op: as many as its size has room for
 
@@ -276,6 +277,10 @@ func (s *Stage) PlannedOp() uint64 { return s.dealer.beganOp }
 
 // IsOpen tells whether the state of the checkpoint has been read. Committed ops wait until then.
 func (s *Stage) IsOpen() bool { return s.isOpen }
+
+// Dropped counts the states that were dropped for another checkpoint. Nothing more is written of
+// them.
+func (s *Stage) Dropped() uint64 { return s.dropped }
 
 // ReadBytes is what was read from the grid since the start.
 func (s *Stage) ReadBytes() uint64 { return s.grid.Statistics().Reads * uint64(s.limits.PageBytes) }
