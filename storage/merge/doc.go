@@ -13,7 +13,8 @@
 // Owns:   its buffers, reserved at construction: two blocks per input run, one per write in flight
 // and one that is being filled, and the records and slots of a sort.
 // Limits: MergeRunsMax input runs; 4 writes in flight; EntriesMax entries of a tree per flush.
-// Faults: a damaged block is read once more. If it is still damaged, or if a read or write fails,
-// the job ends with a Fault, and so do all later jobs.
+// Faults: a damaged block is read once more. If it is still damaged, or if both reads fail, the job
+// waits for its repair, where there are other replicas. Without them, or if a write fails, the job
+// ends with a Fault, and so do all later jobs.
 // Source: design, section 4, "Deterministic compaction on another core"; docs/design/storage.md.
 package merge

@@ -134,31 +134,34 @@ func (m *Merger) verify(in *input, number uint32) string {
 }
 
 // arrive waits for a page of the current table and verifies it. A page that fails is read once
-// more, alone, and again when its block was repaired.
+// more, alone. When its block was repaired, it is read twice as well: others may have lost the
+// block since then, so a single read that fails may not make it a missing one.
 func (m *Merger) arrive(in *input, number uint32) bool {
 	b := &in.buffers[in.current]
-	if errno := m.await(b); errno == 0 && m.verify(in, number) == "" {
-		return true
-	}
-	for {
-		m.readStart(b, number, number+1)
+	for reads := 1; ; reads++ {
 		errno, reason := m.await(b), ""
 		if errno == 0 {
 			if reason = m.verify(in, number); reason == "" {
 				return true
 			}
 		}
-		if m.reader.Missing(in.tables[0].Ref, m.waiter) {
-			continue
+		if reads == pageReads {
+			if !m.reader.Missing(in.tables[0].Ref, m.waiter) {
+				if errno != 0 {
+					m.fail(storage.FaultDisk, b.address, number, fmt.Sprintf("the read of a block failed (errno %d)", errno))
+				} else {
+					m.fail(storage.FaultBlock, b.address, number, reason)
+				}
+				return false
+			}
+			reads = 0
 		}
-		if errno != 0 {
-			m.fail(storage.FaultDisk, b.address, number, fmt.Sprintf("the read of a block failed (errno %d)", errno))
-		} else {
-			m.fail(storage.FaultBlock, b.address, number, reason)
-		}
-		return false
+		m.readStart(b, number, number+1)
 	}
 }
+
+// pageReads is how often a page is read until its block is missing.
+const pageReads = 2
 
 // openTable waits for the header page of the current table.
 func (m *Merger) openTable(in *input) bool {

@@ -36,6 +36,7 @@ type fakeDisk struct {
 	reads      [ReadsMax]fakeOperation
 	writes     [WritesMax]fakeOperation
 	damage     func(address uint64, page uint32, buffer []byte) (errno int32)
+	missing    func(storage.Ref) (repaired bool)
 	pageBytes  int
 	writeErrno int32
 }
@@ -58,7 +59,10 @@ func (d *fakeDisk) ReadStart(slot int, address uint64, page uint32, buffer []byt
 	d.reads[slot] = fakeOperation{true, address, page, buffer}
 }
 
-func (d *fakeDisk) Missing(storage.Ref, storage.Waiter) bool { return false }
+func (d *fakeDisk) Missing(ref storage.Ref, _ storage.Waiter) bool {
+	return d.missing != nil && d.missing(ref)
+}
+
 func (d *fakeDisk) ReadDone(slot int) (bool, int32) {
 	o := &d.reads[slot]
 	if !o.busy {
@@ -445,6 +449,63 @@ func TestBytesAreAFunctionOfTheJob(t *testing.T) {
 			if !bytes.Equal(disk.blocks[address], data) {
 				t.Fatalf("variant %d: block %d differs", variant, address)
 			}
+		}
+		memory.Close()
+	}
+}
+
+// Goal: behind a repair a page is read as often as before it until its block is missing. A read
+// that fails once makes nobody ask for a block that is whole.
+func TestReadsBehindARepair(t *testing.T) {
+	l := small()
+	for _, c := range []struct {
+		name          string
+		page          int // that fails, -1: the read does
+		fails, wanted int // reads that fail behind the first repair; how often the block is missing
+	}{
+		{"header, no read fails", 0, 0, 1}, {"header once", 0, 1, 1}, {"page once", 2, 1, 1}, {"error once", -1, 1, 1},
+		{"header twice", 0, 2, 2}, {"page twice", 2, 2, 2}, {"error three times", -1, 3, 2}, {"error four times", -1, 4, 3},
+	} {
+		memory := arena.New()
+		rng := rand.New(rand.NewPCG(1, 1))
+		disk := newDisk(l, rng)
+		m := New(l, memory, cluster, disk, disk)
+		var runs [][]storage.Table
+		for i := range 3 {
+			job := jobOf(storage.JobFlushTree, storage.TreeTransferID, 40, uint64(i*1000+1))
+			job.Source = &source{entries: draw(rng, storage.TreeTransferID, 500)}
+			m.Run(&job, &waits{})
+			m.Drain(&waits{})
+			runs = append(runs, job.Tables)
+		}
+		victim, wanted, left := runs[1][1].Ref, 0, 0
+		disk.damage = func(address uint64, page uint32, buffer []byte) int32 {
+			if at := (c.page - int(page)) * int(l.PageBytes); address != victim.Address || c.page >= 0 && (at < 0 || at >= len(buffer)) {
+				return 0
+			} else if wanted > 0 && left == 0 {
+				return 0
+			} else if left = max(left-1, 0); c.page < 0 {
+				return 5
+			} else {
+				buffer[at+20] ^= 1
+			}
+			return 0
+		}
+		disk.missing = func(ref storage.Ref) bool {
+			if ref != victim {
+				t.Errorf("%s: block %d is missing, and not %d", c.name, ref.Address, victim.Address)
+			}
+			if wanted++; wanted == 1 {
+				left = c.fails
+			}
+			return true
+		}
+		job := jobOf(storage.JobMerge, storage.TreeTransferID, 100, 9000)
+		job.Runs, job.EntriesMax = runs, 1<<40
+		m.Run(&job, &waits{})
+		m.Drain(&waits{})
+		if wanted != c.wanted || job.Fault != nil || !job.Finished {
+			t.Errorf("%s: missing %d times, fault %v, want %d times and none", c.name, wanted, job.Fault, c.wanted)
 		}
 		memory.Close()
 	}
