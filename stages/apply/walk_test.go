@@ -304,6 +304,9 @@ func TestWalk(t *testing.T) {
 			for range random.IntN(60) { // without any, ops are executed and bars end while the walk reads
 				w.turn()
 			}
+			if tables := k.tables[w.newest.Op]; len(tables) > 0 { // as if it had just been repaired
+				w.apply.wants.repaired[random.IntN(repairedMax)] = tables[random.IntN(len(tables))].ref
+			}
 			if w.op < uint64(len(k.messages)) {
 				w.execute()
 			}

@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"slices"
+
 	"ledger/internal/assert"
 	"ledger/internal/coro"
 	"ledger/stages"
@@ -29,8 +31,17 @@ type wants struct {
 	writing      int // blocks that the first worker writes
 	serving      int // blocks that it reads for other replicas
 	givenUp      bool
-	again        bool // a block is wanted whose last want has ended, and consensus is to hear of that first
+	// The blocks that were repaired last, in a circle. A read that was under way meanwhile may fail
+	// and be told behind the repair. It is made once more, before others are asked for a block that
+	// they may have lost since then.
+	repaired   [repairedMax]storage.Ref
+	repairedAt int
+	again      bool // a block is wanted whose last want has ended, and consensus is to hear of that first
 }
+
+// repairedMax is the number of repairs that are remembered: those of which the news of a late read
+// may still be on its way.
+const repairedMax = 2 * stages.BlocksRepairedMax
 
 type wantState uint8
 
@@ -108,6 +119,18 @@ func (s *Stage) wantScrubbed(ref storage.Ref) {
 	}
 }
 
+// want puts a block into the table for which somebody waits, unless it was just repaired.
+func (s *Stage) want(ref storage.Ref) {
+	w := &s.wants
+	if i := slices.Index(w.repaired[:], ref); i >= 0 && w.find(ref) == nil {
+		w.repaired[i] = storage.Ref{}
+		s.repaired(ref)
+		s.more, s.late.more, s.walk.waits = true, true, false // whoever waits goes on in the next step
+		return
+	}
+	w.add(ref, false)
+}
+
 // wantsStep collects what the grid and the workers cannot read, and tells consensus of it as long
 // as the edge has room. more: some news waits for room, or for the next step.
 func (s *Stage) wantsStep() (more bool) {
@@ -117,13 +140,13 @@ func (s *Stage) wantsStep() (more bool) {
 		if s.grid.WantsCount() > 0 {
 			for place := range grid.WantsMax {
 				if ref, ok := s.grid.Want(place); ok {
-					w.add(ref, false)
+					s.want(ref)
 				}
 			}
 		}
 		for _, ref := range w.workers {
 			if !ref.IsZero() {
-				w.add(ref, false)
+				s.want(ref)
 			}
 		}
 	}
@@ -255,6 +278,8 @@ func (s *Stage) onRepaired(m *stages.CompactToApply) {
 		s.statistics.BlocksRepaired++
 		s.repairEnded(m.Slot, m.Ref, stages.RepairWritten)
 		s.repaired(m.Ref)
+		w.repaired[w.repairedAt] = m.Ref
+		w.repairedAt = (w.repairedAt + 1) % len(w.repaired)
 	}
 	s.repairNext()
 }

@@ -539,6 +539,45 @@ func TestWantBehindItsEnd(t *testing.T) {
 	}
 }
 
+// Goal: a worker whose read was under way while its block was repaired may say behind the repair
+// that the block is damaged. It reads once more, and nobody is asked for the block. If it still is
+// damaged then, others are asked.
+func TestWantBehindARepair(t *testing.T) {
+	random := seeded.Rand(t)
+	k := makeStock(t, random, 240)
+	w := newWalker(t, random, k)
+	w.healer.isMute = true // it wants blocks of its own accord
+	for len(k.tables[w.newest.Op]) < 2 {
+		w.execute()
+	}
+	w.settle()
+	ref := k.tables[w.newest.Op][0].ref
+	apply := w.drivers[0].(*Driver)
+	worker := random.IntN(len(apply.workers))
+	isTold := func() bool { // what the worker says about the block, whatever it really does
+		apply.workers[worker].From.PushOne(stages.CompactToApply{Kind: stages.CompactBlockWanted, Ref: ref})
+		for range 100 {
+			w.turn()
+		}
+		return slices.Contains(w.healer.wants, ref)
+	}
+	w.apply.wants.repaired[random.IntN(repairedMax)] = ref
+	if isTold() || !w.apply.wants.workers[worker].IsZero() {
+		t.Fatal("others are asked for a block that was just repaired, or the worker is not told to read it again")
+	}
+	if !isTold() {
+		t.Fatal("nobody is asked for a block that is damaged behind its repair")
+	}
+	out := NewActions(len(apply.workers))
+	other := k.tables[w.newest.Op][1].ref
+	w.apply.out, w.apply.more, w.apply.wants.repaired[0] = &out, false, other
+	if w.apply.want(other); !w.apply.more {
+		t.Error("an op that waits for a page of the block is not woken")
+	}
+	w.apply.out = nil
+	w.stop()
+}
+
 // restart forgets what the replica had asked for and been lent.
 func (h *healer) restart() {
 	h.wants, h.lost = nil, nil
