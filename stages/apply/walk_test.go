@@ -305,7 +305,7 @@ func TestWalk(t *testing.T) {
 				w.turn()
 			}
 			if tables := k.tables[w.newest.Op]; len(tables) > 0 { // as if it had just been repaired
-				w.apply.wants.repaired[random.IntN(repairedMax)] = tables[random.IntN(len(tables))].ref
+				w.apply.wants.repaired.put(tables[random.IntN(len(tables))].ref)
 			}
 			if w.op < uint64(len(k.messages)) {
 				w.execute()

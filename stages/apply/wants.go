@@ -1,8 +1,6 @@
 package apply
 
 import (
-	"slices"
-
 	"ledger/internal/assert"
 	"ledger/internal/coro"
 	"ledger/stages"
@@ -31,17 +29,9 @@ type wants struct {
 	writing      int // blocks that the first worker writes
 	serving      int // blocks that it reads for other replicas
 	givenUp      bool
-	// The blocks that were repaired last, in a circle. A read that was under way meanwhile may fail
-	// and be told behind the repair. It is made once more, before others are asked for a block that
-	// they may have lost since then.
-	repaired   [repairedMax]storage.Ref
-	repairedAt int
-	again      bool // a block is wanted whose last want has ended, and consensus is to hear of that first
+	again        bool // a block is wanted whose last want has ended, and consensus is to hear of that first
+	repaired     justRepaired
 }
-
-// repairedMax is the number of repairs that are remembered: those of which the news of a late read
-// may still be on its way.
-const repairedMax = 2 * stages.BlocksRepairedMax
 
 type wantState uint8
 
@@ -109,26 +99,6 @@ func (w *wants) add(ref storage.Ref, low bool) {
 func (w *wants) free(one *want) {
 	*one = want{}
 	w.count--
-}
-
-// wantScrubbed wants a block in which the scrubber has found damage. It is dropped when there is no
-// room; the scrubber finds it again.
-func (s *Stage) wantScrubbed(ref storage.Ref) {
-	if s.several && s.isOpen && !s.closing && s.forest.IsInUse(ref.Address) {
-		s.wants.add(ref, true)
-	}
-}
-
-// want puts a block into the table for which somebody waits, unless it was just repaired.
-func (s *Stage) want(ref storage.Ref) {
-	w := &s.wants
-	if i := slices.Index(w.repaired[:], ref); i >= 0 && w.find(ref) == nil {
-		w.repaired[i] = storage.Ref{}
-		s.repaired(ref)
-		s.more, s.late.more, s.walk.waits = true, true, false // whoever waits goes on in the next step
-		return
-	}
-	w.add(ref, false)
 }
 
 // wantsStep collects what the grid and the workers cannot read, and tells consensus of it as long
@@ -278,8 +248,7 @@ func (s *Stage) onRepaired(m *stages.CompactToApply) {
 		s.statistics.BlocksRepaired++
 		s.repairEnded(m.Slot, m.Ref, stages.RepairWritten)
 		s.repaired(m.Ref)
-		w.repaired[w.repairedAt] = m.Ref
-		w.repairedAt = (w.repairedAt + 1) % len(w.repaired)
+		w.repaired.put(m.Ref)
 	}
 	s.repairNext()
 }

@@ -561,18 +561,27 @@ func TestWantBehindARepair(t *testing.T) {
 		}
 		return slices.Contains(w.healer.wants, ref)
 	}
-	w.apply.wants.repaired[random.IntN(repairedMax)] = ref
+	w.apply.wants.repaired.put(ref)
 	if isTold() || !w.apply.wants.workers[worker].IsZero() {
 		t.Fatal("others are asked for a block that was just repaired, or the worker is not told to read it again")
 	}
 	if !isTold() {
 		t.Fatal("nobody is asked for a block that is damaged behind its repair")
 	}
+	w.apply.wants.repaired.put(ref) // others are asked for it already, because of the scrubber or another reader
+	if isTold(); !w.apply.wants.workers[worker].IsZero() {
+		t.Fatal("the worker waits for others, and does not read a block again that was just repaired")
+	}
 	out := NewActions(len(apply.workers))
 	other := k.tables[w.newest.Op][1].ref
-	w.apply.out, w.apply.more, w.apply.wants.repaired[0] = &out, false, other
-	if w.apply.want(other); !w.apply.more {
-		t.Error("an op that waits for a page of the block is not woken")
+	w.apply.wants.repaired.put(other)
+	if w.apply.wantScrubbed(other); w.apply.wants.find(other) != nil {
+		t.Error("others are asked for a block because of the scrubber, and it was just repaired")
+	}
+	w.apply.wants.repaired.put(other)
+	w.apply.out, w.apply.more, w.apply.late.more = &out, false, false
+	if w.apply.want(other); !w.apply.more || !w.apply.late.more {
+		t.Error("an op or a query that waits for a page of the block is not woken")
 	}
 	w.apply.out = nil
 	w.stop()
