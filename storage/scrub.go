@@ -12,11 +12,12 @@ const (
 type ScrubAnswer uint8
 
 const (
-	ScrubFound ScrubAnswer = iota + 1 // ScrubNext: Block is the next one
-	ScrubEnd                          // ScrubNext: there is no further block
-	ScrubLater                        // ScrubNext: the state is being opened, or apply has stopped
-	ScrubLive                         // ScrubIsLive: it is, and it was all the time since it was found
-	ScrubGone                         // ScrubIsLive: it is not, and its address may have another block
+	ScrubFound  ScrubAnswer = iota + 1 // ScrubNext: Block is the next one
+	ScrubEnd                           // ScrubNext: there is no further block
+	ScrubLater                         // ScrubNext: the state is being opened, or apply has stopped
+	ScrubLive                          // ScrubIsLive: it is, and it was all the time since it was found
+	ScrubGone                          // ScrubIsLive: it is not, and its address may have another block
+	ScrubWanted                        // ScrubIsLive: it is, and a state sync may not have fetched it yet: no finding
 )
 
 // ScrubBlock is a block that should lie in the grid.

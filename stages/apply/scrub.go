@@ -36,8 +36,8 @@ func (s *Stage) scrub() (more bool) {
 		r.Answer = storage.ScrubGone
 		if s.forest.ScrubIsLive(&r.Block) {
 			// A block that a state sync has not fetched yet is missing, and nobody has damaged it.
-			if s.walk.opMax == 0 {
-				r.Answer = storage.ScrubLive
+			if r.Answer = storage.ScrubLive; s.walk.opMax > 0 {
+				r.Answer = storage.ScrubWanted
 			}
 			s.wantScrubbed(r.Block.Ref)
 		}

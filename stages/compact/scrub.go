@@ -183,9 +183,13 @@ func (s *Stage) onScrub(nowNs uint64) {
 	case scrubAsking:
 		s.onScrubNext(nowNs)
 	case scrubJudging:
-		if c.request.Answer == storage.ScrubLive {
+		switch {
+		case c.request.Answer == storage.ScrubLive:
 			s.scrubFinding()
-		} else if c.block.IsTrailer {
+		case !c.block.IsTrailer:
+		case c.request.Answer == storage.ScrubWanted:
+			c.index++
+		default:
 			c.index = c.trailer.Blocks() // another checkpoint has taken its place
 		}
 		s.scrubDone(nowNs, uint64(max(c.result, 0)))
