@@ -183,6 +183,32 @@ func TestWholeBlocks(t *testing.T) {
 	}
 }
 
+// Goal: a copy counts only where it stays. A replica whose checkpoint is older than another block
+// at the address writes that one over it when it executes its log again.
+func TestSpoiledBesideACopyThatGoes(t *testing.T) {
+	c := newGrids(t)
+	for _, data := range []string{"first", "second"} {
+		for replica := range 2 {
+			c.writes(replica, 2*2048, built(3, 1, []byte(data)), "")
+		}
+	}
+	c.takes(0, 10, 3)
+	held := c.blocks.Found(0, 3)
+	if c.blocks.MaySpoil(0, -1, held) {
+		t.Fatal("a block may be spoiled because of a copy over which the first block may be written again")
+	}
+	c.disks[1].checkpointOp = 10
+	if !c.blocks.MaySpoil(0, -1, held) {
+		t.Fatal("a block may not be spoiled although another replica has it in its checkpoint")
+	}
+	for replica := range 2 { // and once more, behind the checkpoint
+		c.writes(replica, 3*2048, built(4, 1, []byte("alone")), "")
+	}
+	if !c.blocks.MaySpoil(0, -1, c.blocks.Found(0, 4)) {
+		t.Fatal("a block may not be spoiled although nothing else is written at its address again")
+	}
+}
+
 // Goal: a replica makes a block again that no checkpoint names, but once for each process. After
 // that, its disk may spoil the block only if the replica's checkpoint names it.
 func TestSpoiledOnceMore(t *testing.T) {

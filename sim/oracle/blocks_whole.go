@@ -210,12 +210,29 @@ func (b *Blocks) MayLose(replica int) (ok bool) {
 	return ok
 }
 
-// isWholeBeside tells whether a block is whole on a replica that is neither of these.
+// isWholeBeside tells whether a block is whole on a replica that is neither of these, and stays so.
 func (b *Blocks) isWholeBeside(one, other int, block *Block) bool {
 	for i := range b.replicas {
-		if i != one && i != other && b.IsWhole(i, block) {
+		if i != one && i != other && b.IsWhole(i, block) && b.stays(i, block) {
 			return true
 		}
 	}
 	return false
+}
+
+// stays tells whether a replica writes nothing else over a block when it executes the log behind
+// its checkpoint again. What it writes there before it writes the block is lost for those who need
+// the block meanwhile; and if it takes a checkpoint of others instead of going on, the block is.
+func (b *Blocks) stays(replica int, block *Block) bool {
+	index := b.indexOf(block)
+	if first := b.firstBehind(replica, block.Address); first > 0 || b.names(replica, block.Address) {
+		return index-first <= 1
+	}
+	return index == 0
+}
+
+// names tells whether a checkpoint up to the durable one of a replica names a block at an address.
+func (b *Blocks) names(replica int, address uint64) bool {
+	op := b.disks[replica].CheckpointOp()
+	return slices.ContainsFunc(b.checkpoints, func(c *named) bool { return c.op <= op && c.blocks[address] != nil })
 }
